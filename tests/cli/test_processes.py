@@ -183,7 +183,7 @@ def test_the_emulator_says_where_it_is_obeys_its_switches_and_stops(number):
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["--switch", "strict_tim=on"], "the nearest is 'strict_time'"),
+        (["--switch", "strict_tim=on"], "did you mean 'strict_time'?"),
         (["--switch", "strict_time"], "has no '='"),
         (["--listen", "8081"], "has no valid port"),
         (["--world", "not-there.json"], "cannot be used"),

@@ -128,7 +128,7 @@ def test_a_field_that_the_template_does_not_have_is_kept_with_a_warning(tmp_path
         (f"{ORDERS}fields = {{ path = 2026-01-01 }}", "client[0].fields.path", "date or time"),
         (f'{ORDERS}fields = {{ secret = "env:NOT_SET" }}', "client[0].fields.secret", "NOT_SET"),
         (f'{ORDERS}prioritty = "1"', "client[0].prioritty", "Did you mean 'priority'"),
-        (f"{SECOND}\n{ORDERS}", "client[0].source", "Write the source of these events: shop"),
+        (f"{SECOND}\n{ORDERS}", "client[0].source", "the source of these events, one of: shop"),
     ],
 )
 def test_what_is_wrong_with_a_client_is_said_with_its_place(tmp_path, written, place, words):

@@ -25,7 +25,7 @@ def test_json_values_are_taken_as_they_are():
 @pytest.mark.parametrize(
     ("pair", "words"),
     [
-        ("strict_tine=on", "There is no switch 'strict_tine'; the nearest is 'strict_time'"),
+        ("strict_tine=on", "There is no switch 'strict_tine'; did you mean 'strict_time'?"),
         ("zzz=on", "There is no switch 'zzz'"),
         ("strict_time", "as key=value"),
         ("strict_time=maybe", "does not fit"),

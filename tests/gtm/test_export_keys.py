@@ -228,7 +228,7 @@ def test_a_tag_that_needs_a_paused_one_says_that_it_does_not_fire():
         ],
     )
 
-    waits = "it fires only after you unpause the tag 'First', which it needs"
+    waits = "it will not fire until you unpause the tag 'First', which it needs"
     assert told(found, "tag", "Tag") == ("rests", waits)
     assert told(found, "tag", "Then") == ("rests", waits)
     assert told(found, "tag", "Else") == (

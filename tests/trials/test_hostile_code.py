@@ -91,7 +91,7 @@ def test_what_a_limit_ends_is_no_finding(code, harm):
 
 
 def test_a_run_that_no_limit_ends_is_told():
-    assert harm_of(ENDLESS, Settings()).startswith("no limit could end a run")
+    assert harm_of(ENDLESS, Settings()).startswith("a run could not be interrupted")
 
 
 async def test_what_says_something_else_afterwards_is_a_finding():

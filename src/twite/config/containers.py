@@ -220,8 +220,8 @@ def _source(name: str | None, sources: Sequence[Source], place: str) -> Source:
             return sources[0]
         raise SettingsError(
             place=place,
-            message="is missing, and there is more than one source. Write the source of "
-            f"these events: {', '.join(source.name for source in sources)}"
+            message="is missing, and there is more than one source. Set it to the source "
+            f"of these events, one of: {', '.join(source.name for source in sources)}"
             if sources
             else "is missing, and there is no [[source]]. Add the source of these events",
         )

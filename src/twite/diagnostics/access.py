@@ -106,8 +106,8 @@ async def _no_account(settings: Settings, pixel: Destination, keys: OAuthKeys) -
         "credentials",
         f"pixel {pixel.pixel} has no account in the settings"
         + (f"; its user has access to {which}" if which else ""),
-        "Twite cannot read the user's role and the events, and the account's pixels do not "
-        "share its rate limit.",
+        "Twite cannot read the user's role or the pixel's events, and the pixel does not "
+        "share a rate limit with the account's other pixels.",
         'Write account = "…" with the pixel\'s ads account.',
     )
 

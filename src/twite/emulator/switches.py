@@ -100,7 +100,8 @@ QUESTIONS: Final[Mapping[str, str]] = MappingProxyType(
         "rate_headers": "With which authentication do responses have rate-limit headers?",
         "rate_header_kind": "Which rate-limit headers: the user's, the account's, or both?",
         "partial_success": (
-            "Are the valid conversions of a bad batch accepted, with the errors in a 200?"
+            "Does X accept the valid conversions in a batch with errors, and list the errors in a "
+            "200 response?"
         ),
         "echo_account": "Does the response name the account if a pixel token is used?",
         "sandbox": "Does the sandbox host accept conversions?",
@@ -148,5 +149,5 @@ _TRUTHS: Final[Mapping[str, object]] = {"on": True, "off": False}
 
 def _unknown(key: str) -> str:
     near = difflib.get_close_matches(key, QUESTIONS, n=1, cutoff=0.4)
-    hint = f"; the nearest is {near[0]!r}" if near else ""
+    hint = f"; did you mean {near[0]!r}?" if near else ""
     return f"There is no switch {key!r}{hint}"

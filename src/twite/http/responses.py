@@ -91,7 +91,7 @@ CODES: Final[dict[str, str]] = {
     "method": "the route does not support this method",
     "not_ready": "the gateway cannot accept conversions now",
     "origin_missing": "the request has no Origin or Referer",
-    "origin_wrong": "pages of this origin may not post to this source",
+    "origin_wrong": "pages from this origin may not post to this source",
     "route": "the gateway has no route with this path",
     "since": "not a time with a zone, as in 2026-11-24T10:00:00.000Z",
     "source_unclear": "the request names no source, or a source without origins",

@@ -40,7 +40,7 @@ COUNTERS: Final = {
         "Requests for pixels that have two credentials, by credential and X's verdict.",
         "pixel credential verdict",
     ),
-    "twite_deliveries_total": ("State changes of deliveries, by trigger.", "pixel trigger"),
+    "twite_deliveries_total": ("Delivery state changes, by trigger.", "pixel trigger"),
     "twite_tag_firings_total": (
         "Events for which a tag fired, by verdict at intake.",
         "pixel source verdict",

@@ -230,7 +230,7 @@ async def test_a_run_that_no_limit_ends_is_held_and_told(stage):
 
     held = await stage.history("order-1")
     assert held.state is State.HELD
-    assert "no limit could end a run" in held.reason
+    assert "a run could not be interrupted" in held.reason
     assert [
         (notice.kind, notice.subject)
         for notice in stage.seen.notices
@@ -263,7 +263,7 @@ async def test_each_time_it_rests_and_the_next_event_has_its_run(stage):
 
     assert (await stage.history("order-3")).state is State.DELIVERED
     reasons = [notice.reason for notice in stage.seen.notices if type(notice) is Troubled]
-    said = "no limit could end a run, so Twite ended its engine process"
+    said = "a run could not be interrupted, so Twite ended its engine process"
     assert reasons == [f"{said}: Twite now pauses the template after each run"] * 2
 
 

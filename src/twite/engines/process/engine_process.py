@@ -46,7 +46,7 @@ _ROOM: Final = 1024 * 1024
 _REPORT: Final = 1.0  # seconds
 _GONE: Final = "unknown run: the run has ended, or it exceeded a limit"
 _WITH_OTHERS: Final = "the run was lost with its engine process, and is too large to repeat"
-HANGS: Final = "no limit could end a run, so Twite ended its engine process"
+HANGS: Final = "a run could not be interrupted, so Twite ended its engine process"
 _NOT_ALLOWED: Final = (
     "the engine process requested an effect that {permission} does not allow, so Twite ended it"
 )
@@ -249,7 +249,7 @@ class QuickJsProcess:
     def _hear(self, line: EngineLine, response: EngineResponse) -> None:
         """Process a response. Raises msgspec.DecodeError for an invalid one."""
         if not line.sent or line.sent[0].run.number != response.run:
-            raise msgspec.DecodeError("another run was asked for")
+            raise msgspec.DecodeError("the response is for another run")
         asked = line.sent[0]
         run = asked.run
         if response.line > 0:

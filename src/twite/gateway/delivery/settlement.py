@@ -38,7 +38,7 @@ from twite.gateway.ports.outbox import DeliveryStore, HoldRejected, Recall
 from twite.gateway.ports.transport import NoResponse, Response
 
 # The beginning of the reason of an event pause after failures.
-FAILS_AT_ALL: Final = "all conversions failed alike"
+FAILS_AT_ALL: Final = "all conversions failed"
 # After this many different deliveries were refused in a row, without an acceptance or another
 # verdict, the pixel may be at fault, even if the deliveries are suspects. Paused events and
 # deliveries that X refused alone before do not count, because they are no new evidence.

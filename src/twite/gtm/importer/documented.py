@@ -54,7 +54,7 @@ _PEOPLE: Final = {
 } | {"parentFolderId": DocumentedKey(KeyTreatment.IDLE, "folders only organize parts")}
 _PART: Final = {
     "name": _done("Twite keeps the name"),
-    "type": _done("see the tables of types above"),
+    "type": _done("see the type tables above"),
 }
 
 _TAG: Final = {

@@ -152,7 +152,8 @@ def client(piece: ExportPart, name: str, template: str) -> tuple[ContainerClient
     if template:
         made = msgspec.structs.replace(made, template=template, fields=held, defaults=False)
     elif held:
-        notes.append(f"its settings are for Google's client, and are not kept: {', '.join(held)}")
+        lost = ", ".join(held)
+        notes.append(f"its settings apply only to Google's client, and are not kept: {lost}")
     return made, _with(found.note, notes)
 
 
@@ -188,7 +189,7 @@ def compared(
     """Return a condition of the export's operator. Raises LeftOut for an unsupported operator."""
     operator = OPERATORS.get(word)
     if operator is None:
-        raise LeftOut(f"a condition compares by {word}, which server containers do not have")
+        raise LeftOut(f"a condition uses the operator {word}, which server containers do not have")
     if operator is Operator.MATCHES and literal(right) == right:
         _refuse_no_pattern(right)
     return Condition(

@@ -131,7 +131,9 @@ def told_of(
         fit = Support.PAUSED if held else Support.RESTS if tag.tag.paused else Support.RUNS
         if fit is Support.RUNS and stopped_by:
             fit = Support.RESTS
-            notes.append(f"it fires only after you unpause the tag {stopped_by!r}, which it needs")
+            notes.append(
+                f"it will not fire until you unpause the tag {stopped_by!r}, which it needs"
+            )
         if fit is Support.RUNS and not tag.tag.triggers and name not in beside:
             fit = Support.RESTS
             notes.append("it has no trigger, so it never fires, in Google's container or here")

@@ -227,7 +227,7 @@ def preflight(name: str) -> Json:
         "summary": "A browser's CORS preflight request.",
         "parameters": [SOURCE_PARAMETER],
         "responses": {
-            "204": {"description": "Pages of this origin may post."},
+            "204": {"description": "Pages from this origin may post."},
             **errors("403", "408", "431", "500"),
         },
     }
