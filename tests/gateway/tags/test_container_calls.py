@@ -108,7 +108,7 @@ class ContainerStage:
             [self.config], engine_pool=self.pool, salt=b"x" * 16, opt_outs=self.store
         )
         destinations = {"o8z6j": a_destination()}
-        accept = Accept(
+        self.accept = accept = Accept(
             ledger=self,
             clock=self.clock,
             randomness=SeededRandomness(),

@@ -1,6 +1,6 @@
 """Accept a request: read it, hash identifiers, apply consent, and commit it before the answer."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -190,7 +190,7 @@ class Accept:
             destinations=self.destinations,
             now=now,
             salt=self.salt,
-            consent=self._judge(source, now),
+            consent=self._judge(source, now, origin.persons),
         )
         if found.unwanted:
             found = with_denials(found, judge)
@@ -370,8 +370,14 @@ class Accept:
         )
         return XAcceptReceipt(receipt=submission.receipt, processed=len(entries))
 
-    def _judge(self, source: Source, now: int) -> Judge:
-        revoked = self._revoked if self.opt_outs is not None and self.opt_outs.some() else None
+    def _judge(self, source: Source, now: int, persons: Iterable[Identifiers] = ()) -> Judge:
+        """Return a judge of consent; an opt-out of one of `persons` applies to all conversions."""
+        if self.opt_outs is None or not self.opt_outs.some():
+            return judging(policy=source.consent, now=now, revoked=None)
+
+        def revoked(identifiers: Identifiers, pixel: str) -> bool:
+            return any(self._revoked(each, pixel) for each in (identifiers, *persons))
+
         return judging(policy=source.consent, now=now, revoked=revoked)
 
     def _revoked(self, identifiers: Identifiers, pixel: str) -> bool:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 
 from twite.domain.consent import ConsentPolicy
+from twite.domain.conversion import Identifiers
 from twite.domain.destination import Source
 from twite.domain.json_tree import Tree
 from twite.domain.secret import Secret
@@ -171,13 +172,15 @@ class EventOrigin(msgspec.Struct, frozen=True, kw_only=True):
     """How events arrived: what tags may know and do about it.
 
     `request` is the part that tags may read, `client` the client template that parsed it. `waits`:
-    a browser waits for the response. `call`: a tag created the events.
+    a browser waits for the response. `call`: a tag created the events. `persons` are those of the
+    tag's own event: their opt-outs apply to the created events. Its repr is masked.
     """
 
     request: Incoming = Incoming()
     client: str = ""
     waits: BrowserWait | None = None
     call: TagCall | None = None
+    persons: tuple[Identifiers, ...] = ()
 
     def __repr__(self) -> str:
         return f"EventOrigin({self.client})"

@@ -25,7 +25,7 @@ from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.receipts import AcceptReceipt
 from twite.gateway.ports.tags import EventOrigin, TagCall
 from twite.gateway.preview.trace import RequestTrace, set_current
-from twite.gateway.tags.run.payload import TagPayload
+from twite.gateway.tags.run.payload import TagPayload, persons_in
 
 MOST_NESTED: Final = 5
 # Events created by one run and by the runs that its events cause.
@@ -118,7 +118,12 @@ class ContainerCalls:
             self._found(event, call, payload, source),
             source=source,
             endpoint=Endpoint.TAG,
-            origin=EventOrigin(request=payload.request, client=payload.client, call=call),
+            origin=EventOrigin(
+                request=payload.request,
+                client=payload.client,
+                call=call,
+                persons=persons_in(payload),
+            ),
         )
 
     def _found(

@@ -7,6 +7,7 @@ applies to queued payloads, too.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
+from functools import partial
 from hashlib import blake2b
 from typing import Final
 
@@ -37,7 +38,7 @@ from twite.gateway.ports.tags import (
 from twite.gateway.preview.trace import current
 from twite.gateway.tags.run.first_turn import WITHIN, FirstTurns
 from twite.gateway.tags.run.parsed_event import OTHER, ParsedTagEvent
-from twite.gateway.tags.run.payload import TagPayload, cookie_mark, person_of, read, written
+from twite.gateway.tags.run.payload import TagPayload, cookie_mark, payload_persons, read, written
 from twite.gateway.tags.run.preview_events import PreviewedTagEvent
 from twite.gateway.tags.run.readable_request import (
     ReadableRequest,
@@ -163,7 +164,7 @@ class TagDispatcher:
         responses: dict[int, TagResponse] = {}
         found: list[AcceptedConversion] = []
         unfired: list[UnfiredTags] = []
-        revoked = self._revoked if self.opt_outs.some() else None
+        revoked = partial(self._revoked, persons=origin.persons) if self.opt_outs.some() else None
         for tag_event in remarks:
             occasion = EventContext(
                 event=tag_event.event,  # type: ignore[arg-type]  # what JSON decoded into
@@ -189,7 +190,7 @@ class TagDispatcher:
                 )
                 for fired, rule in _with_rules(planned, container_config, source.name):
                     index = first + len(found)
-                    payload = self._payload(parsed, rule, fired.pending, origin.call)
+                    payload = self._payload(parsed, rule, fired.pending, origin)
                     may_answer = (
                         rule.pixel in self._responding
                         and tag_event.index not in held
@@ -270,7 +271,7 @@ class TagDispatcher:
         parsed: ParsedTagEvent,
         rule: TagRule,
         pending: PendingTriggers | None,
-        call: TagCall | None,
+        origin: EventOrigin,
     ) -> TagPayload:
         if parsed.is_suppressed:
             return _bare(parsed.name, parsed.source)
@@ -279,7 +280,7 @@ class TagDispatcher:
         return TagPayload(
             pixel=parsed.source.pixel,
             at=occasion.now,
-            identifiers=person_of(parsed.identifiers),
+            identifiers=payload_persons((parsed.identifiers, *origin.persons)),
             event=parsed.hashed if hashed else dict(occasion.event),  # type: ignore[arg-type]  # what JSON decoded into
             request=kept(
                 occasion.request, self._readable[rule.pixel, pending is not None], hashed=hashed
@@ -288,13 +289,18 @@ class TagDispatcher:
             granted=dict(occasion.consent),
             draw=occasion.draw,
             source=parsed.source.name if rule.pixel in self._calling else "",
-            call=call,
+            call=origin.call,
             preview="" if (trace := current()) is None else trace.id,
             pending=pending,
         )
 
-    def _revoked(self, identifiers: Identifiers, pixel: str) -> bool:
-        return self.opt_outs.lists(person_keys(identifiers, pixel=pixel, salt=self.salt))
+    def _revoked(
+        self, identifiers: Identifiers, pixel: str, *, persons: Iterable[Identifiers]
+    ) -> bool:
+        return any(
+            self.opt_outs.lists(person_keys(each, pixel=pixel, salt=self.salt))
+            for each in (identifiers, *persons)
+        )
 
     def _draw(self, parsed: ParsedTagEvent) -> int:
         """Return the random number of the event, which stays the same when the client retries."""

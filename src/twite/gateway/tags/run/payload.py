@@ -7,7 +7,7 @@ encrypted together. After a key rotation, queued, held and dead payloads are res
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Final
 
@@ -74,16 +74,27 @@ class _Inside(msgspec.Struct, frozen=True, kw_only=True):
     request: Incoming
 
 
-def person_of(identifiers: Identifiers) -> tuple[PayloadPerson, ...]:
-    """Return the persons to look up on the opt-out list."""
-    if not (identifiers.click_id or identifiers.email or identifiers.phone):
-        return ()
-    return (
+def payload_persons(persons: Iterable[Identifiers]) -> tuple[PayloadPerson, ...]:
+    """Return the persons to look up on the opt-out list, each once."""
+    found = (
         PayloadPerson(
-            twclid=identifiers.click_id,
-            hashed_email=identifiers.email,
-            hashed_phone_number=identifiers.phone,
-        ),
+            twclid=person.click_id,
+            hashed_email=person.email,
+            hashed_phone_number=person.phone,
+        )
+        for person in persons
+        if person.click_id or person.email or person.phone
+    )
+    return tuple(dict.fromkeys(found))
+
+
+def persons_in(payload: TagPayload) -> tuple[Identifiers, ...]:
+    """Return the persons of a payload, as `payload_persons` received them."""
+    return tuple(
+        Identifiers(
+            click_id=person.twclid, email=person.hashed_email, phone=person.hashed_phone_number
+        )
+        for person in payload.identifiers
     )
 
 

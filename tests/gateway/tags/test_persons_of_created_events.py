@@ -1,0 +1,62 @@
+"""An opt-out of the event's person also counts for the events that its tags create."""
+
+import msgspec
+import pytest
+from test_container_calls import CLICK, RUN, SHOP, UPSELL, ContainerStage
+
+from twite.domain.consent import person_keys
+from twite.domain.conversion import Identifiers
+from twite.gateway.tags.run.payload import payload_persons
+from twite.x.encode import persons_of
+
+ADA = Identifiers(email="a" * 64, click_id=CLICK)
+KEYS = person_keys(Identifiers(email=ADA.email), pixel=SHOP.pixel, salt=b"x" * 16)
+
+
+@pytest.fixture
+async def stage():
+    stages = []
+
+    def make(code):
+        stages.append(ContainerStage(code))
+        return stages[-1]
+
+    yield make
+    for each in stages:
+        await each.pool.stop()
+
+
+async def run(stage):
+    payload = await stage.received()
+    await stage.run(msgspec.structs.replace(payload, identifiers=payload_persons([ADA])))
+
+
+async def test_a_later_opt_out_finds_the_queued_tags_of_a_created_event(stage):
+    stage = stage(UPSELL)
+
+    await run(stage)
+
+    [(submission, _)] = stage.submissions
+    emails = [[each.email for each in persons_of(entry.body)] for entry in submission.entries]
+    assert emails == [[ADA.email], [ADA.email]]
+
+
+async def test_an_event_created_after_an_opt_out_reaches_no_tag(stage):
+    stage = stage(UPSELL)
+    await stage.store.revoke(KEYS, now=1)
+
+    await run(stage)
+
+    [(submission, _)] = stage.submissions
+    assert [entry.suppressed is not None for entry in submission.entries] == [True, True]
+
+
+async def test_a_conversion_created_after_an_opt_out_is_suppressed(stage):
+    stage = stage(RUN + "run({event_name: 'purchase', transaction_id: 'T-1'});")
+    stage.accept.opt_outs, stage.accept.salt = stage.store, b"x" * 16
+    await stage.store.revoke(KEYS, now=1)
+
+    await run(stage)
+
+    [(submission, _)] = stage.submissions
+    assert [entry.suppressed is not None for entry in submission.entries] == [True]
