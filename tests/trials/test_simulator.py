@@ -34,14 +34,14 @@ def test_no_story_breaks_a_promise(chunk, figure):
     seeds = range(chunk * EACH, (chunk + 1) * EACH)
 
     played = [
-        play(seed, days=10 if LONG else 0.1, store=SQLITE if seed % 5 == 4 else None)
+        play(seed, days=10 if LONG else 0.05, store=SQLITE if seed % 5 == 4 else None)
         for seed in seeds
     ]
 
     assert [line for run in played for line in broken(run)] == []
     figure(
         "no story of the simulator breaks a promise",
-        f"{len(played):,} stories of {'ten days' if LONG else 'two hours'}, "
+        f"{len(played):,} stories of {'ten days' if LONG else 'an hour'}, "
         f"{sum(run.conversions for run in played):,} conversions, "
         f"{sum(run.requests for run in played):,} requests, "
         f"{sum(run.processes for run in played):,} processes: 0 checks broken",
@@ -49,7 +49,7 @@ def test_no_story_breaks_a_promise(chunk, figure):
 
 
 def test_virtual_days_break_no_promise():
-    played = play(3, days=10 if LONG else 1)
+    played = play(3, days=10 if LONG else 0.5)
 
     assert broken(played) == []
 

@@ -7,6 +7,7 @@ from email.utils import format_datetime
 import msgspec
 from worker_bench import Setting
 
+from twite.domain.destination import RATE_WINDOW
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.times import DAY, HOUR, MINUTE, SECOND
 from twite.gateway.delivery.rate_limit import RateLimit
@@ -228,3 +229,21 @@ async def test_a_reset_is_told_to_be_noted_once_by_the_wall_clock_whatever_that_
     later = reset + MINUTE
     rate_limit.obey(left=0, reset=later)
     assert rate_limit.unnoted() == later
+
+
+async def test_waits_and_resets_are_told_by_a_process_that_has_run_for_a_while():
+    clock = MovingClock()
+    await clock.advance(HOUR)
+    quota = a_quota(clock, limit=10)
+    quota.spend(10)
+    await clock.advance(MINUTE)
+
+    assert (quota.left(), quota.wait()) == (0, RATE_WINDOW - MINUTE)
+
+    reset = clock.now() + 5 * MINUTE
+    quota.obey(left=0, reset=reset)
+    assert (quota.is_closed_by_x, quota.unnoted()) == (True, reset)
+    quota.noted(reset)
+    assert quota.unnoted() is None
+    await clock.advance(5 * MINUTE)
+    assert not quota.is_closed_by_x
