@@ -33,7 +33,7 @@ _SOON: Final = 50  # milliseconds between two checks of a node that is about to 
 # Milliseconds between two checks for deliveries that other gateways have queued. The checks take at
 # most this share of the time.
 _LOOK_EVERY: Final = SECOND // 5
-_LOOKING: Final = 1 / 20
+_LOOKING: Final = 1 / 10
 LEADER: Final = "#leader"
 _FURTHEST: Final = 1 << 62
 
