@@ -40,7 +40,7 @@ CHANGES = [
         "",
         (
             "source[0]: has neither a key nor origins, so no client could send conversions. "
-            'Write key = "env:NAME" for servers, or origins for browsers'
+            'Set key = "env:NAME" for servers, or origins for browsers'
         ),
     ),
     (
@@ -61,7 +61,7 @@ CHANGES = [
         'pixel = "o8z6j"\nstape_credentials = "stored"',
         (
             "source[0].stape_credentials: credentials are stored encrypted, but there is no "
-            'key. Write server.secret_key = "env:TWITE_SECRET_KEY"'
+            'key. Set server.secret_key = "env:TWITE_SECRET_KEY"'
         ),
     ),
     (
@@ -100,7 +100,7 @@ CHANGES = [
     (
         'name = "shop"',
         "",
-        'source[0].name: is missing. Write name = "…"',
+        'source[0].name: is missing. Set name = "…"',
     ),
     (
         '"GB"',

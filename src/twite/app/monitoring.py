@@ -173,7 +173,7 @@ async def send_trial(settings: Settings) -> Response | NoResponse:
     if webhook is None:
         raise SettingsError(
             place="alerts.webhook",
-            message="is missing or cannot be read. Write webhook = "
+            message="is missing or cannot be read. Set webhook = "
             '"https://…" or "env:NAME" under [alerts]',
         )
     clock, transport = SystemClock(), OnDemandTransport(timeout=WEBHOOK_TIMEOUT, connections=1)

@@ -240,7 +240,7 @@ class Table(Kind, frozen=True):
             elif field.default is REQUIRED:
                 raise SettingsError(
                     place=_below(place, key),
-                    message=f"is missing. Write {key} = {field.kind.example}",
+                    message=f"is missing. Set {key} = {field.kind.example}",
                 )
             else:
                 read[key] = field()

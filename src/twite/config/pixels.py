@@ -141,7 +141,7 @@ def _source(written: SourceTable, place: str, pixels: Pixels, *, can_restrict: b
         raise SettingsError(
             place=place,
             message="has neither a key nor origins, so no client could send conversions. "
-            'Write key = "env:NAME" for servers, or origins for browsers',
+            'Set key = "env:NAME" for servers, or origins for browsers',
         )
     if written.key is not None and not written.key.reveal().isascii():
         raise SettingsError(

@@ -95,14 +95,14 @@ def refuse_unsealed(written: SettingsFile) -> None:
         if persons is PersonHandling.SEALED and server.secret_key is None:
             raise SettingsError(
                 place=f"{place}.persons",
-                message="personal data is stored encrypted, but there is no key. Write "
+                message="personal data is stored encrypted, but there is no key. Set "
                 f'server.secret_key = "env:{VARIABLE}", or persons = "hashed"',
             )
     for index, source in enumerate(written.source):
         if source.stape_credentials != "configured" and server.secret_key is None:
             raise SettingsError(
                 place=f"source[{index}].stape_credentials",
-                message="credentials are stored encrypted, but there is no key. Write "
+                message="credentials are stored encrypted, but there is no key. Set "
                 f'server.secret_key = "env:{VARIABLE}"',
             )
     for index, pixel in enumerate(written.pixel):

@@ -93,7 +93,7 @@ def form_of(text: str) -> FormData:
             400,
             "Too many fields",
             (
-                f"A form or URL of the console may have at most {MOST_FIELDS:,} fields. Nothing "
+                f"A console form or URL may have at most {MOST_FIELDS:,} fields. Nothing "
                 "was changed. Send fewer fields."
             ),
         ) from None

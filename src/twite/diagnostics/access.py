@@ -108,7 +108,7 @@ async def _no_account(settings: Settings, pixel: Destination, keys: OAuthKeys) -
         + (f"; its user has access to {which}" if which else ""),
         "Twite cannot read the user's role or the pixel's events, and the pixel does not "
         "share a rate limit with the account's other pixels.",
-        'Write account = "…" with the pixel\'s ads account.',
+        'Set account = "…" with the pixel\'s ads account.',
     )
 
 

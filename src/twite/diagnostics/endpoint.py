@@ -223,7 +223,7 @@ def _kept(source: Source, url: str) -> Iterator[CheckFinding]:
             yield amber(
                 "pages",
                 f"{source.name}: {origin} is on a different site than {url}",
-                "Browsers do not store cookies of another site, so later pages do not know "
+                "Browsers do not store cookies from another site, so later pages do not know "
                 "the click id.",
                 f"Give the gateway an address on the site of {origin}, and see "
                 "docs/how-to/set-up-a-first-party-domain.md.",

@@ -208,4 +208,4 @@ def _clocks(settings: Settings, answer: ConnectionResult) -> CheckFinding:
     )
     if abs(ahead) > _MUCH and signed:
         return red("clock", off, "X refuses OAuth signatures if the clock differs too much.", cure)
-    return amber("clock", off, "Conversions without a time get a wrong time.", cure)
+    return amber("clock", off, "Conversions without a time get the wrong time.", cure)

@@ -228,7 +228,7 @@ def _state(opened: OpenedFile, wish: SendOptions, report: Path) -> ReportState:
         return fresh
     if earlier.options != wish.options:
         raise ClientError(
-            f"{opened.path.name}: an earlier run with other options stopped after "
+            f"{opened.path.name}: an earlier run with different options stopped after "
             f"{plural(earlier.done, 'row')}. Use the same options to continue, or --restart to "
             "send all rows: rows that the gateway already has then count as duplicates"
         )

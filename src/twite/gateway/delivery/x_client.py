@@ -91,7 +91,7 @@ class XClient:
     def was_misdated(
         self, destination: Destination, response: Response | NoResponse, *, at: int
     ) -> bool:
-        """Whether a request was signed with a wrong time: X refuses stale timestamps.
+        """Whether a request was signed with the wrong time: X refuses stale timestamps.
 
         `at` is the signed time; X's own time is in the Date header. [doc OA]
         """

@@ -247,7 +247,7 @@ def account_of(ask: XInquiries, destination: Destination) -> AdsAccount:
     if destination.account is None:
         raise SettingsError(
             place=f"the account of pixel {pixel}",
-            message="is missing: X's events belong to an ads account. Write account = "
+            message="is missing: X's events belong to an ads account. Set account = "
             '"18ce54d4x5t" with the account\'s id; twite check lists the accounts',
         )
     return AdsAccount(ask=ask, keys=keys, account=destination.account)

@@ -242,7 +242,7 @@ class XSignIn:
             raise SettingsError(
                 place="server.secret_key",
                 message="is missing: Twite encrypts stored credentials, and cannot store any "
-                'without a key. Write server.secret_key = "file:twite.secret" '
+                'without a key. Set server.secret_key = "file:twite.secret" '
                 "(twite init creates the file), or set TWITE_SECRET_KEY",
             )
         return self.keeper

@@ -187,7 +187,7 @@ RESOURCES: Final[Mapping[str, Mapping[str, DocumentedKey]]] = MappingProxyType(
             "taggingServerUrls": DocumentedKey(
                 KeyTreatment.NOTED, "the old URLs; set server.public_url instead"
             ),
-            "domainName": DocumentedKey(KeyTreatment.NOTED, "set origins of a [[source]] instead"),
+            "domainName": DocumentedKey(KeyTreatment.NOTED, "set origins in a [[source]] instead"),
             "notes": DocumentedKey(KeyTreatment.IDLE, "for people"),
             "tagIds": DocumentedKey(KeyTreatment.IDLE, "the ids of the container itself"),
             "features": DocumentedKey(KeyTreatment.IDLE, "features of Google's editor"),

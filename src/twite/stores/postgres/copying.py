@@ -267,8 +267,8 @@ async def _exclude(guard: Any, address: Address, *, has_tables: bool) -> None:  
         raise StoreUnusable(
             path=address.shown,
             reason=f"a gateway is using this database ({', '.join(running)})",
-            cure="Stop all its gateways, then run the command again. A killed gateway counts as "
-            "running for 8 seconds",
+            cure="Stop all its gateways, then run the command again. Twite treats a killed "
+            "gateway as running for another 8 seconds",
         )
 
 
