@@ -113,6 +113,15 @@ def test_a_click_that_is_kept_already_is_as_old_as_it_was():
             "https://shop.example/a?utm_source=x&utm_medium=cpc",
         ),
         ("https://shop.example/a?utm_term=bob%40example.com", "https://shop.example/a"),
+        # A plus that the page did not escape decodes to a blank.
+        ("https://shop.example/a?utm_campaign=+442079460016", "https://shop.example/a"),
+        ("https://shop.example/a?utm_term=+44-20-7946-0016", "https://shop.example/a"),
+        ("https://shop.example/a?utm_content=tel+442079460016", "https://shop.example/a"),
+        ("https://shop.example/a?utm_term=+shoes", "https://shop.example/a?utm_term=+shoes"),
+        (
+            "https://shop.example/a?utm_campaign=Sale+20261127",
+            "https://shop.example/a?utm_campaign=Sale+20261127",
+        ),
         ("https://shop.example/a?utm_id=1&utm_evil=2", "https://shop.example/a?utm_id=1"),
         ("https://shop.example/a?x=utm_source", "https://shop.example/a"),
         ("https://shop.example/off/bob@example.com/now", "https://shop.example/off/-/now"),

@@ -110,12 +110,17 @@ def _scrubbed(text: str) -> str | None:
         kept = [
             parameter
             for parameter in given
-            if parameter[0] in KEPT_PARAMETERS and not names_a_person(parameter[1])
+            if parameter[0] in KEPT_PARAMETERS and not _names_a_person(parameter[1])
         ]
         query = urlencode(kept)
     shown = f"[{host}]" if ":" in host else host
     path = scrubbed_path(parts.path).rstrip()
     return urlunsplit((parts.scheme, f"{shown}:{port}" if port else shown, path, query, ""))
+
+
+def _names_a_person(value: str) -> bool:
+    # A plus before a phone number, if it was not escaped, was decoded to a blank.
+    return names_a_person(value) or names_a_person(value.replace(" ", "+", 1))
 
 
 OURS: Final = "_twite"  # `1.<milliseconds>.<click id>`
