@@ -5,7 +5,7 @@ from test_variables_at_ingest import NOW, TEMPLATE
 
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.formats.parsed_request import Native
-from twite.gateway.ports.tags import ContainerConfig, EventOrigin, TagRemark, TagRule
+from twite.gateway.ports.tags import ContainerConfig, EventOrigin, TagCall, TagRemark, TagRule
 from twite.gateway.tags.run.dispatcher import TagDispatcher
 from twite.gateway.tags.run.payload import read
 from twite.gateway.tags.runtime.engine_pool import EnginePool
@@ -51,7 +51,7 @@ def fire(*variables):
     )
 
 
-async def heard(fires, **said):
+async def heard(fires, *, call=None, **said):
     """Return the draw that each tag's letter holds."""
     native = Native(event="purchase", **({"conversion_id": said.pop("id")} if "id" in said else {}))
     firing_result = await fires.dispatch(
@@ -61,7 +61,7 @@ async def heard(fires, **said):
             )
         ],
         source=a_source(),
-        origin=EventOrigin(client="native"),
+        origin=EventOrigin(client="native", call=call),
         now=NOW,
         first=1,
         held={},
@@ -98,3 +98,14 @@ async def test_whatever_an_event_is_known_again_by_it_draws_the_same(said):
 
 async def test_where_no_variable_is_random_nothing_is_drawn():
     assert await heard(fire(), id="order-1") == {"tag:all": 0}
+
+
+async def test_events_that_tags_create_with_one_id_have_draws_of_their_own():
+    fires = fire(LOT)
+    calls = [None, *(TagCall(id=id_, root="r", tags=("caller",)) for id_ in ("a", "b"))]
+
+    draws = [await heard(fires, id="order-1", call=call) for call in calls]
+    again = [await heard(fires, id="order-1", call=call) for call in calls]
+
+    assert again == draws
+    assert len({draw["tag:all"] for draw in draws}) == 3

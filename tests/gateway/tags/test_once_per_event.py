@@ -11,9 +11,11 @@ from twite.formats.parsed_request import Native
 from twite.gateway.ports.tags import ContainerConfig, EventOrigin, TagRemark, TagRule
 from twite.gateway.tags.google.requests import GoogleClient
 from twite.gateway.tags.run.dispatcher import TagDispatcher
+from twite.gateway.tags.run.first_turn import FirstTurns
 from twite.gateway.tags.run.once_per_event import OncePerEvent, TagOfEvent
 from twite.gateway.tags.run.outbound import RunContext
 from twite.gateway.tags.run.payload import TagPayload, read
+from twite.gateway.tags.run.run_input import RunInput
 from twite.gateway.tags.run.tag_run import TagRun
 from twite.gateway.tags.runtime.engine_pool import EnginePool, TemplateStorage
 from twite.gtm.container.parts import ALL_EVENTS, Container, ContainerTag, Firing, SequencedTag
@@ -31,7 +33,13 @@ SENDS = (
 )
 
 
-MESSAGES = Grant(permission="use_message", parameters={"allowedActions": "any"})
+MORE = (
+    Grant(permission="use_message", parameters={"allowedActions": "any"}),
+    Grant(
+        permission="set_cookies",
+        parameters={"allowedCookies": [{"name": "*", "secure": "any", "session": "any"}]},
+    ),
+)
 
 
 def shared(step="setup", *, needed=True, code=SENDS, **more):
@@ -44,7 +52,7 @@ def shared(step="setup", *, needed=True, code=SENDS, **more):
     first = ContainerTag(**{"name": "first", "template": "first"} | more)
     templates = {name: template(SENDS.replace("{name}", name)) for name in ("a", "b")}
     first_template = template(code.replace("{name}", "first"))
-    templates["first"] = structs.replace(first_template, grants=(*first_template.grants, MESSAGES))
+    templates["first"] = structs.replace(first_template, grants=(*first_template.grants, *MORE))
     return Container(tags=(*tags, first), templates=templates)
 
 
@@ -65,6 +73,14 @@ class Stage:
             storage=TemplateStorage(),
             clock=clock,
             observer=Seen(),
+        )
+
+    def run_input(self, tag, *, draw, seed):
+        return RunInput(
+            container_config=self.config,
+            rule=self.config.rules[tag],
+            payload=TagPayload(pixel="o8z6j", at=NOW, event={"event_name": "x"}, draw=draw),
+            seed=seed,
         )
 
     async def run(self, tag, *, draw=5, at=NOW):
@@ -135,6 +151,27 @@ async def test_after_a_failure_the_next_delivery_runs_it_again(stage):
 
     assert [each.succeeded for each in ran] == [False, True]
     assert stage.paths == ["first", "first", "b"]
+
+
+COOKIE = (
+    "require('setCookie')('id', require('generateRandom')(1, 1000000000));\ndata.gtmOnSuccess();"
+)
+
+
+async def test_each_first_turn_sets_the_cookie_that_the_shared_tag_sends(stage):
+    stage = stage(shared(code=COOKIE))
+    turns = FirstTurns(stage.pool, storage=stage.context.storage, observer=Seen(), within=5_000)
+
+    async def first_turn(tag, *, draw=5):
+        given = stage.run_input(tag, draw=draw, seed=ord(tag))
+        response = await turns.run(given, until=turns.deadline())
+        return [cookie.value for cookie in response.cookies]
+
+    values = [await first_turn(tag) for tag in ("a", "b")]
+    other = await first_turn("a", draw=6)
+
+    assert values[0] == values[1] != other
+    assert len(values[0]) == 1
 
 
 async def test_its_own_delivery_is_done_and_says_so(stage):

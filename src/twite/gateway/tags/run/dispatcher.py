@@ -175,7 +175,8 @@ class TagDispatcher:
             )
             parsed = ParsedTagEvent(tag_event, source=source, occasion=occasion, revoked=revoked)
             if self._draws:
-                occasion = parsed.occasion = structs.replace(occasion, draw=self._draw(parsed))
+                draw = self._draw(parsed, origin.call)
+                occasion = parsed.occasion = structs.replace(occasion, draw=draw)
             preview = None
             if trace is not None:
                 preview = PreviewedTagEvent(trace, parsed, ingest=self._ingest)
@@ -302,9 +303,11 @@ class TagDispatcher:
             for each in (identifiers, *persons)
         )
 
-    def _draw(self, parsed: ParsedTagEvent) -> int:
+    def _draw(self, parsed: ParsedTagEvent, call: TagCall | None = None) -> int:
         """Return the random number of the event, which stays the same when the client retries."""
         identity = parsed.remark.conversion_id or self._identity(parsed, "")
+        if call is not None:
+            identity = f"{identity}/{call.id}"  # other events may have the same id
         seed = f"{parsed.source.name}\0{parsed.name}\0{identity}"
         whole = blake2b(seed.encode("utf-8", "replace"), key=self.salt[:64], digest_size=6)
         return int.from_bytes(whole.digest()) or 1

@@ -1,6 +1,7 @@
 """The input of a tag run, which is the same for its first turn and its durable run."""
 
 from collections.abc import Iterable
+from hashlib import blake2b
 from typing import Final
 
 import msgspec
@@ -125,7 +126,7 @@ class RunInput(msgspec.Struct, frozen=True, kw_only=True):
         return Call(
             fields=fired.fields,
             now=payload.at,
-            seed=self.seed,
+            seed=self._seed_of(fired),
             event=fired.event,
             request=self.container_config.completed(payload.request),
             container=self.version,
@@ -135,6 +136,13 @@ class RunInput(msgspec.Struct, frozen=True, kw_only=True):
             listened=tuple(listened),
             browser_pixels=payload.pixels,
         )
+
+    def _seed_of(self, fired: FiredTag) -> int:
+        """Return the seed of a tag: of one that runs once for the event, the same for each run."""
+        if self.once_per_event(fired) is None:
+            return self.seed
+        text = f"{fired.tag.name}\0{self.payload.draw}".encode("utf-8", "replace")
+        return int.from_bytes(blake2b(text, digest_size=6).digest()) or 1
 
     def ignored(self, effect: AnyEffect, *, turn: int) -> str | None:
         """Return a log line for an effect of a turn that is possible only before the response.
