@@ -158,9 +158,20 @@ def test_of_a_signal_of_the_page_and_of_a_conversion_the_strictest_counts(own, a
 def test_signals_in_the_address_of_the_image_count():
     said = {"event": "purchase", "us_privacy": "1YYN", "gdpr_consent": "what"}
 
-    (conversion,) = read_image(said, seen(opted_out=True)).found.conversions
+    (conversion,) = read_image(list(said.items()), seen(opted_out=True)).found.conversions
 
     assert conversion.consent == {"usp": "1YYN", "tcf": "what", "gpc": "1"}
+
+
+@pytest.mark.parametrize(
+    "words", [("granted", "denied"), ("denied", "granted"), ("", "denied"), ("denied", "")]
+)
+def test_of_a_repeated_signal_in_the_address_of_the_image_the_strictest_counts(words):
+    said = [("event", "purchase"), ("event", "lead"), *(("ad_storage", word) for word in words)]
+
+    (conversion,) = read_image(said, seen()).found.conversions
+
+    assert (conversion.event, conversion.consent) == ("purchase", {"ad_storage": "denied"})
 
 
 def test_the_browsers_global_opt_out_is_a_signal():
@@ -326,7 +337,7 @@ def test_a_message_may_be_empty():
 def test_the_image_takes_its_click_from_the_page_address():
     said = {"event": "purchase", "value": "1", "currency": "EUR"}
 
-    beacon = read_image(said, seen(referer=f"https://shop.example/?twclid={ID}"))
+    beacon = read_image(list(said.items()), seen(referer=f"https://shop.example/?twclid={ID}"))
 
     (conversion,) = beacon.found.conversions
     assert (conversion.event, bytes(conversion.value), conversion.time) == (
@@ -363,6 +374,6 @@ def test_any_body_is_read_or_refused(body):
 
 @given(query=st.dictionaries(FIELDS | st.text(), st.text()), referer=st.text())
 def test_any_image_is_read(query, referer):
-    beacon = read_image(query, seen(referer=referer))
+    beacon = read_image(list(query.items()), seen(referer=referer))
 
     assert len(beacon.found.conversions) == 1

@@ -60,7 +60,11 @@ class HttpRequest(msgspec.Struct):
 
     def query(self) -> dict[str, str]:
         """Return the query's parameters, the first of each name; {} if there are too many."""
-        return query_of(self.scope)
+        return dict(reversed(self.query_pairs()))
+
+    def query_pairs(self) -> list[tuple[str, str]]:
+        """Return the query's parameters in their order; [] if there are too many."""
+        return _query_pairs(self.scope)
 
     def text(self, name: bytes) -> str | None:
         """Return a header as text."""
@@ -230,17 +234,15 @@ def visitor_of(request: HttpRequest, visit: PageVisit | None) -> Visitor:
     )
 
 
-def query_of(scope: Scope) -> dict[str, str]:
-    """Return the parameters of a query, the first of each name; {} if there are too many."""
+def _query_pairs(scope: Scope) -> list[tuple[str, str]]:
     try:
-        pairs = parse_qsl(
+        return parse_qsl(
             scope["query_string"].decode("latin-1"),
             keep_blank_values=True,
             max_num_fields=MAX_PARAMETERS,
         )
     except ValueError:
-        return {}
-    return dict(reversed(pairs))
+        return []
 
 
 def _pattern(path: str) -> re.Pattern[str]:

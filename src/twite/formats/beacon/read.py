@@ -1,6 +1,6 @@
 """Beacon format (`/t`): messages of the first-party script to conversions and clicks."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Final
@@ -24,7 +24,7 @@ from twite.formats.beacon.shape import (
     ignored_in,
     number_in,
 )
-from twite.formats.event_data.consent import signals_of, strictest
+from twite.formats.event_data.consent import said_in, signals_of, strictest
 from twite.formats.event_data.conversions import ignored_as
 from twite.formats.event_data.values import MAX_ITEMS_IN_ALL
 from twite.formats.native.values import is_more
@@ -100,8 +100,12 @@ def read(body: bytes, seen: Visitor) -> Beacon:
     return _sorted(conversions, left_out, seen=seen, ahead=ahead, click=click, consent=consent)
 
 
-def read_image(query: Mapping[str, str], seen: Visitor) -> Beacon:
-    """Read the image request of a page without JavaScript: one conversion, from the query."""
+def read_image(pairs: Sequence[tuple[str, str]], seen: Visitor) -> Beacon:
+    """Read the image request of a page without JavaScript: one conversion, from the query.
+
+    Of a repeated parameter, the first counts; of a consent signal, the strictest.
+    """
+    query = dict(reversed(pairs))
     page = query.get("url") or seen.referer
     landed = read_click(query.get("twclid", ""), seen.now) or read_click(_query_of(page), seen.now)
     click = newest_of([landed] if landed else [], clicks_of(seen.cookies, now=seen.now))
@@ -113,7 +117,7 @@ def read_image(query: Mapping[str, str], seen: Visitor) -> Beacon:
         currency=query.get("currency"),
         url=page,
     )
-    consent = signals_of(query, opted_out=seen.opted_out)
+    consent = signals_of(said_in(pairs), opted_out=seen.opted_out)
     return _sorted([(given, ())], [], seen=seen, ahead=None, click=click, consent=consent)
 
 

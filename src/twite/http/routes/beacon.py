@@ -59,7 +59,7 @@ async def answer(request: HttpRequest, visit: PageVisit) -> HttpResponse:
     """Accept the message, or the conversion of an image request, and set cookies."""
     services, posts = request.services, request.method == "POST"
     seen = visitor_of(request, visit)
-    beacon = read(request.body, seen) if posts else read_image(request.query(), seen)
+    beacon = read(request.body, seen) if posts else read_image(request.query_pairs(), seen)
     found = beacon.found
     rejected: tuple[RejectedConversion, ...] = ()
     responses: tuple[TagResponse, ...] = ()
