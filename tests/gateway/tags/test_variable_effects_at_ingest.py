@@ -7,6 +7,8 @@ from test_variables_that_ask import Seen, container
 from twite.domain.secret import Secret
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.gateway.ports.tags import ContainerConfig, TagRule
+from twite.gateway.preview.sessions import PreviewSessions
+from twite.gateway.preview.trace import set_current
 from twite.gateway.tags.run.variables import IngestEvaluation
 from twite.gateway.tags.runtime.engine_pool import EnginePool, TemplateStorage
 from twite.gtm.container.parts import (
@@ -18,9 +20,18 @@ from twite.gtm.container.parts import (
 from twite.gtm.container.values import EventContext
 from twite.gtm.template.effects import Keep
 from twite.gtm.template.sandbox import Turn
-from twite.machine.system import SystemClock
+from twite.machine.system import SystemClock, SystemRandomness
 from twite.testing.builders import NOW
+from twite.testing.fakes import MovingClock
 from twite.testing.local_engines import LocalEngines
+
+COUNTS = """
+const kept = require('templateDataStorage');
+const times = (kept.getItemCopy('times') || 0) + 1;
+kept.setItemCopy('times', times);
+require('logToConsole')('counted');
+return '' + times;
+"""
 
 
 async def test_at_the_door_a_variable_keeps_logs_and_says_what_it_lacks():
@@ -65,6 +76,35 @@ return 'gold';
     assert texts[:2] == ["seen 1 *** ***", "seen 2 *** ***"]
     assert "the template lacks the permission read_event_data" in texts
     assert "the template failed: TypeError in line 7 of its code" in texts
+
+
+@pytest.mark.parametrize("sends_nothing", [True, False])
+async def test_a_preview_that_sends_nothing_stores_no_items_of_variables(sends_nothing):
+    condition = Condition(left="{{segment}}", operator=Operator.EQUALS, right="1")
+    made = msgspec.structs.replace(
+        container(COUNTS),
+        tags=(ContainerTag(name="picky", template="main", triggers=("first",)),),
+        triggers=(ContainerTrigger(name="first", when=(condition,)),),
+    )
+    engine_pool = EnginePool(LocalEngines(QuickJsEngine), elapsed=SystemClock().elapsed)
+    engine_pool.start()
+    seen, storage = Seen(), TemplateStorage()
+    container_config = ContainerConfig(container=made, rules={"picky": TagRule(name="picky")})
+    endpoint = IngestEvaluation(engine_pool, storage=storage, observer=seen)
+    previews = PreviewSessions(clock=MovingClock(), randomness=SystemRandomness())
+    token = previews.open("ada", sends_nothing=sends_nothing).token.reveal()
+    set_current(previews.begin(token, method="GET", path="/", query="", headers=[]))
+    occasion = EventContext(event={"client_id": "c"}, now=NOW)
+    try:
+        planned = await endpoint.planned(container_config, occasion)
+        await endpoint.explained(container_config, occasion)
+    finally:
+        set_current(None)
+        await engine_pool.stop()
+
+    assert len(planned.fired) == 1
+    assert storage.of(made.templates["lookup"]) == ({} if sends_nothing else {"times": 1})
+    assert [notice.text for notice in seen.notices] == ["counted"]
 
 
 class Escaped:

@@ -13,6 +13,7 @@ from twite.domain.json_tree import Tree
 from twite.gateway.ports.engines import EngineLost
 from twite.gateway.ports.events import Observer, TagSaid
 from twite.gateway.ports.tags import ContainerConfig, KeepsItems
+from twite.gateway.preview.trace import sends_nothing
 from twite.gateway.tags.runtime.engine_pool import EnginePool
 from twite.gateway.tags.runtime.tag_log import ClientLines, TagLogLine
 from twite.gtm.container.explain import Explanation, explained
@@ -129,10 +130,16 @@ class IngestEvaluation:
     async def explained(
         self, container_config: ContainerConfig, occasion: EventContext
     ) -> Explanation:
-        """Return the values of all variables, and the verdicts of all triggers."""
+        """Return the values of all variables, and the verdicts of all triggers.
+
+        Stores and logs nothing: `planned` has done so.
+        """
         container = container_config.container
         return await self._with_values(
-            container_config, occasion, lambda known: explained(container, occasion, known)
+            container_config,
+            occasion,
+            lambda known: explained(container, occasion, known),
+            performs=False,
         )
 
     async def _with_values(
@@ -140,8 +147,10 @@ class IngestEvaluation:
         container_config: ContainerConfig,
         occasion: EventContext,
         act: Callable[[VariableCache], T],
+        *,
+        performs: bool = True,
     ) -> T:
-        """Repeat until all needed values are known."""
+        """Repeat until all needed values are known. `performs` is whether effects are performed."""
         container = container_config.container
         about = ContainerVersion(container_id=container.public_id, version=container.version)
         known = VariableCache(container=about, storage=self._storage)
@@ -150,14 +159,16 @@ class IngestEvaluation:
                 return act(known)
             except PendingVariable as awaited:
                 try:
-                    known.put(awaited, await self._value(awaited, container_config, occasion))
+                    turn = await self._turn(awaited)
+                    value = returned_at_ingest(awaited.template, turn)
+                    if performs:
+                        self._perform(awaited.template, turn, container_config, occasion)
+                    known.put(awaited, value)
                 except Unfilled as unfilled:
                     known.put_unfilled(awaited, unfilled)
 
-    async def _value(
-        self, awaited: PendingVariable, container_config: ContainerConfig, occasion: EventContext
-    ) -> Value:
-        """Run a variable's template. Raises Unfilled if it has no value now."""
+    async def _turn(self, awaited: PendingVariable) -> Turn:
+        """Run a variable's template. Raises Unfilled if it may not run now."""
         template, whose = awaited.template, name_of(awaited.template)
         trials, worker = self._engine_pool.trials, self._engine_pool.ingest_worker
         share = trials.share(whose)
@@ -187,17 +198,16 @@ class IngestEvaluation:
                 share.take(took)
         if not turn.done or turn.listening:
             worker.end(turn.run)
-        value = returned_at_ingest(template, turn)
-        self._log_turn(template, turn, container_config, occasion)
-        return value
+        return turn
 
-    def _log_turn(
+    def _perform(
         self,
         template: Template,
         turn: Turn,
         container_config: ContainerConfig,
         occasion: EventContext,
     ) -> None:
+        """Store items, unless a preview sends nothing, and log lines."""
         if turn.error is None and not turn.effects:
             return
         secrets = [secret for rule in container_config.rules.values() for secret in rule.secrets]
@@ -209,7 +219,11 @@ class IngestEvaluation:
         for effect in allowed:
             if isinstance(effect, LogEffect) and effect.denied is not None:
                 lines.say(f"the template lacks the permission {effect.denied}")
-            elif isinstance(effect, Keep | Forget) and not self._storage.change(template, effect):
+            elif (
+                isinstance(effect, Keep | Forget)
+                and not sends_nothing()
+                and not self._storage.change(template, effect)
+            ):
                 lines.say("templateDataStorage is full: nothing was stored")
         if turn.error is not None:
             kind = turn.error.partition(":")[0]
