@@ -24,6 +24,7 @@ from twite.machine.system import SystemClock
 from twite.testing.fakes import ScriptedWeb
 
 TURN = '{"run":1,"outcome":"success"}'
+LOG = '{"effect":"log","text":"it","own":true}'
 
 
 class ForgedServer:
@@ -85,11 +86,20 @@ def forged(**said):
         forged(run=2),
         forged(turn="{"),
         forged(turn='{"run":1,"effects":[{"effect":"no such"}]}'),
+        forged(turn=f'{{"run":1,"effects":[{",".join([LOG] * 501)}]}}'),
         b"\xff\xff\xff\xff",
         b"\x00\x00\x00\x02\xc1\xc1",
         framed(EngineResponse(1, TURN, 0.0)) + b"\x00\x00\x00\x01\x00",
     ],
-    ids=["another run", "no JSON", "no effect", "too long", "no frame", "one more"],
+    ids=[
+        "another run",
+        "no JSON",
+        "no effect",
+        "too many effects",
+        "too long",
+        "no frame",
+        "one more",
+    ],
 )
 async def test_what_is_no_turn_of_the_run_costs_the_process_and_reaches_no_run(answer):
     server = ForgedServer(answer, forged(run=2))

@@ -4,7 +4,7 @@ from template_stage import NOW, call, ran, template
 
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.gtm.template.effects import HttpEffect, LogEffect
-from twite.gtm.template.sandbox import EffectAnswer, RunResult
+from twite.gtm.template.sandbox import EffectAnswer, RunLimits, RunResult
 
 ORDER = """
 const log = require('logToConsole');
@@ -229,3 +229,12 @@ def test_a_promise_that_is_returned_and_fails_has_no_value_and_is_told():
     assert (turn.returned, turn.error) == (None, None)
     [said] = turn.effects
     assert (said.text, said.own) == ('unhandled promise rejection: "x"', True)
+
+
+def test_rejections_that_nothing_handles_are_logged_up_to_the_limit_of_effects():
+    code = "for (let n = 0; n < 600; n++) Promise.create((resolve, reject) => reject(n));"
+    engine = QuickJsEngine(template("const Promise = require('Promise');" + code))
+
+    turn = engine.start(call())
+
+    assert (turn.error, len(turn.effects)) == (None, RunLimits().effects)

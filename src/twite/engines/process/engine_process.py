@@ -260,12 +260,14 @@ class QuickJsProcess:
                 asked.future.set_exception(found)
             return
         turn = read_turn(response.turn)
-        for effect in turn.effects:
-            permission = lacking(effect, self._boots[id(run.template)].policy)
-            if permission is not None:
-                # The sandbox checks each call, so the sandbox was bypassed.
-                self._condemn(line, _NOT_ALLOWED.format(permission=permission))
-                return
+        if len(turn.effects) > self._limits.effects:
+            raise msgspec.DecodeError("the turn has more effects than a run may have")
+        policy = self._boots[id(run.template)].policy
+        lacked = next(filter(None, (lacking(effect, policy) for effect in turn.effects)), None)
+        if lacked is not None:
+            # The sandbox checks each call, so the sandbox was bypassed.
+            self._condemn(line, _NOT_ALLOWED.format(permission=lacked))
+            return
         took = response.took if 0 <= response.took <= self._patience else self._patience
         if response.ends and turn.error == OUT_OF_MEMORY and line.answered:
             # Earlier runs may have left too little memory, so the run is repeated alone.

@@ -188,8 +188,10 @@ function isOutOfMemory(reason) {
 }
 
 // An unhandled rejection does not end the run, as in Google's sandbox, but is logged. Only the
-// memory limit ends the run: a promise must not hide it.
+// memory limit ends the run: a promise must not hide it. Beyond the limit of effects, it is dropped.
 function unheard(run, reason, effects = run.effects) {
+  if (run.given >= limits.effects) return;
+  run.given++;
   const shown = reason instanceof Error ? described(reason) : valueApis.JSON.stringify(reason) || described(reason);
   effects.push({ effect: 'log', text: 'unhandled promise rejection: ' + shown, own: true });
 }
