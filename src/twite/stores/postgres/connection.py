@@ -26,6 +26,11 @@ _DEAD_HOST: Final = {
     "TCP_KEEPCNT": 3,
     "TCP_USER_TIMEOUT": 6_000,
 }
+_DEAD_CLIENT: Final = (
+    "SELECT set_config('tcp_keepalives_idle', '3', false), "
+    "set_config('tcp_keepalives_interval', '1', false), "
+    "set_config('tcp_keepalives_count', '3', false), set_config('tcp_user_timeout', '6s', false)"
+)
 _STATEMENTS: Final = 400
 # A writing statement waits only for the locks of other short transactions.
 STALLED: Final = 20.0  # seconds
@@ -114,7 +119,10 @@ class Address:
             target_session_attrs=self.attributes,
             server_settings={"application_name": "twite"},
         )
-        _notice_dead_host(driver)
+        if _notice_dead_host(driver):
+            # The server must notice, too: it keeps the locks of a gateway that is cut off while it
+            # sends a result, or waits for the rest of a statement.
+            await driver.execute(_DEAD_CLIENT)
         return driver
 
     def reason(self, error: BaseException) -> str:
@@ -135,19 +143,21 @@ class Address:
         return found
 
 
-def _notice_dead_host(driver: "asyncpg.Connection[asyncpg.Record]") -> None:
-    """Let the connection end some seconds after its host has stopped to answer packets.
+def _notice_dead_host(driver: "asyncpg.Connection[asyncpg.Record]") -> bool:
+    """Let a TCP connection end some seconds after its host has stopped to answer packets.
 
     Otherwise, only STALLED would end a statement that waits for the host of a failed primary.
+    Return whether it is a TCP connection.
     """
     used = driver._transport.get_extra_info("socket")  # noqa: SLF001
     if used.family not in {socket.AF_INET, socket.AF_INET6}:
-        return
+        return False
     with socket.fromfd(used.fileno(), used.family, socket.SOCK_STREAM) as same:
         same.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for name, value in _DEAD_HOST.items():
             if hasattr(socket, name):
                 same.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    return True
 
 
 def _urls(parts: SplitResult, options: Sequence[tuple[str, str]]) -> list[str]:
