@@ -1,12 +1,16 @@
-"""An opt-out of the event's person also counts for the events that its tags create."""
+"""Opt-outs and the consent policy of a source apply to the events that tags create."""
+
+import json
 
 import msgspec
 import pytest
 from test_container_calls import CLICK, RUN, SHOP, UPSELL, ContainerStage
 
-from twite.domain.consent import person_keys
+from twite.domain.consent import ConsentPolicy, person_keys
 from twite.domain.conversion import Identifiers
+from twite.gateway.tags.run.container_calls import ContainerCalls
 from twite.gateway.tags.run.payload import payload_persons
+from twite.testing.builders import a_destination
 from twite.x.encode import persons_of
 
 ADA = Identifiers(email="a" * 64, click_id=CLICK)
@@ -60,3 +64,18 @@ async def test_a_conversion_created_after_an_opt_out_is_suppressed(stage):
 
     [(submission, _)] = stage.submissions
     assert [entry.suppressed is not None for entry in submission.entries] == [True]
+
+
+@pytest.mark.parametrize("created", [{}, {"ad_storage": "perhaps"}])
+async def test_an_unreadable_signal_that_the_source_ignores_is_no_denial(stage, created):
+    call = json.dumps({"event_name": "purchase", "transaction_id": "T-1", **created})
+    stage = stage(RUN + f"run({call});")
+    lenient = msgspec.structs.replace(SHOP, consent=ConsentPolicy(unclear=None))
+    calls = {"sources": [lenient], "destinations": {"o8z6j": a_destination()}}
+    stage.calls = ContainerCalls(accept=stage.accept, **calls)
+    payload = await stage.received({"ad_storage": "perhaps"})
+
+    await stage.run(msgspec.structs.replace(payload, granted={"ad_storage": False}))
+
+    [(submission, _)] = stage.submissions
+    assert [entry.suppressed for entry in submission.entries] == [None]

@@ -13,6 +13,8 @@ from typing import Final
 
 import msgspec
 
+from twite.consent.google import decode_word
+from twite.consent.tcf import MalformedSignal
 from twite.domain.destination import Destination, Source
 from twite.domain.json_tree import Tree
 from twite.domain.submission import Endpoint
@@ -140,7 +142,7 @@ class ContainerCalls:
                 cookies=cookies_of(headers.get("cookie", "")),
                 now=payload.at,
                 # The event's consent counts for all events that its tags create.
-                consent=strictest(payload.granted, signals_of(payload.event, opted_out=False)),
+                consent=_signals(payload),
             ),
             repeated=[f"runContainer {call.id}"],
         )
@@ -167,6 +169,20 @@ class ContainerCalls:
         ended = None if call is None else self._ended.get(call.id)
         if ended is not None:
             ended.add(tag, succeeded=succeeded)
+
+
+def _signals(payload: TagPayload) -> dict[str, str | bool]:
+    """Return the signals of a payload's event and of its request."""
+    signals = signals_of(payload.event, opted_out=False)
+    # An unreadable signal is not granted, but does not deny either.
+    granted = {
+        name: is_granted
+        for name, is_granted in payload.granted.items()
+        if is_granted
+        or name not in signals
+        or not isinstance(decode_word(signals[name]), MalformedSignal)
+    }
+    return strictest(granted, signals)
 
 
 def _lacks(ended: Iterable[tuple[str, bool]], expected: list[str]) -> bool:
