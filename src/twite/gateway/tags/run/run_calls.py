@@ -20,6 +20,7 @@ from twite.gateway.tags.run.payload import TagPayload
 from twite.gateway.tags.runtime.tag_log import TagLog
 from twite.gtm.template.effects import AfterEvent, RunContainer
 from twite.gtm.template.sandbox import EffectAnswer
+from twite.redaction.mask_line import LineMask
 from twite.redaction.scrub_text import free_text
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _NOT_HERE: Final = "runContainer was ignored: this command does not run the container"
 _MOST_NOTES: Final = 5
+_LONGEST_NAME: Final = 64
 MOST_BYTES: Final = 256 * 1024  # of an event as JSON
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
 
@@ -51,6 +53,7 @@ class RunCalls:
     payload: TagPayload
     seed: int
     lines: TagLog
+    mask: LineMask
     trace: RequestTrace | None
     notes: list[str] = field(init=False, default_factory=list)
     unstored: list[RequestOutcome] = field(init=False, default_factory=list)
@@ -132,7 +135,8 @@ class RunCalls:
         return TagCall(id=id_, root=root if before is None else before.root, tags=tags)
 
     def _note(self, effect: RunContainer, receipt: str) -> None:
-        name = free_text(str(effect.event.get("event_name") or "")[:64]) or "an event"
+        given = self.mask.over(str(effect.event.get("event_name") or ""), most=_LONGEST_NAME)
+        name = free_text(given) or "an event"
         if len(self.notes) < _MOST_NOTES:
             self.notes.append(f"runContainer created {name}, receipt {receipt}")
 

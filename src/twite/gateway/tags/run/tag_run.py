@@ -102,6 +102,7 @@ class TagRun:
             payload=payload,
             seed=seed,
             lines=self._lines,
+            mask=self._mask,
             trace=preview,
         )
 
