@@ -81,7 +81,7 @@ def test_the_clock_passes_48_hours_at_once(x_emulator):
 
 
 def test_a_refused_control_request_says_why(x_emulator):
-    with pytest.raises(EmulatorError, match="nearest is 'strict_time'"):
+    with pytest.raises(EmulatorError, match="did you mean 'strict_time'"):
         x_emulator.switch(strict_tine=True)
 
 
@@ -177,7 +177,7 @@ def test_a_world_can_be_read_from_a_file(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--switch", "strict_tine=on"], "nearest is 'strict_time'"),
+        (["--switch", "strict_tine=on"], "did you mean 'strict_time'"),
         (["--listen", "8081"], "as HOST:PORT"),
         (["--world", "/nowhere/world.json"], "cannot be read"),
     ],
@@ -230,5 +230,5 @@ def test_a_taken_address_exits_with_1(x_emulator_process):
 
 
 def test_a_start_that_fails_is_told_by_the_fixture():
-    with pytest.raises(EmulatorError, match="nearest is"), running_emulator("strict_tine=on"):
+    with pytest.raises(EmulatorError, match="did you mean"), running_emulator("strict_tine=on"):
         pass

@@ -25,7 +25,7 @@ async def test_a_new_connection_is_served_though_idle_ones_fill_the_room(staged)
 
     assert statuses == [200] * 40
     assert isinstance(stage.notices.seen[0], Troubled)
-    assert "idle connections" in stage.notices.seen[0].reason
+    assert "idle connection" in stage.notices.seen[0].reason
     for _, writer in idle:
         writer.close()
         with contextlib.suppress(OSError):

@@ -33,4 +33,4 @@ def test_the_limits_are_those_of_the_page():
     assert f"connections | {limits.connections:,} connections, or fewer" in PAGE
     assert f"idle connection | {limits.idle_seconds:g} s" in PAGE
     assert f"when the gateway stops | {limits.stop_seconds:g} s" in PAGE
-    assert f"up to {limits.discarded // 2**20} MiB)" in PAGE
+    assert f"up to {limits.discarded // 2**20} MiB of the body" in PAGE
