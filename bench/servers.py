@@ -1,4 +1,4 @@
-"""A server under measurement: a process group, its CPU time and its memory, read from /proc."""
+"""A server under measurement: a session of processes, its CPU time and memory, read from /proc."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ class UsesCpu(Protocol):
 
 
 class ServerProcess:
-    """A command in a process group, so that the processes it starts count as well."""
+    """A command in a session of its own, so that the processes it starts count as well."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class ServerProcess:
         return line
 
     def cpu(self) -> float:
-        """Return the seconds of CPU time that the process group has used."""
+        """Return the seconds of CPU time that the session has used."""
         ticks = 0
         for entry in Path("/proc").iterdir():
             if not entry.name.isdigit():
@@ -55,7 +55,8 @@ class ServerProcess:
                 fields = (entry / "stat").read_text().rpartition(")")[2].split()
             except (FileNotFoundError, ProcessLookupError):
                 continue
-            if int(fields[2]) == self.process.pid:
+            # Workers have process groups of their own, in the same session.
+            if int(fields[3]) == self.process.pid:
                 # Of the process, and of its children that have ended.
                 ticks += sum(map(int, fields[11:15]))
         return ticks / _TICKS
