@@ -391,7 +391,7 @@ const TIMES = ['conversion_time', 'conversionTime', 'dateISO', 'conversion_times
 const SIGNALS = [
   'consent_state', 'consent', 'gdpr', 'gdpr_applies', 'gdpr_consent', 'tc_string', 'addtl_consent', 'gpp',
   'gpp_string', 'gpp_sid', 'us_privacy', 'gpc', 'non_personalized_ads', 'ad_storage', 'ad_user_data',
-  'ad_personalization', 'gcs', 'gcd', 'npa'
+  'ad_personalization', 'analytics_storage', 'gcs', 'gcd', 'npa'
 ];
 // Groups of parameters that may hold signals, and persons: only the signals are sent.
 const GROUPS = ['x-ga-mp2-user_properties', 'x-sst-system_properties'];
@@ -409,6 +409,7 @@ const PLAIN = TIMES.concat([
   'x-ga-mp2-gdpr', 'x-ga-mp2-gdpr_applies', 'x-ga-mp2-gdpr_consent', 'x-ga-mp2-tc_string', 'x-ga-mp2-addtl_consent',
   'x-ga-mp2-gpp', 'x-ga-mp2-gpp_string', 'x-ga-mp2-gpp_sid', 'x-ga-mp2-us_privacy', 'x-ga-mp2-gpc',
   'x-ga-mp2-non_personalized_ads', 'x-ga-mp2-ad_storage', 'x-ga-mp2-ad_user_data', 'x-ga-mp2-ad_personalization',
+  'x-ga-mp2-analytics_storage',
   'x-ga-mp2-gcs', 'x-ga-mp2-gcd', 'x-ga-mp2-npa', 'x-ga-mp2-consent', 'x-ga-mp2-consent_state'
 ]);
 // The gateway takes these before `value`, as Stape's tag does.
@@ -968,6 +969,10 @@ ___SERVER_PERMISSIONS___
               },
               {
                 "type": 1,
+                "string": "analytics_storage"
+              },
+              {
+                "type": 1,
                 "string": "gcs"
               },
               {
@@ -993,6 +998,10 @@ ___SERVER_PERMISSIONS___
               {
                 "type": 1,
                 "string": "x-ga-mp2-ad_personalization"
+              },
+              {
+                "type": 1,
+                "string": "x-ga-mp2-analytics_storage"
               },
               {
                 "type": 1,

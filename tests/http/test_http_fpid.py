@@ -101,7 +101,19 @@ async def test_a_browser_may_keep_the_page_s_own_id(asks):
 
 
 @pytest.mark.parametrize(
-    "said", ["&gcs=G100", "&gcs=G110", "&gcs=G101", "&gcs=G111&gcd=13r3u3r3r5", "&npa=1&gcs=G100"]
+    "said",
+    [
+        "&gcs=G100",
+        "&gcs=G110",
+        "&gcs=G101",
+        "&gcs=G111&gcd=13r3u3r3r5",
+        "&npa=1&gcs=G100",
+        "&ep.analytics_storage=denied",
+        "&up.analytics_storage=denied",
+        "&ep.analyticsStorage=false",
+        "&analytics_storage=denied",
+        "&ep.analytics_storage=granted&up.analytics_storage=denied",
+    ],
 )
 async def test_after_a_denial_the_cookie_is_neither_read_nor_set_and_is_deleted(asks, said):
     ask = await asks("new")

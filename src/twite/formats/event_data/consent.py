@@ -29,6 +29,7 @@ _PASSED_ON: Final = (
     ("ad_storage", "ad_storage"),
     ("ad_user_data", "ad_user_data"),
     ("ad_personalization", "ad_personalization"),
+    ("analytics_storage", "analytics_storage"),
 )
 # In event data, this prefix marks parameters of the GA4 hit itself, not of the event (`ep.`).
 _OF_THE_HIT: Final = "x-ga-mp2-"
