@@ -4,7 +4,7 @@
                        └────▶ cookies, headers and pixels of these turns go into the answer
 
 No other effects of these turns are performed. The durable run repeats them later, with the same
-input and the same random numbers, and performs the rest. See docs/decisions/0045.
+input and the same random numbers, and performs the rest. See docs/decisions/0032.
 """
 
 import asyncio
