@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,10 +19,13 @@ _MOST_TOGETHER: Final = 2_000
 _RETRY_AFTER: Final = 1
 
 
+Done = Callable[[Recorded | None, Exception | None], None]
+
+
 @dataclass(slots=True, eq=False)
 class _Waiting:
     submission: Submission
-    future: asyncio.Future[Recorded]
+    done: Done
     size: int
 
 
@@ -49,6 +53,22 @@ class Recorder:
 
     async def submit(self, submission: Submission) -> Recorded:
         """Commit a submission with other queued ones. Raises LedgerFull, LedgerUnavailable."""
+        future: asyncio.Future[Recorded] = asyncio.get_running_loop().create_future()
+
+        def done(recorded: Recorded | None, error: Exception | None) -> None:
+            if future.done():
+                return  # its request was canceled
+            if recorded is None:
+                assert error is not None  # noqa: S101 - one of the two
+                future.set_exception(error)
+            else:
+                future.set_result(recorded)
+
+        self.submit_soon(submission, done)
+        return await future
+
+    def submit_soon(self, submission: Submission, done: Done) -> None:
+        """Commit as `submit` does, and call `done` with the result or the error."""
         if self._closing:
             raise LedgerUnavailable(reason="the store is closing", retry_after=_RETRY_AFTER)
         if self.refusing is not None:
@@ -65,10 +85,8 @@ class Recorder:
             )
         self._conversions += count
         self._bytes += size
-        future: asyncio.Future[Recorded] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Waiting(submission, future, size))
+        self._queue.append(_Waiting(submission, done, size))
         self._wake.set()
-        return await future
 
     async def close(self) -> None:
         """Commit the queued submissions, and stop."""
@@ -111,12 +129,10 @@ class Recorder:
                     await self._commit([waiting])
                 return
             for waiting in group:
-                if not waiting.future.done():
-                    waiting.future.set_exception(error)
+                waiting.done(None, error)
             return
         for waiting, result in zip(group, recorded, strict=True):
-            if not waiting.future.done():
-                waiting.future.set_result(result)
+            waiting.done(result, None)
 
 
 def record(book: PostgresSession, submissions: list[Submission]) -> list[Recorded]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Final, Self
 
@@ -189,6 +189,12 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
 
     async def record(self, submission: Submission) -> Recorded:
         return await self._recorder.submit(submission)
+
+    def record_soon(
+        self, submission: Submission, done: Callable[[Recorded | None, Exception | None], None]
+    ) -> None:
+        """Commit as `record` does, and call `done` (see RecordsByCallback)."""
+        self._recorder.submit_soon(submission, done)
 
     async def claim(self, claim: Claim) -> Batch | None:
         damaged: list[int] = []

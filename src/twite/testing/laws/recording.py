@@ -2,19 +2,22 @@
 """Store contract: record requests, idempotency keys, suppression."""
 
 import asyncio
+from collections.abc import Callable
 
 import msgspec
+import pytest
 
 from twite.domain.conversion import DEFAULT_WINDOW
 from twite.domain.delivery import (
     State,
 )
+from twite.domain.errors import LedgerUnavailable
 from twite.domain.fault import fault
 from twite.domain.history import ConversionCounts, total
 from twite.domain.submission import Idempotency, Recorded, RejectedConversion, Submission
 from twite.domain.times import HOUR
 from twite.gateway.ports.queries import ByConversionId, ByReceipt
-from twite.gateway.ports.store import Store
+from twite.gateway.ports.store import RecordsByCallback, Store
 from twite.testing.builders import NOW, a_submission, an_entry
 from twite.testing.laws.actions import (
     EVENT,
@@ -29,6 +32,20 @@ from twite.testing.laws.actions import (
 )
 
 
+def _setting(
+    result: asyncio.Future[Recorded],
+) -> Callable[[Recorded | None, Exception | None], None]:
+    """Return a callback that sets a future."""
+
+    def done(recorded: Recorded | None, error: Exception | None) -> None:
+        if recorded is None:
+            result.set_exception(error or AssertionError("neither result nor error"))
+        else:
+            result.set_result(recorded)
+
+    return done
+
+
 class RecordingLaws:
     async def test_a_new_conversion_is_queued(self, store: Store) -> None:
         await store.record(a_submission(an_entry("order-1")))
@@ -40,6 +57,24 @@ class RecordingLaws:
         assert (history.state, history.source, history.receipt) == (State.QUEUED, "shop", "r1")
         assert history.sent == an_entry("order-1").body
         assert history.deadline_at == NOW + 48 * HOUR
+
+    async def test_the_result_is_passed_to_a_callback(self, store: Store) -> None:
+        if not isinstance(store, RecordsByCallback):
+            pytest.skip("this store has no callbacks")
+        loop = asyncio.get_running_loop()
+        results = [loop.create_future() for _ in range(3)]
+
+        for result, name in zip(results, ("order-1", "order-2", "order-1"), strict=True):
+            submission = a_submission(an_entry(name), receipt=f"r-{id(result)}")
+            store.record_soon(submission, _setting(result))
+        recorded = await asyncio.gather(*results)
+
+        assert [item.duplicates for item in recorded] == [(), (), (0,)]
+        await store.close()
+        with pytest.raises(LedgerUnavailable):
+            store.record_soon(
+                a_submission(an_entry("order-3"), receipt="r-3"), _setting(results[0])
+            )
 
     async def test_what_a_tag_has_is_found_by_what_people_call_it(self, store: Store) -> None:
         entries = [
