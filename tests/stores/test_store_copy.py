@@ -45,6 +45,7 @@ INSERT INTO replaced VALUES (1, 2);
 INSERT INTO denied SELECT id, received_at, 'consent' FROM outbox WHERE state = 'sending';
 INSERT INTO closure VALUES ('o8z6j', 1795791979667, 'limit reached');
 INSERT INTO straggler VALUES (3);
+INSERT INTO failed_sign_in VALUES (x'0304', 2, 1795791979667);
 INSERT INTO session VALUES (x'0102', 'ada', 1, 2, '192.0.2.1', 'agent');
 INSERT INTO amended SELECT id, 5, lane, CAST('{"a": 1}' AS BLOB), 'note' FROM conversion LIMIT 2;
 INSERT INTO called SELECT id, 'order-' || id FROM conversion LIMIT 3;
@@ -644,7 +645,7 @@ def test_the_command_prints_what_it_copied(path, tmp_path, postgres_url, monkeyp
     told = json.loads(capsys.readouterr().out)
 
     assert (code, as_json) == (0, 0)
-    assert "rows of 39 tables, all equal" in heard.out
+    assert "rows of 40 tables, all equal" in heard.out
     assert "Copied 1 of 1 rows of the table lease" in heard.err
     assert "Compared 1 of 1 rows of the table lease" in heard.err
     assert "Do not start a gateway on the old store again" in heard.err

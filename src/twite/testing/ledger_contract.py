@@ -14,6 +14,7 @@ from twite.testing.laws.rejections import IgnoringLaws, RejectionLaws
 from twite.testing.laws.sealing import SecretRecordLaws, TagPayloadLaws
 from twite.testing.laws.settling import SettlingLaws, SweepLaws
 from twite.testing.laws.sightings import SightingLaws
+from twite.testing.laws.sign_ins import SignInLaws
 
 
 class OutboxContract(
@@ -22,6 +23,7 @@ class OutboxContract(
     SecretRecordLaws,
     TagPayloadLaws,
     DirectoryLaws,
+    SignInLaws,
     ClaimLaws,
     SettlingLaws,
     SweepLaws,

@@ -1,12 +1,12 @@
 """Authentication: sign in, sessions, sign out, API keys.
 
 A wrong name, a wrong password and a wrong code get the same response after the same time. Attempts
-are limited by address (for IPv6, by /64 network), by name and address, and by name.
+are limited by address (for IPv6, by /64 network), by name and address, and by name. The counts are
+in the store, so that all gateways on one database share them.
 """
 
 import hashlib
 import secrets
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Final
@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from twite.domain.errors import SignedOut
+from twite.domain.people.sign_in_limits import SignInLimit, longest_wait
 from twite.domain.people.users import (
     NAME,
     ApiKey,
@@ -31,6 +32,7 @@ from twite.gateway.identity.two_factor import hash_of, step_of
 from twite.gateway.ports.directory import (
     Directory,
     DirectoryReader,
+    FailuresReset,
     Passwords,
     RecoveryUsed,
     Rehashed,
@@ -39,56 +41,11 @@ from twite.gateway.ports.directory import (
     SessionMoved,
     SessionSeen,
     SessionsEnded,
+    SignInTried,
     StepUsed,
 )
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.secret_store import CODES, SecretStore
-
-MOST_KEYS: Final = 16_384
-_LONGEST: Final = 15 * MINUTE
-_FORGOTTEN_AFTER: Final = 60 * MINUTE
-
-
-class LoginThrottle:
-    """Delays sign-ins after failures.
-
-    After `free` failures, each further failure doubles the wait, from one second to 15 minutes. An
-    hour without a failure resets the count. Beyond MOST_KEYS, the key with the oldest failure is
-    dropped.
-    """
-
-    def __init__(self, *, free: int) -> None:
-        self._free = free
-        self._failures: OrderedDict[str, tuple[int, int]] = OrderedDict()
-
-    def wait(self, key: str, *, now: int) -> int:
-        """Return the milliseconds that the key must wait; `now` is monotonic."""
-        times, at = self._failures.get(key, (0, now))
-        if times < self._free or now - at >= _FORGOTTEN_AFTER:
-            return 0
-        return max(0, at + min(_LONGEST, SECOND << min(times - self._free, 20)) - now)
-
-    def failed(self, key: str, *, now: int) -> None:
-        """Count a failure."""
-        times, at = self._failures.pop(key, (0, now))
-        if now - at >= _FORGOTTEN_AFTER:
-            times = 0
-        self._failures[key] = times + 1, now
-        if len(self._failures) > MOST_KEYS:
-            self._failures.popitem(last=False)
-
-    def took_back(self, key: str) -> None:
-        """Subtract one counted failure."""
-        times, at = self._failures.get(key, (0, 0))
-        if times > 1:
-            self._failures[key] = times - 1, at
-        else:
-            self._failures.pop(key, None)
-
-    def forget(self, key: str) -> None:
-        """Reset the count of a key."""
-        self._failures.pop(key, None)
-
 
 _LONGEST_PASSWORD: Final = 1_024
 _BYTES: Final = 32  # 256 bits
@@ -153,9 +110,6 @@ class Authentication:
     times: SessionTimes = field(default_factory=SessionTimes)
     _nobodys: str | None = field(init=False, default=None)
     _is_open: bool = field(init=False, default=False)
-    _by_address: LoginThrottle = field(init=False, default_factory=lambda: LoginThrottle(free=20))
-    _by_both: LoginThrottle = field(init=False, default_factory=lambda: LoginThrottle(free=5))
-    _by_name: LoginThrottle = field(init=False, default_factory=lambda: LoginThrottle(free=50))
 
     async def is_open(self) -> bool:
         """Return whether there is an admin: without one, nobody can manage users."""
@@ -167,11 +121,9 @@ class Authentication:
 
     async def sign_in(self, offer: LoginAttempt) -> LoginSucceeded | LoginFailed:
         """Sign a user in with a new session token."""
-        wait = self._wait(offer)
+        wait = await self._admit(offer)
         if wait:
             return LoginFailed(wait=-(-wait // SECOND))
-        # Count the failure first. Otherwise, many concurrent attempts would all be checked.
-        self._failed(offer)
         user = await self._known(offer)
         now = self.clock.now()
         if user is None:
@@ -199,7 +151,7 @@ class Authentication:
             # The user was removed, or got another password, during the computation of the hash.
             await self._refused(offer, at=now)
             return LoginFailed()
-        self._passed(offer)
+        await self._passed(offer)
         await self.people.note(
             AuditEvent(at=now, who=user.name, what=AuditAction.SIGN_IN, detail=offer.address)
         )
@@ -229,14 +181,11 @@ class Authentication:
         """
         user = inside.user
         offer = LoginAttempt(name=user.name, password=password, address=address)
-        if not password:
+        if not password or len(password) > _LONGEST_PASSWORD or await self._admit(offer):
             return False
-        if self._wait(offer) or len(password) > _LONGEST_PASSWORD:
-            return False
-        self._failed(offer)
         right = await self.passwords.verify(user.password.reveal(), password)
         if right:
-            self._passed(offer)
+            await self._passed(offer)
             now = await self.people.user(user.name)
             still = await self.people.session(inside.session.digest)
             if now is None or now.password != user.password or still is None:
@@ -326,24 +275,31 @@ class Authentication:
             self._nobodys = await self.passwords.hash(secrets.token_urlsafe(_BYTES))
         return self._nobodys
 
-    def _wait(self, offer: LoginAttempt) -> int:
-        now = self.clock.elapsed()
-        return max(
-            self._by_address.wait(_network(offer), now=now),
-            self._by_both.wait(_both(offer), now=now),
-            self._by_name.wait(_name(offer), now=now),
-        )
+    async def _admit(self, offer: LoginAttempt) -> int:
+        """Return the milliseconds to wait; with 0, a failure is counted.
 
-    def _failed(self, offer: LoginAttempt) -> None:
-        now = self.clock.elapsed()
-        self._by_address.failed(_network(offer), now=now)
-        self._by_both.failed(_both(offer), now=now)
-        self._by_name.failed(_name(offer), now=now)
+        The failure is counted first. Otherwise, many concurrent attempts would all be checked.
+        """
+        limits, now = _limits(offer), self.clock.now()
+        while True:
+            failed = await self.people.failed_sign_ins([limit.key for limit in limits])
+            wait = longest_wait(limits, failed, now=now)
+            if wait or await self.people.update(SignInTried(limits=limits, at=now)):
+                return wait
 
-    def _passed(self, offer: LoginAttempt) -> None:
-        self._by_address.took_back(_network(offer))
-        self._by_both.forget(_both(offer))
-        self._by_name.took_back(_name(offer))
+    async def _passed(self, offer: LoginAttempt) -> None:
+        by_both, *others = (limit.key for limit in _limits(offer))
+        await self.people.update(FailuresReset(key=by_both, others=tuple(others)))
+
+
+def _limits(offer: LoginAttempt) -> tuple[SignInLimit, ...]:
+    """Return the limits of a sign-in. The one by name and address is first."""
+    name, network = _name(offer), _network(offer)
+    return (
+        SignInLimit(key=digest_of(f"{name} {network}"), free=5),
+        SignInLimit(key=digest_of(f" {network}"), free=20),
+        SignInLimit(key=digest_of(name), free=50),
+    )
 
 
 def digest_of(token: str) -> bytes:
@@ -365,10 +321,6 @@ def viewer_of(user: User) -> Viewer:
 def _name(offer: LoginAttempt) -> str:
     """Return the name if it is well-formed: the text may be a password in the wrong field."""
     return offer.name if NAME.fullmatch(offer.name) else "(no name)"
-
-
-def _both(offer: LoginAttempt) -> str:
-    return f"{_name(offer)} {_network(offer)}"
 
 
 def _network(offer: LoginAttempt) -> str:

@@ -1,10 +1,11 @@
 """Directory port: users, sessions, API keys, audit log. Methods raise LedgerUnavailable."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 
+from twite.domain.people.sign_in_limits import FailedSignIns, SignInLimit
 from twite.domain.people.users import ApiKey, AuditEntry, AuditEvent, Change, Result, Session, User
 from twite.domain.secret import Secret
 
@@ -70,6 +71,20 @@ class Rehashed(msgspec.Struct, frozen=True, kw_only=True):
     now: Secret
 
 
+class SignInTried(msgspec.Struct, frozen=True, kw_only=True):
+    """Count a failed sign-in for the key of each limit, unless one of them requires a wait."""
+
+    limits: tuple[SignInLimit, ...]
+    at: int
+
+
+class FailuresReset(msgspec.Struct, frozen=True, kw_only=True):
+    """After a successful sign-in, delete the count of one key, and subtract one from the others."""
+
+    key: bytes
+    others: tuple[bytes, ...]
+
+
 SignInUpdate = (
     SessionBegun
     | SessionMoved
@@ -79,6 +94,8 @@ SignInUpdate = (
     | StepUsed
     | RecoveryUsed
     | Rehashed
+    | SignInTried
+    | FailuresReset
 )
 
 
@@ -131,8 +148,14 @@ class AccountDirectory(DirectoryReader, Protocol):
 class Directory(AccountDirectory, Protocol):
     """The directory of a store: accounts and sign-ins."""
 
+    async def failed_sign_ins(self, keys: Sequence[bytes]) -> Mapping[bytes, FailedSignIns]:
+        """Return the counted failures of keys."""
+
     async def update(self, update: SignInUpdate) -> int:
-        """Update sessions or sign-in data; return how many records changed."""
+        """Update sessions or sign-in data; return how many records changed.
+
+        For SignInTried, this is 0 if the user must wait.
+        """
 
 
 class Passwords(Protocol):

@@ -5,6 +5,12 @@ from typing import Final
 
 import msgspec
 
+from twite.domain.people.sign_in_limits import (
+    FailedSignIns,
+    SignInLimit,
+    longest_wait,
+    one_more,
+)
 from twite.domain.people.users import (
     NO_HASH,
     ApiKey,
@@ -30,6 +36,7 @@ from twite.domain.people.users import (
 )
 from twite.domain.secret import Secret
 from twite.gateway.ports.directory import (
+    FailuresReset,
     RecoveryUsed,
     Rehashed,
     SessionBegun,
@@ -37,6 +44,7 @@ from twite.gateway.ports.directory import (
     SessionMoved,
     SessionSeen,
     SessionsEnded,
+    SignInTried,
     SignInUpdate,
     StepUsed,
 )
@@ -56,6 +64,8 @@ _METHODS: Final[Mapping[type, str]] = {
     StepUsed: "_take_step",
     RecoveryUsed: "_take_recovery",
     Rehashed: "_rehash",
+    SignInTried: "_try",
+    FailuresReset: "_reset",
 }
 
 
@@ -68,6 +78,7 @@ class MemoryDirectory:
         self._sessions: dict[bytes, Session] = {}
         self._api_keys: dict[str, ApiKey] = {}
         self._entries: list[AuditEntry] = []
+        self._failed: dict[bytes, FailedSignIns] = {}
 
     async def user(self, name: str) -> User | None:
         return self._users.get(name)
@@ -157,6 +168,24 @@ class MemoryDirectory:
 
     async def api_key(self, digest: bytes) -> ApiKey | None:
         return next((key for key in self._api_keys.values() if key.digest == digest), None)
+
+    async def failed_sign_ins(self, keys: Sequence[bytes]) -> Mapping[bytes, FailedSignIns]:
+        return {key: self._failed[key] for key in keys if key in self._failed}
+
+    def _try(self, limits: Sequence[SignInLimit], *, at: int) -> int:
+        if longest_wait(limits, self._failed, now=at):
+            return 0
+        for key in (limit.key for limit in limits):
+            self._failed[key] = one_more(self._failed.get(key), key, now=at)
+        return len(limits)
+
+    def _reset(self, key: bytes, *, others: Sequence[bytes]) -> int:
+        found = [other for other in (key, *others) if other in self._failed]
+        for other in found:
+            failed = self._failed.pop(other)
+            if other != key and failed.times > 1:
+                self._failed[other] = msgspec.structs.replace(failed, times=failed.times - 1)
+        return len(found)
 
     async def note(self, audit_event: AuditEvent) -> None:
         before = self._entries[-1].hash if self._entries else NO_HASH

@@ -1,11 +1,12 @@
 """Directory: read users, sessions, API keys and the audit log."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
 import msgspec
 
+from twite.domain.people.sign_in_limits import FailedSignIns
 from twite.domain.people.users import (
     NO_HASH,
     ApiKey,
@@ -49,6 +50,9 @@ class SqlDirectoryReader:
 
     async def api_keys(self) -> Sequence[ApiKey]:
         return await self._reads.read(api_keys)
+
+    async def failed_sign_ins(self, keys: Sequence[bytes]) -> Mapping[bytes, FailedSignIns]:
+        return await self._reads.read(partial(failed_sign_ins, keys=keys))
 
     async def audit(
         self, *, before: int | None = None, after: int | None = None, limit: int
@@ -100,6 +104,18 @@ def session(connection: SqlConnection, *, digest: bytes) -> Session | None:
 def sessions(connection: SqlConnection, *, name: str) -> list[Session]:
     """Return the sessions of a user."""
     return [_session(row) for row in connection.execute(query("sessions"), {"user": name})]
+
+
+def failed_sign_ins(
+    connection: SqlConnection, *, keys: Iterable[bytes]
+) -> dict[bytes, FailedSignIns]:
+    """Return the counted failures of keys."""
+    found = {}
+    for key in keys:
+        row = connection.execute(query("failed_sign_in"), {"key": key}).fetchone()
+        if row is not None:
+            found[key] = FailedSignIns(key=key, times=row[0], at=row[1])
+    return found
 
 
 def api_keys(connection: SqlConnection) -> list[ApiKey]:

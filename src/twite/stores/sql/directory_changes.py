@@ -7,6 +7,14 @@ still hold at the commit.
 from collections.abc import Mapping
 from typing import Final
 
+import msgspec
+
+from twite.domain.people.sign_in_limits import (
+    FORGOTTEN_AFTER,
+    MOST_COUNTS,
+    longest_wait,
+    one_more,
+)
 from twite.domain.people.users import (
     ApiKey,
     AuditEvent,
@@ -27,6 +35,7 @@ from twite.domain.people.users import (
 )
 from twite.domain.secret import Secret
 from twite.gateway.ports.directory import (
+    FailuresReset,
     RecoveryUsed,
     Rehashed,
     SessionBegun,
@@ -34,6 +43,7 @@ from twite.gateway.ports.directory import (
     SessionMoved,
     SessionSeen,
     SessionsEnded,
+    SignInTried,
     SignInUpdate,
     StepUsed,
 )
@@ -42,6 +52,7 @@ from twite.stores.sql.database import Database, WriterSession
 from twite.stores.sql.directory import (
     SqlDirectoryReader,
     begin,
+    failed_sign_ins,
     listed,
     note,
     session,
@@ -81,6 +92,10 @@ def updated(book: WriterSession, update: SignInUpdate) -> int:
         return int(begin(book, update))
     if isinstance(update, RecoveryUsed):
         return int(take_recovery(book, update.user, update.code))
+    if isinstance(update, SignInTried):
+        return _try_sign_in(book, update)
+    if isinstance(update, FailuresReset):
+        return _reset_failures(book, update)
     # The fields of an update are the parameters of its statement.
     fields = {name: getattr(update, name) for name in update.__struct_fields__}
     values = {
@@ -90,6 +105,27 @@ def updated(book: WriterSession, update: SignInUpdate) -> int:
     return book.run(_UPDATES[type(update)], **values).rowcount
 
 
+def _try_sign_in(book: WriterSession, tried: SignInTried) -> int:
+    keys = [limit.key for limit in tried.limits]
+    failed = failed_sign_ins(book.connection, keys=keys)
+    if longest_wait(tried.limits, failed, now=tried.at):
+        return 0
+    for key in keys:
+        count = one_more(failed.get(key), key, now=tried.at)
+        book.run("keep_failed_sign_in", **msgspec.structs.asdict(count))
+    book.run("forget_old_failed_sign_ins", before=tried.at - FORGOTTEN_AFTER, most=MOST_COUNTS)
+    return len(keys)
+
+
+def _reset_failures(book: WriterSession, reset: FailuresReset) -> int:
+    changed = book.run("forget_failed_sign_in", key=reset.key, most=_ANY).rowcount
+    for key in reset.others:
+        gone = book.run("forget_failed_sign_in", key=key, most=1).rowcount
+        changed += gone or book.run("subtract_failed_sign_in", key=key).rowcount
+    return changed
+
+
+_ANY: Final = 1 << 62
 _UPDATES: Final[Mapping[type[SignInUpdate], str]] = {
     SessionMoved: "move_session",
     SessionSeen: "seen_session",

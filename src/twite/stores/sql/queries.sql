@@ -1226,6 +1226,28 @@ DELETE FROM session WHERE user = :user AND digest != :but;
 -- Delete expired sessions.
 DELETE FROM session WHERE begun_at < :begun_before OR seen_at < :seen_before;
 
+-- name: failed_sign_in
+-- The failed sign-ins of a user name or address.
+SELECT times, at FROM failed_sign_in WHERE key = :key;
+
+-- name: keep_failed_sign_in
+-- Store the failed sign-ins of a user name or address.
+INSERT INTO failed_sign_in (key, times, at) VALUES (:key, :times, :at)
+ON CONFLICT (key) DO UPDATE SET times = excluded.times, at = excluded.at;
+
+-- name: subtract_failed_sign_in
+-- Subtract one failed sign-in.
+UPDATE failed_sign_in SET times = times - 1 WHERE key = :key;
+
+-- name: forget_failed_sign_in
+-- Delete the failed sign-ins of a user name or address, if there are at most so many.
+DELETE FROM failed_sign_in WHERE key = :key AND times <= :most;
+
+-- name: forget_old_failed_sign_ins
+-- Delete expired counts, and the oldest ones beyond a limit.
+DELETE FROM failed_sign_in WHERE at <= :before
+  OR at < (SELECT at FROM failed_sign_in ORDER BY at DESC LIMIT 1 OFFSET :most);
+
 -- name: api_keys
 -- All API keys.
 SELECT id, name, digest, scopes, pixels, created_at, made_by, revoked_at

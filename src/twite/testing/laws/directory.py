@@ -27,14 +27,8 @@ from twite.domain.people.users import (
 )
 from twite.domain.secret import Secret
 from twite.gateway.ports.directory import (
-    RecoveryUsed,
     Rehashed,
     SessionBegun,
-    SessionEnded,
-    SessionMoved,
-    SessionSeen,
-    SessionsEnded,
-    StepUsed,
 )
 from twite.gateway.ports.secret_store import CODES
 from twite.gateway.ports.state import SealedSecret
@@ -267,97 +261,6 @@ class DirectoryLaws:
 
         chain = await store.people.audit(after=0, limit=9)
         assert [entry.audit_event.what for entry in chain] == ["user.test", "user.remove"]
-
-    async def test_the_code_of_a_step_is_taken_once_and_none_before_it(self, store: Store) -> None:
-        await join(store, somebody())
-
-        taken = [
-            await store.people.update(StepUsed(user="ada", step=step)) for step in (8, 8, 7, 9)
-        ]
-
-        assert taken == [True, False, False, True]
-        assert not await store.people.update(StepUsed(user="nobody", step=8))
-
-    async def test_a_recovery_code_is_taken_once(self, store: Store) -> None:
-        await join(store, somebody())
-
-        taken = [
-            await store.people.update(RecoveryUsed(user="ada", code="first")) for _ in range(2)
-        ]
-
-        assert taken == [True, False]
-        kept = await store.people.user("ada")
-        assert kept is not None
-        assert kept.recovery == ("second",)
-
-    async def test_sessions_are_found_by_digest_and_by_user(self, store: Store) -> None:
-        await join(store, somebody())
-        await join(store, somebody("grace"))
-        await enter(store, a_session(b"1"))
-        await enter(store, a_session(b"2", begun_at=NOW + 1))
-        await enter(store, a_session(b"3", user="grace"))
-        await store.people.update(SessionSeen(digest=b"1", at=NOW + 5))
-
-        seen = msgspec.structs.replace(a_session(b"1"), seen_at=NOW + 5)
-        assert await store.people.session(b"1") == seen
-        found = await store.people.sessions("ada")
-        assert [session.digest for session in found] == [b"2", b"1"]
-
-    @pytest.mark.parametrize(
-        "known",
-        [
-            msgspec.structs.replace(somebody(), password=Secret("$0")),
-            msgspec.structs.replace(somebody(), code_since=None),
-            somebody("grace"),
-        ],
-    )
-    async def test_no_session_begins_with_what_a_user_has_no_more(
-        self, store: Store, known: User
-    ) -> None:
-        await join(store, somebody())
-
-        begun = await store.people.update(
-            SessionBegun(session=a_session(b"1", user=known.name), known=known)
-        )
-
-        assert not begun
-        assert await store.people.session(b"1") is None
-
-    async def test_a_session_goes_on_under_another_digest_unless_it_is_over(
-        self, store: Store
-    ) -> None:
-        await join(store, somebody())
-        await enter(store, a_session(b"1"))
-
-        moved = [await store.people.update(SessionMoved(digest=b"1", to=to)) for to in (b"2", b"3")]
-
-        assert moved == [True, False]
-        assert [session.digest for session in await store.people.sessions("ada")] == [b"2"]
-
-    async def test_sessions_end_one_by_one_and_all_but_one(self, store: Store) -> None:
-        await join(store, somebody())
-        for digest in (b"1", b"2", b"3", b"4"):
-            await enter(store, a_session(digest))
-        await store.people.update(SessionEnded(digest=b"1"))
-
-        assert await store.people.update(SessionsEnded(user="ada", but=b"2")) == 2
-        assert [session.digest for session in await store.people.sessions("ada")] == [b"2"]
-
-    async def test_sessions_that_are_over_are_forgotten_when_one_begins(self, store: Store) -> None:
-        await join(store, somebody())
-        await enter(store, a_session(b"1", begun_at=NOW - 100))
-        await enter(store, a_session(b"2", begun_at=NOW - 10))
-
-        await store.people.update(
-            SessionBegun(
-                session=a_session(b"3"),
-                known=somebody(),
-                begun_before=NOW - 50,
-                seen_before=NOW - 5,
-            )
-        )
-
-        assert [session.digest for session in await store.people.sessions("ada")] == [b"3"]
 
     async def test_keys_of_programs_are_kept_and_revoked_once(self, store: Store) -> None:
         for key in (a_key("k1"), a_key("k2", at=NOW + 1)):
