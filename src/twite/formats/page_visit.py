@@ -18,10 +18,11 @@ class Visitor(msgspec.Struct, frozen=True, kw_only=True):
     """Facts about the request itself, in contrast to the data of its events.
 
     A browser's request has its own address, user agent, page (`referer`) and cookies. Addresses and
-    user agents in its events are not trusted, nor is a value above `value_limit`. A server's
-    request, which carries a key, has no visitor: then `trusted` is true, and the data of the events
-    is used. `opted_out` is `Sec-GPC: 1`; `now` is in milliseconds. `consent` are further
-    signals of its events; of two values of a signal, the stricter counts. Its repr is masked.
+    user agents in its events are not trusted. A server's request, which carries a key, has no
+    visitor: then `trusted` is true, and the data of the events is used. Events with a value above
+    `value_limit` are ignored, unless it is None. `opted_out` is `Sec-GPC: 1`; `now` is in
+    milliseconds. `consent` are further signals of its events; of two values of a signal, the
+    stricter counts. Its repr is masked.
     """
 
     trusted: bool = False

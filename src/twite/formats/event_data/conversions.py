@@ -328,9 +328,10 @@ def _named(
     found = our_name(name, chosen=source.events, known=known)
     # X does not get ignored events, but tags may fire for them, and receive the same data.
     for_nobody = isinstance(found, Ignored) and found.reason not in UNKNOWN_TO_X
-    if for_nobody or visitor.trusted:
+    if for_nobody:
         return found
-    if visitor.user_agent is not None and is_robot(visitor.user_agent):
+    agent = None if visitor.trusted else visitor.user_agent
+    if agent is not None and is_robot(agent):
         return ignored_as(name, "bot")
     if visitor.value_limit is not None and worth_more(event, visitor.value_limit):
         return ignored_as(name, "value_limit")

@@ -6,7 +6,7 @@ import msgspec
 
 from twite.domain.conversion import Conversion
 from twite.domain.delivery import XComplaint
-from twite.domain.submission import Recorded, RejectedConversion, Submission
+from twite.domain.submission import Ignored, Recorded, RejectedConversion, Submission
 from twite.formats.native.answers import IdentifierWarning, Suppressed
 from twite.formats.native.read import ParsedNative
 from twite.gateway.ingest.entries import (
@@ -23,7 +23,7 @@ class AcceptReceipt(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a committed request.
 
     Indexes are positions in the request; `tags` are the tags that fired, `responses` what they add
-    to the response.
+    to the response. `ignored` are the ignored events.
     """
 
     receipt: str
@@ -39,6 +39,7 @@ class AcceptReceipt(msgspec.Struct, frozen=True, kw_only=True):
     suppressed_reasons: tuple[Suppressed, ...] = ()
     tags: tuple[TagOutcome, ...] = ()
     responses: tuple[TagResponse, ...] = ()
+    ignored: tuple[Ignored, ...] = ()
 
 
 class XAcceptReceipt(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,4 +96,5 @@ def receipt_of(
         suppressed_reasons=suppressed,
         tags=tag_outcomes(firing.fired, recorded.duplicates),
         responses=responses_of(firing, recorded.duplicates),
+        ignored=submission.ignored,
     )

@@ -172,13 +172,15 @@ class EventOrigin(msgspec.Struct, frozen=True, kw_only=True):
     """How events arrived: what tags may know and do about it.
 
     `request` is the part that tags may read, `client` the client template that parsed it. `waits`:
-    a browser waits for the response. `call`: a tag created the events. `persons` are those of the
-    tag's own event: their opt-outs apply to the created events. Its repr is masked.
+    a browser waits for the response. `from_page`: a page sent the events, or the event of which a
+    tag made them. `call`: a tag created the events. `persons` are those of the tag's own event:
+    their opt-outs apply to the created events. Its repr is masked.
     """
 
     request: Incoming = Incoming()
     client: str = ""
     waits: BrowserWait | None = None
+    from_page: bool = False
     call: TagCall | None = None
     persons: tuple[Identifiers, ...] = ()
 

@@ -71,6 +71,7 @@ async def answer(request: HttpRequest, visit: PageVisit) -> HttpResponse:
             pixel_calls=beacon.pixel_calls,
             origin=EventOrigin(
                 waits=BrowserWait(),
+                from_page=True,
                 request=incoming_of(
                     request.scope,
                     b"",

@@ -121,6 +121,7 @@ def taking(
             origin=EventOrigin(
                 request=seen,
                 waits=None if visit is None else BrowserWait(pixels=_reads_stream(request, form)),
+                from_page=visit is not None,
             ),
         )
         taken = receipt.accepted or receipt.duplicates or receipt.suppressed or receipt.held

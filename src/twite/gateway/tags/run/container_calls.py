@@ -123,6 +123,7 @@ class ContainerCalls:
             origin=EventOrigin(
                 request=payload.request,
                 client=payload.client,
+                from_page=payload.from_page,
                 call=call,
                 persons=persons_in(payload),
             ),
@@ -140,6 +141,8 @@ class ContainerCalls:
                 trusted=True,
                 referer=headers.get("referer"),
                 cookies=cookies_of(headers.get("cookie", "")),
+                # The template may have computed the amount from what the page sent.
+                value_limit=source.browser_value_limit if payload.from_page else None,
                 now=payload.at,
                 # The event's consent counts for all events that its tags create.
                 consent=_signals(payload),

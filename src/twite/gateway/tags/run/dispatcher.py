@@ -290,6 +290,7 @@ class TagDispatcher:
             granted=dict(occasion.consent),
             draw=occasion.draw,
             source=parsed.source.name if rule.pixel in self._calling else "",
+            from_page=origin.from_page and rule.pixel in self._calling,
             call=origin.call,
             preview="" if (trace := current()) is None else trace.id,
             pending=pending,

@@ -10,6 +10,7 @@ import msgspec
 
 from twite.domain.errors import MalformedRequest, TransientError
 from twite.domain.times import SECOND
+from twite.formats.event_data.conversions import REASONS, UNKNOWN_TO_X
 from twite.gateway.ports.events import ContainerCalled
 from twite.gateway.ports.tags import TagCall, TagOutcome, TagRule
 from twite.gateway.preview.trace import RequestTrace
@@ -117,6 +118,11 @@ class RunCalls:
             self._count("failed")
             return None
         self._count("accepted")
+        for ignored in receipt.ignored:
+            if ignored.reason not in UNKNOWN_TO_X:
+                self.lines.say_once(
+                    f"the event of runContainer was ignored: {REASONS[ignored.reason]}"
+                )
         self._note(effect, receipt.receipt)
         within = min(WAITS, self.rule.timeout // 2) / SECOND
         return CreatedEvent(

@@ -1,0 +1,69 @@
+"""Limits of the events that tags create: their size, and the highest amount from a page."""
+
+import pytest
+from test_container_calls import RUN, ContainerStage
+
+from twite.gateway.ports.tags import TagRule
+from twite.gateway.tags.run.payload import read
+
+
+@pytest.fixture
+async def stage():
+    stages = []
+
+    def make(code):
+        stages.append(ContainerStage(code))
+        return stages[-1]
+
+    yield make
+    for each in stages:
+        await each.pool.stop()
+
+
+@pytest.mark.parametrize(
+    ("value", "from_page", "accepted"),
+    [("500", True, True), ("500.01", True, False), ("500.01", False, True)],
+)
+async def test_the_value_limit_of_pages_applies_to_the_events_that_tags_make_of_theirs(
+    stage, value, from_page, accepted
+):
+    stage = stage(
+        RUN
+        + "run({event_name: 'purchase', event_id: 'P-1', currency: 'EUR', value: get('price')});"
+        "data.gtmOnSuccess();"
+    )
+
+    ran = await stage.run(await stage.received({"price": value}, from_page=from_page))
+
+    [(submission, _)] = stage.submissions
+    assert ran.succeeded
+    assert [entry.pixel for entry in submission.entries] == ["o8z6j"] * accepted
+    assert [each.reason for each in submission.ignored] == ["value_limit"] * (not accepted)
+    assert (stage.lines == []) == accepted
+    assert all("`browser_value_limit`" in line for line in stage.lines)
+
+
+async def test_an_event_of_a_created_event_has_the_limit_of_the_first(stage):
+    stage = stage(
+        RUN + "run(get('event_name') === 'order' ? {event_name: 'again'} :\n"
+        "  {event_name: 'purchase', event_id: 'P-1', currency: 'EUR', value: 501});"
+    )
+    await stage.run(await stage.received(from_page=True))
+    [entry] = stage.submissions[0][0].entries
+
+    await stage.run(read(entry.body, name="tag:caller"))
+
+    submission, _ = stage.submissions[1]
+    assert (submission.entries, submission.ignored[0].reason) == ((), "value_limit")
+
+
+@pytest.mark.parametrize(("length", "result"), [(262_000, "accepted"), (263_000, "unreadable")])
+async def test_an_event_that_is_too_large_is_ignored(stage, length, result):
+    stage = stage(
+        RUN + f"run({{event_name: 'upsell', x: 'a'.repeat({length})}}, data.gtmOnSuccess);"
+    )
+    stage.config.rules["caller"] = TagRule(name="caller", timeout=1_000)
+
+    ran = await stage.run(await stage.received())
+
+    assert (ran.succeeded, stage.results) == (True, [result])
