@@ -1,4 +1,4 @@
-"""Power loss, as a model: docs/explanation/power-loss.md says what it is and what it is not.
+"""Power loss, as a model: docs/explanation/fault-injection.md says what it covers.
 
 A failure names its seed. Again, and alone:
 
