@@ -6,7 +6,10 @@ import sys
 import pytest
 
 # Half of the CPU time of a start went into these.
-LATE = ("aiohttp", "argon2", "cryptography", "jinja2", "pydantic", "rich", "tomlkit", "yaml")
+LATE = (
+    "aiohttp", "argon2", "cryptography", "jinja2", "oauthlib", "phonenumbers", "pydantic", "rich",
+    "statistics", "tomlkit", "typer", "yaml", "yarl",
+)  # fmt: skip
 LISTENS = """
 import sys
 import twite.app.serving as serving

@@ -2,7 +2,8 @@ import pytest
 from command_stage import twite
 
 from twite import __version__
-from twite.cli import ALIASES, COMMANDS, GROUPS, application, explained, run
+from twite.cli import ALIASES, COMMANDS, GROUPS, explained, run
+from twite.cli.application import application
 from twite.domain.errors import SettingsError, StoreInUse
 
 CURE = "Stop that process, or set another store.url"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from typer.main import get_command
 
-from twite.cli import application
+from twite.cli.application import application
 from twite.formats.files.findings import ERRORS, NOTES
 from twite.formats.files.table import NAMES
 

@@ -11,7 +11,7 @@ def served(monkeypatch):
     """What `serve` was called with."""
     calls = []
 
-    def load(config):
+    def load(config, _environ):
         calls.append(config)
         raise SystemExit(7)
 

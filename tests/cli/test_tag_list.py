@@ -33,7 +33,7 @@ def with_own(monkeypatch):
             tried="Meta: accepted",
         )
         monkeypatch.setattr(gallery, "public_templates", lambda: (own,))
-        monkeypatch.setattr("twite.cli.tag_list.public_templates", lambda: (own,))
+        monkeypatch.setattr("twite.cli.tag.listing.public_templates", lambda: (own,))
 
     return let
 

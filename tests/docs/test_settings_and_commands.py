@@ -7,7 +7,8 @@ import msgspec
 import pytest
 from typer.main import get_command
 
-from twite.cli import COMMANDS, application
+from twite.cli import COMMANDS
+from twite.cli.application import application
 from twite.config.kinds import REQUIRED, Setting
 from twite.config.schema import ROOT
 from twite.config.settings import load

@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from twite.domain.fault import Fault
-from twite.domain.normalize import e164, phone_digest
+from twite.domain.normalize import PHONE_REGIONS, e164, phone_digest
 
 LONDON = "+442079460958"
 SHA_OF_555 = "40d3f4e02db27d66cf4cfdda506c2c945f115a7955cc8491dda98ce5beabcda0"
@@ -163,3 +163,7 @@ def test_any_text_is_a_digest_or_a_fault(text, region):
     read = digest_of(text, region)
 
     assert isinstance(read, Fault) or (len(read) == 64 and read.isalnum())
+
+
+def test_the_regions_are_those_of_the_library():
+    assert frozenset(phonenumbers.SUPPORTED_REGIONS) == PHONE_REGIONS

@@ -12,19 +12,15 @@ what several commands share.
 Exit codes: 0 done · 1 a failure, explained on standard error · 2 wrong usage.
 """
 
+import gc
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from itertools import takewhile
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Final
+from typing import Final
 
-import typer
-from typer.main import get_command
-
-from twite import __version__
 from twite.domain.errors import TwiteError
 
 GROUPS: Final = MappingProxyType(
@@ -75,25 +71,7 @@ COMMANDS: Final = MappingProxyType(
 )
 # Former names, which still work and are not listed.
 ALIASES: Final = MappingProxyType({"overlap": "dedup", "shadow": "compare"})
-# Commands whose module has another name.
-_FILES: Final = MappingProxyType(
-    {
-        "import": "import_container",
-        "logout": "login",
-        "user": "users",
-        "key": "users",
-        "backup": "maintenance",
-        "restore": "maintenance",
-        "recover": "maintenance",
-        "rotate-key": "maintenance",
-        "send": "send.command",
-        "demo": "demo.command",
-    }
-)
 _INTERRUPTED: Final = 130  # the shell convention: 128 + SIGINT
-ABOUT: Final = """A self-hosted conversion gateway for X.
-
-Start with `twite demo`, or with `twite init` and `twite check`."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -112,7 +90,7 @@ def run(arguments: Sequence[str]) -> int:
     if usual is not None:
         return explained(lambda: _serve(*usual), asked="serve", debug=debug)
     return explained(
-        lambda: get_command(application(asked))(args=[*options, *words], prog_name="twite"),
+        lambda: _typer(asked, [*options, *words]),
         asked=asked or "",
         debug=debug,
     )
@@ -121,7 +99,7 @@ def run(arguments: Sequence[str]) -> int:
 def _usual_serve(words: list[str]) -> tuple[str | None, bool] | None:
     """Return the options of `serve [--config PATH] [--json]`; None for other arguments.
 
-    Typer imports Pydantic to read options, which takes a fifth of the start time.
+    Typer and Pydantic, which reads options, take a fifth of the start time.
     """
     as_json = words[-1:] == ["--json"]
     match words[:-1] if as_json else words:
@@ -133,10 +111,22 @@ def _usual_serve(words: list[str]) -> tuple[str | None, bool] | None:
 
 
 def _serve(config: str | None, as_json: bool) -> None:  # noqa: FBT001  # see above
-    from twite.cli.options import DEFAULT_CONFIG  # noqa: PLC0415  # commands are imported late
-    from twite.cli.serve import serve  # noqa: PLC0415
+    gc.disable()
+    from twite.cli.serve import serve  # noqa: PLC0415  # commands are imported late
+    from twite.config.settings import FILE  # noqa: PLC0415
 
-    serve(config=DEFAULT_CONFIG if config is None else Path(config), as_json=as_json)
+    # Modules stay: collecting garbage among them took a tenth of the start time.
+    gc.freeze()
+    gc.enable()
+    serve(config=FILE if config is None else Path(config), as_json=as_json)
+
+
+def _typer(asked: str | None, arguments: list[str]) -> None:
+    from typer.main import get_command  # noqa: PLC0415  # see _usual_serve
+
+    from twite.cli.application import application  # noqa: PLC0415
+
+    get_command(application(asked))(args=arguments, prog_name="twite")
 
 
 def explained(act: Callable[[], object], *, asked: str, debug: bool) -> int:
@@ -160,52 +150,6 @@ def explained(act: Callable[[], object], *, asked: str, debug: bool) -> int:
     else:
         return 0
     return 1
-
-
-def application(asked: str | None) -> typer.Typer:
-    """Return the application. Only the requested command is imported."""
-    app = typer.Typer(
-        name="twite",
-        help=ABOUT,
-        add_completion=False,
-        no_args_is_help=True,
-        rich_markup_mode="markdown",
-        context_settings={"help_option_names": ["-h", "--help"]},
-    )
-    app.callback()(_globals)
-    for group, commands in GROUPS.items():
-        for name, sentence in commands.items():
-            if name == asked:
-                import_module(f"{__name__}.{_FILES.get(name, name)}").register(app)
-            else:
-                app.command(name, help=sentence, rich_help_panel=group)(_not_asked)
-    return app
-
-
-def _version(asked: bool) -> None:  # noqa: FBT001  # the signature that Typer calls
-    if asked:
-        typer.echo(f"twite {__version__}")
-        raise typer.Exit
-
-
-def _globals(
-    *,
-    version: Annotated[
-        bool,
-        typer.Option(
-            "--version", help="Print the version and exit", is_eager=True, callback=_version
-        ),
-    ] = False,
-    debug: Annotated[
-        bool, typer.Option("--debug", help="Show a traceback for errors in Twite itself")
-    ] = False,
-) -> None:
-    # `--version` has already exited; `run` reads `--debug`, because errors are handled there.
-    del version, debug
-
-
-def _not_asked() -> None:
-    """A command in the list; only the requested command is imported."""
 
 
 def _say(sentence: str) -> None:

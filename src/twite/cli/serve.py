@@ -6,48 +6,52 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Final, Literal
-
-import typer
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from twite.app.serving import serve as run
 from twite.app.workers import WorkerPlace, WorkersEnded, WorkerSupervisor
 from twite.cli import printing
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, text
-from twite.config.settings import Settings
+from twite.config.settings import FILE, Settings, load
 from twite.domain.errors import SettingsError
 from twite.gateway.ports.findings import CheckFinding
 
+if TYPE_CHECKING:
+    import typer
+
 EXAMPLE: Final = "Example: `twite serve --config /etc/twite/twite.toml`"
 
-Role = Annotated[
-    Literal["all", "collector", "sender"],
-    typer.Option("--role", help="The role to run; a SQLite store needs all roles in one process"),
-]
+Role = Literal["all", "collector", "sender"]
 
 
-def register(app: typer.Typer) -> None:
+def register(app: "typer.Typer") -> None:
     """Add the command."""
-    app.command("serve", help=text("serve", serve, EXAMPLE))(serve)
+    from typer import Option  # noqa: PLC0415  # not imported for the usual options: see twite.cli
 
+    from twite.cli.options import Config, Json, text  # noqa: PLC0415  # imports Typer
 
-Workers = Annotated[
-    int | None,
-    typer.Option(
-        "--workers",
-        min=1,
-        max=64,
-        help="Processes that share the port, on PostgreSQL; default: server.workers",
-    ),
-]
+    role_help = "The role to run; a SQLite store needs all roles in one process"
+    workers_help = "Processes that share the port, on PostgreSQL; default: server.workers"
+
+    def command(
+        *,
+        config: Config = FILE,
+        workers: Annotated[
+            int | None, Option("--workers", min=1, max=64, help=workers_help)
+        ] = None,
+        role: Annotated[Role, Option("--role", help=role_help)] = "all",
+        as_json: Json = False,
+    ) -> None:
+        serve(config=config, workers=workers, role=role, as_json=as_json)
+
+    app.command("serve", help=text("serve", serve, EXAMPLE))(command)
 
 
 def serve(
     *,
-    config: Config = DEFAULT_CONFIG,
-    workers: Workers = None,
+    config: Path = FILE,
+    workers: int | None = None,
     role: Role = "all",
-    as_json: Json = False,
+    as_json: bool = False,
 ) -> None:
     """On SIGTERM, SIGINT or SIGHUP, in-flight requests finish before shutdown."""
     if role != "all":
@@ -56,7 +60,7 @@ def serve(
             message=f"{role!r} needs a store that several processes can share, but only one "
             f"process can own a SQLite file. Remove --role",
         )
-    settings = load(config)
+    settings = load(config, os.environ)
     for warning in settings.warnings:
         printing.complain(f"Warning: {warning}.")
 
@@ -99,7 +103,7 @@ def _started(
     try:
         return WorkerSupervisor(settings, many, announce).run()
     except WorkersEnded as ended:
-        raise typer.Exit(ended.code) from None
+        raise SystemExit(ended.code) from None
 
 
 async def _examined(path: Path) -> AsyncIterator[CheckFinding]:

@@ -7,8 +7,6 @@ from pathlib import Path
 
 from twite.domain.errors import SettingsError
 from twite.domain.json_tree import Tree
-from twite.engines.quickjs.engine import QuickJsEngine
-from twite.engines.quickjs.scenarios import run_scenarios
 from twite.gateway.tags.clients.clients import extracted
 from twite.gtm.template.effects import AfterEvent, AnyEffect, RunContainer
 from twite.gtm.template.sandbox import Call, EffectAnswer, Engine, Incoming, Turn
@@ -35,6 +33,8 @@ def load_template(path: Path) -> Template:
 
 def engine_of(template: Template) -> Engine:
     """Return an engine for the template. Raises TemplateUnusable for code with syntax errors."""
+    from twite.engines.quickjs.engine import QuickJsEngine  # noqa: PLC0415  # few have templates
+
     return QuickJsEngine(template)
 
 
@@ -42,7 +42,7 @@ def checked_template(path: Path) -> Template:
     """Read a template and check its JavaScript. Raises SettingsError."""
     template = load_template(path)
     try:
-        QuickJsEngine(template)
+        engine_of(template)
     except TemplateUnusable as error:
         raise placed(path, error) from None
     return template
@@ -56,6 +56,8 @@ def placed(path: Path, error: TemplateUnusable) -> SettingsError:
 
 def verdicts_of(path: Path, template: Template) -> tuple[ScenarioResult, ...]:
     """Run the template's own tests. Raises SettingsError for code or tests with syntax errors."""
+    from twite.engines.quickjs.scenarios import run_scenarios  # noqa: PLC0415  # as above
+
     try:
         return run_scenarios(template, read_scenarios(template.tests), now=_now())
     except TemplateUnusable as error:
@@ -78,7 +80,7 @@ def run_template(
     code with syntax errors.
     """
     try:
-        engine = QuickJsEngine(template)
+        engine = engine_of(template)
     except TemplateUnusable as error:
         raise placed(path, error) from None
     now = _now()

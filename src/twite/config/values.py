@@ -15,6 +15,7 @@ import msgspec
 from twite.domain.conversion import amount
 from twite.domain.errors import SettingsError
 from twite.domain.loopback import is_own_name
+from twite.domain.normalize import PHONE_REGIONS
 from twite.domain.secret import Secret
 from twite.domain.times import DAY, HOUR, MINUTE, SECOND
 
@@ -278,15 +279,12 @@ def event_id(text: str, place: str, *, pixel: str) -> str:
 
 def region(text: str, place: str) -> str:
     """Read a region of ISO 3166 that has phone numbers."""
-    # Imported on use, because the import takes as long as the rest of a short command.
-    from phonenumbers import SUPPORTED_REGIONS  # noqa: PLC0415  # see above
-
-    if text in SUPPORTED_REGIONS:
+    if text in PHONE_REGIONS:
         return text
     meant = {"UK": "GB", "EN": "GB", "USA": "US", "EL": "GR"}.get(text.upper(), text.upper())
     cure = (
         f"Write {meant!r}"
-        if meant in SUPPORTED_REGIONS
+        if meant in PHONE_REGIONS
         else "Write a two-letter country code of ISO 3166, as in 'GB'"
     )
     raise SettingsError(place=place, message=f"{text!r} is not a region. {cure}")

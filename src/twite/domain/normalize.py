@@ -16,7 +16,6 @@ from typing import Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import msgspec
-import phonenumbers
 
 from twite.domain.fault import Fault, fault
 
@@ -32,6 +31,20 @@ PLACEHOLDERS: Final = frozenset(
         "nan", "nil", "none", "not set", "null", "undefined", "unknown",
     }
 )  # fmt: skip
+
+# Regions of ISO 3166 that have phone numbers. The library has the same, and takes long to import.
+_REGIONS: Final = """
+AC AD AE AF AG AI AL AM AO AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO
+BQ BR BS BT BW BY BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK
+DM DO DZ EC EE EG EH ER ES ET FI FJ FK FM FO FR GA GB GD GE GF GG GH GI GL GM GN GP GQ
+GR GT GU GW GY HK HN HR HT HU ID IE IL IM IN IO IQ IR IS IT JE JM JO JP KE KG KH KI KM
+KN KP KR KW KY KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME MF MG MH MK ML MM MN MO
+MP MQ MR MS MT MU MV MW MX MY MZ NA NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH
+PK PL PM PR PS PT PW PY QA RE RO RS RU RW SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR
+SS ST SV SX SY SZ TA TC TD TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG US UY UZ VA VC
+VE VG VI VN VU WF WS XK YE YT ZA ZM ZW
+"""
+PHONE_REGIONS: Final = frozenset(_REGIONS.split())
 
 _EMPTY_DIGEST: Final = hashlib.sha256(b"").hexdigest()
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -119,6 +132,8 @@ def _e164(text: str, region: str | None) -> str:
             if 7 <= digits <= 15 and not re.search(r"[a-z]", text)
             else "phone_unusable"
         )
+    import phonenumbers  # noqa: PLC0415  # a tenth of the start time, and few phones need it
+
     try:
         number = phonenumbers.parse(text, region)
     except phonenumbers.NumberParseException:

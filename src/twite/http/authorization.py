@@ -7,6 +7,7 @@ import re
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, Protocol
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
@@ -33,8 +34,9 @@ class SourceKeys:
     def __init__(self, sources: Iterable[Source]) -> None:
         self._pepper = secrets.token_bytes(32)
         self._sources: dict[bytes, Source] = {}
-        self._spelled: list[tuple[bytes, re.Pattern[bytes]]] = []
-        self._packed: list[tuple[bytes, re.Pattern[bytes]]] = []
+        # Each with its longest part that no encoding changes.
+        self._spelled: list[tuple[bytes, bytes]] = []
+        self._packed: list[tuple[bytes, bytes]] = []
         for source in sources:
             if source.key is None:
                 continue
@@ -46,8 +48,8 @@ class SourceKeys:
                 )
             self._sources[digest] = source
             if len(key) >= _SHORTEST_HIDDEN:
-                self._spelled.append((_longest_plain(key), _spelled(key)))
-                self._packed += [(_longest_plain(said), _spelled(said)) for said in _packed(key)]
+                self._spelled.append((_longest_plain(key), key))
+                self._packed += [(_longest_plain(said), said) for said in _packed(key)]
         plains = [plain for plain, _ in (*self._spelled, *self._packed)]
         self._hint = _hint_of(plains) if len(plains) > _FEW else None
 
@@ -101,14 +103,14 @@ class SourceKeys:
         if self._hint is not None and self._hint.search(data) is None:
             return data
         is_odd = (b"%" in data or b"\\u00" in data) and _ODDLY_ENCODED.search(data) is not None
-        for plain, spelled in self._spelled:
+        for plain, key in self._spelled:
             # Encodings never change letters and digits. The slow search is only for texts that may
             # contain a key.
             if is_odd or plain in data:
-                data = spelled.sub(MASK, data)
-        for plain, spelled in self._packed:
+                data = _spelled(key).sub(MASK, data)
+        for plain, said in self._packed:
             if plain in data:
-                data = spelled.sub(MASK, data)
+                data = _spelled(said).sub(MASK, data)
         return data
 
     def _unpacked(self, part: bytes) -> bytes:
@@ -181,6 +183,9 @@ def _packed(key: bytes) -> set[bytes]:
     return texts
 
 
+# Compiling takes milliseconds for each key, and few requests contain one. The cache is limited by
+# the number of keys.
+@cache
 def _spelled(key: bytes) -> re.Pattern[bytes]:
     """Return a pattern for a key in every encoding that a request may use."""
     return re.compile(b"".join(map(_spelled_letter, key)))

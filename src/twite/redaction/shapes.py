@@ -9,16 +9,16 @@ length. Texts longer than MOST_READ are not searched.
 import binascii
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache, partial
 from html.entities import html5
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
-from phonenumbers import COUNTRY_CODE_TO_REGION_CODE as _REGIONS
-from phonenumbers import PhoneMetadata
-
 from twite.redaction.words import PHONES, SHORT_PHONES, WHOSE
+
+if TYPE_CHECKING:
+    from phonenumbers import PhoneMetadata
 
 MASK: Final = "***"
 # In hexadecimal digits of any length, or in base64.
@@ -165,7 +165,7 @@ def _masked_phone(found: re.Match[str]) -> str:
 
 def _is_phone(found: re.Match[str]) -> bool:
     code = found["code"]
-    if code is not None and int(code) not in _REGIONS:
+    if code is not None and int(code) not in _regions():
         return False
     if found["link"] or found["area"]:
         return True
@@ -196,7 +196,7 @@ def _is_given_out(digits: str) -> bool:
 
 def _country_of(digits: str) -> int | None:
     codes = (int(digits[:size]) for size in (1, 2, 3))
-    return next((code for code in codes if code in _REGIONS), None)
+    return next((code for code in codes if code in _regions()), None)
 
 
 # The number of countries.
@@ -205,7 +205,7 @@ def _numbers_of(country: int) -> tuple[frozenset[int], re.Pattern[str], re.Patte
     """Return a country's number lengths, their pattern, and what replaces a trunk prefix."""
     lengths: set[int] = set()
     patterns = []
-    named = map(partial(_region, country), _REGIONS[country])
+    named = map(partial(_region, country), _regions()[country])
     regions = [region for region in named if region is not None]
     for region in regions:
         several = [
@@ -227,7 +227,16 @@ def _numbers_of(country: int) -> tuple[frozenset[int], re.Pattern[str], re.Patte
     )
 
 
-def _region(country: int, name: str) -> PhoneMetadata | None:
+@cache
+def _regions() -> Mapping[int, tuple[str, ...]]:
+    from phonenumbers import COUNTRY_CODE_TO_REGION_CODE  # noqa: PLC0415  # see domain.normalize
+
+    return COUNTRY_CODE_TO_REGION_CODE
+
+
+def _region(country: int, name: str) -> "PhoneMetadata | None":
+    from phonenumbers import PhoneMetadata  # noqa: PLC0415  # see domain.normalize
+
     if name == "001":
         return PhoneMetadata.metadata_for_nongeo_region(country)
     return PhoneMetadata.metadata_for_region(name)

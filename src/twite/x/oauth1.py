@@ -10,8 +10,6 @@ from typing import Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
-from oauthlib.oauth1 import SIGNATURE_HMAC_SHA1, Client
-from oauthlib.oauth1.rfc5849 import signature
 
 from twite.domain.destination import OAuthKeys, XApp
 from twite.domain.secret import Secret
@@ -22,16 +20,16 @@ _MAX_HEADER: Final = 4_096
 
 def sign(*, method: str, url: str, keys: OAuthKeys, nonce: str, timestamp: int) -> str:
     """Return the value of the Authorization header. `timestamp` is in seconds."""
-    client = Client(
-        keys.consumer_key,
+    return _authorization(
+        method,
+        url,
+        client_key=keys.consumer_key,
         client_secret=keys.consumer_secret.reveal(),
         resource_owner_key=keys.token,
         resource_owner_secret=keys.token_secret.reveal(),
-        signature_method=SIGNATURE_HMAC_SHA1,
         nonce=nonce,
         timestamp=str(timestamp),
     )
-    return _authorization(client, method, url)
 
 
 def sign_step(
@@ -49,22 +47,25 @@ def sign_step(
     `requested` is the request token with its secret; without it, only the app signs.
     """
     token, secret = (None, None) if requested is None else requested
-    client = Client(
-        app.consumer_key,
+    return _authorization(
+        "POST",
+        url,
+        client_key=app.consumer_key,
         client_secret=app.consumer_secret.reveal(),
         resource_owner_key=token,
         resource_owner_secret=None if secret is None else secret.reveal(),
         callback_uri=callback,
         verifier=verifier,
-        signature_method=SIGNATURE_HMAC_SHA1,
         nonce=nonce,
         timestamp=str(timestamp),
     )
-    return _authorization(client, "POST", url)
 
 
-def _authorization(client: Client, method: str, url: str) -> str:
-    _, headers, _ = client.sign(url, http_method=method)
+def _authorization(method: str, url: str, **signed: str | None) -> str:
+    from oauthlib.oauth1 import Client  # noqa: PLC0415  # pixel tokens need no signature
+
+    # Signs with HMAC-SHA1 by default.
+    _, headers, _ = Client(**signed).sign(url, http_method=method)
     return str(headers["Authorization"])
 
 
@@ -73,6 +74,8 @@ def verify(*, method: str, url: str, authorization: str, keys: OAuthKeys, now: i
 
     `now` is in seconds. The caller checks whether the nonce was used before.
     """
+    from oauthlib.oauth1.rfc5849 import signature  # noqa: PLC0415  # see _authorization
+
     given = parameters(authorization)
     if given is None or not _names(given, keys, now):
         return None

@@ -7,7 +7,6 @@ distance from it. Both move by small steps, so that no single amount moves them 
 import math
 from collections.abc import Mapping
 from enum import StrEnum
-from statistics import median
 from typing import Final
 
 import msgspec
@@ -154,6 +153,8 @@ def learnt(norm: UsualAmount, value: str) -> UsualAmount:
         seen = norm.seen + 1
         if len(first) < LEAST_SEEN:
             return msgspec.structs.replace(norm, seen=seen, first=first)
+        from statistics import median  # noqa: PLC0415  # takes milliseconds
+
         center = median(first)
         spread = max(_LEAST_SPREAD, median([abs(logged - center) for logged in first]))
         return msgspec.structs.replace(norm, seen=seen, first=(), center=center, spread=spread)

@@ -7,7 +7,6 @@ harmless, too, because ages are differences. The clock detects a change between 
 """
 
 from collections import deque
-from statistics import median_low
 from typing import Final
 
 from twite.domain.times import DAY, MINUTE, SECOND
@@ -84,7 +83,7 @@ class MonotonicClock:
         if took > _TELLING:
             return
         self._heard.append(date + SECOND // 2 - (self._clock.elapsed() - took // 2))
-        middle = median_low(self._heard)
+        middle = self._middle()
         agreeing = [zero for zero in self._heard if abs(zero - middle) < NOTICEABLE]
         if len(agreeing) >= _AGREEING:
             self._compare()
@@ -101,5 +100,9 @@ class MonotonicClock:
     def _apart(self, zero: int) -> int:
         if not self._heard:
             return 0
-        apart = median_low(self._heard) - zero
+        apart = self._middle() - zero
         return apart if abs(apart) >= NOTICEABLE else 0
+
+    def _middle(self) -> int:
+        """Return the lower median."""
+        return sorted(self._heard)[(len(self._heard) - 1) // 2]

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any, Final, NoReturn
 
@@ -28,6 +27,8 @@ class PostgresEngine:
 
     @property
     def version(self) -> str:
+        from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415  # imports email
+
         try:
             return f"PostgreSQL through asyncpg {version('asyncpg')}"
         except PackageNotFoundError:

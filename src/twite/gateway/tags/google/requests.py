@@ -2,16 +2,18 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
-from yarl import URL
 
 from twite.domain.secret import Secret
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.tags import GoogleTokenSource, NoGoogleToken
 from twite.gateway.ports.transport import NoResponse, Response, WebRequest
+
+if TYPE_CHECKING:
+    from yarl import URL
 
 # A token must still be valid when the request arrives.
 AHEAD: Final = 2 * MINUTE
@@ -108,7 +110,7 @@ class GoogleEndpoints:
     """
 
     def __init__(self, api_url: str | None = None) -> None:
-        self._instead = None if api_url is None else URL(api_url)
+        self._instead = None if api_url is None else _parsed(api_url)
 
     def of(self, url: str, *, own: bool = False) -> GoogleEndpoint:
         """Return the target of a request; `own` is whether a Google service call needs it."""
@@ -144,13 +146,19 @@ def is_of_the_apis(host: str) -> bool:
     return host == _APIS or host.endswith(f".{_APIS}")
 
 
-def read(url: str) -> URL | None:
+def read(url: str) -> "URL | None":
     """Parse an address as the connection does; None if it is invalid."""
     try:
-        found = URL(url)
+        found = _parsed(url)
     except ValueError:
         return None
     return found if found.scheme in {"http", "https"} and found.raw_host else None
+
+
+def _parsed(url: str) -> "URL":
+    from yarl import URL  # noqa: PLC0415  # few gateways call Google
+
+    return URL(url)
 
 
 UNSET: Final = "[google] is not set in the settings"

@@ -10,8 +10,8 @@ import typer
 from twite.app.try_tag import TagTrial, try_tag
 from twite.cli import COMMANDS, printing
 from twite.cli.options import Json
-from twite.cli.tag_list import LIST, listed
-from twite.cli.tag_preview import PREVIEW, preview
+from twite.cli.tag.listing import LIST, listed
+from twite.cli.tag.preview import PREVIEW, preview
 from twite.config.form_block import form_block
 from twite.config.templates import load_template, run_template, verdicts_of
 from twite.config.values import local_url as local_url_of
