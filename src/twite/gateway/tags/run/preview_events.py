@@ -5,7 +5,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from twite.gateway.ports.tags import ContainerConfig
 from twite.gateway.preview.trace import PreviewEvent, RequestTrace
 from twite.gateway.tags.run.parsed_event import ParsedTagEvent
-from twite.gateway.tags.run.variables import IngestEvaluation
+from twite.gateway.tags.run.variables import IngestEvaluation, VariableCache
 from twite.gtm.container.plan import FiringPlan
 from twite.gtm.container.values import EventContext
 from twite.redaction.mask_line import LineMask
@@ -29,7 +29,11 @@ class PreviewedTagEvent:
         self._seen = self.trace.event(self.parsed.name, self.parsed.occasion.event, consent)
 
     async def record(
-        self, container_config: ContainerConfig, planned: FiringPlan, occasion: EventContext
+        self,
+        container_config: ContainerConfig,
+        planned: FiringPlan,
+        occasion: EventContext,
+        known: VariableCache,
     ) -> None:
         """Record the variables, triggers and verdicts of one container."""
         seen = self._seen
@@ -37,7 +41,7 @@ class PreviewedTagEvent:
             return
         rules = container_config.rules
         secrets = [secret.reveal() for rule in rules.values() for secret in rule.secrets]
-        explanation = await self.ingest.explained(container_config, occasion)
+        explanation = await self.ingest.explained(container_config, occasion, known)
         self.trace.explain(seen, explanation, LineMask(secrets, occasion.event))
         for fired in planned.fired:
             rule, name = rules.get(fired.tag.name), fired.tag.name
