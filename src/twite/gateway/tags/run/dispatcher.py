@@ -179,7 +179,9 @@ class TagDispatcher:
                 occasion = parsed.occasion = structs.replace(occasion, draw=draw)
             preview = None
             if trace is not None:
-                preview = PreviewedTagEvent(trace, parsed, ingest=self._ingest)
+                preview = PreviewedTagEvent(
+                    trace, parsed, container_configs=self.container_configs, ingest=self._ingest
+                )
             for container_config in self.container_configs:
                 # Payloads hold the request as it came, without the settings' headers.
                 seen = structs.replace(occasion, request=container_config.completed(request))

@@ -1,5 +1,6 @@
 """Record the decisions about the tags of an event for a preview session."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 
 from twite.gateway.ports.tags import ContainerConfig
@@ -18,6 +19,7 @@ class PreviewedTagEvent:
     trace: RequestTrace
     parsed: ParsedTagEvent
     _: KW_ONLY
+    container_configs: Sequence[ContainerConfig]
     ingest: IngestEvaluation
     _seen: PreviewEvent | None = field(init=False)
 
@@ -26,7 +28,9 @@ class PreviewedTagEvent:
         consent = f"{verdict.action.value} ({verdict.rule})"
         if verdict.reason:
             consent = f"{consent}: {verdict.reason}"
-        self._seen = self.trace.event(self.parsed.name, self.parsed.occasion.event, consent)
+        mask = LineMask(secrets_of(self.container_configs), {})
+        event = self.parsed.occasion.event
+        self._seen = self.trace.event(self.parsed.name, event, consent, mask)
 
     async def record(
         self,
@@ -40,9 +44,10 @@ class PreviewedTagEvent:
         if seen is None:
             return
         rules = container_config.rules
-        secrets = [secret.reveal() for rule in rules.values() for secret in rule.secrets]
         explanation = await self.ingest.explained(container_config, occasion, known)
-        self.trace.explain(seen, explanation, LineMask(secrets, occasion.event))
+        self.trace.explain(
+            seen, explanation, LineMask(secrets_of([container_config]), occasion.event)
+        )
         for fired in planned.fired:
             rule, name = rules.get(fired.tag.name), fired.tag.name
             if rule is None:
@@ -55,3 +60,13 @@ class PreviewedTagEvent:
         for passed in planned.passed:
             if passed.tag in rules:
                 self.trace.tag(seen, passed.tag, passed.why, fires=False)
+
+
+def secrets_of(container_configs: Iterable[ContainerConfig]) -> set[str]:
+    """Return the secrets of all tags."""
+    return {
+        secret.reveal()
+        for container_config in container_configs
+        for rule in container_config.rules.values()
+        for secret in rule.secrets
+    }
