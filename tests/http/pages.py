@@ -8,7 +8,7 @@ from http_stage import Stage, StoppedClock
 
 from twite.domain.destination import ClickCookie, Source
 from twite.gateway.ingest.accept import Accept
-from twite.gateway.ingest.entries import Watch
+from twite.gateway.ingest.watch import Watch
 from twite.stores.memory.store import MemoryStore
 from twite.stores.sqlite import SQLiteStore
 from twite.testing.builders import NOW, a_destination, a_source

@@ -75,6 +75,26 @@ async def test_a_bad_submission_fails_alone(store):
     assert total(await store.balance()).received == 2
 
 
+async def recorded(store, submissions):
+    """Record a group by callback; return the results."""
+    future = asyncio.get_running_loop().create_future()
+    store.record_soon(submissions, future.set_result)
+    return list(await future)
+
+
+async def test_what_a_full_queue_cannot_hold_of_a_group_is_refused(store):
+    sizes = (6, 5, 4, 1)
+
+    answers = await recorded(
+        store, [submission(number, entries=size) for number, size in enumerate(sizes)]
+    )
+
+    assert answers[0] == answers[2] == Recorded()
+    assert [type(answers[place]) for place in (1, 3)] == [LedgerFull, LedgerFull]
+    assert total(await store.balance()).received == 10
+    assert await recorded(store, [submission(9)]) == [Recorded()]
+
+
 async def test_what_failed_leaves_its_keys_free(store):
     good = submission(1)
     bad = a_submission(

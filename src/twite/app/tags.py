@@ -15,9 +15,9 @@ from twite.engines.process.engine_server import EngineServer
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.delivery.runner import DeliveryRunner
 from twite.gateway.ingest.accept import Accept
-from twite.gateway.ingest.entries import Watch, watched
 from twite.gateway.ingest.stape_proxy import StapeProxy, TagCredentials
 from twite.gateway.ingest.value_guard import ValueGuards
+from twite.gateway.ingest.watch import Watch, watched
 from twite.gateway.ports.engines import EngineProcesses
 from twite.gateway.ports.events import Observer
 from twite.gateway.ports.machine import Clock, Randomness

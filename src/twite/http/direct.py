@@ -1,8 +1,10 @@
 """Handle the usual `POST /v1/conversions` on its connection, without a task and a future.
 
-The parser's callbacks check the key, admit the request and pass its submission to the store; the
-store's callback writes the response. Unusual requests are handled by the ordinary route, before or
-after their body is read. Both give the same responses.
+The parser's callbacks check the key and admit the request. The requests of one turn of the loop are
+passed to the store together; the store's callback writes the responses. A client that keeps its
+connection repeats its headers: `DirectHeads` remembers them, and such a request needs no parser.
+Unusual requests are handled by the ordinary route, before or after their body is read. Both give
+the same responses.
 """
 
 import asyncio
@@ -13,26 +15,39 @@ from typing import Final
 
 from starlette.types import Receive, Scope, Send
 from uvicorn._types import ASGI3Application, HTTPScope
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
-from twite.domain.destination import Source
 from twite.domain.submission import Endpoint
 from twite.gateway.ingest.receipts import AcceptReceipt
 from twite.gateway.preview.trace import current
 from twite.http.authorization import bearer
 from twite.http.bodies import is_json
 from twite.http.deadlines import Config, DeadlineProtocol
+from twite.http.direct_heads import END_OF_HEAD, LONGEST_HEAD, DirectHead, DirectHeads
 from twite.http.limits import DELAYED, AdmissionGate, RefusalThrottle
-from twite.http.responses import JSON_ALONE, HttpResponse, answer_to, send_answer, write_whole
+from twite.http.responses import (
+    JSON_ALONE,
+    HttpResponse,
+    answer_to,
+    head_of,
+    send_answer,
+    write_whole,
+)
 from twite.http.route import report_refusal
-from twite.http.routes.native import is_idempotency_key, told
+from twite.http.routes.native import is_idempotency_key, told, typical_body
 from twite.http.services import HttpServices
 
 PATH: Final = "/v1/conversions"
 _URL: Final = PATH.encode()
 # Requests with one of these headers are handled by the ordinary route.
 _UNUSUAL: Final = frozenset({b"content-encoding", b"expect", b"transfer-encoding", b"upgrade"})
+
+
+# A larger request is passed on at once, because a group gains nothing by it.
+_LARGE: Final = 8_192
+_NEVER: Final = float("inf")
 
 
 class DirectRequest:
@@ -43,37 +58,48 @@ class DirectRequest:
     """
 
     __slots__ = (
-        "default_headers", "disconnected", "flow", "gate", "idempotency_key", "keep_alive",
-        "more_body", "parts", "protocol", "response_complete", "response_started", "scope",
-        "source", "transport", "weight",
+        "body", "disconnected", "gate", "headers", "idempotency_key", "keep_alive", "more_body",
+        "parts", "protocol", "response_complete", "response_started", "source", "weight",
     )  # fmt: skip
 
     def __init__(
         self,
         protocol: "DirectProtocol",
         gate: AdmissionGate,
-        source: Source,
-        weight: int,
-        idempotency_key: str | None,
+        head: DirectHead,
+        parts: list[bytes],
+        idempotency_key: str | None = None,
     ) -> None:
         self.protocol = protocol
         self.gate = gate
-        self.source = source
-        self.weight: int | None = weight  # None after it has left the gate
+        self.source = head.source
+        self.weight: int | None = head.weight  # None after it has left the gate
+        self.headers = head.headers
         self.idempotency_key = idempotency_key
-        self.scope = protocol.scope
-        self.flow = protocol.flow
-        self.transport = protocol.transport
-        self.default_headers = protocol.server_state.default_headers
-        self.keep_alive = protocol.parser.should_keep_alive()
-        self.parts: list[bytes] = []
+        self.keep_alive = True
+        self.parts = parts
+        self.body = b""  # as accepted
         self.more_body = True
         self.disconnected = self.response_started = self.response_complete = False
+
+    # --- what uvicorn and `write_whole` read of a cycle ------------------------------------------
 
     @property
     def message_event(self) -> "DirectRequest":
         """Uvicorn's event of a request, which is set when the client leaves, among other cases."""
         return self
+
+    @property
+    def flow(self) -> FlowControl:
+        return self.protocol.flow
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        return self.protocol.transport
+
+    @property
+    def default_headers(self) -> list[tuple[bytes, bytes]]:
+        return self.protocol.server_state.default_headers
 
     def set(self) -> None:
         """Leave the gate if the client is gone and its body will never be complete."""
@@ -83,6 +109,7 @@ class DirectRequest:
     def leave(self) -> None:
         # The connection is a reference cycle: garbage collection may find it much later.
         self.parts.clear()
+        self.body = b""
         weight, self.weight = self.weight, None
         if weight is not None:
             self.gate.leave(weight)
@@ -92,11 +119,23 @@ class DirectRequest:
 
     def ordinary_scope(self) -> HTTPScope:
         """Return what uvicorn gives to the application."""
-        scope = self.scope.copy()
-        scope["method"], scope["path"], scope["raw_path"] = "POST", PATH, _URL
-        scope["query_string"] = b""
-        scope["extensions"] = self.protocol.extensions
-        return scope
+        protocol = self.protocol
+        return {
+            "type": "http",
+            "asgi": {"version": protocol.asgi_version, "spec_version": "2.3"},
+            "http_version": "1.1",
+            "server": protocol.server,
+            "client": protocol.client,
+            "scheme": protocol.scheme or "http",
+            "root_path": protocol.root_path,
+            "headers": list(self.headers),
+            "state": protocol.app_state.copy(),
+            "method": "POST",
+            "path": PATH,
+            "raw_path": _URL,
+            "query_string": b"",
+            "extensions": protocol.extensions,
+        }
 
 
 class DirectIntake:
@@ -106,14 +145,13 @@ class DirectIntake:
         self._services = services
         self._throttle = throttle
         self.gate = services.gate
+        self.heads = DirectHeads()
+        # The complete requests of this turn of the loop.
+        self._group: list[DirectRequest] = []
 
-    def admit(
-        self, headers: Sequence[tuple[bytes, bytes]]
-    ) -> tuple[Source, int, str | None] | None:
-        """Return the source, the weight at the gate, and the idempotency key; None if unusual."""
+    def admit(self, headers: Sequence[tuple[bytes, bytes]]) -> tuple[DirectHead, str | None] | None:
+        """Admit a request; return its head and its idempotency key, or None if it is unusual."""
         services = self._services
-        if current() is not None or (services.previews is not None and services.previews.is_open):
-            return None
         given = dict(headers)
         length, key = given.get(b"content-length"), bearer(given)
         if (
@@ -125,48 +163,90 @@ class DirectIntake:
         ):
             return None
         source, name = services.keys.find(key), given.get(b"idempotency-key")
-        if (
-            source is None
-            or (name is not None and not is_idempotency_key(name))
-            or not services.accept.takes_directly(source)
-        ):
+        if source is None or (name is not None and not is_idempotency_key(name)):
             return None
-        weight = self.gate.weigh(given)
-        if not self.gate.admits(weight):
+        head = DirectHead(source, self.gate.weigh(given), int(length), headers)
+        if not self.admits(head):
             return None
-        return source, weight, None if name is None else services.keys.without(name).decode("ascii")
+        return head, None if name is None else services.keys.without(name).decode("ascii")
+
+    def admits(self, head: DirectHead) -> bool:
+        """Admit a request with this head, unless it is unusual now."""
+        services = self._services
+        return (
+            (services.previews is None or not services.previews.is_open)
+            and current() is None
+            and services.accept.takes_directly(head.source)
+            and self.gate.admits(head.weight)
+        )
 
     def submit(self, request: DirectRequest) -> None:
-        """Pass a request with a complete body to the gateway. The response is sent now or later."""
-        body = b"".join(request.parts)
-        request.parts.clear()
-        services = self._services
-        if not services.accept.takes_directly(request.source):
-            # Tags were added while the body arrived.
-            request.leave()
-            request.protocol.answer_in_a_task(request, request.protocol.app, body)
+        """Pass a request with a complete body to the gateway. The response is sent later."""
+        if not self._group:
+            request.protocol.loop.call_soon(self._pass_on)
+        self._group.append(request)
+        if request.weight is not None and request.weight > _LARGE:
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        """Pass the collected requests to the gateway."""
+        group, self._group = self._group, []
+        accept, keys = self._services.accept, self._services.keys
+        ready = []
+        for request in group:
+            parts = request.parts
+            body = parts[0] if len(parts) == 1 else b"".join(parts)
+            parts.clear()
+            if accept.takes_directly(request.source):
+                request.body = keys.without(body)
+                ready.append(request)
+            else:
+                # Tags were added while the body arrived.
+                request.leave()
+                request.protocol.answer_in_a_task(request, request.protocol.app, body)
+        if not ready:
             return
         try:
-            services.accept.native_soon(
-                source=request.source,
-                body=services.keys.without(body),
-                idempotency_key=request.idempotency_key,
-                done=partial(self._committed, request),
-            )
+            accept.native_soon(ready, self._answer)
         except Exception as fault:  # noqa: BLE001 - every request gets an answer
-            self._committed(request, None, fault)
+            self._answer([(request, fault) for request in ready])
 
-    def _committed(
-        self, request: DirectRequest, receipt: AcceptReceipt | None, fault: Exception | None
+    def _answer(
+        self, answers: Sequence[tuple[DirectRequest, AcceptReceipt | str | Exception]]
     ) -> None:
+        head = None
+        for request, outcome in answers:
+            if request.weight is None:
+                continue  # it was answered before an error of the whole group
+            try:
+                if type(outcome) is not str:
+                    self._answer_one(request, outcome)  # type: ignore[arg-type]  # no text
+                    continue
+                request.leave()
+                body = typical_body(outcome)
+                if not request.keep_alive or request.flow.write_paused or request.disconnected:
+                    self._respond(request, HttpResponse(status=202, body=body))
+                    continue
+                head = head or head_of(202, len(body), request.default_headers)
+                request.transport.write(head + body)
+                request.response_started = request.response_complete = True
+                request.protocol.on_response_complete()
+            except Exception as fault:  # noqa: BLE001 - the others get their answers
+                message = "a response failed"
+                context = {"message": message, "exception": fault}
+                request.protocol.loop.call_exception_handler(context)
+
+    def _answer_one(self, request: DirectRequest, outcome: AcceptReceipt | Exception) -> None:
         request.leave()
-        if receipt is not None:
-            answer = told(receipt)
-        else:
+        if isinstance(outcome, Exception):
             observer = self._services.observer
-            fault = fault or RuntimeError("neither a receipt nor an error")
-            answer = answer_to(fault, where=PATH, observer=observer)
+            answer = answer_to(outcome, where=PATH, observer=observer)
             report_refusal(answer, request.source, Endpoint.NATIVE, observer)
+        else:
+            answer = told(outcome)
+        self._respond(request, answer)
+
+    def _respond(self, request: DirectRequest, answer: HttpResponse) -> None:
         if request.disconnected:
             return
         if (
@@ -203,6 +283,51 @@ class DirectProtocol(DeadlineProtocol):
         super().__init__(config, server_state, app_state)
         self.intake = config.direct
 
+    def data_received(self, data: bytes) -> None:
+        intake, active = self.intake, self.active
+        if (
+            intake is None
+            or self.in_headers
+            or self.in_body
+            or self.held
+            or self.closing
+            or self.last
+            or not (active is None or active.response_complete)
+        ):
+            super().data_received(data)
+            return
+        end = data.find(END_OF_HEAD, 0, LONGEST_HEAD) + len(END_OF_HEAD)
+        head = intake.heads.find(data[:end])
+        if head is None:
+            super().data_received(data)
+            if end >= len(END_OF_HEAD):
+                self._remember(intake, data, end)
+        elif len(data) == end + head.length and intake.admits(head):
+            # The parser is between two requests and stays there.
+            request = DirectRequest(self, intake.gate, head, [data[end:]])
+            request.more_body = False
+            self.cycle = self.active = request  # type: ignore[assignment]  # it stands for a cycle
+            self.due = _NEVER
+            intake.submit(request)
+        else:
+            super().data_received(data)
+
+    def _remember(self, intake: DirectIntake, data: bytes, end: int) -> None:
+        """Remember the head if `data` was exactly one usual request."""
+        request: object = self.cycle
+        if (
+            isinstance(request, DirectRequest)
+            and request.keep_alive
+            and request.idempotency_key is None
+            and request.weight is not None
+            and request.parts
+            and not (self.in_headers or self.in_body or self.closing)
+            and b"".join(request.parts) == data[end:]
+        ):
+            length = len(data) - end
+            head = DirectHead(request.source, request.weight, length, request.headers)
+            intake.heads.remember(data[:end], head)
+
     def _begin_request(self) -> None:
         admitted = None
         if (
@@ -217,7 +342,9 @@ class DirectProtocol(DeadlineProtocol):
         if admitted is None:
             super()._begin_request()
         elif self.intake is not None:
-            request = DirectRequest(self, self.intake.gate, *admitted)
+            head, name = admitted
+            request = DirectRequest(self, self.intake.gate, head, [], name)
+            request.keep_alive = self.parser.should_keep_alive()
             self.cycle = self.active = request  # type: ignore[assignment]  # as above
 
     def on_body(self, body: bytes) -> None:

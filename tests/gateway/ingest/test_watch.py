@@ -8,7 +8,7 @@ from twite.domain.submission import Endpoint
 from twite.formats.beacon.shape import PixelCall
 from twite.formats.native.conversion import ReadConversion
 from twite.formats.parsed_request import Native
-from twite.gateway.ingest.entries import Watch, watched
+from twite.gateway.ingest.watch import Watch, watched
 from twite.testing.builders import NOW, a_conversion, a_destination, a_source
 
 SALT = b"salt"

@@ -15,7 +15,6 @@ from twite.domain.submission import (
     AcceptedConversion,
     Endpoint,
     Idempotency,
-    Ignored,
     Recorded,
     Submission,
 )
@@ -25,41 +24,31 @@ from twite.formats.native.read import ParsedNative
 from twite.formats.parsed_request import ParsedRequest
 from twite.formats.x_api import read as x_api
 from twite.gateway.ingest.entries import (
-    SplitResults,
-    Watch,
-    of_x,
-    split_results,
     tag_events,
     with_denials,
 )
-from twite.gateway.ingest.flaws import (
-    DoubleHashFilter,
-    flawed,
-    flawed_x,
-    matchable,
-    matchable_x,
-    weigh_match_keys,
-)
 from twite.gateway.ingest.receipts import (
     AcceptReceipt,
+    Answers,
+    PendingRequestT,
     UncommittedRequest,
     XAcceptReceipt,
     XAcceptRefusal,
-    receipt_of,
 )
 from twite.gateway.ingest.recorder import SubmissionRecorder
+from twite.gateway.ingest.submissions import NOTHING_FIRED, SubmissionBuilder
 from twite.gateway.ingest.tag_only import TagOnlyEvents, tag_only_events
 from twite.gateway.ingest.value_guard import ValueGuards
+from twite.gateway.ingest.watch import Watch
 from twite.gateway.ports.events import Observer, SilentObserver
 from twite.gateway.ports.machine import Clock, Randomness
 from twite.gateway.ports.privacy import Privacy
 from twite.gateway.ports.store import Intake
-from twite.gateway.ports.tags import DispatchesTags, EventOrigin, FiringResult
+from twite.gateway.ports.tags import DispatchesTags, EventOrigin
 from twite.gateway.preview.entries import record_entries
-from twite.gateway.preview.trace import current, sends_nothing
+from twite.gateway.preview.trace import current
 
 NO_ORIGIN: Final = EventOrigin()
-NOTHING_FIRED: Final = FiringResult()
 # Clients of the X-shaped route use the pixel's own credentials and have no source.
 X_SOURCE = "x-api"
 
@@ -84,11 +73,16 @@ class Accept:
     observer: Observer = field(default_factory=SilentObserver)
     wall: Clock | None = None
     tag_dispatcher: DispatchesTags | None = None
-    _double_hashes: DoubleHashFilter = field(init=False, default_factory=DoubleHashFilter)
 
     def __post_init__(self) -> None:
         self._wall = self.wall or self.clock
-        self._watch = self.watch or Watch(destinations=self.destinations, salt=self.salt)
+        self._submissions = SubmissionBuilder(
+            clock=self.clock,
+            randomness=self.randomness,
+            salt=self.salt,
+            guards=self.guards,
+            watch=self.watch or Watch(destinations=self.destinations, salt=self.salt),
+        )
         self._recorder = SubmissionRecorder(
             ledger=self.ledger, clock=self.clock, wake=self.wake, observer=self.observer
         )
@@ -125,32 +119,46 @@ class Accept:
         )
 
     def native_soon(
-        self,
-        *,
-        source: Source,
-        body: bytes,
-        idempotency_key: str | None,
-        done: Callable[[AcceptReceipt | None, Exception | None], None],
+        self, requests: Sequence[PendingRequestT], done: Answers[PendingRequestT]
     ) -> None:
-        """Accept as `native` does, without a task; `done` gets the receipt, or the error.
+        """Accept requests as `native` does, without tasks, in one commit if possible.
 
-        Raises the errors of `native` that are known at once; `done` is not called then.
+        `done` is called on the loop's thread with each request and its receipt or error. It may be
+        called several times, and before the return.
         """
-        reading, name = self._read(source, body, idempotency_key)
-        uncommitted = self._uncommitted(
-            reading, source=source, endpoint=Endpoint.NATIVE, idempotency=name
-        )
+        group: list[tuple[PendingRequestT, UncommittedRequest]] = []
+        for request in requests:
+            try:
+                reading, name = self._read(request.source, request.body, request.idempotency_key)
+                uncommitted = self._submissions.of_native(
+                    reading, source=request.source, endpoint=Endpoint.NATIVE, idempotency=name
+                )
+            except Exception as fault:  # noqa: BLE001 - it is the caller's to answer
+                done([(request, fault)])
+            else:
+                group.append((request, uncommitted))
+        if group:
+            self._recorder.record_soon(
+                [uncommitted.submission for _, uncommitted in group],
+                partial(self._recorded, group, done),
+            )
 
-        def recorded(result: Recorded | None, error: Exception | None) -> None:
-            receipt = None
-            if result is not None:
-                try:
-                    receipt = self._committed(uncommitted, result)
-                except Exception as fault:  # noqa: BLE001 - it is the caller's to answer
-                    error = fault
-            done(receipt, error)
-
-        self._recorder.record_soon(uncommitted.submission, recorded)
+    def _recorded(
+        self,
+        group: Sequence[tuple[PendingRequestT, UncommittedRequest]],
+        done: Answers[PendingRequestT],
+        results: Sequence[Recorded | Exception],
+    ) -> None:
+        answers: list[tuple[PendingRequestT, AcceptReceipt | str | Exception]] = []
+        for (request, uncommitted), result in zip(group, results, strict=True):
+            if isinstance(result, Exception):
+                answers.append((request, result))
+                continue
+            try:
+                answers.append((request, self._submissions.receipt_or_id(uncommitted, result)))
+            except Exception as fault:  # noqa: BLE001 - it is the caller's to answer
+                answers.append((request, fault))
+        done(answers)
 
     def _read(
         self, source: Source, body: bytes, idempotency_key: str | None
@@ -222,7 +230,7 @@ class Accept:
         origin = msgspec.structs.replace(origin, client=origin.client or endpoint.value)
         if (trace := current()) is not None:
             trace.request(origin.request, client=origin.client)
-        entries, refusals, remarks = self._split(reading, source)
+        entries, refusals, remarks = self._submissions.split(reading, source)
         firing, tag_only = NOTHING_FIRED, TagOnlyEvents()
         if self.tag_dispatcher is not None and self.tag_dispatcher.listens_to(source.name):
             dispatch = partial(
@@ -246,7 +254,7 @@ class Accept:
                     fired=(*firing.fired, *tag_only.fired),
                     unfired=(*firing.unfired, *tag_only.unfired),
                 )
-        uncommitted = self._uncommitted(
+        uncommitted = self._submissions.of_native(
             reading,
             source=source,
             endpoint=endpoint,
@@ -257,54 +265,7 @@ class Accept:
             firing=firing,
         )
         done = await self._record(uncommitted.submission, firing.fired)
-        return tag_only.counted_in(self._committed(uncommitted, done), done)
-
-    def _uncommitted(
-        self,
-        reading: ParsedNative,
-        *,
-        source: Source,
-        endpoint: Endpoint,
-        split: SplitResults | None = None,
-        ignored: tuple[Ignored, ...] = (),
-        pixel_calls: Sequence[PixelCall] = (),
-        idempotency: Idempotency | None = None,
-        firing: FiringResult = NOTHING_FIRED,
-    ) -> UncommittedRequest:
-        """Return the request as it will be recorded; `split` are its results, if already split."""
-        entries, refusals, remarks = split or self._split(reading, source)
-        now = self.clock.now()
-        flaws = flawed(reading.results) + self._double_hashes.among(matchable(reading))
-        entries, flaws = weigh_match_keys(entries, flaws, of_nobody=flaws)
-        submission = Submission(
-            receipt=self.randomness.receipt(),
-            source=source.name,
-            endpoint=endpoint,
-            received_at=now,
-            body=reading.body,
-            entries=(*entries, *firing.fired),
-            refusals=refusals,
-            ignored=ignored,
-            sightings=self._watch.of(
-                reading.results, endpoint=endpoint, now=now, pixel_calls=pixel_calls
-            ),
-            flaws=flaws,
-            unfired=firing.unfired,
-            idempotency=idempotency,
-        )
-        return UncommittedRequest(
-            reading=reading, submission=submission, warnings=remarks, firing=firing
-        )
-
-    def _split(self, reading: ParsedNative, source: Source) -> SplitResults:
-        return split_results(reading, look=self.guards.look(source.name), salt=self.salt)
-
-    def _committed(self, request: UncommittedRequest, recorded: Recorded) -> AcceptReceipt:
-        results = request.reading.results
-        duplicates = tuple([index for index in recorded.duplicates if index < len(results)])
-        if not sends_nothing():
-            self.guards.learn(request.submission.source, request.sent(duplicates))
-        return receipt_of(request, recorded, duplicates)
+        return tag_only.counted_in(self._submissions.receipt(uncommitted, done), done)
 
     async def from_x(
         self,
@@ -326,49 +287,19 @@ class Accept:
             self._revoked(conversion.identifiers, conversion.pixel)
             for conversion in reading.conversions
         ]
-        entries, kept = of_x(
-            reading.conversions,
-            revoked=revoked,
-            body=reading.body,
-            look=self.guards.look(source),
-        )
-        doubles = self._double_hashes.among(
-            matchable_x(reading.conversions, reading.flaws, revoked)
-        )
-        entries, flaws = weigh_match_keys(
-            entries,
-            flawed_x(reading.conversions, reading.flaws, revoked) + doubles,
-            # Other flaws are visible in the digest itself. If several elements have a hash, X gets
-            # the last one, which may be good.
-            of_nobody=doubles,
-        )
-        submission = Submission(
-            receipt=self.randomness.receipt(),
-            source=source,
-            endpoint=endpoint,
-            received_at=now,
-            body=kept,
-            entries=entries,
-            sightings=self._watch.of_x(
-                [
-                    conversion
-                    for conversion, entry in zip(reading.conversions, entries, strict=True)
-                    if entry.suppressed is None
-                ],
-                now=now,
-            ),
-            flaws=flaws,
+        submission = self._submissions.of_x(
+            reading, revoked=revoked, source=source, endpoint=endpoint, now=now
         )
         duplicates = (await self._record(submission)).duplicates
         self.guards.learn(
             source,
             (
                 conversion
-                for conversion, entry in zip(reading.conversions, entries, strict=True)
+                for conversion, entry in zip(reading.conversions, submission.entries, strict=True)
                 if entry.suppressed is None and entry.index not in duplicates
             ),
         )
-        return XAcceptReceipt(receipt=submission.receipt, processed=len(entries))
+        return XAcceptReceipt(receipt=submission.receipt, processed=len(submission.entries))
 
     def _judge(self, source: Source, now: int, persons: Iterable[Identifiers] = ()) -> Judge:
         """Return a judge of consent; an opt-out of one of `persons` applies to all conversions."""

@@ -1,21 +1,14 @@
 """Build the records of a parsed request: entries (dedup key, X body, consent) and sightings."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from twite.domain.consent import REVOKED
 from twite.domain.conversion import Conversion, Identifiers, dedup_key
-from twite.domain.destination import Destination, Source
 from twite.domain.stats.match_keys import key_set_of
-from twite.domain.stats.sightings import (
-    Sighting,
-    SightingPath,
-    marks,
-)
 from twite.domain.stats.value_guard import ValueFlag
 from twite.domain.submission import (
     AcceptedConversion,
@@ -24,11 +17,9 @@ from twite.domain.submission import (
     RejectedConversion,
     Submission,
 )
-from twite.formats.beacon.shape import PixelCall
 from twite.formats.event_data.conversions import as_seen, in_our_words
 from twite.formats.event_data.of_native import event_of
 from twite.formats.native.answers import IdentifierWarning, Suppressed
-from twite.formats.native.conversion import MAX_ID, ReadConversion
 from twite.formats.native.read import ParsedNative
 from twite.formats.parsed_request import ParsedRequest
 from twite.gateway.ingest.rejections import refusal_of
@@ -36,15 +27,6 @@ from twite.gateway.ports.events import Accepted, IgnoredSome, Judged, Notice, Ta
 from twite.gateway.ports.tags import PREFIX, FiringResult, TagOutcome, TagRemark, TagStatus
 from twite.gtm.template.tag_response import TagResponse
 from twite.x.encode import batch_body, conversion_body
-
-_GIVEN: Final[Mapping[PixelCall, SightingPath]] = {
-    PixelCall.LOADED: SightingPath.PIXEL,
-    # The visitor left the page before the page reported whether X's script had loaded. Usually it
-    # had.
-    PixelCall.CALLED: SightingPath.PIXEL,
-    PixelCall.BLOCKED: SightingPath.BLOCKED,
-}
-
 
 _NO_CODES: Final[Mapping[str, int]] = {}
 # Conversion → (flag of an unusual amount or None, reason to hold it or None).
@@ -209,6 +191,32 @@ def _tag_status(entry: AcceptedConversion, duplicates: Sequence[int]) -> TagStat
     return "queued" if entry.held is None else "held"
 
 
+def is_typical(submission: Submission, recorded: Recorded) -> bool:
+    """Return whether a submission was accepted as its only conversion, and nothing else."""
+    entries = submission.entries
+    return (
+        len(entries) == 1
+        and entries[0].suppressed is None
+        and entries[0].held is None
+        and entries[0].consent is None
+        and not (submission.refusals or submission.ignored or submission.unfired)
+        and not (recorded.duplicates or recorded.held or recorded.conflict)
+    )
+
+
+def accepted_notice(source: str, endpoint: Endpoint, *, accepted: int) -> Accepted:
+    """Return the notice of typical submissions of a source."""
+    return Accepted(
+        source=source,
+        accepted=accepted,
+        duplicates=0,
+        suppressed=0,
+        rejected=0,
+        endpoint=endpoint.value,
+        codes=_NO_CODES,
+    )
+
+
 def notices_of(
     submission: Submission, fired: Sequence[AcceptedConversion], duplicates: Sequence[int]
 ) -> Iterator[Notice]:
@@ -292,76 +300,3 @@ class _Decided(msgspec.Struct, frozen=True):
 
 
 _DECIDED: Final = msgspec.json.Decoder(_Decided)
-
-
-@dataclass(slots=True, kw_only=True, eq=False, repr=False)
-class Watch:
-    """Creates sightings for the `watched` pixels: only these have reports from pages."""
-
-    pixels: frozenset[str] = frozenset()
-    destinations: Mapping[str, Destination]
-    salt: bytes
-
-    def of(
-        self,
-        results: Sequence[ReadConversion],
-        *,
-        endpoint: Endpoint,
-        now: int,
-        pixel_calls: Sequence[PixelCall] = (),
-    ) -> tuple[Sighting, ...]:
-        """Return the sightings of a request.
-
-        For a beacon, `pixel_calls` has an item for each of `results`. Suppressed and held
-        conversions count only as seen by X's pixel.
-        """
-        seen: list[Sighting] = []
-        way = SightingPath.PAGE if endpoint is Endpoint.BEACON else SightingPath.SERVER
-        for result in results:
-            if result.pixel not in self.pixels:
-                continue
-            conversion = result.conversion
-            sent = conversion is not None and result.suppressed is None and result.held is None
-            if conversion is not None and sent:
-                seen.append(self._sighting(conversion, way, at=now))
-            given = (
-                _GIVEN.get(pixel_calls[result.index]) if result.index < len(pixel_calls) else None
-            )
-            if given is not None:
-                seen += self._pixel_call(result, given, now=now)
-        return tuple(seen)
-
-    def of_x(self, conversions: Iterable[Conversion], *, now: int) -> tuple[Sighting, ...]:
-        return tuple(
-            self._sighting(conversion, SightingPath.SERVER, at=now)
-            for conversion in conversions
-            if conversion.pixel in self.pixels
-        )
-
-    def _sighting(self, conversion: Conversion, way: SightingPath, *, at: int) -> Sighting:
-        return Sighting(
-            pixel=conversion.pixel,
-            event=conversion.event,
-            conversion_id=conversion.conversion_id,
-            way=way,
-            at=at,
-            **marks(conversion, salt=self.salt),
-        )
-
-    def _pixel_call(self, result: ReadConversion, way: SightingPath, *, now: int) -> list[Sighting]:
-        """Return the sighting at X's pixel, at the page's time but not in the future."""
-        conversion = result.conversion
-        if conversion is not None:
-            return [self._sighting(conversion, way, at=min(conversion.time, now))]
-        # The gateway rejected it, for example without an identifier, so only X's pixel has it.
-        given = result.scrubbed
-        event = self.destinations[result.pixel].events.get((given.event or "").strip().lower())
-        identity = "" if given.conversion_id is None else str(given.conversion_id).strip()
-        if event is None or not 0 < len(identity) <= MAX_ID:
-            return []
-        return [Sighting(pixel=result.pixel, event=event, conversion_id=identity, way=way, at=now)]
-
-
-def watched(sources: Iterable[Source]) -> frozenset[str]:
-    """Return the pixels with reports from pages: the pixels of sources with origins."""
-    return frozenset(pixel for source in sources if source.origins for pixel in source.pixels)

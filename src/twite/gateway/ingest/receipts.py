@@ -1,11 +1,13 @@
 """Results of accepted requests, and refusals in X's error format."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Protocol, TypeVar
 
 import msgspec
 
 from twite.domain.conversion import Conversion
 from twite.domain.delivery import XComplaint
+from twite.domain.destination import Source
 from twite.domain.submission import Ignored, Recorded, RejectedConversion, Submission
 from twite.formats.native.answers import IdentifierWarning, Suppressed
 from twite.formats.native.read import ParsedNative
@@ -56,6 +58,25 @@ class XAcceptRefusal(Exception):
         super().__init__(f"{status}: {', '.join(complaint.code for complaint in complaints)}")
         self.status = status
         self.complaints = complaints
+
+
+class PendingRequest(Protocol):
+    """A request in the native format that was received and not accepted yet."""
+
+    @property
+    def source(self) -> Source: ...
+
+    @property
+    def body(self) -> bytes: ...
+
+    @property
+    def idempotency_key(self) -> str | None: ...
+
+
+PendingRequestT = TypeVar("PendingRequestT", bound=PendingRequest)
+# Requests with their receipts or errors. A receipt is only its id if the request has one
+# conversion, which was accepted without a remark.
+Answers = Callable[[Sequence[tuple[PendingRequestT, AcceptReceipt | str | Exception]]], None]
 
 
 class UncommittedRequest(msgspec.Struct, frozen=True, kw_only=True):

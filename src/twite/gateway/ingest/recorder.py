@@ -6,16 +6,16 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from twite.domain.errors import LedgerUnavailable, NameTaken
-from twite.domain.submission import AcceptedConversion, Recorded, Submission
+from twite.domain.submission import AcceptedConversion, Endpoint, Recorded, Submission
 from twite.domain.times import SECOND
-from twite.gateway.ingest.entries import notices_of
+from twite.gateway.ingest.entries import accepted_notice, is_typical, notices_of
 from twite.gateway.ports.events import Observer, Troubled, TroublePlace
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.store import Intake, RecordsByCallback
 
 TROUBLED_FOR: Final = 5 * SECOND
 
-Done = Callable[[Recorded | None, Exception | None], None]
+Done = Callable[[Sequence[Recorded | Exception]], None]
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
@@ -89,34 +89,52 @@ class SubmissionRecorder:
         self._note(submission, recorded, fired)
         return recorded
 
-    def record_soon(self, submission: Submission, done: Done) -> None:
-        """Commit as `record` does; `done` gets the result or the error, and must not raise.
+    def record_soon(self, submissions: Sequence[Submission], done: Done) -> None:
+        """Commit each submission as `record` does.
 
-        Raises LedgerFull and LedgerUnavailable if the submission is not queued; `done` is not
-        called then.
+        `done` gets the result or the error of each, in order, and must not raise.
         """
         if self._by_callback is None:
             raise TypeError("this store records nothing by callback")
         request = self.begin()
 
-        def committed(recorded: Recorded | None, error: Exception | None) -> None:
+        def committed(results: Sequence[Recorded | Exception]) -> None:
             self.end(request)
-            if isinstance(error, LedgerUnavailable):
-                self._note_failure(error)
-            elif recorded is not None:
-                try:
-                    self._note(submission, recorded, ())
-                except Exception as fault:  # noqa: BLE001 - it is the caller's to answer
-                    recorded, error = None, fault
-            done(recorded, error)
+            done(self._noted(submissions, results))
 
         try:
-            self._by_callback.record_soon(submission, committed)
-        except BaseException as error:
+            self._by_callback.record_soon(submissions, committed)
+        except BaseException:
             self.end(request)
-            if isinstance(error, LedgerUnavailable):
-                self._note_failure(error)
             raise
+
+    def _noted(
+        self, submissions: Sequence[Submission], results: Sequence[Recorded | Exception]
+    ) -> Sequence[Recorded | Exception]:
+        """Report the results of a commit. Typical submissions share one notice."""
+        noted = list(results)
+        typical: dict[tuple[str, Endpoint], list[int]] = {}
+        for place, (submission, result) in enumerate(zip(submissions, results, strict=True)):
+            if isinstance(result, Exception):
+                if isinstance(result, LedgerUnavailable):
+                    self._note_failure(result)
+            elif is_typical(submission, result):
+                typical.setdefault((submission.source, submission.endpoint), []).append(place)
+            else:
+                try:
+                    self._note(submission, result, ())
+                except Exception as fault:  # noqa: BLE001 - it is the caller's to answer
+                    noted[place] = fault
+        for (source, endpoint), places in typical.items():
+            self._failed = None
+            try:
+                for pixel in {submissions[place].entries[0].pixel for place in places}:
+                    self.wake(pixel)
+                self.observer.see(accepted_notice(source, endpoint, accepted=len(places)))
+            except Exception as fault:  # noqa: BLE001 - as above
+                for place in places:
+                    noted[place] = fault
+        return noted
 
     def _note(
         self, submission: Submission, recorded: Recorded, fired: Sequence[AcceptedConversion]

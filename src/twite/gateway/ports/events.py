@@ -12,7 +12,7 @@ from twite.gateway.ports.machine import DiskSpace
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):
-    """A submission was committed.
+    """A submission, or several of one source, were committed.
 
     `codes` counts rejected conversions by their first fault code (domain.fault.CODES).
     """

@@ -38,15 +38,17 @@ class Intake(Protocol):
 
 @runtime_checkable
 class RecordsByCallback(Protocol):
-    """An intake that needs no task and no future for a submission."""
+    """An intake that records a group of submissions without a task and a future for each."""
 
     def record_soon(
-        self, submission: Submission, done: Callable[[Recorded | None, Exception | None], None]
+        self,
+        submissions: Sequence[Submission],
+        done: Callable[[Sequence[Recorded | Exception]], None],
     ) -> None:
-        """Commit as `Intake.record` does, and call `done` on the loop's thread.
+        """Commit each submission as `Intake.record` does, and call `done` on the loop's thread.
 
-        `done` gets the result or the error, and must not raise. Raises LedgerFull and
-        LedgerUnavailable if the submission is not queued; `done` is not called then.
+        `done` gets the result or the error of each, in order, and must not raise. If none can be
+        queued, it is called before the return. A submission that fails does not affect the others.
         """
 
 

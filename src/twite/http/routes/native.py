@@ -82,12 +82,21 @@ def told(receipt: AcceptReceipt, *, ignored: int = 0) -> HttpResponse:
     return HttpResponse(status=202 if taken else 422, body=body)
 
 
+def typical_body(receipt: str) -> bytes:
+    """Return the body of the response to a request whose only conversion was accepted."""
+    return b"%b%b%b" % (_TYPICAL[0], receipt.encode(), _TYPICAL[1])
+
+
 _BAD_IDEMPOTENCY_KEY: Final = error(
     400,
     "idempotency_key",
     "Idempotency-Key must have 1 to 255 characters of printable ASCII",
 )
 _ENCODER: Final = msgspec.json.Encoder()
+# A receipt's id has no character that JSON escapes.
+_TYPICAL: Final = _ENCODER.encode(
+    NativeReceipt(receipt="*", accepted=1, duplicates=0, suppressed=0, rejected=())
+).split(b"*")
 
 
 def read_sgtm(request: HttpRequest, source: Source) -> ParsedRequest:

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from twite.domain.errors import LedgerFull, LedgerUnavailable
@@ -19,7 +20,7 @@ _MOST_TOGETHER: Final = 2_000
 _RETRY_AFTER: Final = 1
 
 
-Done = Callable[[Recorded | None, Exception | None], None]
+Done = Callable[[Recorded | Exception], None]
 
 
 @dataclass(slots=True, eq=False)
@@ -27,6 +28,20 @@ class _Waiting:
     submission: Submission
     done: Done
     size: int
+
+
+class _Results:
+    """The results of a group of submissions. Calls `done` with the last of them."""
+
+    def __init__(self, many: int, done: Callable[[Sequence[Recorded | Exception]], None]) -> None:
+        self._results: dict[int, Recorded | Exception] = {}
+        self._many = many
+        self._done = done
+
+    def set(self, place: int, result: Recorded | Exception) -> None:
+        self._results[place] = result
+        if len(self._results) == self._many:
+            self._done([self._results[each] for each in range(self._many)])
 
 
 class Recorder:
@@ -55,38 +70,53 @@ class Recorder:
         """Commit a submission with other queued ones. Raises LedgerFull, LedgerUnavailable."""
         future: asyncio.Future[Recorded] = asyncio.get_running_loop().create_future()
 
-        def done(recorded: Recorded | None, error: Exception | None) -> None:
+        def done(result: Recorded | Exception) -> None:
             if future.done():
                 return  # its request was canceled
-            if recorded is None:
-                assert error is not None  # noqa: S101 - one of the two
-                future.set_exception(error)
+            if isinstance(result, Exception):
+                future.set_exception(result)
             else:
-                future.set_result(recorded)
+                future.set_result(result)
 
-        self.submit_soon(submission, done)
+        self._submit(submission, done)
         return await future
 
-    def submit_soon(self, submission: Submission, done: Done) -> None:
-        """Commit as `submit` does, and call `done` with the result or the error."""
-        if self._closing:
-            raise LedgerUnavailable(reason="the store is closing", retry_after=_RETRY_AFTER)
-        if self.refusing is not None:
-            raise LedgerUnavailable(reason=self.refusing, retry_after=_RETRY_AFTER)
-        count = max(1, len(submission.entries))
-        size = len(submission.body) + sum([len(entry.body) for entry in submission.entries])
-        # A submission larger than the limit is accepted if the queue is empty.
-        if self._conversions and (
-            self._conversions + count > self._most_conversions
-            or self._bytes + size > self._most_bytes
-        ):
-            raise LedgerFull(
-                reason="too many writes are queued for the database", retry_after=_RETRY_AFTER
-            )
-        self._conversions += count
+    def submit_soon(
+        self,
+        submissions: Sequence[Submission],
+        done: Callable[[Sequence[Recorded | Exception]], None],
+    ) -> None:
+        """Commit as `submit` does, and call `done` with the result or the error of each."""
+        results = _Results(len(submissions), done)
+        for place, submission in enumerate(submissions):
+            self._submit(submission, partial(results.set, place))
+
+    def _submit(self, submission: Submission, done: Done) -> None:
+        error = self._refusal(submission)
+        if error is not None:
+            done(error)
+            return
+        size = _size_of(submission)
+        self._conversions += max(1, len(submission.entries))
         self._bytes += size
         self._queue.append(_Waiting(submission, done, size))
         self._wake.set()
+
+    def _refusal(self, submission: Submission) -> LedgerUnavailable | LedgerFull | None:
+        """Return why a submission cannot be queued, or None."""
+        if self._closing:
+            return LedgerUnavailable(reason="the store is closing", retry_after=_RETRY_AFTER)
+        if self.refusing is not None:
+            return LedgerUnavailable(reason=self.refusing, retry_after=_RETRY_AFTER)
+        # A submission larger than the limit is accepted if the queue is empty.
+        if self._conversions and (
+            self._conversions + max(1, len(submission.entries)) > self._most_conversions
+            or self._bytes + _size_of(submission) > self._most_bytes
+        ):
+            return LedgerFull(
+                reason="too many writes are queued for the database", retry_after=_RETRY_AFTER
+            )
+        return None
 
     async def close(self) -> None:
         """Commit the queued submissions, and stop."""
@@ -129,10 +159,14 @@ class Recorder:
                     await self._commit([waiting])
                 return
             for waiting in group:
-                waiting.done(None, error)
+                waiting.done(error)
             return
         for waiting, result in zip(group, recorded, strict=True):
-            waiting.done(result, None)
+            waiting.done(result)
+
+
+def _size_of(submission: Submission) -> int:
+    return len(submission.body) + sum([len(entry.body) for entry in submission.entries])
 
 
 def record(book: PostgresSession, submissions: list[Submission]) -> list[Recorded]:

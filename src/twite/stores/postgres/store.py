@@ -191,10 +191,12 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         return await self._recorder.submit(submission)
 
     def record_soon(
-        self, submission: Submission, done: Callable[[Recorded | None, Exception | None], None]
+        self,
+        submissions: Sequence[Submission],
+        done: Callable[[Sequence[Recorded | Exception]], None],
     ) -> None:
         """Commit as `record` does, and call `done` (see RecordsByCallback)."""
-        self._recorder.submit_soon(submission, done)
+        self._recorder.submit_soon(submissions, done)
 
     async def claim(self, claim: Claim) -> Batch | None:
         damaged: list[int] = []

@@ -233,10 +233,12 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         return await self._writer.submit(submission)
 
     def record_soon(
-        self, submission: Submission, done: Callable[[Recorded | None, Exception | None], None]
+        self,
+        submissions: Sequence[Submission],
+        done: Callable[[Sequence[Recorded | Exception]], None],
     ) -> None:
         """Commit as `record` does, and call `done` (see RecordsByCallback)."""
-        self._writer.submit_soon(submission, done)
+        self._writer.submit_soon(submissions, done)
 
     async def claim(self, claim: Claim) -> Batch | None:
         damaged: list[int] = []

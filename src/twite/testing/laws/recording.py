@@ -2,7 +2,7 @@
 """Store contract: record requests, idempotency keys, suppression."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import msgspec
 import pytest
@@ -32,18 +32,15 @@ from twite.testing.laws.actions import (
 )
 
 
-def _setting(
-    result: asyncio.Future[Recorded],
-) -> Callable[[Recorded | None, Exception | None], None]:
-    """Return a callback that sets a future."""
-
-    def done(recorded: Recorded | None, error: Exception | None) -> None:
-        if recorded is None:
-            result.set_exception(error or AssertionError("neither result nor error"))
-        else:
-            result.set_result(recorded)
-
-    return done
+async def _recorded(
+    store: RecordsByCallback, group: Sequence[Submission]
+) -> list[Recorded | Exception]:
+    """Record a group by callback; return the results."""
+    results: asyncio.Future[Sequence[Recorded | Exception]] = (
+        asyncio.get_running_loop().create_future()
+    )
+    store.record_soon(group, results.set_result)
+    return list(await results)
 
 
 class RecordingLaws:
@@ -58,23 +55,57 @@ class RecordingLaws:
         assert history.sent == an_entry("order-1").body
         assert history.deadline_at == NOW + 48 * HOUR
 
-    async def test_the_result_is_passed_to_a_callback(self, store: Store) -> None:
+    async def test_the_results_of_a_group_are_passed_to_a_callback(self, store: Store) -> None:
         if not isinstance(store, RecordsByCallback):
             pytest.skip("this store has no callbacks")
-        loop = asyncio.get_running_loop()
-        results = [loop.create_future() for _ in range(3)]
+        names = [["order-1"], ["order-2", "order-3"], ["order-1"]]
 
-        for result, name in zip(results, ("order-1", "order-2", "order-1"), strict=True):
-            submission = a_submission(an_entry(name), receipt=f"r-{id(result)}")
-            store.record_soon(submission, _setting(result))
-        recorded = await asyncio.gather(*results)
+        groups = [
+            [
+                a_submission(
+                    *(an_entry(name, index=index) for index, name in enumerate(own)),
+                    receipt=f"r-{place}-{number}",
+                )
+                for number, own in enumerate(names)
+            ]
+            for place in range(2)
+        ]
+        results = [await _recorded(store, group) for group in groups]
 
-        assert [item.duplicates for item in recorded] == [(), (), (0,)]
+        assert results == [
+            [Recorded(), Recorded(), Recorded(duplicates=(0,))],
+            [
+                Recorded(duplicates=(0,)),
+                Recorded(duplicates=(0, 1)),
+                Recorded(duplicates=(0,)),
+            ],
+        ]
+
+    async def test_a_bad_submission_of_a_group_fails_alone(self, store: Store) -> None:
+        if not isinstance(store, RecordsByCallback):
+            pytest.skip("this store has no callbacks")
+        # A lone surrogate has no bytes.
+        bad = a_submission(
+            msgspec.structs.replace(an_entry("order-2"), conversion_id="\ud800"), receipt="r2"
+        )
+        others = [a_submission(an_entry(name), receipt=name) for name in ("order-1", "order-3")]
+
+        results = await _recorded(store, [others[0], bad, others[1]])
+
+        assert results[0] == results[2] == Recorded()
+        assert isinstance(results[1], Exception)
+        assert total(await store.balance()).received == 2
+
+    async def test_a_closed_store_passes_an_error_for_each_of_a_group(self, store: Store) -> None:
+        if not isinstance(store, RecordsByCallback):
+            pytest.skip("this store has no callbacks")
         await store.close()
-        with pytest.raises(LedgerUnavailable):
-            store.record_soon(
-                a_submission(an_entry("order-3"), receipt="r-3"), _setting(results[0])
-            )
+
+        results = await _recorded(
+            store, [a_submission(an_entry(name), receipt=name) for name in ("order-1", "order-2")]
+        )
+
+        assert [type(result) for result in results] == [LedgerUnavailable] * 2
 
     async def test_what_a_tag_has_is_found_by_what_people_call_it(self, store: Store) -> None:
         entries = [

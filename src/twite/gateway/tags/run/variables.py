@@ -116,38 +116,29 @@ class IngestEvaluation:
         self._observer = observer
         self._lines = ClientLines(self._write, elapsed=engine_pool.elapsed)
 
-    def cache(self, container_config: ContainerConfig) -> VariableCache:
-        """Return a cache for the values of one event's variables."""
-        container = container_config.container
-        about = ContainerVersion(container_id=container.public_id, version=container.version)
-        return VariableCache(container=about, storage=self._storage)
-
     async def planned(
-        self, container_config: ContainerConfig, occasion: EventContext, known: VariableCache
+        self, container_config: ContainerConfig, occasion: EventContext
     ) -> FiringPlan:
         """Return which tags fire. Template code runs in an engine process."""
         container = container_config.container
         return await self._with_values(
             container_config,
             occasion,
-            known,
-            lambda: plan(container, occasion, variables=known, filled=False),
+            lambda known: plan(container, occasion, variables=known, filled=False),
         )
 
     async def explained(
-        self, container_config: ContainerConfig, occasion: EventContext, known: VariableCache
+        self, container_config: ContainerConfig, occasion: EventContext
     ) -> Explanation:
         """Return the values of all variables, and the verdicts of all triggers.
 
-        Values that `planned` has evaluated are in `known`. The others are evaluated here, and what
-        they store and log is dropped.
+        Stores and logs nothing: `planned` has done so.
         """
         container = container_config.container
         return await self._with_values(
             container_config,
             occasion,
-            known,
-            lambda: explained(container, occasion, known),
+            lambda known: explained(container, occasion, known),
             performs=False,
         )
 
@@ -155,15 +146,17 @@ class IngestEvaluation:
         self,
         container_config: ContainerConfig,
         occasion: EventContext,
-        known: VariableCache,
-        act: Callable[[], T],
+        act: Callable[[VariableCache], T],
         *,
         performs: bool = True,
     ) -> T:
         """Repeat until all needed values are known. `performs` is whether effects are performed."""
+        container = container_config.container
+        about = ContainerVersion(container_id=container.public_id, version=container.version)
+        known = VariableCache(container=about, storage=self._storage)
         while True:
             try:
-                return act()
+                return act(known)
             except PendingVariable as awaited:
                 try:
                     turn = await self._turn(awaited)

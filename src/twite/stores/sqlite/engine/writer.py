@@ -9,88 +9,20 @@ import asyncio
 import sqlite3
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from queue import SimpleQueue
+from itertools import islice
 from typing import Final, Generic, TypeVar
 
 from twite.domain.errors import LedgerFull, LedgerUnavailable, StoreUnusable
 from twite.domain.submission import Recorded, Submission
 from twite.stores.sql.intake import record
 from twite.stores.sqlite.engine.connection import is_final, is_full
+from twite.stores.sqlite.engine.handover import Handover
 from twite.stores.sqlite.engine.owner_session import OwnerSession
 
 T = TypeVar("T")
-
-# After this many turns of the loop without new operations, the loop has no work left.
-_QUIET_TURNS: Final = 3
-# The longest that an operation may wait for others, in seconds.
-_PATIENCE: Final = 0.003
-
-
-class Handover(Generic[T]):
-    """Queue from the event loop's thread to the writer's.
-
-    Call `put` in the loop's thread, `wait` and `take` in the writer's. Threads that compete for the
-    interpreter's lock slow each other down: a request cost the loop 95 µs if every request woke the
-    writer, 76 µs if each turn of the loop did, and 63 µs if an idle writer is woken only when the
-    loop has no work. So arrivals are collected, for a few milliseconds at most.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._waiting: deque[T] = deque()
-        # Tokens only wake the writer. An extra token causes one useless check.
-        self._tokens: SimpleQueue[None] = SimpleQueue()
-        self._idle = False
-        # While the loop checks whether more operations arrive.
-        self._looking = False
-        self._until = 0.0
-        self._seen = 0
-        self._quiet = 0
-
-    def put(self, item: T) -> None:
-        """Add an operation; the writer is woken when the loop has no more work."""
-        self._waiting.append(item)
-        if not self._looking:
-            self._looking = True
-            self._until = self._loop.time() + _PATIENCE
-            self._seen = self._quiet = 0
-            self._loop.call_soon(self._look)
-
-    def wait(self) -> None:
-        """Wait until the queue is not empty."""
-        while not self._waiting:
-            self._idle = True
-            # An operation may have arrived between the check and the flag; then nothing would wake
-            # the writer.
-            if self._waiting:
-                self._idle = False
-                return
-            self._tokens.get()
-
-    def take(self) -> T | None:
-        """Return the next operation, or None."""
-        try:
-            return self._waiting.popleft()
-        except IndexError:
-            return None
-
-    def _look(self) -> None:
-        """Wake an idle writer, or check again in the next turn."""
-        if self._idle:
-            gathered = len(self._waiting)
-            self._quiet = self._quiet + 1 if gathered == self._seen else 0
-            self._seen = gathered
-            if self._quiet < _QUIET_TURNS and self._loop.time() < self._until:
-                self._loop.call_soon(self._look)
-                return
-            self._idle = False
-            self._tokens.put(None)
-        self._looking = False
-
 
 _RETRY_AFTER: Final = 1
 _RETRY_AFTER_FAILURE: Final = 5
@@ -103,13 +35,20 @@ DISK_FULL: Final = "the disk is full"
 _IOERR: Final = 10
 
 
+Results = Sequence[Recorded | Exception]
+
+
 @dataclass(slots=True, eq=False)
 class Recording:
-    """A submission that waits for its commit."""
+    """Submissions that wait for their commit. `done` gets the result or the error of each.
 
-    submission: Submission
-    done: Callable[[Recorded | None, Exception | None], None]
-    size: int
+    `count` and `size` are their conversions and bytes, as counted by the limits of the queue.
+    """
+
+    submissions: Sequence[Submission]
+    done: Callable[[Results | None, Exception | None], None]
+    count: int = 0
+    size: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -185,33 +124,63 @@ class Writer:
     async def submit(self, submission: Submission) -> Recorded:
         """Commit a submission together with all other waiting changes."""
         future: asyncio.Future[Recorded] = self._loop.create_future()
-        self.submit_soon(submission, partial(_settle, future))
+        self.submit_soon([submission], partial(_settle_one, future))
         return await future
 
     def submit_soon(
-        self, submission: Submission, done: Callable[[Recorded | None, Exception | None], None]
+        self, submissions: Sequence[Submission], done: Callable[[Results], None]
     ) -> None:
-        """Commit a submission together with other queued operations."""
-        size = len(submission.body) + sum([len(entry.body) for entry in submission.entries])
-        count = max(1, len(submission.entries))
-        self._refuse_when_closing()
+        """Commit submissions together with other queued operations (see RecordsByCallback)."""
+        refused: dict[int, Exception] = {}
+        conversions, size = self._waiting_conversions, self._waiting_bytes
+        for place, submission in enumerate(submissions):
+            error = self._admit(submission)
+            if error is not None:
+                refused[place] = error
+        if refused:
+            done = partial(_with_refused, done, refused)
+            submissions = [each for place, each in enumerate(submissions) if place not in refused]
+            if not submissions:
+                done(())
+                return
+        self._queue.put(
+            Recording(
+                submissions,
+                partial(_pass_on, done, len(submissions)),
+                self._waiting_conversions - conversions,
+                self._waiting_bytes - size,
+            )
+        )
+
+    def _admit(self, submission: Submission) -> LedgerUnavailable | LedgerFull | None:
+        """Count a submission as waiting, or return why it cannot be queued."""
+        entries = submission.entries
+        count = len(entries) or 1
+        size = len(submission.body)
+        if count == 1 and entries:
+            size += len(entries[0].body)
+        else:
+            size += sum([len(entry.body) for entry in entries])
+        if self._closing:
+            return _closing()
         if self.refusing is not None:
-            raise LedgerUnavailable(reason=self.refusing, retry_after=_RETRY_AFTER_FAILURE)
+            return LedgerUnavailable(reason=self.refusing, retry_after=_RETRY_AFTER_FAILURE)
         # A submission larger than the limit is accepted if the queue is empty.
         if self._waiting_conversions and (
             self._waiting_conversions + count > self._most_conversions
             or self._waiting_bytes + size > self._most_bytes
         ):
-            raise LedgerFull(
+            return LedgerFull(
                 reason="too many writes are queued for the disk", retry_after=_RETRY_AFTER
             )
         self._waiting_conversions += count
         self._waiting_bytes += size
-        self._queue.put(Recording(submission, done, size))
+        return None
 
     async def submit_act(self, act: Callable[[OwnerSession], T]) -> T:
         """Commit another change together with other queued operations."""
-        self._refuse_when_closing()
+        if self._closing:
+            raise _closing()
         future: asyncio.Future[T] = self._loop.create_future()
         self._queue.put(Acting(act, partial(_settle, future)))
         return await future
@@ -222,10 +191,6 @@ class Writer:
             self._closing = True
             self._queue.put(Closing())
         await asyncio.to_thread(self._thread.join)
-
-    def _refuse_when_closing(self) -> None:
-        if self._closing:
-            raise LedgerUnavailable(reason="the store is closing", retry_after=_RETRY_AFTER_FAILURE)
 
     def _run(self) -> None:
         going = True
@@ -256,7 +221,7 @@ class Writer:
                 break
             group.append(operation)
             if isinstance(operation, Recording):
-                together += len(operation.submission.entries)
+                together += operation.count
         return group, True
 
     def _outcomes(self, group: Sequence[Operation]) -> list[_Outcome]:
@@ -291,9 +256,20 @@ class Writer:
             if self._full is not None and is_full(error) and (self._make_room() or recordings):
                 rest = [change for change in group if not isinstance(change, Recording)]
                 return [*self._refused(recordings, error), *(self._commit(rest) if rest else ())]
-            if len(group) == 1:
-                return [(group[0].done, None, _told(error))]  # type: ignore[list-item]  # as above
+            return self._one_by_one(group, error)
+
+    def _one_by_one(self, group: Sequence[Operation], error: Exception) -> list[_Outcome]:
+        """Commit the parts of a failed group separately, so that only a bad one fails."""
+        if len(group) > 1:
             return [outcome for operation in group for outcome in self._commit([operation])]
+        (operation,) = group
+        if not isinstance(operation, Recording) or len(operation.submissions) == 1:
+            return self._refused(group, error)
+        results: list[object] = []
+        for submission in operation.submissions:
+            ((_, result, failure),) = self._commit([Recording([submission], operation.done)])
+            results += [failure] if failure is not None else result  # type: ignore[arg-type]  # a list
+        return [(operation.done, results, None)]  # type: ignore[list-item]  # as above
 
     def _refused(self, group: Sequence[Operation], error: Exception) -> list[_Outcome]:
         return [(operation.done, None, _told(error)) for operation in group]  # type: ignore[misc]  # as above
@@ -320,10 +296,15 @@ class Writer:
         book.connection.execute("BEGIN IMMEDIATE")
         outcomes: list[_Outcome] = []
         if recordings:
-            recorded = record(book, [operation.submission for operation in recordings])
+            recorded = iter(
+                record(
+                    book,
+                    [each for operation in recordings for each in operation.submissions],
+                )
+            )
             outcomes += [
-                (operation.done, result, None)  # type: ignore[misc]  # as above
-                for operation, result in zip(recordings, recorded, strict=True)
+                (operation.done, list(islice(recorded, len(operation.submissions))), None)  # type: ignore[misc]  # as above
+                for operation in recordings
             ]
         outcomes += [
             (operation.done, operation.act(book), None)
@@ -356,7 +337,7 @@ class Writer:
         """Deliver the results, on the event loop's thread."""
         for operation in group:
             if isinstance(operation, Recording):
-                self._waiting_conversions -= max(1, len(operation.submission.entries))
+                self._waiting_conversions -= operation.count
                 self._waiting_bytes -= operation.size
         for done, result, error in outcomes:
             try:
@@ -373,6 +354,35 @@ def _settle(future: asyncio.Future[T], result: T | None, error: Exception | None
         future.set_result(result)  # type: ignore[arg-type]  # there is a result or an error
     else:
         future.set_exception(error)
+
+
+def _settle_one(future: asyncio.Future[Recorded], results: Results) -> None:
+    (result,) = results
+    if isinstance(result, Exception):
+        _settle(future, None, result)
+    else:
+        _settle(future, result, None)
+
+
+def _pass_on(
+    done: Callable[[Results], None], many: int, results: Results | None, error: Exception | None
+) -> None:
+    """Call `done` with one result or error for each submission."""
+    if error is not None:
+        results = [error] * many
+    done(results or ())
+
+
+def _with_refused(
+    done: Callable[[Results], None], refused: Mapping[int, Exception], results: Results
+) -> None:
+    """Call `done` with the results, and the errors of submissions that were not queued."""
+    rest = iter(results)
+    done([refused[i] if i in refused else next(rest) for i in range(len(results) + len(refused))])
+
+
+def _closing() -> LedgerUnavailable:
+    return LedgerUnavailable(reason="the store is closing", retry_after=_RETRY_AFTER_FAILURE)
 
 
 def _told(error: Exception) -> Exception:

@@ -1,0 +1,144 @@
+"""Build submissions from parsed requests, and receipts from the results of their commits."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from twite.domain.destination import Source
+from twite.domain.submission import Endpoint, Idempotency, Ignored, Recorded, Submission
+from twite.formats.beacon.shape import PixelCall
+from twite.formats.native.read import ParsedNative
+from twite.formats.x_api.read import XReading
+from twite.gateway.ingest.entries import SplitResults, is_typical, of_x, split_results
+from twite.gateway.ingest.flaws import (
+    DoubleHashFilter,
+    flawed,
+    flawed_x,
+    matchable,
+    matchable_x,
+    weigh_match_keys,
+)
+from twite.gateway.ingest.receipts import AcceptReceipt, UncommittedRequest, receipt_of
+from twite.gateway.ingest.value_guard import ValueGuards
+from twite.gateway.ingest.watch import Watch
+from twite.gateway.ports.machine import Clock, Randomness
+from twite.gateway.ports.tags import FiringResult
+from twite.gateway.preview.trace import sends_nothing
+
+NOTHING_FIRED: Final = FiringResult()
+
+
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
+class SubmissionBuilder:
+    """Builds submissions. `clock` is the time of receipt."""
+
+    clock: Clock
+    randomness: Randomness
+    salt: bytes
+    guards: ValueGuards
+    watch: Watch
+    _double_hashes: DoubleHashFilter = field(init=False, default_factory=DoubleHashFilter)
+
+    def split(self, reading: ParsedNative, source: Source) -> SplitResults:
+        """Return (entries, rejected conversions, warnings on accepted ones)."""
+        return split_results(reading, look=self.guards.look(source.name), salt=self.salt)
+
+    def of_native(
+        self,
+        reading: ParsedNative,
+        *,
+        source: Source,
+        endpoint: Endpoint,
+        split: SplitResults | None = None,
+        ignored: tuple[Ignored, ...] = (),
+        pixel_calls: Sequence[PixelCall] = (),
+        idempotency: Idempotency | None = None,
+        firing: FiringResult = NOTHING_FIRED,
+    ) -> UncommittedRequest:
+        """Return the request as it will be recorded; `split` are its results, if already split."""
+        entries, refusals, remarks = split or self.split(reading, source)
+        now = self.clock.now()
+        flaws = flawed(reading.results) + self._double_hashes.among(matchable(reading))
+        entries, flaws = weigh_match_keys(entries, flaws, of_nobody=flaws)
+        submission = Submission(
+            receipt=self.randomness.receipt(),
+            source=source.name,
+            endpoint=endpoint,
+            received_at=now,
+            body=reading.body,
+            entries=(*entries, *firing.fired),
+            refusals=refusals,
+            ignored=ignored,
+            sightings=self.watch.of(
+                reading.results, endpoint=endpoint, now=now, pixel_calls=pixel_calls
+            ),
+            flaws=flaws,
+            unfired=firing.unfired,
+            idempotency=idempotency,
+        )
+        return UncommittedRequest(
+            reading=reading, submission=submission, warnings=remarks, firing=firing
+        )
+
+    def of_x(
+        self,
+        reading: XReading,
+        *,
+        revoked: Sequence[bool],
+        source: str,
+        endpoint: Endpoint,
+        now: int,
+    ) -> Submission:
+        """Return a request in X's format as it will be recorded."""
+        entries, kept = of_x(
+            reading.conversions,
+            revoked=revoked,
+            body=reading.body,
+            look=self.guards.look(source),
+        )
+        doubles = self._double_hashes.among(
+            matchable_x(reading.conversions, reading.flaws, revoked)
+        )
+        entries, flaws = weigh_match_keys(
+            entries,
+            flawed_x(reading.conversions, reading.flaws, revoked) + doubles,
+            # Other flaws are visible in the digest itself. If several elements have a hash, X gets
+            # the last one, which may be good.
+            of_nobody=doubles,
+        )
+        return Submission(
+            receipt=self.randomness.receipt(),
+            source=source,
+            endpoint=endpoint,
+            received_at=now,
+            body=kept,
+            entries=entries,
+            sightings=self.watch.of_x(
+                [
+                    conversion
+                    for conversion, entry in zip(reading.conversions, entries, strict=True)
+                    if entry.suppressed is None
+                ],
+                now=now,
+            ),
+            flaws=flaws,
+        )
+
+    def receipt(self, request: UncommittedRequest, recorded: Recorded) -> AcceptReceipt:
+        """Return the receipt after the commit, and learn from the amounts."""
+        return receipt_of(request, recorded, self._learn(request, recorded))
+
+    def receipt_or_id(self, request: UncommittedRequest, recorded: Recorded) -> AcceptReceipt | str:
+        """Return the receipt; only its id if the only conversion was accepted without a remark."""
+        if request.warnings or not is_typical(request.submission, recorded):
+            return self.receipt(request, recorded)
+        self._learn(request, recorded)
+        return request.submission.receipt
+
+    def _learn(self, request: UncommittedRequest, recorded: Recorded) -> tuple[int, ...]:
+        """Learn from the amounts of a committed request; return its duplicates, without tags."""
+        results = request.reading.results
+        duplicates = tuple([index for index in recorded.duplicates if index < len(results)])
+        if not sends_nothing():
+            self.guards.learn(request.submission.source, request.sent(duplicates))
+        return duplicates
