@@ -1,14 +1,22 @@
 """Of the gateways on one store, the leader opens the alerts of all, and a new one goes on."""
 
+import msgspec
 import pytest
 
 from twite.app import monitoring as monitoring_module
 from twite.app.monitoring import Monitoring
 from twite.config.settings import load
-from twite.domain.alert import Alert, AlertPhase
+from twite.domain.alert import Alert, AlertKind, AlertPhase
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.alerts.monitor import EventListener
-from twite.gateway.ports.events import Alerted, MonitorStopped
+from twite.gateway.ports.events import (
+    Alerted,
+    ConditionChanged,
+    Misdated,
+    MonitorStopped,
+    Troubled,
+    TroublePlace,
+)
 from twite.gateway.ports.state import Pause
 from twite.observers import Several
 from twite.stores.memory.store import MemoryStore
@@ -18,10 +26,26 @@ REFUSED = Pause(pixel="o8z6j", since=1, reason="401 UNAUTHORIZED: no")
 
 
 class Leads:
-    """What Monitoring asks an Ownership."""
+    """What Monitoring asks an Ownership. Gateways on one `board` read each other's conditions."""
 
-    def __init__(self, *, is_leader=False):
-        self.is_leader = is_leader
+    def __init__(self, name, board):
+        self.name = name
+        self.is_leader = False
+        self.has_lease = True
+        self._board = board
+        self.report(())
+
+    def report(self, conditions):
+        self._board[self.name] = [
+            msgspec.structs.replace(condition, gateway=self.name) for condition in conditions
+        ]
+
+    def reported(self):
+        others = {name: said for name, said in self._board.items() if name != self.name}
+        return [condition for said in others.values() for condition in said] if others else None
+
+    def may_send(self):
+        return self.has_lease
 
 
 class SharedStore:
@@ -38,11 +62,13 @@ class SharedStore:
 class Heard:
     def __init__(self):
         self.phases = []
+        self.alerts = []
         self.stopped = 0
 
     def see(self, notice):
         if isinstance(notice, Alerted):
             self.phases.append(notice.phase)
+            self.alerts.append(notice.alert)
         if isinstance(notice, MonitorStopped):
             self.stopped += 1
 
@@ -61,9 +87,9 @@ async def gateways(tmp_path, monkeypatch):
     monkeypatch.setattr(monitoring_module, "disk_of", lambda _: SetDisk())
     settings = load(config, {})
     clock, store = MovingClock(), MemoryStore()
-    both = []
-    for _ in range(2):
-        leads, heard, listener = Leads(), Heard(), EventListener(clock)
+    both, board = [], {}
+    for name in ("one", "two"):
+        leads, heard, listener = Leads(name, board), Heard(), EventListener(clock)
         monitoring = Monitoring(
             settings,
             store=SharedStore(store, leads),
@@ -73,6 +99,7 @@ async def gateways(tmp_path, monkeypatch):
             observer=Several((listener, heard)),
         )
         await monitoring.start()
+        heard.tell = listener.see
         both.append((leads, heard, monitoring))
     yield clock, store, both
     for _, _, monitoring in both:
@@ -113,3 +140,67 @@ async def test_a_new_leader_goes_on_with_the_open_alerts(gateways):
     await clock.advance(7 * MINUTE)
 
     assert (before.phases, after.phases) == ([AlertPhase.OPENED], [AlertPhase.RESOLVED])
+
+
+async def test_the_leader_opens_alerts_of_what_only_another_gateway_sees(gateways):
+    clock, store, [(leads, heard, _), (_, idle, _)] = gateways
+    leads.is_leader = True
+    idle.tell(Misdated(offset=-40 * SECOND))
+    idle.tell(Troubled(where=TroublePlace.LEDGER, reason="no space left"))
+    idle.tell(ConditionChanged(kind=AlertKind.TEMPLATE_HUNG, subject="tag:bad", reason="It hung"))
+    await clock.advance(3 * MINUTE)
+
+    opened = {alert.kind: alert.reason for alert in heard.alerts}
+
+    assert opened[AlertKind.TEMPLATE_HUNG] == "Gateway two: It hung"
+    assert opened[AlertKind.CLOCK_WRONG] == (
+        "Gateway two: This machine's clock is 40 s ahead of X's"
+    )
+    assert opened[AlertKind.STORE_FAILING].startswith("Gateway two: A commit failed")
+    assert idle.phases == []
+    assert {alert.kind for alert in await store.load(Alert)} == opened.keys()
+
+
+async def test_a_condition_of_two_gateways_ends_when_it_has_ended_at_both(gateways):
+    clock, _, [(leads, heard, _), (_, idle, _)] = gateways
+    leads.is_leader = True
+    for gateway in (heard, idle):
+        gateway.tell(Misdated(offset=40 * SECOND))
+    await clock.advance(2 * MINUTE)
+    heard.tell(Misdated(offset=0))
+    await clock.advance(20 * MINUTE)
+    before = list(heard.phases)
+    idle.tell(Misdated(offset=0))
+    await clock.advance(20 * MINUTE)
+
+    assert (before, heard.phases) == (
+        [AlertPhase.OPENED],
+        [AlertPhase.OPENED, AlertPhase.RESOLVED],
+    )
+
+
+async def test_a_new_leader_goes_on_with_an_alert_about_the_former_one(gateways):
+    clock, _, [(first, before, _), (second, after, _)] = gateways
+    first.is_leader = True
+    before.tell(Misdated(offset=40 * SECOND))
+    await clock.advance(2 * MINUTE)
+    first.is_leader, second.is_leader = False, True
+    await clock.advance(20 * MINUTE)
+
+    assert (before.phases, after.phases) == ([AlertPhase.OPENED], [])
+
+
+async def test_a_leader_without_the_database_alerts_and_writes_nothing(gateways):
+    clock, store, [(leads, heard, _), _] = gateways
+    leads.is_leader = True
+    await clock.advance(5 * SECOND)
+    leads.has_lease = False
+    heard.tell(Troubled(where=TroublePlace.LEDGER, reason="the server does not answer"))
+    await clock.advance(5 * SECOND)
+    without = list(await store.load(Alert))
+    leads.has_lease = True
+    await clock.advance(MINUTE)
+
+    assert [alert.kind for alert in heard.alerts] == [AlertKind.STORE_FAILING]
+    assert without == []
+    assert [alert.kind for alert in await store.load(Alert)] == [AlertKind.STORE_FAILING]

@@ -7,7 +7,7 @@ import pytest
 
 from twite.domain.delivery import Settlement, Transition, Trigger
 from twite.gateway.ports.outbox import Claim
-from twite.gateway.ports.ownership import PAUSES, SECRETS
+from twite.gateway.ports.ownership import PAUSES, SECRETS, GatewayCondition
 from twite.gateway.ports.state import PAUSED_BY_USER, Pause, RateLimitWindow, SealedSecret
 from twite.gateway.ports.store import StoreOptions
 from twite.stores.postgres import nodes
@@ -324,7 +324,25 @@ async def test_a_node_sends_nothing_once_its_own_clock_says_that_its_lease_is_ov
     monkeypatch.setattr(nodes, "boot_time", lambda: now + nodes.LEASE / 1_000)
 
     assert not node.ownership.may_send()
-    assert not node.ownership.is_leader
+
+
+async def test_a_node_reads_what_the_others_report_and_not_what_it_reports_itself(open_node):
+    first, second = [await open_node() for _ in range(2)]
+    wrong = GatewayCondition(kind="clock_wrong", subject="clock", reason="40 s behind")
+    unsure = GatewayCondition(kind="clock_wrong", subject="clock", reason="", bad=None)
+    first.ownership.report([wrong])
+    second.ownership.report([unsure])
+    await balanced(first, second)
+
+    reports = [store.ownership.reported() for store in (first, second)]
+    await first.ownership.leave()
+    await owned(second)
+
+    name = first.ownership.name
+    assert reports == [
+        [msgspec.structs.replace(condition, gateway=name)] for condition in (unsure, wrong)
+    ]
+    assert second.ownership.reported() is None
 
 
 async def test_the_leader_stays_the_same_until_it_leaves(open_node):

@@ -18,7 +18,6 @@ from twite.gateway.ports.store import Retention, StoreOptions
 from twite.stores.postgres import connection, schema
 from twite.stores.postgres.connection import Address, PostgresConnection
 from twite.stores.postgres.store import PostgresReader, PostgresStore
-from twite.stores.postgres.upkeep import SIZE_REACHED
 from twite.testing.builders import NOW, a_submission, an_entry
 from twite.testing.laws.actions import PIXEL, claim, delivered, record, settle
 
@@ -358,22 +357,3 @@ async def test_old_rows_are_pruned_and_the_accounts_stay(postgres_url):
     assert tuple(left) == (1, 1, 0)
     assert delivered_before == 1
     assert again == Recorded()
-
-
-async def test_at_its_size_limit_a_database_refuses_requests_and_delivers(postgres_url):
-    before = await PostgresStore.open(postgres_url, OPTIONS)
-    await record(before, "order-1")
-    await before.close()
-    store = await PostgresStore.open(postgres_url, StoreOptions(size_limit=1, keeping=KEEPING))
-
-    async def repeat():
-        for number in count():
-            await record(store, "order-1", receipt=f"again-{number}")
-
-    with pytest.raises(LedgerUnavailable, match=SIZE_REACHED):
-        await repeat()
-    await delivered_all(store)
-    counts = total(await store.balance())
-    await store.close()
-
-    assert (counts.delivered, counts.balance) == (1, 0)

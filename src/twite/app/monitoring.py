@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from twite.app.http_clients import OnDemandTransport
 from twite.app.store_access import open_records
@@ -26,7 +26,7 @@ from twite.gateway.ports.events import (
     TroublePlace,
 )
 from twite.gateway.ports.machine import Clock, Randomness
-from twite.gateway.ports.ownership import Ownership
+from twite.gateway.ports.ownership import LEASE_IS_OVER, Ownership
 from twite.gateway.ports.state import Pause, StateStore
 from twite.gateway.ports.store import Store
 from twite.gateway.ports.transport import NoResponse, Response
@@ -42,7 +42,8 @@ _LOOK_FOR_THE_LEAD: Final = 2 * SECOND
 class Monitoring:
     """Monitors a store and its senders, from `start` to `stop`.
 
-    Where several gateways share the store, only their leader does, and follows their pauses.
+    Where several gateways share the store, only their leader does. It follows their pauses, and
+    the others report to it what only they can see.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Monitoring:
     async def _lead(self, ownership: Ownership) -> None:
         """Monitor whenever this gateway is the leader."""
         while True:
+            ownership.report(self._listener.conditions())
             if not ownership.is_leader:
                 if self._tasks:
                     await _ended(self._tasks)
@@ -94,18 +96,25 @@ class Monitoring:
                 # Another gateway may have changed the alerts: they are loaded again.
                 await self._begin()
             else:
+                self._listener.follow_gateways(ownership.reported(), name=ownership.name)
                 with suppress(LedgerUnavailable):  # the workers report the failure
                     self._listener.follow(await self._store.load(Pause))
             await self._clock.sleep(_LOOK_FOR_THE_LEAD)
 
     async def _begin(self) -> None:
         settings = self._settings
+        ownership = self._store.ownership
+        state: StateStore = self._store
+        if ownership is not None:
+            state = _LeadersState(self._store, ownership)
+            self._listener.follow_gateways(ownership.reported(), name=ownership.name)
         monitor = Monitor(
             listener=self._listener,
             audit=self._audit,
             monitoring_store=self._store,
-            state=self._store,
-            disk=disk_of(settings.store.path),
+            state=state,
+            # A database server's disk cannot be measured: see store.size_limit.
+            disk=None if settings.store.url.server else disk_of(settings.store.path),
             clock=self._clock,
             observer=self._observer,
             destinations=settings.destinations(),
@@ -125,6 +134,30 @@ class Monitoring:
         monitor.on_change = notifier.wake
         await monitor.start()
         self._tasks += [asyncio.create_task(monitor.run()), asyncio.create_task(notifier.run())]
+
+
+class _LeadersState:
+    """Implements StateStore for the leader. Without a valid lease, it refuses to write.
+
+    Another gateway may have become the leader.
+    """
+
+    def __init__(self, store: StateStore, ownership: Ownership) -> None:
+        self._ownership = ownership
+        self._store = store
+        self.load = store.load
+
+    async def put(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - see StateStore
+        self._check()
+        await self._store.put(*arguments, **options)
+
+    async def delete(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - see StateStore
+        self._check()
+        await self._store.delete(*arguments, **options)
+
+    def _check(self) -> None:
+        if not self._ownership.may_send():
+            raise LedgerUnavailable(reason=LEASE_IS_OVER, retry_after=SECOND)
 
 
 async def _ended(tasks: list[asyncio.Task[None]]) -> None:

@@ -390,7 +390,9 @@ ALERTS: Final = Table(
             10, "an alert opens when a pixel has this many dead letters", Number(1, 1_000_000)
         ),
         "disk_free": Setting(
-            "1GiB", "free disk space below which an alert opens", size(1 << 20, 1 << 40)
+            "1GiB",
+            "free disk space of a SQLite store below which an alert opens",
+            size(1 << 20, 1 << 40),
         ),
     },
 )

@@ -114,8 +114,8 @@ GAUGES: Final = {
         "",
     ),
     "twite_alert_open": ("1 while an alert is open.", "code subject"),
-    "twite_disk_free_bytes": ("Free space on the store's disk.", ""),
-    "twite_store_bytes": ("Size of the store's files: the database and its log.", "file"),
+    "twite_disk_free_bytes": ("Free space on the disk of a SQLite store.", ""),
+    "twite_store_bytes": ("Size of a SQLite store's files: the database and its log.", "file"),
     "twite_balance_conversions": (
         "The balance, by state; `balance` must be 0.",
         "source pixel state",

@@ -4,7 +4,7 @@ Each check has a margin between bad and good, so that an alert does not open and
 at a limit.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -17,6 +17,7 @@ from twite.domain.stats.traffic import Silence
 from twite.domain.times import HOUR, MINUTE, SECOND, spelled
 from twite.gateway.alerts.alert_store import CheckResult
 from twite.gateway.ports.machine import DiskSpace
+from twite.gateway.ports.ownership import GatewayCondition
 from twite.redaction.mask_text import without_echoes
 
 STORE: Final = "store"
@@ -28,6 +29,7 @@ CLOCK_OFF: Final = 30 * SECOND
 DEADLINE_NEAR: Final = 12 * HOUR
 # The statuses with which X refuses unknown or unauthorized credentials.
 _NOBODY: Final = frozenset({"401", "403"})
+_KINDS: Final = frozenset(kind.value for kind in AlertKind)
 _MIB: Final = 1 << 20
 
 
@@ -143,6 +145,32 @@ def of_clock(offset: int) -> CheckResult:
         bad=True if apart >= CLOCK_OFF else False if apart < CLOCK_OFF // 2 else None,
         reason=f"This machine's clock is {apart // SECOND} s {way} X's",
     )
+
+
+def of_gateways(
+    own: Iterable[CheckResult], others: Sequence[GatewayCondition], *, name: str
+) -> Iterator[CheckResult]:
+    """Combine the results of this gateway, called `name`, with what the others report.
+
+    The result of a subject is bad if any gateway reports it as bad. The reason names these
+    gateways.
+    """
+    found: dict[tuple[AlertKind, str], dict[str, bool | None]] = {}
+    for result in own:
+        found[result.key] = {f"Gateway {name}: {result.reason}": result.bad}
+    for other in others:
+        # Another version of Twite may know other kinds.
+        if other.kind in _KINDS:
+            results = found.setdefault((AlertKind(other.kind), other.subject), {})
+            results[f"Gateway {other.gateway}: {other.reason}"] = other.bad
+    for (kind, subject), results in found.items():
+        reasons = sorted(reason for reason, bad in results.items() if bad)
+        yield CheckResult(
+            kind=kind,
+            subject=subject,
+            bad=True if reasons else None if None in results.values() else False,
+            reason="; ".join(reasons),
+        )
 
 
 def of_silences(

@@ -22,6 +22,7 @@ from twite.gateway.alerts.checks import (
     of_clock,
     of_event_pauses,
     of_forecasts,
+    of_gateways,
     of_pauses,
     of_silences,
     of_space,
@@ -41,6 +42,7 @@ from twite.gateway.ports.events import (
     TroublePlace,
 )
 from twite.gateway.ports.machine import Clock, Disk, DiskSpace, wait_for_event
+from twite.gateway.ports.ownership import GatewayCondition
 from twite.gateway.ports.queries import DeliveredQuery, Queries
 from twite.gateway.ports.state import Pause, StateStore
 
@@ -63,6 +65,9 @@ class EventListener:
         self.paused_events: dict[tuple[str, str], str] = {}
         self.warned: dict[tuple[AlertKind, str], ConditionChanged] = {}
         self.news = asyncio.Event()
+        # What the other gateways on the store report; None if there is no other gateway.
+        self._others: Sequence[GatewayCondition] | None = None
+        self._name = ""
 
     def see(self, notice: Notice) -> None:
         """Record an event, and wake the monitor if the event matters for alerts."""
@@ -96,22 +101,47 @@ class EventListener:
             self.paused, self.paused_events = paused, events
             self.news.set()
 
+    def follow_gateways(self, others: Sequence[GatewayCondition] | None, *, name: str) -> None:
+        """Replace the conditions of other gateways; `name` is the name of this gateway."""
+        if (others, name) != (self._others, self._name):
+            self._others, self._name = others, name
+            self.news.set()
+
+    def conditions(self) -> list[GatewayCondition]:
+        """Return the conditions of this gateway that no other gateway can see."""
+        return [
+            GatewayCondition(
+                kind=result.kind, subject=result.subject, reason=result.reason, bad=result.bad
+            )
+            for result in self._own()
+            if result.bad is not False
+        ]
+
     def readings(self, pixels: Sequence[str]) -> list[CheckResult]:
         """Return the check results of the recorded events."""
         return [
             *of_pauses(pixels, self.paused),
             *of_event_pauses(pixels, self.paused_events),
-            self._of_commits(),
-            of_clock(self._offset),
             *(
-                CheckResult(
-                    kind=change.kind,
-                    subject=change.subject,
-                    bad=change.holds,
-                    reason=change.reason,
-                )
-                for change in self.warned.values()
+                self._own()
+                if self._others is None
+                else of_gateways(self._own(), self._others, name=self._name)
             ),
+            *self._of_changes(is_own=False),
+        ]
+
+    def _own(self) -> list[CheckResult]:
+        """Return the results that only this gateway has."""
+        own = self._of_changes(is_own=True)
+        return [self._of_commits(), of_clock(self._offset), *own]
+
+    def _of_changes(self, *, is_own: bool) -> list[CheckResult]:
+        return [
+            CheckResult(
+                kind=change.kind, subject=change.subject, bad=change.holds, reason=change.reason
+            )
+            for change in self.warned.values()
+            if (change.kind in _OWN) == is_own
         ]
 
     def _of_commits(self) -> CheckResult:
@@ -126,7 +156,10 @@ class EventListener:
 
 
 class Monitor:
-    """The monitor. `register` holds the alerts; `on_change` is called when an alert changes."""
+    """The monitor. `register` holds the alerts; `on_change` is called when an alert changes.
+
+    Without `disk`, the free space is not checked.
+    """
 
     def __init__(
         self,
@@ -135,7 +168,7 @@ class Monitor:
         audit: BalanceCheck,
         monitoring_store: Queries,
         state: StateStore,
-        disk: Disk,
+        disk: Disk | None,
         clock: Clock,
         observer: Observer,
         destinations: Sequence[Destination],
@@ -191,7 +224,8 @@ class Monitor:
     async def check_events(self) -> None:
         """Process the recorded events."""
         self._listener.news.clear()
-        self.register.take(self._listener.readings(self._pixels), whole=_HEARD)
+        whole = _HEARD if self._disk is not None else _HEARD | {AlertKind.DISK_NEARLY_FULL}
+        self.register.take(self._listener.readings(self._pixels), whole=whole)
         await self.register.save()
 
     async def look(self) -> None:
@@ -238,6 +272,8 @@ class Monitor:
         )
 
     async def _space(self) -> DiskSpace | None:
+        if self._disk is None:
+            return None
         try:
             return await self._disk.space()
         except OSError as error:
@@ -282,6 +318,8 @@ class Monitor:
         self.on_change()
 
 
+# Of the changed conditions, those in the process of a gateway.
+_OWN: Final = frozenset({AlertKind.TEMPLATE_HUNG})
 _HEARD_OF: Final = frozenset({Paused, Resumed, Troubled, Misdated, ConditionChanged})
 _HEARD: Final = frozenset(
     {

@@ -1,6 +1,6 @@
 """Ownership port: which accounts this gateway sends to, where several share one store."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -27,6 +27,20 @@ class News(msgspec.Struct, frozen=True, kw_only=True):
     versions: Mapping[str, int] = {}
 
 
+class GatewayCondition(msgspec.Struct, frozen=True, kw_only=True):
+    """A condition for an alert that only one gateway can see, such as a wrong clock.
+
+    `kind` is the value of an AlertKind, perhaps of another version of Twite. `bad` is None if the
+    gateway does not know. `gateway` is the name of the gateway.
+    """
+
+    kind: str
+    subject: str
+    reason: str
+    bad: bool | None = True
+    gateway: str = ""
+
+
 class Ownership(Protocol):
     """The lease of this gateway, and the accounts that it owns.
 
@@ -36,7 +50,11 @@ class Ownership(Protocol):
 
     @property
     def is_leader(self) -> bool:
-        """Whether this gateway runs the tasks of a single gateway: alerts and their webhook."""
+        """Whether this gateway runs the tasks of a single gateway: alerts and their webhook.
+
+        A leader that cannot reach the database remains one until another gateway has become the
+        leader and this one has read that. It writes nothing meanwhile: see `may_send`.
+        """
 
     @property
     def next_refresh(self) -> int:
@@ -45,6 +63,19 @@ class Ownership(Protocol):
     @property
     def next_news(self) -> int:
         """How many milliseconds after the last `news` to ask again."""
+
+    def report(self, conditions: Sequence[GatewayCondition]) -> None:
+        """Replace the conditions of this gateway with the next `refresh`."""
+
+    def reported(self) -> Sequence[GatewayCondition] | None:
+        """Return the conditions of the other gateways, as of the last `refresh`.
+
+        None: no other gateway is running.
+        """
+
+    @property
+    def name(self) -> str:
+        """The name of this gateway, for operators."""
 
     async def join(self, accounts: Mapping[str, str], *, longest_request: int) -> None:
         """Join the gateways on this store.

@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from twite.domain.times import SECOND
-from twite.gateway.ports.ownership import SHARE_OUT_EVERY, News
+from twite.gateway.ports.ownership import SHARE_OUT_EVERY, GatewayCondition, News
 from twite.gateway.ports.state import PAUSED_BY_USER
 from twite.stores.postgres.connection import PostgresConnection
 from twite.stores.postgres.database import PostgresDatabase
@@ -38,6 +38,7 @@ LEADER: Final = "#leader"
 _FURTHEST: Final = 1 << 62
 
 _Accounts: Final = msgspec.json.Decoder(list[str])
+_Conditions: Final = msgspec.json.Decoder(list[GatewayCondition])
 _Versions: Final = msgspec.json.Decoder(dict[str, int])
 
 
@@ -51,7 +52,7 @@ class PostgresOwnership:
     def __init__(self, database: PostgresDatabase, *, name: str, version: str) -> None:
         """`name` and `version` are shown to operators."""
         self._database = database
-        self._name = name
+        self.name = name
         self._version = version
         self._accounts: Mapping[str, str] = {}
         self._longest_request = 0
@@ -60,11 +61,18 @@ class PostgresOwnership:
         self._is_fenced = False
         self._due = 0.0  # the next refresh, by `boot_time`
         self.next_news = SHARE_OUT_EVERY
-        self._is_alone = True
+        self._conditions: Sequence[GatewayCondition] = ()
+        self._others: Sequence[GatewayCondition] | None = None
 
     @property
     def is_leader(self) -> bool:
-        return LEADER in self._owned and self.may_send()
+        return LEADER in self._owned
+
+    def report(self, conditions: Sequence[GatewayCondition]) -> None:
+        self._conditions = tuple(conditions)
+
+    def reported(self) -> Sequence[GatewayCondition] | None:
+        return self._others
 
     def may_send(self) -> bool:
         return self.node == 0 or (not self._is_fenced and boot_time() < self._until)
@@ -101,7 +109,7 @@ class PostgresOwnership:
 
     async def refresh(self) -> frozenset[str] | None:
         began = boot_time()
-        if await self._database.write(_renewed):
+        if await self._database.write(self._renewed):
             self._until = began + LEASE / SECOND
         else:
             self._is_fenced = True
@@ -117,7 +125,7 @@ class PostgresOwnership:
         news = await self._database.read(partial(_news, idle))
         took = int((time.perf_counter() - began) * SECOND)
         # Commands write, too, but seldom.
-        most = SHARE_OUT_EVERY if self._is_alone else _LOOK_EVERY
+        most = SHARE_OUT_EVERY if self._others is None else _LOOK_EVERY
         self.next_news = max(most, int(took / _LOOKING))
         return news
 
@@ -138,7 +146,7 @@ class PostgresOwnership:
             lambda book: int(
                 book.run(
                     "join_nodes",
-                    name=self._name,
+                    name=self.name,
                     version=self._version,
                     lease=LEASE / SECOND,
                     **known,
@@ -147,6 +155,11 @@ class PostgresOwnership:
         )
         self._until = began + LEASE / SECOND
         self._is_fenced = False
+
+    def _renewed(self, book: PostgresSession) -> bool:
+        conditions = msgspec.json.encode(list(self._conditions)).decode()
+        row = book.run("renew_node", lease=LEASE / SECOND, conditions=conditions).fetchone()
+        return row is not None
 
     def _known(self) -> Mapping[str, object]:
         accounts = msgspec.json.encode(sorted({*self._accounts.values()})).decode()
@@ -173,11 +186,10 @@ class PostgresOwnership:
         Otherwise, a node could take an account from a node that has just joined.
         """
         book.run("lock_leader")
-        nodes = [
-            (node, frozenset(_Accounts.decode(accounts)))
-            for node, accounts in book.run("live_nodes").fetchall()
-        ]
-        self._is_alone = len(nodes) < 2
+        live = book.run("live_nodes").fetchall()
+        nodes = [(node, frozenset(_Accounts.decode(accounts))) for node, accounts, *_ in live]
+        others = [(name, conditions) for node, _, name, conditions in live if node != self.node]
+        self._others = _named(others) if others else None
         # Any node may lead. The leader stays the same until it leaves.
         known = {*self._accounts.values()}
         due = {account for account in known if owner_of(account, nodes) == self.node}
@@ -200,8 +212,13 @@ def _weight(account: str, node: int) -> bytes:
     return blake2b(f"{account}\0{node}".encode(), digest_size=8).digest()
 
 
-def _renewed(book: PostgresSession) -> bool:
-    return book.run("renew_node", lease=LEASE / SECOND).fetchone() is not None
+def _named(reports: Sequence[tuple[str, str]]) -> list[GatewayCondition]:
+    """Return the conditions of (name of a node, its conditions as JSON)."""
+    return [
+        msgspec.structs.replace(condition, gateway=name)
+        for name, conditions in reports
+        for condition in _Conditions.decode(conditions)
+    ]
 
 
 def _news(idle: Mapping[str, Collection[str]], connection: PostgresConnection) -> News:

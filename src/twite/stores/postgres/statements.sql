@@ -794,7 +794,8 @@ UPDATE node SET accounts = :accounts, longest_request = :longest_request WHERE i
 
 -- name: renew_node
 -- Renew the lease. No row: the node was fenced.
-UPDATE node SET until = clock_timestamp() + make_interval(secs => :lease::float8)
+UPDATE node SET until = clock_timestamp() + make_interval(secs => :lease::float8),
+  conditions = :conditions
 WHERE id = :node RETURNING id;
 
 -- name: fence_nodes
@@ -815,7 +816,7 @@ FROM node;
 
 -- name: live_nodes
 -- Nodes with a valid lease.
-SELECT id, accounts FROM node WHERE until > clock_timestamp() ORDER BY id;
+SELECT id, accounts, name, conditions FROM node WHERE until > clock_timestamp() ORDER BY id;
 
 -- name: lock_leader
 -- Let one node at a time divide the accounts.

@@ -10,9 +10,11 @@ from typing import Any, Final
 import msgspec
 from asyncpg.pgproto.pgproto import UUID
 
+from twite.domain.alert import AlertKind
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.times import DAY
-from twite.gateway.ports.events import Observer, Troubled, TroublePlace
+from twite.gateway.alerts.checks import STORE
+from twite.gateway.ports.events import ConditionChanged, Observer, Troubled, TroublePlace
 from twite.gateway.ports.store import Retention
 from twite.stores.postgres.database import PostgresDatabase
 from twite.stores.postgres.recorder import Recorder
@@ -27,8 +29,11 @@ _REST_OF_KEYS: Final = DAY
 _LOOK_FOR_OLD: Final = 5.0
 _AFTER_A_SLICE: Final = 0.05
 _LOOK_AT_SIZE: Final = 10.0
-# Requests are accepted again when the database has this much free space.
+# Requests are accepted again when the database is smaller than this part of the limit.
 _ROOM: Final = 0.98
+# The alert opens at the first part of the limit, and resolves at the second.
+_NEARLY: Final = 0.9
+_NOT_NEARLY: Final = 0.85
 
 
 class PostgresPruner(SqlPruner[PostgresSession]):
@@ -72,6 +77,7 @@ class PostgresUpkeep:
         self._size_limit = size_limit
         self._now = now
         self._observer = observer
+        self._is_nearly_full = False
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -119,6 +125,10 @@ class PostgresUpkeep:
 
     def _decide(self, size: int, limit: int) -> None:
         """Refuse requests from the size limit on, until there is free space again."""
+        if size >= limit * (_NOT_NEARLY if self._is_nearly_full else _NEARLY):
+            self._say_nearly_full(size, limit, holds=True)
+        elif self._is_nearly_full:
+            self._say_nearly_full(size, limit, holds=False)
         if size >= limit:
             if self._recorder.refusing is None:
                 reason = f"{SIZE_REACHED} ({size >> 20} MiB)"
@@ -126,6 +136,20 @@ class PostgresUpkeep:
             self._recorder.refusing = SIZE_REACHED
         elif size < limit * _ROOM:
             self._recorder.refusing = None
+
+    def _say_nearly_full(self, size: int, limit: int, *, holds: bool) -> None:
+        if holds is self._is_nearly_full:
+            return
+        self._is_nearly_full = holds
+        reason = (
+            f"The database has {size >> 20} MiB; at {limit >> 20} MiB (store.size_limit), requests "
+            "get 503"
+        )
+        self._observer.see(
+            ConditionChanged(
+                kind=AlertKind.DISK_NEARLY_FULL, subject=STORE, reason=reason, holds=holds
+            )
+        )
 
 
 def size_of(connection: Any) -> int:  # noqa: ANN401 - a connection of this engine
