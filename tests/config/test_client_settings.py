@@ -53,6 +53,7 @@ def test_what_is_written_of_a_client_is_what_it_gets(tmp_path):
     assert (client.name, client.source.name, client.priority) == ("orders", "lab", -5)
     assert client.fields == {"path": "/in", "secret": "kept in a file"}
     assert "kept in a file" in {secret.reveal() for secret in client.secrets}
+    assert [secret.reveal() for secret in client.field_secrets] == ["kept in a file"]
 
 
 def test_hosts_of_ones_own_network_are_opened_by_name(tmp_path):

@@ -104,4 +104,5 @@ def test_what_its_container_keeps_secret_is_not_shown_and_the_hosts_it_opens_are
     )
 
     assert [secret.reveal() for secret in client.secrets] == ["a-key"]
+    assert client.field_secrets == client.secrets
     assert client.allow_hosts == {"stock.internal"}

@@ -112,6 +112,7 @@ def test_a_tag_has_a_rule_and_hides_what_was_read_from_elsewhere(tmp_path):
         "tag:crm", RepeatPolicy.AT_MOST_ONCE, PersonHandling.HASHED
     )  # fmt: skip
     assert "the-key-of-the-crm" in {secret.reveal() for secret in rule.secrets}
+    assert [secret.reveal() for secret in rule.field_secrets] == ["the-key-of-the-crm"]
     assert "the-key-of-the-crm" not in repr(rule)
     assert found.container.tags[0].fields["key"] == "the-key-of-the-crm"
 

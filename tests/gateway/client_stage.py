@@ -117,6 +117,7 @@ class ClientStage:
                 source=a_source(),
                 fields={"at": at},
                 secrets=secrets,
+                field_secrets=secrets,
                 priority=-at,
             )
             for at, code in enumerate(codes)

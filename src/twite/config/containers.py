@@ -12,6 +12,7 @@ from twite.config.templates import checked_template, load_template
 from twite.config.toml import Reader
 from twite.domain.destination import Source
 from twite.domain.errors import SettingsError
+from twite.domain.json_tree import Tree
 from twite.domain.secret import Secret
 from twite.gateway.ports.secret_store import CONTAINER, SecretStore
 from twite.gateway.tags.clients.clients import TemplateClient
@@ -23,6 +24,7 @@ from twite.gtm.container.toml_file import TemplateFile, container_of_toml
 from twite.gtm.template.field_rules import remarks_on
 from twite.gtm.template.fields import fill
 from twite.gtm.template.template import TemplateKind
+from twite.redaction.mask_line import texts_in
 
 SEALED: Final = "sealed:"
 
@@ -141,9 +143,18 @@ def clients(
                 place=f"{place}.name",
                 message=f"another client is already named {client.name!r}. Choose a different name",
             )
-        made.append(msgspec.structs.replace(client, secrets=secrets))
+        in_fields = secrets_in_fields(secrets, [client.fields])
+        made.append(msgspec.structs.replace(client, secrets=secrets, field_secrets=in_fields))
         warnings += doubts
     return tuple(made), tuple(warnings)
+
+
+def secrets_in_fields(
+    secrets: Iterable[Secret], fields: Iterable[Mapping[str, Tree]]
+) -> tuple[Secret, ...]:
+    """Return the secrets that are values in the fields of tags or of a client."""
+    texts = set(texts_in([dict(each) for each in fields]))
+    return tuple(secret for secret in secrets if secret.reveal() in texts)
 
 
 def with_those_of(
@@ -181,6 +192,7 @@ def with_those_of(
                     container=container,
                     defaults=client.defaults,
                     secrets=secrets,
+                    field_secrets=secrets,
                     allow_hosts=allow_hosts,
                 )
             )

@@ -7,7 +7,12 @@ from typing import Final
 import msgspec
 
 from twite.config import toml, values
-from twite.config.containers import load_container, sealed_secrets, with_secrets
+from twite.config.containers import (
+    load_container,
+    sealed_secrets,
+    secrets_in_fields,
+    with_secrets,
+)
 from twite.config.schema import ContainerTable, TagTable
 from twite.config.templates import checked_template, load_template
 from twite.consent.google import DECIDING, OTHERS
@@ -52,6 +57,7 @@ def container_config(
         return None, ()
     values.differ([table.name for table in written], "tag[{}].name", "tag")
     secrets = tuple(Secret(text) for text in sorted(hidden))
+    in_fields = secrets_in_fields(secrets, [table.fields for table in written])
     warnings: list[str] = []
     templates: dict[str, Template] = {}
     triggers: list[parts.ContainerTrigger] = []
@@ -81,6 +87,7 @@ def container_config(
             name=table.name,
             rate=table.rate,
             secrets=secrets,
+            field_secrets=in_fields,
         )
     container = parts.Container(
         name="twite.toml",
@@ -128,7 +135,9 @@ async def company_of(
             "Rename one of them: each name is a destination",
         )
     rules = {
-        tag.name: msgspec.structs.replace(found.rule, name=tag.name, secrets=secrets)
+        tag.name: msgspec.structs.replace(
+            found.rule, name=tag.name, secrets=secrets, field_secrets=secrets
+        )
         for tag in container.tags
         if tag.triggers
     }

@@ -7,11 +7,15 @@ UUIDs, images and long event names do not count.
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
-from twite.redaction.shapes import holds_a_person
+import msgspec
+
+from twite.domain.json_tree import Tree
+from twite.domain.secret import Secret
+from twite.redaction.shapes import MASK, holds_a_person
 from twite.redaction.vocabulary import promises_secret
 
 
@@ -43,6 +47,43 @@ def secrets_in(text: str) -> Iterator[str]:
 def masked(text: str) -> str:
     for secret in sorted(set(secrets_in(text)), key=len, reverse=True):
         text = text.replace(secret, "…")
+    return text
+
+
+def without_secrets(event: Mapping[str, Tree], secrets: Iterable[Secret]) -> Mapping[str, Tree]:
+    """Return an event without these known secrets; the same object if it has none.
+
+    Secrets of fewer than twelve characters, and numbers, may be ids, and are kept.
+    """
+    texts = [secret.reveal() for secret in secrets]
+    hidden = sorted((text for text in texts if _is_key(text)), key=len, reverse=True)
+    if not hidden:
+        return event
+    copy: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(event))
+    waiting: list[Any] = [copy]
+    changed = False
+    while waiting:
+        node = waiting.pop()
+        items = node.items() if isinstance(node, dict) else enumerate(node)
+        for place, value in list(items):
+            if isinstance(value, dict | list):
+                waiting.append(value)
+            elif isinstance(value, str):
+                node[place] = _without(value, hidden)
+                changed = changed or node[place] != value
+            if isinstance(place, str) and (name := _without(place, hidden)) != place:
+                node[name] = node.pop(place)
+                changed = True
+    return copy if changed else event
+
+
+def _is_key(text: str) -> bool:
+    return len(text) >= _SHORTEST_KNOWN and not text.isdigit()
+
+
+def _without(text: str, hidden: Iterable[str]) -> str:
+    for secret in hidden:
+        text = text.replace(secret, MASK)
     return text
 
 
@@ -101,6 +142,7 @@ _IN_QUERY: Final = re.compile(r"[?&]([\w.-]+)=([^&#\s\"'<>\\`]+)")
 _LIKE_WORDS: Final = re.compile(r"[A-Z]?[a-z]{3,}|[A-Z]{4,}")
 _VOWEL: Final = re.compile(r"[aeiouyAEIOUY]")
 _SHORTEST: Final = 20
+_SHORTEST_KNOWN: Final = 12
 _LONG: Final = 40
 _LEAST_ENTROPY: Final = 3.3
 _MOST_FIGURES: Final = 0.75

@@ -80,7 +80,7 @@ def test_memory_is_bounded_whatever_comes(previews):
         )
         trace.request(Incoming(body=text), client=text)
         for number in range(MOST_EVENTS + 5):
-            trace.event(f"event {number}", {"a": text}, text)
+            trace.event(f"event {number}", {"a": text}, text, LineMask((), {}))
         for number in range(MOST_RUNS + 5):
             recorder = trace.run(f"tag {number}", LineMask((), {}))
             logs = tuple(LogEffect(text="line") for _ in range(2 * MOST_LINES))
@@ -105,7 +105,7 @@ def test_no_person_and_no_secret_is_kept(previews):
     )
     event = {"event_name": "view", "user_data": {"email_address": EMAIL, "first_name": "Adalbert"}}
     trace.request(Incoming(body=msgspec.json.encode(event).decode()), client="data")
-    trace.event("view", event, "send")
+    trace.event("view", event, "send", LineMask((), {}))
     recorder = trace.run("ads", LineMask(["key-of-the-vendor"], event))
     url = "https://ads.example/?key=key-of-the-vendor"
     recorder.turn(
@@ -127,3 +127,13 @@ def test_no_person_and_no_secret_is_kept(previews):
         assert hidden not in told
     kinds = [line.kind for line in session.requests[0].runs[0].lines]
     assert kinds == ["request", "log", "cookie", "answer"]
+
+
+def test_an_event_shows_no_secret_of_a_tag(previews):
+    trace = begun(previews, previews.open("ada", sends_nothing=False))
+    mask = LineMask(["key-of-the-vendor"], {})
+
+    trace.event("by key-of-the-vendor", {"a": ["key-of-the-vendor", 1]}, "send", mask)
+
+    [seen] = trace.seen.events
+    assert (seen.name, seen.data) == ("by ***", '{"a":["***",1]}')

@@ -7,8 +7,8 @@ import pytest
 from client_stage import ClientStage
 
 from twite.domain.secret import Secret
-from twite.gateway.ports.events import ClientSaid
-from twite.gateway.tags.runtime.tag_log import MOST_A_MINUTE, MOST_LINES
+from twite.gateway.ports.events import ClientSaid, Troubled
+from twite.gateway.tags.runtime.tag_log import MASKED_EVENT, MOST_A_MINUTE, MOST_LINES
 from twite.gtm.template.response import ClientResponse
 
 LOG = "const log = require('logToConsole');\n"
@@ -126,3 +126,17 @@ async def test_how_many_lines_were_left_out_is_told_with_the_next_minute(staged)
     await stage.ask()
 
     assert [text for _, text, _ in said(stage)[before:]] == ["5 lines were omitted", "asked"]
+
+
+async def test_a_secret_of_a_client_is_masked_in_its_events_and_a_line_says_so(staged):
+    stage = staged(
+        "claim(); run({event_name: 'x', by: 'key-of-the-vendor'}); respond();",
+        secrets=(Secret("key-of-the-vendor"),),
+    )
+
+    await stage.ask()
+
+    [(_, event, _)] = stage.container.came
+    reasons = [notice.reason for notice in stage.notices.seen if isinstance(notice, Troubled)]
+    assert event == {"event_name": "x", "by": "***"}
+    assert reasons == [MASKED_EVENT]

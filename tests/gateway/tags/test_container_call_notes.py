@@ -1,9 +1,14 @@
 """What the record of a run says about the events that the run created."""
 
+import msgspec
+import pytest
 from test_container_calls import RUN, ContainerStage
 
 from twite.domain.secret import Secret
 from twite.gateway.ports.tags import TagRule
+from twite.gateway.tags.runtime.tag_log import MASKED_EVENT
+
+KEY = "key-of-the-vendor"
 
 
 async def test_the_record_of_a_run_names_no_secret_and_no_person():
@@ -19,3 +24,33 @@ async def test_the_record_of_a_run_names_no_secret_and_no_person():
 
     [note] = ran.notes
     assert note.startswith("runContainer created *** for ***, receipt ")
+
+
+@pytest.mark.parametrize("name", ["upsell", "purchase"])
+async def test_a_secret_of_the_fields_is_stored_in_no_created_event(name):
+    stage = ContainerStage(
+        RUN + f"run({{event_name: '{name}', event_id: 'U-1', description: 'by ' + data.key,\n"
+        "  auth: {keys: [data.key]}}); data.gtmOnSuccess();"
+    )
+    [caller, *others] = stage.config.container.tags
+    tags = (msgspec.structs.replace(caller, fields={"key": KEY}), *others)
+    container = msgspec.structs.replace(stage.config.container, tags=tags)
+    rule = TagRule(
+        name="caller", timeout=5_000, secrets=(Secret(KEY),), field_secrets=(Secret(KEY),)
+    )
+    stage.config = msgspec.structs.replace(
+        stage.config, container=container, rules=stage.config.rules | {"caller": rule}
+    )
+
+    try:
+        ran = await stage.run(await stage.received())
+    finally:
+        await stage.pool.stop()
+
+    [(submission, _)] = stage.submissions
+    stored = msgspec.json.encode(submission).decode()
+    bodies = [entry.body.decode() for entry in submission.entries]
+    assert ran.succeeded
+    assert KEY not in stored + "".join(bodies)
+    assert all("by ***" in body for body in bodies)
+    assert stage.lines == [MASKED_EVENT]

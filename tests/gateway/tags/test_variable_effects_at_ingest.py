@@ -62,7 +62,9 @@ return 'gold';
             len(
                 (
                     await endpoint.planned(
-                        container_config, EventContext(event={"client_id": "c"}, now=NOW)
+                        container_config,
+                        EventContext(event={"client_id": "c"}, now=NOW),
+                        endpoint.cache(container_config),
                     )
                 ).fired
             )
@@ -96,13 +98,16 @@ async def test_a_preview_that_sends_nothing_stores_no_items_of_variables(sends_n
     set_current(previews.begin(token, method="GET", path="/", query="", headers=[]))
     occasion = EventContext(event={"client_id": "c"}, now=NOW)
     try:
-        planned = await endpoint.planned(container_config, occasion)
-        await endpoint.explained(container_config, occasion)
+        known = endpoint.cache(container_config)
+        planned = await endpoint.planned(container_config, occasion, known)
+        explanation = await endpoint.explained(container_config, occasion, known)
     finally:
         set_current(None)
         await engine_pool.stop()
 
     assert len(planned.fired) == 1
+    [shown] = [value.value for value in explanation.values if value.name == "segment"]
+    assert (shown, explanation.triggers[0].matches) == ("1", True)
     assert storage.of(made.templates["lookup"]) == ({} if sends_nothing else {"times": 1})
     assert [notice.text for notice in seen.notices] == ["counted"]
 
@@ -136,7 +141,8 @@ async def test_at_the_door_nothing_is_kept_that_its_permissions_do_not_allow(may
     container_config = ContainerConfig(container=made, rules={"picky": TagRule(name="picky")})
     endpoint = IngestEvaluation(engine_pool, storage=storage, observer=Seen())
     try:
-        await endpoint.planned(container_config, EventContext(event={"client_id": "c"}, now=NOW))
+        occasion = EventContext(event={"client_id": "c"}, now=NOW)
+        await endpoint.planned(container_config, occasion, endpoint.cache(container_config))
     finally:
         await engine_pool.stop()
 

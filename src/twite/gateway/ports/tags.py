@@ -63,8 +63,9 @@ class TagRule(msgspec.Struct, frozen=True, kw_only=True):
 
     `timeout` is the milliseconds for a run, `rate` the runs in fifteen minutes, `in_flight` the
     concurrent runs. `sources` None means all. `allow_hosts` may have private addresses. `secrets`
-    are masked in logs and stored responses. `redirect` has loopback URLs to call instead of a host;
-    the host `*` is any other.
+    are masked in logs and stored responses; `field_secrets` are those in the fields of the
+    container, and are masked in events that the tag creates. `redirect` has loopback URLs to call
+    instead of a host; the host `*` is any other.
     """
 
     name: str
@@ -76,6 +77,7 @@ class TagRule(msgspec.Struct, frozen=True, kw_only=True):
     in_flight: int = 8
     allow_hosts: frozenset[str] = frozenset()
     secrets: tuple[Secret, ...] = ()
+    field_secrets: tuple[Secret, ...] = ()
     redirect: Mapping[str, str] = {}
 
     @property

@@ -147,13 +147,15 @@ class RequestTrace:
         self.seen.cookies = [self._text(_without_value(cookie)) for cookie in cookies]
         self._tell()
 
-    def event(self, name: str, data: Mapping[str, object], consent: str) -> PreviewEvent | None:
-        """Record an event; None if there are too many."""
+    def event(
+        self, name: str, data: Mapping[str, object], consent: str, mask: LineMask
+    ) -> PreviewEvent | None:
+        """Record an event; None if there are too many. `mask` has the secrets of the tags."""
         if len(self.seen.events) >= MOST_EVENTS:
             return None
         event = PreviewEvent(
-            name=self._text(masked_words(name)),
-            data=self._text(_as_json(masked_tree(dict(data)))),
+            name=self._text(mask.over(name, most=LONGEST)),
+            data=self._text(mask.own(_as_json(masked_tree(dict(data))), most=MOST_TEXT)),
             consent=self._text(consent),
         )
         self.seen.events.append(event)

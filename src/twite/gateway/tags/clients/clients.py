@@ -34,7 +34,7 @@ from twite.gateway.tags.clients.conversation import (
     Performs,
     in_short,
 )
-from twite.gateway.tags.runtime.tag_log import ClientLines, RunLines, TagLogLine
+from twite.gateway.tags.runtime.tag_log import MASKED_EVENT, ClientLines, RunLines, TagLogLine
 from twite.gtm.container import parts
 from twite.gtm.container.values import EventContext, Unfilled, Values, given_fields
 from twite.gtm.template.effects import ClaimEffect, Forget, HttpEffect, Keep, LogEffect, Service
@@ -44,6 +44,7 @@ from twite.gtm.template.sandbox import Call, ContainerVersion, EffectAnswer, Inc
 from twite.gtm.template.tag_response import ResponseSite
 from twite.gtm.template.template import Template
 from twite.gtm.template.texts import UNDEFINED, Value
+from twite.redaction.secrets import without_secrets
 
 WITHIN: Final = 20 * SECOND
 MOST_TALKS: Final = 200
@@ -55,8 +56,9 @@ class TemplateClient(msgspec.Struct, frozen=True, kw_only=True):
     """A client: a template with its fields; `source` is the source of its events.
 
     Fields of a client in a `container` may refer to variables; with `defaults`, missing fields get
-    their defaults. `secrets` never appear in the log; `allow_hosts` names hosts that may have
-    private addresses. `headers` are added to a request that has none of them.
+    their defaults. `secrets` never appear in the log; `field_secrets`, which are those in the
+    fields, are masked in its events. `allow_hosts` names hosts that may have private addresses.
+    `headers` are added to a request that has none of them.
     """
 
     name: str
@@ -67,6 +69,7 @@ class TemplateClient(msgspec.Struct, frozen=True, kw_only=True):
     container: parts.Container | None = None
     defaults: bool = True
     secrets: tuple[Secret, ...] = ()
+    field_secrets: tuple[Secret, ...] = ()
     allow_hosts: frozenset[str] = frozenset()
     headers: SuppliedHeaders = ()
 
@@ -281,10 +284,14 @@ class Clients:
             if recorder is not None:
                 recorder.turn(client.name, seen)
 
+        async def run_container(event: Mapping[str, Tree], waits: bool) -> ContainerRun:  # noqa: FBT001  as Performs calls it
+            given = without_secrets(event, client.field_secrets)
+            if given is not event:
+                log_message(MASKED_EVENT)
+            return await self.container.run(given, request=request, client=client, waits=waits)
+
         performs = Performs(
-            run_container=lambda event, waits: self.container.run(
-                event, request=request, client=client, waits=waits
-            ),
+            run_container=run_container,
             fetch=lambda asked: self.outbound.fetch(asked, client=client, log_message=log_message),
             call=self.outbound.calls(
                 log_message=log_message, mark=self.randomness.nonce().encode()

@@ -49,7 +49,7 @@ from twite.gateway.tags.run.readable_request import (
     readable_by_all,
 )
 from twite.gateway.tags.run.run_input import RunInput
-from twite.gateway.tags.run.variables import IngestEvaluation
+from twite.gateway.tags.run.variables import IngestEvaluation, VariableCache
 from twite.gateway.tags.runtime.engine_pool import EnginePool, TemplateStorage
 from twite.gtm.container import parts
 from twite.gtm.container.plan import FiredTag, FiringPlan, PendingTriggers, plan
@@ -179,13 +179,16 @@ class TagDispatcher:
                 occasion = parsed.occasion = structs.replace(occasion, draw=draw)
             preview = None
             if trace is not None:
-                preview = PreviewedTagEvent(trace, parsed, ingest=self._ingest)
+                preview = PreviewedTagEvent(
+                    trace, parsed, container_configs=self.container_configs, ingest=self._ingest
+                )
             for container_config in self.container_configs:
                 # Payloads hold the request as it came, without the settings' headers.
                 seen = structs.replace(occasion, request=container_config.completed(request))
-                planned = await self._planned(container_config, seen, source.name)
+                known = self._ingest.cache(container_config)
+                planned = await self._planned(container_config, seen, source.name, known)
                 if preview is not None:
-                    await preview.record(container_config, planned, seen)
+                    await preview.record(container_config, planned, seen, known)
                 unfired += _without_fire(
                     planned, container_config, source.name, index=tag_event.index
                 )
@@ -213,7 +216,11 @@ class TagDispatcher:
         return FiringResult(fired=tuple(found), unfired=tuple(unfired), responses=responses)
 
     async def _planned(
-        self, container_config: ContainerConfig, occasion: EventContext, source: str
+        self,
+        container_config: ContainerConfig,
+        occasion: EventContext,
+        source: str,
+        known: VariableCache,
     ) -> FiringPlan:
         if not any(rule.listens_to(source) for rule in container_config.rules.values()):
             return FiringPlan()
@@ -222,7 +229,7 @@ class TagDispatcher:
             for variable in container_config.container.variables
         )
         if runs:
-            return await self._ingest.planned(container_config, occasion)
+            return await self._ingest.planned(container_config, occasion, known)
         return plan(container_config.container, occasion, variables=_NoTemplates(), filled=False)
 
     def _entry(

@@ -18,13 +18,16 @@ from twite.gateway.tags.run.container_calls import WAITS, EndedTags
 from twite.gateway.tags.run.outbound import RunContext, TemplateRun
 from twite.gateway.tags.run.outcome import RequestOutcome
 from twite.gateway.tags.run.payload import TagPayload
-from twite.gateway.tags.runtime.tag_log import TagLog
+from twite.gateway.tags.runtime.tag_log import MASKED_EVENT, TagLog
 from twite.gtm.template.effects import AfterEvent, RunContainer
 from twite.gtm.template.sandbox import EffectAnswer
 from twite.redaction.mask_line import LineMask
 from twite.redaction.scrub_text import free_text
+from twite.redaction.secrets import without_secrets
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from twite.domain.json_tree import Tree
 
 _NOT_HERE: Final = "runContainer was ignored: this command does not run the container"
@@ -88,7 +91,10 @@ class RunCalls:
                 self.run_context.container_calls.forget(call)
 
     async def _created(self, effect: RunContainer) -> CreatedEvent | None:
-        calls, call = self.run_context.container_calls, self._call(effect)
+        event = without_secrets(effect.event, self.rule.field_secrets)
+        if event is not effect.event:
+            self.lines.say_once(MASKED_EVENT)
+        calls, call = self.run_context.container_calls, self._call(event)
         if calls is None:
             self.lines.say_once(_NOT_HERE)
             return CreatedEvent(call=call)
@@ -97,7 +103,7 @@ class RunCalls:
             self.lines.say_once(f"runContainer was ignored: {denied}")
             self._count("limit")
             return CreatedEvent(call=call)
-        if len(_ENCODER.encode(effect.event)) > MOST_BYTES:
+        if len(_ENCODER.encode(event)) > MOST_BYTES:
             self.lines.say_once("runContainer was ignored: the event is larger than 256 KiB")
             self._count("unreadable")
             return CreatedEvent(call=call)
@@ -105,9 +111,7 @@ class RunCalls:
         ended = calls.expect(call)
         self._expected.append(call)
         try:
-            receipt = await calls.accept(
-                effect.event, call=call, payload=self.payload, trace=self.trace
-            )
+            receipt = await calls.accept(event, call=call, payload=self.payload, trace=self.trace)
         except MalformedRequest as malformed:
             self.lines.say(f"runContainer was ignored: {malformed}")
             self._count("unreadable")
@@ -123,25 +127,25 @@ class RunCalls:
                 self.lines.say_once(
                     f"the event of runContainer was ignored: {REASONS[ignored.reason]}"
                 )
-        self._note(effect, receipt.receipt)
+        self._note(event, receipt.receipt)
         within = min(WAITS, self.rule.timeout // 2) / SECOND
         return CreatedEvent(
             call=call, tags=receipt.tags, ended=ended, at=loop.time(), until=loop.time() + within
         )
 
-    def _call(self, effect: RunContainer) -> TagCall:
+    def _call(self, event: "Mapping[str, Tree]") -> TagCall:
         """Return the call: the same in each run of this delivery that creates the same event."""
         before = self.payload.call
         tags = (*(() if before is None else before.tags), self.rule.name)
         run = (self.rule.pixel, self.seed, self.payload.at, "" if before is None else before.id)
-        digest = blake2b(_ENCODER.encode((run, effect.event)), digest_size=8).digest()
+        digest = blake2b(_ENCODER.encode((run, event)), digest_size=8).digest()
         self._seen[digest] += 1
         id_ = blake2b(digest + self._seen[digest].to_bytes(2), digest_size=8).hexdigest()
         root = blake2b(_ENCODER.encode(run), digest_size=8).hexdigest()
         return TagCall(id=id_, root=root if before is None else before.root, tags=tags)
 
-    def _note(self, effect: RunContainer, receipt: str) -> None:
-        given = self.mask.over(str(effect.event.get("event_name") or ""), most=_LONGEST_NAME)
+    def _note(self, event: "Mapping[str, Tree]", receipt: str) -> None:
+        given = self.mask.over(str(event.get("event_name") or ""), most=_LONGEST_NAME)
         name = free_text(given) or "an event"
         if len(self.notes) < _MOST_NOTES:
             self.notes.append(f"runContainer created {name}, receipt {receipt}")

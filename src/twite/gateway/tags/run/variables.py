@@ -116,29 +116,38 @@ class IngestEvaluation:
         self._observer = observer
         self._lines = ClientLines(self._write, elapsed=engine_pool.elapsed)
 
+    def cache(self, container_config: ContainerConfig) -> VariableCache:
+        """Return a cache for the values of one event's variables."""
+        container = container_config.container
+        about = ContainerVersion(container_id=container.public_id, version=container.version)
+        return VariableCache(container=about, storage=self._storage)
+
     async def planned(
-        self, container_config: ContainerConfig, occasion: EventContext
+        self, container_config: ContainerConfig, occasion: EventContext, known: VariableCache
     ) -> FiringPlan:
         """Return which tags fire. Template code runs in an engine process."""
         container = container_config.container
         return await self._with_values(
             container_config,
             occasion,
-            lambda known: plan(container, occasion, variables=known, filled=False),
+            known,
+            lambda: plan(container, occasion, variables=known, filled=False),
         )
 
     async def explained(
-        self, container_config: ContainerConfig, occasion: EventContext
+        self, container_config: ContainerConfig, occasion: EventContext, known: VariableCache
     ) -> Explanation:
         """Return the values of all variables, and the verdicts of all triggers.
 
-        Stores and logs nothing: `planned` has done so.
+        Values that `planned` has evaluated are in `known`. The others are evaluated here, and what
+        they store and log is dropped.
         """
         container = container_config.container
         return await self._with_values(
             container_config,
             occasion,
-            lambda known: explained(container, occasion, known),
+            known,
+            lambda: explained(container, occasion, known),
             performs=False,
         )
 
@@ -146,17 +155,15 @@ class IngestEvaluation:
         self,
         container_config: ContainerConfig,
         occasion: EventContext,
-        act: Callable[[VariableCache], T],
+        known: VariableCache,
+        act: Callable[[], T],
         *,
         performs: bool = True,
     ) -> T:
         """Repeat until all needed values are known. `performs` is whether effects are performed."""
-        container = container_config.container
-        about = ContainerVersion(container_id=container.public_id, version=container.version)
-        known = VariableCache(container=about, storage=self._storage)
         while True:
             try:
-                return act(known)
+                return act()
             except PendingVariable as awaited:
                 try:
                     turn = await self._turn(awaited)

@@ -18,6 +18,7 @@ from twite.redaction.vocabulary import FieldContext
 
 MOST_LINES: Final = 20
 LONGEST_LINE: Final = 300
+MASKED_EVENT: Final = "runContainer replaced a secret of the template's fields by *** in the event"
 
 
 class TagLogLine(msgspec.Struct, frozen=True, kw_only=True):
