@@ -218,6 +218,22 @@ def test_on_start_alone_is_answered_once():
     assert started.done
 
 
+@pytest.mark.parametrize("event", ["[1]", "'x'", "7", "true", "() => 1", "{toJSON: () => [1]}"])
+def test_an_event_that_is_no_object_is_empty_and_the_author_is_told(event):
+    turn = ran(f"require('runContainer')({event}); data.gtmOnSuccess();")
+
+    assert turn.error is None
+    assert turn.effects == (
+        LogEffect(text="runContainer: the event is not an object", own=True),
+        RunContainer(id=1, event={}),
+    )
+
+
+@pytest.mark.parametrize("event", ["", "undefined", "null", "{}"])
+def test_a_missing_event_is_empty(event):
+    assert ran(f"require('runContainer')({event});").effects == (RunContainer(id=1, event={}),)
+
+
 @pytest.mark.parametrize(
     ("code", "kind"),
     [

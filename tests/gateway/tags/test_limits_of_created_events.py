@@ -67,3 +67,18 @@ async def test_an_event_that_is_too_large_is_ignored(stage, length, result):
     ran = await stage.run(await stage.received())
 
     assert (ran.succeeded, stage.results) == (True, [result])
+
+
+@pytest.mark.parametrize("event", ["[1]", "'x'", "7"])
+async def test_an_event_of_a_wrong_type_is_ignored_and_the_run_goes_on(stage, event):
+    stage = stage(RUN + f"run({event}, data.gtmOnSuccess);")
+
+    ran = await stage.run(await stage.received())
+
+    [(submission, _)] = stage.submissions
+    assert ran.succeeded
+    assert submission.entries == ()
+    assert stage.lines == [
+        "runContainer: the event is not an object",
+        "the event of runContainer was ignored: the tag sent no event name",
+    ]

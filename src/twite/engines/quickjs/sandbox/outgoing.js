@@ -171,7 +171,12 @@ const outgoingApis = {
     if (kind === 'CLIENT' && !current.claimed) {
       throw new Error('the request must be claimed before runContainer is called');
     }
-    const sent = copied(event || {});
+    const made = copied(event); // may have another type than the event
+    const isObject = made !== null && typeof made === 'object' && !Array.isArray(made);
+    if (!isObject && event !== undefined && event !== null) {
+      push({ effect: 'log', text: 'runContainer: the event is not an object', own: true });
+    }
+    const sent = isObject ? made : {};
     const bind = (act) => (...given) => within(JSON.stringify(sent), effect.id, () => act(...given));
     const starts = typeof onStart === 'function';
     const completes = typeof onComplete === 'function';
