@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from twite.domain.delivery import Settlement, Transition, Trigger
-from twite.gateway.ports.outbox import Claim
+from twite.gateway.ports.outbox import Claim, SweepRequest
 from twite.gateway.ports.ownership import PAUSES, SECRETS, GatewayCondition
 from twite.gateway.ports.state import PAUSED_BY_USER, Pause, RateLimitWindow, SealedSecret
 from twite.gateway.ports.store import StoreOptions
@@ -199,6 +199,35 @@ async def test_a_dead_node_is_fenced_and_its_claims_are_sent_by_another(open_nod
     assert await first.claim(a_claim("pixel1")) is None
 
 
+def settled(batch, outcome):
+    return Settlement(
+        lease=batch.lease,
+        attempt=None,
+        transitions=(Transition(trigger=outcome, deliveries=(batch.deliveries[0].id,)),),
+        lease_until=NOW + LEASE,
+    )
+
+
+async def test_a_claim_outlasts_its_lease_while_its_node_lives(open_node):
+    """A tag's run may wait for a setup tag of other runs for longer than its lease."""
+    first, second = [await open_node() for _ in range(2)]
+    mine, _ = await balanced(first, second)
+    of_mine = next(pixel for pixel, account in ACCOUNTS.items() if account in mine)
+    await first.record(a_submission(an_entry("c1", pixel=of_mine), received_at=NOW))
+    batch = await first.claim(a_claim(of_mine))
+    later = SweepRequest(now=NOW + 10 * LEASE, ambiguous_before=0, waiting_before=0)
+
+    swept = [await second.sweep(later)]
+    swept.append(await first.sweep(msgspec.structs.replace(later, holding={batch.lease})))
+    await first.ownership.give_up(mine)
+    await owned(second)
+    taken = await second.claim(a_claim(of_mine))
+    late = await first.settle(settled(batch, Trigger.DELIVERED))
+
+    assert [result.expired for result in swept] == [0, 0]
+    assert (taken, late) == (None, 0)
+
+
 async def lost_lease(open_node, end_lease, *, outcome):
     """Return (the transitions that came too late, the account, the next claim).
 
@@ -211,13 +240,7 @@ async def lost_lease(open_node, end_lease, *, outcome):
     second = await open_node()
     end_lease(first)
     await owned(second)
-    settlement = Settlement(
-        lease=batch.lease,
-        attempt=None,
-        transitions=(Transition(trigger=outcome, deliveries=(batch.deliveries[0].id,)),),
-        lease_until=NOW + LEASE,
-    )
-    late = await first.settle(settlement)
+    late = await first.settle(settled(batch, outcome))
     (account,) = await second.balance()
     return late, account, await second.claim(a_claim("pixel1"))
 

@@ -314,7 +314,8 @@ class TagWorkers:
             observer=self.observer,
             pause=pause,
         )
-        # A lease must be much longer than the longest run.
+        # Much longer than most runs. A run that waits longer, for a setup tag of other runs, keeps
+        # its claim (`holding`): only a gateway that has ended loses its claims to another one.
         lease = max(_SHORTEST_LEASE, 3 * rule.timeout)
         batch_handler = TagBatchSender(
             container_config=self._of[rule.pixel],
