@@ -8,12 +8,14 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from readings import CLICK, FULL, NOW, a_source, read_bytes, sha256
+from readings import CLICK, DESTINATIONS, FULL, NOW, a_source, read_bytes, sha256
 from test_native_any_input import OBJECTS
 
+from twite.consent.verdict import judging
 from twite.domain.consent import ConsentAction, ConsentPolicy
 from twite.domain.errors import MalformedRequest
 from twite.formats.native import read as native
+from twite.formats.native.conversion import ReadContext
 from twite.formats.native.usual import read_usual
 
 ORDER = {
@@ -72,7 +74,28 @@ def read_both(body, **context):
     with recorded() as results:
         read = read_or_refusal(body, **context)
     with patch.object(native, "read_usual", lambda *_: None):
-        return read, read_or_refusal(body, **context), results
+        thorough = read_or_refusal(body, **context)
+    # A request with one usual conversion has a reader of its own.
+    assert typical(body, **context) in (None, thorough)
+    return read, thorough, results
+
+
+def typical(body, *, source=None, now=NOW, idempotency_key=None):
+    del idempotency_key
+    source = source or a_source()
+    return native.read_typical(
+        body,
+        ReadContext(
+            source=source,
+            destinations=DESTINATIONS,
+            now=now,
+            salt=b"salt",
+            idempotency_key=None,
+            consent=judging(policy=source.consent, now=now),
+            careful=False,
+            lengthy=False,
+        ),
+    )
 
 
 def read_or_refusal(body, **context):
@@ -94,6 +117,38 @@ def test_the_usual_conversion_is_read_in_one_pass(conversion, is_ascii):
         assert len(results) == many
         assert None not in results
         assert all(result.conversion for result in fast.results)
+
+
+UNTYPICAL = {"consent", "the click in the page's URL"}
+
+
+@pytest.mark.parametrize("conversion", USUAL.values(), ids=USUAL)
+def test_a_request_with_one_usual_conversion_is_read_by_its_own_reader(conversion):
+    body = json.dumps(conversion, ensure_ascii=False).encode()
+
+    is_typical = not any(conversion is USUAL[name] for name in UNTYPICAL | {"all fields"})
+    assert (typical(body) is not None) == is_typical
+
+
+@pytest.mark.parametrize(
+    "twice",
+    [
+        b'"event":"purchase","event":"purchase"',
+        b'"email":"a@b.alt","email":"c@d.alt"',
+        b'"contents":[{"id":"1","id":"2"}]',
+        b'"event":"sign_up","url":"https://shop.example/?twclid=abc","url":"https://a.example/"',
+        b'"search":"a","search":"b","url":"https://shop.example/?twclid=abc"',
+        b'"conversion_id":"7","search":null',
+    ],
+)
+def test_a_request_whose_texts_may_be_incomplete_is_left_to_the_thorough_reader(twice):
+    body = b'{"conversion_id":"1","event":"purchase","email_sha256":"%b",%b}' % (
+        sha256("a").encode(), twice,
+    )  # fmt: skip
+    alone = b'{"conversion_id":"1","event":"purchase","email_sha256":"%b"}' % sha256("a").encode()
+
+    assert typical(body) is None
+    assert typical(alone) is not None
 
 
 def test_conversions_of_one_request_are_read_each_in_its_way():

@@ -121,6 +121,30 @@ def read(
     return ParsedNative(results=tuple(results), body=body, given=tuple(given))
 
 
+def read_typical(body: bytes, context: ReadContext) -> ParsedNative | None:
+    """Read a request with one usual conversion as `read` does; None for any other request.
+
+    `context` is for such requests: neither careful nor lengthy.
+    """
+    if len(body) > MAX_TEXT or b'"conversions"' in body or may_hold_control_characters(body):
+        return None
+    try:
+        given = _ONE.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    result = None if given.consent is not None else read_usual(given, 0, context)
+    if result is None:
+        return None
+    scrubbed = result.scrubbed
+    kept = _ENCODER.encode(scrubbed)
+    # Each text of the stored form is from a text of the request, except a click id from the URL. So
+    # if both have as many texts, the decoder dropped no duplicate key.
+    is_from_url = scrubbed.twclid is not None and given.twclid is None
+    if is_from_url or kept.count(b'"') != body.count(b'"'):
+        return None
+    return ParsedNative(results=(result,), body=scrubbed_json(kept), given=(given,))
+
+
 def judge(
     found: ParsedRequest,
     *,

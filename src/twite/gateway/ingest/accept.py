@@ -20,6 +20,7 @@ from twite.domain.submission import (
 )
 from twite.formats.beacon.shape import PixelCall
 from twite.formats.native import read as native
+from twite.formats.native.conversion import ReadContext
 from twite.formats.native.read import ParsedNative
 from twite.formats.parsed_request import ParsedRequest
 from twite.formats.x_api import read as x_api
@@ -30,13 +31,18 @@ from twite.gateway.ingest.entries import (
 from twite.gateway.ingest.receipts import (
     AcceptReceipt,
     Answers,
+    PendingRequest,
     PendingRequestT,
     UncommittedRequest,
     XAcceptReceipt,
     XAcceptRefusal,
 )
 from twite.gateway.ingest.recorder import SubmissionRecorder
-from twite.gateway.ingest.submissions import NOTHING_FIRED, SubmissionBuilder
+from twite.gateway.ingest.submissions import (
+    NOTHING_FIRED,
+    SubmissionBuilder,
+    TypicalContext,
+)
 from twite.gateway.ingest.tag_only import TagOnlyEvents, tag_only_events
 from twite.gateway.ingest.value_guard import ValueGuards
 from twite.gateway.ingest.watch import Watch
@@ -127,12 +133,17 @@ class Accept:
         called several times, and before the return.
         """
         group: list[tuple[PendingRequestT, UncommittedRequest]] = []
+        contexts: dict[str, TypicalContext] = {}
         for request in requests:
             try:
-                reading, name = self._read(request.source, request.body, request.idempotency_key)
-                uncommitted = self._submissions.of_native(
-                    reading, source=request.source, endpoint=Endpoint.NATIVE, idempotency=name
-                )
+                uncommitted = self._typical(request, contexts)
+                if uncommitted is None:
+                    reading, name = self._read(
+                        request.source, request.body, request.idempotency_key
+                    )
+                    uncommitted = self._submissions.of_native(
+                        reading, source=request.source, endpoint=Endpoint.NATIVE, idempotency=name
+                    )
             except Exception as fault:  # noqa: BLE001 - it is the caller's to answer
                 done([(request, fault)])
             else:
@@ -142,6 +153,39 @@ class Accept:
                 [uncommitted.submission for _, uncommitted in group],
                 partial(self._recorded, group, done),
             )
+
+    def _typical(
+        self, request: PendingRequest, contexts: dict[str, TypicalContext]
+    ) -> UncommittedRequest | None:
+        """Return a request with one usual conversion as it will be recorded, or None.
+
+        `contexts` are those of the group, by source.
+        """
+        source, key = request.source, request.idempotency_key
+        context = contexts.get(source.name)
+        if context is None:
+            now = self._wall.now()
+            context = contexts[source.name] = TypicalContext(
+                reading=ReadContext(
+                    source=source,
+                    destinations=self.destinations,
+                    now=now,
+                    salt=self.salt,
+                    idempotency_key=None,
+                    consent=self._judge(source, now),
+                    careful=False,
+                    lengthy=False,
+                ),
+                look=self.guards.look(source.name),
+                received_at=self.clock.now(),
+            )
+        reading = native.read_typical(request.body, context.reading)
+        if reading is None:
+            return None
+        name = None
+        if key is not None:
+            name = native.named(request.body, source=source.name, key=key, salt=self.salt)
+        return self._submissions.of_typical(reading, context, idempotency=name)
 
     def _recorded(
         self,

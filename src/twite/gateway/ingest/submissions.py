@@ -4,12 +4,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from twite.domain.conversion import Conversion, dedup_key
 from twite.domain.destination import Source
-from twite.domain.submission import Endpoint, Idempotency, Ignored, Recorded, Submission
+from twite.domain.stats.match_keys import key_set_of
+from twite.domain.submission import (
+    AcceptedConversion,
+    Endpoint,
+    Idempotency,
+    Ignored,
+    Recorded,
+    Submission,
+)
 from twite.formats.beacon.shape import PixelCall
+from twite.formats.native.conversion import ReadContext
 from twite.formats.native.read import ParsedNative
+from twite.formats.native.values import digests_of
 from twite.formats.x_api.read import XReading
-from twite.gateway.ingest.entries import SplitResults, is_typical, of_x, split_results
+from twite.gateway.ingest.entries import Look, SplitResults, is_typical, of_x, split_results
 from twite.gateway.ingest.flaws import (
     DoubleHashFilter,
     flawed,
@@ -24,8 +35,18 @@ from twite.gateway.ingest.watch import Watch
 from twite.gateway.ports.machine import Clock, Randomness
 from twite.gateway.ports.tags import FiringResult
 from twite.gateway.preview.trace import sends_nothing
+from twite.x.encode import conversion_body
 
 NOTHING_FIRED: Final = FiringResult()
+
+
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
+class TypicalContext:
+    """What requests of one source in a group have in common."""
+
+    reading: ReadContext
+    look: Look
+    received_at: int
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
@@ -80,6 +101,51 @@ class SubmissionBuilder:
             reading=reading, submission=submission, warnings=remarks, firing=firing
         )
 
+    def of_typical(
+        self,
+        reading: ParsedNative,
+        context: TypicalContext,
+        *,
+        idempotency: Idempotency | None,
+    ) -> UncommittedRequest:
+        """Return what `of_native` returns, for a reading from `read_typical`."""
+        (result,) = reading.results
+        (given,) = reading.given
+        conversion: Conversion = result.conversion  # type: ignore[assignment]  # it is usual
+        pixel, event, identity = conversion.pixel, conversion.event, conversion.conversion_id
+        flag, held = context.look(conversion)
+        entries: tuple[AcceptedConversion, ...] = (
+            AcceptedConversion(
+                index=0,
+                key=dedup_key(pixel, event, identity),
+                pixel=pixel,
+                event=event,
+                conversion_id=identity,
+                body=conversion_body(conversion),
+                held=held,
+                consent=result.evidence,
+                key_set=key_set_of(conversion.identifiers),
+                flag=flag,
+            ),
+        )
+        flaws = self._double_hashes.among(((0, conversion, *digests_of(given)),))
+        if flaws:
+            entries, flaws = weigh_match_keys(entries, flaws, of_nobody=flaws)
+        submission = Submission(
+            receipt=self.randomness.receipt(),
+            source=context.reading.source.name,
+            endpoint=Endpoint.NATIVE,
+            received_at=context.received_at,
+            body=reading.body,
+            entries=entries,
+            sightings=self.watch.of_server(conversion, now=context.received_at),
+            flaws=flaws,
+            idempotency=idempotency,
+        )
+        return UncommittedRequest(
+            reading=reading, submission=submission, warnings=(), firing=NOTHING_FIRED
+        )
+
     def of_x(
         self,
         reading: XReading,
@@ -132,7 +198,8 @@ class SubmissionBuilder:
         """Return the receipt; only its id if the only conversion was accepted without a remark."""
         if request.warnings or not is_typical(request.submission, recorded):
             return self.receipt(request, recorded)
-        self._learn(request, recorded)
+        if not sends_nothing():
+            self.guards.learn(request.submission.source, (request.reading.results[0].conversion,))
         return request.submission.receipt
 
     def _learn(self, request: UncommittedRequest, recorded: Recorded) -> tuple[int, ...]:

@@ -57,6 +57,12 @@ class Watch:
                 seen += self._pixel_call(result, given, now=now)
         return tuple(seen)
 
+    def of_server(self, conversion: Conversion, *, now: int) -> tuple[Sighting, ...]:
+        """Return the sighting of a conversion from a server that is sent."""
+        if conversion.pixel not in self.pixels:
+            return ()
+        return (self._sighting(conversion, SightingPath.SERVER, at=now),)
+
     def of_x(self, conversions: Iterable[Conversion], *, now: int) -> tuple[Sighting, ...]:
         return tuple(
             self._sighting(conversion, SightingPath.SERVER, at=now)
