@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "journeys"))
 
 from shop import Shop, Street, a_street
-from visitor import FLAGS, Visitor
+from visitor import FLAGS, SharedTab, Visitor
 
 from twite.testing.emulator import running_emulator
 
@@ -51,12 +51,19 @@ async def browser(playwright_: Playwright, chromium: str) -> AsyncIterator[Brows
     await browser.close()
 
 
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def tab(browser: Browser) -> AsyncIterator[SharedTab]:
+    tab = SharedTab(browser)
+    yield tab
+    await tab.close()
+
+
 @pytest_asyncio.fixture(loop_scope="session")
-async def visitor(browser: Browser, street: Street) -> AsyncIterator[Visitor]:
-    """Somebody with a browser of their own, in a street where nothing has happened yet."""
+async def visitor(tab: SharedTab, street: Street) -> AsyncIterator[Visitor]:
+    """Somebody whose browser knows nothing, in a street where nothing has happened yet."""
     # What is still on its way from the one before is not theirs.
     await asyncio.to_thread(street.gateway.drained)
     street.emulator.reset("received")
     street.shop.clear()
-    async with Visitor.in_context(browser, street) as visitor:
+    async with tab.visited(street) as visitor:
         yield visitor
