@@ -24,17 +24,24 @@ async def shop(chromium, tmp_path_factory):
         await house.stop()
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def page(browser, shop):
-    """A browser of ada's, an admin, that listens for whatever text should come alive."""
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def desk(browser, shop):
+    """A page of ada's, an admin, and what comes alive in it."""
     context = await browser.new_context(accept_downloads=True)
     page = await context.new_page()
     alive = []
     page.on("dialog", lambda dialog: alive.append(dialog.message))
     page.on("pageerror", lambda error: alive.append(str(error)))
     await sign_in(page, shop.url)
-    yield page
+    yield page, alive
     await context.close()
+
+
+@pytest.fixture
+def page(desk):
+    """The page of ada's, in which no text comes alive."""
+    page, alive = desk
+    yield page
     assert alive == []
 
 
@@ -126,10 +133,7 @@ async def test_remarkable_amounts_are_shown_with_what_is_usual(page, shop):
     assert "currency" in told["order-1303"]
 
 
-async def test_a_dead_letter_is_mended_and_replayed_by_the_keyboard_alone(browser, shop):
-    context = await browser.new_context()
-    page = await context.new_page()
-    await sign_in(page, shop.url)
+async def test_a_dead_letter_is_mended_and_replayed_by_the_keyboard_alone(page, shop):
     await page.goto(at(shop, "/dead"))
     press, typed = page.keyboard.press, page.keyboard.type
 
@@ -149,7 +153,6 @@ async def test_a_dead_letter_is_mended_and_replayed_by_the_keyboard_alone(browse
     await page.wait_for_selector(".said")
     said = await page.inner_text(".said")
 
-    await context.close()
     assert '"price_currency": "GBP"' in preview
     assert "1 queued again with currency GBP" in said
 
