@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 from every_notice import EVERY_COUNT, EVERY_NOTICE
+from prometheus_client.parser import text_string_to_metric_families
 
 from twite.domain.alert import RULES, AlertKind
 from twite.domain.history import ConversionCounts
@@ -31,8 +32,8 @@ def families():
         metrics.see(notice)
     metrics.committed(0.1)
     metrics.counted(EVERY_COUNT)
-    metrics.rendered([ConversionCounts(source="shop", pixel="o8z6j")])
-    return list(metrics.registry.collect())
+    page = metrics.rendered([ConversionCounts(source="shop", pixel="o8z6j")])
+    return list(text_string_to_metric_families(page.decode()))
 
 
 def samples():

@@ -11,18 +11,8 @@ from twite.app.logins import FollowSecrets, credential_vault, given, safe_of, sh
 from twite.app.monitoring import Monitoring, ValueGuardSetup, tell_opened
 from twite.app.sealing import sealed_anew
 from twite.app.store_access import engine_of
-from twite.app.tags import (
-    ServingClients,
-    TagRuntime,
-    accepting,
-    clients_with_headers,
-    companies_of,
-    lent_to,
-    may_send,
-    to_x_of,
-)
+from twite.app.tags import accepting, clients_of, companies_of, lent_to, may_send
 from twite.app.workers import GatewayAddress, WorkerPlace
-from twite.config.containers import with_those_of
 from twite.config.google import google_of
 from twite.config.settings import Settings
 from twite.domain.destination import Destination
@@ -43,9 +33,6 @@ from twite.gateway.ports.findings import CheckFinding
 from twite.gateway.ports.ownership import SECRETS
 from twite.gateway.ports.store import Store, StoreOptions
 from twite.gateway.preview.sessions import PreviewSessions
-from twite.gateway.tags.run.batch_sender import TagWorkers
-from twite.gateway.tags.run.container_calls import ContainerCalls
-from twite.gateway.tags.run.to_x import ToX
 from twite.http import GatewayServices, HttpApplication, HttpLimits, HttpSettings, Server
 from twite.machine.system import SystemClock, SystemRandomness, room_for_connections
 from twite.observers import Several
@@ -54,6 +41,7 @@ from twite.observers.metrics import Metrics
 
 if TYPE_CHECKING:
     from twite.app.logins import CredentialVault
+    from twite.app.tag_runtime import TagRuntime
     from twite.console.application import Console
     from twite.gateway.ingest.stape_proxy import TagCredentials
     from twite.gateway.x_account.sign_in import XSignIn
@@ -104,10 +92,9 @@ class Gateway:
         self._run: DeliveryRunner | None = None
         self._server: Server | None = None
         self._monitoring: Monitoring | None = None
-        self._tag_runtime: TagRuntime | None = None
+        self._tags: TagRuntime | None = None
         self._tag_credentials: TagCredentials | None = None
         self._value_guard_setup: ValueGuardSetup | None = None
-        self._clients: ServingClients | None = None
         self._looking_after: asyncio.Task[None] | None = None
         self._sealing: asyncio.Task[None] | None = None
         self.console: OnDemandConsole | None = None
@@ -145,19 +132,7 @@ class Gateway:
         try:
             safe = safe_of(settings, store)
             stored = await given(settings, safe.secret_store if safe else None)
-            tag_runtime = self._tag_runtime = TagRuntime(
-                await companies_of(settings, safe.secret_store if safe else None),
-                settings,
-                store=store,
-                clock=self._clock,
-                randomness=self._randomness,
-                observer=self._observer,
-                google=self._google,
-                seal=safe.seal if safe else None,
-                previews=self.previews,
-            )
-            tag_runtime.start()
-            self._metrics.know(tag_runtime.names)
+            tags = self._tags = await self._tags_of(store, safe)
             value_guard_setup = self._value_guard_setup = await ValueGuardSetup.begin(
                 settings, state=store, clock=self._clock
             )
@@ -171,17 +146,12 @@ class Gateway:
                 observer=self._observer,
                 destinations=destinations,
                 wake=self._wake,
-                dispatcher=tag_runtime.dispatcher(),
+                dispatcher=None if tags is None else tags.dispatcher(),
                 guards=value_guard_setup.guards,
             )
-            to_x = to_x_of(
-                accept, settings, salt=store.salt, wall=self._wall, destinations=destinations
-            )
-            calls = ContainerCalls(
-                accept=accept, sources=settings.sources(), destinations=destinations
-            )
-            run = self._run = self._sender(store, stored, tag_runtime.workers(to_x, calls))
-            self._serve_clients(tag_runtime, accept, destinations, to_x)
+            run = self._run = self._sender(store, stored, accept, destinations)
+            if tags is not None:
+                tags.serve_clients(accept, destinations)
             server = self._server = self._collector(store, run, safe, accept, destinations)
             monitoring = self._monitoring = Monitoring(
                 settings,
@@ -221,15 +191,15 @@ class Gateway:
         landed = True
         if self._server is not None:
             await self._server.stop()
-        if self._clients is not None:
-            await self._clients.stop()
+        if self._tags is not None:
+            await self._tags.stop_clients()
         if self._run is not None:
             landed = await self._run.stop(within=STOP_WITHIN)
         for task in (self._looking_after, self._sealing):
             if task is not None:
                 task.cancel()
-        if self._tag_runtime is not None:
-            await self._tag_runtime.stop()
+        if self._tags is not None:
+            await self._tags.stop()
         await self._transport.stop()
         await self._google.stop()
         if self._monitoring is not None:
@@ -246,8 +216,37 @@ class Gateway:
         if self._run is not None:
             self._run.wake(pixel)
 
+    async def _tags_of(self, store: Store, safe: "CredentialVault | None") -> "TagRuntime | None":
+        """Start the tags and client templates; None without any. Raises SettingsError."""
+        settings = self._settings
+        container_configs = await companies_of(settings, safe.secret_store if safe else None)
+        clients = clients_of(settings, container_configs)
+        if not container_configs and not clients:
+            return None
+        from twite.app.tag_runtime import TagRuntime  # noqa: PLC0415  # few gateways have tags
+
+        tags = TagRuntime(
+            container_configs,
+            clients,
+            settings,
+            store=store,
+            clock=self._clock,
+            randomness=self._randomness,
+            observer=self._observer,
+            google=self._google,
+            seal=safe.seal if safe else None,
+            previews=self.previews,
+        )
+        tags.start()
+        self._metrics.know(tags.names)
+        return tags
+
     def _sender(
-        self, store: Store, destinations: Sequence[Destination], tags: TagWorkers | None
+        self,
+        store: Store,
+        stored: Sequence[Destination],
+        accept: Accept,
+        destinations: dict[str, Destination],
     ) -> DeliveryRunner:
         x = self._settings.x
         x_client = XClient(
@@ -259,7 +258,7 @@ class Gateway:
             may_send=may_send(store),
         )
         return DeliveryRunner(
-            destinations=destinations,
+            destinations=stored,
             outbox=store,
             x_client=x_client,
             clock=self._clock,
@@ -269,37 +268,10 @@ class Gateway:
             worker_config=WorkerConfig(
                 batch=x.batch, in_flight=x.in_flight, lease=max(60 * SECOND, 3 * x.timeout)
             ),
-            tags=tags,
+            tags=None if self._tags is None else self._tags.workers(accept, destinations),
             ownership=store.ownership,
             longest_request=x.timeout,
         )
-
-    def _serve_clients(
-        self, tags: TagRuntime, accept: Accept, destinations: dict[str, Destination], to_x: ToX
-    ) -> None:
-        settings = self._settings
-        imported = settings.imported
-        clients = with_those_of(
-            settings.clients,
-            tags.containers,
-            source=None if imported is None else imported.client_source,
-            sources=settings.sources(),
-            allow_hosts=frozenset() if imported is None else imported.rule.allow_hosts,
-        )
-        claimants = clients_with_headers(clients, settings.server.stape.headers)
-        if claimants:
-            self._clients = ServingClients(
-                claimants,
-                accept=accept,
-                destinations=destinations,
-                clock=self._wall,
-                randomness=self._randomness,
-                observer=self._observer,
-                to_x=to_x,
-                google=self._google,
-                engines=tags.engines,
-                max_body=settings.server.max_body,
-            )
 
     def _collector(
         self,
@@ -367,7 +339,7 @@ class Gateway:
                 tag_credentials=tag_credentials,
             ),
             key_ring=ApiKeyLookup(store.people),
-            clients=None if self._clients is None else self._clients.clients,
+            clients=None if self._tags is None else self._tags.clients,
             previews=self.previews,
             console=self.console,
             control_token=self._address.token,

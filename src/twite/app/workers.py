@@ -24,7 +24,7 @@ from twite.app.control_client import leave_address
 from twite.config.settings import Settings
 from twite.domain.secret import Secret
 from twite.http.server import listening_socket
-from twite.observers.added_metrics import added_up
+from twite.observers.prometheus_text import added_up
 
 _STOPS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 # A worker that ended is replaced immediately, but not more often than once in this many seconds.

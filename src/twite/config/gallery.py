@@ -2,7 +2,7 @@
 
 import hashlib
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -33,7 +33,7 @@ class PublicTemplate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 @cache
 def public_templates() -> tuple[PublicTemplate, ...]:
     """Return all known templates, by name."""
-    content = (files("twite.config") / "public_templates.json").read_bytes()
+    content = Path(__file__).with_name("public_templates.json").read_bytes()
     return tuple(sorted(_MANY.decode(content), key=lambda known: known.name.lower()))
 
 

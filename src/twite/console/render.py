@@ -4,7 +4,7 @@ import csv
 import hashlib
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.resources import files
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -34,7 +34,7 @@ class StaticFile(msgspec.Struct, frozen=True, kw_only=True):
 def static_files() -> dict[str, StaticFile]:
     """Return the static files, by the names that templates use."""
     found = {}
-    for entry in files("twite.console").joinpath("static").iterdir():
+    for entry in Path(__file__).with_name("static").iterdir():
         stem, _, ending = entry.name.rpartition(".")
         if ending in _TYPES:
             body = entry.read_bytes()

@@ -6,7 +6,7 @@ Clock and randomness are passed to the constructor; everything else is in the re
 import re
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from importlib.resources import files
+from pathlib import Path
 from random import Random
 from typing import Final, get_args
 
@@ -42,7 +42,7 @@ from twite.x import spec
 # X's real pixel script is not available offline, so this script replaces it.
 _SCRIPT_PATH: Final = "/uwt.js"
 
-_SCRIPT: Final = files("twite.emulator").joinpath("uwt.js").read_bytes()
+_SCRIPT: Final = Path(__file__).with_name("uwt.js").read_bytes()
 _HEADERS: Final = (
     ("content-type", "text/javascript; charset=utf-8"),
     ("cache-control", "no-cache"),

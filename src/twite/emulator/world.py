@@ -1,7 +1,7 @@
 """The emulator's accounts, pixels, events, apps, users and tokens."""
 
 from collections.abc import Mapping
-from importlib.resources import files
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Literal
 
@@ -160,7 +160,7 @@ KINDS: Final[Mapping[str, tuple[type[_Entry], str]]] = MappingProxyType(
 
 def default_document() -> dict[str, object]:
     """Return the default world, which docs/reference/emulator.md describes."""
-    text = files(__package__).joinpath("world.json").read_bytes()
+    text = Path(__file__).with_name("world.json").read_bytes()
     return msgspec.json.decode(text, type=dict[str, object])
 
 

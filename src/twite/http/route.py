@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from functools import cache
 from types import MappingProxyType
 from typing import Any, Final, Generic, TypeVar
 from urllib.parse import parse_qsl
@@ -136,10 +137,8 @@ class RouteFinder:
     def __init__(self, routes: Iterable[Route[Any]]) -> None:
         routes = tuple(routes)
         self._literal = {route.path: route for route in routes if "{" not in route.path}
-        self._patterns = [
-            (route.path.partition("{")[0], _pattern(route.path), route)
-            for route in routes
-            if "{" in route.path
+        self._prefixes = [
+            (route.path.partition("{")[0], route) for route in routes if "{" in route.path
         ]
 
     def find(self, path: str) -> tuple[Route[Any] | None, Mapping[str, str]]:
@@ -147,8 +146,8 @@ class RouteFinder:
         literal = self._literal.get(path)
         if literal is not None:
             return literal, _NO_PARAMETERS
-        for prefix, pattern, route in self._patterns:
-            if path.startswith(prefix) and (match := pattern.fullmatch(path)):
+        for prefix, route in self._prefixes:
+            if path.startswith(prefix) and (match := _pattern(route.path).fullmatch(path)):
                 return route, match.groupdict()
         return None, _NO_PARAMETERS
 
@@ -245,6 +244,7 @@ def _query_pairs(scope: Scope) -> list[tuple[str, str]]:
         return []
 
 
+@cache
 def _pattern(path: str) -> re.Pattern[str]:
     def group(match: re.Match[str]) -> str:
         return f"(?P<{match[1]}>{'.*' if match[2] else '[^/]+'})"

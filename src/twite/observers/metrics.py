@@ -6,10 +6,7 @@ source, pixel or status counts as `other`.
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from functools import partial
 from typing import Final
-
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from twite.domain.alert import AlertPhase
 from twite.domain.history import ConversionCounts
@@ -39,7 +36,8 @@ from twite.gateway.ports.events import (
     TurnedAway,
     WebhookTried,
 )
-from twite.observers.series import COUNTERS, GAUGES, Latency
+from twite.observers.prometheus_text import lines_of, page_of
+from twite.observers.series import COUNTERS, GAUGES, Histogram
 
 VERDICTS: Final = ("accepted", "duplicates", "suppressed", "rejected")
 OTHER: Final = "other"
@@ -70,7 +68,7 @@ _DELIVERY_SECONDS: Final = (0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 900, 3_600, 14_
 
 
 class Metrics:
-    """Counts events. Each instance has its own registry."""
+    """Counts events."""
 
     def __init__(
         self,
@@ -81,36 +79,23 @@ class Metrics:
         """`sources` and `pixels` are those with series of their own; None is all."""
         self._sources = None if sources is None else frozenset({*sources, ""})
         self._pixels = None if pixels is None else frozenset({*pixels, ""})
-        registry = self.registry = CollectorRegistry()
-        self._counters = {
-            name: Counter(name, text, labels.split(), registry=registry)
-            for name, (text, labels) in COUNTERS.items()
+        # The values of each metric by its labels.
+        self._values: dict[str, dict[tuple[str, ...], float]] = {
+            name: {} if labels else {(): 0.0} for name, (_, labels) in (COUNTERS | GAUGES).items()
         }
-        self._gauges = {
-            name: Gauge(name, text, labels.split(), registry=registry)
-            for name, (text, labels) in GAUGES.items()
-        }
-        self._endpoints: dict[str, tuple[Counter, ...]] = {}
         self._took = Histogram(
-            "twite_attempt_seconds",
-            "Duration of a request to X.",
-            ["pixel"],
-            buckets=_SECONDS,
-            registry=registry,
+            "twite_attempt_seconds", "Duration of a request to X.", limits=_SECONDS, label="pixel"
         )
-        self._delivery = Latency(
+        self._delivery = Histogram(
             "twite_delivery_seconds",
             "Time from the receipt of a conversion until X accepted it.",
             limits=_DELIVERY_SECONDS,
+            label="pixel",
         )
-        registry.register(self._delivery)
-        self._paused_events: dict[str, set[str]] = defaultdict(set)
         self._commits = Histogram(
-            "twite_commit_seconds",
-            "Duration of a commit of the store.",
-            buckets=_COMMIT_SECONDS,
-            registry=registry,
+            "twite_commit_seconds", "Duration of a commit of the store.", limits=_COMMIT_SECONDS
         )
+        self._paused_events: dict[str, set[str]] = defaultdict(set)
 
     def know(self, tags: Collection[str]) -> None:
         """Give tags their own series, by the destination names of their deliveries."""
@@ -140,7 +125,7 @@ class Metrics:
                     "twite_deliveries_total", pixel, notice.trigger, times=notice.deliveries
                 )
                 if notice.waited:
-                    self._delivery.observe(self._pixel(pixel), notice.waited)
+                    self._delivery.observe(notice.waited, self._pixel(pixel))
             case Paused() | Resumed():
                 self._see_pause(notice)
             case Troubled(where=where):
@@ -205,8 +190,8 @@ class Metrics:
                 self._see_looked(notice)
 
     def committed(self, seconds: float) -> None:
-        """Count a commit. May be called from any thread."""
-        self._commits.observe(seconds)
+        """Count a commit. Called from the store's thread."""
+        self._commits.observe((seconds * 1_000,), "")
 
     def counted(self, counted: Iterable[Counted]) -> None:
         """Count a commit's match keys and amounts. Called from the store's thread."""
@@ -243,27 +228,36 @@ class Metrics:
             for state in (*ConversionCounts.__struct_fields__[2:], "balance"):
                 key = (*whose, state)
                 sums[key] = sums.get(key, 0) + getattr(account, state)
-        self._gauges["twite_balance_conversions"].clear()
+        self._values["twite_balance_conversions"].clear()
         for key, many in sums.items():
             self._set("twite_balance_conversions", *key, to=many)
         return self.latest()
 
     def latest(self) -> bytes:
         """Return the metrics as text, with the balance of the last `rendered`."""
-        return generate_latest(self.registry)
+        return page_of(self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        for kind, known in (("counter", COUNTERS), ("gauge", GAUGES)):
+            for name, (text, labels) in known.items():
+                names = labels.split()
+                # Other threads add series meanwhile.
+                samples = self._values[name].copy().items()
+                yield from lines_of(
+                    name,
+                    text,
+                    kind,
+                    ((name, dict(zip(names, key, strict=True)), value) for key, value in samples),
+                )
+        for histogram in (self._took, self._delivery, self._commits):
+            yield from histogram.lines()
 
     def _see_accepted(self, notice: Accepted) -> None:
-        """Count an accepted request. This is a hot path: its series are looked up once a source."""
-        series = self._endpoints.get(notice.source)
-        if series is None:
-            labels = partial(
-                self._counters["twite_conversions_total"].labels, self._source(notice.source)
-            )
-            series = self._endpoints[notice.source] = tuple(labels(verdict) for verdict in VERDICTS)
         times = (notice.accepted, notice.duplicates, notice.suppressed, notice.rejected)
-        for counter, many in zip(series, times, strict=True):
-            if many:
-                counter.inc(many)
+        values, source = self._values["twite_conversions_total"], self._source(notice.source)
+        for verdict, many in zip(VERDICTS, times, strict=True):
+            key = (source, verdict)
+            values[key] = values.get(key, 0.0) + many
         for code, many in notice.codes.items():
             self._count("twite_rejected_total", notice.source, notice.endpoint, code, times=many)
 
@@ -271,7 +265,7 @@ class Metrics:
         pixel = notice.pixel
         self._count("twite_attempts_total", pixel, notice.outcome, _status(notice.status))
         self._count("twite_sent_conversions_total", pixel, notice.outcome, times=notice.conversions)
-        self._took.labels(self._pixel(pixel)).observe(notice.took / 1_000)
+        self._took.observe((notice.took,), self._pixel(pixel))
         if notice.ambiguous:
             self._count("twite_ambiguous_conversions_total", pixel, times=notice.conversions)
         if notice.again:
@@ -282,7 +276,7 @@ class Metrics:
     def _see_looked(self, notice: MonitorChecked | MonitorStopped) -> None:
         if isinstance(notice, MonitorStopped):
             for name in _MONITORED:
-                self._gauges[name].clear()
+                self._values[name].clear()
             return
         for alert in notice.alerts:
             self._set("twite_alert_open", alert.kind.value, alert.subject, to=1)
@@ -309,12 +303,11 @@ class Metrics:
         self._set("twite_late_conversions", pixel, to=forecast.late)
 
     def _count(self, name: str, *labels: str, times: float = 1) -> None:
-        self._counters[name].labels(*self._known(COUNTERS[name][1], labels)).inc(times)
+        values, key = self._values[name], tuple(self._known(COUNTERS[name][1], labels))
+        values[key] = values.get(key, 0.0) + times
 
     def _set(self, name: str, *labels: str, to: float) -> None:
-        gauge = self._gauges[name]
-        known = self._known(GAUGES[name][1], labels)
-        (gauge.labels(*known) if labels else gauge).set(to)
+        self._values[name][tuple(self._known(GAUGES[name][1], labels))] = to
 
     def _known(self, kinds: str, labels: Iterable[str]) -> Iterator[str]:
         """Yield labels; a source or a pixel without series of its own is `other`."""

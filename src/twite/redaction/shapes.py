@@ -49,7 +49,7 @@ def may_hold_a_person(text: str) -> bool:
 def shows_a_person(text: str) -> bool:
     if "@" in text and _EMAIL.search(text):
         return True
-    return any(map(_is_phone, _PHONE.finditer(text))) or _in_base64(text)
+    return any(map(_is_phone, _phone().finditer(text))) or _in_base64(text)
 
 
 def holds_a_person(text: str) -> bool:
@@ -83,7 +83,7 @@ def reading(text: str) -> str | None:
 def masked_plain(text: str) -> str:
     if "@" in text:
         text = _EMAIL.sub(MASK, text)
-    return _PHONE.sub(_masked_phone, text)
+    return _phone().sub(_masked_phone, text)
 
 
 def masked_base64(text: str) -> str:
@@ -109,7 +109,7 @@ def _reads_as_a_person(packed: str) -> bool:
         return False
     if not _BREAKS.sub(" ", text).isprintable():
         return False
-    return _EMAIL.search(text) is not None or any(map(_is_phone, _PHONE.finditer(text)))
+    return _EMAIL.search(text) is not None or any(map(_is_phone, _phone().finditer(text)))
 
 
 def _readings(word: str) -> Iterator[str]:
@@ -155,6 +155,12 @@ def _spelled_plainly(text: str) -> str:
     text = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text))
     text = text.replace("\u3002", ".").replace("\u2212", "-")
     return _OTHER_DIGIT.sub(lambda found: f"{unicodedata.decimal(found[0])}", text)
+
+
+@cache
+def _phone() -> re.Pattern[str]:
+    # Compiling takes as long as for all other patterns, and few texts need it.
+    return re.compile(_PHONE, re.VERBOSE)
 
 
 def _masked_phone(found: re.Match[str]) -> str:
@@ -275,8 +281,7 @@ _EMAIL: Final = re.compile(
 _LABELS: Final = "|".join(
     sorted(filter(str.isascii, PHONES | SHORT_PHONES | WHOSE), key=len, reverse=True)
 )
-_PHONE: Final = re.compile(
-    rf"""
+_PHONE: Final = rf"""
       (?<![A-Za-z0-9+])(?P<plus>\+\s?\(?[1-9](?:[\s+()._\u2010-\u2015/-]{{0,3}}\d){{7,}})
     | (?<![A-Za-z0-9])(?P<label>(?i:{_LABELS}))
       (?P<glued>\+\s?\(?[1-9](?:[\s()._\u2010-\u2015/-]{{0,3}}\d){{7,14}})(?!\d)
@@ -289,9 +294,7 @@ _PHONE: Final = re.compile(
         | \([2-9]\d\d\)[\s+]?[2-9]\d\d[\s+.-]\d{{4}}
         | \([1-9]{{2}}\)[\s+]?9?\d{{4}}-\d{{4}}
       )(?!\d)
-    """,
-    re.VERBOSE,
-)
+    """
 _DOUBLE_HINT: Final = re.compile(r"(?<!\d)(?:00[\s.-]?|011[\s.-])\(?[1-9]\d{0,2}\)?[\s./(-]")
 _BASE64: Final = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{10,}={0,2}", re.ASCII)
 _SEPARATOR: Final = re.compile(r"[+/_-]+")

@@ -5,7 +5,7 @@ It does not depend on the gateway, so that an engine process loads little beside
 
 from collections.abc import Iterator
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -231,5 +231,5 @@ def _pieces(*, testing: bool) -> Iterator[str]:
     # a template.
     yield "\n" * SANDBOX_LINE + "(function (globalThis) {\n'use strict';\n"
     for name in (*PARTS, *(("testing",) if testing else ()), "harden"):
-        yield (files(__package__) / "sandbox" / f"{name}.js").read_text("utf-8")
+        yield (Path(__file__).with_name("sandbox") / f"{name}.js").read_text("utf-8")
     yield "return enter;\n})(globalThis)"

@@ -5,7 +5,6 @@ The gateway runs templates in engine processes: see twite.engines.process.
 
 from collections.abc import Callable, Mapping
 from functools import cache
-from importlib.resources import files
 from typing import Final
 
 import msgspec
@@ -34,6 +33,8 @@ def suffixes() -> msgspec.Raw:
     Rules of one label are left out: the list's default rule covers them. Private rules, as
     `myshopify.com`, count: a cookie must not be set above a shop of such a platform.
     """
+    from importlib.resources import files  # noqa: PLC0415  # slow to import
+
     found: dict[str, list[str]] = {}
     text = (files("publicsuffixlist") / "public_suffix_list.dat").read_text("utf-8")
     for line in text.splitlines():

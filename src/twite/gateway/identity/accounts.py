@@ -8,7 +8,7 @@ would be pointless, because admins create users and keys.
 import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.resources import files
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -322,7 +322,7 @@ _SHORTEST_RUN: Final = 3
 # Longest first, so that a prefix does not match before the whole word.
 _COMMON: Final = tuple(
     sorted(
-        files("twite.gateway.identity").joinpath("common_passwords.txt").read_text("utf-8").split(),
+        Path(__file__).with_name("common_passwords.txt").read_text("utf-8").split(),
         key=len,
         reverse=True,
     )

@@ -5,11 +5,10 @@ The TOTP secret is sealed: the store alone reveals no codes.
 
 import asyncio
 import hashlib
+import hmac
 import secrets
 from collections.abc import Sequence
-from typing import Final
-
-import pyotp
+from typing import TYPE_CHECKING, Final
 
 from twite.domain.errors import InvalidAccountChange, SignedOut
 from twite.domain.people.users import (
@@ -25,6 +24,9 @@ from twite.domain.times import SECOND
 from twite.gateway.ports.directory import AccountDirectory
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.secret_store import CODES, SecretStore
+
+if TYPE_CHECKING:
+    from pyotp import TOTP
 
 
 class TwoFactor:
@@ -103,14 +105,14 @@ _DRIFT: Final = 1  # one step in each direction, for clocks that are slightly wr
 
 def fresh_secret() -> Secret:
     """Return a new secret of 160 bits, as RFC 4226 (4) recommends."""
-    return Secret(pyotp.random_base32())
+    from pyotp import random_base32  # noqa: PLC0415  # most starts need no codes
+
+    return Secret(random_base32())
 
 
 def address_of(secret: Secret, name: str) -> str:
     """Return the URL for an authenticator's QR code. It contains the secret."""
-    return pyotp.TOTP(secret.reveal(), interval=PERIOD).provisioning_uri(
-        name=name, issuer_name=ISSUER
-    )
+    return _totp(secret).provisioning_uri(name=name, issuer_name=ISSUER)
 
 
 def step_of(secret: Secret, code: str, *, now: int) -> int | None:
@@ -118,12 +120,18 @@ def step_of(secret: Secret, code: str, *, now: int) -> int | None:
     offered = "".join(code.split())
     if not (offered.isascii() and offered.isdigit()):
         return None
-    totp = pyotp.TOTP(secret.reveal(), interval=PERIOD)
+    totp = _totp(secret)
     step = now // SECOND // PERIOD
     near = range(step - _DRIFT, step + _DRIFT + 1)
     # Compare all steps, so that the time does not reveal which one matched.
-    found = [at for at in near if pyotp.utils.strings_equal(totp.generate_otp(at), offered)]
+    found = [at for at in near if hmac.compare_digest(totp.generate_otp(at), offered)]
     return found[0] if found else None
+
+
+def _totp(secret: Secret) -> "TOTP":
+    from pyotp import TOTP  # noqa: PLC0415  # see fresh_secret
+
+    return TOTP(secret.reveal(), interval=PERIOD)
 
 
 def recovery_codes() -> list[str]:

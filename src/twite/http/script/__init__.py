@@ -6,8 +6,8 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from importlib.resources import files
 from itertools import islice, product
+from pathlib import Path
 from string import ascii_letters
 from types import MappingProxyType
 from typing import Final
@@ -44,7 +44,7 @@ _KEYWORDS: Final = frozenset({"as", "do", "if", "in", "is", "of"})
 
 def script() -> str:
     """Return the minified script: without comments and spaces, with short names."""
-    written = files("twite.http.script").joinpath("twite.js").read_text("utf-8")
+    written = Path(__file__).with_name("twite.js").read_text("utf-8")
     plain = str(rjsmin.jsmin(written)).strip()
     plain = inlined(plain)
     # The script is one function, whose parameters are already short.

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, Final, Self
 
 import asyncpg
@@ -24,7 +24,7 @@ from twite.stores.sql.copied_tables import TABLES, quoted
 from twite.stores.sql.statements import named
 
 # Tables with several rows for one row of another engine: a row for each connection that counted.
-_SUMMED: Final = named(files("twite.stores.postgres").joinpath("copying.sql").read_text("utf-8"))
+_SUMMED: Final = named(Path(__file__).with_name("copying.sql").read_text("utf-8"))
 # Columns whose Python values differ from those of other engines.
 _READ_AS: Final = {("dedup", "key"): "uuid_send(key)", ("attempt", "ambiguous"): "ambiguous::int"}
 # Columns that only this engine has: 0 is the slot of commands, and the id of a node that no longer

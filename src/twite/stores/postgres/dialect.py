@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -108,5 +108,5 @@ def _numbered(text: str) -> PostgresStatement:
     return PostgresStatement(numbered, tuple(names), has_rows)
 
 
-_OWN: Final = named(files("twite.stores.postgres").joinpath("statements.sql").read_text("utf-8"))
+_OWN: Final = named(Path(__file__).with_name("statements.sql").read_text("utf-8"))
 _NAMES: Final = {text: name for name, text in QUERIES.items()}

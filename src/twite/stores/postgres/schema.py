@@ -1,7 +1,7 @@
 """Schema on PostgreSQL: numbered migrations, applied under a lock, all or nothing."""
 
 import re
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, Final
 
 import asyncpg
@@ -20,7 +20,7 @@ _SHARED: Final = f"SELECT pg_try_advisory_xact_lock_shared({COPY_LOCK})"
 
 def migrations() -> list[tuple[int, str]]:
     """Return (version, statements), in order."""
-    folder = files("twite.stores.postgres").joinpath("migrations")
+    folder = Path(__file__).with_name("migrations")
     return sorted(
         (int(match[1]), entry.read_text("utf-8"))
         for entry in folder.iterdir()

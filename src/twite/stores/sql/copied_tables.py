@@ -4,12 +4,12 @@ Columns are those that all engines have. A key is first, and its order is the sa
 Tables of one row, and tables of a single engine, are not listed: each engine writes its own.
 """
 
-from importlib.resources import files
+from pathlib import Path
 from typing import Final
 
 from twite.gateway.ports.store_copy import CopiedTable
 
-_FILE: Final = files("twite.stores.sql").joinpath("copied_tables.txt")
+_FILE: Final = Path(__file__).with_name("copied_tables.txt")
 # In SQLite, a key was taken when its conversion was received; PostgreSQL stores the time.
 _COMPARED: Final = {"dedup": 2}
 

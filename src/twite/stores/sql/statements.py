@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -89,4 +89,4 @@ def _bare(body: str) -> str:
     return "\n".join(lines).rstrip(";")
 
 
-QUERIES: Final = named(files("twite.stores.sql").joinpath("queries.sql").read_text("utf-8"))
+QUERIES: Final = named(Path(__file__).with_name("queries.sql").read_text("utf-8"))

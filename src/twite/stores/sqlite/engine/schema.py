@@ -4,7 +4,7 @@ import re
 import sqlite3
 from contextlib import closing
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Final
 
 from twite.domain.errors import StoreUnusable
@@ -14,7 +14,7 @@ _NUMBERED: Final = re.compile(r"([0-9]{4})_\w+\.sql")
 
 def migrations() -> list[tuple[int, str]]:
     """Return the migrations as (version, statements), in order."""
-    folder = files("twite.stores.sqlite.engine").joinpath("migrations")
+    folder = Path(__file__).with_name("migrations")
     found = sorted(
         (int(match[1]), entry.read_text("utf-8"))
         for entry in folder.iterdir()

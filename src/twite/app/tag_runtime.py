@@ -1,0 +1,256 @@
+"""Run tags and client templates: engines, workers, outbound connections.
+
+Imported only by gateways that have some.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from twite.app.http_clients import OnDemandWeb
+from twite.app.tags import may_send
+from twite.config.settings import Settings
+from twite.domain.destination import Destination
+from twite.engines.process.engine_server import EngineServer
+from twite.gateway.delivery.monotonic_clock import MonotonicClock
+from twite.gateway.ingest.accept import Accept
+from twite.gateway.ingest.stape_proxy import StapeProxy
+from twite.gateway.ports.engines import EngineProcesses
+from twite.gateway.ports.events import Observer
+from twite.gateway.ports.machine import Clock, Randomness
+from twite.gateway.ports.secret_store import Seal
+from twite.gateway.ports.store import Store
+from twite.gateway.ports.tags import ContainerConfig
+from twite.gateway.preview.sessions import PreviewSessions
+from twite.gateway.tags.clients.clients import Clients, TemplateClient
+from twite.gateway.tags.clients.effects import ClientEvents, ClientOutbound
+from twite.gateway.tags.google.requests import GoogleClient
+from twite.gateway.tags.run.batch_sender import TagWorkers
+from twite.gateway.tags.run.container_calls import ContainerCalls
+from twite.gateway.tags.run.dispatcher import TagDispatcher
+from twite.gateway.tags.run.dry_runs import DryRuns
+from twite.gateway.tags.run.outbound import RunContext
+from twite.gateway.tags.run.to_x import ToX
+from twite.gateway.tags.runtime.client_engines import ClientEngines
+from twite.gateway.tags.runtime.engine_pool import EnginePool, TemplateStorage
+from twite.gtm.template.sandbox import RunLimits
+from twite.http.cookies import registrable_domain
+from twite.machine.system import SystemClock
+
+
+def hmac_keys_of(settings: Settings) -> dict[str, str]:
+    """Return the signing keys for templates, by id. A template's permissions select its keys."""
+    return {id_: key.reveal() for id_, key in settings.server.hmac_keys.items()}
+
+
+class TagRuntime:
+    """Running tags: they fire for accepted events, and each has its own delivery workers."""
+
+    def __init__(
+        self,
+        container_configs: Sequence[ContainerConfig],
+        clients: Sequence[TemplateClient],
+        settings: Settings,
+        *,
+        store: Store,
+        clock: MonotonicClock,
+        randomness: Randomness,
+        observer: Observer,
+        google: GoogleClient,
+        seal: Seal | None,
+        previews: PreviewSessions | None = None,
+    ) -> None:
+        """`seal` is the gateway's own: queued payloads must open after a key rotation."""
+        self._container_configs = container_configs
+        self._templates = clients
+        self._settings = settings
+        self._store = store
+        self._clock = clock
+        self._randomness = randomness
+        self._observer = observer
+        # One fork server, also for client templates.
+        self._engines = EngineServer(keys=hmac_keys_of(settings))
+        self._engine_pool = EnginePool(self._engines, elapsed=clock.elapsed, observer=observer)
+        self._storage = TemplateStorage()
+        self._web = OnDemandWeb()
+        self._google = google
+        self._seal = seal
+        self._previews = previews
+        self._dry_runs: DryRuns | None = None
+        self._clients: ServingClients | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The tags' destination names, which are used in place of a pixel id."""
+        return tuple(
+            rule.pixel
+            for container_config in self._container_configs
+            for rule in container_config.rules.values()
+        )
+
+    @property
+    def clients(self) -> Clients | None:
+        """The client templates, after `serve_clients`; None without any."""
+        return None if self._clients is None else self._clients.clients
+
+    def start(self) -> None:
+        """Accept runs."""
+        if self._container_configs:
+            self._engine_pool.start()
+
+    async def stop_clients(self) -> None:
+        """Cancel the pending work of client templates."""
+        if self._clients is not None:
+            await self._clients.stop()
+
+    async def stop(self) -> None:
+        """End the engine processes, and close outbound connections.
+
+        Call it after the last tag run.
+        """
+        if self._dry_runs is not None:
+            await self._dry_runs.stop()
+        await self._engine_pool.stop()
+        await self._web.stop()
+
+    def dispatcher(self) -> TagDispatcher | None:
+        """Return the dispatcher that decides which tags fire; None without tags."""
+        if not self._container_configs:
+            return None
+        return TagDispatcher(
+            self._container_configs,
+            engine_pool=self._engine_pool,
+            salt=self._store.salt,
+            opt_outs=self._store,
+            seal=self._seal,
+            known=_event_names(self._settings, self._container_configs),
+            storage=self._storage,
+            observer=self._observer,
+            first_turn_within=self._settings.server.tag_response_wait,
+        )
+
+    def serve_clients(self, accept: Accept, destinations: Mapping[str, Destination]) -> None:
+        """Let client templates claim requests."""
+        if self._templates:
+            self._clients = ServingClients(
+                self._templates,
+                accept=accept,
+                destinations=destinations,
+                clock=SystemClock(),
+                randomness=self._randomness,
+                observer=self._observer,
+                to_x=self._to_x(accept, destinations),
+                google=self._google,
+                engines=self._engines,
+                max_body=self._settings.server.max_body,
+            )
+
+    def workers(self, accept: Accept, destinations: Mapping[str, Destination]) -> TagWorkers | None:
+        """Return the workers of the tags; None without tags."""
+        if not self._container_configs:
+            return None
+        run_context = RunContext(
+            engine_pool=self._engine_pool,
+            web=self._web,
+            google=self._google,
+            to_x=self._to_x(accept, destinations),
+            storage=self._storage,
+            clock=self._clock,
+            observer=self._observer,
+            may_send=may_send(self._store),
+            previews=self._previews,
+            container_calls=ContainerCalls(
+                accept=accept, sources=self._settings.sources(), destinations=destinations
+            ),
+        )
+        if self._previews is not None:
+            self._dry_runs = DryRuns(self._container_configs, run_context, seal=self._seal)
+            self._previews.dry_run = self._dry_runs.start
+        return TagWorkers(
+            self._container_configs,
+            run_context=run_context,
+            delivery_store=self._store,
+            clock=self._clock,
+            randomness=self._randomness,
+            observer=self._observer,
+            seal=self._seal,
+        )
+
+    def _to_x(self, accept: Accept, destinations: Mapping[str, Destination]) -> ToX:
+        """Return the intake of conversions that templates send to X."""
+        # Credentials from a template are not stored: it has no access to the credential store.
+        proxy = StapeProxy(
+            accept=accept, clock=SystemClock(), salt=self._store.salt, destinations=destinations
+        )
+        api_url = self._settings.x.api_url
+        return ToX(accept=accept, proxy=proxy, destinations=destinations, api_url=api_url)
+
+
+def _event_names(settings: Settings, container_configs: Iterable[ContainerConfig]) -> set[str]:
+    """Return the event names in the settings."""
+    names = {name for pixel in settings.destinations() for name in pixel.events}
+    for container_config in container_configs:
+        for trigger in container_config.container.triggers:
+            names |= {condition.right for condition in trigger.when if "{{" not in condition.right}
+    return names
+
+
+_ESCAPED: Final = 3  # text as JSON is at most twice as long, plus some overhead
+_COPIES: Final = 32  # bytes per character of a body: as text, parsed, as event, as effects
+_MOST_MEMORY: Final = 256 * 1024 * 1024
+
+
+class ServingClients:
+    """The client templates of a gateway, until it stops."""
+
+    def __init__(
+        self,
+        clients: Sequence[TemplateClient],
+        *,
+        accept: Accept,
+        destinations: Mapping[str, Destination],
+        clock: Clock,
+        randomness: Randomness,
+        observer: Observer,
+        to_x: ToX,
+        google: GoogleClient,
+        engines: EngineProcesses,
+        max_body: int,
+        storage: TemplateStorage | None = None,
+    ) -> None:
+        self._engines = ClientEngines(
+            {client.name: client.template for client in clients},
+            engines=engines,
+            clock=clock,
+            observer=observer,
+            limits=limits_for(max_body),
+        )
+        self._web = OnDemandWeb()
+        self.clients = Clients(
+            clients,
+            runs=self._engines,
+            container=ClientEvents(accept=accept, destinations=destinations, clock=clock),
+            outbound=ClientOutbound(self._web, to_x, google),
+            storage=storage or TemplateStorage(),
+            registrable=registrable_domain,
+            clock=clock,
+            randomness=randomness,
+            observer=observer,
+        )
+
+    async def stop(self) -> None:
+        """Cancel the clients' pending work."""
+        await self.clients.stop()
+        await self._engines.stop()
+        await self._web.stop()
+
+
+def limits_for(max_body: int) -> RunLimits:
+    """Return a client's memory limits: enough for the largest accepted request as nested JSON."""
+    usual = RunLimits()
+    return msgspec.structs.replace(
+        usual,
+        memory=max(usual.memory, min(_COPIES * max_body, _MOST_MEMORY)),
+        output=max(usual.output, _ESCAPED * max_body),
+    )

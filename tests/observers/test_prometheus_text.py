@@ -1,0 +1,77 @@
+"""Prometheus' text format, as Prometheus' own library reads it."""
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from twite.observers.prometheus_text import added_up, lines_of, page_of
+from twite.observers.series import Histogram
+
+
+def a_page(*, counted, open_alerts, took):
+    histogram = Histogram("twite_seconds", "Text.", limits=(1, 2))
+    histogram.observe((took * 1_000,), "")
+    counters = [("twite_x_total", {"source": source}, many) for source, many in counted.items()]
+    return page_of(
+        [
+            *lines_of("twite_x_total", "Text.", "counter", counters),
+            *lines_of("twite_open", "Text.", "gauge", [("twite_open", {}, open_alerts)]),
+            *histogram.lines(),
+        ]
+    )
+
+
+def values(page):
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(page.decode())
+        for sample in family.samples
+    }
+
+
+ONE = a_page(counted={"shop": 2, "app": 1}, open_alerts=0, took=0.5)
+TWO = a_page(counted={"shop": 3}, open_alerts=1, took=1.5)
+
+
+def test_counters_and_histograms_add_up_and_of_gauges_the_largest_counts():
+    assert values(added_up([ONE, TWO])) == {
+        ("twite_x_total", "shop"): 5,
+        ("twite_x_total", "app"): 1,
+        ("twite_open",): 1,
+        ("twite_seconds_bucket", "1.0"): 1,
+        ("twite_seconds_bucket", "2.0"): 2,
+        ("twite_seconds_bucket", "+Inf"): 2,
+        ("twite_seconds_count",): 2,
+        ("twite_seconds_sum",): 2,
+    }
+
+
+def test_of_a_process_that_has_ended_only_what_is_added_counts():
+    both = values(added_up([ONE], [TWO]))
+
+    assert (both["twite_x_total", "shop"], both["twite_open",]) == (5, 0)
+
+
+def test_one_page_stays_as_it_is():
+    assert values(added_up([ONE])) == values(ONE)
+
+
+def test_labels_and_infinity_are_read_as_they_were_written():
+    label = 'back\\slash\u2028, "quotes", {braces}\nand a line'
+    lines = lines_of("twite_x", "Text.", "gauge", [("twite_x", {"code": label}, float("inf"))])
+    page = page_of(lines)
+
+    assert values(page) == values(added_up([page])) == {("twite_x", label): float("inf")}
+
+
+def test_a_histogram_counts_each_value_in_every_bucket_that_it_fits():
+    histogram = Histogram("twite_seconds", "Text.", limits=(0.5, 1), label="pixel")
+
+    histogram.observe((500, 501), "o8z6j")
+    histogram.observe((1_500,), "o8z6j")
+
+    assert values(page_of(histogram.lines())) == {
+        ("twite_seconds_bucket", "0.5", "o8z6j"): 1,
+        ("twite_seconds_bucket", "1.0", "o8z6j"): 2,
+        ("twite_seconds_bucket", "+Inf", "o8z6j"): 3,
+        ("twite_seconds_count", "o8z6j"): 3,
+        ("twite_seconds_sum", "o8z6j"): 2.501,
+    }
