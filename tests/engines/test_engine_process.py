@@ -54,8 +54,13 @@ def process(server):
     return server.process(RunLimits(time=0.1))
 
 
+@pytest.fixture
+def patient(server):
+    return server.process(RunLimits(time=20))
+
+
 async def hangs_in(process):
-    """Return a turn that no limit ends, once it is under way."""
+    """Return a turn that hangs, once it is under way."""
     asked = asyncio.create_task(process.start(IN_ONE_STEP, call()))
     await until(lambda: process.pid is not None)
     await until(lambda: time.clock_gettime((~process.pid << 3) | 2) > 0.05)
@@ -157,7 +162,8 @@ def about(pid, name):
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGBUS])
-async def test_a_process_that_dies_costs_the_run_whose_turn_it_is_and_no_other(process, number):
+async def test_a_process_that_dies_costs_the_run_whose_turn_it_is_and_no_other(patient, number):
+    process = patient
     waiting = [await process.start(ECHOES, call(fields={"at": at})) for at in range(5)]
     hanging = await hangs_in(process)
     behind = asyncio.create_task(
@@ -178,26 +184,32 @@ async def test_a_process_that_dies_costs_the_run_whose_turn_it_is_and_no_other(p
     assert process.pid != before
 
 
-async def test_a_turn_that_no_limit_ends_costs_its_run_and_the_next_process_goes_on(process):
+async def test_a_turn_that_the_kernel_does_not_end_is_ended_by_the_gateway(server, monkeypatch):
+    monkeypatch.setattr(engine_process, "_LONGER", 0.3 - 30)
+    process = server.process(RunLimits(time=30))
     waiting = await process.start(GOOD, call())
 
     with pytest.raises(EngineLost) as caught:
         await process.start(IN_ONE_STEP, call())
 
     assert str(caught.value) == HANGS
-    assert 1.2 <= caught.value.took < 10
+    assert 0.3 <= caught.value.took < 10
     assert (await process.resume(waiting.run, ANSWER, now=NOW)).outcome is RunResult.SUCCESS
 
 
 @pytest.mark.parametrize(
     ("hostile", "error"),
-    [(LOOPS, "the run took too much time"), (BOMB, "the run used too much memory")],
-    ids=["loops", "bomb"],
+    [
+        (LOOPS, "the run took too much time"),
+        (IN_ONE_STEP, "the run took too much time"),
+        (BOMB, "the run used too much memory"),
+    ],
+    ids=["loops", "a long step", "bomb"],
 )
 async def test_what_a_limit_ends_costs_its_own_run_and_no_run_of_the_same_template(
     server, hostile, error
 ):
-    process = server.process(RunLimits(time=0.3 if hostile is LOOPS else 3))
+    process = server.process(RunLimits(time=3 if hostile is BOMB else 0.3))
     both = template(f"if (data.bad) {{ {hostile.code.text} }} {ECHOES.code.text}")
     waiting = await process.start(both, call(fields={"at": 7}))
     before = process.pid
@@ -359,8 +371,8 @@ async def test_where_no_process_can_be_started_callers_are_told_to_come_again(se
         await server.process(RunLimits()).start(GOOD, call())
 
 
-async def test_what_waits_when_the_process_is_stopped_is_cancelled(server, process):
-    hanging = await hangs_in(process)
+async def test_what_waits_when_the_process_is_stopped_is_cancelled(server, patient):
+    hanging = await hangs_in(patient)
 
     await server.stop()
 

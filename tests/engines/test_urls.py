@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from template_stage import call, returned, template
 
 from twite.engines.quickjs.engine import QuickJsEngine
+from twite.gtm.template.effects import HttpEffect
 
 
 def parsed(address: str) -> dict[str, object] | None:
@@ -167,6 +168,31 @@ ONCE_MORE = QuickJsEngine(
     return url === undefined ? null : [url, parseUrl(url.href)];
     """)
 )
+
+
+SENDS = QuickJsEngine(
+    template("""
+    const url = require('parseUrl')(data.url);
+    require('sendHttpGet')(data.url);
+    return url === undefined ? null : url.href;
+    """)
+)
+LABELS = st.text("abz09-A", max_size=6)
+ADDRESSES = st.builds(
+    "{}://{}{}{}".format,
+    st.sampled_from(["https", "http", "HTTP"]),
+    st.lists(LABELS, min_size=1, max_size=3).map(".".join),
+    st.text("aA0./:%2eE~!'()*^`|{}_-é", max_size=14),
+    st.sampled_from(["", "?", "?a=b&c=%20", "?a'b", "?a#b", "#", "?é"]),
+)
+
+
+@given(ADDRESSES)
+def test_a_request_goes_to_the_address_in_its_one_form(address):
+    turn = SENDS.start(call(fields={"url": address}))
+
+    sent = [effect.url for effect in turn.effects if isinstance(effect, HttpEffect)]
+    assert sent == ([] if turn.returned is None else [turn.returned])
 
 
 @given(

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from crashing_engines import CRASHED, CrashingEngines
 from worker_bench import Seen
 
 from twite.domain.alert import AlertKind
 from twite.domain.delivery import State
-from twite.engines.process.engine_server import EngineServer
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.gateway.delivery.circuit_breaker import CircuitBreaker
 from twite.gateway.ports.events import ConditionChanged, Troubled
@@ -65,7 +65,7 @@ class Stage:
         self.store = MemoryStore()
         self.rule = TagRule(name="crm")
         self.engine_pool = EnginePool(
-            EngineServer(),
+            CrashingEngines(lambda call: (call.event or {}).get("hangs") == "crashes"),
             elapsed=self.clock.elapsed,
             limits=RunLimits(time=BRIEF),
             observer=self.seen,
@@ -225,12 +225,12 @@ WAITS = msgspec.structs.replace(
 )
 
 
-async def test_a_run_that_no_limit_ends_is_held_and_told(stage):
-    await stage.goes("order-1", hangs="in one step")
+async def test_a_run_that_crashes_is_held_and_told(stage):
+    await stage.goes("order-1", hangs="crashes")
 
     held = await stage.history("order-1")
     assert held.state is State.HELD
-    assert "a run could not be interrupted" in held.reason
+    assert CRASHED in held.reason
     assert [
         (notice.kind, notice.subject)
         for notice in stage.seen.notices
@@ -249,13 +249,14 @@ async def test_beside_it_in_the_same_process_no_run_of_another_template_is_lost(
     answers = (EffectAnswer(id=1, status=200),)
     told = await shared.resume("tag:other", waiting.run, answers, now=NOW)
 
-    assert (await stage.history("order-20")).state is State.HELD
+    assert (await stage.history("order-20")).attempts
+    assert stage.circuit_breaker.wait() > 0
     assert (told.outcome, told.error) == (RunResult.SUCCESS, None)
 
 
 async def test_each_time_it_rests_and_the_next_event_has_its_run(stage):
     for number in (1, 2):
-        await stage.goes(f"order-{number}", hangs="in one step")
+        await stage.goes(f"order-{number}", hangs="crashes")
         assert stage.circuit_breaker.wait() > 19 * BRIEF * 1_000
         await stage.rests()
 
@@ -263,8 +264,7 @@ async def test_each_time_it_rests_and_the_next_event_has_its_run(stage):
 
     assert (await stage.history("order-3")).state is State.DELIVERED
     reasons = [notice.reason for notice in stage.seen.notices if type(notice) is Troubled]
-    said = "a run could not be interrupted, so Twite ended its engine process"
-    assert reasons == [f"{said}: Twite now pauses the template after each run"] * 2
+    assert reasons == [f"{CRASHED}: Twite now pauses the template after each run"] * 2
 
 
 async def test_a_tag_whose_turns_take_long_leaves_the_shared_process_until_they_do_not(stage):

@@ -1,11 +1,17 @@
 """An engine process: runs turns in the order of their arrival, and does nothing else.
 
-After an exceeded limit, it responds and ends, because the engine may be damaged.
+The kernel ends the process with SIGPROF when a turn exceeds its limit of CPU time. After another
+exceeded limit, the process responds and ends, because the engine may be damaged.
 """
 
+import hashlib
 import os
+import signal
 import socket
 import time
+from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import msgspec
@@ -13,6 +19,7 @@ import quickjs
 
 from twite.engines.process.frames import Act, EngineRequest, EngineResponse, FrameReader, framed
 from twite.engines.quickjs.context import (
+    BOOT_TIME,
     CodeUnusable,
     ContextLimits,
     LimitPassed,
@@ -20,8 +27,9 @@ from twite.engines.quickjs.context import (
     TurnHead,
 )
 
-_CHUNK: Final = 256 * 1024  # bytes
+_CHUNK: Final = 64 * 1024  # bytes
 _MOST: Final = 1 << 30
+_TIMER: Final = signal.ITIMER_PROF  # of CPU time; its signal ends the process
 _REQUEST: Final = msgspec.msgpack.Decoder(EngineRequest)
 _LIMITS: Final = msgspec.json.Decoder(ContextLimits)
 _LOST: Final = "unknown run: the run has ended, or it exceeded a limit"
@@ -33,36 +41,49 @@ class _Templates:
     def __init__(self) -> None:
         self._contexts: dict[int, TemplateContext | CodeUnusable] = {}
         self._runs: dict[int, tuple[TemplateContext, int]] = {}
+        self._last: TemplateContext | None = None  # of the last turn
 
     def load(self, number: int, boot: str, code: str, limits: str) -> None:
         try:
-            self._contexts[number] = TemplateContext(code, boot=boot, limits=_LIMITS.decode(limits))
+            with _boot_time():
+                self._contexts[number] = _context(code, boot, _LIMITS.decode(limits))
         except CodeUnusable as unusable:
             self._contexts[number] = unusable
 
     def turn(self, request: EngineRequest) -> EngineResponse:
-        began = time.process_time()
+        began = time.thread_time()
         run, parts = request.run, request.parts
         try:
             if request.act is Act.RESUME:
                 context, own = self._runs[run]
+                signal.setitimer(_TIMER, context.limits.time)
                 text, head = context.resume(own, parts[0])
             else:
                 found = self._contexts[request.template]
                 if isinstance(found, CodeUnusable):
                     return EngineResponse(run, "", 0.0, line=found.line, message=found.message)
                 context = found
+                signal.setitimer(_TIMER, context.limits.time * (len(parts) - 1))
                 text, head = _replayed(context, parts)
         except KeyError:
             return EngineResponse(run, _failed(_LOST), 0.0)
         except (LimitPassed, quickjs.JSException) as passed:
-            took = time.process_time() - began
+            took = time.thread_time() - began
             return EngineResponse(run, _failed(str(passed), spent=True), took, ends=True)
+        finally:
+            signal.setitimer(_TIMER, 0)
+        self._last = context
         if head.is_over:
             self._runs.pop(run, None)
         else:
             self._runs[run] = context, head.run
-        return EngineResponse(run, text, time.process_time() - began)
+        return EngineResponse(run, text, time.thread_time() - began)
+
+    def tidy(self) -> None:
+        """Free the memory that the last turn left."""
+        if self._last is not None and self._last.is_untidy:
+            with _boot_time():
+                self._last.tidy()
 
     def end(self, run: int) -> None:
         found = self._runs.pop(run, None)
@@ -80,6 +101,33 @@ def _replayed(context: TemplateContext, parts: tuple[str, ...]) -> tuple[str, Tu
 
 def _failed(error: str, *, spent: bool = False) -> str:
     return msgspec.json.encode({"run": 0, "error": error, "spent": spent}).decode()
+
+
+def _context(code: str, boot: str, limits: ContextLimits) -> TemplateContext:
+    return TemplateContext(code, boot=boot, limits=limits, sha256=sha256)
+
+
+@contextmanager
+def _boot_time() -> Iterator[None]:
+    """Limit the time in which a context is created."""
+    signal.setitimer(_TIMER, BOOT_TIME)
+    try:
+        yield
+    finally:
+        signal.setitimer(_TIMER, 0)
+
+
+def sha256(text: str, encoding: str) -> str | None:
+    """Return the SHA-256 hash of a text as `hex`, `base64` or `base64url`; None if it failed."""
+    try:
+        hashed = hashlib.sha256(text.encode())
+        if encoding == "hex":
+            return hashed.hexdigest()
+        if encoding == "base64url":
+            return urlsafe_b64encode(hashed.digest()).rstrip(b"=").decode()
+        return b64encode(hashed.digest()).decode()
+    except Exception:  # noqa: BLE001  the engine cannot handle an exception of Python
+        return None
 
 
 def serve(line: socket.socket) -> None:
@@ -100,15 +148,19 @@ def serve(line: socket.socket) -> None:
                 if response.ends:
                     # Freeing the remaining objects could crash, or take long.
                     os._exit(0)
+                templates.tidy()
 
 
 def warm_up() -> None:
     """Import and compile everything that the first run needs: an engine process opens no file."""
-    context = TemplateContext(
-        "return 1;",
-        boot='{"policy":{},"kind":"TAG","limits":{"effects":1,"output":1000},"keys":{}}',
-        limits=ContextLimits(time=1, memory=16 << 20, stack=256 << 10, recycle_after=10),
+    context = _context(
+        "return require('sha256Sync')('a') + require('sha256Sync')('a', {outputEncoding: 'hex'});",
+        '{"policy":{},"kind":"TAG","limits":{"effects":1,"output":1000},"keys":{}}',
+        ContextLimits(time=1, memory=16 << 20, stack=256 << 10, recycle_after=10),
     )
-    context.start('{"fields":{},"now":1}', "{}")
+    with _boot_time():
+        context.start('{"fields":{},"now":1}', "{}")
+    context.tidy()
+    sha256("a", "base64url")
     framed(_REQUEST.decode(framed(EngineRequest(Act.END, 1, 1))[4:]))
     "é".encode().decode()

@@ -8,10 +8,11 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-from twite.engines.process.frames import FrameReader
+from twite.engines.process.frames import Act, EngineRequest, FrameReader, framed
 from twite.gtm.template.sandbox import Turn
 from twite.gtm.template.template import Template
 
+_TURNS: Final = frozenset({Act.RUN, Act.RESUME})
 _MOST_REPEATED: Final = 4 * 1024 * 1024  # characters
 
 
@@ -50,8 +51,9 @@ class EngineLine:
         self.pid = pid
         self.frames = FrameReader(most=longest)
         self.loaded: dict[int, int] = {}
-        self.out = bytearray()
-        self.is_flushing = False
+        self._out = bytearray()
+        self._is_flushing = False
+        self._is_full = False  # the rest of `_out` is sent when there is room
         self.sent: deque[AskedTurn] = deque()
         self.answered = 0  # turns
         self.is_open = True
@@ -60,6 +62,45 @@ class EngineLine:
         # The current turn, and since when it runs, as last checked.
         self.at: AskedTurn | None = None
         self.cpu = self.since = 0.0
+
+    def write(self, request: EngineRequest) -> None:
+        """Send a request: at once if the process waits for a turn."""
+        self._out += framed(request)
+        if self._is_flushing:
+            return
+        self._is_flushing = True
+        if request.act in _TURNS and not self.sent:
+            self._flush()
+        else:
+            # Other requests of this round of the loop are sent together with it.
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def close(self) -> None:
+        """Close the connection. The process then ends."""
+        self.is_open = False
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self.end)
+        loop.remove_writer(self.end)
+        self.end.close()
+        self._out.clear()
+
+    def _flush(self) -> None:
+        if not self.is_open:
+            return
+        try:
+            while self._out:
+                del self._out[: self.end.send(self._out)]
+        except BlockingIOError:
+            if not self._is_full:
+                self._is_full = True
+                asyncio.get_running_loop().add_writer(self.end, self._flush)
+            return
+        except OSError:
+            self._out.clear()  # its end is being read
+        if self._is_full:
+            self._is_full = False
+            asyncio.get_running_loop().remove_writer(self.end)
+        self._is_flushing = False
 
     def burned(self) -> float | None:
         """Return the CPU seconds of the process; None if they are not known."""

@@ -17,8 +17,8 @@ import msgspec
 
 from twite.domain.errors import TemplatesBusy
 from twite.engines.process.engine_line import AskedTurn, EngineLine, EngineRun
-from twite.engines.process.frames import Act, EngineRequest, EngineResponse, FrameTooLong, framed
-from twite.engines.quickjs.context import OUT_OF_MEMORY
+from twite.engines.process.frames import Act, EngineRequest, EngineResponse, FrameTooLong
+from twite.engines.quickjs.context import OUT_OF_MEMORY, TOO_LONG
 from twite.engines.quickjs.engine import (
     answers_text,
     boot_of,
@@ -38,7 +38,7 @@ _SLOWER: Final = 12  # times the CPU limit: a turn that is somewhat slow has end
 _LONGER: Final = 2.75  # maximum CPU seconds over the limit
 _STUCK: Final = 120.0  # seconds for a turn that uses no CPU
 _LOOKS: Final = 4  # checks during a turn that does not end
-_CHUNK: Final = 256 * 1024
+_CHUNK: Final = 64 * 1024  # bytes
 _CONTEXTS: Final = 8  # times the memory of a context, in addition to the process's initial memory
 _OWN_MEMORY: Final = 256 * 1024 * 1024
 _WIDEST: Final = 4  # bytes per character
@@ -140,7 +140,7 @@ class QuickJsProcess:
         found = self._runs.pop(run, None)
         line = self._line
         if found is not None and line is not None:
-            self._write(line, EngineRequest(Act.END, run, 0))
+            line.write(EngineRequest(Act.END, run, 0))
 
     def demote(self) -> None:
         """Give the process the lowest priority from now on."""
@@ -192,7 +192,7 @@ class QuickJsProcess:
     def _send(self, line: EngineLine, asked: AskedTurn) -> None:
         run = asked.run
         if run.line is line:
-            self._write(line, EngineRequest(Act.RESUME, run.number, 0, (run.last,)))
+            line.write(EngineRequest(Act.RESUME, run.number, 0, (run.last,)))
         elif run.parts is None:
             self._runs.pop(run.number, None)
             asked.future.set_result(Turn(run=run.number, error=_WITH_OTHERS, spent=True))
@@ -202,32 +202,10 @@ class QuickJsProcess:
                 number = len(line.loaded) + 1
                 line.loaded[id(run.template)] = number
                 boot = self._boots[id(run.template)]
-                self._write(line, EngineRequest(Act.LOAD, 0, number, boot.parts))
+                line.write(EngineRequest(Act.LOAD, 0, number, boot.parts))
             number = line.loaded[id(run.template)]
-            self._write(line, EngineRequest(Act.RUN, run.number, number, run.parts))
+            line.write(EngineRequest(Act.RUN, run.number, number, run.parts))
         line.sent.append(asked)
-
-    def _write(self, line: EngineLine, request: EngineRequest) -> None:
-        line.out += framed(request)
-        if not line.is_flushing:
-            line.is_flushing = True
-            # Other requests of this round of the loop are sent together with it.
-            asyncio.get_running_loop().call_soon(self._flush, line)
-
-    def _flush(self, line: EngineLine) -> None:
-        if not line.is_open:
-            return
-        loop = asyncio.get_running_loop()
-        try:
-            while line.out:
-                del line.out[: line.end.send(line.out)]
-        except BlockingIOError:
-            loop.add_writer(line.end, self._flush, line)
-            return
-        except OSError:
-            line.out.clear()  # its end is being read
-        loop.remove_writer(line.end)
-        line.is_flushing = False
 
     def _read(self, line: EngineLine) -> None:
         try:
@@ -309,12 +287,22 @@ class QuickJsProcess:
                 pid = await asyncio.shield(line.pid)
                 status = await asyncio.shield(self._server.ended(pid))
                 self._server.forget(pid)
+                if status == -signal.SIGPROF and not reason:
+                    self._time_out(asked)
+                    return
                 reason = reason or f"its engine process ended {_way_of(status)}"
         except (TimeoutError, asyncio.CancelledError):
             reason = reason or "its engine process ended"
         if not asked.future.done():
             lost = EngineLost(reason, template=asked.run.template, took=line.took)
             asked.future.set_exception(lost)
+
+    def _time_out(self, asked: AskedTurn) -> None:
+        """Answer a turn that exceeded its time limit: the kernel ended the process."""
+        if not asked.future.done():
+            took = self._limits.time + asked.took
+            turn = Turn(run=asked.run.number, error=TOO_LONG, spent=True, took=took)
+            asked.future.set_result(turn)
 
     def _ask_again(self, line: EngineLine) -> None:
         """Repeat the requests of this process in the next one."""
@@ -339,12 +327,7 @@ class QuickJsProcess:
         line.pid.add_done_callback(kill)
 
     def _close(self, line: EngineLine) -> None:
-        line.is_open = False
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(line.end)
-        loop.remove_writer(line.end)
-        line.end.close()
-        line.out.clear()
+        line.close()
         if self._line is line:
             self._line = None
 

@@ -77,12 +77,13 @@ def read_mapped() -> None:
 
 # By machine: its number (AUDIT_ARCH_…), and its numbers of: read write close mmap munmap mremap
 # mprotect madvise brk recvfrom sendto futex sched_yield clock_gettime gettimeofday getrusage
-# getrandom getpid rt_sigaction rt_sigprocmask rt_sigreturn restart_syscall exit exit_group.
+# getrandom getpid rt_sigaction rt_sigprocmask rt_sigreturn restart_syscall exit exit_group
+# setitimer.
 _CALLS: Final = {
     "x86_64": (
         0xC000003E,
         *(0, 1, 3, 9, 11, 25, 10, 28, 12, 45, 44, 202, 24, 228, 96, 98, 318, 39, 13, 14, 15, 219),
-        *(60, 231),
+        *(60, 231, 38),
     ),
     "aarch64": (
         0xC00000B7,
@@ -107,7 +108,7 @@ _CALLS: Final = {
             172,
             134,
         ),
-        *(135, 139, 128, 93, 94),
+        *(135, 139, 128, 93, 94, 103),
     ),
 }
 _LOAD: Final = 0x20  # BPF_LD | BPF_W | BPF_ABS

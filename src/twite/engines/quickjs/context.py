@@ -3,7 +3,7 @@
 It does not depend on the gateway, so that an engine process loads little besides the engine.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -17,8 +17,8 @@ _FULL: Final = frozenset(
     {"InternalError: out of memory", "thrown: null", "thrown: [uninitialized]"}
 )
 OUT_OF_MEMORY: Final = "the run used too much memory"
-_TOO_LONG: Final = "the run took too much time"
-_BOOT: Final = 10.0  # seconds; the sandbox is Twite's own code
+TOO_LONG: Final = "the run took too much time"
+BOOT_TIME: Final = 10.0  # seconds; the sandbox is Twite's own code
 _BOOT_MEMORY: Final = 16 * 1024 * 1024  # minimum, in bytes
 # Runs between two checks; a check walks the whole heap, which takes 0.05 ms.
 _BETWEEN_WEIGHINGS: Final = 100
@@ -73,27 +73,36 @@ class CodeUnusable(Exception):
         self.message = message
 
 
+Sha256 = Callable[[str, str], str | None]
+
+
 class TemplateContext:
     """Runs a template's code. `boot` is the sandbox's input as JSON. Raises CodeUnusable.
 
-    A context is recreated between runs after many of them, or when it is half full of garbage.
+    The engine calls no Python function while it limits the time. With `sha256`, which returns the
+    hash of a text in an encoding, the caller therefore limits the time of each call.
     """
 
     def __init__(
-        self, code: str, *, boot: str, limits: ContextLimits, testing: bool = False
+        self,
+        code: str,
+        *,
+        boot: str,
+        limits: ContextLimits,
+        testing: bool = False,
+        sha256: Sha256 | None = None,
     ) -> None:
         self._code = code
         self._boot = msgspec.json.decode(boot, type=dict[str, msgspec.Raw])
-        self._limits = limits
+        self.limits = limits
         self._testing = testing
+        self._sha256 = sha256
         self._last_run = 0
         self.contexts = 0  # created so far
         self.open()
 
     def start(self, call: str, event: str) -> tuple[str, TurnHead]:
         """Begin a run; return its first turn as JSON. Raises LimitPassed."""
-        if not self._waiting and self._is_worn():
-            self.open()
         self._runs += 1
         self._last_run += 1
         return self._turn("start", call, event)
@@ -121,13 +130,17 @@ class TemplateContext:
     def open(self) -> None:
         """Recreate the context, without remains of earlier runs."""
         self._runs = 0
+        self._tidy_at = _BETWEEN_WEIGHINGS
         self._waiting: set[int] = set()
         self._context = quickjs.Context()
         self._collecting = self._context.eval(_COLLECT)
         self._collect()
-        self._context.set_memory_limit(max(self._limits.memory, _BOOT_MEMORY))
-        self._context.set_max_stack_size(self._limits.stack)
-        self._context.set_time_limit(_BOOT)
+        self._context.set_memory_limit(max(self.limits.memory, _BOOT_MEMORY))
+        self._context.set_max_stack_size(self.limits.stack)
+        if self._sha256 is None:
+            self._context.set_time_limit(BOOT_TIME)
+        else:
+            self._context.add_callable("sha256", self._sha256)
         self._entrance = self._context.eval(script(testing=self._testing))
         self.contexts += 1
         # Run numbers are never reused, so a late response finds no run.
@@ -137,28 +150,39 @@ class TemplateContext:
             self.enter("load", self._code)
         except quickjs.JSException as error:
             raise CodeUnusable(*_placed(str(error))) from None
-        self._context.set_time_limit(self._limits.time)
-        self._context.set_memory_limit(self._limits.memory)
+        if self._sha256 is None:
+            self._context.set_time_limit(self.limits.time)
+        self._context.set_memory_limit(self.limits.memory)
         held = self.memory()
         self._collect_at = held + held // 4
 
-    def _is_worn(self) -> bool:
-        """Return whether to recreate the context: after many runs, or if half of it is garbage."""
-        if self._runs >= self._limits.recycle_after:
-            return True
-        if self._runs == 0 or self._runs % _BETWEEN_WEIGHINGS:
-            return False
+    @property
+    def is_untidy(self) -> bool:
+        """Whether it is time to free memory."""
+        return self._runs >= self._tidy_at or self._is_old
+
+    @property
+    def _is_old(self) -> bool:
+        return self._runs >= self.limits.recycle_after and not self._waiting
+
+    def tidy(self) -> None:
+        """Free the memory that earlier runs left. Call it between turns.
+
+        The context is recreated after many runs, and when it is half full, unless a run waits.
+        """
+        self._tidy_at = self._runs + _BETWEEN_WEIGHINGS
         held = self.memory()
         if held > self._collect_at:
             self._collect()
             held = self.memory()
-        return held > self._limits.memory // 2
+        if self._is_old or (held > self.limits.memory // 2 and not self._waiting):
+            self.open()
 
     def _collect(self) -> None:
         """Let the engine collect garbage now, and not during a turn."""
-        self._context.set_memory_limit(12 * self._limits.memory)
-        self._collecting(2 * self._limits.memory)
-        self._context.set_memory_limit(self._limits.memory)
+        self._context.set_memory_limit(12 * self.limits.memory)
+        self._collecting(2 * self.limits.memory)
+        self._context.set_memory_limit(self.limits.memory)
 
     def _turn(self, act: str, *given: str) -> tuple[str, TurnHead]:
         try:
@@ -182,7 +206,7 @@ def limit_passed(error: str) -> str:
     """Return the exceeded limit that the engine's error message describes."""
     head = error.partition("\n")[0]
     if "interrupted" in head:
-        return _TOO_LONG
+        return TOO_LONG
     if head == "null" or head in _FULL or "out of memory" in head:
         return OUT_OF_MEMORY
     return f"the run exceeded a limit: {head}"

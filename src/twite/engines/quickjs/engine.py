@@ -128,6 +128,8 @@ class QuickJsEngine:
 
     def start(self, call: Call) -> Turn:
         """Begin a run."""
+        if self._context.is_untidy:
+            self._context.tidy()
         return self._turn(lambda context: context.start(*call_texts(call)))
 
     def resume(self, run: int, answers: tuple[EffectAnswer, ...], *, now: int) -> Turn:

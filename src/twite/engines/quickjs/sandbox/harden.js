@@ -300,7 +300,7 @@ function roots() {
   ];
   const pending = later();
   return [
-    globalThis, generator, later, laterGenerator, () => 0, class {}, /x/, [], {}, pending, apis,
+    globalThis, generator, later, laterGenerator, () => 0, class {}, /x/, [], {}, pending, apis, ENDS,
     SandboxPromise.prototype, new Error(), 0n, ...iterators, require,
   ];
 }

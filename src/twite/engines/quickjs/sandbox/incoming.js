@@ -87,11 +87,17 @@ const incomingApis = {
     const text = makeString(name);
     need(fits(granted.readCookies, text), 'get_cookies', text);
     const found = [];
-    for (const pair of (headerValue('cookie') || '').split(';')) {
-      const at = pair.indexOf('=');
-      if (at < 0 || pair.slice(0, at).trim() !== text) continue;
-      const value = pair.slice(at + 1).trim().replace(/^"(.*)"$/, '$1');
-      const plain = noDecode ? undefined : valueApis.decodeUriComponent(value);
+    const header = headerValue('cookie') || '';
+    for (let from = 0, end = 0; from <= header.length; from = end + 1) {
+      end = indexIn(header, ';', from);
+      if (end < 0) end = header.length;
+      const at = indexIn(header, '=', from);
+      if (at < 0) break;
+      if (at > end || trimmed(header.slice(from, at)) !== text) continue;
+      let value = trimmed(header.slice(at + 1, end));
+      if (value[0] === '"') value = value.replace(/^"(.*)"$/, '$1');
+      const isPlain = noDecode || indexIn(value, '%', 0) < 0;
+      const plain = isPlain ? undefined : valueApis.decodeUriComponent(value);
       found.push(plain === undefined ? value : plain);
     }
     return found;

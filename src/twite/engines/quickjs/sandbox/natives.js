@@ -11,8 +11,12 @@ const ownProperty = Object.prototype.hasOwnProperty;
 const nativeNormalize = String.prototype.normalize;
 const nativeIndexOf = String.prototype.indexOf;
 const nativeLastIndexOf = String.prototype.lastIndexOf;
+const nativeIsWellFormed = String.prototype.isWellFormed;
+const nativeTrim = String.prototype.trim;
 const nativeTest = RegExp.prototype.test;
 const nativeSource = Function.prototype.toString;
+// A function of Twite, if Twite limits the time from outside; undefined otherwise.
+const nativeSha256 = globalThis.sha256;
 
 // The engine checks the time every 10,000 steps of JavaScript, and a call is one step, however long
 // it takes. Long operations therefore execute steps in proportion to their work.
@@ -30,6 +34,10 @@ function numberOf(value) {
 
 function normalized(text) {
   return apply(nativeNormalize, text, ['NFKC']);
+}
+
+function trimmed(text) {
+  return apply(nativeTrim, text, []);
 }
 
 function indexIn(text, sought, from) {

@@ -65,7 +65,7 @@ function sendHttp(address, callback, options, body) {
     current.later.push(() => settle({ reason: 'failed' }));
     return promise;
   }
-  need(fits(granted.urls, href), 'send_http', href.split(/[?#]/)[0]);
+  if (!fits(granted.urls, href)) deny('send_http', href.split(/[?#]/)[0]);
   const effect = { effect: 'request', url: href, method: makeString(given.method || 'GET').toUpperCase() };
   let fit = regexTest(TOKEN, effect.method);
   const headers = {};
@@ -155,7 +155,7 @@ const outgoingApis = {
   },
   sendPixelFromBrowser(url) {
     const href = hrefFor(makeString(url));
-    need(fits(granted.pixels, href), 'send_pixel_from_browser', href.split(/[?#]/)[0]);
+    if (!fits(granted.pixels, href)) deny('send_pixel_from_browser', href.split(/[?#]/)[0]);
     if (!current.call.browser_pixels || current.responded) return false;
     push({ effect: 'browser_pixel', url: href });
     return true;

@@ -100,7 +100,15 @@ function queryPermission(permission, first, second, third, fourth) {
   }
 }
 
+// Most URLs of templates are already in their normal form: a DNS name in lower case, no port, no
+// segment that begins with a dot, and only characters that the standard does not escape.
+const NORMAL =
+  /^https?:\/\/(?:[a-z0-9-]+\.)*[a-z][a-z0-9-]*(?:\/(?!\.|%2[eE])[\w.~!$&()*+,;=:@%-]*)+(?:\?[\w.~!$&()*+,;=:@%\/?-]+)?$/;
+
+const LONGEST_NORMAL = 4000; // a regular expression needs memory in proportion to a text
+
 function hrefFor(text) {
+  if (text.length < LONGEST_NORMAL && regexTest(NORMAL, text)) return text;
   const url = parseAddress(text);
   return url ? hrefOf(url) : '';
 }

@@ -77,10 +77,21 @@ function start(text, eventText) {
   });
 }
 
+// The functions of all runs. A function of each run would refer to its run, which refers to the
+// fields: memory that only a collection frees.
+const ENDS = {
+  gtmOnSuccess() { end('success'); },
+  gtmOnFailure() { end('failure'); },
+};
+
+function end(outcome) {
+  if (current !== null && current.outcome === 'silent') current.outcome = outcome;
+}
+
 function fieldsOf(run) {
   const fields = run.call.fields;
-  fields.gtmOnSuccess = () => { if (run.outcome === 'silent') run.outcome = 'success'; };
-  fields.gtmOnFailure = () => { if (run.outcome === 'silent') run.outcome = 'failure'; };
+  fields.gtmOnSuccess = ENDS.gtmOnSuccess;
+  fields.gtmOnFailure = ENDS.gtmOnFailure;
   return fields;
 }
 

@@ -1,0 +1,55 @@
+"""Turns in an engine process: their hashes, their measured time, and the memory that they leave."""
+
+import json
+
+import pytest
+from template_stage import NOW, call, template
+
+from twite.engines.process.engine_server import EngineServer
+from twite.engines.quickjs.engine import QuickJsEngine
+from twite.gtm.template.sandbox import EffectAnswer, RunLimits, RunResult
+
+WAITS = template("require('sendHttpGet')('https://a.example/', () => data.gtmOnSuccess());")
+CYCLES = template("const all = {}; all.itself = all; all.long = 'x'.repeat(1e5);")
+
+
+@pytest.fixture
+async def process():
+    server = EngineServer()
+    yield server.process(RunLimits(time=3))
+    await server.stop()
+
+
+@pytest.mark.parametrize("encoding", ["hex", "base64", "base64url", None])
+@pytest.mark.parametrize(
+    "text",
+    ["", "a@shop.example", "Köln 漢字 \U0001f600", "a\0b", "half \ud83d", "x" * 70_000],
+    ids=["empty", "plain", "wide", "NUL", "half a pair", "long"],
+)
+async def test_a_hash_is_that_of_the_engine_in_the_same_process(process, text, encoding):
+    code = "return require('sha256Sync')(require('JSON').parse(data.text), data.options)"
+    hashed = template(code)
+    options = {} if encoding is None else {"outputEncoding": encoding}
+    said = call(fields={"text": json.dumps(text), "options": options})
+
+    turn = await process.start(hashed, said)
+
+    assert turn.returned == QuickJsEngine(hashed, limits=RunLimits(time=3)).start(said).returned
+    assert isinstance(turn.returned, str)
+
+
+async def test_the_cpu_of_a_turn_is_measured_finely_while_the_kernel_limits_it(process):
+    turns = [await process.start(WAITS, call()) for _ in range(20)]
+
+    assert len({turn.took for turn in turns}) > 10
+
+
+async def test_memory_is_freed_while_a_run_waits(process):
+    waiting = await process.start(WAITS, call())
+    before = process.pid
+
+    for _ in range(250):
+        assert (await process.start(CYCLES, call())).error is None
+    after = await process.resume(waiting.run, (EffectAnswer(id=1, status=200),), now=NOW)
+
+    assert (process.pid, after.outcome) == (before, RunResult.SUCCESS)
