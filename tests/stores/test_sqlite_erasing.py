@@ -8,6 +8,7 @@ import pytest
 from erasing_stage import (
     ADA,
     BOB,
+    WHOM,
     claim,
     entry,
     erase,
@@ -28,9 +29,11 @@ from twite.domain.stats.sightings import Sighting, SightingPath
 from twite.domain.submission import Ignored, RejectedConversion
 from twite.gateway.operations.erase import ERASED
 from twite.gateway.ports.outbox import Discard, EditBodies, EditedBody
-from twite.gateway.ports.privacy import ErasedText, EraseStore, SearchText
+from twite.gateway.ports.privacy import ErasedText, EraseSearch, EraseStore, SearchText
 from twite.gateway.ports.queries import DedupQuery, IgnoredQuery
 from twite.gateway.ports.state import Pause
+from twite.stores.sql.erase_search import search
+from twite.stores.sql.statements import query
 from twite.stores.sqlite import SQLiteStore
 from twite.testing.builders import NOW
 
@@ -284,3 +287,41 @@ async def test_nothing_is_found_a_second_time(store, path):
 
     assert first.size == 3
     assert (await look(path)).size == 0
+
+
+class BusyConnection:
+    """A connection to a store that accepts one more request of a person during each search."""
+
+    def __init__(self, connection):
+        self._connection = connection
+        self.searches = 0
+
+    def execute(self, statement, values=()):
+        if statement == query("submissions_after"):
+            self.searches += 1
+            if self.searches < 50:
+                self._connection.executescript(MORE)
+        return self._connection.execute(statement, values)
+
+
+MORE = """
+INSERT INTO conversion (id, submission, lane, conversion_id, body, suppressed, checksum)
+SELECT id + 1, id + 1, lane, 'order-' || (id + 1), body, suppressed, checksum
+FROM conversion ORDER BY id DESC LIMIT 1;
+INSERT INTO submission (id, receipt, source, door, received_at, first, entries, body)
+SELECT id + 1, 'r-' || (id + 1), source, door, received_at, id + 1, 1, body
+FROM submission ORDER BY id DESC LIMIT 1;
+"""
+
+
+async def test_a_search_ends_while_more_of_the_person_comes_in(path):
+    store = await SQLiteStore.open(path)
+    await record(store, entry("order-1", ADA), said=[native("order-1", ADA)])
+    await store.close()
+
+    with closing(sqlite3.connect(path)) as connection:
+        busy = BusyConnection(connection)
+        found = search(busy, EraseSearch(whom=WHOM, opened=lambda _, body: body))
+
+    assert len(found.conversions) >= 1
+    assert busy.searches < 10

@@ -6,11 +6,12 @@ long as a request may take. Only then are its claims queued again and its accoun
 is never reused.
 """
 
+import asyncio
 import time
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from hashlib import blake2b
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -34,6 +35,7 @@ _SOON: Final = 50  # milliseconds between two checks of a node that is about to 
 # most this share of the time.
 _LOOK_EVERY: Final = SECOND // 5
 _LOOKING: Final = 1 / 10
+_AGAIN: Final = 0.1  # seconds between two checks of the others
 LEADER: Final = "#leader"
 _FURTHEST: Final = 1 << 62
 
@@ -127,6 +129,8 @@ class PostgresOwnership:
         # Commands write, too, but seldom.
         most = SHARE_OUT_EVERY if self._others is None else _LOOK_EVERY
         self.next_news = max(most, int(took / _LOOKING))
+        if news.versions.get("opt_out") != self._database.names.opt_outs.version:
+            await self._database.write(lambda book: book.opt_outs.refresh())
         return news
 
     async def give_up(self, accounts: Collection[str]) -> None:
@@ -138,6 +142,18 @@ class PostgresOwnership:
         self._owned = frozenset()
         self._until = 0.0
         await self._database.write(lambda book: book.run("leave_nodes"))
+
+    async def until_others_suppress(self) -> None:
+        """Wait until all other gateways suppress persons that are on the opt-out list now.
+
+        Each reads the list when it renews its lease. Raises LedgerUnavailable.
+        """
+        now = await self._database.read(_database_time)
+        wanted = {"since": now + LEASE / SECOND, "node": self.node}
+        while True:
+            if not await self._database.read(partial(_is_one_behind, wanted)):
+                return
+            await asyncio.sleep(_AGAIN)
 
     async def _join(self) -> None:
         known = self._known()
@@ -159,6 +175,7 @@ class PostgresOwnership:
     def _renewed(self, book: PostgresSession) -> bool:
         conditions = msgspec.json.encode(list(self._conditions)).decode()
         row = book.run("renew_node", lease=LEASE / SECOND, conditions=conditions).fetchone()
+        book.opt_outs.refresh()  # see until_others_suppress
         return row is not None
 
     def _known(self) -> Mapping[str, object]:
@@ -230,6 +247,14 @@ def _news(idle: Mapping[str, Collection[str]], connection: PostgresConnection) -
     }
     versions, ready = connection.run(statement("news"), values).fetchone()
     return News(ready=frozenset(_Accounts.decode(ready)), versions=_Versions.decode(versions))
+
+
+def _database_time(connection: Any) -> float:  # noqa: ANN401 - a connection of this engine
+    return float(connection.run(statement("database_time"), {}).fetchone()[0])
+
+
+def _is_one_behind(wanted: Mapping[str, object], connection: Any) -> bool:  # noqa: ANN401 - as above
+    return bool(connection.run(statement("is_node_behind"), wanted).fetchone()[0])
 
 
 def boot_time() -> float:

@@ -818,6 +818,16 @@ FROM node;
 -- Nodes with a valid lease.
 SELECT id, accounts, name, conditions FROM node WHERE until > clock_timestamp() ORDER BY id;
 
+-- name: database_time
+-- The database's clock, in seconds since 1970.
+SELECT extract(epoch FROM clock_timestamp())::float8;
+
+-- name: is_node_behind
+-- Whether another live node has not renewed its lease since a time; `since` is the end of a lease
+-- of that time.
+SELECT EXISTS (SELECT FROM node
+  WHERE id <> :node AND until > clock_timestamp() AND until <= to_timestamp(:since::float8));
+
 -- name: lock_leader
 -- Let one node at a time divide the accounts.
 SELECT version FROM ownership WHERE account = '#leader' FOR UPDATE;

@@ -14,7 +14,7 @@ from twite.domain.errors import LedgerUnavailable, StoreUnusable
 from twite.domain.submission import Recorded, Submission
 from twite.gateway.ports.events import Moved, Observer
 from twite.gateway.ports.outbox import Claim, RewrittenPayloads, SweepRequest, SweepResult, Write
-from twite.gateway.ports.privacy import EraseSearch, EraseTraces
+from twite.gateway.ports.privacy import EraseSearch, EraseStore, EraseTraces
 from twite.gateway.ports.store import StoreOptions
 from twite.stores.postgres.connection import Address, is_passing
 from twite.stores.postgres.database import PostgresDatabase, PostgresReads
@@ -254,6 +254,18 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         # Another node may have changed the list since the last read, and a claim may have read the
         # new list.
         self._opted_out_copy.version = OLD
+
+    async def erase(self, erasing: EraseStore, *, now: int) -> int:
+        """Erase one slice.
+
+        With keys, return when all gateways suppress new conversions with them. Otherwise, a gateway
+        could store one after the search for this person.
+        """
+        done = await super().erase(erasing, now=now)
+        if erasing.keys:
+            self._opted_out_copy.version = OLD
+            await self.ownership.until_others_suppress()
+        return done
 
     async def traces(self, wanted: EraseSearch) -> EraseTraces:
         """Return the rows and texts that name a person."""

@@ -67,6 +67,9 @@ class Search:
         self._of_source: dict[str, set[str]] = defaultdict(set)
         self._of_pixel: dict[str, set[str]] = defaultdict(set)
         self._cuts: dict[int, ErasedText] = {}
+        # The last submission of the first pass. Later ones are for the next search; otherwise, this
+        # one would not end while more of the person is received.
+        self._last: int | None = None
 
     def run(self) -> EraseTraces:
         """Search all tables, and repeat the search for identifiers found on the way."""
@@ -132,8 +135,12 @@ class Search:
         ids = {source: frozenset(found) for source, found in self._of_source.items()}
         taken = {hit.submission for hit in self._hits.values()}
         nobody: frozenset[bytes] = frozenset()
+        last = 0
         for row in self._pages("submissions_after", size=_BODIES):
             id_, first, entries, source, body, refusals, unfired = row
+            if self._last is not None and id_ > self._last:
+                break
+            last = id_
             beside = (refusals or b"") + (unfired or b"")
             names = (
                 self._whom.named_in(body)
@@ -152,6 +159,8 @@ class Search:
             places, named = found or (None, [])
             self._cuts[id_] = ErasedText(submission=id_, places=places)
             self._became(first, entries, named, alone=places is None)
+        if self._last is None:
+            self._last = last
 
     def _became(self, first: int, entries: int, named: Sequence[str], *, alone: bool) -> None:
         """Add the conversions of the erased positions of a submission."""

@@ -1,0 +1,67 @@
+"""Opt-outs with several gateways on one database: each keeps a copy of the list in memory."""
+
+import asyncio
+
+import pytest
+
+from twite.domain.consent import person_keys
+from twite.domain.conversion import Identifiers
+from twite.gateway.ports.privacy import EraseStore
+from twite.gateway.ports.store import StoreOptions
+from twite.stores.postgres.store import PostgresStore
+from twite.testing.builders import NOW
+
+PIXEL = "o8z6j"
+
+
+@pytest.fixture
+async def two(postgres_url):
+    stores = [await PostgresStore.open(postgres_url, StoreOptions()) for _ in range(2)]
+    for store in stores:
+        await store.ownership.join({PIXEL: "account"}, longest_request=0)
+        await store.ownership.refresh()
+    yield stores
+    for store in stores:
+        await store.close()
+
+
+def keys_of(store):
+    return person_keys(Identifiers(email="e" * 64), pixel=PIXEL, salt=store.salt)
+
+
+async def test_a_gateway_that_sends_nothing_follows_opt_outs_of_another(two):
+    first, second = two
+    keys = keys_of(first)
+    listed = [second.lists(keys)]
+
+    await first.revoke(keys, now=NOW)
+    await second.ownership.news({})
+    listed.append(second.lists(keys))
+    await first.restore(keys)
+    await second.ownership.news({})
+    listed.append(second.lists(keys))
+
+    assert listed == [False, True, False]
+
+
+async def test_an_erasure_goes_on_once_all_gateways_suppress_the_person(two):
+    first, second = two
+    keys = keys_of(first)
+
+    erasing = asyncio.create_task(first.erase(EraseStore(keys=keys), now=NOW))
+    while not erasing.done():
+        await second.ownership.refresh()
+
+    assert second.lists(keys)
+
+
+async def test_an_erasure_by_a_command_waits_for_the_gateways_too(two, postgres_url):
+    command = await PostgresStore.open(postgres_url, StoreOptions())
+    keys = keys_of(command)
+
+    erasing = asyncio.create_task(command.erase(EraseStore(keys=keys), now=NOW))
+    while not erasing.done():
+        await asyncio.gather(*(store.ownership.refresh() for store in two))
+    await command.close()
+
+    assert [store.lists(keys) for store in two] == [True, True]
