@@ -1,7 +1,7 @@
 """The words in field names, by the data that such fields contain.
 
 Words are in lower case, without accents and separators: `Tel.-Nr.` is `telnr`. The languages are
-those of X's larger markets. `vocabulary` reads them; docs/reference/redaction.md lists them.
+those of X's larger markets. `vocabulary` reads them; docs/reference/redaction.md explains them.
 """
 
 from collections.abc import Mapping
