@@ -157,9 +157,9 @@ def deadlocks(monkeypatch):
     ended = []
     transact = PostgresSession.transact
 
-    def noting(session, unit, lost):
+    def noting(session, unit, lost, **how):
         try:
-            return transact(session, unit, lost)
+            return transact(session, unit, lost, **how)
         except asyncpg.DeadlockDetectedError as error:
             ended.append(error)
             raise

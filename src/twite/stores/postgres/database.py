@@ -169,12 +169,20 @@ class PostgresDatabase(PostgresReads):
         # The id of this process among the nodes, after it has joined.
         self.node = 0
 
-    async def write(self, unit: Callable[[PostgresSession], T], *, patience: float = PATIENCE) -> T:
+    async def write(
+        self,
+        unit: Callable[[PostgresSession], T],
+        *,
+        patience: float = PATIENCE,
+        begins: bool = False,
+    ) -> T:
         """Commit a unit of work. Raises LedgerUnavailable.
 
-        After a COMMIT without an answer, check its result for up to `patience` seconds.
+        After a COMMIT without an answer, check its result for up to `patience` seconds. `begins` is
+        explained in PostgresSession.transact.
         """
-        return await self._kept(self._written(unit, patience))
+        work = partial(PostgresSession.transact, unit=unit, lost=LOST, begins=begins)
+        return await self._kept(self._written(work, patience))
 
     def _kept(self, work: Coroutine[Any, Any, T]) -> asyncio.Future[T]:
         task = asyncio.create_task(work)
@@ -182,11 +190,11 @@ class PostgresDatabase(PostgresReads):
         task.add_done_callback(self._running.discard)
         return asyncio.shield(task)
 
-    async def _written(self, unit: Callable[[PostgresSession], T], patience: float) -> T:
+    async def _written(self, work: Callable[[PostgresSession], T], patience: float) -> T:
         replaces_nul = False
         for tries in count(1):
             try:
-                return await self._tried(unit, replaces_nul=replaces_nul)
+                return await self._tried(work, replaces_nul=replaces_nul)
             except CommitUnknown as unknown:
                 if await self._is_committed(unknown, patience):
                     return unknown.result  # type: ignore[return-value]  # of this unit
@@ -204,7 +212,7 @@ class PostgresDatabase(PostgresReads):
                     await asyncio.sleep(min(_AFTER_A_CLASH * 2 ** (tries - 1), 0.5))
         raise AssertionError  # the last attempt returns or raises
 
-    async def _tried(self, unit: Callable[[PostgresSession], T], *, replaces_nul: bool) -> T:
+    async def _tried(self, work: Callable[[PostgresSession], T], *, replaces_nul: bool) -> T:
         async with self._writers.lend() as connection:
             connection.replaces_nul = replaces_nul
             session = self._sessions.get(connection)
@@ -212,7 +220,7 @@ class PostgresDatabase(PostgresReads):
             try:
                 if session is None:
                     session = await run_in_greenlet(partial(self._session, connection))
-                result = await run_in_greenlet(partial(session.transact, unit, LOST))
+                result = await run_in_greenlet(partial(work, session))
             except (CommitUnknown, *LOST, *READ_ONLY):
                 connection.terminate()
                 raise

@@ -1,7 +1,7 @@
 """Statements in PostgreSQL's dialect: those of statements.sql, and translated shared ones."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -37,6 +37,13 @@ _TRANSLATIONS: Final = (
     (r"\bsum\((?:[^()]|\([^()]*\))*\)", r"\g<0>::bigint"),
     (r"(?<![\"\w.:])user\b", '"user"'),
 )
+# The indexes of the outbox do not contain `state`, so that a claim changes none of them. They
+# contain `resting`: the state of held and dead deliveries, and NULL for the others.
+_INDEXED: Final = (
+    (r"((?:\w+\.)?)state IN \('held', 'dead'\) AND \1state =", r"\1resting ="),
+    (r"((?:\w+\.)?)state IN \('held', 'dead'\)", r"\g<0> AND \1resting IS NOT NULL"),
+    (r"((?:\w+\.)?)state = 'queued'(?!,)", r"\g<0> AND \1resting IS NULL"),
+)
 _PARAMETER: Final = re.compile(r"(?<!:):([a-z_]+)")
 _PLACE: Final = re.compile(r"\$(\d+)")
 _MAIN: Final = re.compile(r"^(SELECT|INSERT|UPDATE|DELETE)\b", re.MULTILINE)
@@ -63,7 +70,8 @@ class PostgresStatement(msgspec.Struct, frozen=True):
 def statement(name: str) -> PostgresStatement:
     """Return the statement with this name."""
     own = _OWN.get(name)
-    return _numbered(_translated(QUERIES[name]) if own is None else own)
+    text = _translated(QUERIES[name], _TRANSLATIONS) if own is None else _with_begin(own)
+    return _numbered(_translated(text, _INDEXED))
 
 
 @cache
@@ -89,8 +97,13 @@ def at_once(names: tuple[str, ...]) -> str:
     return f"WITH {', '.join(parts)} SELECT 1"
 
 
-def _translated(text: str) -> str:
-    for pattern, replacement in _TRANSLATIONS:
+def _with_begin(text: str) -> str:
+    """Insert `begin` into a statement that is the first of its transaction."""
+    return text.replace("AS (begin)", f"AS ({_OWN['begin']})")
+
+
+def _translated(text: str, translations: Iterable[tuple[str, str]]) -> str:
+    for pattern, replacement in translations:
         text = re.sub(pattern, replacement, text)
     return text
 

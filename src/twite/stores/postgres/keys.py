@@ -135,8 +135,12 @@ class PostgresOptOuts(OptOutList):
         for key in keys:
             self._run("remove_opt_out", key=key)
 
-    def among(self, deliveries: Iterable[Delivery], *, pixel: str) -> list[int]:
-        self.refresh()
+    def among(
+        self, deliveries: Iterable[Delivery], *, pixel: str, version: int | None = None
+    ) -> list[int]:
+        """See OptOutStore.among. `version` is that of the list, if it is known already."""
+        if version is None or version != self._copy.version:
+            self.refresh()
         return super().among(deliveries, pixel=pixel)
 
     def refresh(self) -> None:

@@ -7,12 +7,13 @@ few round trips.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from twite.domain.stats.tally import Counted
 from twite.gateway.ports.ownership import PAUSES, SECRETS
+from twite.stores.postgres.claim_starts import ClaimStarts
 from twite.stores.postgres.connection import NO_ROWS, PostgresConnection, ResultRows
 from twite.stores.postgres.dialect import at_once, statement
 from twite.stores.postgres.keys import OptOutCopy, PostgresKeys, PostgresOptOuts
@@ -24,6 +25,7 @@ T = TypeVar("T")
 MOST_SESSIONS: Final = 6  # per node
 # The number of ids in one group: 11 bits.
 _PLACES: Final = 1 << 11
+_NEVER: Final = 1 << 62
 # Each of these tables counts in a row for the connection's slot, to avoid lock conflicts.
 _SLOTTED: Final = frozenset({"count_flow", "count_waited", "count_matched", "count_flaws"})
 # The counts in the rows of `tally`.
@@ -36,6 +38,8 @@ _LOCKED: Final[Mapping[str, str]] = {
     "all_rejections": "lock_ring",
     "ignored": "lock_ignored",
 }
+# These can make deliveries ready.
+_READYING: Final = frozenset({"promote", "promote_far", "postpone", "replay", "recall"})
 # All gateways follow what these change.
 _FOLLOWED: Final[Mapping[str, str]] = {
     "add_pause": PAUSES,
@@ -48,7 +52,7 @@ _FOLLOWED: Final[Mapping[str, str]] = {
 
 
 class SharedNames:
-    """Ids of events and accounts, and the opt-outs, for all connections of a process.
+    """Ids of events and accounts, opt-outs and claim starts, for all connections of a process.
 
     Rows of events and accounts never change, so the copies stay valid.
     """
@@ -58,6 +62,7 @@ class SharedNames:
         self.accounts: dict[tuple[str, str], int] = {}
         self.seeds: dict[int, int] = {}
         self.opt_outs = OptOutCopy()
+        self.claim_starts = ClaimStarts()
 
 
 class CommitUnknown(Exception):
@@ -112,6 +117,9 @@ class PostgresSession(WriterSession):
         self._new_accounts: dict[tuple[str, str], int] = {}
         self._next = self._end = self._first = 0
         self._denied: set[int] | None = None
+        self.claim_starts = names.claim_starts
+        # The time of receipt of the oldest delivery that the transaction makes ready.
+        self._ready_from: int = _NEVER
         self._changed: set[str] = set()
         self.mark = 0
         self.seeds = _Seeds(names.seeds, self._seed)
@@ -125,16 +133,22 @@ class PostgresSession(WriterSession):
         return self._node() % 64 * MOST_SESSIONS + self.place
 
     def transact(
-        self, unit: Callable[["PostgresSession"], T], lost: tuple[type[Exception], ...]
+        self,
+        unit: Callable[["PostgresSession"], T],
+        lost: tuple[type[Exception], ...],
+        *,
+        begins: bool = False,
     ) -> T:
         """Commit a unit of work, and return its result.
 
+        `begins` is whether the first statement of the unit may be one of `run_first`.
         Raises CommitUnknown if COMMIT fails with one of `lost`.
         """
         self.connection.begin()
+        self.mark = 0
         try:
-            self.mark = self._next = self.run("begin").fetchone()[0]
-            self._end = self.mark + _PLACES
+            if not begins:
+                self._begin()
             result = unit(self)
             self.tally.write()
             self._flush(counters=True)
@@ -158,6 +172,7 @@ class PostgresSession(WriterSession):
         self._names.accounts |= self._new_accounts
         self._names.seeds |= self.seeds
         self.tally.committed()
+        self.claim_starts.made_ready(self._ready_from)
         self._forget()
         return result
 
@@ -173,6 +188,7 @@ class PostgresSession(WriterSession):
         if name == "count_delivered":
             self._count(account=values["account"], delivered=values["deliveries"])
             return NO_ROWS
+        self._begin()
         self._flush()
         if name in _LOCKED:
             self.connection.run(statement(_LOCKED[name]), values)
@@ -180,6 +196,8 @@ class PostgresSession(WriterSession):
             self._changed.add(_FOLLOWED[name])
         values["slot"], values["node"] = self._slot, self._node()
         found = self.connection.run(statement(name), values)
+        if name in _READYING and found.rowcount:
+            self._ready_from = 0
         if name == "rejected_so_far":
             pending = sum(
                 counts[_REJECTED]
@@ -189,16 +207,33 @@ class PostgresSession(WriterSession):
             return ResultRows([(found.fetchone()[0] + pending,)], 1)
         return found
 
+    def run_first(self, name: str, /, **values: object) -> list[Any]:
+        """Run a statement that includes `begin`; return the rest of its row, after the mark."""
+        values["node"] = self._node()
+        row: list[Any] = list(self.connection.run(statement(name), values).fetchone())
+        self.mark = self._next = row.pop(0)
+        self._end = self.mark + _PLACES
+        return row
+
+    def _begin(self) -> None:
+        if not self.mark:
+            self.run_first("begin")
+
     def add_rows(self, name: str, rows: Sequence[object], width: int) -> None:
         """Buffer flattened rows, to insert them together with others."""
         if not rows:
             return
+        if name == "add_deliveries":
+            self._made_ready(rows[3::width])
         columns: list[list[object]] = [list(rows[place::width]) for place in range(width)]
         if name in _SLOTTED:
             columns.insert(0, [self._slot] * len(columns[0]))
         if name in self._pending:
             self._flush(counters=name in _SLOTTED)
         self._pending[name] = columns
+
+    def _made_ready(self, received: Sequence[Any]) -> None:
+        self._ready_from = min(self._ready_from, *received)
 
     def _count(self, *, account: object, **counts: object) -> None:
         assert isinstance(account, int)  # noqa: S101 - of these two statements
@@ -225,6 +260,7 @@ class PostgresSession(WriterSession):
             self._tally.clear()
         if not pending:
             return
+        self._begin()
         values = [column for columns in pending.values() for column in columns]
         self.connection.execute(at_once(tuple(pending)), values)
 
@@ -236,6 +272,7 @@ class PostgresSession(WriterSession):
         self.seeds.clear()
         self.tally.clear()
         self._changed.clear()
+        self._ready_from = _NEVER
         self._denied = None
 
     def is_row_damage(self, error: Exception) -> bool:
@@ -262,6 +299,10 @@ class PostgresSession(WriterSession):
             self._new_events[pair] = id_
             self.seeds[id_] = seed_of(pixel, event)
         return id_
+
+    def known_event(self, pixel: str, event: str) -> int | None:
+        """Return the id of a pixel's event if this process has used it before."""
+        return self._names.events.get((pixel, event))
 
     def lanes(self) -> Sequence[int]:
         return [id_ for id_, _, _ in self.run("lanes")]

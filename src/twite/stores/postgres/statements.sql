@@ -334,6 +334,92 @@ WHERE id IN (
   WHERE state = 'queued' AND due_at IS NOT NULL AND due_at > :furthest
   LIMIT :limit FOR UPDATE SKIP LOCKED);
 
+-- name: claim_usual
+-- Begin a transaction, and claim the ready deliveries of one event, if nothing about them is unusual.
+-- Nothing is claimed if the node does not own the account (see check_owner), or if deliveries are
+-- due that `promote` must make ready first. `starts` has the rank at which the search of an
+-- event begins. `ctid` is the place of a row: the row is locked, so it stays there.
+WITH begun AS (begin),
+next AS MATERIALIZED (SELECT nextval('lease_number') AS lease),
+owner AS MATERIALIZED (
+  SELECT FROM ownership JOIN node ON node.id = ownership.node
+  WHERE ownership.account = :account AND node.id = :node AND NOT EXISTS (
+    SELECT FROM pause WHERE pixel = :pixel AND event = '' AND reason LIKE :by_user)
+  FOR SHARE OF ownership FOR KEY SHARE OF node),
+may AS MATERIALIZED (SELECT :node::bigint = 0 OR EXISTS (SELECT FROM owner) AS claim),
+due AS MATERIALIZED (
+  SELECT EXISTS (
+    SELECT FROM outbox WHERE state = 'queued' AND due_at IS NOT NULL AND due_at <= :now) AS is_due),
+first AS MATERIALIZED (
+  SELECT lane.id, lane.event
+  FROM lane JOIN outbox ON outbox.id = (
+    SELECT oldest.id FROM outbox AS oldest
+    WHERE oldest.lane = lane.id AND oldest.state = 'queued' AND oldest.due_at IS NULL
+      AND (oldest.ambiguous_since IS NULL OR oldest.ambiguous_since >= :ambiguous_after)
+      AND oldest.crashes < :crashes
+      AND oldest.id <> ALL (:passing::bigint[])
+      AND oldest.rank >= coalesce((:starts::json ->> lane.id::text)::bigint, 0)
+    ORDER BY oldest.rank, oldest.id LIMIT 1)
+  WHERE lane.pixel = :pixel AND lane.event <> ALL (:passing_events::text[])
+    AND (SELECT claim FROM may) AND NOT (SELECT is_due FROM due)
+  ORDER BY outbox.rank, outbox.id LIMIT 1),
+claimed AS (
+  UPDATE outbox SET state = 'sending', lease = (SELECT lease FROM next)
+  WHERE ctid = ANY (ARRAY(
+      SELECT ctid FROM outbox
+      WHERE lane = (SELECT id FROM first) AND state = 'queued' AND due_at IS NULL
+        AND (ambiguous_since IS NULL OR ambiguous_since >= :ambiguous_after)
+        AND crashes < :crashes
+        AND id <> ALL (:passing::bigint[])
+        AND rank >= coalesce((:starts::json ->> (SELECT id::text FROM first))::bigint, 0)
+      ORDER BY rank, id
+      LIMIT least(:limit::bigint, (:limits::json ->> (SELECT event FROM first))::bigint)
+      FOR UPDATE SKIP LOCKED))
+    AND state = 'queued'
+  RETURNING id, rank, received_at, attempts, ambiguous_since, crashes),
+leased AS (
+  INSERT INTO lease (id, node, lane, claimed_at, until, open, deliveries)
+  SELECT (SELECT lease FROM next), :node, (SELECT id FROM first), :now, :until, count(*),
+    '[' || string_agg(id::text, ',') || ']'
+  FROM claimed HAVING count(*) > 0),
+read AS (
+  SELECT claimed.*, conversion.conversion_id, length(conversion.body) AS size,
+    conversion.checksum, conversion.body
+  FROM claimed LEFT JOIN conversion ON conversion.id = claimed.id
+  ORDER BY claimed.rank, claimed.id)
+SELECT (SELECT id FROM begun), (SELECT claim FROM may), (SELECT is_due FROM due),
+  (SELECT id FROM first), (SELECT event FROM first), (SELECT lease FROM next),
+  (SELECT version FROM change WHERE what = 'opt_out'),
+  coalesce(string_agg(body, ''::bytea), ''::bytea),
+  array_agg(id), array_agg(conversion_id), array_agg(size), array_agg(received_at),
+  array_agg(attempts), array_agg(ambiguous_since), array_agg(crashes), array_agg(checksum)
+FROM read;
+
+-- name: settle_delivered
+-- Begin a transaction, and settle deliveries that X has accepted: see remove_delivered. The mark of
+-- the transaction is also the id of the attempt. The lease is locked before its deliveries.
+WITH begun AS (begin),
+held AS MATERIALIZED (SELECT id FROM lease WHERE id = :lease FOR UPDATE),
+removed AS (
+  DELETE FROM outbox
+  WHERE id = ANY (:deliveries::bigint[]) AND (SELECT count(*) FROM held) >= 0
+    AND (lease = :lease AND state = 'sending' OR state = 'queued' AND ambiguous_since IS NOT NULL)
+  RETURNING account, received_at),
+attempted AS (
+  INSERT INTO attempted (delivery, attempt)
+  SELECT delivery, (SELECT id FROM begun) FROM unnest(:deliveries::bigint[]) AS delivery),
+attempt AS (
+  INSERT INTO attempt (id, at, lane, outcome, status, answer, ambiguous, size)
+  SELECT id, :at, :event, :outcome, :status, :answer, :ambiguous, :size FROM begun),
+ended AS (DELETE FROM lease WHERE id = :lease AND open <= (SELECT count(*) FROM removed)),
+extended AS (
+  UPDATE lease SET open = open - (SELECT count(*) FROM removed), until = :until
+  WHERE id = :lease AND open > (SELECT count(*) FROM removed)),
+received AS (
+  SELECT account, received_at, count(*) AS deliveries FROM removed GROUP BY account, received_at)
+SELECT (SELECT id FROM begun), array_agg(account), array_agg(received_at), array_agg(deliveries)
+FROM received;
+
 -- name: ready_sizes
 -- The sizes of the ready deliveries of a lane in bytes. They are locked; deliveries that another
 -- transaction moves are skipped.
@@ -512,7 +598,7 @@ UPDATE outbox
 SET state = 'queued', due_at = NULL, replayed_at = :now, rested_at = NULL, reason = NULL
 WHERE id IN (
   SELECT id FROM outbox
-  WHERE state = 'held' AND lane = :lane AND replayed_at IS NULL
+  WHERE state IN ('held', 'dead') AND state = 'held' AND lane = :lane AND replayed_at IS NULL
     AND starts_with(reason, :reason)
   ORDER BY id FOR UPDATE);
 
@@ -536,7 +622,7 @@ WHERE id IN (
 -- a delivery that is not counted here must not become dead or held before the next statement
 -- removes such deliveries.
 WITH listed AS MATERIALIZED (
-  SELECT account, state FROM outbox WHERE id = ANY (translate(:deliveries, '[]', '{}')::bigint[])
+  SELECT account, state, resting FROM outbox WHERE id = ANY (translate(:deliveries, '[]', '{}')::bigint[])
   ORDER BY id FOR UPDATE)
 INSERT INTO tally AS known (account, slot, suppressed)
   SELECT account, :slot, count(*) FROM listed WHERE state IN ('held', 'dead')
@@ -547,7 +633,7 @@ ON CONFLICT (account, slot) DO UPDATE SET suppressed = known.suppressed + exclud
 -- Add deliveries that are not in flight to the suppressed counts of their accounts. Others are
 -- locked, too: they must not be queued before the next statement removes queued deliveries.
 WITH listed AS MATERIALIZED (
-  SELECT account, state FROM outbox WHERE id = ANY (translate(:deliveries, '[]', '{}')::bigint[])
+  SELECT account, state, resting FROM outbox WHERE id = ANY (translate(:deliveries, '[]', '{}')::bigint[])
   ORDER BY id FOR UPDATE)
 INSERT INTO tally AS known (account, slot, suppressed)
   SELECT account, :slot, count(*) FROM listed WHERE state IN ('queued', 'held', 'dead')

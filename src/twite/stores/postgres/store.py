@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any, Final, Self
 
 import asyncpg
@@ -16,6 +17,7 @@ from twite.gateway.ports.events import Moved, Observer
 from twite.gateway.ports.outbox import Claim, RewrittenPayloads, SweepRequest, SweepResult, Write
 from twite.gateway.ports.privacy import EraseSearch, EraseStore, EraseTraces
 from twite.gateway.ports.store import StoreOptions
+from twite.stores.postgres import usual
 from twite.stores.postgres.connection import Address, is_passing
 from twite.stores.postgres.database import PostgresDatabase, PostgresReads
 from twite.stores.postgres.examine import connected, refuse_weak, weak_settings
@@ -201,13 +203,22 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
     async def claim(self, claim: Claim) -> Batch | None:
         damaged: list[int] = []
 
-        def unit(book: PostgresSession) -> Batch | None:
+        account = self.ownership.account(claim.pixel)
+
+        def unit(book: PostgresSession, *, tries_usual: bool = True) -> Batch | None:
             damaged.clear()
+            if tries_usual:
+                batch, is_answer = usual.claim(book, claim, account=account)
+                if is_answer:
+                    return batch
             self.ownership.check(book, claim.pixel)
             return outbox.claim(book, claim, damaged=damaged)
 
         try:
-            batch = await self._database.write(unit)
+            try:
+                batch = await self._database.write(unit, begins=True)
+            except usual.Unusual:
+                batch = await self._database.write(partial(unit, tries_usual=False))
         except NotOwner:
             return None
         if damaged:
@@ -226,12 +237,15 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         deliveries = [id_ for change in settlement.transitions for id_ in change.deliveries]
 
         def unit(book: PostgresSession) -> int:
+            late = usual.settle(book, settlement)
+            if late is not None:
+                return late
             book.lock_batch(settlement.lease, deliveries)
             return outbox.settle(book, settlement)
 
         while True:
             try:
-                return await self._database.write(unit, patience=_FOREVER)
+                return await self._database.write(unit, patience=_FOREVER, begins=True)
             except LedgerUnavailable as error:
                 if self._closed or not is_passing(error.__cause__):
                     raise

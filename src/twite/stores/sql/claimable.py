@@ -42,7 +42,7 @@ def claimable(
             # Reading the sizes first keeps large bodies out of memory.
             wish["limit"] = _fitting(book, wish, most_bytes)
         rows, bodies = book.run("claimable", **wish).fetchone()
-        found = _at_once(book.seeds[lane], _Rows.decode(rows), bodies, unsummed=book.unsummed)
+        found = verified(book.seeds[lane], _Rows.decode(rows), bodies, unsummed=book.unsummed)
         sizes = [len(delivery.body) for delivery in found or ()]
         book.largest_body = max(sizes, default=book.largest_body)
         if found and sum(sizes) > most_bytes:
@@ -73,7 +73,7 @@ def _fitting(book: WriterSession, wish: Mapping[str, object], most_bytes: int) -
     return fitting(sizes, most_bytes)
 
 
-def _at_once(
+def verified(
     seed: int, rows: Sequence[Row], bodies: bytes, *, unsummed: int
 ) -> list[Delivery] | None:
     """Read the row that contains a batch; None if anything in it is inconsistent."""

@@ -1,5 +1,6 @@
 """Outbox: claim, settle and sweep deliveries (leases, retries), inside the running transaction."""
 
+from collections import Counter
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final
@@ -244,8 +245,9 @@ def _claimed_at(book: WriterSession, lease: int) -> int:
 def _count_delivered(book: WriterSession, ids: str, *, lease: int, at: int) -> None:
     """Add the delivered deliveries under the lease to the counts of their accounts."""
     for account, taken in book.run("taken_of", lease=lease, deliveries=ids).fetchall():
-        received = _Ids.decode(taken)
-        book.run("count_delivered", account=account, deliveries=len(received))
+        # All conversions of one request were received at the same time.
+        received = Counter(_Ids.decode(taken))
+        book.run("count_delivered", account=account, deliveries=received.total())
         book.tally.delivered(at, account, received)
 
 

@@ -1,6 +1,6 @@
 """Tallies: count traffic in memory for one transaction, then write it in a few statements."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from operator import add
 from typing import Final, Protocol
@@ -58,12 +58,11 @@ class TallyWriter:
         for place, many in enumerate(counts, first):
             sums[place] += many
 
-    def delivered(self, at: int, account: int, received: Sequence[int]) -> None:
-        """Count accepted deliveries, by their time of receipt."""
-        self.flow(at, account, (len(received),), first=DELIVERED)
+    def delivered(self, at: int, account: int, received: Mapping[int, int]) -> None:
+        """Count accepted deliveries; `received` is their number by time of receipt."""
+        self.flow(at, account, (sum(received.values()),), first=DELIVERED)
         minute = at // MINUTE
-        # All conversions of one request were received at the same time.
-        for received_at, many in Counter(received).items():
+        for received_at, many in received.items():
             self._waits[minute, account, slot_of(at - received_at)] += many
 
     def flaw(

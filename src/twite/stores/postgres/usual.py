@@ -1,0 +1,135 @@
+"""Usual claims and settlements: one statement each, where the shared code runs ten.
+
+The shared code of `stores/sql` does the same, and all that is unusual.
+"""
+
+import time
+
+import msgspec
+
+from twite.domain.delivery import (
+    ANSWER_LIMIT,
+    QUARANTINED,
+    SUSPECT,
+    Attempt,
+    Batch,
+    Delivery,
+    Settlement,
+    Trigger,
+    rank,
+    together,
+)
+from twite.gateway.ports.outbox import Claim
+from twite.gateway.ports.state import PAUSED_BY_USER
+from twite.stores.postgres.session import PostgresSession
+from twite.stores.sql.claimable import Row, verified
+
+
+class Unusual(Exception):
+    """The statement has claimed deliveries that need the shared code; roll the transaction back."""
+
+
+def claim(book: PostgresSession, wish: Claim, *, account: str) -> tuple[Batch | None, bool]:
+    """Lease deliveries as `outbox.claim` does; return the batch, and whether that is the answer.
+
+    Otherwise nothing is claimed, and the shared code decides. Raises Unusual.
+    """
+    if book.largest_body * wish.limit > wish.most_bytes:
+        return None, False
+    starts = book.claim_starts.of(wish.pixel)
+    began = time.perf_counter()
+    may_claim, is_due, event, name, lease, opted_out, bodies, *columns = book.run_first(
+        "claim_usual",
+        account=account,
+        pixel=wish.pixel,
+        by_user=f"{PAUSED_BY_USER}%",
+        now=wish.now,
+        until=wish.lease_until,
+        ambiguous_after=wish.ambiguous_after,
+        crashes=QUARANTINED if wish.suspects else SUSPECT,
+        passing=sorted(wish.passing),
+        passing_events=sorted(wish.passing_events),
+        limit=wish.limit,
+        starts=msgspec.json.encode(starts).decode(),
+        limits=msgspec.json.encode(wish.limits).decode(),
+    )
+    if not may_claim:
+        return None, True
+    took = time.perf_counter() - began
+    if event is None:
+        return None, not (is_due or starts)
+    if columns[0] is None:
+        return None, False  # another transaction has locked all that is ready
+    rows: list[Row] = list(zip(*columns, strict=True))
+    found = _sound(book, wish, event, rows, bodies)
+    if found is None or book.opt_outs.among(found, pixel=wish.pixel, version=opted_out):
+        raise Unusual
+    if len(found) < min(wish.limit, wish.limits.get(name, wish.limit)):
+        book.claim_starts.ended(wish.pixel, event)
+    elif wish.suspects and not wish.passing:
+        last = found[-1]
+        reached = rank(received_at=last.received_at, ambiguous_since=last.ambiguous_since)
+        book.claim_starts.claimed(wish.pixel, event, reached, took=took)
+    return Batch(lease=lease, pixel=wish.pixel, event=name, deliveries=tuple(found)), True
+
+
+def settle(book: PostgresSession, settlement: Settlement) -> int | None:
+    """Settle as `outbox.settle` does if X has accepted a whole request; otherwise return None."""
+    attempt = settlement.attempt
+    match settlement.transitions:
+        case [accepted] if accepted.trigger is Trigger.DELIVERED and attempt is not None:
+            pass
+        case _:
+            return None
+    if attempt.deliveries != accepted.deliveries:
+        return None
+    event = book.known_event(attempt.pixel, attempt.event)
+    if event is None:
+        return None
+    accounts, received, numbers = book.run_first(
+        "settle_delivered",
+        lease=settlement.lease,
+        until=settlement.lease_until,
+        deliveries=sorted(set(attempt.deliveries)),
+        **_values(attempt, event),
+    )
+    book.next_attempt()  # the mark
+    settled = 0
+    times_of: dict[int, dict[int, int]] = {}
+    for account, received_at, many in zip(
+        accounts or (), received or (), numbers or (), strict=True
+    ):
+        times_of.setdefault(account, {})[received_at] = many
+    for account, times in times_of.items():
+        many = sum(times.values())
+        book.run("count_delivered", account=account, deliveries=many)
+        book.tally.delivered(attempt.at, account, times)
+        settled += many
+    return len(attempt.deliveries) - settled
+
+
+def _sound(
+    book: PostgresSession, wish: Claim, event: int, rows: list[Row], bodies: bytes
+) -> list[Delivery] | None:
+    """Return the deliveries of a claim if all can be sent together."""
+    if any(conversion_id is None for _, conversion_id, *_ in rows):
+        return None  # a conversion is missing
+    found = verified(book.seeds[event], rows, bodies, unsummed=book.unsummed)
+    if found is None:
+        return None
+    book.largest_body = max(len(delivery.body) for delivery in found)
+    if len(bodies) > wish.most_bytes or len(together(found)) < len(found):
+        return None
+    return found
+
+
+def _values(attempt: Attempt, event: int) -> dict[str, object]:
+    return {
+        "at": attempt.at,
+        "event": event,
+        "outcome": attempt.outcome,
+        "status": attempt.status,
+        "answer": attempt.answer[:ANSWER_LIMIT],
+        "ambiguous": attempt.ambiguous,
+        "size": len(attempt.deliveries),
+    }

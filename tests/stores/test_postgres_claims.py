@@ -1,0 +1,191 @@
+"""Usual claims and settlements on PostgreSQL: one statement each, and the same results."""
+
+from itertools import count
+
+import asyncpg
+import pytest
+
+from twite.domain.delivery import State
+from twite.gateway.ports.outbox import Claim, Replay
+from twite.gateway.ports.store import StoreOptions
+from twite.stores.postgres import claim_starts, schema, usual
+from twite.stores.postgres.session import PostgresSession
+from twite.stores.postgres.store import PostgresStore
+from twite.testing.builders import NOW, a_submission, an_entry
+from twite.testing.laws.actions import PIXEL, claim, delivered, ids, postponed, settle
+from twite.testing.laws.claiming import ClaimLaws
+from twite.testing.laws.copies import CopyLaws
+from twite.testing.laws.limits import CrashLaws, LimitLaws
+from twite.testing.laws.settling import SettlingLaws, SweepLaws
+
+
+@pytest.fixture
+def small_bodies(monkeypatch):
+    """Let claims begin as after a claim of small bodies; otherwise the first reads their sizes."""
+    monkeypatch.setattr(PostgresSession, "largest_body", 1)
+
+
+@pytest.fixture
+async def store(postgres_url, small_bodies):
+    store = await PostgresStore.open(postgres_url, StoreOptions())
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def other_gateway(postgres_url):
+    store = await PostgresStore.open(postgres_url, StoreOptions())
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+def statements(monkeypatch):
+    """The names of the statements that units of work run."""
+    names = []
+    run, run_first = PostgresSession.run, PostgresSession.run_first
+
+    def noting(session, name, /, **values):
+        names.append(name)
+        return run(session, name, **values)
+
+    def noting_first(session, name, /, **values):
+        names.append(name)
+        return run_first(session, name, **values)
+
+    monkeypatch.setattr(PostgresSession, "run", noting)
+    monkeypatch.setattr(PostgresSession, "run_first", noting_first)
+    return names
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The time of the claim starts, in seconds, which stands still."""
+    time = [0.0]
+    monkeypatch.setattr(claim_starts, "monotonic", lambda: time[0])
+    return time
+
+
+async def record(store, *conversion_ids, at=NOW):
+    entries = [an_entry(id_, index=index) for index, id_ in enumerate(conversion_ids)]
+    await store.record(a_submission(*entries, receipt=conversion_ids[0], received_at=at))
+
+
+class TestUsualClaims(ClaimLaws, SettlingLaws, SweepLaws, LimitLaws, CrashLaws, CopyLaws):
+    """The contract, where each claim tries the statement of usual claims first."""
+
+    @pytest.fixture
+    async def store(self, store):
+        return store
+
+
+async def test_a_usual_batch_needs_one_statement_to_claim_and_two_to_settle(store, statements):
+    await record(store, "order-1", "order-2")
+    statements.clear()
+
+    batch = await claim(store)
+    await settle(store, batch, "delivered", delivered(batch))
+
+    counts = ["forget_flow", "forget_waited", "forget_matched", "forget_flaws"]
+    assert ids(batch) == ["order-1", "order-2"]
+    assert [name for name in statements if name not in counts] == [
+        "claim_usual",
+        "settle_delivered",
+        "count_delivered",  # in memory; written with the other counts
+    ]
+
+
+async def test_a_claim_changes_no_index(store):
+    await record(store, *(f"order-{number}" for number in range(50)))
+
+    wish = Claim(pixel=PIXEL, now=NOW, lease_until=NOW + 1, limit=50, ambiguous_after=0)
+
+    def unit(book):
+        batch, _ = usual.claim(book, wish, account=PIXEL)
+        changed = book.connection.execute(
+            "SELECT pg_stat_get_xact_tuples_updated('outbox'::regclass), "
+            "pg_stat_get_xact_tuples_hot_updated('outbox'::regclass)"
+        )
+        return len(batch.deliveries), *changed.fetchone()
+
+    assert await store._database.write(unit, begins=True) == (50, 50, 50)  # noqa: SLF001
+
+
+async def test_a_claim_continues_behind_the_last_one_of_a_full_claim(store, other_gateway, clock):
+    await record(store, "order-1", at=NOW)
+    await record(store, "order-2", "order-3", at=NOW + 2)
+    await claim(store, limit=1)
+    await record(other_gateway, "order-0", at=NOW - 1)
+
+    second = await claim(store, limit=1)
+    clock[0] = 60
+    third = await claim(store, limit=1)
+
+    assert (ids(second), ids(third)) == (["order-2"], ["order-0"])
+
+
+async def test_a_claim_finds_at_once_what_was_recorded_or_queued_behind_the_last_one(store, clock):
+    del clock
+    await record(store, "order-1", "order-2", "order-3", "order-4", at=NOW)
+    batches = [await claim(store, limit=1) for _ in range(2)]
+    await record(store, "order-0", at=NOW - 1)
+    batches.append(await claim(store, limit=1))
+    await settle(store, batches[0], "errored", postponed(batches[0], until=NOW))
+    batches.append(await claim(store, limit=1))
+
+    assert [ids(batch) for batch in batches] == [["order-1"], ["order-2"], ["order-0"], ["order-1"]]
+
+
+async def test_the_last_deliveries_are_found_although_they_are_behind(store, other_gateway, clock):
+    del clock
+    await record(store, "order-1", at=NOW)
+    await claim(store, limit=1)
+    await record(other_gateway, "order-0", at=NOW - 1)
+
+    assert ids(await claim(store)) == ["order-0"]
+
+
+def test_claim_starts_last_longer_if_the_search_takes_long(clock):
+    starts = claim_starts.ClaimStarts()
+    starts.claimed("pixel", 1, NOW, took=0.5)
+
+    clock[0] = 4.9
+    during = dict(starts.of("pixel"))
+    clock[0] = 5.1
+
+    assert during == {1: NOW}
+    assert starts.of("pixel") == {}
+
+
+async def test_an_outbox_of_the_first_schema_is_claimed(
+    empty_postgres_url, small_bodies, monkeypatch
+):
+    del small_bodies
+    migrations = schema.migrations()
+    monkeypatch.setattr(schema, "migrations", lambda: migrations[:1])
+    driver = await asyncpg.connect(empty_postgres_url)
+    await schema.migrate(driver, None)
+    numbers = count(1)
+    for state in ("queued", "sending", "held", "dead"):
+        await driver.execute(
+            "INSERT INTO outbox (id, lane, account, received_at, state, rested_at, reason) "
+            "VALUES ($1, 1, 1, 0, $2, CASE WHEN $2 IN ('held', 'dead') THEN 5 END, 'refused')",
+            next(numbers),
+            state,
+        )
+    await driver.execute("INSERT INTO lane (pixel, event) VALUES ($1, 'e')", PIXEL)
+    monkeypatch.undo()
+
+    store = await PostgresStore.open(empty_postgres_url, StoreOptions())
+    moved = await store.move(Replay(deliveries=[3]), now=NOW)
+    rows = await driver.fetch("SELECT state, resting FROM outbox ORDER BY id")
+    await store.close()
+    await driver.close()
+
+    assert moved.moved == 1
+    assert [tuple(row) for row in rows] == [
+        (State.QUEUED, None),
+        (State.SENDING, None),
+        (State.QUEUED, None),
+        (State.DEAD, State.DEAD),
+    ]
