@@ -138,6 +138,22 @@ async def test_all_tags_of_a_container_may_be_aimed_at_a_server_on_this_machine(
     assert ("amber", f"all tags of the container: {said}") in await findings(folder)
 
 
+async def test_a_redirect_says_that_it_is_not_for_client_templates(folder):
+    redirect = 'redirect = { "*" = "http://127.0.0.1:9000/" }\n'
+    (folder / "twite.toml").write_text(SETTINGS + f'client_source = "shop"\n{redirect}')
+    (folder / "client.tpl").write_text(TEMPLATE.replace("TAG", "CLIENT"))
+    file = folder / "container.toml"
+    file.write_text(
+        file.read_text()
+        + '[[template]]\nname = "Orders"\nfile = "client.tpl"\n'
+        + '[[client]]\nname = "Orders"\ntemplate = "Orders"\n'
+    )
+
+    place = "all tags of the container, but not of its client templates"
+    said = "requests are redirected for tests: * → http://127.0.0.1:9000"
+    assert ("amber", f"{place}: {said}") in await findings(folder)
+
+
 async def test_a_tag_that_may_run_the_container_stores_what_other_tags_may_read(folder):
     calls = (
         """[{"instance": {"key": {"publicId": "run_container", "versionId": "1"}, "param": []}}]"""

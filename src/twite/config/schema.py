@@ -276,7 +276,7 @@ class ContainerTable(msgspec.Struct, frozen=True, kw_only=True):
     )
     redirect: Mapping[str, str] = setting(
         {},
-        "`tag[].redirect` for all tags of the container",
+        "`tag[].redirect` for all tags of the container, not for its client templates",
         MapOf(Text(values.local_url)),
         example=_REDIRECT_EXAMPLE,
     )

@@ -193,7 +193,9 @@ def _of_parts(settings: Settings, opened: Container) -> Iterator[CheckFinding]:
         yield from stape_tag(settings, opened, tag)
     if settings.imported is not None:
         rule, setting = settings.imported.rule, "container.redirect"
-        yield from _redirected("all tags of the container", rule, setting)
+        has_clients = any(client.template for client in opened.clients)
+        but = ", but not of its client templates" if has_clients else ""
+        yield from _redirected(f"all tags of the container{but}", rule, setting)
     if settings.imported is not None and settings.imported.rule.persons is PersonHandling.HASHED:
         yield from _hashed(opened)
 
