@@ -83,4 +83,20 @@ def test_a_wrong_field_is_named(command):
     code, _, err = tried(command, fields={"pixelId": ""})
 
     assert code == 1
-    assert "pixelId: must not be empty" in err
+    assert err == "Error: pixelId: must not be empty. Posts to Meta requires it\n"
+
+
+def test_an_unknown_field_is_named(command):
+    code, _, err = tried(command, fields={"pixelID": "1"})
+
+    assert code == 0
+    assert err == "pixelID: is not a field of this template. Did you mean 'pixelId'?\n"
+
+
+def test_a_client_template_is_refused(command):
+    client = str(Path(__file__).parents[1] / "templates/client_json.tpl")
+
+    code, _, err = command("tag", "try", client)
+
+    assert code == 1
+    assert err.startswith("Error: template: client_json.tpl is not a tag template")

@@ -28,10 +28,11 @@ _NAME = "try"
 
 
 class TagTrial(msgspec.Struct, frozen=True, kw_only=True):
-    """The outcome of the run, and the lines that the template logged."""
+    """The outcome of the run, the lines that the template logged, and warnings about fields."""
 
     outcome: RunOutcome
     lines: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 async def try_tag(
@@ -44,7 +45,10 @@ async def try_tag(
 ) -> TagTrial:
     """Run it. Every request goes to `local_url`. Raises SettingsError for a template or field."""
     table = TagTable(name=_NAME, template=str(path), fields=fields, redirect={ANY_HOST: local_url})
-    config, _ = container_config((table,), folder=Path(), sources=())
+    try:
+        config, warnings = container_config((table,), folder=Path(), sources=())
+    except SettingsError as error:
+        raise SettingsError(place=_without_table(error.place), message=error.message) from None
     if config is None:
         raise SettingsError(place=str(path), message="is not a tag")
     clock, web, seen = SystemClock(), PublicWeb(), _Lines()
@@ -69,7 +73,16 @@ async def try_tag(
     finally:
         await pool.stop()
         await web.stop()
-    return TagTrial(outcome=outcome, lines=tuple(seen.lines))
+    return TagTrial(
+        outcome=outcome,
+        lines=tuple(seen.lines),
+        warnings=tuple(_without_table(warning) for warning in warnings),
+    )
+
+
+def _without_table(place: str) -> str:
+    """Return a place without the table, which exists only for this run."""
+    return place.removeprefix("tag[0].").removeprefix("fields.")
 
 
 class _Lines:

@@ -193,6 +193,8 @@ def attempt(
         trial = asyncio.run(
             try_tag(file, fields=data, event=happened, request=incoming, local_url=local_url)
         )
+    for warning in trial.warnings:
+        printing.complain(warning)
     outcome = trial.outcome
     error = outcome.barred or outcome.error
     if as_json:
