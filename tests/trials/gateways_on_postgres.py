@@ -31,8 +31,8 @@ POSTERS, EACH, REST = (4, 50, 0.02) if LONG else (2, 20, 0.05)
 REPEATED = 0.3
 GATEWAYS = 3
 TIMEOUT = 1  # seconds: the longest request
-LEASE = 8
-STOPPED = LEASE + TIMEOUT + 4
+LEASE = 8 if LONG else 3
+STOPPED = LEASE + TIMEOUT + (4 if LONG else 2)
 PIXELS = {f"trial{n}": f"event{n}" for n in range(4)}
 KEYS = cycle(f"a-key-of-the-shop-of-{pixel}" for pixel in PIXELS)
 SLOW = str(Path(__file__).with_name("slow_sender.py"))
@@ -71,7 +71,8 @@ class SlowSender(subprocess.Popen):
     words: ClassVar[Sequence[str]] = ()
 
     def __init__(self, command, **more):
-        super().__init__([*self.before, sys.executable, SLOW, *self.words, *command[3:]], **more)
+        words = (f"--lease={LEASE}", *self.words)
+        super().__init__([*self.before, sys.executable, SLOW, *words, *command[3:]], **more)
 
 
 class UnfencedSender(SlowSender):

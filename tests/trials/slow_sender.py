@@ -2,13 +2,19 @@
 
 python slow_sender.py serve --config twite.toml
 python slow_sender.py --no-fence serve --config twite.toml    the control: without the lease's check
+python slow_sender.py --lease=3 serve --config twite.toml     with a shorter lease (seconds)
 """
 
 import asyncio
 import sys
 
+import msgspec
+
 from twite.cli import main
+from twite.domain.times import SECOND
 from twite.gateway.delivery.x_client import XClient
+from twite.stores.postgres import nodes
+from twite.stores.postgres.dialect import statement
 from twite.stores.postgres.nodes import PostgresOwnership
 
 PAUSE = 0.03
@@ -20,9 +26,20 @@ async def late(self, destination, bodies):
     return await _send(self, destination, bodies)
 
 
+def shorten(lease):
+    """Shorten the lease, and what depends on it: its renewal, and the end of stuck transactions."""
+    nodes.LEASE = lease * SECOND
+    nodes.SHARE_OUT_EVERY = lease * SECOND // 4
+    begin = statement("begin")
+    msgspec.structs.force_setattr(begin, "text", begin.text.replace("'8s'", f"'{lease}s'"))
+
+
 if __name__ == "__main__":
     XClient.send = late
-    if sys.argv[1] == "--no-fence":
-        del sys.argv[1]
-        PostgresOwnership.may_send = lambda _: True
+    while sys.argv[1].startswith("--"):
+        word, _, lease = sys.argv.pop(1).partition("=")
+        if word == "--lease":
+            shorten(int(lease))
+        else:
+            PostgresOwnership.may_send = lambda _: True
     main()

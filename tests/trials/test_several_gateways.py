@@ -28,6 +28,7 @@ from twite.testing.gateway import BalanceWatch
 # are cut; then the database restarts. Two thirds of the long form's restarts are crashes.
 ROUNDS = int(os.environ.get("TWITE_TRIAL_ROUNDS", "20")) if LONG else 1
 KILLS, CUTS, COMMITS = (10, 3, 3) if LONG else (1, 2, 2)
+REST = 2 if LONG else 1  # seconds between disturbances
 
 
 @pytest.mark.alone
@@ -87,12 +88,12 @@ def one_round(trial, number, chance):
             trial.promote()
 
     trial.stop_beyond_the_lease(disturb)
-    time.sleep(2)
+    time.sleep(REST)
     trial.restart_database(signal.SIGQUIT if number % 3 else signal.SIGINT)
     if number % 4 == 2:
         trial.promote()
     if number % 5 == 0:
-        time.sleep(4)
+        time.sleep(2 * REST)
         trial.take_over(chance.choice(trial.gateways))
 
 
