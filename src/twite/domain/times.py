@@ -23,7 +23,8 @@ _MOMENT: Final = re.compile(
 )
 # The usual form: the minute, seconds, milliseconds.
 _IN_UTC: Final = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}):([0-5][0-9])(?:\.([0-9]{3}))?Z", re.ASCII
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]):([0-5][0-9])(?:\.([0-9]{3}))?Z",
+    re.ASCII,
 )
 # The years 1 to 9999 in UTC, which ISO 8601 can express.
 _EARLIEST: Final = -62_135_596_800_000
@@ -37,8 +38,6 @@ def moment(text: str, *, now: int, path: str) -> int | Fault:
     `now` is in milliseconds. A time without a zone is a fault, because X rejects it [doc WEB]; so
     are the hour 24 and the second 60.
     """
-    if not _MOMENT.fullmatch(text):
-        return fault(path, "not_a_time", _complaint(text))
     usual = _IN_UTC.fullmatch(text)
     if usual is not None:
         # Many conversions are of the same minute.
@@ -46,6 +45,8 @@ def moment(text: str, *, now: int, path: str) -> int | Fault:
         if minute is not None:
             ms = minute + int(usual[2]) * SECOND + int(usual[3] or 0)
             return fault(path, "time_in_future") if ms > now + FUTURE_TOLERANCE else ms
+    if not _MOMENT.fullmatch(text):
+        return fault(path, "not_a_time", _complaint(text))
     try:
         at = datetime.fromisoformat(text.upper())
     except ValueError:

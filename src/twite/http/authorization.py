@@ -34,9 +34,9 @@ class SourceKeys:
     def __init__(self, sources: Iterable[Source]) -> None:
         self._pepper = secrets.token_bytes(32)
         self._sources: dict[bytes, Source] = {}
-        # Each with its longest part that no encoding changes.
-        self._spelled: list[tuple[bytes, bytes]] = []
-        self._packed: list[tuple[bytes, bytes]] = []
+        # Each with its parts that no encoding changes, the longest first.
+        self._spelled: list[tuple[tuple[bytes, ...], bytes]] = []
+        self._packed: list[tuple[tuple[bytes, ...], bytes]] = []
         for source in sources:
             if source.key is None:
                 continue
@@ -48,9 +48,9 @@ class SourceKeys:
                 )
             self._sources[digest] = source
             if len(key) >= _SHORTEST_HIDDEN:
-                self._spelled.append((_longest_plain(key), key))
-                self._packed += [(_longest_plain(said), said) for said in _packed(key)]
-        plains = [plain for plain, _ in (*self._spelled, *self._packed)]
+                self._spelled.append((_plains(key), key))
+                self._packed += [(_plains(said), said) for said in _packed(key)]
+        plains = [longest for (longest, *_), _ in (*self._spelled, *self._packed)]
         self._hint = _hint_of(plains) if len(plains) > _FEW else None
 
     def find(self, key: bytes) -> Source | None:
@@ -103,13 +103,13 @@ class SourceKeys:
         if self._hint is not None and self._hint.search(data) is None:
             return data
         is_odd = (b"%" in data or b"\\u00" in data) and _ODDLY_ENCODED.search(data) is not None
-        for plain, key in self._spelled:
+        for plains, key in self._spelled:
             # Encodings never change letters and digits. The slow search is only for texts that may
             # contain a key.
-            if is_odd or plain in data:
+            if is_odd or (plains[0] in data and _holds_all(data, plains)):
                 data = _spelled(key).sub(MASK, data)
-        for plain, said in self._packed:
-            if plain in data:
+        for plains, said in self._packed:
+            if plains[0] in data and _holds_all(data, plains):
                 data = _spelled(said).sub(MASK, data)
         return data
 
@@ -165,8 +165,13 @@ def _hint_of(plains: Iterable[bytes]) -> _Hint | None:
     return hint
 
 
-def _longest_plain(key: bytes) -> bytes:
-    return max(_PLAIN.findall(key), key=len, default=b"")
+def _plains(key: bytes) -> tuple[bytes, ...]:
+    """Return the runs of letters and digits in a key, the longest first; never empty."""
+    return tuple(sorted(set(_PLAIN.findall(key)), key=len, reverse=True)) or (b"",)
+
+
+def _holds_all(data: bytes, parts: tuple[bytes, ...]) -> bool:
+    return all(part in data for part in parts)
 
 
 def _packed(key: bytes) -> set[bytes]:

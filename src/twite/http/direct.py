@@ -193,11 +193,16 @@ class DirectIntake:
         group, self._group = self._group, []
         accept, keys = self._services.accept, self._services.keys
         ready = []
+        source = None
+        is_direct = False
         for request in group:
             parts = request.parts
             body = parts[0] if len(parts) == 1 else b"".join(parts)
             parts.clear()
-            if accept.takes_directly(request.source):
+            if request.source is not source:
+                source = request.source
+                is_direct = accept.takes_directly(source)
+            if is_direct:
                 request.body = keys.without(body)
                 ready.append(request)
             else:

@@ -41,7 +41,7 @@ class SystemClock:
 
 
 _RANDOM: Final = SystemRandom()
-_MASK: Final = (1 << 128) - 1
+_VARIANTS: Final = "89ab"  # the first digits of a UUID's variant (RFC 9562, 4.1)
 # Bytes of randomness in a receipt, and how many receipts' worth is read at once: each read releases
 # the GIL, and the accepting thread must wait to get it back.
 _CHANCE: Final = 10
@@ -64,12 +64,10 @@ class SystemRandomness:
 
     def receipt(self) -> str:
         """Return a UUID version 7 (RFC 9562, 5.7): 48 bits of milliseconds, then random bits."""
-        randomness = int.from_bytes(self._piece(), "big")
-        bits = (time.time_ns() // 1_000_000) << 80 | randomness
-        bits = bits & ~(0xF << 76) | 0x7 << 76
-        bits = bits & ~(0x3 << 62) | 0x2 << 62
-        text = f"{bits & _MASK:032x}"
-        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+        piece = self._piece()
+        at, text = f"{time.time_ns() // 1_000_000:012x}", piece.hex()
+        variant = _VARIANTS[piece[2] >> 4 & 3]
+        return f"{at[:8]}-{at[8:]}-7{text[1:4]}-{variant}{text[5:8]}-{text[8:]}"
 
     def _piece(self) -> bytes:
         """Return bytes that were never returned before; from any thread."""

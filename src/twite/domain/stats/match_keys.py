@@ -6,7 +6,7 @@ Flaws are counted; raw values are never stored.
 import hashlib
 from collections.abc import Iterable, Mapping
 from enum import IntFlag
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final
 
 import msgspec
@@ -220,9 +220,14 @@ def is_placeholder(email: str) -> bool:
     local, at, host = email.strip().lower().rpartition("@")
     if not at:
         return email.strip().lower() in PLACEHOLDERS
-    if host in _RESERVED or f".{host}".endswith(_RESERVED_ENDS):
+    if _is_reserved(host):
         return True
     return local in _NOBODY or ("+" in local and local.partition("+")[0] in _NOBODY)
+
+
+@lru_cache(maxsize=4_096)
+def _is_reserved(host: str) -> bool:
+    return host in _RESERVED or f".{host}".endswith(_RESERVED_ENDS)
 
 
 def is_digest(text: str) -> bool:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -123,12 +124,12 @@ class TwoIds(msgspec.Struct, frozen=True, kw_only=True):
 
 def marks(conversion: Conversion, *, salt: bytes) -> dict[str, int | None]:
     """Return the marks of a conversion, as fields of Sighting."""
-    same = f"{conversion.pixel}\0{conversion.event}\0{conversion.value}\0{conversion.currency}"
+    same = _same(salt, conversion.pixel, conversion.event, conversion.value, conversion.currency)
     found = conversion.identifiers
     return {
-        "email_mark": _mark(salt, same, "email", found.email),
-        "phone_mark": _mark(salt, same, "phone", found.phone),
-        "click_mark": _mark(salt, same, "click", found.click_id),
+        "email_mark": _mark(same, "email", found.email),
+        "phone_mark": _mark(same, "phone", found.phone),
+        "click_mark": _mark(same, "click", found.click_id),
     }
 
 
@@ -141,8 +142,19 @@ def total(overlaps: Iterable[DedupReport]) -> DedupReport:
     return DedupReport(pixel="", event="", day=0, **sums)
 
 
-def _mark(salt: bytes, same: str, kind: str, identifier: str | None) -> int | None:
+# Many orders have the same amount.
+@lru_cache(maxsize=1_024)
+def _same(
+    salt: bytes, pixel: str, event: str, value: str | None, currency: str | None
+) -> "hashlib.blake2b":
+    """Return the hash of what two sightings have in common besides the person."""
+    same = f"{pixel}\0{event}\0{value}\0{currency}\0"
+    return hashlib.blake2b(same.encode(), key=salt, digest_size=8)
+
+
+def _mark(same: "hashlib.blake2b", kind: str, identifier: str | None) -> int | None:
     if identifier is None:
         return None
-    digest = hashlib.blake2b(f"{same}\0{kind}\0{identifier}".encode(), key=salt, digest_size=8)
+    digest = same.copy()
+    digest.update(f"{kind}\0{identifier}".encode())
     return int.from_bytes(digest.digest(), "big", signed=True)

@@ -1,6 +1,7 @@
 """Copies of one conversion: which delivery has its dedup key, and which had it before."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Final, NamedTuple
 
 import msgspec
@@ -28,17 +29,24 @@ class KeyContest:
     """
 
     def __init__(
-        self, book: WriterSession, entries: Mapping[int, tuple[AcceptedConversion, int]]
+        self,
+        book: WriterSession,
+        entries: Callable[[], Mapping[int, tuple[AcceptedConversion, int]]],
     ) -> None:
-        """`entries` are the entries of the group by delivery, with the times of their receipt."""
+        """`entries` returns the entries of the group by delivery, with the times of receipt."""
         self._book = book
-        self._entries = entries
+        self._entries_of = entries
         # Why copies are held, by delivery.
         self.held: dict[int, str] = {}
         # (former holder of the key, its ruling, the copy)
         self._ruled: list[tuple[int, CopyDecision, WantedKey]] = []
         # State and reason of the deliveries that a copy of this group withdrew or holds.
         self._changed: dict[int, tuple[State, str]] = {}
+
+    @cached_property
+    def _entries(self) -> Mapping[int, tuple[AcceptedConversion, int]]:
+        """The entries, which most groups do not need."""
+        return self._entries_of()
 
     def __call__(self, wish: WantedKey, holder: int, holding: Holding) -> bool:
         """Return whether a delivery takes the key of another delivery."""

@@ -41,6 +41,8 @@ class _Page:
         # One row per entry, until duplicates are known: (id, submission, lane, entry, account, at).
         self._conversions: list[tuple[int, int, int, AcceptedConversion, int, int]] = []
         self._tally: dict[int, list[int]] = {}
+        # By (source, pixel, event): the account, the lane, and the counts of the account.
+        self._places: dict[tuple[str, str, str], tuple[int, int, list[int]]] = {}
         self._ignored = rejections.IgnoredCounts()
         self._sightings = sightings.Seen()
         self._rejected: rejections.Rejected = {}
@@ -89,12 +91,12 @@ class _Page:
                 len(entries), submission.body, _places_of(submission.refusals),
                 unfired_kept(submission),
             )  # fmt: skip
+        source, places = submission.source, self._places
         for id_, entry in enumerate(entries, first):
-            account = book.account(submission.source, entry.pixel)
-            lane = book.lane(entry.pixel, entry.event)
-            counts = self._counts(account)
+            place = source, entry.pixel, entry.event
+            account, lane, counts = places.get(place) or self._place(*place)
             counts[_RECEIVED] += 1
-            if asks(entry):
+            if entry.suppressed is None or asks(entry):
                 self._wanted.append(WantedKey(entry.key, id_, at))
             if entry.suppressed is not None:
                 counts[_SUPPRESSED] += 1
@@ -107,7 +109,8 @@ class _Page:
         book = self._book
         book.add_rows("add_submissions", self._submissions, 10)
         contest = KeyContest(
-            book, {id_: (entry, at) for id_, _, _, entry, _, at in self._conversions}
+            book,
+            lambda: {id_: (entry, at) for id_, _, _, entry, _, at in self._conversions},
         )
         duplicates = self._take_keys(contest)
         conversions: list[object] = []
@@ -116,19 +119,16 @@ class _Page:
         consents: list[object] = []
         flagged: list[object] = []
         called: list[object] = []
-        key_sets = book.tally.key_sets
+        key_sets, seeds, held_later = book.tally.key_sets, book.seeds, contest.held
         for id_, number, lane, entry, account, at in self._conversions:
             if id_ in duplicates:
                 self._tally[account][_DUPLICATE] += 1
                 continue
             conversions += (
                 id_, number, lane, entry.conversion_id, entry.body, entry.suppressed,
-                checksum(
-                    book.seeds[lane], delivery=id_, received_at=at,
-                    conversion_id=entry.conversion_id.encode(), body=entry.body,
-                ),
+                checksum(seeds[lane], id_, at, entry.conversion_id.encode(), entry.body),
             )  # fmt: skip
-            why_held = contest.held.get(id_, entry.held)
+            why_held = held_later.get(id_, entry.held) if held_later else entry.held
             if why_held is not None:
                 held += (id_, lane, account, at, at, why_held)
             elif entry.suppressed is None:
@@ -224,6 +224,12 @@ class _Page:
             )
             for place, (first, submission) in enumerate(zip(self._firsts, self._taken, strict=True))
         ]
+
+    def _place(self, source: str, pixel: str, event: str) -> tuple[int, int, list[int]]:
+        account = self._book.account(source, pixel)
+        place = account, self._book.lane(pixel, event), self._counts(account)
+        self._places[source, pixel, event] = place
+        return place
 
     def _counts(self, account: int) -> list[int]:
         counts = self._tally.get(account)

@@ -25,10 +25,13 @@ _FORGOTTEN_FOR_EACH: Final = 4
 def add(book: WriterSession, seen: Seen) -> None:
     """Write sightings inside the running transaction, and delete the oldest."""
     rows: list[object] = []
+    way, word = None, ""
     for sighting in seen:
-        lane = book.lane(sighting.pixel, sighting.event)
+        if sighting.way is not way:
+            way = sighting.way
+            word = way.value
         rows += (
-            sighting.at, lane, sighting.way.value, sighting.conversion_id,
+            sighting.at, book.lane(sighting.pixel, sighting.event), word, sighting.conversion_id,
             sighting.email_mark, sighting.phone_mark, sighting.click_mark,
         )  # fmt: skip
     book.add_rows("add_sightings", rows, 7)
