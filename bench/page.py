@@ -23,7 +23,7 @@ from playwright.async_api import Browser, async_playwright  # noqa: E402 - after
 from shop import Shop, Street, a_street  # noqa: E402
 from visitor import FLAGS, TWCLID  # noqa: E402
 
-from twite.http.script import script  # noqa: E402
+from twite.http.script.minify import script  # noqa: E402
 from twite.testing.emulator import running_emulator  # noqa: E402
 
 SIDES = {"empty": False, "ours": True}

@@ -7,7 +7,7 @@ import urllib.request
 import pytest
 from visitor import TWCLID, Visitor, bought, until
 
-from twite.http.script import script
+from twite.http.script.minify import script
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]
 

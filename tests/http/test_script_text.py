@@ -10,7 +10,8 @@ import msgspec
 import pytest
 import quickjs
 
-from twite.http.script import DEFAULTS, inlined, joined, script, settings_line, shortened, tightened
+from twite.http.script import DEFAULTS, settings_line
+from twite.http.script.minify import inlined, joined, script, shortened, tightened
 from twite.testing.builders import a_destination, a_source
 
 KILOBYTE = 1000

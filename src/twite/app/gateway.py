@@ -220,14 +220,13 @@ class Gateway:
         """Start the tags and client templates; None without any. Raises SettingsError."""
         settings = self._settings
         container_configs = await companies_of(settings, safe.secret_store if safe else None)
-        clients = clients_of(settings, container_configs)
-        if not container_configs and not clients:
+        if not container_configs and not settings.clients:
             return None
         from twite.app.tag_runtime import TagRuntime  # noqa: PLC0415  # few gateways have tags
 
         tags = TagRuntime(
             container_configs,
-            clients,
+            clients_of(settings, container_configs),
             settings,
             store=store,
             clock=self._clock,

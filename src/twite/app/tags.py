@@ -23,10 +23,10 @@ from twite.gateway.ports.queries import Queries
 from twite.gateway.ports.secret_store import SecretStore
 from twite.gateway.ports.store import Store
 from twite.gateway.ports.tags import ContainerConfig, SuppliedHeaders
-from twite.gateway.tags.clients.clients import TemplateClient
 from twite.machine.system import SystemClock
 
 if TYPE_CHECKING:
+    from twite.gateway.tags.clients.clients import TemplateClient
     from twite.gateway.tags.run.dispatcher import TagDispatcher
 
 
@@ -60,7 +60,7 @@ def _with_headers(container_config: ContainerConfig, headers: SuppliedHeaders) -
 
 def clients_of(
     settings: Settings, container_configs: Iterable[ContainerConfig]
-) -> tuple[TemplateClient, ...]:
+) -> "tuple[TemplateClient, ...]":
     """Return the client templates of the settings, and of their containers.
 
     Requests that have none of the `server.stape` headers get them. Raises SettingsError.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -15,16 +15,18 @@ from twite.domain.errors import SettingsError
 from twite.domain.json_tree import Tree
 from twite.domain.secret import Secret
 from twite.gateway.ports.secret_store import CONTAINER, SecretStore
-from twite.gateway.tags.clients.clients import TemplateClient
 from twite.gtm.container.faults import faults
 from twite.gtm.container.parts import Container, ContainerUnusable
 from twite.gtm.container.secrets import hidden as hidden_in
 from twite.gtm.container.secrets import opened
-from twite.gtm.container.toml_file import TemplateFile, container_of_toml
 from twite.gtm.template.field_rules import remarks_on
 from twite.gtm.template.fields import fill
 from twite.gtm.template.template import TemplateKind
 from twite.redaction.mask_line import texts_in
+
+if TYPE_CHECKING:
+    from twite.gateway.tags.clients.clients import TemplateClient
+    from twite.gtm.container.toml_file import TemplateFile
 
 SEALED: Final = "sealed:"
 
@@ -39,8 +41,12 @@ def load_container(path: Path) -> Container:
     return container
 
 
-def read_container(path: Path) -> tuple[Container, tuple[TemplateFile, ...]]:
+def read_container(path: Path) -> "tuple[Container, tuple[TemplateFile, ...]]":
     """Read a container without checking whether its parts fit together. Raises SettingsError."""
+    from twite.gtm.container.toml_file import (  # noqa: PLC0415  # few gateways have a container
+        container_of_toml,
+    )
+
     try:
         container, files = container_of_toml(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
@@ -127,7 +133,7 @@ def clients(
     folder: Path,
     sources: Sequence[Source],
     hidden: Iterable[str] = (),
-) -> tuple[tuple[TemplateClient, ...], tuple[str, ...]]:
+) -> "tuple[tuple[TemplateClient, ...], tuple[str, ...]]":
     """Return the clients of `twite.toml` and warnings. Raises SettingsError.
 
     `hidden` are values read from the environment or files.
@@ -158,18 +164,20 @@ def secrets_in_fields(
 
 
 def with_those_of(
-    own: Sequence[TemplateClient],
+    own: "Sequence[TemplateClient]",
     containers: Iterable[Container],
     *,
     source: str | None,
     sources: Sequence[Source],
     allow_hosts: frozenset[str] = frozenset(),
-) -> tuple[TemplateClient, ...]:
+) -> "tuple[TemplateClient, ...]":
     """Add the clients of containers; `source` is the source of their events.
 
     `allow_hosts` are hosts that they may reach although the addresses are private. Clients without
     a template are Google's own: Twite's tag routes replace them. Raises SettingsError.
     """
+    from twite.gateway.tags.clients.clients import TemplateClient  # noqa: PLC0415  # see above
+
     found = list(own)
     for container in containers:
         secrets = tuple(Secret(text) for text in sorted(set(hidden_in(container))))
@@ -201,7 +209,9 @@ def with_those_of(
 
 def _client(
     written: ClientTable, *, place: str, folder: Path, sources: Sequence[Source]
-) -> tuple[TemplateClient, list[str]]:
+) -> "tuple[TemplateClient, list[str]]":
+    from twite.gateway.tags.clients.clients import TemplateClient  # noqa: PLC0415  # see above
+
     template = checked_template(folder / written.template)
     if template.kind is not TemplateKind.CLIENT:
         raise SettingsError(

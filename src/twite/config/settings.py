@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -40,7 +40,9 @@ from twite.config.toml import Reader, Tree, nearest, scalar
 from twite.domain.destination import Destination, Source
 from twite.domain.errors import SettingsError
 from twite.gateway.ports.tags import PREFIX, ContainerConfig
-from twite.gateway.tags.clients.clients import TemplateClient
+
+if TYPE_CHECKING:
+    from twite.gateway.tags.clients.clients import TemplateClient
 
 FILE: Final = Path("twite.toml")
 
@@ -63,7 +65,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     console: ConsoleSettings
     google: GoogleSettings
     container: Path | None = None
-    clients: tuple[TemplateClient, ...] = ()
+    clients: "tuple[TemplateClient, ...]" = ()
     tags: ContainerConfig | None = None
     imported: ImportedContainer | None = None
     warnings: tuple[str, ...] = ()

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from twite.domain.errors import SettingsError
 from twite.domain.json_tree import Tree
-from twite.gateway.tags.clients.clients import extracted
 from twite.gtm.template.effects import AfterEvent, AnyEffect, RunContainer
 from twite.gtm.template.sandbox import Call, EffectAnswer, Engine, Incoming, Turn
 from twite.gtm.template.template import (
@@ -83,6 +82,8 @@ def run_template(
         engine = engine_of(template)
     except TemplateUnusable as error:
         raise placed(path, error) from None
+    from twite.gateway.tags.clients.clients import extracted  # noqa: PLC0415  # as above
+
     now = _now()
     call = Call(
         fields=fields,

@@ -1,6 +1,7 @@
 """The parts of the gateway that routes use."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import msgspec
 from starlette.types import ASGIApp
@@ -18,13 +19,15 @@ from twite.gateway.ports.outbox import Moves
 from twite.gateway.ports.privacy import Privacy
 from twite.gateway.ports.queries import Queries
 from twite.gateway.preview.sessions import PreviewSessions
-from twite.gateway.tags.clients.clients import Clients
 from twite.gateway.x_account.credential_store import CredentialCommands
 from twite.http.addresses import Front, Network
 from twite.http.authorization import Authorization, FindsKeys, NoKeys, NonceMemory, SourceKeys
 from twite.http.limits import AdmissionGate, HttpLimits
 from twite.http.origins import Origins
 from twite.http.script import PageScript
+
+if TYPE_CHECKING:
+    from twite.gateway.tags.clients.clients import Clients
 
 
 class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +74,7 @@ class GatewayServices(msgspec.Struct, frozen=True, kw_only=True):
     logins: CredentialCommands | None = None
     proxy: StapeProxy | None = None
     key_ring: FindsKeys = NoKeys()
-    clients: Clients | None = None
+    clients: "Clients | None" = None
     previews: PreviewSessions | None = None
     console: ASGIApp | None = None
     control_token: Secret | None = None

@@ -1,7 +1,7 @@
 """Let client templates claim requests: paths without a route, and the tag routes."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from starlette.types import Message, Receive, Scope
 
@@ -9,7 +9,6 @@ from twite.domain.errors import TemplatePaused
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.ports.machine import Clock
 from twite.gateway.rate_limiter import RateLimiter
-from twite.gateway.tags.clients.clients import Clients
 from twite.gtm.template.response import ClientResponse
 from twite.gtm.template.sandbox import Incoming
 from twite.http.addresses import Network, address_of, line_of
@@ -18,6 +17,9 @@ from twite.http.bodies import inflate, read_body
 from twite.http.limits import AdmissionGate
 from twite.http.responses import HttpRefusal, HttpResponse, again
 from twite.http.route import incoming_of
+
+if TYPE_CHECKING:
+    from twite.gateway.tags.clients.clients import Clients
 
 _MOST_HELD: Final = 10
 _BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
@@ -31,7 +33,7 @@ class ClientRoute:
 
     def __init__(
         self,
-        clients: Clients,
+        clients: "Clients",
         *,
         clock: Clock,
         gate: AdmissionGate,
