@@ -34,19 +34,25 @@ def section(name):
     return PAGE.split(f"### {name}\n")[1].split("\n### ")[0]
 
 
-WEB_ONLY = "supported only in web containers"
+# Lists of types that share one treatment.
+LISTS = (
+    ("Runs as at Google", "runs", ""),
+    ("belong to web containers", "left out", "supported only in web containers"),
+)
 
 
 @pytest.mark.parametrize("name", TABLES)
 def test_every_kind_of_an_export_has_its_line_and_no_other_has(name):
     line = r"^\| `(\w+)…?` \| (.+?) \| (.+?) \| ?(.*?) ?\|$"
-    of_web = re.search(r"belong to web containers: (.+?)\.\s*(?:\n\n|\Z)", section(name), re.DOTALL)
-
     found = re.findall(line, section(name), re.MULTILINE)
-    found += [
-        (word, " ".join(shown.split()), "left out", WEB_ONLY)
-        for word, shown in re.findall(r"`(\w+)`\s([^`]+?)(?:,\s|$)", of_web[1] if of_web else "")
-    ]
+    for heading, fit, note in LISTS:
+        listed = re.search(rf"{heading}: (.+?)\.\s*(?:\n\n|\Z)", section(name), re.DOTALL)
+        found += [
+            (word, " ".join(shown.split()), fit, note)
+            for word, shown in re.findall(
+                r"`(\w+)…?`\s([^`]+?)(?:,\s(?=`)|$)", listed[1] if listed else ""
+            )
+        ]
 
     assert sorted(found) == sorted(
         (word, row.shown, str(row.fit), row.note) for word, row in TABLES[name].items()
