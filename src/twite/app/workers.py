@@ -24,7 +24,6 @@ from twite.app.control_client import leave_address
 from twite.config.settings import Settings
 from twite.domain.secret import Secret
 from twite.http.server import listening_socket
-from twite.observers.prometheus_text import added_up
 
 _STOPS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 # A worker that ended is replaced immediately, but not more often than once in this many seconds.
@@ -102,6 +101,8 @@ class WorkerMetrics:
             draft = self._seen(where).with_suffix(f".{os.getpid()}")
             draft.write_bytes(text)
             draft.replace(self._seen(where))
+        from twite.observers.prometheus import added_up  # noqa: PLC0415  # see there
+
         return added_up(list(live.values()), gone)
 
     def _seen(self, where: Path) -> Path:

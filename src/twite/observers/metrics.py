@@ -36,8 +36,7 @@ from twite.gateway.ports.events import (
     TurnedAway,
     WebhookTried,
 )
-from twite.observers.prometheus_text import lines_of, page_of
-from twite.observers.series import COUNTERS, GAUGES, Histogram
+from twite.observers.series import COUNTERS, GAUGES, Histogram, Series
 
 VERDICTS: Final = ("accepted", "duplicates", "suppressed", "rejected")
 OTHER: Final = "other"
@@ -235,22 +234,23 @@ class Metrics:
 
     def latest(self) -> bytes:
         """Return the metrics as text, with the balance of the last `rendered`."""
-        return page_of(self._lines())
+        from twite.observers.prometheus import page_of  # noqa: PLC0415  # see there
 
-    def _lines(self) -> Iterator[str]:
+        return page_of(self._series())
+
+    def _series(self) -> Iterator[Series]:
         for kind, known in (("counter", COUNTERS), ("gauge", GAUGES)):
             for name, (text, labels) in known.items():
                 names = labels.split()
                 # Other threads add series meanwhile.
-                samples = self._values[name].copy().items()
-                yield from lines_of(
-                    name,
-                    text,
-                    kind,
-                    ((name, dict(zip(names, key, strict=True)), value) for key, value in samples),
-                )
+                values = self._values[name].copy()
+                samples = [
+                    (name, dict(zip(names, key, strict=True)), value)
+                    for key, value in values.items()
+                ]
+                yield Series(name, text, kind, samples)
         for histogram in (self._took, self._delivery, self._commits):
-            yield from histogram.lines()
+            yield histogram.series()
 
     def _see_accepted(self, notice: Accepted) -> None:
         times = (notice.accepted, notice.duplicates, notice.suppressed, notice.rejected)

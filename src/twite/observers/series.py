@@ -1,11 +1,11 @@
 """The counters and gauges by name, and histograms of durations."""
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Final
 
-from twite.observers.prometheus_text import Sample, lines_of
+import msgspec
 
 # The counters and gauges: name, help text, labels.
 COUNTERS: Final = {
@@ -122,6 +122,15 @@ GAUGES: Final = {
 }
 
 
+class Series(msgspec.Struct, frozen=True):
+    """The series of a metric. Each sample has a name, labels and a value."""
+
+    name: str
+    text: str
+    kind: str
+    samples: Iterable[tuple[str, Mapping[str, str], float]]
+
+
 class Histogram:
     """A histogram of durations, with at most one label. Each series is observed by one thread."""
 
@@ -148,11 +157,11 @@ class Histogram:
             total += ms
         self._sums[label] = self._sums.get(label, 0.0) + total / 1_000
 
-    def lines(self) -> Iterator[str]:
-        """Yield the histogram in Prometheus' text format."""
-        return lines_of(self._name, self._text, "histogram", self._samples())
+    def series(self) -> Series:
+        """Return the histogram's series."""
+        return Series(self._name, self._text, "histogram", self._samples())
 
-    def _samples(self) -> Iterator[Sample]:
+    def _samples(self) -> Iterator[tuple[str, Mapping[str, str], float]]:
         for value, counts in self._counts.copy().items():
             labels = {} if self._label is None else {self._label: value}
             sums = tuple(accumulate(counts))

@@ -1,9 +1,9 @@
-"""Prometheus' text format, as Prometheus' own library reads it."""
+"""The pages of metrics, in Prometheus' text format."""
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from twite.observers.prometheus_text import added_up, lines_of, page_of
-from twite.observers.series import Histogram
+from twite.observers.prometheus import added_up, page_of
+from twite.observers.series import Histogram, Series
 
 
 def a_page(*, counted, open_alerts, took):
@@ -12,9 +12,9 @@ def a_page(*, counted, open_alerts, took):
     counters = [("twite_x_total", {"source": source}, many) for source, many in counted.items()]
     return page_of(
         [
-            *lines_of("twite_x_total", "Text.", "counter", counters),
-            *lines_of("twite_open", "Text.", "gauge", [("twite_open", {}, open_alerts)]),
-            *histogram.lines(),
+            Series("twite_x_total", "Text.", "counter", counters),
+            Series("twite_open", "Text.", "gauge", [("twite_open", {}, open_alerts)]),
+            histogram.series(),
         ]
     )
 
@@ -56,8 +56,8 @@ def test_one_page_stays_as_it_is():
 
 def test_labels_and_infinity_are_read_as_they_were_written():
     label = 'back\\slash\u2028, "quotes", {braces}\nand a line'
-    lines = lines_of("twite_x", "Text.", "gauge", [("twite_x", {"code": label}, float("inf"))])
-    page = page_of(lines)
+    samples = [("twite_x", {"code": label}, float("inf"))]
+    page = page_of([Series("twite_x", "Text.", "gauge", samples)])
 
     assert values(page) == values(added_up([page])) == {("twite_x", label): float("inf")}
 
@@ -68,7 +68,7 @@ def test_a_histogram_counts_each_value_in_every_bucket_that_it_fits():
     histogram.observe((500, 501), "o8z6j")
     histogram.observe((1_500,), "o8z6j")
 
-    assert values(page_of(histogram.lines())) == {
+    assert values(page_of([histogram.series()])) == {
         ("twite_seconds_bucket", "0.5", "o8z6j"): 1,
         ("twite_seconds_bucket", "1.0", "o8z6j"): 2,
         ("twite_seconds_bucket", "+Inf", "o8z6j"): 3,
