@@ -24,6 +24,29 @@ NOW = int(time.time())
 TOKEN = {"authorization": "Bearer token"}
 RESTLI = TOKEN | {"x-restli-protocol-version": "2.0.0"}
 GOOD = {
+    "X": VendorRequest(
+        host="ads-api.x.com",
+        method="POST",
+        path="/12/measurement/conversions/o8z6j",
+        query={},
+        headers={"x-pixel-token": "token"},
+        body={
+            "conversions": [
+                {
+                    "conversion_time": "2026-11-25T09:46:40.000Z",
+                    "event_id": "tw-o8z6j-o8z6k",
+                    "identifiers": [
+                        {"hashed_email": EMAIL},
+                        {"hashed_phone_number": PLUS},
+                        {"ip_address": "203.0.113.7", "user_agent": "Mozilla/5.0"},
+                    ],
+                    "conversion_id": "order-1",
+                    "value": 49.9,
+                    "price_currency": "EUR",
+                }
+            ]
+        },
+    ),
     "Meta": VendorRequest(
         host="graph.facebook.com",
         method="POST",
@@ -138,7 +161,21 @@ EVENT = ("data", 0)
 USER = (*EVENT, "user_data")
 
 
+CONVERSION = ("conversions", 0)
+IDENTIFIERS = (*CONVERSION, "identifiers")
+
+
 BROKEN = [
+    ("X", ("conversions",), [], "conversions is empty"),
+    ("X", (*CONVERSION, "event_id"), None, "event_id is missing"),
+    ("X", (*CONVERSION, "event_id"), "Purchase", "event_id does not have the form"),
+    ("X", (*CONVERSION, "conversion_time"), None, "conversion_time is missing"),
+    ("X", (*CONVERSION, "price_currency"), "euro", "price_currency is not an ISO 4217"),
+    ("X", (*CONVERSION, "value"), "free", "value is not a number"),
+    ("X", IDENTIFIERS, [], "identifiers is empty"),
+    ("X", (*IDENTIFIERS, 2), {"ip_address": "203.0.113.7"}, "identifiers is empty, or one has no"),
+    ("X", (*IDENTIFIERS, 1), {"hashed_phone_number": DIGITS}, "hashed_phone_number is not the"),
+    ("X", (*IDENTIFIERS, 0), {"hashed_email": EMAIL.upper()}, "hashed_email is not a SHA-256"),
     ("Meta", (*EVENT, "event_id"), None, "event_id is missing"),
     ("Meta", (*EVENT, "event_time"), NOW * 1000, "event_time is not a whole number of seconds"),
     ("Meta", (*EVENT, "event_time"), NOW - 8 * 86_400, "event_time is in the future, or"),
@@ -186,6 +223,7 @@ def test_each_rule_that_a_request_breaks_is_named(vendor, place, value, problem)
 @pytest.mark.parametrize(
     ("vendor", "change", "problem"),
     [
+        ("X", {"headers": TOKEN}, "the headers have neither X-Pixel-Token nor an OAuth signature"),
         ("Meta", {"query": {}}, "access_token is missing"),
         ("TikTok", {"headers": {}}, "the header Access-Token is missing"),
         ("Pinterest", {"headers": {}}, "the header Authorization is not a bearer token"),

@@ -1,10 +1,10 @@
-"""What the conversion APIs of Meta, TikTok, Pinterest, Snapchat and LinkedIn require of a request.
+"""What the conversion APIs of X, Meta, TikTok, Pinterest, Snapchat and LinkedIn require.
 
-The rules follow the vendors' reference pages of November 2026: Meta's customer information and
-server event parameters, TikTok's Events API 2.0 (which hashes phone numbers with their plus),
-Pinterest's list of events, Snapchat's Conversions API v3, and LinkedIn's Conversions API. A judge
-returns problems: an empty list is a request that the vendor would accept and match. It shares no
-code with templates or with Twite.
+The rules follow the vendors' reference pages of November 2026: X's web conversions, Meta's customer
+information and server event parameters, TikTok's Events API 2.0 (which hashes phone numbers with
+their plus), Pinterest's list of events, Snapchat's Conversions API v3, and LinkedIn's Conversions
+API. A judge returns problems: an empty list is a request that the vendor would accept and match. It
+shares no code with templates or with Twite.
 """
 
 import hashlib
@@ -72,6 +72,40 @@ def problems_of(request: VendorRequest, person: KnownPerson) -> list[str]:
     if not isinstance(request.body, dict):
         return ["the body is not a JSON object"]
     return list(rules.judge(request, person))
+
+
+def _x(request: VendorRequest, person: KnownPerson) -> Iterator[str]:
+    if not (
+        request.headers.get("x-pixel-token")
+        or request.headers.get("authorization", "").startswith("OAuth ")
+    ):
+        yield "the headers have neither X-Pixel-Token nor an OAuth signature"
+    events = _events(request.body, "conversions")
+    if not events:
+        yield "conversions is empty"
+    for event in events:
+        if not (event.get("conversion_time") or event.get("conversion_timestamp")):
+            yield "conversion_time is missing"
+        if not event.get("event_name"):
+            yield from _required(event, "event_id")
+        yield from _pattern(event, "event_id", r"(tw-[0-9a-z]+-)?[0-9a-z]+")
+        identifiers = _events(event, "identifiers")
+        if not identifiers or not all(_suffices(each) for each in identifiers):
+            yield "identifiers is empty, or one has no twclid, hash, or address with a user agent"
+        user = {
+            name: [value for each in identifiers for value in _values(each, name)]
+            for name in ("hashed_email", "hashed_phone_number")
+        }
+        expected = person.hashes(plus=True)
+        yield from _hashed(user, expected, email="hashed_email", phone="hashed_phone_number")
+        if event.get("value") not in (None, ""):
+            yield from _money({"price_currency": "USD"} | event, "value", "price_currency")
+
+
+def _suffices(identifier: Mapping[str, Any]) -> bool:
+    names = ("twclid", "hashed_email", "hashed_phone_number")
+    with_address = identifier.get("ip_address") and identifier.get("user_agent")
+    return bool(with_address or any(identifier.get(name) for name in names))
 
 
 def _meta(request: VendorRequest, person: KnownPerson) -> Iterator[str]:
@@ -173,8 +207,8 @@ def _linkedin(request: VendorRequest, person: KnownPerson) -> Iterator[str]:
             yield "userIds has no SHA256_EMAIL of the person's email"
 
 
-def _events(body: Mapping[str, Any]) -> list[dict[str, Any]]:
-    found = body.get("data")
+def _events(body: Mapping[str, Any], name: str = "data") -> list[dict[str, Any]]:
+    found = body.get(name)
     return [event for event in found if isinstance(event, dict)] if isinstance(found, list) else []
 
 
@@ -245,6 +279,13 @@ _PINTEREST_EVENTS: Final = frozenset(
      "view_category", "view_content", "watch_video"}
 )  # fmt: skip
 VENDORS: Final = (
+    VendorRules(
+        name="X",
+        hosts=frozenset({"ads-api.x.com", "ads-api.twitter.com"}),
+        path=re.compile(r"/\d+/measurement/conversions/[0-9a-z]+"),
+        judge=_x,
+        answer={"request": {}, "data": {"conversions_processed": 1, "debug_id": "stub"}},
+    ),
     VendorRules(
         name="Meta",
         hosts=frozenset({"graph.facebook.com"}),

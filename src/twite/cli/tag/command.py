@@ -44,9 +44,9 @@ throws, exceeds a limit or reports failure.
 Example: `twite tag run template.tpl --data '{"pixelId": "o8z6j"}' --event event.json`"""
 TRY: Final = """Run the template once against a fake vendor on this machine.
 
-The fake vendor checks requests to Meta, TikTok, Pinterest, Snapchat and LinkedIn against the rules
-of their conversion APIs. It also checks the hashes of the event's email and phone number. Exits
-with 1 if a request has a problem, or the code throws or reports failure.
+The fake vendor checks requests to X, Meta, TikTok, Pinterest, Snapchat and LinkedIn against the
+rules of their conversion APIs. It also checks the hashes of the event's email and phone number.
+Exits with 1 if a request has a problem, or the code throws or reports failure.
 
 Example: `twite tag try template.tpl --data fields.json --event event.json`"""
 LINT: Final = """Find code that Google's compiler would refuse, and permissions that do not match.
