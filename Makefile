@@ -8,7 +8,7 @@ RUN_STAMP := $(VENV)/.run
 DEV_STAMP := $(VENV)/.dev
 # Some tests wait: processes start, sockets answer, browsers draw. So one more than cores.
 JOBS ?= $(shell echo $$((1 + $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1))))
-TRIALS ?= tests/journeys tests/trials tests/engines/test_engine_process.py tests/senders/test_faults.py tests/gateway/delivery/test_hanging_ones.py tests/gateway/delivery/test_known_culprits.py tests/gateway/delivery/test_one_stops_no_other.py tests/gateway/delivery/test_revoked_credentials.py tests/http/test_http_crowd.py tests/http/test_http_trailers.py tests/http/test_incoming.py tests/stores/test_sqlite_kills.py tests/stores/test_sqlite_pruning.py tests/console/test_no_input_raises.py tests/formats/test_consent_everywhere.py tests/gateway/ingest/test_denials_in_rejected_copies.py tests/upgrades tests/testing tests/gateway/ingest/test_tag_only_events.py
+TRIALS ?= tests/journeys tests/trials tests/engines/test_engine_process.py tests/engines/test_memory_of_all_processes.py tests/senders/test_faults.py tests/gateway/delivery/test_hanging_ones.py tests/gateway/delivery/test_known_culprits.py tests/gateway/delivery/test_one_stops_no_other.py tests/gateway/delivery/test_revoked_credentials.py tests/http/test_http_crowd.py tests/http/test_http_trailers.py tests/http/test_incoming.py tests/stores/test_sqlite_kills.py tests/stores/test_sqlite_pruning.py tests/console/test_no_input_raises.py tests/formats/test_consent_everywhere.py tests/gateway/ingest/test_denials_in_rejected_copies.py tests/upgrades tests/testing tests/gateway/ingest/test_tag_only_events.py
 
 # Tests start hundreds of processes: without bytecode on disk each would compile all it imports.
 unexport PYTHONDONTWRITEBYTECODE

@@ -70,7 +70,9 @@ class TagRuntime:
         self._randomness = randomness
         self._observer = observer
         # One fork server, also for client templates.
-        self._engines = EngineServer(keys=hmac_keys_of(settings))
+        self._engines = EngineServer(
+            keys=hmac_keys_of(settings), memory=settings.server.engine_memory
+        )
         self._engine_pool = EnginePool(self._engines, elapsed=clock.elapsed, observer=observer)
         self._storage = TemplateStorage()
         self._web = OnDemandWeb()

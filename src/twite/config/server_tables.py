@@ -88,10 +88,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
         Number(1, 64),
     )
     public_url: str | None = setting(
-        None,
-        "the URL that browsers and servers use",
-        _URL,
-        example="https://t.shop.example",
+        None, "the URL that browsers and servers use", _URL, example="https://t.shop.example"
     )
     trusted_proxies: tuple[Network, ...] = setting(
         [],
@@ -126,6 +123,9 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
         "50ms",
         "how long a browser waits for tags that set cookies or response headers",
         duration(0, 5 * SECOND),
+    )
+    engine_memory: int = setting(
+        "4GiB", "maximum memory of all engine processes together", size(512 << 20, 1 << 40)
     )
     secret_key: Secret | None = setting(
         None,

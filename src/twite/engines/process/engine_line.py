@@ -1,6 +1,8 @@
 """The connection to one operating system process, and the runs that wait in it."""
 
 import asyncio
+import contextlib
+import signal
 import socket
 import sys
 import time
@@ -113,3 +115,11 @@ class EngineLine:
             return time.clock_gettime((~self.pid.result() << 3) | 2)
         except OSError:
             return None
+
+
+def way_of(status: int) -> str:
+    """Return how a process ended, for users."""
+    if status < 0:
+        with contextlib.suppress(ValueError):
+            return f"by {signal.Signals(-status).name}"
+    return f"with status {status}"

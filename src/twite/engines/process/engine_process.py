@@ -16,7 +16,8 @@ from typing import Final, Protocol
 import msgspec
 
 from twite.domain.errors import TemplatesBusy
-from twite.engines.process.engine_line import AskedTurn, EngineLine, EngineRun
+from twite.engines.process.engine_line import AskedTurn, EngineLine, EngineRun, way_of
+from twite.engines.process.engine_memory import EngineMemory
 from twite.engines.process.frames import Act, EngineRequest, EngineResponse, FrameTooLong
 from twite.engines.quickjs.context import OUT_OF_MEMORY, TOO_LONG
 from twite.engines.quickjs.engine import (
@@ -34,7 +35,7 @@ from twite.gtm.template.template import Template
 
 IDLE: Final = 60.0  # seconds without a run
 BEHIND: Final = 19  # nice value: a fiftieth of a core, or less, if other processes need it
-_SLOWER: Final = 12  # times the CPU limit: a turn that is somewhat slow has ended by then
+_SLOWER: Final = 12  # times the CPU limit, if the kernel did not end the process
 _LONGER: Final = 2.75  # maximum CPU seconds over the limit
 _STUCK: Final = 120.0  # seconds for a turn that uses no CPU
 _LOOKS: Final = 4  # checks during a turn that does not end
@@ -53,8 +54,6 @@ _NOT_ALLOWED: Final = (
 _UNREADABLE: Final = "the engine process sent an invalid response, so Twite ended it"
 _RESPONSE: Final = msgspec.msgpack.Decoder(EngineResponse)
 
-Ended = asyncio.Future[int]
-
 
 class Spawns(Protocol):
     """The fork server."""
@@ -63,7 +62,7 @@ class Spawns(Protocol):
 
     def kill(self, pid: int) -> None: ...
 
-    def ended(self, pid: int) -> Ended: ...
+    def ended(self, pid: int) -> "asyncio.Future[int]": ...
 
     def forget(self, pid: int) -> None: ...
 
@@ -88,12 +87,15 @@ class QuickJsProcess:
         *,
         limits: RunLimits,
         keys: Mapping[str, str],
+        memory: EngineMemory | None = None,
         idle: float = IDLE,
     ) -> None:
         self._server = server
         self._limits = limits
         self._keys = keys
         self._idle = idle
+        self._total = memory or EngineMemory()
+        self._memory = _OWN_MEMORY + _CONTEXTS * limits.memory
         self._patience = min(_SLOWER * limits.time, _LONGER + limits.time)
         self._line: EngineLine | None = None
         self._last_run = 0
@@ -142,6 +144,17 @@ class QuickJsProcess:
         if found is not None and line is not None:
             line.write(EngineRequest(Act.END, run, 0))
 
+    @property
+    def idle_since(self) -> float | None:
+        """When the last turn began; None if there is no process, or a turn is in progress."""
+        return self._used_at if self._line is not None and not self._line.sent else None
+
+    def rest(self) -> None:
+        """End the process, which is idle. Its runs continue in the next one."""
+        if self._line is not None:
+            self._close(self._line)
+        self._total.release(self)
+
     def demote(self) -> None:
         """Give the process the lowest priority from now on."""
         self._is_behind = True
@@ -164,12 +177,20 @@ class QuickJsProcess:
             self._kill(line)
             for asked in waiting:
                 asked.future.cancel()
+        self._total.release(self)
 
     async def _ask(self, run: EngineRun) -> Turn:
         loop = asyncio.get_running_loop()
         asked = AskedTurn(run, loop.create_future())
-        self._used_at = loop.time()
-        self._send(self._current(), asked)
+        try:
+            if not self._total.has(self):
+                await self._total.hold(self, self._memory)
+            self._used_at = loop.time()
+            self._send(self._current(), asked)
+        except (asyncio.CancelledError, TemplatesBusy):
+            if self._line is None:
+                self._total.release(self)
+            raise
         if self._watch is None:
             self._watch = loop.call_later(self._patience / _LOOKS, self._look)
         return await asked.future
@@ -179,8 +200,7 @@ class QuickJsProcess:
         if self._is_over:
             raise asyncio.CancelledError
         if self._line is None:
-            memory = _OWN_MEMORY + _CONTEXTS * self._limits.memory
-            end, pid = self._server.spawn(memory=memory)
+            end, pid = self._server.spawn(memory=self._memory)
             longest = _WIDEST * self._limits.output + _ROOM
             line = self._line = EngineLine(end, pid, longest=longest)
             asyncio.get_running_loop().add_reader(end, self._read, line)
@@ -231,11 +251,7 @@ class QuickJsProcess:
         asked = line.sent[0]
         run = asked.run
         if response.line > 0:
-            found = unusable(run.template, response.line, response.message)
-            line.sent.popleft()
-            self._runs.pop(run.number, None)
-            if not asked.future.done():
-                asked.future.set_exception(found)
+            self._refuse(line, response)
             return
         turn = read_turn(response.turn)
         if len(turn.effects) > self._limits.effects:
@@ -263,8 +279,19 @@ class QuickJsProcess:
         if response.ends:
             self._close(line)
             self._ask_again(line)
+        elif not line.sent:
+            self._total.serve()
         if not asked.future.done():
             asked.future.set_result(turn)
+
+    def _refuse(self, line: EngineLine, response: EngineResponse) -> None:
+        """Answer a turn of a template whose code cannot be used."""
+        asked = line.sent.popleft()
+        self._runs.pop(asked.run.number, None)
+        if not asked.future.done():
+            found = unusable(asked.run.template, response.line, response.message)
+            asked.future.set_exception(found)
+        self._total.serve()
 
     def _lose(self, line: EngineLine) -> None:
         """Handle the end of the process: only the run of the current turn is lost."""
@@ -290,7 +317,7 @@ class QuickJsProcess:
                 if status == -signal.SIGPROF and not reason:
                     self._time_out(asked)
                     return
-                reason = reason or f"its engine process ended {_way_of(status)}"
+                reason = reason or f"its engine process ended {way_of(status)}"
         except (TimeoutError, asyncio.CancelledError):
             reason = reason or "its engine process ended"
         if not asked.future.done():
@@ -305,7 +332,7 @@ class QuickJsProcess:
             asked.future.set_result(turn)
 
     def _ask_again(self, line: EngineLine) -> None:
-        """Repeat the requests of this process in the next one."""
+        """Repeat the requests of this process in the next one, which keeps its memory."""
         waiting = [asked for asked in line.sent if not asked.future.done()]
         line.sent.clear()
         for asked in waiting:
@@ -313,6 +340,8 @@ class QuickJsProcess:
                 self._send(self._current(), asked)
             except TemplatesBusy as busy:
                 asked.future.set_exception(busy)
+        if self._line is None:
+            self._total.release(self)
 
     def _condemn(self, line: EngineLine, why: str) -> None:
         line.why = why
@@ -339,8 +368,8 @@ class QuickJsProcess:
 
     def _look(self) -> None:
         """Check whether the current turn has taken too long."""
-        loop = asyncio.get_running_loop()
-        line, self._watch = self._line, None
+        loop, line = asyncio.get_running_loop(), self._line
+        self._watch = None
         if line is None or not line.sent:
             return  # the next request checks again
         self._watch = loop.call_later(self._patience / _LOOKS, self._look)
@@ -363,16 +392,8 @@ class QuickJsProcess:
         line = self._line
         if line is None:
             return
-        idle = asyncio.get_running_loop().time() - self._used_at >= self._idle
-        if idle and not self._runs and not line.sent:
-            self._close(line)
+        is_idle = asyncio.get_running_loop().time() - self._used_at >= self._idle
+        if is_idle and not self._runs and not line.sent:
+            self.rest()
         else:
             self._come_back_idle()
-
-
-def _way_of(status: int) -> str:
-    """Return how a process ended, for users."""
-    if status < 0:
-        with contextlib.suppress(ValueError):
-            return f"by {signal.Signals(-status).name}"
-    return f"with status {status}"

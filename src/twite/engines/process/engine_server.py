@@ -13,6 +13,7 @@ from weakref import WeakSet
 
 import twite
 from twite.domain.errors import TemplatesBusy
+from twite.engines.process.engine_memory import MOST, EngineMemory
 from twite.engines.process.engine_process import QuickJsProcess
 from twite.gtm.template.sandbox import RunLimits
 
@@ -29,13 +30,15 @@ _ENDING: Final = 2.0  # seconds
 class EngineServer:
     """Makes engine processes; see gateway.ports.engines.EngineProcesses.
 
-    `keys` are the keys of hmacSha256, by id. Use it in one event loop. The fork server is started
+    `keys` are the keys of hmacSha256, by id; `memory` is the limit of all processes together, in
+    bytes. Use it in one event loop. The fork server is started
     with the first process, and again if it has ended. Several users may share it: each calls
     `start` and, after it has stopped its own processes, `stop`.
     """
 
-    def __init__(self, *, keys: Mapping[str, str] | None = None) -> None:
+    def __init__(self, *, keys: Mapping[str, str] | None = None, memory: int = MOST) -> None:
         self._keys = keys or {}
+        self.memory = EngineMemory(memory)
         self._server: subprocess.Popen[bytes] | None = None
         self._ending: list[subprocess.Popen[bytes]] = []
         self._line: socket.socket | None = None
@@ -59,7 +62,7 @@ class EngineServer:
 
     def process(self, limits: RunLimits) -> QuickJsProcess:
         """Return a process whose runs have these limits."""
-        made = QuickJsProcess(self, limits=limits, keys=self._keys)
+        made = QuickJsProcess(self, limits=limits, keys=self._keys, memory=self.memory)
         self._processes.add(made)
         return made
 
