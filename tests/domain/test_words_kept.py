@@ -35,13 +35,21 @@ def test_changes_of_users_keep_their_tags_on_the_control_channel():
     assert all(msgspec.inspect.type_info(kind).tag_field == "type" for kind in Change.__args__)
 
 
+def classes_with(word):
+    """Yield the classes of the modules that contain a word, each with its path."""
+    for path in SOURCES.rglob("*.py"):
+        text = path.read_text("utf-8")
+        if word in text:
+            for node in ast.walk(ast.parse(text)):
+                if isinstance(node, ast.ClassDef):
+                    yield path.relative_to(SOURCES), node
+
+
 def test_no_enum_takes_its_words_from_the_names_of_its_members():
     taken = [
-        f"{path.relative_to(SOURCES)}: {found.name}"
-        for path in SOURCES.rglob("*.py")
-        for found in ast.walk(ast.parse(path.read_text("utf-8")))
-        if isinstance(found, ast.ClassDef)
-        and any(isinstance(base, ast.Name) and base.id == "StrEnum" for base in found.bases)
+        f"{path}: {found.name}"
+        for path, found in classes_with("auto")
+        if any(isinstance(base, ast.Name) and base.id == "StrEnum" for base in found.bases)
         for node in ast.walk(found)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "auto"
     ]
@@ -51,10 +59,8 @@ def test_no_enum_takes_its_words_from_the_names_of_its_members():
 
 def test_no_union_on_the_wire_is_told_apart_by_class_names():
     told = [
-        f"{path.relative_to(SOURCES)}: {found.name}"
-        for path in SOURCES.rglob("*.py")
-        for found in ast.walk(ast.parse(path.read_text("utf-8")))
-        if isinstance(found, ast.ClassDef)
+        f"{path}: {found.name}"
+        for path, found in classes_with("tag=True")
         for given in found.keywords
         if given.arg == "tag"
         and isinstance(given.value, ast.Constant)

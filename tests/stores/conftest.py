@@ -1,9 +1,13 @@
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+
+from twite.stores.sqlite.engine.connection import connect_writer, create
+from twite.stores.sqlite.engine.schema import migrate
 
 # In memory where there is room, as in postgres_server.py: no claim is about the speed of the disk.
 IN_MEMORY = Path("/dev/shm")  # noqa: S108
@@ -17,3 +21,13 @@ def tmp_path(tmp_path: Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(dir=IN_MEMORY, ignore_cleanup_errors=True) as folder:
         yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with the newest schema and no rows: migrations cost as much as a short test."""
+    path = tmp_path_factory.mktemp("migrated") / "twite.db"
+    create(str(path))
+    with closing(connect_writer(str(path))) as connection:
+        migrate(connection, str(path))
+    return path

@@ -34,14 +34,14 @@ def test_no_story_breaks_a_promise(chunk, figure):
     seeds = range(chunk * EACH, (chunk + 1) * EACH)
 
     played = [
-        play(seed, days=10 if LONG else 0.05, store=SQLITE if seed % 5 == 4 else None)
+        play(seed, days=10 if LONG else 0.03, store=SQLITE if seed % 5 == 4 else None)
         for seed in seeds
     ]
 
     assert [line for run in played for line in broken(run)] == []
     figure(
         "no story of the simulator breaks a promise",
-        f"{len(played):,} stories of {'ten days' if LONG else 'an hour'}, "
+        f"{len(played):,} stories of {'ten days' if LONG else 'three quarters of an hour'}, "
         f"{sum(run.conversions for run in played):,} conversions, "
         f"{sum(run.requests for run in played):,} requests, "
         f"{sum(run.processes for run in played):,} processes: 0 checks broken",
@@ -49,7 +49,7 @@ def test_no_story_breaks_a_promise(chunk, figure):
 
 
 def test_virtual_days_break_no_promise():
-    played = play(3, days=10 if LONG else 0.5)
+    played = play(3, days=10 if LONG else 0.25)
 
     assert broken(played) == []
 
@@ -59,7 +59,7 @@ def test_the_same_seed_tells_the_same_story(store):
     stories: list[list[str]] = [[], []]
 
     for story in stories:
-        play(8, days=0.1 if store is None else 0.05, store=store, tell=story.append)
+        play(8, days=0.1 if store is None else 0.03, store=store, tell=story.append)
 
     assert len(stories[0]) > 100
     assert stories[0] == stories[1]

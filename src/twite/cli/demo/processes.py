@@ -149,6 +149,11 @@ class DemoProcesses:
         balance: dict[str, int] = json.loads(found.stdout)
         return balance
 
+    def pending(self) -> object:
+        """Return how many conversions are pending: of the shop, or of all if the shop has none."""
+        # A request to the gateway costs a fraction of a command's start.
+        return self.ask_gateway("GET", "/v1/accounting")["pending"] or self.balance()["pending"]
+
     def wait(self) -> None:
         """Wait until the gateway ends. It ends only after a signal or a failure."""
         if self._gateway is not None:

@@ -191,8 +191,8 @@ def _watch(cast: DemoProcesses) -> bool:
     end = time.monotonic() + _DRAINED_WITHIN
     console = Console()
     with console.status("waiting for X") as status:
-        while (balance := cast.balance())["pending"]:
-            status.update(f"waiting for X: {balance['pending']} pending")
+        while pending := cast.pending():
+            status.update(f"waiting for X: {pending} pending")
             if time.monotonic() > end:
                 return False
             time.sleep(0.2)
