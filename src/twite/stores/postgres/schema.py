@@ -1,6 +1,7 @@
 """Schema on PostgreSQL: numbered migrations, applied under a lock, all or nothing."""
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ COPY_LOCK: Final = "7461, 0"
 _SHARED: Final = f"SELECT pg_try_advisory_xact_lock_shared({COPY_LOCK})"
 
 
+@cache
 def migrations() -> list[tuple[int, str]]:
     """Return (version, statements), in order."""
     folder = Path(__file__).with_name("migrations")

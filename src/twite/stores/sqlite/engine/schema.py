@@ -12,6 +12,7 @@ from twite.domain.errors import StoreUnusable
 _NUMBERED: Final = re.compile(r"([0-9]{4})_\w+\.sql")
 
 
+@cache
 def migrations() -> list[tuple[int, str]]:
     """Return the migrations as (version, statements), in order."""
     folder = Path(__file__).with_name("migrations")
