@@ -16,12 +16,7 @@ from twite.observers.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs/how-to/alerts"
-HEADINGS = [
-    "What it means",
-    "When it opens and resolves",
-    "What Twite does meanwhile",
-    "What to do",
-]
+HEADINGS = ["Cause", "Opens and resolves", "Meanwhile", "What to do"]
 # What Prometheus itself knows.
 UP = "up"
 
