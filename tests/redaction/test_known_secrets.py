@@ -5,7 +5,7 @@ import pytest
 from twite.domain.secret import Secret
 from twite.redaction.secrets import without_secrets
 
-KEY = "key-of-the-vendor"
+KEY = 'key "of" the vendör'
 SECRETS = (Secret(KEY), Secret(f"{KEY}-2"), Secret("short"), Secret("123456789012345"))
 
 

@@ -59,9 +59,12 @@ def without_secrets(event: Mapping[str, Tree], secrets: Iterable[Secret]) -> Map
     hidden = sorted((text for text in texts if _is_key(text)), key=len, reverse=True)
     if not hidden:
         return event
-    copy: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(event))
+    encoded = msgspec.json.encode(event)
+    # Searching bytes is fast, also in a large event.
+    if not any(msgspec.json.encode(text)[1:-1] in encoded for text in hidden):
+        return event
+    copy: dict[str, Any] = msgspec.json.decode(encoded)
     waiting: list[Any] = [copy]
-    changed = False
     while waiting:
         node = waiting.pop()
         items = node.items() if isinstance(node, dict) else enumerate(node)
@@ -70,11 +73,9 @@ def without_secrets(event: Mapping[str, Tree], secrets: Iterable[Secret]) -> Map
                 waiting.append(value)
             elif isinstance(value, str):
                 node[place] = _without(value, hidden)
-                changed = changed or node[place] != value
             if isinstance(place, str) and (name := _without(place, hidden)) != place:
                 node[name] = node.pop(place)
-                changed = True
-    return copy if changed else event
+    return copy
 
 
 def _is_key(text: str) -> bool:

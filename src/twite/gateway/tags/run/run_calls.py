@@ -91,7 +91,10 @@ class RunCalls:
                 self.run_context.container_calls.forget(call)
 
     async def _created(self, effect: RunContainer) -> CreatedEvent | None:
-        event = without_secrets(effect.event, self.rule.field_secrets)
+        event: Mapping[str, Tree] = effect.event
+        is_too_large = len(_ENCODER.encode(event)) > MOST_BYTES
+        if not is_too_large:
+            event = without_secrets(event, self.rule.field_secrets)
         if event is not effect.event:
             self.lines.say_once(MASKED_EVENT)
         calls, call = self.run_context.container_calls, self._call(event)
@@ -103,7 +106,7 @@ class RunCalls:
             self.lines.say_once(f"runContainer was ignored: {denied}")
             self._count("limit")
             return CreatedEvent(call=call)
-        if len(_ENCODER.encode(event)) > MOST_BYTES:
+        if is_too_large:
             self.lines.say_once("runContainer was ignored: the event is larger than 256 KiB")
             self._count("unreadable")
             return CreatedEvent(call=call)
