@@ -26,7 +26,7 @@ variable PORT, are the port on 127.0.0.1 that the server must listen on. The ser
 POST /v1/conversions with 200, 201, 202 or 204. The body is a JSON object: a conversion
 (bench/orders.py), or {"conversions": [...]} with a hundred. CPU time includes child processes"""
 
-_LONG = ("settled", "keys")
+_LONG = ("settled", "keys", "pruning")
 
 
 def main() -> int:
@@ -35,19 +35,18 @@ def main() -> int:
     )
     asked.add_argument("--only", action="append", choices=FIGURES, metavar="FIGURE",
                        help=f"measure one figure: {', '.join(FIGURES)} (repeatable)")  # fmt: skip
-    asked.add_argument("--quick", action="store_true", help="leave out `settled` and `keys`")
+    asked.add_argument("--quick", action="store_true", help=f"leave out {', '.join(_LONG)}")
     asked.add_argument("--runs", type=int, default=3)
     asked.add_argument("--seconds", type=float, default=5.0)
     asked.add_argument("--settled", type=int, default=5_000_000)
     asked.add_argument("--keys", type=int, default=10_000_000)
+    asked.add_argument("--pruned", type=int, default=1_000_000)
     asked.add_argument("--queued", type=int, default=100_000)
     asked.add_argument("--peer", metavar="COMMAND", help=_PEER.replace("%", "%%"))
     asked.add_argument("--json", action="store_true")
     chosen = asked.parse_args()
     names = chosen.only or [
-        name
-        for name in FIGURES
-        if name != "peer" and not (chosen.quick and name in {"settled", "keys"})
+        name for name in FIGURES if name != "peer" and not (chosen.quick and name in _LONG)
     ]
     if chosen.peer and "peer" not in names:
         names.append("peer")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bench import fill, postgres, raw
+from bench import fill, postgres, pruning, raw
 from bench.house import House, fresh
 from bench.orders import order
 from bench.sample import Sample
@@ -204,6 +204,7 @@ FIGURES: dict[str, Callable[[Bench], None]] = {
     "start": Bench.start,
     "flood": Bench.flood,
     **postgres.FIGURES,
+    "pruning": pruning.pruning,
     "peer": Bench.peer,
 }
 

@@ -239,6 +239,16 @@ def verdict(found: dict[str, Sample], ratio: Callable[..., list[str]]) -> list[s
         ("keys-single", "few-single", "single posts, millions of keys, of none", "0.80"),
         ("keys-hundred", "few-hundred", "100 a request, millions of keys, of none", "0.80"),
         ("claims-held", "claims", "claim + settle, a transaction open, of none", "0.90"),
+        *(
+            (
+                f"pruned-{what}-{side}",
+                f"kept-{what}-{side}",
+                f"{name}, pruning {what}, of none",
+                "clock 0.90",
+            )
+            for what in ("bodies", "histories")
+            for side, name in (("single", "single posts"), ("hundred", "100 a request"))
+        ),
     ):
         if {ours, other} <= found.keys():
             lines += ratio(name, found[ours], found[other], target)

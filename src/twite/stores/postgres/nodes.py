@@ -79,6 +79,10 @@ class PostgresOwnership:
     def may_send(self) -> bool:
         return self.node == 0 or (not self._is_fenced and boot_time() < self._until)
 
+    def may_prune(self) -> bool:
+        """Whether this process prunes: the leader, or a process that has not joined."""
+        return self.node == 0 or self.is_leader
+
     @property
     def next_refresh(self) -> int:
         return max(_SOON, int((self._due - boot_time()) * SECOND))

@@ -172,9 +172,11 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
                 now=options.now or machine_clock(),
                 observer=options.observer,
             )
-            upkeep.start()
         store = cls(database, recorder, upkeep, salt=salt, observer=options.observer)
         store.weak = weak
+        if upkeep is not None:
+            upkeep.may_prune = store.ownership.may_prune
+            upkeep.start()
         return store
 
     async def close(self) -> None:

@@ -28,6 +28,11 @@ _REST_OF_KEYS: Final = DAY
 # Seconds between two searches for old rows, after a slice, and between two checks of the size.
 _LOOK_FOR_OLD: Final = 5.0
 _AFTER_A_SLICE: Final = 0.05
+# Pruning rests for this many times the duration of a slice, so that it delays requests little: at
+# first, and after it has had work for so many seconds without a break.
+_RESTS: Final = 9
+_RESTS_LATE: Final = 1
+_LATE: Final = 3600.0
 _LOOK_AT_SIZE: Final = 10.0
 # Requests are accepted again when the database is smaller than this part of the limit.
 _ROOM: Final = 0.98
@@ -78,6 +83,8 @@ class PostgresUpkeep:
         self._now = now
         self._observer = observer
         self._is_nearly_full = False
+        # Of several gateways, one prunes.
+        self.may_prune: Callable[[], bool] = lambda: True
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -95,14 +102,22 @@ class PostgresUpkeep:
             await asyncio.wait(self._tasks)
 
     async def _prune(self) -> None:
+        busy_since = None
         while True:
+            began = time.monotonic()
             pruned = await self._sliced()
-            await asyncio.sleep(_AFTER_A_SLICE if pruned else _LOOK_FOR_OLD)
+            if not pruned:
+                busy_since = None
+                await asyncio.sleep(_LOOK_FOR_OLD)
+                continue
+            busy_since = busy_since or began
+            took = time.monotonic() - began
+            await asyncio.sleep(rest_after(took, busy=began - busy_since))
 
     async def _sliced(self) -> int:
         """Prune a slice; return the amount."""
         now = self._now()
-        if now is None:
+        if now is None or not self.may_prune():
             return 0
         try:
             return await self._database.write(partial(self._slice, now=now))
@@ -150,6 +165,14 @@ class PostgresUpkeep:
                 kind=AlertKind.DISK_NEARLY_FULL, subject=STORE, reason=reason, holds=holds
             )
         )
+
+
+def rest_after(took: float, *, busy: float) -> float:
+    """Return the seconds to rest after a slice that took so long, `busy` seconds after the first.
+
+    On a busy server, a slice takes longer, and so does the rest.
+    """
+    return max(_AFTER_A_SLICE, took * (_RESTS if busy < _LATE else _RESTS_LATE))
 
 
 def size_of(connection: Any) -> int:  # noqa: ANN401 - a connection of this engine

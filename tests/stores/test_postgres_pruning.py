@@ -1,0 +1,29 @@
+"""Pruning on PostgreSQL: how much of the time it may take, and which gateway prunes."""
+
+import pytest
+
+from twite.gateway.ports.store import StoreOptions
+from twite.stores.postgres.store import PostgresStore
+from twite.stores.postgres.upkeep import rest_after
+
+
+@pytest.mark.parametrize(
+    ("took", "busy", "rest"),
+    [(0.001, 0.0, 0.05), (0.1, 0.0, 0.9), (0.1, 3_599.0, 0.9), (0.1, 3_600.0, 0.1)],
+)
+def test_pruning_takes_a_tenth_of_the_time_and_half_of_it_when_it_is_late(took, busy, rest):
+    assert rest_after(took, busy=busy) == pytest.approx(rest)
+
+
+async def test_of_several_gateways_the_leader_prunes(postgres_url):
+    stores = [await PostgresStore.open(postgres_url, StoreOptions()) for _ in range(3)]
+    for store in stores[:2]:
+        await store.ownership.join({"pixel": "account"}, longest_request=0)
+        await store.ownership.refresh()
+
+    prunes = [store.ownership.may_prune() for store in stores]
+    for store in stores:
+        await store.close()
+
+    # The third has not joined: it is the only process, or a test.
+    assert prunes == [True, False, True]
