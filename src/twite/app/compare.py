@@ -157,7 +157,6 @@ class Comparison:
         )
 
     def tags(self) -> tuple[str, ...]:
-        """Return the names of the container's tags."""
         return tuple(tag.name for tag in self._container.tags)
 
     def compare(

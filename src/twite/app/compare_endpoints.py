@@ -106,7 +106,6 @@ class CompareEndpoints:
 
 
 def reads_of(request: Incoming) -> ReadFields | None:
-    """Return the reader for a path."""
     return _READS.get(request.path)
 
 

@@ -91,7 +91,6 @@ async def owner_of(settings: Settings, in_use: StoreInUse) -> AsyncIterator["Gat
 
 @asynccontextmanager
 async def client_of(gateway: Reachable) -> AsyncIterator["GatewayClient"]:
-    """Return a client for a running gateway."""
     import aiohttp  # noqa: PLC0415  # the gateway itself, which leaves the address, needs none
 
     timeout = aiohttp.ClientTimeout(total=_PATIENCE)
@@ -114,7 +113,6 @@ class GatewayClient:
     async def move(
         self, move: Replay | Discard, *, now: int, audit_event: AuditEvent | None = None
     ) -> MoveResult:
-        """Replay or discard deliveries."""
         del now
         commands = [_command(move, some) for some in _slices(move.deliveries)]
         return MoveResult(moved=await self._in_slices(commands, audit_event))

@@ -190,7 +190,6 @@ class TagRuntime:
 
 
 def _event_names(settings: Settings, container_configs: Iterable[ContainerConfig]) -> set[str]:
-    """Return the event names in the settings."""
     names = {name for pixel in settings.destinations() for name in pixel.events}
     for container_config in container_configs:
         for trigger in container_config.container.triggers:

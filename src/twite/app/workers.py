@@ -153,7 +153,6 @@ class GatewayAddress:
             await self._metrics.start()
 
     async def withdraw(self) -> None:
-        """Delete the address."""
         if self._metrics is None:
             self._file.unlink(missing_ok=True)
         else:

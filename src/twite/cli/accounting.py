@@ -20,7 +20,6 @@ _COLUMNS: Final = (*ConversionCounts.__struct_fields__[2:], "balance")
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
     app.command("accounting", help=text("accounting", accounting, EXAMPLE))(accounting)
 
 

@@ -28,7 +28,6 @@ _RESULTS: Final = {
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
     app.command("check", help=text("check", check, EXAMPLE))(check)
 
 

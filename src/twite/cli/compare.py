@@ -51,7 +51,6 @@ ShowField = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
     app.command("compare", help=f"{COMMANDS['compare']}\n\n{ABOUT}\n\n{EXAMPLE}")(compare)
 
 

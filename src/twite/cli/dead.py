@@ -310,7 +310,6 @@ async def _carried_out(
 def _audit_event(
     chosen: Sequence[History], doubted: Sequence[ReplayDoubt], order: DeadLetterCommand, now: int
 ) -> AuditEvent:
-    """Return the audit event of the command."""
     names = [history.conversion_id for history in chosen[:_NAMED]]
     more = f" and {len(chosen) - _NAMED} more" if len(chosen) > _NAMED else ""
     detail = f"{len(chosen)}: {', '.join(names)}{more}"

@@ -28,7 +28,6 @@ Days = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
     app.command("dedup", help=text("dedup", dedup, EXAMPLE))(dedup)
 
 

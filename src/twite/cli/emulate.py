@@ -39,7 +39,6 @@ WorldFile = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
     app.command("emulate", help=text("emulate", emulate, EXAMPLE))(emulate)
 
 

@@ -71,7 +71,6 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation")]
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
     app.command("erase", help=text("erase", erase_persons, EXAMPLE))(erase_persons)
 
 

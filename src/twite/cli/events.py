@@ -271,7 +271,6 @@ def event_as_json(tag: EventTag, names: Sequence[str]) -> dict[str, object]:
 
 
 def print_events(rows: Sequence[Row]) -> None:
-    """Print events as a table."""
     printing.print_table(
         "",
         ("id", "ours", "name", "type", "click", "view", "status", "last tracked"),

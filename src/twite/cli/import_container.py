@@ -64,7 +64,6 @@ Report = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
     app.command("import", help=text("import", import_container, EXAMPLE))(import_container)
 
 

@@ -29,7 +29,6 @@ Force = Annotated[bool, typer.Option("--force", help="Overwrite the file, and ke
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
     app.command("init", help=text("init", init, EXAMPLE))(init)
 
 

@@ -42,7 +42,6 @@ Token = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
     app.command("login", help=text("login", login, EXAMPLE))(login)
     app.command("logout", help=text("logout", logout, LOGOUT_EXAMPLE))(logout)
 

@@ -37,7 +37,6 @@ def complain(*parts: "str | Text") -> None:
 
 
 def styled(text: str, style: str) -> "Text":
-    """Return safe text in a Rich style."""
     from rich.text import Text  # noqa: PLC0415  # see above
 
     return Text(safe(text), style=style)

@@ -47,7 +47,6 @@ Limit = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
     app.command("rejected", help=text("rejected", rejected, EXAMPLE))(rejected)
 
 
@@ -84,7 +83,6 @@ async def read_rejections(settings: Settings, wanted: RejectionQuery) -> Sequenc
 
 
 def print_rejection(rejection: Rejection) -> None:
-    """Print a rejection with all details."""
     named = rejection.conversion_id or "no conversion id"
     whose = f" of pixel {rejection.pixel}" if rejection.pixel else ""
     printing.say(

@@ -28,7 +28,6 @@ _RECEIPT: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IG
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
     app.command("show", help=text("show", show, EXAMPLE))(show)
 
 

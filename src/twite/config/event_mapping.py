@@ -116,7 +116,6 @@ class SettingsFileDraft:
 
     @property
     def is_changed(self) -> bool:
-        """Whether the draft changes the file."""
         return self.text != self._before
 
     def diff(self) -> list[str]:
@@ -220,7 +219,6 @@ def _blocks(path: Path, text: str) -> tuple[TomlBlock, ...]:
 
 
 def _place_of_events(found: Sequence[TomlBlock], pixel: str) -> int | None:
-    """Return the block that holds the events of a pixel."""
     is_ours = False
     for place, block in enumerate(found):
         written = block.tree.get("pixel")

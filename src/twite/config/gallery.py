@@ -32,13 +32,11 @@ class PublicTemplate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
 @cache
 def public_templates() -> tuple[PublicTemplate, ...]:
-    """Return all known templates, by name."""
     content = Path(__file__).with_name("public_templates.json").read_bytes()
     return tuple(sorted(_MANY.decode(content), key=lambda known: known.name.lower()))
 
 
 def named_like(word: str) -> tuple[PublicTemplate, ...]:
-    """Return the templates with a word in their name or repository."""
     lower = word.lower()
     return tuple(
         known

@@ -35,7 +35,6 @@ class GoogleSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_set(self) -> bool:
-        """Whether there are credentials."""
         return self.key is not None or self.is_machine
 
     def account(self) -> "GoogleAccount | None":
@@ -91,5 +90,4 @@ GOOGLE: Final = Table(
 
 
 def google_of(settings: GoogleSettings, clock: Clock) -> GoogleClient:
-    """Return the Google client for templates."""
     return GoogleClient(settings.account(), clock=clock, places=GoogleEndpoints(settings.api_url))

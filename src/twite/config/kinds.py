@@ -193,8 +193,6 @@ class ListOf(Kind, frozen=True):
 
 
 class Tables(ListOf, frozen=True):
-    """A list of tables."""
-
     name: ClassVar[str] = "a list of tables"
     example: ClassVar[str] = "[[…]]"
 
@@ -294,7 +292,6 @@ def _kind_of(hint: Any) -> Kind:  # noqa: ANN401  # any type
 
 
 def choice(made: type[StrEnum]) -> Choice:
-    """Return a choice of the values of an enum."""
     return Choice(tuple(member.value for member in made), made)
 
 

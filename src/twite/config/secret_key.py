@@ -124,5 +124,4 @@ def seal_of(key: Secret | None, former: tuple[Secret, ...]) -> AesSeal | None:
 
 
 def new_key() -> str:
-    """Return a random key."""
     return secrets.token_urlsafe(32)

@@ -82,11 +82,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return f"{known.rstrip('/')}/console"
 
     def destinations(self) -> tuple[Destination, ...]:
-        """Return the pixels with their credentials."""
         return self.pixels
 
     def sources(self) -> tuple[Source, ...]:
-        """Return the sources."""
         return self.submitters
 
     def is_cautious(self, pixel: str) -> bool:

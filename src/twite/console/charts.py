@@ -30,8 +30,6 @@ class Bar(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AxisLabel(msgspec.Struct, frozen=True, kw_only=True):
-    """A label below the axis."""
-
     x: float
     text: str
 
@@ -128,7 +126,6 @@ def line(
 
 
 def path(points: Sequence[Point]) -> str:
-    """Return points as an SVG path."""
     return " ".join(
         f"{'L' if index else 'M'}{point.x:g} {point.y:g}" for index, point in enumerate(points)
     )

@@ -21,8 +21,6 @@ _KEPT = "/?&=%:@+,;~"
 
 
 class NavigationGroup(StrEnum):
-    """The groups of the navigation."""
-
     LOOK = "Conversions"
     MEND = "Needs attention"
     SET_UP = "Set up"
@@ -50,9 +48,7 @@ class Page(Protocol):
     """A page of the console, with its routes."""
 
     @property
-    def routes(self) -> Sequence[PageRoute]:
-        """The routes of the page."""
-        ...
+    def routes(self) -> Sequence[PageRoute]: ...
 
 
 class FormData:
@@ -63,11 +59,9 @@ class FormData:
         self._fields = parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_FIELDS)
 
     def first(self, name: str, default: str = "") -> str:
-        """Return the first value of a field."""
         return next((value for key, value in self._fields if key == name), default)
 
     def all(self, name: str) -> list[str]:
-        """Return all values of a field."""
         return [value for key, value in self._fields if key == name]
 
     def number(self, name: str) -> int | None:
@@ -75,7 +69,6 @@ class FormData:
         return next(iter(_whole(self.first(name))), None)
 
     def numbers(self, name: str) -> list[int]:
-        """Return all whole numbers in a field."""
         return [number for text in self.all(name) for number in _whole(text)]
 
 
@@ -140,7 +133,6 @@ class PageRequest:
 
     @property
     def within(self) -> AuthenticatedSession:
-        """The user of the request, with the session."""
         if self.inside is None:
             raise RuntimeError("the route requires no sign-in")
         return self.inside
@@ -154,7 +146,6 @@ class PageRequest:
         return self.within.session.digest
 
     def part(self, name: str) -> str:
-        """Return a parameter of the path."""
         return str(self.request.path_params[name])
 
     def page(self, template: str, *, status: int = 200, **values: object) -> Response:

@@ -78,7 +78,6 @@ class PageTemplates:
         }
 
     def draw(self, template: str, values: Mapping[str, object]) -> str:
-        """Return the rendered page."""
         return self._environment.get_template(template).render(values)
 
 

@@ -162,7 +162,6 @@ def keep_token(response: Response, cookie: str, token: str, *, name: AllowedHost
 
 
 def forget_token(response: Response, cookie: str, *, name: AllowedHost) -> None:
-    """Delete the cookie with the token."""
     response.delete_cookie(cookie, path="/", secure=name.is_secure, httponly=True, samesite="lax")
 
 

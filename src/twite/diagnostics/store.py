@@ -104,7 +104,6 @@ async def store(settings: Settings) -> AsyncIterator[CheckFinding]:
 
 
 async def _file(settings: Settings) -> AsyncIterator[CheckFinding]:
-    """Check a store in a file."""
     path = settings.store.path
     folder = path.parent
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
@@ -161,7 +160,6 @@ async def _file(settings: Settings) -> AsyncIterator[CheckFinding]:
 
 
 async def _on_server(settings: Settings) -> AsyncIterator[CheckFinding]:
-    """Check a database on a server."""
     try:
         found = await engine_of(settings).examine(settings.store.place, is_owned=False)
     except (StoreUnusable, TransientError) as error:

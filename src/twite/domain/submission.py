@@ -27,8 +27,6 @@ LONGEST_TEXT: Final = 256
 
 
 class Endpoint(StrEnum):
-    """The endpoint of a submission."""
-
     NATIVE = "native"  # POST /v1/conversions
     X_API = "x_api"  # POST /12/measurement/conversions/{pixel}
     BEACON = "beacon"  # POST /t, from Twite's script

@@ -76,7 +76,6 @@ class InjectedFault(
 
     @property
     def reads_body(self) -> bool:
-        """Whether the fault depends on the body."""
         return (self.event, self.holding, self.over) != (None, None, None)
 
     @property
@@ -115,7 +114,6 @@ class FaultBoard:
 
     @property
     def reads_body(self) -> bool:
-        """Return whether an armed fault depends on the body."""
         return any(armed.fault.reads_body for armed in self.armed)
 
     def draw(self, *, endpoint: str, pixel: str | None, body: bytes = b"") -> InjectedFault | None:

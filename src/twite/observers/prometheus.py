@@ -25,7 +25,6 @@ class _Families:
 
 
 def page_of(series: Iterable[Series]) -> bytes:
-    """Return a page of these metrics."""
     families = []
     for each in series:
         # The library appends _total to the name of a counter.

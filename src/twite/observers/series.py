@@ -158,7 +158,6 @@ class Histogram:
         self._sums[label] = self._sums.get(label, 0.0) + total / 1_000
 
     def series(self) -> Series:
-        """Return the histogram's series."""
         return Series(self._name, self._text, "histogram", self._samples())
 
     def _samples(self) -> Iterator[tuple[str, Mapping[str, str], float]]:

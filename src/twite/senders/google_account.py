@@ -48,7 +48,6 @@ class GoogleAccount:
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="twite-google")
 
     async def token(self, scopes: tuple[str, ...]) -> GoogleToken | NoGoogleToken:
-        """Request a token."""
         from google.auth import exceptions  # noqa: PLC0415  # see google_key
 
         loop = asyncio.get_running_loop()

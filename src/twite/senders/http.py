@@ -94,7 +94,6 @@ class HttpTransport:
         )
 
     async def stop(self) -> None:
-        """Close the pool."""
         if self._session is not None:
             await self._session.close()
             self._session = None

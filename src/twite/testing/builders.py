@@ -69,7 +69,6 @@ def an_entry(
     held: str | None = None,
     called: str | None = None,
 ) -> AcceptedConversion:
-    """Return a conversion for the store."""
     conversion = a_conversion(conversion_id, pixel=pixel, event=event)
     return AcceptedConversion(
         index=index,
@@ -87,7 +86,6 @@ def an_entry(
 def a_submission(
     *entries: AcceptedConversion, receipt: str = "r1", source: str = "shop", received_at: int = NOW
 ) -> Submission:
-    """Return a request with these entries."""
     return Submission(
         receipt=receipt,
         source=source,

@@ -116,7 +116,6 @@ class ScriptedTransport:
 
 
 def conversions_of(outbound: OutboundRequest) -> list[dict[str, object]]:
-    """Return the conversions in a request, decoded."""
     body = msgspec.json.decode(outbound.body, type=dict[str, list[dict[str, object]]])
     return body["conversions"]
 
@@ -171,12 +170,10 @@ class ScriptedEngine:
         self.ended: list[int] = []
 
     def start(self, call: Call) -> Turn:
-        """Record the call and return the next turn."""
         self.started.append(call)
         return self._next(len(self.started))
 
     def resume(self, run: int, answers: tuple[EffectAnswer, ...], *, now: int) -> Turn:
-        """Record the answers and return the next turn."""
         self.resumed.append((run, answers, now))
         return self._next(run)
 
@@ -210,7 +207,6 @@ class ScriptedAccount:
         return GoogleToken(text=Secret(f"token-{len(self.asked)}"), life=HOUR)
 
     async def project(self) -> str | None:
-        """Return the scripted project."""
         return self._project
 
     async def stop(self) -> None:

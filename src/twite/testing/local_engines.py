@@ -10,8 +10,6 @@ from twite.gtm.template.template import Template
 
 
 class MakesEngine(Protocol):
-    """Makes the engine of a template."""
-
     def __call__(self, template: Template, *, limits: RunLimits) -> Engine: ...
 
 
@@ -26,7 +24,6 @@ class LocalEngines:
         """Do nothing."""
 
     def process(self, limits: RunLimits) -> "LocalProcess":
-        """Return a process whose runs have these limits."""
         self.made.append(LocalProcess(self._make, limits))
         return self.made[-1]
 
@@ -59,7 +56,6 @@ class LocalProcess:
         return self._told(turn, len(self._runs), began)
 
     async def resume(self, run: int, answers: tuple[EffectAnswer, ...], *, now: int) -> Turn:
-        """Continue a run."""
         engine, own = self._runs[run - 1]
         began = time.thread_time()
         return self._told(engine.resume(own, answers, now=now), run, began)

@@ -35,7 +35,6 @@ Orders = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
     app.command("demo", help=f"{COMMANDS['demo']}\n\n{EXAMPLE}")(demo)
 
 

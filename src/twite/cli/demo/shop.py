@@ -93,7 +93,6 @@ def overlap(report: Mapping[str, object]) -> str:
 
 
 def unknown() -> str:
-    """Return the page for an unknown address."""
     return _page("Page not found", "")
 
 

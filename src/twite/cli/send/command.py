@@ -25,7 +25,6 @@ _PATIENCE: Final = 600  # seconds
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
     app.command("send", help=f"{COMMANDS['send']}\n\n{EXAMPLE}")(send)
 
 

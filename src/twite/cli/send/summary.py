@@ -138,7 +138,6 @@ def summarise(opened: OpenedFile, tally: ResultTally, report: Path, *, dry: bool
 
 
 def as_json(opened: OpenedFile, tally: ResultTally, report: Path) -> dict[str, object]:
-    """Return the summary for JSON."""
     columns = opened.columns
     return {
         "file": str(opened.path),

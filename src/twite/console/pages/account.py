@@ -182,8 +182,6 @@ _WRONG: Final = (
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class SignInPage:
-    """The pages to sign in and out."""
-
     authentication: Authentication
 
     @property

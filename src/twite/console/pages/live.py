@@ -90,7 +90,6 @@ class Streams:
         return stream
 
     def close(self, stream: Stream) -> None:
-        """Remove a closed stream."""
         if stream in self._open:
             self._open.remove(stream)
 

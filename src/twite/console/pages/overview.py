@@ -72,8 +72,6 @@ class BalanceBar(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class OverviewPage:
-    """The overview page."""
-
     destinations: Mapping[str, Destination]
     records: Queries
     tallies: Queries

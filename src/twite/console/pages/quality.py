@@ -23,8 +23,6 @@ DAYS: Final = (7, 30, 90)
 
 
 class DayQuality(msgspec.Struct, frozen=True, kw_only=True):
-    """One day of the trend."""
-
     day: str
     share: float
     conversions: int

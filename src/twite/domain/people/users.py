@@ -31,8 +31,6 @@ _RANKS: Final = {role: rank for rank, role in enumerate(Role)}
 
 
 class KeyScope(StrEnum):
-    """The scope of an API key."""
-
     ACCOUNTING = "accounting"  # the balance
     LIVES = "lives"  # the history of conversions
     OVERLAP = "overlap"  # the deduplication report
@@ -59,7 +57,6 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_admin(self) -> bool:
-        """Whether the user is an admin of all pixels."""
         return self.role is Role.ADMIN and self.pixels is None
 
 
@@ -107,7 +104,6 @@ class Viewer(msgspec.Struct, frozen=True, kw_only=True):
         return self.pixels is None or pixel in self.pixels
 
     def of(self, pixels: Iterable[str]) -> tuple[str, ...]:
-        """Return the pixels that the viewer may see."""
         return tuple(pixel for pixel in pixels if self.sees(pixel))
 
 

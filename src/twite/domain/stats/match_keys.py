@@ -216,7 +216,6 @@ def shape_of(text: str) -> str:
 
 
 def is_placeholder(email: str) -> bool:
-    """Return whether an email address is a placeholder."""
     local, at, host = email.strip().lower().rpartition("@")
     if not at:
         return email.strip().lower() in PLACEHOLDERS

@@ -64,7 +64,6 @@ class DeliveryTimes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def slot_of(ms: int) -> int:
-    """Return the slot of a duration."""
     if ms < _QUARTERS:
         return max(0, ms)
     power = ms.bit_length() - 3

@@ -47,8 +47,6 @@ class ValueGuard(StrEnum):
 
 
 class UnusualAmount(StrEnum):
-    """The kind of an unusual amount."""
-
     ZERO = "zero"
     MINOR_UNITS = "minor_units"
     OUTLIER = "outlier"

@@ -48,7 +48,6 @@ _CODES: Final = {
 
 
 def unjudged_answer(fault: InjectedFault, judge: Judge) -> XAnswer:
-    """Return the response of an UNJUDGED fault."""
     extra = tuple(fault.headers.items())
     if fault.kind is FaultKind.RATE_LIMIT:
         reset = str(int(judge.now() + fault.seconds))

@@ -41,7 +41,6 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def of_pauses(pixels: Iterable[str], paused: Mapping[str, str]) -> Iterator[CheckResult]:
-    """Return check results for paused pixels."""
     for pixel in pixels:
         reason = paused.get(pixel)
         refused = reason is not None and reason.split(" ", 1)[0] in _NOBODY
@@ -56,7 +55,6 @@ def of_pauses(pixels: Iterable[str], paused: Mapping[str, str]) -> Iterator[Chec
 def of_event_pauses(
     pixels: Iterable[str], paused: Mapping[tuple[str, str], str]
 ) -> Iterator[CheckResult]:
-    """Return check results for paused events."""
     for pixel in pixels:
         reasons = [
             f"{event}: {without_echoes(reason)}"
@@ -125,7 +123,6 @@ def of_forecasts(forecasts: Iterable[Forecast], *, now: int) -> Iterator[CheckRe
 
 
 def of_space(space: DiskSpace, thresholds: Thresholds) -> CheckResult:
-    """Check the free space."""
     bad = space.free < thresholds.disk_free
     return CheckResult(
         kind=AlertKind.DISK_NEARLY_FULL,

@@ -118,7 +118,6 @@ class EventListener:
         ]
 
     def readings(self, pixels: Sequence[str]) -> list[CheckResult]:
-        """Return the check results of the recorded events."""
         return [
             *of_pauses(pixels, self.paused),
             *of_event_pauses(pixels, self.paused_events),

@@ -86,7 +86,6 @@ class Accounts:
         by: str,
         session_digest: bytes = b"",
     ) -> User:
-        """Create a user."""
         refuse_limited(role, pixels)
         if not NAME.fullmatch(name):
             raise InvalidAccountChange(
@@ -160,7 +159,6 @@ class Accounts:
         await self._change(TwoFactorDisabled(name=name), name, by=by, session_digest=session_digest)
 
     async def remove(self, name: str, *, by: str, session_digest: bytes = b"") -> None:
-        """Remove a user."""
         await self._change(UserRemoved(name=name), name, by=by, session_digest=session_digest)
 
     async def make_key(
@@ -172,7 +170,6 @@ class Accounts:
         by: str,
         session_digest: bytes = b"",
     ) -> CreatedKey:
-        """Create an API key."""
         chosen = frozenset(scopes)
         if not _KEY_NAME.fullmatch(name):
             raise InvalidAccountChange(
@@ -205,7 +202,6 @@ class Accounts:
         return CreatedKey(key=key, text=Secret(text))
 
     async def revoke_key(self, id_: str, *, by: str, session_digest: bytes = b"") -> None:
-        """Revoke an API key."""
         if not any(key.id == id_ for key in await self.keys()):
             raise InvalidAccountChange(
                 f"there is no key {id_[:32]!r}; run twite key list to see all keys"
@@ -214,7 +210,6 @@ class Accounts:
         await self._change(change, id_, by=by, session_digest=session_digest)
 
     async def users(self) -> Sequence[User]:
-        """Return the users."""
         return await self._people.users()
 
     async def keys(self) -> Sequence[ApiKey]:
@@ -375,6 +370,5 @@ def _known(text: str, at: int) -> int:
 
 
 def _repeated(text: str) -> str:
-    """Return the unit that a text repeats."""
     at = (text + text).find(text, 1)
     return text[:at] if 0 < at < len(text) else text

@@ -206,7 +206,6 @@ class Authentication:
         return Secret(token)
 
     async def leave(self, inside: AuthenticatedSession) -> None:
-        """End a session."""
         await self.people.update(SessionEnded(digest=inside.session.digest))
         await self.people.note(
             AuditEvent(at=self.clock.now(), who=inside.user.name, what=AuditAction.SIGN_OUT)

@@ -91,7 +91,6 @@ class ControlResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 def encoded(command: ControlCommand) -> bytes:
-    """Encode a command."""
     return _ENCODER.encode(command)
 
 

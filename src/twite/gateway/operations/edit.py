@@ -50,7 +50,6 @@ class Edit(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def changes(self) -> bool:
-        """Whether anything is changed."""
         return self != Edit()
 
     @property

@@ -62,7 +62,6 @@ class PreviewSessions:
 
     @property
     def is_open(self) -> bool:
-        """Whether there is any session."""
         if not self._by_token:
             return False
         self._expire()

@@ -137,7 +137,6 @@ class RequestTrace:
         self._tell()
 
     def claimed(self, client: str) -> None:
-        """Record the client that claimed the request."""
         self.seen.client = client
         self._tell()
 
@@ -188,7 +187,6 @@ class RequestTrace:
         self._tell()
 
     def tag(self, event: PreviewEvent, name: str, why: str, *, fires: bool) -> None:
-        """Record whether a tag fires, and why."""
         event.tags.append(PreviewPair(name=self._text(name), note=self._text(why), good=fires))
         self._tell()
 
@@ -226,7 +224,6 @@ class RequestTrace:
             self._tell()
 
     def end(self, run: PreviewRun, outcome: str) -> None:
-        """Record the outcome of a run."""
         run.outcome = self._text(outcome)
         self._tell()
 
@@ -260,13 +257,11 @@ class RunRecorder:
             self._write("error", f"{template}: {turn.error}")
 
     def effects(self, effects: Iterable[AnyEffect]) -> None:
-        """Record effects."""
         for effect in effects:
             kind, text = _spelled(effect)
             self._write(kind, text)
 
     def answers(self, answers: Iterable[EffectAnswer]) -> None:
-        """Record the responses to the effects."""
         for answer in answers:
             if answer.status is not None:
                 self._write("answer", f"{answer.id}: {answer.status} {answer.body or ''}")
@@ -276,7 +271,6 @@ class RunRecorder:
                 self._write("answer", f"{answer.id}: {_as_json(answer.value)}")
 
     def end(self, outcome: str) -> None:
-        """Record the outcome."""
         self._trace.end(self._run, self._mask.own(outcome, most=LONGEST))
 
     def _write(self, kind: str, text: str) -> None:

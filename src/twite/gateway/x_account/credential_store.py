@@ -191,7 +191,6 @@ class CredentialCommands(CredentialStore):
         await self.take_up()
 
     async def forget_sealed(self, name: str, *, audit_event: AuditEvent | None = None) -> None:
-        """Delete stored credentials."""
         await self._secret_store.forget(name, audit_event=audit_event)
         await self.take_up()
 

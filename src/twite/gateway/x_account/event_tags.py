@@ -44,7 +44,6 @@ class AdsAccount:
         self._shelf = EventTagShelf(version=ask.address.version, account=account, page=page)
 
     async def events(self, *, with_deleted: bool = False) -> list[EventTag]:
-        """Return all events, from all pages."""
         found: dict[str, EventTag] = {}
         cursor = None
         for _ in range(_MOST_PAGES):
@@ -66,7 +65,6 @@ class AdsAccount:
         return await self._ask.ask_as(self._keys, question, read_tag, about=self._named)
 
     async def update(self, event: str, change: EventTagChange) -> EventTag:
-        """Change an event."""
         question = self._shelf.alteration(event, change)
         return await self._ask.ask_as(self._keys, question, read_tag, about=self._named)
 
@@ -88,14 +86,10 @@ class SettingsDraft(Protocol):
     """A draft of the settings file: see twite.config.event_mapping.SettingsFileDraft."""
 
     @property
-    def pixel(self) -> str:
-        """The pixel of the event."""
-        ...
+    def pixel(self) -> str: ...
 
     @property
-    def name(self) -> str:
-        """The name of the event in the settings."""
-        ...
+    def name(self) -> str: ...
 
     @property
     def event(self) -> str:
@@ -108,9 +102,7 @@ class SettingsDraft(Protocol):
         ...
 
     @property
-    def is_changed(self) -> bool:
-        """Whether the draft changes the file."""
-        ...
+    def is_changed(self) -> bool: ...
 
     def diff(self) -> list[str]:
         """Return the change as `diff -u` shows it, with secrets masked."""

@@ -70,7 +70,6 @@ def is_switched_off(
 def google_calls(
     template: Template, fields: Mapping[str, Tree], *, defaults: bool = True
 ) -> frozenset[str]:
-    """Return the services of Google that a template calls with these fields."""
     code = template.code.text
     return frozenset(
         api
