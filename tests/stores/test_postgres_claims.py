@@ -5,7 +5,7 @@ from itertools import count
 import asyncpg
 import pytest
 
-from twite.domain.delivery import State
+from twite.domain.delivery import Delivery, State
 from twite.gateway.ports.outbox import Claim, Replay
 from twite.gateway.ports.store import StoreOptions
 from twite.stores.postgres import claim_starts, schema, usual
@@ -147,13 +147,14 @@ async def test_the_last_deliveries_are_found_although_they_are_behind(store, oth
 
 def test_claim_starts_last_longer_if_the_search_takes_long(clock):
     starts = claim_starts.ClaimStarts()
-    starts.claimed("pixel", 1, NOW, took=0.5)
+    last = Delivery(id=7, conversion_id="order-7", body=b"{}", received_at=NOW)
+    starts.claimed("pixel", 1, last, took=0.5)
 
     clock[0] = 4.9
     during = dict(starts.of("pixel"))
     clock[0] = 5.1
 
-    assert during == {1: NOW}
+    assert during == {1: (NOW, 7)}
     assert starts.of("pixel") == {}
 
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from time import monotonic
 from typing import Final
 
+from twite.domain.delivery import Delivery, rank
+
 # How long a claim may miss a delivery that became ready behind those of the last claim, in seconds.
 # The search for such deliveries takes at most this share of the time.
 _SEARCH_EVERY: Final = 1.0
@@ -11,8 +13,11 @@ _SEARCHING: Final = 1 / 10
 _MOST: Final = 10.0
 
 
+Place = tuple[int, int]  # the rank and the id of a delivery
+
+
 class ClaimStarts:
-    """The rank at which the search for the ready deliveries of an event begins.
+    """The place in the queue behind which the search for ready deliveries of an event begins.
 
     While another transaction is open, the index entries of removed deliveries stay, and each claim
     would read all of them again. Only the owner of an account claims its deliveries, so its process
@@ -20,30 +25,32 @@ class ClaimStarts:
     """
 
     def __init__(self) -> None:
-        # By pixel: the ranks of its events, and when they are no longer valid.
-        self._ranks: dict[str, tuple[dict[int, int], float]] = {}
+        # By pixel: the places of its events, and when they are no longer valid.
+        self._places: dict[str, tuple[dict[int, Place], float]] = {}
 
-    def of(self, pixel: str) -> Mapping[int, int]:
-        """Return the ranks of a pixel's events."""
-        ranks, until = self._ranks.get(pixel, ({}, 0.0))
+    def of(self, pixel: str) -> Mapping[int, Place]:
+        """Return the places of a pixel's events."""
+        places, until = self._places.get(pixel, ({}, 0.0))
         if monotonic() < until:
-            return ranks
-        self._ranks.pop(pixel, None)
+            return places
+        self._places.pop(pixel, None)
         return {}
 
-    def claimed(self, pixel: str, event: int, rank: int, *, took: float) -> None:
-        """Continue at the last delivery of a full claim, which took so many seconds."""
-        if pixel not in self._ranks:
+    def claimed(self, pixel: str, event: int, last: Delivery, *, took: float) -> None:
+        """Continue behind the last delivery of a full claim, which took so many seconds."""
+        if pixel not in self._places:
             lasts = min(max(_SEARCH_EVERY, took / _SEARCHING), _MOST)
-            self._ranks[pixel] = {}, monotonic() + lasts
-        self._ranks[pixel][0][event] = rank
+            self._places[pixel] = {}, monotonic() + lasts
+        place = rank(received_at=last.received_at, ambiguous_since=last.ambiguous_since), last.id
+        self._places[pixel][0][event] = place
 
     def ended(self, pixel: str, event: int) -> None:
         """Begin at the first again, because a claim found fewer deliveries than its limit."""
-        if pixel in self._ranks:
-            self._ranks[pixel][0].pop(event, None)
+        if pixel in self._places:
+            self._places[pixel][0].pop(event, None)
 
-    def made_ready(self, rank: int) -> None:
+    def made_ready(self, first: int) -> None:
         """Begin at the first again if deliveries from this rank on may have become ready."""
-        if any(rank < start for ranks, _ in self._ranks.values() for start in ranks.values()):
-            self._ranks.clear()
+        known = (place for places, _ in self._places.values() for place in places.values())
+        if any(first <= last for last, _ in known):
+            self._places.clear()

@@ -337,8 +337,8 @@ WHERE id IN (
 -- name: claim_usual
 -- Begin a transaction, and claim the ready deliveries of one event, if nothing about them is unusual.
 -- Nothing is claimed if the node does not own the account (see check_owner), or if deliveries are
--- due that `promote` must make ready first. `starts` has the rank at which the search of an
--- event begins. `ctid` is the place of a row: the row is locked, so it stays there.
+-- due that `promote` must make ready first. `starts` has the rank and the id behind which
+-- the search of an event begins. `ctid` is the place of a row: the row is locked, so it stays there.
 WITH begun AS (begin),
 next AS MATERIALIZED (SELECT nextval('lease_number') AS lease),
 owner AS MATERIALIZED (
@@ -358,7 +358,9 @@ first AS MATERIALIZED (
       AND (oldest.ambiguous_since IS NULL OR oldest.ambiguous_since >= :ambiguous_after)
       AND oldest.crashes < :crashes
       AND oldest.id <> ALL (:passing::bigint[])
-      AND oldest.rank >= coalesce((:starts::json ->> lane.id::text)::bigint, 0)
+      AND (oldest.rank, oldest.id) > (
+        coalesce((:starts::json -> lane.id::text ->> 0)::bigint, 0),
+        coalesce((:starts::json -> lane.id::text ->> 1)::bigint, 0))
     ORDER BY oldest.rank, oldest.id LIMIT 1)
   WHERE lane.pixel = :pixel AND lane.event <> ALL (:passing_events::text[])
     AND (SELECT claim FROM may) AND NOT (SELECT is_due FROM due)
@@ -371,7 +373,9 @@ claimed AS (
         AND (ambiguous_since IS NULL OR ambiguous_since >= :ambiguous_after)
         AND crashes < :crashes
         AND id <> ALL (:passing::bigint[])
-        AND rank >= coalesce((:starts::json ->> (SELECT id::text FROM first))::bigint, 0)
+        AND (rank, id) > (
+          coalesce((:starts::json -> (SELECT id::text FROM first) ->> 0)::bigint, 0),
+          coalesce((:starts::json -> (SELECT id::text FROM first) ->> 1)::bigint, 0))
       ORDER BY rank, id
       LIMIT least(:limit::bigint, (:limits::json ->> (SELECT event FROM first))::bigint)
       FOR UPDATE SKIP LOCKED))

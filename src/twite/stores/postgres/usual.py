@@ -16,7 +16,6 @@ from twite.domain.delivery import (
     Delivery,
     Settlement,
     Trigger,
-    rank,
     together,
 )
 from twite.gateway.ports.outbox import Claim
@@ -67,9 +66,7 @@ def claim(book: PostgresSession, wish: Claim, *, account: str) -> tuple[Batch | 
     if len(found) < min(wish.limit, wish.limits.get(name, wish.limit)):
         book.claim_starts.ended(wish.pixel, event)
     elif wish.suspects and not wish.passing:
-        last = found[-1]
-        reached = rank(received_at=last.received_at, ambiguous_since=last.ambiguous_since)
-        book.claim_starts.claimed(wish.pixel, event, reached, took=took)
+        book.claim_starts.claimed(wish.pixel, event, found[-1], took=took)
     return Batch(lease=lease, pixel=wish.pixel, event=name, deliveries=tuple(found)), True
 
 
