@@ -38,6 +38,11 @@ def section(name):
 LISTS = (
     ("Runs as at Google", "runs", ""),
     ("belong to web containers", "left out", "supported only in web containers"),
+    (
+        "so keep them in Google's container",
+        "left out",
+        "the export does not contain its code: keep it in Google's container",
+    ),
 )
 
 

@@ -77,7 +77,7 @@ def test_what_is_no_fault_is_refused_and_arms_nothing(document):
 
 
 def test_every_kind_is_in_the_reference_and_every_default_status_has_a_kind():
-    table = REFERENCE.partition("| kind | judged | effect |")[2].partition("\n\n")[0]
+    table = REFERENCE.partition("| kind | effect |")[2].partition("\n\n")[0]
 
     assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(FaultKind)
     assert set(DEFAULT_STATUS) < set(FaultKind)
