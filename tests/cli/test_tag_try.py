@@ -100,3 +100,15 @@ def test_a_client_template_is_refused(command):
 
     assert code == 1
     assert err.startswith("Error: template: client_json.tpl is not a tag template")
+
+
+def test_the_cookies_that_a_browser_would_get_are_shown(command):
+    keeper = str(Path(__file__).parents[1] / "templates/cookie_keeper.tpl")
+    given = json.dumps({"name": "visitor", "days": 30})
+    request = json.dumps({"headers": {"cookie": "visitor=v.1"}})
+
+    ran = command("tag", "try", keeper, "--data", given, "--request", request)
+    _, out, _ = command("tag", "try", keeper, "--data", given, "--request", request, "--json")
+
+    assert ran == (0, "cookie: visitor=v.1\noutcome: success\n", "")
+    assert json.loads(out)["cookies"] == {"visitor": "v.1"}

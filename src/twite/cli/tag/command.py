@@ -213,6 +213,7 @@ def attempt(
                 ],
                 "outcome": outcome.outcome,
                 "error": error,
+                "cookies": dict(_cookies_of(trial)),
                 "logs": trial.lines,
             }
         )
@@ -304,12 +305,19 @@ def _print_trial(vendor: FakeVendor, trial: TagTrial) -> None:
         printing.say(mark, f" {address} → {found.status}{told}")
         for problem in found.problems:
             printing.say(f"    {problem}")
+    for name, value in _cookies_of(trial):
+        printing.say(f"cookie: {name}={value}")
     for line in trial.lines:
         printing.say(f"log: {line}")
     error = trial.outcome.barred or trial.outcome.error
     if error:
         printing.complain(f"Error: {error}")
     printing.say(f"outcome: {trial.outcome.outcome}")
+
+
+def _cookies_of(trial: TagTrial) -> list[tuple[str, str]]:
+    cookies = () if trial.response is None else trial.response.cookies
+    return [(cookie.name, cookie.value) for cookie in cookies]
 
 
 def _person_of(event: dict[str, Tree]) -> KnownPerson:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from hashlib import blake2b
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from msgspec import structs
@@ -36,9 +36,9 @@ from twite.gateway.ports.tags import (
     TagRule,
 )
 from twite.gateway.preview.trace import current
-from twite.gateway.tags.run.first_turn import WITHIN, FirstTurns
+from twite.gateway.tags.run.first_turn import WITHIN, FirstTurns, after_first_turn
 from twite.gateway.tags.run.parsed_event import OTHER, ParsedTagEvent
-from twite.gateway.tags.run.payload import TagPayload, cookie_mark, payload_persons, read, written
+from twite.gateway.tags.run.payload import TagPayload, payload_persons, read, written
 from twite.gateway.tags.run.preview_events import PreviewedTagEvent
 from twite.gateway.tags.run.readable_request import (
     ReadableRequest,
@@ -54,8 +54,10 @@ from twite.gateway.tags.runtime.engine_pool import EnginePool, TemplateStorage
 from twite.gtm.container import parts
 from twite.gtm.container.plan import FiredTag, FiringPlan, PendingTriggers, plan
 from twite.gtm.container.values import EventContext
-from twite.gtm.template.tag_response import TagResponse
 from twite.redaction.shapes import holds_a_person
+
+if TYPE_CHECKING:
+    from twite.gtm.template.tag_response import TagResponse
 
 _KNOWN: Final = frozenset(name for group in SPELLINGS for name in group)
 
@@ -210,7 +212,7 @@ class TagDispatcher:
                         response = await self._first_turns.run(given, until=until)
                         if response is not None:
                             responses[index] = response
-                            payload = _after_first_turn(payload, given, response)
+                            payload = after_first_turn(payload, given, response)
                     entry = self._entry(parsed, fired, rule, payload, index=index, call=origin.call)
                     found.append(_held_with(entry, held, tag_event.index))
         return FiringResult(fired=tuple(found), unfired=tuple(unfired), responses=responses)
@@ -341,15 +343,6 @@ def _as_read(payload: TagPayload, rule: TagRule, *, pixels: bool) -> TagPayload:
     """Return a payload as the durable run will read it."""
     read_back = read(written(payload, name=rule.pixel), name=rule.pixel)
     return structs.replace(read_back, pixels=pixels)
-
-
-def _after_first_turn(payload: TagPayload, given: RunInput, response: TagResponse) -> TagPayload:
-    return structs.replace(
-        payload,
-        seed=given.seed,
-        cookies=tuple(cookie_mark(cookie) for cookie in response.cookies),
-        pixels=given.payload.pixels,
-    )
 
 
 def _held_with(

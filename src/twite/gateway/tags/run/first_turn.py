@@ -19,6 +19,7 @@ from twite.gateway.ports.engines import EngineLost
 from twite.gateway.ports.events import FirstTurnEnded, Observer, Troubled, TroublePlace
 from twite.gateway.ports.tags import KeepsItems, TagRule
 from twite.gateway.preview.trace import RequestTrace, current
+from twite.gateway.tags.run.payload import TagPayload, cookie_mark
 from twite.gateway.tags.run.run_input import RunInput
 from twite.gateway.tags.run.variables import PendingVariable, VariableCache, returned
 from twite.gateway.tags.runtime.engine_pool import EnginePool
@@ -118,6 +119,16 @@ class FirstTurns:
                 trials.end(whose, took=first.took, spent=first.spent, done=False)
         trials.share(f"{whose}, first turn").take(first.took)
         return _Ran(effects=effects)
+
+
+def after_first_turn(payload: TagPayload, given: RunInput, response: TagResponse) -> TagPayload:
+    """Return the payload of the durable run, which repeats the first turn."""
+    return msgspec.structs.replace(
+        payload,
+        seed=given.seed,
+        cookies=tuple(cookie_mark(cookie) for cookie in response.cookies),
+        pixels=given.payload.pixels,
+    )
 
 
 def _record(
