@@ -28,11 +28,18 @@ from gateways_on_postgres import (
 
 from postgres_server import PostgresServer, programs
 from twite.testing.emulator import running_emulator
-from twite.testing.gateway import BalanceWatch, wait_for
+from twite.testing.gateway import BalanceWatch, GatewayError, wait_for
 
 ROUNDS = int(os.environ.get("TWITE_TRIAL_ROUNDS", "10"))
 # Of each trial, so that several may run on one machine.
 NAME = f"tw{os.getpid() % 10_000_000}"
+SESSIONS = """
+SELECT pid, client_addr, state, wait_event_type, wait_event, now() - xact_start,
+  now() - state_change, pg_blocking_pids(pid), left(query, 200)
+FROM pg_stat_activity WHERE backend_type = 'client backend';
+SELECT id, until - clock_timestamp(), longest_request FROM node;
+SELECT account, node, version FROM ownership
+"""
 NET = f"10.{64 + os.getpid() % 64}.0"
 
 
@@ -115,6 +122,10 @@ class TwoNetworks(Trial):
     def psql(self, statement):
         return self.server.psql(statement, "ledger")
 
+    def sessions(self):
+        """Return what the sessions do, for whom they wait, and the nodes."""
+        return "\n".join(map(self.psql, SESSIONS.split(";")))
+
 
 def inside(space):
     class Inside(SlowSender):
@@ -148,7 +159,10 @@ def test_a_gateway_without_its_database_sends_nothing_that_others_send(tmp_path,
                 space = chance.choice(namespaces)
                 space.cut()
                 began = time.monotonic()
-                wait_for(lambda: trial.nodes() == 1 and len(trial.owners()) == len(PIXELS))
+                try:
+                    wait_for(lambda: trial.nodes() == 1 and len(trial.owners()) == len(PIXELS))
+                except GatewayError as error:
+                    raise AssertionError(trial.sessions()) from error
                 taken_over.append(time.monotonic() - began)
                 time.sleep(max(0.0, STOPPED - taken_over[-1]))
                 space.heal()
