@@ -158,7 +158,6 @@ class GatewayClient:
         return result
 
     async def note(self, audit_event: AuditEvent) -> None:
-        """Write an event into the audit log."""
         await self._ask(ControlCommand(do="note", audit_event=audit_event))
 
     async def preview(

@@ -274,7 +274,6 @@ class GatewaySecrets(CredentialReader):
         was: SealedSecret | None = None,
         audit_event: AuditEvent | None = None,
     ) -> None:
-        """Store a secret. Raises LedgerUnavailable."""
         del gone
         for record in records:
             if isinstance(record, SealedSecret) and was is None:
@@ -283,7 +282,6 @@ class GatewaySecrets(CredentialReader):
     async def delete(
         self, kind: type[StateRecord], *keys: StateKey, audit_event: AuditEvent | None = None
     ) -> None:
-        """Delete a secret. Raises LedgerUnavailable."""
         del kind
         for key in keys:
             await self._gateway.forget(str(key), audit_event=audit_event)

@@ -119,7 +119,6 @@ class SettingsFileDraft:
         return self.text != self._before
 
     def diff(self) -> list[str]:
-        """Return the change as `diff -u` shows it; secrets in it are masked."""
         lines = difflib.unified_diff(
             self._before.splitlines(),
             self.text.splitlines(),

@@ -133,7 +133,6 @@ class Console:
     # The services of pages; see page.Surroundings.
 
     def draw(self, visit: PageRequest, template: str, values: Mapping[str, object]) -> str:
-        """Render a page within the layout."""
         viewer = visit.inside.viewer if visit.inside is not None else None
         frame = {
             "viewer": viewer,
@@ -148,7 +147,6 @@ class Console:
         return self._templates.draw(template, frame | dict(values))
 
     def say(self, visit: PageRequest, sentence: str, *, bad: bool) -> None:
-        """Show a message on the next page."""
         notices = self._said.setdefault(visit.token, [])
         notices.append(Notice(sentence, bad))
         del notices[:-_MOST_AT_ONCE]
@@ -156,7 +154,6 @@ class Console:
             self._said.popitem(last=False)
 
     async def note(self, audit_event: AuditEvent) -> None:
-        """Write an event into the audit log."""
         await self._trail.note(audit_event)
 
     async def _answered(self, request: Request, name: AllowedHost, address: str) -> Response:

@@ -54,7 +54,6 @@ def line_of(address: str | None) -> str:
 
 
 def comes_from(scope: Scope, trusted: Iterable[Network]) -> bool:
-    """Return whether the peer of the connection is in one of the networks."""
     here = _address(_peer(scope))
     return here is not None and _within(here, trusted)
 

@@ -54,7 +54,6 @@ class SourceKeys:
         self._hint = _hint_of(plains) if len(plains) > _FEW else None
 
     def find(self, key: bytes) -> Source | None:
-        """Return the source of this key, or None."""
         return self._sources.get(self._digest(key))
 
     def require(self, headers: Mapping[bytes, bytes]) -> Source:
@@ -251,7 +250,6 @@ class NoKeys:
     """A deployment without API keys."""
 
     async def find(self, _text: str) -> ApiKey | None:
-        """Return None."""
         return None
 
 

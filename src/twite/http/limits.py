@@ -108,7 +108,6 @@ class AdmissionGate:
 
     @property
     def is_occupied(self) -> bool:
-        """Whether a request is inside."""
         return self._inside > 0
 
 

@@ -38,7 +38,6 @@ def begin(
 
 
 def record_answer(trace: RequestTrace, answer: HttpResponse) -> None:
-    """Record the response of a previewed request."""
     cookies = [value.decode("latin-1") for name, value in answer.headers if name == b"set-cookie"]
     trace.answered(answer.status, cookies)
 

@@ -68,7 +68,6 @@ class HttpRequest(msgspec.Struct):
         return _query_pairs(self.scope)
 
     def text(self, name: bytes) -> str | None:
-        """Return a header as text."""
         value = self.headers.get(name)
         return None if value is None else value.decode("latin-1")
 

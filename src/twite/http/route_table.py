@@ -282,5 +282,4 @@ def document() -> Json:
 
 @cache
 def rendered() -> bytes:
-    """Return the document as JSON."""
     return msgspec.json.format(msgspec.json.encode(document()), indent=2) + b"\n"

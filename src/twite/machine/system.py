@@ -55,7 +55,6 @@ class SystemRandomness:
         self._pieces: deque[bytes] = deque()
 
     def fraction(self) -> float:
-        """Return a number in [0, 1)."""
         return _RANDOM.random()
 
     def nonce(self) -> str:

@@ -56,7 +56,6 @@ class PublicWeb:
         self._sessions.clear()
 
     async def ask(self, asked: WebRequest) -> Response | NoResponse:
-        """Send a request."""
         url = _read_url(asked.url)
         if url is None:
             return NoResponse(reason="its URL is not a web address", left=False)

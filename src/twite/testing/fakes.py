@@ -80,7 +80,6 @@ class SeededRandomness:
         self._nonces = 0
 
     def fraction(self) -> float:
-        """Return a number in [0, 1)."""
         return self._random.random()
 
     def nonce(self) -> str:

@@ -46,7 +46,6 @@ class LocalProcess:
         self._runs: list[tuple[Engine, int]] = []
 
     async def start(self, template: Template, call: Call) -> Turn:
-        """Begin a run."""
         if id(template) not in self._engines:
             self._engines[id(template)] = template, self._make(template, limits=self.limits)
         engine = self._engines[id(template)][1]

@@ -112,7 +112,6 @@ class TemplateContext:
         return self._turn("resume", str(run), arguments)
 
     def end(self, run: int) -> None:
-        """Forget a run."""
         self._waiting.discard(run)
         self.enter("end", str(run))
 

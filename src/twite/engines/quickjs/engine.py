@@ -127,17 +127,14 @@ class QuickJsEngine:
         return self._context.contexts
 
     def start(self, call: Call) -> Turn:
-        """Begin a run."""
         if self._context.is_untidy:
             self._context.tidy()
         return self._turn(lambda context: context.start(*call_texts(call)))
 
     def resume(self, run: int, answers: tuple[EffectAnswer, ...], *, now: int) -> Turn:
-        """Continue a run."""
         return self._turn(lambda context: context.resume(run, answers_text(answers, now=now)))
 
     def end(self, run: int) -> None:
-        """Forget a run that will not be resumed."""
         self._context.end(run)
 
     def apis(self) -> tuple[str, ...]:

@@ -287,7 +287,6 @@ class EventPauses:
             self._probe_at[event] = self._clock.elapsed() + PROBE_EVERY
 
     def half_open(self) -> None:
-        """Probe all paused events at once."""
         self._probe_at = dict.fromkeys(self._pauses, self._clock.elapsed())
 
     async def trip(self, event: str, reason: str) -> None:

@@ -62,7 +62,6 @@ class CredentialChooser:
         self._standings: dict[str, CredentialStatus] = {}
 
     def use(self, destination: Destination) -> None:
-        """Replace the credentials of the pixel."""
         self._destination = destination
         self._standings = {}
 

@@ -88,7 +88,6 @@ class DeliveryRunner:
         )
 
     def wake(self, pixel: str) -> None:
-        """Wake the worker of a pixel, if there is one."""
         worker = self._workers.get(pixel)
         if worker is not None:
             worker.wake()

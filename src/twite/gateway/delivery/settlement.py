@@ -151,7 +151,6 @@ class InFlightBatch:
 
 
 def ids_of(group: Iterable[Delivery]) -> tuple[int, ...]:
-    """Return the ids of deliveries."""
     return tuple(delivery.id for delivery in group)
 
 

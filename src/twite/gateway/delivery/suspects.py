@@ -84,11 +84,9 @@ class RequestsInFlight:
         self._accepted = max(self._accepted, sent_at)
 
     def was_hanging(self, *, sent_at: int) -> bool:
-        """Whether a request sent at this time is hanging."""
         return sent_at < self._accepted and self._is_slow(sent_at)
 
     def is_hanging(self, lease: int) -> bool:
-        """Whether the request of a batch is hanging."""
         return self.was_hanging(sent_at=self._sent_at.get(lease, self._accepted))
 
     def hanging(self) -> int:

@@ -140,7 +140,6 @@ class Worker:
         self.wake()
 
     def use(self, destination: Destination) -> None:
-        """Replace the credentials of the pixel."""
         self.batch_handler.use(destination)
         self.wake()
         # A paused worker ignores wake-ups: new credentials may end the pause.

@@ -139,8 +139,6 @@ def _dated(response: Response) -> int | None:
 
 
 class RequestSender:
-    """Sends the requests of one pixel."""
-
     def __init__(
         self,
         *,

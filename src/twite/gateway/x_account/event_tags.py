@@ -181,7 +181,6 @@ class EventTagManager:
         return self.drafts(self._known(pixel).pixel, name, event)
 
     async def write(self, draft: SettingsDraft, *, by: str) -> None:
-        """Write a draft to the settings file. Raises SettingsError."""
         await self._noted(AuditAction.EVENT_MAP, f"{draft.pixel} {draft.event}", draft.name, by=by)
         draft.write()
 

@@ -88,7 +88,6 @@ async def pixel_credentials(request: HttpRequest) -> Destination:
 
 
 async def answer(request: HttpRequest, destination: Destination) -> HttpResponse:
-    """Accept the conversions."""
     receipt = await request.services.accept.from_x(destination=destination, body=request.body)
     return accepted(request, receipt, destination.account)
 

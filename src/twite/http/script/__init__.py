@@ -106,7 +106,6 @@ class PageScript:
         return self._served[""]
 
     def _script(self) -> tuple[str, bytes]:
-        """Return the hash, and the script."""
         if self._alone is None:
             from twite.http.script.minify import script  # noqa: PLC0415  # many sources are servers
 

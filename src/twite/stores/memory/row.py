@@ -47,7 +47,6 @@ class MemoryRow:
 
 
 def rank_of(row: MemoryRow) -> int:
-    """Return the rank of a row in the queue."""
     return rank(received_at=row.received_at, ambiguous_since=row.ambiguous_since)
 
 
@@ -96,7 +95,6 @@ def delivery_of(row: MemoryRow) -> Delivery:
 def history_of(
     row: MemoryRow, pauses: Mapping[tuple[str, str], Pause], closures: Mapping[str, RateLimitWindow]
 ) -> History:
-    """Return the history of the conversion."""
     waits = row.state is State.QUEUED
     places = [(row.entry.pixel, ""), (row.entry.pixel, row.entry.event)] if waits else []
     pause = next((pauses[place] for place in places if place in pauses), None)

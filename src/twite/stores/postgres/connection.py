@@ -220,7 +220,6 @@ class PostgresConnection:
         return self.run(shared(statement), values)
 
     def begin(self) -> None:
-        """Begin a transaction that writes, with the isolation level READ COMMITTED."""
         wait_for(self._executed("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", ()))
 
     def commit(self) -> None:
@@ -232,7 +231,6 @@ class PostgresConnection:
     def run(
         self, statement: PostgresStatement, values: Mapping[str, object] | Sequence[object]
     ) -> ResultRows:
-        """Run a statement."""
         arguments = statement.values(values)
         if self.replaces_nul:
             arguments = [without_nul(value) for value in arguments]

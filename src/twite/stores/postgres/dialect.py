@@ -60,7 +60,6 @@ class PostgresStatement(msgspec.Struct, frozen=True):
     has_rows: bool = True
 
     def values(self, values: Mapping[str, object] | Sequence[object]) -> Sequence[object]:
-        """Return the values in order."""
         if isinstance(values, Mapping):
             return [values[name] for name in self.names]
         return values
@@ -68,7 +67,6 @@ class PostgresStatement(msgspec.Struct, frozen=True):
 
 @cache
 def statement(name: str) -> PostgresStatement:
-    """Return the statement with this name."""
     own = _OWN.get(name)
     text = _translated(QUERIES[name], _TRANSLATIONS) if own is None else _with_begin(own)
     return _numbered(_translated(text, _INDEXED))

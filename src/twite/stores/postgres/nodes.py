@@ -93,7 +93,6 @@ class PostgresOwnership:
         return self._database.node
 
     def account(self, pixel: str) -> str:
-        """Return the account of a pixel or tag."""
         return self._accounts.get(pixel, pixel)
 
     def check(self, book: PostgresSession, pixel: str) -> None:

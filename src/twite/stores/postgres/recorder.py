@@ -63,7 +63,6 @@ class Recorder:
         self.refusing: str | None = None
 
     def start(self) -> None:
-        """Start."""
         self._tasks = [asyncio.create_task(self._run()) for _ in range(_WRITERS)]
 
     async def submit(self, submission: Submission) -> Recorded:

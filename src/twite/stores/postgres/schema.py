@@ -31,7 +31,6 @@ def migrations() -> list[tuple[int, str]]:
 
 
 def newest_version() -> int:
-    """Return the newest schema version."""
     return migrations()[-1][0]
 
 

@@ -284,7 +284,6 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         return done
 
     async def traces(self, wanted: EraseSearch) -> EraseTraces:
-        """Return the rows and texts that name a person."""
         return await self._database.read(
             lambda connection: search(connection, wanted), is_long=True
         )

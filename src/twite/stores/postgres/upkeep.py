@@ -88,14 +88,12 @@ class PostgresUpkeep:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Begin."""
         work: list[Coroutine[Any, Any, None]] = [self._prune()]
         if self._size_limit is not None:
             work.append(self._watch_size(self._size_limit))
         self._tasks = [asyncio.create_task(part) for part in work]
 
     async def close(self) -> None:
-        """Stop."""
         for task in self._tasks:
             task.cancel()
         if self._tasks:

@@ -96,7 +96,6 @@ def number_at(connection: SqlConnection, *, at: int) -> int:
 def origin(
     connection: SqlConnection, *, delivery: int, scope: QueryScope
 ) -> ConversionOrigin | None:
-    """Return the origin of a conversion, if it is visible."""
     with view(connection):
         found = histories(connection, [delivery])
         row = connection.execute(query("origin"), {"delivery": delivery}).fetchone()
@@ -172,7 +171,6 @@ def error_groups(connection: SqlConnection, *, scope: QueryScope) -> list[ErrorG
 def error_group(
     connection: SqlConnection, *, scope: QueryScope, group: ErrorGroup, after: int, limit: int
 ) -> list[History]:
-    """Return the deliveries of an error group."""
     with view(connection):
         found = (
             id_

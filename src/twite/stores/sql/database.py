@@ -103,7 +103,6 @@ class WriterSession:
         self.turn += 1
 
     def run(self, name: str, /, **values: object) -> Cursor:
-        """Run a named statement."""
         return self.connection.execute(query(name), values)
 
     def run_rows(
@@ -160,8 +159,6 @@ UnitOfWork = Callable[[WriterSession], T]
 
 
 class ReadsViews(Protocol):
-    """A database for reading."""
-
     async def read(self, view: View[T], *, is_long: bool = False) -> T:
         """Run a view, and return its result. A long view does not block others.
 

@@ -63,13 +63,11 @@ class SqlDirectoryReader:
 
 
 def user(connection: SqlConnection, *, name: str) -> User | None:
-    """Return a user by name."""
     row = connection.execute(query("user"), {"user": name}).fetchone()
     return None if row is None else _user(row)
 
 
 def users(connection: SqlConnection) -> list[User]:
-    """Return all users."""
     return [_user(row) for row in connection.execute(query("users"))]
 
 
@@ -96,13 +94,11 @@ def begin(book: WriterSession, begun: SessionBegun) -> bool:
 
 
 def session(connection: SqlConnection, *, digest: bytes) -> Session | None:
-    """Return a session."""
     row = connection.execute(query("session"), {"digest": digest}).fetchone()
     return None if row is None else _session(row)
 
 
 def sessions(connection: SqlConnection, *, name: str) -> list[Session]:
-    """Return the sessions of a user."""
     return [_session(row) for row in connection.execute(query("sessions"), {"user": name})]
 
 
@@ -124,7 +120,6 @@ def api_keys(connection: SqlConnection) -> list[ApiKey]:
 
 
 def api_key(connection: SqlConnection, *, digest: bytes) -> ApiKey | None:
-    """Return the API key with this digest."""
     row = connection.execute(query("api_key"), {"digest": digest}).fetchone()
     return None if row is None else _api_key(row)
 
@@ -149,7 +144,6 @@ def entries(connection: SqlConnection, *, before: int | None, limit: int) -> lis
 
 
 def chain(connection: SqlConnection, *, after: int, limit: int) -> list[AuditEntry]:
-    """Return audit entries in order."""
     values = {"after": after, "limit": limit}
     return [_entry(row) for row in connection.execute(query("deeds_after"), values)]
 

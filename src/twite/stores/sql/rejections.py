@@ -109,7 +109,6 @@ def rejections(connection: SqlConnection, *, wanted: RejectionQuery) -> list[Rej
 
 
 def kept_rejections(connection: SqlConnection) -> Iterator[KeptRejection]:
-    """Yield all rejections, for an erasure."""
     for id_, at, source, pixel, encoded in connection.execute(query("kept_rejections")):
         rejection = _read(encoded)
         yield KeptRejection(
@@ -154,7 +153,6 @@ _IGNORED_BY: Final = ("day", "source", "endpoint", "name", "reason")
 
 
 def count_ignored(tally: IgnoredCounts, submission: Submission) -> None:
-    """Count the ignored items of a submission."""
     day = submission.received_at // DAY
     for name, reason in named(submission):
         tally[day, submission.source, submission.endpoint.value, name, reason] += 1

@@ -68,7 +68,6 @@ class SqlStateStore(SqlStateReader):
 
 
 def delete_secret(book: WriterSession, name: str) -> None:
-    """Delete a secret, if it exists."""
     _delete(book, SealedSecret, (name,))
 
 

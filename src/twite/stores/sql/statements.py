@@ -36,8 +36,6 @@ class SqlConnection(Protocol):
 
 
 class RunsStatements(Protocol):
-    """Runs a named statement."""
-
     def __call__(self, name: str, /, **values: object) -> Cursor: ...
 
 
@@ -51,7 +49,6 @@ def named(text: str) -> dict[str, str]:
 
 
 def query(name: str) -> str:
-    """Return the statement with this name."""
     return QUERIES[name]
 
 

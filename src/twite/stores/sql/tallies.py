@@ -68,7 +68,6 @@ class TallyWriter:
     def flaw(
         self, day: int, account: int, lane: int, identifier: FlawedIdentifier, delivery: int | None
     ) -> None:
-        """Count a flaw."""
         key = day, account, lane, identifier.flaw.code
         times, wins, *_ = self._flaws.get(key, (0, 0))
         self._flaws[key] = times + 1, wins + identifier.wins, identifier.flaw.shape, delivery
@@ -165,7 +164,6 @@ def flows(
 def waits(
     connection: SqlConnection, *, scope: QueryScope, span: int, since: int
 ) -> list[DeliveryTimes]:
-    """Return the delivery times, by time span."""
     values = _scoped(scope) | {"span": span, "since": since}
     found: dict[int, dict[int, int]] = {}
     for at, slot, many in connection.execute(query("waits"), values):

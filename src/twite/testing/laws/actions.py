@@ -19,22 +19,18 @@ FAR: Final = NOW + 1_000 * HOUR
 
 
 def ids(batch: Batch) -> list[str]:
-    """Return the conversion ids of a batch."""
     return [delivery.conversion_id for delivery in batch.deliveries]
 
 
 def delivered(batch: Batch) -> Transition:
-    """Return the transition to delivered."""
     return Transition(trigger=Trigger.DELIVERED, deliveries=_all(batch))
 
 
 def dead_lettered(batch: Batch) -> Transition:
-    """Return the transition to dead letters."""
     return Transition(trigger=Trigger.GIVEN_UP, deliveries=_all(batch), reason="refused")
 
 
 def postponed(batch: Batch, *, until: int) -> Transition:
-    """Return the transition to a retry."""
     return Transition(trigger=Trigger.POSTPONED, deliveries=_all(batch), due_at=until)
 
 
@@ -46,7 +42,6 @@ async def record(
     at: int = NOW,
     pixel: str = PIXEL,
 ) -> Recorded:
-    """Submit one conversion."""
     entry = an_entry(conversion_id, pixel=pixel)
     return await store.record(a_submission(entry, receipt=receipt, received_at=at))
 
@@ -145,7 +140,6 @@ async def sweep(
     holding: Iterable[int] = (),
     cautious: Iterable[str] = (),
 ) -> SweepResult:
-    """Sweep once."""
     return await store.sweep(
         SweepRequest(
             now=now,
@@ -159,7 +153,6 @@ async def sweep(
 
 
 async def deliver(store: Store, conversion_id: str) -> None:
-    """Submit one conversion and deliver it."""
     await record(store, conversion_id, receipt=f"r-{conversion_id}")
     batch = await claim(store)
     await settle(store, batch, "delivered", delivered(batch))
@@ -174,7 +167,6 @@ async def bury(store: Store, conversion_id: str, *, pixel: str = PIXEL, at: int 
 
 
 async def histories(store: Store, conversion_id: str) -> list[History]:
-    """Return the histories of a conversion."""
     return list(
         await store.find(ByConversionId(pixel=PIXEL, events=[EVENT], conversion_id=conversion_id))
     )

@@ -46,7 +46,6 @@ def corrected(conversion_id: str = "order-1", *, pixel: str = "o8z6j") -> Accept
 
 
 def at_time(ms: int) -> AcceptedConversion:
-    """Return the conversion with another time."""
     entry = an_entry("order-1")
     before = spelled(a_conversion("order-1").time).encode()
     assert before in entry.body
@@ -61,7 +60,6 @@ def denied(
 
 
 def decided(**signals: str) -> ConsentDecision:
-    """Return the consent decision on the signals."""
     return verdict(signals, a_conversion().identifiers, policy=ConsentPolicy(), now=NOW)
 
 
@@ -88,7 +86,6 @@ async def told(store: Store, conversion_id: str = "order-1") -> list[tuple[str, 
 
 
 async def of_receipt(store: Store, receipt: str) -> History:
-    """Return the copy with a receipt."""
     (history,) = await store.find(ByReceipt(receipt=receipt))
     return history
 

@@ -32,7 +32,6 @@ _LATER: Final = NOW + 4 * DEFAULT_WINDOW
 
 
 def copy_of(kind: str, name: str, *, index: int = 0) -> AcceptedConversion:
-    """Return a copy of a conversion."""
     entry = {
         "plain": an_entry(name),
         "corrected": corrected(name),

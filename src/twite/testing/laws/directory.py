@@ -82,7 +82,6 @@ async def join(store: Store, user: User) -> None:
 
 
 async def enter(store: Store, session: Session) -> None:
-    """Begin a session for a user."""
     assert await store.people.update(SessionBegun(session=session, known=somebody(session.user)))
 
 

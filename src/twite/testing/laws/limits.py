@@ -35,7 +35,6 @@ def expired(*deliveries: int, until: int = NOW) -> Transition:
 
 
 def held(*deliveries: int, reason: str) -> Transition:
-    """Return the transition to held."""
     return Transition(trigger=Trigger.HELD, deliveries=deliveries, reason=reason)
 
 

@@ -162,7 +162,6 @@ class Clients:
 
     @property
     def some(self) -> bool:
-        """Whether there are clients."""
         return bool(self.clients)
 
     async def answer(self, request: Incoming) -> ClientResponse | None:

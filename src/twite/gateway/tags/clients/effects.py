@@ -90,7 +90,6 @@ class ClientOutbound:
     async def fetch(
         self, request: HttpEffect, *, client: TemplateClient, log_message: LogMessage
     ) -> EffectAnswer:
-        """Send a request."""
         if request.authorization is None:
             taken = await self._to_x.take(
                 request, source=client.source.name, endpoint=Endpoint.CLIENT
@@ -116,8 +115,6 @@ class ClientOutbound:
     def calls(
         self, *, log_message: LogMessage, mark: bytes
     ) -> Callable[[Service], Awaitable[EffectAnswer]]:
-        """Return an object that performs the Google calls of one run."""
-
         async def ask(asking: GoogleRequest) -> Came:
             asked = WebRequest(
                 url=asking.url,

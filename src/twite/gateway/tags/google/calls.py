@@ -56,11 +56,9 @@ class InsertIds:
         self._before: Counter[bytes] = Counter()
 
     def row(self, place: str, tree: Tree) -> str:
-        """Return the id of a row."""
         return self._mark(place, tree).hex()
 
     def document(self, place: str, tree: Tree) -> str:
-        """Return the id of a document."""
         number = int.from_bytes(self._mark(place, tree))
         letters = []
         for _ in range(_ID_LENGTH):
@@ -254,7 +252,6 @@ class GoogleCalls:
         return result if result.reason is not None else GoogleResult(value=write.id)
 
     async def begin(self, given: "_Given") -> GoogleResult:
-        """Begin a transaction."""
         options = given.mapping(0)
         project = await self._project(options.get("projectId"))
         return await self._transactions.begin(project, former=options.get("retry"))

@@ -61,7 +61,6 @@ class TokenCache:
             del self._kept[key]
 
     async def stop(self) -> None:
-        """Stop requesting tokens."""
         asking = tuple(self._asking.values())
         for task in asking:
             task.cancel()
@@ -194,7 +193,6 @@ class GoogleClient:
 
     @property
     def is_set(self) -> bool:
-        """Whether there are credentials."""
         return self._tokens is not None
 
     async def project(self) -> str | None:

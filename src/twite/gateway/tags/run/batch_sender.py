@@ -306,7 +306,6 @@ class TagWorkers:
     def make_worker(
         self, rule: TagRule, *, past: Sequence[tuple[int, int]], pause: Pause | None
     ) -> Worker:
-        """Return a tag's worker. `past` are its runs before this start."""
         circuit_breaker = CircuitBreaker(
             pixel=rule.pixel,
             state=self.delivery_store,

@@ -137,7 +137,6 @@ class TagDispatcher:
         )
 
     def listens_to(self, source: str) -> bool:
-        """Return whether any tag listens to a source."""
         return any(
             rule.listens_to(source)
             for container_config in self.container_configs

@@ -65,7 +65,6 @@ class DryRuns:
             task.add_done_callback(self._tasks.discard)
 
     async def stop(self) -> None:
-        """Cancel the runs."""
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

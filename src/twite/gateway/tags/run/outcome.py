@@ -111,7 +111,6 @@ class RunOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def passed_a_limit(self) -> bool:
-        """Whether a limit ended the run."""
         return self.lost or (self.error is not None and self.error.startswith(_LIMIT))
 
     @property
@@ -144,7 +143,6 @@ class RunOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def attempt_of(ran: RunOutcome, delivery: int, *, pixel: str, event: str, at: int) -> Attempt:
-    """Return the record of a run."""
     last = next(
         (request for request in reversed(ran.tried) if request.is_refused or request.may_pass), None
     )

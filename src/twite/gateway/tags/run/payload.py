@@ -245,7 +245,6 @@ class Resealing:
 
 
 def counted(*, secrets: int = 0, payloads: int = 0) -> str:
-    """Return the counts in words."""
     parts = [(secrets, "secret"), (payloads, "tag event")]
     counts = [plural(many, word) for many, word in parts if many]
     return " and ".join(counts) or "nothing"

@@ -14,8 +14,6 @@ from twite.redaction.mask_line import LineMask
 
 @dataclass(slots=True, eq=False, repr=False)
 class PreviewedTagEvent:
-    """One event of a previewed request."""
-
     trace: RequestTrace
     parsed: ParsedTagEvent
     _: KW_ONLY
@@ -63,7 +61,6 @@ class PreviewedTagEvent:
 
 
 def secrets_of(container_configs: Iterable[ContainerConfig]) -> set[str]:
-    """Return the secrets of all tags."""
     return {
         secret.reveal()
         for container_config in container_configs

@@ -65,7 +65,6 @@ class ClientEngines:
         }
 
     async def start(self, template: str, call: Call) -> Turn:
-        """Begin a run of a template. Raises TemplatesBusy, TemplatePaused."""
         if wait := self._probations.rest(_whose(template)):
             raise _paused(template, wait)
         workers = self._workers[template]
@@ -104,7 +103,6 @@ class ClientEngines:
                 continue
 
     async def end(self, template: str, run: int) -> None:
-        """Forget a run that will not be resumed."""
         own, at = divmod(run, len(self._workers[template]))
         self._workers[template][at].end(own)
 

@@ -111,7 +111,6 @@ class EnginePool:
         self._pace_of(tag).record(seconds)
 
     def policy(self, template: Template) -> PermissionPolicy:
-        """Return the permissions of a template."""
         found = self._policies.get(id(template))
         if found is None:
             found = self._policies[id(template)] = template, policy(template.grants)
@@ -136,12 +135,10 @@ class TemplateStorage:
         self._sizes: dict[int, dict[str, int]] = {}
 
     def of(self, template: Template) -> dict[str, Tree]:
-        """Return a template's items, for one turn."""
         found = self._kept.get(id(template))
         return {} if found is None else dict(found[1])
 
     def change(self, template: Template, effect: Keep | Forget) -> bool:
-        """Store or delete an item; return False if there is no room."""
         _, items = self._kept.setdefault(id(template), (template, {}))
         sizes = self._sizes.setdefault(id(template), {})
         if isinstance(effect, Forget):

@@ -49,11 +49,9 @@ class EngineWorker:
         return await self._turn(whose, lambda: self.process.resume(run, answers, now=now), gate)
 
     def end(self, run: int) -> None:
-        """Forget a run that will not be resumed."""
         self.process.end(run)
 
     def stop(self) -> None:
-        """End the process, and cancel the queued turns."""
         waiting, self._waiting = self._waiting, {}
         for futures in waiting.values():
             for future in futures:

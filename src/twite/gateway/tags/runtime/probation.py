@@ -31,7 +31,6 @@ class Probation:
 
     @property
     def is_on(self) -> bool:
-        """Whether the template is on probation."""
         return self._is_on
 
     def wait(self, now: int) -> int:

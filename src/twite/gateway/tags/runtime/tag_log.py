@@ -50,7 +50,6 @@ class TagLog:
             self.tells(TagLogLine(text=self._masked.over(text, most=LONGEST_LINE), own=own))
 
     def say(self, sentence: str) -> None:
-        """Log a line from Twite."""
         if self._has_room():
             self.tells(TagLogLine(text=self._masked.own(sentence, most=LONGEST_LINE), own=True))
 
@@ -177,7 +176,6 @@ class _Pace:
         return False
 
     def write(self, line: TagLogLine) -> None:
-        """Write a line."""
         self._tells(self._whose, line)
 
 

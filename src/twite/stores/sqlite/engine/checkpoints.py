@@ -61,7 +61,6 @@ def later_steps(number: int) -> str:
 
 
 def mark_path(database: str) -> Path:
-    """Return the path of the epoch file."""
     return Path(f"{database}.epoch")
 
 
@@ -140,7 +139,6 @@ class MarkKeeper:
         self._unsynced = True
 
     def sync(self) -> None:
-        """Sync the file."""
         if self._unsynced:
             self._unsynced = False
             with contextlib.suppress(OSError):

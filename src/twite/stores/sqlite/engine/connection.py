@@ -57,7 +57,6 @@ def is_final(error: BaseException | None) -> bool:
 
 
 def damaged(path: str, error: object) -> StoreUnusable:
-    """Return the error for the operator."""
     return StoreUnusable(path=path, reason=f"it is damaged ({error})", cure=CURE)
 
 

@@ -78,12 +78,6 @@ class DedupKeys:
     def take(
         self, wanted: Sequence[WantedKey], contest: Callable[[WantedKey, int, Holding], bool]
     ) -> dict[int, int]:
-        """Assign each key to the delivery that requests it.
-
-        Return the deliveries that are duplicates, with the holder of their key. A delivery holds
-        its key for the dedup window, and while it may still be sent. `contest` decides whether a
-        delivery takes over a key that another delivery had.
-        """
         candidates = self._candidates(wanted)
         holdings = self._holdings(candidates)
         first = wanted[0].delivery
@@ -111,7 +105,6 @@ class DedupKeys:
         return late
 
     def holders(self, keys: Sequence[bytes]) -> dict[bytes, int]:
-        """Return the holder of each key, including expired holders."""
         wanted = [WantedKey(key, place, 0) for place, key in enumerate(keys)]
         return {keys[place]: holder for place, holder in self._candidates(wanted).items()}
 

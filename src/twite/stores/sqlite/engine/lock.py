@@ -57,7 +57,6 @@ class OwnerLock:
         return cls(descriptor)
 
     def release(self) -> None:
-        """Release the lock."""
         os.ftruncate(self._descriptor, 0)
         os.close(self._descriptor)
 

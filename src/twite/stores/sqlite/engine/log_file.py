@@ -72,7 +72,6 @@ class LogFile:
         return list(self._frames(after))
 
     def page(self, frame: LogFrame) -> bytes:
-        """Return the page in a frame."""
         start = self._at(frame.place) + _FRAME.size
         return self._content[start : start + self.page_size]
 

@@ -95,14 +95,12 @@ class Upkeep:
         self._size = 128
 
     def start(self) -> None:
-        """Start."""
         self._tasks = [
             asyncio.create_task(self._mind_the_room()),
             asyncio.create_task(self._prune()),
         ]
 
     async def close(self) -> None:
-        """Stop."""
         for task in self._tasks:
             task.cancel()
         if self._tasks:
