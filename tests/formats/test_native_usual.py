@@ -149,6 +149,9 @@ def test_a_request_whose_texts_may_be_incomplete_is_left_to_the_thorough_reader(
 
     assert typical(body) is None
     assert typical(alone) is not None
+    fast, thorough, _ = read_both(b'{"conversions":[%b,%b]}' % (body, alone))
+    assert fast == thorough
+    assert [result.is_faulty for result in fast.results] == [True, False]
 
 
 def test_conversions_of_one_request_are_read_each_in_its_way():

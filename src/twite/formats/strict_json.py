@@ -62,8 +62,15 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes, *, frame: bool = False
     decoded separately, and their duplicate keys are not checked here. The decoder's structs must
     omit defaults on encoding (omit_defaults).
     """
+    value = decode_shape(decoder, body)
+    refuse_duplicate_keys(body, value, within=not frame)
+    return value
+
+
+def decode_shape(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """Decode as `decode` does, without a search for duplicate keys."""
     try:
-        value = decoder.decode(body)
+        return decoder.decode(body)
     except msgspec.ValidationError as error:
         _refuse_shape(error, decoder.type)
     except RecursionError:
@@ -74,8 +81,6 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes, *, frame: bool = False
         raise MalformedRequest(
             code="not_json", path="", message=_why_not_json(error, body)
         ) from None
-    _refuse_duplicate_keys(body, value, within=not frame)
-    return value
 
 
 def with_replacements(body: bytes) -> bytes:
@@ -97,7 +102,7 @@ def _whole(escape: re.Match[bytes]) -> bytes:
     return b"\\ufffd" if escape["half"] else escape[0]
 
 
-def _refuse_duplicate_keys(body: bytes, value: object, *, within: bool) -> None:
+def refuse_duplicate_keys(body: bytes, value: object, *, within: bool = True) -> None:
     """Raise MalformedRequest if an object names a key twice; `within`: also the topmost one.
 
     A decoder drops texts (of duplicate keys, unknown fields, nulls) and adds none. So if the

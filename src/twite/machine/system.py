@@ -52,7 +52,7 @@ class SystemRandomness:
     """Unpredictable random numbers, nonces and receipts."""
 
     def __init__(self) -> None:
-        self._pieces: deque[bytes] = deque()
+        self._endings: deque[str] = deque()
 
     def fraction(self) -> float:
         return _RANDOM.random()
@@ -63,21 +63,24 @@ class SystemRandomness:
 
     def receipt(self) -> str:
         """Return a UUID version 7 (RFC 9562, 5.7): 48 bits of milliseconds, then random bits."""
-        piece = self._piece()
-        at, text = f"{time.time_ns() // 1_000_000:012x}", piece.hex()
-        variant = _VARIANTS[piece[2] >> 4 & 3]
-        return f"{at[:8]}-{at[8:]}-7{text[1:4]}-{variant}{text[5:8]}-{text[8:]}"
+        at = f"{time.time_ns() // 1_000_000:012x}"
+        return f"{at[:8]}-{at[8:]}{self._ending()}"
 
-    def _piece(self) -> bytes:
-        """Return bytes that were never returned before; from any thread."""
+    def _ending(self) -> str:
+        """Return a random end of a receipt that was never returned before; from any thread."""
         while True:
             try:
-                return self._pieces.pop()
+                return self._endings.pop()
             except IndexError:
                 drawn = os.urandom(_CHANCE * _AT_ONCE)
-                self._pieces.extend(
-                    drawn[at : at + _CHANCE] for at in range(0, len(drawn), _CHANCE)
+                self._endings.extend(
+                    _ending_of(drawn[at : at + _CHANCE]) for at in range(0, len(drawn), _CHANCE)
                 )
+
+
+def _ending_of(piece: bytes) -> str:
+    text, variant = piece.hex(), _VARIANTS[piece[2] >> 4 & 3]
+    return f"-7{text[1:4]}-{variant}{text[5:8]}-{text[8:]}"
 
 
 class SystemDisk:

@@ -25,8 +25,10 @@ from twite.formats.native.values import MAX_TEXT
 from twite.formats.parsed_request import Frame, Many, Native, ParsedRequest
 from twite.formats.strict_json import (
     decode,
+    decode_shape,
     may_hold_control_characters,
     may_hold_long_texts,
+    refuse_duplicate_keys,
     refuse_more,
     without_halves,
 )
@@ -92,7 +94,6 @@ def read(
     signals and identifiers.
     """
     single = not _is_batch(body)
-    given, wrong = _decoded(body, single=single)
     context = ReadContext(
         source=source,
         destinations=destinations,
@@ -103,22 +104,66 @@ def read(
         careful=may_hold_control_characters(body),
         lengthy=may_hold_long_texts(body, MAX_TEXT),
     )
-    if wrong is None:
-        results = [
-            read_usual(item, index, context) or read_one(item, index, context)
-            for index, item in enumerate(given)
-        ]
-    else:
-        results = [
+    return _read_at_once(body, context, single=single) or _read_apart(body, context, single=single)
+
+
+def _read_at_once(body: bytes, context: ReadContext, *, single: bool) -> ParsedNative | None:
+    """Read a request of the right shape; None for any other."""
+    try:
+        value = decode_shape(_ONE, body) if single else decode_shape(_MANY, body)
+    except MalformedRequest:
+        return None
+    given = value.conversions if isinstance(value, Many) else [value]
+    if not 0 < len(given) <= MAX_CONVERSIONS:
+        return None
+    is_complete = b"\\" not in body
+    results = []
+    for index, item in enumerate(given):
+        result = read_usual(item, index, context)
+        if result is None:
+            result = read_one(item, index, context)
+            is_complete = False
+        elif item.twclid is None and result.scrubbed.twclid is not None:
+            is_complete = False
+        results.append(result)
+    kept = _kept(results, single=single)
+    # Each text of a usual conversion's stored form is from a text of the request, except a click id
+    # from the URL. So if both have as many texts, the decoder dropped no duplicate key.
+    if not is_complete or kept.count(b'"') != body.count(b'"'):
+        try:
+            refuse_duplicate_keys(body, value)
+        except MalformedRequest:
+            return None
+    return _parsed(results, given, kept, context)
+
+
+def _read_apart(body: bytes, context: ReadContext, *, single: bool) -> ParsedNative:
+    """Read a request in which a conversion may have the wrong shape."""
+    given, wrong = _decoded(body, single=single)
+    results = (
+        [read_one(item, index, context) for index, item in enumerate(given)]
+        if wrong is None
+        else [
             _misshapen(item, index, context, faults)
             for index, (item, faults) in enumerate(zip(given, wrong, strict=True))
         ]
-    if idempotency_key is None:
-        tell_repeats_apart(results, given, salt=salt)
+    )
+    return _parsed(results, given, _kept(results, single=single), context)
+
+
+def _kept(results: Sequence[ReadConversion], *, single: bool) -> bytes:
     scrubbed = [result.scrubbed for result in results]
-    kept = _ENCODER.encode(scrubbed[0] if single else {"conversions": scrubbed})
-    body = _without_persons(kept, results)
-    return ParsedNative(results=tuple(results), body=body, given=tuple(given))
+    return _ENCODER.encode(scrubbed[0] if single else {"conversions": scrubbed})
+
+
+def _parsed(
+    results: list[ReadConversion], given: Sequence[Native], kept: bytes, context: ReadContext
+) -> ParsedNative:
+    if context.idempotency_key is None:
+        tell_repeats_apart(results, given, salt=context.salt)
+    return ParsedNative(
+        results=tuple(results), body=_without_persons(kept, results), given=tuple(given)
+    )
 
 
 def read_typical(body: bytes, context: ReadContext) -> ParsedNative | None:
@@ -137,8 +182,7 @@ def read_typical(body: bytes, context: ReadContext) -> ParsedNative | None:
         return None
     scrubbed = result.scrubbed
     kept = _ENCODER.encode(scrubbed)
-    # Each text of the stored form is from a text of the request, except a click id from the URL. So
-    # if both have as many texts, the decoder dropped no duplicate key.
+    # As in `_read_at_once`.
     is_from_url = scrubbed.twclid is not None and given.twclid is None
     if is_from_url or kept.count(b'"') != body.count(b'"'):
         return None
