@@ -1,6 +1,6 @@
 """Runs generated hostile templates in engine processes, and counts what they do.
 
-    .venv/bin/python tests/trials/hostile_runs.py --seed 7 --runs 1000000
+    .venv/bin/python tests/trials/hostile_runs.py --seed 7 --runs 1000000 --each 50 --processes 2
     .venv/bin/python tests/trials/hostile_runs.py --seed 7 --only 1234   # a program, cut down
 
 This process stands for the gateway: it has the gateway's own side of the engine processes, and must
@@ -14,7 +14,9 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import suppress
+from multiprocessing import get_context
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -42,6 +44,7 @@ GIVEN = {
 REQUEST = Incoming(path="/g/collect", query="v=2&tid=1&a=1&a=2", headers=(("x", "y"),), body="{}")
 EACH: Final = 20  # runs of a program, with other random numbers and answers
 _AT_ONCE: Final = 2
+_CHUNK: Final = 20  # programs
 _LONGEST: Final = 200.0  # seconds of the wall's clock for one run
 
 
@@ -88,7 +91,7 @@ def settings(seed: str, run: int) -> Settings:
         return Settings(time=2.0, room=300_000 + 16 * (run % 4))
     random = Random(f"{seed}:{run}:limits")
     return Settings(
-        time=random.choice((0.1, 0.1, 0.02, 0.003)),
+        time=random.choice((0.03, 0.03, 0.01, 0.003)),
         stack=random.choice((256, 256, 256, 128, 96)) * 1024,
         room=random.choice((None, *(int(2 ** random.uniform(*of)) for of in ((7, 21), (10, 17))))),
     )
@@ -146,7 +149,7 @@ async def ran(
             outcomes[outcome] += 1
             if "process" in outcome:
                 break  # it would again
-        is_usual = limits.stack == Settings().stack and limits.time > 0.05
+        is_usual = limits.stack == Settings().stack and limits.time > 0.02
         if is_usual and limits.room is None:
             after = await _honest(process, hostile)
             if after != before:
@@ -234,12 +237,28 @@ def cut_down(text: str, limits: Settings) -> str:
     return "\n".join(lines)
 
 
+def _run_in_processes(seed: str, programs: range, each: int, processes: int) -> Tally:
+    """Run the programs in so many processes, each of which stands for a gateway."""
+    total = Tally()
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        chunks = [programs[at : at + _CHUNK] for at in range(0, len(programs), _CHUNK)]
+        for done in as_completed(pool.submit(run_all, seed, part, each=each) for part in chunks):
+            tally = done.result()
+            total.programs += tally.programs
+            total.runs += tally.runs
+            total.outcomes += tally.outcomes
+            total.findings += tally.findings
+            print(f"{total.runs:,} runs, {len(total.findings)} findings", flush=True)
+    return total
+
+
 def main() -> int:
     """Run from the command line; say what was found, one run alone cut down."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", default="1")
     parser.add_argument("--runs", type=int, default=1_000)
     parser.add_argument("--each", type=int, default=EACH, help="runs of a program")
+    parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--only", type=int)
     given = parser.parse_args()
     if given.only is not None:
@@ -247,7 +266,11 @@ def main() -> int:
         print(f"{harm_of(text, limits)}\n{limits}\n{cut_down(text, limits)}")
         return 0
     began = time.monotonic()
-    tally = run_all(given.seed, range(-(-given.runs // given.each)), each=given.each)
+    programs = range(-(-given.runs // given.each))
+    if given.processes == 1:
+        tally = run_all(given.seed, programs, each=given.each)
+    else:
+        tally = _run_in_processes(given.seed, programs, given.each, given.processes)
     took = time.monotonic() - began
     print(f"{tally.runs:,} runs of {tally.programs:,} programs in {took:.0f} s")
     print(f"{tally.ended} processes ended in a run, {tally.crashes} of them by a fault")

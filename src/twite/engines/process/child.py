@@ -23,6 +23,7 @@ from twite.engines.quickjs.context import (
     CodeUnusable,
     ContextLimits,
     LimitPassed,
+    Sandbox,
     TemplateContext,
     TurnHead,
 )
@@ -104,7 +105,15 @@ def _failed(error: str, *, spent: bool = False) -> str:
 
 
 def _context(code: str, boot: str, limits: ContextLimits) -> TemplateContext:
-    return TemplateContext(code, boot=boot, limits=limits, sha256=sha256)
+    return TemplateContext(code, boot=boot, limits=limits, make=_sandbox)
+
+
+# The fork server evaluates one sandbox, and each process begins with a copy of it.
+_EVALUATED: Final[list[Sandbox]] = []
+
+
+def _sandbox() -> Sandbox:
+    return _EVALUATED.pop() if _EVALUATED else Sandbox(sha256=sha256)
 
 
 @contextmanager
@@ -164,3 +173,4 @@ def warm_up() -> None:
     sha256("a", "base64url")
     framed(_REQUEST.decode(framed(EngineRequest(Act.END, 1, 1))[4:]))
     "é".encode().decode()
+    _EVALUATED.append(Sandbox(sha256=sha256))

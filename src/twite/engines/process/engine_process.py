@@ -37,6 +37,7 @@ IDLE: Final = 60.0  # seconds without a run
 BEHIND: Final = 19  # nice value: a fiftieth of a core, or less, if other processes need it
 _SLOWER: Final = 12  # times the CPU limit, if the kernel did not end the process
 _LONGER: Final = 2.75  # maximum CPU seconds over the limit
+_LEAST: Final = 0.5  # seconds, enough to load a template
 _STUCK: Final = 120.0  # seconds for a turn that uses no CPU
 _LOOKS: Final = 4  # checks during a turn that does not end
 _CHUNK: Final = 64 * 1024  # bytes
@@ -96,7 +97,7 @@ class QuickJsProcess:
         self._idle = idle
         self._total = memory or EngineMemory()
         self._memory = _OWN_MEMORY + _CONTEXTS * limits.memory
-        self._patience = min(_SLOWER * limits.time, _LONGER + limits.time)
+        self._patience = max(_LEAST, min(_SLOWER * limits.time, _LONGER + limits.time))
         self._line: EngineLine | None = None
         self._last_run = 0
         self._runs: dict[int, EngineRun] = {}
@@ -368,8 +369,7 @@ class QuickJsProcess:
 
     def _look(self) -> None:
         """Check whether the current turn has taken too long."""
-        loop, line = asyncio.get_running_loop(), self._line
-        self._watch = None
+        loop, line, self._watch = asyncio.get_running_loop(), self._line, None
         if line is None or not line.sent:
             return  # the next request checks again
         self._watch = loop.call_later(self._patience / _LOOKS, self._look)

@@ -69,7 +69,10 @@ class ForkServer:
                 return
 
     def _receive(self) -> bool:
-        data, sockets, _, _ = socket.recv_fds(self._line, _CHUNK, _MOST_DESCRIPTORS)
+        try:
+            data, sockets, _, _ = socket.recv_fds(self._line, _CHUNK, _MOST_DESCRIPTORS)
+        except ConnectionError:
+            return False  # the gateway was killed
         self._sockets += sockets
         *lines, self._held = (self._held + data).split(b"\n")
         for line in lines:

@@ -76,11 +76,28 @@ class CodeUnusable(Exception):
 Sha256 = Callable[[str, str], str | None]
 
 
-class TemplateContext:
-    """Runs a template's code. `boot` is the sandbox's input as JSON. Raises CodeUnusable.
+class Sandbox:
+    """A hardened context that has run no template.
 
     The engine calls no Python function while it limits the time. With `sha256`, which returns the
     hash of a text in an encoding, the caller therefore limits the time of each call.
+    """
+
+    def __init__(self, *, testing: bool = False, sha256: Sha256 | None = None) -> None:
+        self.limits_time = sha256 is None
+        self.context = quickjs.Context()
+        self.collecting = self.context.eval(_COLLECT)
+        if sha256 is None:
+            self.context.set_time_limit(BOOT_TIME)
+        else:
+            self.context.add_callable("sha256", sha256)
+        self.entrance = self.context.eval(script(testing=testing))
+
+
+class TemplateContext:
+    """Runs a template's code. `boot` is the sandbox's input as JSON. Raises CodeUnusable.
+
+    `make` returns a sandbox that no other context uses.
     """
 
     def __init__(
@@ -89,14 +106,12 @@ class TemplateContext:
         *,
         boot: str,
         limits: ContextLimits,
-        testing: bool = False,
-        sha256: Sha256 | None = None,
+        make: Callable[[], Sandbox] = Sandbox,
     ) -> None:
         self._code = code
         self._boot = msgspec.json.decode(boot, type=dict[str, msgspec.Raw])
         self.limits = limits
-        self._testing = testing
-        self._sha256 = sha256
+        self._make = make
         self._last_run = 0
         self.contexts = 0  # created so far
         self.open()
@@ -131,16 +146,12 @@ class TemplateContext:
         self._runs = 0
         self._tidy_at = _BETWEEN_WEIGHINGS
         self._waiting: set[int] = set()
-        self._context = quickjs.Context()
-        self._collecting = self._context.eval(_COLLECT)
+        made = self._make()
+        self._context, self._entrance = made.context, made.entrance
+        self._collecting = made.collecting
         self._collect()
         self._context.set_memory_limit(max(self.limits.memory, _BOOT_MEMORY))
         self._context.set_max_stack_size(self.limits.stack)
-        if self._sha256 is None:
-            self._context.set_time_limit(BOOT_TIME)
-        else:
-            self._context.add_callable("sha256", self._sha256)
-        self._entrance = self._context.eval(script(testing=self._testing))
         self.contexts += 1
         # Run numbers are never reused, so a late response finds no run.
         runs = msgspec.Raw(str(self._last_run).encode())
@@ -149,7 +160,7 @@ class TemplateContext:
             self.enter("load", self._code)
         except quickjs.JSException as error:
             raise CodeUnusable(*_placed(str(error))) from None
-        if self._sha256 is None:
+        if made.limits_time:
             self._context.set_time_limit(self.limits.time)
         self._context.set_memory_limit(self.limits.memory)
         held = self.memory()

@@ -14,6 +14,7 @@ from twite.engines.quickjs.context import (
     CodeUnusable,
     ContextLimits,
     LimitPassed,
+    Sandbox,
     TemplateContext,
     TurnHead,
 )
@@ -116,7 +117,10 @@ class QuickJsEngine:
         boot, context_limits = boot_of(template, limits=limits or RunLimits(), keys=keys)
         try:
             self._context = TemplateContext(
-                template.code.text, boot=boot, limits=context_limits, testing=testing
+                template.code.text,
+                boot=boot,
+                limits=context_limits,
+                make=lambda: Sandbox(testing=testing),
             )
         except CodeUnusable as error:
             raise unusable(template, error.line, error.message) from None

@@ -8,6 +8,7 @@ strings and comments, so that code cannot pass as a comment.
 import re
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -92,6 +93,7 @@ class RefusedCode(msgspec.Struct, frozen=True, kw_only=True):
     message: str
 
 
+@lru_cache(maxsize=32)
 def refused(code: str) -> RefusedCode | None:
     """Return the first forbidden piece of code.
 
