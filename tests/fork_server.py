@@ -27,8 +27,10 @@ from pathlib import Path
 from typing import Any
 
 _MESSAGE_BYTES = 1 << 20
-# Read once, before or while modules are imported: such a process needs a start of its own.
-_READ_AT_START = frozenset({"LD_PRELOAD", "SSL_CERT_FILE"})
+# Read once, before or while modules are imported. A process with other values than the fork server
+# needs a start of its own.
+_READ_AT_START = ("LD_PRELOAD", "SSL_CERT_FILE")
+_SERVERS = {name: os.environ.get(name) for name in _READ_AT_START}
 _SIGNATURE = inspect.signature(subprocess.Popen._execute_child)  # noqa: SLF001 - no public hook
 
 
@@ -39,7 +41,7 @@ class ForkedPopen(subprocess.Popen[Any]):
         given = _SIGNATURE.bind(self, *arguments).arguments
         environment = os.environ if given["env"] is None else given["env"]
         self._exit = -1
-        if not _READ_AT_START.isdisjoint(environment):
+        if any(environment.get(name) != value for name, value in _SERVERS.items()):
             super()._execute_child(*arguments)
             return
         command = list(given["args"])
@@ -119,10 +121,13 @@ def _server() -> socket.socket:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _MESSAGE_BYTES)
     environment = {name: text for name, text in os.environ.items() if not name.startswith("TWITE_")}
-    with theirs:
+    with theirs, socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(f"\0{_socket_name()}")
+        listener.listen()
+        fds = theirs.fileno(), listener.fileno()
         process = subprocess.Popen(
-            [sys.executable, __file__, str(theirs.fileno())],
-            pass_fds=[theirs.fileno()],
+            [sys.executable, __file__, *map(str, fds)],
+            pass_fds=fds,
             env=environment | {"PYTHONPATH": os.pathsep.join(sys.path)},
         )
 
@@ -132,6 +137,21 @@ def _server() -> socket.socket:
         process.wait()
 
     return ours
+
+
+def _socket_name() -> str:
+    return f"twite-fork-server-{os.getpid()}"
+
+
+def write_command(path: Path) -> None:
+    """Write a program `twite` for a shell, which the fork server runs."""
+    program = "-m twite"
+    if HAS_PIDFD:
+        _server()
+        client = Path(__file__).with_name("forked_command.py")
+        program = f'-IS "{client}" {_socket_name()} twite'
+    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" {program} "$@"\n')
+    path.chmod(0o755)
 
 
 def _line(pipe: int) -> bytes:
@@ -149,26 +169,45 @@ def _import_everything() -> None:
     gc.freeze()
 
 
-def _serve(control: socket.socket) -> dict[str, Any] | None:
-    """Fork for each request. Return None at the end, and in a child its request."""
+def _serve(control: socket.socket, listener: socket.socket) -> dict[str, Any] | None:
+    """Fork for each request. Return None at the end, and in a child its request.
+
+    Requests come from the tests, and to the listener from commands (forked_command.py).
+    """
+    commands: dict[socket.socket, int] = {}
+    running: set[int] = set()
     with selectors.DefaultSelector() as waiting:
         waiting.register(control, selectors.EVENT_READ)
+        waiting.register(listener, selectors.EVENT_READ)
         while True:
             for key, _ in waiting.select():
-                if key.fileobj is not control:
+                if key.data is not None:
+                    running.discard(key.data[0])
                     _report_exit(*key.data)
                     waiting.unregister(key.fd)
                     os.close(key.fd)
                     continue
-                message, (*fds,), _, _ = socket.recv_fds(control, _MESSAGE_BYTES, 4)
+                if key.fileobj is listener:
+                    waiting.register(listener.accept()[0], selectors.EVENT_READ)
+                    continue
+                client: socket.socket = key.fileobj  # type: ignore[assignment]
+                message, (*fds,), _, _ = socket.recv_fds(client, _MESSAGE_BYTES, 4)
                 if not message:
-                    return None
+                    if client is control:
+                        return None
+                    if (left := commands.pop(client, 0)) in running:
+                        os.kill(left, signal.SIGKILL)
+                    waiting.unregister(client)
+                    client.close()
+                    continue
                 report, *standard = fds
                 pid = os.fork()
                 if pid == 0:
                     return json.loads(message) | {"standard": standard}
                 for fd in standard:
                     os.close(fd)
+                running.add(pid)
+                commands[client] = pid
                 os.write(report, f"{pid}\n".encode())
                 waiting.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, report))
 
@@ -205,5 +244,5 @@ run = _run if HAS_PIDFD else subprocess.run
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)
     _import_everything()
-    if asked := _serve(socket.socket(fileno=int(sys.argv[1]))):
+    if asked := _serve(*(socket.socket(fileno=int(fd)) for fd in sys.argv[1:])):
         _become(asked)

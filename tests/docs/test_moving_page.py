@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import fork_server
+
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/how-to/import-a-server-container.md").read_text()
 SETTINGS = """\
@@ -33,8 +35,7 @@ def folder(tmp_path):
     (tmp_path / "twite.toml").write_text(f"{SETTINGS}\n{blocks('toml')[0]}")
     command = tmp_path / "bin/twite"
     command.parent.mkdir()
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m twite "$@"\n')
-    command.chmod(0o755)
+    fork_server.write_command(command)
     return tmp_path
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import fork_server
 from twite.testing.emulator import running_emulator
 
 ROOT = Path(__file__).parents[2]
@@ -36,8 +37,7 @@ def checkout(tmp_path):
     """A folder with what the session names: the command where `make` puts it, and the orders."""
     (tmp_path / ".venv/bin").mkdir(parents=True)
     command = tmp_path / ".venv/bin/twite"
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m twite "$@"\n')
-    command.chmod(0o755)
+    fork_server.write_command(command)
     (tmp_path / "examples").mkdir()
     (tmp_path / "examples/orders.csv").write_bytes((ROOT / "examples/orders.csv").read_bytes())
     return tmp_path

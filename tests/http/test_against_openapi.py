@@ -6,14 +6,9 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-import requests
-import schemathesis
 from http_stage import DESK_TOKEN, KEY, Stage
 from hypothesis import HealthCheck, settings
 from pages import SHOP, a_shop
-from schemathesis import checks
-from schemathesis.config import SchemathesisConfig
-from schemathesis.pytest.lazy import get_all_tests
 
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.stape_proxy import StapeProxy
@@ -24,15 +19,15 @@ from twite.testing.fakes import MovingClock, SeededRandomness
 
 # More conversions than one request may hold is too large a body here: 413, as the contract says.
 REFUSALS = "400 401 403 404 405 406 409 413 415 422 428 429 5xx"
-CHECKS = [
-    checks.not_a_server_error,
-    checks.status_code_conformance,
-    checks.content_type_conformance,
-    checks.response_schema_conformance,
-    checks.response_headers_conformance,
-    checks.negative_data_rejection,
-    checks.unsupported_method,
-]
+CHECKS = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_schema_conformance",
+    "response_headers_conformance",
+    "negative_data_rejection",
+    "unsupported_method",
+)
 DOCUMENT = document()
 CREDENTIALS = {
     "/t": {"Origin": SHOP},
@@ -83,9 +78,13 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     loop.close()
 
 
-# Built at the test: at the collection they would cost each process of the tests four seconds.
+# Imported and built at the test: otherwise each process of the tests would do it.
 @pytest.mark.parametrize("path", DOCUMENT["paths"])
 def test_every_answer_is_one_that_the_document_tells_of(path, address):
+    import schemathesis  # noqa: PLC0415
+    from schemathesis.config import SchemathesisConfig  # noqa: PLC0415
+    from schemathesis.pytest.lazy import get_all_tests  # noqa: PLC0415
+
     schema = schemathesis.openapi.from_dict(
         DOCUMENT,
         config=SchemathesisConfig.from_dict(
@@ -107,7 +106,10 @@ def test_every_answer_is_one_that_the_document_tells_of(path, address):
         test(address=address)
 
 
-def answered(case: schemathesis.Case, address: str) -> None:
+def answered(case, address):
+    import requests  # noqa: PLC0415
+    from schemathesis import checks  # noqa: PLC0415
+
     known = next(
         (credentials for path, credentials in CREDENTIALS.items() if case.path.startswith(path)), {}
     )
@@ -120,4 +122,6 @@ def answered(case: schemathesis.Case, address: str) -> None:
     with requests.Session() as session:
         # Reading proxies from the environment costs more than a request.
         session.trust_env = False
-        case.call_and_validate(base_url=address, session=session, checks=CHECKS)
+        case.call_and_validate(
+            base_url=address, session=session, checks=[getattr(checks, name) for name in CHECKS]
+        )

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from house import ENVIRONMENT
 
+import fork_server
+
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs/how-to"
 BLOCK = re.compile(r"^```sh\n(.*?)^```\n(?:\n```text\n(.*?)^```)?", re.MULTILINE | re.DOTALL)
@@ -36,16 +38,18 @@ def free_ports(count):
 
 
 @pytest.fixture
-def typed(tmp_path):
+def typed(tmp_path, tmp_path_factory):
     """Type a page's commands into one shell; return what it said."""
     if shutil.which("curl") is None:
         pytest.skip("the page needs curl")
     running = []
+    commands = tmp_path_factory.mktemp("bin")
+    fork_server.write_command(commands / "twite")
 
     def run(script):
         # What the page calls `twite` and `python3` are those of this environment.
         environment = ENVIRONMENT | {
-            "PATH": f"{Path(sys.executable).parent}:{ENVIRONMENT.get('PATH', '')}"
+            "PATH": f"{commands}:{Path(sys.executable).parent}:{ENVIRONMENT.get('PATH', '')}"
         }
         shell = subprocess.Popen(
             [BASH, "-u", "-c", script],

@@ -14,6 +14,8 @@ from house import ENVIRONMENT, wait_for
 from test_tag_cookies import GRANTED, PAGE, Browser, with_cookies
 from vendor import Vendor
 
+import fork_server
+
 pytestmark = pytest.mark.journey
 
 PURCHASE = "&ep.transaction_id=T-1&ep.user_data.email_address=shopper@mail.example"
@@ -41,7 +43,7 @@ class Preview:
     started: ClassVar[list[subprocess.Popen[str]]] = []
 
     def __init__(self, gateway, *more):
-        self.process = subprocess.Popen(
+        self.process = fork_server.Popen(
             [
                 *(sys.executable, "-m", "twite", "tag", "preview", "--json", *more),
                 *("--config", str(gateway.config)),
