@@ -1,5 +1,6 @@
 """Usual claims and settlements on PostgreSQL: one statement each, and the same results."""
 
+import asyncio
 from itertools import count
 
 import asyncpg
@@ -71,6 +72,14 @@ async def record(store, *conversion_ids, at=NOW):
     await store.record(a_submission(*entries, receipt=conversion_ids[0], received_at=at))
 
 
+async def waits_for_a_lock(connection):
+    """Return when another transaction waits for a lock that this one has."""
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+    async with asyncio.timeout(20):
+        while not await connection.fetchval(waiting):  # noqa: ASYNC110 - of another process
+            await asyncio.sleep(0.01)
+
+
 class TestUsualClaims(ClaimLaws, SettlingLaws, SweepLaws, LimitLaws, CrashLaws, CopyLaws):
     """The contract, where each claim tries the statement of usual claims first."""
 
@@ -93,6 +102,27 @@ async def test_a_usual_batch_needs_one_statement_to_claim_and_two_to_settle(stor
         "settle_delivered",
         "count_delivered",  # in memory; written with the other counts
     ]
+
+
+@pytest.mark.parametrize("is_claimed_again", [False, True])
+async def test_a_settlement_waits_for_an_expiry_of_its_lease(store, postgres_url, is_claimed_again):
+    """X has accepted a batch while another gateway ends its lease, and maybe claims it again."""
+    await record(store, "order-1")
+    batch = await claim(store)
+    expiring = await asyncpg.connect(postgres_url)
+    await expiring.execute("BEGIN; SELECT id FROM lease FOR UPDATE")
+    task = asyncio.create_task(settle(store, batch, "delivered", delivered(batch)))
+    await waits_for_a_lock(expiring)
+    now = ("sending", batch.lease + 1) if is_claimed_again else ("queued", None)
+    await expiring.execute("UPDATE outbox SET ambiguous_since = 1, state = $1, lease = $2", *now)
+    await expiring.execute("DELETE FROM lease; COMMIT")
+
+    late = await task
+
+    (account,) = await store.balance()
+    await expiring.close()
+    assert (late, account.pending) == ((1, 1) if is_claimed_again else (0, 0))
+    assert account.balance == 0
 
 
 async def test_a_claim_changes_no_index(store):

@@ -4,6 +4,8 @@ The shared code of `stores/sql` does the same, and all that is unusual.
 """
 
 import time
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
 
@@ -16,12 +18,14 @@ from twite.domain.delivery import (
     Delivery,
     Settlement,
     Trigger,
-    together,
 )
 from twite.gateway.ports.outbox import Claim
 from twite.gateway.ports.state import PAUSED_BY_USER
 from twite.stores.postgres.session import PostgresSession
 from twite.stores.sql.claimable import Row, verified
+
+# The columns of `Row`.
+Columns = Sequence[Sequence[Any]]
 
 
 class Unusual(Exception):
@@ -59,8 +63,7 @@ def claim(book: PostgresSession, wish: Claim, *, account: str) -> tuple[Batch | 
         return None, not (is_due or starts)
     if columns[0] is None:
         return None, False  # another transaction has locked all that is ready
-    rows: list[Row] = list(zip(*columns, strict=True))
-    found = _sound(book, wish, event, rows, bodies)
+    found = _sound(book, wish, event, columns, bodies)
     if found is None or book.opt_outs.among(found, pixel=wish.pixel, version=opted_out):
         raise Unusual
     if len(found) < min(wish.limit, wish.limits.get(name, wish.limit)):
@@ -106,18 +109,17 @@ def settle(book: PostgresSession, settlement: Settlement) -> int | None:
 
 
 def _sound(
-    book: PostgresSession, wish: Claim, event: int, rows: list[Row], bodies: bytes
+    book: PostgresSession, wish: Claim, event: int, columns: Columns, bodies: bytes
 ) -> list[Delivery] | None:
     """Return the deliveries of a claim if all can be sent together."""
-    if any(conversion_id is None for _, conversion_id, *_ in rows):
+    _, conversion_ids, sizes, _, _, _, crashes, _ = columns
+    if None in conversion_ids:
         return None  # a conversion is missing
-    found = verified(book.seeds[event], rows, bodies, unsummed=book.unsummed)
-    if found is None:
+    book.largest_body = max(sizes)
+    if len(bodies) > wish.most_bytes or max(crashes) >= SUSPECT:
         return None
-    book.largest_body = max(len(delivery.body) for delivery in found)
-    if len(bodies) > wish.most_bytes or len(together(found)) < len(found):
-        return None
-    return found
+    rows: Iterable[Row] = zip(*columns, strict=True)
+    return verified(book.seeds[event], rows, bodies, unsummed=book.unsummed)
 
 
 def _values(attempt: Attempt, event: int) -> dict[str, object]:

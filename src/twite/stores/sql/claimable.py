@@ -1,6 +1,6 @@
 """Claimable deliveries: read the pending ones of a pixel's event, and verify each checksum."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -74,7 +74,7 @@ def _fitting(book: WriterSession, wish: Mapping[str, object], most_bytes: int) -
 
 
 def verified(
-    seed: int, rows: Sequence[Row], bodies: bytes, *, unsummed: int
+    seed: int, rows: Iterable[Row], bodies: bytes, *, unsummed: int
 ) -> list[Delivery] | None:
     """Read the row that contains a batch; None if anything in it is inconsistent."""
     found = []

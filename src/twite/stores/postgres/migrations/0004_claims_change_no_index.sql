@@ -13,7 +13,3 @@ CREATE INDEX ambiguous ON outbox (ambiguous_since)
   WHERE resting IS NULL AND ambiguous_since IS NOT NULL;
 CREATE INDEX resting ON outbox (rested_at, id) WHERE resting IS NOT NULL;
 CREATE INDEX rested_for ON outbox (resting, lane, reason, id) WHERE resting IS NOT NULL;
-
--- A list of 500 ids does not fit into a row. It is read once, so compressing it costs more than it
--- saves.
-ALTER TABLE lease ALTER deliveries SET STORAGE EXTERNAL;
