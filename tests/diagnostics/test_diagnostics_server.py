@@ -8,6 +8,7 @@ from twite.diagnostics.server import server
 from twite.diagnostics.store import store
 from twite.gateway.ports.store import RunningGateway, ServerExamination, StoreOptions
 from twite.stores.postgres.examine import examined
+from twite.stores.postgres.schema import newest_version
 from twite.stores.postgres.store import PostgresStore
 from written import GOOD, read
 
@@ -108,7 +109,7 @@ async def test_the_gateways_with_a_lease_are_found_and_their_connections_are_not
     assert (before.gateways, before.is_pooled, after.is_pooled) == ((), False, True)
     # 60 connections, 3 of them reserved, and none of another program.
     assert before.connections == after.connections == 57
-    assert (before.schema, before.hosts, before.attributes) == (1, 1, "read-write")
+    assert (before.schema, before.hosts, before.attributes) == (newest_version(), 1, "read-write")
     assert before.size > 1 << 20
 
 
