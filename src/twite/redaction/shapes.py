@@ -11,7 +11,6 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from functools import cache, partial
-from html.entities import html5
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
@@ -134,6 +133,8 @@ def _decoded(text: str) -> str:
 
 def _unescaped(found: re.Match[str]) -> str:
     if found["named"]:
+        from html.entities import html5  # noqa: PLC0415  # few texts need its 2,000 names
+
         return html5.get(f"{found['named']};", found[0])
     if found["sign"]:
         return found["sign"]

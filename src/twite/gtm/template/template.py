@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from typing import Final, TypeVar
-from xml.etree import ElementTree as ET  # only written, never read
 
 import msgspec
 
@@ -275,6 +274,9 @@ def read_scenarios(part: TemplatePart | None) -> Scenarios:
 
 
 def junit(suite: str, verdicts: tuple[ScenarioResult, ...]) -> bytes:
+    # Only written, never read; few commands need it.
+    from xml.etree import ElementTree as ET  # noqa: PLC0415
+
     failed = sum(bool(verdict.failures) for verdict in verdicts)
     root = ET.Element(
         "testsuite",
