@@ -1,8 +1,8 @@
 """A tag that loops, bombs or floods, beside a pixel and another tag: those keep their pace.
 
-The promise is a ratio: the time that a load takes for the pixel and the good tag beside the hostile
-one, over that beside a harmless one, in one run. It is asserted in the long form only. Over that
-without a third tag is told beside it: that holds what the rows of any third tag cost.
+The promise is a ratio: the pace of the pixel and the good tag beside the hostile one, over that
+beside a harmless one, as the median of rounds. It is asserted in the long form only. The pace over
+that without a third tag is told, too: it contains what the rows of any third tag cost.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ LONG = os.environ.get("TWITE_TRIAL") == "1"
 KEY = "a-key-of-sixteen-or-more"
 CONVERSIONS = 2_000 if LONG else 100
 EACH = 20
-ROUNDS = 5 if LONG else 1
+ROUNDS = 6 if LONG else 1
 TEMPLATE = Path(__file__).parents[1] / "templates/crm_post.tpl"
 HOSTILE = {
     "loops": "while (true) {}",
@@ -146,31 +146,30 @@ async def test_a_hostile_tag_costs_its_own_runs_alone(kind, tmp_path, x_emulator
     seconds: dict[str, list[dict[str, float]]] = {name: [] for name in kinds}
     try:
         for number in range(ROUNDS):
-            # Side by side, in turn: what else the machine does meets all alike.
-            for name, third in kinds.items():
+            # In turn, and every other round in the reverse order: what else the machine does, and
+            # how it changes, meets all alike.
+            for name, third in list(kinds.items())[:: -1 if number % 2 else 1]:
                 folder = tmp_path / f"{number}.{name}"
                 found = await asyncio.to_thread(took, folder, x_emulator.url, sink.url, third)
                 seconds[name].append(found)
     finally:
         await sink.stop()
 
-    pixel, tag = (ratio(seconds["hostile"], seconds["harmless"], figure) for figure in WATCHED)
-    pixel_more, tag_more = (
-        ratio(seconds["hostile"], seconds["without"], figure) for figure in WATCHED
-    )
+    pixel, tag = (pace(seconds["hostile"], seconds["harmless"], name) for name in WATCHED)
+    pixel_more, tag_more = (pace(seconds["hostile"], seconds["without"], name) for name in WATCHED)
     figure(
         f"beside a tag that {kind}",
-        f"{CONVERSIONS:,} conversions, {ROUNDS} rounds: the pixel takes {pixel:.2f} of its time "
+        f"{CONVERSIONS:,} conversions, {ROUNDS} rounds: the pixel keeps {pixel:.2f} of its pace "
         f"beside a harmless one, another tag {tag:.2f}; of that without a third tag "
         f"{pixel_more:.2f} and {tag_more:.2f}",
     )
     if LONG:
-        assert pixel <= 1.1
-        assert tag <= 1.1
+        assert pixel >= 0.95
+        assert tag >= 0.95
 
 
-def ratio(hostile: list[dict[str, float]], other: list[dict[str, float]], pixel: str) -> float:
-    """Return the median over the rounds."""
+def pace(hostile: list[dict[str, float]], other: list[dict[str, float]], pixel: str) -> float:
+    """Return the pace beside a hostile tag over the other one: the median of the rounds."""
     return statistics.median(
-        seconds[pixel] / beside[pixel] for seconds, beside in zip(hostile, other, strict=True)
+        beside[pixel] / seconds[pixel] for seconds, beside in zip(hostile, other, strict=True)
     )
