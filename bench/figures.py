@@ -20,6 +20,8 @@ from bench.servers import ROOT, ServerProcess, UsesCpu, connects, free_port, pyt
 
 FLOODED: tuple[str, ...] = ("/healthz", "/twite.js?s=page")
 _FLOODING, _FLOODED_CLIENTS = 2, 4
+# A server rests if it uses less CPU than this between two looks, in seconds.
+_RESTING, _LOOK_SECONDS, _MOST_LOOKS = 0.02, 0.25, 40
 _SINGLE, _HUNDRED = (1, 64), (100, 16)  # conversions a request, connections
 
 
@@ -151,6 +153,7 @@ class Bench:
         if len(self.samples[side]) > run:
             return
         with House(self.folder, store=self.store(), sending=sending) as house:
+            rest(house.gateway)
             self.samples[side].append(self.under_load(house.gateway, house.url, *shape))
 
     def under_load(
@@ -244,6 +247,15 @@ def posted(house: House, seconds: float) -> Sample:
     return Sample(
         rate=sent / (time.perf_counter() - began), cpu=(time.process_time() - spent) / sent
     )
+
+
+def rest(server: UsesCpu) -> None:
+    """Wait until a server has no more work of its start: it imports what it sends with later."""
+    for _ in range(_MOST_LOOKS):
+        before = server.cpu()
+        time.sleep(_LOOK_SECONDS)
+        if server.cpu() - before < _RESTING:
+            return
 
 
 def say(text: str) -> None:
