@@ -104,6 +104,19 @@ async def test_a_usual_batch_needs_one_statement_to_claim_and_two_to_settle(stor
     ]
 
 
+async def test_a_retry_that_is_due_is_claimed_before_later_deliveries(store, statements):
+    await record(store, "order-1", at=NOW)
+    batch = await claim(store)
+    await settle(store, batch, "errored", postponed(batch, until=NOW + 5))
+    await record(store, "order-2", at=NOW + 1)
+    statements.clear()
+
+    again = await claim(store, now=NOW + 5)
+
+    assert ids(again) == ["order-1", "order-2"]
+    assert statements == ["claim_usual", "promote", "claim_usual"]
+
+
 @pytest.mark.parametrize("is_claimed_again", [False, True])
 async def test_a_settlement_waits_for_an_expiry_of_its_lease(store, postgres_url, is_claimed_again):
     """X has accepted a batch while another gateway ends its lease, and maybe claims it again."""

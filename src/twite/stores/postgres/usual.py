@@ -4,7 +4,7 @@ The shared code of `stores/sql` does the same, and all that is unusual.
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -21,8 +21,10 @@ from twite.domain.delivery import (
 )
 from twite.gateway.ports.outbox import Claim
 from twite.gateway.ports.state import PAUSED_BY_USER
+from twite.stores.postgres.claim_starts import Place
 from twite.stores.postgres.session import PostgresSession
 from twite.stores.sql.claimable import Row, verified
+from twite.stores.sql.outbox import MOST_MOVED
 
 # The columns of `Row`.
 Columns = Sequence[Sequence[Any]]
@@ -41,24 +43,16 @@ def claim(book: PostgresSession, wish: Claim, *, account: str) -> tuple[Batch | 
         return None, False
     starts = book.claim_starts.of(wish.pixel)
     began = time.perf_counter()
-    may_claim, is_due, event, name, lease, opted_out, bodies, *columns = book.run_first(
-        "claim_usual",
-        account=account,
-        pixel=wish.pixel,
-        by_user=f"{PAUSED_BY_USER}%",
-        now=wish.now,
-        until=wish.lease_until,
-        ambiguous_after=wish.ambiguous_after,
-        crashes=QUARANTINED if wish.suspects else SUSPECT,
-        passing=sorted(wish.passing),
-        passing_events=sorted(wish.passing_events),
-        limit=wish.limit,
-        starts=msgspec.json.encode(starts).decode(),
-        limits=msgspec.json.encode(wish.limits).decode(),
-    )
+    row = _claimed(book, wish, account, starts)
+    may_claim, is_due, *_ = row
+    if may_claim and is_due:
+        book.run("promote", now=wish.now, limit=MOST_MOVED)
+        starts = {}
+        row = _claimed(book, wish, account, starts)
+    may_claim, is_due, event, name, lease, opted_out, bodies, *columns = row
+    took = time.perf_counter() - began
     if not may_claim:
         return None, True
-    took = time.perf_counter() - began
     if event is None:
         return None, not (is_due or starts)
     if columns[0] is None:
@@ -106,6 +100,26 @@ def settle(book: PostgresSession, settlement: Settlement) -> int | None:
         book.tally.delivered(attempt.at, account, times)
         settled += many
     return len(attempt.deliveries) - settled
+
+
+def _claimed(
+    book: PostgresSession, wish: Claim, account: str, starts: Mapping[int, Place]
+) -> list[Any]:
+    return book.run_first(
+        "claim_usual",
+        account=account,
+        pixel=wish.pixel,
+        by_user=f"{PAUSED_BY_USER}%",
+        now=wish.now,
+        until=wish.lease_until,
+        ambiguous_after=wish.ambiguous_after,
+        crashes=QUARANTINED if wish.suspects else SUSPECT,
+        passing=sorted(wish.passing),
+        passing_events=sorted(wish.passing_events),
+        limit=wish.limit,
+        starts=msgspec.json.encode(starts).decode(),
+        limits=msgspec.json.encode(wish.limits).decode(),
+    )
 
 
 def _sound(
