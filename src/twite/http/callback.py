@@ -4,7 +4,6 @@ It accepts one request that names the sign-in, and answers all others with 404.
 """
 
 import asyncio
-from types import TracebackType
 from typing import Final, Self
 from urllib.parse import parse_qs, urlsplit
 
@@ -51,12 +50,7 @@ class Callback:
             ) from None
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         if self._server is not None:
             self._server.close()
             await self._server.wait_closed()

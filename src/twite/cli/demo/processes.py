@@ -10,7 +10,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Self
 from urllib.parse import urlencode, urlsplit
 
@@ -81,12 +80,7 @@ class DemoProcesses:
             self._ends = ends.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._gateway is not None:
             self._gateway.terminate()
             self._gateway.communicate(timeout=_READY_SECONDS)

@@ -17,12 +17,13 @@ from twite.config.templates import load_template, run_template, verdicts_of
 from twite.config.values import local_url as local_url_of
 from twite.domain.json_tree import Tree
 from twite.domain.plural import plural
+from twite.gtm.compare.capture import WrittenRequest
 from twite.gtm.template.effects import AnyEffect
 from twite.gtm.template.field_rules import remarks_on
 from twite.gtm.template.fields import fill
 from twite.gtm.template.form import FormRow, form_rows
 from twite.gtm.template.lint import LintWarning, lint
-from twite.gtm.template.sandbox import EffectAnswer, Incoming, Turn
+from twite.gtm.template.sandbox import EffectAnswer, Turn
 from twite.gtm.template.template import ScenarioResult, junit, placed
 from twite.testing.vendor_rules import KnownPerson
 from twite.testing.vendors import FakeVendor
@@ -83,15 +84,6 @@ To = Annotated[
 ]
 
 
-class _Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    method: str = "GET"
-    path: str = "/"
-    query: str = ""
-    headers: dict[str, str] = {}
-    body: str | None = None
-    remote_address: str = ""
-
-
 class _Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     status: int | None = 200
     headers: dict[str, str | list[str]] = {}
@@ -144,7 +136,7 @@ def run(
         template,
         fields=fill(template.fields, data),
         event=_object(event, "--event"),
-        request=_incoming(request),
+        request=_shaped(request, "--request", WrittenRequest).incoming(),
         answer=None
         if answered is None
         else EffectAnswer(
@@ -185,7 +177,7 @@ def attempt(
     data, happened, incoming = (
         _object(given, "--data"),
         _object(event, "--event"),
-        _incoming(request),
+        _shaped(request, "--request", WrittenRequest).incoming(),
     )
     load_template(file)
     with FakeVendor(_person_of(happened)) as vendor:
@@ -329,18 +321,6 @@ def _person_of(event: dict[str, Tree]) -> KnownPerson:
     return KnownPerson(
         email=email if isinstance(email, str) and "@" in email else "",
         phone=phone if isinstance(phone, str) and phone.startswith("+") else "",
-    )
-
-
-def _incoming(text: str) -> Incoming:
-    asked = _shaped(text, "--request", _Request)
-    return Incoming(
-        method=asked.method,
-        path=asked.path,
-        query=asked.query,
-        headers=tuple((name.lower(), value) for name, value in asked.headers.items()),
-        body=asked.body,
-        remote_address=asked.remote_address,
     )
 
 

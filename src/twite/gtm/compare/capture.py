@@ -82,13 +82,26 @@ def read_cases(lines: Iterable[bytes]) -> tuple[CapturedCase, ...]:
     return tuple(_case(case) for case in cases.values())
 
 
-class _Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class WrittenRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A request to the container, as a person writes it in JSON."""
+
     method: str = "GET"
     path: str = "/"
     query: str = ""
     headers: dict[str, str] = {}
     body: str | None = None
     remote_address: str = ""
+
+    def incoming(self) -> Incoming:
+        """Return the request as templates read it."""
+        return Incoming(
+            method=self.method.upper(),
+            path=self.path,
+            query=self.query.removeprefix("?"),
+            headers=tuple((name.lower(), value) for name, value in self.headers.items()),
+            body=self.body,
+            remote_address=self.remote_address,
+        )
 
 
 class _Sent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -103,7 +116,7 @@ class _Sent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class _Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     trace: str = ""
     event: dict[str, Tree] | None = None
-    request: _Request | None = None
+    request: WrittenRequest | None = None
     client: str = ""
     time: str | int = 0
     sent: tuple[_Sent, ...] | _Sent = ()
@@ -151,7 +164,7 @@ def _read(line: bytes, number: int) -> _Read:
     return _Read(
         trace=read.trace,
         event=read.event,
-        request=None if read.request is None else _incoming(read.request),
+        request=None if read.request is None else read.request.incoming(),
         client=read.client,
         now=_moment(read.time, number),
         sent=tuple(_sent(request) for request in sent),
@@ -185,17 +198,6 @@ def _sent(sent: _Sent) -> CapturedRequest:
 def _text(tree: Tree) -> str | None:
     """Return a body: a text as it is, anything else as JSON."""
     return tree if tree is None or isinstance(tree, str) else msgspec.json.encode(tree).decode()
-
-
-def _incoming(request: _Request) -> Incoming:
-    return Incoming(
-        method=request.method.upper(),
-        path=request.path,
-        query=request.query.removeprefix("?"),
-        headers=tuple((name.lower(), value) for name, value in request.headers.items()),
-        body=request.body,
-        remote_address=request.remote_address,
-    )
 
 
 def _trace_of(read: _Read) -> str:
