@@ -8,7 +8,7 @@ import sys
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from twite.engines.process.frames import Act, EngineRequest, FrameReader, framed
 from twite.gtm.template.sandbox import Turn
@@ -16,6 +16,18 @@ from twite.gtm.template.template import Template
 
 _TURNS: Final = frozenset({Act.RUN, Act.RESUME})
 _MOST_REPEATED: Final = 4 * 1024 * 1024  # characters
+
+
+class Spawns(Protocol):
+    """The fork server."""
+
+    def spawn(self, *, memory: int) -> tuple[socket.socket, "asyncio.Future[int]"]: ...
+
+    def kill(self, pid: int) -> None: ...
+
+    def ended(self, pid: int) -> "asyncio.Future[int]": ...
+
+    def forget(self, pid: int) -> None: ...
 
 
 class EngineRun:

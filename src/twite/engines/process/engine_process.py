@@ -9,14 +9,13 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 from collections.abc import Mapping
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
 from twite.domain.errors import TemplatesBusy
-from twite.engines.process.engine_line import AskedTurn, EngineLine, EngineRun, way_of
+from twite.engines.process.engine_line import AskedTurn, EngineLine, EngineRun, Spawns, way_of
 from twite.engines.process.engine_memory import EngineMemory
 from twite.engines.process.frames import Act, EngineRequest, EngineResponse, FrameTooLong
 from twite.engines.quickjs.context import OUT_OF_MEMORY, TOO_LONG
@@ -54,18 +53,6 @@ _NOT_ALLOWED: Final = (
 )
 _UNREADABLE: Final = "the engine process sent an invalid response, so Twite ended it"
 _RESPONSE: Final = msgspec.msgpack.Decoder(EngineResponse)
-
-
-class Spawns(Protocol):
-    """The fork server."""
-
-    def spawn(self, *, memory: int) -> tuple[socket.socket, "asyncio.Future[int]"]: ...
-
-    def kill(self, pid: int) -> None: ...
-
-    def ended(self, pid: int) -> "asyncio.Future[int]": ...
-
-    def forget(self, pid: int) -> None: ...
 
 
 class _Boot(msgspec.Struct, frozen=True):
@@ -272,7 +259,9 @@ class QuickJsProcess:
             return
         line.sent.popleft()
         line.answered += 1
-        turn = msgspec.structs.replace(turn, run=run.number, took=took + asked.took)
+        # No one else has this turn yet.
+        msgspec.structs.force_setattr(turn, "run", run.number)
+        msgspec.structs.force_setattr(turn, "took", took + asked.took)
         if turn.done and not turn.listening:
             self._runs.pop(run.number, None)
         else:

@@ -53,6 +53,11 @@ class FrameReader:
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Yield the frames that are complete now. Raises FrameTooLong."""
         held = self._held
+        if not held and len(data) >= _LENGTH:
+            size = int.from_bytes(data[:_LENGTH])
+            if size == len(data) - _LENGTH and size <= self._most:
+                yield data[_LENGTH:]  # one whole frame, as usual
+                return
         held += data
         at = 0
         while len(held) - at >= _LENGTH:
