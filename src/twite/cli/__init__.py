@@ -134,7 +134,9 @@ def explained(act: Callable[[], object], *, asked: str, debug: bool) -> int:
     try:
         act()
     except SystemExit as end:
-        return end.code if isinstance(end.code, int) else int(end.code is not None)
+        if end.code is None or isinstance(end.code, int):
+            return end.code or 0
+        _say(f"Error: {end.code}")
     except TwiteError as error:
         _say(f"Error: {error}")
     except KeyboardInterrupt:

@@ -98,7 +98,7 @@ class Emulator:
 @contextmanager
 def running_emulator(*switches: str, arguments: Sequence[str] = ()) -> Iterator[Emulator]:
     """Start the emulator on a free port with switches like `strict_time=on`; stop it at the end."""
-    command = [sys.executable, "-m", "twite.emulator", "--listen", "127.0.0.1:0", "--json"]
+    command = [sys.executable, "-m", "twite", "emulate", "--listen", "127.0.0.1:0", "--json"]
     for switch in switches:
         command += ["--switch", switch]
     with (
