@@ -6,13 +6,14 @@ each mutant runs in a fork, which stops at the first failure. `mutants.toml` nam
 module, and the survivors that change nothing for a caller, each with its reason.
 
 Of each module, the same MOST mutants are drawn each time; with TWITE_TRIAL=1, all are run. A mutant
-that takes ten times as long as the unchanged module has been noticed.
+that takes ten times the CPU time of the unchanged module, or never ends, counts as noticed.
 """
 
 import ast
 import gc
 import os
 import random
+import resource
 import select
 import signal
 import sys
@@ -90,13 +91,14 @@ def drawn(module: str) -> list[tuple[str, str, CodeType]]:
     return [found[place] for place in sorted(places)]
 
 
-def passes(pid: int, seconds: float) -> bool:
-    """Whether a process ends well within so many seconds. Otherwise, it is killed."""
+def passes(pid: int, seconds: float) -> tuple[bool, float]:
+    """Return whether a process ends well, and its seconds of CPU. After `seconds`, it is killed."""
     process = os.pidfd_open(pid)
     if not select.select([process], [], [], seconds)[0]:
         os.kill(pid, signal.SIGKILL)
     os.close(process)
-    return os.waitpid(pid, 0)[1] == 0
+    _, status, used = os.wait4(pid, 0)
+    return status == 0, used.ru_utime + used.ru_stime
 
 
 def apply(code: CodeType, name: str) -> None:
@@ -125,21 +127,24 @@ class Mutator:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
         gc.unfreeze()
-        seconds = 300.0
+        waited, cpu = 300.0, 300
         for name, function, code in [("as it is", "", None), *drawn(self.module)]:
             began = time.monotonic()
             pid = os.fork()
             if pid == 0:
                 self.is_fork = True
+                resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu))
                 session.config.pluginmanager.unregister(name="terminalreporter")
                 if code is not None:
                     apply(code, function)
                 return None  # pytest's own loop follows
-            passed = passes(pid, seconds)
+            passed, used = passes(pid, waited)
             if code is None:
                 if not passed:
                     raise pytest.UsageError(f"the tests of {self.module} fail as it is")
-                seconds = 5 + 10 * (time.monotonic() - began)
+                cpu = 3 + int(10 * used)
+                # For what waits for ever. It is more, as other work may slow the machine down.
+                waited = 20 + 30 * (time.monotonic() - began)
             self.many += code is not None
             if code is not None and passed:
                 self.survivors.append(name)
