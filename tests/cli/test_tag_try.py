@@ -1,6 +1,7 @@
 """`twite tag try`: a template runs as in the gateway, against a vendor that judges its requests."""
 
 import json
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -112,3 +113,34 @@ def test_the_cookies_that_a_browser_would_get_are_shown(command):
 
     assert ran == (0, "cookie: visitor=v.1\noutcome: success\n", "")
     assert json.loads(out)["cookies"] == {"visitor": "v.1"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "host", "key"),
+    [
+        ({}, "try.stape.io", "key"),
+        (
+            {"x-gtm-identifier": "a", "x-gtm-default-domain": "t.shop.example", "x-gtm-api-key": "k"},
+            "a.t.shop.example",
+            "k",
+        ),
+    ],
+)
+def test_stapes_x_tag_in_oauth_mode_reaches_the_proxy_also_without_its_headers(
+    command, headers, host, key
+):
+    proxied = str(Path(__file__).parents[1] / "templates/proxy_post.tpl")
+    person = {"sha256_email_address": sha256(b"shopper@mail.example").hexdigest()}
+    event = {
+        "conversion_time": "2026-11-25T09:46:40.000Z",
+        "transaction_id": "order-1",
+        "user_data": person | {"email_address": "shopper@mail.example"},
+    }
+
+    ran = command(
+        "tag", "try", proxied, "--data", '{"pixelId": "o8z6j"}',
+        "--event", json.dumps(event), "--request", json.dumps({"headers": headers}),
+    )  # fmt: skip
+
+    address = f"POST https://{host}/stape-api/{key}/v1/twitter/auth-proxy"
+    assert ran == (0, f"✓ {address} → 200 (X, by Stape's auth proxy)\noutcome: success\n", "")

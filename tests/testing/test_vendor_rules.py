@@ -22,6 +22,7 @@ def sha(text: str) -> str:
 EMAIL, DIGITS, PLUS = sha("shopper@mail.example"), sha("442079460958"), sha("+442079460958")
 NOW = int(time.time())
 TOKEN = {"authorization": "Bearer token"}
+STAPE = "X, by Stape's auth proxy"
 RESTLI = TOKEN | {"x-restli-protocol-version": "2.0.0"}
 GOOD = {
     "X": VendorRequest(
@@ -45,6 +46,29 @@ GOOD = {
                     "price_currency": "EUR",
                 }
             ]
+        },
+    ),
+    STAPE: VendorRequest(
+        host="try.stape.io",
+        method="POST",
+        path="/stape-api/key/v1/twitter/auth-proxy",
+        query={},
+        headers={},
+        body={
+            "pixel_id": "o8z6j",
+            "conversions": [
+                {
+                    "conversion_time": "2026-11-25T09:46:40.000Z",
+                    "event_id": "tw-o8z6j-o8z6k",
+                    "identifiers": [{"hashed_email": EMAIL, "hashed_phone_number": PLUS}],
+                }
+            ],
+            "auth": {
+                "consumer_key": "a",
+                "consumer_secret": "b",
+                "oauth_token": "c",
+                "oauth_token_secret": "d",
+            },
         },
     ),
     "Meta": VendorRequest(
@@ -176,6 +200,10 @@ BROKEN = [
     ("X", (*IDENTIFIERS, 2), {"ip_address": "203.0.113.7"}, "identifiers is empty, or one has no"),
     ("X", (*IDENTIFIERS, 1), {"hashed_phone_number": DIGITS}, "hashed_phone_number is not the"),
     ("X", (*IDENTIFIERS, 0), {"hashed_email": EMAIL.upper()}, "hashed_email is not a SHA-256"),
+    (STAPE, ("pixel_id",), "", "pixel_id is missing"),
+    (STAPE, ("auth", "oauth_token"), "", "auth.oauth_token is missing"),
+    (STAPE, ("auth",), None, "auth.consumer_key is missing"),
+    (STAPE, ("conversions",), [], "conversions is empty"),
     ("Meta", (*EVENT, "event_id"), None, "event_id is missing"),
     ("Meta", (*EVENT, "event_time"), NOW * 1000, "event_time is not a whole number of seconds"),
     ("Meta", (*EVENT, "event_time"), NOW - 8 * 86_400, "event_time is in the future, or"),
@@ -224,6 +252,11 @@ def test_each_rule_that_a_request_breaks_is_named(vendor, place, value, problem)
     ("vendor", "change", "problem"),
     [
         ("X", {"headers": TOKEN}, "the headers have neither X-Pixel-Token nor an OAuth signature"),
+        (
+            STAPE,
+            {"path": "/stape-api//v1/twitter/auth-proxy"},
+            "the path has no key (x-gtm-api-key)",
+        ),
         ("Meta", {"query": {}}, "access_token is missing"),
         ("TikTok", {"headers": {}}, "the header Access-Token is missing"),
         ("Pinterest", {"headers": {}}, "the header Authorization is not a bearer token"),

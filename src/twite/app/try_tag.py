@@ -6,9 +6,11 @@ from pathlib import Path
 import msgspec
 
 from twite.config.schema import TagTable
+from twite.config.server_tables import StapeHeaders
 from twite.config.tags import container_config
 from twite.domain.errors import SettingsError
 from twite.domain.json_tree import Tree
+from twite.domain.secret import Secret
 from twite.domain.times import SECOND
 from twite.engines.process.engine_server import EngineServer
 from twite.gateway.ports.events import Notice, TagSaid
@@ -29,6 +31,8 @@ from twite.machine.system import SystemClock
 from twite.senders.web import PublicWeb
 
 _NAME = "try"
+# As in [server.stape]: Stape's X tag in OAuth mode builds its address from these.
+_STAPE_HEADERS = StapeHeaders(identifier="try", default_domain="stape.io", api_key=Secret("key"))
 _WITHIN = 5 * SECOND  # the first step includes the start of the engine process
 
 
@@ -63,6 +67,7 @@ async def try_tag(
         raise SettingsError(place=_without_table(error.place), message=error.message) from None
     if config is None:
         raise SettingsError(place=str(path), message="is not a tag")
+    config = msgspec.structs.replace(config, headers=_STAPE_HEADERS.headers)
     clock, web, seen, storage = SystemClock(), PublicWeb(), _Lines(), TemplateStorage()
     pool = EnginePool(EngineServer(), elapsed=clock.elapsed)
     pool.start()

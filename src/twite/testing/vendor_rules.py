@@ -46,7 +46,10 @@ class KnownPerson:
 
 @dataclass(frozen=True)
 class VendorRules:
-    """One vendor: its hosts, the path of its API, its judge, and its answer to a good request."""
+    """One vendor: its hosts, the path of its API, its judge, and its answer to a good request.
+
+    Without hosts, the path identifies the vendor.
+    """
 
     name: str
     hosts: frozenset[str]
@@ -57,7 +60,10 @@ class VendorRules:
 
 
 def vendor_of(request: VendorRequest) -> VendorRules | None:
-    return next((rules for rules in VENDORS if request.host in rules.hosts), None)
+    for rules in VENDORS:
+        if request.host in rules.hosts or (not rules.hosts and rules.path.fullmatch(request.path)):
+            return rules
+    return None
 
 
 def problems_of(request: VendorRequest, person: KnownPerson) -> list[str]:
@@ -80,6 +86,19 @@ def _x(request: VendorRequest, person: KnownPerson) -> Iterator[str]:
         or request.headers.get("authorization", "").startswith("OAuth ")
     ):
         yield "the headers have neither X-Pixel-Token nor an OAuth signature"
+    yield from _conversions_of_x(request, person)
+
+
+def _stape(request: VendorRequest, person: KnownPerson) -> Iterator[str]:
+    if not request.path.split("/")[2]:
+        yield "the path has no key (x-gtm-api-key)"
+    yield from _required(request.body, "pixel_id")
+    keys = ("consumer_key", "consumer_secret", "oauth_token", "oauth_token_secret")
+    yield from (f"auth.{problem}" for problem in _required(_mapping(request.body, "auth"), *keys))
+    yield from _conversions_of_x(request, person)
+
+
+def _conversions_of_x(request: VendorRequest, person: KnownPerson) -> Iterator[str]:
     events = _events(request.body, "conversions")
     if not events:
         yield "conversions is empty"
@@ -278,13 +297,21 @@ _PINTEREST_EVENTS: Final = frozenset(
      "page_visit", "schedule", "search", "signup", "start_trial", "submit_application", "subscribe",
      "view_category", "view_content", "watch_video"}
 )  # fmt: skip
+_X_ANSWER: Final = {"request": {}, "data": {"conversions_processed": 1, "debug_id": "stub"}}
 VENDORS: Final = (
     VendorRules(
         name="X",
         hosts=frozenset({"ads-api.x.com", "ads-api.twitter.com"}),
         path=re.compile(r"/\d+/measurement/conversions/[0-9a-z]+"),
         judge=_x,
-        answer={"request": {}, "data": {"conversions_processed": 1, "debug_id": "stub"}},
+        answer=_X_ANSWER,
+    ),
+    VendorRules(
+        name="X, by Stape's auth proxy",
+        hosts=frozenset(),  # any domain: the tag reads the domain from headers
+        path=re.compile(r"/stape-api/[^/]*/v1/twitter/auth-proxy"),
+        judge=_stape,
+        answer=_X_ANSWER,
     ),
     VendorRules(
         name="Meta",
