@@ -1,6 +1,7 @@
 """The fork server: whether the filter of system calls suits this system is tried once."""
 
 import os
+import socket
 import subprocess
 import sys
 
@@ -26,3 +27,22 @@ def test_where_they_do_not_the_processes_go_without_it(monkeypatch, ends):
     monkeypatch.setattr(fork_server, "warm_up", ends)
 
     assert not fork_server.works_with_filter()
+
+
+def test_the_server_ends_silently_with_a_gateway_that_has_not_read_its_last_message():
+    ours, its = socket.socketpair()
+    program = "from twite.engines.process.fork_server import main; main()"
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=its.fileno(), stderr=subprocess.PIPE
+    ) as server:
+        its.close()
+        end, of_process = socket.socketpair()
+        socket.send_fds(ours, [b'{"spawn": 1, "memory": 268435456}\n'], [of_process.fileno()])
+        of_process.close()
+        assert ours.recv(1) == b"{"  # the rest stays unread: closing resets the connection
+
+        ours.close()
+        end.close()
+        _, error = server.communicate(timeout=30)
+
+    assert (server.returncode, error) == (0, b"")

@@ -72,7 +72,7 @@ class ForkServer:
         try:
             data, sockets, _, _ = socket.recv_fds(self._line, _CHUNK, _MOST_DESCRIPTORS)
         except ConnectionError:
-            return False  # the gateway was killed
+            return False  # the gateway ended without reading the last message
         self._sockets += sockets
         *lines, self._held = (self._held + data).split(b"\n")
         for line in lines:
@@ -108,7 +108,8 @@ class ForkServer:
             self._say({"pid": pid, "status": os.waitstatus_to_exitcode(status)})
 
     def _say(self, said: dict[str, int]) -> None:
-        self._line.sendall(json.dumps(said).encode() + b"\n")
+        with suppress(BrokenPipeError):  # the next read ends the server
+            self._line.sendall(json.dumps(said).encode() + b"\n")
 
 
 def works_with_filter() -> bool:
