@@ -120,7 +120,11 @@ def test_the_cookies_that_a_browser_would_get_are_shown(command):
     [
         ({}, "try.stape.io", "key"),
         (
-            {"x-gtm-identifier": "a", "x-gtm-default-domain": "t.shop.example", "x-gtm-api-key": "k"},
+            {
+                "x-gtm-identifier": "a",
+                "x-gtm-default-domain": "t.shop.example",
+                "x-gtm-api-key": "k",
+            },
             "a.t.shop.example",
             "k",
         ),

@@ -378,3 +378,21 @@ async def test_what_waits_when_the_process_is_stopped_is_cancelled(server, patie
 
     with pytest.raises(asyncio.CancelledError):
         await hanging
+
+
+async def test_a_prepared_process_runs_a_template_that_it_has_loaded_before(process):
+    process.prepare(GOOD)
+    await until(lambda: process.pid is not None)
+    prepared = process.pid
+
+    assert await succeeds(process)
+    assert process.pid == prepared
+
+
+async def test_a_process_prepared_with_bad_code_says_so_at_its_first_run(process):
+    bad = template("const a = ;")
+    process.prepare(bad)
+
+    with pytest.raises(TemplateUnusable):
+        await process.start(bad, call())
+    assert await succeeds(process)

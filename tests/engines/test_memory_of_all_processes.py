@@ -110,3 +110,12 @@ async def test_the_memory_of_stopped_and_crashed_processes_is_free_again(server)
             await asyncio.sleep(0.001)
 
     assert after_a_stop == EACH
+
+
+async def test_no_process_ends_or_waits_so_that_another_is_prepared(server):
+    first, second, third = processes(server, 3)
+    for process in (first, second, third):
+        process.prepare(WORKS)
+
+    assert [server.memory.has(process) for process in (first, second, third)] == [True, True, False]
+    assert (await third.start(WORKS, call())).outcome is RunResult.SUCCESS

@@ -3,6 +3,7 @@
 import http.client
 import json
 import shutil
+import sys
 import time
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -116,6 +117,21 @@ def test_cookies_stay_the_same_over_three_events_and_are_what_the_vendor_gets(
     assert [{"_adp": came["adp"], "_adc": came["adc"]} for came in vendor.came] == ads
     assert "was ignored" not in gateway.log()
     assert any("_adp=" in cookie and "Max-Age=7776000" in cookie for cookie in browser.set)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_engine_process_of_such_a_tag_starts_with_the_gateway(tmp_path, x_emulator):
+    def children(pid: int) -> list[int]:
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+        return [int(child) for child in text.split()]
+
+    def engines() -> list[int]:
+        forked = [pid for server in children(gateway.process.pid) for pid in children(server)]
+        # The fork server's trial of the filter has more than the one descriptor.
+        return [pid for pid in forked if len(list(Path(f"/proc/{pid}/fd").iterdir())) == 1]
+
+    with Vendor() as vendor, with_cookies(tmp_path, x_emulator.url, vendor.url) as gateway:
+        wait_for(engines, gateway.ended)
 
 
 def test_without_consent_no_cookie_is_set_and_the_vendor_gets_nothing(tmp_path, x_emulator):

@@ -175,6 +175,8 @@ class Gateway:
                 )
             await server.start()
             await self._address.leave(self.url)
+            if tags is not None:
+                tags.prepare()
         except BaseException:
             await self.stop()
             raise

@@ -3,6 +3,7 @@
 Imported only by gateways that have some.
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
@@ -30,6 +31,7 @@ from twite.gateway.tags.run.batch_sender import TagWorkers
 from twite.gateway.tags.run.container_calls import ContainerCalls
 from twite.gateway.tags.run.dispatcher import TagDispatcher
 from twite.gateway.tags.run.dry_runs import DryRuns
+from twite.gateway.tags.run.first_turn import prepare_first_turns
 from twite.gateway.tags.run.outbound import RunContext
 from twite.gateway.tags.run.to_x import ToX
 from twite.gateway.tags.runtime.client_engines import ClientEngines
@@ -81,6 +83,7 @@ class TagRuntime:
         self._previews = previews
         self._dry_runs: DryRuns | None = None
         self._clients: ServingClients | None = None
+        self._preparing: asyncio.Task[None] | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -101,6 +104,13 @@ class TagRuntime:
         if self._container_configs:
             self._engine_pool.start()
 
+    def prepare(self) -> None:
+        """Load templates of tags that set cookies. Call it when the gateway is ready."""
+        if self._settings.server.tag_response_wait:
+            self._preparing = asyncio.create_task(
+                prepare_first_turns(self._engine_pool, self._container_configs)
+            )
+
     async def stop_clients(self) -> None:
         """Cancel the pending work of client templates."""
         if self._clients is not None:
@@ -111,6 +121,8 @@ class TagRuntime:
 
         Call it after the last tag run.
         """
+        if self._preparing is not None:
+            self._preparing.cancel()
         if self._dry_runs is not None:
             await self._dry_runs.stop()
         await self._engine_pool.stop()

@@ -34,16 +34,21 @@ class LocalEngines:
 class LocalProcess:
     """Runs turns immediately, in this process; see twite.gateway.ports.engines.EngineProcess.
 
-    `ended` are the numbers of the runs that were ended.
+    `ended` are the numbers of the runs that were ended, `prepared` the prepared templates.
     """
 
     def __init__(self, make: MakesEngine, limits: RunLimits) -> None:
         self._make = make
         self.limits = limits
         self.ended: list[int] = []
+        self.prepared: list[Template] = []
         self.is_behind = False
         self._engines: dict[int, tuple[Template, Engine]] = {}
         self._runs: list[tuple[Engine, int]] = []
+
+    def prepare(self, template: Template) -> None:
+        """Record which template was prepared."""
+        self.prepared.append(template)
 
     async def start(self, template: Template, call: Call) -> Turn:
         if id(template) not in self._engines:

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from twite.engines.quickjs.engine import QuickJsEngine
@@ -10,11 +11,21 @@ from twite.gateway.ports.events import FirstTurnEnded, Troubled
 from twite.gateway.ports.tags import ContainerConfig, TagRule
 from twite.gateway.preview.sessions import PreviewSessions
 from twite.gateway.preview.trace import set_current
-from twite.gateway.tags.run.first_turn import FirstTurns
+from twite.gateway.tags.run.first_turn import FirstTurns, prepare_first_turns
 from twite.gateway.tags.run.payload import TagPayload
 from twite.gateway.tags.run.run_input import RunInput
-from twite.gateway.tags.runtime.engine_pool import EnginePool, TemplateStorage
-from twite.gtm.container.parts import ALL_EVENTS, Container, ContainerTag, SequencedTag
+from twite.gateway.tags.runtime.engine_pool import PROVEN, EnginePool, TemplateStorage
+from twite.gtm.container.parts import (
+    ALL_EVENTS,
+    Condition,
+    Container,
+    ContainerTag,
+    ContainerTrigger,
+    Operator,
+    SequencedTag,
+    Variable,
+    VariableSource,
+)
 from twite.gtm.template.permissions import Grant
 from twite.gtm.template.template import Template, TemplateKind, TemplatePart
 from twite.machine.system import SystemClock, SystemRandomness
@@ -267,3 +278,70 @@ async def test_a_preview_shows_what_a_turn_adds_to_the_response_without_cookie_v
     assert "value-of-it" not in str(lines)
     assert "ada@shop.example" not in str(lines)
     assert second.lines == []
+
+
+def container_of(*grants):
+    """Return a container in which one tag has these grants; its trigger has a template's value."""
+    main = msgspec.structs.replace(template("data.gtmOnSuccess();"), grants=grants)
+    parts = {name: template(name) for name in ("first", "field", "condition", "unused")}
+    return Container(
+        templates={"main": main, **parts},
+        tags=(
+            ContainerTag(
+                name="ads",
+                template="main",
+                triggers=("views",),
+                fields={"id": "{{id}}"},
+                setup=SequencedTag(tag="first"),
+            ),
+            ContainerTag(name="first", template="first"),
+        ),
+        triggers=(
+            ContainerTrigger(
+                name="views",
+                when=(Condition(left="{{kind}}", operator=Operator.EQUALS, right="a"),),
+            ),
+        ),
+        variables=(
+            Variable(name="id", type=VariableSource.TEMPLATE, template="field"),
+            Variable(name="kind", type=VariableSource.TEMPLATE, template="condition"),
+        ),
+    )
+
+
+async def test_the_templates_before_a_response_are_loaded_before_the_first_request(stage):
+    engines = LocalEngines(QuickJsEngine)
+    pool = stage(engines=engines).pool
+    container = container_of(*GRANTS)
+    config = ContainerConfig(container=container, rules={"ads": TagRule(name="ads")})
+
+    await prepare_first_turns(pool, [config])
+
+    own, ingest = pool.worker("tag:ads").process, pool.ingest_worker.process
+    named = {id(found): name for name, found in container.templates.items()}
+    assert [named[id(found)] for found in own.prepared] == ["main", "first", "field"]
+    assert [named[id(found)] for found in ingest.prepared] == ["condition"]
+
+    for _ in range(PROVEN):
+        pool.record_run("tag:ads", is_spent=False)
+
+    shared = pool.worker("tag:ads").process
+    assert shared is not own
+    assert shared.prepared == own.prepared
+
+
+async def test_no_process_starts_for_tags_that_add_nothing_to_a_response(stage):
+    engines = LocalEngines(QuickJsEngine)
+    container = container_of()
+    container = msgspec.structs.replace(
+        container,
+        templates={
+            name: msgspec.structs.replace(found, grants=())
+            for name, found in container.templates.items()
+        },
+    )
+    config = ContainerConfig(container=container, rules={"ads": TagRule(name="ads")})
+
+    await prepare_first_turns(stage(engines=engines).pool, [config])
+
+    assert [process.prepared for process in engines.made] == [[], []]

@@ -7,11 +7,16 @@ import socket
 import sys
 import time
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+import msgspec
+
 from twite.engines.process.frames import Act, EngineRequest, FrameReader, framed
-from twite.gtm.template.sandbox import Turn
+from twite.engines.quickjs.engine import boot_of
+from twite.gtm.template.permissions import PermissionPolicy, policy
+from twite.gtm.template.sandbox import RunLimits, Turn
 from twite.gtm.template.template import Template
 
 _TURNS: Final = frozenset({Act.RUN, Act.RESUME})
@@ -28,6 +33,32 @@ class Spawns(Protocol):
     def ended(self, pid: int) -> "asyncio.Future[int]": ...
 
     def forget(self, pid: int) -> None: ...
+
+
+class TemplateBoot(msgspec.Struct, frozen=True):
+    """A template: what a process loads, and the permissions of its effects."""
+
+    template: Template
+    parts: tuple[str, str, str]
+    policy: PermissionPolicy
+
+
+class TemplateBoots:
+    """What a process loads of each template. `keys` are those of hmacSha256, by id."""
+
+    def __init__(self, limits: RunLimits, keys: Mapping[str, str]) -> None:
+        self._limits = limits
+        self._keys = keys
+        self._boots: dict[int, TemplateBoot] = {}
+
+    def of(self, template: Template) -> TemplateBoot:
+        found = self._boots.get(id(template))
+        if found is None:
+            boot, limits = boot_of(template, limits=self._limits, keys=self._keys)
+            parts = boot, template.code.text, msgspec.json.encode(limits).decode()
+            found = TemplateBoot(template, parts, policy(template.grants))
+            self._boots[id(template)] = found
+        return found
 
 
 class EngineRun:
@@ -64,7 +95,7 @@ class EngineLine:
         self.end = end
         self.pid = pid
         self.frames = FrameReader(most=longest)
-        self.loaded: dict[int, int] = {}
+        self._loaded: dict[int, int] = {}
         self._out = bytearray()
         self._is_flushing = False
         self._is_full = False  # the rest of `_out` is sent when there is room
@@ -88,6 +119,14 @@ class EngineLine:
         else:
             # Other requests of this round of the loop are sent together with it.
             asyncio.get_running_loop().call_soon(self._flush)
+
+    def load(self, boot: TemplateBoot) -> int:
+        """Load a template once; return its number in the process."""
+        number = self._loaded.get(id(boot.template))
+        if number is None:
+            number = self._loaded[id(boot.template)] = len(self._loaded) + 1
+            self.write(EngineRequest(Act.LOAD, 0, number, boot.parts))
+        return number
 
     def close(self) -> None:
         """Close the connection. The process then ends."""

@@ -52,6 +52,12 @@ class EngineMemory:
         self.serve()
         await ticket
 
+    def hold_now(self, user: MemoryUser, memory: int) -> bool:
+        """Return whether a process holds its memory, without waiting and without ending others."""
+        if user not in self._held and not self._queue and self.held + memory <= self._most:
+            self._held[user] = memory, asyncio.get_running_loop().time()
+        return user in self._held
+
     def release(self, user: MemoryUser) -> None:
         """Return the memory of a process that has ended."""
         if self._held.pop(user, None) is not None:

@@ -15,20 +15,25 @@ from typing import Final
 import msgspec
 
 from twite.domain.errors import TemplatesBusy
-from twite.engines.process.engine_line import AskedTurn, EngineLine, EngineRun, Spawns, way_of
+from twite.engines.process.engine_line import (
+    AskedTurn,
+    EngineLine,
+    EngineRun,
+    Spawns,
+    TemplateBoots,
+    way_of,
+)
 from twite.engines.process.engine_memory import EngineMemory
 from twite.engines.process.frames import Act, EngineRequest, EngineResponse, FrameTooLong
 from twite.engines.quickjs.context import OUT_OF_MEMORY, TOO_LONG
 from twite.engines.quickjs.engine import (
     answers_text,
-    boot_of,
     call_texts,
     read_turn,
     unusable,
 )
 from twite.gateway.ports.engines import EngineLost
 from twite.gtm.template.allowed import lacking
-from twite.gtm.template.permissions import PermissionPolicy, policy
 from twite.gtm.template.sandbox import Call, EffectAnswer, RunLimits, Turn
 from twite.gtm.template.template import Template
 
@@ -55,14 +60,6 @@ _UNREADABLE: Final = "the engine process sent an invalid response, so Twite ende
 _RESPONSE: Final = msgspec.msgpack.Decoder(EngineResponse)
 
 
-class _Boot(msgspec.Struct, frozen=True):
-    """A template: what a process loads, and the permissions of its effects."""
-
-    template: Template
-    parts: tuple[str, str, str]
-    policy: PermissionPolicy
-
-
 class QuickJsProcess:
     """One engine process; see gateway.ports.engines.EngineProcess.
 
@@ -80,7 +77,6 @@ class QuickJsProcess:
     ) -> None:
         self._server = server
         self._limits = limits
-        self._keys = keys
         self._idle = idle
         self._total = memory or EngineMemory()
         self._memory = _OWN_MEMORY + _CONTEXTS * limits.memory
@@ -88,7 +84,7 @@ class QuickJsProcess:
         self._line: EngineLine | None = None
         self._last_run = 0
         self._runs: dict[int, EngineRun] = {}
-        self._boots: dict[int, _Boot] = {}
+        self._boots = TemplateBoots(limits, keys)
         self._is_behind = False
         self._watch: asyncio.TimerHandle | None = None
         self._idle_timer: asyncio.TimerHandle | None = None
@@ -103,12 +99,21 @@ class QuickJsProcess:
         known = line is not None and line.pid.done() and not line.pid.cancelled()
         return line.pid.result() if line is not None and known else None
 
+    def prepare(self, template: Template) -> None:
+        """Load a template for its first run, if there is memory for the process."""
+        if self._is_over or not self._total.hold_now(self, self._memory):
+            return
+        try:
+            line = self._current()
+        except TemplatesBusy:  # the first run reports it
+            self._total.release(self)
+            return
+        self._used_at = asyncio.get_running_loop().time()
+        line.load(self._boots.of(template))
+
     async def start(self, template: Template, call: Call) -> Turn:
         """Begin a run."""
-        if id(template) not in self._boots:
-            boot, limits = boot_of(template, limits=self._limits, keys=self._keys)
-            parts = boot, template.code.text, msgspec.json.encode(limits).decode()
-            self._boots[id(template)] = _Boot(template, parts, policy(template.grants))
+        self._boots.of(template)
         self._last_run += 1
         run = self._runs[self._last_run] = EngineRun(self._last_run, template, call_texts(call))
         try:
@@ -206,12 +211,7 @@ class QuickJsProcess:
             asked.future.set_result(Turn(run=run.number, error=_WITH_OTHERS, spent=True))
             return
         else:
-            if id(run.template) not in line.loaded:
-                number = len(line.loaded) + 1
-                line.loaded[id(run.template)] = number
-                boot = self._boots[id(run.template)]
-                line.write(EngineRequest(Act.LOAD, 0, number, boot.parts))
-            number = line.loaded[id(run.template)]
+            number = line.load(self._boots.of(run.template))
             line.write(EngineRequest(Act.RUN, run.number, number, run.parts))
         line.sent.append(asked)
 
@@ -244,7 +244,7 @@ class QuickJsProcess:
         turn = read_turn(response.turn)
         if len(turn.effects) > self._limits.effects:
             raise msgspec.DecodeError("the turn has more effects than a run may have")
-        policy = self._boots[id(run.template)].policy
+        policy = self._boots.of(run.template).policy
         lacked = next(filter(None, (lacking(effect, policy) for effect in turn.effects)), None)
         if lacked is not None:
             # The sandbox checks each call, so the sandbox was bypassed.

@@ -26,6 +26,12 @@ class EngineProcess(Protocol):
     turns are repeated there, without their effects. Run numbers are never reused.
     """
 
+    def prepare(self, template: Template) -> None:
+        """Start the process and load a template, so that its first run does not wait for this.
+
+        Does nothing if the memory of all processes is not enough.
+        """
+
     async def start(self, template: Template, call: Call) -> Turn:
         """Begin a run. Raises EngineLost, TemplateUnusable, TemplatesBusy."""
 

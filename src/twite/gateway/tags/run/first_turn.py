@@ -8,7 +8,7 @@ input and the same random numbers, and performs the rest. See docs/decisions/003
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -17,9 +17,10 @@ import msgspec
 from twite.domain.times import SECOND
 from twite.gateway.ports.engines import EngineLost
 from twite.gateway.ports.events import FirstTurnEnded, Observer, Troubled, TroublePlace
-from twite.gateway.ports.tags import KeepsItems, TagRule
+from twite.gateway.ports.tags import ContainerConfig, KeepsItems, TagRule
 from twite.gateway.preview.trace import RequestTrace, current
 from twite.gateway.tags.run.payload import TagPayload, cookie_mark
+from twite.gateway.tags.run.readable_request import may_respond, templates_before_response
 from twite.gateway.tags.run.run_input import RunInput
 from twite.gateway.tags.run.variables import PendingVariable, VariableCache, returned
 from twite.gateway.tags.runtime.engine_pool import EnginePool
@@ -119,6 +120,19 @@ class FirstTurns:
                 trials.end(whose, took=first.took, spent=first.spent, done=False)
         trials.share(f"{whose}, first turn").take(first.took)
         return _Ran(effects=effects)
+
+
+async def prepare_first_turns(
+    engine_pool: EnginePool, container_configs: Iterable[ContainerConfig]
+) -> None:
+    """Load the templates that run before a response, so that the first response has cookies."""
+    for config in container_configs:
+        for tag in config.container.tags:
+            rule = config.rules.get(tag.name)
+            if rule is not None and may_respond(config.container, tag):
+                own, of_triggers = templates_before_response(config.container, tag)
+                engine_pool.prepare(rule.pixel, own, for_triggers=of_triggers)
+                await asyncio.sleep(0)  # requests come first
 
 
 def after_first_turn(payload: TagPayload, given: RunInput, response: TagResponse) -> TagPayload:

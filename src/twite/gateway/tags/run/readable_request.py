@@ -11,6 +11,7 @@ from twite.gtm.template.allowed import matches
 from twite.gtm.template.permissions import ALL, EVERYTHING, PermissionPolicy, policy
 from twite.gtm.template.sandbox import Incoming
 from twite.gtm.template.tag_response import can_respond
+from twite.gtm.template.template import Template
 from twite.gtm.template.texts import names_in
 from twite.redaction.scrub_text import names_a_person, scrubbed_address, without_persons
 from twite.redaction.vocabulary import person_in
@@ -88,6 +89,21 @@ def may_respond(container: Container, tag: ContainerTag) -> bool:
     templates = (container.templates.get(item.template) for item in _chain(container, tag))
     return any(
         can_respond(policy(template.grants)) for template in templates if template is not None
+    )
+
+
+def templates_before_response(
+    container: Container, tag: ContainerTag
+) -> tuple[list[Template], list[Template]]:
+    """Return the templates of a tag's first turn, and those of its triggers' variables."""
+    chain = _chain(container, tag)
+    names = [item.template for item in chain]
+    names += [variable.template for variable in _variables(container, chain, ())]
+    conditions = _variables(container, (), _read_by_triggers(container, tag, on=True))
+    known = container.templates
+    return (
+        [known[name] for name in dict.fromkeys(names) if name in known],
+        [known[name] for name in {each.template: None for each in conditions} if name in known],
     )
 
 

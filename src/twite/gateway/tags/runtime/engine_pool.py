@@ -1,6 +1,6 @@
 """Engine pool: the engine processes of tags, and stored items (`templateDataStorage`)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -62,6 +62,7 @@ class EnginePool:
         self._own: dict[str, EngineWorker] = {}
         # The number of successful runs of each tag since it exceeded a limit.
         self._ended_well: dict[str, int] = {}
+        self._prepared: dict[str, Sequence[Template]] = {}
         self._paces: dict[str, _Pace] = {}
         self._policies: dict[int, tuple[Template, PermissionPolicy]] = {}
 
@@ -100,9 +101,27 @@ class EnginePool:
             self._own[tag] = EngineWorker(self._engines.process(self._narrow))
         return self._own[tag]
 
+    def prepare(
+        self, tag: str, templates: Sequence[Template], *, for_triggers: Sequence[Template] = ()
+    ) -> None:
+        """Load the templates of a tag, and those of its triggers' variables, for the first run.
+
+        Also when the tag moves to the shared process.
+        """
+        self._prepared[tag] = templates
+        for worker, loaded in (
+            (self.worker(tag), templates),
+            (self.ingest_worker, for_triggers),
+        ):
+            for template in loaded:
+                worker.process.prepare(template)
+
     def record_run(self, tag: str, *, is_spent: bool) -> None:
         """Record whether a run of a tag stayed within its limits."""
         self._ended_well[tag] = 0 if is_spent else min(PROVEN, self._ended_well.get(tag, 0) + 1)
+        if self._ended_well[tag] == PROVEN - 1 and self._shared is not None:
+            for template in self._prepared.get(tag, ()):
+                self._shared.process.prepare(template)
         if is_spent:
             self.worker(tag).process.demote()
 
