@@ -187,6 +187,7 @@ class StuckEngines(LocalEngines):
     def __init__(self):
         super().__init__(QuickJsEngine)
         self.go = asyncio.Event()
+        self.begun = 0
 
     def process(self, limits):
         return StuckProcess(self, limits)
@@ -198,6 +199,7 @@ class StuckProcess(LocalProcess):
         self._stuck = engines
 
     async def start(self, template, call):
+        self._stuck.begun += 1
         await self._stuck.go.wait()
         return await super().start(template, call)
 
@@ -208,12 +210,40 @@ async def test_a_late_tag_is_not_waited_for_again_until_its_turn_has_ended(stage
 
     first, second = await stage.run(RANDOM), await stage.run(RANDOM)
     engines.go.set()
-    await asyncio.gather(*stage.turns.running.values())
+    await asyncio.gather(*stage.turns.late["tag:ads"])
     stage.turns.within = 5_000
     third = await stage.run(RANDOM)
 
     assert (first, second, set(third)) == (None, None, {"id"})
     assert stage.seen.results == ["late", "skipped", "in_time"]
+
+
+async def test_requests_of_one_moment_all_get_their_turn(stage):
+    engines = StuckEngines()
+    stage = stage(engines=engines)
+
+    turns = [asyncio.create_task(stage.run(RANDOM, seed=seed)) for seed in range(5)]
+    await asyncio.sleep(0)
+    engines.go.set()
+    cookies = [found["id"] for found in await asyncio.gather(*turns)]
+
+    assert len(set(cookies)) == 5
+    assert stage.seen.results == ["in_time"] * 5
+
+
+async def test_a_turn_whose_time_is_over_while_it_is_queued_does_not_begin(stage):
+    engines = StuckEngines()
+    stage = stage(within=30, engines=engines)
+
+    cookies = await asyncio.gather(*(stage.run(RANDOM) for _ in range(3)))
+    left = list(stage.turns.late["tag:ads"])
+    engines.go.set()
+    await asyncio.gather(*left)
+
+    assert cookies == [None] * 3
+    assert stage.seen.results == ["late"] * 3
+    assert engines.begun == 1
+    assert stage.turns.late == {}
 
 
 async def test_no_time_is_no_turn(stage):

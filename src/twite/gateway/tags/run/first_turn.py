@@ -52,7 +52,8 @@ class _Ran(msgspec.Struct, frozen=True, kw_only=True):
 class FirstTurns:
     """Runs first turns, for at most `within` milliseconds per request; 0 runs none.
 
-    While a turn of a tag is late, the tag gets no other turn: see `running`.
+    Turns of one tag run one after another. While a turn of a tag is late, the tag gets no other
+    turn: see `late`.
     """
 
     engine_pool: EnginePool
@@ -60,7 +61,8 @@ class FirstTurns:
     storage: KeepsItems
     observer: Observer
     within: int = WITHIN
-    running: dict[str, asyncio.Task[_Ran]] = field(init=False, default_factory=dict)
+    _tasks: set[asyncio.Task[_Ran]] = field(init=False, default_factory=set)
+    late: dict[str, set[asyncio.Task[_Ran]]] = field(init=False, default_factory=dict)
 
     def deadline(self) -> float:
         """Return the response time of a request received now, by the event loop's clock."""
@@ -81,12 +83,14 @@ class FirstTurns:
     async def _ended(self, given: RunInput, *, until: float) -> tuple[str, TagResponse | None]:
         tag = given.rule.pixel
         left = until - asyncio.get_running_loop().time()
-        if left <= 0 or tag in self.running or not self._may_run(given.rule):
+        if left <= 0 or tag in self.late or not self._may_run(given.rule):
             return "skipped", None
-        task = self.running[tag] = asyncio.create_task(self._run(given))
-        task.add_done_callback(lambda _: self.running.pop(tag, None))
+        task = asyncio.create_task(self._run(given, until=until))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         await asyncio.wait({task}, timeout=left)
         if not task.done():
+            self._note_late(tag, task)
             return "late", None
         effects = None if task.cancelled() else task.result().effects
         if effects is None:
@@ -95,23 +99,39 @@ class FirstTurns:
         allowed = [effect for template, effect in effects if not lacking(effect, policy(template))]
         return "in_time", response_of(tag, allowed)
 
+    def _note_late(self, tag: str, task: asyncio.Task[_Ran]) -> None:
+        def ended(task: asyncio.Task[_Ran]) -> None:
+            others = self.late[tag]
+            others.discard(task)
+            if not others:
+                del self.late[tag]
+
+        self.late.setdefault(tag, set()).add(task)
+        task.add_done_callback(ended)
+
     def _may_run(self, rule: TagRule) -> bool:
         """Whether the tag is not on probation, and was rarely too slow."""
         trials = self.engine_pool.trials
         whose = f"tag {rule.name}"
         return trials.rest(whose) is None and trials.share(f"{whose}, first turn").is_left
 
-    async def _run(self, given: RunInput) -> _Ran:
+    async def _run(self, given: RunInput, *, until: float) -> _Ran:
+        loop = asyncio.get_running_loop()
         trials, whose = self.engine_pool.trials, f"tag {given.rule.name}"
         worker = self.engine_pool.worker(given.rule.pixel)
-        first = _FirstTurn(given, worker, self.storage, may_begin=lambda: not trials.begin(whose))
+
+        def may_begin() -> bool:
+            # Other turns may have taken all the time.
+            return loop.time() < until and not trials.begin(whose)
+
+        first = _FirstTurn(given, worker, self.storage, may_begin=may_begin)
         effects: _Effects | None = None
         try:
             effects = await first.run()
         except EngineLost as lost:
             first.begun = False
             trials.lose(whose, lost)
-        except (_OnProbation, TemplateUnusable):
+        except (_MayNotBegin, TemplateUnusable):
             pass  # the durable run reports it
         except Exception as error:  # noqa: BLE001  the event must be stored, whatever it is
             self.observer.see(Troubled(where=TroublePlace.TAG, reason=type(error).__name__))
@@ -158,8 +178,8 @@ def _record(
     recorder.end(result.replace("_", " "))
 
 
-class _OnProbation(Exception):
-    """The tag may not start a turn now."""
+class _MayNotBegin(Exception):
+    """The tag is on probation, or it is too late."""
 
 
 class _FirstTurn:
@@ -190,7 +210,7 @@ class _FirstTurn:
     async def run(self) -> _Effects | None:
         """Return the effects; None if the tag does not run, needs answers first, or failed.
 
-        Raises EngineLost, TemplateUnusable, TemplatesBusy, _OnProbation.
+        Raises EngineLost, TemplateUnusable, TemplatesBusy, _MayNotBegin.
         """
         known = VariableCache(container=self._given.version, storage=self._storage)
         fired: FiredTag | str | None = None
@@ -241,7 +261,7 @@ class _FirstTurn:
     def _gate(self) -> None:
         if not self.begun:
             if not self._may_begin():
-                raise _OnProbation
+                raise _MayNotBegin
             self.begun = True
 
     def _record(self, turn: Turn) -> None:
