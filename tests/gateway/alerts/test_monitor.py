@@ -363,3 +363,26 @@ async def test_it_looks_every_minute_however_much_it_hears(running):
 
     looks = [notice for notice in stage.seen.notices if isinstance(notice, MonitorChecked)]
     assert len(looks) == 11
+
+
+class HangingStore(MemoryStore):
+    """Never answers a question about the backlog while it hangs."""
+
+    hangs = False
+
+    async def backlog(self):
+        if self.hangs:
+            await asyncio.Event().wait()
+        return await super().backlog()
+
+
+async def test_an_event_opens_an_alert_while_a_check_waits_for_the_store(running):
+    stage = Stage(HangingStore())
+    await running(stage)
+    stage.store.hangs = True
+    await stage.clock.advance(MINUTE)
+
+    stage.observer.see(Troubled(where="ledger", reason="the database does not answer"))
+    await stage.clock.advance(SECOND)
+
+    assert stage.said() == [(AlertPhase.OPENED, AlertKind.STORE_FAILING, STORE)]

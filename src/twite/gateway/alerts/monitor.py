@@ -209,16 +209,21 @@ class Monitor:
             self.on_change()
 
     async def run(self) -> None:
-        """Run all checks every minute, and react to events in between, until cancelled."""
-        due = self._clock.elapsed() + EVERY
+        """Run all checks every minute, and react to events, until cancelled.
+
+        If the store does not respond, a check may wait for it for a minute; events do not.
+        """
+        await asyncio.gather(self._look_each_minute(), self._follow_events())
+
+    async def _look_each_minute(self) -> None:
         while True:
-            rest = due - self._clock.elapsed()
-            if rest <= 0:
-                due = self._clock.elapsed() + EVERY
-                await self._safely(self.look)
-            else:
-                await wait_for_event(self._listener.news, self._clock, most=rest)
-                await self._safely(self.check_events)
+            await self._clock.sleep(EVERY)
+            await self._safely(self.look)
+
+    async def _follow_events(self) -> None:
+        while True:
+            await wait_for_event(self._listener.news, self._clock, most=EVERY)
+            await self._safely(self.check_events)
 
     async def check_events(self) -> None:
         """Process the recorded events."""
