@@ -89,6 +89,7 @@ class ValueGuards:
     def learn(self, source: str, conversions: Iterable[Conversion | None]) -> None:
         """Learn from accepted conversions."""
         by_source = self._sources.get(source)
+        learned: dict[tuple[str, str], dict[str, UsualAmount]] = {}
         for conversion in conversions:
             if conversion is None or conversion.value is None or conversion.currency is None:
                 continue
@@ -110,8 +111,10 @@ class ValueGuards:
                     pixel=conversion.pixel, event=conversion.event, currency=conversion.currency
                 )
             own[conversion.currency] = learnt(norm, conversion.value)
-            self._note(own)
+            learned[which] = own
             self._changed.add((conversion.pixel, conversion.event, conversion.currency))
+        for own in learned.values():
+            self._note(own)
 
     def _note(self, own: Mapping[str, UsualAmount]) -> None:
         """Cache the usual range of an event; with two currencies there is none."""
