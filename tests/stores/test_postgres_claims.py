@@ -154,6 +154,15 @@ async def test_a_claim_changes_no_index(store):
     assert await store._database.write(unit, begins=True) == (50, 50, 50)  # noqa: SLF001
 
 
+async def test_a_delivery_from_the_first_hours_of_1970_is_claimed(store):
+    """The clock of a machine without a battery starts there."""
+    await record(store, "order-1", at=1)
+    batch = await claim(store)
+    await settle(store, batch, "errored", postponed(batch, until=2), at=2, ambiguous=True)
+
+    assert ids(await claim(store, now=3)) == ["order-1"]
+
+
 async def test_a_claim_continues_behind_the_last_one_of_a_full_claim(store, other_gateway, clock):
     await record(store, "order-1", at=NOW)
     await record(store, "order-2", "order-3", at=NOW + 2)

@@ -99,8 +99,9 @@ class PostgresOwnership:
         """Lock the ownership of a pixel's account until the end of a claim. Raises NotOwner."""
         if self.node == 0:
             return  # a process without workers, such as a command
-        wanted = {"account": self.account(pixel), "pixel": pixel, "by_user": f"{PAUSED_BY_USER}%"}
-        if book.run("check_owner", **wanted).fetchone() is None:
+        if book.run("check_owner", account=self.account(pixel)).fetchone() is None:
+            raise NotOwner
+        if book.run("check_pause", pixel=pixel, by_user=f"{PAUSED_BY_USER}%").fetchone()[0]:
             raise NotOwner
 
     async def join(self, accounts: Mapping[str, str], *, longest_request: int) -> None:

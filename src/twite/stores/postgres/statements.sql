@@ -336,16 +336,18 @@ WHERE id IN (
 
 -- name: claim_usual
 -- Begin a transaction, and claim the ready deliveries of one event, if nothing about them is unusual.
--- Nothing is claimed if the node does not own the account (see check_owner), or if deliveries are
--- due that `promote` must make ready first. `starts` has the rank and the id behind which
--- the search of an event begins. `ctid` is the place of a row: the row is locked, so it stays there.
+-- Nothing is claimed if the node does not own the account (see check_owner), if its ownership is
+-- changing, or if deliveries are due that `promote` must make ready first. The statement never waits
+-- for a lock, because it would not see pauses and opt-outs that were committed during the wait.
+-- `starts` has the rank and the id behind which the search of an event begins. `ctid` is the place
+-- of a row: the row is locked, so it stays there.
 WITH begun AS (begin),
 next AS MATERIALIZED (SELECT nextval('lease_number') AS lease),
 owner AS MATERIALIZED (
   SELECT FROM ownership JOIN node ON node.id = ownership.node
   WHERE ownership.account = :account AND node.id = :node AND NOT EXISTS (
     SELECT FROM pause WHERE pixel = :pixel AND event = '' AND reason LIKE :by_user)
-  FOR SHARE OF ownership FOR KEY SHARE OF node),
+  FOR SHARE OF ownership SKIP LOCKED FOR KEY SHARE OF node SKIP LOCKED),
 may AS MATERIALIZED (SELECT :node::bigint = 0 OR EXISTS (SELECT FROM owner) AS claim),
 due AS MATERIALIZED (
   SELECT EXISTS (
@@ -359,7 +361,7 @@ first AS MATERIALIZED (
       AND oldest.crashes < :crashes
       AND oldest.id <> ALL (:passing::bigint[])
       AND (oldest.rank, oldest.id) > (
-        coalesce((:starts::json -> lane.id::text ->> 0)::bigint, 0),
+        coalesce((:starts::json -> lane.id::text ->> 0)::bigint, -9007199254740992),
         coalesce((:starts::json -> lane.id::text ->> 1)::bigint, 0))
     ORDER BY oldest.rank, oldest.id LIMIT 1)
   WHERE lane.pixel = :pixel AND lane.event <> ALL (:passing_events::text[])
@@ -374,7 +376,7 @@ claimed AS (
         AND crashes < :crashes
         AND id <> ALL (:passing::bigint[])
         AND (rank, id) > (
-          coalesce((:starts::json -> (SELECT id::text FROM first) ->> 0)::bigint, 0),
+          coalesce((:starts::json -> (SELECT id::text FROM first) ->> 0)::bigint, -9007199254740992),
           coalesce((:starts::json -> (SELECT id::text FROM first) ->> 1)::bigint, 0))
       ORDER BY rank, id
       LIMIT least(:limit::bigint, (:limits::json ->> (SELECT event FROM first))::bigint)
@@ -947,9 +949,12 @@ WHERE node = :node AND account = ANY (:accounts::text[]);
 DELETE FROM node WHERE id = :node;
 
 -- name: check_owner
--- Order claims before or after a change of ownership and the end of the node. Once a user has
--- paused a pixel through any gateway, none of its deliveries is claimed.
+-- Order claims before or after a change of ownership and the end of the node.
 SELECT ownership.version FROM ownership JOIN node ON node.id = ownership.node
-WHERE ownership.account = :account AND node.id = :node AND NOT EXISTS (
-  SELECT FROM pause WHERE pixel = :pixel AND event = '' AND reason LIKE :by_user)
+WHERE ownership.account = :account AND node.id = :node
 FOR SHARE OF ownership FOR KEY SHARE OF node;
+
+-- name: check_pause
+-- Whether a user has paused a pixel: then none of its deliveries is claimed. This follows
+-- check_owner, so that a pause that another gateway committed during its wait applies.
+SELECT EXISTS (SELECT FROM pause WHERE pixel = :pixel AND event = '' AND reason LIKE :by_user);

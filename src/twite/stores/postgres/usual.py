@@ -52,7 +52,7 @@ def claim(book: PostgresSession, wish: Claim, *, account: str) -> tuple[Batch | 
     may_claim, is_due, event, name, lease, opted_out, bodies, *columns = row
     took = time.perf_counter() - began
     if not may_claim:
-        return None, True
+        return None, False  # or the ownership is changing: the shared code waits for that
     if event is None:
         return None, not (is_due or starts)
     if columns[0] is None:
