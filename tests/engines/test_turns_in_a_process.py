@@ -1,6 +1,7 @@
 """Turns in an engine process: their hashes, their measured time, and the memory that they leave."""
 
 import json
+import signal
 
 import pytest
 from template_stage import NOW, call, template
@@ -18,6 +19,20 @@ async def process():
     server = EngineServer()
     yield server.process(RunLimits(time=3))
     await server.stop()
+
+
+async def test_a_step_ends_at_its_limit_although_the_gateway_ignores_the_signal():
+    before = signal.signal(signal.SIGPROF, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGPROF])
+    server = EngineServer()
+    try:
+        turn = await server.process(RunLimits(time=0.1)).start(template("for (;;) {}"), call())
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGPROF])
+        signal.signal(signal.SIGPROF, before)
+        await server.stop()
+
+    assert turn.error == "the run took too much time"
 
 
 @pytest.mark.parametrize("encoding", ["hex", "base64", "base64url", None])
