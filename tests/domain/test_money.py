@@ -97,7 +97,7 @@ def test_the_sentence_quotes_an_amount_with_separators():
 def test_the_sentence_does_not_quote_what_may_be_a_person(text):
     message = amount(text, path="value").message
 
-    assert message == "this is not an amount such as 49.90"
+    assert message == "this is not an amount: write it as in 49.90"
 
 
 @given(

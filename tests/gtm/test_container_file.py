@@ -271,6 +271,6 @@ def test_a_path_that_leads_nowhere_is_said_to(path):
     made = container(tag(fields={"rows": [{"name": "key"}]}, secrets={path: "env:KEY"}))
 
     with pytest.raises(
-        ContainerUnusable, match=r"tag\[0\].fields: there is no .* to put a secret into"
+        ContainerUnusable, match=r"tag\[0\].fields: there is no field .* for the secret"
     ):
         opened(made, str)

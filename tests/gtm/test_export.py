@@ -68,7 +68,7 @@ def test_a_tag_finds_its_template_by_all_three_kinds_of_links(made, word):
         (tag("It", "sgtmgaaw"), "sgtmgaaw", "keep it in Google's container"),
         (tag("It", "sgtmnew"), "sgtmnew", "the type 'sgtmnew' is not known to Twite"),
         (tag("It", "cvt_9_9"), "", "its template (cvt_9_9) is not in the export"),
-        (tag("It", "cvt_190000001_2"), "", "its template 'T2' is for a MACRO"),
+        (tag("It", "cvt_190000001_2"), "", "its template 'T2' is a variable template"),
         (tag("It", "cvt_190000001_3"), "", "its template 'T3' cannot be used"),
         (tag("It", fires=("77",)), "", "its trigger '77' is left out"),
         (tag("It", blockingTriggerId=["77"]), "", "its exception '77' is left out"),

@@ -112,7 +112,7 @@ def test_a_trial_in_which_all_went_well_breaks_nothing():
         ("kill", {"balance": {**WELL.balance, "delivered": 3}}, "Twite reports 3 as delivered"),
         ("stop", {"tallies": {"a": ONCE, "b": ReceivedTally(api=2, counted=1)}}, "more than once"),
         ("stop", {"unanswered": {"b"}}, "the connection closed before the response"),
-        ("stop", {"codes": {0, -9}}, "stops did not end with exit code 0"),
+        ("stop", {"codes": {0, -9}}, "processes did not exit with code 0 after SIGTERM"),
     ],
 )
 def test_a_promise_that_is_broken_is_found_out(end, change, broken):

@@ -159,4 +159,4 @@ def _unusual(text: str, *, path: str) -> str | Fault:
             "not_an_amount",
             f"{shown} is not an amount: write it without separators, as in 1234.50",
         )
-    return fault(path, "not_an_amount", f"{shown} is not an amount such as 49.90")
+    return fault(path, "not_an_amount", f"{shown} is not an amount: write it as in 49.90")

@@ -122,7 +122,10 @@ def judge(seen: SeenConversions, *, end: End) -> tuple[str, ...]:
     if end == "stop":
         again = [id_ for id_, many in seen.tallies.items() if many.api != 1]
         broken += [
-            ([str(code) for code in seen.codes if code], "stops did not end with exit code 0"),
+            (
+                [str(code) for code in seen.codes if code],
+                "processes did not exit with code 0 after SIGTERM",
+            ),
             (again, "conversions reached X more than once"),
             (
                 set(seen.unanswered) & seen.tallies.keys(),

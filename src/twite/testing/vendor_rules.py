@@ -201,7 +201,7 @@ def _snapchat(request: VendorRequest, person: KnownPerson) -> Iterator[str]:
 def _linkedin(request: VendorRequest, person: KnownPerson) -> Iterator[str]:
     yield from _bearer(request)
     if not re.fullmatch(r"\d{6}", request.headers.get("linkedin-version", "")):
-        yield "the header LinkedIn-Version is not a month, as 202601"
+        yield "the header LinkedIn-Version is not a month such as 202601"
     if request.headers.get("x-restli-protocol-version") != "2.0.0":
         yield "the header X-Restli-Protocol-Version is not 2.0.0"
     elements = request.body.get("elements")

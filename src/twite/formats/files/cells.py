@@ -70,7 +70,9 @@ def read_amount(
     number, below_zero = _unsigned(number)
     text = _number(number, decimal=decimal, currency=named or currency or "")
     if text is None:
-        return RowFinding(field, "not_an_amount", f"{shown(cell)} is not an amount such as 49.90")
+        return RowFinding(
+            field, "not_an_amount", f"{shown(cell)} is not an amount: write it as in 49.90"
+        )
     if text == "":
         return _ambiguous(cell, number, field)
     if below_zero and text.strip("0."):

@@ -275,7 +275,7 @@ _EVENT_MISSING: Final = RowFinding(
     "event", "event_missing", "the row names no event: use --event NAME for such rows"
 )
 _TIME_MISSING: Final = RowFinding(
-    "time", "time_missing", "the row has no time: it would count as happening now"
+    "time", "time_missing", "the row has no time, but other rows do: add its time"
 )
 _CONSENT_UNREADABLE: Final = RowFinding(
     "consent", "consent_unreadable", 'neither yes nor no: write "granted" or "denied"'

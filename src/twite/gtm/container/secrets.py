@@ -146,4 +146,4 @@ def _filled(
 
 
 def _nowhere(place: str, path: str) -> ContainerUnusable:
-    return ContainerUnusable(place, f"there is no {path!r} to put a secret into")
+    return ContainerUnusable(place, f"there is no field {path!r} for the secret")

@@ -127,7 +127,8 @@ class ExportTemplates:
         if name is None:
             raise LeftOut(f"its template ({word}) is not in the export")
         if self.by_name[name].kind is not kind:
-            raise LeftOut(f"its template {name!r} is for a {self.by_name[name].kind}")
+            actual = self.by_name[name].kind.name.lower()
+            raise LeftOut(f"its template {name!r} is a {actual} template")
         return name
 
     def _words_of(self, piece: ExportPart) -> Iterator[str]:
