@@ -248,7 +248,8 @@ def _run_in_processes(seed: str, programs: range, each: int, processes: int) -> 
             total.runs += tally.runs
             total.outcomes += tally.outcomes
             total.findings += tally.findings
-            print(f"{total.runs:,} runs, {len(total.findings)} findings", flush=True)
+            found = f"{total.crashes} crashes, {len(total.findings)} findings"
+            print(f"{total.runs:,} runs, {found}", flush=True)
     return total
 
 
