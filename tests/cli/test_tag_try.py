@@ -103,6 +103,26 @@ def test_a_client_template_is_refused(command):
     assert err.startswith("Error: template: client_json.tpl is not a tag template")
 
 
+def test_an_error_names_its_line_in_the_file_and_says_error_once(command, tmp_path):
+    text = Path(META).read_text()
+    start = "___SANDBOXED_JS_FOR_SERVER___\n\n"
+    file = tmp_path / "wrong.tpl"
+    file.write_text(text.replace(start, f"{start}require('noSuchApi');\n"))
+    line = text.partition(start)[0].count("\n") + 3
+
+    _, _, tried = command("tag", "try", str(file), "--data", json.dumps(FIELDS))
+    _, _, ran = command("tag", "run", str(file), "--data", json.dumps(FIELDS))
+
+    assert tried == ran == f"Error: there is no API noSuchApi (line {line})\n"
+
+
+def test_json_that_is_not_an_object_is_named(command):
+    code, _, err = command("tag", "try", META, "--event", "[1]")
+
+    assert code == 2
+    assert "[1] is neither a JSON object nor a file" in " ".join(err.replace("│", " ").split())
+
+
 def test_the_cookies_that_a_browser_would_get_are_shown(command):
     keeper = str(Path(__file__).parents[1] / "templates/cookie_keeper.tpl")
     given = json.dumps({"name": "visitor", "days": 30})

@@ -279,7 +279,7 @@ def _print_run(code_line: int, effects: list[AnyEffect], turns: tuple[Turn, ...]
         printing.say(f"returned {msgspec.json.encode(returned).decode()}")
     if last.error is not None:
         line = f" (line {code_line + last.line - 1})" if last.line is not None else ""
-        printing.complain(f"Error: {last.error}{line}")
+        _complain(f"{last.error}{line}")
     printing.say(f"outcome: {last.outcome}")
     if any(not turn.waiting and turn.wake_at is not None for turn in turns[:-1]):
         printing.say("The code waited for a promise that never settles, until the time limit.")
@@ -303,8 +303,13 @@ def _print_trial(vendor: FakeVendor, trial: TagTrial) -> None:
         printing.say(f"log: {line}")
     error = trial.outcome.barred or trial.outcome.error
     if error:
-        printing.complain(f"Error: {error}")
+        _complain(error)
     printing.say(f"outcome: {trial.outcome.outcome}")
+
+
+def _complain(error: str) -> None:
+    # The name of JavaScript's plain errors is Error, too.
+    printing.complain(f"Error: {error.removeprefix('Error: ')}")
 
 
 def _cookies_of(trial: TagTrial) -> list[tuple[str, str]]:
@@ -347,7 +352,7 @@ def _shaped(text: str, option: str, shape: type[Shape]) -> Shape:
         return msgspec.json.decode(content.encode(), type=shape)
     except OSError as error:
         raise typer.BadParameter(
-            f"{text} is neither JSON nor a file ({error.strerror})", param_hint=option
+            f"{text} is neither a JSON object nor a file ({error.strerror})", param_hint=option
         ) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise typer.BadParameter(str(error), param_hint=option) from None

@@ -316,7 +316,8 @@ class TagRun:
             if run.error is not None:
                 return
         if turn.error is not None:
-            place = "" if turn.line is None else f" (line {turn.line})"
+            first = run.template.code.line
+            place = "" if turn.line is None else f" (line {first + turn.line - 1})"
             run.error = self._mask.over(f"{turn.error}{place}", most=LONGEST_LINE)
 
     async def _perform(self, effect: AnyEffect, run: TemplateRun) -> None:
