@@ -260,7 +260,11 @@ def test_each_rule_that_a_request_breaks_is_named(vendor, place, value, problem)
         ("Meta", {"query": {}}, "access_token is missing"),
         ("TikTok", {"headers": {}}, "the header Access-Token is missing"),
         ("Pinterest", {"headers": {}}, "the header Authorization is not a bearer token"),
-        ("LinkedIn", {"headers": RESTLI}, "the header LinkedIn-Version is not a month"),
+        (
+            "LinkedIn",
+            {"headers": RESTLI},
+            "the header LinkedIn-Version is not a month such as 202601",
+        ),
         (
             "LinkedIn",
             {"headers": TOKEN | {"linkedin-version": "202601"}},
