@@ -20,6 +20,7 @@ WELL = ServerExamination(
     clock_ahead=0,
     schema=1,
     newest_schema=1,
+    may_migrate=True,
     hosts=1,
     attributes="read-write",
     is_pooled=False,
@@ -70,6 +71,11 @@ def test_a_server_that_is_well_has_only_green_findings(settings):
         ),
         ({"size": 900 << 20}, "amber", "the database has 900 MiB of "),
         ({"schema": 0, "gateways": ()}, "green", "the database has no tables yet"),
+        (
+            {"schema": 0, "gateways": (), "may_migrate": False},
+            "red",
+            "the role may not create or change tables",
+        ),
         ({"newest_schema": 2}, "green", "the schema has version 1; the gateway updates it"),
         (
             {"gateways": (ALONE, msgspec.structs.replace(OTHER, version="0.2.0"))},

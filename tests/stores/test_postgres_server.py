@@ -17,6 +17,7 @@ from twite.gateway.ports.queries import ByConversionId
 from twite.gateway.ports.store import Retention, StoreOptions
 from twite.stores.postgres import connection, schema
 from twite.stores.postgres.connection import Address, PostgresConnection
+from twite.stores.postgres.examine import examined
 from twite.stores.postgres.store import PostgresReader, PostgresStore
 from twite.testing.builders import NOW, a_submission, an_entry
 from twite.testing.laws.actions import PIXEL, claim, delivered, record, settle
@@ -81,6 +82,12 @@ async def test_a_newer_schema_is_refused(empty_postgres_url):
 
 
 async def test_a_command_does_not_change_the_schema(empty_postgres_url):
+    with pytest.raises(StoreUnusable, match="the database contains no store yet"):
+        await PostgresReader.open(empty_postgres_url)
+    store = await PostgresStore.open(empty_postgres_url, OPTIONS)
+    await store.close()
+    await execute(empty_postgres_url, "UPDATE schema_version SET version = -version")
+
     with pytest.raises(StoreUnusable, match="only the gateway can migrate it"):
         await PostgresReader.open(empty_postgres_url)
 
@@ -92,8 +99,34 @@ async def test_a_role_that_may_not_create_tables_is_told_so(postgres_server, emp
         "DO $$ BEGIN CREATE ROLE guest LOGIN; EXCEPTION WHEN duplicate_object THEN END $$",
     )
 
+    guest = empty_postgres_url.replace("twite@", "guest@")
+
+    checks = [(await examined(url)).server.may_migrate for url in (empty_postgres_url, guest)]
     with pytest.raises(StoreUnusable, match="may not create tables"):
-        await PostgresStore.open(empty_postgres_url.replace("twite@", "guest@"), OPTIONS)
+        await PostgresStore.open(guest, OPTIONS)
+
+    assert checks == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("postgresql://twite@127.0.0.1:1/twite", "the server refuses connections"),
+        ("postgresql://twite@localhost:1/twite", "the server refuses connections"),
+        ("postgresql://twite@host.invalid/twite", "the host name does not resolve"),
+        ("postgresql://twite@127.0.0.1:5432x/twite", "its port is not a number"),
+        ("postgresql://twite@/twite?host=/nowhere", "No such file or directory"),
+        (
+            "postgresql://twite@127.0.0.1:1/twite?target_session_attrs=master",
+            f"target_session_attrs must be one of {', '.join(connection.SESSION_ATTRIBUTES)}",
+        ),
+    ],
+)
+async def test_an_error_of_a_url_names_its_reason(url, reason):
+    with pytest.raises(StoreUnusable) as error:
+        await PostgresReader.open(url)
+
+    assert error.value.reason == reason
 
 
 @pytest.mark.parametrize("setting", ["fsync", "full_page_writes", "synchronous_commit"])

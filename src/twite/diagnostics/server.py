@@ -100,6 +100,13 @@ def _size(settings: Settings, found: ServerExamination) -> Iterator[CheckFinding
 
 
 def _schema(found: ServerExamination) -> CheckFinding:
+    if found.schema < found.newest_schema and not found.may_migrate:
+        return red(
+            "store",
+            "the role may not create or change tables",
+            "The gateway would not start.",
+            "Make the role the owner of the database and of its tables.",
+        )
     if not found.schema:
         return green("store", "the database has no tables yet; twite serve creates them")
     if found.schema < found.newest_schema:

@@ -132,9 +132,10 @@ class ServerExamination(msgspec.Struct, frozen=True, kw_only=True):
     """Findings about a database on a server.
 
     `weak` has a sentence for each setting that can lose commits. `clock_ahead` is by how many
-    milliseconds its clock is ahead of this machine's. `schema` is 0 if the database is new. `hosts`
-    and `attributes` (`target_session_attrs`) are those of the URL, and `size` is in bytes.
-    `connections` is how many all gateways may open, and `connections_each` how many one needs.
+    milliseconds its clock is ahead of this machine's. `schema` is 0 if the database is new.
+    `may_migrate` is whether the role may create and change tables. `hosts` and `attributes`
+    (`target_session_attrs`) are those of the URL, and `size` is in bytes. `connections` is how many
+    all gateways may open, and `connections_each` how many one needs.
     """
 
     software: str
@@ -142,6 +143,7 @@ class ServerExamination(msgspec.Struct, frozen=True, kw_only=True):
     clock_ahead: int
     schema: int
     newest_schema: int
+    may_migrate: bool
     hosts: int
     attributes: str
     is_pooled: bool

@@ -1,8 +1,11 @@
 """Connections to PostgreSQL over asyncpg, and the meaning of its errors."""
 
 import asyncio
+import errno
+import os
 import re
 import socket
+import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -36,6 +39,17 @@ _STATEMENTS: Final = 400
 STALLED: Final = 20.0  # seconds
 # Options of the URL that are not passed to the server.
 _OWN_OPTIONS: Final = frozenset({"statement_cache_size", "target_session_attrs"})
+# The values of target_session_attrs, as in libpq.
+SESSION_ATTRIBUTES: Final = (
+    "read-write",
+    "primary",
+    "any",
+    "read-only",
+    "standby",
+    "prefer-standby",
+)
+# In the error for a name with several addresses that all refuse connections.
+_REFUSED: Final = f"[Errno {errno.ECONNREFUSED}]"
 RETRY_AFTER: Final = 5  # seconds
 
 # The server or the network ended the connection, and the result of the last statement is unknown.
@@ -129,8 +143,12 @@ class Address:
         """Return the text of an error, without values of rows and the password."""
         if isinstance(error, READ_ONLY):
             return "the database accepts no writes: it is a standby, or read-only"
-        if isinstance(error, TimeoutError):
-            return "the database does not answer"
+        if isinstance(error, OSError):
+            return _reason_of_network(error)
+        if self.attributes not in SESSION_ATTRIBUTES:
+            return f"target_session_attrs must be one of {', '.join(SESSION_ATTRIBUTES)}"
+        if type(error) is ValueError and "int()" in str(error):
+            return "its port is not a number"
         said = str(error.args[0]) if isinstance(error, asyncpg.PostgresError) else str(error)
         for secret in self._secrets:
             said = said.replace(secret, "***")
@@ -141,6 +159,18 @@ class Address:
         found = LedgerUnavailable(reason=self.reason(error), retry_after=RETRY_AFTER)
         found.__cause__ = error
         return found
+
+
+def _reason_of_network(error: OSError) -> str:
+    if isinstance(error, TimeoutError):
+        return "the database does not answer"
+    if isinstance(error, socket.gaierror):
+        return "the host name does not resolve"
+    if isinstance(error, ConnectionRefusedError) or _REFUSED in str(error):
+        return "the server refuses connections"
+    if error.errno is None or isinstance(error, ssl.SSLError):
+        return str(error) or type(error).__name__
+    return os.strerror(error.errno)
 
 
 def _notice_dead_host(driver: "asyncpg.Connection[asyncpg.Record]") -> bool:

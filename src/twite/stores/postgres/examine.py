@@ -41,6 +41,12 @@ SELECT greatest(0, least(
   (SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user AND rolconnlimit >= 0)))::int
 FROM own, used, allowed
 """
+# Whether the role may create tables and change those of Twite.
+_MAY_MIGRATE: Final = """
+SELECT coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)
+  AND coalesce((SELECT pg_has_role(relowner, 'USAGE') FROM pg_class
+    WHERE oid = to_regclass('schema_version')), true)
+"""
 _CLOCK: Final = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 
 
@@ -92,6 +98,7 @@ async def examined(url: str) -> StoreExamination:
             clock_ahead=there - round(here),
             schema=present,
             newest_schema=newest_version(),
+            may_migrate=await driver.fetchval(_MAY_MIGRATE),
             hosts=len(address.urls),
             attributes=address.attributes,
             # A pooler invents the process id that it tells its clients.

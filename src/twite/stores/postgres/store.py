@@ -61,6 +61,12 @@ class PostgresReader(SqlQueries, SqlStateReader):
             present = await present_version(driver, address)
         finally:
             await driver.close()
+        if not present:
+            raise StoreUnusable(
+                path=address.shown,
+                reason="the database contains no store yet",
+                cure="Check store.url, or start the gateway: it creates the tables",
+            )
         if present < newest_version():
             raise StoreUnusable(
                 path=address.shown,
