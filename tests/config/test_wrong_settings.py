@@ -215,8 +215,8 @@ def test_a_wrong_setting_is_told(tmp_path, right, wrong, sentence):
         (
             b"[x]\nrate = 1\nrate = 2\n",
             (
-                "{path}, line 3, column 9: not TOML: cannot overwrite a value. Put strings "
-                "in quotes and table names in [brackets]"
+                "{path}, line 3, column 9: not TOML: cannot overwrite a value. Set each key "
+                "and table only once"
             ),
         ),
         (

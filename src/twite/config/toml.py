@@ -64,6 +64,9 @@ def nearest(name: str, known: list[str]) -> str:
     return f"Available: {', '.join(known)}"
 
 
+_REPEATED: Final = re.compile("overwrite|twice|Duplicate|immutable")
+
+
 def not_toml(path: Path, failure: tomllib.TOMLDecodeError) -> SettingsError:
     where = _WHERE.search(str(failure))
     what = _WHERE.sub("", str(failure))
@@ -72,7 +75,11 @@ def not_toml(path: Path, failure: tomllib.TOMLDecodeError) -> SettingsError:
         if where is None or where[1] is None
         else (f"{path}, line {where[1]}, column {where[2]}")
     )
-    cure = "Put strings in quotes and table names in [brackets]"
+    cure = (
+        "Set each key and table only once"
+        if _REPEATED.search(what)
+        else "Put strings in quotes and table names in [brackets]"
+    )
     return SettingsError(place=place, message=f"not TOML: {what[:1].lower()}{what[1:]}. {cure}")
 
 
