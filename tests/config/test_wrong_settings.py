@@ -177,13 +177,13 @@ CHANGES = [
         '[server]\nmax_body = "1 megabyte"',
         (
             "server.max_body: '1 megabyte' is not a size. "
-            'Write a whole number and B, KiB or MiB: "1MiB"'
+            'Write a whole number and B, KiB, MiB, GiB or TiB: "1MiB"'
         ),
     ),
     (
         "[server]",
         '[server]\nmax_body = "10B"',
-        "server.max_body: '10B' is out of range. Write 1024B to 67108864B",
+        "server.max_body: '10B' is out of range. Write 1KiB to 64MiB",
     ),
 ]
 

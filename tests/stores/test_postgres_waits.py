@@ -1,4 +1,4 @@
-"""What happens while a claim on PostgreSQL waits for a change of ownership."""
+"""Claims that wait for a change of ownership, and settlements that end in a deadlock."""
 
 import asyncio
 
@@ -11,7 +11,15 @@ from twite.gateway.ports.store import StoreOptions
 from twite.stores.postgres.session import PostgresSession
 from twite.stores.postgres.store import PostgresStore
 from twite.testing.builders import NOW, a_conversion
-from twite.testing.laws.actions import PIXEL, claim_or_none, ids, record
+from twite.testing.laws.actions import (
+    PIXEL,
+    claim,
+    claim_or_none,
+    delivered,
+    ids,
+    record,
+    settle,
+)
 
 ACCOUNT = "account"
 
@@ -28,23 +36,34 @@ async def store(postgres_url, monkeypatch):
 
 
 @pytest.fixture
-async def blocked_claim(store, postgres_url):
+async def other(postgres_url):
+    """A connection of another gateway."""
+    connection = await asyncpg.connect(postgres_url)
+    yield connection
+    await connection.close()
+
+
+async def until_one_waits(connection):
+    async with asyncio.timeout(20):
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+        while not await connection.fetchval(waiting):  # noqa: ASYNC110 - of another process
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def blocked_claim(store, other):
     """A claim that waits for a transaction with the row of its account, and the end of that one."""
     await record(store, "order-1")
-    other = await asyncpg.connect(postgres_url)
     await other.execute("BEGIN")
     await other.execute("SELECT FROM ownership WHERE account = $1 FOR UPDATE", ACCOUNT)
     claiming = asyncio.create_task(claim_or_none(store))
-    async with asyncio.timeout(20):
-        while not await other.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110 - of another process
-            await asyncio.sleep(0.01)
+    await until_one_waits(other)
 
     async def end():
         await other.execute("COMMIT")
         return await claiming
 
-    yield end
-    await other.close()
+    return end
 
 
 @pytest.fixture
@@ -70,3 +89,60 @@ async def test_a_pause_during_the_wait_applies(other_gateway, blocked_claim):
 
 async def test_without_a_change_the_claim_succeeds(blocked_claim):
     assert ids(await blocked_claim()) == ["order-1"]
+
+
+@pytest.fixture
+def deadlocks(monkeypatch):
+    """The deadlocks that ended a transaction of the store."""
+    ended = []
+    transact = PostgresSession.transact
+
+    def noting(session, unit, lost, **how):
+        try:
+            return transact(session, unit, lost, **how)
+        except asyncpg.DeadlockDetectedError as error:
+            ended.append(error)
+            raise
+
+    monkeypatch.setattr(PostgresSession, "transact", noting)
+    return ended
+
+
+async def test_a_settlement_that_a_deadlock_ends_is_run_again(store, other, deadlocks):
+    """A usual settlement locks deliveries in the order of pages, other statements by their ids."""
+    for conversion_id in ("order-1", "order-2"):
+        await record(store, conversion_id, receipt=conversion_id)
+    batch = await claim(store)
+    first, second = (delivery.id for delivery in batch.deliveries)
+    await move_to_the_end(other, first)
+    # The settlement looks for a deadlock after the other transaction has caused it, and alone.
+    await other.execute("SET deadlock_timeout = '60s'")
+    await store._database.write(  # noqa: SLF001
+        lambda book: book.connection.execute("SET deadlock_timeout = '1s'")
+    )
+    locking = "SELECT FROM outbox WHERE id = $1 FOR UPDATE"
+    await other.execute("BEGIN")
+    await other.execute(locking, first)
+    settling = asyncio.create_task(settle(store, batch, "delivered", delivered(batch)))
+    await until_one_waits(other)
+    await other.execute(locking, second)
+    await other.execute("COMMIT")
+
+    late = await settling
+
+    (account,) = await store.balance()
+    assert (late, len(deadlocks)) == (0, 1)
+    assert (account.delivered, account.pending, account.balance) == (2, 0, 0)
+
+
+async def move_to_the_end(connection, delivery):
+    """Let the row of a delivery follow all others."""
+    columns = "id, lane, account, received_at, state, lease"
+    row = await connection.fetchrow(
+        f"DELETE FROM outbox WHERE id = $1 RETURNING {columns}",  # noqa: S608
+        delivery,
+    )
+    await connection.execute(
+        f"INSERT INTO outbox ({columns}) VALUES ($1, $2, $3, $4, $5, $6)",  # noqa: S608
+        *row,
+    )

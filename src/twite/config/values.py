@@ -22,9 +22,9 @@ from twite.domain.times import DAY, HOUR, MINUTE, SECOND
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _UNITS: Final = {"ms": 1, "s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
-_SIZES: Final = {"": 1, "B": 1, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
+_SIZES: Final = {"": 1, "B": 1, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40}
 _DURATION: Final = re.compile(r"([0-9]{1,9}) ?(ms|s|m|h|d)", re.ASCII)
-_SIZE: Final = re.compile(r"([0-9]{1,12}) ?(|B|KIB|MIB|GIB)", re.ASCII | re.IGNORECASE)
+_SIZE: Final = re.compile(r"([0-9]{1,12}) ?(|B|KIB|MIB|GIB|TIB)", re.ASCII | re.IGNORECASE)
 _CONTAINER_HEADER: Final = re.compile(r"x-gtm-[a-z0-9-]{1,64}", re.ASCII)
 _X_ID: Final = re.compile(r"[0-9a-z]{1,32}", re.ASCII)
 _LONG_EVENT: Final = re.compile(r"tw-([0-9a-z]{1,32})-([0-9a-z]{1,32})", re.ASCII)
@@ -115,14 +115,24 @@ def size(text: str, place: str, *, least: int, most: int) -> int:
     if match is None:
         raise SettingsError(
             place=place,
-            message=f'{text!r} is not a size. Write a whole number and B, KiB or MiB: "1MiB"',
+            message=f"{text!r} is not a size. "
+            'Write a whole number and B, KiB, MiB, GiB or TiB: "1MiB"',
         )
     amount = int(match[1]) * _SIZES[match[2].upper()]
     if not least <= amount <= most:
         raise SettingsError(
-            place=place, message=f"{text!r} is out of range. Write {least}B to {most}B"
+            place=place,
+            message=f"{text!r} is out of range. Write {_size_text(least)} to {_size_text(most)}",
         )
     return amount
+
+
+def _size_text(amount: int) -> str:
+    """Format bytes in the largest unit that needs no fraction."""
+    unit = next(
+        unit for unit in ("TiB", "GiB", "MiB", "KiB", "B") if not amount % _SIZES[unit.upper()]
+    )
+    return f"{amount // _SIZES[unit.upper()]}{unit}"
 
 
 def url(text: str, place: str) -> str:

@@ -1,6 +1,6 @@
 -- Statements that differ from the shared ones, or exist only for PostgreSQL. Those with $1, $2 … add
--- rows given as columns; dialect.py combines them. All statements lock rows in the order of their ids,
--- which prevents deadlocks.
+-- rows given as columns; dialect.py combines them. Statements lock rows in the order of their ids, which
+-- prevents deadlocks, except for settle_delivered.
 
 -- name: begin
 -- A transaction has an id, and the ids of its rows derive from it. The row proves that the
@@ -403,7 +403,8 @@ FROM read;
 
 -- name: settle_delivered
 -- Begin a transaction, and settle deliveries that X has accepted: see remove_delivered. The mark of
--- the transaction is also the id of the attempt. The lease is locked before its deliveries.
+-- the transaction is also the id of the attempt. The lease is locked before its deliveries. These are
+-- locked in the order of pages: after a deadlock, the settlement is run again.
 WITH begun AS (begin),
 held AS MATERIALIZED (SELECT id FROM lease WHERE id = :lease FOR UPDATE),
 removed AS (
