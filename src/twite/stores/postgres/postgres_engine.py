@@ -86,6 +86,6 @@ def _module(name: str) -> Any:  # noqa: ANN401 - a module
         raise StoreUnusable(
             path="store.url",
             reason=f"PostgreSQL needs packages that are not installed: {', '.join(missing)}",
-            cure='Install them with the extra: pip install "twite[postgres]"',
+            cure='In the checkout, run pip install ".[postgres]"',
         )
     return import_module(f"twite.stores.postgres.{name}")
