@@ -42,9 +42,12 @@ async def send(shop, pieces):
     protocol, transport = connected(shop)
     for piece in pieces:
         protocol.data_received(piece)
-        for _ in range(200):
+        for _ in range(10_000):
             await asyncio.sleep(0)
-            if protocol.active is None or protocol.active.response_complete:
+            active = protocol.active
+            if protocol.in_headers or protocol.in_body or transport.is_closed:
+                break
+            if active is None or active.response_complete:
                 break
             await asyncio.sleep(0.001)
         if transport.is_closed:
