@@ -29,7 +29,7 @@ def test_the_limits_are_those_of_the_page():
     )
     assert f"body | {limits.body // 2**20} MiB" in PAGE
     in_hand = limits.in_hand // 2**20
-    assert f"processed | {limits.requests:,} requests, and {in_hand} MiB in total" in PAGE
+    assert f"concurrent requests | {limits.requests:,} requests, and {in_hand} MiB in total" in PAGE
     assert f"connections | {limits.connections:,} connections, or fewer" in PAGE
     assert f"idle connection | {limits.idle_seconds:g} s" in PAGE
     assert f"when the gateway stops | {limits.stop_seconds:g} s" in PAGE

@@ -143,13 +143,14 @@ class Address:
         """Return the text of an error, without values of rows and the password."""
         if isinstance(error, READ_ONLY):
             return "the database accepts no writes: it is a standby, or read-only"
-        if isinstance(error, OSError):
-            return _reason_of_network(error)
         if self.attributes not in SESSION_ATTRIBUTES:
             return f"target_session_attrs must be one of {', '.join(SESSION_ATTRIBUTES)}"
         if type(error) is ValueError and "int()" in str(error):
             return "its port is not a number"
-        said = str(error.args[0]) if isinstance(error, asyncpg.PostgresError) else str(error)
+        if isinstance(error, OSError):
+            said = _reason_of_network(error)
+        else:
+            said = str(error.args[0]) if isinstance(error, asyncpg.PostgresError) else str(error)
         for secret in self._secrets:
             said = said.replace(secret, "***")
         return said.splitlines()[0] if said else type(error).__name__
