@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from postgres_server import PostgresServer
 
 SHAPES = {"single": (1, 64), "hundred": (100, 16)}  # conversions a request, connections
-_FEW = 8  # connections of a node, so that its commits limit it, and not the machine
+_FEW = 2  # connections of a node, so that its commits limit it, and not the machine
 _SETTINGS = {"shared_buffers": "512MB", "max_wal_size": "8GB", "max_connections": "100"}
 _SLOW = {"commit_delay": "5000", "commit_siblings": "0"}
 _BATCH = 500

@@ -34,7 +34,8 @@ class ServerProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL if silent else None,
             text=True,
-            env={**os.environ, **(env or {})},
+            # As installed: with compiled modules.
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "", **(env or {})},
             start_new_session=True,
         )
 
