@@ -143,7 +143,7 @@ class Mutator:
                 if not passed:
                     raise pytest.UsageError(f"the tests of {self.module} fail as it is")
                 cpu = 3 + int(10 * used)
-                # For what waits for ever. It is more, as other work may slow the machine down.
+                # Ends mutants that loop. Other work may slow the machine down, so it is long.
                 waited = 20 + 30 * (time.monotonic() - began)
             self.many += code is not None
             if code is not None and passed:

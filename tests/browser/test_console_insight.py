@@ -26,7 +26,7 @@ async def shop(chromium, tmp_path_factory):
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def desk(browser, shop):
-    """A page of ada's, an admin, and what comes alive in it."""
+    """An admin's page, with its scripts running."""
     context = await browser.new_context(accept_downloads=True)
     page = await context.new_page()
     alive = []

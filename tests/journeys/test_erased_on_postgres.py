@@ -1,4 +1,4 @@
-"""Whoever is erased through one gateway is nowhere any more, while another gateway sends.
+"""A person erased through one gateway is in no table afterwards, while another gateway sends.
 
 Both gateways accept conversions of the same persons before, during and after the erasure.
 """
