@@ -1,7 +1,6 @@
 """The figures of a store on PostgreSQL, with a server of their own, on SQLite's disk."""
 
 import asyncio
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,13 +12,12 @@ import uvloop
 from bench import fill
 from bench.house import House, fresh
 from bench.sample import Sample
-from bench.servers import ROOT
+from builders import a_submission, an_entry
 from twite.domain.delivery import Attempt, Settlement, Transition, Trigger
 from twite.domain.times import DAY, HOUR
 from twite.gateway.ports.outbox import Claim
 from twite.gateway.ports.store import StoreOptions
 from twite.stores.postgres.store import PostgresStore
-from twite.testing.builders import a_submission, an_entry
 
 if TYPE_CHECKING:
     from bench.figures import Bench
@@ -43,7 +41,6 @@ CHECKPOINT
 @contextmanager
 def postgres(**settings: str) -> Iterator["PostgresServer"]:
     """Start a server, until the end of the block."""
-    sys.path.append(str(ROOT / "tests"))
     from postgres_server import PostgresServer, programs  # noqa: PLC0415
 
     server = PostgresServer(programs(), on_disk=True, **_SETTINGS | settings)

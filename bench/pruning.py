@@ -11,10 +11,10 @@ from bench import fill
 from bench.house import fresh
 from bench.postgres import SHAPES, new, postgres
 from bench.sample import Sample
+from builders import a_submission, an_entry
 from twite.domain.times import DAY
 from twite.gateway.ports.store import Retention, StoreOptions
 from twite.stores.postgres.store import PostgresStore
-from twite.testing.builders import a_submission, an_entry
 
 if TYPE_CHECKING:
     from bench.figures import Bench

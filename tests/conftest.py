@@ -15,7 +15,7 @@ from twite.testing.gateway import GatewayProcess
 
 pytest_plugins = ["twite.testing.plugin", "postgres_server"]
 # Before any test imports them: what a law finds is then shown as a test would show it.
-pytest.register_assert_rewrite("twite.testing.laws")
+pytest.register_assert_rewrite("store_contract")
 
 # A deadline would be a timed assertion: on a busy machine it fails for no fault of the code. The
 # same examples each time: who runs the tests changes nothing of them. Trials look for new ones, and

@@ -3,6 +3,8 @@
 import msgspec
 import pytest
 
+from fakes import MovingClock, SeededRandomness, SetDisk
+from memory_store.store import MemoryStore
 from twite.app import monitoring as monitoring_module
 from twite.app.monitoring import Monitoring
 from twite.config.settings import load
@@ -19,8 +21,6 @@ from twite.gateway.ports.events import (
 )
 from twite.gateway.ports.state import Pause
 from twite.observers import Several
-from twite.stores.memory.store import MemoryStore
-from twite.testing.fakes import MovingClock, SeededRandomness, SetDisk
 
 REFUSED = Pause(pixel="o8z6j", since=1, reason="401 UNAUTHORIZED: no")
 

@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 import fork_server
+from builders import NOW, a_submission, an_entry
 from twite.domain.delivery import Attempt, Settlement, Transition, Trigger
 from twite.gateway.ports.outbox import Claim
 from twite.stores.sqlite import SQLiteStore
-from twite.testing.builders import NOW, a_submission, an_entry
 
 RECEIPT = "01a21050-10aa-74ba-a097-7c8d979853a0"
 # What X echoes is what somebody sent: a colour, a new window title, text turned around, a bell.

@@ -4,9 +4,9 @@ import sqlite3
 
 from command_stage import settings_in
 
+from builders import NOW
 from twite.domain.times import spelled
 from twite.stores.sqlite import SQLiteStore
-from twite.testing.builders import NOW
 
 
 def test_the_balance_is_a_table(command, shop):

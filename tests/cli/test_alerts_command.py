@@ -5,10 +5,10 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from builders import NOW
 from twite.domain.alert import Alert, AlertKind, AlertPhase
 from twite.domain.times import spelled
 from twite.stores.sqlite import SQLiteStore
-from twite.testing.builders import NOW
 
 HELD = Alert(
     id="a",

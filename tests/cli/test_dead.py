@@ -6,11 +6,11 @@ from contextlib import closing
 
 import pytest
 
+from builders import a_submission, an_entry
 from twite.cli.options import who
 from twite.cli.printing import safe
 from twite.domain.times import HOUR, spelled
 from twite.stores.sqlite import SQLiteStore
-from twite.testing.builders import a_submission, an_entry
 
 SEPARATOR = "│"
 

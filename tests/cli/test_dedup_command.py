@@ -5,12 +5,12 @@ import msgspec
 import pytest
 from command_stage import settings_in
 
+from builders import a_submission
 from twite.domain.stats.sightings import ADVICE, Sighting, SightingPath
 from twite.domain.times import DAY
 from twite.gateway.operations.dedup_report import COUNTS, day_of
 from twite.machine.system import SystemClock
 from twite.stores.sqlite import SQLiteStore
-from twite.testing.builders import a_submission
 
 WAYS = {
     "a": [SightingPath.PIXEL, SightingPath.PAGE],

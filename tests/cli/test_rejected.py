@@ -7,11 +7,11 @@ import msgspec
 import pytest
 from command_stage import RECEIPT, settings_in
 
+from builders import a_submission
 from twite.domain.fault import MaskedFault
 from twite.domain.submission import RejectedConversion
 from twite.machine.system import SystemClock
 from twite.stores.sqlite import SQLiteStore
-from twite.testing.builders import a_submission
 
 FAULT = MaskedFault(path="event", code="event_unknown", message="no such event", value="bought")
 NEGATIVE = MaskedFault(path="value", code="amount_negative", message="below zero", value="-5.00")

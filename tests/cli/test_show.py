@@ -4,11 +4,11 @@ import msgspec
 import pytest
 from command_stage import HOSTILE, RECEIPT
 
+from builders import NOW
 from twite.cli.show import history_as_json, print_history
 from twite.domain.delivery import NO_REQUEST, State
 from twite.domain.history import History, PastAttempt, TagNotFired
 from twite.http.routes.reports import HistoryView
-from twite.testing.builders import NOW
 
 BODY = (
     '{"conversion_time":"2026-11-25T09:46:40.000Z","event_id":"o8z6k","identifiers":'

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from fakes import MovingClock, ScriptedWeb
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.gateway.ports.transport import NoResponse
 from twite.gateway.tags.clients.effects import ClientOutbound
 from twite.gateway.tags.google.requests import GoogleClient
 from twite.gtm.template.effects import ClaimEffect, HttpEffect
 from twite.gtm.template.sandbox import Call, EffectAnswer, Incoming
-from twite.testing.fakes import MovingClock, ScriptedWeb
 from written import GOOD, complaint, read
 
 TEMPLATES = Path(__file__).parents[1] / "templates"

@@ -5,13 +5,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from builders import a_source
 from twite.config.containers import with_those_of
 from twite.config.templates import load_template
 from twite.domain.errors import SettingsError
 from twite.gateway.tags.clients.clients import TemplateClient
 from twite.gtm.container import parts
 from twite.gtm.template.sandbox import Incoming
-from twite.testing.builders import a_source
 
 TEMPLATE = load_template(Path(__file__).parents[1] / "templates" / "client_orders.tpl")
 SHOP, LAB = a_source(), a_source(name="lab")

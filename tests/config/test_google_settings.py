@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
+from fakes import MovingClock
 from google_double import EMAIL, PROJECT, GoogleDouble, key_file
 from twite.config.event_mapping import SettingsFileDraft
 from twite.config.google import GoogleSettings, google_of
 from twite.diagnostics import CheckStatus
 from twite.diagnostics.container import google
-from twite.testing.fakes import MovingClock
 from written import GOOD, complaint, read
 
 KEY = '[google]\ncredentials = "file:service-account.json"\n'

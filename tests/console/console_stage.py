@@ -11,6 +11,7 @@ from typing import Self
 import aiohttp
 import msgspec
 
+from fakes import PlainPasswords
 from twite.app.gateway import Gateway
 from twite.app.store_access import open_staff
 from twite.config.settings import load
@@ -18,7 +19,6 @@ from twite.console.page import PageRoute
 from twite.diagnostics import examine
 from twite.domain.people.users import Role
 from twite.gateway.ports.directory import Passwords
-from twite.testing.fakes import PlainPasswords
 
 PASSWORD = "a sentence that does well"
 SETTINGS = """

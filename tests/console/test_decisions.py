@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 from console_stage import SETTINGS, House
 
+from builders import a_submission, an_entry
 from twite.app.store_access import open_records
 from twite.domain.delivery import Attempt, Settlement, Transition, Trigger
 from twite.domain.times import HOUR, MINUTE
@@ -18,7 +19,6 @@ from twite.gateway.ports.outbox import Claim
 from twite.gateway.ports.queries import AtRest
 from twite.gateway.ports.state import Pause
 from twite.stores.sqlite import SQLiteStore
-from twite.testing.builders import a_submission, an_entry
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

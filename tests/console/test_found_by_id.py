@@ -4,8 +4,8 @@ import pytest
 import pytest_asyncio
 from console_stage import House
 
+from builders import a_submission, an_entry
 from twite.stores.sqlite import SQLiteStore
-from twite.testing.builders import a_submission, an_entry
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -4,8 +4,8 @@ import re
 
 from console_stage import House
 
+from builders import a_submission, an_entry
 from twite.stores.sqlite import SQLiteStore
-from twite.testing.builders import a_submission, an_entry
 
 
 async def test_strays_do_not_hide_the_largest_heap_and_are_counted(tmp_path):

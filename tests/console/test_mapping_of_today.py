@@ -10,10 +10,10 @@ import msgspec
 import pytest
 from console_stage import SETTINGS, House
 
+from builders import a_destination
 from twite.domain.destination import Destination, Source
 from twite.domain.secret import Secret
 from twite.gateway.operations.dry_run import NO_NAME, event_today, opened
-from twite.testing.builders import a_destination
 from twite.testing.emulator import running_emulator
 
 KEY = "a-source-key-of-some-length"

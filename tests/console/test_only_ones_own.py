@@ -14,12 +14,12 @@ import pytest
 import pytest_asyncio
 from console_stage import PASSWORD, House
 
+from fakes import PlainPasswords
 from twite.app.store_access import open_staff
 from twite.domain.alert import Alert, AlertKind
 from twite.domain.people.users import KeyScope, Role
 from twite.stores.sqlite import SQLiteStore
 from twite.testing.emulator import running_emulator
-from twite.testing.fakes import PlainPasswords
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

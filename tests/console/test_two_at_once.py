@@ -6,9 +6,9 @@ import pytest
 import pytest_asyncio
 from console_stage import PASSWORD, House
 
+from fakes import HeldPasswords
 from twite.app.store_access import open_staff
 from twite.domain.people.users import Role
-from twite.testing.fakes import HeldPasswords
 
 pytestmark = pytest.mark.asyncio
 

@@ -32,7 +32,6 @@ MANY_ARGUMENTS = frozenset(
         "gateway/delivery/batch_sender:BatchSender",
         "gateway/ingest/accept:Accept",
         "gateway/tags/clients/clients:Clients",
-        "stores/memory/row:MemoryRow",
     }
 )
 
@@ -57,7 +56,6 @@ X_IMPORTERS = frozenset(
         "http/route_table",
         "http/routes/x_api",
         "senders/inquiries",
-        "stores/memory/consents",
         "stores/sql/opt_outs",
     }
 )

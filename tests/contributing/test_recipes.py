@@ -10,7 +10,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from builders import NOW, a_destination, a_source
+from fakes import MovingClock, SeededRandomness
+from memory_store.store import MemoryStore
 from raw_http import heard, request, say
+from store_contract.claiming import ClaimLaws
+from store_contract.recording import BalanceLaws, RecordingLaws
+from store_contract.settling import SettlingLaws
 from twite import diagnostics
 from twite.app.store_access import open_operations
 from twite.console.application import Console
@@ -35,12 +41,6 @@ from twite.http.route import FULL_BODY, Route, source_key
 from twite.http.route_table import ROUTES
 from twite.http.routes.native import taking
 from twite.stores.factory import ENGINES
-from twite.stores.memory.store import MemoryStore
-from twite.testing.builders import NOW, a_destination, a_source
-from twite.testing.fakes import MovingClock, SeededRandomness
-from twite.testing.laws.claiming import ClaimLaws
-from twite.testing.laws.recording import BalanceLaws, RecordingLaws
-from twite.testing.laws.settling import SettlingLaws
 from written import ENVIRONMENT, GOOD, read, write
 
 ROOT = Path(__file__).parents[2]

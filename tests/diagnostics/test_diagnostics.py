@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from builders import NOW, a_submission, an_entry
 from twite.diagnostics import CheckFinding, CheckStatus
 from twite.diagnostics.configuration import pixels, sources
 from twite.diagnostics.store import disk, on_room, on_sync, store
 from twite.gateway.ports.state import Pause
 from twite.stores.sqlite import SQLiteStore
-from twite.testing.builders import NOW, a_submission, an_entry
 from written import GOOD, read
 
 GIB = 1 << 30

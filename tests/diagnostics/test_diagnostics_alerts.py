@@ -1,10 +1,10 @@
 import msgspec
 
+from builders import NOW
 from twite.diagnostics.store import alerts
 from twite.domain.alert import Alert, AlertKind, AlertPhase
 from twite.gateway.ports.findings import CheckFinding, CheckStatus
 from twite.stores.sqlite import SQLiteStore
-from twite.testing.builders import NOW
 from written import GOOD, read
 
 PAUSED = Alert(

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
+from builders import a_destination, a_source
 from twite.http.script import settings_line
-from twite.testing.builders import a_destination, a_source
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/reference/script.md").read_text("utf-8")

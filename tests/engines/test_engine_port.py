@@ -5,10 +5,10 @@ import inspect
 import pytest
 from template_stage import NOW, call, template
 
+from fakes import ScriptedEngine
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.gtm.template.effects import HttpEffect
 from twite.gtm.template.sandbox import EffectAnswer, Engine, RunResult, Turn
-from twite.testing.fakes import ScriptedEngine
 
 REQUEST = HttpEffect(id=1, url="https://a.example/", method="GET")
 ENGINES = {

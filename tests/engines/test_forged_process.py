@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from template_stage import NOW, call, template
 
+from fakes import ScriptedWeb
 from twite.engines.process.engine_process import QuickJsProcess
 from twite.engines.process.frames import EngineRequest, EngineResponse, FrameReader, framed
 from twite.gateway.ports.engines import EngineLost
@@ -21,7 +22,6 @@ from twite.gtm.container.parts import Container, ContainerTag
 from twite.gtm.template.permissions import Grant
 from twite.gtm.template.sandbox import RunLimits
 from twite.machine.system import SystemClock
-from twite.testing.fakes import ScriptedWeb
 
 TURN = '{"run":1,"outcome":"success"}'
 LOG = '{"effect":"log","text":"it","own":true}'

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from builders import NOW
 from twite.consent.verdict import verdict
 from twite.domain.consent import ConsentAction, ConsentPolicy
 from twite.domain.conversion import Identifiers
@@ -15,7 +16,6 @@ from twite.formats.event_data.consent import signals_of
 from twite.formats.ga4 import read as ga4
 from twite.formats.measurement_protocol import read as measurement_protocol
 from twite.formats.sgtm_tag import read as sgtm_tag
-from twite.testing.builders import NOW
 
 # The name in a request, a value that denies and one that does not.
 SIGNALS = [

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from builders import NOW
 from twite.consent.verdict import verdict
 from twite.domain.consent import ConsentAction, ConsentPolicy
 from twite.domain.conversion import Identifiers
@@ -11,7 +12,6 @@ from twite.formats.event_data.consent import signals_of
 from twite.formats.ga4 import read as ga4
 from twite.formats.measurement_protocol import read as measurement_protocol
 from twite.gateway.ports.tags import policy_for
-from twite.testing.builders import NOW
 
 HIT = "v=2&tid=G-1&cid=1.2&en=purchase&ep.transaction_id=T-1"
 DEFAULT = ConsentPolicy()

@@ -5,11 +5,11 @@ import hashlib
 import msgspec
 import pytest
 
+from builders import NOW, a_destination, a_source
 from twite.consent.verdict import judging
 from twite.domain.stats.match_keys import Flaw
 from twite.domain.times import DAY
 from twite.formats.native import read as native
-from twite.testing.builders import NOW, a_destination, a_source
 
 DIGEST = hashlib.sha256(b"anna@shop.de").hexdigest()
 

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from builders import NOW, a_destination
 from twite.domain.destination import OAuthKeys
 from twite.domain.errors import MalformedRequest
 from twite.domain.secret import Secret
 from twite.formats.stape import read as stape
 from twite.formats.x_api import read as x_api
-from twite.testing.builders import NOW, a_destination
 
 FOLDER = Path(__file__).parent / "stape"
 CASES = [

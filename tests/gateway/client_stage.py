@@ -4,6 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from builders import a_source
+from fakes import MovingClock, SeededRandomness
+from local_engines import LocalEngines
 from twite.domain.json_tree import Tree
 from twite.domain.secret import Secret
 from twite.engines.quickjs.engine import QuickJsEngine
@@ -19,9 +22,6 @@ from twite.gtm.template.response import ClientResponse
 from twite.gtm.template.sandbox import EffectAnswer, Incoming, RunLimits
 from twite.gtm.template.template import Template, TemplateKind, TemplatePart
 from twite.http.cookies import registrable_domain
-from twite.testing.builders import a_source
-from twite.testing.fakes import MovingClock, SeededRandomness
-from twite.testing.local_engines import LocalEngines
 
 if TYPE_CHECKING:
     from twite.gtm.template.tag_response import TagResponse

@@ -4,6 +4,9 @@ from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
+from builders import a_destination
+from fakes import MovingClock
+from memory_store.state import MemoryState
 from twite.domain.destination import MissingCredentials, XApp
 from twite.domain.secret import Secret
 from twite.gateway.ports.secret_store import SecretStore
@@ -14,9 +17,6 @@ from twite.gateway.x_account.sign_in import XSignIn
 from twite.machine.seal import AesSeal
 from twite.machine.system import SystemClock, SystemRandomness
 from twite.senders.inquiries import HttpInquiries
-from twite.stores.memory.state import MemoryState
-from twite.testing.builders import a_destination
-from twite.testing.fakes import MovingClock
 from twite.x.inquiry import Inquiry
 from x_page import CONSUMER_KEY, CONSUMER_SECRET, answer_the_page
 

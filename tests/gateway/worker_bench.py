@@ -4,6 +4,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from unittest.mock import patch
 
+from builders import a_destination, a_submission, an_entry
+from fakes import (
+    MovingClock,
+    Reply,
+    ScriptedTransport,
+    SeededRandomness,
+    conversions_of,
+)
+from memory_store.store import MemoryStore
 from twite.domain.destination import Destination
 from twite.domain.times import MINUTE
 from twite.gateway.delivery import sweeper, worker
@@ -13,15 +22,6 @@ from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.delivery.x_client import XClient
 from twite.gateway.ports.events import Notice
 from twite.gateway.ports.queries import ByConversionId
-from twite.stores.memory.store import MemoryStore
-from twite.testing.builders import a_destination, a_submission, an_entry
-from twite.testing.fakes import (
-    MovingClock,
-    Reply,
-    ScriptedTransport,
-    SeededRandomness,
-    conversions_of,
-)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pages import (
 )
 from tag_stage import PROXY, TagStage, what_it_needs
 
-from twite.stores.memory.store import MemoryStore
+from memory_store.store import MemoryStore
 
 
 def pytest_asyncio_loop_factories(config, item):

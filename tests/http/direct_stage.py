@@ -9,11 +9,11 @@ from contextlib import asynccontextmanager
 import msgspec
 from http_stage import KEY, Stage, StoppedClock
 
+from builders import a_destination, a_source
+from fakes import SeededRandomness
 from twite.domain.times import DAY
 from twite.gateway.ingest.accept import Accept
 from twite.stores.sqlite import SQLiteStore
-from twite.testing.builders import a_destination, a_source
-from twite.testing.fakes import SeededRandomness
 
 ORDER = {
     "event": "purchase",

@@ -5,6 +5,8 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from builders import NOW, a_destination, a_source
+from memory_store.store import MemoryStore
 from raw_http import Heard, Line, heard, line_to, request, say
 from twite.domain.destination import Destination, Source
 from twite.domain.history import ConversionCounts, History
@@ -19,8 +21,6 @@ from twite.gateway.ports.privacy import EraseStore
 from twite.gateway.ports.queries import ByConversionId, IgnoredQuery, Query, Selection
 from twite.http import GatewayServices, HttpApplication, HttpLimits, HttpSettings, Server
 from twite.http.route_table import ROUTES
-from twite.stores.memory.store import MemoryStore
-from twite.testing.builders import NOW, a_destination, a_source
 
 KEY = "a-source-key"
 DESK_TOKEN = "the-token-of-the-desk"

@@ -6,13 +6,13 @@ from typing import Any
 import msgspec
 from http_stage import Stage, StoppedClock
 
+from builders import NOW, a_destination, a_source
+from fakes import SeededRandomness
+from memory_store.store import MemoryStore
 from twite.domain.destination import ClickCookie, Source
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.watch import Watch
-from twite.stores.memory.store import MemoryStore
 from twite.stores.sqlite import SQLiteStore
-from twite.testing.builders import NOW, a_destination, a_source
-from twite.testing.fakes import SeededRandomness
 
 SHOP = "https://shop.example"
 AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/150.0.0.0 Safari/537.36"

@@ -7,15 +7,15 @@ from typing import Any
 import msgspec
 from http_stage import Stage, StoppedClock
 
+from builders import NOW
+from fakes import SeededRandomness
+from memory_store.store import MemoryStore
 from raw_http import Heard
 from twite.domain.destination import Destination, PixelToken, Source
 from twite.domain.secret import Secret
 from twite.domain.submission import Recorded, Submission
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ports.queries import ByReceipt, IgnoredQuery
-from twite.stores.memory.store import MemoryStore
-from twite.testing.builders import NOW
-from twite.testing.fakes import SeededRandomness
 
 KEY = "a-source-key"
 PAGE = "https://shop.example"

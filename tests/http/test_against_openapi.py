@@ -10,12 +10,12 @@ from http_stage import DESK_TOKEN, KEY, Stage
 from hypothesis import HealthCheck, settings
 from pages import SHOP, a_shop
 
+from builders import a_destination
+from fakes import MovingClock, SeededRandomness
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.stape_proxy import StapeProxy
 from twite.http.route_table import ROUTES, document
 from twite.stores.sqlite import SQLiteStore
-from twite.testing.builders import a_destination
-from twite.testing.fakes import MovingClock, SeededRandomness
 
 # More conversions than one request may hold is too large a body here: 413, as the contract says.
 REFUSALS = "400 401 403 404 405 406 409 413 415 422 428 429 5xx"

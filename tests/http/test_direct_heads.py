@@ -7,9 +7,9 @@ import pytest
 from direct_stage import MIXED, ONE, ORDER, PING, Shop, both, connected, post, undated
 from http_stage import KEY
 
+from builders import a_source
 from twite.http.deadlines import DeadlineProtocol
 from twite.http.direct_heads import DirectHead, DirectHeads
-from twite.testing.builders import a_source
 
 KEPT = post(keep=True)
 OTHER = json.dumps(ORDER | {"conversion_id": "another-order"}).encode()

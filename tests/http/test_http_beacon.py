@@ -16,6 +16,7 @@ from pages import (
     beacon,
 )
 
+from builders import NOW
 from twite.domain.consent import ConsentPolicy
 from twite.domain.delivery import State
 from twite.domain.destination import ClickCookie
@@ -24,7 +25,6 @@ from twite.domain.times import DAY
 from twite.gateway.ports.queries import ByConversionId, IgnoredQuery
 from twite.http.limits import HttpLimits
 from twite.http.routes.beacon import GIF
-from twite.testing.builders import NOW
 
 KEPT = f"_twite=1.{NOW}.{CLICK}; Path=/; Max-Age=7776000; Domain=shop.example; Secure; SameSite=Lax"
 

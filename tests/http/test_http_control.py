@@ -2,12 +2,12 @@ import msgspec
 import pytest
 from http_stage import DESK_TOKEN
 
+from builders import NOW
+from memory_store.store import MemoryStore
 from twite.domain.people.users import AuditEvent, Role, User, UserAdded
 from twite.domain.secret import Secret
 from twite.gateway.operations.control import ControlCommand, encoded
 from twite.gateway.ports.privacy import EraseStore
-from twite.stores.memory.store import MemoryStore
-from twite.testing.builders import NOW
 
 
 async def test_the_desk_replays_for_whoever_holds_its_token(stage):

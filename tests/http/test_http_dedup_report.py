@@ -1,13 +1,13 @@
 import pytest
 from pages import CLICK, a_message, a_shop, a_stage, beacon
 
+from builders import NOW
 from twite.domain.stats.sightings import ADVICE, DedupReport, Sighting, SightingPath
 from twite.domain.submission import Endpoint, Submission
 from twite.domain.times import DAY
 from twite.gateway.operations.dedup_report import COUNTS, day_of
 from twite.gateway.ports.queries import DedupQuery
 from twite.stores.sqlite import SQLiteStore
-from twite.testing.builders import NOW
 
 NOTHING = dict.fromkeys(COUNTS, 0)
 TODAY = day_of(NOW // DAY)

@@ -5,6 +5,7 @@ import msgspec
 import pytest
 from http_stage import a_receipt
 
+from builders import a_source
 from twite.domain.errors import LedgerFull, LedgerUnavailable, MalformedRequest
 from twite.domain.fault import fault
 from twite.domain.secret import Secret
@@ -12,7 +13,6 @@ from twite.domain.submission import RejectedConversion
 from twite.formats.native.answers import IdentifierWarning
 from twite.gateway.ports.events import Troubled, TurnedAway
 from twite.http import HttpLimits
-from twite.testing.builders import a_source
 
 ONE = b'{"event":"purchase","email":"shopper@example.com"}'
 

@@ -5,11 +5,11 @@ from pages import (
     beacon,
 )
 
+from builders import NOW
 from twite.domain.stats.sightings import DedupReport
 from twite.domain.times import DAY
 from twite.gateway.ports.queries import DedupQuery
 from twite.stores.sqlite import SQLiteStore
-from twite.testing.builders import NOW
 
 
 @pytest.fixture

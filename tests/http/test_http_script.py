@@ -7,11 +7,11 @@ import pytest
 import zstandard
 from pages import a_shop, a_stage
 
+from builders import a_destination
+from memory_store.store import MemoryStore
 from twite.domain.destination import ClickCookie, Destination, PixelToken
 from twite.domain.secret import Secret
 from twite.http.script import settings_line
-from twite.stores.memory.store import MemoryStore
-from twite.testing.builders import a_destination
 
 
 @pytest.fixture

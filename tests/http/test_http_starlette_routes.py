@@ -1,11 +1,11 @@
 import msgspec
 import pytest
 
+from builders import NOW, a_source
 from twite.domain.delivery import State
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.history import ConversionCounts, History, PastAttempt
 from twite.domain.secret import Secret
-from twite.testing.builders import NOW, a_source
 
 
 def a_life(event: str = "o8z6k", **said) -> History:

@@ -4,12 +4,12 @@ import msgspec
 import pytest
 from http_stage import KEY
 
+from builders import NOW, a_destination
 from twite.domain.delivery import XComplaint
 from twite.domain.destination import OAuthKeys
 from twite.domain.errors import LedgerFull, LedgerUnavailable
 from twite.domain.secret import Secret
 from twite.gateway.ingest.receipts import XAcceptReceipt, XAcceptRefusal
-from twite.testing.builders import NOW, a_destination
 from twite.x.oauth1 import sign
 
 PATH = "/12/measurement/conversions/o8z6j"

@@ -5,9 +5,9 @@ from ipaddress import ip_network
 import pytest
 from http_stage import KEY
 
+from builders import a_source
 from twite.http.authorization import SourceKeys
 from twite.http.route import incoming_of
-from twite.testing.builders import a_source
 
 CONTAINER = (b"x-gtm-identifier", b"mine")
 

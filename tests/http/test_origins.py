@@ -1,10 +1,10 @@
 import msgspec
 import pytest
 
+from builders import a_source
+from fakes import MovingClock
 from twite.http.origins import Origins, page_origin
 from twite.http.responses import HttpRefusal
-from twite.testing.builders import a_source
-from twite.testing.fakes import MovingClock
 
 SHOP = "https://shop.example"
 OTHER = "https://other.example"

@@ -8,6 +8,9 @@ from http_stage import DESK_TOKEN, Stage
 from pages import SHOP, a_shop
 from test_http_clients import CLAIMED, PlayedClients
 
+from builders import a_destination
+from fakes import MovingClock, SeededRandomness
+from memory_store.store import MemoryStore
 from raw_http import heard
 from twite.domain.destination import Source
 from twite.domain.secret import Secret
@@ -19,9 +22,6 @@ from twite.http import HttpLimits
 from twite.http.responses import error
 from twite.http.route import NO_BODY, SMALL_BODY, HttpRequest, Route, anyone
 from twite.http.route_table import ROUTES, document
-from twite.stores.memory.store import MemoryStore
-from twite.testing.builders import a_destination
-from twite.testing.fakes import MovingClock, SeededRandomness
 
 KEY = "a-source-key"
 PARAMETERS = {

@@ -10,9 +10,9 @@ import msgspec
 import pytest
 import quickjs
 
+from builders import a_destination, a_source
 from twite.http.script import DEFAULTS, settings_line
 from twite.http.script.minify import inlined, joined, script, shortened, tightened
-from twite.testing.builders import a_destination, a_source
 
 KILOBYTE = 1000
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from builders import a_source
 from twite.domain.secret import Secret
 from twite.http.authorization import SourceKeys
-from twite.testing.builders import a_source
 
 
 def test_a_source_is_found_by_its_key():

@@ -4,6 +4,7 @@ import asyncio
 import json
 from pathlib import Path
 
+from builders import a_destination, a_source
 from raw_http import Heard, heard, request, say
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.consent_choice import RecordConsentChoice
@@ -11,7 +12,6 @@ from twite.gateway.ports.queries import ByConversionId
 from twite.http import GatewayServices, HttpApplication, HttpLimits, HttpSettings, Server
 from twite.machine.system import SystemClock, SystemRandomness
 from twite.stores.sqlite import SQLiteStore
-from twite.testing.builders import a_destination, a_source
 
 KEY = "a-source-key"
 PIXEL_TOKEN = "emulator-pixel-token-o8z6j"

@@ -9,11 +9,11 @@ from house import PostgresGateway, wait_for
 from tls_front import TlsFront, certify
 
 from postgres_server import PostgresServer, programs
+from store_contract.actions import record
 from twite.domain.errors import StoreUnusable
 from twite.domain.history import total
 from twite.gateway.ports.store import StoreOptions
 from twite.stores.postgres.store import PostgresStore
-from twite.testing.laws.actions import record
 
 pytestmark = pytest.mark.journey
 

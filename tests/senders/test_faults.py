@@ -8,6 +8,8 @@ import os
 
 import pytest
 
+from builders import a_destination, a_submission, an_entry
+from memory_store.store import MemoryStore
 from twite.domain.delivery import Delivered, Errored, Rejected, RejectionScope
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.delivery.runner import DeliveryRunner
@@ -18,8 +20,6 @@ from twite.gateway.ports.outbox import Replay
 from twite.gateway.ports.queries import AtRest
 from twite.machine.system import SystemClock, SystemRandomness
 from twite.senders.http import HttpTransport
-from twite.stores.memory.store import MemoryStore
-from twite.testing.builders import a_destination, a_submission, an_entry
 
 LONG = os.environ.get("TWITE_TRIAL") == "1"
 EACH = 200

@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from builders import a_destination, a_destination_with_oauth
 from simulator.checks import Finding
 from simulator.clock import TrialClock
 from simulator.files import FileGround
@@ -24,7 +25,6 @@ from simulator.x import POISON, Met, Weather
 from twite.domain.destination import Destination
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.delivery.worker import WorkerConfig
-from twite.testing.builders import a_destination, a_destination_with_oauth
 
 CALL_FAULTS: Final = tuple(fault for fault in CallFault if fault is not CallFault.NONE)
 # A single 400 is the word of X about what is in the request: no fault of the way.

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum, auto
 from typing import Any, Protocol, TypeVar
 
+from memory_store.store import MemoryStore
 from simulator.clock import TrialClock
 from twite.domain.delivery import Batch, Settlement
 from twite.domain.errors import LedgerUnavailable
@@ -22,7 +23,6 @@ from twite.gateway.ports.outbox import (
 from twite.gateway.ports.queries import Query
 from twite.gateway.ports.state import R, RateLimitWindow, StateKey, StateRecord
 from twite.gateway.ports.store import Store
-from twite.stores.memory.store import MemoryStore
 
 T = TypeVar("T")
 

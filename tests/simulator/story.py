@@ -6,13 +6,13 @@ from typing import Final, Protocol
 
 import msgspec
 
+from builders import a_destination, a_destination_with_oauth
 from simulator.judge import Key
 from simulator.store import CallFault
 from simulator.x import POISON, Met, Weather
 from twite.domain.destination import Destination
 from twite.domain.times import DAY, HOUR, MINUTE, SECOND
 from twite.gateway.delivery.worker import WorkerConfig
-from twite.testing.builders import a_destination, a_destination_with_oauth
 
 CLICK: Final = "23opevjt88psuo13lu8d020qkn"
 # Its own account, and X gives it no trouble: others must not slow it down.

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+from builders import a_source
 from simulator.checks import told
 from simulator.clock import TrialClock
 from simulator.judge import Judge, Key
@@ -23,7 +24,6 @@ from twite.gateway.ingest.accept import Accept
 from twite.gateway.ports import outbox
 from twite.gateway.ports.events import Notice, Troubled
 from twite.gateway.ports.queries import AtRest, ByConversionId
-from twite.testing.builders import a_source
 
 _ALL: Final = 100_000
 _TIGHT: Final = 1_000

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from builders import NOW
 from twite.domain.conversion import Conversion, Identifiers, dedup_key
 from twite.domain.delivery import Attempt, Settlement, Transition
 from twite.domain.people.erasure import EMAIL, all_of, asked
@@ -15,7 +16,6 @@ from twite.gateway.ports.outbox import Claim
 from twite.gateway.ports.privacy import EraseSearch, EraseStore
 from twite.gateway.ports.queries import ByConversionId
 from twite.stores.sqlite.store import SQLiteReader
-from twite.testing.builders import NOW
 from twite.x.encode import conversion_body
 
 ADA = hashlib.sha256(b"ada@shop.example").hexdigest()

@@ -7,21 +7,21 @@ from typing import Protocol, get_args
 
 import pytest
 
+import store_contract
+from store_contract.ledger_contract import LedgerContract
 from twite.gateway.ports.directory import Directory, SignInUpdate
 from twite.gateway.ports.outbox import Move
 from twite.gateway.ports.queries import Query, Selection
 from twite.gateway.ports.state import StateRecord
 from twite.gateway.ports.store import Store
-from twite.testing import laws
-from twite.testing.ledger_contract import LedgerContract
 
-LAWS = Path(laws.__file__).parent
+LAWS = Path(store_contract.__file__).parent
 
 
 def law_files() -> Iterator[Path]:
     """Yield the files of the laws that the contract is made of."""
     for law in LedgerContract.__mro__:
-        if law.__module__.startswith(laws.__name__):
+        if law.__module__.startswith(store_contract.__name__):
             yield LAWS / f"{law.__module__.rpartition('.')[2]}.py"
     yield LAWS / "actions.py"
 

@@ -1,7 +1,7 @@
 import pytest
 
-from twite.stores.memory.store import MemoryStore
-from twite.testing.ledger_contract import OutboxContract
+from memory_store.store import MemoryStore
+from store_contract.ledger_contract import OutboxContract
 
 
 class TestMemoryStore(OutboxContract):

@@ -1,8 +1,8 @@
 import pytest
 
+from store_contract.ledger_contract import LedgerContract
 from twite.gateway.ports.store import StoreOptions
 from twite.stores.postgres.store import PostgresStore
-from twite.testing.ledger_contract import LedgerContract
 
 
 class TestPostgresStore(LedgerContract):

@@ -6,18 +6,18 @@ from itertools import count
 import asyncpg
 import pytest
 
+from builders import NOW, a_submission, an_entry
+from store_contract.actions import PIXEL, claim, delivered, ids, postponed, settle
+from store_contract.claiming import ClaimLaws
+from store_contract.copies import CopyLaws
+from store_contract.limits import CrashLaws, LimitLaws
+from store_contract.settling import SettlingLaws, SweepLaws
 from twite.domain.delivery import Delivery, State
 from twite.gateway.ports.outbox import Claim, Replay
 from twite.gateway.ports.store import StoreOptions
 from twite.stores.postgres import claim_starts, schema, usual
 from twite.stores.postgres.session import PostgresSession
 from twite.stores.postgres.store import PostgresStore
-from twite.testing.builders import NOW, a_submission, an_entry
-from twite.testing.laws.actions import PIXEL, claim, delivered, ids, postponed, settle
-from twite.testing.laws.claiming import ClaimLaws
-from twite.testing.laws.copies import CopyLaws
-from twite.testing.laws.limits import CrashLaws, LimitLaws
-from twite.testing.laws.settling import SettlingLaws, SweepLaws
 
 
 @pytest.fixture

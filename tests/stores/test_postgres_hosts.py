@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from postgres_server import PostgresServer, programs
+from store_contract.actions import record
 from twite.domain.times import SECOND
 from twite.gateway.ports.store import StoreOptions
 from twite.stores.postgres import connection
 from twite.stores.postgres.connection import Address
 from twite.stores.postgres.nodes import LEASE
 from twite.stores.postgres.store import PostgresStore
-from twite.testing.laws.actions import record
 
 OPTIONS = StoreOptions()
 

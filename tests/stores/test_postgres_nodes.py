@@ -5,6 +5,7 @@ import asyncio
 import msgspec
 import pytest
 
+from builders import a_submission, an_entry
 from twite.domain.delivery import Settlement, Transition, Trigger
 from twite.gateway.ports.outbox import Claim, SweepRequest
 from twite.gateway.ports.ownership import PAUSES, SECRETS, GatewayCondition
@@ -13,7 +14,6 @@ from twite.gateway.ports.store import StoreOptions
 from twite.stores.postgres import nodes
 from twite.stores.postgres.nodes import owner_of
 from twite.stores.postgres.store import PostgresStore
-from twite.testing.builders import a_submission, an_entry
 
 ACCOUNTS = {f"pixel{n}": f"account{n}" for n in range(8)}
 NOW = 1_795_600_000_000

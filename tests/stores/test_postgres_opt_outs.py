@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 
+from builders import NOW
 from twite.domain.consent import person_keys
 from twite.domain.conversion import Identifiers
 from twite.gateway.ports.privacy import EraseStore
 from twite.gateway.ports.store import StoreOptions
 from twite.stores.postgres.store import PostgresStore
-from twite.testing.builders import NOW
 
 PIXEL = "o8z6j"
 

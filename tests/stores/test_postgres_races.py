@@ -6,6 +6,8 @@ import asyncpg
 import msgspec
 import pytest
 
+from builders import a_submission, an_entry
+from store_contract.copies import denied
 from twite.domain.delivery import Settlement, Transition, Trigger
 from twite.domain.submission import RejectedConversion, RejectionQuery
 from twite.domain.times import DAY
@@ -19,8 +21,6 @@ from twite.stores.postgres.database import PostgresDatabase
 from twite.stores.postgres.session import PostgresSession
 from twite.stores.postgres.store import PostgresStore
 from twite.stores.postgres.upkeep import PostgresPruner
-from twite.testing.builders import a_submission, an_entry
-from twite.testing.laws.copies import denied
 
 NOW = 1_795_600_000_000
 LEASE = 60_000

@@ -7,7 +7,9 @@ from itertools import count
 import asyncpg
 import pytest
 
+from builders import NOW, a_submission, an_entry
 from postgres_server import PostgresServer, programs
+from store_contract.actions import PIXEL, claim, delivered, record, settle
 from twite.domain.errors import LedgerUnavailable, StoreUnusable
 from twite.domain.history import total
 from twite.domain.submission import Recorded
@@ -19,8 +21,6 @@ from twite.stores.postgres import connection, schema
 from twite.stores.postgres.connection import Address, PostgresConnection
 from twite.stores.postgres.examine import examined
 from twite.stores.postgres.store import PostgresReader, PostgresStore
-from twite.testing.builders import NOW, a_submission, an_entry
-from twite.testing.laws.actions import PIXEL, claim, delivered, record, settle
 
 OPTIONS = StoreOptions()
 DEADLOCKS = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"

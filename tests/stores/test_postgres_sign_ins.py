@@ -4,13 +4,13 @@ import asyncio
 
 import pytest
 
+from fakes import MovingClock, PlainPasswords
 from twite.domain.people.users import AuditEvent, Role, User, UserAdded
 from twite.domain.secret import Secret
 from twite.domain.times import MINUTE
 from twite.gateway.identity.authentication import Authentication, LoginAttempt, LoginSucceeded
 from twite.gateway.ports.store import StoreOptions
 from twite.stores.postgres.store import PostgresStore
-from twite.testing.fakes import MovingClock, PlainPasswords
 
 PASSWORD = "a sentence that does well"
 

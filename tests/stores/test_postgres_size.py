@@ -5,6 +5,7 @@ from itertools import count
 
 import pytest
 
+from store_contract.actions import claim, delivered, record, settle
 from twite.domain.alert import AlertKind
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.history import total
@@ -15,7 +16,6 @@ from twite.stores.postgres.connection import Address
 from twite.stores.postgres.database import PostgresReads
 from twite.stores.postgres.store import PostgresStore
 from twite.stores.postgres.upkeep import SIZE_REACHED, size_of
-from twite.testing.laws.actions import claim, delivered, record, settle
 
 KEEPING = Retention(bodies=72 * HOUR, lives=30 * DAY, dead=30 * DAY)
 

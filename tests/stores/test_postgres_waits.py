@@ -5,13 +5,8 @@ import asyncio
 import asyncpg
 import pytest
 
-from twite.domain.consent import person_keys
-from twite.gateway.ports.state import PAUSED_BY_USER, Pause
-from twite.gateway.ports.store import StoreOptions
-from twite.stores.postgres.session import PostgresSession
-from twite.stores.postgres.store import PostgresStore
-from twite.testing.builders import NOW, a_conversion
-from twite.testing.laws.actions import (
+from builders import NOW, a_conversion
+from store_contract.actions import (
     PIXEL,
     claim,
     claim_or_none,
@@ -20,6 +15,11 @@ from twite.testing.laws.actions import (
     record,
     settle,
 )
+from twite.domain.consent import person_keys
+from twite.gateway.ports.state import PAUSED_BY_USER, Pause
+from twite.gateway.ports.store import StoreOptions
+from twite.stores.postgres.session import PostgresSession
+from twite.stores.postgres.store import PostgresStore
 
 ACCOUNT = "account"
 

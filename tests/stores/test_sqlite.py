@@ -2,8 +2,8 @@ import shutil
 
 import pytest
 
+from store_contract.ledger_contract import LedgerContract
 from twite.stores.sqlite import SQLiteStore
-from twite.testing.ledger_contract import LedgerContract
 
 
 class TestSQLiteStore(LedgerContract):

@@ -4,10 +4,10 @@ import sqlite3
 
 import pytest
 
+from builders import NOW
 from twite.domain.alert import Alert, AlertKind
 from twite.domain.stats.traffic import HourlyTraffic
 from twite.stores.sqlite import SQLiteReader, SQLiteStore
-from twite.testing.builders import NOW
 
 ALERT = Alert(
     id="a", kind=AlertKind.PIXEL_PAUSED, subject="o8z6j", reason="404", opened_at=NOW, said_at=NOW

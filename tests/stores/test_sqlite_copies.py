@@ -6,15 +6,8 @@ from contextlib import closing
 import msgspec
 import pytest
 
-from twite.domain.conversion import DEFAULT_WINDOW
-from twite.domain.delivery import State
-from twite.domain.submission import Recorded
-from twite.gateway.operations.edit import doubt
-from twite.gateway.ports.outbox import EditBodies, EditedBody, Replay
-from twite.gateway.ports.queries import AtRest, InErrorGroup, QueryScope
-from twite.stores.sqlite import SQLiteReader, SQLiteStore
-from twite.testing.builders import NOW, a_submission, an_entry
-from twite.testing.laws.actions import (
+from builders import NOW, a_submission, an_entry
+from store_contract.actions import (
     balanced,
     bury,
     claim,
@@ -25,6 +18,13 @@ from twite.testing.laws.actions import (
     record,
     settle,
 )
+from twite.domain.conversion import DEFAULT_WINDOW
+from twite.domain.delivery import State
+from twite.domain.submission import Recorded
+from twite.gateway.operations.edit import doubt
+from twite.gateway.ports.outbox import EditBodies, EditedBody, Replay
+from twite.gateway.ports.queries import AtRest, InErrorGroup, QueryScope
+from twite.stores.sqlite import SQLiteReader, SQLiteStore
 
 OTHER = "o8z6m"
 LATER = NOW + 2 * DEFAULT_WINDOW

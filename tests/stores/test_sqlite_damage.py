@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from builders import NOW, a_submission, an_entry
 from twite.domain.delivery import DAMAGED, Attempt, Settlement, State, Transition, Trigger
 from twite.domain.errors import LedgerUnavailable, StoreUnusable
 from twite.gateway.ports.events import Moved
@@ -20,7 +21,6 @@ from twite.stores.sqlite.engine.log_file import log_of
 from twite.stores.sqlite.recovery.pages import Pages
 from twite.stores.sqlite.recovery.recover import recover
 from twite.stores.sqlite.recovery.salvage import LOOKS, roots
-from twite.testing.builders import NOW, a_submission, an_entry
 
 CLAIM = Claim(pixel="o8z6j", now=NOW, lease_until=NOW + 60_000, limit=500, ambiguous_after=0)
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from builders import a_submission, an_entry
 from twite.stores.sqlite import SQLiteStore
 from twite.stores.sqlite.engine.log_file import PAGE_SIZE, LogFile
 from twite.stores.sqlite.recovery.recover import recover
-from twite.testing.builders import a_submission, an_entry
 
 FRAME = 24 + PAGE_SIZE
 COMMITS = 6

@@ -18,6 +18,7 @@ from erasing_stage import (
     record,
 )
 
+from builders import NOW
 from twite.domain.conversion import Conversion, Identifiers
 from twite.domain.fault import fault
 from twite.domain.history import total
@@ -28,7 +29,6 @@ from twite.gateway.ingest.rejections import marks
 from twite.gateway.ports.privacy import EraseStore, SearchText
 from twite.gateway.ports.queries import RejectionsQuery
 from twite.stores.sqlite import SQLiteStore
-from twite.testing.builders import NOW
 from twite.x.encode import conversion_body
 
 

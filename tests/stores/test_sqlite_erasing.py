@@ -21,6 +21,7 @@ from erasing_stage import (
     settle,
 )
 
+from builders import NOW
 from twite.domain.delivery import State, Trigger
 from twite.domain.fault import fault
 from twite.domain.history import total
@@ -35,7 +36,6 @@ from twite.gateway.ports.state import Pause
 from twite.stores.sql.erase_search import search
 from twite.stores.sql.statements import query
 from twite.stores.sqlite import SQLiteStore
-from twite.testing.builders import NOW
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from builders import NOW, a_submission, an_entry
 from twite.domain.conversion import DEFAULT_WINDOW, dedup_key
 from twite.stores.sql.database import WantedKey
 from twite.stores.sql.intake import record
@@ -11,7 +12,6 @@ from twite.stores.sqlite.engine.connection import connect_writer, create
 from twite.stores.sqlite.engine.dedup_keys import DedupKeys
 from twite.stores.sqlite.engine.owner_session import OwnerSession, leases_of
 from twite.stores.sqlite.engine.schema import migrate
-from twite.testing.builders import NOW, a_submission, an_entry
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from threading import Event, Lock
 
 import pytest
 
+from builders import NOW, a_submission, an_entry
 from killed_files import KILLED_FILES, copy_killed
 from twite.domain.delivery import Attempt, Settlement, Transition, Trigger
 from twite.gateway.ports.outbox import Claim
@@ -15,7 +16,6 @@ from twite.stores.sqlite.engine.checkpoints import Checkpoints, MarkKeeper
 from twite.stores.sqlite.engine.connection import connect_writer, create
 from twite.stores.sqlite.engine.log_file import stray_log
 from twite.stores.sqlite.engine.writer import Writer
-from twite.testing.builders import NOW, a_submission, an_entry
 
 ROUNDS = 4
 

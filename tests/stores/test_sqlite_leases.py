@@ -5,9 +5,9 @@ from contextlib import closing
 
 import pytest
 
+from builders import NOW
+from store_contract.actions import claim, delivered, ids, record, settle, sweep
 from twite.stores.sqlite import SQLiteStore
-from twite.testing.builders import NOW
-from twite.testing.laws.actions import claim, delivered, ids, record, settle, sweep
 
 
 @pytest.fixture

@@ -10,16 +10,16 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from builders import NOW, a_conversion, a_submission, an_entry
 from killed_files import copy_killed
+from memory_store.store import MemoryStore
 from twite.domain.consent import person_keys
 from twite.domain.delivery import Attempt, Settlement, Transition, Trigger
 from twite.domain.history import total
 from twite.domain.times import HOUR
 from twite.gateway.ports.outbox import Claim, Discard, Recall, Replay, SweepRequest, TakeBack
 from twite.gateway.ports.queries import AtRest, ByConversionId, UndeliveredQuery
-from twite.stores.memory.store import MemoryStore
 from twite.stores.sqlite import SQLiteStore
-from twite.testing.builders import NOW, a_conversion, a_submission, an_entry
 
 WINDOW = 100 * HOUR
 EVENTS = ["o8z6k", "o8z6m"]

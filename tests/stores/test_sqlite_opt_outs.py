@@ -2,13 +2,13 @@ from contextlib import suppress
 
 import msgspec
 
+from builders import NOW, a_conversion, a_submission, an_entry
 from twite.domain.consent import person_keys
 from twite.domain.conversion import Identifiers
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.times import MINUTE
 from twite.gateway.ports.outbox import Claim
 from twite.stores.sqlite import SQLiteStore
-from twite.testing.builders import NOW, a_conversion, a_submission, an_entry
 
 WISH = Claim(pixel="o8z6j", now=NOW, lease_until=NOW + MINUTE, limit=500, ambiguous_after=0)
 

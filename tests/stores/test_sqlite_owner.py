@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from builders import NOW, a_submission, an_entry
 from twite.domain.delivery import State
 from twite.domain.errors import StoreInUse, StoreUnusable
 from twite.gateway.ports.outbox import Claim
@@ -14,7 +15,6 @@ from twite.gateway.ports.queries import ByConversionId, ByReceipt
 from twite.stores.sqlite import SQLiteReader, SQLiteStore
 from twite.stores.sqlite.engine.connection import connect_writer, create, refuse_old_sqlite
 from twite.stores.sqlite.engine.schema import newest_version
-from twite.testing.builders import NOW, a_submission, an_entry
 
 CLAIM = Claim(pixel="o8z6j", now=NOW, lease_until=NOW + 60_000, limit=500, ambiguous_after=0)
 

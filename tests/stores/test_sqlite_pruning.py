@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
+from builders import NOW, a_submission, an_entry
 from twite.domain.delivery import Attempt, Settlement, State, Transition, Trigger
 from twite.domain.history import total
 from twite.domain.submission import (
@@ -30,7 +31,6 @@ from twite.stores.sqlite import SQLiteStore
 from twite.stores.sqlite.engine.connection import connect_writer
 from twite.stores.sqlite.engine.owner_session import OwnerSession, leases_of
 from twite.stores.sqlite.engine.upkeep import Pruner
-from twite.testing.builders import NOW, a_submission, an_entry
 
 KEEPING = Retention(bodies=72 * HOUR, lives=30 * DAY, dead=20 * DAY)
 

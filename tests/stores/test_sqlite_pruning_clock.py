@@ -6,6 +6,8 @@ from itertools import count
 import pytest
 from test_sqlite_pruning import KEEPING, deliver_and_close, record
 
+from builders import NOW
+from fakes import MovingClock
 from twite.domain.submission import (
     Recorded,
 )
@@ -13,8 +15,6 @@ from twite.domain.times import HOUR
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.stores.sqlite import SQLiteStore
 from twite.stores.sqlite.engine import upkeep
-from twite.testing.builders import NOW
-from twite.testing.fakes import MovingClock
 
 IN_2100 = 4_102_444_800_000
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from builders import NOW, a_submission, an_entry
 from killed_files import copy_killed
 from twite.domain.delivery import OLDER_COPY, Attempt, Settlement, State, Transition, Trigger
 from twite.domain.errors import StoreInUse, StoreUnusable
@@ -18,7 +19,6 @@ from twite.stores.sqlite import SQLiteStore
 from twite.stores.sqlite.engine.checkpoints import read_mark, write_mark
 from twite.stores.sqlite.engine.log_file import stray_log
 from twite.stores.sqlite.recovery.backup import backup, restore
-from twite.testing.builders import NOW, a_submission, an_entry
 
 ALL = Claim(pixel="o8z6j", now=NOW, lease_until=NOW + 60_000, limit=500, ambiguous_after=0)
 

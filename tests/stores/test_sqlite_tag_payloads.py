@@ -3,10 +3,10 @@
 import sqlite3
 from contextlib import closing
 
+from store_contract.actions import claim_or_none
+from store_contract.sealing import TAG, PayloadSeal, a_letter, post
 from twite.gateway.tags.run.payload import Resealing
 from twite.stores.sqlite import SQLiteStore
-from twite.testing.laws.actions import claim_or_none
-from twite.testing.laws.sealing import TAG, PayloadSeal, a_letter, post
 
 
 async def test_a_damaged_letter_is_not_made_whole_by_another_key(tmp_path):

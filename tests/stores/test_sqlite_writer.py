@@ -1,6 +1,7 @@
 """The writer: groups, backpressure, failures."""
 
 import asyncio
+import os
 import sqlite3
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import threading
 import msgspec
 import pytest
 
+from builders import NOW, a_submission, an_entry
 from twite.domain.errors import LedgerFull, LedgerUnavailable
 from twite.domain.history import total
 from twite.domain.stats.match_keys import Flaw
@@ -20,7 +22,6 @@ from twite.gateway.ports.queries import AtRest
 from twite.stores.sql.moves import SLICE
 from twite.stores.sqlite import SQLiteStore
 from twite.stores.sqlite.engine.writer import Writer
-from twite.testing.builders import NOW, a_submission, an_entry
 
 
 @pytest.fixture
@@ -191,7 +192,7 @@ from twite.gateway.ports.outbox import Claim
 from twite.gateway.ports.queries import ByReceipt
 from twite.stores.sqlite import SQLiteStore
 from twite.stores.sqlite.engine.checkpoints import Checkpoints
-from twite.testing.builders import NOW, a_submission, an_entry
+from builders import NOW, a_submission, an_entry
 
 # A checkpoint empties the log: there would be room again.
 Checkpoints._move = lambda *_: None
@@ -247,6 +248,7 @@ asyncio.run(main())
 def test_a_full_disk_is_refused_honestly_and_got_over(tmp_path):
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", DISK_FULL, str(tmp_path / "full.db")],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
         check=False,

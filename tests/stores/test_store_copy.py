@@ -15,6 +15,7 @@ import asyncpg
 import pytest
 from msgspec.structs import replace
 
+from builders import NOW, a_submission, an_entry
 from twite.app.store_access import copy_stores
 from twite.cli import run
 from twite.domain.errors import OperatorError, StoreInUse, StoreUnusable
@@ -27,7 +28,6 @@ from twite.stores.postgres.store import PostgresStore
 from twite.stores.sql.copied_tables import TABLES
 from twite.stores.sqlite import SQLiteStore
 from twite.stores.sqlite.recovery.copying import SQLiteCopySource
-from twite.testing.builders import NOW, a_submission, an_entry
 
 RELEASED = Path(__file__).parents[1] / "upgrades" / "stores" / "schema-29" / "store.tar.xz"
 # Rows of the kinds that the released store lacks, or has in one form only. The holder of one key is

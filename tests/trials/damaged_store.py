@@ -11,6 +11,7 @@ from unittest.mock import patch
 
 import msgspec
 
+from builders import NOW, a_submission, an_entry
 from twite.domain.delivery import Attempt, Batch, Settlement, Transition, Trigger
 from twite.domain.errors import LedgerUnavailable, StoreUnusable
 from twite.domain.times import HOUR
@@ -23,7 +24,6 @@ from twite.stores.sqlite.engine.log_file import PAGE_SIZE, log_of
 from twite.stores.sqlite.recovery.pages import Pages
 from twite.stores.sqlite.recovery.recover import recover
 from twite.stores.sqlite.recovery.salvage import Salvage
-from twite.testing.builders import NOW, a_submission, an_entry
 
 PIXEL = "o8z6j"
 EVENTS = ("o8z6k", "o8z6m")

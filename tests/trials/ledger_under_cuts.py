@@ -16,6 +16,7 @@ import msgspec
 from apsw_connection import Connection, Rows, rows_of
 from lossy_disk import Disk, LossyVFS
 
+from builders import NOW, a_submission, an_entry
 from twite.domain.delivery import Attempt, Batch, Settlement, Transition, Trigger
 from twite.domain.submission import Submission
 from twite.domain.times import HOUR
@@ -26,7 +27,6 @@ from twite.stores.sql.statements import query
 from twite.stores.sqlite.engine import schema
 from twite.stores.sqlite.engine.connection import WRITER_SETTINGS
 from twite.stores.sqlite.engine.owner_session import OwnerSession, leases_of
-from twite.testing.builders import NOW, a_submission, an_entry
 
 CUTS_A_LIFE: Final = 4
 EVENTS: Final = ("o8z6k", "o8z6m")

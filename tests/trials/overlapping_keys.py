@@ -12,11 +12,11 @@ import sys
 import time
 from itertools import count
 
+from builders import NOW, a_submission, an_entry
+from store_contract.actions import claim_or_none, settle
 from twite.domain.delivery import Transition, Trigger
 from twite.gateway.ports.store import StoreOptions
 from twite.stores.postgres.store import PostgresStore
-from twite.testing.builders import NOW, a_submission, an_entry
-from twite.testing.laws.actions import claim_or_none, settle
 
 CLIENTS, SENDERS = 12, 2
 SIZES = (1, 1, 1, 2, 20, 100)

@@ -4,6 +4,8 @@ import asyncio
 import time
 from contextlib import asynccontextmanager
 
+from builders import a_destination, a_submission, an_entry
+from fakes import conversions_of
 from twite.domain.times import SECOND
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.delivery.runner import DeliveryRunner
@@ -13,8 +15,6 @@ from twite.gateway.ports.events import SilentObserver
 from twite.machine.system import SystemClock, SystemRandomness
 from twite.senders.http import HttpTransport
 from twite.stores.sqlite import SQLiteStore
-from twite.testing.builders import a_destination, a_submission, an_entry
-from twite.testing.fakes import conversions_of
 
 
 class Stopwatch:

@@ -8,12 +8,12 @@ from itertools import product
 import pytest
 from worker_bench import Setting
 
+from builders import a_submission, an_entry
+from fakes import MovingClock, conversions_of, taken
 from twite.domain.delivery import LAST_CEILING
 from twite.domain.times import DAY, HOUR, MINUTE, SECOND
 from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.ports.transport import NoResponse, Response
-from twite.testing.builders import a_submission, an_entry
-from twite.testing.fakes import MovingClock, conversions_of, taken
 
 START = 1_795_600_000_000
 MOVES = {

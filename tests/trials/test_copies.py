@@ -10,15 +10,9 @@ from collections import Counter
 import msgspec
 import pytest
 
-from twite.domain.delivery import State
-from twite.domain.times import HOUR, MINUTE
-from twite.gateway.operations.edit import doubt
-from twite.gateway.ports.outbox import Replay
-from twite.gateway.ports.queries import AtRest
-from twite.stores.memory.store import MemoryStore
-from twite.stores.sqlite import SQLiteStore
-from twite.testing.builders import NOW, a_submission, an_entry
-from twite.testing.laws.actions import (
+from builders import NOW, a_submission, an_entry
+from memory_store.store import MemoryStore
+from store_contract.actions import (
     balanced,
     claim_or_none,
     dead_lettered,
@@ -28,7 +22,13 @@ from twite.testing.laws.actions import (
     settle,
     sweep,
 )
-from twite.testing.laws.copies import DENIED, decided
+from store_contract.copies import DENIED, decided
+from twite.domain.delivery import State
+from twite.domain.times import HOUR, MINUTE
+from twite.gateway.operations.edit import doubt
+from twite.gateway.ports.outbox import Replay
+from twite.gateway.ports.queries import AtRest
+from twite.stores.sqlite import SQLiteStore
 
 SEEDS = int(os.environ.get("TWITE_COPIES", "300" if os.environ.get("TWITE_TRIAL") == "1" else "3"))
 STEPS = 120

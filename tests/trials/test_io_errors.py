@@ -12,6 +12,7 @@ from contextlib import suppress
 import pytest
 from failing_disk import FailingConnection, FailingVFS
 
+from builders import NOW, a_submission, an_entry
 from twite.domain.delivery import Attempt, Settlement, State, Transition, Trigger
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.history import total
@@ -23,7 +24,6 @@ from twite.stores.sqlite import SQLiteStore
 from twite.stores.sqlite.engine.connection import WRITER_SETTINGS
 from twite.stores.sqlite.engine.owner_session import OwnerSession, leases_of
 from twite.stores.sqlite.engine.writer import Writer
-from twite.testing.builders import NOW, a_submission, an_entry
 
 # Each of them in the long form, here one in so many.
 STEPS = {"read": 31, "write": 31, "full": 31, "sync": 12}

@@ -7,10 +7,10 @@ from random import Random
 import pytest
 from worker_bench import Setting, rare_looks
 
+from builders import a_destination
+from fakes import conversions_of, refused, taken
 from twite.domain.times import HOUR, MINUTE
 from twite.gateway.ports.transport import NoResponse, Response
-from twite.testing.builders import a_destination
-from twite.testing.fakes import conversions_of, refused, taken
 
 LONG = os.environ.get("TWITE_TRIAL") == "1"
 SEEDS = 100 if LONG else 1

@@ -7,12 +7,12 @@ from itertools import count
 
 import asyncpg
 
+from builders import a_submission, an_entry
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.history import total
 from twite.gateway.ports.store import StoreOptions
 from twite.stores.postgres.connection import PostgresConnection
 from twite.stores.postgres.store import PostgresStore
-from twite.testing.builders import a_submission, an_entry
 
 CLIENTS = 16
 CUTS = 500 if os.environ.get("TWITE_TRIAL") else 24

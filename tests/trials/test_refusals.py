@@ -8,11 +8,11 @@ from itertools import pairwise
 import pytest
 from worker_bench import Setting
 
+from fakes import refused, taken
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.ports.events import Paused
 from twite.gateway.ports.transport import Response
-from twite.testing.fakes import refused, taken
 
 LONG = os.environ.get("TWITE_TRIAL") == "1"
 LIMITS = 1_000 if LONG else 100

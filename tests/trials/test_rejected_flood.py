@@ -8,12 +8,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from builders import a_destination, a_source
 from twite.domain.submission import MOST_KEPT, RejectionQuery
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ports.queries import RejectionsQuery
 from twite.machine.system import SystemClock, SystemRandomness
 from twite.stores.sqlite import SQLiteStore
-from twite.testing.builders import a_destination, a_source
 
 LONG = os.environ.get("TWITE_TRIAL") == "1"
 REQUESTS = 200 if LONG else 40

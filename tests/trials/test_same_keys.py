@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -30,6 +31,7 @@ def test_overlapping_keys_of_several_processes_never_deadlock(
     processes = [
         subprocess.Popen(
             [sys.executable, SUBMITTER, postgres_url, str(SECONDS), str(seed)],
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
             stdout=subprocess.PIPE,
         )
         for seed in range(PROCESSES)

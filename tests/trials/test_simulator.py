@@ -7,6 +7,7 @@ from random import Random
 import msgspec
 import pytest
 
+from memory_store.store import MemoryStore
 from simulator.clock import TrialClock
 from simulator.nth_fault import Scenario
 from simulator.simulator import main, play
@@ -16,7 +17,6 @@ from simulator.world import World
 from simulator.x import Met, Weather
 from twite.domain.times import HOUR, MINUTE, SECOND
 from twite.gateway.delivery.worker import WorkerConfig
-from twite.stores.memory.store import MemoryStore
 
 LONG = os.environ.get("TWITE_TRIAL") == "1"
 SQLITE = "twite.stores.sqlite:SQLiteStore"

@@ -1,8 +1,8 @@
 import msgspec
 import pytest
 
+from builders import a_conversion
 from twite.domain.conversion import Identifiers
-from twite.testing.builders import a_conversion
 from twite.x.encode import conversion_body, persons_of
 
 

@@ -4,12 +4,12 @@ from itertools import count
 import msgspec
 import pytest
 
+from fakes import MovingClock
+from memory_store.store import MemoryStore
 from twite.domain.alert import RULES, Alert, AlertKind, AlertPhase
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.times import DAY, MINUTE
 from twite.gateway.alerts.alert_store import MOST_UNSENT, AlertStore, CheckResult
-from twite.stores.memory.store import MemoryStore
-from twite.testing.fakes import MovingClock
 
 PIXEL = "o8z6j"
 AT_ONCE = AlertKind.CONVERSIONS_HELD

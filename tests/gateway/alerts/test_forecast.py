@@ -1,8 +1,8 @@
+from builders import a_destination
 from twite.domain.destination import RATE_WINDOW, Destination
 from twite.domain.stats.backlog import BacklogHour, Forecast
 from twite.domain.times import HOUR, MINUTE
 from twite.gateway.alerts.forecast import forecasts
-from twite.testing.builders import a_destination
 
 NOW = 500_000 * HOUR
 PROMISED = 48 * HOUR

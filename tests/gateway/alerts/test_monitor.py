@@ -4,6 +4,9 @@ from itertools import count
 import pytest
 from worker_bench import Seen
 
+from builders import a_destination, a_submission, an_entry
+from fakes import MovingClock, SetDisk, settled
+from memory_store.store import MemoryStore
 from twite.domain.alert import Alert, AlertKind, AlertPhase
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.times import DAY, HOUR, MINUTE, SECOND
@@ -22,9 +25,6 @@ from twite.gateway.ports.events import (
 from twite.gateway.ports.machine import DiskSpace
 from twite.gateway.ports.state import Pause
 from twite.observers import Several
-from twite.stores.memory.store import MemoryStore
-from twite.testing.builders import a_destination, a_submission, an_entry
-from twite.testing.fakes import MovingClock, SetDisk, settled
 
 PIXEL = "o8z6j"
 ROOM = DiskSpace(free=50 << 30, files={"database": 1})

@@ -5,6 +5,8 @@ from itertools import count
 import pytest
 from worker_bench import Seen
 
+from fakes import MovingClock, ScriptedTransport, settled
+from memory_store.store import MemoryStore
 from twite.domain.alert import Alert, AlertKind, AlertPhase
 from twite.domain.secret import Secret
 from twite.domain.times import MINUTE
@@ -12,8 +14,6 @@ from twite.gateway.alerts.alert_store import AlertStore, CheckResult
 from twite.gateway.alerts.notifier import LONGEST_REST, Notifier, Webhook
 from twite.gateway.ports.events import WebhookTried
 from twite.gateway.ports.transport import NoResponse, Response
-from twite.stores.memory.store import MemoryStore
-from twite.testing.fakes import MovingClock, ScriptedTransport, settled
 
 ADDRESS = "https://hooks.example/T0/B0/x"
 TAKEN = Response(status=204, headers={}, body=b"")

@@ -1,8 +1,8 @@
 import os
 
+from fakes import conversions_of, refused, taken
 from twite.domain.times import SECOND
 from twite.gateway.ports.transport import NoResponse, Response
-from twite.testing.fakes import conversions_of, refused, taken
 
 BAD, GOOD = "o8z6m", "o8z6k"
 NO_IDENTIFIER = ("INVALID_PARAMETER", "At least one user identifier must be provided", "")

@@ -4,12 +4,12 @@ import msgspec
 import pytest
 from worker_bench import Setting
 
+from fakes import conversions_of, refused, taken
 from twite.domain.delivery import Delivery, Rejected, RejectionScope, XComplaint
 from twite.domain.times import HOUR, MINUTE, SECOND
 from twite.gateway.delivery.bisect import ALIKE, BUDGET, CONTROLS, Bisect
 from twite.gateway.ports.events import Paused
 from twite.gateway.ports.transport import NoResponse
-from twite.testing.fakes import conversions_of, refused, taken
 
 
 def rejected(*complaints, scope=RejectionScope.CONVERSION):

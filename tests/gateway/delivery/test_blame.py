@@ -2,9 +2,9 @@
 
 from worker_bench import Setting
 
+from fakes import refused
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.ports.state import Pause
-from twite.testing.fakes import refused
 
 NO_IDENTIFIER = ("INVALID_PARAMETER", "At least one user identifier must be provided", "")
 

@@ -1,5 +1,7 @@
 from worker_bench import Seen
 
+from fakes import MovingClock
+from memory_store.store import MemoryStore
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.delivery.circuit_breaker import (
     CircuitBreaker,
@@ -7,8 +9,6 @@ from twite.gateway.delivery.circuit_breaker import (
     pause_by_user,
 )
 from twite.gateway.ports.state import Pause
-from twite.stores.memory.store import MemoryStore
-from twite.testing.fakes import MovingClock
 
 
 def a_breaker(clock):

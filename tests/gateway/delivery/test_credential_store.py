@@ -3,6 +3,15 @@
 import pytest
 from msgspec.structs import replace
 
+from builders import (
+    NOW,
+    a_destination,
+    a_destination_with_oauth,
+    a_submission,
+    an_entry,
+)
+from memory_store.store import MemoryStore
+from store_contract.actions import claim
 from twite.app.logins import FollowSecrets
 from twite.domain.destination import MissingCredentials, PixelToken
 from twite.domain.errors import NotOpened, SettingsError
@@ -14,15 +23,6 @@ from twite.gateway.ports.state import SealedSecret
 from twite.gateway.tags.run.payload import TagPayload, read, written
 from twite.gateway.x_account.credential_store import CredentialCommands, CredentialStore
 from twite.machine.seal import AesSeal
-from twite.stores.memory.store import MemoryStore
-from twite.testing.builders import (
-    NOW,
-    a_destination,
-    a_destination_with_oauth,
-    a_submission,
-    an_entry,
-)
-from twite.testing.laws.actions import claim
 
 FIRST, SECOND = Secret("the-first-key-that-seals"), Secret("the-second-key-that-seals")
 KEYS = a_destination_with_oauth().credentials

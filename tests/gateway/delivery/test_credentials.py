@@ -3,14 +3,14 @@
 import pytest
 from msgspec.structs import replace
 
+from builders import a_destination, a_destination_with_oauth
+from fakes import MovingClock
 from twite.domain.delivery import Delivered, Errored, Rejected, RejectionScope
 from twite.domain.destination import MissingCredentials, OAuthKeys, PixelToken
 from twite.domain.secret import Secret
 from twite.gateway.delivery.credentials import AGAIN, OAUTH, PIXEL_TOKEN, CredentialChooser, verdict
 from twite.gateway.ports.transport import NoResponse, Response
 from twite.gateway.x_account.credential_store import StoredCredentials
-from twite.testing.builders import a_destination, a_destination_with_oauth
-from twite.testing.fakes import MovingClock
 
 OLD = a_destination_with_oauth().credentials
 NEW = PixelToken(token=Secret("a-new-token"))

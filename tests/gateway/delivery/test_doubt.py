@@ -2,6 +2,7 @@
 
 from worker_bench import Setting
 
+from fakes import conversions_of, refused, taken
 from twite.domain.delivery import SENDER_DIED_OF_IT
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.times import MINUTE, SECOND
@@ -11,7 +12,6 @@ from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.ports.events import Paused, Troubled
 from twite.gateway.ports.queries import ByConversionId
 from twite.gateway.ports.state import Pause
-from twite.testing.fakes import conversions_of, refused, taken
 
 NO_IDENTIFIER = ("INVALID_PARAMETER", "At least one user identifier must be provided", "")
 BAD_HASH = ("INVALID_PARAMETER", "hashed_email (abc) is not a valid SHA-256 hash", "hashed_email")

@@ -5,9 +5,9 @@ from random import Random
 import pytest
 from worker_bench import Setting
 
+from fakes import conversions_of, taken
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.ports.transport import NoResponse
-from twite.testing.fakes import conversions_of, taken
 
 HANGS = 30 * SECOND
 

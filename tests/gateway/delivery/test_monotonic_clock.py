@@ -2,9 +2,9 @@
 
 import pytest
 
+from fakes import MovingClock
 from twite.domain.times import DAY, HOUR, MINUTE, SECOND
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
-from twite.testing.fakes import MovingClock
 
 
 def told(clock, ahead, times=3, *, took=100):

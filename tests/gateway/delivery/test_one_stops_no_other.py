@@ -6,6 +6,8 @@ import pytest
 from answers_of_x import ALONE, ANSWERS, BAD, GOOD, x_with
 from worker_bench import Setting, rare_looks
 
+from builders import a_conversion, a_submission, an_entry
+from fakes import conversions_of, refused, taken
 from twite.domain.consent import person_keys
 from twite.domain.times import HOUR, MINUTE, SECOND
 from twite.gateway.delivery.worker import WorkerConfig
@@ -13,8 +15,6 @@ from twite.gateway.ports.events import Paused
 from twite.gateway.ports.queries import ByConversionId
 from twite.gateway.ports.state import Pause
 from twite.gateway.ports.transport import NoResponse
-from twite.testing.builders import a_conversion, a_submission, an_entry
-from twite.testing.fakes import conversions_of, refused, taken
 
 DENIED = "consent_denied: ad_storage"
 MANY_BAD, MANY_GOOD = (1_000, 60) if os.environ.get("TWITE_TRIAL") == "1" else (300, 20)

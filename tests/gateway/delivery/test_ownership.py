@@ -6,14 +6,14 @@ import msgspec
 import pytest
 from worker_bench import Setting
 
+from builders import a_destination, a_submission, an_entry
+from fakes import taken
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.times import SECOND
 from twite.gateway.delivery.circuit_breaker import pause_by_user
 from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.ports.ownership import SHARE_OUT_EVERY, News
 from twite.gateway.ports.state import Pause
-from twite.testing.builders import a_destination, a_submission, an_entry
-from twite.testing.fakes import taken
 
 AWAY = LedgerUnavailable(reason="the database is down", retry_after=5)
 

@@ -7,14 +7,14 @@ from email.utils import format_datetime
 import msgspec
 from worker_bench import Setting
 
+from builders import a_destination
+from fakes import MovingClock, conversions_of, refused, taken
 from twite.domain.destination import RATE_WINDOW
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.times import DAY, HOUR, MINUTE, SECOND
 from twite.gateway.delivery.rate_limit import RateLimit
 from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.ports.transport import Response
-from twite.testing.builders import a_destination
-from twite.testing.fakes import MovingClock, conversions_of, refused, taken
 
 NO_IDENTIFIER = ("INVALID_PARAMETER", "At least one user identifier must be provided", "")
 UNAUTHORIZED = ("UNAUTHORIZED_ACCESS", "This request is not properly authenticated", "")

@@ -4,6 +4,9 @@ import asyncio
 
 import pytest
 
+from builders import a_destination, a_submission, an_entry
+from fakes import ScriptedTransport, SeededRandomness
+from memory_store.store import MemoryStore
 from twite.domain.destination import Destination, OAuthKeys
 from twite.domain.secret import Secret
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
@@ -13,9 +16,6 @@ from twite.gateway.delivery.x_client import XClient
 from twite.gateway.ports.events import SilentObserver
 from twite.gateway.ports.transport import NoResponse, OutboundRequest, Response
 from twite.machine.system import SystemClock
-from twite.stores.memory.store import MemoryStore
-from twite.testing.builders import a_destination, a_submission, an_entry
-from twite.testing.fakes import ScriptedTransport, SeededRandomness
 
 
 class AnnouncingTransport(ScriptedTransport):

@@ -6,6 +6,8 @@ import msgspec
 import pytest
 from worker_bench import Setting
 
+from builders import a_destination
+from fakes import MovingClock, conversions_of, refused, taken
 from twite.domain.delivery import MAY_COUNT_TWICE, SENDER_DIED_OF_IT
 from twite.domain.history import waiting
 from twite.domain.times import MINUTE, SECOND, spelled
@@ -13,8 +15,6 @@ from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.ports.events import Misdated
 from twite.gateway.ports.queries import ByConversionId
 from twite.gateway.ports.transport import NoResponse, Response
-from twite.testing.builders import a_destination
-from twite.testing.fakes import MovingClock, conversions_of, refused, taken
 
 NO_IDENTIFIER = ("INVALID_PARAMETER", "At least one user identifier must be provided", "")
 REVOKED = ("UNAUTHORIZED_ACCESS", "This request is not properly authenticated", "")

@@ -8,6 +8,8 @@ from email.utils import format_datetime
 import pytest
 from worker_bench import Setting
 
+from builders import a_destination_with_oauth
+from fakes import conversions_of, refused, taken
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.delivery.worker import STORE_PAUSE, WorkerConfig
@@ -17,8 +19,6 @@ from twite.gateway.ports.outbox import Replay
 from twite.gateway.ports.queries import AtRest
 from twite.gateway.ports.state import Pause
 from twite.gateway.ports.transport import NoResponse, Response
-from twite.testing.builders import a_destination_with_oauth
-from twite.testing.fakes import conversions_of, refused, taken
 
 REVOKED = refused(
     ("UNAUTHORIZED_ACCESS", "This request is not properly authenticated", ""), status=401

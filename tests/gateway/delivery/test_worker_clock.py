@@ -5,13 +5,13 @@ from email.utils import format_datetime
 import pytest
 from worker_bench import Setting
 
+from builders import a_destination, a_destination_with_oauth
+from fakes import MovingClock
 from twite.domain.times import HOUR, MINUTE, SECOND
 from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.ports.events import Paused
 from twite.gateway.ports.queries import AttemptsQuery
 from twite.gateway.ports.transport import Response
-from twite.testing.builders import a_destination, a_destination_with_oauth
-from twite.testing.fakes import MovingClock
 
 
 def timestamp_of(outbound):

@@ -2,6 +2,9 @@
 
 import pyotp
 
+from fakes import MovingClock, PlainPasswords
+from memory_store.directory import MemoryDirectory
+from memory_store.state import MemoryState
 from twite.domain.people.users import (
     AuditEvent,
     Role,
@@ -19,9 +22,6 @@ from twite.gateway.identity.authentication import (
 from twite.gateway.identity.two_factor import TwoFactor
 from twite.gateway.ports.secret_store import SecretStore
 from twite.machine.seal import AesSeal
-from twite.stores.memory.directory import MemoryDirectory
-from twite.stores.memory.state import MemoryState
-from twite.testing.fakes import MovingClock, PlainPasswords
 
 PASSWORD = "a sentence that does well"
 

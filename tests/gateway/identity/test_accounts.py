@@ -2,15 +2,15 @@
 
 import pytest
 
+from fakes import MovingClock, PlainPasswords
+from memory_store.directory import MemoryDirectory
+from memory_store.state import MemoryState
+from store_contract.directory import a_session
 from twite.domain.errors import InvalidAccountChange
 from twite.domain.people.users import KeyScope, Role
 from twite.gateway.identity.accounts import Accounts, refuse_weak
 from twite.gateway.identity.authentication import ApiKeyLookup, digest_of
 from twite.gateway.ports.directory import SessionBegun
-from twite.stores.memory.directory import MemoryDirectory
-from twite.stores.memory.state import MemoryState
-from twite.testing.fakes import MovingClock, PlainPasswords
-from twite.testing.laws.directory import a_session
 
 PASSWORD = "a sentence that does well"
 

@@ -2,6 +2,9 @@ import json
 
 import msgspec
 
+from builders import NOW, a_destination, a_source
+from fakes import MovingClock, SeededRandomness
+from memory_store.store import MemoryStore
 from twite.domain.consent import ConsentPolicy
 from twite.domain.times import MINUTE
 from twite.gateway.ingest.accept import Accept
@@ -11,9 +14,6 @@ from twite.gateway.ingest.consent_choice import (
 )
 from twite.gateway.ports.outbox import Claim
 from twite.gateway.ports.queries import ByConversionId
-from twite.stores.memory.store import MemoryStore
-from twite.testing.builders import NOW, a_destination, a_source
-from twite.testing.fakes import MovingClock, SeededRandomness
 
 EMAIL = "shopper@example.com"
 CLICK = "23opevjt88psuo13lu8d020qkn"

@@ -3,6 +3,9 @@ import json
 
 import pytest
 
+from builders import NOW, a_destination, a_source
+from fakes import MovingClock, SeededRandomness
+from memory_store.store import MemoryStore
 from twite.domain.delivery import XComplaint
 from twite.domain.errors import LedgerFull, LedgerUnavailable, MalformedRequest, NameTaken
 from twite.domain.fault import Fault
@@ -12,9 +15,6 @@ from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.receipts import XAcceptReceipt, XAcceptRefusal
 from twite.gateway.ingest.recorder import TROUBLED_FOR
 from twite.gateway.ports.events import Accepted, Judged, Troubled
-from twite.stores.memory.store import MemoryStore
-from twite.testing.builders import NOW, a_destination, a_source
-from twite.testing.fakes import MovingClock, SeededRandomness
 
 
 class Desk:

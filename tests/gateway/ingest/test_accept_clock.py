@@ -4,13 +4,13 @@ import json
 
 import pytest
 
+from builders import a_destination, a_source
+from fakes import MovingClock, SeededRandomness
+from memory_store.store import MemoryStore
 from twite.domain.times import DAY, HOUR, spelled
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ports.queries import ByConversionId
-from twite.stores.memory.store import MemoryStore
-from twite.testing.builders import a_destination, a_source
-from twite.testing.fakes import MovingClock, SeededRandomness
 
 
 def a_purchase(conversion_id="order-1", **more):

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 from test_accept import Desk
 
+from builders import NOW, a_source, an_entry
 from twite.domain.fault import fault
 from twite.domain.submission import Endpoint, Ignored, IgnoredTally
 from twite.domain.times import DAY
@@ -11,7 +12,6 @@ from twite.formats.parsed_request import Native, ParsedRequest
 from twite.gateway.ingest.entries import tag_outcomes
 from twite.gateway.ports.events import Accepted, IgnoredSome
 from twite.gateway.ports.queries import IgnoredQuery
-from twite.testing.builders import NOW, a_source, an_entry
 
 SCROLL = Ignored(name="scroll", reason="not_configured")
 BOT = Ignored(name="purchase", reason="bot")

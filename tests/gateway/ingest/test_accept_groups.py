@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import msgspec
 import pytest
 
+from builders import NOW, a_destination, a_source
+from fakes import MovingClock, SeededRandomness
 from twite.domain.consent import ConsentPolicy
 from twite.domain.errors import LedgerUnavailable, NameTaken
 from twite.domain.stats.value_guard import UsualAmount, ValueGuard, learnt
@@ -15,8 +17,6 @@ from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.value_guard import ValueGuards
 from twite.gateway.ingest.watch import Watch
 from twite.gateway.ports.events import Accepted, Troubled
-from twite.testing.builders import NOW, a_destination, a_source
-from twite.testing.fakes import MovingClock, SeededRandomness
 
 
 @dataclass

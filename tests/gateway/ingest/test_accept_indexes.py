@@ -2,11 +2,11 @@
 
 import msgspec
 
+from builders import a_destination, a_source
+from fakes import MovingClock, SeededRandomness
+from memory_store.store import MemoryStore
 from twite.formats.native.answers import Suppressed
 from twite.gateway.ingest.accept import Accept
-from twite.stores.memory.store import MemoryStore
-from twite.testing.builders import a_destination, a_source
-from twite.testing.fakes import MovingClock, SeededRandomness
 
 
 def conversion(order, **more):

@@ -7,6 +7,8 @@ import msgspec
 import pytest
 from consent_shop import CLICK, EMAIL, Shop
 
+from builders import NOW
+from memory_store.store import MemoryStore
 from twite.consent.verdict import OF_STORAGE
 from twite.domain.consent import ConsentAction, person_keys
 from twite.domain.conversion import Identifiers
@@ -15,9 +17,7 @@ from twite.domain.errors import MalformedRequest
 from twite.gateway.ingest.consent_choice import ConsentChoiceResult, UnusableChoice
 from twite.gateway.ports.outbox import Replay
 from twite.gateway.ports.queries import ByReceipt
-from twite.stores.memory.store import MemoryStore
 from twite.stores.sqlite import SQLiteStore
-from twite.testing.builders import NOW
 
 
 class Keeping(MemoryStore):

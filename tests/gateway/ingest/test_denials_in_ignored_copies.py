@@ -5,6 +5,8 @@ from decimal import Decimal
 import pytest
 from consent_shop import CLICK, Shop
 
+from builders import NOW
+from memory_store.store import MemoryStore
 from twite.domain.delivery import State
 from twite.domain.submission import Endpoint
 from twite.formats.beacon.read import read as read_beacon
@@ -12,9 +14,7 @@ from twite.formats.event_data.conversions import found_of
 from twite.formats.ga4 import read as ga4
 from twite.formats.page_visit import Visitor
 from twite.gateway.ports.queries import ByConversionId
-from twite.stores.memory.store import MemoryStore
 from twite.stores.sqlite import SQLiteStore
-from twite.testing.builders import NOW
 
 ROBOT = Visitor(now=NOW, user_agent="Googlebot/2.1")
 LIMITED = Visitor(now=NOW, user_agent="Mozilla/5.0", value_limit=Decimal(1))

@@ -5,6 +5,8 @@ import json
 import pytest
 from test_consent_kept import CLICK, Keeping, Shop
 
+from builders import NOW
+from memory_store.store import MemoryStore
 from twite.domain.delivery import State
 from twite.domain.submission import Endpoint
 from twite.formats.beacon.read import read as read_beacon
@@ -15,9 +17,7 @@ from twite.formats.measurement_protocol import read as measurement_protocol
 from twite.formats.page_visit import Visitor
 from twite.formats.sgtm_tag import read as sgtm_tag
 from twite.gateway.ports.queries import ByConversionId
-from twite.stores.memory.store import MemoryStore
 from twite.stores.sqlite import SQLiteStore
-from twite.testing.builders import NOW
 
 NO = {"ad_storage": "denied", "ad_user_data": "denied"}
 # Each has a fault, so that it is rejected unless its consent is denied.

@@ -6,9 +6,9 @@ import msgspec
 import pytest
 from test_accept import Desk, for_x, purchase
 
+from builders import a_conversion
 from twite.domain.conversion import Identifiers
 from twite.gateway.ingest.flaws import DoubleHashFilter
-from twite.testing.builders import a_conversion
 
 
 def sha256(text):

@@ -5,10 +5,10 @@ import hashlib
 import pytest
 from test_accept import Desk, for_x, purchase
 
+from builders import a_destination
+from fakes import SeededRandomness
 from twite.domain.stats.match_keys import MatchKeys
 from twite.gateway.ingest.accept import Accept
-from twite.testing.builders import a_destination
-from twite.testing.fakes import SeededRandomness
 
 CLICK, EMAIL, PHONE, PAIR = (
     MatchKeys.CLICK,

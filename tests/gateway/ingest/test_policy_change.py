@@ -2,13 +2,13 @@ import msgspec
 import pytest
 from consent_shop import Shop
 
+from builders import NOW, a_submission, an_entry
 from twite.consent.verdict import judging
 from twite.domain.consent import ConsentAction, ConsentPolicy
 from twite.domain.conversion import Identifiers
 from twite.domain.delivery import State
 from twite.gateway.ports.events import Troubled
 from twite.gateway.ports.tags import policy_for
-from twite.testing.builders import NOW, a_submission, an_entry
 
 
 async def test_a_policy_that_stays_takes_nothing_back():

@@ -4,11 +4,11 @@ import msgspec
 import pytest
 from test_accept import Desk
 
+from builders import a_source
 from twite.domain.fault import CODES
 from twite.domain.submission import LONGEST_VALUE, rejection_of
 from twite.gateway.ingest.rejections import marks, masked_value
 from twite.redaction.mask_text import masked_text
-from twite.testing.builders import a_source
 
 EMAIL = "ada.lovelace@shop.example"
 PHONE = "+442079460958"

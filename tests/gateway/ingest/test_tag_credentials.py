@@ -6,6 +6,10 @@ from collections.abc import Sequence
 import pytest
 from msgspec.structs import replace
 
+from builders import a_destination, a_source, a_submission, an_entry
+from fakes import MovingClock
+from memory_store.state import MemoryState
+from memory_store.store import MemoryStore
 from twite.domain.destination import Destination, OAuthKeys
 from twite.domain.errors import LedgerUnavailable, NotOpened
 from twite.domain.secret import Secret
@@ -21,10 +25,6 @@ from twite.gateway.ports.events import Notice, Troubled
 from twite.gateway.ports.secret_store import SecretStore
 from twite.gateway.ports.state import SealedSecret
 from twite.machine.seal import AesSeal
-from twite.stores.memory.state import MemoryState
-from twite.stores.memory.store import MemoryStore
-from twite.testing.builders import a_destination, a_source, a_submission, an_entry
-from twite.testing.fakes import MovingClock
 
 KEY = Secret("a-key-that-nobody-will-guess")
 AGENCY = replace(a_source("agency"), stape_credentials=STORED)

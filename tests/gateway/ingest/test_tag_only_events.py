@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from test_accept import Desk, purchase
 
+from local_engines import LocalEngines
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.gateway.ports.tags import ContainerConfig, TagRule
 from twite.gateway.tags.run.dispatcher import TagDispatcher
@@ -18,7 +19,6 @@ from twite.gtm.container.parts import (
 )
 from twite.gtm.template.template import read_template
 from twite.machine.system import SystemClock
-from twite.testing.local_engines import LocalEngines
 
 TEMPLATE = read_template((Path(__file__).parents[2] / "templates/crm_post.tpl").read_bytes())
 

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from builders import a_conversion
+from memory_store.store import MemoryStore
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.stats.value_guard import UsualAmount, ValueGuard, learnt, reach_of, remarkable
 from twite.gateway.ingest.value_guard import MOST_NORMS, ValueGuards
-from twite.stores.memory.store import MemoryStore
-from twite.testing.builders import a_conversion
 
 
 def _worth(value, event="o8z6k"):

@@ -1,6 +1,7 @@
 import msgspec
 import pytest
 
+from builders import NOW, a_conversion, a_destination, a_source
 from twite.domain.conversion import Identifiers
 from twite.domain.fault import fault
 from twite.domain.stats.sightings import Sighting, SightingPath, marks
@@ -9,7 +10,6 @@ from twite.formats.beacon.shape import PixelCall
 from twite.formats.native.conversion import ReadConversion
 from twite.formats.parsed_request import Native
 from twite.gateway.ingest.watch import Watch, watched
-from twite.testing.builders import NOW, a_conversion, a_destination, a_source
 
 SALT = b"salt"
 

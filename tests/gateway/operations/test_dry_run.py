@@ -2,12 +2,12 @@
 
 import msgspec
 
+from builders import NOW, a_conversion, a_destination, a_source
 from twite.domain.delivery import State
 from twite.domain.history import History
 from twite.gateway.operations.dry_run import AT_ONCE, LARGE, DryRun
 from twite.gateway.operations.edit import Edit
 from twite.gateway.ports.queries import KeptSubmission, QueryScope
-from twite.testing.builders import NOW, a_conversion, a_destination, a_source
 from twite.x.encode import conversion_body
 
 EVERYTHING = QueryScope()

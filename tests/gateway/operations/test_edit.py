@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from builders import NOW, a_conversion
 from twite.domain.conversion import Identifiers
 from twite.domain.delivery import (
     AMBIGUITY_WINDOW,
@@ -16,7 +17,6 @@ from twite.domain.history import History, PastAttempt
 from twite.domain.times import HOUR
 from twite.gateway.operations.edit import Edit, apply_edit, doubt
 from twite.gateway.tags.run.outcome import AT_MOST_ONCE
-from twite.testing.builders import NOW, a_conversion
 from twite.x.encode import conversion_body
 
 

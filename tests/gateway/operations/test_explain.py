@@ -3,12 +3,12 @@
 import msgspec
 import pytest
 
+from builders import NOW, a_conversion
 from twite.domain.conversion import Identifiers
 from twite.domain.delivery import State
 from twite.domain.history import History
 from twite.gateway.operations.explain import LONGEST, ExplainStep, masked, own_part, steps
 from twite.gateway.ports.queries import ConversionOrigin
-from twite.testing.builders import NOW, a_conversion
 from twite.x.encode import conversion_body
 
 PERSON = Identifiers(

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from builders import NOW
 from twite.domain.delivery import State
 from twite.domain.history import History
 from twite.gateway.operations.explain import compact, masked, steps
 from twite.gateway.ports.queries import ConversionOrigin
 from twite.redaction.mask_text import masked_text
 from twite.redaction.mask_tree import MOST_LOOKED_AT, masked_tree, masked_words
-from twite.testing.builders import NOW
 
 HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 # Found by what they look like, wherever they stand.

@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from fakes import MovingClock
 from twite.gateway.preview.sessions import (
     LASTS,
     MOST_REQUESTS,
@@ -14,7 +15,6 @@ from twite.gtm.template.effects import HttpEffect, LogEffect, SetCookie
 from twite.gtm.template.sandbox import EffectAnswer, Incoming, Turn
 from twite.machine.system import SystemRandomness
 from twite.redaction.mask_line import LineMask
-from twite.testing.fakes import MovingClock
 
 EMAIL = "ada@shop.example"
 

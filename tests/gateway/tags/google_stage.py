@@ -1,6 +1,7 @@
 """Runs of a tag that calls Google's services, against a Google on a socket."""
 
 from google_double import key_file, named
+from local_engines import LocalEngines
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.gateway.ports.tags import ContainerConfig, TagRule
 from twite.gateway.tags.google.requests import GoogleClient, GoogleEndpoints
@@ -16,7 +17,6 @@ from twite.machine.system import SystemClock
 from twite.senders.google_account import GoogleAccount
 from twite.senders.google_key import read_key
 from twite.senders.web import PublicWeb
-from twite.testing.local_engines import LocalEngines
 
 AT = 1_795_600_000_000
 

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import msgspec
 
+from fakes import ScriptedWeb
+from local_engines import LocalEngines
 from twite.domain.secret import Secret
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.gateway.ports.tags import ContainerConfig, TagRule
@@ -22,8 +24,6 @@ from twite.gtm.container.parts import (
 from twite.gtm.template.permissions import Grant
 from twite.gtm.template.template import TemplatePart, read_template
 from twite.machine.system import SystemClock
-from twite.testing.fakes import ScriptedWeb
-from twite.testing.local_engines import LocalEngines
 
 TEMPLATE = read_template((Path(__file__).parents[2] / "templates/crm_post.tpl").read_bytes())
 SECRET = "key-of-the-vendor"

@@ -6,6 +6,8 @@ import msgspec
 import pytest
 from crashing_engines import CRASHED, CrashingEngines
 
+from builders import NOW
+from fakes import MovingClock
 from twite.domain.alert import AlertKind
 from twite.domain.errors import TemplatePaused, TemplatesBusy
 from twite.gateway.ports.events import ConditionChanged
@@ -13,8 +15,6 @@ from twite.gateway.tags.runtime.client_engines import ClientEngines
 from twite.gtm.template.permissions import Grant
 from twite.gtm.template.sandbox import Call, EffectAnswer, RunLimits, RunResult
 from twite.gtm.template.template import Template, TemplateKind, TemplatePart
-from twite.testing.builders import NOW
-from twite.testing.fakes import MovingClock
 
 SENDS = "require('sendHttpGet')('https://a.example/', (status) => %s);"
 ECHOES = SENDS % "data.at === status ? data.gtmOnSuccess() : data.gtmOnFailure()"

@@ -3,12 +3,12 @@
 import msgspec
 import pytest
 
+from fakes import MovingClock, ScriptedAccount, ScriptedWeb
 from twite.gateway.ports.tags import NoGoogleToken
 from twite.gateway.ports.transport import Response as HttpAnswer
 from twite.gateway.tags.clients.effects import ClientOutbound
 from twite.gateway.tags.google.requests import GoogleClient
 from twite.gtm.template.response import ClientResponse
-from twite.testing.fakes import MovingClock, ScriptedAccount, ScriptedWeb
 
 
 def googles(*answers, account=None):

@@ -8,6 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from builders import a_destination
+from fakes import MovingClock, ScriptedWeb, SeededRandomness
+from local_engines import LocalEngines
+from memory_store.store import MemoryStore
 from twite.domain.delivery import AttemptOutcome
 from twite.domain.destination import Source
 from twite.domain.errors import LedgerUnavailable
@@ -39,10 +43,6 @@ from twite.gtm.template.permissions import Grant
 from twite.gtm.template.sandbox import Incoming
 from twite.gtm.template.template import TemplatePart, read_template
 from twite.machine.system import SystemClock
-from twite.stores.memory.store import MemoryStore
-from twite.testing.builders import a_destination
-from twite.testing.fakes import MovingClock, ScriptedWeb, SeededRandomness
-from twite.testing.local_engines import LocalEngines
 
 TEMPLATE = read_template((Path(__file__).parents[2] / "templates/crm_post.tpl").read_bytes())
 NOW = 1_795_600_000_000

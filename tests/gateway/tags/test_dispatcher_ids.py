@@ -3,6 +3,9 @@
 import pytest
 from test_variables_at_ingest import NOW, TEMPLATE
 
+from builders import a_source, a_submission
+from local_engines import LocalEngines
+from memory_store.store import MemoryStore
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.formats.parsed_request import Native
 from twite.gateway.ports.queries import ByConversionId
@@ -11,9 +14,6 @@ from twite.gateway.tags.run.dispatcher import TagDispatcher
 from twite.gateway.tags.runtime.engine_pool import EnginePool
 from twite.gtm.container.parts import ALL_EVENTS, Container, ContainerTag, ContainerTrigger, Firing
 from twite.machine.system import SystemClock
-from twite.stores.memory.store import MemoryStore
-from twite.testing.builders import a_source, a_submission
-from twite.testing.local_engines import LocalEngines
 
 
 async def heard(store, *, event, firing, identity="A2", data=None):

@@ -3,6 +3,9 @@
 import pytest
 from test_variables_at_ingest import NOW, TEMPLATE
 
+from builders import a_source
+from local_engines import LocalEngines
+from memory_store.store import MemoryStore
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.formats.parsed_request import Native
 from twite.gateway.ports.tags import ContainerConfig, EventOrigin, TagCall, TagRemark, TagRule
@@ -20,9 +23,6 @@ from twite.gtm.container.parts import (
     VariableSource,
 )
 from twite.machine.system import SystemClock
-from twite.stores.memory.store import MemoryStore
-from twite.testing.builders import a_source
-from twite.testing.local_engines import LocalEngines
 
 LOT = Variable(name="Lot", type=VariableSource.RANDOM, least=1, most=10)
 

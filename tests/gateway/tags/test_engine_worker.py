@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
+from builders import NOW
 from twite.domain.errors import TemplatesBusy
 from twite.gateway.ports.engines import EngineLost
 from twite.gateway.tags.runtime.engine_worker import EngineWorker
 from twite.gtm.template.sandbox import Call, Turn
-from twite.testing.builders import NOW
 
 CALL = Call(fields={}, now=NOW)
 

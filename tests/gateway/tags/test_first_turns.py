@@ -5,6 +5,8 @@ import asyncio
 import msgspec
 import pytest
 
+from fakes import MovingClock
+from local_engines import LocalEngines, LocalProcess
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.gateway.ports.engines import EngineLost
 from twite.gateway.ports.events import FirstTurnEnded, Troubled
@@ -29,8 +31,6 @@ from twite.gtm.container.parts import (
 from twite.gtm.template.permissions import Grant
 from twite.gtm.template.template import Template, TemplateKind, TemplatePart
 from twite.machine.system import SystemClock, SystemRandomness
-from twite.testing.fakes import MovingClock
-from twite.testing.local_engines import LocalEngines, LocalProcess
 
 GRANTS = (
     Grant(permission="send_http", parameters={"allowedUrls": "any"}),

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
+from fakes import MovingClock, ScriptedAccount
 from twite.gateway.ports.transport import NoResponse, Response
 from twite.gateway.tags.google.calls import GoogleCalls, InsertIds
 from twite.gateway.tags.google.requests import GoogleClient, GoogleRequestDenied
 from twite.gtm.template.effects import Service
-from twite.testing.fakes import MovingClock, ScriptedAccount
 
 HOSTS = {
     "bigquery.googleapis.com",

@@ -6,10 +6,10 @@ import time
 import pytest
 from google_stage import INSERT, Seen, run
 
+from fakes import ScriptedAccount
 from google_double import GoogleDouble
 from twite.gateway.tags.run.outbound import MOST_REQUESTS
 from twite.gtm.template.sandbox import RunResult
-from twite.testing.fakes import ScriptedAccount
 
 
 @pytest.mark.parametrize("status", [503, 429, 500])

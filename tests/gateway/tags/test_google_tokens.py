@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from fakes import MovingClock, ScriptedAccount, ScriptedWeb
 from twite.domain.secret import Secret
 from twite.domain.times import HOUR, MINUTE, SECOND
 from twite.gateway.ports.tags import GoogleToken, NoGoogleToken
@@ -18,7 +19,6 @@ from twite.gateway.tags.google.requests import (
     TokenCache,
     may_carry,
 )
-from twite.testing.fakes import MovingClock, ScriptedAccount, ScriptedWeb
 
 SCOPES = ("a",)
 OK = Response(status=200, headers={}, body=b"{}")

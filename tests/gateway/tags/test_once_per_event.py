@@ -6,6 +6,10 @@ import pytest
 from msgspec import structs
 from test_variables_that_ask import NotForX, Seen, body, template
 
+from builders import NOW, a_source
+from fakes import ScriptedWeb
+from local_engines import LocalEngines
+from memory_store.store import MemoryStore
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.formats.parsed_request import Native
 from twite.gateway.ports.tags import ContainerConfig, EventOrigin, TagRemark, TagRule
@@ -21,10 +25,6 @@ from twite.gateway.tags.runtime.engine_pool import EnginePool, TemplateStorage
 from twite.gtm.container.parts import ALL_EVENTS, Container, ContainerTag, Firing, SequencedTag
 from twite.gtm.template.permissions import Grant
 from twite.machine.system import SystemClock
-from twite.stores.memory.store import MemoryStore
-from twite.testing.builders import NOW, a_source
-from twite.testing.fakes import ScriptedWeb
-from twite.testing.local_engines import LocalEngines
 
 SENDS = (
     "require('sendHttpRequest')('https://vendor.example/{name}')"

@@ -6,6 +6,10 @@ import msgspec
 import pytest
 from test_variables_that_ask import Stage, body, container, template
 
+from builders import NOW, a_source
+from fakes import ScriptedWeb
+from local_engines import LocalEngines
+from memory_store.store import MemoryStore
 from twite.domain.delivery import Trigger
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.formats.parsed_request import Native
@@ -29,10 +33,6 @@ from twite.gtm.container.plan import PendingTriggers
 from twite.gtm.template.sandbox import Incoming
 from twite.gtm.template.template import TemplateKind
 from twite.machine.system import SystemClock
-from twite.stores.memory.store import MemoryStore
-from twite.testing.builders import NOW, a_source
-from twite.testing.fakes import ScriptedWeb
-from twite.testing.local_engines import LocalEngines
 
 
 def when(left, right, **more):

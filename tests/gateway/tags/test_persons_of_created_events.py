@@ -6,11 +6,11 @@ import msgspec
 import pytest
 from test_container_calls import CLICK, RUN, SHOP, UPSELL, ContainerStage
 
+from builders import a_destination
 from twite.domain.consent import ConsentPolicy, person_keys
 from twite.domain.conversion import Identifiers
 from twite.gateway.tags.run.container_calls import ContainerCalls
 from twite.gateway.tags.run.payload import payload_persons
-from twite.testing.builders import a_destination
 from twite.x.encode import persons_of
 
 ADA = Identifiers(email="a" * 64, click_id=CLICK)

@@ -5,6 +5,9 @@ import pytest
 from client_stage import ClientStage
 from test_variables_at_ingest import NOW, TEMPLATE
 
+from builders import a_source
+from local_engines import LocalEngines
+from memory_store.store import MemoryStore
 from twite.domain.secret import Secret
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.formats.parsed_request import Native
@@ -23,9 +26,6 @@ from twite.gtm.container.parts import (
 )
 from twite.gtm.template.sandbox import Incoming
 from twite.machine.system import SystemClock
-from twite.stores.memory.store import MemoryStore
-from twite.testing.builders import a_source
-from twite.testing.local_engines import LocalEngines
 
 HEADERS = (("x-gtm-identifier", Secret("own")), ("x-gtm-api-key", Secret("k-3")))
 

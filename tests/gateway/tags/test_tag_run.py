@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 import pytest
 from tag_run_stage import SECRET, SEND, Skipping, Stage
 
+from local_engines import LocalEngines, LocalProcess
 from twite.domain.secret import Secret
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.gateway.ports.ownership import LEASE_IS_OVER
@@ -15,7 +16,6 @@ from twite.gateway.tags.run.outbound import MOST_REQUESTS
 from twite.gtm.template.effects import HttpEffect, RunContainer
 from twite.gtm.template.sandbox import Incoming, RunResult, Turn
 from twite.redaction.mask_line import LineMask
-from twite.testing.local_engines import LocalEngines, LocalProcess
 
 
 async def test_an_answer_resumes_the_template():

@@ -7,6 +7,10 @@ import pytest
 from crashing_engines import CRASHED, CrashingEngines
 from worker_bench import Seen
 
+from builders import NOW, a_submission, an_entry
+from fakes import MovingClock, ScriptedWeb
+from local_engines import LocalEngines
+from memory_store.store import MemoryStore
 from twite.domain.alert import AlertKind
 from twite.domain.delivery import State
 from twite.engines.quickjs.engine import QuickJsEngine
@@ -25,10 +29,6 @@ from twite.gtm.container.parts import Container, ContainerTag
 from twite.gtm.template.sandbox import Call, EffectAnswer, RunLimits, RunResult
 from twite.gtm.template.template import TemplatePart, read_template
 from twite.machine.system import SystemClock
-from twite.stores.memory.store import MemoryStore
-from twite.testing.builders import NOW, a_submission, an_entry
-from twite.testing.fakes import MovingClock, ScriptedWeb
-from twite.testing.local_engines import LocalEngines
 
 TEMPLATE = read_template((Path(__file__).parents[2] / "templates/crm_post.tpl").read_bytes())
 CODE = """

@@ -4,6 +4,9 @@ import msgspec
 import pytest
 from test_variables_that_ask import Seen, container
 
+from builders import NOW
+from fakes import MovingClock
+from local_engines import LocalEngines
 from twite.domain.secret import Secret
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.gateway.ports.tags import ContainerConfig, TagRule
@@ -21,9 +24,6 @@ from twite.gtm.container.values import EventContext
 from twite.gtm.template.effects import Keep
 from twite.gtm.template.sandbox import Turn
 from twite.machine.system import SystemClock, SystemRandomness
-from twite.testing.builders import NOW
-from twite.testing.fakes import MovingClock
-from twite.testing.local_engines import LocalEngines
 
 COUNTS = """
 const kept = require('templateDataStorage');

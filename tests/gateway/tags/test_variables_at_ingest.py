@@ -8,6 +8,9 @@ import pytest
 from crashing_engines import CrashingEngines
 from worker_bench import Seen
 
+from builders import NOW, a_source
+from fakes import MovingClock
+from memory_store.store import MemoryStore
 from twite.domain.alert import AlertKind
 from twite.formats.parsed_request import Native
 from twite.gateway.ports.events import ConditionChanged, Troubled
@@ -26,9 +29,6 @@ from twite.gtm.container.parts import (
 )
 from twite.gtm.template.sandbox import RunLimits
 from twite.gtm.template.template import TemplatePart, read_template
-from twite.stores.memory.store import MemoryStore
-from twite.testing.builders import NOW, a_source
-from twite.testing.fakes import MovingClock
 
 TEMPLATES = Path(__file__).parents[2] / "templates"
 TEMPLATE = read_template((TEMPLATES / "crm_post.tpl").read_bytes())

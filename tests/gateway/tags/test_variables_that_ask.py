@@ -6,6 +6,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from builders import NOW
+from fakes import ScriptedWeb
+from local_engines import LocalEngines
 from twite.domain.delivery import Trigger as Ended
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.gateway.ports.tags import ContainerConfig, RepeatPolicy, TagRule
@@ -27,9 +30,6 @@ from twite.gtm.container.parts import (
 from twite.gtm.template.permissions import Grant
 from twite.gtm.template.template import TemplateKind, TemplatePart, read_template
 from twite.machine.system import SystemClock
-from twite.testing.builders import NOW
-from twite.testing.fakes import ScriptedWeb
-from twite.testing.local_engines import LocalEngines
 
 MAIN = read_template((Path(__file__).parents[2] / "templates/crm_post.tpl").read_bytes())
 

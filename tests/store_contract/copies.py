@@ -1,24 +1,11 @@
-# ruff: noqa: S101 - contract tests use assert
 """Store contract: dedup; the same conversion again, corrected, denied or unchanged."""
 
 from typing import Final
 
 import msgspec
 
-from twite.consent.verdict import verdict
-from twite.domain.consent import ConsentDecision, ConsentPolicy
-from twite.domain.conversion import DEFAULT_WINDOW
-from twite.domain.delivery import State
-from twite.domain.history import ConversionCounts, History
-from twite.domain.submission import AcceptedConversion, Recorded
-from twite.domain.times import HOUR, MINUTE, spelled
-from twite.gateway.operations.edit import doubt
-from twite.gateway.ports.copies import CORRECTED, LIMITED, OTHER_BODY, RENEWED, by_later
-from twite.gateway.ports.outbox import Replay
-from twite.gateway.ports.queries import ByReceipt
-from twite.gateway.ports.store import Store
-from twite.testing.builders import NOW, a_conversion, a_submission, an_entry
-from twite.testing.laws.actions import (
+from builders import NOW, a_conversion, a_submission, an_entry
+from store_contract.actions import (
     balanced,
     bury,
     claim,
@@ -33,6 +20,18 @@ from twite.testing.laws.actions import (
     settle,
     sweep,
 )
+from twite.consent.verdict import verdict
+from twite.domain.consent import ConsentDecision, ConsentPolicy
+from twite.domain.conversion import DEFAULT_WINDOW
+from twite.domain.delivery import State
+from twite.domain.history import ConversionCounts, History
+from twite.domain.submission import AcceptedConversion, Recorded
+from twite.domain.times import HOUR, MINUTE, spelled
+from twite.gateway.operations.edit import doubt
+from twite.gateway.ports.copies import CORRECTED, LIMITED, OTHER_BODY, RENEWED, by_later
+from twite.gateway.ports.outbox import Replay
+from twite.gateway.ports.queries import ByReceipt
+from twite.gateway.ports.store import Store
 
 DENIED: Final = "consent_denied: ad_storage"
 MISSING: Final = "consent_missing"

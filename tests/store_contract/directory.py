@@ -1,4 +1,3 @@
-# ruff: noqa: S101 - contract tests use assert
 """Store contract: users, sessions, API keys, and the append-only audit log."""
 
 from collections.abc import Mapping
@@ -6,6 +5,7 @@ from collections.abc import Mapping
 import msgspec
 import pytest
 
+from builders import NOW
 from twite.domain.people.users import (
     ApiKey,
     AuditEvent,
@@ -33,7 +33,6 @@ from twite.gateway.ports.directory import (
 from twite.gateway.ports.secret_store import CODES
 from twite.gateway.ports.state import SealedSecret
 from twite.gateway.ports.store import Store
-from twite.testing.builders import NOW
 
 
 def somebody(name: str = "ada") -> User:

@@ -1,14 +1,11 @@
-# ruff: noqa: S101 - contract tests use assert
 """Store contract: claim deliveries; order, leases and fencing tokens."""
 
 import asyncio
 
 import msgspec
 
-from twite.domain.times import HOUR
-from twite.gateway.ports.store import Store
-from twite.testing.builders import NOW, a_submission, an_entry
-from twite.testing.laws.actions import (
+from builders import NOW, a_submission, an_entry
+from store_contract.actions import (
     EVENT,
     PIXEL,
     claim,
@@ -18,6 +15,8 @@ from twite.testing.laws.actions import (
     record,
     settle,
 )
+from twite.domain.times import HOUR
+from twite.gateway.ports.store import Store
 
 
 class ClaimLaws:

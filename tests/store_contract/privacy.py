@@ -1,22 +1,9 @@
-# ruff: noqa: S101 - contract tests use assert
 """Store contract: the erasure of a person, and the end of a store."""
 
 import pytest
 
-from twite.domain.consent import REVOKED, person_keys
-from twite.domain.delivery import State
-from twite.domain.errors import LedgerUnavailable
-from twite.domain.history import ConversionCounts
-from twite.domain.people.users import AuditEvent
-from twite.domain.submission import AcceptedConversion, Recorded
-from twite.gateway.operations.erase import ERASED, PREFIX
-from twite.gateway.ports.outbox import Replay, TakeBack
-from twite.gateway.ports.privacy import EraseStore
-from twite.gateway.ports.queries import AtRest, ByReceipt, DecidedDelivery, UndeliveredQuery
-from twite.gateway.ports.state import DecisionPolicy
-from twite.gateway.ports.store import Store
-from twite.testing.builders import NOW, a_conversion, a_submission, an_entry
-from twite.testing.laws.actions import (
+from builders import NOW, a_conversion, a_submission, an_entry
+from store_contract.actions import (
     PIXEL,
     balanced,
     bury,
@@ -29,6 +16,18 @@ from twite.testing.laws.actions import (
     record,
     settle,
 )
+from twite.domain.consent import REVOKED, person_keys
+from twite.domain.delivery import State
+from twite.domain.errors import LedgerUnavailable
+from twite.domain.history import ConversionCounts
+from twite.domain.people.users import AuditEvent
+from twite.domain.submission import AcceptedConversion, Recorded
+from twite.gateway.operations.erase import ERASED, PREFIX
+from twite.gateway.ports.outbox import Replay, TakeBack
+from twite.gateway.ports.privacy import EraseStore
+from twite.gateway.ports.queries import AtRest, ByReceipt, DecidedDelivery, UndeliveredQuery
+from twite.gateway.ports.state import DecisionPolicy
+from twite.gateway.ports.store import Store
 
 
 class PrivacyLaws:

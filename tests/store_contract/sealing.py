@@ -1,10 +1,11 @@
-# ruff: noqa: S101 - contract tests use assert
 """Store contract: sealed secrets, by name."""
 
 from typing import Final
 
 import msgspec
 
+from builders import NOW, a_submission, an_entry
+from store_contract.actions import claim, dead_lettered, delivered, postponed, record, settle
 from twite.domain.errors import NotOpened
 from twite.domain.people.users import AuditEvent
 from twite.domain.submission import AcceptedConversion
@@ -21,8 +22,6 @@ from twite.gateway.tags.run.payload import (
     read,
     written,
 )
-from twite.testing.builders import NOW, a_submission, an_entry
-from twite.testing.laws.actions import claim, dead_lettered, delivered, postponed, record, settle
 
 
 class SecretRecordLaws:

@@ -1,8 +1,8 @@
-# ruff: noqa: S101 - contract tests use assert
 """Store contract: rejected conversions, the latest of each source and pixel."""
 
 import msgspec
 
+from builders import NOW, an_entry
 from twite.domain.fault import MaskedFault, fault
 from twite.domain.history import ConversionCounts, TagNotFired
 from twite.domain.submission import (
@@ -23,7 +23,6 @@ from twite.domain.submission import (
 from twite.domain.times import DAY, MINUTE
 from twite.gateway.ports.queries import ByReceipt, IgnoredQuery, RejectionsQuery
 from twite.gateway.ports.store import Store
-from twite.testing.builders import NOW, an_entry
 
 _PIXEL = "o8z6j"
 _EVERYTHING = RejectionQuery()

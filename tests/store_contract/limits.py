@@ -1,19 +1,7 @@
-# ruff: noqa: S101 - contract tests use assert
 """Store contract: rate limit windows, pauses and sender failures survive a restart."""
 
-from twite.domain.delivery import (
-    MAY_COUNT_TWICE,
-    QUARANTINED,
-    SENDER_DIED_OF_IT,
-    State,
-    Transition,
-    Trigger,
-)
-from twite.gateway.ports.outbox import HoldRejected, Recall
-from twite.gateway.ports.state import ClockRecord, RateLimitWindow
-from twite.gateway.ports.store import Store
-from twite.testing.builders import NOW, a_submission, an_entry
-from twite.testing.laws.actions import (
+from builders import NOW, a_submission, an_entry
+from store_contract.actions import (
     EVENT,
     FAR,
     PIXEL,
@@ -27,6 +15,17 @@ from twite.testing.laws.actions import (
     settle,
     sweep,
 )
+from twite.domain.delivery import (
+    MAY_COUNT_TWICE,
+    QUARANTINED,
+    SENDER_DIED_OF_IT,
+    State,
+    Transition,
+    Trigger,
+)
+from twite.gateway.ports.outbox import HoldRejected, Recall
+from twite.gateway.ports.state import ClockRecord, RateLimitWindow
+from twite.gateway.ports.store import Store
 
 
 def expired(*deliveries: int, until: int = NOW) -> Transition:

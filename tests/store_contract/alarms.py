@@ -1,17 +1,9 @@
-# ruff: noqa: S101 - contract tests use assert
 """Store contract: forecasts and alert state."""
 
 import msgspec
 
-from twite.domain.alert import Alert, AlertKind, AlertPhase
-from twite.domain.delivery import Settlement, Transition, Trigger
-from twite.domain.stats.backlog import BacklogHour
-from twite.domain.stats.traffic import KEPT_HOURS, HourlyTraffic
-from twite.domain.times import HOUR, MINUTE
-from twite.gateway.ports.queries import DeliveredQuery
-from twite.gateway.ports.store import Store
-from twite.testing.builders import NOW
-from twite.testing.laws.actions import (
+from builders import NOW
+from store_contract.actions import (
     PIXEL,
     bury,
     claim,
@@ -22,6 +14,13 @@ from twite.testing.laws.actions import (
     settle,
     sweep,
 )
+from twite.domain.alert import Alert, AlertKind, AlertPhase
+from twite.domain.delivery import Settlement, Transition, Trigger
+from twite.domain.stats.backlog import BacklogHour
+from twite.domain.stats.traffic import KEPT_HOURS, HourlyTraffic
+from twite.domain.times import HOUR, MINUTE
+from twite.gateway.ports.queries import DeliveredQuery
+from twite.gateway.ports.store import Store
 
 _HOUR = NOW // HOUR
 

@@ -76,7 +76,7 @@ class SeededRandomness:
     """Randomness for tests: the same seed gives the same numbers, nonces and receipts."""
 
     def __init__(self, seed: int = 1) -> None:
-        self._random = Random(seed)  # noqa: S311  to be repeated, not to be secret
+        self._random = Random(seed)
         self._nonces = 0
 
     def fraction(self) -> float:

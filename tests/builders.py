@@ -26,7 +26,7 @@ def a_destination_with_oauth(pixel: str = "o8z6j") -> Destination:
         credentials=OAuthKeys(
             consumer_key="xvz1evFS4wEEPTGEFPHBog",
             consumer_secret=Secret("kAcSOqF21Fu85e7zjz7ZN2U4ZRhfV3WpwPAoE3Z7kBw"),
-            token="370773112-GmHxMAgYyLbNEtIKZeRNFsMKPR9EyMZeS9weJAEb",  # noqa: S106  X's example
+            token="370773112-GmHxMAgYyLbNEtIKZeRNFsMKPR9EyMZeS9weJAEb",
             token_secret=Secret("LswwdoUaIvS8ltyTt5jkRh4J50vUPVVHtR2YPi5kE"),
         ),
         events={"purchase": "o8z6k", "sign_up": "o8z6m"},

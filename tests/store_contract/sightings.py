@@ -1,8 +1,9 @@
-# ruff: noqa: S101 - contract tests use assert
 """Store contract: conversion ids by route, for the deduplication report."""
 
 import msgspec
 
+from builders import NOW, a_submission, an_entry
+from store_contract.actions import EVENT, PIXEL
 from twite.domain.stats.sightings import (
     KEPT_FOR,
     MEETS_WITHIN,
@@ -17,8 +18,6 @@ from twite.domain.submission import Endpoint, Submission
 from twite.domain.times import DAY, HOUR, MINUTE
 from twite.gateway.ports.queries import DedupQuery, IdPairsQuery, PixelReportsQuery
 from twite.gateway.ports.store import Store
-from twite.testing.builders import NOW, a_submission, an_entry
-from twite.testing.laws.actions import EVENT, PIXEL
 
 _TODAY = NOW // DAY
 _MIDNIGHT = _TODAY * DAY

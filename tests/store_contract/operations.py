@@ -1,20 +1,10 @@
-# ruff: noqa: S101 - contract tests use assert
 """Store contract: replay, discard, pause, resume."""
 
 import msgspec
 import pytest
 
-from twite.domain.delivery import MAY_COUNT_TWICE, State
-from twite.domain.history import ConversionCounts
-from twite.domain.people.users import AuditEvent
-from twite.domain.submission import Recorded
-from twite.domain.times import HOUR
-from twite.gateway.ports.outbox import Discard, Replay, SweepResult
-from twite.gateway.ports.queries import AtRest
-from twite.gateway.ports.state import PAUSED_BY_USER, Pause
-from twite.gateway.ports.store import Store
-from twite.testing.builders import NOW, a_submission, an_entry
-from twite.testing.laws.actions import (
+from builders import NOW, a_submission, an_entry
+from store_contract.actions import (
     EVENT,
     FAR,
     PIXEL,
@@ -30,7 +20,16 @@ from twite.testing.laws.actions import (
     settle,
     sweep,
 )
-from twite.testing.laws.copies import restricted
+from store_contract.copies import restricted
+from twite.domain.delivery import MAY_COUNT_TWICE, State
+from twite.domain.history import ConversionCounts
+from twite.domain.people.users import AuditEvent
+from twite.domain.submission import Recorded
+from twite.domain.times import HOUR
+from twite.gateway.ports.outbox import Discard, Replay, SweepResult
+from twite.gateway.ports.queries import AtRest
+from twite.gateway.ports.state import PAUSED_BY_USER, Pause
+from twite.gateway.ports.store import Store
 
 
 class OperationLaws:

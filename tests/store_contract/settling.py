@@ -1,6 +1,21 @@
-# ruff: noqa: S101 - contract tests use assert
 """Store contract: attempts and state transitions, written together."""
 
+from builders import NOW, a_submission, an_entry
+from store_contract.actions import (
+    FAR,
+    PIXEL,
+    balanced,
+    claim,
+    claim_or_none,
+    dead_lettered,
+    deliver,
+    delivered,
+    histories,
+    postponed,
+    record,
+    settle,
+    sweep,
+)
 from twite.domain.delivery import (
     ANSWER_LIMIT,
     MAY_COUNT_TWICE,
@@ -18,22 +33,6 @@ from twite.domain.times import MINUTE
 from twite.gateway.ports.outbox import SweepResult
 from twite.gateway.ports.queries import AtRest, AttemptsQuery
 from twite.gateway.ports.store import Store
-from twite.testing.builders import NOW, a_submission, an_entry
-from twite.testing.laws.actions import (
-    FAR,
-    PIXEL,
-    balanced,
-    claim,
-    claim_or_none,
-    dead_lettered,
-    deliver,
-    delivered,
-    histories,
-    postponed,
-    record,
-    settle,
-    sweep,
-)
 
 
 class SettlingLaws:

@@ -1,22 +1,9 @@
-# ruff: noqa: S101 - contract tests use assert
 """Store contract: error groups of dead letters, and edits of them."""
 
 import msgspec
 
-from twite.domain.delivery import State
-from twite.domain.people.users import AuditEvent
-from twite.domain.times import HOUR
-from twite.gateway.ports.outbox import EditBodies, EditedBody
-from twite.gateway.ports.queries import (
-    AtRest,
-    ErrorGroup,
-    InErrorGroup,
-    QueryScope,
-    RestingAmong,
-)
-from twite.gateway.ports.store import Store
-from twite.testing.builders import NOW, a_submission, an_entry
-from twite.testing.laws.actions import (
+from builders import NOW, a_submission, an_entry
+from store_contract.actions import (
     EVENT,
     PIXEL,
     balanced,
@@ -31,6 +18,18 @@ from twite.testing.laws.actions import (
     settle,
     sweep,
 )
+from twite.domain.delivery import State
+from twite.domain.people.users import AuditEvent
+from twite.domain.times import HOUR
+from twite.gateway.ports.outbox import EditBodies, EditedBody
+from twite.gateway.ports.queries import (
+    AtRest,
+    ErrorGroup,
+    InErrorGroup,
+    QueryScope,
+    RestingAmong,
+)
+from twite.gateway.ports.store import Store
 
 EVERYTHING = QueryScope()
 OTHERS = QueryScope(pixels=frozenset({"p2"}))

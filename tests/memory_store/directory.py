@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from memory_store.state import MemoryState
 from twite.domain.people.sign_in_limits import (
     FailedSignIns,
     SignInLimit,
@@ -50,7 +51,6 @@ from twite.gateway.ports.directory import (
 )
 from twite.gateway.ports.secret_store import CODES
 from twite.gateway.ports.state import SealedSecret
-from twite.stores.memory.state import MemoryState
 
 _FOREVER = 1 << 62
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 
+from memory_store.directory import MemoryDirectory
+from memory_store.row import MemoryRow, rest
 from twite.domain.consent import REVOKED, person_keys
 from twite.domain.delivery import State, Trigger
 from twite.gateway.ports.queries import DecidedDelivery
-from twite.stores.memory.directory import MemoryDirectory
-from twite.stores.memory.row import MemoryRow, rest
 from twite.x.encode import persons_of, pixel_of
 
 

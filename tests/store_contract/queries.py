@@ -1,9 +1,21 @@
-# ruff: noqa: S101 - contract tests use assert
 """Store contract: queries of the console, and edits."""
 
 import msgspec
 import pytest
 
+from builders import NOW, a_submission, an_entry
+from store_contract.actions import (
+    EVENT,
+    PIXEL,
+    bury,
+    claim,
+    deliver,
+    delivered,
+    histories,
+    record,
+    settle,
+)
+from store_contract.error_groups import ErrorGroupLaws
 from twite.domain.delivery import State
 from twite.domain.stats.match_keys import Flaw, FlawCount, Matched, Matching, MatchKeys, matching
 from twite.domain.stats.tally import KEPT, DeliveryTimes, FlowCounts, slot_of
@@ -22,19 +34,6 @@ from twite.gateway.ports.queries import (
     WaitsQuery,
 )
 from twite.gateway.ports.store import Store
-from twite.testing.builders import NOW, a_submission, an_entry
-from twite.testing.laws.actions import (
-    EVENT,
-    PIXEL,
-    bury,
-    claim,
-    deliver,
-    delivered,
-    histories,
-    record,
-    settle,
-)
-from twite.testing.laws.error_groups import ErrorGroupLaws
 
 EVERYTHING = QueryScope()
 OTHERS = QueryScope(pixels=frozenset({"p2"}))

@@ -11,6 +11,12 @@ from dataclasses import dataclass
 
 import msgspec
 
+from memory_store.consents import MemoryConsents
+from memory_store.directory import MemoryDirectory
+from memory_store.operations import MemoryOperations
+from memory_store.queries import MemoryQueries
+from memory_store.row import MemoryRow, delivery_of, overdue, rank_of, rest
+from memory_store.state import MemoryState
 from twite.domain.conversion import DEFAULT_WINDOW
 from twite.domain.delivery import (
     ANSWER_LIMIT,
@@ -38,12 +44,6 @@ from twite.gateway.ports import copies
 from twite.gateway.ports.copies import CopyDecision, Holder, asks, rule
 from twite.gateway.ports.outbox import Claim, SweepRequest, SweepResult
 from twite.gateway.ports.state import ClockRecord
-from twite.stores.memory.consents import MemoryConsents
-from twite.stores.memory.directory import MemoryDirectory
-from twite.stores.memory.operations import MemoryOperations
-from twite.stores.memory.queries import MemoryQueries
-from twite.stores.memory.row import MemoryRow, delivery_of, overdue, rank_of, rest
-from twite.stores.memory.state import MemoryState
 
 _RESTING = (State.DEAD, State.HELD)
 _PENDING = (State.QUEUED, State.SENDING)

@@ -5,6 +5,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from memory_store.row import MemoryRow, history_of
 from twite.domain.conversion import dedup_key
 from twite.domain.delivery import State, rank
 from twite.domain.history import ConversionCounts, History, Rival
@@ -14,7 +15,6 @@ from twite.domain.times import DAY, HOUR
 from twite.gateway.ports import queries as port
 from twite.gateway.ports.queries import Query, Selection
 from twite.gateway.ports.state import Pause, RateLimitWindow
-from twite.stores.memory.row import MemoryRow, history_of
 
 T = TypeVar("T")
 
@@ -60,7 +60,7 @@ class MemoryQueries:
         found: T = self._asked(query)
         return found
 
-    def _asked(self, query: msgspec.Struct) -> Any:  # noqa: ANN401 - each query has a type of answer
+    def _asked(self, query: msgspec.Struct) -> Any:
         values = {name: getattr(query, name) for name in query.__struct_fields__}
         return getattr(self, _METHODS[type(query)])(**values)
 

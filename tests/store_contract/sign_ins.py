@@ -1,9 +1,10 @@
-# ruff: noqa: S101 - contract tests use assert
 """Store contract: sessions, used codes, and failed sign-ins."""
 
 import msgspec
 import pytest
 
+from builders import NOW
+from store_contract.directory import a_session, enter, join, somebody
 from twite.domain.people.sign_in_limits import FailedSignIns, SignInLimit
 from twite.domain.people.users import User
 from twite.domain.secret import Secret
@@ -20,8 +21,6 @@ from twite.gateway.ports.directory import (
     StepUsed,
 )
 from twite.gateway.ports.store import Store
-from twite.testing.builders import NOW
-from twite.testing.laws.directory import a_session, enter, join, somebody
 
 
 class SignInLaws:

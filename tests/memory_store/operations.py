@@ -5,6 +5,8 @@ from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 
+from memory_store.directory import MemoryDirectory
+from memory_store.row import MemoryRow, bring_back, meant, rest
 from twite.domain.delivery import State, Trigger, after
 from twite.domain.history import Rival
 from twite.domain.people.users import AuditEvent
@@ -21,8 +23,6 @@ from twite.gateway.ports.outbox import (
 )
 from twite.gateway.ports.tags import PREFIX
 from twite.gateway.tags.run.payload import TagPayload
-from twite.stores.memory.directory import MemoryDirectory
-from twite.stores.memory.row import MemoryRow, bring_back, meant, rest
 
 _HEAD = 6
 _UNSETTLED = (State.QUEUED, State.SENDING, State.HELD, State.DEAD)

@@ -1,4 +1,3 @@
-# ruff: noqa: S101 - contract tests use assert
 """Store contract: record requests, idempotency keys, suppression."""
 
 import asyncio
@@ -7,6 +6,18 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
+from builders import NOW, a_submission, an_entry
+from store_contract.actions import (
+    EVENT,
+    PIXEL,
+    balanced,
+    bury,
+    claim,
+    claim_or_none,
+    deliver,
+    histories,
+    record,
+)
 from twite.domain.conversion import DEFAULT_WINDOW
 from twite.domain.delivery import (
     State,
@@ -18,18 +29,6 @@ from twite.domain.submission import Idempotency, Recorded, RejectedConversion, S
 from twite.domain.times import HOUR
 from twite.gateway.ports.queries import ByConversionId, ByReceipt
 from twite.gateway.ports.store import RecordsByCallback, Store
-from twite.testing.builders import NOW, a_submission, an_entry
-from twite.testing.laws.actions import (
-    EVENT,
-    PIXEL,
-    balanced,
-    bury,
-    claim,
-    claim_or_none,
-    deliver,
-    histories,
-    record,
-)
 
 
 async def _recorded(

@@ -1,9 +1,9 @@
-# ruff: noqa: S101 - contract tests use assert
 """Actions and queries on a store that the contract tests share."""
 
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
+from builders import NOW, a_submission, an_entry
 from twite.domain.delivery import MOST_BYTES, Attempt, Batch, Settlement, Transition, Trigger
 from twite.domain.history import ConversionCounts, History, total
 from twite.domain.submission import Recorded
@@ -11,7 +11,6 @@ from twite.domain.times import HOUR, MINUTE
 from twite.gateway.ports.outbox import Claim, SweepRequest, SweepResult
 from twite.gateway.ports.queries import ByConversionId
 from twite.gateway.ports.store import Store
-from twite.testing.builders import NOW, a_submission, an_entry
 
 PIXEL: Final = "o8z6j"
 EVENT: Final = "o8z6k"

@@ -1,4 +1,3 @@
-# ruff: noqa: S101 - contract tests use assert
 """Store contract: copies in one request are treated as if they arrived one after the other."""
 
 from collections.abc import Sequence
@@ -7,13 +6,8 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.conversion import DEFAULT_WINDOW
-from twite.domain.delivery import State
-from twite.domain.submission import AcceptedConversion
-from twite.gateway.ports.copies import OTHER_BODY, by_later
-from twite.gateway.ports.store import Store
-from twite.testing.builders import NOW, a_submission, an_entry
-from twite.testing.laws.actions import (
+from builders import NOW, a_submission, an_entry
+from store_contract.actions import (
     balanced,
     claim,
     dead_lettered,
@@ -22,7 +16,12 @@ from twite.testing.laws.actions import (
     postponed,
     settle,
 )
-from twite.testing.laws.copies import MISSING, corrected, decided, denied, restricted
+from store_contract.copies import MISSING, corrected, decided, denied, restricted
+from twite.domain.conversion import DEFAULT_WINDOW
+from twite.domain.delivery import State
+from twite.domain.submission import AcceptedConversion
+from twite.gateway.ports.copies import OTHER_BODY, by_later
+from twite.gateway.ports.store import Store
 
 _UNCLEAR: Final = "consent_unclear: gcd"
 _KINDS: Final = (

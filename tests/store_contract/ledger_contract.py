@@ -1,0 +1,45 @@
+"""The store contract as tests: subclass it with a store."""
+
+from store_contract.alarms import AlarmLaws
+from store_contract.claiming import ClaimLaws
+from store_contract.copies import CopyLaws
+from store_contract.copies_at_once import CopiesAtOnceLaws
+from store_contract.directory import DirectoryLaws
+from store_contract.limits import ClockLaws, CrashLaws, DoubtLaws, LimitLaws
+from store_contract.operations import OperationLaws
+from store_contract.privacy import ConsentLaws, PrivacyLaws
+from store_contract.queries import QueryLaws
+from store_contract.recording import BalanceLaws, RecordingLaws
+from store_contract.rejections import IgnoringLaws, RejectionLaws
+from store_contract.sealing import SecretRecordLaws, TagPayloadLaws
+from store_contract.settling import SettlingLaws, SweepLaws
+from store_contract.sightings import SightingLaws
+from store_contract.sign_ins import SignInLaws
+
+
+class OutboxContract(
+    RecordingLaws,
+    IgnoringLaws,
+    SecretRecordLaws,
+    TagPayloadLaws,
+    DirectoryLaws,
+    SignInLaws,
+    ClaimLaws,
+    SettlingLaws,
+    SweepLaws,
+    LimitLaws,
+    CrashLaws,
+    DoubtLaws,
+    ClockLaws,
+    OperationLaws,
+    BalanceLaws,
+    AlarmLaws,
+    ConsentLaws,
+    CopyLaws,
+    CopiesAtOnceLaws,
+):
+    """The contract of the in-memory store. It has no reports, console queries, edits or erasure."""
+
+
+class LedgerContract(OutboxContract, RejectionLaws, SightingLaws, QueryLaws, PrivacyLaws):
+    """The whole store contract."""
