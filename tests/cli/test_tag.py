@@ -134,7 +134,7 @@ UNCAUGHT = (
     r'log {"text":"unhandled promise rejection: {\"reason\":\"timed_out\"}","own":true}'
     "\n"
 )
-RAN_OUT = "The code waited for a promise that never settles, until the time limit.\n"
+RAN_OUT = "The code waited until the time limit for a promise that never settles.\n"
 
 
 @pytest.mark.parametrize(

@@ -282,7 +282,7 @@ def _print_run(code_line: int, effects: list[AnyEffect], turns: tuple[Turn, ...]
         _complain(f"{last.error}{line}")
     printing.say(f"outcome: {last.outcome}")
     if any(not turn.waiting and turn.wake_at is not None for turn in turns[:-1]):
-        printing.say("The code waited for a promise that never settles, until the time limit.")
+        printing.say("The code waited until the time limit for a promise that never settles.")
     if not last.done and not last.waiting:
         printing.say(f"The code is still waiting after {plural(len(turns), 'turn')}.")
     if last.waiting:
