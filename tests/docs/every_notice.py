@@ -58,7 +58,7 @@ EVERY_NOTICE = (
         isolating=True,
         again=1,
     ),
-    Moved(pixel=PIXEL, trigger="delivered", deliveries=1, waited=(5,)),
+    Moved(pixel=PIXEL, trigger="delivered", deliveries=1, waited={5: 1}),
     Paused(pixel=PIXEL, reason="404"),
     Paused(pixel=PIXEL, event="o8z6k", reason="400"),
     Presented(pixel=PIXEL, credential="oauth", taken=True, turned=True),

@@ -70,7 +70,12 @@ def test_what_x_took_is_counted_by_how_long_it_waited():
     metrics = Metrics()
 
     metrics.see(
-        Moved(pixel="o8z6j", trigger="delivered", deliveries=3, waited=(250, 251, 200_000_000))
+        Moved(
+            pixel="o8z6j",
+            trigger="delivered",
+            deliveries=3,
+            waited={250: 1, 251: 1, 200_000_000: 1},
+        )
     )
 
     page = metrics.rendered([]).decode().splitlines()

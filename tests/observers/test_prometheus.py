@@ -8,7 +8,7 @@ from twite.observers.series import Histogram, Series
 
 def a_page(*, counted, open_alerts, took):
     histogram = Histogram("twite_seconds", "Text.", limits=(1, 2))
-    histogram.observe((took * 1_000,), "")
+    histogram.observe({took * 1_000: 1}, "")
     counters = [("twite_x_total", {"source": source}, many) for source, many in counted.items()]
     return page_of(
         [
@@ -65,8 +65,8 @@ def test_labels_and_infinity_are_read_as_they_were_written():
 def test_a_histogram_counts_each_value_in_every_bucket_that_it_fits():
     histogram = Histogram("twite_seconds", "Text.", limits=(0.5, 1), label="pixel")
 
-    histogram.observe((500, 501), "o8z6j")
-    histogram.observe((1_500,), "o8z6j")
+    histogram.observe({500: 1, 501: 1}, "o8z6j")
+    histogram.observe({1_500: 1}, "o8z6j")
 
     assert values(page_of([histogram.series()])) == {
         ("twite_seconds_bucket", "0.5", "o8z6j"): 1,

@@ -190,7 +190,7 @@ class Metrics:
 
     def committed(self, seconds: float) -> None:
         """Count a commit. Called from the store's thread."""
-        self._commits.observe((seconds * 1_000,), "")
+        self._commits.observe({seconds * 1_000: 1}, "")
 
     def counted(self, counted: Iterable[Counted]) -> None:
         """Count a commit's match keys and amounts. Called from the store's thread."""
@@ -265,7 +265,7 @@ class Metrics:
         pixel = notice.pixel
         self._count("twite_attempts_total", pixel, notice.outcome, _status(notice.status))
         self._count("twite_sent_conversions_total", pixel, notice.outcome, times=notice.conversions)
-        self._took.observe((notice.took,), self._pixel(pixel))
+        self._took.observe({notice.took: 1}, self._pixel(pixel))
         if notice.ambiguous:
             self._count("twite_ambiguous_conversions_total", pixel, times=notice.conversions)
         if notice.again:

@@ -146,15 +146,15 @@ class Histogram:
         self._counts: dict[str, list[int]] = {}
         self._sums: dict[str, float] = {}
         if label is None:
-            self.observe((), "")
+            self.observe({}, "")
 
-    def observe(self, waited: Iterable[float], label: str) -> None:
-        """Observe times in milliseconds."""
+    def observe(self, waited: Mapping[float, int] | Mapping[int, int], label: str) -> None:
+        """Add observations: their number by milliseconds."""
         counts = self._counts.setdefault(label, [0] * len(self._names))
         total = 0.0
-        for ms in waited:
-            counts[bisect_left(self._ends, ms)] += 1
-            total += ms
+        for ms, many in waited.items():
+            counts[bisect_left(self._ends, ms)] += many
+            total += ms * many
         self._sums[label] = self._sums.get(label, 0.0) + total / 1_000
 
     def series(self) -> Series:

@@ -89,7 +89,7 @@ def batch_body(bodies: Sequence[bytes]) -> bytes:
     """Join rendered conversions into one request body; at most spec.MAX_CONVERSIONS of them."""
     if not 0 < len(bodies) <= spec.MAX_CONVERSIONS:
         raise ValueError(f"a batch holds 1 to {spec.MAX_CONVERSIONS} conversions")
-    return b'{"conversions":[' + b",".join(bodies) + b"]}"
+    return b"".join((b'{"conversions":[', b",".join(bodies), b"]}"))
 
 
 def conversions_url(*, api_url: str, version: str, pixel: str) -> str:

@@ -25,7 +25,7 @@ async def test_what_x_took_is_told_with_how_long_it_waited():
     await setting.clock.advance(MINUTE)
 
     waited = [notice.waited for notice in seen(setting, Moved) if notice.trigger == "delivered"]
-    assert waited == [(7_000, 0)]
+    assert waited == [{7_000: 1, 0: 1}]
     await setting.run.stop(within=1_000)
 
 
@@ -36,7 +36,7 @@ async def test_what_x_did_not_take_waits_on_and_is_not_counted():
     await setting.run.start()
     await setting.clock.advance(100)
 
-    assert [notice.waited for notice in seen(setting, Moved)] == [()]
+    assert [notice.waited for notice in seen(setting, Moved)] == [{}]
     await setting.run.stop(within=1_000)
 
 

@@ -388,6 +388,8 @@ class BatchSender:
 
     def _forget_mixed(self, group: Group) -> bool:
         """Forget that a bisect did not reach these deliveries; return whether any was recorded."""
+        if not self._mixed:
+            return False
         known = self._mixed.keys() & ids_of(group)
         for id_ in known:
             del self._mixed[id_]

@@ -5,6 +5,7 @@ itself. For conversions that X read, its error codes answer this. For a 5xx, a 4
 no answer, it depends on which conversions X accepts meanwhile.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeGuard
@@ -62,7 +63,7 @@ def transitions(
     `randomness` is in [0, 1). `cautious`: hold ambiguous deliveries instead of retrying them. A
     rejected request must have one conversion: larger ones are bisected first.
     """
-    ids = tuple(delivery.id for delivery in deliveries)
+    ids = ids_of(deliveries)
     match outcome:
         case Delivered():
             return (Transition(trigger=Trigger.DELIVERED, deliveries=ids),)
@@ -104,7 +105,7 @@ def attempt(
         pixel=pixel,
         event=event,
         outcome=outcome.kind,
-        deliveries=tuple(delivery.id for delivery in deliveries),
+        deliveries=ids_of(deliveries),
         status=response.status if isinstance(response, Response) else None,
         answer=_words(response),
         ambiguous=isinstance(outcome, Errored) and outcome.ambiguous,
@@ -126,7 +127,7 @@ def fault(
         pixel=pixel,
         event=event,
         outcome=AttemptOutcome.ERRORED,
-        deliveries=tuple(delivery.id for delivery in deliveries),
+        deliveries=ids_of(deliveries),
         answer=f"internal error in Twite: {type(error).__name__}",
         ambiguous=ambiguous,
     )
@@ -151,7 +152,7 @@ class InFlightBatch:
 
 
 def ids_of(group: Iterable[Delivery]) -> tuple[int, ...]:
-    return tuple(delivery.id for delivery in group)
+    return tuple([delivery.id for delivery in group])
 
 
 def is_too_late(group: Iterable[Delivery], *, now: int) -> bool:
@@ -232,14 +233,20 @@ class Settler:
         await self.settle(batch, tried, (blamed, back) if others else (blamed,))
 
 
-def _waited(batch: Batch, transition: Transition, *, now: int) -> tuple[int, ...]:
-    """Return the milliseconds from receipt to delivery, for each delivery X accepted."""
+def _waited(batch: Batch, transition: Transition, *, now: int) -> dict[int, int]:
+    """Return the deliveries X accepted, by the milliseconds since their receipt."""
     if transition.trigger is not Trigger.DELIVERED:
-        return ()
+        return {}
     taken = frozenset(transition.deliveries)
-    return tuple(
-        max(0, now - delivery.received_at) for delivery in batch.deliveries if delivery.id in taken
+    # All conversions of one request were received at the same time.
+    received = Counter(
+        [delivery.received_at for delivery in batch.deliveries if delivery.id in taken]
     )
+    waited: dict[int, int] = {}
+    for received_at, many in received.items():
+        milliseconds = max(0, now - received_at)
+        waited[milliseconds] = waited.get(milliseconds, 0) + many
+    return waited
 
 
 def _words(response: Response | NoResponse) -> str:

@@ -133,9 +133,10 @@ class Suspects:
         self._bad_share -= self._bad_share / _RECENT
         self._row_by_event.pop(event, None)
         self._bad_at.pop(event, None)
-        for delivery in group:
-            self._since.pop(delivery.id, None)
-            self._isolated.pop(delivery.id, None)
+        if self._since or self._isolated:
+            for delivery in group:
+                self._since.pop(delivery.id, None)
+                self._isolated.pop(delivery.id, None)
 
     def note(self, group: Sequence[Delivery], *, event: str) -> None:
         """Record that a request with these deliveries failed or was refused."""
@@ -156,7 +157,7 @@ class Suspects:
 
     def explain(self, group: Iterable[Delivery]) -> bool:
         """Whether a delivery is at fault: X accepted others since it became a suspect."""
-        return any(
+        return bool(self._since) and any(
             self._since.get(delivery.id, self._taken_at) < self._taken_at for delivery in group
         )
 
@@ -222,7 +223,7 @@ class Suspects:
 
     def began(self, batch: Batch) -> None:
         known = self.known()
-        if any(delivery.id in known for delivery in batch.deliveries):
+        if known and any(delivery.id in known for delivery in batch.deliveries):
             self._lease = batch.lease
 
     def ended(self, batch: Batch) -> None:
@@ -232,6 +233,8 @@ class Suspects:
     def split(self, group: Sequence[Delivery]) -> tuple[Group, Group, Group]:
         """Split deliveries into (unsuspected, suspects, isolated)."""
         known = self.known()
+        if not known:
+            return tuple(group), (), ()
         return (
             tuple(delivery for delivery in group if delivery.id not in known),
             tuple(

@@ -280,7 +280,7 @@ class RequestSender:
                 reason="" if isinstance(outcome, Delivered) else outcome.reason,
                 ambiguous=isinstance(outcome, Errored) and outcome.ambiguous,
                 isolating=len(in_flight.group) < len(in_flight.batch.deliveries),
-                again=sum(delivery.ambiguous_since is not None for delivery in in_flight.group),
+                again=sum([delivery.ambiguous_since is not None for delivery in in_flight.group]),
             )
         )
         if isinstance(outcome, Errored) and outcome.limited and outcome.retry_at is not None:

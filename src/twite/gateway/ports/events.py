@@ -124,14 +124,14 @@ class Attempted(msgspec.Struct, frozen=True, kw_only=True):
 class Moved(msgspec.Struct, frozen=True, kw_only=True):
     """Deliveries changed their state.
 
-    `waited` has the milliseconds from receipt to delivery, for each delivery that X accepted.
+    `waited` has the number of deliveries that X accepted, by the milliseconds since their receipt.
     """
 
     pixel: str
     trigger: str
     deliveries: int
     reason: str = ""
-    waited: tuple[int, ...] = ()
+    waited: Mapping[int, int] = {}
 
 
 class Paused(msgspec.Struct, frozen=True, kw_only=True):
