@@ -1,9 +1,12 @@
 import hashlib
+import re
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from twite.domain import normalize
 from twite.domain.fault import Fault
 from twite.domain.normalize import email_digest
 
@@ -177,3 +180,13 @@ def test_any_text_is_a_digest_or_a_fault(text):
     read = digest_of(text)
 
     assert isinstance(read, Fault) or (len(read) == 64 and read.isalnum())
+
+
+@given(
+    st.from_regex(r"[A-Za-z0-9._+-]{1,65}@(?:[A-Za-z0-9-]{1,64}\.)+[A-Za-z]{1,64}", fullmatch=True)
+)
+def test_a_plain_address_is_read_as_by_the_whole_check(address):
+    with patch.object(normalize, "_PLAIN_EMAIL", re.compile("(?!)")):
+        thorough = digest_of(address)
+
+    assert digest_of(address) == thorough

@@ -7,6 +7,7 @@ import re
 import string
 from pathlib import Path
 from random import Random
+from unittest.mock import patch
 from urllib.parse import quote
 from uuid import UUID
 
@@ -19,9 +20,10 @@ from hypothesis import strategies as st
 from any_event import EVENTS
 from canaries import HARMLESS, SPELLINGS, found_in
 from twite.formats.page_visit import scrubbed_url
+from twite.redaction import shapes
 from twite.redaction.scrub_event import scrubbed_event
 from twite.redaction.scrub_text import free_text, scrubbed_json, without_persons
-from twite.redaction.shapes import holds_a_person, reading
+from twite.redaction.shapes import holds_a_person, may_hold_a_person, reading
 
 PLACES = (
     "{}", "for {}", "{}, please", "(to:{})", "x={}", "a, b; {}. c", "/u/{}/x", "\u201e{}\u201c",
@@ -104,6 +106,14 @@ def test_a_person_anywhere_in_a_text_never_survives(before, spelled, after):
         assert found_in(without_persons(text).encode()) == []
         kept = scrubbed_json(msgspec.json.encode({"a": [text], text: 1}), thoroughly=True)
         assert found_in(kept) == []
+
+
+@given(st.from_regex(r"[a-z_-]*[0-9]*", fullmatch=True))
+def test_an_id_is_checked_as_by_the_whole_check(text):
+    with patch.object(shapes, "_PLAIN", re.compile("(?!)")):
+        thorough = may_hold_a_person(text)
+
+    assert may_hold_a_person(text) == thorough
 
 
 @given(event=EVENTS, text=st.text(max_size=60) | SPELLED | st.sampled_from(HARMLESS))

@@ -31,6 +31,7 @@ PLACEHOLDERS: Final = frozenset(
         "nan", "nil", "none", "not set", "null", "undefined", "unknown",
     }
 )  # fmt: skip
+_LONGEST_PLACEHOLDER: Final = max(map(len, PLACEHOLDERS))
 
 # Regions of ISO 3166 that have phone numbers. The library has the same, and takes long to import.
 _REGIONS: Final = """
@@ -60,6 +61,10 @@ _EMAIL: Final = re.compile(
     r"""(?:(?![_-])[^\s\x00-,./:-@\[-^\x60{-\xa0\ufffd]{1,63}\.)+"""
     r"""(?:[a-z]{2,63}|xn--[a-z0-9-]{1,58}[a-z0-9]|[^\s\x00-\xa0\ufffd]{2,63})"""
 )
+# Addresses that need no other check, as most do.
+_PLAIN_EMAIL: Final = re.compile(
+    r"[A-Za-z0-9._+-]{1,64}@(?:[A-Za-z0-9][A-Za-z0-9-]{0,62}\.)+[A-Za-z]{2,63}", re.ASCII
+)
 # str.strip() does not remove these: zero-width space and joiners, the byte-order mark, bidi marks.
 _INVISIBLE: Final = dict.fromkeys(
     [0xAD, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2065), 0xFEFF]
@@ -81,6 +86,8 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 def email_digest(text: str, *, path: str) -> str | Fault:
     """Return the digest of an email. The input may already be its SHA-256."""
+    if len(text) <= MAX_EMAIL and _PLAIN_EMAIL.fullmatch(text):
+        return hashlib.sha256(text.lower().encode()).hexdigest()
     plain = text.strip().lower()
     if not plain.isascii():
         plain = unicodedata.normalize("NFC", plain.translate(_INVISIBLE).strip())
@@ -167,6 +174,8 @@ def digest(text: str, *, path: str) -> str | Fault:
 
 def click_id(text: str, *, path: str) -> str | Fault:
     """Read a click id: raw, in a landing URL, or in a cookie (`_twite`, X's JSON, raw)."""
+    if len(text) > _LONGEST_PLACEHOLDER and _CLICK_ID.fullmatch(text):
+        return text
     plain = text.strip()
     if _CLICK_ID.fullmatch(plain) and plain.lower() not in PLACEHOLDERS:
         return plain

@@ -21,11 +21,14 @@ _MOMENT: Final = re.compile(
     r"(?::[0-9]{2}(?:[.,][0-9]{1,9})?)?(?:[Zz]|[+-][0-9]{2}(?::?[0-5][0-9])?)",
     re.ASCII,
 )
-# The usual form: the minute, seconds, milliseconds.
-_IN_UTC: Final = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]):([0-5][0-9])(?:\.([0-9]{3}))?Z",
-    re.ASCII,
+# The usual form has a minute, seconds (`:59`) and an end (`.999Z` or `Z`).
+_USUAL_MINUTE: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]", re.ASCII
 )
+_SECONDS: Final = tuple(f":{number:02d}" for number in range(60))
+_ENDS: Final = tuple(f".{number:03d}Z" for number in range(SECOND))
+_MS_OF_SECONDS: Final = {text: number * SECOND for number, text in enumerate(_SECONDS)}
+_MS_OF_END: Final = {"Z": 0} | {text: number for number, text in enumerate(_ENDS)}
 # The years 1 to 9999 in UTC, which ISO 8601 can express.
 _EARLIEST: Final = -62_135_596_800_000
 LATEST: Final = 253_402_300_799_999
@@ -38,12 +41,12 @@ def moment(text: str, *, now: int, path: str) -> int | Fault:
     `now` is in milliseconds. A time without a zone is a fault, because X rejects it [doc WEB]; so
     are the hour 24 and the second 60.
     """
-    usual = _IN_UTC.fullmatch(text)
-    if usual is not None:
+    seconds, rest = _MS_OF_SECONDS.get(text[16:19]), _MS_OF_END.get(text[19:])
+    if seconds is not None and rest is not None:
         # Many conversions are of the same minute.
-        minute = _read_minute(usual[1])
+        minute = _read_minute(text[:16])
         if minute is not None:
-            ms = minute + int(usual[2]) * SECOND + int(usual[3] or 0)
+            ms = minute + seconds + rest
             return fault(path, "time_in_future") if ms > now + FUTURE_TOLERANCE else ms
     if not _MOMENT.fullmatch(text):
         return fault(path, "not_a_time", _complaint(text))
@@ -62,6 +65,8 @@ def moment(text: str, *, now: int, path: str) -> int | Fault:
 
 @lru_cache(maxsize=4_096)
 def _read_minute(text: str) -> int | None:
+    if _USUAL_MINUTE.fullmatch(text) is None:
+        return None
     try:
         return int(datetime.fromisoformat(f"{text}:00+00:00").timestamp()) * SECOND
     except ValueError:
@@ -71,12 +76,12 @@ def _read_minute(text: str) -> int | None:
 def spelled(ms: int) -> str:
     """Return a time in the form of X's validator: UTC, three digits of milliseconds, `Z`."""
     minute, rest = divmod(ms, MINUTE)
-    return f"{_spelled_minute(minute)}{rest // 1_000:02d}.{rest % 1_000:03d}Z"
+    return f"{_spelled_minute(minute)}{_SECONDS[rest // SECOND]}{_ENDS[rest % SECOND]}"
 
 
 @lru_cache(maxsize=4_096)
 def _spelled_minute(minute: int) -> str:
-    return datetime.fromtimestamp(minute * 60, UTC).isoformat()[:17]
+    return datetime.fromtimestamp(minute * 60, UTC).isoformat()[:16]
 
 
 def _complaint(text: str) -> str:

@@ -81,10 +81,10 @@ def scrubbed_url(text: str) -> str | None:
     Of its parameters, only campaign parameters stay. None if it is not an http(s) URL. The click id
     was already read as an identifier.
     """
-    simple = _SIMPLE.fullmatch(text)
-    if simple is not None and "utm_" not in text:
+    if ("?" in text or "#" in text) and "utm_" not in text:
         # Many orders come from the same page.
-        text = simple.group(1)
+        simple = _SIMPLE.fullmatch(text)
+        text = text if simple is None else simple[1]
     return _scrubbed_once(text) if len(text) <= _LONGEST_REMEMBERED else _scrubbed(text)
 
 

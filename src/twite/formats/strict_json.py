@@ -12,7 +12,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
-from functools import cache
 from typing import Final, NoReturn, TypeVar
 
 import msgspec
@@ -131,22 +130,6 @@ class _Pairs(list[tuple[str, object]]):
 def may_hold_control_characters(body: bytes) -> bool:
     """Whether a text in this JSON may contain control characters (an escape or DEL)."""
     return b"\\" in body or b"\x7f" in body or (not body.isascii() and b"\xc2" in body)
-
-
-def may_hold_long_texts(body: bytes, most: int) -> bool:
-    """Return whether a text in this JSON could be longer than `most` characters.
-
-    Also after percent-encoding, which makes three characters of a byte.
-    """
-    if len(body) <= most:
-        return False
-    # An escaped quote looks like the end of a text.
-    return b"\\" in body or _long_text(most // 3).search(body) is not None
-
-
-@cache
-def _long_text(most: int) -> re.Pattern[bytes]:
-    return re.compile(rb'"[^"]{%d}' % most)
 
 
 def _texts(body: bytes) -> int | None:

@@ -31,7 +31,7 @@ MOST_UNQUOTED: Final = 5
 
 def may_hold_a_person(text: str) -> bool:
     """Return False only for a text without personal data: a fast first check."""
-    if len(text) < _SHORTEST:
+    if len(text) < _SHORTEST or _PLAIN.fullmatch(text):
         return False
     if "@" in text or "+" in text or "%" in text or "(" in text or ":" in text:
         return True
@@ -303,4 +303,6 @@ _BREAKS: Final = re.compile(r"[\t\r\n]")
 _SHORT_TEXT: Final = 100
 _SHORTEST: Final = 6  # an email: a@b.co
 _SHORTEST_CODED: Final = 10
+# As most ids are: a name in lower case, then a number, or a short number.
+_PLAIN: Final = re.compile(r"[a-z][a-z_-]*[0-9]*|[0-9]{1,9}")
 _RUN: Final = re.compile(r"[A-Za-z0-9+/_-]{10}")

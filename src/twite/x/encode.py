@@ -54,33 +54,29 @@ _ENCODER: Final = msgspec.json.Encoder()
 
 
 def conversion_body(conversion: Conversion) -> bytes:
-    named = conversion.event.startswith("gtm_")
+    event, contents = conversion.event, conversion.contents
+    is_name = event.startswith("gtm_")
+    # In the order of the fields, which takes half of the time that names take.
     return _ENCODER.encode(
         _Conversion(
-            conversion_time=spelled(conversion.time),
-            event_id=None if named else conversion.event,
-            event_name=conversion.event if named else None,
-            identifiers=_identifiers(conversion.identifiers),
-            conversion_id=conversion.conversion_id,
-            value=conversion.value,
-            price_currency=conversion.currency,
-            number_items=conversion.quantity,
-            description=conversion.description,
-            search_string=conversion.search,
-            event_source_url=conversion.url,
-            contents=[
-                _Content(
-                    content_id=content.id,
-                    content_group_id=content.group,
-                    content_name=content.name,
-                    content_price=content.price,
-                    content_type=content.type,
-                    num_items=content.quantity,
-                )
-                for content in conversion.contents
+            spelled(conversion.time),
+            None if is_name else event,
+            event if is_name else None,
+            _identifiers(conversion.identifiers),
+            conversion.conversion_id,
+            conversion.value,
+            conversion.currency,
+            conversion.quantity,
+            conversion.description,
+            conversion.search,
+            conversion.url,
+            [
+                _Content(line.id, line.group, line.name, line.price, line.type, line.quantity)
+                for line in contents
             ]
-            or None,
-            restricted_data_use=conversion.restricted_data_use,
+            if contents
+            else None,
+            conversion.restricted_data_use,
         )
     )
 

@@ -12,6 +12,7 @@ from twite.formats.parsed_request import Native
 from twite.gateway.ingest.watch import Watch, watched
 
 SALT = b"salt"
+MARKS = ("email_mark", "phone_mark", "click_mark")
 
 
 def a_watch(*pixels):
@@ -39,7 +40,7 @@ def a_sighting(way, at=NOW, **said):
         conversion_id="order-1",
         way=way,
         at=at,
-        **marks(a_conversion(), salt=SALT),
+        **dict(zip(MARKS, marks(a_conversion(), salt=SALT), strict=True)),
     )
     return msgspec.structs.replace(found, **said)
 
@@ -120,6 +121,16 @@ def test_the_watched_pixels_are_those_of_sources_with_origins():
     assert watched([page, a_source("server", pixel="p2")]) == {"p1"}
 
 
+def test_marks_are_those_of_stored_sightings():
+    order = msgspec.structs.replace(
+        a_conversion("order-1"), identifiers=Identifiers(click_id="c", email="e", phone="p")
+    )
+
+    assert marks(order, salt=SALT) == (
+        4878031611751685467, 3251256276458152255, -6039293728026962327,
+    )  # fmt: skip
+
+
 def test_marks_are_equal_for_the_same_order_and_nothing_else():
     order = msgspec.structs.replace(
         a_conversion("order-1"), identifiers=Identifiers(click_id="c", email="e")
@@ -131,7 +142,8 @@ def test_marks_are_equal_for_the_same_order_and_nothing_else():
 
     ours, theirs, others = (marks(conversion, salt=SALT) for conversion in (order, page, dearer))
 
-    assert ours["click_mark"] == theirs["click_mark"] != others["click_mark"]
-    assert (theirs["email_mark"], ours["phone_mark"]) == (None, None)
+    email, phone, click = ours
+    assert click == theirs[2] != others[2]
+    assert (theirs[0], phone) == (None, None)
     assert marks(order, salt=b"other") != ours
-    assert ours["email_mark"] != ours["click_mark"]
+    assert email != click

@@ -1,6 +1,7 @@
 """Sightings of conversion ids by path (pixel, server), and the deduplication report."""
 
 import hashlib
+import struct
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from functools import lru_cache
@@ -42,6 +43,8 @@ ADVICE: Final[Mapping[str, str]] = {
     "late": "X counts these twice: its 48-hour window ended before the second copy arrived. "
     "Find the cause of the delay: a server that submits days later, or a page that fires again",
 }
+
+_MARK: Final = struct.Struct(">q").unpack
 
 
 class SightingPath(StrEnum):
@@ -122,15 +125,13 @@ class TwoIds(msgspec.Struct, frozen=True, kw_only=True):
     at: int
 
 
-def marks(conversion: Conversion, *, salt: bytes) -> dict[str, int | None]:
-    """Return the marks of a conversion, as fields of Sighting."""
-    same = _same(salt, conversion.pixel, conversion.event, conversion.value, conversion.currency)
+def marks(conversion: Conversion, *, salt: bytes) -> tuple[int | None, int | None, int | None]:
+    """Return the marks of a conversion's email, phone and click id."""
+    email, phone, click = _same(
+        salt, conversion.pixel, conversion.event, conversion.value, conversion.currency
+    )
     found = conversion.identifiers
-    return {
-        "email_mark": _mark(same, "email", found.email),
-        "phone_mark": _mark(same, "phone", found.phone),
-        "click_mark": _mark(same, "click", found.click_id),
-    }
+    return _mark(email, found.email), _mark(phone, found.phone), _mark(click, found.click_id)
 
 
 def total(overlaps: Iterable[DedupReport]) -> DedupReport:
@@ -146,15 +147,23 @@ def total(overlaps: Iterable[DedupReport]) -> DedupReport:
 @lru_cache(maxsize=1_024)
 def _same(
     salt: bytes, pixel: str, event: str, value: str | None, currency: str | None
-) -> "hashlib.blake2b":
-    """Return the hash of what two sightings have in common besides the person."""
+) -> "tuple[hashlib.blake2b, hashlib.blake2b, hashlib.blake2b]":
+    """Return the hashes of what two sightings have in common besides the person.
+
+    They are for email, phone and click id.
+    """
     same = f"{pixel}\0{event}\0{value}\0{currency}\0"
-    return hashlib.blake2b(same.encode(), key=salt, digest_size=8)
+    email, phone, click = (
+        hashlib.blake2b(f"{same}{kind}\0".encode(), key=salt, digest_size=8)
+        for kind in ("email", "phone", "click")
+    )
+    return email, phone, click
 
 
-def _mark(same: "hashlib.blake2b", kind: str, identifier: str | None) -> int | None:
+def _mark(same: "hashlib.blake2b", identifier: str | None) -> int | None:
     if identifier is None:
         return None
     digest = same.copy()
-    digest.update(f"{kind}\0{identifier}".encode())
-    return int.from_bytes(digest.digest(), "big", signed=True)
+    digest.update(identifier.encode())
+    mark: int = _MARK(digest.digest())[0]
+    return mark

@@ -27,7 +27,6 @@ from twite.formats.strict_json import (
     decode,
     decode_shape,
     may_hold_control_characters,
-    may_hold_long_texts,
     refuse_duplicate_keys,
     refuse_more,
     without_halves,
@@ -102,7 +101,7 @@ def read(
         idempotency_key=idempotency_key,
         consent=consent,
         careful=may_hold_control_characters(body),
-        lengthy=may_hold_long_texts(body, MAX_TEXT),
+        lengthy=len(body) > MAX_TEXT,
     )
     return _read_at_once(body, context, single=single) or _read_apart(body, context, single=single)
 

@@ -21,11 +21,10 @@ from twite.formats.native.conversion import (
     may_be_amount,
 )
 from twite.formats.native.values import (
+    MAX_TEXT,
     amount_in,
     flaws_of,
-    quantity_of,
     refuse_control_characters,
-    refuse_long_texts,
     user_agent_of,
 )
 from twite.formats.page_visit import scrubbed_url
@@ -34,14 +33,21 @@ from twite.redaction.scrub_text import free_text
 from twite.redaction.shapes import holds_a_person
 
 _NULL: Final = b"null"
-_TIDY: Final = re.compile(rb'"(?:0|[1-9][0-9]{0,17})\.[0-9]{2}"')
+_ABSENT: Final = Native().value
+_TIDY: Final = re.compile(rb'"((?:0|[1-9][0-9]{0,17})\.[0-9]{2})"')
 _UNUSUAL: Final = "\0"  # marks an amount that read_one must read
+# The contents that were read before, by their values. Longer ones are not remembered.
+_Line = tuple[object, ...]
+_MOST_LINES: Final = 8_192
+_LONGEST_LINE: Final = 512
 
 
-def read_usual(  # noqa: C901, PLR0911  one for each part that may be unusual
+def read_usual(  # noqa: C901, PLR0911, PLR0912  one for each part that may be unusual
     given: Native, index: int, context: ReadContext
 ) -> ReadConversion | None:
     """Return what `read_one` returns, or None if the conversion is unusual."""
+    if context.faults:
+        return None
     placed = _place(given, context)
     identity = given.conversion_id
     if placed is None or identity is None:
@@ -64,22 +70,25 @@ def read_usual(  # noqa: C901, PLR0911  one for each part that may be unusual
         return None
     if currency is not None and currency not in CURRENCIES:
         return None
-    contents = _contents(given.contents) if given.contents else ()
+    contents, quantity = _contents(given.contents) if given.contents else _NO_CONTENTS
     description, search = given.description, given.search
-    if (
-        contents is None
-        or (description is not None and free_text(description) != description)
-        or (search is not None and free_text(search) != search)
-    ):
+    if contents is None or not (_is_text(description) and _is_text(search)):
         return None
     url = None if given.url is None else scrubbed_url(given.url)
+    if url is not None and len(url) > MAX_TEXT:
+        return None
     verdict = context.consent(given.consent, identifiers, pixel)
     if verdict is not PLAIN and (
         verdict.action is not ConsentAction.SEND or verdict.strip or verdict.restricted
     ):
         return None
-    if flaws_of(given, identifiers, (), now=context.now) or _is_faulty(given, url, context):
+    if flaws_of(given, identifiers, (), now=context.now):
         return None
+    if context.careful:
+        faults: list[Fault] = []
+        refuse_control_characters(given, faults)
+        if faults:
+            return None
     return ReadConversion(
         index=index,
         pixel=pixel,
@@ -113,7 +122,7 @@ def read_usual(  # noqa: C901, PLR0911  one for each part that may be unusual
             identifiers=identifiers,
             value=value,
             currency=currency,
-            quantity=quantity_of(contents) if contents else None,
+            quantity=quantity,
             description=description,
             search=search,
             url=url,
@@ -135,7 +144,7 @@ def _place(given: Native, context: ReadContext) -> tuple[str, str] | None:
     return None if event is None else (pixel, event)
 
 
-def _identifiers(  # noqa: C901  a branch for each field
+def _identifiers(  # noqa: C901, PLR0911, PLR0912  a branch for each field
     given: Native, region: str | None
 ) -> Identifiers | None:
     email: str | Fault | None = None
@@ -148,22 +157,31 @@ def _identifiers(  # noqa: C901  a branch for each field
         email = normalize.digest(given.email_sha256, path="")
     elif given.email is not None:
         email = normalize.email_digest(given.email, path="")
+    if type(email) is Fault:
+        return None
     if given.phone_sha256 is not None:
         phone = normalize.digest(given.phone_sha256, path="")
     elif given.phone is not None:
         phone = normalize.phone_digest(given.phone, region=region, path="")
+    if type(phone) is Fault:
+        return None
     if given.twclid is not None:
         click = normalize.click_id(given.twclid, path="")
+        if type(click) is Fault:
+            return None
     elif given.url is not None:
         click = normalize.click_id_of_url(given.url)
     if given.twpid is not None:
         browser = normalize.browser_id(given.twpid, path="")
+        if type(browser) is Fault:
+            return None
     if given.ip is not None:
         ip = normalize.ip_address(given.ip, path="")
+        if type(ip) is Fault:
+            return None
     if given.user_agent is not None:
         agent = user_agent_of(given.user_agent)
-    for found in (email, phone, click, browser, ip, agent):
-        if type(found) is Fault:
+        if type(agent) is Fault:
             return None
     return Identifiers(
         click_id=click,  # type: ignore[arg-type]  # none of them is a fault
@@ -176,47 +194,69 @@ def _identifiers(  # noqa: C901  a branch for each field
 
 
 def _amount(raw: msgspec.Raw) -> str | None:
-    text = bytes(raw)
-    if text == _NULL:
+    if raw is _ABSENT:
         return None
-    if _TIDY.fullmatch(text):
-        return text[1:-1].decode()
+    tidy = _TIDY.fullmatch(raw)
+    if tidy is not None:
+        return tidy[1].decode()
+    if bytes(raw) == _NULL:
+        return None
     read = amount_in(raw, path="")
     return read if type(read) is str and may_be_amount(raw) else _UNUSUAL
 
 
-def _contents(lines: Sequence[NativeContent]) -> tuple[Content, ...] | None:
-    """Return the lines if their texts are stored unchanged."""
+def _contents(lines: Sequence[NativeContent]) -> tuple[tuple[Content, ...] | None, int | None]:
+    """Return the lines and the sum of their quantities, as `quantity_of`.
+
+    The lines are None if a text of theirs is not stored unchanged.
+    """
     contents = []
+    quantity: int | None = 0
     for line in lines:
-        id_, name, group, type_ = line.id, line.name, line.group, line.type
-        quantity, price = line.quantity, _amount(line.price)
-        if id_ is not None:
-            id_ = str(id_)
-            if free_text(id_) != id_:
-                return None
-        if group is not None:
-            group = str(group)
-            if free_text(group) != group:
-                return None
-        if (
-            price is _UNUSUAL
-            or (quantity is not None and not 0 < quantity < 2**31)
-            or (name is not None and free_text(name) != name)
-            or (type_ is not None and free_text(type_) != type_)
-        ):
-            return None
-        contents.append(
-            Content(id=id_, name=name, price=price, quantity=quantity, group=group, type=type_)
-        )
-    return tuple(contents)
+        values = line.id, line.name, bytes(line.price), line.quantity, line.group, line.type
+        content = _lines.get(values)
+        if content is None:
+            content = _content(line)
+            if content is None:
+                return None, None
+            _remember(values, content)
+        if quantity is not None:
+            quantity = None if content.quantity is None else quantity + content.quantity
+        contents.append(content)
+    return tuple(contents), quantity
 
 
-def _is_faulty(given: Native, url: str | None, context: ReadContext) -> bool:
-    """Whether the context, or a text that is normally not checked, has a fault."""
-    faults = [*context.faults]
-    if context.careful:
-        refuse_control_characters(given, faults)
-    if context.lengthy:
-        refuse_long_texts(given, url, faults)
-    return bool(faults)
+def _content(line: NativeContent) -> Content | None:
+    id_ = None if line.id is None else str(line.id)
+    group = None if line.group is None else str(line.group)
+    price = _amount(line.price)
+    if (
+        price is _UNUSUAL
+        or (line.quantity is not None and not 0 < line.quantity < 2**31)
+        or not (_is_text(id_) and _is_text(line.name) and _is_text(group) and _is_text(line.type))
+    ):
+        return None
+    return Content(
+        id=id_,
+        name=line.name,
+        price=price,
+        quantity=line.quantity,
+        group=group,
+        type=line.type,
+    )
+
+
+def _is_text(text: str | None) -> bool:
+    """Return whether a text is stored unchanged."""
+    return text is None or (len(text) <= MAX_TEXT and free_text(text) == text)
+
+
+def _remember(values: _Line, content: Content) -> None:
+    if sum([len(value) for value in values if isinstance(value, str)]) <= _LONGEST_LINE:
+        if len(_lines) >= _MOST_LINES:
+            _lines.clear()
+        _lines[values] = content
+
+
+_lines: dict[_Line, Content] = {}
+_NO_CONTENTS: Final[tuple[tuple[Content, ...], int | None]] = (), None

@@ -85,10 +85,12 @@ def flaws_of(
     given: Native, identifiers: Identifiers, faults: Sequence[Fault], *, now: int
 ) -> tuple[Flaw, ...]:
     """Return the flaws of match keys; `faults` are the faults and notes found so far."""
-    if not faults and given.email_sha256 is given.phone_sha256 is None:
+    if not faults and given.email_sha256 is None and given.phone_sha256 is None:
         # The usual case, and fast.
-        clean = given.email is None or ("@" in given.email and not is_placeholder(given.email))
-        if clean and not (given.twclid or "").startswith(_OUR_COOKIE):
+        email, click = given.email, given.twclid
+        if (email is None or ("@" in email and not is_placeholder(email))) and (
+            click is None or not click.startswith(_OUR_COOKIE)
+        ):
             return ()
     found = [
         Flaw(code=fault.code, path=fault.path, shape=_shape(given, fault.path))

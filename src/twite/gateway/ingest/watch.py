@@ -71,13 +71,16 @@ class Watch:
         )
 
     def _sighting(self, conversion: Conversion, way: SightingPath, *, at: int) -> Sighting:
+        email, phone, click = marks(conversion, salt=self.salt)
         return Sighting(
             pixel=conversion.pixel,
             event=conversion.event,
             conversion_id=conversion.conversion_id,
             way=way,
             at=at,
-            **marks(conversion, salt=self.salt),
+            email_mark=email,
+            phone_mark=phone,
+            click_mark=click,
         )
 
     def _pixel_call(self, result: ReadConversion, way: SightingPath, *, now: int) -> list[Sighting]:
