@@ -2,7 +2,7 @@
 
 import pytest
 
-from twite.http.cheap_requests import LONGEST, SPACE, CheapRequests
+from twite.http.application import LONGEST, SPACE, CheapRequests
 from twite.http.limits import AdmissionGate
 from twite.http.route_table import ROUTES
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from starlette.types import Receive, Scope, Send
@@ -12,13 +12,12 @@ from twite.gateway.ports.events import Troubled, TroublePlace
 from twite.gateway.preview.trace import current, set_current
 from twite.http.addresses import front_of, host_of
 from twite.http.authorization import Authorization, NonceMemory, SourceKeys
-from twite.http.cheap_requests import CheapRequests
 from twite.http.direct import DirectIntake
 from twite.http.limits import AdmissionGate, RefusalThrottle
 from twite.http.origins import Origins
 from twite.http.preview import begin, record_answer
 from twite.http.responses import NO_ROUTE, ClientGone, HttpResponse, answer_to, send_answer
-from twite.http.route import HttpRequest, Route, RouteFinder, answered
+from twite.http.route import NO_BODY, HttpRequest, Route, RouteFinder, answered
 from twite.http.route_table import ROUTES, rendered
 from twite.http.routes.clients import ClientRoute
 from twite.http.script import PageScript
@@ -168,3 +167,31 @@ class HttpApplication:
 
     def _why_not_ready(self) -> str | None:
         return "the gateway is stopping" if self._closing else self._given.ready()
+
+
+# Seconds between two responses that need no store: about a tenth of the event loop's time.
+SPACE: Final = 0.001
+# The longest wait, so that pages with many visitors get the script only this much later.
+LONGEST: Final = 0.05
+
+
+class CheapRequests:
+    """Spaces responses that need no store while requests are inside one of the gates.
+
+    A connection that sends the next request as soon as it has a response keeps the event loop busy,
+    and the store's writer waits for the interpreter.
+    """
+
+    def __init__(self, gates: Sequence[AdmissionGate]) -> None:
+        self._gates = gates
+        self._next = 0.0
+
+    def wait(self, route: Route[object], method: str, *, now: float) -> float:
+        """Return the seconds for which the response must wait. `now` is in seconds, monotonic."""
+        if route.endpoint is not None or (route.body != NO_BODY and method == "POST"):
+            return 0.0
+        if not any(gate.is_occupied for gate in self._gates):
+            return 0.0
+        turn = min(max(now, self._next), now + LONGEST)
+        self._next = turn + SPACE
+        return turn - now

@@ -37,6 +37,7 @@ class SourceKeys:
         # Each with its parts that no encoding changes, the longest first.
         self._spelled: list[tuple[tuple[bytes, ...], bytes]] = []
         self._packed: list[tuple[tuple[bytes, ...], bytes]] = []
+        lengths = []
         for source in sources:
             if source.key is None:
                 continue
@@ -47,9 +48,12 @@ class SourceKeys:
                     f"sources {self._sources[digest].name} and {source.name} have the same key"
                 )
             self._sources[digest] = source
+            lengths.append(len(key))
             if len(key) >= _SHORTEST_HIDDEN:
                 self._spelled.append((_plains(key), key))
                 self._packed += [(_plains(said), said) for said in _packed(key)]
+        # A shorter text is no key, so it needs no digest.
+        self._shortest = min(lengths, default=0)
         plains = [longest for (longest, *_), _ in (*self._spelled, *self._packed)]
         self._hint = _hint_of(plains) if len(plains) > _FEW else None
 
@@ -73,23 +77,22 @@ class SourceKeys:
         `without`.
         """
         query: bytes = scope["query_string"]
-        parts = query.split(b"&")
-        left = [
-            self.without(self._unpacked(part))
-            for part in parts
-            if not self._holds(part.partition(b"=")[2])
+        parts = [
+            part if len(part) < _SHORTEST_HIDDEN else self._unpacked(part)
+            for part in query.split(b"&")
+            if len(part) <= self._shortest or not self._holds(part.partition(b"=")[2])
         ]
         headers = [
             (name, self.without(value))
             for name, value in scope["headers"]
-            if not self._shows(value)
+            if len(value) < self._shortest or not self._shows(value)
         ]
         path: str = scope["path"]
         clean = self.without(path.encode("utf-8", "surrogateescape"))
         return {
             **scope,
             "path": clean.decode("utf-8", "surrogateescape"),
-            "query_string": b"&".join(left),
+            "query_string": self.without(b"&".join(parts)),
             "headers": headers,
         }
 

@@ -303,22 +303,21 @@ class Metrics:
         self._set("twite_late_conversions", pixel, to=forecast.late)
 
     def _count(self, name: str, *labels: str, times: float = 1) -> None:
-        values, key = self._values[name], tuple(self._known(COUNTERS[name][1], labels))
+        values, key = self._values[name], self._known(COUNTERS[name][1], labels)
         values[key] = values.get(key, 0.0) + times
 
     def _set(self, name: str, *labels: str, to: float) -> None:
-        self._values[name][tuple(self._known(GAUGES[name][1], labels))] = to
+        self._values[name][self._known(GAUGES[name][1], labels)] = to
 
-    def _known(self, kinds: str, labels: Iterable[str]) -> Iterator[str]:
-        """Yield labels; a source or a pixel without series of its own is `other`."""
-        for kind, label in zip(kinds.split(), labels, strict=True):
-            match kind:
-                case "source":
-                    yield self._source(label)
-                case "pixel":
-                    yield self._pixel(label)
-                case _:
-                    yield label
+    def _known(self, kinds: str, labels: Iterable[str]) -> tuple[str, ...]:
+        """Return the labels; a source or a pixel without series of its own is `other`."""
+        known = {"source": self._sources, "pixel": self._pixels}
+        return tuple(
+            [
+                label if (names := known.get(kind)) is None or label in names else OTHER
+                for kind, label in zip(kinds.split(), labels, strict=True)
+            ]
+        )
 
     def _source(self, name: str) -> str:
         return name if self._sources is None or name in self._sources else OTHER

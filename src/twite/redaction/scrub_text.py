@@ -114,6 +114,8 @@ def scrubbed_json(kept: bytes, *, thoroughly: bool = False) -> bytes:
 
 def _scrubbed_literal(found: re.Match[bytes]) -> bytes:
     literal = found[0]
+    if _PLAIN_WORD.fullmatch(literal):
+        return literal
     text = msgspec.json.decode(literal, type=str)
     if ANY_DIGEST.fullmatch(text):
         return literal
@@ -193,5 +195,7 @@ _PAGE: Final = re.compile(r"https?://|[/?#]\S", re.IGNORECASE)
 # The parameter in which Stape's web tag encodes a whole event.
 _PACKED: Final = re.compile(r"dt(?:dc|cd)")
 _AT, _PLUS, _PERCENT = b"@+%"
+# Most keys and names. Without a capital letter and a digit, a word is neither base64 nor a number.
+_PLAIN_WORD: Final = re.compile(rb'"[a-z_]*"')
 _TEXT_IN_JSON: Final = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _HINT_IN_JSON: Final = re.compile(rb"@|%(?:25)*(?:40|2[Bb])|\+\s?\(?[1-9]|\xef\xbc\x8b")

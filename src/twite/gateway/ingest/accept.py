@@ -51,7 +51,6 @@ from twite.gateway.ports.machine import Clock, Randomness
 from twite.gateway.ports.privacy import Privacy
 from twite.gateway.ports.store import Intake
 from twite.gateway.ports.tags import DispatchesTags, EventOrigin
-from twite.gateway.preview.entries import record_entries
 from twite.gateway.preview.trace import current
 
 NO_ORIGIN: Final = EventOrigin()
@@ -365,7 +364,7 @@ class Accept:
     ) -> Recorded:
         """Commit a submission, unless it belongs to a preview that sends nothing."""
         if (trace := current()) is not None:
-            record_entries(trace, submission.entries)
+            trace.record_entries(submission.entries)
             if trace.sends_nothing:
                 return Recorded()
         return await self._recorder.record(submission, fired)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from twite.domain.submission import AcceptedConversion
+from twite.gateway.ports.tags import PREFIX
 from twite.gtm.template.effects import (
     AnyEffect,
     BrowserPixel,
@@ -190,14 +192,25 @@ class RequestTrace:
         event.tags.append(PreviewPair(name=self._text(name), note=self._text(why), good=fires))
         self._tell()
 
-    def conversion(self, pixel: str, event: str, body: bytes, verdict: str) -> None:
-        """Record a conversion for X."""
-        if len(self.seen.conversions) < MOST_EVENTS:
-            text = masked_words(body.decode("utf-8", "replace"))
-            self.seen.conversions.append(
-                PreviewPair(name=f"{pixel} {event}", value=self._text(text), note=verdict)
-            )
-            self._tell()
+    def record_entries(self, entries: Iterable[AcceptedConversion]) -> None:
+        """Record what the request would store; if nothing is to be sent, start dry runs of tags."""
+        for entry in entries:
+            if entry.pixel.startswith(PREFIX):
+                if self.sends_nothing and entry.suppressed is None and self._dry_run is not None:
+                    self._dry_run(entry.pixel, entry.body, self)
+            elif len(self.seen.conversions) < MOST_EVENTS:
+                text = masked_words(entry.body.decode("utf-8", "replace"))
+                verdict = "would be sent" if self.sends_nothing else "sent"
+                if entry.suppressed is not None:
+                    verdict = f"suppressed: {entry.suppressed}"
+                elif entry.held is not None:
+                    verdict = f"held: {entry.held}"
+                self.seen.conversions.append(
+                    PreviewPair(
+                        name=f"{entry.pixel} {entry.event}", value=self._text(text), note=verdict
+                    )
+                )
+                self._tell()
 
     def run(self, name: str, mask: LineMask, templates: Iterable["Template"] = ()) -> "RunRecorder":
         """Return a recorder of a run; its texts pass the mask."""
@@ -211,11 +224,6 @@ class RequestTrace:
             self.seen.runs.append(run)
         self._tell()
         return RunRecorder(self, run, mask)
-
-    def run_dry(self, pixel: str, body: bytes) -> None:
-        """Run a tag's entry without sending anything."""
-        if self._dry_run is not None:
-            self._dry_run(pixel, body, self)
 
     def line(self, run: PreviewRun, kind: str, text: str) -> None:
         """Add a line to a run; `text` is masked."""

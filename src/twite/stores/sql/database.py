@@ -7,7 +7,7 @@ from zlib import crc32
 import msgspec
 
 from twite.domain.delivery import Delivery, State
-from twite.stores.sql.statements import Cursor, SqlConnection, query, rows_of, slices
+from twite.stores.sql.statements import QUERIES, Cursor, SqlConnection, rows_of, slices
 from twite.stores.sql.tallies import TallyWriter
 
 T = TypeVar("T")
@@ -103,7 +103,7 @@ class WriterSession:
         self.turn += 1
 
     def run(self, name: str, /, **values: object) -> Cursor:
-        return self.connection.execute(query(name), values)
+        return self.connection.execute(QUERIES[name], values)
 
     def run_rows(
         self, name: str, rows: Sequence[object], width: int, *rest: object
@@ -117,9 +117,10 @@ class WriterSession:
             yield start, size, self.connection.execute(rows_of(name, size), (*piece, *rest))
 
     def add_rows(self, name: str, rows: Sequence[object], width: int) -> None:
-        """Insert flattened rows."""
-        for _ in self.run_rows(name, rows, width):
-            pass
+        """Insert flattened rows, if there are any."""
+        if rows:
+            for _ in self.run_rows(name, rows, width):
+                pass
 
     def is_row_damage(self, error: Exception) -> bool:
         """Return whether a statement failed because it read a damaged row."""
@@ -142,7 +143,7 @@ class WriterSession:
         raise NotImplementedError
 
     def next_conversions(self, count: int) -> int:
-        """Return the first of `many` consecutive conversion ids."""
+        """Return the first of `count` consecutive conversion ids."""
         raise NotImplementedError
 
     def next_attempt(self) -> int:

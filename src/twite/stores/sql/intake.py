@@ -88,8 +88,9 @@ class _Page:
         if entries:
             self._submissions += (
                 number, submission.receipt, submission.source, submission.endpoint.value, at, first,
-                len(entries), submission.body, _places_of(submission.refusals),
-                unfired_kept(submission),
+                len(entries), submission.body,
+                _places_of(submission.refusals) if submission.refusals else None,
+                unfired_kept(submission) if submission.unfired else None,
             )  # fmt: skip
         source, places = submission.source, self._places
         for id_, entry in enumerate(entries, first):
@@ -153,18 +154,19 @@ class _Page:
         book.add_rows("add_suppressions", self._suppressions, 2)
         contest.settle()
         self._count()
-        self._add_no_conversions()
-        self._tally_flaws(duplicates)
+        self._add_other_records(duplicates)
         return self._recorded(duplicates, contest.held)
 
-    def _add_no_conversions(self) -> None:
-        """Write the sightings, rejections and other records of the submissions."""
+    def _add_other_records(self, duplicates: Mapping[int, int]) -> None:
+        """Write the records that are neither conversions nor deliveries."""
         if self._ignored:
             rejections.add_ignored(self._book, self._ignored)
         if self._sightings:
             sightings.add(self._book, self._sightings)
         if self._rejected:
             rejections.add(self._book, self._rejected)
+        if self._flawed:
+            self._tally_flaws(duplicates)
 
     def _count(self) -> None:
         """Add to the received counts of accounts and of the current minute."""
@@ -238,10 +240,8 @@ class _Page:
         return counts
 
 
-def _places_of(refusals: Sequence[RejectedConversion]) -> bytes | None:
+def _places_of(refusals: Sequence[RejectedConversion]) -> bytes:
     """Return the indexes of rejected conversions; accepted ones have the remaining indexes."""
-    if not refusals:
-        return None
     return msgspec.json.encode([{"index": refusal.index} for refusal in refusals])
 
 

@@ -211,9 +211,7 @@ _Unfired = list[tuple[str, str, list[int]]]
 
 
 def unfired_kept(submission: Submission) -> bytes | None:
-    """Encode the tags that did not fire; None if there are none."""
-    if not submission.unfired:
-        return None
+    """Encode the tags that did not fire for stored conversions; None if there are none."""
     places = {entry.index: place for place, entry in enumerate(submission.entries)}
     found: dict[tuple[str, str], list[int]] = {}
     for unfired in submission.unfired:
