@@ -51,8 +51,6 @@ X_IMPORTERS = frozenset(
         "diagnostics/network",
         "gateway/tags/run/to_x",
         "http/application",
-        "http/openapi/operations",
-        "http/openapi/schemas",
         "http/route_table",
         "http/routes/x_api",
         "senders/inquiries",

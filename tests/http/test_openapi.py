@@ -2,11 +2,14 @@ from pathlib import Path
 
 import msgspec
 
+from twite.domain.stats.sightings import MOST_DAYS
 from twite.formats.native.answers import NativeReceipt
 from twite.formats.parsed_request import Many, Native, NativeContent
 from twite.formats.x_api.read import XContent, XConversion, XIdentifier, XRequest
-from twite.http.openapi.schemas import BODIES
+from twite.gateway.operations.dedup_report import DEFAULT_DAYS
 from twite.http.route_table import document, rendered
+from twite.http.routes.reports import MOST_LISTED
+from twite.x import spec
 
 DOCUMENT = Path(__file__).parents[2] / "docs/reference/openapi.json"
 
@@ -24,12 +27,23 @@ async def test_the_document_is_served(stage):
 
 
 def test_every_body_names_the_fields_that_are_read():
-    shapes = (Native, NativeContent, Many, XRequest, XConversion, XIdentifier, XContent)
+    schemas = document()["components"]["schemas"]
 
-    assert {name: set(body["properties"]) for name, body in BODIES.items()} == {
-        shape.__name__: {field.encode_name for field in msgspec.structs.fields(shape)}
-        for shape in shapes
-    }
+    for shape in (Native, NativeContent, Many, XRequest, XConversion, XIdentifier, XContent):
+        fields = {field.encode_name for field in msgspec.structs.fields(shape)}
+        assert set(schemas[shape.__name__]["properties"]) == fields
+
+
+def test_the_written_limits_are_those_of_the_code():
+    paths = document()["paths"]
+    days = paths["/v1/overlap"]["get"]["parameters"][0]["schema"]
+    x_success = paths["/12/measurement/conversions/{pixel_id}"]["post"]["responses"]["200"]
+    pixel_token = document()["components"]["securitySchemes"]["pixel token"]
+
+    assert (days["maximum"], days["default"]) == (MOST_DAYS, DEFAULT_DAYS)
+    assert f"at most {MOST_LISTED:,}." in paths["/v1/rejections"]["get"]["description"]
+    assert list(x_success["headers"]) == [spec.CURRENT_VERSION_HEADER]
+    assert pixel_token["name"] == spec.PIXEL_TOKEN_HEADER
 
 
 def test_every_reference_leads_somewhere():

@@ -25,7 +25,6 @@ from twite.http.origins import PageVisit
 from twite.http.responses import FOR_GOOD, ClientGone, HttpRefusal, HttpResponse, answer_to, error
 from twite.http.services import HttpServices
 
-Json = dict[str, object]
 # The caller: a source, a visitor of a page, or a requester. None for a public route.
 CallerT = TypeVar("CallerT")
 
@@ -104,8 +103,8 @@ class Route(msgspec.Struct, Generic[CallerT], frozen=True, kw_only=True):
     methods. `authenticate` returns the caller for `answer`, or raises HttpRefusal. `label` names
     the route in metrics and the log; `endpoint` is the endpoint of its conversions, and has its own
     limit of concurrent requests. `refused` converts an exception to a response; the caller is None
-    if unknown. `preflight` answers OPTIONS. `operations` describe the public methods for OpenAPI.
-    Client templates may claim a `claimable` path.
+    if unknown. `preflight` answers OPTIONS. `operations` are the ids of the public methods in
+    `openapi/openapi.yaml`. Client templates may claim a `claimable` path.
     """
 
     path: str
@@ -118,7 +117,7 @@ class Route(msgspec.Struct, Generic[CallerT], frozen=True, kw_only=True):
     endpoint: Endpoint | None = None
     refused: Callable[[HttpRequest, CallerT | None, Exception, str], HttpResponse] = in_our_shape
     preflight: Callable[[HttpRequest], HttpResponse] | None = None
-    operations: Mapping[str, Callable[[], Json]] = MappingProxyType({})
+    operations: Mapping[str, str] = MappingProxyType({})
     claimable: bool = False
 
     @property

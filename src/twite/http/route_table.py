@@ -6,7 +6,7 @@ the table.
 """
 
 from collections.abc import Awaitable, Callable
-from functools import cache, partial
+from functools import cache
 from typing import Any, Final
 
 import msgspec
@@ -14,15 +14,12 @@ import msgspec
 from twite.domain.people.users import KeyScope
 from twite.domain.submission import Endpoint
 from twite.gateway.ports.events import TroublePlace
-from twite.http.openapi import operations, pages
-from twite.http.openapi import tags as tag_operations
-from twite.http.openapi.operations import document_of
+from twite.http.openapi.document import Json, document_of
 from twite.http.responses import NO_ROUTE, HttpRefusal, HttpResponse
 from twite.http.route import (
     FULL_BODY,
     SMALL_BODY,
     HttpRequest,
-    Json,
     Route,
     anyone,
     reads,
@@ -50,23 +47,19 @@ def _tag_route(
     path: str,
     endpoint: Endpoint,
     answer: Callable[..., Awaitable[HttpResponse]],
-    *,
-    preflight: str,
-    **described: Callable[[], Json],
+    **operations: str,
 ) -> Route[Any]:
     """Return the row of a path for tags, with the methods of its operations."""
-    methods = sorted(method.upper() for method in described)
-    asked = partial(tag_operations.preflight, preflight)
     return Route(
         path=path,
-        methods=(*methods, "OPTIONS"),
+        methods=tuple(method.upper() for method in operations),
         label=path,
         authenticate=tags.page_or_key,
         answer=answer,
         body=FULL_BODY,
         endpoint=endpoint,
         preflight=tags.preflight,
-        operations={**described, "options": asked},
+        operations=operations,
         claimable=True,
     )
 
@@ -74,7 +67,7 @@ def _tag_route(
 def _read_route(
     path: str,
     answer: Callable[[HttpRequest, Any], Awaitable[HttpResponse]],
-    described: Callable[[], Json],
+    operation: str,
     *,
     authenticate: Callable[[HttpRequest], Awaitable[Any]] = anyone,
     label: str | None = None,
@@ -85,7 +78,7 @@ def _read_route(
         label=label or path,
         authenticate=authenticate,
         answer=answer,
-        operations={"get": described},
+        operations={"get": operation},
     )
 
 
@@ -112,7 +105,7 @@ def _x_route(version: str) -> Route[Any]:
         takes_json=True,
         endpoint=Endpoint.X_API,
         refused=x_api.in_x_shape,
-        operations={"post": partial(operations.as_x, version)},
+        operations={"post": f"conversions_v{version}"},
     )
 
 
@@ -126,19 +119,19 @@ ROUTES: Final[tuple[Route[Any], ...]] = (
         body=FULL_BODY,
         takes_json=True,
         endpoint=Endpoint.NATIVE,
-        operations={"post": operations.submit},
+        operations={"post": "submit"},
     ),
     _read_route(
         "/v1/conversions/{pixel}/{conversion_id:path}",
         reports.history,
-        operations.history,
+        "life",
         authenticate=reads(KeyScope.LIVES),
         label="/v1/conversions/…",
     ),
     _read_route(
         "/v1/accounting",
         reports.balance,
-        operations.accounting,
+        "accounting",
         authenticate=reads(KeyScope.ACCOUNTING),
     ),
     Route(
@@ -149,7 +142,7 @@ ROUTES: Final[tuple[Route[Any], ...]] = (
         answer=native.record_choice,
         body=SMALL_BODY,
         takes_json=True,
-        operations={"post": operations.consent},
+        operations={"post": "consent"},
     ),
     *map(_x_route, spec.VERSIONS),
     *(_rest_of_x(f"/{version}/") for version in spec.VERSIONS),
@@ -163,10 +156,10 @@ ROUTES: Final[tuple[Route[Any], ...]] = (
         endpoint=Endpoint.BEACON,
         refused=beacon.with_verdict,
         preflight=beacon.preflight,
-        operations={"post": pages.beacon, "get": pages.image, "options": pages.preflight},
+        operations={"post": "beacon", "get": "image", "options": "preflight"},
     ),
-    _read_route("/twite.js", beacon.script, pages.script_of_source),
-    _read_route("/twite.{hash}.js", beacon.script, pages.script_alone, label="/twite.js"),
+    _read_route("/twite.js", beacon.script, "script"),
+    _read_route("/twite.{hash}.js", beacon.script, "script_alone", label="/twite.js"),
     Route(
         path="/twite.{rest:path}",
         methods=_READ,
@@ -177,41 +170,41 @@ ROUTES: Final[tuple[Route[Any], ...]] = (
     _read_route(
         "/v1/overlap",
         reports.dedup_report,
-        pages.overlap,
+        "overlap",
         authenticate=reads(KeyScope.OVERLAP),
     ),
     _read_route(
-        "/v1/rejections", reports.rejections, pages.rejections, authenticate=reads(KeyScope.LIVES)
+        "/v1/rejections", reports.rejections, "rejections", authenticate=reads(KeyScope.LIVES)
     ),
     _tag_route(
         "/g/collect",
         Endpoint.GA4,
         tags.taking(tags.GA4),
-        preflight="ga4",
-        post=partial(tag_operations.ga4, "post"),
-        get=partial(tag_operations.ga4, "get"),
+        get="ga4_get",
+        post="ga4_post",
+        options="ga4_preflight",
     ),
     _tag_route(
         "/mp/collect",
         Endpoint.MEASUREMENT_PROTOCOL,
         tags.taking(tags.MEASUREMENT_PROTOCOL),
-        preflight="mp",
-        post=tag_operations.measurement_protocol,
+        post="measurement_protocol",
+        options="mp_preflight",
     ),
     _tag_route(
         "/debug/mp/collect",
         Endpoint.MEASUREMENT_PROTOCOL,
         tags.debug,
-        preflight="debug",
-        post=tag_operations.debug,
+        post="measurement_protocol_debug",
+        options="debug_preflight",
     ),
     _tag_route(
         "/data",
         Endpoint.DATA_TAG,
         tags.taking(tags.DATA_TAG),
-        preflight="data",
-        post=partial(tag_operations.data_tag, "post"),
-        get=partial(tag_operations.data_tag, "get"),
+        get="data_tag_get",
+        post="data_tag_post",
+        options="data_preflight",
     ),
     Route(
         path="/v1/sgtm",
@@ -222,7 +215,7 @@ ROUTES: Final[tuple[Route[Any], ...]] = (
         body=FULL_BODY,
         takes_json=True,
         endpoint=Endpoint.SGTM,
-        operations={"post": tag_operations.sgtm},
+        operations={"post": "sgtm"},
     ),
     Route(
         path="/stape-api/{source_key:path}/v1/twitter/auth-proxy",
@@ -233,7 +226,7 @@ ROUTES: Final[tuple[Route[Any], ...]] = (
         body=FULL_BODY,
         endpoint=Endpoint.STAPE,
         refused=x_api.in_x_shape,
-        operations={"post": tag_operations.proxy},
+        operations={"post": "stape_auth_proxy"},
     ),
     _rest_of_x("/stape-api/"),
     Route(
@@ -243,17 +236,17 @@ ROUTES: Final[tuple[Route[Any], ...]] = (
         authenticate=control.control_token,
         answer=control.answer,
         body=FULL_BODY,
-        operations={"post": operations.operations},
+        operations={"post": "desk"},
     ),
-    _read_route("/healthz", control.healthz, operations.healthz),
-    _read_route("/readyz", control.readyz, operations.readyz),
+    _read_route("/healthz", control.healthz, "healthz"),
+    _read_route("/readyz", control.readyz, "readyz"),
     _read_route(
         "/metrics",
         control.metrics,
-        operations.metrics,
+        "metrics",
         authenticate=control.this_machine_or_metrics_key,
     ),
-    _read_route("/v1/openapi.json", control.openapi, operations.itself),
+    _read_route("/v1/openapi.json", control.openapi, "openapi"),
     *(
         Route(
             path=path,
@@ -270,13 +263,7 @@ ROUTES: Final[tuple[Route[Any], ...]] = (
 def document() -> Json:
     """Return the OpenAPI document: every public method of every route."""
     return document_of(
-        {
-            route.published_path: {
-                method: describe() for method, describe in route.operations.items()
-            }
-            for route in ROUTES
-            if route.operations
-        }
+        {route.published_path: route.operations for route in ROUTES if route.operations}
     )
 
 
