@@ -18,7 +18,7 @@ from twite.domain.destination import Destination, PixelToken, Source
 from twite.domain.errors import MalformedRequest
 from twite.domain.secret import Secret
 from twite.formats.data_tag import read as data_tag
-from twite.formats.event_data.conversions import Tagged, found_of
+from twite.formats.event_data.conversions import Tagged, parse_events
 from twite.formats.ga4 import read as ga4
 from twite.formats.measurement_protocol import read as measurement_protocol
 from twite.formats.native import read as native
@@ -82,7 +82,7 @@ def outcome(endpoint, case):
         read = tagged(endpoint, case)
     except MalformedRequest as wrong:
         return {"error": [wrong.code, wrong.path]}
-    found = found_of(
+    found = parse_events(
         read.events,
         source=a_shop(case.get("events")),
         destinations=DESTINATIONS,
@@ -93,7 +93,7 @@ def outcome(endpoint, case):
 
 
 def judged(found, source):
-    return native.judge(
+    return native.read_parsed(
         found,
         source=source,
         destinations=DESTINATIONS,

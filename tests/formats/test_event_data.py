@@ -9,7 +9,7 @@ from tag_cases import DESTINATIONS, NOW, a_shop
 from canaries import SPELLINGS, found_in
 from twite.formats.data_tag import read as data_tag
 from twite.formats.data_tag.event import event_of
-from twite.formats.event_data.conversions import click_of, found_of, ignored_as
+from twite.formats.event_data.conversions import click_of, ignored_as, parse_events
 from twite.formats.event_data.values import trace_of
 from twite.formats.ga4 import read as ga4
 from twite.formats.ga4.read import CODES, item_of
@@ -233,7 +233,7 @@ def test_a_page_that_stays_open_makes_no_new_click_of_its_own(cookies, count, cl
 
 
 def test_an_event_for_another_pixel_is_judged_by_that_pixels_events():
-    found = found_of(
+    found = parse_events(
         [{"event_name": "purchase"}],
         source=a_shop(),
         destinations={},
@@ -256,7 +256,7 @@ def test_an_event_for_another_pixel_is_judged_by_that_pixels_events():
 def test_what_x_is_not_told_of_is_heard_of_people_alone(visitor, reason):
     event = {"event_name": "scroll", "value": 11, "currency": "EUR"}
     seen = [
-        found_of([event], source=a_shop(), destinations=DESTINATIONS, visitor=who)
+        parse_events([event], source=a_shop(), destinations=DESTINATIONS, visitor=who)
         for who in (visitor, Visitor(user_agent="Mozilla/5.0 Firefox/140.0"))
     ]
 

@@ -12,7 +12,7 @@ from tag_cases import DESTINATIONS, NOW, a_shop
 from twite.domain.errors import MalformedRequest
 from twite.formats.beacon import read as beacon
 from twite.formats.data_tag import read as data_tag
-from twite.formats.event_data.conversions import found_of
+from twite.formats.event_data.conversions import parse_events
 from twite.formats.event_data.values import MAX_ITEMS_IN_ALL, trace_of
 from twite.formats.ga4 import read as ga4
 from twite.formats.page_visit import Visitor, is_robot, scrubbed_url
@@ -91,7 +91,7 @@ def test_a_request_with_more_items_than_are_read_is_refused_at_the_doors_for_tag
     )
 
     with pytest.raises(MalformedRequest) as refused:
-        found_of(
+        parse_events(
             tagged.events, source=a_shop(), destinations=DESTINATIONS, visitor=Visitor(now=NOW)
         )
 

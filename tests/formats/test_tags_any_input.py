@@ -9,7 +9,7 @@ from tag_cases import DESTINATIONS, NOW, a_shop, judged
 from any_event import EVENTS, HITS, NAMES, TEXTS, VALUES
 from twite.domain.errors import MalformedRequest
 from twite.formats.data_tag import read as data_tag
-from twite.formats.event_data.conversions import Tagged, click_of, found_of
+from twite.formats.event_data.conversions import Tagged, click_of, parse_events
 from twite.formats.ga4 import read as ga4
 from twite.formats.measurement_protocol import read as measurement_protocol
 from twite.formats.page_visit import Visitor
@@ -26,7 +26,7 @@ VISITORS = st.sampled_from(
 
 def becomes_something(tagged: Tagged, visitor: Visitor) -> None:
     """Each event is a conversion, a refusal with its reasons, or ignored; all of it is JSON."""
-    found = found_of(
+    found = parse_events(
         tagged.events,
         source=a_shop(),
         destinations=DESTINATIONS,

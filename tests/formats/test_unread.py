@@ -11,7 +11,7 @@ from tag_cases import DESTINATIONS, NOW, a_shop, judged
 from twite.domain.errors import MalformedRequest
 from twite.formats.beacon import read as beacon
 from twite.formats.data_tag import read as data_tag
-from twite.formats.event_data.conversions import found_of
+from twite.formats.event_data.conversions import parse_events
 from twite.formats.ga4 import read as ga4
 from twite.formats.measurement_protocol import read as measurement_protocol
 from twite.formats.page_visit import Visitor
@@ -33,7 +33,7 @@ def of_a_page(*conversions, around=""):
 
 
 def found_in(tagged):
-    return found_of(
+    return parse_events(
         tagged.events,
         source=a_shop(),
         destinations=DESTINATIONS,

@@ -21,7 +21,7 @@ class MemoryConsents:
     def __init__(self) -> None:
         self._opted_out: set[bytes] = set()
 
-    def some(self) -> bool:
+    def has_opt_outs(self) -> bool:
         return bool(self._opted_out)
 
     def lists(self, keys: Sequence[bytes]) -> bool:
@@ -52,7 +52,9 @@ class MemoryConsents:
     def _without_the_listed(self, rows: Iterable[MemoryRow], *, now: int) -> list[MemoryRow]:
         """Suppress the deliveries whose person is on the list, and return the others."""
         rows = list(rows)
-        listed = [row for row in rows if self.lists(self._keys_of(row))] if self.some() else []
+        listed = (
+            [row for row in rows if self.lists(self._keys_of(row))] if self.has_opt_outs() else []
+        )
         self._withdraw(listed, reason=REVOKED, now=now)
         return [row for row in rows if row.state is State.QUEUED]
 

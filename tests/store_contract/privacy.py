@@ -96,17 +96,17 @@ def held(conversion_id: str, *, consent: bytes | None = None) -> AcceptedConvers
 
 class ConsentLaws:
     async def test_nobody_is_listed_at_first(self, store: Store) -> None:
-        assert not store.some()
+        assert not store.has_opt_outs()
         assert not store.lists(keys(store))
 
     async def test_who_revoked_is_listed_until_they_consent_again(self, store: Store) -> None:
         await store.revoke(keys(store), now=NOW)
-        revoked = store.some(), store.lists(keys(store))
+        revoked = store.has_opt_outs(), store.lists(keys(store))
 
         await store.restore(keys(store))
 
         assert revoked == (True, True)
-        assert not store.some()
+        assert not store.has_opt_outs()
 
     async def test_what_was_queued_before_a_revocation_is_not_claimed(self, store: Store) -> None:
         await record(store, "order-1")

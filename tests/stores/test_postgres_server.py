@@ -347,7 +347,7 @@ async def test_an_opt_out_of_one_store_holds_for_the_others(postgres_url):
         await store.close()
 
     assert listed
-    assert not second.some()
+    assert not second.has_opt_outs()
 
 
 async def test_a_text_with_nul_is_stored_without_and_harms_no_other(store):

@@ -51,4 +51,4 @@ async def test_what_could_not_be_written_is_not_on_the_list(tmp_path):
     with suppress(LedgerUnavailable):
         await store.revoke(keys(store), now=NOW)
 
-    assert not store.some()
+    assert not store.has_opt_outs()

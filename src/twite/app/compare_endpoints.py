@@ -17,7 +17,7 @@ from twite.domain.destination import Destination, Source
 from twite.domain.errors import MalformedRequest
 from twite.domain.json_tree import Tree
 from twite.formats.data_tag import read as data_tag
-from twite.formats.event_data.conversions import as_seen, found_of, in_our_words
+from twite.formats.event_data.conversions import as_seen, in_our_words, parse_events
 from twite.formats.event_data.values import first_text
 from twite.formats.ga4 import read as ga4
 from twite.formats.measurement_protocol import read as measurement_protocol
@@ -87,7 +87,7 @@ class CompareEndpoints:
         )
 
     def _kept_back(self, heard: TagEvent, case: CapturedCase, source: Source) -> str | None:
-        found = found_of(
+        found = parse_events(
             [heard.event],
             source=source,
             destinations=self._destinations,

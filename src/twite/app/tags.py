@@ -14,9 +14,9 @@ from twite.domain.secret import Secret
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.delivery.runner import DeliveryRunner
 from twite.gateway.ingest.accept import Accept
+from twite.gateway.ingest.sightings import SightingBuilder, watched
 from twite.gateway.ingest.stape_proxy import TagCredentials
 from twite.gateway.ingest.value_guard import ValueGuards
-from twite.gateway.ingest.watch import Watch, watched
 from twite.gateway.ports.events import Observer
 from twite.gateway.ports.machine import Clock, Randomness
 from twite.gateway.ports.queries import Queries
@@ -102,7 +102,9 @@ def accepting(
     guards: ValueGuards,
 ) -> Accept:
     """Return the gateway's accept function."""
-    watch = Watch(pixels=watched(settings.sources()), destinations=destinations, salt=store.salt)
+    sightings = SightingBuilder(
+        pixels=watched(settings.sources()), destinations=destinations, salt=store.salt
+    )
     return Accept(
         ledger=store,
         clock=clock,
@@ -111,7 +113,7 @@ def accepting(
         salt=store.salt,
         wake=wake,
         opt_outs=store,
-        watch=watch,
+        sightings=sightings,
         observer=observer,
         wall=wall,
         tag_dispatcher=dispatcher,

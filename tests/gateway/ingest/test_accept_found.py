@@ -18,7 +18,7 @@ BOT = Ignored(name="purchase", reason="bot")
 
 
 async def found(desk, found, *, endpoint=Endpoint.GA4):
-    return await desk.accept.found(found, source=a_source(), endpoint=endpoint)
+    return await desk.accept.parsed(found, source=a_source(), endpoint=endpoint)
 
 
 def signed_up(**fields):

@@ -14,8 +14,8 @@ from twite.domain.errors import LedgerUnavailable, NameTaken
 from twite.domain.stats.value_guard import UsualAmount, ValueGuard, learnt
 from twite.domain.submission import Recorded
 from twite.gateway.ingest.accept import Accept
+from twite.gateway.ingest.sightings import SightingBuilder
 from twite.gateway.ingest.value_guard import ValueGuards
-from twite.gateway.ingest.watch import Watch
 from twite.gateway.ports.events import Accepted, Troubled
 
 
@@ -29,7 +29,7 @@ class PendingOrder:
 class OptOuts:
     """One person opted out."""
 
-    def some(self):
+    def has_opt_outs(self):
         return True
 
     def lists(self, keys):
@@ -51,7 +51,9 @@ class GroupDesk:
             salt=b"salt",
             wake=wake or self.woken.append,
             observer=self,
-            watch=Watch(pixels=frozenset({"o8z6j"}), destinations=destinations, salt=b"salt"),
+            sightings=SightingBuilder(
+                pixels=frozenset({"o8z6j"}), destinations=destinations, salt=b"salt"
+            ),
             **more,
         )
 

@@ -187,7 +187,7 @@ async def test_what_is_no_choice_of_a_person_is_refused(choice, codes):
         await shop.choose.note(source=shop.source, body=json.dumps(choice).encode())
 
     assert [fault.code for fault in refused.value.faults] == codes
-    assert not shop.store.some()
+    assert not shop.store.has_opt_outs()
 
 
 async def test_a_choice_of_another_shape_is_malformed():

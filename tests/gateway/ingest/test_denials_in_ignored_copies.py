@@ -10,7 +10,7 @@ from memory_store.store import MemoryStore
 from twite.domain.delivery import State
 from twite.domain.submission import Endpoint
 from twite.formats.beacon.read import read as read_beacon
-from twite.formats.event_data.conversions import found_of
+from twite.formats.event_data.conversions import parse_events
 from twite.formats.ga4 import read as ga4
 from twite.formats.page_visit import Visitor
 from twite.gateway.ports.queries import ByConversionId
@@ -47,7 +47,7 @@ def of_ga4(shop, visitor, word):
         f"&gcs={signal}",
         b"",
     )
-    found = found_of(
+    found = parse_events(
         tagged.events, source=shop.source, destinations=shop.destinations, visitor=visitor
     )
     return found, Endpoint.GA4, ()
@@ -56,7 +56,7 @@ def of_ga4(shop, visitor, word):
 async def copy(shop, read, visitor, word="denied"):
     found, endpoint, pixel_calls = read(shop, visitor, word)
     assert len(found.ignored) == 1
-    return await shop.accept.found(
+    return await shop.accept.parsed(
         found, source=shop.source, endpoint=endpoint, pixel_calls=pixel_calls
     )
 

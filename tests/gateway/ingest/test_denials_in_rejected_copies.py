@@ -11,7 +11,7 @@ from twite.domain.delivery import State
 from twite.domain.submission import Endpoint
 from twite.formats.beacon.read import read as read_beacon
 from twite.formats.data_tag import read as data_tag
-from twite.formats.event_data.conversions import found_of
+from twite.formats.event_data.conversions import parse_events
 from twite.formats.ga4 import read as ga4
 from twite.formats.measurement_protocol import read as measurement_protocol
 from twite.formats.page_visit import Visitor
@@ -113,7 +113,7 @@ async def test_a_denial_with_a_fault_counts_within_one_request(shop, fields, is_
 async def test_a_denial_of_a_tag_without_identifiers_withdraws_what_is_queued(shop, read):
     await shop.sell()
     tagged = read()
-    found = found_of(
+    found = parse_events(
         tagged.events,
         source=shop.source,
         destinations=shop.destinations,
@@ -121,7 +121,7 @@ async def test_a_denial_of_a_tag_without_identifiers_withdraws_what_is_queued(sh
         unread=tagged.unread,
     )
 
-    receipt = await shop.accept.found(found, source=shop.source, endpoint=Endpoint.GA4)
+    receipt = await shop.accept.parsed(found, source=shop.source, endpoint=Endpoint.GA4)
 
     assert receipt.suppressed_indexes == (0,)
     assert await shop.claim() is None
@@ -137,7 +137,7 @@ async def test_a_denial_of_the_script_without_identifiers_withdraws_what_is_queu
     }
     found = read_beacon(json.dumps(message).encode(), Visitor(now=NOW)).found
 
-    await shop.accept.found(found, source=shop.source, endpoint=Endpoint.BEACON)
+    await shop.accept.parsed(found, source=shop.source, endpoint=Endpoint.BEACON)
 
     assert await shop.claim() is None
 

@@ -29,7 +29,7 @@ NOTHING = sha256("")
 
 
 class EverybodyOptedOut:
-    def some(self):
+    def has_opt_outs(self):
         return True
 
     def lists(self, keys):

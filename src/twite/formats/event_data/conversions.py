@@ -214,7 +214,7 @@ class Tagged(msgspec.Struct, frozen=True, kw_only=True):
         return f"Tagged({len(self.events)} events)"
 
 
-def found_of(
+def parse_events(
     events: Sequence[Event],
     *,
     source: Source,

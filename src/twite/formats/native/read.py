@@ -188,7 +188,7 @@ def read_typical(body: bytes, context: ReadContext) -> ParsedNative | None:
     return ParsedNative(results=(result,), body=scrubbed_json(kept), given=(given,))
 
 
-def judge(
+def read_parsed(
     found: ParsedRequest,
     *,
     source: Source,

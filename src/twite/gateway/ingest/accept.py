@@ -38,6 +38,7 @@ from twite.gateway.ingest.receipts import (
     XAcceptRefusal,
 )
 from twite.gateway.ingest.recorder import SubmissionRecorder
+from twite.gateway.ingest.sightings import SightingBuilder
 from twite.gateway.ingest.submissions import (
     NOTHING_FIRED,
     SubmissionBuilder,
@@ -45,7 +46,6 @@ from twite.gateway.ingest.submissions import (
 )
 from twite.gateway.ingest.tag_only import TagOnlyEvents, tag_only_events
 from twite.gateway.ingest.value_guard import ValueGuards
-from twite.gateway.ingest.watch import Watch
 from twite.gateway.ports.events import Observer, SilentObserver
 from twite.gateway.ports.machine import Clock, Randomness
 from twite.gateway.ports.privacy import Privacy
@@ -73,7 +73,7 @@ class Accept:
     salt: bytes
     wake: Callable[[str], None]
     opt_outs: Privacy | None = None
-    watch: Watch | None = None
+    sightings: SightingBuilder | None = None
     guards: ValueGuards = field(default_factory=ValueGuards)
     observer: Observer = field(default_factory=SilentObserver)
     wall: Clock | None = None
@@ -86,7 +86,8 @@ class Accept:
             randomness=self.randomness,
             salt=self.salt,
             guards=self.guards,
-            watch=self.watch or Watch(destinations=self.destinations, salt=self.salt),
+            sightings=self.sightings
+            or SightingBuilder(destinations=self.destinations, salt=self.salt),
         )
         self._recorder = SubmissionRecorder(
             ledger=self.ledger, clock=self.clock, wake=self.wake, observer=self.observer
@@ -220,39 +221,39 @@ class Accept:
             return reading, None
         return reading, native.named(body, source=source.name, key=idempotency_key, salt=self.salt)
 
-    async def found(
+    async def parsed(
         self,
-        found: ParsedRequest,
+        parsed: ParsedRequest,
         *,
         source: Source,
         endpoint: Endpoint,
         pixel_calls: Sequence[PixelCall] = (),
         origin: EventOrigin = NO_ORIGIN,
     ) -> AcceptReceipt:
-        """Accept a request that another format has parsed.
+        """Accept a request that another format has read.
 
         `pixel_calls` are the page's reports of X's pixel; `origin` is for tags. Ignored items are
         counted in the same commit. Raises LedgerFull, LedgerUnavailable; nothing is stored then.
         """
         now = self._wall.now()
-        judge = partial(
-            native.judge,
+        read = partial(
+            native.read_parsed,
             source=source,
             destinations=self.destinations,
             now=now,
             salt=self.salt,
             consent=self._judge(source, now, origin.persons),
         )
-        if found.unwanted:
-            found = with_denials(found, judge)
-        reading = judge(found)
+        if parsed.unwanted:
+            parsed = with_denials(parsed, read)
+        reading = read(parsed)
         ongoing = self._recorder.begin()
         try:
             return await self._keep(
                 reading,
                 source=source,
                 endpoint=endpoint,
-                found=found,
+                found=parsed,
                 pixel_calls=pixel_calls,
                 origin=origin,
             )
@@ -346,7 +347,7 @@ class Accept:
 
     def _judge(self, source: Source, now: int, persons: Iterable[Identifiers] = ()) -> Judge:
         """Return a judge of consent; an opt-out of one of `persons` applies to all conversions."""
-        if self.opt_outs is None or not self.opt_outs.some():
+        if self.opt_outs is None or not self.opt_outs.has_opt_outs():
             return judging(policy=source.consent, now=now, revoked=None)
 
         def revoked(identifiers: Identifiers, pixel: str) -> bool:
@@ -355,7 +356,7 @@ class Accept:
         return judging(policy=source.consent, now=now, revoked=revoked)
 
     def _revoked(self, identifiers: Identifiers, pixel: str) -> bool:
-        if self.opt_outs is None or not self.opt_outs.some():
+        if self.opt_outs is None or not self.opt_outs.has_opt_outs():
             return False
         return self.opt_outs.lists(person_keys(identifiers, pixel=pixel, salt=self.salt))
 

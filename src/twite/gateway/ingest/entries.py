@@ -86,7 +86,7 @@ def of_x(
 
 
 def with_denials(
-    found: ParsedRequest, judge: Callable[[ParsedRequest], ParsedNative]
+    found: ParsedRequest, read: Callable[[ParsedRequest], ParsedNative]
 ) -> ParsedRequest:
     """Append ignored conversions with denied consent, so that the denial is recorded."""
     alone = msgspec.structs.replace(
@@ -98,7 +98,7 @@ def with_denials(
     )
     denied = tuple(
         pair
-        for pair, result in zip(found.unwanted, judge(alone).results, strict=True)
+        for pair, result in zip(found.unwanted, read(alone).results, strict=True)
         if result.conversion is not None and result.suppressed is not None
     )
     places = {place for place, _ in denied}

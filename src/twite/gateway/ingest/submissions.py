@@ -30,8 +30,8 @@ from twite.gateway.ingest.flaws import (
     weigh_match_keys,
 )
 from twite.gateway.ingest.receipts import AcceptReceipt, UncommittedRequest, receipt_of
+from twite.gateway.ingest.sightings import SightingBuilder
 from twite.gateway.ingest.value_guard import ValueGuards
-from twite.gateway.ingest.watch import Watch
 from twite.gateway.ports.machine import Clock, Randomness
 from twite.gateway.ports.tags import FiringResult
 from twite.gateway.preview.trace import sends_nothing
@@ -57,7 +57,7 @@ class SubmissionBuilder:
     randomness: Randomness
     salt: bytes
     guards: ValueGuards
-    watch: Watch
+    sightings: SightingBuilder
     _double_hashes: DoubleHashFilter = field(init=False, default_factory=DoubleHashFilter)
 
     def split(self, reading: ParsedNative, source: Source) -> SplitResults:
@@ -90,7 +90,7 @@ class SubmissionBuilder:
             entries=(*entries, *firing.fired),
             refusals=refusals,
             ignored=ignored,
-            sightings=self.watch.of(
+            sightings=self.sightings.of(
                 reading.results, endpoint=endpoint, now=now, pixel_calls=pixel_calls
             ),
             flaws=flaws,
@@ -138,7 +138,7 @@ class SubmissionBuilder:
             received_at=context.received_at,
             body=reading.body,
             entries=entries,
-            sightings=self.watch.of_server(conversion, now=context.received_at),
+            sightings=self.sightings.of_server(conversion, now=context.received_at),
             flaws=flaws,
             idempotency=idempotency,
         )
@@ -179,7 +179,7 @@ class SubmissionBuilder:
             received_at=now,
             body=kept,
             entries=entries,
-            sightings=self.watch.of_x(
+            sightings=self.sightings.of_x(
                 [
                     conversion
                     for conversion, entry in zip(reading.conversions, entries, strict=True)

@@ -91,10 +91,11 @@ class EraseSearch(msgspec.Struct, frozen=True, kw_only=True):
 class Privacy(Protocol):
     """The opt-out list, by `domain.consent.person_keys`, and erasure.
 
-    A claim suppresses deliveries of persons on the list. `some` and `lists` may answer from a copy.
+    A claim suppresses deliveries of persons on the list. `has_opt_outs` and `lists` may use
+    a copy.
     """
 
-    def some(self) -> bool:
+    def has_opt_outs(self) -> bool:
         """Return whether the list has entries."""
 
     def lists(self, keys: Sequence[bytes]) -> bool:

@@ -64,7 +64,7 @@ async def answer(request: HttpRequest, visit: PageVisit) -> HttpResponse:
     rejected: tuple[RejectedConversion, ...] = ()
     responses: tuple[TagResponse, ...] = ()
     if found.conversions or found.ignored:
-        receipt = await services.accept.found(
+        receipt = await services.accept.parsed(
             found,
             source=visit.source,
             endpoint=Endpoint.BEACON,

@@ -9,7 +9,7 @@ import msgspec
 from twite.domain import fault
 from twite.domain.destination import Source
 from twite.domain.submission import Endpoint
-from twite.formats.event_data.conversions import found_of
+from twite.formats.event_data.conversions import parse_events
 from twite.formats.native.answers import ErrorBody, ErrorDetail, NativeReceipt, RejectedItem
 from twite.formats.parsed_request import ParsedRequest
 from twite.formats.sgtm_tag import read as sgtm
@@ -49,7 +49,7 @@ def taking(
         found = read(request, source)
         # The address and headers of the request are the server's, not the visitor's.
         seen = Incoming(method=request.method, path=request.path)
-        receipt = await request.services.accept.found(
+        receipt = await request.services.accept.parsed(
             found, source=source, endpoint=endpoint, origin=EventOrigin(request=seen)
         )
         return told(receipt, ignored=len(found.ignored))
@@ -104,7 +104,7 @@ def read_sgtm(request: HttpRequest, source: Source) -> ParsedRequest:
     sent = sgtm.read(request.body)
     if sent.pixel is not None and sent.pixel not in source.pixels:
         raise HttpRefusal(_NO_PIXEL)
-    return found_of(
+    return parse_events(
         sent.tagged.events,
         source=source,
         destinations=request.services.destinations,

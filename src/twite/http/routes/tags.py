@@ -21,7 +21,7 @@ from twite.domain.times import SECOND
 from twite.formats.data_tag import read as data_tag
 from twite.formats.data_tag.event import new_client_id
 from twite.formats.event_data.consent import signals_of
-from twite.formats.event_data.conversions import REASONS, Tagged, click_of, found_of
+from twite.formats.event_data.conversions import REASONS, Tagged, click_of, parse_events
 from twite.formats.event_data.values import first_text
 from twite.formats.ga4 import client_cookie as fpid
 from twite.formats.ga4 import read as ga4
@@ -99,7 +99,7 @@ def taking(
         visitor = visitor_of(request, visit)
         tagged = form.read(request, visitor)
         tagged, fpid_cookies = _with_fpid(request, visit, form, tagged, visitor)
-        found = found_of(
+        found = parse_events(
             tagged.events,
             source=source,
             destinations=request.services.destinations,
@@ -114,7 +114,7 @@ def taking(
             trusted=request.services.settings.trusted_proxies,
             container_headers=request.services.settings.container_headers,
         )
-        receipt = await request.services.accept.found(
+        receipt = await request.services.accept.parsed(
             found,
             source=source,
             endpoint=form.endpoint,
@@ -337,10 +337,10 @@ def _said(
         if wrong is not None:
             yield _message(wrong.path, wrong.message, wrong.code)
             continue
-        found = found_of([event], source=source, destinations=destinations, visitor=visitor)
+        found = parse_events([event], source=source, destinations=destinations, visitor=visitor)
         for ignored in found.ignored:
             yield _message(f"{path}.name", f"ignored: {REASONS[ignored.reason]}", ignored.reason)
-        reading = native.judge(
+        reading = native.read_parsed(
             found,
             source=source,
             destinations=destinations,

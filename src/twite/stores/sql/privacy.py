@@ -42,7 +42,7 @@ class SqlPrivacy:
     # Makes the engine delete older versions of erased rows; returns whether it succeeded.
     _forget_old_versions: Callable[[], Awaitable[bool]]
 
-    def some(self) -> bool:
+    def has_opt_outs(self) -> bool:
         return bool(self._opted_out)
 
     def lists(self, keys: Sequence[bytes]) -> bool:

@@ -6,7 +6,7 @@ from typing import Final
 from twite.domain.destination import Destination
 from twite.domain.json_tree import Tree
 from twite.domain.submission import Endpoint
-from twite.formats.event_data.conversions import found_of
+from twite.formats.event_data.conversions import parse_events
 from twite.formats.page_visit import Visitor, cookies_of
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ports.machine import Clock
@@ -41,13 +41,13 @@ class ClientEvents:
         waits: bool,
     ) -> ContainerRun:
         """Accept an event. Raises MalformedRequest, LedgerFull, LedgerUnavailable."""
-        found = found_of(
+        found = parse_events(
             [event],
             source=client.source,
             destinations=self._destinations,
             visitor=_visitor(request, now=self._clock.now()),
         )
-        receipt = await self._accept.found(
+        receipt = await self._accept.parsed(
             found,
             source=client.source,
             endpoint=Endpoint.CLIENT,

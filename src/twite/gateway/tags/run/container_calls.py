@@ -20,7 +20,7 @@ from twite.domain.json_tree import Tree
 from twite.domain.submission import Endpoint
 from twite.domain.times import SECOND, spelled
 from twite.formats.event_data.consent import signals_of, strictest
-from twite.formats.event_data.conversions import found_of
+from twite.formats.event_data.conversions import parse_events
 from twite.formats.page_visit import Visitor, cookies_of
 from twite.formats.parsed_request import ParsedRequest
 from twite.gateway.ingest.accept import Accept
@@ -116,7 +116,7 @@ class ContainerCalls:
     ) -> AcceptReceipt:
         set_current(None if trace is None else trace.prolonged())
         source = self._sources[payload.source]
-        return await self._accept.found(
+        return await self._accept.parsed(
             self._found(event, call, payload, source),
             source=source,
             endpoint=Endpoint.TAG,
@@ -133,7 +133,7 @@ class ContainerCalls:
         self, event: Mapping[str, Tree], call: TagCall, payload: TagPayload, source: Source
     ) -> ParsedRequest:
         headers = dict(payload.request.headers)
-        found = found_of(
+        found = parse_events(
             [event],
             source=source,
             destinations=self._destinations,

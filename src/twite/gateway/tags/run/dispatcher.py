@@ -165,7 +165,9 @@ class TagDispatcher:
         responses: dict[int, TagResponse] = {}
         found: list[AcceptedConversion] = []
         unfired: list[UnfiredTags] = []
-        revoked = partial(self._revoked, persons=origin.persons) if self.opt_outs.some() else None
+        revoked = (
+            partial(self._revoked, persons=origin.persons) if self.opt_outs.has_opt_outs() else None
+        )
         for tag_event in remarks:
             occasion = EventContext(
                 event=tag_event.event,  # type: ignore[arg-type]  # what JSON decoded into

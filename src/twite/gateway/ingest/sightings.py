@@ -21,7 +21,7 @@ _GIVEN: Final[Mapping[PixelCall, SightingPath]] = {
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
-class Watch:
+class SightingBuilder:
     """Creates sightings for the `watched` pixels: only these have reports from pages."""
 
     pixels: frozenset[str] = frozenset()

@@ -9,15 +9,17 @@ from twite.domain.submission import Endpoint
 from twite.formats.beacon.shape import PixelCall
 from twite.formats.native.conversion import ReadConversion
 from twite.formats.parsed_request import Native
-from twite.gateway.ingest.watch import Watch, watched
+from twite.gateway.ingest.sightings import SightingBuilder, watched
 
 SALT = b"salt"
 MARKS = ("email_mark", "phone_mark", "click_mark")
 
 
-def a_watch(*pixels):
+def a_builder(*pixels):
     destinations = {"o8z6j": a_destination()}
-    return Watch(pixels=frozenset(pixels or {"o8z6j"}), destinations=destinations, salt=SALT)
+    return SightingBuilder(
+        pixels=frozenset(pixels or {"o8z6j"}), destinations=destinations, salt=SALT
+    )
 
 
 def a_read(index=0, **said):
@@ -45,8 +47,10 @@ def a_sighting(way, at=NOW, **said):
     return msgspec.structs.replace(found, **said)
 
 
-def seen(*results, endpoint=Endpoint.BEACON, pixel_calls=(), watch=None):
-    return (watch or a_watch()).of(results, endpoint=endpoint, now=NOW, pixel_calls=pixel_calls)
+def seen(*results, endpoint=Endpoint.BEACON, pixel_calls=(), sightings=None):
+    return (sightings or a_builder()).of(
+        results, endpoint=endpoint, now=NOW, pixel_calls=pixel_calls
+    )
 
 
 @pytest.mark.parametrize(
@@ -107,12 +111,12 @@ def test_what_was_refused_without_an_event_or_id_cannot_be_seen(said):
 
 
 def test_a_pixel_that_no_page_reports_to_is_not_watched():
-    assert seen(a_read(), watch=a_watch("other")) == ()
-    assert a_watch("other").of_x([a_conversion()], now=NOW) == ()
+    assert seen(a_read(), sightings=a_builder("other")) == ()
+    assert a_builder("other").of_x([a_conversion()], now=NOW) == ()
 
 
 def test_a_request_in_xs_format_is_a_servers():
-    assert a_watch().of_x([a_conversion()], now=NOW) == (a_sighting(SightingPath.SERVER),)
+    assert a_builder().of_x([a_conversion()], now=NOW) == (a_sighting(SightingPath.SERVER),)
 
 
 def test_the_watched_pixels_are_those_of_sources_with_origins():
