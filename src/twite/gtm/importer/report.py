@@ -8,7 +8,7 @@ import msgspec
 from twite.domain.json_tree import Tree
 from twite.domain.plural import plural
 from twite.gtm.importer.coverage import Support
-from twite.gtm.importer.documented import RESOURCES, DocumentedKey, KeyTreatment
+from twite.gtm.importer.documented import RESOURCES, KeyTreatment
 from twite.gtm.importer.reading import KINDS, Export, ExportPart, LeftOut, spelled
 from twite.redaction.secrets import masked
 
@@ -117,9 +117,9 @@ def _keys_of(resource: str, piece: ExportPart, *, narrows: bool) -> Iterator[str
         if found is None:
             yield _told(f"its key {key!r} is not known to Twite, and is not kept", narrows=narrows)
         elif found.treatment is KeyTreatment.LEFT_OUT:
-            raise LeftOut(f"it has {_some(key)} {key}: {found.how}")
+            raise LeftOut(f"it has {_some(key)} {key}: {found.reason}")
         elif found.treatment is KeyTreatment.NOTED:
-            yield f"its {key} is not kept: {found.how}"
+            yield f"its {key} is not kept: {found.reason}"
 
 
 def _told(note: str, *, narrows: bool) -> str:
@@ -134,13 +134,8 @@ def _some(key: str) -> str:
 
 def _paused_by(resource: str, tree: Mapping[str, Tree]) -> Iterator[str]:
     for key, held in tree.items():
-        found: DocumentedKey | None = RESOURCES[resource].get(key)
-        if not holds(held):
-            continue
-        if found is None:
+        if holds(held) and key not in RESOURCES[resource]:
             yield f"its key {key!r} is not known to Twite, and could say when it fires"
-        elif found.treatment is KeyTreatment.PAUSED:
-            yield found.how
 
 
 def _of_parameter(piece: ExportPart, *, narrows: bool) -> Iterator[str]:
@@ -196,7 +191,7 @@ def _beside(key: str, held: Tree) -> Iterator[ReportLine]:
     noted = found is not None and found.treatment is KeyTreatment.NOTED
     fit = Support.DIFFERS if noted else Support.LEFT_OUT
     for condition in held if isinstance(held, list) else [held]:
-        notes = [found.how if found is not None else _UNKNOWN]
+        notes = [found.reason if found is not None else _UNKNOWN]
         tree = condition if isinstance(condition, dict) else {}
         if noted and key in RESOURCES:
             notes += [
@@ -208,14 +203,10 @@ def _beside(key: str, held: Tree) -> Iterator[ReportLine]:
 
 
 def _of_container(export: Export) -> Iterator[str]:
-    known: Mapping[str, object] = RESOURCES["container"]
     for key, held in export.about.tree.items():
-        if (
-            key in known
-            and holds(held)
-            and RESOURCES["container"][key].treatment is KeyTreatment.NOTED
-        ):
-            yield f"its {key} is not kept: {RESOURCES['container'][key].how}"
+        found = RESOURCES["container"].get(key)
+        if found is not None and holds(held) and found.treatment is KeyTreatment.NOTED:
+            yield f"its {key} is not kept: {found.reason}"
     for key in strangers("container", export.about.tree):
         yield f"its key {key!r} is not known to Twite, and is not kept"
 
