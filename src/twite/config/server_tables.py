@@ -132,7 +132,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
         "encrypts stored credentials (`twite login`, Stape's tag) and queued tag events",
     )
     former_secret_keys: tuple[Secret, ...] = setting(
-        [], "previous keys; each start re-encrypts their data"
+        [], "previous keys; at each start, Twite re-encrypts their data"
     )
     hmac_keys: Mapping[str, Secret] = setting(
         {}, "keys for `hmacSha256` in templates, as a table from key id to secret"

@@ -150,7 +150,9 @@ def _fault_of(
     if not (stamp.isascii() and stamp.isdigit() and len(stamp) <= _STAMP_DIGITS):
         return "the timestamp is not a number of seconds"
     off = abs(at - int(stamp))
-    return f"the timestamp is {off:.0f} s off, more than {window:.0f} s" if off > window else None
+    return (
+        f"the timestamp is wrong by {off:.0f} s; X allows {window:.0f} s" if off > window else None
+    )
 
 
 class _Keys(Struct, frozen=True, kw_only=True):

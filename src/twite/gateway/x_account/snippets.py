@@ -81,8 +81,8 @@ def _script(called: SnippetCall) -> Snippet:
 }});
 """
     description = (
-        "In the page, instead of X's call: it reports to X's pixel and the gateway with the same "
-        "id."
+        "In the page, instead of the call of X's pixel. The script reports to X's pixel and to the "
+        "gateway with the same id."
     )
     return Snippet(
         kind="script", title="our script", description=description, text=text, suffix="js"

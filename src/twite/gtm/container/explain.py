@@ -61,7 +61,7 @@ def _value(name: str, values: Values) -> ExplainedValue:
     try:
         return ExplainedValue(name=name, value=values.of(name))
     except (Unfilled, TooLong) as why:
-        return ExplainedValue(name=name, why_not=str(why) or "its text is too long")
+        return ExplainedValue(name=name, why_not=str(why) or "the value is too long")
 
 
 def _trigger(
