@@ -1,6 +1,6 @@
 // The last step: freeze everything that a template can reach, and remove every path to a
-// constructor or to the global object. Loops inside the engine that no time limit can interrupt are
-// bounded.
+// constructor or to the global object. The size of texts is bounded, and if steps are counted, so is
+// each loop inside the engine.
 
 const LONGEST_ARRAY = 1000000;
 const LONGEST_TEXT = 16777216; // characters; memory cannot hold more
@@ -22,6 +22,11 @@ function sizeOf(list) {
 
 function boundArrays() {
   const methods = Array.prototype;
+  // Google does not list these methods, and they are unbounded.
+  for (const name of ['copyWithin', 'flat', 'flatMap', 'toLocaleString', 'toReversed', 'toSorted', 'toSpliced', 'with']) {
+    delete methods[name];
+  }
+  if (!countsSteps) return;
   for (const name of ['join', 'reverse', 'shift', 'unshift', 'splice', 'slice', 'concat', 'sort']) {
     const native = methods[name];
     const bounded = {
@@ -64,10 +69,6 @@ function boundArrays() {
       return apply(fill, this, [value, from, to]);
     },
   }.fill);
-  // Google does not list these methods, and they are unbounded.
-  for (const name of ['copyWithin', 'flat', 'flatMap', 'toLocaleString', 'toReversed', 'toSorted', 'toSpliced', 'with']) {
-    delete methods[name];
-  }
 }
 
 function equal(one, text) {
@@ -99,17 +100,9 @@ function boundTexts() {
     }[name];
     define(methods, name, bounded);
   };
-  const wholes = ['toLowerCase', 'toUpperCase', 'toLocaleLowerCase', 'toLocaleUpperCase', 'trim', 'trimStart', 'trimEnd'];
-  for (const name of [...wholes, 'trimLeft', 'trimRight']) bound(name, (native) => native());
-  for (const name of ['indexOf', 'lastIndexOf', 'includes']) {
-    bound(name, (native, text, [sought, from]) => {
-      if (name === 'includes' && sought instanceof RegExp) throw new TypeError('a regular expression is not a text');
-      const plain = comparable(text, sought);
-      return from === undefined ? native(plain) : native(plain, from);
-    });
-  }
-  bound('split', (native, text, [sought, most]) =>
-    native(sought === undefined || sought instanceof RegExp ? sought : comparable(text, sought), most));
+  // Google does not list these methods, and none of them checks the time.
+  for (const name of ['normalize', 'localeCompare', 'toWellFormed', 'isWellFormed', ...AS_HTML]) delete methods[name];
+  delete RegExp.prototype.compile;
   for (const name of ['replace', 'replaceAll']) {
     bound(name, (native, text, [sought, replacement]) => {
       const found = sought instanceof RegExp ? sought : comparable(text, sought);
@@ -140,6 +133,18 @@ function boundTexts() {
     }
     return text;
   });
+  if (!countsSteps) return;
+  const wholes = ['toLowerCase', 'toUpperCase', 'toLocaleLowerCase', 'toLocaleUpperCase', 'trim', 'trimStart', 'trimEnd'];
+  for (const name of [...wholes, 'trimLeft', 'trimRight']) bound(name, (native) => native());
+  for (const name of ['indexOf', 'lastIndexOf', 'includes']) {
+    bound(name, (native, text, [sought, from]) => {
+      if (name === 'includes' && sought instanceof RegExp) throw new TypeError('a regular expression is not a text');
+      const plain = comparable(text, sought);
+      return from === undefined ? native(plain) : native(plain, from);
+    });
+  }
+  bound('split', (native, text, [sought, most]) =>
+    native(sought === undefined || sought instanceof RegExp ? sought : comparable(text, sought), most));
   // Values that are not regular expressions are converted each time.
   for (const name of ['match', 'matchAll', 'search']) {
     bound(name, (native, _, [sought]) => {
@@ -152,12 +157,10 @@ function boundTexts() {
   for (const name of ['startsWith', 'endsWith']) {
     bound(name, (native, _, [sought, at]) => (at === undefined ? native(String(sought)) : native(String(sought), at)));
   }
-  // Google does not list these methods, and none of them checks the time.
-  for (const name of ['normalize', 'localeCompare', 'toWellFormed', 'isWellFormed', ...AS_HTML]) delete methods[name];
-  delete RegExp.prototype.compile;
 }
 
 function boundNumbers() {
+  if (!countsSteps) return;
   const methods = Number.prototype;
   for (const name of ['toExponential', 'toFixed', 'toPrecision', 'toString', 'toLocaleString']) {
     const native = methods[name];

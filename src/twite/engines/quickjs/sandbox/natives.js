@@ -15,11 +15,12 @@ const nativeIsWellFormed = String.prototype.isWellFormed;
 const nativeTrim = String.prototype.trim;
 const nativeTest = RegExp.prototype.test;
 const nativeSource = Function.prototype.toString;
-// A function of Twite, if Twite limits the time from outside; undefined otherwise.
+// A function of Twite, if the kernel limits the time; undefined otherwise.
 const nativeSha256 = globalThis.sha256;
+const countsSteps = nativeSha256 === undefined;
 
-// The engine checks the time every 10,000 steps of JavaScript, and a call is one step, however long
-// it takes. Long operations therefore execute steps in proportion to their work.
+// Without the kernel, the engine checks the time every 10,000 steps of JavaScript, and a call is one
+// step, however long it takes. Long operations therefore execute steps in proportion to their work.
 const MUCH = 1000000; // the number of steps that certainly causes a check
 
 function spend(size) {

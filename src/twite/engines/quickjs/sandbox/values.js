@@ -81,7 +81,7 @@ const asItIs = (key, value) => value;
 
 function written(value) {
   try {
-    const text = nativeSha256 === undefined ? JSON.stringify(value, asItIs) : JSON.stringify(value);
+    const text = countsSteps ? JSON.stringify(value, asItIs) : JSON.stringify(value);
     if (text !== undefined) spend(text.length);
     return text;
   } catch (error) {
