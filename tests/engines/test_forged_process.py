@@ -1,6 +1,7 @@
 """An engine process that was taken over: whatever it answers, it gets nothing that it may not."""
 
 import asyncio
+import os
 import socket
 
 import msgspec
@@ -8,6 +9,7 @@ import pytest
 from template_stage import NOW, call, template
 
 from fakes import ScriptedWeb
+from twite.engines.process.engine_line import PipeEnds
 from twite.engines.process.engine_process import QuickJsProcess
 from twite.engines.process.frames import EngineRequest, EngineResponse, FrameReader, framed
 from twite.gateway.ports.engines import EngineLost
@@ -39,14 +41,14 @@ class ForgedServer:
     def spawn(self, *, memory):
         del memory
         ours, its = socket.socketpair()
-        ours.settimeout(0)
         its.settimeout(0)
         self._ends.append(its)
         loop = asyncio.get_running_loop()
         loop.add_reader(its, self._read, its, FrameReader(most=1 << 20))
         pid = loop.create_future()
         pid.set_result(1_000_000_000 + len(self._ends))
-        return ours, pid
+        reader = ours.detach()
+        return PipeEnds.of(reader=reader, writer=os.dup(reader)), pid
 
     def _read(self, its, frames):
         data = its.recv(1 << 20)

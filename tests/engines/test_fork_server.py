@@ -36,13 +36,17 @@ def test_the_server_ends_silently_with_a_gateway_that_has_not_read_its_last_mess
         [sys.executable, "-c", program], stdin=its.fileno(), stderr=subprocess.PIPE
     ) as server:
         its.close()
-        end, of_process = socket.socketpair()
-        socket.send_fds(ours, [b'{"spawn": 1, "memory": 268435456}\n'], [of_process.fileno()])
-        of_process.close()
+        its_input, writer = os.pipe()
+        reader, its_output = os.pipe()
+        asked = b'{"spawn": 1, "memory": 268435456}\n'
+        socket.send_fds(ours, [asked], [its_input, its_output])
+        os.close(its_input)
+        os.close(its_output)
         assert ours.recv(1) == b"{"  # the rest stays unread: closing resets the connection
 
         ours.close()
-        end.close()
+        os.close(writer)
+        os.close(reader)
         _, error = server.communicate(timeout=30)
 
     assert (server.returncode, error) == (0, b"")

@@ -2,6 +2,8 @@
 
 import json
 import signal
+import sys
+from pathlib import Path
 
 import pytest
 from template_stage import NOW, call, template
@@ -68,3 +70,20 @@ async def test_memory_is_freed_while_a_run_waits(process):
     after = await process.resume(waiting.run, (EffectAnswer(id=1, status=200),), now=NOW)
 
     assert (process.pid, after.outcome) == (before, RunResult.SUCCESS)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+async def test_a_process_wakes_up_once_for_each_turn(process):
+    await process.start(CYCLES, call())
+    before = woken(process.pid)
+
+    for _ in range(200):
+        await process.start(CYCLES, call())
+
+    assert woken(process.pid) - before <= 210
+
+
+def woken(pid):
+    """How many times a process has waited."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("voluntary_ctxt")).split()[1])

@@ -7,7 +7,6 @@ exceeded limit, the process responds and ends, because the engine may be damaged
 import hashlib
 import os
 import signal
-import socket
 import time
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ import msgspec
 import quickjs
 
 from twite.engines.process.frames import Act, EngineRequest, EngineResponse, FrameReader, framed
+from twite.engines.process.isolation import INPUT, OUTPUT
 from twite.engines.quickjs.context import (
     BOOT_TIME,
     CodeUnusable,
@@ -139,11 +139,11 @@ def sha256(text: str, encoding: str) -> str | None:
         return None
 
 
-def serve(line: socket.socket) -> None:
-    """Respond until the gateway closes its end, or until a limit is exceeded."""
+def serve() -> None:
+    """Respond until the gateway closes its ends, or until a limit is exceeded."""
     templates = _Templates()
     reader = FrameReader(most=_MOST)
-    while data := line.recv(_CHUNK):
+    while data := os.read(INPUT, _CHUNK):
         for frame in reader.feed(data):
             request = _REQUEST.decode(frame)
             if request.act is Act.LOAD:
@@ -153,11 +153,17 @@ def serve(line: socket.socket) -> None:
                 templates.end(request.run)
             else:
                 response = templates.turn(request)
-                line.sendall(framed(response))
+                _write(framed(response))
                 if response.ends:
                     # Freeing the remaining objects could crash, or take long.
                     os._exit(0)
                 templates.tidy()
+
+
+def _write(data: bytes) -> None:
+    at = os.write(OUTPUT, data)
+    while at < len(data):
+        at += os.write(OUTPUT, data[at : at + _CHUNK])
 
 
 def warm_up() -> None:

@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
+import os
 import signal
-import socket
 import sys
 import time
 from collections import deque
@@ -19,20 +19,38 @@ from twite.gtm.template.permissions import PermissionPolicy, policy
 from twite.gtm.template.sandbox import RunLimits, Turn
 from twite.gtm.template.template import Template
 
-_TURNS: Final = frozenset({Act.RUN, Act.RESUME})
 _MOST_REPEATED: Final = 4 * 1024 * 1024  # characters
 
 
 class Spawns(Protocol):
     """The fork server."""
 
-    def spawn(self, *, memory: int) -> tuple[socket.socket, "asyncio.Future[int]"]: ...
+    def spawn(self, *, memory: int) -> tuple["PipeEnds", "asyncio.Future[int]"]: ...
 
     def kill(self, pid: int) -> None: ...
 
     def ended(self, pid: int) -> "asyncio.Future[int]": ...
 
     def forget(self, pid: int) -> None: ...
+
+
+@dataclass(slots=True, frozen=True)
+class PipeEnds:
+    """The gateway's ends of two pipes, which do not block.
+
+    A pipe wakes its reader only when there is data. A socket also wakes a process that waits for
+    data when the other end has received the process's last message.
+    """
+
+    reader: int
+    writer: int
+
+    @classmethod
+    def of(cls, *, reader: int, writer: int) -> "PipeEnds":
+        """Return ends that do not block."""
+        for end in (reader, writer):
+            os.set_blocking(end, False)
+        return cls(reader, writer)
 
 
 class TemplateBoot(msgspec.Struct, frozen=True):
@@ -64,13 +82,13 @@ class TemplateBoots:
 class EngineRun:
     """A run, and the input of its turns; `parts` is None if the input is too large to keep."""
 
-    def __init__(self, number: int, template: Template, parts: tuple[str, str]) -> None:
+    def __init__(self, number: int, boot: TemplateBoot, parts: tuple[str, str]) -> None:
         self.number = number
-        self.template = template
+        self.boot = boot
         self.parts: tuple[str, ...] | None = parts
         self.last = ""
         self.line: EngineLine | None = None  # the line in which it waits
-        self._size = sum(map(len, parts))
+        self._size = len(parts[0]) + len(parts[1])
 
     def add(self, text: str) -> None:
         self.last = text
@@ -91,8 +109,8 @@ class AskedTurn:
 class EngineLine:
     """The connection to one process. `pid` is 0 if the process could not be started."""
 
-    def __init__(self, end: socket.socket, pid: asyncio.Future[int], *, longest: int) -> None:
-        self.end = end
+    def __init__(self, ends: PipeEnds, pid: asyncio.Future[int], *, longest: int) -> None:
+        self.ends = ends
         self.pid = pid
         self.frames = FrameReader(most=longest)
         self._loaded: dict[int, int] = {}
@@ -114,7 +132,7 @@ class EngineLine:
         if self._is_flushing:
             return
         self._is_flushing = True
-        if request.act in _TURNS and not self.sent:
+        if not self.sent and (request.act is Act.RUN or request.act is Act.RESUME):
             self._flush()
         else:
             # Other requests of this round of the loop are sent together with it.
@@ -130,11 +148,14 @@ class EngineLine:
 
     def close(self) -> None:
         """Close the connection. The process then ends."""
+        if not self.is_open:
+            return
         self.is_open = False
         loop = asyncio.get_running_loop()
-        loop.remove_reader(self.end)
-        loop.remove_writer(self.end)
-        self.end.close()
+        loop.remove_reader(self.ends.reader)
+        loop.remove_writer(self.ends.writer)
+        os.close(self.ends.reader)
+        os.close(self.ends.writer)
         self._out.clear()
 
     def _flush(self) -> None:
@@ -142,17 +163,17 @@ class EngineLine:
             return
         try:
             while self._out:
-                del self._out[: self.end.send(self._out)]
+                del self._out[: os.write(self.ends.writer, self._out)]
         except BlockingIOError:
             if not self._is_full:
                 self._is_full = True
-                asyncio.get_running_loop().add_writer(self.end, self._flush)
+                asyncio.get_running_loop().add_writer(self.ends.writer, self._flush)
             return
         except OSError:
-            self._out.clear()  # its end is being read
+            self._out.clear()  # the end of its output is being read
         if self._is_full:
             self._is_full = False
-            asyncio.get_running_loop().remove_writer(self.end)
+            asyncio.get_running_loop().remove_writer(self.ends.writer)
         self._is_flushing = False
 
     def burned(self) -> float | None:

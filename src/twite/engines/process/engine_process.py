@@ -113,9 +113,9 @@ class QuickJsProcess:
 
     async def start(self, template: Template, call: Call) -> Turn:
         """Begin a run."""
-        self._boots.of(template)
+        boot = self._boots.of(template)
         self._last_run += 1
-        run = self._runs[self._last_run] = EngineRun(self._last_run, template, call_texts(call))
+        run = self._runs[self._last_run] = EngineRun(self._last_run, boot, call_texts(call))
         try:
             return await self._ask(run)
         except asyncio.CancelledError:
@@ -193,10 +193,10 @@ class QuickJsProcess:
         if self._is_over:
             raise asyncio.CancelledError
         if self._line is None:
-            end, pid = self._server.spawn(memory=self._memory)
+            ends, pid = self._server.spawn(memory=self._memory)
             longest = _WIDEST * self._limits.output + _ROOM
-            line = self._line = EngineLine(end, pid, longest=longest)
-            asyncio.get_running_loop().add_reader(end, self._read, line)
+            line = self._line = EngineLine(ends, pid, longest=longest)
+            asyncio.get_running_loop().add_reader(ends.reader, self._read, line)
             pid.add_done_callback(lambda _: self._put_behind(line) if self._is_behind else None)
             if self._idle_timer is None:
                 self._come_back_idle()
@@ -211,13 +211,13 @@ class QuickJsProcess:
             asked.future.set_result(Turn(run=run.number, error=_WITH_OTHERS, spent=True))
             return
         else:
-            number = line.load(self._boots.of(run.template))
+            number = line.load(run.boot)
             line.write(EngineRequest(Act.RUN, run.number, number, run.parts))
         line.sent.append(asked)
 
     def _read(self, line: EngineLine) -> None:
         try:
-            data = line.end.recv(_CHUNK)
+            data = os.read(line.ends.reader, _CHUNK)
         except BlockingIOError:
             return
         except OSError:
@@ -241,14 +241,8 @@ class QuickJsProcess:
         if response.line > 0:
             self._refuse(line, response)
             return
-        turn = read_turn(response.turn)
-        if len(turn.effects) > self._limits.effects:
-            raise msgspec.DecodeError("the turn has more effects than a run may have")
-        policy = self._boots.of(run.template).policy
-        lacked = next(filter(None, (lacking(effect, policy) for effect in turn.effects)), None)
-        if lacked is not None:
-            # The sandbox checks each call, so the sandbox was bypassed.
-            self._condemn(line, _NOT_ALLOWED.format(permission=lacked))
+        turn = self._checked(line, run, response.turn)
+        if turn is None:
             return
         took = response.took if 0 <= response.took <= self._patience else self._patience
         if response.ends and turn.error == OUT_OF_MEMORY and line.answered:
@@ -274,12 +268,25 @@ class QuickJsProcess:
         if not asked.future.done():
             asked.future.set_result(turn)
 
+    def _checked(self, line: EngineLine, run: EngineRun, text: str) -> Turn | None:
+        """Return a turn with permitted effects; None if Twite ended the process for its effects."""
+        turn = read_turn(text)
+        if len(turn.effects) > self._limits.effects:
+            raise msgspec.DecodeError("the turn has more effects than a run may have")
+        for effect in turn.effects:
+            lacked = lacking(effect, run.boot.policy)
+            if lacked is not None:
+                # The sandbox checks each call, so the sandbox was bypassed.
+                self._condemn(line, _NOT_ALLOWED.format(permission=lacked))
+                return None
+        return turn
+
     def _refuse(self, line: EngineLine, response: EngineResponse) -> None:
         """Answer a turn of a template whose code cannot be used."""
         asked = line.sent.popleft()
         self._runs.pop(asked.run.number, None)
         if not asked.future.done():
-            found = unusable(asked.run.template, response.line, response.message)
+            found = unusable(asked.run.boot.template, response.line, response.message)
             asked.future.set_exception(found)
         self._total.serve()
 
@@ -311,7 +318,7 @@ class QuickJsProcess:
         except (TimeoutError, asyncio.CancelledError):
             reason = reason or "its engine process ended"
         if not asked.future.done():
-            lost = EngineLost(reason, template=asked.run.template, took=line.took)
+            lost = EngineLost(reason, template=asked.run.boot.template, took=line.took)
             asked.future.set_exception(lost)
 
     def _time_out(self, asked: AskedTurn) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from weakref import WeakSet
 
 import twite
 from twite.domain.errors import TemplatesBusy
+from twite.engines.process.engine_line import PipeEnds
 from twite.engines.process.engine_memory import MOST, EngineMemory
 from twite.engines.process.engine_process import QuickJsProcess
 from twite.gtm.template.sandbox import RunLimits
@@ -79,26 +81,30 @@ class EngineServer:
         for server in ending:
             await asyncio.to_thread(_reap, server)
 
-    def spawn(self, *, memory: int) -> tuple[socket.socket, asyncio.Future[int]]:
-        """Start a process; return the gateway's end of its connection, and its future process id.
+    def spawn(self, *, memory: int) -> tuple[PipeEnds, asyncio.Future[int]]:
+        """Start a process; return the gateway's ends of its pipes, and its future process id.
 
         `memory` is its memory limit, in bytes. Raises TemplatesBusy.
         """
-        ours, its = socket.socketpair()
-        ours.settimeout(0)
+        ends: list[int] = []
         try:
-            with its:
-                line = self._started()
-                self._asked += 1
-                asked = json.dumps({"spawn": self._asked, "memory": memory}).encode() + b"\n"
-                socket.send_fds(line, [asked], [its.fileno()])
+            ends += os.pipe()
+            ends += os.pipe()
+            its_input, writer, reader, its_output = ends
+            line = self._started()
+            self._asked += 1
+            asked = json.dumps({"spawn": self._asked, "memory": memory}).encode() + b"\n"
+            socket.send_fds(line, [asked], [its_input, its_output])
         except OSError as error:
-            ours.close()
+            for end in ends:
+                os.close(end)
             reason = f"no engine process can be started ({error.strerror})"
             raise TemplatesBusy(reason=reason, retry_after=_RETRY_AFTER) from None
         pid: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._spawned[self._asked] = pid
-        return ours, pid
+        for end in (its_input, its_output):
+            os.close(end)
+        return PipeEnds.of(reader=reader, writer=writer), pid
 
     def kill(self, pid: int) -> None:
         """End a process at once."""

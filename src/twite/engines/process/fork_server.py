@@ -3,7 +3,7 @@
 A forked process is ready in about a millisecond, and shares the memory of what is imported here.
 The server runs no template. It reports how each process ended, and ends when the gateway does.
 
-    the gateway sends   {"spawn": 7, "memory": …}, with a socket for the new process
+    the gateway sends   {"spawn": 7, "memory": …}, with the ends of its two pipes
                         {"kill": 1234}
     the server sends    {"spawn": 7, "pid": 1234}, {"pid": 1234, "status": -11}
 """
@@ -18,7 +18,7 @@ from contextlib import suppress
 from typing import Final
 
 from twite.engines.process.child import serve, warm_up
-from twite.engines.process.isolation import end_with, isolate, read_mapped
+from twite.engines.process.isolation import INPUT, OUTPUT, end_with, isolate, read_mapped
 
 _CHUNK: Final = 64 * 1024
 _MOST_DESCRIPTORS: Final = 64
@@ -51,7 +51,7 @@ class ForkServer:
     def __init__(self, line: socket.socket) -> None:
         self._line = line
         self._held = b""
-        self._sockets: list[int] = []
+        self._ends: list[int] = []
         self._children: set[int] = set()
         self._filters = works_with_filter()
         self._ended, wakes = os.pipe()
@@ -73,10 +73,10 @@ class ForkServer:
 
     def _receive(self) -> bool:
         try:
-            data, sockets, _, _ = socket.recv_fds(self._line, _CHUNK, _MOST_DESCRIPTORS)
+            data, ends, _, _ = socket.recv_fds(self._line, _CHUNK, _MOST_DESCRIPTORS)
         except ConnectionError:
             return False  # the gateway ended without reading the last message
-        self._sockets += sockets
+        self._ends += ends
         *lines, self._held = (self._held + data).split(b"\n")
         for line in lines:
             self._obey(json.loads(line))
@@ -88,17 +88,17 @@ class ForkServer:
             if asked["kill"] in self._children:
                 os.kill(asked["kill"], signal.SIGKILL)
             return
-        end = self._sockets.pop(0)
+        ends = self._ends.pop(0), self._ends.pop(0)
         server = os.getpid()
         try:
             pid = os.fork()
         except OSError:
-            os.close(end)
+            _close(ends)
             self._say({"spawn": asked["spawn"], "pid": 0})
             return
         if pid == 0:
-            _become(end, parent=server, memory=asked["memory"], filters=self._filters)
-        os.close(end)
+            _become(ends, parent=server, memory=asked["memory"], filters=self._filters)
+        _close(ends)
         self._children.add(pid)
         self._say({"spawn": asked["spawn"], "pid": pid})
 
@@ -132,16 +132,21 @@ def works_with_filter() -> bool:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
-def _become(end: int, *, parent: int, memory: int, filters: bool) -> None:
+def _close(ends: tuple[int, int]) -> None:
+    for end in ends:
+        os.close(end)
+
+
+def _become(ends: tuple[int, int], *, parent: int, memory: int, filters: bool) -> None:
     """Become an engine process; does not return."""
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        os.dup2(end, 0)
-        os.closerange(1, _MOST_OPEN)
-        line = socket.socket(fileno=0)
+        for end, own in zip(ends, (INPUT, OUTPUT), strict=True):
+            os.dup2(end, own)
+        os.closerange(OUTPUT + 1, _MOST_OPEN)
         isolate(parent=parent, memory=memory, filters=filters)
-        serve(line)
+        serve()
         os._exit(0)
     finally:
         os._exit(_FAILED)

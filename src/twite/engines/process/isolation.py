@@ -1,4 +1,4 @@
-"""Isolation of an engine process: it gives up everything except one descriptor, memory and CPU.
+"""Isolation of an engine process: it gives up everything except two pipes, memory and CPU.
 
 The kernel calls use ctypes, because no library with a compatible licence offers them. On Linux, a
 filter (seccomp) refuses every system call that a turn does not need: a compromised process cannot
@@ -20,7 +20,8 @@ _NO_NEW_PRIVS: Final = 38  # PR_SET_NO_NEW_PRIVS
 _SECCOMP: Final = 22  # PR_SET_SECCOMP
 _FILTER: Final = 2  # SECCOMP_MODE_FILTER
 _NOBODY: Final = 65_534
-_LINE: Final = 0  # the remaining descriptor
+INPUT: Final = 0  # the remaining descriptors, both of pipes
+OUTPUT: Final = 1
 
 
 def end_with(parent: int) -> None:
@@ -33,8 +34,8 @@ def end_with(parent: int) -> None:
 def isolate(*, parent: int, memory: int, filters: bool = True) -> None:
     """Give up everything that the process does not need.
 
-    `memory` is in bytes, in addition to the current size. All descriptors except 0 must be closed
-    already. `filters`: filter the system calls.
+    `memory` is in bytes, in addition to the current size. All descriptors except `INPUT` and
+    `OUTPUT` must be closed already. `filters`: filter the system calls.
     """
     os.setpgid(0, 0)
     end_with(parent)
@@ -46,7 +47,7 @@ def isolate(*, parent: int, memory: int, filters: bool = True) -> None:
         end_with(parent)  # a change of user clears this setting
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_FSIZE, 0)
-    _limit(resource.RLIMIT_NOFILE, _LINE + 1)
+    _limit(resource.RLIMIT_NOFILE, OUTPUT + 1)
     _limit(resource.RLIMIT_NPROC, 0)
     _limit(resource.RLIMIT_AS, _mapped() + memory)
     _prctl(_DUMPABLE, 0)
@@ -76,13 +77,12 @@ def read_mapped() -> None:
 
 
 # By machine: its number (AUDIT_ARCH_…), and its numbers of: read write close mmap munmap mremap
-# mprotect madvise brk recvfrom sendto futex sched_yield clock_gettime gettimeofday getrusage
-# getrandom getpid rt_sigaction rt_sigprocmask rt_sigreturn restart_syscall exit exit_group
-# setitimer.
+# mprotect madvise brk futex sched_yield clock_gettime gettimeofday getrusage getrandom getpid
+# rt_sigaction rt_sigprocmask rt_sigreturn restart_syscall exit exit_group setitimer.
 _CALLS: Final = {
     "x86_64": (
         0xC000003E,
-        *(0, 1, 3, 9, 11, 25, 10, 28, 12, 45, 44, 202, 24, 228, 96, 98, 318, 39, 13, 14, 15, 219),
+        *(0, 1, 3, 9, 11, 25, 10, 28, 12, 202, 24, 228, 96, 98, 318, 39, 13, 14, 15, 219),
         *(60, 231, 38),
     ),
     "aarch64": (
@@ -97,8 +97,6 @@ _CALLS: Final = {
             226,
             233,
             214,
-            207,
-            206,
             98,
             124,
             113,
