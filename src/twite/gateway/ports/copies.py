@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from twite.consent.verdict import read_evidence
+from twite.consent.verdict import Evidence, read_evidence
 from twite.domain.consent import is_denial
 from twite.domain.delivery import MAYBE_ARRIVED, State
 from twite.domain.fault import Fault
@@ -22,6 +22,7 @@ RENEWED: Final = "superseded: the same conversion arrived again after the dedupl
 LIMITED: Final = "superseded: the consent in a later copy allows less"
 OTHER_BODY: Final = f"{MAYBE_ARRIVED}: X may have the earlier copy, which had a different body"
 _RESTRICTED: Final = "restricted"
+_UNLIMITED: Final = Evidence(action="send", rule="nothing_said", policy="")
 # A conversion without a time gets the time of its receipt. The clocks differ by less than this.
 _AT_RECEIPT: Final = MINUTE
 _TIME: Final = re.compile(rb'\{"conversion_time":"([^"]*)"')
@@ -108,9 +109,8 @@ def _allowing_less(copy: AcceptedConversion, holder: Holder) -> CopyDecision | N
             return CopyDecision(
                 takes=True, outcome=CopyOutcome.WITHDRAWN, reason=LIMITED, held=holder.reason
             )
-        return CopyDecision(
-            takes=False, outcome=CopyOutcome.WITHDRAWN, reason=by_later(_limited(copy.consent))
-        )
+        reason = _decided(copy.consent).reason or "consent_limited"
+        return CopyDecision(takes=False, outcome=CopyOutcome.WITHDRAWN, reason=by_later(reason))
     if holder.state is State.QUEUED and copy.held is not None and copy.held.startswith("consent_"):
         return CopyDecision(takes=False, outcome=CopyOutcome.HELD, reason=by_later(copy.held))
     return None
@@ -149,17 +149,13 @@ def by_later(reason: str) -> str:
 
 def limits_of(kept: bytes | None) -> frozenset[str]:
     """Return what consent removed from a conversion, from the stored evidence."""
-    if kept is None:
-        return frozenset()
-    try:
-        decided = read_evidence(kept)
-    except msgspec.DecodeError:
-        return frozenset()
+    decided = _decided(kept)
     return frozenset((*decided.strip, *((_RESTRICTED,) if decided.restricted else ())))
 
 
-def _limited(kept: bytes | None) -> str:
+def _decided(kept: bytes | None) -> Evidence:
+    """Return the evidence; without a readable one, of a conversion that consent did not limit."""
     try:
-        return (kept and read_evidence(kept).reason) or "consent_limited"
+        return _UNLIMITED if kept is None else read_evidence(kept)
     except msgspec.DecodeError:
-        return "consent_limited"
+        return _UNLIMITED

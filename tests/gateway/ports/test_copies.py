@@ -1,0 +1,214 @@
+"""What happens to two copies of one conversion, for each state of the earlier one."""
+
+import msgspec
+import pytest
+
+from twite.consent.verdict import Evidence
+from twite.domain.delivery import State
+from twite.domain.times import HOUR, MINUTE, spelled
+from twite.gateway.ports.copies import (
+    CORRECTED,
+    LIMITED,
+    OTHER_BODY,
+    RENEWED,
+    CopyDecision,
+    CopyOutcome,
+    Holder,
+    asks,
+    by_later,
+    is_plain,
+    limits_of,
+    rule,
+    said,
+)
+from twite.testing.builders import NOW, an_entry
+
+BODY = an_entry().body
+DENIED = "consent_denied: ad_storage"
+LIMITS = "consent_limited: ad_storage"
+DUPLICATE = CopyDecision(takes=False)
+NEW = CopyDecision(takes=True)
+
+
+def evidence(*strip, restricted=False, reason=LIMITS):
+    return msgspec.json.encode(
+        Evidence(
+            action="strip", rule="storage", policy="p", reason=reason, strip=strip,
+            restricted=restricted,
+        )
+    )  # fmt: skip
+
+
+def a_copy(**fields):
+    return msgspec.structs.replace(an_entry(), **fields)
+
+
+def ruled(copy, *, at=NOW + 1, **holder):
+    fields = {"state": State.QUEUED, "is_live": True, "received_at": NOW, "body": BODY} | holder
+    return rule(copy, Holder(**fields), at=at)
+
+
+def withdrawn(reason, *, takes=True, held=None):
+    return CopyDecision(takes=takes, outcome=CopyOutcome.WITHDRAWN, reason=reason, held=held)
+
+
+@pytest.mark.parametrize("is_live", [True, False])
+@pytest.mark.parametrize("state", State)
+def test_a_denied_copy_withdraws_the_earlier_one(state, is_live):
+    found = ruled(a_copy(suppressed=DENIED), state=state, is_live=is_live)
+
+    assert found == withdrawn(f"{DENIED}, according to a later copy")
+
+
+@pytest.mark.parametrize("state", [state for state in State if state is not State.DEAD])
+def test_after_the_window_a_copy_is_new(state):
+    assert ruled(a_copy(), state=state, is_live=False) == NEW
+
+
+def test_after_the_window_a_copy_replaces_a_dead_letter():
+    assert ruled(a_copy(), state=State.DEAD, is_live=False) == withdrawn(RENEWED)
+
+
+@pytest.mark.parametrize("state", [State.DELIVERED, State.SUPPRESSED])
+def test_nothing_corrects_or_limits_what_is_delivered_or_suppressed(state):
+    copy = a_copy(body=b"{}", consent=evidence("email"), held="consent_unclear: gcd")
+
+    assert ruled(copy, state=state) == DUPLICATE
+
+
+@pytest.mark.parametrize("state", State)
+def test_an_equal_copy_is_a_duplicate(state):
+    assert ruled(a_copy(), state=state) == DUPLICATE
+
+
+@pytest.mark.parametrize("state", [State.QUEUED, State.SENDING, State.HELD])
+def test_another_body_corrects_no_conversion_that_may_still_be_sent(state):
+    assert ruled(a_copy(body=b"{}"), state=state) == DUPLICATE
+
+
+def test_another_body_corrects_a_dead_letter():
+    assert ruled(a_copy(body=b"{}"), state=State.DEAD) == withdrawn(CORRECTED)
+
+
+def test_a_correction_of_a_conversion_that_x_may_have_is_held():
+    found = ruled(a_copy(body=b"{}"), state=State.DEAD, is_ambiguous=True)
+
+    assert found == withdrawn(CORRECTED, held=OTHER_BODY)
+
+
+def test_a_dead_tag_run_is_not_corrected():
+    assert ruled(a_copy(body=b"{}", pixel="tag:crm"), state=State.DEAD) == DUPLICATE
+
+
+@pytest.mark.parametrize(
+    ("limits", "corrects"),
+    [((), False), (("email",), False), (("email", "ip"), True), (("email", "ip", "phone"), True)],
+)
+def test_a_correction_has_at_least_the_limits_of_the_dead_letter(limits, corrects):
+    copy = a_copy(body=b"{}", consent=evidence(*limits))
+    found = ruled(copy, state=State.DEAD, evidence=evidence("email", "ip"))
+
+    assert (found.reason == CORRECTED) == found.takes == corrects
+
+
+@pytest.mark.parametrize("state", [State.QUEUED, State.HELD])
+def test_a_copy_with_more_limits_is_sent_in_place_of_an_unsent_one(state):
+    found = ruled(a_copy(consent=evidence("ip")), state=state, reason="by a user")
+
+    assert found == withdrawn(LIMITED, held="by a user")
+
+
+@pytest.mark.parametrize(
+    "holder",
+    [{"state": State.SENDING}, {"is_ambiguous": True}, {"evidence": evidence("phone")}],
+)
+def test_more_limits_withdraw_a_conversion_that_cannot_be_replaced(holder):
+    found = ruled(a_copy(consent=evidence("ip")), **holder)
+
+    assert found == withdrawn(by_later(LIMITS), takes=False)
+
+
+def test_limits_without_a_reason_have_the_general_reason():
+    found = ruled(a_copy(consent=evidence("ip", reason=None)), state=State.SENDING)
+
+    assert found == withdrawn(by_later("consent_limited"), takes=False)
+
+
+@pytest.mark.parametrize("limits", [(), ("ip",)])
+def test_a_copy_with_as_many_limits_or_fewer_is_a_duplicate(limits):
+    assert ruled(a_copy(consent=evidence(*limits)), evidence=evidence("ip")) == DUPLICATE
+
+
+def test_a_copy_held_for_its_consent_holds_a_queued_conversion():
+    reason = "consent_unclear: gcd"
+
+    assert ruled(a_copy(held=reason)) == CopyDecision(
+        takes=False, outcome=CopyOutcome.HELD, reason=by_later(reason)
+    )
+
+
+@pytest.mark.parametrize(
+    ("held", "state"),
+    [
+        ("value guard: unusual", State.QUEUED),
+        ("consent_unclear: gcd", State.HELD),
+        ("consent_unclear: gcd", State.SENDING),
+        ("consent_unclear: gcd", State.DEAD),
+    ],
+)
+def test_any_other_held_copy_is_a_duplicate(held, state):
+    assert ruled(a_copy(held=held), state=state) == DUPLICATE
+
+
+def body_at(time):
+    return f'{{"conversion_time":"{spelled(time)}","value":"1.00"}}'.encode()
+
+
+@pytest.mark.parametrize("ahead", [-MINUTE, -1, 0, 1, MINUTE])
+def test_the_time_of_receipt_is_no_difference(ahead):
+    assert said(body_at(NOW + ahead), at=NOW) == b'{"conversion_time":"","value":"1.00"}'
+
+
+@pytest.mark.parametrize("ahead", [-MINUTE - 1, MINUTE + 1, HOUR])
+def test_another_time_is_a_difference(ahead):
+    assert said(body_at(NOW + ahead), at=NOW) == body_at(NOW + ahead)
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"conversion_time":"soon"}', b"\xff"])
+def test_a_body_without_a_time_is_compared_unchanged(body):
+    assert said(body, at=NOW) == body
+
+
+def test_each_body_is_compared_with_the_time_of_its_own_receipt():
+    again = {"state": State.DEAD, "body": body_at(NOW), "at": NOW + HOUR}
+
+    assert ruled(a_copy(body=body_at(NOW + HOUR)), **again) == DUPLICATE
+    assert ruled(a_copy(body=body_at(NOW)), **again) == withdrawn(CORRECTED)
+
+
+@pytest.mark.parametrize(
+    ("suppressed", "asked"),
+    [(None, True), (DENIED, True), ("consent_revoked", True), ("consent_missing", False)],
+)
+def test_missing_consent_does_not_ask_for_the_key(suppressed, asked):
+    assert asks(a_copy(suppressed=suppressed)) == asked
+
+
+def test_a_plain_copy_says_nothing_about_consent():
+    assert is_plain(a_copy())
+    for field in ({"suppressed": DENIED}, {"consent": evidence()}, {"held": "value guard"}):
+        assert not is_plain(a_copy(**field))
+
+
+@pytest.mark.parametrize(
+    ("kept", "limits"),
+    [
+        (None, set()),
+        (b"not a record", set()),
+        (evidence(), set()),
+        (evidence("email", "ip"), {"email", "ip"}),
+        (evidence("email", restricted=True), {"email", "restricted"}),
+    ],
+)
+def test_the_limits_are_the_removed_identifiers_and_the_restriction(kept, limits):
+    assert limits_of(kept) == limits
