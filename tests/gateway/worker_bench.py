@@ -14,6 +14,7 @@ from fakes import (
 )
 from memory_store.store import MemoryStore
 from twite.domain.destination import Destination
+from twite.domain.errors import LedgerUnavailable
 from twite.domain.times import MINUTE
 from twite.gateway.delivery import sweeper, worker
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
@@ -40,6 +41,28 @@ class Seen:
 
     def see(self, notice: Notice) -> None:
         self.notices.append(notice)
+
+
+class FullStore(MemoryStore):
+    """A store that writes no pauses while its disk is full."""
+
+    def __init__(self):
+        super().__init__()
+        self.is_full = False
+        self.writes = 0
+
+    async def put(self, records):
+        self._write()
+        await super().put(records)
+
+    async def delete(self, kind, key):
+        self._write()
+        await super().delete(kind, key)
+
+    def _write(self):
+        if self.is_full:
+            raise LedgerUnavailable(reason="disk full", retry_after=1)
+        self.writes += 1
 
 
 class Setting:

@@ -1,18 +1,24 @@
-from worker_bench import Seen
+import asyncio
+
+import pytest
+from worker_bench import FullStore, Seen
 
 from fakes import MovingClock
 from memory_store.store import MemoryStore
+from twite.domain.errors import LedgerUnavailable
 from twite.domain.times import MINUTE, SECOND
-from twite.gateway.delivery.circuit_breaker import (
-    CircuitBreaker,
-    EventPauses,
-    pause_by_user,
-)
+from twite.gateway.delivery.circuit_breaker import CircuitBreaker, pause_by_user
+from twite.gateway.ports.events import Paused, Resumed
 from twite.gateway.ports.state import Pause
 
+REFUSED = "401: not yours"
+BY_ADA = "paused by hand, by ada"
+NOW = MovingClock().now()
 
-def a_breaker(clock):
-    return CircuitBreaker(pixel="p", state=MemoryStore(), clock=clock, observer=Seen(), pause=None)
+
+def a_breaker(clock, *, store=None, pause=None):
+    store = MemoryStore() if store is None else store
+    return CircuitBreaker(pixel="p", state=store, clock=clock, observer=Seen(), pause=pause)
 
 
 def test_an_outage_told_by_all_that_flew_together_is_one_stumble():
@@ -164,26 +170,274 @@ async def test_a_pause_made_through_another_gateway_outlives_a_refusal():
     assert circuit_breaker.by_hand
 
 
-async def test_event_pauses_that_were_ended_through_another_gateway_end():
+def test_a_pixel_without_trouble_is_sent_whole_requests_at_once():
+    breaker = a_breaker(MovingClock())
+
+    assert (breaker.paused, breaker.probes, breaker.is_tripped, breaker.by_hand) == (False,) * 4
+    assert (breaker.backs_off, breaker.wants_another) == (False, False)
+    assert (breaker.wait(), breaker.size_of_probe(500)) == (0, 500)
+
+
+async def test_a_tripped_pixel_is_probed_with_one_delivery_a_minute_later():
+    clock, store = MovingClock(), MemoryStore()
+    breaker = a_breaker(clock, store=store)
+    await clock.advance(5)
+
+    await breaker.trip(REFUSED)
+
+    assert (breaker.paused, breaker.probes, breaker.is_tripped) == (True, True, True)
+    assert (breaker.wait(), breaker.size_of_probe(500)) == (MINUTE, 1)
+    assert list(await store.load(Pause)) == [breaker.pause] == [breaker.noted]
+    await clock.advance(MINUTE)
+    assert breaker.wait() == 0
+
+
+async def test_a_pause_is_reported_and_stored_once_for_each_reason():
+    store = FullStore()
+    breaker = a_breaker(MovingClock(), store=store)
+
+    for reason in (REFUSED, REFUSED, "403: closed", REFUSED):
+        await breaker.trip(reason)
+
+    reasons = [notice.reason for notice in breaker.observer.notices]
+    assert reasons == [REFUSED, "403: closed", REFUSED]
+    assert store.writes == 3
+
+
+async def test_a_pause_that_could_not_be_stored_is_stored_by_the_next_refusal():
+    store = FullStore()
+    breaker = a_breaker(MovingClock(), store=store)
+    store.is_full = True
+    with pytest.raises(LedgerUnavailable):
+        await breaker.trip(REFUSED)
+    full = breaker.is_tripped, breaker.noted, await paused_by(store)
+
+    store.is_full = False
+    await breaker.trip(REFUSED)
+
+    assert full == (True, None, [])
+    assert await paused_by(store) == [REFUSED]
+    assert breaker.observer.notices == [Paused(pixel="p", reason=REFUSED)]
+
+
+async def test_a_pause_that_could_not_be_deleted_is_deleted_by_the_next_acceptance():
+    store = FullStore()
+    breaker = a_breaker(MovingClock(), store=store)
+    await breaker.trip(REFUSED)
+    store.is_full = True
+    with pytest.raises(LedgerUnavailable):
+        await breaker.passed()
+    full = breaker.paused, await paused_by(store)
+
+    store.is_full = False
+    await breaker.passed()
+    await breaker.passed()
+
+    assert full == (False, [REFUSED])
+    assert await paused_by(store) == []
+    assert breaker.observer.notices[1:] == [Resumed(pixel="p")]
+
+
+async def test_a_doubtful_refusal_is_probed_soon_by_another_delivery():
+    clock = MovingClock()
+    breaker = a_breaker(clock)
+
+    await breaker.doubt("502: a page", alone=False, is_likely=False)
+
+    assert (breaker.paused, breaker.is_tripped, breaker.pause) == (True, False, None)
+    assert (breaker.wait(), breaker.size_of_probe(500)) == (2 * SECOND, 1)
+    assert breaker.wants_another
+    await clock.advance(2 * SECOND - 1)
+    assert breaker.wants_another
+    await clock.advance(1)
+    assert (breaker.wait(), breaker.wants_another) == (0, False)
+
+
+async def test_a_likely_refusal_pauses_the_pixel_and_lets_its_batches_continue():
+    breaker = a_breaker(MovingClock())
+
+    await breaker.doubt(REFUSED, alone=False, is_likely=True)
+
+    assert (breaker.paused, breaker.is_tripped, breaker.pause.reason) == (True, False, REFUSED)
+
+
+async def test_a_second_doubtful_refusal_trips_the_breaker_for_a_minute():
+    clock = MovingClock()
+    breaker = a_breaker(clock)
+    await breaker.doubt("502: a page", alone=True, is_likely=False)
+    alone = breaker.wants_another
+
+    await breaker.doubt(REFUSED, alone=True, is_likely=False)
+
+    assert alone
+    assert (breaker.is_tripped, breaker.wants_another) == (True, False)
+    assert breaker.wait() == MINUTE
+
+
+async def test_an_acceptance_ends_the_doubt():
+    breaker = a_breaker(MovingClock())
+    await breaker.doubt("502: a page", alone=False, is_likely=False)
+
+    await breaker.passed()
+
+    assert (breaker.paused, breaker.observer.notices) == (False, [])
+
+
+async def test_each_failure_makes_the_next_request_eight_times_smaller():
+    clock = MovingClock()
+    breaker = a_breaker(clock)
+
+    sizes = []
+    for _ in range(4):
+        breaker.record_failure(randomness=0.5)
+        sizes.append(breaker.size_of_probe(500) if breaker.probes else 500)
+        await clock.advance(breaker.wait())
+
+    assert sizes == [62, 7, 1, 1]
+
+
+async def test_new_requests_are_forbidden_until_the_back_off_ends():
+    clock = MovingClock()
+    breaker = a_breaker(clock)
+    breaker.record_failure(randomness=0.5)
+
+    await clock.advance(breaker.wait() - 1)
+    before = breaker.backs_off
+    await clock.advance(1)
+
+    assert (before, breaker.backs_off) == (True, False)
+    # The back-off has ended, so the next failure is another outage.
+    breaker.record_failure(randomness=0.5)
+    assert breaker.size_of_probe(500) == 7
+
+
+async def test_a_failure_of_a_probe_leaves_the_pixel_a_minute():
+    clock = MovingClock()
+    breaker = a_breaker(clock)
+    await breaker.trip(REFUSED)
+    await clock.advance(MINUTE)
+
+    breaker.record_failure(randomness=0.5)
+
+    assert breaker.wait() == MINUTE
+
+
+async def test_a_slow_pixel_forbids_new_requests_during_its_pause():
+    clock = MovingClock()
+    breaker = a_breaker(clock)
+
+    breaker.slow_down(2)
+    during = breaker.backs_off
+    breaker.slow_down(None)
+
+    assert (during, breaker.backs_off, breaker.probes) == (True, False, False)
+
+
+async def test_a_user_pauses_and_resumes_a_pixel_whatever_it_doubts():
     store = MemoryStore()
-    pauses = EventPauses(pixel="p", state=store, clock=MovingClock(), observer=Seen(), pauses=())
-    await pauses.trip("one", "400: alike")
-    await pauses.trip("two", "400: alike")
-    await store.delete(Pause, ("p", "one"))
+    breaker = a_breaker(MovingClock(), store=store)
+    await breaker.doubt("502: a page", alone=True, is_likely=False)
 
-    before = pauses.noted
-    pauses.follow(await store.load(Pause), noted=before)
+    await breaker.hold("ada")
+    held = breaker.is_tripped, breaker.noted, await paused_by(store)
+    await breaker.release()
+    await breaker.release()
 
-    assert pauses.paused() == {"two"}
+    assert held == (True, pause_by_user("p", since=NOW, who="ada"), [BY_ADA])
+    assert (breaker.paused, breaker.noted) == (False, None)
+    assert breaker.observer.notices == [
+        Paused(pixel="p", reason=BY_ADA),
+        Resumed(pixel="p"),
+    ]
 
 
-async def test_an_event_pause_made_here_is_not_ended_by_what_was_read_before_it():
+async def test_a_release_ends_a_doubt_without_a_pause():
+    breaker = a_breaker(MovingClock())
+    await breaker.doubt("502: a page", alone=True, is_likely=False)
+
+    await breaker.release()
+
+    assert (breaker.paused, breaker.observer.notices) == (False, [])
+
+
+async def test_a_pause_that_a_user_ended_through_another_gateway_ends_with_the_back_off():
     store = MemoryStore()
-    pauses = EventPauses(pixel="p", state=store, clock=MovingClock(), observer=Seen(), pauses=())
-    before = pauses.noted
-    read = await store.load(Pause)
-    await pauses.trip("one", "400: alike")
+    breaker = a_breaker(MovingClock(), store=store)
+    breaker.record_failure(randomness=0.5)
+    await breaker.trip(REFUSED)
 
-    pauses.follow(read, noted=before)
+    assert breaker.follow(None, noted=breaker.noted)
 
-    assert pauses.paused() == {"one"}
+    assert (breaker.paused, breaker.noted, breaker.wait()) == (False, None, 0)
+    assert breaker.observer.notices[1:] == [Resumed(pixel="p")]
+
+
+async def test_without_a_pause_there_is_none_to_end():
+    breaker = a_breaker(MovingClock())
+
+    assert not breaker.follow(None, noted=None)
+    assert breaker.observer.notices == []
+
+
+async def test_a_pause_changed_after_the_store_was_read_stays():
+    breaker = a_breaker(MovingClock())
+    before = breaker.noted
+    await breaker.trip(REFUSED)
+
+    assert not breaker.follow(None, noted=before)
+    assert breaker.is_tripped
+
+
+async def test_a_pause_whose_deletion_failed_does_not_end_twice():
+    store = FullStore()
+    breaker = a_breaker(MovingClock(), store=store)
+    await breaker.trip(REFUSED)
+    store.is_full = True
+    with pytest.raises(LedgerUnavailable):
+        await breaker.passed()
+
+    assert not breaker.follow(None, noted=breaker.noted)
+    assert breaker.observer.notices[1:] == [Resumed(pixel="p")]
+
+
+async def test_a_pause_of_another_gateway_is_followed_only_from_a_user():
+    breaker = a_breaker(MovingClock())
+    refusal = Pause(pixel="p", since=NOW, reason=REFUSED)
+    by_ada = pause_by_user("p", since=NOW, who="ada")
+
+    ended = [breaker.follow(refusal, noted=None)]
+    ignored = breaker.paused
+    ended += [breaker.follow(by_ada, noted=breaker.noted) for _ in range(2)]
+
+    assert (ended, ignored) == ([False] * 3, False)
+    assert (breaker.by_hand, breaker.noted) == (True, by_ada)
+    assert breaker.observer.notices == [Paused(pixel="p", reason=BY_ADA)]
+
+
+async def test_a_user_s_pause_of_another_gateway_ends_the_doubt():
+    breaker = a_breaker(MovingClock())
+    await breaker.doubt("502: a page", alone=True, is_likely=False)
+
+    breaker.follow(pause_by_user("p", since=NOW, who="ada"), noted=None)
+
+    assert (breaker.is_tripped, breaker.wants_another) == (True, False)
+
+
+async def test_while_a_pause_is_written_none_is_certainly_stored():
+    written = asyncio.Event()
+
+    class SlowStore(MemoryStore):
+        async def put(self, records):
+            await written.wait()
+            await super().put(records)
+
+    breaker = a_breaker(MovingClock(), store=SlowStore())
+    writing = asyncio.ensure_future(breaker.trip(REFUSED))
+    await asyncio.sleep(0)
+    during = breaker.is_tripped, breaker.noted
+
+    written.set()
+    await writing
+
+    assert during == (True, None)
+    assert breaker.noted is breaker.pause is not None

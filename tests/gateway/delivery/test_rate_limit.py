@@ -247,3 +247,56 @@ async def test_waits_and_resets_are_told_by_a_process_that_has_run_for_a_while()
     assert quota.unnoted() is None
     await clock.advance(5 * MINUTE)
     assert not quota.is_closed_by_x
+
+
+def test_at_the_start_nothing_is_closed_or_left_to_note():
+    quota = a_quota(MovingClock())
+
+    assert (quota.left(), quota.wait(), quota.is_closed_by_x, quota.unnoted()) == (
+        100, 0, False, None,
+    )  # fmt: skip
+
+
+async def test_the_wait_is_exact_to_the_millisecond():
+    clock = MovingClock()
+    quota = a_quota(clock)
+    quota.spend(100)
+    await clock.advance(RATE_WINDOW - 1)
+
+    assert quota.wait() == 1
+    await clock.advance(1)
+    assert quota.wait() == 0
+
+
+def test_without_any_allowance_the_wait_is_never_zero():
+    assert a_quota(MovingClock(), limit=0).wait() == 1
+
+
+def test_a_reset_of_less_than_a_second_is_not_noted():
+    clock = MovingClock()
+    quota = a_quota(clock)
+
+    quota.obey(left=0, reset=clock.now() + SECOND)
+    soon = quota.unnoted()
+    quota.obey(left=0, reset=clock.now() + SECOND + 1)
+
+    assert (soon, quota.unnoted()) == (None, clock.now() + SECOND + 1)
+
+
+def test_a_reset_is_believed_up_to_two_windows_ahead():
+    clock = MovingClock()
+    near, far = a_quota(clock), a_quota(clock)
+
+    near.obey(left=0, reset=clock.now() + 2 * RATE_WINDOW)
+    far.obey(left=0, reset=clock.now() + 2 * RATE_WINDOW + 1)
+
+    assert (near.left(), near.wait(), far.left()) == (0, 2 * RATE_WINDOW, 100)
+
+
+def test_the_account_is_open_while_x_leaves_one_conversion():
+    clock = MovingClock()
+    quota = a_quota(clock)
+
+    quota.obey(left=1, reset=clock.now() + MINUTE)
+
+    assert (quota.left(), quota.is_closed_by_x) == (1, False)

@@ -43,6 +43,36 @@ def test_the_word_of_x_rules_when_it_is_stricter():
     assert meter.allowance(300) == 95
 
 
+def test_each_amount_comes_back_after_its_own_window():
+    meter = Meter(limit=100, window=WINDOW)
+    meter.spend(0, 10)
+    meter.spend(10, 5)
+    meter.spend(10, 5)
+
+    assert [meter.allowance(at) for at in (10, WINDOW, WINDOW + 9, WINDOW + 10)] == [
+        80,
+        90,
+        90,
+        100,
+    ]
+
+
+def test_an_allowance_of_x_that_is_not_used_up_does_not_delay_the_next_change():
+    meter = Meter(limit=10, window=WINDOW)
+    meter.spend(0, 10)
+    meter.obey(left=1, reset=WINDOW + 500)
+
+    assert meter.next_change(0) == WINDOW
+    assert meter.allowance(WINDOW) == 1
+
+
+def test_a_reset_is_believed_up_to_two_windows_ahead():
+    meter = Meter(limit=100, window=WINDOW)
+    meter.obey(left=0, reset=2 * WINDOW)
+
+    assert (meter.allowance(-1), meter.allowance(0), meter.allowance(1)) == (100, 0, 0)
+
+
 def test_the_word_of_x_does_not_raise_the_limit():
     meter = Meter(limit=100, window=WINDOW)
     meter.obey(left=1_000, reset=300)

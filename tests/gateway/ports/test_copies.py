@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from builders import NOW, an_entry
 from twite.consent.verdict import Evidence
 from twite.domain.delivery import State
 from twite.domain.times import HOUR, MINUTE, spelled
@@ -21,7 +22,6 @@ from twite.gateway.ports.copies import (
     rule,
     said,
 )
-from twite.testing.builders import NOW, an_entry
 
 BODY = an_entry().body
 DENIED = "consent_denied: ad_storage"

@@ -24,14 +24,14 @@ class Meter:
         self._window = window
         self._sent: deque[tuple[int, int]] = deque(sorted(past))
         self._total = sum(count for _, count in self._sent)
-        self._left: int | None = None
-        self._reset = 0
+        # What X said is left until a time.
+        self._left = self._reset = 0
 
     def allowance(self, now: int) -> int:
         """Return how many conversions may be sent now."""
         self._forget(now)
         own = max(0, self._limit - self._total)
-        if self._left is not None and self._is_limited(now):
+        if self._is_limited(now):
             return min(own, max(0, self._left))
         return own
 
@@ -40,7 +40,7 @@ class Meter:
         moments = []
         if self._sent and self._total >= self._limit:
             moments.append(self._sent[0][0] + self._window)
-        if self._left is not None and self._left <= 0 and self._is_limited(now):
+        if self._left <= 0 and self._is_limited(now):
             moments.append(self._reset)
         return max(moments, default=now)
 
@@ -52,8 +52,7 @@ class Meter:
         else:
             self._sent.append((now, count))
         self._total += count
-        if self._left is not None:
-            self._left -= count
+        self._left -= count
 
     def obey(self, *, left: int, reset: int) -> None:
         """Record the limit from X's headers: `left` until `reset`.
