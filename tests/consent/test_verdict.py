@@ -308,6 +308,46 @@ def test_who_revoked_is_not_sent_whatever_is_said():
     assert decided(None, revoked=True) == (SUPPRESS, "consent_revoked")
 
 
+def test_a_judge_asks_whether_the_person_revoked_consent_at_the_pixel():
+    asked = []
+
+    def revoked(identifiers, pixel):
+        asked.append((identifiers, pixel))
+        return pixel == "o8z6j"
+
+    judge = judging(policy=ConsentPolicy(), now=MADE, revoked=revoked)
+
+    assert judge(None, ALL, "o8z6j").reason == "consent_revoked"
+    assert judge(None, ALL, "o8z6k") is PLAIN
+    assert asked == [(ALL, "o8z6j"), (ALL, "o8z6k")]
+
+
+def test_a_judge_decides_under_its_policy():
+    free, strict = (
+        judging(policy=ConsentPolicy(required=required), now=MADE) for required in (False, True)
+    )
+
+    assert (free(None, ALL, "p"), strict(None, ALL, "p").reason) == (PLAIN, "consent_missing")
+    assert free({"npa": "1"}, ALL, "p").action is RESTRICT
+
+
+def test_a_decision_names_the_signals_that_it_read():
+    policy = ConsentPolicy(required=True)
+
+    said, silent = (verdict(given, ALL, policy=policy, now=MADE) for given in ({"npa": "1"}, {}))
+
+    assert (said.signals, silent.signals) == ({"npa": "1"}, None)
+
+
+@pytest.mark.parametrize(("length", "is_kept"), [(32, True), (33, False)])
+def test_a_word_of_at_most_32_letters_is_kept(length, is_kept):
+    word = "a word, another word and a long one"[:length]
+
+    found = verdict({"region": word}, ALL, policy=ConsentPolicy(), now=MADE)
+
+    assert (found.signals == {"region": word}) == is_kept
+
+
 def test_the_evidence_shows_the_decision_and_hides_the_strings():
     text = tc_core(purposes=(1, 7))
 

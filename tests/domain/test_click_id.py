@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twite.domain.fault import Fault
-from twite.domain.normalize import click_id, click_id_of_url
+from twite.domain.normalize import browser_id, click_id, click_id_of_url
 
 CLICK = "23opevjt88psuo13lu8d020qkn"
 COOKIE = json.dumps(
@@ -75,6 +75,22 @@ def test_the_first_usable_one_of_an_address_counts():
 @pytest.mark.parametrize("url", ["", "https://shop.example/", "https://shop.example/?twclid=a%20b"])
 def test_an_address_without_one_has_none(url):
     assert click_id_of_url(url) is None
+
+
+@pytest.mark.parametrize(("before", "found"), [(999, CLICK), (1_000, None)])
+def test_an_address_is_read_with_at_most_1000_parameters(before, found):
+    url = f"https://shop.example/?{'a=1&' * before}twclid={CLICK}"
+
+    assert click_id_of_url(url) == found
+
+
+def test_a_browser_id_is_trimmed_and_otherwise_raw():
+    assert browser_id(" tw.1764071000000.1234\n", path="twpid") == "tw.1764071000000.1234"
+
+
+@pytest.mark.parametrize("text", ["", "1764071000000.1234", "tw.", "tw.a b", f"tw.{'1' * 129}"])
+def test_what_is_no_browser_id_is_a_fault(text):
+    assert browser_id(text, path="twpid").code == "twpid_unusable"
 
 
 @given(st.text(max_size=600))

@@ -139,6 +139,13 @@ def test_what_mail_could_not_reach_is_a_fault(text):
     assert code_of(text) == "email_unusable"
 
 
+@pytest.mark.parametrize(("more", "code"), [(0, "taken"), (1, "email_unusable")])
+def test_an_address_has_at_most_320_characters(more, code):
+    domain = ".".join(["b" * 63] * 3 + ["c" * (60 + more), "de"])
+
+    assert code_of(f"{'a' * 64}@{domain}") == code
+
+
 def test_a_digest_is_not_hashed_again():
     assert digest_of(X_VECTOR) == X_VECTOR
 

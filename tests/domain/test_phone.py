@@ -108,6 +108,7 @@ def test_the_code_for_dialling_out_is_that_of_the_region():
         "", " ", "+", "-", "n/a", "null", "unknown", "none given", "00", "12", "+44", "+44 1",
         "+999 123 456 789", "+44 20 7946 0958 0958 0958", "bob@example.com",
         "+44 20 7946 0958\x00", "1" * 65, "+1" + "2" * 5_000, "0000000000", "000-000-0000",
+        "+44 0000000000", "+44 2079", "+44 2079 4609 5812",
     ],
 )  # fmt: skip
 def test_what_is_no_number_is_a_fault_even_where_the_region_is_known(text):
@@ -117,6 +118,25 @@ def test_what_is_no_number_is_a_fault_even_where_the_region_is_known(text):
 @pytest.mark.parametrize("text", ["", "+", "n/a", "unknown", "123456", "1" * 65, "tel:"])
 def test_what_is_no_number_needs_no_region_to_be_a_fault(text):
     assert code_of(text) == "phone_unusable"
+
+
+@pytest.mark.parametrize(
+    ("digits", "code"),
+    [(6, "phone_unusable"), (7, "phone_needs_region"), (15, "phone_needs_region"),
+     (16, "phone_unusable")],
+)  # fmt: skip
+def test_a_number_without_a_country_code_has_7_to_15_digits(digits, code):
+    assert code_of("2" * digits) == code
+
+
+@pytest.mark.parametrize(("length", "number"), [(64, LONDON), (65, "phone_unusable")])
+def test_a_number_is_written_with_at_most_64_characters(length, number):
+    assert e164("+44" + "2079460958".rjust(length - 3), None) == number
+
+
+@pytest.mark.parametrize(("length", "number"), [(128, LONDON), (129, "phone_unusable")])
+def test_at_most_128_characters_are_read(length, number):
+    assert e164(LONDON.ljust(length), None) == number
 
 
 def test_a_digest_is_not_hashed_again():

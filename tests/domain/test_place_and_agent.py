@@ -60,6 +60,11 @@ def test_what_is_no_address_is_a_fault(text):
     assert ip(text) == "ip_unusable"
 
 
+@pytest.mark.parametrize(("length", "address"), [(64, "203.0.113.7"), (65, "ip_unusable")])
+def test_an_address_is_written_with_at_most_64_characters(length, address):
+    assert ip("203.0.113.7".rjust(length)) == address
+
+
 def test_a_user_agent_is_trimmed_and_otherwise_raw():
     assert agent("  Mozilla/5.0 (X11; Ünïcode\u00a0) ") == "Mozilla/5.0 (X11; Ünïcode\u00a0)"
 
@@ -75,8 +80,9 @@ def test_what_is_no_user_agent_is_a_fault(text):
     assert agent(text) == "user_agent_unusable"
 
 
-def test_the_longest_user_agent_is_taken():
-    assert agent("x" * 2_048) == "x" * 2_048
+@pytest.mark.parametrize("length", [1, 2_048])
+def test_the_shortest_and_the_longest_user_agent_are_taken(length):
+    assert agent("x" * length) == "x" * length
 
 
 @given(st.text(max_size=100))

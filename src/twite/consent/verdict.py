@@ -142,7 +142,7 @@ def verdict(
     if revoked:
         no = ConsentDecision(action=ConsentAction.SUPPRESS, rule="revoked", reason=REVOKED)
         return _shown(no, given, policy, now)
-    if given.keys() <= KNOWN and all(len(str(word)) <= _LONGEST_WORD for word in given.values()):
+    if KNOWN.issuperset(given) and all(len(str(word)) <= _LONGEST_WORD for word in given.values()):
         found = _of_words(tuple(given.items()), policy)
     else:
         found = _of_all(given, policy, now)
@@ -163,8 +163,6 @@ def judging(
     """
 
     def judge(signals: Signals | None, identifiers: Identifiers, pixel: str) -> ConsentDecision:
-        if signals is None and revoked is None and not policy.required:
-            return PLAIN
         no = revoked is not None and revoked(identifiers, pixel)
         return verdict(signals, identifiers, policy=policy, now=now, revoked=no)
 

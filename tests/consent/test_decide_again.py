@@ -1,0 +1,89 @@
+"""The second decision, under a changed policy, from the evidence of the first."""
+
+import msgspec
+import pytest
+from iab_strings import MADE, tc_core
+
+from twite.consent.verdict import decide_again, read_evidence, verdict
+from twite.domain.consent import ConsentAction, ConsentDecision, ConsentPolicy, policy_version
+from twite.domain.conversion import Identifiers
+
+SEND, RESTRICT, STRIP, HOLD, SUPPRESS = ConsentAction
+ALL = Identifiers(click_id="click", email="e" * 64)
+STRIPPED = {"storage_denied": STRIP}
+
+
+def kept(signals, **policy):
+    return verdict(signals, ALL, policy=ConsentPolicy(**policy), now=MADE).evidence
+
+
+def again(evidence, **policy):
+    found = decide_again(evidence, ConsentPolicy(**policy))
+    return found and (found.action, found.reason)
+
+
+def test_without_evidence_only_required_consent_is_missing():
+    assert again(None) is None
+    assert again(None, required=True) == (SUPPRESS, "consent_missing")
+
+
+def test_unreadable_evidence_is_held():
+    assert decide_again(b"{", ConsentPolicy()) == ConsentDecision(
+        action=HOLD, rule="unclear", reason="consent_unclear: the evidence"
+    )
+
+
+def test_under_the_same_policy_the_first_decision_stays():
+    evidence = msgspec.structs.replace(
+        read_evidence(kept({"ad_storage": "denied"})), action="send", reason=None
+    )
+
+    same = msgspec.json.encode(evidence)
+
+    assert evidence.policy == policy_version(ConsentPolicy())
+    assert again(same) is None
+    assert again(same, can_restrict=False) == (SUPPRESS, "consent_denied: ad_storage")
+
+
+@pytest.mark.parametrize(
+    ("signals", "before", "after", "found"),
+    [
+        ({"ad_storage": "granted"}, {}, {"required": True}, None),
+        ({"ad_storage": "denied"}, {"storage_denied": SEND}, {},
+         (SUPPRESS, "consent_denied: ad_storage")),
+        ({"ad_storage": "denied"}, {"storage_denied": SEND}, {"storage_denied": HOLD},
+         (HOLD, "consent_denied: ad_storage")),
+        ({"ad_storage": "denied"}, {"storage_denied": HOLD},
+         {"storage_denied": HOLD, "required": True}, None),
+        ({"ad_storage": "denied"}, {"storage_denied": SEND}, STRIPPED,
+         (SUPPRESS, "consent_limited: ad_storage")),
+        ({"ad_storage": "denied"}, STRIPPED, STRIPPED | {"unclear": None}, None),
+        ({"ad_storage": "denied"}, STRIPPED, {"storage_denied": SEND}, None),
+        ({"npa": "1"}, {"personalization_denied": SEND}, {}, (SUPPRESS, "consent_limited: npa")),
+        ({"npa": "1"}, {}, {"unclear": None}, None),
+        ({"npa": "1", "ad_storage": "denied"}, {"storage_denied": SEND}, STRIPPED,
+         (SUPPRESS, "consent_limited: ad_storage")),
+        ({"npa": "1", "ad_storage": "denied"}, STRIPPED | {"personalization_denied": SEND},
+         STRIPPED, (SUPPRESS, "consent_limited: ad_storage")),
+        ({"region": "BR"}, {}, {"strict_regions": frozenset({"BR"})},
+         (SUPPRESS, "consent_missing")),
+    ],
+)  # fmt: skip
+def test_a_stricter_policy_decides_again_and_a_freer_one_changes_nothing(
+    signals, before, after, found
+):
+    assert again(kept(signals, **before), **after) == found
+
+
+@pytest.mark.parametrize(
+    ("signals", "after", "found"),
+    [
+        # Only the hash of the string is stored, so it cannot be read for other purposes.
+        ({"tcf": tc_core()}, {"tcf_purposes": (1, 2)}, (SUPPRESS, "consent_unclear: tcf")),
+        ({"tcf": tc_core()}, {"required": True}, None),
+        ({"ad_storage": "granted"}, {"tcf_purposes": (1, 2)}, None),
+        ({"tcf": tc_core()}, {"tcf_purposes": (1, 2), "unclear": None}, None),
+    ],
+)
+def test_a_policy_that_reads_iab_strings_otherwise_finds_them_unclear(signals, after, found):
+    assert again(kept(signals), **after) == found
