@@ -386,5 +386,13 @@ def test_what_is_no_letter_of_a_word_is_kept_as_a_hash(word):
     assert json.loads(found.evidence)["signals"]["region"].startswith("sha256:")
 
 
+@pytest.mark.parametrize(
+    ("signals", "rule"),
+    [({"ad_storage": "granted"}, "granted"), ({"analytics_storage": "granted"}, "nothing_denied")],
+)
+def test_the_rule_of_a_sent_conversion_is_a_grant_or_silence(signals, rule):
+    assert verdict(signals, ALL, policy=ConsentPolicy(), now=MADE).rule == rule
+
+
 def test_nothing_said_and_nothing_strict_decides_to_send():
     assert decide((), ConsentPolicy(), strict=False).action is SEND

@@ -1,19 +1,35 @@
 """What becomes of an amount that is far from the usual."""
 
+import asyncio
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from builders import a_conversion
+from fakes import MovingClock, settled
 from memory_store.store import MemoryStore
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.stats.value_guard import UsualAmount, ValueGuard, learnt, reach_of, remarkable
-from twite.gateway.ingest.value_guard import MOST_NORMS, ValueGuards
+from twite.gateway.ingest.value_guard import (
+    KEEP_EVERY,
+    MOST_NORMS,
+    OF_SO_MANY,
+    WELL_KNOWN,
+    ValueGuards,
+)
 
 
-def _worth(value, event="o8z6k"):
-    return msgspec.structs.replace(a_conversion(event=event), value=value)
+def _worth(value, event="o8z6k", currency="EUR"):
+    return msgspec.structs.replace(a_conversion(event=event), value=value, currency=currency)
+
+
+async def _kept(guards):
+    """Return how many amounts the guards have seen, for each changed event and currency."""
+    store = MemoryStore()
+    await guards.keep(store)
+    return {(norm.event, norm.currency): norm.seen for norm in await store.load(UsualAmount)}
 
 
 def _taught(**said):
@@ -93,6 +109,100 @@ async def test_what_is_remembered_has_an_end():
     await guards.keep(store)
 
     assert len(await store.load(UsualAmount)) == MOST_NORMS
+
+
+async def test_conversions_without_an_amount_or_a_currency_are_neither_learnt_nor_flagged():
+    guards, without = _taught(), [_worth(None), _worth("49.90", currency=None)]
+
+    guards.learn("shop", [None, *without])
+
+    assert [guards.look("shop")(each) for each in without] == [(None, None)] * 2
+    assert await _kept(guards) == {("o8z6k", "EUR"): 50}
+
+
+def test_a_source_without_a_guard_flags_no_amount_that_another_taught():
+    guards = _taught(sources={"other": ValueGuard.OFF})
+
+    assert guards.look("other")(_worth("4990.00")) == (None, None)
+    assert guards.look("shop")(_worth("4990.00"))[0].kind == "minor_units"
+
+
+def test_an_event_that_was_never_seen_has_no_unusual_amount():
+    assert _taught().look("shop")(_worth("4990.00", event="o8z6m")) == (None, None)
+
+
+def test_a_usual_amount_in_an_unusual_currency_is_flagged():
+    assert _taught().look("shop")(_worth("49.90", currency="USD"))[0].kind == "currency"
+
+
+def _norm(currency, seen):
+    return UsualAmount(
+        pixel="o8z6j", event="o8z6k", currency=currency, seen=seen, center=1.7, spread=0.02
+    )
+
+
+def test_of_an_event_with_two_currencies_the_rare_one_is_flagged():
+    guards = ValueGuards(
+        norms=[_norm("EUR", 30), _norm("USD", 5_000)], pixels={"o8z6j": ValueGuard.HOLD}
+    )
+    look = guards.look("shop")
+
+    flag, reason = look(_worth("49.90"))
+
+    assert flag.kind == "currency"
+    assert reason == "value guard: in a different currency from the event's usual amounts"
+    assert look(_worth("49.90", currency="USD")) == (None, None)
+
+
+async def test_of_a_well_known_event_every_fourth_amount_is_learnt():
+    guards = ValueGuards()
+    seen = []
+
+    for many in (WELL_KNOWN + 1, OF_SO_MANY - 1, 1, 2 * OF_SO_MANY):
+        guards.learn("shop", [_worth("49.90")] * many)
+        seen.append(await _kept(guards))
+
+    learned = [{("o8z6k", "EUR"): WELL_KNOWN + more} for more in (1, 2, 4)]
+    assert seen == [learned[0], {}, *learned[1:]]
+
+
+async def test_remembered_events_of_before_a_restart_count():
+    guards = ValueGuards(
+        norms=[
+            msgspec.structs.replace(_norm("EUR", 30), event=f"e{number}")
+            for number in range(MOST_NORMS - 1)
+        ]
+    )
+
+    guards.learn("shop", [_worth("1.00", event=event) for event in ("one", "two", "e0")])
+
+    assert await _kept(guards) == {("one", "EUR"): 1, ("e0", "EUR"): 31}
+
+
+async def test_changed_amounts_are_stored_every_half_minute_and_after_a_failure():
+    class Full(MemoryStore):
+        is_full, writes = True, 0
+
+        async def put(self, records):
+            self.writes += 1
+            if self.is_full:
+                raise LedgerUnavailable(reason="no room", retry_after=1)
+            await super().put(records)
+
+    guards, clock, store = _taught(), MovingClock(), Full()
+    running = asyncio.ensure_future(guards.run(store, clock))
+    await clock.advance(KEEP_EVERY - 1)
+    early = store.writes
+
+    await clock.advance(1)
+    store.is_full = False
+    await clock.advance(3 * KEEP_EVERY)
+
+    assert (early, store.writes) == (0, 2)
+    (norm,) = await store.load(UsualAmount)
+    assert norm.seen == 50
+    running.cancel()
+    await settled()
 
 
 @given(

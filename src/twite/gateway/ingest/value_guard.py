@@ -67,12 +67,10 @@ class ValueGuards:
                 return _NOTHING
             which = conversion.pixel, conversion.event
             usual = quick.get(which)
-            if (
-                usual is not None
-                and usual[0] == conversion.currency
-                and usual[1] < float(conversion.value) < usual[2]
-            ):
-                return _NOTHING
+            if usual is not None:
+                currency, least, most = usual
+                if currency == conversion.currency and least < float(conversion.value) < most:
+                    return _NOTHING
             own = norms.get(which)
             if own is None:
                 return _NOTHING
