@@ -1,0 +1,225 @@
+"""Pauses that users make and end, here or through another gateway."""
+
+import asyncio
+
+import pytest
+from worker_bench import FullStore, Seen
+
+from fakes import MovingClock
+from memory_store.store import MemoryStore
+from twite.domain.errors import LedgerUnavailable
+from twite.domain.times import MINUTE
+from twite.gateway.delivery.circuit_breaker import CircuitBreaker, pause_by_user
+from twite.gateway.ports.events import Paused, Resumed
+from twite.gateway.ports.state import Pause
+
+REFUSED = "401: not yours"
+BY_ADA = "paused by hand, by ada"
+NOW = MovingClock().now()
+
+
+def a_breaker(clock, *, store=None):
+    store = MemoryStore() if store is None else store
+    return CircuitBreaker(pixel="p", state=store, clock=clock, observer=Seen(), pause=None)
+
+
+async def paused_by(store):
+    return [pause.reason for pause in await store.load(Pause)]
+
+
+async def test_what_a_person_pauses_is_not_probed_however_long_it_takes():
+    clock = MovingClock()
+    circuit_breaker = a_breaker(clock)
+    await circuit_breaker.hold("ada")
+
+    waits = []
+    for _ in range(5):
+        waits.append(circuit_breaker.wait())
+        await clock.advance(MINUTE)
+
+    assert waits == [MINUTE] * 5
+    assert circuit_breaker.by_hand
+
+
+async def test_what_was_in_flight_neither_ends_nor_replaces_a_persons_pause():
+    store = MemoryStore()
+    circuit_breaker = CircuitBreaker(
+        pixel="p", state=store, clock=MovingClock(), observer=Seen(), pause=None
+    )
+    await circuit_breaker.hold("ada")
+
+    await circuit_breaker.passed()
+    await circuit_breaker.trip("401: not yours")
+
+    assert [pause.reason for pause in await store.load(Pause)] == ["paused by hand, by ada"]
+
+
+async def test_a_person_ends_any_pause_and_the_next_goes_at_once():
+    store = MemoryStore()
+    circuit_breaker = CircuitBreaker(
+        pixel="p", state=store, clock=MovingClock(), observer=Seen(), pause=None
+    )
+    await circuit_breaker.trip("401: not yours")
+
+    await circuit_breaker.release()
+
+    assert (circuit_breaker.paused, circuit_breaker.wait(), list(await store.load(Pause))) == (
+        False,
+        0,
+        [],
+    )
+
+
+async def test_a_persons_pause_outlives_the_process():
+    store = MemoryStore()
+    clock = MovingClock()
+    before = CircuitBreaker(pixel="p", state=store, clock=clock, observer=Seen(), pause=None)
+    await before.hold("ada")
+    (pause,) = await store.load(Pause)
+
+    after = CircuitBreaker(pixel="p", state=store, clock=clock, observer=Seen(), pause=pause)
+
+    assert (after.by_hand, after.wait()) == (True, MINUTE)
+
+
+async def test_a_pause_made_through_another_gateway_outlives_a_passed_probe():
+    store = MemoryStore()
+    circuit_breaker = CircuitBreaker(
+        pixel="p", state=store, clock=MovingClock(), observer=Seen(), pause=None
+    )
+    await circuit_breaker.trip("401: not yours")
+    await store.put([pause_by_user("p", since=1, who="ada")])
+
+    await circuit_breaker.passed()
+    noted = circuit_breaker.noted
+    (stored,) = await store.load(Pause)
+    circuit_breaker.follow(stored, noted=noted)
+
+    assert await paused_by(store) == ["paused by hand, by ada"]
+    assert circuit_breaker.by_hand
+
+
+async def test_a_pause_made_through_another_gateway_outlives_a_refusal():
+    store = MemoryStore()
+    circuit_breaker = CircuitBreaker(
+        pixel="p", state=store, clock=MovingClock(), observer=Seen(), pause=None
+    )
+    await store.put([pause_by_user("p", since=1, who="ada")])
+
+    await circuit_breaker.trip("401: not yours")
+    noted = circuit_breaker.noted
+    (stored,) = await store.load(Pause)
+    circuit_breaker.follow(stored, noted=noted)
+
+    assert await paused_by(store) == ["paused by hand, by ada"]
+    assert circuit_breaker.by_hand
+
+
+async def test_a_user_pauses_and_resumes_a_pixel_whatever_it_doubts():
+    store = MemoryStore()
+    breaker = a_breaker(MovingClock(), store=store)
+    await breaker.doubt("502: a page", alone=True, is_likely=False)
+
+    await breaker.hold("ada")
+    held = breaker.is_tripped, breaker.noted, await paused_by(store)
+    await breaker.release()
+    await breaker.release()
+
+    assert held == (True, pause_by_user("p", since=NOW, who="ada"), [BY_ADA])
+    assert (breaker.paused, breaker.noted) == (False, None)
+    assert breaker.observer.notices == [
+        Paused(pixel="p", reason=BY_ADA),
+        Resumed(pixel="p"),
+    ]
+
+
+async def test_a_release_ends_a_doubt_without_a_pause():
+    breaker = a_breaker(MovingClock())
+    await breaker.doubt("502: a page", alone=True, is_likely=False)
+
+    await breaker.release()
+
+    assert (breaker.paused, breaker.observer.notices) == (False, [])
+
+
+async def test_a_pause_that_a_user_ended_through_another_gateway_ends_with_the_back_off():
+    store = MemoryStore()
+    breaker = a_breaker(MovingClock(), store=store)
+    breaker.record_failure(randomness=0.5)
+    await breaker.trip(REFUSED)
+
+    assert breaker.follow(None, noted=breaker.noted)
+
+    assert (breaker.paused, breaker.noted, breaker.wait()) == (False, None, 0)
+    assert breaker.observer.notices[1:] == [Resumed(pixel="p")]
+
+
+async def test_without_a_pause_there_is_none_to_end():
+    breaker = a_breaker(MovingClock())
+
+    assert not breaker.follow(None, noted=None)
+    assert breaker.observer.notices == []
+
+
+async def test_a_pause_changed_after_the_store_was_read_stays():
+    breaker = a_breaker(MovingClock())
+    before = breaker.noted
+    await breaker.trip(REFUSED)
+
+    assert not breaker.follow(None, noted=before)
+    assert breaker.is_tripped
+
+
+async def test_a_pause_whose_deletion_failed_does_not_end_twice():
+    store = FullStore()
+    breaker = a_breaker(MovingClock(), store=store)
+    await breaker.trip(REFUSED)
+    store.is_full = True
+    with pytest.raises(LedgerUnavailable):
+        await breaker.passed()
+
+    assert not breaker.follow(None, noted=breaker.noted)
+    assert breaker.observer.notices[1:] == [Resumed(pixel="p")]
+
+
+async def test_a_pause_of_another_gateway_is_followed_only_from_a_user():
+    breaker = a_breaker(MovingClock())
+    refusal = Pause(pixel="p", since=NOW, reason=REFUSED)
+    by_ada = pause_by_user("p", since=NOW, who="ada")
+
+    ended = [breaker.follow(refusal, noted=None)]
+    ignored = breaker.paused
+    ended += [breaker.follow(by_ada, noted=breaker.noted) for _ in range(2)]
+
+    assert (ended, ignored) == ([False] * 3, False)
+    assert (breaker.by_hand, breaker.noted) == (True, by_ada)
+    assert breaker.observer.notices == [Paused(pixel="p", reason=BY_ADA)]
+
+
+async def test_a_user_s_pause_of_another_gateway_ends_the_doubt():
+    breaker = a_breaker(MovingClock())
+    await breaker.doubt("502: a page", alone=True, is_likely=False)
+
+    breaker.follow(pause_by_user("p", since=NOW, who="ada"), noted=None)
+
+    assert (breaker.is_tripped, breaker.wants_another) == (True, False)
+
+
+async def test_while_a_pause_is_written_none_is_certainly_stored():
+    written = asyncio.Event()
+
+    class SlowStore(MemoryStore):
+        async def put(self, records):
+            await written.wait()
+            await super().put(records)
+
+    breaker = a_breaker(MovingClock(), store=SlowStore())
+    writing = asyncio.ensure_future(breaker.trip(REFUSED))
+    await asyncio.sleep(0)
+    during = breaker.is_tripped, breaker.noted
+
+    written.set()
+    await writing
+
+    assert during == (True, None)
+    assert breaker.noted is breaker.pause is not None
