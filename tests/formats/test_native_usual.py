@@ -40,6 +40,10 @@ USUAL = {
     "digests": {
         name: value for name, value in ORDER.items() if name not in {"email", "phone"}
     } | {"email_sha256": sha256("a@b.alt"), "phone_sha256": sha256("+442079460958")},
+    "a placeholder email": ORDER | {"email": "nobody@example.com"},
+    "a digest of a digest": {
+        name: value for name, value in ORDER.items() if name != "email"
+    } | {"email_sha256": sha256(sha256(""))},
     "the click in the page's URL": {
         name: value for name, value in ORDER.items() if name != "twclid"
     } | {"url": f"https://shop.example/?twclid={CLICK}"},

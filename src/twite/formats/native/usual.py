@@ -1,4 +1,4 @@
-"""Read the usual conversion in one pass: complete, without faults, notes and flaws.
+"""Read the usual conversion in one pass: complete, without faults and notes.
 
 The result is the same as from `read_one`, which is slower and reads all other conversions.
 """
@@ -82,8 +82,6 @@ def read_usual(  # noqa: C901, PLR0911, PLR0912  one for each part that may be u
         verdict.action is not ConsentAction.SEND or verdict.strip or verdict.restricted
     ):
         return None
-    if flaws_of(given, identifiers, (), now=context.now):
-        return None
     if context.careful:
         faults: list[Fault] = []
         refuse_control_characters(given, faults)
@@ -130,6 +128,7 @@ def read_usual(  # noqa: C901, PLR0911, PLR0912  one for each part that may be u
         ),
         evidence=verdict.evidence,
         event=event,
+        flaws=flaws_of(given, identifiers, (), now=context.now),
     )
 
 

@@ -18,7 +18,6 @@ from twite.domain.submission import (
 from twite.formats.beacon.shape import PixelCall
 from twite.formats.native.conversion import ReadContext
 from twite.formats.native.read import ParsedNative
-from twite.formats.native.values import digests_of
 from twite.formats.x_api.read import XReading
 from twite.gateway.ingest.entries import Look, SplitResults, is_typical, of_x, split_results
 from twite.gateway.ingest.flaws import (
@@ -110,7 +109,6 @@ class SubmissionBuilder:
     ) -> UncommittedRequest:
         """Return what `of_native` returns, for a reading from `read_typical`."""
         (result,) = reading.results
-        (given,) = reading.given
         conversion: Conversion = result.conversion  # type: ignore[assignment]  # it is usual
         pixel, event, identity = conversion.pixel, conversion.event, conversion.conversion_id
         flag, held = context.look(conversion)
@@ -128,7 +126,9 @@ class SubmissionBuilder:
                 flag=flag,
             ),
         )
-        flaws = self._double_hashes.among(((0, conversion, *digests_of(given)),))
+        flaws = self._double_hashes.among(matchable(reading))
+        if result.flaws:
+            flaws = flawed(reading.results) + flaws
         if flaws:
             entries, flaws = weigh_match_keys(entries, flaws, of_nobody=flaws)
         submission = Submission(
