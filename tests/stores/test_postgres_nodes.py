@@ -6,13 +6,16 @@ import msgspec
 import pytest
 
 from builders import a_submission, an_entry
-from twite.domain.delivery import Settlement, Transition, Trigger
+
+from twite.domain.delivery import Attempt, AttemptOutcome, Settlement, Transition, Trigger
 from twite.gateway.ports.outbox import Claim, SweepRequest
 from twite.gateway.ports.ownership import PAUSES, SECRETS, GatewayCondition
+from twite.gateway.ports.queries import ByConversionId
 from twite.gateway.ports.state import PAUSED_BY_USER, Pause, RateLimitWindow, SealedSecret
 from twite.gateway.ports.store import StoreOptions
 from twite.stores.postgres import nodes
 from twite.stores.postgres.nodes import owner_of
+from twite.stores.postgres.session import PostgresSession
 from twite.stores.postgres.store import PostgresStore
 
 ACCOUNTS = {f"pixel{n}": f"account{n}" for n in range(8)}
@@ -208,6 +211,29 @@ def settled(batch, outcome):
     )
 
 
+def accepted(batch, *, is_usual):
+    """Return the settlement of a batch that X has accepted."""
+    delivered = settled(batch, Trigger.DELIVERED)
+    attempt = Attempt(
+        at=NOW,
+        pixel=batch.pixel,
+        event=batch.event,
+        outcome=AttemptOutcome.DELIVERED,
+        deliveries=delivered.transitions[0].deliveries,
+    )
+    none = Transition(trigger=Trigger.POSTPONED, deliveries=())
+    more = () if is_usual else (none,)
+    return msgspec.structs.replace(
+        delivered, attempt=attempt, transitions=delivered.transitions + more
+    )
+
+
+async def outcomes(store):
+    """Return the recorded outcomes of the only conversion."""
+    (history,) = await store.find(ByConversionId(pixel="pixel1", events=None, conversion_id="c1"))
+    return [attempt.outcome for attempt in history.attempts]
+
+
 async def test_a_claim_outlasts_its_lease_while_its_node_lives(open_node):
     """A tag's run may wait for a setup tag of other runs for longer than its lease."""
     first, second = [await open_node() for _ in range(2)]
@@ -259,6 +285,48 @@ async def test_what_x_accepted_from_a_fenced_node_is_not_sent_again(open_node, e
     assert late == 0
     assert (account.delivered, account.pending, account.balance) == (1, 0, 0)
     assert batch is None
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        pytest.param(Trigger.DELIVERED, id="delivered again"),
+        pytest.param(Trigger.POSTPONED, id="not delivered again"),
+    ],
+)
+@pytest.mark.parametrize("is_usual", [True, False])
+async def test_a_late_success_is_recorded_once_no_other_node_is_sending(
+    open_node, end_lease, monkeypatch, outcome, is_usual
+):
+    """Otherwise the other node's request could reach X after a recorded success."""
+    first = await open_node()
+    await owned(first)
+    await first.record(a_submission(an_entry("c1", pixel="pixel1"), received_at=NOW))
+    batch = await first.claim(a_claim("pixel1"))
+    second = await open_node()
+    end_lease(first)
+    await owned(second)
+    resent = await second.claim(a_claim("pixel1"))
+    waits = asyncio.Event()
+    lock_batch = PostgresSession.lock_batch
+
+    def watched(book, lease, deliveries):
+        lock_batch(book, lease, deliveries)
+        waits.set()
+
+    monkeypatch.setattr(PostgresSession, "lock_batch", watched)
+    late = asyncio.create_task(first.settle(accepted(batch, is_usual=is_usual)))
+    late.add_done_callback(lambda _: waits.set())
+    await waits.wait()
+    (before,) = await second.balance()
+    known = await outcomes(second)
+    await second.settle(settled(resent, outcome))
+    await late
+    (after,) = await second.balance()
+
+    assert (before.delivered, before.pending, known) == (0, 1, ["errored"])
+    assert (after.delivered, after.pending, after.balance) == (1, 0, 0)
+    assert await outcomes(second) == ["errored", "delivered"]
 
 
 async def test_a_fenced_node_sends_nothing_before_it_has_joined_again(open_node, end_lease):

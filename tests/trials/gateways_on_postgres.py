@@ -190,6 +190,8 @@ class Outcome(NamedTuple):
     succeeded: int
     resent: int
     late: list[tuple[str, str]]
+    # For each set of moments: arrivals and stops, in seconds from the recorded success, and attempts.
+    late_details: Collection[str]
     lost: set[tuple[str, str]]
 
 
@@ -223,6 +225,7 @@ class Trial:
         self.shops = Shops(self.gateways)
         self.done = Counter()
         self.taken_over = []
+        self.stops = []  # (gateway, when it was stopped, when it went on)
         # Seconds without an acknowledgement after the primary was killed.
         self.stalls = []
 
@@ -268,10 +271,12 @@ class Trial:
         chance = random.Random(SEED + self.done["stops"])
         stopped = chance.choice(self.gateways)
         stopped.pause()
+        began = time.time()
         end = time.monotonic() + STOPPED
         meanwhile(stopped)
         time.sleep(max(0.0, end - time.monotonic()))
         stopped.go_on()
+        self.stops.append((self.gateways.index(stopped), began, time.time()))
         self.done["stops"] += 1
 
     def take_over(self, gateway):
@@ -313,14 +318,41 @@ class Trial:
         balance = self.drained()
         arrivals, succeeded = self.received(), self.succeeded()
         resent = [key for key, times in arrivals.items() if len(times) > 1]
+        late = [key for key in resent if any(at > succeeded[key] for at in arrivals[key])]
         return Outcome(
             balance=balance,
             arrived=arrivals.keys(),
             succeeded=len(succeeded),
             resent=len(resent),
-            late=[key for key in resent if any(at > succeeded[key] for at in arrivals[key])],
+            late=late,
+            late_details={self._detail(key, arrivals[key], succeeded[key]) for key in late},
             lost=self.shops.acknowledged - arrivals.keys(),
         )
+
+    def _detail(self, key, arrivals, success):
+        pixel, id_ = key
+        attempts = self.psql(
+            "SELECT attempt.outcome, attempt.answer, attempt.at / 1000.0, "
+            "extract(epoch FROM pg_xact_commit_timestamp(attempted.xmin)) "
+            "FROM attempted JOIN attempt ON attempt.id = attempted.attempt "
+            "JOIN conversion ON conversion.id = attempted.delivery "
+            "JOIN lane ON lane.id = conversion.lane "
+            f"WHERE lane.pixel = '{pixel}' AND conversion.conversion_id = '{id_}' ORDER BY 4"
+        )
+
+        def from_success(times):
+            return ", ".join(f"{time - success:+.3f}" for time in times)
+
+        told = [f"{pixel} arrived {from_success(arrivals)}; stops"]
+        told += [
+            f"{number}: {from_success(times)}"
+            for number, *times in self.stops
+            if abs(times[1] - success) < 30
+        ]
+        for line in attempts.splitlines():
+            outcome, answer, at, committed = line.split("|")
+            told.append(f"{outcome} {answer!r} {from_success([float(at), float(committed)])}")
+        return "; ".join(told)
 
     def drained(self):
         wait_for(

@@ -58,7 +58,7 @@ def test_several_gateways_lose_nothing_and_send_nothing_after_its_success(tmp_pa
     )
     assert shops.problems == []
     assert outcome.lost == set()
-    assert outcome.late == []
+    assert outcome.late == [], "\n".join(sorted(outcome.late_details)[:40])
     # New twice: two conversions with one id.
     many = len(outcome.arrived)
     assert outcome.succeeded == many

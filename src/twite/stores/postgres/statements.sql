@@ -485,6 +485,12 @@ VALUES (:lease, :node, :lane, :claimed_at, :until, :open, :deliveries);
 -- Order a settlement and an expiry of the same lease one after the other.
 SELECT id FROM lease WHERE id = :lease FOR UPDATE;
 
+-- name: is_sent_elsewhere
+-- Whether one of these deliveries is under another lease.
+SELECT EXISTS (
+  SELECT FROM outbox
+  WHERE id = ANY (:deliveries::bigint[]) AND state = 'sending' AND lease <> :lease);
+
 -- name: lock_deliveries
 -- Lock deliveries in the order of their ids, as all statements do.
 SELECT count(*) FROM (

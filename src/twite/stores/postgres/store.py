@@ -240,20 +240,35 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         return await self._database.write(lambda book: outbox.withdrawn(book, batch))
 
     async def settle(self, settlement: Settlement) -> int:
-        """Settle. Retries while the database is unreachable, to keep X's response."""
+        """Settle. Retries while the database is unreachable, to keep X's response.
+
+        If this node was fenced, another one may be sending the same deliveries. Then their success
+        is recorded when that attempt has ended, so that nothing is sent after a recorded success.
+        """
         outbox.check(settlement)
         deliveries = [id_ for change in settlement.transitions for id_ in change.deliveries]
 
-        def unit(book: PostgresSession) -> int:
-            late = usual.settle(book, settlement)
+        def unit(book: PostgresSession, *, tries_usual: bool = True) -> int | None:
+            late = usual.settle(book, settlement) if tries_usual else None
             if late is not None:
                 return late
             book.lock_batch(settlement.lease, deliveries)
+            if _is_sent_elsewhere(book, settlement):
+                return None
             return outbox.settle(book, settlement)
+
+        async def settle_once() -> int | None:
+            try:
+                return await self._database.write(unit, patience=_FOREVER, begins=True)
+            except usual.Unusual:
+                shared = partial(unit, tries_usual=False)
+                return await self._database.write(shared, patience=_FOREVER)
 
         while True:
             try:
-                return await self._database.write(unit, patience=_FOREVER, begins=True)
+                late = await settle_once()
+                if late is not None:
+                    return late
             except LedgerUnavailable as error:
                 if self._closed or not is_passing(error.__cause__):
                     raise
@@ -304,3 +319,17 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
 
 def _salt(connection: Any) -> bytes:  # noqa: ANN401 - a connection of this engine
     return bytes(connection.execute(query("read_deployment")).fetchone()[0])
+
+
+def _is_sent_elsewhere(book: PostgresSession, settlement: Settlement) -> bool:
+    """Whether X has accepted deliveries that are now under another lease; they must be locked."""
+    accepted = [
+        id_
+        for transition in settlement.transitions
+        if transition.trigger is Trigger.DELIVERED
+        for id_ in transition.deliveries
+    ]
+    if not accepted:
+        return False
+    found = book.run("is_sent_elsewhere", lease=settlement.lease, deliveries=accepted).fetchone()
+    return bool(found[0])

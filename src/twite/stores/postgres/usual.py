@@ -31,7 +31,7 @@ Columns = Sequence[Sequence[Any]]
 
 
 class Unusual(Exception):
-    """The statement has claimed deliveries that need the shared code; roll the transaction back."""
+    """The statement has changed deliveries that need the shared code; roll the transaction back."""
 
 
 def claim(book: PostgresSession, wish: Claim, *, account: str) -> tuple[Batch | None, bool]:
@@ -68,7 +68,10 @@ def claim(book: PostgresSession, wish: Claim, *, account: str) -> tuple[Batch | 
 
 
 def settle(book: PostgresSession, settlement: Settlement) -> int | None:
-    """Settle as `outbox.settle` does if X has accepted a whole request; otherwise return None."""
+    """Settle as `outbox.settle` does if X has accepted a whole request; otherwise return None.
+
+    Raises Unusual if the deliveries are no longer under the lease.
+    """
     attempt = settlement.attempt
     match settlement.transitions:
         case [accepted] if accepted.trigger is Trigger.DELIVERED and attempt is not None:
@@ -88,18 +91,17 @@ def settle(book: PostgresSession, settlement: Settlement) -> int | None:
         **_values(attempt, event),
     )
     book.next_attempt()  # the mark
-    settled = 0
+    if sum(numbers or ()) < len(attempt.deliveries):
+        raise Unusual
     times_of: dict[int, dict[int, int]] = {}
     for account, received_at, many in zip(
         accounts or (), received or (), numbers or (), strict=True
     ):
         times_of.setdefault(account, {})[received_at] = many
     for account, times in times_of.items():
-        many = sum(times.values())
-        book.run("count_delivered", account=account, deliveries=many)
+        book.run("count_delivered", account=account, deliveries=sum(times.values()))
         book.tally.delivered(attempt.at, account, times)
-        settled += many
-    return len(attempt.deliveries) - settled
+    return 0
 
 
 def _claimed(
