@@ -190,7 +190,7 @@ class Outcome(NamedTuple):
     succeeded: int
     resent: int
     late: list[tuple[str, str]]
-    # For each set of moments: arrivals and stops, in seconds from the recorded success, and attempts.
+    # Their arrivals, stops and attempts, in seconds from the recorded success.
     late_details: Collection[str]
     lost: set[tuple[str, str]]
 
@@ -332,7 +332,7 @@ class Trial:
     def _detail(self, key, arrivals, success):
         pixel, id_ = key
         attempts = self.psql(
-            "SELECT attempt.outcome, attempt.answer, attempt.at / 1000.0, "
+            "SELECT attempt.outcome, attempt.answer, attempt.at / 1000.0, "  # noqa: S608
             "extract(epoch FROM pg_xact_commit_timestamp(attempted.xmin)) "
             "FROM attempted JOIN attempt ON attempt.id = attempted.attempt "
             "JOIN conversion ON conversion.id = attempted.delivery "
