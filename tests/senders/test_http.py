@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from twite.gateway.ports.transport import NoResponse, OutboundRequest, Response
+from twite.gateway.ports.ownership import LEASE_IS_OVER
+from twite.gateway.ports.transport import NoResponse, OutboundRequest, Response, WebRequest
 from twite.senders.http import HttpTransport
+from twite.senders.web import PublicWeb
 
 
 @contextlib.asynccontextmanager
@@ -68,6 +70,47 @@ async def test_a_refused_connection_never_left():
     came = await posted("http://127.0.0.1:1/")
 
     assert came == NoResponse(reason="no connection: ClientConnectorError", left=False)
+
+
+async def to_x(url, may_send):
+    transport = HttpTransport(timeout=2_000)
+    await transport.start()
+    try:
+        return await transport.post(
+            OutboundRequest(url=url, headers={}, body=b"{}", may_send=may_send)
+        )
+    finally:
+        await transport.stop()
+
+
+async def for_a_template(url, may_send):
+    web = PublicWeb()
+    here = frozenset({"127.0.0.1"})
+    try:
+        return await web.ask(
+            WebRequest(
+                url=url, method="POST", body=b"{}", timeout=2_000, allow_hosts=here,
+                may_send=may_send,
+            )
+        )  # fmt: skip
+    finally:
+        await web.stop()
+
+
+@pytest.mark.parametrize("ask", [to_x, for_a_template])
+async def test_a_request_whose_lease_ends_while_it_connects_never_left(ask):
+    received = asyncio.get_running_loop().create_future()
+
+    async def serve(reader, writer):
+        received.set_result(await reader.read())
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        response = await ask(f"http://{host}:{port}/", lambda: False)
+
+        assert response == NoResponse(reason=LEASE_IS_OVER, left=False)
+        assert await received == b""  # it was connected
 
 
 async def test_a_name_that_does_not_resolve_never_left():

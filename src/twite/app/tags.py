@@ -23,6 +23,7 @@ from twite.gateway.ports.queries import Queries
 from twite.gateway.ports.secret_store import SecretStore
 from twite.gateway.ports.store import Store
 from twite.gateway.ports.tags import ContainerConfig, SuppliedHeaders
+from twite.gateway.ports.transport import always
 from twite.machine.system import SystemClock
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def _keys(headers: SuppliedHeaders) -> tuple[Secret, ...]:
 
 def may_send(store: Store) -> Callable[[], bool]:
     """Return the check before each request: whether this gateway still owns what it claimed."""
-    return (lambda: True) if store.ownership is None else store.ownership.may_send
+    return always if store.ownership is None else store.ownership.may_send
 
 
 def accepting(

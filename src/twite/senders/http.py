@@ -2,24 +2,36 @@
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Final
 
 import aiohttp
 
+from twite.gateway.ports.ownership import LEASE_IS_OVER
 from twite.gateway.ports.transport import NoResponse, OutboundRequest, Response
+
+
+class LeaseIsOver(Exception):
+    """The gateway may no longer send the request, and has sent no byte of it."""
 
 
 class Leaving:
     """Records whether the first byte of a request is about to be sent, or was sent.
 
     An earlier failure (DNS, refused, TLS, connection timeout) means that nothing arrived. Pass it
-    as `trace_request_ctx`.
+    as `trace_request_ctx`. Raises LeaseIsOver if the request may no longer be sent.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, may_send: Callable[[], bool]) -> None:
+        self._may_send = may_send
         self.began = False
+
+    def begin(self) -> None:
+        if not self._may_send():
+            raise LeaseIsOver
+        self.began = True
 
 
 def watching_what_leaves() -> aiohttp.TraceConfig:
@@ -30,7 +42,7 @@ def watching_what_leaves() -> aiohttp.TraceConfig:
         monitoring: SimpleNamespace,
         __: aiohttp.TraceRequestHeadersSentParams,
     ) -> None:
-        monitoring.trace_request_ctx.began = True
+        monitoring.trace_request_ctx.begin()
 
     watch = aiohttp.TraceConfig()
     watch.on_request_headers_sent.append(begins)
@@ -102,7 +114,7 @@ class HttpTransport:
         """Send a request. A failure reports whether X may have received the whole request."""
         if self._session is None:
             raise RuntimeError("start the transport before sending")
-        leaving = Leaving()
+        leaving = Leaving(outbound.may_send)
         try:
             async with self._session.post(
                 outbound.url,
@@ -118,6 +130,8 @@ class HttpTransport:
                     # A truncated response is still a response.
                     whole = False
                 return response_of(response, body, whole=whole)
+        except LeaseIsOver:
+            return NoResponse(reason=LEASE_IS_OVER, left=False)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             return _no_answer(error, left=leaving.began)
 

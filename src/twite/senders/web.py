@@ -18,8 +18,9 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
+from twite.gateway.ports.ownership import LEASE_IS_OVER
 from twite.gateway.ports.transport import NoResponse, Response, WebRequest
-from twite.senders.http import Leaving, read_into, response_of, watching_what_leaves
+from twite.senders.http import LeaseIsOver, Leaving, read_into, response_of, watching_what_leaves
 
 LONGEST_ANSWER: Final = 1024 * 1024
 _CONNECT: Final = 5.0  # seconds
@@ -64,7 +65,7 @@ class PublicWeb:
         if not is_public(host) and host not in allow_hosts:
             return NoResponse(reason=f"{host} is not a public address", left=False)
         seconds = asked.timeout / 1_000
-        leaving = Leaving()
+        leaving = Leaving(asked.may_send)
         try:
             async with self._session(allow_hosts).request(
                 asked.method,
@@ -76,6 +77,8 @@ class PublicWeb:
                 trace_request_ctx=leaving,
             ) as response:
                 return await _read(response)
+        except LeaseIsOver:
+            return NoResponse(reason=LEASE_IS_OVER, left=False)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             return NoResponse(reason=_why(error, left=leaving.began), left=leaving.began)
 

@@ -20,9 +20,14 @@ from twite.gateway.delivery.settlement import InFlightBatch, Settler, attempt
 from twite.gateway.delivery.suspects import Suspects, is_failed
 from twite.gateway.ports.events import Attempted, Troubled, TroublePlace
 from twite.gateway.ports.machine import Randomness
-from twite.gateway.ports.ownership import LEASE_IS_OVER
 from twite.gateway.ports.state import RateLimitWindow
-from twite.gateway.ports.transport import NoResponse, OutboundRequest, Response, Transport
+from twite.gateway.ports.transport import (
+    NoResponse,
+    OutboundRequest,
+    Response,
+    Transport,
+    always,
+)
 from twite.redaction.mask_tree import masked_words
 from twite.x import spec
 from twite.x.decode import decode, limit_of
@@ -43,7 +48,7 @@ class XClient:
     api_url: str
     version: str
     # False once another gateway may have claimed the deliveries of this one.
-    may_send: Callable[[], bool] = lambda: True
+    may_send: Callable[[], bool] = always
 
     async def send(
         self, destination: Destination, bodies: Sequence[bytes]
@@ -54,11 +59,11 @@ class XClient:
             return nothing, Rejected(scope=RejectionScope.PIXEL, reason=NOBODY_SIGNED_IN)
         url = conversions_url(api_url=self.api_url, version=self.version, pixel=destination.pixel)
         outbound = OutboundRequest(
-            url=url, headers=self._headers(destination, url), body=batch_body(bodies)
+            url=url,
+            headers=self._headers(destination, url),
+            body=batch_body(bodies),
+            may_send=self.may_send,
         )
-        if not self.may_send():
-            lost = NoResponse(reason=LEASE_IS_OVER, left=False)
-            return lost, Errored(reason=lost.reason, ambiguous=False)
         began = self.clock.elapsed()
         response = await self.transport.post(outbound)
         if isinstance(response, NoResponse):

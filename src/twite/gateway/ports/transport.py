@@ -1,6 +1,6 @@
 """Transport port: sends a request to X and returns the response."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import msgspec
@@ -25,12 +25,22 @@ class NoResponse(msgspec.Struct, frozen=True, kw_only=True):
     left: bool
 
 
+def always() -> bool:
+    """Allow a request to be sent at any time."""
+    return True
+
+
 class OutboundRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A request to X. Its headers hold credentials, so its repr is masked."""
+    """A request to X. Its headers hold credentials, so its repr is masked.
+
+    `may_send` is called just before the first byte is sent, because connecting takes time. If it
+    returns False, nothing is sent, and the reason of NoResponse is LEASE_IS_OVER.
+    """
 
     url: str
     headers: Mapping[str, str]
     body: bytes
+    may_send: Callable[[], bool] = always
 
     def __repr__(self) -> str:
         return f"OutboundRequest(url={self.url!r}, body=<{len(self.body)} bytes>)"
@@ -46,7 +56,7 @@ class Transport(Protocol):
 class WebRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A request of a template. `timeout` is milliseconds; its repr is masked.
 
-    `allow_hosts` names hosts that may have private addresses.
+    `allow_hosts` names hosts that may have private addresses. `may_send`: see OutboundRequest.
     """
 
     url: str
@@ -55,6 +65,7 @@ class WebRequest(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes = b""
     timeout: int
     allow_hosts: frozenset[str] = frozenset()
+    may_send: Callable[[], bool] = always
 
     def __repr__(self) -> str:
         return f"WebRequest({self.method})"

@@ -15,7 +15,7 @@ from twite.gateway.ports.events import Observer
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.ownership import LEASE_IS_OVER
 from twite.gateway.ports.tags import TagRule
-from twite.gateway.ports.transport import NoResponse, Web, WebRequest
+from twite.gateway.ports.transport import NoResponse, Web, WebRequest, always
 from twite.gateway.ports.transport import Response as HttpAnswer
 from twite.gateway.preview.sessions import PreviewSessions
 from twite.gateway.preview.trace import RequestTrace
@@ -55,7 +55,7 @@ class RunContext(msgspec.Struct, frozen=True, kw_only=True):
     clock: Clock
     observer: Observer
     # False once another gateway may have claimed the deliveries of this one.
-    may_send: Callable[[], bool] = lambda: True
+    may_send: Callable[[], bool] = always
     previews: PreviewSessions | None = None
     container_calls: ContainerCalls | None = None  # None where the container does not run
     once_per_event: OncePerEvent = msgspec.field(default_factory=OncePerEvent)
@@ -125,6 +125,7 @@ class TagOutbound:
             body=(effect.body or "").encode("utf-8", "replace"),
             timeout=max(1, min(effect.timeout, self.rule.timeout)),
             allow_hosts=self.rule.allow_hosts,
+            may_send=self.run_context.may_send,
         )
 
         local = self.rule.redirected(asked)
@@ -165,6 +166,7 @@ class TagOutbound:
             headers=asking.headers,
             body=asking.body,
             timeout=max(1, min(asking.timeout or _LONGEST, self.rule.timeout)),
+            may_send=self.run_context.may_send,
         )
         return await self._out(
             lambda leaving: self.run_context.google.send(
