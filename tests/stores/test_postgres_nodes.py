@@ -6,7 +6,6 @@ import msgspec
 import pytest
 
 from builders import a_submission, an_entry
-
 from twite.domain.delivery import Attempt, AttemptOutcome, Settlement, Transition, Trigger
 from twite.gateway.ports.outbox import Claim, SweepRequest
 from twite.gateway.ports.ownership import PAUSES, SECRETS, GatewayCondition
