@@ -5,7 +5,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from postgres_nodes_stage import ACCOUNTS
 
+from twite.gateway.ports.store import StoreOptions
+from twite.stores.postgres.store import PostgresStore
 from twite.stores.sqlite.engine.connection import connect_writer, create
 from twite.stores.sqlite.engine.schema import migrate
 
@@ -31,3 +34,35 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with closing(connect_writer(str(path))) as connection:
         migrate(connection, str(path))
     return path
+
+
+@pytest.fixture
+async def open_node(postgres_url):
+    """Open stores of further nodes on one database."""
+    opened = []
+
+    async def open_one(*, joins=True):
+        store = await PostgresStore.open(postgres_url, StoreOptions())
+        opened.append(store)
+        if joins:
+            await store.ownership.join(ACCOUNTS, longest_request=0)
+        return store
+
+    yield open_one
+    for store in opened:
+        await store.close()
+
+
+@pytest.fixture
+def end_lease(postgres_server, postgres_url):
+    """Let the lease of a node end, as for one that has died."""
+    database = postgres_url.partition("@/")[2].partition("?")[0]
+
+    def end(store):
+        node = store.ownership.node
+        postgres_server.psql(
+            f"UPDATE node SET until = now() - interval '1 hour' WHERE id = {node}",  # noqa: S608
+            database,
+        )
+
+    return end

@@ -3,71 +3,15 @@
 import asyncio
 
 import msgspec
-import pytest
+from postgres_nodes_stage import ACCOUNTS, LEASE, NOW, a_claim, balanced, owned, settled
 
 from builders import a_submission, an_entry
-from twite.domain.delivery import Attempt, AttemptOutcome, Settlement, Transition, Trigger
-from twite.gateway.ports.outbox import Claim, SweepRequest
+from twite.domain.delivery import Trigger
+from twite.gateway.ports.outbox import SweepRequest
 from twite.gateway.ports.ownership import PAUSES, SECRETS, GatewayCondition
-from twite.gateway.ports.queries import ByConversionId
 from twite.gateway.ports.state import PAUSED_BY_USER, Pause, RateLimitWindow, SealedSecret
-from twite.gateway.ports.store import StoreOptions
 from twite.stores.postgres import nodes
 from twite.stores.postgres.nodes import owner_of
-from twite.stores.postgres.session import PostgresSession
-from twite.stores.postgres.store import PostgresStore
-
-ACCOUNTS = {f"pixel{n}": f"account{n}" for n in range(8)}
-NOW = 1_795_600_000_000
-LEASE = 60_000
-
-
-@pytest.fixture
-async def open_node(postgres_url):
-    """Open stores of further nodes on one database."""
-    opened = []
-
-    async def open_one(*, joins=True):
-        store = await PostgresStore.open(postgres_url, StoreOptions())
-        opened.append(store)
-        if joins:
-            await store.ownership.join(ACCOUNTS, longest_request=0)
-        return store
-
-    yield open_one
-    for store in opened:
-        await store.close()
-
-
-async def owned(*stores):
-    return [await store.ownership.refresh() for store in stores]
-
-
-async def balanced(*stores):
-    """Let the nodes share the accounts out until each has its own; return what each owns."""
-    for _ in range(4):
-        for store, mine in zip(stores, await owned(*stores), strict=True):
-            await store.ownership.give_up({*ACCOUNTS.values()} - mine)
-    return await owned(*stores)
-
-
-def a_claim(pixel):
-    return Claim(pixel=pixel, now=NOW, lease_until=NOW + LEASE, limit=100, ambiguous_after=0)
-
-
-@pytest.fixture
-def end_lease(postgres_server, postgres_url):
-    """Let the lease of a node end, as for one that has died."""
-    database = postgres_url.partition("@/")[2].partition("?")[0]
-
-    def end(store):
-        node = store.ownership.node
-        postgres_server.psql(
-            f"UPDATE node SET until = now() - interval '1 hour' WHERE id = {node}",  # noqa: S608
-            database,
-        )
-
-    return end
 
 
 async def test_one_node_owns_all_and_leads(open_node):
@@ -201,38 +145,6 @@ async def test_a_dead_node_is_fenced_and_its_claims_are_sent_by_another(open_nod
     assert await first.claim(a_claim("pixel1")) is None
 
 
-def settled(batch, outcome):
-    return Settlement(
-        lease=batch.lease,
-        attempt=None,
-        transitions=(Transition(trigger=outcome, deliveries=(batch.deliveries[0].id,)),),
-        lease_until=NOW + LEASE,
-    )
-
-
-def accepted(batch, *, is_usual):
-    """Return the settlement of a batch that X has accepted."""
-    delivered = settled(batch, Trigger.DELIVERED)
-    attempt = Attempt(
-        at=NOW,
-        pixel=batch.pixel,
-        event=batch.event,
-        outcome=AttemptOutcome.DELIVERED,
-        deliveries=delivered.transitions[0].deliveries,
-    )
-    none = Transition(trigger=Trigger.POSTPONED, deliveries=())
-    more = () if is_usual else (none,)
-    return msgspec.structs.replace(
-        delivered, attempt=attempt, transitions=delivered.transitions + more
-    )
-
-
-async def outcomes(store):
-    """Return the recorded outcomes of the only conversion."""
-    (history,) = await store.find(ByConversionId(pixel="pixel1", events=None, conversion_id="c1"))
-    return [attempt.outcome for attempt in history.attempts]
-
-
 async def test_a_claim_outlasts_its_lease_while_its_node_lives(open_node):
     """A tag's run may wait for a setup tag of other runs for longer than its lease."""
     first, second = [await open_node() for _ in range(2)]
@@ -251,81 +163,6 @@ async def test_a_claim_outlasts_its_lease_while_its_node_lives(open_node):
 
     assert [result.expired for result in swept] == [0, 0]
     assert (taken, late) == (None, 0)
-
-
-async def lost_lease(open_node, end_lease, *, outcome):
-    """Return (the transitions that came too late, the account, the next claim).
-
-    A node claims and is fenced; then it learns what X did.
-    """
-    first = await open_node()
-    await owned(first)
-    await first.record(a_submission(an_entry("c1", pixel="pixel1"), received_at=NOW))
-    batch = await first.claim(a_claim("pixel1"))
-    second = await open_node()
-    end_lease(first)
-    await owned(second)
-    late = await first.settle(settled(batch, outcome))
-    (account,) = await second.balance()
-    return late, account, await second.claim(a_claim("pixel1"))
-
-
-async def test_what_a_fenced_node_settles_comes_too_late(open_node, end_lease):
-    late, account, batch = await lost_lease(open_node, end_lease, outcome=Trigger.GIVEN_UP)
-
-    assert late == 1
-    assert (account.dead, account.pending, account.balance) == (0, 1, 0)
-    assert len(batch.deliveries) == 1
-
-
-async def test_what_x_accepted_from_a_fenced_node_is_not_sent_again(open_node, end_lease):
-    late, account, batch = await lost_lease(open_node, end_lease, outcome=Trigger.DELIVERED)
-
-    assert late == 0
-    assert (account.delivered, account.pending, account.balance) == (1, 0, 0)
-    assert batch is None
-
-
-@pytest.mark.parametrize(
-    "outcome",
-    [
-        pytest.param(Trigger.DELIVERED, id="delivered again"),
-        pytest.param(Trigger.POSTPONED, id="not delivered again"),
-    ],
-)
-@pytest.mark.parametrize("is_usual", [True, False])
-async def test_a_late_success_is_recorded_once_no_other_node_is_sending(
-    open_node, end_lease, monkeypatch, outcome, is_usual
-):
-    """Otherwise the other node's request could reach X after a recorded success."""
-    first = await open_node()
-    await owned(first)
-    await first.record(a_submission(an_entry("c1", pixel="pixel1"), received_at=NOW))
-    batch = await first.claim(a_claim("pixel1"))
-    second = await open_node()
-    end_lease(first)
-    await owned(second)
-    resent = await second.claim(a_claim("pixel1"))
-    waits = asyncio.Event()
-    lock_batch = PostgresSession.lock_batch
-
-    def watched(book, lease, deliveries):
-        lock_batch(book, lease, deliveries)
-        waits.set()
-
-    monkeypatch.setattr(PostgresSession, "lock_batch", watched)
-    late = asyncio.create_task(first.settle(accepted(batch, is_usual=is_usual)))
-    late.add_done_callback(lambda _: waits.set())
-    await waits.wait()
-    (before,) = await second.balance()
-    known = await outcomes(second)
-    await second.settle(settled(resent, outcome))
-    await late
-    (after,) = await second.balance()
-
-    assert (before.delivered, before.pending, known) == (0, 1, ["errored"])
-    assert (after.delivered, after.pending, after.balance) == (1, 0, 0)
-    assert await outcomes(second) == ["errored", "delivered"]
 
 
 async def test_a_fenced_node_sends_nothing_before_it_has_joined_again(open_node, end_lease):
