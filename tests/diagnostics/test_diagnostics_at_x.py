@@ -6,8 +6,8 @@ import pytest
 
 from twite.diagnostics import CheckStatus
 from twite.diagnostics.access import access
-from twite.diagnostics.endpoint import way_in
-from twite.diagnostics.network import way_to_x
+from twite.diagnostics.endpoint import public_address
+from twite.diagnostics.network import network
 from written import GOOD, read
 from x_page import CONSUMER_KEY, CONSUMER_SECRET
 
@@ -162,7 +162,7 @@ async def test_a_canary_key_shorter_than_xs_is_amber_and_not_shown(tmp_path, x_e
 async def test_a_name_that_nobody_knows_is_told_apart_from_an_x_that_is_down(tmp_path):
     nowhere = read(tmp_path, GOOD.replace("https://ads-api.x.com", "https://ads-api.x.invalid"))
 
-    findings = [finding async for finding in way_to_x(nowhere)]
+    findings = [finding async for finding in network(nowhere)]
 
     assert [(finding.topic, finding.light) for finding in findings] == [("DNS", CheckStatus.RED)]
     assert findings[0].found == "https://ads-api.x.invalid: the host name does not resolve"
@@ -174,7 +174,7 @@ async def test_an_address_that_speaks_no_tls_is_red(tmp_path, x_emulator):
         GOOD.replace("https://ads-api.x.com", x_emulator.url.replace("http:", "https:")),
     )
 
-    findings = [finding async for finding in way_to_x(plain)]
+    findings = [finding async for finding in network(plain)]
 
     assert [(finding.topic, finding.light) for finding in findings] == [
         ("DNS", CheckStatus.GREEN),
@@ -186,7 +186,9 @@ async def test_a_public_address_without_the_script_is_red(tmp_path, x_emulator):
     text = GOOD.replace("https://t.shop.example", x_emulator.url)
 
     findings = [
-        finding async for finding in way_in(read(tmp_path, text)) if finding.topic == "script"
+        finding
+        async for finding in public_address(read(tmp_path, text))
+        if finding.topic == "script"
     ]
 
     assert [(finding.light, finding.found) for finding in findings] == [

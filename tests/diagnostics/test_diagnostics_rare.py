@@ -12,8 +12,8 @@ from test_rotation import FIRST, IN_A_FILE, a_house
 from twite.diagnostics import CheckStatus
 from twite.diagnostics.access import access
 from twite.diagnostics.configuration import key
-from twite.diagnostics.endpoint import way_in
-from twite.diagnostics.network import way_to_x
+from twite.diagnostics.endpoint import public_address
+from twite.diagnostics.network import network
 from twite.diagnostics.store import disk, store
 from twite.stores.sqlite import SQLiteStore
 from written import GOOD, read
@@ -69,7 +69,7 @@ async def test_an_x_that_says_no_time_leaves_the_clocks_amber(tmp_path):
     async with an_odd_x({}) as url:
         settings = read(tmp_path, at(url))
 
-        assert await told_by(way_to_x, settings, "clock") == [
+        assert await told_by(network, settings, "clock") == [
             (
                 CheckStatus.AMBER,
                 "X's response had no Date header",
@@ -138,7 +138,7 @@ async def test_where_only_signing_in_would_fail_it_is_amber(tmp_path, x_emulator
         'oauth_url = "https://api.x.com"', APP.format(oauth=oauth)
     )
 
-    found = await told_by(way_to_x, read(tmp_path, text), topic)
+    found = await told_by(network, read(tmp_path, text), topic)
 
     light, words, meaning = found[-1]
     assert (light, meaning) == (CheckStatus.AMBER, "You cannot sign in to X.")
@@ -224,7 +224,7 @@ def test_a_folder_that_takes_no_file_is_red():
 async def test_pages_that_nobody_can_tell_an_address_are_amber(tmp_path):
     text = GOOD.replace('public_url = "https://t.shop.example"\n', "")
 
-    assert await told_by(way_in, read(tmp_path, text), "public address") == [
+    assert await told_by(public_address, read(tmp_path, text), "public address") == [
         (
             CheckStatus.AMBER,
             "server.public_url is not set, but a source accepts browsers",
@@ -238,7 +238,7 @@ async def test_a_public_address_at_which_another_answers_is_amber(tmp_path):
     async with an_odd_x({"": (200, {"hello": "world"})}) as url:
         text = for_servers.replace("https://t.shop.example", url)
 
-        found = await told_by(way_in, read(tmp_path, text), "public address")
+        found = await told_by(public_address, read(tmp_path, text), "public address")
 
     assert found[-1] == (
         CheckStatus.AMBER,

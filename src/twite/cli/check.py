@@ -59,7 +59,7 @@ async def _findings(
     config: Path, test: TestConversion | None, *, quiet: bool
 ) -> list[CheckFinding]:
     findings = []
-    async for finding in examine(config, os.environ, sing=test):
+    async for finding in examine(config, os.environ, test=test):
         findings.append(finding)
         if not quiet:
             _print(finding)

@@ -12,8 +12,8 @@ from twite.diagnostics.access import access
 from twite.diagnostics.canary import TestConversion, canary
 from twite.diagnostics.configuration import configuration, key, pixels, sources
 from twite.diagnostics.container import container, google, tags
-from twite.diagnostics.endpoint import pages, way_in
-from twite.diagnostics.network import OF_X, way_to_x
+from twite.diagnostics.endpoint import pages, public_address
+from twite.diagnostics.network import OF_X, network
 from twite.diagnostics.store import alerts, store
 from twite.domain.errors import SettingsError
 from twite.gateway.ports.findings import CheckFinding, CheckStatus, red
@@ -23,13 +23,13 @@ __all__ = ["CheckFinding", "CheckStatus", "TestConversion", "examine"]
 # The checks, in the order of the report. These read the settings alone.
 SETTINGS_CHECKS: Final = (pixels, sources, tags, pages)
 # These also read files, the store and the network.
-CHECKS: Final = (container, google, alerts, store, key, way_to_x)
+CHECKS: Final = (container, google, alerts, store, key, network)
 
 
 async def examine(
-    path: Path, environ: Mapping[str, str], *, sing: TestConversion | None = None
+    path: Path, environ: Mapping[str, str], *, test: TestConversion | None = None
 ) -> AsyncIterator[CheckFinding]:
-    """Yield findings one by one. `sing` is the test conversion to send to X.
+    """Yield findings one by one. `test` is the conversion to send to X.
 
     A missing credential skips only the checks that need it; any other wrong setting ends the run.
     """
@@ -48,8 +48,8 @@ async def examine(
             yield finding
     async for finding in _looked(settings):
         yield finding
-    if sing is not None:
-        async for finding in canary(settings, sing):
+    if test is not None:
+        async for finding in canary(settings, test):
             yield finding
 
 
@@ -60,7 +60,7 @@ async def _looked(settings: Settings) -> AsyncIterator[CheckFinding]:
             reached = reached and not (finding.topic in OF_X and finding.light is CheckStatus.RED)
             yield finding
     # Without a connection to X, credentials cannot be checked.
-    for look in (access, way_in) if reached else (way_in,):
+    for look in (access, public_address) if reached else (public_address,):
         async for finding in look(settings):
             yield finding
 

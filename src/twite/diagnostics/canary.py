@@ -36,12 +36,12 @@ class TestConversion(msgspec.Struct, frozen=True, kw_only=True):
     pixel: str | None = None
 
 
-async def canary(settings: Settings, sing: TestConversion) -> AsyncIterator[CheckFinding]:
+async def canary(settings: Settings, test: TestConversion) -> AsyncIterator[CheckFinding]:
     """Send the test conversion and wait for the result.
 
     Raises SettingsError for an unknown event or pixel.
     """
-    source, pixel = _sender(settings, sing)
+    source, pixel = _sender(settings, test)
     gateway = running(settings.store.gateway_file)
     if gateway is None:
         yield red(
@@ -54,7 +54,7 @@ async def canary(settings: Settings, sing: TestConversion) -> AsyncIterator[Chec
     number = f"twite-canary-{time.time_ns() // 1_000_000}"
     try:
         async with aiohttp.ClientSession(timeout=_PATIENCE) as http:
-            refusal = await _post(http, gateway, source, _conversion(sing.event, pixel, number))
+            refusal = await _post(http, gateway, source, _conversion(test.event, pixel, number))
             if refusal is not None:
                 yield red(
                     "canary",
@@ -75,21 +75,21 @@ async def canary(settings: Settings, sing: TestConversion) -> AsyncIterator[Chec
     yield _told(history, number)
 
 
-def _sender(settings: Settings, sing: TestConversion) -> tuple[Source, str]:
+def _sender(settings: Settings, test: TestConversion) -> tuple[Source, str]:
     """Return a source that may send the test conversion, and the pixel."""
     known = [
         destination
         for destination in settings.destinations()
-        if sing.pixel in {None, destination.pixel}
+        if test.pixel in {None, destination.pixel}
     ]
     if len(known) != 1:
         there = ", ".join(destination.pixel for destination in settings.destinations())
         raise SettingsError(place="--pixel", message=f"choose a pixel. The settings have: {there}")
     pixel = known[0]
-    if sing.event not in pixel.events:
+    if test.event not in pixel.events:
         raise SettingsError(
             place="--canary",
-            message=f"pixel {pixel.pixel} has no event {sing.event!r}. Its events: "
+            message=f"pixel {pixel.pixel} has no event {test.event!r}. Its events: "
             f"{', '.join(pixel.events)}",
         )
     for source in settings.sources():

@@ -22,7 +22,7 @@ _REALM: Final = 'realm="twite"'
 _OK: Final = 200
 
 
-async def way_in(settings: Settings) -> AsyncIterator[CheckFinding]:
+async def public_address(settings: Settings) -> AsyncIterator[CheckFinding]:
     """Check the addresses that servers and browsers use, from outside the process."""
     yield _listening(settings)
     public = settings.server.public_url

@@ -132,7 +132,7 @@ _SHOWN: Final = 3
 OF_X: Final = frozenset({"DNS", "TLS", "X"})  # failures of these mean that X cannot be reached
 
 
-async def way_to_x(settings: Settings) -> AsyncIterator[CheckFinding]:
+async def network(settings: Settings) -> AsyncIterator[CheckFinding]:
     """Send X a request without credentials, and compare clocks."""
     x = settings.x
     async for finding in _found(x.api_url, needed=True):

@@ -100,7 +100,7 @@ class ReadConversion(msgspec.Struct, frozen=True, kw_only=True):
     is_unknown_event: bool = False  # its only fault: a tag may still receive it
 
 
-def read_one(given: Native, index: int, context: ReadContext) -> ReadConversion:
+def read_conversion(given: Native, index: int, context: ReadContext) -> ReadConversion:
     """Read one conversion. Errors are in the result; the function never raises."""
     faults = [*context.faults]
     notes: list[Fault] = []

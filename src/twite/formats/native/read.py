@@ -16,11 +16,11 @@ from twite.formats.native.conversion import (
     ReadContext,
     ReadConversion,
     field_of,
-    read_one,
+    read_conversion,
     tell_repeats_apart,
 )
+from twite.formats.native.fast_read import read_fast
 from twite.formats.native.fields import OF_ONE, field_by_field
-from twite.formats.native.usual import read_usual
 from twite.formats.native.values import MAX_TEXT
 from twite.formats.parsed_request import Frame, Many, Native, ParsedRequest
 from twite.formats.strict_json import (
@@ -118,9 +118,9 @@ def _read_at_once(body: bytes, context: ReadContext, *, single: bool) -> ParsedN
     is_complete = b"\\" not in body
     results = []
     for index, item in enumerate(given):
-        result = read_usual(item, index, context)
+        result = read_fast(item, index, context)
         if result is None:
-            result = read_one(item, index, context)
+            result = read_conversion(item, index, context)
             is_complete = False
         elif item.twclid is None and result.scrubbed.twclid is not None:
             is_complete = False
@@ -140,7 +140,7 @@ def _read_apart(body: bytes, context: ReadContext, *, single: bool) -> ParsedNat
     """Read a request in which a conversion may have the wrong shape."""
     given, wrong = _decoded(body, single=single)
     results = (
-        [read_one(item, index, context) for index, item in enumerate(given)]
+        [read_conversion(item, index, context) for index, item in enumerate(given)]
         if wrong is None
         else [
             _misshapen(item, index, context, faults)
@@ -176,7 +176,7 @@ def read_typical(body: bytes, context: ReadContext) -> ParsedNative | None:
         given = _ONE.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    result = None if given.consent is not None else read_usual(given, 0, context)
+    result = None if given.consent is not None else read_fast(given, 0, context)
     if result is None:
         return None
     scrubbed = result.scrubbed
@@ -217,7 +217,7 @@ def read_parsed(
     results = []
     for index, (item, repeated, faults) in enumerate(each):
         own = msgspec.structs.replace(context, repeated=repeated, faults=faults)
-        results.append(read_usual(item, index, own) or read_one(item, index, own))
+        results.append(read_fast(item, index, own) or read_conversion(item, index, own))
     tell_repeats_apart(results, found.conversions, salt=salt, repeated=again)
     kept = _ENCODER.encode({"conversions": [result.scrubbed for result in results]})
     body = _without_persons(kept, results)
@@ -298,8 +298,8 @@ def _misshapen(
 ) -> ReadConversion:
     """Read a conversion of the wrong shape, without faults that follow from others."""
     if not faults:
-        return read_one(given, index, context)
-    result = read_one(given, index, msgspec.structs.replace(context, faults=faults))
+        return read_conversion(given, index, context)
+    result = read_conversion(given, index, msgspec.structs.replace(context, faults=faults))
     unread = {field_of(fault) for fault in faults}
     echoes = {code for code, fields in _MISSING.items() if "" in unread or unread & fields}
     kept = tuple(fault for fault in result.faults if fault.code not in echoes)

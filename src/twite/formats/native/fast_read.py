@@ -1,6 +1,6 @@
 """Read the usual conversion in one pass: complete, without faults and notes.
 
-The result is the same as from `read_one`, which is slower and reads all other conversions.
+The result is the same as from `read_conversion`, which is slower and reads all other conversions.
 """
 
 import re
@@ -35,17 +35,17 @@ from twite.redaction.shapes import holds_a_person
 _NULL: Final = b"null"
 _ABSENT: Final = Native().value
 _TIDY: Final = re.compile(rb'"((?:0|[1-9][0-9]{0,17})\.[0-9]{2})"')
-_UNUSUAL: Final = "\0"  # marks an amount that read_one must read
+_UNUSUAL: Final = "\0"  # marks an amount that read_conversion must read
 # The contents that were read before, by their values. Longer ones are not remembered.
 _Line = tuple[object, ...]
 _MOST_LINES: Final = 8_192
 _LONGEST_LINE: Final = 512
 
 
-def read_usual(  # noqa: C901, PLR0911, PLR0912  one for each part that may be unusual
+def read_fast(  # noqa: C901, PLR0911, PLR0912  one for each part that may be unusual
     given: Native, index: int, context: ReadContext
 ) -> ReadConversion | None:
-    """Return what `read_one` returns, or None if the conversion is unusual."""
+    """Return what `read_conversion` returns, or None if the conversion is unusual."""
     if context.faults:
         return None
     placed = _place(given, context)

@@ -16,7 +16,7 @@ from twite.domain.consent import ConsentAction, ConsentPolicy
 from twite.domain.errors import MalformedRequest
 from twite.formats.native import read as native
 from twite.formats.native.conversion import ReadContext
-from twite.formats.native.usual import read_usual
+from twite.formats.native.fast_read import read_fast
 
 ORDER = {
     "event": "purchase",
@@ -66,10 +66,10 @@ def recorded():
     results = []
 
     def noted(*args):
-        results.append(read_usual(*args))
+        results.append(read_fast(*args))
         return results[-1]
 
-    with patch.object(native, "read_usual", noted):
+    with patch.object(native, "read_fast", noted):
         yield results
 
 
@@ -77,7 +77,7 @@ def read_both(body, **context):
     """Return what is read with and without the one-pass reader, and the results of the former."""
     with recorded() as results:
         read = read_or_refusal(body, **context)
-    with patch.object(native, "read_usual", lambda *_: None):
+    with patch.object(native, "read_fast", lambda *_: None):
         thorough = read_or_refusal(body, **context)
     # A request with one usual conversion has a reader of its own.
     assert typical(body, **context) in (None, thorough)
