@@ -1,6 +1,7 @@
 """Turns in an engine process: their hashes, their measured time, and the memory that they leave."""
 
 import json
+import os
 import signal
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 from template_stage import NOW, call, template
 
+from twite.engines.process.child import RequestPipe
 from twite.engines.process.engine_server import EngineServer
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.gtm.template.sandbox import EffectAnswer, RunLimits, RunResult
@@ -87,3 +89,68 @@ def woken(pid):
     """How many times a process has waited."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("voluntary_ctxt")).split()[1])
+
+
+class PipeStage:
+    """A pipe that does not block, and a clock that writes a request at one of its readings."""
+
+    def __init__(self):
+        self.reader, self.writer = os.pipe()
+        os.set_blocking(self.reader, False)
+        self.requests = RequestPipe(self.reader, clock=self.clock, polls=True)
+        self.now = 0.0
+        self.step = 0.0
+        self.readings = 0
+        self.writes_at = None
+
+    def clock(self):
+        self.readings += 1
+        self.now += self.step
+        if self.readings == self.writes_at:
+            os.write(self.writer, b"late")
+        return self.now
+
+    def request(self):
+        os.write(self.writer, b"request")
+        return self.requests.read()
+
+
+@pytest.fixture
+def stage():
+    stage = PipeStage()
+    yield stage
+    os.close(stage.reader)
+    os.close(stage.writer)
+
+
+def test_a_process_polls_for_a_request_after_eight_quick_ones(stage):
+    assert [stage.request() for _ in range(8)] == [b"request"] * 8
+    stage.writes_at = stage.readings + 5
+
+    assert stage.requests.read() == b"late"
+
+
+def test_a_process_sleeps_at_once_after_fewer_quick_requests(stage):
+    for _ in range(7):
+        stage.request()
+    before = stage.readings
+
+    with pytest.raises(BlockingIOError):
+        stage.requests.read()
+    assert stage.readings == before + 1
+
+
+def test_a_process_sleeps_if_no_request_follows_and_does_not_poll_after_the_next(stage):
+    for _ in range(8):
+        stage.request()
+    stage.step = 0.0001
+
+    with pytest.raises(BlockingIOError):
+        stage.requests.read()
+    assert stage.now < 0.0006
+    stage.step = 0.001
+    stage.request()
+    before = stage.readings
+    with pytest.raises(BlockingIOError):
+        stage.requests.read()
+    assert stage.readings == before + 1

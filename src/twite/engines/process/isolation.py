@@ -76,13 +76,14 @@ def read_mapped() -> None:
         _MAPPED[0] = int(file.read().split()[0]) * resource.getpagesize()
 
 
-# By machine: its number (AUDIT_ARCH_…), and its numbers of: read write close mmap munmap mremap
-# mprotect madvise brk futex sched_yield clock_gettime gettimeofday getrusage getrandom getpid
-# rt_sigaction rt_sigprocmask rt_sigreturn restart_syscall exit exit_group setitimer.
+# By machine: its number (AUDIT_ARCH_…), and its numbers of: read write close poll (or ppoll) mmap
+# munmap mremap mprotect madvise brk futex sched_yield clock_gettime gettimeofday getrusage
+# getrandom getpid rt_sigaction rt_sigprocmask rt_sigreturn restart_syscall exit exit_group
+# setitimer.
 _CALLS: Final = {
     "x86_64": (
         0xC000003E,
-        *(0, 1, 3, 9, 11, 25, 10, 28, 12, 202, 24, 228, 96, 98, 318, 39, 13, 14, 15, 219),
+        *(0, 1, 3, 7, 9, 11, 25, 10, 28, 12, 202, 24, 228, 96, 98, 318, 39, 13, 14, 15, 219),
         *(60, 231, 38),
     ),
     "aarch64": (
@@ -91,6 +92,7 @@ _CALLS: Final = {
             63,
             64,
             57,
+            73,
             222,
             215,
             216,
