@@ -233,3 +233,11 @@ class SightingLaws:
         await _sight(store, *_seen("newer", SightingPath.PIXEL), receipt="r3")
 
         assert list(await store.answer(DedupQuery(since=0))) == [_overlap(pixel_only=2)]
+
+    async def test_many_old_sightings_are_forgotten_by_the_next_ones(self, store: Store) -> None:
+        old = [_seen(f"old-{n}", SightingPath.PIXEL, at=NOW - KEPT_FOR - HOUR)[0] for n in range(9)]
+        await _sight(store, *old)
+        for n in range(3):
+            await _sight(store, *_seen(f"new-{n}", SightingPath.PIXEL), receipt=f"new-{n}")
+
+        assert list(await store.answer(DedupQuery(since=0))) == [_overlap(pixel_only=3)]

@@ -334,12 +334,15 @@ def tell_repeats_apart(
     conversions that differ in consent keep one id, so that a denial among them counts. `repeated`
     is as in ParsedRequest, and distinguishes conversions, too.
     """
+    nameless = [
+        place
+        for place, item in enumerate(given)
+        if item.conversion_id is None or not str(item.conversion_id).strip()
+    ]
     alike: dict[str, list[tuple[int, Conversion]]] = {}
-    for place, (result, item) in enumerate(zip(results, given, strict=True)):
-        conversion = result.conversion
-        if conversion is None or (repeated and repeated[place] is not None):
-            continue
-        if item.conversion_id is None or not str(item.conversion_id).strip():
+    for place in nameless:
+        conversion = results[place].conversion
+        if conversion is not None and not (repeated and repeated[place] is not None):
             alike.setdefault(conversion.conversion_id, []).append((place, conversion))
     for first, equal in alike.items():
         consents = [given[place].consent for place, _ in equal]

@@ -29,6 +29,7 @@ from twite.gtm.template.tag_response import TagResponse
 from twite.x.encode import batch_body, conversion_body
 
 _NO_CODES: Final[Mapping[str, int]] = {}
+_PASSED: Final = (None, None)
 # Conversion → (flag of an unusual amount or None, reason to hold it or None).
 Look = Callable[[Conversion], tuple[ValueFlag | None, str | None]]
 
@@ -45,15 +46,14 @@ def split_results(reading: ParsedNative, *, look: Look, salt: bytes) -> SplitRes
     refusals: list[RejectedConversion] = []
     remarks: list[IdentifierWarning] = []
     for given, result in zip(reading.given, reading.results, strict=True):
-        conversion = result.conversion
-        if conversion is None:
+        if result.conversion is None:
             refusals.append(refusal_of(given, result, salt=salt))
             continue
         entries.append(
-            _entry(
-                conversion,
+            entry_of(
+                result.conversion,
                 result.index,
-                look(conversion),
+                look,
                 suppressed=result.suppressed,
                 held=result.held,
                 consent=result.evidence,
@@ -72,12 +72,12 @@ def of_x(
     Conversions of persons on the pixel's opt-out list are suppressed.
     """
     entries = tuple(
-        _entry(
+        entry_of(
             msgspec.structs.replace(conversion, identifiers=Identifiers())
             if is_revoked
             else conversion,
             index,
-            look(conversion),
+            look,
             suppressed=REVOKED if is_revoked else None,
         )
         for index, (conversion, is_revoked) in enumerate(zip(conversions, revoked, strict=True))
@@ -268,23 +268,25 @@ def judged(entries: Sequence[AcceptedConversion]) -> Mapping[tuple[str, str], in
     return Counter((decision.action, decision.rule) for decision in decided)
 
 
-def _entry(
+def entry_of(
     conversion: Conversion,
     index: int,
-    look: tuple[ValueFlag | None, str | None],
+    look: Look,
     *,
-    suppressed: str | None,
+    suppressed: str | None = None,
     held: str | None = None,
     consent: bytes | None = None,
 ) -> AcceptedConversion:
+    """Return the entry of a conversion; `look` checks its amount."""
     # A suppressed conversion needs no second reason, so its amount is not checked.
-    flag, unusual = look if suppressed is None else (None, None)
+    flag, unusual = look(conversion) if suppressed is None else _PASSED
+    pixel, event, identity = conversion.pixel, conversion.event, conversion.conversion_id
     return AcceptedConversion(
         index=index,
-        key=dedup_key(conversion.pixel, conversion.event, conversion.conversion_id),
-        pixel=conversion.pixel,
-        event=conversion.event,
-        conversion_id=conversion.conversion_id,
+        key=dedup_key(pixel, event, identity),
+        pixel=pixel,
+        event=event,
+        conversion_id=identity,
         body=conversion_body(conversion),
         suppressed=suppressed,
         held=None if suppressed is not None else held or unusual,

@@ -4,9 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from twite.domain.conversion import Conversion, dedup_key
 from twite.domain.destination import Source
-from twite.domain.stats.match_keys import key_set_of
 from twite.domain.submission import (
     AcceptedConversion,
     Endpoint,
@@ -19,7 +17,14 @@ from twite.formats.beacon.shape import PixelCall
 from twite.formats.native.conversion import ReadContext
 from twite.formats.native.read import ParsedNative
 from twite.formats.x_api.read import XReading
-from twite.gateway.ingest.entries import Look, SplitResults, is_typical, of_x, split_results
+from twite.gateway.ingest.entries import (
+    Look,
+    SplitResults,
+    entry_of,
+    is_typical,
+    of_x,
+    split_results,
+)
 from twite.gateway.ingest.flaws import (
     DoubleHashFilter,
     flawed,
@@ -34,7 +39,6 @@ from twite.gateway.ingest.value_guard import ValueGuards
 from twite.gateway.ports.machine import Clock, Randomness
 from twite.gateway.ports.tags import FiringResult
 from twite.gateway.preview.trace import sends_nothing
-from twite.x.encode import conversion_body
 
 NOTHING_FIRED: Final = FiringResult()
 
@@ -109,22 +113,11 @@ class SubmissionBuilder:
     ) -> UncommittedRequest:
         """Return what `of_native` returns, for a reading from `read_typical`."""
         (result,) = reading.results
-        conversion: Conversion = result.conversion  # type: ignore[assignment]  # it is usual
-        pixel, event, identity = conversion.pixel, conversion.event, conversion.conversion_id
-        flag, held = context.look(conversion)
+        conversion = result.conversion
+        if conversion is None:
+            raise ValueError("the conversion of a typical request was refused")
         entries: tuple[AcceptedConversion, ...] = (
-            AcceptedConversion(
-                index=0,
-                key=dedup_key(pixel, event, identity),
-                pixel=pixel,
-                event=event,
-                conversion_id=identity,
-                body=conversion_body(conversion),
-                held=held,
-                consent=result.evidence,
-                key_set=key_set_of(conversion.identifiers),
-                flag=flag,
-            ),
+            entry_of(conversion, 0, context.look, consent=result.evidence),
         )
         flaws = self._double_hashes.among(matchable(reading))
         if result.flaws:

@@ -95,6 +95,8 @@ class WriterSession:
     unsummed: int
     # The number of claims, settlements and erasures.
     turn: int
+    # Older sightings were deleted, at most a minute ago.
+    sighted_since: int = -(1 << 62)
     # The size of the largest body of the last claim; before the first claim, an upper bound.
     largest_body: int = 1 << 30
 
@@ -114,7 +116,8 @@ class WriterSession:
         """
         for start, size in slices(len(rows) // width):
             piece = rows[start * width : (start + size) * width]
-            yield start, size, self.connection.execute(rows_of(name, size), (*piece, *rest))
+            values = (*piece, *rest) if rest else piece
+            yield start, size, self.connection.execute(rows_of(name, size), values)
 
     def add_rows(self, name: str, rows: Sequence[object], width: int) -> None:
         """Insert flattened rows, if there are any."""

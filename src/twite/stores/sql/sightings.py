@@ -12,7 +12,7 @@ from twite.domain.stats.sightings import (
     SightingPath,
     TwoIds,
 )
-from twite.domain.times import DAY
+from twite.domain.times import DAY, MINUTE
 from twite.stores.sql.database import WriterSession
 from twite.stores.sql.statements import SqlConnection, query
 
@@ -35,8 +35,11 @@ def add(book: WriterSession, seen: Seen) -> None:
             sighting.email_mark, sighting.phone_mark, sighting.click_mark,
         )  # fmt: skip
     book.add_rows("add_sightings", rows, 7)
-    latest = max(sighting.at for sighting in seen)
-    book.run("forget_sightings", before=latest - KEPT_FOR, limit=_FORGOTTEN_FOR_EACH * len(seen))
+    before = max([sighting.at for sighting in seen]) - KEPT_FOR
+    if before >= book.sighted_since + MINUTE:
+        limit = _FORGOTTEN_FOR_EACH * len(seen)
+        if book.run("forget_sightings", before=before, limit=limit).rowcount < limit:
+            book.sighted_since = before
 
 
 def twins(

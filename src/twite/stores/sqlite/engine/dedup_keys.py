@@ -79,6 +79,16 @@ class DedupKeys:
         self, wanted: Sequence[WantedKey], contest: Callable[[WantedKey, int, Holding], bool]
     ) -> dict[int, int]:
         candidates = self._candidates(wanted)
+        keys = [wish.key for wish in wanted]
+        if not candidates and len(set(keys)) == len(keys):
+            # The usual case: all are new.
+            before, buckets = self._before, self._buckets
+            for wish, key in zip(wanted, keys, strict=True):
+                before.setdefault(key, None)
+                buckets[key[0]][key] = wish.delivery
+            self._count += len(keys)
+            self._log(keys, wanted)
+            return {}
         holdings = self._holdings(candidates)
         first = wanted[0].delivery
         late: dict[int, int] = {}
@@ -96,13 +106,14 @@ class DedupKeys:
                 continue
             self._put(wish.key, wish.delivery, present)
             logged.append(wish)
-        self._run(
-            "log_keys",
-            keys=b"".join([wish.key for wish in logged]),
-            deliveries=as_json([wish.delivery for wish in logged]),
-        )
-        self._merge(taken=len(logged))
+        self._log([wish.key for wish in logged], logged)
         return late
+
+    def _log(self, keys: Sequence[bytes], logged: Sequence[WantedKey]) -> None:
+        """Append keys to the log."""
+        deliveries = as_json([wish.delivery for wish in logged])
+        self._run("log_keys", keys=b"".join(keys), deliveries=deliveries)
+        self._merge(taken=len(logged))
 
     def holders(self, keys: Sequence[bytes]) -> dict[bytes, int]:
         wanted = [WantedKey(key, place, 0) for place, key in enumerate(keys)]
