@@ -1,8 +1,11 @@
 """Builders of valid test values; each field can be overridden."""
 
+from collections.abc import Mapping
+
 from twite.domain.conversion import Conversion, Identifiers, dedup_key
 from twite.domain.destination import Destination, OAuthKeys, PixelToken, Source
 from twite.domain.secret import Secret
+from twite.domain.stats.match_keys import Matching, sums_of
 from twite.domain.submission import AcceptedConversion, Endpoint, Submission
 from twite.x.encode import conversion_body
 
@@ -93,4 +96,14 @@ def a_submission(
         received_at=received_at,
         body=b"{}",
         entries=entries,
+    )
+
+
+def matching(key_sets: Mapping[int, int]) -> Matching:
+    """Return the sums over key sets and their counts."""
+    return Matching(
+        **{
+            name: sum(many * sums_of(key_set)[place] for key_set, many in key_sets.items())
+            for place, name in enumerate(Matching.__struct_fields__)
+        }
     )

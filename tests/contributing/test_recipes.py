@@ -127,7 +127,6 @@ async def test_a_new_format_is_parsed_and_accepted_at_a_route_of_its_own():
         records=store,
         moves=store,
         choose=RecordConsentChoice(opt_outs=store, clock=MovingClock(NOW), salt=b"salt"),
-        sightings=store,
         clock=MovingClock(NOW),
         sources=[a_source()],
         destinations=destinations,

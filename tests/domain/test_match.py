@@ -4,6 +4,7 @@ import hashlib
 
 import pytest
 
+from builders import matching
 from twite.domain.conversion import Identifiers
 from twite.domain.stats.match_keys import (
     Flaw,
@@ -13,7 +14,6 @@ from twite.domain.stats.match_keys import (
     is_placeholder,
     key_set_of,
     keys_in,
-    matching,
     shape_of,
 )
 

@@ -155,7 +155,6 @@ class Stage:
             eraser=self.eraser,
             people=said.pop("people", MemoryStore().people),
             choose=said.pop("choose", self.choose),
-            sightings=said.pop("sightings", MemoryStore()),
             clock=StoppedClock(),
             sources=said.pop("sources", [a_source()]),
             destinations=said.pop("destinations", {"o8z6j": a_destination()}),

@@ -45,7 +45,6 @@ def a_stage(store: MemoryStore | SQLiteStore, *sources: Source, **said: Any) -> 
         "accept": accept,
         "records": store,
         "moves": store,
-        "sightings": store,
         "sources": sources or (a_shop(),),
         "public_url": "https://t.shop.example",
     } | said

@@ -59,7 +59,6 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         accept=accept,
         records=store,
         moves=store,
-        sightings=store,
         sources=[a_shop()],
         browser_rate=1_000_000,
         proxy=StapeProxy(

@@ -94,7 +94,6 @@ async def gateway_of(staged, **said) -> Stage:
         accept=accept,
         records=store,
         moves=store,
-        sightings=store,
         sources=[a_shop()],
         proxy=proxy,
         metrics_key=Secret("metrics-key"),

@@ -39,7 +39,6 @@ class FrontDoor:
             records=store,
             moves=store,
             choose=RecordConsentChoice(opt_outs=store, clock=clock, salt=store.salt),
-            sightings=store,
             clock=clock,
             sources=[a_source()],
             destinations=destinations,

@@ -7,6 +7,7 @@ from twite.domain.delivery import (
     MAY_COUNT_TWICE,
     MAYBE_SENT,
     PROMISED_WITHIN,
+    SUSPECT,
     WAITED_TOO_LONG,
     Delivery,
     State,
@@ -137,3 +138,12 @@ def meant(rows: Mapping[int, MemoryRow], deliveries: set[int]) -> list[MemoryRow
 
 def _held(row: MemoryRow) -> HeldGroup:
     return HeldGroup(row.id, row.entry.pixel, row.entry.conversion_id, row.reason or "")
+
+
+def crashed(crashes: int, *, alone: bool) -> int:
+    """Return the crash count after another crash of the sender.
+
+    After two crashes in shared requests, a delivery is a suspect and is sent alone. The count then
+    increases only for requests that it is alone in.
+    """
+    return max(crashes, SUSPECT) + 1 if alone else min(crashes + 1, max(crashes, SUSPECT))

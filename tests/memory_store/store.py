@@ -15,7 +15,7 @@ from memory_store.consents import MemoryConsents
 from memory_store.directory import MemoryDirectory
 from memory_store.operations import MemoryOperations
 from memory_store.queries import MemoryQueries
-from memory_store.row import MemoryRow, delivery_of, overdue, rank_of, rest
+from memory_store.row import MemoryRow, crashed, delivery_of, overdue, rank_of, rest
 from memory_store.state import MemoryState
 from twite.domain.conversion import DEFAULT_WINDOW
 from twite.domain.delivery import (
@@ -33,7 +33,6 @@ from twite.domain.delivery import (
     Transition,
     Trigger,
     after,
-    crashed,
     fitting,
     together,
 )

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from builders import NOW, a_submission, an_entry
+from builders import NOW, a_submission, an_entry, matching
 from store_contract.actions import (
     EVENT,
     PIXEL,
@@ -17,7 +17,7 @@ from store_contract.actions import (
 )
 from store_contract.error_groups import ErrorGroupLaws
 from twite.domain.delivery import State
-from twite.domain.stats.match_keys import Flaw, FlawCount, Matched, Matching, MatchKeys, matching
+from twite.domain.stats.match_keys import Flaw, FlawCount, Matched, Matching, MatchKeys
 from twite.domain.stats.tally import KEPT, DeliveryTimes, FlowCounts, slot_of
 from twite.domain.stats.value_guard import UsualAmount, ValueFlag
 from twite.domain.submission import FlawedIdentifier

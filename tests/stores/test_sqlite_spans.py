@@ -3,7 +3,7 @@
 import sqlite3
 from contextlib import closing, contextmanager
 
-from twite.domain.stats.match_keys import matching
+from builders import matching
 from twite.domain.stats.tally import QUARTER
 from twite.domain.times import DAY, HOUR
 from twite.gateway.ports.queries import FlowsQuery, MatchQuery, QueryScope, WaitsQuery

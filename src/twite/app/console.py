@@ -48,16 +48,11 @@ def insight_pages(
         OverviewPage(
             destinations=destinations,
             records=store,
-            tallies=store,
-            error_groups=store,
-            monitoring_store=store,
             state=store,
         ),
         LivePage(
             destinations=destinations,
             sources=[*(source.name for source in sources), X_SOURCE],
-            glances=store,
-            sightings=store,
             watched=watched(sources),
             records=store,
             clock=clock,
@@ -65,15 +60,15 @@ def insight_pages(
         RejectedPage(
             destinations=destinations, sources=[source.name for source in sources], records=store
         ),
-        MatchQualityPage(destinations=destinations, tallies=store),
-        DedupReportPage(destinations=destinations, sightings=store, clock=clock),
+        MatchQualityPage(destinations=destinations, records=store),
+        DedupReportPage(destinations=destinations, records=store, clock=clock),
         DeadLettersPage(
             destinations=destinations,
-            error_groups=store,
+            records=store,
             dry_run=DryRun(
                 destinations=destinations,
                 sources=sources,
-                glances=store,
+                records=store,
                 clock=clock,
                 is_cautious=settings.is_cautious,
             ),
@@ -82,7 +77,7 @@ def insight_pages(
         AmountsPage(
             destinations=destinations,
             guards={source.name: source.value_guard for source in sources},
-            glances=store,
+            records=store,
             state=store,
         ),
     )

@@ -286,7 +286,7 @@ class Gateway:
         tag_credentials = self._tag_credentials = lent_to(
             settings,
             secret_store=safe.secret_store if safe else None,
-            monitoring_store=store,
+            records=store,
             destinations=destinations,
             run=run,
             clock=self._clock,
@@ -320,7 +320,6 @@ class Gateway:
         services = GatewayServices(
             accept=accept,
             records=store,
-            sightings=store,
             moves=WakingMoves(moves=store, wake_all=run.wake_all),
             choose=RecordConsentChoice(opt_outs=store, clock=self._clock, salt=store.salt),
             clock=self._clock,

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from twite.app.control_client import GatewayClient, owner_of
-from twite.app.store_access import noted, open_records, open_store
+from twite.app.control_client import GatewayClient
+from twite.app.store_access import noted, open_operations, open_records
 from twite.config.secret_key import seal_of
 from twite.config.settings import Settings, load
 from twite.domain.destination import Destination
-from twite.domain.errors import OperatorError, StoreInUse
+from twite.domain.errors import OperatorError
 from twite.domain.people.users import AuditEvent
 from twite.gateway.delivery.runner import DeliveryRunner
 from twite.gateway.ingest.accept import Accept
@@ -191,16 +191,12 @@ def connect_alone(settings: Settings, *, by: str) -> XSignIn:
 @asynccontextmanager
 async def open_secrets(settings: Settings) -> AsyncIterator[StateStore]:
     """Open the secrets in the store, directly or through the gateway that owns it."""
-    try:
-        store = await open_store(settings)
-    except StoreInUse as in_use:
-        async with owner_of(settings, in_use) as gateway, open_records(settings) as records:
-            yield GatewaySecrets(records, gateway)
-        return
-    try:
-        yield store
-    finally:
-        await store.close()
+    async with open_operations(settings) as owner:
+        if isinstance(owner, GatewayClient):
+            async with open_records(settings) as records:
+                yield GatewaySecrets(records, owner)
+        else:
+            yield owner
 
 
 class CredentialReader:

@@ -111,7 +111,7 @@ class Monitoring:
         monitor = Monitor(
             listener=self._listener,
             audit=self._audit,
-            monitoring_store=self._store,
+            records=self._store,
             state=state,
             # A database server's disk cannot be measured: see store.size_limit.
             disk=None if settings.store.url.server else disk_of(settings.store.path),

@@ -4,7 +4,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from twite.app.control_client import GatewayClient, owner_of
 from twite.config.server_tables import read_store_url
@@ -19,8 +19,6 @@ from twite.gateway.alerts.forecast import LOOK_BACK, forecasts
 from twite.gateway.identity.accounts import Accounts
 from twite.gateway.operations.store_copy import CopyProgress, StoreCopied, copy_store
 from twite.gateway.ports.directory import AccountDirectory, DirectoryReader, Passwords
-from twite.gateway.ports.outbox import Discard, MoveResult, Replay
-from twite.gateway.ports.privacy import EraseStore
 from twite.gateway.ports.queries import DeliveredQuery, IgnoredQuery, Queries
 from twite.gateway.ports.state import Pause
 from twite.gateway.ports.store import (
@@ -35,20 +33,6 @@ from twite.gateway.ports.store import (
 from twite.gateway.ports.store_copy import CopyTarget
 from twite.machine.system import SystemClock
 from twite.stores.factory import ENGINES
-
-
-class StoreOwner(Protocol):
-    """The process that owns the store: the current one, or the gateway on this machine."""
-
-    async def move(
-        self, move: Replay | Discard, *, now: int, audit_event: AuditEvent | None = None
-    ) -> MoveResult:
-        """See Moves in gateway.ports.outbox."""
-        ...
-
-    async def erase(self, erasing: EraseStore, *, now: int) -> int:
-        """See Privacy in gateway.ports.privacy."""
-        ...
 
 
 def engine_of(settings: Settings) -> StoreEngine:
@@ -83,8 +67,8 @@ async def open_records(settings: Settings) -> AsyncIterator[StoreReader]:
 
 
 @asynccontextmanager
-async def open_operations(settings: Settings) -> AsyncIterator[StoreOwner]:
-    """Act on deliveries and personal data: in the store, or through the gateway that owns it.
+async def open_operations(settings: Settings) -> AsyncIterator[Store | GatewayClient]:
+    """Change the store: directly, or through the gateway that owns it.
 
     Raises StoreUnusable, and StoreInUse where the owner does not say how to reach it.
     """
@@ -127,16 +111,12 @@ async def noted(settings: Settings, audit_event: AuditEvent) -> None:
 
 @asynccontextmanager
 async def _open_directory(settings: Settings) -> AsyncIterator[AccountDirectory]:
-    try:
-        store = await open_store(settings)
-    except StoreInUse as in_use:
-        async with owner_of(settings, in_use) as gateway, open_records(settings) as records:
-            yield GatewayDirectory(records.people, gateway)
-        return
-    try:
-        yield store.people
-    finally:
-        await store.close()
+    async with open_operations(settings) as owner:
+        if isinstance(owner, GatewayClient):
+            async with open_records(settings) as records:
+                yield GatewayDirectory(records.people, owner)
+        else:
+            yield owner.people
 
 
 class GatewayDirectory:

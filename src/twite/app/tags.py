@@ -126,7 +126,7 @@ def lent_to(
     settings: Settings,
     *,
     secret_store: SecretStore | None,
-    monitoring_store: Queries,
+    records: Queries,
     destinations: MutableMapping[str, Destination],
     run: DeliveryRunner,
     clock: Clock,
@@ -141,7 +141,7 @@ def lent_to(
         destinations=destinations,
         rate=settings.x.rate,
         sends=run,
-        monitoring_store=monitoring_store,
+        records=records,
         clock=clock,
         observer=observer,
     )

@@ -25,10 +25,6 @@ class PublicTemplate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     passed: int = 0
     tried: str = ""
 
-    @property
-    def author(self) -> str:
-        return self.repository.partition("/")[0]
-
 
 @cache
 def public_templates() -> tuple[PublicTemplate, ...]:

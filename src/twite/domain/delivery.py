@@ -147,15 +147,6 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return f"Delivery({self.id}, {self.conversion_id}, body=<{len(self.body)} bytes>)"
 
 
-def crashed(crashes: int, *, alone: bool) -> int:
-    """Return the crash count after another crash of the sender.
-
-    After two crashes in shared requests, a delivery is a suspect and is sent alone. The count then
-    increases only for requests that it is alone in.
-    """
-    return max(crashes, SUSPECT) + 1 if alone else min(crashes + 1, max(crashes, SUSPECT))
-
-
 def rank(*, received_at: int, ambiguous_since: int | None) -> int:
     """Return the sort key of the queue: the earlier of two deadlines, minus 48 hours.
 

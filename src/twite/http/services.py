@@ -60,7 +60,6 @@ class GatewayServices(msgspec.Struct, frozen=True, kw_only=True):
 
     accept: Accept
     records: Queries
-    sightings: Queries
     moves: Moves
     choose: RecordConsentChoice
     clock: Clock

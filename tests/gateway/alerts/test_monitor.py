@@ -69,7 +69,7 @@ class Stage:
         self.monitor = Monitor(
             listener=self.listener,
             audit=BalanceCheck(records=self.store, observer=self.observer),
-            monitoring_store=self.store,
+            records=self.store,
             state=self.store,
             disk=self.disk,
             clock=self.clock,

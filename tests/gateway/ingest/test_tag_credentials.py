@@ -81,7 +81,7 @@ class House:
             destinations=self.destinations,
             rate=100,
             sends=self.sender,
-            monitoring_store=self.store,
+            records=self.store,
             clock=self.clock,
             observer=self,
             most=3,

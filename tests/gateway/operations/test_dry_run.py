@@ -59,7 +59,7 @@ def _rehearse(clock, glances):
     return DryRun(
         destinations={"o8z6j": a_destination()},
         sources=[a_source()],
-        glances=glances,
+        records=glances,
         clock=clock,
     )
 

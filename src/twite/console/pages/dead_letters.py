@@ -52,7 +52,7 @@ class DeadLettersPage:
     """The pages of deliveries that need a user's decision."""
 
     destinations: Mapping[str, Destination]
-    error_groups: Queries
+    records: Queries
     dry_run: DryRun
     moves: Moves
     _name: EventNames = field(init=False)
@@ -73,7 +73,7 @@ class DeadLettersPage:
 
     async def _list(self, visit: PageRequest) -> Response:
         scope = scope_of(visit)
-        found = await self.error_groups.group(scope)
+        found = await self.records.group(scope)
         return visit.page(
             "dead_letters.html",
             title="Dead letters and held",
@@ -93,7 +93,7 @@ class DeadLettersPage:
         error_group = self._error_group_of(visit, visit.query)
         scope = QueryScope(pixels=visit.viewer.pixels)
         after = visit.query.number("after") or 0
-        found = await self.error_groups.find(
+        found = await self.records.find(
             InErrorGroup(scope=scope, group=error_group, after=after, limit=_ON_A_PAGE + 1)
         )
         histories = found[:_ON_A_PAGE]
@@ -229,7 +229,7 @@ class DeadLettersPage:
         if form.first("which") == "all":
             after = 0
             while len(found) < COUNTED:
-                some = await self.error_groups.find(
+                some = await self.records.find(
                     InErrorGroup(scope=scope, group=error_group, after=after, limit=_AT_A_TIME)
                 )
                 found += some
@@ -240,9 +240,7 @@ class DeadLettersPage:
             ids = form.numbers("delivery")
             found = [
                 history
-                for history in await self.error_groups.find(
-                    RestingAmong(scope=scope, deliveries=ids)
-                )
+                for history in await self.records.find(RestingAmong(scope=scope, deliveries=ids))
                 if (history.pixel, history.event, history.state)
                 == (error_group.pixel, error_group.event, error_group.state)
             ]

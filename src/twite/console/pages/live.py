@@ -105,8 +105,6 @@ class LivePage:
 
     destinations: Mapping[str, Destination]
     sources: Sequence[str]
-    glances: Queries
-    sightings: Queries
     watched: frozenset[str]
     records: Queries
     clock: Clock
@@ -137,9 +135,9 @@ class LivePage:
             else 0
         )
         if look.before is None and isinstance(at, int) and at:
-            before = await self.glances.answer(NumberAtQuery(at=at))
+            before = await self.records.answer(NumberAtQuery(at=at))
             look = msgspec.structs.replace(look, before=before)
-        sight = await self.glances.page(look)
+        sight = await self.records.page(look)
         return visit.page(
             "live.html",
             title="Live",
@@ -212,7 +210,7 @@ class LivePage:
             yield b"retry: 1000\n\n"
             until = self.clock.elapsed() + lasting
             while True:
-                sight = await self.glances.page(look)
+                sight = await self.records.page(look)
                 if sight.summaries:
                     number = sight.summaries[0].delivery
                     lines = [self._line(summary) for summary in reversed(sight.summaries)]
@@ -233,7 +231,7 @@ class LivePage:
         found: list[ConversionSummary] = []
         look = look_of(visit, form, limit=1_000)
         while len(found) < _EXPORTED:
-            sight = await self.glances.page(look)
+            sight = await self.records.page(look)
             found += sight.summaries
             if sight.back_to is None:
                 break
@@ -258,13 +256,13 @@ class LivePage:
         scope = QueryScope(pixels=visit.viewer.pixels)
         origin = None
         if part.isascii() and part.isdigit() and len(part) < 16:
-            origin = await self.glances.get(int(part), scope)
+            origin = await self.records.get(int(part), scope)
         if origin is None:
             raise AccessDenied(
                 404, "Not found", "The conversion does not exist, or is no longer stored."
             )
         history = origin.history
-        reports = await self.sightings.answer(
+        reports = await self.records.answer(
             PixelReportsQuery(
                 pixel=history.pixel, event=history.event, conversion_id=history.conversion_id
             )

@@ -74,9 +74,6 @@ class BalanceBar(msgspec.Struct, frozen=True, kw_only=True):
 class OverviewPage:
     destinations: Mapping[str, Destination]
     records: Queries
-    tallies: Queries
-    error_groups: Queries
-    monitoring_store: Queries
     state: StateReader
 
     @property
@@ -121,7 +118,7 @@ class OverviewPage:
     async def _rate(self, scope: QueryScope, now: int) -> float:
         """Return recent conversions that X accepted, by minute."""
         since = now // MINUTE * MINUTE - 5 * MINUTE
-        flows = await self.tallies.answer(FlowsQuery(scope=scope, span=MINUTE, since=since))
+        flows = await self.records.answer(FlowsQuery(scope=scope, span=MINUTE, since=since))
         return sum(flow.delivered for flow in flows) / max(1, (now - since) / MINUTE)
 
     async def _counted(
@@ -129,8 +126,8 @@ class OverviewPage:
     ) -> tuple[Sequence[FlowCounts], Sequence[DeliveryTimes]]:
         since = _first(span, now)
         return (
-            await self.tallies.answer(FlowsQuery(scope=scope, span=span.each, since=since)),
-            await self.tallies.answer(WaitsQuery(scope=scope, span=span.each, since=since)),
+            await self.records.answer(FlowsQuery(scope=scope, span=span.each, since=since)),
+            await self.records.answer(WaitsQuery(scope=scope, span=span.each, since=since)),
         )
 
     async def _expected(self, scope: QueryScope, now: int) -> list[Forecast]:
@@ -140,8 +137,8 @@ class OverviewPage:
                 for destination in self.destinations.values()
                 if scope.shows(destination.pixel)
             ],
-            [hour for hour in await self.monitoring_store.backlog() if scope.shows(hour.pixel)],
-            await self.monitoring_store.answer(DeliveredQuery(since=now - LOOK_BACK)),
+            [hour for hour in await self.records.backlog() if scope.shows(hour.pixel)],
+            await self.records.answer(DeliveredQuery(since=now - LOOK_BACK)),
             now=now,
             paused=[pause.pixel for pause in await self.state.load(Pause) if not pause.event],
         )
@@ -178,7 +175,7 @@ class OverviewPage:
             for forecast in expected
             if forecast.misses
         ]
-        found += [_of_group(group) for group in await self.error_groups.group(scope)]
+        found += [_of_group(group) for group in await self.records.group(scope)]
         return sorted(found, key=lambda need: need.tone != "bad")
 
 

@@ -57,9 +57,9 @@ class EventQuality(msgspec.Struct, frozen=True, kw_only=True):
 class MatchQualityPage:
     """The page of match quality: which identifiers conversions have."""
 
-    def __init__(self, *, destinations: Mapping[str, Destination], tallies: Queries) -> None:
+    def __init__(self, *, destinations: Mapping[str, Destination], records: Queries) -> None:
         self._destinations = destinations
-        self._tallies = tallies
+        self._records = records
         self._name = EventNames(destinations)
 
     @property
@@ -76,8 +76,8 @@ class MatchQualityPage:
         days = days if days in DAYS else DAYS[0]
         today = visit.now // DAY
         since = today - days + 1
-        found = await self._tallies.answer(MatchQuery(scope=scope, since=since))
-        flaws = await self._tallies.answer(FlawsQuery(scope=scope, since=since))
+        found = await self._records.answer(MatchQuery(scope=scope, since=since))
+        flaws = await self._records.answer(FlawsQuery(scope=scope, since=since))
         named = {day: day_of(day) for day in range(since, today + 1)}
         events = self._events(found, flaws, days=named)
         return visit.page(
@@ -172,10 +172,10 @@ class DedupReportPage:
     """The page of the deduplication report, as of the last count."""
 
     def __init__(
-        self, *, destinations: Mapping[str, Destination], sightings: Queries, clock: Clock
+        self, *, destinations: Mapping[str, Destination], records: Queries, clock: Clock
     ) -> None:
         self._destinations = destinations
-        self._sightings = sightings
+        self._records = records
         self._clock = clock
         self._name = EventNames(destinations)
         self._counting: asyncio.Task[None] | None = None
@@ -238,10 +238,10 @@ class DedupReportPage:
     async def _count(self, now: int) -> None:
         try:
             since = first_moment(now, DEFAULT_DAYS)
-            overlaps = tuple(await self._sightings.answer(DedupQuery(since=since)))
+            overlaps = tuple(await self._records.answer(DedupQuery(since=since)))
             pairs: Sequence[TwoIds] = ()
             if any(overlap.two_ids for overlap in overlaps):
-                pairs = await self._sightings.answer(IdPairsQuery(since=since, limit=MOST_PAIRS))
+                pairs = await self._records.answer(IdPairsQuery(since=since, limit=MOST_PAIRS))
             self._counted = now, overlaps, pairs
         finally:
             self._counting = None

@@ -86,7 +86,7 @@ class AmountsPage:
 
     destinations: Mapping[str, Destination]
     guards: Mapping[str, ValueGuard | None]
-    glances: Queries
+    records: Queries
     state: StateReader
     _name: EventNames = field(init=False)
 
@@ -106,7 +106,7 @@ class AmountsPage:
 
     async def _show(self, visit: PageRequest) -> Response:
         look = look_of(visit, visit.query, limit=_AMOUNTS_ON_A_PAGE)
-        sight = await self.glances.page(msgspec.structs.replace(look, flagged=True))
+        sight = await self.records.page(msgspec.structs.replace(look, flagged=True))
         seen = [norm for norm in await self.state.load(UsualAmount) if look.scope.shows(norm.pixel)]
         seen.sort(key=lambda norm: -norm.seen)
         return visit.page(

@@ -339,16 +339,6 @@ def sums_of(key_set: int) -> tuple[int, ...]:
     return 1, *map(int, held), int(keys > 1), int(keys == 1)
 
 
-def matching(key_sets: Mapping[int, int]) -> Matching:
-    """Return the sums over key sets and their counts."""
-    return Matching(
-        **{
-            name: sum(many * sums_of(key_set)[place] for key_set, many in key_sets.items())
-            for place, name in enumerate(Matching.__struct_fields__)
-        }
-    )
-
-
 def added(several: Iterable[Matching]) -> Matching:
     """Return the sum of several counts."""
     sums = dict.fromkeys(Matching.__struct_fields__, 0)

@@ -53,9 +53,7 @@ class Amount(msgspec.Struct, frozen=True, kw_only=True):
     reread: bool = False
 
 
-def read_amount(
-    cell: str, *, currency: str | None, decimal: Decimal | None, field: str = "value"
-) -> Amount | RowFinding:
+def read_amount(cell: str, *, currency: str | None, decimal: Decimal | None) -> Amount | RowFinding:
     """Read a cell that is not empty. `currency` is the code in its own column, upper-case."""
     plain = cell.strip()
     if _POINTED.fullmatch(plain) and not _may_be_grouped(plain):
@@ -66,28 +64,28 @@ def read_amount(
             f"the amount contains {named}, but the currency column contains {currency}: correct "
             "one of them"
         )
-        return RowFinding(field, "currency_conflict", message)
+        return RowFinding("value", "currency_conflict", message)
     number, below_zero = _unsigned(number)
     text = _number(number, decimal=decimal, currency=named or currency or "")
     if text is None:
         return RowFinding(
-            field, "not_an_amount", f"{shown(cell)} is not an amount: write it as in 49.90"
+            "value", "not_an_amount", f"{shown(cell)} is not an amount: write it as in 49.90"
         )
     if text == "":
-        return _ambiguous(cell, number, field)
+        return _ambiguous(cell, number)
     if below_zero and text.strip("0."):
         message = f"{shown(cell)} is below zero: a refund is not a conversion"
-        return RowFinding(field, "amount_negative", message)
+        return RowFinding("value", "amount_negative", message)
     return Amount(text=text, currency=named, reread=text != plain)
 
 
-def _ambiguous(cell: str, number: str, field: str) -> RowFinding:
+def _ambiguous(cell: str, number: str) -> RowFinding:
     grouped = re.sub("[,.]", "", number)
     pointed = number.replace(",", ".")
     message = (
         f"{shown(cell)} may mean {grouped} or {pointed}: use --decimal comma or --decimal point"
     )
-    return RowFinding(field, "amount_ambiguous", message)
+    return RowFinding("value", "amount_ambiguous", message)
 
 
 def _apart(text: str) -> tuple[str | None, str]:
@@ -198,7 +196,7 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     note: RowFinding | None = None
 
 
-def read_moment(cell: str, *, zone: tzinfo | None, field: str = "time") -> Moment | RowFinding:
+def read_moment(cell: str, *, zone: tzinfo | None) -> Moment | RowFinding:
     """Parse a time in a form that exports use, and convert it to UTC.
 
     `zone` applies to times without a zone. `11/22/2026` and `22/11/2026` are refused: the order of
@@ -210,12 +208,12 @@ def read_moment(cell: str, *, zone: tzinfo | None, field: str = "time") -> Momen
         return Moment(text=spelled(_milliseconds(epoch[1], epoch[2] or "")))
     parts = _MOMENT.fullmatch(plain)
     if parts is None:
-        return _unread(plain, field)
+        return _unread(plain)
     try:
-        return _read(parts, zone, field)
+        return _read(parts, zone)
     except ValueError:
         # An impossible date, an impossible offset, or a year outside 1 to 9999 in UTC.
-        return _unread(plain, field)
+        return _unread(plain)
 
 
 def _milliseconds(digits: str, part: str) -> int:
@@ -224,18 +222,18 @@ def _milliseconds(digits: str, part: str) -> int:
     return int(digits) // (1 if len(digits) == _MILLISECONDS_DIGITS else 1_000)
 
 
-def _read(parts: re.Match[str], zone: tzinfo | None, field: str) -> Moment | RowFinding:
+def _read(parts: re.Match[str], zone: tzinfo | None) -> Moment | RowFinding:
     at = _local(parts)
     if parts["zone"] is not None:
         return _moment(at.replace(tzinfo=_zone(parts["zone"])))
     if zone is None:
         return RowFinding(
-            field=field,
+            field="time",
             code="not_a_time",
             message=f"{shown(parts.string)} names no time zone: use --timezone, as in --timezone "
             "Europe/London, or end it with Z (UTC) or an offset such as +01:00",
         )
-    return _moment(at.replace(tzinfo=zone), _notes(at, zone, parts["hour"] is None, field))
+    return _moment(at.replace(tzinfo=zone), _notes(at, zone, parts["hour"] is None))
 
 
 def _local(parts: re.Match[str]) -> datetime:
@@ -263,18 +261,18 @@ def _moment(at: datetime, note: RowFinding | None = None) -> Moment:
     return Moment(text=spelled((at - _EPOCH) // timedelta(milliseconds=1)), note=note)
 
 
-def _notes(at: datetime, zone: tzinfo, dateless: bool, field: str) -> RowFinding | None:  # noqa: FBT001
+def _notes(at: datetime, zone: tzinfo, dateless: bool) -> RowFinding | None:  # noqa: FBT001
     if dateless:
         code = "time_of_day_missing"
     elif at.replace(tzinfo=zone).utcoffset() != at.replace(tzinfo=zone, fold=1).utcoffset():
         code = "clock_change"
     else:
         return None
-    return RowFinding(field=field, code=code, message=NOTES[code])
+    return RowFinding(field="time", code=code, message=NOTES[code])
 
 
-def _unread(text: str, field: str) -> RowFinding:
+def _unread(text: str) -> RowFinding:
     message = f"{shown(text)} is not a time with a zone, as in 2026-11-24T10:00:00Z"
     if _SLASHED.fullmatch(text):
         message = f"{shown(text)} is ambiguous: write it as in 2026-11-24T10:00:00Z"
-    return RowFinding(field=field, code="not_a_time", message=message)
+    return RowFinding(field="time", code="not_a_time", message=message)

@@ -165,7 +165,7 @@ class Monitor:
         *,
         listener: EventListener,
         audit: BalanceCheck,
-        monitoring_store: Queries,
+        records: Queries,
         state: StateStore,
         disk: Disk | None,
         clock: Clock,
@@ -177,7 +177,7 @@ class Monitor:
     ) -> None:
         self._listener = listener
         self._audit = audit
-        self._monitoring_store = monitoring_store
+        self._records = records
         self._state = state
         self._disk = disk
         self._clock = clock
@@ -266,8 +266,8 @@ class Monitor:
 
     async def _forecasts(self, now: int) -> list[Forecast] | None:
         try:
-            backlog = await self._monitoring_store.backlog()
-            delivered = await self._monitoring_store.answer(DeliveredQuery(since=now - LOOK_BACK))
+            backlog = await self._records.backlog()
+            delivered = await self._records.answer(DeliveredQuery(since=now - LOOK_BACK))
         except TwiteError as error:
             self._observer.see(Troubled(where=TroublePlace.ALERTS, reason=str(error)))
             return None

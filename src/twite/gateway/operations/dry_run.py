@@ -107,7 +107,7 @@ class DryRun:
 
     destinations: Mapping[str, Destination]
     sources: Iterable[Source]
-    glances: Queries
+    records: Queries
     clock: Clock
     is_cautious: Callable[[str], bool] = lambda _: False
     _sources: dict[str, Source] = field(init=False)
@@ -146,7 +146,7 @@ class DryRun:
         self, conversions: Sequence[History], edit: Edit, scope: QueryScope
     ) -> AsyncIterator[EditResult]:
         """Yield each edited conversion, with its event as the current settings map it."""
-        found = await self.glances.answer(
+        found = await self.records.answer(
             SubmissionsQuery(deliveries=[history.delivery for history in conversions], scope=scope)
         )
         kept = {submission.delivery: submission for submission in found}

@@ -344,12 +344,12 @@ async def dedup_report(request: HttpRequest, caller: Requester) -> HttpResponse:
     since = first_moment(services.clock.now(), number)
     found = [
         row
-        for row in await services.sightings.answer(DedupQuery(since=since))
+        for row in await services.records.answer(DedupQuery(since=since))
         if caller.sees(row.pixel)
     ]
     pairs: list[TwoIds] = []
     if any(row.two_ids for row in found):
-        pairs += await services.sightings.answer(IdPairsQuery(since=since, limit=MOST_PAIRS))
+        pairs += await services.records.answer(IdPairsQuery(since=since, limit=MOST_PAIRS))
     report = ways_by(
         found,
         services.destinations,
