@@ -141,10 +141,10 @@ class DemoShop:
         self._key = ""
         shop = self
 
-        class Pages(_Pages):
+        class ShopPages(_Pages):
             of = shop
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Pages)
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), ShopPages)
         self._thread = Thread(target=self._server.serve_forever, args=(_LOOK_SECONDS,), daemon=True)
 
     @property
