@@ -1,7 +1,8 @@
 """A switch with a default for every question that X's documentation leaves open."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Final, Literal
 
@@ -63,55 +64,16 @@ class Switches(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     log_bodies: Count = 1_000
 
 
+def _questions() -> Iterator[tuple[str, str]]:
+    for line in Path(__file__).with_name("switches.txt").read_text("utf-8").splitlines():
+        if not line.startswith("#"):
+            name, _, question = line.partition(": ")
+            yield name, question
+
+
 # The open question of each switch, in the order of the fields; shown in the docs and by `GET
-# switches`. The last three lines are about the emulator, not about X.
-QUESTIONS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "pixel_token_enabled": "May a custom integration use X-Pixel-Token?",
-        "pixel_token_scope": "Is a pixel token valid for one pixel or for its whole account?",
-        "pixel_token_ttl": "When does a pixel token expire? 0 means never.",
-        "pixel_token_error": "How does X respond to a wrong pixel token?",
-        "oauth_window": "How far may oauth_timestamp be from X's clock?",
-        "max_age": "How old may a conversion be? 0 means no limit.",
-        "max_future": "How far in the future may a conversion be? 0 means no limit.",
-        "strict_time": "Must conversion_time have three-digit milliseconds and Z?",
-        "time_precedence": "Which time counts when a conversion has both?",
-        "strict_double": "Is a JSON integer refused for value and content_price?",
-        "currency_check": (
-            "Which currencies are valid: ISO 4217 codes in use, any three capital letters, or "
-            "any text?"
-        ),
-        "hash_case": "Is an upper-case hash accepted?",
-        "allow_ipv6": "May ip_address be IPv6?",
-        "element_rule": "Must each identifiers element suffice, at least one, or all together?",
-        "event_name_mode": "Which event_name can replace event_id, and with which credentials?",
-        "event_scope": "Must the event belong to the pixel's account, or to the pixel itself?",
-        "single_event_batch": "Does X refuse several event ids in one request?",
-        "tag_id_mode": "Is the event id of a web event tag its id or its website_tag_id?",
-        "extra_fields": "Are restricted_data_use, search_string and event_source_url accepted?",
-        "unknown_fields": "Does X ignore fields that it does not document?",
-        "dedup_scope": "Which copies does X deduplicate?",
-        "dedup_keep": "Which copy survives?",
-        "dedup_count": "Does conversions_processed count a duplicate?",
-        "dedup_window": "For how long after the first copy is a second copy a duplicate?",
-        "rate_unit": "Does the rate limit count conversions or requests?",
-        "rate_limit": "How many of them may an account send per window?",
-        "rate_window": "How long is a rate-limit window?",
-        "rate_headers": "With which authentication do responses have rate-limit headers?",
-        "rate_header_kind": "Which rate-limit headers: the user's, the account's, or both?",
-        "partial_success": (
-            "Does X accept the valid conversions in a batch with errors, and list the errors in a "
-            "200 response?"
-        ),
-        "echo_account": "Does the response name the account if a pixel token is used?",
-        "sandbox": "Does the sandbox host accept conversions?",
-        "pixel_txn": "What does the pixel's txn_id contain for twq('event')?",
-        "tracking_delay": "How long after its first conversion does an event become TRACKING?",
-        "checks": "Off: count conversions with as little work as possible, for benchmarks.",
-        "log_requests": "How many of the last requests `GET received` lists.",
-        "log_bodies": "How many of their bodies are kept, up to 64 MiB.",
-    }
-)
+# switches`.
+QUESTIONS: Final[Mapping[str, str]] = MappingProxyType(dict(_questions()))
 
 
 def changed(switches: Switches, changes: Mapping[str, object]) -> Switches:
