@@ -114,10 +114,8 @@ def with_secrets(
     if wrong is not None:
         raise SettingsError(
             place=f"{path}: {wrong.place}",
-            message=(
-                "the inserted secret refers to an unknown variable, or is not a valid regular "
-                "expression"
-            ),
+            message="the inserted secret refers to an unknown variable, or is not a valid regular "
+            "expression",
         )
     return whole
 

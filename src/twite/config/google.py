@@ -81,7 +81,7 @@ GOOGLE: Final = Table(
         ),
         "api_url": Setting(
             None,
-            ("base URL that replaces googleapis.com, the token endpoint and the metadata server"),
+            "base URL that replaces googleapis.com, the token endpoint and the metadata server",
             Text(values.url),
             example="http://127.0.0.1:9099",
         ),

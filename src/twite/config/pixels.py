@@ -37,10 +37,8 @@ def _destination(written: PixelTable, place: str, rate: int) -> Destination:
     if not written.events:
         raise SettingsError(
             place=f"{place}.events",
-            message=(
-                "is empty. Map each of your event names to X's event id, for example "
-                '{ purchase = "o8z6k" }'
-            ),
+            message="is empty. Map each of your event names to X's event id, for example "
+            '{ purchase = "o8z6k" }',
         )
     for name in written.events:
         values.name(name, f"{place}.events", "an event")

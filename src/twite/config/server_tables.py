@@ -177,9 +177,8 @@ def read_store_url(text: str, place: str) -> StoreUrl:
     if ":memory:" in name:
         raise SettingsError(
             place=place,
-            message=(
-                "a store in memory would lose acknowledged conversions. Write the path of a file"
-            ),
+            message="a store in memory would lose acknowledged conversions. Write the path of a "
+            "file",
         )
     return StoreUrl(engine=engine, path=Path(name))
 

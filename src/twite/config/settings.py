@@ -254,9 +254,8 @@ def _index(node: list[object], step: str, name: str) -> int:
     if index > len(node):
         raise SettingsError(
             place=name,
-            message=(
-                f"the next table has the number {len(node)}. Number tables from 0, without gaps"
-            ),
+            message=f"the next table has the number {len(node)}. Number tables from 0, without "
+            "gaps",
         )
     if index == len(node):
         node.append({})

@@ -85,10 +85,8 @@ def form_of(text: str) -> FormData:
         raise AccessDenied(
             400,
             "Too many fields",
-            (
-                f"A console form or URL may have at most {MOST_FIELDS:,} fields. Nothing "
-                "was changed. Send fewer fields."
-            ),
+            f"A console form or URL may have at most {MOST_FIELDS:,} fields. Nothing "
+            "was changed. Send fewer fields.",
         ) from None
 
 

@@ -120,10 +120,8 @@ async def _events(settings: Settings, pixel: Destination) -> AsyncIterator[Check
         named = ", ".join(_both(pixel, name, event) for name, event in pixel.events.items())
         yield green(
             "events",
-            (
-                f"pixel {pixel.pixel}: {named}; not checked, because X "
-                "requires OAuth to look up events"
-            ),
+            f"pixel {pixel.pixel}: {named}; not checked, because X "
+            "requires OAuth to look up events",
         )
         return
     try:
@@ -161,10 +159,8 @@ def _on_event(pixel: Destination, name: str, event: str, known: Sequence[EventTa
             "events",
             f"{shown}: ads account {pixel.account} has no such event",
             "X returns 404 for each conversion of this event.",
-            (
-                "Find the id with twite events list and correct it, or create the event with "
-                "twite events create."
-            ),
+            "Find the id with twite events list and correct it, or create the event with "
+            "twite events create.",
         )
     if tag.deleted:
         return red(
@@ -178,7 +174,7 @@ def _on_event(pixel: Destination, name: str, event: str, known: Sequence[EventTa
     if tag.status == TRACKING:
         return green(
             "events",
-            (f"{what}; tracking, last conversion at {tag.last_tracked_at or 'an unknown time'}"),
+            f"{what}; tracking, last conversion at {tag.last_tracked_at or 'an unknown time'}",
         )
     if tag.status == UNVERIFIED:
         # At most a day, after the first conversion. [doc WEB]

@@ -97,9 +97,8 @@ def _sender(settings: Settings, test: TestConversion) -> tuple[Source, str]:
             return source, pixel.pixel
     raise SettingsError(
         place="--canary",
-        message=(
-            f"no source with a key may submit to pixel {pixel.pixel}. Add a key to a [[source]]"
-        ),
+        message=f"no source with a key may submit to pixel {pixel.pixel}. Add a key to a "
+        "[[source]]",
     )
 
 
@@ -165,7 +164,7 @@ def _told(history: "_Life", number: str) -> CheckFinding:
     if last.outcome == "rejected" or history.state in {"dead", "held"}:
         return red(
             "canary",
-            (f"X did not accept {number}, which is {history.state}: {answer or 'no response'}"),
+            f"X did not accept {number}, which is {history.state}: {answer or 'no response'}",
             "Other conversions of this event would fail the same way.",
             f"Run twite show {number}, and fix the failed checks above.",
         )

@@ -52,7 +52,7 @@ def _key(settings: Settings) -> Iterator[CheckFinding]:
     server = settings.server
     if server.secret_key is None:
         yield green(
-            "key", ("no secret key: Twite reads credentials only from the settings and stores none")
+            "key", "no secret key: Twite reads credentials only from the settings and stores none"
         )
         return
     file = server.secret_key_file
@@ -65,7 +65,7 @@ def _key(settings: Settings) -> Iterator[CheckFinding]:
         )
         return
     yield green(
-        "key", (f"stored credentials are encrypted with the key in {file or 'the environment'}")
+        "key", f"stored credentials are encrypted with the key in {file or 'the environment'}"
     )
 
 
@@ -75,7 +75,7 @@ def sources(settings: Settings) -> Iterator[CheckFinding]:
         yield amber(
             "sources",
             "there is no [[source]]",
-            ("The gateway accepts conversions only on X's route, with a pixel's own credentials."),
+            "The gateway accepts conversions only on X's route, with a pixel's own credentials.",
             f"Add one to {settings.path} to open /v1/conversions.",
         )
     for source in settings.submitters:
@@ -105,7 +105,7 @@ async def key(settings: Settings) -> AsyncIterator[CheckFinding]:
     for name, many in left.strange.items():
         yield red(
             "key",
-            (f"encrypted with the key {name}, which is not configured: {counted(payloads=many)}"),
+            f"encrypted with the key {name}, which is not configured: {counted(payloads=many)}",
             "Twite cannot decrypt these deliveries, and holds each when it is due.",
             "Add that key to server.former_secret_keys, run twite rotate-key, and replay the "
             "held deliveries.",

@@ -93,10 +93,8 @@ def sent_otherwise(
     elif not runs.sent:
         yield green(
             "tags",
-            (
-                f"{tag.name}: the tag sends no request for a sample event, with hashed or unhashed "
-                "data"
-            ),
+            f"{tag.name}: the tag sends no request for a sample event, with hashed or unhashed "
+            "data",
         )
 
 
@@ -260,10 +258,8 @@ def read_in_clear(
         yield amber(
             "tags",
             f"{tag.name}: the tag may read any {any_of}, and persons are hashed",
-            (
-                "The tag's queued events are not encrypted, so the template gets only "
-                "cookies and headers that its permissions name."
-            ),
+            "The tag's queued events are not encrypted, so the template gets only "
+            "cookies and headers that its permissions name.",
             f"List these cookies and headers in the template's permissions; or set {setting} "
             "to encrypt queued events.",
         )
@@ -291,18 +287,14 @@ async def google(settings: Settings) -> AsyncIterator[CheckFinding]:
         yield amber(
             "google",
             f"Google issued no token for {whose}: {token.reason[:_LONGEST]}",
-            (
-                "Calls to BigQuery, Firestore and getGoogleAuth fail, and Twite retries the tags' "
-                "deliveries."
-            ),
-            (
-                "Check that the account and its key still exist at Google, that this machine's "
-                "clock is right, and that it reaches oauth2.googleapis.com."
-            ),
+            "Calls to BigQuery, Firestore and getGoogleAuth fail, and Twite retries the tags' "
+            "deliveries.",
+            "Check that the account and its key still exist at Google, that this machine's "
+            "clock is right, and that it reaches oauth2.googleapis.com.",
         )
     else:
         yield green(
-            "google", (f"Google issues tokens for {whose}; the project is {project or 'unknown'}")
+            "google", f"Google issues tokens for {whose}; the project is {project or 'unknown'}"
         )
     if project is None:
         yield amber(

@@ -118,10 +118,7 @@ def _first_party(public: str, origins: Sequence[str]) -> Iterator[CheckFinding]:
             "public address",
             f"{public} uses HTTP, but pages use HTTPS",
             "Browsers block such requests.",
-            (
-                "Put a proxy with a certificate in front of the gateway, and change the URL to "
-                "https."
-            ),
+            "Put a proxy with a certificate in front of the gateway, and change the URL to https.",
         )
 
 
@@ -157,10 +154,7 @@ async def _console_closed(url: str, settings: Settings) -> CheckFinding:
         return red(
             "public address",
             f"{url} answers, although console.networks contains only this machine",
-            (
-                "Anyone can try passwords, because the proxy does not forward the client's "
-                "IP address."
-            ),
+            "Anyone can try passwords, because the proxy does not forward the client's IP address.",
             "Configure the proxy to set X-Forwarded-For, list it in server.trusted_proxies, "
             "and restart twite serve.",
         )
@@ -201,10 +195,7 @@ def pages(settings: Settings) -> Iterator[CheckFinding]:
             f"server.public_url is {url}, without https",
             "Browsers do not store secure cookies from this URL, and HTTPS pages cannot load "
             "the script.",
-            (
-                "Put a proxy with a certificate in front of the gateway, and change the URL to "
-                "https."
-            ),
+            "Put a proxy with a certificate in front of the gateway, and change the URL to https.",
         )
     for source in reached:
         yield from _kept(source, url)
@@ -217,7 +208,7 @@ def _kept(source: Source, url: str) -> Iterator[CheckFinding]:
         if ours:
             kept = domain or host_of(url)
             yield green(
-                "pages", (f"{source.name}: click ids from {origin} are stored in cookies of {kept}")
+                "pages", f"{source.name}: click ids from {origin} are stored in cookies of {kept}"
             )
         else:
             yield amber(

@@ -162,7 +162,7 @@ async def _found(url: str, *, needed: bool) -> AsyncIterator[CheckFinding]:
     found = await addresses(url)
     if isinstance(found, str):
         yield light(
-            "DNS", f"{url}: {found}", meaning, ("Check this machine's resolver and the host name.")
+            "DNS", f"{url}: {found}", meaning, "Check this machine's resolver and the host name."
         )
         return
     more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
@@ -175,10 +175,8 @@ async def _found(url: str, *, needed: bool) -> AsyncIterator[CheckFinding]:
             "TLS",
             f"{url}: {tls}",
             meaning,
-            (
-                "Check the clock, this machine's certificate authorities (ca-certificates), and "
-                "whether a proxy on the way to X intercepts TLS."
-            ),
+            "Check the clock, this machine's certificate authorities (ca-certificates), and "
+            "whether a proxy on the way to X intercepts TLS.",
         )
         return
     until = datetime.fromtimestamp(tls.until, UTC)

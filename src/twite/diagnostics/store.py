@@ -72,7 +72,7 @@ def on_sync(took: float) -> CheckFinding:
             shown,
             "No disk is this fast: a volatile cache, which loses data in a power failure, may "
             "have confirmed the sync.",
-            ("Make sure that the cache has a battery, and that the folder is not on a RAM disk."),
+            "Make sure that the cache has a battery, and that the folder is not on a RAM disk.",
         )
     return green("disk", shown)
 
@@ -139,10 +139,7 @@ async def _file(settings: Settings) -> AsyncIterator[CheckFinding]:
             "store",
             found.stray,
             "The next start sets the log aside and holds deliveries that may have been sent.",
-            (
-                "Start the gateway, and check twite dead list. To restore a backup, run twite "
-                "restore."
-            ),
+            "Start the gateway, and check twite dead list. To restore a backup, run twite restore.",
         )
         return
     if found.older is not None:
@@ -150,10 +147,8 @@ async def _file(settings: Settings) -> AsyncIterator[CheckFinding]:
             "store",
             found.older,
             "The next start holds all pending deliveries, because they may have been sent.",
-            (
-                "Restore the newest backup, or start the gateway without it and then check twite "
-                "dead list."
-            ),
+            "Restore the newest backup, or start the gateway without it and then check twite "
+            "dead list.",
         )
     async for finding in _contents(settings):
         yield finding

@@ -158,10 +158,8 @@ class OverviewPage:
                 ActionNeeded(
                     tone="bad",
                     title=f"{plural(residue, 'conversion is', 'conversions are')} unaccounted for",
-                    sentence=(
-                        "This is an error in Twite. Do not rely on the "
-                        "counts until the cause is known."
-                    ),
+                    sentence="This is an error in Twite. Do not rely on the "
+                    "counts until the cause is known.",
                     path=PATH,
                 )
             )

@@ -46,10 +46,8 @@ _NO_FAULTS: Final[tuple[Fault, ...]] = ()
 _HALF: Final = fault(
     "",
     "wrong_type",
-    (
-        "an escape such as \\ud800 is half of a surrogate pair: do not split strings "
-        "inside a character"
-    ),
+    "an escape such as \\ud800 is half of a surrogate pair: do not split strings "
+    "inside a character",
 )
 # A missing value, and the fields that could contain it: an unreadable field is not missing.
 _MISSING: Final[Mapping[str, frozenset[str]]] = {

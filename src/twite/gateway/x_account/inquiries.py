@@ -72,10 +72,8 @@ _WORDS: Final = MappingProxyType(
         ),
         RefusalReason.VERIFIER_REFUSED: RejectionMessage(
             fact="X refused the PIN",
-            cure=(
-                "A PIN works once and expires after a few minutes. Start again, and type all its "
-                "digits"
-            ),
+            cure="A PIN works once and expires after a few minutes. Start again, and type all its "
+            "digits",
         ),
         RefusalReason.TOKEN_REFUSED: RejectionMessage(
             fact="X refused the credentials{of}",

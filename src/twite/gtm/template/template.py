@@ -110,10 +110,8 @@ def refuse_web(parts: Mapping[str, TemplatePart]) -> None:
             raise TemplateUnusable(
                 name,
                 parts[name].line - 1,
-                (
-                    f"{_called(parts)} is a web template: it runs in a browser, "
-                    "not in a server container"
-                ),
+                f"{_called(parts)} is a web template: it runs in a browser, "
+                "not in a server container",
             )
 
 
@@ -137,10 +135,8 @@ def _kind(about: Mapping[str, Tree], part: TemplatePart) -> TemplateKind:
             raise TemplateUnusable(
                 "INFO",
                 part.line,
-                (
-                    f"“{about.get('displayName')}” is a web template: it runs in a browser, "
-                    "not in a server container"
-                ),
+                f"“{about.get('displayName')}” is a web template: it runs in a browser, "
+                "not in a server container",
             )
         return TemplateKind(as_text(about.get("type")))
     except (ValueError, WrongShape):

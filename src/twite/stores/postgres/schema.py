@@ -100,9 +100,7 @@ def refuse_newer(present: int, address: Address) -> None:
     if present > newest:
         raise StoreUnusable(
             path=address.shown,
-            reason=(
-                f"a newer version of Twite uses it (schema {present}; this version supports up to "
-                f"{newest})"
-            ),
+            reason=f"a newer version of Twite uses it (schema {present}; this version supports up "
+            f"to {newest})",
             cure="Start the newer version",
         )

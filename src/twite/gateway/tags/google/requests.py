@@ -217,10 +217,8 @@ class GoogleClient:
             return GoogleRequestDenied(why=UNSET)
         if not scopes:
             return GoogleRequestDenied(
-                why=(
-                    "the call requests no scope, or does not use the value that getGoogleAuth "
-                    "returned"
-                )
+                why="the call requests no scope, or does not use the value that getGoogleAuth "
+                "returned"
             )
         if not may_carry(asked.url):
             return GoogleRequestDenied(

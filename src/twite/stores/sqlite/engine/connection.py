@@ -69,9 +69,8 @@ def final(path: str, error: BaseException) -> StoreUnusable:
     return StoreUnusable(
         path=path,
         reason=f"the disk did not confirm a write ({error})",
-        cure=(
-            "Check the disk and the system log, then start Twite again. Twite checks the file first"
-        ),
+        cure="Check the disk and the system log, then start Twite again. Twite checks the file "
+        "first",
     )
 
 

@@ -77,9 +77,7 @@ def refuse_newer(present: int, path: str) -> None:
     if present > newest:
         raise StoreUnusable(
             path=path,
-            reason=(
-                f"a newer version of Twite wrote it (schema {present}; this version supports up "
-                f"to {newest})"
-            ),
+            reason=f"a newer version of Twite wrote it (schema {present}; this version supports up "
+            f"to {newest})",
             cure="Start the newer version, or restore a backup from this version",
         )
