@@ -18,7 +18,7 @@ A page is a class in `pages`, with one template or more of its own:
             )
 
         async def _list(self, visit: Visit) -> Response:
-            return visit.page("audit.html", title="Audit", entries=...)
+            return visit.page("access/audit.html", title="Audit", entries=...)
 
 It is named in `twite.app.console`, and is then in the navigation, in the matrix of roles and
 routes, and in the tests in a browser. What a page must keep to:

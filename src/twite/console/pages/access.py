@@ -47,7 +47,7 @@ class UsersPage:
 
     async def _list(self, visit: PageRequest) -> Response:
         return visit.page(
-            "users.html",
+            "access/users.html",
             title="Users",
             users=await self.user_accounts.users(),
             pixels=self.pixels,
@@ -57,7 +57,7 @@ class UsersPage:
     async def _one(self, visit: PageRequest) -> Response:
         user = await self._known(visit)
         return visit.page(
-            "user.html", title=user.name, user=user, pixels=self.pixels, shortest=SHORTEST
+            "access/user.html", title=user.name, user=user, pixels=self.pixels, shortest=SHORTEST
         )
 
     async def _add(self, visit: PageRequest) -> Response:
@@ -178,7 +178,7 @@ class KeysPage:
 
     async def _list(self, visit: PageRequest) -> Response:
         return visit.page(
-            "keys.html",
+            "access/keys.html",
             title="Keys",
             keys=await self.user_accounts.keys(),
             scopes=[(scope.value, what) for scope, what in _OPENS.items()],
@@ -202,7 +202,9 @@ class KeysPage:
             )
         except InvalidAccountChange as unfit:
             return visit.back_to(_KEYS_PATH, message=f"No key was created: {unfit}.", bad=True)
-        return visit.page("key.html", title="The new key", key=made.key, text=made.text.reveal())
+        return visit.page(
+            "access/key.html", title="The new key", key=made.key, text=made.text.reveal()
+        )
 
     async def _revoke(self, visit: PageRequest) -> Response:
         id_ = visit.part("id")
@@ -245,7 +247,7 @@ class AuditPage:
         before = visit.query.number("before")
         found = await self.trail.audit(before=before, limit=_ON_A_PAGE + 1)
         return visit.page(
-            "audit.html",
+            "access/audit.html",
             title="Audit",
             entries=found[:_ON_A_PAGE],
             further=found[_ON_A_PAGE - 1].number if len(found) > _ON_A_PAGE else None,

@@ -42,7 +42,7 @@ class AccountPage:
     async def _shown(self, visit: PageRequest) -> Response:
         inside = visit.within
         return visit.page(
-            "account.html",
+            "account/account.html",
             title="Your account",
             user=inside.user,
             own=inside.session.digest,
@@ -111,7 +111,7 @@ class CodesPage:
         inside = visit.within
         if self._second_factor is None or inside.user.code_since is not None:
             return visit.page(
-                "codes.html",
+                "account/codes.html",
                 title="Sign in with a code",
                 picture="",
                 secret="",
@@ -122,7 +122,7 @@ class CodesPage:
         while len(self._begun) > _MOST_BEGUN:
             self._begun.popitem(last=False)
         return visit.page(
-            "codes.html",
+            "account/codes.html",
             title="Sign in with a code",
             picture=_picture(address_of(secret, inside.user.name)),
             secret=_in_fours(secret.reveal()),
@@ -148,7 +148,7 @@ class CodesPage:
             return visit.back_to(_CODES_PATH, message=message, bad=True)
         self._begun.pop(inside.session.digest, None)
         renewed = await visit.renewed(self._authentication, _ACCOUNT_PATH)
-        page = visit.page("recovery.html", title="Recovery codes", codes=recovery)
+        page = visit.page("account/recovery.html", title="Recovery codes", codes=recovery)
         for value in renewed.headers.getlist("set-cookie"):
             page.headers.append("set-cookie", value)
         return page
@@ -201,7 +201,7 @@ class SignInPage:
         there = inside(visit.query.first("next"))
         if visit.inside is not None:
             return visit.back_to(there)
-        return visit.page("sign_in.html", title="Sign in", there=there, name="", wrong="")
+        return visit.page("account/sign_in.html", title="Sign in", there=there, name="", wrong="")
 
     async def _tried(self, visit: PageRequest) -> Response:
         form = visit.form
@@ -217,7 +217,7 @@ class SignInPage:
         if not isinstance(result, LoginSucceeded):
             wrong = f"Too many attempts. Wait {result.wait} s." if result.wait else _WRONG
             return visit.page(
-                "sign_in.html",
+                "account/sign_in.html",
                 status=429 if result.wait else 403,
                 title="Sign in",
                 there=there,

@@ -65,7 +65,7 @@ class EventsPage:
             for pixel, destination in self.destinations.items()
             if visit.viewer.sees(pixel)
         ]
-        return visit.page("events_choose.html", title="Events Manager", pixels=pixels)
+        return visit.page("events/events_choose.html", title="Events Manager", pixels=pixels)
 
     async def _list(self, visit: PageRequest) -> Response:
         pixel = known_pixel(visit, self.destinations)
@@ -77,7 +77,7 @@ class EventsPage:
         except TwiteError as error:
             wrong = str(error)
         return visit.page(
-            "events.html",
+            "events/events.html",
             title=f"Events of {pixel}",
             pixel=pixel,
             account=self.destinations[pixel].account,
@@ -111,7 +111,7 @@ class EventsPage:
             for call in self.manager.snippets(pixel, name, server_only=for_servers)
         ]
         return visit.page(
-            "event.html",
+            "events/event.html",
             title=tag.name or tag.id,
             pixel=pixel,
             tag=tag,
@@ -174,7 +174,7 @@ class EventsPage:
         except TwiteError as error:
             return visit.back_to(back, message=str(error), bad=True)
         return visit.page(
-            "event_map.html",
+            "events/event_map.html",
             title=f"Map {name}",
             pixel=pixel,
             tag=tag,
