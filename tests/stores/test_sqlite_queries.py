@@ -13,12 +13,12 @@ from twite.stores.sqlite.engine.connection import connect_reader
 
 FOLDER = Path(twite.stores.sql.__file__).parent
 TEXT = (FOLDER / "queries.sql").read_text("utf-8")
-# These ask for all there is: names and accounts are few, leases as many as senders.
+# These ask for all there is: names and accounts are few.
 WALKS = {
     "account_names": {"account"},
     "account_sources": {"account"},
     "alerts": {"alert"},
-    "backlog": {"lane", "lease"},
+    "backlog": {"lane"},
     "traffic": {"traffic"},
     "accounts": {"account", "outbox"},
     "fresh_keys": {"fresh_key"},
@@ -26,7 +26,6 @@ WALKS = {
     # What was denied in flight: few, and forgotten with their conversions.
     "denied": {"denied"},
     "lanes": {"lane"},
-    "lapsed_leases": {"lease"},
     "merge_round": {"merge_round"},
     "note_merge_round": {"merge_round"},
     "hold_pending": {"outbox"},
@@ -107,7 +106,8 @@ def test_no_statement_walks_through_what_is_settled(connection, name):
         for *_, detail in plan
         if (match := re.match(r"SCAN (\w+)\b(?! USING INDEX)", detail))
     } & tables
-    assert walked <= WALKS.get(name, set())
+    # There are as many leases as batches in flight.
+    assert walked - {"lease"} <= WALKS.get(name, set())
 
 
 def test_a_row_is_repeated():

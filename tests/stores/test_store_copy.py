@@ -36,7 +36,8 @@ MORE = """
 UPDATE outbox SET state = 'sending', due_at = NULL,
   lease = (SELECT (epoch << 32) + 1 FROM deployment)
 WHERE id = (SELECT min(id) FROM outbox WHERE state = 'queued');
-INSERT INTO lease SELECT lease, lane, received_at, received_at + 60000, 1, '[' || id || ']'
+INSERT INTO lease (id, lane, claimed_at, until, open, deliveries)
+SELECT lease, lane, received_at, received_at + 60000, 1, '[' || id || ']'
 FROM outbox WHERE state = 'sending';
 INSERT INTO dedup SELECT key, 1 FROM fresh_key ORDER BY delivery DESC LIMIT 1;
 INSERT INTO dedup VALUES (x'00112233445566778899aabbccddeeff', 987654), (x'ff', 2);
@@ -163,7 +164,7 @@ def test_the_list_of_tables_has_all_columns_of_both_engines(path, postgres_url):
         for column in ("received", "delivered", "duplicate", "suppressed", "rejected")
     }
 
-    assert listed - {("dedup", "at")} == of_sqlite
+    assert listed - {("dedup", "at")} == of_sqlite - {("lease", "unmarked")}
     assert listed - counts <= found
     assert {row for row in found - listed if row[0] != "tally"} == {
         ("lease", "node"),

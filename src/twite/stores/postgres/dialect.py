@@ -8,10 +8,11 @@ from typing import Final
 
 import msgspec
 
-from twite.stores.sql.statements import QUERIES, named
+from twite.stores.sql.statements import QUERIES, SHOWN_STATE, named
 
 # SQLite syntax in the shared statements, and its equivalent in PostgreSQL.
 _TRANSLATIONS: Final = (
+    (re.escape(SHOWN_STATE), "outbox.state"),
     (r" INDEXED BY \w+", ""),
     (r"CROSS JOIN (\w+(?: AS \w+)?)\s+ON ", r"JOIN \1 ON "),
     (

@@ -49,7 +49,7 @@ def claimable(
             # The bodies are larger than those of the last claim.
             del found[fitting(sizes, most_bytes) :]
     except Exception as error:
-        if not _is_damage(book, error):
+        if not is_damage(book, error):
             raise
         found = None
     if found:
@@ -58,12 +58,13 @@ def claimable(
     try:
         wish["limit"] = _fitting(book, wish, most_bytes)
     except Exception as error:
-        if not _is_damage(book, error):
+        if not is_damage(book, error):
             raise
     return _one_by_one(book, [id_ for (id_,) in book.run("ready_ids", **wish)], lane)
 
 
-def _is_damage(book: WriterSession, error: Exception) -> bool:
+def is_damage(book: WriterSession, error: Exception) -> bool:
+    """Return whether a failed claim means that a row is damaged."""
     return isinstance(error, _UNREADABLE) or book.is_row_damage(error)
 
 

@@ -192,7 +192,7 @@ def expire(
             ambiguous=True,
         )
         if count:
-            _add_attempt(book, attempt, lane=lane, deliveries=left)
+            add_attempt(book, attempt, lane=lane, deliveries=left)
             book.run(
                 "mark_attempted",
                 lease=lease,
@@ -275,7 +275,8 @@ def _give_up(book: WriterSession, damaged: Sequence[int], *, now: int) -> None:
     book.run("rest", lease=lease, deliveries=ids, state=state, reason=DAMAGED, at=now)
 
 
-def _add_attempt(book: WriterSession, attempt: Attempt, *, lane: int, deliveries: str) -> None:
+def add_attempt(book: WriterSession, attempt: Attempt, *, lane: int, deliveries: str) -> None:
+    """Write an attempt with its deliveries (JSON)."""
     number = book.next_attempt()
     book.run(
         "add_attempt",
@@ -296,7 +297,7 @@ def _write_attempt(
 ) -> None:
     """Write an attempt, and link its undelivered deliveries to it."""
     sent = as_json(attempt.deliveries)
-    _add_attempt(book, attempt, lane=book.lane(attempt.pixel, attempt.event), deliveries=sent)
+    add_attempt(book, attempt, lane=book.lane(attempt.pixel, attempt.event), deliveries=sent)
     delivered = {
         delivery
         for transition in transitions

@@ -337,6 +337,80 @@ WHERE id IN (SELECT value FROM json_each(:deliveries));
 INSERT INTO lease (id, lane, claimed_at, until, open, deliveries)
 VALUES (:lease, :lane, :claimed_at, :until, :open, :deliveries);
 
+-- name: usual_event
+-- The event of a pixel with the earliest deadline after the claimed places, which are JSON by event.
+SELECT lane.id, lane.event
+FROM lane JOIN outbox ON outbox.id = coalesce(
+  (SELECT same.id FROM outbox AS same INDEXED BY ready
+   WHERE same.lane = lane.id AND same.state = 'queued' AND same.due_at IS NULL
+     AND same.rank = json_extract(:places, '$."' || lane.id || '"[0]')
+     AND same.id > json_extract(:places, '$."' || lane.id || '"[1]')
+   ORDER BY same.id LIMIT 1),
+  (SELECT later.id FROM outbox AS later INDEXED BY ready
+   WHERE later.lane = lane.id AND later.state = 'queued' AND later.due_at IS NULL
+     AND later.rank > coalesce(json_extract(:places, '$."' || lane.id || '"[0]'), :first)
+   ORDER BY later.rank, later.id LIMIT 1))
+WHERE lane.pixel = :pixel
+  AND lane.event NOT IN (SELECT value FROM json_each(:passing_events))
+ORDER BY outbox.rank, outbox.id LIMIT 1;
+
+-- name: ready_of_rank
+-- The ready deliveries of an event with a rank after a delivery, as one row: their columns as JSON, the
+-- largest of values that are usually 0, and the bodies.
+SELECT
+  json_array(
+    json_group_array(id), json_group_array(conversion_id), json_group_array(length(body)),
+    json_group_array(received_at), json_group_array(checksum), json_group_array(account)),
+  max(attempts), count(ambiguous_since), max(crashes), CAST(group_concat(body, '') AS BLOB)
+FROM (
+  SELECT
+    outbox.id, conversion.conversion_id, outbox.received_at, outbox.account, outbox.attempts,
+    outbox.ambiguous_since, outbox.crashes, conversion.checksum, conversion.body
+  FROM outbox INDEXED BY ready LEFT JOIN conversion ON conversion.id = outbox.id
+  WHERE outbox.lane = :event AND outbox.state = 'queued' AND outbox.due_at IS NULL
+    AND outbox.rank = :rank AND outbox.id > :after
+  ORDER BY outbox.id
+  LIMIT :limit);
+
+-- name: ready_after_rank
+-- The ready deliveries of an event after a rank, in the columns of the statement above.
+SELECT
+  json_array(
+    json_group_array(id), json_group_array(conversion_id), json_group_array(length(body)),
+    json_group_array(received_at), json_group_array(checksum), json_group_array(account)),
+  max(attempts), count(ambiguous_since), max(crashes), CAST(group_concat(body, '') AS BLOB)
+FROM (
+  SELECT
+    outbox.id, conversion.conversion_id, outbox.received_at, outbox.account, outbox.attempts,
+    outbox.ambiguous_since, outbox.crashes, conversion.checksum, conversion.body
+  FROM outbox INDEXED BY ready LEFT JOIN conversion ON conversion.id = outbox.id
+  WHERE outbox.lane = :event AND outbox.state = 'queued' AND outbox.due_at IS NULL
+    AND outbox.rank > :rank
+  ORDER BY outbox.rank, outbox.id
+  LIMIT :limit);
+
+-- name: add_unmarked_lease
+-- Add the lease of a usual claim.
+INSERT INTO lease (id, lane, claimed_at, until, open, deliveries, unmarked)
+VALUES (:lease, :event, :claimed_at, :until, :open, :deliveries, 1);
+
+-- name: unmarked_leases
+-- The leases whose deliveries do not have the state of deliveries being sent.
+SELECT id, deliveries FROM lease WHERE unmarked;
+
+-- name: note_marked
+-- Record that the deliveries of all leases have their state.
+UPDATE lease SET unmarked = 0 WHERE unmarked;
+
+-- name: remove_range
+-- Remove the delivered deliveries of an unmarked lease, which are all between two ids.
+DELETE FROM outbox WHERE id BETWEEN :first AND :last AND state = 'queued' AND due_at IS NULL;
+
+-- name: remove_listed
+-- Remove the delivered deliveries of an unmarked lease.
+DELETE FROM outbox
+WHERE id IN (SELECT value FROM json_each(:deliveries)) AND state = 'queued' AND due_at IS NULL;
+
 -- name: extend_lease
 -- Extend a lease after some of its deliveries were settled.
 UPDATE lease SET open = open - :settled, until = :until WHERE id = :lease;
@@ -604,7 +678,8 @@ ON CONFLICT (source) DO UPDATE SET version = excluded.version;
 SELECT outbox.id, account.pixel, consent.evidence
 FROM outbox JOIN account ON account.id = outbox.account
 LEFT JOIN consent ON consent.delivery = outbox.id
-WHERE outbox.id > :after AND outbox.state IN ('queued', 'held', 'dead') AND account.source = :source
+WHERE outbox.id > :after AND outbox.shown_state IN ('queued', 'held', 'dead')
+  AND account.source = :source
 ORDER BY outbox.id LIMIT :limit;
 
 -- name: hold_queued
@@ -655,7 +730,7 @@ ORDER BY entry.key, suppression.delivery DESC LIMIT :limit;
 -- name: where_copies_are
 -- For deliveries: the state in the outbox, whether they are not sent, and the time of the last
 -- attempt.
-SELECT conversion.id, outbox.state,
+SELECT conversion.id, outbox.shown_state,
   conversion.suppressed IS NOT NULL OR discarded.delivery IS NOT NULL,
   (SELECT max(attempt.at) FROM attempted JOIN attempt ON attempt.id = attempted.attempt
    WHERE attempted.delivery = conversion.id)
@@ -706,7 +781,7 @@ LIMIT 1;
 SELECT
   conversion.id, lane.pixel, lane.event, CAST(conversion.conversion_id AS TEXT),
   CASE
-    WHEN outbox.state IS NOT NULL THEN outbox.state
+    WHEN outbox.state IS NOT NULL THEN outbox.shown_state
     WHEN discarded.note IS NOT NULL OR conversion.suppressed IS NOT NULL THEN 'suppressed'
     ELSE 'delivered'
   END,
@@ -715,7 +790,8 @@ SELECT
   coalesce(outbox.reason, discarded.note, conversion.suppressed),
   outbox.due_at,
   (SELECT pause.reason FROM pause
-   WHERE pause.pixel = lane.pixel AND pause.event IN ('', lane.event) AND outbox.state = 'queued'
+   WHERE pause.pixel = lane.pixel AND pause.event IN ('', lane.event)
+     AND outbox.shown_state = 'queued'
    ORDER BY pause.event LIMIT 1),
   closure.reason, coalesce(closure.until, 0),
   consent.evidence, submission.unfired, conversion.id - submission.first,
@@ -726,7 +802,7 @@ JOIN submission ON submission.id = conversion.submission
 LEFT JOIN outbox ON outbox.id = conversion.id
 LEFT JOIN discarded ON discarded.delivery = conversion.id
 LEFT JOIN repeated ON repeated.delivery = conversion.id
-LEFT JOIN closure ON closure.pixel = lane.pixel AND outbox.state = 'queued'
+LEFT JOIN closure ON closure.pixel = lane.pixel AND outbox.shown_state = 'queued'
 LEFT JOIN consent ON consent.delivery = conversion.id
 LEFT JOIN called ON called.delivery = conversion.id
 LEFT JOIN replaced ON replaced.delivery = conversion.id
@@ -1438,7 +1514,7 @@ WHERE conversion.id < :before AND conversion.id >= :floor
   AND (:source IS NULL OR submission.source = :source)
   AND (:reason IS NULL OR coalesce(outbox.reason, discarded.note, conversion.suppressed) = :reason)
   AND (:state IS NULL OR :state = CASE
-    WHEN outbox.state IS NOT NULL THEN outbox.state
+    WHEN outbox.state IS NOT NULL THEN outbox.shown_state
     WHEN discarded.note IS NOT NULL OR conversion.suppressed IS NOT NULL THEN 'suppressed'
     ELSE 'delivered'
   END)
@@ -1457,7 +1533,7 @@ SELECT count(*), min(id) FROM (
 -- The ids of unsettled deliveries in a range, the newest first.
 SELECT outbox.id FROM outbox
 CROSS JOIN lane ON lane.id = outbox.lane CROSS JOIN account ON account.id = outbox.account
-WHERE outbox.id < :before AND outbox.id >= :floor AND outbox.state = :state
+WHERE outbox.id < :before AND outbox.id >= :floor AND outbox.shown_state = :state
   AND (:pixels IS NULL OR lane.pixel IN (SELECT value FROM json_each(:pixels)))
   AND (:event IS NULL OR lane.event = :event)
   AND (:source IS NULL OR account.source = :source)
@@ -1490,7 +1566,7 @@ SELECT
   conversion.id, submission.received_at, lane.pixel, lane.event,
   CAST(conversion.conversion_id AS TEXT), submission.source, submission.door,
   CASE
-    WHEN outbox.state IS NOT NULL THEN outbox.state
+    WHEN outbox.state IS NOT NULL THEN outbox.shown_state
     WHEN discarded.note IS NOT NULL OR conversion.suppressed IS NOT NULL THEN 'suppressed'
     ELSE 'delivered'
   END,
@@ -1620,7 +1696,7 @@ SELECT source, pixel FROM account;
 -- Conversions by id, to search their content.
 SELECT conversion.id, conversion.submission, lane.pixel, CAST(conversion.conversion_id AS TEXT),
   CASE
-    WHEN outbox.state IS NOT NULL THEN outbox.state
+    WHEN outbox.state IS NOT NULL THEN outbox.shown_state
     WHEN discarded.note IS NOT NULL OR conversion.suppressed IS NOT NULL THEN 'suppressed'
     ELSE 'delivered'
   END,
@@ -1637,7 +1713,7 @@ WHERE conversion.id > :after ORDER BY conversion.id LIMIT :limit;
 -- The conversions of one submission, without their bodies.
 SELECT conversion.id, conversion.submission, lane.pixel, CAST(conversion.conversion_id AS TEXT),
   CASE
-    WHEN outbox.state IS NOT NULL THEN outbox.state
+    WHEN outbox.state IS NOT NULL THEN outbox.shown_state
     WHEN discarded.note IS NOT NULL OR conversion.suppressed IS NOT NULL THEN 'suppressed'
     ELSE 'delivered'
   END,
@@ -1654,7 +1730,7 @@ WHERE conversion.id >= :first AND conversion.id < :end ORDER BY conversion.id;
 -- The tag deliveries of a submission.
 SELECT conversion.id, conversion.submission, lane.pixel, CAST(conversion.conversion_id AS TEXT),
   CASE
-    WHEN outbox.state IS NOT NULL THEN outbox.state
+    WHEN outbox.state IS NOT NULL THEN outbox.shown_state
     WHEN discarded.note IS NOT NULL OR conversion.suppressed IS NOT NULL THEN 'suppressed'
     ELSE 'delivered'
   END,

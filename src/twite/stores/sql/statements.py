@@ -86,4 +86,13 @@ def _bare(body: str) -> str:
     return "\n".join(lines).rstrip(";")
 
 
-QUERIES: Final = named(Path(__file__).with_name("queries.sql").read_text("utf-8"))
+# The state of a delivery, also under a lease that alone says that it is being sent (SQLite).
+SHOWN_STATE: Final = """CASE WHEN outbox.id IN (
+    SELECT claimed.value FROM lease CROSS JOIN json_each(lease.deliveries) AS claimed
+    WHERE lease.unmarked) THEN 'sending' ELSE outbox.state END"""
+QUERIES: Final = named(
+    Path(__file__)
+    .with_name("queries.sql")
+    .read_text("utf-8")
+    .replace("outbox.shown_state", SHOWN_STATE)
+)

@@ -27,6 +27,7 @@ from twite.stores.sql.privacy import SqlPrivacy
 from twite.stores.sql.queries import SqlQueries
 from twite.stores.sql.state import SqlStateReader, SqlStateStore
 from twite.stores.sql.statements import query
+from twite.stores.sqlite.engine import usual
 from twite.stores.sqlite.engine.checkpoints import Checkpoints, MarkKeeper
 from twite.stores.sqlite.engine.connection import connect_writer, final, is_final
 from twite.stores.sqlite.engine.database import ReadConnection, SQLiteDatabase
@@ -222,7 +223,7 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         # On a full disk, the epoch file is not written; the next owner then checks the file more
         # closely.
         with suppress(LedgerUnavailable):
-            await self._writer.submit_act(lambda book: book.run("closed"))
+            await self._writer.submit_act(OwnerSession.leave)
         await self._writer.close()
         await self._reader.close()
         await asyncio.to_thread(self._checkpoints.close)
@@ -245,7 +246,8 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
 
         def act(book: OwnerSession) -> Batch | None:
             damaged.clear()
-            return outbox.claim(book, claim, damaged=damaged)
+            batch, is_usual = usual.claim(book, claim)
+            return batch if is_usual else outbox.claim(book, claim, damaged=damaged)
 
         batch = await self._writer.submit_act(act)
         if damaged:
@@ -261,9 +263,18 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
     async def settle(self, settlement: Settlement) -> int:
         """Settle. Retries while the disk is full or fails, to keep X's response."""
         outbox.check(settlement)
+        is_usual = True
+
+        def act(book: OwnerSession) -> int:
+            late = usual.settle(book, settlement) if is_usual else None
+            return outbox.settle(book, settlement) if late is None else late
+
         while True:
             try:
-                return await self._writer.submit_act(lambda book: outbox.settle(book, settlement))
+                return await self._writer.submit_act(act)
+            except usual.VanishedDelivery:
+                is_usual = False
+                continue
             except LedgerUnavailable as error:
                 if self._closed or not _passes(error):
                     raise

@@ -9,9 +9,10 @@ from twite.domain.stats.tally import Counted
 from twite.stores.sql.database import WriterSession, seed_of
 from twite.stores.sql.opt_outs import OptOutList
 from twite.stores.sql.outbox import expire
-from twite.stores.sql.statements import query
+from twite.stores.sql.statements import Cursor, query
 from twite.stores.sql.tallies import TallyWriter
 from twite.stores.sqlite.engine.dedup_keys import FRESH_KEYS, DedupKeys
+from twite.stores.sqlite.engine.unmarked_leases import AFFECTED, UnmarkedLeases
 
 _STATEMENT: Final = 1  # SQLITE_ERROR
 _FOREVER: Final = 1 << 62
@@ -55,6 +56,7 @@ class OwnerSession(WriterSession):
         self.unsummed = 0  # conversions up to this id have none
         self.turn = 0  # the number of claims, settlements and erasures
         self._submission = self._conversion = self._attempt = 0
+        self.unmarked = UnmarkedLeases(connection)
         self._read()
         self.keys = DedupKeys(self.run, window=window, fresh=fresh_keys)
         self.opt_outs = OptOutList(self.run, set())
@@ -71,6 +73,11 @@ class OwnerSession(WriterSession):
     def take_over(self) -> None:
         """Expire all leases: there is only one owner, and the process that held them is dead."""
         expire(self, now=_FOREVER, furthest=_FOREVER, died=True)
+
+    def leave(self) -> None:
+        """Record that the owner closes the store."""
+        self.unmarked.mark()
+        self.run("closed")
 
     def finish(self) -> None:
         """Write the counts and changes of the whole transaction. Call it before the commit.
@@ -95,9 +102,21 @@ class OwnerSession(WriterSession):
         """Drop the changes of the rolled-back transaction."""
         self.keys.rolled_back()
         self.tally.clear()
+        self.unmarked.forget()
         self.opt_outs.read()
         self.denied = self._denied()
         self._read()
+
+    def run(self, name: str, /, **values: object) -> Cursor:
+        """Run a statement; before one that reads states, mark all leases."""
+        if self.unmarked and name in AFFECTED:
+            self.unmarked.prepare(name, values)
+        return super().run(name, **values)
+
+    def add_rows(self, name: str, rows: Sequence[object], width: int) -> None:
+        if name == "add_deliveries" and self.unmarked.places:
+            self.unmarked.mark_if_before(rows[3::width])  # type: ignore[arg-type]  # received_at
+        super().add_rows(name, rows, width)
 
     def _denied(self) -> set[int]:
         return {delivery for (delivery,) in self.run("denied")}

@@ -66,6 +66,18 @@ _CHECKSUM: Final = """coalesce(checksum,
     WHERE lane.id = conversion.lane AND submission.id = conversion.submission) END)"""
 
 
+# Leases that alone say that their deliveries are being sent are of SQLite only.
+_UNMARKED: Final = "FROM lease CROSS JOIN json_each(lease.deliveries) AS claimed WHERE unmarked"
+_LISTED: Final = f"outbox.id IN (SELECT claimed.value {_UNMARKED})"
+_LISTED_BY: Final = f"(SELECT lease.id {_UNMARKED} AND claimed.value = outbox.id)"
+# The expressions for columns that are copied otherwise than they are stored.
+_WRITTEN: Final = {
+    ("conversion", "checksum"): _CHECKSUM,
+    ("outbox", "state"): f"CASE WHEN {_LISTED} THEN 'sending' ELSE state END",
+    ("outbox", "lease"): f"CASE WHEN {_LISTED} THEN {_LISTED_BY} ELSE outbox.lease END",
+}
+
+
 class SQLiteCopySource:
     """Implements CopySource. Holds the owner's lock until `close`."""
 
@@ -353,7 +365,7 @@ def _reading(table: CopiedTable, *, is_continued: bool) -> str:
     keys = ", ".join(quoted(table.columns[: table.key]))
     marks = ", ".join("?" * table.key)
     columns = ", ".join(
-        _CHECKSUM if column == "checksum" else name
+        _WRITTEN.get((table.name, column), name)
         for column, name in zip(table.columns, quoted(table.columns), strict=True)
     )
     after = f"WHERE ({keys}) > ({marks})" if is_continued else ""

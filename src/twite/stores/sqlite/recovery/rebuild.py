@@ -3,6 +3,7 @@
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -127,6 +128,7 @@ _NOT_COPIED: Final = frozenset(
      "pruning", "conversion", "outbox", "account"}
 )  # fmt: skip
 _MANY: Final = 10_000
+_IDS: Final = msgspec.json.Decoder(list[int])
 
 
 class Rebuild:
@@ -307,7 +309,13 @@ class Rebuild:
             delivery = row.values.get("id")
             if isinstance(delivery, int) and not (delivery in best and best[delivery].sure):
                 best[delivery] = row
-        sure = self._pages.log_is_whole and not self._older
+        leased = self._leased()
+        # A lost lease may have been the only sign that deliveries were being sent.
+        sure = self._pages.log_is_whole and not self._older and self._salvage.whole("lease")
+        for delivery in leased & best.keys():
+            values, is_sure = best[delivery]
+            if values.get("state") == "queued":
+                best[delivery] = SalvagedRow({**values, "state": "sending"}, sure=is_sure)
         self._copy("outbox", (self._unsettled(row, dead, sure=sure) for row in best.values()))
         # A row that is not reached from the root may have been settled long ago.
         unsure = msgspec.json.encode([id_ for id_, row in best.items() if not row.sure]).decode()
@@ -326,6 +334,16 @@ class Rebuild:
         held = "SELECT count(*) FROM outbox WHERE state = 'held' AND reason = ?"
         pending = "SELECT count(*) FROM outbox WHERE state = 'queued'"
         return self._count(pending), execute(held, (RECOVERED,)).fetchone()[0]
+
+    def _leased(self) -> set[int]:
+        """Return the deliveries that were being sent although the outbox calls them queued."""
+        found: set[int] = set()
+        for row in self._salvage.rows("lease"):
+            listed = row.values.get("deliveries")
+            if row.values.get("unmarked") and isinstance(listed, str):
+                with suppress(msgspec.DecodeError):
+                    found.update(_IDS.decode(listed))
+        return found
 
     def _unsettled(self, row: SalvagedRow, dead: set[int], *, sure: bool) -> Mapping[str, object]:
         """Return an outbox row for the new file. Deliveries that may have been sent are held."""

@@ -1,0 +1,184 @@
+"""Usual claims and settlements, with fewer statements than the shared code.
+
+The code in `stores/sql` does the same for all others.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Final
+from zlib import crc32
+
+import msgspec
+
+from twite.domain.delivery import Batch, Delivery, Settlement, Trigger, rank
+from twite.gateway.ports.outbox import Claim
+from twite.stores.sql.claimable import is_damage
+from twite.stores.sql.outbox import MOST_MOVED, add_attempt
+from twite.stores.sql.statements import as_json
+from twite.stores.sqlite.engine.owner_session import OwnerSession
+from twite.stores.sqlite.engine.unmarked_leases import FIRST, LeasedDeliveries
+
+# The ids, conversion ids, sizes, times of receipt, checksums and accounts of deliveries.
+_Columns = tuple[list[int], list[str], list[int], list[int], list[int], list[int]]
+# Columns as JSON, and the most attempts, the ambiguous ones, the most crashes, the bodies.
+_Row = tuple[str, int, int, int, bytes]
+# Deliveries and their accounts.
+_Found = tuple[list[Delivery], list[int]]
+_COLUMNS: Final = msgspec.json.Decoder(_Columns)
+
+
+class VanishedDelivery(Exception):
+    """A delivery of the lease is gone: roll back, and settle with the shared code."""
+
+
+def claim(book: OwnerSession, wish: Claim) -> tuple[Batch | None, bool]:
+    """Lease deliveries as `outbox.claim` does; return the batch, and whether that is the answer.
+
+    Otherwise nothing is claimed, and the shared code decides.
+    """
+    if wish.passing or book.largest_body * wish.limit > wish.most_bytes:
+        return None, False
+    unmarked = book.unmarked
+    # Deliveries that became ready now may be before the places.
+    if book.run("promote", now=wish.now, limit=MOST_MOVED).rowcount or unmarked.is_stale:
+        unmarked.mark()
+    first = book.run(
+        "usual_event",
+        pixel=wish.pixel,
+        passing_events=msgspec.json.encode(sorted(wish.passing_events)).decode(),
+        places=msgspec.json.encode(unmarked.places).decode(),
+        first=FIRST[0],
+    ).fetchone()
+    if first is None:
+        return None, True
+    event_id, event = first
+    limit = min(wish.limit, wish.limits.get(event, wish.limit))
+    found = _sound(book, wish, event_id, limit)
+    if found is None:
+        return None, False
+    deliveries, accounts = found
+    if book.opt_outs.among(deliveries, pixel=wish.pixel):
+        return None, False
+    batch = Batch(
+        lease=book.next_lease(), pixel=wish.pixel, event=event, deliveries=tuple(deliveries)
+    )
+    _lease(book, wish, event_id, batch, accounts)
+    return batch, True
+
+
+def settle(book: OwnerSession, settlement: Settlement) -> int | None:
+    """Settle as `outbox.settle` does if X has accepted all of a usual claim; otherwise None.
+
+    Raises VanishedDelivery.
+    """
+    attempt, leased = settlement.attempt, book.unmarked.leases.get(settlement.lease)
+    match settlement.transitions:
+        case [accepted] if accepted.trigger is Trigger.DELIVERED:
+            pass
+        case _:
+            return None
+    if attempt is None or leased is None or book.denied:
+        return None
+    if not attempt.deliveries == accepted.deliveries == leased.ids:
+        return None
+    first, last, many = min(leased.ids), max(leased.ids), len(leased.ids)
+    if last - first == many - 1:
+        removed = book.run("remove_range", first=first, last=last).rowcount
+    else:
+        removed = book.run("remove_listed", deliveries=leased.listed).rowcount
+    if removed != many:
+        raise VanishedDelivery
+    for account, received in leased.received.items():
+        book.run("count_delivered", account=account, deliveries=sum(received.values()))
+        book.tally.delivered(attempt.at, account, received)
+    event_id = book.lane(attempt.pixel, attempt.event)
+    add_attempt(book, attempt, lane=event_id, deliveries=leased.listed)
+    book.run("drop_lease", lease=settlement.lease)
+    del book.unmarked.leases[settlement.lease]
+    book.moved()
+    return 0
+
+
+def _sound(book: OwnerSession, wish: Claim, event_id: int, limit: int) -> _Found | None:
+    """Return the next deliveries of an event and their accounts, if all can be sent together."""
+    rank_, after = book.unmarked.places.get(event_id, FIRST)
+    try:
+        row = book.run(
+            "ready_of_rank", event=event_id, rank=rank_, after=after, limit=limit
+        ).fetchone()
+        found = _read(book.seeds[event_id], row)
+        if found is not None and len(found[0]) < limit:
+            limit -= len(found[0])
+            row = book.run("ready_after_rank", event=event_id, rank=rank_, limit=limit).fetchone()
+            later = _read(book.seeds[event_id], row)
+            found = None if later is None else (found[0] + later[0], found[1] + later[1])
+    except Exception as error:
+        if not is_damage(book, error):
+            raise
+        return None  # or a conversion is missing, or from before checksums
+    if not found or not found[0]:
+        return None
+    sizes = [len(delivery.body) for delivery in found[0]]
+    book.largest_body = max(sizes)
+    return None if sum(sizes) > wish.most_bytes else found
+
+
+def _read(seed: int, row: _Row) -> _Found | None:
+    """Return the deliveries of a row and their accounts, if none is unusual or damaged."""
+    columns, attempts, ambiguous, crashes, bodies = row
+    if attempts or ambiguous or crashes:
+        return None
+    ids, names, sizes, received, sums, accounts = _COLUMNS.decode(columns)
+    ends = accumulate(sizes)
+    parts = [bodies[end - size : end] for end, size in zip(ends, sizes, strict=True)]
+    if _checksums(seed, ids, names, received, parts) != sums:
+        return None
+    deliveries = [
+        Delivery(id=id_, conversion_id=name, body=body, received_at=at)
+        for id_, name, body, at in zip(ids, names, parts, received, strict=True)
+    ]
+    return deliveries, accounts
+
+
+def _checksums(
+    seed: int,
+    ids: Sequence[int],
+    names: Sequence[str],
+    received: Sequence[int],
+    bodies: Sequence[bytes],
+) -> list[int]:
+    """Return what `checksum` of `stores/sql/database.py` returns for each delivery."""
+    return [
+        crc32(body, crc32(name.encode() + b"\0", (seed ^ id_ ^ at) & 0xFFFFFFFF))
+        for id_, name, at, body in zip(ids, names, received, bodies, strict=True)
+    ]
+
+
+def _lease(
+    book: OwnerSession, wish: Claim, event_id: int, batch: Batch, accounts: Sequence[int]
+) -> None:
+    """Write the lease of a batch."""
+    ids = tuple([delivery.id for delivery in batch.deliveries])
+    listed = as_json(ids)
+    book.run(
+        "add_unmarked_lease",
+        lease=batch.lease,
+        event=event_id,
+        claimed_at=wish.now,
+        until=wish.lease_until,
+        open=len(ids),
+        deliveries=listed,
+    )
+    received: dict[int, dict[int, int]] = {}
+    times = [delivery.received_at for delivery in batch.deliveries]
+    for (account, at), many in Counter(zip(accounts, times, strict=True)).items():
+        received.setdefault(account, {})[at] = many
+    last = batch.deliveries[-1]
+    book.unmarked.add(
+        batch.lease,
+        LeasedDeliveries(ids=ids, listed=listed, received=received),
+        event=event_id,
+        place=(rank(received_at=last.received_at, ambiguous_since=None), last.id),
+    )
+    book.moved()

@@ -1,0 +1,302 @@
+"""Usual claims and settlements on SQLite: no row of the outbox is rewritten, the same results."""
+
+import asyncio
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from builders import NOW, a_submission, an_entry
+from killed_files import copy_killed
+from store_contract.actions import (
+    PIXEL,
+    claim,
+    claim_or_none,
+    delivered,
+    ids,
+    postponed,
+    record,
+    settle,
+    sweep,
+)
+from twite.domain.delivery import State
+from twite.domain.times import MINUTE
+from twite.gateway.ports.outbox import Replay, TakeBack
+from twite.gateway.ports.queries import ByConversionId, ListQuery
+from twite.stores.sqlite import SQLiteStore
+from twite.stores.sqlite.engine.owner_session import OwnerSession
+from twite.stores.sqlite.recovery.copying import SQLiteCopySource
+from twite.stores.sqlite.recovery.recover import recover
+
+DIFFERENT = [NOW + place for place in range(6)]
+
+
+@pytest.fixture(autouse=True)
+def small_bodies(monkeypatch):
+    """Let claims begin as after a claim of small bodies; otherwise the first reads their sizes."""
+    monkeypatch.setattr(OwnerSession, "largest_body", 1)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return str(tmp_path / "twite.db")
+
+
+@pytest.fixture
+async def store(path):
+    store = await SQLiteStore.open(path)
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+def statements(monkeypatch):
+    """The names of the statements that units of work run."""
+    names = []
+    run = OwnerSession.run
+
+    def noting(session, name, /, **values):
+        names.append(name)
+        return run(session, name, **values)
+
+    monkeypatch.setattr(OwnerSession, "run", noting)
+    return names
+
+
+def rows(path, statement):
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(statement).fetchall()
+
+
+def states(path):
+    return [state for (state,) in rows(path, "SELECT state FROM outbox ORDER BY id")]
+
+
+def unmarked(path):
+    return [lease for (lease,) in rows(path, "SELECT id FROM lease WHERE unmarked")]
+
+
+async def shown(store, conversion_id):
+    asked = ByConversionId(pixel=PIXEL, events=["o8z6k"], conversion_id=conversion_id)
+    return [history.state for history in await store.find(asked)]
+
+
+async def record_all(store, *conversion_ids, at=NOW):
+    entries = [an_entry(id_, index=index) for index, id_ in enumerate(conversion_ids)]
+    await store.record(a_submission(*entries, receipt=conversion_ids[0], received_at=at))
+
+
+async def deliver(store, batch):
+    return await settle(store, batch, "delivered", delivered(batch))
+
+
+async def test_a_usual_batch_rewrites_no_row_of_the_outbox(store, path, statements):
+    await record_all(store, "order-1", "order-2")
+    statements.clear()
+
+    batch = await claim(store)
+    between = states(path), unmarked(path)
+    late = await deliver(store, batch)
+
+    counts = {"forget_flow", "forget_waited", "forget_matched", "forget_flaws", "note_turn"}
+    assert [name for name in statements if name not in counts] == [
+        "promote",
+        "usual_event",
+        "ready_of_rank",
+        "ready_after_rank",
+        "add_unmarked_lease",
+        "remove_range",
+        "count_delivered",
+        "add_attempt",
+        "add_attempted",
+        "drop_lease",
+    ]
+    assert between == (["queued", "queued"], [batch.lease])
+    assert (late, states(path), rows(path, "SELECT id FROM lease")) == (0, [], [])
+    (account,) = await store.balance()
+    assert (account.received, account.delivered, account.pending) == (2, 2, 0)
+
+
+async def test_a_claimed_delivery_is_shown_as_being_sent(store):
+    await record_all(store, "order-1")
+    await claim(store)
+
+    listed = await store.page(ListQuery(state=State.SENDING))
+    queued = await store.page(ListQuery(state=State.QUEUED))
+
+    assert await shown(store, "order-1") == [State.SENDING]
+    assert ([row.state for row in listed.summaries], list(queued.summaries)) == (
+        [State.SENDING],
+        [],
+    )
+
+
+@pytest.mark.parametrize("at", [[NOW] * 6, DIFFERENT])
+async def test_claims_continue_behind_each_other(store, at):
+    for number in range(6):
+        await record(store, f"order-{number}", receipt=f"r{number}", at=at[number])
+
+    batches = [await claim_or_none(store, limit=limit) for limit in (1, 2, 2, 5, 5)]
+
+    assert [batch and ids(batch) for batch in batches] == [
+        ["order-0"],
+        ["order-1", "order-2"],
+        ["order-3", "order-4"],
+        ["order-5"],
+        None,
+    ]
+
+
+async def test_deliveries_of_several_requests_are_removed_by_their_ids(store, path):
+    for number in range(4):
+        event = ("o8z6k", "o8z6m")[number % 2]
+        entry = an_entry(f"order-{number}", event=event)
+        await store.record(a_submission(entry, receipt=f"r{number}", received_at=NOW + number))
+
+    batch = await claim(store)
+    await deliver(store, batch)
+
+    assert ids(batch) == ["order-0", "order-2"]
+    assert [id_ for (id_,) in rows(path, "SELECT id FROM outbox ORDER BY id")] == [2, 4]
+
+
+async def test_a_later_recorded_delivery_with_an_earlier_time_is_claimed_first(store, path):
+    await record_all(store, "order-1", "order-2")
+    first = await claim(store, limit=1)
+
+    await record(store, "order-0", receipt="r0", at=NOW - 1)
+
+    assert ids(await claim(store, limit=1)) == ["order-0"]
+    assert (await deliver(store, first), await shown(store, "order-1")) == (0, [State.DELIVERED])
+
+
+async def test_a_retry_that_is_due_is_claimed_before_later_deliveries(store):
+    for number in range(3):
+        await record(store, f"order-{number}", receipt=f"r{number}", at=NOW + number)
+    first = await claim(store, limit=1)
+    await claim(store, limit=1)
+    await settle(store, first, "errored", postponed(first, until=NOW + MINUTE))
+
+    again = await claim(store, now=NOW + MINUTE, limit=5)
+
+    assert ids(again) == ["order-0", "order-2"]
+
+
+async def test_a_settlement_of_another_kind_leaves_other_leases_unmarked(store, path):
+    for number in range(3):
+        await record(store, f"order-{number}", receipt=f"r{number}")
+    first = await claim(store, limit=1)
+    await sweep(store, now=NOW)
+    second = await claim(store, limit=1)
+
+    await settle(store, first, "errored", postponed(first, until=NOW + MINUTE))
+
+    assert (unmarked(path), states(path)) == ([second.lease], ["queued"] * 3)
+
+
+async def test_a_sweep_marks_all_leases_and_their_batches_are_settled(store, path):
+    await record_all(store, "order-1", "order-2")
+    batch = await claim(store, limit=1)
+
+    await sweep(store, now=NOW)
+
+    assert (states(path), unmarked(path)) == (["sending", "queued"], [])
+    assert (await deliver(store, batch), states(path)) == (0, ["queued"])
+
+
+async def test_deliveries_being_sent_are_not_taken_back(store):
+    await record_all(store, "order-1")
+    batch = await claim(store)
+
+    move = TakeBack(deliveries=[batch.deliveries[0].id], reason="no", hold=False)
+    moved = await store.move(move, now=NOW)
+
+    assert (moved.moved, await shown(store, "order-1")) == (0, [State.SENDING])
+
+
+async def test_a_replayed_delivery_is_claimed_before_later_ones(store):
+    for number in range(3):
+        await record(store, f"order-{number}", receipt=f"r{number}", at=NOW + number)
+    dead = await claim(store, limit=1)
+    hold = TakeBack(deliveries=[dead.deliveries[0].id], reason="no", hold=True)
+    await settle(store, dead, "errored", postponed(dead, until=NOW))
+    await store.move(hold, now=NOW)
+    await claim(store, limit=1)
+
+    await store.move(Replay(deliveries=hold.deliveries), now=NOW)
+
+    assert ids(await claim(store, limit=5)) == ["order-0", "order-2"]
+
+
+async def test_after_a_failure_in_the_same_commit_both_claim_and_settle(store):
+    await record_all(store, "order-1", "order-2", "order-3")
+    first = await claim(store, limit=1)
+
+    def fail(book):
+        raise RuntimeError("a bug")
+
+    failed, second, late = await asyncio.gather(
+        store._database.write(fail),  # noqa: SLF001 - units of work have no other entrance
+        claim(store, limit=1),
+        deliver(store, first),
+        return_exceptions=True,
+    )
+
+    assert (str(failed), ids(second), late) == ("a bug", ["order-2"], 0)
+    assert await deliver(store, second) == 0
+    assert ids(await claim(store)) == ["order-3"]
+
+
+async def test_a_delivery_that_vanished_is_reported_as_late(store, path):
+    await record_all(store, "order-1", "order-2")
+    batch = await claim(store)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("DELETE FROM outbox WHERE id = 1")
+
+    assert await deliver(store, batch) == 1
+    assert states(path) == []
+
+
+async def test_after_a_kill_claimed_deliveries_are_ambiguous(store, path, tmp_path):
+    await record_all(store, "order-1", "order-2")
+    await claim(store, limit=1, now=NOW + 7)
+    killed = str(tmp_path / "killed.db")
+    copy_killed(path, killed)
+
+    after = await SQLiteStore.open(killed)
+    # It may have crashed the sender, so it is sent alone.
+    batches = [await claim(after, limit=5) for _ in range(2)]
+    await after.close()
+
+    deliveries = [delivery for batch in batches for delivery in batch.deliveries]
+    assert [(delivery.conversion_id, delivery.ambiguous_since) for delivery in deliveries] == [
+        ("order-1", NOW + 7),
+        ("order-2", None),
+    ]
+
+
+async def test_what_was_being_sent_is_held_after_a_recovery(store, path, tmp_path):
+    await record_all(store, "order-1", "order-2")
+    await claim(store, limit=1)
+    killed = str(tmp_path / "killed.db")
+    copy_killed(path, killed)
+
+    recover(killed, None)
+
+    assert states(killed) == ["held", "queued"]
+
+
+async def test_a_copy_has_the_state_and_the_lease(store, path, tmp_path):
+    await record_all(store, "order-1", "order-2")
+    batch = await claim(store, limit=1)
+    killed = str(tmp_path / "killed.db")
+    copy_killed(path, killed)
+    source = await SQLiteCopySource.open(killed)
+    (outbox,) = [table for table in source.tables if table.name == "outbox"]
+    columns = [outbox.columns.index(name) for name in ("id", "state", "lease")]
+
+    found = [tuple(row[place] for place in columns) async for piece in source.rows(outbox)
+             for row in piece]  # fmt: skip
+    await source.close()
+
+    assert found == [(1, "sending", batch.lease), (2, "queued", None)]
