@@ -21,6 +21,7 @@ def main(name: str, module: str, *arguments: str) -> int:
         "cwd": str(Path.cwd()),
         "env": dict(os.environ),
         "session": False,
+        "short_waits": True,
     }
     # The server kills the command if this connection ends first.
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:

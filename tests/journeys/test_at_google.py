@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-import time
+import threading
 import urllib.request
 from pathlib import Path
 
@@ -173,12 +173,14 @@ def test_a_tag_writes_rows_and_documents_and_publishes_and_a_client_reads_them(
 def test_a_kill_while_bigquery_answers_adds_no_row_twice(tmp_path, x_emulator):
     with GoogleDouble() as google:
         gateway = with_google(tmp_path, x_emulator.url, google)
-        google.before_answer = lambda path: time.sleep(3) if "insertAll" in path else None
+        killed = threading.Event()
+        google.before_answer = lambda path: killed.wait(30) if "insertAll" in path else None
         with gateway:
             gateway.post(bought())
             wait_for(lambda: len(google.rows) == 1)
             gateway.kill()
             google.before_answer = lambda _path: None
+            killed.set()
             lapse_leases(tmp_path / "twite.db")
             gateway.start()
             balance = gateway.drained()
@@ -191,11 +193,13 @@ def test_a_kill_while_bigquery_answers_adds_no_row_twice(tmp_path, x_emulator):
 def test_a_tag_that_runs_at_most_once_is_held_after_a_kill(tmp_path, x_emulator):
     with GoogleDouble() as google:
         gateway = with_google(tmp_path, x_emulator.url, google, repeat="at_most_once")
-        google.before_answer = lambda path: time.sleep(3) if "insertAll" in path else None
+        killed = threading.Event()
+        google.before_answer = lambda path: killed.wait(30) if "insertAll" in path else None
         with gateway:
             gateway.post(bought())
             wait_for(lambda: len(google.rows) == 1)
             gateway.kill()
+            killed.set()
             lapse_leases(tmp_path / "twite.db")
             gateway.start()
             balance = gateway.drained()

@@ -171,7 +171,7 @@ def test_an_answer_lost_after_x_counted_is_resent_under_the_same_id(tmp_path, x_
         ("gzip_bomb", {"bytes": 20_000_000}),
         ("huge_body", {"bytes": 5_000_000}),
         ("rate_limit", {"seconds": 1}),
-        ("stall", {"seconds": 6}),
+        ("stall", {"seconds": 2}),
         ("trickle", {"seconds": 0.5}),
     ],
     ids=lambda fault: f"{fault[0]} {fault[1].get('status', '')}".strip(),
@@ -179,7 +179,10 @@ def test_an_answer_lost_after_x_counted_is_resent_under_the_same_id(tmp_path, x_
 def test_trouble_with_x_costs_a_delay_and_nothing_else(tmp_path, x_emulator, fault):
     kind, more = fault
     x_emulator.fault(kind, **more)
-    with Gateway(tmp_path, x_emulator.url) as gateway:
+    gateway = Gateway(tmp_path, x_emulator.url)
+    settings = gateway.config.read_text()
+    gateway.config.write_text(settings.replace('timeout = "5s"', 'timeout = "1s"'))
+    with gateway:
         gateway.post({"conversions": [a_purchase("order-1"), a_purchase("order-2")]})
         balance = gateway.drained(seconds=40)
 

@@ -4,10 +4,9 @@ The emulator of X is the oracle: it knows how often each conversion id reached i
 """
 
 import shutil
-import time
 
 import pytest
-from house import Gateway, command, wait_for
+from house import PIXEL, Gateway, command, wait_for
 
 from twite.testing.emulator import running_emulator
 from twite.testing.gateway import GatewayError
@@ -49,9 +48,11 @@ def test_after_a_backup_is_put_back_nothing_reaches_x_twice(tmp_path, end, way):
         running_emulator(*SWITCHES) as x,
         Gateway(tmp_path, x.url, extra="batch = 10\nin_flight = 1") as gateway,
     ):
-        x.fault("slow", seconds=1.5, count=0)
+        x.fault("slow", seconds=0.2, count=0)
         post(gateway, orders("before", 100))
         wait_for(lambda: len(reached(x)) >= 30)
+        x.clear_faults()
+        x.fault("slow", seconds=1.5, count=0)
         backed_up = command(gateway, "backup", str(copy))
         x.clear_faults()
         gateway.drained()
@@ -103,7 +104,8 @@ def test_a_backup_that_nothing_was_sent_after_is_simply_gone_on_with(tmp_path):
         gateway.drained()
         x.fault("status", status=401, count=0)
         post(gateway, orders("waiting", 20))
-        time.sleep(1)
+        paused = f'twite_pixel_paused{{pixel="{PIXEL}"}} 1.0'
+        wait_for(lambda: paused in gateway.get("/metrics")[1]["text"])
         command(gateway, "backup", str(copy))
         gateway.kill()
         for suffix in ("-wal", "-shm"):
