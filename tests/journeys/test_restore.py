@@ -4,6 +4,8 @@ The emulator of X is the oracle: it knows how often each conversion id reached i
 """
 
 import shutil
+import sqlite3
+from contextlib import closing
 
 import pytest
 from house import PIXEL, Gateway, command, wait_for
@@ -36,6 +38,16 @@ def reached(x):
     pixels = x.counted()["pixels"]
     ids = pixels["o8z6j"]["events"]["o8z6k"]["ids"] if pixels else {}
     return {id_: many["api"] for id_, many in ids.items()}
+
+
+def is_paused(gateway):
+    return f'twite_pixel_paused{{pixel="{PIXEL}"}} 1.0' in gateway.get("/metrics")[1]["text"]
+
+
+def leases(database):
+    """Count the batches that are being sent."""
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        return connection.execute("SELECT count(*) FROM lease").fetchone()[0]
 
 
 @pytest.mark.journey
@@ -104,8 +116,8 @@ def test_a_backup_that_nothing_was_sent_after_is_simply_gone_on_with(tmp_path):
         gateway.drained()
         x.fault("status", status=401, count=0)
         post(gateway, orders("waiting", 20))
-        paused = f'twite_pixel_paused{{pixel="{PIXEL}"}} 1.0'
-        wait_for(lambda: paused in gateway.get("/metrics")[1]["text"])
+        wait_for(lambda: is_paused(gateway))
+        wait_for(lambda: not leases(tmp_path / "twite.db"))
         command(gateway, "backup", str(copy))
         gateway.kill()
         for suffix in ("-wal", "-shm"):
