@@ -48,6 +48,12 @@ NATIONAL = [
 ]
 
 
+CODES = [
+    "1", "31", "316", "324", "33", "34", "3519", "353", "3538", "39", "393", "417", "43", "436",
+    "44", "45", "46", "467", "47", "48", "49", "491", "55", "61", "81", "817", "82", "8210", "91",
+]  # fmt: skip
+
+
 def digest_of(text, region=None):
     return phone_digest(text, region=region, path="phone")
 
@@ -158,7 +164,7 @@ def test_a_fault_does_not_repeat_the_number():
 
 
 @given(
-    number=st.sampled_from(["1", "33", "34", "44", "61", "91"]).flatmap(
+    number=st.sampled_from(CODES).flatmap(
         lambda code: st.from_regex(re.compile(rf"\+{code}[0-9]{{8,10}}", re.ASCII), fullmatch=True)
     ),
     region=st.none() | st.sampled_from(sorted(phonenumbers.SUPPORTED_REGIONS)),
@@ -172,7 +178,10 @@ def test_the_fast_path_agrees_with_the_library(number, region):
 
 @given(st.from_regex(re.compile(
     r"\+(?:1[2-9][0-9]{2}[2-9][0-9]{6}|44[1-35-9][0-9]{9}|33[1-9][0-9]{8}|34[6-9][0-9]{8}"
-    r"|91[6-9][0-9]{9}|61[2-478][0-9]{8})"
+    r"|91[6-9][0-9]{9}|61[2-478][0-9]{8}|491[5-7][0-9]{8,9}|393[0-9]{8,9}|316[0-9]{8}|324[0-9]{8}"
+    r"|3519[0-9]{8}|3538[3-9][0-9]{7}|417[5-9][0-9]{7}|436[5-9][0-9]{7,10}|45[2-9][0-9]{7}"
+    r"|467[02369][0-9]{7}|47[49][0-9]{7}|48[4-8][0-9]{8}|55[1-9]{2}9[0-9]{8}|81[7-9]0[0-9]{8}"
+    r"|8210[0-9]{8})"
 ), fullmatch=True))  # fmt: skip
 def test_what_takes_the_fast_path_is_what_the_library_would_spell(number):
     assert e164(number, None) == number

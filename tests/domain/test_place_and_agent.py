@@ -1,7 +1,10 @@
+from unittest.mock import patch
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from twite.domain import normalize
 from twite.domain.fault import Fault
 from twite.domain.normalize import ip_address, user_agent
 
@@ -95,3 +98,13 @@ def test_reading_an_address_again_gives_it_back(address):
     once = ip(str(address))
 
     assert once.startswith("ip_") or ip(once) == once
+
+
+@given(
+    st.ip_addresses(v=4).map(str) | st.from_regex(r"[0-9]{1,3}(\.[0-9]{1,3}){3}", fullmatch=True)
+)
+def test_a_dotted_address_is_read_as_by_the_library(text):
+    with patch.object(normalize, "_PUBLIC_FIRST", frozenset()):
+        thorough = ip(text)
+
+    assert ip(text) == thorough
