@@ -3,6 +3,7 @@
 It does not depend on the gateway, so that an engine process loads little besides the engine.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -133,6 +134,8 @@ class TemplateContext:
     def enter(self, act: str, *given: str) -> str:
         """Call the sandbox. Raises quickjs.JSException for what it throws."""
         outcome = str(self._entrance(act, *given))
+        if "\\ud" in outcome:
+            outcome = _well_formed(outcome)
         if outcome.startswith("!"):
             raise quickjs.JSException("\n".join(_THROWN.decode(outcome[1:])))
         return outcome
@@ -212,6 +215,11 @@ class TemplateContext:
         return text, head
 
 
+def _well_formed(text: str) -> str:
+    """Replace halves of surrogate pairs, which the engine writes as escapes and no one can read."""
+    return _ESCAPES.sub(lambda found: "\\ufffd" if found["half"] else found[0], text)
+
+
 def limit_passed(error: str) -> str:
     """Return the exceeded limit that the engine's error message describes."""
     head = error.partition("\n")[0]
@@ -232,6 +240,8 @@ def _placed(error: str) -> tuple[int, str]:
 
 _HEAD: Final = msgspec.json.Decoder(TurnHead)
 _THROWN: Final = msgspec.json.Decoder(tuple[str, str])
+
+_ESCAPES: Final = re.compile(r"\\(?:u(?P<half>d[89a-f][0-9a-f]{2})|.)")
 
 # Each file may use the files before it; functions are hoisted.
 PARTS: Final = (

@@ -5,9 +5,11 @@ function hasOwn(object, key) {
 }
 
 function headerValue(name) {
+  const headers = current.call.request.headers;
   let found;
-  for (const [key, value] of current.call.request.headers) {
-    if (key === name) found = found === undefined ? value : found + ', ' + value;
+  for (let i = 0; i < headers.length; i++) {
+    const header = headers[i];
+    if (header[0] === name) found = found === undefined ? header[1] : found + ', ' + header[1];
   }
   return found;
 }
@@ -93,7 +95,7 @@ const incomingApis = {
       if (end < 0) end = header.length;
       const at = indexIn(header, '=', from);
       if (at < 0) break;
-      if (at > end || trimmed(header.slice(from, at)) !== text) continue;
+      if (at > end || at - from < text.length || trimmed(header.slice(from, at)) !== text) continue;
       let value = trimmed(header.slice(at + 1, end));
       if (value[0] === '"') value = value.replace(/^"(.*)"$/, '$1');
       const isPlain = noDecode || indexIn(value, '%', 0) < 0;

@@ -154,8 +154,10 @@ const promiseApi = {
 // Reject the promises that have timed out, and return the time of the next timeout, or null.
 function ranOut(run) {
   let next = null;
+  if (run.timers.length === 0) return next;
   run.timers = run.timers.filter((timer) => SandboxPromise.waits(timer.promise));
-  for (const timer of run.timers) {
+  for (let i = 0; i < run.timers.length; i++) {
+    const timer = run.timers[i];
     if (timer.at <= run.now) SandboxPromise.reject(timer.promise, { reason: 'timed_out' });
     else if (next === null || timer.at < next) next = timer.at;
   }

@@ -12,11 +12,12 @@ const NOBODY = new Map(); // the listeners of most runs
 let lastRun = 0;
 const LONGEST_WORDS = 2000;
 
-const apis = Object.assign({}, valueApis, incomingApis, outgoingApis, serviceApis);
+const apis = Object.assign(Object.create(null), valueApis, incomingApis, outgoingApis, serviceApis);
 
 function require(name) {
-  if (typeof name !== 'string' || !hasOwn(apis, name)) throw new Error('there is no API ' + String(name));
-  return apis[name];
+  const api = typeof name === 'string' ? apis[name] : undefined;
+  if (api === undefined) throw new Error('there is no API ' + String(name));
+  return api;
 }
 
 function boot(text) {
@@ -209,35 +210,31 @@ function unheard(run, reason, effects = run.effects) {
 
 function toldOf(run, wake) {
   if (run.dead) run.error = run.dead;
-  const waiting = run.error || run.pending.size === 0 ? [] : Array.from(run.pending.keys());
-  const listening = run.listeners.size === 0 ? [] : Array.from(run.listeners.keys());
-  const open = !run.error && (waiting.length > 0 || wake !== null || listening.length > 0);
-  if (!open) runs.delete(run.id);
+  const waits = !run.error && run.pending.size > 0;
+  const listens = run.listeners.size > 0;
+  if (run.error || !(waits || wake !== null || listens)) runs.delete(run.id);
   const effects = run.dead ? [] : run.effects;
   run.effects = [];
-  const turn = { run: run.id, effects, outcome: run.outcome, waiting, listening };
+  const turn = { run: run.id, outcome: run.outcome };
+  if (waits) turn.waiting = Array.from(run.pending.keys());
+  if (listens) turn.listening = Array.from(run.listeners.keys());
   if (run.error) turn.error = run.error;
   if (run.line) turn.line = run.line;
   if (wake !== null && !run.error) turn.wake_at = wake;
-  if (run.returned !== undefined) tellReturned(run, turn);
-  const text = wellFormed(JSON.stringify(turn));
+  if (run.returned !== undefined) tellReturned(run, turn, effects);
+  if (effects.length > 0) turn.effects = effects;
+  const text = JSON.stringify(turn);
   if (text.length <= limits.output) return text;
   runs.delete(run.id);
   return JSON.stringify({ run: run.id, error: 'more than ' + limits.output + ' characters of effects' });
 }
 
-// Half of a surrogate pair, which JSON writes as an escape, cannot be read by others.
-function wellFormed(text) {
-  if (text.indexOf('\\ud') < 0) return text;
-  return text.replace(/\\(?:u(d[89a-f][0-9a-f]{2})|.)/g, (escape, half) => (half ? '\\ufffd' : escape));
-}
-
-function tellReturned(run, turn) {
+function tellReturned(run, turn, effects) {
   if (SandboxPromise.is(run.returned)) {
     if (SandboxPromise.waits(run.returned)) return;
     const rejection = SandboxPromise.rejection(run.returned);
     if (rejection && isOutOfMemory(rejection.reason)) turn.error = described(rejection.reason);
-    else if (rejection) unheard(run, rejection.reason, turn.effects);
+    else if (rejection) unheard(run, rejection.reason, effects);
     turn.returned = orUndefined(copied)(SandboxPromise.value(run.returned));
   } else turn.returned = orUndefined(copied)(run.returned);
   run.returned = undefined; // reported once
@@ -264,7 +261,7 @@ function enter(act, first, second) {
     return acted(act, first, second);
   } catch (error) {
     current = null;
-    return '!' + wellFormed(JSON.stringify([described(error).slice(0, LONGEST_WORDS), traceOf(error)]));
+    return '!' + JSON.stringify([described(error).slice(0, LONGEST_WORDS), traceOf(error)]);
   }
 }
 
