@@ -136,6 +136,7 @@ CALL = Call(
     request=Incoming(headers=(("cookie", COOKIES),)),
 )
 AT_ONCE = 16
+PAUSE, PAUSED_RUNS = 0.004, 200
 
 
 def ours(engine: QuickJsEngine) -> Callable[[], None]:
@@ -173,11 +174,20 @@ def timed(run: Callable[[], None], times: int) -> list[float]:
     return took
 
 
-async def in_process(process: QuickJsProcess, typical: Template) -> None:
+async def in_process(process: QuickJsProcess, typical: Template, *, pause: float = 0.0) -> float:
+    """Return the seconds of a run, without the pauses before its two turns."""
+    if pause:
+        await asyncio.sleep(pause)
+    began = time.perf_counter()
     turn = await process.start(typical, CALL)
+    took = time.perf_counter() - began
+    if pause:
+        await asyncio.sleep(pause)
+    began = time.perf_counter()
     answers = (EffectAnswer(id=turn.waiting[0], status=200, body="{}"),)
     ended = await process.resume(turn.run, answers, now=NOW)
     assert ended.outcome == "success"
+    return took + time.perf_counter() - began
 
 
 def processors(process: QuickJsProcess) -> float:
@@ -204,16 +214,14 @@ async def processes(rounds: int, each: int) -> float:
         clock["here"].append(each / sum(timed(here, each)))
         rates["here"].append(each / (time.process_time() - began))
         before = processors(process)
-        for _ in range(each):
-            began = time.perf_counter()
-            await in_process(process, typical)
-            took.append(time.perf_counter() - began)
+        took += [await in_process(process, typical) for _ in range(each)]
         rates["alone"].append(each / (processors(process) - before))
         before, began = processors(process), time.perf_counter()
         await asyncio.gather(*(many(each // AT_ONCE) for _ in range(AT_ONCE)))
         runs = each // AT_ONCE * AT_ONCE
         clock["at once"].append(runs / (time.perf_counter() - began))
         rates["at once"].append(runs / (processors(process) - before))
+    paused = [await in_process(process, typical, pause=PAUSE) for _ in range(PAUSED_RUNS)]
     await server.stop()
     cuts = statistics.quantiles(took, n=100)
     alone, at_once, rate = (statistics.median(rates[name]) for name in ("alone", "at once", "here"))
@@ -221,6 +229,8 @@ async def processes(rounds: int, each: int) -> float:
     print(
         f"process, {AT_ONCE} at once: {at_once:,.0f}/s, {at_once / rate:.2f} of {rate:,.0f}/s here"
     )
+    cold = statistics.median(paused)
+    print(f"process, with pauses of {PAUSE * 1e3:.0f} ms: p50 {cold * 1e3:.3f} ms")
     fast, usual = (statistics.median(clock[name]) for name in ("at once", "here"))
     print(f"by the clock: {fast:,.0f}/s, {fast / usual:.2f} of {usual:,.0f}/s here")
     return at_once / rate

@@ -8,7 +8,6 @@ import hashlib
 import os
 import select
 import signal
-import sys
 import time
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable, Iterator
@@ -18,7 +17,14 @@ from typing import Final
 import msgspec
 import quickjs
 
-from twite.engines.process.frames import Act, EngineRequest, EngineResponse, FrameReader, framed
+from twite.engines.process.frames import (
+    POLLS,
+    Act,
+    EngineRequest,
+    EngineResponse,
+    FrameReader,
+    framed,
+)
 from twite.engines.process.isolation import INPUT, OUTPUT
 from twite.engines.quickjs.context import (
     BOOT_TIME,
@@ -34,7 +40,6 @@ _CHUNK: Final = 64 * 1024  # bytes
 _MOST: Final = 1 << 30
 _POLLED: Final = 0.0003  # seconds
 _QUICK_REQUESTS: Final = 8
-_CORES: Final = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
 _TIMER: Final = signal.ITIMER_PROF  # of CPU time; its signal ends the process
 _REQUEST: Final = msgspec.msgpack.Decoder(EngineRequest)
 _LIMITS: Final = msgspec.json.Decoder(ContextLimits)
@@ -156,7 +161,7 @@ class RequestPipe:
         pipe: int = INPUT,
         *,
         clock: Callable[[], float] = time.monotonic,
-        polls: bool = _CORES > 1,
+        polls: bool = POLLS,
     ) -> None:
         self._pipe = pipe
         self._clock = clock
@@ -165,12 +170,19 @@ class RequestPipe:
         self._poller.register(pipe, select.POLLIN)
         self._quick = 0  # requests in a row
 
+    def is_ready(self) -> bool:
+        """Return whether `read` would not wait. If it would, let another process use the core."""
+        if self._poller.poll(0):
+            return True
+        os.sched_yield()  # for the gateway
+        return False
+
     def read(self) -> bytes:
         """Return the next requests; nothing if the gateway has closed its end."""
         began = self._clock()
         if self._polls and self._quick >= _QUICK_REQUESTS:
-            while not self._poller.poll(0) and self._clock() - began < _POLLED:
-                os.sched_yield()  # the gateway may wait for this core
+            while not self.is_ready() and self._clock() - began < _POLLED:
+                pass
         data = os.read(self._pipe, _CHUNK)
         self._quick = self._quick + 1 if self._clock() - began < _POLLED else 0
         return data
@@ -217,4 +229,5 @@ def warm_up() -> None:
     sha256("a", "base64url")
     framed(_REQUEST.decode(framed(EngineRequest(Act.END, 1, 1))[4:]))
     "é".encode().decode()
+    RequestPipe().is_ready()
     _EVALUATED.append(Sandbox(sha256=sha256))

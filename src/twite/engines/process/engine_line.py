@@ -7,19 +7,21 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 import msgspec
 
-from twite.engines.process.frames import Act, EngineRequest, FrameReader, framed
+from twite.engines.process.frames import POLLS, Act, EngineRequest, FrameReader, framed
 from twite.engines.quickjs.engine import boot_of
 from twite.gtm.template.permissions import PermissionPolicy, policy
 from twite.gtm.template.sandbox import RunLimits, Turn
 from twite.gtm.template.template import Template
 
 _MOST_REPEATED: Final = 4 * 1024 * 1024  # characters
+_POLLED: Final = 0.0005  # seconds
+_SHORT_TURNS: Final = 8
 
 
 class Spawns(Protocol):
@@ -109,8 +111,20 @@ class AskedTurn:
 class EngineLine:
     """The connection to one process. `pid` is 0 if the process could not be started."""
 
-    def __init__(self, ends: PipeEnds, pid: asyncio.Future[int], *, longest: int) -> None:
+    def __init__(
+        self,
+        ends: PipeEnds,
+        pid: asyncio.Future[int],
+        *,
+        longest: int,
+        clock: Callable[[], float] = time.monotonic,
+        polls: bool = POLLS,
+    ) -> None:
         self.ends = ends
+        self._clock = clock
+        self._polls = polls
+        self._began = 0.0  # the only turn in progress
+        self._short = 0  # turns in a row
         self.pid = pid
         self.frames = FrameReader(most=longest)
         self._loaded: dict[int, int] = {}
@@ -137,6 +151,30 @@ class EngineLine:
         else:
             # Other requests of this round of the loop are sent together with it.
             asyncio.get_running_loop().call_soon(self._flush)
+
+    def add(self, asked: AskedTurn) -> None:
+        """Add a turn whose request was written.
+
+        If several turns in a row were short and alone, the event loop polls before it sleeps, as
+        the engine process does (see `RequestPipe`).
+        """
+        self.sent.append(asked)
+        if len(self.sent) == 1:
+            self._began = self._clock()
+            if self._polls and self._short >= _SHORT_TURNS:
+                self._poll(asked)
+
+    def remove(self) -> None:
+        """Remove the first turn, which was answered."""
+        is_short = self._clock() - self._began < _POLLED
+        self._short = self._short + 1 if is_short and len(self.sent) == 1 else 0
+        self.sent.popleft()
+        self.answered += 1
+
+    def _poll(self, asked: AskedTurn) -> None:
+        is_alone = len(self.sent) == 1 and self.sent[0] is asked
+        if is_alone and self._clock() - self._began < _POLLED:
+            asyncio.get_running_loop().call_soon(self._poll, asked)
 
     def load(self, boot: TemplateBoot) -> int:
         """Load a template once; return its number in the process."""

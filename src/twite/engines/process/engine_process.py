@@ -213,7 +213,7 @@ class QuickJsProcess:
         else:
             number = line.load(run.boot)
             line.write(EngineRequest(Act.RUN, run.number, number, run.parts))
-        line.sent.append(asked)
+        line.add(asked)
 
     def _read(self, line: EngineLine) -> None:
         try:
@@ -251,8 +251,7 @@ class QuickJsProcess:
             self._close(line)
             self._ask_again(line)
             return
-        line.sent.popleft()
-        line.answered += 1
+        line.remove()
         # No one else has this turn yet.
         msgspec.structs.force_setattr(turn, "run", run.number)
         msgspec.structs.force_setattr(turn, "took", took + asked.took)

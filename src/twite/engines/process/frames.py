@@ -1,5 +1,7 @@
 """Frames between the gateway and an engine process: a length, and a MessagePack array."""
 
+import os
+import sys
 from collections.abc import Iterator
 from enum import IntEnum
 from typing import Final
@@ -7,6 +9,8 @@ from typing import Final
 import msgspec
 
 _LENGTH: Final = 4  # bytes
+# Whether the two sides may poll before they sleep. With one core, only one of them can run.
+POLLS: Final = sys.platform == "linux" and len(os.sched_getaffinity(0)) > 1
 
 
 class Act(IntEnum):
