@@ -74,9 +74,14 @@ def decode(
     words = _words(status, complaints)
     if status == 429:
         return Errored(reason=words, ambiguous=False, limited=True, retry_at=_reset(headers, now))
-    if status in {408, 423} or status >= 500:
+    if is_ambiguous(status):
         return Errored(reason=words, ambiguous=True, retry_at=_retry_after(headers, now))
     return Rejected(scope=_scope(status, complaints), reason=words, complaints=complaints)
+
+
+def is_ambiguous(status: int) -> bool:
+    """Whether X may have done the work although it responded with this error."""
+    return status in {408, 423} or status >= 500
 
 
 def limit_of(headers: Mapping[str, str]) -> tuple[int, int] | None:

@@ -274,7 +274,7 @@ def is_refused_as_such(outcome: Outcome) -> TypeGuard[Rejected]:
 
 
 def is_failed(outcome: Outcome) -> TypeGuard[Errored]:
-    """Whether the request failed at X (408, 423, 5xx, no answer), other than by a rate limit."""
+    """Whether the request failed without a verdict of X, other than by a rate limit."""
     return isinstance(outcome, Errored) and outcome.ambiguous and not outcome.limited
 
 

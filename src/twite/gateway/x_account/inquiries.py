@@ -17,7 +17,7 @@ from twite.domain.times import SECOND
 from twite.gateway.ports.machine import Clock, Randomness
 from twite.gateway.ports.transport import NoResponse, Response
 from twite.x import spec
-from twite.x.decode import limit_of
+from twite.x.decode import is_ambiguous, limit_of
 from twite.x.inquiry import (
     AdsAccountAccess,
     Inquiry,
@@ -212,7 +212,7 @@ class XInquiries:
 
 def _passing(inquiry: Inquiry, came: Response, *, now: int) -> XUnanswering | None:
     """Return the error of a transient answer (rate limit, 5xx), or None."""
-    if came.status >= 500 or came.status in {408, 423}:
+    if is_ambiguous(came.status):
         answer = f"{came.status} {words_of(came.body)}".strip()
         return _unanswered(inquiry, answer, left=True)
     if came.status == 429:
