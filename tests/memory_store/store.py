@@ -4,8 +4,9 @@ It finds conversions, but has no reports, console queries, edits or erasure. Tes
 SQLite store. Its data ends with the process. Every method is atomic on the event loop.
 """
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
@@ -81,6 +82,7 @@ class MemoryStore(
         self._leases: dict[int, _Lease] = {}
         self._counted: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
         self._last_lease = 0
+        self._recording: list[asyncio.Task[None]] = []
 
     async def close(self) -> None:
         """Refuse all further operations."""
@@ -91,7 +93,20 @@ class MemoryStore(
         self.epoch += 1
         self._expire(_FOREVER, died=True)
 
+    def record_soon(
+        self,
+        submissions: Sequence[Submission],
+        done: Callable[[Sequence[Recorded | Exception]], None],
+    ) -> None:
+        async def record_each() -> None:
+            records = (self.record(submission) for submission in submissions)
+            done(await asyncio.gather(*records, return_exceptions=True))
+
+        self._recording.append(asyncio.create_task(record_each()))
+
     async def record(self, submission: Submission) -> Recorded:
+        for entry in submission.entries:
+            entry.conversion_id.encode()  # raises for a lone surrogate, as in a database
         if self.refuse is not None:
             raise self.refuse
         if self._other_by_that_name(submission):

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Sequence
 
 import msgspec
-import pytest
 
 from builders import NOW, a_submission, an_entry
 from store_contract.actions import (
@@ -28,12 +27,10 @@ from twite.domain.history import ConversionCounts, total
 from twite.domain.submission import Idempotency, Recorded, RejectedConversion, Submission
 from twite.domain.times import HOUR
 from twite.gateway.ports.queries import ByConversionId, ByReceipt
-from twite.gateway.ports.store import RecordsByCallback, Store
+from twite.gateway.ports.store import Store
 
 
-async def _recorded(
-    store: RecordsByCallback, group: Sequence[Submission]
-) -> list[Recorded | Exception]:
+async def _recorded(store: Store, group: Sequence[Submission]) -> list[Recorded | Exception]:
     """Record a group by callback; return the results."""
     results: asyncio.Future[Sequence[Recorded | Exception]] = (
         asyncio.get_running_loop().create_future()
@@ -55,8 +52,6 @@ class RecordingLaws:
         assert history.deadline_at == NOW + 48 * HOUR
 
     async def test_the_results_of_a_group_are_passed_to_a_callback(self, store: Store) -> None:
-        if not isinstance(store, RecordsByCallback):
-            pytest.skip("this store has no callbacks")
         names = [["order-1"], ["order-2", "order-3"], ["order-1"]]
 
         groups = [
@@ -81,8 +76,6 @@ class RecordingLaws:
         ]
 
     async def test_a_bad_submission_of_a_group_fails_alone(self, store: Store) -> None:
-        if not isinstance(store, RecordsByCallback):
-            pytest.skip("this store has no callbacks")
         # A lone surrogate has no bytes.
         bad = a_submission(
             msgspec.structs.replace(an_entry("order-2"), conversion_id="\ud800"), receipt="r2"
@@ -96,8 +89,6 @@ class RecordingLaws:
         assert total(await store.balance()).received == 2
 
     async def test_a_closed_store_passes_an_error_for_each_of_a_group(self, store: Store) -> None:
-        if not isinstance(store, RecordsByCallback):
-            pytest.skip("this store has no callbacks")
         await store.close()
 
         results = await _recorded(

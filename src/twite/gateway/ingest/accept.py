@@ -120,9 +120,7 @@ class Accept:
 
     def takes_directly(self, source: Source) -> bool:
         """Return whether `native_soon` accepts requests of a source: no tag may fire for them."""
-        return self._recorder.records_by_callback and not (
-            self.tag_dispatcher is not None and self.tag_dispatcher.listens_to(source.name)
-        )
+        return self.tag_dispatcher is None or not self.tag_dispatcher.listens_to(source.name)
 
     def native_soon(
         self, requests: Sequence[PendingRequestT], done: Answers[PendingRequestT]

@@ -11,7 +11,7 @@ from twite.domain.times import SECOND
 from twite.gateway.ingest.entries import accepted_notice, is_typical, notices_of
 from twite.gateway.ports.events import Observer, Troubled, TroublePlace
 from twite.gateway.ports.machine import Clock
-from twite.gateway.ports.store import Intake, RecordsByCallback
+from twite.gateway.ports.store import Intake
 
 TROUBLED_FOR: Final = 5 * SECOND
 
@@ -31,16 +31,9 @@ class SubmissionRecorder:
     # When a commit last failed (monotonic), and why.
     _failed: tuple[int, str] | None = field(init=False, default=None)
     _failure_reported_at: int = field(init=False)
-    _by_callback: RecordsByCallback | None = field(init=False)
 
     def __post_init__(self) -> None:
         self._failure_reported_at = self.clock.elapsed() - TROUBLED_FOR
-        self._by_callback = self.ledger if isinstance(self.ledger, RecordsByCallback) else None
-
-    @property
-    def records_by_callback(self) -> bool:
-        """Whether `record_soon` is available."""
-        return self._by_callback is not None
 
     @property
     def trouble(self) -> str | None:
@@ -94,8 +87,6 @@ class SubmissionRecorder:
 
         `done` gets the result or the error of each, in order, and must not raise.
         """
-        if self._by_callback is None:
-            raise TypeError("this store records nothing by callback")
         request = self.begin()
 
         def committed(results: Sequence[Recorded | Exception]) -> None:
@@ -103,7 +94,7 @@ class SubmissionRecorder:
             done(self._noted(submissions, results))
 
         try:
-            self._by_callback.record_soon(submissions, committed)
+            self.ledger.record_soon(submissions, committed)
         except BaseException:
             self.end(request)
             raise

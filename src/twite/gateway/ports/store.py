@@ -5,7 +5,7 @@ The engines are in `twite.stores`.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import msgspec
 
@@ -34,20 +34,18 @@ class Intake(Protocol):
         entries are stored without a key. Ignored and rejected items are counted; rejections are
         stored. Raises LedgerFull, LedgerUnavailable; nothing is stored then.
         """
-
-
-@runtime_checkable
-class RecordsByCallback(Protocol):
-    """An intake that records a group of submissions without a task and a future for each."""
+        ...
 
     def record_soon(
         self,
         submissions: Sequence[Submission],
         done: Callable[[Sequence[Recorded | Exception]], None],
     ) -> None:
-        """Commit each submission as `Intake.record` does, and call `done` on the loop's thread.
+        """Commit each submission as `record` does, without a task and a future for each.
 
-        `done` gets the result or the error of each, in order, and must not raise. If none can be
+        `done` is called on the loop's thread.
+
+        It gets the result or the error of each, in order, and must not raise. If none can be
         queued, it is called before the return. A submission that fails does not affect the others.
         """
 

@@ -205,7 +205,6 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         submissions: Sequence[Submission],
         done: Callable[[Sequence[Recorded | Exception]], None],
     ) -> None:
-        """Commit as `record` does, and call `done` (see RecordsByCallback)."""
         self._recorder.submit_soon(submissions, done)
 
     async def claim(self, claim: Claim) -> Batch | None:

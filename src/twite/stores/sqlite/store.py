@@ -238,7 +238,6 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         submissions: Sequence[Submission],
         done: Callable[[Sequence[Recorded | Exception]], None],
     ) -> None:
-        """Commit as `record` does, and call `done` (see RecordsByCallback)."""
         self._writer.submit_soon(submissions, done)
 
     async def claim(self, claim: Claim) -> Batch | None:

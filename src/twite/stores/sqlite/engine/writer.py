@@ -130,7 +130,7 @@ class Writer:
     def submit_soon(
         self, submissions: Sequence[Submission], done: Callable[[Results], None]
     ) -> None:
-        """Commit submissions together with other queued operations (see RecordsByCallback)."""
+        """Commit submissions together with other queued operations (see Intake)."""
         refused: dict[int, Exception] = {}
         conversions, size = self._waiting_conversions, self._waiting_bytes
         for place, submission in enumerate(submissions):
