@@ -4,17 +4,29 @@ import asyncio
 
 import msgspec
 import pytest
-from postgres_nodes_stage import NOW, a_claim, owned, settled
+from postgres_nodes_stage import ACCOUNTS, NOW, a_claim, owned, settled
 
 from builders import a_submission, an_entry
-from twite.domain.delivery import Attempt, AttemptOutcome, Transition, Trigger
+from twite.domain.delivery import Attempt, AttemptOutcome, State, Transition, Trigger
+from twite.gateway.ports.outbox import Replay, SweepRequest, TakeBack
 from twite.gateway.ports.queries import ByConversionId
-from twite.stores.postgres.session import PostgresSession
+from twite.stores.postgres import settlements
+
+HELD = TakeBack(deliveries=(), reason="a user held it", hold=True)
 
 
-def accepted(batch, *, is_usual):
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch):
+    monkeypatch.setattr(settlements, "_AGAIN", 0.01)
+
+
+def accepted(batch, *, is_usual=True):
     """Return the settlement of a batch that X has accepted."""
-    delivered = settled(batch, Trigger.DELIVERED)
+    ids = tuple(delivery.id for delivery in batch.deliveries)
+    delivered = msgspec.structs.replace(
+        settled(batch, Trigger.DELIVERED),
+        transitions=(Transition(trigger=Trigger.DELIVERED, deliveries=ids),),
+    )
     attempt = Attempt(
         at=NOW,
         pixel=batch.pixel,
@@ -29,10 +41,25 @@ def accepted(batch, *, is_usual):
     )
 
 
-async def outcomes(store):
-    """Return the recorded outcomes of the only conversion."""
-    (history,) = await store.find(ByConversionId(pixel="pixel1", events=None, conversion_id="c1"))
+async def outcomes(store, conversion_id="c1"):
+    """Return the recorded outcomes of a conversion."""
+    named = ByConversionId(pixel="pixel1", events=None, conversion_id=conversion_id)
+    (history,) = await store.find(named)
     return [attempt.outcome for attempt in history.attempts]
+
+
+async def claimed(store, *conversion_ids):
+    """Return the claim of a node that is alone."""
+    await owned(store)
+    entries = [an_entry(id_, pixel="pixel1") for id_ in conversion_ids]
+    await store.record(a_submission(*entries, received_at=NOW))
+    return await store.claim(a_claim("pixel1"))
+
+
+async def late_ones(store):
+    """Wait until a node has recorded what X accepted before the node was fenced."""
+    async with asyncio.timeout(10):
+        await asyncio.gather(*store.settlements.late)
 
 
 async def lost_lease(open_node, end_lease, *, outcome):
@@ -73,38 +100,125 @@ async def test_what_x_accepted_from_a_fenced_node_is_not_sent_again(open_node, e
     [
         pytest.param(Trigger.DELIVERED, id="delivered again"),
         pytest.param(Trigger.POSTPONED, id="not delivered again"),
+        pytest.param(Trigger.HELD, id="held"),
+        pytest.param(Trigger.GIVEN_UP, id="refused"),
     ],
 )
 @pytest.mark.parametrize("is_usual", [True, False])
 async def test_a_late_success_is_recorded_once_no_other_node_is_sending(
-    open_node, end_lease, monkeypatch, outcome, is_usual
+    open_node, end_lease, outcome, is_usual
 ):
     """Otherwise the other node's request could reach X after a recorded success."""
     first = await open_node()
-    await owned(first)
-    await first.record(a_submission(an_entry("c1", pixel="pixel1"), received_at=NOW))
-    batch = await first.claim(a_claim("pixel1"))
+    batch = await claimed(first, "c1")
     second = await open_node()
     end_lease(first)
     await owned(second)
     resent = await second.claim(a_claim("pixel1"))
-    waits = asyncio.Event()
-    lock_batch = PostgresSession.lock_batch
 
-    def watched(book, lease, deliveries):
-        lock_batch(book, lease, deliveries)
-        waits.set()
-
-    monkeypatch.setattr(PostgresSession, "lock_batch", watched)
-    late = asyncio.create_task(first.settle(accepted(batch, is_usual=is_usual)))
-    late.add_done_callback(lambda _: waits.set())
-    await waits.wait()
+    late = await first.settle(accepted(batch, is_usual=is_usual))
     (before,) = await second.balance()
     known = await outcomes(second)
     await second.settle(settled(resent, outcome))
-    await late
+    await late_ones(first)
     (after,) = await second.balance()
 
+    assert late == 1
     assert (before.delivered, before.pending, known) == (0, 1, ["errored"])
-    assert (after.delivered, after.pending, after.balance) == (1, 0, 0)
+    assert (after.delivered, after.held, after.dead, after.balance) == (1, 0, 0, 0)
     assert await outcomes(second) == ["errored", "delivered"]
+
+
+async def test_a_late_success_is_recorded_now_for_what_no_other_node_is_sending(
+    open_node, end_lease
+):
+    first = await open_node()
+    batch = await claimed(first, "c1", "c2")
+    second = await open_node()
+    end_lease(first)
+    await owned(second)
+    resent = await second.claim(msgspec.structs.replace(a_claim("pixel1"), limit=1))
+
+    late = await first.settle(accepted(batch))
+    (before,) = await second.balance()
+    again = await second.claim(a_claim("pixel1"))
+    await second.settle(accepted(resent))
+    await late_ones(first)
+    (after,) = await second.balance()
+
+    assert (late, before.delivered, before.pending, again) == (1, 1, 1, None)
+    assert (after.delivered, after.pending, after.balance) == (2, 0, 0)
+    assert await outcomes(second, "c2") == ["errored", "delivered"]
+
+
+async def test_a_late_success_is_recorded_after_the_death_of_the_node_that_was_sending(
+    open_node, end_lease
+):
+    """The node with the success is the only one that can fence the dead one."""
+    first = await open_node()
+    batch = await claimed(first, "c1")
+    second = await open_node()
+    end_lease(first)
+    await owned(second)
+    await second.claim(a_claim("pixel1"))
+
+    async with asyncio.timeout(10):
+        await first.settle(accepted(batch))
+    await owned(first)
+    await first.ownership.join(ACCOUNTS, longest_request=0)
+    end_lease(second)
+    await owned(first)
+    again = await first.claim(a_claim("pixel1"))
+    await late_ones(first)
+    (account,) = await first.balance()
+
+    assert again is None
+    assert (account.delivered, account.pending, account.balance) == (1, 0, 0)
+
+
+async def held_as_cautious(store, delivery):
+    await store.sweep(
+        SweepRequest(now=NOW, ambiguous_before=0, waiting_before=0, cautious=frozenset(["pixel1"]))
+    )
+
+
+async def held_by_a_user(store, delivery):
+    await store.move(msgspec.structs.replace(HELD, deliveries=[delivery]), now=NOW)
+
+
+async def replayed_as_surely_not_sent(store, delivery):
+    await held_by_a_user(store, delivery)
+    await store.move(Replay(deliveries=[delivery], sure=[delivery]), now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "state"),
+    [
+        (held_as_cautious, State.HELD),
+        (held_by_a_user, State.HELD),
+        (replayed_as_surely_not_sent, State.QUEUED),
+    ],
+)
+@pytest.mark.parametrize("is_usual", [True, False])
+async def test_what_x_accepted_is_not_sent_again_whatever_became_of_it_meanwhile(
+    open_node, end_lease, meanwhile, state, is_usual
+):
+    first = await open_node()
+    batch = await claimed(first, "c1")
+    (delivery,) = batch.deliveries
+    second = await open_node()
+    end_lease(first)
+    await owned(second)
+    await meanwhile(second, delivery.id)
+    named = ByConversionId(pixel="pixel1", events=None, conversion_id="c1")
+    (history,) = await second.find(named)
+
+    late = await first.settle(accepted(batch, is_usual=is_usual))
+    (account,) = await second.balance()
+    replayed = await second.move(Replay(deliveries=[delivery.id]), now=NOW)
+
+    assert history.state is state
+    assert late == 0
+    assert (account.delivered, account.held, account.pending, account.balance) == (1, 0, 0, 0)
+    assert replayed.moved == 0
+    assert await second.claim(a_claim("pixel1")) is None

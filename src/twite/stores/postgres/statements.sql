@@ -410,7 +410,7 @@ held AS MATERIALIZED (SELECT id FROM lease WHERE id = :lease FOR UPDATE),
 removed AS (
   DELETE FROM outbox
   WHERE id = ANY (:deliveries::bigint[]) AND (SELECT count(*) FROM held) >= 0
-    AND (lease = :lease AND state = 'sending' OR state = 'queued' AND ambiguous_since IS NOT NULL)
+    AND (lease = :lease OR state <> 'sending')
   RETURNING account, received_at),
 attempted AS (
   INSERT INTO attempted (delivery, attempt)
@@ -485,11 +485,10 @@ VALUES (:lease, :node, :lane, :claimed_at, :until, :open, :deliveries);
 -- Order a settlement and an expiry of the same lease one after the other.
 SELECT id FROM lease WHERE id = :lease FOR UPDATE;
 
--- name: is_sent_elsewhere
--- Whether one of these deliveries is under another lease.
-SELECT EXISTS (
-  SELECT FROM outbox
-  WHERE id = ANY (:deliveries::bigint[]) AND state = 'sending' AND lease <> :lease);
+-- name: sent_elsewhere
+-- Those of these deliveries that are under another lease.
+SELECT id FROM outbox
+WHERE id = ANY (:deliveries::bigint[]) AND state = 'sending' AND lease <> :lease;
 
 -- name: lock_deliveries
 -- Lock deliveries in the order of their ids, as all statements do.
@@ -527,15 +526,15 @@ ON CONFLICT DO NOTHING;
 -- that a fenced node had sent and no other has claimed since. See remove_delivered.
 SELECT account, json_agg(received_at)::text FROM outbox
 WHERE id = ANY (translate(:deliveries, '[]', '{}')::bigint[])
-  AND (lease = :lease AND state = 'sending' OR state = 'queued' AND ambiguous_since IS NOT NULL)
+  AND (lease = :lease OR state <> 'sending')
 GROUP BY account;
 
 -- name: remove_delivered
 -- Remove deliveries that X has accepted. Their node may have been fenced before it could record
--- that: they must not be sent again.
+-- that: they must not be sent again, even if they are held or dead since then.
 DELETE FROM outbox
 WHERE id = ANY (translate(:deliveries, '[]', '{}')::bigint[])
-  AND (lease = :lease AND state = 'sending' OR state = 'queued' AND ambiguous_since IS NOT NULL);
+  AND (lease = :lease OR state <> 'sending');
 
 -- name: count_crashes
 -- Count a crash of the sender with deliveries; 2 and 5 are SUSPECT and QUARANTINED of

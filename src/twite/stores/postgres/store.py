@@ -8,17 +8,18 @@ from functools import partial
 from typing import Any, Final, Self
 
 import asyncpg
+import msgspec
 
 from twite import __version__
 from twite.domain.delivery import DAMAGED, Batch, Settlement, Trigger
-from twite.domain.errors import LedgerUnavailable, StoreUnusable
+from twite.domain.errors import StoreUnusable
 from twite.domain.submission import Recorded, Submission
 from twite.gateway.ports.events import Moved, Observer
 from twite.gateway.ports.outbox import Claim, RewrittenPayloads, SweepRequest, SweepResult, Write
 from twite.gateway.ports.privacy import EraseSearch, EraseStore, EraseTraces
 from twite.gateway.ports.store import StoreOptions
 from twite.stores.postgres import usual
-from twite.stores.postgres.connection import Address, is_passing
+from twite.stores.postgres.connection import Address
 from twite.stores.postgres.database import PostgresDatabase, PostgresReads
 from twite.stores.postgres.examine import connected, refuse_weak, weak_settings
 from twite.stores.postgres.keys import OLD
@@ -26,6 +27,7 @@ from twite.stores.postgres.nodes import NotOwner, PostgresOwnership
 from twite.stores.postgres.recorder import Recorder
 from twite.stores.postgres.schema import migrate, newest_version, present_version
 from twite.stores.postgres.session import PostgresSession
+from twite.stores.postgres.settlements import Settlements
 from twite.stores.postgres.upkeep import PostgresUpkeep, machine_clock
 from twite.stores.sql import moves, outbox
 from twite.stores.sql.database import UnitOfWork, View
@@ -39,9 +41,7 @@ from twite.stores.sql.state import SqlStateReader, SqlStateStore
 from twite.stores.sql.statements import query
 
 _QUEUE_BYTES: Final = 32 * 1024 * 1024
-_SETTLE_AGAIN: Final = 0.5  # seconds
 _VACUUM_WITHIN: Final = 30.0  # seconds
-_FOREVER: Final = float("inf")
 
 
 class PostgresReader(SqlQueries, SqlStateReader):
@@ -129,6 +129,7 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         self._forget_old_versions = self._vacuum
         self._vacuuming: asyncio.Task[bool] | None = None
         self._closed = False
+        self.settlements = Settlements(database)
         self.people = SqlDirectory(_OneAtATime(database))
         self.ownership = PostgresOwnership(database, name=socket.gethostname(), version=__version__)
         self.salt = salt
@@ -194,6 +195,7 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
             await self._upkeep.close()
         if self._vacuuming is not None:
             self._vacuuming.cancel()
+        self.settlements.close()
         await self._recorder.close()
         await self._database.close()
 
@@ -209,7 +211,9 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
 
     async def claim(self, claim: Claim) -> Batch | None:
         damaged: list[int] = []
-
+        accepted = self.settlements.accepted()
+        if accepted:
+            claim = msgspec.structs.replace(claim, passing=claim.passing | accepted)
         account = self.ownership.account(claim.pixel)
 
         def unit(book: PostgresSession, *, tries_usual: bool = True) -> Batch | None:
@@ -239,39 +243,8 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         return await self._database.write(lambda book: outbox.withdrawn(book, batch))
 
     async def settle(self, settlement: Settlement) -> int:
-        """Settle. Retries while the database is unreachable, to keep X's response.
-
-        If this node was fenced, another one may be sending the same deliveries. Then their success
-        is recorded when that attempt has ended, so that nothing is sent after a recorded success.
-        """
         outbox.check(settlement)
-        deliveries = [id_ for change in settlement.transitions for id_ in change.deliveries]
-
-        def unit(book: PostgresSession, *, tries_usual: bool = True) -> int | None:
-            late = usual.settle(book, settlement) if tries_usual else None
-            if late is not None:
-                return late
-            book.lock_batch(settlement.lease, deliveries)
-            if _is_sent_elsewhere(book, settlement):
-                return None
-            return outbox.settle(book, settlement)
-
-        async def settle_once() -> int | None:
-            try:
-                return await self._database.write(unit, patience=_FOREVER, begins=True)
-            except usual.Unusual:
-                shared = partial(unit, tries_usual=False)
-                return await self._database.write(shared, patience=_FOREVER)
-
-        while True:
-            try:
-                late = await settle_once()
-                if late is not None:
-                    return late
-            except LedgerUnavailable as error:
-                if self._closed or not is_passing(error.__cause__):
-                    raise
-            await asyncio.sleep(_SETTLE_AGAIN)
+        return await self.settlements.settle(settlement)
 
     async def sweep(self, sweeping: SweepRequest) -> SweepResult:
         return await self._database.write(lambda book: outbox.sweep(book, sweeping))
@@ -318,17 +291,3 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
 
 def _salt(connection: Any) -> bytes:  # noqa: ANN401 - a connection of this engine
     return bytes(connection.execute(query("read_deployment")).fetchone()[0])
-
-
-def _is_sent_elsewhere(book: PostgresSession, settlement: Settlement) -> bool:
-    """Whether X has accepted deliveries that are now under another lease; they must be locked."""
-    accepted = [
-        id_
-        for transition in settlement.transitions
-        if transition.trigger is Trigger.DELIVERED
-        for id_ in transition.deliveries
-    ]
-    if not accepted:
-        return False
-    found = book.run("is_sent_elsewhere", lease=settlement.lease, deliveries=accepted).fetchone()
-    return bool(found[0])
