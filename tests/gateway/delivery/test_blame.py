@@ -1,12 +1,77 @@
-"""Whether the account is to blame outlives the process."""
+"""Which of conversion, event, pixel and X is at fault after a bad response."""
 
-from worker_bench import Setting
+import pytest
+from worker_bench import Seen, Setting
 
-from fakes import refused
+from fakes import MovingClock, refused
+from memory_store.store import MemoryStore
+from twite.domain.delivery import Delivered, Delivery, Errored, Rejected, RejectionScope
 from twite.domain.times import MINUTE, SECOND
+from twite.gateway.delivery.circuit_breaker import CircuitBreaker, EventPauses
+from twite.gateway.delivery.settlement import MOST_IN_A_ROW, Blame
+from twite.gateway.delivery.suspects import ROW, Suspects
 from twite.gateway.ports.state import Pause
 
 NO_IDENTIFIER = ("INVALID_PARAMETER", "At least one user identifier must be provided", "")
+EVENT, OTHER = "o8z6k", "o8z6m"
+DELIVERED = Delivered(debug_id="d")
+FAILED = Errored(reason="503", ambiguous=True)
+UNSENT = Errored(reason="no connection", ambiguous=False)
+LIMITED = Errored(reason="429", ambiguous=False, limited=True)
+BAD, LARGE, WRONG_EVENT, NOT_YOU, PAGE = (
+    Rejected(scope=scope, reason=f"{status} refused")
+    for scope, status in (
+        (RejectionScope.CONVERSION, 400), (RejectionScope.SIZE, 413), (RejectionScope.EVENT, 404),
+        (RejectionScope.PIXEL, 401), (RejectionScope.UNCLEAR, 403),
+    )
+)  # fmt: skip
+
+
+def group_of(*ids):
+    return tuple(
+        Delivery(id=id_, conversion_id=f"c{id_}", body=b"{}", received_at=0) for id_ in ids
+    )
+
+
+class Pixel(Blame):
+    """The blame of a pixel, with its own breaker, pauses and suspects."""
+
+    def __init__(self, *, cautious=False):
+        self.clock, self.draw = MovingClock(), 0.0
+        common = {"pixel": "p", "state": MemoryStore(), "clock": self.clock, "observer": Seen()}
+        super().__init__(
+            suspects=Suspects(clock=self.clock),
+            circuit_breaker=CircuitBreaker(**common, pause=None),
+            pauses=EventPauses(**common, pauses=()),
+            randomness=self,
+            cautious=cautious,
+        )
+
+    def fraction(self):
+        return self.draw
+
+    async def hears(self, outcome, *ids, event=EVENT, is_open=False):
+        await self.hear(event, group_of(*ids), outcome, is_open=is_open)
+
+    def opens(self, outcome, *ids, why=None):
+        return self.is_open(EVENT, group_of(*ids), outcome, why)
+
+    def suspect(self, *ids):
+        """Let X accept another delivery after a failure of these."""
+        self.suspects.note(group_of(*ids), event=EVENT)
+        self.suspects.took(group_of(99), event=OTHER)
+
+    def refuse_alone(self, delivery, refusal):
+        """Let X refuse a delivery alone twice, and accept another before each refusal."""
+        for _ in range(2):
+            self.suspects.took(group_of(99), event=OTHER)
+            self.suspects.found(*group_of(delivery), refusal, event=EVENT)
+
+    def blame_the_event(self):
+        """Let the event fail again and again, while X accepts another event."""
+        for number in range(ROW):
+            self.suspects.took(group_of(99), event=OTHER)
+            self.suspects.note(group_of(1_000 + number), event=EVENT)
 
 
 async def test_after_a_restart_a_refused_probe_is_held_as_before_it():
@@ -24,3 +89,275 @@ async def test_after_a_restart_a_refused_probe_is_held_as_before_it():
     assert (account.dead, account.delivered) == (0, 0)
     assert [pause.pixel for pause in await setting.store.load(Pause)] == ["o8z6j"]
     await setting.run.stop(within=1_000)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "ids", "why", "is_open"),
+    [
+        (BAD, (1,), None, True),
+        (LARGE, (1, 2), None, True),
+        (DELIVERED, (1, 2), None, False),
+        (WRONG_EVENT, (1, 2), None, False),
+        (NOT_YOU, (1,), NOT_YOU, True),
+        (NOT_YOU, (1,), FAILED, False),
+        (NOT_YOU, (1, 2), None, False),
+        (PAGE, (1, 2), None, True),
+        (PAGE, (1,), None, False),
+        (FAILED, (1, 2), None, False),
+        (FAILED, (1, 2), FAILED, True),
+        (FAILED, (1, 2), PAGE, False),
+        (FAILED, (1,), FAILED, False),
+        (UNSENT, (1, 2), FAILED, False),
+        (LIMITED, (1, 2), FAILED, False),
+    ],
+)
+def test_a_bisect_follows_where_a_delivery_may_be_at_fault(outcome, ids, why, is_open):
+    assert Pixel().opens(outcome, *ids, why=why) is is_open
+
+
+@pytest.mark.parametrize(("outcome", "ids"), [(NOT_YOU, (1,)), (FAILED, (1, 2))])
+def test_a_bisect_follows_where_x_has_accepted_others_since(outcome, ids):
+    pixel = Pixel()
+    pixel.suspect(1)
+
+    assert pixel.opens(outcome, *ids)
+    assert not pixel.opens(outcome, *(10 + id_ for id_ in ids))
+
+
+async def test_refusals_of_a_paused_event_are_bisected():
+    pixel = Pixel()
+    await pixel.pauses.trip(EVENT, "why")
+
+    assert pixel.opens(NOT_YOU, 1)
+
+
+async def test_while_the_pixel_is_paused_an_unclear_refusal_is_not_bisected():
+    pixel = Pixel()
+    await pixel.circuit_breaker.trip("why")
+
+    assert not pixel.opens(PAGE, 1, 2)
+
+
+def test_a_refusal_that_is_known_to_concern_conversions_is_bisected():
+    pixel = Pixel()
+    pixel.refuse_alone(7, NOT_YOU)
+
+    assert (pixel.opens(NOT_YOU, 1, 2), pixel.opens(NOT_YOU, 1)) == (True, False)
+
+
+def test_failures_of_a_cautious_pixel_are_not_bisected():
+    assert not Pixel(cautious=True).opens(FAILED, 1, 2, why=FAILED)
+    assert Pixel(cautious=True).opens(PAGE, 1, 2)
+
+
+async def test_a_failure_backs_off_and_its_deliveries_are_remembered_until_x_accepts_one():
+    pixel = Pixel()
+
+    await pixel.hears(FAILED, 1, 2)
+    failed = dict(pixel.failed), pixel.circuit_breaker.probes, pixel.suspects.explain(group_of(1))
+    await pixel.hears(DELIVERED, 3)
+
+    assert failed == ({1: EVENT, 2: EVENT}, True, False)
+    assert (pixel.failed, pixel.circuit_breaker.probes) == ({}, False)
+    # X accepts other deliveries than those of the failed request.
+    assert pixel.suspects.explain(group_of(1))
+
+
+async def test_an_accepted_delivery_is_no_suspect():
+    pixel = Pixel()
+    pixel.suspect(1)
+
+    await pixel.hears(DELIVERED, 1)
+
+    assert not pixel.suspects.explain(group_of(1))
+
+
+@pytest.mark.parametrize("outcome", [BAD, WRONG_EVENT])
+async def test_a_refusal_for_its_content_closes_the_breaker_and_ends_the_back_off(outcome):
+    pixel = Pixel()
+    await pixel.circuit_breaker.trip("401")
+    await pixel.hears(FAILED, 1)
+
+    await pixel.hears(outcome, 2)
+
+    assert (pixel.circuit_breaker.paused, pixel.circuit_breaker.probes) == (False, False)
+    assert pixel.failed == {1: EVENT}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "is_open", "counts"),
+    [
+        (FAILED, False, True), (FAILED, True, False), (UNSENT, False, True), (UNSENT, True, True),
+        (LIMITED, False, False), (LIMITED, True, False),
+    ],
+)  # fmt: skip
+async def test_the_back_off_counts_only_failures_of_x(outcome, is_open, counts):
+    pixel = Pixel()
+
+    await pixel.hears(outcome, 1, is_open=is_open)
+
+    assert (pixel.circuit_breaker.probes, bool(pixel.failed)) == (counts, counts)
+
+
+async def test_a_rate_limit_does_not_end_the_back_off():
+    pixel = Pixel()
+    await pixel.hears(FAILED, 1)
+
+    await pixel.hears(LIMITED, 2)
+
+    assert pixel.circuit_breaker.probes
+
+
+async def test_a_failure_of_known_suspects_is_no_failure_of_x():
+    pixel = Pixel()
+    pixel.suspect(1)
+
+    await pixel.hears(FAILED, 1)
+
+    assert (pixel.circuit_breaker.probes, pixel.failed) == (False, {})
+
+
+async def test_an_event_that_keeps_failing_is_paused():
+    pixel = Pixel()
+    pixel.blame_the_event()
+
+    await pixel.hears(UNSENT, 1)
+    before = pixel.pauses.paused()
+    await pixel.hears(FAILED, 1)
+
+    assert (before, pixel.pauses.noted[EVENT].reason) == (set(), "all conversions failed: 503")
+
+
+async def test_an_event_that_keeps_being_refused_is_paused_and_not_its_pixel():
+    pixel = Pixel()
+    pixel.blame_the_event()
+
+    await pixel.hears(NOT_YOU, 1)
+
+    assert pixel.pauses.noted[EVENT].reason == "all conversions refused alike: 401 refused"
+    assert not pixel.circuit_breaker.paused
+
+
+@pytest.mark.parametrize(("outcome", "is_likely"), [(NOT_YOU, True), (PAGE, False)])
+@pytest.mark.parametrize("ids", [(1,), (1, 2)])
+async def test_a_refusal_pauses_the_pixel_if_it_names_the_pixel(outcome, is_likely, ids):
+    pixel = Pixel()
+
+    await pixel.hears(outcome, *ids)
+
+    breaker = pixel.circuit_breaker
+    assert (breaker.paused, breaker.pause is not None) == (True, is_likely)
+    assert pixel.failed == dict.fromkeys(ids, EVENT)
+    await pixel.clock.advance(2 * SECOND)
+    # A delivery that was alone is not the next probe; those of a larger request may be.
+    assert breaker.wants_another == (len(ids) == 1)
+
+
+async def test_a_refusal_known_to_concern_conversions_does_not_pause_the_pixel_for_certain():
+    pixel = Pixel()
+    pixel.refuse_alone(7, NOT_YOU)
+
+    await pixel.hears(NOT_YOU, 1)
+
+    assert (pixel.circuit_breaker.paused, pixel.circuit_breaker.pause) == (True, None)
+
+
+async def refused_in_a_row(pixel, many, *, first=1):
+    for number in range(first, first + many):
+        await pixel.hears(NOT_YOU, number, is_open=True)
+
+
+async def test_twenty_different_deliveries_refused_in_a_row_pause_the_pixel():
+    pixel = Pixel()
+
+    await refused_in_a_row(pixel, MOST_IN_A_ROW - 1)
+    # The same deliveries again are no new evidence.
+    await refused_in_a_row(pixel, MOST_IN_A_ROW - 1)
+    before = pixel.circuit_breaker.paused
+    await refused_in_a_row(pixel, 1, first=MOST_IN_A_ROW)
+
+    assert (before, pixel.circuit_breaker.paused) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "ends"), [(DELIVERED, True), (BAD, True), (FAILED, False), (LIMITED, False)]
+)
+async def test_an_acceptance_or_another_verdict_ends_the_row(outcome, ends):
+    pixel = Pixel()
+    await refused_in_a_row(pixel, MOST_IN_A_ROW - 1)
+
+    await pixel.hears(outcome, 99, event=OTHER, is_open=True)
+    await refused_in_a_row(pixel, 1, first=MOST_IN_A_ROW)
+
+    assert pixel.circuit_breaker.paused == (not ends)
+
+
+@pytest.mark.parametrize(("ids", "counts"), [((7,), False), ((7, 8), True), ((8,), True)])
+async def test_a_delivery_that_x_refused_alone_before_is_no_evidence(ids, counts):
+    pixel = Pixel()
+    pixel.refuse_alone(7, NOT_YOU)
+    await refused_in_a_row(pixel, MOST_IN_A_ROW - 1, first=20)
+
+    await pixel.hears(NOT_YOU, *ids, is_open=True)
+
+    assert pixel.circuit_breaker.paused == counts
+
+
+async def test_refusals_of_a_paused_event_are_no_evidence():
+    pixel = Pixel()
+    await pixel.pauses.trip(EVENT, "why")
+
+    await refused_in_a_row(pixel, MOST_IN_A_ROW)
+
+    assert not pixel.circuit_breaker.paused
+
+
+async def test_deliveries_refused_one_by_one_are_judged_by_the_last_refusal():
+    pixel = Pixel()
+    pixel.refuse_alone(7, NOT_YOU)
+    first, last = group_of(1, 2)
+
+    await pixel.all_alike(EVENT, [(first, PAGE), (last, NOT_YOU)])
+
+    assert not pixel.suspects.is_shown(NOT_YOU)
+    assert pixel.circuit_breaker.pause.reason == "401 refused"
+    assert pixel.failed == {1: EVENT, 2: EVENT}
+
+
+async def test_at_most_a_thousand_failed_deliveries_are_remembered():
+    pixel = Pixel()
+
+    await pixel.hears(FAILED, *range(600))
+    await pixel.hears(FAILED, *range(600, 1_200))
+    await pixel.hears(FAILED, 1_200)
+
+    assert list(pixel.failed) == list(range(1_000))
+
+
+@pytest.mark.parametrize(("draw", "others"), [(0.0, {2, 3}), (0.49, {2, 3}), (0.5, {1, 3})])
+async def test_a_delivery_that_failed_with_others_is_retried_at_random(draw, others):
+    pixel = Pixel()
+    await pixel.hears(FAILED, 1, 2)
+    await pixel.hears(FAILED, 3)
+    pixel.draw = draw
+
+    assert pixel.failed_but_one() == others
+
+
+async def test_if_all_failed_alone_any_may_be_retried():
+    pixel = Pixel()
+    await pixel.hears(FAILED, 1)
+    await pixel.hears(FAILED, 2)
+
+    assert (pixel.failed_but_one(), pixel.failed) == (set(), {})
+    await pixel.hears(FAILED, 1, 2)
+    assert pixel.failed_but_one() == {2}
+
+
+async def test_after_an_acceptance_no_delivery_counts_as_sent_alone():
+    pixel = Pixel()
+    await pixel.hears(FAILED, 1)
+    await pixel.hears(DELIVERED, 3)
+    await pixel.hears(UNSENT, 1, 2)
+
+    assert pixel.failed_but_one() == {2}

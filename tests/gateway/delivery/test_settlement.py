@@ -1,19 +1,33 @@
 import pytest
+from worker_bench import Seen
 
+from fakes import MovingClock
 from twite.domain.delivery import (
+    AMBIGUITY_WINDOW,
+    LAST_CEILING,
     MAY_COUNT_TWICE,
     Attempt,
+    Batch,
     Delivered,
     Delivery,
     Errored,
     Rejected,
     RejectionScope,
+    Settlement,
     Transition,
     Trigger,
     XComplaint,
 )
-from twite.domain.times import MINUTE, SECOND
-from twite.gateway.delivery.settlement import attempt, transitions
+from twite.domain.times import HOUR, MINUTE, SECOND
+from twite.gateway.delivery.settlement import (
+    InFlightBatch,
+    Settler,
+    attempt,
+    is_too_late,
+    transitions,
+)
+from twite.gateway.ports.events import Moved
+from twite.gateway.ports.outbox import HoldRejected, MoveResult
 from twite.gateway.ports.transport import NoResponse, Response
 
 NOW = 1_795_600_000_000
@@ -66,6 +80,12 @@ def test_what_waits_for_a_moment_that_x_named_comes_within_five_seconds_of_it():
 
     assert min(moments) == NOW + 9 * MINUTE
     assert NOW + 9 * MINUTE + 4 * SECOND < max(moments) <= NOW + 9 * MINUTE + 5 * SECOND
+
+
+def test_a_wait_beyond_the_longest_back_off_is_shortened():
+    outcome = Errored(reason="429", ambiguous=False, limited=True, retry_at=NOW + HOUR)
+
+    assert decided(ONE, outcome, randomness=0.0)[0].due_at == NOW + LAST_CEILING
 
 
 def test_what_a_pixel_is_refused_for_waits_for_the_pixel():
@@ -150,3 +170,142 @@ def test_an_answer_is_cut_short_and_read_whatever_its_bytes():
     written = recorded(Rejected(scope=RejectionScope.CONVERSION, reason="400"), answer).answer
 
     assert written == "\ufffd\ufffd" + "x" * 2_046
+
+
+def test_an_attempt_is_ambiguous_only_if_its_error_is():
+    answer = Response(status=200, headers={}, body=b"")
+
+    assert not recorded(Delivered(debug_id="d"), answer).ambiguous
+
+
+@pytest.mark.parametrize(
+    ("since", "late"),
+    [
+        ((None,), False),
+        ((NOW - AMBIGUITY_WINDOW,), False),
+        ((NOW - AMBIGUITY_WINDOW - 1,), True),
+        ((None, NOW, NOW - AMBIGUITY_WINDOW - 1), True),
+    ],
+)
+def test_a_delivery_is_too_old_to_resend_after_forty_hours(since, late):
+    group = [
+        Delivery(id=id_, conversion_id="c", body=b"{}", received_at=NOW, ambiguous_since=at)
+        for id_, at in enumerate(since)
+    ]
+
+    assert is_too_late(group, now=NOW) == late
+
+
+BATCH = Batch(lease=7, pixel="o8z6j", event="o8z6k", deliveries=TWO)
+
+
+def test_what_x_cannot_have_received_is_the_batch_without_the_request_that_left():
+    in_flight = InFlightBatch(BATCH, at=NOW)
+    claimed = in_flight.rest()
+    in_flight.group = ONE
+    before = in_flight.rest()
+    in_flight.left = True
+
+    assert (claimed, before, in_flight.rest()) == ((1, 2), (1, 2), (2,))
+
+
+class Written:
+    """A store that remembers settlements, and moves as many deliveries as it is told."""
+
+    def __init__(self, *, moves=0):
+        self.settlements = []
+        self._moves = moves
+
+    async def settle(self, settlement):
+        self.settlements.append(settlement)
+
+    async def move(self, _move, *, now):
+        assert now == NOW
+        return MoveResult(moved=self._moves)
+
+
+def a_settler(store):
+    return Settler(delivery_store=store, clock=MovingClock(NOW), observer=Seen(), lease=30 * SECOND)
+
+
+async def test_a_settlement_extends_the_lease_and_reports_each_transition():
+    store = Written()
+    settler = a_settler(store)
+    tried = recorded(Delivered(debug_id="d"), Response(status=200, headers={}, body=b""))
+    late = Batch(
+        lease=7,
+        pixel="o8z6j",
+        event="o8z6k",
+        deliveries=(
+            Delivery(id=1, conversion_id="c1", body=b"{}", received_at=NOW - 5),
+            Delivery(id=2, conversion_id="c2", body=b"{}", received_at=NOW - 7),
+            Delivery(id=3, conversion_id="c3", body=b"{}", received_at=NOW + 9),
+        ),
+    )
+    written = (
+        Transition(trigger=Trigger.DELIVERED, deliveries=(1, 3)),
+        Transition(trigger=Trigger.GIVEN_UP, deliveries=(2,), reason="400 C: m"),
+    )
+
+    await settler.settle(late, tried, written)
+
+    assert store.settlements == [
+        Settlement(lease=7, attempt=tried, transitions=written, lease_until=NOW + 30 * SECOND)
+    ]
+    assert settler.observer.notices == [
+        # The third was received by a clock that is ahead.
+        Moved(pixel="o8z6j", trigger=Trigger.DELIVERED, deliveries=2, waited={5: 1, 0: 1}),
+        Moved(pixel="o8z6j", trigger=Trigger.GIVEN_UP, deliveries=1, reason="400 C: m"),
+    ]
+
+
+async def test_unsent_deliveries_go_back_to_the_queue_without_an_attempt():
+    store = Written()
+
+    await a_settler(store).give_back(BATCH, [])
+    await a_settler(store).give_back(BATCH, [2])
+    await a_settler(store).give_back(BATCH, [1], wait=MINUTE)
+
+    assert [(found.attempt, found.transitions) for found in store.settlements] == [
+        (None, (Transition(trigger=Trigger.POSTPONED, deliveries=(id_,), due_at=due),))
+        for id_, due in ((2, NOW), (1, NOW + MINUTE))
+    ]
+
+
+@pytest.mark.parametrize("many", [0, 1, 3])
+async def test_a_move_is_reported_if_it_moved_a_delivery(many):
+    settler = a_settler(Written(moves=many))
+
+    await settler.move(
+        HoldRejected(deliveries=[1], reason="r"), Trigger.HELD, pixel="o8z6j", reason="r"
+    )
+
+    assert settler.observer.notices == [
+        Moved(pixel="o8z6j", trigger=Trigger.HELD, deliveries=many, reason="r")
+    ] * bool(many)
+
+
+@pytest.mark.parametrize("left", [True, False])
+@pytest.mark.parametrize(("group", "others"), [(ONE, (2,)), (TWO, ())])
+async def test_a_bug_counts_as_a_crash_of_the_deliveries_being_sent(left, group, others):
+    store, in_flight = Written(), InFlightBatch(BATCH, at=NOW - 3)
+    in_flight.group, in_flight.left = group, left
+
+    await a_settler(store).settle_fault(in_flight, ZeroDivisionError(), due_at=NOW + MINUTE)
+
+    (found,) = store.settlements
+    named = tuple(delivery.id for delivery in group)
+    assert found.attempt == Attempt(
+        at=NOW - 3,
+        pixel="o8z6j",
+        event="o8z6k",
+        outcome="errored",
+        deliveries=named,
+        answer="internal error in Twite: ZeroDivisionError",
+        ambiguous=left,
+    )
+    assert found.transitions == tuple(
+        Transition(trigger=trigger, deliveries=ids, due_at=NOW + MINUTE)
+        for trigger, ids in ((Trigger.EXPIRED, named), (Trigger.POSTPONED, others))
+        if ids
+    )
