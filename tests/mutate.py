@@ -3,7 +3,8 @@
 `make mutate` runs all modules, `make mutate ARGS=x/oauth1.py` one of them. Each mutant changes a
 comparison, an operator, a number or a truth value in one function. The tests are collected once;
 each mutant runs in a fork, which stops at the first failure. `mutants.toml` names the tests of each
-module, and the survivors that change nothing for a caller, each with its reason.
+module (`only` selects some, as -k of pytest does), and the survivors that change nothing for a
+caller, each with its reason.
 
 Of each module, the same MOST mutants are drawn each time; with TWITE_TRIAL=1, all are run. A mutant
 that takes ten times the CPU time of the unchanged module, or never ends, counts as noticed.
@@ -164,7 +165,8 @@ def main(chosen: list[str]) -> int:
         if pid == 0:
             mutator = Mutator(module)
             files = [str(TESTS / file) for file in MODULES[module]["tests"]]
-            pytest.main(["-n", "0", "-x", *files], plugins=[mutator])
+            only = MODULES[module].get("only", "")
+            pytest.main(["-n", "0", "-x", "-k", only, *files], plugins=[mutator])
             killed = 100 * (mutator.many - len(mutator.survivors)) / max(mutator.many, 1)
             new = [
                 name

@@ -1,5 +1,6 @@
 """Store contract: the erasure of a person, and the end of a store."""
 
+import msgspec
 import pytest
 
 from builders import NOW, a_conversion, a_submission, an_entry
@@ -121,6 +122,18 @@ class ConsentLaws:
         assert await balanced(store) == ConversionCounts(
             source="", pixel="", received=2, suppressed=1, pending=1
         )
+
+    async def test_after_a_person_who_revoked_the_next_of_the_event_is_claimed(
+        self, store: Store
+    ) -> None:
+        await record(store, "order-1")
+        entry = an_entry("order-2")
+        body = entry.body.replace(b"23opevjt88psuo13lu8d020qkn", b"another-click")
+        await store.record(a_submission(msgspec.structs.replace(entry, body=body), receipt="r2"))
+
+        await store.revoke(keys(store), now=NOW)
+
+        assert ids(await claim(store, limit=1)) == ["order-2"]
 
     async def test_what_was_tried_before_a_revocation_is_not_tried_again(
         self, store: Store

@@ -1,25 +1,23 @@
 """Keys: memory, log and table agree, and take turns."""
 
+import shutil
 from types import SimpleNamespace
 
 import pytest
 
 from builders import NOW, a_submission, an_entry
 from twite.domain.conversion import DEFAULT_WINDOW, dedup_key
-from twite.stores.sql.database import WantedKey
+from twite.domain.delivery import State
+from twite.stores.sql.database import AT_ONCE, Holding, WantedKey
 from twite.stores.sql.intake import record
-from twite.stores.sqlite.engine.connection import connect_writer, create
+from twite.stores.sqlite.engine.connection import connect_writer
 from twite.stores.sqlite.engine.dedup_keys import DedupKeys
 from twite.stores.sqlite.engine.owner_session import OwnerSession, leases_of
-from twite.stores.sqlite.engine.schema import migrate
 
 
 @pytest.fixture
-def book(tmp_path):
-    path = str(tmp_path / "twite.db")
-    create(path)
-    connection = connect_writer(path)
-    migrate(connection, path)
+def book(tmp_path, migrated_file):
+    connection = connect_writer(str(shutil.copyfile(migrated_file, tmp_path / "twite.db")))
     yield OwnerSession(connection, window=DEFAULT_WINDOW, leases=leases_of(1), fresh_keys=100)
     connection.close()
 
@@ -132,3 +130,252 @@ def test_forgetting_takes_old_settled_keys_from_memory_and_no_others(book):
 
     again = submit(book, range(100), receipt="again")
     assert again == tuple(range(60, 100))
+
+
+def key_of(part, number=0):
+    """Return a key in a 256th of the key space."""
+    return bytes([part]) + number.to_bytes(15, "big")
+
+
+def log(book, deliveries, *, merge_round=(0, 0, 0, 0)):
+    """Write a log (delivery → key) as a gateway that ended left it."""
+    book.connection.execute("DELETE FROM fresh_key")
+    book.connection.executemany("INSERT INTO fresh_key VALUES (?, ?)", deliveries.items())
+    book.connection.execute(
+        "UPDATE merge_round SET bucket = ?, began = ?, low = ?, high = ?", merge_round
+    )
+
+
+def keys_of(book, *, fresh=100):
+    return DedupKeys(book.run, window=DEFAULT_WINDOW, fresh=fresh)
+
+
+def take(keys, *wanted, takes=False):
+    """Request keys (key, delivery); return the late ones, and the holdings that were contested."""
+    contested = []
+
+    def contest(wish, holder, holding):
+        contested.append((wish.delivery, holder, holding))
+        return takes
+
+    late = keys.take([WantedKey(key, delivery, NOW) for key, delivery in wanted], contest)
+    return late, contested
+
+
+@pytest.mark.parametrize("takes", [True, False])
+def test_of_two_requests_in_one_call_the_second_contests_the_first(book, takes):
+    keys = keys_of(book)
+    held = key_of(7)
+
+    late, contested = take(keys, (held, 5), (key_of(8), 6), (held, 7), takes=takes)
+
+    assert contested == [(7, 5, AT_ONCE)]
+    assert late == ({} if takes else {7: 5})
+    assert keys.holders([held, key_of(8), key_of(9)]) == {held: 7 if takes else 5, key_of(8): 6}
+
+
+@pytest.mark.parametrize(
+    ("merge_round", "in_memory"),
+    [
+        # (bucket, began, low, high): of the parts that were passed, the log is newer from `began`.
+        ((10, 100, 0, 50), {(5, 100), (10, 50), (10, 99), (10, 100)}),
+        # At the end of a walk, all parts were passed.
+        ((0, 100, 0, 50), {(5, 100), (10, 100)}),
+        ((0, 0, 0, 0), {(part, delivery) for part in (5, 10) for delivery in (49, 50, 99, 100)}),
+    ],
+)
+def test_of_the_log_only_keys_that_the_table_lacks_are_read(book, merge_round, in_memory):
+    places = [(part, delivery) for part in (5, 10) for delivery in (49, 50, 99, 100)]
+    log(
+        book,
+        {delivery * 2 + (part == 5): key_of(part, delivery) for part, delivery in places},
+        merge_round=(merge_round[0], *(2 * delivery for delivery in merge_round[1:])),
+    )
+
+    found = keys_of(book).holders([key_of(*place) for place in places])
+
+    assert set(found) == {key_of(*place) for place in in_memory}
+
+
+def test_memory_beyond_its_size_shrinks_by_two_keys_for_each_new_one(book):
+    log(book, {number: key_of(number) for number in range(1, 101)})
+    keys = keys_of(book, fresh=20)
+    merged = []
+
+    for number in range(5):
+        take(keys, (key_of(255, number), 1_000 + number))
+        merged.append(counted(book, "dedup"))
+
+    assert merged == [2, 4, 6, 8, 10]
+
+
+def test_a_part_with_more_keys_than_owed_is_merged_in_advance(book):
+    log(book, {number: key_of(number // 5, number) for number in range(5, 105)})
+    keys = keys_of(book, fresh=20)
+    merged = []
+
+    for number in range(6):
+        take(keys, (key_of(255, number), 1_000 + number))
+        merged.append(counted(book, "dedup"))
+
+    # Each part has five keys, and each new key moves two.
+    assert merged == [5, 5, 10, 10, 10, 15]
+
+
+def test_during_an_eighth_of_a_walk_the_log_loses_what_the_last_walk_merged(book):
+    merged = {number: key_of(100, number) for number in range(1, 257)}
+    fresh = {257 + part: key_of(part) for part in range(44)}
+    log(book, merged | fresh, merge_round=(0, 257, 1, 1))
+    keys = keys_of(book, fresh=20)
+    first = []
+
+    for number in range(18):
+        take(keys, (key_of(255, number), 1_000 + number))
+        (least,) = book.connection.execute("SELECT min(delivery) FROM fresh_key").fetchone()
+        first.append(least)
+
+    # Two parts for each new key.
+    assert first == [min(1 + 16 * many, 257) for many in range(1, 19)]
+
+
+def test_a_key_logged_after_a_walk_began_is_read_after_a_restart(book):
+    keys = keys_of(book, fresh=1)
+    take(keys, (key_of(0), 5), (key_of(1), 6))
+    taken = [key_of(0, 7), key_of(255, 8)]
+
+    take(keys, (taken[0], 7))
+    take(keys, (taken[1], 8))
+
+    assert keys_of(book, fresh=1).holders(taken) == {taken[0]: 7, taken[1]: 8}
+
+
+def test_memory_is_full_only_beyond_its_size(book):
+    keys = keys_of(book, fresh=10)
+    merged = []
+
+    for number in range(12):
+        take(keys, (key_of(number), 1 + number))
+        merged.append(counted(book, "dedup"))
+
+    assert merged == [*[0] * 10, 1, 2]
+
+
+def test_a_rollback_frees_the_room_of_its_keys_and_no_more(book):
+    keys = keys_of(book, fresh=10)
+    take(keys, *((key_of(number), 1 + number) for number in range(10)))
+    keys.committed()
+    book.connection.execute("SAVEPOINT vain")
+    take(keys, *((key_of(100 + number), 20 + number) for number in range(5)))
+    book.connection.execute("ROLLBACK TO vain")
+
+    keys.rolled_back()
+
+    take(keys, (key_of(200), 30))
+    assert counted(book, "dedup") == 1
+    assert key_of(100) not in keys.holders([key_of(100)])
+
+
+def test_forgotten_keys_free_their_room_and_no_more(book):
+    keys = keys_of(book, fresh=10)
+    take(keys, *((key_of(number), 1 + number) for number in range(10)))
+    for part in range(4):
+        keys.forget(part, 3)
+
+    merged = []
+    for number in range(3):
+        take(keys, (key_of(100, number), 20 + number))
+        merged.append(counted(book, "dedup"))
+
+    assert merged == [0, 0, 1]
+
+
+HELD_SINCE = [
+    (DEFAULT_WINDOW, None, True, True),
+    (DEFAULT_WINDOW + 1, None, False, False),
+    (DEFAULT_WINDOW + 1, State.DEAD, False, False),
+    (DEFAULT_WINDOW, State.DEAD, True, True),
+    (DEFAULT_WINDOW + 1, State.QUEUED, True, False),
+    (DEFAULT_WINDOW + 1, State.SENDING, True, False),
+    (DEFAULT_WINDOW + 1, State.HELD, True, False),
+]
+
+
+def hold(book, state):
+    """Record one order, and give its delivery a state; None for settled."""
+    submit(book, range(1), receipt="r1")
+    if state is None:
+        book.connection.execute("DELETE FROM outbox")
+    else:
+        book.connection.execute("UPDATE outbox SET state = ?", (state.value,))
+    ((delivery, key),) = book.connection.execute("SELECT delivery, key FROM fresh_key").fetchall()
+    return delivery, key
+
+
+@pytest.mark.parametrize(("after", "state", "is_live", "is_recent"), HELD_SINCE)
+def test_a_key_is_held_within_the_window_and_while_its_conversion_may_be_sent(
+    book, after, state, is_live, is_recent
+):
+    delivery, key = hold(book, state)
+    seen = []
+
+    book.keys.take(
+        [WantedKey(key, delivery + 1, NOW + after)],
+        lambda wish, holder, holding: seen.append((wish.delivery, holder, holding)),
+    )
+
+    holding = Holding(is_live=is_live, is_recent=is_recent, state=state)
+    assert seen == [(delivery + 1, delivery, holding)]
+
+
+@pytest.mark.parametrize(("after", "state", "is_live", "_is_recent"), HELD_SINCE)
+def test_a_key_is_taken_over_unless_it_is_held(book, after, state, is_live, _is_recent):
+    delivery, key = hold(book, state)
+
+    holder = book.keys.take_over(WantedKey(key, delivery + 1, NOW + after))
+
+    assert holder == (delivery if is_live else None)
+    assert book.keys.holders([key]) == {key: delivery if is_live else delivery + 1}
+
+
+@pytest.mark.parametrize("fresh", [0, 100])
+def test_a_key_taken_over_is_in_the_table_and_no_longer_in_the_log(book, fresh):
+    keys = keys_of(book, fresh=fresh)
+    free, own = key_of(1), key_of(2)
+    take(keys, (own, 5), (key_of(3), 6))
+
+    taken = [keys.take_over(WantedKey(*wanted, NOW)) for wanted in ((free, 4), (own, 5))]
+    keys.finish()
+    keys.committed()
+
+    assert taken == [None, None]
+    assert keys.holders([free, own]) == {free: 4, own: 5}
+    logged = book.connection.execute("SELECT key FROM fresh_key").fetchall()
+    assert logged == [(key_of(3),)]
+    table = "SELECT key, delivery FROM dedup WHERE delivery < 6 ORDER BY delivery"
+    assert book.connection.execute(table).fetchall() == [(free, 4), (own, 5)]
+
+
+def test_a_key_taken_over_from_the_table_needs_no_room_in_memory(book):
+    keys = keys_of(book, fresh=1)
+    take(keys, (key_of(2), 5))
+
+    for number in range(5):
+        keys.take_over(WantedKey(key_of(1, number), 1, NOW))
+    take(keys, (key_of(3), 6))
+
+    # Memory has one key too many, and moves the first of the two.
+    assert counted(book, "dedup") == 6
+
+
+def test_a_rollback_gives_back_a_key_that_was_taken_over(book):
+    delivery, key = hold(book, None)
+    late = NOW + 2 * DEFAULT_WINDOW
+    book.connection.execute("SAVEPOINT vain")
+    book.keys.take_over(WantedKey(key, delivery + 1, late))
+    book.connection.execute("ROLLBACK TO vain")
+
+    book.keys.rolled_back()
+    book.keys.finish()
+
+    assert book.keys.holders([key]) == {key: delivery}
+    assert counted(book, "fresh_key") == 1

@@ -60,3 +60,28 @@ async def test_what_a_dead_process_held_is_under_no_lease_after_the_start(tmp_pa
     assert leases(tmp_path) == []
     assert ids(await claim(store)) == ["order-1"]
     await store.close()
+
+
+async def test_the_crashes_of_a_process_add_up_until_its_sender_outlives_a_claim(tmp_path):
+    path = str(tmp_path / "twite.db")
+    store = await SQLiteStore.open(path)
+    for number in range(2):
+        await record(store, f"order-{number}", receipt=f"r{number}")
+    crashes = []
+    for _ in range(2):
+        batch = await claim(store, lease_until=NOW + 10)
+        crashes.append([delivery.crashes for delivery in batch.deliveries])
+        await store.close()
+        store = await SQLiteStore.open(path)
+
+    alone = await claim(store, lease_until=NOW + 10)
+    await sweep(store, now=NOW + 11)
+    again = await claim(store, now=NOW + 11)
+
+    assert crashes == [[0, 0], [1, 1]]
+    assert [delivery.crashes for delivery in alone.deliveries] == [2]
+    # Its lease expired in a process that still runs.
+    assert {delivery.conversion_id: delivery.crashes for delivery in again.deliveries}[
+        alone.deliveries[0].conversion_id
+    ] == 0
+    await store.close()

@@ -41,7 +41,7 @@ _GONE: Final = Holding(is_live=False)
 _PENDING: Final = frozenset({State.QUEUED, State.SENDING, State.HELD})
 
 
-class _Round(msgspec.Struct, frozen=True, kw_only=True):
+class _Round(msgspec.Struct, frozen=True):
     """The progress of a walk through the key space.
 
     Deliveries before `began` are in the table once their bucket has been passed. Those before
@@ -63,12 +63,10 @@ class DedupKeys:
         self.window = window
         self._fresh = fresh
         self._buckets: list[dict[bytes, int]] = [{} for _ in range(_BUCKETS)]
-        self._round = self._round_before = _Round(
-            **dict(zip(_Round.__struct_fields__, run("merge_round").fetchone(), strict=True))
-        )
+        self._round = self._round_before = _Round(*run("merge_round").fetchone())
         self._read()
         self._count = sum(map(len, self._buckets))
-        # How many keys may move, in proportion to the new keys.
+        # How many keys may move: two for each new key.
         self._owed = 0
         # The changes of the running transaction to memory.
         self._before: dict[bytes, int | None] = {}
@@ -167,20 +165,19 @@ class DedupKeys:
         self._round = self._round_before
         self.committed()
 
-    def forget(self, part: int, before: int) -> int:
-        """Delete expired keys in a 256th of the key space; return their number.
+    def forget(self, part: int, before: int) -> None:
+        """Delete expired keys in a 256th of the key space.
 
         Expired keys have no effect, so a rollback need not restore them in memory.
         """
         bucket = self._buckets[part]
         old = {delivery: key for key, delivery in bucket.items() if delivery < before}
         if not old:
-            return 0
+            return
         found = self._run("unsettled", deliveries=as_json(list(old))).fetchone()[0]
         for delivery in old.keys() - set(_Ids.decode(found)):
             del bucket[old[delivery]]
             self._count -= 1
-        return len(old)
 
     def _read(self) -> None:
         """Read the keys of the log that are not in the table yet: half a million in a large one."""
@@ -238,19 +235,19 @@ class DedupKeys:
         return holding
 
     def _merge(self, *, taken: int) -> None:
-        """Shrink the memory to its size, at twice the rate of new keys."""
-        if self._count <= self._fresh:
-            return
+        """Shrink the memory to its size.
+
+        The log of a store that kept more keys is merged at twice the rate of new keys.
+        """
         self._owed += 2 * taken
         while self._owed > 0 and self._count > self._fresh:
             self._owed -= self._merge_bucket()
-        self._owed = min(self._owed, 0)
 
     def _merge_bucket(self) -> int:
         """Move the next 256th of the key space into the table; return the number of keys."""
         now = self._round
         if now.bucket == 0:
-            began = 1 + max((max(bucket.values()) for bucket in self._buckets if bucket), default=0)
+            began = 1 + max(max(bucket.values()) for bucket in self._buckets if bucket)
             now = _Round(began=began, low=now.high, high=now.began)
         bucket = self._buckets[now.bucket]
         if bucket:
@@ -258,7 +255,7 @@ class DedupKeys:
             merged = as_json([bucket[key] for key in keys])
             self._run("merge_keys", keys=b"".join(keys), deliveries=merged)
         part = (now.bucket + 1) * _FORGET_SPEED
-        if now.high > now.low and part <= _BUCKETS:
+        if part <= _BUCKETS:
             self._run("forget_log", before=now.low + (now.high - now.low) * part // _BUCKETS)
         self._merged.append((now.bucket, bucket))
         self._buckets[now.bucket] = {}
