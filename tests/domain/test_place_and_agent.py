@@ -1,3 +1,5 @@
+import ipaddress
+import re
 from unittest.mock import patch
 
 import pytest
@@ -108,3 +110,25 @@ def test_a_dotted_address_is_read_as_by_the_library(text):
         thorough = ip(text)
 
     assert ip(text) == thorough
+
+
+GROUPS = st.sampled_from(["0", "00", "1", "7f", "0a", "A", "2001", "fe80"])
+
+
+@given(
+    st.builds(
+        lambda first, others: ":".join([first, *others]),
+        st.sampled_from(["2a02", "3fff", "fe80", "1", "2A02"]),
+        st.lists(GROUPS, min_size=6, max_size=8),
+    )
+)
+def test_an_address_of_eight_groups_is_read_as_by_the_library(text):
+    with patch.object(normalize, "_GLOBAL_IPV6", re.compile("(?!)")):
+        thorough = ip(text)
+
+    assert ip(text) == thorough
+
+
+@given(st.ip_addresses(v=6, network="2000::/3").map(str))
+def test_a_global_address_is_read_as_by_the_library(text):
+    assert ip(text) == str(ipaddress.ip_address(text))

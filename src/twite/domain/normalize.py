@@ -226,6 +226,8 @@ def ip_address(text: str, *, path: str) -> str | Fault:
     dotted = _DOTTED.fullmatch(text)
     if dotted is not None and dotted[1] in _PUBLIC_FIRST:
         return text
+    if _GLOBAL_IPV6.fullmatch(text) and ":0:0" not in text:
+        return text
     found = _public_address(text)
     return fault(path, found) if found.startswith("ip_") else found
 
@@ -264,6 +266,8 @@ _PUBLIC_FIRST: Final = frozenset(map(str, range(1, 224))) - {
     "172",
     "192",
 }
+# 2000::/3 in the canonical spelling, with all groups. Two groups of zeros are spelled "::".
+_GLOBAL_IPV6: Final = re.compile(r"[23][0-9a-f]{3}(?::(?:0|[1-9a-f][0-9a-f]{0,3})){7}")
 
 
 @lru_cache(maxsize=16_384)
