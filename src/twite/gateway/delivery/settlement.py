@@ -237,11 +237,12 @@ def _waited(batch: Batch, transition: Transition, *, now: int) -> dict[int, int]
     """Return the deliveries X accepted, by the milliseconds since their receipt."""
     if transition.trigger is not Trigger.DELIVERED:
         return {}
-    taken = frozenset(transition.deliveries)
+    taken = batch.deliveries
+    if len(transition.deliveries) < len(taken):
+        ids = frozenset(transition.deliveries)
+        taken = tuple([delivery for delivery in taken if delivery.id in ids])
     # All conversions of one request were received at the same time.
-    received = Counter(
-        [delivery.received_at for delivery in batch.deliveries if delivery.id in taken]
-    )
+    received = Counter([delivery.received_at for delivery in taken])
     waited: dict[int, int] = {}
     for received_at, many in received.items():
         milliseconds = max(0, now - received_at)

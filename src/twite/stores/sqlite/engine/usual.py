@@ -23,9 +23,33 @@ from twite.stores.sqlite.engine.unmarked_leases import FIRST, LeasedDeliveries
 _Columns = tuple[list[int], list[str], list[int], list[int], list[int], list[int]]
 # Columns as JSON, and the most attempts, the ambiguous ones, the most crashes, the bodies.
 _Row = tuple[str, int, int, int, bytes]
-# Deliveries and their accounts.
-_Found = tuple[list[Delivery], list[int]]
 _COLUMNS: Final = msgspec.json.Decoder(_Columns)
+
+
+class _Ready(msgspec.Struct):
+    """Deliveries that can be sent together, and columns of them."""
+
+    deliveries: list[Delivery]
+    ids: list[int]
+    sizes: list[int]
+    received: list[int]
+    accounts: list[int]
+
+    def add(self, later: "_Ready") -> None:
+        self.deliveries += later.deliveries
+        self.ids += later.ids
+        self.sizes += later.sizes
+        self.received += later.received
+        self.accounts += later.accounts
+
+    def counted(self) -> dict[int, Counter[int]]:
+        """Return the number of deliveries by time of receipt, for each account."""
+        if len(set(self.accounts)) == 1:
+            return {self.accounts[0]: Counter(self.received)}
+        counts: dict[int, Counter[int]] = {}
+        for account, at in zip(self.accounts, self.received, strict=True):
+            counts.setdefault(account, Counter())[at] += 1
+        return counts
 
 
 class VanishedDelivery(Exception):
@@ -57,14 +81,12 @@ def claim(book: OwnerSession, wish: Claim) -> tuple[Batch | None, bool]:
     found = _sound(book, wish, event_id, limit)
     if found is None:
         return None, False
-    deliveries, accounts = found
-    if book.opt_outs.among(deliveries, pixel=wish.pixel):
+    if book.opt_outs.among(found.deliveries, pixel=wish.pixel):
         return None, False
-    batch = Batch(
-        lease=book.next_lease(), pixel=wish.pixel, event=event, deliveries=tuple(deliveries)
-    )
-    _lease(book, wish, event_id, batch, accounts)
-    return batch, True
+    lease = book.next_lease()
+    _lease(book, wish, event_id, lease, found)
+    deliveries = tuple(found.deliveries)
+    return Batch(lease=lease, pixel=wish.pixel, event=event, deliveries=deliveries), True
 
 
 def settle(book: OwnerSession, settlement: Settlement) -> int | None:
@@ -100,32 +122,33 @@ def settle(book: OwnerSession, settlement: Settlement) -> int | None:
     return 0
 
 
-def _sound(book: OwnerSession, wish: Claim, event_id: int, limit: int) -> _Found | None:
-    """Return the next deliveries of an event and their accounts, if all can be sent together."""
+def _sound(book: OwnerSession, wish: Claim, event_id: int, limit: int) -> _Ready | None:
+    """Return the next deliveries of an event, if all can be sent together."""
     rank_, after = book.unmarked.places.get(event_id, FIRST)
     try:
         row = book.run(
             "ready_of_rank", event=event_id, rank=rank_, after=after, limit=limit
         ).fetchone()
         found = _read(book.seeds[event_id], row)
-        if found is not None and len(found[0]) < limit:
-            limit -= len(found[0])
+        if found is not None and len(found.ids) < limit:
+            limit -= len(found.ids)
             row = book.run("ready_after_rank", event=event_id, rank=rank_, limit=limit).fetchone()
             later = _read(book.seeds[event_id], row)
-            found = None if later is None else (found[0] + later[0], found[1] + later[1])
+            if later is None:
+                return None
+            found.add(later)
     except Exception as error:
         if not is_damage(book, error):
             raise
         return None  # or a conversion is missing, or from before checksums
-    if not found or not found[0]:
+    if found is None or not found.ids:
         return None
-    sizes = [len(delivery.body) for delivery in found[0]]
-    book.largest_body = max(sizes)
-    return None if sum(sizes) > wish.most_bytes else found
+    book.largest_body = max(found.sizes)
+    return None if sum(found.sizes) > wish.most_bytes else found
 
 
-def _read(seed: int, row: _Row) -> _Found | None:
-    """Return the deliveries of a row and their accounts, if none is unusual or damaged."""
+def _read(seed: int, row: _Row) -> _Ready | None:
+    """Return the deliveries of a row, if none is unusual or damaged."""
     columns, attempts, ambiguous, crashes, bodies = row
     if attempts or ambiguous or crashes:
         return None
@@ -138,7 +161,7 @@ def _read(seed: int, row: _Row) -> _Found | None:
         Delivery(id=id_, conversion_id=name, body=body, received_at=at)
         for id_, name, body, at in zip(ids, names, parts, received, strict=True)
     ]
-    return deliveries, accounts
+    return _Ready(deliveries, ids, sizes, received, accounts)
 
 
 def _checksums(
@@ -155,30 +178,22 @@ def _checksums(
     ]
 
 
-def _lease(
-    book: OwnerSession, wish: Claim, event_id: int, batch: Batch, accounts: Sequence[int]
-) -> None:
-    """Write the lease of a batch."""
-    ids = tuple([delivery.id for delivery in batch.deliveries])
-    listed = as_json(ids)
+def _lease(book: OwnerSession, wish: Claim, event_id: int, lease: int, found: _Ready) -> None:
+    """Write a lease."""
+    listed = as_json(found.ids)
     book.run(
         "add_unmarked_lease",
-        lease=batch.lease,
+        lease=lease,
         event=event_id,
         claimed_at=wish.now,
         until=wish.lease_until,
-        open=len(ids),
+        open=len(found.ids),
         deliveries=listed,
     )
-    received: dict[int, dict[int, int]] = {}
-    times = [delivery.received_at for delivery in batch.deliveries]
-    for (account, at), many in Counter(zip(accounts, times, strict=True)).items():
-        received.setdefault(account, {})[at] = many
-    last = batch.deliveries[-1]
     book.unmarked.add(
-        batch.lease,
-        LeasedDeliveries(ids=ids, listed=listed, received=received),
+        lease,
+        LeasedDeliveries(ids=tuple(found.ids), listed=listed, received=found.counted()),
         event=event_id,
-        place=(rank(received_at=last.received_at, ambiguous_since=None), last.id),
+        place=(rank(received_at=found.received[-1], ambiguous_since=None), found.ids[-1]),
     )
     book.moved()
