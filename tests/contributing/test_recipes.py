@@ -36,6 +36,7 @@ from twite.gateway.ports.events import SilentObserver
 from twite.gateway.ports.findings import amber
 from twite.gateway.ports.outbox import Discard
 from twite.gateway.ports.queries import ByConversionId
+from twite.gateway.preview.sessions import PreviewSessions
 from twite.http import GatewayServices, HttpApplication, Server
 from twite.http.route import FULL_BODY, Route, source_key
 from twite.http.route_table import ROUTES
@@ -125,6 +126,9 @@ async def test_a_new_format_is_parsed_and_accepted_at_a_route_of_its_own():
     services = GatewayServices(
         accept=accept,
         records=store,
+        eraser=store,
+        people=store.people,
+        previews=PreviewSessions(clock=MovingClock(NOW), randomness=SeededRandomness()),
         moves=store,
         choose=RecordConsentChoice(opt_outs=store, clock=MovingClock(NOW), salt=b"salt"),
         clock=MovingClock(NOW),

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from builders import NOW, a_destination, a_source
+from fakes import SeededRandomness
 from memory_store.store import MemoryStore
 from raw_http import Heard, Line, heard, line_to, request, say
 from twite.domain.destination import Destination, Source
@@ -19,6 +20,7 @@ from twite.gateway.ports.events import Notice
 from twite.gateway.ports.outbox import Discard, Move, MoveResult, Replay
 from twite.gateway.ports.privacy import EraseStore
 from twite.gateway.ports.queries import ByConversionId, IgnoredQuery, Query, Selection
+from twite.gateway.preview.sessions import PreviewSessions
 from twite.http import GatewayServices, HttpApplication, HttpLimits, HttpSettings, Server
 from twite.http.route_table import ROUTES
 
@@ -148,12 +150,14 @@ class Stage:
         limits = said.pop("limits", HttpLimits())
         settings = {name: said.pop(name) for name in HttpSettings.__struct_fields__ if name in said}
         routes = said.pop("routes", ROUTES)
+        previews = PreviewSessions(clock=StoppedClock(), randomness=SeededRandomness())
         services = GatewayServices(
             accept=said.pop("accept", self.accept),
             records=self.records,
             moves=self.desk,
             eraser=self.eraser,
             people=said.pop("people", MemoryStore().people),
+            previews=said.pop("previews", previews),
             choose=said.pop("choose", self.choose),
             clock=StoppedClock(),
             sources=said.pop("sources", [a_source()]),

@@ -9,6 +9,7 @@ from raw_http import Heard, heard, request, say
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.consent_choice import RecordConsentChoice
 from twite.gateway.ports.queries import ByConversionId
+from twite.gateway.preview.sessions import PreviewSessions
 from twite.http import GatewayServices, HttpApplication, HttpLimits, HttpSettings, Server
 from twite.machine.system import SystemClock, SystemRandomness
 from twite.stores.sqlite import SQLiteStore
@@ -37,6 +38,9 @@ class FrontDoor:
         services = GatewayServices(
             accept=accept,
             records=store,
+            eraser=store,
+            people=store.people,
+            previews=PreviewSessions(clock=clock, randomness=SystemRandomness()),
             moves=store,
             choose=RecordConsentChoice(opt_outs=store, clock=clock, salt=store.salt),
             clock=clock,

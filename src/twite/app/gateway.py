@@ -23,7 +23,6 @@ from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.delivery.runner import DeliveryRunner
 from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.delivery.x_client import XClient
-from twite.gateway.identity.authentication import ApiKeyLookup
 from twite.gateway.ingest.accept import X_SOURCE, Accept
 from twite.gateway.ingest.consent_choice import PolicyChange, RecordConsentChoice
 from twite.gateway.ingest.stape_proxy import StapeProxy
@@ -338,7 +337,6 @@ class Gateway:
                 destinations=destinations,
                 tag_credentials=tag_credentials,
             ),
-            key_ring=ApiKeyLookup(store.people),
             clients=None if self._tags is None else self._tags.clients,
             previews=self.previews,
             console=self.console,

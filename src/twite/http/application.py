@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 from starlette.types import Receive, Scope, Send
 
+from twite.gateway.identity.authentication import ApiKeyLookup
 from twite.gateway.ports.events import Troubled, TroublePlace
 from twite.gateway.preview.trace import current, set_current
 from twite.http.addresses import front_of, host_of
@@ -52,7 +53,7 @@ class HttpApplication:
         self._services = HttpServices(
             **msgspec.structs.asdict(given) | {"ready": self._why_not_ready},
             keys=keys,
-            authorization=Authorization(keys=keys, ring=given.key_ring),
+            authorization=Authorization(keys=keys, ring=ApiKeyLookup(given.people)),
             origins=origins,
             script=PageScript(source_named=origins.named, destinations=given.destinations),
             nonces=NonceMemory(seconds=2 * spec.OAUTH_WINDOW_SECONDS),
@@ -107,7 +108,7 @@ class HttpApplication:
         if current() is not None:
             # A pipelined request is handled in a child task of the request before it.
             set_current(None)
-        if (previews := self._given.previews) is not None and previews.is_open:
+        if (previews := self._given.previews).is_open:
             scope, trace = begin(previews, scope, self._services.keys)
         try:
             if route is not None and (self._clients is None or not route.claimable):

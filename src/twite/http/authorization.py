@@ -17,8 +17,9 @@ from starlette.types import Scope
 
 from twite.domain.destination import Source
 from twite.domain.history import ConversionCounts
-from twite.domain.people.users import ApiKey, KeyScope
+from twite.domain.people.users import KeyScope
 from twite.gateway.identity.accounts import KEY_PREFIX
+from twite.gateway.identity.authentication import ApiKeyLookup
 from twite.http.responses import HttpRefusal, HttpResponse, error
 
 _BEARER: Final = b"bearer "
@@ -244,21 +245,6 @@ WRONG_KEY: Final = _unauthorized(
 _OURS: Final = KEY_PREFIX.encode()
 
 
-class FindsKeys(Protocol):
-    """Finds API keys: see gateway.identity."""
-
-    async def find(self, text: str) -> ApiKey | None:
-        """Return the API key, or None if it is unknown or revoked. Raises LedgerUnavailable."""
-        ...
-
-
-class NoKeys:
-    """A deployment without API keys."""
-
-    async def find(self, _text: str) -> ApiKey | None:
-        return None
-
-
 class Requester(msgspec.Struct, frozen=True, kw_only=True):
     """The permissions of a requester: visible pixels, and one source's balance or all (None)."""
 
@@ -279,7 +265,7 @@ class Authorization:
     """Identifies requesters by their source key or API key."""
 
     keys: SourceKeys
-    ring: FindsKeys
+    ring: ApiKeyLookup
 
     async def require(self, headers: Mapping[bytes, bytes], scope: KeyScope) -> Requester:
         """Return the requester. Raises HttpRefusal: 401, and 403 if the key lacks the scope."""

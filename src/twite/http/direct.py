@@ -174,7 +174,7 @@ class DirectIntake:
         """Admit a request with this head, unless it is unusual now."""
         services = self._services
         return (
-            (services.previews is None or not services.previews.is_open)
+            not services.previews.is_open
             and current() is None
             and services.accept.takes_directly(head.source)
             and self.gate.admits(head.weight)

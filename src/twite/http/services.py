@@ -21,7 +21,7 @@ from twite.gateway.ports.queries import Queries
 from twite.gateway.preview.sessions import PreviewSessions
 from twite.gateway.x_account.credential_store import CredentialCommands
 from twite.http.addresses import Front, Network
-from twite.http.authorization import Authorization, FindsKeys, NoKeys, NonceMemory, SourceKeys
+from twite.http.authorization import Authorization, NonceMemory, SourceKeys
 from twite.http.limits import AdmissionGate, HttpLimits
 from twite.http.origins import Origins
 from twite.http.script import PageScript
@@ -67,14 +67,13 @@ class GatewayServices(msgspec.Struct, frozen=True, kw_only=True):
     destinations: Mapping[str, Destination]
     ready: Callable[[], str | None]
     metrics: Callable[[Iterable[ConversionCounts]], bytes]
+    eraser: Privacy
+    people: AccountDirectory
+    previews: PreviewSessions
     add_up: Callable[[bytes], Awaitable[bytes]] | None = None
-    eraser: Privacy | None = None
-    people: AccountDirectory | None = None
     logins: CredentialCommands | None = None
     proxy: StapeProxy | None = None
-    key_ring: FindsKeys = NoKeys()
     clients: "Clients | None" = None
-    previews: PreviewSessions | None = None
     console: ASGIApp | None = None
     control_token: Secret | None = None
     observer: Observer = SilentObserver()

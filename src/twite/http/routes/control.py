@@ -63,13 +63,13 @@ async def _of_deliveries(order: ControlCommand, services: HttpServices) -> int:
 
 
 async def _of_persons(order: ControlCommand, services: HttpServices) -> int:
-    if services.eraser is None or order.erasing is None:
+    if order.erasing is None:
         raise HttpRefusal(error(400, "wrong_shape", "erasing is missing"))
     return await services.eraser.erase(order.erasing, now=services.clock.now())
 
 
 async def _of_users(order: ControlCommand, services: HttpServices) -> ControlResult:
-    if services.people is None or order.audit_event is None:
+    if order.audit_event is None:
         raise HttpRefusal(error(400, "wrong_shape", "deed is missing"))
     if order.do == "note":
         await services.people.note(order.audit_event)
@@ -85,11 +85,10 @@ async def _of_users(order: ControlCommand, services: HttpServices) -> ControlRes
 async def _of_previews(order: ControlCommand, services: HttpServices) -> ControlResult:
     """Open, read or close a preview session. `done` is 0 if the session has ended."""
     previews, audit_event = services.previews, order.audit_event
-    if previews is None or audit_event is None:
+    if audit_event is None:
         raise HttpRefusal(error(400, "wrong_shape", "the audit event is missing"))
     if order.do == "preview_open":
-        if services.people is not None:
-            await services.people.note(audit_event)
+        await services.people.note(audit_event)
         session = previews.open(audit_event.who, sends_nothing=order.note == "nothing")
     else:
         found = previews.named(order.name, who=audit_event.who)
