@@ -98,16 +98,24 @@ async def for_a_template(url, may_send):
 
 
 @pytest.mark.parametrize("ask", [to_x, for_a_template])
-async def test_a_request_whose_lease_ends_while_it_connects_never_left(ask):
+@pytest.mark.parametrize(
+    "checks",
+    [
+        pytest.param([False], id="while it connects"),
+        pytest.param([True, False], id="between the headers and the first byte"),
+    ],
+)
+async def test_a_request_whose_lease_ends_before_its_first_byte_never_left(ask, checks):
     received = asyncio.get_running_loop().create_future()
 
     async def serve(reader, writer):
         received.set_result(await reader.read())
         writer.close()
 
+    left = iter(checks)
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         host, port = server.sockets[0].getsockname()
-        response = await ask(f"http://{host}:{port}/", lambda: False)
+        response = await ask(f"http://{host}:{port}/", lambda: next(left))
 
         assert response == NoResponse(reason=LEASE_IS_OVER, left=False)
         assert await received == b""  # it was connected

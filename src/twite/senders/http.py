@@ -26,12 +26,22 @@ class Leaving:
 
     def __init__(self, may_send: Callable[[], bool]) -> None:
         self._may_send = may_send
+        self._has_body = False
         self.began = False
+        self.is_lease_over = False
 
     def begin(self) -> None:
-        if not self._may_send():
+        self._has_body = False
+        self.began = self._may_send()
+        if not self.began:
+            self.is_lease_over = True
             raise LeaseIsOver
-        self.began = True
+
+    def begin_body(self) -> None:
+        """Check again: aiohttp sends the headers with the body, in a later turn of the loop."""
+        if not self._has_body:
+            self.begin()
+            self._has_body = True
 
 
 def watching_what_leaves() -> aiohttp.TraceConfig:
@@ -44,8 +54,16 @@ def watching_what_leaves() -> aiohttp.TraceConfig:
     ) -> None:
         monitoring.trace_request_ctx.begin()
 
+    async def begins_body(
+        _: aiohttp.ClientSession,
+        monitoring: SimpleNamespace,
+        __: aiohttp.TraceRequestChunkSentParams,
+    ) -> None:
+        monitoring.trace_request_ctx.begin_body()
+
     watch = aiohttp.TraceConfig()
     watch.on_request_headers_sent.append(begins)
+    watch.on_request_chunk_sent.append(begins_body)
     return watch
 
 
@@ -130,9 +148,9 @@ class HttpTransport:
                     # A truncated response is still a response.
                     whole = False
                 return response_of(response, body, whole=whole)
-        except LeaseIsOver:
-            return NoResponse(reason=LEASE_IS_OVER, left=False)
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+        except (LeaseIsOver, aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            if leaving.is_lease_over:
+                return NoResponse(reason=LEASE_IS_OVER, left=False)
             return _no_answer(error, left=leaving.began)
 
 

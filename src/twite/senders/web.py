@@ -77,9 +77,9 @@ class PublicWeb:
                 trace_request_ctx=leaving,
             ) as response:
                 return await _read(response)
-        except LeaseIsOver:
-            return NoResponse(reason=LEASE_IS_OVER, left=False)
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+        except (LeaseIsOver, aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            if leaving.is_lease_over:
+                return NoResponse(reason=LEASE_IS_OVER, left=False)
             return NoResponse(reason=_why(error, left=leaving.began), left=leaving.began)
 
     def _session(self, allow_hosts: frozenset[str]) -> aiohttp.ClientSession:
