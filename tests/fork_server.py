@@ -175,6 +175,8 @@ def _import_everything() -> None:
     for module in pkgutil.walk_packages(twite.__path__, "twite."):
         if not module.name.startswith("twite.testing") and not module.name.endswith("__main__"):
             importlib.import_module(module.name)
+    # Typer imports it, and pydantic with it, when it reads the first option.
+    importlib.import_module("typer._adapters")
     gc.freeze()
 
 
@@ -246,7 +248,26 @@ def _become(request: dict[str, Any]) -> None:
     sys.stderr = open(2, "w", 1, errors="backslashreplace", closefd=False)  # noqa: SIM115 - as above
     sys.argv = [request["module"], *request["argv"]]
     sys.modules.pop(f"{request['module']}.__main__", None)
-    runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
+    status = 0
+
+    @atexit.register
+    def end() -> None:
+        """Skip the deletion of all modules, which costs more than a command. It runs last."""
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        except OSError:
+            return
+        os._exit(status)
+
+    try:
+        runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
+    except SystemExit as left:
+        status = left.code if isinstance(left.code, int) else int(left.code is not None)
+        raise
+    except BaseException:
+        atexit.unregister(end)
+        raise
 
 
 HAS_PIDFD = hasattr(os, "pidfd_open")
