@@ -83,32 +83,11 @@ def read_mapped() -> None:
 _CALLS: Final = {
     "x86_64": (
         0xC000003E,
-        *(0, 1, 3, 7, 9, 11, 25, 10, 28, 12, 202, 24, 228, 96, 98, 318, 39, 13, 14, 15, 219),
-        *(60, 231, 38),
+        "0 1 3 7 9 11 25 10 28 12 202 24 228 96 98 318 39 13 14 15 219 60 231 38",
     ),
     "aarch64": (
         0xC00000B7,
-        *(
-            63,
-            64,
-            57,
-            73,
-            222,
-            215,
-            216,
-            226,
-            233,
-            214,
-            98,
-            124,
-            113,
-            169,
-            165,
-            278,
-            172,
-            134,
-        ),
-        *(135, 139, 128, 93, 94, 103),
+        "63 64 57 73 222 215 216 226 233 214 98 124 113 169 165 278 172 134 135 139 128 93 94 103",
     ),
 }
 _LOAD: Final = 0x20  # BPF_LD | BPF_W | BPF_ABS
@@ -137,7 +116,8 @@ def _filter_calls() -> None:
     known = _CALLS.get(os.uname().machine)
     if sys.platform != "linux" or known is None:
         return
-    machine, *allowed = known
+    machine, calls = known
+    allowed = [int(call) for call in calls.split()]
     steps = [
         (_LOAD, 0, 0, 4),  # the machine
         (_EQUALS, 1, 0, machine),

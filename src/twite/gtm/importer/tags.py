@@ -202,38 +202,40 @@ def _without_beside(
 
 
 def _triggers(piece: ExportPart, here: ImportContext, notes: list[str]) -> tuple[str, ...]:
-    names, missing = [], []
-    for id_ in piece.texts("firingTriggerId"):
-        if id_ == ALL_EVENTS_ID:
-            names.append(ALL_EVENTS)
-        elif id_ in here.triggers:
-            names.append(here.triggers[id_].name)
-        else:
-            missing.append(here.missing_triggers.get(id_, id_))
+    names, missing = _named(piece, "firingTriggerId", here)
     if missing and not names:
         raise LeftOut(f"its trigger {missing[0]!r} is left out")
     notes += [
         f"the trigger {trigger!r} is left out, so the tag does not fire on it"
         for trigger in missing
     ]
-    return tuple(names)
+    return names
 
 
 def _exceptions(piece: ExportPart, here: ImportContext) -> tuple[str, ...]:
-    names = []
-    for id_ in piece.texts("blockingTriggerId"):
+    names, missing = _named(piece, "blockingTriggerId", here)
+    if missing:
+        # Without the exception, the tag would fire where it must not.
+        raise LeftOut(
+            f"its exception {missing[0]!r} is left out, so the tag would also fire where the "
+            "exception applies"
+        )
+    return names
+
+
+def _named(
+    piece: ExportPart, key: str, here: ImportContext
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the names of the triggers of a tag, and of those that are left out."""
+    names, missing = [], []
+    for id_ in piece.texts(key):
         if id_ == ALL_EVENTS_ID:
             names.append(ALL_EVENTS)
         elif id_ in here.triggers:
             names.append(here.triggers[id_].name)
         else:
-            missing = here.missing_triggers.get(id_, id_)
-            # Without the exception, the tag would fire where it must not.
-            raise LeftOut(
-                f"its exception {missing!r} is left out, so the tag would also fire where the "
-                "exception applies"
-            )
-    return tuple(names)
+            missing.append(here.missing_triggers.get(id_, id_))
+    return tuple(names), tuple(missing)
 
 
 def _firing(piece: ExportPart) -> tuple[Firing, list[str]]:
