@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
+import msgspec
 from publicsuffixlist import PublicSuffixList
 
 from twite.consent.google import denies_analytics
@@ -110,6 +111,7 @@ def _suffixes() -> PublicSuffixList:
 
 
 Signals = Mapping[str, str | bool]
+Headers = tuple[tuple[bytes, bytes], ...]
 
 # Storing anything on the device needs the same consent as storing a click.
 _SOME_CLICK: Final = Click(id="click")
@@ -117,110 +119,91 @@ _SOME_CLICK: Final = Click(id="click")
 _UNDECIDED: Final = frozenset({"missing", "unclear"})
 
 
-def keeping(
-    click: Click | None,
-    *,
-    signal_sets: Iterable[Signals],
-    visit: PageVisit,
-    hosts: tuple[str | None, ...],
-    cookies: Mapping[str, str],
-    now: int,
-) -> tuple[tuple[bytes, bytes], ...]:
-    """Return the headers that store a click.
+class BrowserCookies(msgspec.Struct, frozen=True, kw_only=True):
+    """Stores a click or a client id with the response to a page.
 
     Consent must allow it, and the page must be on the gateway's site. If the person denies consent,
-    existing cookies are deleted. `said` has the consent signals of the request, which must all
-    allow it. `hosts` are possible host names of the request, most likely first; `cookies` are the
-    browser's.
+    existing cookies are deleted. `signal_sets` are the consent signals of the request, which must
+    all allow it. `hosts` are possible host names of the request, most likely first; `cookies` are
+    the browser's.
     """
-    ours, domain = cookie_domain(hosts, visit.origin)
-    if click is None or not ours:
-        return ()
-    wanted = visit.source.cookie
-    answers = {_allowed(click, signals, visit.source.consent, now) for signals in signal_sets}
-    if answers <= {True}:
-        return set_cookies(click, wanted=wanted, domain=domain, now=now)
-    kept = [name for name in wanted.names if name in cookies]
-    return drop_cookies(kept, domain=domain) if False in answers else ()
 
+    signal_sets: Sequence[Signals]
+    visit: PageVisit
+    hosts: tuple[str | None, ...]
+    cookies: Mapping[str, str]
+    now: int
 
-def keeping_client(
-    client: str,
-    *,
-    signal_sets: Iterable[Signals],
-    visit: PageVisit,
-    hosts: tuple[str | None, ...],
-    cookies: Mapping[str, str],
-    now: int,
-) -> tuple[tuple[bytes, bytes], ...]:
-    """Return the header that stores the client id of Stape's Data Tag, by the rules for clicks.
+    def of_click(self, click: Click | None) -> Headers:
+        """Return the headers that store a click."""
+        ours, domain = cookie_domain(self.hosts, self.visit.origin)
+        if click is None or not ours:
+            return ()
+        wanted = self.visit.source.cookie
+        answers = self.allowances(click)
+        if answers <= {True}:
+            return set_cookies(click, wanted=wanted, domain=domain, now=self.now)
+        kept = [name for name in wanted.names if name in self.cookies]
+        return drop_cookies(kept, domain=domain) if False in answers else ()
 
-    Stape's client also sets it for pages of other sites (`SameSite=None`); Twite does not track
-    people across sites.
-    """
-    ours, domain = cookie_domain(hosts, visit.origin)
-    wanted = visit.source.cookie
-    if not ours or not wanted.client_id:
-        return ()
-    answers = allowances(signal_sets, visit.source.consent, now)
-    value = client_cookie(client)
-    if answers <= {True} and value is not None:
-        return (
-            named_cookie(
-                CLIENT_COOKIE,
-                value,
-                seconds=CLIENT_COOKIE_SECONDS,
-                domain=domain,
-                http_only=wanted.http_only,
-            ),
+    def of_client(self, client: str) -> Headers:
+        """Return the header that stores the client id of Stape's Data Tag, by the rules for clicks.
+
+        Stape's client also sets it for pages of other sites (`SameSite=None`); Twite does not track
+        people across sites.
+        """
+        ours, domain = cookie_domain(self.hosts, self.visit.origin)
+        wanted = self.visit.source.cookie
+        if not ours or not wanted.client_id:
+            return ()
+        answers = self.allowances()
+        value = client_cookie(client)
+        if answers <= {True} and value is not None:
+            return (
+                named_cookie(
+                    CLIENT_COOKIE,
+                    value,
+                    seconds=CLIENT_COOKIE_SECONDS,
+                    domain=domain,
+                    http_only=wanted.http_only,
+                ),
+            )
+        known = CLIENT_COOKIE in self.cookies and False in answers
+        return drop_cookies([CLIENT_COOKIE], domain=domain) if known else ()
+
+    def of_ga4_client(self, sent: str | None, *, key: bytes) -> tuple[str | None, Headers]:
+        """Return the client id of a GA4 request, and the headers that store it in the cookie FPID.
+
+        `sent` is the page's own id; it counts if the id is None. The rules are those for clicks,
+        and no signal may deny `analytics_storage`. `key` is a secret for new ids.
+        """
+        ours, domain = cookie_domain(self.hosts, self.visit.origin)
+        mode = self.visit.source.cookie.fpid
+        if mode == "off" or not ours:
+            return None, ()
+        answers = self.allowances()
+        denied = False in answers or any(map(denies_analytics, self.signal_sets))
+        if denied or not answers <= {True}:
+            known = denied and fpid.COOKIE in self.cookies
+            return None, drop_cookies([fpid.COOKIE], domain=domain) if known else ()
+        client = fpid.client_id_in(self.cookies.get(fpid.COOKIE, "")) or fpid.new_client_id(
+            sent, migrate=mode == "migrate", key=key, now=self.now
         )
-    known = CLIENT_COOKIE in cookies and False in answers
-    return drop_cookies([CLIENT_COOKIE], domain=domain) if known else ()
+        if client is None:
+            return None, ()
+        kept = named_cookie(
+            fpid.COOKIE,
+            fpid.value_of(client, domain=domain),
+            seconds=fpid.COOKIE_SECONDS,
+            domain=domain,
+            http_only=True,
+        )
+        return client, (kept,)
 
-
-def keeping_ga4_client(
-    sent: str | None,
-    *,
-    signal_sets: Sequence[Signals],
-    visit: PageVisit,
-    hosts: tuple[str | None, ...],
-    cookies: Mapping[str, str],
-    key: bytes,
-    now: int,
-) -> tuple[str | None, tuple[tuple[bytes, bytes], ...]]:
-    """Return the client id of a GA4 request, and the headers that store it in the cookie FPID.
-
-    `sent` is the page's own id; it counts if the id is None. The rules are those for clicks, and
-    no signal may deny `analytics_storage`. `key` is a secret for new ids.
-    """
-    ours, domain = cookie_domain(hosts, visit.origin)
-    mode = visit.source.cookie.fpid
-    if mode == "off" or not ours:
-        return None, ()
-    answers = allowances(signal_sets, visit.source.consent, now)
-    denied = False in answers or any(denies_analytics(signals) for signals in signal_sets)
-    if denied or not answers <= {True}:
-        known = denied and fpid.COOKIE in cookies
-        return None, drop_cookies([fpid.COOKIE], domain=domain) if known else ()
-    client = fpid.client_id_in(cookies.get(fpid.COOKIE, ""))
-    client = client or fpid.new_client_id(sent, migrate=mode == "migrate", key=key, now=now)
-    if client is None:
-        return None, ()
-    kept = named_cookie(
-        fpid.COOKIE,
-        fpid.value_of(client, domain=domain),
-        seconds=fpid.COOKIE_SECONDS,
-        domain=domain,
-        http_only=True,
-    )
-    return client, (kept,)
-
-
-def allowances(
-    signal_sets: Iterable[Signals], policy: ConsentPolicy, now: int
-) -> frozenset[bool | None]:
-    """Return whether each set of signals allows storing a click on the device; see `_allowed`."""
-    return frozenset(_allowed(_SOME_CLICK, signals, policy, now) for signals in signal_sets)
+    def allowances(self, click: Click = _SOME_CLICK) -> frozenset[bool | None]:
+        """Return whether each set of signals allows storing a click; see `_allowed`."""
+        policy = self.visit.source.consent
+        return frozenset(_allowed(click, each, policy, self.now) for each in self.signal_sets)
 
 
 def called(headers: Mapping[bytes, bytes]) -> str | None:

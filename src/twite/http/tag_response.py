@@ -1,19 +1,17 @@
 """Add the effects of tags to the response for a page: cookies (like clicks), headers, pixels."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
 from twite.formats.data_tag.event import CLIENT_COOKIE
 from twite.formats.ga4 import client_cookie as fpid
-from twite.gateway.ports.events import TagSaid
+from twite.gateway.ports.events import Observer, TagSaid
 from twite.gtm.template.tag_response import ResponseSite, TagResponse, joined
 from twite.http.addresses import host_of
-from twite.http.cookies import Signals, allowances, called, cookie_domain, registrable_domain
-from twite.http.origins import PageVisit
+from twite.http.cookies import BrowserCookies, cookie_domain, registrable_domain
 from twite.http.responses import HttpResponse
-from twite.http.route import HttpRequest
 
 STREAMS: Final = "richsstsse"  # the query parameter of a script that expects a stream of messages
 _STREAM: Final = ((b"content-type", b"text/event-stream"), (b"cache-control", b"no-store"))
@@ -22,22 +20,16 @@ _STREAM: Final = ((b"content-type", b"text/event-stream"), (b"cache-control", b"
 def with_tags(
     answer: HttpResponse,
     responses: Sequence[TagResponse],
-    *,
-    request: HttpRequest,
-    visit: PageVisit,
-    signal_sets: Iterable[Signals],
-    now: int,
+    browser: BrowserCookies,
+    observer: Observer,
 ) -> HttpResponse:
-    """Return the response with the effects of tags. All of `signal_sets` must allow cookies."""
+    """Return the response with the effects of tags. All consent signals must allow cookies."""
     if not responses:
         return answer
-    allowed = allowances(signal_sets, visit.source.consent, now) <= {True}
     whole = joined(
         responses,
-        site=_site(request, visit, keeps=allowed, now=now),
-        log_message=lambda tag, text: request.services.observer.see(
-            TagSaid(tag=tag, text=text, own=True)
-        ),
+        site=_site(browser),
+        log_message=lambda tag, text: observer.see(TagSaid(tag=tag, text=text, own=True)),
     )
     pixels = [url for response in responses for url in response.pixels]
     answer = _streamed(answer, pixels) if pixels else answer
@@ -46,23 +38,23 @@ def with_tags(
     return msgspec.structs.replace(answer, headers=(*answer.headers, *added))
 
 
-def _site(request: HttpRequest, visit: PageVisit, *, keeps: bool, now: int) -> ResponseSite:
-    hosts = called(request.headers), request.services.public_host
-    ours, domain = cookie_domain(hosts, visit.origin)
-    page = host_of(visit.origin)
+def _site(browser: BrowserCookies) -> ResponseSite:
+    ours, domain = cookie_domain(browser.hosts, browser.visit.origin)
+    page = host_of(browser.visit.origin)
     host = next(
         (
             name
-            for name in hosts
+            for name in browser.hosts
             if name and (name == page if domain is None else registrable_domain(name) == domain)
         ),
         "",
     )
-    wanted = visit.source.cookie
+    wanted = browser.visit.source.cookie
     reserved = {*wanted.names, *((CLIENT_COOKIE,) if wanted.client_id else ())}
     reserved |= set() if wanted.fpid == "off" else {fpid.COOKIE}
+    keeps = ours and browser.allowances() <= {True}
     return ResponseSite(
-        host=host, site=domain, reserved=frozenset(reserved), keeps=keeps and ours, now=now
+        host=host, site=domain, reserved=frozenset(reserved), keeps=keeps, now=browser.now
     )
 
 

@@ -10,7 +10,7 @@ from twite.domain.submission import Endpoint, RejectedConversion
 from twite.formats.beacon.read import read, read_image
 from twite.formats.native.answers import RejectedItem
 from twite.gateway.ports.tags import BrowserWait, EventOrigin
-from twite.http.cookies import called, keeping
+from twite.http.cookies import BrowserCookies, called
 from twite.http.origins import PageVisit
 from twite.http.responses import FOR_GOOD, JSON, HttpResponse
 from twite.http.route import HttpRequest, in_our_shape, incoming_of, visitor_of
@@ -82,26 +82,19 @@ async def answer(request: HttpRequest, visit: PageVisit) -> HttpResponse:
             ),
         )
         rejected, responses = receipt.rejected, receipt.responses
-    cookies = keeping(
-        beacon.click,
+    browser = BrowserCookies(
         signal_sets=[beacon.consent],
         visit=visit,
         hosts=(called(request.headers), services.public_host),
         cookies=seen.cookies,
         now=seen.now,
     )
+    cookies = browser.of_click(beacon.click)
     if posts:
         answer = _told(rejected, beacon.places, (_NEVER_KEPT, *_FINAL, *cookies))
     else:
         answer = HttpResponse(status=200, body=GIF, headers=(*_IMAGE, *cookies))
-    return with_tags(
-        answer,
-        responses,
-        request=request,
-        visit=visit,
-        signal_sets=[beacon.consent],
-        now=seen.now,
-    )
+    return with_tags(answer, responses, browser, services.observer)
 
 
 def with_verdict(

@@ -7,7 +7,7 @@ stores nothing; its response has the format of Google's endpoint. [doc]
 
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Final
 from uuid import UUID
 
@@ -33,7 +33,7 @@ from twite.formats.parsed_request import Event
 from twite.gateway.ingest.receipts import AcceptReceipt
 from twite.gateway.ports.tags import BrowserWait, EventOrigin
 from twite.http.authorization import WRONG_KEY, bearer
-from twite.http.cookies import Signals, called, keeping, keeping_client, keeping_ga4_client
+from twite.http.cookies import BrowserCookies, Headers, called
 from twite.http.origins import PageVisit
 from twite.http.responses import JSON, HttpRefusal, HttpResponse
 from twite.http.route import HttpRequest, incoming_of, visitor_of
@@ -131,16 +131,11 @@ def taking(
             answer = form.reply(request, receipt, tagged, visitor.now)
         if visit is None:
             return answer
-        signal_sets = [signals_of(event, opted_out=visitor.opted_out) for event in tagged.events]
-        answer = with_tags(
-            answer,
-            receipt.responses,
-            request=request,
-            visit=visit,
-            signal_sets=signal_sets,
-            now=visitor.now,
-        )
-        cookies = _cookies(request, visit, form, tagged, visitor, signal_sets=signal_sets)
+        browser = _browser_cookies(request, visit, tagged, visitor)
+        answer = with_tags(answer, receipt.responses, browser, request.services.observer)
+        cookies = browser.of_click(click_of(tagged.events, visitor))
+        if form.keeps_client:
+            cookies += browser.of_client(tagged.client)
         headers = (*answer.headers, *cookies, *fpid_cookies)
         return msgspec.structs.replace(answer, headers=headers)
 
@@ -211,26 +206,16 @@ def _reads_stream(request: HttpRequest, form: TagFormat) -> bool:
     return reads and STREAMS in request.query()
 
 
-def _cookies(
-    request: HttpRequest,
-    visit: PageVisit,
-    form: TagFormat,
-    tagged: Tagged,
-    visitor: Visitor,
-    *,
-    signal_sets: Sequence[Signals],
-) -> tuple[tuple[bytes, bytes], ...]:
-    hosts = called(request.headers), request.services.public_host
-    kept, now = visitor.cookies, visitor.now
-    click = click_of(tagged.events, visitor)
-    cookies = keeping(
-        click, signal_sets=signal_sets, visit=visit, hosts=hosts, cookies=kept, now=now
+def _browser_cookies(
+    request: HttpRequest, visit: PageVisit, tagged: Tagged, visitor: Visitor
+) -> BrowserCookies:
+    return BrowserCookies(
+        signal_sets=[signals_of(event, opted_out=visitor.opted_out) for event in tagged.events],
+        visit=visit,
+        hosts=(called(request.headers), request.services.public_host),
+        cookies=visitor.cookies,
+        now=visitor.now,
     )
-    if form.keeps_client:
-        cookies += keeping_client(
-            tagged.client, signal_sets=signal_sets, visit=visit, hosts=hosts, cookies=kept, now=now
-        )
-    return cookies
 
 
 def _with_fpid(
@@ -239,18 +224,12 @@ def _with_fpid(
     form: TagFormat,
     tagged: Tagged,
     visitor: Visitor,
-) -> tuple[Tagged, tuple[tuple[bytes, bytes], ...]]:
+) -> tuple[Tagged, Headers]:
     """Return the hits with the client id of the cookie FPID, and the headers that store it."""
     if visit is None or visit.source.cookie.fpid == "off" or form.endpoint is not Endpoint.GA4:
         return tagged, ()
-    client, cookies = keeping_ga4_client(
-        fpid.sent_client_id(tagged),
-        signal_sets=[signals_of(each, opted_out=visitor.opted_out) for each in tagged.events],
-        visit=visit,
-        hosts=(called(request.headers), request.services.public_host),
-        cookies=visitor.cookies,
-        key=request.services.accept.salt,
-        now=visitor.now,
+    client, cookies = _browser_cookies(request, visit, tagged, visitor).of_ga4_client(
+        fpid.sent_client_id(tagged), key=request.services.accept.salt
     )
     return (tagged if client is None else fpid.with_client_id(tagged, client)), cookies
 
