@@ -181,6 +181,28 @@ async def test_a_fenced_node_sends_nothing_before_it_has_joined_again(open_node,
     assert first.ownership.may_send()
 
 
+async def test_after_an_outage_of_the_database_a_node_lets_the_others_renew_their_leases(
+    open_node, end_lease, monkeypatch
+):
+    """Otherwise what X accepted from them during the outage would be sent again."""
+    first, second = [await open_node() for _ in range(2)]
+    mine, others = await balanced(first, second)
+    for store in (first, second):
+        end_lease(store)
+    now = nodes.boot_time() + 60
+    monkeypatch.setattr(nodes, "boot_time", lambda: now)
+
+    after_outage = await owned(first, second)
+    waits = first.ownership.next_refresh
+    end_lease(second)
+    now += 5
+    later = await owned(first, second)
+
+    assert after_outage == [mine, others]
+    assert 1_000 < waits <= 2_000
+    assert later == [mine | others, None]
+
+
 async def test_the_next_refresh_is_due_when_another_node_can_be_fenced(
     open_node, postgres_server, postgres_url
 ):

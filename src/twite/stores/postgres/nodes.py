@@ -30,6 +30,9 @@ LEASE: Final = 8 * SECOND
 # Added to the end of the lease and the longest request, because clocks run at slightly different
 # speeds.
 _MARGIN: Final = SECOND // 2
+# Milliseconds after a lapse of its own lease during which a node fences no other: the database may
+# have been down, and the others must renew their leases and settle first.
+_OTHERS_FIRST: Final = 2 * SHARE_OUT_EVERY
 _SOON: Final = 50  # milliseconds between two checks of a node that is about to be fenced
 # Milliseconds between two checks for deliveries that other gateways have queued. The checks take at
 # most this share of the time.
@@ -62,6 +65,7 @@ class PostgresOwnership:
         self._owned: frozenset[str] = frozenset()
         self._is_fenced = False
         self._due = 0.0  # the next refresh, by `boot_time`
+        self._fences_from = 0.0  # by `boot_time`
         self.next_news = SHARE_OUT_EVERY
         self._conditions: Sequence[GatewayCondition] = ()
         self._others: Sequence[GatewayCondition] | None = None
@@ -116,6 +120,8 @@ class PostgresOwnership:
     async def refresh(self) -> frozenset[str] | None:
         began = boot_time()
         if await self._database.write(self._renewed):
+            if began >= self._until:
+                self._fences_from = boot_time() + _OTHERS_FIRST / SECOND
             self._until = began + LEASE / SECOND
         else:
             self._is_fenced = True
@@ -192,10 +198,11 @@ class PostgresOwnership:
         One transaction: accounts of a fenced node have a new owner at once.
         """
         margin = _MARGIN / SECOND
-        book.run("fence_nodes", margin=margin)
+        if boot_time() >= self._fences_from:
+            book.run("fence_nodes", margin=margin)
         # A node without a sign of life is fenced in time.
         left: float = book.run("next_fence", margin=margin).fetchone()[0]
-        self._due = boot_time() + left
+        self._due = max(boot_time() + left, self._fences_from)
         now = time.time_ns() // 1_000_000
         outbox.expire(book, leases="leases_of_dead_nodes", now=now, furthest=_FURTHEST, died=True)
         return self._share_out(book)
