@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, MutableMapping, Se
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -208,19 +208,10 @@ class CredentialReader:
     async def load(self, kind: type[R], *, prefix: str = "") -> Sequence[R]:
         return await self._records.load(kind, prefix=prefix)
 
-    async def put(
-        self,
-        records: Sequence[StateRecord],
-        *,
-        gone: Sequence[StateKey] = (),
-        was: SealedSecret | None = None,
-        audit_event: AuditEvent | None = None,
-    ) -> None:
+    async def put(self, *_arguments: Any, **_options: Any) -> None:  # noqa: ANN401 - see StateStore
         """Do nothing."""
 
-    async def delete(
-        self, kind: type[StateRecord], *keys: StateKey, audit_event: AuditEvent | None = None
-    ) -> None:
+    async def delete(self, *_arguments: Any, **_options: Any) -> None:  # noqa: ANN401 - as above
         """Do nothing."""
 
 
@@ -234,22 +225,13 @@ class _Shut:
         async with open_secrets(self._settings) as state:
             return await state.load(kind, prefix=prefix)
 
-    async def put(
-        self,
-        records: Sequence[StateRecord],
-        *,
-        gone: Sequence[StateKey] = (),
-        was: SealedSecret | None = None,
-        audit_event: AuditEvent | None = None,
-    ) -> None:
+    async def put(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - see StateStore
         async with open_secrets(self._settings) as state:
-            await state.put(records, gone=gone, was=was, audit_event=audit_event)
+            await state.put(*arguments, **options)
 
-    async def delete(
-        self, kind: type[StateRecord], *keys: StateKey, audit_event: AuditEvent | None = None
-    ) -> None:
+    async def delete(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - as above
         async with open_secrets(self._settings) as state:
-            await state.delete(kind, *keys, audit_event=audit_event)
+            await state.delete(*arguments, **options)
 
 
 class GatewaySecrets(CredentialReader):

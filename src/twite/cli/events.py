@@ -6,6 +6,7 @@ from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
+import msgspec
 import typer
 
 from twite.app.logins import events_manager, stored
@@ -255,19 +256,7 @@ def both(pixel: str, event: str) -> str:
 
 def event_as_json(tag: EventTag, names: Sequence[str]) -> dict[str, object]:
     """Return an event for JSON: X's fields, and the names from the settings as `ours`."""
-    return {
-        "id": tag.id,
-        "website_tag_id": tag.website_tag_id,
-        "name": tag.name,
-        "type": tag.type,
-        "click_window": tag.click_window,
-        "view_through_window": tag.view_through_window,
-        "retargeting_enabled": tag.retargeting_enabled,
-        "status": tag.status,
-        "last_tracked_at": tag.last_tracked_at,
-        "deleted": tag.deleted,
-        "ours": sorted(names),
-    }
+    return {**msgspec.structs.asdict(tag), "ours": sorted(names)}
 
 
 def print_events(rows: Sequence[Row]) -> None:

@@ -137,15 +137,7 @@ def run(
         fields=fill(template.fields, data),
         event=_object(event, "--event"),
         request=_shaped(request, "--request", WrittenRequest).incoming(),
-        answer=None
-        if answered is None
-        else EffectAnswer(
-            id=0,
-            status=answered.status,
-            headers=answered.headers,
-            body=answered.body,
-            reason=answered.reason,
-        ),
+        answer=None if answered is None else EffectAnswer(id=0, **msgspec.structs.asdict(answered)),
     )
     last, returned = turns[-1], _returned_by(turns)
     effects = [effect for turn in turns for effect in turn.effects]
