@@ -158,9 +158,11 @@ def held_indexes(entries: Sequence[AcceptedConversion], recorded: Recorded) -> t
 def suppressions(entries: Sequence[AcceptedConversion]) -> tuple[Suppressed, ...]:
     """Return the suppressed entries, with the reason."""
     return tuple(
-        Suppressed(index=entry.index, reason=entry.suppressed)
-        for entry in entries
-        if entry.suppressed is not None
+        [
+            Suppressed(index=entry.index, reason=entry.suppressed)
+            for entry in entries
+            if entry.suppressed is not None
+        ]
     )
 
 

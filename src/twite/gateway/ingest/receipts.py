@@ -1,6 +1,6 @@
 """Results of accepted requests, and refusals in X's error format."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -87,11 +87,15 @@ class UncommittedRequest(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[IdentifierWarning, ...]
     firing: FiringResult
 
-    def sent(self, duplicates: Collection[int]) -> Iterator[Conversion | None]:
-        """Yield the conversions that are neither suppressed nor duplicates."""
-        for result in self.reading.results:
-            if result.suppressed is None and result.index not in duplicates:
-                yield result.conversion
+    def sent(self, duplicates: Collection[int]) -> list[Conversion]:
+        """Return the conversions that are neither suppressed nor duplicates."""
+        return [
+            result.conversion
+            for result in self.reading.results
+            if result.conversion is not None
+            and result.suppressed is None
+            and not (duplicates and result.index in duplicates)
+        ]
 
 
 def receipt_of(
