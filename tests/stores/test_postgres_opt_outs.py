@@ -4,11 +4,14 @@ import asyncio
 
 import pytest
 
-from builders import NOW
+from builders import NOW, a_submission, an_entry
 from twite.domain.consent import person_keys
 from twite.domain.conversion import Identifiers
+from twite.domain.errors import LedgerUnavailable
+from twite.domain.submission import Recorded
 from twite.gateway.ports.privacy import EraseStore
 from twite.gateway.ports.store import StoreOptions
+from twite.stores.postgres import nodes
 from twite.stores.postgres.store import PostgresStore
 
 PIXEL = "o8z6j"
@@ -65,3 +68,26 @@ async def test_an_erasure_by_a_command_waits_for_the_gateways_too(two, postgres_
     await command.close()
 
     assert [store.lists(keys) for store in two] == [True, True]
+
+
+async def test_a_gateway_without_a_lease_records_nothing_of_a_person_who_was_erased_meanwhile(
+    two, monkeypatch
+):
+    """An erasure does not wait for a gateway that is suspended longer than its lease."""
+    first, second = two
+    keys = keys_of(first)
+    listed = second.lists(keys)
+    now = nodes.boot_time() + 60
+    monkeypatch.setattr(nodes, "boot_time", lambda: now)
+    await first.ownership.refresh()
+    await second.record(a_submission(an_entry("c1"), receipt="r1"))
+    await first.revoke(keys, now=NOW)
+
+    with pytest.raises(LedgerUnavailable):
+        await second.record(a_submission(an_entry("c2"), receipt="r2"))
+    recorded = await second.record(a_submission(an_entry("c2"), receipt="r3"))
+    (account,) = await first.balance()
+
+    assert not listed
+    assert second.lists(keys)
+    assert (recorded, account.received) == (Recorded(), 2)

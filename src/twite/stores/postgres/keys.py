@@ -143,14 +143,15 @@ class PostgresOptOuts(OptOutList):
             self.refresh()
         return super().among(deliveries, pixel=pixel)
 
-    def refresh(self) -> None:
-        """Read the list if it has changed."""
-        version = self._run("change_version", what="opt_out").fetchone()[0]
+    def refresh(self) -> int:
+        """Read the list if it has changed; return its version."""
+        version: int = self._run("change_version", what="opt_out").fetchone()[0]
         if version != self._copy.version:
             found = {key for (key,) in self._run("opt_outs")}
             self._copy.keys.clear()
             self._copy.keys.update(found)
             self._copy.version = version
+        return version
 
 
 def _uuids(keys: Iterable[bytes]) -> list[UUID]:

@@ -9,6 +9,7 @@ from typing import Final
 
 from twite.domain.errors import LedgerFull, LedgerUnavailable
 from twite.domain.submission import Recorded, Submission
+from twite.gateway.ports.transport import always
 from twite.stores.postgres.database import PostgresDatabase
 from twite.stores.postgres.session import PostgresSession
 from twite.stores.sql import intake
@@ -28,6 +29,7 @@ class _Waiting:
     submission: Submission
     done: Done
     size: int
+    opt_outs: int  # the version of the opt-out list at the decision to record it
 
 
 class _Results:
@@ -59,6 +61,8 @@ class Recorder:
         self._conversions = 0
         self._bytes = 0
         self._tasks: list[asyncio.Task[None]] = []
+        # Whether erasures wait until this process has read the opt-out list.
+        self.follows_opt_outs: Callable[[], bool] = always
         # Why submissions are refused while other operations continue, or None.
         self.refusing: str | None = None
 
@@ -98,7 +102,8 @@ class Recorder:
         size = _size_of(submission)
         self._conversions += max(1, len(submission.entries))
         self._bytes += size
-        self._queue.append(_Waiting(submission, done, size))
+        version = self._database.names.opt_outs.version
+        self._queue.append(_Waiting(submission, done, size, version))
         self._wake.set()
 
     def _refusal(self, submission: Submission) -> LedgerUnavailable | LedgerFull | None:
@@ -149,9 +154,8 @@ class Recorder:
 
     async def _commit(self, group: list[_Waiting]) -> None:
         """Commit a group. If it fails because of one submission, commit each separately."""
-        submissions = [waiting.submission for waiting in group]
         try:
-            recorded = await self._database.write(lambda book: record(book, submissions))
+            recorded = await self._database.write(partial(self._record, group))
         except Exception as error:  # noqa: BLE001 - it must reach the caller, not end the recorder
             if len(group) > 1 and not isinstance(error, LedgerUnavailable):
                 for waiting in group:
@@ -162,6 +166,17 @@ class Recorder:
             return
         for waiting, result in zip(group, recorded, strict=True):
             waiting.done(result)
+
+    def _record(self, group: list[_Waiting], book: PostgresSession) -> list[Recorded]:
+        if not self.follows_opt_outs():
+            # Its lease is over, for example because the process was suspended.
+            version = book.opt_outs.refresh()
+            if any(waiting.opt_outs != version for waiting in group):
+                raise LedgerUnavailable(
+                    reason="persons have opted out since this gateway lost its lease",
+                    retry_after=_RETRY_AFTER,
+                )
+        return record(book, [waiting.submission for waiting in group])
 
 
 def _size_of(submission: Submission) -> int:

@@ -132,6 +132,7 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         self.settlements = Settlements(database)
         self.people = SqlDirectory(_OneAtATime(database))
         self.ownership = PostgresOwnership(database, name=socket.gethostname(), version=__version__)
+        recorder.follows_opt_outs = self.ownership.may_send
         self.salt = salt
         self.told: tuple[str, ...] = ()
         self.weak: tuple[str, ...] = ()
