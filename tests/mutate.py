@@ -4,16 +4,13 @@
 comparison, an operator, a number or a truth value in one function. The tests are collected once;
 each mutant runs in a fork, which stops at the first failure. `mutants.toml` names the tests of each
 module (`only` selects some, as -k of pytest does), and the survivors that change nothing for a
-caller, each with its reason.
-
-Of each module, the same MOST mutants are drawn each time; with TWITE_TRIAL=1, all are run. A mutant
-that takes ten times the CPU time of the unchanged module, or never ends, counts as noticed.
+caller, each with its reason. A mutant that takes ten times the CPU time of the unchanged module, or
+never ends, counts as noticed.
 """
 
 import ast
 import gc
 import os
-import random
 import resource
 import select
 import signal
@@ -29,7 +26,6 @@ import pytest
 TESTS = Path(__file__).parent
 SOURCES = TESTS.parent / "src/twite"
 LEAST_KILLED = 95  # per cent
-MOST = 40
 MODULES = tomllib.loads((TESTS / "mutants.toml").read_text("utf-8"))
 COMPARISONS = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq,
@@ -83,15 +79,6 @@ def mutants(file: Path) -> Iterator[tuple[str, str, CodeType]]:
             yield " ".join(name.split()), function, code
 
 
-def drawn(module: str) -> list[tuple[str, str, CodeType]]:
-    """Return the mutants of a module to run, in their order."""
-    found = list(mutants(SOURCES / module))
-    if os.environ.get("TWITE_TRIAL") == "1" or len(found) <= MOST:
-        return found
-    places = random.Random(module).sample(range(len(found)), MOST)
-    return [found[place] for place in sorted(places)]
-
-
 def passes(pid: int, seconds: float) -> tuple[bool, float]:
     """Return whether a process ends well, and its seconds of CPU. After `seconds`, it is killed."""
     process = os.pidfd_open(pid)
@@ -129,7 +116,7 @@ class Mutator:
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
         gc.unfreeze()
         waited, cpu = 300.0, 300
-        for name, function, code in [("as it is", "", None), *drawn(self.module)]:
+        for name, function, code in [("as it is", "", None), *mutants(SOURCES / self.module)]:
             began = time.monotonic()
             pid = os.fork()
             if pid == 0:
@@ -173,7 +160,13 @@ def main(chosen: list[str]) -> int:
                 for name in mutator.survivors
                 if name not in MODULES[module].get("survivors", {})
             ]
-            print(f"{module}: {mutator.many} mutants, {killed:.0f} % killed", *new, sep="\n  ")
+            spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+            print(
+                f"{module}: {mutator.many} mutants, {killed:.0f} % killed, "
+                f"{spent.ru_utime + spent.ru_stime:.0f} s of CPU",
+                *new,
+                sep="\n  ",
+            )
             sys.stdout.flush()
             os._exit(bool(new) or not mutator.many or killed < LEAST_KILLED)
         status |= os.waitpid(pid, 0)[1]

@@ -171,6 +171,25 @@ class SettlingLaws:
         assert (late, history.state) == (1, State.SENDING)
         assert await settle(store, current, "delivered", delivered(current)) == 0
 
+    async def test_a_lease_that_ended_settles_nothing_without_an_attempt(
+        self, store: Store
+    ) -> None:
+        await record(store, "order-1")
+        ended = await claim(store, lease_until=NOW + 10)
+        await sweep(store, now=NOW + 11)
+        dead = Settlement(
+            lease=ended.lease,
+            attempt=None,
+            transitions=(dead_lettered(ended),),
+            lease_until=FAR,
+        )
+
+        late = await store.settle(dead)
+
+        (history,) = await histories(store, "order-1")
+        assert (late, history.state) == (1, State.QUEUED)
+        assert (await balanced(store)).pending == 1
+
     async def test_what_a_stale_sender_tried_is_on_record_all_the_same(self, store: Store) -> None:
         await record(store, "order-1")
         stale = await claim(store, lease_until=NOW + 10)

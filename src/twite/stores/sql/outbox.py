@@ -238,8 +238,7 @@ def _told_at(book: WriterSession, settlement: Settlement) -> int:
 
 
 def _claimed_at(book: WriterSession, lease: int) -> int:
-    row = book.run("claimed_at", lease=lease).fetchone()
-    return 0 if row is None else int(row[0])
+    return int(book.run("claimed_at", lease=lease).fetchone()[0])
 
 
 def _count_delivered(book: WriterSession, ids: str, *, lease: int, at: int) -> None:

@@ -442,8 +442,8 @@ WHERE id IN (SELECT value FROM json_each(:deliveries)) AND lease = :lease AND st
 GROUP BY account;
 
 -- name: claimed_at
--- The time at which the deliveries of a lease were claimed.
-SELECT claimed_at FROM lease WHERE id = :lease;
+-- The time at which the deliveries of a lease were claimed; 0 if the lease has ended.
+SELECT coalesce(max(claimed_at), 0) FROM lease WHERE id = :lease;
 
 -- name: count_delivered
 -- Add to the delivered counts of an account.
