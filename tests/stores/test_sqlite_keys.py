@@ -260,6 +260,18 @@ def test_memory_is_full_only_beyond_its_size(book):
     assert merged == [*[0] * 10, 1, 2]
 
 
+def test_a_key_that_two_requests_take_needs_room_once(book):
+    keys = keys_of(book, fresh=3)
+    merged = []
+
+    take(keys, (key_of(1), 5), (key_of(2), 6), (key_of(1), 7), takes=True)
+    for number in range(3):
+        merged.append(counted(book, "dedup"))
+        take(keys, (key_of(100, number), 20 + number))
+
+    assert [*merged, counted(book, "dedup")] == [0, 0, 1, 2]
+
+
 def test_a_rollback_frees_the_room_of_its_keys_and_no_more(book):
     keys = keys_of(book, fresh=10)
     take(keys, *((key_of(number), 1 + number) for number in range(10)))

@@ -81,7 +81,8 @@ class DedupKeys:
         if not candidates and len(set(keys)) == len(keys):
             # The usual case: all are new.
             before, buckets = self._before, self._buckets
-            for wish, key in zip(wanted, keys, strict=True):
+            for wish in wanted:
+                key = wish.key
                 before.setdefault(key, None)
                 buckets[key[0]][key] = wish.delivery
             self._count += len(keys)
