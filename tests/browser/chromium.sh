@@ -10,6 +10,9 @@ if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
 fi
 echo "Installing Chromium for the tests in a browser (once) …"
 export DEBIAN_FRONTEND=noninteractive
-{ apt-get -qq update && apt-get -qq install --yes --no-install-recommends chromium; } >/dev/null 2>&1 ||
+install="apt-get -qq install --yes --no-install-recommends"
+{ apt-get -qq update && $install chromium; } >/dev/null 2>&1 ||
 	echo "It could not be installed: the tests in a browser will be skipped"
+# Most of the tests use it where there is one. Not every distribution has the package.
+$install chromium-headless-shell >/dev/null 2>&1
 exit 0
