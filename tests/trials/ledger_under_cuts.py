@@ -1,7 +1,7 @@
 """The SQLite ledger's own code at work on a lossy disk: work, cut, look, and on with what is left.
 
 This uses Twite's own code: WRITER_SETTINGS, the migrations, OwnerSession, `intake.record`, and
-`outbox.claim`, `settle`, `sweep` and `expire`, in transactions like the writer's. A second
+`usual.claim` and `settle`, `outbox.sweep` and `expire`, in transactions like the writer's. A second
 connection moves the log into the database, with commits in between. Only the library differs:
 apsw's SQLite, because Python's does not accept a VFS.
 """
@@ -24,7 +24,7 @@ from twite.gateway.ports.outbox import Claim, SweepRequest
 from twite.stores.sql import outbox, records
 from twite.stores.sql.intake import record
 from twite.stores.sql.statements import query
-from twite.stores.sqlite.engine import schema
+from twite.stores.sqlite.engine import schema, usual
 from twite.stores.sqlite.engine.connection import WRITER_SETTINGS
 from twite.stores.sqlite.engine.owner_session import OwnerSession, leases_of
 
@@ -160,6 +160,9 @@ class Life:
         self._book = OwnerSession(
             self._writer, window=100 * HOUR, leases=leases, fresh_keys=fresh_keys
         )
+        if self._randomness.random() < 0.5:
+            # Claims begin as after a claim of small bodies; otherwise the first reads their sizes.
+            self._book.largest_body = 1
         self._mover = self._connect()
         self._taken = {
             tuple(row)
@@ -255,7 +258,7 @@ class Life:
         return a_submission(*entries, receipt=f"r{randomness.getrandbits(80)}", received_at=NOW)
 
     def _claim(self) -> None:
-        batch = outbox.claim(
+        batch = usual.claim(
             self._book,
             Claim(
                 pixel="o8z6j",
@@ -272,9 +275,11 @@ class Life:
     def _settlement(self) -> Callable[[], object]:
         batch = self._leases.pop(self._randomness.randrange(len(self._leases)))
         by_trigger: dict[Trigger, list[int]] = {}
+        is_whole = self._randomness.random() < 0.5
         for delivery in batch.deliveries:
             trigger = self._randomness.choices(
-                [Trigger.DELIVERED, Trigger.POSTPONED, Trigger.GIVEN_UP, Trigger.HELD], [8, 2, 1, 1]
+                [Trigger.DELIVERED, Trigger.POSTPONED, Trigger.GIVEN_UP, Trigger.HELD],
+                [1, 0, 0, 0] if is_whole else [8, 2, 1, 1],
             )
             by_trigger.setdefault(trigger[0], []).append(delivery.id)
         settlement = Settlement(
@@ -294,7 +299,7 @@ class Life:
             ),
             lease_until=NOW + HOUR,
         )
-        return lambda: outbox.settle(self._book, settlement)
+        return lambda: usual.settle(self._book, settlement)
 
     def _sweep(self) -> None:
         self._transact(

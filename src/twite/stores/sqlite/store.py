@@ -245,8 +245,7 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
 
         def act(book: OwnerSession) -> Batch | None:
             damaged.clear()
-            batch, is_usual = usual.claim(book, claim)
-            return batch if is_usual else outbox.claim(book, claim, damaged=damaged)
+            return usual.claim(book, claim, damaged=damaged)
 
         batch = await self._writer.submit_act(act)
         if damaged:
@@ -262,17 +261,12 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
     async def settle(self, settlement: Settlement) -> int:
         """Settle. Retries while the disk is full or fails, to keep X's response."""
         outbox.check(settlement)
-        is_usual = True
-
-        def act(book: OwnerSession) -> int:
-            late = usual.settle(book, settlement) if is_usual else None
-            return outbox.settle(book, settlement) if late is None else late
-
+        settle = usual.settle
         while True:
             try:
-                return await self._writer.submit_act(act)
+                return await self._writer.submit_act(partial(settle, settlement=settlement))
             except usual.VanishedDelivery:
-                is_usual = False
+                settle = outbox.settle
                 continue
             except LedgerUnavailable as error:
                 if self._closed or not _passes(error):

@@ -13,8 +13,8 @@ import msgspec
 
 from twite.domain.delivery import Batch, Delivery, Settlement, Trigger, rank
 from twite.gateway.ports.outbox import Claim
+from twite.stores.sql import outbox
 from twite.stores.sql.claimable import is_damage
-from twite.stores.sql.outbox import MOST_MOVED, add_attempt
 from twite.stores.sql.statements import as_json
 from twite.stores.sqlite.engine.owner_session import OwnerSession
 from twite.stores.sqlite.engine.unmarked_leases import FIRST, LeasedDeliveries
@@ -56,8 +56,20 @@ class VanishedDelivery(Exception):
     """A delivery of the lease is gone: roll back, and settle with the shared code."""
 
 
-def claim(book: OwnerSession, wish: Claim) -> tuple[Batch | None, bool]:
-    """Lease deliveries as `outbox.claim` does; return the batch, and whether that is the answer.
+def claim(book: OwnerSession, wish: Claim, *, damaged: list[int]) -> Batch | None:
+    """Lease deliveries as `outbox.claim` does."""
+    batch, is_usual = _claim(book, wish)
+    return batch if is_usual else outbox.claim(book, wish, damaged=damaged)
+
+
+def settle(book: OwnerSession, settlement: Settlement) -> int:
+    """Settle as `outbox.settle` does. Raises VanishedDelivery."""
+    late = _settle(book, settlement)
+    return outbox.settle(book, settlement) if late is None else late
+
+
+def _claim(book: OwnerSession, wish: Claim) -> tuple[Batch | None, bool]:
+    """Lease deliveries; return the batch, and whether that is the answer.
 
     Otherwise nothing is claimed, and the shared code decides.
     """
@@ -65,7 +77,7 @@ def claim(book: OwnerSession, wish: Claim) -> tuple[Batch | None, bool]:
         return None, False
     unmarked = book.unmarked
     # Deliveries that became ready now may be before the places.
-    if book.run("promote", now=wish.now, limit=MOST_MOVED).rowcount or unmarked.is_stale:
+    if book.run("promote", now=wish.now, limit=outbox.MOST_MOVED).rowcount or unmarked.is_stale:
         unmarked.mark()
     first = book.run(
         "usual_event",
@@ -89,11 +101,8 @@ def claim(book: OwnerSession, wish: Claim) -> tuple[Batch | None, bool]:
     return Batch(lease=lease, pixel=wish.pixel, event=event, deliveries=deliveries), True
 
 
-def settle(book: OwnerSession, settlement: Settlement) -> int | None:
-    """Settle as `outbox.settle` does if X has accepted all of a usual claim; otherwise None.
-
-    Raises VanishedDelivery.
-    """
+def _settle(book: OwnerSession, settlement: Settlement) -> int | None:
+    """Settle if X has accepted all of a usual claim; otherwise return None."""
     attempt, leased = settlement.attempt, book.unmarked.leases.get(settlement.lease)
     match settlement.transitions:
         case [accepted] if accepted.trigger is Trigger.DELIVERED:
@@ -115,7 +124,7 @@ def settle(book: OwnerSession, settlement: Settlement) -> int | None:
         book.run("count_delivered", account=account, deliveries=sum(received.values()))
         book.tally.delivered(attempt.at, account, received)
     event_id = book.lane(attempt.pixel, attempt.event)
-    add_attempt(book, attempt, lane=event_id, deliveries=leased.listed)
+    outbox.add_attempt(book, attempt, lane=event_id, deliveries=leased.listed)
     book.run("drop_lease", lease=settlement.lease)
     del book.unmarked.leases[settlement.lease]
     book.moved()
