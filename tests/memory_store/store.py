@@ -151,6 +151,17 @@ class MemoryStore(
             self._names[name.key] = name.said, submission.received_at
         return stored != name.said
 
+    async def claim_several(self, claim: Claim, *, most: int) -> Sequence[Batch]:
+        found: list[Batch] = []
+        while len(found) < most:
+            batch = await self.claim(claim)
+            if batch is None:
+                break
+            found.append(batch)
+            if len(batch.deliveries) < claim.limit:
+                break
+        return found
+
     async def claim(self, claim: Claim) -> Batch | None:
         due = sorted(
             self._without_the_listed(

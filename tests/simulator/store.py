@@ -146,6 +146,13 @@ class MortalStore:
             self._claimed,
         )
 
+    async def claim_several(self, claim: Claim, *, most: int) -> Sequence[Batch]:
+        return await self._call(
+            "claim",
+            lambda store: store.claim_several(claim, most=most),
+            lambda batches: [self._claimed(batch) for batch in batches],
+        )
+
     async def withdrawn(self, batch: Batch) -> Sequence[int]:
         return await self._call("withdrawn", lambda store: store.withdrawn(batch))
 

@@ -16,6 +16,7 @@ from store_contract.actions import (
     settle,
 )
 from twite.domain.times import HOUR
+from twite.gateway.ports.outbox import Claim
 from twite.gateway.ports.store import Store
 
 
@@ -27,6 +28,25 @@ class ClaimLaws:
         batch = await claim(store, limit=2)
 
         assert ids(batch) == ["order-1", "order-2"]
+
+    async def test_several_batches_are_claimed_one_behind_the_other(self, store: Store) -> None:
+        for number in range(5):
+            await record(store, f"order-{number}", receipt=f"r{number}", at=NOW + number)
+        claiming = Claim(pixel=PIXEL, now=NOW, lease_until=NOW + HOUR, limit=2, ambiguous_after=0)
+
+        batches = list(await store.claim_several(claiming, most=2))
+        many = len(batches)
+        while more := await store.claim_several(claiming, most=5):
+            batches += more
+
+        # An engine may claim fewer at once.
+        assert many in {1, 2}
+        assert [ids(batch) for batch in batches] == [
+            ["order-0", "order-1"],
+            ["order-2", "order-3"],
+            ["order-4"],
+        ]
+        assert len({batch.lease for batch in batches}) == 3
 
     async def test_what_may_be_at_x_has_the_deadline_of_x_if_that_comes_first(
         self, store: Store

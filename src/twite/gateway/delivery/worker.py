@@ -209,18 +209,19 @@ class Worker:
             await wait_for_event(self._reopened, self.clock, most=STORE_PAUSE)
 
     async def _claim_and_handle(self) -> None:
-        """Claim one batch and start to send it, or wait until one may be due."""
+        """Claim batches and start to send them, or wait until one may be due."""
         self._news.clear()
         self._reopened.clear()
-        batch, most = None, self._room()
+        batches: Sequence[Batch] = ()
+        most = self._room()
         if not most:
             await wait_for_event(self._reopened, self.clock, most=SLOW)
             return
         # Check the breaker only when a slot is free, because a refusal may have arrived meanwhile.
         closed = self.circuit_breaker.wait() or min(await self._limit_wait(), IDLE)
         if not closed and not self._stopping:
-            batch = await self._claim(most)
-        if batch is None:
+            batches = await self._claim(most)
+        if not batches:
             # A paused worker ignores wake-ups for new conversions: there may be thousands.
             event = self._reopened if closed else self._news
             self.is_idle, self._is_called = not (closed or self._is_called), False
@@ -230,13 +231,15 @@ class Worker:
                 self.is_idle = False
             return
         self._is_called = False
-        task = asyncio.create_task(self._handle(batch))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        tasks = [asyncio.create_task(self._handle(batch)) for batch in batches]
+        for task in tasks:
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        last = batches[-1]
         if self.circuit_breaker.probes:
             # A probe is sent alone: its response decides.
-            await asyncio.wait({task})
-        elif len(batch.deliveries) < self._asked_for(batch) and not _is_cut(batch):
+            await asyncio.wait(tasks)
+        elif len(last.deliveries) < self._asked_for(last) and not _is_cut(last):
             await self._linger()
 
     def _room(self) -> int:
@@ -245,37 +248,44 @@ class Worker:
         A hanging request uses no slot. While X responds to no request, single conversions are sent,
         because one conversion in each batch may cause X to hang.
         """
-        many, requests = len(self._leases_in_flight), self.batch_handler.requests
-        if many - requests.hanging() < self.worker_config.in_flight and many < MOST_AT_ONCE:
+        if self._free_slots() > 0:
             return self.worker_config.batch
-        is_silent = requests.slow() == many < 2 * self.worker_config.in_flight
-        return 1 if is_silent else 0
+        many, slow = len(self._leases_in_flight), self.batch_handler.requests.slow()
+        return 1 if slow == many < 2 * self.worker_config.in_flight else 0
 
-    async def _claim(self, most: int) -> Batch | None:
+    def _free_slots(self) -> int:
+        many = len(self._leases_in_flight)
+        used = many - self.batch_handler.requests.hanging()
+        return min(self.worker_config.in_flight - used, MOST_AT_ONCE - many)
+
+    async def _claim(self, most: int) -> Sequence[Batch]:
         async with self.rate_limit.lock:
             left = self.rate_limit.left()
             if not left:
-                return None
-            batch = await self._claim_at_most(min(left, most))
-            if batch is None:
-                return None
-            self.holding.add(batch.lease)
+                return ()
+            batches = await self._claim_at_most(min(left, most), left)
+            self.holding.update(batch.lease for batch in batches)
             if not self._stopping:
-                self._leases_in_flight.add(batch.lease)
-                self.rate_limit.spend(len(batch.deliveries))
-                self.batch_handler.claimed(batch)
-                return batch
+                for batch in batches:
+                    self._leases_in_flight.add(batch.lease)
+                    self.rate_limit.spend(len(batch.deliveries))
+                    self.batch_handler.claimed(batch)
+                return batches
         # Shutdown began while the claim was written.
-        try:
-            await self.batch_handler.give_back(
-                batch, [delivery.id for delivery in batch.deliveries]
-            )
-        finally:
-            self.holding.discard(batch.lease)
-        return None
+        for batch in batches:
+            try:
+                await self.batch_handler.give_back(
+                    batch, [delivery.id for delivery in batch.deliveries]
+                )
+            finally:
+                self.holding.discard(batch.lease)
+        return ()
 
-    async def _claim_at_most(self, left: int) -> Batch | None:
-        """Claim at most `left` deliveries; a half-open breaker probes with a new one each time."""
+    async def _claim_at_most(self, most: int, left: int) -> Sequence[Batch]:
+        """Claim at most `most` deliveries for a request, and `left` for all free slots.
+
+        A half-open breaker probes with a new delivery each time.
+        """
         now = self.clock.now()
         ambiguous_after = FOREVER if self.cautious else now - AMBIGUITY_WINDOW
         limit = self.circuit_breaker.size_of_probe(self.worker_config.batch)
@@ -284,7 +294,7 @@ class Worker:
             pixel=self.pixel,
             now=now,
             lease_until=now + self.worker_config.lease,
-            limit=min(limit, left, self.batch_handler.most),
+            limit=min(limit, most, self.batch_handler.most),
             ambiguous_after=ambiguous_after,
             limits=self.batch_handler.limits(),
             most_bytes=self.batch_handler.most_bytes,
@@ -293,8 +303,20 @@ class Worker:
             suspects=self.clock.elapsed() - self._began >= SETTLED_IN,
         )
         failed, suspects = self.batch_handler.failed, self.batch_handler.suspects()
-        if not self.circuit_breaker.probes or not (failed or suspects):
+        if not self.circuit_breaker.probes:
+            # Batches that are claimed together do not know each other's responses.
+            is_usual = not (claim.limits or claim.passing or events)
+            slots = min(self._free_slots(), left // claim.limit) if is_usual else 1
+            return await self.outbox.claim_several(claim, most=max(1, slots))
+        batch = await self._claim_probe(claim, failed, suspects)
+        return () if batch is None else (batch,)
+
+    async def _claim_probe(
+        self, claim: Claim, failed: Mapping[int, str], suspects: frozenset[int]
+    ) -> Batch | None:
+        if not (failed or suspects):
             return await self.outbox.claim(claim)
+        events = claim.passing_events
         # A different delivery than the last probes, and a different event if possible.
         passing = suspects.union(failed)
         probes = [(events.union(failed.values()), passing), (events, passing)]

@@ -167,6 +167,9 @@ class Outbox(Moves, Protocol):
         alone. The claim is durable on return. None if nothing is due.
         """
 
+    async def claim_several(self, claim: Claim, *, most: int) -> Sequence[Batch]:
+        """Claim the next batches, at most `most`, as `claim` does, in one commit if possible."""
+
     async def withdrawn(self, batch: Batch) -> Sequence[int]:
         """Return the deliveries of a batch with a denial or an opt-out since the claim."""
 

@@ -240,6 +240,11 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
             )
         return batch
 
+    async def claim_several(self, claim: Claim, *, most: int) -> Sequence[Batch]:  # noqa: ARG002
+        """Claim one batch: claims of several would wait for each other's transactions."""
+        batch = await self.claim(claim)
+        return () if batch is None else (batch,)
+
     async def withdrawn(self, batch: Batch) -> Sequence[int]:
         return await self._database.write(lambda book: outbox.withdrawn(book, batch))
 

@@ -241,19 +241,31 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         self._writer.submit_soon(submissions, done)
 
     async def claim(self, claim: Claim) -> Batch | None:
+        batches = await self.claim_several(claim, most=1)
+        return batches[0] if batches else None
+
+    async def claim_several(self, claim: Claim, *, most: int) -> Sequence[Batch]:
         damaged: list[int] = []
 
-        def act(book: OwnerSession) -> Batch | None:
+        def act(book: OwnerSession) -> Sequence[Batch]:
             damaged.clear()
-            return usual.claim(book, claim, damaged=damaged)
+            found: list[Batch] = []
+            while len(found) < most:
+                batch = usual.claim(book, claim, damaged=damaged)
+                if batch is None:
+                    break
+                found.append(batch)
+                if len(batch.deliveries) < claim.limit:
+                    break
+            return found
 
-        batch = await self._writer.submit_act(act)
+        batches = await self._writer.submit_act(act)
         if damaged:
             many, dead = len(damaged), Trigger.GIVEN_UP
             self._observer.see(
                 Moved(pixel=claim.pixel, trigger=dead, deliveries=many, reason=DAMAGED)
             )
-        return batch
+        return batches
 
     async def withdrawn(self, batch: Batch) -> Sequence[int]:
         return await self._writer.submit_act(lambda book: outbox.withdrawn(book, batch))
