@@ -78,6 +78,7 @@ def bring_back(row: MemoryRow, *, now: int, is_sure: bool) -> None:
     row.reason = row.due_at = None
     row.ambiguous_since = None if is_sure else since
     row.replayed_at = now
+    row.crashes = min(row.crashes, SUSPECT)
 
 
 def delivery_of(row: MemoryRow) -> Delivery:

@@ -19,11 +19,12 @@ from twite.domain.delivery import (
     MAY_COUNT_TWICE,
     QUARANTINED,
     SENDER_DIED_OF_IT,
+    SUSPECT,
     State,
     Transition,
     Trigger,
 )
-from twite.gateway.ports.outbox import HoldRejected, Recall
+from twite.gateway.ports.outbox import HoldRejected, Recall, Replay
 from twite.gateway.ports.state import ClockRecord, RateLimitWindow
 from twite.gateway.ports.store import Store
 
@@ -95,6 +96,23 @@ class CrashLaws:
         (history,) = await histories(store, "a")
         assert (late, history.state, history.reason) == (0, State.DEAD, SENDER_DIED_OF_IT)
         assert (await balanced(store)).dead == 1
+
+    async def test_what_was_given_up_for_failures_of_the_sender_is_sent_alone_after_a_replay(
+        self, store: Store
+    ) -> None:
+        await store.record(a_submission(an_entry("a"), an_entry("b", index=1)))
+        batch = await claim(store)
+        dead, other = (delivery.id for delivery in batch.deliveries)
+        await settle(store, batch, "errored", expired(dead), expired(other, until=FAR))
+        for _ in range(2):
+            await settle(store, await claim(store), "errored", expired(dead))
+        gone = await claim_or_none(store)
+
+        await store.move(Replay(deliveries=[dead]), now=NOW)
+        again = await claim(store)
+
+        assert (gone, [delivery.id for delivery in again.deliveries]) == (None, [dead])
+        assert again.deliveries[0].crashes == SUSPECT
 
     async def test_a_suspect_is_left_for_later_where_that_is_asked(self, store: Store) -> None:
         await record(store, "a", receipt="first")

@@ -615,10 +615,12 @@ WHERE id IN (
   ORDER BY id FOR UPDATE);
 
 -- name: replay
--- Requeue deliveries at a user's request. If the user is sure, they are no longer ambiguous.
+-- Requeue deliveries at a user's request. If the user is sure, they are no longer ambiguous. With too
+-- many crashes of the sender (2 is SUSPECT), they are sent alone.
 -- Without a recorded attempt, a delivery is ambiguous since its receipt.
 UPDATE outbox
 SET state = 'queued', due_at = NULL, replayed_at = :now, rested_at = NULL, reason = NULL,
+    crashes = least(crashes, 2),
     ambiguous_since = CASE
       WHEN id = ANY (translate(:sure, '[]', '{}')::bigint[]) THEN NULL
       WHEN reason IN (SELECT json_array_elements_text(:maybe_sent::json))

@@ -621,10 +621,12 @@ FROM outbox JOIN conversion ON conversion.id = outbox.id JOIN lane ON lane.id = 
 WHERE outbox.id >= :first AND outbox.id < :end AND outbox.state = 'held';
 
 -- name: replay
--- Requeue deliveries at a user's request. If the user is sure, they are no longer ambiguous.
+-- Requeue deliveries at a user's request. If the user is sure, they are no longer ambiguous. With too
+-- many crashes of the sender (2 is SUSPECT), they are sent alone.
 -- Without a recorded attempt, a delivery is ambiguous since its receipt.
 UPDATE outbox
 SET state = 'queued', due_at = NULL, replayed_at = :now, rested_at = NULL, reason = NULL,
+    crashes = min(crashes, 2),
     ambiguous_since = CASE
       WHEN id IN (SELECT value FROM json_each(:sure)) THEN NULL
       WHEN reason IN (SELECT value FROM json_each(:maybe_sent))
