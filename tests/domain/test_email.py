@@ -144,6 +144,7 @@ def test_an_address_has_at_most_320_characters(more, code):
     domain = ".".join(["b" * 63] * 3 + ["c" * (60 + more), "de"])
 
     assert code_of(f"{'a' * 64}@{domain}") == code
+    assert code_of(f" {'a' * 64}@{domain}") == code
 
 
 def test_a_digest_is_not_hashed_again():
