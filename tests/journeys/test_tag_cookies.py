@@ -127,8 +127,8 @@ def test_the_engine_process_of_such_a_tag_starts_with_the_gateway(tmp_path, x_em
 
     def engines() -> list[int]:
         forked = [pid for server in children(gateway.process.pid) for pid in children(server)]
-        # The fork server's trial of the filter has more than the one descriptor.
-        return [pid for pid in forked if len(list(Path(f"/proc/{pid}/fd").iterdir())) == 1]
+        # The fork server's trial of the filter has more descriptors than the two pipes.
+        return [pid for pid in forked if len(list(Path(f"/proc/{pid}/fd").iterdir())) == 2]
 
     with Vendor() as vendor, with_cookies(tmp_path, x_emulator.url, vendor.url) as gateway:
         wait_for(engines, gateway.ended)
