@@ -259,7 +259,13 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
                     break
             return found
 
-        batches = await self._writer.submit_act(act)
+        try:
+            batches = await self._writer.submit_act(act)
+        except Exception:
+            if most == 1:
+                raise
+            # The batches before the one that failed can be sent.
+            return await self.claim_several(claim, most=1)
         if damaged:
             many, dead = len(damaged), Trigger.GIVEN_UP
             self._observer.see(
