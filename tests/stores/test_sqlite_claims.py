@@ -20,10 +20,12 @@ from store_contract.actions import (
     sweep,
 )
 from twite.domain.delivery import State
+from twite.domain.errors import StoreUnusable
 from twite.domain.times import MINUTE
-from twite.gateway.ports.outbox import Replay, TakeBack
+from twite.gateway.ports.outbox import Claim, Replay, TakeBack
 from twite.gateway.ports.queries import ByConversionId, ListQuery
 from twite.stores.sqlite import SQLiteStore
+from twite.stores.sqlite.engine import usual
 from twite.stores.sqlite.engine.owner_session import OwnerSession
 from twite.stores.sqlite.recovery.copying import SQLiteCopySource
 from twite.stores.sqlite.recovery.recover import recover
@@ -247,6 +249,27 @@ async def test_after_a_failure_in_the_same_commit_both_claim_and_settle(store):
     assert ids(await claim(store)) == ["order-3"]
 
 
+async def test_a_claim_that_fails_leaves_the_batches_before_it_claimed(store, monkeypatch):
+    await record_all(store, "order-1", "order-2", "order-3")
+    original = usual.claim
+
+    def fail_at_the_third(book, wish, *, damaged):
+        batch = original(book, wish, damaged=damaged)
+        if batch is not None and ids(batch) == ["order-3"]:
+            raise RuntimeError("a bug")
+        return batch
+
+    monkeypatch.setattr(usual, "claim", fail_at_the_third)
+    claiming = Claim(pixel=PIXEL, now=NOW, lease_until=NOW + MINUTE, limit=1, ambiguous_after=0)
+
+    first = await store.claim_several(claiming, most=4)
+    second = await store.claim_several(claiming, most=4)
+
+    assert [ids(batch) for batch in (*first, *second)] == [["order-1"], ["order-2"]]
+    with pytest.raises(RuntimeError):
+        await store.claim_several(claiming, most=4)
+
+
 async def test_a_delivery_that_vanished_is_reported_as_late(store, path):
     await record_all(store, "order-1", "order-2")
     batch = await claim(store)
@@ -284,6 +307,24 @@ async def test_what_was_being_sent_is_held_after_a_recovery(store, path, tmp_pat
     recover(killed, None)
 
     assert states(killed) == ["held", "queued"]
+
+
+@pytest.mark.parametrize("listed", ["[1;2]", "[1]", "[1,7]", "[]"])
+async def test_nothing_queued_is_sent_after_the_list_of_a_lease_was_damaged(
+    store, path, tmp_path, listed
+):
+    await record_all(store, "order-1", "order-2", "order-3")
+    await claim(store, limit=2)
+    killed = str(tmp_path / "killed.db")
+    copy_killed(path, killed)
+    with closing(sqlite3.connect(killed, isolation_level=None)) as other:
+        other.execute("UPDATE lease SET deliveries = ?", (listed,))
+
+    with pytest.raises(StoreUnusable, match="lease"):
+        await SQLiteStore.open(killed)
+    recover(killed, None)
+
+    assert states(killed) == ["held", "held", "held"]
 
 
 async def test_a_copy_has_the_state_and_the_lease(store, path, tmp_path):

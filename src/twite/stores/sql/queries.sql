@@ -398,6 +398,17 @@ VALUES (:lease, :event, :claimed_at, :until, :open, :deliveries, 1);
 -- The leases whose deliveries do not have the state of deliveries being sent.
 SELECT id, deliveries FROM lease WHERE unmarked;
 
+-- name: find_damaged_lease
+-- A lease whose list of deliveries is unreadable, or, if unmarked, lists others than ready ones.
+SELECT lease.id FROM lease
+WHERE NOT json_valid(lease.deliveries)
+  OR (lease.unmarked AND lease.open <> (
+    SELECT count(DISTINCT outbox.id)
+    FROM json_each(CASE WHEN json_valid(lease.deliveries) THEN lease.deliveries ELSE '[]' END) AS claimed
+    CROSS JOIN outbox ON outbox.id = claimed.value
+    WHERE outbox.state = 'queued' AND outbox.due_at IS NULL))
+LIMIT 1;
+
 -- name: note_marked
 -- Record that the deliveries of all leases have their state.
 UPDATE lease SET unmarked = 0 WHERE unmarked;

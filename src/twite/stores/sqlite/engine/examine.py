@@ -41,6 +41,7 @@ def examine(path: str, *, seconds: float | None, owned: bool = False) -> bool:
             for table in _FIRST:
                 if table in tables:
                     _refuse(path, connection.execute(f"PRAGMA quick_check({table})").fetchone()[0])
+            _refuse_damaged_lease(path, connection)
             _refuse(path, connection.execute("PRAGMA quick_check(1)").fetchone()[0])
             if "conversion" in tables:
                 _refuse_what_is_adrift(path, connection)
@@ -70,6 +71,16 @@ def _within(connection: sqlite3.Connection, seconds: float | None) -> Iterator[N
 def _refuse(path: str, problem: str) -> None:
     if problem != "ok":
         raise damaged(path, problem.replace("\n", ": "))
+
+
+def _refuse_damaged_lease(path: str, connection: sqlite3.Connection) -> None:
+    """Check the lists of leases: an unmarked one alone says that its deliveries are being sent."""
+    columns = {row[1] for row in connection.execute("PRAGMA table_info(lease)")}
+    if "unmarked" not in columns:  # a new file, or an older schema, which is migrated later
+        return
+    found = connection.execute(query("find_damaged_lease")).fetchone()
+    if found is not None:
+        raise damaged(path, f"lease {found[0]} lists other deliveries than the queue has")
 
 
 def _refuse_what_is_adrift(path: str, connection: sqlite3.Connection) -> None:

@@ -3,7 +3,6 @@
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -309,13 +308,13 @@ class Rebuild:
             delivery = row.values.get("id")
             if isinstance(delivery, int) and not (delivery in best and best[delivery].sure):
                 best[delivery] = row
-        leased = self._leased()
+        leased = self._leased(best)
         # A lost lease may have been the only sign that deliveries were being sent.
-        sure = self._pages.log_is_whole and not self._older and self._salvage.whole("lease")
-        for delivery in leased & best.keys():
+        is_known = leased is not None and self._salvage.whole("lease")
+        sure = is_known and self._pages.log_is_whole and not self._older
+        for delivery in leased or ():
             values, is_sure = best[delivery]
-            if values.get("state") == "queued":
-                best[delivery] = SalvagedRow({**values, "state": "sending"}, sure=is_sure)
+            best[delivery] = SalvagedRow({**values, "state": "sending"}, sure=is_sure)
         self._copy("outbox", (self._unsettled(row, dead, sure=sure) for row in best.values()))
         # A row that is not reached from the root may have been settled long ago.
         unsure = msgspec.json.encode([id_ for id_, row in best.items() if not row.sure]).decode()
@@ -335,14 +334,28 @@ class Rebuild:
         pending = "SELECT count(*) FROM outbox WHERE state = 'queued'"
         return self._count(pending), execute(held, (RECOVERED,)).fetchone()[0]
 
-    def _leased(self) -> set[int]:
-        """Return the deliveries that were being sent although the outbox calls them queued."""
+    def _leased(self, outbox: Mapping[int, SalvagedRow]) -> set[int] | None:
+        """Return the deliveries that were being sent although the outbox calls them queued.
+
+        None if the list of a lease is damaged. Rows of the outbox may be lost.
+        """
         found: set[int] = set()
+        is_whole = self._salvage.whole("outbox")
         for row in self._salvage.rows("lease"):
-            listed = row.values.get("deliveries")
-            if row.values.get("unmarked") and isinstance(listed, str):
-                with suppress(msgspec.DecodeError):
-                    found.update(_IDS.decode(listed))
+            if not row.values.get("unmarked"):
+                continue
+            try:
+                listed = set(_IDS.decode(str(row.values.get("deliveries"))))
+            except msgspec.DecodeError:
+                return None
+            present = listed & outbox.keys()
+            if (
+                len(listed) != row.values.get("open")
+                or (is_whole and present != listed)
+                or any(outbox[id_].values.get("state") != "queued" for id_ in present)
+            ):
+                return None
+            found |= present
         return found
 
     def _unsettled(self, row: SalvagedRow, dead: set[int], *, sure: bool) -> Mapping[str, object]:
