@@ -2,7 +2,9 @@
 
 import asyncio
 import shutil
+import sqlite3
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -20,6 +22,7 @@ from twite.domain.history import total
 from twite.domain.times import HOUR
 from twite.gateway.ports.outbox import Claim, Discard, Recall, Replay, SweepRequest, TakeBack
 from twite.gateway.ports.queries import AtRest, ByConversionId, UndeliveredQuery
+from twite.stores.sql.statements import query
 from twite.stores.sqlite import SQLiteStore
 from twite.stores.sqlite.engine.owner_session import OwnerSession
 
@@ -87,6 +90,22 @@ class Ledgers(RuleBasedStateMachine):
         assert without_ids(ours) == without_ids(theirs)
         if ours is not None:
             self.leases.append((ours, theirs))
+
+    @rule(limit=st.integers(1, 3), most=st.integers(1, 4))
+    def claim_several(self, limit, most):
+        wish = Claim(
+            pixel="o8z6j",
+            now=self.now,
+            lease_until=self.now + 5 * HOUR,
+            limit=limit,
+            ambiguous_after=self.now - 40 * HOUR,
+        )
+
+        ours = self.run(self.store.claim_several(wish, most=most))
+        theirs = self.run(self.model.claim_several(wish, most=most))
+
+        assert [without_ids(batch) for batch in ours] == [without_ids(batch) for batch in theirs]
+        self.leases += zip(ours, theirs, strict=True)
 
     @precondition(lambda self: self.leases)
     @rule(
@@ -269,6 +288,11 @@ class Ledgers(RuleBasedStateMachine):
         accounts = self.run(self.store.balance())
         assert accounts == self.run(self.model.balance())
         assert total(accounts).balance == 0
+
+    @invariant()
+    def unmarked_leases_list_ready_deliveries(self):
+        with closing(sqlite3.connect(self.path)) as connection:
+            assert connection.execute(query("find_damaged_lease")).fetchall() == []
 
     def teardown(self):
         self.run(self.store.close())
