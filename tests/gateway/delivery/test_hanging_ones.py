@@ -7,6 +7,7 @@ from worker_bench import Setting
 
 from fakes import conversions_of, taken
 from twite.domain.times import MINUTE, SECOND
+from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.ports.transport import NoResponse
 
 HANGS = 30 * SECOND
@@ -57,6 +58,26 @@ async def test_good_ones_do_not_wait_for_those_to_which_x_never_responds(a_minut
     assert x.most_in_flight <= 64
     (account,) = await setting.store.balance()
     assert (account.dead, account.balance) == (0, 0)
+    await setting.run.stop(within=1_000)
+
+
+async def test_a_claim_for_all_free_slots_has_one_batch_of_suspects():
+    setting = Setting(worker_config=WorkerConfig(batch=2))
+    x = X(setting)
+    await setting.record(*[f"bad{n}" for n in range(8)])
+    await setting.run.start()
+    await setting.clock.advance(HANGS + SECOND)
+    await setting.record("good1")
+    await setting.clock.advance(5 * SECOND)
+    assert "good1" in x.delivered
+    # All suspects are due when the pause ends.
+    await setting.run.hold("o8z6j", who="ann")
+    await setting.clock.advance(5 * MINUTE)
+    x.most_in_flight = x.in_flight
+    await setting.run.release("o8z6j")
+    await setting.clock.advance(SECOND)
+
+    assert (x.in_flight, x.most_in_flight) == (1, 1)
     await setting.run.stop(within=1_000)
 
 

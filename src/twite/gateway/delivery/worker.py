@@ -304,8 +304,9 @@ class Worker:
         )
         failed, suspects = self.batch_handler.failed, self.batch_handler.suspects()
         if not self.circuit_breaker.probes:
-            # Batches that are claimed together do not know each other's responses.
-            is_usual = not (claim.limits or claim.passing or events)
+            # Batches that are claimed together do not know each other's responses, and only one
+            # batch of suspects is in flight.
+            is_usual = not (claim.limits or claim.passing or events or suspects)
             slots = min(self._free_slots(), left // claim.limit) if is_usual else 1
             return await self.outbox.claim_several(claim, most=max(1, slots))
         batch = await self._claim_probe(claim, failed, suspects)
