@@ -9,6 +9,7 @@ from worker_bench import Setting
 from builders import a_destination
 from fakes import MovingClock, conversions_of, refused, taken
 from twite.domain.delivery import MAY_COUNT_TWICE, SENDER_DIED_OF_IT
+from twite.domain.errors import LedgerUnavailable
 from twite.domain.history import waiting
 from twite.domain.times import MINUTE, SECOND, spelled
 from twite.gateway.delivery.worker import WorkerConfig
@@ -57,6 +58,34 @@ async def test_what_is_claimed_while_the_stop_comes_is_given_back_untried():
     history = await history_of(setting, "a")
     assert (landed, setting.transport.sent) == (True, [])
     assert (history.state, history.attempts) == ("queued", ())
+
+
+async def test_a_batch_that_cannot_be_given_back_at_the_stop_keeps_no_other_batch():
+    setting = Setting(worker_config=WorkerConfig(batch=1))
+    claim, settle = setting.store.claim_several, setting.store.settle
+    failed = []
+
+    async def slowly(wish, *, most):
+        batches = await claim(wish, most=most)
+        await setting.clock.sleep(SECOND)
+        return batches
+
+    async def fail_once(settlement):
+        if not failed:
+            failed.append(settlement.lease)
+            raise LedgerUnavailable(reason="disk I/O error", retry_after=1)
+        return await settle(settlement)
+
+    setting.store.claim_several, setting.store.settle = slowly, fail_once
+    await setting.record("a", "b", "c")
+    await setting.run.start()
+    await setting.clock.advance(10)
+
+    landed = await stopped(setting)
+
+    states = sorted([(await history_of(setting, id_)).state for id_ in ("a", "b", "c")])
+    assert (landed, setting.transport.sent) == (True, [])
+    assert states == ["queued", "queued", "sending"]
 
 
 async def test_an_isolation_that_is_under_way_ends_with_the_request_under_way():

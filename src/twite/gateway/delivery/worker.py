@@ -272,14 +272,18 @@ class Worker:
                     self.batch_handler.claimed(batch)
                 return batches
         # Shutdown began while the claim was written.
-        for batch in batches:
-            try:
-                await self.batch_handler.give_back(
-                    batch, [delivery.id for delivery in batch.deliveries]
-                )
-            finally:
-                self.holding.discard(batch.lease)
+        failures = await asyncio.gather(*map(self._give_back, batches), return_exceptions=True)
+        for failure in filter(None, failures):
+            raise failure
         return ()
+
+    async def _give_back(self, batch: Batch) -> None:
+        try:
+            await self.batch_handler.give_back(
+                batch, [delivery.id for delivery in batch.deliveries]
+            )
+        finally:
+            self.holding.discard(batch.lease)
 
     async def _claim_at_most(self, most: int, left: int) -> Sequence[Batch]:
         """Claim at most `most` deliveries for a request, and `left` for all free slots.
