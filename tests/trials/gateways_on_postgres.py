@@ -76,7 +76,8 @@ class SlowSender(subprocess.Popen):
 
 
 class UnfencedSender(SlowSender):
-    words = ("--no-fence",)
+    # With a longer pause, so that nearly each stop falls into one.
+    words = ("--no-fence", "--pause=0.3")
 
 
 class Node(GatewayProcess):

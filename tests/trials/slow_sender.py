@@ -3,6 +3,7 @@
 python slow_sender.py serve --config twite.toml
 python slow_sender.py --no-fence serve --config twite.toml    the control: without the lease's check
 python slow_sender.py --lease=3 serve --config twite.toml     with a shorter lease (seconds)
+python slow_sender.py --pause=1 serve --config twite.toml     with a longer pause (seconds)
 """
 
 import asyncio
@@ -17,12 +18,12 @@ from twite.stores.postgres import nodes
 from twite.stores.postgres.dialect import statement
 from twite.stores.postgres.nodes import PostgresOwnership
 
-PAUSE = 0.03
+PAUSES = [0.03]
 _send = XClient.send
 
 
 async def late(self, destination, bodies):
-    await asyncio.sleep(PAUSE)
+    await asyncio.sleep(PAUSES[-1])
     return await _send(self, destination, bodies)
 
 
@@ -37,9 +38,11 @@ def shorten(lease):
 if __name__ == "__main__":
     XClient.send = late
     while sys.argv[1].startswith("--"):
-        word, _, lease = sys.argv.pop(1).partition("=")
+        word, _, seconds = sys.argv.pop(1).partition("=")
         if word == "--lease":
-            shorten(int(lease))
+            shorten(int(seconds))
+        elif word == "--pause":
+            PAUSES.append(float(seconds))
         else:
             PostgresOwnership.may_send = lambda _: True
     main()
