@@ -12,6 +12,7 @@ import msgspec
 from twite.domain.secret import Secret
 from twite.domain.times import HOUR
 from twite.gateway.ports.machine import DiskSpace
+from twite.gateway.ports.ownership import LEASE_IS_OVER
 from twite.gateway.ports.tags import GoogleToken, NoGoogleToken
 from twite.gateway.ports.transport import NoResponse, OutboundRequest, Response, WebRequest
 from twite.gtm.template.sandbox import Call, EffectAnswer, RunResult, Turn
@@ -108,7 +109,9 @@ class ScriptedTransport:
         self._replies.append(reply)
 
     async def post(self, outbound: OutboundRequest) -> Response | NoResponse:
-        """Record the request and return the next response."""
+        """Record the request and return the next response, unless it may not be sent."""
+        if not outbound.may_send():
+            return NoResponse(reason=LEASE_IS_OVER, left=False)
         self.sent.append(outbound)
         reply = self._replies.pop(0) if self._replies else taken
         return reply(outbound) if callable(reply) else reply
@@ -149,7 +152,9 @@ class ScriptedWeb:
         self.asked: list[WebRequest] = []
 
     async def ask(self, asked: WebRequest) -> Response | NoResponse:
-        """Record the request and return the next answer."""
+        """Record the request and return the next answer, unless it may not be sent."""
+        if not asked.may_send():
+            return NoResponse(reason=LEASE_IS_OVER, left=False)
         self.asked.append(asked)
         if self._answers:
             return self._answers.pop(0)

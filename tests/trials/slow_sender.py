@@ -18,13 +18,18 @@ from twite.stores.postgres import nodes
 from twite.stores.postgres.dialect import statement
 from twite.stores.postgres.nodes import PostgresOwnership
 
-PAUSES = [0.03]
-_send = XClient.send
+PAUSE = 0.03
 
 
-async def late(self, destination, bodies):
-    await asyncio.sleep(PAUSES[-1])
-    return await _send(self, destination, bodies)
+def pause(seconds):
+    """Let each request wait."""
+    send = XClient.send
+
+    async def late(self, destination, bodies):
+        await asyncio.sleep(seconds)
+        return await send(self, destination, bodies)
+
+    XClient.send = late
 
 
 def shorten(lease):
@@ -36,13 +41,14 @@ def shorten(lease):
 
 
 if __name__ == "__main__":
-    XClient.send = late
+    rest = PAUSE
     while sys.argv[1].startswith("--"):
         word, _, seconds = sys.argv.pop(1).partition("=")
         if word == "--lease":
             shorten(int(seconds))
         elif word == "--pause":
-            PAUSES.append(float(seconds))
+            rest = float(seconds)
         else:
             PostgresOwnership.may_send = lambda _: True
+    pause(rest)
     main()

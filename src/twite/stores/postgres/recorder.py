@@ -9,7 +9,6 @@ from typing import Final
 
 from twite.domain.errors import LedgerFull, LedgerUnavailable
 from twite.domain.submission import Recorded, Submission
-from twite.gateway.ports.transport import always
 from twite.stores.postgres.database import PostgresDatabase
 from twite.stores.postgres.session import PostgresSession
 from twite.stores.sql import intake
@@ -62,7 +61,7 @@ class Recorder:
         self._bytes = 0
         self._tasks: list[asyncio.Task[None]] = []
         # Whether erasures wait until this process has read the opt-out list.
-        self.follows_opt_outs: Callable[[], bool] = always
+        self.follows_opt_outs: Callable[[], bool] = lambda: True
         # Why submissions are refused while other operations continue, or None.
         self.refusing: str | None = None
 

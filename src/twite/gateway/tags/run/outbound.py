@@ -13,7 +13,6 @@ import msgspec
 
 from twite.gateway.ports.events import Observer
 from twite.gateway.ports.machine import Clock
-from twite.gateway.ports.ownership import LEASE_IS_OVER
 from twite.gateway.ports.tags import TagRule
 from twite.gateway.ports.transport import NoResponse, Web, WebRequest, always
 from twite.gateway.ports.transport import Response as HttpAnswer
@@ -197,8 +196,6 @@ class TagOutbound:
 
     def _by(self, leaving: "_Leaving") -> Sends:
         async def send(asked: WebRequest) -> HttpAnswer | NoResponse:
-            if not self.run_context.may_send():
-                return NoResponse(reason=LEASE_IS_OVER, left=False)
             return await leaving.out(self.run_context.web.ask(asked))
 
         return send

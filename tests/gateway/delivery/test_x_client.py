@@ -1,0 +1,26 @@
+"""The client for X: what it does with a request that may not be sent."""
+
+from builders import a_destination
+from fakes import ScriptedTransport, SeededRandomness
+from twite.domain.delivery import Errored
+from twite.gateway.delivery.monotonic_clock import MonotonicClock
+from twite.gateway.delivery.x_client import XClient
+from twite.gateway.ports.ownership import LEASE_IS_OVER
+from twite.machine.system import SystemClock
+
+
+async def test_without_its_lease_a_gateway_sends_nothing_and_may_send_it_again_later():
+    transport = ScriptedTransport()
+    x_client = XClient(
+        transport=transport,
+        clock=MonotonicClock(SystemClock()),
+        randomness=SeededRandomness(),
+        api_url="https://x.example",
+        version="12",
+        may_send=lambda: False,
+    )
+
+    _, outcome = await x_client.send(a_destination(), [b"{}"])
+
+    assert transport.sent == []
+    assert outcome == Errored(reason=LEASE_IS_OVER, ambiguous=False)
