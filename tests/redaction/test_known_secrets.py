@@ -1,8 +1,13 @@
 """Known secrets are replaced wherever a JSON tree contains them."""
 
+import json
+from base64 import b64encode, urlsafe_b64encode
+from urllib.parse import quote, quote_plus
+
 import pytest
 
 from twite.domain.secret import Secret
+from twite.redaction.mask_line import LineMask
 from twite.redaction.secrets import without_secrets
 
 KEY = 'key "of" the vendör'
@@ -42,3 +47,42 @@ def test_a_deep_tree_is_searched():
     while "a" in found:
         found = found["a"]
     assert found == {"k": "***"}
+
+
+ENCODED = {
+    "percent-encoded": quote(KEY, safe=""),
+    "as a form": quote_plus(KEY),
+    "in a URL": quote(KEY, safe=";,/?:@&=+$-_.!~*'()#"),
+    "base64": b64encode(KEY.encode()).decode(),
+    "a login": b64encode(f"user:{KEY}".encode()).decode(),
+    "within base64": urlsafe_b64encode(f"ab{KEY}?".encode()).decode(),
+    "hex": KEY.encode().hex(),
+    "HEX": KEY.encode().hex().upper(),
+    "escaped": json.dumps(KEY)[1:-1],
+}
+
+
+@pytest.mark.parametrize("encoding", ENCODED)
+def test_an_encoded_secret_is_replaced(encoding):
+    encoded = ENCODED[encoding]
+    kept = encoded[8:-8]
+
+    [found] = without_secrets({"k": f"it says {encoded} here"}, SECRETS).values()
+    shown = LineMask([KEY], {}).own(f"it says {encoded} here", most=300)
+
+    assert kept not in found
+    assert "***" in found
+    assert kept not in shown
+    assert "***" in shown
+
+
+@pytest.mark.parametrize("key", ["hunter2b", "4a11b22c33d"])
+def test_a_short_secret_of_letters_and_digits_is_replaced(key):
+    assert without_secrets({"k": f"by {key}"}, [Secret(key)]) == {"k": "by ***"}
+
+
+@pytest.mark.parametrize("key", ["o8z0x", "purchase", "production", "12345678"])
+def test_a_short_secret_that_may_be_a_word_or_an_id_is_kept(key):
+    event = {"k": f"by {key}"}
+
+    assert without_secrets(event, [Secret(key)]) is event

@@ -21,6 +21,7 @@ from twite.domain.people.users import KeyScope
 from twite.gateway.identity.accounts import KEY_PREFIX
 from twite.gateway.identity.authentication import ApiKeyLookup
 from twite.http.responses import HttpRefusal, HttpResponse, error
+from twite.redaction.secrets import base64_parts
 
 _BEARER: Final = b"bearer "
 
@@ -52,7 +53,7 @@ class SourceKeys:
             lengths.append(len(key))
             if len(key) >= _SHORTEST_HIDDEN:
                 self._spelled.append((_plains(key), key))
-                self._packed += [(_plains(said), said) for said in _packed(key)]
+                self._packed += [(_plains(said), said) for said in base64_parts(key)]
         # A shorter text is no key, so it needs no digest.
         self._shortest = min(lengths, default=0)
         plains = [longest for (longest, *_), _ in (*self._spelled, *self._packed)]
@@ -180,20 +181,6 @@ def _holds_all(data: bytes, parts: tuple[bytes, ...]) -> bool:
     return all(part in data for part in parts)
 
 
-def _packed(key: bytes) -> set[bytes]:
-    """Return the parts of a key that its base64 form always contains, in either alphabet.
-
-    There are three, by the position in a group of three bytes at which the key begins. The letters
-    at its ends depend on the neighboring text, and are not included.
-    """
-    texts = set()
-    for before in range(3):
-        packed = base64.b64encode(bytes(before) + key)
-        shown = packed[-(-before * 8 // 6) : (before + len(key)) * 8 // 6]
-        texts |= {shown, shown.translate(_URL_ALPHABET)}
-    return texts
-
-
 # Compiling takes milliseconds for each key, and few requests contain one. The cache is limited by
 # the number of keys.
 @cache
@@ -232,7 +219,6 @@ _HINT_MEMORY: Final = 16 * 1024 * 1024  # bytes
 _PLAIN: Final = re.compile(rb"[A-Za-z0-9]+")
 # A letter or digit that a client encoded needlessly.
 _ODDLY_ENCODED: Final = re.compile(rb"(?:%(?:25){0,4}|\\u00)(?:3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa])")
-_URL_ALPHABET: Final = bytes.maketrans(b"+/", b"-_")
 _ONE_ALPHABET: Final = bytes.maketrans(b"-_", b"+/")
 _NO_KEY: Final = _unauthorized(
     "key_missing", "send the key of a source as Authorization: Bearer <key>"

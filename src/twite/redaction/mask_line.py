@@ -7,6 +7,7 @@ from typing import Final
 
 from twite.redaction.mask_text import HIDDEN
 from twite.redaction.mask_tree import masked_words
+from twite.redaction.secrets import spellings
 from twite.redaction.shapes import MASK
 from twite.redaction.vocabulary import FieldContext, FieldKind, kind_of, row_of, told_by
 
@@ -38,7 +39,8 @@ class LineMask:
         blind: bool = False,
     ) -> None:
         pieces = (piece for text in (*telling(event), *persons) if text for piece in _pieces(text))
-        hidden = {piece.lower() for piece in (*secrets, *pieces) if len(piece) >= _SHORTEST}
+        keys = (spelling for secret in secrets for spelling in spellings(secret))
+        hidden = {piece.lower() for piece in (*keys, *pieces) if len(piece) >= _SHORTEST}
         # Searching for more texts than this would take too long.
         self._is_blind = blind or len(hidden) > _MOST
         # Longest first: a long text may contain a short one.

@@ -4,12 +4,16 @@
 UUIDs, images and long event names do not count.
 """
 
+import base64
+import json
 import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Final
+from urllib.parse import quote, quote_plus
 
 import msgspec
 
@@ -53,10 +57,12 @@ def masked(text: str) -> str:
 def without_secrets(event: Mapping[str, Tree], secrets: Iterable[Secret]) -> Mapping[str, Tree]:
     """Return an event without these known secrets; the same object if it has none.
 
-    Secrets of fewer than twelve characters, and numbers, may be ids, and are kept.
+    Numbers, secrets of fewer than eight characters, and those of fewer than twelve without a digit
+    or without a letter may be ids or words, and are kept.
     """
     texts = [secret.reveal() for secret in secrets]
-    hidden = sorted((text for text in texts if _is_key(text)), key=len, reverse=True)
+    keys = {spelling for text in texts if _is_key(text) for spelling in spellings(text)}
+    hidden = sorted(keys, key=len, reverse=True)
     if not hidden:
         return event
     encoded = msgspec.json.encode(event)
@@ -78,8 +84,41 @@ def without_secrets(event: Mapping[str, Tree], secrets: Iterable[Secret]) -> Map
     return copy
 
 
+@lru_cache(maxsize=1_000)
+def spellings(secret: str) -> frozenset[str]:
+    """Return a secret and its usual encodings: percent-encoded, escaped in JSON, base64, hex."""
+    raw = secret.encode("utf-8", "replace")
+    texts = [
+        *(quote(raw, safe=safe) for safe in _UNESCAPED),
+        quote_plus(raw),
+        msgspec.json.encode(secret).decode()[1:-1],
+        json.dumps(secret)[1:-1],
+        raw.hex(),
+        raw.hex().upper(),
+        *(part.decode() for part in base64_parts(raw)),
+    ]
+    return frozenset((secret, *(text for text in texts if len(text) >= _SHORTEST_ENCODED)))
+
+
+def base64_parts(secret: bytes) -> set[bytes]:
+    """Return the parts of a secret that its base64 form always contains, in either alphabet.
+
+    There are three, by the position in a group of three bytes at which the secret begins. The
+    letters at its ends depend on the neighboring text, and are not included.
+    """
+    texts = set()
+    for before in range(3):
+        packed = base64.b64encode(bytes(before) + secret)
+        shown = packed[-(-before * 8 // 6) : (before + len(secret)) * 8 // 6]
+        texts |= {shown, shown.translate(_URL_ALPHABET)}
+    return texts
+
+
 def _is_key(text: str) -> bool:
-    return len(text) >= _SHORTEST_KNOWN and not text.isdigit()
+    if text.isdigit() or len(text) < _SHORTEST_KNOWN:
+        return False
+    is_mixed = any(map(str.isdigit, text)) and any(map(str.isalpha, text))
+    return is_mixed or len(text) >= _SHORTEST_WORDS
 
 
 def _without(text: str, hidden: Iterable[str]) -> str:
@@ -143,7 +182,11 @@ _IN_QUERY: Final = re.compile(r"[?&]([\w.-]+)=([^&#\s\"'<>\\`]+)")
 _LIKE_WORDS: Final = re.compile(r"[A-Z]?[a-z]{3,}|[A-Z]{4,}")
 _VOWEL: Final = re.compile(r"[aeiouyAEIOUY]")
 _SHORTEST: Final = 20
-_SHORTEST_KNOWN: Final = 12
+_SHORTEST_KNOWN: Final = 8
+_SHORTEST_WORDS: Final = 12  # of a secret without a digit or without a letter
+_SHORTEST_ENCODED: Final = 8
+_UNESCAPED: Final = ("", "/", "-_.!~*'()", ";,/?:@&=+$-_.!~*'()#")  # Python's and JavaScript's
+_URL_ALPHABET: Final = bytes.maketrans(b"+/", b"-_")
 _LONG: Final = 40
 _LEAST_ENTROPY: Final = 3.3
 _MOST_FIGURES: Final = 0.75
