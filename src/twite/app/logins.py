@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator, Callable, Mapping, MutableMapping, Se
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from twite.app.control_client import GatewayClient
-from twite.app.store_access import noted, open_operations, open_records
+from twite.app.store_access import StateOnDemand, noted, open_operations, open_records
 from twite.config.secret_key import seal_of
 from twite.config.settings import Settings, load
 from twite.domain.destination import Destination
@@ -182,9 +182,9 @@ def connect_alone(settings: Settings, *, by: str) -> XSignIn:
     """
     seal = vault_seal(settings)
     # Without a key, the sign-in itself reports that when it is used.
-    logins = (
-        None if seal is None else CredentialStore(SecretStore(state=_Shut(settings), seal=seal))
-    )
+    # A sign-in waiting at X must not lock the store.
+    state = StateOnDemand(partial(open_secrets, settings))
+    logins = None if seal is None else CredentialStore(SecretStore(state=state, seal=seal))
     return connect(settings, logins, clock=SystemClock(), noted_as=by)
 
 
@@ -208,30 +208,20 @@ class CredentialReader:
     async def load(self, kind: type[R], *, prefix: str = "") -> Sequence[R]:
         return await self._records.load(kind, prefix=prefix)
 
-    async def put(self, *_arguments: Any, **_options: Any) -> None:  # noqa: ANN401 - see StateStore
+    async def put(
+        self,
+        records: Sequence[StateRecord],
+        *,
+        gone: Sequence[StateKey] = (),
+        was: SealedSecret | None = None,
+        audit_event: AuditEvent | None = None,
+    ) -> None:
         """Do nothing."""
 
-    async def delete(self, *_arguments: Any, **_options: Any) -> None:  # noqa: ANN401 - as above
+    async def delete(
+        self, kind: type[StateRecord], *keys: StateKey, audit_event: AuditEvent | None = None
+    ) -> None:
         """Do nothing."""
-
-
-class _Shut:
-    """Opens the store for each action: a sign-in waiting at X must not lock it."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-
-    async def load(self, kind: type[R], *, prefix: str = "") -> Sequence[R]:
-        async with open_secrets(self._settings) as state:
-            return await state.load(kind, prefix=prefix)
-
-    async def put(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - see StateStore
-        async with open_secrets(self._settings) as state:
-            await state.put(*arguments, **options)
-
-    async def delete(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - as above
-        async with open_secrets(self._settings) as state:
-            await state.delete(*arguments, **options)
 
 
 class GatewaySecrets(CredentialReader):

@@ -1,12 +1,13 @@
 """Wire the alerts (monitor, alert store, webhook) and the value guards."""
 
 import asyncio
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from twite.app.http_clients import OnDemandTransport
-from twite.app.store_access import open_records
+from twite.app.store_access import StateOnDemand, open_records
 from twite.config.settings import Settings
 from twite.domain.alert import Alert, AlertKind
 from twite.domain.errors import LedgerUnavailable, SettingsError
@@ -27,7 +28,7 @@ from twite.gateway.ports.events import (
 )
 from twite.gateway.ports.machine import Clock, Randomness
 from twite.gateway.ports.ownership import LEASE_IS_OVER, Ownership
-from twite.gateway.ports.state import Pause, StateStore
+from twite.gateway.ports.state import Pause, R, StateStore
 from twite.gateway.ports.store import Store
 from twite.gateway.ports.transport import NoResponse, Response
 from twite.machine.system import SystemClock, SystemDisk, SystemRandomness
@@ -136,28 +137,24 @@ class Monitoring:
         self._tasks += [asyncio.create_task(monitor.run()), asyncio.create_task(notifier.run())]
 
 
-class _LeadersState:
+class _LeadersState(StateOnDemand):
     """Implements StateStore for the leader. Without a valid lease, it refuses to write.
 
     Another gateway may have become the leader.
     """
 
     def __init__(self, store: StateStore, ownership: Ownership) -> None:
-        self._ownership = ownership
+        @asynccontextmanager
+        async def checked() -> AsyncIterator[StateStore]:
+            if not ownership.may_send():
+                raise LedgerUnavailable(reason=LEASE_IS_OVER, retry_after=SECOND)
+            yield store
+
+        super().__init__(checked)
         self._store = store
-        self.load = store.load
 
-    async def put(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - see StateStore
-        self._check()
-        await self._store.put(*arguments, **options)
-
-    async def delete(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - see StateStore
-        self._check()
-        await self._store.delete(*arguments, **options)
-
-    def _check(self) -> None:
-        if not self._ownership.may_send():
-            raise LedgerUnavailable(reason=LEASE_IS_OVER, retry_after=SECOND)
+    async def load(self, kind: type[R], *, prefix: str = "") -> Sequence[R]:
+        return await self._store.load(kind, prefix=prefix)
 
 
 async def _ended(tasks: list[asyncio.Task[None]]) -> None:

@@ -1,8 +1,8 @@
 """The store, for commands: read it next to a running gateway, or change it through the gateway."""
 
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +20,7 @@ from twite.gateway.identity.accounts import Accounts
 from twite.gateway.operations.store_copy import CopyProgress, StoreCopied, copy_store
 from twite.gateway.ports.directory import AccountDirectory, DirectoryReader, Passwords
 from twite.gateway.ports.queries import DeliveredQuery, IgnoredQuery, Queries
-from twite.gateway.ports.state import Pause
+from twite.gateway.ports.state import Pause, R, SealedSecret, StateKey, StateRecord, StateStore
 from twite.gateway.ports.store import (
     Backup,
     Recovered,
@@ -128,6 +128,34 @@ class GatewayDirectory:
         self.api_key, self.api_keys = reader.api_key, reader.api_keys
         self.audit = reader.audit
         self.change, self.note = gateway.change, gateway.note
+
+
+class StateOnDemand:
+    """Implements StateStore with a store that `opened` opens for each call."""
+
+    def __init__(self, opened: Callable[[], AbstractAsyncContextManager[StateStore]]) -> None:
+        self._opened = opened
+
+    async def load(self, kind: type[R], *, prefix: str = "") -> Sequence[R]:
+        async with self._opened() as state:
+            return await state.load(kind, prefix=prefix)
+
+    async def put(
+        self,
+        records: Sequence[StateRecord],
+        *,
+        gone: Sequence[StateKey] = (),
+        was: SealedSecret | None = None,
+        audit_event: AuditEvent | None = None,
+    ) -> None:
+        async with self._opened() as state:
+            await state.put(records, gone=gone, was=was, audit_event=audit_event)
+
+    async def delete(
+        self, kind: type[StateRecord], *keys: StateKey, audit_event: AuditEvent | None = None
+    ) -> None:
+        async with self._opened() as state:
+            await state.delete(kind, *keys, audit_event=audit_event)
 
 
 def back_up(settings: Settings, to: Path) -> Backup:

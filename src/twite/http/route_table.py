@@ -11,14 +11,17 @@ from typing import Any, Final
 
 import msgspec
 
+from twite.domain.destination import Destination, Source
 from twite.domain.people.users import KeyScope
 from twite.domain.submission import Endpoint
 from twite.gateway.ports.events import TroublePlace
 from twite.http.openapi.document import Json, document_of
+from twite.http.origins import PageVisit
 from twite.http.responses import NO_ROUTE, HttpRefusal, HttpResponse
 from twite.http.route import (
     FULL_BODY,
     SMALL_BODY,
+    CallerT,
     HttpRequest,
     Route,
     anyone,
@@ -46,9 +49,9 @@ async def console_is_absent(_request: HttpRequest, _caller: None) -> HttpRespons
 def _tag_route(
     path: str,
     endpoint: Endpoint,
-    answer: Callable[..., Awaitable[HttpResponse]],
+    answer: Callable[[HttpRequest, Source | PageVisit], Awaitable[HttpResponse]],
     **operations: str,
-) -> Route[Any]:
+) -> Route[Source | PageVisit]:
     """Return the row of a path for tags, with the methods of its operations."""
     return Route(
         path=path,
@@ -66,12 +69,12 @@ def _tag_route(
 
 def _read_route(
     path: str,
-    answer: Callable[[HttpRequest, Any], Awaitable[HttpResponse]],
+    answer: Callable[[HttpRequest, CallerT], Awaitable[HttpResponse]],
     operation: str,
+    authenticate: Callable[[HttpRequest], Awaitable[CallerT]],
     *,
-    authenticate: Callable[[HttpRequest], Awaitable[Any]] = anyone,
     label: str | None = None,
-) -> Route[Any]:
+) -> Route[CallerT]:
     return Route(
         path=path,
         methods=_READ,
@@ -82,7 +85,7 @@ def _read_route(
     )
 
 
-def _rest_of_x(prefix: str) -> Route[Any]:
+def _rest_of_x(prefix: str) -> Route[None]:
     """Return the row for the rest of a prefix: 404 in X's shape."""
     return Route(
         path=f"{prefix}{{rest:path}}",
@@ -94,7 +97,7 @@ def _rest_of_x(prefix: str) -> Route[Any]:
     )
 
 
-def _x_route(version: str) -> Route[Any]:
+def _x_route(version: str) -> Route[Destination]:
     return Route(
         path=spec.CONVERSIONS_PATH.format(version=version, pixel_id="{pixel_id}"),
         methods=("POST",),
@@ -125,14 +128,14 @@ ROUTES: Final[tuple[Route[Any], ...]] = (
         "/v1/conversions/{pixel}/{conversion_id:path}",
         reports.history,
         "life",
-        authenticate=reads(KeyScope.LIVES),
+        reads(KeyScope.LIVES),
         label="/v1/conversions/…",
     ),
     _read_route(
         "/v1/accounting",
         reports.balance,
         "accounting",
-        authenticate=reads(KeyScope.ACCOUNTING),
+        reads(KeyScope.ACCOUNTING),
     ),
     Route(
         path="/v1/consent",
@@ -158,8 +161,8 @@ ROUTES: Final[tuple[Route[Any], ...]] = (
         preflight=beacon.preflight,
         operations={"post": "beacon", "get": "image", "options": "preflight"},
     ),
-    _read_route("/twite.js", beacon.script, "script"),
-    _read_route("/twite.{hash}.js", beacon.script, "script_alone", label="/twite.js"),
+    _read_route("/twite.js", beacon.script, "script", anyone),
+    _read_route("/twite.{hash}.js", beacon.script, "script_alone", anyone, label="/twite.js"),
     Route(
         path="/twite.{rest:path}",
         methods=_READ,
@@ -171,11 +174,9 @@ ROUTES: Final[tuple[Route[Any], ...]] = (
         "/v1/overlap",
         reports.dedup_report,
         "overlap",
-        authenticate=reads(KeyScope.OVERLAP),
+        reads(KeyScope.OVERLAP),
     ),
-    _read_route(
-        "/v1/rejections", reports.rejections, "rejections", authenticate=reads(KeyScope.LIVES)
-    ),
+    _read_route("/v1/rejections", reports.rejections, "rejections", reads(KeyScope.LIVES)),
     _tag_route(
         "/g/collect",
         Endpoint.GA4,
@@ -238,15 +239,15 @@ ROUTES: Final[tuple[Route[Any], ...]] = (
         body=FULL_BODY,
         operations={"post": "desk"},
     ),
-    _read_route("/healthz", control.healthz, "healthz"),
-    _read_route("/readyz", control.readyz, "readyz"),
+    _read_route("/healthz", control.healthz, "healthz", anyone),
+    _read_route("/readyz", control.readyz, "readyz", anyone),
     _read_route(
         "/metrics",
         control.metrics,
         "metrics",
-        authenticate=control.this_machine_or_metrics_key,
+        control.this_machine_or_metrics_key,
     ),
-    _read_route("/v1/openapi.json", control.openapi, "openapi"),
+    _read_route("/v1/openapi.json", control.openapi, "openapi", anyone),
     *(
         Route(
             path=path,

@@ -7,7 +7,7 @@ the answer is sent.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 import msgspec
@@ -345,7 +345,7 @@ def extracted(request: Incoming) -> list[dict[str, Tree]] | None:
     agent = dict(request.headers).get("user-agent")
     if agent is not None:
         seen["user_agent"] = agent
-    return msgspec.convert([seen | dict(event) for event in hits.readable], list[dict[str, Any]])
+    return msgspec.convert([seen | dict(event) for event in hits.readable], list[dict[str, Tree]])
 
 
 def host_of(request: Incoming) -> str:
