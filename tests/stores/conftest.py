@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from postgres_nodes_stage import ACCOUNTS
+from store_copy_stage import prepare
 
 from twite.gateway.ports.store import StoreOptions
 from twite.stores.postgres.store import PostgresStore
@@ -34,6 +35,22 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with closing(connect_writer(str(path))) as connection:
         migrate(connection, str(path))
     return path
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory):
+    """A folder with a store that has rows in every table."""
+    folder = tmp_path_factory.mktemp("prepared")
+    prepare(folder)
+    return folder
+
+
+@pytest.fixture
+def full_store(prepared, tmp_path):
+    """The path of a store of its own with rows in every table."""
+    for name in ("twite.db", "twite.db.epoch"):
+        shutil.copy(prepared / name, tmp_path / name)
+    return tmp_path / "twite.db"
 
 
 @pytest.fixture

@@ -1,0 +1,138 @@
+"""A store with rows in every table, its content, and copies of it."""
+
+import asyncio
+import os
+import signal
+import sqlite3
+import tarfile
+from contextlib import closing
+from pathlib import Path
+
+import asyncpg
+
+from twite.app.store_access import copy_stores
+from twite.gateway.ports.store import StoreOptions
+from twite.stores.postgres.store import PostgresStore
+from twite.stores.sql.copied_tables import TABLES
+from twite.stores.sqlite import SQLiteStore
+from twite.stores.sqlite.recovery.copying import SQLiteCopySource
+
+RELEASED = Path(__file__).parents[1] / "upgrades" / "stores" / "schema-29" / "store.tar.xz"
+# Rows of the kinds that the released store lacks, or has in one form only. The holder of one key is
+# gone, and one key is in the table and, newer, in the log.
+MORE = """
+UPDATE outbox SET state = 'sending', due_at = NULL,
+  lease = (SELECT (epoch << 32) + 1 FROM deployment)
+WHERE id = (SELECT min(id) FROM outbox WHERE state = 'queued');
+INSERT INTO lease (id, lane, claimed_at, until, open, deliveries)
+SELECT lease, lane, received_at, received_at + 60000, 1, '[' || id || ']'
+FROM outbox WHERE state = 'sending';
+INSERT INTO dedup SELECT key, 1 FROM fresh_key ORDER BY delivery DESC LIMIT 1;
+INSERT INTO dedup VALUES (x'00112233445566778899aabbccddeeff', 987654), (x'ff', 2);
+UPDATE dedup SET key = x'ffeeddccbbaa99887766554433221100' WHERE key = x'ff';
+INSERT INTO replaced VALUES (1, 2);
+INSERT INTO denied SELECT id, received_at, 'consent' FROM outbox WHERE state = 'sending';
+INSERT INTO closure VALUES ('o8z6j', 1795791979667, 'limit reached');
+INSERT INTO straggler VALUES (3);
+INSERT INTO failed_sign_in VALUES (x'0304', 2, 1795791979667);
+INSERT INTO session VALUES (x'0102', 'ada', 1, 2, '192.0.2.1', 'agent');
+INSERT INTO amended SELECT id, 5, lane, CAST('{"a": 1}' AS BLOB), 'note' FROM conversion LIMIT 2;
+INSERT INTO called SELECT id, 'order-' || id FROM conversion LIMIT 3;
+INSERT INTO request_name VALUES (7, x'0a', x'0b', 1795791979667);
+UPDATE attempt SET answer = answer || 'ü€' WHERE id = 1;
+UPDATE pruning SET bodies = 1, lives = 1;
+UPDATE deployment SET ahead = -250;
+"""
+
+
+def prepare(folder):
+    """Write a store with rows in every table into a folder."""
+    with tarfile.open(RELEASED) as archive:
+        archive.extractall(folder, filter="data")
+    asyncio.run(migrated(folder / "twite.db"))
+    with closing(sqlite3.connect(folder / "twite.db")) as connection:
+        connection.executescript(MORE)
+        for table in TABLES:
+            assert rows_in(connection, table), table.name
+
+
+async def migrated(path):
+    store = await SQLiteStore.open(str(path))
+    await store.close()
+
+
+def rows_in(connection, table):
+    columns = ", ".join(
+        f'"{column}"' for column in table.columns if column != "at" or table.name != "dedup"
+    )
+    statement = f'SELECT {columns} FROM "{table.name}" ORDER BY {columns}'  # noqa: S608 - our own
+    return connection.execute(statement).fetchall()
+
+
+def content(path):
+    """Return all rows of a SQLite store by table; keys as their owner sees them."""
+    with closing(sqlite3.connect(path)) as connection:
+        found = {
+            table.name: rows_in(connection, table) for table in TABLES if table.name != "dedup"
+        }
+        found["deployment"] = connection.execute(
+            "SELECT salt, ahead, bodies, lives FROM deployment, pruning"
+        ).fetchall()
+    found["dedup"] = asyncio.run(keys_of(path))
+    return found
+
+
+async def keys_of(path):
+    source = await SQLiteCopySource.open(str(path))
+    try:
+        table = next(table for table in TABLES if table.name == "dedup")
+        return [row[:2] async for piece in source.rows(table) for row in piece]
+    finally:
+        await source.close()
+
+
+def silent(_table, _done, _total, *, is_checking):
+    """Report no progress."""
+
+
+async def copied(source, target, *, accept=False, progress=silent):
+    return await copy_stores(
+        str(source), str(target), os.environ, accept_weak_durability=accept, progress=progress
+    )
+
+
+def copy(source, target, **more):
+    return asyncio.run(copied(source, target, **more))
+
+
+async def asked(url, statement, *values):
+    driver = await asyncpg.connect(url)
+    try:
+        return await driver.fetch(statement, *values)
+    finally:
+        await driver.close()
+
+
+async def joined(url):
+    store = await PostgresStore.open(url, StoreOptions())
+    await store.ownership.join({"o8z6j": "account"}, longest_request=15_000)
+    return store
+
+
+def copy_and_die(source, target, at):
+    """Copy in a process that is killed at a step; return whether it was."""
+    child = os.fork()
+    if child == 0:
+        seen = 0
+
+        def die_in_time(*_, is_checking):
+            nonlocal seen
+            seen += 1
+            if seen == at:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        try:
+            copy(source, target, progress=die_in_time)
+        finally:
+            os._exit(0)
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
