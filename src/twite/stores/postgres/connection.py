@@ -61,7 +61,7 @@ LOST: Final = (
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
 )
-# Another transaction conflicted: a retry may succeed.
+# Another transaction conflicted: an immediate retry may succeed.
 CLASHES: Final = (asyncpg.TransactionRollbackError, asyncpg.UniqueViolationError)
 # The server rejected a text with NUL.
 NUL: Final = asyncpg.CharacterNotInRepertoireError
@@ -73,8 +73,11 @@ READ_ONLY: Final = (
 
 
 def is_passing(error: BaseException | None) -> bool:
-    """Whether a retry may succeed later: the database is unreachable, busy or full."""
-    passing = (*LOST, *READ_ONLY, *CLASHES, asyncpg.InsufficientResourcesError)
+    """Whether a retry may succeed later: the database is unreachable, busy or full.
+
+    A conflict that immediate retries did not end is a fault of the database, or of Twite.
+    """
+    passing = (*LOST, *READ_ONLY, asyncpg.InsufficientResourcesError)
     return error is None or isinstance(error, (*passing, LedgerUnavailable))
 
 

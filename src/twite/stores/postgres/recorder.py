@@ -9,6 +9,7 @@ from typing import Final
 
 from twite.domain.errors import LedgerFull, LedgerUnavailable
 from twite.domain.submission import Recorded, Submission
+from twite.stores.postgres.connection import is_passing
 from twite.stores.postgres.database import PostgresDatabase
 from twite.stores.postgres.session import PostgresSession
 from twite.stores.sql import intake
@@ -17,6 +18,8 @@ from twite.stores.sql import intake
 _WRITERS: Final = 2
 # The number of conversions for which a group has ids.
 _MOST_TOGETHER: Final = 2_000
+# If the database refuses so many submissions of a group alone, the group's others are not tried.
+MOST_FAILED: Final = 3
 _RETRY_AFTER: Final = 1
 
 
@@ -156,15 +159,32 @@ class Recorder:
         try:
             recorded = await self._database.write(partial(self._record, group))
         except Exception as error:  # noqa: BLE001 - it must reach the caller, not end the recorder
-            if len(group) > 1 and not isinstance(error, LedgerUnavailable):
-                for waiting in group:
-                    await self._commit([waiting])
+            if len(group) > 1 and _is_of_one(error):
+                await self._commit_each(group)
                 return
-            for waiting in group:
-                waiting.done(error)
+            self._fail(group, error)
             return
         for waiting, result in zip(group, recorded, strict=True):
             waiting.done(result)
+
+    async def _commit_each(self, group: list[_Waiting]) -> None:
+        """Commit each submission separately, until the database seems to refuse all."""
+        failed = 0
+        for place, waiting in enumerate(group, 1):
+            try:
+                (result,) = await self._database.write(partial(self._record, [waiting]))
+            except Exception as error:  # noqa: BLE001 - as above
+                self._fail([waiting], error)
+                failed += isinstance(error, LedgerUnavailable)
+                if failed == MOST_FAILED or not _is_of_one(error):
+                    self._fail(group[place:], error)
+                    return
+            else:
+                waiting.done(result)
+
+    def _fail(self, group: list[_Waiting], error: Exception) -> None:
+        for waiting in group:
+            waiting.done(error)
 
     def _record(self, group: list[_Waiting], book: PostgresSession) -> list[Recorded]:
         if not self.follows_opt_outs():
@@ -176,6 +196,11 @@ class Recorder:
                     retry_after=_RETRY_AFTER,
                 )
         return record(book, [waiting.submission for waiting in group])
+
+
+def _is_of_one(error: Exception) -> bool:
+    """Whether one submission of a group can be the cause of an error."""
+    return not (isinstance(error, LedgerUnavailable) and is_passing(error.__cause__))
 
 
 def _size_of(submission: Submission) -> int:

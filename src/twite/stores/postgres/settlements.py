@@ -1,12 +1,16 @@
 """Settlements, also of a node that was fenced: nothing is sent after a recorded success.
 
+A settlement is retried until it is recorded, because it has X's response. Meanwhile, its batch uses
+a slot of the pixel, so that a pixel whose responses cannot be recorded soon sends no more.
+
 A fenced node can learn that X has accepted deliveries that another node is sending again. Their
 success is recorded when that attempt has ended. The batch does not wait for this: to end the
 attempt of a gateway that has died, this node may have to join again.
 """
 
 import asyncio
-from contextlib import suppress
+import time
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -14,6 +18,7 @@ import msgspec
 
 from twite.domain.delivery import Settlement, Trigger
 from twite.domain.errors import LedgerUnavailable
+from twite.gateway.ports.events import Observer, Troubled, TroublePlace
 from twite.stores.postgres import usual
 from twite.stores.postgres.connection import is_passing
 from twite.stores.postgres.database import PostgresDatabase
@@ -21,15 +26,25 @@ from twite.stores.postgres.session import PostgresSession
 from twite.stores.sql import outbox
 
 _AGAIN: Final = 0.5  # seconds
+# Seconds between two tries after an error that a retry will hardly end, and between two reports of
+# such errors. The alert resolves when none was reported for STORE_FAILED_FOR.
+_AFTER_A_FAULT: Final = 5.0
+_REPORT_EVERY: Final = 60.0
 _FOREVER: Final = float("inf")
 
 
 class Settlements:
-    """Writes settlements. Retries while the database is unreachable, to keep X's response."""
+    """Writes settlements, and retries those that fail."""
 
-    def __init__(self, database: PostgresDatabase) -> None:
+    def __init__(
+        self, database: PostgresDatabase, *, may_send: Callable[[], bool], observer: Observer
+    ) -> None:
+        """`may_send` returns whether this node has a lease."""
         self._database = database
+        self._may_send = may_send
+        self._observer = observer
         self._closed = False
+        self._reported_at = float("-inf")
         # The successes that are not recorded yet, because another node sends the deliveries.
         self.late: dict[asyncio.Task[None], Settlement] = {}
 
@@ -48,7 +63,7 @@ class Settlements:
 
         Raises LedgerUnavailable.
         """
-        late, rest = await self._settled(settlement)
+        late, rest = await self._settled(settlement, delays_batch=True)
         if rest is not None:
             task = asyncio.create_task(self._settle_later(rest))
             self.late[task] = rest
@@ -59,11 +74,30 @@ class Settlements:
         rest: Settlement | None = settlement
         while rest is not None:
             await asyncio.sleep(_AGAIN)
-            with suppress(LedgerUnavailable):
-                _, rest = await self._settled(rest)
+            _, rest = await self._settled(rest, delays_batch=False)
 
-    async def _settled(self, settlement: Settlement) -> tuple[int, Settlement | None]:
-        """Settle; return how many deliveries were late, and what must be settled later."""
+    async def _settled(
+        self, settlement: Settlement, *, delays_batch: bool
+    ) -> tuple[int, Settlement | None]:
+        """Settle; return how many deliveries were late, and what must be settled later.
+
+        `delays_batch` is whether the batch ends only after this. A node that was fenced ends its
+        batches before it joins again.
+        """
+        while True:
+            try:
+                return await self._tried(settlement)
+            except LedgerUnavailable as error:
+                if self._closed:
+                    raise
+                is_fault = not is_passing(error.__cause__)
+                if is_fault:
+                    self._report(error)
+            if is_fault and delays_batch and not self._may_send():
+                return len(_named(settlement)), settlement
+            await asyncio.sleep(_AFTER_A_FAULT if is_fault else _AGAIN)
+
+    async def _tried(self, settlement: Settlement) -> tuple[int, Settlement | None]:
         named = _named(settlement)
 
         def unit(
@@ -81,17 +115,18 @@ class Settlements:
                 late += outbox.settle(book, _only(settlement, named - elsewhere))
             return late, _only(settlement, elsewhere)
 
-        while True:
-            try:
-                try:
-                    return await self._database.write(unit, patience=_FOREVER, begins=True)
-                except usual.Unusual:
-                    shared = partial(unit, tries_usual=False)
-                    return await self._database.write(shared, patience=_FOREVER)
-            except LedgerUnavailable as error:
-                if self._closed or not is_passing(error.__cause__):
-                    raise
-            await asyncio.sleep(_AGAIN)
+        try:
+            return await self._database.write(unit, patience=_FOREVER, begins=True)
+        except usual.Unusual:
+            shared = partial(unit, tries_usual=False)
+            return await self._database.write(shared, patience=_FOREVER)
+
+    def _report(self, error: LedgerUnavailable) -> None:
+        now = time.monotonic()
+        if now - self._reported_at >= _REPORT_EVERY:
+            self._reported_at = now
+            reason = f"X's response cannot be recorded: {error.reason}"
+            self._observer.see(Troubled(where=TroublePlace.OUTBOX, reason=reason))
 
 
 def _named(settlement: Settlement) -> frozenset[int]:

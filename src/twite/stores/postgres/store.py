@@ -129,9 +129,11 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         self._forget_old_versions = self._vacuum
         self._vacuuming: asyncio.Task[bool] | None = None
         self._closed = False
-        self.settlements = Settlements(database)
         self.people = SqlDirectory(_OneAtATime(database))
         self.ownership = PostgresOwnership(database, name=socket.gethostname(), version=__version__)
+        self.settlements = Settlements(
+            database, may_send=self.ownership.may_send, observer=observer
+        )
         recorder.follows_opt_outs = self.ownership.may_send
         self.salt = salt
         self.told: tuple[str, ...] = ()

@@ -16,6 +16,7 @@ from twite.domain.times import DAY
 from twite.gateway.alerts.checks import STORE
 from twite.gateway.ports.events import ConditionChanged, Observer, Troubled, TroublePlace
 from twite.gateway.ports.store import Retention
+from twite.stores.postgres.connection import is_passing
 from twite.stores.postgres.database import PostgresDatabase
 from twite.stores.postgres.recorder import Recorder
 from twite.stores.postgres.session import PostgresSession
@@ -83,6 +84,8 @@ class PostgresUpkeep:
         self._now = now
         self._observer = observer
         self._is_nearly_full = False
+        # The last failure of pruning that was reported, until pruning succeeds.
+        self._reported = ""
         # Of several gateways, one prunes.
         self.may_prune: Callable[[], bool] = lambda: True
         self._tasks: list[asyncio.Task[None]] = []
@@ -118,12 +121,22 @@ class PostgresUpkeep:
         if now is None or not self.may_prune():
             return 0
         try:
-            return await self._database.write(partial(self._slice, now=now))
-        except LedgerUnavailable:
-            return 0  # the next request or delivery reports it
-        except Exception as fault:  # noqa: BLE001 - a store that is never pruned grows without end
-            self._observer.see(Troubled(where=TroublePlace.PRUNING, reason=type(fault).__name__))
+            pruned = await self._database.write(partial(self._slice, now=now))
+        except LedgerUnavailable as error:
+            if not is_passing(error.__cause__):
+                self._report(error.reason)
+            # Otherwise, the next request or delivery reports it.
             return 0
+        except Exception as fault:  # noqa: BLE001 - a store that is never pruned grows without end
+            self._report(type(fault).__name__)
+            return 0
+        self._reported = ""
+        return pruned
+
+    def _report(self, reason: str) -> None:
+        if reason != self._reported:
+            self._reported = reason
+            self._observer.see(Troubled(where=TroublePlace.PRUNING, reason=reason))
 
     def _slice(self, book: PostgresSession, *, now: int) -> int:
         if not book.run("try_to_prune").fetchone()[0]:
