@@ -12,7 +12,7 @@ from typing import Self
 
 from bench import fill
 from bench.servers import ServerProcess, free_port, python
-from twite.domain.times import HOUR
+from twite.domain.destination import RATE_WINDOW
 
 _first = [1_000_000]
 # A store of millions is used as it is: what a run adds to it does not matter.
@@ -75,9 +75,12 @@ class House:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
+        sent = 0 if self.sending or error is not None else self.counted()
         for server in reversed(self.servers):
             server.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
+        if sent:
+            raise SystemExit(f"the run is void: the gateway sent {sent} conversions")
 
     def start_gateway(self) -> float:
         """Start the gateway and wait until it is ready; return the seconds of CPU it took."""
@@ -124,7 +127,7 @@ region = "GB"
         db = sqlite3.connect(self.database, isolation_level=None)
         db.execute("DELETE FROM closure")
         if not self.sending:
-            until = time.time_ns() // 1_000_000 + HOUR
+            until = time.time_ns() // 1_000_000 + RATE_WINDOW
             db.execute(
                 "INSERT INTO closure (pixel, until, reason) VALUES (?, ?, 'make bench')",
                 (fill.PIXEL, until),

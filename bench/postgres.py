@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import uvloop
@@ -14,6 +15,7 @@ from bench.house import House, fresh
 from bench.sample import Sample
 from builders import a_submission, an_entry
 from twite.domain.delivery import Attempt, Settlement, Transition, Trigger
+from twite.domain.destination import RATE_WINDOW
 from twite.domain.times import DAY, HOUR
 from twite.gateway.ports.outbox import Claim
 from twite.gateway.ports.store import StoreOptions
@@ -58,7 +60,7 @@ def new(server: "PostgresServer", name: str) -> None:
         await store.close()
 
     asyncio.run(migrate())
-    until = time.time_ns() // 1_000_000 + HOUR
+    until = time.time_ns() // 1_000_000 + RATE_WINDOW
     server.psql(
         f"INSERT INTO closure VALUES ('{fill.PIXEL}', {until}, 'make bench')",  # noqa: S608
         name,
@@ -78,7 +80,7 @@ class PostgresHouse(House):
         filled: str = "",
     ) -> None:
         """`filled` is a database that stays; otherwise it is a new one."""
-        super().__init__(folder, store=None)
+        super().__init__(folder, store=None, sending=False)
         self.filled = filled
         self.server = server
         self.nodes = nodes
@@ -99,8 +101,13 @@ class PostgresHouse(House):
             self.urls.append(self.url)
         return self
 
-    def __exit__(self, *error: object) -> None:
-        super().__exit__(None, None, None)
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        super().__exit__(kind, error, at)
         if not self.filled:
             self.server.drop(self.name)
 
