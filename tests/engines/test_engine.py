@@ -31,13 +31,19 @@ def test_an_engine_returns_the_same_for_the_same_call():
 @pytest.mark.parametrize(
     ("code", "error"),
     [
-        ("for (;;) {}", "the run took too much time"),
-        ("const all = []; for (;;) all.push('x'.repeat(1e5) + all.length);", "too much memory"),
+        ("for (;;) {}", "the run took too much time. A step may use 100 ms of CPU time. Simplify "),
+        (
+            "const all = []; for (;;) all.push('x'.repeat(1e5) + all.length);",
+            "the run used too much memory. A template may use 16 MiB. Keep less data",
+        ),
         (
             "for (;;) require('logToConsole')('x');",
-            "more than 500 effects",
+            "more than 500 effects. One run may cause no more. Send, store and log less in a run",
         ),
-        ("require('logToConsole')('x'.repeat(4e6));", "more than 3145728 characters of effects"),
+        (
+            "require('logToConsole')('x'.repeat(4e6));",
+            "more than 3145728 characters of effects. One step may cause no more. Send shorter",
+        ),
         ("const deep = () => deep(); deep();", "Maximum call stack size exceeded"),
     ],
 )

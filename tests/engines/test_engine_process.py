@@ -201,9 +201,9 @@ async def test_a_turn_that_the_kernel_does_not_end_is_ended_by_the_gateway(serve
 @pytest.mark.parametrize(
     ("hostile", "error"),
     [
-        (LOOPS, "the run took too much time"),
-        (IN_ONE_STEP, "the run took too much time"),
-        (BOMB, "the run used too much memory"),
+        (LOOPS, "the run took too much time. A step may use 300 ms "),
+        (IN_ONE_STEP, "the run took too much time. A step may use 300 ms "),
+        (BOMB, "the run used too much memory. A template may use 16 MiB. "),
     ],
     ids=["loops", "a long step", "bomb"],
 )
@@ -218,7 +218,8 @@ async def test_what_a_limit_ends_costs_its_own_run_and_no_run_of_the_same_templa
     ended = await process.start(both, call(fields={"bad": True}))
     after = await process.resume(waiting.run, (EffectAnswer(id=1, status=7),), now=NOW)
 
-    assert (ended.error, ended.spent) == (error, True)
+    assert (ended.error or "").startswith(error)
+    assert ended.spent
     assert after.outcome is RunResult.SUCCESS
     assert process.pid != before  # what the engine lost went with the process
 

@@ -149,7 +149,7 @@ async def ran(
             async with asyncio.timeout(_LONGEST):
                 outcome = await _one(process, hostile, seed)
             outcomes[outcome] += 1
-            endless = endless + 1 if outcome == TOO_LONG else 0
+            endless = endless + 1 if outcome.startswith(TOO_LONG) else 0
             if "process" in outcome or endless == _ENDLESS:
                 break  # it would again
         is_usual = limits.stack == Settings().stack and limits.time > 0.005

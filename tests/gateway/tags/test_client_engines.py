@@ -133,7 +133,8 @@ async def test_more_runs_than_may_wait_are_refused_and_the_next_ones_are_taken_a
     ended = await asyncio.gather(*runs)
     await stage.clock.advance(60_000)
     again = await engines.start("hangs", call(**HANG))
-    assert {turn.error for turn in (*ended, again)} == {"the run took too much time"}
+    errors = {f"{turn.error}".partition(". ")[0] for turn in (*ended, again)}
+    assert errors == {"the run took too much time"}
 
 
 async def test_a_template_that_passed_a_limit_is_refused_until_it_has_rested_and_no_other_is(stage):
@@ -223,6 +224,8 @@ async def test_an_output_that_is_too_large_ends_the_run_and_no_trial_begins(stag
     ended = await engines.start("large", call(size=200_000))
     after = await engines.start("large", call(size=1))
 
-    assert (ended.error, ended.effects) == ("more than 100000 characters of effects", ())
+    assert ended.error is not None
+    assert ended.error.startswith("more than 100000 characters of effects. ")
+    assert ended.effects == ()
     assert not ended.spent
     assert after.outcome == RunResult.SUCCESS

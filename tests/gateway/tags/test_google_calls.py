@@ -80,7 +80,7 @@ async def test_calls_are_counted_among_the_requests_of_a_run():
             google, f"for (let i = 0; i <= {MOST_REQUESTS}; i++) Firestore.read('a/b');"
         )
 
-    assert ran.error == f"it made more than {MOST_REQUESTS} requests"
+    assert (ran.error or "").startswith(f"it made more than {MOST_REQUESTS} requests. ")
     assert google.asked == []
 
 

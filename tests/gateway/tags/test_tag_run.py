@@ -13,6 +13,7 @@ from twite.gateway.ports.ownership import LEASE_IS_OVER
 from twite.gateway.ports.tags import completed
 from twite.gateway.ports.transport import NoResponse, Response
 from twite.gateway.tags.run.outbound import MOST_REQUESTS
+from twite.gateway.tags.runtime.tag_log import STORAGE_FULL
 from twite.gtm.template.effects import HttpEffect, RunContainer
 from twite.gtm.template.sandbox import Incoming, RunResult, Turn
 from twite.redaction.mask_line import LineMask
@@ -53,7 +54,10 @@ async def test_more_requests_than_a_run_may_make_end_it():
 
     ran = await stage.run(SEND + "for (let i = 0; i < 300; i++) send('https://a.example/');")
 
-    assert ran.error == f"it made more than {MOST_REQUESTS} requests"
+    assert ran.error == (
+        f"it made more than {MOST_REQUESTS} requests. Combine requests in the template, or divide "
+        "them among several tags"
+    )
     assert (ran.passed_a_limit, ran.is_spent) == (True, False)
     assert stage.web.asked == []
 
@@ -176,7 +180,10 @@ async def test_a_request_that_is_not_answered_in_the_tags_time_ends_it_and_is_no
 
     ran = await stage.run(SEND + "send('https://a.example/', data.gtmOnSuccess);", timeout=300)
 
-    assert ran.error == "it took longer than 0.3 s"
+    assert ran.error == (
+        "it took longer than 0.3 s. Raise timeout in [[tag]] (for an imported tag in [container]), "
+        "at most to 1 min"
+    )
     assert (ran.passed_a_limit, ran.is_spent, ran.left) == (True, False, True)
 
 
@@ -216,9 +223,7 @@ async def test_what_there_is_no_room_for_is_not_kept_and_told():
     ran = await stage.run(code + "data.gtmOnSuccess();")
 
     assert ran.succeeded
-    assert [notice.text for notice in stage.seen.notices] == [
-        "templateDataStorage is full: nothing was stored"
-    ]
+    assert [notice.text for notice in stage.seen.notices] == [STORAGE_FULL]
 
 
 async def test_a_line_holds_neither_a_secret_nor_a_person_and_they_are_bounded():

@@ -25,7 +25,7 @@ from twite.engines.process.engine_line import (
 )
 from twite.engines.process.engine_memory import EngineMemory
 from twite.engines.process.frames import Act, EngineRequest, EngineResponse, FrameTooLong
-from twite.engines.quickjs.context import OUT_OF_MEMORY, TOO_LONG
+from twite.engines.quickjs.context import OUT_OF_MEMORY, too_long
 from twite.engines.quickjs.engine import (
     answers_text,
     call_texts,
@@ -245,7 +245,8 @@ class QuickJsProcess:
         if turn is None:
             return
         took = response.took if 0 <= response.took <= self._patience else self._patience
-        if response.ends and turn.error == OUT_OF_MEMORY and line.answered:
+        is_full = (turn.error or "").startswith(OUT_OF_MEMORY)
+        if response.ends and is_full and line.answered:
             # Earlier runs may have left too little memory, so the run is repeated alone.
             asked.took += took
             self._close(line)
@@ -323,8 +324,9 @@ class QuickJsProcess:
     def _time_out(self, asked: AskedTurn) -> None:
         """Answer a turn that exceeded its time limit: the kernel ended the process."""
         if not asked.future.done():
-            took = self._limits.time + asked.took
-            turn = Turn(run=asked.run.number, error=TOO_LONG, spent=True, took=took)
+            limit = self._limits.time
+            error, took = too_long(limit), limit + asked.took
+            turn = Turn(run=asked.run.number, error=error, spent=True, took=took)
             asked.future.set_result(turn)
 
     def _ask_again(self, line: EngineLine) -> None:

@@ -17,6 +17,7 @@ import quickjs
 _FULL: Final = frozenset(
     {"InternalError: out of memory", "thrown: null", "thrown: [uninitialized]"}
 )
+# The beginnings of the errors of exceeded limits.
 OUT_OF_MEMORY: Final = "the run used too much memory"
 TOO_LONG: Final = "the run took too much time"
 BOOT_TIME: Final = 10.0  # seconds; the sandbox is Twite's own code
@@ -201,18 +202,22 @@ class TemplateContext:
         try:
             text = self.enter(act, *given)
         except quickjs.JSException as error:
-            raise LimitPassed(limit_passed(str(error))) from None
+            raise self._passed(str(error)) from None
         try:
             head = _HEAD.decode(text)
         except msgspec.DecodeError as error:
             raise LimitPassed(f"its request cannot be read: {error}") from None
         if head.error in _FULL:
-            raise LimitPassed(limit_passed(head.error))
+            raise self._passed(head.error)
         if head.is_over:
             self._waiting.discard(head.run)
         else:
             self._waiting.add(head.run)
         return text, head
+
+    def _passed(self, error: str) -> LimitPassed:
+        limits = self.limits
+        return LimitPassed(limit_passed(error, time=limits.time, memory=limits.memory))
 
 
 def _well_formed(text: str) -> str:
@@ -220,14 +225,22 @@ def _well_formed(text: str) -> str:
     return _ESCAPES.sub(lambda found: "\\ufffd" if found["half"] else found[0], text)
 
 
-def limit_passed(error: str) -> str:
-    """Return the exceeded limit that the engine's error message describes."""
+def limit_passed(error: str, *, time: float, memory: int) -> str:
+    """Return the exceeded limit that the engine's error message describes, and a fix."""
     head = error.partition("\n")[0]
     if "interrupted" in head:
-        return TOO_LONG
+        return too_long(time)
     if head == "null" or head in _FULL or "out of memory" in head:
-        return OUT_OF_MEMORY
+        return f"{OUT_OF_MEMORY}. A template may use {memory / (1 << 20):.4g} MiB. Keep less data"
     return f"the run exceeded a limit: {head}"
+
+
+def too_long(time: float) -> str:
+    """Return the error of a step that used its CPU time, which is in seconds."""
+    return (
+        f"{TOO_LONG}. A step may use {time * 1_000:.4g} ms of CPU time. "
+        "Simplify the template's loops and regular expressions"
+    )
 
 
 def _placed(error: str) -> tuple[int, str]:

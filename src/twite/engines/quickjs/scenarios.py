@@ -20,7 +20,7 @@ def run_scenarios(
     """Run all scenarios. Raises TemplateUnusable if the template's code is not JavaScript."""
     engine = QuickJsEngine(template, limits=limits, testing=True)
     return tuple(
-        _verdict(engine, template, scenarios.setup, scenario, now=now, seed=seed)
+        _verdict(engine, template, scenarios.setup, scenario, now=now, seed=seed, limits=limits)
         for scenario in scenarios.scenarios
     )
 
@@ -33,11 +33,13 @@ def _verdict(
     *,
     now: int,
     seed: int,
+    limits: RunLimits,
 ) -> ScenarioResult:
     try:
         reported = _TOLD.decode(engine.scenario(f"{setup}\n{scenario.code}", now=now, seed=seed))
     except quickjs.JSException as error:
-        reported = _Told(failures=(_Failed(message=limit_passed(str(error))),))
+        passed = limit_passed(str(error), time=limits.time, memory=limits.memory)
+        reported = _Told(failures=(_Failed(message=passed),))
     before = setup.count("\n") + 1
     return ScenarioResult(
         name=scenario.name,

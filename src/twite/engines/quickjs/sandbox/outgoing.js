@@ -11,7 +11,8 @@ const authorizations = new WeakMap(); // an object of getGoogleAuth → its scop
 
 function push(effect) {
   if (current.given >= limits.effects) {
-    current.dead = 'more than ' + limits.effects + ' effects';
+    current.dead = 'more than ' + limits.effects + ' effects. One run may cause no more. ' +
+      'Send, store and log less in a run';
     throw new Error(current.dead);
   }
   current.given++;

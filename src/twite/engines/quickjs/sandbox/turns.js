@@ -226,7 +226,9 @@ function toldOf(run, wake) {
   const text = JSON.stringify(turn);
   if (text.length <= limits.output) return text;
   runs.delete(run.id);
-  return JSON.stringify({ run: run.id, error: 'more than ' + limits.output + ' characters of effects' });
+  const error = 'more than ' + limits.output + ' characters of effects. One step may cause no more. ' +
+    'Send shorter texts';
+  return JSON.stringify({ run: run.id, error });
 }
 
 function tellReturned(run, turn, effects) {

@@ -10,7 +10,6 @@ The template may continue after its answer, until the time limit.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
-from typing import Final
 
 import msgspec
 
@@ -18,6 +17,7 @@ from twite.domain.errors import OperatorError
 from twite.domain.json_tree import Tree
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.tags import ContainerRun, RunsTemplates
+from twite.gateway.tags.runtime.tag_log import STORAGE_FULL
 from twite.gtm.template.effects import (
     AfterEvent,
     AnyEffect,
@@ -32,8 +32,6 @@ from twite.gtm.template.effects import (
 from twite.gtm.template.response import ClientResponse, InvalidResponse, added
 from twite.gtm.template.sandbox import EffectAnswer, Turn
 from twite.gtm.template.tag_response import ResponseSite, beneath, joined
-
-_NO_ROOM: Final = "templateDataStorage is full: nothing was stored"
 
 LogMessage = Callable[[str], None]
 LogTurn = Callable[[Turn], None]
@@ -142,7 +140,7 @@ class ClientConversation:
                 self._responds = True
             case Keep() | Forget():
                 if not self.performs.change(effect):
-                    self.log_message(_NO_ROOM)
+                    self.log_message(STORAGE_FULL)
             case LogEffect(denied=str() as permission):
                 self.log_message(f"the template lacks the permission {permission}")
             case _ if not self._responds:

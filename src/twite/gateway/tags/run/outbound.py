@@ -68,6 +68,10 @@ class RunContext(msgspec.Struct, frozen=True, kw_only=True):
 
 T = TypeVar("T")
 MOST_REQUESTS: Final = 100  # per delivery
+TOO_MANY: Final = (
+    f"it made more than {MOST_REQUESTS} requests. Combine requests in the template, or divide them "
+    "among several tags"
+)
 AT_ONCE: Final = 6
 _LONGEST: Final = 15_000  # milliseconds, for a request without a timeout
 _LONGEST_WORDS: Final = 1_500

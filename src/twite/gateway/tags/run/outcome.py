@@ -29,6 +29,7 @@ from twite.domain.delivery import (
     Trigger,
     backoff,
 )
+from twite.domain.times import SECOND
 from twite.gateway.ports.tags import RepeatPolicy, TagRule
 from twite.gtm.template.sandbox import RunResult
 
@@ -37,10 +38,10 @@ from twite.gtm.template.sandbox import RunResult
 MOST_TRIES: Final = 5
 # The maximum number of attempts to look up what decides whether a tag fires: half an hour or so.
 MOST_LOOK_UPS: Final = 12
-TOO_LONG: Final = "it took longer than"
+_TOO_LONG: Final = "it took longer than"
 # The beginnings of errors by CPU or memory, and by any other limit.
 _SPENT: Final = ("the run ",)
-_LIMIT: Final = (*_SPENT, TOO_LONG, "more than ", "it made more than ")
+_LIMIT: Final = (*_SPENT, _TOO_LONG, "more than ", "it made more than ")
 NOT_FIRED: Final = "the tag did not fire"
 AT_MOST_ONCE: Final = f"{MAYBE_ARRIVED}, and the tag runs at most once"
 _PASSING: Final = frozenset({408, 425, 429})
@@ -140,6 +141,14 @@ class RunOutcome(msgspec.Struct, frozen=True, kw_only=True):
         failed = next((request for request in self.tried if request.may_pass), None)
         status = None if failed is None else failed.status
         return "no answer" if status is None else f"{status}"
+
+
+def timed_out(timeout: int) -> str:
+    """Return the error of a run that exceeded its tag's timeout in milliseconds, and a fix."""
+    return (
+        f"{_TOO_LONG} {timeout / SECOND:g} s. "
+        "Raise timeout in [[tag]] (for an imported tag in [container]), at most to 1 min"
+    )
 
 
 def attempt_of(ran: RunOutcome, delivery: int, *, pixel: str, event: str, at: int) -> Attempt:

@@ -20,14 +20,14 @@ from twite.gateway.ports.events import TagSaid
 from twite.gateway.ports.tags import ContainerConfig, TagRule
 from twite.gateway.preview.trace import RequestTrace
 from twite.gateway.tags.google.calls import InsertIds
-from twite.gateway.tags.run.outbound import MOST_REQUESTS, RunContext, TagOutbound, TemplateRun
-from twite.gateway.tags.run.outcome import TOO_LONG, RunOutcome
+from twite.gateway.tags.run.outbound import TOO_MANY, RunContext, TagOutbound, TemplateRun
+from twite.gateway.tags.run.outcome import RunOutcome, timed_out
 from twite.gateway.tags.run.payload import TagPayload
 from twite.gateway.tags.run.run_calls import RunCalls, answered
 from twite.gateway.tags.run.run_input import RunInput, does_not_run
 from twite.gateway.tags.run.run_timeout import RunTimeout
 from twite.gateway.tags.run.variables import PendingVariable, VariableCache
-from twite.gateway.tags.runtime.tag_log import LONGEST_LINE, TagLog, TagLogLine
+from twite.gateway.tags.runtime.tag_log import LONGEST_LINE, STORAGE_FULL, TagLog, TagLogLine
 from twite.gtm.container.plan import FiredTag, NotFiredReason, PendingTriggers
 from twite.gtm.template.allowed import lacking
 from twite.gtm.template.effects import (
@@ -131,7 +131,7 @@ class TagRun:
         process.
         """
         outcome = RunResult.SILENT
-        error: str | None = f"{TOO_LONG} {self._rule.timeout / 1_000:g} s"
+        error: str | None = timed_out(self._rule.timeout)
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._rule.timeout / 1_000) as self._timeout.limit:
@@ -304,7 +304,7 @@ class TagRun:
             run.outcome = turn.outcome
         if self._way_out.is_too_much(turn):
             # A turn that exceeds a limit has no effects, as with every limit.
-            run.error = f"it made more than {MOST_REQUESTS} requests"
+            run.error = TOO_MANY
             return
         policy = self._run_context.engine_pool.policy(run.template)
         for effect in turn.effects:
@@ -330,7 +330,7 @@ class TagRun:
                 self._lines.write(text, own=own)
             case Keep() | Forget():
                 if not self._run_context.storage.change(run.template, effect):
-                    self._lines.say("templateDataStorage is full: nothing was stored")
+                    self._lines.say(STORAGE_FULL)
             case MessageEffect(type=kind, content=content):
                 await self._deliver(kind, content, by=run)
             case AfterEvent(id=id_):

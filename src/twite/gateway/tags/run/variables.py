@@ -15,7 +15,7 @@ from twite.gateway.ports.events import Observer, TagSaid
 from twite.gateway.ports.tags import ContainerConfig, KeepsItems
 from twite.gateway.preview.trace import sends_nothing
 from twite.gateway.tags.runtime.engine_pool import EnginePool
-from twite.gateway.tags.runtime.tag_log import ClientLines, TagLogLine
+from twite.gateway.tags.runtime.tag_log import STORAGE_FULL, ClientLines, TagLogLine
 from twite.gtm.container.explain import Explanation, explained
 from twite.gtm.container.plan import FiringPlan, plan
 from twite.gtm.container.values import EventContext, LookupNeeded, Unfilled
@@ -231,7 +231,7 @@ class IngestEvaluation:
                 and not sends_nothing()
                 and not self._storage.change(template, effect)
             ):
-                lines.say("templateDataStorage is full: nothing was stored")
+                lines.say(STORAGE_FULL)
         if turn.error is not None:
             kind = turn.error.partition(":")[0]
             place = "" if turn.line is None else f" in line {turn.line} of its code"

@@ -18,6 +18,10 @@ from twite.redaction.vocabulary import FieldContext
 
 MOST_LINES: Final = 20
 LONGEST_LINE: Final = 300
+STORAGE_FULL: Final = (
+    "templateDataStorage is full (1 MiB for each template): nothing was stored. Store less, or "
+    "remove items with removeItem or clear"
+)
 MASKED_EVENT: Final = "runContainer replaced a secret of the template's fields by *** in the event"
 
 
