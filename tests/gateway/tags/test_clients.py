@@ -202,7 +202,7 @@ async def test_what_a_client_keeps_the_next_request_finds(staged):
     [
         ("claim();", None),
         ("claim(); null.x;", "TypeError in line 7 of its code"),
-        (HANGS, too_long(0.25)),
+        (HANGS, too_long(0.2)),
         ("claim(); require('noSuchApi');", "Error in line 7 of its code"),
     ],
 )
