@@ -11,7 +11,7 @@ from twite.app.logins import FollowSecrets, credential_vault, given, safe_of, sh
 from twite.app.monitoring import Monitoring, ValueGuardSetup, tell_opened
 from twite.app.sealing import sealed_anew
 from twite.app.store_access import engine_of
-from twite.app.tags import accepting, clients_of, companies_of, lent_to, may_send
+from twite.app.tags import accepting, companies_of, lent_to, may_send
 from twite.app.workers import GatewayAddress, WorkerPlace
 from twite.config.google import google_of
 from twite.config.settings import Settings
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from twite.app.logins import CredentialVault
     from twite.app.tag_runtime import TagRuntime
     from twite.console.application import Console
+    from twite.engines.process.engine_server import EngineServer
     from twite.gateway.ingest.stape_proxy import TagCredentials
     from twite.gateway.x_account.sign_in import XSignIn
 
@@ -91,6 +92,7 @@ class Gateway:
         self._run: DeliveryRunner | None = None
         self._server: Server | None = None
         self._monitoring: Monitoring | None = None
+        self._engines: EngineServer | None = None
         self._tags: TagRuntime | None = None
         self._tag_credentials: TagCredentials | None = None
         self._value_guard_setup: ValueGuardSetup | None = None
@@ -112,23 +114,25 @@ class Gateway:
         Raises StoreInUse, StoreUnusable, and SettingsError if the address cannot be bound.
         """
         settings = self._settings
-        store = self._store = await engine_of(settings).open(
-            settings.store.place,
-            StoreOptions(
-                dedup_window=settings.store.dedup_window,
-                queue_limit=settings.store.queue,
-                reserve=settings.store.reserve,
-                size_limit=settings.store.size_limit,
-                accept_weak_durability=settings.store.accept_weak_durability,
-                keeping=settings.store.keeping,
-                now=self._clock.vouched,
-                observer=self._observer,
-                timed=self._metrics.committed,
-                counted=self._metrics.counted,
-            ),
-        )
-        tell_opened(store, self._observer)
+        # At the same time as the store, so that the first tags do not wait for it.
+        self._engines = self._started_engines()
         try:
+            store = self._store = await engine_of(settings).open(
+                settings.store.place,
+                StoreOptions(
+                    dedup_window=settings.store.dedup_window,
+                    queue_limit=settings.store.queue,
+                    reserve=settings.store.reserve,
+                    size_limit=settings.store.size_limit,
+                    accept_weak_durability=settings.store.accept_weak_durability,
+                    keeping=settings.store.keeping,
+                    now=self._clock.vouched,
+                    observer=self._observer,
+                    timed=self._metrics.committed,
+                    counted=self._metrics.counted,
+                ),
+            )
+            tell_opened(store, self._observer)
             safe = safe_of(settings, store)
             stored = await given(settings, safe.secret_store if safe else None)
             tags = self._tags = await self._tags_of(store, safe)
@@ -151,6 +155,7 @@ class Gateway:
             run = self._run = self._sender(store, stored, accept, destinations)
             if tags is not None:
                 tags.serve_clients(accept, destinations)
+                tags.prepare()
             server = self._server = self._collector(store, run, safe, accept, destinations)
             monitoring = self._monitoring = Monitoring(
                 settings,
@@ -174,8 +179,6 @@ class Gateway:
                 )
             await server.start()
             await self._address.leave(self.url)
-            if tags is not None:
-                tags.prepare()
         except BaseException:
             await self.stop()
             raise
@@ -199,8 +202,7 @@ class Gateway:
         for task in (self._looking_after, self._sealing):
             if task is not None:
                 task.cancel()
-        if self._tags is not None:
-            await self._tags.stop()
+        await self._stop_templates()
         await self._transport.stop()
         await self._google.stop()
         if self._monitoring is not None:
@@ -213,22 +215,37 @@ class Gateway:
         self._server = self._run = self._store = self._monitoring = self._value_guard_setup = None
         return landed
 
+    async def _stop_templates(self) -> None:
+        if self._tags is not None:
+            await self._tags.stop()
+        if self._engines is not None:
+            await self._engines.stop()
+
+    def _started_engines(self) -> "EngineServer | None":
+        """Start the processes of tags and client templates; None without any."""
+        settings = self._settings
+        if settings.tags is None and settings.imported is None and not settings.clients:
+            return None
+        from twite.app.tag_runtime import started_engines  # noqa: PLC0415  # few gateways have tags
+
+        return started_engines(settings)
+
     def _wake(self, pixel: str) -> None:
         if self._run is not None:
             self._run.wake(pixel)
 
     async def _tags_of(self, store: Store, safe: "CredentialVault | None") -> "TagRuntime | None":
         """Start the tags and client templates; None without any. Raises SettingsError."""
-        settings = self._settings
-        container_configs = await companies_of(settings, safe.secret_store if safe else None)
-        if not container_configs and not settings.clients:
+        settings, engines = self._settings, self._engines
+        if engines is None:
             return None
+        container_configs = await companies_of(settings, safe.secret_store if safe else None)
         from twite.app.tag_runtime import TagRuntime  # noqa: PLC0415  # few gateways have tags
 
         tags = TagRuntime(
             container_configs,
-            clients_of(settings, container_configs),
             settings,
+            engines=engines,
             store=store,
             clock=self._clock,
             randomness=self._randomness,

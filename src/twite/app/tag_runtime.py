@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from twite.app.http_clients import OnDemandWeb
-from twite.app.tags import may_send
+from twite.app.tags import clients_of, may_send
 from twite.config.settings import Settings
 from twite.domain.destination import Destination
 from twite.engines.process.engine_server import EngineServer
@@ -46,15 +46,22 @@ def hmac_keys_of(settings: Settings) -> dict[str, str]:
     return {id_: key.reveal() for id_, key in settings.server.hmac_keys.items()}
 
 
+def started_engines(settings: Settings) -> EngineServer:
+    """Start the fork server of all tags and client templates."""
+    engines = EngineServer(keys=hmac_keys_of(settings), memory=settings.server.engine_memory)
+    engines.start()
+    return engines
+
+
 class TagRuntime:
     """Running tags: they fire for accepted events, and each has its own delivery workers."""
 
     def __init__(
         self,
         container_configs: Sequence[ContainerConfig],
-        clients: Sequence[TemplateClient],
         settings: Settings,
         *,
+        engines: EngineServer,
         store: Store,
         clock: MonotonicClock,
         randomness: Randomness,
@@ -65,16 +72,13 @@ class TagRuntime:
     ) -> None:
         """`seal` is the gateway's own: queued payloads must open after a key rotation."""
         self._container_configs = container_configs
-        self._templates = clients
+        self._templates = clients_of(settings, container_configs)
         self._settings = settings
         self._store = store
         self._clock = clock
         self._randomness = randomness
         self._observer = observer
-        # One fork server, also for client templates.
-        self._engines = EngineServer(
-            keys=hmac_keys_of(settings), memory=settings.server.engine_memory
-        )
+        self._engines = engines
         self._engine_pool = EnginePool(self._engines, elapsed=clock.elapsed, observer=observer)
         self._storage = TemplateStorage()
         self._web = OnDemandWeb()
@@ -105,7 +109,7 @@ class TagRuntime:
             self._engine_pool.start()
 
     def prepare(self) -> None:
-        """Load templates of tags that set cookies. Call it when the gateway is ready."""
+        """Load templates of tags that set cookies."""
         if self._settings.server.tag_response_wait:
             self._preparing = asyncio.create_task(
                 prepare_first_turns(self._engine_pool, self._container_configs)
