@@ -22,6 +22,7 @@ from twite.gateway.operations.control import (
 )
 from twite.gateway.ports.outbox import Discard, MoveResult, Replay
 from twite.gateway.ports.privacy import EraseStore
+from twite.machine.private_file import replace_file
 
 if TYPE_CHECKING:
     import aiohttp
@@ -46,12 +47,7 @@ class Reachable(msgspec.Struct, frozen=True, kw_only=True):
 def leave_address(file: Path, *, url: str, token: Secret) -> None:
     """Write the address file, so that this user's commands can reach this process."""
     address = Reachable(pid=os.getpid(), url=url, token=token.reveal())
-    # Written to a temporary file and renamed, so that a reader never sees an incomplete file.
-    draft = file.with_name(f"{file.name}.new")
-    draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as opened:
-        opened.write(msgspec.json.encode(address))
-    draft.replace(file)
+    replace_file(file, msgspec.json.encode(address))
 
 
 def reachable(file: Path) -> Reachable | None:

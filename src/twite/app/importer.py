@@ -8,7 +8,6 @@ readable by their owner alone.
 
 import os
 import re
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -26,6 +25,7 @@ from twite.gtm.importer.importing import ImportResult, imported
 from twite.gtm.importer.reading import LARGEST, read_export
 from twite.gtm.importer.report import ReportLine
 from twite.gtm.importer.secrets_out import nobodys, sealed_name, variable_name
+from twite.machine.private_file import replace_file
 from twite.redaction.secrets import masked
 from twite.redaction.vocabulary import person_in
 
@@ -122,7 +122,7 @@ def write(made: ImportDraft) -> None:
         path = made.folder / name
         try:
             _make(path.parent)
-            _put(path, text)
+            replace_file(path, text.encode())
         except OSError as error:
             message = f"cannot be written ({error.strerror}). Choose another folder with --out"
             raise SettingsError(place=str(path), message=message) from None
@@ -259,17 +259,3 @@ def _make(folder: Path) -> None:
     if not folder.exists():
         _make(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)
-
-
-def _put(path: Path, text: str) -> None:
-    """Replace a file atomically, readable by the owner alone."""
-    draft_path = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        descriptor = os.open(draft_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(text.encode())
-            file.flush()
-            os.fsync(file.fileno())
-        draft_path.replace(path)
-    finally:
-        draft_path.unlink(missing_ok=True)

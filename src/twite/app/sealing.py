@@ -8,7 +8,6 @@ A rotation can be interrupted at any step; the next run continues:
     4  the former key is deleted if nothing needs it any more
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -30,6 +29,7 @@ from twite.gateway.ports.queries import PayloadHeadsQuery
 from twite.gateway.ports.secret_store import Seal, SecretStore
 from twite.gateway.ports.state import SealedSecret
 from twite.gateway.tags.run.payload import Resealing, UnsealedCounts, left
+from twite.machine.private_file import replace_file
 from twite.machine.system import SystemClock
 
 _KEPT: Final = AuditAction.CONTAINER_KEEP_SECRETS
@@ -220,24 +220,9 @@ async def _sealed(settings: Settings, file: Path | None, *, by: str) -> Rotation
 
 
 def _write(path: Path, key: str) -> None:
-    """Replace a key file atomically and durably, readable by the owner alone."""
-    path = path.resolve()
-    draft = path.with_name(f".{path.name}.new")
     try:
-        draft.unlink(missing_ok=True)
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(f"{key}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        replace_file(path, f"{key}\n".encode())
     except OSError as failure:
-        draft.unlink(missing_ok=True)
         raise SettingsError(
             place=str(path), message=f"cannot be written ({failure.strerror}). Nothing was changed"
         ) from None

@@ -12,6 +12,7 @@ from twite.cli.options import DEFAULT_CONFIG, Json, text
 from twite.config.secret_key import KEY_FILE, VARIABLE, new_key
 from twite.config.template import rendered
 from twite.domain.errors import SettingsError
+from twite.machine.private_file import replace_file
 
 EXAMPLE: Final = "Example: `twite init --pixel o8z6j --event purchase=o8z6k`"
 
@@ -102,15 +103,9 @@ def _pairs(events: list[str]) -> dict[str, str]:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, atomically."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        draft.replace(path)
+        replace_file(path, text.encode())
     except OSError as failure:
-        draft.unlink(missing_ok=True)
         raise SettingsError(
             place=str(path),
             message=f"cannot be written ({failure.strerror}). Choose another file with --config",

@@ -2,7 +2,6 @@
 
 import contextlib
 import difflib
-import os
 import re
 import secrets
 import tomllib
@@ -20,6 +19,7 @@ from twite.config import toml, values
 from twite.config.schema import ROOT
 from twite.config.toml import Tree
 from twite.domain.errors import SettingsError
+from twite.machine.private_file import replace_file
 
 _BLANK: Final = " \t"
 
@@ -140,18 +140,10 @@ class SettingsFileDraft:
                 message="was changed in the meantime, so Twite wrote nothing. "
                 "Review the change again",
             )
-        path = self._path.resolve()
-        draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         try:
-            mode = path.stat().st_mode & 0o777
-            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(self._bom + self.text.encode())
-                os.fchmod(file.fileno(), mode)
-                os.fsync(file.fileno())
-            draft.replace(path)
+            mode = self._path.stat().st_mode & 0o777
+            replace_file(self._path, self._bom + self.text.encode(), mode=mode)
         except OSError as failure:
-            draft.unlink(missing_ok=True)
             raise SettingsError(
                 place=str(self._path),
                 message=f"cannot be written ({failure.strerror}). Add the line by hand",
