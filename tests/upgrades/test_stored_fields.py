@@ -6,12 +6,12 @@ import pytest
 from twite.domain.fault import MaskedFault
 from twite.gateway.ingest.stape_proxy import SealedCredentials
 from twite.gateway.tags.run.payload import PayloadPerson, TagPayload
-from twite.gateway.x_account.credential_store import _OAuth
+from twite.gateway.x_account.credential_store import _SignedIn
 from twite.gtm.template.sandbox import Incoming
 from twite.stores.sql.rejections import _Told
 
 STORED = [
-    (_OAuth, {"consumer_key", "consumer_secret", "token", "token_secret", "screen_name"}),
+    (_SignedIn, {"consumer_key", "consumer_secret", "token", "token_secret", "screen_name"}),
     (
         SealedCredentials,
         {"source", "consumer_key", "consumer_secret", "token", "token_secret", "passing"},

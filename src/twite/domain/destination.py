@@ -39,6 +39,37 @@ class OAuthKeys(msgspec.Struct, frozen=True, kw_only=True):
     token_secret: Secret
 
 
+class PlainOAuthKeys(msgspec.Struct, frozen=True, kw_only=True):
+    """OAuthKeys in plain text, to be sealed. Its repr shows no secrets."""
+
+    consumer_key: str
+    consumer_secret: str
+    token: str
+    token_secret: str
+
+    @property
+    def keys(self) -> OAuthKeys:
+        return OAuthKeys(
+            consumer_key=self.consumer_key,
+            consumer_secret=Secret(self.consumer_secret),
+            token=self.token,
+            token_secret=Secret(self.token_secret),
+        )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(***)"
+
+
+def in_plain_text(keys: OAuthKeys) -> dict[str, str]:
+    """Return the fields of PlainOAuthKeys."""
+    return {
+        "consumer_key": keys.consumer_key,
+        "consumer_secret": keys.consumer_secret.reveal(),
+        "token": keys.token,
+        "token_secret": keys.token_secret.reveal(),
+    }
+
+
 class MissingCredentials(msgspec.Struct, frozen=True, kw_only=True):
     """No user has signed in yet."""
 

@@ -13,9 +13,8 @@ from typing import Final, Protocol
 import msgspec
 
 from twite.domain.delivery import XComplaint
-from twite.domain.destination import Destination, OAuthKeys, Source
+from twite.domain.destination import Destination, OAuthKeys, PlainOAuthKeys, Source, in_plain_text
 from twite.domain.errors import LedgerUnavailable, MalformedRequest, TransientError
-from twite.domain.secret import Secret
 from twite.domain.submission import Endpoint
 from twite.domain.times import MINUTE
 from twite.formats.stape import read as stape
@@ -40,18 +39,11 @@ _NO_MORE: Final = "The gateway cannot store the credentials of any more pixels"
 _PIXEL: Final = re.compile(r"[0-9a-z]{1,32}", re.ASCII)
 
 
-class SealedCredentials(msgspec.Struct, frozen=True, kw_only=True):
-    """The sealed payload. Its repr shows no secrets."""
+class SealedCredentials(PlainOAuthKeys, frozen=True, kw_only=True):
+    """The sealed payload."""
 
     source: str
-    consumer_key: str
-    consumer_secret: str
-    token: str
-    token_secret: str
     passing: bool = False
-
-    def __repr__(self) -> str:
-        return f"SealedCredentials({self.source})"
 
 
 class SendsForPixel(Protocol):
@@ -99,7 +91,7 @@ class TagCredentials:
                 self._used.pop(pixel, None)
             elif pixel not in self._used:
                 self._used[pixel] = self.clock.elapsed()
-            keys, known = _keys_of(kept), self.destinations.get(pixel)
+            keys, known = kept.keys, self.destinations.get(pixel)
             if known is None or known.credentials != keys:
                 self._take_up(pixel, keys)
 
@@ -164,7 +156,10 @@ class TagCredentials:
         self._owners[pixel] = source.name
         self._note_use(pixel, passing=passing)
         try:
-            plain = msgspec.json.encode(_kept(source.name, brought, passing=passing))
+            sealed = SealedCredentials(
+                **in_plain_text(brought), source=source.name, passing=passing
+            )
+            plain = msgspec.json.encode(sealed)
             await self.secret_store.put(f"{PREFIX}{pixel}", plain)
         except LedgerUnavailable:
             if pixel not in self.destinations:
@@ -184,26 +179,6 @@ class TagCredentials:
         self.destinations[pixel] = destination
         self.sends.send_to(destination)
         return destination
-
-
-def _kept(source: str, keys: OAuthKeys, *, passing: bool) -> SealedCredentials:
-    return SealedCredentials(
-        source=source,
-        consumer_key=keys.consumer_key,
-        consumer_secret=keys.consumer_secret.reveal(),
-        token=keys.token,
-        token_secret=keys.token_secret.reveal(),
-        passing=passing,
-    )
-
-
-def _keys_of(kept: SealedCredentials) -> OAuthKeys:
-    return OAuthKeys(
-        consumer_key=kept.consumer_key,
-        consumer_secret=Secret(kept.consumer_secret),
-        token=kept.token,
-        token_secret=Secret(kept.token_secret),
-    )
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)

@@ -12,7 +12,14 @@ from typing import Final, Protocol
 
 import msgspec
 
-from twite.domain.destination import Destination, MissingCredentials, OAuthKeys, PixelToken
+from twite.domain.destination import (
+    Destination,
+    MissingCredentials,
+    OAuthKeys,
+    PixelToken,
+    PlainOAuthKeys,
+    in_plain_text,
+)
 from twite.domain.errors import NotOpened
 from twite.domain.people.users import AuditEvent
 from twite.domain.secret import Secret
@@ -70,13 +77,7 @@ class CredentialStore:
 
         Raises LedgerUnavailable, and NotOpened if a running gateway has another key.
         """
-        kept = _OAuth(
-            consumer_key=keys.consumer_key,
-            consumer_secret=keys.consumer_secret.reveal(),
-            token=keys.token,
-            token_secret=keys.token_secret.reveal(),
-            screen_name=screen_name,
-        )
+        kept = _SignedIn(**in_plain_text(keys), screen_name=screen_name)
         await self._secret_store.put(
             _name(pixel, OAUTH), msgspec.json.encode(kept), audit_event=audit_event
         )
@@ -102,9 +103,9 @@ class CredentialStore:
             pixel, _, kind = name.removeprefix(PREFIX).partition("/")
             login = found.get(pixel, StoredCredentials())
             if kind == OAUTH:
-                kept = msgspec.json.decode(plain, type=_OAuth)
+                kept = msgspec.json.decode(plain, type=_SignedIn)
                 login = msgspec.structs.replace(
-                    login, oauth=_keys_of(kept), screen_name=kept.screen_name
+                    login, oauth=kept.keys, screen_name=kept.screen_name
                 )
             elif kind == PIXEL_TOKEN:
                 token = PixelToken(token=Secret(plain.decode()))
@@ -214,27 +215,11 @@ class CredentialCommands(CredentialStore):
         return await self._resealing.some(after=after)
 
 
-class _OAuth(msgspec.Struct, frozen=True, kw_only=True):
-    """The sealed payload. Its repr shows no secrets."""
+class _SignedIn(PlainOAuthKeys, frozen=True, kw_only=True):
+    """The sealed payload."""
 
-    consumer_key: str
-    consumer_secret: str
-    token: str
-    token_secret: str
     screen_name: str = ""
-
-    def __repr__(self) -> str:
-        return f"_OAuth({self.screen_name!r})"
 
 
 def _name(pixel: str, kind: str) -> str:
     return f"{PREFIX}{pixel}/{kind}"
-
-
-def _keys_of(kept: _OAuth) -> OAuthKeys:
-    return OAuthKeys(
-        consumer_key=kept.consumer_key,
-        consumer_secret=Secret(kept.consumer_secret),
-        token=kept.token,
-        token_secret=Secret(kept.token_secret),
-    )
