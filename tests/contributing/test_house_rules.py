@@ -139,6 +139,25 @@ def test_a_test_file_has_at_most_400_lines():
     assert not long
 
 
+def test_no_text_is_a_statement_of_its_own():
+    """The second line of a message without parentheses or `+` is not part of the message."""
+    found = []
+    for file in FILES:
+        for node in ast.walk(ast.parse(text_of(file))):
+            for statement in getattr(node, "body", ()) if isinstance(node, ast.stmt) else ():
+                is_docstring = statement is node.body[0] and isinstance(
+                    node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+                )
+                value = getattr(statement, "value", None)
+                if isinstance(statement, ast.Expr) and not is_docstring:
+                    is_text = isinstance(value, ast.JoinedStr) or (
+                        isinstance(value, ast.Constant) and isinstance(value.value, str)
+                    )
+                    found += [f"{file.relative_to(SRC)}:{statement.lineno}"] if is_text else []
+
+    assert found == []
+
+
 def test_public_class_names_are_unique():
     places = defaultdict(list)
     for file in FILES:

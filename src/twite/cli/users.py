@@ -15,7 +15,7 @@ from twite.config.settings import Settings
 from twite.domain.errors import InvalidAccountChange
 from twite.domain.people.users import ApiKey, KeyScope, Role, User
 from twite.domain.times import spelled
-from twite.gateway.identity.accounts import SHORTEST, Accounts, CreatedKey, seen
+from twite.gateway.identity.accounts import SHORTEST, Accounts, seen
 
 EXAMPLE: Final = "Example: `twite user add ada --role admin`"
 KEY_EXAMPLE: Final = "Example: `twite key add reports --scope accounting --scope lives`"
@@ -214,7 +214,10 @@ def add_key(
 ) -> None:
     settings = load(config, credentials=False)
     known_pixels(settings, pixel)
-    made = asyncio.run(_made(settings, name, scope, pixel))
+    made = _user_accounts(
+        settings,
+        lambda user_accounts: user_accounts.make_key(name, scopes=scope, pixels=pixel, by=who()),
+    )
     if as_json:
         printing.print_json({"key": made.text.reveal(), **_key_as_json(made.key)})
         return
@@ -247,7 +250,10 @@ def list_keys(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None
 
 
 def revoke(id_: KeyId, *, config: Config = DEFAULT_CONFIG) -> None:
-    asyncio.run(_revoked(load(config, credentials=False), id_))
+    _user_accounts(
+        load(config, credentials=False),
+        lambda user_accounts: user_accounts.revoke_key(id_, by=who()),
+    )
     printing.say(f"{id_} is revoked.")
 
 
@@ -261,18 +267,6 @@ def _key_as_json(key: ApiKey) -> dict[str, object]:
         "made_by": key.made_by,
         "revoked_at": None if key.revoked_at is None else spelled(key.revoked_at),
     }
-
-
-async def _made(
-    settings: Settings, name: str, scopes: list[KeyScope], pixels: list[str] | None
-) -> CreatedKey:
-    async with open_staff(settings) as user_accounts:
-        return await user_accounts.make_key(name, scopes=scopes, pixels=pixels, by=who())
-
-
-async def _revoked(settings: Settings, id_: str) -> None:
-    async with open_staff(settings) as user_accounts:
-        await user_accounts.revoke_key(id_, by=who())
 
 
 async def _keys(settings: Settings) -> list[ApiKey]:

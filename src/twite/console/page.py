@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 from urllib.parse import parse_qsl, quote
 
 import msgspec
@@ -181,6 +181,17 @@ class PageRequest:
         return response
 
 
+class AccountAction(Protocol):
+    """A change of users or keys, such as `remove` of Accounts with its other arguments bound."""
+
+    async def __call__(self, *, by: str, session_digest: bytes) -> object: ...
+
+
+NOT_CONFIRMED: Final = (
+    "Your password is wrong, or there were too many wrong attempts. Nothing was changed."
+)
+
+
 class Reauthentication:
     """Performs the action of a form if its field `own` contains the user's password."""
 
@@ -194,17 +205,13 @@ class Reauthentication:
         )
 
     async def done(
-        self, visit: PageRequest, path: str, act: Callable[[], Awaitable[None]], *, message: str
+        self, visit: PageRequest, path: str, act: AccountAction, *, message: str
     ) -> Response:
-        """Perform the action, and redirect to a path that shows the result."""
+        """Perform the action for the viewer, and redirect to a path that shows the result."""
         if not await self.knows(visit):
-            wrong = (
-                "Your password is wrong, or there were too many wrong attempts. Nothing was "
-                "changed."
-            )
-            return visit.back_to(path, message=wrong, bad=True)
+            return visit.back_to(path, message=NOT_CONFIRMED, bad=True)
         try:
-            await act()
+            await act(by=visit.viewer.name, session_digest=visit.session_digest)
         except InvalidAccountChange as unfit:
             return visit.back_to(path, message=f"Nothing was changed: {unfit}.", bad=True)
         return visit.back_to(path, message=message)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from starlette.responses import Response
@@ -64,14 +65,14 @@ class UsersPage:
         form = visit.form
         name = form.first("name").strip().lower()
 
-        async def act() -> None:
+        async def act(*, by: str, session_digest: bytes) -> None:
             await self.user_accounts.add(
                 name,
                 role=_role(form),
                 password=form.first("new"),
                 pixels=self._seen(form),
-                by=visit.viewer.name,
-                session_digest=visit.session_digest,
+                by=by,
+                session_digest=session_digest,
             )
 
         return await self.confirming.done(visit, _PATH, act, message=f"{name} can now sign in.")
@@ -79,13 +80,13 @@ class UsersPage:
     async def _allow(self, visit: PageRequest) -> Response:
         user, form = await self._known(visit), visit.form
 
-        async def act() -> None:
+        async def act(*, by: str, session_digest: bytes) -> None:
             await self.user_accounts.allow(
                 user.name,
                 role=_role(form),
                 pixels=self._seen(form),
-                by=visit.viewer.name,
-                session_digest=visit.session_digest,
+                by=by,
+                session_digest=session_digest,
             )
 
         message = f"{user.name} has a new role and was signed out."
@@ -93,37 +94,19 @@ class UsersPage:
 
     async def _password(self, visit: PageRequest) -> Response:
         user = await self._known(visit)
-
-        async def act() -> None:
-            await self.user_accounts.give_password(
-                user.name,
-                visit.form.first("new"),
-                by=visit.viewer.name,
-                session_digest=visit.session_digest,
-            )
-
+        act = partial(self.user_accounts.give_password, user.name, visit.form.first("new"))
         message = f"{user.name} has a new password and was signed out."
         return await self.confirming.done(visit, f"{_PATH}/{user.name}", act, message=message)
 
     async def _codes(self, visit: PageRequest) -> Response:
         user = await self._known(visit)
-
-        async def act() -> None:
-            await self.user_accounts.drop_codes(
-                user.name, by=visit.viewer.name, session_digest=visit.session_digest
-            )
-
+        act = partial(self.user_accounts.drop_codes, user.name)
         message = f"{user.name} now signs in without a code."
         return await self.confirming.done(visit, f"{_PATH}/{user.name}", act, message=message)
 
     async def _remove(self, visit: PageRequest) -> Response:
         user = await self._known(visit)
-
-        async def act() -> None:
-            await self.user_accounts.remove(
-                user.name, by=visit.viewer.name, session_digest=visit.session_digest
-            )
-
+        act = partial(self.user_accounts.remove, user.name)
         return await self.confirming.done(visit, _PATH, act, message=f"{user.name} was removed.")
 
     async def _known(self, visit: PageRequest) -> User:
@@ -207,13 +190,7 @@ class KeysPage:
         )
 
     async def _revoke(self, visit: PageRequest) -> Response:
-        id_ = visit.part("id")
-
-        async def act() -> None:
-            await self.user_accounts.revoke_key(
-                id_, by=visit.viewer.name, session_digest=visit.session_digest
-            )
-
+        act = partial(self.user_accounts.revoke_key, visit.part("id"))
         return await self.confirming.done(visit, _KEYS_PATH, act, message="The key was revoked.")
 
     def _seen(self, visit: PageRequest) -> list[str] | None:

@@ -7,6 +7,7 @@ from typing import Final
 from starlette.responses import Response
 
 from twite.console.page import (
+    NOT_CONFIRMED,
     NavigationGroup,
     PageLocation,
     PageRequest,
@@ -120,28 +121,22 @@ class ConnectPage:
         if kind not in _NAMES:
             return visit.back_to(_PATH, message="Choose what to delete.", bad=True)
         if not await self._confirming.knows(visit):
-            message = (
-                "Your password is wrong, or there were too many wrong attempts. Nothing was "
-                "changed."
-            )
-            return visit.back_to(_PATH, message=message, bad=True)
+            return visit.back_to(_PATH, message=NOT_CONFIRMED, bad=True)
         await visit.note(FORGOTTEN, pixel, _NAMES[kind])
         try:
             revoke = bool(visit.form.first("revoke"))
             was_there = await self._connect.forget(pixel, kind, revoke=revoke)
         except TwiteError as error:
             return visit.back_to(_PATH, message=str(error), bad=True)
-        message = f"{pixel} no longer has {_NAMES[kind]}." if was_there else "No credentials "
-        "were stored."
-        return visit.back_to(_PATH, message=message)
+        deleted = f"{pixel} no longer has {_NAMES[kind]}."
+        return visit.back_to(_PATH, message=deleted if was_there else "No credentials were stored.")
 
     async def _connected(self, visit: PageRequest, connected: SignInCompleted) -> Response:
         await visit.note(DONE, connected.pixel, connected.kind)
         who = f" as {connected.screen_name}" if connected.screen_name else ""
         access = connected.access
         if access is None:
-            message = "X did not confirm the credentials. The first request will show whether X "
-            "accepts them."
+            message = "The first request will show whether X accepts the credentials."
         elif access.roles:
             message = f"Role on ads account {access.account}: {', '.join(access.roles)}."
         else:

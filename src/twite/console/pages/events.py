@@ -96,8 +96,7 @@ class EventsPage:
             made = await self.manager.create(pixel, change, by=visit.viewer.name)
         except TwiteError as error:
             return visit.back_to(back, message=str(error), bad=True)
-        message = f"X created {made.name} with the id {made.id}. Map your own name to the event "
-        "below."
+        message = f"X created {made.name} with the id {made.id}. Map your name to the event below."
         return visit.back_to(f"{back}/{made.id}", message=message)
 
     async def _one(self, visit: PageRequest) -> Response:

@@ -168,8 +168,7 @@ class LivePage:
         if not histories and len(await self.records.answer(rejected)):
             return visit.back_to(f"{REJECTED}?{urlencode({'id': named})}")
         if not histories:
-            sentence = f"No conversion has the id {shown(named, 80)}, or the conversion is no "
-            "longer stored."
+            sentence = f"No stored conversion has the id {shown(named, 80)}."
             return visit.back_to(PATH, message=sentence, bad=True)
         latest = max(histories, key=lambda history: history.received_at)
         return visit.back_to(f"{PATH}/{latest.delivery}")
