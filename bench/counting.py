@@ -29,6 +29,7 @@ from twite.domain.stats.value_guard import ValueGuard
 from twite.domain.times import DAY
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.value_guard import ValueGuards
+from twite.gateway.ports.store import StoreOptions
 from twite.machine.system import SystemClock, SystemRandomness
 from twite.stores.sql.tallies import TallyWriter
 from twite.stores.sqlite import SQLiteStore
@@ -55,8 +56,8 @@ async def measured(folder: Path, each: int, chosen: argparse.Namespace) -> dict[
     took: dict[str, list[float]] = {"counted": [], "not counted": []}
     many = chosen.conversions // each
     first = 0
-    stores = {side: await SQLiteStore.open(folder / f"{side}.db", dedup_window=7 * DAY)
-              for side in took}  # fmt: skip
+    options = StoreOptions(dedup_window=7 * DAY)
+    stores = {side: await SQLiteStore.open(folder / f"{side}.db", options) for side in took}
     accepts = {
         "counted": accepting(stores["counted"], ValueGuards()),
         "not counted": accepting(

@@ -15,6 +15,7 @@ from twite.domain.destination import Destination, PixelToken, Source
 from twite.domain.secret import Secret
 from twite.domain.times import DAY
 from twite.gateway.ingest.accept import Accept
+from twite.gateway.ports.store import StoreOptions
 from twite.machine.system import SystemClock, SystemRandomness
 from twite.stores.sqlite import SQLiteStore
 
@@ -30,7 +31,7 @@ INSERT INTO {table} SELECT {columns} FROM n {where}
 
 async def create(path: Path) -> None:
     """Make an empty store."""
-    store = await SQLiteStore.open(path, dedup_window=7 * DAY)
+    store = await SQLiteStore.open(path, StoreOptions(dedup_window=7 * DAY))
     await store.close()
 
 
@@ -108,7 +109,7 @@ def lane_of(shop: int, second: int) -> int:
 
 async def queue(path: Path, many: int, first: int) -> None:
     """Put so many conversions into the outbox, through accept."""
-    store = await SQLiteStore.open(path, dedup_window=7 * DAY)
+    store = await SQLiteStore.open(path, StoreOptions(dedup_window=7 * DAY))
     destination = Destination(
         pixel=PIXEL,
         credentials=PixelToken(token=Secret(TOKEN)),

@@ -13,6 +13,7 @@ from builders import a_destination, a_source
 from fakes import SeededRandomness
 from twite.domain.times import DAY
 from twite.gateway.ingest.accept import Accept
+from twite.gateway.ports.store import StoreOptions
 from twite.stores.sqlite import SQLiteStore
 
 ORDER = {
@@ -75,7 +76,7 @@ class Shop(Stage):
     @asynccontextmanager
     async def running(self):
         self.store = await SQLiteStore.open(
-            self.path, dedup_window=7 * DAY, queue_limit=self.queue_limit
+            self.path, StoreOptions(dedup_window=7 * DAY, queue_limit=self.queue_limit)
         )
         source = msgspec.structs.replace(a_source(), pixels=frozenset({"o8z6j"}))
         destinations = {"o8z6j": a_destination()}

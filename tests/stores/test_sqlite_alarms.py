@@ -7,6 +7,7 @@ import pytest
 from builders import NOW
 from twite.domain.alert import Alert, AlertKind
 from twite.domain.stats.traffic import HourlyTraffic
+from twite.gateway.ports.store import StoreOptions
 from twite.stores.sqlite import SQLiteReader, SQLiteStore
 
 ALERT = Alert(
@@ -50,7 +51,7 @@ async def test_a_command_reads_alerts_and_hours_beside_the_owner(tmp_path):
 
 async def test_commits_are_timed(tmp_path):
     took = []
-    store = await SQLiteStore.open(str(tmp_path / "twite.db"), timed=took.append)
+    store = await SQLiteStore.open(str(tmp_path / "twite.db"), StoreOptions(timed=took.append))
     took.clear()
 
     await store.put([ALERT])

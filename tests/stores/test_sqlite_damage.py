@@ -13,6 +13,7 @@ from twite.domain.errors import LedgerUnavailable, StoreUnusable
 from twite.gateway.ports.events import Moved
 from twite.gateway.ports.outbox import Claim
 from twite.gateway.ports.queries import AtRest, ByConversionId, ByReceipt
+from twite.gateway.ports.store import StoreOptions
 from twite.stores.sql.database import checksum, seed_of
 from twite.stores.sqlite import SQLiteReader, SQLiteStore
 from twite.stores.sqlite.engine import opening
@@ -60,7 +61,7 @@ def change(path, statement):
 
 async def claimed(path):
     monitoring = Watching()
-    store = await SQLiteStore.open(path, observer=monitoring)
+    store = await SQLiteStore.open(path, StoreOptions(observer=monitoring))
     batch = await store.claim(CLAIM)
     resting = await store.find(AtRest(pixel=None, limit=9))
     await store.close()

@@ -22,6 +22,7 @@ from twite.domain.history import total
 from twite.domain.times import HOUR
 from twite.gateway.ports.outbox import Claim, Discard, Recall, Replay, SweepRequest, TakeBack
 from twite.gateway.ports.queries import AtRest, ByConversionId, UndeliveredQuery
+from twite.gateway.ports.store import StoreOptions
 from twite.stores.sql.statements import query
 from twite.stores.sqlite import SQLiteStore
 from twite.stores.sqlite.engine.owner_session import OwnerSession
@@ -51,7 +52,9 @@ class Ledgers(RuleBasedStateMachine):
 
     def open(self):
         self.path = self.folder / f"{self.crashes}.db"
-        self.store = self.run(SQLiteStore.open(str(self.path), dedup_window=WINDOW, fresh_keys=4))
+        self.store = self.run(
+            SQLiteStore.open(str(self.path), StoreOptions(dedup_window=WINDOW), fresh_keys=4)
+        )
 
     def run(self, awaitable):
         return self.loop.run_until_complete(awaitable)

@@ -25,7 +25,7 @@ from twite.domain.submission import (
 from twite.domain.times import DAY, HOUR
 from twite.gateway.ports.outbox import Claim, Discard, Replay
 from twite.gateway.ports.queries import AtRest, ByConversionId, IgnoredQuery, RejectionsQuery
-from twite.gateway.ports.store import Retention
+from twite.gateway.ports.store import Retention, StoreOptions
 from twite.stores.sql.statements import query
 from twite.stores.sqlite import SQLiteStore
 from twite.stores.sqlite.engine.connection import connect_writer
@@ -267,7 +267,7 @@ async def test_a_pruned_body_is_nowhere_in_the_files(path):
 
     before = copies()
     await store.close()
-    store = await SQLiteStore.open(path, keeping=KEEPING)
+    store = await SQLiteStore.open(path, StoreOptions(keeping=KEEPING))
     for _ in range(200):
         if copies() <= 2:
             break
@@ -315,7 +315,9 @@ async def test_a_fault_while_pruning_is_told_and_does_not_end_it(path):
     watching = SimpleNamespace(see=seen.append)
 
     later = NOW + 4 * DAY
-    store = await SQLiteStore.open(path, keeping=KEEPING, now=lambda: later, observer=watching)
+    store = await SQLiteStore.open(
+        path, StoreOptions(keeping=KEEPING, now=lambda: later, observer=watching)
+    )
     await until(lambda: seen)
     await store.close()
 

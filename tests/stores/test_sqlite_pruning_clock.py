@@ -13,6 +13,7 @@ from twite.domain.submission import (
 )
 from twite.domain.times import HOUR
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
+from twite.gateway.ports.store import StoreOptions
 from twite.stores.sqlite import SQLiteStore
 from twite.stores.sqlite.engine import upkeep
 
@@ -42,7 +43,7 @@ async def test_a_clock_that_nobody_vouches_for_makes_nothing_old(
             enough.set()
         return machine if is_trusted else steady.vouched()
 
-    store = await SQLiteStore.open(path, keeping=KEEPING, now=vouched)
+    store = await SQLiteStore.open(path, StoreOptions(keeping=KEEPING, now=vouched))
     await enough.wait()
     recorded = await record(store, "one", at=NOW + HOUR)
     await store.close()

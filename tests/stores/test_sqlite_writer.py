@@ -19,6 +19,7 @@ from twite.domain.stats.value_guard import ValueFlag
 from twite.domain.submission import FlawedIdentifier, Recorded
 from twite.gateway.ports.outbox import Discard, EditBodies, EditedBody, MoveResult, Replay
 from twite.gateway.ports.queries import AtRest
+from twite.gateway.ports.store import StoreOptions
 from twite.stores.sql.moves import SLICE
 from twite.stores.sqlite import SQLiteStore
 from twite.stores.sqlite.engine.writer import Writer
@@ -26,7 +27,9 @@ from twite.stores.sqlite.engine.writer import Writer
 
 @pytest.fixture
 async def store(tmp_path):
-    store = await SQLiteStore.open(str(tmp_path / "twite.db"), queue_limit=10, fresh_keys=2)
+    store = await SQLiteStore.open(
+        str(tmp_path / "twite.db"), StoreOptions(queue_limit=10), fresh_keys=2
+    )
     yield store
     await store.close()
 
@@ -297,7 +300,7 @@ async def test_a_writer_that_cannot_even_undo_says_so_and_goes_on():
 
 async def test_what_a_commit_counts_is_told_and_what_was_rolled_back_is_not(tmp_path):
     told = []
-    store = await SQLiteStore.open(str(tmp_path / "twite.db"), counted=told.extend)
+    store = await SQLiteStore.open(str(tmp_path / "twite.db"), StoreOptions(counted=told.extend))
     flaw = FlawedIdentifier(
         index=0, pixel="o8z6j", event="o8z6k", flaw=Flaw(code="phone_unusable", path="phone")
     )

@@ -34,17 +34,7 @@ class SQLiteEngine:
         return f"SQLite {sqlite3.sqlite_version}"
 
     async def open(self, place: str, options: StoreOptions) -> Store:
-        return await SQLiteStore.open(
-            place,
-            dedup_window=options.dedup_window,
-            queue_limit=options.queue_limit,
-            reserve=options.reserve,
-            keeping=options.keeping,
-            now=options.now,
-            observer=options.observer,
-            timed=options.timed,
-            counted=options.counted,
-        )
+        return await SQLiteStore.open(place, options)
 
     async def open_reader(self, place: str) -> StoreReader:
         return await SQLiteReader.open(place)

@@ -9,15 +9,13 @@ from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import Final, Self
 
-from twite.domain.conversion import DEFAULT_WINDOW
 from twite.domain.delivery import DAMAGED, Batch, Settlement, Trigger
 from twite.domain.errors import LedgerUnavailable, StoreUnusable
-from twite.domain.stats.tally import Counted
 from twite.domain.submission import Recorded, Submission
-from twite.gateway.ports.events import Moved, Observer, SilentObserver, Troubled, TroublePlace
+from twite.gateway.ports.events import Moved, Observer, Troubled, TroublePlace
 from twite.gateway.ports.outbox import Claim, RewrittenPayloads, SweepRequest, SweepResult, Write
 from twite.gateway.ports.privacy import EraseSearch, EraseTraces
-from twite.gateway.ports.store import Retention
+from twite.gateway.ports.store import StoreOptions
 from twite.stores.sql import moves, outbox
 from twite.stores.sql.directory import SqlDirectoryReader
 from twite.stores.sql.directory_changes import SqlDirectory
@@ -70,6 +68,7 @@ class SQLiteReader(SqlQueries, SqlStateReader):
 _MIB: Final = 1024 * 1024
 _SETTLE_AGAIN: Final = 0.5  # seconds
 _EMPTY_WITHIN: Final = 30.0
+_DEFAULT: Final = StoreOptions()
 
 
 class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
@@ -114,41 +113,30 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
     async def open(
         cls,
         path: str,
+        options: StoreOptions = _DEFAULT,
         *,
-        dedup_window: int = DEFAULT_WINDOW,
-        queue_limit: int = 20_000,
         queue_bytes: int = 32 * _MIB,
         fresh_keys: int = FRESH_KEYS,
-        reserve: int = 0,
-        keeping: Retention | None = None,
-        now: Callable[[], int | None] | None = None,
-        observer: Observer | None = None,
-        timed: Callable[[float], None] = lambda _seconds: None,
-        counted: Callable[[Sequence[Counted]], None] = lambda _counted: None,
     ) -> Self:
         """Open a file as its owner, migrate its schema, and expire the leases of a dead owner.
 
-        `dedup_window` is in milliseconds; `queue_limit` (conversions) and `queue_bytes` limit the
-        write queue; `fresh_keys` is the number of dedup keys in memory, at 150 bytes each;
-        `reserve` bytes are kept for a full disk; without `keeping`, nothing is pruned; `now`
-        returns the time for pruning (ms; None while the clock is not trusted), by default the
-        machine's clock at the start. `timed` receives the seconds of each commit, on another
-        thread, and `counted` its counts. Raises StoreInUse if another process owns the file,
-        StoreUnusable if it cannot be used.
+        `queue_bytes` limits the write queue; `fresh_keys` is the number of dedup keys in memory, at
+        150 bytes each. Raises StoreInUse if another process owns the file, StoreUnusable if it
+        cannot be used.
         """
         async with AsyncExitStack() as undo:
             # Companion files are next to the actual file, also if the path is a symbolic link.
             path = await asyncio.to_thread(os.path.realpath, path)
             lock = await asyncio.to_thread(OwnerLock.take, path)
             undo.callback(lock.release)
-            room = Reserve(path, reserve)
+            room = Reserve(path, options.reserve)
             opened = await asyncio.to_thread(prepare, path, room)
             mark = MarkKeeper(path, opened.mark)
             undo.callback(mark.close)
             turn = threading.Lock()
             failure: asyncio.Future[StoreUnusable] = asyncio.get_running_loop().create_future()
             failed = partial(_end, failure, path)
-            monitoring = observer or SilentObserver()
+            keeping, monitoring = options.keeping, options.observer
             checkpoints = Checkpoints(
                 path,
                 turn=turn,
@@ -161,24 +149,24 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
 
             def written(book: OwnerSession) -> None:
                 mark.note(turn=book.turn, conversions=book.conversions)
-                counted(book.told())
+                options.counted(book.told())
 
             writer = Writer(
                 open_book=partial(
                     _open_book,
                     path,
-                    window=dedup_window,
+                    window=options.dedup_window,
                     leases=leases_of(opened.mark.epoch),
                     fresh_keys=fresh_keys,
                 ),
                 committed=checkpoints.wake,
                 turn=turn,
-                most_conversions=queue_limit,
+                most_conversions=options.queue_limit,
                 most_bytes=queue_bytes,
                 written=written,
                 full=None if keeping is None else room.give_up,
                 failed=failed,
-                timed=timed,
+                timed=options.timed,
             )
             checkpoints.start()
             undo.callback(checkpoints.close)
@@ -195,7 +183,7 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
             writer=writer,
             reserve=room,
             keeping=keeping,
-            now=now or counted_on(),
+            now=options.now or counted_on(),
             pruned=checkpoints.cut,
             observer=monitoring,
         )
