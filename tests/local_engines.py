@@ -42,13 +42,14 @@ class LocalProcess:
         self.limits = limits
         self.ended: list[int] = []
         self.prepared: list[Template] = []
-        self.is_behind = False
+        self.is_behind = self.stays = False
         self._engines: dict[int, tuple[Template, Engine]] = {}
         self._runs: list[tuple[Engine, int]] = []
 
     def prepare(self, template: Template) -> None:
         """Record which template was prepared."""
         self.prepared.append(template)
+        self.stays = True
 
     async def start(self, template: Template, call: Call) -> Turn:
         if id(template) not in self._engines:

@@ -7,6 +7,7 @@ import signal
 import pytest
 from template_stage import NOW, call, template
 
+from twite.engines.process.engine_process import QuickJsProcess
 from twite.engines.process.engine_server import EngineServer
 from twite.gtm.template.sandbox import EffectAnswer, RunLimits, RunResult
 
@@ -119,3 +120,24 @@ async def test_no_process_ends_or_waits_so_that_another_is_prepared(server):
 
     assert [server.memory.has(process) for process in (first, second, third)] == [True, True, False]
     assert (await third.start(WORKS, call())).outcome is RunResult.SUCCESS
+
+
+async def test_a_prepared_process_stays_when_idle_until_another_needs_its_memory(server):
+    prepared, *others = (
+        QuickJsProcess(server, limits=RunLimits(), keys={}, memory=server.memory, idle=0.05)
+        for _ in range(3)
+    )
+    prepared.prepare(SENDS)
+    await others[0].start(WORKS, call())
+    for _ in range(400):  # until the other process ends, because it is idle
+        await asyncio.sleep(0.05 * (others[0].pid is not None))
+    still = prepared.pid
+
+    for other in others:
+        await other.start(SENDS, call())
+
+    assert still is not None
+    assert prepared.pid is None
+    assert server.memory.held == 2 * EACH
+    for process in (prepared, *others):
+        process.stop()

@@ -358,6 +358,12 @@ async def test_the_templates_before_a_response_are_loaded_before_the_first_reque
     shared = pool.worker("tag:ads").process
     assert shared is not own
     assert shared.prepared == own.prepared
+    assert (own.stays, shared.stays, ingest.stays) == (False, True, True)
+
+    pool.record_run("tag:ads", is_spent=True)
+
+    assert pool.worker("tag:ads").process is own
+    assert own.stays
 
 
 async def test_no_process_starts_for_tags_that_add_nothing_to_a_response(stage):

@@ -90,7 +90,7 @@ class QuickJsProcess:
         self._idle_timer: asyncio.TimerHandle | None = None
         self._used_at = 0.0
         self._reports: set[asyncio.Task[None]] = set()
-        self._is_over = False
+        self._is_over = self.stays = False
 
     @property
     def pid(self) -> int | None:
@@ -108,6 +108,7 @@ class QuickJsProcess:
         except TemplatesBusy:  # the first run reports it
             self._total.release(self)
             return
+        self.stays = True
         self._used_at = asyncio.get_running_loop().time()
         line.load(self._boots.of(template))
 
@@ -390,7 +391,7 @@ class QuickJsProcess:
         if line is None:
             return
         is_idle = asyncio.get_running_loop().time() - self._used_at >= self._idle
-        if is_idle and not self._runs and not line.sent:
+        if is_idle and not (self.stays or self._runs or line.sent):
             self.rest()
         else:
             self._come_back_idle()

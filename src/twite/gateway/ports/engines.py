@@ -23,13 +23,17 @@ class EngineProcess(Protocol):
     """One process that runs turns of any templates, in the order of the calls.
 
     A process that ends is replaced. A run that was waiting in it continues in the next process: its
-    turns are repeated there, without their effects. Run numbers are never reused.
+    turns are repeated there, without their effects. Run numbers are never reused. An idle process
+    ends, unless it `stays`.
     """
+
+    stays: bool
 
     def prepare(self, template: Template) -> None:
         """Start the process and load a template, so that its first run does not wait for this.
 
-        Does nothing if the memory of all processes is not enough.
+        The process then stays until another one needs its memory. Does nothing if the
+        memory of all processes is not enough.
         """
 
     async def start(self, template: Template, call: Call) -> Turn:

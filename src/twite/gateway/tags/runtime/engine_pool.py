@@ -106,7 +106,7 @@ class EnginePool:
     ) -> None:
         """Load the templates of a tag, and those of its triggers' variables, for the first run.
 
-        Also when the tag moves to the shared process.
+        The processes stay when they are idle. Also when the tag moves to the shared process.
         """
         self._prepared[tag] = templates
         for worker, loaded in (
@@ -124,6 +124,9 @@ class EnginePool:
                 self._shared.process.prepare(template)
         if is_spent:
             self.worker(tag).process.demote()
+        own = self._own.get(tag)
+        if own is not None and tag in self._prepared:
+            own.process.stays = self.worker(tag) is own
 
     def took(self, tag: str, seconds: float) -> None:
         """Record the CPU time of a turn of a tag."""
