@@ -17,8 +17,13 @@ from twite.domain.errors import LedgerUnavailable
 from twite.stores.postgres.bridge import wait_for
 from twite.stores.postgres.dialect import PostgresStatement, shared
 
+# A migration locks `schema_version`. It waits for running transactions, and new ones wait for it
+# before they have a snapshot or another lock: they neither miss rows of a rewritten table nor cause
+# a deadlock.
+_GATE: Final = "LOCK TABLE schema_version IN ACCESS SHARE MODE"
+_UNIT: Final = f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {_GATE}"
 # A view reads one snapshot.
-_VIEW: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_VIEW: Final = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {_GATE}"
 _CONNECT_WITHIN: Final = 5.0  # seconds
 # Of several hosts, one may be gone without a word: the next must be tried within a lease.
 NEXT_HOST_AFTER: Final = 2.0  # seconds
@@ -70,6 +75,8 @@ READ_ONLY: Final = (
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.exceptions.TargetServerAttributeNotMatched,
 )
+# A newer version of Twite has changed what a statement uses.
+_OTHER_SCHEMA: Final = (asyncpg.UndefinedColumnError, asyncpg.UndefinedTableError)
 
 
 def is_passing(error: BaseException | None) -> bool:
@@ -152,6 +159,8 @@ class Address:
             return "its port is not a number"
         if isinstance(error, OSError):
             said = _reason_of_network(error)
+        elif isinstance(error, _OTHER_SCHEMA):
+            said = f"the database has another schema than this version expects: {error.args[0]}"
         else:
             said = str(error.args[0]) if isinstance(error, asyncpg.PostgresError) else str(error)
         for secret in self._secrets:
@@ -254,7 +263,7 @@ class PostgresConnection:
         return self.run(shared(statement), values)
 
     def begin(self) -> None:
-        wait_for(self._executed("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", ()))
+        wait_for(self._executed(_UNIT, ()))
 
     def commit(self) -> None:
         """Commit. Raises TransactionRollbackError if the transaction had failed."""

@@ -1,6 +1,8 @@
 """Schema on PostgreSQL: numbered migrations, applied under a lock, all or nothing."""
 
+import asyncio
 import re
+import time
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +15,13 @@ from twite.stores.postgres.connection import Address
 _NUMBERED: Final = re.compile(r"([0-9]{4})_\w+\.sql")
 _LOCK: Final = "SELECT pg_advisory_xact_lock(7458, 0)"
 _VERSION: Final = "SELECT max(version) FROM schema_version"
+# Excludes the transactions of running gateways: see connection.py.
+_ALONE: Final = "LOCK TABLE schema_version IN ACCESS EXCLUSIVE MODE"
+# A migration that waits for a lock delays all gateways. So it ends after this time, and is tried
+# again after a pause, in seconds.
+_LOCKED_WITHIN: Final = "SET LOCAL lock_timeout = '2s'"
+_AGAIN: Final = 1.0
+_PATIENCE: Final = 60.0
 OLDEST: Final = 14
 # Held by `twite store copy`. Each process that opens the database to write shares it for a moment.
 COPY_LOCK: Final = "7461, 0"
@@ -48,27 +57,46 @@ async def migrate(
             reason=f"PostgreSQL {major} is too old",
             cure=f"Twite needs PostgreSQL {OLDEST} or newer",
         )
-    async with driver.transaction():
-        await driver.execute(_LOCK)
-        if not is_copy and not await driver.fetchval(_SHARED):
-            raise StoreUnusable(
-                path=address.shown,
-                reason="twite store copy is using this database",
-                cure="Wait until the copy is complete",
-            )
-        present = await present_version(driver, address)
-        for version, statements in migrations():
-            if version <= present:
-                continue
-            try:
-                await driver.execute(statements)
-            except asyncpg.InsufficientPrivilegeError as error:
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            async with driver.transaction():
+                return await _migrate(driver, address, is_copy=is_copy)
+        except (asyncpg.LockNotAvailableError, asyncpg.TransactionRollbackError) as error:
+            if time.monotonic() > until:
                 raise StoreUnusable(
                     path=address.shown,
-                    reason=f"the role may not create tables ({address.reason(error)})",
-                    cure="Make the role the owner of the database, or grant CREATE on its schema",
+                    reason=f"other sessions use its tables ({address.reason(error)})",
+                    cure="Wait until backups with pg_dump and long queries have ended, then start "
+                    "again",
                 ) from error
-            await driver.execute("INSERT INTO schema_version (version) VALUES ($1)", version)
+        await asyncio.sleep(_AGAIN)
+
+
+async def _migrate(driver: "asyncpg.Connection[Any]", address: Address, *, is_copy: bool) -> None:
+    """Migrate inside the running transaction."""
+    await driver.execute(_LOCK)
+    if not is_copy and not await driver.fetchval(_SHARED):
+        raise StoreUnusable(
+            path=address.shown,
+            reason="twite store copy is using this database",
+            cure="Wait until the copy is complete",
+        )
+    present = await present_version(driver, address)
+    missing = [entry for entry in migrations() if entry[0] > present]
+    if missing and present:
+        await driver.execute(_LOCKED_WITHIN)
+        await driver.execute(_ALONE)
+    for version, statements in missing:
+        try:
+            await driver.execute(statements)
+        except asyncpg.InsufficientPrivilegeError as error:
+            raise StoreUnusable(
+                path=address.shown,
+                reason=f"the role may not create tables ({address.reason(error)})",
+                cure="Make the role the owner of the database, or grant CREATE on its schema",
+            ) from error
+        await driver.execute("INSERT INTO schema_version (version) VALUES ($1)", version)
 
 
 async def present_version(driver: "asyncpg.Connection[Any]", address: Address) -> int:

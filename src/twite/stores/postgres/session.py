@@ -144,9 +144,9 @@ class PostgresSession(WriterSession):
         `begins` is whether the first statement of the unit may be one of `run_first`.
         Raises CommitUnknown if COMMIT fails with one of `lost`.
         """
-        self.connection.begin()
         self.mark = 0
         try:
+            self.connection.begin()
             if not begins:
                 self._begin()
             result = unit(self)

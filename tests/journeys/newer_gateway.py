@@ -1,0 +1,35 @@
+"""Run `twite` as a later version would run: with one more migration of PostgreSQL.
+
+python newer_gateway.py serve --config twite.toml
+"""
+
+import subprocess
+import sys
+
+from twite.cli import main
+from twite.stores.postgres import schema
+
+# It rewrites tables that all gateways use, as an earlier migration did, in an order in which no
+# gateway locks them, and lasts long enough that requests wait for it.
+MIGRATION = """
+ALTER TABLE outbox ADD newer text
+  GENERATED ALWAYS AS (CASE WHEN state = 'held' THEN state END) STORED;
+SELECT pg_sleep(2);
+ALTER TABLE conversion ADD newer bigint NOT NULL DEFAULT 0;
+ALTER TABLE lease ADD newer text GENERATED ALWAYS AS (deliveries) STORED;
+CREATE INDEX newer_outbox ON outbox (lane, id) WHERE newer IS NULL;
+CREATE TABLE newer (id bigint PRIMARY KEY);
+"""
+
+
+class NewerVersion(subprocess.Popen):
+    """Starts a gateway through this file."""
+
+    def __init__(self, command, **more):
+        super().__init__([sys.executable, __file__, *command[3:]], **more)
+
+
+if __name__ == "__main__":
+    present = schema.migrations()
+    schema.migrations = lambda: [*present, (present[-1][0] + 1, MIGRATION)]
+    main()

@@ -1,0 +1,95 @@
+"""A migration while gateways and other sessions use the database."""
+
+import asyncio
+
+import asyncpg
+import pytest
+from test_postgres_claims import waits_for_a_lock
+
+from builders import a_submission, an_entry
+from store_contract.actions import histories
+from twite.domain.delivery import State
+from twite.domain.errors import StoreUnusable
+from twite.gateway.ports.store import StoreOptions
+from twite.stores.postgres import schema
+from twite.stores.postgres.store import PostgresStore
+
+REWRITE = "ALTER TABLE outbox ADD newer text GENERATED ALWAYS AS (state) STORED"
+
+
+@pytest.fixture
+async def store(empty_postgres_url):
+    store = await PostgresStore.open(empty_postgres_url, StoreOptions())
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+def newer_version(store, monkeypatch):
+    """Let this process be of a later version, with another migration, after the store is open."""
+    migrations = [*schema.migrations(), (schema.newest_version() + 1, REWRITE)]
+    monkeypatch.setattr(schema, "migrations", lambda: migrations)
+
+
+@pytest.fixture
+async def session(empty_postgres_url, store):
+    """A session of another program; it ends before the database is removed."""
+    connection = await asyncpg.connect(empty_postgres_url)
+    yield connection
+    await connection.close()
+
+
+async def upgrade(url):
+    driver = await asyncpg.connect(url)
+    try:
+        await schema.migrate(driver, schema.Address(url))
+        return await schema.version_of(driver)
+    finally:
+        await driver.close()
+
+
+async def test_a_view_that_waits_for_a_migration_sees_the_rows_of_a_rewritten_table(store, session):
+    """PostgreSQL shows a rewritten table as empty to transactions with an earlier snapshot."""
+    await store.record(a_submission(an_entry("order-1")))
+    await histories(store, "order-1")
+    await session.execute("BEGIN; LOCK TABLE schema_version")
+    await session.execute(REWRITE)
+    await session.execute("ALTER TABLE conversion ADD newer text")
+    task = asyncio.create_task(histories(store, "order-1"))
+    await waits_for_a_lock(session)
+
+    await session.execute("COMMIT")
+
+    (history,) = await task
+    assert history.state is State.QUEUED
+
+
+@pytest.mark.usefixtures("newer_version")
+async def test_a_migration_that_waits_for_another_session_lets_gateways_continue(
+    store, session, empty_postgres_url, monkeypatch
+):
+    """A backup with pg_dump locks all tables for as long as it takes."""
+    monkeypatch.setattr(schema, "_LOCKED_WITHIN", "SET LOCAL lock_timeout = '100ms'")
+    await session.execute("BEGIN; LOCK TABLE outbox IN ACCESS SHARE MODE")
+    task = asyncio.create_task(upgrade(empty_postgres_url))
+    await waits_for_a_lock(session)
+
+    await store.record(a_submission(an_entry("order-1")))
+
+    is_waiting = not task.done()
+    await session.execute("COMMIT")
+    assert is_waiting
+    assert await task == schema.newest_version()
+
+
+@pytest.mark.usefixtures("newer_version")
+async def test_a_migration_gives_up_if_another_session_does_not_end(
+    session, empty_postgres_url, monkeypatch
+):
+    monkeypatch.setattr(schema, "_LOCKED_WITHIN", "SET LOCAL lock_timeout = '10ms'")
+    monkeypatch.setattr(schema, "_AGAIN", 0.01)
+    monkeypatch.setattr(schema, "_PATIENCE", 0.05)
+    await session.execute("BEGIN; LOCK TABLE outbox IN ACCESS SHARE MODE")
+
+    with pytest.raises(StoreUnusable, match="other sessions use its tables"):
+        await upgrade(empty_postgres_url)
