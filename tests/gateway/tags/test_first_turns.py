@@ -82,19 +82,20 @@ class Stage:
         self.pool.start()
         self.turns = FirstTurns(self.pool, storage=self.storage, observer=self.seen, within=within)
 
-    async def run(self, code, *, setup=None, seed=7):
+    async def run(self, code, *, setup=None, cleanup=None, seed=7):
         self.main = template(code)
-        parts = {"main": self.main} | ({} if setup is None else {"first": template(setup)})
+        beside = {name: text for name, text in (("first", setup), ("last", cleanup)) if text}
+        parts = {"main": self.main} | {name: template(text) for name, text in beside.items()}
         tags = [
             ContainerTag(
                 name="ads",
                 template="main",
                 triggers=(ALL_EVENTS,),
                 setup=None if setup is None else SequencedTag(tag="first", needed=True),
-            )
+                teardown=None if cleanup is None else SequencedTag(tag="last", needed=True),
+            ),
+            *(ContainerTag(name=name, template=name) for name in beside),
         ]
-        if setup is not None:
-            tags.append(ContainerTag(name="first", template="first"))
         rule = TagRule(name="ads")
         given = RunInput(
             container_config=ContainerConfig(

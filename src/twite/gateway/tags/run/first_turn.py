@@ -1,6 +1,6 @@
 """First turns: run a tag's first synchronous turn while a browser waits for the answer.
 
-    plan ─▶ setup ─▶ tag      each one turn; a setup tag that waits for an answer is the end
+    plan ─▶ setup ─▶ tag ─▶ cleanup    each one turn; one that waits for an answer is the end
                        └────▶ cookies, headers and pixels of these turns go into the answer
 
 No other effects of these turns are performed. The durable run repeats them later, with the same
@@ -226,13 +226,13 @@ class _FirstTurn:
                 known.put(awaited, returned(turn))
         if isinstance(fired, str):
             return None
-        await self._with_setup(fired)
+        await self._in_sequence(fired)
         return None if self.spent else tuple(self._effects)
 
-    async def _with_setup(self, fired: FiredTag) -> bool | None:
-        """Return whether the tag succeeded; None if it waits for an answer."""
+    async def _in_sequence(self, fired: FiredTag) -> bool | None:
+        """Return whether the tag succeeded; None if it or its cleanup tag waits for an answer."""
         if fired.setup is not None:
-            succeeded = await self._with_setup(fired.setup)
+            succeeded = await self._in_sequence(fired.setup)
             needed = fired.tag.setup is not None and fired.tag.setup.needed
             if succeeded is None or (needed and not succeeded):
                 return succeeded
@@ -241,7 +241,14 @@ class _FirstTurn:
         run = turn.run
         self._take(turn, fired)
         callbacks = [effect.id for effect in turn.effects if isinstance(effect, AfterEvent)]
-        if callbacks and turn.error is None and turn.outcome is not RunResult.SILENT:
+        cleanup_waits = False
+        is_over = turn.done or (set(turn.waiting) <= set(callbacks) and turn.wake_at is None)
+        if fired.teardown is not None and is_over:
+            needed = fired.tag.teardown is not None and fired.tag.teardown.needed
+            if not needed or (turn.outcome is RunResult.SUCCESS and turn.error is None):
+                cleanup_waits = await self._in_sequence(fired.teardown) is None
+        has_ended = turn.error is None and turn.outcome is not RunResult.SILENT
+        if callbacks and has_ended and not cleanup_waits:
             # The tag has run: so have all that its callbacks are told of.
             answers = tuple(_completed(id_, fired, turn) for id_ in callbacks)
             turn = await self._worker.resume(self._whose, run, answers, now=call.now)
@@ -251,7 +258,7 @@ class _FirstTurn:
             self._worker.end(run)
         if turn.error is not None:
             return False
-        return turn.outcome is RunResult.SUCCESS if turn.done else None
+        return turn.outcome is RunResult.SUCCESS if turn.done and not cleanup_waits else None
 
     async def _start(self, template: Template, call: Call) -> Turn:
         turn = await self._worker.start(self._whose, template, call, gate=self._gate)

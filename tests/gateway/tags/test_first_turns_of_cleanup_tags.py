@@ -1,0 +1,36 @@
+"""Cleanup tags run before the answer if their tag ends in its first turn."""
+
+import pytest
+from test_first_turns import RANDOM, WAITS, Stage
+
+
+@pytest.fixture
+async def stage():
+    stage = Stage()
+    yield stage
+    await stage.pool.stop()
+
+
+@pytest.mark.parametrize(
+    ("code", "names"),
+    [
+        ("data.gtmOnSuccess();", {"id", "last"}),
+        ("data.gtmOnFailure();", {"id"}),
+        ("throw 'no';", {"id"}),
+        ("require('addEventCallback')(() => {}); data.gtmOnSuccess();", {"id", "last"}),
+        (WAITS, {"id"}),
+    ],
+)
+async def test_a_cleanup_tag_follows_a_tag_that_has_ended(stage, code, names):
+    cleanup = "require('setCookie')('last', 'x'); data.gtmOnSuccess();"
+
+    assert set(await stage.run(RANDOM + code, cleanup=cleanup)) == names
+
+
+async def test_the_callback_of_an_event_waits_for_the_cleanup_tag(stage):
+    code = (
+        "require('addEventCallback')(() => require('setCookie')('status', 'x'));"
+        "data.gtmOnSuccess();"
+    )
+
+    assert set(await stage.run(code, cleanup=RANDOM + WAITS)) == {"id"}
