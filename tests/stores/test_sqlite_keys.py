@@ -91,14 +91,13 @@ def test_a_rollback_gives_keys_back_and_undoes_what_was_moved(book):
 def test_a_holder_that_is_gone_holds_nothing():
     answers = {
         "merge_round": (0, 0, 0, 0),
-        "fresh_keys": [(dedup_key("p", "e", "order-1"), 7)],
+        "fresh_keys": (dedup_key("p", "e", "order-1"), "[7]"),
         "holdings": ("[]",),
         "log_keys": None,
     }
 
-    def run(name, **_values):
-        answer = answers[name]
-        return answer if isinstance(answer, list) else SimpleNamespace(fetchone=lambda: answer)
+    def run(name, *, after=0, **_values):
+        return SimpleNamespace(fetchone=lambda: (None, "[]") if after else answers[name])
 
     keys = DedupKeys(run, window=DEFAULT_WINDOW, fresh=100)
 

@@ -72,8 +72,13 @@ INSERT INTO submission (
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: fresh_keys
--- The log of dedup keys, for the writer's memory.
-SELECT key, delivery FROM fresh_key ORDER BY delivery;
+-- A part of the log of dedup keys, for the writer's memory: the keys joined, and the deliveries.
+SELECT CAST(group_concat(key, '') AS BLOB), json_group_array(delivery)
+FROM (
+  SELECT key, delivery FROM fresh_key
+  -- A damaged key of another length would shift those after it.
+  WHERE delivery > :after AND length(CAST(key AS BLOB)) = 16
+  ORDER BY delivery LIMIT :limit);
 
 -- name: log_keys
 -- Append dedup keys to the log. `keys` has 16 bytes for each of the deliveries.
@@ -835,16 +840,22 @@ WHERE attempted.delivery IN (SELECT value FROM json_each(:deliveries))
 ORDER BY attempted.delivery, attempt.id;
 
 -- name: accounts
--- The counts of all accounts, plus the deliveries in the outbox.
+-- The counts of all accounts, plus the deliveries in the outbox. Pending ones may be a million: the
+-- fewer columns are sorted by account, the faster. The others are found with their index.
 SELECT
   account.source, account.pixel, received, delivered, duplicate, suppressed, rejected,
-  coalesce(live.dead, 0), coalesce(live.held, 0), coalesce(live.pending, 0)
-FROM account LEFT JOIN (
+  coalesce(resting.dead, 0), coalesce(resting.held, 0), coalesce(live.pending, 0)
+FROM account
+LEFT JOIN (
+  SELECT account, count(*) AS pending
+  FROM outbox WHERE state IN ('queued', 'sending') GROUP BY account) AS live
+  ON live.account = account.id
+LEFT JOIN (
   SELECT account,
     count(CASE WHEN state = 'dead' THEN 1 END) AS dead,
-    count(CASE WHEN state = 'held' THEN 1 END) AS held,
-    count(CASE WHEN state IN ('queued', 'sending') THEN 1 END) AS pending
-  FROM outbox GROUP BY account) AS live ON live.account = account.id
+    count(CASE WHEN state = 'held' THEN 1 END) AS held
+  FROM outbox WHERE state IN ('held', 'dead') GROUP BY account) AS resting
+  ON resting.account = account.id
 ORDER BY account.source, account.pixel;
 
 -- name: backlog

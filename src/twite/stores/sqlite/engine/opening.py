@@ -38,9 +38,9 @@ from twite.stores.sqlite.engine.schema import (
     version_of,
 )
 
-# A file of about 300 MB is checked in this time. A larger file is accepted: unsettled deliveries
+# A file of about 200 MB is checked in this time. A larger file is accepted: unsettled deliveries
 # are checked first, and `twite check` checks the whole file.
-CHECKED_FOR: Final = 1.5
+CHECKED_FOR: Final = 1.0
 # Bytes. The gateway's address file needs a page, and so does the content of the log.
 _A_START: Final = 256 * 1024
 
