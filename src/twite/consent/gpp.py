@@ -182,7 +182,7 @@ def _section_ids(bits: Bits) -> tuple[int, ...]:
         raise UnreadableBits("not a GPP string of version 1")
     ranges = Ranges.fibonacci(bits)
     if len(ranges) > _HIGHEST:
-        raise UnreadableBits("more sections than there are")
+        raise UnreadableBits("more sections than the standard defines")
     return tuple(ranges)
 
 

@@ -220,14 +220,14 @@ def told(ended: EndedRun, *, end: End) -> str:
         looked_at = min(ended.resent, _LOOKED_AT)
         words += (
             f"{ended.repeated:,} submitted again, none sent for it; {ended.resent:,} resent as "
-            f"ambiguous, {looked_at} of them looked at: 0 without an attempt of unknown end; "
+            f"ambiguous, {looked_at} of them checked: 0 without an attempt of unknown end; "
         )
     else:
         words += (
             "0 sent twice, 0 taken in and cut off before the answer; "
             f"the longest stop took {ended.longest:.1f} s; "
         )
-    return f"{words}balance 0 at each of {ended.samples} looks"
+    return f"{words}balance 0 at each of {ended.samples} checks"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -345,5 +345,5 @@ async def test_that_a_client_goes_on_trial_and_off_it_is_told_once_each(staged):
     told = [notice.reason for notice in stage.notices.seen if "pauses it" in notice.reason]
     assert [reason.partition(":")[0] for reason in told] == [
         "the template exceeded a limit",
-        "the template had enough good runs",
+        "the template had enough successful runs",
     ]

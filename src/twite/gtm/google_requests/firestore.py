@@ -166,7 +166,9 @@ def read(project: str, path: str, *, transaction: str | None) -> GoogleRequest:
     """Return the request for one document. Raises RequestNotSent."""
     parts = _parts(path)
     if len(parts) % 2:
-        raise RequestNotSent("a document is read by the path of a collection and its own id")
+        raise RequestNotSent(
+            "the path of a document must consist of pairs of a collection and an id"
+        )
     body: dict[str, Tree] = {"documents": [_name(project, parts)]}
     return _asking(project, ":batchGet", body, transaction)
 

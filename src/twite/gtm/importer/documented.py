@@ -108,7 +108,7 @@ RESOURCES: Final[Mapping[str, Mapping[str, DocumentedKey]]] = MappingProxyType(
             idle=("description", *_PLACE),
             noted={
                 "folder": "folders only organize parts",
-                "deleted": "this version was deleted at Google",
+                "deleted": "this version was deleted in Google Tag Manager",
             },
             left_out=dict.fromkeys(("zone", "gtagConfig"), "supported only in web containers"),
         ),

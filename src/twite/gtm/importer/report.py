@@ -135,7 +135,7 @@ def _some(key: str) -> str:
 def _paused_by(resource: str, tree: Mapping[str, Tree]) -> Iterator[str]:
     for key, held in tree.items():
         if holds(held) and key not in RESOURCES[resource]:
-            yield f"its key {key!r} is not known to Twite, and could say when it fires"
+            yield f"its key {key!r} is not known to Twite, and may affect when it fires"
 
 
 def _of_parameter(piece: ExportPart, *, narrows: bool) -> Iterator[str]:

@@ -125,7 +125,7 @@ class Probations:
         reason = (
             "the template exceeded a limit: Twite now pauses it after each run"
             if changed
-            else "the template had enough good runs: Twite no longer pauses it"
+            else "the template had enough successful runs: Twite no longer pauses it"
         )
         self._observer.see(Troubled(where=whose, reason=reason))
 

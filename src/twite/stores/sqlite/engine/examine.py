@@ -80,7 +80,7 @@ def _refuse_damaged_lease(path: str, connection: sqlite3.Connection) -> None:
         return
     found = connection.execute(query("find_damaged_lease")).fetchone()
     if found is not None:
-        raise damaged(path, f"lease {found[0]} lists other deliveries than the queue has")
+        raise damaged(path, f"lease {found[0]} and the queue list different deliveries")
 
 
 def _refuse_what_is_adrift(path: str, connection: sqlite3.Connection) -> None:

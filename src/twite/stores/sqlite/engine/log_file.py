@@ -237,7 +237,7 @@ def _compared(
     if missing is not None:
         why = (
             "the database was replaced by an older copy, but the log next to it is from the "
-            f"database before. {missing} are missing from both"
+            f"previous database. {missing} are missing from both"
         )
         return _StrayLog(why, turn)
     if last is None or last.commits >= file.commits:

@@ -22,7 +22,7 @@ def migrations() -> list[tuple[int, str]]:
         if (match := _NUMBERED.fullmatch(entry.name))
     )
     if len({version for version, _ in found}) != len(found):
-        raise ValueError("two migrations have one number")
+        raise ValueError("two migrations have the same number")
     return found
 
 
