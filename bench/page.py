@@ -23,7 +23,7 @@ from playwright.async_api import Browser, async_playwright  # noqa: E402 - after
 from shop import Shop, Street, a_street  # noqa: E402
 from visitor import FLAGS, TWCLID  # noqa: E402
 
-from twite.http.script.minify import script  # noqa: E402
+from twite.http.script import script  # noqa: E402
 from twite.testing.emulator import running_emulator  # noqa: E402
 
 SIDES = {"empty": False, "ours": True}
@@ -93,7 +93,7 @@ async def _visit(
 
 
 def _say(found: dict[float, Figures], runs: int) -> None:
-    body = script().encode()
+    body = script()
     packed = len(gzip.compress(body, 9)), len(zstandard.ZstdCompressor(level=19).compress(body))
     print(f"\nthe script: {len(body):,} bytes, gzip {packed[0]:,}, zstd {packed[1]:,}")
     print(f"main thread, medians of {runs} first visits that land with a click, in ms:\n")

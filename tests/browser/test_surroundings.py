@@ -7,7 +7,7 @@ import urllib.request
 import pytest
 from visitor import TWCLID, Visitor, bought, until
 
-from twite.http.script.minify import script
+from twite.http.script import script
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]
 
@@ -17,7 +17,7 @@ ONCE = {"api": 1, "pixel": 1, "counted": 1}
 
 def versioned(street) -> tuple[str, str]:
     """The address of this version of the script, and its integrity."""
-    body = script().encode()
+    body = script()
     address = f"{street.gateway_url}/twite.{hashlib.sha256(body).hexdigest()[:16]}.js"
     served = fetched(street, address)
     return address, "sha384-" + base64.b64encode(hashlib.sha384(served).digest()).decode()

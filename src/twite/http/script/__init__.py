@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
@@ -59,8 +60,13 @@ class ServedScript(msgspec.Struct, frozen=True, kw_only=True):
         return HttpResponse(status=200, body=self.bodies[name], headers=(*fixed, *encoding))
 
 
+def script() -> bytes:
+    """Return the minified script, which `make script` derives from twite.js."""
+    return Path(__file__).with_name("twite.min.js").read_bytes()
+
+
 class PageScript:
-    """The script's route. The script is minified once, with the first request."""
+    """The script's route. The script is compressed once, with the first request."""
 
     def __init__(
         self,
@@ -107,9 +113,7 @@ class PageScript:
 
     def _script(self) -> tuple[str, bytes]:
         if self._alone is None:
-            from twite.http.script.minify import script  # noqa: PLC0415  # many sources are servers
-
-            body = script().encode()
+            body = script()
             self._alone = hashlib.sha256(body).hexdigest()[:_HASH_DIGITS], body
         return self._alone
 

@@ -1,4 +1,4 @@
-"""Minify the first-party script: readable source, shortened without a build step."""
+"""Minify the first-party script: `make script` writes twite.min.js, which the gateway serves."""
 
 import re
 from collections import Counter
@@ -34,9 +34,12 @@ _STEP: Final = re.compile(rf"{_LITERAL}|[({{\[]|[)}}\]]|;?\blet |;")
 _KEYWORDS: Final = frozenset({"as", "do", "if", "in", "is", "of"})
 
 
-def script() -> str:
+SCRIPT: Final = Path(__file__).parents[1] / "src/twite/http/script/twite.js"
+
+
+def minified() -> str:
     """Return the minified script: without comments and spaces, with short names."""
-    written = Path(__file__).with_name("twite.js").read_text("utf-8")
+    written = SCRIPT.read_text("utf-8")
     plain = str(rjsmin.jsmin(written)).strip()
     plain = inlined(plain)
     # The script is one function, whose parameters are already short.
@@ -150,3 +153,7 @@ def _short_names(letters: str, taken: set[str]) -> Iterator[str]:
             name = "".join(chosen)
             if name not in taken and name not in _KEYWORDS:
                 yield name
+
+
+if __name__ == "__main__":
+    SCRIPT.with_suffix(".min.js").write_text(minified(), "utf-8")
