@@ -11,10 +11,19 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from twite.app.control_client import Reachable, reachable, running
+from twite.app.control_client import (
+    Reachable,
+    leave_address,
+    reachable,
+    remove_address,
+    running,
+)
+from twite.app.serving import forget_unusable
 from twite.app.store_access import open_operations, open_records
+from twite.config.settings import load
 from twite.domain.errors import LedgerUnavailable, StoreInUse, StoreUnusable
 from twite.domain.people.users import AuditEvent
+from twite.domain.secret import Secret
 from twite.gateway.ports.outbox import Discard, Replay
 from twite.stores.sqlite import SQLiteStore
 from written import read
@@ -191,3 +200,17 @@ def test_a_gateway_that_was_killed_is_not_taken_for_one_that_runs(tmp_path):
         found.append(running(note))
 
     assert found == [Reachable(pid=os.getpid(), url="http://127.0.0.1:1", token="t"), None, None]
+
+
+def test_files_that_cannot_be_written_do_not_keep_a_gateway_from_running(tmp_path):
+    """The settings of a container are often in a read-only folder."""
+    (tmp_path / "twite.toml").write_text('[store]\nurl = "postgresql://twite@db/twite"\n')
+    settings = load(tmp_path / "twite.toml", {})
+    for file in (settings.store.gateway_file, settings.store.alerted_file):
+        file.mkdir()
+
+    forget_unusable(settings)
+    leave_address(settings.store.gateway_file, url="http://[::1]:8080", token=Secret("token"))
+    remove_address(settings.store.gateway_file)
+
+    assert reachable(settings.store.gateway_file) is None

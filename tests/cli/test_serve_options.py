@@ -50,3 +50,13 @@ def test_the_usual_options_mean_what_they_mean_to_typer(served, monkeypatch, wor
 )
 def test_typer_reads_everything_else(words):
     assert cli._usual_serve(words) is None  # noqa: SLF001
+
+
+def test_a_folder_that_is_not_writable_is_a_warning(tmp_path, monkeypatch, capsys):
+    (tmp_path / "twite.toml").write_text('[store]\nurl = "postgresql://twite@db/twite"\n')
+    monkeypatch.setattr(serve.os, "access", lambda *_: False)
+    monkeypatch.setattr(serve, "run", lambda *_, **__: True)
+
+    run(["serve", "--config", str(tmp_path / "twite.toml")])
+
+    assert f"Warning: {tmp_path} is not writable" in capsys.readouterr().err

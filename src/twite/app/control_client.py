@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -45,9 +45,18 @@ class Reachable(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def leave_address(file: Path, *, url: str, token: Secret) -> None:
-    """Write the address file, so that this user's commands can reach this process."""
+    """Write the address file, so that this user's commands can reach this process.
+
+    A folder that is not writable, as in a container, does not keep a gateway from running.
+    """
     address = Reachable(pid=os.getpid(), url=url, token=token.reveal())
-    replace_file(file, msgspec.json.encode(address))
+    with suppress(OSError):
+        replace_file(file, msgspec.json.encode(address))
+
+
+def remove_address(file: Path) -> None:
+    with suppress(OSError):
+        file.unlink()
 
 
 def reachable(file: Path) -> Reachable | None:

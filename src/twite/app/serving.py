@@ -57,7 +57,8 @@ async def say_unusable(settings: Settings, error: StoreUnusable) -> None:
 
 def forget_unusable(settings: Settings) -> None:
     """Delete the record after the store was opened: the next failure is reported immediately."""
-    settings.store.alerted_file.unlink(missing_ok=True)
+    with suppress(OSError):
+        settings.store.alerted_file.unlink()
 
 
 def _told_at(note: Path) -> int:

@@ -20,7 +20,7 @@ from typing import Final
 
 import msgspec
 
-from twite.app.control_client import leave_address
+from twite.app.control_client import leave_address, remove_address
 from twite.config.settings import Settings
 from twite.domain.secret import Secret
 from twite.http.server import listening_socket
@@ -154,7 +154,7 @@ class GatewayAddress:
 
     async def withdraw(self) -> None:
         if self._metrics is None:
-            self._file.unlink(missing_ok=True)
+            remove_address(self._file)
         else:
             await self._metrics.stop()
 
@@ -204,7 +204,7 @@ class WorkerSupervisor:
             self._heed_signals()
             place = self._supervise()
         if place is None:
-            self._settings.store.gateway_file.unlink(missing_ok=True)
+            remove_address(self._settings.store.gateway_file)
             shutil.rmtree(self._folder, ignore_errors=True)
         return place
 

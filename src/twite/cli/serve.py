@@ -63,6 +63,12 @@ def serve(
     settings = load(config, os.environ)
     for warning in settings.warnings:
         printing.complain(f"Warning: {warning}.")
+    folder = settings.store.gateway_file.parent
+    if not os.access(folder, os.W_OK):
+        printing.complain(
+            f"Warning: {folder} is not writable, so commands on this machine do not find this "
+            "gateway."
+        )
 
     def announce(url: str) -> None:
         _announce(settings, url, as_json=as_json)
