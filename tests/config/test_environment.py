@@ -113,11 +113,11 @@ def test_variables_that_are_no_settings_of_ours_are_left_alone(tmp_path):
     assert settings.submitters[0].key == Secret("read-by-the-file-itself")
 
 
-@pytest.mark.parametrize("key", [key for key in KEYS if not key.endswith("*")])
-def test_every_key_has_a_variable(key):
-    name = variable(key)
-
-    assert override({}, {name: "1"}) == {key.replace("[]", "[0]"): name}
+def test_every_key_has_a_variable():
+    for key in KEYS:
+        name = variable(key)
+        if not key.endswith("*"):
+            assert override({}, {name: "1"}) == {key.replace("[]", "[0]"): name}
 
 
 ODD = [

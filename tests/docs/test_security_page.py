@@ -1,10 +1,7 @@
 """What the page on security promises has a test that there is."""
 
-import ast
 import re
 from pathlib import Path
-
-import pytest
 
 from twite.config.server_tables import ConsoleSettings
 from twite.domain.times import HOUR, MINUTE
@@ -27,17 +24,10 @@ def test_every_requirement_of_the_table_names_a_test():
     assert len(ROWS) == len(table.splitlines()) > 40
 
 
-@pytest.mark.parametrize(("numbers", "file", "name"), [(row[0], row[2], row[3]) for row in ROWS])
-def test_the_test_of_a_requirement_exists(numbers, file, name):
-    tree = ast.parse((ROOT / file).read_text())
-
-    there = {
-        node.name
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    }
-
-    assert name in there
+def test_the_test_of_a_requirement_exists():
+    for _, _, file, name, *_ in ROWS:
+        code = (ROOT / file).read_text()
+        assert re.search(rf"^ *(async )?def {name}\(", code, re.MULTILINE), name
 
 
 def test_the_figures_of_the_page_are_those_of_the_code():

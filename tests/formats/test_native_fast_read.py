@@ -252,15 +252,14 @@ def test_it_reads_anything_as_the_thorough_reader_does(conversions, is_ascii, so
     assert fast == thorough
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [(name, value) for name, values in VALUES.items() for value in values]
-)
-def test_each_value_is_read_as_the_thorough_reader_does(name, value):
-    for source in SOURCES:
-        for base in (ORDER, {"event": "purchase", "conversion_id": "1", "twclid": CLICK}):
-            body = json.dumps(base | {name: value}).encode()
-            fast, thorough, _ = read_both(body, source=source, now=NOW)
-            assert fast == thorough
+@pytest.mark.parametrize("name", VALUES)
+def test_each_value_is_read_as_the_thorough_reader_does(name):
+    for value in VALUES[name]:
+        for source in SOURCES:
+            for base in (ORDER, {"event": "purchase", "conversion_id": "1", "twclid": CLICK}):
+                body = json.dumps(base | {name: value}).encode()
+                fast, thorough, _ = read_both(body, source=source, now=NOW)
+                assert fast == thorough
 
 
 @given(st.binary(max_size=40), st.integers(0, 400), st.integers(0, 12))

@@ -42,17 +42,15 @@ def _before(text):
 AROUND = st.text(max_size=40).map(_before)
 
 
-@pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("spelled", SPELLINGS.values(), ids=SPELLINGS)
-def test_a_person_is_found_in_every_spelling(place, spelled):
-    if "shop.example" in place:
-        spelled = quote(spelled, safe="%@+")
-    text = place.format(spelled)
-
-    assert found_in(without_persons(text).encode()) == []
-    assert found_in((free_text(text) or "").encode()) == []
-    assert found_in(scrubbed_json(msgspec.json.encode([text]), thoroughly=True)) == []
-    assert found_in(f"{scrubbed_event({'x': text, text: 1}, region=None)}".encode()) == []
+def test_a_person_is_found_in_every_spelling(spelled):
+    quoted = quote(spelled, safe="%@+")
+    for place in PLACES:
+        text = place.format(quoted if "shop.example" in place else spelled)
+        assert found_in(without_persons(text).encode()) == []
+        assert found_in((free_text(text) or "").encode()) == []
+        assert found_in(scrubbed_json(msgspec.json.encode([text]), thoroughly=True)) == []
+        assert found_in(f"{scrubbed_event({'x': text, text: 1}, region=None)}".encode()) == []
 
 
 @pytest.mark.parametrize(
@@ -64,21 +62,21 @@ def test_digits_that_a_name_of_a_phone_announces_are_a_phone(text):
     assert found_in(scrubbed_url(f"https://shop.example/u/{quote(text)}/x").encode()) == []
 
 
-@pytest.mark.parametrize("spelled", SPELLINGS.values(), ids=SPELLINGS)
-def test_no_id_is_a_person(spelled):
-    assert holds_a_person(spelled)
-    assert holds_a_person(f"order {spelled}")
+def test_no_id_is_a_person():
+    for spelled in SPELLINGS.values():
+        assert holds_a_person(spelled)
+        assert holds_a_person(f"order {spelled}")
 
 
-@pytest.mark.parametrize("harmless", HARMLESS)
-def test_what_names_nobody_passes_as_it_is(harmless):
-    assert not holds_a_person(harmless)
-    assert without_persons(harmless) == harmless
-    assert free_text(harmless) == harmless
-    said = msgspec.json.encode({harmless: [harmless]})
-    assert scrubbed_json(said) == scrubbed_json(said, thoroughly=True) == said
-    event = {"note": harmless, "items": [{"item_name": harmless}], "transaction_id": harmless}
-    assert scrubbed_event(event, region="GB") == event
+def test_what_names_nobody_passes_as_it_is():
+    for harmless in HARMLESS:
+        assert not holds_a_person(harmless)
+        assert without_persons(harmless) == harmless
+        assert free_text(harmless) == harmless
+        said = msgspec.json.encode({harmless: [harmless]})
+        assert scrubbed_json(said) == scrubbed_json(said, thoroughly=True) == said
+        event = {"note": harmless, "items": [{"item_name": harmless}], "transaction_id": harmless}
+        assert scrubbed_event(event, region="GB") == event
 
 
 @pytest.mark.parametrize(
@@ -159,17 +157,21 @@ def test_no_text_is_parsed_as_a_number_by_the_library(piece, monkeypatch):
     scrubbed_event({"x": text, "y": [text[:40]]}, region=None)
 
 
-@pytest.mark.parametrize("region", sorted(phonenumbers.SUPPORTED_REGIONS))
-def test_a_number_beside_letters_is_a_phone_where_the_library_says_so(region):
-    example = phonenumbers.example_number(region)
-    number = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164)
-    for digits in (number[1:], f"{number[1:-1]}0", f"{number[1:]}1", number[1:-1]):
+def _numbers():
+    for region in sorted(phonenumbers.SUPPORTED_REGIONS):
+        example = phonenumbers.example_number(region)
+        number = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164)
+        yield from (number[1:], f"{number[1:-1]}0", f"{number[1:]}1", number[1:-1])
+
+
+def test_a_number_beside_letters_is_a_phone_where_the_library_says_so():
+    for digits in _numbers():
         said = f"+{digits}"
         try:
             is_phone = phonenumbers.is_valid_number(phonenumbers.parse(said, None))
         except phonenumbers.NumberParseException:
             is_phone = False
-        assert holds_a_person(f"tel{said}") == (is_phone and 8 <= len(digits) <= 15)
+        assert holds_a_person(f"tel{said}") == (is_phone and 8 <= len(digits) <= 15), said
 
 
 def _ids():
