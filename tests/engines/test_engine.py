@@ -3,6 +3,8 @@
 import pytest
 from template_stage import NOW, call, template
 
+from twite.config.templates import CodeCheck
+from twite.engines.quickjs import engine as engine_module
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.gtm.template.apis import APIS
 from twite.gtm.template.effects import LogEffect
@@ -134,20 +136,35 @@ def test_a_context_that_is_half_full_between_runs_is_made_anew():
     assert engine.contexts == 5
 
 
-@pytest.mark.parametrize(
-    ("code", "line"),
-    [
-        ("const a = 1;\nconst b = 9n ** 300000n;", 2),
-        ("const a = ;", 1),
-        ("\n\nconst a = 1;\nconst a = 2;", 4),
-        ("return 1;\n}\nfoo(", 3),
-    ],
-)
+NO_JAVASCRIPT = [
+    ("const a = 1;\nconst b = 9n ** 300000n;", 2),
+    ("const a = ;", 1),
+    ("\n\nconst a = 1;\nconst a = 2;", 4),
+    ("return 1;\n}\nfoo(", 3),
+]
+
+
+@pytest.mark.parametrize(("code", "line"), NO_JAVASCRIPT)
 def test_code_that_is_no_javascript_is_refused_with_its_line(code, line):
     with pytest.raises(TemplateUnusable) as caught:
         QuickJsEngine(template(code))
 
     assert (caught.value.section, caught.value.line) == ("SANDBOXED_JS_FOR_SERVER", line)
+
+
+def test_templates_are_checked_in_one_context_as_in_contexts_of_their_own(monkeypatch):
+    check = CodeCheck()
+    for code, _ in [*NO_JAVASCRIPT, ("});\n(function () {", 0)]:
+        check.check(template("return 1;"))
+        with pytest.raises(TemplateUnusable) as caught:
+            check.check(template(code))
+        with pytest.raises(TemplateUnusable) as alone:
+            QuickJsEngine(template(code))
+        assert (caught.value.line, caught.value.message) == (alone.value.line, alone.value.message)
+
+    check.check(template("return 1;"))
+    monkeypatch.setattr(engine_module, "TemplateContext", None)
+    check.check(template("return 2;"))
 
 
 def test_an_effect_that_got_past_the_sandbox_is_not_performed():

@@ -16,7 +16,7 @@ from typing import Final, Literal
 import msgspec
 
 from twite.config.containers import SEALED, read_container
-from twite.config.templates import engine_of
+from twite.config.templates import CodeCheck
 from twite.domain.errors import SettingsError
 from twite.gateway.ports.secret_store import CONTAINER
 from twite.gtm.container.parts import Container, ContainerUnusable, VariableSource
@@ -138,7 +138,7 @@ def _imported(source: Path, keep: Keep, named: frozenset[str], *, within: str) -
         with source.open("rb") as file:
             content = file.read(LARGEST + 1)
         export = read_export(content)
-        found = imported(export, named=named, place_of=place_of, try_out=engine_of)
+        found = imported(export, named=named, place_of=place_of, try_out=CodeCheck().check)
     except OSError as error:
         message = f"cannot be read ({error.strerror})"
         raise SettingsError(place=str(source), message=message) from None

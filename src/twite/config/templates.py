@@ -4,11 +4,12 @@ import secrets
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from twite.domain.errors import SettingsError
 from twite.domain.json_tree import Tree
 from twite.gtm.template.effects import AfterEvent, AnyEffect, RunContainer
-from twite.gtm.template.sandbox import Call, EffectAnswer, Engine, Incoming, Turn
+from twite.gtm.template.sandbox import Call, EffectAnswer, Incoming, Turn
 from twite.gtm.template.template import (
     ScenarioResult,
     Template,
@@ -16,6 +17,9 @@ from twite.gtm.template.template import (
     read_scenarios,
     read_template,
 )
+
+if TYPE_CHECKING:
+    from twite.engines.quickjs.engine import QuickJsEngine
 
 _MOST_TURNS = 100
 
@@ -30,11 +34,24 @@ def load_template(path: Path) -> Template:
         raise placed(path, error) from None
 
 
-def engine_of(template: Template) -> Engine:
+def engine_of(template: Template) -> "QuickJsEngine":
     """Return an engine for the template. Raises TemplateUnusable for code with syntax errors."""
     from twite.engines.quickjs.engine import QuickJsEngine  # noqa: PLC0415  # few have templates
 
     return QuickJsEngine(template)
+
+
+class CodeCheck:
+    """Checks the JavaScript of templates. Those with usable code share a context."""
+
+    def __init__(self) -> None:
+        self._engine: QuickJsEngine | None = None
+
+    def check(self, template: Template) -> None:
+        """Raise TemplateUnusable for code with syntax errors."""
+        if self._engine is None or not self._engine.loads(template.code.text):
+            self._engine = None
+            self._engine = engine_of(template)
 
 
 def checked_template(path: Path) -> Template:

@@ -13,7 +13,7 @@ from twite.app.compare import Comparison, sealed_of
 from twite.app.compare_endpoints import CompareEndpoints
 from twite.config.containers import load_container, with_secrets
 from twite.config.settings import Settings
-from twite.config.templates import engine_of, placed
+from twite.config.templates import CodeCheck, placed
 from twite.diagnostics.stape_tag import stape_tag
 from twite.domain.errors import NotOpened, SettingsError
 from twite.domain.json_tree import Tree
@@ -206,9 +206,10 @@ def _hashed(opened: Container) -> Iterator[CheckFinding]:
 
 
 def _try_out(path: Path, templates: Mapping[str, Template]) -> None:
+    code = CodeCheck()
     for name, template in templates.items():
         try:
-            engine_of(template)
+            code.check(template)
         except TemplateUnusable as error:
             raise placed(Path(f"{path}: template {name!r}"), error) from None
 

@@ -8,6 +8,7 @@ from functools import cache
 from typing import Final
 
 import msgspec
+import quickjs
 
 from twite.engines.quickjs.context import (
     SCENARIO_LINE,
@@ -144,6 +145,16 @@ class QuickJsEngine:
     def apis(self) -> tuple[str, ...]:
         """Return the names that `require` knows."""
         return tuple(msgspec.json.decode(self._context.enter("apis"), type=list[str]))
+
+    def loads(self, code: str) -> bool:
+        """Load other code, instead of running the template's; return whether it is usable."""
+        if refused(code) is not None:
+            return False
+        try:
+            self._context.enter("load", code)
+        except quickjs.JSException:
+            return False
+        return True
 
     def scenario(self, code: str, *, now: int, seed: int) -> msgspec.Raw:
         """Run one scenario of a template's tests in a separate context; return its result."""

@@ -6,6 +6,7 @@ replaced when it is read.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -191,6 +192,8 @@ def _has_secret_default(field: Field) -> bool:
     return promises and plain and bool(literals(str(field.default))) and field.type == "TEXT"
 
 
+# Templates repeat lines, above all in the JSON of their permissions.
+@lru_cache(maxsize=4096)
 def _line_holds_secret(line: str) -> bool:
     if looks_secret(line):
         return True
