@@ -14,6 +14,7 @@ from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urls
 import asyncpg
 
 from twite.domain.errors import LedgerUnavailable
+from twite.stores.postgres import arrays
 from twite.stores.postgres.bridge import wait_for
 from twite.stores.postgres.dialect import PostgresStatement, shared
 
@@ -143,6 +144,7 @@ class Address:
             target_session_attrs=self.attributes,
             server_settings={"application_name": "twite"},
         )
+        arrays.use_on(driver)
         if _notice_dead_host(driver):
             # The server must notice, too: it keeps the locks of a gateway that is cut off while it
             # sends a result, or waits for the rest of a statement.

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import asyncpg
-from asyncpg.pgproto.pgproto import UUID
 
 from twite.domain.errors import StoreUnusable
 from twite.gateway.ports.store_copy import PIECE, CopiedDeployment, CopiedTable, CopyReader, Row
@@ -26,7 +25,7 @@ from twite.stores.sql.statements import named
 # Tables with several rows for one row of another engine: a row for each connection that counted.
 _SUMMED: Final = named(Path(__file__).with_name("copying.sql").read_text("utf-8"))
 # Columns whose Python values differ from those of other engines.
-_READ_AS: Final = {("dedup", "key"): "uuid_send(key)", ("attempt", "ambiguous"): "ambiguous::int"}
+_READ_AS: Final = {("attempt", "ambiguous"): "ambiguous::int"}
 # Columns that only this engine has: 0 is the slot of commands, and the id of a node that no longer
 # exists.
 _MORE_COLUMNS: Final = {
@@ -70,7 +69,7 @@ class _PostgresCopySide:
         statement = f"SELECT {columns} FROM {_relation(table)} {where} ORDER BY {keys}"  # noqa: S608 - as above
         with self._explained():
             async with self._driver.transaction():
-                cursor = await self._driver.cursor(statement, *_arguments(table, after))
+                cursor = await self._driver.cursor(statement, *(after or ()))
                 while piece := await cursor.fetch(PIECE):
                     yield [tuple(row) for row in piece]
 
@@ -293,12 +292,6 @@ def _relation(table: CopiedTable) -> str:
     return f'"{table.name}"' if summed is None else f"({summed}) AS summed"
 
 
-def _arguments(table: CopiedTable, key: Row | None) -> Sequence[object]:
-    if key is None:
-        return ()
-    return [UUID(part) for part in key] if table.name == "dedup" else key
-
-
 def _records(
     table: CopiedTable, rows: Sequence[Row]
 ) -> Iterator[tuple[str, Sequence[str], Sequence[Row]]]:
@@ -310,8 +303,6 @@ def _records(
             columns, rows = ("account", *_COUNTS, "slot"), [(row[0], *row[3:], 0) for row in rows]
             yield "tally", columns, rows
             return
-        case "dedup":
-            rows = [(UUID(row[0]), *row[1:]) for row in rows]
         case "attempt":
             place = columns.index("ambiguous")
             rows = [(*row[:place], bool(row[place]), *row[place + 1 :]) for row in rows]

@@ -3,8 +3,6 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-from asyncpg.pgproto.pgproto import UUID
-
 from twite.domain.delivery import Delivery, State
 from twite.stores.sql.database import AT_ONCE, Holding, WantedKey
 from twite.stores.sql.opt_outs import OptOutList
@@ -31,14 +29,16 @@ class PostgresKeys:
         keys = sorted(first)
         wishes = [first[key] for key in keys]
         new = {
-            key.bytes
+            key
             for (key,) in self._run(
                 "take_keys",
-                keys=_uuids(keys),
+                keys=keys,
                 deliveries=[wish.delivery for wish in wishes],
                 ats=[wish.at for wish in wishes],
             )
         }
+        if len(new) == len(wanted):
+            return {}
         holders = self._holdings([key for key in keys if key not in new])
         # Current holders of these keys, including those of this transaction.
         taken: dict[bytes, WantedKey] = {}
@@ -63,7 +63,7 @@ class PostgresKeys:
 
     def take_over(self, wish: WantedKey) -> int | None:
         """See DedupKeyStore.take_over."""
-        values = {"keys": _uuids([wish.key]), "deliveries": [wish.delivery], "ats": [wish.at]}
+        values = {"keys": [wish.key], "deliveries": [wish.delivery], "ats": [wish.at]}
         if self._run("take_keys", **values).fetchone() is not None:
             return None
         holder, holding = self._held(self._holdings([wish.key])[wish.key], wish.at)
@@ -79,13 +79,13 @@ class PostgresKeys:
         """
         if not keys:
             return {}
-        found = self._run("lock_keys", keys=_uuids(sorted(set(keys))))
-        return {key.bytes: delivery for key, delivery in found}
+        found = self._run("lock_keys", keys=sorted(set(keys)))
+        return dict(found)
 
     def _holdings(self, keys: Sequence[bytes]) -> Mapping[bytes, tuple[int, int, str | None]]:
         if not keys:
             return {}
-        return {key.bytes: tuple(row) for key, *row in self._run("holdings", keys=_uuids(keys))}
+        return {key: tuple(row) for key, *row in self._run("holdings", keys=keys)}
 
     def _held(self, row: tuple[int, int, str | None], at: int) -> tuple[int, Holding]:
         delivery, taken_at, word = row
@@ -101,7 +101,7 @@ class PostgresKeys:
         if wishes:
             self._run(
                 "hand_over_keys",
-                keys=_uuids([wish.key for wish in wishes]),
+                keys=[wish.key for wish in wishes],
                 deliveries=[wish.delivery for wish in wishes],
                 ats=[wish.at for wish in wishes],
             )
@@ -152,7 +152,3 @@ class PostgresOptOuts(OptOutList):
             self._copy.keys.update(found)
             self._copy.version = version
         return version
-
-
-def _uuids(keys: Iterable[bytes]) -> list[UUID]:
-    return [UUID(key) for key in keys]

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any, Final
 
 import msgspec
-from asyncpg.pgproto.pgproto import UUID
 
 from twite.domain.alert import AlertKind
 from twite.domain.errors import LedgerUnavailable
@@ -51,13 +50,13 @@ class PostgresPruner(SqlPruner[PostgresSession]):
             return book.run("forget_marks", limit=most).rowcount
         row = book.run("first_kept", lives=place.lives).fetchone()
         before = 0 if row is None else row[0]
-        after = UUID(place.key or bytes(16))
+        after = place.key or bytes(16)
         rows = book.run("next_keys", after=after, limit=_KEYS).fetchall()
         old = [key for key, delivery in rows if delivery < before]
         if old:
             book.run("forget_keys", keys=old, before=before)
         is_over = len(rows) < _KEYS
-        reached = b"" if is_over else rows[-1][0].bytes
+        reached = b"" if is_over else rows[-1][0]
         rested = now if is_over else place.rested_at
         note_place(book, msgspec.structs.replace(place, key=reached, rested_at=rested))
         return 0 if is_over else _KEYS
