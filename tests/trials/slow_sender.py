@@ -36,8 +36,9 @@ def shorten(lease):
     """Shorten the lease, and what depends on it: its renewal, and the end of stuck transactions."""
     nodes.LEASE = lease * SECOND
     nodes.SHARE_OUT_EVERY = lease * SECOND // 4
-    begin = statement("begin")
-    msgspec.structs.force_setattr(begin, "text", begin.text.replace("'8s'", f"'{lease}s'"))
+    for name in ("begin", "take_first_keys"):
+        begin = statement(name)
+        msgspec.structs.force_setattr(begin, "text", begin.text.replace("'8s'", f"'{lease}s'"))
 
 
 if __name__ == "__main__":

@@ -301,5 +301,5 @@ def _looked_up(connection: PostgresConnection, mark: int) -> bool:
     if connection.run(statement("confirm"), {"id": mark}).fetchone() is not None:
         return False  # and it never will be, because its mark is now used
     # If a standby confirms commits, it confirms a later commit after this one.
-    connection.run(statement("begin"), ())
+    connection.run(statement("begin"), {"mark": None})
     return True

@@ -20,6 +20,9 @@ _WRITERS: Final = 2
 _MOST_TOGETHER: Final = 2_000
 # If the database refuses so many submissions of a group alone, the group's others are not tried.
 MOST_FAILED: Final = 3
+# While a group is written, the next one collects as many conversions, at most for this time: groups
+# of all sizes need the same number of statements.
+COLLECT_FOR: Final = 0.05  # seconds
 _RETRY_AFTER: Final = 1
 
 
@@ -62,6 +65,11 @@ class Recorder:
         self._closing = False
         self._conversions = 0
         self._bytes = 0
+        # The conversions being written, the number of groups so far, and whether the next group
+        # waits until it is as large.
+        self._writing = 0
+        self._groups = 0
+        self._collects = False
         self._tasks: list[asyncio.Task[None]] = []
         # Whether erasures wait until this process has read the opt-out list.
         self.follows_opt_outs: Callable[[], bool] = lambda: True
@@ -106,7 +114,19 @@ class Recorder:
         self._bytes += size
         version = self._database.names.opt_outs.version
         self._queue.append(_Waiting(submission, done, size, version))
-        self._wake.set()
+        if self._is_ready:
+            self._wake.set()
+
+    @property
+    def _is_ready(self) -> bool:
+        """Whether the queue contains the next group."""
+        queued = self._conversions - self._writing
+        return queued >= self._writing or not self._collects or self._closing
+
+    def _stop_collecting(self, group: int) -> None:
+        if group == self._groups:
+            self._collects = False
+            self._wake.set()
 
     def _refusal(self, submission: Submission) -> LedgerUnavailable | LedgerFull | None:
         """Return why a submission cannot be queued, or None."""
@@ -132,19 +152,25 @@ class Recorder:
             await asyncio.wait(self._tasks)
 
     async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
-            while not self._queue:
-                if self._closing:
+            while not (self._queue and self._is_ready):
+                if self._closing and not self._queue:
                     return
                 self._wake.clear()
                 await self._wake.wait()
             group = self._gathered()
+            conversions = sum([max(1, len(waiting.submission.entries)) for waiting in group])
+            self._writing += conversions
+            self._groups += 1
+            self._collects = True
+            loop.call_later(COLLECT_FOR, self._stop_collecting, self._groups)
             try:
                 await self._commit(group)
             finally:
-                for waiting in group:
-                    self._conversions -= max(1, len(waiting.submission.entries))
-                    self._bytes -= waiting.size
+                self._conversions -= conversions
+                self._writing -= conversions
+                self._bytes -= sum([waiting.size for waiting in group])
 
     def _gathered(self) -> list[_Waiting]:
         group = [self._queue.popleft()]
@@ -157,7 +183,7 @@ class Recorder:
     async def _commit(self, group: list[_Waiting]) -> None:
         """Commit a group. If it fails because of one submission, commit each separately."""
         try:
-            recorded = await self._database.write(partial(self._record, group))
+            recorded = await self._database.write(partial(self._record, group), begins=True)
         except Exception as error:  # noqa: BLE001 - it must reach the caller, not end the recorder
             if len(group) > 1 and _is_of_one(error):
                 await self._commit_each(group)

@@ -1,12 +1,13 @@
 """Writer session on PostgreSQL: one transaction after another on one connection.
 
-Ids come from the database, in a block for each transaction. Inserted rows are buffered until
-another statement may need them, and then sent as one statement: a group of submissions needs only a
-few round trips.
+Ids come from the database, in a block that a session uses for a second. Inserted rows are buffered
+until another statement may need them, and then sent as one statement: a group of submissions needs
+only a few round trips.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from time import monotonic
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -23,8 +24,10 @@ from twite.stores.sql.tallies import TallyWriter
 T = TypeVar("T")
 
 MOST_SESSIONS: Final = 6  # per node
-# The number of ids in one group: 11 bits.
+# The number of ids in one block: 11 bits.
 _PLACES: Final = 1 << 11
+# Ids rise with time, so a block is not used for longer.
+BLOCK_FOR: Final = 1.0  # seconds
 _NEVER: Final = 1 << 62
 # Each of these tables counts in a row for the connection's slot, to avoid lock conflicts.
 _SLOTTED: Final = frozenset({"count_flow", "count_waited", "count_matched", "count_flaws"})
@@ -38,6 +41,8 @@ _LOCKED: Final[Mapping[str, str]] = {
     "all_rejections": "lock_ring",
     "ignored": "lock_ignored",
 }
+# A statement that can be the first of its transaction, with the ids at hand.
+_FIRST: Final[Mapping[str, str]] = {"take_keys": "take_first_keys"}
 # These can make deliveries ready.
 _READYING: Final = frozenset({"promote", "promote_far", "postpone", "replay", "recall"})
 # All gateways follow what these change.
@@ -116,12 +121,15 @@ class PostgresSession(WriterSession):
         self._new_events: dict[tuple[str, str], int] = {}
         self._new_accounts: dict[tuple[str, str], int] = {}
         self._next = self._end = self._first = 0
+        self._block_until = 0.0  # by the monotonic clock
         self._denied: set[int] | None = None
         self.claim_starts = names.claim_starts
         # The time of receipt of the oldest delivery that the transaction makes ready.
         self._ready_from: int = _NEVER
         self._changed: set[str] = set()
+        # The transaction's id, or 0. It is in the database if `_is_marked`.
         self.mark = 0
+        self._is_marked = False
         self.seeds = _Seeds(names.seeds, self._seed)
         self.keys = PostgresKeys(self.run, window=window)
         self.opt_outs = PostgresOptOuts(self.run, names.opt_outs)
@@ -141,10 +149,12 @@ class PostgresSession(WriterSession):
     ) -> T:
         """Commit a unit of work, and return its result.
 
-        `begins` is whether the first statement of the unit may be one of `run_first`.
+        `begins` is whether the unit's first statement may begin the transaction.
         Raises CommitUnknown if COMMIT fails with one of `lost`.
         """
-        self.mark = 0
+        # The id of the last transaction is never used again.
+        self._next = max(self._next, self.mark + 1)
+        self.mark, self._is_marked = 0, False
         try:
             self.connection.begin()
             if not begins:
@@ -157,6 +167,8 @@ class PostgresSession(WriterSession):
                 self.run("note_change", what=what)
         except BaseException:
             self._forget()
+            # After 4096 blocks in a second, another session can have the same one.
+            self._end = 0
             if self.connection.is_open:
                 self.connection.execute("ROLLBACK")
             raise
@@ -188,8 +200,12 @@ class PostgresSession(WriterSession):
         if name == "count_delivered":
             self._count(account=values["account"], delivered=values["deliveries"])
             return NO_ROWS
-        self._begin()
-        self._flush()
+        if name in _FIRST and self.mark and not self._is_marked and not self._pending:
+            name, values["mark"] = _FIRST[name], self.mark
+            self._is_marked = True
+        else:
+            self._begin()
+            self._flush()
         if name in _LOCKED:
             self.connection.run(statement(_LOCKED[name]), values)
         if name in _FOLLOWED:
@@ -209,14 +225,18 @@ class PostgresSession(WriterSession):
 
     def run_first(self, name: str, /, **values: object) -> list[Any]:
         """Run a statement that includes `begin`; return the rest of its row, after the mark."""
-        values["node"] = self._node()
+        mark = None if self._is_marked else self.mark or None
+        values |= {"node": self._node(), "mark": mark}
+        began = monotonic()
         row: list[Any] = list(self.connection.run(statement(name), values).fetchone())
-        self.mark = self._next = row.pop(0)
-        self._end = self.mark + _PLACES
+        self.mark, self._is_marked = row.pop(0), True
+        if mark is None:
+            self._next, self._end = self.mark, self.mark + _PLACES
+            self._block_until = began + BLOCK_FOR
         return row
 
     def _begin(self) -> None:
-        if not self.mark:
+        if not self._is_marked:
             self.run_first("begin")
 
     def add_rows(self, name: str, rows: Sequence[object], width: int) -> None:
@@ -326,6 +346,11 @@ class PostgresSession(WriterSession):
 
     def next_conversions(self, count: int) -> int:
         """Return the first of `many` consecutive conversion ids."""
+        if not self.mark:
+            if self._next + count <= self._end and monotonic() < self._block_until:
+                self.mark = self._next
+            else:
+                self._begin()
         if self._next + count > self._end:
             self._next = self.run("more_ids").fetchone()[0]
             self._end = self._next + _PLACES

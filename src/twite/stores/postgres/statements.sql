@@ -6,12 +6,14 @@
 -- A transaction has an id, and the ids of its rows derive from it. The row proves that the
 -- transaction was committed. Another client of a pooler may have left synchronous_commit off. If
 -- this machine is cut off, the server soon ends the transaction, and releases its locks.
+-- Without :mark, it has a new block of ids.
 WITH setting AS MATERIALIZED (
   SELECT set_config('synchronous_commit', 'on', true) AS value,
     set_config('idle_in_transaction_session_timeout', '8s', true))
 INSERT INTO transaction_mark (id)
-SELECT greatest(extract(epoch FROM clock_timestamp())::bigint - 1767225600, 0) << 23
-  | ((nextval('id_group') & 4095) << 11)
+SELECT coalesce(:mark::bigint,
+  greatest(extract(epoch FROM clock_timestamp())::bigint - 1767225600, 0) << 23
+    | ((nextval('id_group') & 4095) << 11))
 FROM setting WHERE setting.value = 'on'
 RETURNING id;
 
@@ -123,6 +125,15 @@ SELECT id FROM new UNION ALL SELECT id FROM account WHERE source = :source AND p
 -- name: take_keys
 -- Claim free keys, and lock the others. Each key occurs once, in sorted order, which prevents
 -- deadlocks.
+INSERT INTO dedup (key, delivery, at)
+SELECT key, delivery, at FROM unnest(:keys::uuid[], :deliveries::bigint[], :ats::bigint[])
+  AS wanted (key, delivery, at) ORDER BY key
+ON CONFLICT (key) DO UPDATE SET delivery = excluded.delivery WHERE false
+RETURNING key;
+
+-- name: take_first_keys
+-- Claim keys as `take_keys` does, in the first statement of a transaction.
+WITH begun AS (begin)
 INSERT INTO dedup (key, delivery, at)
 SELECT key, delivery, at FROM unnest(:keys::uuid[], :deliveries::bigint[], :ats::bigint[])
   AS wanted (key, delivery, at) ORDER BY key

@@ -108,7 +108,6 @@ class _Page:
 
     def write(self) -> list[Recorded]:
         book = self._book
-        book.add_rows("add_submissions", self._submissions, 10)
         contest = KeyContest(
             book,
             lambda: {id_: (entry, at) for id_, _, _, entry, _, at in self._conversions},
@@ -145,6 +144,7 @@ class _Page:
                 book.tally.amounts[account, counting, flag.kind] += 1
             if entry.suppressed is None and entry.key_set is not None:
                 key_sets[at // DAY, account, lane, entry.key_set] += 1
+        book.add_rows("add_submissions", self._submissions, 10)
         book.add_rows("add_conversions", conversions, 7)
         book.add_rows("add_deliveries", deliveries, 4)
         book.add_rows("add_held", held, 6)
