@@ -13,7 +13,7 @@ TRIALS ?= tests/journeys tests/trials tests/engines/test_engine_process.py tests
 # Tests start hundreds of processes: without bytecode on disk each would compile all it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test chromium php cached check format lint types floors cover bench torture mutate postgres oracle axe script screenshots lock clean
+.PHONY: help demo test chromium php cached check format lint types floors cover bench torture mutate postgres oracle axe generate screenshots lock clean
 .DEFAULT_GOAL := help
 
 help:  ## say what there is
@@ -116,8 +116,9 @@ oracle: $(DEV_STAMP) .oracle/.done  ## our readings of consent strings against t
 axe: $(DEV_STAMP) chromium .axe/.done  ## the console's pages against axe-core, which looks for what hinders people
 	@TWITE_TRIAL=1 $(BIN)/python -m pytest tests/browser/test_console.py $(ARGS)
 
-script: $(DEV_STAMP)  ## minify the first-party script anew
+generate: $(DEV_STAMP)  ## write the files of the package that are made from others: twite.min.js, openapi.json
 	@$(BIN)/python tests/script_minifier.py
+	@PYTHONPATH=tests $(BIN)/python tests/openapi_document.py
 
 screenshots: $(DEV_STAMP) chromium  ## the pictures of the console in docs/, drawn anew
 	@$(BIN)/python tests/browser/screenshots.py

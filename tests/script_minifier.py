@@ -1,4 +1,4 @@
-"""Minify the first-party script: `make script` writes twite.min.js, which the gateway serves."""
+"""Minify the first-party script: `make generate` writes twite.min.js, which the gateway serves."""
 
 import re
 from collections import Counter

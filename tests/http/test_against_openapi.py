@@ -12,9 +12,10 @@ from pages import SHOP, a_shop
 
 from builders import a_destination
 from fakes import MovingClock, SeededRandomness
+from openapi_document import document
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.stape_proxy import StapeProxy
-from twite.http.route_table import ROUTES, document
+from twite.http.route_table import ROUTES
 from twite.stores.sqlite import SQLiteStore
 
 # More conversions than one request may hold is too large a body here: 413, as the contract says.

@@ -1,9 +1,9 @@
 import re
 from pathlib import Path
 
+from openapi_document import document
 from twite.http.limits import HttpLimits
 from twite.http.responses import CODES
-from twite.http.route_table import document
 
 PAGE = (Path(__file__).parents[2] / "docs/reference/http.md").read_text()
 

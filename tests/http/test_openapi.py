@@ -1,23 +1,17 @@
-from pathlib import Path
-
 import msgspec
 
+from openapi_document import FOLDER, document, rendered
 from twite.domain.stats.sightings import MOST_DAYS
 from twite.formats.native.answers import NativeReceipt
 from twite.formats.parsed_request import Many, Native, NativeContent
 from twite.formats.x_api.read import XContent, XConversion, XIdentifier, XRequest
 from twite.gateway.operations.dedup_report import DEFAULT_DAYS
-from twite.http.route_table import document, rendered
 from twite.http.routes.reports import MOST_LISTED
 from twite.x import spec
 
-DOCUMENT = Path(__file__).parents[2] / "docs/reference/openapi.json"
 
-
-def test_the_document_in_the_docs_is_the_one_that_is_served():
-    assert DOCUMENT.read_bytes() == rendered(), (
-        "run: python -m twite.http > docs/reference/openapi.json"
-    )
+def test_the_document_in_the_repository_is_the_one_of_the_routes():
+    assert (FOLDER / "openapi.json").read_bytes() == rendered(), "run make generate"
 
 
 async def test_the_document_is_served(stage):

@@ -11,6 +11,7 @@ from test_http_clients import CLAIMED, PlayedClients
 from builders import a_destination
 from fakes import MovingClock, SeededRandomness
 from memory_store.store import MemoryStore
+from openapi_document import document
 from raw_http import heard
 from twite.domain.destination import Source
 from twite.domain.secret import Secret
@@ -21,7 +22,7 @@ from twite.gateway.ports.events import Troubled, TurnedAway
 from twite.http import HttpLimits
 from twite.http.responses import error
 from twite.http.route import NO_BODY, SMALL_BODY, HttpRequest, Route, anyone
-from twite.http.route_table import ROUTES, document
+from twite.http.route_table import ROUTES
 
 KEY = "a-source-key"
 PARAMETERS = {

@@ -47,7 +47,7 @@ def test_what_the_settings_of_a_source_leave_out_is_what_the_script_takes_for_gr
 
 
 def test_the_served_script_is_made_from_its_source():
-    assert script().decode() == minified(), "run make script"
+    assert script().decode() == minified(), "run make generate"
 
 
 def test_it_is_a_script():

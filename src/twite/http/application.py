@@ -19,7 +19,7 @@ from twite.http.origins import Origins
 from twite.http.preview import begin, record_answer
 from twite.http.responses import NO_ROUTE, ClientGone, HttpResponse, answer_to, send_answer
 from twite.http.route import NO_BODY, HttpRequest, Route, RouteFinder, answered
-from twite.http.route_table import ROUTES, rendered
+from twite.http.route_table import ROUTES
 from twite.http.routes.clients import ClientRoute
 from twite.http.script import PageScript
 from twite.http.services import GatewayServices, HttpServices, HttpSettings
@@ -65,7 +65,6 @@ class HttpApplication:
             settings=settings,
             limits=limits,
             public_host=None if public is None else host_of(public),
-            openapi=rendered,
         )
         self._clients: ClientRoute | None = None
         if given.clients is not None:

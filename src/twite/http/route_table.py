@@ -6,16 +6,12 @@ the table.
 """
 
 from collections.abc import Awaitable, Callable
-from functools import cache
 from typing import Any, Final
-
-import msgspec
 
 from twite.domain.destination import Destination, Source
 from twite.domain.people.users import KeyScope
 from twite.domain.submission import Endpoint
 from twite.gateway.ports.events import TroublePlace
-from twite.http.openapi.document import Json, document_of
 from twite.http.origins import PageVisit
 from twite.http.responses import NO_ROUTE, HttpRefusal, HttpResponse
 from twite.http.route import (
@@ -259,15 +255,3 @@ ROUTES: Final[tuple[Route[Any], ...]] = (
         for path in ("/console", "/console/{rest:path}")
     ),
 )
-
-
-def document() -> Json:
-    """Return the OpenAPI document: every public method of every route."""
-    return document_of(
-        {route.published_path: route.operations for route in ROUTES if route.operations}
-    )
-
-
-@cache
-def rendered() -> bytes:
-    return msgspec.json.format(msgspec.json.encode(document()), indent=2) + b"\n"

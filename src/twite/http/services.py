@@ -96,4 +96,3 @@ class HttpServices(GatewayServices, frozen=True, kw_only=True):
     settings: HttpSettings
     limits: HttpLimits
     public_host: str | None
-    openapi: Callable[[], bytes]

@@ -61,7 +61,7 @@ class ServedScript(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def script() -> bytes:
-    """Return the minified script, which `make script` derives from twite.js."""
+    """Return the minified script, which `make generate` derives from twite.js."""
     return Path(__file__).with_name("twite.min.js").read_bytes()
 
 

@@ -1,4 +1,7 @@
-"""The OpenAPI document: `openapi.yaml`, with the response schemas of the routes' answers."""
+"""Render the OpenAPI document: `openapi.yaml`, with the response schemas of the routes' answers.
+
+`make generate` writes `openapi.json`, which the gateway serves.
+"""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -8,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
+import yaml
 
 from twite import __version__
 from twite.domain.delivery import State
@@ -32,6 +36,7 @@ from twite.gateway.preview.trace import (
     PreviewPair,
     PreviewRun,
 )
+from twite.http.route_table import ROUTES
 from twite.http.routes.beacon import SomeRejected
 from twite.http.routes.native import ChoiceNoted
 from twite.http.routes.reports import (
@@ -47,6 +52,8 @@ from twite.http.routes.reports import (
 from twite.http.routes.x_api import XError, XErrors, XParams, XProcessed, XRequestEcho, XSuccess
 
 Json = dict[str, Any]
+
+FOLDER: Final = Path(__file__).parents[1] / "src/twite/http/openapi"
 
 _COMPONENT: Final = "#/components/schemas/{name}"
 _RETRIES: Final = frozenset({"429", "503"})
@@ -100,8 +107,12 @@ _NAMES: Final[Mapping[type, str]] = MappingProxyType(
 )
 
 
-def document_of(operations: Mapping[str, Mapping[str, str]]) -> Json:
-    """Return the document. `operations` are operation ids by path and method."""
+def rendered() -> bytes:
+    return msgspec.json.format(msgspec.json.encode(document()), indent=2) + b"\n"
+
+
+def document() -> Json:
+    """Return the document: every public method of every route."""
     return {
         "openapi": "3.1.0",
         "info": {
@@ -111,8 +122,11 @@ def document_of(operations: Mapping[str, Mapping[str, str]]) -> Json:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": {
-            path: {method: _operation(id_) for method, id_ in methods.items()}
-            for path, methods in operations.items()
+            route.published_path: {
+                method: _operation(id_) for method, id_ in route.operations.items()
+            }
+            for route in ROUTES
+            if route.operations
         },
         "components": {"schemas": _schemas(), "securitySchemes": _written()["security"]},
     }
@@ -120,9 +134,7 @@ def document_of(operations: Mapping[str, Mapping[str, str]]) -> Json:
 
 @cache
 def _written() -> Json:
-    import yaml  # noqa: PLC0415  # only this document needs it
-
-    with Path(__file__).with_name("openapi.yaml").open("rb") as file:
+    with (FOLDER / "openapi.yaml").open("rb") as file:
         written: Json = yaml.load(file, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
     codes = written["operations"]["rejections"]["parameters"][1]
     codes["schema"] = codes["schema"] | {"enum": sorted(CODES)}
@@ -195,3 +207,7 @@ def _component_schemas() -> Json:
         published[class_name]: schema | {"title": published[class_name]}
         for class_name, schema in schemas.items()
     }
+
+
+if __name__ == "__main__":
+    (FOLDER / "openapi.json").write_bytes(rendered())
