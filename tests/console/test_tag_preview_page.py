@@ -78,3 +78,15 @@ async def test_opening_a_session_is_in_the_audit(house):
     audit = await (await house.signed_in("ada")).get("/console/audit")
 
     assert "tag.preview" in audit.text
+
+
+async def test_a_process_that_shares_its_port_opens_no_session(house):
+    olga = await house.signed_in("olga")
+    house.gateway.previews.shares_port = True
+    try:
+        opened = await olga.post(PATH, {"sends": "nothing"})
+    finally:
+        house.gateway.previews.shares_port = False
+
+    assert opened.location == PATH
+    assert "Start the gateway with workers = 1" in (await olga.get(PATH)).text

@@ -91,3 +91,14 @@ def test_workers_on_sqlite_are_refused_with_the_way_out(tmp_path, x_emulator):
     assert refused.returncode == 1
     assert "--workers" in refused.stderr
     assert "PostgreSQL" in refused.stderr
+
+
+def test_workers_open_no_preview_session(tmp_path, x_emulator, postgres_url):
+    """The other process would send the requests of a session that sends nothing."""
+    with WorkersGateway(tmp_path, x_emulator.url, postgres_url) as gateway:
+        refused = command(gateway, "tag", "preview", "--send-nothing")
+        trail = command(gateway, "audit", "--json")
+
+    assert refused.returncode != 0
+    assert "Start the gateway with workers = 1" in " ".join(refused.stderr.split())
+    assert "tag.preview" not in trail.stdout

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from twite.app.console_services import ConsoleServices
 from twite.app.logins import events_manager
+from twite.app.store_access import engine_of
 from twite.config.settings import Settings
 from twite.console.application import Console
 from twite.console.page import Page, Reauthentication
@@ -127,7 +128,11 @@ def console(settings: Settings, behind: ConsoleServices) -> Console:
             manager=events_manager(settings, destinations, note=store.people.note),
             destinations=destinations,
         ),
-        TagPreviewPage(previews=behind.previews, site=_site(settings)),
+        TagPreviewPage(
+            previews=behind.previews,
+            site=_site(settings),
+            shared=engine_of(settings).is_server,
+        ),
         *(() if behind.examine is None else (DiagnosticsPage(examine=behind.examine),)),
         UsersPage(user_accounts=user_accounts, confirming=confirming, pixels=pixels),
         KeysPage(user_accounts=user_accounts, confirming=confirming, pixels=pixels),

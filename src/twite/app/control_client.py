@@ -22,6 +22,7 @@ from twite.gateway.operations.control import (
 )
 from twite.gateway.ports.outbox import Discard, MoveResult, Replay
 from twite.gateway.ports.privacy import EraseStore
+from twite.gateway.preview.sessions import PreviewUnavailable
 from twite.machine.private_file import replace_file
 
 if TYPE_CHECKING:
@@ -168,9 +169,15 @@ class GatewayClient:
     async def preview(
         self, do: PreviewAction, *, audit_event: AuditEvent, name: str = "", note: str = ""
     ) -> PreviewState | None:
-        """Open, read or close a preview session of tags; None if it has ended."""
+        """Open, read or close a preview session of tags; None if it has ended.
+
+        Raises PreviewUnavailable.
+        """
         command = ControlCommand(do=do, name=name, note=note, audit_event=audit_event)
-        return (await self._ask(command)).preview
+        result = await self._ask(command)
+        if result.why:
+            raise PreviewUnavailable
+        return result.preview
 
     async def _in_slices(
         self, commands: Sequence[ControlCommand], audit_event: AuditEvent | None

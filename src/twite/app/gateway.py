@@ -77,7 +77,9 @@ class Gateway:
         # Rate limit windows, leases and due times use this clock, which never jumps.
         self._clock = MonotonicClock(self._wall)
         self._randomness = SystemRandomness()
-        self.previews = PreviewSessions(clock=self._clock, randomness=self._randomness)
+        self.previews = PreviewSessions(
+            clock=self._clock, randomness=self._randomness, shares_port=worker is not None
+        )
         self._metrics = Metrics(
             sources=[*(source.name for source in settings.sources()), X_SOURCE],
             pixels=[pixel.pixel for pixel in settings.destinations()],

@@ -9,6 +9,7 @@ from twite.gateway.preview.sessions import (
     MOST_REQUESTS,
     MOST_SESSIONS,
     PreviewSessions,
+    PreviewUnavailable,
 )
 from twite.gateway.preview.trace import MOST_EVENTS, MOST_LINES, MOST_RUNS, MOST_TEXT
 from twite.gtm.template.effects import HttpEffect, LogEffect, SetCookie
@@ -53,6 +54,16 @@ async def test_a_session_ends_after_its_time_and_with_it_the_cost(previews, cloc
 
     assert begun(previews, session) is None
     assert (previews.is_open, previews.of("ada"), previews.trace(trace.id)) == (False, [], None)
+
+
+def test_a_process_that_shares_its_port_opens_no_session(clock):
+    """Another process would send the requests of a session that sends nothing."""
+    previews = PreviewSessions(clock=clock, randomness=SystemRandomness(), shares_port=True)
+
+    with pytest.raises(PreviewUnavailable, match="workers = 1"):
+        previews.open("ada", sends_nothing=True)
+
+    assert not previews.is_open
 
 
 def test_a_user_sees_own_sessions_alone(previews):

@@ -9,13 +9,14 @@ from typing import Annotated, Final
 import typer
 
 from twite.app.control_client import PreviewAction, client_of, running
+from twite.app.store_access import engine_of
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, who
 from twite.config.settings import Settings
 from twite.domain.people.users import AuditAction, AuditEvent
 from twite.domain.times import spelled
 from twite.gateway.operations.control import PreviewState
-from twite.gateway.preview.sessions import COOKIE, HEADER
+from twite.gateway.preview.sessions import COOKIE, HEADER, OTHERS
 from twite.gateway.preview.trace import PreviewedRequest
 
 PREVIEW: Final = """Show what the running gateway does with the requests of one browser.
@@ -64,7 +65,8 @@ async def _follow(settings: Settings, *, nothing: bool, as_json: bool) -> None:
         state = await ask("preview_open")
         if state is None:
             raise typer.Exit(1)
-        _print_session(state, nothing=nothing, as_json=as_json)
+        shared = engine_of(settings).is_server
+        _print_session(state, nothing=nothing, shared=shared, as_json=as_json)
         printed: dict[int, int] = {}
         try:
             while state is not None:
@@ -80,7 +82,8 @@ async def _follow(settings: Settings, *, nothing: bool, as_json: bool) -> None:
                 await asyncio.shield(ask("preview_close", state.session))
 
 
-def _print_session(state: PreviewState, *, nothing: bool, as_json: bool) -> None:
+def _print_session(state: PreviewState, *, nothing: bool, shared: bool, as_json: bool) -> None:
+    """Print how to use a session. `shared`: other gateways may use the store."""
     if as_json:
         printing.print_json({"token": state.token, "header": HEADER, "cookie": COOKIE})
         return
@@ -88,6 +91,8 @@ def _print_session(state: PreviewState, *, nothing: bool, as_json: bool) -> None
     printing.say(f"The session {mode}. It ends at {spelled(state.ends_at)}, or with Ctrl-C.")
     printing.say(f"  header  {HEADER}: {state.token}")
     printing.say(f"  cookie  {COOKIE}={state.token}")
+    if shared:
+        printing.say(OTHERS)
 
 
 def _print_request(request: PreviewedRequest, *, as_json: bool) -> None:

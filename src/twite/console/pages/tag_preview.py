@@ -14,8 +14,10 @@ from twite.gateway.preview.sessions import (
     HEADER,
     MOST_REQUESTS,
     MOST_SESSIONS,
+    OTHERS,
     PreviewSession,
     PreviewSessions,
+    PreviewUnavailable,
 )
 
 PATH: Final = "/console/tag-preview"
@@ -25,10 +27,14 @@ _ROLE: Final = Role.OPERATOR
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class TagPreviewPage:
-    """The page of preview sessions. `site` is the registrable domain of the gateway, or ""."""
+    """The page of preview sessions. `site` is the registrable domain of the gateway, or "".
+
+    `shared`: other gateways may use the store.
+    """
 
     previews: PreviewSessions
     site: str = ""
+    shared: bool = False
 
     @property
     def routes(self) -> Sequence[PageRoute]:
@@ -53,6 +59,8 @@ class TagPreviewPage:
         _require_all_pixels(visit)
         sends_nothing = visit.form.first("sends") != "all"
         detail = "sends nothing" if sends_nothing else "sends"
+        if self.previews.shares_port:
+            return visit.back_to(PATH, message=str(PreviewUnavailable()), bad=True)
         await visit.note(AuditAction.TAG_PREVIEW, "", detail)
         session = self.previews.open(visit.viewer.name, sends_nothing=sends_nothing)
         return visit.back_to(f"{PATH}/{session.id}")
@@ -65,6 +73,7 @@ class TagPreviewPage:
             session=session,
             header=f"{HEADER}: {session.token.reveal()}",
             script=_script(session, self.site),
+            others=OTHERS if self.shared else "",
             most=MOST_REQUESTS,
         )
 

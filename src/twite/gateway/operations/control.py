@@ -81,13 +81,15 @@ class ControlResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """The number of changed deliveries or secrets.
 
     `last` is where the next slice continues, if there is one. For an erasure see
-    gateway.operations. `result` is that of a change of users or API keys.
+    gateway.operations. `result` is that of a change of users or API keys, and `why` the reason
+    why no preview session was opened.
     """
 
     done: int
     last: int | None = None
     result: Result | None = None
     preview: PreviewState | None = None
+    why: str = ""
 
 
 def encoded(command: ControlCommand) -> bytes:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from typing import Final
 
+from twite.domain.errors import OperatorError
 from twite.domain.secret import Secret
 from twite.domain.times import HOUR, MINUTE
 from twite.gateway.ports.machine import Clock, Randomness
@@ -19,10 +20,25 @@ LASTS: Final = HOUR
 HANDLED_WITHIN: Final = (
     2 * MINUTE
 )  # longer than the time limits of a request body and of a client template
+# For gateways that may share their store with others.
+OTHERS: Final = (
+    "Other gateways on this database do not know the session: they store and send its events."
+)
 LATEST: Final = "latest"  # shown in place of an id
 MOST_SESSIONS: Final = 5
 MOST_REQUESTS: Final = 30  # per session
 DryRun = Callable[[str, bytes, RequestTrace], None]
+
+
+class PreviewUnavailable(OperatorError):
+    """No session can be opened: other processes would get some of its requests, and send them."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Tag previews need a gateway with one process, because a session sees only the "
+            "requests of its process. Start the gateway with workers = 1 in [server], or start "
+            "another gateway with the same settings and one process on another port"
+        )
 
 
 class PreviewSession:
@@ -52,9 +68,13 @@ class PreviewSession:
 
 
 class PreviewSessions:
-    """The open sessions. `dry_run` is set once tags can run."""
+    """The open sessions. `dry_run` is set once tags can run.
 
-    def __init__(self, *, clock: Clock, randomness: Randomness) -> None:
+    If this process `shares_port` with others, no session can be opened.
+    """
+
+    def __init__(self, *, clock: Clock, randomness: Randomness, shares_port: bool = False) -> None:
+        self.shares_port = shares_port
         self._clock = clock
         self._randomness = randomness
         self._by_token: dict[bytes, PreviewSession] = {}
@@ -68,7 +88,9 @@ class PreviewSessions:
         return bool(self._by_token)
 
     def open(self, who: str, *, sends_nothing: bool) -> PreviewSession:
-        """Open a session; beyond the limit, the oldest one ends."""
+        """Open a session; beyond the limit, the oldest one ends. Raises PreviewUnavailable."""
+        if self.shares_port:
+            raise PreviewUnavailable
         self._expire()
         while len(self._by_token) >= MOST_SESSIONS:
             self._by_token.pop(next(iter(self._by_token)))

@@ -20,6 +20,7 @@ from twite.gateway.operations.control import (
 )
 from twite.gateway.ports.outbox import Discard, Move, Replay
 from twite.gateway.ports.secret_store import CONTAINER
+from twite.gateway.preview.sessions import PreviewUnavailable
 from twite.gateway.x_account.credential_store import PREFIX
 from twite.http.authorization import bearer
 from twite.http.responses import CODES, NO_ROUTE, HttpRefusal, HttpResponse, error
@@ -90,6 +91,8 @@ async def _of_previews(order: ControlCommand, services: HttpServices) -> Control
     if audit_event is None:
         raise HttpRefusal(error(400, "wrong_shape", "the audit event is missing"))
     if order.do == "preview_open":
+        if previews.shares_port:
+            return ControlResult(done=0, why=str(PreviewUnavailable()))
         await services.people.note(audit_event)
         session = previews.open(audit_event.who, sends_nothing=order.note == "nothing")
     else:
