@@ -15,7 +15,7 @@ from store_contract.settling import SettlingLaws, SweepLaws
 from twite.domain.delivery import Delivery, State
 from twite.gateway.ports.outbox import Claim, Replay
 from twite.gateway.ports.store import StoreOptions
-from twite.stores.postgres import claim_starts, schema, usual
+from twite.stores.postgres import claim_starts, schema, settlements, usual
 from twite.stores.postgres.session import PostgresSession
 from twite.stores.postgres.store import PostgresStore
 
@@ -118,8 +118,11 @@ async def test_a_retry_that_is_due_is_claimed_before_later_deliveries(store, sta
 
 
 @pytest.mark.parametrize("is_claimed_again", [False, True])
-async def test_a_settlement_waits_for_an_expiry_of_its_lease(store, postgres_url, is_claimed_again):
+async def test_a_settlement_waits_for_an_expiry_of_its_lease(
+    store, postgres_url, monkeypatch, is_claimed_again
+):
     """X has accepted a batch while another gateway ends its lease, and maybe claims it again."""
+    monkeypatch.setattr(settlements, "_LATE_WITHIN", 0.0)
     await record(store, "order-1")
     batch = await claim(store)
     expiring = await asyncpg.connect(postgres_url)

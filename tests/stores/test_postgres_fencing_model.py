@@ -200,6 +200,7 @@ async def test_nothing_is_sent_after_a_recorded_success_and_nothing_is_stuck(
     open_node, postgres_url, monkeypatch, seed
 ):
     monkeypatch.setattr(settlements, "_AGAIN", 0.01)
+    monkeypatch.setattr(settlements, "_LATE_WITHIN", 0.0)
     driver = await asyncpg.connect(postgres_url)
     model = Model([Node(await open_node()) for _ in range(NODES)], driver, seed)
 

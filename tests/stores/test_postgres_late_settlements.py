@@ -18,6 +18,7 @@ HELD = TakeBack(deliveries=(), reason="a user held it", hold=True)
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch):
     monkeypatch.setattr(settlements, "_AGAIN", 0.01)
+    monkeypatch.setattr(settlements, "_LATE_WITHIN", 0.0)
 
 
 def accepted(batch, *, is_usual=True):

@@ -165,6 +165,7 @@ class PostgresDatabase(PostgresReads):
         self._timed = timed
         self._committed = committed
         self._running: set[asyncio.Task[Any]] = set()
+        self._is_closing = False
         self.names = SharedNames()
         # The id of this process among the nodes, after it has joined.
         self.node = 0
@@ -251,7 +252,10 @@ class PostgresDatabase(PostgresReads):
         }
 
     async def _is_committed(self, unknown: CommitUnknown, patience: float) -> bool:
-        """Find the result of a COMMIT. Raises LedgerUnavailable if it stays unknown."""
+        """Find the result of a COMMIT. Raises LedgerUnavailable if it stays unknown.
+
+        While the database closes, that takes at most PATIENCE.
+        """
         began = time.monotonic()
         pauses = iter(_BACKOFF)
         pause = 0.0
@@ -261,7 +265,8 @@ class PostgresDatabase(PostgresReads):
                     return await run_in_greenlet(partial(_looked_up, connection, unknown.mark))
             except (LedgerUnavailable, *LOST, *READ_ONLY, asyncpg.PostgresError) as error:
                 self._drop()
-                if time.monotonic() - began > patience:
+                most = min(patience, PATIENCE) if self._is_closing else patience
+                if time.monotonic() - began > most:
                     raise LedgerUnavailable(
                         reason="the database did not confirm the commit",
                         retry_after=RETRY_AFTER,
@@ -283,6 +288,7 @@ class PostgresDatabase(PostgresReads):
 
     async def close(self) -> None:
         """Wait for running operations, and close the connections."""
+        self._is_closing = True
         while self._running:
             await asyncio.wait(list(self._running))
         await self._writers.close()

@@ -30,6 +30,8 @@ _AGAIN: Final = 0.5  # seconds
 # such errors. The alert resolves when none was reported for STORE_FAILED_FOR.
 _AFTER_A_FAULT: Final = 5.0
 _REPORT_EVERY: Final = 60.0
+# Seconds that a stop waits for late successes.
+_LATE_WITHIN: Final = 10.0
 _FOREVER: Final = float("inf")
 
 
@@ -52,8 +54,10 @@ class Settlements:
         """Return deliveries that X has accepted, and that this node must not claim."""
         return frozenset().union(*map(_accepted, self.late.values()))
 
-    def close(self) -> None:
-        """Stop waiting for attempts of other nodes."""
+    async def close(self) -> None:
+        """Wait for attempts of other nodes, but not long: they may have died."""
+        if self.late:
+            await asyncio.wait(self.late, timeout=_LATE_WITHIN)
         self._closed = True
         for task in self.late:
             task.cancel()

@@ -198,7 +198,7 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
             await self._upkeep.close()
         if self._vacuuming is not None:
             self._vacuuming.cancel()
-        self.settlements.close()
+        await self.settlements.close()
         await self._recorder.close()
         await self._database.close()
 
