@@ -66,7 +66,7 @@ def serve(
     folder = settings.store.gateway_file.parent
     if not os.access(folder, os.W_OK):
         printing.complain(
-            f"Warning: {folder} is not writable, so commands on this machine do not find this "
+            f"Warning: {folder} is not writable, so commands on this machine cannot reach this "
             "gateway."
         )
 
