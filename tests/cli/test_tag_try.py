@@ -135,6 +135,34 @@ def test_the_cookies_that_a_browser_would_get_are_shown(command):
     assert json.loads(out)["cookies"] == {"visitor": "v.1"}
 
 
+def test_a_cookie_that_the_gateway_would_not_set_is_a_log_line(command, tmp_path):
+    text = (Path(__file__).parents[1] / "templates/cookie_keeper.tpl").read_text()
+    head, start, rest = text.partition("___SANDBOXED_JS_FOR_SERVER___\n\n")
+    code = "".join(
+        f"require('setCookie')('{name}', '1', {{domain: '{domain}', path: '/', secure: true}});\n"
+        for name, domain in (
+            ("visitor", "other.example"),
+            ("visitor_2", "shop.example"),
+            ("visitor_3", "auto"),
+            ("__Host-visitor", "auto"),
+        )
+    )
+    file = tmp_path / "cookies.tpl"
+    every = rest.replace('"string": "visitor"', '"string": "*"')
+    file.write_text(head + start + code + every)
+    event = json.dumps({"event_name": "view", "page_location": "https://shop.example/a"})
+    given = json.dumps({"name": "kept", "days": 30})
+
+    _, out, _ = command("tag", "try", str(file), "--data", given, "--event", event, "--json")
+
+    found = json.loads(out)
+    assert {name for name in found["cookies"] if name != "kept"} == {"visitor_2", "visitor_3"}
+    assert found["logs"] == [
+        "the cookie visitor is for a domain outside the gateway's site",
+        "a tag cannot set the cookie __Host-visitor",
+    ]
+
+
 @pytest.mark.parametrize(
     ("headers", "host", "key"),
     [

@@ -1,7 +1,9 @@
 """Run a tag template once as the gateway does, with its requests sent to a server on loopback."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -26,7 +28,8 @@ from twite.gateway.tags.run.tag_run import TagRun
 from twite.gateway.tags.runtime.engine_pool import EnginePool, TemplateStorage
 from twite.gtm.template.effects import HttpEffect
 from twite.gtm.template.sandbox import Incoming
-from twite.gtm.template.tag_response import TagResponse
+from twite.gtm.template.tag_response import ResponseSite, joined
+from twite.http.cookies import registrable_domain
 from twite.machine.system import SystemClock
 from twite.senders.web import PublicWeb
 
@@ -39,11 +42,11 @@ _WITHIN = 5 * SECOND  # the first step includes the start of the engine process
 class TagTrial(msgspec.Struct, frozen=True, kw_only=True):
     """The outcome of the run, the lines that the template logged, and warnings about fields.
 
-    `response` is what the first step adds to a browser's response.
+    `cookies` are those that a browser on the event's page would get.
     """
 
     outcome: RunOutcome
-    response: TagResponse | None
+    cookies: Mapping[str, str]
     lines: tuple[str, ...]
     warnings: tuple[str, ...]
 
@@ -76,8 +79,13 @@ async def try_tag(
     given = RunInput(container_config=config, rule=config.rules[_NAME], payload=payload, seed=1)
     try:
         response = await first_turns.run(given, until=first_turns.deadline())
+        cookies: dict[str, str] = {}
         if response is not None:
             payload = after_first_turn(payload, given, response)
+            site = _site_of(payload)
+            for cookie in joined([response], site=site, log_message=seen.add).cookies:
+                name, _, value = cookie.partition(";")[0].partition("=")
+                cookies[name] = value
         outcome = await TagRun(
             RunContext(
                 engine_pool=pool,
@@ -98,10 +106,19 @@ async def try_tag(
         await web.stop()
     return TagTrial(
         outcome=outcome,
-        response=response,
+        cookies=cookies,
         lines=tuple(seen.lines),
         warnings=tuple(_without_table(warning) for warning in warnings),
     )
+
+
+def _site_of(payload: TagPayload) -> ResponseSite:
+    """Return the site of the request's host, or of the event's page."""
+    host = dict(payload.request.headers).get("host", "").partition(":")[0]
+    if not host:
+        with suppress(ValueError):
+            host = urlsplit(str(payload.event.get("page_location") or "")).hostname or ""
+    return ResponseSite(host=host, site=registrable_domain(host), now=payload.at)
 
 
 def _without_table(place: str) -> str:
@@ -118,6 +135,10 @@ class _Lines:
     def see(self, notice: Notice) -> None:
         if isinstance(notice, TagSaid):
             self.lines.append(notice.text)
+
+    def add(self, _tag: str, line: str) -> None:
+        """Keep a line from Twite."""
+        self.lines.append(line)
 
 
 class _NotToX:

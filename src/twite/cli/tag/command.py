@@ -197,7 +197,7 @@ def attempt(
                 ],
                 "outcome": outcome.outcome,
                 "error": error,
-                "cookies": dict(_cookies_of(trial)),
+                "cookies": trial.cookies,
                 "logs": trial.lines,
             }
         )
@@ -289,7 +289,7 @@ def _print_trial(vendor: FakeVendor, trial: TagTrial) -> None:
         printing.say(mark, f" {address} → {found.status}{told}")
         for problem in found.problems:
             printing.say(f"    {problem}")
-    for name, value in _cookies_of(trial):
+    for name, value in trial.cookies.items():
         printing.say(f"cookie: {name}={value}")
     for line in trial.lines:
         printing.say(f"log: {line}")
@@ -302,11 +302,6 @@ def _print_trial(vendor: FakeVendor, trial: TagTrial) -> None:
 def _complain(error: str) -> None:
     # The name of JavaScript's plain errors is Error, too.
     printing.complain(f"Error: {error.removeprefix('Error: ')}")
-
-
-def _cookies_of(trial: TagTrial) -> list[tuple[str, str]]:
-    cookies = () if trial.response is None else trial.response.cookies
-    return [(cookie.name, cookie.value) for cookie in cookies]
 
 
 def _person_of(event: dict[str, Tree]) -> KnownPerson:
