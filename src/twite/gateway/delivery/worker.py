@@ -42,7 +42,10 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BatchHandler(Protocol):
-    """Sends the batches of a worker: to X, or through a tag's template."""
+    """Sends the batches of a worker: to X, or through a tag's template.
+
+    Methods with a default are about pixels. Handlers of tags inherit them.
+    """
 
     stopping: bool
     requests: RequestsInFlight
@@ -68,26 +71,34 @@ class BatchHandler(Protocol):
 
     def failed_but_one(self) -> frozenset[int]:
         """Return the failed deliveries except one, which may be retried."""
+        return frozenset()
 
     def use(self, destination: Destination) -> None:
         """Replace the credentials of the pixel."""
+        del destination
 
     def limits(self) -> Mapping[str, int]:
         """Return the batch size by event, for events whose limit is below the usual one."""
+        return {}
 
     def passing_events(self) -> frozenset[str]:
         """Return the events that the next claim must skip."""
+        return frozenset()
 
     def passing(self) -> frozenset[int]:
         """Return the deliveries that the next claim must skip."""
+        return frozenset()
 
     def suspects(self) -> frozenset[int]:
         """Return the deliveries whose result says little about the pixel.
 
         They are not used as probes.
         """
+        return frozenset()
 
-    def claimed(self, batch: Batch) -> None: ...
+    def claimed(self, batch: Batch) -> None:
+        """Record that a batch will be taken."""
+        del batch
 
     async def take(self, batch: Batch) -> None:
         """Send a batch and settle every delivery of it."""

@@ -1,7 +1,7 @@
 """Run a tag's batches concurrently, in the tag's own delivery worker."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, field
 from hashlib import blake2b
@@ -10,7 +10,6 @@ from typing import Final
 import msgspec
 
 from twite.domain.delivery import MOST_BYTES, Batch, Delivery, Transition, Trigger
-from twite.domain.destination import Destination
 from twite.domain.errors import NotOpened, TransientError
 from twite.domain.times import SECOND
 from twite.gateway.delivery.circuit_breaker import CircuitBreaker
@@ -18,7 +17,7 @@ from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.delivery.rate_limit import RateLimit
 from twite.gateway.delivery.settlement import Settler, fault
 from twite.gateway.delivery.suspects import RequestsInFlight
-from twite.gateway.delivery.worker import Worker, WorkerConfig
+from twite.gateway.delivery.worker import BatchHandler, Worker, WorkerConfig
 from twite.gateway.ports.events import Attempted, Observer, Troubled, TroublePlace
 from twite.gateway.ports.machine import Randomness
 from twite.gateway.ports.outbox import DeliveryStore
@@ -41,8 +40,8 @@ _SEED_BITS: Final = 48
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
-class TagBatchSender:
-    """Runs and settles one tag's batches: a gateway.delivery.worker.BatchHandler."""
+class TagBatchSender(BatchHandler):
+    """Runs and settles one tag's batches."""
 
     container_config: ContainerConfig
     rule: TagRule
@@ -78,32 +77,6 @@ class TagBatchSender:
         self._trials = self.run_context.engine_pool.trials
         self._whose = f"tag {self.rule.name}"
         self.circuit_breaker.slow_down(0)
-
-    def failed_but_one(self) -> frozenset[int]:
-        """Return an empty set: tags do not record failed deliveries."""
-        return frozenset()
-
-    def use(self, destination: Destination) -> None:
-        """Do nothing: a tag has no pixel credentials."""
-
-    def limits(self) -> Mapping[str, int]:
-        """Return no limits: tags have no limits by event."""
-        return {}
-
-    def passing_events(self) -> frozenset[str]:
-        """Return no events: tags skip none."""
-        return frozenset()
-
-    def passing(self) -> frozenset[int]:
-        """Return no deliveries: tags skip none."""
-        return frozenset()
-
-    def suspects(self) -> frozenset[int]:
-        """Return no deliveries: a tag has no suspects."""
-        return frozenset()
-
-    def claimed(self, batch: Batch) -> None:
-        """Do nothing."""
 
     async def take(self, batch: Batch) -> None:
         """Run a batch and settle every delivery of it.
