@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 
@@ -137,10 +138,14 @@ def _on_one_line(words: str) -> str:
 def _dated(response: Response) -> int | None:
     """Return X's Date in milliseconds; None if it is missing or invalid."""
     try:
-        seconds = parsedate_to_datetime(response.headers["date"]).timestamp()
+        return _milliseconds(response.headers["date"])
     except (KeyError, ValueError, TypeError, OverflowError):
         return None
-    return int(seconds) * SECOND
+
+
+@lru_cache(maxsize=8)  # it is the same for all responses of a second
+def _milliseconds(date: str) -> int:
+    return int(parsedate_to_datetime(date).timestamp()) * SECOND
 
 
 class RequestSender:

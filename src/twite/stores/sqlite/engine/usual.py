@@ -181,10 +181,9 @@ def _checksums(
     bodies: Sequence[bytes],
 ) -> list[int]:
     """Return what `checksum` of `stores/sql/database.py` returns for each delivery."""
-    return [
-        crc32(body, crc32(name.encode() + b"\0", (seed ^ id_ ^ at) & 0xFFFFFFFF))
-        for id_, name, at, body in zip(ids, names, received, bodies, strict=True)
-    ]
+    starts = [(seed ^ id_ ^ at) & 0xFFFFFFFF for id_, at in zip(ids, received, strict=True)]
+    heads = map(crc32, [name.encode() + b"\0" for name in names], starts)
+    return list(map(crc32, bodies, heads))
 
 
 def _lease(book: OwnerSession, wish: Claim, event_id: int, lease: int, found: _Ready) -> None:
