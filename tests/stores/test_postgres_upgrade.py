@@ -4,6 +4,7 @@ import asyncio
 
 import asyncpg
 import pytest
+from postgres_nodes_stage import ACCOUNTS, owned
 from test_postgres_claims import waits_for_a_lock
 
 from builders import a_submission, an_entry
@@ -93,3 +94,21 @@ async def test_a_migration_gives_up_if_another_session_does_not_end(
 
     with pytest.raises(StoreUnusable, match="other sessions use its tables"):
         await upgrade(empty_postgres_url)
+
+
+@pytest.mark.usefixtures("newer_version")
+async def test_a_gateway_that_has_migrated_lets_the_others_renew_their_leases_first(
+    store, session, empty_postgres_url
+):
+    """During a long migration, no gateway could renew its lease or record X's responses."""
+    await store.ownership.join(ACCOUNTS, longest_request=0)
+    await owned(store)
+    newer = await PostgresStore.open(empty_postgres_url, StoreOptions())
+    await session.execute("UPDATE node SET until = clock_timestamp() - interval '1 minute'")
+    await newer.ownership.join(ACCOUNTS, longest_request=0)
+    await owned(newer)
+
+    accounts = await store.ownership.refresh()
+
+    await newer.close()
+    assert accounts is not None

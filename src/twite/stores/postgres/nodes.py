@@ -30,8 +30,8 @@ LEASE: Final = 8 * SECOND
 # Added to the end of the lease and the longest request, because clocks run at slightly different
 # speeds.
 _MARGIN: Final = SECOND // 2
-# Milliseconds after a lapse of its own lease during which a node fences no other: the database may
-# have been down, and the others must renew their leases and settle first.
+# Milliseconds after a lapse of its own lease, or a migration, during which a node fences no other:
+# the others must renew their leases and settle first.
 _OTHERS_FIRST: Final = 2 * SHARE_OUT_EVERY
 _SOON: Final = 50  # milliseconds between two checks of a node that is about to be fenced
 # Milliseconds between two checks for deliveries that other gateways have queued. The checks take at
@@ -121,7 +121,7 @@ class PostgresOwnership:
         began = boot_time()
         if await self._database.write(self._renewed):
             if began >= self._until:
-                self._fences_from = boot_time() + _OTHERS_FIRST / SECOND
+                self.let_others_first()
             self._until = began + LEASE / SECOND
         else:
             self._is_fenced = True
@@ -131,6 +131,10 @@ class PostgresOwnership:
         self._owned = owned & mine
         self._due = min(began + SHARE_OUT_EVERY / SECOND, self._due)
         return self._owned - {LEADER}
+
+    def let_others_first(self) -> None:
+        """Fence no node for some seconds, because none could write before."""
+        self._fences_from = boot_time() + _OTHERS_FIRST / SECOND
 
     async def news(self, idle: Mapping[str, Collection[str]]) -> News:
         began = time.perf_counter()

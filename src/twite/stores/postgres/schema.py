@@ -45,8 +45,8 @@ def newest_version() -> int:
 
 async def migrate(
     driver: "asyncpg.Connection[Any]", address: Address, *, is_copy: bool = False
-) -> None:
-    """Migrate the database to the newest version.
+) -> bool:
+    """Migrate the database to the newest version; return whether it had an older one.
 
     Raises StoreUnusable if the database is newer or a copy uses it; `is_copy` is for that copy.
     """
@@ -73,8 +73,8 @@ async def migrate(
         await asyncio.sleep(_AGAIN)
 
 
-async def _migrate(driver: "asyncpg.Connection[Any]", address: Address, *, is_copy: bool) -> None:
-    """Migrate inside the running transaction."""
+async def _migrate(driver: "asyncpg.Connection[Any]", address: Address, *, is_copy: bool) -> bool:
+    """Migrate inside the running transaction; return whether gateways could be running."""
     await driver.execute(_LOCK)
     if not is_copy and not await driver.fetchval(_SHARED):
         raise StoreUnusable(
@@ -97,6 +97,7 @@ async def _migrate(driver: "asyncpg.Connection[Any]", address: Address, *, is_co
                 cure="Make the role the owner of the database, or grant CREATE on its schema",
             ) from error
         await driver.execute("INSERT INTO schema_version (version) VALUES ($1)", version)
+    return bool(missing and present)
 
 
 async def present_version(driver: "asyncpg.Connection[Any]", address: Address) -> int:

@@ -148,7 +148,7 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         try:
             weak = await weak_settings(driver)
             refuse_weak(weak, address, is_accepted=options.accept_weak_durability)
-            await migrate(driver, address)
+            is_upgraded = await migrate(driver, address)
         except asyncpg.PostgresError as error:
             raise StoreUnusable(
                 path=address.shown,
@@ -184,6 +184,8 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
             )
         store = cls(database, recorder, upkeep, salt=salt, observer=options.observer)
         store.weak = weak
+        if is_upgraded:
+            store.ownership.let_others_first()
         if upkeep is not None:
             upkeep.may_prune = store.ownership.may_prune
             upkeep.start()
