@@ -93,8 +93,9 @@ def _parameter(pair: str) -> str:
 
 def _step(step: str) -> str:
     decoded = unquote_plus(unquote_plus(step))
-    digits = sum(letter.isdecimal() for letter in decoded)
-    is_odd = len(decoded) > _LONGEST_STEP or (digits > _MOST_DIGITS and digits < len(decoded))
+    is_odd = len(decoded) > _LONGEST_STEP or (
+        _MOST_DIGITS < sum(letter.isdecimal() for letter in decoded) < len(decoded)
+    )
     return HIDDEN if is_odd or masked_text(decoded) != decoded else step
 
 

@@ -282,7 +282,8 @@ class RunRecorder:
         self._trace.end(self._run, self._mask.own(outcome, most=LONGEST))
 
     def _write(self, kind: str, text: str) -> None:
-        self._trace.line(self._run, kind, self._mask.over(text, most=LONGEST))
+        if len(self._run.lines) < MOST_LINES:
+            self._trace.line(self._run, kind, self._mask.over(text, most=LONGEST))
 
 
 def of_scope(
