@@ -2,7 +2,7 @@ import gc
 import json
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -27,6 +27,9 @@ settings.register_profile(
 settings.load_profile("twite")
 GatewayProcess.popen = fork_server.Popen
 Emulator.popen = fork_server.Popen
+PROCESSES = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+PROCESS = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+HERE = Path(__file__).parent
 SHUFFLE = os.environ.get("TWITE_SHUFFLE")
 
 
@@ -41,22 +44,39 @@ def pytest_collection() -> Iterator[None]:
         gc.enable()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Let each process begin with other folders.
+
+    In a new clone, every test module is compiled once, not by all processes at the same time.
+    """
+    report = yield
+    if collector.path == HERE and report.passed:
+        folders = report.result
+        first = len(folders) * int(PROCESS.removeprefix("gw")) // PROCESSES
+        report.result = [*folders[first:], *folders[:first]]
+    return report
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the trials, in each process: at the end others could take nothing of them over.
 
     A process is given a piece of the list at first (`--dist worksteal`). With TWITE_SHUFFLE=seed,
     the order is drawn instead: a test that needs another one fails.
     """
+    if PROCESSES > 1:
+        items.sort(key=lambda item: item.nodeid.split("/", 2)[1])
     if SHUFFLE:
         random.Random(SHUFFLE).shuffle(items)
         return
-    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     trials = [item for item in items if item.path.parent.name == "trials"]
     others = iter([item for item in items if item.path.parent.name != "trials"])
     ordered: list[pytest.Item] = []
-    for process in range(processes):
-        own = trials[process::processes]
-        size = (len(items) - len(ordered)) // (processes - process)
+    for process in range(PROCESSES):
+        own = trials[process::PROCESSES]
+        size = (len(items) - len(ordered)) // (PROCESSES - process)
         ordered += [*own, *islice(others, size - len(own))]
     items[:] = [*ordered, *others]
 
