@@ -40,7 +40,10 @@ def test_nothing_is_handed_out_twice():
     assert len({randomness.receipt() for _ in range(10_000)}) == 10_000
 
 
-def test_fractions_are_below_one():
+def test_fractions_are_spread_from_zero_to_below_one():
     randomness = SystemRandomness()
 
-    assert all(0 <= randomness.fraction() < 1 for _ in range(1_000))
+    fractions = [randomness.fraction() for _ in range(1_000)]
+
+    assert all(0 <= fraction < 1 for fraction in fractions)
+    assert {int(10 * fraction) for fraction in fractions} == set(range(10))

@@ -10,7 +10,6 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
-from random import SystemRandom
 from typing import Final
 
 from twite.gateway.ports.machine import DiskSpace
@@ -40,10 +39,9 @@ class SystemClock:
         await asyncio.sleep(ms / 1_000)
 
 
-_RANDOM: Final = SystemRandom()
 _VARIANTS: Final = "89ab"  # the first digits of a UUID's variant (RFC 9562, 4.1)
 # Bytes of randomness in a receipt, and how many receipts' worth is read at once: each read releases
-# the GIL, and the accepting thread must wait to get it back.
+# the GIL, and the thread that accepts and sends must wait to get it back.
 _CHANCE: Final = 10
 _AT_ONCE: Final = 256
 
@@ -55,7 +53,7 @@ class SystemRandomness:
         self._endings: deque[str] = deque()
 
     def fraction(self) -> float:
-        return _RANDOM.random()
+        return int(self._ending()[-12:], 16) / (1 << 48)
 
     def nonce(self) -> str:
         """Return 32 hexadecimal digits."""
@@ -67,7 +65,10 @@ class SystemRandomness:
         return f"{at[:8]}-{at[8:]}{self._ending()}"
 
     def _ending(self) -> str:
-        """Return a random end of a receipt that was never returned before; from any thread."""
+        """Return a random end of a receipt that was never returned before; from any thread.
+
+        Its last 12 digits are all random.
+        """
         while True:
             try:
                 return self._endings.pop()
