@@ -8,11 +8,11 @@ from postgres_nodes_stage import ACCOUNTS, owned
 from test_postgres_claims import waits_for_a_lock
 
 from builders import a_submission, an_entry
-from store_contract.actions import histories
+from store_contract.actions import claim, delivered, histories, settle
 from twite.domain.delivery import State
-from twite.domain.errors import StoreUnusable
+from twite.domain.errors import LedgerUnavailable, StoreUnusable
 from twite.gateway.ports.store import StoreOptions
-from twite.stores.postgres import schema
+from twite.stores.postgres import connection, schema, settlements
 from twite.stores.postgres.store import PostgresStore
 
 REWRITE = "ALTER TABLE outbox ADD newer text GENERATED ALWAYS AS (state) STORED"
@@ -112,3 +112,38 @@ async def test_a_gateway_that_has_migrated_lets_the_others_renew_their_leases_fi
 
     await newer.close()
     assert accounts is not None
+
+
+async def test_transactions_that_wait_for_a_migration_give_up_and_keep_their_connections(
+    store, session, monkeypatch
+):
+    """The server does not notice that a client has gone while a session waits for a lock."""
+    monkeypatch.setattr(connection, "STALLED", 0.5)
+    monkeypatch.setattr(connection, "UNIT", connection.UNIT.replace("'10s'", "'20ms'"))
+    await session.execute("BEGIN; LOCK TABLE schema_version")
+
+    for number in range(4):
+        with pytest.raises(LedgerUnavailable, match="lock timeout"):
+            await store.record(a_submission(an_entry(f"order-{number}"), receipt=f"r{number}"))
+
+    waiting = await session.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    await session.execute("COMMIT")
+    await store.record(a_submission(an_entry("order-4"), receipt="r4"))
+    assert waiting == 0
+
+
+async def test_a_settlement_outlasts_a_long_migration(store, session, monkeypatch):
+    monkeypatch.setattr(connection, "UNIT", connection.UNIT.replace("'10s'", "'20ms'"))
+    monkeypatch.setattr(settlements, "_AGAIN", 0.01)
+    await store.record(a_submission(an_entry("order-1")))
+    batch = await claim(store)
+    await session.execute("BEGIN; LOCK TABLE schema_version")
+    task = asyncio.create_task(settle(store, batch, "delivered", delivered(batch)))
+    for _ in range(2):
+        await waits_for_a_lock(session)
+
+    await session.execute("COMMIT")
+
+    assert await task == 0
+    (account,) = await store.balance()
+    assert (account.delivered, account.balance) == (1, 0)

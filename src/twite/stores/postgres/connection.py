@@ -22,7 +22,11 @@ from twite.stores.postgres.dialect import PostgresStatement, shared
 # before they have a snapshot or another lock: they neither miss rows of a rewritten table nor cause
 # a deadlock.
 _GATE: Final = "LOCK TABLE schema_version IN ACCESS SHARE MODE"
-_UNIT: Final = f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {_GATE}"
+# The server does not notice that a client has gone while its session waits for a lock. So it ends
+# the wait before the client ends the connection (STALLED).
+UNIT: Final = (
+    f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = '10s'; {_GATE}"
+)
 # A view reads one snapshot.
 _VIEW: Final = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {_GATE}"
 _CONNECT_WITHIN: Final = 5.0  # seconds
@@ -85,7 +89,12 @@ def is_passing(error: BaseException | None) -> bool:
 
     A conflict that immediate retries did not end is a fault of the database, or of Twite.
     """
-    passing = (*LOST, *READ_ONLY, asyncpg.InsufficientResourcesError)
+    passing = (
+        *LOST,
+        *READ_ONLY,
+        asyncpg.InsufficientResourcesError,
+        asyncpg.LockNotAvailableError,
+    )
     return error is None or isinstance(error, (*passing, LedgerUnavailable))
 
 
@@ -265,7 +274,7 @@ class PostgresConnection:
         return self.run(shared(statement), values)
 
     def begin(self) -> None:
-        wait_for(self._executed(_UNIT, ()))
+        wait_for(self._executed(UNIT, ()))
 
     def commit(self) -> None:
         """Commit. Raises TransactionRollbackError if the transaction had failed."""
