@@ -16,6 +16,7 @@ from twite.domain.consent import ConsentAction
 from twite.domain.destination import Destination, Source
 from twite.domain.errors import MalformedRequest
 from twite.domain.json_tree import Tree
+from twite.domain.secret import Masked
 from twite.formats.data_tag import read as data_tag
 from twite.formats.event_data.conversions import as_seen, in_our_words, parse_events
 from twite.formats.event_data.values import first_text
@@ -31,7 +32,7 @@ from twite.gtm.template.sandbox import Incoming
 from twite.machine.system import SystemClock
 
 
-class EndpointResult(msgspec.Struct, frozen=True, kw_only=True):
+class EndpointResult(Masked, frozen=True, kw_only=True):
     """An event as tags see it. It holds personal data: its repr is masked.
 
     `granted` are the consent signals sent with it; `region` is the source's phone region;
@@ -42,9 +43,6 @@ class EndpointResult(msgspec.Struct, frozen=True, kw_only=True):
     granted: dict[str, bool]
     region: str | None
     kept_back: str | None
-
-    def __repr__(self) -> str:
-        return "EndpointResult(***)"
 
 
 class CompareEndpoints:

@@ -7,7 +7,7 @@ from typing import Final, Literal
 import msgspec
 
 from twite.domain.consent import ConsentPolicy
-from twite.domain.secret import Secret
+from twite.domain.secret import Masked, Secret
 from twite.domain.stats.value_guard import ValueGuard
 from twite.domain.times import MINUTE
 
@@ -39,8 +39,8 @@ class OAuthKeys(msgspec.Struct, frozen=True, kw_only=True):
     token_secret: Secret
 
 
-class PlainOAuthKeys(msgspec.Struct, frozen=True, kw_only=True):
-    """OAuthKeys in plain text, to be sealed. Its repr shows no secrets."""
+class PlainOAuthKeys(Masked, frozen=True, kw_only=True):
+    """OAuthKeys in plain text, to be sealed."""
 
     consumer_key: str
     consumer_secret: str
@@ -55,9 +55,6 @@ class PlainOAuthKeys(msgspec.Struct, frozen=True, kw_only=True):
             token=self.token,
             token_secret=Secret(self.token_secret),
         )
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(***)"
 
 
 def in_plain_text(keys: OAuthKeys) -> dict[str, str]:

@@ -1,7 +1,9 @@
-"""Secret: a credential that does not print."""
+"""Secret: a credential that does not print. Masked: a struct that does not print its fields."""
 
 import hmac
 from typing import final
+
+import msgspec
 
 
 @final
@@ -37,3 +39,10 @@ class Secret:
         return "***"
 
     __str__ = __repr__
+
+
+class Masked(msgspec.Struct, frozen=True):
+    """A struct whose repr shows no fields, because they hold personal data."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(***)"

@@ -6,12 +6,13 @@ import msgspec
 
 from twite.domain.conversion import Identifiers
 from twite.domain.fault import Fault, fault
+from twite.domain.secret import Masked
 from twite.formats.native.values import identifiers_of
 from twite.formats.parsed_request import Native
 from twite.formats.strict_json import decode
 
 
-class ConsentChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class ConsentChoice(Masked, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The request as submitted. It holds personal data: its repr is masked."""
 
     consent: dict[str, str | bool]
@@ -20,9 +21,6 @@ class ConsentChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
     phone: str | None = None
     phone_sha256: str | None = None
     twclid: str | None = None
-
-    def __repr__(self) -> str:
-        return "ConsentChoice(***)"
 
 
 class ChoiceRead(msgspec.Struct, frozen=True, kw_only=True):

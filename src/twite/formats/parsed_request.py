@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from twite.domain.fault import Fault
+from twite.domain.secret import Masked
 from twite.domain.submission import Ignored
 from twite.formats.page_visit import SERVER, Visitor
 
@@ -22,7 +23,7 @@ class NativeContent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
     type: str | None = None
 
 
-class Native(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Native(Masked, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One conversion as submitted. It holds personal data: its repr is masked."""
 
     event: str | None = None
@@ -45,9 +46,6 @@ class Native(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     consent: dict[str, str | bool] | None = None
     pixel: str | None = None
 
-    def __repr__(self) -> str:
-        return "Native(***)"
-
 
 class Many(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     conversions: list[Native]
@@ -60,7 +58,7 @@ class Frame(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 Event = Mapping[str, object]
 
 
-class TagEvent(msgspec.Struct, frozen=True, kw_only=True):
+class TagEvent(Masked, frozen=True, kw_only=True):
     """An event as tags see it. It holds personal data: its repr is masked.
 
     `event` is common event data from `visitor`. `conversion` is its index among the conversions,
@@ -71,9 +69,6 @@ class TagEvent(msgspec.Struct, frozen=True, kw_only=True):
     visitor: Visitor = SERVER
     conversion: int | None = None
     repeated: str | None = None
-
-    def __repr__(self) -> str:
-        return "TagEvent(***)"
 
 
 class ParsedRequest(msgspec.Struct, frozen=True, kw_only=True):

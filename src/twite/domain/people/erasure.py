@@ -14,6 +14,7 @@ import msgspec
 from twite.domain import normalize
 from twite.domain.conversion import Identifiers
 from twite.domain.fault import Fault, fault
+from twite.domain.secret import Masked
 
 EMAIL: Final = "email"
 PHONE: Final = "phone"
@@ -50,16 +51,13 @@ class ErasureIdentifier(msgspec.Struct, frozen=True, kw_only=True):
         return f"ErasureIdentifier({self.kind}=***)"
 
 
-class ErasureSubject(msgspec.Struct, frozen=True, kw_only=True):
+class ErasureSubject(Masked, frozen=True, kw_only=True):
     """The values to search for. Its repr is masked."""
 
     words: frozenset[bytes]
     texts: frozenset[bytes]
     persons: tuple[Identifiers, ...]
     conversion_ids: frozenset[str]
-
-    def __repr__(self) -> str:
-        return "ErasureSubject(***)"
 
     def named_in(self, kept: bytes) -> bool:
         """Return whether text from Twite contains the values, as whole words."""

@@ -13,6 +13,7 @@ import msgspec
 
 from twite.domain.errors import MalformedRequest
 from twite.domain.fault import Fault, fault
+from twite.domain.secret import Masked
 from twite.formats.parsed_request import UNREADABLE
 from twite.formats.strict_json import as_fault, decode
 
@@ -39,7 +40,7 @@ class BeaconContent(msgspec.Struct, frozen=True, omit_defaults=True):
     type: str | None = None
 
 
-class BeaconConversion(msgspec.Struct, frozen=True, omit_defaults=True):
+class BeaconConversion(Masked, frozen=True, omit_defaults=True):
     """One conversion as the page reports it.
 
     `at` is a time of the browser's clock. Its repr is masked.
@@ -63,16 +64,10 @@ class BeaconConversion(msgspec.Struct, frozen=True, omit_defaults=True):
     search: str | None = None
     consent: msgspec.Raw = _NULL
 
-    def __repr__(self) -> str:
-        return "BeaconConversion(***)"
 
-
-class BeaconClick(msgspec.Struct, frozen=True, omit_defaults=True):
+class BeaconClick(Masked, frozen=True, omit_defaults=True):
     id: str | None = None
     at: Number | None = None
-
-    def __repr__(self) -> str:
-        return "BeaconClick(***)"
 
 
 class BeaconIgnored(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -80,7 +75,7 @@ class BeaconIgnored(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: str | None = None
 
 
-class BeaconMessage(msgspec.Struct, frozen=True, omit_defaults=True):
+class BeaconMessage(Masked, frozen=True, omit_defaults=True):
     """The content of one beacon. `sent` is a time of the browser's clock. Its repr is masked."""
 
     v: msgspec.Raw = _NULL
@@ -89,9 +84,6 @@ class BeaconMessage(msgspec.Struct, frozen=True, omit_defaults=True):
     consent: msgspec.Raw = _NULL
     conversions: list[msgspec.Raw] | None = None
     ignored: msgspec.Raw = _NULL
-
-    def __repr__(self) -> str:
-        return "BeaconMessage(***)"
 
 
 T = TypeVar("T")

@@ -23,6 +23,7 @@ from twite.domain.consent import (
 from twite.domain.conversion import Content, Conversion, Identifiers, derived_id
 from twite.domain.destination import Destination, Source
 from twite.domain.fault import Fault, fault
+from twite.domain.secret import Masked
 from twite.domain.stats.match_keys import Flaw
 from twite.domain.times import DAY, moment
 from twite.formats.native.values import (
@@ -51,7 +52,7 @@ _IN_NO_AMOUNT: Final = frozenset(b"@+ /")
 _KEY: Final = frozenset({"pixel", "event", "conversion_id"})
 
 
-class ReadContext(msgspec.Struct, frozen=True, kw_only=True):
+class ReadContext(Masked, frozen=True, kw_only=True):
     """The context in which a conversion is read.
 
     `careful` is whether its texts may contain control characters, `lengthy` whether one may be
@@ -70,9 +71,6 @@ class ReadContext(msgspec.Struct, frozen=True, kw_only=True):
     lengthy: bool
     repeated: str | None = None
     faults: tuple[Fault, ...] = ()
-
-    def __repr__(self) -> str:
-        return "ReadContext(***)"
 
 
 class ReadConversion(msgspec.Struct, frozen=True, kw_only=True):

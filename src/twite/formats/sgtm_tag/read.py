@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from twite.domain.secret import Masked
 from twite.formats.event_data.conversions import Tagged
 from twite.formats.event_data.values import first_text
 from twite.formats.strict_json import decode, with_replacements, wrong_shape
@@ -20,14 +21,11 @@ REPEATED: Final = ("client_id", "ga_session_id", "x-ga-page_id", "x-ga-request_c
 _LONGEST_PIXEL: Final = 64
 
 
-class SgtmTagRequest(msgspec.Struct, frozen=True, kw_only=True):
+class SgtmTagRequest(Masked, frozen=True, kw_only=True):
     """The tag's event, and its pixel. It holds personal data: its repr is masked."""
 
     tagged: Tagged
     pixel: str | None = None
-
-    def __repr__(self) -> str:
-        return "SgtmTagRequest(***)"
 
 
 def read(body: bytes) -> SgtmTagRequest:

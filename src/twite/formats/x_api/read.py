@@ -16,6 +16,7 @@ from twite.domain.delivery import XComplaint
 from twite.domain.destination import Destination
 from twite.domain.errors import MalformedRequest
 from twite.domain.fault import Fault
+from twite.domain.secret import Masked
 from twite.domain.stats.match_keys import Flaw, digest_flaw, shape_of
 from twite.domain.times import LATEST, moment
 from twite.formats.page_visit import scrubbed_url
@@ -25,16 +26,13 @@ from twite.redaction.shapes import MASK, holds_a_person
 from twite.x import spec
 
 
-class XIdentifier(msgspec.Struct, frozen=True, omit_defaults=True):
+class XIdentifier(Masked, frozen=True, omit_defaults=True):
     twclid: str | None = None
     hashed_email: str | None = None
     hashed_phone_number: str | None = None
     ip_address: str | None = None
     user_agent: str | None = None
     twpid: str | None = None
-
-    def __repr__(self) -> str:
-        return "XIdentifier(***)"
 
 
 class XContent(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -46,7 +44,7 @@ class XContent(msgspec.Struct, frozen=True, omit_defaults=True):
     num_items: int | None = None
 
 
-class XConversion(msgspec.Struct, frozen=True, omit_defaults=True):
+class XConversion(Masked, frozen=True, omit_defaults=True):
     conversion_time: str | None = None
     conversion_timestamp: int | str | None = None
     event_id: str | None = None
@@ -61,9 +59,6 @@ class XConversion(msgspec.Struct, frozen=True, omit_defaults=True):
     event_source_url: str | None = None
     contents: list[XContent] | None = None
     restricted_data_use: str | None = None
-
-    def __repr__(self) -> str:
-        return "XConversion(***)"
 
 
 class XRequest(msgspec.Struct, frozen=True, omit_defaults=True):

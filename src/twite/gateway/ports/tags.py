@@ -11,7 +11,7 @@ from twite.domain.consent import ConsentPolicy
 from twite.domain.conversion import Identifiers
 from twite.domain.destination import Source
 from twite.domain.json_tree import Tree
-from twite.domain.secret import Secret
+from twite.domain.secret import Masked, Secret
 from twite.domain.submission import AcceptedConversion, UnfiredTags
 from twite.domain.times import SECOND
 from twite.formats.parsed_request import Native
@@ -124,7 +124,7 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
         return completed(request, self.headers)
 
 
-class TagRemark(msgspec.Struct, frozen=True, kw_only=True):
+class TagRemark(Masked, frozen=True, kw_only=True):
     """A received event: `event` raw, `native` in the native format. Its repr is masked.
 
     `conversion_id` is the id of its conversion, if it has one; `index` is the position of the
@@ -136,9 +136,6 @@ class TagRemark(msgspec.Struct, frozen=True, kw_only=True):
     conversion_id: str | None = None
     repeated: str | None = None
     index: int | None = None
-
-    def __repr__(self) -> str:
-        return "TagRemark(***)"
 
 
 class FiringResult(msgspec.Struct, frozen=True, kw_only=True):

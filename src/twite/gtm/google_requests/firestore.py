@@ -10,9 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Final
 from urllib.parse import quote
 
-import msgspec
-
 from twite.domain.json_tree import Tree
+from twite.domain.secret import Masked
 from twite.gtm.google_requests.request import (
     FAILED,
     GoogleRequest,
@@ -152,14 +151,11 @@ _OPERATORS: Final = {
 _OF_NULL: Final = {"==": "IS_NULL", "!=": "IS_NOT_NULL"}
 
 
-class FirestoreWrite(msgspec.Struct, frozen=True, kw_only=True):
+class FirestoreWrite(Masked, frozen=True, kw_only=True):
     """A document to write. It holds personal data: its repr is masked."""
 
     id: str
     body: dict[str, Tree]
-
-    def __repr__(self) -> str:
-        return "FirestoreWrite(***)"
 
 
 def read(project: str, path: str, *, transaction: str | None) -> GoogleRequest:
