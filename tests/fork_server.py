@@ -152,14 +152,19 @@ def _socket_name() -> str:
     return f"twite-fork-server-{os.getpid()}"
 
 
-def write_command(path: Path) -> None:
-    """Write a program `twite` for a shell, which the fork server runs."""
-    program = "-m twite"
+def write_command(path: Path, module: str = "twite") -> None:
+    """Write a program `twite` for a shell, which the fork server runs.
+
+    Without a module, it is an interpreter, and its arguments are `-m` and the module. Commands that
+    start others use it if PYTHONEXECUTABLE names it.
+    """
+    program = f"-m {module}" if module else ""
     if HAS_PIDFD:
         _server()
         client = Path(__file__).with_name("forked_command.py")
-        program = f'-IS "{client}" {_socket_name()} twite'
-    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" {program} "$@"\n')
+        program = f'-IS "{client}" {_socket_name()} {module}'
+    skip = "" if module or not HAS_PIDFD else "shift\n"
+    path.write_text(f'#!/bin/sh\n{skip}exec "{sys.executable}" {program} "$@"\n')
     path.chmod(0o755)
 
 
@@ -247,6 +252,7 @@ def _become(request: dict[str, Any]) -> None:
     sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - as above
     sys.stderr = open(2, "w", 1, errors="backslashreplace", closefd=False)  # noqa: SIM115 - as above
     sys.argv = [request["module"], *request["argv"]]
+    sys.executable = os.environ.pop("PYTHONEXECUTABLE", sys.executable)
     sys.modules.pop(f"{request['module']}.__main__", None)
     status = 0
 

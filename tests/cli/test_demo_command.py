@@ -13,6 +13,8 @@ from urllib.parse import urlencode
 import pytest
 from command_stage import ENVIRONMENT
 
+import fork_server
+
 ORDERS = Path(__file__).parents[2] / "examples/orders.csv"
 
 pytestmark = pytest.mark.journey
@@ -27,17 +29,25 @@ def orders(tmp_path):
     return path
 
 
-def demo(*arguments):
-    return subprocess.Popen(
-        [sys.executable, "-m", "twite", "demo", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=ENVIRONMENT,
-    )
+@pytest.fixture
+def demo(tmp_path):
+    """Starts `twite demo`, in a process whose commands the fork server runs."""
+    interpreter = tmp_path / "python"
+    fork_server.write_command(interpreter, module="")
+
+    def start(*arguments):
+        return fork_server.Popen(
+            [sys.executable, "-m", "twite", "demo", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=ENVIRONMENT | {"PYTHONEXECUTABLE": str(interpreter)},
+        )
+
+    return start
 
 
-def test_the_demo_ends_by_itself_and_says_that_all_agrees(orders):
+def test_the_demo_ends_by_itself_and_says_that_all_agrees(demo, orders):
     with demo("--orders", str(orders)) as process:
         out, _ = process.communicate(timeout=180)
 
@@ -46,7 +56,7 @@ def test_the_demo_ends_by_itself_and_says_that_all_agrees(orders):
     assert "password" not in out
 
 
-def test_with_stay_its_console_is_a_link_a_name_and_a_password_away():
+def test_with_stay_its_console_is_a_link_a_name_and_a_password_away(demo):
     with demo("--stay") as process:
         try:
             told = until("Ctrl-C", process.stdout)
