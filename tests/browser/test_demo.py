@@ -1,16 +1,22 @@
 """The demo's shop in a real browser: the twins meet before one's eyes."""
 
+import sys
+
 import pytest
 import pytest_asyncio
 from visitor import TWCLID, until
 
+import fork_server
 from twite.cli.demo.processes import DemoProcesses
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def cast(tmp_path):
+async def cast(tmp_path, monkeypatch):
+    interpreter = tmp_path / "python"
+    fork_server.write_command(interpreter, module="")
+    monkeypatch.setattr(sys, "executable", str(interpreter))
     with DemoProcesses(tmp_path) as cast:
         yield cast
 

@@ -1,14 +1,14 @@
 """Ctrl-C in the middle of a file, in a process of its own."""
 
 import csv
-import os
 import signal
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
 from send_gateway_double import KEY, double
+
+import fork_server
 
 # Seconds: each wait ends with what it waits for, and this says that it never came.
 LONGEST = 120
@@ -34,9 +34,8 @@ def test_an_interrupted_run_says_where_it_stopped_and_the_next_goes_on(tmp_path)
             *(sys.executable, "-m", "twite", "send", str(orders)),
             *("--to", gateway.url, "--key-from", f"file:{tmp_path / 'key'}"),
         ]
-        with subprocess.Popen(
+        with fork_server.Popen(
             command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
-            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2] / "src")},
         ) as process:  # fmt: skip
             try:
                 assert second.wait(LONGEST)
@@ -44,7 +43,7 @@ def test_an_interrupted_run_says_where_it_stopped_and_the_next_goes_on(tmp_path)
                 said = process.communicate(timeout=LONGEST)[1]
             finally:
                 release.set()
-        again = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
+        again = fork_server.run(command, cwd=tmp_path, capture_output=True, check=False)
 
     assert process.returncode == 130
     assert "stopped after 500 rows" in said

@@ -16,6 +16,7 @@ from emulator_client import BATCH, PATH, counted, last, send
 from oauthlib.oauth1 import Client
 from x_requests import CONSUMER, PIXEL, PIXEL_TOKEN, TOKEN, a_conversion
 
+import fork_server
 from twite.testing.emulator import EmulatorError, running_emulator
 
 
@@ -183,7 +184,7 @@ def test_a_world_can_be_read_from_a_file(tmp_path):
     ],
 )
 def test_wrong_usage_exits_with_2_and_says_what_to_do(arguments, words):
-    done = subprocess.run(
+    done = fork_server.run(
         [sys.executable, "-m", "twite", "emulate", *arguments],
         capture_output=True,
         text=True,
@@ -197,7 +198,7 @@ def test_wrong_usage_exits_with_2_and_says_what_to_do(arguments, words):
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_a_stop_is_in_order(stop):
     command = [sys.executable, "-m", "twite", "emulate", "--listen", "127.0.0.1:0", "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with fork_server.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         ready = json.loads(process.stdout.readline())
         process.send_signal(stop)
         rest = process.communicate(timeout=20)
