@@ -222,13 +222,7 @@ def history_view(
         deadline_at=spelled(history.deadline_at),
         sent=msgspec.Raw(history.sent or b"null"),
         attempts=tuple(
-            AttemptView(
-                at=spelled(attempt.at),
-                outcome=attempt.outcome,
-                status=attempt.status,
-                answer=attempt.answer,
-                ambiguous=attempt.ambiguous,
-            )
+            AttemptView(**msgspec.structs.asdict(attempt) | {"at": spelled(attempt.at)})
             for attempt in history.attempts
         ),
         duplicates=history.duplicates,
