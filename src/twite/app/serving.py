@@ -21,7 +21,7 @@ from twite.domain.errors import StoreUnusable
 from twite.gateway.alerts.checks import STORE
 from twite.gateway.alerts.notifier import enveloped, post, why_not
 from twite.gateway.ports.findings import CheckFinding
-from twite.machine.system import SystemClock, raise_limit, tune_malloc
+from twite.machine.system import SystemClock, raise_limit, use_one_arena
 
 
 async def say_unusable(settings: Settings, error: StoreUnusable) -> None:
@@ -93,7 +93,7 @@ def serve(
     store fails permanently later.
     """
     raise_limit()
-    tune_malloc()
+    use_one_arena()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
             gateway = Gateway(settings, examine=examine, worker=worker)

@@ -115,10 +115,7 @@ def _size(path: Path) -> int:
 
 SPARE: Final = 256  # for the store, X, tags and clients, files of the process, and the log
 _FEWEST: Final = 16
-# Parameters of glibc's malloc.h.
-_M_TRIM_THRESHOLD: Final = -1
-_M_MMAP_THRESHOLD: Final = -3
-_M_ARENA_MAX: Final = -8
+_M_ARENA_MAX: Final = -8  # glibc, malloc.h
 
 
 def raise_limit() -> None:
@@ -130,18 +127,14 @@ def raise_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def tune_malloc() -> None:
-    """Let threads share freed memory, and keep some of it, where the C library is glibc.
+def use_one_arena() -> None:
+    """Let all threads allocate from one arena, where the C library is glibc.
 
-    By default each thread has an arena, which keeps the memory that the thread has freed, and the
-    memory for the bodies of a batch is returned to the system after each batch: 90 page faults for
-    500 deliveries instead of 15. Call it before threads start.
+    By default each thread has an arena, which keeps the memory that the thread has freed. Call it
+    before threads start.
     """
     with contextlib.suppress(OSError, AttributeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_M_ARENA_MAX, 1)
-        mallopt(_M_MMAP_THRESHOLD, 4 << 20)
-        mallopt(_M_TRIM_THRESHOLD, 16 << 20)
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 def room_for_connections(most: int) -> int:
