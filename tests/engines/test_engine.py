@@ -167,6 +167,18 @@ def test_templates_are_checked_in_one_context_as_in_contexts_of_their_own(monkey
     check.check(template("return 2;"))
 
 
+def test_each_scenario_has_a_context_in_which_nothing_ran():
+    engine = QuickJsEngine(template("return 1;"), testing=True)
+    for _ in range(3):
+        engine.scenario("runCode({});", now=NOW, seed=1)
+    after_scenarios = engine.contexts
+    engine = QuickJsEngine(template("return 1;"), testing=True)
+    engine.start(call())
+    engine.scenario("runCode({});", now=NOW, seed=1)
+
+    assert (after_scenarios, engine.contexts) == (3, 2)
+
+
 def test_an_effect_that_got_past_the_sandbox_is_not_performed():
     engine = QuickJsEngine(template("require('logToConsole')('x'); return 1;"))
     # As if a template had found a way round the question that each call asks.

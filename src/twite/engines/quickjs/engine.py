@@ -115,6 +115,7 @@ class QuickJsEngine:
         testing: bool = False,
     ) -> None:
         self._policy = policy(template.grants)
+        self._is_new = True  # whether the context has run nothing
         boot, context_limits = boot_of(template, limits=limits or RunLimits(), keys=keys)
         try:
             self._context = TemplateContext(
@@ -132,6 +133,7 @@ class QuickJsEngine:
         return self._context.contexts
 
     def start(self, call: Call) -> Turn:
+        self._is_new = False
         if self._context.is_untidy:
             self._context.tidy()
         return self._turn(lambda context: context.start(*call_texts(call)))
@@ -158,7 +160,9 @@ class QuickJsEngine:
 
     def scenario(self, code: str, *, now: int, seed: int) -> msgspec.Raw:
         """Run one scenario of a template's tests in a separate context; return its result."""
-        self._context.open()
+        if not self._is_new:
+            self._context.open()
+        self._is_new = False
         given = {"code": "\n" * SCENARIO_LINE + code, "now": now, "seed": seed}
         return msgspec.Raw(self._context.enter("scenario", _JSON.encode(given).decode()).encode())
 
