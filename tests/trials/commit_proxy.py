@@ -83,9 +83,9 @@ class Client(asyncio.Protocol):
         if self.upstream is None:
             self.early.append(data)
             return
-        if b"READ WRITE\0" in data:
+        if b"READ WRITE;" in data:
             self.is_writing = True
-        elif b"READ ONLY\0" in data:
+        elif b"READ ONLY;" in data:
             self.is_writing = False
         place = self.cuts.place() if self.is_writing and data.endswith(b"COMMIT\0") else None
         if place == "before":
