@@ -186,3 +186,18 @@ def test_a_client_has_a_block_too_and_a_variable_has_none():
     assert client["template"] == "c.tpl"
     assert "events" not in client
     assert form_block(template("MACRO"), "v.tpl") == ""
+
+
+def test_a_condition_that_a_group_and_its_field_share_is_named_once():
+    condition = {"paramName": "on", "type": "EQUALS", "paramValue": True}
+    field = {"type": "TEXT", "name": "ttl", "enablingConditions": [condition]}
+    group = {
+        "type": "GROUP",
+        "name": "more",
+        "enablingConditions": [condition],
+        "subParams": [field],
+    }
+
+    [row] = form_rows(read_fields([group]))
+
+    assert row.when == "on = true"

@@ -119,6 +119,7 @@ def _said(condition: EnablingCondition) -> str:
 
 
 def _all(conditions: tuple[str, ...]) -> str:
+    conditions = tuple(dict.fromkeys(conditions))
     if len(conditions) == 1:
         return conditions[0]
     return " and ".join(f"({text})" if " or " in text else text for text in conditions)
