@@ -93,3 +93,33 @@ def test_a_run_that_passes_its_memory_limit_is_told_as_spent_wherever_it_does(co
     heads = {f"{turn.error}".partition(". ")[0] for turn in turns}
     assert heads == {"the run used too much memory"}
     assert {turn.spent for turn in turns} == {True}
+
+
+ROWS = "const rows = []; for (let at = 0; at < 2000; at++) rows.push('x' + at);"
+
+
+@pytest.mark.parametrize(
+    ("code", "returned"),
+    [
+        (f"{ROWS} return rows;", [f"x{at}" for at in range(2_000)]),
+        (f"{ROWS} return require('Promise').create((done) => done(rows)).then((x) => x);", None),
+        (f"{ROWS} return require('JSON').stringify(rows).length;", 14_891),
+        (f"{ROWS} const as = require('JSON'); return as.parse(as.stringify(rows)).length;", 2_000),
+        ("return require('decodeUriComponent')('%20' + 'x'.repeat(1e5)).length;", 100_001),
+        ("return require('createRegex')('(?:a|b)'.repeat(50)) !== null;", True),
+    ],
+    ids=["list", "promise", "stringify", "parse", "decode", "regex"],
+)
+def test_a_value_is_whole_or_its_run_is_spent(code, returned):
+    engine = QuickJsEngine(template(code), limits=RunLimits(time=5))
+    returned = returned or engine.start(call()).returned
+    first = engine.memory()
+
+    turns = [
+        QuickJsEngine(template(code), limits=RunLimits(time=5, memory=memory)).start(call())
+        for memory in range(first - 100_000, first + 500_000, 5_003)
+    ]
+
+    assert {turn.spent for turn in turns} == {True, False}
+    assert all(turn.returned == returned for turn in turns if not turn.error)
+    assert {turn.spent for turn in turns if turn.error} == {True}

@@ -14,8 +14,14 @@ import quickjs
 
 # If there is no memory for an error object, the engine throws null, or reports an error that cannot
 # be displayed. This happens when a table of property names cannot grow.
+# An error has no message if that did not fit.
 _FULL: Final = frozenset(
-    {"InternalError: out of memory", "thrown: null", "thrown: [uninitialized]"}
+    {
+        "InternalError: out of memory",
+        "InternalError: ",
+        "thrown: null",
+        "thrown: [uninitialized]",
+    }
 )
 # The beginnings of the errors of exceeded limits.
 OUT_OF_MEMORY: Final = "the run used too much memory"

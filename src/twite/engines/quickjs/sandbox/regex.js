@@ -176,6 +176,7 @@ function createRegex(pattern, flags) {
   try {
     return new RegExp(found.source, wanted);
   } catch (error) {
+    if (endsRun(error)) throw error;
     return null;
   }
 }

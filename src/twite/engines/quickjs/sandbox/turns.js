@@ -192,11 +192,17 @@ function described(error) {
   }
 }
 
-// What the engine throws when the memory limit is exceeded: an error, or a value that cannot be
-// shown.
+// What the engine throws when the memory limit is exceeded: an error, one without its message if that
+// did not fit, or a value that is no error. No text is built here, because it would not fit either.
 function isOutOfMemory(reason) {
-  const words = described(reason);
-  return words === 'InternalError: out of memory' || words === 'thrown: [uninitialized]';
+  if (!(reason instanceof Error)) return typeof reason !== 'object' && String(reason) === '[uninitialized]';
+  return reason.name === 'InternalError' && (reason.message === 'out of memory' || reason.message === '');
+}
+
+// The same for what the engine's own functions throw: null if even the error did not fit. A rejected
+// promise can have null as its reason.
+function endsRun(error) {
+  return error === null || isOutOfMemory(error);
 }
 
 // An unhandled rejection does not end the run, as in Google's sandbox, but is logged. Only the

@@ -31,13 +31,14 @@ function makeTableMap(rows, keyColumn, valueColumn) {
   return any ? map : null;
 }
 
-// Undefined where JavaScript would throw.
+// Undefined where JavaScript would throw. Only a lack of memory ends the run: the value is valid.
 function orUndefined(act) {
   return (value) => {
     try {
       if (typeof value === 'string') spend(value.length);
       return act(value);
     } catch (error) {
+      if (endsRun(error)) throw error;
       return undefined;
     }
   };
