@@ -282,6 +282,7 @@ run = _run if HAS_PIDFD else subprocess.run
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored under nohup
     _import_everything()
     if asked := _serve(*(socket.socket(fileno=int(fd)) for fd in sys.argv[1:])):
         _become(asked)
