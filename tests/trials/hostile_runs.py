@@ -209,7 +209,7 @@ def _answers(turn: Turn, seed: int) -> tuple[EffectAnswer, ...]:
 def _outcome(turn: Turn) -> str:
     if turn.error is None:
         return "done" if turn.done else "waits"
-    return turn.error if turn.spent and len(turn.error) < 60 else "error"
+    return turn.error.partition(". ")[0] if turn.spent else "error"
 
 
 def harm_of(text: str, limits: Settings) -> str:
