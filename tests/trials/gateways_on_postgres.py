@@ -267,11 +267,33 @@ class Trial:
         self.servers.rebuild()
         self.done["promotions"] += 1
 
-    def stop_beyond_the_lease(self, meanwhile=lambda _: None):
-        """Stop a gateway that owns accounts until others have sent what it had claimed."""
+    def claimed(self, gateway):
+        """Return how many deliveries a gateway has claimed and not settled."""
+        return int(
+            self.psql(
+                "SELECT coalesce(sum(lease.open), 0) FROM lease JOIN node ON node.id = lease.node "  # noqa: S608
+                f"WHERE node.name = 'gateway-{gateway.process.pid}'"
+            )
+        )
+
+    def pause_with_claims(self):
+        """Stop a gateway while it has claimed deliveries; return it."""
         chance = random.Random(SEED + self.done["stops"])
-        stopped = chance.choice(self.gateways)
-        stopped.pause()
+        end = time.monotonic() + 60
+        while True:
+            gateway = chance.choice(self.gateways)
+            gateway.pause()
+            time.sleep(0.1)  # what it wrote last is committed
+            if claimed := self.claimed(gateway):
+                self.done["deliveries claimed at stops"] += claimed
+                return gateway
+            gateway.go_on()
+            assert time.monotonic() < end, "no gateway claims anything"
+            time.sleep(chance.uniform(0.1, 0.5))
+
+    def stop_beyond_the_lease(self, meanwhile=lambda _: None):
+        """Stop a gateway until others have sent what it had claimed."""
+        stopped = self.pause_with_claims()
         began = time.time()
         end = time.monotonic() + STOPPED
         meanwhile(stopped)

@@ -7,6 +7,8 @@ python slow_sender.py --pause=1 serve --config twite.toml     with a longer paus
 """
 
 import asyncio
+import os
+import socket
 import sys
 
 import msgspec
@@ -41,8 +43,14 @@ def shorten(lease):
         msgspec.structs.force_setattr(begin, "text", begin.text.replace("'8s'", f"'{lease}s'"))
 
 
+def name():
+    """Return the name of this gateway among the nodes of its database."""
+    return f"gateway-{os.getpid()}"
+
+
 if __name__ == "__main__":
     rest = PAUSE
+    socket.gethostname = name
     while sys.argv[1].startswith("--"):
         word, _, seconds = sys.argv.pop(1).partition("=")
         if word == "--lease":
