@@ -177,6 +177,18 @@ async def test_a_database_that_is_away_does_not_end_the_sharing(begin):
     assert setting.sent() == [["3"]]
 
 
+async def test_a_gateway_starts_while_another_holds_a_lock_that_sharing_needs():
+    setting = SharedSetting("p3")
+    setting.ownership.failures = {"refresh": 1}
+    await setting.record("3", pixel="p3")
+
+    await setting.run.start()
+    await setting.shared_out()
+
+    assert setting.sent() == [["3"]]
+    assert await setting.run.stop(within=1_000)
+
+
 async def test_after_a_loss_of_the_lease_it_joins_once_all_requests_have_ended(begin):
     setting = await begin("a", "p3")
     setting.answer.clear()
@@ -230,7 +242,11 @@ async def test_a_stop_leaves_after_the_last_request(begin):
 
 async def test_a_start_that_fails_leaves(begin):
     setting = SharedSetting("a")
-    setting.ownership.failures = {"refresh": 1}
+
+    async def fail(*_):
+        raise AWAY
+
+    setting.store.load = fail
     with pytest.raises(LedgerUnavailable):
         await setting.run.start()
 

@@ -158,8 +158,9 @@ class DeliveryRunner:
         if self.ownership is None:
             await self._begin(self._accounts(), last=timed.last)
         else:
-            await self._share_out(self.ownership)
-            self._keep(asyncio.create_task(self._keep_sharing(self.ownership)))
+            # Another gateway may have stopped while it held a lock that this needs.
+            rest = await self._try_to_share_out(self.ownership)
+            self._keep(asyncio.create_task(self._keep_sharing(self.ownership, rest)))
             follower = StoreFollower(
                 ownership=self.ownership,
                 workers=self._workers,
@@ -211,20 +212,24 @@ class DeliveryRunner:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _keep_sharing(self, ownership: Ownership) -> None:
+    async def _keep_sharing(self, ownership: Ownership, rest: int) -> None:
         """Divide the accounts among the gateways, repeatedly, until stopped."""
-        rest = ownership.next_refresh
         while not self._stopping.is_set():
             await wait_for_event(self._stopping, self.clock, most=rest)
-            rest = SHARE_OUT_EVERY
-            try:
-                await self._share_out(ownership)
-                rest = ownership.next_refresh
-            except TransientError as error:
-                self.observer.see(Troubled(where=TroublePlace.OUTBOX, reason=error.reason))
-            except Exception as fault:  # noqa: BLE001  without a lease nothing is ever sent
-                reason = type(fault).__name__
-                self.observer.see(Troubled(where=TroublePlace.OUTBOX, reason=reason))
+            rest = await self._try_to_share_out(ownership)
+
+    async def _try_to_share_out(self, ownership: Ownership) -> int:
+        """Divide the accounts; return in how many milliseconds to do so again."""
+        try:
+            await self._share_out(ownership)
+        except TransientError as error:
+            self.observer.see(Troubled(where=TroublePlace.OUTBOX, reason=error.reason))
+        except Exception as fault:  # noqa: BLE001  without a lease nothing is ever sent
+            reason = type(fault).__name__
+            self.observer.see(Troubled(where=TroublePlace.OUTBOX, reason=reason))
+        else:
+            return ownership.next_refresh
+        return SHARE_OUT_EVERY
 
     async def _share_out(self, ownership: Ownership) -> None:
         """Start the workers of accounts that this gateway owns now, and stop those of others."""
