@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from twite.emulator.faults import DEFAULT_STATUS, FaultBoard, FaultError, FaultKind
+from twite.emulator.exchange import EmulatorInputError
+from twite.emulator.faults import DEFAULT_STATUS, FaultBoard, FaultKind
 
 REFERENCE = (Path(__file__).parents[2] / "docs/reference/emulator.md").read_text("utf-8")
 
@@ -70,7 +71,7 @@ def test_a_fault_is_on_the_conversions_endpoint_unless_it_is_on_any():
 def test_what_is_no_fault_is_refused_and_arms_nothing(document):
     board = FaultBoard()
 
-    with pytest.raises(FaultError):
+    with pytest.raises(EmulatorInputError):
         board.arm(document)
 
     assert board.armed == []

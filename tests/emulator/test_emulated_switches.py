@@ -3,8 +3,9 @@
 import pytest
 from x_requests import a_judge
 
-from twite.emulator.switches import QUESTIONS, SwitchError, Switches, changed, parsed
-from twite.emulator.world import World, WorldError
+from twite.emulator.exchange import EmulatorInputError
+from twite.emulator.switches import QUESTIONS, Switches, changed, parsed
+from twite.emulator.world import World
 
 
 def test_every_switch_stands_for_a_question_in_the_order_of_the_fields():
@@ -34,7 +35,7 @@ def test_json_values_are_taken_as_they_are():
     ],
 )
 def test_a_slip_is_told_with_the_nearest_known_switch(pair, words):
-    with pytest.raises(SwitchError, match=words):
+    with pytest.raises(EmulatorInputError, match=words):
         parsed([pair])
 
 
@@ -77,7 +78,7 @@ def test_an_addition_that_does_not_fit_is_told_and_changes_nothing(document, wor
     world = World()
     before = world.document()
 
-    with pytest.raises(WorldError, match=words):
+    with pytest.raises(EmulatorInputError, match=words):
         world.merge({"accounts": [{"id": "abc"}], **document})
 
     assert world.document() == before

@@ -2,7 +2,6 @@
 
 import os
 import signal
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Final
@@ -12,11 +11,12 @@ import typer
 
 from twite.cli import printing
 from twite.cli.options import Json, text
-from twite.config.values import HostPort, address
+from twite.config.values import address
 from twite.domain.errors import SettingsError
+from twite.emulator.exchange import EmulatorInputError
 from twite.emulator.server.app import serve
-from twite.emulator.switches import SwitchError, parsed
-from twite.emulator.world import World, WorldError
+from twite.emulator.switches import parsed
+from twite.emulator.world import World
 
 EXAMPLE: Final = "Example: `twite emulate --listen 127.0.0.1:8081 --switch strict_time=on`"
 
@@ -57,16 +57,23 @@ def emulate(
         else:
             printing.say(f"X emulator listening on {url}")
 
+    try:
+        where, chosen, known = address(listen, "--listen"), parsed(switch or ()), _known(world)
+    except SettingsError as error:
+        raise typer.BadParameter(error.message, param_hint=error.place) from None
+    except EmulatorInputError as error:
+        raise typer.BadParameter(str(error), param_hint="--switch") from None
     # The server raises the signal again after a clean stop.
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        run(listen=address(listen, "--listen"), switches=switch or (), world=world, ready=ready)
+        serve(host=where.host, port=where.port, switches=chosen, world=known, ready=ready)
     except KeyboardInterrupt:
         return
-    except SettingsError as error:
-        if error.place == "--listen" and "cannot listen" in error.message:
-            raise
-        raise typer.BadParameter(error.message, param_hint=error.place) from None
+    except OSError as error:
+        raise SettingsError(
+            place="--listen",
+            message=f"cannot listen on {where} ({error.strerror}). Choose another address",
+        ) from None
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -74,38 +81,15 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def run(
-    *, listen: HostPort, switches: Sequence[str], world: Path | None, ready: Callable[[str], None]
-) -> None:
-    """Run until SIGINT or SIGTERM.
-
-    `switches` are texts such as `strict_time=on`. `world` names a JSON file of accounts, pixels and
-    credentials to add to the default ones. `ready` is called with the address. Raises
-    SettingsError, which names the wrong option.
-    """
-    try:
-        chosen = parsed(switches)
-    except SwitchError as error:
-        raise SettingsError(place="--switch", message=str(error)) from None
-    known = _known(world)
-    try:
-        serve(host=listen.host, port=listen.port, switches=chosen, world=known, ready=ready)
-    except OSError as error:
-        raise SettingsError(
-            place="--listen",
-            message=f"cannot listen on {listen} ({error.strerror}). Choose another address",
-        ) from None
-
-
-def _known(file: Path | None) -> dict[str, object] | None:
+def _known(file: Path | None) -> dict[str, object]:
+    """Return the additions to the world. Raises BadParameter for invalid ones."""
     if file is None:
-        return None
-    world = World()
+        return {}
     try:
-        world.merge(msgspec.json.decode(file.read_bytes(), type=dict[str, object]))
-    except (OSError, msgspec.MsgspecError, WorldError) as error:
-        raise SettingsError(
-            place="--world", message=f"{str(file)!r} cannot be used: {error}"
+        document = msgspec.json.decode(file.read_bytes(), type=dict[str, object])
+        World().merge(document)
+    except (OSError, msgspec.MsgspecError, EmulatorInputError) as error:
+        raise typer.BadParameter(
+            f"{str(file)!r} cannot be used: {error}", param_hint="--world"
         ) from None
-    built = msgspec.to_builtins(world.document())
-    return dict(built)
+    return document

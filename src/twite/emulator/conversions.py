@@ -4,16 +4,13 @@
 of conversions, then every problem of every conversion; one problem refuses the whole request.
 """
 
-import math
-from random import Random
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 
-from twite.emulator.access import AccessControl, Caller, Denied, refuse_account
-from twite.emulator.counting import ConversionCounter
-from twite.emulator.examine import ConversionProblem, ExamineContext, examine
+from twite.emulator.access import Caller, Denied, admit, refuse_account
+from twite.emulator.examine import ConversionProblem, examine
 from twite.emulator.exchange import (
     EMPTY_BATCH,
     MIXED_EVENTS,
@@ -30,85 +27,16 @@ from twite.emulator.exchange import (
     refusal,
 )
 from twite.emulator.fields import invalid, missing
-from twite.emulator.switches import Switches
+from twite.emulator.state import Allowance, EmulatedState
 from twite.emulator.world import EmulatedPixel
 from twite.x import spec
 
 
-class Allowance(Struct, frozen=True, kw_only=True):
-    """An account's remaining allowance after a request. `reset` is epoch seconds."""
-
-    granted: bool
-    limit: int
-    remaining: int
-    reset: int
-
-    def headers(self, auth: str, switches: Switches) -> tuple[tuple[str, str], ...]:
-        if switches.rate_headers == "none" or (
-            switches.rate_headers == "oauth" and auth != "oauth"
-        ):
-            return ()
-        user = (
-            (spec.USER_RATE_LIMIT, str(self.limit)),
-            (spec.USER_RATE_REMAINING, str(self.remaining)),
-            (spec.USER_RATE_RESET, str(self.reset)),
-        )
-        account = (
-            (spec.ACCOUNT_RATE_LIMIT, str(self.limit)),
-            (spec.ACCOUNT_RATE_REMAINING, str(self.remaining)),
-            (spec.ACCOUNT_RATE_RESET, str(self.reset)),
-        )
-        kind = switches.rate_header_kind
-        return (user if kind != "account" else ()) + (account if kind != "user" else ())
-
-
-class Windows:
-    def __init__(self) -> None:
-        self._began: dict[str, float] = {}
-        self._used: dict[str, int] = {}
-
-    def take(self, account: str, amount: int, *, at: float, switches: Switches) -> Allowance:
-        """Use `amount` of the account's allowance, or nothing if it is not enough.
-
-        An amount of 0 only reads it.
-        """
-        began = self._began.get(account)
-        if began is None or not began <= at < began + switches.rate_window:
-            began = self._began[account] = at
-            self._used[account] = 0
-        left = switches.rate_limit - self._used[account]
-        granted = amount <= max(left, 0)
-        if granted:
-            self._used[account] += amount
-        return Allowance(
-            granted=granted,
-            limit=switches.rate_limit,
-            remaining=max(0, switches.rate_limit - self._used[account]),
-            reset=math.ceil(began + switches.rate_window),
-        )
-
-
-class ConversionsContext(Struct, frozen=True, kw_only=True):
-    """The endpoint's dependencies. `at` is the time of receipt in epoch seconds."""
-
-    doorman: AccessControl
-    ledger: ConversionCounter
-    windows: Windows
-    randomness: Random
-    at: float
-
-    @property
-    def switches(self) -> Switches:
-        return self.doorman.switches
-
-
-def judge_conversions(
-    request: XRequestReceived, pixel_id: str, context: ConversionsContext
-) -> XVerdict:
-    caller = context.doorman.admit(request, pixel_id)
+def judge_conversions(request: XRequestReceived, pixel_id: str, state: EmulatedState) -> XVerdict:
+    caller = admit(request, pixel_id, state)
     if isinstance(caller, Denied):
         return XVerdict(answer=caller.answer, pixel=pixel_id, auth=caller.auth, why=caller.why)
-    pixel = context.doorman.world.pixels.get(pixel_id)
+    pixel = state.world.pixels.get(pixel_id)
     if pixel is None:
         message = UNKNOWN_PIXEL.format(value=pixel_id)
         answer = refusal(404, Problem(spec.NOT_FOUND, message, "pixel_id"))
@@ -116,22 +44,20 @@ def judge_conversions(
     denied = refuse_account(caller.user, pixel.account)
     if denied is not None:
         return XVerdict(answer=denied, pixel=pixel_id, auth=caller.auth, why="no managing role")
-    return _Case(caller, pixel, context).verdict(request)
+    return _Case(caller, pixel, state).verdict(request)
 
 
-def judge_unchecked(
-    request: XRequestReceived, pixel_id: str, ledger: ConversionCounter, randomness: Random
-) -> XVerdict:
+def judge_unchecked(request: XRequestReceived, pixel_id: str, state: EmulatedState) -> XVerdict:
     """Only count the elements of `conversions`, because the `checks` switch is off."""
     try:
         number = len(_COUNTER.decode(request.body).conversions)
     except msgspec.MsgspecError:
         problem = Problem(spec.INVALID_PARAMETER, NOT_JSON)
         return XVerdict(answer=refusal(400, problem), pixel=pixel_id, why="not a batch")
-    ledger.count_unchecked(pixel_id, number)
+    state.ledger.count_unchecked(pixel_id, number)
     document = {
         "request": {"params": {}},
-        "data": {"conversions_processed": number, "debug_id": debug_id(randomness)},
+        "data": {"conversions_processed": number, "debug_id": debug_id(state.randomness)},
     }
     return XVerdict(answer=json_answer(200, document), pixel=pixel_id, conversions=number)
 
@@ -139,15 +65,15 @@ def judge_unchecked(
 class _Case:
     """A request whose caller may use the pixel."""
 
-    def __init__(self, caller: Caller, pixel: EmulatedPixel, context: ConversionsContext) -> None:
+    def __init__(self, caller: Caller, pixel: EmulatedPixel, state: EmulatedState) -> None:
         self._caller = caller
         self._pixel = pixel
-        self._context = context
-        shown = caller.auth == "oauth" or context.switches.echo_account
+        self._state = state
+        shown = caller.auth == "oauth" or state.switches.echo_account
         self._params: dict[str, object] = {"account_id": pixel.account} if shown else {}
 
     def verdict(self, request: XRequestReceived) -> XVerdict:
-        by_request = self._context.switches.rate_unit == "requests"
+        by_request = self._state.switches.rate_unit == "requests"
         allowance = self._take(1 if by_request else 0)
         if not allowance.granted:
             return self._limited(allowance, None)
@@ -160,7 +86,7 @@ class _Case:
             return self._refused([problem], allowance, number)
         findings = self._examine(conversions)
         problems = [problem for finding in findings for problem in finding.problems]
-        if problems and not self._context.switches.partial_success:
+        if problems and not self._state.switches.partial_success:
             return self._refused(problems, allowance, number)
         good = [finding for finding in findings if not finding.problems]
         if not by_request:
@@ -170,23 +96,19 @@ class _Case:
         return self._taken(good, problems, allowance, number)
 
     def _examine(self, conversions: list[object]) -> list[ConversionProblem]:
-        bench = ExamineContext(
-            world=self._context.doorman.world,
-            switches=self._context.switches,
-            pixel=self._pixel,
-            auth=self._caller.auth,
-            at=self._context.at,
-        )
-        findings = [examine(conversion, bench) for conversion in conversions]
+        findings = [
+            examine(conversion, self._pixel, self._caller.auth, self._state)
+            for conversion in conversions
+        ]
         events = {finding.event for finding in findings if finding.event}
-        if self._context.switches.single_event_batch and len(events) > 1:
+        if self._state.switches.single_event_batch and len(events) > 1:
             mixed = (invalid(MIXED_EVENTS, "event_id"),)
             findings.append(ConversionProblem(problems=mixed))
         return findings
 
     def _take(self, amount: int) -> Allowance:
-        return self._context.windows.take(
-            self._pixel.account, amount, at=self._context.at, switches=self._context.switches
+        return self._state.windows.take(
+            self._pixel.account, amount, at=self._state.at, switches=self._state.switches
         )
 
     def _taken(
@@ -198,19 +120,19 @@ class _Case:
     ) -> XVerdict:
         counted = 0
         for finding in good:
-            counted += self._context.ledger.receive(
+            counted += self._state.ledger.receive(
                 "api",
                 event=(finding.home, finding.event),
                 conversion_id=finding.conversion_id,
-                at=self._context.at,
-                switches=self._context.switches,
+                at=self._state.at,
+                switches=self._state.switches,
             )
-        every = self._context.switches.dedup_count == "counted"
+        every = self._state.switches.dedup_count == "counted"
         document: dict[str, object] = {
             "request": {"params": self._params},
             "data": {
                 "conversions_processed": len(good) if every else counted,
-                "debug_id": debug_id(self._context.randomness),
+                "debug_id": debug_id(self._state.randomness),
             },
         }
         if problems:
@@ -233,7 +155,7 @@ class _Case:
     def _said(
         self, answer: XAnswer, allowance: Allowance, number: int | None, why: str | None
     ) -> XVerdict:
-        headers = allowance.headers(self._caller.auth, self._context.switches)
+        headers = allowance.headers(self._caller.auth, self._state.switches)
         return XVerdict(
             answer=answer.with_headers(*headers),
             pixel=self._pixel.id,

@@ -39,16 +39,6 @@ class EventCount(Struct):
     first_at: float = 0
     last_at: float = 0
 
-    def plus(self, other: "EventCount") -> "EventCount":
-        return EventCount(
-            received_api=self.received_api + other.received_api,
-            received_pixel=self.received_pixel + other.received_pixel,
-            counted=self.counted + other.counted,
-            deduplicated=self.deduplicated + other.deduplicated,
-            api_duplicates=self.api_duplicates + other.api_duplicates,
-            without_id=self.without_id + other.without_id,
-        )
-
 
 class ConversionCounter:
     """The counts of each (pixel, event), and the tallies of their conversion ids."""

@@ -15,22 +15,21 @@ import msgspec
 from msgspec import Struct
 
 from twite.emulator.access import Caller, refuse_account
-from twite.emulator.counting import ConversionCounter
 from twite.emulator.exchange import (
     EXCLUSIVE,
     EXCLUSIVE_PARAMETERS,
     NOT_ONE_OF,
     TAG_NOT_FOUND,
     WINDOWS_CROSSED,
-    WRONG_METHOD,
     Problem,
     XAnswer,
     XRequestReceived,
     json_answer,
     refusal,
+    wrong_method,
 )
 from twite.emulator.fields import invalid, missing
-from twite.emulator.switches import Switches
+from twite.emulator.state import EmulatedState
 from twite.emulator.world import EmulatedEventTag, World
 from twite.x import spec
 
@@ -168,13 +167,7 @@ def _not_one_of(name: str, text: str, choices: tuple[object, ...]) -> Problem:
 
 
 def answer_event_tags(
-    request: XRequestReceived,
-    caller: Caller,
-    *,
-    world: World,
-    ledger: ConversionCounter,
-    switches: Switches,
-    at: float,
+    request: XRequestReceived, caller: Caller, state: EmulatedState
 ) -> XAnswer | None:
     """Return None if the request is not about web event tags."""
     found = _PATH.fullmatch(request.path)
@@ -183,7 +176,7 @@ def answer_event_tags(
     denied = refuse_account(caller.user, found[1])
     if denied is not None:
         return denied
-    shelf = _Shelf(world=world, ledger=ledger, switches=switches, at=at, account=found[1])
+    shelf = _Shelf(state, found[1])
     pairs = dict(request.query_pairs())
     verbs: Mapping[str, Callable[[Mapping[str, str]], XAnswer]]
     if found[2] is None:
@@ -196,18 +189,18 @@ def answer_event_tags(
         }
     if request.method in verbs:
         return verbs[request.method](pairs)
-    message = WRONG_METHOD.format(value=request.method)
-    return refusal(405, Problem(spec.METHOD_NOT_ALLOWED, message))
+    return wrong_method(request.method)
 
 
-class _Shelf(Struct, frozen=True, kw_only=True):
-    """The tags of one account at one time."""
+class _Shelf(Struct, frozen=True):
+    """The tags of one account."""
 
-    world: World
-    ledger: ConversionCounter
-    switches: Switches
-    at: float
+    state: EmulatedState
     account: str
+
+    @property
+    def world(self) -> World:
+        return self.state.world
 
     def listed(self, pairs: Mapping[str, str]) -> XAnswer:
         listing = listing_of(pairs)
@@ -245,7 +238,7 @@ class _Shelf(Struct, frozen=True, kw_only=True):
             id=self.world.fresh_id(),
             pixel=pixel,
             website_tag_id=self.world.fresh_id(),
-            created_at=self.at,
+            created_at=self.state.at,
         )
         tag = msgspec.structs.replace(tag, **written)
         self.world.put_event(tag)
@@ -296,8 +289,9 @@ class _Shelf(Struct, frozen=True, kw_only=True):
         return json_answer(200, {"data": self._shown(tag), "request": {"params": params}})
 
     def _shown(self, tag: EmulatedEventTag) -> dict[str, object]:
-        count = self.ledger.events.get((tag.pixel, tag.id))
-        tracked = count is not None and self.at >= count.first_at + self.switches.tracking_delay
+        count = self.state.ledger.events.get((tag.pixel, tag.id))
+        delay = self.state.switches.tracking_delay
+        tracked = count is not None and self.state.at >= count.first_at + delay
         return {
             "name": tag.name,
             "view_through_window": tag.view_through_window,

@@ -41,6 +41,11 @@ COULD_NOT_AUTHENTICATE_CODE: Final = 32
 CALLBACK_REFUSED: Final = "Callback URL not approved for this client application."
 CALLBACK_REFUSED_CODE: Final = 415
 
+
+class EmulatorInputError(ValueError):
+    """An invalid switch, fault, entry of the world or control request; the text says why."""
+
+
 JSON_TYPE = "application/json;charset=utf-8"
 
 
@@ -107,6 +112,10 @@ def refusal(status: int, *problems: Problem, **params: object) -> XAnswer:
 
 def no_route() -> XAnswer:
     return refusal(404, Problem(spec.ROUTE_NOT_FOUND, spec.NO_ROUTE))
+
+
+def wrong_method(method: str) -> XAnswer:
+    return refusal(405, Problem(spec.METHOD_NOT_ALLOWED, WRONG_METHOD.format(value=method)))
 
 
 def debug_id(randomness: Random) -> str:

@@ -9,9 +9,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-
-class FaultError(ValueError):
-    """A fault that cannot be armed; the text says why."""
+from twite.emulator.exchange import EmulatorInputError
 
 
 class FaultKind(StrEnum):
@@ -105,7 +103,7 @@ class FaultBoard:
             )
         except msgspec.ValidationError as error:
             kinds = ", ".join(FaultKind)
-            raise FaultError(f"This is not a fault: {error}. Kinds are {kinds}") from None
+            raise EmulatorInputError(f"This is not a fault: {error}. Kinds are {kinds}") from None
         for fault in faults:
             _check(fault)
         added = [Armed(id=next(self._ids), fault=fault, to_pass=fault.after) for fault in faults]
@@ -157,7 +155,7 @@ def _events_of(body: bytes) -> set[object]:
 
 def _check(fault: InjectedFault) -> None:
     if fault.seconds < 0 and fault.kind not in (FaultKind.CLOCK_SKEW, FaultKind.RATE_LIMIT):
-        raise FaultError(f"The seconds of {fault.kind} cannot be negative")
+        raise EmulatorInputError(f"The seconds of {fault.kind} cannot be negative")
     texts = [text for pair in fault.headers.items() for text in pair]
     if any(not text.isprintable() for text in texts):
-        raise FaultError("A header cannot contain control characters")
+        raise EmulatorInputError("A header cannot contain control characters")

@@ -52,51 +52,50 @@ def shown(value: object) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
-def text_problem(parameter: str, value: object) -> Problem | None:
+def text_problems(parameter: str, value: object, _: Switches) -> list[Problem]:
     if isinstance(value, str):
-        return None
-    return invalid(spec.WRONG_TYPE, parameter, value, type="String")
+        return []
+    return [invalid(spec.WRONG_TYPE, parameter, value, type="String")]
 
 
-def double_problem(parameter: str, value: object, switches: Switches) -> Problem | None:
+def double_problems(parameter: str, value: object, switches: Switches) -> list[Problem]:
     """Check a double: a JSON number with a decimal point, or a decimal text.
 
     A JSON integer is refused while `strict_double` is on.
     """
     if isinstance(value, float):
-        return None
+        return []
     if isinstance(value, int) and not isinstance(value, bool) and not switches.strict_double:
-        return None
+        return []
     if isinstance(value, str) and _DOUBLE.fullmatch(value):
-        return None
-    return invalid(spec.WRONG_TYPE, parameter, value, type="Double")
+        return []
+    return [invalid(spec.WRONG_TYPE, parameter, value, type="Double")]
 
 
-def count_problem(parameter: str, value: object) -> Problem | None:
+def count_problems(parameter: str, value: object, _: Switches) -> list[Problem]:
     """Check a whole number above 0, given as a JSON integer or text. [doc WEB]"""
     if isinstance(value, str) and _WHOLE.fullmatch(value):
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool):
-        return invalid(spec.WRONG_TYPE, parameter, value, type="Long")
-    if value <= 0:
-        return invalid(NOT_POSITIVE, parameter, value)
-    return None
+        return [invalid(spec.WRONG_TYPE, parameter, value, type="Long")]
+    return [] if value > 0 else [invalid(NOT_POSITIVE, parameter, value)]
 
 
-def currency_problem(parameter: str, value: object, switches: Switches) -> Problem | None:
+def currency_problems(parameter: str, value: object, switches: Switches) -> list[Problem]:
     if not isinstance(value, str):
-        return invalid(spec.WRONG_TYPE, parameter, value, type="String")
+        return [invalid(spec.WRONG_TYPE, parameter, value, type="String")]
     if switches.currency_check == "off" or value in CURRENCIES:
-        return None
+        return []
     if switches.currency_check == "shape" and _THREE_CAPITALS.fullmatch(value):
-        return None
-    return invalid(NOT_A_CURRENCY, parameter, value)
+        return []
+    return [invalid(NOT_A_CURRENCY, parameter, value)]
 
 
-def choice_problem(parameter: str, value: object, choices: tuple[str, ...]) -> Problem | None:
-    if value in choices:
-        return None
-    return invalid(NOT_ONE_OF, parameter, value, choices=", ".join(choices))
+def data_use_problems(parameter: str, value: object, _: Switches) -> list[Problem]:
+    if value in spec.RESTRICTED_DATA_USE:
+        return []
+    choices = ", ".join(spec.RESTRICTED_DATA_USE)
+    return [invalid(NOT_ONE_OF, parameter, value, choices=choices)]
 
 
 def time_of(parameter: str, value: object, switches: Switches) -> float | Problem:
@@ -112,7 +111,7 @@ def time_of(parameter: str, value: object, switches: Switches) -> float | Proble
     return invalid(spec.NOT_A_TIME, parameter, value)
 
 
-def milliseconds_of(parameter: str, value: object) -> float | Problem:
+def milliseconds_of(parameter: str, value: object, _: Switches) -> float | Problem:
     if isinstance(value, int) and not isinstance(value, bool):
         return value / 1000
     return invalid(spec.WRONG_TYPE, parameter, value, type="Long")
@@ -172,7 +171,7 @@ def _read(
         if value is None:
             continue
         if not isinstance(value, str):
-            problems += filter(None, (text_problem(name, value),))
+            problems += text_problems(name, value, switches)
             continue
         if not value.strip():
             continue

@@ -8,35 +8,30 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from random import Random
+from types import MappingProxyType
 from typing import Final, get_args
 
+import msgspec
 from msgspec import Struct
 
-from twite.emulator.access import AccessControl, Caller, Denied, refuse_account
-from twite.emulator.conversions import (
-    ConversionsContext,
-    Windows,
-    judge_conversions,
-    judge_unchecked,
-)
+from twite.emulator.access import Caller, Denied, admit_signed, refuse_account
+from twite.emulator.conversions import judge_conversions, judge_unchecked
 from twite.emulator.counting import ConversionCounter
 from twite.emulator.event_tags import answer_event_tags
 from twite.emulator.exchange import (
-    WRONG_METHOD,
-    Problem,
     XAnswer,
     XRequestReceived,
     XVerdict,
     json_answer,
     no_route,
-    refusal,
+    wrong_method,
 )
 from twite.emulator.faults import FaultBoard
-from twite.emulator.oauth import NonceWindow
 from twite.emulator.oauth_flow import OAuthFlow
-from twite.emulator.pixel import Hits, take_hit
+from twite.emulator.pixel import take_hit
+from twite.emulator.state import EmulatedState, Hits, NonceWindow, Windows
 from twite.emulator.switches import Switches
-from twite.emulator.world import EmulatedAccount, Permission, World, default_document
+from twite.emulator.world import EmulatedAccount, Permission, World
 from twite.x import spec
 
 # X's real pixel script is not available offline, so this script replaces it.
@@ -99,7 +94,7 @@ _PIXEL_HITS: Final = ("/1/i/adsct", "/i/adsct")
 
 
 class Judge:
-    """The emulated X. `clock` gives epoch seconds."""
+    """The emulated X. `clock` gives epoch seconds; `world` is added to the default world."""
 
     def __init__(
         self,
@@ -107,10 +102,10 @@ class Judge:
         switches: Switches,
         clock: Callable[[], float],
         randomness: Random,
-        world: Mapping[str, object] | None = None,
+        world: Mapping[str, object] = MappingProxyType({}),
     ) -> None:
         self._first_switches = switches
-        self._first_world = default_document() if world is None else world
+        self._first_world = world
         self._clock = clock
         self._randomness = randomness
         self.reset()
@@ -118,7 +113,8 @@ class Judge:
     def reset(self) -> None:
         """Reset everything to its initial state."""
         self.switches = self._first_switches
-        self.world = World(self._first_world)
+        self.world = World()
+        self.world.merge(self._first_world)
         self.shift = 0.0
         self.faults = FaultBoard()
         self.forget()
@@ -141,90 +137,47 @@ class Judge:
 
         `skew` is the clock error in seconds for this request.
         """
-        verdict = self._routed(request, skew)
-        headers = ((spec.CURRENT_VERSION_HEADER, spec.VERSION),)
-        return XVerdict(
-            answer=verdict.answer.with_headers(*headers),
-            pixel=verdict.pixel,
-            auth=verdict.auth,
-            why=verdict.why,
-            conversions=verdict.conversions,
+        verdict = self._routed(request, self.state(skew))
+        answer = verdict.answer.with_headers((spec.CURRENT_VERSION_HEADER, spec.VERSION))
+        return msgspec.structs.replace(verdict, answer=answer)
+
+    def state(self, skew: float = 0) -> EmulatedState:
+        return EmulatedState(
+            world=self.world,
+            switches=self.switches,
+            ledger=self.ledger,
+            hits=self.hits,
+            windows=self.windows,
+            nonces=self.nonces,
+            randomness=self._randomness,
+            started_at=self.started_at,
+            at=self.now(),
+            signed_at=self.now() + skew,
         )
 
-    def _routed(self, request: XRequestReceived, skew: float) -> XVerdict:
+    def _routed(self, request: XRequestReceived, state: EmulatedState) -> XVerdict:
         match = CONVERSIONS.fullmatch(request.path)
         if match and (self.switches.sandbox or not _is_sandbox(request)):
             if request.method != "POST":
                 return XVerdict(answer=wrong_method(request.method))
-            return self._conversions(request, match[1], skew)
+            judged = judge_conversions if self.switches.checks else judge_unchecked
+            return judged(request, match[1], state)
         if _ADS.fullmatch(request.path):
-            return self._ads(request, skew)
+            return _ads(request, state)
         if request.path in _PIXEL_HITS:
-            hit = take_hit(
-                request,
-                world=self.world,
-                ledger=self.ledger,
-                hits=self.hits,
-                switches=self.switches,
-                at=self.now(),
-            )
-            return XVerdict(answer=hit)
+            return XVerdict(answer=take_hit(request, state))
         if request.path == _SCRIPT_PATH and request.method == "GET":
             return XVerdict(answer=XAnswer(status=200, body=_SCRIPT, headers=_HEADERS))
-        answer = self.flow.answer(
-            request,
-            world=self.world,
-            nonces=self.nonces,
-            at=self.now() + skew,
-            window=self.switches.oauth_window,
-        )
-        return XVerdict(answer=no_route() if answer is None else answer)
-
-    def _conversions(self, request: XRequestReceived, pixel_id: str, skew: float) -> XVerdict:
-        if not self.switches.checks:
-            return judge_unchecked(request, pixel_id, self.ledger, self._randomness)
-        context = ConversionsContext(
-            doorman=self._doorman(skew),
-            ledger=self.ledger,
-            windows=self.windows,
-            randomness=self._randomness,
-            at=self.now(),
-        )
-        return judge_conversions(request, pixel_id, context)
-
-    def _ads(self, request: XRequestReceived, skew: float) -> XVerdict:
-        caller = self._doorman(skew).admit_signed(request)
-        if isinstance(caller, Denied):
-            return XVerdict(answer=caller.answer, auth=caller.auth, why=caller.why)
-        answer = self._ads_answer(request, caller)
-        return XVerdict(answer=no_route() if answer is None else answer, auth=caller.auth)
-
-    def _ads_answer(self, request: XRequestReceived, caller: Caller) -> XAnswer | None:
-        answer = answer_accounts(request, caller, self.world)
-        if answer is not None:
-            return answer
-        return answer_event_tags(
-            request,
-            caller,
-            world=self.world,
-            ledger=self.ledger,
-            switches=self.switches,
-            at=self.now(),
-        )
-
-    def _doorman(self, skew: float) -> AccessControl:
-        return AccessControl(
-            world=self.world,
-            switches=self.switches,
-            nonces=self.nonces,
-            at=self.now() + skew,
-            started_at=self.started_at,
-        )
+        return XVerdict(answer=self.flow.answer(request, state) or no_route())
 
 
-def wrong_method(method: str) -> XAnswer:
-    message = WRONG_METHOD.format(value=method)
-    return refusal(405, Problem(spec.METHOD_NOT_ALLOWED, message))
+def _ads(request: XRequestReceived, state: EmulatedState) -> XVerdict:
+    caller = admit_signed(request, state)
+    if isinstance(caller, Denied):
+        return XVerdict(answer=caller.answer, auth=caller.auth, why=caller.why)
+    answer = answer_accounts(request, caller, state.world)
+    answer = answer or answer_event_tags(request, caller, state) or no_route()
+    return XVerdict(answer=answer, auth=caller.auth)
 
 
 def _is_sandbox(request: XRequestReceived) -> bool:

@@ -2,7 +2,6 @@
 
 import hmac
 import sys
-from collections import deque
 from collections.abc import Mapping
 from typing import Final
 from urllib.request import parse_http_list, parse_keqv_list
@@ -10,6 +9,7 @@ from urllib.request import parse_http_list, parse_keqv_list
 from msgspec import Struct
 
 from twite.emulator.exchange import XRequestReceived
+from twite.emulator.state import EmulatedState
 from twite.emulator.world import EmulatedApp, EmulatedToken, EmulatedUser, World
 from twite.x import spec
 
@@ -52,43 +52,20 @@ class UnsignedError(Exception):
         self.revoked = revoked
 
 
-class NonceWindow:
-    """Nonces seen within the window, to detect replays like X. [doc OA]"""
-
-    def __init__(self) -> None:
-        self._seen: set[tuple[str, ...]] = set()
-        self._order: deque[tuple[float, tuple[str, ...]]] = deque()
-
-    def remember(self, key: tuple[str, ...], *, at: float, window: float) -> bool:
-        """Record a nonce; return True if `key` is new.
-
-        It is kept for the window before and after its time.
-        """
-        while self._order and self._order[0][0] < at - 2 * window:
-            self._seen.discard(self._order.popleft()[1])
-        if key in self._seen:
-            return False
-        self._seen.add(key)
-        self._order.append((at, key))
-        return True
-
-
 def verify(
     request: XRequestReceived,
+    state: EmulatedState,
     *,
-    world: World,
-    nonces: NonceWindow,
-    at: float,
-    window: float,
     names: frozenset[str] = SEVEN,
     secret_of: Mapping[str, str] | None = None,
 ) -> Signed:
-    """Verify the signature of `request` at the time `at` (epoch seconds).
+    """Verify the signature of a request.
 
     Raises UnsignedError. `names` are the exact oauth_ parameters required; `secret_of` maps
     temporary tokens to their secrets where the token is not an access token (RFC 5849, section
     2.3).
     """
+    world, at, window = state.world, state.signed_at, state.switches.oauth_window
     parameters = authorization_parameters(request)
     faulty = _fault_of(parameters, names, at, window)
     if faulty:
@@ -100,7 +77,7 @@ def verify(
         raise UnsignedError("the token was revoked", revoked=True)
     parts = ("oauth_consumer_key", "oauth_token", "oauth_timestamp", "oauth_nonce")
     key = tuple(parameters.get(part, "") for part in parts)
-    if not nonces.remember(key, at=at, window=window):
+    if not state.nonces.remember(key, at=at, window=window):
         raise UnsignedError("the nonce was used before")
     user = world.users[found.token.user] if found.token else None
     return Signed(app=found.app, user=user, token=found.token, parameters=parameters)

@@ -21,7 +21,8 @@ from twite.emulator.exchange import (
     XRequestReceived,
     json_answer,
 )
-from twite.emulator.oauth import SEVEN, NonceWindow, Signed, UnsignedError, verify
+from twite.emulator.oauth import SEVEN, Signed, UnsignedError, verify
+from twite.emulator.state import EmulatedState
 from twite.emulator.world import EmulatedApp, EmulatedToken, World
 from twite.x import spec
 
@@ -52,19 +53,11 @@ class OAuthFlow:
         self._randomness = randomness
         self._pending: dict[str, Pending] = {}
 
-    def answer(
-        self,
-        request: XRequestReceived,
-        *,
-        world: World,
-        nonces: NonceWindow,
-        at: float,
-        window: float,
-    ) -> XAnswer | None:
+    def answer(self, request: XRequestReceived, state: EmulatedState) -> XAnswer | None:
         """Return None if the request is not a step of the flow."""
         step = (request.method, request.path)
         if request.path in _PAGES and request.method in ("GET", "POST"):
-            return self._consent(request, world)
+            return self._consent(request, state.world)
         if step == ("POST", "/oauth/request_token"):
             names, secrets = _WITHOUT_TOKEN, {}
         elif step == ("POST", "/oauth/access_token"):
@@ -75,16 +68,8 @@ class OAuthFlow:
         else:
             return None
         try:
-            signed = verify(
-                request,
-                world=world,
-                nonces=nonces,
-                at=at,
-                window=window,
-                names=names,
-                secret_of=secrets,
-            )
-            return self._step(request, signed, world)
+            signed = verify(request, state, names=names, secret_of=secrets)
+            return self._step(request, signed, state.world)
         except UnsignedError as error:
             return _refused(error)
 

@@ -9,17 +9,11 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from twite.emulator.exchange import EmulatorInputError
 from twite.x import spec
 
 Seconds = Annotated[float, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=0)]
-
-
-class SwitchError(ValueError):
-    """An unknown switch, or a value that a switch does not accept.
-
-    The text names the problem and the fix.
-    """
 
 
 class Switches(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -79,12 +73,12 @@ QUESTIONS: Final[Mapping[str, str]] = MappingProxyType(dict(_questions()))
 def changed(switches: Switches, changes: Mapping[str, object]) -> Switches:
     """Return `switches` with `changes`.
 
-    Raises SwitchError for an unknown key or a value of the wrong kind. Text is accepted for any
-    kind: `on`, `off`, `true`, `false` and numbers.
+    Raises EmulatorInputError for an unknown key or a value of the wrong kind. Text is accepted for
+    any kind: `on`, `off`, `true`, `false` and numbers.
     """
     for key in changes:
         if key not in QUESTIONS:
-            raise SwitchError(_unknown(key))
+            raise EmulatorInputError(_unknown(key))
     now = msgspec.structs.asdict(switches)
     for key, value in changes.items():
         is_truth = isinstance(now[key], bool) and isinstance(value, str)
@@ -92,18 +86,18 @@ def changed(switches: Switches, changes: Mapping[str, object]) -> Switches:
     try:
         return msgspec.convert(now, Switches, strict=False)
     except msgspec.ValidationError as error:
-        raise SwitchError(f"This value does not fit the switch: {error}") from None
+        raise EmulatorInputError(f"This value does not fit the switch: {error}") from None
 
 
-def parsed(pairs: Iterable[str], switches: Switches | None = None) -> Switches:
-    """Return `switches` (by default the defaults), changed by pairs like `strict_time=on`."""
+def parsed(pairs: Iterable[str]) -> Switches:
+    """Return the switches with their defaults, changed by pairs like `strict_time=on`."""
     changes: dict[str, object] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals:
-            raise SwitchError(f"Write a switch as key=value; {pair!r} has no '='")
+            raise EmulatorInputError(f"Write a switch as key=value; {pair!r} has no '='")
         changes[key.strip()] = value.strip()
-    return changed(switches or Switches(), changes)
+    return changed(Switches(), changes)
 
 
 _TRUTHS: Final[Mapping[str, object]] = {"on": True, "off": False}

@@ -8,6 +8,8 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Struct
 
+from twite.emulator.exchange import EmulatorInputError
+
 Permission = Literal[
     "ACCOUNT_ADMIN",
     "AD_MANAGER",
@@ -17,10 +19,6 @@ Permission = Literal[
     "PARTNER_AUDIENCE_MANAGER",
     "TWEET_COMPOSER",
 ]
-
-
-class WorldError(ValueError):
-    """An invalid addition to the world. The text says what and where."""
 
 
 class _Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -92,7 +90,7 @@ class EmulatedToken(_Entry, frozen=True, kw_only=True):
 class World:
     """The entries of each kind, by their key; `events` are found by either of their ids."""
 
-    def __init__(self, document: Mapping[str, object] | None = None) -> None:
+    def __init__(self) -> None:
         self.accounts: dict[str, EmulatedAccount] = {}
         self.pixels: dict[str, EmulatedPixel] = {}
         self.events: dict[str, EmulatedEventTag] = {}
@@ -101,7 +99,7 @@ class World:
         self.tokens: dict[str, EmulatedToken] = {}
         self.website_tags: dict[str, str] = {}  # website_tag_id → event id
         self._serial = int("o9000", 36)
-        self.merge(default_document() if document is None else document)
+        self.merge(default_document())
 
     def merge(self, document: Mapping[str, object]) -> None:
         """Add new entries, and change the given fields of known ones; all or nothing.
@@ -111,7 +109,7 @@ class World:
         merged = {kind: dict(getattr(self, kind)) for kind in KINDS}
         for kind, entries in document.items():
             if kind not in KINDS or not isinstance(entries, list):
-                raise WorldError(
+                raise EmulatorInputError(
                     f"The world has lists under {', '.join(KINDS)}, but not under {kind!r}"
                 )
             for entry in entries:
@@ -167,13 +165,13 @@ def default_document() -> dict[str, object]:
 def _put(table: dict[str, object], kind: str, entry: object) -> None:
     struct, key_field = KINDS[kind]
     if not isinstance(entry, dict) or not isinstance(entry.get(key_field), str):
-        raise WorldError(f"Each entry of {kind} needs the string {key_field!r}")
+        raise EmulatorInputError(f"Each entry of {kind} needs the string {key_field!r}")
     key = entry[key_field]
     known = msgspec.to_builtins(table[key]) if key in table else {}
     try:
         value = msgspec.convert(known | entry, struct)
     except msgspec.ValidationError as error:
-        raise WorldError(f"{kind} {key!r}: {error}") from None
+        raise EmulatorInputError(f"{kind} {key!r}: {error}") from None
     if isinstance(value, EmulatedEventTag) and not value.website_tag_id:
         value = msgspec.structs.replace(value, website_tag_id=value.id)
     table[key] = value
@@ -183,7 +181,7 @@ def _check_references(merged: Mapping[str, Mapping[str, Struct]]) -> None:
     for kind, field, target in _REFERENCES:
         for key, entry in merged[kind].items():
             if getattr(entry, field) not in merged[target]:
-                raise WorldError(
+                raise EmulatorInputError(
                     f"{kind} {key!r}: {field} {getattr(entry, field)!r} is not one of the {target}"
                 )
 

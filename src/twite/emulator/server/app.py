@@ -146,27 +146,23 @@ def _request(scope: Scope, body: bytes) -> XRequestReceived:
     )
 
 
-DEFAULT_HOST = "127.0.0.1"
-DEFAULT_PORT = 8081
-
-
 def serve(
     *,
-    host: str = DEFAULT_HOST,
-    port: int = DEFAULT_PORT,
-    switches: Switches | None = None,
-    world: Mapping[str, object] | None = None,
+    host: str,
+    port: int,
+    switches: Switches,
+    world: Mapping[str, object],
     ready: Callable[[str], None],
 ) -> None:
     """Serve until SIGINT or SIGTERM.
 
-    `port` 0 selects a free one; `ready` is called with the address. Raises OSError if the address
-    is not available.
+    `port` 0 selects a free one; `world` is added to the default world; `ready` is called with the
+    address. Raises OSError if the address is not available.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, port), family=family, backlog=1024) as listener:
         judge = Judge(
-            switches=switches or Switches(),
+            switches=switches,
             clock=time.time,
             randomness=random.SystemRandom(),
             world=world,

@@ -1,23 +1,17 @@
 """The control plane under /_emulator: inspect requests, set faults and switches. Loopback only."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 from typing import Final
 
 import msgspec
 
 from twite.emulator.counting import EventCount
-from twite.emulator.exchange import XAnswer, XRequestReceived, json_answer
-from twite.emulator.faults import FaultError
+from twite.emulator.exchange import EmulatorInputError, XAnswer, XRequestReceived, json_answer
 from twite.emulator.judge import Judge, Received
-from twite.emulator.switches import QUESTIONS, SwitchError, changed
-from twite.emulator.world import WorldError
+from twite.emulator.switches import QUESTIONS, changed
 
 PREFIX: Final = "/_emulator"
-
-
-class ControlError(ValueError):
-    """An invalid control request; the text says why."""
 
 
 def answer_control(request: XRequestReceived, judge: Judge) -> XAnswer:
@@ -28,7 +22,7 @@ def answer_control(request: XRequestReceived, judge: Judge) -> XAnswer:
         return json_answer(404, {"error": "No such control route", "routes": known})
     try:
         return json_answer(200, act(judge, request))
-    except (ControlError, FaultError, SwitchError, WorldError) as error:
+    except EmulatorInputError as error:
         return json_answer(400, {"error": str(error)})
 
 
@@ -39,7 +33,7 @@ def _reset(judge: Judge, request: XRequestReceived) -> object:
     elif what == "received":
         judge.forget()
     else:
-        raise ControlError('"what" must be "all" or "received"')
+        raise EmulatorInputError('"what" must be "all" or "received"')
     return {"reset": what}
 
 
@@ -48,7 +42,7 @@ def _received(judge: Judge, request: XRequestReceived) -> object:
     entries = list(judge.journal.entries)
     last = query.get("last", "")
     if last and not last.isdecimal():
-        raise ControlError('"last" must be a number of requests')
+        raise EmulatorInputError('"last" must be a number of requests')
     if last:
         entries = entries[max(0, len(entries) - int(last)) :]
     bodies = query.get("bodies") in _TRUE
@@ -71,57 +65,40 @@ def _shown(entry: Received, *, bodies: bool) -> dict[str, object]:
 def _counted(judge: Judge, request: XRequestReceived) -> object:
     query = dict(request.query_pairs())
     ids = query.get("ids") in _TRUE
-    pixels: dict[str, dict[str, object]] = {}
-    totals: dict[str, EventCount] = {}
+    counts: dict[str, dict[str, EventCount]] = {}  # by pixel and event
     for (pixel, event), count in judge.ledger.events.items():
-        if query.get("pixel", pixel) != pixel or query.get("event", event) != event:
-            continue
-        shown = _figures(count)
-        if ids:
-            shown["ids"] = {
-                key: {
-                    "api": tally.api,
-                    "pixel": tally.pixel,
-                    "counted": tally.counted,
-                    "kept": tally.kept,
-                }
-                for key, tally in judge.ledger.ids_of((pixel, event))
-            }
-        pixels.setdefault(pixel, {})[event] = shown
-        totals[pixel] = totals.get(pixel, EventCount()).plus(count)
-    total = EventCount()
-    for count in totals.values():
-        total = total.plus(count)
+        if query.get("pixel", pixel) == pixel and query.get("event", event) == event:
+            counts.setdefault(pixel, {})[event] = count
     return {
-        **_figures(total),
+        **_figures([count for events in counts.values() for count in events.values()]),
         "unchecked": sum(judge.ledger.unchecked.values()),
         "pixels": {
             pixel: {
-                **_figures(totals.get(pixel, EventCount())),
+                **_figures(counts.get(pixel, {}).values()),
                 "unchecked": judge.ledger.unchecked.get(pixel, 0),
-                "events": pixels.get(pixel, {}),
+                "events": {
+                    event: _figures([count]) | (_tallies(judge, pixel, event) if ids else {})
+                    for event, count in counts.get(pixel, {}).items()
+                },
             }
-            for pixel in dict.fromkeys((*totals, *judge.ledger.unchecked))
+            for pixel in dict.fromkeys((*counts, *judge.ledger.unchecked))
         },
     }
 
 
-def _figures(count: EventCount) -> dict[str, object]:
-    figures: dict[str, object] = msgspec.structs.asdict(count)
-    del figures["first_at"], figures["last_at"]
-    return figures
+def _figures(counts: Collection[EventCount]) -> dict[str, object]:
+    names = [name for name in EventCount.__struct_fields__ if name not in {"first_at", "last_at"}]
+    return {name: sum(getattr(count, name) for count in counts) for name in names}
 
 
-def _hits(judge: Judge, _: XRequestReceived) -> object:
-    return {"hits": judge.hits.entries}
-
-
-def _faults(judge: Judge, _: XRequestReceived) -> object:
-    return {"faults": judge.faults.armed}
-
-
-def _arm(judge: Judge, request: XRequestReceived) -> object:
-    return {"faults": judge.faults.arm(_decoded(request))}
+def _tallies(judge: Judge, pixel: str, event: str) -> dict[str, object]:
+    names = ("api", "pixel", "counted", "kept")
+    return {
+        "ids": {
+            id_: {name: getattr(tally, name) for name in names}
+            for id_, tally in judge.ledger.ids_of((pixel, event))
+        }
+    }
 
 
 def _disarm(judge: Judge, _: XRequestReceived) -> object:
@@ -129,17 +106,9 @@ def _disarm(judge: Judge, _: XRequestReceived) -> object:
     return {"faults": []}
 
 
-def _switches(judge: Judge, _: XRequestReceived) -> object:
-    return {"switches": judge.switches, "questions": dict(QUESTIONS)}
-
-
 def _turn(judge: Judge, request: XRequestReceived) -> object:
     judge.switches = changed(judge.switches, _object(request))
     return {"switches": judge.switches}
-
-
-def _world(judge: Judge, _: XRequestReceived) -> object:
-    return judge.world.document()
 
 
 def _add(judge: Judge, request: XRequestReceived) -> object:
@@ -154,7 +123,7 @@ def _clock(judge: Judge, _: XRequestReceived) -> object:
 def _shift(judge: Judge, request: XRequestReceived) -> object:
     seconds = _object(request).get("shift")
     if not isinstance(seconds, int | float) or isinstance(seconds, bool):
-        raise ControlError('"shift" must be a number of seconds')
+        raise EmulatorInputError('"shift" must be a number of seconds')
     judge.shift += seconds
     return {"now": judge.now(), "shift": judge.shift}
 
@@ -165,13 +134,16 @@ ROUTES: Final[Mapping[tuple[str, str], Act]] = MappingProxyType(
         ("POST", "reset"): _reset,
         ("GET", "received"): _received,
         ("GET", "counted"): _counted,
-        ("GET", "hits"): _hits,
-        ("GET", "faults"): _faults,
-        ("POST", "faults"): _arm,
+        ("GET", "hits"): lambda judge, _: {"hits": judge.hits.entries},
+        ("GET", "faults"): lambda judge, _: {"faults": judge.faults.armed},
+        ("POST", "faults"): lambda judge, asked: {"faults": judge.faults.arm(_decoded(asked))},
         ("DELETE", "faults"): _disarm,
-        ("GET", "switches"): _switches,
+        ("GET", "switches"): lambda judge, _: {
+            "switches": judge.switches,
+            "questions": dict(QUESTIONS),
+        },
         ("PATCH", "switches"): _turn,
-        ("GET", "world"): _world,
+        ("GET", "world"): lambda judge, _: judge.world.document(),
         ("PUT", "world"): _add,
         ("GET", "clock"): _clock,
         ("POST", "clock"): _shift,
@@ -186,11 +158,11 @@ def _decoded(request: XRequestReceived) -> object:
     try:
         return msgspec.json.decode(request.body)
     except (msgspec.MsgspecError, RecursionError) as error:
-        raise ControlError(f"The body is not JSON: {error}") from None
+        raise EmulatorInputError(f"The body is not JSON: {error}") from None
 
 
 def _object(request: XRequestReceived) -> dict[str, object]:
     document = _decoded(request)
     if not isinstance(document, dict):
-        raise ControlError("The body must be a JSON object")
+        raise EmulatorInputError("The body must be a JSON object")
     return document
