@@ -1,4 +1,4 @@
-"""Events of tags that nobody meant: names that mean something, and values that need not."""
+"""Random tag events: known field names with arbitrary values."""
 
 from hypothesis import strategies as st
 

@@ -1,4 +1,4 @@
-"""Exports of containers that chance draws: parts of all kinds, sound and unsound, in any number."""
+"""Random container exports: parts of all kinds, valid and invalid, in any number."""
 
 import base64
 import json
@@ -28,7 +28,7 @@ def template_text(kind, *, default="", code=CODE, notes="Made for trying."):
 
 
 class AnyExport:
-    """Draws one. What is drawn is the same for the same seed."""
+    """Draws one. The same seed gives the same export."""
 
     def __init__(self, randomness: random.Random) -> None:
         self._randomness = randomness
@@ -69,7 +69,7 @@ class AnyExport:
 
     def _named(self, kind, id_):
         self._id += 1
-        # Two in ten are called alike: exports made by other tools have such.
+        # Two in ten share a name, as in exports made by other tools.
         number = self._randomness.choice([self._id] * 8 + [1, 1])
         made = {id_: str(self._id), "name": f"{kind} {number}", "fingerprint": "1"}
         if self._randomness.random() < 0.1:
@@ -182,7 +182,7 @@ class AnyExport:
 
 
 def any_secret(randomness: random.Random) -> tuple[str, str]:
-    """Return a text that holds a secret, and what of it must not be found again."""
+    """Return a text that contains a secret, and the secret."""
 
     def drawn(signs, length):
         return "".join(randomness.choices(signs, k=length))

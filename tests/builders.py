@@ -37,7 +37,7 @@ def a_destination_with_oauth(pixel: str = "o8z6j") -> Destination:
 
 
 def a_source(name: str = "shop", *, pixel: str = "o8z6j", region: str | None = "GB") -> Source:
-    """Return a source that may submit for one pixel."""
+    """Return a source that may send conversions to one pixel."""
     return Source(
         name=name,
         key=Secret("a-source-key"),

@@ -1,4 +1,4 @@
-"""One person and two keys, in every spelling that must survive nowhere, and what must survive."""
+"""One person and two keys in every spelling that must be removed, and values that must stay."""
 
 import base64
 from urllib.parse import quote
@@ -13,7 +13,7 @@ def _coded(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
-# As they may stand in a text that nobody typed for an email or a phone number.
+# As they may occur in text that is not an email or phone field.
 SPELLINGS = {
     "email": EMAIL,
     "email, capitals": EMAIL.upper(),
@@ -56,7 +56,7 @@ SPELLINGS = {
     "phone, behind whose it is": f"user{PHONE}",
     "phone, chat link": f"https://wa.me/{DIGITS}",
 }
-# Of these parts every spelling has one, and nothing else does. Small letters.
+# Every spelling contains one of these parts, and nothing else does. Small letters.
 NEEDLES = tuple(
     dict.fromkeys(
         [
@@ -82,13 +82,12 @@ NEEDLES = tuple(
 
 
 def found_in(kept: bytes) -> list[str]:
-    """Return what of the person stands in it."""
+    """Return the parts of the person that it contains."""
     low = kept.lower()
     return [needle.decode() for needle in NEEDLES if needle in low]
 
 
-# Names of fields that hold a person, wherever they stand at the top of an event: languages,
-# spellings, and whose it is.
+# Names of top-level event fields that hold personal data, in several languages and spellings.
 EMAIL_FIELDS = (
     "email", "e-mail", "Email", "EMAIL_ADDRESS", "emailAddress", "mail", "userEmail",
     "customer_email", "billing-email", "order_email", "custEmail", "user_data.email_address",
@@ -114,7 +113,7 @@ NAME_FIELDS = (
     "checkout[shipping_address][first_name]",
 )  # fmt: skip
 
-# As forms and shops list fields: the name says what the value is.
+# As forms and shops list fields: the name tells what the value is.
 ROWS = (
     {"name": "Telefon", "value": "02079460016"},
     {"name": "Vorname", "value": NAME},
@@ -126,7 +125,7 @@ ROWS = (
     {"name": "landline", "value": {"string_value": "02079460016"}, "type": "text"},
     {"question": "Your phone", "answers": ["02079460016"]},
 )
-# The same shapes about things.
+# The same forms, but about things.
 HARMLESS_ROWS = (
     {"name": "Color", "value": "Red"}, {"item_name": "Telefon", "value": 499},
     {"name": "Phone", "value": "499", "price": 499, "sku": "P-1"},
@@ -134,7 +133,7 @@ HARMLESS_ROWS = (
     {"name": "Mug", "id": "M-1", "value": 5},
 )  # fmt: skip
 
-# What shops and tags say, and what is nobody: it must pass as it is, wherever it stands.
+# Values of shops and tags that are not personal: they must stay unchanged everywhere.
 HARMLESS = (
     # order ids
     "W-100000", "1001", "#1001", "100000442079460016", "442079460016", "4155550100",
@@ -167,14 +166,14 @@ HARMLESS = (
     "GA1.1.1187329187.1764063980",
     "fb.1.1764063980123.1098115397", "tw.1764071000000.123456789012345678", "G-ABCDEF1234",
     "CPXxRfAPXxRfAAfKABENB-CgAAAAAAAAAAYgAAAAAAAA", "1YNN", "G111", "13r3r3r3r5l1",
-    # random ids that are base 64 of something
+    # random ids that are also valid base64
     "QORAQS5K55N9", "order_QORAQS5K55N9", "id-QORAQS5K55N9",
     # browsers
     "Mozilla/5.0 (Linux; Android 16; Pixel 10) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142",
     # campaigns
     "spring_sale", "Black+Friday+2026", "email", "newsletter-2026-11", "cpc", "a+b", "{campaign}",
 )  # fmt: skip
-# Names of fields that hold no person.
+# Names of fields without personal data.
 HARMLESS_FIELDS = (
     "event", "event_name", "page_title", "item_name", "product_name", "campaign_name", "coupon",
     "page_location", "currency", "value", "transaction_id", "order_number", "customer_number",

@@ -14,12 +14,12 @@ from twite.testing.emulator import Emulator
 from twite.testing.gateway import GatewayProcess
 
 pytest_plugins = ["twite.testing.plugin", "postgres_server"]
-# Before any test imports them: what a law finds is then shown as a test would show it.
+# Before any test imports them, so that pytest explains their assertions.
 pytest.register_assert_rewrite("store_contract")
 
-# A deadline would be a timed assertion: on a busy machine it fails for no fault of the code. The
-# same examples each time: who runs the tests changes nothing of them. Trials look for new ones, and
-# for more of them.
+# A deadline would be a timed assertion, which fails on a busy machine. Every run uses the same
+# examples. Trials use new and more
+# examples.
 TRIAL = bool(os.environ.get("TWITE_TRIAL"))
 settings.register_profile(
     "twite", deadline=None, derandomize=not TRIAL, max_examples=400 if TRIAL else 25
@@ -35,7 +35,7 @@ SHUFFLE = os.environ.get("TWITE_SHUFFLE")
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[None]:
-    """Keep the collector of garbage away from what lasts: thousands of tests and modules."""
+    """Exclude long-lived objects (thousands of tests and modules) from garbage collection."""
     gc.disable()
     try:
         return (yield)
@@ -48,7 +48,7 @@ def pytest_collection() -> Iterator[None]:
 def pytest_make_collect_report(
     collector: pytest.Collector,
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """Let each process begin with other folders.
+    """Let each process start with different folders.
 
     In a new clone, every test module is compiled once, not by all processes at the same time.
     """
@@ -61,10 +61,10 @@ def pytest_make_collect_report(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the trials, in each process: at the end others could take nothing of them over.
+    """Run the trials first in each process: at the end, no other process could share them.
 
-    A process is given a piece of the list at first (`--dist worksteal`). With TWITE_SHUFFLE=seed,
-    the order is drawn instead: a test that needs another one fails.
+    Each process first gets a part of the list (`--dist worksteal`). With TWITE_SHUFFLE=seed, the
+    order is random: a test that depends on another one fails.
     """
     if PROCESSES > 1:
         items.sort(key=lambda item: item.nodeid.split("/", 2)[1])
@@ -83,13 +83,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def figure(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
-    """Note what a trial measured: (promise, figure). `make torture` prints them as a table."""
+    """Record what a trial measured: (promise, figure). `make torture` prints them as a table."""
 
     def note(promise: str, measured: str) -> None:
         print(f"\n{promise}: {measured}")
         collected = os.environ.get("TWITE_FIGURES")
         if collected:
-            # Each trial has a process of its own: one short line is appended whole.
+            # Each trial has its own process, and appends one short line atomically.
             line = {"promise": promise, "figure": measured, "test": request.node.nodeid}
             with Path(collected).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")

@@ -19,7 +19,7 @@ from twite.gtm.template.sandbox import Call, EffectAnswer, RunResult, Turn
 
 
 class MovingClock:
-    """A clock for tests. `jump` moves only the wall clock, as a correction of the clock does."""
+    """A clock for tests. `jump` moves only the wall clock, like a clock correction."""
 
     def __init__(self, now: int = 1_795_600_000_000) -> None:
         self._now = now
@@ -123,7 +123,7 @@ def conversions_of(outbound: OutboundRequest) -> list[dict[str, object]]:
 
 
 def taken(outbound: OutboundRequest) -> Response:
-    """Return X's response if it accepts everything."""
+    """Return X's response when it accepts everything."""
     count = len(conversions_of(outbound))
     body = {"data": {"conversions_processed": count, "debug_id": "d"}, "request": {"params": {}}}
     return Response(status=200, headers={}, body=msgspec.json.encode(body))

@@ -1,8 +1,8 @@
 """Starts `python -m twite …` by forking a process that has imported everything.
 
 An import costs 0.6 s of CPU, and the tests start some 400 processes. A started process is a real
-one: its own pid, signals, sockets and exit. Memory trials need a true command line: a fork shares
-its parent's pages.
+one: its own pid, signals, sockets and exit. Memory trials need a real new process, because a fork
+shares its parent's pages.
 
 `Popen` and `run` are those of `subprocess`. Without pidfd (not Linux) they are the same objects.
 """
@@ -31,8 +31,8 @@ _MESSAGE_BYTES = 1 << 20
 # needs a start of its own.
 _READ_AT_START = ("LD_PRELOAD", "SSL_CERT_FILE")
 _SERVERS = {name: os.environ.get(name) for name in _READ_AT_START}
-# Waits of a gateway's senders, in milliseconds. Tests on a virtual clock prove the usual ones, and
-# the long form of trials keeps them.
+# Waiting times of a gateway's senders, in milliseconds. Tests on a virtual clock cover the
+# defaults, and long trials use them.
 _SHORT_WAITS = {
     ("twite.domain.delivery", "FIRST_CEILING"): 200,
     ("twite.gateway.delivery.sweeper", "LONGEST_REST"): 200,
@@ -186,7 +186,7 @@ def _import_everything() -> None:
 
 
 def _serve(control: socket.socket, listener: socket.socket) -> dict[str, Any] | None:
-    """Fork for each request. Return None at the end, and in a child its request.
+    """Fork for each request. Return None at the end, or the request in a child process.
 
     Requests come from the tests, and to the listener from commands (forked_command.py).
     """
@@ -230,7 +230,7 @@ def _serve(control: socket.socket, listener: socket.socket) -> dict[str, Any] | 
 
 def _report_exit(pid: int, report: int) -> None:
     _, status = os.waitpid(pid, 0)
-    with suppress(BrokenPipeError):  # nobody may be waiting for it
+    with suppress(BrokenPipeError):  # the client may be gone
         os.write(report, f"{status}\n".encode())
     os.close(report)
 

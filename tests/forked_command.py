@@ -1,4 +1,4 @@
-"""Have the fork server of the tests run a command, as if this process were the command.
+"""Run a command through the tests' fork server, as if this process were the command.
 
 The arguments are the name of the server's socket, the module, and the command's arguments. With
 `python -IS`, it starts in a fraction of the time that `python -m twite` takes.

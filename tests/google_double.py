@@ -1,6 +1,6 @@
-"""Google on a socket of this machine: tokens, BigQuery, Firestore, and whatever else is asked.
+"""A local fake of Google: tokens, BigQuery, Firestore, and any other request.
 
-It judges what comes by its own code, and by another library than ours signs with.
+It has its own checks, and verifies signatures with another library than Twite uses.
 """
 
 import base64
@@ -22,15 +22,15 @@ from joserfc.jwk import RSAKey
 EMAIL = "twite@shop-1.iam.gserviceaccount.example"
 PROJECT = "shop-1"
 AUDIENCE = "https://oauth2.googleapis.com/token"
-_KEY = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)  # of this run alone
+_KEY = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)  # only for this run
 _DOCUMENTS = "/documents"
 
-# From (path, how many requests to it came before) to a status in place of the usual answer.
+# Maps (path, number of earlier requests to it) to a status that replaces the usual one.
 Behaviour = Callable[[str, int], int | None]
 
 
 def key_file(**said: Any) -> str:
-    """Return a key as Google gives one out."""
+    """Return a service account key as Google issues it."""
     pem = _KEY.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
@@ -57,7 +57,7 @@ class Refused(Exception):
 
 
 class GoogleDouble:
-    """`asked` are method, path and body of all but the requests for tokens."""
+    """`asked` lists method, path and body of all requests except token requests."""
 
     def __init__(self, behaviour: Behaviour = lambda _path, _before: None, *, history: int = 3_600):
         self.behaviour = behaviour
@@ -96,7 +96,7 @@ class GoogleDouble:
                     status, said, more = double._came(self.command, self.path, headers, body)
                 double.before_answer(self.path)
                 text = said if isinstance(said, bytes) else json.dumps(said).encode()
-                # Whoever asked may have given up.
+                # The client may have given up.
                 with contextlib.suppress(ConnectionError):
                     self.send_response(status)
                     for name, value in more.items():
@@ -120,7 +120,7 @@ class GoogleDouble:
         self._server.server_close()
 
     def revoke(self) -> None:
-        """Take no token any more that was given out."""
+        """Reject all tokens issued so far."""
         with self._lock:
             self.granted.clear()
 
@@ -172,7 +172,7 @@ class GoogleDouble:
             assert (claims["aud"], claims["iss"]) == (AUDIENCE, EMAIL)
             assert claims["iat"] - 60 <= now < claims["exp"] <= claims["iat"] + 3_600
             assert claims["scope"]
-        except Exception as wrong:  # noqa: BLE001  whatever is wrong with it
+        except Exception as wrong:  # noqa: BLE001  any error
             said = {"error": "invalid_grant", "error_description": type(wrong).__name__}
             return 400, said, {}
         return 200, self._grant(claims["scope"]), {}
@@ -297,7 +297,7 @@ class GoogleDouble:
 
 
 def named(path: str, project: str = PROJECT) -> str:
-    """Return the whole name of a document."""
+    """Return the full name of a document."""
     return f"projects/{project}/databases/(default)/documents/{path}"
 
 

@@ -34,7 +34,7 @@ class LocalEngines:
 class LocalProcess:
     """Runs turns immediately, in this process; see twite.gateway.ports.engines.EngineProcess.
 
-    `ended` are the numbers of the runs that were ended, `prepared` the prepared templates.
+    `ended` lists the numbers of the ended runs, `prepared` the prepared templates.
     """
 
     def __init__(self, make: MakesEngine, limits: RunLimits) -> None:

@@ -1,11 +1,11 @@
-"""Mutants: change the code of the modules that decide, and see whether their tests notice.
+"""Mutation testing: change the code of critical modules, and check that their tests fail.
 
 `make mutate` runs all modules, `make mutate ARGS=x/oauth1.py` one of them. Each mutant changes a
 comparison, an operator, a number or a truth value in one function. The tests are collected once;
 each mutant runs in a fork, which stops at the first failure. `mutants.toml` names the tests of each
-module (`only` selects some, as -k of pytest does), and the survivors that change nothing for a
-caller, each with its reason. A mutant that takes ten times the CPU time of the unchanged module, or
-never ends, counts as noticed.
+module (`only` selects some, like -k of pytest), and the survivors that change nothing for a caller,
+each with a reason. A mutant that takes ten times the CPU time of the unchanged module, or never
+ends, counts as detected.
 """
 
 import ast
@@ -80,7 +80,10 @@ def mutants(file: Path) -> Iterator[tuple[str, str, CodeType]]:
 
 
 def passes(pid: int, seconds: float) -> tuple[bool, float]:
-    """Return whether a process ends well, and its seconds of CPU. After `seconds`, it is killed."""
+    """Return whether a process exits with 0, and its CPU time in seconds.
+
+    It is killed after `seconds`.
+    """
     process = os.pidfd_open(pid)
     if not select.select([process], [], [], seconds)[0]:
         os.kill(pid, signal.SIGKILL)
@@ -90,7 +93,7 @@ def passes(pid: int, seconds: float) -> tuple[bool, float]:
 
 
 def apply(code: CodeType, name: str) -> None:
-    """Give the function of this name the code that it has in a mutant."""
+    """Replace the code of the function with this name by a mutant's."""
     made = [*code.co_consts]
     while made:
         found = made.pop()
@@ -104,7 +107,7 @@ def apply(code: CodeType, name: str) -> None:
 
 
 class Mutator:
-    """A plugin of pytest: runs the collected tests once for each mutant."""
+    """A pytest plugin that runs the collected tests once for each mutant."""
 
     def __init__(self, module: str) -> None:
         self.module = module
@@ -145,10 +148,10 @@ class Mutator:
 
 
 def main(chosen: list[str]) -> int:
-    """Run the chosen modules; return 1 if too many mutants survive, or one that is not listed."""
+    """Run the chosen modules; return 1 if an unlisted mutant survives, or too many do."""
     status = 0
     for module in chosen or MODULES:
-        pid = os.fork()  # each begins without the modules of the others
+        pid = os.fork()  # each starts without the modules of the others
         if pid == 0:
             mutator = Mutator(module)
             files = [str(TESTS / file) for file in MODULES[module]["tests"]]

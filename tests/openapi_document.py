@@ -57,7 +57,7 @@ FOLDER: Final = Path(__file__).parents[1] / "src/twite/http/openapi"
 
 _COMPONENT: Final = "#/components/schemas/{name}"
 _RETRIES: Final = frozenset({"429", "503"})
-# The published name of each response schema. Generated clients have types of these names, so they
+# The published name of each response schema. Generated clients have types with these names, so they
 # stay when a class is renamed.
 _NAMES: Final[Mapping[type, str]] = MappingProxyType(
     {
@@ -177,7 +177,7 @@ def _header(kind: str) -> Json:
 
 
 def _with_content(written: Json) -> Json:
-    """Return a body or a response with its short form `json` written out."""
+    """Return a body or a response with the abbreviation `json` expanded."""
     if "json" not in written:
         return written
     rest = {name: value for name, value in written.items() if name not in {"json", "example"}}

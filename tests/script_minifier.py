@@ -134,7 +134,7 @@ def _statements(text: str) -> list[str]:
 
 
 def _own_names(statement: str, shared: AbstractSet[str]) -> list[str]:
-    """Return the names local to a statement, in order of use."""
+    """Return the local names of a statement, in order of use."""
     code = re.sub(_LITERAL, "''", statement)
     declared = {
         name for found in _DECLARED.findall(code) for name in re.findall(r"\w+", " ".join(found))

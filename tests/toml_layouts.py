@@ -20,7 +20,7 @@ ODD = st.sampled_from(
 )
 NAMES = BARE | ODD
 IDS = st.from_regex(r"o[a-z0-9]{4}", fullmatch=True)
-# After a value, on its line.
+# After a value, on the same line.
 ENDS = st.sampled_from(["", "", " ", "  # theirs", " # [pixel.events]", "\t#", ' # "'])
 GAPS = st.sampled_from(
     [
@@ -40,7 +40,7 @@ TEXTS_OF_LINES = ['"""\n[pixel.events]\nx = 1\n"""', "'''\n# no remark\n[[pixel]
 
 
 def key(draw, name):
-    """Spell a key: bare where that does, or quoted."""
+    """Spell a key: bare if possible, or quoted."""
     spelled = [json.dumps(name, ensure_ascii=draw(st.booleans()))]
     if name.isascii() and name.replace("_", "").replace("-", "").isalnum():
         spelled += [name, name, name]
@@ -76,7 +76,7 @@ def inline(draw, pairs):
 
 
 def facts(draw, pixel):
-    """Return what else a pixel says, as (names, spelled value)."""
+    """Return the other settings of a pixel, as (names, spelled value)."""
     said = [(("id",), value(draw, pixel))]
     if draw(st.booleans()):
         said.append((("account",), value(draw, "18ce54d4x5t")))

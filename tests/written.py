@@ -1,4 +1,4 @@
-"""Settings as a person writes them, to say otherwise in one place at a time."""
+"""Valid settings as text, for tests that change one place at a time."""
 
 from pathlib import Path
 
@@ -52,7 +52,7 @@ def read(
 
 
 def complaint(folder: Path, text: str = GOOD, environ: dict[str, str] | None = None) -> str:
-    """Return the sentence of the error that these settings make."""
+    """Return the error message for these settings."""
     try:
         read(folder, text, environ)
     except SettingsError as error:

@@ -1,4 +1,4 @@
-"""A person in front of X's page where they say yes, and what an app has to be known by there."""
+"""A user on X's authorization page, and the app that the page must know."""
 
 import re
 import urllib.error
@@ -12,7 +12,7 @@ CALLBACK = "http://127.0.0.1:8080/x/callback"
 
 
 def answer_the_page(page: str, **choice: str) -> tuple[str, str]:
-    """Press a button on X's page; return the PIN that it shows and where it sends the browser."""
+    """Press a button on X's page; return the displayed PIN and the redirect URL."""
     token = urllib.parse.parse_qs(urllib.parse.urlsplit(page).query)["oauth_token"][0]
     form = urllib.parse.urlencode({"oauth_token": token, **(choice or {"allow": "1"})}).encode()
     opener = urllib.request.build_opener(_Stays)

@@ -1,4 +1,4 @@
-"""Where alerts go, and from when on there are some."""
+"""Alert settings: the webhook and the thresholds."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The clients of a server container beside those of twite.toml."""
+"""The clients of a server container, together with those of twite.toml."""
 
 from pathlib import Path
 

@@ -6,7 +6,7 @@ from written import GOOD, read
 
 
 def policy(tmp_path, *lines):
-    # The one source of the file stands at its end.
+    # The only source is at the end of the file.
     return read(tmp_path, GOOD + "\n[source.consent_policy]\n" + "\n".join(lines))
 
 

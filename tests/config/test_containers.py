@@ -1,4 +1,4 @@
-"""A server container from its files."""
+"""Loading a server container from its files."""
 
 import pytest
 

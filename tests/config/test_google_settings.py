@@ -1,4 +1,4 @@
-"""`[google]`: a key is read whole and never shown; and what the doctor says of it."""
+"""`[google]`: the key is read but never shown, and diagnostics about it."""
 
 import json
 import subprocess

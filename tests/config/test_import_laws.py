@@ -1,4 +1,4 @@
-"""Laws of an import, whatever the export: what is said to run can be run."""
+"""Property of imports: every part reported as running can run."""
 
 import asyncio
 import json

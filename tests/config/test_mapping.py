@@ -1,4 +1,4 @@
-"""An event written into the settings: that line, and nothing else."""
+"""Adding an event to the settings changes that line, and nothing else."""
 
 import os
 import stat
@@ -62,7 +62,7 @@ events.purchase = "o8z6k"
 events.sign_up = "o8z6m"  # leads
 auth = { pixel_token = "env:X_PIXEL_TOKEN" }
 """
-# Each pixel beside its source, and a remark about what comes next.
+# Each pixel next to its source, and a comment about what follows.
 IN_TURN = """\
 [[pixel]]
 id = "o6dkt"
@@ -120,7 +120,7 @@ def test_other_layouts_stay_as_they_are_too(tmp_path, text, before, after, end):
 
 
 def test_what_would_come_out_otherwise_than_meant_is_not_written(tmp_path):
-    # Not equal to itself, so that nobody can tell whether the rest is.
+    # NaN is not equal to itself, so the rest cannot be compared.
     with pytest.raises(SettingsError, match="Add news by hand, with the id o9001"):
         drafted(tmp_path, f"{TABLE}[log]\nlevel = nan\n")
 

@@ -1,4 +1,4 @@
-"""However the events of a pixel are spelled: a mapping changes just that, and counts."""
+"""In every TOML layout, a mapping changes only its own line, and takes effect."""
 
 import re
 import tomllib
@@ -29,14 +29,14 @@ def wanted(layout, name):
 
 
 def alike(parts, other):
-    """Return how many characters both begin with."""
+    """Return the length of the common prefix."""
     return sum(
         1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(parts, other, strict=False))
     )
 
 
 def parted(before, after):
-    """Return what was taken out between what both begin and end with, and what was put in."""
+    """Return the removed and the inserted text between the common prefix and suffix."""
     begin = alike(before, after)
     end = alike(before[begin:][::-1], after[begin:][::-1])
     return before[begin : len(before) - end], after[begin : len(after) - end]

@@ -1,4 +1,4 @@
-"""What pages need of a source, as it is written."""
+"""Settings of a source that pages need."""
 
 from decimal import Decimal
 

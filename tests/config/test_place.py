@@ -1,4 +1,4 @@
-"""Where in the file a setting stands."""
+"""The position of a setting in the file."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Another key in the place of the one that seals: ended anywhere, nothing is lost."""
+"""Key rotation loses nothing, wherever it is interrupted."""
 
 import pytest
 
@@ -19,7 +19,7 @@ IN_A_FILE = GOOD.replace("[server]", '[server]\nsecret_key = "file:twite.secret"
 
 
 async def stored(settings, *keys: str) -> PixelToken | None:
-    """Return the token that these keys open; with one key, nothing is sealed anew."""
+    """Return the token that these keys open; with one key, nothing is resealed."""
     store = await SQLiteStore.open(str(settings.store.path))
     try:
         seal = AesSeal(Secret(keys[0]), [Secret(key) for key in keys[1:]])

@@ -1,4 +1,4 @@
-"""The key that seals, from the file or the environment."""
+"""The secret key, from the file or the environment."""
 
 import pytest
 

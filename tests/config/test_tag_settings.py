@@ -1,4 +1,4 @@
-"""`[[tag]]`: what is wrong names the place and the cure; what is right becomes tags with rules."""
+"""`[[tag]]`: errors name the place and the fix; valid tables become tags with rules."""
 
 import json
 import shutil
@@ -77,7 +77,7 @@ def test_a_field_that_the_template_does_not_know_is_a_warning(tmp_path):
 
 
 def with_choice(folder: Path, given: str, **said: object):
-    """Load a tag whose template has one field more: a choice of a or b."""
+    """Load a tag whose template has an additional field: a choice of a or b."""
     items = [{"value": "a", "displayValue": "A"}, {"value": "b", "displayValue": "B"}]
     more = {"type": "SELECT", "name": "mode", "selectItems": items, **said}
     text = (TEMPLATES / "crm_post.tpl").read_text()

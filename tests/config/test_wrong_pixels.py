@@ -1,4 +1,4 @@
-"""What is wrong with a pixel is told with its place and the cure."""
+"""Errors in a pixel name the place and the fix."""
 
 import pytest
 

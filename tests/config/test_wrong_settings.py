@@ -1,4 +1,4 @@
-"""Each wrong setting is told with its place, what is wrong there, and the cure."""
+"""Each error in the settings names the place, the problem and the fix."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from twite.domain.errors import SettingsError
 from written import GOOD, complaint
 
 CHANGES = [
-    # a name that is not known
+    # an unknown name
     ("listen =", "lissten =", "server.lissten: unknown key. Did you mean 'listen'?"),
     (
         "[server]",
@@ -58,7 +58,7 @@ CHANGES = [
         "[source]",
         "source: must be a list of tables, not a table. Write it as [[…]]",
     ),
-    # a value that cannot be
+    # an invalid value
     (
         "[x]",
         "[x]\nbatch = 501",

@@ -1,4 +1,4 @@
-"""What is wrong with a source is told with its place and the cure."""
+"""Errors in a source name the place and the fix."""
 
 import pytest
 

@@ -52,7 +52,7 @@ const path = require('getRequestPath')();
 
 
 class PlayedContainer:
-    """Keeps what came; waits where it is told to, and fails where it is told to."""
+    """Stores events; waits or fails on demand."""
 
     def __init__(self) -> None:
         self.came: list[tuple[str, Mapping[str, Tree], str]] = []
@@ -91,7 +91,7 @@ class Notices:
 
 
 class ClientStage:
-    """Clients by their code, the first asked first."""
+    """Clients by their code, in order of priority."""
 
     def __init__(
         self,

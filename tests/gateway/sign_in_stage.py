@@ -1,4 +1,4 @@
-"""What signs people in, at an emulated X, with secrets of its own."""
+"""A sign-in service with its own secrets, and an emulated X."""
 
 from urllib.parse import urlsplit
 
@@ -25,7 +25,7 @@ APP = XApp(consumer_key=CONSUMER_KEY, consumer_secret=Secret(CONSUMER_SECRET))
 
 
 class House:
-    """Who signs in, with secrets of its own. `clock` is what sign-ins grow old by."""
+    """A sign-in service with its own secrets. `clock` determines the age of sign-ins."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class House:
             state=self.state, seal=AesSeal(Secret("a-key-that-nobody-will-guess"))
         )
         self.logins = CredentialStore(self.secret_store)
-        self.asked: list[str] = []  # the paths of what X was asked
+        self.asked: list[str] = []  # the paths of the requests to X
         self._way = HttpInquiries(timeout=5_000)
         pixel = replace(a_destination(), credentials=MissingCredentials(), account=account)
         self.asks = XInquiries(
@@ -59,13 +59,13 @@ class House:
         )
 
     async def ask(self, inquiry: Inquiry) -> Response | NoResponse:
-        """Ask X, and note that it was asked."""
+        """Send a request to X, and record it."""
         self.asked.append(urlsplit(inquiry.url).path)
         return await self._way.ask(inquiry)
 
 
 async def by_pin(house: House, **choice: str):
-    """Sign in for the pixel, all the way; `choice` is which button is pressed."""
+    """Complete a sign-in for the pixel; `choice` is the button that is pressed."""
     begun = await house.connect.begin("o8z6j")
     pin, _ = answer_the_page(begun.page, **choice)
     return await house.connect.finish_by_pin(begun.token, pin)

@@ -1,4 +1,4 @@
-"""A gateway's sending half on a memory store, a moving clock and a scripted way to X."""
+"""The sending half of a gateway, on a memory store, a fake clock and a scripted X."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -27,9 +27,9 @@ from twite.gateway.ports.queries import ByConversionId
 
 @contextmanager
 def rare_looks() -> Iterator[None]:
-    """Let workers and sweeper look once a minute whether something is due, not every 5 seconds.
+    """Let workers and the sweeper look for due deliveries every minute, not every 5 seconds.
 
-    For tests in which hours pass and the minute does not matter: they need a tenth of the CPU.
+    For tests in which hours pass: they need a tenth of the CPU.
     """
     with patch.object(worker, "IDLE", MINUTE), patch.object(sweeper, "LONGEST_REST", MINUTE):
         yield

@@ -37,7 +37,7 @@ _METHODS: Final[Mapping[type, str]] = {
 
 
 class MemoryQueries:
-    """Implements the part of Queries that delivery needs. The rows belong to the store."""
+    """Implements the part of Queries that delivery needs. The rows are the store's."""
 
     _keys: dict[bytes, tuple[int, int]]
     _counted: dict[tuple[str, str], dict[str, int]]
@@ -46,9 +46,9 @@ class MemoryQueries:
 
     def __init__(self) -> None:
         self._rows: dict[int, MemoryRow] = {}
-        # The rows that are not delivered or suppressed, and some that are.
+        # All rows that are not delivered or suppressed, and some that are.
         self._open: dict[int, MemoryRow] = {}
-        # (pixel, time, conversions) of what X accepted.
+        # (pixel, time, conversions) that X accepted.
         self._taken: list[tuple[str, int, int]] = []
         self._ignored: dict[tuple[int, str, str, str, str], int] = {}
 

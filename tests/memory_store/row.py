@@ -41,7 +41,7 @@ class MemoryRow:
     tries: int = 0
     crashes: int = 0
     not_fired: tuple[TagNotFired, ...] = ()
-    # The later copy that has its key, and why a failed attempt in flight is not retried.
+    # The later copy that has its key, and the reason not to retry a failed attempt in flight.
     superseded_by: int | None = None
     denied: str | None = None
     attempts: list[PastAttempt] = field(default_factory=list)
@@ -145,6 +145,6 @@ def crashed(crashes: int, *, alone: bool) -> int:
     """Return the crash count after another crash of the sender.
 
     After two crashes in shared requests, a delivery is a suspect and is sent alone. The count then
-    increases only for requests that it is alone in.
+    increases only for requests with no other delivery.
     """
     return max(crashes, SUSPECT) + 1 if alone else min(crashes + 1, max(crashes, SUSPECT))

@@ -33,7 +33,7 @@ _KEYS: Final[Mapping[type[StateRecord], Callable[[Any], Any]]] = {
 
 
 class MemoryState:
-    """Implements StateStore. Audit events noted with a change are listed here."""
+    """Implements StateStore. Audit events recorded with a change are listed here."""
 
     def __init__(self) -> None:
         self._kept: dict[type, dict[Any, Any]] = defaultdict(dict)

@@ -62,7 +62,7 @@ class MemoryStore(
     MemoryOperations,
     MemoryState,
 ):
-    """Runs `OutboxContract`. `refuse` makes `record` fail, like a full queue or a full disk."""
+    """Runs `OutboxContract`. `refuse` makes `record` fail, as with a full queue or disk."""
 
     def __init__(self, *, dedup_window: int = DEFAULT_WINDOW, salt: bytes = b"memory") -> None:
         """`dedup_window` is in milliseconds."""
@@ -250,7 +250,7 @@ class MemoryStore(
         )
 
     def _ruled(self, entry: AcceptedConversion, at: int) -> tuple[CopyDecision, MemoryRow | None]:
-        """Return the result of a copy, and the holder of its dedup key."""
+        """Return the result of a copy, and the delivery that holds its dedup key."""
         if entry.key not in self._keys or not asks(entry):
             return CopyDecision(takes=True), None
         id_, seen_at = self._keys[entry.key]

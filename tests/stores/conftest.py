@@ -13,7 +13,7 @@ from twite.stores.postgres.store import PostgresStore
 from twite.stores.sqlite.engine.connection import connect_writer, create
 from twite.stores.sqlite.engine.schema import migrate
 
-# In memory where there is room, as in postgres_server.py: no claim is about the speed of the disk.
+# In memory if there is room, as in postgres_server.py: no test measures the disk.
 IN_MEMORY = Path("/dev/shm")  # noqa: S108
 ROOM = 1 << 30
 
@@ -47,7 +47,7 @@ def prepared(tmp_path_factory):
 
 @pytest.fixture
 def full_store(prepared, tmp_path):
-    """The path of a store of its own with rows in every table."""
+    """The path of a separate store with rows in every table."""
     for name in ("twite.db", "twite.db.epoch"):
         shutil.copy(prepared / name, tmp_path / name)
     return tmp_path / "twite.db"
@@ -72,7 +72,7 @@ async def open_node(postgres_url):
 
 @pytest.fixture
 def end_lease(postgres_server, postgres_url):
-    """Let the lease of a node end, as for one that has died."""
+    """End the lease of a node, as after its crash."""
     database = postgres_url.partition("@/")[2].partition("?")[0]
 
     def end(store):

@@ -1,4 +1,4 @@
-"""Ada and Bob, what a store holds of them, and how Ada is erased."""
+"""Ada and Bob, their data in a store, and Ada's erasure."""
 
 import hashlib
 import sqlite3
@@ -102,17 +102,17 @@ async def erase(store, path, whom=WHOM, **narrower):
 
 
 def kept(path):
-    """Return all that the tables hold, as text: what is in their rows, not in their pages."""
+    """Return the content of all tables as text: rows, not pages."""
     with closing(sqlite3.connect(path)) as connection:
         return "\n".join(connection.iterdump()).encode() + b"".join(
             bytes(row[0] or b"")
             for table in ("conversion", "submission", "amended")
-            for row in connection.execute(f"SELECT CAST(body AS BLOB) FROM {table}")  # noqa: S608 - tables of ours
+            for row in connection.execute(f"SELECT CAST(body AS BLOB) FROM {table}")  # noqa: S608 - own tables
         )
 
 
 def holding(path):
-    """Return the files that hold her digest in any of their bytes."""
+    """Return the files whose bytes contain her digest."""
     files = Path(path).parent.iterdir()
     return [file.name for file in files if ADA.encode() in file.read_bytes()]
 

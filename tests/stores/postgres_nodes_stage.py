@@ -13,7 +13,7 @@ async def owned(*stores):
 
 
 async def balanced(*stores):
-    """Let the nodes share the accounts out until each has its own; return what each owns."""
+    """Let the nodes distribute the accounts; return what each owns."""
     for _ in range(4):
         for store, mine in zip(stores, await owned(*stores), strict=True):
             await store.ownership.give_up({*ACCOUNTS.values()} - mine)

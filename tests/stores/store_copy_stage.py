@@ -18,8 +18,8 @@ from twite.stores.sqlite import SQLiteStore
 from twite.stores.sqlite.recovery.copying import SQLiteCopySource
 
 RELEASED = Path(__file__).parents[1] / "upgrades" / "stores" / "schema-29" / "store.tar.xz"
-# Rows of the kinds that the released store lacks, or has in one form only. The holder of one key is
-# gone, and one key is in the table and, newer, in the log.
+# Kinds of rows that the released store lacks, or has in only one form. One key has no delivery;
+# another is in the table and, newer, in the log.
 MORE = """
 UPDATE outbox SET state = 'sending', due_at = NULL,
   lease = (SELECT (epoch << 32) + 1 FROM deployment)
@@ -65,12 +65,12 @@ def rows_in(connection, table):
     columns = ", ".join(
         f'"{column}"' for column in table.columns if column != "at" or table.name != "dedup"
     )
-    statement = f'SELECT {columns} FROM "{table.name}" ORDER BY {columns}'  # noqa: S608 - our own
+    statement = f'SELECT {columns} FROM "{table.name}" ORDER BY {columns}'  # noqa: S608 - own names
     return connection.execute(statement).fetchall()
 
 
 def content(path):
-    """Return all rows of a SQLite store by table; keys as their owner sees them."""
+    """Return all rows of a SQLite store by table, with the keys as their owner sees them."""
     with closing(sqlite3.connect(path)) as connection:
         found = {
             table.name: rows_in(connection, table) for table in TABLES if table.name != "dedup"

@@ -1,4 +1,4 @@
-"""The store contract covers the ports: every method, question, move and kind of record."""
+"""The store contract covers the ports: every method, query, move and kind of record."""
 
 import ast
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ LAWS = Path(store_contract.__file__).parent
 
 
 def law_files() -> Iterator[Path]:
-    """Yield the files of the laws that the contract is made of."""
+    """Yield the files of the store contract."""
     for law in LedgerContract.__mro__:
         if law.__module__.startswith(store_contract.__name__):
             yield LAWS / f"{law.__module__.rpartition('.')[2]}.py"
@@ -27,7 +27,7 @@ def law_files() -> Iterator[Path]:
 
 
 def methods_of(port: type) -> set[str]:
-    """Return the methods of a port and of those that it adds up."""
+    """Return the methods of a port and its base classes."""
     parts = [part for part in port.__mro__ if part not in {object, Protocol}]
     return {
         name

@@ -1,4 +1,4 @@
-"""Usual claims and settlements on PostgreSQL: one statement each, and the same results."""
+"""Typical claims and settlements on PostgreSQL take one statement, with the same results."""
 
 import asyncio
 from itertools import count
@@ -22,7 +22,7 @@ from twite.stores.postgres.store import PostgresStore
 
 @pytest.fixture
 def small_bodies(monkeypatch):
-    """Let claims begin as after a claim of small bodies; otherwise the first reads their sizes."""
+    """Skip the reading of body sizes at the first claim, as after a claim of small bodies."""
     monkeypatch.setattr(PostgresSession, "largest_body", 1)
 
 
@@ -61,7 +61,7 @@ def statements(monkeypatch):
 
 @pytest.fixture
 def clock(monkeypatch):
-    """The time of the claim starts, in seconds, which stands still."""
+    """The frozen time of claim starts, in seconds."""
     time = [0.0]
     monkeypatch.setattr(claim_starts, "monotonic", lambda: time[0])
     return time
@@ -73,15 +73,15 @@ async def record(store, *conversion_ids, at=NOW):
 
 
 async def waits_for_a_lock(connection):
-    """Return when another transaction waits for a lock that this one has."""
+    """Return once another transaction waits for a lock of this one."""
     waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
     async with asyncio.timeout(20):
-        while not await connection.fetchval(waiting):  # noqa: ASYNC110 - of another process
+        while not await connection.fetchval(waiting):  # noqa: ASYNC110 - another process changes it
             await asyncio.sleep(0.01)
 
 
 class TestUsualClaims(ClaimLaws, SettlingLaws, SweepLaws, LimitLaws, CrashLaws, CopyLaws):
-    """The contract, where each claim tries the statement of usual claims first."""
+    """The contract, if each claim first tries the statement for typical claims."""
 
     @pytest.fixture
     async def store(self, store):
@@ -121,7 +121,7 @@ async def test_a_retry_that_is_due_is_claimed_before_later_deliveries(store, sta
 async def test_a_settlement_waits_for_an_expiry_of_its_lease(
     store, postgres_url, monkeypatch, is_claimed_again
 ):
-    """X has accepted a batch while another gateway ends its lease, and maybe claims it again."""
+    """X accepts a batch while another gateway ends its lease and may claim it again."""
     monkeypatch.setattr(settlements, "_LATE_WITHIN", 0.0)
     await record(store, "order-1")
     batch = await claim(store)
@@ -142,7 +142,7 @@ async def test_a_settlement_waits_for_an_expiry_of_its_lease(
 
 
 async def test_a_claim_of_nearly_all_rows_changes_no_index(store, postgres_url):
-    # Where earlier tests had rows, pages may have more or less room.
+    # Earlier tests may have changed the free space of pages.
     connection = await asyncpg.connect(postgres_url)
     await connection.execute("TRUNCATE outbox")
     await connection.close()
@@ -160,11 +160,11 @@ async def test_a_claim_of_nearly_all_rows_changes_no_index(store, postgres_url):
 
     claimed, updated, hot = await store._database.write(unit, begins=True)  # noqa: SLF001
     assert (claimed, updated) == (50, 50)
-    assert hot >= 45  # a claimed row is longer: a full page has no room for the last two
+    assert hot >= 45  # claimed rows are longer, so the last two do not fit on a full page
 
 
 async def test_a_delivery_from_the_first_hours_of_1970_is_claimed(store):
-    """The clock of a machine without a battery starts there."""
+    """The clock of a machine without a clock battery starts there."""
     await record(store, "order-1", at=1)
     batch = await claim(store)
     await settle(store, batch, "errored", postponed(batch, until=2), at=2, ambiguous=True)

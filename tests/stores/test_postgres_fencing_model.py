@@ -28,7 +28,7 @@ _OUTCOMES = (
 
 
 class Node:
-    """A gateway: `claimed` are its batches, `sent` those whose request has left."""
+    """A gateway: `claimed` contains its batches, `sent` those whose request has left."""
 
     def __init__(self, store):
         self.store = store
@@ -114,7 +114,7 @@ class Model:
         await node.store.settle(settlement(batch, trigger, outcome))
 
     async def suspend(self, node):
-        """Suspend a node beyond its lease. It may have more to settle when it resumes."""
+        """Suspend a node beyond its lease. It may have settlements left when it resumes."""
         await self.driver.execute(
             "UPDATE node SET until = now() - interval '1 hour' WHERE id = $1",
             node.store.ownership.node,
@@ -137,7 +137,7 @@ class Model:
             await node.store.ownership.give_up(set(ACCOUNTS.values()) - owned)
 
     async def operate(self, node):
-        """Do what a user or the sweeper may do."""
+        """Do what a user or the sweeper might do."""
         rows = await self.driver.fetch("SELECT id FROM outbox")
         ids = [row["id"] for row in rows if self.random.random() < 0.5]
         match self.random.randrange(4):

@@ -1,4 +1,4 @@
-"""Several hosts in store.url: the primary is found, whatever state the others are in."""
+"""Several hosts in store.url: the primary is found in every state of the others."""
 
 import asyncio
 import socket
@@ -125,7 +125,7 @@ async def test_both_kernels_end_a_connection_to_a_dead_host_within_a_lease(tcp_u
     await store.close()
 
     assert is_kept_alive
-    # The server must not keep the locks of a gateway that cannot receive its result.
+    # The server must release the locks of a gateway that cannot receive its result.
     for idle, pause, many, unanswered in (ours, theirs):
         assert idle + pause * many <= LEASE / SECOND
         assert 0 < unanswered <= LEASE

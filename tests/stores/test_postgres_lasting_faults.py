@@ -1,4 +1,4 @@
-"""Errors of the database that no retry ends are reported, and delay nothing else."""
+"""Permanent database errors are reported, and delay nothing else."""
 
 import asyncio
 from contextlib import suppress
@@ -51,7 +51,7 @@ async def store(postgres_url, seen):
 
 @pytest.fixture
 async def database_session(postgres_url):
-    """A session that sees and changes the database as its administrator would."""
+    """A session that inspects and changes the database as its administrator."""
     connection = await asyncpg.connect(postgres_url)
     yield connection
     await connection.execute(f"DROP INDEX IF EXISTS {INDEX}")
@@ -79,7 +79,7 @@ async def refuse_attempts(connection):
 
 async def until(is_true):
     async with asyncio.timeout(20):
-        while not is_true():  # noqa: ASYNC110 - of another task
+        while not is_true():  # noqa: ASYNC110 - another task changes it
             await asyncio.sleep(0.01)
 
 
@@ -162,7 +162,7 @@ async def test_a_gateway_joins_again_while_a_settlement_keeps_failing(
 
 
 async def test_a_submission_that_cannot_be_stored_fails_alone(store):
-    """The receipts of submissions are unique."""
+    """Receipts are unique."""
     first = a_submission(an_entry("c1"), receipt="r1")
     await store.record(first)
     done = asyncio.get_running_loop().create_future()

@@ -1,4 +1,4 @@
-"""What a node settles after it was fenced."""
+"""Settlements of a node after it was fenced."""
 
 import asyncio
 
@@ -50,7 +50,7 @@ async def outcomes(store, conversion_id="c1"):
 
 
 async def claimed(store, *conversion_ids):
-    """Return the claim of a node that is alone."""
+    """Return the claim of the only node."""
     await owned(store)
     entries = [an_entry(id_, pixel="pixel1") for id_ in conversion_ids]
     await store.record(a_submission(*entries, received_at=NOW))
@@ -66,7 +66,7 @@ async def late_ones(store):
 async def lost_lease(open_node, end_lease, *, outcome):
     """Return (the transitions that came too late, the account, the next claim).
 
-    A node claims and is fenced; then it learns what X did.
+    A node claims and is fenced; then X's response arrives.
     """
     first = await open_node()
     await owned(first)
@@ -155,7 +155,7 @@ async def test_a_late_success_is_recorded_now_for_what_no_other_node_is_sending(
 async def test_a_late_success_is_recorded_after_the_death_of_the_node_that_was_sending(
     open_node, end_lease
 ):
-    """The node with the success is the only one that can fence the dead one."""
+    """Only the node with the success can fence the dead node."""
     first = await open_node()
     batch = await claimed(first, "c1")
     second = await open_node()

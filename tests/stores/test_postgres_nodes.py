@@ -146,7 +146,7 @@ async def test_a_dead_node_is_fenced_and_its_claims_are_sent_by_another(open_nod
 
 
 async def test_a_claim_outlasts_its_lease_while_its_node_lives(open_node):
-    """A tag's run may wait for a setup tag of other runs for longer than its lease."""
+    """A tag's run may wait longer than its lease for a setup tag shared with other runs."""
     first, second = [await open_node() for _ in range(2)]
     mine, _ = await balanced(first, second)
     of_mine = next(pixel for pixel, account in ACCOUNTS.items() if account in mine)

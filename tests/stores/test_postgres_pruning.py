@@ -1,4 +1,4 @@
-"""Pruning on PostgreSQL: how much of the time it may take, and which gateway prunes."""
+"""Pruning on PostgreSQL: its share of time, and which gateway prunes."""
 
 import pytest
 
@@ -25,5 +25,5 @@ async def test_of_several_gateways_the_leader_prunes(postgres_url):
     for store in stores:
         await store.close()
 
-    # The third has not joined: it is the only process, or a test.
+    # The third has not joined, like a single process or a test.
     assert prunes == [True, False, True]

@@ -26,9 +26,9 @@ NOW = 1_795_600_000_000
 LEASE = 60_000
 KEY = bytes(32)
 ACCOUNTS = {"o8z6j": "o8z6j"}
-# How long a test waits for what nothing must be in the way of.
+# How long a test waits for an operation that nothing may block.
 SOON = 5
-# How long the other transaction has to get as far as it can.
+# How long the other transaction may run before it blocks.
 AS_FAR_AS_IT_CAN = 0.2
 
 
@@ -51,7 +51,7 @@ async def open_node(postgres_url):
 
 @pytest.fixture
 async def stalled(postgres_url):
-    """A connection with an open transaction: that of a node that stands still."""
+    """A connection with an open transaction, as of a suspended node."""
     connection = await asyncpg.connect(postgres_url)
     await connection.execute("BEGIN")
     yield connection
@@ -60,7 +60,7 @@ async def stalled(postgres_url):
 
 @pytest.fixture
 async def other(postgres_url):
-    """A connection to look at rows and to change them."""
+    """A connection that reads and changes rows."""
     connection = await asyncpg.connect(postgres_url)
     yield connection
     await connection.close()
@@ -68,7 +68,7 @@ async def other(postgres_url):
 
 @pytest.fixture
 def meanwhile(monkeypatch):
-    """Start something else after a statement of a unit of work, and let it get as far as it can."""
+    """Start another operation after a statement of a unit of work, and run it until it blocks."""
     started = []
     run = PostgresSession.run
 
@@ -193,7 +193,7 @@ async def edits_of(other):
 async def test_an_edit_and_a_copy_that_lock_in_different_orders_both_succeed(
     open_node, meanwhile, other, deadlocks
 ):
-    """An edit locks a delivery and then its key, the intake of a copy the key and then that."""
+    """An edit locks a delivery, then its key; the intake of a copy locks them in reverse."""
     editing, accepting = await open_node(), await open_node()
     await editing.record(is_held("c1"))
     copy = of_copies(denied("c1"))
@@ -229,7 +229,7 @@ async def test_copies_and_a_move_that_lock_deliveries_in_different_orders_both_s
 async def test_edits_and_copies_that_lock_keys_in_different_orders_both_succeed(
     open_node, meanwhile, other, deadlocks
 ):
-    """An edit of several deliveries locks one key after the other, intake in their order."""
+    """An edit of several deliveries locks keys one by one, intake in sorted order."""
     editing, accepting = await open_node(), await open_node()
     await editing.record(is_held("c1", "c2"))
     copies = of_copies(an_entry("c1"), an_entry("c2", index=1))

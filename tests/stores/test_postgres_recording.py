@@ -31,7 +31,7 @@ async def other(postgres_url):
 @pytest.fixture
 async def store(postgres_url, clock):
     store = await PostgresStore.open(postgres_url, StoreOptions())
-    # Afterwards, the only writing connection knows the account and the event, and has ids.
+    # Then the only writing connection knows the account and the event, and has reserved ids.
     await store.record(submission("order-0"))
     yield store
     await store.close()
@@ -39,7 +39,7 @@ async def store(postgres_url, clock):
 
 @pytest.fixture
 def clock(monkeypatch):
-    """The time of sessions, in seconds, which stands still."""
+    """The frozen time of sessions, in seconds."""
     time = [1.0]
     monkeypatch.setattr(session, "monotonic", lambda: time[0])
     return time

@@ -40,7 +40,7 @@ async def delivered_all(store):
 
 
 async def until_recorded(store, conversion_id):
-    """Submit a conversion again and again, as a client does that gets 503."""
+    """Submit a conversion repeatedly, like a client that gets 503."""
     for number in count():
         try:
             await record(store, conversion_id, receipt=f"r-{number}")
@@ -205,7 +205,7 @@ async def test_lost_connections_are_replaced(store, postgres_url):
 
 async def test_a_server_that_does_not_answer_is_given_up(store, postgres_url, monkeypatch):
     monkeypatch.setattr(connection, "STALLED", 0.3)
-    await record(store, "order-1")  # with the connections that there are
+    await record(store, "order-1")  # with the existing connections
     blocking = await asyncpg.connect(postgres_url)
     async with blocking.transaction():
         await blocking.execute("LOCK TABLE dedup")

@@ -16,7 +16,7 @@ PASSWORD = "a sentence that does well"
 
 
 class Gateways:
-    """The sign-in of several gateways, behind a load balancer."""
+    """The sign-in of several gateways behind a load balancer."""
 
     def __init__(self, stores):
         self.clock = MovingClock()

@@ -21,7 +21,7 @@ KEEPING = Retention(bodies=72 * HOUR, lives=30 * DAY, dead=30 * DAY)
 
 
 class FirstCondition:
-    """An observer that keeps the first change of a condition."""
+    """An observer that records the first change of a condition."""
 
     def __init__(self):
         self.found = asyncio.get_running_loop().create_future()

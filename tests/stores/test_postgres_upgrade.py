@@ -27,7 +27,7 @@ async def store(empty_postgres_url):
 
 @pytest.fixture
 def newer_version(store, monkeypatch):
-    """Let this process be of a later version, with another migration, after the store is open."""
+    """Make this process a later version with another migration, after the store has opened."""
     migrations = [*schema.migrations(), (schema.newest_version() + 1, REWRITE)]
     monkeypatch.setattr(schema, "migrations", lambda: migrations)
 
@@ -117,7 +117,7 @@ async def test_a_gateway_that_has_migrated_lets_the_others_renew_their_leases_fi
 async def test_transactions_that_wait_for_a_migration_give_up_and_keep_their_connections(
     store, session, monkeypatch
 ):
-    """The server does not notice that a client has gone while a session waits for a lock."""
+    """While a session waits for a lock, the server does not notice that its client is gone."""
     monkeypatch.setattr(connection, "STALLED", 0.5)
     monkeypatch.setattr(connection, "UNIT", connection.UNIT.replace("'10s'", "'20ms'"))
     await session.execute("BEGIN; LOCK TABLE schema_version")

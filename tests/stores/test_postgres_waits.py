@@ -26,7 +26,7 @@ ACCOUNT = "account"
 
 @pytest.fixture
 async def store(postgres_url, monkeypatch):
-    # Claims begin as after a claim of small bodies.
+    # Claims start as after a claim of small bodies.
     monkeypatch.setattr(PostgresSession, "largest_body", 1)
     store = await PostgresStore.open(postgres_url, StoreOptions())
     await store.ownership.join({PIXEL: ACCOUNT}, longest_request=0)
@@ -46,13 +46,13 @@ async def other(postgres_url):
 async def until_one_waits(connection):
     async with asyncio.timeout(20):
         waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
-        while not await connection.fetchval(waiting):  # noqa: ASYNC110 - of another process
+        while not await connection.fetchval(waiting):  # noqa: ASYNC110 - another process changes it
             await asyncio.sleep(0.01)
 
 
 @pytest.fixture
 async def blocked_claim(store, other):
-    """A claim that waits for a transaction with the row of its account, and the end of that one."""
+    """A claim that waits for a transaction on its account's row, and that transaction's end."""
     await record(store, "order-1")
     await other.execute("BEGIN")
     await other.execute("SELECT FROM ownership WHERE account = $1 FOR UPDATE", ACCOUNT)
@@ -109,13 +109,13 @@ def deadlocks(monkeypatch):
 
 
 async def test_a_settlement_that_a_deadlock_ends_is_run_again(store, other, deadlocks):
-    """A usual settlement locks deliveries in the order of pages, other statements by their ids."""
+    """A typical settlement locks deliveries in page order, other statements in id order."""
     for conversion_id in ("order-1", "order-2"):
         await record(store, conversion_id, receipt=conversion_id)
     batch = await claim(store)
     first, second = (delivery.id for delivery in batch.deliveries)
     await move_to_the_end(other, first)
-    # The settlement looks for a deadlock after the other transaction has caused it, and alone.
+    # Only the settlement checks for the deadlock, after the other transaction caused it.
     await other.execute("SET deadlock_timeout = '60s'")
     await store._database.write(  # noqa: SLF001
         lambda book: book.connection.execute("SET deadlock_timeout = '1s'")
@@ -136,7 +136,7 @@ async def test_a_settlement_that_a_deadlock_ends_is_run_again(store, other, dead
 
 
 async def move_to_the_end(connection, delivery):
-    """Let the row of a delivery follow all others."""
+    """Move the row of a delivery behind all others."""
     columns = "id, lane, account, received_at, state, lease"
     row = await connection.fetchrow(
         f"DELETE FROM outbox WHERE id = $1 RETURNING {columns}",  # noqa: S608

@@ -8,8 +8,8 @@ from twite.stores.sqlite.engine.owner_session import OwnerSession
 
 
 class TestSQLiteStore(LedgerContract):
-    # With so few keys in memory, most are looked up in the table. The first claim of a store reads
-    # the sizes of bodies; after one of small bodies, a usual claim has statements of its own.
+    # With few keys in memory, most are looked up in the table. The first claim of a store reads
+    # the sizes of bodies; after small bodies, typical claims use other statements.
     @pytest.fixture(params=[2, 100_000])
     async def store(self, tmp_path, request, migrated_file, monkeypatch):
         if request.param == 2:

@@ -1,4 +1,4 @@
-"""What only a database can hold of alerts."""
+"""Alert state that only a database can hold."""
 
 import sqlite3
 

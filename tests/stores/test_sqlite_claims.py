@@ -1,4 +1,4 @@
-"""Usual claims and settlements on SQLite: no row of the outbox is rewritten, the same results."""
+"""Typical claims and settlements on SQLite rewrite no outbox row, with the same results."""
 
 import asyncio
 import sqlite3
@@ -35,7 +35,7 @@ DIFFERENT = [NOW + place for place in range(6)]
 
 @pytest.fixture(autouse=True)
 def small_bodies(monkeypatch):
-    """Let claims begin as after a claim of small bodies; otherwise the first reads their sizes."""
+    """Skip the reading of body sizes at the first claim, as after a claim of small bodies."""
     monkeypatch.setattr(OwnerSession, "largest_body", 1)
 
 
@@ -238,7 +238,7 @@ async def test_after_a_failure_in_the_same_commit_both_claim_and_settle(store):
         raise RuntimeError("a bug")
 
     failed, second, late = await asyncio.gather(
-        store._database.write(fail),  # noqa: SLF001 - units of work have no other entrance
+        store._database.write(fail),  # noqa: SLF001 - there is no public way to run a unit of work
         claim(store, limit=1),
         deliver(store, first),
         return_exceptions=True,

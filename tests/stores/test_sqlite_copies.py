@@ -1,4 +1,4 @@
-"""Copies in a store that an earlier version wrote: there, a dead letter lost its key and stayed."""
+"""Copies in a store of an earlier version, where a dead letter lost its key but stayed."""
 
 import sqlite3
 from contextlib import closing
@@ -37,7 +37,7 @@ def path(tmp_path):
 
 @pytest.fixture
 async def store(path):
-    """A dead letter whose key a later copy has, though it was never superseded."""
+    """A dead letter whose key belongs to a later copy, although it was never superseded."""
     store = await SQLiteStore.open(path)
     await record(store, "order-1", receipt="r-first")
     batch = await claim(store)
@@ -115,7 +115,7 @@ async def test_the_console_is_told_of_the_other_copy(store):
 
 
 async def test_a_key_that_an_edit_took_over_is_not_given_back_by_a_restart(path):
-    """Several copies had it before: the log of keys forgets them all."""
+    """Several copies had the key before: the key log deletes them all."""
     store = await SQLiteStore.open(path)
     edited = await bury(store, "order-1")
     for number in range(3):

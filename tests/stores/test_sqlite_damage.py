@@ -1,5 +1,5 @@
 # ruff: noqa: ASYNC240 - as in test_sqlite_copies.py
-"""What is damaged in a file is found, set aside and told; never sent."""
+"""Damage in a file is found, set aside and reported; it is never sent."""
 
 import sqlite3
 from contextlib import closing
@@ -36,7 +36,7 @@ class Watching:
 
 @pytest.fixture
 def without_checkpoints(monkeypatch):
-    """The log stays as it is written, however long the test takes."""
+    """The log stays as written, however long the test takes."""
     checkpoints = "twite.stores.sqlite.engine.checkpoints.Checkpoints"
     monkeypatch.setattr(f"{checkpoints}._move", lambda *_: None)
 
@@ -89,7 +89,7 @@ async def test_what_is_damaged_is_given_up_and_the_rest_is_sent(path, how):
 
     assert [delivery.conversion_id for delivery in batch.deliveries] == ["order-0", "order-2"]
     given_up = Moved(pixel="o8z6j", trigger=Trigger.GIVEN_UP, deliveries=1, reason=DAMAGED)
-    # One without its conversion blocks nobody; it is found when it is alone.
+    # One without its conversion does not block others; it is found when claimed alone.
     assert seen == ([] if how == "no conversion" else [given_up])
     assert [(history.state, history.reason) for history in resting if history.delivery == 2] in (
         [(State.DEAD, DAMAGED)],
@@ -175,7 +175,7 @@ async def test_a_damaged_file_is_refused_with_the_command_that_saves_it(path):
 @pytest.mark.usefixtures("without_checkpoints")
 async def test_a_log_that_breaks_off_before_commits_is_refused_and_left(path):
     store = await SQLiteStore.open(path)
-    # As it is before: what was written back from the log meanwhile would be no loss.
+    # Unchanged: rows that a checkpoint restores from the log would not be lost.
     database = Path(path).read_bytes()
     for number in range(5):
         await store.record(a_submission(an_entry(f"order-{number}"), receipt=f"r{number}"))
@@ -225,7 +225,7 @@ async def test_a_look_that_takes_too_long_is_left_and_is_no_error(path, monkeypa
 
 
 async def test_rows_that_no_root_leads_to_are_told_apart_by_their_looks(path):
-    """A column that a migration adds must not make rows unrecognisable: they would be lost."""
+    """A column added by a migration must not make rows unreadable: they would be lost."""
     store = await SQLiteStore.open(path)
     entries = [an_entry(f"order-{at}", index=at) for at in range(9)]
     await store.record(a_submission(*entries, receipt="01a21050-10aa-74ba-a097-000000000001"))
@@ -268,7 +268,7 @@ async def test_damage_that_shows_while_it_runs_ends_the_store(path):
         root = other.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'ready'").fetchone()[
             0
         ]
-    with open(path, "r+b") as file:  # noqa: ASYNC230, PTH123 - in place, as damage comes
+    with open(path, "r+b") as file:  # noqa: ASYNC230, PTH123 - in place, like real damage
         file.seek((root - 1) * 4096)
         file.write(b"\xff" * 4096)
 

@@ -1,4 +1,4 @@
-"""Memory that is built anew from a long log of dedup keys, in which a key is damaged."""
+"""Keys in memory are rebuilt from a long log of dedup keys in which one is damaged."""
 
 import shutil
 

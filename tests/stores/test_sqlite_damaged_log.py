@@ -1,5 +1,5 @@
 # ruff: noqa: ASYNC240 - as in test_sqlite_copies.py
-"""One flipped bit in the log costs at most the page it lies in."""
+"""One flipped bit in the log costs at most its page."""
 
 import sqlite3
 from contextlib import closing
@@ -18,7 +18,7 @@ COMMITS = 6
 
 @pytest.fixture(scope="module")
 def log(tmp_path_factory):
-    """The log of a killed process: several pages a commit, each commit with pages of its own."""
+    """The log of a killed process: several pages per commit, each commit with its own pages."""
     path = tmp_path_factory.mktemp("log") / "some.db"
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
@@ -45,7 +45,7 @@ def test_a_flip_in_what_surrounds_a_page_costs_no_page(log, offset):
     sound, whole = LogFile(log).sound()
     assert whole
     _, count = newest(log)
-    # The sums of the last frame are all there is to tell whether its page is sound.
+    # Only the checksum of the last frame shows whether its page is intact.
     seen = count if offset < 16 else count - 1
 
     for frame in range(seen):
@@ -79,7 +79,7 @@ def test_frames_of_a_former_log_behind_the_end_are_not_read(log):
 async def test_a_log_cut_before_the_last_checkpoint_hides_nothing_of_the_database(
     tmp_path, monkeypatch
 ):
-    """The database file holds later commits than what is left of the log beside it."""
+    """The database file contains later commits than the remaining log."""
     checkpoints = "twite.stores.sqlite.engine.checkpoints.Checkpoints"
     monkeypatch.setattr(f"{checkpoints}._move", lambda *_: None)
     path = tmp_path / "twite.db"

@@ -1,4 +1,4 @@
-"""Of an erased person no byte is left in the files, and of rejections nothing else is lost."""
+"""No byte of an erased person is left in the files, and rejections lose nothing else."""
 
 import asyncio
 import sqlite3
@@ -153,7 +153,7 @@ async def test_what_was_rejected_of_her_goes_and_is_counted_as_before(store, pat
         said=[native("hers", ADA), native("order-1", ADA), native("his", BOB)],
         refusals=(refusal(store, "hers", ADA), refusal(store, "his", BOB, index=2)),
     )
-    # Rejected whole: nothing else is kept of these. One is under the id of a conversion of hers.
+    # Rejected as a whole: nothing else is stored. One is under the id of a conversion of hers.
     await record(
         store,
         said=[],

@@ -1,4 +1,4 @@
-"""Whoever is erased is in no table, and is counted as before."""
+"""An erased person is in no table, and the counts are unchanged."""
 
 import sqlite3
 from contextlib import closing
@@ -290,7 +290,7 @@ async def test_nothing_is_found_a_second_time(store, path):
 
 
 class BusyConnection:
-    """A connection to a store that accepts one more request of a person during each search."""
+    """A connection to a store that accepts another request of a person during each search."""
 
     def __init__(self, connection):
         self._connection = connection

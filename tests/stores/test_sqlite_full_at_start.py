@@ -1,4 +1,4 @@
-"""A start on a full disk has room for what it writes beside the store: the reserve's."""
+"""At a start on a full disk, the reserve has room for files beside the store."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""Keys: memory, log and table agree, and take turns."""
+"""Dedup keys: memory, log and table agree, and are moved step by step."""
 
 import shutil
 from types import SimpleNamespace
@@ -121,7 +121,7 @@ def test_a_rollback_gives_a_key_back_that_two_copies_took(book):
 
 def test_forgetting_takes_old_settled_keys_from_memory_and_no_others(book):
     submit(book, range(100), receipt="r1")
-    # 1 to 60 and 71 to 80 are settled: of the old ones, 61 to 70 still wait.
+    # 1 to 60 and 71 to 80 are settled; of the old ones, 61 to 70 are pending.
     book.connection.execute("DELETE FROM outbox WHERE id <= 60 OR id BETWEEN 71 AND 80")
 
     for part in range(256):
@@ -137,7 +137,7 @@ def key_of(part, number=0):
 
 
 def log(book, deliveries, *, merge_round=(0, 0, 0, 0)):
-    """Write a log (delivery → key) as a gateway that ended left it."""
+    """Write a log (delivery → key) as a stopped gateway leaves it."""
     book.connection.execute("DELETE FROM fresh_key")
     book.connection.executemany("INSERT INTO fresh_key VALUES (?, ?)", deliveries.items())
     book.connection.execute(
@@ -150,7 +150,7 @@ def keys_of(book, *, fresh=100):
 
 
 def take(keys, *wanted, takes=False):
-    """Request keys (key, delivery); return the late ones, and the holdings that were contested."""
+    """Request keys (key, delivery); return the late ones, and the keys that were contested."""
     contested = []
 
     def contest(wish, holder, holding):
@@ -176,9 +176,9 @@ def test_of_two_requests_in_one_call_the_second_contests_the_first(book, takes):
 @pytest.mark.parametrize(
     ("merge_round", "in_memory"),
     [
-        # (bucket, began, low, high): of the parts that were passed, the log is newer from `began`.
+        # (bucket, began, low, high): for the parts already visited, the log is newer from `began`.
         ((10, 100, 0, 50), {(5, 100), (10, 50), (10, 99), (10, 100)}),
-        # At the end of a walk, all parts were passed.
+        # At the end of a pass, all parts were visited.
         ((0, 100, 0, 50), {(5, 100), (10, 100)}),
         ((0, 0, 0, 0), {(part, delivery) for part in (5, 10) for delivery in (49, 50, 99, 100)}),
     ],
@@ -217,7 +217,7 @@ def test_a_part_with_more_keys_than_owed_is_merged_in_advance(book):
         take(keys, (key_of(255, number), 1_000 + number))
         merged.append(counted(book, "dedup"))
 
-    # Each part has five keys, and each new key moves two.
+    # Each part has five keys, and each new key moves two of them.
     assert merged == [5, 5, 10, 10, 10, 15]
 
 

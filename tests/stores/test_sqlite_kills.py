@@ -1,4 +1,4 @@
-"""A process that is killed at any step of a commit or a checkpoint leaves a store that is whole."""
+"""A process killed at any step of a commit or a checkpoint leaves a complete store."""
 
 import asyncio
 from pathlib import Path
@@ -31,10 +31,10 @@ class Copies:
     def __init__(self, path, folder):
         self.path = path
         self.folder = folder
-        # One at a time: a copy shows the files of one moment.
+        # One at a time, so that a copy shows one moment.
         self.still = Lock()
         self.acknowledged = 0
-        # By name of the copy, how many conversions were acknowledged before.
+        # Copy name to the number of conversions acknowledged before it.
         self.made = {}
 
     def make(self, step):
@@ -59,7 +59,7 @@ class Copies:
 
 
 async def deliver(store):
-    """Let X take what is due, so that the epoch file moves on."""
+    """Deliver what is due, so that the epoch file advances."""
     batch = await store.claim(
         Claim(pixel="o8z6j", now=NOW, lease_until=NOW + 60_000, limit=2, ambiguous_after=0)
     )
@@ -78,7 +78,7 @@ async def test_a_kill_at_any_step_loses_nothing_and_sets_no_log_aside(path, tmp_
     folder.mkdir()
     copies = Copies(path, folder)
     monkeypatch.setattr(checkpoints, "_EVERY", 0.0)
-    # A commit, what the epoch file says of it, and the three steps of a checkpoint.
+    # A commit, its entry in the epoch file, and the three steps of a checkpoint.
     copies.around(monkeypatch, Writer, "_outcomes")
     copies.around(monkeypatch, MarkKeeper, "note")
     copies.around(monkeypatch, checkpoints, "_wal_checkpoint")
@@ -107,7 +107,7 @@ async def test_a_kill_at_any_step_loses_nothing_and_sets_no_log_aside(path, tmp_
 
 
 class Mark:
-    """Keeps what it is told."""
+    """Records the checkpoints it is told of."""
 
     turn = 7
 
@@ -126,8 +126,8 @@ class Mark:
 async def test_the_epoch_file_says_what_is_durable(path, monkeypatch, overtaken):
     """SQLite syncs the database at the end of a checkpoint only if nothing was committed meanwhile.
 
-    It answers alike in both cases. A power cut may take out of the file what was not synced; an
-    epoch file that had said otherwise would set aside the log that has it.
+    It returns the same in both cases. A power cut may remove unsynced pages; if the epoch file
+    counted them, the start would set aside the log that has them.
     """
     create(path)
     writer = connect_writer(path)

@@ -1,4 +1,4 @@
-"""What is on disk of a lease: as long as it holds something, and no longer."""
+"""A lease is on disk as long as it holds deliveries, and no longer."""
 
 import sqlite3
 from contextlib import closing
@@ -31,7 +31,7 @@ async def test_a_lease_that_lapsed_is_gone_and_others_stay(store, tmp_path):
     swept = await sweep(store, now=NOW + 11)
 
     assert (swept.expired, leases(tmp_path)) == (1, [held.lease])
-    # It is not found again, and what it held is claimed under another.
+    # It is gone, and its deliveries are claimed under another lease.
     assert (await sweep(store, now=NOW + 11)).expired == 0
     again = await claim(store, now=NOW + 11)
     assert (ids(again), leases(tmp_path)) == (["order-0"], [held.lease, again.lease])

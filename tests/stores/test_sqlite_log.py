@@ -1,4 +1,4 @@
-"""The write-ahead log stays small, whoever reads."""
+"""The write-ahead log stays small despite readers."""
 
 import asyncio
 import sqlite3
@@ -14,7 +14,7 @@ from twite.stores.sqlite.engine.connection import connect_writer, create
 from twite.stores.sqlite.engine.schema import migrate
 
 LIMIT = 128 * 1024
-# What may be written while one checkpoint is under way, on a busy machine.
+# How much may be written during one checkpoint on a busy machine.
 SLACK = 8
 
 
@@ -24,7 +24,7 @@ def path(tmp_path):
 
 
 class Log:
-    """A writer with checkpoints beside it, and how large the log has been."""
+    """A writer with concurrent checkpoints, and the largest size of the log."""
 
     def __init__(self, path):
         create(path)
@@ -40,7 +40,7 @@ class Log:
         self.checkpoints.start()
 
     async def fill(self, commits):
-        """Commit a page and more each time; return the largest size of the log."""
+        """Repeatedly commit a page or more; return the largest size of the log."""
         largest = 0
         for number in range(commits):
             with self.turn:
@@ -86,5 +86,5 @@ async def test_a_reader_that_does_not_end_is_told_and_the_log_is_reused_after_it
     await log.close()
     assert held > 8 * LIMIT
     assert len(told) >= 1
-    # It does not grow any more: what is in it is written over.
+    # It no longer grows: its content is overwritten.
     assert after <= held + 4 * LIMIT

@@ -34,7 +34,7 @@ IDS = [f"order-{number}" for number in range(8)]
 
 @pytest.fixture(autouse=True)
 def small_bodies(monkeypatch):
-    """Let claims begin as after a claim of small bodies; otherwise the first reads their sizes."""
+    """Skip the reading of body sizes at the first claim, as after a claim of small bodies."""
     monkeypatch.setattr(OwnerSession, "largest_body", 1)
 
 
@@ -269,7 +269,7 @@ class Ledgers(RuleBasedStateMachine):
 
     @rule()
     def crash(self):
-        """What a process that dies leaves behind: the files as they are, no lock."""
+        """Leave what a killed process leaves: its files, without a lock."""
         self.crashes += 1
         copy_killed(self.path, str(self.folder / f"{self.crashes}.db"))
         self.run(self.store.close())

@@ -178,7 +178,7 @@ async def test_a_reader_makes_no_database(path):
     with pytest.raises(StoreUnusable):
         await SQLiteReader.open(path)
 
-    assert not os.path.exists(path)  # noqa: ASYNC240, PTH110 - a look at one name
+    assert not os.path.exists(path)  # noqa: ASYNC240, PTH110 - a check of one name
 
 
 async def test_a_reader_refuses_a_database_that_is_not_ours(path):
@@ -223,7 +223,7 @@ async def test_a_damaged_database_is_refused_after_a_stop_that_was_not_in_order(
     )
     await store.close()
     damage(path, "UPDATE deployment SET clean = 0")
-    size = os.path.getsize(path)  # noqa: ASYNC240, PTH202 - a look at one file
+    size = os.path.getsize(path)  # noqa: ASYNC240, PTH202 - a check of one file
     with open(path, "r+b") as file:  # noqa: ASYNC230, PTH123 - as above
         file.seek(size // 4096 // 2 * 4096)
         file.write(b"\xff" * 4096)
@@ -264,7 +264,7 @@ def test_a_commit_survives_power_loss_by_its_settings(path):
 
 def test_a_file_that_cannot_be_logged_ahead_is_refused(path):
     create(path)
-    # Another connection that holds the file as its own keeps it from becoming WAL.
+    # A connection that locks the file exclusively prevents the switch to WAL.
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("PRAGMA locking_mode = EXCLUSIVE")
     other.execute("BEGIN EXCLUSIVE")

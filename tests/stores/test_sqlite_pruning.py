@@ -1,4 +1,4 @@
-"""What is old goes, in its time and in slices; what is not settled stays."""
+"""Old rows are pruned in slices when they are due; unsettled rows stay."""
 
 import asyncio
 import os
@@ -67,7 +67,7 @@ async def settle(store, trigger=Trigger.DELIVERED, *, at=NOW, limit=500):
 
 
 def prune(path, *, now, keeping=KEEPING, most=3):
-    """Prune all there is to, as its owner does between commits; return how much each slice did."""
+    """Prune everything, as the owner does between commits; return the rows of each slice."""
     connection = connect_writer(path)
     book = OwnerSession(connection, window=7 * DAY, leases=leases_of(99), fresh_keys=4)
     pruner = Pruner(keeping)
@@ -89,7 +89,7 @@ async def history_of(store, name):
 def rows(path):
     with closing(sqlite3.connect(path)) as connection:
         return {
-            table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608 - tables of ours
+            table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608 - own tables
             for table in ("submission", "conversion", "attempted", "dedup", "fresh_key",
                           "suppression", "straggler", "called")
         }  # fmt: skip
@@ -275,7 +275,7 @@ async def test_a_pruned_body_is_nowhere_in_the_files(path):
     after = copies()
     await store.close()
 
-    # Of the last submission nothing is old: its conversion, as it came and as it is sent.
+    # The last submission is not old: its conversion, as received and as sent.
     assert before >= 300
     assert after <= 2
 
@@ -308,7 +308,7 @@ async def test_what_a_wrong_clock_dated_into_the_future_goes_with_what_came_next
 async def test_a_fault_while_pruning_is_told_and_does_not_end_it(path):
     await deliver_and_close(path, "one", "last", at=NOW)
     with closing(sqlite3.connect(path)) as connection:
-        # What the pruner cannot read.
+        # A row that the pruner cannot read.
         connection.execute("UPDATE pruning SET rested_at = 'never'")
         connection.commit()
     seen = []
@@ -326,7 +326,7 @@ async def test_a_fault_while_pruning_is_told_and_does_not_end_it(path):
 
 async def until(holds):
     async with asyncio.timeout(120):
-        while not holds():  # noqa: ASYNC110  # the pruner tells nobody when it is done
+        while not holds():  # noqa: ASYNC110  # the pruner has no completion event
             await asyncio.sleep(0.01)
 
 

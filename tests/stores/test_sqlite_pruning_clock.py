@@ -1,4 +1,4 @@
-"""A clock that nobody vouches for makes nothing old."""
+"""An untrusted clock does not age anything."""
 
 import asyncio
 from itertools import count
@@ -28,7 +28,7 @@ IN_2100 = 4_102_444_800_000
 async def test_a_clock_that_nobody_vouches_for_makes_nothing_old(
     tmp_path, machine, is_trusted, monkeypatch
 ):
-    # Slice after slice: the trusted clock shows that as many are enough to forget all.
+    # With a trusted clock, this many slices prune everything.
     monkeypatch.setattr(upkeep, "_LOOK_FOR_OLD", 0)
     monkeypatch.setattr(upkeep, "_SHARE", 0)
     path = str(tmp_path / "twite.db")

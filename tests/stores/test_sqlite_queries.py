@@ -1,4 +1,4 @@
-"""The named statements: all used, all explained, and none that walks what is settled."""
+"""The named statements: all are used and have a query plan, and none scans settled rows."""
 
 import re
 from contextlib import closing
@@ -12,7 +12,7 @@ from twite.stores.sqlite.engine.connection import connect_reader
 
 FOLDER = Path(twite.stores.sql.__file__).parent
 TEXT = (FOLDER / "queries.sql").read_text("utf-8")
-# These ask for all there is: names and accounts are few.
+# These read whole tables, which are small: names and accounts.
 WALKS = {
     "account_names": {"account"},
     "account_sources": {"account"},
@@ -22,7 +22,7 @@ WALKS = {
     "accounts": {"account", "outbox"},
     "fresh_keys": {"fresh_key"},
     "deliveries_of_keys": {"fresh_key"},
-    # What was denied in flight: few, and forgotten with their conversions.
+    # Denials of conversions in flight: few, and deleted with their conversions.
     "denied": {"denied"},
     "lanes": {"lane"},
     "merge_round": {"merge_round"},
@@ -44,9 +44,9 @@ WALKS = {
     "pause_texts": {"pause"},
     "closure_texts": {"closure"},
     "timed": {"deployment"},
-    # The look for damage goes through all of it, for a few seconds at most.
+    # The search for damage reads everything, for a few seconds at most.
     "find_orphans": {"conversion"},
-    # Those who work with the gateway are few, and so are their sessions and keys.
+    # The gateway has few users, sessions and keys.
     "api_keys": {"api_key"},
     "end_old_sessions": {"session"},
     "end_sessions": {"session"},
@@ -54,13 +54,13 @@ WALKS = {
     "users": {"user"},
     "other_admin": {"user"},
     "norms": {"norm"},
-    # Counts of some days, up to a limit.
+    # Counts of a limited number of days.
     "forget_old_failed_sign_ins": {"failed_sign_in"},
-    # An erasing looks through all there is, and what was ignored is counted by name and day.
+    # An erasure searches everything, and ignored events are counted by name and day.
     "ignored_names": {"ignored"},
-    # The log of the latest keys, after one of them was taken over: 196,608 rows at most.
+    # The log of recent dedup keys, after a key changed its delivery: 196,608 rows at most.
     "forget_taken_over": {"fresh_key"},
-    # Of each account 5,000 at most.
+    # At most 5,000 for each account.
     "kept_rejections": {"rejection"},
     "all_rejections": {"rejection"},
 }
@@ -68,7 +68,7 @@ WALKS = {
 
 @pytest.fixture(scope="module")
 def connection(migrated_file):
-    """A connection to a new database, in which no test writes."""
+    """A connection to a new database that no test writes to."""
     with closing(connect_reader(str(migrated_file))) as connection:
         yield connection
 
@@ -103,7 +103,7 @@ def _walked(connection, statement):
     names = set(re.findall(r":(\w+)", statement))
     values = dict.fromkeys(names, 0) if names else (0,) * statement.count("?")
     plan = connection.execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall()
-    # "SCAN t" reads every row, unless it is a walk along an index that ends early.
+    # "SCAN t" reads every row, except if an index scan ends early.
     return {
         match[1]
         for *_, detail in plan

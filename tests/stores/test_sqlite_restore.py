@@ -1,5 +1,5 @@
-# ruff: noqa: ASYNC240 - what lies in files is what is tested, and nothing else waits
-"""A backup is restored with nothing beside it that belongs to another, and a stray log is found."""
+# ruff: noqa: ASYNC240 - the test is about files, and nothing else waits
+"""A restored backup has no files of another database beside it, and a foreign log is detected."""
 
 import shutil
 import sqlite3
@@ -55,9 +55,9 @@ async def deliver(store):
 
 
 async def killed(path, copy, make_copy):
-    """Leave the files of a killed owner that sent everything after the copy was made.
+    """Leave the files of a killed owner that sent everything after the copy.
 
-    What was sent is in the database, and what came last in the log alone. Returns what X has.
+    Sent deliveries are in the database, and the latest only in the log. Return what X has.
     """
     made = str(Path(path).with_name("made.db"))
     store = await SQLiteStore.open(made)
@@ -123,7 +123,7 @@ async def test_the_log_of_a_killed_owner_is_its_own(path, copy):
 
 
 async def stopped(path, *names):
-    """Make a store that was closed properly; what is named is pending in it."""
+    """Make a properly closed store in which the named conversions are pending."""
     store = await SQLiteStore.open(path)
     await record(store, *names)
     await store.close()
@@ -154,7 +154,7 @@ async def test_the_log_of_a_different_store_is_set_aside(path, copy, tmp_path, w
 
 
 async def test_the_log_of_an_older_copy_is_set_aside(path, copy, tmp_path):
-    """A store that went on elsewhere and came back lies next to the log that it left behind."""
+    """A store that was used elsewhere and moved back is next to its old log."""
     await killed(path, copy, backup)
     there = str(tmp_path / "there.db")
     for suffix in ("", "-wal", ".epoch"):

@@ -1,4 +1,4 @@
-"""A store from before a sum was kept has it all the same, of what it had."""
+"""A store from before a stored sum existed gets the sum of its rows."""
 
 import sqlite3
 from contextlib import closing, contextmanager
@@ -11,13 +11,13 @@ from twite.stores.sqlite import SQLiteStore
 from twite.stores.sqlite.engine import schema
 
 TODAY = 20_000 * DAY
-# The migration that began them.
+# The migration that added them.
 PRESUMMED = 18
 
 
 @contextmanager
 def an_older(path):
-    """A database as it was before, to be filled."""
+    """A database with the earlier schema, to be filled."""
     with closing(sqlite3.connect(path, isolation_level=None)) as old:
         for number, statements in schema.migrations():
             if number < PRESUMMED:
@@ -55,7 +55,7 @@ async def test_what_was_counted_by_hours_is_added_up_once(tmp_path):
     finally:
         await store.close()
 
-    # Hours of long ago are not kept.
+    # Old hours are not kept.
     hours = [TODAY, TODAY + HOUR, TODAY + 7 * HOUR]
     assert found[HOUR] == ([(at, 10) for at in hours], [(at, {21: 9}) for at in hours])
     before = TODAY - 3 * DAY

@@ -1,4 +1,4 @@
-"""What waits sealed for a tag, in the file itself."""
+"""Sealed tag payloads in the database file."""
 
 import sqlite3
 from contextlib import closing

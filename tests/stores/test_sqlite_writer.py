@@ -262,7 +262,7 @@ def test_a_full_disk_is_refused_honestly_and_got_over(tmp_path):
 
 
 class Untidy:
-    """A book that cannot even undo."""
+    """A session whose rollback fails, too."""
 
     def __init__(self):
         self.connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)

@@ -1,4 +1,4 @@
-"""twite store copy: everything of a store is in its copy, in the form that the engine needs."""
+"""twite store copy: the copy contains everything, in the form that its engine needs."""
 
 import asyncio
 import json
@@ -108,7 +108,7 @@ def test_the_log_of_keys_goes_before_the_table(path, postgres_url):
 
 
 async def new_conversion(store, order="new-1"):
-    """Record a conversion twice, in a pixel and event that the store has not seen."""
+    """Record a conversion twice, with a pixel and an event that are new to the store."""
     entry = an_entry(order, pixel="o9new", event="o9evt")
     first = await store.record(a_submission(entry, receipt=f"r-{order}-{time.time_ns()}"))
     again = await store.record(a_submission(entry, receipt=f"s-{order}-{time.time_ns()}"))
@@ -119,11 +119,11 @@ async def new_conversion(store, order="new-1"):
 def test_a_copied_store_counts_on_with_new_ids(path, tmp_path, postgres_url, is_back):
     copy(f"sqlite:{path}", postgres_url)
     if is_back:
-        # Numbers that were given and not used.
+        # Numbers that were reserved and not used.
         for table in ("lane (id, pixel, event)", "account (id, source, pixel)"):
             name = table.partition(" ")[0]
             added = (
-                f"INSERT INTO {table} OVERRIDING SYSTEM VALUE "  # noqa: S608 - our own
+                f"INSERT INTO {table} OVERRIDING SYSTEM VALUE "  # noqa: S608 - own names
                 f"SELECT count(*) + 2, 'a', 'b' FROM {name}"
             )
             asyncio.run(asked(postgres_url, added))
@@ -223,7 +223,7 @@ def test_the_claim_of_a_killed_gateway_is_queued_again(path, tmp_path, postgres_
         )
         return [tuple(row) for row in rows]
 
-    # It was alone in its claim, so that it is suspected of the crash: see `count_crashes`.
+    # It was claimed alone, so it is suspected of the crash: see `count_crashes`.
     assert asyncio.run(left()) == [("queued", 3, 0)]
 
 
@@ -238,7 +238,7 @@ def test_early_conversions_get_the_checksum_that_they_lack(path, tmp_path, postg
 
     found = asyncio.run(asked(postgres_url, "SELECT id, checksum FROM conversion ORDER BY id"))
     expected = [(row[0], row[-1]) for row in before]
-    # A conversion without a checksum that should have one is damaged, and stays so.
+    # A conversion that lacks a required checksum is damaged, and stays damaged.
     expected[-1] = (expected[-1][0], None)
     assert [tuple(row) for row in found] == expected
 

@@ -23,7 +23,7 @@ def path(full_store):
 
 
 def test_ids_from_the_future_are_refused(path, postgres_url):
-    """New ids of PostgreSQL come from its clock, and must be above all others."""
+    """PostgreSQL's new ids come from its clock, and must be greater than all others."""
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("UPDATE attempt SET id = (1 << 53) - 1 WHERE id = 1")
         connection.commit()
@@ -103,7 +103,7 @@ def test_a_draft_of_another_source_is_not_continued(path, tmp_path):
 
 
 def during_the_copy(url, statement):
-    """Return a progress that runs a statement on another connection, after one of the tables."""
+    """Return a progress callback that runs a statement on another connection after one table."""
 
     def change(table, _done, _total, *, is_checking):
         if (table, is_checking) != ("norm", False):

@@ -33,7 +33,7 @@ class FailingAlarms:
 
 
 class SlowAlarms(MemoryStore):
-    """Its first write waits until it is told to fail."""
+    """Its first write waits, then fails on demand."""
 
     def __init__(self):
         super().__init__()
@@ -51,7 +51,7 @@ class SlowAlarms(MemoryStore):
 
 
 class Stage:
-    """A register on a clock that moves, with what it said."""
+    """An alert store with a fake clock, and its notifications."""
 
     def __init__(self, alarms=None):
         self.clock = MovingClock()

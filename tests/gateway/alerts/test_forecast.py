@@ -9,7 +9,7 @@ PROMISED = 48 * HOUR
 
 
 def waiting(ago, many, *, pixel="o8z6j"):
-    """So many were received within the hour that began so many hours ago."""
+    """Pairs of (hours ago, conversions received in that hour)."""
     hour = NOW // HOUR - ago
     return BacklogHour(
         pixel=pixel, hour=hour, deliveries=many, first=hour * HOUR, oldest=hour * HOUR
@@ -95,15 +95,15 @@ def test_what_will_be_sent_after_its_deadline_is_counted():
     # A thousand an hour; the last of them is due in eight hours and sent in ten.
     found = forecast(waiting(40, 10_000), delivered=[(NOW - MINUTE, 250)])
 
-    # They are sent at hours 0 to 10, due at hours 8 to 9: the crossing is at 8.89 hours.
+    # They are sent in hours 0 to 10 and due in hours 8 to 9: late from 8.89 hours on.
     assert (found.rate, found.misses, found.late) == (1_000, 1_111, 0)
 
 
 def test_later_ones_wait_for_those_before_them():
     found = forecast(waiting(47, 900), waiting(46, 900), delivered=[(NOW - MINUTE, 125)])
 
-    # 500 an hour: the first 900 are sent in time, within 1.8 hours. The next are sent from then on
-    # until 3.6, and due from 2 to 3: a quarter of them is in time.
+    # 500 an hour: the first 900 are sent in time, within 1.8 hours. The next are sent until 3.6
+    # hours, and due from 2 to 3: a quarter is in time.
     assert found.misses == 675
 
 

@@ -31,7 +31,7 @@ ROOM = DiskSpace(free=50 << 30, files={"database": 1})
 
 
 class FailingStore(MemoryStore):
-    """Cannot be read from or written to while it fails, nor written to while it is read-only."""
+    """Fails all operations while `fails` is set, and writes while it is read-only."""
 
     failing = False
     read_only = False
@@ -97,7 +97,7 @@ class Stage:
         )
 
     async def day(self, *ids):
-        """Receive these, each from the source that its id begins with, look, and let a day pass."""
+        """Receive these, each from the source named by its id's prefix; check; let a day pass."""
         for id_ in ids:
             await self.receive(id_, source=id_.split("-")[0])
         await self.monitor.look()
@@ -106,7 +106,7 @@ class Stage:
 
 @pytest.fixture
 async def running():
-    """Start the monitor of a stage, and let it run until the test is over."""
+    """Run the monitor of a stage until the test ends."""
     tasks = []
 
     async def run(stage):
@@ -221,7 +221,7 @@ async def test_a_store_that_commits_again_is_well_after_a_while(running):
     await stage.clock.advance(STORE_FAILED_FOR + 10 * MINUTE)
 
     assert stage.open() == set()
-    assert list(await stage.store.load(Alert)) != []  # it is to be told yet
+    assert list(await stage.store.load(Alert)) != []  # not reported yet
 
 
 async def test_what_others_warn_of_is_alerted_and_ends_when_they_say_so(running):
@@ -329,7 +329,7 @@ async def test_what_a_source_usually_sends_outlives_a_restart_and_the_stop_is_no
     for day in range(9):
         await stage.day(f"shop-{day}")
 
-    # The gateway was down for a week: nobody could send.
+    # The gateway was down for a week.
     again = Stage(stage.store, MovingClock(stage.clock.now() + 7 * DAY))
     await again.day()
     at_the_start = again.open()
@@ -343,7 +343,7 @@ async def test_what_a_source_usually_sends_outlives_a_restart_and_the_stop_is_no
 async def test_a_fault_of_ours_does_not_end_the_watching(running):
     stage = Stage()
     await running(stage)
-    stage.disk.room = "much"  # what no disk says
+    stage.disk.room = "much"  # not a plausible free space
 
     await stage.clock.advance(MINUTE)
     stage.disk.room = DiskSpace(free=1, files={})
@@ -366,7 +366,7 @@ async def test_it_looks_every_minute_however_much_it_hears(running):
 
 
 class HangingStore(MemoryStore):
-    """Never answers a question about the backlog while it hangs."""
+    """Never answers a backlog query while it hangs."""
 
     hangs = False
 

@@ -24,7 +24,7 @@ def answered(status):
 
 
 class HighestChance:
-    """Every rest is as long as it may be."""
+    """Randomness that makes every wait as long as possible."""
 
     def fraction(self):
         return 0.999
@@ -66,7 +66,7 @@ class Stage:
 
 @pytest.fixture
 async def running():
-    """Run the teller of a stage until the test is over."""
+    """Run the notifier of a stage until the test ends."""
     tasks = []
 
     def run(stage):

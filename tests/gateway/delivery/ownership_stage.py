@@ -66,7 +66,7 @@ class ScriptedOwnership:
 
 
 class SharedSetting(Setting):
-    """Two pixels of one account and a third without, on a store that others use."""
+    """Two pixels of one account and a third without, on a shared store."""
 
     def __init__(self, *due):
         self.ownership = ScriptedOwnership(*due)

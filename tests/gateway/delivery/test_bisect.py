@@ -36,7 +36,7 @@ def a_batch(size=500, **bodies):
 
 
 class Trial:
-    """X, as far as isolation sees it: refuses a group that holds a bad one."""
+    """A fake X for bisecting: refuses a group with a bad conversion."""
 
     def __init__(self, batch, bad, words=lambda _: NO_IDENTIFIER, cleared=()):
         self.cleared = frozenset(cleared)
@@ -49,7 +49,7 @@ class Trial:
         self.verdicts = 0
 
     def round(self):
-        """Isolate what is left, once; what is not come to is left for the next round."""
+        """Bisect the rest once; what it does not reach is left for the next round."""
         bisect = Bisect(self.left, self._words(self.left), self.cleared)
         tried = 0
         while (group := bisect.next()) is not None:
@@ -266,7 +266,7 @@ def test_bad_ones_that_stand_together_before_good_ones_are_not_taken_for_the_acc
 
 @pytest.mark.parametrize("count", [9, 10, 14, 15, 16, 50, 250])
 def test_fifteen_refused_alike_since_x_took_the_last_one_may_be_the_account(count):
-    """X may refuse everything from some moment on: that it took others before is no proof."""
+    """X may refuse everything from some moment on; earlier successes prove nothing."""
     trial = Trial(a_batch(), range(500 - count, 500)).until_all_is_known()
 
     assert bool(trial.verdicts) is (count >= 15)
@@ -350,7 +350,7 @@ async def test_isolation_ends_where_the_forty_hours_do():
     await setting.run.start()
     await setting.clock.advance(SECOND)
     await setting.run.stop(within=1_000)
-    # Nothing runs until ten minutes before the end.
+    # Nothing runs until ten minutes before the deadline.
     await setting.clock.advance(40 * HOUR - 10 * MINUTE)
     came = []
 

@@ -57,7 +57,7 @@ class Pixel(Blame):
         return self.is_open(EVENT, group_of(*ids), outcome, why)
 
     def suspect(self, *ids):
-        """Let X accept another delivery after a failure of these."""
+        """Let X accept another delivery after these have failed."""
         self.suspects.note(group_of(*ids), event=EVENT)
         self.suspects.took(group_of(99), event=OTHER)
 
@@ -249,7 +249,7 @@ async def test_a_refusal_pauses_the_pixel_if_it_names_the_pixel(outcome, is_like
     assert (breaker.paused, breaker.pause is not None) == (True, is_likely)
     assert pixel.failed == dict.fromkeys(ids, EVENT)
     await pixel.clock.advance(2 * SECOND)
-    # A delivery that was alone is not the next probe; those of a larger request may be.
+    # A delivery that failed alone is not the next probe; one of a larger request may be.
     assert breaker.wants_another == (len(ids) == 1)
 
 
@@ -271,7 +271,7 @@ async def test_twenty_different_deliveries_refused_in_a_row_pause_the_pixel():
     pixel = Pixel()
 
     await refused_in_a_row(pixel, MOST_IN_A_ROW - 1)
-    # The same deliveries again are no new evidence.
+    # Another failure of the same deliveries is no new evidence.
     await refused_in_a_row(pixel, MOST_IN_A_ROW - 1)
     before = pixel.circuit_breaker.paused
     await refused_in_a_row(pixel, 1, first=MOST_IN_A_ROW)

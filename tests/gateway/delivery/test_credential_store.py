@@ -1,4 +1,4 @@
-"""Stored credentials: in the vault, and in use."""
+"""Stored credentials: sealed in the store, and in use."""
 
 import pytest
 from msgspec.structs import replace
@@ -35,7 +35,7 @@ TAG = "tag:crm"
 
 
 class Leaving:
-    """A store whose secrets somebody else deletes as soon as they were read."""
+    """A store whose secrets are deleted by another process after each read."""
 
     def __init__(self, store):
         self._store = store
@@ -65,7 +65,7 @@ class House:
             passed=self.passed,
             note=self.store.people.note,
         )
-        self.late = []  # what is on its way to the disk
+        self.late = []  # being written to disk
 
     def key(self):
         if self.next_key is None:

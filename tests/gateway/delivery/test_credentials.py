@@ -1,4 +1,4 @@
-"""Which of a pixel's two credentials goes first, and what X's answers make of that."""
+"""Which of a pixel's two credentials is tried first, and how X's answers change that."""
 
 import pytest
 from msgspec.structs import replace

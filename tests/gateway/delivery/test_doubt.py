@@ -1,4 +1,4 @@
-"""What is refused by itself, one after the other: whose fault it is."""
+"""Conversions that X refuses alone, one after another: which part is at fault."""
 
 from worker_bench import Setting
 
@@ -18,7 +18,7 @@ BAD_HASH = ("INVALID_PARAMETER", "hashed_email (abc) is not a valid SHA-256 hash
 
 
 def x_that_refuses(setting, is_bad, words=lambda _: NO_IDENTIFIER):
-    """Let X refuse each request that holds a bad one."""
+    """Let X refuse each request with a bad conversion."""
 
     async def post(outbound):
         setting.transport.sent.append(outbound)

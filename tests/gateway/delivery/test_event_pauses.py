@@ -1,4 +1,4 @@
-"""The pauses of single events, and what the store has of them."""
+"""Pauses of single events, and their records in the store."""
 
 import pytest
 from worker_bench import FullStore, Seen

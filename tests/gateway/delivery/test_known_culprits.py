@@ -1,4 +1,4 @@
-"""Known culprits stop no other of their event, and nothing good is given up with them."""
+"""Known culprits block no other conversion of their event, and no good one is given up."""
 
 from random import Random
 
@@ -25,7 +25,7 @@ ANSWERS = {
 
 
 class X:
-    """Answers so to each request that holds a bad one, or to all."""
+    """Returns this answer to each request with a bad conversion, or to all."""
 
     def __init__(self, setting, bad, answer):
         self.setting = setting
@@ -45,7 +45,7 @@ class X:
 
 
 async def minutes(setting, many, ids, *, event, waits):
-    """Record one of the event each quarter of a minute, and one of another each second."""
+    """Record a conversion of the event every 15 seconds, and one of another event every second."""
     born = {}
     for second in range(60 * many):
         await setting.record(f"other{ids}{second}", event=OTHER)
@@ -73,7 +73,7 @@ async def test_known_culprits_do_not_stop_their_event(answer, together):
     states = [await setting.state(f"c{n}", event=EVENT) for n in range(100)]
     assert states.count("delivered") == 100 - len(bad)
     assert len(waits) == 24
-    # One that was in a request with culprits not known yet may wait for the next bisect.
+    # A conversion that shared a request with unknown culprits may wait for the next bisect.
     assert max(waits) <= 90
     assert sorted(waits)[-2] <= 10
     assert max(waits[8:]) <= 1

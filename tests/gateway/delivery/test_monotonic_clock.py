@@ -1,4 +1,4 @@
-"""The clock that windows go by: what moves it, and what does not."""
+"""The clock of rate-limit windows: what moves it, and what does not."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from twite.gateway.delivery.monotonic_clock import MonotonicClock
 
 
 def told(clock, ahead, times=3, *, took=100):
-    """Let X say, so often, how far it is ahead of the machine's clock at the start."""
+    """Let X report this many times how far it is ahead of the machine's initial clock."""
     for _ in range(times):
         clock.hear((START + ahead) // SECOND * SECOND, took=took)
 

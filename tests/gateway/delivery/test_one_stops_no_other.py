@@ -1,4 +1,4 @@
-"""One conversion or event that X refuses, or fails at, stops no other."""
+"""A conversion or event that X refuses, or that makes X fail, blocks no other."""
 
 import os
 
@@ -36,7 +36,7 @@ async def test_an_event_that_comes_to_nothing_does_not_stop_another(answer):
                 waits.append(second)
                 break
 
-    # Until it is known whose fault it is: at most two probes, or two answers that do not come.
+    # Until the culprit is known: at most two probes, or two missing responses.
     assert len(waits) == MANY_GOOD
     assert max(waits[5:]) <= 5
     assert sum(waits) <= 200
@@ -177,7 +177,7 @@ async def test_what_is_too_large_for_something_before_x_is_found_and_the_rest_go
 
     account = (await setting.store.balance())[0]
     assert (account.delivered, account.dead, account.balance) == (899, 1, 0)
-    # One that is too large by itself does not make others go in small batches.
+    # A conversion that is too large alone does not shrink other batches.
     assert max(len(ids) for ids in setting.sent()[-4:]) >= 200
     await setting.run.stop(within=1_000)
 

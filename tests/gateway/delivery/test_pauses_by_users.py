@@ -1,4 +1,4 @@
-"""Pauses that users make and end, here or through another gateway."""
+"""Pauses that users start and end, on this or another gateway."""
 
 import asyncio
 

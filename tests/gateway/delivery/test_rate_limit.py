@@ -1,4 +1,4 @@
-"""One limit for all who send on an account, whatever the clock and the answers do."""
+"""One rate limit for all workers of an account, whatever clock and responses do."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -33,7 +33,7 @@ def limited(*, reset, date=None):
 
 
 def slow_claims(setting, ms):
-    """Let each claim take its time, as a disk does."""
+    """Delay each claim, like a disk."""
     claim = setting.store.claim
 
     async def slowly(wish):

@@ -43,7 +43,7 @@ async def test_a_credential_that_is_revoked_for_an_hour_buries_nothing(answer):
 async def test_a_credential_that_is_revoked_after_an_outage_is_not_taken_for_bad_conversions(
     answer,
 ):
-    """What X failed at is suspected; that many suspects are refused as such is no proof of that."""
+    """Requests at which X failed make suspects; refusals of many suspects prove nothing."""
     setting = Setting(worker_config=WorkerConfig(batch=50))
     now = [ANSWERS["500"]]
     x_with(setting, lambda conversion: now[0] is not None and conversion["event_id"] == GOOD, None)

@@ -1,4 +1,4 @@
-"""Pixels that come while the gateway runs."""
+"""Pixels added while the gateway runs."""
 
 import asyncio
 
@@ -57,7 +57,7 @@ class Sending:
         self.run.wake(pixel)
 
     async def sent(self, count: int) -> list[tuple[str, str]]:
-        """Wait until so many requests went out; return (address, token of the signature)."""
+        """Wait for this number of requests; return (URL, token of the signature)."""
         async with asyncio.timeout(5):
             while len(self.transport.sent) < count:
                 self.transport.news.clear()

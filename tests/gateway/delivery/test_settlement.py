@@ -210,7 +210,7 @@ def test_what_x_cannot_have_received_is_the_batch_without_the_request_that_left(
 
 
 class Written:
-    """A store that remembers settlements, and moves as many deliveries as it is told."""
+    """A store that records settlements, and moves a given number of deliveries."""
 
     def __init__(self, *, moves=0):
         self.settlements = []

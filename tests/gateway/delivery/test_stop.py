@@ -1,4 +1,4 @@
-"""A stop in order, and what waits: what has not left is not in doubt, and each wait says why."""
+"""Orderly shutdown: unsent requests are not ambiguous, and each pending delivery has a reason."""
 
 import asyncio
 
@@ -308,7 +308,7 @@ async def test_a_clock_that_is_far_off_is_told_once():
     await setting.run.stop(within=1_000)
 
 
-# 1,795,600,000 seconds since 1970: when the moving clock begins.
+# 1,795,600,000 seconds since 1970: when the fake clock starts.
 DATE = "Wed, 25 Nov 2026 09:46:40 GMT"
 
 

@@ -1,4 +1,4 @@
-"""What goes wrong beside X's plain answers must cost a batch its lease, and no more."""
+"""An internal error costs a batch its lease, and no more."""
 
 import asyncio
 import re
@@ -32,7 +32,7 @@ def seen(setting, kind):
 
 
 def failing(method, error, *, times=1):
-    """Return the method of a store, which fails at first."""
+    """Return the method of a store that fails at first."""
     left = [error] * times
 
     async def act(*given, **named):
@@ -69,7 +69,7 @@ async def test_what_x_judges_on_its_merits_ends_the_pause():
 
 
 async def test_an_isolation_that_found_nothing_is_no_reason_to_blame_the_account():
-    """Two batches in flight: one trips the breaker, the other is cut off before it finds any."""
+    """Two batches in flight: one opens the breaker, the other is cancelled before it can."""
     setting = Setting(worker_config=WorkerConfig(batch=20, in_flight=2))
     cut = []
 
@@ -81,7 +81,7 @@ async def test_an_isolation_that_found_nothing_is_no_reason_to_blame_the_account
         return NO_IDENTIFIER
 
     async def post(outbound):
-        # The other batch is answered when the first has been blamed.
+        # The other batch gets its response after the first was blamed.
         if b"late" in outbound.body:
             await setting.clock.sleep(SECOND)
         setting.transport.sent.append(outbound)
@@ -205,7 +205,7 @@ async def test_a_revoked_token_is_not_tried_again_by_a_batch_that_waited_for_a_s
 
     await setting.clock.advance(30 * SECOND)
 
-    # The other one tells whether it was the first's own fault.
+    # The other one shows whether the first was at fault.
     assert setting.sent() == [["a"], ["b"]]
     await setting.run.stop(within=1_000)
 

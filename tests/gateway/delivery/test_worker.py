@@ -17,7 +17,7 @@ NO_IDENTIFIER = ("INVALID_PARAMETER", "At least one user identifier must be prov
 
 
 def unless_bad(*bad):
-    """Answer as X does to requests that hold one of these conversion ids."""
+    """Answer like X to requests that contain one of these conversion ids."""
 
     def reply(outbound):
         ids = {conversion["conversion_id"] for conversion in conversions_of(outbound)}
@@ -166,7 +166,7 @@ async def test_a_revoked_token_pauses_the_pixel_and_costs_no_conversion():
     await setting.clock.advance(2 * MINUTE)
 
     assert during == ["queued", "queued", setting.sent()[:2]]
-    # Each probe is another one.
+    # Each probe is a different conversion.
     together, probe, *others = setting.sent()
     assert together == ["a", "b"]
     assert sorted([probe, *others[:1]]) == [["a"], ["b"]]

@@ -110,7 +110,7 @@ async def test_a_wrong_clock_is_learnt_from_x_and_the_next_signature_has_the_rig
 
     stamps = [timestamp_of(outbound) for outbound in setting.transport.sent]
     assert stamps[0] == right // SECOND - 3600
-    # Signed anew at once: a minute later the pixel would have been asked as one that X refuses.
+    # Signed again at once; a minute later, it would be the probe of a refused pixel.
     assert abs(stamps[1] - right // SECOND) <= 1
     assert [notice for notice in setting.seen.notices if isinstance(notice, Paused)] == []
     assert await setting.state("a") == "delivered"

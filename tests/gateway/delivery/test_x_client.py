@@ -1,4 +1,4 @@
-"""The client for X: what it does with a request that may not be sent."""
+"""The client for X, and requests that must not be sent."""
 
 from builders import a_destination
 from fakes import ScriptedTransport, SeededRandomness

@@ -1,4 +1,4 @@
-"""Signing in to a console, with a fake clock and a store in memory."""
+"""Console sign-in, with a fake clock and a memory store."""
 
 import pyotp
 
@@ -72,7 +72,10 @@ class Door:
         return signed_in.token.reveal()
 
     async def with_codes(self) -> list[str]:
-        """Give ada codes; return her recovery codes. The code of this moment is used then."""
+        """Enable two-factor authentication for ada; return her recovery codes.
+
+        It uses the current code.
+        """
         user = await self.add()
         factor = TwoFactor(people=self.people, secret_store=self.secret_store, clock=self.clock)
         code = self.code()

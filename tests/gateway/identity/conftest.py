@@ -1,4 +1,4 @@
-"""Fixtures of the tests of identity."""
+"""Fixtures of the identity tests."""
 
 import pytest
 from authentication_stage import Door

@@ -1,4 +1,4 @@
-"""Users and keys: what may be made, and what is written down of it."""
+"""Users and keys: which may be created, and what the audit log records."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Signing in, staying in and being thrown out, with a clock that moves when it is told to."""
+"""Sign-in, session lifetime and forced sign-out, with a fake clock."""
 
 import asyncio
 
@@ -273,7 +273,7 @@ async def test_the_console_is_open_once_there_is_an_admin(api):
     nobody = await api.keeper.is_open()
     await api.add("vic", role=Role.VIEWER)
     await api.add("olga", role=Role.OPERATOR)
-    # As a store from before may hold one: not an admin any more.
+    # As an earlier store may contain it: no longer an admin.
     await api.add("former", pixels=("o8z6j",))
     others = await api.keeper.is_open()
     await api.add()

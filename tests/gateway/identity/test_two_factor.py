@@ -1,4 +1,4 @@
-"""Signing in with codes of an authenticator, and with recovery codes."""
+"""Sign-in with authenticator codes and with recovery codes."""
 
 import msgspec
 import pytest

@@ -20,7 +20,7 @@ CLICK = "23opevjt88psuo13lu8d020qkn"
 
 
 class Shop:
-    """A source and a store, and all that stands between them."""
+    """A source, a store, and intake between them."""
 
     def __init__(self, store=None, *, seed=0, **policy):
         self.store = store or MemoryStore()
@@ -77,14 +77,14 @@ class Shop:
         )  # fmt: skip
 
     async def every_life(self):
-        """Return the lives of an order at the pixel and at the tag."""
+        """Return the histories of an order at the pixel and at the tag."""
         of_tag = await self.store.find(
             ByConversionId(pixel="tag:crm", events=["purchase"], conversion_id="order-1")
         )
         return [await self.history(), *of_tag]
 
     async def start_again(self):
-        """Do what a start does about policies."""
+        """Apply the policies as a start does."""
         return await PolicyChange(
             sources=[self.source], store=self.store, clock=self.clock, observer=self
         ).once()

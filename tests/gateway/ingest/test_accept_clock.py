@@ -1,4 +1,4 @@
-"""A wall clock that jumps dates a conversion that names no time, and nothing else."""
+"""A jump of the wall clock affects only the times of conversions without one."""
 
 import json
 

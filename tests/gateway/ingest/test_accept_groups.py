@@ -1,4 +1,4 @@
-"""Requests that are accepted as a group are recorded and reported as each of them alone."""
+"""Requests accepted as a group have the same results as each request alone."""
 
 import hashlib
 import json
@@ -37,7 +37,7 @@ class OptOuts:
 
 
 class GroupDesk:
-    """An Accept over a ledger that records by callback and answers as it is told."""
+    """An Accept with a store that records by callback and gives set results."""
 
     def __init__(self, *, answers=(), wake=None, **more):
         destinations = {pixel: a_destination(pixel) for pixel in ("o8z6j", "p2")}
@@ -146,7 +146,7 @@ async def test_a_group_is_recorded_as_its_requests_alone(settings, required, nam
         for body in bodies()
     ]
     pending = [PendingOrder(source, body, name) for body in bodies()]
-    # Guards learn from what was committed before.
+    # Guards learn from earlier commits.
     sizes = 1 if "guards" in settings else len(pending)
     answers = [
         answer
@@ -168,7 +168,7 @@ async def test_a_group_is_recorded_as_its_requests_alone(settings, required, nam
 
 
 def sums(desk):
-    """Return what the notices count, and those that count nothing."""
+    """Return the sums of the notices, and the notices without a count."""
     accepted = [notice for notice in desk.notices if isinstance(notice, Accepted)]
     counts = [
         sum(getattr(notice, name) for notice in accepted)

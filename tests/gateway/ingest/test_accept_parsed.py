@@ -1,4 +1,4 @@
-"""What other doors found: judged by the rules of our own format, and what they ignored counted."""
+"""Conversions of other formats follow the native format's rules; ignored ones are counted."""
 
 import msgspec
 import pytest
@@ -55,7 +55,7 @@ async def test_what_was_ignored_is_told_by_reason_and_counted_with_the_commit():
 )
 async def test_what_is_refused_at_any_door_is_told_with_the_reason(endpoint):
     desk = Desk()
-    # An address inside a private network is a note, and no reason to refuse anything.
+    # A private network address is a warning, not a reason to reject.
     unknown = signed_up(event="nothing_of_ours", ip="10.0.0.1", value=msgspec.Raw(b'"much"'))
     wrong = fault("url", "wrong_type")
 

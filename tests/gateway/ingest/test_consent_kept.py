@@ -1,4 +1,4 @@
-"""Consent on its way through the gateway: at the door, at the claim, and after a policy changed."""
+"""Consent in the gateway: at intake, at the claim, and after a policy change."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ from twite.stores.sqlite import SQLiteStore
 
 
 class Keeping(MemoryStore):
-    """Keeps what it was given to record."""
+    """Keeps the recorded entries."""
 
     def __init__(self):
         super().__init__()
@@ -84,7 +84,7 @@ async def test_the_same_conversion_keeps_its_derived_id_whatever_is_said_of_cons
 
     again = await shop.sell(**order, consent={"ad_storage": "denied", "npa": "1"})
 
-    # The copy that allows less goes in the place of the first.
+    # The copy that allows less replaces the first.
     assert again.accepted == 1
     [first] = await shop.store.find(ByReceipt(receipt=sold.receipt))
     [second] = await shop.store.find(ByReceipt(receipt=again.receipt))

@@ -1,4 +1,4 @@
-"""A copy that is ignored (a robot's, or above a page's limit) still denies for all copies."""
+"""The denial in an ignored copy (a robot's, or above a page's limit) applies to all copies."""
 
 from decimal import Decimal
 

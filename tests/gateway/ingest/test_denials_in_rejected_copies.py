@@ -1,4 +1,4 @@
-"""A copy with faults still denies: its denial counts for all copies of the conversion."""
+"""The denial in an invalid copy applies to all copies of the conversion."""
 
 import json
 
@@ -20,7 +20,7 @@ from twite.gateway.ports.queries import ByConversionId
 from twite.stores.sqlite import SQLiteStore
 
 NO = {"ad_storage": "denied", "ad_user_data": "denied"}
-# Each has a fault, so that it is rejected unless its consent is denied.
+# Each is invalid, so it is rejected unless its consent is denied.
 FAULTY = {
     "no identifiers": {"email": None, "consent": NO},
     "an unknown field": {"consent": NO, "foo": 1},

@@ -1,4 +1,4 @@
-"""A hash of a hash is known where the hash itself came before."""
+"""A double hash is recognized if the single hash came before."""
 
 import hashlib
 

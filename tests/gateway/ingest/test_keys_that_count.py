@@ -1,4 +1,4 @@
-"""Which match keys a conversion counts with, and what mending a spoilt one would win."""
+"""Which match keys of a conversion count, and what fixing an invalid one would gain."""
 
 import hashlib
 
@@ -37,7 +37,7 @@ class EverybodyOptedOut:
 
 
 def counted(desk):
-    """Return the kit of the last conversion, and the codes that cost it its second key."""
+    """Return the match keys of the last conversion, and the codes of its lost second key."""
     submission = desk.submissions[-1]
     key_set = submission.entries[-1].key_set
     return key_set, [flaw.flaw.code for flaw in submission.flaws if flaw.wins]
@@ -46,18 +46,18 @@ def counted(desk):
 @pytest.mark.parametrize(
     ("fields", "key_set", "wins"),
     [
-        # What is of nobody is no key; leaving it out wins none.
+        # A value of nobody is no match key, and removing it gains none.
         ({"email": "noreply+7@shop.alt"}, CLICK, []),
         ({"email_sha256": sha256("noreply@example.com")}, CLICK, []),
         ({"email_sha256": sha256(NOTHING)}, CLICK, ["double_hash"]),
-        # Hashed once, it would be a key; with two others it is not the second one.
+        # Hashed once, it would be a match key; with two others it is not the second.
         ({"email": "anna@shop.alt", "email_sha256": sha256(ADDRESS)}, CLICK, ["double_hash"]),
         (
             {"email": "anna@shop.alt", "email_sha256": sha256(ADDRESS), "phone": NUMBER},
             CLICK | PHONE,
             [],
         ),
-        # Both hashes of one conversion, and no other key: the code counts once.
+        # Both hashes in one conversion, and no other match key: the code counts once.
         (
             {
                 "twclid": None,
@@ -69,7 +69,7 @@ def counted(desk):
             0,
             ["double_hash"],
         ),
-        # One alone would have one key then, not two.
+        # Alone, it would have one match key, not two.
         (
             {"twclid": None, "email": "anna@shop.alt", "email_sha256": sha256(ADDRESS)},
             0,
@@ -77,11 +77,11 @@ def counted(desk):
         ),
         ({"phone": "12"}, CLICK, ["phone_unusable"]),
         ({"phone": "12", "email": "anna@shop.alt"}, CLICK | EMAIL, []),
-        # Of an address of a machine only together with the browser's name.
+        # An IP address counts only together with the user agent.
         ({"ip": "192.168.1.1"}, CLICK, []),
         ({"ip": "192.168.1.1", "user_agent": "Mozilla/5.0"}, CLICK | MatchKeys.AGENT,
          ["ip_private"]),
-        # Mended already, or no key at all.
+        # Already fixed, or no match key at all.
         ({"email_sha256": ADDRESS.upper()}, CLICK | EMAIL, []),
         ({"twpid": "?"}, CLICK, []),
         ({"twclid": "(not set)", "email": "anna@shop.alt"}, EMAIL, ["twclid_unusable"]),
@@ -112,7 +112,7 @@ async def test_a_double_that_is_known_by_an_earlier_digest_is_no_key():
         ([NOTHING], CLICK, []),
         ([sha256("noreply@example.com")], CLICK, []),
         ([sha256(NOTHING)], CLICK, ["double_hash"]),
-        # The last of several is sent, and this one is somebody's.
+        # The last of several is sent, and this one identifies a person.
         ([sha256(NOTHING), ADDRESS], CLICK | EMAIL, []),
         ([sha256("noreply@example.com"), ADDRESS], CLICK | EMAIL, []),
         ([ADDRESS], CLICK | EMAIL, []),

@@ -103,8 +103,8 @@ async def test_what_a_person_decides_about_stays_theirs_when_the_policy_changes(
 
 
 async def test_after_a_change_what_a_tag_has_is_judged_as_tags_are():
-    # Of an answer that cannot be read and a denial of personalization, a pixel's copy is held, with
-    # X told to restrict its use. A template is told nothing of the kind.
+    # With an unreadable signal and a denial of personalization, the pixel's copy is held and
+    # restricted. Templates get no such restriction.
     said = {"npa": "1", "us_privacy": "what?"}
     first = ConsentPolicy(personalization_denied=ConsentAction.SEND, unclear=None)
     shop = Shop(personalization_denied=ConsentAction.SEND, unclear=None)

@@ -1,4 +1,4 @@
-"""What is kept of a refused conversion: enough to mend it, and nothing of the person."""
+"""What is stored about a rejected conversion: enough to fix it, and no personal data."""
 
 import msgspec
 import pytest
@@ -15,7 +15,7 @@ PHONE = "+442079460958"
 
 
 async def rejected(**fields):
-    """Submit one conversion; return what is kept of its rejection."""
+    """Submit one conversion; return the record of its rejection."""
     desk = Desk()
     body = msgspec.json.encode({"event": "purchase", "conversion_id": "order-1"} | fields)
     receipt = await desk.accept.native(source=a_source(), body=body)

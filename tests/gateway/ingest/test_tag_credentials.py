@@ -1,4 +1,4 @@
-"""Credentials that tags bring: whose they are, and what becomes of them."""
+"""Credentials that tags supply: which pixel uses them, and how they are stored."""
 
 import asyncio
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ def keys(name="one") -> OAuthKeys:
 
 
 class PlayedSender:
-    """Hears whom to send to."""
+    """Records the destinations."""
 
     def __init__(self):
         self.to: list[Destination] = []
@@ -56,7 +56,7 @@ class PlayedSender:
 
 
 class FailingStore(MemoryStore):
-    """Cannot be read as often as it is told."""
+    """Fails the given number of reads."""
 
     failures = 0
 

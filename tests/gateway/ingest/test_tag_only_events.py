@@ -1,4 +1,4 @@
-"""An event that the pixel does not have, and a tag receives, is accepted for that tag."""
+"""An event that only a tag receives, not the pixel, is accepted for the tag."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ TEMPLATE = read_template((Path(__file__).parents[2] / "templates/crm_post.tpl").
 
 
 def with_tag(*, consent=()):
-    """Return a desk with a tag that receives only the event `newsletter`."""
+    """Return an Accept with a tag that receives only the event `newsletter`."""
     desk = Desk()
     is_newsletter = Condition(left="{{_event}}", operator=Operator.EQUALS, right="newsletter")
     container = Container(

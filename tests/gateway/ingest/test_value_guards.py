@@ -1,4 +1,4 @@
-"""What becomes of an amount that is far from the usual."""
+"""Amounts that are far from typical."""
 
 import asyncio
 
@@ -26,7 +26,7 @@ def _worth(value, event="o8z6k", currency="EUR"):
 
 
 async def _kept(guards):
-    """Return how many amounts the guards have seen, for each changed event and currency."""
+    """Return how many amounts the guards have seen for each changed event and currency."""
     store = MemoryStore()
     await guards.keep(store)
     return {(norm.event, norm.currency): norm.seen for norm in await store.load(UsualAmount)}

@@ -1,4 +1,4 @@
-"""Rehearse: thousands at rest, tried out without holding up what comes in."""
+"""A dry run of thousands of held deliveries does not delay intake."""
 
 import msgspec
 
@@ -14,7 +14,7 @@ EVERYTHING = QueryScope()
 
 
 class Counting:
-    """A clock that counts how often it was asked to let others go on."""
+    """A clock that counts the yields to other tasks."""
 
     def __init__(self):
         self.breaths = 0
@@ -31,7 +31,7 @@ class Counting:
 
 
 class Played:
-    """What is kept of submissions; counts how often it is asked."""
+    """The stored submissions; counts the reads."""
 
     def __init__(self, kept=()):
         self._kept = {letter.delivery: letter for letter in kept}
@@ -107,7 +107,7 @@ async def test_a_submission_that_many_share_is_read_once():
         _histories(many), Edit(today=True), now=NOW, scope=EVERYTHING
     )
 
-    # It is large: whoever reads it lets others go on, once for each few that are looked at.
+    # It is large, so the reader yields to other tasks after every few conversions.
     assert len(body) > LARGE
     assert {result.edited.event for result in found} == {"o8z6k"}
     assert clock.breaths == 4

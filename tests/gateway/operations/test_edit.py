@@ -1,4 +1,4 @@
-"""What a person changes in a conversion, and when sending it again could count it twice."""
+"""Edits of a conversion, and when sending it again could count it twice."""
 
 import msgspec
 import pytest

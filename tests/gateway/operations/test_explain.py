@@ -1,4 +1,4 @@
-"""How a conversion became what X is sent."""
+"""Explain how a conversion became the body for X."""
 
 import msgspec
 import pytest

@@ -1,4 +1,4 @@
-"""Whatever is shown of a body, an answer or a reason holds no person and no key."""
+"""Displayed bodies, responses and reasons contain no personal data and no key."""
 
 import json
 from urllib.parse import quote, urlencode
@@ -17,7 +17,7 @@ from twite.redaction.mask_text import masked_text
 from twite.redaction.mask_tree import MOST_LOOKED_AT, masked_tree, masked_words
 
 HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
-# Found by what they look like, wherever they stand.
+# Recognized by their form, anywhere.
 LOOKS = (
     HASH,
     HASH.upper(),
@@ -35,7 +35,7 @@ LOOKS = (
     "fb.1.1764063980123.1098115397",
     "1187329187.1764063980",
 )
-# Found by the names that they stand under, whatever they look like.
+# Recognized by their field name, in any form.
 NAMED = (
     ("user_data", {"address": [{"first_name": "Grizelda", "city": "Llanfair"}]}),
     ("userData", {"customer_note": "Grizelda"}),
@@ -140,7 +140,7 @@ def _put(tree, way, name, value):
 
 
 def _worn(secret):
-    """A secret as it may stand in a longer text."""
+    """A secret as it may occur in a longer text."""
     return st.sampled_from(
         [
             secret,
@@ -283,7 +283,7 @@ def test_a_long_text_is_not_cut_within_what_must_be_masked():
 
 
 def _leaks(body, secret):
-    """Return which ways of showing a body hold a secret."""
+    """Return the ways of showing a body that reveal a secret."""
     told = msgspec.json.encode(body)
     history = History(
         delivery=7,

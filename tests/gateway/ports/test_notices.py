@@ -1,4 +1,4 @@
-"""What the sender tells of its requests and of what X took."""
+"""Notices about the sender's requests and accepted conversions."""
 
 from worker_bench import Setting
 

@@ -1,4 +1,4 @@
-"""Preview sessions: few, short, bounded in memory, and without a person in it."""
+"""Preview sessions: few, short, with bounded memory and no personal data."""
 
 import msgspec
 import pytest

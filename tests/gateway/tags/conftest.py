@@ -1,4 +1,4 @@
-"""Fixtures of the tests of tags."""
+"""Fixtures of the tag tests."""
 
 from collections.abc import AsyncIterator, Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Runs of a tag that calls Google's services, against a Google on a socket."""
+"""Runs of a tag that calls Google's services, against a local fake."""
 
 from google_double import key_file, named
 from local_engines import LocalEngines
@@ -85,7 +85,7 @@ def own_account(double):
 async def run(
     double, code, *, seed=7, at=AT, event=None, account=own_account, seen=None, request=None, **said
 ):
-    """Run a tag with this code once; return what it came to."""
+    """Run a tag with this code once; return the result."""
     clock, web = SystemClock(), PublicWeb()
     account = account(double) if account is own_account else account
     google = GoogleClient(account, clock=clock, places=GoogleEndpoints(double.url))

@@ -1,4 +1,4 @@
-"""A tag's run on a scripted web: `Stage.run` runs the code of a template."""
+"""A tag's run with scripted responses: `Stage.run` runs the code of a template."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Client templates in processes of their own: the event loop goes on, and so do the others."""
+"""Client templates in separate processes do not block the event loop or each other."""
 
 import asyncio
 
@@ -196,7 +196,7 @@ async def test_a_run_that_crashes_costs_its_process_and_the_template_a_rest(stag
 
 
 async def test_code_that_catches_its_own_end_for_want_of_memory_is_ended_all_the_same(stage):
-    """The error that ends it takes memory, and without any becomes one that can be caught."""
+    """The terminating error needs memory; without any, it becomes a catchable error."""
     full = """
     const held = [];
     for (const size of [100000, 1000, 100, 30]) {
@@ -215,7 +215,7 @@ async def test_code_that_catches_its_own_end_for_want_of_memory_is_ended_all_the
 
 
 async def test_an_output_that_is_too_large_ends_the_run_and_no_trial_begins(stage):
-    """Who may post a megabyte would else decide when the template runs."""
+    """Otherwise a client with a large body would decide when the template runs."""
     large = "require('logToConsole')('x'.repeat(data.size)); data.gtmOnSuccess();"
     engines = stage.engines(
         large=large, limits=msgspec.structs.replace(RunLimits(), output=100_000)

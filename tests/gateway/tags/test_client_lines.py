@@ -1,4 +1,4 @@
-"""What a client logs: told, without persons and keys, and never a flood of it."""
+"""Log lines of clients: rate-limited, without personal data and keys."""
 
 from collections.abc import AsyncIterator, Callable
 from typing import Any

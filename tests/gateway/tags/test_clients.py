@@ -1,4 +1,4 @@
-"""Clients: who claims a request, what is on disk before the answer, and what hanging costs."""
+"""Clients: which one claims a request, what is stored before the response, and hung clients."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""What the record of a run says about the events that the run created."""
+"""Notes in a run's record about the events that it created."""
 
 import msgspec
 import pytest

@@ -1,4 +1,4 @@
-"""runContainer in a tag: the created event is on disk before anything depends on it, once."""
+"""runContainer in a tag: the created event is stored exactly once, before anything uses it."""
 
 import asyncio
 import json
@@ -148,7 +148,7 @@ class ContainerStage:
         return [notice.result for notice in self.notices if isinstance(notice, ContainerCalled)]
 
     async def received(self, event=None, *, consent=None, from_page=False):
-        """Return the payload of the caller for an event that was received."""
+        """Return the caller's payload for a received event."""
         event = {"event_name": "order", **(event or {})}
         native = Native(event="order", twclid=CLICK, consent=consent)
         result = await self.dispatcher.dispatch(

@@ -1,4 +1,4 @@
-"""What a tag's delivery is called: its own id tells apart, the one that people know finds it."""
+"""Ids of a tag's deliveries: a unique id, and the known conversion id for searches."""
 
 import pytest
 from test_variables_at_ingest import NOW, TEMPLATE
@@ -17,7 +17,7 @@ from twite.machine.system import SystemClock
 
 
 async def heard(store, *, event, firing, identity="A2", data=None):
-    """Record what a tag is told of an event with an id; `data` stand beside its name."""
+    """Record the payload of a tag for an event with an id; `data` are its other fields."""
     tag = ContainerTag(name="crm", template="main", triggers=("P", ALL_EVENTS), firing=firing)
     container = Container(
         tags=(tag,), triggers=(ContainerTrigger(name="P", when=()),), templates={"main": TEMPLATE}

@@ -1,4 +1,4 @@
-"""Random numbers of an event: what decides a trigger is what the tag gets, however often."""
+"""Random numbers of an event: the trigger and every attempt of the tag get the same one."""
 
 import pytest
 from test_variables_at_ingest import NOW, TEMPLATE
@@ -52,7 +52,7 @@ def fire(*variables):
 
 
 async def heard(fires, *, call=None, **said):
-    """Return the draw that each tag's letter holds."""
+    """Return the random number in each tag's payload."""
     native = Native(event="purchase", **({"conversion_id": said.pop("id")} if "id" in said else {}))
     firing_result = await fires.dispatch(
         [

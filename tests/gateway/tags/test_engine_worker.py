@@ -1,4 +1,4 @@
-"""A worker: turns go round by what each has taken, and only so many are under way."""
+"""A worker: turns are ordered by CPU time used, and only a few run at once."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ CALL = Call(fields={}, now=NOW)
 
 
 class PlayedProcess:
-    """Runs a turn until the test lets it end; `template` is what it is told to cost or raise."""
+    """Runs a turn until the test ends it; `template` sets its cost or error."""
 
     def __init__(self):
         self.began = []
@@ -52,7 +52,7 @@ def process():
 
 
 async def together(worker, process, *turns):
-    """Have all turns wait at once, in this order; return the order in which they began."""
+    """Queue all turns at once in this order; return the order in which they started."""
     process.go.clear()
     tasks = [asyncio.create_task(worker.start(name, (name, cost), CALL)) for name, cost in turns]
     await asyncio.sleep(0)

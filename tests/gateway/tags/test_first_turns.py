@@ -1,4 +1,4 @@
-"""A tag's first turn before the answer: what it adds, and when it is not waited for."""
+"""A tag's first turn before the response: what it adds, and when the response does not wait."""
 
 import asyncio
 
@@ -183,7 +183,7 @@ async def test_a_turn_that_fails_adds_what_came_before_or_nothing_and_raises_not
 
 
 class StuckEngines(LocalEngines):
-    """Engines whose turns wait until they are let go."""
+    """Engines whose turns wait until the test releases them."""
 
     def __init__(self):
         super().__init__(QuickJsEngine)

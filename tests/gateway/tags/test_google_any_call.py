@@ -1,4 +1,4 @@
-"""Whatever a template calls a service with, and whatever Google answers: it is told."""
+"""Any arguments of a template and any answer of Google get a defined result."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""BigQuery.insert: rows, their insert ids, and what a template is told."""
+"""BigQuery.insert: rows, their insert ids, and the template's result."""
 
 import time
 

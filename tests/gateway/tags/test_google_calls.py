@@ -1,4 +1,4 @@
-"""Tags that call Google's services, against a Google on a socket: what is done and told."""
+"""Tags that call Google's services, against a local fake: requests and history."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Tokens are kept as long as they are good, asked for once at a time, and go to Google alone."""
+"""Tokens are cached while valid, requested once at a time, and sent only to Google."""
 
 import asyncio
 

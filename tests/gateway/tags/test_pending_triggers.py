@@ -55,7 +55,7 @@ def with_tag(**more):
 
 
 async def fired(made, event="purchase", **given):
-    """Dispatch an event; return (the payloads of what fired, why the others did not)."""
+    """Dispatch an event; return (payloads of fired tags, reasons of the others)."""
     engine_pool = EnginePool(LocalEngines(QuickJsEngine), elapsed=SystemClock().elapsed)
     engine_pool.start()
     dispatcher = TagDispatcher(
@@ -143,7 +143,7 @@ async def test_what_the_trigger_reads_of_the_request_is_kept_only_where_it_is_pe
 
 
 class Decided:
-    """Counts how often a decision was stored, and what had been sent by then."""
+    """Counts the stored decisions, and what had been sent by then."""
 
     def __init__(self, stage):
         self.stage = stage

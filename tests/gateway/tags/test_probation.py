@@ -1,4 +1,4 @@
-"""On trial: one turn at a time, a rest after each, and the way out."""
+"""Probation: one turn at a time, a pause after each, and how it ends."""
 
 from twite.gateway.tags.runtime.probation import PROVEN, Probation
 

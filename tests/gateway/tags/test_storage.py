@@ -1,4 +1,4 @@
-"""`templateDataStorage`: what a template keeps has an end, and what is given up makes room."""
+"""`templateDataStorage`: a template's data is limited, and removed items make room."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ OTHER = msgspec.structs.replace(TEMPLATE, name="Another")
 
 
 def keep(key, size):
-    """With the quotes it is of `size` bytes, its key beside it."""
+    """It has `size` bytes including quotes, without its key."""
     return Keep(key=key, value="x" * (size - 2))
 
 

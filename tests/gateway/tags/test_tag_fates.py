@@ -1,4 +1,4 @@
-"""What becomes of a run: a table, whose every row is one claim."""
+"""Outcomes of a run: each row of the table is one case."""
 
 import pytest
 

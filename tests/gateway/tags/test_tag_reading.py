@@ -1,4 +1,4 @@
-"""Of a request, what waits for a tag: what its permissions name, and never a key."""
+"""A queued payload holds the request parts that the tag may read, and never a key."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A tag run: what a template asks for is performed within bounds, and what it says is masked."""
+"""A tag run performs a template's effects within limits, and masks its output."""
 
 import asyncio
 from urllib.parse import urlsplit
@@ -112,7 +112,7 @@ async def test_a_random_number_of_the_settings_is_the_events_and_the_same_at_eac
         await stage.run(code, draw=draw)
 
     first, again, other, waited, waited_again = [notice.text for notice in stage.seen.notices]
-    # What waits from before events had a draw goes by the delivery.
+    # Payloads from before events had a random number use the delivery's.
     assert (first, waited) == (again, waited_again)
     assert len({first, other, waited}) == 3
 
@@ -125,7 +125,7 @@ async def test_what_hangs_is_ended_and_known_for_it():
 
 
 class BusyProcess(LocalProcess):
-    """A process that others have for twice the tag's time."""
+    """A process that is busy with others for twice the tag's time limit."""
 
     async def start(self, template, call):
         await asyncio.sleep(0.6)
@@ -156,7 +156,7 @@ async def test_what_a_template_waits_for_does_not_run_out_while_others_have_the_
     answered = stage.web.ask
 
     async def ask(asked):
-        # Not at once: what has run out is told before.
+        # Not at once: the expired time is reported first.
         await asyncio.sleep(0.05)
         return await answered(asked)
 
@@ -164,7 +164,7 @@ async def test_what_a_template_waits_for_does_not_run_out_while_others_have_the_
 
     class Late(QuickJsEngine):
         def start(self, call):
-            clock.skipped += 10_000  # twice what a promise has
+            clock.skipped += 10_000  # twice the time of a promise
             return super().start(call)
 
     ran = await stage.run(
@@ -188,7 +188,7 @@ async def test_a_request_that_is_not_answered_in_the_tags_time_ends_it_and_is_no
 
 
 class Escaped:
-    """An engine whose template has got past the sandbox: it asks for what it may not."""
+    """An engine whose template escaped the sandbox and asks for forbidden effects."""
 
     def __init__(self, _template, *, limits):
         self.limits = limits
@@ -287,7 +287,7 @@ def test_our_own_sentences_hold_no_secret_and_no_person_either():
 
 
 def test_a_long_secret_is_hidden_whole_and_a_text_without_end_is_looked_at_in_part():
-    secret = "k3y " * 700  # of itself again and again
+    secret = "k3y " * 700  # calls itself repeatedly
     mask = LineMask([secret], {})
 
     line = mask.over(f"{secret}{'x ' * 100_000}{secret}", most=1_000_000)

@@ -1,4 +1,4 @@
-"""A tag that passed a limit is slowed down by itself: its deliveries wait, and none is lost."""
+"""A tag that exceeded a limit is slowed down alone: its deliveries wait, and none is lost."""
 
 from pathlib import Path
 
@@ -47,7 +47,7 @@ BRIEF = 0.05  # seconds
 
 
 class Chance:
-    """Of backing off, nothing is left: what waits, waits because of the trial."""
+    """Skip the back-off, so that only the probation delays deliveries."""
 
     def fraction(self):
         return 0.0
@@ -105,7 +105,7 @@ class Stage:
         )
 
     async def comes(self, *names, hangs=False, loops=0):
-        """Take in events, and claim what is due of the tag."""
+        """Accept events, and claim the tag's due deliveries."""
         event = {"event_name": "purchase", "hangs": hangs, "loops": loops}
         body = written(TagPayload(pixel="o8z6j", at=NOW, event=event), name=self.rule.pixel)
         for name in names:
@@ -129,11 +129,11 @@ class Stage:
         return history
 
     async def goes(self, name, *, hangs=False, loops=0):
-        """Let one event come and run."""
+        """Accept one event, and run its tag."""
         await self.flight.take(await self.comes(name, hangs=hangs, loops=loops))
 
     async def withdraw(self, name):
-        """Take back what would hang again."""
+        """Discard what would hang again."""
         history = await self.history(name)
         await self.store.move(
             TakeBack(deliveries=[history.delivery], reason="withdrawn", hold=False), now=NOW
@@ -176,7 +176,7 @@ async def test_what_waited_is_delivered_after_the_rest(stage):
 
     await stage.withdraw("order-1")
     await stage.rests()
-    # One at a time: what was refused a turn may be due a moment later.
+    # One at a time: a delivery that got no turn may be due a moment later.
     await stage.clock.advance(1_000)
     await stage.flight.take(await stage.comes())
 
@@ -286,7 +286,7 @@ async def test_what_a_run_takes_is_heard_of(stage):
         await stage.goes(f"order-{number}")
     before = stage.engine_pool.worker("tag:crm")
 
-    # Within the limit of the proven, and far more than others should wait for.
+    # Within the limit of proven templates, but much longer than others should wait.
     await stage.goes("order-20", hangs=None, loops=2_000_000)
 
     assert stage.engine_pool.worker("tag:crm") is not before

@@ -113,7 +113,7 @@ async def test_a_preview_that_sends_nothing_stores_no_items_of_variables(sends_n
 
 
 class Escaped:
-    """An engine that keeps something, whatever its template may."""
+    """An engine that stores data even without permission."""
 
     def __init__(self, _template, *, limits):
         del limits

@@ -1,4 +1,4 @@
-"""Where it is decided which tags fire, a variable that hangs costs the tags that need it alone."""
+"""A variable that hangs during trigger evaluation affects only the tags that need it."""
 
 import asyncio
 from pathlib import Path
@@ -70,7 +70,7 @@ class Stage:
             tags=(
                 ContainerTag(name="picky", template="main", triggers=("full",)),
                 ContainerTag(name="plain", template="main", triggers=(ALL_EVENTS,)),
-                # What hangs in its fields costs its own runs, and nobody at the door.
+                # A field that hangs affects only the tag's own runs, not intake.
                 ContainerTag(
                     name="filled",
                     template="main",
@@ -91,7 +91,7 @@ class Stage:
         )
 
     async def hear(self, *, hangs=False):
-        """Return the tags that fire for an event, and why others do not."""
+        """Return the tags that fire for an event, and the reasons of the others."""
         event = {"event_name": "purchase", "hangs": hangs}
         said = TagRemark(event=event, native=Native(event="purchase"), conversion_id="order-1")
         firing_result = await self.fire.dispatch(

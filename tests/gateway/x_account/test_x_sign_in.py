@@ -1,4 +1,4 @@
-"""Signing in to X, from the first word to the stored credentials, against the emulator."""
+"""Sign-in to X against the emulator, from the first request to the stored credentials."""
 
 import pytest
 from sign_in_stage import ACCOUNT, APP, House, by_pin
@@ -80,7 +80,7 @@ async def test_a_sign_in_is_finished_once(x_emulator):
 
 
 def shared(house):
-    """Return a sign-in as another gateway on the same store has it."""
+    """Return the sign-in of another gateway on the same store."""
     return XSignIn(
         ask=house.asks,
         clock=house.clock,
@@ -300,7 +300,7 @@ async def test_a_revoked_token_is_of_no_use_to_anybody(x_emulator):
 
     assert house.asked[-1] == "/1.1/oauth/invalidate_token.json"
     await house.logins.keep_oauth("o8z6j", keys, screen_name="example_ads")
-    # X no longer knows it: to forget it is no failure.
+    # X no longer knows it, so revoking it is no failure.
     assert await house.connect.forget("o8z6j", OAUTH, revoke=True)
     assert not await house.connect.forget("o8z6j", PIXEL_TOKEN)
 
