@@ -143,19 +143,6 @@ def test_a_gateway_that_does_not_obey_the_desk_is_told(tmp_path):
     )
 
 
-def test_half_a_gateway_needs_another_store(tmp_path):
-    path = settings_in(tmp_path)
-
-    assert twite("serve", "--role", "sender", "--config", str(path)) == (
-        1,
-        "",
-        (
-            "Error: --role: 'sender' needs a store that several processes can share, but only one "
-            "process can own a SQLite file. Remove --role\n"
-        ),
-    )
-
-
 def test_an_address_that_cannot_be_had_is_told(tmp_path):
     path = settings_in(tmp_path)
     path.write_text(path.read_text().replace("127.0.0.1:0", "192.0.2.1:80"))

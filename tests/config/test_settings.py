@@ -207,6 +207,15 @@ def test_a_database_is_a_store_and_its_password_is_never_shown(tmp_path):
     assert "p4ssw0rd" not in repr(store)
 
 
+def test_the_other_spelling_of_the_scheme_is_the_same_store(tmp_path):
+    url = "postgres://twite:p4ssw0rd@db.example.com/ledger"
+
+    store = read(tmp_path, GOOD.replace("sqlite:twite.db", url)).store
+
+    assert (store.engine, store.place) == ("postgresql", url)
+    assert store.shown == "postgresql://twite@db.example.com/ledger"
+
+
 def test_a_url_without_a_database_is_no_store(tmp_path):
     for url in (
         "postgresql:twite.db",

@@ -148,7 +148,7 @@ CHANGES = [
     ),
     (
         "sqlite:twite.db",
-        "postgres:twite",
+        "mysql:twite",
         (
             'store.url: Twite does not support this store. Write "sqlite:" and a path, as in '
             '"sqlite:twite.db", or a URL, as in "postgresql://twite@db.example.com/twite"'
@@ -160,6 +160,14 @@ CHANGES = [
         (
             "store.url: a store in memory would lose acknowledged conversions. Write the path of "
             "a file"
+        ),
+    ),
+    (
+        "[server]",
+        "[server]\nworkers = 2",
+        (
+            "server.workers: 2 processes cannot share a SQLite file. Set store.url to a PostgreSQL "
+            "database, or run one process"
         ),
     ),
     (

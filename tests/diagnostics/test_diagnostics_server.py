@@ -92,6 +92,19 @@ def test_each_difference_is_a_finding(settings, differs, light, said):
     assert finding[1].startswith(said)
 
 
+def test_before_the_first_start_the_workers_of_the_settings_count(settings):
+    server_settings = msgspec.structs.replace(settings.server, workers=3)
+    settings = msgspec.structs.replace(settings, server=server_settings)
+
+    assert told(settings, gateways=(), connections=29)[0] == (
+        "amber",
+        (
+            "the server allows Twite 29 connections; a gateway opens up to 10, and there are 3 "
+            "gateways"
+        ),
+    )
+
+
 def test_behind_a_pooler_the_connections_of_the_server_say_little(settings):
     assert told(settings, is_pooled=True, connections=3) == [
         ("green", "connections to the database go through a pooler")

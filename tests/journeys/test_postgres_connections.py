@@ -103,6 +103,24 @@ async def test_the_certificate_of_the_database_is_verified(tmp_path, tls_front):
     assert counts.pending == 1
 
 
+async def test_the_certificates_of_the_system_verify_the_host_name_too(tls_front, monkeypatch):
+    port = tls_front.url.rpartition(":")[2]
+
+    async def opened(host):
+        store = await PostgresStore.open(
+            f"postgresql://twite@{host}:{port}/ledger?sslmode=require&sslrootcert=system",
+            StoreOptions(),
+        )
+        await store.close()
+
+    with pytest.raises(StoreUnusable, match="CERTIFICATE_VERIFY_FAILED"):
+        await opened("127.0.0.1")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tls_front.authority))
+    await opened("127.0.0.1")
+    with pytest.raises(StoreUnusable, match="not valid for 'localhost'"):
+        await opened("localhost")
+
+
 def test_a_gateway_delivers_over_tls(tmp_path, x_emulator, tls_front):
     port, certificate = tls_front.url.rpartition(":")[2], tls_front.authority
     url = (

@@ -1,4 +1,4 @@
-"""Several hosts in store.url: the primary is found in every state of the others."""
+"""The URL in store.url: its options and errors; of several hosts, the primary is found."""
 
 import asyncio
 import socket
@@ -12,12 +12,14 @@ import pytest
 
 from postgres_server import PostgresServer, programs
 from store_contract.actions import record
+from twite.domain.errors import StoreUnusable
+from twite.domain.history import total
 from twite.domain.times import SECOND
 from twite.gateway.ports.store import StoreOptions
 from twite.stores.postgres import connection
 from twite.stores.postgres.connection import Address
 from twite.stores.postgres.nodes import LEASE
-from twite.stores.postgres.store import PostgresStore
+from twite.stores.postgres.store import PostgresReader, PostgresStore
 
 OPTIONS = StoreOptions()
 
@@ -145,3 +147,43 @@ async def test_both_kernels_end_a_connection_to_a_dead_host_within_a_lease(tcp_u
 )
 def test_each_host_has_its_port_and_all_other_options(url, hosts):
     assert Address(url).urls == [f"postgresql://{host}" for host in hosts]
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("postgresql://twite@127.0.0.1:1/twite", "the server refuses connections"),
+        ("postgresql://twite@localhost:1/twite", "the server refuses connections"),
+        ("postgresql://twite@host.invalid/twite", "the host name does not resolve"),
+        ("postgresql://twite@127.0.0.1:5432x/twite", "its port is not a number"),
+        ("postgresql://twite@/twite?host=/nowhere", "No such file or directory"),
+        (
+            "postgresql://twite@127.0.0.1:1/twite?target_session_attrs=master",
+            f"target_session_attrs must be one of {', '.join(connection.SESSION_ATTRIBUTES)}",
+        ),
+        (
+            "postgresql://twite@127.0.0.1:1/twite?sslmode=verify-ca&sslrootcert=/nowhere.pem",
+            "sslrootcert: the file /nowhere.pem does not exist or cannot be read",
+        ),
+        (
+            "postgresql://twite@127.0.0.1:1/twite?sslmode=require&channel_binding=require",
+            "channel_binding=require is not supported. Write sslmode=verify-full",
+        ),
+    ],
+)
+async def test_an_error_of_a_url_names_its_reason(url, reason):
+    with pytest.raises(StoreUnusable) as error:
+        await PostgresReader.open(url)
+
+    assert error.value.reason == reason
+
+
+async def test_options_of_other_clients_in_a_url_do_no_harm(postgres_url):
+    options = "connect_timeout=10&keepalives_idle=5&gssencmode=disable&channel_binding=prefer"
+
+    store = await PostgresStore.open(f"{postgres_url}&{options}", OPTIONS)
+    await record(store, "order-1")
+    counts = total(await store.balance())
+    await store.close()
+
+    assert counts.pending == 1

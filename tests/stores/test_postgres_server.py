@@ -108,27 +108,6 @@ async def test_a_role_that_may_not_create_tables_is_told_so(postgres_server, emp
     assert checks == [True, False]
 
 
-@pytest.mark.parametrize(
-    ("url", "reason"),
-    [
-        ("postgresql://twite@127.0.0.1:1/twite", "the server refuses connections"),
-        ("postgresql://twite@localhost:1/twite", "the server refuses connections"),
-        ("postgresql://twite@host.invalid/twite", "the host name does not resolve"),
-        ("postgresql://twite@127.0.0.1:5432x/twite", "its port is not a number"),
-        ("postgresql://twite@/twite?host=/nowhere", "No such file or directory"),
-        (
-            "postgresql://twite@127.0.0.1:1/twite?target_session_attrs=master",
-            f"target_session_attrs must be one of {', '.join(connection.SESSION_ATTRIBUTES)}",
-        ),
-    ],
-)
-async def test_an_error_of_a_url_names_its_reason(url, reason):
-    with pytest.raises(StoreUnusable) as error:
-        await PostgresReader.open(url)
-
-    assert error.value.reason == reason
-
-
 @pytest.mark.parametrize("setting", ["fsync", "full_page_writes", "synchronous_commit"])
 async def test_a_server_that_can_lose_commits_is_refused_unless_that_is_accepted(setting):
     server = PostgresServer(programs(), **{setting: "off"})

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from twite.app.control_client import GatewayClient, owner_of
-from twite.config.server_tables import read_store_url
 from twite.config.settings import Settings
+from twite.config.store_url import read_store_url
 from twite.config.toml import Reader
 from twite.domain.errors import StoreInUse, StoreUnusable
 from twite.domain.people.users import AuditEvent

@@ -6,21 +6,19 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final
 
 from twite.app.serving import serve as run
 from twite.app.workers import WorkerPlace, WorkersEnded, WorkerSupervisor
 from twite.cli import printing
 from twite.config.settings import FILE, Settings, load
-from twite.domain.errors import SettingsError
+from twite.config.store_url import refuse_shared_file
 from twite.gateway.ports.findings import CheckFinding
 
 if TYPE_CHECKING:
     import typer
 
 EXAMPLE: Final = "Example: `twite serve --config /etc/twite/twite.toml`"
-
-Role = Literal["all", "collector", "sender"]
 
 
 def register(app: "typer.Typer") -> None:
@@ -29,7 +27,6 @@ def register(app: "typer.Typer") -> None:
 
     from twite.cli.options import Config, Json, text  # noqa: PLC0415  # imports Typer
 
-    role_help = "The role to run; a SQLite store needs all roles in one process"
     workers_help = "Processes that share the port, on PostgreSQL; default: server.workers"
 
     def command(
@@ -38,10 +35,9 @@ def register(app: "typer.Typer") -> None:
         workers: Annotated[
             int | None, Option("--workers", min=1, max=64, help=workers_help)
         ] = None,
-        role: Annotated[Role, Option("--role", help=role_help)] = "all",
         as_json: Json = False,
     ) -> None:
-        serve(config=config, workers=workers, role=role, as_json=as_json)
+        serve(config=config, workers=workers, as_json=as_json)
 
     app.command("serve", help=text("serve", serve, EXAMPLE))(command)
 
@@ -50,16 +46,9 @@ def serve(
     *,
     config: Path = FILE,
     workers: int | None = None,
-    role: Role = "all",
     as_json: bool = False,
 ) -> None:
     """On SIGTERM, SIGINT or SIGHUP, in-flight requests finish before shutdown."""
-    if role != "all":
-        raise SettingsError(
-            place="--role",
-            message=f"{role!r} needs a store that several processes can share, but only one "
-            f"process can own a SQLite file. Remove --role",
-        )
     settings = load(config, os.environ)
     for warning in settings.warnings:
         printing.complain(f"Warning: {warning}.")
@@ -100,12 +89,7 @@ def _started(
     settings: Settings, many: int, *, place: str, announce: Callable[[str], None]
 ) -> WorkerPlace | None:
     """Start the workers. Returns in each worker and, at the end, in the parent, with None."""
-    if settings.store.url.server is None:
-        raise SettingsError(
-            place=place,
-            message=f"{many} processes cannot share a SQLite file. Set store.url to a PostgreSQL "
-            "database, or run one process",
-        )
+    refuse_shared_file(settings.store.url, many, place)
     try:
         return WorkerSupervisor(settings, many, announce).run()
     except WorkersEnded as ended:

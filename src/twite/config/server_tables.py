@@ -23,6 +23,7 @@ from twite.config.kinds import (
     size,
     table,
 )
+from twite.config.store_url import StoreUrl, read_store_url
 from twite.config.values import HostPort, Network
 from twite.domain.conversion import LEAST_WINDOW
 from twite.domain.destination import DEFAULT_RATE, XApp
@@ -32,7 +33,6 @@ from twite.domain.times import DAY, HOUR, MINUTE, SECOND
 from twite.gateway.alerts.checks import Thresholds
 from twite.gateway.alerts.notifier import Webhook, unreadable
 from twite.gateway.ports.store import Retention
-from twite.stores.factory import ENGINES
 from twite.x.spec import API_URL, MAX_CONVERSIONS, OAUTH_URL, VERSION
 
 _URL: Final = Text(values.url)
@@ -139,48 +139,6 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     )
     # The file of the key, if any: twite rotate-key writes a new key there.
     secret_key_file: Path | None = None
-
-
-class StoreUrl(msgspec.Struct, frozen=True, kw_only=True):
-    """An engine and the path of its file, which may be relative to the settings file.
-
-    `server` is the URL of a database server; beside `path` are then only files of this machine.
-    """
-
-    engine: str
-    path: Path
-    server: Secret | None = None
-
-
-def read_store_url(text: str, place: str) -> StoreUrl:
-    """Read `sqlite:` and a path, or the URL of a database server."""
-    engine, _, name = text.partition(":")
-    if engine not in ENGINES or not name:
-        raise SettingsError(
-            place=place,
-            message='Twite does not support this store. Write "sqlite:" and a path, as in '
-            '"sqlite:twite.db", or a URL, as in "postgresql://twite@db.example.com/twite"',
-        )
-    if ENGINES[engine].is_server:
-        database = urlsplit(text).path.strip("/")
-        # An @ here is part of a password that contains a slash.
-        if not name.startswith("//") or not database or "@" in database:
-            raise SettingsError(
-                place=place,
-                message="is not the URL of a database. Write "
-                f"{engine}://USER:PASSWORD@HOST/DATABASE, and encode special characters in the "
-                "password: %2F for a slash",
-            )
-        return StoreUrl(engine=engine, path=Path(f"twite.{engine}"), server=Secret(text))
-    # sqlite:///absolute is the usual spelling of URLs.
-    name = name.removeprefix("//") if name.startswith("///") else name
-    if ":memory:" in name:
-        raise SettingsError(
-            place=place,
-            message="a store in memory would lose acknowledged conversions. Write the path of a "
-            "file",
-        )
-    return StoreUrl(engine=engine, path=Path(name))
 
 
 class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -35,6 +35,7 @@ from twite.config.server_tables import (
     StoreSettings,
     XSettings,
 )
+from twite.config.store_url import refuse_shared_file
 from twite.config.tags import ImportedContainer, container_config, imported
 from twite.config.toml import Reader, Tree, nearest, scalar
 from twite.domain.destination import Destination, Source
@@ -139,6 +140,7 @@ def _checked(
 ) -> Settings:
     server = msgspec.structs.replace(written.server, secret_key_file=kept_in)
     store = written.store.url
+    refuse_shared_file(store, server.workers, "server.workers")
     place = msgspec.structs.replace(store, path=Path(os.path.realpath(folder / store.path)))
     pixels = destinations(written.pixel, rate=written.x.rate)
     submitters = sources(

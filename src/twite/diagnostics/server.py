@@ -26,7 +26,7 @@ def server(settings: Settings, found: ServerExamination) -> Iterator[CheckFindin
             "Synchronize both clocks with NTP.",
         )
     yield from _way(found)
-    yield from _connections(found)
+    yield from _connections(settings, found)
     yield from _size(settings, found)
     yield _schema(found)
     yield from _gateways(found)
@@ -66,10 +66,11 @@ def _way(found: ServerExamination) -> Iterator[CheckFinding]:
         )
 
 
-def _connections(found: ServerExamination) -> Iterator[CheckFinding]:
+def _connections(settings: Settings, found: ServerExamination) -> Iterator[CheckFinding]:
     if found.is_pooled:
         return  # the pooler has a limit of its own
-    count = max(1, len(found.gateways))
+    # Before the first start, the gateways of this machine are only in the settings.
+    count = max(settings.server.workers, len(found.gateways))
     shown = f"the server allows Twite {found.connections} connections"
     if found.connections < count * found.connections_each:
         yield amber(

@@ -47,8 +47,23 @@ _DEAD_CLIENT: Final = (
 _STATEMENTS: Final = 400
 # A writing statement waits only for the locks of other short transactions.
 STALLED: Final = 20.0  # seconds
-# Options of the URL that are not passed to the server.
+# Options of the URL that are not passed to the driver: Twite's own, and those of libpq that the
+# driver would pass to the server. Twite has its own time limits.
 _OWN_OPTIONS: Final = frozenset({"statement_cache_size", "target_session_attrs"})
+_OF_LIBPQ: Final = frozenset(
+    {
+        "channel_binding",
+        "connect_timeout",
+        "gssencmode",
+        "keepalives",
+        "keepalives_count",
+        "keepalives_idle",
+        "keepalives_interval",
+        "tcp_user_timeout",
+    }
+)
+_TLS_OPTIONS: Final = frozenset({"sslmode", "sslrootcert"})
+_TLS_FILES: Final = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 # The values of target_session_attrs, as in libpq.
 SESSION_ATTRIBUTES: Final = (
     "read-write",
@@ -108,7 +123,17 @@ class Address:
         cache = own.get("statement_cache_size", "")
         self.statements = int(cache) if re.fullmatch(r"[0-9]{1,6}", cache) else _STATEMENTS
         self.attributes = own.get("target_session_attrs", "read-write")
-        rest = [pair for pair in options if pair[0] not in _OWN_OPTIONS]
+        left_out = _OWN_OPTIONS | _OF_LIBPQ
+        self._tls: ssl.SSLContext | None = None
+        if own.get("sslrootcert") == "system":
+            # As libpq does: the certificates of the system always verify the host name, too.
+            self._tls = ssl.create_default_context()
+            left_out |= _TLS_OPTIONS
+        self._binds_channel = own.get("channel_binding") == "require"
+        self._files = {
+            name: own[name] for name in _TLS_FILES if own.get(name, "system") != "system"
+        }
+        rest = [pair for pair in options if pair[0] not in left_out]
         # One for each host. The first is the one that accepted writes last.
         self.urls = _urls(parts, rest)
         user, _, hosts = parts.netloc.rpartition("@")
@@ -125,8 +150,12 @@ class Address:
     async def connect(self) -> "asyncpg.Connection[asyncpg.Record]":
         """Open a connection for writing. Raises one of LOST, READ_ONLY or PostgresError.
 
+        Raises ValueError for an option of the URL that cannot be used.
+
         The driver alone would not try a host after one that starts, shuts down or does not answer.
         """
+        if self._binds_channel:
+            raise ValueError("channel_binding=require is not supported. Write sslmode=verify-full")
         within = NEXT_HOST_AFTER if len(self.urls) > 1 else _CONNECT_WITHIN
         failed: BaseException | None = None
         for url in tuple(self.urls):
@@ -151,6 +180,7 @@ class Address:
             # A prepared statement may be kept as long as its connection.
             max_cached_statement_lifetime=0,
             target_session_attrs=self.attributes,
+            ssl=self._tls,
             server_settings={"application_name": "twite"},
         )
         arrays.use_on(driver)
@@ -169,7 +199,7 @@ class Address:
         if type(error) is ValueError and "int()" in str(error):
             return "its port is not a number"
         if isinstance(error, OSError):
-            said = _reason_of_network(error)
+            said = self._unreadable_file(error) or _reason_of_network(error)
         elif isinstance(error, _OTHER_SCHEMA):
             said = f"the database has another schema than this version expects: {error.args[0]}"
         else:
@@ -177,6 +207,14 @@ class Address:
         for secret in self._secrets:
             said = said.replace(secret, "***")
         return said.splitlines()[0] if said else type(error).__name__
+
+    def _unreadable_file(self, error: OSError) -> str | None:
+        """Return the option and the file, if a file of the URL was the reason."""
+        if isinstance(error, FileNotFoundError | PermissionError):
+            for name, file in self._files.items():
+                if not os.access(file, os.R_OK):
+                    return f"{name}: the file {file} does not exist or cannot be read"
+        return None
 
     def unavailable(self, error: BaseException) -> LedgerUnavailable:
         """Return the LedgerUnavailable for the caller."""
