@@ -10,17 +10,14 @@ import msgspec
 from twite.domain.consent import ConsentPolicy
 from twite.domain.conversion import Identifiers
 from twite.domain.destination import Source
-from twite.domain.json_tree import Tree
 from twite.domain.secret import Masked, Secret
 from twite.domain.submission import AcceptedConversion, UnfiredTags
 from twite.domain.times import SECOND
 from twite.formats.parsed_request import Native
 from twite.gateway.ports.transport import WebRequest
 from twite.gtm.container.parts import Container
-from twite.gtm.template.effects import Forget, Keep
-from twite.gtm.template.sandbox import Call, EffectAnswer, Incoming, Turn
+from twite.gtm.template.sandbox import Incoming
 from twite.gtm.template.tag_response import TagResponse
-from twite.gtm.template.template import Template
 
 # X's ids contain no colon, so no pixel has such an id.
 PREFIX: Final = "tag:"
@@ -223,37 +220,6 @@ class DispatchesTags(Protocol):
 
         `held` is why conversions are held, by index: their tags are held, too.
         """
-
-
-class RunsTemplates(Protocol):
-    """Runs templates by name, off the event loop. See `gtm.template.sandbox` for turns.
-
-    Effects were checked against the template's permissions. Run numbers are unique per template.
-    """
-
-    async def start(self, template: str, call: Call) -> Turn:
-        """Begin a run. Raises TemplatesBusy, and TemplatePaused during probation."""
-
-    async def resume(
-        self, template: str, run: int, answers: tuple[EffectAnswer, ...], *, now: int
-    ) -> Turn:
-        """Continue a run with answers, or after a timer.
-
-        The turn's error says whether a limit ended the run.
-        """
-
-    async def end(self, template: str, run: int) -> None:
-        """Discard a run that will not be resumed."""
-
-
-class KeepsItems(Protocol):
-    """`templateDataStorage`: items that templates keep between runs."""
-
-    def of(self, template: Template) -> dict[str, Tree]:
-        """Return a template's items, for one turn."""
-
-    def change(self, template: Template, effect: Keep | Forget) -> bool:
-        """Store or delete an item; return False if there is no room."""
 
 
 class GoogleToken(msgspec.Struct, frozen=True, kw_only=True):

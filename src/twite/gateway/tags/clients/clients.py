@@ -20,13 +20,7 @@ from twite.domain.times import MINUTE, SECOND
 from twite.formats.ga4 import read as ga4
 from twite.gateway.ports.events import ClientSaid, Observer, SilentObserver, Troubled
 from twite.gateway.ports.machine import Clock, Randomness
-from twite.gateway.ports.tags import (
-    ContainerRun,
-    KeepsItems,
-    RunsTemplates,
-    SuppliedHeaders,
-    completed,
-)
+from twite.gateway.ports.tags import ContainerRun, SuppliedHeaders, completed
 from twite.gateway.preview.trace import current
 from twite.gateway.tags.clients.conversation import (
     ClientConversation,
@@ -34,6 +28,8 @@ from twite.gateway.tags.clients.conversation import (
     Performs,
     in_short,
 )
+from twite.gateway.tags.runtime.client_engines import ClientEngines
+from twite.gateway.tags.runtime.engine_pool import TemplateStorage
 from twite.gateway.tags.runtime.tag_log import MASKED_EVENT, ClientLines, RunLines, TagLogLine
 from twite.gtm.container import parts
 from twite.gtm.container.values import EventContext, Unfilled, Values, given_fields
@@ -140,10 +136,10 @@ class Clients:
 
     clients: Sequence[TemplateClient]
     _: KW_ONLY
-    runs: RunsTemplates
+    runs: ClientEngines
     container: RunsContainer
     outbound: ClientEffects
-    storage: KeepsItems
+    storage: TemplateStorage
     registrable: Callable[[str], str | None]
     clock: Clock
     randomness: Randomness

@@ -16,7 +16,8 @@ import msgspec
 from twite.domain.errors import OperatorError
 from twite.domain.json_tree import Tree
 from twite.gateway.ports.machine import Clock
-from twite.gateway.ports.tags import ContainerRun, RunsTemplates
+from twite.gateway.ports.tags import ContainerRun
+from twite.gateway.tags.runtime.client_engines import ClientEngines
 from twite.gateway.tags.runtime.tag_log import STORAGE_FULL
 from twite.gtm.template.effects import (
     AfterEvent,
@@ -72,7 +73,7 @@ class ClientConversation:
 
     client: str
     _: KW_ONLY
-    runs: RunsTemplates
+    runs: ClientEngines
     performs: Performs
     site: ResponseSite
     clock: Clock

@@ -29,7 +29,6 @@ from twite.gateway.ports.tags import (
     ContainerConfig,
     EventOrigin,
     FiringResult,
-    KeepsItems,
     PersonHandling,
     TagCall,
     TagRemark,
@@ -76,7 +75,7 @@ class TagDispatcher:
     opt_outs: Privacy
     seal: Seal | None = None
     known: Iterable[str] = ()
-    storage: KeepsItems = field(default_factory=TemplateStorage)
+    storage: TemplateStorage = field(default_factory=TemplateStorage)
     observer: Observer = field(default_factory=SilentObserver)
     first_turn_within: int = WITHIN
     _first_turns: FirstTurns = field(init=False)

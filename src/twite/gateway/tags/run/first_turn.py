@@ -17,13 +17,13 @@ import msgspec
 from twite.domain.times import SECOND
 from twite.gateway.ports.engines import EngineLost
 from twite.gateway.ports.events import FirstTurnEnded, Observer, Troubled, TroublePlace
-from twite.gateway.ports.tags import ContainerConfig, KeepsItems, TagRule
+from twite.gateway.ports.tags import ContainerConfig, TagRule
 from twite.gateway.preview.trace import RequestTrace, current
 from twite.gateway.tags.run.payload import TagPayload, cookie_mark
 from twite.gateway.tags.run.readable_request import may_respond, templates_before_response
 from twite.gateway.tags.run.run_input import RunInput
 from twite.gateway.tags.run.variables import PendingVariable, VariableCache, returned
-from twite.gateway.tags.runtime.engine_pool import EnginePool
+from twite.gateway.tags.runtime.engine_pool import EnginePool, TemplateStorage
 from twite.gateway.tags.runtime.engine_worker import EngineWorker
 from twite.gtm.container.plan import FiredTag
 from twite.gtm.template.allowed import lacking
@@ -58,7 +58,7 @@ class FirstTurns:
 
     engine_pool: EnginePool
     _: KW_ONLY
-    storage: KeepsItems
+    storage: TemplateStorage
     observer: Observer
     within: int = WITHIN
     _tasks: set[asyncio.Task[_Ran]] = field(init=False, default_factory=set)
@@ -192,7 +192,7 @@ class _FirstTurn:
         self,
         given: RunInput,
         worker: EngineWorker,
-        storage: KeepsItems,
+        storage: TemplateStorage,
         *,
         may_begin: Callable[[], bool],
     ) -> None:

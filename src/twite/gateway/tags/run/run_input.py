@@ -7,9 +7,10 @@ from typing import Final
 import msgspec
 
 from twite.domain.json_tree import Tree
-from twite.gateway.ports.tags import ContainerConfig, KeepsItems, TagRule
+from twite.gateway.ports.tags import ContainerConfig, TagRule
 from twite.gateway.tags.run.once_per_event import TagOfEvent
 from twite.gateway.tags.run.payload import TagPayload, cookie_mark
+from twite.gateway.tags.runtime.engine_pool import TemplateStorage
 from twite.gtm.container.parts import Firing
 from twite.gtm.container.plan import (
     DECIDED,
@@ -120,7 +121,9 @@ class RunInput(msgspec.Struct, frozen=True, kw_only=True):
             return None
         return TagOfEvent(id(container), payload.at, payload.draw, fired.tag.name)
 
-    def call(self, fired: FiredTag, *, storage: KeepsItems, listened: Iterable[str] = ()) -> Call:
+    def call(
+        self, fired: FiredTag, *, storage: TemplateStorage, listened: Iterable[str] = ()
+    ) -> Call:
         """Return the call of a tag, or of the setup or cleanup tag that runs with it."""
         payload = self.payload
         return Call(

@@ -12,9 +12,9 @@ from msgspec import structs
 from twite.domain.json_tree import Tree
 from twite.gateway.ports.engines import EngineLost
 from twite.gateway.ports.events import Observer, TagSaid
-from twite.gateway.ports.tags import ContainerConfig, KeepsItems
+from twite.gateway.ports.tags import ContainerConfig
 from twite.gateway.preview.trace import sends_nothing
-from twite.gateway.tags.runtime.engine_pool import EnginePool
+from twite.gateway.tags.runtime.engine_pool import EnginePool, TemplateStorage
 from twite.gateway.tags.runtime.tag_log import STORAGE_FULL, ClientLines, TagLogLine
 from twite.gtm.container.explain import Explanation, explained
 from twite.gtm.container.plan import FiringPlan, plan
@@ -44,7 +44,7 @@ class VariableCache:
     If a variable has no value, it keeps the reason.
     """
 
-    def __init__(self, *, container: ContainerVersion, storage: KeepsItems) -> None:
+    def __init__(self, *, container: ContainerVersion, storage: TemplateStorage) -> None:
         self._container = container
         self._storage = storage
         self._values: dict[bytes, Value] = {}
@@ -75,7 +75,7 @@ def call_of(
     occasion: EventContext,
     *,
     about: ContainerVersion,
-    storage: KeepsItems,
+    storage: TemplateStorage,
 ) -> Call:
     """Return the call of a variable's template."""
     return Call(
@@ -110,7 +110,9 @@ class IngestEvaluation:
     each submission would wait for the limit. Fast templates are not slowed down.
     """
 
-    def __init__(self, engine_pool: EnginePool, *, storage: KeepsItems, observer: Observer) -> None:
+    def __init__(
+        self, engine_pool: EnginePool, *, storage: TemplateStorage, observer: Observer
+    ) -> None:
         self._engine_pool = engine_pool
         self._storage = storage
         self._observer = observer

@@ -34,12 +34,12 @@ class _Rests(Exception):
 
 
 class ClientEngines:
-    """Runs client templates; see gateway.ports.tags.RunsTemplates.
+    """Runs client templates.
 
     `templates` are known by name. Each has at most `processes`, started on demand, and at most
     `waiting` turns in progress or queued; further ones are refused with TemplatesBusy. On
     probation, a new run during the rest time is refused with TemplatePaused, and a continued run
-    waits.
+    waits. Run numbers are unique per template.
     """
 
     def __init__(
@@ -56,8 +56,8 @@ class ClientEngines:
         self._templates = templates
         self._engines = engines
         engines.start()
-        self._clock = clock
         self._most = waiting
+        self._clock = clock
         self._probations = Probations(elapsed=clock.elapsed, observer=observer or SilentObserver())
         self._workers = {
             name: [EngineWorker(engines.process(limits or RunLimits())) for _ in range(processes)]

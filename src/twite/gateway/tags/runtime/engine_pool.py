@@ -157,10 +157,12 @@ class TemplateStorage:
         self._sizes: dict[int, dict[str, int]] = {}
 
     def of(self, template: Template) -> dict[str, Tree]:
+        """Return a template's items, for one turn."""
         found = self._kept.get(id(template))
         return {} if found is None else dict(found[1])
 
     def change(self, template: Template, effect: Keep | Forget) -> bool:
+        """Store or delete an item; return False if there is no room."""
         _, items = self._kept.setdefault(id(template), (template, {}))
         sizes = self._sizes.setdefault(id(template), {})
         if isinstance(effect, Forget):
