@@ -121,7 +121,7 @@ class _Way:
     def _there(self, url: str) -> str:
         if self._api_url is not None and url.startswith(METADATA):
             return self._api_url + url.removeprefix(METADATA)
-        return self._places.of(url).url
+        return self._places.of(url)
 
     async def stop(self) -> None:
         self.is_stopped = True

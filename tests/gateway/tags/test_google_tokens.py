@@ -250,7 +250,7 @@ async def test_an_answer_that_repeats_the_token_comes_without_it():
 )
 @pytest.mark.parametrize("base", ["", "/emulated"])
 def test_another_address_takes_the_place_of_googles_apis(url, own, there, base):
-    place = GoogleEndpoints(f"http://127.0.0.1:9000{base}").of(url, own=own)
+    place = GoogleEndpoints(f"http://127.0.0.1:9000{base}").redirected(asked(url), own=own)
 
     assert place.url == (url if there is None else f"http://127.0.0.1:9000{base}{there}")
     assert place.allow_hosts == (frozenset() if there is None else {"127.0.0.1"})

@@ -92,16 +92,6 @@ _APIS: Final = "googleapis.com"
 _BESIDE: Final = frozenset({"www.google-analytics.com", "www.googletagmanager.com"})
 
 
-class GoogleEndpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """The target of a request.
-
-    `allow_hosts` are configured hosts that may have private addresses.
-    """
-
-    url: str
-    allow_hosts: frozenset[str] = frozenset()
-
-
 class GoogleEndpoints:
     """The targets of Google requests.
 
@@ -111,21 +101,28 @@ class GoogleEndpoints:
     def __init__(self, api_url: str | None = None) -> None:
         self._instead = None if api_url is None else _parsed(api_url)
 
-    def of(self, url: str, *, own: bool = False) -> GoogleEndpoint:
+    def of(self, url: str, *, own: bool = False) -> str:
         """Return the target of a request; `own` is whether a Google service call needs it."""
-        meant = read(url)
-        if self._instead is None or meant is None:
-            return GoogleEndpoint(url=url)
+        instead, meant = self._instead, read(url)
+        if instead is None or meant is None:
+            return url
         host = meant.raw_host or ""
         if not is_of_the_apis(host) and not (own and host in _BESIDE):
-            return GoogleEndpoint(url=url)
-        instead = self._instead
+            return url
         there = meant.with_scheme(instead.scheme).with_host(instead.host or "")
         moved = str(there.with_port(instead.explicit_port))
         if instead.raw_path != "/":
             origin = str(there.with_port(instead.explicit_port).origin())
             moved = f"{origin}{instead.raw_path}{moved.removeprefix(origin)}"
-        return GoogleEndpoint(url=moved, allow_hosts=frozenset({instead.raw_host or ""}))
+        return moved
+
+    def redirected(self, asked: WebRequest, *, own: bool) -> WebRequest:
+        """Return a request to its target. The host of `api_url` may have a private address."""
+        url = self.of(asked.url, own=own)
+        if self._instead is None or url == asked.url:
+            return asked
+        hosts = asked.allow_hosts | {self._instead.raw_host or ""}
+        return msgspec.structs.replace(asked, url=url, allow_hosts=hosts)
 
 
 def may_carry(url: str) -> bool:
@@ -207,10 +204,7 @@ class GoogleClient:
         `own` is whether a Google service call needs it. After a refused token, the request is
         repeated once with a new token. Tokens are sent only to Google.
         """
-        place = self._places.of(asked.url, own=own)
-        there = msgspec.structs.replace(
-            asked, url=place.url, allow_hosts=asked.allow_hosts | place.allow_hosts
-        )
+        there = self._places.redirected(asked, own=own)
         if scopes is None:
             return await by(there)
         if self._tokens is None:
