@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from twite.gateway.x_account.inquiries import rejection_message
+from twite.gateway.x_account.inquiries import refused
 from twite.x.inquiry import Inquiry, InquiryRefusal, RefusalReason, complaints, refusal
 
 
@@ -33,13 +33,13 @@ def test_a_refusal_is_cut_by_who_must_act(status, body, why):
 
 @pytest.mark.parametrize("why", RefusalReason)
 def test_every_refusal_has_words_and_a_cure(why):
-    reason, cure = rejection_message(
-        InquiryRefusal(why=why, status=400, said="INVALID: x"), about="pixel o8z6j"
-    )
+    refusal = InquiryRefusal(why=why, status=400, said="INVALID: x")
 
-    assert "(400 INVALID: x)" in reason
-    assert "{" not in reason + cure
-    assert cure
+    error = refused(refusal, about="pixel o8z6j")
+
+    assert "(400 INVALID: x)" in error.reason
+    assert "{" not in error.reason + error.cure
+    assert error.cure
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def credential_vault(
         key=_key_anew(settings),
         written=settings.destinations(),
         destinations=destinations,
-        sends=run,
+        send_to=run.send_to,
         outbox=store,
         passed=accept.passed,
         note=store.people.note,

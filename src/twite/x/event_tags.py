@@ -7,21 +7,20 @@ is; `id` names the tag in every call, and is the one used here. [guess]
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, TypeVar
+from typing import Final
 from urllib.parse import quote, urlencode
 
 import msgspec
 
 from twite.domain.plural import plural
 from twite.x import spec
-from twite.x.inquiry import Question
+from twite.x.inquiry import Question, decoded
 
 MOST_LISTED: Final = 1_000  # per response [doc WEB]
 UNVERIFIED: Final = "UNVERIFIED"  # created, and X has seen no conversion of it yet
 TRACKING: Final = "TRACKING"
 # X's Events Manager shows two types under other names. [doc WEB]
 SHOWN_AS: Final = {"SIGN_UP": "Lead", "SITE_VISIT": "Page view"}
-_T = TypeVar("_T")
 
 
 class EventTag(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,8 +49,10 @@ class EventTagChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EventTagPage(msgspec.Struct, frozen=True, kw_only=True):
-    tags: tuple[EventTag, ...]
-    cursor: str | None
+    """A page of tags, with the cursor of the next one."""
+
+    data: tuple[EventTag, ...]
+    next_cursor: str | None = None
 
 
 class EventTagShelf(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,33 +126,16 @@ def bare(event: str, *, pixel: str | None = None) -> str:
 
 
 def read_page(body: bytes) -> EventTagPage | None:
-    read = _decoded(body, _Listed)
-    return (
-        None
-        if read is None
-        else EventTagPage(tags=tuple(read.data), cursor=read.next_cursor or None)
-    )
+    return decoded(body, EventTagPage)
 
 
 def read_tag(body: bytes) -> EventTag | None:
-    read = _decoded(body, _Single)
+    read = decoded(body, _Single)
     return None if read is None else read.data
-
-
-class _Listed(msgspec.Struct):
-    data: list[EventTag]
-    next_cursor: str | None = None
 
 
 class _Single(msgspec.Struct):
     data: EventTag
-
-
-def _decoded(body: bytes, kind: type[_T]) -> _T | None:
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
 
 
 def _written(change: EventTagChange) -> Mapping[str, str]:

@@ -119,18 +119,20 @@ def words_of(body: bytes) -> str:
 
 def complaints(body: bytes) -> tuple[XComplaint, ...]:
     """Read X's errors; empty if there are none. [doc FUND]"""
-    try:
-        errors = _ERRORS.decode(body).errors
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return ()
-    return complaints_of(errors)
+    read = decoded(body, _Errors)
+    return () if read is None else complaints_of(read.errors)
 
 
 class _Errors(msgspec.Struct, frozen=True):
     errors: list[ErrorEntry] = []
 
 
-_ERRORS: Final = msgspec.json.Decoder(_Errors)
+def decoded(body: bytes, kind: type[_T]) -> _T | None:
+    """Return a response of this type; None for another body."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 _NOTHING: Final = b'{"conversions":[]}'
@@ -152,17 +154,13 @@ def accounts_question(version: str) -> Question:
 
 
 def read_roles(body: bytes) -> tuple[str, ...] | None:
-    try:
-        return tuple(permission[:64] for permission in _ROLES.decode(body).data.permissions[:50])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
+    read = decoded(body, _Roles)
+    return None if read is None else tuple(role[:64] for role in read.data.permissions[:50])
 
 
 def read_accounts(body: bytes) -> tuple[AdsAccountAccess, ...] | None:
-    try:
-        return tuple(_LISTED.decode(body).data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
+    read = decoded(body, _Listed)
+    return None if read is None else tuple(read.data)
 
 
 def may_manage(roles: tuple[str, ...]) -> bool:
@@ -222,7 +220,3 @@ class _Roles(msgspec.Struct, frozen=True):
 
 class _Listed(msgspec.Struct, frozen=True):
     data: list[AdsAccountAccess]
-
-
-_ROLES: Final = msgspec.json.Decoder(_Roles)
-_LISTED: Final = msgspec.json.Decoder(_Listed)

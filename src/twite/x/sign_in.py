@@ -31,12 +31,11 @@ class SignInRequested(msgspec.Struct, frozen=True, kw_only=True):
 
 class XCredentials(msgspec.Struct, frozen=True, kw_only=True):
     keys: OAuthKeys
-    user_id: str
     screen_name: str
 
 
 def begin(
-    app: XApp, *, oauth_url: str, callback: str | None, nonce: str, timestamp: int
+    app: XApp, callback: str | None, nonce: str, timestamp: int, *, oauth_url: str
 ) -> Inquiry:
     """Build the request for a request token; without a `callback`, X shows a PIN.
 
@@ -53,7 +52,7 @@ def begin(
     return _post(url, signed)
 
 
-def begun(*, status: int, body: bytes) -> SignInRequested | InquiryRefusal:
+def begun(status: int, body: bytes) -> SignInRequested | InquiryRefusal:
     if status != 200:
         return _refused(
             status, body, {401: RefusalReason.APP_UNKNOWN, 403: RefusalReason.CALLBACK_REFUSED}
@@ -84,10 +83,10 @@ def finish(
     app: XApp,
     requested: SignInRequested,
     verifier: str,
-    *,
-    oauth_url: str,
     nonce: str,
     timestamp: int,
+    *,
+    oauth_url: str,
 ) -> Inquiry:
     """Build the request for the access token; `verifier` is the PIN, or from the callback."""
     url = f"{oauth_url}{spec.ACCESS_TOKEN_PATH}"
@@ -102,7 +101,7 @@ def finish(
     return _post(url, signed)
 
 
-def finished(app: XApp, *, status: int, body: bytes) -> XCredentials | InquiryRefusal:
+def finished(app: XApp, status: int, body: bytes) -> XCredentials | InquiryRefusal:
     if status != 200:
         return _refused(
             status, body, {401: RefusalReason.VERIFIER_REFUSED, 403: RefusalReason.VERIFIER_REFUSED}
@@ -118,17 +117,16 @@ def finished(app: XApp, *, status: int, body: bytes) -> XCredentials | InquiryRe
             token=token,
             token_secret=Secret(secret),
         ),
-        user_id=given.get("user_id", "")[:_LONGEST],
         screen_name=given.get("screen_name", "")[:_LONGEST],
     )
 
 
-def end(keys: OAuthKeys, *, oauth_url: str, nonce: str, timestamp: int) -> Inquiry:
+def end(keys: OAuthKeys, nonce: str, timestamp: int, *, oauth_url: str) -> Inquiry:
     url = f"{oauth_url}{spec.INVALIDATE_TOKEN_PATH}"
     return _post(url, sign(method="POST", url=url, keys=keys, nonce=nonce, timestamp=timestamp))
 
 
-def ended(*, status: int, body: bytes) -> InquiryRefusal | bool:
+def ended(status: int, body: bytes) -> InquiryRefusal | bool:
     return True if status == 200 else _refused(status, body, {401: RefusalReason.TOKEN_REFUSED})
 
 

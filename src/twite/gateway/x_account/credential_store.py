@@ -8,7 +8,7 @@ Each kind has its own name, so that one can be stored or deleted without reading
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
@@ -117,14 +117,6 @@ class CredentialStore:
         """Use stored credentials. Without a running gateway, do nothing."""
 
 
-class SendsWithCredentials(Protocol):
-    """Starts and updates workers: see gateway.delivery.runner.DeliveryRunner."""
-
-    def send_to(self, destination: Destination) -> None:
-        """Replace the credentials of a pixel."""
-        ...
-
-
 class CredentialCommands(CredentialStore):
     """The vault of a running gateway.
 
@@ -140,14 +132,15 @@ class CredentialCommands(CredentialStore):
         key: Callable[[], Seal],
         written: Sequence[Destination],
         destinations: MutableMapping[str, Destination],
-        sends: SendsWithCredentials,
+        send_to: Callable[[Destination], None],
         outbox: Outbox,
         passed: Callable[[], Awaitable[None]],
         note: Callable[[AuditEvent], Awaitable[None]],
     ) -> None:
         """`key` reads the settings' keys anew; `written` are the pixels as the settings have them.
 
-        `destinations` are the pixels in use; `outbox` holds the queued tag payloads; `passed` waits
+        `destinations` are the pixels in use; `send_to` replaces the credentials that a pixel's
+        worker uses; `outbox` holds the queued tag payloads; `passed` waits
         until requests being accepted are on disk; `note` writes into the audit log.
         """
         super().__init__(secret_store)
@@ -155,7 +148,7 @@ class CredentialCommands(CredentialStore):
         self._key = key
         self._written = tuple(written)
         self._destinations = destinations
-        self._sends = sends
+        self._send_to = send_to
         self._resealing = Resealing(outbox=outbox, seal=seal)
         self._passed = passed
         self._note = note
@@ -170,7 +163,7 @@ class CredentialCommands(CredentialStore):
                 now = logins.get(written.pixel, StoredCredentials()).given_to(written)
                 if now != self._destinations.get(written.pixel):
                     self._destinations[written.pixel] = now
-                    self._sends.send_to(now)
+                    self._send_to(now)
 
     async def follow(self) -> None:
         """Use what another gateway or a command has stored.

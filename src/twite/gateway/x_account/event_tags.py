@@ -19,7 +19,6 @@ from twite.x.event_tags import (
     MOST_LISTED,
     EventTag,
     EventTagChange,
-    EventTagPage,
     EventTagShelf,
     bare,
     faults,
@@ -47,11 +46,12 @@ class AdsAccount:
         found: dict[str, EventTag] = {}
         cursor = None
         for _ in range(_MOST_PAGES):
-            page = await self._page(with_deleted=with_deleted, cursor=cursor)
-            found |= {tag.id: tag for tag in page.tags}
-            if page.cursor is None or page.cursor == cursor:
+            question = self._shelf.listing(with_deleted=with_deleted, cursor=cursor)
+            page = await self._ask.ask_as(self._keys, question, read_page, about=self._named)
+            found |= {tag.id: tag for tag in page.data}
+            if not page.next_cursor or page.next_cursor == cursor:
                 break
-            cursor = page.cursor
+            cursor = page.next_cursor
         return list(found.values())
 
     async def event_tag(self, event: str) -> EventTag | None:
@@ -76,10 +76,6 @@ class AdsAccount:
     @property
     def _named(self) -> str:
         return f"ads account {self.account}"
-
-    async def _page(self, *, with_deleted: bool, cursor: str | None) -> EventTagPage:
-        question = self._shelf.listing(with_deleted=with_deleted, cursor=cursor)
-        return await self._ask.ask_as(self._keys, question, read_page, about=self._named)
 
 
 class SettingsDraft(Protocol):

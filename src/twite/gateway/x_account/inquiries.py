@@ -118,8 +118,8 @@ _WORDS: Final = MappingProxyType(
 )
 
 
-def rejection_message(refusal: InquiryRefusal, *, about: str = "", off: int = 0) -> tuple[str, str]:
-    """Return (fact, cure) of a refusal. `off` is how many seconds X's clock is ahead."""
+def refused(refusal: InquiryRefusal, *, about: str = "", off: int = 0) -> RefusedByX:
+    """Return the error of a refusal, in words. `off` is how many seconds X's clock is ahead."""
     fact, cure = _WORDS[refusal.why]
     reason = fact.format(about=about or "the account", of=f" for {about}" if about else "")
     answer = f"{refusal.status or ''} {refusal.said}".strip()
@@ -130,7 +130,7 @@ def rejection_message(refusal: InquiryRefusal, *, about: str = "", off: int = 0)
             f"This machine's clock differs from X's by {abs(off)} s, so X refuses signatures: "
             "set the clock"
         )
-    return reason, cure
+    return RefusedByX(why=refusal.why, status=refusal.status, reason=reason, cure=cure)
 
 
 _LONGEST_WAIT: Final = 900  # seconds: X has no longer windows [doc FUND]
@@ -187,8 +187,7 @@ class XInquiries:
         found = read(came.status, came.body)
         if not isinstance(found, InquiryRefusal):
             return found
-        reason, cure = rejection_message(found, about=about, off=_off(came, self.clock.now()))
-        raise RefusedByX(why=found.why, status=found.status, reason=reason, cure=cure)
+        raise refused(found, about=about, off=_off(came, self.clock.now()))
 
     async def ask_as(
         self,
@@ -266,16 +265,15 @@ async def check_access(
     about = f"ads account {account}"
     try:
         roles = await ask.ask_as(credentials, question, read_roles, about=about)
-    except RefusedByX as refused:
-        if refused.why != RefusalReason.APP_UNAPPROVED:
+    except RefusedByX as error:
+        if error.why != RefusalReason.APP_UNAPPROVED:
             raise
         # X does not say whether an app that is approved only for conversions may read roles.
         await _take_nothing(ask, pixel, credentials)
         return AccessCheck(account=account)
     if not may_manage(roles):
         wrong = InquiryRefusal(why=RefusalReason.WRONG_ROLE, said=f"{', '.join(roles) or 'none'}")
-        reason, cure = rejection_message(wrong, about=about)
-        raise RefusedByX(why=wrong.why, status=0, reason=reason, cure=cure)
+        raise refused(wrong, about=about)
     return AccessCheck(account=account, roles=roles)
 
 

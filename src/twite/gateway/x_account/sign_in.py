@@ -26,7 +26,7 @@ from twite.gateway.x_account.inquiries import (
     AccessCheck,
     XInquiries,
     check_access,
-    rejection_message,
+    refused,
 )
 from twite.gateway.x_account.open_sign_ins import OpenSignIn, OpenSignIns, SignInsInMemory
 from twite.x import sign_in
@@ -93,12 +93,8 @@ class XSignIn:
         self._must_keep()
         self._must_be_used(pixel, OAUTH)
         app, oauth_url = self._app(), self.ask.address.oauth_url
-        make = partial(sign_in.begin, app, oauth_url=oauth_url, callback=callback)
-        requested = await self.ask.ask(
-            lambda nonce, timestamp: make(nonce=nonce, timestamp=timestamp),
-            lambda status, body: sign_in.begun(status=status, body=body),
-            about=callback or "",
-        )
+        make = partial(sign_in.begin, app, callback, oauth_url=oauth_url)
+        requested = await self.ask.ask(make, sign_in.begun, about=callback or "")
         await self._open.add(OpenSignIn(requested=requested, pixel=pixel, by=by))
         page = sign_in.page(requested, oauth_url=oauth_url)
         return SignInStarted(page=page, token=requested.token)
@@ -113,7 +109,7 @@ class XSignIn:
         began = await self._begun(token, by)
         verifier = sign_in.sent_back(query, began.requested)
         if isinstance(verifier, InquiryRefusal):
-            raise _refused(verifier)
+            raise refused(verifier)
         return await self._finish(began, verifier)
 
     async def finish_by_pin(self, token: str, pin: str, *, by: str = "") -> SignInCompleted:
@@ -124,7 +120,7 @@ class XSignIn:
         began = await self._begun(token, by)
         digits = "".join(pin.split())
         if not digits.isalnum() or not digits.isascii() or len(digits) > _LONGEST_PIN:
-            raise _refused(InquiryRefusal(why=RefusalReason.VERIFIER_REFUSED))
+            raise refused(InquiryRefusal(why=RefusalReason.VERIFIER_REFUSED))
         return await self._finish(began, digits)
 
     async def paste(self, pixel: str, token: PixelToken) -> SignInCompleted:
@@ -161,14 +157,11 @@ class XSignIn:
         return AuditEvent(at=now, who=self.noted_as, what=what, subject=pixel, detail=detail)
 
     async def _revoke(self, keys: OAuthKeys) -> None:
-        make = partial(sign_in.end, keys, oauth_url=self.ask.address.oauth_url)
         try:
-            await self.ask.ask(
-                lambda nonce, timestamp: make(nonce=nonce, timestamp=timestamp),
-                lambda status, body: sign_in.ended(status=status, body=body),
-            )
-        except RefusedByX as refused:
-            if refused.why != RefusalReason.TOKEN_REFUSED:
+            make = partial(sign_in.end, keys, oauth_url=self.ask.address.oauth_url)
+            await self.ask.ask(make, sign_in.ended)
+        except RefusedByX as error:
+            if error.why != RefusalReason.TOKEN_REFUSED:
                 raise
 
     async def _finish(self, began: OpenSignIn, verifier: str) -> SignInCompleted:
@@ -177,10 +170,7 @@ class XSignIn:
         await self._open.end(began.requested.token)
         oauth_url = self.ask.address.oauth_url
         make = partial(sign_in.finish, app, began.requested, verifier, oauth_url=oauth_url)
-        who = await self.ask.ask(
-            lambda nonce, timestamp: make(nonce=nonce, timestamp=timestamp),
-            lambda status, body: sign_in.finished(app, status=status, body=body),
-        )
+        who = await self.ask.ask(make, partial(sign_in.finished, app))
         # Refused credentials are not stored. Nor are they revoked: X may give a user one token for
         # each app (an assumption; X does not say), so the token may be in use elsewhere.
         access = await self._checked(self._known(began.pixel), who.keys)
@@ -206,7 +196,7 @@ class XSignIn:
         """Return the sign-in of the token, if the same session began it and it has not expired."""
         began = await self._open.get(token)
         if began is None or began.by != by:
-            raise _refused(InquiryRefusal(why=RefusalReason.STRANGER))
+            raise refused(InquiryRefusal(why=RefusalReason.STRANGER))
         return began
 
     def _known(self, pixel: str) -> Destination:
@@ -246,8 +236,3 @@ class XSignIn:
                 "(twite init creates the file), or set TWITE_SECRET_KEY",
             )
         return self.keeper
-
-
-def _refused(refusal: InquiryRefusal) -> RefusedByX:
-    reason, cure = rejection_message(refusal)
-    return RefusedByX(why=refusal.why, status=refusal.status, reason=reason, cure=cure)
