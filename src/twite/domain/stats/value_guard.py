@@ -11,6 +11,8 @@ from typing import Final
 
 import msgspec
 
+from twite.domain.conversion import DECIMALS
+
 # The number of amounts before an amount can be unusual.
 LEAST_SEEN: Final = 20
 # Step of the medians per amount, as a share of the spread.
@@ -29,13 +31,6 @@ _RARELY_ZERO: Final = 0.02
 # A currency with a smaller share of the event's amounts is unusual.
 _RARELY_SEEN: Final = 0.02
 _NEW_CURRENCY: Final = 5
-_WHOLE: Final = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF"
-_THOUSANDTHS: Final = "BHD IQD JOD KWD LYD OMR TND"
-# ISO 4217: decimals, if not 2.
-_EXPONENTS: Final[Mapping[str, int]] = {
-    **dict.fromkeys(_WHOLE.split(), 0),
-    **dict.fromkeys(_THOUSANDTHS.split(), 3),
-}
 
 
 class ValueGuard(StrEnum):
@@ -106,7 +101,7 @@ class UsualAmount(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     @property
     def usual(self) -> str:
         """The usual amount, with the currency's decimals."""
-        return f"{10**self.center:.{_EXPONENTS.get(self.currency, 2)}f}" if self.known else ""
+        return f"{10**self.center:.{DECIMALS.get(self.currency, 2)}f}" if self.known else ""
 
 
 Norms = Mapping[str, UsualAmount]
@@ -177,7 +172,7 @@ def _kind(norm: UsualAmount, value: str) -> UnusualAmount | None:
     if not amount:
         return UnusualAmount.ZERO if norm.zeros <= norm.seen * _RARELY_ZERO else None
     distance = math.log10(amount) - norm.center
-    exponent = _EXPONENTS.get(norm.currency, 2)
+    exponent = DECIMALS.get(norm.currency, 2)
     near = max(_NEAR_LEAST, _NEAR_SPREADS * norm.spread)
     # Minor units are whole numbers. Amounts that vary a hundredfold do not reveal them.
     if exponent and amount.is_integer() and abs(distance - exponent) <= near < exponent / 2:

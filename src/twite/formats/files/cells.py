@@ -14,22 +14,12 @@ from typing import Final, Literal
 
 import msgspec
 
-from twite.domain.conversion import CURRENCIES
+from twite.domain.conversion import CURRENCIES, DECIMALS
 from twite.domain.times import spelled
 from twite.formats.files.findings import NOTES, RowFinding, shown
 
 Decimal = Literal["comma", "point"]
 
-# ISO 4217: currencies without a minor unit, and those with a thousandth.
-# fmt: off
-_WHOLE: Final = frozenset(
-    {
-        "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "VUV",
-        "XAF", "XOF", "XPF",
-    }
-)
-# fmt: on
-_THOUSANDTHS: Final = frozenset({"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"})
 # Symbols of exactly one currency; $ and ¥ are not.
 _SIGNS: Final[Mapping[str, str]] = MappingProxyType(
     {"€": "EUR", "£": "GBP", "₹": "INR", "₺": "TRY", "₩": "KRW", "₫": "VND", "₴": "UAH", "₪": "ILS"}
@@ -144,9 +134,9 @@ def _settled(
 ) -> str:
     if decimal is not None:
         pointed = mark == ("," if decimal == "comma" else ".")
-    elif currency in _WHOLE:
+    elif DECIMALS.get(currency) == 0:
         pointed = False
-    elif currency in _THOUSANDTHS and mark == ".":
+    elif DECIMALS.get(currency) == _THREE and mark == ".":
         pointed = True
     else:
         return ""
