@@ -11,7 +11,11 @@ from twite.domain.stats.backlog import Forecast
 from twite.gateway.ports.machine import DiskSpace
 
 
-class Accepted(msgspec.Struct, frozen=True, kw_only=True):
+class Notice(msgspec.Struct, frozen=True):
+    """An event."""
+
+
+class Accepted(Notice, frozen=True, kw_only=True):
     """A submission, or several of one source, were committed.
 
     `codes` counts rejected conversions by their first fault code (domain.fault.CODES).
@@ -26,7 +30,7 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     codes: Mapping[str, int] = msgspec.field(default_factory=dict)
 
 
-class TagFired(msgspec.Struct, frozen=True, kw_only=True):
+class TagFired(Notice, frozen=True, kw_only=True):
     """A tag fired for a stored event. `tag` is the pixel of its deliveries.
 
     `verdict`: accepted, duplicates or suppressed.
@@ -37,7 +41,7 @@ class TagFired(msgspec.Struct, frozen=True, kw_only=True):
     verdict: str
 
 
-class TagPassed(msgspec.Struct, frozen=True, kw_only=True):
+class TagPassed(Notice, frozen=True, kw_only=True):
     """A tag received events and did not fire, `times` for the reason `bar`."""
 
     tag: str
@@ -46,21 +50,21 @@ class TagPassed(msgspec.Struct, frozen=True, kw_only=True):
     times: int
 
 
-class FirstTurnEnded(msgspec.Struct, frozen=True, kw_only=True):
+class FirstTurnEnded(Notice, frozen=True, kw_only=True):
     """A browser waited for a tag's first turn. `result`: in_time, late, failed or skipped."""
 
     tag: str
     result: str
 
 
-class ContainerCalled(msgspec.Struct, frozen=True, kw_only=True):
+class ContainerCalled(Notice, frozen=True, kw_only=True):
     """A tag called runContainer. `result`: accepted, limit, unreadable or failed."""
 
     tag: str
     result: str
 
 
-class TagSaid(msgspec.Struct, frozen=True, kw_only=True):
+class TagSaid(Notice, frozen=True, kw_only=True):
     """A log line from a tag's template, or from the sandbox about it, masked and shortened."""
 
     tag: str
@@ -68,7 +72,7 @@ class TagSaid(msgspec.Struct, frozen=True, kw_only=True):
     own: bool = False
 
 
-class ClientSaid(msgspec.Struct, frozen=True, kw_only=True):
+class ClientSaid(Notice, frozen=True, kw_only=True):
     """A log line from a client template."""
 
     client: str
@@ -76,7 +80,7 @@ class ClientSaid(msgspec.Struct, frozen=True, kw_only=True):
     own: bool = False
 
 
-class TurnedAway(msgspec.Struct, frozen=True, kw_only=True):
+class TurnedAway(Notice, frozen=True, kw_only=True):
     """A request was refused as a whole; a retry would be refused, too.
 
     `code` is the reason. `source` is the source of the key, page or pixel that the request named.
@@ -87,7 +91,7 @@ class TurnedAway(msgspec.Struct, frozen=True, kw_only=True):
     code: str
 
 
-class IgnoredSome(msgspec.Struct, frozen=True, kw_only=True):
+class IgnoredSome(Notice, frozen=True, kw_only=True):
     """Counts of received events that are not conversions of their source, by reason."""
 
     source: str
@@ -95,14 +99,14 @@ class IgnoredSome(msgspec.Struct, frozen=True, kw_only=True):
     reasons: Mapping[str, int]
 
 
-class Judged(msgspec.Struct, frozen=True, kw_only=True):
+class Judged(Notice, frozen=True, kw_only=True):
     """Counts of consent decisions by (action, rule)."""
 
     source: str
     verdicts: Mapping[tuple[str, str], int]
 
 
-class Attempted(msgspec.Struct, frozen=True, kw_only=True):
+class Attempted(Notice, frozen=True, kw_only=True):
     """A request to X ended. `took` is in milliseconds.
 
     `isolating` is whether it was part of a bisect; `again` is the number of its conversions that X
@@ -121,7 +125,7 @@ class Attempted(msgspec.Struct, frozen=True, kw_only=True):
     again: int = 0
 
 
-class Moved(msgspec.Struct, frozen=True, kw_only=True):
+class Moved(Notice, frozen=True, kw_only=True):
     """Deliveries changed their state.
 
     `waited` has the number of deliveries that X accepted, by the milliseconds since their receipt.
@@ -134,7 +138,7 @@ class Moved(msgspec.Struct, frozen=True, kw_only=True):
     waited: Mapping[int, int] = {}
 
 
-class Paused(msgspec.Struct, frozen=True, kw_only=True):
+class Paused(Notice, frozen=True, kw_only=True):
     """A pixel, or one `event` of it, is paused until X accepts a probe or a user resumes it."""
 
     pixel: str
@@ -142,12 +146,12 @@ class Paused(msgspec.Struct, frozen=True, kw_only=True):
     event: str = ""
 
 
-class Resumed(msgspec.Struct, frozen=True, kw_only=True):
+class Resumed(Notice, frozen=True, kw_only=True):
     pixel: str
     event: str = ""
 
 
-class Presented(msgspec.Struct, frozen=True, kw_only=True):
+class Presented(Notice, frozen=True, kw_only=True):
     """X accepted (`taken`) or refused a credential of a pixel that has two.
 
     `turned` is whether the previous verdict was different.
@@ -159,7 +163,7 @@ class Presented(msgspec.Struct, frozen=True, kw_only=True):
     turned: bool
 
 
-class Misdated(msgspec.Struct, frozen=True, kw_only=True):
+class Misdated(Notice, frozen=True, kw_only=True):
     """The offset of X's clock from the machine's, in milliseconds, after it changed."""
 
     offset: int
@@ -189,14 +193,14 @@ class TroublePlace(StrEnum):
     WEBHOOK = "webhook"
 
 
-class Troubled(msgspec.Struct, frozen=True, kw_only=True):
+class Troubled(Notice, frozen=True, kw_only=True):
     """An operation of Twite or the machine failed, and Twite will retry it."""
 
     where: str
     reason: str
 
 
-class ConditionChanged(msgspec.Struct, frozen=True, kw_only=True):
+class ConditionChanged(Notice, frozen=True, kw_only=True):
     """A condition for an alert began (`holds`) or ended."""
 
     kind: AlertKind
@@ -205,14 +209,14 @@ class ConditionChanged(msgspec.Struct, frozen=True, kw_only=True):
     holds: bool = True
 
 
-class Alerted(msgspec.Struct, frozen=True, kw_only=True):
+class Alerted(Notice, frozen=True, kw_only=True):
     """An alert opened, is still open after a day, or resolved."""
 
     alert: Alert
     phase: AlertPhase
 
 
-class WebhookTried(msgspec.Struct, frozen=True, kw_only=True):
+class WebhookTried(Notice, frozen=True, kw_only=True):
     """A webhook call ended. `refused` is the reason of a failure, or None."""
 
     kind: AlertKind
@@ -220,7 +224,7 @@ class WebhookTried(msgspec.Struct, frozen=True, kw_only=True):
     refused: str | None = None
 
 
-class MonitorChecked(msgspec.Struct, frozen=True, kw_only=True):
+class MonitorChecked(Notice, frozen=True, kw_only=True):
     """The results of one run of the monitor. Parts that could not be read are None.
 
     `alerts` are all open alerts, also those of an earlier process.
@@ -232,34 +236,8 @@ class MonitorChecked(msgspec.Struct, frozen=True, kw_only=True):
     space: DiskSpace | None = None
 
 
-class MonitorStopped(msgspec.Struct, frozen=True, kw_only=True):
+class MonitorStopped(Notice, frozen=True, kw_only=True):
     """Another gateway on the same store monitors from now on."""
-
-
-Notice = (
-    Accepted
-    | TagFired
-    | TagPassed
-    | FirstTurnEnded
-    | ContainerCalled
-    | TagSaid
-    | ClientSaid
-    | TurnedAway
-    | IgnoredSome
-    | Judged
-    | Attempted
-    | Moved
-    | Paused
-    | Resumed
-    | Presented
-    | Misdated
-    | Troubled
-    | ConditionChanged
-    | Alerted
-    | WebhookTried
-    | MonitorChecked
-    | MonitorStopped
-)
 
 
 class SilentObserver:
