@@ -12,7 +12,13 @@ from twite.domain.errors import OperatorError
 from twite.domain.secret import Secret
 from twite.domain.times import HOUR, MINUTE
 from twite.gateway.ports.machine import Clock, Randomness
-from twite.gateway.preview.trace import PreviewedRequest, RequestTrace, of_scope
+from twite.gateway.preview.trace import (
+    LONGEST,
+    PreviewedRequest,
+    RequestTrace,
+    masked_headers,
+)
+from twite.redaction.mask_text import masked_path, masked_query
 
 HEADER: Final = "x-gtm-server-preview"  # as Google's preview calls it
 COOKIE: Final = "gtm_preview"
@@ -135,15 +141,15 @@ class PreviewSessions:
         if session is None:
             return None
         session.count += 1
-        seen = of_scope(
-            session.count,
+        seen = PreviewedRequest(
+            number=session.count,
             at=self._clock.now(),
             method=method,
-            path=path,
-            query=query,
-            headers=headers,
+            path=masked_path(path)[:LONGEST],
+            query=masked_query(query)[:LONGEST],
+            headers=masked_headers(headers),
+            sent_nothing=session.sends_nothing,
         )
-        seen.sent_nothing = session.sends_nothing
         until = self._clock.elapsed() + HANDLED_WITHIN
         trace = RequestTrace(
             seen,

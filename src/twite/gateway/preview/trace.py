@@ -24,7 +24,7 @@ from twite.gtm.template.effects import (
 from twite.gtm.template.sandbox import EffectAnswer, Incoming, RunResult, Turn
 from twite.gtm.template.texts import UNDEFINED
 from twite.redaction.mask_line import LineMask
-from twite.redaction.mask_text import masked_path, masked_query, network
+from twite.redaction.mask_text import network
 from twite.redaction.mask_tree import masked_tree, masked_words
 
 if TYPE_CHECKING:
@@ -132,21 +132,21 @@ class RequestTrace:
 
     def request(self, request: Incoming, *, client: str) -> None:
         """Record the request as tags and clients see it."""
-        self.seen.client = self.seen.client or self._text(client)
+        self.seen.client = self.seen.client or self.shortened(client)
         self.seen.address = network(request.remote_address)
         if request.body and not self.seen.body:
-            self.seen.body = self._text(masked_words(request.body))
-        self._tell()
+            self.seen.body = self.shortened(masked_words(request.body))
+        self.tell()
 
     def claimed(self, client: str) -> None:
         self.seen.client = client
-        self._tell()
+        self.tell()
 
     def answered(self, status: int, cookies: Iterable[str]) -> None:
         """Record the response: its status, and its cookies without their values."""
         self.seen.status = status
-        self.seen.cookies = [self._text(_without_value(cookie)) for cookie in cookies]
-        self._tell()
+        self.seen.cookies = [self.shortened(_without_value(cookie)) for cookie in cookies]
+        self.tell()
 
     def event(
         self, name: str, data: Mapping[str, object], consent: str, mask: LineMask
@@ -155,12 +155,12 @@ class RequestTrace:
         if len(self.seen.events) >= MOST_EVENTS:
             return None
         event = PreviewEvent(
-            name=self._text(mask.over(name, most=LONGEST)),
-            data=self._text(mask.own(_as_json(masked_tree(dict(data))), most=MOST_TEXT)),
-            consent=self._text(consent),
+            name=self.shortened(mask.over(name, most=LONGEST)),
+            data=self.shortened(mask.own(_as_json(masked_tree(dict(data))), most=MOST_TEXT)),
+            consent=self.shortened(consent),
         )
         self.seen.events.append(event)
-        self._tell()
+        self.tell()
         return event
 
     def explain(self, event: PreviewEvent, explanation: "Explanation", mask: LineMask) -> None:
@@ -172,25 +172,27 @@ class RequestTrace:
                 shown = mask.over(_as_json(_only(held)), most=LONGEST)
             event.variables.append(
                 PreviewPair(
-                    name=self._text(value.name),
-                    value="" if value.why_not else self._text(shown),
-                    note=self._text(value.why_not),
+                    name=self.shortened(value.name),
+                    value="" if value.why_not else self.shortened(shown),
+                    note=self.shortened(value.why_not),
                 )
             )
         for trigger in explanation.triggers:
             event.triggers.append(
                 PreviewPair(
-                    name=self._text(trigger.name),
-                    value=self._text(mask.over(trigger.decided, most=LONGEST)),
-                    note=self._text(mask.over(trigger.left, most=LONGEST)),
+                    name=self.shortened(trigger.name),
+                    value=self.shortened(mask.over(trigger.decided, most=LONGEST)),
+                    note=self.shortened(mask.over(trigger.left, most=LONGEST)),
                     good=trigger.matches,
                 )
             )
-        self._tell()
+        self.tell()
 
     def tag(self, event: PreviewEvent, name: str, why: str, *, fires: bool) -> None:
-        event.tags.append(PreviewPair(name=self._text(name), note=self._text(why), good=fires))
-        self._tell()
+        event.tags.append(
+            PreviewPair(name=self.shortened(name), note=self.shortened(why), good=fires)
+        )
+        self.tell()
 
     def record_entries(self, entries: Iterable[AcceptedConversion]) -> None:
         """Record what the request would store; if nothing is to be sent, start dry runs of tags."""
@@ -207,39 +209,32 @@ class RequestTrace:
                     verdict = f"held: {entry.held}"
                 self.seen.conversions.append(
                     PreviewPair(
-                        name=f"{entry.pixel} {entry.event}", value=self._text(text), note=verdict
+                        name=f"{entry.pixel} {entry.event}",
+                        value=self.shortened(text),
+                        note=verdict,
                     )
                 )
-                self._tell()
+                self.tell()
 
     def run(self, name: str, mask: LineMask, templates: Iterable["Template"] = ()) -> "RunRecorder":
         """Return a recorder of a run; its texts pass the mask."""
         run = PreviewRun(
-            name=self._text(name),
+            name=self.shortened(name),
             permissions=tuple(
                 sorted({grant.permission for each in templates for grant in each.grants})
             ),
         )
         if len(self.seen.runs) < MOST_RUNS:
             self.seen.runs.append(run)
-        self._tell()
+        self.tell()
         return RunRecorder(self, run, mask)
 
-    def line(self, run: PreviewRun, kind: str, text: str) -> None:
-        """Add a line to a run; `text` is masked."""
-        if len(run.lines) < MOST_LINES:
-            run.lines.append(PreviewLine(kind=kind, text=self._text(text)))
-            self._tell()
-
-    def end(self, run: PreviewRun, outcome: str) -> None:
-        run.outcome = self._text(outcome)
-        self._tell()
-
-    def _tell(self) -> None:
+    def tell(self) -> None:
+        """Record that there is something new."""
         self.seen.version += 1
         self._changed()
 
-    def _text(self, text: str) -> str:
+    def shortened(self, text: str) -> str:
         """Return a text within the bounds of the request."""
         text = text if len(text) <= LONGEST else text[:LONGEST] + LEFT_OUT
         if len(text) > self._left[0]:
@@ -279,34 +274,23 @@ class RunRecorder:
                 self._write("answer", f"{answer.id}: {_as_json(answer.value)}")
 
     def end(self, outcome: str) -> None:
-        self._trace.end(self._run, self._mask.own(outcome, most=LONGEST))
+        self._run.outcome = self._trace.shortened(self._mask.own(outcome, most=LONGEST))
+        self._trace.tell()
 
     def _write(self, kind: str, text: str) -> None:
         if len(self._run.lines) < MOST_LINES:
-            self._trace.line(self._run, kind, self._mask.over(text, most=LONGEST))
+            shown = self._trace.shortened(self._mask.over(text, most=LONGEST))
+            self._run.lines.append(PreviewLine(kind=kind, text=shown))
+            self._trace.tell()
 
 
-def of_scope(
-    number: int, *, at: int, method: str, path: str, query: str, headers: Iterable[tuple[str, str]]
-) -> PreviewedRequest:
-    """Return the record of a new request."""
-    pairs = [[name, value] for name, value in headers]
-    return PreviewedRequest(
-        number=number,
-        at=at,
-        method=method,
-        path=masked_path(path)[:LONGEST],
-        query=masked_query(query)[:LONGEST],
-        headers=[
-            PreviewPair(name=name[:100], value=str(value)[:LONGEST])
-            for name, value in _pairs(masked_tree({"headers": pairs}))
-        ][:100],
-    )
-
-
-def _pairs(masked: object) -> list[tuple[str, object]]:
+def masked_headers(headers: Iterable[tuple[str, str]]) -> list[PreviewPair]:
+    masked = masked_tree({"headers": [[name, value] for name, value in headers]})
     held = masked.get("headers") if isinstance(masked, dict) else None
-    return [(str(pair[0]), pair[1]) for pair in held] if isinstance(held, list) else []
+    return [
+        PreviewPair(name=str(name)[:100], value=str(value)[:LONGEST])
+        for name, value in (held if isinstance(held, list) else [])[:100]
+    ]
 
 
 def _only(masked: object) -> object:
