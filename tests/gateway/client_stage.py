@@ -11,7 +11,7 @@ from twite.domain.json_tree import Tree
 from twite.domain.secret import Secret
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.gateway.ports.engines import EngineProcesses
-from twite.gateway.ports.events import Notice
+from twite.gateway.ports.events import GatewayEvent
 from twite.gateway.ports.tags import ContainerRun, TagOutcome
 from twite.gateway.tags.clients.clients import ClientEffects, Clients, TemplateClient
 from twite.gateway.tags.runtime.client_engines import ClientEngines
@@ -84,9 +84,9 @@ class PlayedContainer:
 
 class Notices:
     def __init__(self) -> None:
-        self.seen: list[Notice] = []
+        self.seen: list[GatewayEvent] = []
 
-    def see(self, notice: Notice) -> None:
+    def see(self, notice: GatewayEvent) -> None:
         self.seen.append(notice)
 
 

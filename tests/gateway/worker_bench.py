@@ -21,7 +21,7 @@ from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.delivery.runner import DeliveryRunner
 from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.delivery.x_client import XClient
-from twite.gateway.ports.events import Notice
+from twite.gateway.ports.events import GatewayEvent
 from twite.gateway.ports.queries import ByConversionId
 
 
@@ -37,9 +37,9 @@ def rare_looks() -> Iterator[None]:
 
 class Seen:
     def __init__(self) -> None:
-        self.notices: list[Notice] = []
+        self.notices: list[GatewayEvent] = []
 
-    def see(self, notice: Notice) -> None:
+    def see(self, notice: GatewayEvent) -> None:
         self.notices.append(notice)
 
 

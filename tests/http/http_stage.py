@@ -16,7 +16,7 @@ from twite.domain.secret import Secret
 from twite.domain.submission import IgnoredTally
 from twite.gateway.ingest.consent_choice import RecordConsentChoice
 from twite.gateway.ingest.receipts import AcceptReceipt, XAcceptReceipt
-from twite.gateway.ports.events import Notice
+from twite.gateway.ports.events import GatewayEvent
 from twite.gateway.ports.outbox import Discard, Move, MoveResult, Replay
 from twite.gateway.ports.privacy import EraseStore
 from twite.gateway.ports.queries import ByConversionId, IgnoredQuery, Query, Selection
@@ -116,9 +116,9 @@ class PlayedDesk:
 
 class Notices:
     def __init__(self) -> None:
-        self.seen: list[Notice] = []
+        self.seen: list[GatewayEvent] = []
 
-    def see(self, notice: Notice) -> None:
+    def see(self, notice: GatewayEvent) -> None:
         self.seen.append(notice)
 
 

@@ -10,9 +10,9 @@ from twite.gateway.ports.events import (
     Alerted,
     ClientSaid,
     ConditionChanged,
+    GatewayEvent,
     MonitorChecked,
     Moved,
-    Notice,
     Paused,
     Resumed,
     TagSaid,
@@ -194,7 +194,7 @@ def test_what_is_told_elsewhere_is_not_a_line(capsys, notice):
     assert lines(capsys, notice, level="debug") == []
 
 
-@pytest.mark.parametrize("notice", Notice.__subclasses__(), ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("notice", GatewayEvent.__subclasses__(), ids=lambda kind: kind.__name__)
 @given(data=st.data())
 def test_no_notice_is_too_much_for_the_log(notice, data):
     # A caller stops where its observer raises: a pause would be neither stored nor counted.

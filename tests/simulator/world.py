@@ -22,7 +22,7 @@ from twite.gateway.delivery.runner import DeliveryRunner
 from twite.gateway.delivery.x_client import XClient
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ports import outbox
-from twite.gateway.ports.events import Notice, Troubled
+from twite.gateway.ports.events import GatewayEvent, Troubled
 from twite.gateway.ports.queries import AtRest, ByConversionId
 
 _ALL: Final = 100_000
@@ -83,7 +83,7 @@ class World:
         """Tell the story's next line."""
         self._tell(f"{told(self.clock.elapsed())}  {text}")
 
-    def see(self, notice: Notice) -> None:
+    def see(self, notice: GatewayEvent) -> None:
         """Watch the gateway."""
         self.say(str(notice))
         if isinstance(notice, Troubled) and notice.where not in {"outbox", "sweep", "ledger"}:

@@ -15,7 +15,7 @@ from twite.domain.json_tree import Tree
 from twite.domain.secret import Secret
 from twite.domain.times import SECOND
 from twite.engines.process.engine_server import EngineServer
-from twite.gateway.ports.events import Notice, TagSaid
+from twite.gateway.ports.events import GatewayEvent, TagSaid
 from twite.gateway.ports.tags import ANY_HOST
 from twite.gateway.ports.transport import Response
 from twite.gateway.tags.google.requests import GoogleClient
@@ -132,7 +132,7 @@ class _Lines:
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def see(self, notice: Notice) -> None:
+    def see(self, notice: GatewayEvent) -> None:
         if isinstance(notice, TagSaid):
             self.lines.append(notice.text)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from twite.gateway.ports.events import Notice, Observer
+from twite.gateway.ports.events import GatewayEvent, Observer
 
 
 class Several:
@@ -11,7 +11,7 @@ class Several:
     def __init__(self, observers: Sequence[Observer]) -> None:
         self._observers = tuple(observers)
 
-    def see(self, notice: Notice) -> None:
+    def see(self, notice: GatewayEvent) -> None:
         """Pass the event to each of them."""
         for observer in self._observers:
             observer.see(notice)

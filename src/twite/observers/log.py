@@ -17,9 +17,9 @@ from twite.gateway.ports.events import (
     Alerted,
     Attempted,
     ClientSaid,
+    GatewayEvent,
     Misdated,
     Moved,
-    Notice,
     Paused,
     Presented,
     Resumed,
@@ -104,7 +104,7 @@ class Log:
     def __init__(self, to: LineLogger) -> None:
         self._to = to
 
-    def see(self, notice: Notice) -> None:
+    def see(self, notice: GatewayEvent) -> None:
         """Write a line, at the event's level."""
         match notice:
             case Accepted(rejected=rejected) if rejected:
@@ -156,7 +156,7 @@ class Log:
         else:
             self._to.info(f"{what} resumed", **where)
 
-    def _see_alarm(self, notice: Notice) -> None:
+    def _see_alarm(self, notice: GatewayEvent) -> None:
         match notice:
             case Presented(turned=True, taken=True):
                 self._to.info(

@@ -19,13 +19,13 @@ from twite.gateway.ports.events import (
     Attempted,
     ContainerCalled,
     FirstTurnEnded,
+    GatewayEvent,
     IgnoredSome,
     Judged,
     Misdated,
     MonitorChecked,
     MonitorStopped,
     Moved,
-    Notice,
     Paused,
     Presented,
     Resumed,
@@ -104,7 +104,7 @@ class Metrics:
             # Conversions that a template sends to X count under the tag.
             self._sources = self._sources | frozenset(tags)
 
-    def see(self, notice: Notice) -> None:
+    def see(self, notice: GatewayEvent) -> None:
         """Count an event."""
         match notice:
             case Accepted():
@@ -159,7 +159,7 @@ class Metrics:
         (events.add if is_paused else events.discard)(notice.event)
         self._set("twite_events_paused", pixel, to=len(events))
 
-    def _see_alarm(self, notice: Notice) -> None:
+    def _see_alarm(self, notice: GatewayEvent) -> None:
         match notice:
             case Presented():
                 verdict = "taken" if notice.taken else "refused"

@@ -21,7 +21,7 @@ from twite.gateway.ingest.stape_proxy import (
     TagCredentials,
     TooManyPixels,
 )
-from twite.gateway.ports.events import Notice, Troubled
+from twite.gateway.ports.events import GatewayEvent, Troubled
 from twite.gateway.ports.secret_store import SecretStore
 from twite.gateway.ports.state import SealedSecret
 from twite.machine.seal import AesSeal
@@ -72,7 +72,7 @@ class House:
         self.clock = MovingClock()
         self.store = FailingStore()
         self.sender = PlayedSender()
-        self.notices: list[Notice] = []
+        self.notices: list[GatewayEvent] = []
         self.state = state or MemoryState()
         self.destinations = {"o8z6j": a_destination()}
         self.sent_to = self.sender.to
@@ -87,7 +87,7 @@ class House:
             most=3,
         )
 
-    def see(self, notice: Notice) -> None:
+    def see(self, notice: GatewayEvent) -> None:
         self.notices.append(notice)
 
     async def bring(self, pixel, *, source=AGENCY, brought=None):

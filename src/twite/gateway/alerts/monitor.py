@@ -32,9 +32,9 @@ from twite.gateway.delivery.sweeper import BalanceCheck
 from twite.gateway.ports.events import (
     Alerted,
     ConditionChanged,
+    GatewayEvent,
     Misdated,
     MonitorChecked,
-    Notice,
     Observer,
     Paused,
     Resumed,
@@ -69,7 +69,7 @@ class EventListener:
         self._others: Sequence[GatewayCondition] | None = None
         self._name = ""
 
-    def see(self, notice: Notice) -> None:
+    def see(self, notice: GatewayEvent) -> None:
         """Record an event, and wake the monitor if the event matters for alerts."""
         if type(notice) not in _HEARD_OF:
             # Most events do not matter here: every request causes one.

@@ -23,7 +23,14 @@ from twite.formats.native.answers import IdentifierWarning, Suppressed
 from twite.formats.native.read import ParsedNative
 from twite.formats.parsed_request import ParsedRequest
 from twite.gateway.ingest.rejections import refusal_of
-from twite.gateway.ports.events import Accepted, IgnoredSome, Judged, Notice, TagFired, TagPassed
+from twite.gateway.ports.events import (
+    Accepted,
+    GatewayEvent,
+    IgnoredSome,
+    Judged,
+    TagFired,
+    TagPassed,
+)
 from twite.gateway.ports.tags import PREFIX, FiringResult, TagOutcome, TagRemark, TagStatus
 from twite.gtm.template.tag_response import TagResponse
 from twite.x.encode import batch_body, conversion_body
@@ -221,7 +228,7 @@ def accepted_notice(source: str, endpoint: Endpoint, *, accepted: int) -> Accept
 
 def notices_of(
     submission: Submission, fired: Sequence[AcceptedConversion], duplicates: Sequence[int]
-) -> Iterator[Notice]:
+) -> Iterator[GatewayEvent]:
     """Yield the notices of a committed submission; `fired` are the tags' entries."""
     tags = {entry.index for entry in fired}
     own = [entry for entry in submission.entries if entry.index not in tags]

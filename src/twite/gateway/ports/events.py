@@ -11,11 +11,11 @@ from twite.domain.stats.backlog import Forecast
 from twite.gateway.ports.machine import DiskSpace
 
 
-class Notice(msgspec.Struct, frozen=True):
+class GatewayEvent(msgspec.Struct, frozen=True):
     """An event."""
 
 
-class Accepted(Notice, frozen=True, kw_only=True):
+class Accepted(GatewayEvent, frozen=True, kw_only=True):
     """A submission, or several of one source, were committed.
 
     `codes` counts rejected conversions by their first fault code (domain.fault.CODES).
@@ -30,7 +30,7 @@ class Accepted(Notice, frozen=True, kw_only=True):
     codes: Mapping[str, int] = msgspec.field(default_factory=dict)
 
 
-class TagFired(Notice, frozen=True, kw_only=True):
+class TagFired(GatewayEvent, frozen=True, kw_only=True):
     """A tag fired for a stored event. `tag` is the pixel of its deliveries.
 
     `verdict`: accepted, duplicates or suppressed.
@@ -41,7 +41,7 @@ class TagFired(Notice, frozen=True, kw_only=True):
     verdict: str
 
 
-class TagPassed(Notice, frozen=True, kw_only=True):
+class TagPassed(GatewayEvent, frozen=True, kw_only=True):
     """A tag received events and did not fire, `times` for the reason `bar`."""
 
     tag: str
@@ -50,21 +50,21 @@ class TagPassed(Notice, frozen=True, kw_only=True):
     times: int
 
 
-class FirstTurnEnded(Notice, frozen=True, kw_only=True):
+class FirstTurnEnded(GatewayEvent, frozen=True, kw_only=True):
     """A browser waited for a tag's first turn. `result`: in_time, late, failed or skipped."""
 
     tag: str
     result: str
 
 
-class ContainerCalled(Notice, frozen=True, kw_only=True):
+class ContainerCalled(GatewayEvent, frozen=True, kw_only=True):
     """A tag called runContainer. `result`: accepted, limit, unreadable or failed."""
 
     tag: str
     result: str
 
 
-class TagSaid(Notice, frozen=True, kw_only=True):
+class TagSaid(GatewayEvent, frozen=True, kw_only=True):
     """A log line from a tag's template, or from the sandbox about it, masked and shortened."""
 
     tag: str
@@ -72,7 +72,7 @@ class TagSaid(Notice, frozen=True, kw_only=True):
     own: bool = False
 
 
-class ClientSaid(Notice, frozen=True, kw_only=True):
+class ClientSaid(GatewayEvent, frozen=True, kw_only=True):
     """A log line from a client template."""
 
     client: str
@@ -80,7 +80,7 @@ class ClientSaid(Notice, frozen=True, kw_only=True):
     own: bool = False
 
 
-class TurnedAway(Notice, frozen=True, kw_only=True):
+class TurnedAway(GatewayEvent, frozen=True, kw_only=True):
     """A request was refused as a whole; a retry would be refused, too.
 
     `code` is the reason. `source` is the source of the key, page or pixel that the request named.
@@ -91,7 +91,7 @@ class TurnedAway(Notice, frozen=True, kw_only=True):
     code: str
 
 
-class IgnoredSome(Notice, frozen=True, kw_only=True):
+class IgnoredSome(GatewayEvent, frozen=True, kw_only=True):
     """Counts of received events that are not conversions of their source, by reason."""
 
     source: str
@@ -99,14 +99,14 @@ class IgnoredSome(Notice, frozen=True, kw_only=True):
     reasons: Mapping[str, int]
 
 
-class Judged(Notice, frozen=True, kw_only=True):
+class Judged(GatewayEvent, frozen=True, kw_only=True):
     """Counts of consent decisions by (action, rule)."""
 
     source: str
     verdicts: Mapping[tuple[str, str], int]
 
 
-class Attempted(Notice, frozen=True, kw_only=True):
+class Attempted(GatewayEvent, frozen=True, kw_only=True):
     """A request to X ended. `took` is in milliseconds.
 
     `isolating` is whether it was part of a bisect; `again` is the number of its conversions that X
@@ -125,7 +125,7 @@ class Attempted(Notice, frozen=True, kw_only=True):
     again: int = 0
 
 
-class Moved(Notice, frozen=True, kw_only=True):
+class Moved(GatewayEvent, frozen=True, kw_only=True):
     """Deliveries changed their state.
 
     `waited` has the number of deliveries that X accepted, by the milliseconds since their receipt.
@@ -138,7 +138,7 @@ class Moved(Notice, frozen=True, kw_only=True):
     waited: Mapping[int, int] = {}
 
 
-class Paused(Notice, frozen=True, kw_only=True):
+class Paused(GatewayEvent, frozen=True, kw_only=True):
     """A pixel, or one `event` of it, is paused until X accepts a probe or a user resumes it."""
 
     pixel: str
@@ -146,12 +146,12 @@ class Paused(Notice, frozen=True, kw_only=True):
     event: str = ""
 
 
-class Resumed(Notice, frozen=True, kw_only=True):
+class Resumed(GatewayEvent, frozen=True, kw_only=True):
     pixel: str
     event: str = ""
 
 
-class Presented(Notice, frozen=True, kw_only=True):
+class Presented(GatewayEvent, frozen=True, kw_only=True):
     """X accepted (`taken`) or refused a credential of a pixel that has two.
 
     `turned` is whether the previous verdict was different.
@@ -163,7 +163,7 @@ class Presented(Notice, frozen=True, kw_only=True):
     turned: bool
 
 
-class Misdated(Notice, frozen=True, kw_only=True):
+class Misdated(GatewayEvent, frozen=True, kw_only=True):
     """The offset of X's clock from the machine's, in milliseconds, after it changed."""
 
     offset: int
@@ -193,14 +193,14 @@ class TroublePlace(StrEnum):
     WEBHOOK = "webhook"
 
 
-class Troubled(Notice, frozen=True, kw_only=True):
+class Troubled(GatewayEvent, frozen=True, kw_only=True):
     """An operation of Twite or the machine failed, and Twite will retry it."""
 
     where: str
     reason: str
 
 
-class ConditionChanged(Notice, frozen=True, kw_only=True):
+class ConditionChanged(GatewayEvent, frozen=True, kw_only=True):
     """A condition for an alert began (`holds`) or ended."""
 
     kind: AlertKind
@@ -209,14 +209,14 @@ class ConditionChanged(Notice, frozen=True, kw_only=True):
     holds: bool = True
 
 
-class Alerted(Notice, frozen=True, kw_only=True):
+class Alerted(GatewayEvent, frozen=True, kw_only=True):
     """An alert opened, is still open after a day, or resolved."""
 
     alert: Alert
     phase: AlertPhase
 
 
-class WebhookTried(Notice, frozen=True, kw_only=True):
+class WebhookTried(GatewayEvent, frozen=True, kw_only=True):
     """A webhook call ended. `refused` is the reason of a failure, or None."""
 
     kind: AlertKind
@@ -224,7 +224,7 @@ class WebhookTried(Notice, frozen=True, kw_only=True):
     refused: str | None = None
 
 
-class MonitorChecked(Notice, frozen=True, kw_only=True):
+class MonitorChecked(GatewayEvent, frozen=True, kw_only=True):
     """The results of one run of the monitor. Parts that could not be read are None.
 
     `alerts` are all open alerts, also those of an earlier process.
@@ -236,18 +236,18 @@ class MonitorChecked(Notice, frozen=True, kw_only=True):
     space: DiskSpace | None = None
 
 
-class MonitorStopped(Notice, frozen=True, kw_only=True):
+class MonitorStopped(GatewayEvent, frozen=True, kw_only=True):
     """Another gateway on the same store monitors from now on."""
 
 
 class SilentObserver:
     """An observer that ignores everything."""
 
-    def see(self, notice: Notice) -> None: ...
+    def see(self, notice: GatewayEvent) -> None: ...
 
 
 class Observer(Protocol):
     """Receives events."""
 
-    def see(self, notice: Notice) -> None:
+    def see(self, notice: GatewayEvent) -> None:
         """Process an event. Must neither raise nor block."""
