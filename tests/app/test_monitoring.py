@@ -1,4 +1,4 @@
-"""Of the gateways on one store, the leader opens the alerts of all, and a new one goes on."""
+"""The leader of the gateways on one store opens all alerts, and a new leader continues."""
 
 import msgspec
 import pytest
@@ -26,7 +26,10 @@ REFUSED = Pause(pixel="o8z6j", since=1, reason="401 UNAUTHORIZED: no")
 
 
 class Leads:
-    """What Monitoring asks an Ownership. Gateways on one `board` read each other's conditions."""
+    """The part of Ownership that Monitoring uses.
+
+    Gateways with the same `board` read each other's conditions.
+    """
 
     def __init__(self, name, board):
         self.name = name
@@ -49,7 +52,7 @@ class Leads:
 
 
 class SharedStore:
-    """A store as one of several gateways sees it."""
+    """A store as seen by one of several gateways."""
 
     def __init__(self, store, ownership):
         self.ownership = ownership

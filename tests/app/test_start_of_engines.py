@@ -1,4 +1,4 @@
-"""The fork server of templates starts before the store opens, and ends if the store cannot."""
+"""The template fork server starts before the store opens, and ends if opening fails."""
 
 import sys
 from pathlib import Path
@@ -28,7 +28,7 @@ TEMPLATES = Path(__file__).parents[1] / "templates"
 
 
 class UsedStore:
-    """A store that another process owns. `children` are the processes while it opens."""
+    """A store that another process owns. `children` lists the processes while it opens."""
 
     def __init__(self) -> None:
         self.children: list[str] = []

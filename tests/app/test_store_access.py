@@ -1,4 +1,4 @@
-"""How commands reach the store: by themselves, or through the gateway that owns it."""
+"""Commands open the store themselves, or reach it through the gateway that owns it."""
 
 import json
 import os
@@ -33,7 +33,7 @@ Answer = Callable[[web.Request], object]
 
 @asynccontextmanager
 async def a_gateway(answer: Answer) -> AsyncIterator[str]:
-    """Serve `POST /-/desk` on loopback."""
+    """Serve the control route `POST /-/desk` on loopback."""
     app = web.Application()
     app.router.add_post("/-/desk", answer)
     runner = web.AppRunner(app)
@@ -48,7 +48,7 @@ async def a_gateway(answer: Answer) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def settings(tmp_path):
-    """Settings whose store another owns."""
+    """Settings with a store that another process owns."""
     read_ones = read(tmp_path)
     owned = await SQLiteStore.open(str(read_ones.store.path))
     yield read_ones

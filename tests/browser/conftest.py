@@ -19,7 +19,7 @@ from visitor import FLAGS, SharedTab, Visitor
 
 from twite.testing.emulator import running_emulator
 
-# It needs little more than half of the CPU of Chromium, and knows no preferences of a profile.
+# It needs little more than half of Chromium's CPU, and ignores profile preferences.
 HEADLESS = "chromium-headless-shell"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -63,8 +63,8 @@ async def tab(browser: Browser) -> AsyncIterator[SharedTab]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def visitor(tab: SharedTab, street: Street) -> AsyncIterator[Visitor]:
-    """Somebody whose browser knows nothing, in a street where nothing has happened yet."""
-    # What is still on its way from the one before is not theirs.
+    """A visitor with an empty browser, and a shop without events."""
+    # Late requests of the previous visitor do not count.
     await asyncio.to_thread(street.gateway.drained)
     street.emulator.reset("received")
     street.shop.clear()

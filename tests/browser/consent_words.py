@@ -1,4 +1,4 @@
-"""What pages, Google's tag and the platforms for consent say, as a page's script."""
+"""Consent calls of pages, Google's tag and consent platforms, as page scripts."""
 
 from shop import Street
 
@@ -6,7 +6,7 @@ GTAG = "window.dataLayer = window.dataLayer || []; function gtag() { dataLayer.p
 DENIED = "gtag('consent', 'default', {ad_storage: 'denied', ad_user_data: 'denied'});"
 GRANTED = "gtag('consent', 'update', {ad_storage: 'granted', ad_user_data: 'granted'});"
 BOTH = {"ad_storage": "granted", "ad_user_data": "granted"}
-# A consent management platform that says what it is told to, when it is told to.
+# A consent management platform whose signals and times the test sets.
 TCF = """
   var hear = [];
   window.__tcfapi = (command, version, f) => { if (command === 'addEventListener') hear.push(f); };
@@ -16,7 +16,7 @@ TCF = """
     hear.forEach((f) => f(Object.assign(said, {purpose: {consents}}), true));
   }
 """
-# The same of the Global Privacy Platform: what it is told to say, by section.
+# The same for the Global Privacy Platform, by section.
 GPP = """
   var listeners = [], ping = {gppString: 'DBAA', applicableSections: [], parsedSections: {}};
   ping.signalStatus = 'not ready';

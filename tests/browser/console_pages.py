@@ -1,4 +1,4 @@
-"""A console with something on each of its pages, for tests and for screenshots."""
+"""A console with content on each page, for tests and screenshots."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ from console_stage import PASSWORD, SETTINGS, House
 
 KEY: Final = "a-source-key-of-some-length"
 PIXEL: Final = "o8z6j"
-# What stands for the parts of a path.
+# Values for the parameters of paths.
 PARTS: Final[Mapping[str, str]] = {
     "name": "vic",
     "pixel": PIXEL,
@@ -26,15 +26,15 @@ PARTS: Final[Mapping[str, str]] = {
     "delivery": "1",
     "session": "latest",
 }
-# What X alone sends a browser to, and a stream.
+# The callback from X, and a stream.
 ASIDE: Final = {"/console/connect/callback", "/console/live/new"}
-# What must do nothing, wherever it is shown.
+# Text that must have no effect wherever it is shown.
 HOSTILE: Final = (
     "\"'><img src=x onerror=alert(1)><script>alert(2)</script>{{7*7}}\u202egnp.exe =1+1"
 )
 
 
-# A tag that only previewed orders fire: it shows on the page of the preview alone.
+# A tag that fires only for previewed orders, so it shows only on the preview page.
 TAG: Final = """
 [[tag]]
 name = "ads"
@@ -47,13 +47,13 @@ TEMPLATE: Final = Path(__file__).parents[1] / "templates/ad_cookies.tpl"
 
 
 def with_tag(folder: Path, *, x: str) -> House:
-    """Return a house with a tag, which `preview` fires."""
+    """Return a gateway with a tag that fires for `preview`."""
     shutil.copy(TEMPLATE, folder / "ads.tpl")
     return House(folder, SETTINGS + TAG, x=x)
 
 
 async def preview(house: House) -> None:
-    """Open a preview session of ada's, and send an order in it."""
+    """Open a preview session for ada, and send an order in it."""
     session = house.gateway.previews.open("ada", sends_nothing=True)
     headers = {
         "Authorization": f"Bearer {KEY}",
@@ -80,7 +80,7 @@ async def preview(house: House) -> None:
 
 
 async def busy(house: House) -> None:
-    """Let orders come in: good ones, and one with hostile texts wherever there may be text."""
+    """Submit orders: good ones, and one with hostile text in every text field."""
     orders: list[dict[str, object]] = [
         {
             "event": "purchase" if number % 4 else "sign_up",
@@ -118,7 +118,7 @@ async def busy(house: House) -> None:
 
 
 def pages_of(house: House) -> list[str]:
-    """Return the address of every page: of the routes that are asked for with GET."""
+    """Return the URL of every page: all GET routes."""
     return [
         route.path.format_map(PARTS)
         for route in house.routes

@@ -1,4 +1,4 @@
-"""A day at a shop, so that every page about conversions has something on it."""
+"""A day at a shop that gives every page about conversions some content."""
 
 import asyncio
 import hashlib
@@ -15,13 +15,13 @@ SCRIPT = "<script>document.title='taken'</script>"
 FORMULA = '=HYPERLINK("https://evil.example","click")'
 IMAGE = '"><img src=x onerror=alert(1)>'
 AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36"
-# X's emulator is told to refuse what is older than a week.
+# The emulator is set to refuse conversions older than a week.
 SWITCHES = ("max_age=604800",)
 REFUSED = 4
 
 
 async def happen(house: House) -> None:
-    """Let it happen, and wait until nothing is pending."""
+    """Run the story, and wait until nothing is pending."""
     url = house.gateway.url
     async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as http:
         for several in (*_usual(), _spoilt(), _remarkable(), _old(), _hostile(), _again()):
@@ -91,7 +91,7 @@ def _remarkable() -> list[dict[str, object]]:
 
 
 def _old() -> list[dict[str, object]]:
-    """Return what X refuses one by one."""
+    """Return conversions that X refuses individually."""
     now = time.time_ns() // 1_000_000
     return [
         _order(400 + number, time=spelled(now - (8 + number) * DAY)) for number in range(REFUSED)

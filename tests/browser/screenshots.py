@@ -1,4 +1,4 @@
-"""`make screenshots`: a picture of every page of the console, wide and light, narrow and dark."""
+"""`make screenshots`: pictures of every console page, wide and light, narrow and dark."""
 
 import asyncio
 import base64
@@ -24,12 +24,12 @@ QUALITY = 55
 
 
 def name_of(path: str) -> str:
-    """Return what the picture of a route is called: `/console/users/{name}` is `users-name`."""
+    """Return the name of a route's picture: `/console/users/{name}` is `users-name`."""
     return "-".join(re.findall(r"\w+(?:-\w+)*", path.removeprefix("/console"))) or "overview"
 
 
 async def draw(*, ending: str = "webp") -> dict[str, bytes]:
-    """Return all of them by their names."""
+    """Return all pictures by name."""
     drawn: dict[str, bytes] = {}
     chromium = os.environ.get("TWITE_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)))
     with tempfile.TemporaryDirectory() as scratch, running_emulator(*SWITCHES) as emulator:

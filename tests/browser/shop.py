@@ -14,14 +14,14 @@ from house import Gateway
 
 from twite.testing.emulator import Emulator
 
-# Browsers take *.localhost for this machine, and for as safe as https.
+# Browsers resolve *.localhost to this machine, and treat it as a secure context.
 HOST = "shop.localhost"
 GATEWAY_HOST = "t.shop.localhost"
-# Without https, and none of this machine's own names.
+# Without https, and not a local name.
 PLAIN_HOST = "shop.example"
 
 STUB = "window.twite = window.twite || function () { (twite.q = twite.q || []).push(arguments); };"
-# What X asks people to put into their pages, in our words.
+# X's base code, rewritten.
 X_STUB = """
   window.twq = window.twq || function () {
     twq.exe ? twq.exe.apply(twq, arguments) : twq.queue.push(arguments);
@@ -51,7 +51,7 @@ cookie = {{ http_only = true, days = 30 }}
 
 
 class Shop:
-    """Pages by path. `asked` are the paths that browsers asked for."""
+    """Pages by path. `asked` lists the requested paths."""
 
     def __init__(self) -> None:
         self._pages: dict[str, tuple[str, dict[str, str]]] = {}
@@ -99,7 +99,7 @@ class Shop:
 
 
 class Street:
-    """All three, and the parts of pages that know their addresses."""
+    """Shop, gateway and emulator, and the page snippets with their addresses."""
 
     def __init__(self, shop: Shop, gateway: Gateway, emulator: Emulator) -> None:
         self.shop = shop
@@ -115,7 +115,7 @@ class Street:
         return f"{self.emulator.url}/uwt.js"
 
     def tag(self, source: str = "page", **attributes: str) -> str:
-        """Our script, with attributes like data_pixel."""
+        """Twite's script tag, with attributes like data_pixel."""
         said = {"data-pixel-url": self.pixel_url} | {
             name.replace("_", "-"): value for name, value in attributes.items()
         }
@@ -131,7 +131,7 @@ class Street:
         return X_STUB % self.pixel_url
 
     def counted(self, conversion_id: str, event: str = "o8z6k") -> dict[str, int]:
-        """How often X had it by API and by pixel, and how often X counted it."""
+        """How often X got it by API and by pixel, and how often it counted it."""
         pixels = self.emulator.counted(ids=True)["pixels"]
         found = pixels.get("o8z6j", {}).get("events", {}).get(event, {}).get("ids", {})
         tally = found.get(conversion_id, {"api": 0, "pixel": 0, "counted": 0})
@@ -146,7 +146,7 @@ class Street:
         return time.strftime("%Y-%m-%d", time.gmtime())
 
     def hits(self) -> list[dict[str, object]]:
-        """What X's script was told of events, in order."""
+        """The event calls to X's script, in order."""
         hits = [hit["parameters"] for hit in self.emulator.hits()["hits"]]
         return [json.loads(hit["event"]) for hit in hits if hit["txn_id"] != "o8z6j"]
 

@@ -1,4 +1,4 @@
-"""The click id: where it is found, which one is kept, and where."""
+"""The click id: where it is found, which one is kept, and where it is stored."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""Consent: nothing is kept and nothing leaves before it may, and what was said is told."""
+"""Consent: nothing is stored or sent before it may be, and the gateway gets the signals."""
 
 import json
 from pathlib import Path
@@ -58,7 +58,7 @@ async def test_what_waited_for_consent_leaves_with_it(visitor, street):
     assert cookies["_twite"].endswith(TWCLID)
 
 
-# How each is granted, after the page has loaded; the signals the gateway is told of.
+# How each is granted after the page has loaded, and the signals that the gateway gets.
 WAYS = {
     "the page says it": (
         "",
@@ -112,7 +112,7 @@ async def test_consent_is_heard(visitor, street, way):
     assert (early, visitor.beacons()[-1]["consent"]) == ((0, []), signals)
 
 
-# What a page's Google says, and what of it is a person's word: granted, denied, or none.
+# Google consent calls of a page, and the person's choice in them: granted, denied or none.
 GOOGLE = json.loads((Path(__file__).parent / "google_words.json").read_text())
 
 
@@ -132,7 +132,7 @@ async def test_of_googles_defaults_a_denial_counts_and_a_grant_is_nobodys_yes(
         await visitor.goes_to("/")
         await visitor.does(bought(f"order-{source}"))
         await visitor.idles()
-        # What may be sent is written down at once.
+        # Conversions that may be sent are stored at once.
         sent[source] = [*await visitor.kept(), *visitor.beacons()] != []
         await visitor.settles()
         visitor.requests.clear()
@@ -142,7 +142,7 @@ async def test_of_googles_defaults_a_denial_counts_and_a_grant_is_nobodys_yes(
 
 
 GRANTED_TO_ALL = "gtag('consent', 'default', {ad_storage: 'granted', ad_user_data: 'granted'})"
-# What is said after the page has loaded, where the source does not ask for consent.
+# Signals after the page has loaded, if the source does not require consent.
 REFUSALS = {
     "the page says so": ("", "twite('consent', {ad_storage: 'denied'})"),
     **{
@@ -197,7 +197,7 @@ async def test_a_refusal_counts_whoever_else_agrees(visitor, street, way):
     await visitor.does(bought("order-c4"))
     await visitor.idles()
 
-    # What may be sent is written down at once.
+    # Conversions that may be sent are stored at once.
     assert (visitor.beacons(), await visitor.kept()) == ([], [])
     assert street.hits() == []
 

@@ -1,4 +1,4 @@
-"""Consent that is taken back leaves nothing behind, and what waits for it waits."""
+"""Withdrawn consent leaves nothing behind, and conversions that need it wait."""
 
 import asyncio
 import json
@@ -9,7 +9,7 @@ from visitor import TWCLID, bought, until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]
 
-# How consent is given, where it must be, and taken back; after the page has loaded.
+# How consent is given and withdrawn after the page has loaded.
 TAKEN_BACK = {
     "the page says so": ("", "0", "twite('consent', {ad_storage: 'denied'})"),
     "google's layer": (GTAG, "0", DENIED.replace("default", "update")),
@@ -46,7 +46,7 @@ async def test_who_takes_consent_back_has_nothing_left_behind(visitor, street, w
 
     kept = await visitor.does("Object.keys(localStorage)")
     assert (kept, await visitor.cookies()) == ([], {})
-    # The gateway is told, to take away what scripts cannot see.
+    # The gateway is told, to delete cookies that scripts cannot see.
     assert ["conversions" in said for said in visitor.beacons()] == [False]
 
 
@@ -54,7 +54,7 @@ async def test_what_waits_for_xs_script_is_not_kept_again_once_consent_is_taken_
     visitor, street
 ):
     late = "const now = Date.now; Date.now = () => now() + (window.late || 0);"
-    # A pixel whose script never comes.
+    # A pixel whose script never loads.
     a_page(street, late + "window.twq = () => {};", source="page")
 
     await visitor.goes_to("/")

@@ -1,6 +1,6 @@
 """Every page of the console in a real browser: wide and narrow, light and dark.
 
-What is asked of all pages is asked of each page of the route table, so that a new one is covered.
+The pages come from the route table, so that new ones are covered.
 """
 
 import os
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]
 AXE = Path(__file__).parents[2] / ".axe/node_modules/axe-core/axe.min.js"
 SIZES = {"desktop": (1280, 800), "phone": (390, 844)}
 SERIOUS = {"serious", "critical"}
-# Each size and each scheme; each in the other, too, in the long form.
+# Each size and each color scheme; the long form tests all combinations.
 LOOKS = [("desktop", "light"), ("phone", "dark")]
 LONG = os.environ.get("TWITE_TRIAL") == "1"
 if LONG:
@@ -39,7 +39,7 @@ async def house(chromium, tmp_path_factory):
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def signed_in(browser, house):
-    """The cookies of ada, an admin: signing in is tried elsewhere."""
+    """The cookies of ada, an admin; other tests cover sign-in."""
     context = await browser.new_context()
     page = await context.new_page()
     await sign_in(page, house.url)
@@ -88,11 +88,11 @@ async def test_every_page_opens_without_a_complaint_and_without_a_sideways_scrol
 async def test_axe_finds_nothing_serious_on_any_page(browser, house, signed_in, size, scheme):
     if not AXE.exists():
         pytest.skip("no axe-core: make axe installs it, where there is npm")
-    # Our own policy would keep axe out.
+    # The console's own policy would block axe.
     context, page = await opened(browser, signed_in, size, scheme, bypass_csp=True)
     await context.add_init_script(path=AXE)
 
-    # In the short form, every other page in one look, and the rest in the other.
+    # The short form tests half of the pages in one variant, and the rest in the other.
     first, step = (0, 1) if LONG else (LOOKS.index((size, scheme)), len(LOOKS))
     found = {}
     for path in pages_of(house)[first::step]:

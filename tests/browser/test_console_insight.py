@@ -39,7 +39,7 @@ async def desk(browser, shop):
 
 @pytest.fixture
 def page(desk):
-    """The page of ada's, in which no text comes alive."""
+    """Ada's page, on which no text is interpreted as markup."""
     page, alive = desk
     yield page
     assert alive == []
@@ -209,7 +209,7 @@ async def test_an_export_holds_no_formula_and_is_in_the_audit(page, shop):
 
 
 async def _tab_to(page, selector, text=""):
-    """Press Tab until what is meant has the focus, as somebody without a mouse would."""
+    """Press Tab until an element has the focus, like a keyboard user."""
     for _ in range(120):
         await page.keyboard.press("Tab")
         if await page.evaluate(

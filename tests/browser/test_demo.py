@@ -1,4 +1,4 @@
-"""The demo's shop in a real browser: the twins meet before one's eyes."""
+"""The demo's shop in a real browser, with the page's copy and the server's."""
 
 import sys
 
@@ -46,7 +46,7 @@ async def test_an_order_in_the_demos_shop_is_counted_once_and_seen_on_its_page(b
 
 
 def counted(cast: DemoProcesses) -> dict[str, int]:
-    """How often X had the one order by API and by pixel, and how often X counted it."""
+    """How often X got the order by API and by pixel, and how often it counted the order."""
     events = cast.x.counted(ids=True)["pixels"].get("o8z6j", {}).get("events", {})
     tally = events.get("o8z6k", {}).get("ids", {}).get("shop-0001", {})
     return {name: tally.get(name, 0) for name in ("api", "pixel", "counted")}

@@ -1,4 +1,4 @@
-"""An opt-out of sale, and consent to measuring alone: what X's pixel is told then."""
+"""Opt-out of sale, and consent only to measurement: what X's pixel gets."""
 
 import pytest
 from consent_words import EUROPE, GPC, GPP, NOT_OUT, OUT, TCF, US, US_OF_OLD, a_page, in_gpp

@@ -1,4 +1,4 @@
-"""A purchase in the page, and what X has of it: from its own pixel, and from the gateway."""
+"""A purchase on a page, and what X receives from its pixel and from the gateway."""
 
 import pytest
 from visitor import AGENT, SHOPPER, TWCLID, bought, until
@@ -71,7 +71,7 @@ async def test_a_purchase_offline_then_online_is_counted_once(visitor, street):
     await visitor.context.set_offline(False)
     await until(lambda: street.counted("order-away")["api"] == 1)
 
-    # What X's own script was given offline is X's to keep; it has the id all the same.
+    # X's script must store its own offline calls; it gets the id all the same.
     assert street.counted("order-away")["counted"] == 1
     assert (await visitor.sends())[-1]["twin"] == "loaded"
 
@@ -168,7 +168,7 @@ async def test_a_pixel_that_comes_after_the_tab_was_hidden_is_told(visitor, stre
     await visitor.idles()
     await visitor.does(
         f"{bought('order-hidden')};"
-        # Once the person is hashed; X's script comes when all of it has been sent.
+        # After hashing; X's script loads when everything has been sent.
         f" setTimeout(() => {{ {hide} }}, 300); setTimeout(() => {{ {street.x_stub()} }}, 700)"
     )
     await until(lambda: street.counted("order-hidden") == ONCE)
@@ -220,7 +220,7 @@ async def test_a_gateway_that_is_away_is_no_error_of_the_page(visitor, street):
     await visitor.does("dispatchEvent(new Event('pagehide'))")
     await visitor.idles()
 
-    # The browser's own word: pages hear nothing of the promises of a script from elsewhere.
+    # Reported by the browser: pages do not see rejected promises of cross-origin scripts.
     assert visitor.errors == []
 
 

@@ -1,4 +1,4 @@
-"""A conversion on its way: offline, in a page that goes away, in several tabs."""
+"""The script's queue: offline, on a page that is left, in several tabs."""
 
 import asyncio
 
@@ -19,7 +19,7 @@ def page(street):
 
 
 async def test_what_is_bought_offline_leaves_when_the_line_is_back(visitor, page):
-    # So late that only the line's return can be the reason.
+    # So late that only the `online` event can be the reason.
     await visitor.context.add_init_script("Math.random = () => 1000")
 
     await visitor.goes_to("/")
@@ -32,9 +32,9 @@ async def test_what_is_bought_offline_leaves_when_the_line_is_back(visitor, page
 
 
 async def test_failures_without_a_line_do_not_count_once_it_is_back(visitor, page):
-    # The longest wait that the script allows itself, each time.
+    # The script's longest wait, each time.
     await visitor.context.add_init_script("Math.random = () => 1")
-    # The browser says that the line is back in the moment it is: too good for this test.
+    # The browser reports `online` at once, which is too early for this test.
     await visitor.context.add_init_script(
         "addEventListener('online', (event) => event.isTrusted && event.stopImmediatePropagation())"
     )
@@ -46,7 +46,7 @@ async def test_failures_without_a_line_do_not_count_once_it_is_back(visitor, pag
     for tries in range(1, 7):
         await visitor.page.wait_for_function(f"() => {tried}.tries >= {tries}")
         await visitor.does("document.dispatchEvent(new Event('visibilitychange'))")
-    # The line is said to be back a moment before it is.
+    # `online` is reported shortly before the connection works.
     await visitor.does("dispatchEvent(new Event('online'))")
     await visitor.page.wait_for_function(f"() => {tried}.tries >= 8")
     await visitor.context.set_offline(False)
@@ -89,7 +89,7 @@ async def test_what_is_bought_offline_leaves_from_the_next_page(visitor, page):
 
 
 def answering(page, *answers, only=""):
-    """Stand before the gateway with answers that a page may read; then, or else, let it answer."""
+    """Answer instead of the gateway with a response that pages may read; then pass requests on."""
     left = list(answers)
     allowed = {
         "access-control-allow-origin": page.shop.origin,
@@ -107,7 +107,7 @@ def answering(page, *answers, only=""):
     return stand
 
 
-# A gateway in trouble, one that is being replaced, a firewall, a hotel's page to sign in on.
+# A failing gateway, one that is restarting, a firewall, a captive portal.
 NOBODYS = [(status, {}) for status in (503, 429, 404, 403, 413, 400, 405, 502, 200, 204)]
 
 
@@ -199,7 +199,7 @@ async def test_a_tab_that_is_closed_at_once_has_said_it_all_the_same(visitor, pa
 
 
 class SlowLine:
-    """Takes its time with each message; knows how many were on it at once."""
+    """Delays each message; records the highest number at once."""
 
     def __init__(self) -> None:
         self.now = 0
@@ -225,10 +225,11 @@ async def test_of_two_tabs_one_sends_at_a_time_and_x_counts_once(visitor, page):
     await visitor.context.set_offline(False)
     await until(lambda: page.counted("order-tabs") == BY_API)
     await visitor.settles()
-    # Whoever still waits for its turn has it now.
+    # A tab that waits for its turn gets it now.
     await other.evaluate("navigator.locks.request('twite', () => {})")
 
-    # The other may not know yet, on a busy machine, what has left the queue: a duplicate, then.
+    # On a busy machine, the other tab may not know yet what has left the queue, and sends a
+    # duplicate.
     assert (line.most, page.counted("order-tabs")) == (1, BY_API)
 
 
@@ -252,7 +253,7 @@ async def test_the_queue_is_bounded_and_the_newest_stay(visitor, page):
     await visitor.does(
         "for (let n = 0; n < 60; n++) twite('purchase', {order_id: n, email: 'a@example.com'})"
     )
-    # Written down again once it is hashed.
+    # Stored again after hashing.
     await visitor.page.wait_for_function(
         "() => Object.keys(localStorage).every((key) => !/^twite:/.test(key) ||"
         " (JSON.parse(localStorage[key]).until === 0 && !key.endsWith(' 0')))"
@@ -324,7 +325,7 @@ async def test_what_is_too_old_is_given_up(visitor, page):
     await until(lambda: page.counted("47") == BY_API)
     await visitor.settles()
 
-    # X takes a twin for one only within 48 hours.
+    # X recognizes duplicates only within 48 hours.
     assert [sent["conversion_id"] for sent in visitor.conversions()] == ["47"]
 
 

@@ -1,4 +1,4 @@
-"""Sources that share an origin, and what was left before a source was named."""
+"""Sources that share an origin, and data stored before sources had names."""
 
 import pytest
 from visitor import bought, left
@@ -44,7 +44,7 @@ async def test_where_sources_share_an_origin_each_sends_its_own(visitor, page):
     for path, count in (("/other", 1), ("/", 2)):
         await visitor.goes_to(path)
         await visitor.idles()
-        # The same order is another source's, too: of a page that has had it, it is not.
+        # The same order counts for another source, but not again for a source that had it.
         await visitor.does(bought("order-shared"))
         await visitor.sends(count)
         await visitor.page.wait_for_load_state("networkidle")

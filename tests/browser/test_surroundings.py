@@ -1,4 +1,4 @@
-"""Around the script: policies of content, no JavaScript, robots, pages not looked at yet."""
+"""The script's environment: content security policies, no JavaScript, robots, prerendered pages."""
 
 import base64
 import hashlib
@@ -16,7 +16,7 @@ ONCE = {"api": 1, "pixel": 1, "counted": 1}
 
 
 def versioned(street) -> tuple[str, str]:
-    """The address of this version of the script, and its integrity."""
+    """The URL of this version of the script, and its integrity hash."""
     body = script()
     address = f"{street.gateway_url}/twite.{hashlib.sha256(body).hexdigest()[:16]}.js"
     served = fetched(street, address)

@@ -1,4 +1,4 @@
-"""Somebody with a browser: where they go, and what leaves their browser."""
+"""A visitor with a browser: navigation, and the requests that leave the browser."""
 
 import asyncio
 import contextlib
@@ -24,9 +24,9 @@ FLAGS = [
     "--no-first-run",
     "--disable-gpu",
     "--disable-quic",
-    # Else the browser says of itself that a program drives it.
+    # Otherwise the browser reports that it is automated.
     "--disable-blink-features=AutomationControlled",
-    # By flag: what a page says while it goes away knows no other.
+    # By a flag, because requests of a page that is being left ignore other settings.
     f"--user-agent={AGENT}",
 ]
 TWCLID = "2-3k9x0abcd1efgh2ijkl3mnop4q"
@@ -42,7 +42,7 @@ def bought(order: str) -> str:
 
 
 def left(conversion: str) -> str:
-    """What stands in the queue for a conversion that could not be sent."""
+    """The queue entry of a conversion that could not be sent."""
     return f"JSON.stringify({{tries: 1, until: 0, one: {conversion}}})"
 
 
@@ -53,7 +53,7 @@ class Visitor:
         self.street = street
         self.requests: list[Request] = []
         self.errors: list[str] = []
-        # Whether a test may have changed more than storage, cookies and the page's address.
+        # Whether a test may have changed more than storage, cookies and the page's URL.
         self.has_changed_context = False
         self.origins: set[str] = set()
         self.page_origins: set[str] = set()
@@ -66,7 +66,7 @@ class Visitor:
 
     @property
     def context(self) -> BrowserContext:
-        """The browser context. A test that asks for it may change it: no other test gets it."""
+        """The browser context. The test may change it, because no other test gets it."""
         self.has_changed_context = True
         return self._context
 
@@ -98,7 +98,7 @@ class Visitor:
     async def of_profile(
         cls, playwright: Playwright, chromium: str, street: Street, folder: Path, *flags: str
     ) -> AsyncIterator["Visitor"]:
-        """A visitor whose browser has a folder of its own, with preferences in it."""
+        """A visitor whose browser has its own profile folder with preferences."""
         context = await playwright.chromium.launch_persistent_context(
             folder, executable_path=chromium, args=[*FLAGS, *flags]
         )
@@ -117,7 +117,7 @@ class Visitor:
         return await self.page.evaluate(script)
 
     async def settles(self) -> None:
-        """Wait until the script has nothing left to say, or to wait for."""
+        """Wait until the script has nothing left to send or to wait for."""
         await self.page.wait_for_load_state("networkidle")
         await self.forgets()
 
@@ -128,13 +128,13 @@ class Visitor:
         )
 
     async def hears(self) -> None:
-        """Wait until the gateway has answered all that it was told."""
+        """Wait until the gateway has answered all requests."""
         await self.page.wait_for_function("() => localStorage['twite.click']")
         await self.page.wait_for_load_state("networkidle")
         await until(lambda: any("click" in said for said in self.beacons()))
 
     async def idles(self) -> None:
-        """Wait until the script runs, and has had all the time it wants, twice."""
+        """Wait until the script runs and its timers have fired twice."""
         await self.page.wait_for_function("() => window.twite && twite.runs")
         await self.does(
             "new Promise((done) => requestIdleCallback(() => requestIdleCallback(done,"
@@ -142,7 +142,7 @@ class Visitor:
         )
 
     async def waits_for_a_failure(self) -> None:
-        """Wait until something could not be sent, and its answer will not come any more."""
+        """Wait until a request has failed and its response can no longer arrive."""
         await self.page.wait_for_function(
             "() => Object.keys(localStorage).some((key) => /^twite:/.test(key) &&"
             " JSON.parse(localStorage[key]).tries)"
@@ -150,17 +150,17 @@ class Visitor:
         await asyncio.sleep(0.05)
 
     async def sends(self, count: int = 1) -> list[dict[str, object]]:
-        """Wait until so many conversions have left the browser, and return them all."""
+        """Wait until this number of conversions have left the browser, and return all of them."""
         await until(lambda: len(self.conversions()) >= count)
         return self.conversions()
 
     async def kept(self) -> list[str]:
-        """The conversions that wait in the browser."""
+        """The conversions queued in the browser."""
         keys = await self.does("Object.keys(localStorage)")
         return [key for key in keys if key.startswith("twite:")]  # type: ignore[attr-defined]
 
     def beacons(self) -> list[dict[str, object]]:
-        """What the script said to the gateway, in order."""
+        """The script's messages to the gateway, in order."""
         return [
             json.loads(request.post_data or "{}")
             for request in self.requests
@@ -175,10 +175,10 @@ class Visitor:
 
 
 class SharedTab:
-    """One tab for test after test, until a test changes its context.
+    """One tab for many tests, until a test changes its context.
 
-    A context with a page costs half a second of CPU. Each visitor finds no storage, cookie or
-    cached file of the one before.
+    A new context with a page costs half a second of CPU time. No visitor sees storage, cookies or
+    cached files of the previous one.
     """
 
     def __init__(self, browser: Browser) -> None:
@@ -197,7 +197,7 @@ class SharedTab:
             if (
                 visitor.has_changed_context
                 or page.context.pages != [page]
-                # The storage of a session is cleared only of the page that is open.
+                # Session storage is cleared only for the open page.
                 or len(visitor.page_origins) > 1
             ):
                 await close(page.context)
@@ -211,7 +211,7 @@ class SharedTab:
 
 
 async def _forget(page: Page, origins: set[str]) -> None:
-    """Leave the page, which sends nothing any more, and clear what is stored of its origins."""
+    """Leave the page without further requests, and clear the storage of its origins."""
     context = page.context
     await context.set_offline(True)
     with contextlib.suppress(Error):  # a page without storage
@@ -227,7 +227,7 @@ async def _forget(page: Page, origins: set[str]) -> None:
 
 
 async def close(context: BrowserContext) -> None:
-    # A browser under load may never answer; its own end takes the context along.
+    # A busy browser may never answer; its end also closes the context.
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(context.close(), 30)
 
@@ -235,7 +235,7 @@ async def close(context: BrowserContext) -> None:
 async def until(ready: Callable[[], bool], *, seconds: float = 20.0) -> None:
     end = time.monotonic() + seconds
     while True:
-        # What the browser tells of comes in here.
+        # The browser's events arrive here.
         await asyncio.sleep(0.02)
         if ready():
             return

@@ -1,4 +1,4 @@
-"""A folder with settings and a store in it, and commands run on it."""
+"""A folder with settings and a store, for commands."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ from twite.gateway.ports.outbox import Claim
 from twite.stores.sqlite import SQLiteStore
 
 RECEIPT = "01a21050-10aa-74ba-a097-7c8d979853a0"
-# What X echoes is what somebody sent: a colour, a new window title, text turned around, a bell.
+# X echoes input: a color code, a window title, bidirectional text, a bell.
 HOSTILE = "\x1b[31m\x1b]0;owned\x07 [bold]big[/bold] \u202egpj.exe \x9b2J"
 SETTINGS = """\
 [server]
@@ -29,7 +29,7 @@ key = "env:TWITE_SHOP_KEY"
 pixel = "o8z6j"
 """
 KEY = "a-key-that-nobody-will-guess"
-# Nothing of the machine's own environment reaches a command under test.
+# Commands under test do not get the machine's environment.
 ENVIRONMENT = {
     "PATH": os.environ["PATH"],
     "PYTHONPATH": os.pathsep.join(sys.path),
@@ -58,7 +58,7 @@ def twite(*arguments: str, environ: dict[str, str] | None = None) -> tuple[int, 
 
 
 def store_in(folder: Path) -> None:
-    """Make a store: order-1 is delivered, order-2 dead, order-3 held, order-4 waits."""
+    """Make a store: order-1 is delivered, order-2 dead, order-3 held, order-4 queued."""
     asyncio.run(_filled(str(folder / "twite.db")))
 
 

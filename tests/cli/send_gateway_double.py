@@ -1,4 +1,4 @@
-"""A gateway of a few lines, on a real socket: it keeps what it is sent and answers as told."""
+"""A tiny fake gateway on a real socket: it records requests and gives set answers."""
 
 import json
 import threading
@@ -13,7 +13,7 @@ RECEIPT = {"receipt": "r", "accepted": 0, "duplicates": 0, "suppressed": 0, "rej
 
 
 class Double:
-    """`script` holds answers to give before it does what a gateway does; None hangs up."""
+    """`script` contains the first answers (None disconnects); then it acts like a gateway."""
 
     def __init__(self) -> None:
         self.requests: list[list[dict]] = []

@@ -32,7 +32,7 @@ OVER = Alert(
 
 
 class Chat(BaseHTTPRequestHandler):
-    """Takes a message or not, as its server says, and keeps it."""
+    """Records a message, and accepts it or not as its server is set."""
 
     def do_POST(self):
         self.server.bodies.append(self.rfile.read(int(self.headers["content-length"])))

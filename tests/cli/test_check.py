@@ -20,7 +20,7 @@ def test_all_in_order_is_green_and_exits_0(command, tmp_path, x_emulator: Emulat
 
     assert (code, err) == (0, "")
     shown = re.sub(r"[0-9.]+ (GiB|ms)", r"N \1", re.sub(r"SQLite [0-9.]+", "SQLite N", out))
-    # A disk may be slower, faster or fuller than it should be wherever this test runs.
+    # The disk of the test machine may be slow or full.
     shown = "\n".join(line for line in shown.splitlines() if " disk: " not in line)
     assert shown.startswith(
         f"passed   settings: {path} is well formed\n"
@@ -121,7 +121,7 @@ def test_a_clock_that_is_off_is_told(command, tmp_path, x_emulator, *, shift, au
 
     _, out, _ = command("check", "--config", str(path))
 
-    # Half a second of rounding, and the time that the test takes.
+    # Half a second of rounding, and the duration of the test.
     near = re.sub(r"(39\d|40\d|5\d|6\d) s", f"{abs(shift)} s", out)
     assert [line for line in near.splitlines() if " clock: " in line] == [told]
 

@@ -21,7 +21,7 @@ PURCHASE = {
 
 @pytest.fixture
 def container(command, tmp_path, monkeypatch):
-    """The container of the shop, its secrets in the environment."""
+    """The shop's container, with its secrets in the environment."""
     _, said, _ = command("import", str(SHOP), "--out", str(tmp_path), "--secrets", "env", "--json")
     for load in json.loads(said)["secrets"]:
         if load["name"] == "X access":
@@ -31,7 +31,7 @@ def container(command, tmp_path, monkeypatch):
 
 @pytest.fixture
 def settings(tmp_path):
-    """Settings that let tags see persons as they came."""
+    """Settings that give tags unhashed personal data."""
     path = tmp_path / "sealed.toml"
     path.write_text('[container]\nfile = "container.toml"\npersons = "sealed"\n')
     return str(path)
@@ -257,7 +257,7 @@ persons = "sealed"
 
 @pytest.fixture
 def at_doors(command, container, tmp_path):
-    """Runs it for one case, where one source needs a yes and the other does not."""
+    """Run it for one case: one source requires consent, the other does not."""
     path = tmp_path / "doors.toml"
     path.write_text(SOURCES)
 

@@ -21,7 +21,7 @@ WAYS = {
 
 @pytest.fixture
 def seen(tmp_path):
-    """Return the settings of a store that saw three conversion ids, and the day."""
+    """Return settings whose store recorded three conversion ids, and the day."""
     at = SystemClock().now()
     asyncio.run(_seen(str(tmp_path / "twite.db"), at))
     return settings_in(tmp_path), day_of(at // DAY)

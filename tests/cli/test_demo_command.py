@@ -1,4 +1,4 @@
-"""`twite demo`, as a process: it ends by itself, or stays for somebody who looks at the console."""
+"""`twite demo` as a process: it ends by itself, or stays for the console."""
 
 import re
 import signal
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.journey
 
 @pytest.fixture
 def orders(tmp_path):
-    """The example's first rows: enough for all that the demo plays."""
+    """The example's first rows, enough for everything that the demo does."""
     with ORDERS.open(encoding="utf-8-sig") as whole:
         path = tmp_path / "orders.csv"
         path.write_text("".join(islice(whole, 320)), encoding="utf-8")
@@ -83,7 +83,7 @@ def until(word, lines):
 
 
 def signed_in(link, name, password):
-    """Sign in as a browser does; return what gets a page."""
+    """Sign in as a browser does; return a function that gets a page."""
     browser = urllib.request.build_opener(
         urllib.request.HTTPCookieProcessor(CookieJar()), urllib.request.ProxyHandler({})
     )
@@ -100,6 +100,6 @@ def signed_in(link, name, password):
 
 
 def shares_of(page):
-    """Return the per cent of purchases that have a key, by the key's name."""
+    """Return the percentage of purchases with a match key, by the key's name."""
     found = re.findall(r'aria-label="([\w ]+): ([\d.]+)\s%"', page)
     return {name: float(share) for name, share in reversed(found)}

@@ -1,4 +1,4 @@
-"""The demo's shop: its pages, and what its back end tells the gateway."""
+"""The demo's shop: its pages, and its back end's requests to the gateway."""
 
 import http.client
 import json
@@ -16,7 +16,7 @@ OVERLAP = {"since": "2026-11-25", "both": 3, "two_ids": 1, "by": [], "advice": {
 
 
 class PlayedGateway(BaseHTTPRequestHandler):
-    """Keeps what it is told, and tells an overlap."""
+    """Records requests, and returns a deduplication report."""
 
     told: list
 

@@ -1,4 +1,4 @@
-"""`twite erase`: who is meant, what would go, and that nothing goes unasked."""
+"""`twite erase`: the person, what would be erased, and the confirmation."""
 
 import json
 

@@ -24,7 +24,7 @@ TOKEN = 'auth = { pixel_token = "env:X_PIXEL_TOKEN" }'
 
 @pytest.fixture
 def path(tmp_path, x_emulator) -> Path:
-    """Settings whose pixel asks with OAuth."""
+    """Settings with a pixel that uses OAuth."""
     file = settings_in(tmp_path, x_emulator.url)
     text = file.read_text().replace(TOKEN, f'account = "18ce54d4x5t"\n{OAUTH}')
     file.write_text(text)

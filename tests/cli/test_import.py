@@ -17,19 +17,19 @@ from twite.stores.sqlite import SQLiteStore
 CONTAINERS = Path(__file__).parents[1] / "containers"
 SHOP = CONTAINERS / "shop.json"
 KEY = "a-key-that-seals-and-is-long-enough"
-# What stands in the export, and must stand nowhere else.
+# Values of the export that must not occur elsewhere.
 SECRETS = ("px_2f7Qm9Zr4Tb8Lw1Kc6Vn3Hd5", "px_8Yw2Rt6Kq1Nf4Jd9Gs3Bx7Mc", "wh_5Tq8Zn2Xc7Vb1Lm4Kp9Rd")
 
 
 @pytest.fixture
 def keyed(shop, monkeypatch):
-    """The settings of the shop, and a key to seal with."""
+    """The shop's settings, and a secret key."""
     monkeypatch.setenv("TWITE_SECRET_KEY", KEY)
     return shop
 
 
 def changed(folder, change):
-    """Return the export with something changed in it."""
+    """Return the export with a change."""
     tree = json.loads(SHOP.read_text())
     change(tree["containerVersion"])
     path = folder / "changed.json"

@@ -137,7 +137,7 @@ def test_the_template_shows_every_key_in_toml():
 
 
 def shown(node, place=""):
-    """Yield the keys of a tree as the schema spells them."""
+    """Yield the keys of a tree in the schema's notation."""
     for key, value in node.items():
         inner = f"{place}.{key}" if place else key
         if key in {"events", "fields", "hmac_keys", "redirect"} and isinstance(value, dict):

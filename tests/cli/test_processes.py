@@ -19,7 +19,7 @@ import fork_server
 def running(
     *arguments: str, popen: type[subprocess.Popen[str]] = fork_server.Popen
 ) -> Iterator[tuple[subprocess.Popen[str], dict[str, object]]]:
-    """Start a command with --json; yields it with the line in which it says that it is ready."""
+    """Start a command with --json; yield it with its ready message."""
     with popen(
         [sys.executable, "-m", "twite", *arguments, "--json"],
         stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""What was rejected, by `twite rejected` and `twite show`."""
+"""Rejected conversions in `twite rejected` and `twite show`."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""`twite restore` as an operator meets it."""
+"""`twite restore` as an operator runs it."""
 
 import json
 import signal

@@ -1,4 +1,4 @@
-"""The pages about files say what the code does."""
+"""The pages about files agree with the code."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The example file, and the untidiness in it."""
+"""The example file and its untidy rows."""
 
 import csv
 import runpy

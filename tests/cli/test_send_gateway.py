@@ -30,7 +30,7 @@ def answer(status=202, retry_after=0.0, **said):
 
 
 class Stage:
-    """A gateway that answers by a script, and a clock that moves when somebody waits."""
+    """A gateway with scripted answers, and a clock that advances with each wait."""
 
     def __init__(self, *answers, patience=600.0):
         self.answers = list(answers)

@@ -1,4 +1,4 @@
-"""Ctrl-C in the middle of a file, in a process of its own."""
+"""Ctrl-C in the middle of a file, in a separate process."""
 
 import csv
 import signal
@@ -10,7 +10,7 @@ from send_gateway_double import KEY, double
 
 import fork_server
 
-# Seconds: each wait ends with what it waits for, and this says that it never came.
+# Seconds after which a wait fails; each normally ends earlier.
 LONGEST = 120
 
 

@@ -11,7 +11,7 @@ from twite.formats.files.cells import read_amount
 
 
 class Frame:
-    """What polars gives, of a few rows."""
+    """A few rows as polars returns them."""
 
     def __init__(self, columns, rows):
         self.columns = columns
@@ -33,7 +33,7 @@ def test_without_polars_the_sentence_says_how_to_install_it():
     with pytest.raises(ParquetMissing, match=r"-m pip install polars`") as caught:
         open_table(Path("orders.parquet"), nowhere)
 
-    # The name is not ours in any index: whoever takes it could run code at our users.
+    # This project does not own the name on PyPI: another owner could run code on users' machines.
     assert "install twite" not in str(caught.value)
     assert "install 'twite" not in str(caught.value)
 
@@ -70,7 +70,7 @@ def test_rows_are_numbered_across_slices():
         (1e21, "1000000000000000000000"),
         (decimal.Decimal("1.234"), "1.2340"),
         (dt.datetime(2026, 11, 22, 6, tzinfo=dt.UTC), "2026-11-22T06:00:00+00:00"),
-        (dt.datetime(2026, 11, 22, 6), "2026-11-22T06:00:00"),  # noqa: DTZ001 — Parquet has such
+        (dt.datetime(2026, 11, 22, 6), "2026-11-22T06:00:00"),  # noqa: DTZ001 — Parquet has naive times
         (dt.date(2026, 11, 22), "2026-11-22"),
         (b"o-1", "o-1"),
         ([{"sku": "CAP-7", "qty": 2}], '[{"sku":"CAP-7","qty":2}]'),

@@ -56,7 +56,7 @@ def test_what_was_written_and_not_noted_is_cut_off_again(path):
     report.write([verdict(2)])
     report.close()
     with path.open("ab") as file:
-        # More than what comes in its place.
+        # Longer than its replacement.
         file.write(b"3,o-3,accepted,,,\r\n4,o-4,accepted,,,\r\n5,o-5,acc")
 
     again = SendReport(path, earlier_run(path, size=10, sha256="ab"))

@@ -8,7 +8,7 @@ from twite.cli import run, serve
 
 @pytest.fixture
 def served(monkeypatch):
-    """What `serve` was called with."""
+    """The arguments of `serve`."""
     calls = []
 
     def load(config, _environ):

@@ -59,7 +59,7 @@ def test_a_report_is_written_for_ci_systems(command, tmp_path):
     code, _, _ = command("tag", "test", str(OWN), "--junit", str(report))
 
     assert code == 0
-    assert ET.parse(report).getroot().get("failures") == "0"  # noqa: S314  # our own file
+    assert ET.parse(report).getroot().get("failures") == "0"  # noqa: S314 - own file
 
 
 def test_what_a_test_says_cannot_act_on_the_terminal(command, written):

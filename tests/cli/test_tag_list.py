@@ -18,7 +18,7 @@ NO_COMMIT = "0" * 40
 
 @pytest.fixture
 def with_own(monkeypatch):
-    """Let the list contain a template of this project, with a hash."""
+    """Add a template of this project, with its hash, to the list."""
 
     def let(sha256: str) -> None:
         own = PublicTemplate(

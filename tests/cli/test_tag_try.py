@@ -1,4 +1,4 @@
-"""`twite tag try`: a template runs as in the gateway, against a vendor that judges its requests."""
+"""`twite tag try`: a template runs as in the gateway, with a fake vendor that checks requests."""
 
 import json
 from hashlib import sha256

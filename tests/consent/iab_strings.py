@@ -1,4 +1,4 @@
-"""Strings of the IAB, written by hand: an encoder that shares nothing with the decoders."""
+"""An encoder of IAB strings for tests, independent of the decoders."""
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 DAY = 86_400_000

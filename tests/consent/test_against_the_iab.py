@@ -1,4 +1,7 @@
-"""Our decoders against the IAB's own packages, on random strings. `make oracle` installs them."""
+"""Compare Twite's decoders with the IAB's packages on random strings.
+
+`make oracle` installs them.
+"""
 
 import json
 import os
@@ -33,7 +36,7 @@ pytestmark = pytest.mark.skipif(
     reason="the IAB's packages are not there: run `make oracle` (it needs node and npm)",
 )
 SETS = ("special_features", "purposes", "legitimate_interests", "vendors", "vendor_interests")
-# What the packages call a section of each id.
+# The packages' name of each section id.
 NAMES = {2: "tcfeuv2", 5: "tcfcav1", 6: "uspv1"} | {
     id_: section.name for id_, section in LAYOUTS.items()
 }
@@ -78,7 +81,7 @@ def mangled(randomness, text):
 
 
 def fields_of(read):
-    """Return our reading in the shape of theirs."""
+    """Return Twite's result in the form of the IAB's."""
     fields = {name: getattr(read, name) for name in read.__struct_fields__}
     for name in SETS:
         fields[name] = sorted(set(fields[name]))
@@ -109,7 +112,7 @@ def test_tc_strings_are_read_as_the_iab_reads_them():
 
 def test_a_mangled_tc_string_is_never_consent_to_us_and_none_to_the_iab():
     randomness = random.Random(2)
-    # Few vendors: their reader spells a range out, and a mangled one may name thousands.
+    # Few vendors, because their reader expands ranges, and a corrupt range may contain thousands.
     texts = [
         mangled(randomness, a_tc_string(randomness, vendors=(0, 3, 40))) for _ in range(MANY // 10)
     ]
@@ -122,7 +125,7 @@ def test_a_mangled_tc_string_is_never_consent_to_us_and_none_to_the_iab():
             tally["ours refuses" if "error" not in theirs else "both refuse"] += 1
         elif "error" in theirs:
             tally["theirs refuses"] += 1
-            # They refuse numbers that ours reads and does not believe.
+            # They refuse numbers that Twite reads but ignores.
             if doubt(ours, now=MADE) is None:
                 differing.append((text, ours, theirs))
         else:
@@ -152,7 +155,7 @@ def a_gpp_string(randomness):
             flags = "".join(randomness.choice("01") for _ in range(48))
             head = number(1, 6) + number(MADE // 100, 36) * 2 + number(31, 12) * 2 + number(1, 6)
             head += number(4, 6) + number(13, 6) + number(9, 12) + number(2, 6) + "0" + "0" * 12
-            # Two empty ranges of vendors, and no restrictions.
+            # Two empty vendor ranges, and no restrictions.
             sections[section] = base64url(head + flags + ("0" * 16 + "0") * 2 + "0" * 12)
         elif section == 6:
             sections[section] = "1" + "".join(randomness.choice("YN-") for _ in range(3))
@@ -166,7 +169,7 @@ def a_gpp_string(randomness):
 
 
 def us_fields(read, theirs):
-    """Return (ours, theirs) of the values that decide."""
+    """Return (Twite's, IAB's) relevant values."""
     pairs = [(read.sale, theirs.get("SaleOptOut"))]
     if read.sharing is not None:
         pairs.append((read.sharing, theirs.get("SharingOptOut")))

@@ -1,4 +1,4 @@
-"""Whatever a signal says, it is a value: nothing is raised, and nothing unreadable is consent."""
+"""Arbitrary signals raise no exception, and unreadable ones are not consent."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""The second decision, under a changed policy, from the evidence of the first."""
+"""The decision under a changed policy, from the stored evidence."""
 
 import msgspec
 import pytest

@@ -1,6 +1,6 @@
-"""Every combination of what may be said, against a table written from the rules in the facts.
+"""Every combination of signals, compared with a table written from the documented rules.
 
-The table shares nothing with the code: it knows the strings by what they were made to say.
+The table is independent of the code: it knows the meaning of each string from its construction.
 """
 
 import os
@@ -16,7 +16,7 @@ from twite.domain.conversion import Identifiers
 
 PERSON = Identifiers(click_id="click", email="e" * 64)
 
-# What is said → (how strong the objection, is it a yes, does it speak of storage or user data).
+# Signal → (strength of the objection, whether it grants, whether it concerns storage or user data).
 NO, UNCLEAR, LIMIT, FINE = "no", "unclear", "limit", "fine"
 AD_STORAGE = {None: FINE, "granted": FINE, "denied": NO, "refused": UNCLEAR}
 AD_USER_DATA = {None: FINE, "granted": FINE, "denied": NO}
@@ -35,7 +35,7 @@ OPT_OUT = {
 WHO = {"anyone": {}, "a European": {"region": "DE"}, "a source that asks": {}}
 
 
-# From the freest to the strictest.
+# From the most permissive to the strictest.
 RANK = {action: rank for rank, action in enumerate(ConsentAction)}
 
 
@@ -52,12 +52,12 @@ def combinations():
 
 
 def words_said_yes(storage, data, gcd):
-    """A grant in words is nobody's where the long form says that the site made it."""
+    """A grant in words does not count if the long form attributes it to the site."""
     return "granted" in (storage, data) and gcd != BY_DEFAULT
 
 
 def denials(said):
-    """Yield what each signal objects to, in the order of precedence: (matter, who says so)."""
+    """Yield the objection of each signal in order of precedence: (matter, signal)."""
     storage, data, ads, gcd, tcf, opt_out, _ = said
     of_words = {"denied": "storage", "refused": "unclear"}
     if storage in of_words:
@@ -84,9 +84,9 @@ def denials(said):
 
 
 def said_yes(storage, data, gcd, tcf):
-    """Of those that speak, the first in order decides: words, TC string, Google's long form.
+    """The first signal present decides: words, TC string, Google's long form.
 
-    A TC string that only denies storage still has a yes to user data.
+    A TC string that only denies storage still grants user data.
     """
     if words_said_yes(storage, data, gcd):
         return True
@@ -98,7 +98,7 @@ def said_yes(storage, data, gcd, tcf):
 
 
 def whole(said, policy):
-    """Return (action, rule, reason, strip, restricted), from the rules alone."""
+    """Return (action, rule, reason, strip, restricted), only from the rules."""
     storage, data, _ads, gcd, tcf, opt_out, who = said
     actions = {
         "storage": policy.storage_denied,
@@ -149,12 +149,13 @@ def whole(said, policy):
     return action, rule, reason, strip, ConsentAction.RESTRICT in named
 
 
-# What a denial of storage, and one of user data, take out where they strip.
+# What denials of storage and of user data remove if they strip.
 DEVICE = ("click_id", "browser_id")
 TOLD = ("email", "phone", "ip", "user_agent")
 
 
-# All combinations with the default policy. Of the others, every eleventh has each pair of words.
+# All combinations with the default policy. Every eleventh of the other combinations, which covers
+# each pair of words.
 SOME = 1 if os.environ.get("TWITE_TRIAL") == "1" else 11
 
 
@@ -170,7 +171,7 @@ def differences(policy, every=1):
 
 
 def kept_alike(found, signals):
-    """Whether the evidence says what was decided, of which signals."""
+    """Whether the evidence names the decision and its signals."""
     if found.evidence is None:
         return found is PLAIN
     kept = read_evidence(found.evidence)

@@ -1,4 +1,4 @@
-"""A gateway with its console, as `twite serve` assembles it, and people with browsers of a kind."""
+"""A gateway with its console, as `twite serve` assembles it, and simulated browsers."""
 
 import re
 import socket
@@ -64,7 +64,7 @@ name = "client"
 key = "another-source-key-of-some-length"
 pixel = "o6dkt"
 """
-# Who is there: the role, and the pixels they see.
+# The users: their role, and the pixels that they see.
 PEOPLE: Mapping[str, tuple[Role, Sequence[str] | None]] = {
     "ada": (Role.ADMIN, None),
     "olga": (Role.OPERATOR, None),
@@ -85,7 +85,7 @@ class Heard(msgspec.Struct, frozen=True):
 
 
 class Somebody:
-    """A browser without a window: keeps cookies, and sends a form as a page's own."""
+    """A simulated browser: keeps cookies, and submits forms of a page."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -123,7 +123,7 @@ class Somebody:
     async def post(
         self, path: str, fields: object = (), *, headers: Mapping[str, str] = {}
     ) -> Heard:
-        """Send a form with the token that a page of ours carries."""
+        """Send a form with the token of a console page."""
         page = await self.get("/console/account")
         if page.status == 303:
             page = await self.get("/console/sign-in")
@@ -142,8 +142,8 @@ class Somebody:
 class House:
     """A gateway on a socket, and people who may sign in.
 
-    Their passwords are kept in clear, unless `passwords` says otherwise: Argon2id costs 0.2 s of
-    CPU for each.
+    Their passwords are stored in clear text unless `passwords` says otherwise: Argon2id costs 0.2 s
+    of CPU for each.
     """
 
     def __init__(
@@ -192,7 +192,7 @@ class House:
 
     @property
     def url(self) -> str:
-        """Where this machine opens the console."""
+        """The console's URL on this machine."""
         local = self.settings.server.local_listen
         return self.gateway.url if local is None else f"http://{local}"
 

@@ -1,4 +1,4 @@
-"""Columns: numbers become places."""
+"""Column charts: from numbers to positions."""
 
 from twite.console.charts import HEIGHT, AxisLabel, columns
 

@@ -1,4 +1,4 @@
-"""What a person decides about what rests: asked where it could count twice, and noted."""
+"""Decisions about held deliveries: confirmed if they could count twice, and audited."""
 
 import html
 import re
@@ -28,14 +28,14 @@ LETTERS = {"state": "held", "pixel": "tag:crm", "event": "o8z6k", "reason": "422
 
 
 def error_group(reason, **more):
-    """Return the form of a heap of the pixel's, all of it."""
+    """Return the form for a whole error group of the pixel."""
     held = {"state": "held", "pixel": "o8z6j", "event": "o8z6k", "reason": reason}
     return held | {"which": "all"} | more
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def resting(tmp_path_factory):
-    """A gateway in whose store much rests, and nothing moves."""
+    """A gateway with many held deliveries, and without senders."""
     cautious = SETTINGS.replace('id = "o6dkt"', 'id = "o6dkt"\non_ambiguous = "hold"')
     house = House(tmp_path_factory.mktemp("resting"), cautious)
     store = await SQLiteStore.open(str(house.settings.store.path))
@@ -59,7 +59,7 @@ async def resting(tmp_path_factory):
 
 
 async def _in_doubt(store, name, *, since, reason, pixel="o8z6j"):
-    """Bury one that X may have had for a while."""
+    """Make a dead letter of a delivery that X may have received earlier."""
     await store.record(a_submission(an_entry(name, pixel=pixel), receipt=name, received_at=since))
     for outcome, transition, ambiguous in (
         ("errored", Trigger.POSTPONED, True),
@@ -93,7 +93,7 @@ async def states(house):
 
 
 def doubted_since(house, name):
-    """Return since when X may have one, as far as the gateway goes by it."""
+    """Return since when X may have one, as the gateway assumes."""
     with closing(sqlite3.connect(house.settings.store.path)) as store:
         (found,) = store.execute(
             "SELECT ambiguous_since FROM outbox JOIN conversion USING (id) "
@@ -104,7 +104,7 @@ def doubted_since(house, name):
 
 
 async def noted(house):
-    """Return who did what, the last last, without who signed in."""
+    """Return who did what, newest last, without sign-ins."""
     async with open_records(house.settings) as records:
         entries = await records.people.audit(limit=1_000)
     told = [

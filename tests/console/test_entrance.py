@@ -1,4 +1,4 @@
-"""From where, under which name, and by whose will."""
+"""Access to the console by client address, host name and origin."""
 
 import io
 
@@ -66,7 +66,7 @@ async def test_a_proxy_that_does_not_say_whom_it_asks_for_is_not_taken_for_the_m
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8080", "localhost", "upstream", "t.shop.example"])
 async def test_a_proxy_that_sets_no_header_at_all_is_not_taken_for_the_machine(house, host):
-    """nginx's `proxy_pass` without more: no X-Forwarded-For, and the upstream's name as Host."""
+    """A plain nginx `proxy_pass`: no X-Forwarded-For, and the upstream's name as Host."""
     through = Somebody(house.gateway.url)
     async with through:
         answer = await through.get("/console/sign-in", Host=host)
@@ -77,7 +77,7 @@ async def test_a_proxy_that_sets_no_header_at_all_is_not_taken_for_the_machine(h
 
 @pytest.mark.parametrize("public", [None, "http://127.0.0.1:8080"])
 async def test_a_console_of_its_own_name_stands_behind_a_proxy_too(tmp_path, public):
-    """Where console.url alone is public, a proxy that says nothing is not the machine either."""
+    """If only console.url is public, a silent proxy does not count as local either."""
     named = SETTINGS.replace("[console]\n", '[console]\nurl = "https://twite.shop.example"\n')
     named = named.replace('trusted_proxies = ["127.0.0.9/32"]\n', "")
     ours = "" if public is None else f'public_url = "{public}"\n'

@@ -1,4 +1,4 @@
-"""What a spreadsheet gets."""
+"""The export for spreadsheets."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""The search of Live: whatever its event, a conversion is found by who may see its pixel."""
+"""The search on the Live page: users of a pixel find its conversions of any event."""
 
 import pytest
 import pytest_asyncio
@@ -9,10 +9,10 @@ from twite.stores.sqlite import SQLiteStore
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-# `events` of the settings names o8z6k and o8z6m alone: what else came was mapped once, or came in
-# X's own format.
+# `events` in the settings contains only o8z6k and o8z6m: others were mapped earlier, or came in X's
+# format.
 KEPT = {"order-77": ("o8z6j", "o8z6k"), "lead-77": ("o8z6j", "o8z6z"), "own-77": ("o6dkt", "o6dkz")}
-# Of a pixel that is not in the settings any more, and of a tag alone.
+# Of a pixel that is no longer in the settings, and of only a tag.
 ELSEWHERE = {"old-77": ("o9old", "o9olk"), "tag-77": ("tag:crm", "purchase")}
 
 

@@ -1,4 +1,4 @@
-"""What pages are asked with never reaches the log as it came."""
+"""Request parameters never reach the log unmasked."""
 
 import io
 

@@ -1,7 +1,7 @@
 """Each field that the console shows, with each kind of hostile text: inert, bounded, on one line.
 
-What comes in by a server, by a tag's door and for a tag, and what X and a vendor answer. Where a
-door takes no such text, the refusal is the claim.
+Fields of servers, tag routes and tags, and the answers of X and a vendor. If a route refuses the
+text, the test checks the refusal.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ KINDS = {
     "mebibyte": "Z" * (2**20 - 2_000),
 }
 NEVER = ("<script>alert", "<img src=x", "\u202e", "\u202c", "\x1b", "\x07", "Z" * 20_000)
-# What a page may weigh, whatever is on it.
+# The maximum size of a page, whatever its content.
 HEAVIEST = 400_000
 NATIVE = (
     "event", "conversion_id", "time", "value", "currency", "email", "phone", "email_sha256",
@@ -65,7 +65,7 @@ fields = {{ endpoint = "{x}/in", key = "a-key-of-the-vendor" }}
 
 
 class Day:
-    """What was submitted, and what became of it: by field and kind, the status and the answer."""
+    """The submissions and results: status and answer by field and kind."""
 
     def __init__(self, house, log):
         self.house = house
@@ -81,7 +81,7 @@ async def day(tmp_path_factory):
     settings = SETTINGS.replace('level = "error"', 'level = "debug"') + TAG
     async with _hostile_outside() as x:
         with contextlib.redirect_stderr(log):
-            # A log writes to the stderr that there was when it was made.
+            # A logger writes to the stderr that existed when it was created.
             house = House(folder, settings, x=x)
         await house.start(people={"ada": PEOPLE["ada"]})
         day = Day(house, log)
@@ -101,7 +101,7 @@ async def test_a_field_is_inert_in_the_lives_of_what_came_with_it(day, field):
     shown = []
     for kind in KINDS:
         status, answer, conversion_id = day.said[field, kind]
-        # Refused in words of bounded length, or taken in and found.
+        # Refused with a bounded message, or accepted and found.
         assert len(answer) < 20_000
         if status < 300:
             found = await admin.get(f"/console/live?{urlencode({'id': conversion_id})}")
@@ -110,7 +110,7 @@ async def test_a_field_is_inert_in_the_lives_of_what_came_with_it(day, field):
             assert status in {400, 413, 422}
 
     taken = [kind for kind in KINDS if day.said[field, kind][0] < 300]
-    # What a tag calls nothing that the pixel has is ignored, and has no life.
+    # A tag event that the pixel does not have is ignored, and has no history.
     assert shown or not taken or field == "mp name"
     assert [_faults(page.text) for page in shown] == [[]] * len(shown)
 
@@ -122,7 +122,7 @@ async def test_a_page_with_all_of_it_is_inert_and_bounded(day, path):
     page = await admin.get(f"/console{path}")
 
     assert page.status == 200
-    # A stream is JSON, which a page puts in as text: it is no markup there.
+    # A stream is JSON, which pages insert as text, not as markup.
     is_markup = page.headers["content-type"].startswith("text/html")
     assert [fault for fault in _faults(page.text) if is_markup or "<" not in fault] == []
 
@@ -183,7 +183,7 @@ async def test_the_log_has_one_line_for_each_thing_said(day):
     text = day.log.getvalue()
 
     assert "not delivered" in text
-    # Markup is nothing to a terminal.
+    # Terminals do not interpret markup.
     assert [bad for bad in NEVER if bad in _plain(text) and "<" not in bad] == []
     assert [line for line in text.splitlines() if line.startswith("level=info")] == []
     assert max(map(len, text.splitlines())) < 5_000
@@ -195,7 +195,7 @@ def _faults(page):
 
 
 def _plain(log):
-    """Return the log without the colours that its renderer puts in."""
+    """Return the log without color codes."""
     return re.sub(r"\x1b\[\d+m", "", log)
 
 
@@ -210,7 +210,7 @@ def _unquoted(text):
 
 
 async def _submitted(http, url, field, text):
-    """Return the status, the answer, and the id that it goes by."""
+    """Return the status, the answer, and the conversion id."""
     endpoint, _, name = field.partition(" ")
     conversion_id = f"field-{name}-{next(k for k, held in KINDS.items() if held == text)}"
     if endpoint == "mp":
@@ -251,14 +251,13 @@ async def _measured(http, url, name, text, conversion_id):
     at = f"{url}/mp/collect?measurement_id=G-1&api_secret={quote(KEY)}"
     async with http.post(at, data=io.BytesIO(msgspec.json.encode(body))) as answer:
         said = await answer.text()
-        # What a name of none of the pixel's events comes to, or an id of more characters than X
-        # takes, is nothing to be found.
+        # An unknown event name or an id that is too long for X is not found.
         return answer.status, said, event["params"]["transaction_id"]
 
 
 @contextlib.asynccontextmanager
 async def _hostile_outside():
-    """An X, and a vendor, that refuse everything in hostile words; of each kind in turn."""
+    """X and a vendor, which refuse everything with hostile texts, of each kind in turn."""
     turns = iter(range(1_000_000))
 
     async def refuse(request):
@@ -280,7 +279,7 @@ async def _hostile_outside():
 
 
 async def _answered(http, url):
-    """Wait until X and the vendor have answered about some."""
+    """Wait until X and the vendor have answered a few requests."""
     for _ in range(300):
         async with http.get(f"{url}/v1/accounting") as answer:
             rows = (await answer.json())["by"]

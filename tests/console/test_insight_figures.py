@@ -1,4 +1,4 @@
-"""What the pages about conversions say, figure by figure, of a few orders at a shop."""
+"""The figures on the pages about conversions, for a few orders of a shop."""
 
 import asyncio
 import html
@@ -28,7 +28,7 @@ def order(number, **said):
     return {"event": "purchase", "conversion_id": f"order-{number}", "twclid": CLICK} | said
 
 
-# Of ten, four have one key and one of these four a phone number that spoilt its second.
+# Of ten, four have one match key; one of these four lost its second to a bad phone number.
 ORDERS = [
     *(order(number, email=f"buyer{number}@shop.alt") for number in range(6)),
     *(order(number) for number in range(6, 9)),
@@ -38,7 +38,7 @@ ORDERS = [
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def day(tmp_path_factory):
-    """A gateway that pages report to, and orders of two pixels; X refuses one of them."""
+    """A gateway with reports from pages, and orders of two pixels; X refuses one."""
     with running_emulator("max_age=604800") as emulator:
         settings = SETTINGS.replace(f'key = "{OURS}"', f'key = "{OURS}"\norigins = ["{SHOP}"]')
         house = House(tmp_path_factory.mktemp("figures"), settings, x=emulator.url)
@@ -90,7 +90,7 @@ async def settled(house, *, pending):
 
 
 async def text_of(house, path):
-    """Return what a page says, without its tags."""
+    """Return the text of a page, without HTML tags."""
     admin = await house.signed_in("ada")
     page = (await admin.get(f"/console{path}")).text
     return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", page)))
@@ -144,7 +144,7 @@ async def test_twins_say_which_conversions_came_both_ways(day):
     while "The report is being prepared" in text:
         text = await text_of(day, "/twins")
 
-    # What the page told X's pixel came here, too; the server's others came from no page.
+    # The page also reported its pixel's conversion here; the server's others came from no page.
     assert re.search(r"purchase o8z6j 2 0 10 0 1 1 0", text)
     assert re.search(r"sign_up o8z6j 0 0 1 0 0 0 0", text)
 

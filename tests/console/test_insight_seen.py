@@ -1,4 +1,4 @@
-"""The pages about conversions: each shows what its viewer may see, and nothing else."""
+"""The pages about conversions show only what the user may see."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 OURS = "a-source-key-of-some-length"
 THEIRS = "another-source-key-of-some-length"
 PATHS = ("", "/live", "/live/new", "/rejected", "/match-keys", "/twins", "/dead", "/value-guards")
-# What would tell of somebody else's: their ids, source, pixel and event.
+# Traces of the other pixel: ids, source, pixel and event.
 FOREIGN = ("secret-order", "o8z6j", "o8z6k", ">shop<")
 
 
@@ -70,7 +70,7 @@ async def test_an_operator_of_one_pixel_decides_nothing_about_another(both):
         "reason": "400 INVALID_PARAMETER: conversion_time is too old",
     }
 
-    # The number of a delivery of another heap, slipped into the form.
+    # The number of a delivery of another error group, added to the form.
     listed = await operator.get("/console/live?state=dead&pixel=o8z6j")
     number = listed.text.split('<td class="id"><a href="/console/live/')[1].split('"')[0]
     answer = await operator.post("/console/dead/replay", {**error_group, "delivery": number})

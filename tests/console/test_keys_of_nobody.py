@@ -1,4 +1,4 @@
-"""Match keys that match nobody are no match keys: the page and the metrics say so alike."""
+"""Match keys that match nobody do not count, on the page and in the metrics."""
 
 import hashlib
 import html
@@ -19,7 +19,7 @@ def order(number, **said):
     return {"event": "purchase", "conversion_id": f"order-{number}"} | said
 
 
-# Forty addresses of nobody, two hashes of a hash, of which one stands beside a click, four people.
+# Forty addresses of nobody, two double hashes, one of them with a click id, and four people.
 ORDERS = [
     *(order(number, email=f"noreply+{number}@shop.alt") for number in range(40)),
     order(40, email="anna@shop.alt", email_sha256=sha256(sha256("anna@shop.alt"))),

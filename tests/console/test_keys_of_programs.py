@@ -1,4 +1,4 @@
-"""What a key opens over HTTP, and what it does not."""
+"""What an API key gives access to over HTTP, and what it does not."""
 
 import pytest
 import pytest_asyncio
@@ -76,7 +76,7 @@ async def test_a_key_submits_nothing(house, received):
 
 
 async def test_the_metrics_open_to_a_key_for_them_and_to_no_other(house):
-    # As a proxy on this machine would ask for somebody else.
+    # Like a local proxy that forwards a remote client's request.
     elsewhere = {"X-Forwarded-For": "198.51.100.1"}
     for_metrics, other = await a_key(house, "metrics"), await a_key(house, "lives")
 

@@ -1,4 +1,4 @@
-"""Dead letters and held: the largest heaps first, and how many are not shown."""
+"""Dead and held deliveries: the largest error groups first, and how many are not shown."""
 
 import re
 
@@ -11,7 +11,7 @@ from twite.stores.sqlite import SQLiteStore
 async def test_strays_do_not_hide_the_largest_heap_and_are_counted(tmp_path):
     house = House(tmp_path)
     store = await SQLiteStore.open(str(house.settings.store.path))
-    # As a sender of X's own format leaves them who makes event ids up.
+    # As left by a client of X's format that makes up event ids.
     strays = [
         an_entry("order-1", index=number, event=f"a{number:04}", held="no such event")
         for number in range(215)

@@ -1,4 +1,4 @@
-"""A mapping that was wrong is corrected in the settings, and what rests goes by it."""
+"""After a wrong mapping is corrected in the settings, held deliveries use the new one."""
 
 import asyncio
 import html
@@ -28,7 +28,7 @@ HIT = (
 
 @pytest.mark.journey
 async def test_what_rests_is_replayed_as_the_corrected_settings_map_it(tmp_path):
-    """By a server's own name of the event, and by a tag's name that the source maps."""
+    """With a server's event name, and with a tag's name that the source maps."""
     with running_emulator() as emulator:
         wrong = SETTINGS.replace(CORRECT, WRONG)
         before = await _started(tmp_path, wrong, "sign_up", x=emulator.url)

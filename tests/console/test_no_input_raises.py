@@ -1,4 +1,4 @@
-"""Whatever is put into addresses, forms and headers: an answer, and never a fault of ours."""
+"""Arbitrary URLs, forms and headers get an answer, never an internal error."""
 
 import os
 import re
@@ -78,7 +78,7 @@ async def test_no_field_of_an_address_or_a_form_is_a_fault(house, ada, hostile):
     for number, route in enumerate(house.routes):
         if route.path.endswith(("sign-out", "elsewhere")):
             continue
-        # Each route meets each state, though not each text in each state, but in the long form.
+        # Each route is tested in each state; all texts in all states only in the long form.
         for state in STATES if LONG else [STATES[(number + HOSTILE.index(hostile)) % len(STATES)]]:
             asked = fields | state
             path = re.sub(r"\{\w+(:\w+)?\}", quote(hostile[:500], safe=""), route.path)

@@ -1,6 +1,6 @@
-"""Every route, asked by whoever sees one pixel for what belongs to another: it is not there.
+"""A user of one pixel requests another pixel's data on every route, and finds nothing.
 
-The routes are those that the console has: one that is added is asked as well.
+The routes come from the console's table, so that new ones are covered.
 """
 
 import asyncio
@@ -66,7 +66,7 @@ PEOPLE = {
     "vic": (Role.VIEWER, ["o6dkt"]),
     "olga": (Role.OPERATOR, ["o6dkt"]),
 }
-# What nobody may see who sees o6dkt alone: names, ids, amounts, reasons, and what an alert says.
+# What a user of only o6dkt may not see: names, ids, amounts, reasons, and alert texts.
 HIDDEN = (
     "rival_event",
     "rivalshop",
@@ -75,7 +75,7 @@ HIDDEN = (
     "secret reason of an alert",
     "gadget-of-the-rival",
 )
-# What is put into the address and into forms, and what it is about that belongs to the other.
+# Parameters of URLs and forms, and the other pixel's data that they refer to.
 FOREIGN = {
     "pixel": "o8z6j",
     "session": "latest",
@@ -93,7 +93,7 @@ FOREIGN = {
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def agency(tmp_path_factory):
-    """A gateway with conversions of two pixels, dead ones, an alert, and a batch of both."""
+    """A gateway with conversions of two pixels, dead letters, an alert, and a batch of both."""
     with running_emulator("max_age=604800") as emulator:
         house = House(
             tmp_path_factory.mktemp("own"), SETTINGS, passwords=PlainPasswords(), x=emulator.url
@@ -115,7 +115,7 @@ async def agency(tmp_path_factory):
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def numbers(agency):
-    """The numbers of the other's conversions, dead or not, and of the pixel's own of the batch."""
+    """The numbers of the other pixel's conversions, and of the user's own one in the batch."""
     ada = await agency.signed_in("ada")
     page = (await ada.get("/console/live")).text
     rows = re.findall(r'href="/console/live/(\d+)">([\w-]+)</a>', page)
@@ -174,7 +174,7 @@ async def test_what_is_not_theirs_answers_as_what_is_not_there(agency, numbers, 
 
     different = []
     for route in agency.routes:
-        # Signing in knows no pixel, and is slowed down by the second time.
+        # Sign-in does not depend on a pixel, and is throttled from the second time on.
         if route.path in {"/console/sign-out", "/console/sign-in"}:
             continue
         answers = []
@@ -316,7 +316,7 @@ def _silent(subject):
 
 
 def _asked_with(numbers):
-    """Yield what is asked with: all of it, then one thing at a time."""
+    """Yield the parameters: all together, then one at a time."""
     everything = FOREIGN | {"delivery": numbers["rival-order-2"]}
     yield everything
     for name in ("pixel", "event", "source", "reason", "state", "id"):

@@ -1,4 +1,4 @@
-"""The page on the console names every page with its role, and shows it."""
+"""The docs of the console name every page with its role and a screenshot."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 FOLDER = Path(__file__).parents[2] / "docs/reference"
-# Nothing to look at: X sends browsers to the one, and the other is a stream.
+# Not visible pages: X sends browsers to the one, and the other is a stream.
 ASIDE = {
     "/console/connect/callback",
     "/console/live/new",

@@ -1,4 +1,4 @@
-"""One person, in every spelling, by every way in: in no copy that is kept, and on nothing shown."""
+"""One person in every spelling on every route: in no stored copy, and on no page."""
 
 import asyncio
 import contextlib
@@ -23,13 +23,13 @@ KEY = "a-source-key-of-some-length"
 TEMPLATE = Path(__file__).parents[1] / "templates/crm_post.tpl"
 CLICK = "23opevjt88psuo13lu8d020qkn"
 PAGE = "https://shop.example/u/{0}/thanks?q={0}&utm_term={0}#{0}"
-# Pages and tags of the console that list what came in.
+# Console pages that list received conversions.
 SHOWN = ("", "/live", "/live?state=dead", "/live/new?after=0", "/dead", "/match-keys", "/audit",
          "/value-guards", "/twins", "/pixels", "/pixels/o8z6j")  # fmt: skip
 
 
 def _native(name, number):
-    """A conversion with the person in each text that it may have; the last is refused."""
+    """A conversion with the person in each text field; the last is refused."""
     texts = {
         "description": f"for {name}",
         "search": name,
@@ -78,7 +78,7 @@ def _text(value):
 
 
 def _submissions():
-    """Yield (path, headers, body) of all that comes in."""
+    """Yield (path, headers, body) of all requests."""
     bearer = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
     token = {"X-Pixel-Token": "emulator-pixel-token-o6dkt", "Content-Type": "application/json"}
     page = {"Origin": "https://shop.example", "User-Agent": "Mozilla/5.0 (X11; Linux x86_64)"}
@@ -165,7 +165,7 @@ async def _metrics(house):
 
 @contextlib.asynccontextmanager
 async def _refusing(sent):
-    """An X and a vendor that take nothing, and keep what they were sent."""
+    """X and a vendor, which refuse everything and record the requests."""
 
     async def refuse(request):
         came = await request.read()

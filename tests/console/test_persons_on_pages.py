@@ -1,4 +1,4 @@
-"""What a visitor is known by comes in at every door, and is on no page, in no log or command."""
+"""A visitor's identifiers arrive on every route, and are on no page and in no log or command."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ KEY = "a-source-key-of-some-length"
 TEMPLATE = Path(__file__).parents[1] / "templates/crm_post.tpl"
 HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 PHONE_HASH = "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752"
-# Each stands in one place or more of what is submitted below.
+# Each occurs at least once in the submissions below.
 KNOWN = {
     "email": "shopper.one@mail.example", "phone": "+442079460958", "hash": HASH,
     "hash of a phone": PHONE_HASH, "click id": "23opevjt88psuo13lu8d020qkn",
@@ -151,7 +151,7 @@ async def _submitted(url):
 
 
 async def _refused(url):
-    """Wait until X and the vendor have said no to some."""
+    """Wait until X and the vendor have refused a few."""
     async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as http:
         for _ in range(300):
             async with http.get(f"{url}/v1/conversions/o8z6j/by-native") as answer:
@@ -166,7 +166,7 @@ async def _refused(url):
 
 @contextlib.asynccontextmanager
 async def _echoing():
-    """An X and a vendor that refuse, and say what they were sent."""
+    """X and a vendor, which refuse and report the requests."""
 
     async def refuse(request):
         came = (await request.read()).decode()

@@ -1,4 +1,4 @@
-"""The overview's number of rejected conversions leads to them, and to nobody else's."""
+"""The overview's number of rejected conversions links to exactly those."""
 
 import aiohttp
 import pytest
@@ -9,7 +9,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 OURS = "a-source-key-of-some-length"
 THEIRS = "another-source-key-of-some-length"
-# Said as a person says it: no email and no telephone number may be on the page.
+# In spoken form: no email and no phone number may be on the page.
 PERSON = "ada@shop.example"
 
 

@@ -1,4 +1,4 @@
-"""Every route against every role: what is not allowed is refused, whatever the form says."""
+"""Every route with every role: forbidden requests are refused, whatever the form contains."""
 
 import re
 
@@ -10,13 +10,13 @@ from twite.domain.people.users import Role
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 NAMES = {Role.VIEWER: "vic", Role.OPERATOR: "olga", Role.ADMIN: "ada"}
-# Routes that nobody has to be signed in for. All others need a role.
+# Routes without sign-in. All others need a role.
 OPEN = {
     ("GET", "/console/sign-in"),
     ("POST", "/console/sign-in"),
     ("POST", "/console/theme"),
 }
-# What an admin alone may: a route that is put among them, or taken out, is to be decided here.
+# Admin-only routes; adding or removing one needs a decision here.
 ADMINS = ("/console/users", "/console/keys", "/console/audit")
 
 
@@ -105,6 +105,6 @@ async def test_who_knocks_again_and_again_does_not_fill_the_audit(house):
     for number in range(20):
         await vic.get(f"/console/users/number-{number}")
 
-    # Other tests of this house have asked for `name` there, as others too.
+    # Other tests of this gateway have used `name` there, also for other users.
     entries = (await ada.get("/console/audit")).text
     assert entries.count("GET /console/users/number-") <= 1

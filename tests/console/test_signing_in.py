@@ -1,4 +1,4 @@
-"""Signing in over HTTP: closed until there is an admin, and what the browser is given."""
+"""Sign-in over HTTP: closed until there is an admin, and the browser's cookies."""
 
 import re
 

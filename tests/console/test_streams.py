@@ -1,4 +1,4 @@
-"""Who looks on live: nobody takes the streams of others."""
+"""Live streams: no user takes the streams of others."""
 
 from contextlib import AsyncExitStack
 

@@ -1,4 +1,4 @@
-"""The page of preview sessions: who may open one, and what is seen of a request."""
+"""The preview page: who may open a session, and what it shows of a request."""
 
 import re
 

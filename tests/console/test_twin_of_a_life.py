@@ -1,4 +1,4 @@
-"""A life shows whether the page told X's pixel of the same conversion."""
+"""A history shows whether the page reported the same conversion to X's pixel."""
 
 import time
 
@@ -22,7 +22,7 @@ HOUR = 3_600_000
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def reported(tmp_path_factory):
-    """A gateway that pages of one pixel report to; those of the other do not."""
+    """A gateway to which the pages of one pixel report; those of the other do not."""
     key = 'key = "a-source-key-of-some-length"'
     settings = SETTINGS.replace(key, f'{key}\norigins = ["{SHOP}"]')
     house = House(tmp_path_factory.mktemp("reported"), settings)
@@ -30,7 +30,7 @@ async def reported(tmp_path_factory):
     now = time.time_ns() // 1_000_000
     twins = {"met": "loaded", "alone": "absent", "kept-out": "blocked"}
     await _beacon(house, [_bought(name, twin, now) for name, twin in twins.items()], now)
-    # The server says it once more 49 hours after the page: it is the first that the gateway hears.
+    # The server sends it again 49 hours after the page, which is the gateway's first copy.
     await _submit(house, "a-source-key-of-some-length", "late")
     await _beacon(house, [_bought("late", "loaded", now - 49 * HOUR)], now)
     await _submit(house, "another-source-key-of-some-length", "unwatched")

@@ -1,4 +1,4 @@
-"""Two requests at one moment: what an admin has changed is not undone by whoever was under way."""
+"""Two concurrent requests: an admin's change is not undone by a request in progress."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.asyncio
 
 ANOTHER = "another sentence of hers"
 PEOPLE = {"ada": (Role.ADMIN, None), "eve": (Role.ADMIN, None)}
-# What eve does by racing: where she is held, the path, and the form.
+# Eve's racing requests: where they are held, the path, and the form.
 RACES = {
     "codes off": ("verify", "/console/account/codes/off", {"password": PASSWORD}),
     "her password": (
@@ -43,7 +43,7 @@ RACES = {
         {"own": PASSWORD, "name": "mine", "scope": "lives", "sees": "all"},
     ),
 }
-# What ada does about eve meanwhile.
+# Ada's changes to eve meanwhile.
 DEEDS = {
     "demoted": ("/console/users/eve/role", {"role": "viewer", "sees": "all"}),
     "removed": ("/console/users/eve/remove", {}),

@@ -1,4 +1,4 @@
-"""Connect and the Events Manager against an emulated X."""
+"""The pages Connect and Events Manager, with an emulated X."""
 
 import html
 import re
@@ -50,7 +50,7 @@ async def ada(house, emulator):
 
 
 def allow(page: str) -> tuple[str, str]:
-    """Say yes at X, as its page's form does; return where it leads to, and what it shows."""
+    """Authorize at X as its page's form does; return the redirect and the page."""
 
     class Stay(urllib.request.HTTPRedirectHandler):
         def redirect_request(self, *_args):
@@ -78,7 +78,7 @@ def mark_of(page: str) -> str:
 
 
 async def audit_events(house):
-    """Return who did what, the first first."""
+    """Return who did what, oldest first."""
     async with open_records(house.settings) as records:
         entries = await records.people.audit(limit=1_000)
     told = [entry.audit_event for entry in reversed(entries)]
@@ -269,7 +269,7 @@ async def test_what_is_stored_is_forgotten_with_ones_own_password_alone(ada):
 
 
 async def test_the_doctor_says_on_a_page_what_it_says_in_a_terminal(ada):
-    # Whichever tests of this file ran before in the same house.
+    # Earlier tests of this file may have used the same gateway.
     await ada.post("/console/connect/o9a7k/forget", {"kind": "oauth", "own": PASSWORD})
 
     page = (await ada.post("/console/doctor")).text

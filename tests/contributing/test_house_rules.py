@@ -35,7 +35,7 @@ MANY_ARGUMENTS = frozenset(
     }
 )
 
-# What may use X's own language, and the modules elsewhere that do so today.
+# The packages that may use X's terms, and other modules that use them today.
 SPEAKS_X = ("x/", "formats/x_api/", "gateway/ingest/", "gateway/delivery/", "gateway/x_account/")
 SPEAKS_X += ("emulator/", "testing/")
 X_IMPORTERS = frozenset(
@@ -120,7 +120,7 @@ def test_a_folder_holds_at_most_25_files():
 
 
 def test_test_modules_have_names_of_their_own():
-    # The folders of tests are no packages: of two modules with one name, pytest reads only one.
+    # Test folders are not packages: of two modules with one name, pytest loads only one.
     names = Counter(file.name for file in (ROOT / "tests").rglob("test_*.py"))
 
     assert [name for name, count in names.items() if count > 1] == []
@@ -169,7 +169,7 @@ def test_public_class_names_are_unique():
 
 
 def constructor_arguments(node: ast.ClassDef) -> int:
-    """Return how many arguments `__init__` takes, or a dataclass. msgspec structs are values."""
+    """Return the number of constructor arguments of a class, except msgspec structs."""
     for function in node.body:
         if isinstance(function, ast.FunctionDef) and function.name == "__init__":
             return len(function.args.args) - 1 + len(function.args.kwonlyargs)
@@ -246,7 +246,7 @@ def test_a_store_begins_in_store_py():
 
 
 def names_in(code: CodeType) -> Iterator[str]:
-    """Yield the names that compiled code holds: a compiler is faster than a syntax tree."""
+    """Yield the names in compiled code, which is faster than parsing a syntax tree."""
     yield from (*code.co_names, *code.co_varnames, *code.co_cellvars, code.co_name)
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
@@ -257,7 +257,7 @@ def names_in(code: CodeType) -> Iterator[str]:
 def test_a_name_says_what_it_holds(name):
     files = [*FILES, *(ROOT / "tests").rglob("*.py")]
 
-    # Most files are told apart without parsing them.
+    # Most files need no parsing.
     suspects = [file for file in files if re.search(rf"\b{name}\b", text_of(file))]
     found = [str(file.relative_to(ROOT)) for file in suspects if name in names_in(compiled(file))]
 

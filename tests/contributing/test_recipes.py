@@ -160,7 +160,7 @@ async def test_a_new_format_is_parsed_and_accepted_at_a_route_of_its_own():
 
 
 class CountingStore(MemoryStore):
-    """A toy store: memory, and a count of the commits."""
+    """A toy store: in memory, with a count of the commits."""
 
     commits = 0
 
@@ -176,7 +176,7 @@ class TestCountingStore(RecordingLaws, ClaimLaws, SettlingLaws, BalanceLaws):
 
 
 class CountingEngine:
-    """The engine of the toy store: it opens it."""
+    """The engine that opens the toy store."""
 
     is_server = False
 
@@ -212,7 +212,7 @@ class CouponsPage:
 
 
 class SignedIn:
-    """An authentication that knows one session."""
+    """An authentication with one valid session."""
 
     async def is_open(self):
         return True
@@ -244,7 +244,7 @@ async def test_a_new_console_page_is_in_the_navigation_and_shows_figures():
 
 
 async def get(application, path):
-    """Return the status and the text of a page, as a browser that is signed in gets it."""
+    """Return the status and the text of a page for a signed-in browser."""
     sent = []
     scope = {
         "type": "http",

@@ -1,4 +1,4 @@
-"""What the doctor makes of what it finds. `tests/cli/test_check.py` has it run as a whole."""
+"""The findings of diagnostics. `tests/cli/test_check.py` has it run as a whole."""
 
 import sqlite3
 from pathlib import Path

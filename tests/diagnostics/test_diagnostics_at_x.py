@@ -1,4 +1,4 @@
-"""What the doctor makes of what X says, over real sockets, against the emulator."""
+"""Diagnostics of X's answers, over real sockets, with the emulator."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What the doctor says of a server container."""
+"""Diagnostics of a server container."""
 
 import pytest
 from test_containers import CONTAINER, TEMPLATE

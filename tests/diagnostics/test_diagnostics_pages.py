@@ -1,4 +1,4 @@
-"""What the doctor makes of sources that pages may post to."""
+"""Diagnostics of sources that accept requests from pages."""
 
 from twite.diagnostics import CheckStatus
 from twite.diagnostics.endpoint import pages

@@ -1,4 +1,4 @@
-"""What the doctor makes of what happens seldom: an odd X, a lost key, an older copy, a bad disk."""
+"""Diagnostics of rare problems: odd answers of X, a lost key, an older copy, a bad disk."""
 
 import asyncio
 import contextlib
@@ -36,7 +36,10 @@ FORBIDDEN = {"errors": [{"code": "UNAUTHORIZED_CLIENT_APPLICATION", "message": "
 
 @contextlib.asynccontextmanager
 async def an_odd_x(answers):
-    """Listen, and answer what a path ends in with (status, body), all else with 503. No Date."""
+    """Listen, and answer paths by their suffix with (status, body), all others with 503.
+
+    No Date.
+    """
 
     async def serve(reader, writer):
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):

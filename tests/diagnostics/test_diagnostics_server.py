@@ -38,7 +38,7 @@ def settings(tmp_path):
 
 
 def told(settings, **differs):
-    """Return (light, text) of the findings that a well server does not have."""
+    """Return (level, text) of the findings that a healthy server does not have."""
     usual = list(server(settings, WELL))
     found = server(settings, msgspec.structs.replace(WELL, **differs))
     return [(str(finding.light), finding.found) for finding in found if finding not in usual]

@@ -1,4 +1,4 @@
-"""What the doctor says of tags that get hashed persons: is what they send the same?"""
+"""Diagnostics of tags that get hashed personal data: whether they send the same."""
 
 import pytest
 from test_containers import CONTAINER, TEMPLATE
@@ -6,8 +6,8 @@ from test_containers import CONTAINER, TEMPLATE
 from twite.config.settings import load
 from twite.diagnostics.container import container, tags
 
-# As public templates of vendors do: 64 hexadecimal digits are taken for a hash, all else is hashed,
-# a phone number without its plus.
+# Like public vendor templates: 64 hexadecimal digits count as a hash, everything else is hashed,
+# and phone numbers lose their plus.
 VENDOR = """
 const all = require('getAllEventData')(), user = all.user_data || {}, JSON = require('JSON');
 const address = user.address && user.address[0] || user.address || {};

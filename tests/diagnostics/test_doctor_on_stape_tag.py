@@ -1,4 +1,4 @@
-"""What the doctor says of Stape's X tag in OAuth mode."""
+"""Diagnostics of Stape's X tag in OAuth mode."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The metrics and the console at the public address, as a stranger finds them."""
+"""The metrics and the console at the public address, without credentials."""
 
 import pytest
 from test_diagnostics_rare import an_odd_x

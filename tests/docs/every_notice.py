@@ -1,4 +1,4 @@
-"""One notice of each kind, so that every metric has a series to look at."""
+"""One notice of each kind, so that every metric has a series."""
 
 from twite.domain.alert import Alert, AlertKind, AlertPhase
 from twite.domain.stats.backlog import Forecast
@@ -72,7 +72,7 @@ EVERY_NOTICE = (
         space=DiskSpace(free=1, files={"database": 1}),
     ),
 )
-# What the store's commits tell, by what each is counted under.
+# The notices of the store's commits, with their labels.
 EVERY_COUNT = tuple(
     Counted(source="shop", pixel=PIXEL, what=what, word=word, times=1)
     for what, word in (

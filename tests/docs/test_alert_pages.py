@@ -1,4 +1,4 @@
-"""Every alert has its page, and what is deployed beside Twite names metrics that there are."""
+"""Every alert has a page, and the deployment files name existing metrics."""
 
 import json
 import re
@@ -17,7 +17,7 @@ from twite.observers.metrics import Metrics
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs/how-to/alerts"
 HEADINGS = ["Cause", "Opens and resolves", "Meanwhile", "What to do"]
-# What Prometheus itself knows.
+# Labels of Prometheus itself.
 UP = "up"
 
 

@@ -1,4 +1,4 @@
-"""The page of the beacon names what the gateway reads, or one of these fails."""
+"""The beacon page names all fields that the gateway reads."""
 
 import re
 from pathlib import Path
@@ -22,7 +22,7 @@ def test_what_may_become_of_a_twin_is_documented():
 
 
 def test_every_field_of_a_message_is_named():
-    raw = {"email", "phone"}  # read, and never asked for
+    raw = {"email", "phone"}  # accepted, but never requested
     fields = {*BeaconMessage.__struct_fields__, *BeaconConversion.__struct_fields__} - raw
 
     assert [

@@ -1,4 +1,4 @@
-"""The Compose file of "Run on several machines": what it names exists, and its parts match."""
+"""The Compose file of "Run on several machines": its references exist, and its parts match."""
 
 import re
 import shlex
@@ -106,7 +106,7 @@ def test_the_load_balancer_sends_to_the_port_of_all_gateways(settings):
 
     assert set(upstreams) == {f"{name}:{settings.server.listen.port}" for name in GATEWAYS}
     assert len(GATEWAYS) == 2
-    assert settings.server.listen.host == "0.0.0.0"  # noqa: S104 - of a container
+    assert settings.server.listen.host == "0.0.0.0"  # noqa: S104 inside a container
     assert f"https://{CADDYFILE.split()[0]}" == settings.server.public_url
 
 

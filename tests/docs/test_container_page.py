@@ -1,4 +1,4 @@
-"""The page on container.toml names what an import knows, and every key; or one of these fails."""
+"""The page on container.toml names every key, and everything that an import knows."""
 
 import re
 from pathlib import Path
@@ -78,7 +78,7 @@ def test_every_key_of_a_table_is_named_and_no_other_is():
     named: dict[str, set[str]] = {}
     at = ""
     for head, keys in re.findall(r"^\| (?:`\[\[(\w+)\]\]`)? ?\| (`.+?) \|", table, re.MULTILINE):
-        at = head or at  # the further lines of a table leave it out
+        at = head or at  # later lines of a table omit it
         named.setdefault(at, set()).update(re.findall(r"`(\w+)`", keys))
 
     assert named == {name: set(struct.__struct_fields__) for name, struct in STRUCTS.items()}

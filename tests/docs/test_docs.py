@@ -1,4 +1,4 @@
-"""The docs say what the code does: each of these fails when they lag."""
+"""The docs agree with the code."""
 
 import re
 from pathlib import Path
@@ -74,7 +74,7 @@ def test_every_link_to_a_heading_leads_to_one():
 
 
 def anchors(page):
-    """Return the anchors that GitHub gives the headings of a page."""
+    """Return GitHub's anchors for the headings of a page."""
     if page.suffix != ".md":
         return set()
     text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)

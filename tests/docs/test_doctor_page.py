@@ -1,4 +1,4 @@
-"""The doctor's page: every finding that is not in order, with what it means."""
+"""The page on `twite check` explains every warning and failure."""
 
 import ast
 import re
@@ -9,12 +9,12 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "reference" / "doctor.md"
 DIAGNOSTICS = ROOT / "src" / "twite" / "diagnostics"
 NOT_IN_ORDER = {"red", "amber", "light"}
-# The rule of an alert is what the alert means: its own page tells it.
+# The alert's own page explains its meaning.
 ELSEWHERE = {"alerts"}
 
 
 def texts(node: ast.expr, tree: ast.Module) -> set[str]:
-    """Return the texts that an argument may be: a constant, or what its name is given."""
+    """Return the possible texts of an argument: a constant, or the values assigned to its name."""
     if not isinstance(node, ast.Name):
         found = [node]
     else:
@@ -46,7 +46,7 @@ def texts_of_names(node: ast.expr, tree: ast.Module) -> set[str]:
 
 
 def findings() -> Iterator[tuple[str, str]]:
-    """Yield (topic, meaning) of each finding that is not in order."""
+    """Yield (topic, meaning) of each warning and failure."""
     for path in sorted(DIAGNOSTICS.glob("*.py")):
         tree = ast.parse(path.read_text())
         for node in ast.walk(tree):

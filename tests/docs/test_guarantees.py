@@ -1,4 +1,4 @@
-"""The page of guarantees names trials that exist, and every trial that measures something."""
+"""The guarantees page names existing trials, and every trial with a measurement."""
 
 import re
 from pathlib import Path

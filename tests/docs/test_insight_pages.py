@@ -1,4 +1,4 @@
-"""What the console's pages about conversions say is in the docs, word for word."""
+"""The docs quote the console's pages about conversions exactly."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The page on moving a container here: its commands, run as printed, print what it shows."""
+"""The commands on the page about moving a container, run as printed, give the output shown."""
 
 import re
 import shutil

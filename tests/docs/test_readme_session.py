@@ -1,4 +1,4 @@
-"""The session in README.md, pasted into a shell as it stands: the emulator takes X's place."""
+"""The session in README.md, pasted into a shell unchanged, with the emulator in place of X."""
 
 import os
 import re
@@ -34,7 +34,7 @@ def free_port() -> int:
 
 @pytest.fixture
 def checkout(tmp_path):
-    """A folder with what the session names: the command where `make` puts it, and the orders."""
+    """A folder with the session's files: the command where `make` installs it, and the orders."""
     (tmp_path / ".venv/bin").mkdir(parents=True)
     command = tmp_path / ".venv/bin/twite"
     fork_server.write_command(command)
@@ -48,7 +48,8 @@ def test_the_session_of_the_readme_works_as_it_is_pasted(checkout):
     text = session()
     # In an interactive zsh a "#" is an argument, and an apostrophe after it opens a quote.
     assert "#" not in text
-    # All that a user changes is the token. The port is changed for this machine's sake.
+    # All that a user changes is the token. The port is changed, because the usual one may be in
+    # use.
     assert (text.count("…"), text.count(f":{PORT}")) == (1, 1)
     pasted = text.replace("…", TOKEN).replace(f":{PORT}", f":{port}")
 

@@ -1,4 +1,4 @@
-"""The page of redaction names the lists of the code, with examples that hold."""
+"""The redaction page agrees with the lists in the code, and its examples hold."""
 
 import re
 from pathlib import Path

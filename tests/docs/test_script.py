@@ -1,4 +1,4 @@
-"""docs/reference/script.md lags behind nothing."""
+"""docs/reference/script.md agrees with the code."""
 
 import re
 from pathlib import Path
@@ -23,7 +23,7 @@ def test_every_setting_of_the_script_is_documented():
 
     documented = first_cells("## Settings")
 
-    # The events' own names stand within the line, too.
+    # The line also contains the events' names.
     assert documented == read | (said - set(a_destination().events))
 
 

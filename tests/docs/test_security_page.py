@@ -1,4 +1,4 @@
-"""What the page on security promises has a test that there is."""
+"""The tests named on the security page exist."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Every setting, command and option is documented, with its default, or one of these fails."""
+"""Every setting, command and option is documented with its default."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The page on tags names what the doors for tags know."""
+"""The page on tags names everything that the tag routes read."""
 
 import re
 from pathlib import Path

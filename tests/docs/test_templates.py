@@ -1,4 +1,4 @@
-"""The page on tag templates says what the code does, or one of these fails."""
+"""The page on tag templates agrees with the code."""
 
 import ast
 import re

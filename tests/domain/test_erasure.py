@@ -1,4 +1,4 @@
-"""Who is meant, however they are written; and whom a text names."""
+"""Recognize a person in every spelling of the identifiers, and persons in texts."""
 
 import hashlib
 

@@ -1,4 +1,4 @@
-"""What a conversion can be matched by, and what spoils it."""
+"""Match keys of a conversion, and their flaws."""
 
 import hashlib
 

@@ -1,4 +1,4 @@
-"""Whether this machine itself asks."""
+"""Whether a request comes from this machine."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Amounts that are not what an event's amounts usually are."""
+"""Amounts that are unusual for their event."""
 
 import random
 

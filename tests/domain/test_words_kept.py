@@ -1,4 +1,4 @@
-"""What is stored or exported is an enum's value: a class or a member may get another name."""
+"""Stored and exported words are enum values, so that classes and members can be renamed."""
 
 import ast
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Requests to an emulator in a process of its own, and what it has counted of them."""
+"""Requests to an emulator in its own process, and its counts."""
 
 import json
 import time
@@ -12,7 +12,7 @@ BATCH = json.dumps({"conversions": [a_conversion()]}).encode()
 
 
 def send(emulator, body=BATCH, *, method="POST", path=PATH, headers=None, timeout=10):
-    """(status, headers, body) of one request on a connection of its own."""
+    """(status, headers, body) of one request on a new connection."""
     address = urlsplit(emulator.url)
     connection = HTTPConnection(address.hostname, address.port, timeout=timeout)
     try:
@@ -32,7 +32,7 @@ def counted(emulator, conversion_id="order-1"):
 
 
 def last(emulator):
-    """The newest entry; waited for, as a request may still be on its way."""
+    """The newest entry; it waits, because a request may still be on its way."""
     until = time.monotonic() + 5
     while time.monotonic() < until:
         entries = emulator.received(last=1, bodies=True)["entries"]

@@ -1,4 +1,4 @@
-"""Fields of a conversion: what is taken, and what is refused with which words."""
+"""Fields of a conversion: accepted values, and refused ones with their messages."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""The identifiers array: which elements suffice, and what their values must look like."""
+"""The identifiers array: which elements suffice, and the form of their values."""
 
 import pytest
 from x_requests import a_conversion, a_judge, answer_of

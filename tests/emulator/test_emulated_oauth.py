@@ -1,4 +1,4 @@
-"""OAuth 1.0a: X's published example, and every way a signature may fail."""
+"""OAuth 1.0a: X's published example, and every way a signature can fail."""
 
 import msgspec
 import pytest

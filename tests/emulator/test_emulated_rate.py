@@ -1,4 +1,4 @@
-"""Rate limits: 60,000 conversions an account in 15 minutes, and the headers that tell."""
+"""Rate limits: 60,000 conversions per account in 15 minutes, and their headers."""
 
 import pytest
 from x_requests import NOW, Time, a_conversion, a_judge, a_request, answer_of, counted, said

@@ -1,4 +1,4 @@
-"""Switches and the world: how the emulator is set up, and what it says to a slip."""
+"""Configuration and state of the emulator, and its errors."""
 
 import pytest
 from x_requests import a_judge

@@ -1,4 +1,4 @@
-"""docs/reference/emulator.md lags behind nothing."""
+"""docs/reference/emulator.md agrees with the code."""
 
 import re
 from pathlib import Path

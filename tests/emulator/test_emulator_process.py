@@ -1,4 +1,4 @@
-"""The emulator as its users meet it: a process of its own, and real sockets."""
+"""The emulator as users run it: its own process, with real sockets."""
 
 import json
 import signal

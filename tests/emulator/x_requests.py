@@ -1,4 +1,4 @@
-"""Builders of what a client of X sends; signatures by oauthlib, which the emulator does not use."""
+"""Builders of client requests to X; signed with oauthlib, which the emulator does not use."""
 
 import json
 from random import Random
@@ -23,7 +23,7 @@ ADS = "https://ads-api.x.com"
 
 
 class Time:
-    """A clock that is moved by hand."""
+    """A clock that tests move."""
 
     def __init__(self, now: float = NOW) -> None:
         self.now = now
@@ -37,7 +37,7 @@ def a_judge(*switches: str, clock=None) -> Judge:
 
 
 def a_conversion(**changes):
-    """A conversion X takes; a change to None leaves the field out."""
+    """A conversion that X accepts; a change to None removes the field."""
     conversion = {
         "conversion_time": "2026-11-25T00:00:00.000Z",
         "event_id": "o8z6k",
@@ -72,7 +72,7 @@ def signed(
     body=b"",
     **more,
 ) -> XRequestReceived:
-    """A request signed with OAuth 1.0a. `form` is an encoded form, which takes part in it."""
+    """A request signed with OAuth 1.0a. `form` is an encoded form, which the signature covers."""
     key, secret = token or (None, None)
     client = Client(
         consumer[0],

@@ -1,4 +1,4 @@
-"""Templates made for a test: their code, their permissions in short, and a run of them."""
+"""Templates for tests: code, abbreviated permissions, and runs."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,7 +15,7 @@ from twite.gtm.template.sandbox import (
 from twite.gtm.template.template import Template, TemplateKind, TemplatePart
 
 NOW = 1_764_000_000_000
-# Everything that is granted by one word.
+# All permissions that need no parameters.
 PLAIN = (
     "read_container_data",
     "read_event_metadata",
@@ -80,7 +80,7 @@ def template(
 
 
 def call(**changed: object) -> Call:
-    """A call at NOW; `headers` and the like may be given as a request."""
+    """A call at time NOW; keyword arguments like `headers` set the request."""
     return msgspec.structs.replace(Call(fields={}, now=NOW), **changed)
 
 
@@ -91,12 +91,12 @@ def ran(
     kind: TemplateKind = TemplateKind.TAG,
     **changed: object,
 ) -> Turn:
-    """The first turn of a run of this code."""
+    """Run the first turn of this code."""
     return QuickJsEngine(template(code, grants=grants, kind=kind)).start(call(**changed))
 
 
 def returned(code: str, **changed: object) -> object:
-    """What the code returns; it must not fail."""
+    """Return the result of the code, which must not fail."""
     turn = ran(code, **changed)
     assert turn.error is None, turn.error
     return turn.returned
@@ -104,7 +104,7 @@ def returned(code: str, **changed: object) -> object:
 
 def incoming(headers: Mapping[str, str] | None = None, **changed: object) -> Incoming:
     """A request with these headers."""
-    return Incoming(headers=tuple((headers or {}).items()), **changed)  # type: ignore[arg-type]  # the fields of Incoming by name
+    return Incoming(headers=tuple((headers or {}).items()), **changed)  # type: ignore[arg-type]  # fields of Incoming by name
 
 
 def small() -> RunLimits:

@@ -7,7 +7,7 @@ from test_hostile import COSTS, HONEST, named
 from twite.engines.process.engine_server import EngineServer
 from twite.engines.quickjs.engine import QuickJsEngine
 
-# In the same process, the sandbox bounds these operations itself.
+# In the test's own process, the sandbox bounds these operations itself.
 OPERATIONS = (
     "array_like_without_end",
     "filled_without_end",

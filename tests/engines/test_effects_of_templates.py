@@ -1,4 +1,4 @@
-"""What a template asks for, as values."""
+"""The effects that templates request."""
 
 import pytest
 from template_stage import NOW, call, effects, ran, returned, template

@@ -50,7 +50,7 @@ def test_an_engine_returns_the_same_for_the_same_call():
     ],
 )
 def test_a_passed_limit_is_named(code, error):
-    # Filling the memory takes longer than the limit of time of the others.
+    # Filling the memory takes longer than the others' time limit.
     limits = RunLimits(time=3.0 if "memory" in error else 0.1)
     engine = QuickJsEngine(template(code), limits=limits)
 
@@ -181,8 +181,8 @@ def test_each_scenario_has_a_context_in_which_nothing_ran():
 
 def test_an_effect_that_got_past_the_sandbox_is_not_performed():
     engine = QuickJsEngine(template("require('logToConsole')('x'); return 1;"))
-    # As if a template had found a way round the question that each call asks.
-    engine._policy = PermissionPolicy()  # noqa: SLF001  # the second guard, alone
+    # As if a template had bypassed the check in each call.
+    engine._policy = PermissionPolicy()  # noqa: SLF001  # only the second check
 
     turn = engine.start(call())
 

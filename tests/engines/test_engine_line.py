@@ -10,11 +10,11 @@ from twite.engines.process.engine_line import AskedTurn, EngineLine, PipeEnds
 
 SHORT = 0.0004  # seconds
 LONG = 0.0006
-MANY = 50  # more rounds of the loop than it needs to go to sleep
+MANY = 50  # more rounds than the loop needs before it sleeps
 
 
 class WatchedSelector(selectors.DefaultSelector):
-    """Does not sleep, and calls `act` when the loop would sleep, or has not for many rounds."""
+    """Calls `act` instead of sleeping, or after many rounds without sleep."""
 
     def __init__(self):
         super().__init__()
@@ -32,7 +32,7 @@ class WatchedSelector(selectors.DefaultSelector):
 
 
 class LineStage:
-    """A line to a process that answers when the test says so."""
+    """A connection to a process that answers when the test says so."""
 
     def __init__(self, *, polls=True):
         self.selector = WatchedSelector()

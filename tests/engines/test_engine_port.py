@@ -1,4 +1,4 @@
-"""Both engines, the real one and the one that ships for tests, are the port Engine."""
+"""Both engines, the real one and the one for tests, implement the port Engine."""
 
 import inspect
 

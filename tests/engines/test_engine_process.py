@@ -1,4 +1,4 @@
-"""Engine processes: what they hold, and that whatever happens in one costs one run."""
+"""Engine processes: their memory, and a failure costs only one run."""
 
 import asyncio
 import contextlib
@@ -60,7 +60,7 @@ def patient(server):
 
 
 async def hangs_in(process):
-    """Return a turn that hangs, once it is under way."""
+    """Return a hanging turn once it has started."""
     asked = asyncio.create_task(process.start(IN_ONE_STEP, call()))
     await until(lambda: process.pid is not None)
     await until(lambda: time.clock_gettime((~process.pid << 3) | 2) > 0.05)
@@ -69,7 +69,7 @@ async def hangs_in(process):
 
 async def until(holds):
     async with asyncio.timeout(20):
-        while not holds():  # noqa: ASYNC110  what the system does sets no event
+        while not holds():  # noqa: ASYNC110  the system sets no event
             await asyncio.sleep(0.001)
 
 
@@ -221,7 +221,7 @@ async def test_what_a_limit_ends_costs_its_own_run_and_no_run_of_the_same_templa
     assert (ended.error or "").startswith(error)
     assert ended.spent
     assert after.outcome is RunResult.SUCCESS
-    assert process.pid != before  # what the engine lost went with the process
+    assert process.pid != before  # memory that the engine leaked is gone with the process
 
 
 async def test_turns_are_repeated_in_a_new_process_with_their_answers_and_not_their_effects(
@@ -252,7 +252,7 @@ async def test_turns_are_repeated_in_a_new_process_with_their_answers_and_not_th
 
     assert told[0] == told[1]
     assert told[0][0] is RunResult.SUCCESS
-    assert len(told[0][1]) == 1  # the line alone, and none of the requests
+    assert len(told[0][1]) == 1  # only the connection, and none of the requests
 
 
 async def test_memory_that_earlier_runs_left_ends_no_run(server):

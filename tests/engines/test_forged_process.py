@@ -1,4 +1,4 @@
-"""An engine process that was taken over: whatever it answers, it gets nothing that it may not."""
+"""A compromised engine process: no answer of it gets it anything forbidden."""
 
 import asyncio
 import os
@@ -30,7 +30,7 @@ LOG = '{"effect":"log","text":"it","own":true}'
 
 
 class ForgedServer:
-    """Starts nothing: the test is at the other end, and answers what it likes."""
+    """Starts nothing: the test is the process, and sends arbitrary answers."""
 
     def __init__(self, *answers):
         self.answers = list(answers)
@@ -118,7 +118,7 @@ async def test_what_is_no_turn_of_the_run_costs_the_process_and_reaches_no_run(a
     assert 1_000_000_001 in server.killed
     assert second.error is None
     if not isinstance(first, str):
-        assert first.outcome == "success"  # it had its answer before
+        assert first.outcome == "success"  # it already had its answer
     else:
         assert first == "the engine process sent an invalid response, so Twite ended it"
 

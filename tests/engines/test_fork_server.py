@@ -1,4 +1,4 @@
-"""The fork server: whether the filter of system calls suits this system is tried once."""
+"""The fork server tests the system call filter once on this system."""
 
 import os
 import socket
@@ -17,8 +17,8 @@ raise SystemExit(not fork_server.works_with_filter())
 
 
 def test_turns_run_with_filtered_system_calls_here():
-    # In a process of its own, as the fork server: what a worker of the tests frees after a fork may
-    # need other system calls.
+    # In a separate process, like the fork server: a test process may need other system calls to
+    # free memory after a fork.
     assert subprocess.run([sys.executable, "-c", ASKED], check=False).returncode == 0
 
 

@@ -1,4 +1,4 @@
-"""Templates that try to get out, or to take more than their share: a file for each way."""
+"""Templates that try to escape or to exceed their limits: a file for each way."""
 
 from pathlib import Path
 

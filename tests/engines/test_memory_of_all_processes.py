@@ -1,4 +1,4 @@
-"""All engine processes together hold no more memory than allowed, and every run gets its turn."""
+"""All engine processes together stay within the memory limit, and every run gets a turn."""
 
 import asyncio
 import os
@@ -107,7 +107,7 @@ async def test_the_memory_of_stopped_and_crashed_processes_is_free_again(server)
     after_a_stop = server.memory.held
     os.kill(second.pid, signal.SIGKILL)
     async with asyncio.timeout(20):
-        while server.memory.held:  # noqa: ASYNC110  what the system does sets no event
+        while server.memory.held:  # noqa: ASYNC110  the system sets no event
             await asyncio.sleep(0.001)
 
     assert after_a_stop == EACH

@@ -1,4 +1,4 @@
-"""What the engine does in one step is bounded: no run goes on past its limit."""
+"""Single engine steps are bounded: no run exceeds its limit."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Memory that runs out while an object grows ends the run, and not the process that it is in."""
+"""If memory runs out while an object grows, the run ends, but not its process."""
 
 import os
 import subprocess
@@ -44,7 +44,7 @@ def test_what_grows_beyond_its_room_ends_its_run_alone(code, first):
 
 
 def test_what_refers_to_itself_is_collected_between_runs_and_python_is_left_alone():
-    """The binding's own way to collect has Python collect too, with all that a gateway holds."""
+    """The binding's own collection also runs Python's, with all objects of a gateway."""
     script = """
 import gc
 from template_stage import call, template
@@ -84,7 +84,7 @@ IN_A_PROMISE = f"require('Promise').create(() => {{ {GROWS} }});"
     ids=["at once", "later", "in a promise", "in a promise that is returned"],
 )
 def test_a_run_that_passes_its_memory_limit_is_told_as_spent_wherever_it_does(code):
-    """Where a table of names cannot grow, the engine throws what is no value at all."""
+    """If a table of names cannot grow, the engine throws an invalid value."""
     turns = [
         QuickJsEngine(template(code), limits=RunLimits(time=5, memory=memory)).start(call())
         for memory in range(2_700_000, 2_800_000, 4_001)

@@ -1,4 +1,4 @@
-"""Each call asks: denied, it throws, and the log names the permission."""
+"""Each call checks its permission: if denied, it throws, and the log names the permission."""
 
 import pytest
 from hypothesis import given, settings
@@ -221,7 +221,7 @@ def test_a_pattern_means_the_same_here_and_where_the_request_is_performed(patter
 
     asked = engine.start(call(fields={"all": addresses})).returned
 
-    # An address that is none has no one form, and is granted to nobody.
+    # An invalid URL has no canonical form, and is never allowed.
     expected = [href is not None and matches((url_expression(pattern),), href) for href, _ in asked]
     assert [granted for _, granted in asked] == expected
 

@@ -1,4 +1,4 @@
-"""What a template leaves behind is shown, and freed, without all of Python waiting for it."""
+"""Memory of templates is measured and freed without blocking Python."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ from template_stage import call, template
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.gtm.template.template import TemplateUnusable
 
-# In a process of its own: what holds Python cannot be ended by a test.
+# In a separate process, because a test cannot interrupt a blocked Python.
 SCRIPT = """
 from template_stage import call, template
 from twite.engines.quickjs.engine import QuickJsEngine

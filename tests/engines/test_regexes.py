@@ -117,7 +117,7 @@ def test_any_pattern_fits_what_it_fits_in_re2(pattern, text):
         assert found == "invalid"
         return
     if found == "invalid":
-        # Flags that begin in the middle, or are for a part, are not understood, and that is said.
+        # Flags in the middle or for a group are unsupported, and the error says so.
         assert re.search(r".\(\?[ims-]", pattern, re.DOTALL)
     elif r"\B" not in pattern or text.isascii():
         # RE2's \B fits between the bytes of one character, too.

@@ -1,4 +1,4 @@
-"""What code that took over an engine process can do outside of it: nothing."""
+"""Code that took over an engine process can do nothing outside of it."""
 
 import asyncio
 import sys

@@ -1,4 +1,4 @@
-"""Turns in an engine process: their hashes, their measured time, and the memory that they leave."""
+"""Turns in an engine process: hashes, measured time, and memory left behind."""
 
 import json
 import os
@@ -93,7 +93,7 @@ def woken(pid):
 
 
 class PipeStage:
-    """A pipe that does not block, and a clock that writes a request at one of its readings."""
+    """A non-blocking pipe, and a clock that writes a request at one of its calls."""
 
     def __init__(self):
         self.reader, self.writer = os.pipe()

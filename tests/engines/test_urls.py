@@ -1,5 +1,5 @@
-"""parseUrl by the WHATWG's standard. Expected values are those of Node 20 but for `^` in a path,
-which the standard has come to escape."""
+"""parseUrl follows the WHATWG standard. Expected values are Node 20's, except for `^` in a path,
+which the current standard escapes."""
 
 import pytest
 from hypothesis import given

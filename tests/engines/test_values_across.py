@@ -1,4 +1,4 @@
-"""The APIs that compute, against what Google's reference says of each."""
+"""APIs that compute values, compared with Google's reference."""
 
 import hashlib
 import hmac
@@ -266,11 +266,11 @@ def test_methods_that_are_bounded_do_what_they_always_did(size):
 
 
 NAMES = [f"name{at}" for at in range(2_001)]
-FAR = {"far": "x" * 16_000}  # a short text cannot have so many
+FAR = {"far": "x" * 16_000}  # a short text cannot contain this many
 
 
 def test_json_with_more_than_two_thousand_names_is_not_read():
-    """The engine's table of names is slow where anybody wants it to be, and nothing ends it."""
+    """A template can make the engine's table of names slow, and nothing interrupts it."""
     few = dict.fromkeys(NAMES[:1_999], 1) | FAR
     many = dict.fromkeys(NAMES[:2_000], 1) | FAR
     parse = "return !!require('JSON').parse(data.text);"

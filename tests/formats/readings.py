@@ -1,4 +1,4 @@
-"""What the tests of our own format and of X's read with."""
+"""Readers for the tests of the native format and of X's."""
 
 import hashlib
 import json
@@ -78,7 +78,7 @@ def read_bytes(body, *, source=None, now=NOW, salt=b"salt", idempotency_key=None
 
 
 def read(source=None, now=NOW, idempotency_key=None, **fields):
-    """Read one conversion that is a purchase with a click id unless said otherwise."""
+    """Read one conversion: by default a purchase with a click id."""
     body = {"event": "purchase", "conversion_id": "order-1", "twclid": CLICK} | fields
     given = json.dumps({name: value for name, value in body.items() if value is not ...}).encode()
     return read_bytes(given, source=source, now=now, idempotency_key=idempotency_key).results[0]

@@ -1,10 +1,9 @@
-"""What tags send, beside the conversions it becomes: `cases/*.json`, one file a door.
+"""Requests of tags with the resulting conversions: `cases/*.json`, one file for each route.
 
-A case has `says` (the claim), the request (`query`, `body` as a text, as lines of one or as JSON;
-`form`), what the request itself says of the visitor (`visitor`), what the source says (`events`),
-and what comes of it: `conversions` in canonical form, `ignored` as [name, reason], or `error` as
-[code, path]. A conversion id that is derived is written as "derived", a time that is that of
-arrival is left out.
+A case has `says` (its description), the request (`query`, `body` as a text, as lines or as JSON;
+`form`), the visitor data of the connection (`visitor`), the source's settings (`events`), and the
+result: `conversions` in canonical form, `ignored` as [name, reason], or `error` as
+[code, path]. A derived conversion id is written as "derived"; a time of arrival is omitted.
 """
 
 import json
@@ -65,7 +64,7 @@ def cases():
 
 
 def tagged(endpoint, case):
-    """Read the request of a case with its door's decoder."""
+    """Read the request of a case with its route's decoder."""
     query, body = case.get("query", ""), _bytes(case.get("body", ""))
     if endpoint == "ga4":
         return ga4.read(query, body)
@@ -77,7 +76,7 @@ def tagged(endpoint, case):
 
 
 def outcome(endpoint, case):
-    """Return what comes of a case, in the form that the case says it."""
+    """Return the result of a case in the form that the case uses."""
     try:
         read = tagged(endpoint, case)
     except MalformedRequest as wrong:

@@ -1,4 +1,4 @@
-"""One table: each signal, at each place of each tag format, alone and beside a grant elsewhere."""
+"""A table of each signal in each place of each tag format, alone and with a grant elsewhere."""
 
 import base64
 import json
@@ -17,7 +17,7 @@ from twite.formats.ga4 import read as ga4
 from twite.formats.measurement_protocol import read as measurement_protocol
 from twite.formats.sgtm_tag import read as sgtm_tag
 
-# The name in a request, a value that denies and one that does not.
+# The name in a request, a denying value and another.
 SIGNALS = [
     ("us_privacy", "1YYN", "1YNN"),
     ("gpc", "1", "0"),
@@ -101,7 +101,7 @@ FORMATS = {
     },
     "sgtm": (of_sgtm, ("event",)),
 }
-# What repeats a key is refused where the format is JSON.
+# JSON formats refuse repeated keys.
 REPEATS = {"ga4": ("url", "url ep", "line", "line ep"), "measurement protocol": ("url",)} | {
     f"data tag, {kind}": ("url", "body") if kind == "form" else ("url",)
     for kind in ("json", "list", "form", "dtdc", "dtcd")

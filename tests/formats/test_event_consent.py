@@ -1,4 +1,4 @@
-"""Which signals of consent an event carries, wherever tags put them."""
+"""The consent signals of an event, wherever tags put them."""
 
 import json
 
@@ -42,14 +42,14 @@ def decided(signals, policy=DEFAULT):
         ("gdpr=1&gdpr_consent=what", {"gdpr_applies": "1", "tcf": "what"}),
         ("gpp=DBABMA~x&gpp_sid=2", {"gpp": "DBABMA~x", "gpp_sid": "2"}),
         ("gpc=1&addtl_consent=2~1~dv.", {"gpc": "1", "ac": "2~1~dv."}),
-        # A page says one thing and its tag another: the opt-out counts, in either place.
+        # If page and tag disagree, the opt-out counts, wherever it is.
         ("us_privacy=1YNN&ep.us_privacy=1YYN", {"usp": "1YYN"}),
         ("us_privacy=1YYN&ep.us_privacy=1YNN", {"usp": "1YYN"}),
         ("gdpr=0&ep.gdpr=1", {"gdpr_applies": "1"}),
         ("gdpr_consent=one&ep.gdpr_consent=another", {"tcf": "unreadable"}),
         ("gdpr_consent=one&ep.gdpr_consent=one", {"tcf": "one"}),
         ("us_privacy=&gdpr=", {}),
-        # Said twice alike, in one place: so too.
+        # The same if one place has it twice.
         ("us_privacy=1YNN&us_privacy=1YYN", {"usp": "1YYN"}),
         ("us_privacy=1YYN&us_privacy=1YNN", {"usp": "1YYN"}),
         ("us_privacy=&us_privacy=1YYN", {"usp": "1YYN"}),

@@ -1,4 +1,4 @@
-"""What the doors for tags turn their formats into: event data by Google's names."""
+"""The tag formats convert requests to event data with Google's names."""
 
 from decimal import Decimal
 
@@ -211,10 +211,10 @@ def test_the_click_to_keep_is_the_newest_that_page_and_cookies_know():
 @pytest.mark.parametrize(
     ("cookies", "count", "click"),
     [
-        # The page is looked at again: it is as old as it was.
+        # The page is viewed again, with the age that it had.
         ({"_twite": f"1.{NOW - 5}.landed"}, 1, ("landed", NOW - 5)),
         ({"_twite": f"1.{NOW - 5}.landed", "_twclid": "landed"}, 2, ("landed", NOW - 5)),
-        # Another tab has landed since: what this page goes on to tell is no news.
+        # Another tab had a landing since: further events of this page are older.
         ({"_twite": f"1.{NOW - 5}.newer"}, 7, ("newer", NOW - 5)),
         ({"_twite": f"1.{NOW - 5}.older"}, 1, ("landed", NOW)),
         ({}, 7, ("landed", 0)),

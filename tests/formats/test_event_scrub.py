@@ -1,4 +1,4 @@
-"""Event data as they wait for a tag: no person in them, and everything else where it was."""
+"""Event data queued for a tag contain no personal data; everything else is unchanged."""
 
 import hashlib
 import json
@@ -189,7 +189,7 @@ def test_a_person_is_found_wherever_one_stands(event, kept):
     assert json.loads(spelled) == json.loads(json.dumps(kept).replace('"Ann"', '"ANN"'))
 
 
-# None of these stands in any other text.
+# None of these occurs in another text.
 LOCAL, DIGITS, WHO = "qzshopperqz", "15550100199", "Zqannazq"
 TEXTS = st.sampled_from(
     [
@@ -231,7 +231,7 @@ INSIDE = st.recursive(
 
 @given(event=EVENTS, planted=INSIDE, region=st.sampled_from([None, "US", "GB"]))
 def test_no_person_survives_in_what_waits(event, planted, region):
-    # The short words are those of a person only where persons are told of.
+    # The short words mean a person only inside personal data.
     if "ln" in json.dumps(planted):
         planted = {"user_data": json.loads(json.dumps(planted).replace("items", "x"))}
 

@@ -1,4 +1,4 @@
-"""Event data goes back into a hit, so that what was read is read again."""
+"""Encode event data as a hit, which must read back as the same data."""
 
 import json
 from pathlib import Path
@@ -124,6 +124,6 @@ _LEFT = {"user_data", "x-sst-system_properties"}
 def _events(case):
     try:
         found = ga4.read(case["query"], case.get("body", "").encode())
-    except Exception:  # noqa: BLE001  a case of what is none
+    except Exception:  # noqa: BLE001  an invalid case
         return []
     return [event for event in found.readable if event.get("event_name")]

@@ -1,5 +1,5 @@
-"""A text costs its length, not the square of it: a search that begins anew at each letter of these
-would take minutes. Strangers may send 64 kB."""
+"""Costs are linear in the length of a text: a search that restarts at each letter of these would
+take minutes. Anyone may send 64 kB."""
 
 from itertools import product
 from string import ascii_lowercase
@@ -65,7 +65,7 @@ def test_each_pair_of_a_text_is_looked_at_once(monkeypatch):
     ]
     pairs = "&".join(f"{name}=x" for name in names[:2_000])
 
-    # As it is, and as it reads.
+    # As it is, and decoded.
     for text in (f"{pairs}&z=%25252541", f"https://shop.example/?{pairs}&z=%25252541"):
         asked.clear()
         without_persons(text)

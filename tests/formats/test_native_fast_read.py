@@ -1,4 +1,4 @@
-"""The one-pass reader against the thorough one: equal byte for byte, or left to it."""
+"""The one-pass reader gives the same bytes as the thorough one, or declines."""
 
 import json
 from contextlib import contextmanager
@@ -62,7 +62,7 @@ USUAL = {
 
 @contextmanager
 def recorded():
-    """Yield a list to which the one-pass reader adds each of its results, None if it declined."""
+    """Yield a list to which the one-pass reader appends each result (None if it declined)."""
     results = []
 
     def noted(*args):
@@ -74,7 +74,7 @@ def recorded():
 
 
 def read_both(body, **context):
-    """Return what is read with and without the one-pass reader, and the results of the former."""
+    """Return the results with and without the one-pass reader, and what that reader returned."""
     with recorded() as results:
         read = read_or_refusal(body, **context)
     with patch.object(native, "read_fast", lambda *_: None):

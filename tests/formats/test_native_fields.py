@@ -1,4 +1,4 @@
-"""A conversion that is not of the shape is rejected alone, with all that is wrong with it."""
+"""An invalid conversion is rejected alone, with all its errors."""
 
 import json
 import time
@@ -16,7 +16,7 @@ GOOD = {"event": "purchase", "twclid": CLICK}
 
 
 def read_beside_good(*bad):
-    """Read bad conversions, as JSON or its text, between two good ones; return their results."""
+    """Read bad conversions (JSON values or text) between two good ones; return their results."""
     texts = [text if isinstance(text, str) else json.dumps(text) for text in bad]
     body = ",".join([json.dumps(FULL), *texts, json.dumps(FULL | {"conversion_id": "o2"})])
     results = read_bytes(f'{{"conversions":[{body}]}}'.encode()).results
@@ -178,7 +178,7 @@ def test_what_is_kept_of_it_holds_no_person_and_no_unknown_field():
 
 
 def test_a_field_nested_as_deep_as_the_decoder_goes_is_one_fault():
-    for depth in (100, 400, 700):  # the decoder ends near 1,000, less what the caller has used
+    for depth in (100, 400, 700):  # the decoder's limit is near 1,000, less the caller's depth
         [result] = read_beside_good(f'{{"emial":{"[" * depth}{"]" * depth}}}')
 
         assert result.faults[0].code in {"unknown_field", "too_deep"}

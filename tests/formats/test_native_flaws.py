@@ -1,4 +1,4 @@
-"""What spoils the match keys of a conversion in our own format."""
+"""Flaws of match keys in the native format."""
 
 import hashlib
 

@@ -1,4 +1,4 @@
-"""Decode ok ⇒ render ok ⇒ X's documented rules hold, as the emulator's judge reads them."""
+"""Every conversion that decodes also renders and passes X's rules, as the emulator checks."""
 
 import json
 from random import Random
@@ -14,7 +14,7 @@ from twite.emulator.switches import Switches
 from twite.formats.x_api.read import XReading
 from twite.x.encode import batch_body, conversion_body
 
-# Every open question read in the way that refuses the most.
+# Undocumented cases are decided in the strictest way.
 STRICT = Switches(
     strict_time=True,
     strict_double=True,
@@ -32,7 +32,7 @@ JUDGE = Judge(switches=STRICT, clock=lambda: NOW / 1000, randomness=Random(1))
 
 
 def problems(bodies):
-    """Return what X says to a request of these conversions, taken one by one."""
+    """Return X's answers to these conversions, one by one."""
     said = []
     for body in bodies:
         request = XRequestReceived(

@@ -1,4 +1,4 @@
-"""Stape's X tag from 2022 to today: `stape/*.json`, bodies beside the conversions they become."""
+"""Stape's X tag from 2022 to today: `stape/*.json`, bodies with the resulting conversions."""
 
 import json
 from pathlib import Path
@@ -42,7 +42,7 @@ def a_body(*conversions, **more):
 
 
 def becomes(body, now=NOW):
-    """Return the conversions in canonical form, or X's words."""
+    """Return the conversions in canonical form, or X's error."""
     reading = x_api.read(proxied(body, now).body, destination=a_destination(), salt=b"salt")
     if isinstance(reading, x_api.XApiRefusal):
         return {

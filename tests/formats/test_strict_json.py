@@ -303,7 +303,7 @@ def test_the_shapes_leave_out_defaults_as_the_look_for_duplicates_needs(shape):
     structs = struct_types(shape)
 
     assert len(structs) >= 3
-    # What must be given has no default to leave out.
+    # Required fields have no default to omit.
     needed = [
         struct for struct in structs if any(f.required for f in msgspec.structs.fields(struct))
     ]

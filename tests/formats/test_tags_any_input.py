@@ -25,7 +25,7 @@ VISITORS = st.sampled_from(
 
 
 def becomes_something(tagged: Tagged, visitor: Visitor) -> None:
-    """Each event is a conversion, a refusal with its reasons, or ignored; all of it is JSON."""
+    """Each event becomes a conversion or a refusal, or is ignored; all are valid JSON."""
     found = parse_events(
         tagged.events,
         source=a_shop(),

@@ -1,4 +1,4 @@
-"""What pages and tags send together: what cannot be read of it costs none beside it."""
+"""Batches of pages and tags: an unreadable event does not affect its neighbours."""
 
 import json
 
@@ -20,7 +20,7 @@ from twite.formats.strict_json import with_replacements
 
 VISITOR = Visitor(trusted=True, now=NOW)
 CLICK = "23opevjt88psuo13lu8d020qkn"
-# A name that was cut within an emoji, as `JSON.stringify` writes it in a browser.
+# A name cut inside an emoji, as a browser's `JSON.stringify` writes it.
 CUT = '"Mug \\ud83d"'
 
 
@@ -44,7 +44,7 @@ def found_in(tagged):
 
 
 def what_comes_of(tagged):
-    """Return for each conversion its id, or the code and path of what was wrong first."""
+    """Return for each conversion its id, or the code and path of its first error."""
     return [
         (result.faults[0].code, result.faults[0].path)
         if result.conversion is None

@@ -1,4 +1,4 @@
-"""Containers for tests, in few words."""
+"""Short builders of containers for tests."""
 
 from twite.gtm.container.parts import Condition, Container, ContainerTag, ContainerTrigger, Operator
 from twite.gtm.container.plan import plan
@@ -60,7 +60,7 @@ def container(*tags, variables=(), triggers=(), transformations=(), templates=No
 
 
 class Returning:
-    """Runs no template: returns what it was made with, and remembers what was asked."""
+    """Runs no template: returns set values, and records the calls."""
 
     def __init__(self, value=UNDEFINED):
         self.value_ = value
@@ -80,7 +80,7 @@ def planned(made, *, on=None, variables=None):
 
 
 def filled(text, *variables, on=None, runs=None, templates=None):
-    """Return what a field with this text becomes, and "absent" where it is not there."""
+    """Return the value of a field with this text, or "absent"."""
     made = container(
         tag(fields={"field": text}, defaults=False),
         variables=variables,

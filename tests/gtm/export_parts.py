@@ -1,4 +1,4 @@
-"""Exports for tests, in few words."""
+"""Short builders of exports for tests."""
 
 import json
 from pathlib import Path
@@ -61,7 +61,7 @@ def export(*, templates=None, **parts):
 
 
 def brought(made=None, *, named=(), **parts):
-    """Import it; return what comes out."""
+    """Import it; return the result."""
     whole = export(**parts) if made is None else made
     return imported(
         read_export(json.dumps(whole).encode()),
@@ -71,7 +71,7 @@ def brought(made=None, *, named=(), **parts):
 
 
 def told(found, kind, name):
-    """Return (what became of it, why) for a part."""
+    """Return (result, reason) for a part."""
     (line,) = [line for line in found.lines if (line.kind, line.name) == (kind, name)]
     return str(line.fit), "; ".join(line.notes)
 

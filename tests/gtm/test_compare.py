@@ -1,4 +1,4 @@
-"""Captured traffic, and what is said of two requests that are not alike."""
+"""Captured traffic, and the reported differences of two requests."""
 
 import json
 

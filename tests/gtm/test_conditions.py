@@ -1,4 +1,4 @@
-"""When a condition holds: as JavaScript compares."""
+"""When a condition holds, by JavaScript's comparison rules."""
 
 import pytest
 from container_parts import condition

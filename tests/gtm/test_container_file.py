@@ -1,4 +1,4 @@
-"""container.toml: written, read again, and what is said of a wrong one."""
+"""container.toml: writing, reading back, and errors."""
 
 import pytest
 from container_parts import condition, container, tag, template, trigger

@@ -1,4 +1,4 @@
-"""What an export of a container becomes, part by part."""
+"""The import of a container's export, part by part."""
 
 import pytest
 from export_parts import (

@@ -1,4 +1,4 @@
-"""Every key of an export is kept, or told; and for one that is not kept, nothing runs wider."""
+"""Every key of an export is imported or reported; a missing key never makes a part do more."""
 
 import pytest
 from export_parts import (

@@ -1,4 +1,4 @@
-"""Laws of an import, whatever the export: all of it is told, and no secret is written unsaid."""
+"""Properties of imports: every part is reported, and no secret is written unreported."""
 
 import json
 import random
@@ -26,7 +26,7 @@ def brought(tree):
 
 
 def plain(name):
-    """The name as it is in the export: of two, one was given another."""
+    """The name in the export: the import renames one of two equal names."""
     return re.sub(r"( \(\d+\))+$", "", name)
 
 
@@ -59,7 +59,7 @@ def test_what_does_not_run_as_before_says_why(seed):
 
 
 def places_in(tree):
-    """Yield (whole, key) of every text below."""
+    """Yield (container, key) of every text below."""
     for key, part in tree.items() if isinstance(tree, dict) else enumerate(tree):
         if isinstance(part, str):
             yield tree, key
@@ -68,7 +68,7 @@ def places_in(tree):
 
 
 def hide(randomness, tree, text):
-    """Put a text somewhere into the export."""
+    """Insert a text somewhere into the export."""
     whole, key = randomness.choice(list(places_in(tree["containerVersion"])))
     if key == "templateData":
         where = randomness.choice(["default", "code", "notes"])

@@ -92,7 +92,7 @@ def test_variables_in_a_ring_are_refused_by_their_names():
 
 
 def places_in(tree):
-    """Yield (whole, key) of everything below."""
+    """Yield (container, key) of everything below."""
     for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
         yield tree, key
         if isinstance(value, dict | list):

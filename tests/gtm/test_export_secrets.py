@@ -1,4 +1,4 @@
-"""Secrets of an export: found, taken out, and nowhere in what is written."""
+"""Secrets of an export are found, extracted, and in no written file."""
 
 import random
 import string

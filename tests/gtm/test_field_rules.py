@@ -1,4 +1,4 @@
-"""What is wrong with what a person gave for a template's fields."""
+"""Errors in the values of a template's fields."""
 
 import pytest
 
@@ -242,7 +242,7 @@ def test_in_a_row_what_a_variable_decides_hides_what_hangs_on_it():
     )
 
     assert on({"rows": [{"kind": "{{x}}", "more": "b"}]}, rows) == []
-    # A column of the name of a field stands for itself.
+    # A column with the name of a field is independent of it.
     assert on({"kind": "{{x}}", "rows": [{"kind": "y"}]}, text("kind"), rows) == [
         "rows: row 1, path: must not be empty"
     ]

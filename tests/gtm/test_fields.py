@@ -1,4 +1,4 @@
-"""Fields, and what of them a template sees as `data`."""
+"""Fields, and their values in `data` of a template."""
 
 import pytest
 

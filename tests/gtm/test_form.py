@@ -1,4 +1,4 @@
-"""The form of a template as rows, and as a `[[tag]]` block."""
+"""The form of a template, as rows and as a `[[tag]]` block."""
 
 import json
 import tomllib

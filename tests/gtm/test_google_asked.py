@@ -1,4 +1,4 @@
-"""What Google is asked for a call of a template, and what the template is told of the answer."""
+"""The request to Google for a template's call, and the result for the template."""
 
 import msgspec
 import pytest

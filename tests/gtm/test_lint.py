@@ -1,4 +1,4 @@
-"""What the linter says."""
+"""Findings of the linter."""
 
 import pytest
 

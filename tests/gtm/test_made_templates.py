@@ -1,4 +1,4 @@
-"""The templates in tests/templates: made for this, they use everything that there is to use."""
+"""The templates in tests/templates use every feature."""
 
 import re
 from pathlib import Path

@@ -39,7 +39,7 @@ def called(**changed: object) -> Call:
         "container": ContainerVersion(debug_mode=True),
         "request": Incoming(headers=(("cookie", "_twpid=tw.1.2; twclid=old"),)),
     }
-    return Call(**(said | changed))  # type: ignore[arg-type]  # the fields of Call by name
+    return Call(**(said | changed))  # type: ignore[arg-type]  # fields of Call by name
 
 
 def test_its_page_shows_the_fields_as_they_are():

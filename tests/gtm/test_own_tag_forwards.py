@@ -1,6 +1,6 @@
-"""sgtm/twite-tag.tpl forwards all that `POST /v1/sgtm` reads of an event, and nothing else.
+"""sgtm/twite-tag.tpl forwards exactly the event fields that `POST /v1/sgtm` reads.
 
-What the door reads is not written down here: an event that remembers what it was asked for says it.
+An event that records the requested fields shows what the route reads.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ NAMED = {"event_name": "purchase"}
 
 
 class Remembering(dict):
-    """An event that keeps the names by which it was asked."""
+    """An event that records the requested names."""
 
     def __init__(self, given):
         super().__init__(given)
@@ -44,9 +44,9 @@ class Remembering(dict):
 
 
 def what_the_door_reads():
-    """Return the places, dotted where they lie deeper, without the tables that hold them."""
+    """Return the paths of the leaves, dotted if nested."""
     asked = set()
-    # Of a value nothing is asked where there is no currency.
+    # Without a currency, the value is not read.
     for said in ({}, {"currency": "EUR"}):
         event = Remembering(said)
         in_our_words(TagEvent(event=event, visitor=SERVER))
@@ -59,7 +59,7 @@ PLACES = sorted((what_the_door_reads() | SIGNALS.keys()) - {"event_name"})
 
 
 def a_value_for(place):
-    """Return what the door makes something of at a place."""
+    """Return a value that the route accepts at a path."""
     last = place.rpartition(".")[2]
     if last in {"items", "contents"}:
         return [{"item_id": "SKU-1"}]

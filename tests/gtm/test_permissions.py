@@ -1,4 +1,4 @@
-"""The grants of a template: how they are written, and what they let through."""
+"""The permissions of a template: how they are written, and what they allow."""
 
 import msgspec
 import pytest

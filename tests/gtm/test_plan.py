@@ -1,4 +1,4 @@
-"""Which tags of a container fire, and what they get."""
+"""Which tags of a container fire, and their fields."""
 
 import pytest
 from container_parts import (

@@ -1,11 +1,11 @@
-"""What is refused before it runs: no limit would hold it."""
+"""Code that is refused before it runs, because no limit could stop it."""
 
 import pytest
 
 from twite.gtm.template.refused import RefusedCode, refused
 
 HIDDEN = [
-    # In what a reader of words takes for a text, a comment or a regular expression.
+    # Inside a string, a comment or a regular expression.
     "`${1n}`",
     "`a${`'`}`; 1n; `'`",
     "let x = 1; x++ /1n/ 1",

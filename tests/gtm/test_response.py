@@ -1,4 +1,4 @@
-"""What a client template answers, put together from its effects."""
+"""A client template's response, built from its effects."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A template's own tests: how they are read, run, and what is said of them."""
+"""A template's own tests: reading, running and reporting."""
 
 from xml.etree import ElementTree as ET
 
@@ -207,7 +207,7 @@ def test_a_report_for_ci_systems_names_what_failed_and_leaves_out_what_xml_canno
         ScenarioResult(name="bad", failures=(Failure(message="no\x00", template_line=7),)),
     )
 
-    root = ET.fromstring(junit("A tag", verdicts))  # noqa: S314  # our own, a line above
+    root = ET.fromstring(junit("A tag", verdicts))  # noqa: S314  # own text, a line above
 
     assert root.attrib == {
         "name": "A tag",

@@ -1,4 +1,4 @@
-"""What tags add to a response stays on the gateway's own site, and within bounds."""
+"""Tags' additions to a response stay on the gateway's site and within limits."""
 
 import pytest
 
@@ -22,7 +22,7 @@ SITE = ResponseSite(
 
 
 def added(*effects, site=SITE):
-    """Return what a tag adds, and what was left out."""
+    """Return a tag's additions, and what was left out."""
     said = []
     response = TagResponse(
         tag="tag:ads",
@@ -93,7 +93,7 @@ def test_the_gateways_own_cookies_are_not_a_tags_to_set():
     whole, said = added(*(SetCookie(name=name, value="x") for name in names))
 
     assert whole.cookies == ()
-    assert len(said) == len(names) - 1  # Twite keeps the click itself, and nobody need know
+    assert len(said) == len(names) - 1  # Twite stores the click itself, without a note
 
 
 def test_cookies_are_bounded_in_size_and_number():

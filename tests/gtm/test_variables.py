@@ -1,4 +1,4 @@
-"""What variables of a container are worth."""
+"""The values of a container's variables."""
 
 import pytest
 from container_parts import EVENT, Returning, field, filled, incoming, occasion, template

@@ -1,4 +1,4 @@
-"""Servers on a store that answer the usual request directly or not, and what they are sent."""
+"""Servers on a store, with and without the direct route, and requests to them."""
 
 import asyncio
 import json
@@ -59,11 +59,11 @@ def chunked(body):
 
 
 PING = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
-# Taken by the direct route; all others by the ordinary one.
+# Handled by the direct route; all others by the ordinary one.
 
 
 class Shop(Stage):
-    """A server on a store, whose usual requests are answered directly or not."""
+    """A server on a store, with or without the direct route."""
 
     def __init__(self, folder, *, is_direct, queue_limit=20_000, wake=lambda _pixel: None, **said):
         self.path = folder / f"direct-{is_direct}.db"
@@ -101,11 +101,11 @@ class Shop(Stage):
 
     @property
     def inside(self):
-        """How many requests are in the gate."""
+        """The number of admitted requests."""
         return self.collector._services.gate._inside  # noqa: SLF001
 
     def kept(self):
-        """Return all rows of the closed store, but for what is random or the time of the run."""
+        """Return all rows of the closed store, without random values and times."""
         reader = sqlite3.connect(self.path)
         tables = [
             name
@@ -133,7 +133,7 @@ def undated(answers):
 
 
 async def both(tmp_path, play, **said):
-    """Play on a direct and on an ordinary server; return what each showed, and kept."""
+    """Run on a direct and on an ordinary server; return the responses and the store of each."""
     shown = []
     for is_direct in (True, False):
         shop = Shop(tmp_path, is_direct=is_direct, **said)
@@ -145,7 +145,7 @@ async def both(tmp_path, play, **said):
 
 
 class Transport(asyncio.Transport):
-    """Keeps what is written."""
+    """Records the written bytes."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""A collector on a real socket, and those it plays with."""
+"""A server on a real socket, and its collaborators."""
 
 import asyncio
 import contextlib
@@ -40,7 +40,7 @@ class StoppedClock:
 
 
 class PlayedAccept:
-    """Answers as it is told; keeps what came."""
+    """Gives set answers; records the requests."""
 
     def __init__(self) -> None:
         self.native_answer: AcceptReceipt | Exception = a_receipt(accepted=1)
@@ -123,7 +123,7 @@ class Notices:
 
 
 class PlayedEraser:
-    """`told` are the slices of erasures, in their order; the log is always empty."""
+    """`told` contains the slices of erasures in order; the log is always empty."""
 
     def __init__(self) -> None:
         self.told: list[EraseStore] = []
@@ -135,7 +135,7 @@ class PlayedEraser:
 
 
 class Stage:
-    """A collector on a real socket, and those it plays with."""
+    """A server on a real socket, and its collaborators."""
 
     def __init__(self, **said: Any) -> None:
         self.accept = PlayedAccept()
@@ -220,6 +220,6 @@ QUICK = HttpLimits(
 
 
 async def one_answer(reader: asyncio.StreamReader) -> bytes:
-    """Read an answer off a connection that stays open."""
+    """Read a response from a connection that stays open."""
     head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
     return head + await reader.readexactly(int(heard(head).headers["content-length"]))

@@ -1,4 +1,4 @@
-"""A collector with a store in memory, and the pages that post to it."""
+"""A server with a memory store, and pages that post to it."""
 
 from decimal import Decimal
 from typing import Any
@@ -28,7 +28,7 @@ def a_shop(**said: Any) -> Source:
 
 
 def a_stage(store: MemoryStore | SQLiteStore, *sources: Source, **said: Any) -> dict[str, Any]:
-    """Return what a stage is started with."""
+    """Return the arguments of a stage."""
     destinations = {"o8z6j": a_destination()}
     accept = Accept(
         ledger=store,

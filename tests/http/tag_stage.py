@@ -1,4 +1,4 @@
-"""The doors for tags on a real socket, with the gateway's own Accept and a store in memory."""
+"""The tag routes on a real socket, with the real Accept and a memory store."""
 
 from collections.abc import Mapping
 from ipaddress import ip_network
@@ -39,7 +39,7 @@ def a_shop(**said: Any) -> Source:
 
 
 class KeepingStore(MemoryStore):
-    """Remembers what it was given to keep."""
+    """Records the stored items."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class KeepingStore(MemoryStore):
 
 
 class TagStage:
-    """A collector whose proxy, on this machine, says who the visitor is."""
+    """A server behind a local proxy that sends the visitor's address."""
 
     def __init__(self, stage: Stage, store: KeepingStore) -> None:
         self.stage = stage
@@ -66,7 +66,7 @@ class TagStage:
         origin: str | None = PAGE,
         headers: Mapping[str, str] | None = None,
     ) -> Heard:
-        """Ask as a browser does, from a page of the shop."""
+        """Send a request as a browser does from a page of the shop."""
         said = {} if origin is None else {"Origin": origin}
         return await self.stage.ask(
             method, path, body, key=None, headers=VISITOR | said | dict(headers or {})
@@ -75,15 +75,15 @@ class TagStage:
     async def of_server(
         self, method: str, path: str, body: bytes = b"", *, key: str | None = None, **more: Any
     ) -> Heard:
-        """Ask as a server does; without `key`, the path has one."""
+        """Send a request as a server does; without `key`, the path contains one."""
         return await self.stage.ask(method, path, body, key=key, **more)
 
     async def sent(self) -> list[dict[str, Any]]:
-        """Return what will be sent to X."""
+        """Return the bodies for X."""
         return [msgspec.json.decode(history.sent) for history in await self._histories()]
 
     async def ignored(self) -> list[tuple[str, str, int]]:
-        """Return what was ignored, as (name, reason, times)."""
+        """Return the ignored events as (name, reason, count)."""
         found = await self.store.answer(IgnoredQuery(since=0))
         return [(tally.name, tally.reason, tally.times) for tally in found]
 
@@ -101,7 +101,7 @@ def receipt_of(number: int) -> str:
 
 
 def what_it_needs(*sources: Source) -> tuple[dict[str, Any], KeepingStore]:
-    """Return how to start a stage for these sources, and its store."""
+    """Return a function that starts a stage for these sources, and its store."""
     store = KeepingStore()
     destinations = {
         "o8z6j": Destination(

@@ -1,4 +1,4 @@
-"""The document is held against a gateway on a real socket: whatever fits it gets what it says."""
+"""Compare openapi.json with a gateway on a real socket: valid requests get documented responses."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ from twite.gateway.ingest.stape_proxy import StapeProxy
 from twite.http.route_table import ROUTES
 from twite.stores.sqlite import SQLiteStore
 
-# More conversions than one request may hold is too large a body here: 413, as the contract says.
+# More conversions than a request may contain are too large a body: 413, as documented.
 REFUSALS = "400 401 403 404 405 406 409 413 415 422 428 429 5xx"
 CHECKS = (
     "not_a_server_error",
@@ -42,7 +42,7 @@ CREDENTIALS = {
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Return where a gateway with a store listens, in an event loop of its own."""
+    """Return the address of a gateway with a store, in its own event loop."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
@@ -78,7 +78,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     loop.close()
 
 
-# Imported and built at the test: otherwise each process of the tests would do it.
+# Imported in the test: otherwise each test process would build it.
 @pytest.mark.parametrize("path", DOCUMENT["paths"])
 def test_every_answer_is_one_that_the_document_tells_of(path, address):
     import schemathesis  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""The address that X sends a browser back to: one request matters, no other does."""
+"""The callback URL of X's sign-in: exactly one request is handled."""
 
 import asyncio
 import socket

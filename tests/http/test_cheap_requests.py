@@ -1,4 +1,4 @@
-"""Answers without the store are spaced while submissions are stored."""
+"""Responses that need no store are delayed while submissions are being stored."""
 
 import pytest
 

@@ -10,10 +10,10 @@ PROXIES = [ip_network("192.0.2.0/24"), ip_network("2001:db8:1::/48")]
 @pytest.mark.parametrize(
     ("peer", "forwarded", "address"),
     [
-        # No proxy in between: what the client says of itself is not believed.
+        # Without a proxy, the client's own headers are not trusted.
         ("203.0.113.7", [], "203.0.113.7"),
         ("203.0.113.7", [b"198.51.100.1"], "203.0.113.7"),
-        # One proxy, and what it saw.
+        # One proxy, and the address that it saw.
         ("192.0.2.1", [b"203.0.113.7"], "203.0.113.7"),
         ("192.0.2.1", [b" 203.0.113.7 "], "203.0.113.7"),
         ("2001:db8:1::1", [b"2001:db8:2::7"], "2001:db8:2::7"),
@@ -34,7 +34,7 @@ PROXIES = [ip_network("192.0.2.0/24"), ip_network("2001:db8:1::/48")]
         ("192.0.2.1", [b"[2001:db8:2::7]"], "2001:db8:2::7"),
         ("::ffff:192.0.2.1", [b"::ffff:203.0.113.7"], "203.0.113.7"),
         ("192.0.2.1", [b"fe80::1%eth0"], "fe80::1"),
-        # An entry that is no address ends the walk at the proxy that wrote it.
+        # At an entry that is not an address, the search stops at the proxy that wrote it.
         ("192.0.2.1", [b"203.0.113.7, unknown"], "192.0.2.1"),
         ("192.0.2.1", [b"203.0.113.7, "], "192.0.2.1"),
         ("192.0.2.1", [b""], "192.0.2.1"),

@@ -42,7 +42,7 @@ def test_the_registrable_domain_is_never_a_public_suffix(host, domain):
         (("127.0.0.1", "t.shop.example"), "https://shop.example", (True, "shop.example")),
         (("t.shop.example", None), "https://other.example", (False, None)),
         (("evil.example", None), "https://shop.example", (False, None)),
-        # Neighbours under a public suffix are strangers.
+        # Sites under the same public suffix are unrelated.
         (("a.github.io", None), "https://b.github.io", (False, None)),
         (("127.0.0.1", None), "http://127.0.0.1:8000", (True, None)),
         (("localhost", None), "http://localhost:8000", (True, None)),

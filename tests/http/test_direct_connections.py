@@ -37,7 +37,7 @@ async def test_a_request_may_be_split_anywhere(tmp_path):
     direct, ordinary = await both(tmp_path, play)
 
     assert direct == ordinary
-    assert len(set(direct[0])) > len(request) // 2  # each has a receipt of its own
+    assert len(set(direct[0])) > len(request) // 2  # each has its own receipt
 
 
 async def test_a_request_may_come_byte_by_byte(tmp_path):
@@ -99,7 +99,7 @@ async def test_no_body_stays_in_memory_when_a_client_leaves_or_is_too_slow(tmp_p
 async def test_a_client_that_leaves_before_the_answer_loses_the_answer_alone(tmp_path, caplog):
     async def play(shop):
         protocol, transport = connected(shop)
-        with shop.store._writer._turn:  # noqa: SLF001 - nothing is committed meanwhile
+        with shop.store._writer._turn:  # noqa: SLF001 prevents commits meanwhile
             protocol.data_received(post(keep=True))
             await asyncio.sleep(0)
             protocol.connection_lost(ConnectionResetError())
@@ -117,7 +117,7 @@ async def test_a_client_that_leaves_before_the_answer_loses_the_answer_alone(tmp
 async def test_a_full_queue_refuses(tmp_path):
     async def play(shop):
         async with shop.line() as (reader, writer):
-            with shop.store._writer._turn:  # noqa: SLF001 - nothing is committed meanwhile
+            with shop.store._writer._turn:  # noqa: SLF001 prevents commits meanwhile
                 writer.write(post(keep=True))
                 while not shop.store._writer._waiting_conversions:  # noqa: ASYNC110, SLF001
                     await asyncio.sleep(0)
@@ -184,7 +184,7 @@ async def test_a_fault_of_the_gateway_is_answered_and_reported(tmp_path):
 async def test_stopping_lets_requests_finish(tmp_path):
     async def play(shop):
         async with shop.line() as (reader, writer):
-            with shop.store._writer._turn:  # noqa: SLF001 - nothing is committed meanwhile
+            with shop.store._writer._turn:  # noqa: SLF001 prevents commits meanwhile
                 writer.write(post(keep=True))
                 while not shop.inside:  # noqa: ASYNC110
                     await asyncio.sleep(0)
@@ -203,7 +203,7 @@ async def test_stopping_lets_requests_finish(tmp_path):
 async def test_stopping_waits_for_the_commit_of_a_client_that_left(tmp_path):
     async def play(shop):
         protocol, _ = connected(shop)
-        with shop.store._writer._turn:  # noqa: SLF001 - nothing is committed meanwhile
+        with shop.store._writer._turn:  # noqa: SLF001 prevents commits meanwhile
             protocol.data_received(post(keep=True))
             await asyncio.sleep(0)
             protocol.connection_lost(None)
@@ -221,7 +221,7 @@ async def test_stopping_waits_for_the_commit_of_a_client_that_left(tmp_path):
 async def test_stopping_cuts_off_what_takes_too_long(tmp_path, caplog):
     async def play(shop):
         async with shop.line() as (reader, writer):
-            with shop.store._writer._turn:  # noqa: SLF001 - nothing is committed meanwhile
+            with shop.store._writer._turn:  # noqa: SLF001 prevents commits meanwhile
                 writer.write(post(keep=True))
                 while not shop.inside:  # noqa: ASYNC110
                     await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""Requests with the headers of an earlier one need no parser, and are answered as it would."""
+"""Requests that repeat earlier headers skip the parser, and get the same answers."""
 
 import asyncio
 import json
@@ -38,7 +38,7 @@ NEXT = {
 
 
 async def send(shop, pieces):
-    """Send pieces on one connection, each after the answers so far; return the answers."""
+    """Send pieces on one connection, each after the earlier answers; return the answers."""
     protocol, transport = connected(shop)
     for piece in pieces:
         protocol.data_received(piece)

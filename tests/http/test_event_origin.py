@@ -9,7 +9,7 @@ BOUGHT = b"en=purchase&ep.transaction_id=T-1&epn.value=49.9&ep.currency=EUR"
 
 
 class OriginListener:
-    """Stands for the tags: keeps whether a page sent the events."""
+    """Replaces the tags: records whether a page sent the events."""
 
     def __init__(self):
         self.from_page = []

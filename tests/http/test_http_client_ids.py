@@ -1,4 +1,4 @@
-"""The cookie `_dcid`, which the answer to Stape's Data Tag sets as Stape's own client does."""
+"""The cookie `_dcid` in the response to Stape's Data Tag, set as by Stape's client."""
 
 import re
 from collections.abc import Awaitable, Callable

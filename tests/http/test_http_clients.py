@@ -1,4 +1,4 @@
-"""Requests that are none of our own routes, and doors for tags, where there are clients."""
+"""Requests on unknown paths and on tag routes, with client templates configured."""
 
 import gzip
 from collections.abc import Awaitable, Callable
@@ -19,7 +19,7 @@ Staged = Callable[..., Awaitable[Stage]]
 
 
 class PlayedClients:
-    """Answers as it is told; keeps what it was asked."""
+    """Gives set answers; records the requests."""
 
     def __init__(self, answer: ClientResponse | Exception | None = None) -> None:
         self.said = answer

@@ -1,4 +1,4 @@
-"""More connections than may be: the one that has been idle longest makes way."""
+"""Too many connections: the one that has been idle longest is closed."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ async def test_a_new_connection_is_served_though_idle_ones_fill_the_room(staged)
 
     statuses = [heard(await say(stage.server.port, PING)).status for _ in range(40)]
     async with asyncio.timeout(5):
-        while not stage.notices.seen:  # noqa: ASYNC110 - told by the sweep, not by an event
+        while not stage.notices.seen:  # noqa: ASYNC110 - the sweep sets no event
             await asyncio.sleep(0.01)
 
     assert statuses == [200] * 40

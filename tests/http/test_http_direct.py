@@ -1,4 +1,4 @@
-"""The usual request is answered without a task, and just as the ordinary route answers it."""
+"""Typical requests are answered without a task, and exactly as on the ordinary route."""
 
 import gzip
 import json
@@ -92,7 +92,7 @@ async def test_noise_after_a_request_is_refused(tmp_path):
     async def play(shop):
         return await say_whole(shop, post(keep=True) + b"\x00\x01\r\n\r\n")
 
-    # Whether the request before it is stored depends on when its body is read.
+    # The time when its body is read decides whether the previous request is stored.
     (direct, *_), (ordinary, *_) = await both(tmp_path, play)
 
     assert direct == ordinary

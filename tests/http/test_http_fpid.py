@@ -1,4 +1,4 @@
-"""The cookie FPID, which the answer to a GA4 hit sets as Google's server container does."""
+"""The cookie FPID in the response to a GA4 hit, set as by Google's server container."""
 
 import re
 from urllib.parse import unquote
@@ -18,7 +18,7 @@ DROPPED = "FPID=; Path=/; Max-Age=0; Domain=shop.example; Secure; SameSite=Lax"
 
 
 class Listener:
-    """Stands for the tags: keeps the events that they hear."""
+    """Replaces the tags: records their events."""
 
     def __init__(self):
         self.events = []

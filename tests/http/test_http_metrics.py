@@ -8,7 +8,7 @@ from twite.domain.history import ConversionCounts
 from twite.domain.secret import Secret
 from twite.http import HttpLimits, Server
 
-# How the machine itself asks: by its own name.
+# Local requests use the machine's own name.
 ITSELF = {"Host": "localhost:8080"}
 
 

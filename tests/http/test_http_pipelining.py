@@ -1,4 +1,4 @@
-"""Requests sent ahead on one connection: answered in order, and parsed no faster than answered."""
+"""Pipelined requests are answered in order, and parsed no faster than answered."""
 
 import asyncio
 import tracemalloc

@@ -1,4 +1,4 @@
-"""`GET /v1/rejections`: a source looks at what of its own was refused."""
+"""`GET /v1/rejections`: a source reads its own rejected conversions."""
 
 import json
 

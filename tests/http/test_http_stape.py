@@ -1,4 +1,4 @@
-"""Stape's auth proxy: the tag's URL with a source's key where Stape's own stood."""
+"""Stape's auth proxy: the tag's URL, with a source's key in place of Stape's."""
 
 from collections.abc import Awaitable, Callable
 

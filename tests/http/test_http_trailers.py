@@ -1,4 +1,4 @@
-"""What stands in a body beside the body: trailers, chunk extensions, heads sent ahead."""
+"""Framing around a body: trailers, chunk extensions, pipelined requests."""
 
 import asyncio
 import tracemalloc
@@ -14,7 +14,7 @@ ONE = b'{"event":"purchase"}'
 
 
 class Echo:
-    """A collector that reads the body and answers with the headers it then finds."""
+    """A server that reads the body, then answers with the headers that it has."""
 
     direct = None
 

@@ -85,9 +85,9 @@ async def test_another_credential_than_the_pixel_s_token_is_401_in_x_s_words(sta
 @pytest.mark.parametrize(
     "url",
     [
-        f"https://t.shop.example{PATH}",  # the Host header, whatever a proxy made of the scheme
+        f"https://t.shop.example{PATH}",  # the Host header, even if a proxy changed the scheme
         f"http://t.shop.example{PATH}",
-        f"https://public.example{PATH}",  # the public address, whatever a proxy made of the host
+        f"https://public.example{PATH}",  # the public address, even if a proxy changed the host
     ],
 )
 async def test_a_signature_for_the_host_that_was_called_is_good(staged, url):

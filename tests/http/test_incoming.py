@@ -1,4 +1,4 @@
-"""What templates may read of a request: no key of a source, and no container of a visitor's."""
+"""Request data for templates: no source key, and no container named by a visitor."""
 
 from ipaddress import ip_network
 

@@ -1,4 +1,4 @@
-"""Who is refused again and again has its answers later, and nobody else has."""
+"""Repeated refusals delay the responses to that client, and to no other."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""What is refused as a whole at a door, and for good, leaves a trace by source and code."""
+"""Requests refused permanently as a whole are recorded by source and code."""
 
 import gzip
 import json

@@ -32,7 +32,7 @@ PARAMETERS = {
     "source_key": KEY,
     "rest": "elsewhere",
 }
-# Rows that describe nothing: the rest of a prefix, and the console, which has pages.
+# Rows without documentation: the rest of a prefix, and the console's pages.
 UNPUBLISHED = {
     "/11/{rest:path}",
     "/12/{rest:path}",
@@ -53,7 +53,7 @@ def path_of(route: Route, **other: str) -> str:
 
 
 def credentials_of(route: Route) -> dict[str, str]:
-    """Return what each way of authentication takes, together where they may stand together."""
+    """Return the credentials for each way of authentication, combined where allowed."""
     if route.path == "/-/desk":
         return {"Authorization": f"Bearer {DESK_TOKEN}"}
     if route.path == "/metrics":
@@ -211,7 +211,7 @@ async def test_a_client_template_is_asked_about_claimable_paths_alone(staged, ro
     assert len(clients.asked) == (3 if route.claimable else 0)
 
 
-# A row of one's own.
+# A custom row.
 
 
 async def answer(request: HttpRequest, source: Source):

@@ -1,4 +1,4 @@
-"""The first-party script as it is served: its size, and what shortening leaves alone."""
+"""The first-party script as served: its size, and what minification must not change."""
 
 import gzip
 import hashlib
@@ -17,7 +17,7 @@ from twite.http.script import DEFAULTS, script, settings_line
 KILOBYTE = 1000
 
 
-# One of each kind that X knows.
+# One event of each kind that X has.
 EVENTS = {
     name: f"o{hashlib.sha256(name.encode()).hexdigest()[:4]}"
     for name in (
@@ -40,7 +40,7 @@ def test_what_the_settings_of_a_source_leave_out_is_what_the_script_takes_for_gr
     written = files("twite.http.script").joinpath("twite.js").read_text("utf-8")
     [block] = re.findall(r"const settings = (\{.*?\n\});", written, re.DOTALL)
     own = json.loads(quickjs.Context().eval(f"JSON.stringify({block})"))
-    # Absent is false, no telephone's prefix, and no word for an opt-out, which is not to be told.
+    # If absent: false, no phone prefix, and no opt-out signal, which is not sent.
     absent = {"phone": None, "http_only": False, "opt_out": "suppress"}
 
     assert {name: own.get(name, absent.get(name)) for name in DEFAULTS} == dict(DEFAULTS)
@@ -63,7 +63,7 @@ def test_it_does_nothing_that_a_strict_policy_forbids(word):
 
 
 NAMED = [
-    # Variables and parameters get short names, everywhere alike, of the letters that are there.
+    # Variables and parameters get short, consistent names of letters that already occur.
     ("let total=1;const more=(given)=>total+given;", "let c=1;const e=(t)=>c+t;"),
     # Properties keep theirs.
     ("const value=other.value;", "const e=other.value;"),
@@ -72,14 +72,14 @@ NAMED = [
     ("const one=two?three:four;", "const o=two?three:four;"),
     # Strings and regular expressions stay as they are.
     ("const word='word';const test=/word/g;", "const c='word';const o=/word/g;"),
-    # No new name is one that is there already.
+    # No new name equals an existing one.
     ("const long=a+b;", "const c=a+b;"),
     ("const all=(...rest)=>[...rest];", "const n=(...c)=>[...c];"),
     ("const all=(of)=>[...Object.keys(of)];", "const e=(c)=>[...Object.keys(c)];"),
-    # What only one statement has is named anew in each; what is another's, or nobody's, stays.
+    # Local names are reused in each statement; names of others, or undeclared ones, stay.
     ("const all=(word)=>word;let sum=(text)=>all(text);", "const c=(t)=>t;let e=(t)=>c(t);"),
     ("const all=(text)=>text;all(text);", "const n=(c)=>c;n(text);"),
-    # What hides a name that all may use has that name.
+    # A name that shadows a global one gets the same short name.
     ("let kept=1;const all=(kept)=>kept;", "let t=1;const c=(t)=>t;"),
 ]
 

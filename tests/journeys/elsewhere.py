@@ -1,4 +1,4 @@
-"""A gateway whose database is on a disk of its own, small enough to fill."""
+"""A gateway whose database is on its own small disk, which can be filled."""
 
 import os
 import resource
@@ -16,7 +16,7 @@ FULL_AT = 3 * MIB
 
 
 class GatewayElsewhere(Gateway):
-    """Its database is in `disk`; what else it writes is not."""
+    """Only its database is in `disk`."""
 
     def __init__(self, folder: Path, x: str, *, disk: Path, extra: str = "") -> None:
         super().__init__(folder, x, extra=extra)
@@ -30,7 +30,7 @@ class GatewayElsewhere(Gateway):
 
 
 class LimitedFiles:
-    """No file of the gateway's may grow beyond a size: its writes fail with EFBIG, an I/O error."""
+    """A size limit for all files of the gateway: writes beyond it fail with EFBIG, an I/O error."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -58,7 +58,7 @@ class SmallDisk:
 
     def grow(self, gateway: Gateway, by: int = FULL_AT) -> None:  # noqa: ARG002 - as LimitedFiles
         self._size += by
-        subprocess.run(["mount", "-o", f"remount,size={self._size}", self.folder], check=True)  # noqa: S607 - mount is where the system has it
+        subprocess.run(["mount", "-o", f"remount,size={self._size}", self.folder], check=True)  # noqa: S607 the path of mount differs between systems
 
 
 @contextmanager

@@ -18,7 +18,7 @@ KEY = "a-source-key"
 PIXEL_TOKEN = "emulator-pixel-token-o8z6j"
 LIMITS = HttpLimits(headers_seconds=0.3, body_seconds=0.3, sweep_seconds=0.05)
 
-# Where each conversion is counted, beside `received`; all of them that are not 0.
+# The states in which each conversion is counted besides `received`; only nonzero counts.
 Counts = dict[str, int]
 
 
@@ -64,7 +64,7 @@ class FrontDoor:
         await self.store.close()
 
     async def submit(self, given: object, **headers: str) -> Heard:
-        """Post to our own route; what is not bytes is made JSON."""
+        """Post to the native route; a body that is not bytes is encoded as JSON."""
         said = {"Authorization": f"Bearer {KEY}"} | _header_names(headers)
         return await self._post("/v1/conversions", given, said)
 
@@ -74,7 +74,7 @@ class FrontDoor:
         return await self._post(f"/12/measurement/conversions/{pixel}", given, said)
 
     async def counts(self) -> Counts:
-        """Return what the store holds, whichever source it came from; {} for nothing."""
+        """Return the store's conversions of all sources; {} if there are none."""
         found: Counts = {}
         for account in await self.store.balance():
             for name in (*account.__struct_fields__[2:], "balance"):
@@ -84,7 +84,7 @@ class FrontDoor:
         return found
 
     async def sent_of(self, conversion_id: str, *, events: tuple[str, ...] = ("o8z6k",)) -> dict:
-        """Return what X will be sent of a conversion."""
+        """Return the body for X of a conversion."""
         [history] = await self.store.find(
             ByConversionId(pixel="o8z6j", events=events, conversion_id=conversion_id)
         )

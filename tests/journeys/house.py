@@ -60,7 +60,7 @@ class Gateway(GatewayProcess):
 
 
 class PostgresGateway(Gateway):
-    """A gateway whose store is a database. `extra` is for the table [server]."""
+    """A gateway with a PostgreSQL store. `extra` goes into the table [server]."""
 
     def __init__(self, folder: Path, x: str, url: str, *, extra: str = "") -> None:
         super().__init__(folder, x)

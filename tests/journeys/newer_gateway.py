@@ -1,4 +1,4 @@
-"""Run `twite` as a later version would run: with one more migration of PostgreSQL.
+"""Run `twite` as a later version with one more PostgreSQL migration.
 
 python newer_gateway.py serve --config twite.toml
 """
@@ -9,8 +9,8 @@ import sys
 from twite.cli import main
 from twite.stores.postgres import schema
 
-# It rewrites tables that all gateways use, as an earlier migration did, in an order in which no
-# gateway locks them, and lasts long enough that requests wait for it.
+# Like an earlier migration, it rewrites tables that all gateways use, in an order in which no
+# gateway locks them. It takes so long that requests wait.
 MIGRATION = """
 ALTER TABLE outbox ADD newer text
   GENERATED ALWAYS AS (CASE WHEN state = 'held' THEN state END) STORED;

@@ -1,4 +1,4 @@
-"""A gateway whose pixel has no credentials in its settings, and people who sign in for it."""
+"""A gateway with a pixel without credentials, and users who sign in for it."""
 
 import json
 import subprocess
@@ -32,7 +32,7 @@ name = "shop"
 key = "{shop}"
 pixel = "o8z6j"
 """
-# What the emulator's documentation prints of a token that X would have made before.
+# The earlier token in the emulator's documentation.
 OAUTH = (
     f'auth = {{ consumer_key = "{CONSUMER_KEY}", consumer_secret = "{CONSUMER_SECRET}", '
     'token = "370773112-GmHxMAgYyLbNEtIKZeRNFsMKPR9EyMZeS9weJAEb", '
@@ -41,7 +41,7 @@ OAUTH = (
 
 
 class Unsigned(Gateway):
-    """`twite serve` without credentials of X's; `auth` is a line of the settings."""
+    """`twite serve` without X credentials; `auth` is a line of the settings."""
 
     def __init__(self, folder: Path, x: str, *, auth: str = "") -> None:
         super().__init__(folder, x)
@@ -64,9 +64,9 @@ class Unsigned(Gateway):
 def log_in(
     gateway: Gateway, *arguments: str, typed: str | None = None, **choice: str
 ) -> tuple[int, str, str]:
-    """Run `twite login`, be the person at X's page, and return how it ended.
+    """Run `twite login`, act as the user on X's page, and return the finished process.
 
-    `typed` is what is typed instead of the PIN.
+    `typed` is typed instead of the PIN.
     """
     command = [
         sys.executable, "-m", "twite", "login", *arguments, "--config", str(gateway.config)

@@ -1,4 +1,4 @@
-"""Alerts that leave the process: a real gateway, an X that says no, and somebody who listens."""
+"""Alerts by webhook: a real gateway, an X that refuses, and a webhook receiver."""
 
 import base64
 import hashlib
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.journey
 
 
 class Chat(BaseHTTPRequestHandler):
-    """Takes each message, or answers as it is told; keeps it with its headers."""
+    """Accepts each message, or gives a set answer; stores it with its headers."""
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers["content-length"]))
@@ -217,7 +217,7 @@ def test_a_database_that_was_put_back_is_told(tmp_path, x_emulator, chat):
 
 
 def test_a_disk_with_little_room_is_told_at_the_start(tmp_path, x_emulator, chat):
-    # Whatever this machine has free, it is less than that.
+    # More than this machine can have free.
     extra = f'{chat.settings()}\ndisk_free = "1024GiB"'
     with Gateway(tmp_path, x_emulator.url, extra=extra):
         wait_for(lambda: bool(chat.heard))

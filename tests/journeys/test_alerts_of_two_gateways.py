@@ -1,4 +1,4 @@
-"""Two gateways on a database that is stopped: the leader calls the webhook all the same."""
+"""Two gateways on a stopped database: the leader still calls the webhook."""
 
 import signal
 import threading

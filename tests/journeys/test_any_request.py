@@ -1,4 +1,4 @@
-"""Whatever is asked at the doors for pages and tags: taken, ignored or refused in words."""
+"""Random requests to the page and tag routes are accepted, ignored or refused with a reason."""
 
 import http.client
 import json
@@ -34,7 +34,7 @@ OF_X = {
     "conversion_time": "2026-11-24T10:00:00.000Z",
 }
 
-# What is right, but for a thing or two.
+# Valid requests with one or two errors.
 ODD = st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=2)
 EVENTS = ODD.map(lambda odd: EVENT | odd)
 HITS_SAID = HITS.map(lambda odd: urlencode(HIT | odd, errors="replace"))
@@ -51,7 +51,7 @@ def lists(strategy: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
     return st.lists(strategy, min_size=1, max_size=2)
 
 
-# How a request begins that is no stranger's, what headers it has, and what it may say.
+# Request lines, headers and bodies of known clients.
 DOORS = {
     "/g/collect": ("v=2&tid=G-1&", PAGE, LINES),
     "/mp/collect": (
@@ -80,14 +80,14 @@ DOORS = {
         messages(pixel_id=st.just("o8z6j"), conversions=lists(ODD.map(lambda odd: OF_X | odd))),
     ),
 }
-# What a request line may hold, and a query, however it is encoded.
+# Characters of request lines and queries, in any encoding.
 SIGNS = st.lists(st.integers(0x21, 0xFF).filter(lambda byte: byte not in b'"<>#\x7f'), max_size=60)
 QUERIES = st.just(b"") | SIGNS.map(bytes) | HITS_SAID.map(str.encode)
 TYPES = st.sampled_from(["text/plain", "application/x-www-form-urlencoded", "application/json"])
 
 
 class Line:
-    """A connection that is opened again where the gateway has closed it."""
+    """A connection that reopens after the gateway has closed it."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -128,7 +128,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 
 
 def is_clear(body: bytes) -> bool:
-    """Whether it says what is wrong: in the shape of errors, ours or X's, or of a receipt."""
+    """Whether the response has a known form: an error of Twite or X, or a receipt."""
     said = json.loads(body)
     faults = said.get("errors") or [
         error for rejected in said["rejected"] for error in rejected["errors"]

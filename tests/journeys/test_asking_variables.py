@@ -1,4 +1,4 @@
-"""A container whose variable asks another server for its value, in a real gateway."""
+"""A container with a variable that requests its value from a server, in a real gateway."""
 
 from pathlib import Path
 
@@ -94,7 +94,7 @@ def test_its_tag_is_sent_with_the_value_and_asks_again_when_it_is_tried_again(tm
 def test_a_trigger_is_decided_once_by_the_run_of_the_tag_and_the_history_says_how(
     tmp_path, x_emulator
 ):
-    # The first order is looked up once, the second is refused, the third needs a second try.
+    # One lookup for the first order, a refusal for the second, a retry for the third.
     statuses = [200, 404, 503, 200]
     with (
         Vendor(statuses.__getitem__) as lookup,

@@ -1,4 +1,4 @@
-"""Templates that call Google, in real gateways, with a Google on a socket beside them."""
+"""Templates that call Google, in real gateways with a local fake of Google."""
 
 import json
 import sqlite3
@@ -128,7 +128,7 @@ def totals(gateway: Gateway) -> str:
 
 
 def lapse_leases(path: Path) -> None:
-    """Let time pass: what the killed sender held is anybody's."""
+    """Let time pass, so that the leases of the killed sender expire."""
     with sqlite3.connect(path) as store:
         store.execute("UPDATE lease SET until = 0")
 
@@ -158,7 +158,7 @@ def test_a_tag_writes_rows_and_documents_and_publishes_and_a_client_reads_them(
     assert len(orders) == 5
     published = [body for _, path, body in google.asked if path.endswith(":publish")]
     assert sorted(published) == [f"order-{n}" for n in range(1, 6)]
-    # One for each set of scopes, whatever ran at once.
+    # One token per set of scopes, however many runs at once.
     assert sorted(scopes.rpartition("/")[2] for scopes in google.granted.values()) == [
         "bigquery.insertdata",
         "datastore",
@@ -235,7 +235,7 @@ def test_without_a_token_a_tag_waits_and_nothing_has_left(tmp_path, x_emulator):
             wait_for(lambda: attempts(gateway) != [])
             waiting = gateway.get("/v1/conversions/tag:rows/order-1")[1]
 
-    # What had left would be held.
+    # Requests that had left would be held.
     assert waiting["state"] in {"queued", "sending"}
     assert "no token from Google: denied: as played" in waiting["attempts"][0]["answer"]
     assert google.asked == []

@@ -1,4 +1,4 @@
-"""Whatever comes in: a clear answer, nothing lost, nothing half-kept."""
+"""Bad input of any kind: a clear answer, nothing lost, nothing half-stored."""
 
 import asyncio
 import gzip
@@ -17,7 +17,7 @@ PHONE_DIGEST = hashlib.sha256(b"+442079460958").hexdigest()
 
 
 async def taken(api: FrontDoor) -> bool:
-    """Return whether a good conversion is still taken after all."""
+    """Return whether a good conversion is still accepted."""
     answer = await api.submit(GOOD)
     return answer.status == 202 and answer.json()["accepted"] == 1
 

@@ -171,14 +171,14 @@ def test_what_a_client_sends_to_x_goes_by_our_own_delivery(tmp_path, x_emulator)
     processed = [json.loads(body)["data"]["conversions_processed"] for body in (body, again[2])]
     ids = x_emulator.counted()["pixels"]["o8z6j"]["events"]["o8z6k"]["ids"]
     assert (status, again[0], processed) == (200, 200, [1, 1])
-    # X was in trouble and heard of it twice: what it has, it has once.
+    # X failed and got the request twice, but counted the conversion once.
     assert (ids["order-client"]["api"], balance["delivered"], balance["duplicate"]) == (1, 1, 1)
     assert balance["balance"] == 0
 
 
 @pytest.mark.parametrize("piece", ["x", '"', "ü", "\U0001f600"])
 def test_the_largest_request_that_is_let_in_puts_no_client_on_trial(tmp_path, x_emulator, piece):
-    """Else one request a second, of nobody, would keep the client from all others."""
+    """Otherwise one unauthenticated request per second would block the client for all others."""
     (tmp_path / "echoes.tpl").write_text(ECHOES)
     gateway = Gateway(tmp_path, x_emulator.url)
     gateway.config.write_text(gateway.config.read_text() + '[[client]]\ntemplate = "echoes.tpl"\n')

@@ -26,7 +26,7 @@ def test_what_waits_obeys_a_revocation_and_a_stricter_policy(tmp_path, x_emulato
         gateway.stop()
     written = gateway.config.read_text()
 
-    # The source is the last table of the file.
+    # [[source]] is the last table of the file, so the line belongs to it.
     strict = Gateway(tmp_path, x_emulator.url)
     strict.config.write_text(written.replace(NOWHERE, x_emulator.url) + 'consent = "required"\n')
     with strict:

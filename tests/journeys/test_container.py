@@ -1,4 +1,4 @@
-"""A server container's export, made for the purpose: imported, run, and delivered to X."""
+"""A server container's export, written for this test: imported, run, and delivered to X."""
 
 import json
 import re
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.journey
 
 
 def with_key(folder: Path, x: str) -> Gateway:
-    """Return a gateway that has a key, and tells X of nothing but what its tags send."""
+    """Return a gateway with a secret key that sends to X only what its tags send."""
     gateway = Gateway(folder, x)
     text = gateway.config.read_text()
     key = 'listen = "127.0.0.1:0"\nsecret_key = "a-key-that-seals-for-a-journey"'
@@ -32,7 +32,7 @@ def with_key(folder: Path, x: str) -> Gateway:
 
 
 def hit(gateway: Gateway, name: str, **said: str) -> int:
-    """Send a GA4 hit, as a server that shows its key."""
+    """Send a GA4 hit as a server with its key."""
     query = "&".join(f"{key.replace('__', '.')}={value}" for key, value in said.items())
     request = urllib.request.Request(
         f"{gateway.url}/g/collect?v=2&tid=G-TEST&cid=1.1&en={name}&{query}",
@@ -58,11 +58,11 @@ def test_an_exported_container_is_imported_runs_and_delivers(tmp_path, x_emulato
     gateway = with_key(tmp_path, x_emulator.url)
     folder = tmp_path / "container"
     with gateway:
-        # The store is the gateway's: the secrets go through it.
+        # The gateway owns the store, so the secrets go through it.
         done = command(gateway, "import", str(EXPORT), "--out", str(folder), "--allow-left-out")
         gateway.stop()
     file = folder / "container.toml"
-    # What is for the warehouse stays there: there is none on this machine.
+    # Payloads for the warehouse stay pending: there is none on this machine.
     tags = [
         part if "paused = true" in part else part.replace(CALLBACKS, f"{CALLBACKS}\npaused = true")
         for part in file.read_text().split("[[tag]]")
@@ -85,7 +85,7 @@ def test_an_exported_container_is_imported_runs_and_delivers(tmp_path, x_emulato
         claimed = gateway.post(order, "/orders")[0]
         balance = gateway.drained()
         tags = {name: row_of(gateway, f"tag:{name}") for name in ("X purchase", "X sign-up")}
-        # Counted under the tags' own names, which the source's key does not open.
+        # Counted under the names of the tags, which the source's key cannot read.
         wait_for(lambda: len(conversions_at(x_emulator)) == 3)
         told = json.loads(command(gateway, "accounting", "--json").stdout)
 

@@ -1,4 +1,4 @@
-"""From a client's socket to X's, through real processes."""
+"""From the client's socket to X's, through real processes."""
 
 import json
 import sys
@@ -17,7 +17,7 @@ OAUTH = (
     'token_secret = "LswwdoUaIvS8ltyTt5jkRh4J50vUPVVHtR2YPi5kE" }'
 )
 
-# The digests that X's pages and this project's facts agree on.
+# The digests that X documents.
 EMAIL = "e586883b2b4faf78d48300a79e0e15138d664cdf796ffb86e533170a9893eda8"
 PHONE = "40d3f4e02db27d66cf4cfdda506c2c945f115a7955cc8491dda98ce5beabcda0"
 
@@ -95,7 +95,7 @@ def test_what_talks_to_x_changes_its_host_and_nothing_else(tmp_path, x_emulator)
     }
     with Gateway(tmp_path, x_emulator.url) as gateway:
         status, answer = post_to_x(gateway.url, body, {"X-Pixel-Token": TOKEN})
-        # The balance that a source may see is not that of X's route.
+        # A source's balance does not include X's route.
         wait_for(lambda: x_emulator.received()["requests"] > 0)
 
     assert status == 200
@@ -123,7 +123,7 @@ def post_to_x(url, body, headers):
 
 
 def test_one_bad_conversion_is_buried_and_the_rest_of_its_batch_delivered(tmp_path, x_emulator):
-    # X is told to refuse IPv6, which it may or may not do: the gateway cannot know before.
+    # X refuses IPv6, which the gateway cannot know before.
     x_emulator.switch(allow_ipv6=False)
     good = [a_purchase(f"order-{i}", ip=f"203.0.113.{i}", user_agent="UA") for i in range(99)]
     bad = a_purchase("order-bad", ip="2001:db8::1", user_agent="UA")

@@ -1,4 +1,4 @@
-"""A disk that fills under load: honest refusals, nothing half-kept, and on by itself afterwards.
+"""A disk fills under load: clear refusals, nothing half-stored, and recovery by itself.
 
 The emulator of X is the oracle: it knows how often each conversion id reached it.
 """
@@ -23,7 +23,7 @@ REFUSALS = 25
 
 
 class Shop:
-    """Posts orders in turn; what was refused it posts again, under the same ids, at the end."""
+    """Posts orders one by one, and reposts refused ones with the same ids at the end."""
 
     def __init__(self, gateway):
         self.gateway = gateway
@@ -87,7 +87,7 @@ def test_a_full_disk_refuses_keeps_its_word_and_recovers_by_itself(
             tmp_path, x.url, disk=place, extra="batch = 50\nin_flight = 16"
         ) as gateway,
     ):
-        # Answers are under way when the disk fills: those must not be asked for twice.
+        # Responses are under way when the disk fills: their requests must not be sent twice.
         x.fault("slow", seconds=0.2, count=0)
         disk.limit(gateway)
         shop = Shop(gateway)
@@ -116,7 +116,7 @@ def test_a_full_disk_refuses_keeps_its_word_and_recovers_by_itself(
     assert {(many["api"], many["counted"]) for many in conversions.values()} == {(1, 1)}
     assert (balance["delivered"], balance["balance"]) == (len(conversions), 0)
     assert stopped == 0
-    # A book that is opened anew after an I/O error gives no lease a second time.
+    # A session reopened after an I/O error does not reissue a lease.
     assert "UNIQUE" not in gateway.log()
     refusals = sum(status == 503 for status, _, _ in shop.answers)
     figure(

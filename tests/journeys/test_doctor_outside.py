@@ -1,4 +1,4 @@
-"""The doctor as a process of its own, at a gateway and an X that it reaches by TLS alone."""
+"""`twite check` as a separate process, with a gateway and an X that it reaches only over TLS."""
 
 import json
 import re
@@ -29,7 +29,7 @@ def free_port():
 
 
 def check(gateway, *authorities):
-    """Run `twite check` with these certificate authorities and no others; return its end."""
+    """Run `twite check` with only these certificate authorities; return the finished process."""
     file = gateway.folder / "authorities.pem"
     file.write_text("".join(authority.read_text() for authority in authorities))
     trusted = {"SSL_CERT_FILE": str(file), "SSL_CERT_DIR": str(gateway.folder / "none")}

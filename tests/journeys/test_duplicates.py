@@ -1,4 +1,4 @@
-"""Three submissions in ten are duplicates, on many connections, over restarts: none is sent twice.
+"""30 % of submissions are duplicates, on many connections, across restarts: none is sent twice.
 
 The emulator of X is the oracle: it knows how often each conversion id reached it.
 """
@@ -28,9 +28,9 @@ MORE_SOURCES = "".join(
 
 
 class Crowd:
-    """Many connections that post from one plan: ids, and now and then one that was posted before.
+    """Many connections that post new ids and now and then repeat one.
 
-    A request without an answer is posted again as it was, until it has one.
+    A request without a response is posted again unchanged until it gets one.
     """
 
     def __init__(self, gateway: Gateway) -> None:
@@ -61,14 +61,14 @@ class Crowd:
 
     def _next_id(self) -> str:
         if self.made and self._randomness.random() < DUPLICATES:
-            # Most clients repeat what is recent; some, anything that ever was.
+            # Most clients repeat recent conversions; some, any earlier one.
             span = self.made if self._randomness.random() < 0.2 else min(self.made, 2_000)
             return f"o-{self.made - self._randomness.randrange(span)}"
         self.made += 1
         return f"o-{self.made}"
 
     async def _post_until_answered(self, session: aiohttp.ClientSession, ids: list[str]) -> None:
-        while not await self._post(session, ids):  # noqa: ASYNC110  # nothing tells when it is back
+        while not await self._post(session, ids):  # noqa: ASYNC110  # there is no event when it is back
             await asyncio.sleep(0.05)
 
     async def _post(self, session: aiohttp.ClientSession, ids: list[str]) -> bool:
@@ -96,7 +96,7 @@ class Crowd:
 
 
 async def submit_all(crowd: Crowd) -> int:
-    """Post from all connections, with restarts spread over the run; return how many there were."""
+    """Post from all connections, with restarts during the run; return the number of restarts."""
     posting = [asyncio.create_task(crowd.post_on(number)) for number in range(CONNECTIONS)]
     restarts = 0
     while not crowd.done:

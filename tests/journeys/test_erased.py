@@ -1,7 +1,7 @@
-"""Whoever is erased is in no file any more: a gateway at work, with all that it keeps of people.
+"""Erased persons are in no file of a running gateway that has stored their data everywhere.
 
-Each subject comes in on every way: sent, waiting, refused, twice, for a tag, from a page, in X's
-own format. All bytes of all files that the gateway and its commands write are looked through.
+Each subject arrives in every way: sent, waiting, refused, twice, for a tag, from a page, in X's
+format. The test searches all bytes of all files that the gateway and its commands write.
 """
 
 import hashlib
@@ -31,12 +31,12 @@ OTHERS = 20_000 if LONG else 100
 SWITCHES = ("rate_limit=1000000000", "dedup_scope=all", "log_bodies=0")
 TEMPLATE = Path(__file__).parents[1] / "templates/crm_post.tpl"
 PAGE = "https://shop.example"
-# All that is a subject's and nobody else's has one of these looks.
+# Every value of a subject, and no other, matches one of these.
 LOOKS = re.compile(
     rb"subject-\d{6}|erase-\d{6}|Agent/\d{6}|\d{6}clk[0-9a-z]{17}|198\.51\.100\.\d+"
     rb"|7700 ?900 ?\d{3}"
 )
-# By file, what the last search found, with what lies around it.
+# By file, the findings of the last search with their surroundings.
 AROUND = {}
 RUN_OF_HEX = re.compile(rb"[0-9a-f]{64,}")
 
@@ -72,7 +72,7 @@ def digests(number):
 
 
 def first_wave(number):
-    """Sent, and for the tag; by its email alone; by its click alone; refused."""
+    """Sent, and for the tag; only by email; only by click; refused."""
     first, two, three, four, *_ = ids(number)
     around = {"ip": ip(number), "user_agent": f"Agent/{number:06d}"}
     persons = {
@@ -90,7 +90,7 @@ def first_wave(number):
 
 
 def second_wave(number):
-    """The first again; two that X does not take for a while."""
+    """The first again; two that X refuses for a while."""
     *_, waits, late, _ = ids(number)
     return [
         first_wave(number)[0],
@@ -104,7 +104,7 @@ def signed_up(conversion_id, **person):
 
 
 def again(number):
-    """Somebody sends the old file once more, and something new."""
+    """Send the old file again, and something new."""
     return [
         first_wave(number)[0] | {"conversion_id": f"late-{number}"},
         {"event": "sign_up", "conversion_id": f"later-{number}", "phone": phone(number)},
@@ -162,7 +162,7 @@ def ask(gateway, path, body, headers):
 
 
 def found_in(folder, numbers):
-    """Count what names a subject, by file: every byte of every file but the shop's own list."""
+    """Count the occurrences of subjects by file, in all bytes of all files but the shop's list."""
     hashes = frozenset(digest.encode() for number in numbers for digest in digests(number))
     found = Counter()
     for file in folder.rglob("*"):
@@ -228,7 +228,7 @@ persons = "sealed"
 
 @contextmanager
 def coming(gateway, taken):
-    """Others go on to buy, one request after the other."""
+    """Others continue to buy, one request after the other."""
     over = threading.Event()
 
     def come():
@@ -246,7 +246,7 @@ def coming(gateway, taken):
 
 
 def waiting(folder):
-    """Count what is not settled, of every source."""
+    """Count the unsettled conversions of all sources."""
     with closing(sqlite3.connect(f"file:{folder}/twite.db?mode=ro", uri=True)) as connection:
         return connection.execute("SELECT count(*) FROM outbox").fetchone()[0]
 
@@ -256,7 +256,7 @@ def reached(x):
 
 
 def fill(gateway, x, vendor, numbers):
-    """Have all of them come in; the last of it waits."""
+    """Submit all of them; the last ones wait."""
     posted(gateway, [other(number) for number in range(OTHERS)])
     posted(gateway, [conversion for number in numbers for conversion in first_wave(number)])
     from_page(gateway, numbers)
@@ -274,7 +274,7 @@ def let_through(gateway, x, vendor):
 
 
 def by_state(found):
-    """Count what is tried at the moment of the look with what is queued for its next attempt."""
+    """Count deliveries in flight as queued for their next attempt."""
     conversions = {
         source: states
         | {"queued": states.get("queued", 0) + states.get("sending", 0), "sending": 0}
@@ -284,7 +284,7 @@ def by_state(found):
 
 
 def write_down(gateway):
-    """Keep what commands tell where it is looked through."""
+    """Save the output of commands where the test searches."""
     for name, words in {
         "dead": ("dead", "list", "--json"),
         "audit": ("audit", "list", "--json"),
@@ -327,7 +327,7 @@ def test_whoever_is_erased_is_in_no_file_any_more(tmp_path, figure):
         once_more, _ = erased(gateway, "--yes", stdin=listed(numbers))
         gateway.stop()
         at_rest = found_in(tmp_path, numbers)
-        # The older copy has them all again, and the list takes them out again.
+        # The older copy contains them all again, and the opt-out list removes them.
         told = dict(AROUND)
         (tmp_path / "twite.db").write_bytes(older)
         put_back = found_in(tmp_path, numbers)
@@ -356,7 +356,7 @@ def test_whoever_is_erased_is_in_no_file_any_more(tmp_path, figure):
     assert at_work == at_rest == in_the_end == {}, (told, AROUND)
     assert (restored.returncode, restored.stderr) == (0, "")
     assert json.loads((tmp_path / "life.json").read_text())[0]["state"] == "delivered"
-    # Nothing of them that waited has reached X.
+    # None of their waiting conversions reached X.
     assert not sent & {id_ for number in numbers for id_ in ids(number)[6:]}
     assert json.loads(once_more.stdout)["done"]["conversions"] == 0
     assert watch.samples

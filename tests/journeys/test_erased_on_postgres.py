@@ -49,7 +49,7 @@ LISTED = "".join(
 
 
 class Shop:
-    """Posts to one gateway, until it is told to stop: others, and now and then a subject."""
+    """Posts to one gateway until stopped: other persons, and now and then a subject."""
 
     def __init__(self, gateway, name):
         self.requests = 0
@@ -97,7 +97,7 @@ def texts_of(psql):
     """Return each row of each table as text."""
     tables = psql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").splitlines()
     for table in tables:
-        yield table, psql(f'SET bytea_output = escape; SELECT row::text FROM "{table}" AS row')  # noqa: S608 - its own
+        yield table, psql(f'SET bytea_output = escape; SELECT row::text FROM "{table}" AS row')  # noqa: S608 own names
 
 
 def found_in(texts):

@@ -1,4 +1,4 @@
-"""An event from its making to its first conversion, and the calls that are given for it."""
+"""An event from its creation to its first conversion, and the example calls for it."""
 
 import json
 import os
@@ -48,7 +48,7 @@ def test_an_event_is_made_mapped_and_a_conversion_of_it_arrives(x_emulator, tmp_
 
 
 def ran(gateway, kind, *, key=KEY):
-    """Run the call that is given for an event, as somebody would who copies it into a file."""
+    """Run the example call for an event as if copied into a file."""
     call = json.loads(
         command(gateway, "events", "snippet", "purchase", "--for", kind, "--json").stdout
     )[0]
@@ -65,7 +65,7 @@ def ran(gateway, kind, *, key=KEY):
 
 
 def known_by_its_address(gateway):
-    """Write the gateway's own address into its settings: calls are given for that one."""
+    """Set the gateway's public address, which the example calls use."""
     address = f'[server]\npublic_url = "{gateway.url}"'
     gateway.config.write_text(gateway.config.read_text().replace("[server]", address))
 

@@ -1,7 +1,7 @@
-"""A disk that does not confirm: the gateway ends with a sentence, and the next start goes on.
+"""A failed sync: the gateway stops with a message, and the next start continues.
 
-The system's own fdatasync and fsync are put aside for the process by a small library that is built
-here: it fails while a file is there.
+A small library, compiled here, replaces fdatasync and fsync in the process: they fail while a file
+exists.
 """
 
 import shutil
@@ -39,7 +39,7 @@ FAILING(fdatasync)
 
 @pytest.fixture
 def failing(tmp_path):
-    """Return the file that makes each sync of a gateway fail, and the environment for that."""
+    """Return the file that makes each sync of a gateway fail, and the environment for it."""
     compiler = shutil.which("cc")
     if compiler is None:
         pytest.skip("takes a C compiler")

@@ -1,4 +1,4 @@
-"""The cookie FPID: a browser keeps it over three GA4 hits, and a tag reads it as the client id."""
+"""The cookie FPID: a browser keeps it for three GA4 hits, and a tag reads it as the client id."""
 
 from pathlib import Path
 

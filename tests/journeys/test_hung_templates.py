@@ -1,7 +1,7 @@
-"""Templates that hang, in real gateways: they cost their own runs, and no stop waits.
+"""Templates that hang, in real gateways: only their own runs fail, and no shutdown waits.
 
-What they run is one step of the engine after another, each far too long, so that the engine does
-not look at the clock for many seconds. The kernel ends its process instead.
+They run engine steps that are so long that the engine does not check its clock for many seconds.
+The kernel ends the process instead.
 """
 
 import http.client
@@ -77,7 +77,7 @@ fields = {{ endpoint = "{vendor}" }}
 
 
 def with_variable(folder: Path, x: str, vendor: Vendor) -> Gateway:
-    """Return a gateway whose only tag asks a variable whether it fires."""
+    """Return a gateway whose only tag has a trigger with a variable."""
     start = VARIABLE.index("const createRegex")
     end = VARIABLE.index("___SERVER_PERMISSIONS___")
     code = f"if (data.order === 'order-1') {HANGS} return 'full';\n\n"
@@ -150,7 +150,7 @@ def test_a_client_that_hangs_costs_those_who_ask_it(tmp_path, x_emulator):
         log = gateway.log()
         stopped = gateway.stop()
 
-    # On trial, it is not asked; whoever it could have been for is told to come again.
+    # On probation, it gets no requests; clients that it might have served get 503.
     assert (first, other, posted) == (502, 503, 202)
     assert "client Hangs" in log
     assert stopped == 0

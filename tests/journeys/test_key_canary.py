@@ -1,4 +1,4 @@
-"""A source's key comes in by every way, and is found nowhere after: disk, log, tag, X, answers."""
+"""A source's key arrives on every route, and is then nowhere: disk, log, tag, X, responses."""
 
 import base64
 import json
@@ -43,7 +43,7 @@ WAYS = {
     "data, twice": (f"/data?v=2&api_secret={KEY}&api_secret={KEY}&other={KEY}", EVENT, None),
     "data by header": ("/data?v=2", EVENT, SHOWN),
 }
-# Where a key stands by mistake: in an address, in a field, in a text, as JSON in a text.
+# Wrong places for a key: in a URL, in a field, in a text, as JSON in a text.
 LEAKS = {
     "page_location": f"{PAGE}&api_secret={KEY}",
     "page_referrer": f"https://shop.example/?k={ENCODED}&k2={ODDLY}&k3={quote(ODDLY)}",
@@ -123,7 +123,7 @@ def _asked(url, way, path, body, headers):
 
 
 def _spelled(kept):
-    """Return which spellings of the key stand in it."""
+    """Return the spellings of the key that it contains."""
     low = kept.lower()
     return [
         spelling
@@ -153,7 +153,7 @@ def test_no_key_that_stands_inside_a_request_is_kept_or_passed_on(tmp_path, x_em
             log = gateway.log()
 
     statuses = {way: status for way, (status, _) in came.items() if status not in {200, 202, 204}}
-    # Refused for what else they say. Their rejections are kept, too.
+    # Refused because of other fields. Their rejections are kept, too.
     assert statuses == {
         "native, wrong": 422,
         "native, no JSON": 400,
@@ -190,7 +190,7 @@ def test_no_way_in_leaves_a_key_on_the_disk_in_the_log_or_with_a_tag(tmp_path, x
                     statuses[way] = answer.status
             except OSError as refused:
                 statuses[way] = getattr(refused, "code", 0)
-        # Two say that the body is not of their shape; their key was good.
+        # Two refuse the format of the body; their key was valid.
         refused = {way: status for way, status in statuses.items() if status >= 300}
         assert refused == {"sgtm": 400, "stape": 400}
         wait_for(lambda: vendor.count() >= 6)

@@ -1,4 +1,4 @@
-"""Another key in the place of the one that seals, while conversions wait sealed for a tag."""
+"""Rotate the secret key while sealed payloads wait for a tag."""
 
 import json
 import re
@@ -19,7 +19,7 @@ BOTH = f'{IN_THE_ENVIRONMENT}\nformer_secret_keys = ["env:TWITE_FORMER_SECRET_KE
 
 
 class Shut(Vendor):
-    """A vendor that is out of order until it is opened."""
+    """A vendor that fails until it is opened."""
 
     def __init__(self) -> None:
         super().__init__(lambda _: 503)
@@ -30,7 +30,7 @@ class Shut(Vendor):
 
 
 def sealing(folder, x, vendor, key):
-    """Return a gateway whose tag's conversions wait sealed."""
+    """Return a gateway with sealed payloads for a tag."""
     gateway = with_tag(folder, x, vendor, persons='"sealed"')
     gateway.environment = dict(ENVIRONMENT)
     with_key(gateway, key)
@@ -45,7 +45,7 @@ def with_key(gateway, key):
 
 
 def run(gateway, *args, **environment):
-    """Run a command in the environment of its own."""
+    """Run a command in its own environment."""
     return fork_server.run(
         [sys.executable, "-m", "twite", *args, "--config", str(gateway.config)],
         capture_output=True,
@@ -57,7 +57,7 @@ def run(gateway, *args, **environment):
 
 
 def posted(gateway, vendor, *numbers):
-    """Let conversions wait for the tag, each tried in vain."""
+    """Let conversions wait for the tag, each after a failed attempt."""
     for number in numbers:
         tried = vendor.count()
         assert gateway.post(bought(number))[0] == 202
@@ -77,7 +77,7 @@ def arrived(vendor):
 
 
 def on_keys(gateway):
-    """Return what the doctor finds wrong with keys."""
+    """Return the problems with keys that `twite check` finds."""
     found = json.loads(run(gateway, "check", "--json").stdout)["findings"]
     return [
         finding["found"]
@@ -192,7 +192,7 @@ def test_beside_a_gateway_with_the_former_key_nothing_is_taken_for_done(tmp_path
 
 
 def test_a_former_key_in_a_file_stays_as_long_as_anything_needs_it(tmp_path, x_emulator):
-    """A gateway that was given the key by its environment goes on with that one."""
+    """A gateway with the key in its environment continues with that key."""
     (tmp_path / "twite.secret").write_text(f"{FIRST}\n")
     former = tmp_path / "twite.secret.former"
     with Shut() as vendor:

@@ -1,7 +1,7 @@
-"""A gateway that ends at random moments: what was acknowledged is delivered, and nothing twice.
+"""A gateway is killed at random moments: what it acknowledged is delivered, and nothing twice.
 
-`twite.testing.ends` is the trial; these are its long and its short form, and that it can find
-something.
+`twite.testing.ends` is the trial; these tests run its short and long form, and check that it finds
+errors.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ def rows(folder, *questions):
 
 
 def what_the_console_counted(folder):
-    """What came, was the same again and was taken by X; how fast; match keys; flaws: added up."""
+    """The totals of received, duplicate and accepted conversions, timings, match keys and flaws."""
     return rows(
         folder,
         "SELECT sum(received) FROM flow WHERE span = 3600000",
@@ -49,7 +49,7 @@ def what_the_console_counted(folder):
 
 
 def what_there_is(folder):
-    """The same of the ledger itself. Each address of the trial stands for nobody: a flaw each."""
+    """The same totals from the store. The trial's addresses belong to nobody, so each is a flaw."""
     conversions = "SELECT count(*) FROM conversion"
     delivered = "SELECT sum(delivered) FROM account"
     return rows(

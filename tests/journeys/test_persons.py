@@ -1,4 +1,4 @@
-"""Canaries: an email and a phone number go through every route, and are found nowhere after."""
+"""Canaries: an email and a phone number arrive on every route, and are then nowhere."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""How persons wait for a tag where the settings do not say: sealed with a key, hashed without."""
+"""Personal data for tags by default: sealed if there is a key, hashed otherwise."""
 
 from pathlib import Path
 

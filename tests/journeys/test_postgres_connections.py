@@ -20,7 +20,7 @@ pytestmark = pytest.mark.journey
 PGBOUNCER = os.environ.get("TWITE_TEST_PGBOUNCER") or shutil.which(
     "pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin"
 )
-# What a client sends that wants TLS.
+# The message with which a client requests TLS.
 SSL_REQUEST = bytes.fromhex("0000000804d2162f")
 POOLER = """
 [databases]
@@ -56,7 +56,7 @@ def deliver(folder, x, url):
 
 
 class DatabaseFront(TlsFront):
-    """A TLS front for a database, which accepts TLS alone: not every build of PostgreSQL has it."""
+    """A TLS-only proxy for a database, because not every build of PostgreSQL has TLS."""
 
     def _carry(self, plain):
         if plain.recv(8) == SSL_REQUEST:

@@ -1,4 +1,4 @@
-"""A full disk with a reserve: nothing is taken in, and what was taken in is sent and settled."""
+"""A full disk with a reserve: intake stops, and stored conversions are sent and settled."""
 
 import time
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ def post(gateway, name, many=100):
 
 
 def fill(place):
-    """Leave no room on the disk that is not the reserve's."""
+    """Fill the disk, except for the reserve."""
     with (place / "filler").open("ab", buffering=0) as file:
         while True:
             try:
@@ -31,7 +31,7 @@ def fill(place):
 
 @contextmanager
 def slow_x_and_a_reserve(tmp_path, size="8MiB"):
-    """Yield (X, which takes its time; a gateway with a reserve on a small disk; where that is)."""
+    """Yield (a slow X, a gateway with a reserve on a small disk, the path of the disk)."""
     place = tmp_path / "disk"
     place.mkdir()
     switches = ("rate_limit=1000000000", "dedup_scope=all", "log_bodies=0")

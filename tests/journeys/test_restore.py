@@ -1,4 +1,4 @@
-"""Backups, older copies and damaged stores, as a person meets them: with real processes.
+"""Backups, older copies and damaged stores, with real processes.
 
 The emulator of X is the oracle: it knows how often each conversion id reached it.
 """
@@ -34,7 +34,7 @@ def post(gateway, ids):
 
 
 def reached(x):
-    """Return how often each conversion reached X."""
+    """Return how often X received each conversion."""
     pixels = x.counted()["pixels"]
     ids = pixels["o8z6j"]["events"]["o8z6k"]["ids"] if pixels else {}
     return {id_: many["api"] for id_, many in ids.items()}
@@ -90,7 +90,7 @@ def test_after_a_backup_is_put_back_nothing_reaches_x_twice(tmp_path, end, way):
     assert times == dict.fromkeys(
         [*orders("before", 100), *orders("after", 40), *orders("new", 10)], 1
     )
-    assert 0 < balance["held"] <= 80  # of 30 at X, ten may not have been settled yet
+    assert 0 < balance["held"] <= 80  # of 30 at X, ten may still be unsettled
     assert balance["received"] == 100
     assert (balance["balance"], last["balance"]) == (0, 0)
     if way == "restore":
@@ -137,7 +137,7 @@ def test_a_damaged_store_is_refused_recovered_and_gone_on_with(tmp_path):
     with running_emulator(*SWITCHES) as x, Gateway(tmp_path, x.url) as gateway:
         post(gateway, orders("sent", 200))
         gateway.drained()
-        # Longer than posting takes, and well within what a stop waits for: nothing is ambiguous.
+        # Longer than posting takes, but within the shutdown timeout: nothing is ambiguous.
         x.fault("slow", seconds=2, count=0)
         for number in range(4):
             post(gateway, orders(f"waiting-{number}", 500))

@@ -1,7 +1,6 @@
 """Gateways of two versions on one PostgreSQL database, while the newer one upgrades it.
 
-TWITE_OLDER is the folder `src` of an earlier checkout: its gateway is then the older one, and this
-checkout's the newer one.
+TWITE_OLDER is the folder `src` of an earlier checkout, which then runs the older gateway.
 """
 
 import os
@@ -79,7 +78,7 @@ def test_an_upgrade_while_the_older_gateway_accepts_requests_loses_nothing(
 
     seen = SeenConversions(
         acknowledged=shop.acknowledged | other.acknowledged,
-        # Requests wait for the upgrade. Where it takes long, their clients give up.
+        # Requests wait for the upgrade. If it takes long, their clients give up.
         unanswered=(),
         tallies=tallies(x_emulator),
         balance=balance,

@@ -1,4 +1,4 @@
-"""Our own tag, run by our own engine; what it asks for is performed on a real gateway."""
+"""Twite's own tag in Twite's engine, with its requests sent to a real gateway."""
 
 import json
 import time
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.journey
 
 
 def performed(request: HttpEffect, gateway: Gateway) -> EffectAnswer:
-    """Send the request, its first-party address resolved to the gateway's own."""
+    """Send the request, with its first-party host resolved to the gateway."""
     assert request.url.startswith(f"{PUBLIC}/")
     said = urllib.request.Request(
         gateway.url + request.url.removeprefix(PUBLIC),

@@ -1,4 +1,4 @@
-"""`twite login` and what follows: real commands, a real gateway, X's emulator."""
+"""`twite login` and its effects: real commands, a real gateway, the emulator."""
 
 import contextlib
 import getpass

@@ -1,4 +1,4 @@
-"""A tag of a container creates events: its tags and X get them, once, and a person can see it."""
+"""A container's tag creates events: tags and X get them once, and the history shows it."""
 
 import json
 from pathlib import Path

@@ -19,12 +19,12 @@ PAGE = "https://shop.example"
 HOST = "t.shop.example"
 GRANTED = "&gcs=G111"
 CLICK = "23opevjt88psuo13lu8d020qkn"
-# A busy machine is no reason for a test to fail.
+# Generous, so that the test passes on a busy machine.
 PATIENT = 'tag_response_wait = "5s"'
 
 
 class Browser:
-    """A browser on a page of the shop, with a jar of the cookies that answers set."""
+    """A browser on a page of the shop, with a jar for the cookies of responses."""
 
     def __init__(self, gateway: Gateway, *, page: str = PAGE) -> None:
         self.gateway = gateway
@@ -127,7 +127,7 @@ def test_the_engine_process_of_such_a_tag_starts_with_the_gateway(tmp_path, x_em
 
     def engines() -> list[int]:
         forked = [pid for server in children(gateway.process.pid) for pid in children(server)]
-        # The fork server's trial of the filter has more descriptors than the two pipes.
+        # The fork server's test of the filter has more descriptors than the two pipes.
         return [pid for pid in forked if len(list(Path(f"/proc/{pid}/fd").iterdir())) == 2]
 
     with Vendor() as vendor, with_cookies(tmp_path, x_emulator.url, vendor.url) as gateway:

@@ -1,4 +1,4 @@
-"""A tag beside the pixels: real gateways, a vendor on a socket, and templates of our own."""
+"""A tag next to the pixels: real gateways, a vendor on a socket, and test templates."""
 
 import hmac
 import json
@@ -165,9 +165,9 @@ def test_a_tag_fires_on_its_conditions_alone(tmp_path, x_emulator):
     ("said", "counted"),
     [
         ({"ad_storage": "granted"}, {"received": 1, "delivered": 1}),
-        # The tag asks for a signal, and nothing was said.
+        # The tag requires a signal, and there is none.
         ({}, {}),
-        # The source's own rules: any denial is one.
+        # By the source's rules, any denial counts.
         ({"ad_storage": "granted", "ad_user_data": "denied"}, SUPPRESSED),
         ({"ad_storage": "granted", "ad_personalization": "denied"}, SUPPRESSED),
     ],

@@ -1,4 +1,4 @@
-"""What the page on running a tag template prints is done as it stands, in an empty folder."""
+"""The commands of the page on running a tag template work as printed, in an empty folder."""
 
 import contextlib
 import os
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.journey
 
 
 def blocks(page):
-    """Return what is typed, each with what the page says is answered, "" where it says nothing."""
+    """Return each command with the output that the page shows; "" if it shows none."""
     return BLOCK.findall((PAGES / page).read_text())
 
 
@@ -39,7 +39,7 @@ def free_ports(count):
 
 @pytest.fixture
 def typed(tmp_path, tmp_path_factory):
-    """Type a page's commands into one shell; return what it said."""
+    """Type a page's commands into one shell; return its output."""
     if shutil.which("curl") is None:
         pytest.skip("the page needs curl")
     running = []
@@ -47,7 +47,7 @@ def typed(tmp_path, tmp_path_factory):
     fork_server.write_command(commands / "twite")
 
     def run(script):
-        # What the page calls `twite` and `python3` are those of this environment.
+        # `twite` and `python3` are those of this environment.
         environment = ENVIRONMENT | {
             "PATH": f"{commands}:{Path(sys.executable).parent}:{ENVIRONMENT.get('PATH', '')}"
         }
@@ -66,7 +66,7 @@ def typed(tmp_path, tmp_path_factory):
 
     yield run
     for shell in running:
-        # Its own group: what a page that failed leaves behind.
+        # Its own group, to end what a failed page leaves behind.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(shell.pid, signal.SIGKILL)
 

@@ -1,4 +1,4 @@
-"""Persons at the door for tags: none is on the disk, and none at the vendor, as it came."""
+"""Personal data on the tag routes: none is on disk or at the vendor in clear text."""
 
 import pytest
 from house import wait_for

@@ -1,4 +1,4 @@
-"""Preview sessions: what one person's requests do is seen live, and nobody else's are."""
+"""Preview sessions show one person's requests live, and no others."""
 
 import json
 import signal
@@ -68,7 +68,7 @@ class Preview:
             yield found
 
     def until(self, ready):
-        """Return the first request that is as wanted."""
+        """Return the first request that matches."""
         return next(seen for seen in self.lines if ready(seen))
 
     def stop(self):
@@ -77,7 +77,7 @@ class Preview:
 
 
 class Previewing(Browser):
-    """A browser whose requests carry a token, as header or as cookie."""
+    """A browser that sends a token as a header or a cookie."""
 
     def __init__(self, gateway, token, *, header=True):
         super().__init__(gateway)
@@ -91,7 +91,7 @@ class Previewing(Browser):
 
 
 def both_ended(seen):
-    """Return whether the step before the response and the run from the queue have ended."""
+    """Return whether both the step before the response and the queued run have ended."""
     return [run["outcome"] != "running" for run in seen["runs"]] == [True, True]
 
 

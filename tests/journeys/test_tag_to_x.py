@@ -1,4 +1,4 @@
-"""What tags send to X: our own tag to a second gateway, and templates that post to X themselves."""
+"""Tags that send to X: Twite's tag through a second gateway, and templates directly."""
 
 import json
 import shutil
@@ -39,7 +39,7 @@ def bought(number: int) -> dict[str, object]:
 
 
 def rows(gateway: Gateway) -> dict[tuple[str, str], dict]:
-    """Return the accounts of all sources: a source's key shows its own alone."""
+    """Return the balances of all sources; each key shows only its own source."""
     found = json.loads(command(gateway, "accounting", "--json").stdout)["by"]
     return {(row["source"], row["pixel"]): row for row in found}
 

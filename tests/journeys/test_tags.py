@@ -1,4 +1,4 @@
-"""Tags of others, from their own requests to X, through real processes."""
+"""Third-party tags: from their requests to X, through real processes."""
 
 import json
 import urllib.request
@@ -15,7 +15,7 @@ AUTH = {
     "oauth_token": "370773112-GmHxMAgYyLbNEtIKZeRNFsMKPR9EyMZeS9weJAEb",
     "oauth_token_secret": "LswwdoUaIvS8ltyTt5jkRh4J50vUPVVHtR2YPi5kE",
 }
-# Ours is o6dkt; the credentials of o8z6j come with the tag.
+# o6dkt is configured; the tag brings the credentials of o8z6j.
 CHANGES = {
     "[server]": '[server]\nsecret_key = "a-key-to-seal-with-it"',
     '"o8z6j"': '"o6dkt"',

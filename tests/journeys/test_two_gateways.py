@@ -1,4 +1,4 @@
-"""Two gateways on one database: what one of them is told, the other obeys."""
+"""Two gateways on one database: a command to one applies to both."""
 
 import html
 import re
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.journey
 
 
 class WokenGateway(PostgresGateway):
-    """A gateway that never looks for conversions unless it is woken."""
+    """A gateway that looks for conversions only when it is woken."""
 
     popen = WokenSender
 
@@ -38,7 +38,7 @@ def two(tmp_path, x_emulator, postgres_url):
 
 
 class Unsigned(PostgresGateway):
-    """A gateway without credentials of X in its settings."""
+    """A gateway without X credentials in its settings."""
 
     def __init__(self, folder, x, url):
         super().__init__(folder, x, url)
@@ -60,9 +60,9 @@ def unsigned(tmp_path, x_emulator, postgres_url):
 
 
 class Browser:
-    """A browser without a window, behind a load balancer: each request may go to another gateway.
+    """A simulated browser behind a load balancer: each request may go to another gateway.
 
-    The cookies are those of one host, as gateways on one machine have.
+    All cookies belong to one host, as with gateways on one machine.
     """
 
     def __init__(self):
@@ -132,7 +132,7 @@ def test_credentials_that_one_gateway_was_given_are_used_by_both(unsigned, x_emu
 
     assert (code, problem) == (0, "")
     wait_for(lambda: at_x(x_emulator, 0) and at_x(x_emulator, 1), unsigned[1].ended)
-    # Whichever gateway sent these: the other one can, too.
+    # Either gateway may have sent these; the other one can, too.
     for number in range(2):
         unsigned[number].stop()
         wait_for(lambda number=number: _owns(unsigned[1 - number], f"alone-{number}", x_emulator))

@@ -1,4 +1,4 @@
-"""A TLS front for a server on this machine: what a template asks for by https reaches it."""
+"""A TLS proxy for a local server, for the https requests of templates."""
 
 import datetime as dt
 import ipaddress
@@ -17,7 +17,7 @@ WEEK = dt.timedelta(days=7)
 
 
 class TlsFront:
-    """`authority` is the file that vouches for it."""
+    """`authority` is the file with its certificate authority."""
 
     def __init__(self, folder: Path, port: int) -> None:
         self.authority = folder / "authority.pem"
@@ -55,7 +55,7 @@ class TlsFront:
         try:
             client = self._tls.wrap_socket(plain, server_side=True)
         except OSError:
-            return  # whoever trusts nobody here, or speaks no TLS
+            return  # clients that do not trust this authority, or do not use TLS
         with client, socket.create_connection(("127.0.0.1", self._to)) as server:
             back = threading.Thread(target=_pump, args=(server, client), daemon=True)
             back.start()

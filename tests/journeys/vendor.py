@@ -1,4 +1,4 @@
-"""The other side of a tag: a small HTTP server that answers as it is told, and keeps what came."""
+"""A tag's vendor: a small HTTP server with set answers that stores the requests."""
 
 import json
 import threading
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
 
-# From how many requests came before to a status; None is silence.
+# Number of earlier requests to a status; None means no response.
 Behaviour = Callable[[int], int | None]
 HANGING = 3.0  # seconds, longer than the template waits
 

@@ -233,7 +233,7 @@ def counted(source, what, word, times=1):
 def test_match_keys_flaws_and_amounts_have_a_bounded_number_of_series():
     metrics = Metrics(sources=["shop"], pixels=["o8z6j"])
 
-    # A kit of click id, email, IP and user agent; one of a phone; and of who is gone.
+    # Match keys: click id, email, IP and user agent; a phone; and those of an erased person.
     metrics.counted([counted("shop", Counting.KIT, "27", 2), counted("shop", Counting.KIT, "4")])
     metrics.counted([counted(f"gone-{n}", Counting.FLAW, "double_hash") for n in range(9)])
     metrics.counted([counted("shop", Counting.HELD, "minor_units")])

@@ -22,7 +22,7 @@ from twite.gateway.ports.events import (
 from twite.observers.log import LineLogger, Log
 from twite.observers.metrics import Metrics
 
-# Fields with a default, which `builds` would leave at it.
+# Fields with a default, which `builds` would not vary.
 EVERY_FIELD_OF = {
     Paused: {"event": st.sampled_from(["", "o8z6k"])},
     Resumed: {"event": st.sampled_from(["", "o8z6k"])},
@@ -197,7 +197,7 @@ def test_what_is_told_elsewhere_is_not_a_line(capsys, notice):
 @pytest.mark.parametrize("notice", GatewayEvent.__subclasses__(), ids=lambda kind: kind.__name__)
 @given(data=st.data())
 def test_no_notice_is_too_much_for_the_log(notice, data):
-    # A caller stops where its observer raises: a pause would be neither stored nor counted.
+    # An exception of an observer stops its caller: a pause would be neither stored nor counted.
     log = Log(LineLogger(level="debug", as_json=True))
 
     log.see(data.draw(st.builds(notice, **EVERY_FIELD_OF.get(notice, {}))))

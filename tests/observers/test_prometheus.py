@@ -1,4 +1,4 @@
-"""The pages of metrics, in Prometheus' text format."""
+"""Metrics in Prometheus' text format."""
 
 from prometheus_client.parser import text_string_to_metric_families
 

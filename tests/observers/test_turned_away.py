@@ -1,4 +1,4 @@
-"""A request that is refused as a whole is a line in the log and a count, and names no person."""
+"""A request refused as a whole is logged and counted, without personal data."""
 
 import json
 

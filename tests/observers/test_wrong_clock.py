@@ -1,4 +1,4 @@
-"""A machine's clock that is wrong by X's is told, in the log and as a metric."""
+"""A clock that differs from X's is reported in the log and as a metric."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Values: a person is found in every spelling, and nothing else is taken for one."""
+"""Values: personal data is recognized in every spelling, and nothing else is."""
 
 import csv
 import json
@@ -32,7 +32,7 @@ PLACES = (
 SPELLED = st.sampled_from(sorted(SPELLINGS.values()))
 
 
-# What may stand beside a word of its own.
+# Characters that may adjoin a separate word.
 def _before(text):
     while text and re.search(r"[A-Za-z0-9+/=_%&\\-]$", reading(text) or "-"):
         text = text[:-1]
@@ -98,7 +98,7 @@ def test_a_page_loses_persons_in_its_path_and_its_campaign(page, kept):
 
 @given(before=AROUND, spelled=SPELLED, after=st.text(max_size=40))
 def test_a_person_anywhere_in_a_text_never_survives(before, spelled, after):
-    # What goes on behind it is another word.
+    # A longer word is a different word.
     after = re.sub(r"^[A-Za-z0-9+/=_%-]+", " ", after)
     for text in (f"{before}{spelled}{after}", f"{before} {spelled} {after}"):
         assert found_in(without_persons(text).encode()) == []
@@ -131,7 +131,7 @@ def test_json_stays_json(text):
     assert set(json.loads(scrubbed_json(said, thoroughly=True))) - {"***"} <= {"a", "n", text}
 
 
-# Of each: texts that cost the most, if each piece were read with the whole library.
+# Texts that would be slowest if the phone number library parsed each part.
 LONG = (
     "a+123456789",
     "a+12005550123 ",

@@ -1,4 +1,4 @@
-"""Names of fields: one vocabulary, so that what is scrubbed is masked, in pages and in lines."""
+"""Field names: one vocabulary for scrubbing on disk and masking in pages and logs."""
 
 import pytest
 
@@ -30,7 +30,7 @@ FIELDS = [
     *((name, FieldKind.PHONE) for name in PHONE_FIELDS),
     *((name, FieldKind.NAME) for name in NAME_FIELDS),
 ]
-# Of a thing as often as of a person: a mask passes over it at the top, and hides it beside persons.
+# The name means a thing as often as a person: shown at the top level, masked inside personal data.
 OF_THINGS = {plain(name) for name in words.NAMES_OF_THINGS}
 
 

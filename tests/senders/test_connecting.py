@@ -1,4 +1,4 @@
-"""Connections that do not come about: nothing of the request has left, so nothing is in doubt."""
+"""Failed connections: nothing of the request was sent, so nothing is ambiguous."""
 
 import asyncio
 import contextlib
@@ -61,7 +61,7 @@ async def posted(port, *, tls=None, scheme="https", within=400):
 
 @contextlib.asynccontextmanager
 async def an_x(certificate):
-    """Listen with TLS and take in a request, if one comes."""
+    """Listen with TLS, and read a request if one comes."""
     requests = []
 
     async def serve(reader, writer):
@@ -117,7 +117,7 @@ async def test_a_handshake_that_does_not_end_leaves_nothing_in_doubt():
 
 
 async def test_a_connection_that_nobody_takes_leaves_nothing_in_doubt():
-    """A full backlog: the system answers no more, as a firewall that drops what it gets."""
+    """A full backlog: the system does not answer, like a firewall that drops packets."""
     with socket.socket() as listening, contextlib.ExitStack() as filling:
         listening.bind(("127.0.0.1", 0))
         listening.listen(0)

@@ -1,4 +1,4 @@
-"""One way to X for all pixels: however many of one's requests hang, another's goes out at once."""
+"""All pixels share one client for X: hanging requests of one do not delay another's."""
 
 import asyncio
 

@@ -1,6 +1,6 @@
-"""Every way in which an X on a socket can go wrong: how it is classified, and that nothing is lost.
+"""Every failure of X on a socket: its classification, and no loss.
 
-One row is one fault; the emulator plays it, and says afterwards what X received and counted.
+Each row is one fault; the emulator simulates it, then reports what X received and counted.
 """
 
 import asyncio
@@ -24,12 +24,12 @@ from twite.senders.http import HttpTransport
 LONG = os.environ.get("TWITE_TRIAL") == "1"
 EACH = 200
 TIMEOUT = 300  # milliseconds
-FAR = 60  # seconds: beyond any patience
+FAR = 60  # seconds: beyond every timeout
 
 MAYBE = (Errored, True)
 LATER = (Errored, False)
 PIXEL = (Rejected, RejectionScope.PIXEL)
-# Not in X's own words: perhaps a proxy's, perhaps about one conversion.
+# Not X's own text: perhaps a proxy's, perhaps about one conversion.
 UNCLEAR = (Rejected, RejectionScope.UNCLEAR)
 EVENT = (Rejected, RejectionScope.EVENT)
 SOME = (Rejected, RejectionScope.CONVERSION)
@@ -42,7 +42,7 @@ NO_EVENT = (
 )
 HOSTILE = '{"errors":[{"code":"<script>","message":"\\u0000\\ud83d\\ude00%s","parameter":"../"}]}'
 
-# What X does, and what the sender makes of it.
+# X's behavior, and its classification by the sender.
 FAULTS = {
     "reset before the request was read": ({"kind": "reset"}, MAYBE),
     "stall before the work": ({"kind": "stall", "seconds": FAR}, MAYBE),
@@ -156,8 +156,8 @@ def test_there_are_as_many_as_were_promised():
 
 
 async def test_all_of_them_one_after_the_other_lose_nothing(x_emulator, poster, figure):
-    """Nothing is raised, nothing is lost, nothing is given up that X never judged."""
-    # What pauses a pixel or its limit costs a minute each: those are in the trial alone.
+    """No exceptions, no losses, and nothing given up that X never judged."""
+    # Faults that pause a pixel or its limit take a minute each, so they run only in the trial.
     slow = (PIXEL, LATER)
     chosen = [
         fault for fault, meaning in FAULTS.values() if LONG or meaning not in (*slow, SOME, EVENT)
@@ -217,6 +217,6 @@ class Hasty:
 
 
 async def _bring_back(store, now):
-    """Be a person who replays what is held: an event that X did not know for a moment."""
+    """Replay held deliveries as a user: X temporarily did not know an event."""
     held = await store.find(AtRest(pixel=None, limit=1_000))
     await store.move(Replay(deliveries=[letter.delivery for letter in held]), now=now)

@@ -1,4 +1,4 @@
-"""Tokens of a service account, against a Google on a socket that judges what is signed."""
+"""Tokens of a service account, with a local fake of Google that verifies signatures."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The way to X, against sockets that misbehave: what may have been processed is told apart."""
+"""The HTTP client for X with misbehaving sockets: ambiguous failures are distinguished."""
 
 import asyncio
 import contextlib

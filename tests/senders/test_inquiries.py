@@ -1,4 +1,4 @@
-"""Questions to X, against sockets that misbehave: no foreign error comes out."""
+"""Inquiries to X with misbehaving sockets: no library exception escapes."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,7 @@ from twite.x.inquiry import Inquiry
 
 
 async def asked(reply: bytes, *, cut: bool = False, within: int = 2_000):
-    """Ask an X that says `reply`, and then nothing more; `cut`: it hangs up."""
+    """Ask an X that sends `reply` and then nothing; with `cut`, it disconnects."""
     over, ended = asyncio.Event(), asyncio.Event()
 
     async def serve(reader, writer):

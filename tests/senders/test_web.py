@@ -1,4 +1,4 @@
-"""The way out of templates: public places alone, no redirect, nothing without end."""
+"""Requests of templates: only public addresses, no redirects, bounded responses."""
 
 import asyncio
 import socket
@@ -89,7 +89,7 @@ def asked(url: str, *, allow_hosts: frozenset[str] = HERE, timeout: int = 2_000)
 
 def test_which_hosts_may_be_public_is_a_table():
     for verdict, host in HOSTS:
-        # As the connection has it: what is judged is what is connected to.
+        # The address of the connection is checked, not an earlier lookup.
         try:
             connected = URL(f"http://{host}/").raw_host or ""
         except ValueError:
@@ -122,7 +122,7 @@ async def test_a_name_that_leads_to_what_is_not_public_is_not_connected_to(addre
 
 
 async def test_a_name_that_led_elsewhere_a_moment_ago_is_judged_by_where_it_leads_now(served):
-    # The other one is this machine as well, so that the first may be sent.
+    # The other one is also local, so the first may be sent.
     names = Names("127.0.0.1")
     out = PublicWeb(names=names)
     address = f"http://rebound.example:{served.rpartition(':')[2]}/moved"

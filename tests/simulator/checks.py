@@ -1,4 +1,4 @@
-"""What a simulator checks, by name, and what it says when a check did not hold."""
+"""The checks of the simulator, by name, with their messages."""
 
 from typing import Final
 
@@ -6,7 +6,7 @@ import msgspec
 
 from twite.domain.times import SECOND
 
-# Every check, and what it says must be.
+# Every check, and its requirement.
 CHECKS: Final = {
     "balance": "received = delivered + … at every sample",
     "nothing_lost": "what was acknowledged ends in exactly one visible state",
@@ -35,12 +35,12 @@ CHECKS: Final = {
     "no_fault_of_ours": "nothing is raised that nobody expected",
 }
 
-# Known not to hold: counted, and no reason to stop. docs/explanation/fault-injection.md says why.
+# Known not to hold: counted, but not fatal. See docs/explanation/fault-injection.md.
 OPEN: Final[frozenset[str]] = frozenset()
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """A check that did not hold. `at` is in milliseconds since the start."""
+    """A failed check. `at` is in milliseconds since the start."""
 
     check: str
     at: int
@@ -51,7 +51,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def told(ms: int) -> str:
-    """Spell a span of time for a person: days, hours, minutes, seconds."""
+    """Format a duration as days, hours, minutes and seconds."""
     seconds = ms / SECOND
     day, rest = divmod(seconds, 86_400)
     hour, rest = divmod(rest, 3_600)

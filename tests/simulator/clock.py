@@ -1,4 +1,4 @@
-"""Time in the simulator: one true time, and what the gateway's machine takes it for."""
+"""Time in the simulator: the true time, and the time of the gateway's machine."""
 
 import asyncio
 import heapq
@@ -10,9 +10,9 @@ from twite.gateway.delivery.sweeper import LONGEST_REST
 from twite.gateway.delivery.worker import IDLE
 
 START: Final = 1_795_600_000_000
-# So many turns of the loop without a sign of life, and nothing is left that can run.
+# After this many turns of the loop without activity, nothing can run.
 _STILL: Final = 9
-# Who looks again after so long, without news, may be late: see `next_moment`.
+# Polls with at least this interval may be delayed: see `next_moment`.
 _POLLS: Final = {IDLE, LONGEST_REST}
 
 _Sleeper = tuple[int, int, asyncio.Future[None]]
@@ -21,9 +21,9 @@ _Sleeper = tuple[int, int, asyncio.Future[None]]
 class TrialClock:
     """Virtual time in milliseconds. `shift` is how wrong the gateway's wall clock is.
 
-    The gateway looks every five seconds whether something is due; ten days hold 170,000 such looks
-    a lane. Those that come when nothing can be due are late here: until the next moment at which
-    something can happen, at most `leap`. `exact` lets each take place.
+    The gateway polls every five seconds, which is 170,000 times per worker in ten days. Polls that
+    cannot find anything are delayed to the next possible event, by at most `leap`. `exact` keeps
+    every poll.
     """
 
     def __init__(self, *, exact: bool = False) -> None:
@@ -39,7 +39,7 @@ class TrialClock:
         self._beats = 0
 
     def now(self) -> int:
-        """Return what the gateway's machine takes for the time."""
+        """Return the wall time of the gateway's machine."""
         return self.true_now() + self.shift
 
     def true_now(self) -> int:
@@ -51,7 +51,7 @@ class TrialClock:
         return self._elapsed
 
     async def sleep(self, ms: int) -> None:
-        """Wait until time has come so far."""
+        """Wait until this time."""
         self.beat()
         waiter = asyncio.get_running_loop().create_future()
         error_group = self._polls if ms in _POLLS else self._sleepers
@@ -60,15 +60,15 @@ class TrialClock:
         self.beat()
 
     def beat(self) -> None:
-        """Hear that somebody did something."""
+        """Record activity."""
         self._beats += 1
 
     def expect(self, ms: int) -> None:
-        """Hear that something is due in so many milliseconds."""
+        """Record that something is due in so many milliseconds."""
         heapq.heappush(self._due, self._elapsed + ms)
 
     def watch(self) -> None:
-        """Let each look take place for a while: something is amiss."""
+        """Keep every poll for a while, because there is a fault."""
         self._watch_until = self._elapsed + 3 * IDLE
 
     def next_moment(self, until: int) -> int:
@@ -85,7 +85,7 @@ class TrialClock:
         return max(self._elapsed, min(moments))
 
     def move(self, to: int) -> None:
-        """Move on and wake who was to sleep until then."""
+        """Advance, and wake the sleepers that are due."""
         self._elapsed = max(self._elapsed, to)
         while self._due and self._due[0] <= self._elapsed:
             heapq.heappop(self._due)
@@ -99,7 +99,7 @@ class TrialClock:
                 waiter.set_result(None)
 
     async def quiet(self) -> None:
-        """Let whatever can run in the loop run, until all wait for time."""
+        """Run the loop until all tasks wait for time."""
         ready = getattr(asyncio.get_running_loop(), "_ready", None)
         still, seen = 0, self._beats
         while still < _STILL:

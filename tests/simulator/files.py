@@ -1,4 +1,4 @@
-"""A store on files, under a simulator: one call at a time, and crashes by copying its files."""
+"""A store with files in a simulator: one call at a time; crashes copy its files."""
 
 import asyncio
 import shutil
@@ -27,10 +27,10 @@ class _Opening(Protocol):
 
 
 class FileGround:
-    """A store that stands in a folder of its own.
+    """A store in its own folder.
 
-    It lives in a loop of another thread, and a call blocks ours until it is done: so that the same
-    seed gives the same story, whatever threads the store has.
+    It runs in the loop of another thread, and each call blocks the simulator until it is done. The
+    same seed thus gives the same story, whatever threads the store uses.
     """
 
     def __init__(self, name: str) -> None:
@@ -48,7 +48,7 @@ class FileGround:
         return self._wait(_done(act, self._store))
 
     async def reopen(self, *, crashed: bool) -> None:
-        """Open it again: after a crash, a copy of its files as they lay there."""
+        """Open it again; after a crash, a copy of its files at that moment."""
         old = self._path()
         if crashed:
             self._generation += 1
@@ -86,5 +86,5 @@ async def _done(act: Callable[[Store], Awaitable[T]], store: Store) -> T:
 
 
 def _memory_disk() -> str | None:
-    """Return a folder in memory, where there is one: power is never lost in a simulator."""
+    """Return a folder in memory if possible: simulated power never fails."""
     return "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108  a folder of our own in it

@@ -1,6 +1,6 @@
-"""The judge: knows what was acknowledged, what X received and when, and what must never be.
+"""The judge: records acknowledgements and X's requests, and checks what must never happen.
 
-It stands outside: what the gateway believes is not asked, what the store has truly done is.
+It is independent of the gateway: it asks what the store has done, not what the gateway believes.
 """
 
 from collections import deque
@@ -19,14 +19,14 @@ from twite.gateway.delivery.settlement import MOST_IN_A_ROW
 from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.ports.state import RateLimitWindow
 
-# X drops the twin of what it received within this.
+# X drops a duplicate that arrives within this time.
 TWIN_WINDOW: Final = 48 * HOUR
-# How much later than a rule says a request may still leave: it was claimed in time.
+# How much later than its deadline a request may leave, if it was claimed in time.
 _GRACE: Final = MINUTE
 _GOING: Final = 3 * SECOND
-# How soon a conversion of a pixel without trouble is at X.
+# The maximum time to X for a pixel without faults.
 PROMPT: Final = 30 * SECOND
-# A request that takes longer makes room for others, up to so many for a pixel.
+# A request that takes longer no longer counts towards the limit, up to this many for a pixel.
 MAY_HANG: Final = 3 * SECOND
 MOST_IN_FLIGHT: Final = 64
 
@@ -35,7 +35,7 @@ Key = tuple[str, str, str]  # pixel, event, conversion id
 
 @dataclass(kw_only=True)
 class Truth:
-    """What is true of one conversion, whoever knows it. Moments are true, since the start."""
+    """The true state of one conversion. Times are true times since the start."""
 
     poison: bool = False
     suppressed: bool = False
@@ -47,14 +47,14 @@ class Truth:
     ever_taken: bool = False
     settled_at: int | None = None
     replayed_at: int | None = None
-    # When it was last offered, and the delivery that has its key, as far as it was claimed.
+    # When it was last submitted, and the delivery with its key, if it was claimed.
     offered_at: int = 0
     delivery: int | None = None
     in_progress: int = 0
     jumped: bool = False
-    # The process in which X has refused it by itself, as such, and not taken it since.
+    # The process in which X refused it alone for its content, and has not accepted it since.
     refused_alone: Span | None = None
-    # When it was first in a request that failed, or was refused as such, and not since taken.
+    # When it was first in a failed or refused request, if X has not accepted it since.
     suspect_since: int | None = None
 
 
@@ -71,28 +71,28 @@ class Request:
 
 @dataclass(kw_only=True)
 class _Pixel:
-    """What the judge remembers of a pixel."""
+    """The judge's record of a pixel."""
 
     in_progress: list[Request] = field(default_factory=list)
-    # The conversions of requests that took long.
+    # The conversions of slow requests.
     slow: set[Key] = field(default_factory=set)
     refused_at: int | None = None
-    # How many different ones X refused as such since it took or judged any; and whether, in this
-    # process's life, others were taken after one of them had come to nothing: then it may be these.
+    # How many different conversions X refused since it last accepted or judged any; and whether, in
+    # this process, X accepted others after one of them failed: then these may be at fault.
     refused: set[Key] = field(default_factory=set)
     refusals: int = 0
     is_unclear: bool = False
-    # The last answer of all that said that X has taken something, counted.
+    # The number of the last response that reported an accepted conversion.
     answers: int = 0
     taken_at: int = -1
-    # When X last refused one of its conversions by itself.
+    # When X last refused one of its conversions alone.
     poisoned_at: int = -HOUR
     last_sent: int | None = None
     span: Span | None = None
 
 
 class Judge:
-    """Hears of everything, and collects findings."""
+    """Observes everything, and collects findings."""
 
     def __init__(
         self,
@@ -106,7 +106,7 @@ class Judge:
         self.truths: dict[Key, Truth] = {}
         self.requests = 0
         self.copies = 0
-        # The last moment at which the store or the process was in trouble.
+        # The last fault of the store or the process.
         self.troubled_at = -HOUR
         self._clock = clock
         self._worker_config = worker_config
@@ -114,35 +114,35 @@ class Judge:
         self._rates = {destination.meter: destination.rate for destination in destinations}
         self._sent: dict[str, deque[tuple[int, int]]] = {rate: deque() for rate in self._rates}
         self._resets: dict[str, tuple[int, int, Span]] = {}
-        # The resets that are on record: what a process that dies first knew, no other can know.
+        # The stored resets: others are lost when their process crashes.
         self._noted: dict[str, int] = {}
         self._pixels = {destination.pixel: _Pixel() for destination in destinations}
         self._ids: dict[int, Key] = {}
-        # The deliveries that X refused, as far as they are given up.
+        # The deliveries that X refused and that were given up.
         self._dead: set[int] = set()
 
     def fail(self, check: str, text: str) -> None:
-        """Note that a check did not hold."""
+        """Record a failed check."""
         if check not in CHECKS:
             raise KeyError(check)
         finding = Finding(check=check, at=self._clock.elapsed(), text=text)
         (self.known if check in OPEN else self.findings).append(finding)
 
     def offered(self, key: Key, *, poison: bool, suppressed: bool) -> None:
-        """Hear what a client is about to submit, perhaps not for the first time."""
+        """Observe a submission of a client, perhaps a repeated one."""
         truth = self.truths.setdefault(key, Truth(poison=poison, suppressed=suppressed))
         truth.offered_at = self._clock.elapsed()
         if truth.first_heard is None:
             truth.first_heard = truth.offered_at
 
     def acknowledged(self, key: Key) -> None:
-        """Hear that a client was told it is on disk."""
+        """Observe that a client got an acknowledgement."""
         truth = self.truths[key]
         if truth.acknowledged_at is None:
             truth.acknowledged_at = self._clock.elapsed()
 
     def leaves(self, span: Span, pixel: str, copies: list[tuple[Key, bytes]]) -> Request:
-        """Hear that a request leaves the gateway."""
+        """Observe that a request leaves the gateway."""
         now = self._clock.elapsed()
         request = Request(span=span, pixel=pixel, keys=tuple(key for key, _ in copies), at=now)
         self.requests += 1
@@ -158,7 +158,7 @@ class Judge:
         return request
 
     def takes(self, request: Request) -> None:
-        """Hear that X has taken all of a request."""
+        """Observe that X has accepted a whole request."""
         now = self._clock.elapsed()
         for key in request.keys:
             truth = self.truths[key]
@@ -173,9 +173,9 @@ class Judge:
     def answered(
         self, request: Request, *, doubt: bool, refused_pixel: bool, passed: bool, taken: bool
     ) -> None:
-        """Hear what the gateway learns of a request: whether it leaves X's doing in doubt.
+        """Observe what the gateway learns about a request: whether X's result is ambiguous.
 
-        `passed`: X has judged it on its merits; `taken`: and taken it.
+        `passed`: X has judged the content; `taken`: whether X accepted it.
         """
         self._lands(request, doubt=doubt)
         pixel, now = self._pixels[request.pixel], self._clock.elapsed()
@@ -205,7 +205,7 @@ class Judge:
                 truth.suspect_since = pixel.answers
 
     def _count_refusal(self, pixel: _Pixel, request: Request) -> None:
-        """Count a refusal as such: one that X refused alone before says nothing new."""
+        """Count a refusal, unless X already refused the conversion alone."""
         pixel.refusals += 1
         truth = self.truths[request.keys[0]]
         if len(request.keys) > 1 or truth.refused_alone is not request.span:
@@ -214,25 +214,25 @@ class Judge:
             truth.refused_alone = request.span
 
     def told_reset(self, request: Request, at: int) -> None:
-        """Hear that the gateway now knows from when on X takes more (elapsed)."""
+        """Observe that the gateway learns when X's limit resets (elapsed)."""
         self._resets[self._meters[request.pixel]] = at, self._clock.elapsed(), request.span
 
     def noted(self, closures: Sequence[RateLimitWindow]) -> None:
-        """Hear that resets are on record: the last that were told."""
+        """Observe that the last reported resets are stored."""
         for closure in closures:
             meter = self._meters[closure.pixel]
             if meter in self._resets:
                 self._noted[meter] = self._resets[meter][0]
 
     def ended(self, span: Span) -> None:
-        """Hear that a process has ended: what it had under way is in doubt."""
+        """Observe that a process has ended: its requests in flight are ambiguous."""
         self.troubled()
         for pixel in self._pixels.values():
             for request in [request for request in pixel.in_progress if request.span is span]:
                 self._lands(request, doubt=True)
 
     def jumped(self) -> None:
-        """Hear that the gateway's wall clock has jumped."""
+        """Observe a jump of the gateway's wall clock."""
         self.troubled()
         for truth in self.truths.values():
             truth.jumped = truth.in_progress > 0
@@ -246,7 +246,7 @@ class Judge:
             truth.delivery = max(delivery.id, truth.delivery or 0)
 
     def doubted(self, deliveries: Sequence[int]) -> None:
-        """Hear that these are held where they were given up."""
+        """Observe that these are held instead of given up."""
         self._dead.difference_update(deliveries)
 
     def settled(self, settlement: Settlement) -> None:
@@ -264,20 +264,20 @@ class Judge:
                         self.fail("good_is_not_buried", f"{_named(key)}: {transition.reason}")
 
     def troubled(self) -> None:
-        """Hear that the store or the process is in trouble."""
+        """Observe a fault of the store or the process."""
         self.troubled_at = self._clock.elapsed()
 
     def replayed(self, key: Key) -> None:
-        """Hear that a person has decided to send it again."""
+        """Observe that a user sends it again."""
         truth = self.truths[key]
         truth.first_doubt = truth.taken_at = None
         truth.replayed_at = self._clock.elapsed()
 
     def check_prompt(self, pixel: str) -> None:
-        """Check a pixel that X gave no trouble: what came in while all was well is at X."""
+        """Check a pixel without faults at X: X has everything received while nothing failed."""
         now = self._clock.elapsed()
         if now - self._pixels[pixel].poisoned_at < 2 * PROBE_EVERY:
-            # Its own trouble: five refused alike, one after the other, and it is probed.
+            # Its own fault: after five equal refusals in a row, it is only probed.
             return
         for key, truth in self.truths.items():
             at = truth.acknowledged_at
@@ -297,7 +297,8 @@ class Judge:
         flying = [sent for sent in pixel.in_progress if sent.span is request.span]
         for sent in flying:
             self._note_slow(sent)
-        # A batch of which a request took long makes room for others, within a limit, until it ends.
+        # A batch with a slow request does not count towards the limit of concurrent batches, within
+        # bounds, until it ends.
         counted = [sent for sent in (*flying, request) if not pixel.slow.issuperset(sent.keys)]
         if len(counted) > self._worker_config.in_flight or len(flying) >= MOST_IN_FLIGHT:
             self.fail("in_flight", f"{len(counted)} of {len(flying) + 1} for {request.pixel}")
@@ -309,7 +310,7 @@ class Judge:
     def _check_pace(self, request: Request) -> None:
         meter = self._meters[request.pixel]
         reset, told_at, span = self._resets.get(meter, (0, 0, None))
-        # What was claimed when the word came is as good as under way.
+        # Deliveries claimed before the response count as in flight.
         if request.at < reset - SECOND and request.at > told_at + SECOND:
             if span is request.span:
                 check = "not_before_reset"
@@ -331,9 +332,9 @@ class Judge:
         if pixel.refused_at is None or last is None or pixel.span is not request.span:
             return
         if pixel.refusals == 1 and len(request.keys) == 1:
-            return  # the first refusal may mean one conversion: another one tells
+            return  # the first refusal may be about one conversion; a second one decides
         since = request.at - pixel.refused_at
-        # What was claimed before the refusal was written down may still leave.
+        # Deliveries claimed before the refusal was stored may still leave.
         if _GOING < since < PROBE_EVERY - SECOND or (since > _GOING and len(request.keys) > 1):
             text = f"{request.pixel} asks with {len(request.keys)} after {since} ms"
             self.fail("one_probe_a_minute", text)
@@ -360,7 +361,7 @@ class Judge:
         truth.in_progress += 1
 
     def _check_successor(self, key: Key, truth: Truth, *, body: bytes) -> None:
-        """Check a copy that took another's key: that was dead, X has not got it, it differs."""
+        """Check a copy that took another's key: the other was dead, not at X, and different."""
         if truth.delivery not in self._dead:
             self.fail("only_dead_is_corrected", f"{_named(key)} was not given up")
         if truth.first_doubt is not None or truth.taken_at is not None:

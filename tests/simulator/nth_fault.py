@@ -2,8 +2,8 @@
 
     python -m simulator.nth_fault
 
-plays a small scenario once to count its operations, and then once more for each operation and each
-way it can fail. `--call 12=DIES_AFTER` or `--request 3=CUT` plays one of them, and tells it.
+runs a small scenario once to count its operations, then once for each operation and each way to
+fail. `--call 12=DIES_AFTER` or `--request 3=CUT` runs one of them, and prints its story.
 """
 
 import argparse
@@ -27,9 +27,9 @@ from twite.domain.times import MINUTE, SECOND
 from twite.gateway.delivery.worker import WorkerConfig
 
 CALL_FAULTS: Final = tuple(fault for fault in CallFault if fault is not CallFault.NONE)
-# A single 400 is the word of X about what is in the request: no fault of the way.
+# A single 400 is X's verdict on the content of the request, not a network fault.
 _NEVER: Final = (Weather.FAIR, Weather.ALL_ALIKE)
-# Each way a request can fail; `+` is for X having done its work although nobody hears of it.
+# Each way a request can fail; `+` means that X processed the request although the response is lost.
 REQUEST_FAULTS: Final[Mapping[str, Met]] = {
     **{kind.name: Met(weather=kind, takes=False) for kind in Weather if kind not in _NEVER},
     **{
@@ -41,7 +41,7 @@ _PIXELS: Final = ("oaaa1", "oaaa2")
 
 
 class Scenario:
-    """Five submissions to two pixels, one bad conversion, a repetition, a stop in order.
+    """Five submissions to two pixels, one bad conversion, a repetition, a clean stop.
 
     One operation fails: `call` and `request` are (which one, how), counted from 0.
     """
@@ -99,14 +99,14 @@ class Scenario:
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True):
-    """An operation whose failure broke a promise. `command` plays it again."""
+    """An operation whose failure broke a promise. `command` runs it again."""
 
     command: str
     findings: tuple[Finding, ...]
 
 
 class Tried(msgspec.Struct, frozen=True, kw_only=True):
-    """What all the runs came to."""
+    """The results of all runs."""
 
     calls: int
     requests: int
@@ -115,7 +115,7 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def try_all(*, store: str | None = None, step: int = 1) -> Tried:
-    """Fail each operation in each way; with `step`, only each so many-th run of them."""
+    """Fail each operation in each way; with `step`, run only every `step`-th case."""
     plain = Scenario()
     failed = (
         [Failed(command=_command("", store), findings=found)]
@@ -143,12 +143,12 @@ def run(
     store: str | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> tuple[Finding, ...]:
-    """Play a scenario to its end, and return what did not hold."""
+    """Run a scenario to its end, and return the failed checks."""
     return asyncio.run(_run(scenario, store, tell))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Try all, or the one that the command line names; return 1 if a check failed."""
+    """Run all cases, or the one on the command line; return 1 if a check failed."""
     parser = argparse.ArgumentParser(prog="python -m simulator.nth_fault")
     parser.add_argument("--call", help="N=FAULT, one of: " + ", ".join(f.name for f in CALL_FAULTS))
     parser.add_argument("--request", help="N=FAULT, one of: " + ", ".join(REQUEST_FAULTS))

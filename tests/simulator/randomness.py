@@ -1,4 +1,4 @@
-"""Chance of one process in a trial."""
+"""Randomness of one process in a trial."""
 
 from random import Random
 

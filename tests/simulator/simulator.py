@@ -1,10 +1,10 @@
-"""A seeded simulator: the whole gateway in one thread, with virtual time, X, chance and crashes.
+"""A seeded simulator: the whole gateway in one thread, with virtual time, a fake X and crashes.
 
     python -m simulator.simulator --seed 123 --days 10 -v
 
-plays one story; `--seeds 0:1000` plays many. What is checked: `simulator_checks.CHECKS`.
-`--store module:Class` plays on a store of yours: its `open(path)` makes one, `close()` ends it in
-order, and a crash is played by opening a copy of its files.
+runs one story; `--seeds 0:1000` runs many. What is checked: `simulator_checks.CHECKS`.
+`--store module:Class` uses another store: `open(path)` opens it, `close()` stops it cleanly, and
+the simulator simulates a crash by opening a copy of its files.
 """
 
 import argparse
@@ -27,7 +27,7 @@ _COMMAND: Final = "python -m simulator.simulator"
 
 
 class Played(msgspec.Struct, frozen=True, kw_only=True):
-    """What one story came to. `command` plays it again."""
+    """The result of one story. `command` runs it again."""
 
     seed: int
     findings: tuple[Finding, ...]
@@ -47,7 +47,7 @@ def play(
     exact: bool = False,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Played:
-    """Play one story. `store` is `module:Class`, or None for the store in memory."""
+    """Play one story. `store` is `module:Class`, or None for the memory store."""
     clock = TrialClock(exact=exact)
     return asyncio.run(_play(seed, days, store, clock, tell))
 
@@ -78,7 +78,7 @@ async def _play(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Play what the command line says; return 1 if a check failed."""
+    """Run the stories of the command line; return 1 if a check failed."""
     parser = argparse.ArgumentParser(prog=_COMMAND)
     parser.add_argument("--seed", type=int, help="one story")
     parser.add_argument("--seeds", help="several, as in 0:1000")

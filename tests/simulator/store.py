@@ -1,4 +1,4 @@
-"""A store whose calls fail, and whose caller dies before, within or after them."""
+"""A store whose calls fail, or whose caller crashes before, during or after them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 class CallFault(Enum):
-    """What becomes of one call."""
+    """The fate of one call."""
 
     NONE = auto()
     REFUSED = auto()  # it fails, and nothing was done
@@ -38,23 +38,23 @@ class CallFault(Enum):
 
 
 class Ground(Protocol):
-    """Where a store stands, which outlives the processes."""
+    """A store's data, which outlives the processes."""
 
     async def do(self, act: Callable[[Store], Awaitable[T]]) -> T:
-        """Let the store do it, to the end."""
+        """Run the call on the store to its end."""
         ...
 
     async def reopen(self, *, crashed: bool) -> None:
-        """Be as a store whose owner ended, crashed or in order, and was started again."""
+        """Reopen the store after its owner crashed or stopped."""
         ...
 
     async def close(self) -> None:
-        """Let go of everything."""
+        """Release everything."""
         ...
 
 
 class MemoryGround:
-    """A MemoryStore, or a class of yours that is one."""
+    """A MemoryStore or a subclass."""
 
     def __init__(self, store: MemoryStore | None = None) -> None:
         self._store = store or MemoryStore()
@@ -70,16 +70,16 @@ class MemoryGround:
 
 
 class Span:
-    """One process's life. After its end, whatever it asks for never comes."""
+    """One process's life. After its end, calls never return."""
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.over = False
-        # Ends after so many more steps, where it is said.
+        # Crashes after this many more steps, if set.
         self.steps: int | None = None
 
     async def step(self) -> None:
-        """Pass one point at which a process can end."""
+        """Pass a point at which the process can crash."""
         if self.steps is not None:
             self.steps -= 1
             if self.steps < 0:
@@ -94,15 +94,15 @@ class Span:
 
 
 class StoreMischief(Protocol):
-    """Says what goes wrong with calls."""
+    """Decides the faults of calls."""
 
     def on_call(self, name: str) -> tuple[CallFault, int, int]:
-        """Return what becomes of it, and milliseconds before and after it is done."""
+        """Return the fate of a call, and its delays before and after in milliseconds."""
         ...
 
 
 class Witness(Protocol):
-    """Sees what a store has truly done, whatever its caller hears."""
+    """Observes what a store has really done, whatever its caller learns."""
 
     def claimed(self, batch: Batch) -> None: ...
 
@@ -128,7 +128,7 @@ class MortalStore:
         mischief: StoreMischief,
         witness: Witness,
     ) -> None:
-        """`time` is what the process takes for it."""
+        """`time` is the time as the process knows it."""
         self._ground = ground
         self._span = span
         self._clock = clock
@@ -201,7 +201,7 @@ class MortalStore:
             self._witness.claimed(batch)
 
     def _settled(self, settlement: Settlement, late: int) -> None:
-        # Where some came too late, it is not known here which.
+        # If some came too late, it is unknown which.
         if not late:
             self._witness.settled(settlement)
 
@@ -215,7 +215,7 @@ class MortalStore:
         act: Callable[[Store], Awaitable[T]],
         tell: Callable[[T], object] = lambda _: None,
     ) -> T:
-        """Do it with what goes wrong; `tell` hears what was truly done."""
+        """Run it with its faults; `tell` receives what was really done."""
         self._clock.beat()
         await self._span.step()
         fault, before, after = self._mischief.on_call(name)

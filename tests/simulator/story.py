@@ -1,4 +1,4 @@
-"""What happens in one seed's story: who submits what, and what goes wrong when."""
+"""The story of one seed: submissions, and faults with their times."""
 
 from collections.abc import Callable, Iterator, Mapping
 from random import Random
@@ -15,7 +15,7 @@ from twite.domain.times import DAY, HOUR, MINUTE, SECOND
 from twite.gateway.delivery.worker import WorkerConfig
 
 CLICK: Final = "23opevjt88psuo13lu8d020qkn"
-# Its own account, and X gives it no trouble: others must not slow it down.
+# It has its own account and no faults at X: others must not slow it down.
 CALM: Final = "ocalm"
 _TROUBLED: Final = ("oaaa1", "oaaa2", "oaaa3")
 
@@ -31,7 +31,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Crash(msgspec.Struct, frozen=True, kw_only=True):
-    """The process ends after so many more steps, and is away for so long (ms)."""
+    """The process crashes after this many more steps, and is down for this long (ms)."""
 
     steps: int
 
@@ -47,14 +47,14 @@ class Jump(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Replay(msgspec.Struct, frozen=True, kw_only=True):
-    """A person brings back what is held."""
+    """A user releases the held deliveries."""
 
 
 Happening = Offer | Crash | Stop | Jump | Replay
 
 
 class Climate(msgspec.Struct, frozen=True, kw_only=True):
-    """From when until when (elapsed) which weather comes with which weight."""
+    """A period (elapsed), and the weights of network conditions in it."""
 
     begin: int
     end: int
@@ -99,7 +99,7 @@ class Plot(Protocol):
     def on_request(self, pixel: str) -> Met: ...
 
     def away(self) -> int:
-        """Return how long a process that ended is away (ms)."""
+        """Return how long a crashed process is down (ms)."""
         ...
 
     def still(self) -> None:
@@ -108,7 +108,7 @@ class Plot(Protocol):
 
 
 class Story:
-    """All of it is drawn from the seed. `elapsed` tells the time since the start."""
+    """Everything is derived from the seed. `elapsed` returns the time since the start."""
 
     def __init__(self, seed: int, *, days: float, elapsed: Callable[[], int]) -> None:
         self._random = Random(f"story {seed}")
@@ -191,7 +191,7 @@ class Story:
         self._over = True
 
     def _moments(self, many: int) -> list[int]:
-        """Most come in bursts, as people do."""
+        """Most come in bursts, like real visitors."""
         randomness = self._random
         heads = [randomness.randrange(self._end) for _ in range(max(1, many // 4))]
         return [
@@ -226,7 +226,10 @@ class Story:
 
 
 class Conversions:
-    """Makes submissions; a quarter of what they hold has come before. `poison` is a share."""
+    """Makes submissions; a quarter of their conversions are repeated.
+
+    `poison` is the share of bad conversions.
+    """
 
     def __init__(self, randomness: Random, *, poison: float) -> None:
         self._random = randomness
@@ -236,7 +239,7 @@ class Conversions:
     def offer(
         self, pixel: str, events: list[tuple[str, str]], at: int, many: int | None = None
     ) -> Offer:
-        """Return a submission of so many at most, by chance where it is not said."""
+        """Return a submission of at most this many conversions; random values unless given."""
         randomness = self._random
         chosen: dict[Key, str] = {}
         for _ in range(many or randomness.choice([1, 1, 3, 8, 30])):
@@ -260,7 +263,7 @@ class Conversions:
 
     def _written(self, key: Key, event: str) -> dict[str, object]:
         written: dict[str, object] = {"event": event, "conversion_id": key[2], "twclid": CLICK}
-        # A repetition may say something else: what came first counts.
+        # A repetition may have other content: the first one counts.
         written["value"], written["currency"] = f"{self._random.randrange(100)}.00", "EUR"
         if self._is_poison(key):
             written["description"] = f"{POISON} {key[2]}{self._random.choice(['', ' echo'])}"

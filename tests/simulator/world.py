@@ -1,4 +1,4 @@
-"""The world of one trial: processes that live and die on one store, clients, X, and time."""
+"""The world of one trial: gateway processes on one store, clients, X, and time."""
 
 import asyncio
 from collections.abc import Callable
@@ -32,7 +32,7 @@ _STOP_WITHIN: Final = 60 * SECOND
 
 
 class World:
-    """Runs a plot to its end, and beyond it until all has drained."""
+    """Runs a plot, then until all deliveries have drained."""
 
     def __init__(
         self, *, plot: Plot, ground: Ground, clock: TrialClock, tell: Callable[[str], None]
@@ -52,15 +52,15 @@ class World:
         self._accept: Accept | None = None
         self._run: DeliveryRunner | None = None
         self._back_at = 0
-        # Tasks that outlive a process: we, and the clients.
+        # Tasks that outlive a process: the world itself, and the clients.
         self._outside: set[asyncio.Task[object]] = set()
         clock.shift = plot.shift
         if min(destination.rate for destination in plot.destinations) < _TIGHT:
-            # A lane that waits for its limit looks again as one that waits for nothing.
+            # A worker that waits for its limit polls like one that waits for nothing.
             clock.leap = MINUTE
 
     async def play(self) -> None:
-        """Let the plot happen. Stops at the first finding."""
+        """Run the plot. It stops at the first finding."""
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._unexpected)
         me = asyncio.current_task()
@@ -80,7 +80,7 @@ class World:
         await self._end(crashed=False)
 
     def say(self, text: str) -> None:
-        """Tell the story's next line."""
+        """Log the next line of the story."""
         self._tell(f"{told(self.clock.elapsed())}  {text}")
 
     def see(self, notice: GatewayEvent) -> None:
@@ -111,7 +111,7 @@ class World:
                 await self._replay()
 
     async def _pass(self, until: int) -> bool:
-        """Let time pass; return whether no check has failed."""
+        """Let time pass; return whether all checks hold."""
         clock = self.clock
         while not self.judge.findings:
             await clock.quiet()
@@ -182,14 +182,14 @@ class World:
         self.clock.beat()
 
     async def _end(self, *, crashed: bool) -> None:
-        """Take the process away, as the system does: nothing of it runs on."""
+        """Kill the process: nothing of it continues."""
         span, self._span = self._span, Span(0)
         span.over = True
         self._accept = self._run = None
         if crashed:
             self.judge.ended(span)
         for _ in range(_CANCELLING):
-            # Whoever gives something back on the way out finds a store that never answers.
+            # A dying process that releases something gets no answer from the store.
             tasks = asyncio.all_tasks() - self._outside
             for task in tasks:
                 task.cancel()
@@ -201,7 +201,7 @@ class World:
         self.say(f"process {span.number} {'dies' if crashed else 'has stopped'}, for {away} ms")
 
     async def _stop(self) -> None:
-        """Stop in order: what flies lands. Time passes meanwhile."""
+        """Stop cleanly: in-flight requests finish. Time passes meanwhile."""
         run, span = self._run, self._span
         if run is None or self._accept is None:
             return
@@ -217,7 +217,7 @@ class World:
             await self._end(crashed=False)
 
     async def _submit(self, offer: Offer) -> None:
-        """Be a client: offer it again until it is acknowledged."""
+        """Act as a client: repeat the submission until it is acknowledged."""
         source = a_source(pixel=offer.pixel)
         while True:
             accept = self._accept
@@ -246,7 +246,7 @@ class World:
         self.say(f"a person replays {len(ids)}")
 
     async def _drain(self) -> None:
-        """After the trouble: all that waits goes; what is held goes when a person says so."""
+        """After the faults: deliver everything queued, and release everything held."""
         for _ in range(2):
             if not await self._pass(self.clock.elapsed() + self._patience()):
                 return
@@ -260,12 +260,12 @@ class World:
             await self._settle_up()
 
     def _patience(self) -> int:
-        """Return how long draining may take: by the tightest limit, and X's last reset."""
+        """Return how long draining may take, by the tightest limit and X's last reset."""
         tightest = min(destination.rate for destination in self._plot.destinations)
         return HOUR + RATE_WINDOW * (2 + len(self.judge.truths) // tightest)
 
     async def _weigh(self) -> int:
-        """Check the balance and the calm pixel; return how many are pending."""
+        """Check the balance and the pixel without faults; return the number pending."""
         account = total(await self._ground.do(lambda store: store.balance()))
         if account.balance != 0:
             self.judge.fail("balance", str(account))
@@ -274,7 +274,7 @@ class World:
         return account.pending
 
     async def _settle_up(self) -> None:
-        """Look up each conversion that was acknowledged."""
+        """Look up each acknowledged conversion."""
         for key, truth in self.judge.truths.items():
             if truth.acknowledged_at is None:
                 self.judge.fail("drained", f"{key} was never acknowledged")
@@ -300,8 +300,8 @@ class World:
                 ByConversionId(pixel=pixel, events=[event], conversion_id=conversion_id)
             )
         )
-        # A copy whose key went to a later one says so, and is not where the conversion is. What is
-        # denied again is on record again.
+        # A copy whose key moved to a later copy says so; the conversion is with the later one. A
+        # repeated denial is recorded again.
         states = [live.state for live in histories if live.superseded_by is None]
         return states[:1] if set(states) == {State.SUPPRESSED} else states
 

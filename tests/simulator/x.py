@@ -1,4 +1,4 @@
-"""A simulated X, and the way to it: it takes, refuses, limits, is slow, and loses answers."""
+"""A simulated X and its network: accepts, refuses, limits, delays and loses responses."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -15,14 +15,14 @@ from twite.domain.times import SECOND
 from twite.gateway.ports.transport import NoResponse, OutboundRequest, Response
 from twite.x import spec
 
-# Conversions whose description begins so are refused by X.
+# X refuses conversions whose description starts with this.
 POISON: Final = "poison"
 # How long the gateway waits for an answer.
 _TIMEOUT: Final = 30 * SECOND
 
 
 class Weather(Enum):
-    """What one request meets."""
+    """The faults of one request."""
 
     FAIR = auto()
     NO_CONNECTION = auto()
@@ -40,14 +40,14 @@ class Weather(Enum):
     MOVED = auto()  # 302
     WRONG_EVENT = auto()  # 404 about the event
     ALL_ALIKE = auto()  # 400 to whatever is sent: the account is at fault, not the conversions
-    DIES_BEFORE = auto()  # the process ends before X has the request
-    DIES_AFTER = auto()  # the process ends when X has it
+    DIES_BEFORE = auto()  # the process crashes before X has the request
+    DIES_AFTER = auto()  # the process crashes when X has it
 
 
 class Met(msgspec.Struct, frozen=True, kw_only=True):
-    """What a request meets. `takes`: whether X does its work although the answer is lost.
+    """The faults of a request. `takes`: whether X processes it although the response is lost.
 
-    `status` is that of an error; `there` and `back` are milliseconds; `wait` is for a limit.
+    `status` is of an error; `there` and `back` are delays in milliseconds; `wait` is for a limit.
     """
 
     weather: Weather = Weather.FAIR
@@ -59,10 +59,10 @@ class Met(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NetworkMischief(Protocol):
-    """Says what requests meet."""
+    """Decides the faults of requests."""
 
     def on_request(self, pixel: str) -> Met:
-        """Return what the next one of a pixel meets."""
+        """Return the faults of a pixel's next request."""
         ...
 
 
@@ -131,7 +131,7 @@ class SimulatedX:
     def _treat(  # noqa: PLR0911  a table of what X does, one line a row
         self, request: Request, met: Met, poison: _Conversion | None
     ) -> Response | NoResponse:
-        """Do X's work, and return what comes back of it."""
+        """Process the request as X, and return the response."""
         limited = self._limited(request.pixel, met)
         if met.weather is Weather.NO_CONNECTION:
             return NoResponse(reason="no connection", left=False)
@@ -157,7 +157,7 @@ class SimulatedX:
         return self._answer(200, _processed(len(request.keys)))
 
     def _limited(self, pixel: str, met: Met) -> Response | None:
-        """Return a 429 where one is due, now or since before."""
+        """Return a 429 if a limit applies."""
         meter, now = self._meters[pixel], self._clock.elapsed()
         if met.weather is Weather.LIMITED:
             # Whole seconds of X's clock.
@@ -224,7 +224,7 @@ class SimulatedX:
         )
 
     def _tell(self, request: Request, came: Response | NoResponse) -> None:
-        """Tell the judge what the gateway is about to hear."""
+        """Report the response to the judge before the gateway gets it."""
         self._clock.beat()
         if isinstance(came, NoResponse):
             self._judge.answered(
@@ -255,7 +255,7 @@ def _processed(many: int) -> bytes:
 
 
 class SpanTransport:
-    """One process's way to X."""
+    """The connection of one process to X."""
 
     def __init__(self, *, x: SimulatedX, span: Span) -> None:
         self._x = x

@@ -39,7 +39,7 @@ class ClaimLaws:
         while more := await store.claim_several(claiming, most=5):
             batches += more
 
-        # An engine may claim fewer at once.
+        # An engine may claim fewer at a time.
         assert many in {1, 2}
         assert [ids(batch) for batch in batches] == [
             ["order-0", "order-1"],

@@ -142,9 +142,9 @@ class CopyLaws:
         batch = await claim(store)
         await settle(store, batch, "rejected", dead_lettered(batch))
 
-        # Each copy has the time of its own receipt, because none was given.
+        # Without a given time, each copy has its time of receipt.
         assert await again(store, at_time(NOW + HOUR), at=NOW + HOUR) == DUPLICATE
-        # A given time corrects it.
+        # A copy with a time corrects it.
         assert await again(store, at_time(NOW - HOUR), receipt="r3") == Recorded()
 
     async def test_a_time_left_out_corrects_one_that_was_given(self, store: Store) -> None:

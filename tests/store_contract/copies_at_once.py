@@ -47,7 +47,7 @@ def copy_of(kind: str, name: str, *, index: int = 0) -> AcceptedConversion:
 
 
 async def _first(store: Store, state: str, names: Sequence[str]) -> None:
-    """Record conversions, and bring them into a state."""
+    """Record conversions, and put them into a state."""
     if state == "new":
         return
     held = "why" if state == "held" else None

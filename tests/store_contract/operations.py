@@ -202,7 +202,7 @@ class OperationLaws:
         }
 
     async def _held_for_its_amount(self, store: Store) -> dict[str, int]:
-        """Return, by their ids, deliveries of two orders and their tags, and of one held else."""
+        """Return the deliveries of two orders and their tags, and another held one, by id."""
         reason = "value guard: 100 times the usual"
         named = (
             (PIXEL, "order-1"), (PIXEL, "order-11"), ("tag:crm", "order-1"),

@@ -185,7 +185,7 @@ class SightingLaws:
             # Two orders of one person, each by both paths.
             *_seen("order-1", SightingPath.PIXEL, SightingPath.SERVER, email=1),
             *_seen("order-2", SightingPath.PIXEL, SightingPath.SERVER, email=1),
-            # Another identifier with the same number, another event, and one too long ago.
+            # The same number with another identifier, with another event, and too long ago.
             *_seen("page-3", SightingPath.PAGE, email=3),
             *_seen("order-3", SightingPath.SERVER, click=3),
             *_seen("page-4", SightingPath.PAGE, email=4),

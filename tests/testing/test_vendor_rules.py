@@ -1,4 +1,4 @@
-"""The fake vendor accepts what the vendors document, and names each thing that they refuse."""
+"""The fake vendor accepts documented requests, and names each reason for a refusal."""
 
 import copy
 import hashlib

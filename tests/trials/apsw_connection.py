@@ -1,18 +1,18 @@
-"""What the store's code uses of sqlite3.Connection, on apsw."""
+"""The part of sqlite3.Connection that the store uses, on apsw."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import apsw
 
-# All there is in a database, by table.
+# All rows of a database, by table.
 Rows = Mapping[str, Sequence[tuple[object, ...]]]
 
 
 class Connection:
     def __init__(self, path: Path, *, vfs: str) -> None:
         self._real = apsw.Connection(str(path), vfs=vfs, statementcachesize=256)
-        # Who loses power moves no log.
+        # A power loss runs no checkpoint.
         self._real.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
 
     @property
@@ -26,7 +26,7 @@ class Connection:
         self._real.execute(statements).fetchall()
 
     def close(self, *, log: bool = True) -> None:
-        """Close; `log` leaves the log as it is, for the next to find."""
+        """Close; `log` keeps the log for the next connection."""
         self._real.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int(log))
         self._real.close()
 
@@ -43,8 +43,8 @@ class Cursor:
 
 
 def rows_of(connection: Connection) -> Rows:
-    """Return all there is in a database, by table: empty where it has no tables yet."""
+    """Return all rows of a database by table; empty if it has no tables yet."""
     tables = connection.execute(
         "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
     ).fetchall()
-    return {name: connection.execute(f"SELECT * FROM {name}").fetchall() for (name,) in tables}  # noqa: S608 - the names are the schema's
+    return {name: connection.execute(f"SELECT * FROM {name}").fetchall() for (name,) in tables}  # noqa: S608 names from the schema

@@ -20,7 +20,7 @@ PLACES = ("before", "during", "after")
 
 
 class Cuts:
-    """The cuts that are still to be made."""
+    """The remaining cuts."""
 
     def __init__(self, chance):
         self.chance = chance
@@ -101,7 +101,7 @@ class Client(asyncio.Protocol):
         self.upstream.abort()
 
     def connection_lost(self, _error):
-        # What was written still goes out.
+        # Buffered output is still sent.
         if self.upstream is not None:
             self.upstream.close()
 

@@ -1,6 +1,6 @@
 import sys
 from pathlib import Path
 
-# Trials over real processes use the journeys' gateway, those of lanes the lanes' bench.
+# Trials with real processes use the journeys' gateway; those of workers use worker_bench.
 for _room in ("journeys", "gateway"):
     sys.path.insert(0, str(Path(__file__).parents[1] / _room))

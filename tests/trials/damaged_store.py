@@ -1,4 +1,4 @@
-"""A store with a past, ways to damage its files, and what is left of it afterwards."""
+"""A store with a history, ways to damage its files, and the state afterwards."""
 
 import asyncio
 import random
@@ -31,15 +31,15 @@ KNOWN = [(PIXEL, event) for event in EVENTS]
 SUFFIXES = ("", "-wal", ".epoch")
 SUBMISSIONS = 150
 EACH = 4
-# What of the log is in the database, too: nothing since the second start; what was there at two
-# thirds, and the log went on; the same, and the log started over; all of it.
+# How much of the log the database also contains: nothing since the second start; the first two
+# thirds, with a longer log; the same, with a restarted log; everything.
 CHECKPOINTS = ("none", "half", "restarted", "all")
 FRAME = 24 + PAGE_SIZE
 TABLES = ("conversion", "submission", "outbox")
 
 
 class Truth(msgspec.Struct):
-    """What was acknowledged, as it must be sent, and what X had of it before the damage."""
+    """The acknowledged conversions with their bodies, and those that X had before the damage."""
 
     bodies: dict[str, bytes]
     delivered: set[str]
@@ -49,7 +49,7 @@ class Truth(msgspec.Struct):
 
 
 class Verdict(msgspec.Struct):
-    """What one damage led to."""
+    """The result of one damage."""
 
     seed: int
     how: str
@@ -66,15 +66,15 @@ class Verdict(msgspec.Struct):
 
     @property
     def silent(self) -> bool:
-        """Whether conversions are gone and nobody was told."""
+        """Whether conversions are lost without a report."""
         return bool(self.missing) and not (self.refused or self.told)
 
 
 def make(folder: Path, checkpoint: str) -> Truth:
     """Leave the files of a store whose process was killed, after one of CHECKPOINTS.
 
-    The store's own checkpoints go by the clock: here they are made at one point, so that a seed
-    always meets the same files.
+    The store's checkpoints depend on the clock; here they run at fixed points, so that a seed
+    always gets the same files.
     """
     with patch.object(Checkpoints, "_move", lambda *_: None):
         return asyncio.run(_made(folder, checkpoint))
@@ -87,7 +87,7 @@ async def _made(folder: Path, checkpoint: str) -> Truth:
     truth = Truth(bodies={}, delivered=set(), pages={}, count=0)
     for number in range(SUBMISSIONS):
         if number == SUBMISSIONS // 3:
-            # What is done up to here moves from the log into the database.
+            # The checkpoint moves everything up to here into the database.
             await _deliver(store, truth, 200)
             await store.close()
             store = await SQLiteStore.open(str(made / "twite.db"), fresh_keys=64)
@@ -108,10 +108,10 @@ async def _made(folder: Path, checkpoint: str) -> Truth:
 
 
 def _checkpoint(path: Path, checkpoint: str) -> sqlite3.Connection:
-    """Make the checkpoint of the middle; return a reader to be closed at the end."""
+    """Run the middle checkpoint; return a reader to be closed at the end."""
     reader = sqlite3.connect(path, isolation_level=None)
     if checkpoint == "half":
-        # Who reads what is in the log keeps it from starting over.
+        # A reader of the log prevents its restart.
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM outbox").fetchone()
     if checkpoint in {"half", "restarted"}:
@@ -170,7 +170,7 @@ def _locate(path: Path, truth: Truth) -> None:
     truth.count = pages.count
     salvage = _salvage(path, pages)
     for table in TABLES:
-        tree = salvage._trees[table]  # noqa: SLF001 - where the rows of a table lie is asked nowhere else
+        tree = salvage._trees[table]  # noqa: SLF001 no public function returns the pages of rows
         truth.pages[table] = {
             row.rowid: number for number in tree.pages for row in pages.leaf(number).rows
         }
@@ -185,7 +185,7 @@ def _salvage(path: Path, pages: Pages) -> Salvage:
 
 
 def damage(source: Path, folder: Path, seed: int) -> tuple[str, set[int]]:
-    """Copy a store's files and damage one; return how, and the pages that are touched."""
+    """Copy a store's files and damage one; return the damage and the affected pages."""
     for suffix in SUFFIXES:
         shutil.copyfile(f"{source}/twite.db{suffix}", f"{folder}/twite.db{suffix}")
     randomness = random.Random(seed)
@@ -218,7 +218,7 @@ def _touched(source: Path, how: str, place: int, end: int) -> set[int]:
 
 
 def judge(source: Path, folder: Path, truth: Truth, seed: int) -> Verdict:
-    """Damage the store, start it, recover it if it says so, send what it would, and look."""
+    """Damage the store, start it, recover it if required, send everything, and check."""
     how, touched = damage(source, folder, seed)
     verdict = Verdict(seed=seed, how=how)
     path = str(folder / "twite.db")
@@ -226,7 +226,7 @@ def judge(source: Path, folder: Path, truth: Truth, seed: int) -> Verdict:
         table: {id_ for id_, page in rows.items() if page not in touched}
         for table, rows in truth.pages.items()
     }
-    # A delivery without its conversion is told as lost: there is nothing left to send.
+    # A delivery without its conversion is reported as lost: there is nothing to send.
     intact["outbox"] &= intact["conversion"]
     try:
         sent = asyncio.run(_sent(path, verdict))
@@ -245,7 +245,7 @@ def judge(source: Path, folder: Path, truth: Truth, seed: int) -> Verdict:
 
 
 async def _sent(path: str, verdict: Verdict) -> list[tuple[str, bytes]]:
-    """Send everything that the store gives out. Raises StoreUnusable when it fails for good."""
+    """Send everything that can be claimed. Raises StoreUnusable if it fails permanently."""
     store = await SQLiteStore.open(path, fresh_keys=64)
     verdict.told = verdict.told or bool(store.told)
     sent = []
@@ -269,7 +269,7 @@ async def _sent(path: str, verdict: Verdict) -> list[tuple[str, bytes]]:
 
 
 async def _look(path: str, truth: Truth, verdict: Verdict) -> None:
-    """Count what is nowhere to be found."""
+    """Count the missing conversions."""
     store = await SQLiteStore.open(path, fresh_keys=64)
     try:
         accounts = await store.balance()
@@ -281,11 +281,11 @@ async def _look(path: str, truth: Truth, verdict: Verdict) -> None:
             )
             verdict.missing += not histories
     except (LedgerUnavailable, StoreUnusable):
-        # A reader says so: nobody is left in the dark.
+        # A reader reports it.
         verdict.told = True
     finally:
         await store.close()
-    # The balance is looked at each minute: a residue is an alert.
+    # The balance is checked each minute: a remainder raises an alert.
     verdict.told = verdict.told or bool(verdict.balance)
 
 

@@ -15,7 +15,7 @@ CODES = {
 
 
 class FailingVFS(apsw.VFS):
-    """Fails once: the `nth` operation of a kind, counted from `arm`."""
+    """Fails the `nth` operation of a kind, counted from `arm`, once."""
 
     def __init__(self) -> None:
         super().__init__("failing", "")
@@ -48,7 +48,7 @@ class FailingFile(apsw.VFSFile):
         self._vfs = vfs
 
     def excepthook(self, kind, error, trace) -> None:
-        """Nobody need be told of what was meant."""
+        """No error is raised."""
 
     def xRead(self, amount, offset):  # noqa: N802 - as above
         self._vfs.pass_or_fail("read")
@@ -64,7 +64,7 @@ class FailingFile(apsw.VFSFile):
 
 
 class FailingConnection(Connection):
-    """As `Connection`, with the errors of Python's own library."""
+    """Like `Connection`, with the errors of Python's own library."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, vfs="failing")

@@ -1,4 +1,4 @@
-"""The figures that trials noted, as a table for docs/reference/guarantees.md."""
+"""The measurements of trials, as a table for docs/reference/guarantees.md."""
 
 import json
 import re
@@ -13,7 +13,7 @@ NUMBER = re.compile(r"\b\d[\d,]*\b")
 def table(lines: Iterable[str]) -> str:
     """Return a Markdown table with one row for each promise.
 
-    Runs that say the same but for whole numbers are shares of one trial: they are added up.
+    Runs that differ only in whole numbers belong to one trial: their numbers are added.
     """
     figures: dict[str, list[str]] = defaultdict(list)
     for line in lines:

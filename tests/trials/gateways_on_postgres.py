@@ -1,6 +1,6 @@
 """Three gateways on one PostgreSQL database with a synchronous standby, under load.
 
-The emulator says what X received and when, the database when a success was committed.
+The emulator records when X received requests, the database when successes were committed.
 """
 
 import http.client
@@ -76,12 +76,12 @@ class SlowSender(subprocess.Popen):
 
 
 class UnfencedSender(SlowSender):
-    # With a longer pause, so that nearly each stop falls into one.
+    # With a longer pause, so that almost every suspension falls into one.
     words = ("--no-fence", "--pause=0.3")
 
 
 class Node(GatewayProcess):
-    """One of the gateways, in a folder of its own."""
+    """One of the gateways, in its own folder."""
 
     popen = SlowSender
 
@@ -96,7 +96,7 @@ class Node(GatewayProcess):
         self.environment = environment()
 
     def balance(self):
-        """Return what a source may see, of one source after the other."""
+        """Return the balance of each source, as the source sees it."""
         self.key = next(KEYS)
         return super().balance()
 
@@ -112,7 +112,7 @@ class Unfenced(Node):
 
 
 class Shops:
-    """Post orders of all pixels to random gateways; 30 % are posted again, to another one."""
+    """Post orders of all pixels to random gateways; repeat 30 % of them at another gateway."""
 
     def __init__(self, gateways):
         self.gateways = gateways
@@ -184,7 +184,7 @@ class Shops:
 
 
 class Outcome(NamedTuple):
-    """What became of the conversions. `late` arrived after a recorded success."""
+    """The outcomes of the conversions. `late` arrived after a recorded success."""
 
     balance: dict[str, int]
     arrived: Collection[tuple[str, str]]
@@ -197,7 +197,7 @@ class Outcome(NamedTuple):
 
 
 class Trial:
-    """The gateways on one database, and what X and the database know in the end."""
+    """The gateways on one database, and the final records of X and the database."""
 
     def __init__(self, stack, folder, make=Node):
         self.servers = PrimaryAndStandby(SEED)
@@ -226,8 +226,8 @@ class Trial:
         self.shops = Shops(self.gateways)
         self.done = Counter()
         self.taken_over = []
-        self.stops = []  # (gateway, when it was stopped, when it went on)
-        # Seconds without an acknowledgement after the primary was killed.
+        self.stops = []  # (gateway, when it was suspended, when it resumed) Seconds without an
+        # acknowledgement after the primary was killed.
         self.stalls = []
 
     def psql(self, statement):
@@ -337,7 +337,7 @@ class Trial:
         }
 
     def outcome(self):
-        """Wait until all is sent; return what became of it."""
+        """Wait until everything is sent; return the outcomes."""
         balance = self.drained()
         arrivals, succeeded = self.received(), self.succeeded()
         resent = [key for key, times in arrivals.items() if len(times) > 1]
@@ -383,7 +383,7 @@ class Trial:
             self.gateways[0].ended,
             seconds=120,
         )
-        # Of all sources at one moment.
+        # For all sources at one moment.
         names = "delivered", "dead", "held", "pending"
         counts = self.psql(
             "SELECT (SELECT sum(delivered) FROM tally), "

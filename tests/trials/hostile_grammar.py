@@ -1,8 +1,8 @@
-"""Template code that nobody means well by, made from a seed.
+"""Hostile template code, generated from a seed.
 
-The rules are in hostile_grammar.txt: `@name` stands for one of the alternatives of that name, which
-is chosen anew each time. What the sandbox leaves within reach is not written down but looked up in
-one, so that what the engine's next version brings is called as well.
+The rules are in hostile_grammar.txt: `@name` stands for a random alternative with that name. The
+functions within reach of the sandbox are looked up at run time, so that those of the engine's next
+version are called, too.
 """
 
 import json
@@ -23,7 +23,7 @@ PRELUDE = (HERE / "hostile_prelude.js").read_text().strip()
 SWEEP = (HERE / "hostile_sweep.js").read_text().strip()
 SYMBOL = re.compile(r"@([a-z]+)")
 
-# Whatever code without a single global name can have in its hands.
+# Values that code can reach without a global name.
 ROOTS = (
     *("[]", "''", "(0)", "true", "({})", "(() => 0)", "/x/g", "(class { static a = 1; })"),
     *("(function* () { yield 1; })", "(function* () { yield 1; })()", "[].keys()"),
@@ -33,7 +33,7 @@ ROOTS = (
 
 @cache
 def reachable() -> tuple[str, ...]:
-    """Return every function that a template can come to, as code."""
+    """Return every function that a template can reach, as code."""
     roots = ",".join(f"[{json.dumps(root)}, {root}]" for root in ROOTS)
     opened = script().replace("return enter;", "return [apis, require];")
     look = (HERE / "hostile_look.js").read_text().replace("SCRIPT", opened)
@@ -57,7 +57,7 @@ def rules() -> dict[str, tuple[str, ...]]:
 
 
 def program(seed: str) -> str:
-    """Return a template's code: a line for each statement, so that it can be cut down."""
+    """Return a template's code with one statement per line, so that it can be reduced."""
     maker = _Maker(Random(seed))
     lines = [maker.line() for _ in range(maker.random.randint(*STATEMENTS))]
     return "\n".join((PRELUDE, *lines, "return a;"))
@@ -66,9 +66,9 @@ def program(seed: str) -> str:
 def sweep(number: int) -> str:
     """Return one of endlessly many programs in which memory runs out everywhere.
 
-    Each does one thing again and again, with a few blocks free, others each time, so that each of
-    its allocations is at some time the one that fails: see hostile_sweep.js. All functions have had
-    their turn after as many programs as there are receivers for each, all rules after that.
+    Each repeats one operation with a changing number of free blocks, so that each allocation fails
+    at some time: see hostile_sweep.js. All functions are covered once there is a program for each
+    receiver, then all rules.
     """
     maker = _Maker(Random(f"sweep:{number}"))
     acts = (*reachable(), *rules()["statement"], *rules()["value"])
@@ -105,7 +105,7 @@ class _Maker:
         return self._filled(self.random.choice(choices), depth)
 
     def expand(self, rule: str, depth: int) -> str:
-        """Return a rule with something in the place of each of its names."""
+        """Return a rule with each of its names replaced."""
         self._left = MOST
         return self._filled(rule, depth)
 

@@ -3,9 +3,9 @@
     .venv/bin/python tests/trials/hostile_runs.py --seed 7 --runs 1000000 --each 50 --processes 2
     .venv/bin/python tests/trials/hostile_runs.py --seed 7 --only 1234   # a program, cut down
 
-This process stands for the gateway: it has the gateway's own side of the engine processes, and must
-outlive whatever happens in them. Limits are drawn with the code: of memory there is often so little
-left that it runs out at some allocation of a turn.
+This process stands for the gateway: it runs the gateway's side of the engine processes, and must
+survive all their failures. Limits are random, too: often so little memory is left that an
+allocation fails during a turn.
 """
 
 import argparse
@@ -46,12 +46,12 @@ REQUEST = Incoming(path="/g/collect", query="v=2&tid=1&a=1&a=2", headers=(("x", 
 EACH: Final = 20  # runs of a program, with other random numbers and answers
 _AT_ONCE: Final = 2
 _CHUNK: Final = 20  # programs
-_ENDLESS: Final = 5  # runs in a row that took too long: the program would go on so
-_LONGEST: Final = 200.0  # seconds of the wall's clock for one run
+_ENDLESS: Final = 5  # consecutive runs that took too long: the program is skipped
+_LONGEST: Final = 200.0  # wall-clock seconds for one run
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What one run is given. `room` is what memory there is for the turn, or None for all of it."""
+    """The limits of one run. `room` is the memory for the turn, or None for all of it."""
 
     time: float = 0.1
     stack: int = 256 * 1024
@@ -59,7 +59,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One run that did harm: how, and how to have it again."""
+    """A harmful run: what happened, and how to repeat it."""
 
     run: int
     harm: str
@@ -68,7 +68,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tally:
-    """What all programs came to, and how often they ran."""
+    """The results of all programs, and how often they ran."""
 
     def __init__(self) -> None:
         self.programs = 0
@@ -78,7 +78,7 @@ class Tally:
 
     @property
     def ended(self) -> int:
-        """Return how many processes ended in a run, of themselves or because no limit ended it."""
+        """Return how many processes ended during a run without a limit."""
         return sum(count for outcome, count in self.outcomes.items() if "process" in outcome)
 
     @property
@@ -105,7 +105,7 @@ def code(seed: str, run: int) -> str:
 
 
 def run_all(seed: str, programs: Iterable[int], *, each: int = EACH) -> Tally:
-    """Run these programs so many times each, and return what they came to."""
+    """Run each of these programs so many times, and return the results."""
     return asyncio.run(_run_all(seed, iter(programs), each))
 
 
@@ -139,7 +139,7 @@ async def _unharmed(server: EngineServer) -> str:
 async def ran(
     server: EngineServer, text: str, limits: Settings, before: str, each: int
 ) -> tuple[Counter[str], str]:
-    """Run one program; return how its runs ended, and what harm it did."""
+    """Run one program; return how its runs ended, and the harm."""
     hostile = template(HONEST + text)
     outcomes: Counter[str] = Counter()
     process, endless = None, 0
@@ -171,19 +171,19 @@ def _limits_of(hostile: Template, limits: Settings) -> RunLimits:
     usual = RunLimits(time=limits.time, stack=limits.stack)
     if limits.room is None:
         return usual
-    held = QuickJsEngine(hostile).memory()  # it loads the code, and runs none of it
+    held = QuickJsEngine(hostile).memory()  # it loads the code without running it
     return msgspec.structs.replace(usual, memory=held + limits.room)
 
 
 async def _honest(process: QuickJsProcess, hostile: Template) -> str:
-    """Return what a harmless run says."""
+    """Return the output of a harmless run."""
     said = call(**GIVEN | {"fields": {"honest": True}}, request=REQUEST)
     turn = await process.start(hostile, said)
     return repr(msgspec.structs.replace(turn, run=0, took=0.0))
 
 
 async def _one(process: QuickJsProcess, hostile: Template, seed: int) -> str:
-    """Run a template, answering what it asks; return how that ended."""
+    """Run a template, answering its requests; return how it ended."""
     try:
         turn = await process.start(hostile, call(**GIVEN, seed=seed, request=REQUEST))
         for answered in range(5):
@@ -213,7 +213,7 @@ def _outcome(turn: Turn) -> str:
 
 
 def harm_of(text: str, limits: Settings) -> str:
-    """Run code alone; return the harm it does, or that its process ended, or nothing."""
+    """Run code alone; return its harm, or that its process ended, or nothing."""
 
     async def alone() -> str:
         server = EngineServer()
@@ -225,7 +225,7 @@ def harm_of(text: str, limits: Settings) -> str:
 
 
 def cut_down(text: str, limits: Settings) -> str:
-    """Return as few lines of the code as still do the same harm."""
+    """Return the fewest lines of the code that do the same harm."""
     lines, kind = text.split("\n"), harm_of(text, limits)[:30]
     size = max(1, len(lines) // 2)
     while size and kind:
@@ -241,7 +241,7 @@ def cut_down(text: str, limits: Settings) -> str:
 
 
 def _run_in_processes(seed: str, programs: range, each: int, processes: int) -> Tally:
-    """Run the programs in so many processes, each of which stands for a gateway."""
+    """Run the programs in this many processes, each standing for a gateway."""
     total = Tally()
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         chunks = [programs[at : at + _CHUNK] for at in range(0, len(programs), _CHUNK)]
@@ -257,7 +257,7 @@ def _run_in_processes(seed: str, programs: range, each: int, processes: int) -> 
 
 
 def main() -> int:
-    """Run from the command line; say what was found, one run alone cut down."""
+    """Run from the command line; print the findings; reduce a single run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", default="1")
     parser.add_argument("--runs", type=int, default=1_000)

@@ -1,8 +1,8 @@
-"""The SQLite ledger's own code at work on a lossy disk: work, cut, look, and on with what is left.
+"""The SQLite store's code on a lossy disk: work, cut the power, check, continue.
 
 This uses Twite's own code: WRITER_SETTINGS, the migrations, OwnerSession, `intake.record`, and
 `usual.claim` and `settle`, `outbox.sweep` and `expire`, in transactions like the writer's. A second
-connection moves the log into the database, with commits in between. Only the library differs:
+connection runs checkpoints, with commits in between. Only the library differs:
 apsw's SQLite, because Python's does not accept a VFS.
 """
 
@@ -31,7 +31,7 @@ from twite.stores.sqlite.engine.owner_session import OwnerSession, leases_of
 CUTS_A_LIFE: Final = 4
 EVENTS: Final = ("o8z6k", "o8z6m")
 SETTINGS: Final = {name: asked for name, (asked, _) in WRITER_SETTINGS.items()}
-# How many dedup keys memory keeps: few, so that they go into their table all the time, or enough.
+# The number of dedup keys in memory: few, so that they are always moved to the table, or enough.
 FRESH_KEYS: Final = (24, 1_000, 1_000)
 
 
@@ -39,11 +39,14 @@ FOREVER = 1 << 62
 
 
 class Broken(AssertionError):
-    """What is found after a cut is not what it must be."""
+    """The state after a cut is wrong."""
 
 
 class Tally(msgspec.Struct):
-    """What came of some lives. `lost` are acknowledged conversions, in `losing` of the cuts."""
+    """The results of some lives.
+
+    `lost` counts acknowledged conversions that were lost, `losing` the cuts that lost some.
+    """
 
     cuts: int = 0
     transactions: int = 0
@@ -78,7 +81,7 @@ class _Noted:
 
 
 class Life:
-    """One ledger, from an image of its disk to its last cut. The seed decides everything."""
+    """One store, from its first disk image to its last cut. The seed decides everything."""
 
     def __init__(
         self,
@@ -96,7 +99,7 @@ class Life:
         self._images = images
         self._settings = settings
         self._made = 0
-        # What the disk must show after a cut: this, or else this with the transaction in flight.
+        # The expected state after a cut: without or with the transaction in flight.
         self._kept: Rows = {}
         self._in_flight: Rows | None = None
         self._commits_left = -1
@@ -129,7 +132,7 @@ class Life:
         self._vfs.unmount(self._open_in)
 
     def _work(self) -> None:
-        """Open the store and use it until the power is cut."""
+        """Open the store, and use it until the power is cut."""
         randomness = self._randomness
         place = randomness.choice(["operation", "sync", "acknowledgement"])
         if place == "acknowledgement":
@@ -161,7 +164,7 @@ class Life:
             self._writer, window=100 * HOUR, leases=leases, fresh_keys=fresh_keys
         )
         if self._randomness.random() < 0.5:
-            # Claims begin as after a claim of small bodies; otherwise the first reads their sizes.
+            # Skips the reading of body sizes at the first claim.
             self._book.largest_body = 1
         self._mover = self._connect()
         self._taken = {
@@ -181,7 +184,7 @@ class Life:
         return connection
 
     def _transact(self, *acts: Callable[[], object]) -> None:
-        """Commit acts together; once the disk is off, do nothing."""
+        """Commit actions together; do nothing once the disk is off."""
         if self._disk.off:
             return
         self._writer.execute("BEGIN IMMEDIATE")
@@ -191,10 +194,10 @@ class Life:
         self._note()
 
     def _note(self) -> None:
-        """Note what was committed: in vain, perhaps, if the disk went off before it was over."""
+        """Record the commit, which may be lost if the disk went off before its end."""
         rows = rows_of(self._writer)
         if self._disk.off:
-            # What comes after the one in flight happens nowhere.
+            # Later transactions have no effect.
             self._in_flight = rows if self._in_flight is None else self._in_flight
             return
         self.tally.transactions += 1
@@ -205,7 +208,7 @@ class Life:
             self._disk.cut()
 
     def _group(self) -> None:
-        """Commit submissions, claims and settlements that waited together, as the writer does."""
+        """Commit queued submissions, claims and settlements together, as the writer does."""
         if self._disk.off:
             return
         randomness = self._randomness
@@ -221,7 +224,7 @@ class Life:
         self._book.committed()
 
     def _record_them(self, submissions: Sequence[Submission]) -> Callable[[], None]:
-        """Record, and check that the duplicates are those that were acknowledged before."""
+        """Record, and check that exactly the acknowledged conversions are duplicates."""
 
         def act() -> None:
             recorded = record(self._book, submissions)
@@ -252,7 +255,8 @@ class Life:
                 suppressed="no consent" if randomness.random() < 0.05 else None,
             )
             if number % 20 == 0:
-                # Longer than a page, and the same each time: another body would be a correction.
+                # Longer than a page and always the same, because another body would be a
+                # correction.
                 entry = msgspec.structs.replace(entry, body=entry.body * (20 + number % 41))
             entries.append(entry)
         return a_submission(*entries, receipt=f"r{randomness.getrandbits(80)}", received_at=NOW)
@@ -310,7 +314,7 @@ class Life:
         )
 
     def _checkpoint(self) -> None:
-        """Move the log into the database, with a commit after some of the pages."""
+        """Run a checkpoint, with a commit after some of the pages."""
 
         def meanwhile(name: str) -> None:
             if name == "twite.db" and self._randomness.random() < 0.1:
@@ -323,7 +327,7 @@ class Life:
         self._disk.written = _nothing
 
     def _restart(self) -> None:
-        """Close in order, as SQLiteStore.close does, and open again."""
+        """Close cleanly, as SQLiteStore.close does, and open again."""
         self._transact(lambda: self._writer.execute(query("closed")))
         if self._disk.off:
             return

@@ -1,7 +1,7 @@
-"""A real file system on a loop device, and what of it was on the disk at a moment.
+"""A real file system on a loop device, and its state on disk at a moment.
 
-The device is a file in memory. What a process wrote and did not sync is in the system's page cache
-and not in that file; a copy of the file, taken at once, is what a power cut would have left.
+The device is a file in memory. Unsynced writes are in the page cache, not in that file; an atomic
+copy of the file is what a power cut would leave.
 """
 
 import os
@@ -17,7 +17,7 @@ SIZE = 192 * 1024 * 1024
 
 
 def why_not() -> str | None:
-    """Return why there can be no such disk here, or None."""
+    """Return why such a disk is impossible here, or None."""
     if os.geteuid() != 0:
         return "a loop device takes root"
     missing = [name for name in ("losetup", "mkfs.ext4", "mount") if shutil.which(name) is None]
@@ -34,7 +34,7 @@ def why_not() -> str | None:
 
 @contextmanager
 def disk() -> Iterator[tuple[Path, Path]]:
-    """Make a disk; yield the file behind it and the folder where it is mounted."""
+    """Create a disk; yield its backing file and its mount point."""
     with tempfile.TemporaryDirectory(prefix="twite-disk-", dir=MEMORY) as folder:
         image = Path(folder) / "image"
         with image.open("wb") as file:
@@ -46,7 +46,7 @@ def disk() -> Iterator[tuple[Path, Path]]:
 
 @contextmanager
 def power_cut(image: Path) -> Iterator[Path]:
-    """Copy what is on the disk now, and mount the copy: the file system replays its journal."""
+    """Copy the disk's current state, and mount the copy: the file system replays its journal."""
     copy = image.with_name("copy")
     _run("cp", "--sparse=always", str(image), str(copy))
     try:
@@ -66,7 +66,7 @@ def _mounted(image: Path) -> Iterator[Path]:
         try:
             yield place
         finally:
-            # Lazily: whatever still has a file open there must not keep it.
+            # Lazily, because a process may still have a file open.
             _run("umount", "--lazy", str(place))
     finally:
         _run("losetup", "--detach", device)

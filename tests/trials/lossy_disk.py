@@ -1,16 +1,15 @@
-"""A disk that forgets what was not synced, under SQLite.
+"""A simulated disk under SQLite that loses unsynced writes.
 
-The files themselves are real (in a folder that may as well be memory) and show what the operating
-system shows. Beside them, Disk keeps what a disk owes: of each file the image that was synced, and
-the changes since, in order. A cut freezes both, at any operation; `Disk.images` then draws what a
-machine finds when it starts again:
+The files are real (their folder may be in memory) and show the operating system's view. Disk also
+keeps the durable state: for each file, the synced image and the ordered changes since. A power cut
+freezes both at any operation; `Disk.images` then picks a state that a restarted machine may find:
 
-- each change since the last sync is lost with probability 0.5; a write that is not is torn to a
-  prefix with probability 0.3; what is left arrives in any order, over the synced image;
-- one cut in ten finds none of them, and one in ten nearly all;
+- each change since the last sync is lost with probability 0.5; a surviving write is torn to a
+  prefix with probability 0.3; the rest is applied in any order to the synced image;
+- one cut in ten loses all changes, and one in ten almost none;
 - a deletion is undone with probability 0.5 unless the folder was synced after it.
 
-What happens after the cut happens nowhere: the process goes on, and the disk does not see it.
+Operations after the cut have no effect on the disk, although the process continues.
 """
 
 import random
@@ -24,7 +23,7 @@ LOST: Final = 0.5
 TORN: Final = 0.3
 # (lost, torn) for each of ten cuts.
 _SEVERITIES: Final = ((1.0, 0.0), (0.02, 0.0), *[(LOST, TORN)] * 8)
-# Who never syncs is cut after this many operations.
+# Without any sync, the cut comes after this many operations.
 _MOST_OPERATIONS: Final = 2_000
 
 # (offset, bytes) is a write; (size, None) cuts the file to size.
@@ -32,7 +31,7 @@ Change = tuple[int, bytes | None]
 
 
 class Disk:
-    """What a folder's disk surely has, and what it may have."""
+    """The durable and the possible state of a folder's disk."""
 
     def __init__(self, images: Mapping[str, bytes]) -> None:
         self.off = False
@@ -41,7 +40,7 @@ class Disk:
         self.written: Callable[[str], None] = lambda _name: None
         self._durable = {name: bytearray(image) for name, image in images.items()}
         self._since: dict[str, list[Change]] = {}
-        # Deleted, and perhaps not for long.
+        # Deleted, but the deletion may be undone.
         self._ghosts: dict[str, tuple[bytearray, list[Change]]] = {}
         self._cut_before = ("", 0)
 
@@ -61,7 +60,7 @@ class Disk:
             self._since.setdefault(name, []).append((size, None))
 
     def sync(self, name: str, *, folder: bool) -> None:
-        """Make a file durable; `folder`, the deletions too."""
+        """Make a file durable; with `folder`, also deletions."""
         if self._goes_on("sync"):
             image = self._durable.setdefault(name, bytearray())
             for change in self._since.pop(name, []):
@@ -76,7 +75,7 @@ class Disk:
                 self._ghosts[name] = ghost
 
     def images(self, randomness: random.Random) -> dict[str, bytes]:
-        """Draw what is found after the cut."""
+        """Pick the state after the cut."""
         severity = randomness.choice(_SEVERITIES)
         found = {}
         for name in sorted({*self._durable, *self._since, *self._ghosts}):
@@ -107,7 +106,7 @@ class LossyVFS(apsw.VFS):
         self._disks: dict[Path, Disk] = {}
 
     def mount(self, folder: Path, disk: Disk, images: Mapping[str, bytes]) -> None:
-        """Make a folder show a disk's images."""
+        """Write a disk's images to a folder."""
         folder.mkdir()
         for name, image in images.items():
             (folder / name).write_bytes(image)
@@ -154,7 +153,7 @@ class LossyFile(apsw.VFSFile):
         super().xTruncate(size)
 
     def xSync(self, flags):  # noqa: N802, ARG002 - SQLite's name and argument
-        """Sync in the model alone: the folder's own durability is nobody's concern."""
+        """Sync only in the model: the real folder need not be durable."""
         if self._disk is not None:
             self._disk.sync(self._name, folder=self._folder_too)
             self._folder_too = False

@@ -20,7 +20,7 @@ from twite.stores.postgres.store import PostgresStore
 
 CLIENTS, SENDERS = 12, 2
 SIZES = (1, 1, 1, 2, 20, 100)
-# So many new ids a second, and how many of them are in use.
+# New ids per second, and how many of them are in use.
 PACE, SPAN = 400, 400
 
 

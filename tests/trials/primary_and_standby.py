@@ -12,7 +12,7 @@ from pathlib import Path
 from postgres_server import PostgresServer, programs
 
 PROXY = str(Path(__file__).with_name("commit_proxy.py"))
-# The second is quick to come back after a restart of the first.
+# The second reconnects quickly after a restart of the first.
 SETTINGS = {
     "track_commit_timestamp": "on",
     "max_connections": "100",
@@ -21,7 +21,7 @@ SETTINGS = {
 
 
 class PrimaryAndStandby:
-    """Two servers. Clients reach both through a proxy, under addresses that never change."""
+    """Two servers. Clients reach both through a proxy, at constant addresses."""
 
     def __init__(self, seed):
         # A socket's path must be short.
@@ -65,7 +65,7 @@ class PrimaryAndStandby:
         self._servers.remove(dead)
 
     def rebuild(self):
-        """Make a new standby, under the address of the server that was killed."""
+        """Create a new standby at the address of the killed server."""
         address = next(
             place
             for place in self._addresses
@@ -90,7 +90,7 @@ class PrimaryAndStandby:
         self._proxy.stdin.flush()
 
     def cuts(self):
-        """End the proxy, and return how many connections it has cut in each place."""
+        """Stop the proxy, and return how many connections it cut in each place."""
         said, _ = self._proxy.communicate()
         return Counter(said.split())
 
@@ -114,7 +114,7 @@ class PrimaryAndStandby:
         self.primary.psql("SELECT pg_reload_conf()")
         while self.primary.psql("SELECT sync_state FROM pg_stat_replication") != "sync":
             time.sleep(0.02)
-        time.sleep(0.2)  # the checkpointer reads the setting for all
+        time.sleep(0.2)  # the checkpointer reads this setting for all processes
         self.standby.catch_up(self.primary)
 
     @staticmethod

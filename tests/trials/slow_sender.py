@@ -1,7 +1,7 @@
-"""Run `twite` with a pause between a claim and its request: a stop of the process falls into it.
+"""Run `twite` with a pause between a claim and its request, in which the process is stopped.
 
 python slow_sender.py serve --config twite.toml
-python slow_sender.py --no-fence serve --config twite.toml    the control: without the lease's check
+python slow_sender.py --no-fence serve --config twite.toml    control: without the lease check
 python slow_sender.py --lease=3 serve --config twite.toml     with a shorter lease (seconds)
 python slow_sender.py --pause=1 serve --config twite.toml     with a longer pause (seconds)
 """
@@ -24,7 +24,7 @@ PAUSE = 0.03
 
 
 def pause(seconds):
-    """Let each request wait."""
+    """Delay each request."""
     send = XClient.send
 
     async def late(self, destination, bodies):

@@ -1,4 +1,4 @@
-"""A gateway's sending half on SQLite and sockets, timed from the disk to X's answer."""
+"""The sending half of a gateway on SQLite and sockets, timed from disk to X's response."""
 
 import asyncio
 import time
@@ -18,7 +18,7 @@ from twite.stores.sqlite import SQLiteStore
 
 
 class Stopwatch:
-    """The way to X, which notes how long each conversion took that `times` names."""
+    """The client for X, which records the time of each conversion in `times`."""
 
     def __init__(self, transport, times):
         self._transport = transport
@@ -43,7 +43,7 @@ class Stopwatch:
 
 
 class Sending:
-    """A gateway that sends."""
+    """A sending gateway."""
 
     def __init__(self, store, run, watch, clock):
         self.store = store
@@ -59,21 +59,21 @@ class Sending:
         self.run.wake(pixel)
 
     async def all_timed(self, count, *, within):
-        """Wait until so many that are timed were taken, at most so many seconds."""
+        """Wait until this many timed conversions were accepted, for at most so many seconds."""
         async with asyncio.timeout(within):
             while len(self.watch.took) < count:
                 await self.watch.news.wait()
                 self.watch.news.clear()
 
     async def ended(self):
-        """Stop in order, and return the accounts by pixel."""
+        """Stop cleanly, and return the balance of each pixel."""
         await self.run.stop(within=5 * SECOND)
         return {account.pixel: account for account in await self.store.balance()}
 
 
 @asynccontextmanager
 async def sending(folder, x, *, pixels, times):
-    """Run a gateway with such pixels against an emulator; `times` says which requests are timed."""
+    """Run a gateway with these pixels against an emulator; `times` selects the timed requests."""
     folder.mkdir()
     store = await SQLiteStore.open(str(folder / "twite.db"))
     transport = HttpTransport(timeout=2 * SECOND)

@@ -1,4 +1,4 @@
-"""The process ends when X has a request and before we know: the same id and body go again, once."""
+"""The process ends before X's response arrives: the same id and body are resent once."""
 
 import asyncio
 import json
@@ -49,7 +49,7 @@ class DiesOfEachAnswer(Scenario):
         for number in range(self.sales):
             yield number * MINUTE, a_sale(number)
 
-    def on_request(self, pixel):  # noqa: ARG002  there is one
+    def on_request(self, pixel):  # noqa: ARG002  there is only one
         self.requests += 1
         if self.requests % 2 and self.died < self.sales:
             self.died += 1
@@ -58,14 +58,14 @@ class DiesOfEachAnswer(Scenario):
 
 
 class NeverHears(Scenario):
-    """X takes everything for days, and no answer to it arrives."""
+    """X accepts everything for days, but no response arrives."""
 
     def timeline(self):
         for number in range(300 if LONG else 30):
             yield number * HOUR // 2, a_sale(number)
         yield DAYS * DAY, a_sale(10_000)
 
-    def on_request(self, pixel):  # noqa: ARG002  there is one
+    def on_request(self, pixel):  # noqa: ARG002  there is only one
         return Met(weather=Weather.TIMEOUT) if self._counting else Met()
 
 
@@ -85,7 +85,7 @@ def test_each_death_between_answer_and_commit_costs_one_copy_with_the_same_bytes
 
     world = asyncio.run(played(plot, MemoryGround() if store is None else FileGround(store)))
 
-    # The judge compares the bytes of each copy, and the time since X took the first.
+    # The judge compares the bytes of each copy, and the time since X accepted the first.
     assert [*map(str, world.judge.findings)] == []
     assert (plot.died, world.judge.copies) == (deaths, 2 * deaths)
     figure(

@@ -1,4 +1,4 @@
-"""A wall clock that is wrong, or jumps, or both: nothing is lost, late, sent twice or forgotten."""
+"""With a wrong or jumping wall clock, nothing is lost, late, sent twice or forgotten."""
 
 import os
 from datetime import UTC, datetime
@@ -26,16 +26,16 @@ MOVES = {
     "to 2100": 4_102_444_800_000 - START,
     "to 1970": -START,
 }
-# When the wall clock moves: while nothing waits, while X is down, or between two processes.
+# When the wall clock changes: while idle, while X is down, or between two processes.
 WHEN = {"at rest": 10, "in an outage": 35, "over a restart": 40}
 MINUTES = 90
-# Each move at each moment in the long form; here each move at one of them.
+# The long form combines all changes and moments; the short form uses one moment for each.
 LONG = os.environ.get("TWITE_TRIAL") == "1"
 CASES = [*product(WHEN, MOVES)] if LONG else [*zip(3 * [*WHEN], MOVES, strict=False)]
 
 
 class World:
-    """X for an hour and a half, down for half an hour of it; its own clock is right."""
+    """X for 90 minutes, with 30 minutes of downtime; its own clock is right."""
 
     def __init__(self, setting):
         self.setting = setting
@@ -88,7 +88,7 @@ async def played(move, moment, times=1):
 
 
 async def undisturbed(moment):
-    """Return (requests, when each arrived) where no clock moves; played once."""
+    """Return (requests, arrival times) without clock changes; runs once."""
     if moment not in _QUIET:
         _QUIET[moment] = (await played(0, moment))[:2]
     return _QUIET[moment]

@@ -1,6 +1,6 @@
-"""Copies of conversions at random: plain, corrected, limited, denied; X takes, refuses, is silent.
+"""Random copies: plain, corrected, restricted, denied; X accepts, refuses or does not respond.
 
-Judged by what X has: of each conversion one body, nothing after a denial, nothing beyond a limit.
+Checks at X: one body per conversion, nothing after a denial, nothing beyond a restriction.
 """
 
 import os
@@ -42,10 +42,10 @@ ALL_KINDS = (*KINDS, "unclear", "limited otherwise", "limited")
 
 
 class Street:
-    """One store, and an X that keeps what it takes."""
+    """One store, and an X that records what it accepts."""
 
     def __init__(self, store, seed, *, kinds=KINDS, names=NAMES, together=True):
-        """`together` is whether the copies of a request come in one, or each in its own."""
+        """`together`: whether the copies share one request."""
         self.store = store
         self.kinds, self.names, self.together = kinds, names, together
         self.randomness = random.Random(seed)
@@ -65,7 +65,7 @@ class Street:
         await balanced(self.store)
 
     async def submit(self):
-        """Bring one to three copies in one request."""
+        """Submit one to three copies in one request."""
         entries = [self._copy(index) for index in range(self.randomness.randint(1, 3))]
         self.counts["copies"] += len(entries)
         for some in [entries] if self.together else [[entry] for entry in entries]:
@@ -100,7 +100,7 @@ class Street:
         return msgspec.structs.replace(entry, body=body)
 
     async def send(self):
-        """Claim what is due; it is in flight until it is answered."""
+        """Claim due deliveries; they are in flight until X responds."""
         limit = self.randomness.randint(1, 4)
         batch = await claim_or_none(
             self.store, now=self.now, limit=limit, lease_until=self.now + HOUR
@@ -115,7 +115,7 @@ class Street:
                 self.wrong.append(("sent beyond a limit", delivery.conversion_id))
 
     async def answer(self):
-        """X takes what is in flight, refuses it, or is not heard."""
+        """X accepts the deliveries in flight, refuses them, or does not respond."""
         if not self.in_progress:
             return
         batch = self.in_progress.pop(self.randomness.randrange(len(self.in_progress)))
@@ -139,7 +139,7 @@ class Street:
             await settle(self.store, batch, "errored", transition, at=self.now, ambiguous=True)
 
     async def rescue(self):
-        """Replay all that can go without a person's leave; or let leases lapse."""
+        """Replay everything that needs no confirmation, or let leases expire."""
         if self.randomness.random() < 0.1:
             self.in_progress.clear()
             await sweep(self.store, now=self.now + 2 * HOUR)
@@ -176,7 +176,7 @@ async def test_of_the_copies_of_a_conversion_x_has_one_body_and_none_that_was_de
 
 
 async def known(street):
-    """Return what a store knows of all conversions, without what numbers them."""
+    """Return what a store knows about all conversions, without ids."""
     return [
         (
             history.conversion_id, history.state, history.reason, history.sent, history.duplicates,

@@ -1,4 +1,4 @@
-"""Texts made to be costly: what a request that shows no key costs, for each kB of it."""
+"""Texts designed to be slow: the CPU time per kB of a request without a key."""
 
 import base64
 import contextlib
@@ -18,7 +18,7 @@ from test_tag_destination import with_tag
 from vendor import Vendor
 
 LENGTH = 45_000
-SEARCHED = 15_000  # a longer text is not searched
+SEARCHED = 15_000  # longer texts are not searched
 LONGEST = 58_000  # more than 8,192 names; a page sends 64 kB
 TIMES = 2 if os.environ.get("TWITE_TRIAL") else 1
 IDS = count()
@@ -27,7 +27,7 @@ PAGE = "https://shop.example"
 BROWSER = {"Origin": PAGE, "Content-Type": "text/plain"} | {
     "User-Agent": "Mozilla/5.0 (X11; Linux x86_64)"
 }
-# Milliseconds of CPU for each kB, with room for a busy machine.
+# CPU milliseconds per kB, with a margin for a busy machine.
 MOST = 12.0
 PIECES = {
     "numbers glued to letters": "a+123456789",
@@ -61,7 +61,7 @@ def _pairs(begin="", end=""):
 def _texts():
     return {name: (piece * LENGTH)[:LENGTH] for name, piece in PIECES.items()} | {
         "base 64": base64.b64encode(Random(1).randbytes(LENGTH)).decode()[:LENGTH],
-        # More names than any cache holds, in an order in which none is found again.
+        # More names than any cache holds, in an order without cache hits.
         "distinct names": _pairs(),
         "distinct names that end like a phone's": _pairs(end="no"),
         "distinct names behind an owner": _pairs("work"),
@@ -131,7 +131,7 @@ def _cost(gateway, request):
     for _ in range(TIMES):
         path, said = request()
         body = json.dumps(said, ensure_ascii=False).encode()
-        # 413 where what is kept of it is longer than what came.
+        # 413 if its stored form is longer than the request.
         with contextlib.suppress(HTTPError):
             urlopen(Request(f"{gateway.url}{path}", body, BROWSER), timeout=60).close()
     return (_burned(gateway) - before) / TIMES * 1_000 / (len(body) / 1_000)

@@ -1,4 +1,4 @@
-"""Flipped bits and cut files: nothing altered is sent, nothing is gone in silence.
+"""Flipped bits and truncated files: nothing altered is sent, no loss goes unreported.
 
 A failure names its seeds. Again, and alone:
 

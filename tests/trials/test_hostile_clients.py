@@ -1,8 +1,8 @@
-"""Client templates that loop, asked without a pause: whoever sends conversions keeps the pace.
+"""Constant requests to looping client templates do not slow down intake.
 
-The promise is a ratio: conversions taken in a second beside two connections that ask for endless
-loops, or for what is harmless and refused, over those taken alone, as the median of rounds in which
-the three take turns. The long form alone asserts it.
+The promise is a ratio: conversions accepted per second while two connections request endless loops,
+or harmless refused requests, relative to none, as the median of alternating rounds. Only the long
+form asserts it.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ LONG = os.environ.get("TWITE_TRIAL") == "1"
 KEY = "a-key-of-sixteen-or-more"
 SECONDS = 4.0 if LONG else 0.5
 ROUNDS = 6 if LONG else 1
-ONSET = 3.0 if LONG else 0.5  # until whoever loops is on trial
+ONSET = 3.0 if LONG else 0.5  # until the looping template is on probation
 TEMPLATE = """___INFO___
 {"type": "CLIENT", "displayName": "Asked without a pause"}
 ___SANDBOXED_JS_FOR_SERVER___
@@ -65,7 +65,7 @@ NUMBERS = count()
 
 
 async def paced(url: str, path: str | None, answers: dict[int, int]) -> float:
-    """Return the conversions taken in a second; count the responses of `path` by status."""
+    """Return the conversions accepted per second; count the responses of `path` by status."""
     begins = time.perf_counter() + ONSET
     until = begins + SECONDS
 
@@ -73,8 +73,8 @@ async def paced(url: str, path: str | None, answers: dict[int, int]) -> float:
         taken = 0
         there = urlsplit(url)
         reader, writer = await asyncio.open_connection(there.hostname, there.port)
-        # On a busy machine a quarter of a second of the processor's time takes longer by the clock:
-        # whoever asks goes on until it is on trial.
+        # On a busy machine, a quarter of a CPU second takes longer by the clock: requests continue
+        # until the template is on probation.
         waits = kind == "template" and path == "/loops"
         while time.perf_counter() < until or (waits and len(answers) < 2):
             body = b"" if kind != "conversions" else bought(next(NUMBERS))
@@ -106,7 +106,7 @@ def bought(number: int) -> bytes:
 
 
 def shares(beside: list[float], alone: list[float]) -> float:
-    """Return the share of the pace alone: the median of the rounds."""
+    """Return the speed relative to intake alone: the median of the rounds."""
     return statistics.median(pace / full for pace, full in zip(beside, alone, strict=True))
 
 
@@ -136,10 +136,10 @@ async def test_a_hostile_client_costs_its_own_runs_alone(tmp_path, x_emulator, f
         f"without a pause, {calm:,.0f} beside two that ask a harmless one, {alone:,.0f} alone: "
         f"{loops_share:.2f} and {calm_share:.2f}, {ROUNDS} rounds; the loops were answered {told}",
     )
-    # A template that passed a limit rests: hardly any of them ran.
+    # A template that exceeded a limit pauses: hardly any requests ran.
     assert told.get(502, 0) <= 2 + ROUNDS * (2 + ONSET + SECONDS)
     assert told.get(503, 0) > 0
-    # Nor were the harmless ones answered faster than an address may be refused.
+    # The harmless ones were not answered faster than the refusal limit per address.
     assert sum(answers["/calm"].values()) <= 5 * REFUSALS
     if LONG:
         assert loops_share >= 0.95

@@ -1,6 +1,6 @@
-"""Generated template code against the engine processes: the gateway's own process outlives it.
+"""The gateway's process survives generated hostile template code in the engine processes.
 
-A finding names its seed and program. Again, alone, and cut down:
+A finding names its seed and program. To repeat it alone and reduce it:
 
     .venv/bin/python tests/trials/hostile_runs.py --seed 7 --only 1234
 """

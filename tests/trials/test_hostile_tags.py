@@ -1,8 +1,8 @@
-"""A tag that loops, bombs or floods, beside a pixel and another tag: those keep their pace.
+"""A tag that loops, exhausts memory or floods does not slow a pixel and another tag.
 
-The promise is a ratio: the pace of the pixel and the good tag beside the hostile one, over that
-beside a harmless one, as the median of rounds. It is asserted in the long form only. The pace over
-that without a third tag is told, too: it contains what the rows of any third tag cost.
+The promise is a ratio: the speed of the pixel and the good tag next to the hostile one, relative to
+a harmless one, as the median of rounds. It is asserted in the long form only. The speed relative to
+no third tag is reported, too; it includes the cost of any third tag's rows.
 """
 
 import asyncio
@@ -68,7 +68,7 @@ fields = {{ endpoint = "{vendor}" }}
 
 
 class Sink:
-    """Takes any request and says 200, in this loop."""
+    """Accepts any request with 200, in this loop."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -96,9 +96,9 @@ class Sink:
 
 
 def took(folder: Path, x: str, vendor: str, third: str | None) -> dict[str, float]:
-    """Return the seconds until the pixel, and the good tag, had all of the load.
+    """Return the seconds until the pixel and the good tag had received the whole load.
 
-    `third` is what a third tag does; None is that there is none.
+    `third` is the behavior of a third tag; None for no third tag.
     """
     folder.mkdir()
     shutil.copy(TEMPLATE, folder / "good.tpl")
@@ -146,8 +146,7 @@ async def test_a_hostile_tag_costs_its_own_runs_alone(kind, tmp_path, x_emulator
     seconds: dict[str, list[dict[str, float]]] = {name: [] for name in kinds}
     try:
         for number in range(ROUNDS):
-            # In turn, and every other round in the reverse order: what else the machine does, and
-            # how it changes, meets all alike.
+            # In alternating order, so that other load on the machine affects all equally.
             for name, third in list(kinds.items())[:: -1 if number % 2 else 1]:
                 folder = tmp_path / f"{number}.{name}"
                 found = await asyncio.to_thread(took, folder, x_emulator.url, sink.url, third)
@@ -169,7 +168,7 @@ async def test_a_hostile_tag_costs_its_own_runs_alone(kind, tmp_path, x_emulator
 
 
 def pace(hostile: list[dict[str, float]], other: list[dict[str, float]], pixel: str) -> float:
-    """Return the pace beside a hostile tag over the other one: the median of the rounds."""
+    """Return the speed next to a hostile tag relative to the other: the median of rounds."""
     return statistics.median(
         beside[pixel] / seconds[pixel] for seconds, beside in zip(hostile, other, strict=True)
     )

@@ -1,7 +1,7 @@
-"""Each read, write and sync of a small life of the store fails once: nothing acknowledged is lost.
+"""Each read, write and sync in a short run of the store fails once; nothing acknowledged is lost.
 
-What ships runs: the writer, its book and all it does. Only the library beneath is apsw's SQLite,
-since Python's own does not take a disk of ours.
+This runs the shipped code: the writer and its session. Only the library differs: apsw's SQLite,
+because Python's does not accept a VFS.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from twite.stores.sqlite.engine.connection import WRITER_SETTINGS
 from twite.stores.sqlite.engine.owner_session import OwnerSession, leases_of
 from twite.stores.sqlite.engine.writer import Writer
 
-# Each of them in the long form, here one in so many.
+# All of them in the long form; one in so many otherwise.
 STEPS = {"read": 31, "write": 31, "full": 31, "sync": 12}
 LONG = os.environ.get("TWITE_TRIAL") == "1"
 SETTINGS = {name: asked for name, (asked, _) in WRITER_SETTINGS.items()}
@@ -40,7 +40,7 @@ def vfs():
 
 
 class Life:
-    """Submits, sends and sweeps through one writer, and goes on after what fails."""
+    """Submits, sends and sweeps through one writer, and continues after failures."""
 
     def __init__(self, path, vfs):
         self.path = path
@@ -54,10 +54,10 @@ class Life:
         connection = FailingConnection(self.path)
         for name, value in SETTINGS.items():
             connection.execute(f"PRAGMA {name} = {value}")
-        # As little in memory as can be, so that it is read again and again.
+        # A minimal cache, so that pages are read repeatedly.
         connection.execute("PRAGMA cache_size = 1")
         book = OwnerSession(connection, window=100 * HOUR, leases=self.leases, fresh_keys=2)
-        # Claims begin as after a claim of small bodies; otherwise the first reads their sizes.
+        # Skips the reading of body sizes at the first claim.
         book.largest_body = 1
         return book
 
@@ -100,12 +100,12 @@ class Life:
             transitions=(Transition(trigger=Trigger.DELIVERED, deliveries=ids),),
             lease_until=NOW,
         )
-        # None where even the second try failed.
+        # None if the second try failed, too.
         if await self.act(writer, lambda book: usual.settle(book, settlement)) is not None:
             self.settled |= {delivery.conversion_id for delivery in batch.deliveries}
 
     async def act(self, writer, what):
-        """Try twice, as whoever is told that it passes does."""
+        """Try twice, like a client after a temporary error."""
         for _ in range(2):
             try:
                 return await writer.submit_act(what)
@@ -151,7 +151,7 @@ def test_whichever_operation_fails_nothing_acknowledged_is_lost_or_given_up(
         assert {histories[name] for name in history.settled} <= {State.DELIVERED}, again
         assert set(histories.values()) <= {State.DELIVERED, State.QUEUED}, again
         assert (whole.balance, whole.received) == (0, len(histories)), again
-        # After a sync that failed nothing more is done; after all else, everything.
+        # Nothing works after a failed sync; everything after other errors.
         assert (history.final is not None) == (kind == "sync"), again
     assert played >= 2
     what = {"full": "write on a full disk"}.get(kind, kind)

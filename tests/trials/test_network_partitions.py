@@ -1,7 +1,7 @@
-"""Two gateways in network namespaces, each cut off from the database while it reaches X.
+"""Two gateways in network namespaces, each partitioned from the database but not from X.
 
-The gateways have no route to each other: they meet in the database alone. A cut is a black hole, as
-a broken switch makes it. Nobody is told.
+The gateways have no route to each other, only to the database. A partition drops all packets, like
+a broken switch. Nobody is told.
 """
 
 import os
@@ -31,7 +31,7 @@ from twite.testing.emulator import running_emulator
 from twite.testing.gateway import BalanceWatch, GatewayError, wait_for
 
 ROUNDS = int(os.environ.get("TWITE_TRIAL_ROUNDS", "10"))
-# Of each trial, so that several may run on one machine.
+# Different for each trial, so that several can run on one machine.
 NAME = f"tw{os.getpid() % 10_000_000}"
 SESSIONS = """
 SELECT pid, client_addr, state, wait_event_type, wait_event, now() - xact_start,
@@ -48,7 +48,7 @@ def ip(*words):
 
 
 class Namespace:
-    """A network namespace with two links to this one: one to the database, one to all else."""
+    """A network namespace with two links: one to the database, one to everything else."""
 
     def __init__(self, number):
         self.name = f"{NAME}{'ab'[number]}"
@@ -70,7 +70,7 @@ class Namespace:
         self.trouble += ip("-n", self.name, "link", "set", "dev", "lo", "up").stderr
 
     def cut(self):
-        """Let no packet from or to the database pass."""
+        """Drop all packets from and to the database."""
         ip("link", "set", "dev", self.links[0], "down")
 
     def heal(self):
@@ -81,7 +81,7 @@ class Namespace:
 
 
 def following(net, place):
-    """Return an address of a net with four."""
+    """Return an address of a network of four."""
     head, _, first = net.rpartition(".")
     return f"{head}.{int(first) + place}"
 
@@ -107,7 +107,7 @@ class TwoNetworks(Trial):
         self.x.url = f"http://127.0.0.1:{port}"
         self.gateways = []
         for number, space in enumerate(namespaces):
-            # Node starts it with `popen`: inside the namespace.
+            # Node starts it with `popen`, which runs inside the namespace.
             gateway = type("NodeInside", (Node,), {"popen": inside(space)})(
                 folder / str(number),
                 f"postgresql://twite@{following(space.database, 1)}/ledger",
@@ -123,7 +123,7 @@ class TwoNetworks(Trial):
         return self.server.psql(statement, "ledger")
 
     def sessions(self):
-        """Return what the sessions do, for whom they wait, and the nodes."""
+        """Return the activity and locks of the sessions, and the nodes."""
         return "\n".join(map(self.psql, SESSIONS.split(";")))
 
 

@@ -12,7 +12,7 @@ STEP = 7
 
 
 def broken(tried):
-    """Return what a person needs: the finding, and the command that plays it again."""
+    """Return the finding and the command that reproduces it."""
     return [f"{failure.findings[0]}\n  {failure.command}" for failure in tried.failed]
 
 
@@ -24,7 +24,7 @@ def told(tried):
 
 
 def test_no_operation_breaks_a_promise_by_failing(figure):
-    # One run in seven here: each way is met, but not at each operation.
+    # One run in seven: every kind of failure occurs, but not at each operation.
     tried = try_all(step=1 if LONG else STEP)
 
     assert broken(tried) == []
@@ -34,7 +34,7 @@ def test_no_operation_breaks_a_promise_by_failing(figure):
 
 
 def test_nor_does_it_on_sqlite(figure):
-    # One run in 43 here, each in the long form: every run opens files.
+    # One run in 43, because every run opens files; all in the long form.
     tried = try_all(store=SQLITE, step=1 if LONG else 43)
 
     assert broken(tried) == []

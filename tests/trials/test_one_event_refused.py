@@ -1,8 +1,8 @@
-"""One event that X refuses, beside one that it takes, of the same pixel: that one does not wait.
+"""An event that X refuses does not delay an accepted event of the same pixel.
 
-The promise is a ratio: the 99th percentile of the good event's deliveries beside ten thousand of a
-refused one, over that of the same load alone. Times are asserted in the long form only. What X does
-not say is about the conversions may be the pixel: until another event's probe has told, that waits.
+The promise is a ratio: the good event's p99 delivery time next to ten thousand refused conversions,
+relative to the same load alone. Times are asserted in the long form only. A refusal that does not
+name the conversions may concern the pixel: deliveries wait until a probe of another event decides.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from sockets import sending
 LONG = os.environ.get("TWITE_TRIAL") == "1"
 PIXEL, GOOD, BAD = "o8z6j", "o8z6k", "o8z6m"
 WAITING = 10_000 if LONG else 1_000
-MORE = 100  # a second, of the refused event, while the good one comes
+MORE = 100  # per second, of the refused event, while the good one arrives
 LONGEST = 65 * 1_000  # milliseconds: a minute until the probe
 SUBMISSIONS = 3_000 if LONG else 60
 EVERY = 0.02  # seconds
@@ -34,7 +34,7 @@ ANSWERS = {
 
 
 async def delays(folder, x, *, bad):
-    """Return how long the good event's deliveries took, the account, and the requests."""
+    """Return the good event's delivery times, the balance, and the requests."""
     async with sending(
         folder, x, pixels=(PIXEL,), times=lambda _, first: first["event_id"] == GOOD
     ) as gateway:
@@ -73,7 +73,7 @@ async def test_a_refused_event_delays_no_other(answer, tmp_path, x_emulator, fig
         f"{asked} requests of the other, 0 of it given up",
     )
     assert (account.delivered, account.dead, account.balance) == (SUBMISSIONS, 0, 0)
-    # All were taken while almost all of the others still waited, and few of them were asked for.
+    # All were accepted while almost all others still waited, with few requests for those.
     assert account.pending + account.held == many
     assert asked <= 60
     if LONG:

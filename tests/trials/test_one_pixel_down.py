@@ -1,7 +1,7 @@
-"""One pixel down, one up, on one store and one way to X: the healthy one does not notice.
+"""One pixel is down, one up, with one store and connection: the healthy one is unaffected.
 
-The promise is a ratio: the 99th percentile of the healthy pixel's deliveries beside a dead one,
-over that of the same load alone. Times are asserted in the long form only.
+The promise is a ratio: the healthy pixel's p99 delivery time next to a dead one, relative to the
+same load alone. Times are asserted in the long form only.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ LONG = os.environ.get("TWITE_TRIAL") == "1"
 UP, DOWN = "o8z6j", "o6dkt"
 EACH = 10
 SUBMISSIONS = 5_000 if LONG else 100
-EVERY = 0.01  # seconds: a thousand conversions a second, half of them for each pixel
+EVERY = 0.01  # seconds: a thousand conversions per second, half for each pixel
 FAULTS = {
     "dead": {"kind": "stall", "seconds": 60},
     "answering 503": {"kind": "status", "status": 503},

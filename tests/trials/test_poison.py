@@ -1,4 +1,4 @@
-"""Bad conversions in batches of five hundred: none of the good ones is given up, whoever is bad."""
+"""Bad conversions in batches of five hundred: no good one is given up, whichever are bad."""
 
 import os
 from collections import defaultdict
@@ -19,7 +19,7 @@ NO_IDENTIFIER = ("INVALID_PARAMETER", "At least one user identifier must be prov
 
 
 class AllOrNothing:
-    """X's rule: one bad conversion refuses a whole request, and no index is named."""
+    """X's rule: one bad conversion makes it refuse the whole request, without naming an index."""
 
     def __init__(self, bad):
         self.bad = bad
@@ -36,7 +36,7 @@ class AllOrNothing:
 
 
 async def isolated(bad, *, minutes):
-    """Send five hundred, and return (requests, the account, X) when nothing is pending."""
+    """Send five hundred, and return (requests, balance, X) when nothing is pending."""
     x = AllOrNothing(bad)
     setting = Setting()
     setting.transport.post = x.post
@@ -57,8 +57,8 @@ async def test_no_good_one_is_given_up_and_no_bad_one_delivered(count, figure):
     for seed in range(SEEDS):
         bad = {f"c{n}" for n in Random(f"{count} {seed}").sample(range(500), count)}
 
-        # If nearly all are bad, the account may be at fault: one probe a minute. If X has accepted
-        # the good one before, the rest of its batch waits for other deliveries: two minutes each.
+        # If nearly all are bad, the account may be at fault: one probe a minute. If X accepted the
+        # good one earlier, the rest of its batch waits for other deliveries, two minutes each.
         asked, account, x = await isolated(bad, minutes=1_000)
 
         assert not x.taken & bad
@@ -119,14 +119,14 @@ ANSWERS = {
     "413": Response(status=413, headers={}, body=b"<html>no</html>"),
 }
 FAILS = {"500", HANG}
-# How long the good ones of a batch may take (minutes), and how many requests: by the number of bad.
+# By number of bad conversions: the maximum minutes and requests for the good ones of a batch.
 LONGEST = {1: 4, 3: 5, 25: 6, 40: 6}
 LONGEST_OF_NO_ANSWER = {1: 8, 3: 10, 25: 30, 40: 40}
 MOST_REQUESTS = {1: 120, 3: 200, 25: 700, 40: 800}
 
 
 def x_that_answers(setting, kind, is_bad):
-    """Let X answer so to each request that holds a bad one; return it."""
+    """Let X give this answer to each request with a bad conversion; return X."""
     x = AllOrNothing(set())
 
     async def post(outbound):
@@ -159,7 +159,7 @@ async def test_whatever_x_answers_to_a_bad_one_the_good_ones_are_delivered(kind,
             minutes += 1
         requests.append(x.requests)
         lasted.append(minutes)
-        # What X fails at is held when its forty hours are over; the rest is decided long before.
+        # Conversions that make X fail are held after 40 hours; the rest is decided long before.
         fails = kind in FAILS
         with rare_looks():
             for hour in range(0 if fails and not LONG else 42 if fails else 8):
@@ -182,7 +182,7 @@ async def test_whatever_x_answers_to_a_bad_one_the_good_ones_are_delivered(kind,
 
 @pytest.mark.parametrize("kind", ANSWERS if LONG else ["401", HANG])
 async def test_a_lasting_stream_with_a_tenth_bad_ones_builds_up_no_backlog(kind, figure):
-    """Twenty a minute: what waits at the end of each quarter is a few minutes' worth at most."""
+    """With twenty per minute, the backlog after each quarter is at most a few minutes' worth."""
     setting, randomness = Setting(), Random(1)
     x = x_that_answers(setting, kind, lambda id_: id_.startswith("bad"))
     await setting.run.start()

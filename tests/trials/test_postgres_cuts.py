@@ -16,7 +16,7 @@ from twite.stores.postgres.store import PostgresStore
 
 CLIENTS = 16
 CUTS = 500 if os.environ.get("TWITE_TRIAL") else 24
-# One COMMIT in so many ends without an answer; half of them happen.
+# One COMMIT in so many gets no response; half of those take effect.
 ONE_IN = 5
 REPEATED = 0.3
 KILL = (
@@ -26,7 +26,7 @@ KILL = (
 
 
 class Clients:
-    """Submit new conversions and repeat old ones, until the connections were cut often enough."""
+    """Submit new conversions and repeat old ones until enough connections were cut."""
 
     def __init__(self, stores, chance):
         self.stores = stores
@@ -115,7 +115,7 @@ async def test_a_commit_without_an_answer_is_neither_lost_nor_repeated(
 
 
 async def end_connections(url, clients):
-    """Let the server end one connection after the other."""
+    """Make the server close one connection after another."""
     driver = await asyncpg.connect(url)
     while clients.cuts < CUTS:
         await driver.fetch(KILL)

@@ -1,4 +1,4 @@
-"""Power loss, as a model: docs/explanation/fault-injection.md says what it covers.
+"""Simulated power loss; docs/explanation/fault-injection.md says what it covers.
 
 A failure names its seed. Again, and alone:
 
@@ -25,7 +25,7 @@ def vfs():
 
 
 def shares():
-    """Return seeds in shares, to run side by side; or those of TWITE_SEEDS, as in `17,18`."""
+    """Return groups of seeds to run in parallel, or those of TWITE_SEEDS, as in `17,18`."""
     wanted = os.environ.get("TWITE_SEEDS")
     if wanted:
         return [[int(seed) for seed in wanted.split(",")]]
@@ -58,7 +58,7 @@ def test_the_model_loses_acknowledged_conversions_without_a_sync_at_each_commit(
 ):
     tally = lived(vfs, tmp_path, synchronous="NORMAL")
 
-    # SQLite promises that NORMAL damages nothing: a model that says otherwise is wrong.
+    # SQLite promises that NORMAL causes no damage: a model that damages it is wrong.
     assert tally.corrupt == 0
     assert tally.lost > 0
     figure("202 survives power loss: control run, synchronous=NORMAL", f"{tally}")
@@ -113,7 +113,7 @@ def test_a_deletion_may_be_undone_until_its_folder_is_synced():
 
 
 def lived(vfs, folder, *, synchronous):
-    """Live some lives that are expected to end badly."""
+    """Run some lives that are expected to fail."""
     tally = Tally()
     for seed in range(CONTROLS):
         history = Life(

@@ -1,6 +1,7 @@
-"""Power loss on a real file system: `twite serve` is killed, and only what was on the disk is left.
+"""Power loss on a real file system: `twite serve` is killed, and only its synced data is left.
 
-Long, and for root: TWITE_TRIAL=1 .venv/bin/python -m pytest tests/trials -k loop_device -s
+It takes long, and needs root: TWITE_TRIAL=1 .venv/bin/python -m pytest tests/trials -k loop_device
+-s
 """
 
 import http.client
@@ -33,8 +34,8 @@ CONTROLS = 3
 EACH = 50
 POSTERS = 4
 
-# Commits 5,000 rows a second, fifty at a time, and says after each commit how many there are; moves
-# the log every quarter of a second, as the store does.
+# Commits 5,000 rows per second, fifty at a time, and reports the total after each commit; runs a
+# checkpoint every quarter of a second, like the store.
 CONTROL = """
 import sqlite3, sys, time
 connection = sqlite3.connect(sys.argv[1], isolation_level=None)
@@ -63,7 +64,7 @@ def loop_devices():
 
 
 class Shop:
-    """Posts from several threads until the gateway is gone, and remembers what was acknowledged."""
+    """Posts from several threads until the gateway is gone, and records the acknowledgements."""
 
     def __init__(self, gateway, name):
         self.acknowledged = set()
@@ -150,9 +151,9 @@ def test_the_same_cut_loses_no_row_of_the_control_with_the_stores_settings():
 
 
 def cut_and_start_again(folder, *, seconds, name):
-    """Serve and post for a while, cut, start from what is left, and deliver all of it.
+    """Serve and post for a while, cut the power, restart, and deliver the rest.
 
-    Returns the shop, the conversion ids that the disk had, and X's count of each id.
+    Return the shop, the conversion ids on the disk, and X's count of each id.
     """
     folder.mkdir()
     switches = ("rate_limit=1000000000", "dedup_scope=all", "log_bodies=0")
@@ -171,14 +172,14 @@ def cut_and_start_again(folder, *, seconds, name):
 
 
 def conversion_ids(database):
-    """Read what a database has, without moving its log, and check that it is sound."""
+    """Read a database without a checkpoint, and check its integrity."""
     with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         return {id_ for (id_,) in connection.execute("SELECT conversion_id FROM conversion")}
 
 
 def control(*, synchronous):
-    """Let SQLite alone commit rows, cut, and return how many of those it told of are missing."""
+    """Let plain SQLite commit rows, cut the power, and return the number of lost rows."""
     settings = {name: asked for name, (asked, _) in WRITER_SETTINGS.items()}
     settings["synchronous"] = synchronous
     command = [sys.executable, "-c", CONTROL, "control.db"]
@@ -191,7 +192,7 @@ def control(*, synchronous):
         process.kill()
         with loop_device.power_cut(image) as left:
             told = [int(line) for line in process.stdout if line.endswith("\n")]
-            # What was committed and not yet told may be there too.
+            # Rows committed but not yet reported may be there, too.
             return max(0, told[-1] - rows_in(left / "control.db"))
 
 
@@ -200,5 +201,5 @@ def rows_in(database):
         with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
             return connection.execute("SELECT count(*) FROM conversion").fetchone()[0]
     except sqlite3.OperationalError:
-        # Not even the table, or the file, is there.
+        # Even the table or the file is missing.
         return 0

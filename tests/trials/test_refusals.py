@@ -23,7 +23,10 @@ REVOKED = ("UNAUTHORIZED_ACCESS", "This request is not properly authenticated", 
 
 
 class Limiting:
-    """X, which answers each other request with a 429 and its reset. `first` draws the resets."""
+    """An X that answers every other request with a 429 and a reset time.
+
+    `first` returns random resets.
+    """
 
     def __init__(self, setting, first):
         self.setting = setting
@@ -46,7 +49,7 @@ class Limiting:
 
 
 async def limited(first, *, restarts):
-    """Return (requests, those before a reset) of twenty-five limits in a row."""
+    """Return (requests, requests before a reset) for twenty-five consecutive limits."""
     setting = Setting(worker_config=WorkerConfig(in_flight=4))
     x = Limiting(setting, first)
     setting.transport.post = x.post
@@ -82,7 +85,7 @@ async def test_limits_are_obeyed_to_the_second(restarts, figure):
 
 
 class Revoking:
-    """X, which knows the token or does not."""
+    """An X that accepts the token or not."""
 
     def __init__(self, setting):
         self.setting = setting
@@ -98,7 +101,7 @@ class Revoking:
 
 
 async def revoked(number):
-    """Return how far apart probes were of a token that is revoked under load, and given back."""
+    """Return the intervals of probes while a token is revoked under load, then restored."""
     setting = Setting(worker_config=WorkerConfig(batch=20, in_flight=4))
     x = Revoking(setting)
     setting.transport.post = x.post
@@ -117,7 +120,7 @@ async def revoked(number):
     assert account.delivered == 240 * EACH_SECOND
     assert len(paused) == 1
     assert x.probes[0] - revoked_at < MINUTE
-    # Those that flew together when it was revoked are one answer.
+    # Requests in flight together at the revocation count as one answer.
     alone = [probe for probe in x.probes if probe > revoked_at + SECOND]
     return [later - earlier for earlier, later in pairwise(alone)]
 

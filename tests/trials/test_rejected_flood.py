@@ -1,4 +1,4 @@
-"""A flood of bad requests is bounded on disk; what it costs good requests is measured."""
+"""A flood of bad requests is bounded on disk; its cost for good requests is measured."""
 
 import asyncio
 import os
@@ -39,7 +39,7 @@ def body(name, *, bad=False, many=1):
 
 
 async def beside(accept, flood):
-    """Submit one good conversion after another beside floods; return how long each took, in ms."""
+    """Submit good conversions one by one during floods; return their times in ms."""
     over = asyncio.Event()
     told = []
 
@@ -73,7 +73,7 @@ async def test_a_flood_of_bad_requests_is_bounded_on_disk(tmp_path, figure):
         salt=store.salt,
         wake=lambda _pixel: None,
     )
-    # The ring fills first: what is measured is the steady state.
+    # The ring is filled first, to measure the steady state.
     for part in range(MOST_KEPT // 500):
         await accept.native(source=a_source(), body=body(f"first-{part}", bad=True, many=500))
     full = pages(path)
@@ -94,13 +94,13 @@ async def test_a_flood_of_bad_requests_is_bounded_on_disk(tmp_path, figure):
         f"{len(kept)} kept, {grown} bytes more on disk",
     )
     assert len(kept) == MOST_KEPT
-    # What was accepted beside it is there, too: 100 bytes of one that is rejected would be more.
+    # The accepted conversions are included; 100 bytes per rejected one would be more.
     assert grown < refused * 100
     if LONG:
-        # A bad conversion is read at more cost than a good one, and its words are put together.
+        # A bad conversion costs more to read than a good one, because of its error message.
         assert median["bad"] <= 6 * median["good"]
 
 
 def pages(path: Path) -> int:
-    """Return the bytes of the database and its log, as far as they were ever in use."""
+    """Return the used bytes of the database and its log."""
     return sum(file.stat().st_size for file in path.parent.iterdir() if "-wal" not in file.name)

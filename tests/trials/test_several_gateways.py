@@ -1,7 +1,7 @@
 """Three gateways on one database, killed, stopped and cut off under load.
 
-A gateway that stops for longer than its lease has batches claimed when it stops: others send them,
-and it must not send them when it goes on. Meanwhile the database crashes, fails over to its
+A gateway suspended for longer than its lease has claimed batches: others send them, and it must not
+send them when it resumes. Meanwhile the database crashes, fails over to its
 standby, and loses connections around COMMIT.
 """
 
@@ -24,8 +24,8 @@ from gateways_on_postgres import (
 
 from twite.testing.gateway import BalanceWatch
 
-# A round: a gateway stops for longer than its lease; meanwhile others are killed, and connections
-# are cut; then the database restarts. Two thirds of the long form's restarts are crashes.
+# A round: suspend a gateway for longer than its lease; meanwhile kill others and cut connections;
+# then restart the database. In the long form, two thirds of the restarts are crashes.
 ROUNDS = int(os.environ.get("TWITE_TRIAL_ROUNDS", "20")) if LONG else 1
 KILLS, CUTS, COMMITS = (10, 3, 3) if LONG else (1, 2, 2)
 REST = 2 if LONG else 1  # seconds between disturbances
@@ -59,14 +59,14 @@ def test_several_gateways_lose_nothing_and_send_nothing_after_its_success(tmp_pa
     assert shops.problems == []
     assert outcome.lost == set()
     assert outcome.late == [], "\n".join(sorted(outcome.late_details)[:40])
-    # New twice: two conversions with one id.
+    # Accepted as new twice: two conversions with one id.
     many = len(outcome.arrived)
     assert outcome.succeeded == many
     assert outcome.balance == {"delivered": many, "dead": 0, "held": 0, "pending": 0}
     assert [residue for watch in watches for residue in watch.residues] == []
     assert samples
     assert commits.total() >= COMMITS
-    # One second more is for the looks of the others; four are for a machine with other work.
+    # One second for the others' polling, and four for a busy machine.
     assert max(trial.taken_over) <= LEASE + TIMEOUT + 1 + 4
 
 

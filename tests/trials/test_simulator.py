@@ -1,4 +1,4 @@
-"""The seeded simulator: short here, thousands of stories with TWITE_TRIAL=1."""
+"""The seeded simulator: a few stories by default, thousands with TWITE_TRIAL=1."""
 
 import asyncio
 import os
@@ -25,7 +25,7 @@ CHUNKS = range(400 if LONG else 1)
 
 
 def broken(played):
-    """Return what a person needs: the finding, and the command that tells its story."""
+    """Return the finding and the command that reproduces it."""
     return [f"{finding}\n  {played.command}" for finding in played.findings]
 
 
@@ -73,7 +73,7 @@ def test_the_command_plays_the_story_that_it_names(capsys):
 
 
 class Outage(Scenario):
-    """X takes everything and answers nothing for two days."""
+    """X accepts everything but does not respond for two days."""
 
     def on_request(self, pixel):  # noqa: ARG002  every pixel alike
         return Met(weather=Weather.TIMEOUT) if self._counting else Met()
@@ -84,7 +84,7 @@ class Outage(Scenario):
 
 
 class PutBack(Scenario):
-    """The wall clock is put back by a day while something waits for its next try."""
+    """The wall clock is set back by a day while a delivery waits for its retry."""
 
     def timeline(self):
         for at, happening in super().timeline():
@@ -97,11 +97,11 @@ class PutBack(Scenario):
 
 
 class AllAlike(Scenario):
-    """X refuses whatever comes for an hour; the process is started anew meanwhile."""
+    """X refuses everything for an hour, and the process restarts meanwhile."""
 
     def __init__(self):
         super().__init__()
-        # Of fewer than fifteen that are refused alike, nothing can be told.
+        # Fewer than fifteen equal refusals prove nothing.
         self.worker_config = WorkerConfig(batch=50)
 
     def timeline(self):
@@ -117,10 +117,10 @@ class AllAlike(Scenario):
 
 
 async def checks_broken(plot, store=None):
-    """Play a plot on a store, and return the names of the checks that did not hold."""
+    """Run a plot on a store, and return the names of the failed checks."""
     ground = MemoryGround(store)
     world = World(plot=plot, ground=ground, clock=TrialClock(), tell=lambda _: None)
-    # The world watches all tasks of its loop.
+    # The world observes all tasks of its loop.
     await world.play()
     return {finding.check for finding in (*world.judge.findings, *world.judge.known)}
 
@@ -135,21 +135,21 @@ def test_an_account_at_fault_buries_no_conversion_though_the_process_is_restarte
 
 
 class Forgetful(MemoryStore):
-    """Acknowledges, and keeps nothing."""
+    """A store that acknowledges but stores nothing."""
 
     async def record(self, submission):
         return await MemoryStore().record(submission)
 
 
 class Amnesiac(MemoryStore):
-    """Says that it settled, and did not."""
+    """A store that reports a settlement but does not record it."""
 
     async def settle(self, settlement):  # noqa: ARG002  whatever it is
         return 0
 
 
 class Impatient(MemoryStore):
-    """Knows no forty hours."""
+    """A store without the 40-hour limit."""
 
     async def claim(self, claim):
         return await super().claim(msgspec.structs.replace(claim, ambiguous_after=0))

@@ -1,4 +1,4 @@
-"""A store of an earlier release moves to PostgreSQL, a gateway goes on there, and it moves back."""
+"""A store of an earlier release moves to PostgreSQL, a gateway uses it, and it moves back."""
 
 import asyncio
 import http.cookiejar
@@ -31,7 +31,7 @@ def written():
 
 @pytest.fixture
 def folder(tmp_path, written, monkeypatch):
-    """Hold a store with the newest schema, as a stopped gateway leaves it."""
+    """Provide a store with the newest schema, as a stopped gateway leaves it."""
     with tarfile.open(RELEASE / "store.tar.xz") as archive:
         archive.extractall(tmp_path, filter="data")
     with monkeypatch.context() as past:
@@ -82,7 +82,7 @@ def test_a_gateway_goes_on_with_a_copied_store(folder, written, x_emulator, post
             page = signed_in(gateway, "ada", "many words here 7")
             audit = twite(gateway.config, "audit", "verify")
             gateway.stop()
-        # And back: the same gateway's settings, another file.
+        # And back, with the same settings and another file.
         (folder / "twite.db").rename(folder / "former.db")
         assert run(["store", "copy", postgres_url, f"sqlite:{folder}/twite.db"]) == 0
         gateway = gateway_in(folder, written, x_emulator, vendor, url=BACK_TO)

@@ -1,4 +1,4 @@
-"""Fields of what is kept as JSON inside a row: a store of an earlier release has these names."""
+"""Fields of JSON inside rows: stores of earlier releases contain these names."""
 
 import msgspec
 import pytest

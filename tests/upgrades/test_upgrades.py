@@ -1,4 +1,4 @@
-"""The newest code opens stores of earlier releases, says the same of them and sends the rest."""
+"""The newest code opens stores of earlier releases, reports the same and delivers the rest."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ from twite.testing.gateway import GatewayProcess
 STORES = sorted((Path(__file__).parent / "stores").iterdir())
 CLOCKS = Path(__file__).parent / "shifted_clock"
 LARGEST = 50_000
-# Said anew each time: sentences of today's code, and a forecast.
+# Different each time: texts of today's code, and a forecast.
 SAID_ANEW = frozenset({"message", "help", "waiting", "forecast"})
 
 pytestmark = pytest.mark.timeout(120)
@@ -45,7 +45,7 @@ def written(release):
 
 @pytest.fixture
 def folder(release, tmp_path):
-    """Hold the files of a store as they were written."""
+    """Provide the files of a store as they were written."""
     with tarfile.open(release / "store.tar.xz") as archive:
         archive.extractall(tmp_path, filter="data")
     return tmp_path
@@ -198,7 +198,7 @@ def now():
 
 
 def only(answer, *, like):
-    """Return of an answer what an earlier one has: new keys may have come since."""
+    """Return the part of an answer that an earlier one has; new keys may have been added."""
     if isinstance(answer, dict) and isinstance(like, dict):
         return {
             key: only(value, like=like[key])
@@ -211,5 +211,5 @@ def only(answer, *, like):
 
 
 def without(answer):
-    """Return an answer without what is said anew each time."""
+    """Return an answer without the parts that change each time."""
     return only(answer, like=answer)

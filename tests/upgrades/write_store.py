@@ -1,10 +1,10 @@
-"""Write a small store with the code of today, and what its commands say of it.
+"""Write a small store with today's code, and the output of the commands for it.
 
     python tests/upgrades/write_store.py tests/upgrades/stores/0.1.0
 
 Runs a gateway, the emulator of X and a vendor for a tag on this machine, for about two minutes.
-Uses only what stays from release to release: settings, routes, commands and the emulator. So
-PYTHONPATH may name the `src` of an older release.
+Uses only stable interfaces: settings, routes, commands and the emulator. PYTHONPATH may thus name
+the `src` of an older release.
 """
 
 import json
@@ -74,7 +74,7 @@ fields = {{ endpoint = "{vendor}", key = "vendor-key" }}
 """
 RIGHT_TOKEN = "emulator-pixel-token-o6dkt"
 FAULTY = {"errors": [{"code": "INVALID_PARAMETER", "message": "no good", "parameter": "value"}]}
-# Every conversion whose history is written down, by pixel.
+# Every conversion with a recorded history, by pixel.
 SHOWN = {
     "o8z6j": [
         *("usual-1", "x-1", "page-1", "no-consent", "opted-out", "dead-1", "given-up", "held-1"),
@@ -86,7 +86,7 @@ SHOWN = {
 
 
 class Vendor:
-    """The other side of the tag: answers with `status`."""
+    """The tag's vendor: answers with `status`."""
 
     def __init__(self) -> None:
         self.status = 200
@@ -167,7 +167,7 @@ def signed_up(id_: str, **more: object) -> dict[str, object]:
 
 
 def fill(gateway: GatewayProcess, x: Emulator, vendor: Vendor) -> None:
-    """Bring every kind of thing into the store that a store can hold."""
+    """Bring every kind of record into the store."""
     config = gateway.config
     # The first pixel's only credential is the one in the store.
     login = ("login", "--pixel", "o8z6j", "--pixel-token")
@@ -211,7 +211,7 @@ def fill(gateway: GatewayProcess, x: Emulator, vendor: Vendor) -> None:
 
 
 def left_waiting(gateway: GatewayProcess, x: Emulator, vendor: Vendor) -> None:
-    """X and the vendor fail from now on: what comes stays in the store, one of it ambiguous."""
+    """From now on X and the vendor fail: conversions stay in the store, one of them ambiguous."""
     x.fault("drop_answer", holding="doubt-1")
     x.fault("status", status=503, count=0)
     vendor.status, before = 503, vendor.came
@@ -265,7 +265,10 @@ def posted(
 
 
 def expected(config: Path) -> dict[str, object]:
-    """Return what the commands say of the store, by name. Leave out those it does not have."""
+    """Return the output of the commands for the store, by name.
+
+    Missing commands are left out.
+    """
     told: dict[str, object] = {"written_at": time.time_ns() // 1_000_000}
     for name, arguments in reports().items():
         ran = twite(config, *arguments)
@@ -277,7 +280,7 @@ def expected(config: Path) -> dict[str, object]:
 
 
 def packed(folder: Path) -> bytes:
-    """Return the database and what lies beside it, but for notes of running processes."""
+    """Return the database and its neighbouring files, except those of running processes."""
     kept = BytesIO()
     with tarfile.open(fileobj=kept, mode="w:xz", preset=9) as archive:
         for path in sorted(folder.glob("twite.db*")):
@@ -293,7 +296,7 @@ def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
 
 
 def write(target: Path, tell: Callable[[str], None] = print) -> None:
-    """Write the store, and what is expected of it, into a folder."""
+    """Write the store and the expected answers into a folder."""
     vendor = Vendor()
     with tempfile.TemporaryDirectory() as place, running_emulator("dedup_scope=all") as x:
         folder = Path(place)

@@ -1,4 +1,4 @@
-"""How X says no: the map is whole, and hostile answers are values like others."""
+"""X's refusals: the mapping is complete, and hostile responses cause no exception."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What the sender sees, and what it means: one row for each observation, in the facts' words."""
+"""The meaning of each response, as documented: one row per observation."""
 
 import msgspec
 import pytest
@@ -43,7 +43,7 @@ NO_SET = ("INVALID_PARAMETER", "event_id (o8z6k) is not a single event tag (SET)
 BAD_HASH = ("INVALID_PARAMETER", "hashed_email (a) is not a valid SHA-256 hash", "hashed_email")
 HTML = b"<html><body><h1>Bad gateway</h1></body></html>"
 
-# (what is seen, status, body, what it means)
+# Columns: observation, status, body, meaning.
 ROWS = [
     ("200, conversions_processed = n", 200, success(2), CLEAN),
     ("201, conversions_processed = n", 201, success(2), CLEAN),
