@@ -1,6 +1,7 @@
 """`twite compare`: run a container for captured traffic. Its requests are not sent."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -163,8 +164,7 @@ class Comparison:
         self, case: CapturedCase, *, ignore: Sequence[str], tags: frozenset[str]
     ) -> ShownDifference:
         """Return the results of a case; `tags` are the tags to run, empty for all."""
-        asked: list[TagRequest] = []
-        failed: list[tuple[str, str]] = []
+        run = self._run(case.sent)
         kept_back: list[str] = []
         try:
             events = self._endpoints.entered(case)
@@ -189,42 +189,51 @@ class Comparison:
                 # A request that neither system sends is not a difference.
                 kept_back += [entered.kept_back] if wanted or case.sent else []
                 continue
-            failed += [
+            run.failed += [
                 (passed.tag, passed.why)
                 for passed in planned.passed
                 if passed.bar is NotFiredReason.UNFILLED and (not tags or passed.tag in tags)
             ]
             for fired in wanted:
-                self._refilled(
-                    fired.tag,
-                    occasion,
-                    case.sent,
-                    asked,
-                    failed,
-                    region=entered.region,
-                    pending=fired.pending or DECIDED,
-                )
+                pending = fired.pending or DECIDED
+                run.tag(fired.tag, occasion, region=entered.region, pending=pending)
         nothing_left = bool(events) and all(event.kept_back is not None for event in events)
         return ShownDifference(
             line=case.line,
-            compared=ComparisonResult() if nothing_left else compared(asked, case.sent, ignore),
-            failed=tuple(failed),
+            compared=ComparisonResult() if nothing_left else compared(run.asked, case.sent, ignore),
+            failed=tuple(run.failed),
             kept_back=tuple(kept_back),
         )
 
     def asked_by(self, tag: ContainerTag, occasion: EventContext) -> tuple[HttpEffect, ...]:
         """Return the requests of a tag for an event. Triggers are ignored."""
-        asked: list[TagRequest] = []
-        self._refilled(tag, occasion, (), asked, [], region=None)
-        return tuple(made.request for made in asked)
+        run = self._run(())
+        run.tag(tag, occasion, region=None)
+        return tuple(made.request for made in run.asked)
 
-    def _refilled(
+    def _run(self, sent: Sequence[CapturedRequest]) -> "_CaseRun":
+        return _CaseRun(self._container, self._about, self._engines, self._hashed, sent)
+
+
+@dataclass(slots=True)
+class _CaseRun:
+    """Runs tags for a case; collects their requests and failures.
+
+    The old system's requests of the case, in `sent`, say how requests are answered.
+    """
+
+    container: Container
+    about: sandbox.ContainerVersion
+    engines: "_Engines"
+    hashed: bool
+    sent: Sequence[CapturedRequest]
+    asked: list[TagRequest] = field(default_factory=list)
+    failed: list[tuple[str, str]] = field(default_factory=list)
+
+    def tag(
         self,
         tag: ContainerTag,
         occasion: EventContext,
-        sent: Sequence[CapturedRequest],
-        asked: list[TagRequest],
-        failed: list[tuple[str, str]],
         *,
         region: str | None,
         pending: PendingTriggers = DECIDED,
@@ -233,54 +242,41 @@ class Comparison:
 
         Triggers in `pending` decide with the captured responses.
         """
-        if self._hashed:
-            may = readable(self._container, tag, decides=pending != DECIDED)
+        if self.hashed:
+            may = readable(self.container, tag, decides=pending != DECIDED)
             event = scrubbed_event(occasion.event, region=region, phones=False)
             occasion = msgspec.structs.replace(
                 occasion,
                 event=msgspec.convert(event, dict[str, Tree]),
                 request=kept(occasion.request, may, hashed=True),
             )
-        planned = self._planned(only(self._container, tag.name, pending), occasion, sent, asked)
+        planned = self._planned(only(self.container, tag.name, pending), occasion)
         for fired in planned.fired:
-            self._run(fired, occasion, sent, asked, failed)
-        failed += [
+            self._run(fired, occasion)
+        self.failed += [
             (passed.tag, passed.why)
             for passed in planned.passed
             if passed.tag == tag.name and passed.bar not in _NOT_FIRED
         ]
 
-    def _run(
-        self,
-        fired: FiredTag,
-        occasion: EventContext,
-        sent: Sequence[CapturedRequest],
-        asked: list[TagRequest],
-        failed: list[tuple[str, str]],
-    ) -> RunResult:
-        """Run a tag with its setup and teardown tags; collect their requests and failures."""
+    def _run(self, fired: FiredTag, occasion: EventContext) -> RunResult:
+        """Run a tag with its setup and teardown tags."""
         tag = fired.tag
         if fired.setup is not None:
-            outcome = self._run(fired.setup, occasion, sent, asked, failed)
+            outcome = self._run(fired.setup, occasion)
             if tag.setup is not None and tag.setup.needed and outcome is not RunResult.SUCCESS:
-                failed.append((tag.name, f"its setup tag {tag.setup.tag!r} did not succeed"))
+                self.failed.append((tag.name, f"its setup tag {tag.setup.tag!r} did not succeed"))
                 return RunResult.FAILURE
-        last = self._alone(fired, occasion, sent, asked)
+        last = self._alone(fired, occasion)
         if last.error is not None:
-            failed.append((tag.name, _kind_of(last)))
+            self.failed.append((tag.name, _kind_of(last)))
         succeeded = last.error is None and last.outcome is RunResult.SUCCESS
         needs = tag.teardown is not None and tag.teardown.needed
         if fired.teardown is not None and (succeeded or not needs):
-            self._run(fired.teardown, occasion, sent, asked, failed)
+            self._run(fired.teardown, occasion)
         return RunResult.SUCCESS if succeeded else RunResult.FAILURE
 
-    def _alone(
-        self,
-        fired: FiredTag,
-        occasion: EventContext,
-        sent: Sequence[CapturedRequest],
-        asked: list[TagRequest],
-    ) -> Turn:
+    def _alone(self, fired: FiredTag, occasion: EventContext) -> Turn:
         call = Call(
             fields=dict(fired.fields),
             now=occasion.now,
@@ -288,64 +284,51 @@ class Comparison:
             event=fired.event,
             request=occasion.request,
             client=occasion.client,
-            container=self._about,
+            container=self.about,
         )
-        found: list[HttpEffect] = []
-        turn = self._engines.of(fired.template).start(call)
-        turn = self._to_its_end(fired.template, turn, occasion, sent, found)
-        asked += [TagRequest(tag=fired.tag.name, request=request) for request in found]
+        turn, requests = self._to_its_end(fired.template, call, now=occasion.now)
+        self.asked += [TagRequest(tag=fired.tag.name, request=request) for request in requests]
         return turn
 
-    def _planned(
-        self,
-        container: Container,
-        occasion: EventContext,
-        sent: Sequence[CapturedRequest],
-        asked: list[TagRequest],
-    ) -> FiringPlan:
+    def _planned(self, container: Container, occasion: EventContext) -> FiringPlan:
         """Plan a tag; requests of variables count as sent only if they were captured."""
-        known = VariableCache(container=self._about, storage=TemplateStorage())
+        known = VariableCache(container=self.about, storage=TemplateStorage())
         while True:
             try:
                 return plan(container, occasion, variables=known)
             except PendingVariable as awaited:
-                found: list[HttpEffect] = []
-                turn = self._engines.of(awaited.template).start(awaited.call)
-                last = self._to_its_end(awaited.template, turn, occasion, sent, found)
+                last, requests = self._to_its_end(awaited.template, awaited.call, now=occasion.now)
                 known.put(awaited, returned(last))
                 name = f"variable {awaited.template.name}"
-                captured = {request.url for request in sent}
-                asked += [
+                captured = {request.url for request in self.sent}
+                self.asked += [
                     TagRequest(tag=name, request=request)
-                    for request in found
+                    for request in requests
                     if request.url in captured
                 ]
 
     def _to_its_end(
-        self,
-        template: Template,
-        turn: Turn,
-        occasion: EventContext,
-        sent: Sequence[CapturedRequest],
-        found: list[HttpEffect],
-    ) -> Turn:
-        """Run to the end with the old system's answers; collect the requests in `found`."""
-        engine = self._engines.of(template)
+        self, template: Template, call: Call, *, now: int
+    ) -> tuple[Turn, list[HttpEffect]]:
+        """Run to the end with the old system's answers; return the last turn and the requests."""
+        engine = self.engines.of(template)
+        turn = engine.start(call)
+        found: list[HttpEffect] = []
         outcome, value = turn.outcome, turn.returned
         for _ in range(_MOST_TURNS):
             requests = [effect for effect in turn.effects if isinstance(effect, HttpEffect)]
             found += requests
             if turn.done:
                 break
-            answers = tuple(_answer(effect, requests, sent) for effect in turn.waiting)
+            answers = tuple(_answer(effect, requests, self.sent) for effect in turn.waiting)
             # Without pending effects, the run waits for a timer.
-            now = occasion.now if answers else turn.wake_at or occasion.now
-            turn = engine.resume(turn.run, answers, now=now)
+            at = now if answers else turn.wake_at or now
+            turn = engine.resume(turn.run, answers, now=at)
             outcome = turn.outcome if outcome is RunResult.SILENT else outcome
             value = turn.returned if value is None else value
         else:
             engine.end(turn.run)
-        return msgspec.structs.replace(turn, outcome=outcome, returned=value)
+        return msgspec.structs.replace(turn, outcome=outcome, returned=value), found
 
 
 class _Engines:

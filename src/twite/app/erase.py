@@ -15,8 +15,8 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from twite.app.logins import vault_seal
 from twite.app.store_access import open_operations, open_records
-from twite.config.secret_key import seal_of
 from twite.config.settings import Settings
 from twite.domain.consent import person_keys
 from twite.domain.errors import NotOpened
@@ -79,8 +79,7 @@ class TagPayloadReader:
     """Opens queued tag payloads. `unopened` counts those that cannot be opened."""
 
     def __init__(self, settings: Settings) -> None:
-        server = settings.server
-        self._seal = seal_of(server.secret_key, server.former_secret_keys)
+        self._seal = vault_seal(settings)
         self.unopened: set[bytes] = set()
 
     def opened(self, tag: str, body: bytes) -> bytes:

@@ -11,7 +11,7 @@ from twite.app.logins import FollowSecrets, credential_vault, given, safe_of, sh
 from twite.app.monitoring import Monitoring, ValueGuardSetup, tell_opened
 from twite.app.sealing import sealed_anew
 from twite.app.store_access import engine_of
-from twite.app.tags import accepting, companies_of, lent_to, may_send
+from twite.app.tags import companies_of, lent_to, may_send
 from twite.app.workers import GatewayAddress, WorkerPlace
 from twite.config.google import google_of
 from twite.config.settings import Settings
@@ -25,6 +25,7 @@ from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.delivery.x_client import XClient
 from twite.gateway.ingest.accept import X_SOURCE, Accept
 from twite.gateway.ingest.consent_choice import PolicyChange, RecordConsentChoice
+from twite.gateway.ingest.sightings import SightingBuilder, watched
 from twite.gateway.ingest.stape_proxy import StapeProxy
 from twite.gateway.operations.moves import WakingMoves
 from twite.gateway.ports.directory import Passwords
@@ -142,16 +143,20 @@ class Gateway:
                 settings, state=store, clock=self._clock
             )
             destinations = {destination.pixel: destination for destination in stored}
-            accept = accepting(
-                settings,
-                store=store,
+            accept = Accept(
+                ledger=store,
                 clock=self._clock,
-                wall=self._wall,
                 randomness=self._randomness,
-                observer=self._observer,
                 destinations=destinations,
+                salt=store.salt,
                 wake=self._wake,
-                dispatcher=None if tags is None else tags.dispatcher(),
+                opt_outs=store,
+                sightings=SightingBuilder(
+                    pixels=watched(settings.sources()), destinations=destinations, salt=store.salt
+                ),
+                observer=self._observer,
+                wall=self._wall,
+                tag_dispatcher=None if tags is None else tags.dispatcher(),
                 guards=value_guard_setup.guards,
             )
             run = self._run = self._sender(store, stored, accept, destinations)

@@ -58,14 +58,12 @@ class OnDemandWeb:
         """See Web."""
         if self._web is None:
             await _imported("twite.senders.web")
-            from twite.senders.web import PublicWeb  # noqa: PLC0415  # imported by now
+        return await self._opened().ask(asked)
 
-            return await self._opened(PublicWeb).ask(asked)
-        return await self._web.ask(asked)
+    def _opened(self) -> "PublicWeb":
+        from twite.senders.web import PublicWeb  # noqa: PLC0415  # imported by now
 
-    def _opened(self, make: "type[PublicWeb]") -> "PublicWeb":
-        if self._web is None:  # another request may have opened it meanwhile
-            self._web = make()
+        self._web = self._web or PublicWeb()
         return self._web
 
     async def stop(self) -> None:

@@ -1,7 +1,7 @@
 """The vault of X credentials, the Ads API client and the Events Manager."""
 
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Mapping, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -90,7 +90,7 @@ def credential_vault(
     return CredentialCommands(
         secret_store=safe.secret_store,
         seal=safe.seal,
-        key=_key_anew(settings),
+        key=partial(_key_anew, settings),
         written=settings.destinations(),
         destinations=destinations,
         send_to=run.send_to,
@@ -261,18 +261,9 @@ def vault_seal(settings: Settings) -> Seal | None:
     return seal_of(server.secret_key, server.former_secret_keys)
 
 
-def _key_anew(settings: Settings) -> Callable[[], Seal]:
-    def read() -> Seal:
-        now = load(settings.path, os.environ).server
-        seal = seal_of(now.secret_key, now.former_secret_keys)
-        return seal if seal is not None else _must(settings)
-
-    return read
-
-
-def _must(settings: Settings) -> Seal:
-    """Continue with the previous key if it was removed from the settings meanwhile."""
-    seal = vault_seal(settings)
+def _key_anew(settings: Settings) -> Seal:
+    """Read the key again; if it was removed from the settings meanwhile, return the previous."""
+    seal = vault_seal(load(settings.path, os.environ)) or vault_seal(settings)
     if seal is None:
         raise RuntimeError("a vault without a key")
     return seal

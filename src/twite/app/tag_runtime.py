@@ -17,14 +17,13 @@ from twite.engines.process.engine_server import EngineServer
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.stape_proxy import StapeProxy
-from twite.gateway.ports.engines import EngineProcesses
 from twite.gateway.ports.events import Observer
-from twite.gateway.ports.machine import Clock, Randomness
+from twite.gateway.ports.machine import Randomness
 from twite.gateway.ports.secret_store import Seal
 from twite.gateway.ports.store import Store
 from twite.gateway.ports.tags import ContainerConfig
 from twite.gateway.preview.sessions import PreviewSessions
-from twite.gateway.tags.clients.clients import Clients, TemplateClient
+from twite.gateway.tags.clients.clients import Clients
 from twite.gateway.tags.clients.effects import ClientEvents, ClientOutbound
 from twite.gateway.tags.google.requests import GoogleClient
 from twite.gateway.tags.run.batch_sender import TagWorkers
@@ -41,14 +40,11 @@ from twite.http.cookies import registrable_domain
 from twite.machine.system import SystemClock
 
 
-def hmac_keys_of(settings: Settings) -> dict[str, str]:
-    """Return the signing keys for templates, by id. A template's permissions select its keys."""
-    return {id_: key.reveal() for id_, key in settings.server.hmac_keys.items()}
-
-
 def started_engines(settings: Settings) -> EngineServer:
     """Start the fork server of all tags and client templates."""
-    engines = EngineServer(keys=hmac_keys_of(settings), memory=settings.server.engine_memory)
+    # The signing keys for templates, by id. A template's permissions select its keys.
+    keys = {id_: key.reveal() for id_, key in settings.server.hmac_keys.items()}
+    engines = EngineServer(keys=keys, memory=settings.server.engine_memory)
     engines.start()
     return engines
 
@@ -68,7 +64,7 @@ class TagRuntime:
         observer: Observer,
         google: GoogleClient,
         seal: Seal | None,
-        previews: PreviewSessions | None = None,
+        previews: PreviewSessions,
     ) -> None:
         """`seal` is the gateway's own: queued payloads must open after a key rotation."""
         self._container_configs = container_configs
@@ -86,7 +82,9 @@ class TagRuntime:
         self._seal = seal
         self._previews = previews
         self._dry_runs: DryRuns | None = None
-        self._clients: ServingClients | None = None
+        # The client templates, after `serve_clients`, and their engines; None without any.
+        self.clients: Clients | None = None
+        self._client_engines: ClientEngines | None = None
         self._preparing: asyncio.Task[None] | None = None
 
     @property
@@ -97,11 +95,6 @@ class TagRuntime:
             for container_config in self._container_configs
             for rule in container_config.rules.values()
         )
-
-    @property
-    def clients(self) -> Clients | None:
-        """The client templates, after `serve_clients`; None without any."""
-        return None if self._clients is None else self._clients.clients
 
     def start(self) -> None:
         """Accept runs."""
@@ -117,8 +110,10 @@ class TagRuntime:
 
     async def stop_clients(self) -> None:
         """Cancel the pending work of client templates."""
-        if self._clients is not None:
-            await self._clients.stop()
+        if self.clients is not None:
+            await self.clients.stop()
+        if self._client_engines is not None:
+            await self._client_engines.stop()
 
     async def stop(self) -> None:
         """End the engine processes, and close outbound connections.
@@ -150,19 +145,27 @@ class TagRuntime:
 
     def serve_clients(self, accept: Accept, destinations: Mapping[str, Destination]) -> None:
         """Let client templates claim requests."""
-        if self._templates:
-            self._clients = ServingClients(
-                self._templates,
-                accept=accept,
-                destinations=destinations,
-                clock=SystemClock(),
-                randomness=self._randomness,
-                observer=self._observer,
-                to_x=self._to_x(accept, destinations),
-                google=self._google,
-                engines=self._engines,
-                max_body=self._settings.server.max_body,
-            )
+        if not self._templates:
+            return
+        clock, observer = SystemClock(), self._observer
+        engines = self._client_engines = ClientEngines(
+            {client.name: client.template for client in self._templates},
+            engines=self._engines,
+            clock=clock,
+            observer=observer,
+            limits=limits_for(self._settings.server.max_body),
+        )
+        self.clients = Clients(
+            self._templates,
+            runs=engines,
+            container=ClientEvents(accept=accept, destinations=destinations, clock=clock),
+            outbound=ClientOutbound(self._web, self._to_x(accept, destinations), self._google),
+            storage=TemplateStorage(),
+            registrable=registrable_domain,
+            clock=clock,
+            randomness=self._randomness,
+            observer=observer,
+        )
 
     def workers(self, accept: Accept, destinations: Mapping[str, Destination]) -> TagWorkers | None:
         """Return the workers of the tags; None without tags."""
@@ -182,9 +185,8 @@ class TagRuntime:
                 accept=accept, sources=self._settings.sources(), destinations=destinations
             ),
         )
-        if self._previews is not None:
-            self._dry_runs = DryRuns(self._container_configs, run_context, seal=self._seal)
-            self._previews.dry_run = self._dry_runs.start
+        self._dry_runs = DryRuns(self._container_configs, run_context, seal=self._seal)
+        self._previews.dry_run = self._dry_runs.start
         return TagWorkers(
             self._container_configs,
             run_context=run_context,
@@ -216,51 +218,6 @@ def _event_names(settings: Settings, container_configs: Iterable[ContainerConfig
 _ESCAPED: Final = 3  # text as JSON is at most twice as long, plus some overhead
 _COPIES: Final = 32  # bytes per character of a body: as text, parsed, as event, as effects
 _MOST_MEMORY: Final = 256 * 1024 * 1024
-
-
-class ServingClients:
-    """The client templates of a gateway, until it stops."""
-
-    def __init__(
-        self,
-        clients: Sequence[TemplateClient],
-        *,
-        accept: Accept,
-        destinations: Mapping[str, Destination],
-        clock: Clock,
-        randomness: Randomness,
-        observer: Observer,
-        to_x: ToX,
-        google: GoogleClient,
-        engines: EngineProcesses,
-        max_body: int,
-        storage: TemplateStorage | None = None,
-    ) -> None:
-        self._engines = ClientEngines(
-            {client.name: client.template for client in clients},
-            engines=engines,
-            clock=clock,
-            observer=observer,
-            limits=limits_for(max_body),
-        )
-        self._web = OnDemandWeb()
-        self.clients = Clients(
-            clients,
-            runs=self._engines,
-            container=ClientEvents(accept=accept, destinations=destinations, clock=clock),
-            outbound=ClientOutbound(self._web, to_x, google),
-            storage=storage or TemplateStorage(),
-            registrable=registrable_domain,
-            clock=clock,
-            randomness=randomness,
-            observer=observer,
-        )
-
-    async def stop(self) -> None:
-        """Cancel the clients' pending work."""
-        await self.clients.stop()
-        await self._engines.stop()
-        await self._web.stop()
 
 
 def limits_for(max_body: int) -> RunLimits:

@@ -1,7 +1,7 @@
-"""Read tags and client templates from the settings; wire intake, and credentials that tags send."""
+"""Read tags and client templates from the settings; wire the credentials that tags send."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -11,24 +11,18 @@ from twite.config.settings import Settings
 from twite.config.tags import company_of
 from twite.domain.destination import Destination
 from twite.domain.secret import Secret
-from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.delivery.runner import DeliveryRunner
-from twite.gateway.ingest.accept import Accept
-from twite.gateway.ingest.sightings import SightingBuilder, watched
 from twite.gateway.ingest.stape_proxy import TagCredentials
-from twite.gateway.ingest.value_guard import ValueGuards
 from twite.gateway.ports.events import Observer
-from twite.gateway.ports.machine import Clock, Randomness
+from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.queries import Queries
 from twite.gateway.ports.secret_store import SecretStore
 from twite.gateway.ports.store import Store
 from twite.gateway.ports.tags import ContainerConfig, SuppliedHeaders
 from twite.gateway.ports.transport import always
-from twite.machine.system import SystemClock
 
 if TYPE_CHECKING:
     from twite.gateway.tags.clients.clients import TemplateClient
-    from twite.gateway.tags.run.dispatcher import TagDispatcher
 
 
 async def companies_of(
@@ -87,39 +81,6 @@ def _keys(headers: SuppliedHeaders) -> tuple[Secret, ...]:
 def may_send(store: Store) -> Callable[[], bool]:
     """Return the check before each request: whether this gateway still owns what it claimed."""
     return always if store.ownership is None else store.ownership.may_send
-
-
-def accepting(
-    settings: Settings,
-    *,
-    store: Store,
-    clock: MonotonicClock,
-    wall: SystemClock,
-    randomness: Randomness,
-    observer: Observer,
-    destinations: Mapping[str, Destination],
-    wake: Callable[[str], None],
-    dispatcher: "TagDispatcher | None",
-    guards: ValueGuards,
-) -> Accept:
-    """Return the gateway's accept function."""
-    sightings = SightingBuilder(
-        pixels=watched(settings.sources()), destinations=destinations, salt=store.salt
-    )
-    return Accept(
-        ledger=store,
-        clock=clock,
-        randomness=randomness,
-        destinations=destinations,
-        salt=store.salt,
-        wake=wake,
-        opt_outs=store,
-        sightings=sightings,
-        observer=observer,
-        wall=wall,
-        tag_dispatcher=dispatcher,
-        guards=guards,
-    )
 
 
 def lent_to(

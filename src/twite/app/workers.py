@@ -302,9 +302,5 @@ class WorkerSupervisor:
             if self._signals > 1:
                 for pid in self._workers:
                     os.kill(pid, signal.SIGKILL)
-            if self._workers:
-                select.select([self._woken[0]], [], [], _LOOK)
-                os.read(self._woken[0], 4_096) if self._has_news() else None
-
-    def _has_news(self) -> bool:
-        return bool(select.select([self._woken[0]], [], [], 0)[0])
+            if self._workers and select.select([self._woken[0]], [], [], _LOOK)[0]:
+                os.read(self._woken[0], 4_096)
