@@ -122,7 +122,7 @@ def document() -> Json:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": {
-            route.published_path: {
+            route.path.replace(":path}", "}"): {
                 method: _operation(id_) for method, id_ in route.operations.items()
             }
             for route in ROUTES

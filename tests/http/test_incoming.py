@@ -8,6 +8,7 @@ from http_stage import KEY
 from builders import a_source
 from twite.http.authorization import SourceKeys
 from twite.http.route import incoming_of
+from twite.http.services import HttpSettings
 
 CONTAINER = (b"x-gtm-identifier", b"mine")
 
@@ -75,8 +76,10 @@ def test_the_container_is_named_by_headers_that_a_trusted_proxy_is_said_to_set(
     request = incoming_of(
         a_scope(b"", CONTAINER, peer=peer),
         b"",
-        trusted=[ip_network(network) for network in trusted],
-        container_headers=set_by_proxy,
+        HttpSettings(
+            trusted_proxies=tuple(map(ip_network, trusted)), container_headers=tuple(set_by_proxy)
+        ),
+        address=None,
     )
 
     assert (("x-gtm-identifier", "mine") in request.headers) is is_believed

@@ -186,7 +186,7 @@ def test_the_open_rows_are_these():
 
 def test_openapi_describes_every_public_method_and_nothing_else():
     published = {
-        route.published_path: {method.lower() for method in route.methods} - {"head"}
+        route.path.replace(":path}", "}"): {method.lower() for method in route.methods} - {"head"}
         for route in ROUTES
         if route.path not in UNPUBLISHED
     }

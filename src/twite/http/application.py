@@ -1,7 +1,7 @@
 """The ASGI application: answers each request by its row in the table of routes."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -10,13 +10,13 @@ from starlette.types import Receive, Scope, Send
 
 from twite.gateway.identity.authentication import ApiKeyLookup
 from twite.gateway.ports.events import Troubled, TroublePlace
-from twite.gateway.preview.trace import current, set_current
+from twite.gateway.preview.sessions import COOKIE, HEADER, PreviewSessions
+from twite.gateway.preview.trace import RequestTrace, current, set_current
 from twite.http.addresses import front_of, host_of
 from twite.http.authorization import Authorization, NonceMemory, SourceKeys
 from twite.http.direct import DirectIntake
 from twite.http.limits import AdmissionGate, RefusalThrottle
 from twite.http.origins import Origins
-from twite.http.preview import begin, record_answer
 from twite.http.responses import NO_ROUTE, ClientGone, HttpResponse, answer_to, send_answer
 from twite.http.route import NO_BODY, HttpRequest, Route, RouteFinder, answered
 from twite.http.route_table import ROUTES
@@ -68,16 +68,7 @@ class HttpApplication:
         )
         self._clients: ClientRoute | None = None
         if given.clients is not None:
-            self._clients = ClientRoute(
-                given.clients,
-                clock=clock,
-                gate=client_gate,
-                rate=settings.browser_rate,
-                body_limit=limits.body,
-                trusted_proxies=proxies,
-                container_headers=settings.container_headers,
-                keys=keys,
-            )
+            self._clients = ClientRoute(given.clients, self._services, client_gate)
         self._routes = RouteFinder(routes)
         self._patience = RefusalThrottle(clock=clock, trusted_proxies=proxies)
         self._cheap = CheapRequests((self._services.gate, page_gate, client_gate))
@@ -108,7 +99,7 @@ class HttpApplication:
             # A pipelined request is handled in a child task of the request before it.
             set_current(None)
         if (previews := self._given.previews).is_open:
-            scope, trace = begin(previews, scope, self._services.keys)
+            scope, trace = _begin(previews, scope, self._services.keys)
         try:
             if route is not None and (self._clients is None or not route.claimable):
                 wait = self._cheap.wait(
@@ -125,7 +116,8 @@ class HttpApplication:
             # of the shutdown time. An exception would only log an error.
             return
         if trace is not None:
-            record_answer(trace, answer)
+            cookies = [value for name, value in answer.headers if name == b"set-cookie"]
+            trace.answered(answer.status, [cookie.decode("latin-1") for cookie in cookies])
         with suppress(asyncio.CancelledError):  # as above
             await self._patience.before(answer.status, scope)
             await send_answer(scope, send, answer)
@@ -195,3 +187,51 @@ class CheapRequests:
         turn = min(max(now, self._next), now + LONGEST)
         self._next = turn + SPACE
         return turn - now
+
+
+# Google's preview names its session in this header, or in this cookie.
+_HEADER: Final = HEADER.encode()
+_COOKIE: Final = COOKIE.encode()
+
+
+def _begin(
+    previews: PreviewSessions, scope: Scope, keys: SourceKeys
+) -> tuple[Scope, RequestTrace | None]:
+    """Return the request without its token, and its trace; None if it belongs to no session."""
+    token, headers = _taken(scope["headers"])
+    if not token:
+        return scope, None
+    scope = {**scope, "headers": headers}
+    shown = keys.removed(scope)
+    trace = previews.begin(
+        token,
+        method=scope["method"],
+        path=shown["path"],
+        query=shown["query_string"].decode("latin-1"),
+        headers=[
+            (name.decode("latin-1"), value.decode("latin-1")) for name, value in shown["headers"]
+        ],
+    )
+    if trace is not None:
+        set_current(trace)
+    return scope, trace
+
+
+def _taken(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, list[tuple[bytes, bytes]]]:
+    """Return the token, and the headers without it: the token must not be logged or stored."""
+    token = b""
+    left: list[tuple[bytes, bytes]] = []
+    for name, value in headers:
+        if name == _HEADER:
+            token = token or value.strip()
+            continue
+        if name == b"cookie" and _COOKIE in value:
+            pairs = [pair.strip() for pair in value.split(b";")]
+            own = [pair for pair in pairs if pair.partition(b"=")[0] == _COOKIE]
+            token = token or next((pair.partition(b"=")[2] for pair in own), b"")
+            pairs = [pair for pair in pairs if pair not in own]
+            if pairs:
+                left.append((name, b"; ".join(pairs)))
+            continue
+        left.append((name, value))
+    return token.decode("latin-1"), left

@@ -1,7 +1,7 @@
 """A route: path, methods, authentication, limits and handler. The table is in route_table.py."""
 
 import re
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import cache
 from types import MappingProxyType
 from typing import Any, Final, Generic, TypeVar
@@ -18,12 +18,12 @@ from twite.formats.page_visit import Visitor, cookies_of
 from twite.gateway.ingest.accept import X_SOURCE
 from twite.gateway.ports.events import Observer, TurnedAway
 from twite.gtm.template.sandbox import Incoming
-from twite.http.addresses import Network, comes_from
+from twite.http.addresses import comes_from
 from twite.http.authorization import Requester
 from twite.http.bodies import read_body, require_json
 from twite.http.origins import PageVisit
 from twite.http.responses import FOR_GOOD, ClientGone, HttpRefusal, HttpResponse, answer_to, error
-from twite.http.services import HttpServices
+from twite.http.services import HttpServices, HttpSettings
 
 # The caller: a source, a visitor of a page, or a requester. None for a public route.
 CallerT = TypeVar("CallerT")
@@ -64,7 +64,17 @@ class HttpRequest(msgspec.Struct):
 
     def query_pairs(self) -> list[tuple[str, str]]:
         """Return the query's parameters in their order; [] if there are too many."""
-        return _query_pairs(self.scope)
+        try:
+            return parse_qsl(
+                self.query_string, keep_blank_values=True, max_num_fields=MAX_PARAMETERS
+            )
+        except ValueError:
+            return []
+
+    @property
+    def query_string(self) -> str:
+        query: bytes = self.scope["query_string"]
+        return query.decode("latin-1")
 
     def text(self, name: bytes) -> str | None:
         value = self.headers.get(name)
@@ -119,11 +129,6 @@ class Route(msgspec.Struct, Generic[CallerT], frozen=True, kw_only=True):
     preflight: Callable[[HttpRequest], HttpResponse] | None = None
     operations: Mapping[str, str] = MappingProxyType({})
     claimable: bool = False
-
-    @property
-    def published_path(self) -> str:
-        """The path in OpenAPI's form."""
-        return self.path.replace(":path}", "}")
 
 
 class RouteFinder:
@@ -231,17 +236,6 @@ def visitor_of(request: HttpRequest, visit: PageVisit | None) -> Visitor:
     )
 
 
-def _query_pairs(scope: Scope) -> list[tuple[str, str]]:
-    try:
-        return parse_qsl(
-            scope["query_string"].decode("latin-1"),
-            keep_blank_values=True,
-            max_num_fields=MAX_PARAMETERS,
-        )
-    except ValueError:
-        return []
-
-
 @cache
 def _pattern(path: str) -> re.Pattern[str]:
     def group(match: re.Match[str]) -> str:
@@ -259,20 +253,16 @@ _OF_THE_CONTAINER: Final = "x-gtm-"
 
 
 def incoming_of(
-    scope: Scope,
-    body: bytes,
-    *,
-    address: str | None = None,
-    trusted: Iterable[Network],
-    container_headers: Collection[str],
+    scope: Scope, body: bytes, settings: HttpSettings, *, address: str | None
 ) -> Incoming:
     """Return the request as templates read it.
 
     `address` is the visitor's address, according to trusted proxies. `x-gtm-…` headers are omitted,
-    except `container_headers` in requests from a proxy in `trusted`, which sets or clears them.
-    Other `x-gtm-…` headers may come from visitors.
+    except `container_headers` in requests from trusted proxies, which set or clear them. Other
+    `x-gtm-…` headers may come from visitors.
     """
-    believed = container_headers if container_headers and comes_from(scope, trusted) else ()
+    named = settings.container_headers
+    believed = named if named and comes_from(scope, settings.trusted_proxies) else ()
     headers = [
         (name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]
     ]

@@ -72,13 +72,7 @@ async def answer(request: HttpRequest, visit: PageVisit) -> HttpResponse:
             origin=EventOrigin(
                 waits=BrowserWait(),
                 from_page=True,
-                request=incoming_of(
-                    request.scope,
-                    b"",
-                    address=visit.address,
-                    trusted=services.settings.trusted_proxies,
-                    container_headers=services.settings.container_headers,
-                ),
+                request=incoming_of(request.scope, b"", services.settings, address=visit.address),
             ),
         )
         rejected, responses = receipt.rejected, receipt.responses

@@ -1,22 +1,21 @@
 """Let client templates claim requests: paths without a route, and the tag routes."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from starlette.types import Message, Receive, Scope
 
 from twite.domain.errors import TemplatePaused
 from twite.domain.times import MINUTE, SECOND
-from twite.gateway.ports.machine import Clock
 from twite.gateway.rate_limiter import RateLimiter
 from twite.gtm.template.response import ClientResponse
 from twite.gtm.template.sandbox import Incoming
-from twite.http.addresses import Network, address_of, line_of
-from twite.http.authorization import SourceKeys
+from twite.http.addresses import address_of, line_of
 from twite.http.bodies import inflate, read_body
 from twite.http.limits import AdmissionGate
 from twite.http.responses import HttpRefusal, HttpResponse, again
 from twite.http.route import incoming_of
+from twite.http.services import HttpServices
 
 if TYPE_CHECKING:
     from twite.gateway.tags.clients.clients import Clients
@@ -26,31 +25,16 @@ _BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
 class ClientRoute:
-    """Runs client templates for a request, and sends their response.
+    """Runs client templates for a request, and sends their response."""
 
-    `rate` is the limit of requests per minute from one address.
-    """
-
-    def __init__(
-        self,
-        clients: "Clients",
-        *,
-        clock: Clock,
-        gate: AdmissionGate,
-        rate: int,
-        body_limit: int,
-        trusted_proxies: Sequence[Network] = (),
-        container_headers: Collection[str] = (),
-        keys: SourceKeys | None = None,
-    ) -> None:
+    def __init__(self, clients: "Clients", services: HttpServices, gate: AdmissionGate) -> None:
         self._clients = clients
-        self._keys = keys or SourceKeys(())
-        self._clock = clock
+        self._keys = services.keys
+        self._clock = services.clock
         self._gate = gate
-        self._rates = RateLimiter(size=rate, per=MINUTE)
-        self._body_limit = body_limit
-        self._trusted = tuple(trusted_proxies)
-        self._container_headers = container_headers
+        self._settings = services.settings
+        self._rates = RateLimiter(size=services.settings.browser_rate, per=MINUTE)
+        self._body_limit = services.limits.body
         self._held = 0
 
     async def answer(self, scope: Scope, receive: Receive) -> tuple[HttpResponse | None, Receive]:
@@ -59,7 +43,7 @@ class ClientRoute:
         Raises HttpRefusal (413, 415, 429), ClientGone, and the errors of Clients.answer.
         """
         headers = dict(scope["headers"])
-        address = address_of(scope, self._trusted) or ""
+        address = address_of(scope, self._settings.trusted_proxies) or ""
         wait = self._rates.spend(line_of(address), now=self._clock.elapsed())
         if wait:
             raise HttpRefusal(again(429, "too_fast", -(-wait // SECOND)))
@@ -68,16 +52,8 @@ class ClientRoute:
             body = await self._body(scope, headers, receive)
             encoding = headers.get(b"content-encoding")
             plain = inflate(body, encoding, self._body_limit) if body and encoding else body
-            seen = self._keys.removed(scope)
-            found = await self._asked(
-                incoming_of(
-                    seen,
-                    self._keys.without(plain),
-                    address=address,
-                    trusted=self._trusted,
-                    container_headers=self._container_headers,
-                )
-            )
+            seen, known = self._keys.removed(scope), self._keys.without(plain)
+            found = await self._asked(incoming_of(seen, known, self._settings, address=address))
         finally:
             self._gate.leave(weight)
         return (None, _again(body, receive)) if found is None else (_answer(found), receive)

@@ -40,7 +40,7 @@ async def answer(request: HttpRequest, _caller: None) -> HttpResponse:
     try:
         order = decoded(request.body)
     except (msgspec.DecodeError, RecursionError, UnicodeError) as wrong:
-        raise HttpRefusal(error(400, "wrong_shape", str(wrong))) from None
+        raise _wrong(str(wrong)) from None
     if order.do in {"replay", "discard"}:
         done = ControlResult(done=await _of_deliveries(order, request.services))
     elif order.do == "erase":
@@ -54,33 +54,36 @@ async def answer(request: HttpRequest, _caller: None) -> HttpResponse:
     return HttpResponse(status=200, body=_ENCODER.encode(done))
 
 
+def _wrong(message: str) -> HttpRefusal:
+    return HttpRefusal(error(400, "wrong_shape", message))
+
+
 async def _of_deliveries(order: ControlCommand, services: HttpServices) -> int:
     if order.deliveries is None:
-        raise HttpRefusal(error(400, "wrong_shape", "deliveries is missing"))
+        raise _wrong("deliveries is missing")
     move: Move = Discard(deliveries=order.deliveries, note=order.note)
     if order.do == "replay":
         move = Replay(deliveries=order.deliveries, sure=frozenset(order.sure))
-    return (
-        await services.moves.move(move, now=services.clock.now(), audit_event=order.audit_event)
-    ).moved
+    now = services.clock.now()
+    return (await services.moves.move(move, now=now, audit_event=order.audit_event)).moved
 
 
 async def _of_persons(order: ControlCommand, services: HttpServices) -> int:
     if order.erasing is None:
-        raise HttpRefusal(error(400, "wrong_shape", "erasing is missing"))
+        raise _wrong("erasing is missing")
     return await services.eraser.erase(order.erasing, now=services.clock.now())
 
 
 async def _of_users(order: ControlCommand, services: HttpServices) -> ControlResult:
     if order.audit_event is None:
-        raise HttpRefusal(error(400, "wrong_shape", "deed is missing"))
+        raise _wrong("deed is missing")
     if order.do == "note":
         await services.people.note(order.audit_event)
         return ControlResult(done=1)
     try:
         change = changed(order)
     except msgspec.ValidationError as wrong:
-        raise HttpRefusal(error(400, "wrong_shape", str(wrong))) from None
+        raise _wrong(str(wrong)) from None
     result = await services.people.change(change, audit_event=order.audit_event)
     return ControlResult(done=int(result is Result.DONE), result=result)
 
@@ -89,7 +92,7 @@ async def _of_previews(order: ControlCommand, services: HttpServices) -> Control
     """Open, read or close a preview session. `done` is 0 if the session has ended."""
     previews, audit_event = services.previews, order.audit_event
     if audit_event is None:
-        raise HttpRefusal(error(400, "wrong_shape", "the audit event is missing"))
+        raise _wrong("the audit event is missing")
     if order.do == "preview_open":
         if previews.shares_port:
             return ControlResult(done=0, why=str(PreviewUnavailable()))
@@ -125,8 +128,7 @@ async def _of_the_vault(order: ControlCommand, services: HttpServices) -> Contro
             some = await logins.reseal_payloads(after=order.after)
             return ControlResult(done=some.payloads, last=some.last)
         if not order.name.startswith((PREFIX, CONTAINER)):
-            message = f"a name must begin with {PREFIX} or {CONTAINER}"
-            raise HttpRefusal(error(400, "wrong_shape", message))
+            raise _wrong(f"a name must begin with {PREFIX} or {CONTAINER}")
         if order.do == "keep":
             await logins.keep(order.name, order.sealed, audit_event=order.audit_event)
         else:

@@ -110,9 +110,8 @@ def taking(
         seen = incoming_of(
             request.scope,
             request.body,
+            request.services.settings,
             address=visit.address if visit else None,
-            trusted=request.services.settings.trusted_proxies,
-            container_headers=request.services.settings.container_headers,
         )
         receipt = await request.services.accept.parsed(
             found,
@@ -147,7 +146,7 @@ async def debug(request: HttpRequest, caller: Source | PageVisit) -> HttpRespons
     source, visit = _whose(caller)
     return judged(
         request.body,
-        query=_query(request),
+        query=request.query_string,
         source=source,
         destinations=request.services.destinations,
         visitor=visitor_of(request, visit),
@@ -164,25 +163,18 @@ def _named(request: HttpRequest, query: Mapping[str, str]) -> str | None:
     return name if name and request.services.origins.named(name) else None
 
 
-def _query(request: HttpRequest) -> str:
-    query: bytes = request.scope["query_string"]
-    return query.decode("latin-1")
-
-
-def _read_ga4(request: HttpRequest, _visitor: Visitor) -> Tagged:
-    return ga4.read(_query(request), request.body)
-
-
 def _read_measurement_protocol(request: HttpRequest, _visitor: Visitor) -> Tagged:
     measurement = request.query().get("measurement_id", "")
-    return measurement_protocol.read(request.body, query=_query(request), measurement=measurement)
+    return measurement_protocol.read(
+        request.body, query=request.query_string, measurement=measurement
+    )
 
 
 def _read_data_tag(request: HttpRequest, visitor: Visitor) -> Tagged:
     # The client id that Twite creates for a browser without one of Stape's Data Tag.
     made = new_client_id(now=visitor.now, digits=_nine_digits())
     return data_tag.read(
-        _query(request),
+        request.query_string,
         request.body,
         form=_FORM.match(request.headers.get(b"content-type", b"")) is not None,
         cookies=visitor.cookies,
@@ -263,7 +255,11 @@ _NO_CONTENT: Final = HttpResponse(status=204, body=b"", headers=(_NEVER_KEPT,))
 _IMAGE: Final = HttpResponse(
     status=200, body=GIF, headers=((b"content-type", b"image/gif"), _NEVER_KEPT)
 )
-GA4: Final = TagFormat(endpoint=Endpoint.GA4, read=_read_ga4, reply=lambda *_: _EMPTY)
+GA4: Final = TagFormat(
+    endpoint=Endpoint.GA4,
+    read=lambda request, _visitor: ga4.read(request.query_string, request.body),
+    reply=lambda *_: _EMPTY,
+)
 MEASUREMENT_PROTOCOL: Final = TagFormat(
     endpoint=Endpoint.MEASUREMENT_PROTOCOL,
     read=_read_measurement_protocol,

@@ -151,7 +151,7 @@ def _signed(keys: OAuthKeys, request: HttpRequest) -> bool:
         return False
     services = request.services
     host = request.headers.get(b"host", b"").decode("latin-1")
-    query = request.scope["query_string"].decode("latin-1")
+    query = request.query_string
     target = f"{request.path}?{query}" if query else request.path
     url = services.settings.public_url
     public = url.rstrip("/") if url else None
