@@ -36,7 +36,7 @@ async def test_what_pages_are_asked_with_is_not_in_the_log(tmp_path, capsys, cap
     for hostile in HOSTILE:
         await admin.sign_in(hostile, hostile)
     await house.stop()
-    LineLogger(level="debug", as_json=False).info("said last")
+    LineLogger(level="debug", as_json=False).write("info", "said last")
 
     logged = capsys.readouterr().err + caplog.text
     assert "said last" in logged

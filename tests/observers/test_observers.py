@@ -204,7 +204,9 @@ def test_no_notice_is_too_much_for_the_log(notice, data):
 
 
 def test_a_line_for_a_person_quotes_what_would_run_together(capsys):
-    LineLogger(level="info", as_json=False).warning("it failed", tag="a b", pixel="o8z6j", ms=3)
+    LineLogger(level="info", as_json=False).write(
+        "warning", "it failed", tag="a b", pixel="o8z6j", ms=3
+    )
 
     stamp, rest = capsys.readouterr().err.split(" ", 1)
     assert stamp.endswith("Z")

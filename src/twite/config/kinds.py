@@ -229,7 +229,7 @@ class Table(Kind, frozen=True):
             if key not in self.fields:
                 raise SettingsError(
                     place=_below(place, key),
-                    message=f"unknown key. {nearest(key, list(self.fields))}",
+                    message=f"unknown key. {nearest(key, self.fields)}",
                 )
         read = {}
         for key, field in self.fields.items():

@@ -150,11 +150,7 @@ def _source(written: SourceTable, place: str, pixels: Pixels, *, can_restrict: b
     }
     for key, pixel in named.items():
         if pixel not in pixels:
-            known = (
-                toml.nearest(pixel, list(pixels))
-                if pixels
-                else "There is no [[pixel]] yet. Add one"
-            )
+            known = toml.nearest(pixel, pixels, none="There is no [[pixel]] yet. Add one")
             raise SettingsError(
                 place=f"{place}.{key}", message=f"{pixel!r} is not the id of a [[pixel]]. {known}"
             )

@@ -161,7 +161,7 @@ def _fitting(template: Template, given: Mapping[str, Tree], place: str) -> Itera
     for remark in remarks_on(template.fields, given):
         where = f"{place}.{remark.field}: {remark.message}"
         if remark.field not in known:
-            hint = toml.nearest(remark.field, known) if known else "The template has no fields"
+            hint = toml.nearest(remark.field, known, none="The template has no fields")
             yield f"{where}. {hint}"
         elif remark.doubt:
             yield f"{where}. Ignore this if a variable sets the field; otherwise correct the value"
@@ -204,11 +204,7 @@ def _variables(
 def _rule(written: TagTable | ContainerTable, place: str, sources: Sequence[str]) -> TagRule:
     for index, name in enumerate(written.sources):
         if name not in sources:
-            known = (
-                toml.nearest(name, list(sources))
-                if sources
-                else "There is no [[source]] yet. Add one"
-            )
+            known = toml.nearest(name, sources, none="There is no [[source]] yet. Add one")
             raise SettingsError(
                 place=f"{place}.sources[{index}]", message=f"{name!r} is not a source. {known}"
             )
@@ -229,5 +225,5 @@ def _signal(name: str, place: str) -> str:
         return name
     raise SettingsError(
         place=place,
-        message=f"{name!r} is not a consent signal. {toml.nearest(name, list(_SIGNALS))}",
+        message=f"{name!r} is not a consent signal. {toml.nearest(name, _SIGNALS)}",
     )

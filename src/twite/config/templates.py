@@ -3,8 +3,11 @@
 import secrets
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from twite.domain.errors import SettingsError
 from twite.domain.json_tree import Tree
@@ -27,11 +30,11 @@ _MOST_TURNS = 100
 def load_template(path: Path) -> Template:
     """Read a template. Raises SettingsError, which names the file and line."""
     try:
-        return read_template(path.read_bytes())
+        content = path.read_bytes()
     except OSError as error:
         raise SettingsError(place=str(path), message=f"cannot be read ({error.strerror})") from None
-    except TemplateUnusable as error:
-        raise placed(path, error) from None
+    with placed(path):
+        return read_template(content)
 
 
 def engine_of(template: Template) -> "QuickJsEngine":
@@ -57,27 +60,27 @@ class CodeCheck:
 def checked_template(path: Path) -> Template:
     """Read a template and check its JavaScript. Raises SettingsError."""
     template = load_template(path)
-    try:
+    with placed(path):
         engine_of(template)
-    except TemplateUnusable as error:
-        raise placed(path, error) from None
     return template
 
 
-def placed(path: Path, error: TemplateUnusable) -> SettingsError:
-    """Return the error with the template's file, line and section."""
-    message = f"{error.section}: {error.message}" if error.section else error.message
-    return SettingsError(place=f"{path}, line {error.line}", message=message)
+@contextmanager
+def placed(path: Path) -> Iterator[None]:
+    """Raise SettingsError for TemplateUnusable, with the template's file, line and section."""
+    try:
+        yield
+    except TemplateUnusable as error:
+        message = f"{error.section}: {error.message}" if error.section else error.message
+        raise SettingsError(place=f"{path}, line {error.line}", message=message) from None
 
 
 def verdicts_of(path: Path, template: Template) -> tuple[ScenarioResult, ...]:
     """Run the template's own tests. Raises SettingsError for code or tests with syntax errors."""
     from twite.engines.quickjs.scenarios import run_scenarios  # noqa: PLC0415  # as above
 
-    try:
+    with placed(path):
         return run_scenarios(template, read_scenarios(template.tests), now=_now())
-    except TemplateUnusable as error:
-        raise placed(path, error) from None
 
 
 def run_template(
@@ -95,10 +98,8 @@ def run_template(
     for the events of runContainer: their callbacks are called at once. Raises SettingsError for
     code with syntax errors.
     """
-    try:
+    with placed(path):
         engine = engine_of(template)
-    except TemplateUnusable as error:
-        raise placed(path, error) from None
     from twite.gateway.tags.clients.clients import extracted  # noqa: PLC0415  # as above
 
     now = _now()
@@ -117,7 +118,10 @@ def run_template(
         if not answers and last.waiting and answer is None:
             break
         if not answers and answer is not None:
-            answers = tuple(_to(effect, answer) for effect in last.waiting)
+            answers = tuple(
+                msgspec.structs.replace(answer, id=effect, phase="complete")
+                for effect in last.waiting
+            )
         if not answers and last.wake_at is not None:
             now = last.wake_at
         turns.append(engine.resume(last.run, answers, now=now))
@@ -135,18 +139,6 @@ def _without_tags(effects: Iterable[AnyEffect]) -> Iterator[EffectAnswer]:
                     yield EffectAnswer(id=id_, phase="complete")
             case AfterEvent(id=id_, event=event) if event:
                 yield EffectAnswer(id=id_, phase="complete", value={"tags": []})
-
-
-def _to(effect: int, answer: EffectAnswer) -> EffectAnswer:
-    return EffectAnswer(
-        id=effect,
-        status=answer.status,
-        headers=answer.headers,
-        body=answer.body,
-        reason=answer.reason,
-        value=answer.value,
-        phase="complete",
-    )
 
 
 def _now() -> int:

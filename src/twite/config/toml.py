@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -56,8 +56,10 @@ def scalar(text: str) -> object:
         return text
 
 
-def nearest(name: str, known: list[str]) -> str:
-    """Suggest the closest known name, or list all known names. `known` is not empty."""
+def nearest(name: str, known: Collection[str], *, none: str = "") -> str:
+    """Suggest the closest known name, or list all known names; return `none` if there are none."""
+    if not known:
+        return none
     close = get_close_matches(name, known, n=1, cutoff=0.6)
     if close:
         return f"Did you mean {close[0]!r}?"

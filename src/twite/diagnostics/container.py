@@ -208,10 +208,8 @@ def _hashed(opened: Container) -> Iterator[CheckFinding]:
 def _try_out(path: Path, templates: Mapping[str, Template]) -> None:
     code = CodeCheck()
     for name, template in templates.items():
-        try:
+        with placed(Path(f"{path}: template {name!r}")):
             code.check(template)
-        except TemplateUnusable as error:
-            raise placed(Path(f"{path}: template {name!r}"), error) from None
 
 
 _PERSONS: Final = 'persons = "sealed"'

@@ -45,6 +45,14 @@ _MOVES: Final[dict[str, str]] = {
     Trigger.HELD: "deliveries held",
     Trigger.EXPIRED: "leases expired",
 }
+# By whether X accepted the credential, and whether that is news.
+_PRESENTED: Final = {
+    (True, True): ("info", "X accepted a credential"),
+    (True, False): ("debug", "X accepted a credential again"),
+    (False, False): ("warning", "X refused a credential; trying the other"),
+}
+# By whether Twite says it.
+_SAID: Final = {False: "template message", True: "sandbox message"}
 _LEVELS: Final = ("debug", "info", "warning", "error")
 
 
@@ -58,19 +66,7 @@ class LineLogger:
         self._to = sys.stderr
         self._colored = not as_json and self._to.isatty()
 
-    def debug(self, event: str, **values: object) -> None:
-        self._write("debug", event, values)
-
-    def info(self, event: str, **values: object) -> None:
-        self._write("info", event, values)
-
-    def warning(self, event: str, **values: object) -> None:
-        self._write("warning", event, values)
-
-    def error(self, event: str, **values: object) -> None:
-        self._write("error", event, values)
-
-    def _write(self, level: str, event: str, values: dict[str, object]) -> None:
+    def write(self, level: str, event: str, **values: object) -> None:
         if level not in self._levels:
             return
         now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
@@ -102,13 +98,14 @@ class Log:
     """Writes events to the log."""
 
     def __init__(self, to: LineLogger) -> None:
-        self._to = to
+        self._say = to.write
 
     def see(self, notice: GatewayEvent) -> None:
         """Write a line, at the event's level."""
         match notice:
             case Accepted(rejected=rejected) if rejected:
-                self._to.info(
+                self._say(
+                    "info",
                     "conversions rejected",
                     source=notice.source,
                     door=notice.endpoint,
@@ -118,11 +115,16 @@ class Log:
             case Accepted():
                 pass
             case Attempted(outcome=AttemptOutcome.DELIVERED):
-                self._to.debug(
-                    "delivered", pixel=notice.pixel, conversions=notice.conversions, ms=notice.took
+                self._say(
+                    "debug",
+                    "delivered",
+                    pixel=notice.pixel,
+                    conversions=notice.conversions,
+                    ms=notice.took,
                 )
             case Attempted():
-                self._to.warning(
+                self._say(
+                    "warning",
                     "not delivered",
                     pixel=notice.pixel,
                     x_event=notice.event,
@@ -133,7 +135,8 @@ class Log:
                     reason=without_echoes(notice.reason),
                 )
             case Moved(trigger=trigger) if trigger in _MOVES:
-                self._to.warning(
+                self._say(
+                    "warning",
                     _MOVES[trigger],
                     pixel=notice.pixel,
                     deliveries=notice.deliveries,
@@ -144,7 +147,7 @@ class Log:
             case Paused() | Resumed():
                 self._see_pause(notice)
             case Troubled(where=where, reason=reason):
-                self._to.error("trouble", where=where, reason=without_echoes(reason))
+                self._say("error", "trouble", where=where, reason=without_echoes(reason))
             case _:
                 self._see_alarm(notice)
 
@@ -152,61 +155,50 @@ class Log:
         what = "event" if notice.event else "pixel"
         where = {"pixel": notice.pixel} | ({"x_event": notice.event} if notice.event else {})
         if isinstance(notice, Paused):
-            self._to.error(f"{what} paused", **where, reason=without_echoes(notice.reason))
+            self._say("error", f"{what} paused", **where, reason=without_echoes(notice.reason))
         else:
-            self._to.info(f"{what} resumed", **where)
+            self._say("info", f"{what} resumed", **where)
 
     def _see_alarm(self, notice: GatewayEvent) -> None:
         match notice:
-            case Presented(turned=True, taken=True):
-                self._to.info(
-                    "X accepted a credential", pixel=notice.pixel, credential=notice.credential
-                )
-            case Presented(taken=True):
-                self._to.debug(
-                    "X accepted a credential again",
-                    pixel=notice.pixel,
-                    credential=notice.credential,
-                )
-            case Presented():
-                self._to.warning(
-                    "X refused a credential; trying the other",
-                    pixel=notice.pixel,
-                    credential=notice.credential,
-                )
+            case Presented(taken=taken, turned=turned):
+                level, what = _PRESENTED[taken, taken and turned]
+                self._say(level, what, pixel=notice.pixel, credential=notice.credential)
             case TurnedAway():
-                self._to.warning(
-                    "request refused", source=notice.source, door=notice.endpoint, code=notice.code
+                self._say(
+                    "warning",
+                    "request refused",
+                    source=notice.source,
+                    door=notice.endpoint,
+                    code=notice.code,
                 )
-            case TagSaid() | ClientSaid():
-                self._see_said(notice)
+            case TagSaid(own=own, text=text):
+                self._say("info", _SAID[own], tag=notice.tag, text=text)
+            case ClientSaid(own=own, text=text):
+                self._say("info", _SAID[own], client=notice.client, text=text)
             case Misdated(offset=offset) if abs(offset) > _TOLERABLE:
-                self._to.error("the system clock is wrong", seconds_behind_x=round(offset / 1_000))
+                self._say(
+                    "error", "the system clock is wrong", seconds_behind_x=round(offset / 1_000)
+                )
             case Misdated():
-                self._to.info("the system clock agrees with X")
+                self._say("info", "the system clock agrees with X")
             case Alerted():
                 self._see_alerted(notice)
             case WebhookTried(refused=str() as reason):
-                self._to.warning("webhook failed", alert=notice.kind, reason=without_echoes(reason))
+                self._say(
+                    "warning", "webhook failed", alert=notice.kind, reason=without_echoes(reason)
+                )
             case _:
                 pass
 
     def _see_alerted(self, notice: Alerted) -> None:
         alert = notice.alert
-        say = self._to.error if RULES[alert.kind].urgent else self._to.warning
-        if notice.phase is AlertPhase.RESOLVED:
-            say = self._to.info
-        say(
+        level = "error" if RULES[alert.kind].urgent else "warning"
+        self._say(
+            "info" if notice.phase is AlertPhase.RESOLVED else level,
             f"alert {notice.phase.replace('_', ' ')}",
             alert=alert.kind,
             subject=alert.subject,
             reason=alert.reason,
             help=page_of(alert.kind),
         )
-
-    def _see_said(self, notice: TagSaid | ClientSaid) -> None:
-        message = "sandbox message" if notice.own else "template message"
-        if isinstance(notice, TagSaid):
-            self._to.info(message, tag=notice.tag, text=notice.text)
-        else:
-            self._to.info(message, client=notice.client, text=notice.text)

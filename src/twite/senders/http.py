@@ -151,10 +151,10 @@ class HttpTransport:
         except (LeaseIsOver, aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             if leaving.is_lease_over:
                 return NoResponse(reason=LEASE_IS_OVER, left=False)
-            return _no_answer(error, left=leaving.began)
+            return no_answer(error, left=leaving.began)
 
 
-def _no_answer(error: Exception, *, left: bool) -> NoResponse:
+def no_answer(error: Exception, *, left: bool) -> NoResponse:
     if not left:
         return NoResponse(reason=f"no connection: {type(error).__name__}", left=False)
     if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError):

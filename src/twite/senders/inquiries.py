@@ -26,7 +26,7 @@ class HttpInquiries:
         import aiohttp  # noqa: PLC0415  # imported by now
         from yarl import URL  # noqa: PLC0415
 
-        from twite.senders.http import read_into, response_of  # noqa: PLC0415
+        from twite.senders.http import no_answer, read_into, response_of  # noqa: PLC0415
 
         try:
             async with (
@@ -47,9 +47,5 @@ class HttpInquiries:
                 body = bytearray()
                 whole = await read_into(body, came, most=_LONGEST_INQUIRY)
                 return response_of(came, body, whole=whole)
-        except aiohttp.ClientConnectorError as failure:
-            return NoResponse(reason=f"no connection: {type(failure).__name__}", left=False)
-        except TimeoutError:
-            return NoResponse(reason="no answer in time", left=True)
-        except (aiohttp.ClientError, OSError, ValueError) as failure:
-            return NoResponse(reason=f"connection lost: {type(failure).__name__}", left=True)
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as failure:
+            return no_answer(failure, left=not isinstance(failure, aiohttp.ClientConnectorError))
