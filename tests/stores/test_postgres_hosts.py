@@ -8,6 +8,7 @@ import tempfile
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from postgres_server import PostgresServer, programs
@@ -17,8 +18,11 @@ from twite.domain.history import total
 from twite.domain.times import SECOND
 from twite.gateway.ports.store import StoreOptions
 from twite.stores.postgres import connection
+from twite.stores.postgres import store as store_module
 from twite.stores.postgres.connection import Address
+from twite.stores.postgres.examine import examined
 from twite.stores.postgres.nodes import LEASE
+from twite.stores.postgres.schema import present_version
 from twite.stores.postgres.store import PostgresReader, PostgresStore
 
 OPTIONS = StoreOptions()
@@ -187,3 +191,38 @@ async def test_options_of_other_clients_in_a_url_do_no_harm(postgres_url):
     await store.close()
 
     assert counts.pending == 1
+
+
+async def test_a_role_without_rights_on_the_tables_is_told_so(postgres_server, empty_postgres_url):
+    store = await PostgresStore.open(empty_postgres_url, OPTIONS)
+    await store.close()
+    postgres_server.psql(
+        "DO $$ BEGIN CREATE ROLE guest LOGIN; EXCEPTION WHEN duplicate_object THEN END $$"
+    )
+    guest = empty_postgres_url.replace("twite@", "guest@")
+
+    for opened in (PostgresReader.open(guest), PostgresStore.open(guest, OPTIONS), examined(guest)):
+        with pytest.raises(StoreUnusable, match="permission denied for table schema_version"):
+            await opened
+
+
+async def test_a_connection_that_ends_while_a_store_is_opened_is_explained(
+    postgres_url, monkeypatch
+):
+    async def lost(driver, address):
+        driver.terminate()
+        return await present_version(driver, address)
+
+    monkeypatch.setattr(store_module, "present_version", lost)
+
+    with pytest.raises(StoreUnusable, match="connection is closed"):
+        await PostgresReader.open(postgres_url)
+
+
+@pytest.mark.parametrize(
+    "error", [asyncpg.DuplicatePreparedStatementError, asyncpg.InvalidSQLStatementNameError]
+)
+def test_a_pooler_without_prepared_statements_is_named_with_the_way_out(error):
+    reason = Address("postgresql://twite@db/ledger").reason(error('prepared statement "x" …'))
+
+    assert reason.startswith("the pooler keeps no prepared statements: add statement_cache_size=0")

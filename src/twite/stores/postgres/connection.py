@@ -97,6 +97,8 @@ READ_ONLY: Final = (
 )
 # A newer version of Twite has changed what a statement uses.
 _OTHER_SCHEMA: Final = (asyncpg.UndefinedColumnError, asyncpg.UndefinedTableError)
+# A pooler in transaction mode has sent a statement to another connection than its name.
+_UNKEPT: Final = (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError)
 
 
 def is_passing(error: BaseException | None) -> bool:
@@ -194,6 +196,11 @@ class Address:
         """Return the text of an error, without values of rows and the password."""
         if isinstance(error, READ_ONLY):
             return "the database accepts no writes: it is a standby, or read-only"
+        if isinstance(error, _UNKEPT):
+            return (
+                "the pooler keeps no prepared statements: add statement_cache_size=0 to store.url, "
+                "or set max_prepared_statements in PgBouncer"
+            )
         if self.attributes not in SESSION_ATTRIBUTES:
             return f"target_session_attrs must be one of {', '.join(SESSION_ATTRIBUTES)}"
         if type(error) is ValueError and "int()" in str(error):

@@ -1,6 +1,8 @@
 """Examine a server: whether its settings keep acknowledged commits, its version and its clock."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import asyncpg
@@ -62,6 +64,18 @@ async def connected(address: Address) -> "asyncpg.Connection[Any]":
         ) from error
 
 
+@contextmanager
+def explained(address: Address, *, cure: str, failed: str = "") -> Iterator[None]:
+    """Raise StoreUnusable for an error of the database. `failed` is what cannot be done."""
+    try:
+        yield
+    except (*LOST, *READ_ONLY, asyncpg.PostgresError) as error:
+        reason = address.reason(error)
+        raise StoreUnusable(
+            path=address.shown, reason=f"{failed} ({reason})" if failed else reason, cure=cure
+        ) from error
+
+
 async def weak_settings(driver: "asyncpg.Connection[Any]") -> tuple[str, ...]:
     """Return a sentence for each setting with which the server can lose acknowledged commits."""
     found = dict(await driver.fetch(_SETTINGS, list(_NEEDED_ON)))
@@ -87,6 +101,15 @@ async def examined(url: str) -> StoreExamination:
     address = Address(url)
     driver = await connected(address)
     try:
+        with explained(address, cure="Check the database, and the role's privileges"):
+            return await _examined(driver, address)
+    finally:
+        await driver.close()
+
+
+async def _examined(driver: "asyncpg.Connection[Any]", address: Address) -> StoreExamination:
+    # A pooler may send each transaction to another connection.
+    async with driver.transaction():
         present = await present_version(driver, address)
         began = time.time()
         there = await driver.fetchval(_CLOCK)
@@ -112,9 +135,3 @@ async def examined(url: str) -> StoreExamination:
             ),
         )
         return StoreExamination(server=server)
-    except asyncpg.PostgresError as error:
-        raise StoreUnusable(
-            path=address.shown, reason=address.reason(error), cure="Check the role's privileges"
-        ) from error
-    finally:
-        await driver.close()

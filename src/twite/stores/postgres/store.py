@@ -7,7 +7,6 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, Final, Self
 
-import asyncpg
 import msgspec
 
 from twite import __version__
@@ -21,7 +20,7 @@ from twite.gateway.ports.store import StoreOptions
 from twite.stores.postgres import usual
 from twite.stores.postgres.connection import Address
 from twite.stores.postgres.database import PostgresDatabase, PostgresReads
-from twite.stores.postgres.examine import connected, refuse_weak, weak_settings
+from twite.stores.postgres.examine import connected, explained, refuse_weak, weak_settings
 from twite.stores.postgres.keys import OLD
 from twite.stores.postgres.nodes import NotOwner, PostgresOwnership
 from twite.stores.postgres.recorder import Recorder
@@ -58,7 +57,10 @@ class PostgresReader(SqlQueries, SqlStateReader):
         address = Address(url)
         driver = await connected(address)
         try:
-            present = await present_version(driver, address)
+            with explained(address, cure="Check the database, and the role's privileges"):
+                # A pooler may send each transaction to another connection.
+                async with driver.transaction():
+                    present = await present_version(driver, address)
         finally:
             await driver.close()
         if not present:
@@ -146,15 +148,15 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         address = Address(url)
         driver = await connected(address)
         try:
-            weak = await weak_settings(driver)
-            refuse_weak(weak, address, is_accepted=options.accept_weak_durability)
-            is_upgraded = await migrate(driver, address)
-        except asyncpg.PostgresError as error:
-            raise StoreUnusable(
-                path=address.shown,
-                reason=f"its schema cannot be brought up to date ({address.reason(error)})",
+            with explained(
+                address,
+                failed="its schema cannot be brought up to date",
                 cure="Check the server's log and the role's privileges, then start again",
-            ) from error
+            ):
+                async with driver.transaction():
+                    weak = await weak_settings(driver)
+                refuse_weak(weak, address, is_accepted=options.accept_weak_durability)
+                is_upgraded = await migrate(driver, address)
         finally:
             await driver.close()
         async with AsyncExitStack() as undo:
