@@ -20,6 +20,7 @@ from twite.console.pages.quality import DedupReportPage, MatchQualityPage
 from twite.console.pages.rejected import AmountsPage, RejectedPage
 from twite.console.pages.tag_preview import TagPreviewPage
 from twite.console.request_checks import RequestChecks
+from twite.console.scope import EventNames
 from twite.domain.destination import Destination
 from twite.gateway.identity.accounts import Accounts
 from twite.gateway.identity.authentication import Authentication, SessionTimes
@@ -44,25 +45,22 @@ def insight_pages(
     clock: Clock,
 ) -> tuple[Page, ...]:
     """Return the pages about conversions, in the order of the navigation."""
-    sources = settings.sources()
+    sources, names = settings.sources(), EventNames(destinations)
     return (
-        OverviewPage(
-            destinations=destinations,
-            records=store,
-            state=store,
-        ),
+        OverviewPage(destinations=destinations, records=store, state=store),
         LivePage(
             destinations=destinations,
             sources=[*(source.name for source in sources), X_SOURCE],
             watched=watched(sources),
             records=store,
             clock=clock,
+            names=names,
         ),
         RejectedPage(
             destinations=destinations, sources=[source.name for source in sources], records=store
         ),
-        MatchQualityPage(destinations=destinations, records=store),
-        DedupReportPage(destinations=destinations, records=store, clock=clock),
+        MatchQualityPage(destinations=destinations, records=store, names=names),
+        DedupReportPage(records=store, names=names),
         DeadLettersPage(
             destinations=destinations,
             records=store,
@@ -74,12 +72,14 @@ def insight_pages(
                 is_cautious=settings.is_cautious,
             ),
             moves=WakingMoves(moves=store, wake_all=wake_all),
+            names=names,
         ),
         AmountsPage(
             destinations=destinations,
             guards={source.name: source.value_guard for source in sources},
             records=store,
             state=store,
+            names=names,
         ),
     )
 

@@ -53,13 +53,13 @@ def worth_of(body: bytes) -> str:
     return f"{worth.value} {worth.price_currency or ''}".strip() if worth.value else ""
 
 
-def scope_of(visit: PageRequest) -> QueryScope:
-    """Return the requested pixels, limited to those that the viewer sees."""
-    query = visit.query
+def scope_of(visit: PageRequest, form: FormData | None = None) -> QueryScope:
+    """Return the pixels that the form or the query requests, limited to the viewer's."""
+    asked = form or visit.query
     return QueryScope(
         pixels=visit.viewer.pixels,
-        pixel=query.first("pixel") or None,
-        source=query.first("source") or None,
+        pixel=asked.first("pixel") or None,
+        source=asked.first("source") or None,
     )
 
 
@@ -67,11 +67,7 @@ def look_of(visit: PageRequest, form: FormData, *, limit: int) -> ListQuery:
     """Return the filter of conversions. Invalid states and numbers are ignored."""
     state = form.first("state")
     return ListQuery(
-        scope=QueryScope(
-            pixels=visit.viewer.pixels,
-            pixel=form.first("pixel") or None,
-            source=form.first("source") or None,
-        ),
+        scope=scope_of(visit, form),
         event=form.first("event") or None,
         state=State(state) if state in set(State) else None,
         reason=form.first("reason") or None,
@@ -112,9 +108,7 @@ class EventNames:
 
     def __call__(self, pixel: str, event: str) -> str:
         """Return the name of an event in the settings; "" if it has none."""
-        destination = self._destinations.get(pixel)
-        events = {} if destination is None else destination.events
-        return next((name for name, id_ in events.items() if id_ == event), "")
+        return next((name for name, id_ in self.of(pixel).items() if id_ == event), "")
 
     def of(self, pixel: str) -> Mapping[str, str]:
         """Return a pixel's events, by their names in the settings."""

@@ -70,7 +70,7 @@ class UsersPage:
                 name,
                 role=_role(form),
                 password=form.first("new"),
-                pixels=self._seen(form),
+                pixels=_seen(form, self.pixels),
                 by=by,
                 session_digest=session_digest,
             )
@@ -84,7 +84,7 @@ class UsersPage:
             await self.user_accounts.allow(
                 user.name,
                 role=_role(form),
-                pixels=self._seen(form),
+                pixels=_seen(form, self.pixels),
                 by=by,
                 session_digest=session_digest,
             )
@@ -116,14 +116,15 @@ class UsersPage:
             raise AccessDenied(404, "Nobody", "There is no user with that name.")
         return found[0]
 
-    def _seen(self, form: FormData) -> list[str] | None:
-        """Return the selected pixels; None for all."""
-        if form.first("sees") != "some":
-            return None
-        chosen = form.all("pixel")
-        if not set(chosen) <= set(self.pixels):
-            raise InvalidAccountChange("one of the chosen pixels is not configured")
-        return chosen
+
+def _seen(form: FormData, pixels: Sequence[str]) -> list[str] | None:
+    """Return the selected pixels; None for all. Raises InvalidAccountChange."""
+    if form.first("sees") != "some":
+        return None
+    chosen = form.all("pixel")
+    if not set(chosen) <= set(pixels):
+        raise InvalidAccountChange("one of the chosen pixels is not configured")
+    return chosen
 
 
 def _role(form: FormData) -> Role:
@@ -179,7 +180,7 @@ class KeysPage:
             made = await self.user_accounts.make_key(
                 form.first("name").strip(),
                 scopes=[KeyScope(name) for name in form.all("scope") if name in set(KeyScope)],
-                pixels=self._seen(visit),
+                pixels=_seen(form, self.pixels),
                 by=visit.viewer.name,
                 session_digest=visit.session_digest,
             )
@@ -192,11 +193,6 @@ class KeysPage:
     async def _revoke(self, visit: PageRequest) -> Response:
         act = partial(self.user_accounts.revoke_key, visit.part("id"))
         return await self.confirming.done(visit, _KEYS_PATH, act, message="The key was revoked.")
-
-    def _seen(self, visit: PageRequest) -> list[str] | None:
-        if visit.form.first("sees") != "some":
-            return None
-        return [pixel for pixel in visit.form.all("pixel") if pixel in self.pixels]
 
 
 _ON_A_PAGE: Final = 50

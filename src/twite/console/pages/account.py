@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import segno
@@ -85,19 +85,18 @@ class AccountPage:
         )
 
 
-_ACCOUNT_PATH: Final = "/console/account"
-_CODES_PATH: Final = "/console/account/codes"
+_CODES_PATH: Final = f"{_PATH}/codes"
 _MOST_BEGUN: Final = 64
 
 
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class CodesPage:
     """The page of the user's own second factor, which requires server.secret_key."""
 
-    def __init__(self, *, second_factor: TwoFactor | None, authentication: Authentication) -> None:
-        self._second_factor = second_factor
-        self._authentication = authentication
-        # Secrets that were shown and are not confirmed yet, by session.
-        self._begun = OrderedDict[bytes, Secret]()
+    second_factor: TwoFactor | None
+    authentication: Authentication
+    # Secrets that were shown and are not confirmed yet, by session.
+    _begun: OrderedDict[bytes, Secret] = field(init=False, default_factory=OrderedDict)
 
     @property
     def routes(self) -> Sequence[PageRoute]:
@@ -108,37 +107,32 @@ class CodesPage:
         )
 
     async def _shown(self, visit: PageRequest) -> Response:
-        inside = visit.within
-        if self._second_factor is None or inside.user.code_since is not None:
-            return visit.page(
-                "account/codes.html",
-                title="Sign in with a code",
-                picture="",
-                secret="",
-                code_since=inside.user.code_since,
-                left=len(inside.user.recovery),
-            )
-        secret = self._begun.setdefault(inside.session.digest, fresh_secret())
-        while len(self._begun) > _MOST_BEGUN:
-            self._begun.popitem(last=False)
+        inside, picture, shown = visit.within, "", ""
+        if self.second_factor is not None and inside.user.code_since is None:
+            secret = self._begun.setdefault(inside.session.digest, fresh_secret())
+            while len(self._begun) > _MOST_BEGUN:
+                self._begun.popitem(last=False)
+            # As a data URL, because the page policy allows no other images.
+            code = segno.make(address_of(secret, inside.user.name), error="m")
+            picture, shown = code.png_data_uri(scale=5, border=3), _in_fours(secret.reveal())
         return visit.page(
             "account/codes.html",
             title="Sign in with a code",
-            picture=_picture(address_of(secret, inside.user.name)),
-            secret=_in_fours(secret.reveal()),
-            code_since=None,
-            left=0,
+            picture=picture,
+            secret=shown,
+            code_since=inside.user.code_since,
+            left=len(inside.user.recovery),
         )
 
     async def _confirmed(self, visit: PageRequest) -> Response:
         inside, form = visit.within, visit.form
         secret = self._begun.get(inside.session.digest)
-        if self._second_factor is None or secret is None:
+        if self.second_factor is None or secret is None:
             return visit.back_to(_CODES_PATH)
-        if not await self._authentication.confirms(inside, form.first("password"), visit.address):
+        if not await self.authentication.confirms(inside, form.first("password"), visit.address):
             return visit.back_to(_CODES_PATH, message="The password is wrong.", bad=True)
         try:
-            recovery = await self._second_factor.begin(
+            recovery = await self.second_factor.begin(
                 inside.user, secret, form.first("code"), session_digest=visit.session_digest
             )
         except InvalidAccountChange as unfit:
@@ -147,7 +141,7 @@ class CodesPage:
             message = "The code is wrong. Check the device's clock."
             return visit.back_to(_CODES_PATH, message=message, bad=True)
         self._begun.pop(inside.session.digest, None)
-        renewed = await visit.renewed(self._authentication, _ACCOUNT_PATH)
+        renewed = await visit.renewed(self.authentication, _PATH)
         page = visit.page("account/recovery.html", title="Recovery codes", codes=recovery)
         for value in renewed.headers.getlist("set-cookie"):
             page.headers.append("set-cookie", value)
@@ -155,20 +149,15 @@ class CodesPage:
 
     async def _ended(self, visit: PageRequest) -> Response:
         inside = visit.within
-        right = await self._authentication.confirms(
+        right = await self.authentication.confirms(
             inside, visit.form.first("password"), visit.address
         )
-        if not right or self._second_factor is None:
+        if not right or self.second_factor is None:
             return visit.back_to(_CODES_PATH, message="The password is wrong.", bad=True)
-        await self._second_factor.end(inside.user, session_digest=visit.session_digest)
+        await self.second_factor.end(inside.user, session_digest=visit.session_digest)
         return await visit.renewed(
-            self._authentication, _ACCOUNT_PATH, message="Codes are no longer required."
+            self.authentication, _PATH, message="Codes are no longer required."
         )
-
-
-def _picture(address: str) -> str:
-    """Return a QR code as a data URL, because the page policy allows no other images."""
-    return segno.make(address, error="m").png_data_uri(scale=5, border=3)
 
 
 def _in_fours(text: str) -> str:

@@ -28,22 +28,17 @@ _ADMIN: Final = Role.ADMIN
 _NAMES: Final = {OAUTH: "signed-in credentials", PIXEL_TOKEN: "pixel token"}
 
 
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class ConnectPage:
-    """The page that connects a pixel. A sign-in at X must end in the session that started it."""
+    """The page that connects a pixel. A sign-in at X must end in the session that started it.
 
-    def __init__(
-        self,
-        *,
-        connect: XSignIn,
-        destinations: Mapping[str, Destination],
-        written: Sequence[Destination],
-        confirming: Reauthentication,
-    ) -> None:
-        """`destinations` are the pixels in use, `written` the pixels of the settings."""
-        self._named = {stored.pixel: kinds_of(stored)[0] for stored in written}
-        self._connect = connect
-        self._destinations = destinations
-        self._confirming = confirming
+    `destinations` are the pixels in use, `written` the pixels of the settings.
+    """
+
+    connect: XSignIn
+    destinations: Mapping[str, Destination]
+    written: Sequence[Destination]
+    confirming: Reauthentication
 
     @property
     def routes(self) -> Sequence[PageRoute]:
@@ -58,9 +53,10 @@ class ConnectPage:
         )
 
     async def _list(self, visit: PageRequest) -> Response:
+        named = {stored.pixel: kinds_of(stored)[0] for stored in self.written}
         pixels = [
-            (pixel, destination, kinds_of(destination), self._named.get(pixel, "none yet"))
-            for pixel, destination in self._destinations.items()
+            (pixel, destination, kinds_of(destination), named.get(pixel, "none yet"))
+            for pixel, destination in self.destinations.items()
             if visit.viewer.sees(pixel)
         ]
         return visit.page(
@@ -68,12 +64,12 @@ class ConnectPage:
         )
 
     async def _begin(self, visit: PageRequest) -> Response:
-        pixel = known_pixel(visit, self._destinations)
+        pixel = known_pixel(visit, self.destinations)
         by_pin = visit.form.first("way") == "pin"
         callback = None if by_pin else _callback(visit)
         await visit.note(AuditAction.CONNECT_BEGIN, pixel, "by PIN" if by_pin else "by callback")
         try:
-            begun = await self._connect.begin(pixel, callback=callback, by=_session(visit))
+            begun = await self.connect.begin(pixel, callback=callback, by=_session(visit))
         except TwiteError as error:
             return visit.back_to(_PATH, message=str(error), bad=True)
         return visit.page(
@@ -88,7 +84,7 @@ class ConnectPage:
         """X redirects the browser here. The request token must belong to the session."""
         query = visit.request.url.query
         try:
-            connected = await self._connect.finish_by_callback(query, by=_session(visit))
+            connected = await self.connect.finish_by_callback(query, by=_session(visit))
         except TwiteError as error:
             return visit.back_to(_PATH, message=str(error), bad=True)
         return await self._connected(visit, connected)
@@ -96,7 +92,7 @@ class ConnectPage:
     async def _pin(self, visit: PageRequest) -> Response:
         form = visit.form
         try:
-            connected = await self._connect.finish_by_pin(
+            connected = await self.connect.finish_by_pin(
                 form.first("token"), form.first("pin"), by=_session(visit)
             )
         except TwiteError as error:
@@ -104,28 +100,28 @@ class ConnectPage:
         return await self._connected(visit, connected)
 
     async def _paste(self, visit: PageRequest) -> Response:
-        pixel = known_pixel(visit, self._destinations)
+        pixel = known_pixel(visit, self.destinations)
         token = visit.form.first("token").strip()
         if not token:
             return visit.back_to(_PATH, message="Paste the token first.", bad=True)
         await visit.note(AuditAction.CONNECT_PASTE, pixel)
         try:
-            connected = await self._connect.paste(pixel, PixelToken(token=Secret(token)))
+            connected = await self.connect.paste(pixel, PixelToken(token=Secret(token)))
         except TwiteError as error:
             return visit.back_to(_PATH, message=str(error), bad=True)
         return await self._connected(visit, connected)
 
     async def _forget(self, visit: PageRequest) -> Response:
-        pixel = known_pixel(visit, self._destinations)
+        pixel = known_pixel(visit, self.destinations)
         kind = visit.form.first("kind")
         if kind not in _NAMES:
             return visit.back_to(_PATH, message="Choose what to delete.", bad=True)
-        if not await self._confirming.knows(visit):
+        if not await self.confirming.knows(visit):
             return visit.back_to(_PATH, message=NOT_CONFIRMED, bad=True)
         await visit.note(FORGOTTEN, pixel, _NAMES[kind])
         try:
             revoke = bool(visit.form.first("revoke"))
-            was_there = await self._connect.forget(pixel, kind, revoke=revoke)
+            was_there = await self.connect.forget(pixel, kind, revoke=revoke)
         except TwiteError as error:
             return visit.back_to(_PATH, message=str(error), bad=True)
         deleted = f"{pixel} no longer has {_NAMES[kind]}."

@@ -1,7 +1,7 @@
 """Dead letters and held deliveries: groups by X's error, to edit, replay or discard."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlencode
 
@@ -55,10 +55,7 @@ class DeadLettersPage:
     records: Queries
     dry_run: DryRun
     moves: Moves
-    _name: EventNames = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._name = EventNames(self.destinations)
+    names: EventNames
 
     @property
     def routes(self) -> Sequence[PageRoute]:
@@ -78,7 +75,7 @@ class DeadLettersPage:
             "dead_letters.html",
             title="Dead letters and held",
             error_groups=[
-                (error_group, self._name(error_group.pixel, error_group.event), _query(error_group))
+                (error_group, self.names(error_group.pixel, error_group.event), _query(error_group))
                 for error_group in found
             ],
             counted=COUNTED,
@@ -101,7 +98,7 @@ class DeadLettersPage:
             "error_group.html",
             title="Held" if error_group.state is State.HELD else "Dead letters",
             error_group=error_group,
-            name=self._name(error_group.pixel, error_group.event),
+            name=self.names(error_group.pixel, error_group.event),
             lines=[
                 (history, worth_of(history.sent), self.dry_run.doubt(history, now=visit.now))
                 for history in histories
@@ -110,7 +107,7 @@ class DeadLettersPage:
             query=_query(error_group),
             is_first=after == 0,
             mendable=_mendable(error_group),
-            events=self._name.of(error_group.pixel),
+            events=self.names.of(error_group.pixel),
             today=TODAY,
             droppable=DROPPABLE,
             divisors=DIVISORS,
@@ -126,7 +123,7 @@ class DeadLettersPage:
             "preview.html",
             title="What would be sent",
             error_group=error_group,
-            name=self._name(error_group.pixel, error_group.event),
+            name=self.names(error_group.pixel, error_group.event),
             edit=edit,
             today=TODAY,
             # Masking a body takes longer than all other steps.
@@ -273,7 +270,7 @@ class DeadLettersPage:
     def _edit_of(self, form: FormData, error_group: ErrorGroup) -> Edit:
         """Return the edit that a form describes. Raises AccessDenied for an invalid field."""
         event, divide, drop = form.first("event_to"), form.first("divide"), form.all("drop")
-        if event not in {"", TODAY, *self._name.of(error_group.pixel).values()}:
+        if event not in {"", TODAY, *self.names.of(error_group.pixel).values()}:
             raise AccessDenied(
                 409,
                 "No longer mapped",

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import msgspec
 from starlette.responses import Response
 
 from twite.console.page import FormData, NavigationGroup, PageLocation, PageRequest, PageRoute
@@ -26,13 +25,6 @@ _KINDS: Final = [
     (kind, f"{kind} ({SHOWN_AS[kind]} in X's own pages)" if kind in SHOWN_AS else kind)
     for kind in spec.EVENT_TAG_TYPES
 ]
-
-
-class EventRow(msgspec.Struct, frozen=True, kw_only=True):
-    """An event, and its names in the settings."""
-
-    tag: EventTag
-    names: tuple[str, ...]
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
@@ -73,7 +65,7 @@ class EventsPage:
         wrong, rows = "", []
         try:
             known = await self.manager.events(pixel, with_deleted=deleted)
-            rows = [EventRow(tag=tag, names=self.manager.names(pixel, tag)) for tag in known]
+            rows = [(tag, self.manager.names(pixel, tag)) for tag in known]
         except TwiteError as error:
             wrong = str(error)
         return visit.page(

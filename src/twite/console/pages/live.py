@@ -108,11 +108,8 @@ class LivePage:
     watched: frozenset[str]
     records: Queries
     clock: Clock
-    _name: EventNames = field(init=False)
+    names: EventNames
     _streams: Streams = field(init=False, default_factory=Streams)
-
-    def __post_init__(self) -> None:
-        self._name = EventNames(self.destinations)
 
     @property
     def routes(self) -> Sequence[PageRoute]:
@@ -150,7 +147,7 @@ class LivePage:
             chosen={name: query.first(name) for name in FILTERS},
             pixels=visit.viewer.of(self.destinations),
             sources=self.sources if visit.viewer.pixels is None else (),
-            events=self._name.all(visit),
+            events=self.names.all(visit),
             states=[state.value for state in State],
         )
 
@@ -242,7 +239,7 @@ class LivePage:
             [
                 (
                     str(summary.delivery), moment(summary.received_at), summary.pixel,
-                    summary.event, self._name(summary.pixel, summary.event),
+                    summary.event, self.names(summary.pixel, summary.event),
                     summary.conversion_id, summary.source, summary.endpoint,
                     summary.state.value, masked_words(summary.reason or ""), worth_of(summary.body),
                 )
@@ -271,7 +268,7 @@ class LivePage:
             title=history.conversion_id,
             history=history,
             origin=origin,
-            name=self._name(history.pixel, history.event),
+            name=self.names(history.pixel, history.event),
             tone=TONES[history.state],
             worth=worth_of(history.sent),
             steps=steps(origin),
@@ -295,7 +292,7 @@ class LivePage:
             "number": str(summary.delivery),
             "at": moment(summary.received_at)[5:],
             "pixel": shown(summary.pixel, 40),
-            "event": shown(self._name(summary.pixel, summary.event) or summary.event, 40),
+            "event": shown(self.names(summary.pixel, summary.event) or summary.event, 40),
             "id": shown(summary.conversion_id, 60),
             "source": shown(summary.source, 40),
             "state": summary.state.value,

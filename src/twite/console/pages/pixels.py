@@ -28,16 +28,12 @@ _PATH: Final = "/console/pixels"
 class ShownPixel(msgspec.Struct, frozen=True, kw_only=True):
     """A pixel as shown on the page, with the kinds of its credentials only."""
 
-    pixel: str
-    account: str | None
+    destination: Destination
     credentials: tuple[str, ...]
-    is_cautious: bool
-    events: Mapping[str, str]
-    rate: int
     counted: ConversionCounts
-    sources: tuple[str, ...]
+    sources: Sequence[str]
     pause: Pause | None
-    events_paused: tuple[Pause, ...]
+    events_paused: Sequence[Pause]
     closure: RateLimitWindow | None
 
 
@@ -71,7 +67,7 @@ class PixelsPage:
         )
 
     async def _one(self, visit: PageRequest) -> Response:
-        pixel = self._known(visit)
+        pixel = known_pixel(visit, self.destinations)
         (shown,) = await self._shown([pixel], visit.now)
         sources = [source for source in self.sources if pixel in source.pixels]
         return visit.page(
@@ -83,14 +79,14 @@ class PixelsPage:
         )
 
     async def _pause(self, visit: PageRequest) -> Response:
-        pixel = self._known(visit)
+        pixel = known_pixel(visit, self.destinations)
         await visit.note(AuditAction.PIXEL_PAUSE, pixel)
         await self.sends.hold(pixel, who=visit.viewer.name)
         message = f"{pixel} is paused. Its conversions are queued until a user resumes the pixel."
         return visit.back_to(f"{_PATH}/{pixel}", message=message)
 
     async def _resume(self, visit: PageRequest) -> Response:
-        pixel = self._known(visit)
+        pixel = known_pixel(visit, self.destinations)
         await visit.note(AuditAction.PIXEL_RESUME, pixel)
         await self.sends.release(pixel)
         return visit.back_to(f"{_PATH}/{pixel}", message=f"{pixel} was resumed.")
@@ -102,8 +98,9 @@ class PixelsPage:
         closures = {window.pixel: window for window in windows if window.until > now}
         accounts = await self.records.balance()
         return [
-            _shown(
-                self.destinations[pixel],
+            ShownPixel(
+                destination=self.destinations[pixel],
+                credentials=kinds_of(self.destinations[pixel]),
                 counted=total(account for account in accounts if account.pixel == pixel),
                 sources=[source.name for source in self.sources if pixel in source.pixels],
                 pause=pauses.get(pixel),
@@ -112,9 +109,6 @@ class PixelsPage:
             )
             for pixel in pixels
         ]
-
-    def _known(self, visit: PageRequest) -> str:
-        return known_pixel(visit, self.destinations)
 
 
 def known_pixel(visit: PageRequest, destinations: Mapping[str, Destination]) -> str:
@@ -139,50 +133,19 @@ def kinds_of(destination: Destination) -> tuple[str, ...]:
     return (first,) if destination.fallback is None else (first, "OAuth 1.0a as fallback")
 
 
-def _shown(
-    destination: Destination,
-    *,
-    counted: ConversionCounts,
-    sources: Sequence[str],
-    pause: Pause | None,
-    events_paused: Sequence[Pause],
-    closure: RateLimitWindow | None,
-) -> ShownPixel:
-    return ShownPixel(
-        pixel=destination.pixel,
-        account=destination.account,
-        credentials=kinds_of(destination),
-        is_cautious=destination.is_cautious,
-        events=destination.events,
-        rate=destination.rate,
-        counted=counted,
-        sources=tuple(sources),
-        pause=pause,
-        events_paused=tuple(events_paused),
-        closure=closure,
-    )
-
-
 _TRY_PATH: Final = "/console/pixels/{pixel}/try"
 _FIELDS: Final = ("value", "currency", "email", "phone", "twclid", "ip", "user_agent")
 _UNDER_WAY: Final = {State.QUEUED, State.SENDING}
 
 
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class TestConversionPage:
     """The page that sends a test conversion through a source. X counts it as a real conversion."""
 
-    def __init__(
-        self,
-        *,
-        accept: Accept,
-        records: Queries,
-        destinations: Mapping[str, Destination],
-        sources: Sequence[Source],
-    ) -> None:
-        self._accept = accept
-        self._records = records
-        self._destinations = destinations
-        self._sources = {source.name: source for source in sources}
+    accept: Accept
+    records: Queries
+    destinations: Mapping[str, Destination]
+    sources: Sequence[Source]
 
     @property
     def routes(self) -> Sequence[PageRoute]:
@@ -192,9 +155,10 @@ class TestConversionPage:
         )
 
     async def _sent(self, visit: PageRequest) -> Response:
-        pixel = known_pixel(visit, self._destinations)
+        pixel = known_pixel(visit, self.destinations)
         back, form = f"/console/pixels/{pixel}", visit.form
-        source = self._sources.get(form.first("source"))
+        named = form.first("source")
+        source = next((source for source in self.sources if source.name == named), None)
         event = form.first("event")
         if source is None or pixel not in source.pixels:
             return visit.back_to(
@@ -205,7 +169,7 @@ class TestConversionPage:
         body = {"event": event, "conversion_id": conversion_id, "pixel": pixel, **fields}
         await visit.note(AuditAction.CONVERSION_TEST, conversion_id, f"{event}, as {source.name}")
         try:
-            receipt = await self._accept.native(source=source, body=json.dumps(body).encode())
+            receipt = await self.accept.native(source=source, body=json.dumps(body).encode())
         except ClientError as wrong:
             return visit.back_to(back, message=f"Not accepted: {wrong}", bad=True)
         if receipt.rejected:
@@ -216,8 +180,8 @@ class TestConversionPage:
         return visit.back_to(f"{back}/try/{conversion_id}")
 
     async def _followed(self, visit: PageRequest) -> Response:
-        pixel = known_pixel(visit, self._destinations)
-        histories = await self._records.find(
+        pixel = known_pixel(visit, self.destinations)
+        histories = await self.records.find(
             ByConversionId(pixel=pixel, events=None, conversion_id=visit.part("conversion_id"))
         )
         if not histories:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
@@ -15,7 +16,6 @@ from twite.domain.stats.sightings import ADVICE, MOST_PAIRS, DedupReport, TwoIds
 from twite.domain.times import DAY, MINUTE
 from twite.gateway.operations.dedup_report import DEFAULT_DAYS, first_moment
 from twite.gateway.operations.dedup_report import day_of as date_of
-from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.queries import DedupQuery, FlawsQuery, IdPairsQuery, MatchQuery, Queries
 
 PATH: Final = "/console/match-keys"
@@ -25,7 +25,6 @@ DAYS: Final = (7, 30, 90)
 class DayQuality(msgspec.Struct, frozen=True, kw_only=True):
     day: str
     share: float
-    conversions: int
 
 
 class FlawShare(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,13 +53,13 @@ class EventQuality(msgspec.Struct, frozen=True, kw_only=True):
     flaws: tuple[FlawShare, ...]
 
 
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class MatchQualityPage:
     """The page of match quality: which identifiers conversions have."""
 
-    def __init__(self, *, destinations: Mapping[str, Destination], records: Queries) -> None:
-        self._destinations = destinations
-        self._records = records
-        self._name = EventNames(destinations)
+    destinations: Mapping[str, Destination]
+    records: Queries
+    names: EventNames
 
     @property
     def routes(self) -> Sequence[PageRoute]:
@@ -76,8 +75,8 @@ class MatchQualityPage:
         days = days if days in DAYS else DAYS[0]
         today = visit.now // DAY
         since = today - days + 1
-        found = await self._records.answer(MatchQuery(scope=scope, since=since))
-        flaws = await self._records.answer(FlawsQuery(scope=scope, since=since))
+        found = await self.records.answer(MatchQuery(scope=scope, since=since))
+        flaws = await self.records.answer(FlawsQuery(scope=scope, since=since))
         named = {day: day_of(day) for day in range(since, today + 1)}
         events = self._events(found, flaws, days=named)
         return visit.page(
@@ -88,7 +87,7 @@ class MatchQualityPage:
             nowhere=_flaws([flaw for flaw in flaws if not (events and flaw.event)], whole=0),
             days=days,
             choices=DAYS,
-            pixels=visit.viewer.of(self._destinations),
+            pixels=visit.viewer.of(self.destinations),
             scope=scope,
         )
 
@@ -106,7 +105,7 @@ class MatchQualityPage:
                 EventQuality(
                     pixel=pixel,
                     event=event,
-                    name=self._name(pixel, event),
+                    name=self.names(pixel, event),
                     keys=keys,
                     trend=_trend(by_day, days),
                     flaws=tuple(_flaws(own, whole=keys.conversions)),
@@ -117,7 +116,7 @@ class MatchQualityPage:
 
 def _trend(by_day: Mapping[int, Matching], days: Mapping[int, str]) -> tuple[DayQuality, ...]:
     return tuple(
-        DayQuality(day=name, share=keys.share, conversions=keys.conversions)
+        DayQuality(day=name, share=keys.share)
         for day, name in days.items()
         for keys in (by_day.get(day, _NONE),)
     )
@@ -168,18 +167,16 @@ _TONES: Final = {
 _APART: Final = ("both", "pixel_only", "server_only")
 
 
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class DedupReportPage:
     """The page of the deduplication report, as of the last count."""
 
-    def __init__(
-        self, *, destinations: Mapping[str, Destination], records: Queries, clock: Clock
-    ) -> None:
-        self._destinations = destinations
-        self._records = records
-        self._clock = clock
-        self._name = EventNames(destinations)
-        self._counting: asyncio.Task[None] | None = None
-        self._counted: tuple[int, Sequence[DedupReport], Sequence[TwoIds]] | None = None
+    records: Queries
+    names: EventNames
+    _counting: asyncio.Task[None] | None = field(init=False, default=None)
+    _counted: tuple[int, Sequence[DedupReport], Sequence[TwoIds]] | None = field(
+        init=False, default=None
+    )
 
     @property
     def routes(self) -> Sequence[PageRoute]:
@@ -200,7 +197,7 @@ class DedupReportPage:
         rows = [
             (
                 pixel,
-                self._name(pixel, event) or event,
+                self.names(pixel, event) or event,
                 total(
                     [counts for counts in seen if (counts.pixel, counts.event) == (pixel, event)]
                 ),
@@ -217,7 +214,7 @@ class DedupReportPage:
                     for name in ADVICE],
             rows=rows,
             pairs=[
-                (pair.at, self._name(pair.pixel, pair.event) or pair.event, pair)
+                (pair.at, self.names(pair.pixel, pair.event) or pair.event, pair)
                 for pair in pairs
                 if visit.viewer.sees(pair.pixel)
             ],
@@ -238,10 +235,10 @@ class DedupReportPage:
     async def _count(self, now: int) -> None:
         try:
             since = first_moment(now, DEFAULT_DAYS)
-            overlaps = tuple(await self._records.answer(DedupQuery(since=since)))
+            overlaps = tuple(await self.records.answer(DedupQuery(since=since)))
             pairs: Sequence[TwoIds] = ()
             if any(overlap.two_ids for overlap in overlaps):
-                pairs = await self._records.answer(IdPairsQuery(since=since, limit=MOST_PAIRS))
+                pairs = await self.records.answer(IdPairsQuery(since=since, limit=MOST_PAIRS))
             self._counted = now, overlaps, pairs
         finally:
             self._counting = None

@@ -1,7 +1,7 @@
 """Conversions rejected at intake, and unusual amounts (value guards)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -88,10 +88,7 @@ class AmountsPage:
     guards: Mapping[str, ValueGuard | None]
     records: Queries
     state: StateReader
-    _name: EventNames = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._name = EventNames(self.destinations)
+    names: EventNames
 
     @property
     def routes(self) -> Sequence[PageRoute]:
@@ -113,7 +110,7 @@ class AmountsPage:
             "amounts.html",
             title="Value guards",
             lines=[
-                (summary, self._name(summary.pixel, summary.event)) for summary in sight.summaries
+                (summary, self.names(summary.pixel, summary.event)) for summary in sight.summaries
             ],
             tones=TONES,
             meaning={kind.value: sentence for kind, sentence in MEANING.items()},
@@ -122,7 +119,7 @@ class AmountsPage:
             query=asked_again(visit.query, _AMOUNT_FILTERS),
             back_to=sight.back_to,
             is_first=look.before is None,
-            norms=[(norm, self._name(norm.pixel, norm.event), _range(norm)) for norm in seen][
+            norms=[(norm, self.names(norm.pixel, norm.event), _range(norm)) for norm in seen][
                 :_MOST_NORMS
             ],
             least=LEAST_SEEN,
