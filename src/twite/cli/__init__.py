@@ -1,8 +1,8 @@
-"""The commands. Each file holds one command, or several about one subject, built alike:
+"""The commands. Each file holds one command, or several about one subject.
 
-    register(app)   adds the commands, with their help and an example
-    its function    reads settings, calls one thing of `app`, prints, and exits by
-                    `raise typer.Exit(code)` if the code is not 0
+A command is a function with its name, or a `typer.Typer` of several; `application` adds it. Its
+docstring is its help, with an example. It reads settings, calls one thing of `app`, prints, and
+exits by `raise typer.Exit(code)` if the code is not 0.
 
 A command raises TwiteError for errors it can explain; `main` prints the message. Commands print
 through `printing`, which escapes control characters. GROUPS has every command with its help, so

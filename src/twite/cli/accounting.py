@@ -9,18 +9,13 @@ import typer
 
 from twite.app.store_access import open_records, read_forecasts, read_ignored
 from twite.cli import printing
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, text
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, load
 from twite.domain.history import ConversionCounts, total
 from twite.domain.stats.backlog import Forecast
 from twite.domain.submission import IgnoredTally
 from twite.domain.times import DAY, spelled
 
-EXAMPLE: Final = "Example: `twite accounting --json | jq .balance`"
 _COLUMNS: Final = (*ConversionCounts.__struct_fields__[2:], "balance")
-
-
-def register(app: typer.Typer) -> None:
-    app.command("accounting", help=text("accounting", accounting, EXAMPLE))(accounting)
 
 
 def accounting(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
@@ -29,6 +24,8 @@ def accounting(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> Non
     Below it, for each pixel with pending conversions: when all will be sent, and how many will miss
     their 48 hours. At the end, events that tag and page endpoints ignored in the last seven days.
     Exits with 1 if it does not balance.
+
+    Example: `twite accounting --json | jq .balance`
     """
     found = load(config, credentials=False)
 

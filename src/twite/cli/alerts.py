@@ -7,34 +7,28 @@ from typing import Final
 import typer
 
 from twite.app.monitoring import read_alerts, send_trial
-from twite.cli import COMMANDS, printing
+from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load
 from twite.domain.alert import RULES, Alert
 from twite.domain.times import spelled
 from twite.gateway.alerts.notifier import page_of, why_not
 from twite.gateway.ports.transport import NoResponse, Response
 
-EXAMPLE: Final = "Example: `twite alerts`, and `twite alerts test` after setting a webhook"
-LIST: Final = """List open alerts, oldest first. Exits with 1 if an alert is open.
-
-Example: `twite alerts list --json`"""
-TEST: Final = """Send a test message to the webhook and print the response. Exits with 1 unless the
-webhook accepts it (2xx).
-
-Example: `twite alerts test`"""
 _SHOWN: Final = 200
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command and its subcommands."""
-    alerts = typer.Typer(help=f"{COMMANDS['alerts']}\n\n{EXAMPLE}", invoke_without_command=True)
-    alerts.callback()(_listed_by_default)
-    alerts.command("list", help=LIST)(listed)
-    alerts.command("test", help=TEST)(tried)
-    app.add_typer(alerts, name="alerts")
+alerts = typer.Typer(
+    help="Example: `twite alerts`, and `twite alerts test` after setting a webhook",
+    invoke_without_command=True,
+)
 
 
+@alerts.command("list")
 def listed(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
+    """List open alerts, oldest first. Exits with 1 if an alert is open.
+
+    Example: `twite alerts list --json`
+    """
     found = load(config, credentials=False)
     alerts = asyncio.run(read_alerts(found))
     still = [alert for alert in alerts if alert.resolved_at is None]
@@ -50,7 +44,14 @@ def listed(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
+@alerts.command("test")
 def tried(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
+    """Send a test message to the webhook and print the response.
+
+    Exits with 1 unless the webhook accepts it (2xx).
+
+    Example: `twite alerts test`
+    """
     came = asyncio.run(send_trial(load(config, credentials=False)))
     refused = why_not(came)
     if as_json:
@@ -64,6 +65,7 @@ def tried(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
+@alerts.callback()
 def _listed_by_default(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
         listed()

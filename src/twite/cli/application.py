@@ -1,5 +1,6 @@
 """The Typer application of the commands."""
 
+import inspect
 from importlib import import_module
 from types import MappingProxyType
 from typing import Annotated, Final
@@ -7,7 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from twite import __version__
-from twite.cli import GROUPS
+from twite.cli import COMMANDS, GROUPS
 
 # Commands whose module has another name.
 _FILES: Final = MappingProxyType(
@@ -23,7 +24,12 @@ _FILES: Final = MappingProxyType(
         "send": "send.command",
         "demo": "demo.command",
         "tag": "tag.command",
+        "serve": "serve_command",
     }
+)
+# Commands whose function has another name.
+_FUNCTIONS: Final = MappingProxyType(
+    {"import": "import_container", "erase": "erase_persons", "rotate-key": "rotate_key"}
 )
 ABOUT: Final = """A self-hosted conversion gateway for X.
 
@@ -44,10 +50,20 @@ def application(asked: str | None) -> typer.Typer:
     for group, commands in GROUPS.items():
         for name, sentence in commands.items():
             if name == asked:
-                import_module(f"twite.cli.{_FILES.get(name, name)}").register(app)
+                _add(app, name)
             else:
                 app.command(name, help=sentence, rich_help_panel=group)(_not_asked)
     return app
+
+
+def _add(app: typer.Typer, name: str) -> None:
+    """Add a command: a function, or a Typer application of several."""
+    module = import_module(f"twite.cli.{_FILES.get(name, name)}")
+    command = getattr(module, _FUNCTIONS.get(name, name))
+    if isinstance(command, typer.Typer):
+        app.add_typer(command, name=name, help=f"{COMMANDS[name]}\n\n{command.info.help}")
+    else:
+        app.command(name, help=f"{COMMANDS[name]}\n\n{inspect.getdoc(command)}")(command)
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001  # the signature that Typer calls

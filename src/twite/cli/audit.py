@@ -7,7 +7,7 @@ import msgspec
 import typer
 
 from twite.app.store_access import open_records
-from twite.cli import COMMANDS, printing
+from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load
 from twite.config.settings import Settings
 from twite.domain.people.users import NO_HASH, AuditEntry, first_wrong
@@ -47,12 +47,6 @@ async def verified(trail: DirectoryReader, *, head: str | None = None) -> AuditV
     return AuditVerdict(entries=seen, head=before, wrong=None, knows_head=knows)
 
 
-EXAMPLE: Final = "Example: `twite audit verify`"
-_VERIFY: Final = """Check every entry and print the hash of the last one. Exits with 1 if an entry
-was changed, removed or inserted. Anyone who can write to the file could rebuild the whole chain.
-To detect that, keep the hash elsewhere and pass it with --head next time.
-
-Example: `twite audit verify --head 4f1c…`"""
 _LONGEST: Final = 120
 
 Limit = Annotated[
@@ -64,15 +58,15 @@ Head = Annotated[
 ]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command and its subcommands."""
-    audit = typer.Typer(help=f"{COMMANDS['audit']}\n\n{EXAMPLE}", no_args_is_help=True)
-    audit.command("list", help="List entries, latest first.\n\nExample: `twite audit list`")(listed)
-    audit.command("verify", help=_VERIFY)(verify)
-    app.add_typer(audit, name="audit")
+audit = typer.Typer(help="Example: `twite audit verify`", no_args_is_help=True)
 
 
+@audit.command("list")
 def listed(*, config: Config = DEFAULT_CONFIG, limit: Limit = 50, as_json: Json = False) -> None:
+    """List entries, latest first.
+
+    Example: `twite audit list`
+    """
     entries = asyncio.run(_entries(load(config, credentials=False), limit))
     if as_json:
         printing.print_json([_told(entry) for entry in entries])
@@ -96,7 +90,16 @@ def listed(*, config: Config = DEFAULT_CONFIG, limit: Limit = 50, as_json: Json 
         )
 
 
+@audit.command("verify")
 def verify(*, config: Config = DEFAULT_CONFIG, head: Head = None, as_json: Json = False) -> None:
+    """Check every entry and print the hash of the last one.
+
+    Exits with 1 if an entry was changed, removed or inserted. Anyone who can write to the file
+    could rebuild the whole chain. To detect that, keep the hash elsewhere and pass it with --head
+    next time.
+
+    Example: `twite audit verify --head 4f1c…`
+    """
     verdict = asyncio.run(_verdict(load(config, credentials=False), head))
     if as_json:
         printing.print_json(

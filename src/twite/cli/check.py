@@ -9,11 +9,10 @@ from typing import Annotated, Final
 import typer
 
 from twite.cli import printing
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, text
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel
 from twite.diagnostics import CheckFinding, CheckStatus, TestConversion, examine
 from twite.domain.plural import plural
 
-EXAMPLE: Final = "Example: `twite check --config /etc/twite/twite.toml`"
 Canary = Annotated[
     str | None,
     typer.Option(
@@ -27,10 +26,6 @@ _RESULTS: Final = {
 }
 
 
-def register(app: typer.Typer) -> None:
-    app.command("check", help=text("check", check, EXAMPLE))(check)
-
-
 def check(
     *,
     config: Config = DEFAULT_CONFIG,
@@ -42,6 +37,8 @@ def check(
 
     --canary sends one real conversion through the running gateway, and X counts it. It uses a
     reserved email address that belongs to nobody.
+
+    Example: `twite check --config /etc/twite/twite.toml`
     """
     test = None if canary is None else TestConversion(event=canary, pixel=pixel)
     findings = asyncio.run(_findings(config, test, quiet=as_json))

@@ -4,25 +4,17 @@ import asyncio
 import os
 from pathlib import Path
 from secrets import token_bytes
-from typing import Annotated, Final
+from typing import Annotated
 
 import msgspec
 import typer
 
 from twite.app.compare import read_capture, shadow_of
-from twite.cli import COMMANDS, printing
+from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json
 from twite.domain.plural import plural
 from twite.gtm.compare.comparison import VOLATILE, ComparisonSummary, summed
 from twite.redaction.mask_text import masked_value
-
-EXAMPLE: Final = "Example: `twite compare capture.jsonl --ignore '*.external_id'`"
-ABOUT: Final = """Run the container on captured traffic and send nothing.
-
-Each line of a capture contains the incoming `event` or `request`, and the requests that the other
-system `sent` for it. Both can also be on separate lines that share a `trace`. Values that may be
-personal data or keys are masked. Events that the gateway would not send (consent, bots) are listed
-with the reason. Exits with 1 if anything differs."""
 
 Files = Annotated[list[Path], typer.Argument(metavar="FILE…", help="Captures, as JSON Lines")]
 Which = Annotated[
@@ -50,10 +42,6 @@ ShowField = Annotated[
 ]
 
 
-def register(app: typer.Typer) -> None:
-    app.command("compare", help=f"{COMMANDS['compare']}\n\n{ABOUT}\n\n{EXAMPLE}")(compare)
-
-
 def compare(
     files: Files,
     *,
@@ -66,6 +54,15 @@ def compare(
     show: ShowField = None,
     as_json: Json = False,
 ) -> None:
+    """Run the container on captured traffic and send nothing.
+
+    Each line of a capture contains the incoming `event` or `request`, and the requests that the
+    other system `sent` for it. Both can also be on separate lines that share a `trace`. Values that
+    may be personal data or keys are masked. Events that the gateway would not send (consent, bots)
+    are listed with the reason. Exits with 1 if anything differs.
+
+    Example: `twite compare capture.jsonl --ignore '*.external_id'`
+    """
     runs, stand_ins = asyncio.run(shadow_of(config, container, os.environ, source=source))
     known = runs.tags()
     for name in tags or ():

@@ -9,7 +9,7 @@ import msgspec
 import typer
 
 from twite.app.store_access import open_operations, open_records
-from twite.cli import COMMANDS, printing
+from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, known_pixel, load, who
 from twite.cli.show import history_as_json
 from twite.config.settings import Settings
@@ -23,20 +23,6 @@ from twite.gateway.ports.outbox import Discard, Replay
 from twite.gateway.ports.queries import AtRest
 from twite.redaction.mask_tree import masked_words
 
-EXAMPLE: Final = "Example: `twite dead list`, then `twite dead replay order-1001`"
-LIST: Final = """List dead letters and held conversions, latest first.
-
-Example: `twite dead list --json`"""
-REPLAY: Final = """Send conversions again, with the same conversion id and body.
-
-X may already have received some of these conversions. X could count such a conversion twice if 40
-hours have passed since then. If that is possible, or if the settings forbid resending, the command
-sends nothing unless you add --may-count-twice.
-
-Example: `twite dead replay --all --pixel o8z6j --dry-run`"""
-DISCARD: Final = """Discard conversions permanently. They count as suppressed.
-
-Example: `twite dead discard order-1001 --note "test order"`"""
 _MOST: Final = 100_000
 _LONGEST_REASON: Final = 160
 # The largest number of conversions named on the screen and in the audit log.
@@ -62,42 +48,30 @@ Limit = Annotated[
 ]
 
 
-class DeadLetterSelection(msgspec.Struct, frozen=True, kw_only=True):
-    """The deliveries that a command applies to."""
+class DeadLetterCommand(msgspec.Struct, frozen=True, kw_only=True):
+    """What to do, and with which deliveries."""
 
-    ids: tuple[str, ...]
+    do: Literal["replay", "discard"]
+    ids: list[str]
     every: bool
     held: bool
     pixel: str | None
-
-
-class ReplayDoubt(msgspec.Struct, frozen=True, kw_only=True):
-    """A delivery that X could count twice, and why."""
-
-    history: History
-    why: str
-
-
-class DeadLetterCommand(msgspec.Struct, frozen=True, kw_only=True):
-    """What to do with the selected deliveries."""
-
-    do: Literal["replay", "discard"]
-    note: str
+    note: str = ""
     dry_run: bool
     is_sure: bool = False
     as_json: bool
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command and its subcommands."""
-    dead = typer.Typer(help=f"{COMMANDS['dead']}\n\n{EXAMPLE}", invoke_without_command=True)
-    dead.callback()(_listed_by_default)
-    dead.command("list", help=LIST)(listed)
-    dead.command("replay", help=REPLAY)(replay)
-    dead.command("discard", help=DISCARD)(discard)
-    app.add_typer(dead, name="dead")
+Doubt = tuple[History, str]  # a delivery that X could count twice, and why
 
 
+dead = typer.Typer(
+    help="Example: `twite dead list`, then `twite dead replay order-1001`",
+    invoke_without_command=True,
+)
+
+
+@dead.command("list")
 def listed(
     *,
     config: Config = DEFAULT_CONFIG,
@@ -105,6 +79,10 @@ def listed(
     limit: Limit = 100,
     as_json: Json = False,
 ) -> None:
+    """List dead letters and held conversions, latest first.
+
+    Example: `twite dead list --json`
+    """
     found = load(config, credentials=False)
     known_pixel(found, pixel)
     histories = asyncio.run(_resting(found, pixel, limit))
@@ -118,6 +96,7 @@ def listed(
         printing.complain(f"Only the latest {limit} are shown; --limit shows more.")
 
 
+@dead.command("replay")
 def replay(
     ids: Ids = None,
     *,
@@ -129,13 +108,28 @@ def replay(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    choice = DeadLetterSelection(ids=tuple(ids or ()), every=every, held=held, pixel=pixel)
+    """Send conversions again, with the same conversion id and body.
+
+    X may already have received some of these conversions. X could count such a conversion twice if
+    40 hours have passed since then. If that is possible, or if the settings forbid resending, the
+    command sends nothing unless you add --may-count-twice.
+
+    Example: `twite dead replay --all --pixel o8z6j --dry-run`
+    """
     order = DeadLetterCommand(
-        do="replay", note="", dry_run=dry_run, is_sure=may_count_twice, as_json=as_json
+        do="replay",
+        ids=ids or [],
+        every=every,
+        held=held,
+        pixel=pixel,
+        dry_run=dry_run,
+        is_sure=may_count_twice,
+        as_json=as_json,
     )
-    _decide(load(config, credentials=False), choice, order)
+    _decide(load(config, credentials=False), order)
 
 
+@dead.command("discard")
 def discard(
     ids: Ids = None,
     *,
@@ -147,23 +141,36 @@ def discard(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    choice = DeadLetterSelection(ids=tuple(ids or ()), every=every, held=held, pixel=pixel)
-    order = DeadLetterCommand(do="discard", note=note, dry_run=dry_run, as_json=as_json)
-    _decide(load(config, credentials=False), choice, order)
+    """Discard conversions permanently. They count as suppressed.
+
+    Example: `twite dead discard order-1001 --note "test order"`
+    """
+    order = DeadLetterCommand(
+        do="discard",
+        ids=ids or [],
+        every=every,
+        held=held,
+        pixel=pixel,
+        note=note,
+        dry_run=dry_run,
+        as_json=as_json,
+    )
+    _decide(load(config, credentials=False), order)
 
 
+@dead.callback()
 def _listed_by_default(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
         listed()
 
 
-def _decide(settings: Settings, choice: DeadLetterSelection, order: DeadLetterCommand) -> None:
-    known_pixel(settings, choice.pixel)
-    if bool(choice.ids) == choice.every:
+def _decide(settings: Settings, order: DeadLetterCommand) -> None:
+    known_pixel(settings, order.pixel)
+    if bool(order.ids) == order.every:
         raise typer.BadParameter("give ids, or --all. Run twite dead list to see the ids")
-    if choice.held and not choice.every:
+    if order.held and not order.every:
         raise typer.BadParameter("--held requires --all; ids always include held conversions")
-    chosen, unknown = _chosen(asyncio.run(_resting(settings, choice.pixel, _MOST)), choice)
+    chosen, unknown = _chosen(asyncio.run(_resting(settings, order.pixel, _MOST)), order)
     now = time.time_ns() // 1_000_000
     doubted = _doubted(settings, chosen, now) if order.do == "replay" else []
     refused = bool(doubted) and not order.is_sure
@@ -175,27 +182,27 @@ def _decide(settings: Settings, choice: DeadLetterSelection, order: DeadLetterCo
         raise typer.Exit(1)
 
 
-def _doubted(settings: Settings, histories: Sequence[History], now: int) -> list[ReplayDoubt]:
+def _doubted(settings: Settings, histories: Sequence[History], now: int) -> list[Doubt]:
     """Return the deliveries that X could count twice if they are sent again."""
     found = [
         (history, doubt(history, now=now, is_cautious=settings.is_cautious(history.pixel)))
         for history in histories
     ]
-    return [ReplayDoubt(history=history, why=why) for history, why in found if why is not None]
+    return [(history, why) for history, why in found if why is not None]
 
 
 def _chosen(
-    histories: Sequence[History], choice: DeadLetterSelection
+    histories: Sequence[History], order: DeadLetterCommand
 ) -> tuple[list[History], list[str]]:
     """Return the selected histories, and the ids that select none.
 
     A name that is both a conversion id and a delivery number selects the conversion id.
     """
-    if choice.every:
-        return [history for history in histories if choice.held or history.state is State.DEAD], []
+    if order.every:
+        return [history for history in histories if order.held or history.state is State.DEAD], []
     chosen: dict[int, History] = {}
     unknown: list[str] = []
-    for name in choice.ids:
+    for name in order.ids:
         meant = [
             history for history in histories if name in {history.conversion_id, history.called}
         ] or [history for history in histories if str(history.delivery) == name]
@@ -208,7 +215,7 @@ def _chosen(
 def _report(
     chosen: Sequence[History],
     unknown: Sequence[str],
-    doubted: Sequence[ReplayDoubt],
+    doubted: Sequence[Doubt],
     done: int,
     order: DeadLetterCommand,
 ) -> None:
@@ -221,8 +228,7 @@ def _report(
                 "dry_run": order.dry_run,
                 "chosen": [history_as_json(history) for history in chosen],
                 "may_count_twice": [
-                    {"delivery": rejected.history.delivery, "why": rejected.why}
-                    for rejected in doubted
+                    {"delivery": history.delivery, "why": why} for history, why in doubted
                 ],
                 "done": done,
                 "unknown": unknown,
@@ -247,11 +253,9 @@ def _report(
         )
 
 
-def _tell_doubts(doubted: Sequence[ReplayDoubt], *, refused: bool) -> None:
-    for rejected in doubted[:_SHOWN]:
-        printing.complain(
-            f"{rejected.history.conversion_id} ({rejected.history.delivery}): {rejected.why}."
-        )
+def _tell_doubts(doubted: Sequence[Doubt], *, refused: bool) -> None:
+    for history, why in doubted[:_SHOWN]:
+        printing.complain(f"{history.conversion_id} ({history.delivery}): {why}.")
     if len(doubted) > _SHOWN:
         printing.complain(f"… and {len(doubted) - _SHOWN} more.")
     begun = "Nothing was sent: " if refused else ""
@@ -292,23 +296,21 @@ async def _resting(settings: Settings, pixel: str | None, limit: int) -> list[Hi
 async def _carried_out(
     settings: Settings,
     chosen: Sequence[History],
-    doubted: Sequence[ReplayDoubt],
+    doubted: Sequence[Doubt],
     order: DeadLetterCommand,
     now: int,
 ) -> int:
     deliveries = [history.delivery for history in chosen]
+    move: Replay | Discard = Discard(deliveries=deliveries, note=order.note)
+    if order.do == "replay":
+        move = Replay(deliveries=deliveries, sure=[history.delivery for history, _ in doubted])
     audit_event = _audit_event(chosen, doubted, order, now)
     async with open_operations(settings) as operations:
-        if order.do == "replay":
-            sure = [rejected.history.delivery for rejected in doubted]
-            replay = Replay(deliveries=deliveries, sure=sure)
-            return (await operations.move(replay, now=now, audit_event=audit_event)).moved
-        discard = Discard(deliveries=deliveries, note=order.note)
-        return (await operations.move(discard, now=now, audit_event=audit_event)).moved
+        return (await operations.move(move, now=now, audit_event=audit_event)).moved
 
 
 def _audit_event(
-    chosen: Sequence[History], doubted: Sequence[ReplayDoubt], order: DeadLetterCommand, now: int
+    chosen: Sequence[History], doubted: Sequence[Doubt], order: DeadLetterCommand, now: int
 ) -> AuditEvent:
     names = [history.conversion_id for history in chosen[:_NAMED]]
     more = f" and {len(chosen) - _NAMED} more" if len(chosen) > _NAMED else ""

@@ -1,13 +1,13 @@
 """`twite dedup`: the deduplication report."""
 
 import asyncio
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
 from twite.app.store_access import open_records
 from twite.cli import printing
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, known_pixel, load, text
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, known_pixel, load
 from twite.config.settings import Settings
 from twite.domain.stats.sightings import MOST_DAYS, MOST_PAIRS, DedupReport, TwoIds
 from twite.gateway.operations.dedup_report import (
@@ -20,15 +20,9 @@ from twite.gateway.operations.dedup_report import (
 from twite.gateway.ports.queries import DedupQuery, IdPairsQuery
 from twite.machine.system import SystemClock
 
-EXAMPLE: Final = "Example: `twite dedup --days 14`"
-
 Days = Annotated[
     int, typer.Option("--days", min=1, max=MOST_DAYS, help="Number of days, including today")
 ]
-
-
-def register(app: typer.Typer) -> None:
-    app.command("dedup", help=text("dedup", dedup, EXAMPLE))(dedup)
 
 
 def dedup(
@@ -38,7 +32,10 @@ def dedup(
     pixel: Pixel = None,
     as_json: Json = False,
 ) -> None:
-    """Counts conversion ids by event and UTC day, for pixels whose source has origins."""
+    """Counts conversion ids by event and UTC day, for pixels whose source has origins.
+
+    Example: `twite dedup --days 14`
+    """
     found = load(config, credentials=False)
     known_pixel(found, pixel)
     since = first_moment(SystemClock().now(), days)

@@ -4,21 +4,19 @@ import os
 import signal
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Final
+from typing import Annotated
 
 import msgspec
 import typer
 
 from twite.cli import printing
-from twite.cli.options import Json, text
+from twite.cli.options import Json
 from twite.config.values import address
 from twite.domain.errors import SettingsError
 from twite.emulator.exchange import EmulatorInputError
 from twite.emulator.server.app import serve
 from twite.emulator.switches import parsed
 from twite.emulator.world import World
-
-EXAMPLE: Final = "Example: `twite emulate --listen 127.0.0.1:8081 --switch strict_time=on`"
 
 Listen = Annotated[
     str,
@@ -38,10 +36,6 @@ WorldFile = Annotated[
 ]
 
 
-def register(app: typer.Typer) -> None:
-    app.command("emulate", help=text("emulate", emulate, EXAMPLE))(emulate)
-
-
 def emulate(
     *,
     listen: Listen = "127.0.0.1:8081",
@@ -49,7 +43,10 @@ def emulate(
     world: WorldFile = None,
     as_json: Json = False,
 ) -> None:
-    """Runs until SIGINT or SIGTERM. docs/reference/emulator.md lists its switches."""
+    """Runs until SIGINT or SIGTERM. docs/reference/emulator.md lists its switches.
+
+    Example: `twite emulate --listen 127.0.0.1:8081 --switch strict_time=on`
+    """
 
     def ready(url: str) -> None:
         if as_json:

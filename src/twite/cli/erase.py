@@ -10,7 +10,7 @@ import typer
 
 from twite.app.erase import EraseRequest, EraseResult, TagPayloadReader, erase, look
 from twite.cli import printing
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, known_pixel, load, text, who
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, known_pixel, load, who
 from twite.config import values
 from twite.config.settings import Settings
 from twite.domain.fault import Fault
@@ -26,7 +26,6 @@ from twite.domain.people.erasure import (
 from twite.domain.plural import plural
 from twite.gateway.ports.privacy import EraseTraces
 
-EXAMPLE: Final = "Example: `twite erase --file requests.txt --dry-run`"
 _STDIN: Final = Path("-")
 _LINES: Final = 100_000
 
@@ -70,10 +69,6 @@ DryRun = Annotated[
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation")]
 
 
-def register(app: typer.Typer) -> None:
-    app.command("erase", help=text("erase", erase_persons, EXAMPLE))(erase_persons)
-
-
 def erase_persons(
     *,
     config: Config = DEFAULT_CONFIG,
@@ -93,6 +88,8 @@ def erase_persons(
 
     Identifiers on the command line stay in the shell's history: use a file or standard input.
     Erase data at X, in backups and in your own files separately.
+
+    Example: `twite erase --file requests.txt --dry-run`
     """
     settings = load(config, credentials=False)
     known_pixel(settings, pixel)

@@ -4,35 +4,18 @@ import asyncio
 import sys
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import msgspec
 import typer
 
 from twite.app.logins import events_manager, stored
-from twite.cli import COMMANDS, printing
+from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, load, one_pixel, who
 from twite.domain.errors import EventRefused
 from twite.gateway.x_account.event_tags import EventTagManager, SettingsDraft
 from twite.gateway.x_account.snippets import MAKERS
 from twite.x.event_tags import SHOWN_AS, EventTag, EventTagChange
-
-EXAMPLE: Final = "Example: `twite events list`, then `twite events create Purchase --as purchase`"
-LIST: Final = """List the events of the pixel's ads account, with your names for them.
-
-Example: `twite events list --deleted`"""
-CREATE: Final = """Create an event at X, and map your name to it.
-
-The view window must not exceed the click window. X calls SIGN_UP “Lead” and SITE_VISIT “Page
-view”.
-
-Example: `twite events create "Newsletter" --type SIGN_UP --as newsletter`"""
-UPDATE: Final = """Change the named properties of an event.
-
-Example: `twite events update purchase --click-window 30 --view-window 7`"""
-DELETE: Final = """Delete an event. X then refuses its conversions.
-
-Example: `twite events delete o8z6q --yes`"""
 
 Event = Annotated[str, typer.Argument(metavar="EVENT", help="Your name for the event, or X's id")]
 Title = Annotated[str, typer.Argument(metavar="NAME", help="The name that X shows")]
@@ -71,17 +54,13 @@ ServerOnly = Annotated[
 Deleted = Annotated[bool, typer.Option("--deleted", help="Include deleted events")]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command and its subcommands."""
-    events = typer.Typer(help=f"{COMMANDS['events']}\n\n{EXAMPLE}", no_args_is_help=True)
-    events.command("list", help=LIST)(listed)
-    events.command("create", help=CREATE)(create)
-    events.command("update", help=UPDATE)(update)
-    events.command("delete", help=DELETE)(delete)
-    events.command("snippet", help=SNIPPET)(snippet)
-    app.add_typer(events, name="events")
+events = typer.Typer(
+    help="Example: `twite events list`, then `twite events create Purchase --as purchase`",
+    no_args_is_help=True,
+)
 
 
+@events.command("list")
 def listed(
     *,
     config: Config = DEFAULT_CONFIG,
@@ -89,6 +68,10 @@ def listed(
     deleted: Deleted = False,
     as_json: Json = False,
 ) -> None:
+    """List the events of the pixel's ads account, with your names for them.
+
+    Example: `twite events list --deleted`
+    """
     manager, chosen = _opened(config, pixel)
     known = asyncio.run(manager.events(chosen, with_deleted=deleted))
     rows = [(tag, manager.names(chosen, tag)) for tag in known]
@@ -100,6 +83,7 @@ def listed(
         print_events(rows)
 
 
+@events.command("create")
 def create(
     name: Title,
     *,
@@ -115,6 +99,13 @@ def create(
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
+    """Create an event at X, and map your name to it.
+
+    The view window must not exceed the click window. X calls SIGN_UP “Lead” and SITE_VISIT “Page
+    view”.
+
+    Example: `twite events create "Newsletter" --type SIGN_UP --as newsletter`
+    """
     if which not in {"id", "website_tag_id"}:
         raise typer.BadParameter("must be id or website_tag_id", param_hint="--id")
     manager, chosen = _opened(config, pixel)
@@ -137,6 +128,7 @@ def create(
         printing.print_json(event_as_json(made, ()) | {"ours": ours, "written": written})
 
 
+@events.command("update")
 def update(
     event: Event,
     *,
@@ -149,6 +141,10 @@ def update(
     retargeting: Retargeting = None,
     as_json: Json = False,
 ) -> None:
+    """Change the named properties of an event.
+
+    Example: `twite events update purchase --click-window 30 --view-window 7`
+    """
     manager, chosen = _opened(config, pixel)
     change = _change(name, kind, click_window, view_window, retargeting=retargeting)
     if change == EventTagChange():
@@ -163,6 +159,7 @@ def update(
         print_events([(changed, names)])
 
 
+@events.command("delete")
 def delete(
     event: Event,
     *,
@@ -171,6 +168,10 @@ def delete(
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
+    """Delete an event. X then refuses its conversions.
+
+    Example: `twite events delete o8z6q --yes`
+    """
     manager, chosen = _opened(config, pixel)
     tag = asyncio.run(manager.event_tag(chosen, event))
     names = manager.names(chosen, tag)
@@ -281,12 +282,6 @@ def _row(tag: EventTag, names: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-SNIPPET: Final = """Print code that sends an event: for pages, servers and Google's server tag.
-
-With `--for`, print only one snippet, ready for a file.
-
-Example: `twite events snippet purchase --for python`"""
-
 Ours = Annotated[str, typer.Argument(metavar="EVENT", help="Your name for the event")]
 For = Annotated[
     str | None,
@@ -295,6 +290,7 @@ For = Annotated[
 ServersOnly = Annotated[bool, typer.Option("--server-only", help="Only snippets for servers")]
 
 
+@events.command("snippet")
 def snippet(
     event: Ours,
     *,
@@ -304,6 +300,12 @@ def snippet(
     server_only: ServersOnly = False,
     as_json: Json = False,
 ) -> None:
+    """Print code that sends an event: for pages, servers and Google's server tag.
+
+    With `--for`, print only one snippet, ready for a file.
+
+    Example: `twite events snippet purchase --for python`
+    """
     if kind is not None and kind not in MAKERS:
         raise typer.BadParameter(f"must be one of {', '.join(MAKERS)}", param_hint="--for")
     found = load(config, credentials=False)

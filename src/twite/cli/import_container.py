@@ -12,14 +12,13 @@ import typer
 from twite.app.importer import ImportDraft, Keep, draft, no_more_needed, of_persons, write
 from twite.app.sealing import forget_secrets, keep_secrets, sealing_key
 from twite.cli import printing
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, text, who
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, who
 from twite.config.containers import SEALED
 from twite.domain.plural import plural
 from twite.gtm.importer.coverage import Support
 from twite.gtm.importer.report import ReportLine
 from twite.redaction.secrets import masked
 
-EXAMPLE: Final = "Example: `twite import container.json --out server-container`"
 PERSONS: Final = (
     "If server.secret_key is set, templates receive personal data in plain text. Without it, or "
     'with container.persons = "hashed", they receive emails and names as SHA-256, and no phone '
@@ -63,10 +62,6 @@ Report = Annotated[
 ]
 
 
-def register(app: typer.Typer) -> None:
-    app.command("import", help=text("import", import_container, EXAMPLE))(import_container)
-
-
 def import_container(
     file: File,
     *,
@@ -86,6 +81,8 @@ def import_container(
     secrets are encrypted into the store; secrets that must stay in a file in plain text are listed.
     Importing again shows what changed, and deletes secrets that are no longer used. Exits with 1 if
     something will not run, or if a file contains a plain-text secret.
+
+    Example: `twite import container.json --out server-container`
     """
     made = draft(file, out, keep=keep, named=named or (), overwrite=overwrite, near=config.parent)
     sealed = made.found.secrets if keep == "sealed" else ()

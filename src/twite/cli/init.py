@@ -3,18 +3,16 @@
 import os
 import secrets
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
 from twite.cli import printing
-from twite.cli.options import DEFAULT_CONFIG, Json, text
+from twite.cli.options import DEFAULT_CONFIG, Json
 from twite.config.secret_key import KEY_FILE, VARIABLE, new_key
 from twite.config.template import rendered
 from twite.domain.errors import SettingsError
 from twite.machine.private_file import replace_file
-
-EXAMPLE: Final = "Example: `twite init --pixel o8z6j --event purchase=o8z6k`"
 
 Target = Annotated[Path, typer.Option("--config", "-c", metavar="PATH", help="The file to write")]
 PixelId = Annotated[
@@ -29,10 +27,6 @@ Event = Annotated[
 Force = Annotated[bool, typer.Option("--force", help="Overwrite the file, and keep the key")]
 
 
-def register(app: typer.Typer) -> None:
-    app.command("init", help=text("init", init, EXAMPLE))(init)
-
-
 def init(
     *,
     config: Target = DEFAULT_CONFIG,
@@ -45,6 +39,8 @@ def init(
 
     Your servers send the API key. A second key encrypts what twite login stores and what is queued
     for tags; if TWITE_SECRET_KEY is set, the settings use it and no file is written.
+
+    Example: `twite init --pixel o8z6j --event purchase=o8z6k`
     """
     key_file, secret_file = config.with_name("shop.key"), config.with_name(KEY_FILE)
     named = bool(os.environ.get(VARIABLE, "").strip())

@@ -10,7 +10,7 @@ import typer
 from twite.app.control_client import running
 from twite.app.logins import connect_alone
 from twite.cli import printing
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, load, one_pixel, text, who
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, load, one_pixel, who
 from twite.config.settings import Settings
 from twite.domain.destination import PixelToken
 from twite.domain.errors import SettingsError
@@ -21,8 +21,6 @@ from twite.gateway.x_account.open_sign_ins import PATIENCE
 from twite.gateway.x_account.sign_in import SignInCompleted, SignInStarted, XSignIn
 from twite.http.callback import Callback
 
-EXAMPLE: Final = "Example: `twite login --pixel o8z6j`"
-LOGOUT_EXAMPLE: Final = "Example: `twite logout --pixel o8z6j --oauth`"
 _LONGEST: Final = 4_096
 
 Back = Annotated[
@@ -41,11 +39,6 @@ Token = Annotated[
 ]
 
 
-def register(app: typer.Typer) -> None:
-    app.command("login", help=text("login", login, EXAMPLE))(login)
-    app.command("logout", help=text("logout", logout, LOGOUT_EXAMPLE))(logout)
-
-
 def login(
     *,
     config: Config = DEFAULT_CONFIG,
@@ -60,6 +53,8 @@ def login(
     The app is your own: `x.consumer_key` and `x.consumer_secret`. The user needs the role Account
     administrator or Ad manager. A pixel token is never an argument, because other users of the
     machine could read it.
+
+    Example: `twite login --pixel o8z6j`
     """
     if sum((pin, callback is not None, pixel_token)) > 1:
         raise typer.BadParameter(
@@ -191,6 +186,8 @@ def logout(
 
     X may give a user one token for each app (an assumption; X does not say). Revoking it would then
     end it for other pixels too. A pixel token can only be revoked in X's Events Manager.
+
+    Example: `twite logout --pixel o8z6j --oauth`
     """
     found = load(config)
     chosen = one_pixel(found, pixel)

@@ -4,29 +4,16 @@ import asyncio
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
 from twite.app.sealing import RotationResult, rotate
 from twite.app.store_access import back_up, recover_store, restore_store
 from twite.cli import printing
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, text, who
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, who
 from twite.gateway.ports.store import Recovered, Restored
 from twite.gateway.tags.run.payload import counted
-
-BACKUP_EXAMPLE: Final = "Example: `twite backup /backup/twite-2026-11-25.db`"
-RESTORE_EXAMPLE: Final = "Example: `twite restore /backup/twite-2026-11-25.db`"
-RECOVER_EXAMPLE: Final = "Example: `twite recover`, or `twite recover twite.db --to saved.db`"
-ROTATE_EXAMPLE: Final = "Example: `twite rotate-key --config /etc/twite/twite.toml`"
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("backup", help=text("backup", backup, BACKUP_EXAMPLE))(backup)
-    app.command("restore", help=text("restore", restore, RESTORE_EXAMPLE))(restore)
-    app.command("recover", help=text("recover", recover, RECOVER_EXAMPLE))(recover)
-    app.command("rotate-key", help=text("rotate-key", rotate_key, ROTATE_EXAMPLE))(rotate_key)
 
 
 def backup(
@@ -37,7 +24,10 @@ def backup(
     config: Config = DEFAULT_CONFIG,
     as_json: Json = False,
 ) -> None:
-    """The gateway keeps running. The copy is checked before it gets its name."""
+    """The gateway keeps running. The copy is checked before it gets its name.
+
+    Example: `twite backup /backup/twite-2026-11-25.db`
+    """
     done = back_up(load(config, credentials=False), file)
     if as_json:
         printing.print_json(done)
@@ -56,6 +46,8 @@ def restore(
     """The backup is checked first, and the current database is kept under another name.
 
     Stop the gateway first. Deliveries that may have been sent since the backup are held.
+
+    Example: `twite restore /backup/twite-2026-11-25.db`
     """
     done = restore_store(load(config, credentials=False), file)
     if as_json:
@@ -116,6 +108,8 @@ def recover(
     """The damaged file is kept under another name.
 
     Conversions that may already have been sent are held. Stop the gateway first.
+
+    Example: `twite recover`, or `twite recover twite.db --to saved.db`
     """
     done = recover_store(load(config, credentials=False), file, to)
     if as_json:
@@ -159,6 +153,8 @@ def rotate_key(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> Non
     A key in a file is replaced. Change a key in the environment yourself; this command then
     encrypts everything with it, as a start of the gateway does. Exits with 1 if something is still
     encrypted with a former key.
+
+    Example: `twite rotate-key --config /etc/twite/twite.toml`
     """
     done = asyncio.run(rotate(load(config), os.environ, by=who()))
     if as_json:

@@ -1,15 +1,12 @@
 """Options that several commands share, and functions that read them."""
 
 import getpass
-import inspect
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from twite.cli import COMMANDS
 from twite.config import settings
 from twite.config.settings import FILE, Settings
 from twite.gateway.ports.tags import PREFIX
@@ -20,11 +17,6 @@ Pixel = Annotated[
     str | None, typer.Option("--pixel", metavar="ID", help="Only this pixel", show_default=False)
 ]
 DEFAULT_CONFIG = FILE
-
-
-def text(name: str, act: Callable[..., None], example: str) -> str:
-    """Return a command's help: one sentence, the docstring of its function, and an example."""
-    return "\n\n".join([COMMANDS[name], inspect.getdoc(act) or "", example])
 
 
 def load(config: Path, *, credentials: bool = True) -> Settings:

@@ -9,7 +9,7 @@ import typer
 
 from twite.app.store_access import open_records
 from twite.cli import printing
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, text
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, load
 from twite.config.settings import Settings
 from twite.domain.fault import CODES, Fault
 from twite.domain.submission import KEPT_FOR, Rejection, RejectionQuery
@@ -18,7 +18,6 @@ from twite.gateway.ports.queries import RejectionsQuery
 from twite.http.routes.reports import rejection_view
 from twite.machine.system import SystemClock
 
-EXAMPLE: Final = "Example: `twite rejected --code event_unknown`"
 _COLUMNS: Final = ("at", "source", "conversion id", "code", "path", "value", "reason")
 
 Since = Annotated[
@@ -46,10 +45,6 @@ Limit = Annotated[
 ]
 
 
-def register(app: typer.Typer) -> None:
-    app.command("rejected", help=text("rejected", rejected, EXAMPLE))(rejected)
-
-
 def rejected(
     *,
     since: Since = None,
@@ -59,7 +54,10 @@ def rejected(
     config: Config = DEFAULT_CONFIG,
     as_json: Json = False,
 ) -> None:
-    """Rejections are kept for seven days, the latest 5,000 of each source and pixel, masked."""
+    """Rejections are kept for seven days, the latest 5,000 of each source and pixel, masked.
+
+    Example: `twite rejected --code event_unknown`
+    """
     if code is not None and code not in CODES:
         raise typer.BadParameter(f"unknown code {code!r}", param_hint="--code")
     settings = load(config, credentials=False)

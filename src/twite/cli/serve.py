@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
 
 from twite.app.serving import serve as run
 from twite.app.workers import WorkerPlace, WorkersEnded, WorkerSupervisor
@@ -14,32 +13,6 @@ from twite.cli import printing
 from twite.config.settings import FILE, Settings, load
 from twite.config.store_url import refuse_shared_file
 from twite.gateway.ports.findings import CheckFinding
-
-if TYPE_CHECKING:
-    import typer
-
-EXAMPLE: Final = "Example: `twite serve --config /etc/twite/twite.toml`"
-
-
-def register(app: "typer.Typer") -> None:
-    """Add the command."""
-    from typer import Option  # noqa: PLC0415  # not imported for the usual options: see twite.cli
-
-    from twite.cli.options import Config, Json, text  # noqa: PLC0415  # imports Typer
-
-    workers_help = "Processes that share the port, on PostgreSQL; default: server.workers"
-
-    def command(
-        *,
-        config: Config = FILE,
-        workers: Annotated[
-            int | None, Option("--workers", min=1, max=64, help=workers_help)
-        ] = None,
-        as_json: Json = False,
-    ) -> None:
-        serve(config=config, workers=workers, as_json=as_json)
-
-    app.command("serve", help=text("serve", serve, EXAMPLE))(command)
 
 
 def serve(

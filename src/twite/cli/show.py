@@ -9,7 +9,7 @@ import typer
 
 from twite.app.store_access import open_records
 from twite.cli import printing
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, known_pixel, load, text
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, known_pixel, load
 from twite.cli.rejected import print_rejection, read_rejections
 from twite.config.settings import Settings
 from twite.domain.delivery import NO_REQUEST, State
@@ -23,12 +23,7 @@ from twite.http.routes.reports import HistoryView, history_view, rejection_view
 from twite.machine.system import SystemClock
 from twite.redaction.mask_tree import masked_words
 
-EXAMPLE: Final = "Example: `twite show order-1001 --pixel o8z6j`"
 _RECEIPT: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-
-
-def register(app: typer.Typer) -> None:
-    app.command("show", help=text("show", show, EXAMPLE))(show)
 
 
 def show(
@@ -40,7 +35,10 @@ def show(
     pixel: Pixel = None,
     as_json: Json = False,
 ) -> None:
-    """Searches all pixels and the rejected conversions. Exits with 1 if nothing is found."""
+    """Searches all pixels and the rejected conversions. Exits with 1 if nothing is found.
+
+    Example: `twite show order-1001 --pixel o8z6j`
+    """
     found = load(config, credentials=False)
     known_pixel(found, pixel)
     histories = asyncio.run(_histories(found, name, pixel))

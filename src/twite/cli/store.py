@@ -8,31 +8,24 @@ from typing import Annotated, Final
 import typer
 
 from twite.app.store_access import copy_stores
-from twite.cli import COMMANDS, printing
+from twite.cli import printing
 from twite.cli.options import Json
 from twite.gateway.operations.store_copy import StoreCopied
 
-EXAMPLE: Final = "Example: `twite store copy sqlite:twite.db env:TWITE_STORE`"
 _EVERY: Final = 2.0  # seconds between two lines about one table
-_ABOUT_COPY: Final = """Copy a store into a new database, and compare both.
-
-Stop the gateway first. SOURCE is not changed. If the command is interrupted, run the same command
-again: the copy continues.
-"""
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command and its subcommands."""
-    store = typer.Typer(help=f"{COMMANDS['store']}\n\n{EXAMPLE}", no_args_is_help=True)
-    store.callback()(_group)
-    store.command("copy", help=f"{_ABOUT_COPY}\n{EXAMPLE}")(copy)
-    app.add_typer(store, name="store")
+store = typer.Typer(
+    help="Example: `twite store copy sqlite:twite.db env:TWITE_STORE`", no_args_is_help=True
+)
 
 
+@store.callback()
 def _group() -> None:
     """Let Typer require the name of the subcommand although there is only one."""
 
 
+@store.command("copy")
 def copy(
     source: Annotated[
         str,
@@ -56,6 +49,13 @@ def copy(
     ] = False,
     as_json: Json = False,
 ) -> None:
+    """Copy a store into a new database, and compare both.
+
+    Stop the gateway first. SOURCE is not changed. If the command is interrupted, run the same
+    command again: the copy continues.
+
+    Example: `twite store copy sqlite:twite.db env:TWITE_STORE`
+    """
     printing.complain("Checking the source. For a large SQLite file, this takes minutes.")
     done = asyncio.run(
         copy_stores(

@@ -9,7 +9,7 @@ from typing import Annotated, Final, TypeVar
 import typer
 
 from twite.app.store_access import open_records, open_staff
-from twite.cli import COMMANDS, printing
+from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, who
 from twite.config.settings import Settings
 from twite.domain.errors import InvalidAccountChange
@@ -17,8 +17,6 @@ from twite.domain.people.users import ApiKey, KeyScope, Role, User
 from twite.domain.times import spelled
 from twite.gateway.identity.accounts import SHORTEST, Accounts, seen
 
-EXAMPLE: Final = "Example: `twite user add ada --role admin`"
-KEY_EXAMPLE: Final = "Example: `twite key add reports --scope accounting --scope lives`"
 NO_ADMIN: Final = (
     "There is no admin yet, so nobody can use the console. Create one: twite user add NAME --role "
     "admin"
@@ -36,27 +34,13 @@ Stdin = Annotated[
 ]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands and their subcommands."""
-    user = typer.Typer(help=f"{COMMANDS['user']}\n\n{EXAMPLE}", no_args_is_help=True)
-    user.command("add", help=f"Add a user and prompt for the password.\n\n{EXAMPLE}")(add)
-    user.command("list", help="List users.\n\nExample: `twite user list --json`")(listed)
-    user.command("role", help=ON_ROLE)(role)
-    user.command("password", help=ON_ANOTHER)(password)
-    user.command("totp", help=ON_TOTP)(totp)
-    user.command("remove", help="Remove a user.\n\nExample: `twite user remove ada`")(remove)
-    app.add_typer(user, name="user")
-    key = typer.Typer(help=f"{COMMANDS['key']}\n\n{KEY_EXAMPLE}", no_args_is_help=True)
-    key.command("add", help=f"Create a key. It is shown once and not stored.\n\n{KEY_EXAMPLE}")(
-        add_key
-    )
-    key.command("list", help="List keys.\n\nExample: `twite key list --json`")(list_keys)
-    key.command(
-        "revoke", help="Revoke a key immediately.\n\nExample: `twite key revoke 3f9c0a1b2c`"
-    )(revoke)
-    app.add_typer(key, name="key")
+user = typer.Typer(help="Example: `twite user add ada --role admin`", no_args_is_help=True)
+key = typer.Typer(
+    help="Example: `twite key add reports --scope accounting --scope lives`", no_args_is_help=True
+)
 
 
+@user.command("add")
 def add(
     name: Name,
     *,
@@ -65,6 +49,10 @@ def add(
     pixel: Pixels = None,
     password_stdin: Stdin = False,
 ) -> None:
+    """Add a user and prompt for the password.
+
+    Example: `twite user add ada --role admin`
+    """
     settings = load(config, credentials=False)
     known_pixels(settings, pixel)
     typed = _typed(stdin=password_stdin)
@@ -79,7 +67,12 @@ def add(
         printing.complain(NO_ADMIN)
 
 
+@user.command("list")
 def listed(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
+    """List users.
+
+    Example: `twite user list --json`
+    """
     users = asyncio.run(_users(load(config, credentials=False)))
     if users and not any(user.is_admin for user in users):
         printing.complain(NO_ADMIN)
@@ -104,9 +97,14 @@ def listed(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
         )
 
 
+@user.command("role")
 def role(
     name: Name, *, as_role: AsRole, config: Config = DEFAULT_CONFIG, pixel: Pixels = None
 ) -> None:
+    """Change a user's role and pixels. The user is signed out.
+
+    Example: `twite user role ada --role operator --pixel o8z6j`
+    """
     settings = load(config, credentials=False)
     known_pixels(settings, pixel)
     sees = _user_accounts(
@@ -116,7 +114,12 @@ def role(
     printing.say(f"{name} is now {as_role} and sees {seen(sees)}.")
 
 
+@user.command("password")
 def password(name: Name, *, config: Config = DEFAULT_CONFIG, password_stdin: Stdin = False) -> None:
+    """Change a user's password. The user is signed out.
+
+    Example: `twite user password ada`
+    """
     settings = load(config, credentials=False)
     typed = _typed(stdin=password_stdin)
     _user_accounts(
@@ -125,7 +128,12 @@ def password(name: Name, *, config: Config = DEFAULT_CONFIG, password_stdin: Std
     printing.say(f"{name} has a new password and was signed out everywhere.")
 
 
+@user.command("totp")
 def totp(name: Name, *, config: Config = DEFAULT_CONFIG) -> None:
+    """Turn off a user's two-factor authentication, if the device was lost.
+
+    Example: `twite user totp ada`
+    """
     _user_accounts(
         load(config, credentials=False),
         lambda user_accounts: user_accounts.drop_codes(name, by=who()),
@@ -133,7 +141,12 @@ def totp(name: Name, *, config: Config = DEFAULT_CONFIG) -> None:
     printing.say(f"{name} now signs in without a code, and can set up a new one in the console.")
 
 
+@user.command("remove")
 def remove(name: Name, *, config: Config = DEFAULT_CONFIG) -> None:
+    """Remove a user.
+
+    Example: `twite user remove ada`
+    """
     _user_accounts(
         load(config, credentials=False), lambda user_accounts: user_accounts.remove(name, by=who())
     )
@@ -186,17 +199,6 @@ async def _users(settings: Settings) -> list[User]:
         return list(await records.people.users())
 
 
-ON_ROLE: Final = """Change a user's role and pixels. The user is signed out.
-
-Example: `twite user role ada --role operator --pixel o8z6j`"""
-ON_ANOTHER: Final = """Change a user's password. The user is signed out.
-
-Example: `twite user password ada`"""
-ON_TOTP: Final = """Turn off a user's two-factor authentication, if the device was lost.
-
-Example: `twite user totp ada`"""
-
-
 KeyName = Annotated[str, typer.Argument(metavar="NAME", help="A name for the key")]
 KeyId = Annotated[str, typer.Argument(metavar="ID", help="The key's id, from the list")]
 Scopes = Annotated[
@@ -204,6 +206,7 @@ Scopes = Annotated[
 ]
 
 
+@key.command("add")
 def add_key(
     name: KeyName,
     *,
@@ -212,6 +215,10 @@ def add_key(
     pixel: Pixels = None,
     as_json: Json = False,
 ) -> None:
+    """Create a key. It is shown once and not stored.
+
+    Example: `twite key add reports --scope accounting --scope lives`
+    """
     settings = load(config, credentials=False)
     known_pixels(settings, pixel)
     made = _user_accounts(
@@ -225,7 +232,12 @@ def add_key(
     printing.say(made.text.reveal())
 
 
+@key.command("list")
 def list_keys(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
+    """List keys.
+
+    Example: `twite key list --json`
+    """
     keys = asyncio.run(_keys(load(config, credentials=False)))
     if as_json:
         printing.print_json([_key_as_json(key) for key in keys])
@@ -249,7 +261,12 @@ def list_keys(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None
         )
 
 
+@key.command("revoke")
 def revoke(id_: KeyId, *, config: Config = DEFAULT_CONFIG) -> None:
+    """Revoke a key immediately.
+
+    Example: `twite key revoke 3f9c0a1b2c`
+    """
     _user_accounts(
         load(config, credentials=False),
         lambda user_accounts: user_accounts.revoke_key(id_, by=who()),

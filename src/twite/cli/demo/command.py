@@ -10,13 +10,12 @@ from typing import Annotated, Final
 import msgspec
 import typer
 
-from twite.cli import COMMANDS, printing
+from twite.cli import printing
 from twite.cli.demo.processes import PIXEL, DemoProcesses
 from twite.cli.demo.story import DemoStory, play
 from twite.domain.fault import CODES
 from twite.formats.files import findings
 
-EXAMPLE: Final = "Example: `twite demo --stay`"
 _RESERVED_HOST: Final = re.compile(r"(@(?:\w+\.)?example(?:\.(?:com|net|org))?)\b", re.IGNORECASE)
 
 Stay = Annotated[
@@ -34,12 +33,11 @@ Orders = Annotated[
 ]
 
 
-def register(app: typer.Typer) -> None:
-    app.command("demo", help=f"{COMMANDS['demo']}\n\n{EXAMPLE}")(demo)
-
-
 def demo(*, stay: Stay = False, orders: Orders = None) -> None:
-    """Exit code 0 when the balance is zero and X counted each delivered conversion once."""
+    """Exit code 0 when the balance is zero and X counted each delivered conversion once.
+
+    Example: `twite demo --stay`
+    """
     with (
         tempfile.TemporaryDirectory(prefix="twite-demo-") as folder,
         DemoProcesses(Path(folder)) as cast,

@@ -1,22 +1,19 @@
 """The parts of the demo: an emulator of X and a gateway in separate processes, and a shop."""
 
-import http.client
 import json
-import os
 import secrets
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, Self
-from urllib.parse import urlencode, urlsplit
 
 import typer
 
-from twite.cli.demo.shop import DemoShop
+from twite.cli.demo.shop import DemoShop, send
 from twite.testing.emulator import Emulator, running_emulator
+from twite.testing.gateway import environment
 
 KEY: Final = "demo-source-key-demo-source-key"
 PIXEL: Final = "o8z6j"
@@ -46,7 +43,7 @@ pixel = "{pixel}"
 twin = "load"
 """
 _ENVIRONMENT: Final = {
-    **{name: text for name, text in os.environ.items() if not name.startswith("TWITE_")},
+    **environment(),
     "DEMO_PIXEL_TOKEN": TOKEN,
     "DEMO_SHOP_KEY": KEY,
 }
@@ -110,43 +107,23 @@ class DemoProcesses:
             raise typer.Exit(1)
         return name, password
 
-    def ask_gateway(
-        self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
-    ) -> dict[str, object]:
-        """Send a request to the gateway and return its answer."""
-        sent = {"Content-Type": "application/json"} | dict(
-            headers or {"Authorization": f"Bearer {KEY}"}
-        )
-        address = urlsplit(self.gateway_url).netloc
-        with closing(http.client.HTTPConnection(address, timeout=30)) as connection:
-            connection.request(method, path, json.dumps(body) if body else None, sent)
-            answer: dict[str, object] = json.loads(connection.getresponse().read())
-        return answer
-
-    def fire_pixel(self, event: str, conversion_ids: Sequence[str]) -> None:
-        """Send the hits of X's pixel in a buyer's browser, one for each conversion."""
-        address = urlsplit(self.x.url).netloc
-        with closing(http.client.HTTPConnection(address, timeout=30)) as connection:
-            for conversion_id in conversion_ids:
-                connection.request("GET", pixel_hit(event, conversion_id))
-                connection.getresponse().read()
-
     def overlap(self) -> dict[str, int]:
         """Return how many conversion ids were sent today by each path: pixel, gateway or both."""
-        found = self.twite("dedup", "--days", "1", "--json", quiet=True)
-        balance: dict[str, int] = json.loads(found.stdout)
-        return balance
+        return self._counts("dedup", "--days", "1")
 
     def balance(self) -> dict[str, int]:
         """Return the balance of the gateway's source `shop`."""
-        found = self.twite("accounting", "--json", quiet=True)
-        balance: dict[str, int] = json.loads(found.stdout)
-        return balance
+        return self._counts("accounting")
+
+    def _counts(self, *command: str) -> dict[str, int]:
+        counts: dict[str, int] = json.loads(self.twite(*command, "--json", quiet=True).stdout)
+        return counts
 
     def pending(self) -> object:
         """Return how many conversions are pending: of the shop, or of all if the shop has none."""
         # A request to the gateway costs a fraction of a command's start.
-        return self.ask_gateway("GET", "/v1/accounting")["pending"] or self.balance()["pending"]
+        found = send(self.gateway_url, "GET", "/v1/accounting", headers=self.shop.headers)
+        return json.loads(found)["pending"] or self.balance()["pending"]
 
     def wait(self) -> None:
         """Wait until the gateway ends. It ends only after a signal or a failure."""
@@ -166,20 +143,6 @@ class DemoProcesses:
             raise typer.Exit(1)
         self.gateway_url = json.loads(line)["url"]
         return process
-
-
-def pixel_hit(event: str, conversion_id: str) -> str:
-    """Return the URL of a pixel's hit, in the form that browsers request. [seen 3P]"""
-    event_json = json.dumps({"conversion_id": conversion_id})
-    return "/1/i/adsct?" + urlencode(
-        {
-            "txn_id": event,
-            "p_id": "Twitter",
-            "p_user_id": 0,
-            "event": event_json,
-            "version": "2.4.11",
-        }
-    )
 
 
 def _free_port() -> int:

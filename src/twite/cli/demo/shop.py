@@ -11,6 +11,7 @@ from contextlib import closing
 from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from types import MappingProxyType
 from typing import Final, Self
 from urllib.parse import parse_qs, urlsplit
 
@@ -131,6 +132,20 @@ class ShopOrder(msgspec.Struct, frozen=True, kw_only=True):
         return f"ShopOrder({self.id})"
 
 
+def send(
+    url: str,
+    method: str,
+    path: str,
+    body: object = None,
+    headers: Mapping[str, str] = MappingProxyType({}),
+) -> bytes:
+    """Send a request with a JSON body, if any; return the body of the response."""
+    kind = {"Content-Type": "application/json"}
+    with closing(http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)) as connection:
+        connection.request(method, path, json.dumps(body) if body else None, {**kind, **headers})
+        return connection.getresponse().read()
+
+
 class DemoShop:
     """The demo shop, as a context manager. It accepts orders after `open`."""
 
@@ -172,15 +187,13 @@ class DemoShop:
         self.orders[order.id] = order
         fields = {"event": "purchase", "conversion_id": order.id}
         fields |= {"value": order.value, "currency": order.currency, "email": order.email}
-        self.ask("POST", "/v1/conversions", fields)
+        send(self.gateway, "POST", "/v1/conversions", fields, self.headers)
         return order
 
-    def ask(self, method: str, path: str, body: Mapping[str, object] | None = None) -> bytes:
-        """Send a request to the gateway with the source key; return the body of the response."""
-        headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
-        with closing(http.client.HTTPConnection(urlsplit(self.gateway).netloc, timeout=30)) as line:
-            line.request(method, path, json.dumps(body) if body else None, headers)
-            return line.getresponse().read()
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of the back end's requests to the gateway."""
+        return {"Authorization": f"Bearer {self._key}"}
 
 
 class _Pages(BaseHTTPRequestHandler):
@@ -202,7 +215,8 @@ class _Pages(BaseHTTPRequestHandler):
                     return
                 self._page(thanks(shop.gateway, shop.x, msgspec.structs.asdict(order)))
             case "/overlap":
-                self._page(overlap(json.loads(shop.ask("GET", "/v1/overlap?days=1"))))
+                report = send(shop.gateway, "GET", "/v1/overlap?days=1", headers=shop.headers)
+                self._page(overlap(json.loads(report)))
             case "/shop.js":
                 self._send(200, _SCRIPT, SHOP_JS.encode())
             case _:

@@ -5,20 +5,19 @@ as well.
 """
 
 import csv
-import http.client
 import json
 import time
 from collections.abc import Mapping
-from contextlib import closing
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import urlencode
 
 import msgspec
 from rich.console import Console
 
 from twite.cli import printing
 from twite.cli.demo.processes import PIXEL, TOKEN, DemoProcesses
+from twite.cli.demo.shop import send
 
 BUYERS: Final = 40
 # Ad blockers block X's script for some buyers. Some pages use a generated conversion id.
@@ -52,7 +51,8 @@ def buy(cast: DemoProcesses, orders: Path) -> Purchase:
         if conversion_id == row["order_id"]:
             named.append(conversion_id)
         _send_beacon(cast, row, conversion_id, twin)
-    cast.fire_pixel("o8z6k", fired)
+    for conversion_id in fired:
+        _fire_pixel(cast, conversion_id)
     return Purchase(fired=tuple(fired), orders=tuple(named), renamed=tuple(renamed))
 
 
@@ -85,16 +85,25 @@ def _send_beacon(
         "twclid": row["twclid"],
         "url": f"{cast.shop.url}/thanks",
     }
-    message = json.dumps({"v": 1, "sent": now, "conversions": [conversion]})
+    message = {"v": 1, "sent": now, "conversions": [conversion]}
     headers = {
         "Content-Type": "text/plain;charset=UTF-8",
         "Origin": cast.shop.url,
         "User-Agent": _AGENT,
     }
-    address = urlsplit(cast.gateway_url).netloc
-    with closing(http.client.HTTPConnection(address, timeout=30)) as connection:
-        connection.request("POST", "/t?s=shop", message, headers)
-        connection.getresponse().read()
+    send(cast.gateway_url, "POST", "/t?s=shop", message, headers)
+
+
+def _fire_pixel(cast: DemoProcesses, conversion_id: str) -> None:
+    """Send a hit of X's pixel, in the form that browsers request. [seen 3P]"""
+    parameters = {
+        "txn_id": "o8z6k",
+        "p_id": "Twitter",
+        "p_user_id": 0,
+        "event": json.dumps({"conversion_id": conversion_id}),
+        "version": "2.4.11",
+    }
+    send(cast.x.url, "GET", f"/1/i/adsct?{urlencode(parameters)}")
 
 
 LIMITED_FOR: Final = 3  # seconds
@@ -165,12 +174,8 @@ def _send_as_to_x(cast: DemoProcesses) -> None:
         }
         for number in range(3)
     ]
-    cast.ask_gateway(
-        "POST",
-        f"/12/measurement/conversions/{PIXEL}",
-        {"conversions": conversions},
-        {"X-Pixel-Token": TOKEN},
-    )
+    path, token = f"/12/measurement/conversions/{PIXEL}", {"X-Pixel-Token": TOKEN}
+    send(cast.gateway_url, "POST", path, {"conversions": conversions}, token)
 
 
 def _send_twice(cast: DemoProcesses) -> None:
@@ -183,7 +188,7 @@ def _send_twice(cast: DemoProcesses) -> None:
         "phone": "+44 20 7946 0958",
     }
     for _ in range(2):
-        cast.ask_gateway("POST", "/v1/conversions", order)
+        send(cast.gateway_url, "POST", "/v1/conversions", order, cast.shop.headers)
 
 
 def _watch(cast: DemoProcesses) -> bool:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -64,10 +64,8 @@ class SendNoResponse(msgspec.Struct, frozen=True, kw_only=True):
     lost: bool
 
 
-class SendClient(Protocol):
-    """A client that sends one request to the gateway, without retries."""
-
-    async def __call__(self, body: bytes) -> SendResponse | SendNoResponse: ...
+# Sends the body of one request to the gateway, without retries.
+SendClient = Callable[[bytes], Awaitable[SendResponse | SendNoResponse]]
 
 
 class RetryPatience(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,8 +99,12 @@ class Submitter:
         if answer.status not in _DIVISIBLE:
             raise SendStopped(_why_stopped(answer))
         if len(rows) == 1:
-            errors = _too_large() if answer.status == _TOO_LARGE else _wrong(answer.body)
-            return judge(rows, _refusal_of_one(errors))
+            errors = _errors_of(answer)
+            rejected = (RejectedItem(index=0, errors=errors),)
+            refusal = NativeReceipt(
+                receipt="", accepted=0, duplicates=0, suppressed=0, rejected=rejected
+            )
+            return judge(rows, refusal)
         middle = len(rows) // 2
         first = await self.submit(rows[:middle], lost=lost)
         return first + await self.submit(rows[middle:], lost=lost)
@@ -169,11 +171,12 @@ def decoded(body: bytes, shape: type[T]) -> T | None:
         return None
 
 
-def _wrong(body: bytes) -> tuple[ReportedFault, ...]:
-    found = decoded(body, ErrorBody)
-    if found is None or not found.errors:
-        return (ReportedFault(path="", code="not_sent", message=ERRORS["not_sent"]),)
-    # If the request has one row, the fault belongs to that row.
+def _errors_of(answer: SendResponse) -> tuple[ReportedFault, ...]:
+    """Return the errors of a refused request of one row."""
+    found = decoded(answer.body, ErrorBody)
+    code = "too_large" if answer.status == _TOO_LARGE else "not_sent"
+    if answer.status == _TOO_LARGE or found is None or not found.errors:
+        return (ReportedFault(path="", code=code, message=ERRORS[code]),)
     return tuple(
         ReportedFault(
             path=error.path.removeprefix("conversions[0]").lstrip("."),
@@ -182,16 +185,6 @@ def _wrong(body: bytes) -> tuple[ReportedFault, ...]:
         )
         for error in found.errors
     )
-
-
-def _refusal_of_one(errors: tuple[ReportedFault, ...]) -> NativeReceipt:
-    """Return what the gateway would respond to a request of one row with these errors."""
-    rejected = (RejectedItem(index=0, errors=errors),)
-    return NativeReceipt(receipt="", accepted=0, duplicates=0, suppressed=0, rejected=rejected)
-
-
-def _too_large() -> tuple[ReportedFault, ...]:
-    return (ReportedFault(path="", code="too_large", message=ERRORS["too_large"]),)
 
 
 def _why_stopped(answer: SendResponse) -> str:
@@ -204,10 +197,9 @@ def _why_stopped(answer: SendResponse) -> str:
     }
     if answer.status in causes:
         return causes[answer.status]
-    found = decoded(answer.body, ErrorBody)
-    detail = f" ({found.errors[0].message})" if found is not None and found.errors else ""
     return (
-        f"the gateway returned {answer.status}, which POST {PATH} never returns{detail}. "
+        f"the gateway returned {answer.status}, which POST {PATH} never returns"
+        f"{_detail(answer.body, ' ({})')}. "
         "Check --to and the proxy"
     )
 
@@ -222,9 +214,12 @@ def _may_have_arrived(answer: SendResponse | SendNoResponse) -> bool:
 def _reason(answer: SendResponse | SendNoResponse) -> str:
     if isinstance(answer, SendNoResponse):
         return answer.reason
-    found = decoded(answer.body, ErrorBody)
-    detail = f", {found.errors[0].message}" if found is not None and found.errors else ""
-    return f"the gateway returned {answer.status}{detail}"
+    return f"the gateway returned {answer.status}{_detail(answer.body, ', {}')}"
+
+
+def _detail(body: bytes, form: str) -> str:
+    found = decoded(body, ErrorBody)
+    return form.format(found.errors[0].message) if found is not None and found.errors else ""
 
 
 def _seconds(text: str) -> float:

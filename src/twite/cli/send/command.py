@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from twite.cli import COMMANDS, printing
+from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json
 from twite.cli.send import summary as send_summary
 from twite.cli.send.client import target
@@ -20,12 +20,7 @@ from twite.formats.files.cells import Decimal
 from twite.formats.files.rows import RowOptions
 from twite.formats.files.table import NAMES, UnknownColumn
 
-EXAMPLE: Final = "Example: `twite send orders.csv --event purchase --timezone Europe/London`"
 _PATIENCE: Final = 600  # seconds
-
-
-def register(app: typer.Typer) -> None:
-    app.command("send", help=f"{COMMANDS['send']}\n\n{EXAMPLE}")(send)
 
 
 def send(
@@ -125,7 +120,10 @@ def send(
     config: Config = DEFAULT_CONFIG,
     as_json: Json = False,
 ) -> None:
-    """Exits with 1 if a row was rejected or not sent. The report lists the reasons."""
+    """Exits with 1 if a row was rejected or not sent. The report lists the reasons.
+
+    Example: `twite send orders.csv --event purchase --timezone Europe/London`
+    """
     _require_sense(files, report, key_from, dry=dry_run)
     if currency is not None and isinstance(known_currency(currency, path=""), Fault):
         raise typer.BadParameter(

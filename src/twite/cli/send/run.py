@@ -3,9 +3,9 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import aiohttp
 import msgspec
@@ -46,12 +46,6 @@ from twite.formats.native.answers import IdentifierWarning, NativeReceipt, Rejec
 from twite.formats.native.conversion import ReadConversion
 
 
-class BatchSubmitter(Protocol):
-    """Submits rows: to the gateway, or to a dry run."""
-
-    async def submit(self, rows: list[FileRow], *, lost: bool = False) -> list[RowResult]: ...
-
-
 class SendDryRun:
     """Validates rows like the gateway, and sends nothing. Finds duplicates only within the file."""
 
@@ -77,6 +71,8 @@ class SendDryRun:
             consent=judging(policy=self._source.consent, now=self._now),
         )
         results = reading.results
+        read = [result for result in results if result.conversion is not None]
+        suppressed = [result for result in read if result.suppressed]
         answer = NativeReceipt(
             receipt="",
             accepted=0,
@@ -88,21 +84,14 @@ class SendDryRun:
                 if result.conversion is None
             ),
             warnings=tuple(
-                IdentifierWarning(index=result.index, warnings=result.faults)
-                for result in results
-                if result.conversion is not None
+                IdentifierWarning(index=result.index, warnings=result.faults) for result in read
             ),
             duplicate_indexes=tuple(result.index for result in results if self._again(result)),
-            suppressed_indexes=tuple(
-                result.index
-                for result in results
-                if result.conversion is not None and result.suppressed
-            ),
+            suppressed_indexes=tuple(result.index for result in suppressed),
             held_indexes=tuple(result.index for result in results if result.held),
             suppressed_reasons=tuple(
-                Suppressed(index=result.index, reason=result.suppressed)
-                for result in results
-                if result.conversion is not None and result.suppressed
+                Suppressed(index=result.index, reason=result.suppressed or "")
+                for result in suppressed
             ),
         )
         return judge(rows, answer, dry=True)
@@ -116,32 +105,6 @@ class SendDryRun:
         known = key in self._seen
         self._seen.add(key)
         return known
-
-
-async def run(
-    opened: OpenedFile,
-    reading: RowOptions,
-    *,
-    submitter: BatchSubmitter,
-    report: SendReport,
-    advance: Callable[[int], None],
-) -> None:
-    """Send the remaining rows and record each result. Raises SendStopped.
-
-    `advance` is called with the number of finished rows, at the start and after each request.
-    """
-    done = report.state.done
-    advance(done)
-    # The earlier run may have stopped after it sent these rows and before it recorded them.
-    lost = done > 0
-    for batch in batches(read_rows(opened, reading), skip=done):
-        sent = [row for row in batch if row.body is not None]
-        verdicts = await submitter.submit(sent, lost=lost) if sent else []
-        lost = False
-        judged = {verdict.number: verdict for verdict in verdicts}
-        report.write(judged.get(row.number) or refused(row) for row in batch)
-        advance(report.state.done)
-    report.finish()
 
 
 def batches(rows: Iterator[FileRow], *, skip: int) -> Iterator[list[FileRow]]:
@@ -274,14 +237,21 @@ async def _submitted(
     report: SendReport,
     notifier: send_summary.ProgressReporter,
 ) -> None:
+    """Send the remaining rows and record each result. Raises SendStopped."""
+    done = report.state.done
+    notifier.advance(done)
+    # The earlier run may have stopped after it sent these rows and before it recorded them.
+    lost = done > 0
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT)) as session:
-        await run(
-            opened,
-            wish.reading,
-            submitter=_submitter(wish, target, session, notifier),
-            report=report,
-            advance=notifier.advance,
-        )
+        submitter = _submitter(wish, target, session, notifier)
+        for batch in batches(read_rows(opened, wish.reading), skip=done):
+            sent = [row for row in batch if row.body is not None]
+            verdicts = await submitter.submit(sent, lost=lost) if sent else []
+            lost = False
+            judged = {verdict.number: verdict for verdict in verdicts}
+            report.write(judged.get(row.number) or refused(row) for row in batch)
+            notifier.advance(report.state.done)
+    report.finish()
 
 
 def _submitter(
@@ -289,7 +259,7 @@ def _submitter(
     target: SendTarget,
     session: aiohttp.ClientSession,
     notifier: send_summary.ProgressReporter,
-) -> BatchSubmitter:
+) -> Submitter | SendDryRun:
     if wish.dry and target.source is not None:
         return SendDryRun(
             source=target.source,

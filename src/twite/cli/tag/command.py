@@ -8,10 +8,10 @@ import msgspec
 import typer
 
 from twite.app.try_tag import TagTrial, try_tag
-from twite.cli import COMMANDS, printing
+from twite.cli import printing
 from twite.cli.options import Json
-from twite.cli.tag.listing import LIST, listed
-from twite.cli.tag.preview import PREVIEW, preview
+from twite.cli.tag.listing import listed
+from twite.cli.tag.preview import preview
 from twite.config.form_block import form_block
 from twite.config.templates import load_template, run_template, verdicts_of
 from twite.config.values import local_url as local_url_of
@@ -30,37 +30,7 @@ from twite.testing.vendors import FakeVendor
 
 Shape = TypeVar("Shape")
 _LONGEST_MEANING: Final = 200  # the longest text in the table; JSON contains the whole text
-EXAMPLE: Final = "Example: `twite tag test template.tpl`"
-TEST: Final = """Run the template's own tests.
 
-Mocked APIs skip the permission check, as in Google's editor. Exits with 1 if a test fails or the
-template has none.
-
-Example: `twite tag test template.tpl --junit report.xml`"""
-RUN: Final = """Run the template once and print its effects without performing them.
-
-Pass JSON inline or as a file name. Missing fields get their defaults. Exits with 1 if the code
-throws, exceeds a limit or reports failure.
-
-Example: `twite tag run template.tpl --data '{"pixelId": "o8z6j"}' --event event.json`"""
-TRY: Final = """Run the template once against a fake vendor on this machine.
-
-The fake vendor checks requests to X, Meta, TikTok, Pinterest, Snapchat and LinkedIn against the
-rules of their conversion APIs. It also checks the hashes of the event's email and phone number.
-Exits with 1 if a request has a problem, or the code throws or reports failure.
-
-Example: `twite tag try template.tpl --data fields.json --event event.json`"""
-LINT: Final = """Find code that Google's compiler would refuse, and permissions that do not match.
-
-Exits with 1 if there is a finding.
-
-Example: `twite tag lint template.tpl`"""
-
-FIELDS: Final = """Print the template's form: a table of its fields, and a block for twite.toml.
-
-The block sets required fields and defaults. Other fields are comments.
-
-Example: `twite tag fields template.tpl`"""
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The template, a .tpl file")]
 Junit = Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write a JUnit report")]
@@ -91,20 +61,20 @@ class _Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: str | None = None
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command and its subcommands."""
-    tag = typer.Typer(help=f"{COMMANDS['tag']}\n\n{EXAMPLE}", no_args_is_help=True)
-    tag.command("test", help=TEST)(scenarios)
-    tag.command("run", help=RUN)(run)
-    tag.command("try", help=TRY)(attempt)
-    tag.command("lint", help=LINT)(linted)
-    tag.command("fields", help=FIELDS)(form)
-    tag.command("preview", help=PREVIEW)(preview)
-    tag.command("list", help=LIST)(listed)
-    app.add_typer(tag, name="tag")
+tag = typer.Typer(help="Example: `twite tag test template.tpl`", no_args_is_help=True)
+tag.command("preview")(preview)
+tag.command("list")(listed)
 
 
+@tag.command("test")
 def scenarios(file: File, *, junit_file: Junit = None, as_json: Json = False) -> None:
+    """Run the template's own tests.
+
+    Mocked APIs skip the permission check, as in Google's editor. Exits with 1 if a test fails or
+    the template has none.
+
+    Example: `twite tag test template.tpl --junit report.xml`
+    """
     template = load_template(file)
     verdicts = verdicts_of(file, template)
     if junit_file is not None:
@@ -117,6 +87,7 @@ def scenarios(file: File, *, junit_file: Junit = None, as_json: Json = False) ->
         raise typer.Exit(1)
 
 
+@tag.command("run")
 def run(
     file: File,
     *,
@@ -126,6 +97,13 @@ def run(
     answer: Told = None,
     as_json: Json = False,
 ) -> None:
+    """Run the template once and print its effects without performing them.
+
+    Pass JSON inline or as a file name. Missing fields get their defaults. Exits with 1 if the code
+    throws, exceeds a limit or reports failure.
+
+    Example: `twite tag run template.tpl --data '{"pixelId": "o8z6j"}' --event event.json`
+    """
     template = load_template(file)
     data = _object(given, "--data")
     for remark in remarks_on(template.fields, data):
@@ -157,6 +135,7 @@ def run(
         raise typer.Exit(1)
 
 
+@tag.command("try")
 def attempt(
     file: File,
     *,
@@ -166,6 +145,14 @@ def attempt(
     to: To = None,
     as_json: Json = False,
 ) -> None:
+    """Run the template once against a fake vendor on this machine.
+
+    The fake vendor checks requests to X, Meta, TikTok, Pinterest, Snapchat and LinkedIn against the
+    rules of their conversion APIs. It also checks the hashes of the event's email and phone number.
+    Exits with 1 if a request has a problem, or the code throws or reports failure.
+
+    Example: `twite tag try template.tpl --data fields.json --event event.json`
+    """
     data, happened, incoming = (
         _object(given, "--data"),
         _object(event, "--event"),
@@ -207,7 +194,14 @@ def attempt(
         raise typer.Exit(1)
 
 
+@tag.command("lint")
 def linted(file: File, *, as_json: Json = False) -> None:
+    """Find code that Google's compiler would refuse, and permissions that do not match.
+
+    Exits with 1 if there is a finding.
+
+    Example: `twite tag lint template.tpl`
+    """
     found = lint(load_template(file))
     if as_json:
         printing.print_json(found)
@@ -217,7 +211,14 @@ def linted(file: File, *, as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
+@tag.command("fields")
 def form(file: File, *, as_json: Json = False) -> None:
+    """Print the template's form: a table of its fields, and a block for twite.toml.
+
+    The block sets required fields and defaults. Other fields are comments.
+
+    Example: `twite tag fields template.tpl`
+    """
     template = load_template(file)
     rows = form_rows(template.fields)
     if as_json:

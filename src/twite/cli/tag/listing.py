@@ -11,13 +11,6 @@ from twite.cli.options import Json
 from twite.config.gallery import PublicTemplate, named_like, public_templates, with_content
 from twite.config.templates import load_template
 
-LIST: Final = """List public templates that were tried in Twite, or check downloaded files.
-
-Each template has its repository and commit, its permissions, and the results of its own tests and
-of the fake vendor. With files, compares each with the list by its SHA-256, and exits with 1 if one
-is not in the list.
-
-Example: `twite tag list --find facebook`"""
 _SHORT: Final = 7  # characters shown of a commit id
 
 Files = Annotated[
@@ -37,6 +30,14 @@ class FileVerdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def listed(paths: Files = None, *, find: Find = "", as_json: Json = False) -> None:
+    """List public templates that were tried in Twite, or check downloaded files.
+
+    Each template has its repository and commit, its permissions, and the results of its own tests
+    and of the fake vendor. With files, compares each with the list by its SHA-256, and exits with 1
+    if one is not in the list.
+
+    Example: `twite tag list --find facebook`
+    """
     if not paths:
         _print_list(named_like(find), as_json=as_json)
         return

@@ -19,13 +19,6 @@ from twite.gateway.operations.control import PreviewState
 from twite.gateway.preview.sessions import COOKIE, HEADER, OTHERS
 from twite.gateway.preview.trace import PreviewedRequest
 
-PREVIEW: Final = """Show what the running gateway does with the requests of one browser.
-
-Opens a session for an hour and prints its header and cookie. For each request of the session, the
-command prints the client, event data, variables, triggers, tags, and the requests of each run.
-Ctrl-C ends the session.
-
-Example: `twite tag preview --send-nothing`"""
 _EVERY: Final = 1.0  # seconds
 _VERDICTS: Final = {True: "matches", False: "does not match", None: "is decided by the run"}
 
@@ -38,7 +31,14 @@ Nothing = Annotated[
 def preview(
     *, send_nothing: Nothing = False, config: Config = DEFAULT_CONFIG, as_json: Json = False
 ) -> None:
-    """Open a session, and follow it until Ctrl-C."""
+    """Show what the running gateway does with the requests of one browser.
+
+    Opens a session for an hour and prints its header and cookie. For each request of the session,
+    the command prints the client, event data, variables, triggers, tags, and the requests of each
+    run. Ctrl-C ends the session.
+
+    Example: `twite tag preview --send-nothing`
+    """
     settings = load(config)
     with suppress(KeyboardInterrupt):
         asyncio.run(_follow(settings, nothing=send_nothing, as_json=as_json))

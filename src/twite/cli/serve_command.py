@@ -1,0 +1,29 @@
+"""The options of `twite serve`, apart from it: the usual start does not import Typer."""
+
+from typing import Annotated
+
+import typer
+
+from twite.cli.options import DEFAULT_CONFIG, Config, Json
+from twite.cli.serve import serve as run
+
+
+def serve(
+    *,
+    config: Config = DEFAULT_CONFIG,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            min=1,
+            max=64,
+            help="Processes that share the port, on PostgreSQL; default: server.workers",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """On SIGTERM, SIGINT or SIGHUP, in-flight requests finish before shutdown.
+
+    Example: `twite serve --config /etc/twite/twite.toml`
+    """
+    run(config=config, workers=workers, as_json=as_json)
