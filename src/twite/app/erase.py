@@ -30,12 +30,12 @@ from twite.gateway.tags.run import payload as letter
 T = TypeVar("T")
 Opened = Callable[[str, bytes], bytes]
 
-# One slice takes so long, and the pause for other writers four times as long.
+# The target duration of a slice; the pause for other writers is four times as long.
 _SLICE: Final = 100
 _CUTS: Final = 20
 _KEYS: Final = 1_000
 _SHARE: Final = 4
-# How long to wait for in-flight deliveries, and between two looks, in seconds.
+# How long to wait for in-flight deliveries, and between two checks, in seconds.
 _PATIENCE: Final = 60.0
 _AGAIN: Final = 0.5
 

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from twite.gateway.ingest.stape_proxy import TagCredentials
     from twite.gateway.x_account.sign_in import XSignIn
 
-# The maximum duration of a stop. Requests still in flight are ambiguous at the next start.
+# The maximum duration of a shutdown. Requests still in flight are ambiguous at the next start.
 STOP_WITHIN: Final = 20 * SECOND
 # Seconds for which a busy thread keeps the GIL from the store's writer, which asks for it some
 # twenty times a commit. With Python's default of 5 ms, throughput fell from 2,300 requests a second
@@ -388,6 +388,6 @@ class Gateway:
 
 
 def _console(settings: Settings, services: ConsoleServices) -> "Console":
-    from twite.app.console import console  # noqa: PLC0415  # few starts are for the console
+    from twite.app.console import console  # noqa: PLC0415  # few starts need the console
 
     return console(settings, services)

@@ -73,5 +73,5 @@ class OnDemandWeb:
 
 
 async def _imported(name: str) -> None:
-    """Import a module on another thread, so that the event loop goes on."""
+    """Import a module on another thread, so that the event loop is not blocked."""
     await asyncio.to_thread(import_module, name)

@@ -33,7 +33,7 @@ from twite.gateway.ports.store import Store
 from twite.gateway.ports.transport import NoResponse, Response
 from twite.machine.system import SystemClock, SystemDisk, SystemRandomness
 
-# the longest a message may take
+# the maximum duration of a message
 WEBHOOK_TIMEOUT: Final = 10 * SECOND
 # How soon a gateway notices that it is the leader, and the leader notices a pause by another
 # gateway.
@@ -43,8 +43,8 @@ _LOOK_FOR_THE_LEAD: Final = 2 * SECOND
 class Monitoring:
     """Monitors a store and its senders, from `start` to `stop`.
 
-    Where several gateways share the store, only their leader does. It follows their pauses, and
-    the others report to it what only they can see.
+    Where several gateways share the store, only their leader does. It follows their pauses, and the
+    others report conditions that only they can see.
     """
 
     def __init__(

@@ -133,7 +133,7 @@ async def sealed_anew(safe: CredentialVault, outbox: Outbox, *, observer: Observ
 
 
 async def still_sealed(settings: Settings) -> UnsealedCounts:
-    """Count secrets and payloads that other keys than the current one sealed.
+    """Count secrets and payloads sealed with keys other than the current one.
 
     A gateway may be running. Raises StoreUnusable, LedgerUnavailable.
     """

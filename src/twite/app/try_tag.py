@@ -122,7 +122,7 @@ def _site_of(payload: TagPayload) -> ResponseSite:
 
 
 def _without_table(place: str) -> str:
-    """Return a place without the table, which exists only for this run."""
+    """Return a place in the settings without its table, which exists only for this run."""
     return place.removeprefix("tag[0].").removeprefix("fields.")
 
 

@@ -34,7 +34,7 @@ _MOST_BYTES: Final = 1 << 20
 
 
 class WorkerPlace(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker has from its parent.
+    """What a worker gets from its parent.
 
     `token` opens the control channel of each worker. `folder` has the sockets for metrics. `parent`
     is a pipe that ends with the parent, or when it stops; `ready` gets the URL.
@@ -137,7 +137,7 @@ class GatewayAddress:
         self._metrics = None if worker is None else WorkerMetrics(worker.folder, rendered)
         self.is_shared = worker is not None
         self.port = settings.server.listen.port if worker is None else worker.port
-        # Of the control channel.
+        # The token of the control channel.
         self.token = Secret(token_urlsafe(48)) if worker is None else worker.token
 
     @property
@@ -146,7 +146,7 @@ class GatewayAddress:
         return None if self._metrics is None else self._metrics.add_up
 
     async def leave(self, url: str) -> None:
-        """Leave the address for commands. The parent of workers does so for them."""
+        """Leave the address for commands. The parent of workers does this for them."""
         if self._metrics is None:
             leave_address(self._file, url=url, token=self.token)
         else:
@@ -168,7 +168,7 @@ class WorkersEnded(Exception):
 
 
 class WorkerSupervisor:
-    """The parent: has `count` workers run until a signal."""
+    """The parent: runs `count` workers until a signal."""
 
     def __init__(self, settings: Settings, count: int, announced: Callable[[str], None]) -> None:
         """`announced` gets the URL, once all workers accept requests."""

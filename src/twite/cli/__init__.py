@@ -141,7 +141,7 @@ def explained(act: Callable[[], object], *, asked: str, debug: bool) -> int:
         _say(f"Error: {error}")
     except KeyboardInterrupt:
         return _INTERRUPTED
-    except Exception as error:  # noqa: BLE001  # the last border: no traceback reaches a person unasked
+    except Exception as error:  # noqa: BLE001  # the outermost handler: users see no unrequested traceback
         if debug:
             traceback.print_exc()
         else:

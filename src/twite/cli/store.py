@@ -73,7 +73,7 @@ def copy(
 
 
 class _Progress:
-    """Prints how far the copy is, at most every two seconds."""
+    """Prints the progress of the copy, at most every two seconds."""
 
     def __init__(self) -> None:
         self._printed = time.monotonic()

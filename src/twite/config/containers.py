@@ -134,7 +134,7 @@ def clients(
 ) -> "tuple[tuple[TemplateClient, ...], tuple[str, ...]]":
     """Return the clients of `twite.toml` and warnings. Raises SettingsError.
 
-    `hidden` are values read from the environment or files.
+    `hidden` contains values read from the environment or files.
     """
     secrets = tuple(Secret(text) for text in sorted(hidden))
     made: list[TemplateClient] = []
@@ -171,8 +171,8 @@ def with_those_of(
 ) -> "tuple[TemplateClient, ...]":
     """Add the clients of containers; `source` is the source of their events.
 
-    `allow_hosts` are hosts that they may reach although the addresses are private. Clients without
-    a template are Google's own: Twite's tag routes replace them. Raises SettingsError.
+    `allow_hosts` lists hosts that they may reach although the addresses are private. Clients
+    without a template are Google's own: Twite's tag routes replace them. Raises SettingsError.
     """
     from twite.gateway.tags.clients.clients import TemplateClient  # noqa: PLC0415  # see above
 

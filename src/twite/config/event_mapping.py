@@ -93,7 +93,10 @@ class SettingsFileDraft:
     """The settings file, before and after. `text` is the new content."""
 
     def __init__(self, path: Path, *, pixel: str, name: str, event: str) -> None:
-        """Map our name to a pixel's event. Raises SettingsError if it cannot be written."""
+        """Map a name of the settings to a pixel's event.
+
+        Raises SettingsError if it cannot be written.
+        """
         values.name(name, "--as", "an event")
         self.pixel, self.name, self.event = pixel, name, event
         self._path = path

@@ -68,7 +68,7 @@ class Setting(msgspec.Struct, frozen=True):
 
 def setting(
     default: object, meaning: str, kind: Kind = _OF_ITS_TYPE, example: object = None
-) -> Any:  # noqa: ANN401  # stands for any default
+) -> Any:  # noqa: ANN401  # can be any default
     """Describe a field of a table's struct."""
     return msgspec.field(default_factory=Setting(default, meaning, kind, example))
 
@@ -273,7 +273,7 @@ def table(made: type[msgspec.Struct]) -> Table:
 
 
 def _kind_of(hint: Any) -> Kind:  # noqa: ANN401  # any type
-    """Return the kind of a field's type; None in it stands for a key that is not written."""
+    """Return the kind of a field's type; None in the type means that the key may be missing."""
     parts = [part for part in get_args(hint) if part is not NoneType]
     origin = get_origin(hint)
     if origin is UnionType:

@@ -116,7 +116,7 @@ def load(path: Path, environ: Mapping[str, str], *, credentials: bool = True) ->
     try:
         kept_in = key_file(tree, folder)
         written = ROOT.read(tree, "", reader)
-        assert isinstance(written, SettingsFile)  # noqa: S101  # what ROOT makes; told to the type checker
+        assert isinstance(written, SettingsFile)  # noqa: S101  # ROOT makes it; for the type checker
         written = with_former_key(with_secret_key(written, environ), kept_in)
         if credentials:
             refuse_unsealed(written)

@@ -50,8 +50,8 @@ def container_config(
 ) -> tuple[ContainerConfig | None, tuple[str, ...]]:
     """Return the tags of `twite.toml`, and warnings; None if there are no tags.
 
-    `hidden` are values read from the environment or files. Without `whole`, secrets may be empty,
-    and neither code nor fields are checked. Raises SettingsError.
+    `hidden` contains values read from the environment or files. Without `whole`, secrets may be
+    empty, and neither code nor fields are checked. Raises SettingsError.
     """
     if not written:
         return None, ()
@@ -119,7 +119,7 @@ async def company_of(
     secret_store: SecretStore | None,
     taken: Iterable[str] = (),
 ) -> ContainerConfig:
-    """Return a container's tags with its secrets. `taken` are the names of other tags.
+    """Return a container's tags with its secrets. `taken` contains the names of other tags.
 
     Raises SettingsError, NotOpened.
     """

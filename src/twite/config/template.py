@@ -82,7 +82,7 @@ def _comment(meaning: str) -> list[str]:
 
 
 def toml_value(value: object) -> str:
-    """Spell a value in TOML, on one line."""
+    """Format a value as TOML, on one line."""
     if isinstance(value, dict):
         pairs = (f"{toml_key(key)} = {toml_value(below)}" for key, below in value.items())
         return f"{{ {', '.join(pairs)} }}" if value else "{}"
@@ -96,5 +96,5 @@ def toml_key(key: str) -> str:
 
 
 def _quoted(value: object) -> str:
-    """Spell a scalar in TOML: JSON's spelling is valid, except for DEL."""
+    """Format a scalar as TOML: JSON's spelling is valid, except for DEL."""
     return json.dumps(value).replace("\x7f", "\\u007f")

@@ -20,7 +20,7 @@ _GRANTED: Final = frozenset({"granted", "true", "1", "yes"})
 _DENIED: Final = frozenset({"denied", "false", "0", "no"})
 
 
-def decode_word(word: str | bool) -> bool | MalformedSignal:  # noqa: FBT001  as a submission states it
+def decode_word(word: str | bool) -> bool | MalformedSignal:  # noqa: FBT001  the value of a submission
     text = str(word).strip().lower()
     if text in _GRANTED:
         return True
@@ -38,7 +38,7 @@ _YES: Final = frozenset({"1", "true", "yes"})
 _NO: Final = frozenset({"0", "false", "no"})
 
 
-def decode_flag(word: str | bool) -> bool | MalformedSignal:  # noqa: FBT001  as a submission states it
+def decode_flag(word: str | bool) -> bool | MalformedSignal:  # noqa: FBT001  the value of a submission
     text = str(word).strip().lower()
     if text in _YES:
         return True

@@ -270,7 +270,7 @@ def _europe(name: str, named: Signals, _policy: ConsentPolicy, _now: int) -> Ite
         yield _unclear(name)
 
 
-def country_of(region: str | bool | None) -> str | None:  # noqa: FBT001  as a submission states it
+def country_of(region: str | bool | None) -> str | None:  # noqa: FBT001  the value of a submission
     match = _REGION.fullmatch(str(region).strip().upper())
     return None if match is None else _ALIASES.get(match[1], match[1])
 

@@ -93,7 +93,7 @@ def read_evidence(text: bytes) -> Evidence:
     return _DECODER.decode(text)
 
 
-def _kept_word(name: str, word: str | bool) -> str | bool:  # noqa: FBT001  as a submission states it
+def _kept_word(name: str, word: str | bool) -> str | bool:  # noqa: FBT001  the value of a submission
     if isinstance(word, bool):
         return word
     known = name.strip().lower()

@@ -21,7 +21,7 @@ A page is a class in `pages`, with one template or more of its own:
             return visit.page("access/audit.html", title="Audit", entries=...)
 
 It is named in `twite.app.console`, and is then in the navigation, in the matrix of roles and
-routes, and in the tests in a browser. What a page must keep to:
+routes, and in the tests in a browser. Rules for pages:
 
 - **Authorization**: `role` is the lowest role that a route accepts. Queries about pixels contain
   `visit.viewer.pixels`; templates never filter.

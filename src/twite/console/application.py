@@ -121,7 +121,7 @@ class Console:
                 (503, "Unavailable") if isinstance(error, TransientError) else (409, "Conflict")
             )
             response = self._plain(request, AccessDenied(status, title, str(error)))
-        except Exception as fault:  # noqa: BLE001 - the last line: the browser gets an answer
+        except Exception as fault:  # noqa: BLE001 the outermost handler: the browser gets an answer
             self._observer.see(Troubled(where=TroublePlace.CONSOLE, reason=type(fault).__name__))
             response = self._plain(request, _FAULT)
         for key, value in HEADERS.items():
@@ -130,7 +130,7 @@ class Console:
             response.headers["strict-transport-security"] = _HSTS
         await response(scope, receive, send)
 
-    # The services of pages; see page.Surroundings.
+    # The services that pages use; see page.Surroundings.
 
     def draw(self, visit: PageRequest, template: str, values: Mapping[str, object]) -> str:
         viewer = visit.inside.viewer if visit.inside is not None else None

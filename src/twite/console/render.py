@@ -1,4 +1,4 @@
-"""Templates, their filters and static files, and tables for spreadsheets."""
+"""Templates, their filters and static files, and CSV downloads."""
 
 import csv
 import hashlib

@@ -54,7 +54,7 @@ _EMAIL: Final = "shopper@mail.example"
 _PHONE: Final = "+442079460958"
 _NAMED: Final[dict[str, Tree]] = {"first_name": "erika", "last_name": "muster"}
 _STREET: Final[dict[str, Tree]] = {"street": "long lane 1"}
-# In each place where templates look for them.
+# In every field where templates look for them.
 _PERSONAL: Final[Mapping[str, tuple[Mapping[str, Tree], ...]]] = {
     "email": (
         {"user_data": {"email_address": _EMAIL}},

@@ -101,7 +101,7 @@ TRANSITIONS: Final[Mapping[State, Mapping[Trigger, State]]] = MappingProxyType(
             {
                 Trigger.REPLAYED: State.QUEUED,
                 Trigger.DISCARDED: State.SUPPRESSED,
-                # It was held because of doubt, and X has accepted others since.
+                # It was held because it might not be at fault; X has since accepted others.
                 Trigger.RECALLED: State.QUEUED,
             }
         ),

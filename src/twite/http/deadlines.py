@@ -241,7 +241,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         elif not self.in_body and not self.in_headers:
             self.due = self.loop.time() + self.limits.idle_seconds
         if self.held and not self.pipeline:
-            # In the next turn of the loop, so that other connections get their turns.
+            # In the next turn of the loop, so that other connections are not delayed.
             self.loop.call_soon(self._go_on)
         elif not self.pipeline:
             self.flow.resume_reading()

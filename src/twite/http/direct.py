@@ -236,7 +236,7 @@ class DirectIntake:
                 request.transport.write(head + body)
                 request.response_started = request.response_complete = True
                 request.protocol.on_response_complete()
-            except Exception as fault:  # noqa: BLE001 - the others get their answers
+            except Exception as fault:  # noqa: BLE001 the others must get their answers
                 message = "a response failed"
                 context = {"message": message, "exception": fault}
                 request.protocol.loop.call_exception_handler(context)

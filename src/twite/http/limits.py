@@ -50,7 +50,7 @@ class Crowd:
         self.refused = 0
 
     def told(self) -> str | None:
-        """Return a sentence about what happened since the last report, None if nothing did."""
+        """Return a sentence about the events since the last report, None without any."""
         closed, refused = self.closed, self.refused
         self.closed = self.refused = 0
         if not closed and not refused:
@@ -65,7 +65,7 @@ class Crowd:
 class AdmissionGate:
     """Admits up to `requests` concurrent requests with `size` bytes in total.
 
-    Otherwise raises HttpRefusal (429). Only authenticated requests enter, so that strangers cannot
+    Otherwise raises HttpRefusal (429). Only authenticated requests enter, so that others cannot
     fill the gate. A compressed body counts as `largest`, because its inflated size is not known.
     """
 
@@ -115,7 +115,7 @@ _BUSY: Final = again(429, "too_busy")
 
 
 REFUSALS: Final = 600  # per address and minute: a page with a wrong key is not delayed
-# Refusals that strangers can cause at will: no key, forbidden, no such route, too many requests.
+# Refusals that anyone can cause: no key, forbidden, no such route, too many requests.
 DELAYED: Final = frozenset({401, 403, 404, 405, 429, 503})
 
 

@@ -67,7 +67,7 @@ class Origins:
         self.trusted = tuple(trusted_proxies)
 
     def named(self, name: str) -> Source | None:
-        """Return the source of this name, if browsers may post to it."""
+        """Return the source with this name, if browsers may post to it."""
         return self._named.get(name)
 
     def visit(self, scope: Scope, name: str | None = None) -> PageVisit:

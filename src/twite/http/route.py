@@ -41,7 +41,7 @@ FULL_BODY: Final = 1 << 62  # the limit of HttpLimits, which is lower for pages
 class HttpRequest(msgspec.Struct):
     """A request as routes see it.
 
-    `parameters` are from the path; `body` is complete and decompressed.
+    `parameters` come from the path; `body` is complete and decompressed.
     """
 
     scope: Scope
@@ -170,7 +170,7 @@ async def answered(route: Route[CallerT], request: HttpRequest) -> HttpResponse:
         answer = await _admitted(route, request, caller)
     except ClientGone:
         raise
-    except Exception as fault:  # noqa: BLE001 - here it is still known whose request it is
+    except Exception as fault:  # noqa: BLE001 here the caller is still known
         answer = route.refused(request, caller, fault, route.label)
         if caller is not None and route.endpoint is not None:
             report_refusal(answer, caller, route.endpoint, request.services.observer)

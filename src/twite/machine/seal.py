@@ -30,7 +30,7 @@ _HEAD: Final = 1 + _ID_BYTES
 
 
 class AesSeal:
-    """Seals with the first key, and opens with any."""
+    """Seals with the first key, and opens with any of them."""
 
     def __init__(self, key: Secret, former: Sequence[Secret] = ()) -> None:
         self._texts = (key, *former)
@@ -80,7 +80,7 @@ class AesSeal:
 
 
 def _derived(key: Secret) -> "tuple[bytes, AESGCM]":
-    """Return the key's id and the key: any text that is hard to guess makes one."""
+    """Return the key's id and the key; any text that is hard to guess can be a key."""
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415  # see above
     from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415
     from cryptography.hazmat.primitives.kdf.hkdf import HKDF  # noqa: PLC0415
@@ -95,7 +95,8 @@ def _bound_to(name: str) -> bytes:
     return b"twite\0" + name.encode()
 
 
-# Each takes 64 MiB and a core for tens of milliseconds: strangers must not start many at once.
+# Each takes 64 MiB and a core for tens of milliseconds, so unauthenticated clients must not start
+# many at once.
 _AT_ONCE: Final = 2
 
 

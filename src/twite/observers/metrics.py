@@ -75,7 +75,7 @@ class Metrics:
         sources: Collection[str] | None = None,
         pixels: Collection[str] | None = None,
     ) -> None:
-        """`sources` and `pixels` are those with series of their own; None is all."""
+        """`sources` and `pixels` get their own series; None means all."""
         self._sources = None if sources is None else frozenset({*sources, ""})
         self._pixels = None if pixels is None else frozenset({*pixels, ""})
         # The values of each metric by its labels.

@@ -26,8 +26,8 @@ _TELLING: Final = frozenset(
 class LineMask:
     """Masks secrets and personal data in texts; if `blind`, the whole text.
 
-    `event` contains personal data to mask, found by field names; `persons` are further texts to
-    mask.
+    `event` contains personal data to mask, found by field names; `persons` contains further texts
+    to mask.
     """
 
     def __init__(

@@ -202,7 +202,7 @@ _PIECES: Final = re.compile(
 
 
 def masked_value(path: str, value: object, *, shown: frozenset[str], salt: bytes) -> str:
-    """Return what a comparison may show of a value; `shown` are fields that the user allows.
+    """Return the visible part of a compared value; `shown` lists fields that the user allows.
 
     Numbers of up to six digits, and texts of fields without personal data, are shown. Other texts
     are replaced by their length and a few digits of a hash, so that equal texts look the same.

@@ -59,7 +59,7 @@ class GoogleAccount:
             detail = error.args[0] if error.args else ""
             refused = asking.status is not None and 400 <= asking.status < 500
             return NoGoogleToken(reason=_in_short(detail, error), refused=refused)
-        except Exception as error:  # noqa: BLE001  whatever it is: there is no token
+        except Exception as error:  # noqa: BLE001  any error means that there is no token
             return NoGoogleToken(reason=type(error).__name__)
         if not isinstance(signer.token, str) or not signer.token:
             return NoGoogleToken(reason="the response contains no token")

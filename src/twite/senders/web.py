@@ -189,7 +189,7 @@ NOT_PUBLIC: Final = tuple(
         ),
     )
 )
-# All that is assigned for the internet (RFC 4291), except these.
+# Everything assigned for the internet (RFC 4291), except these.
 _GLOBAL: Final = IPv6Network("2000::/3")
 NOT_PUBLIC_6: Final = tuple(
     map(

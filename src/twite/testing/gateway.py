@@ -101,7 +101,7 @@ class GatewayProcess:
 
     def balance(self) -> dict[str, int]:
         """Return the response of `GET /v1/accounting`."""
-        return self.get("/v1/accounting")[1]  # type: ignore[return-value]  # counts, beside `by`
+        return self.get("/v1/accounting")[1]  # type: ignore[return-value] # counts, except `by`
 
     def drained(self, seconds: float = 60.0) -> dict[str, int]:
         """Wait until nothing is pending, and return the balance. Raises GatewayError."""
@@ -125,7 +125,7 @@ class GatewayProcess:
 
     def _ask(self, path: str, body: bytes | None = None) -> Answer:
         headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
-        request = urllib.request.Request(self.url + path, data=body, headers=headers)  # noqa: S310 - our own gateway
+        request = urllib.request.Request(self.url + path, data=body, headers=headers)  # noqa: S310 own gateway
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - as above
                 return answer.status, _read(answer.read())
@@ -136,7 +136,7 @@ class GatewayProcess:
 class BalanceWatch:
     """Reads a gateway's balance four times a second while it runs.
 
-    `samples` counts the readings, `residues` are the balances that were not 0.
+    `samples` counts the readings, `residues` lists the balances that were not 0.
     """
 
     def __init__(self, gateway: GatewayProcess) -> None:
@@ -209,8 +209,8 @@ class LoadShop:
     """Posts orders until the end of its block.
 
     With `repeats`, one request in eight repeats an earlier request that may or may not have been
-    acknowledged, as a client does after a lost response. `unanswered` are complete requests without
-    a response; `problems` are responses that a gateway must never return.
+    acknowledged, as a client does after a lost response. `unanswered` lists complete requests
+    without a response; `problems` lists responses that a gateway must never return.
     """
 
     def __init__(self, gateway: GatewayProcess, *, repeats: bool = True) -> None:

@@ -13,11 +13,10 @@ errors
 400 and these without X's errors, as a page of HTML    Rejected, UNCLEAR: perhaps a firewall
 408, 423                                               Errored, ambiguous (undocumented)
 429                                                    Errored, not processed; waits for the reset
-5xx, a truncated response                              Errored, ambiguous: a proxy may have given up
-                                                       after X had done the work
+5xx, a truncated response Errored, ambiguous: a proxy may have given up after X had done the work
 
-X says all of a request fails or none of it [doc WEB]; errors without JSON occur, and the status
-then decides [doc FUND].
+X documents that a request fails as a whole or not at all [doc WEB]; errors without JSON occur, and
+the status then decides [doc FUND].
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,7 +30,7 @@ from twite.x import spec
 
 # The wait after a 429 without a reset time. [guess] X's window is fifteen minutes.
 DEFAULT_WAIT: Final = MINUTE
-# A reset further away than this means a wrong clock or header.
+# A reset later than this means a wrong clock or header.
 LONGEST_WAIT: Final = 2 * spec.RATE_WINDOW_SECONDS * SECOND
 _LONGEST_WORDS: Final = 512
 

@@ -1,7 +1,7 @@
 """Signing in at X by OAuth 1.0a, with a callback or a PIN: each step's request, and its answer.
 
     begin     POST /oauth/request_token     the app asks for a request token          → Requested
-    page      /oauth/authorize              where a person says yes, and gets a PIN or is sent back
+    page      /oauth/authorize              the user allows access, and gets a PIN or is redirected
     finish    POST /oauth/access_token      the request token and the verifier        → SignedIn
     end       POST /1.1/oauth/invalidate_token.json     the access token is revoked
 

@@ -33,7 +33,7 @@ ACCESS_TOKEN_PATH: Final = "/oauth/access_token"  # noqa: S105  a path [doc OA]
 INVALIDATE_TOKEN_PATH: Final = "/1.1/oauth/invalidate_token.json"  # noqa: S105  a path [doc OA]
 OUT_OF_BAND: Final = "oob"  # the callback value for a PIN [doc OA]
 
-# --- how to ask ----------------------------------------------------------------------------------
+# --- requests ----------------------------------------------------------------------------------
 
 PIXEL_TOKEN_HEADER: Final = "X-Pixel-Token"  # noqa: S105  a header's name [doc GTM]
 OAUTH_SIGNATURE_METHOD: Final = "HMAC-SHA1"  # [doc OA]
@@ -50,14 +50,14 @@ OAUTH_PARAMETERS: Final = (  # [doc FUND, OA] exactly these seven
 # X refuses stale timestamps but does not say how stale. [guess]
 OAUTH_WINDOW_SECONDS: Final = 300
 
-# --- how much ------------------------------------------------------------------------------------
+# --- limits ------------------------------------------------------------------------------------
 
 MAX_CONVERSIONS: Final = 500  # per request [doc WEB]
 # X's pages contradict each other (60,000 events; 60,000 requests; 100,000 requests of 500 events).
 # This is the strictest limit, in conversions per account. [doc WEB guide, GTM]
 RATE_LIMIT: Final = 60_000
 RATE_WINDOW_SECONDS: Final = 900
-DEDUP_WINDOW_SECONDS: Final = 48 * 3600  # both copies received within it [doc WEB, GTM]
+DEDUP_WINDOW_SECONDS: Final = 48 * 3600  # both copies must arrive within it [doc WEB, GTM]
 
 # Account headers take precedence; X documents them only for GET. [doc FUND rate-limiting]
 ACCOUNT_RATE_LIMIT: Final = "x-account-rate-limit-limit"
@@ -98,7 +98,7 @@ IDENTIFIER_FIELDS: Final = (
 STRONG_IDENTIFIERS: Final = ("twclid", "hashed_email", "hashed_phone_number")
 RESTRICTED_DATA_USE: Final = ("restrict_optimization", "off")  # [doc RDU]
 
-# --- what X answers ------------------------------------------------------------------------------
+# --- responses ------------------------------------------------------------------------------
 
 # Error codes of this endpoint, and general ones that occur with it. [doc WEB, FUND]
 INVALID_PARAMETER: Final = "INVALID_PARAMETER"

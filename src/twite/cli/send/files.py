@@ -59,7 +59,7 @@ class ParquetFrame(Protocol):
 
 
 class ParquetTable:
-    """A table in memory. `header` are its columns, `height` its rows."""
+    """A table in memory. `header` contains the column names; `height` is the number of rows."""
 
     def __init__(self, frame: "ParquetFrame") -> None:
         self._frame = frame

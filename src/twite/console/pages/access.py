@@ -27,7 +27,7 @@ _ADMIN: Final = Role.ADMIN
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class UsersPage:
-    """The page of users. Every change requires the admin's own password."""
+    """The users page. Every change requires the admin's own password."""
 
     user_accounts: Accounts
     confirming: Reauthentication
@@ -145,7 +145,7 @@ _OPENS: Final = {
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class KeysPage:
-    """The page of API keys: create, list and revoke. A key is shown once."""
+    """The API keys page: create, list and revoke. A key is shown once."""
 
     user_accounts: Accounts
     confirming: Reauthentication
@@ -200,7 +200,7 @@ _ON_A_PAGE: Final = 50
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class AuditPage:
-    """The page of the audit log, latest event first."""
+    """The audit log page, latest event first."""
 
     trail: AccountDirectory
 

@@ -55,7 +55,7 @@ class EventQuality(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class MatchQualityPage:
-    """The page of match quality: which identifiers conversions have."""
+    """The match quality page: the identifiers of conversions."""
 
     destinations: Mapping[str, Destination]
     records: Queries

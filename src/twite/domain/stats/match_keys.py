@@ -314,7 +314,7 @@ class Matching(msgspec.Struct, frozen=True, kw_only=True):
     phone: int = 0
     pair: int = 0
     two: int = 0
-    one_short: int = 0  # those with exactly one key
+    one_short: int = 0  # conversions with exactly one key
 
     @property
     def share(self) -> float:

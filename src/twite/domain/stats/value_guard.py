@@ -80,8 +80,8 @@ class ValueFlag(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class UsualAmount(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The usual amounts of one event in one currency.
 
-    `center` and `spread` are medians of decimal logarithms; `first` are the first logarithms, until
-    there are enough; `zeros` of `seen` were zero.
+    `center` and `spread` are medians of decimal logarithms; `first` contains the first logarithms,
+    until there are enough; `zeros` of `seen` were zero.
     """
 
     pixel: str

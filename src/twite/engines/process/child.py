@@ -145,7 +145,7 @@ def sha256(text: str, encoding: str) -> str | None:
         if encoding == "base64url":
             return urlsafe_b64encode(hashed.digest()).rstrip(b"=").decode()
         return b64encode(hashed.digest()).decode()
-    except Exception:  # noqa: BLE001  the engine cannot handle an exception of Python
+    except Exception:  # noqa: BLE001  the engine cannot handle a Python exception
         return None
 
 

@@ -30,7 +30,7 @@ class EngineRequest(msgspec.Struct, frozen=True, array_like=True):
 
 
 class EngineResponse(msgspec.Struct, frozen=True, array_like=True):
-    """A turn as JSON, and how many seconds of CPU it used. `ends`: the process ends after it.
+    """A turn as JSON, and the CPU seconds that it used. `ends`: the process ends after it.
 
     `line` above 0: the template's code is unusable there, as the message says.
     """

@@ -129,7 +129,7 @@ class QuickJsEngine:
 
     @property
     def contexts(self) -> int:
-        """How many contexts were made so far."""
+        """How many contexts were created so far."""
         return self._context.contexts
 
     def start(self, call: Call) -> Turn:
@@ -149,7 +149,7 @@ class QuickJsEngine:
         return tuple(msgspec.json.decode(self._context.enter("apis"), type=list[str]))
 
     def loads(self, code: str) -> bool:
-        """Load other code, instead of running the template's; return whether it is usable."""
+        """Load code that replaces the template's; return whether it is usable."""
         if refused(code) is not None:
             return False
         try:

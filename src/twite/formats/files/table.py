@@ -218,7 +218,7 @@ class UnknownColumn(Exception):
 
 
 class ColumnMapping(msgspec.Struct, frozen=True, kw_only=True):
-    """`taken` maps a field to the column's index; `ignored` are the names of unused columns."""
+    """`taken` maps a field to the column's index; `ignored` lists the names of unused columns."""
 
     header: tuple[str, ...]
     taken: Mapping[str, int]

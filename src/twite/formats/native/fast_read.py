@@ -42,7 +42,7 @@ _MOST_LINES: Final = 8_192
 _LONGEST_LINE: Final = 512
 
 
-def read_fast(  # noqa: C901, PLR0911, PLR0912  one for each part that may be unusual
+def read_fast(  # noqa: C901, PLR0911, PLR0912 - a branch for each part that may be unusual
     given: Native, index: int, context: ReadContext
 ) -> ReadConversion | None:
     """Return what `read_conversion` returns, or None if the conversion is unusual."""

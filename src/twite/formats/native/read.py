@@ -62,7 +62,7 @@ _MISSING: Final[Mapping[str, frozenset[str]]] = {
 class ParsedNative(msgspec.Struct, frozen=True, kw_only=True):
     """A decoded request: one result for each conversion, in order.
 
-    `body` is the request as JSON with email, phone and page URL scrubbed; `given` are the
+    `body` is the request as JSON with email, phone and page URL scrubbed; `given` contains the
     conversions as submitted.
     """
 

@@ -4,7 +4,7 @@
      "oauth_token", "oauth_token_secret"}}
 
 Values that X would refuse are corrected if their meaning is clear; others get X's own errors. [seen
-TW, facts recorded from the unmodified tag]
+TW, recorded from the unmodified tag]
 """
 
 import re

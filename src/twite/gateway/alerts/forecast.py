@@ -30,7 +30,7 @@ def forecasts(
 ) -> list[Forecast]:
     """Return the forecast of each pixel.
 
-    `delivered` are (time, conversions) of the last LOOK_BACK, by pixel. Pixels that share a limit
+    `delivered` lists (time, conversions) of the last LOOK_BACK, by pixel. Pixels that share a limit
     are assumed to use it in proportion to their pending deliveries.
     """
     waiting: dict[str, list[BacklogHour]] = {}

@@ -322,7 +322,7 @@ class Monitor:
         self.on_change()
 
 
-# Of the changed conditions, those in the process of a gateway.
+# The changed conditions that only the process itself can see.
 _OWN: Final = frozenset({AlertKind.TEMPLATE_HUNG})
 _HEARD_OF: Final = frozenset({Paused, Resumed, Troubled, Misdated, ConditionChanged})
 _HEARD: Final = frozenset(

@@ -308,7 +308,7 @@ class BatchSender:
     async def _bisect(self, in_flight: InFlightBatch, group: Group, why: Outcome) -> None:
         batch = in_flight.batch
         rejection_stats = self._stats_by_event[batch.event]
-        assert isinstance(why, Rejected | Errored)  # noqa: S101  told to the type checker
+        assert isinstance(why, Rejected | Errored)  # noqa: S101  for the type checker
         self._size.too_many(group, why)
         # Only one batch of suspects is in flight at a time, so suspects use no slot of their event.
         suspected = self._suspects.explain(group)

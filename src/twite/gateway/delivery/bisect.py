@@ -43,7 +43,7 @@ Kind = frozenset[tuple[str, str]]
 # The number of requests per bisect; the rest waits for the next bisect. One pixel's errors must not
 # use up the account's rate limit.
 BUDGET: Final = 64
-# After this many identical refusals in a row and no acceptance, the account may be at fault.
+# After this many identical refusals in a row without an acceptance, the account may be at fault.
 ALIKE: Final = 10
 # Before Twite blames the account, it tries this many more conversions alone, spread over the rest.
 CONTROLS: Final = 5
@@ -76,8 +76,8 @@ def kind_of(complaints: Iterable[XComplaint]) -> Kind:
 class Bisect:
     """The untried groups of one batch.
 
-    `next` returns a group, `learn` records its refusal. `cleared` are ids of deliveries that were
-    held before, until X accepted others of their event. Their refusals are no evidence about the
+    `next` returns a group, `learn` records its refusal. `cleared` contains the ids of deliveries
+    that were held until X accepted others of their event. Their refusals are no evidence about the
     account.
     """
 

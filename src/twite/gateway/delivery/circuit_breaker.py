@@ -199,8 +199,8 @@ class CircuitBreaker:
     def record_failure(self, *, randomness: float) -> None:
         """Record a failure (5xx, no answer) and back off, longer each time.
 
-        Deliveries back off on their own; the pixel's back-off prevents that a full queue tries
-        every batch while X is down. `randomness` is in [0, 1).
+        Deliveries back off on their own; the pixel's back-off keeps a full queue from trying every
+        batch while X is down. `randomness` is in [0, 1).
         """
         now = self.clock.elapsed()
         self._probe_at = now + PROBE_EVERY

@@ -24,7 +24,7 @@ class Meter:
         self._window = window
         self._sent: deque[tuple[int, int]] = deque(sorted(past))
         self._total = sum(count for _, count in self._sent)
-        # What X said is left until a time.
+        # The allowance left until a time, according to X.
         self._left = self._reset = 0
 
     def allowance(self, now: int) -> int:
@@ -91,7 +91,7 @@ class RateLimit:
         past: Iterable[tuple[int, int]],
         pixels: Sequence[str] = (),
     ) -> None:
-        """`past` are (wall time, conversions) sent before; `pixels` share the limit."""
+        """`past` lists earlier sends as (wall time, conversions); `pixels` share the limit."""
         self.limit = limit
         self.pixels = pixels
         self._clock = clock

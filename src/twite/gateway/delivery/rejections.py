@@ -51,7 +51,7 @@ class RejectionStats:
 
     @property
     def doubts(self) -> bool:
-        """Whether the event, and not its conversions, may be at fault."""
+        """Whether the event may be at fault, not its conversions."""
         return len(self._run) >= RUN
 
     def run(self) -> tuple[int, ...]:
@@ -123,7 +123,7 @@ class Rejections:
     ) -> None:
         """Make refused deliveries dead letters, or hold them if the event may be at fault.
 
-        `at_fault` are the ids of deliveries whose batch X accepted in part.
+        `at_fault` contains the ids of deliveries whose batch X accepted in part.
         """
         if found and batch.event in self.pauses.paused():
             await self.blame_the_event(batch, found)
@@ -146,7 +146,7 @@ class Rejections:
             await self._begin_to_doubt(batch, rejection_stats, found[-1][1].reason)
 
     async def settle_bisect(self, batch: Batch, bisect: Bisect, found: Found) -> None:
-        """Settle what a bisect found to be refused for its content.
+        """Settle the deliveries that a bisect found to be refused for their content.
 
         If X accepted part of the batch, the refused conversions are at fault. An exception is a
         long run of refusals after the last acceptance: these are held. A short run is held if the
@@ -164,7 +164,10 @@ class Rejections:
                 self.stats_by_event[batch.event].refused(delivery, refusal)
 
     async def blame_the_event(self, batch: Batch, found: Found) -> None:
-        """Hold deliveries and pause their event, because X refused many alike and accepted none."""
+        """Hold deliveries and pause their event:
+
+        X refused many with one error and accepted none.
+        """
         reason = f"{REFUSED_ALIKE}: {found[0][1].reason}"
         rejection_stats = self.stats_by_event[batch.event]
         for delivery, refusal in found:

@@ -34,7 +34,7 @@ class TagWorkerFactory(Protocol):
     def make_worker(
         self, rule: TagRule, *, past: Sequence[tuple[int, int]], pause: Pause | None
     ) -> Worker:
-        """Return a tag's worker. `past` are its runs before this start."""
+        """Return a tag's worker. `past` contains its runs before this start."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)

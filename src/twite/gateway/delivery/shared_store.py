@@ -36,13 +36,13 @@ class StoreFollower:
                 rest = self.ownership.next_news
             except TransientError:
                 rest = SHARE_OUT_EVERY  # the renewal of the lease reports it
-            except Exception as fault:  # noqa: BLE001  it must not end with one failure
+            except Exception as fault:  # noqa: BLE001  one failure must not end it
                 self.observer.see(Troubled(where=TroublePlace.OUTBOX, reason=type(fault).__name__))
                 rest = SHARE_OUT_EVERY
             await wait_for_event(stopping, self.clock, most=rest)
 
     async def once(self) -> None:
-        """Read what is new, and pass it on. A listener that failed is called again next time."""
+        """Read the changes, and pass them on. A listener that failed is called again next time."""
         idle = {
             pixel: worker.batch_handler.passing_events()
             for pixel, worker in self.workers.items()

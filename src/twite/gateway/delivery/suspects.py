@@ -47,8 +47,8 @@ T = TypeVar("T")
 class _Isolated(msgspec.Struct, frozen=True):
     """A delivery that is sent alone.
 
-    `proven`: refusals in a row with proof; `times`: bad requests in all; `last`: the last one;
-    `is_refused`: whether X has refused it alone, as such.
+    `proven`: consecutive refusals with proof; `times`: total of bad requests; `last`: the last one;
+    `is_refused`: whether X has refused it alone for its content.
     """
 
     event: str = ""
@@ -61,7 +61,7 @@ class _Isolated(msgspec.Struct, frozen=True):
 class RequestsInFlight:
     """The requests of one pixel without a response yet, by the lease of their batch.
 
-    A request hangs if it takes long and X meanwhile accepts one that was sent later.
+    A request hangs if it is slow, and X meanwhile accepts one that was sent later.
     """
 
     def __init__(self, *, clock: Clock) -> None:
@@ -94,7 +94,7 @@ class RequestsInFlight:
         return sum(map(self.is_hanging, self._sent_at))
 
     def slow(self) -> int:
-        """Return how many requests take long."""
+        """Return how many requests are slow."""
         return sum(map(self._is_slow, self._sent_at.values()))
 
     def _is_slow(self, sent_at: int) -> bool:

@@ -177,7 +177,7 @@ class Worker:
     ) -> None:
         """Apply pauses that a user made or ended through another gateway on the same store.
 
-        `stored` are all pauses; `noted` is from before they were read.
+        `stored` contains all pauses; `noted` is from before they were read.
         """
         whole, of_events = noted
         keys = {(pause.pixel, pause.event): pause for pause in stored}

@@ -121,7 +121,7 @@ class Accounts:
     ) -> tuple[str, ...] | None:
         """Change a user's role or pixels, and end their sessions.
 
-        Returns the pixels that the user sees now.
+        Returns the pixels that the user now sees.
         """
         refuse_limited(role, pixels)
         change = UserAllowed(name=name, role=role, pixels=_sorted(pixels))

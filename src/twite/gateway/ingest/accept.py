@@ -54,7 +54,7 @@ from twite.gateway.ports.tags import DispatchesTags, EventOrigin
 from twite.gateway.preview.trace import current
 
 NO_ORIGIN: Final = EventOrigin()
-# Clients of the X-shaped route use the pixel's own credentials and have no source.
+# Clients of X's conversion route use the pixel's own credentials and have no source.
 X_SOURCE = "x-api"
 
 

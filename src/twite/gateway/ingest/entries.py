@@ -229,7 +229,7 @@ def accepted_notice(source: str, endpoint: Endpoint, *, accepted: int) -> Accept
 def notices_of(
     submission: Submission, fired: Sequence[AcceptedConversion], duplicates: Sequence[int]
 ) -> Iterator[GatewayEvent]:
-    """Yield the notices of a committed submission; `fired` are the tags' entries."""
+    """Yield the notices of a committed submission; `fired` contains the tags' entries."""
     tags = {entry.index for entry in fired}
     own = [entry for entry in submission.entries if entry.index not in tags]
     suppressed = sum(entry.suppressed is not None for entry in own)

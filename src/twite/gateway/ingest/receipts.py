@@ -25,7 +25,7 @@ class AcceptReceipt(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a committed request.
 
     Indexes are positions in the request; `tags` are the tags that fired, `responses` what they add
-    to the response. `ignored` are the ignored events.
+    to the response. `ignored` lists the ignored events.
     """
 
     receipt: str

@@ -25,7 +25,7 @@ from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.state import StateStore
 
 KEEP_EVERY: Final = 30 * SECOND
-# Clients of the X-shaped route may name any event, so the number of remembered events is limited.
+# Clients of X's conversion route may name any event, so the number of remembered events is limited.
 MOST_NORMS: Final = 10_000
 HELD_FOR: Final = "value guard"
 # After WELL_KNOWN amounts, Twite learns only one in OF_SO_MANY.

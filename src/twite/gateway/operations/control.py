@@ -20,14 +20,14 @@ class ControlCommand(
 ):
     """An action on deliveries, the vault, users, or a person's data.
 
-    `note` is the reason of discarded deliveries; `sure` are deliveries to resend although X may
-    have them. For the vault, `keep` stores `sealed` (base64) under a `name`, `forget` removes it,
-    `reseal` reads the key again and seals all secrets with it, and `reseal_letters` reseals some of
-    the queued tag payloads after the delivery `after`. `deed` is the audit event. `erase` is one
-    slice of an erasure. For users and API keys, `change` makes a change, and `note` only writes the
-    audit event. Passwords and keys arrive as hashes. `preview_open` opens a preview session of tags
-    for the user of the audit event, which sends unless `note` is "nothing"; `name` is the session
-    of the other two.
+    `note` is the reason for discarding; `sure` lists deliveries to resend although X may have them.
+    For the vault, `keep` stores `sealed` (base64) under a `name`, `forget` removes it, `reseal`
+    reads the key again and seals all secrets with it, and `reseal_letters` reseals some of the
+    queued tag payloads after the delivery `after`. `deed` is the audit event. `erase` is one slice
+    of an erasure. For users and API keys, `change` makes a change, and `note` only writes the audit
+    event. Passwords and keys arrive as hashes. `preview_open` opens a preview session of tags for
+    the user of the audit event, which sends unless `note` is "nothing"; `name` is the session of
+    the other two.
     """
 
     do: Literal[

@@ -1,4 +1,4 @@
-"""Dry run: show how dead or held conversions would be sent, edited or not.
+"""Dry run: show how dead or held conversions would be sent, with or without an edit.
 
 A dry run may cover thousands of conversions. The event loop also answers requests, so the dry run
 pauses regularly, each time for as long as it worked before.

@@ -34,7 +34,7 @@ _STRONG: Final = ("twclid", "hashed_email", "hashed_phone_number")
 
 
 class Edit(msgspec.Struct, frozen=True, kw_only=True):
-    """Changes of dead letters.
+    """Changes to dead letters.
 
     None and empty values change nothing. `event` is X's event id; with `today`, each conversion
     gets the id that the current settings map its name to. `value` replaces the amount, `divide`
@@ -125,7 +125,7 @@ def doubt(
     in_time = first is not None and now - first < AMBIGUITY_WINDOW
     if in_time and changed:
         return f"{whose} may already have this conversion, and the new body differs"
-    # No vendor of a cautious tag ever promises to drop duplicates.
+    # A cautious tag's vendor does not promise to drop duplicates.
     if (in_time and (is_cautious or is_held_for_it)) or (is_cautious and is_tags):
         return f"{had}, and Twite repeats the request only if you confirm"
     if in_time:

@@ -33,7 +33,7 @@ class CopyProgress(Protocol):
 
 
 class StoreCopied(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of a copy. `rows` are the rows by table, `copied` those of this run.
+    """The result of a copy. `rows` counts the rows by table, `copied` those of this run.
 
     `histories` is the number of conversions whose histories were compared; `pending` deliveries
     will be sent by the next gateway.

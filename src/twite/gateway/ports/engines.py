@@ -10,7 +10,7 @@ from twite.gtm.template.template import Template
 class EngineLost(OperatorError):
     """The engine process ended, or was ended, while it ran a turn of `template`.
 
-    `took` is in seconds of CPU. Nothing that the turn asked for was performed.
+    `took` is in CPU seconds. None of the turn's effects were performed.
     """
 
     def __init__(self, reason: str, *, template: Template, took: float = 0.0) -> None:
@@ -56,7 +56,10 @@ class EngineProcesses(Protocol):
     """Makes engine processes. Each is started when it is first needed, and ends when idle."""
 
     def start(self) -> None:
-        """Prepare for a user, so that its first run does not wait. Call it in the event loop."""
+        """Prepare for another user of the processes, so that its first run does not wait.
+
+        Call it in the event loop.
+        """
 
     def process(self, limits: RunLimits) -> EngineProcess:
         """Return a process whose runs have these limits."""

@@ -35,8 +35,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
 class SweepRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The times of one sweep, in milliseconds.
 
-    Times beyond `furthest` are wrong: another clock wrote them. `holding` are the leases in flight,
-    which do not expire. Ambiguous deliveries of `cautious` pixels are held immediately.
+    Times beyond `furthest` are wrong: another clock wrote them. `holding` contains the leases in
+    flight, which do not expire. Ambiguous deliveries of `cautious` pixels are held immediately.
     """
 
     now: int
@@ -71,7 +71,7 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     """Queue dead and held deliveries again, with the same conversion id and body.
 
     A conversion held for its amount is replayed with its hold group (see `operations/moves.py`).
-    `sure` are deliveries that a user wants sent although X may have them; other ambiguous
+    `sure` lists deliveries that a user wants sent although X may have them; other ambiguous
     deliveries are held again after 40 hours.
     """
 
@@ -128,7 +128,7 @@ Move = Replay | Discard | EditBodies | HoldRejected | Recall | TakeBack
 
 
 class MoveResult(msgspec.Struct, frozen=True, kw_only=True):
-    """How many deliveries were moved, and why others were refused, by delivery."""
+    """How many deliveries were moved, and the reasons for refusing others, by delivery."""
 
     moved: int
     refused: Mapping[int, str] = {}

@@ -19,7 +19,7 @@ SECRETS: Final = "secret"
 class News(msgspec.Struct, frozen=True, kw_only=True):
     """What other processes have written to the store.
 
-    `ready` are the pixels with deliveries that are ready to be sent. `versions` has a number for
+    `ready` lists the pixels with deliveries that are ready to be sent. `versions` has a number for
     each kind of record (PAUSES, SECRETS), which rises with each change.
     """
 
@@ -58,11 +58,11 @@ class Ownership(Protocol):
 
     @property
     def next_refresh(self) -> int:
-        """In how many milliseconds the next `refresh` is due."""
+        """The milliseconds until the next `refresh` is due."""
 
     @property
     def next_news(self) -> int:
-        """How many milliseconds after the last `news` to ask again."""
+        """The milliseconds from one `news` to the next."""
 
     def report(self, conditions: Sequence[GatewayCondition]) -> None:
         """Replace the conditions of this gateway with the next `refresh`."""
@@ -93,7 +93,7 @@ class Ownership(Protocol):
         """
 
     async def news(self, idle: Mapping[str, Collection[str]]) -> News:
-        """Return what is new. `idle` maps pixels to the events that are not sent now.
+        """Return changes by other processes. `idle` maps pixels to the events not sent now.
 
         Raises LedgerUnavailable.
         """

@@ -78,7 +78,7 @@ class EraseSearch(msgspec.Struct, frozen=True, kw_only=True):
     """The search for a person.
 
     `pixel` limits named conversion ids to one pixel. `opened` opens a tag payload if there is a
-    key: (tag, body) → text. It may be called from any thread. `pursued` are conversions to erase
+    key: (tag, body) → text. It may be called from any thread. `pursued` lists conversions to erase
     even if the text that named them is gone.
     """
 

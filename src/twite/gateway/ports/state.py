@@ -1,8 +1,6 @@
 """State port: small records that outlive a restart, by key.
 
-Pause             pixel and event
-RateLimitWindow   pixel
-ClockRecord       there is one
+Pause pixel and event RateLimitWindow pixel ClockRecord there is one
 DecisionPolicy    source
 UsualAmount       pixel, event and currency
 Alert             id

@@ -67,14 +67,15 @@ class StoreReader(Queries, StateReader, Protocol):
 class Store(Intake, Outbox, Queries, StateStore, Privacy, Protocol):
     """All ports of a store.
 
-    `told` are remarks for the operator about its state at the start. `weak` are settings of the
-    database server with which it can lose commits, as sentences.
+    `told` contains remarks for the operator about its state at the start. `weak` describes settings
+    of the database server with which it can lose commits.
     """
 
     salt: bytes
     told: tuple[str, ...]
     weak: tuple[str, ...]
-    # Done when the store can do nothing more. The process must then end and open the store again.
+    # Done after a permanent failure of the store. The process must then end and open the store
+    # again.
     failed: asyncio.Future[StoreUnusable]
 
     @property
@@ -193,7 +194,7 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
 class Recovered(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a recovery.
 
-    `rows` are the saved rows by table. `held` deliveries were pending, or may have been; `dead`
+    `rows` counts the saved rows by table. `held` deliveries were pending, or may have been; `dead`
     deliveries are damaged; `lost` counts lost conversions by source and pixel; `behind` counts
     conversions received after the file's last state. `unsure` names tables that may lack rows.
     """
@@ -240,8 +241,8 @@ class StoreEngine(Protocol):
     def recover(self, place: str, to: str | None, known: Sequence[tuple[str, str]]) -> Recovered:
         """Save the readable parts into a new store.
 
-        It replaces the old one, or is written `to` a file. `known` are the (pixel, event) pairs of
-        the settings. Raises StoreInUse, StoreUnusable.
+        It replaces the old one, or is written `to` a file. `known` contains the (pixel, event)
+        pairs of the settings. Raises StoreInUse, StoreUnusable.
         """
 
     async def open_copy_source(self, place: str) -> CopySource:

@@ -169,8 +169,8 @@ class EventOrigin(msgspec.Struct, frozen=True, kw_only=True):
 
     `request` is the part that tags may read, `client` the client template that parsed it. `waits`:
     a browser waits for the response. `from_page`: a page sent the events, or the event of which a
-    tag made them. `call`: a tag created the events. `persons` are those of the tag's own event:
-    their opt-outs apply to the created events. Its repr is masked.
+    tag made them. `call`: a tag created the events. `persons` lists the persons of the tag's own
+    event: their opt-outs apply to the created events. Its repr is masked.
     """
 
     request: Incoming = Incoming()

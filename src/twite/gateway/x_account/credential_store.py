@@ -137,7 +137,7 @@ class CredentialCommands(CredentialStore):
         passed: Callable[[], Awaitable[None]],
         note: Callable[[AuditEvent], Awaitable[None]],
     ) -> None:
-        """`key` reads the settings' keys anew; `written` are the pixels as the settings have them.
+        """`key` reads the settings' keys anew; `written` contains the pixels of the settings.
 
         `destinations` are the pixels in use; `send_to` replaces the credentials that a pixel's
         worker uses; `outbox` holds the queued tag payloads; `passed` waits

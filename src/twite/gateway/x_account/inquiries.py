@@ -40,7 +40,7 @@ APPLY_AT: Final = "help.x.com/en/forms/xdev/conversion-api-request"  # [doc FUND
 
 
 class RejectionMessage(NamedTuple):
-    """A refusal in words: the fact, and the cure.
+    """The description of a refusal: what is wrong, and the fix.
 
     `{about}` is the account, user or address concerned.
     """
@@ -133,7 +133,7 @@ def refused(refusal: InquiryRefusal, *, about: str = "", off: int = 0) -> Refuse
     return RefusedByX(why=refusal.why, status=refusal.status, reason=reason, cure=cure)
 
 
-_LONGEST_WAIT: Final = 900  # seconds: X has no longer windows [doc FUND]
+_LONGEST_WAIT: Final = 900  # seconds: X has no windows longer than this [doc FUND]
 _T = TypeVar("_T")
 
 
@@ -240,8 +240,8 @@ def _off(came: Response, now: int) -> int:
 class AccessCheck(msgspec.Struct, frozen=True, kw_only=True):
     """The result of an access check without a refusal.
 
-    `roles` is None if X did not return them. With roles, X is known to accept conversions of the
-    pixel's account; without, only that X did not refuse the credentials.
+    `roles` is None if X did not return them. With roles, X accepts conversions of the pixel's
+    account; without, it is only known that X did not refuse the credentials.
     """
 
     account: str | None = None

@@ -5,6 +5,6 @@
                              └─────── reading ────────┘
     Container + EventContext ─ plan ─▶ FiringPlan
 
-`parts` are the values, `references` the `{{names}}` in them, `texts` the string conversions of
-JavaScript.
+`parts` contains the parts' classes, `references` handles `{{names}}` in their texts, and `texts`
+converts values to text like JavaScript.
 """

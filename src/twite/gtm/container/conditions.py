@@ -44,7 +44,7 @@ def regex_match(
 
 
 def regex_error(pattern: str) -> str | None:
-    compiled = _compiled(_sound(pattern), False)  # noqa: FBT003  a cache's keys stand in order
+    compiled = _compiled(_sound(pattern), False)  # noqa: FBT003  arguments of a cached function are positional
     return compiled if isinstance(compiled, str) else None
 
 

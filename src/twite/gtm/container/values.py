@@ -172,7 +172,7 @@ class Values:
     def _constant(self, value: Tree) -> Value:
         if value is None:  # TOML has no null: a missing key is undefined
             return UNDEFINED
-        # Only a text can hold references; other values stand as they are.
+        # Only text can contain references; other values stay unchanged.
         return self.filled(value) if isinstance(value, str) else value
 
     def _brought(self, variable: Variable, key: str) -> Value:

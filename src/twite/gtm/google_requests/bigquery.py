@@ -80,7 +80,7 @@ def _wrong(entry: Tree, rows: Tree) -> list[Tree]:
         return []
     at, errors = entry.get("index"), entry.get("errors")
     known = isinstance(at, int) and isinstance(rows, list) and 0 <= at < len(rows)
-    row: dict[str, Tree] = {"row": rows[at]} if known else {}  # type: ignore[index]  # looked at above
+    row: dict[str, Tree] = {"row": rows[at]} if known else {}  # type: ignore[index] # checked above
     listed = errors if isinstance(errors, list) and errors else [None]
     return [{"reason": _reason(error), **row} for error in listed]
 

@@ -26,9 +26,9 @@ class GoogleRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A request to Google.
 
     `scopes` are the OAuth scopes of its token; without scopes, it has no token. `timeout` is in
-    milliseconds, None if not given. `passing` are temporary error statuses besides the usual ones;
-    `is_told` is whether a successful response may be stored, because documents may contain personal
-    data. The request itself contains personal data: its repr is masked.
+    milliseconds, None if not given. `passing` lists temporary error statuses besides the usual
+    ones; `is_told` is whether a successful response may be stored, because documents may contain
+    personal data. The request itself contains personal data: its repr is masked.
     """
 
     url: str

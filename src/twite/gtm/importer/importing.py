@@ -57,7 +57,7 @@ def imported(
 ) -> ImportResult:
     """Import an export.
 
-    `named` are names of secrets; `place_of` returns a secret's storage place. `try_out` raises
+    `named` contains names of secrets; `place_of` returns a secret's storage place. `try_out` raises
     TemplateUnusable for a template whose code cannot run. Raises ContainerUnusable if the export is
     invalid.
     """

@@ -97,7 +97,7 @@ def left_in_clear(
 ) -> tuple[PlaintextSecret, ...]:
     """Return the likely secrets that remain in a container and its templates.
 
-    `public` are templates from the public gallery, `besides` secrets already reported.
+    `public` contains templates from the public gallery, `besides` secrets already reported.
     """
     listed = {(beside.kind, beside.name, beside.path) for beside in besides}
     found = [
@@ -121,7 +121,7 @@ def _in_parts(container: Container) -> Iterator[PlaintextSecret]:
     for kind in ("client", "variable", "trigger", "tag", "transformation"):
         for part in getattr(container, f"{kind}s"):
             tree = msgspec.json.decode(msgspec.json.encode(part), type=dict[str, Tree])
-            # Where secrets are kept is named by their places, which stand in the part as well.
+            # Storage places are derived from paths, which also occur in the part.
             kept = tree.pop("secrets", None)
             paths: dict[str, Tree] = dict.fromkeys(kept) if isinstance(kept, dict) else {}
             for path, cure in _in_part(kind, {**tree, "secrets": paths}):
@@ -192,7 +192,7 @@ def _has_secret_default(field: Field) -> bool:
     return promises and plain and bool(literals(str(field.default))) and field.type == "TEXT"
 
 
-# Templates repeat lines, above all in the JSON of their permissions.
+# Templates repeat lines, mostly in the JSON of their permissions.
 @lru_cache(maxsize=4096)
 def _line_holds_secret(line: str) -> bool:
     if looks_secret(line):

@@ -21,7 +21,7 @@ _SHOWN_TEXTS: Final = frozenset(
 
 
 class EnablingCondition(msgspec.Struct, frozen=True, kw_only=True):
-    """An enabling condition. If a field has several, one of them must hold.
+    """An enabling condition. If a field has several enabling conditions, one of them must hold.
 
     `type` is EQUALS, NOT_EQUALS or PRESENT.
     """

@@ -56,12 +56,12 @@ class PermissionPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     pixels: tuple[str, ...] = ()
     headers: tuple[str, ...] = ()
     query: tuple[str, ...] = ()
-    request: tuple[str, ...] = ()  # of body, path, remote_address
+    request: tuple[str, ...] = ()  # a subset of: body, path, remote_address
     event: tuple[str, ...] = ()
     read_cookies: tuple[str, ...] = ()
     set_cookies: tuple[CookieGrant, ...] = ()
     logging: str = ""  # "", "debug" or "all"
-    response: tuple[str, ...] = ()  # of status, body
+    response: tuple[str, ...] = ()  # a subset of: status, body
     response_headers: tuple[str, ...] = ()
     messages: tuple[tuple[str, str], ...] = ()
     keys: tuple[str, ...] = ()

@@ -180,7 +180,7 @@ _DOUBTFUL: Final = frozenset(
 _BEFORE_OPERAND: Final = frozenset("([{,;:?!~=+-*/%&|^<>") | {
     *("...", "=>", "??", "==", "!=", "===", "!==", "&&", "||", "**")
 }
-# A property of that name, and positions where a name may stand.
+# A property with that name, and positions where a name may occur.
 _NO_MEMBER: Final = r"(?<![\w$#])(?<!(?<!\.\.)\.)"
 _WORDS: Final = (
     (

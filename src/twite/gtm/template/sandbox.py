@@ -96,7 +96,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     none.
 
     `returned` is set once: by the first turn, or by the one that settles the returned promise.
-    `waiting` are the ids of effects that await an answer, `wake_at` the time (milliseconds) at
+    `waiting` contains the ids of effects that await an answer, `wake_at` the time (milliseconds) at
     which a promise times out. `done` if neither is set. An error ends the run; `spent` is whether
     it was an exceeded limit, so that the turn's effects are unknown.
     """
@@ -120,7 +120,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """Limits of one run. `time` is in seconds of CPU per turn; sizes are in bytes."""
+    """Limits of one run. `time` is in CPU seconds per turn; sizes are in bytes."""
 
     time: float = 0.25
     memory: int = 16 * 1024 * 1024

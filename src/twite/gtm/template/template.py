@@ -208,7 +208,7 @@ def _warnings(parts: Mapping[str, TemplatePart]) -> Iterator[TemplateWarning]:
             yield TemplateWarning(message=message, line=part.line)
 
 
-_TERMS: Final = "TERMS_OF_SERVICE"  # says nothing about the template, and occurs twice in some
+_TERMS: Final = "TERMS_OF_SERVICE"  # irrelevant, and occurs twice in some templates
 _LAST_COMMA: Final = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[]}])')
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
 _CONTROL: Final = re.compile(r"[\x00-\x1f]")

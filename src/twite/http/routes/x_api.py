@@ -142,7 +142,7 @@ def in_x_shape(
 
 
 def _signed(keys: OAuthKeys, request: HttpRequest) -> bool:
-    """Verify the OAuth signature for the host that the client called, or our public one.
+    """Verify the OAuth signature for the host that the client called, or the public one.
 
     Query parameters mean nothing on this route, but they are part of the signature.
     """

@@ -130,7 +130,7 @@ def settings_line(source: Source, destination: Destination) -> str:
         "events": {
             name: f"tw-{pixel}-{event}"
             for name, event in destination.events.items()
-            # Events that X's pixel captures itself have no id with which a page could call them.
+            # X's pixel captures these events itself: they have no id that a page could use.
             if not event.startswith("gtm_")
         },
         "consent": "required" if source.consent.required else "optional",

@@ -1,4 +1,4 @@
-"""Claim starts: where claims begin to search, so that they do not read what earlier ones left."""
+"""Claim starts: where claims begin their search, to skip index entries of earlier claims."""
 
 from collections.abc import Mapping
 from time import monotonic
@@ -50,7 +50,7 @@ class ClaimStarts:
             self._places[pixel][0].pop(event, None)
 
     def made_ready(self, first: int) -> None:
-        """Begin at the first again if deliveries from this rank on may have become ready."""
+        """Begin at the first again if deliveries of this rank or later may have become ready."""
         known = (place for places, _ in self._places.values() for place in places.values())
         if any(first <= last for last, _ in known):
             self._places.clear()

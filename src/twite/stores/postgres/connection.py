@@ -30,9 +30,10 @@ UNIT: Final = (
 # A view reads one snapshot.
 _VIEW: Final = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {_GATE}"
 _CONNECT_WITHIN: Final = 5.0  # seconds
-# Of several hosts, one may be gone without a word: the next must be tried within a lease.
+# One of several hosts may vanish silently: the next must be tried within a lease.
 NEXT_HOST_AFTER: Final = 2.0  # seconds
-# When a host counts as dead: seconds, and milliseconds for the last. Not every system has all.
+# When a host counts as dead: seconds, and milliseconds for the last. Not every system has all of
+# them.
 _DEAD_HOST: Final = {
     "TCP_KEEPIDLE": 3,
     "TCP_KEEPINTVL": 1,
@@ -116,7 +117,7 @@ def is_passing(error: BaseException | None) -> bool:
 
 
 class Address:
-    """A URL of a database. `shown` has no password: only that appears in messages."""
+    """A URL of a database. Messages contain only `shown`, which has no password."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -154,7 +155,7 @@ class Address:
 
         Raises ValueError for an option of the URL that cannot be used.
 
-        The driver alone would not try a host after one that starts, shuts down or does not answer.
+        On its own, the driver would stop at a host that starts, shuts down or does not answer.
         """
         if self._binds_channel:
             raise ValueError("channel_binding=require is not supported. Write sslmode=verify-full")
@@ -243,7 +244,7 @@ def _reason_of_network(error: OSError) -> str:
 
 
 def _notice_dead_host(driver: "asyncpg.Connection[asyncpg.Record]") -> bool:
-    """Let a TCP connection end some seconds after its host has stopped to answer packets.
+    """End a TCP connection some seconds after its host has stopped answering packets.
 
     Otherwise, only STALLED would end a statement that waits for the host of a failed primary.
     Return whether it is a TCP connection.
@@ -377,7 +378,7 @@ class PostgresConnection:
 
 
 def without_nul(value: object) -> object:
-    """Return a value with U+FFFD for each NUL in its texts."""
+    """Return a value with U+FFFD in place of each NUL in its strings."""
     if isinstance(value, str):
         return value.replace("\0", "\ufffd")
     return [without_nul(part) for part in value] if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""The sides of `twite store copy` that are PostgreSQL databases."""
+"""PostgreSQL databases as source and target of `twite store copy`."""
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
@@ -56,7 +56,7 @@ class _PostgresCopySide:
 
     async def count(self, table: CopiedTable) -> int:
         with self._explained():
-            return int(await self._driver.fetchval(f"SELECT count(*) FROM {_relation(table)}"))  # noqa: S608 - a table of ours
+            return int(await self._driver.fetchval(f"SELECT count(*) FROM {_relation(table)}"))  # noqa: S608 own table
 
     async def rows(self, table: CopiedTable, after: Row | None = None) -> AsyncIterator[list[Row]]:
         keys = ", ".join(quoted(table.columns[: table.key]))
@@ -128,7 +128,7 @@ class PostgresCopySource(_PostgresCopySide):
 
 
 class PostgresCopyTarget(_PostgresCopySide):
-    """Implements CopyTarget. The table store_copy is there until the copy is published."""
+    """Implements CopyTarget. The table store_copy exists until the copy is published."""
 
     @classmethod
     async def open_for(cls, url: str, *, state: str, accept_weak_durability: bool) -> Self:
@@ -170,7 +170,7 @@ class PostgresCopyTarget(_PostgresCopySide):
         async with driver.transaction():
             await migrate(driver, address, is_copy=True)
             for table in TABLES:
-                if await driver.fetchval(f'SELECT EXISTS (SELECT FROM "{table.name}")'):  # noqa: S608 - a table of ours
+                if await driver.fetchval(f'SELECT EXISTS (SELECT FROM "{table.name}")'):  # noqa: S608 own table
                     raise StoreUnusable(
                         path=self.shown,
                         reason=f"the database is not empty: the table {table.name} has rows",

@@ -96,7 +96,7 @@ class Connections:
         return connection
 
     def drop(self) -> None:
-        """Abort idle connections, because they lead to a server that is not a primary."""
+        """Abort idle connections, because their server is no longer the primary."""
         while self._idle:
             self._idle.pop().terminate()
 

@@ -197,14 +197,14 @@ class PostgresOwnership:
         return {"accounts": accounts, "longest_request": self._longest_request}
 
     def _fence_and_share_out(self, book: PostgresSession) -> tuple[frozenset[str], frozenset[str]]:
-        """Remove nodes whose lease is over, queue again what they had claimed, and share out.
+        """Remove nodes with an expired lease, requeue their claims, and divide the accounts again.
 
         One transaction: accounts of a fenced node have a new owner at once.
         """
         margin = _MARGIN / SECOND
         if boot_time() >= self._fences_from:
             book.run("fence_nodes", margin=margin)
-        # A node without a sign of life is fenced in time.
+        # A node that does not renew its lease will be fenced.
         left: float = book.run("next_fence", margin=margin).fetchone()[0]
         self._due = max(boot_time() + left, self._fences_from)
         now = time.time_ns() // 1_000_000

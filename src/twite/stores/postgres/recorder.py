@@ -99,7 +99,7 @@ class Recorder:
         submissions: Sequence[Submission],
         done: Callable[[Sequence[Recorded | Exception]], None],
     ) -> None:
-        """Commit as `submit` does, and call `done` with the result or the error of each."""
+        """Commit like `submit`, and call `done` with the result or the error of each."""
         results = _Results(len(submissions), done)
         for place, submission in enumerate(submissions):
             self._submit(submission, partial(results.set, place))

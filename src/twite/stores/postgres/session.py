@@ -1,6 +1,6 @@
 """Writer session on PostgreSQL: one transaction after another on one connection.
 
-Ids come from the database, in a block that a session uses for a second. Inserted rows are buffered
+Ids come from the database, in blocks that a session uses for a second. Inserted rows are buffered
 until another statement may need them, and then sent as one statement: a group of submissions needs
 only a few round trips.
 """
@@ -41,7 +41,7 @@ _LOCKED: Final[Mapping[str, str]] = {
     "all_rejections": "lock_ring",
     "ignored": "lock_ignored",
 }
-# A statement that can be the first of its transaction, with the ids at hand.
+# Statements that may open a transaction, because their ids are already known.
 _FIRST: Final[Mapping[str, str]] = {"take_keys": "take_first_keys"}
 # These can make deliveries ready.
 _READYING: Final = frozenset({"promote", "promote_far", "postpone", "replay", "recall"})

@@ -1,4 +1,4 @@
-"""Settlements, also of a node that was fenced: nothing is sent after a recorded success.
+"""Settlements, also by a fenced node: nothing is sent after a recorded success.
 
 A settlement is retried until it is recorded, because it has X's response. Meanwhile, its batch uses
 a slot of the pixel, so that a pixel whose responses cannot be recorded soon sends no more.
@@ -26,8 +26,8 @@ from twite.stores.postgres.session import PostgresSession
 from twite.stores.sql import outbox
 
 _AGAIN: Final = 0.5  # seconds
-# Seconds between two tries after an error that a retry will hardly end, and between two reports of
-# such errors. The alert resolves when none was reported for STORE_FAILED_FOR.
+# Seconds between two tries after an error that a retry is unlikely to fix, and between two reports
+# of such errors. The alert resolves when none was reported for STORE_FAILED_FOR.
 _AFTER_A_FAULT: Final = 5.0
 _REPORT_EVERY: Final = 60.0
 # Seconds that a stop waits for late successes.
@@ -47,7 +47,7 @@ class Settlements:
         self._observer = observer
         self._closed = False
         self._reported_at = float("-inf")
-        # The successes that are not recorded yet, because another node sends the deliveries.
+        # The successes not recorded yet, because another node sends the deliveries.
         self.late: dict[asyncio.Task[None], Settlement] = {}
 
     def accepted(self) -> frozenset[int]:

@@ -83,7 +83,7 @@ class PostgresUpkeep:
         self._now = now
         self._observer = observer
         self._is_nearly_full = False
-        # The last failure of pruning that was reported, until pruning succeeds.
+        # The last reported failure of pruning, until pruning succeeds.
         self._reported = ""
         # Of several gateways, one prunes.
         self.may_prune: Callable[[], bool] = lambda: True
@@ -126,7 +126,7 @@ class PostgresUpkeep:
                 self._report(error.reason)
             # Otherwise, the next request or delivery reports it.
             return 0
-        except Exception as fault:  # noqa: BLE001 - a store that is never pruned grows without end
+        except Exception as fault:  # noqa: BLE001 an unpruned store grows without limit
             self._report(type(fault).__name__)
             return 0
         self._reported = ""

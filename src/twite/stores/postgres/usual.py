@@ -1,6 +1,6 @@
 """Usual claims and settlements: one statement each, where the shared code runs ten.
 
-The shared code of `stores/sql` does the same, and all that is unusual.
+The shared code of `stores/sql` does the same, and handles all unusual cases.
 """
 
 import time
@@ -35,7 +35,7 @@ class Unusual(Exception):
 
 
 def claim(book: PostgresSession, wish: Claim, *, account: str) -> tuple[Batch | None, bool]:
-    """Lease deliveries as `outbox.claim` does; return the batch, and whether that is the answer.
+    """Lease deliveries like `outbox.claim`; return the batch, and whether it is the final result.
 
     Otherwise nothing is claimed, and the shared code decides. Raises Unusual.
     """
@@ -56,7 +56,7 @@ def claim(book: PostgresSession, wish: Claim, *, account: str) -> tuple[Batch | 
     if event is None:
         return None, not (is_due or starts)
     if columns[0] is None:
-        return None, False  # another transaction has locked all that is ready
+        return None, False  # another transaction has locked all ready deliveries
     found = _sound(book, wish, event, columns, bodies)
     if found is None or book.opt_outs.among(found, pixel=wish.pixel, version=opted_out):
         raise Unusual

@@ -179,8 +179,8 @@ def rivals(
                 continue
             state, is_suppressed, tried_at = found[other]
             if state is None:
-                # A copy sent before this one arrived was already forgotten, or this one would be
-                # its duplicate.
+                # If X had accepted an earlier copy within the dedup window, this one would be its
+                # duplicate.
                 later = other > letter.delivery or (tried_at or 0) >= letter.received_at
                 counts = not is_suppressed and later
             else:

@@ -67,7 +67,7 @@ class _Page:
         if submission.ignored or submission.unfired:
             rejections.count_ignored(self._ignored, submission)
         if not entries and not submission.refusals:
-            # Nothing of it can be queried later, so no row is written.
+            # It cannot be queried later, so no row is written.
             self._firsts.append(0)
             self._taken.append(submission)
             return

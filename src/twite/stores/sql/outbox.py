@@ -75,7 +75,7 @@ def claim(book: WriterSession, wish: Claim, *, damaged: list[int]) -> Batch | No
             _give_up(book, unsound, now=wish.now)
             damaged += unsound
         if not sound and not unsound:
-            passing_events.add(event)  # another transaction has claimed all that is ready
+            passing_events.add(event)  # another transaction has claimed all ready deliveries
         revoked = set(book.opt_outs.among(sound, pixel=wish.pixel))
         if revoked:
             withdraw(book.run, list(revoked), now=wish.now)
@@ -242,7 +242,7 @@ def _claimed_at(book: WriterSession, lease: int) -> int:
 
 
 def _count_delivered(book: WriterSession, ids: str, *, lease: int, at: int) -> None:
-    """Add the delivered deliveries under the lease to the counts of their accounts."""
+    """Add the lease's delivered deliveries to the counts of their accounts."""
     for account, taken in book.run("taken_of", lease=lease, deliveries=ids).fetchall():
         # All conversions of one request were received at the same time.
         received = Counter(_Ids.decode(taken))

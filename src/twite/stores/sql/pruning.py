@@ -133,7 +133,7 @@ class SqlPruner(Generic[B]):
         return book.run("forget_rejections", before=now - KEPT_FOR, limit=most).rowcount
 
     def _keys(self, book: B, now: int, most: int) -> int:
-        """Forget the dedup keys of forgotten conversions; return the amount, 0 for none."""
+        """Delete the dedup keys of pruned conversions; return the amount, 0 for none."""
         raise NotImplementedError
 
 
@@ -153,7 +153,7 @@ def _old(
 
 
 def _past(book: WriterSession, rows: Sequence[Row], *, now: int, keep: int) -> Sequence[Row]:
-    """Return the old rows, up to the first that is not old.
+    """Return the old rows before the first that is not old.
 
     A row that was written by a wrong clock counts as old as the next row with a plausible time.
     """

@@ -182,7 +182,7 @@ def histories(connection: SqlConnection, deliveries: Sequence[int]) -> list[Hist
 
 
 def _rivals(connection: SqlConnection, deliveries: Sequence[int]) -> dict[int, Rival]:
-    """Return the rivals of dead and held deliveries."""
+    """Return the other copies that rival dead and held deliveries."""
 
     def run(name: str, /, **values: object) -> Cursor:
         return connection.execute(query(name), values)

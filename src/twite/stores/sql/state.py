@@ -107,7 +107,7 @@ def _note(book: WriterSession, audit_event: AuditEvent | None) -> None:
 
 
 def _plain(value: object) -> object:
-    """Return a field as it is stored."""
+    """Return the stored form of a field."""
     if isinstance(value, AlertKind | AlertPhase):
         return value.value
     return msgspec.json.encode(value).decode() if isinstance(value, tuple) else value

@@ -86,7 +86,7 @@ def _bare(body: str) -> str:
     return "\n".join(lines).rstrip(";")
 
 
-# The state of a delivery, also under a lease that alone says that it is being sent (SQLite).
+# The state of a delivery; SQLite records some sends only in the lease.
 SHOWN_STATE: Final = """CASE WHEN outbox.id IN (
     SELECT claimed.value FROM lease CROSS JOIN json_each(lease.deliveries) AS claimed
     WHERE lease.unmarked) THEN 'sending' ELSE outbox.state END"""

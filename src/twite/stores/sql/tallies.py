@@ -116,7 +116,7 @@ class TallyWriter:
         self._telling.clear()
 
     def told(self, whose: Mapping[int, tuple[str, str]]) -> Sequence[Counted]:
-        """Return the counts since the last call; `whose` names the accounts."""
+        """Return the counts since the last call; `whose` maps accounts to their names."""
         counted = [
             Counted(source=source, pixel=pixel, what=what, word=word, times=times)
             for (account, what, word), times in self._told.items()

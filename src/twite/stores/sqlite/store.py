@@ -103,10 +103,10 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         self.ownership = None  # no other process sends
         self.salt = opened.salt
         self.epoch = opened.mark.epoch
-        # Remarks for the operator about the state of the file at the start.
+        # Remarks for the operator about the file, found at startup.
         self.told = opened.told
         self.weak: tuple[str, ...] = ()
-        # Done once nothing more can be done. The process must then end, and open the file again.
+        # Done after a permanent failure. The process must then end, and open the file again.
         self.failed = failed
 
     @classmethod

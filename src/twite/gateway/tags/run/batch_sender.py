@@ -135,7 +135,7 @@ class TagBatchSender(BatchHandler):
                     async with asyncio.timeout(_GIVING_BACK):
                         await self.give_back(batch, [delivery.id])
             raise
-        except Exception as error:  # noqa: BLE001  whatever it is: what was run must be told
+        except Exception as error:  # noqa: BLE001  every run must be recorded
             self.observer.see(Troubled(where=TroublePlace.TAG, reason=type(error).__name__))
             await self._count_fault(batch, delivery, error, tag_run, at=at)
 

@@ -65,7 +65,7 @@ _KNOWN: Final = frozenset(name for group in SPELLINGS for name in group)
 class TagDispatcher:
     """Decides which tags fire. `seal` protects payloads of tags that need raw identifiers.
 
-    `known` are the event names that get their own count.
+    `known` contains the event names that get their own count.
     """
 
     container_configs: Sequence[ContainerConfig]
@@ -169,7 +169,7 @@ class TagDispatcher:
         )
         for tag_event in remarks:
             occasion = EventContext(
-                event=tag_event.event,  # type: ignore[arg-type]  # what JSON decoded into
+                event=tag_event.event,  # type: ignore[arg-type] # decoded JSON
                 now=now,
                 request=request,
                 client=origin.client,
@@ -291,7 +291,7 @@ class TagDispatcher:
             pixel=parsed.source.pixel,
             at=occasion.now,
             identifiers=payload_persons((parsed.identifiers, *origin.persons)),
-            event=parsed.hashed if hashed else dict(occasion.event),  # type: ignore[arg-type]  # what JSON decoded into
+            event=parsed.hashed if hashed else dict(occasion.event),  # type: ignore[arg-type] # decoded JSON
             request=kept(
                 occasion.request, self._readable[rule.pixel, pending is not None], hashed=hashed
             ),

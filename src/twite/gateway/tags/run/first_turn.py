@@ -185,7 +185,7 @@ class _MayNotBegin(Exception):
 class _FirstTurn:
     """One first turn. `begun`: a turn was begun; `spent`: one exceeded a limit.
 
-    `took` is in seconds of CPU.
+    `took` is in CPU seconds.
     """
 
     def __init__(
@@ -249,7 +249,7 @@ class _FirstTurn:
                 cleanup_waits = await self._in_sequence(fired.teardown) is None
         has_ended = turn.error is None and turn.outcome is not RunResult.SILENT
         if callbacks and has_ended and not cleanup_waits:
-            # The tag has run: so have all that its callbacks are told of.
+            # The tag has run, and so have all tags that its callbacks report.
             answers = tuple(_completed(id_, fired, turn) for id_ in callbacks)
             turn = await self._worker.resume(self._whose, run, answers, now=call.now)
             self._record(turn)

@@ -50,7 +50,7 @@ _PASSING: Final = frozenset({408, 425, 429})
 class RequestOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """A request of a run.
 
-    `words` are the masked response; `left` is whether it may have been sent. `retry_after` is in
+    `words` is the masked response; `left` is whether it may have been sent. `retry_after` is in
     milliseconds, if the answer has one. `passing` is whether a retry may get another answer,
     regardless of the status.
     """

@@ -91,7 +91,7 @@ def payload_persons(persons: Iterable[Identifiers]) -> tuple[PayloadPerson, ...]
 
 
 def persons_in(payload: TagPayload) -> tuple[Identifiers, ...]:
-    """Return the persons of a payload, as `payload_persons` received them."""
+    """Return the persons of a payload, in the form that `payload_persons` takes."""
     return tuple(
         Identifiers(
             click_id=person.twclid, email=person.hashed_email, phone=person.hashed_phone_number

@@ -184,5 +184,5 @@ def _statuses(created: CreatedEvent) -> "list[Tree]":
 
 
 async def answered(answer: EffectAnswer) -> EffectAnswer:
-    """Return an answer as a request would."""
+    """Return an answer in the form of a request's answer."""
     return answer

@@ -42,7 +42,7 @@ _HITS: Final = "/g/collect"
 
 
 def does_not_run(skipped: SkippedTag) -> str:
-    """Return why a tag that was to run does not run, for users."""
+    """Return why a tag does not run although it fired, for users."""
     return f"the tag does not run: {skipped.why}"
 
 
@@ -166,7 +166,7 @@ class RunInput(msgspec.Struct, frozen=True, kw_only=True):
         return f"{api} was ignored: the response was sent before the tag ran"
 
     def _extracted(self, fired: FiredTag) -> list[dict[str, Tree]] | None:
-        """Return the events the template extracts: this one event."""
+        """Return the events that the template can extract: only this one."""
         is_hit = self.payload.request.path == _HITS
         return [fired.event] if is_hit and "extractEvents" in fired.template.code.text else None
 

@@ -11,7 +11,7 @@ from twite.gateway.tags.run.outbound import TemplateRun
 
 @dataclass(slots=True)
 class UsedTime:
-    """What a run itself used while its time limit was stopped, in seconds."""
+    """The time that a run itself used while its time limit was stopped, in seconds."""
 
     seconds: float = 0.0
 

@@ -20,7 +20,7 @@ _NEW_PROCESS: Final = 0.05  # minimum CPU seconds charged for a turn that ended 
 class Probation:
     """The probation of one template.
 
-    `now` is in monotonic milliseconds, `took` in seconds of CPU.
+    `now` is in monotonic milliseconds, `took` in CPU seconds.
     """
 
     def __init__(self) -> None:
@@ -89,7 +89,7 @@ class CpuBudget:
         return self._left > 0
 
     def take(self, took: float) -> None:
-        """Count a run, given its seconds of CPU."""
+        """Count a run, given its CPU seconds."""
         if took > _SLOW_RUN:
             self._left -= took
 
@@ -117,7 +117,7 @@ class Probations:
     def end(self, whose: str, *, took: float, spent: bool, done: bool = True) -> None:
         """Record the end of a turn.
 
-        `took` is in seconds of CPU; `done` is whether the run is over.
+        `took` is in CPU seconds; `done` is whether the run is over.
         """
         changed = self._of[whose].end(self._elapsed(), took=took, spent=spent, done=done)
         if changed is None:

@@ -55,7 +55,7 @@ def deployment_of(salt: bytes) -> str:
 
 
 def later_steps(number: int) -> str:
-    """Return how many turns an older copy lacks, with the meaning of a turn."""
+    """Return a sentence: how many turns an older copy lacks, and what a turn is."""
     steps = "step" if number == 1 else "steps"
     return f"{number} later {steps} (deliveries taken from the queue, results recorded, erasures)"
 
@@ -176,7 +176,7 @@ class Checkpoints:
         failed: Callable[[Exception], None] = lambda _error: None,
         grown: Callable[[int], None] = lambda _size: None,
     ) -> None:
-        """`turn` is the writer's lock; it is acquired to cut the log to `size` bytes.
+        """`turn` is the writer's lock, acquired to truncate the log to `size` bytes.
 
         `mark` is synced a few times a second while something is written, and receives the progress
         of the database file. Two callbacks run on the event loop's thread: `failed` when the file

@@ -99,13 +99,13 @@ WRITER_SETTINGS: Final[Mapping[str, tuple[str | int, str | int]]] = {
     "checkpoint_fullfsync": ("ON", 1),
     # A log that grew because of a reader is truncated when it restarts.
     "journal_size_limit": (_LOG_KEPT, _LOG_KEPT),
-    # What was deleted is overwritten: identifiers must not linger in free pages.
+    # Deleted data is overwritten: identifiers must not linger in free pages.
     "secure_delete": ("ON", 1),
     # Checkpoints run on their own thread: they would delay commits.
     "wal_autocheckpoint": (0, 0),
     "foreign_keys": ("OFF", 0),
-    # A CHECK constraint on the state cost 1.5 µs per row. States come from an enum, and `examine`
-    # checks the file.
+    # A CHECK constraint on the state cost 1.5 µs per row. Instead, states come from an enum, and
+    # `examine` checks the file.
     "ignore_check_constraints": ("ON", 1),
     "cache_size": (-_WRITER_CACHE_KIB, -_WRITER_CACHE_KIB),
 }

@@ -49,7 +49,8 @@ class _Round(msgspec.Struct, frozen=True):
     """The progress of a walk through the key space.
 
     Deliveries before `began` are in the table once their bucket has been passed. Those before
-    `high` are all in the table. After an eighth of the walk, the log has none before `low`.
+    `high` are all in the table. After an eighth of the walk, the log contains no delivery before
+    `low`.
     """
 
     bucket: int = 0

@@ -74,7 +74,7 @@ def _refuse(path: str, problem: str) -> None:
 
 
 def _refuse_damaged_lease(path: str, connection: sqlite3.Connection) -> None:
-    """Check the lists of leases: an unmarked one alone says that its deliveries are being sent."""
+    """Check the lists of leases: only they show the deliveries under unmarked leases."""
     columns = {row[1] for row in connection.execute("PRAGMA table_info(lease)")}
     if "unmarked" not in columns:  # a new file, or an older schema, which is migrated later
         return

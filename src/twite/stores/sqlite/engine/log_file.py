@@ -309,7 +309,7 @@ def set_stray_log_aside(database: str, *, also_older: bool = True) -> str | None
         return None
     mark = read_mark(database)
     if mark is not None and stray.turn > mark.turn:
-        # The epoch file may be as old as the database: only this log shows what was sent since.
+        # The epoch file may be as old as the database: only this log shows later deliveries.
         write_mark(database, structs.replace(mark, turn=stray.turn))
     # SQLite builds the index again from the log.
     aside = set_aside(database, "stray", suffixes=("-wal", "-shm"))

@@ -48,7 +48,7 @@ _A_START: Final = 256 * 1024
 class OpenedStore(msgspec.Struct, frozen=True, kw_only=True):
     """The identity of the deployment.
 
-    `told` are remarks for the operator about the state of the file.
+    `told` contains remarks for the operator about the state of the file.
     """
 
     salt: bytes
@@ -143,7 +143,7 @@ def _opened(path: str, stray: str | None) -> OpenedStore:
             moved=0 if doubt is not None or stray is not None else known.moved,
         )
         if not marked:
-            # Written before the database refers to it. Otherwise, a stop here would look like a
+            # Written before the database refers to it. Otherwise, a crash here would look like a
             # loss.
             write_mark(path, here)
         connection.execute("BEGIN IMMEDIATE")

@@ -154,7 +154,7 @@ class Upkeep:
         except LedgerUnavailable:
             # The next request or delivery reports this error.
             return 0, 0.0
-        except Exception as fault:  # noqa: BLE001  what ends here is a store that grows for ever
+        except Exception as fault:  # noqa: BLE001  an unpruned store grows without limit
             self._observer.see(Troubled(where=TroublePlace.PRUNING, reason=type(fault).__name__))
             return 0, 0.0
 

@@ -69,14 +69,14 @@ def settle(book: OwnerSession, settlement: Settlement) -> int:
 
 
 def _claim(book: OwnerSession, wish: Claim) -> tuple[Batch | None, bool]:
-    """Lease deliveries; return the batch, and whether that is the answer.
+    """Lease deliveries; return the batch, and whether it is the final result.
 
     Otherwise nothing is claimed, and the shared code decides.
     """
     if wish.passing or book.largest_body * wish.limit > wish.most_bytes:
         return None, False
     unmarked = book.unmarked
-    # Deliveries that became ready now may be before the places.
+    # Deliveries that have just become ready may precede the places.
     if book.run("promote", now=wish.now, limit=outbox.MOST_MOVED).rowcount or unmarked.is_stale:
         unmarked.mark()
     first = book.run(

@@ -233,7 +233,7 @@ class Writer:
         """
         try:
             return self._commit(group)
-        except Exception as error:  # noqa: BLE001 - a writer that ends lets everyone wait for ever
+        except Exception as error:  # noqa: BLE001 if the writer ended, all callers would wait forever
             self._book = None
             failure = LedgerUnavailable(
                 reason=f"the store failed ({type(error).__name__})",
@@ -275,7 +275,7 @@ class Writer:
         return [(operation.done, None, _told(error)) for operation in group]  # type: ignore[misc]  # as above
 
     def _make_room(self) -> bool:
-        """Stop intake, so that stored conversions can be sent; False if it was stopped."""
+        """Stop intake, so that stored conversions can be sent; False if it was already stopped."""
         if self.refusing is not None or self._full is None:
             return False
         self.refusing = DISK_FULL
@@ -342,7 +342,7 @@ class Writer:
         for done, result, error in outcomes:
             try:
                 done(result, error)
-            except Exception as fault:  # noqa: BLE001 - the others of the group must hear theirs
+            except Exception as fault:  # noqa: BLE001 the other callers must get their results
                 message = "a callback of the writer failed"
                 self._loop.call_exception_handler({"message": message, "exception": fault})
 

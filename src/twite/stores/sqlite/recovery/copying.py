@@ -1,4 +1,4 @@
-"""The sides of `twite store copy` that are SQLite files."""
+"""SQLite files as source and target of `twite store copy`."""
 
 import asyncio
 import os
@@ -66,11 +66,11 @@ _CHECKSUM: Final = """coalesce(checksum,
     WHERE lane.id = conversion.lane AND submission.id = conversion.submission) END)"""
 
 
-# Leases that alone say that their deliveries are being sent are of SQLite only.
+# Only SQLite has leases that mark deliveries as in flight without a change of state.
 _UNMARKED: Final = "FROM lease CROSS JOIN json_each(lease.deliveries) AS claimed WHERE unmarked"
 _LISTED: Final = f"outbox.id IN (SELECT claimed.value {_UNMARKED})"
 _LISTED_BY: Final = f"(SELECT lease.id {_UNMARKED} AND claimed.value = outbox.id)"
-# The expressions for columns that are copied otherwise than they are stored.
+# Expressions for columns whose copy differs from the stored value.
 _WRITTEN: Final = {
     ("conversion", "checksum"): _CHECKSUM,
     ("outbox", "state"): f"CASE WHEN {_LISTED} THEN 'sending' ELSE state END",
@@ -121,7 +121,7 @@ class SQLiteCopySource:
         return f"{deployment_of(salt)} {epoch} {commits}"
 
     async def count(self, table: CopiedTable) -> int:
-        counting = f'SELECT count(*) FROM "{table.name}"'  # noqa: S608 - a table of ours
+        counting = f'SELECT count(*) FROM "{table.name}"'  # noqa: S608 own table
         found = await self._asked(_COUNT_KEYS if table.name == "dedup" else counting)
         return int(found[0][0])
 
@@ -205,7 +205,7 @@ class SQLiteCopyTarget(SQLiteCopySource):
     async def last_key(self, table: CopiedTable) -> Row | None:
         keys = quoted(table.columns[: table.key])
         found = await self._asked(
-            f'SELECT {", ".join(keys)} FROM "{table.name}" '  # noqa: S608 - a table of ours
+            f'SELECT {", ".join(keys)} FROM "{table.name}" '  # noqa: S608 own table
             f"ORDER BY {', '.join(f'{key} DESC' for key in keys)} LIMIT 1"
         )
         return found[0] if found else None
@@ -305,7 +305,7 @@ def _refuse(path: str) -> None:
 
 def _refuse_existing(path: str) -> None:
     log = Path(f"{path}-wal")
-    # Commands that read leave an empty log.
+    # Reading commands leave an empty log.
     if Path(path).exists() or (log.exists() and log.stat().st_size):
         raise StoreUnusable(
             path=path,
@@ -372,7 +372,7 @@ def _reading(table: CopiedTable, *, is_continued: bool) -> str:
     return f'SELECT {columns} FROM "{table.name}" {after} ORDER BY {keys}'  # noqa: S608 - as above
 
 
-def _checksum(  # noqa: PLR0917 - as SQLite calls it
+def _checksum(  # noqa: PLR0917 called by SQLite
     pixel: str, event: str, delivery: int, received_at: int, conversion_id: str, body: bytes
 ) -> int:
     seed = seed_of(pixel, event)

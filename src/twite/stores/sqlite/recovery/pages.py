@@ -65,7 +65,7 @@ class Pages:
     def without_log(self) -> "Pages":
         """Return the pages of the database file without the log."""
         pages = copy.copy(self)
-        pages._logged, pages.log_is_whole = {}, False  # noqa: SLF001 - a copy of its own kind
+        pages._logged, pages.log_is_whole = {}, False  # noqa: SLF001 another object of this class
         pages.count = len(self._file) // PAGE_SIZE
         return pages
 

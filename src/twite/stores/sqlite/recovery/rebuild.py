@@ -110,7 +110,7 @@ def make_balance(new: sqlite3.Connection) -> dict[str, int]:
         id_, source, pixel, received, delivered, *others = row
         missing = received - delivered - sum(others)
         if missing < 0:
-            # Held because of doubt, and counted as delivered: one of the two is wrong.
+            # Held as possibly sent, and also counted as delivered: one of the two is wrong.
             delivered = max(0, delivered + missing)
         elif missing:
             lost[f"{source} → {pixel or 'no pixel'}"] = missing
@@ -216,13 +216,13 @@ class Rebuild:
 
     def _copy(self, table: str, rows: Iterable[Mapping[str, object]]) -> None:
         """Insert rows. Rows that the table rejects are omitted, and so are duplicates."""
-        before = self._count(f"SELECT count(*) FROM {table}")  # noqa: S608 - a table of ours
+        before = self._count(f"SELECT count(*) FROM {table}")  # noqa: S608 own table
         for values in rows:
             names = ", ".join(values)
             marks = ", ".join("?" * len(values))
             try:
                 self._new.execute(
-                    f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({marks})",  # noqa: S608 - columns of ours
+                    f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({marks})",  # noqa: S608 own columns
                     tuple(values.values()),
                 )
             except (sqlite3.Error, OverflowError):
@@ -296,7 +296,7 @@ class Rebuild:
             seed = seed_of(pixel, event)
             if values.get("body") and self._adds_up(values, seed, at):
                 self._copy("lane", [{"id": lane, "pixel": pixel, "event": event}])
-                assert isinstance(lane, int)  # noqa: S101 - looked at by the caller
+                assert isinstance(lane, int)  # noqa: S101 checked by the caller
                 seeds[lane] = seed
                 return
 
@@ -316,7 +316,7 @@ class Rebuild:
             values, is_sure = best[delivery]
             best[delivery] = SalvagedRow({**values, "state": "sending"}, sure=is_sure)
         self._copy("outbox", (self._unsettled(row, dead, sure=sure) for row in best.values()))
-        # A row that is not reached from the root may have been settled long ago.
+        # A row that is unreachable from the root may have been settled long ago.
         unsure = msgspec.json.encode([id_ for id_, row in best.items() if not row.sure]).decode()
         execute(
             "DELETE FROM outbox WHERE id IN (SELECT value FROM json_each(?)) "

@@ -26,7 +26,7 @@ __all__ = ["Recovered", "recover"]
 def recover(path: str, to: str | None, *, known: Sequence[tuple[str, str]] = ()) -> Recovered:
     """Save the intact rows into a new file, and rename the damaged one.
 
-    Without `to`, the new file replaces it. `known` are pairs (pixel, event), which identify
+    Without `to`, the new file replaces it. `known` contains pairs (pixel, event), which identify
     conversions whose lane row is lost. Raises StoreInUse, StoreUnusable.
     """
     path = os.path.realpath(path)

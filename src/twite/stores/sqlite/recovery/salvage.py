@@ -175,7 +175,7 @@ def _lane(values: Sequence[Value]) -> bool:
     return len(values) == 3 and _is(_NONE, str, str)(values) and len(str(values[2])) < 128
 
 
-# How rows look on a page that no root leads to. Other tables are not guessed. A pattern has the
+# The form of rows on a page that no root leads to. Other tables are not guessed. A pattern has the
 # original columns of a table: later columns may follow, and `_named` rejects rows with too many.
 LOOKS: Final[Mapping[str, Callable[[Sequence[Value]], bool]]] = {
     "submission": _submission,
