@@ -81,6 +81,7 @@ def test_a_worker_that_ends_is_replaced_and_its_counts_stay(tmp_path, x_emulator
         wait_for(lambda: not any(is_running(pid) for pid in survivors))
 
     assert (counted, after) == (20, 20)
+    assert f"Worker process {killed} ended (signal 9). Another one replaces it." in gateway.log()
 
 
 def test_workers_on_sqlite_are_refused_with_the_way_out(tmp_path, x_emulator):

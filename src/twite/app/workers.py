@@ -170,11 +170,22 @@ class WorkersEnded(Exception):
 class WorkerSupervisor:
     """The parent: runs `count` workers until a signal."""
 
-    def __init__(self, settings: Settings, count: int, announced: Callable[[str], None]) -> None:
-        """`announced` gets the URL, once all workers accept requests."""
+    def __init__(
+        self,
+        settings: Settings,
+        count: int,
+        *,
+        announced: Callable[[str], None],
+        warn: Callable[[str], None],
+    ) -> None:
+        """`announced` gets the URL, once all workers accept requests.
+
+        `warn` gets a sentence when a worker has ended and is replaced.
+        """
         self._settings = settings
         self._count = count
         self._announced = announced
+        self._warn = warn
         self._token = Secret(token_urlsafe(48))
         self._folder = Path(tempfile.mkdtemp(prefix="twite-"))
         self._alive: tuple[int, int] = os.pipe()
@@ -223,7 +234,10 @@ class WorkerSupervisor:
         code: int | None = None
         while code is None and not self._signals:
             for pid, failed in self._ended():
-                if failed and not self._is_up:
+                if self._is_up:
+                    how = f"exit code {failed}" if failed >= 0 else f"signal {-failed}"
+                    self._warn(f"Worker process {pid} ended ({how}). Another one replaces it.")
+                elif failed:
                     code = failed
                 self._workers.discard(pid)
             if code is None and len(self._workers) < self._count and self._may_start():

@@ -64,7 +64,7 @@ def _started(
     """Start the workers. Returns in each worker and, at the end, in the parent, with None."""
     refuse_shared_file(settings.store.url, many, place)
     try:
-        return WorkerSupervisor(settings, many, announce).run()
+        return WorkerSupervisor(settings, many, announced=announce, warn=printing.complain).run()
     except WorkersEnded as ended:
         raise SystemExit(ended.code) from None
 
