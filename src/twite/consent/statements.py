@@ -68,7 +68,10 @@ class Statement(msgspec.Struct, frozen=True, array_like=True, gc=False):
 def statements(given: Signals, policy: ConsentPolicy, *, now: int) -> tuple[Statement, ...]:
     """Return all statements. `now` is in milliseconds."""
     named = normal(given)
-    found = list(_repeated_signals(given))
+    found: list[Statement] = []
+    if len(given) > len({name.strip().lower() for name in given}):
+        # One of the values may be a denial.
+        found.append(_unclear("", "a signal that is given twice"))
     for name, read in _READERS.items():
         if name in named:
             found += read(name, named, policy, now)
@@ -95,12 +98,6 @@ def normal(given: Signals) -> dict[str, str | bool]:
         for name, word in given.items()
         if not (isinstance(word, str) and not word.strip() and name.strip().lower() in KNOWN)
     }
-
-
-def _repeated_signals(given: Signals) -> Iterator[Statement]:
-    """Report a signal that occurs twice: one value may be a denial."""
-    if len(given) > len({name.strip().lower() for name in given}):
-        yield _unclear("", "a signal that is given twice")
 
 
 def is_europe(named: Signals) -> bool | None:
@@ -222,18 +219,24 @@ def _of_canada(found: CanadaString, policy: ConsentPolicy) -> Iterator[Statement
 
 
 def _usp(name: str, named: Signals, _policy: ConsentPolicy, _now: int) -> Iterator[Statement]:
-    yield from _opt_out(name, found=decode_usp(str(named[name])))
+    yield from _denial(Purpose.SALE, name, found=decode_usp(str(named[name])))
 
 
 def _gpc(name: str, named: Signals, _policy: ConsentPolicy, _now: int) -> Iterator[Statement]:
-    yield from _opt_out(name, found=decode_flag(named[name]))
+    yield from _denial(Purpose.SALE, name, found=decode_flag(named[name]))
 
 
-def _opt_out(name: str, *, found: MalformedSignal | bool | None) -> Iterator[Statement]:
+def _npa(name: str, named: Signals, _policy: ConsentPolicy, _now: int) -> Iterator[Statement]:
+    yield from _denial(Purpose.PERSONALIZATION, name, found=decode_flag(named[name]))
+
+
+def _denial(
+    matter: Purpose, name: str, *, found: MalformedSignal | bool | None
+) -> Iterator[Statement]:
     if isinstance(found, MalformedSignal):
         yield _unclear(name)
     elif found:
-        yield Statement(Purpose.SALE, ConsentStatus.DENIED, name, name)
+        yield Statement(matter, ConsentStatus.DENIED, name, name)
 
 
 def _gcd(name: str, named: Signals, _policy: ConsentPolicy, _now: int) -> Iterator[Statement]:
@@ -255,14 +258,6 @@ def _gcs(name: str, named: Signals, _policy: ConsentPolicy, _now: int) -> Iterat
         yield Statement(Purpose.STORAGE, ConsentStatus.BY_DEFAULT, name, name)
     elif granted is not None:
         yield _said(Purpose.STORAGE, name, name, granted=granted)
-
-
-def _npa(name: str, named: Signals, _policy: ConsentPolicy, _now: int) -> Iterator[Statement]:
-    found = decode_flag(named[name])
-    if isinstance(found, MalformedSignal):
-        yield _unclear(name)
-    elif found:
-        yield Statement(Purpose.PERSONALIZATION, ConsentStatus.DENIED, name, name)
 
 
 def _europe(name: str, named: Signals, _policy: ConsentPolicy, _now: int) -> Iterator[Statement]:

@@ -63,23 +63,6 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     said: tuple[Statement, ...] = ()
 
 
-def evidence(
-    verdict: ConsentDecision, signals: Signals, statements: Sequence[Statement], *, version: str
-) -> bytes:
-    return _ENCODER.encode(
-        Evidence(
-            action=verdict.action.value,
-            rule=verdict.rule,
-            policy=version,
-            reason=verdict.reason,
-            strip=verdict.strip,
-            restricted=verdict.restricted,
-            signals=kept(signals),
-            said=tuple(statements),
-        )
-    )
-
-
 def kept(signals: Mapping[str, str | bool]) -> dict[str, str | bool]:
     """Return the signals as stored: short words unchanged, other values as a hash."""
     return {
@@ -214,10 +197,20 @@ def _shown(
     now: int,
     stated: Sequence[Statement] | None = None,
 ) -> ConsentDecision:
-    stated = statements(given, policy, now=now) if stated is None else stated
-    version = policy_version(policy)
+    """Return a verdict with its evidence."""
+    signals = kept(given)
+    evidence = Evidence(
+        action=found.action.value,
+        rule=found.rule,
+        policy=policy_version(policy),
+        reason=found.reason,
+        strip=found.strip,
+        restricted=found.restricted,
+        signals=signals,
+        said=tuple(statements(given, policy, now=now) if stated is None else stated),
+    )
     return msgspec.structs.replace(
-        found, evidence=evidence(found, given, stated, version=version), signals=kept(given) or None
+        found, evidence=_ENCODER.encode(evidence), signals=signals or None
     )
 
 

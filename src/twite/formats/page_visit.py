@@ -88,11 +88,6 @@ def scrubbed_url(text: str) -> str | None:
     return _scrubbed_once(text) if len(text) <= _LONGEST_REMEMBERED else _scrubbed(text)
 
 
-@lru_cache(maxsize=4_096)
-def _scrubbed_once(text: str) -> str | None:
-    return _scrubbed(text)
-
-
 def _scrubbed(text: str) -> str | None:
     try:
         parts = urlsplit(text.strip())
@@ -117,6 +112,9 @@ def _scrubbed(text: str) -> str | None:
     shown = f"[{host}]" if ":" in host else host
     path = scrubbed_path(parts.path).rstrip()
     return urlunsplit((parts.scheme, f"{shown}:{port}" if port else shown, path, query, ""))
+
+
+_scrubbed_once: Final = lru_cache(maxsize=4_096)(_scrubbed)
 
 
 def _names_a_person(value: str) -> bool:
@@ -214,7 +212,8 @@ def read_click(text: str, at: int = 0) -> Click | None:
 def _ours(value: str) -> Click | None:
     form, _, rest = value.partition(".")
     at, _, click_id = rest.partition(".")
-    if form != _FORM or not _is_moment(at):
+    is_moment = at.isascii() and at.isdigit() and len(at) <= 15
+    if form != _FORM or not is_moment:
         return None
     return read_click(click_id, int(at))
 
@@ -232,7 +231,3 @@ def _of_x(value: str) -> Click | None:
         except (msgspec.MsgspecError, UnicodeError, RecursionError, OverflowError):
             return None
     return read_click(text, max(0, at))
-
-
-def _is_moment(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= 15

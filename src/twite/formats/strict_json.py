@@ -94,11 +94,9 @@ def with_replacements(body: bytes) -> bytes:
 
 def without_halves(body: bytes) -> bytes:
     """Return JSON with U+FFFD in place of half characters. The length stays the same."""
-    return _ESCAPE.sub(_whole, body) if _A_HALF.search(body) else body
-
-
-def _whole(escape: re.Match[bytes]) -> bytes:
-    return b"\\ufffd" if escape["half"] else escape[0]
+    if not _A_HALF.search(body):
+        return body
+    return _ESCAPE.sub(lambda escape: b"\\ufffd" if escape["half"] else escape[0], body)
 
 
 def refuse_duplicate_keys(body: bytes, value: object, *, within: bool = True) -> None:

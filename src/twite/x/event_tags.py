@@ -139,12 +139,11 @@ class _Single(msgspec.Struct):
 
 
 def _written(change: EventTagChange) -> Mapping[str, str]:
-    given = {name: getattr(change, name) for name in EventTagChange.__struct_fields__}
-    return {name: _spelled(value) for name, value in given.items() if value is not None}
-
-
-def _spelled(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return {
+        name: str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in msgspec.structs.asdict(change).items()
+        if value is not None
+    }
 
 
 def _query(pairs: Mapping[str, str]) -> str:

@@ -86,7 +86,7 @@ def verify(*, method: str, url: str, authorization: str, keys: OAuthKeys, now: i
             uri=url,
             http_method=method,
             signature=given["oauth_signature"],
-            params=[*_signed(given), *query],
+            params=[pair for pair in given.items() if pair[0] != "oauth_signature"] + query,
         )
         good = signature.verify_hmac_sha1(
             request,
@@ -137,7 +137,3 @@ def _names(given: Mapping[str, str], keys: OAuthKeys, now: int) -> bool:
         and stamp.isdigit()
         and abs(int(stamp[:12]) - now) <= spec.OAUTH_WINDOW_SECONDS
     )
-
-
-def _signed(given: Mapping[str, str]) -> list[tuple[str, str]]:
-    return [(name, text) for name, text in given.items() if name != "oauth_signature"]

@@ -95,8 +95,13 @@ def read(body: bytes, seen: Visitor) -> Beacon:
     ahead = None if sent is None else seen.now - _whole(sent)
     clicks = _clicks(click_in(message.click), ahead, seen)
     click = newest_of(clicks, clicks_of(seen.cookies, now=seen.now))
-    consent = _consent(consent_in(message.consent), seen)
-    left_out = [ignored_as(entry.name or "", _reason(entry.reason)) for entry in ignored]
+    consent = consent_in(message.consent)
+    if seen.opted_out:
+        consent = {**consent, "gpc": True}
+    left_out = []
+    for entry in ignored:
+        reason = entry.reason or ""
+        left_out.append(ignored_as(entry.name or "", reason if reason in REASONS else "unsaid"))
     return _sorted(conversions, left_out, seen=seen, ahead=ahead, click=click, consent=consent)
 
 
@@ -107,7 +112,9 @@ def read_image(pairs: Sequence[tuple[str, str]], seen: Visitor) -> Beacon:
     """
     query = dict(reversed(pairs))
     page = query.get("url") or seen.referer
-    landed = read_click(query.get("twclid", ""), seen.now) or read_click(_query_of(page), seen.now)
+    landed = read_click(query.get("twclid", ""), seen.now)
+    if landed is None and page and "twclid=" in page:
+        landed = read_click(page, seen.now)
     click = newest_of([landed] if landed else [], clicks_of(seen.cookies, now=seen.now))
     value = query.get("value")
     given = BeaconConversion(
@@ -241,10 +248,6 @@ def _clicks(given: BeaconClick | None, ahead: int | None, seen: Visitor) -> list
     return [] if click is None else [click]
 
 
-def _consent(signals: Mapping[str, str | bool], seen: Visitor) -> Mapping[str, str | bool]:
-    return {**signals, "gpc": True} if seen.opted_out else signals
-
-
 def _reason_to_ignore(
     conversion: BeaconConversion, *, robot: bool, limit: Decimal | None
 ) -> str | None:
@@ -255,15 +258,6 @@ def _reason_to_ignore(
 
 def _pixel_call(given: str | None) -> PixelCall:
     return PixelCall(given) if given in set(PixelCall) else PixelCall.ABSENT
-
-
-def _reason(given: str | None) -> str:
-    return given if given is not None and given in REASONS else "unsaid"
-
-
-def _query_of(address: str | None) -> str:
-    """Return the page's URL if its query may hold a click id, else nothing."""
-    return address if address and "twclid=" in address else ""
 
 
 def _whole(number: Number) -> int:

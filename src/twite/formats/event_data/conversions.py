@@ -149,16 +149,8 @@ _PHONES: Final = (
 _BASE64_DIGEST: Final = re.compile(r"[A-Za-z0-9+/_-]{43}=?", re.ASCII)
 
 
-def email_of(event: Mapping[str, object]) -> str | None:
-    """Return the email or its digest; a base64 digest becomes hexadecimal."""
-    return _hexadecimal(first_text(event, _EMAILS))
-
-
-def phone_of(event: Mapping[str, object]) -> str | None:
-    return _hexadecimal(first_text(event, _PHONES))
-
-
 def _hexadecimal(text: str | None) -> str | None:
+    """Return an email, a phone number or its digest; a base64 digest becomes hexadecimal."""
     if text is None or not _BASE64_DIGEST.fullmatch(text):
         return text
     plain = text.rstrip("=").translate(_ONE_ALPHABET)
@@ -351,8 +343,8 @@ def _conversion(event: Event, name: str, visitor: Visitor, pixel: str | None) ->
         time=_time(event),
         value=value,
         currency=money,
-        email=email_of(event),
-        phone=phone_of(event),
+        email=_hexadecimal(first_text(event, _EMAILS)),
+        phone=_hexadecimal(first_text(event, _PHONES)),
         twclid=_click(event, page, visitor),
         ip=first_text(event, _ADDRESSES) if visitor.trusted else visitor.ip,
         user_agent=first_text(event, _AGENTS) if visitor.trusted else visitor.user_agent,

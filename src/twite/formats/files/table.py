@@ -238,7 +238,9 @@ def recognise(header: Sequence[str], chosen: Mapping[str, str]) -> ColumnMapping
     names = tuple(cell.strip().lstrip("\ufeff") for cell in header)
     taken: dict[str, int] = {}
     for field, name in chosen.items():
-        _known_field(field)
+        if field not in NAMES:
+            wrong = f'"{field}" is not a field of a conversion'
+            raise UnknownColumn(f"{wrong}. {_nearest(field, NAMES)}")
         if name:
             taken[field] = _place(name, names)
     by_name: dict[str, int] = {}
@@ -253,11 +255,6 @@ def recognise(header: Sequence[str], chosen: Mapping[str, str]) -> ColumnMapping
             taken[field] = found
     ignored = tuple(name for place, name in enumerate(names) if place not in taken.values())
     return ColumnMapping(header=names, taken=MappingProxyType(taken), ignored=ignored)
-
-
-def _known_field(field: str) -> None:
-    if field not in NAMES:
-        raise UnknownColumn(f'"{field}" is not a field of a conversion. {_nearest(field, NAMES)}')
 
 
 def _place(name: str, names: Sequence[str]) -> int:

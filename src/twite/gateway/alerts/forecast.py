@@ -109,16 +109,12 @@ def _missing(waiting: Sequence[BacklogHour], rate: float, *, now: int) -> tuple[
         if hour.deliveries > 1:
             last = max(last, hour.last_deadline)
         span = last - first
-        late += hour.deliveries * _part(now - first, span)
+        late += hour.deliveries * min(1.0, max(0.0, (now - first) / span))
         # They are sent from `begin` on; their deadlines go from `first` to `last`.
         begin, took = now + before / rate, hour.deliveries / rate
         misses += hour.deliveries * _too_late(begin - first, begin + took - last)
         before += hour.deliveries
     return round(late), round(misses)
-
-
-def _part(elapsed: float, span: float) -> float:
-    return min(1.0, max(0.0, elapsed / span))
 
 
 def _too_late(at_the_start: float, at_the_end: float) -> float:

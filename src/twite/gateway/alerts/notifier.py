@@ -28,6 +28,7 @@ from twite.gateway.ports.transport import NoResponse, OutboundRequest, Response,
 _PREFIX: Final = "whsec_"
 _TEST: Final = "test"
 _PAGES: Final = "docs/how-to/alerts"
+# Without them, a chat shows no link, and no mention of everyone.
 _HARMLESS: Final = str.maketrans({"<": "(", ">": ")", "@": "(at)"})
 
 
@@ -68,10 +69,9 @@ def enveloped(alert: Alert, phase: AlertPhase, *, gateway: str) -> Envelope:
     """Return the message about an alert. `gateway` is the name of the installation."""
     rule = RULES[alert.kind]
     heading = f"[{phase.replace('_', ' ')}] {alert.kind} · {alert.subject}: {rule.title}."
+    text = f"{heading} {alert.reason}. Gateway {gateway}. What to do: {page_of(alert.kind)}"
     message = AlertMessage(
-        text=_for_a_chat(
-            f"{heading} {alert.reason}. Gateway {gateway}. What to do: {page_of(alert.kind)}"
-        ),
+        text=text.translate(_HARMLESS),
         event=phase,
         code=alert.kind,
         severity="critical" if rule.urgent else "warning",
@@ -131,11 +131,6 @@ def unreadable(secret: Secret) -> bool:
         return not base64.b64decode(text.removeprefix(_PREFIX), validate=True)
     except binascii.Error:
         return True
-
-
-def _for_a_chat(text: str) -> str:
-    """Replace text that a chat would show as a link or as a mention of everyone."""
-    return text.translate(_HARMLESS)
 
 
 def _key(secret: Secret) -> bytes:
@@ -201,7 +196,9 @@ class Notifier:
             elif await self._took(alert, envelope):
                 self.register.record_sent(alert)
             else:
-                waiting[envelope.id] = (tries + 1, self._again(tries + 1))
+                rest = backoff(attempts=tries + 1, randomness=self.randomness.fraction())
+                again = self.clock.elapsed() + min(LONGEST_REST, max(SECOND, rest))
+                waiting[envelope.id] = (tries + 1, again)
         self._refused = waiting
         await self.register.save()
         now = self.clock.elapsed()
@@ -219,10 +216,6 @@ class Notifier:
         if alert.news is None:
             raise ValueError("this alert has nothing to report")
         return enveloped(alert, alert.news, gateway=self.gateway)
-
-    def _again(self, tries: int) -> int:
-        rest = backoff(attempts=tries, randomness=self.randomness.fraction())
-        return self.clock.elapsed() + min(LONGEST_REST, max(SECOND, rest))
 
 
 async def post(

@@ -143,7 +143,6 @@ class Accounts:
 
         All other sessions end.
         """
-        await self._there(name)
         refuse_weak(password, name=name)
         change = PasswordSet(
             name=name,
@@ -215,12 +214,6 @@ class Accounts:
     async def keys(self) -> Sequence[ApiKey]:
         """Return the API keys, including revoked ones."""
         return await self._people.api_keys()
-
-    async def _there(self, name: str) -> User:
-        user = await self._people.user(name)
-        if user is None:
-            raise InvalidAccountChange(_nobody(name))
-        return user
 
     async def _change(
         self, change: Change, subject: str, *, by: str, session_digest: bytes, detail: str = ""

@@ -1,6 +1,6 @@
 """Explain a conversion: map each field received to the field sent to X, identifiers masked."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -168,8 +168,4 @@ def _shown(name: str, value: object) -> str:
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
 
 
-def _names(table: Iterable[tuple[str, str, str]]) -> frozenset[str]:
-    return frozenset(name for name, becomes, _ in table if name != becomes)
-
-
-_OURS: Final = _names(_NATIVE)
+_OURS: Final = frozenset(name for name, becomes, _ in _NATIVE if name != becomes)

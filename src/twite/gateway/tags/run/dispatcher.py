@@ -284,7 +284,8 @@ class TagDispatcher:
         origin: EventOrigin,
     ) -> TagPayload:
         if parsed.is_suppressed:
-            return _bare(parsed.name, parsed.source)
+            # Without personal data and event data.
+            return TagPayload(pixel=parsed.source.pixel, at=0, event={"event_name": parsed.name})
         hashed = rule.persons is PersonHandling.HASHED
         occasion = parsed.occasion
         return TagPayload(
@@ -383,11 +384,6 @@ def _without_fire(
                 UnfiredTags(tag=rule.pixel, bar=passed.bar.value, why=passed.why, index=index)
             )
     return found
-
-
-def _bare(name: str, source: Source) -> TagPayload:
-    """Return the payload of a suppressed event: without personal data and event data."""
-    return TagPayload(pixel=source.pixel, at=0, event={"event_name": name})
 
 
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")

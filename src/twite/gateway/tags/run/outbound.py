@@ -186,7 +186,7 @@ class TagOutbound:
     ) -> HttpAnswer | NoResponse | GoogleRequestDenied:
         counts = not self._looks_up
         async with self._slots:
-            leaving = _Leaving(self._count if counts else _uncounted)
+            leaving = _Leaving(self._count if counts else lambda _more: None)
             try:
                 response = await send(leaving)
             except asyncio.CancelledError:
@@ -223,10 +223,6 @@ class TagOutbound:
             passing=asking is not None and response.status in asking.passing,
             retry_after=int(named) * 1_000 if named.isdecimal() and len(named) < 9 else None,
         )
-
-
-def _uncounted(_more: int) -> None:
-    """Ignore the count: a lookup may be repeated."""
 
 
 class _Leaving:

@@ -10,7 +10,6 @@ from twite.domain.consent import ConsentAction, ConsentDecision
 from twite.domain.conversion import Identifiers
 from twite.domain.destination import Source
 from twite.formats.native.values import identifiers_of
-from twite.formats.parsed_request import Native
 from twite.gateway.ports.tags import TagRemark, policy_for
 from twite.gtm.container.values import EventContext
 from twite.redaction.scrub_event import scrubbed_event
@@ -32,7 +31,8 @@ class ParsedTagEvent:
 
     @cached_property
     def name(self) -> str:
-        return _name(self.remark.native)
+        name = without_persons((self.remark.native.event or "").strip())[:64]
+        return "".join(char for char in name if char.isprintable()) or OTHER
 
     @cached_property
     def identifiers(self) -> Identifiers:
@@ -62,8 +62,3 @@ class ParsedTagEvent:
     def hashed(self) -> dict[str, object]:
         """The event for tags that receive hashed identifiers."""
         return scrubbed_event(self.remark.event, region=self.source.region, phones=False)
-
-
-def _name(native: Native) -> str:
-    name = without_persons((native.event or "").strip())[:64]
-    return "".join(char for char in name if char.isprintable()) or OTHER

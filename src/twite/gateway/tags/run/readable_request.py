@@ -22,6 +22,7 @@ _NEVER: Final = frozenset(
 )
 RUN_CONTAINER: Final = "run_container"
 _ANY_NAME: Final = frozenset({EVERYTHING, r"[\s\S]*"})
+# Headers without personal data.
 _PLAIN: Final = ("content-type", "host", "origin", "user-agent")
 _SECRET_PARAMETERS: Final = frozenset({"api_secret", "x-gtm-api-key"})
 
@@ -114,7 +115,9 @@ def kept(request: Incoming, may: ReadableRequest, *, hashed: bool) -> Incoming:
     names it.
     """
     may_cookies = _named(may.cookies) if hashed else may.cookies
-    may_headers = (*_named(may.headers), *_plain_of(may)) if hashed else may.headers
+    may_headers = may.headers
+    if hashed:
+        may_headers = _named(may.headers) + (_PLAIN if "headers" in may.unnamed else ())
     cookies = [
         cooky for cooky in _cookies(request) if matches(may_cookies, cooky.partition("=")[0])
     ]
@@ -171,11 +174,6 @@ def _chain(container: Container, tag: ContainerTag) -> list[ContainerTag]:
 
 def _named(expressions: Iterable[str]) -> tuple[str, ...]:
     return tuple(expression for expression in expressions if expression not in _ANY_NAME)
-
-
-def _plain_of(may: ReadableRequest) -> tuple[str, ...]:
-    """Return the headers without personal data that are always kept."""
-    return _PLAIN if "headers" in may.unnamed else ()
 
 
 def _read_by_triggers(container: Container, tag: ContainerTag, *, on: bool) -> list[str]:

@@ -24,18 +24,14 @@ class Probation:
     """
 
     def __init__(self) -> None:
-        self._is_on = False
+        self.is_on = False
         self._rests_until = 0
         self._in_progress = 0
         self._ended_well = 0  # consecutive runs within the limits
 
-    @property
-    def is_on(self) -> bool:
-        return self._is_on
-
     def wait(self, now: int) -> int:
         """Return the milliseconds until a turn may start; 0 if it may start now."""
-        if not self._is_on:
+        if not self.is_on:
             return 0
         rest = max(0, self._rests_until - now)
         return max(rest, _IN_HAND) if self._in_progress else rest
@@ -53,15 +49,15 @@ class Probation:
         limit was exceeded; `done` whether the run is over.
         """
         self._in_progress = max(0, self._in_progress - 1)
-        was_on, self._is_on = self._is_on, self._is_on or spent
+        was_on, self.is_on = self.is_on, self.is_on or spent
         if spent:
             self._ended_well = 0
         elif done:
             self._ended_well += 1
-        if self._is_on:
+        if self.is_on:
             self._rests_until = max(now, self._rests_until) + round(REST * took * SECOND)
-            self._is_on = self._ended_well < PROVEN
-        return None if self._is_on == was_on else self._is_on
+            self.is_on = self._ended_well < PROVEN
+        return None if self.is_on == was_on else self.is_on
 
 
 _SLOW_RUN: Final = 0.005  # CPU seconds: shorter runs are not counted
