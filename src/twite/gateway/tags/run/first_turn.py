@@ -40,12 +40,7 @@ WITHIN: Final = 50  # milliseconds, for all tags of one request
 
 
 _Effects = tuple[tuple[Template, AnyEffect], ...]
-
-
-class _Ran(msgspec.Struct, frozen=True, kw_only=True):
-    """`effects` is None if nothing ran."""
-
-    effects: _Effects | None
+_Running = asyncio.Task[_Effects | None]
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -61,8 +56,8 @@ class FirstTurns:
     storage: TemplateStorage
     observer: Observer
     within: int = WITHIN
-    _tasks: set[asyncio.Task[_Ran]] = field(init=False, default_factory=set)
-    late: dict[str, set[asyncio.Task[_Ran]]] = field(init=False, default_factory=dict)
+    _tasks: set[_Running] = field(init=False, default_factory=set)
+    late: dict[str, set[_Running]] = field(init=False, default_factory=dict)
 
     def deadline(self) -> float:
         """Return the response time of a request received now, by the event loop's clock."""
@@ -92,15 +87,15 @@ class FirstTurns:
         if not task.done():
             self._note_late(tag, task)
             return "late", None
-        effects = None if task.cancelled() else task.result().effects
+        effects = None if task.cancelled() else task.result()
         if effects is None:
             return "failed", None
         policy = self.engine_pool.policy
         allowed = [effect for template, effect in effects if not lacking(effect, policy(template))]
         return "in_time", response_of(tag, allowed)
 
-    def _note_late(self, tag: str, task: asyncio.Task[_Ran]) -> None:
-        def ended(task: asyncio.Task[_Ran]) -> None:
+    def _note_late(self, tag: str, task: _Running) -> None:
+        def ended(task: _Running) -> None:
             others = self.late[tag]
             others.discard(task)
             if not others:
@@ -115,7 +110,8 @@ class FirstTurns:
         whose = f"tag {rule.name}"
         return trials.rest(whose) is None and trials.share(f"{whose}, first turn").is_left
 
-    async def _run(self, given: RunInput, *, until: float) -> _Ran:
+    async def _run(self, given: RunInput, *, until: float) -> _Effects | None:
+        """Return the effects; None if nothing ran."""
         loop = asyncio.get_running_loop()
         trials, whose = self.engine_pool.trials, f"tag {given.rule.name}"
         worker = self.engine_pool.worker(given.rule.pixel)
@@ -139,7 +135,7 @@ class FirstTurns:
             if first.begun:
                 trials.end(whose, took=first.took, spent=first.spent, done=False)
         trials.share(f"{whose}, first turn").take(first.took)
-        return _Ran(effects=effects)
+        return effects
 
 
 async def prepare_first_turns(
