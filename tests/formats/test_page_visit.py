@@ -85,7 +85,7 @@ def test_a_click_id_may_stand_in_an_address():
 
 
 def test_a_click_does_not_print():
-    assert repr(Click(id=ID, at=7)) == "Click(***, at=7)"
+    assert repr(Click(id=ID, at=7)) == "Click(at=7, ***)"
 
 
 def test_a_click_that_is_kept_already_is_as_old_as_it_was():

@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from twite.domain.fault import Fault, fault
+from twite.domain.secret import Masked
 from twite.domain.times import DAY, HOUR
 
 MAX_DIGITS: Final = 18
@@ -82,7 +83,7 @@ class Content(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults
     type: str | None = None
 
 
-class Conversion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Conversion(Masked, frozen=True, kw_only=True, omit_defaults=True):
     """A canonical, hashed, complete conversion: everything that may be sent to X.
 
     `event` is X's event id in base 36, or an event name that begins with `gtm_`; `time` is in
@@ -90,6 +91,7 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     from its JSON, which omits None: a new field must not change them.
     """
 
+    in_repr = ("pixel", "event", "conversion_id", "identifiers")
     pixel: str
     event: str
     conversion_id: str
@@ -103,9 +105,6 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     url: str | None = None
     contents: tuple[Content, ...] = ()
     restricted_data_use: str | None = None
-
-    def __repr__(self) -> str:
-        return f"Conversion({self.pixel}, {self.event}, {self.conversion_id}, {self.identifiers!r})"
 
 
 def dedup_key(pixel: str, event: str, conversion_id: str) -> bytes:

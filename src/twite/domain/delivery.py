@@ -8,6 +8,7 @@ from typing import ClassVar, Final
 import msgspec
 
 from twite.domain.errors import IllegalTransition
+from twite.domain.secret import Masked
 from twite.domain.times import DAY, HOUR, MINUTE, SECOND
 
 # Exponential back-off with full jitter.
@@ -126,7 +127,7 @@ def after(state: State, trigger: Trigger) -> State:
     return following
 
 
-class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Delivery(Masked, frozen=True, kw_only=True, gc=False):
     """One conversion to be sent to one pixel, as claimed by a worker.
 
     Times are milliseconds since the epoch. `body` is the body sent to X, rendered once and never
@@ -135,6 +136,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `crashed`).
     """
 
+    in_repr = ("id", "conversion_id")
     id: int
     conversion_id: str
     body: bytes
@@ -142,9 +144,6 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     attempts: int = 0
     ambiguous_since: int | None = None
     crashes: int = 0
-
-    def __repr__(self) -> str:
-        return f"Delivery({self.id}, {self.conversion_id}, body=<{len(self.body)} bytes>)"
 
 
 def rank(*, received_at: int, ambiguous_since: int | None) -> int:
@@ -185,13 +184,14 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     deliveries: tuple[Delivery, ...]
 
 
-class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+class Attempt(Masked, frozen=True, kw_only=True):
     """One request to X, append-only.
 
     `status` is None without a response; `answer` is X's text, shortened; `deliveries` are the ids
     of the sent deliveries.
     """
 
+    in_repr = ("at", "outcome", "status", "deliveries")
     at: int
     pixel: str
     event: str
@@ -200,9 +200,6 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     status: int | None = None
     answer: str = ""
     ambiguous: bool = False
-
-    def __repr__(self) -> str:
-        return f"Attempt({self.at}, {self.outcome}, {self.status}, {self.deliveries})"
 
 
 class Transition(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,12 +5,14 @@ from collections.abc import Iterable
 import msgspec
 
 from twite.domain.delivery import NO_REQUEST, State
+from twite.domain.secret import Masked
 from twite.domain.times import spelled
 
 
-class PastAttempt(msgspec.Struct, frozen=True, kw_only=True):
+class PastAttempt(Masked, frozen=True, kw_only=True):
     """One attempt. `at` is in milliseconds; `answer` is untrusted text from X."""
 
+    in_repr = ("at", "outcome", "status")
     at: int
     outcome: str
     status: int | None
@@ -21,9 +23,6 @@ class PastAttempt(msgspec.Struct, frozen=True, kw_only=True):
     def is_without_request(self) -> bool:
         """Whether the attempt was a tag run that made no request."""
         return self.status is None and self.answer.startswith(NO_REQUEST)
-
-    def __repr__(self) -> str:
-        return f"PastAttempt({self.at}, {self.outcome}, {self.status})"
 
 
 class TagNotFired(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,7 +39,7 @@ class Rival(msgspec.Struct, frozen=True, kw_only=True):
     state: State
 
 
-class History(msgspec.Struct, frozen=True, kw_only=True):
+class History(Masked, frozen=True, kw_only=True):
     """The history of one conversion. Times are milliseconds since the epoch.
 
     `sent` is the body sent to X (JSON), empty after pruning; `reason` says why it is held, dead or
@@ -51,6 +50,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
     sending it would duplicate `rival`.
     """
 
+    in_repr = ("pixel", "event", "conversion_id", "state")
     delivery: int
     pixel: str
     event: str
@@ -75,9 +75,6 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
     superseded_by: int | None = None
     supersedes: tuple[int, ...] = ()
     rival: Rival | None = None
-
-    def __repr__(self) -> str:
-        return f"History({self.pixel}, {self.event}, {self.conversion_id}, {self.state})"
 
 
 def waiting(history: History, *, now: int) -> str | None:

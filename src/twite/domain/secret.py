@@ -1,7 +1,7 @@
 """Secret: a credential that does not print. Masked: a struct that does not print its fields."""
 
 import hmac
-from typing import final
+from typing import ClassVar, final
 
 import msgspec
 
@@ -42,7 +42,10 @@ class Secret:
 
 
 class Masked(msgspec.Struct, frozen=True):
-    """A struct whose repr shows no fields, because they hold personal data."""
+    """A struct with personal data or secrets: its repr shows only the fields in `in_repr`."""
+
+    in_repr: ClassVar[tuple[str, ...]] = ()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(***)"
+        shown = "".join(f"{name}={getattr(self, name)!r}, " for name in self.in_repr)
+        return f"{type(self).__name__}({shown}***)"

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from twite.domain.fault import Fault, MaskedFault
+from twite.domain.secret import Masked
 from twite.domain.stats.match_keys import Flaw
 from twite.domain.stats.sightings import Sighting
 from twite.domain.stats.value_guard import ValueFlag
@@ -62,7 +63,7 @@ class UnfiredTags(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     index: int | None = None
 
 
-class AcceptedConversion(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class AcceptedConversion(Masked, frozen=True, kw_only=True, gc=False):
     """One accepted conversion, ready for the store.
 
     `key` is the dedup key (16 bytes); `body` the JSON for X; `suppressed` why it is not sent,
@@ -71,6 +72,7 @@ class AcceptedConversion(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     on its amount; `called` the id that its source uses, if different.
     """
 
+    in_repr = ("index", "pixel", "event", "conversion_id")
     index: int
     key: bytes
     pixel: str
@@ -83,9 +85,6 @@ class AcceptedConversion(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     key_set: int | None = None
     flag: ValueFlag | None = None
     called: str | None = None
-
-    def __repr__(self) -> str:
-        return f"AcceptedConversion({self.index}, {self.pixel}, {self.event}, {self.conversion_id})"
 
 
 class FlawedIdentifier(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -124,12 +123,13 @@ class Idempotency(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     said: bytes
 
 
-class Submission(msgspec.Struct, frozen=True, kw_only=True):
+class Submission(Masked, frozen=True, kw_only=True):
     """A request as committed, in one transaction.
 
     `received_at` is in milliseconds; `body` is the JSON received, with email and phone hashed.
     """
 
+    in_repr = ("receipt", "source", "entries", "refusals")
     receipt: str
     source: str
     endpoint: Endpoint
@@ -142,9 +142,6 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     flaws: tuple[FlawedIdentifier, ...] = ()
     unfired: tuple[UnfiredTags, ...] = ()
     idempotency: Idempotency | None = None
-
-    def __repr__(self) -> str:
-        return f"Submission({self.receipt}, {self.source}, {self.entries!r}, {self.refusals!r})"
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):

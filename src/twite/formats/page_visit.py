@@ -11,10 +11,11 @@ import msgspec
 
 from twite.domain import normalize
 from twite.domain.fault import Fault
+from twite.domain.secret import Masked
 from twite.redaction.scrub_text import names_a_person, scrubbed_path
 
 
-class Visitor(msgspec.Struct, frozen=True, kw_only=True):
+class Visitor(Masked, frozen=True, kw_only=True):
     """Facts about the request itself, in contrast to the data of its events.
 
     A browser's request has its own address, user agent, page (`referer`) and cookies. Addresses and
@@ -25,6 +26,7 @@ class Visitor(msgspec.Struct, frozen=True, kw_only=True):
     stricter counts. Its repr is masked.
     """
 
+    in_repr = ("trusted",)
     trusted: bool = False
     ip: str | None = None
     user_agent: str | None = None
@@ -34,9 +36,6 @@ class Visitor(msgspec.Struct, frozen=True, kw_only=True):
     value_limit: Decimal | None = None
     now: int = 0
     consent: Mapping[str, str | bool] = msgspec.field(default_factory=dict)
-
-    def __repr__(self) -> str:
-        return f"Visitor(trusted={self.trusted}, ***)"
 
 
 SERVER: Final = Visitor(trusted=True)
@@ -135,14 +134,12 @@ _PIXEL_VERSION: Final = "2.3.29"
 _BY_URL: Final = 1
 
 
-class Click(msgspec.Struct, frozen=True, kw_only=True):
+class Click(Masked, frozen=True, kw_only=True):
     """A click id and when it was first seen, in milliseconds; 0 if unknown."""
 
+    in_repr = ("at",)
     id: str
     at: int = 0
-
-    def __repr__(self) -> str:
-        return f"Click(***, at={self.at})"
 
 
 def cookies_of(header: str) -> dict[str, str]:

@@ -71,7 +71,7 @@ class TagEvent(Masked, frozen=True, kw_only=True):
     repeated: str | None = None
 
 
-class ParsedRequest(msgspec.Struct, frozen=True, kw_only=True):
+class ParsedRequest(Masked, frozen=True, kw_only=True):
     """The content of a request.
 
     `conversions` use the event names of the source's pixel; their `consent` has every raw signal of
@@ -92,6 +92,3 @@ class ParsedRequest(msgspec.Struct, frozen=True, kw_only=True):
     heard: tuple[TagEvent, ...] = ()
     faults: tuple[tuple[Fault, ...], ...] = ()
     unwanted: tuple[tuple[int, Native], ...] = ()
-
-    def __repr__(self) -> str:
-        return f"ParsedRequest({len(self.conversions)} conversions, {len(self.ignored)} ignored)"

@@ -9,8 +9,6 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 from urllib.parse import quote
 
-import msgspec
-
 from twite.domain import normalize
 from twite.domain.conversion import Identifiers
 from twite.domain.fault import Fault, fault
@@ -34,21 +32,19 @@ _SPELLED: Final = re.compile(rb"\\(?:u[0-9a-fA-F]{4}|.)|%[0-9a-fA-F]{2}")
 _ADDRESS: Final = re.compile(rb"[^\s\"'<>(),;:=&?/\\|]+(?:@|%40)[^\s\"'<>(),;:=&?/\\|#]+")
 
 
-class ErasureIdentifier(msgspec.Struct, frozen=True, kw_only=True):
+class ErasureIdentifier(Masked, frozen=True, kw_only=True):
     """One identifier to erase. Its repr is masked.
 
     `words` are its stored forms and known variants; `texts` are emails in lower case; `person` is
     the entry for the opt-out list.
     """
 
+    in_repr = ("kind",)
     kind: str
     words: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
     person: Identifiers | None = None
     conversion_id: str | None = None
-
-    def __repr__(self) -> str:
-        return f"ErasureIdentifier({self.kind}=***)"
 
 
 class ErasureSubject(Masked, frozen=True, kw_only=True):

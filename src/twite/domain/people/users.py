@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.secret import Secret
+from twite.domain.secret import Masked, Secret
 
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}", re.ASCII)
 NO_HASH: Final = b"\0" * 32
@@ -60,9 +60,10 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
         return self.role is Role.ADMIN and self.pixels is None
 
 
-class Session(msgspec.Struct, frozen=True, kw_only=True):
+class Session(Masked, frozen=True, kw_only=True):
     """A session. `digest` is the stored hash of the browser's token."""
 
+    in_repr = ("user", "begun_at")
     digest: bytes
     user: str
     begun_at: int
@@ -70,13 +71,11 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     address: str
     agent: str
 
-    def __repr__(self) -> str:
-        return f"Session({self.user}, {self.begun_at})"
 
-
-class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
+class ApiKey(Masked, frozen=True, kw_only=True):
     """An API key. `id` names it; `digest` is its stored hash."""
 
+    in_repr = ("id", "name")
     id: str
     name: str
     digest: bytes
@@ -85,9 +84,6 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     made_by: str
     pixels: tuple[str, ...] | None = None
     revoked_at: int | None = None
-
-    def __repr__(self) -> str:
-        return f"ApiKey({self.id}, {self.name})"
 
 
 class Viewer(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from twite.domain.conversion import Conversion
+from twite.domain.secret import Masked
 from twite.domain.times import DAY, HOUR
 
 # X drops a second copy within 48 hours. [doc WEB]
@@ -56,13 +57,14 @@ class SightingPath(StrEnum):
     SERVER = "server"  # it arrived in any other way
 
 
-class Sighting(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Sighting(Masked, frozen=True, kw_only=True, gc=False):
     """One conversion id seen once. `at` is in milliseconds; `event` is X's event id.
 
     Two marks are equal if event, value, currency and identifier are equal. They reveal one order
     with two ids, but not the identifier.
     """
 
+    in_repr = ("pixel", "event", "conversion_id", "way")
     pixel: str
     event: str
     conversion_id: str
@@ -71,9 +73,6 @@ class Sighting(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     email_mark: int | None = None
     phone_mark: int | None = None
     click_mark: int | None = None
-
-    def __repr__(self) -> str:
-        return f"Sighting({self.pixel}, {self.event}, {self.conversion_id}, {self.way})"
 
 
 class PixelReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,6 +18,7 @@ import msgspec
 from twite.domain.destination import Destination, Source
 from twite.domain.fault import Fault
 from twite.domain.normalize import click_id_of_url
+from twite.domain.secret import Masked
 from twite.domain.submission import Ignored
 from twite.domain.times import LATEST, spelled
 from twite.formats.event_data.consent import signals_of, strictest
@@ -184,7 +185,7 @@ _ALL_READ: Final[Mapping[int, Fault]] = MappingProxyType({})
 _STAMP: Final = re.compile(r"[0-9]{10}(?:[0-9]{3}){0,2}", re.ASCII)
 
 
-class Tagged(msgspec.Struct, frozen=True, kw_only=True):
+class Tagged(Masked, frozen=True, kw_only=True):
     """The events of one tag request, as event data. It holds personal data: its repr is masked.
 
     `repeated` has, for each event, the fields that a retry repeats, or None; `listed` is whether
@@ -201,9 +202,6 @@ class Tagged(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def readable(self) -> list[Event]:
         return [event for place, event in enumerate(self.events) if place not in self.unread]
-
-    def __repr__(self) -> str:
-        return f"Tagged({len(self.events)} events)"
 
 
 def parse_events(

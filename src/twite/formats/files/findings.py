@@ -12,6 +12,7 @@ import msgspec
 
 from twite.domain.conversion import dedup_key
 from twite.domain.fault import Fault
+from twite.domain.secret import Masked
 from twite.domain.times import LATEST, moment
 from twite.redaction.shapes import holds_a_person
 
@@ -59,7 +60,7 @@ class RowFinding(msgspec.Struct, frozen=True, gc=False):
     message: str
 
 
-class FileRow(msgspec.Struct, frozen=True, kw_only=True):
+class FileRow(Masked, frozen=True, kw_only=True):
     """One row, read.
 
     `number` is the row number in a spreadsheet; `order` is the conversion id, given or generated.
@@ -67,14 +68,12 @@ class FileRow(msgspec.Struct, frozen=True, kw_only=True):
     repr is masked.
     """
 
+    in_repr = ("number", "errors", "notes")
     number: int
     order: str
     body: bytes | None
     errors: tuple[RowFinding, ...] = ()
     notes: tuple[RowFinding, ...] = ()
-
-    def __repr__(self) -> str:
-        return f"FileRow(number={self.number}, errors={self.errors}, notes={self.notes})"
 
 
 # A spreadsheet shows 100023000001 as 1.00023E+11 (1,00023E+11), and saves this form; Java writes

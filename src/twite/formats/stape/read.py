@@ -15,7 +15,7 @@ import msgspec
 
 from twite.domain.conversion import derived_id
 from twite.domain.destination import OAuthKeys
-from twite.domain.secret import Secret
+from twite.domain.secret import Masked, Secret
 from twite.domain.times import DAY
 from twite.formats.strict_json import decode, wrong_shape
 
@@ -33,18 +33,16 @@ _KEY: Final = re.compile(r"[\x21-\x7e]{1,512}")
 _AUTH: Final = ("consumer_key", "consumer_secret", "oauth_token", "oauth_token_secret")
 
 
-class Proxied(msgspec.Struct, frozen=True, kw_only=True):
+class Proxied(Masked, frozen=True, kw_only=True):
     """A request to the proxy. `body` is the request to X; `keys` are the credentials in it, if any.
 
     It contains personal data and secrets: its repr is masked.
     """
 
+    in_repr = ("pixel",)
     pixel: str
     body: bytes
     keys: OAuthKeys | None
-
-    def __repr__(self) -> str:
-        return f"Proxied({self.pixel!r}, body=<{len(self.body)} bytes>)"
 
 
 def read(body: bytes, *, now: int, salt: bytes) -> Proxied:

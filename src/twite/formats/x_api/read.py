@@ -77,18 +77,16 @@ class XApiRefusal(msgspec.Struct, frozen=True, kw_only=True):
     complaints: tuple[XComplaint, ...]
 
 
-class XReading(msgspec.Struct, frozen=True, kw_only=True):
+class XReading(Masked, frozen=True, kw_only=True):
     """A request that X would accept. `body` is the stored form.
 
     `flaws` are (index, flaw) pairs of its match keys.
     """
 
+    in_repr = ("conversions",)
     conversions: tuple[Conversion, ...]
     body: bytes
     flaws: tuple[tuple[int, Flaw], ...] = ()
-
-    def __repr__(self) -> str:
-        return f"XReading(conversions={self.conversions!r}, body=<{len(self.body)} bytes>)"
 
 
 _DECODER: Final = msgspec.json.Decoder(XRequest)

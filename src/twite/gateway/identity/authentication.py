@@ -26,7 +26,7 @@ from twite.domain.people.users import (
     Viewer,
 )
 from twite.domain.plural import plural
-from twite.domain.secret import Secret
+from twite.domain.secret import Masked, Secret
 from twite.domain.times import HOUR, MINUTE, SECOND
 from twite.gateway.identity.two_factor import hash_of, step_of
 from twite.gateway.ports.directory import (
@@ -59,17 +59,15 @@ class SessionTimes(msgspec.Struct, frozen=True, kw_only=True):
     longest: int = 12 * HOUR
 
 
-class LoginAttempt(msgspec.Struct, frozen=True, kw_only=True):
+class LoginAttempt(Masked, frozen=True, kw_only=True):
     """Name, password and code as typed, with the address. Its repr shows no secrets."""
 
+    in_repr = ("address",)
     name: str
     password: str
     code: str = ""
     address: str = ""
     agent: str = ""
-
-    def __repr__(self) -> str:
-        return f"LoginAttempt({self.address})"
 
 
 class LoginSucceeded(msgspec.Struct, frozen=True, kw_only=True):

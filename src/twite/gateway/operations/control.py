@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final, Literal, Self
 import msgspec
 
 from twite.domain.people.users import AuditEvent, Change, Result
-from twite.domain.secret import Secret
+from twite.domain.secret import Masked, Secret
 from twite.gateway.ports.privacy import EraseStore
 from twite.gateway.preview.trace import PreviewedRequest
 
@@ -64,17 +64,15 @@ class ControlCommand(
         )
 
 
-class PreviewState(msgspec.Struct, frozen=True, kw_only=True):
+class PreviewState(Masked, frozen=True, kw_only=True):
     """A preview session of tags: its token, its end in milliseconds, and its requests."""
 
+    in_repr = ("session",)
     session: str
     token: str
     ends_at: int
     version: int = 0
     requests: tuple[PreviewedRequest, ...] = ()
-
-    def __repr__(self) -> str:
-        return f"PreviewState({self.session})"
 
 
 class ControlResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

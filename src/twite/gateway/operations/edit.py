@@ -12,6 +12,7 @@ from twite.domain.conversion import amount, currency
 from twite.domain.delivery import AMBIGUITY_WINDOW, MAYBE_ARRIVED, MAYBE_SENT
 from twite.domain.fault import Fault
 from twite.domain.history import History
+from twite.domain.secret import Masked
 from twite.domain.times import spelled
 from twite.gateway.ports.tags import PREFIX
 
@@ -70,15 +71,13 @@ class Edit(msgspec.Struct, frozen=True, kw_only=True):
         return ", ".join(changes)
 
 
-class EditResult(msgspec.Struct, frozen=True, kw_only=True):
+class EditResult(Masked, frozen=True, kw_only=True):
     """An edited conversion, or the `fault` that prevents sending it."""
 
+    in_repr = ("event", "fault")
     event: str
     body: bytes
     fault: str | None = None
-
-    def __repr__(self) -> str:
-        return f"EditResult({self.event}, {self.fault})"
 
 
 def apply_edit(history: History, edit: Edit) -> EditResult:

@@ -7,6 +7,7 @@ import msgspec
 
 from twite.domain.delivery import MOST_BYTES, Batch, Settlement
 from twite.domain.people.users import AuditEvent
+from twite.domain.secret import Masked
 from twite.gateway.ports.queries import Queries
 from twite.gateway.ports.state import StateStore
 
@@ -56,15 +57,13 @@ class SweepResult(msgspec.Struct, frozen=True, kw_only=True):
     next_due: int | None = None
 
 
-class EditedBody(msgspec.Struct, frozen=True, kw_only=True):
+class EditedBody(Masked, frozen=True, kw_only=True):
     """A dead or held conversion with its new event and body."""
 
+    in_repr = ("delivery", "event")
     delivery: int
     event: str
     body: bytes
-
-    def __repr__(self) -> str:
-        return f"EditedBody({self.delivery}, {self.event}, body=<{len(self.body)} bytes>)"
 
 
 class Replay(msgspec.Struct, frozen=True, kw_only=True):

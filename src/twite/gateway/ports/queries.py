@@ -7,6 +7,7 @@ import msgspec
 
 from twite.domain.delivery import State
 from twite.domain.history import ConversionCounts, History
+from twite.domain.secret import Masked
 from twite.domain.stats.backlog import BacklogHour
 from twite.domain.stats.match_keys import FlawCount, Matched
 from twite.domain.stats.sightings import DedupReport, PixelReport, TwoIds
@@ -55,9 +56,10 @@ class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
     flagged: bool = False
 
 
-class ConversionSummary(msgspec.Struct, frozen=True, kw_only=True):
+class ConversionSummary(Masked, frozen=True, kw_only=True):
     """One conversion in a list. `body` is empty once it is pruned."""
 
+    in_repr = ("delivery", "pixel", "event", "state")
     delivery: int
     received_at: int
     pixel: str
@@ -69,9 +71,6 @@ class ConversionSummary(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None
     body: bytes
     flag: ValueFlag | None = None
-
-    def __repr__(self) -> str:
-        return f"ConversionSummary({self.delivery}, {self.pixel}, {self.event}, {self.state})"
 
 
 class SummaryPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,12 +84,13 @@ class SummaryPage(msgspec.Struct, frozen=True, kw_only=True):
     latest: int = 0
 
 
-class ConversionOrigin(msgspec.Struct, frozen=True, kw_only=True):
+class ConversionOrigin(Masked, frozen=True, kw_only=True):
     """The submission of a conversion, and its index (`place`) in the body.
 
     `body` is empty once it is pruned; `amended` are (time, note) of edits.
     """
 
+    in_repr = ("history", "endpoint", "place")
     history: History
     endpoint: str
     body: bytes
@@ -98,22 +98,17 @@ class ConversionOrigin(msgspec.Struct, frozen=True, kw_only=True):
     flag: ValueFlag | None = None
     amended: tuple[tuple[int, str], ...] = ()
 
-    def __repr__(self) -> str:
-        return f"ConversionOrigin({self.history!r}, {self.endpoint}, {self.place})"
 
-
-class KeptSubmission(msgspec.Struct, frozen=True, kw_only=True):
+class KeptSubmission(Masked, frozen=True, kw_only=True):
     """The submission of a conversion, and its index (`place`) in the body.
 
     Conversions of one submission share the `body` object; it is empty once pruned.
     """
 
+    in_repr = ("delivery", "place")
     delivery: int
     body: bytes
     place: int
-
-    def __repr__(self) -> str:
-        return f"KeptSubmission({self.delivery}, {self.place}, body=<{len(self.body)} bytes>)"
 
 
 class ErrorGroup(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ import msgspec
 
 from twite.domain.alert import Alert
 from twite.domain.people.users import AuditEvent
+from twite.domain.secret import Masked
 from twite.domain.stats.traffic import HourlyTraffic
 from twite.domain.stats.value_guard import UsualAmount
 
@@ -62,14 +63,12 @@ class DecisionPolicy(msgspec.Struct, frozen=True, kw_only=True):
     version: str
 
 
-class SealedSecret(msgspec.Struct, frozen=True, kw_only=True):
+class SealedSecret(Masked, frozen=True, kw_only=True):
     """A secret that the store cannot open."""
 
+    in_repr = ("name",)
     name: str
     sealed: bytes
-
-    def __repr__(self) -> str:
-        return f"SealedSecret({self.name})"
 
 
 StateRecord = (

@@ -164,7 +164,7 @@ class BrowserWait(msgspec.Struct, frozen=True, kw_only=True):
     pixels: bool = False
 
 
-class EventOrigin(msgspec.Struct, frozen=True, kw_only=True):
+class EventOrigin(Masked, frozen=True, kw_only=True):
     """How events arrived: what tags may know and do about it.
 
     `request` is the part that tags may read, `client` the client template that parsed it. `waits`:
@@ -173,15 +173,13 @@ class EventOrigin(msgspec.Struct, frozen=True, kw_only=True):
     event: their opt-outs apply to the created events. Its repr is masked.
     """
 
+    in_repr = ("client",)
     request: Incoming = Incoming()
     client: str = ""
     waits: BrowserWait | None = None
     from_page: bool = False
     call: TagCall | None = None
     persons: tuple[Identifiers, ...] = ()
-
-    def __repr__(self) -> str:
-        return f"EventOrigin({self.client})"
 
 
 TagStatus = Literal["queued", "duplicate", "suppressed", "held"]

@@ -5,17 +5,17 @@ from typing import Protocol
 
 import msgspec
 
+from twite.domain.secret import Masked
 
-class Response(msgspec.Struct, frozen=True, kw_only=True):
+
+class Response(Masked, frozen=True, kw_only=True):
     """X's response. Names in `headers` are lower-case; `whole` is False if `body` was truncated."""
 
+    in_repr = ("status",)
     status: int
     headers: Mapping[str, str]
     body: bytes
     whole: bool = True
-
-    def __repr__(self) -> str:
-        return f"Response({self.status}, body=<{len(self.body)} bytes>)"
 
 
 class NoResponse(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,20 +30,18 @@ def always() -> bool:
     return True
 
 
-class OutboundRequest(msgspec.Struct, frozen=True, kw_only=True):
+class OutboundRequest(Masked, frozen=True, kw_only=True):
     """A request to X. Its headers hold credentials, so its repr is masked.
 
     `may_send` is called just before the first byte is sent, because connecting takes time. If it
     returns False, nothing is sent, and the reason of NoResponse is LEASE_IS_OVER.
     """
 
+    in_repr = ("url",)
     url: str
     headers: Mapping[str, str]
     body: bytes
     may_send: Callable[[], bool] = always
-
-    def __repr__(self) -> str:
-        return f"OutboundRequest(url={self.url!r}, body=<{len(self.body)} bytes>)"
 
 
 class Transport(Protocol):
@@ -53,12 +51,13 @@ class Transport(Protocol):
         """Send a request. Raises only CancelledError: a failure is a NoResponse."""
 
 
-class WebRequest(msgspec.Struct, frozen=True, kw_only=True):
+class WebRequest(Masked, frozen=True, kw_only=True):
     """A request of a template. `timeout` is milliseconds; its repr is masked.
 
     `allow_hosts` names hosts that may have private addresses. `may_send`: see OutboundRequest.
     """
 
+    in_repr = ("method",)
     url: str
     method: str
     headers: Mapping[str, str] = {}
@@ -66,9 +65,6 @@ class WebRequest(msgspec.Struct, frozen=True, kw_only=True):
     timeout: int
     allow_hosts: frozenset[str] = frozenset()
     may_send: Callable[[], bool] = always
-
-    def __repr__(self) -> str:
-        return f"WebRequest({self.method})"
 
 
 class Web(Protocol):

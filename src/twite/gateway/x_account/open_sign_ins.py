@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from twite.domain.secret import Secret
+from twite.domain.secret import Masked, Secret
 from twite.domain.times import MINUTE
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.secret_store import SecretStore
@@ -100,17 +100,15 @@ class SealedSignIns:
         return {name: msgspec.json.decode(plain, type=_Kept) for name, plain in found}
 
 
-class _Kept(msgspec.Struct, frozen=True, kw_only=True):
+class _Kept(Masked, frozen=True, kw_only=True):
     """The sealed sign-in. Its repr shows no secrets."""
 
+    in_repr = ("pixel",)
     token: str
     secret: str
     pixel: str
     by: str
     began: int
-
-    def __repr__(self) -> str:
-        return f"_Kept({self.pixel!r})"
 
 
 def _name(token: str) -> str:

@@ -15,7 +15,7 @@ import msgspec
 from twite.domain.destination import Source
 from twite.domain.errors import MalformedRequest, TemplatePaused, TemplatesBusy
 from twite.domain.json_tree import Tree
-from twite.domain.secret import Secret
+from twite.domain.secret import Masked, Secret
 from twite.domain.times import MINUTE, SECOND
 from twite.formats.ga4 import read as ga4
 from twite.gateway.ports.events import ClientSaid, Observer, SilentObserver, Troubled
@@ -48,7 +48,7 @@ AGAIN: Final = MINUTE
 MOST_SENTENCES: Final = 1_000
 
 
-class TemplateClient(msgspec.Struct, frozen=True, kw_only=True):
+class TemplateClient(Masked, frozen=True, kw_only=True):
     """A client: a template with its fields; `source` is the source of its events.
 
     Fields of a client in a `container` may refer to variables; with `defaults`, missing fields get
@@ -57,6 +57,7 @@ class TemplateClient(msgspec.Struct, frozen=True, kw_only=True):
     `headers` are added to a request that has none of them.
     """
 
+    in_repr = ("name",)
     name: str
     template: Template
     source: Source
@@ -82,9 +83,6 @@ class TemplateClient(msgspec.Struct, frozen=True, kw_only=True):
         if not self.defaults:
             return given
         return fill(self.template.fields, given, written=self.fields)
-
-    def __repr__(self) -> str:
-        return f"TemplateClient({self.name})"
 
 
 class RunsContainer(Protocol):

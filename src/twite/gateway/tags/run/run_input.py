@@ -4,9 +4,8 @@ from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Final
 
-import msgspec
-
 from twite.domain.json_tree import Tree
+from twite.domain.secret import Masked
 from twite.gateway.ports.tags import ContainerConfig, TagRule
 from twite.gateway.tags.run.once_per_event import TagOfEvent
 from twite.gateway.tags.run.payload import TagPayload, cookie_mark
@@ -46,16 +45,13 @@ def does_not_run(skipped: SkippedTag) -> str:
     return f"the tag does not run: {skipped.why}"
 
 
-class RunInput(msgspec.Struct, frozen=True, kw_only=True):
+class RunInput(Masked, frozen=True, kw_only=True):
     """The input of a run. `seed` seeds its random numbers."""
 
     container_config: ContainerConfig
     rule: TagRule
     payload: TagPayload
     seed: int
-
-    def __repr__(self) -> str:
-        return f"RunInput({self.rule.name})"
 
     @property
     def version(self) -> ContainerVersion:
