@@ -21,7 +21,7 @@ from twite.gateway.ports.events import Observer
 from twite.gateway.ports.machine import Randomness
 from twite.gateway.ports.secret_store import Seal
 from twite.gateway.ports.store import Store
-from twite.gateway.ports.tags import ContainerConfig
+from twite.gateway.ports.tags import ContainerConfig, rules_of
 from twite.gateway.preview.sessions import PreviewSessions
 from twite.gateway.tags.clients.clients import Clients
 from twite.gateway.tags.clients.effects import ClientEvents, ClientOutbound
@@ -90,11 +90,7 @@ class TagRuntime:
     @property
     def names(self) -> tuple[str, ...]:
         """The tags' destination names, which are used in place of a pixel id."""
-        return tuple(
-            rule.pixel
-            for container_config in self._container_configs
-            for rule in container_config.rules.values()
-        )
+        return tuple(rule.pixel for _, rule in rules_of(self._container_configs))
 
     def start(self) -> None:
         """Accept runs."""

@@ -197,7 +197,6 @@ def click_id(text: str, *, path: str) -> str | Fault:
 
 
 def click_id_of_url(url: str) -> str | None:
-    """Return the usable click id of a landing URL."""
     if "twclid=" not in url:
         return None
     try:

@@ -36,8 +36,6 @@ _LONGEST_WORDS: Final = 512
 
 
 class ErrorEntry(msgspec.Struct, frozen=True):
-    """An error in X's format."""
-
     code: str | int | None = ""
     message: str | None = ""
     parameter: str | None = None

@@ -90,7 +90,6 @@ def asked(kind: str, text: str, *, region: str | None) -> ErasureIdentifier | Fa
 
 
 def all_of(identifiers: Iterable[ErasureIdentifier]) -> ErasureSubject:
-    """Return the values to search for."""
     found: Sequence[ErasureIdentifier] = tuple(identifiers)
     return ErasureSubject(
         words=frozenset(word.encode() for request in found for word in request.words),

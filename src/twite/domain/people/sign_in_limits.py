@@ -46,7 +46,6 @@ class SignInLimit(msgspec.Struct, frozen=True, kw_only=True):
 def longest_wait(
     limits: Sequence[SignInLimit], failed: Mapping[bytes, FailedSignIns], *, now: int
 ) -> int:
-    """Return the milliseconds that a sign-in with these limits must wait."""
     return max(limit.wait(failed.get(limit.key), now=now) for limit in limits)
 
 

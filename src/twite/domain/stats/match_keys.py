@@ -230,7 +230,6 @@ def _is_reserved(host: str) -> bool:
 
 
 def is_digest(text: str) -> bool:
-    """Return whether a text looks like a SHA-256 digest."""
     if len(text) < _DIGEST_DIGITS:
         return False
     plain = text.strip()
@@ -340,7 +339,6 @@ def sums_of(key_set: int) -> tuple[int, ...]:
 
 
 def added(several: Iterable[Matching]) -> Matching:
-    """Return the sum of several counts."""
     sums = dict.fromkeys(Matching.__struct_fields__, 0)
     for counts in several:
         for name in sums:

@@ -35,8 +35,6 @@ class Counting(StrEnum):
 
 
 class Counted(msgspec.Struct, frozen=True, kw_only=True):
-    """The counts of one commit."""
-
     source: str
     pixel: str
     what: Counting
@@ -90,7 +88,6 @@ def quantile(slots: Mapping[int, int], part: float) -> int | None:
 
 
 def together(waits: Iterable[DeliveryTimes]) -> dict[int, int]:
-    """Return the sum of slots."""
     sums: dict[int, int] = {}
     for wait in waits:
         for slot, many in wait.slots.items():

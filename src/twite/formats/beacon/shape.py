@@ -122,12 +122,10 @@ def conversion_in(raw: msgspec.Raw) -> tuple[BeaconConversion, tuple[Fault, ...]
 
 
 def number_in(raw: msgspec.Raw) -> Number | None:
-    """Return a number, or None for anything else."""
     return _typed(_NUMBER, raw, "", [])
 
 
 def click_in(raw: msgspec.Raw) -> BeaconClick | None:
-    """Return the click, or None for anything else."""
     return _typed(_CLICK, raw, "", [])
 
 

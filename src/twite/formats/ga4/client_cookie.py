@@ -26,7 +26,6 @@ _TIME: Final = re.compile(r"\.([0-9]{10})$", re.ASCII)
 
 
 def client_id_in(cookie: str) -> str | None:
-    """Return the client id in a cookie's value, or None."""
     found = _VALUE.fullmatch(cookie)
     client = "" if found is None else unquote(found[1])
     return client if _ID.fullmatch(client) else None

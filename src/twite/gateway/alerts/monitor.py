@@ -130,7 +130,6 @@ class EventListener:
         ]
 
     def _own(self) -> list[CheckResult]:
-        """Return the results that only this gateway has."""
         own = self._of_changes(is_own=True)
         return [self._of_commits(), of_clock(self._offset), *own]
 
@@ -226,14 +225,12 @@ class Monitor:
             await self._safely(self.check_events)
 
     async def check_events(self) -> None:
-        """Process the recorded events."""
         self._listener.news.clear()
         whole = _HEARD if self._disk is not None else _HEARD | {AlertKind.DISK_NEARLY_FULL}
         self.register.take(self._listener.readings(self._pixels), whole=whole)
         await self.register.save()
 
     async def look(self) -> None:
-        """Run all checks once."""
         now = self._clock.now()
         accounts = await self._audit.once()
         expected, space = await self._forecasts(now), await self._space()

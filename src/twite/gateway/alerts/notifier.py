@@ -61,7 +61,6 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def page_of(code: str) -> str:
-    """Return the documentation page of an alert."""
     return f"{_PAGES}/{code}.md"
 
 
@@ -175,7 +174,6 @@ class Notifier:
         self._news.set()
 
     async def run(self) -> None:
-        """Send messages until cancelled."""
         while True:
             self._news.clear()
             try:
@@ -221,7 +219,6 @@ class Notifier:
 async def post(
     webhook: Webhook, envelope: Envelope, *, transport: Transport, clock: Clock
 ) -> Response | NoResponse:
-    """Send a message once."""
     return await transport.post(
         OutboundRequest(
             url=webhook.address.reveal(),

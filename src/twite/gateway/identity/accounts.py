@@ -287,7 +287,6 @@ def refuse_weak(password: str, *, name: str) -> None:
 
 
 def seen(pixels: Sequence[str] | None) -> str:
-    """Return the visible pixels in words."""
     return "all pixels" if pixels is None else f"pixels: {', '.join(pixels) or 'none'}"
 
 

@@ -87,8 +87,6 @@ class LoginFailed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AuthenticatedSession(msgspec.Struct, frozen=True, kw_only=True):
-    """The session of a signed-in user."""
-
     viewer: Viewer
     session: Session
     user: User
@@ -118,7 +116,6 @@ class Authentication:
         return self._is_open
 
     async def sign_in(self, offer: LoginAttempt) -> LoginSucceeded | LoginFailed:
-        """Sign a user in with a new session token."""
         wait = await self._admit(offer)
         if wait:
             return LoginFailed(wait=-(-wait // SECOND))

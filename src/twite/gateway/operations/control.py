@@ -56,7 +56,6 @@ class ControlCommand(
 
     @classmethod
     def changing(cls, change: Change, *, audit_event: AuditEvent) -> Self:
-        """Return the command that changes users or API keys."""
         return cls(
             do="change",
             change=msgspec.to_builtins(change, enc_hook=_revealed),

@@ -73,7 +73,6 @@ def ways_by(
     since: int,
     pairs: Sequence[TwoIds] = (),
 ) -> PathCountsBy:
-    """Return the report: sums, parts and advice."""
     sums = _counts(total(overlaps))
     return PathCountsBy(
         **sums,

@@ -1,6 +1,6 @@
 """Tag ports: the rules of tags, what dispatches and runs them, and Google's access tokens."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Final, Literal, Protocol
 from urllib.parse import urlsplit, urlunsplit
@@ -119,6 +119,13 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
     def completed(self, request: Incoming) -> Incoming:
         """Return the request with `headers`, unless it has one of them."""
         return completed(request, self.headers)
+
+
+def rules_of(configs: Iterable[ContainerConfig]) -> Iterator[tuple[ContainerConfig, TagRule]]:
+    """Yield the rules of all containers, each with its container."""
+    for config in configs:
+        for rule in config.rules.values():
+            yield config, rule
 
 
 class TagRemark(Masked, frozen=True, kw_only=True):

@@ -69,7 +69,6 @@ class PreviewSession:
         return [trace.seen for trace in reversed(self.traces)]
 
     def change(self) -> None:
-        """Record that the session has new texts."""
         self.version += 1
 
 

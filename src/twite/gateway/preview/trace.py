@@ -127,7 +127,6 @@ class RequestTrace:
 
     @property
     def sends_nothing(self) -> bool:
-        """Whether the request is neither stored nor sent."""
         return self.seen.sent_nothing
 
     def request(self, request: Incoming, *, client: str) -> None:

@@ -209,8 +209,6 @@ class CredentialCommands(CredentialStore):
 
 
 class _SignedIn(PlainOAuthKeys, frozen=True, kw_only=True):
-    """The sealed payload."""
-
     screen_name: str = ""
 
 

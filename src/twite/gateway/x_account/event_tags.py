@@ -248,7 +248,6 @@ def oauth_keys(destination: Destination) -> OAuthKeys | None:
 
 
 def _in_words(change: EventTagChange) -> str:
-    """Return a change in words, for the audit log."""
     named = msgspec.structs.asdict(change).items()
     return ", ".join(f"{key}: {value}" for key, value in named if value is not None)
 

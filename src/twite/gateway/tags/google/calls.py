@@ -210,7 +210,6 @@ class GoogleCalls:
         return await self._ask(asking, lambda status, body: bigquery.told(status, body, rows))
 
     async def read(self, given: "_Given") -> GoogleResult:
-        """Read a Firestore document."""
         options = given.mapping(1)
         project, transaction = await self._project(options.get("projectId")), _transaction(options)
         if transaction is not None:
@@ -219,7 +218,6 @@ class GoogleCalls:
         return await self._ask(asking, firestore.read_told)
 
     async def query(self, given: "_Given") -> GoogleResult:
-        """Search a Firestore collection."""
         options = given.mapping(2)
         project, transaction = await self._project(options.get("projectId")), _transaction(options)
         if transaction is not None:
@@ -261,11 +259,9 @@ class GoogleCalls:
         return await self._transactions.commit(given.text(0))
 
     async def rollback(self, given: "_Given") -> GoogleResult:
-        """End a transaction without its writes."""
         return await self._transactions.rollback(given.text(0))
 
     async def script(self, given: "_Given") -> GoogleResult:
-        """Fetch one of Google's scripts."""
         asking = script_request(given.at(0), given.at(1))
         came = await self._sends(asking)
         if not isinstance(came, HttpAnswer) or not came.whole:

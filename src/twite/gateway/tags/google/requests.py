@@ -235,7 +235,6 @@ class GoogleClient:
         return came
 
     async def stop(self) -> None:
-        """Close all connections."""
         if self._tokens is not None:
             await self._tokens.stop()
 

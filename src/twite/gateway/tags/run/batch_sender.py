@@ -23,7 +23,7 @@ from twite.gateway.ports.machine import Randomness
 from twite.gateway.ports.outbox import DeliveryStore
 from twite.gateway.ports.secret_store import Seal
 from twite.gateway.ports.state import Pause
-from twite.gateway.ports.tags import ContainerConfig, TagRule
+from twite.gateway.ports.tags import ContainerConfig, TagRule, rules_of
 from twite.gateway.tags.run.outbound import RunContext
 from twite.gateway.tags.run.outcome import (
     MOST_LOOK_UPS,
@@ -265,16 +265,8 @@ class TagWorkers:
     rules: tuple[TagRule, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._of = {
-            rule.pixel: container_config
-            for container_config in self.container_configs
-            for rule in container_config.rules.values()
-        }
-        self.rules = tuple(
-            rule
-            for container_config in self.container_configs
-            for rule in container_config.rules.values()
-        )
+        self._of = {rule.pixel: config for config, rule in rules_of(self.container_configs)}
+        self.rules = tuple(rule for _, rule in rules_of(self.container_configs))
 
     def make_worker(
         self, rule: TagRule, *, past: Sequence[tuple[int, int]], pause: Pause | None

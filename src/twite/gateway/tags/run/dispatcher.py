@@ -33,6 +33,7 @@ from twite.gateway.ports.tags import (
     TagCall,
     TagRemark,
     TagRule,
+    rules_of,
 )
 from twite.gateway.preview.trace import current
 from twite.gateway.tags.run.first_turn import WITHIN, FirstTurns, after_first_turn
@@ -136,11 +137,7 @@ class TagDispatcher:
         )
 
     def listens_to(self, source: str) -> bool:
-        return any(
-            rule.listens_to(source)
-            for container_config in self.container_configs
-            for rule in container_config.rules.values()
-        )
+        return any(rule.listens_to(source) for _, rule in rules_of(self.container_configs))
 
     async def dispatch(
         self,

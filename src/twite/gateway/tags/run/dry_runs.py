@@ -9,7 +9,7 @@ import msgspec
 from twite.domain.errors import NotOpened
 from twite.gateway.ports.events import SilentObserver
 from twite.gateway.ports.secret_store import Seal
-from twite.gateway.ports.tags import ContainerConfig, TagRule
+from twite.gateway.ports.tags import ContainerConfig, TagRule, rules_of
 from twite.gateway.ports.transport import Response, WebRequest
 from twite.gateway.preview.trace import RequestTrace
 from twite.gateway.tags.google.requests import GoogleClient
@@ -49,9 +49,7 @@ class DryRuns:
         seal: Seal | None,
     ) -> None:
         self._rules: dict[str, tuple[ContainerConfig, TagRule]] = {
-            rule.pixel: (container_config, rule)
-            for container_config in container_configs
-            for rule in container_config.rules.values()
+            rule.pixel: (config, rule) for config, rule in rules_of(container_configs)
         }
         self._run_context = run_context
         self._seal = seal

@@ -120,7 +120,6 @@ class TagOutbound:
         return self._asked > MOST_REQUESTS
 
     async def request(self, effect: HttpEffect) -> EffectAnswer:
-        """Send an HTTP request of a template."""
         asked = WebRequest(
             url=effect.url,
             method=effect.method,
@@ -152,7 +151,6 @@ class TagOutbound:
         return answer_of(effect.id, response)
 
     async def call(self, effect: Service) -> EffectAnswer:
-        """Perform a Google service call."""
         if self._calls is None:
             self._calls = GoogleCalls(
                 self.run_context.google,

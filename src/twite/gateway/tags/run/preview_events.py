@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 
-from twite.gateway.ports.tags import ContainerConfig
+from twite.gateway.ports.tags import ContainerConfig, rules_of
 from twite.gateway.preview.trace import PreviewEvent, RequestTrace
 from twite.gateway.tags.run.parsed_event import ParsedTagEvent
 from twite.gateway.tags.run.variables import IngestEvaluation, VariableCache
@@ -61,9 +61,4 @@ class PreviewedTagEvent:
 
 
 def secrets_of(container_configs: Iterable[ContainerConfig]) -> set[str]:
-    return {
-        secret.reveal()
-        for container_config in container_configs
-        for rule in container_config.rules.values()
-        for secret in rule.secrets
-    }
+    return {secret.reveal() for _, rule in rules_of(container_configs) for secret in rule.secrets}

@@ -51,7 +51,6 @@ class VariableCache:
         self._unfilled: dict[bytes, Unfilled] = {}
 
     def put(self, awaited: PendingVariable, value: Value) -> None:
-        """Store a value for later plans."""
         self._values[awaited.place] = value
 
     def put_unfilled(self, awaited: PendingVariable, why: Unfilled) -> None:
@@ -77,7 +76,6 @@ def call_of(
     about: ContainerVersion,
     storage: TemplateStorage,
 ) -> Call:
-    """Return the call of a variable's template."""
     return Call(
         fields=fields,
         now=occasion.now,
@@ -91,7 +89,6 @@ def call_of(
 
 
 def returned(turn: Turn) -> Value:
-    """Return the value of a variable after its run."""
     return UNDEFINED if turn.error is not None or turn.returned is None else turn.returned
 
 
@@ -119,7 +116,6 @@ class IngestEvaluation:
         self._lines = ClientLines(self._write, elapsed=engine_pool.elapsed)
 
     def cache(self, container_config: ContainerConfig) -> VariableCache:
-        """Return a cache for the values of one event's variables."""
         container = container_config.container
         about = ContainerVersion(container_id=container.public_id, version=container.version)
         return VariableCache(container=about, storage=self._storage)
@@ -251,7 +247,6 @@ def returned_at_ingest(template: Template, turn: Turn) -> Value:
 
 
 def name_of(template: Template) -> str:
-    """Return the name of a variable's template in logs and alerts."""
     return f"variable {template.name}"
 
 

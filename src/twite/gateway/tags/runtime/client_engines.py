@@ -107,7 +107,6 @@ class ClientEngines:
         self._workers[template][at].end(own)
 
     async def stop(self) -> None:
-        """End the processes, and cancel the turns in progress."""
         for workers in self._workers.values():
             for worker in workers:
                 worker.stop()

@@ -25,8 +25,6 @@ _WIDER: Final = 4.0  # times the CPU limit, for proven tags
 
 
 class _Pace:
-    """The average CPU time of a tag's turns."""
-
     def __init__(self) -> None:
         self.is_slow = False
         self._mean = 0.0  # seconds
@@ -129,7 +127,6 @@ class EnginePool:
             own.process.stays = self.worker(tag) is own
 
     def took(self, tag: str, seconds: float) -> None:
-        """Record the CPU time of a turn of a tag."""
         self._pace_of(tag).record(seconds)
 
     def policy(self, template: Template) -> PermissionPolicy:

@@ -97,7 +97,6 @@ class EngineWorker:
             raise
 
     def _leave(self) -> None:
-        """Let the next turn begin."""
         self._free += 1
         while self._waiting:
             whose = min(self._waiting, key=self._taken.__getitem__)

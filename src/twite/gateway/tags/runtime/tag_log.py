@@ -109,8 +109,6 @@ class ClientLines:
 
 
 class RunLines:
-    """Logs the turns of one run."""
-
     def __init__(
         self,
         pace: "_Pace",
@@ -137,7 +135,6 @@ class RunLines:
         self._lines.say(sentence)
 
     def mask(self) -> LineMask:
-        """Return the mask of the run's texts."""
         secrets = [secret.reveal() for secret in self._secrets]
         body = self._request.body or ""
         if len(body) > _LONGEST_BODY:
