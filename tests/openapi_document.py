@@ -17,7 +17,6 @@ from twite import __version__
 from twite.domain.delivery import State
 from twite.domain.fault import CODES, MaskedFault, ReportedFault
 from twite.domain.people.users import AuditEvent, Result
-from twite.formats.consent_choice import ConsentChoice
 from twite.formats.native.answers import (
     ErrorBody,
     ErrorDetail,
@@ -26,6 +25,7 @@ from twite.formats.native.answers import (
     RejectedItem,
     Suppressed,
 )
+from twite.gateway.ingest.consent_choice import ConsentChoice
 from twite.gateway.operations.control import ControlCommand, ControlResult, PreviewState
 from twite.gateway.operations.dedup_report import EventPathCounts, PairOf, PathCountsBy
 from twite.gateway.ports.privacy import ErasedText, EraseStore, SearchText

@@ -1,7 +1,7 @@
 """Consent choices that arrive without a conversion, and changes of a source's consent policy."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,10 +10,14 @@ import msgspec
 from twite.consent.statements import ConsentStatus, Purpose, Signals, statements
 from twite.consent.verdict import decide_again
 from twite.domain.consent import ConsentAction, ConsentPolicy, person_keys, policy_version
+from twite.domain.conversion import Identifiers
 from twite.domain.destination import Source
-from twite.domain.fault import Fault
+from twite.domain.fault import Fault, fault
 from twite.domain.plural import plural
-from twite.formats import consent_choice as choice
+from twite.domain.secret import Masked
+from twite.formats.native.values import identifiers_of
+from twite.formats.parsed_request import Native
+from twite.formats.strict_json import decode
 from twite.gateway.ports.events import Observer, Troubled, TroublePlace
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.outbox import DeliveryStore, TakeBack
@@ -45,6 +49,36 @@ def revokes(signals: Signals, policy: ConsentPolicy, *, now: int) -> bool | None
     return False
 
 
+class ConsentChoice(Masked, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The body of `POST /v1/consent`: a choice, and the identifiers that it applies to."""
+
+    consent: dict[str, str | bool]
+    email: str | None = None
+    email_sha256: str | None = None
+    phone: str | None = None
+    phone_sha256: str | None = None
+    twclid: str | None = None
+
+    def person(self, *, region: str | None) -> tuple[Identifiers, list[Fault]]:
+        """Return the identifiers, and the faults because of which the choice must not be applied.
+
+        An unreadable identifier is a fault, because the choice would not apply to its person.
+        """
+        faults: list[Fault] = []
+        keys = Native(
+            email=self.email,
+            email_sha256=self.email_sha256,
+            phone=self.phone,
+            phone_sha256=self.phone_sha256,
+            twclid=self.twclid,
+        )
+        identifiers = identifiers_of(keys, region=region, faults=faults, notes=faults)
+        if not faults and identifiers == Identifiers():
+            message = "an email, a phone number or a click id is required"
+            faults.append(fault("", "identifier_missing", message))
+        return identifiers, faults
+
+
 class ConsentChoiceResult(msgspec.Struct, frozen=True, kw_only=True):
     """The choice recorded, and the number of its identifiers."""
 
@@ -58,7 +92,7 @@ class UnusableChoice(Exception):
     `faults` are the reasons; without faults, the body is not a choice.
     """
 
-    def __init__(self, faults: tuple[Fault, ...]) -> None:
+    def __init__(self, faults: Sequence[Fault]) -> None:
         super().__init__(", ".join(fault.code for fault in faults) or "no choice")
         self.faults = faults
 
@@ -77,14 +111,15 @@ class RecordConsentChoice:
         Raises MalformedRequest, UnusableChoice, LedgerUnavailable.
         """
         now = self.clock.now()
-        read = choice.read(body, region=source.region)
-        revoked = revokes(read.consent, source.consent, now=now)
-        if read.faults or revoked is None:
-            raise UnusableChoice(read.faults)
+        choice = decode(_DECODER, body)
+        identifiers, faults = choice.person(region=source.region)
+        revoked = revokes(choice.consent, source.consent, now=now)
+        if faults or revoked is None:
+            raise UnusableChoice(faults)
         keys = [
             key
             for pixel in sorted(source.pixels)
-            for key in person_keys(read.identifiers, pixel=pixel, salt=self.salt)
+            for key in person_keys(identifiers, pixel=pixel, salt=self.salt)
         ]
         if revoked:
             await self.opt_outs.revoke(keys, now=now)
@@ -148,3 +183,6 @@ class PolicyChange:
             summary = f"{policy}: {plural(taken, 'conversion')} will not be sent"
             self.observer.see(Troubled(where=TroublePlace.CONSENT, reason=summary))
         return taken
+
+
+_DECODER: Final = msgspec.json.Decoder(ConsentChoice)

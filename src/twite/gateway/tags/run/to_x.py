@@ -50,6 +50,26 @@ class ToX:
 
         `source` is the name in the counts, `endpoint` the endpoint of the original request.
         """
+        try:
+            taken = await self._taken(request, source=source, endpoint=endpoint)
+        except XAcceptRefusal as refused:
+            return _refused(refused.status, refused.complaints)
+        except LedgerFull:
+            complaint = XComplaint(code=spec.TOO_MANY_REQUESTS, message="Too many requests")
+            return _refused(429, (complaint,))
+        except TransientError:
+            message = "The conversions could not be stored"
+            return _refused(503, (XComplaint(code=spec.SERVICE_UNAVAILABLE, message=message),))
+        if taken is None:
+            return None
+        receipt, account = taken
+        data = {"conversions_processed": receipt.processed, "debug_id": receipt.receipt}
+        return _answer(200, {"request": {"params": {"account_id": account}}, "data": data})
+
+    async def _taken(
+        self, request: HttpEffect, *, source: str, endpoint: Endpoint
+    ) -> tuple[XAcceptReceipt, str | None] | None:
+        """Accept a request; return the receipt, and the account that X would name."""
         if request.method != "POST":
             return None
         parts = urlsplit(request.url)
@@ -59,46 +79,17 @@ class ToX:
             destination = self.destinations.get(found[1])
             if destination is None:
                 return None
-            return await self._to(destination, body, source=source, endpoint=endpoint)
-        # Stape's proxy may have any domain; the tag reads the domain from a header.
-        if _PROXY.fullmatch(parts.path) and self.destinations:
-            return await self._by_proxy(body, source)
-        return None
-
-    async def _to(
-        self, destination: Destination, body: bytes, *, source: str, endpoint: Endpoint
-    ) -> Response:
-        try:
             receipt = await self.accept.from_x(
                 destination=destination, body=body, source=source, endpoint=endpoint
             )
-        except XAcceptRefusal as refused:
-            return _refused(refused.status, refused.complaints)
-        except TransientError as passing:
-            return _passing(passing)
-        return _taken(receipt, destination.account)
-
-    async def _by_proxy(self, body: bytes, source: str) -> Response:
+            return receipt, destination.account
+        # Stape's proxy may have any domain; the tag reads the domain from a header.
+        if not _PROXY.fullmatch(parts.path) or not self.destinations:
+            return None
         pixels = frozenset(self.destinations)
         # Credentials in the body are not used, because the pixel has its own.
         asking = Source(name=source, key=None, pixel=min(pixels), pixels=pixels)
-        try:
-            receipt, account = await self.proxy.take(source=asking, body=body)
-        except XAcceptRefusal as refused:
-            return _refused(refused.status, refused.complaints)
-        except TransientError as passing:
-            return _passing(passing)
-        return _taken(receipt, account)
-
-
-def _taken(receipt: XAcceptReceipt, account: str | None) -> Response:
-    return _answer(
-        200,
-        {
-            "request": {"params": {"account_id": account}},
-            "data": {"conversions_processed": receipt.processed, "debug_id": receipt.receipt},
-        },
-    )
+        return await self.proxy.take(source=asking, body=body)
 
 
 def _refused(status: int, complaints: tuple[XComplaint, ...]) -> Response:
@@ -107,14 +98,6 @@ def _refused(status: int, complaints: tuple[XComplaint, ...]) -> Response:
         for complaint in complaints
     ]
     return _answer(status, {"errors": errors, "request": {"params": {}}})
-
-
-def _passing(passing: TransientError) -> Response:
-    if isinstance(passing, LedgerFull):
-        status, code, message = 429, spec.TOO_MANY_REQUESTS, "Too many requests"
-    else:
-        status, code, message = 503, spec.SERVICE_UNAVAILABLE, "The conversions could not be stored"
-    return _refused(status, (XComplaint(code=code, message=message),))
 
 
 def _answer(status: int, body: Mapping[str, object]) -> Response:
