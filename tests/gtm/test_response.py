@@ -14,15 +14,11 @@ from twite.gtm.template.effects import (
 from twite.gtm.template.response import GIF, ClientResponse, InvalidResponse, added, in_bytes
 
 
-def told(*effects: AnyEffect, host: str = "t.shop.example") -> ClientResponse:
+def told(*effects: AnyEffect, site: str | None = "shop.example") -> ClientResponse:
     response = ClientResponse()
     for effect in effects:
-        response = added(response, effect, host=host, registrable=registrable)
+        response = added(response, effect, site=site)
     return response
-
-
-def registrable(host: str) -> str | None:
-    return "shop.example" if host.endswith("shop.example") else None
 
 
 def cookie(**options: object) -> SetCookie:
@@ -87,7 +83,7 @@ def test_a_cookie_is_written_with_its_options(options, written):
     ],
 )
 def test_a_host_without_a_registrable_domain_has_the_fallback_or_its_own_cookie(options, written):
-    assert told(cookie(**options), host="127.0.0.1").cookies == (written,)
+    assert told(cookie(**options), site=None).cookies == (written,)
 
 
 def test_of_two_cookies_in_one_place_the_later_is_kept():

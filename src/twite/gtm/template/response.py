@@ -7,7 +7,6 @@ setPixelResponse, returnResponse).
 import base64
 import binascii
 import re
-from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -48,16 +47,10 @@ class InvalidResponse(Exception):
     """An effect that HTTP cannot express; the message is for the template's author."""
 
 
-def added(
-    response: ClientResponse,
-    effect: AnyEffect,
-    *,
-    host: str,
-    registrable: Callable[[str], str | None],
-) -> ClientResponse:
+def added(response: ClientResponse, effect: AnyEffect, *, site: str | None) -> ClientResponse:
     """Return the response with the effect applied; other effects change nothing.
 
-    `host` is the requested host, `registrable` finds its registrable domain. Raises
+    `site` is the registrable domain of the requested host, None without one. Raises
     InvalidResponse.
     """
     match effect:
@@ -73,7 +66,7 @@ def added(
             kept = tuple(header for header in response.headers if header[0] not in dict(_PIXEL))
             return msgspec.structs.replace(response, status=200, body=GIF, headers=(*kept, *_PIXEL))
         case SetCookie():
-            return _with_cookie(response, effect, host, registrable)
+            return _with_cookie(response, effect, site)
     return response
 
 
@@ -112,18 +105,13 @@ def _with_header(response: ClientResponse, name: str, value: str | None) -> Clie
     return msgspec.structs.replace(response, headers=(*kept, (name, value)))
 
 
-def _with_cookie(
-    response: ClientResponse,
-    cookie: SetCookie,
-    host: str,
-    registrable: Callable[[str], str | None],
-) -> ClientResponse:
+def _with_cookie(response: ClientResponse, cookie: SetCookie, site: str | None) -> ClientResponse:
     if not _TOKEN.fullmatch(cookie.name):
         raise InvalidResponse("the template sets a cookie with an invalid name")
     if not _COOKIE.fullmatch(cookie.value):
         raise InvalidResponse(f"the cookie {cookie.name} has an invalid character in its value")
     written = f"{cookie.name}={cookie.value}" + "".join(
-        f"; {attribute}" for attribute in _attributes(cookie, host, registrable)
+        f"; {attribute}" for attribute in _attributes(cookie, site)
     )
     # Of two cookies that a browser would store under one key, the later one wins.
     kept = tuple(
@@ -132,12 +120,10 @@ def _with_cookie(
     return msgspec.structs.replace(response, cookies=(*kept, written))
 
 
-def _attributes(
-    cookie: SetCookie, host: str, registrable: Callable[[str], str | None]
-) -> list[str]:
+def _attributes(cookie: SetCookie, site: str | None) -> list[str]:
     domain = cookie.domain
     if domain == AUTO:
-        domain = registrable(host) or cookie.fallback_domain
+        domain = site or cookie.fallback_domain
     found = [f"Domain={domain}"] if domain else []
     found.append(f"Path={cookie.path or '/'}")
     if cookie.max_age is not None:

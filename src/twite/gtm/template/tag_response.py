@@ -128,7 +128,7 @@ def _with(whole: ClientResponse, effect: SetCookie | Header, site: ResponseSite)
         effect = _first_party(effect, site)
     elif effect.name in _OWN_NAMES or effect.name.startswith(_OWN_HEADERS):
         raise InvalidResponse(f"a tag cannot set the header {effect.name}")
-    found = added(whole, effect, host=site.host, registrable=lambda _: site.site)
+    found = added(whole, effect, site=site.site)
     if len(found.cookies) > MOST_COOKIES:
         raise InvalidResponse(f"more than {MOST_COOKIES} cookies in one response")
     return found

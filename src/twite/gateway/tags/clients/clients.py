@@ -290,7 +290,6 @@ class Clients:
                 log_message=log_message, mark=self.randomness.nonce().encode()
             ),
             change=lambda effect: self.storage.change(client.template, effect),
-            registrable=self.registrable,
         )
         talk = ClientConversation(
             client.name,

@@ -60,7 +60,6 @@ class Performs(msgspec.Struct, frozen=True, kw_only=True):
     fetch: Callable[[HttpEffect], Awaitable[EffectAnswer]]
     call: Callable[[Service], Awaitable[EffectAnswer]]
     change: Callable[[Keep | Forget], bool]
-    registrable: Callable[[str], str | None]
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -174,9 +173,7 @@ class ClientConversation:
 
     def _add(self, effect: AnyEffect) -> None:
         try:
-            self._response = added(
-                self._response, effect, host=self.site.host, registrable=self.performs.registrable
-            )
+            self._response = added(self._response, effect, site=self.site.site)
         except InvalidResponse as unfit:
             self.log_message(str(unfit))
 
