@@ -1,10 +1,11 @@
 """The store, for commands: read it next to a running gateway, or change it through the gateway."""
 
+import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from twite.app.control_client import GatewayClient, owner_of
 from twite.config.settings import Settings
@@ -33,6 +34,8 @@ from twite.gateway.ports.store import (
 from twite.gateway.ports.store_copy import CopyTarget
 from twite.machine.system import SystemClock
 from twite.stores.factory import ENGINES
+
+T = TypeVar("T")
 
 
 def engine_of(settings: Settings) -> StoreEngine:
@@ -64,6 +67,16 @@ async def open_records(settings: Settings) -> AsyncIterator[StoreReader]:
         yield reader
     finally:
         await reader.close()
+
+
+def read_records(settings: Settings, read: Callable[[StoreReader], Awaitable[T]]) -> T:
+    """Open the store for reading, and return what `read` returns."""
+
+    async def opened() -> T:
+        async with open_records(settings) as records:
+            return await read(records)
+
+    return asyncio.run(opened())
 
 
 @asynccontextmanager

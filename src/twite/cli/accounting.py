@@ -1,19 +1,19 @@
 """`twite accounting`: the balance, and a forecast of the pending conversions."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
 import typer
 
-from twite.app.store_access import open_records, read_forecasts, read_ignored
+from twite.app.store_access import read_forecasts, read_ignored, read_records
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load
 from twite.domain.history import ConversionCounts, total
 from twite.domain.stats.backlog import Forecast
 from twite.domain.submission import IgnoredTally
 from twite.domain.times import DAY, spelled
+from twite.gateway.ports.store import StoreReader
 
 _COLUMNS: Final = (*ConversionCounts.__struct_fields__[2:], "balance")
 
@@ -29,15 +29,13 @@ def accounting(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> Non
     """
     found = load(config, credentials=False)
 
-    async def read() -> tuple[list[ConversionCounts], list[Forecast], list[IgnoredTally]]:
-        async with open_records(found) as records:
-            return (
-                list(await records.balance()),
-                await read_forecasts(found, records),
-                await read_ignored(records),
-            )
+    async def read(
+        records: StoreReader,
+    ) -> tuple[list[ConversionCounts], list[Forecast], list[IgnoredTally]]:
+        accounts, expected = await records.balance(), await read_forecasts(found, records)
+        return list(accounts), expected, await read_ignored(records)
 
-    accounts, expected, ignored = asyncio.run(read())
+    accounts, expected, ignored = read_records(found, read)
     if as_json:
         by = [
             {"source": account.source, "pixel": account.pixel} | _sums(account)

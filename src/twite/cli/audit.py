@@ -1,15 +1,13 @@
 """`twite audit`: show the audit log, and verify its hash chain."""
 
-import asyncio
 from typing import Annotated, Final
 
 import msgspec
 import typer
 
-from twite.app.store_access import open_records
+from twite.app.store_access import read_records
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load
-from twite.config.settings import Settings
 from twite.domain.people.users import NO_HASH, AuditEntry, first_wrong
 from twite.domain.plural import plural
 from twite.domain.times import spelled
@@ -67,7 +65,9 @@ def listed(*, config: Config = DEFAULT_CONFIG, limit: Limit = 50, as_json: Json 
 
     Example: `twite audit list`
     """
-    entries = asyncio.run(_entries(load(config, credentials=False), limit))
+    entries = read_records(
+        load(config, credentials=False), lambda records: records.people.audit(limit=limit)
+    )
     if as_json:
         printing.print_json([_told(entry) for entry in entries])
     elif not entries:
@@ -100,7 +100,9 @@ def verify(*, config: Config = DEFAULT_CONFIG, head: Head = None, as_json: Json 
 
     Example: `twite audit verify --head 4f1c…`
     """
-    verdict = asyncio.run(_verdict(load(config, credentials=False), head))
+    verdict = read_records(
+        load(config, credentials=False), lambda records: verified(records.people, head=head)
+    )
     if as_json:
         printing.print_json(
             {
@@ -137,13 +139,3 @@ def _told(entry: AuditEntry) -> dict[str, object]:
         "detail": masked_words(audit_event.detail),
         "hash": entry.hash.hex(),
     }
-
-
-async def _entries(settings: Settings, limit: int) -> list[AuditEntry]:
-    async with open_records(settings) as records:
-        return list(await records.people.audit(limit=limit))
-
-
-async def _verdict(settings: Settings, head: str | None) -> AuditVerdict:
-    async with open_records(settings) as records:
-        return await verified(records.people, head=head)

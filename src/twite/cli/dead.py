@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 import typer
 
-from twite.app.store_access import open_operations, open_records
+from twite.app.store_access import open_operations, read_records
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, known_pixel, load, who
 from twite.cli.show import history_as_json
@@ -85,7 +85,7 @@ def listed(
     """
     found = load(config, credentials=False)
     known_pixel(found, pixel)
-    histories = asyncio.run(_resting(found, pixel, limit))
+    histories = _resting(found, pixel, limit)
     if as_json:
         printing.print_json([history_as_json(history) for history in histories])
     elif not histories:
@@ -170,7 +170,7 @@ def _decide(settings: Settings, order: DeadLetterCommand) -> None:
         raise typer.BadParameter("give ids, or --all. Run twite dead list to see the ids")
     if order.held and not order.every:
         raise typer.BadParameter("--held requires --all; ids always include held conversions")
-    chosen, unknown = _chosen(asyncio.run(_resting(settings, order.pixel, _MOST)), order)
+    chosen, unknown = _chosen(_resting(settings, order.pixel, _MOST), order)
     now = time.time_ns() // 1_000_000
     doubted = _doubted(settings, chosen, now) if order.do == "replay" else []
     refused = bool(doubted) and not order.is_sure
@@ -288,9 +288,8 @@ def _print(histories: Sequence[History]) -> None:
     )
 
 
-async def _resting(settings: Settings, pixel: str | None, limit: int) -> list[History]:
-    async with open_records(settings) as records:
-        return list(await records.find(AtRest(pixel=pixel, limit=limit)))
+def _resting(settings: Settings, pixel: str | None, limit: int) -> Sequence[History]:
+    return read_records(settings, lambda records: records.find(AtRest(pixel=pixel, limit=limit)))
 
 
 async def _carried_out(

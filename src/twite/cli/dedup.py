@@ -1,23 +1,21 @@
 """`twite dedup`: the deduplication report."""
 
-import asyncio
 from typing import Annotated
 
 import typer
 
-from twite.app.store_access import open_records
+from twite.app.store_access import read_records
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, known_pixel, load
-from twite.config.settings import Settings
-from twite.domain.stats.sightings import MOST_DAYS, MOST_PAIRS, DedupReport, TwoIds
+from twite.domain.stats.sightings import MOST_DAYS
 from twite.gateway.operations.dedup_report import (
     COUNTS,
     DEFAULT_DAYS,
     PathCountsBy,
     first_moment,
+    read_report,
     ways_by,
 )
-from twite.gateway.ports.queries import DedupQuery, IdPairsQuery
 from twite.machine.system import SystemClock
 
 Days = Annotated[
@@ -39,7 +37,7 @@ def dedup(
     found = load(config, credentials=False)
     known_pixel(found, pixel)
     since = first_moment(SystemClock().now(), days)
-    all_, pairs = asyncio.run(_read(found, since))
+    all_, pairs = read_records(found, lambda records: read_report(records, since=since))
     overlaps = [overlap for overlap in all_ if pixel in {None, overlap.pixel}]
     destinations = {destination.pixel: destination for destination in found.destinations()}
     report = ways_by(
@@ -87,11 +85,3 @@ def print_report(report: PathCountsBy) -> None:
                 for pair in report.pairs
             ],
         )
-
-
-async def _read(settings: Settings, since: int) -> tuple[list[DedupReport], list[TwoIds]]:
-    async with open_records(settings) as records:
-        overlaps = list(await records.answer(DedupQuery(since=since)))
-        if not any(overlap.two_ids for overlap in overlaps):
-            return overlaps, []
-        return overlaps, list(await records.answer(IdPairsQuery(since=since, limit=MOST_PAIRS)))

@@ -1,13 +1,12 @@
 """`twite rejected`: list conversions rejected at intake, and the reasons."""
 
-import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Final
 
 import typer
 
-from twite.app.store_access import open_records
+from twite.app.store_access import read_records
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load
 from twite.config.settings import Settings
@@ -65,7 +64,7 @@ def rejected(
     wanted = RejectionQuery(
         since=max(now - KEPT_FOR, _moment(since, now)), code=code, source=source, limit=limit
     )
-    found = asyncio.run(read_rejections(settings, wanted))
+    found = read_rejections(settings, wanted)
     if as_json:
         printing.print_json([rejection_view(rejection) for rejection in found])
     elif found:
@@ -74,10 +73,10 @@ def rejected(
         printing.say("Nothing was rejected in the last seven days.")
 
 
-async def read_rejections(settings: Settings, wanted: RejectionQuery) -> Sequence[Rejection]:
+def read_rejections(settings: Settings, wanted: RejectionQuery) -> Sequence[Rejection]:
     """Read rejections from the store. Raises StoreUnusable."""
-    async with open_records(settings) as records:
-        return await records.answer(RejectionsQuery(wanted=wanted))
+    query = RejectionsQuery(wanted=wanted)
+    return read_records(settings, lambda records: records.answer(query))
 
 
 def print_rejection(rejection: Rejection) -> None:

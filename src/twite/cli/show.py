@@ -1,13 +1,12 @@
 """`twite show`: show the history of a conversion, as text or JSON."""
 
-import asyncio
 import re
 from typing import Annotated, Final
 
 import msgspec
 import typer
 
-from twite.app.store_access import open_records
+from twite.app.store_access import read_records
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, known_pixel, load
 from twite.cli.rejected import print_rejection, read_rejections
@@ -18,6 +17,7 @@ from twite.domain.submission import KEPT_FOR, Rejection, RejectionQuery
 from twite.domain.times import spelled
 from twite.gateway.operations.explain import compact
 from twite.gateway.ports.queries import ByConversionId, ByReceipt
+from twite.gateway.ports.store import StoreReader
 from twite.gateway.ports.tags import PREFIX
 from twite.http.routes.reports import HistoryView, history_view, rejection_view
 from twite.machine.system import SystemClock
@@ -41,12 +41,12 @@ def show(
     """
     found = load(config, credentials=False)
     known_pixel(found, pixel)
-    histories = asyncio.run(_histories(found, name, pixel))
+    histories = _histories(found, name, pixel)
     now = SystemClock().now()
     since = now - KEPT_FOR
     pixels = None if pixel is None else frozenset({pixel})
     wanted = RejectionQuery(name=name, pixels=pixels, since=since)
-    refused = asyncio.run(read_rejections(found, wanted))
+    refused = read_rejections(found, wanted)
     if as_json:
         rejections = [_rejection_as_json(rejection) for rejection in refused]
         printing.print_json(
@@ -63,7 +63,7 @@ def show(
     if refused:
         return
     if not histories and pixel is not None and pixel.startswith(PREFIX):
-        for why in asyncio.run(_not_fired(found, name, pixel)):
+        for why in _not_fired(found, name, pixel):
             printing.complain(f"{pixel} did not fire for {name}: {printing.safe(why)}")
             raise typer.Exit(1)
     if not histories:
@@ -78,21 +78,21 @@ def _rejection_as_json(rejection: Rejection) -> dict[str, object]:
     return {"state": "rejected", **msgspec.to_builtins(rejection_view(rejection))}
 
 
-async def _not_fired(settings: Settings, name: str, tag: str) -> list[str]:
+def _not_fired(settings: Settings, name: str, tag: str) -> list[str]:
     """Return why a tag did not fire for a conversion that other destinations received."""
-    histories = await _histories(settings, name, None)
     return [
         not_fired.why
-        for history in histories
+        for history in _histories(settings, name, None)
         for not_fired in history.not_fired
         if not_fired.tag == tag
     ]
 
 
-async def _histories(settings: Settings, name: str, pixel: str | None) -> list[History]:
+def _histories(settings: Settings, name: str, pixel: str | None) -> list[History]:
     """Return the histories of a conversion id or a receipt, latest first."""
     histories: dict[int, History] = {}
-    async with open_records(settings) as records:
+
+    async def read(records: StoreReader) -> None:
         own = [destination.pixel for destination in settings.destinations()]
         # Tags, and pixels that are no longer configured.
         others = {account.pixel for account in await records.balance()}.difference(own)
@@ -107,6 +107,8 @@ async def _histories(settings: Settings, name: str, pixel: str | None) -> list[H
             for history in await records.find(ByReceipt(receipt=name.lower())):
                 if pixel in {None, history.pixel}:
                     histories[history.delivery] = history
+
+    read_records(settings, read)
     return sorted(histories.values(), key=lambda history: history.received_at, reverse=True)
 
 

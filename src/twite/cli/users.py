@@ -8,7 +8,7 @@ from typing import Annotated, Final, TypeVar
 
 import typer
 
-from twite.app.store_access import open_records, open_staff
+from twite.app.store_access import open_staff, read_records
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, who
 from twite.config.settings import Settings
@@ -73,7 +73,7 @@ def listed(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
 
     Example: `twite user list --json`
     """
-    users = asyncio.run(_users(load(config, credentials=False)))
+    users = read_records(load(config, credentials=False), lambda records: records.people.users())
     if users and not any(user.is_admin for user in users):
         printing.complain(NO_ADMIN)
     if as_json:
@@ -194,11 +194,6 @@ def _user_accounts(settings: Settings, act: Callable[[Accounts], Awaitable[T]]) 
     return asyncio.run(run())
 
 
-async def _users(settings: Settings) -> list[User]:
-    async with open_records(settings) as records:
-        return list(await records.people.users())
-
-
 KeyName = Annotated[str, typer.Argument(metavar="NAME", help="A name for the key")]
 KeyId = Annotated[str, typer.Argument(metavar="ID", help="The key's id, from the list")]
 Scopes = Annotated[
@@ -238,7 +233,7 @@ def list_keys(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None
 
     Example: `twite key list --json`
     """
-    keys = asyncio.run(_keys(load(config, credentials=False)))
+    keys = read_records(load(config, credentials=False), lambda records: records.people.api_keys())
     if as_json:
         printing.print_json([_key_as_json(key) for key in keys])
     elif not keys:
@@ -284,8 +279,3 @@ def _key_as_json(key: ApiKey) -> dict[str, object]:
         "made_by": key.made_by,
         "revoked_at": None if key.revoked_at is None else spelled(key.revoked_at),
     }
-
-
-async def _keys(settings: Settings) -> list[ApiKey]:
-    async with open_records(settings) as records:
-        return list(await records.people.api_keys())

@@ -12,11 +12,11 @@ from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageR
 from twite.console.scope import EventNames, day_of, scope_of
 from twite.domain.destination import Destination
 from twite.domain.stats.match_keys import FLAWS, FlawCount, Matched, Matching, added
-from twite.domain.stats.sightings import ADVICE, MOST_PAIRS, DedupReport, TwoIds, total
+from twite.domain.stats.sightings import ADVICE, DedupReport, TwoIds, total
 from twite.domain.times import DAY, MINUTE
-from twite.gateway.operations.dedup_report import DEFAULT_DAYS, first_moment
+from twite.gateway.operations.dedup_report import DEFAULT_DAYS, first_moment, read_report
 from twite.gateway.operations.dedup_report import day_of as date_of
-from twite.gateway.ports.queries import DedupQuery, FlawsQuery, IdPairsQuery, MatchQuery, Queries
+from twite.gateway.ports.queries import FlawsQuery, MatchQuery, Queries
 
 PATH: Final = "/console/match-keys"
 DAYS: Final = (7, 30, 90)
@@ -235,11 +235,7 @@ class DedupReportPage:
     async def _count(self, now: int) -> None:
         try:
             since = first_moment(now, DEFAULT_DAYS)
-            overlaps = tuple(await self.records.answer(DedupQuery(since=since)))
-            pairs: Sequence[TwoIds] = ()
-            if any(overlap.two_ids for overlap in overlaps):
-                pairs = await self.records.answer(IdPairsQuery(since=since, limit=MOST_PAIRS))
-            self._counted = now, overlaps, pairs
+            self._counted = now, *await read_report(self.records, since=since)
         finally:
             self._counting = None
 

@@ -7,8 +7,9 @@ from typing import Final
 import msgspec
 
 from twite.domain.destination import Destination
-from twite.domain.stats.sightings import ADVICE, DedupReport, TwoIds, total
+from twite.domain.stats.sightings import ADVICE, MOST_PAIRS, DedupReport, TwoIds, total
 from twite.domain.times import DAY, SECOND
+from twite.gateway.ports.queries import DedupQuery, IdPairsQuery, Queries
 
 DEFAULT_DAYS: Final = 7
 COUNTS: Final = tuple(ADVICE)
@@ -64,6 +65,16 @@ class PathCountsBy(PathCounts, frozen=True, kw_only=True, omit_defaults=True):
 def first_moment(now: int, days: int) -> int:
     """Return the UTC midnight (ms) that begins a period of `days` days ending today."""
     return (now // DAY - days + 1) * DAY
+
+
+async def read_report(
+    records: Queries, *, since: int
+) -> tuple[Sequence[DedupReport], Sequence[TwoIds]]:
+    """Return the counts of conversion ids since a time, and the orders with two ids."""
+    found = await records.answer(DedupQuery(since=since))
+    if not any(counts.two_ids for counts in found):
+        return found, ()
+    return found, await records.answer(IdPairsQuery(since=since, limit=MOST_PAIRS))
 
 
 def ways_by(

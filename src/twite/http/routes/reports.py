@@ -9,14 +9,12 @@ import msgspec
 from twite.domain.delivery import State
 from twite.domain.fault import CODES, Fault, MaskedFault
 from twite.domain.history import ConversionCounts, History, total, waiting
-from twite.domain.stats.sightings import MOST_DAYS, MOST_PAIRS, TwoIds
+from twite.domain.stats.sightings import MOST_DAYS
 from twite.domain.submission import KEPT_FOR, Rejection, RejectionQuery
 from twite.domain.times import DAY, moment, spelled
-from twite.gateway.operations.dedup_report import DEFAULT_DAYS, first_moment, ways_by
+from twite.gateway.operations.dedup_report import DEFAULT_DAYS, first_moment, read_report, ways_by
 from twite.gateway.ports.queries import (
     ByConversionId,
-    DedupQuery,
-    IdPairsQuery,
     IgnoredQuery,
     RejectionsQuery,
 )
@@ -336,16 +334,9 @@ async def dedup_report(request: HttpRequest, caller: Requester) -> HttpResponse:
     services, days = request.services, request.query().get("days")
     number = DEFAULT_DAYS if days is None else _days(days)
     since = first_moment(services.clock.now(), number)
-    found = [
-        row
-        for row in await services.records.answer(DedupQuery(since=since))
-        if caller.sees(row.pixel)
-    ]
-    pairs: list[TwoIds] = []
-    if any(row.two_ids for row in found):
-        pairs += await services.records.answer(IdPairsQuery(since=since, limit=MOST_PAIRS))
+    found, pairs = await read_report(services.records, since=since)
     report = ways_by(
-        found,
+        [row for row in found if caller.sees(row.pixel)],
         services.destinations,
         since=since,
         pairs=[pair for pair in pairs if caller.sees(pair.pixel)],
