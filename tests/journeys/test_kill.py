@@ -11,7 +11,8 @@ import sqlite3
 import msgspec
 import pytest
 
-from twite.testing.ends import ReceivedTally, SeenConversions, judge, main, play, told
+from twite.testing.emulator import ReceivedTally
+from twite.testing.ends import SeenConversions, judge, main, play, told
 
 TRIAL = bool(os.environ.get("TWITE_TRIAL"))
 KILLS = 200 if TRIAL else 4

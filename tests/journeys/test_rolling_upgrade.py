@@ -10,7 +10,8 @@ import pytest
 from house import PIXEL, PostgresGateway, wait_for
 from newer_gateway import NewerVersion
 
-from twite.testing.ends import ReceivedTally, SeenConversions, judge
+from twite.testing.emulator import ReceivedTally
+from twite.testing.ends import SeenConversions, judge
 from twite.testing.gateway import BalanceWatch, GatewayError, LoadShop
 
 pytestmark = pytest.mark.journey

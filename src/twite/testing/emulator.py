@@ -10,6 +10,8 @@ from http.client import HTTPConnection
 from typing import ClassVar
 from urllib.parse import urlencode, urlsplit
 
+import msgspec
+
 JsonObject = dict[str, "Json"]
 Json = None | bool | int | float | str | list["Json"] | JsonObject
 
@@ -93,6 +95,34 @@ class Emulator:
         if "error" in answer:
             raise EmulatorError(str(answer["error"]))
         return answer
+
+
+class ReceivedTally(msgspec.Struct, frozen=True):
+    """How often X received one conversion id, by API and by pixel, and counted it."""
+
+    api: int
+    counted: int
+    pixel: int = 0
+
+
+class EventCounts(msgspec.Struct, frozen=True):
+    """X's counts of one event, and of its conversion ids."""
+
+    received_api: int
+    received_pixel: int
+    counted: int
+    deduplicated: int
+    ids: dict[str, ReceivedTally]
+
+
+class _CountedPixel(msgspec.Struct):
+    events: dict[str, EventCounts]
+
+
+def counts_of(emulator: Emulator, pixel: str) -> dict[str, EventCounts]:
+    """Return X's counts of a pixel, by event."""
+    pixels = msgspec.convert(emulator.counted()["pixels"], dict[str, _CountedPixel])
+    return pixels[pixel].events if pixel in pixels else {}
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from twite.testing.emulator import Emulator, running_emulator
+from twite.testing.emulator import ReceivedTally, counts_of, running_emulator
 from twite.testing.gateway import BalanceWatch, GatewayError, GatewayProcess, LoadShop
 
 End = Literal["kill", "stop"]
@@ -55,28 +55,6 @@ pixel = "{_PIXEL}"
 """
 
 
-class ReceivedTally(msgspec.Struct, frozen=True):
-    """How often X received and counted one conversion id."""
-
-    api: int
-    counted: int
-
-
-Tallies = Mapping[str, ReceivedTally]
-
-
-class _Event(msgspec.Struct):
-    ids: dict[str, ReceivedTally]
-
-
-class _Pixel(msgspec.Struct):
-    events: dict[str, _Event]
-
-
-def _ignore(_: str) -> None:
-    """Do nothing."""
-
-
 class SeenConversions(msgspec.Struct, kw_only=True):
     """Conversions seen from outside.
 
@@ -85,7 +63,7 @@ class SeenConversions(msgspec.Struct, kw_only=True):
 
     acknowledged: Collection[str]
     unanswered: Collection[str]
-    tallies: Tallies
+    tallies: Mapping[str, ReceivedTally]
     balance: Mapping[str, int]
     residues: Sequence[Mapping[str, int]] = ()
     unexplained: Collection[str] = ()
@@ -155,7 +133,7 @@ def play(
     end: End = "kill",
     least: int = 0,
     seed: int = 1,
-    tell: Callable[[str], None] = _ignore,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> EndedRun:
     """Kill or stop a gateway repeatedly, until `least` conversions are acknowledged; then check.
 
@@ -183,7 +161,8 @@ def play(
                     gateway.start()
                     tell(f"{end} {done}: {len(shop.acknowledged):,} acknowledged")
             balance = gateway.drained(seconds=_DRAIN_SECONDS)
-            tallies = _tallies(x)
+            events = counts_of(x, _PIXEL)
+            tallies = events[_EVENT].ids if events else {}
             resent = [id_ for id_, many in tallies.items() if many.api > 1]
             unexplained = [
                 id_ for id_ in resent[:_LOOKED_AT] if not _explained(gateway, id_, tallies[id_])
@@ -259,18 +238,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 end=given.end,
                 least=given.least,
                 seed=given.seed,
-                tell=_say if given.verbose else _ignore,
+                tell=_say if given.verbose else lambda _: None,
             )
         except GatewayError as error:
             _say(f"broken: {error}")
             return 1
     _say(told(ended, end=given.end))
     return 1 if ended.broken else 0
-
-
-def _tallies(x: Emulator) -> Tallies:
-    pixels = msgspec.convert(x.counted()["pixels"], dict[str, _Pixel])
-    return pixels[_PIXEL].events[_EVENT].ids if _PIXEL in pixels else {}
 
 
 def _explained(gateway: GatewayProcess, conversion_id: str, tally: ReceivedTally) -> bool:

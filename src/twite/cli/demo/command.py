@@ -15,6 +15,7 @@ from twite.cli.demo.processes import PIXEL, DemoProcesses
 from twite.cli.demo.story import DemoStory, play
 from twite.domain.fault import CODES
 from twite.formats.files import findings
+from twite.testing.emulator import counts_of
 
 _RESERVED_HOST: Final = re.compile(r"(@(?:\w+\.)?example(?:\.(?:com|net|org))?)\b", re.IGNORECASE)
 
@@ -153,28 +154,6 @@ def tell_the_end(cast: DemoProcesses, story: DemoStory) -> bool:
     return _judge(balance, counted, cast.overlap(), story)
 
 
-class _Tally(msgspec.Struct, frozen=True):
-    api: int
-    pixel: int
-    counted: int
-
-
-class _Event(msgspec.Struct, frozen=True):
-    received_api: int
-    received_pixel: int
-    counted: int
-    deduplicated: int
-    ids: dict[str, _Tally]
-
-
-class _Pixel(msgspec.Struct, frozen=True):
-    events: dict[str, _Event]
-
-
-class _Counted(msgspec.Struct, frozen=True):
-    pixels: dict[str, _Pixel]
-
-
 class _Received(msgspec.Struct, frozen=True):
     requests: int
     answers: dict[str, int]
@@ -184,8 +163,7 @@ class EmulatorCounts:
     """Totals of what the emulator received and counted."""
 
     def __init__(self, cast: DemoProcesses) -> None:
-        pixels = msgspec.convert(cast.x.counted(), _Counted).pixels
-        events = pixels[PIXEL].events.values()
+        events = counts_of(cast.x, PIXEL).values()
         received = msgspec.convert(cast.x.received(), _Received)
         self.by_api = sum(event.received_api for event in events)
         self.by_pixel = sum(event.received_pixel for event in events)
