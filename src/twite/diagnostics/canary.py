@@ -54,7 +54,15 @@ async def canary(settings: Settings, test: TestConversion) -> AsyncIterator[Chec
     number = f"twite-canary-{time.time_ns() // 1_000_000}"
     try:
         async with aiohttp.ClientSession(timeout=_PATIENCE) as http:
-            refusal = await _post(http, gateway, source, _conversion(test.event, pixel, number))
+            conversion = {
+                "event": test.event,
+                "pixel": pixel,
+                "conversion_id": number,
+                "email": "canary@twite.example",
+                "description": "twite check --canary",
+                "consent": {"ad_storage": "granted", "ad_user_data": "granted"},
+            }
+            refusal = await _post(http, gateway, source, conversion)
             if refusal is not None:
                 yield red(
                     "canary",
@@ -100,17 +108,6 @@ def _sender(settings: Settings, test: TestConversion) -> tuple[Source, str]:
         message=f"no source with a key may submit to pixel {pixel.pixel}. Add a key to a "
         "[[source]]",
     )
-
-
-def _conversion(event: str, pixel: str, number: str) -> dict[str, object]:
-    return {
-        "event": event,
-        "pixel": pixel,
-        "conversion_id": number,
-        "email": "canary@twite.example",
-        "description": "twite check --canary",
-        "consent": {"ad_storage": "granted", "ad_user_data": "granted"},
-    }
 
 
 async def _post(

@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from typing import Final
 from urllib.parse import quote, urlsplit
 
@@ -37,8 +37,13 @@ async def public_address(settings: Settings) -> AsyncIterator[CheckFinding]:
                 "Set server.public_url to the first-party address of the gateway.",
             )
         return
-    for finding in _first_party(public, origins):
-        yield finding
+    if urlsplit(public).scheme == "http" and any(origin.startswith("https:") for origin in origins):
+        yield red(
+            "public address",
+            f"{public} uses HTTP, but pages use HTTPS",
+            "Browsers block such requests.",
+            "Put a proxy with a certificate in front of the gateway, and change the URL to https.",
+        )
     answer = await reach(public)
     if isinstance(answer, str):
         yield amber(
@@ -111,20 +116,6 @@ def _listening(settings: Settings) -> CheckFinding:
     return green("address", f"{where} is free")
 
 
-def _first_party(public: str, origins: Sequence[str]) -> Iterator[CheckFinding]:
-    ours = urlsplit(public)
-    if ours.scheme == "http" and any(origin.startswith("https:") for origin in origins):
-        yield red(
-            "public address",
-            f"{public} uses HTTP, but pages use HTTPS",
-            "Browsers block such requests.",
-            "Put a proxy with a certificate in front of the gateway, and change the URL to https.",
-        )
-
-
-_WRONG: Final = 400
-
-
 async def closed(public: str, settings: Settings) -> AsyncIterator[CheckFinding]:
     """Check that metrics and console are not public. `url` has no trailing slash."""
     yield await _metrics_closed(f"{public}/metrics")
@@ -148,7 +139,7 @@ async def _metrics_closed(url: str) -> CheckFinding:
 async def _console_closed(url: str, settings: Settings) -> CheckFinding:
     """Check whether the console answers here, for a client outside the proxy."""
     answer = await reach(url, method="GET")
-    if isinstance(answer, str) or answer.status >= _WRONG or b"Twite" not in answer.body:
+    if isinstance(answer, str) or answer.status >= 400 or b"Twite" not in answer.body:
         return green("public address", f"{url} is not public")
     if all(network.is_loopback for network in settings.console.networks):
         return red(

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from twite.app.control_client import Reachable, running
+from twite.app.control_client import running
 from twite.app.monitoring import read_alerts
 from twite.app.store_access import engine_of, open_records
 from twite.config.settings import Settings
@@ -88,9 +88,6 @@ def sync_ms(folder: Path) -> float:
             os.fsync(file.fileno())
             times.append((time.perf_counter() - begun) * 1_000)
     return statistics.median(times)
-
-
-_FIRST_WORDS = 200
 
 
 async def store(settings: Settings) -> AsyncIterator[CheckFinding]:
@@ -177,7 +174,8 @@ async def _contents(settings: Settings) -> AsyncIterator[CheckFinding]:
     except (StoreUnusable, TransientError) as error:
         yield _unusable(error)
         return
-    owner = _owner(running(settings.store.gateway_file))
+    gateway = running(settings.store.gateway_file)
+    owner = f"; the gateway is running as process {gateway.pid}" if gateway else ""
     yield green("store", f"{settings.store.shown} can be read{owner}")
     for finding in _balance(accounts):
         yield finding
@@ -190,10 +188,6 @@ def _unusable(error: StoreUnusable | TransientError) -> CheckFinding:
     if isinstance(error, StoreUnusable):
         found, cure = f"{error.path}: {error.reason}", error.cure
     return red("store", found, "The gateway cannot use the store either.", f"{cure}.")
-
-
-def _owner(gateway: Reachable | None) -> str:
-    return f"; the gateway is running as process {gateway.pid}" if gateway else ""
 
 
 def _balance(accounts: Sequence[ConversionCounts]) -> Iterator[CheckFinding]:
@@ -221,16 +215,13 @@ def _balance(accounts: Sequence[ConversionCounts]) -> Iterator[CheckFinding]:
         )
 
 
-def _place(pause: Pause) -> str:
-    return f"event {pause.event} of pixel {pause.pixel}" if pause.event else f"pixel {pause.pixel}"
-
-
 def _pauses(pauses: Sequence[Pause]) -> Iterator[CheckFinding]:
     for pause in pauses:
         since = datetime.fromtimestamp(pause.since / 1_000, UTC)
+        event = f"event {pause.event} of " if pause.event else ""
         yield red(
             "paused",
-            f"{_place(pause)}, since {since:%Y-%m-%d %H:%M} UTC: {pause.reason[:_FIRST_WORDS]}",
+            f"{event}pixel {pause.pixel}, since {since:%Y-%m-%d %H:%M} UTC: {pause.reason[:200]}",
             "The pixel's conversions stay queued, and Twite tries one delivery a minute.",
             "Fix the pixel's credentials, access or events; sending resumes automatically.",
         )

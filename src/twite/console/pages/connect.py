@@ -1,6 +1,6 @@
 """Connect to X: sign in for a pixel or paste its token; and the diagnostics page."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -83,21 +83,14 @@ class ConnectPage:
     async def _called_back(self, visit: PageRequest) -> Response:
         """X redirects the browser here. The request token must belong to the session."""
         query = visit.request.url.query
-        try:
-            connected = await self.connect.finish_by_callback(query, by=_session(visit))
-        except TwiteError as error:
-            return visit.back_to(_PATH, message=str(error), bad=True)
-        return await self._connected(visit, connected)
+        done = self.connect.finish_by_callback(query, by=_session(visit))
+        return await self._connected(visit, done)
 
     async def _pin(self, visit: PageRequest) -> Response:
         form = visit.form
-        try:
-            connected = await self.connect.finish_by_pin(
-                form.first("token"), form.first("pin"), by=_session(visit)
-            )
-        except TwiteError as error:
-            return visit.back_to(_PATH, message=str(error), bad=True)
-        return await self._connected(visit, connected)
+        token, pin = form.first("token"), form.first("pin")
+        done = self.connect.finish_by_pin(token, pin, by=_session(visit))
+        return await self._connected(visit, done)
 
     async def _paste(self, visit: PageRequest) -> Response:
         pixel = known_pixel(visit, self.destinations)
@@ -105,11 +98,8 @@ class ConnectPage:
         if not token:
             return visit.back_to(_PATH, message="Paste the token first.", bad=True)
         await visit.note(AuditAction.CONNECT_PASTE, pixel)
-        try:
-            connected = await self.connect.paste(pixel, PixelToken(token=Secret(token)))
-        except TwiteError as error:
-            return visit.back_to(_PATH, message=str(error), bad=True)
-        return await self._connected(visit, connected)
+        done = self.connect.paste(pixel, PixelToken(token=Secret(token)))
+        return await self._connected(visit, done)
 
     async def _forget(self, visit: PageRequest) -> Response:
         pixel = known_pixel(visit, self.destinations)
@@ -127,7 +117,11 @@ class ConnectPage:
         deleted = f"{pixel} no longer has {_NAMES[kind]}."
         return visit.back_to(_PATH, message=deleted if was_there else "No credentials were stored.")
 
-    async def _connected(self, visit: PageRequest, connected: SignInCompleted) -> Response:
+    async def _connected(self, visit: PageRequest, done: Awaitable[SignInCompleted]) -> Response:
+        try:
+            connected = await done
+        except TwiteError as error:
+            return visit.back_to(_PATH, message=str(error), bad=True)
         await visit.note(DONE, connected.pixel, connected.kind)
         who = f" as {connected.screen_name}" if connected.screen_name else ""
         access = connected.access
