@@ -38,7 +38,7 @@ class LineStage:
         self.selector = WatchedSelector()
         self.loop = asyncio.SelectorEventLoop(self.selector)
         self.now = 0.0
-        ends = PipeEnds.of(reader=os.open(os.devnull, 0), writer=os.open(os.devnull, os.O_WRONLY))
+        ends = PipeEnds(os.open(os.devnull, 0), os.open(os.devnull, os.O_WRONLY))
         self.line = EngineLine(
             ends, self.loop.create_future(), longest=1, clock=lambda: self.now, polls=polls
         )

@@ -48,7 +48,7 @@ class ForgedServer:
         pid = loop.create_future()
         pid.set_result(1_000_000_000 + len(self._ends))
         reader = ours.detach()
-        return PipeEnds.of(reader=reader, writer=os.dup(reader)), pid
+        return PipeEnds(reader, os.dup(reader)), pid
 
     def _read(self, its, frames):
         data = its.recv(1 << 20)

@@ -38,7 +38,7 @@ class Spawns(Protocol):
 
 @dataclass(slots=True, frozen=True)
 class PipeEnds:
-    """The gateway's ends of two pipes, which do not block.
+    """The gateway's ends of two pipes.
 
     A pipe wakes its reader only when there is data. A socket also wakes a process that waits for
     data when the other end has received the process's last message.
@@ -46,13 +46,6 @@ class PipeEnds:
 
     reader: int
     writer: int
-
-    @classmethod
-    def of(cls, *, reader: int, writer: int) -> "PipeEnds":
-        """Return ends that do not block."""
-        for end in (reader, writer):
-            os.set_blocking(end, False)
-        return cls(reader, writer)
 
 
 class TemplateBoot(msgspec.Struct, frozen=True):
@@ -121,6 +114,8 @@ class EngineLine:
         polls: bool = POLLS,
     ) -> None:
         self.ends = ends
+        for end in (ends.reader, ends.writer):
+            os.set_blocking(end, False)
         self._clock = clock
         self._polls = polls
         self._began = 0.0  # the only turn in progress

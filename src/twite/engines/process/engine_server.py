@@ -104,7 +104,7 @@ class EngineServer:
         self._spawned[self._asked] = pid
         for end in (its_input, its_output):
             os.close(end)
-        return PipeEnds.of(reader=reader, writer=writer), pid
+        return PipeEnds(reader, writer), pid
 
     def kill(self, pid: int) -> None:
         """End a process at once."""

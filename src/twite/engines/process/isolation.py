@@ -49,7 +49,7 @@ def isolate(*, parent: int, memory: int, filters: bool = True) -> None:
     _limit(resource.RLIMIT_FSIZE, 0)
     _limit(resource.RLIMIT_NOFILE, OUTPUT + 1)
     _limit(resource.RLIMIT_NPROC, 0)
-    _limit(resource.RLIMIT_AS, _mapped() + memory)
+    _limit(resource.RLIMIT_AS, _MAPPED[0] + memory)
     _prctl(_DUMPABLE, 0)
     _prctl(_NO_NEW_PRIVS, 1)
     if filters:
@@ -62,12 +62,7 @@ def _limit(kind: int, most: int) -> None:
         resource.setrlimit(kind, (most, most))
 
 
-def _mapped() -> int:
-    """Return the bytes of address space of this process, as its parent read them."""
-    return _MAPPED[0]
-
-
-_MAPPED: Final = [1 << 30]
+_MAPPED: Final = [1 << 30]  # bytes of address space of this process, as its parent read them
 
 
 def read_mapped() -> None:

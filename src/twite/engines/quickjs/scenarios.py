@@ -15,12 +15,12 @@ LIMITS: Final = RunLimits(time=5.0, memory=64 * 1024 * 1024)
 
 
 def run_scenarios(
-    template: Template, scenarios: Scenarios, *, now: int, seed: int = 1, limits: RunLimits = LIMITS
+    template: Template, scenarios: Scenarios, *, now: int, limits: RunLimits = LIMITS
 ) -> tuple[ScenarioResult, ...]:
     """Run all scenarios. Raises TemplateUnusable if the template's code is not JavaScript."""
     engine = QuickJsEngine(template, limits=limits, testing=True)
     return tuple(
-        _verdict(engine, template, scenarios.setup, scenario, now=now, seed=seed, limits=limits)
+        _verdict(engine, template, scenarios.setup, scenario, now=now, limits=limits)
         for scenario in scenarios.scenarios
     )
 
@@ -32,11 +32,10 @@ def _verdict(
     scenario: Scenario,
     *,
     now: int,
-    seed: int,
     limits: RunLimits,
 ) -> ScenarioResult:
     try:
-        reported = _TOLD.decode(engine.scenario(f"{setup}\n{scenario.code}", now=now, seed=seed))
+        reported = _TOLD.decode(engine.scenario(f"{setup}\n{scenario.code}", now=now))
     except quickjs.JSException as error:
         passed = limit_passed(str(error), time=limits.time, memory=limits.memory)
         reported = _Told(failures=(_Failed(message=passed),))
