@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from typing import Final
 from urllib.parse import unquote
 
+import msgspec
+
 from twite.domain import normalize
 from twite.domain.fault import Fault
 from twite.redaction.scrub_text import WHETHER, without_persons
@@ -24,6 +26,7 @@ from twite.redaction.vocabulary import (
     told_by,
 )
 
+_NOTHING: Final = msgspec.UNSET  # replaces a scrubbed value that cannot be kept
 _DIGEST: Final = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 # Values that are nested deeper than in any real event are removed.
 _DEEPEST: Final = 32
@@ -163,11 +166,6 @@ def _or_nothing(read: str | Fault) -> object:
     return read if isinstance(read, str) else _NOTHING
 
 
-class _Nothing:
-    """Return the replacement of a scrubbed value that cannot be kept."""
-
-
-_NOTHING: Final = _Nothing()
 _READERS: Final[Mapping[FieldKind, Callable[[str, str | None], object]]] = {
     FieldKind.EMAIL: _email,
     FieldKind.PHONE: _phone,
