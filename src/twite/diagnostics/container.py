@@ -25,8 +25,7 @@ from twite.gateway.tags.run.readable_request import (
     readable,
     readable_by_all,
 )
-from twite.gtm.container import parts
-from twite.gtm.container.parts import Container, ContainerClient, ContainerTag, Variable
+from twite.gtm.container.parts import EVENT, Container, ContainerTag, Operator
 from twite.gtm.container.secrets import places
 from twite.gtm.container.values import EventContext
 from twite.gtm.google_requests.bigquery import SCOPE
@@ -75,7 +74,7 @@ _PERSONAL: Final[Mapping[str, tuple[Mapping[str, Tree], ...]]] = {
 
 
 def sent_otherwise(
-    container: parts.Container, tag: parts.ContainerTag, *, setting: str
+    container: Container, tag: ContainerTag, *, setting: str
 ) -> Iterator[CheckFinding]:
     """Report values that a tag sends differently for hashed data; `setting` seals data instead."""
     try:
@@ -101,7 +100,7 @@ def sent_otherwise(
 class _Runs:
     """`sent` says whether the tag has made any request."""
 
-    def __init__(self, container: parts.Container, tag: parts.ContainerTag) -> None:
+    def __init__(self, container: Container, tag: ContainerTag) -> None:
         self._tag = tag
         self._raw = Comparison(container, hashed=False, endpoints=CompareEndpoints((), {}))
         self._hashed = Comparison(container, hashed=True, endpoints=CompareEndpoints((), {}))
@@ -121,15 +120,15 @@ class _Runs:
         return raw != self._hashed.asked_by(self._tag, occasion)
 
 
-def _event_of(container: parts.Container, tag: parts.ContainerTag) -> str:
+def _event_of(container: Container, tag: ContainerTag) -> str:
     """Return the name of an event that fires the tag, if a trigger names one."""
     triggers = {trigger.name: trigger for trigger in container.triggers}
     names = list(tag.triggers)
     for name in names:
         names += triggers[name].all_of if name in triggers else ()
         for condition in triggers[name].when if name in triggers else ():
-            is_name = condition.left == "{{" + parts.EVENT + "}}"
-            if is_name and condition.operator is parts.Operator.EQUALS and not condition.negate:
+            is_name = condition.left == "{{" + EVENT + "}}"
+            if is_name and condition.operator is Operator.EQUALS and not condition.negate:
                 return condition.right
     return "purchase"
 
@@ -175,14 +174,9 @@ async def container(settings: Settings) -> AsyncIterator[CheckFinding]:
 
 def _of_parts(settings: Settings, opened: Container) -> Iterator[CheckFinding]:
     for name, template in sorted(opened.templates.items()):
-        every: tuple[ContainerTag | Variable | ContainerClient, ...] = (
-            *opened.tags,
-            *opened.clients,
-            *opened.variables,
-        )
         wanted = {
             api
-            for part in every
+            for part in opened.templated
             if part.template == name
             for api in google_calls(template, part.fields, defaults=part.defaults)
         }
@@ -250,8 +244,7 @@ def read_in_clear(
 ) -> Iterator[CheckFinding]:
     """Report a tag whose permissions allow any cookie or header, although persons are hashed."""
     calls = may_run_container(container, tag)
-    parts_read = readable_by_all([container]) if calls else readable(container, tag)
-    unnamed = parts_read.unnamed
+    unnamed = (readable_by_all([container]) if calls else readable(container, tag)).unnamed
     if unnamed:
         any_of = " and any ".join(kind.removesuffix("s") for kind in unnamed)
         yield amber(

@@ -55,11 +55,11 @@ class CapturedCase(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     line: int
-    event: Mapping[str, Tree] | None
-    request: Incoming
-    client: str
-    now: int
-    sent: tuple[CapturedRequest, ...]
+    event: Mapping[str, Tree] | None = None
+    request: Incoming = Incoming()
+    client: str = ""
+    now: int = 0
+    sent: tuple[CapturedRequest, ...] = ()
 
     def __repr__(self) -> str:
         return f"CapturedCase(line {self.line})"
@@ -67,19 +67,27 @@ class CapturedCase(msgspec.Struct, frozen=True, kw_only=True):
 
 def read_cases(lines: Iterable[bytes]) -> tuple[CapturedCase, ...]:
     """Read a capture. Raises CaptureUnusable."""
-    cases: dict[str, _Gathered] = {}
+    cases: dict[str, CapturedCase] = {}
+    came: set[str] = set()
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         read = _read(line, number)
         trace = read.trace or _trace_of(read) or f"line {number}"
-        found = cases.setdefault(trace, _Gathered(line=number))
+        case = cases.get(trace) or CapturedCase(line=number)
         if read.event is not None or read.request is not None:
-            if found.came is not None:
+            if trace in came:
                 raise CaptureUnusable(line=number, message=f"the trace {trace!r} occurs twice")
-            found.came = read
-        found.sent += read.sent
-    return tuple(_case(case) for case in cases.values())
+            came.add(trace)
+            case = msgspec.structs.replace(
+                case,
+                event=read.event,
+                request=read.request or Incoming(),
+                client=read.client,
+                now=read.now,
+            )
+        cases[trace] = msgspec.structs.replace(case, sent=case.sent + read.sent)
+    return tuple(cases.values())
 
 
 class WrittenRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -138,12 +146,6 @@ class _Read(msgspec.Struct, kw_only=True):
     request: Incoming | None = None
     client: str = ""
     now: int = 0
-    sent: tuple[CapturedRequest, ...] = ()
-
-
-class _Gathered(msgspec.Struct, kw_only=True):
-    line: int
-    came: _Read | None = None
     sent: tuple[CapturedRequest, ...] = ()
 
 
@@ -213,18 +215,6 @@ def _moment(time: str | int, number: int) -> int:
     except (ValueError, OverflowError):
         message = f"the time {time!r} is neither ISO 8601 nor a number"
         raise CaptureUnusable(line=number, message=message) from None
-
-
-def _case(found: _Gathered) -> CapturedCase:
-    came = found.came or _Read(trace="")
-    return CapturedCase(
-        line=found.line,
-        event=came.event,
-        request=came.request or Incoming(),
-        client=came.client,
-        now=came.now,
-        sent=found.sent,
-    )
 
 
 _LEAST_MILLISECONDS: Final = 100_000_000_000  # as seconds: the year 5138

@@ -66,18 +66,8 @@ class ComparisonResult(msgspec.Struct, frozen=True, kw_only=True):
 def compared(
     asked: Sequence[TagRequest], sent: Sequence[CapturedRequest], ignore: Sequence[str]
 ) -> ComparisonResult:
-    there = [
-        _parts(captured.method, captured.url, captured.headers, captured.body) for captured in sent
-    ]
-    here = [
-        _parts(
-            request.request.method,
-            request.request.url,
-            request.request.headers,
-            request.request.body,
-        )
-        for request in asked
-    ]
+    there = [_parts(captured) for captured in sent]
+    here = [_parts(own.request) for own in asked]
     candidates = sorted(
         (
             (len(found.differences), at, mine, found)
@@ -111,20 +101,21 @@ class _Parts(msgspec.Struct, frozen=True, kw_only=True):
     body: Tree
 
 
-def _parts(method: str, url: str, headers: object, body: str | None) -> _Parts:
+def _parts(request: HttpEffect | CapturedRequest) -> _Parts:
+    method, headers = request.method, request.headers
     try:
-        split = urlsplit(url)
+        split = urlsplit(request.url)
         host = f"{method} {split.scheme}://{_host(split)}"
         path, query = unquote(split.path) or "/", _form(split.query)
     except ValueError:
         host, path, query = f"{method} (no address)", "", {}
-    named = {k.lower(): v for k, v in headers.items()} if isinstance(headers, dict) else None
+    named = None if headers is None else {k.lower(): v for k, v in headers.items()}
     return _Parts(
         about=host + path,
         place=host + _shown_path(path),
         query=query,
         headers=named,
-        body=_body(body),
+        body=_body(request.body),
     )
 
 
@@ -302,17 +293,13 @@ def _group(
     for difference in pair.differences:
         path = shown_path(difference.path)
         key = (pair.tag, pair.url, path)
-        found = groups.get(key)
-        groups[key] = DifferenceGroup(
-            tag=pair.tag,
-            url=pair.url,
-            path=path,
-            times=1 if found is None else found.times + 1,
-            line=line if found is None else found.line,
-            there=_told(mask, difference.path, difference.there) if found is None else found.there,
-            here=_told(mask, difference.path, difference.here) if found is None else found.here,
+        if key in groups:
+            groups[key] = msgspec.structs.replace(groups[key], times=groups[key].times + 1)
+            continue
+        there, here = (
+            ABSENT if value == ABSENT else mask(difference.path, value)
+            for value in (difference.there, difference.here)
         )
-
-
-def _told(mask: Mask, path: str, value: Tree) -> str:
-    return ABSENT if value == ABSENT else mask(path, value)
+        groups[key] = DifferenceGroup(
+            tag=pair.tag, url=pair.url, path=path, times=1, line=line, there=there, here=here
+        )

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from twite.domain.json_tree import Tree
@@ -12,10 +12,10 @@ from twite.gtm.container.parts import (
     EVENT,
     Condition,
     Container,
-    ContainerClient,
     ContainerTag,
     ContainerUnusable,
     Operator,
+    TemplatedPart,
     Transformation,
     Variable,
     VariableSource,
@@ -66,6 +66,10 @@ def needed_by(variable: Variable) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names_in(trees)))
 
 
+def names_in_conditions(when: Iterable[Condition]) -> list[str]:
+    return [name for condition in when for name in names_in([condition.left, condition.right])]
+
+
 class _Look:
     def __init__(self, container: Container) -> None:
         self._variables = {EVENT, *(variable.name for variable in container.variables)}
@@ -80,7 +84,7 @@ class _Look:
 
     def at_conditions(self, when: Sequence[Condition], place: str) -> Iterator[ContainerUnusable]:
         for at, condition in enumerate(when):
-            yield from self._at_names([condition.left, condition.right], f"{place}[{at}]")
+            yield from self._at_names(names_in_conditions([condition]), f"{place}[{at}]")
             if (
                 condition.operator is Operator.MATCHES
                 and literal(condition.right) == condition.right
@@ -88,7 +92,7 @@ class _Look:
                 yield from _at_pattern(condition.right, f"{place}[{at}].right")
 
     def at_variable(self, variable: Variable, place: str) -> Iterator[ContainerUnusable]:
-        yield from self._at_names(list(needed_by(variable)), place, plain=True)
+        yield from self._at_names(needed_by(variable), place)
         needed = _NEEDED.get(variable.type)
         if needed is not None and not getattr(variable, needed):
             message = f"is missing. A variable with reads = {variable.type.value!r} requires it"
@@ -113,7 +117,7 @@ class _Look:
                 yield _nobody(f"{place}.{key}", "tag", beside.tag, self._tags)
 
     def at_template(
-        self, part: ContainerTag | Variable | ContainerClient, kind: TemplateKind, place: str
+        self, part: TemplatedPart, kind: TemplateKind, place: str
     ) -> Iterator[ContainerUnusable]:
         found = self._kinds.get(part.template)
         if found is None:
@@ -121,11 +125,11 @@ class _Look:
         elif found is not kind:
             message = f"{part.template!r} is a {found} template. This part needs a {kind} template"
             yield ContainerUnusable(f"{place}.template", message)
-        yield from self._at_names(dict(part.fields), f"{place}.fields")
+        yield from self._at_names(names_in(dict(part.fields)), f"{place}.fields")
 
     def at_transformation(self, change: Transformation, place: str) -> Iterator[ContainerUnusable]:
         yield from self.at_conditions(change.when, f"{place}.when")
-        yield from self._at_names(dict(change.set), f"{place}.set")
+        yield from self._at_names(names_in(dict(change.set)), f"{place}.set")
         if sum(map(bool, (change.exclude, change.allow, change.set))) != 1:
             yield ContainerUnusable(place, "must have exactly one of exclude, allow or set")
         for key, names, known in (
@@ -136,11 +140,8 @@ class _Look:
                 if name not in known:
                     yield _nobody(f"{place}.{key}[{at}]", key[:-1], name, known)
 
-    def _at_names(
-        self, tree: Tree, place: str, *, plain: bool = False
-    ) -> Iterator[ContainerUnusable]:
-        names = tree if plain and isinstance(tree, list) else list(names_in(tree))
-        for name in dict.fromkeys(str(name) for name in names):
+    def _at_names(self, names: Iterable[str], place: str) -> Iterator[ContainerUnusable]:
+        for name in dict.fromkeys(names):
             if name not in self._variables:
                 yield _nobody(place, "variable", name, self._variables)
 

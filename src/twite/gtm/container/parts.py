@@ -198,6 +198,9 @@ class ContainerClient(ContainerPart, frozen=True, kw_only=True):
     priority: int = 0
 
 
+TemplatedPart = ContainerTag | Variable | ContainerClient
+
+
 class Transformation(ContainerPart, frozen=True, kw_only=True):
     """A change of the event as tags see it; conditions of tags see the unchanged event.
 
@@ -225,3 +228,8 @@ class Container(ContainerPart, frozen=True, kw_only=True):
     clients: tuple[ContainerClient, ...] = ()
     transformations: tuple[Transformation, ...] = ()
     templates: Mapping[str, Template] = {}
+
+    @property
+    def templated(self) -> tuple[TemplatedPart, ...]:
+        """The parts that may have a template, with fields and secrets."""
+        return (*self.tags, *self.variables, *self.clients)

@@ -18,7 +18,6 @@ from twite.domain.times import spelled
 from twite.gtm.container.conditions import holds
 from twite.gtm.container.parts import (
     ALL_EVENTS,
-    Condition,
     Container,
     ContainerTag,
     ContainerTrigger,
@@ -183,9 +182,9 @@ class _Planner:
         if blocking is not None:
             raise _Passes(f"the exception {blocking!r} matches", NotFiredReason.EXCEPTION)
         # Checked last, so that consent is not the reason for a tag of other events.
-        kept_back = self._kept_back(tag)
-        if kept_back is not None:
-            raise kept_back
+        lacks = self._lacks_consent(tag)
+        if lacks is not None:
+            raise lacks
         if tag.firing is Firing.EACH_TRIGGER:
             times: list[tuple[str, ...]] = [(name,) for name in fitting]
         else:
@@ -206,12 +205,7 @@ class _Planner:
         )
         return None if pending == DECIDED else pending
 
-    def _kept_back(self, tag: ContainerTag) -> _Passes | None:
-        rests = self._rests(tag)
-        if rests is not None:
-            return rests
-        if not tag.consent:
-            return None
+    def _lacks_consent(self, tag: ContainerTag) -> _Passes | None:
         missing = [signal for signal in tag.consent if not self._granted(signal)]
         return _Passes(f"consent {', '.join(missing)}", NotFiredReason.CONSENT) if missing else None
 
@@ -247,9 +241,6 @@ class _Planner:
             except LookupNeeded:
                 fits = None
         return fits
-
-    def _all_hold(self, when: tuple[Condition, ...]) -> bool:
-        return all(holds(condition, self._values.of) for condition in when)
 
     def _filled(self, tag: ContainerTag, trigger: str, *, beside: tuple[str, ...]) -> FiredTag:
         template = self._container.templates.get(tag.template)
@@ -288,7 +279,7 @@ class _Planner:
         tag = self._tags.get(beside.tag)
         if tag is None or beside.tag in chain or len(chain) > DEEPEST:
             raise _Passes(f"the tag {beside.tag!r} cannot run with it", NotFiredReason.BESIDE)
-        kept_back = self._kept_back(tag)
+        kept_back = self._rests(tag) or self._lacks_consent(tag)
         if kept_back is None:
             return self._filled(tag, "", beside=chain)
         if stops and beside.needed:
@@ -300,7 +291,8 @@ class _Planner:
         changes = [
             transformation
             for transformation in self._container.transformations
-            if _is_for(transformation, tag) and self._all_hold(transformation.when)
+            if _is_for(transformation, tag)
+            and all(holds(condition, self._values.of) for condition in transformation.when)
         ]
         key = tuple(change.name for change in changes)
         if key not in self._seen:

@@ -15,22 +15,19 @@ import msgspec
 from twite.domain.json_tree import Tree, as_mapping
 from twite.gtm.container.parts import (
     Container,
-    ContainerClient,
-    ContainerTag,
     ContainerUnusable,
     LookupRow,
+    TemplatedPart,
     Variable,
     VariableSource,
 )
 from twite.gtm.template.texts import literals
 
-Part = TypeVar("Part", bound=ContainerTag | Variable | ContainerClient)
+Part = TypeVar("Part", bound=TemplatedPart)
 
 
 def places(container: Container) -> Iterator[str]:
-    parts: tuple[ContainerTag | Variable | ContainerClient, ...]
-    parts = (*container.tags, *container.variables, *container.clients)
-    for part in parts:
+    for part in container.templated:
         yield from part.secrets.values()
 
 
@@ -53,12 +50,11 @@ def hidden(container: Container) -> Iterator[str]:
 
     Variable names in them are omitted.
     """
-    parts: tuple[ContainerTag | Variable | ContainerClient, ...]
-    parts = (*container.tags, *container.variables, *container.clients)
-    for part in parts:
-        held = _held(part) if _is_plain(part) else dict(part.fields)
+    for part in container.templated:
+        held = variable_texts(part)
+        tree = dict(part.fields) if held is None else held
         for path in part.secrets:
-            found = _at(held, steps(path))
+            found = _at(tree, steps(path))
             yield from literals(found) if isinstance(found, str) else ()
 
 
@@ -92,29 +88,26 @@ def _all(parts: tuple[Part, ...], what: str, secret_at: Callable[[str], str]) ->
 
 
 def _opened(part: Part, place: str, secret_at: Callable[[str], str]) -> Part:
-    if isinstance(part, Variable) and _is_plain(part):
-        held = _held(part)
-        for path in part.secrets:
-            if steps(path)[0] not in held:
-                raise _nowhere(place, path)
-        held = _filled(held, part.secrets, place, secret_at)
-        return msgspec.structs.replace(
-            part,
-            value=held["value"],
-            default=held["default"],
-            rows=msgspec.convert(held["rows"], tuple[LookupRow, ...]),
-        )
-    fields = _filled(part.fields, part.secrets, f"{place}.fields", secret_at)
-    return msgspec.structs.replace(part, fields=fields)
+    held = variable_texts(part)
+    if held is None:
+        fields = _filled(part.fields, part.secrets, f"{place}.fields", secret_at)
+        return msgspec.structs.replace(part, fields=fields)
+    for path in part.secrets:
+        if steps(path)[0] not in held:
+            raise _nowhere(place, path)
+    held = _filled(held, part.secrets, place, secret_at)
+    return msgspec.structs.replace(
+        part,
+        value=held["value"],
+        default=held["default"],
+        rows=msgspec.convert(held["rows"], tuple[LookupRow, ...]),
+    )
 
 
-def _is_plain(part: ContainerTag | Variable | ContainerClient) -> bool:
-    return isinstance(part, Variable) and part.type is not VariableSource.TEMPLATE
-
-
-def _held(part: ContainerTag | Variable | ContainerClient) -> dict[str, Tree]:
-    if not isinstance(part, Variable):
-        return {}
+def variable_texts(part: TemplatedPart) -> dict[str, Tree] | None:
+    """Return what may hold the secrets of a variable; None if the part has them in `fields`."""
+    if not isinstance(part, Variable) or part.type is VariableSource.TEMPLATE:
+        return None
     rows: list[Tree] = [{"key": row.key, "value": row.value} for row in part.rows]
     return {"value": part.value, "default": part.default, "rows": rows}
 

@@ -98,7 +98,9 @@ def _misshapen(message: str) -> ContainerUnusable:
     place = place.removeprefix("$").removeprefix(".")
     unknown = _UNKNOWN.fullmatch(what)
     if unknown is not None:
-        known = list(_fields_at(place))
+        kind = _kind_at(place)
+        fields = kind.fields if isinstance(kind, inspect.StructType) else ()
+        known = [field.name for field in fields]
         close = get_close_matches(unknown[1], known, n=1, cutoff=0.6)
         cure = f"Did you mean {close[0]!r}?" if close else f"Available: {', '.join(known)}"
         return ContainerUnusable(
@@ -114,23 +116,13 @@ def _misshapen(message: str) -> ContainerUnusable:
         return ContainerUnusable(place, f"must be {there}, not {is_}")
     value = _WRONG_VALUE.fullmatch(what)
     if value is not None:
-        known = sorted(str(choice) for choice in _choices_at(place))
+        kind = _kind_at(place)
+        choices = kind.cls if isinstance(kind, inspect.EnumType) else ()
+        known = sorted(str(choice.value) for choice in choices)
         close = get_close_matches(value[1], known, n=1, cutoff=0.6)
         cure = f"Did you mean {close[0]!r}?" if close else f"Available: {', '.join(known)}"
         return ContainerUnusable(place, f"{value[1]!r} is not known. {cure}")
     return ContainerUnusable(place, what)
-
-
-def _fields_at(place: str) -> Iterator[str]:
-    kind = _kind_at(place)
-    if isinstance(kind, inspect.StructType):
-        yield from (field.name for field in kind.fields)
-
-
-def _choices_at(place: str) -> Iterator[object]:
-    kind = _kind_at(place)
-    if isinstance(kind, inspect.EnumType):
-        yield from (choice.value for choice in kind.cls)
 
 
 def _kind_at(place: str) -> inspect.Type:

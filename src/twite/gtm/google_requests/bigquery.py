@@ -7,8 +7,6 @@ from collections.abc import Callable
 from typing import Final
 from urllib.parse import quote
 
-import msgspec
-
 from twite.domain.json_tree import Tree
 from twite.gtm.google_requests.request import (
     FAILED,
@@ -44,8 +42,7 @@ def insert(
         "ignoreUnknownValues": bool(settings.get("ignoreUnknownValues")),
         "rows": [{"insertId": id_of(row), "json": row} for row in rows],
     }
-    asking = posted(f"{_ROOT}{_address(table)}/insertAll", body, scope=SCOPE)
-    return msgspec.structs.replace(asking, is_told=True)
+    return posted(f"{_ROOT}{_address(table)}/insertAll", body, scope=SCOPE, is_told=True)
 
 
 def told(status: int, body: bytes, rows: Tree) -> GoogleResult:

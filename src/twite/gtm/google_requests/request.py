@@ -55,7 +55,12 @@ class GoogleResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def posted(
-    url: str, body: Tree, *, scope: str, passing: frozenset[int] = frozenset()
+    url: str,
+    body: Tree,
+    *,
+    scope: str,
+    passing: frozenset[int] = frozenset(),
+    is_told: bool = False,
 ) -> GoogleRequest:
     return GoogleRequest(
         url=url,
@@ -63,6 +68,7 @@ def posted(
         body=msgspec.json.encode(body),
         scopes=(scope,),
         passing=passing,
+        is_told=is_told,
     )
 
 

@@ -31,6 +31,10 @@ class KnownPart(msgspec.Struct, frozen=True, kw_only=True):
     source: VariableSource | None = None
 
 
+def _runs(shown: str, source: VariableSource | None = None) -> KnownPart:
+    return KnownPart(shown=shown, source=source)
+
+
 def _left_out(shown: str, note: str) -> KnownPart:
     return KnownPart(shown=shown, fit=Support.LEFT_OUT, note=note)
 
@@ -45,7 +49,7 @@ _OF_WEB: Final = "supported only in web containers"
 
 TAGS: Final[Mapping[str, KnownPart]] = MappingProxyType(
     {
-        "cvt_": KnownPart(shown="tag of a template"),
+        "cvt_": _runs("tag of a template"),
         "sgtmgaaw": _left_out(
             "Google Analytics 4",
             f"{_IN_GOOGLES}, or let the page send its GA4 hits to Google, and the same hits to "
@@ -71,8 +75,8 @@ TAGS: Final[Mapping[str, KnownPart]] = MappingProxyType(
 )
 TRIGGERS: Final[Mapping[str, KnownPart]] = MappingProxyType(
     {
-        "ALWAYS": KnownPart(shown="Custom, without a filter on the event's name"),
-        "CUSTOM_EVENT": KnownPart(shown="Custom"),
+        "ALWAYS": _runs("Custom, without a filter on the event's name"),
+        "CUSTOM_EVENT": _runs("Custom"),
         "SERVER_PAGEVIEW": _differs("Page view", "it fires if event_name is page_view"),
         "TRIGGER_GROUP": _differs(
             "Trigger group", "it fires if all its triggers match the same event"
@@ -118,26 +122,23 @@ OPERATORS: Final[Mapping[str, Operator | None]] = MappingProxyType(
 )
 VARIABLES: Final[Mapping[str, KnownPart]] = MappingProxyType(
     {
-        "cvt_": KnownPart(
-            shown="variable of a template",
-            source=VariableSource.TEMPLATE,
-        ),
-        "c": KnownPart(shown="Constant", source=VariableSource.CONSTANT),
-        "ed": KnownPart(shown="Event data", source=VariableSource.EVENT_DATA),
-        "rh": KnownPart(shown="Request header", source=VariableSource.REQUEST_HEADER),
-        "k": KnownPart(shown="Cookie value", source=VariableSource.COOKIE),
-        "smm": KnownPart(shown="Lookup table", source=VariableSource.LOOKUP),
-        "remm": KnownPart(shown="Regex table", source=VariableSource.REGEX_LOOKUP),
+        "cvt_": _runs("variable of a template", VariableSource.TEMPLATE),
+        "c": _runs("Constant", VariableSource.CONSTANT),
+        "ed": _runs("Event data", VariableSource.EVENT_DATA),
+        "rh": _runs("Request header", VariableSource.REQUEST_HEADER),
+        "k": _runs("Cookie value", VariableSource.COOKIE),
+        "smm": _runs("Lookup table", VariableSource.LOOKUP),
+        "remm": _runs("Regex table", VariableSource.REGEX_LOOKUP),
         "vr": _differs(
             "Visitor region",
             "the value comes from the event's event_location, and is undefined without it",
             VariableSource.VISITOR_REGION,
         ),
-        "ctv": KnownPart(shown="Container version", source=VariableSource.CONTAINER_VERSION),
-        "cid": KnownPart(shown="Container ID", source=VariableSource.CONTAINER_ID),
+        "ctv": _runs("Container version", VariableSource.CONTAINER_VERSION),
+        "cid": _runs("Container ID", VariableSource.CONTAINER_ID),
         "dbg": _differs("Debug mode", "always false in Twite", VariableSource.DEBUG_MODE),
         "r": _differs("Random number", _DRAWN, VariableSource.RANDOM),
-        "uv": KnownPart(shown="Undefined value", source=VariableSource.CONSTANT),
+        "uv": _runs("Undefined value", VariableSource.CONSTANT),
         "jsm": _left_out("Custom JavaScript", _OF_WEB),
         "v": _left_out("Data layer variable", _OF_WEB),
         "u": _left_out("URL", _OF_WEB),
@@ -149,34 +150,26 @@ VARIABLES: Final[Mapping[str, KnownPart]] = MappingProxyType(
 )
 BUILT_INS: Final[Mapping[str, KnownPart]] = MappingProxyType(
     {
-        "EVENT_NAME": KnownPart(shown="Event Name", source=VariableSource.EVENT_NAME),
-        "CLIENT_NAME": KnownPart(shown="Client Name", source=VariableSource.CLIENT_NAME),
-        "REQUEST_PATH": KnownPart(shown="Request Path", source=VariableSource.REQUEST_PATH),
-        "REQUEST_METHOD": KnownPart(shown="Request Method", source=VariableSource.REQUEST_METHOD),
-        "QUERY_STRING": KnownPart(shown="Query String", source=VariableSource.QUERY_STRING),
-        "SERVER_PAGE_LOCATION_URL": KnownPart(shown="Page URL", source=VariableSource.PAGE_URL),
-        "SERVER_PAGE_LOCATION_PATH": KnownPart(shown="Page Path", source=VariableSource.PAGE_PATH),
-        "SERVER_PAGE_LOCATION_HOSTNAME": KnownPart(
-            shown="Page Hostname", source=VariableSource.PAGE_HOSTNAME
-        ),
+        "EVENT_NAME": _runs("Event Name", VariableSource.EVENT_NAME),
+        "CLIENT_NAME": _runs("Client Name", VariableSource.CLIENT_NAME),
+        "REQUEST_PATH": _runs("Request Path", VariableSource.REQUEST_PATH),
+        "REQUEST_METHOD": _runs("Request Method", VariableSource.REQUEST_METHOD),
+        "QUERY_STRING": _runs("Query String", VariableSource.QUERY_STRING),
+        "SERVER_PAGE_LOCATION_URL": _runs("Page URL", VariableSource.PAGE_URL),
+        "SERVER_PAGE_LOCATION_PATH": _runs("Page Path", VariableSource.PAGE_PATH),
+        "SERVER_PAGE_LOCATION_HOSTNAME": _runs("Page Hostname", VariableSource.PAGE_HOSTNAME),
         "VISITOR_REGION": _differs(
             "Visitor Region",
             "the value comes from the event's event_location, and is undefined without it",
             VariableSource.VISITOR_REGION,
         ),
-        "ANALYTICS_CLIENT_ID": KnownPart(
-            shown="Analytics Client ID", source=VariableSource.CLIENT_ID
+        "ANALYTICS_CLIENT_ID": _runs("Analytics Client ID", VariableSource.CLIENT_ID),
+        "ANALYTICS_SESSION_ID": _runs("Analytics Session ID", VariableSource.SESSION_ID),
+        "ANALYTICS_SESSION_NUMBER": _runs(
+            "Analytics Session Number", VariableSource.SESSION_NUMBER
         ),
-        "ANALYTICS_SESSION_ID": KnownPart(
-            shown="Analytics Session ID", source=VariableSource.SESSION_ID
-        ),
-        "ANALYTICS_SESSION_NUMBER": KnownPart(
-            shown="Analytics Session Number", source=VariableSource.SESSION_NUMBER
-        ),
-        "CONTAINER_ID": KnownPart(shown="Container ID", source=VariableSource.CONTAINER_ID),
-        "CONTAINER_VERSION": KnownPart(
-            shown="Container Version", source=VariableSource.CONTAINER_VERSION
-        ),
+        "CONTAINER_ID": _runs("Container ID", VariableSource.CONTAINER_ID),
+        "CONTAINER_VERSION": _runs("Container Version", VariableSource.CONTAINER_VERSION),
         "DEBUG_MODE": _differs("Debug Mode", "always false in Twite", VariableSource.DEBUG_MODE),
         "ENVIRONMENT_NAME": _left_out(
             "Environment Name", "a gateway has no environments: use a constant"
@@ -186,7 +179,7 @@ BUILT_INS: Final[Mapping[str, KnownPart]] = MappingProxyType(
 )
 CLIENTS: Final[Mapping[str, KnownPart]] = MappingProxyType(
     {
-        "cvt_": KnownPart(shown="client of a template"),
+        "cvt_": _runs("client of a template"),
         "gaaw_client": _differs(
             "GA4",
             "Twite reads GA4 hits itself, at /g/collect; the setting `cookie.fpid` of the source "
@@ -205,9 +198,9 @@ CLIENTS: Final[Mapping[str, KnownPart]] = MappingProxyType(
 )
 TRANSFORMATIONS: Final[Mapping[str, KnownPart]] = MappingProxyType(
     {
-        "tf_exclude_params": KnownPart(shown="Exclude parameters"),
-        "tf_allow_params": KnownPart(shown="Allow parameters"),
-        "tf_augment_event": KnownPart(shown="Augment event"),
+        "tf_exclude_params": _runs("Exclude parameters"),
+        "tf_allow_params": _runs("Allow parameters"),
+        "tf_augment_event": _runs("Augment event"),
     }
 )
 

@@ -5,12 +5,12 @@ trigger without its condition. If an omission would send more data than before (
 transformation that removes data), the affected tags are paused.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 import msgspec
 
-from twite.gtm.container.faults import faults, needed_by
+from twite.gtm.container.faults import faults, names_in_conditions, needed_by
 from twite.gtm.container.parts import (
     ALL_EVENTS,
     EVENT,
@@ -24,7 +24,14 @@ from twite.gtm.container.parts import (
 from twite.gtm.importer import simple_parts
 from twite.gtm.importer.coverage import ALL_EVENTS_ID, BUILT_INS, Support
 from twite.gtm.importer.plaintext_secrets import PlaintextSecret, left_in_clear
-from twite.gtm.importer.reading import Export, ExportPart, LeftOut, spelled
+from twite.gtm.importer.reading import (
+    Export,
+    ExportPart,
+    LeftOut,
+    lacks_variable,
+    refuse_unknown,
+    spelled,
+)
 from twite.gtm.importer.report import ImportReport, ReportLine, lines_of_the_rest
 from twite.gtm.importer.secrets_out import ExtractedSecrets, without_secrets
 from twite.gtm.importer.tags import ImportContext, ImportedTag, read_tags, told_of
@@ -139,7 +146,7 @@ class _Import:
                 if needed not in read and needed != EVENT
             }
             for name, needed in lacking.items():
-                out[name] = read.pop(name)[1], _lacks(needed)
+                out[name] = read.pop(name)[1], lacks_variable(needed)
             if not lacking:
                 break
         for name, (_, word, notes) in read.items():
@@ -165,11 +172,8 @@ class _Import:
             try:
                 _refuse_second(f"trigger with its id ({id_})", there=id_ in {*triggers, *missing})
                 made, notes = simple_parts.trigger(piece, name, names, missing)
-                sides = [
-                    side for condition in made.when for side in (condition.left, condition.right)
-                ]
-                read_here = list(names_in(list(sides)))
-                _refuse_unknown(read_here, variables)
+                read_here = names_in_conditions(made.when)
+                refuse_unknown(read_here, variables)
             except LeftOut as why:
                 missing.setdefault(id_, name)
                 self._report.left_out("trigger", name, piece.word, str(why))
@@ -207,10 +211,8 @@ class _Import:
                 made, notes = transformation(
                     piece, name, tags={tag: tag for tag in tags}, templates=templates
                 )
-                sides = [
-                    side for condition in made.when for side in (condition.left, condition.right)
-                ]
-                _refuse_unknown(names_in([*sides, dict(made.set)]), variables)
+                read_here = [*names_in_conditions(made.when), *names_in(dict(made.set))]
+                refuse_unknown(read_here, variables)
             except LeftOut as why:
                 self._report.left_out("transformation", name, piece.word, str(why))
                 used_by = {name: read.tag.template for name, read in tags.items()}
@@ -230,7 +232,7 @@ class _Import:
                 template = self._templates.named_by(piece.word, TemplateKind.CLIENT)
                 made, notes = simple_parts.client(piece, name, template)
                 named = list(names_in(dict(made.fields)))
-                _refuse_unknown(named, variables)
+                refuse_unknown(named, variables)
             except LeftOut as why:
                 self._report.left_out("client", name, piece.word, str(why))
             else:
@@ -256,16 +258,6 @@ def _lists(piece: ExportPart) -> list[str]:
     with suppress(LeftOut):
         return simple_parts.group_ids(piece)
     return []
-
-
-def _refuse_unknown(names: Iterable[str], variables: frozenset[str]) -> None:
-    for name in names:
-        if name not in variables:
-            raise LeftOut(_lacks(name))
-
-
-def _lacks(name: str) -> str:
-    return f"it needs the variable {name!r}, which is not in the container"
 
 
 def _refuse_second(what: str, *, there: bool) -> None:

@@ -21,24 +21,13 @@ from twite.redaction.secrets import looks_secret, masked
 from twite.redaction.vocabulary import promises_secret
 
 
-def secret_paths(
-    fields: Mapping[str, Tree], forms: tuple[Field, ...], named: frozenset[str]
-) -> Iterator[tuple[str, str]]:
-    """Yield (path, text) of likely secrets in fields, with paths such as `rows.0.value`.
-
-    `forms` are the template's fields, `named` the names given by the user.
-    """
-    for path, text, suspect in suspected(fields, forms, named):
-        if is_secret(text, suspect=suspect):
-            yield path, text
-
-
 def suspected(
     fields: Mapping[str, Tree], forms: tuple[Field, ...], named: frozenset[str]
 ) -> Iterator[tuple[str, str, bool]]:
-    """Yield (path, text, suspect) of every text in fields.
+    """Yield (path, text, suspect) of every text in fields, with paths such as `rows.0.value`.
 
-    `suspect` is whether the field name indicates a secret.
+    `suspect` is whether the field name indicates a secret. `forms` are the template's fields,
+    `named` the names given by the user.
     """
     labels = {field.name: f"{field.name} {field.shown} {field.hint}" for field in flat(forms)}
     for name, tree in fields.items():
@@ -132,7 +121,7 @@ def _in_parts(container: Container) -> Iterator[PlaintextSecret]:
 def _in_part(kind: str, tree: dict[str, Tree]) -> Iterator[tuple[str, str]]:
     for path, is_key, text in _texts(tree, ""):
         if looks_secret(text):
-            named = is_key or path in _NAMES
+            named = is_key or path == "name"
             yield path, _RENAME if named else _CURES.get(kind, _SAY)
     held = tree.get("set")
     if isinstance(held, dict):
@@ -208,7 +197,6 @@ def _unescaped(line: str) -> str:
     return _BREAK.sub(" ", _ESCAPE.sub(lambda found: chr(int(found[1], 16)), line))
 
 
-_NAMES: Final = frozenset({"name"})
 _MOST_LINES: Final = 20
 _ESCAPE: Final = re.compile(r"\\+u([0-9a-fA-F]{4})")
 _BREAK: Final = re.compile(r"\\+[nrt]")

@@ -4,7 +4,7 @@ Errors name the place of a malformed part.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeVar
 
 import msgspec
@@ -15,9 +15,7 @@ from twite.gtm.template.texts import UNDEFINED, Value
 
 Shape = TypeVar("Shape")
 
-LARGEST: Final = (
-    32 * 1024 * 1024
-)  # bytes; the largest containers that Google accepts are far smaller
+LARGEST: Final = 32 << 20  # bytes; the largest containers that Google accepts are far smaller
 MOST: Final = 10_000  # parts of one kind
 DEEPEST: Final = 60
 _VERSION: Final = 2
@@ -34,6 +32,17 @@ KINDS: Final = (
 
 class LeftOut(Exception):
     """A part that cannot run here; the text says why, and what to use instead."""
+
+
+def refuse_unknown(names: Iterable[str], variables: frozenset[str]) -> None:
+    """Raise LeftOut for a name that is not in `variables`."""
+    for name in names:
+        if name not in variables:
+            raise LeftOut(lacks_variable(name))
+
+
+def lacks_variable(name: str) -> str:
+    return f"it needs the variable {name!r}, which is not in the container"
 
 
 class ExportPart(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,18 +11,16 @@ from twite.domain.json_tree import Tree, as_list, as_mapping, as_text
 from twite.domain.secret import Secret
 from twite.gtm.container.parts import (
     Container,
-    ContainerClient,
-    ContainerTag,
     LookupRow,
+    TemplatedPart,
     Variable,
     VariableSource,
 )
-from twite.gtm.container.secrets import put, steps
+from twite.gtm.container.secrets import put, steps, variable_texts
 from twite.gtm.importer.plaintext_secrets import (
     LABELS,
     PlaintextSecret,
     is_secret,
-    secret_paths,
     suspected,
 )
 from twite.gtm.template.fields import Field
@@ -31,7 +29,7 @@ from twite.gtm.template.texts import names_in
 from twite.redaction.secrets import masked
 from twite.redaction.vocabulary import promises_secret
 
-Part = TypeVar("Part", bound=ContainerTag | ContainerClient | Variable)
+Part = TypeVar("Part", bound=TemplatedPart)
 
 
 class ExtractedSecrets(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,12 +78,17 @@ class _Taking:
         named = self._named | {
             path.partition(".")[2] for path in self._named if path.startswith(f"{part.name}.")
         }
-        found = list(secret_paths(part.fields, forms, frozenset(named)))
+        found = [
+            (path, text)
+            for path, text, suspect in suspected(part.fields, forms, frozenset(named))
+            if is_secret(text, suspect=suspect)
+        ]
         secrets, tree = self._take(kind, part.name, dict(part.fields), found)
         return msgspec.structs.replace(part, fields=tree, secrets=secrets)
 
     def of_variable(self, variable: Variable) -> Variable:
-        if variable.type is VariableSource.TEMPLATE:
+        held = variable_texts(variable)
+        if held is None:
             return self.of_fields("variable", variable)
         is_suspect = (
             variable.name in self._named
@@ -94,8 +97,6 @@ class _Taking:
         )
         # A value that is compared with a secret is a secret.
         told_keys = any(promises_secret(name) for name in names_in(variable.input))
-        rows: list[Tree] = [{"key": row.key, "value": row.value} for row in variable.rows]
-        held = {"value": variable.value, "default": variable.default, "rows": rows}
         texts = [("value", variable.value, is_suspect), ("default", variable.default, is_suspect)]
         for at, row in enumerate(variable.rows):
             texts += [
@@ -134,8 +135,7 @@ class _Taking:
 
 def nobodys(container: Container, named: frozenset[str]) -> list[str]:
     known = {variable.name for variable in container.variables}
-    parts: list[ContainerTag | ContainerClient | Variable] = [*container.tags, *container.clients]
-    for part in [*parts, *container.variables]:
+    for part in container.templated:
         words = {step for path in part.secrets for step in steps(path)}
         words.update(_words_in(dict(part.fields)))
         known |= words | {f"{part.name}.{word}" for word in words}
@@ -171,11 +171,9 @@ def variable_name(place: str) -> str:
 def _feeding(container: Container) -> Iterator[str]:
     known = {variable.name: variable for variable in container.variables}
     todo: list[str] = []
-    parts: list[ContainerTag | ContainerClient | Variable] = [*container.tags, *container.clients]
-    parts += [
-        variable for variable in container.variables if variable.type is VariableSource.TEMPLATE
-    ]
-    for part in parts:
+    for part in container.templated:
+        if variable_texts(part) is not None:
+            continue
         forms = _forms(container.templates, part.template)
         for _, text, suspect in suspected(part.fields, forms, frozenset()):
             if suspect:
@@ -208,14 +206,10 @@ def _cleared(tree: Tree, path: list[str]) -> Tree:
         return {key: value for key, value in tree.items() if key != step}
     if isinstance(tree, dict):
         return {**tree, step: _cleared(tree[step], rest)}
-    return put(tree, path, "") if not rest else _cleared_item(tree, step, rest)
-
-
-def _cleared_item(tree: Tree, step: str, rest: list[str]) -> Tree:
-    if not isinstance(tree, list):
-        return tree
-    at = int(step)
-    return [*tree[:at], _cleared(tree[at], rest), *tree[at + 1 :]]
+    if isinstance(tree, list) and rest:
+        at = int(step)
+        return [*tree[:at], _cleared(tree[at], rest), *tree[at + 1 :]]
+    return put(tree, path, "")
 
 
 def _digest(place: str) -> str:

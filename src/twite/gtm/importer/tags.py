@@ -13,7 +13,15 @@ from twite.gtm.container.parts import (
     SequencedTag,
 )
 from twite.gtm.importer.coverage import ALL_EVENTS_ID, TAGS, Support
-from twite.gtm.importer.reading import ExportPart, LeftOut, is_set, spelled, value, values
+from twite.gtm.importer.reading import (
+    ExportPart,
+    LeftOut,
+    is_set,
+    refuse_unknown,
+    spelled,
+    value,
+    values,
+)
 from twite.gtm.importer.report import ImportReport, held_back, holds, unread
 from twite.gtm.importer.simple_parts import known_or_left_out, priority
 from twite.gtm.template.template import TemplateKind
@@ -45,9 +53,7 @@ def read_tag(piece: ExportPart, name: str, here: ImportContext) -> ImportedTag:
     known_or_left_out(TAGS, piece.word)
     template = here.template_of(piece.word, TemplateKind.TAG)
     fields = values(piece.pieces("parameter"))
-    for needed in names_in(dict(fields)):
-        if needed not in here.variables:
-            raise LeftOut(f"it needs the variable {needed!r}, which is not in the container")
+    refuse_unknown(names_in(dict(fields)), here.variables)
     notes = unread("tag", piece)
     triggers = _triggers(piece, here, notes)
     firing, differs = _firing(piece)
@@ -111,7 +117,13 @@ def told_of(
 
     `missed` maps affected tags to the transformation that was left out.
     """
-    beside = _beside_others(read)
+    # The setup and teardown tags of others.
+    beside = {
+        step.tag
+        for other in read.values()
+        for step in (other.tag.setup, other.tag.teardown)
+        if step is not None
+    }
     tags = []
     for name, tag in read.items():
         held = list(tag.held)
@@ -164,16 +176,6 @@ def _stopped_by(
         elif beside.needed and beside is tag.setup:
             return beside.tag
     return ""
-
-
-def _beside_others(read: Mapping[str, ImportedTag]) -> set[str]:
-    """Return the setup and cleanup tags of others."""
-    return {
-        beside.tag
-        for imported in read.values()
-        for beside in (imported.tag.setup, imported.tag.teardown)
-        if beside is not None
-    }
 
 
 def _renamed(imported: ImportedTag, name: str) -> ImportedTag:

@@ -4,18 +4,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from twite.domain.json_tree import Tree
 from twite.gtm.container.faults import needed_by
-from twite.gtm.container.parts import (
-    Container,
-    ContainerClient,
-    ContainerTag,
-    Variable,
-    VariableSource,
-)
+from twite.gtm.container.parts import Container, TemplatedPart, Variable, VariableSource
 from twite.gtm.importer.reading import Export, ExportPart, LeftOut
 from twite.gtm.importer.report import ImportReport, holds, strangers, unread
 from twite.gtm.template.apis import APIS, ApiSupport
-from twite.gtm.template.form import GOOGLE_SERVICES, google_calls
+from twite.gtm.template.form import GOOGLE_SERVICES, google_calls, requires
 from twite.gtm.template.template import Template, TemplateKind, TemplateUnusable, read_template
 
 
@@ -55,8 +50,7 @@ class AskingVariables:
 
 
 def _asks(template: Template) -> bool:
-    code = template.code.text
-    return any(f"require('{api}')" in code or f'require("{api}")' in code for api in _ASKING)
+    return any(requires(template, api) for api in _ASKING)
 
 
 _ASKING: Final = (
@@ -84,7 +78,12 @@ class ExportTemplates:
         for piece in self._export.parts["customTemplate"]:
             words = list(self._words_of(piece))
             name = name_for("template", piece.text("name") or words[0])
-            notes = _unread(piece)
+            gallery = _gallery(piece)
+            notes = unread("customTemplate", piece)
+            notes += [
+                f"its key 'galleryReference.{key}' is not known to Twite, and is not kept"
+                for key in strangers("galleryReference", gallery)
+            ]
             try:
                 template = read_template(piece.text("templateData").encode())
                 self._try_out(template)
@@ -100,20 +99,14 @@ class ExportTemplates:
             self.texts[name] = piece.text("templateData")
             for word in words:
                 self.by_word.setdefault(word, name)
-            gallery = piece.tree.get("galleryReference")
-            if isinstance(gallery, dict) and gallery and not holds(gallery.get("isModified")):
+            if gallery and not holds(gallery.get("isModified")):
                 self.public.add(name)
             self._read[name] = words[0], [*notes, *_apis_of(template)]
 
     def report(self, report: ImportReport, container: Container) -> None:
         """Report the templates, and what they call with the fields of the container's parts."""
-        parts: list[ContainerTag | ContainerClient | Variable] = [
-            *container.tags,
-            *container.clients,
-            *container.variables,
-        ]
         for name, (word, notes) in self._read.items():
-            uses = (part for part in parts if part.template == name)
+            uses = (part for part in container.templated if part.template == name)
             calls = _calls_to_google(self.by_name[name], uses)
             report.add("template", name, word, notes=[*notes, *calls])
 
@@ -133,32 +126,23 @@ class ExportTemplates:
 
     def _words_of(self, piece: ExportPart) -> Iterator[str]:
         yield f"cvt_{self._export.container_id}_{piece.text('templateId')}"
-        gallery = piece.tree.get("galleryReference")
-        if isinstance(gallery, dict) and isinstance(gallery.get("galleryTemplateId"), str):
-            yield f"cvt_{gallery['galleryTemplateId']}"
+        id_ = _gallery(piece).get("galleryTemplateId")
+        if isinstance(id_, str):
+            yield f"cvt_{id_}"
 
 
-def _unread(piece: ExportPart) -> list[str]:
-    notes = unread("customTemplate", piece)
-    gallery = piece.tree.get("galleryReference")
-    if isinstance(gallery, dict):
-        notes += [
-            f"its key 'galleryReference.{key}' is not known to Twite, and is not kept"
-            for key in strangers("galleryReference", gallery)
-        ]
-    return notes
+def _gallery(piece: ExportPart) -> dict[str, Tree]:
+    found = piece.tree.get("galleryReference")
+    return found if isinstance(found, dict) else {}
 
 
 def _apis_of(template: Template) -> Iterator[str]:
     for name, api in APIS.items():
-        asked = f"require('{name}')", f'require("{name}")'
-        if api.state is ApiSupport.REFUSED and any(api in template.code.text for api in asked):
+        if api.state is ApiSupport.REFUSED and requires(template, name):
             yield f"it calls {name}, which Twite refuses: {api.note}"
 
 
-def _calls_to_google(
-    template: Template, parts: Iterable[ContainerTag | ContainerClient | Variable]
-) -> Iterator[str]:
+def _calls_to_google(template: Template, parts: Iterable[TemplatedPart]) -> Iterator[str]:
     """Yield a note for each service of Google that a part's fields switch on."""
     called = [google_calls(template, part.fields, defaults=part.defaults) for part in parts]
     for name in GOOGLE_SERVICES:

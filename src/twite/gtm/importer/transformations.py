@@ -68,16 +68,11 @@ def concerned(
 ) -> tuple[str, ...]:
     """Return the tags that a transformation may apply to; `tags` maps names to their templates."""
     try:
-        return _concerned(values(piece.pieces("parameter")), tags, templates)
+        held = values(piece.pieces("parameter"))
+        named = {text_in(row, "tagReference") for row in rows_in(held, "affectedTags")}
+        words = [text_in(row, "tagType") for row in rows_in(held, "affectedTagTypes")]
     except LeftOut:  # its tags cannot be read
         return tuple(tags)
-
-
-def _concerned(
-    held: dict[str, Tree], tags: Mapping[str, str], templates: Mapping[str, str]
-) -> tuple[str, ...]:
-    named = {text_in(row, "tagReference") for row in rows_in(held, "affectedTags")}
-    words = [text_in(row, "tagType") for row in rows_in(held, "affectedTagTypes")]
     used = {templates.get(word, "") for word in words}
     if not named and not words:
         return tuple(tags)

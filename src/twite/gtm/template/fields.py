@@ -180,7 +180,11 @@ def _field(tree: Mapping[str, Tree]) -> Field:
         default=tree.get("defaultValue"),
         style=as_text(tree.get("groupStyle")),
         choices=tuple(
-            _choice(item)
+            FieldChoice(
+                value=item.get("value"),
+                shown=shown_text(item.get("displayValue")),
+                fields=read_fields(item.get("subParams")),
+            )
             for key in ("selectItems", "radioItems")
             for item in map(as_mapping, as_list(tree.get(key)))
         ),
@@ -211,14 +215,6 @@ def _conditions(tree: Mapping[str, Tree]) -> tuple[EnablingCondition, ...]:
             value=condition.get("paramValue"),
         )
         for condition in map(as_mapping, as_list(tree.get("enablingConditions")))
-    )
-
-
-def _choice(tree: Mapping[str, Tree]) -> FieldChoice:
-    return FieldChoice(
-        value=tree.get("value"),
-        shown=shown_text(tree.get("displayValue")),
-        fields=read_fields(tree.get("subParams")),
     )
 
 

@@ -13,7 +13,6 @@ from twite.gtm.template.fields import (
     HOLDS_NOTHING,
     EnablingCondition,
     Field,
-    FieldChoice,
     shown,
     values_of,
 )
@@ -53,30 +52,34 @@ def is_switched_off(
     their names or labels.
     """
     word = service.lower()
+    rows = form_rows(fields)
     hidden = [
         row.name
-        for row in form_rows(fields)
+        for row in rows
         if row.when and row.type not in _SWITCHES and word in f"{row.name} {row.label}".lower()
     ]
     if not hidden:
         return False
     values = values_of(fields, given) if defaults else given
     # A value from a variable may be either.
-    deciding = {row.name for row in form_rows(fields) if any(names_in(values.get(row.name)))}
-    conditions = {name for row in form_rows(fields) for name in deciding if name in row.when}
+    deciding = {row.name for row in rows if any(names_in(values.get(row.name)))}
+    conditions = {name for row in rows for name in deciding if name in row.when}
     return not conditions and shown(fields, values).isdisjoint(hidden)
 
 
 def google_calls(
     template: Template, fields: Mapping[str, Tree], *, defaults: bool = True
 ) -> frozenset[str]:
-    code = template.code.text
     return frozenset(
         api
         for api in GOOGLE_SERVICES
-        if re.search(rf"""require\(['"]{api}['"]\)""", code)
+        if requires(template, api)
         and not is_switched_off(template.fields, fields, api, defaults=defaults)
     )
+
+
+def requires(template: Template, api: str) -> bool:
+    return re.search(rf"""require\(['"]{api}['"]\)""", template.code.text) is not None
 
 
 def _rows(
@@ -101,11 +104,8 @@ def _rows(
         yield from _rows(field.columns, values_of(field.columns, {}), (), f"{field.name}[].")
         yield from _rows(field.fields, defaults, whens, table)
         for choice in field.choices:
-            yield from _rows(choice.fields, defaults, (*whens, _chosen(field, choice)), table)
-
-
-def _chosen(field: Field, choice: FieldChoice) -> str:
-    return _said(EnablingCondition(field=field.name, type="EQUALS", value=choice.value))
+            chosen = EnablingCondition(field=field.name, type="EQUALS", value=choice.value)
+            yield from _rows(choice.fields, defaults, (*whens, _said(chosen)), table)
 
 
 def _said(condition: EnablingCondition) -> str:

@@ -78,7 +78,7 @@ def read_template(content: bytes) -> Template:
         name=shown_text(about.get("displayName")),
         description=shown_text(about.get("description")),
         fields=_read(parts, "TEMPLATE_PARAMETERS", read_fields),
-        code=_code(parts),
+        code=_section(parts, "SANDBOXED_JS_FOR_SERVER"),
         grants=_read(parts, "SERVER_PERMISSIONS", read_grants),
         tests=parts.get("TESTS"),
         notes=parts["NOTES"].text.strip() if "NOTES" in parts else "",
@@ -107,12 +107,12 @@ def refuse_web(parts: Mapping[str, TemplatePart]) -> None:
     """Raise TemplateUnusable for a template that is made for browsers."""
     for name in ("SANDBOXED_JS_FOR_WEB_TEMPLATE", "WEB_PERMISSIONS"):
         if name in parts:
-            raise TemplateUnusable(
-                name,
-                parts[name].line - 1,
-                f"{_called(parts)} is a web template: it runs in a browser, "
-                "not in a server container",
-            )
+            raise _is_web(name, parts[name].line - 1, _called(parts))
+
+
+def _is_web(section: str, line: int, called: str) -> TemplateUnusable:
+    message = f"{called} is a web template: it runs in a browser, not in a server container"
+    return TemplateUnusable(section, line, message)
 
 
 def _called(parts: Mapping[str, TemplatePart]) -> str:
@@ -123,8 +123,7 @@ def _called(parts: Mapping[str, TemplatePart]) -> str:
 
 
 def _about(parts: Mapping[str, TemplatePart]) -> Mapping[str, Tree]:
-    if "INFO" not in parts:
-        raise TemplateUnusable("INFO", 1, "the section is missing")
+    _section(parts, "INFO")
     return _read(parts, "INFO", as_mapping)
 
 
@@ -132,12 +131,7 @@ def _kind(about: Mapping[str, Tree], part: TemplatePart) -> TemplateKind:
     contexts = about.get("containerContexts")
     try:
         if contexts is not None and "SERVER" not in map(as_text, as_list(contexts)):
-            raise TemplateUnusable(
-                "INFO",
-                part.line,
-                f"“{about.get('displayName')}” is a web template: it runs in a browser, "
-                "not in a server container",
-            )
+            raise _is_web("INFO", part.line, f"“{about.get('displayName')}”")
         return TemplateKind(as_text(about.get("type")))
     except (ValueError, WrongShape):
         raise TemplateUnusable(
@@ -145,11 +139,10 @@ def _kind(about: Mapping[str, Tree], part: TemplatePart) -> TemplateKind:
         ) from None
 
 
-def _code(parts: Mapping[str, TemplatePart]) -> TemplatePart:
-    part = parts.get("SANDBOXED_JS_FOR_SERVER")
-    if part is None:
-        raise TemplateUnusable("SANDBOXED_JS_FOR_SERVER", 1, "the section is missing")
-    return part
+def _section(parts: Mapping[str, TemplatePart], name: str) -> TemplatePart:
+    if name not in parts:
+        raise TemplateUnusable(name, 1, "the section is missing")
+    return parts[name]
 
 
 def _read(parts: Mapping[str, TemplatePart], name: str, read: Callable[[Tree], Value]) -> Value:
@@ -216,9 +209,6 @@ _HEAD: Final = re.compile(r"^___([A-Z0-9_]+)___[ \t]*$")
 _BYTE: Final = re.compile(r" ?\(byte (\d+)\)")
 
 
-_TESTS = "TESTS"
-
-
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     code: str
@@ -257,9 +247,9 @@ def read_scenarios(part: TemplatePart | None) -> Scenarios:
         found = msgspec.convert(yaml.safe_load(part.text) or {}, _Section, strict=False)
     except yaml.MarkedYAMLError as error:
         line = part.line + (error.problem_mark.line if error.problem_mark else 0)
-        raise TemplateUnusable(_TESTS, line, f"not YAML: {error.problem}") from None
+        raise TemplateUnusable("TESTS", line, f"not YAML: {error.problem}") from None
     except (yaml.YAMLError, msgspec.ValidationError) as error:
-        raise TemplateUnusable(_TESTS, part.line, str(error)) from None
+        raise TemplateUnusable("TESTS", part.line, str(error)) from None
     return Scenarios(
         setup=found.setup or "",
         scenarios=tuple(
