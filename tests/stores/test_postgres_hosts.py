@@ -226,3 +226,19 @@ def test_a_pooler_without_prepared_statements_is_named_with_the_way_out(error):
     reason = Address("postgresql://twite@db/ledger").reason(error('prepared statement "x" …'))
 
     assert reason.startswith("the pooler keeps no prepared statements: add statement_cache_size=0")
+
+
+async def test_a_database_that_cannot_store_all_texts_is_refused(postgres_server):
+    postgres_server.drop("latin")
+    postgres_server.psql("CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0 LOCALE 'C'")
+    url = postgres_server.url("latin")
+    try:
+        for opened in (PostgresReader.open(url), PostgresStore.open(url, OPTIONS), examined(url)):
+            with pytest.raises(StoreUnusable, match="the encoding LATIN1") as error:
+                await opened
+        tables = postgres_server.psql("SELECT to_regclass('schema_version')", "latin")
+    finally:
+        postgres_server.drop("latin")
+
+    assert "ENCODING 'UTF8'" in error.value.cure
+    assert tables == ""

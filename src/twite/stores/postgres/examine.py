@@ -19,6 +19,8 @@ _NEEDED_ON: Final = {
     "full_page_writes": "a power failure can damage pages",
     "synchronous_commit": "a power failure loses the latest commits",
 }
+# SQL_ASCII stores all bytes unchanged.
+_ENCODINGS: Final = frozenset({"UTF8", "SQL_ASCII"})
 _SETTINGS: Final = "SELECT name, setting FROM pg_settings WHERE name = ANY ($1)"
 _GATEWAYS: Final = """
 SELECT node.name, node.version, ownership.account IS NOT NULL
@@ -53,15 +55,24 @@ _CLOCK: Final = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 
 
 async def connected(address: Address) -> "asyncpg.Connection[Any]":
-    """Connect. Raises StoreUnusable."""
+    """Connect. Raises StoreUnusable, also for a database that cannot store all texts."""
     try:
-        return await address.connect()
+        driver = await address.connect()
     except (*LOST, *READ_ONLY, asyncpg.PostgresError, ValueError) as error:
         raise StoreUnusable(
             path=address.shown,
             reason=address.reason(error),
             cure="Check store.url, and that the database runs and accepts this role",
         ) from error
+    encoding = driver.get_settings().server_encoding
+    if encoding not in _ENCODINGS:
+        driver.terminate()
+        raise StoreUnusable(
+            path=address.shown,
+            reason=f"the database has the encoding {encoding}, which lacks most characters",
+            cure="Create the database with ENCODING 'UTF8' TEMPLATE template0",
+        )
+    return driver
 
 
 @contextmanager
