@@ -152,6 +152,7 @@ def test_a_gateway_without_its_database_sends_nothing_that_others_send(tmp_path,
         trial = TwoNetworks(stack, tmp_path, namespaces)
         watches = [stack.enter_context(BalanceWatch(gateway)) for gateway in trial.gateways]
         taken_over = []
+        claimed = 0
         with Shops(trial.gateways) as trial.shops:
             for _ in range(ROUNDS):
                 wait_for(lambda: trial.nodes() == len(namespaces))
@@ -159,6 +160,7 @@ def test_a_gateway_without_its_database_sends_nothing_that_others_send(tmp_path,
                 space = chance.choice(namespaces)
                 space.cut()
                 began = time.monotonic()
+                claimed += trial.claimed(trial.gateways[namespaces.index(space)])
                 try:
                     wait_for(lambda: trial.nodes() == 1 and len(trial.owners()) == len(PIXELS))
                 except GatewayError as error:
@@ -171,7 +173,8 @@ def test_a_gateway_without_its_database_sends_nothing_that_others_send(tmp_path,
     samples = sum(watch.samples for watch in watches)
     figure(
         "gateways cut off from the database",
-        f"seed {SEED}: {ROUNDS} cuts; {len(trial.shops.acknowledged):,} conversions acknowledged; "
+        f"seed {SEED}: {ROUNDS} cuts, {claimed:,} deliveries claimed at cuts; "
+        f"{len(trial.shops.acknowledged):,} conversions acknowledged; "
         f"{outcome.resent:,} resent as ambiguous, {len(outcome.late)} after a recorded success, "
         f"{len(outcome.lost)} lost; balance 0 at {samples} looks; taken over in at most "
         f"{max(taken_over):.1f} s",
@@ -182,4 +185,5 @@ def test_a_gateway_without_its_database_sends_nothing_that_others_send(tmp_path,
     assert outcome.succeeded == len(outcome.arrived) == outcome.balance["delivered"]
     assert [residue for watch in watches for residue in watch.residues] == []
     assert samples
+    assert claimed
     assert max(taken_over) <= LEASE + TIMEOUT + 1 + 4
