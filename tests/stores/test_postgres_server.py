@@ -200,6 +200,31 @@ async def test_a_server_that_does_not_answer_is_given_up(store, postgres_url, mo
     assert (counts.received, counts.pending) == (2, 2)
 
 
+async def test_a_success_is_recorded_although_its_connection_is_aborted_between_two_messages(
+    postgres_url, monkeypatch
+):
+    """As after a suspension, when the time limit has passed and the server has answered, too."""
+    store = await PostgresStore.open(postgres_url, OPTIONS)
+    await record(store, "order-1")
+    batch = await claim(store)
+    prepare = asyncpg.Connection._get_statement  # noqa: SLF001
+    aborted = []
+
+    async def prepared(driver, *values, **named):
+        statement = await prepare(driver, *values, **named)
+        if not aborted:
+            aborted.append(driver.terminate())
+        return statement
+
+    monkeypatch.setattr(asyncpg.Connection, "_get_statement", prepared)
+    await settle(store, batch, "delivered", delivered(batch))
+    counts = total(await store.balance())
+    await store.close()
+
+    assert aborted
+    assert (counts.delivered, counts.pending) == (1, 0)
+
+
 async def test_the_server_ends_the_transaction_of_a_machine_that_is_cut_off(store):
     def setting(book):
         text = "SELECT current_setting('idle_in_transaction_session_timeout')"

@@ -358,6 +358,11 @@ class PostgresConnection:
         alarm = asyncio.get_running_loop().call_later(self.patience, self.terminate)
         try:
             yield
+        except AttributeError as error:
+            if self.is_open:
+                raise
+            # The driver has lost its protocol between two messages of a statement.
+            raise asyncpg.InterfaceError("the connection was aborted") from error
         finally:
             alarm.cancel()
 
