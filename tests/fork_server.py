@@ -27,8 +27,8 @@ from pathlib import Path
 from typing import Any
 
 _MESSAGE_BYTES = 1 << 20
-# Read once, before or while modules are imported. A process with other values than the fork server
-# needs a start of its own.
+# Read once, before or while modules are imported. A process that has another value than the fork
+# server needs a start of its own. One without a value does not: no test is about its absence.
 _READ_AT_START = ("LD_PRELOAD", "SSL_CERT_FILE")
 _SERVERS = {name: os.environ.get(name) for name in _READ_AT_START}
 # Waiting times of a gateway's senders, in milliseconds. Tests on a virtual clock cover the
@@ -49,7 +49,7 @@ class ForkedPopen(subprocess.Popen[Any]):
         given = _SIGNATURE.bind(self, *arguments).arguments
         environment = os.environ if given["env"] is None else given["env"]
         self._exit = -1
-        if any(environment.get(name) != value for name, value in _SERVERS.items()):
+        if any(environment.get(name, value) != value for name, value in _SERVERS.items()):
             super()._execute_child(*arguments)
             return
         command = list(given["args"])

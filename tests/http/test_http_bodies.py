@@ -52,18 +52,17 @@ def test_what_fits_to_the_byte_is_taken():
     assert inflate(zstandard.compress(full), b"zstd", LIMIT) == full
 
 
+@pytest.mark.parametrize("size", [LIMIT + 1, 5_000_000])
 @pytest.mark.parametrize(
-    ("bomb", "encoding"),
+    ("compress", "encoding"),
     [
-        (gzip.compress(b"0" * (LIMIT + 1), mtime=0), b"gzip"),
-        (gzip.compress(b"0" * 50_000_000, mtime=0), b"gzip"),
-        (zstandard.compress(b"0" * (LIMIT + 1)), b"zstd"),
-        (zstandard.compress(b"0" * 50_000_000), b"zstd"),
-        (zstandard.ZstdCompressor(write_content_size=False).compress(b"0" * 50_000_000), b"zstd"),
+        (gzip.compress, b"gzip"),
+        (zstandard.compress, b"zstd"),
+        (zstandard.ZstdCompressor(write_content_size=False).compress, b"zstd"),
     ],
 )
-def test_what_would_inflate_past_the_limit_is_too_large(bomb, encoding):
-    assert refused(bomb, encoding) == (413, "body_too_large")
+def test_what_would_inflate_past_the_limit_is_too_large(size, compress, encoding):
+    assert refused(compress(b"0" * size), encoding) == (413, "body_too_large")
 
 
 @pytest.mark.parametrize(
