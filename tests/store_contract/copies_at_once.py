@@ -21,12 +21,14 @@ from twite.domain.conversion import DEFAULT_WINDOW
 from twite.domain.delivery import State
 from twite.domain.submission import AcceptedConversion
 from twite.gateway.ports.copies import OTHER_BODY, by_later
+from twite.gateway.ports.queries import ByReceipt
 from twite.gateway.ports.store import Store
 
 _UNCLEAR: Final = "consent_unclear: gcd"
 _KINDS: Final = (
     "plain", "corrected", "restricted", "limited", "unclear", "guarded", "denied", "silent",
 )  # fmt: skip
+_FIRST: Final = "first"
 _LATER: Final = NOW + 4 * DEFAULT_WINDOW
 
 
@@ -52,7 +54,7 @@ async def _first(store: Store, state: str, names: Sequence[str]) -> None:
         return
     held = "why" if state == "held" else None
     entries = [an_entry(name, index=index, held=held) for index, name in enumerate(names)]
-    await store.record(a_submission(*entries, receipt=f"first-{state}"))
+    await store.record(a_submission(*entries, receipt=_FIRST))
     if state in {"held", "queued"}:
         return
     batch = await claim(store, lease_until=_LATER)
@@ -69,41 +71,53 @@ async def _first(store: Store, state: str, names: Sequence[str]) -> None:
         await settle(store, batch, "delivered", delivered(batch))
 
 
-async def _what_became(store: Store, name: str) -> list[tuple[object, ...]]:
-    return [
-        (
+async def _what_became(store: Store, *receipts: str) -> dict[str, list[tuple[object, ...]]]:
+    """Return what became of each conversion of some requests, the latest copy first."""
+    found = [
+        history for receipt in receipts for history in await store.find(ByReceipt(receipt=receipt))
+    ]
+    became: dict[str, list[tuple[object, ...]]] = {}
+    for history in sorted(found, key=lambda history: -history.delivery):
+        name = history.conversion_id
+        became.setdefault(name, []).append((
             history.state, history.reason, history.sent.replace(name.encode(), b""),
             history.duplicates, history.superseded_by is None, len(history.supersedes),
             history.rival is None, history.ambiguous_since,
-        )
-        for history in await histories(store, name)
-    ]  # fmt: skip
+        ))  # fmt: skip
+    return became
 
 
 class CopiesAtOnceLaws:
-    async def _alike(self, store: Store, state: str, *, at: int, many: int = 2) -> None:
-        """Submit each sequence of copies in one request, and in separate requests."""
-        sequences = list(product(_KINDS, repeat=many))
-        names = [f"{way}-{at_}" for way in ("once", "each") for at_ in range(len(sequences))]
-        await _first(store, state, names)
-        for place, kinds in enumerate(sequences):
-            once = [copy_of(kind, f"once-{place}", index=index) for index, kind in enumerate(kinds)]
-            together = await store.record(
-                a_submission(*once, receipt=f"once-{place}", received_at=at)
-            )
-            duplicates, held = [], []
-            for index, kind in enumerate(kinds):
-                entry = copy_of(kind, f"each-{place}")
-                recorded = await store.record(
-                    a_submission(entry, receipt=f"each-{place}-{index}", received_at=at)
-                )
-                duplicates += [index for _ in recorded.duplicates]
-                held += [index for _ in recorded.held]
+    async def _alike(self, store: Store, state: str, *, at: int) -> None:
+        """Submit two copies of each kind in one request, and in two.
 
-            assert together.duplicates == tuple(duplicates), (state, kinds)
-            assert together.held == tuple(held), (state, kinds)
-            became = await _what_became(store, f"once-{place}")
-            assert became == await _what_became(store, f"each-{place}"), (state, kinds)
+        All pairs are in the same requests: each pair is of a conversion of its own.
+        """
+        pairs = list(product(_KINDS, repeat=2))
+        names = [f"{way}-{place}" for way in ("once", "each") for place in range(len(pairs))]
+        await _first(store, state, names)
+        once = [
+            copy_of(kind, f"once-{place}", index=2 * place + second)
+            for place, pair in enumerate(pairs)
+            for second, kind in enumerate(pair)
+        ]
+        together = await store.record(a_submission(*once, receipt="once", received_at=at))
+        duplicates, held = set[int](), set[int]()
+        for second in (0, 1):
+            each = [
+                copy_of(pair[second], f"each-{place}", index=place)
+                for place, pair in enumerate(pairs)
+            ]
+            receipt = f"each-{second}"
+            recorded = await store.record(a_submission(*each, receipt=receipt, received_at=at))
+            duplicates |= {2 * place + second for place in recorded.duplicates}
+            held |= {2 * place + second for place in recorded.held}
+
+        assert set(together.duplicates) == duplicates, state
+        assert set(together.held) == held, state
+        became = await _what_became(store, _FIRST, "once", "each-0", "each-1")
+        for place, pair in enumerate(pairs):
+            assert became[f"once-{place}"] == became[f"each-{place}"], (state, pair)
         await balanced(store)
 
     async def test_of_new_conversions(self, store: Store) -> None:
