@@ -28,17 +28,23 @@ from twite.testing.emulator import running_emulator
 LONG = os.environ.get("TWITE_TRIAL") == "1"
 SUBJECTS = 1_000 if LONG else 12
 OTHERS = 20_000 if LONG else 100
+REST = 0 if LONG else 0.02  # seconds between two requests of others
 SWITCHES = ("rate_limit=1000000000", "dedup_scope=all", "log_bodies=0")
 TEMPLATE = Path(__file__).parents[1] / "templates/crm_post.tpl"
 PAGE = "https://shop.example"
-# Every value of a subject, and no other, matches one of these.
-LOOKS = re.compile(
-    rb"subject-\d{6}|erase-\d{6}|Agent/\d{6}|\d{6}clk[0-9a-z]{17}|198\.51\.100\.\d+"
-    rb"|7700 ?900 ?\d{3}"
-)
+# Every value of a subject, and no other, matches one of these. Each begins with a text, which a
+# search finds quickly.
+LOOKS = [
+    re.compile(look)
+    for look in (
+        rb"subject-\d{6}", rb"erase-\d{6}", rb"Agent/\d{6}", rb"clk[0-9a-z]{17}",
+        rb"198\.51\.100\.\d+", rb"7700 ?900 ?\d{3}",
+    )
+]  # fmt: skip
 # By file, the findings of the last search with their surroundings.
 AROUND = {}
-RUN_OF_HEX = re.compile(rb"[0-9a-f]{64,}")
+# "x" for each byte that is a hexadecimal digit, and a space for the others.
+IS_HEX = bytes(ord("x" if byte in b"0123456789abcdef" else " ") for byte in range(256))
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(1_800 if LONG else 300)]
 
@@ -169,15 +175,25 @@ def found_in(folder, numbers):
         if not file.is_file() or file.name == "list.txt":
             continue
         content = file.read_bytes()
-        places = [place.start() for place in LOOKS.finditer(content)]
-        for run in RUN_OF_HEX.finditer(content):
-            digits = run.group()
+        places = [place.start() for look in LOOKS for place in look.finditer(content)]
+        for run, digits in runs_of_hex(content):
             if any(digits[at : at + 64] in hashes for at in range(len(digits) - 63)):
-                places.append(run.start())
+                places.append(run)
         found[file.name] += len(places)
         if places:
             AROUND[file.name] = [content[max(0, at - 80) : at + 80] for at in places[:3]]
     return {name: hits for name, hits in found.items() if hits}
+
+
+def runs_of_hex(content):
+    """Yield each run of 64 hexadecimal digits or more, after its place."""
+    is_hex = content.translate(IS_HEX)
+    at = is_hex.find(b"x" * 64)
+    while at >= 0:
+        end = is_hex.find(b" ", at)
+        end = len(content) if end < 0 else end
+        yield at, content[at:end]
+        at = is_hex.find(b"x" * 64, end)
 
 
 def listed(numbers):
@@ -232,7 +248,7 @@ def coming(gateway, taken):
     over = threading.Event()
 
     def come():
-        while not over.is_set():
+        while not over.wait(REST):
             posted(gateway, [other(OTHERS + len(taken) * 10 + at) for at in range(10)])
             taken.append(10)
 
