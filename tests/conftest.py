@@ -77,7 +77,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for process in range(PROCESSES):
         own = trials[process::PROCESSES]
         size = (len(items) - len(ordered)) // (PROCESSES - process)
-        ordered += [*own, *islice(others, size - len(own))]
+        ordered += [*own, *islice(others, max(0, size - len(own)))]
     items[:] = [*ordered, *others]
 
 
