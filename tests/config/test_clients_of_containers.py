@@ -9,7 +9,7 @@ from builders import a_source
 from twite.config.containers import with_those_of
 from twite.config.templates import load_template
 from twite.domain.errors import SettingsError
-from twite.gateway.tags.clients.clients import TemplateClient
+from twite.gateway.tags.clients.conversation import TemplateClient
 from twite.gtm.container import parts
 from twite.gtm.template.sandbox import Incoming
 

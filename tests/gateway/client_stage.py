@@ -13,7 +13,8 @@ from twite.engines.quickjs.engine import QuickJsEngine
 from twite.gateway.ports.engines import EngineProcesses
 from twite.gateway.ports.events import GatewayEvent
 from twite.gateway.ports.tags import ContainerRun, TagOutcome
-from twite.gateway.tags.clients.clients import ClientEffects, Clients, TemplateClient
+from twite.gateway.tags.clients.clients import Clients
+from twite.gateway.tags.clients.conversation import ClientEffects, TemplateClient
 from twite.gateway.tags.runtime.client_engines import ClientEngines
 from twite.gateway.tags.runtime.engine_pool import TemplateStorage
 from twite.gtm.template.effects import HttpEffect, Service

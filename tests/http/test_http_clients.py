@@ -8,9 +8,8 @@ import pytest
 from http_stage import Stage
 from tag_stage import CLICK, TagStage, what_it_needs
 
-from twite.domain.errors import LedgerUnavailable, TemplatePaused, TemplatesBusy
+from twite.domain.errors import ClientFailed, LedgerUnavailable, TemplatePaused, TemplatesBusy
 from twite.gateway.ports.events import Troubled
-from twite.gateway.tags.clients.conversation import ClientFailed
 from twite.gtm.template.response import ClientResponse
 from twite.gtm.template.sandbox import Incoming
 from twite.http import HttpLimits

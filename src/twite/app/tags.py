@@ -22,7 +22,7 @@ from twite.gateway.ports.tags import ContainerConfig, SuppliedHeaders
 from twite.gateway.ports.transport import always
 
 if TYPE_CHECKING:
-    from twite.gateway.tags.clients.clients import TemplateClient
+    from twite.gateway.tags.clients.conversation import TemplateClient
 
 
 async def companies_of(

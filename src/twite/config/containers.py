@@ -25,7 +25,7 @@ from twite.gtm.template.template import TemplateKind
 from twite.redaction.mask_line import texts_in
 
 if TYPE_CHECKING:
-    from twite.gateway.tags.clients.clients import TemplateClient
+    from twite.gateway.tags.clients.conversation import TemplateClient
     from twite.gtm.container.toml_file import TemplateFile
 
 SEALED: Final = "sealed:"
@@ -174,7 +174,7 @@ def with_those_of(
     `allow_hosts` lists hosts that they may reach although the addresses are private. Clients
     without a template are Google's own: Twite's tag routes replace them. Raises SettingsError.
     """
-    from twite.gateway.tags.clients.clients import TemplateClient  # noqa: PLC0415  # see above
+    from twite.gateway.tags.clients.conversation import TemplateClient  # noqa: PLC0415  # see above
 
     found = list(own)
     for container in containers:
@@ -208,7 +208,7 @@ def with_those_of(
 def _client(
     written: ClientTable, *, place: str, folder: Path, sources: Sequence[Source]
 ) -> "tuple[TemplateClient, list[str]]":
-    from twite.gateway.tags.clients.clients import TemplateClient  # noqa: PLC0415  # see above
+    from twite.gateway.tags.clients.conversation import TemplateClient  # noqa: PLC0415  # see above
 
     template = checked_template(folder / written.template)
     if template.kind is not TemplateKind.CLIENT:

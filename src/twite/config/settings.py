@@ -43,7 +43,7 @@ from twite.domain.errors import SettingsError
 from twite.gateway.ports.tags import PREFIX, ContainerConfig
 
 if TYPE_CHECKING:
-    from twite.gateway.tags.clients.clients import TemplateClient
+    from twite.gateway.tags.clients.conversation import TemplateClient
 
 FILE: Final = Path("twite.toml")
 

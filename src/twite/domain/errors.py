@@ -112,6 +112,16 @@ class EventRefused(OperatorError):
         self.faults = faults
 
 
+class ClientFailed(OperatorError):
+    """A client claimed the request and did not respond. `late`: its time limit ended the run."""
+
+    def __init__(self, *, client: str, late: bool = False) -> None:
+        why = "did not answer in time" if late else "ended without an answer"
+        super().__init__(f"the client {client} {why}")
+        self.client = client
+        self.late = late
+
+
 class TransientError(TwiteError):
     """A retry may succeed. `retry_after` is in seconds."""
 

@@ -9,6 +9,7 @@ from starlette.types import Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from twite.domain.errors import (
+    ClientFailed,
     LedgerFull,
     LedgerUnavailable,
     MalformedRequest,
@@ -18,7 +19,6 @@ from twite.domain.errors import (
 )
 from twite.formats.native.answers import ErrorBody, ErrorDetail
 from twite.gateway.ports.events import Observer, Troubled
-from twite.gateway.tags.clients.conversation import ClientFailed
 
 EXTENSION: Final = "twite.connection"
 _HEADS: Final = {

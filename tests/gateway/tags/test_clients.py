@@ -6,12 +6,11 @@ import json
 import pytest
 from client_stage import ClientStage
 
-from twite.domain.errors import LedgerUnavailable, TemplatePaused, TemplatesBusy
+from twite.domain.errors import ClientFailed, LedgerUnavailable, TemplatePaused, TemplatesBusy
 from twite.engines.process.engine_server import EngineServer
 from twite.engines.quickjs.context import too_long
 from twite.gateway.ports.events import Troubled
 from twite.gateway.ports.tags import TagOutcome
-from twite.gateway.tags.clients.conversation import ClientFailed
 from twite.gateway.tags.runtime.probation import PROVEN
 from twite.gtm.template.response import ClientResponse
 

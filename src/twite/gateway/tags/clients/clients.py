@@ -5,122 +5,42 @@ the answer is sent.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from typing import Final, Protocol
+from functools import partial
+from typing import Final
 from urllib.parse import urlsplit
 
 import msgspec
 
-from twite.domain.destination import Source
-from twite.domain.errors import MalformedRequest, TemplatePaused, TemplatesBusy
+from twite.domain.errors import ClientFailed, MalformedRequest, TemplatePaused, TemplatesBusy
 from twite.domain.json_tree import Tree
-from twite.domain.secret import Masked, Secret
 from twite.domain.times import MINUTE, SECOND
 from twite.formats.ga4 import read as ga4
 from twite.gateway.ports.events import ClientSaid, Observer, SilentObserver, Troubled
 from twite.gateway.ports.machine import Clock, Randomness
-from twite.gateway.ports.tags import ContainerRun, SuppliedHeaders, completed
+from twite.gateway.ports.tags import completed
 from twite.gateway.preview.trace import current
 from twite.gateway.tags.clients.conversation import (
     ClientConversation,
-    ClientFailed,
-    Performs,
+    ClientEffects,
+    RunsContainer,
+    TemplateClient,
     in_short,
 )
 from twite.gateway.tags.runtime.client_engines import ClientEngines
 from twite.gateway.tags.runtime.engine_pool import TemplateStorage
-from twite.gateway.tags.runtime.tag_log import MASKED_EVENT, ClientLines, RunLines, TagLogLine
-from twite.gtm.container import parts
-from twite.gtm.container.values import EventContext, Unfilled, Values, given_fields
-from twite.gtm.template.effects import ClaimEffect, Forget, HttpEffect, Keep, LogEffect, Service
-from twite.gtm.template.fields import fill
+from twite.gateway.tags.runtime.tag_log import ClientLines, RunLines, TagLogLine
+from twite.gtm.container.values import Unfilled
+from twite.gtm.template.effects import ClaimEffect, Forget, Keep, LogEffect
 from twite.gtm.template.response import ClientResponse
-from twite.gtm.template.sandbox import Call, ContainerVersion, EffectAnswer, Incoming, Turn
+from twite.gtm.template.sandbox import Call, ContainerVersion, Incoming, Turn
 from twite.gtm.template.tag_response import ResponseSite
-from twite.gtm.template.template import Template
-from twite.gtm.template.texts import UNDEFINED, Value
-from twite.redaction.secrets import without_secrets
 
 WITHIN: Final = 20 * SECOND
 MOST_TALKS: Final = 200
 AGAIN: Final = MINUTE
 MOST_SENTENCES: Final = 1_000
-
-
-class TemplateClient(Masked, frozen=True, kw_only=True):
-    """A client: a template with its fields; `source` is the source of its events.
-
-    Fields of a client in a `container` may refer to variables; with `defaults`, missing fields get
-    their defaults. `secrets` never appear in the log; `field_secrets`, which are those in the
-    fields, are masked in its events. `allow_hosts` names hosts that may have private addresses.
-    `headers` are added to a request that has none of them.
-    """
-
-    in_repr = ("name",)
-    name: str
-    template: Template
-    source: Source
-    fields: Mapping[str, Tree] = {}
-    priority: int = 0
-    container: parts.Container | None = None
-    defaults: bool = True
-    secrets: tuple[Secret, ...] = ()
-    field_secrets: tuple[Secret, ...] = ()
-    allow_hosts: frozenset[str] = frozenset()
-    headers: SuppliedHeaders = ()
-
-    def fields_for(self, request: Incoming, *, now: int, draw: int = 0) -> dict[str, Tree]:
-        """Return the fields with the values of variables; `draw` is the random seed.
-
-        Raises Unfilled.
-        """
-        if self.container is None:
-            return dict(self.fields)
-        occasion = EventContext(event={}, now=now, request=request, client=self.name, draw=draw)
-        values = Values(self.container, occasion, _NoTemplates())
-        given = given_fields(self.fields, values.filled)
-        if not self.defaults:
-            return given
-        return fill(self.template.fields, given, written=self.fields)
-
-
-class RunsContainer(Protocol):
-    """Accepts an event of a client: its conversions, and the tags that fire for it."""
-
-    async def run(
-        self,
-        event: Mapping[str, Tree],
-        *,
-        request: Incoming,
-        client: TemplateClient,
-        waits: bool,
-    ) -> ContainerRun:
-        """Return the tags that fired, after the commit.
-
-        `waits` is whether the response was not sent yet. Raises MalformedRequest, LedgerFull,
-        LedgerUnavailable; nothing is stored then.
-        """
-        ...
-
-
-class ClientEffects(Protocol):
-    """Sends the outbound requests of clients. `log_message` gets messages for its author."""
-
-    async def fetch(
-        self, request: HttpEffect, *, client: TemplateClient, log_message: Callable[[str], None]
-    ) -> EffectAnswer:
-        """Send an HTTP request; return the answer, or the reason why there is none."""
-        ...
-
-    def calls(
-        self, *, log_message: Callable[[str], None], mark: bytes
-    ) -> Callable[[Service], Awaitable[EffectAnswer]]:
-        """Return an object that performs the Google calls of one run.
-
-        `mark` is unique to the run.
-        """
-        ...
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -263,42 +183,17 @@ class Clients:
     async def _claimed(
         self, client: TemplateClient, request: Incoming, turn: Turn, lines: RunLines
     ) -> ClientResponse:
-        def log_message(sentence: str) -> None:
-            self._say(client, sentence)
-
-        trace = current()
-        recorder = None
-        if trace is not None:
-            name, templates = f"client {client.name}", (client.template,)
-            recorder = trace.run(name, lines.mask(), templates)
-
-        def log_turn(seen: Turn) -> None:
-            lines.log_turn(seen)
-            if recorder is not None:
-                recorder.turn(client.name, seen)
-
-        async def run_container(event: Mapping[str, Tree], waits: bool) -> ContainerRun:  # noqa: FBT001  as Performs calls it
-            given = without_secrets(event, client.field_secrets)
-            if given is not event:
-                log_message(MASKED_EVENT)
-            return await self.container.run(given, request=request, client=client, waits=waits)
-
-        performs = Performs(
-            run_container=run_container,
-            fetch=lambda asked: self.outbound.fetch(asked, client=client, log_message=log_message),
-            call=self.outbound.calls(
-                log_message=log_message, mark=self.randomness.nonce().encode()
-            ),
-            change=lambda effect: self.storage.change(client.template, effect),
-        )
         talk = ClientConversation(
-            client.name,
+            client=client,
+            request=request,
             runs=self.runs,
-            performs=performs,
+            container=self.container,
+            outbound=self.outbound,
+            storage=self.storage,
             site=self._site(client, request),
-            clock=self.clock,
-            log_message=log_message,
-            log_turn=log_turn,
+            mark=self.randomness.nonce().encode(),
+            log_message=partial(self._say, client),
+            lines=lines,
         )
         # A client may continue after its response, when no caller waits.
         task = asyncio.create_task(talk.go_on(turn, within=self.within))
@@ -318,14 +213,6 @@ def _page_of(request: Incoming) -> str:
         return urlsplit(headers.get("origin") or headers.get("referer") or "").hostname or ""
     except ValueError:
         return ""
-
-
-class _NoTemplates:
-    """Template variables have no value in a client's fields."""
-
-    def value(self, template: Template, fields: dict[str, Tree], occasion: EventContext) -> Value:
-        del template, fields, occasion
-        return UNDEFINED
 
 
 def extracted(request: Incoming) -> list[dict[str, Tree]] | None:

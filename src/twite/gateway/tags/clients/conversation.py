@@ -9,16 +9,20 @@ The template may continue after its answer, until the time limit.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import dataclass, field
+from typing import Protocol
 
-import msgspec
-
-from twite.domain.errors import OperatorError
+from twite.domain.destination import Source
+from twite.domain.errors import ClientFailed
 from twite.domain.json_tree import Tree
-from twite.gateway.ports.machine import Clock
-from twite.gateway.ports.tags import ContainerRun
+from twite.domain.secret import Masked, Secret
+from twite.gateway.ports.tags import ContainerRun, SuppliedHeaders
+from twite.gateway.preview.trace import RunRecorder, current
 from twite.gateway.tags.runtime.client_engines import ClientEngines
-from twite.gateway.tags.runtime.tag_log import STORAGE_FULL
+from twite.gateway.tags.runtime.engine_pool import TemplateStorage
+from twite.gateway.tags.runtime.tag_log import MASKED_EVENT, STORAGE_FULL, RunLines
+from twite.gtm.container import parts
+from twite.gtm.container.values import EventContext, Values, given_fields
 from twite.gtm.template.effects import (
     AfterEvent,
     AnyEffect,
@@ -30,54 +34,114 @@ from twite.gtm.template.effects import (
     RunContainer,
     Service,
 )
+from twite.gtm.template.fields import fill
 from twite.gtm.template.response import ClientResponse, InvalidResponse, added
-from twite.gtm.template.sandbox import EffectAnswer, Turn
+from twite.gtm.template.sandbox import EffectAnswer, Incoming, Turn
 from twite.gtm.template.tag_response import ResponseSite, beneath, joined
+from twite.gtm.template.template import Template
+from twite.gtm.template.texts import UNDEFINED, Value
+from twite.redaction.secrets import without_secrets
 
 LogMessage = Callable[[str], None]
-LogTurn = Callable[[Turn], None]
 Asked = asyncio.Task[tuple[EffectAnswer, ...]]
 Kept = asyncio.Future[ContainerRun]
 
 
-class ClientFailed(OperatorError):
-    """A client claimed the request and did not respond. `late`: its time limit ended the run."""
+class TemplateClient(Masked, frozen=True, kw_only=True):
+    """A client: a template with its fields; `source` is the source of its events.
 
-    def __init__(self, *, client: str, late: bool = False) -> None:
-        why = "did not answer in time" if late else "ended without an answer"
-        super().__init__(f"the client {client} {why}")
-        self.client = client
-        self.late = late
-
-
-class Performs(msgspec.Struct, frozen=True, kw_only=True):
-    """Performs effects. `change` returns False if the storage is full.
-
-    `run_container` receives an event, and whether the answer was not sent yet.
+    Fields of a client in a `container` may refer to variables; with `defaults`, missing fields get
+    their defaults. `secrets` never appear in the log; `field_secrets`, which are those in the
+    fields, are masked in its events. `allow_hosts` names hosts that may have private addresses.
+    `headers` are added to a request that has none of them.
     """
 
-    run_container: Callable[[Mapping[str, Tree], bool], Awaitable[ContainerRun]]
-    fetch: Callable[[HttpEffect], Awaitable[EffectAnswer]]
-    call: Callable[[Service], Awaitable[EffectAnswer]]
-    change: Callable[[Keep | Forget], bool]
+    in_repr = ("name",)
+    name: str
+    template: Template
+    source: Source
+    fields: Mapping[str, Tree] = {}
+    priority: int = 0
+    container: parts.Container | None = None
+    defaults: bool = True
+    secrets: tuple[Secret, ...] = ()
+    field_secrets: tuple[Secret, ...] = ()
+    allow_hosts: frozenset[str] = frozenset()
+    headers: SuppliedHeaders = ()
+
+    def fields_for(self, request: Incoming, *, now: int, draw: int = 0) -> dict[str, Tree]:
+        """Return the fields with the values of variables; `draw` is the random seed.
+
+        Raises Unfilled.
+        """
+        if self.container is None:
+            return dict(self.fields)
+        occasion = EventContext(event={}, now=now, request=request, client=self.name, draw=draw)
+        values = Values(self.container, occasion, _NoTemplates())
+        given = given_fields(self.fields, values.filled)
+        if not self.defaults:
+            return given
+        return fill(self.template.fields, given, written=self.fields)
 
 
-@dataclass(slots=True, eq=False, repr=False)
+class RunsContainer(Protocol):
+    """Accepts an event of a client: its conversions, and the tags that fire for it."""
+
+    async def run(
+        self,
+        event: Mapping[str, Tree],
+        *,
+        request: Incoming,
+        client: TemplateClient,
+        waits: bool,
+    ) -> ContainerRun:
+        """Return the tags that fired, after the commit.
+
+        `waits` is whether the response was not sent yet. Raises MalformedRequest, LedgerFull,
+        LedgerUnavailable; nothing is stored then.
+        """
+        ...
+
+
+class ClientEffects(Protocol):
+    """Sends the outbound requests of clients. `log_message` gets messages for its author."""
+
+    async def fetch(
+        self, request: HttpEffect, *, client: TemplateClient, log_message: Callable[[str], None]
+    ) -> EffectAnswer:
+        """Send an HTTP request; return the answer, or the reason why there is none."""
+        ...
+
+    def calls(
+        self, *, log_message: Callable[[str], None], mark: bytes
+    ) -> Callable[[Service], Awaitable[EffectAnswer]]:
+        """Return an object that performs the Google calls of one run.
+
+        `mark` is unique to the run.
+        """
+        ...
+
+
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class ClientConversation:
     """One claimed request.
 
     `answered` becomes the response, or the reason why there is none. `log_message` gets messages
-    for the template's author; `log_turn` gets the lines that the template logs.
+    for the template's author; `lines` gets what the template logs. `mark` is unique to the run.
     """
 
-    client: str
-    _: KW_ONLY
+    client: TemplateClient
+    request: Incoming
     runs: ClientEngines
-    performs: Performs
+    container: RunsContainer
+    outbound: ClientEffects
+    storage: TemplateStorage
     site: ResponseSite
-    clock: Clock
+    mark: bytes
     log_message: LogMessage
-    log_turn: LogTurn
+    lines: RunLines
+    _call: Callable[[Service], Awaitable[EffectAnswer]] = field(init=False)
+    _recorder: RunRecorder | None = field(init=False, default=None)
     answered: asyncio.Future[ClientResponse] = field(init=False, default_factory=asyncio.Future)
     _response: ClientResponse = field(init=False, default_factory=ClientResponse)
     _responds: bool = field(init=False, default=False)
@@ -88,11 +152,15 @@ class ClientConversation:
     def __post_init__(self) -> None:
         # A failure that no caller awaits is not logged.
         self.answered.add_done_callback(lambda future: future.cancelled() or future.exception())
+        self._call = self.outbound.calls(log_message=self.log_message, mark=self.mark)
+        if (trace := current()) is not None:
+            name, templates = f"client {self.client.name}", (self.client.template,)
+            self._recorder = trace.run(name, self.lines.mask(), templates)
 
     async def go_on(self, turn: Turn, *, within: int) -> None:
         """Run turn after turn, until the run ends or the time limit is reached."""
         work = asyncio.create_task(self._turns(turn))
-        limit = asyncio.create_task(self.clock.sleep(within))
+        limit = asyncio.create_task(self.runs.clock.sleep(within))
         late = False
         try:
             await asyncio.wait({work, limit}, return_when=asyncio.FIRST_COMPLETED)
@@ -108,12 +176,14 @@ class ClientConversation:
                 task.cancel()
             for _, kept in self._kept:
                 kept.cancel()
-            await self.runs.end(self.client, turn.run)
-            self._fail(ClientFailed(client=self.client, late=late))
+            await self.runs.end(self.client.name, turn.run)
+            self._fail(ClientFailed(client=self.client.name, late=late))
 
     async def _turns(self, turn: Turn) -> None:
         while True:
-            self.log_turn(turn)
+            self.lines.log_turn(turn)
+            if self._recorder is not None:
+                self._recorder.turn(self.client.name, turn)
             now = [answer for effect in turn.effects for answer in self._perform(effect)]
             if turn.error is not None:
                 self.log_message(in_short(turn))
@@ -121,7 +191,9 @@ class ClientConversation:
             if turn.error is not None or (turn.done and not self._asked and not now):
                 break
             answers = tuple(now) or await self._come(turn)
-            turn = await self.runs.resume(self.client, turn.run, answers, now=self.clock.now())
+            turn = await self.runs.resume(
+                self.client.name, turn.run, answers, now=self.runs.clock.now()
+            )
         # Commits in progress are finished, whatever the outcome of the run.
         await self._on_disk()
 
@@ -131,15 +203,15 @@ class ClientConversation:
             case RunContainer():
                 return self._run_container(effect)
             case HttpEffect():
-                self._asked.add(asyncio.create_task(_alone(self.performs.fetch(effect))))
+                self._asked.add(asyncio.create_task(self._fetch(effect)))
             case AfterEvent():
                 self._asked.add(asyncio.create_task(self._after_event(effect)))
             case Service():
-                self._asked.add(asyncio.create_task(_alone(self.performs.call(effect))))
+                self._asked.add(asyncio.create_task(_alone(self._call(effect))))
             case Respond():
                 self._responds = True
             case Keep() | Forget():
-                if not self.performs.change(effect):
+                if not self.storage.change(self.client.template, effect):
                     self.log_message(STORAGE_FULL)
             case LogEffect(denied=str() as permission):
                 self.log_message(f"the template lacks the permission {permission}")
@@ -148,13 +220,23 @@ class ClientConversation:
         return ()
 
     def _run_container(self, effect: RunContainer) -> tuple[EffectAnswer, ...]:
-        kept = asyncio.ensure_future(
-            self.performs.run_container(effect.event, not self.answered.done())
-        )
+        kept = asyncio.ensure_future(self._accepted(effect.event, waits=not self.answered.done()))
         self._kept.append((effect.id, kept))
         if effect.on_complete:
             self._asked.add(asyncio.create_task(_completed(effect.id, kept)))
         return (EffectAnswer(id=effect.id, phase="start"),) if effect.on_start else ()
+
+    async def _accepted(self, event: Mapping[str, Tree], *, waits: bool) -> ContainerRun:
+        given = without_secrets(event, self.client.field_secrets)
+        if given is not event:
+            self.log_message(MASKED_EVENT)
+        return await self.container.run(
+            given, request=self.request, client=self.client, waits=waits
+        )
+
+    async def _fetch(self, effect: HttpEffect) -> tuple[EffectAnswer, ...]:
+        asked = self.outbound.fetch(effect, client=self.client, log_message=self.log_message)
+        return (await asked,)
 
     async def _after_event(self, effect: AfterEvent) -> tuple[EffectAnswer, ...]:
         """Report the tags that fired. None has run yet: each is only queued."""
@@ -201,7 +283,7 @@ class ClientConversation:
         return tuple(answer for task in done for answer in task.result())
 
     async def _woken(self, at: int) -> tuple[EffectAnswer, ...]:
-        await self.clock.sleep(max(0, at - self.clock.now()))
+        await self.runs.clock.sleep(max(0, at - self.runs.clock.now()))
         return ()
 
     def _fail(self, why: Exception) -> None:
@@ -216,6 +298,14 @@ async def _alone(answering: Awaitable[EffectAnswer]) -> tuple[EffectAnswer, ...]
 async def _completed(number: int, kept: Kept) -> tuple[EffectAnswer, ...]:
     await kept
     return (EffectAnswer(id=number, phase="complete"),)
+
+
+class _NoTemplates:
+    """Template variables have no value in a client's fields."""
+
+    def value(self, template: Template, fields: dict[str, Tree], occasion: EventContext) -> Value:
+        del template, fields, occasion
+        return UNDEFINED
 
 
 def in_short(turn: Turn) -> str:

@@ -12,7 +12,7 @@ from twite.gateway.ingest.accept import Accept
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.tags import BrowserWait, ContainerRun, EventOrigin
 from twite.gateway.ports.transport import NoResponse, Web, WebRequest
-from twite.gateway.tags.clients.clients import TemplateClient
+from twite.gateway.tags.clients.conversation import TemplateClient
 from twite.gateway.tags.google.calls import Came, GoogleCalls, InsertIds, LogMessage
 from twite.gateway.tags.google.requests import GoogleClient, GoogleRequestDenied
 from twite.gateway.tags.run.outbound import answer_of

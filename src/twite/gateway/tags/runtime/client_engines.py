@@ -57,7 +57,7 @@ class ClientEngines:
         self._engines = engines
         engines.start()
         self._most = waiting
-        self._clock = clock
+        self.clock = clock
         self._probations = Probations(elapsed=clock.elapsed, observer=observer or SilentObserver())
         self._workers = {
             name: [EngineWorker(engines.process(limits or RunLimits())) for _ in range(processes)]
@@ -91,7 +91,7 @@ class ClientEngines:
         worker = self._workers[template][at]
         while True:
             if wait := self._probations.rest(_whose(template)):
-                await self._clock.sleep(wait)
+                await self.clock.sleep(wait)
                 continue
             try:
                 return await self._turn(
