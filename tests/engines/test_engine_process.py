@@ -175,9 +175,8 @@ async def test_a_process_that_dies_costs_the_run_whose_turn_it_is_and_no_other(p
 
     os.kill(process.pid, number)
 
-    with pytest.raises(EngineLost, match=f"its engine process ended by {number.name}") as caught:
+    with pytest.raises(EngineLost, match=f"its engine process ended by {number.name}"):
         await hanging
-    assert caught.value.template is IN_ONE_STEP
     turns = [await behind]
     for at, turn in enumerate(waiting[1:], start=1):
         turns.append(await process.resume(turn.run, (EffectAnswer(id=1, status=at),), now=NOW))

@@ -6,7 +6,7 @@ from builders import NOW
 from memory_store.store import MemoryStore
 from twite.domain.people.users import AuditEvent, Role, User, UserAdded
 from twite.domain.secret import Secret
-from twite.gateway.operations.control import ControlCommand, encoded
+from twite.gateway.operations.control import ControlCommand
 from twite.gateway.ports.privacy import EraseStore
 
 
@@ -57,8 +57,9 @@ async def test_the_desk_changes_users_and_writes_the_audit_log(staged):
     audit_event = AuditEvent(at=NOW, who="ada (command)", what="add user", subject="eve")
     times = {"created_at": NOW, "password_at": NOW}
     user = User(name="eve", password=Secret("a hash"), role=Role.ADMIN, **times)
-    add = encoded(ControlCommand.changing(UserAdded(user=user), audit_event=audit_event))
-    note = encoded(ControlCommand(do="note", audit_event=audit_event))
+    change = ControlCommand.changing(UserAdded(user=user), audit_event=audit_event)
+    add = msgspec.json.encode(change)
+    note = msgspec.json.encode(ControlCommand(do="note", audit_event=audit_event))
 
     orders = (add, add, note)
     answers = [await stage.ask("POST", "/-/desk", order, key=DESK_TOKEN) for order in orders]

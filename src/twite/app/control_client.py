@@ -18,7 +18,6 @@ from twite.gateway.operations.control import (
     ControlCommand,
     ControlResult,
     PreviewState,
-    encoded,
 )
 from twite.gateway.ports.outbox import Discard, MoveResult, Replay
 from twite.gateway.ports.privacy import EraseStore
@@ -199,7 +198,7 @@ class GatewayClient:
         try:
             async with self._http.post(
                 f"{self._url}{PATH}",
-                data=encoded(command),
+                data=msgspec.json.encode(command),
                 headers=headers,
                 allow_redirects=False,
             ) as answer:

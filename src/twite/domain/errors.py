@@ -105,11 +105,7 @@ class RefusedByX(OperatorError):
 
 
 class EventRefused(OperatorError):
-    """X would refuse this event; `faults` are sentences. No request was sent."""
-
-    def __init__(self, faults: list[str]) -> None:
-        super().__init__("; ".join(faults))
-        self.faults = faults
+    """X would refuse this event. No request was sent."""
 
 
 class ClientFailed(OperatorError):
@@ -118,7 +114,6 @@ class ClientFailed(OperatorError):
     def __init__(self, *, client: str, late: bool = False) -> None:
         why = "did not answer in time" if late else "ended without an answer"
         super().__init__(f"the client {client} {why}")
-        self.client = client
         self.late = late
 
 

@@ -34,7 +34,7 @@ class CrashingProcess:
 
     async def start(self, template: Template, call: Call) -> Turn:
         if self._crashes(call):
-            raise EngineLost(CRASHED, template=template, took=0.1)
+            raise EngineLost(CRASHED, took=0.1)
         return await self._process.start(template, call)
 
     async def resume(self, run: int, answers: tuple[EffectAnswer, ...], *, now: int) -> Turn:

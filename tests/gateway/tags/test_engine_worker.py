@@ -89,7 +89,7 @@ async def test_turns_that_take_long_come_less_often(process):
 
 async def test_what_a_lost_turn_has_taken_counts(process):
     worker = EngineWorker(process)
-    lost = EngineLost("it ended", template=None, took=3.0)
+    lost = EngineLost("it ended", took=3.0)
 
     order = await together(worker, process, ("bad", lost), ("bad", 0.1), *[("good", 0.5)] * 3)
 

@@ -264,9 +264,9 @@ async def test_a_tag_that_used_much_cpu_is_skipped_for_a_while(stage):
 
 
 class LostProcess(LocalProcess):
-    async def start(self, template, _call):
+    async def start(self, _template, _call):
         await asyncio.sleep(0)
-        raise EngineLost("its engine process ended by SIGSEGV", template=template, took=0.1)
+        raise EngineLost("its engine process ended by SIGSEGV", took=0.1)
 
 
 class LostEngines(LocalEngines):

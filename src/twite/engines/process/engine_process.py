@@ -319,7 +319,7 @@ class QuickJsProcess:
         except (TimeoutError, asyncio.CancelledError):
             reason = reason or "its engine process ended"
         if not asked.future.done():
-            lost = EngineLost(reason, template=asked.run.boot.template, took=line.took)
+            lost = EngineLost(reason, took=line.took)
             asked.future.set_exception(lost)
 
     def _time_out(self, asked: AskedTurn) -> None:

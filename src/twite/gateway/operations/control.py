@@ -89,15 +89,6 @@ class ControlResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     why: str = ""
 
 
-def encoded(command: ControlCommand) -> bytes:
-    return _ENCODER.encode(command)
-
-
-def decoded(body: bytes) -> ControlCommand:
-    """Decode a command. Raises msgspec.DecodeError."""
-    return _DECODER.decode(body)
-
-
 def changed(command: ControlCommand) -> Change:
     """Return the change of users or API keys. Raises msgspec.ValidationError."""
     return msgspec.convert(command.change, Change, dec_hook=_secret)  # type: ignore[no-any-return] # a union
@@ -113,7 +104,3 @@ def _secret(kind: type, value: object) -> object:
     if kind is Secret and isinstance(value, str):
         return Secret(value)
     raise NotImplementedError
-
-
-_ENCODER: Final = msgspec.json.Encoder()
-_DECODER: Final = msgspec.json.Decoder(ControlCommand)

@@ -8,14 +8,13 @@ from twite.gtm.template.template import Template
 
 
 class EngineLost(OperatorError):
-    """The engine process ended, or was ended, while it ran a turn of `template`.
+    """The engine process ended, or was ended, during a turn.
 
     `took` is in CPU seconds. None of the turn's effects were performed.
     """
 
-    def __init__(self, reason: str, *, template: Template, took: float = 0.0) -> None:
+    def __init__(self, reason: str, *, took: float) -> None:
         super().__init__(reason)
-        self.template = template
         self.took = took
 
 

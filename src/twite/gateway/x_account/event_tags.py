@@ -253,6 +253,6 @@ def _in_words(change: EventTagChange) -> str:
 
 
 def _refuse(found: Iterator[str]) -> None:
-    wrong = list(found)
+    wrong = "; ".join(found)
     if wrong:
         raise EventRefused(wrong)

@@ -16,7 +16,6 @@ from twite.gateway.operations.control import (
     ControlResult,
     PreviewState,
     changed,
-    decoded,
 )
 from twite.gateway.ports.outbox import Discard, Move, Replay
 from twite.gateway.ports.secret_store import CONTAINER
@@ -38,7 +37,7 @@ async def control_token(request: HttpRequest) -> None:
 async def answer(request: HttpRequest, _caller: None) -> HttpResponse:
     """Run a command. Raises HttpRefusal and LedgerUnavailable."""
     try:
-        order = decoded(request.body)
+        order = msgspec.json.decode(request.body, type=ControlCommand)
     except (msgspec.DecodeError, RecursionError, UnicodeError) as wrong:
         raise _wrong(str(wrong)) from None
     if order.do in {"replay", "discard"}:
