@@ -97,6 +97,34 @@ async def test_a_migration_gives_up_if_another_session_does_not_end(
 
 
 @pytest.mark.usefixtures("newer_version")
+async def test_a_migration_whose_process_stands_still_ends_and_lets_gateways_continue(
+    store, empty_postgres_url, monkeypatch
+):
+    """The connection of a suspended process stays open."""
+    idle = "SET LOCAL idle_in_transaction_session_timeout = '300ms'"
+    monkeypatch.setattr(schema, "_ENDED_IF_IDLE", idle)
+    execute = asyncpg.Connection.execute
+    stands_still = asyncio.Event()
+
+    async def executed(driver, statement, *values, **named):
+        tag = await execute(driver, statement, *values, **named)
+        if statement == REWRITE:
+            stands_still.set()
+            await asyncio.sleep(1)
+        return tag
+
+    monkeypatch.setattr(asyncpg.Connection, "execute", executed)
+    task = asyncio.create_task(upgrade(empty_postgres_url))
+    await stands_still.wait()
+
+    await asyncio.wait_for(store.record(a_submission(an_entry("order-1"))), 0.9)
+
+    assert not task.done()
+    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)):
+        await task
+
+
+@pytest.mark.usefixtures("newer_version")
 async def test_a_gateway_that_has_migrated_lets_the_others_renew_their_leases_first(
     store, session, empty_postgres_url
 ):

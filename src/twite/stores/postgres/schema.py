@@ -20,6 +20,8 @@ _ALONE: Final = "LOCK TABLE schema_version IN ACCESS EXCLUSIVE MODE"
 # A migration that waits for a lock delays all gateways. So it ends after this time, and is tried
 # again after a pause, in seconds.
 _LOCKED_WITHIN: Final = "SET LOCAL lock_timeout = '2s'"
+# The server ends a migration whose process is suspended: it would lock out all gateways.
+_ENDED_IF_IDLE: Final = "SET LOCAL idle_in_transaction_session_timeout = '8s'"
 _AGAIN: Final = 1.0
 _PATIENCE: Final = 60.0
 OLDEST: Final = 14
@@ -75,6 +77,7 @@ async def migrate(
 
 async def _migrate(driver: "asyncpg.Connection[Any]", address: Address, *, is_copy: bool) -> bool:
     """Migrate inside the running transaction; return whether gateways could be running."""
+    await driver.execute(_ENDED_IF_IDLE)
     await driver.execute(_LOCK)
     if not is_copy and not await driver.fetchval(_SHARED):
         raise StoreUnusable(
