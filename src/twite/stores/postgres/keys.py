@@ -138,7 +138,7 @@ class PostgresOptOuts(OptOutList):
     def among(
         self, deliveries: Iterable[Delivery], *, pixel: str, version: int | None = None
     ) -> list[int]:
-        """See OptOutStore.among. `version` is that of the list, if it is known already."""
+        """See OptOutList.among. `version` is that of the list, if it is known already."""
         if version is None or version != self._copy.version:
             self.refresh()
         return super().among(deliveries, pixel=pixel)

@@ -14,7 +14,7 @@ from twite.domain.delivery import DAMAGED, Batch, Settlement, Trigger
 from twite.domain.errors import StoreUnusable
 from twite.domain.submission import Recorded, Submission
 from twite.gateway.ports.events import Moved, Observer
-from twite.gateway.ports.outbox import Claim, RewrittenPayloads, SweepRequest, SweepResult, Write
+from twite.gateway.ports.outbox import Claim
 from twite.gateway.ports.privacy import EraseSearch, EraseStore, EraseTraces
 from twite.gateway.ports.store import StoreOptions
 from twite.stores.postgres import usual
@@ -28,7 +28,7 @@ from twite.stores.postgres.schema import migrate, newest_version, present_versio
 from twite.stores.postgres.session import PostgresSession
 from twite.stores.postgres.settlements import Settlements
 from twite.stores.postgres.upkeep import PostgresUpkeep, machine_clock
-from twite.stores.sql import moves, outbox
+from twite.stores.sql import outbox
 from twite.stores.sql.database import UnitOfWork, View
 from twite.stores.sql.directory import SqlDirectoryReader
 from twite.stores.sql.directory_changes import SqlDirectory
@@ -251,20 +251,9 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         batch = await self.claim(claim)
         return () if batch is None else (batch,)
 
-    async def withdrawn(self, batch: Batch) -> Sequence[int]:
-        return await self._database.write(lambda book: outbox.withdrawn(book, batch))
-
     async def settle(self, settlement: Settlement) -> int:
         outbox.check(settlement)
         return await self.settlements.settle(settlement)
-
-    async def sweep(self, sweeping: SweepRequest) -> SweepResult:
-        return await self._database.write(lambda book: outbox.sweep(book, sweeping))
-
-    async def rewrite(self, write: Write, *, after: int, limit: int) -> RewrittenPayloads:
-        return await self._database.write(
-            lambda book: moves.rewritten(book, write, after=after, limit=limit)
-        )
 
     async def revoke(self, keys: Sequence[bytes], *, now: int) -> None:
         await super().revoke(keys, now=now)

@@ -1,12 +1,13 @@
 """The database of an engine: a connection for reading, and sessions that write units of work."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, Protocol, TypeVar
 from zlib import crc32
 
 import msgspec
 
-from twite.domain.delivery import Delivery, State
+from twite.domain.delivery import State
+from twite.stores.sql.opt_outs import OptOutList
 from twite.stores.sql.statements import QUERIES, Cursor, SqlConnection, rows_of, slices
 from twite.stores.sql.tallies import TallyWriter
 
@@ -65,28 +66,12 @@ class DedupKeyStore(Protocol):
         ...
 
 
-class OptOutStore(Protocol):
-    """The opt-out list: keys of persons who opted out."""
-
-    def revoke(self, keys: Sequence[bytes], *, now: int) -> None:
-        """Add keys to the list. A listed key keeps its time."""
-        ...
-
-    def restore(self, keys: Sequence[bytes]) -> None:
-        """Remove keys from the list."""
-        ...
-
-    def among(self, deliveries: Iterable[Delivery], *, pixel: str) -> list[int]:
-        """Return the ids of those deliveries whose person is on the list."""
-        ...
-
-
 class WriterSession:
     """The session with which units of work write. The engine's session assigns ids and names."""
 
     connection: SqlConnection
     keys: DedupKeyStore
-    opt_outs: OptOutStore
+    opt_outs: OptOutList
     tally: TallyWriter
     # Deliveries in flight for which a later copy denied consent.
     denied: set[int]

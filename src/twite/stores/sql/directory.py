@@ -1,8 +1,8 @@
 """Directory: read users, sessions, API keys and the audit log."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -24,6 +24,8 @@ from twite.gateway.ports.directory import SessionBegun
 from twite.stores.sql.database import ReadsViews, WriterSession
 from twite.stores.sql.statements import SqlConnection, query
 
+T = TypeVar("T")
+
 _FOREVER: Final = 1 << 62
 
 
@@ -37,19 +39,20 @@ class SqlDirectoryReader:
         return await self._reads.read(partial(user, name=name))
 
     async def users(self) -> Sequence[User]:
-        return await self._reads.read(users)
+        return await self._rows("users", _user)
 
     async def session(self, digest: bytes) -> Session | None:
         return await self._reads.read(partial(session, digest=digest))
 
     async def sessions(self, user: str) -> Sequence[Session]:
-        return await self._reads.read(partial(sessions, name=user))
+        return await self._rows("sessions", _session, user=user)
 
     async def api_key(self, digest: bytes) -> ApiKey | None:
-        return await self._reads.read(partial(api_key, digest=digest))
+        found = await self._rows("api_key", _api_key, digest=digest)
+        return found[0] if found else None
 
     async def api_keys(self) -> Sequence[ApiKey]:
-        return await self._reads.read(api_keys)
+        return await self._rows("api_keys", _api_key)
 
     async def failed_sign_ins(self, keys: Sequence[bytes]) -> Mapping[bytes, FailedSignIns]:
         return await self._reads.read(partial(failed_sign_ins, keys=keys))
@@ -58,17 +61,19 @@ class SqlDirectoryReader:
         self, *, before: int | None = None, after: int | None = None, limit: int
     ) -> Sequence[AuditEntry]:
         if after is not None:
-            return await self._reads.read(partial(chain, after=after, limit=limit))
-        return await self._reads.read(partial(entries, before=before, limit=limit))
+            return await self._rows("deeds_after", _entry, after=after, limit=limit)
+        before = _FOREVER if before is None else before
+        return await self._rows("deeds_before", _entry, before=before, limit=limit)
+
+    async def _rows(self, name: str, read: Callable[[Any], T], /, **values: object) -> list[T]:
+        return await self._reads.read(
+            lambda connection: [read(row) for row in connection.execute(query(name), values)]
+        )
 
 
 def user(connection: SqlConnection, *, name: str) -> User | None:
     row = connection.execute(query("user"), {"user": name}).fetchone()
     return None if row is None else _user(row)
-
-
-def users(connection: SqlConnection) -> list[User]:
-    return [_user(row) for row in connection.execute(query("users"))]
 
 
 def take_recovery(book: WriterSession, name: str, code: str) -> bool:
@@ -98,10 +103,6 @@ def session(connection: SqlConnection, *, digest: bytes) -> Session | None:
     return None if row is None else _session(row)
 
 
-def sessions(connection: SqlConnection, *, name: str) -> list[Session]:
-    return [_session(row) for row in connection.execute(query("sessions"), {"user": name})]
-
-
 def failed_sign_ins(
     connection: SqlConnection, *, keys: Iterable[bytes]
 ) -> dict[bytes, FailedSignIns]:
@@ -112,16 +113,6 @@ def failed_sign_ins(
         if row is not None:
             found[key] = FailedSignIns(key=key, times=row[0], at=row[1])
     return found
-
-
-def api_keys(connection: SqlConnection) -> list[ApiKey]:
-    """Return all API keys, including revoked ones."""
-    return [_api_key(row) for row in connection.execute(query("api_keys"))]
-
-
-def api_key(connection: SqlConnection, *, digest: bytes) -> ApiKey | None:
-    row = connection.execute(query("api_key"), {"digest": digest}).fetchone()
-    return None if row is None else _api_key(row)
 
 
 def note(book: WriterSession, audit_event: AuditEvent) -> None:
@@ -135,17 +126,6 @@ def note(book: WriterSession, audit_event: AuditEvent) -> None:
         hash=chained(before, number + 1, kept),
         **msgspec.structs.asdict(kept),
     )
-
-
-def entries(connection: SqlConnection, *, before: int | None, limit: int) -> list[AuditEntry]:
-    """Return the latest audit entries, latest first."""
-    values = {"before": _FOREVER if before is None else before, "limit": limit}
-    return [_entry(row) for row in connection.execute(query("deeds_before"), values)]
-
-
-def chain(connection: SqlConnection, *, after: int, limit: int) -> list[AuditEntry]:
-    values = {"after": after, "limit": limit}
-    return [_entry(row) for row in connection.execute(query("deeds_after"), values)]
 
 
 def _user(row: tuple[str, str, str | None, str, int, int, int | None, int, str]) -> User:

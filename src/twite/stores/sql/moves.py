@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from twite.domain.conversion import dedup_key
-from twite.domain.delivery import MAYBE_SENT
+from twite.domain.delivery import MAYBE_SENT, Batch
 from twite.domain.history import Rival
 from twite.domain.people.users import AuditEvent
 from twite.gateway.ingest.value_guard import HELD_FOR
@@ -23,10 +23,13 @@ from twite.gateway.ports.outbox import (
     Recall,
     Replay,
     RewrittenPayloads,
+    SweepRequest,
+    SweepResult,
+    TakeBack,
     Write,
 )
 from twite.gateway.ports.tags import PREFIX
-from twite.stores.sql import copies
+from twite.stores.sql import copies, outbox
 from twite.stores.sql.database import Database, WantedKey, WriterSession, checksum
 from twite.stores.sql.directory import note
 from twite.stores.sql.outbox import withdraw
@@ -39,9 +42,20 @@ _EDITED: Final = 50
 
 
 class SqlMoves:
-    """Implements Moves. Store classes inherit it."""
+    """Implements Moves, and what engines share of Outbox. Store classes inherit it."""
 
     _database: Database
+
+    async def withdrawn(self, batch: Batch) -> Sequence[int]:
+        return await self._database.write(lambda book: outbox.withdrawn(book, batch))
+
+    async def sweep(self, sweeping: SweepRequest) -> SweepResult:
+        return await self._database.write(lambda book: outbox.sweep(book, sweeping))
+
+    async def rewrite(self, write: Write, *, after: int, limit: int) -> RewrittenPayloads:
+        return await self._database.write(
+            lambda book: rewritten(book, write, after=after, limit=limit)
+        )
 
     async def move(
         self, move: Move, *, now: int, audit_event: AuditEvent | None = None
@@ -78,10 +92,7 @@ def _slices(move: Move) -> Iterator[Move]:
 def _moved(book: WriterSession, move: Move, *, now: int) -> MoveResult:
     match move:
         case EditBodies():
-            moved, refused = edit_bodies(
-                book, move.edited, now=now, note=move.note, sure=frozenset(move.sure)
-            )
-            return MoveResult(moved=moved, refused=refused)
+            return _edit_bodies(book, move, now=now)
         case Replay():
             deliveries = with_companions(book, move.deliveries)
             moved = replay(book, deliveries, now=now, sure=frozenset(move.sure))
@@ -89,13 +100,16 @@ def _moved(book: WriterSession, move: Move, *, now: int) -> MoveResult:
             deliveries = with_companions(book, move.deliveries)
             moved = discard(book, deliveries, now=now, note=move.note)
         case HoldRejected():
-            moved = hold_rejected(book, move.deliveries, reason=move.reason, now=now)
+            ids = as_json(move.deliveries)
+            moved = book.run("hold_in_doubt", deliveries=ids, reason=move.reason, now=now).rowcount
         case Recall():
-            moved = recall(book, pixel=move.pixel, event=move.event, reason=move.reason, now=now)
+            lane = book.lane(move.pixel, move.event)
+            moved = book.run("recall", lane=lane, reason=move.reason, now=now).rowcount
+        case TakeBack(hold=True):
+            ids = as_json(move.deliveries)
+            moved = book.run("hold_queued", deliveries=ids, now=now, reason=move.reason).rowcount
         case _:
-            moved = withdraw_deliveries(
-                book, move.deliveries, reason=move.reason, now=now, hold=move.hold
-            )
+            moved = withdraw(book.run, move.deliveries, now=now, reason=move.reason)
     return MoveResult(moved=moved)
 
 
@@ -141,44 +155,19 @@ def discard(book: WriterSession, deliveries: Sequence[int], *, now: int, note: s
     return book.run("remove_discarded", deliveries=ids).rowcount
 
 
-def hold_rejected(book: WriterSession, deliveries: Sequence[int], *, reason: str, now: int) -> int:
-    """Hold dead letters; return their number."""
-    ids = as_json(deliveries)
-    return book.run("hold_in_doubt", deliveries=ids, reason=reason, now=now).rowcount
-
-
-def recall(book: WriterSession, *, pixel: str, event: str, reason: str, now: int) -> int:
-    """Requeue held deliveries with a reason, each once; return their number."""
-    return book.run("recall", lane=book.lane(pixel, event), reason=reason, now=now).rowcount
-
-
-def withdraw_deliveries(
-    book: WriterSession, deliveries: Sequence[int], *, reason: str, now: int, hold: bool
-) -> int:
-    """Suppress deliveries, or hold queued ones; return their number."""
-    if not hold:
-        return withdraw(book.run, deliveries, now=now, reason=reason)
-    return book.run("hold_queued", deliveries=as_json(deliveries), now=now, reason=reason).rowcount
-
-
-def edit_bodies(
-    book: WriterSession,
-    edited: Sequence[EditedBody],
-    *,
-    now: int,
-    note: str,
-    sure: Collection[int],
-) -> tuple[int, dict[int, str]]:
-    """Replace bodies and requeue their deliveries; return their number, and the refused ones."""
+def _edit_bodies(book: WriterSession, move: EditBodies, *, now: int) -> MoveResult:
+    """Replace bodies and requeue their deliveries."""
+    sure = frozenset(move.sure)
     refused: dict[int, str] = {}
     done: list[int] = []
-    for body in edited:
-        why = _edit_body(book, body, now=now, note=note, is_sure=body.delivery in sure)
+    for body in move.edited:
+        is_sure = body.delivery in sure
+        why = _edit_body(book, body, now=now, note=move.note, is_sure=is_sure)
         if why is None:
             done.append(body.delivery)
         else:
             refused[body.delivery] = why
-    return replay(book, done, now=now, sure=sure), refused
+    return MoveResult(moved=replay(book, done, now=now, sure=sure), refused=refused)
 
 
 def _edit_body(

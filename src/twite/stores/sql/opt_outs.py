@@ -23,6 +23,7 @@ class OptOutList:
         self.keys = {key for (key,) in self._run("opt_outs")}
 
     def revoke(self, keys: Sequence[bytes], *, now: int) -> None:
+        """Add keys to the list. A listed key keeps its time."""
         for key in keys:
             self._run("add_opt_out", key=key, now=now)
         self.keys.update(keys)
@@ -33,6 +34,7 @@ class OptOutList:
         self.keys.difference_update(keys)
 
     def among(self, deliveries: Iterable[Delivery], *, pixel: str) -> list[int]:
+        """Return the ids of those deliveries whose person is on the list."""
         if not self.keys:
             return []
         return [delivery.id for delivery in deliveries if self._lists(delivery.body, pixel)]

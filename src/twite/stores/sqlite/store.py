@@ -13,10 +13,10 @@ from twite.domain.delivery import DAMAGED, Batch, Settlement, Trigger
 from twite.domain.errors import LedgerUnavailable, StoreUnusable
 from twite.domain.submission import Recorded, Submission
 from twite.gateway.ports.events import Moved, Observer, Troubled, TroublePlace
-from twite.gateway.ports.outbox import Claim, RewrittenPayloads, SweepRequest, SweepResult, Write
+from twite.gateway.ports.outbox import Claim
 from twite.gateway.ports.privacy import EraseSearch, EraseTraces
 from twite.gateway.ports.store import StoreOptions
-from twite.stores.sql import moves, outbox
+from twite.stores.sql import outbox
 from twite.stores.sql.directory import SqlDirectoryReader
 from twite.stores.sql.directory_changes import SqlDirectory
 from twite.stores.sql.erase_search import search
@@ -261,9 +261,6 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
             )
         return batches
 
-    async def withdrawn(self, batch: Batch) -> Sequence[int]:
-        return await self._writer.submit_act(lambda book: outbox.withdrawn(book, batch))
-
     async def settle(self, settlement: Settlement) -> int:
         """Settle. Retries while the disk is full or fails, to keep X's response."""
         outbox.check(settlement)
@@ -278,14 +275,6 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
                 if self._closed or not _passes(error):
                     raise
             await asyncio.sleep(_SETTLE_AGAIN)
-
-    async def sweep(self, sweeping: SweepRequest) -> SweepResult:
-        return await self._writer.submit_act(lambda book: outbox.sweep(book, sweeping))
-
-    async def rewrite(self, write: Write, *, after: int, limit: int) -> RewrittenPayloads:
-        return await self._writer.submit_act(
-            lambda book: moves.rewritten(book, write, after=after, limit=limit)
-        )
 
 
 def _passes(error: LedgerUnavailable) -> bool:
