@@ -1,7 +1,6 @@
 """Schema on PostgreSQL: numbered migrations, applied under a lock, all or nothing."""
 
 import asyncio
-import re
 import time
 from functools import cache
 from pathlib import Path
@@ -11,8 +10,8 @@ import asyncpg
 
 from twite.domain.errors import StoreUnusable
 from twite.stores.postgres.connection import Address
+from twite.stores.sql.statements import numbered
 
-_NUMBERED: Final = re.compile(r"([0-9]{4})_\w+\.sql")
 _LOCK: Final = "SELECT pg_advisory_xact_lock(7458, 0)"
 _VERSION: Final = "SELECT max(version) FROM schema_version"
 # Excludes the transactions of running gateways: see connection.py.
@@ -32,13 +31,7 @@ _SHARED: Final = f"SELECT pg_try_advisory_xact_lock_shared({COPY_LOCK})"
 
 @cache
 def migrations() -> list[tuple[int, str]]:
-    """Return (version, statements), in order."""
-    folder = Path(__file__).with_name("migrations")
-    return sorted(
-        (int(match[1]), entry.read_text("utf-8"))
-        for entry in folder.iterdir()
-        if (match := _NUMBERED.fullmatch(entry.name))
-    )
+    return numbered(Path(__file__).with_name("migrations"))
 
 
 def newest_version() -> int:

@@ -21,54 +21,43 @@ from twite.gateway.ports.queries import (
 )
 from twite.stores.sql.records import histories, view
 from twite.stores.sql.statements import SqlConnection, as_json, query
+from twite.stores.sql.tallies import pixels_of
 
 _UNSETTLED = frozenset({State.QUEUED, State.SENDING, State.HELD, State.DEAD})
 _Refusals = msgspec.json.Decoder(list[RejectedConversion])
 
 
 def page(connection: SqlConnection, look: ListQuery) -> SummaryPage:
-    """Return a page of conversions, newest first."""
-    return flagged(connection, look) if look.flagged else newest(connection, look)
-
-
-def newest(connection: SqlConnection, look: ListQuery) -> SummaryPage:
     """Return the matching conversions before an id, newest first."""
     with view(connection):
         last, first = connection.execute(query("latest")).fetchone()
         before = last + 1 if look.before is None else min(look.before, last + 1)
         floor = max(first, look.after + 1)
-        values = _wanted(look) | {"before": before}
         rest = {"before": before, "floor": floor, "limit": LOOKED_THROUGH}
-        if look.state in _UNSETTLED:
-            many, begin = connection.execute(query("unsettled_before"), rest).fetchone()
+        if look.flagged or look.state in _UNSETTLED:
+            search = "newest_flagged" if look.flagged else "newest_unsettled"
+            counting = query("flagged_before" if look.flagged else "unsettled_before")
+            many, begin = connection.execute(counting, rest).fetchone()
             ended = many < LOOKED_THROUGH
-            found = connection.execute(
-                query("newest_unsettled"), values | {"floor": begin or before}
-            )
         else:
+            search = "newest"
             begin = connection.execute(query("looked_through"), rest).fetchone()[0]
             ended = begin == floor
-            found = connection.execute(query("newest"), values | {"floor": begin})
-        ids = [id_ for (id_,) in found]
+        values = {
+            "pixels": pixels_of(look.scope),
+            "event": look.event,
+            "source": look.scope.source,
+            "state": None if look.state is None else look.state.value,
+            "reason": look.reason,
+            "limit": look.limit,
+            "before": before,
+            "floor": begin or before,
+        }
+        ids = [id_ for (id_,) in connection.execute(query(search), values)]
+        back_to = None if ended else begin
         return SummaryPage(
             summaries=tuple(_summaries(connection, ids)),
-            back_to=_back_to(ids, look, begin=begin, ended=ended),
-            latest=last,
-        )
-
-
-def flagged(connection: SqlConnection, look: ListQuery) -> SummaryPage:
-    """Return the matching conversions with unusual amounts, newest first."""
-    with view(connection):
-        last, _ = connection.execute(query("latest")).fetchone()
-        before = last + 1 if look.before is None else look.before
-        rest = {"before": before, "floor": look.after + 1, "limit": LOOKED_THROUGH}
-        many, begin = connection.execute(query("flagged_before"), rest).fetchone()
-        values = _wanted(look) | {"before": before, "floor": begin or before}
-        ids = [id_ for (id_,) in connection.execute(query("newest_flagged"), values)]
-        return SummaryPage(
-            summaries=tuple(_summaries(connection, ids)),
-            back_to=_back_to(ids, look, begin=begin, ended=many < LOOKED_THROUGH),
+            back_to=ids[-1] if len(ids) == look.limit else back_to,
             latest=last,
         )
 
@@ -157,14 +146,7 @@ def error_groups(connection: SqlConnection, *, scope: QueryScope) -> list[ErrorG
                             ambiguous=bool(ambiguous),
                         )
                     )
-    found.sort(
-        key=lambda error_group: (
-            -error_group.deliveries,
-            error_group.pixel,
-            error_group.event,
-            error_group.reason,
-        )
-    )
+    found.sort(key=lambda group: (-group.deliveries, group.pixel, group.event, group.reason))
     return found
 
 
@@ -194,7 +176,7 @@ def resting_among(
 ) -> list[History]:
     """Return the given deliveries that are dead or held, and visible."""
     with view(connection):
-        values = _pixels(scope) | {"deliveries": msgspec.json.encode(deliveries).decode()}
+        values = {"pixels": pixels_of(scope), "deliveries": as_json(deliveries)}
         found = connection.execute(query("resting_among"), values).fetchall()
         return histories(connection, [id_ for (id_,) in found])
 
@@ -211,7 +193,7 @@ def _reasons(connection: SqlConnection, *, state: State, lane: int) -> Iterator[
 
 
 def _summaries(connection: SqlConnection, ids: Sequence[int]) -> Iterator[ConversionSummary]:
-    values = {"deliveries": msgspec.json.encode(ids).decode()}
+    values = {"deliveries": as_json(ids)}
     for row in connection.execute(query("summaries"), values):
         (delivery, received_at, pixel, event, conversion_id, source, endpoint, state, reason, body,
          *flag) = row  # fmt: skip
@@ -237,13 +219,6 @@ def _flag(row: Sequence[str | None]) -> ValueFlag | None:
     return ValueFlag(kind=kind, value=value or "", currency=currency or "", usual=usual or "")
 
 
-def _back_to(ids: Sequence[int], look: ListQuery, *, begin: int | None, ended: bool) -> int | None:
-    """Return the number before which the search continues."""
-    if len(ids) == look.limit:
-        return ids[-1]
-    return None if ended else begin
-
-
 def _place(nth: int, refusals: bytes | str | None) -> int:
     """Return the position in its submission of the nth conversion that was not refused."""
     if not refusals:
@@ -255,18 +230,3 @@ def _place(nth: int, refusals: bytes | str | None) -> int:
         while place in refused:
             place += 1
     return place
-
-
-def _wanted(look: ListQuery) -> dict[str, object]:
-    return _pixels(look.scope) | {
-        "event": look.event,
-        "source": look.scope.source,
-        "state": None if look.state is None else look.state.value,
-        "reason": look.reason,
-        "limit": look.limit,
-    }
-
-
-def _pixels(scope: QueryScope) -> dict[str, object]:
-    seen = scope.seen
-    return {"pixels": None if seen is None else msgspec.json.encode(sorted(seen)).decode()}

@@ -18,7 +18,7 @@ from twite.gateway.ports.privacy import ErasedText, EraseSearch, EraseTraces, Pl
 from twite.gateway.ports.tags import PREFIX as TAG
 from twite.stores.sql.privacy import digest_of
 from twite.stores.sql.rejections import kept_rejections
-from twite.stores.sql.statements import SqlConnection, query
+from twite.stores.sql.statements import SqlConnection, as_json, query
 
 _PAGE: Final = 1_000
 _BODIES: Final = 250
@@ -198,9 +198,7 @@ class Search:
                 yield SearchText(place=place, of=of)
         for start in range(0, len(self._hits), _BODIES):
             some = list(self._hits)[start : start + _BODIES]
-            rows = self._connection.execute(
-                query("answers_of"), {"deliveries": msgspec.json.encode(some).decode()}
-            )
+            rows = self._connection.execute(query("answers_of"), {"deliveries": as_json(some)})
             for delivery, attempt, answer in rows:
                 name = self._hits[delivery].conversion_id.encode()
                 if name in answer and ("answer", attempt) not in seen:
@@ -211,13 +209,13 @@ class Search:
         """Find rejections with the identifiers, with an erased id, or with either in their text."""
         salt = bytes(self._connection.execute(query("read_deployment")).fetchone()[0])
         own = frozenset(marks((word.decode() for word in self._whom.words), salt=salt))
-        for kept_rejection in kept_rejections(self._connection):
+        for key, source, conversion_id, found, text in kept_rejections(self._connection):
             if (
-                not own.isdisjoint(kept_rejection.marks)
-                or kept_rejection.conversion_id in self._of_source.get(kept_rejection.source, ())
-                or self._whom.named_in_any(kept_rejection.text)
+                not own.isdisjoint(found)
+                or conversion_id in self._of_source.get(source, ())
+                or self._whom.named_in_any(text)
             ):
-                yield SearchText(place="rejection", of=kept_rejection.key)
+                yield SearchText(place="rejection", of=key)
 
     def _all_texts(self) -> Iterator[tuple[Place, int | str, bytes]]:
         for place, statement in _TEXTS:

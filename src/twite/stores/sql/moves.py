@@ -103,8 +103,9 @@ def _moved(book: WriterSession, move: Move, *, now: int) -> MoveResult:
             ids = as_json(move.deliveries)
             moved = book.run("hold_in_doubt", deliveries=ids, reason=move.reason, now=now).rowcount
         case Recall():
-            lane = book.lane(move.pixel, move.event)
-            moved = book.run("recall", lane=lane, reason=move.reason, now=now).rowcount
+            moved = book.run(
+                "recall", lane=book.lane(move.pixel, move.event), reason=move.reason, now=now
+            ).rowcount
         case TakeBack(hold=True):
             ids = as_json(move.deliveries)
             moved = book.run("hold_queued", deliveries=ids, now=now, reason=move.reason).rowcount

@@ -19,6 +19,7 @@ from twite.stores.sql import directory as people_rows
 from twite.stores.sql import rejections
 from twite.stores.sql.database import Database, WriterSession, checksum
 from twite.stores.sql.outbox import withdraw
+from twite.stores.sql.statements import as_json
 
 _DIGITS: Final = 24
 _EMPTIED: Final[Mapping[Place, str]] = {
@@ -99,12 +100,9 @@ def digest_of(conversion_id: str, *, salt: bytes) -> str:
 
 
 def _conversions(book: WriterSession, erasing: EraseStore, *, now: int) -> int:
-    deliveries = msgspec.json.encode(erasing.conversions).decode()
-    rows = [
-        row for row in book.run("to_erase", deliveries=deliveries).fetchall()
-        # A sender has the delivery in memory: its result is checked again.
-        if row[-1] != State.SENDING
-    ]  # fmt: skip
+    # A sender has the delivery in memory: its result is checked again.
+    found = book.run("to_erase", deliveries=as_json(erasing.conversions))
+    rows = [row for row in found.fetchall() if row[-1] != State.SENDING]
     withdraw(book.run, [row[0] for row in rows], now=now, reason=ERASED)
     salt = bytes(book.run("read_deployment").fetchone()[0])
     for id_, lane, pixel, event, name, _suppressed, received_at, size, _ in rows:

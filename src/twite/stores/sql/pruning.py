@@ -12,6 +12,7 @@ from twite.domain.times import DAY, HOUR, MINUTE
 from twite.gateway.ports.store import Retention
 from twite.stores.sql.database import WriterSession
 from twite.stores.sql.moves import discard
+from twite.stores.sql.statements import record_of
 
 B = TypeVar("B", bound=WriterSession)
 
@@ -189,8 +190,7 @@ def _forget(book: WriterSession, *, first: int, end: int) -> None:
 
 
 def place_of(book: WriterSession) -> PruningPlace:
-    row = book.run("pruning").fetchone()
-    return PruningPlace(**dict(zip(PruningPlace.__struct_fields__, row, strict=True)))
+    return record_of(PruningPlace, book.run("pruning").fetchone())
 
 
 def note_place(book: WriterSession, place: PruningPlace) -> None:

@@ -1077,7 +1077,7 @@ ORDER BY at DESC, account.id DESC, nth DESC;
 
 -- name: kept_rejections
 -- All stored rejections.
-SELECT rejection.id, at, source, pixel, CAST(told AS BLOB)
+SELECT rejection.id, at, source, CAST(told AS BLOB)
 FROM rejection JOIN account ON account.id = rejection.account;
 
 -- name: all_rejections

@@ -15,7 +15,7 @@ from twite.domain.times import HOUR, MINUTE
 from twite.gateway.ports.queries import DecidedDelivery
 from twite.stores.sql import copies
 from twite.stores.sql.database import checksum, seed_of
-from twite.stores.sql.statements import Cursor, SqlConnection, query
+from twite.stores.sql.statements import Cursor, SqlConnection, as_json, query, record_of
 
 MOST_LIVES: Final = 1_000
 
@@ -41,7 +41,7 @@ def history(
         ids = [(event, conversion_id) for event in events]
         ids += [fromkey for fromkey in dict.fromkeys(called) if fromkey[0] in events]
         keys = b"".join([dedup_key(pixel, *pair) for pair in ids])
-        places = msgspec.json.encode(list(range(len(ids)))).decode()
+        places = as_json(range(len(ids)))
         held = connection.execute(
             query("deliveries_of_keys"), {"keys": keys, "places": places}
         ).fetchall()
@@ -74,11 +74,7 @@ def resting(connection: SqlConnection, *, pixel: str | None, limit: int) -> list
 
 def accounts(connection: SqlConnection) -> list[ConversionCounts]:
     """Return the accounts by source and pixel."""
-    names = ConversionCounts.__struct_fields__
-    return [
-        ConversionCounts(**dict(zip(names, row, strict=True)))
-        for row in connection.execute(query("accounts")).fetchall()
-    ]
+    return [record_of(ConversionCounts, row) for row in connection.execute(query("accounts"))]
 
 
 def spent(connection: SqlConnection, *, since: int) -> dict[str, list[tuple[int, int]]]:
@@ -135,7 +131,7 @@ def view(connection: SqlConnection) -> Iterator[None]:
 
 def histories(connection: SqlConnection, deliveries: Sequence[int]) -> list[History]:
     """Return histories in the order of the ids; damaged conversions have no body."""
-    ids = {"deliveries": msgspec.json.encode(deliveries).decode()}
+    ids = {"deliveries": as_json(deliveries)}
     attempts = _attempts(connection, ids)
     rivals = _rivals(connection, deliveries)
     supersedes: dict[int, tuple[int, ...]] = {}

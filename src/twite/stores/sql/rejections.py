@@ -27,7 +27,7 @@ from twite.domain.submission import (
 )
 from twite.domain.times import DAY
 from twite.stores.sql.database import WriterSession
-from twite.stores.sql.statements import SqlConnection, query
+from twite.stores.sql.statements import SqlConnection, query, record_of
 
 _RING: Final = 1 << 16
 
@@ -45,17 +45,6 @@ class _Told(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     conversion_id: str = ""
     faults: tuple[MaskedFault, ...] = ()
     marks: tuple[str, ...] = ()
-
-
-class KeptRejection(msgspec.Struct, frozen=True, kw_only=True):
-    """A row for the search of an erasure. `key` identifies it; `text` has all its content."""
-
-    key: str
-    source: str
-    pixel: str
-    conversion_id: str
-    marks: tuple[str, ...]
-    text: bytes
 
 
 def add(book: WriterSession, rejected: Rejected) -> None:
@@ -108,17 +97,14 @@ def rejections(connection: SqlConnection, *, wanted: RejectionQuery) -> list[Rej
     return found
 
 
-def kept_rejections(connection: SqlConnection) -> Iterator[KeptRejection]:
-    for id_, at, source, pixel, encoded in connection.execute(query("kept_rejections")):
-        rejection = _read(encoded)
-        yield KeptRejection(
-            key=_key(id_, at),
-            source=source,
-            pixel=pixel,
-            conversion_id="" if rejection is None else rejection.conversion_id,
-            marks=() if rejection is None else rejection.marks,
-            text=encoded,
-        )
+def kept_rejections(
+    connection: SqlConnection,
+) -> Iterator[tuple[str, str, str, tuple[str, ...], bytes]]:
+    """Yield (key of the row, source, conversion id, marks, whole text) of each rejection."""
+    for id_, at, source, encoded in connection.execute(query("kept_rejections")):
+        read = _read(encoded)
+        said = ("", ()) if read is None else (read.conversion_id, read.marks)
+        yield _key(id_, at), source, *said, encoded
 
 
 def drop(book: WriterSession, keys: Collection[str]) -> None:
@@ -149,8 +135,6 @@ _DECODER: Final = msgspec.json.Decoder(_Told)
 # Day, source, endpoint, name, reason.
 IgnoredCounts = Counter[tuple[int, str, str, str, str]]
 
-_IGNORED_BY: Final = ("day", "source", "endpoint", "name", "reason")
-
 
 def count_ignored(tally: IgnoredCounts, submission: Submission) -> None:
     day = submission.received_at // DAY
@@ -177,6 +161,6 @@ def add_ignored(book: WriterSession, tally: IgnoredCounts) -> None:
 def ignored(connection: SqlConnection, *, since: int) -> list[IgnoredTally]:
     """Return the counts of ignored items since a day."""
     return [
-        IgnoredTally(**dict(zip(_IGNORED_BY, row[:-1], strict=True)), times=row[-1])
+        record_of(IgnoredTally, row)
         for row in connection.execute(query("ignored"), {"since": since}).fetchall()
     ]

@@ -14,7 +14,7 @@ from twite.domain.stats.sightings import (
 )
 from twite.domain.times import DAY, MINUTE
 from twite.stores.sql.database import WriterSession
-from twite.stores.sql.statements import SqlConnection, query
+from twite.stores.sql.statements import SqlConnection, query, record_of
 
 Seen = list[Sighting]
 
@@ -60,12 +60,8 @@ def twins(
 
 def overlap(connection: SqlConnection, *, since: int) -> list[DedupReport]:
     """Return the counts by path since a time."""
-    names = DedupReport.__struct_fields__
     values = {"since": since, "meets_within": MEETS_WITHIN, "day": DAY}
-    return [
-        DedupReport(**dict(zip(names, row, strict=True)))
-        for row in connection.execute(query("overlap"), values).fetchall()
-    ]
+    return [record_of(DedupReport, row) for row in connection.execute(query("overlap"), values)]
 
 
 def pairs(connection: SqlConnection, *, since: int, limit: int) -> list[TwoIds]:

@@ -21,7 +21,7 @@ from twite.gateway.ports.state import (
 )
 from twite.stores.sql.database import Database, ReadsViews, WriterSession
 from twite.stores.sql.directory import note
-from twite.stores.sql.statements import SqlConnection, query
+from twite.stores.sql.statements import SqlConnection, query, record_of
 
 R = TypeVar("R", bound=StateRecord)
 
@@ -132,16 +132,11 @@ def _alert(*row: Any) -> Alert | None:  # noqa: ANN401 - a row of the database
 
 def _norm(*row: Any) -> UsualAmount:  # noqa: ANN401 - a row of the database
     *values, first = row
-    names = UsualAmount.__struct_fields__
-    return UsualAmount(
-        **dict(zip(names, values, strict=False)),
-        first=tuple(msgspec.json.decode(first, type=list[float])),
-    )
+    return record_of(UsualAmount, (*values, tuple(msgspec.json.decode(first, type=list[float]))))
 
 
 def _in_order(kind: type[R]) -> Callable[..., R]:
-    """Return a reader of rows whose columns are the fields of a record, in their order."""
-    return lambda *row: kind(**dict(zip(kind.__struct_fields__, row, strict=True)))
+    return lambda *row: record_of(kind, row)
 
 
 _KINDS: Final = frozenset(kind.value for kind in AlertKind)

@@ -1,14 +1,17 @@
 """The named statements of queries.sql, and protocols for running them."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
+T = TypeVar("T", bound=msgspec.Struct)
+
 _NAME: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+_NUMBERED: Final = re.compile(r"([0-9]{4})_\w+\.sql")
 _ROW: Final = re.compile(r"VALUES (\([^()]+\))")
 
 # In SQLite, a statement of 256 rows costs little more per row than one of 1,000. Each statement
@@ -48,6 +51,18 @@ def named(text: str) -> dict[str, str]:
     return {name: _bare(body) for name, body in zip(names, parts[2::2], strict=True)}
 
 
+def numbered(folder: Path) -> list[tuple[int, str]]:
+    """Return the migrations of an engine as (version, statements), in order."""
+    found = sorted(
+        (int(match[1]), entry.read_text("utf-8"))
+        for entry in folder.iterdir()
+        if (match := _NUMBERED.fullmatch(entry.name))
+    )
+    if len(dict(found)) != len(found):
+        raise ValueError("two migrations have the same number")
+    return found
+
+
 def query(name: str) -> str:
     return QUERIES[name]
 
@@ -63,9 +78,14 @@ def rows_of(name: str, count: int) -> str:
     return statement
 
 
-def as_json(ids: Iterable[int]) -> str:
-    """Return ids as a JSON array, for use in statements."""
-    return msgspec.json.encode(list(ids)).decode()
+def as_json(values: Iterable[int | str]) -> str:
+    """Return ids or names as a JSON array, for use in statements."""
+    return msgspec.json.encode(list(values)).decode()
+
+
+def record_of(kind: type[T], row: Sequence[object]) -> T:
+    """Return a record whose fields are the columns of a row, in their order."""
+    return kind(**dict(zip(kind.__struct_fields__, row, strict=True)))
 
 
 def slices(count: int) -> list[tuple[int, int]]:

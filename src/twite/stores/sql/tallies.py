@@ -5,8 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from operator import add
 from typing import Final, Protocol
 
-import msgspec
-
 from twite.domain.stats.match_keys import FlawCount, Matched, Matching, sums_of
 from twite.domain.stats.tally import (
     KEPT,
@@ -20,7 +18,13 @@ from twite.domain.stats.tally import (
 from twite.domain.submission import FlawedIdentifier
 from twite.domain.times import DAY, HOUR, MINUTE
 from twite.gateway.ports.queries import QueryScope
-from twite.stores.sql.statements import RunsStatements, SqlConnection, query
+from twite.stores.sql.statements import (
+    RunsStatements,
+    SqlConnection,
+    as_json,
+    query,
+    record_of,
+)
 
 RECEIVED, DUPLICATE, SUPPRESSED, REJECTED, DELIVERED, GIVEN_UP = range(6)
 _NONE: Final = (0,) * 6
@@ -153,12 +157,8 @@ def flows(
     connection: SqlConnection, *, scope: QueryScope, span: int, since: int
 ) -> list[FlowCounts]:
     """Return the traffic per time span."""
-    names = FlowCounts.__struct_fields__
     values = _scoped(scope) | {"span": span, "since": since}
-    return [
-        FlowCounts(**dict(zip(names, row, strict=True)))
-        for row in connection.execute(query("flows"), values)
-    ]
+    return [record_of(FlowCounts, row) for row in connection.execute(query("flows"), values)]
 
 
 def waits(
@@ -178,11 +178,9 @@ def matched(connection: SqlConnection, *, scope: QueryScope, since: int) -> list
     for pixel, event, day, *counts in connection.execute(query("matched"), values):
         known = sums.get((pixel, event, day))
         sums[pixel, event, day] = counts if known is None else list(map(add, known, counts))
-    names = Matching.__struct_fields__
     return [
-        Matched(pixel=pixel, event=event, day=day, keys=keys)
+        Matched(pixel=pixel, event=event, day=day, keys=record_of(Matching, counts))
         for (pixel, event, day), counts in sorted(sums.items())
-        for keys in (Matching(**dict(zip(names, counts, strict=True))),)
     ]
 
 
@@ -200,5 +198,9 @@ def flaws(connection: SqlConnection, *, scope: QueryScope, since: int) -> list[F
 
 
 def _scoped(scope: QueryScope) -> dict[str, object]:
-    pixels = None if scope.seen is None else msgspec.json.encode(sorted(scope.seen)).decode()
-    return {"pixels": pixels, "source": scope.source}
+    return {"pixels": pixels_of(scope), "source": scope.source}
+
+
+def pixels_of(scope: QueryScope) -> str | None:
+    """Return the visible pixels for a statement; None for all."""
+    return None if scope.seen is None else as_json(sorted(scope.seen))

@@ -18,7 +18,7 @@ from typing import Final
 
 import msgspec
 
-from twite.stores.sqlite.engine.connection import connect_checkpointer, is_final
+from twite.stores.sqlite.engine.connection import connect_checkpointer, is_final, sync_folder
 
 _LINE: Final = (
     "twite-epoch 2 {deployment} {epoch:020d} {turn:020d} {conversions:020d} {moved:020d}\n"
@@ -92,11 +92,7 @@ def write_mark(database: str, mark: StoreMark) -> None:
     finally:
         os.close(descriptor)
     draft.replace(path)
-    folder = os.open(path.resolve().parent, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(path)
 
 
 class MarkKeeper:

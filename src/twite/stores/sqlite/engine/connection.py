@@ -115,17 +115,22 @@ def create(path: str) -> None:
     """Create a missing file, readable only by its owner, and sync its folder."""
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        folder = os.open(Path(path).resolve().parent, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(path)
     except OSError as error:
         raise StoreUnusable(
             path=path,
             reason=f"it cannot be opened ({error.strerror})",
             cure="The folder must exist and be writable",
         ) from error
+
+
+def sync_folder(path: str | Path) -> None:
+    """Make the names in a file's folder durable. Raises OSError."""
+    folder = os.open(Path(path).resolve().parent, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def connect_writer(path: str, *, patience: int = _BUSY_MS) -> sqlite3.Connection:

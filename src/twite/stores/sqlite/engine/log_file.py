@@ -20,6 +20,7 @@ from twite.stores.sqlite.engine.checkpoints import (
     read_mark,
     write_mark,
 )
+from twite.stores.sqlite.engine.connection import sync_folder
 from twite.stores.sqlite.engine.page_records import (
     TABLE_LEAF,
     DamagedPage,
@@ -334,12 +335,3 @@ def set_aside(
             there.replace(f"{aside}{suffix}")
     sync_folder(database)
     return aside
-
-
-def sync_folder(path: str) -> None:
-    """Make the names in a file's folder durable. Raises OSError."""
-    folder = os.open(Path(path).resolve().parent, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

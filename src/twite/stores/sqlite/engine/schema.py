@@ -1,29 +1,17 @@
 """Schema migrations: numbered files, each applied in one transaction."""
 
-import re
 import sqlite3
 from contextlib import closing
 from functools import cache
 from pathlib import Path
-from typing import Final
 
 from twite.domain.errors import StoreUnusable
-
-_NUMBERED: Final = re.compile(r"([0-9]{4})_\w+\.sql")
+from twite.stores.sql.statements import numbered
 
 
 @cache
 def migrations() -> list[tuple[int, str]]:
-    """Return the migrations as (version, statements), in order."""
-    folder = Path(__file__).with_name("migrations")
-    found = sorted(
-        (int(match[1]), entry.read_text("utf-8"))
-        for entry in folder.iterdir()
-        if (match := _NUMBERED.fullmatch(entry.name))
-    )
-    if len({version for version, _ in found}) != len(found):
-        raise ValueError("two migrations have the same number")
-    return found
+    return numbered(Path(__file__).with_name("migrations"))
 
 
 def newest_version() -> int:

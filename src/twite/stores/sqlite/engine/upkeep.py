@@ -13,6 +13,7 @@ from twite.domain.times import DAY
 from twite.gateway.ports.events import Observer, Troubled, TroublePlace
 from twite.gateway.ports.store import Retention
 from twite.stores.sql.pruning import SqlPruner, note_place, place_of
+from twite.stores.sql.statements import as_json
 from twite.stores.sqlite.engine.owner_session import OwnerSession
 from twite.stores.sqlite.engine.reserve import Reserve
 from twite.stores.sqlite.engine.writer import Writer
@@ -45,7 +46,7 @@ class Pruner(SqlPruner[OwnerSession]):
         rows = book.run("next_keys", after=place.key, limit=_KEYS).fetchall()
         old = [key for key, delivery in rows if delivery < before]
         if old:
-            places = msgspec.json.encode(list(range(len(old)))).decode()
+            places = as_json(range(len(old)))
             book.run("forget_keys", keys=b"".join(old), places=places)
         if len(rows) == _KEYS:
             note_place(book, msgspec.structs.replace(place, key=rows[-1][0]))

@@ -23,9 +23,9 @@ from twite.stores.sqlite.engine.checkpoints import (
     later_steps,
     read_mark,
 )
-from twite.stores.sqlite.engine.connection import connect_reader, damaged
+from twite.stores.sqlite.engine.connection import connect_reader, damaged, sync_folder
 from twite.stores.sqlite.engine.lock import OwnerLock
-from twite.stores.sqlite.engine.log_file import set_aside, sync_folder
+from twite.stores.sqlite.engine.log_file import set_aside
 from twite.stores.sqlite.engine.schema import refuse_newer, version_of
 
 _PAGES: Final = 256
@@ -50,11 +50,7 @@ def backup(path: str, to: str) -> Backup:
         with draft.open("rb") as file:
             os.fsync(file.fileno())
         draft.replace(target)
-        folder = os.open(target.resolve().parent, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(target)
     except (OSError, sqlite3.Error) as error:
         raise StoreUnusable(
             path=to, reason=f"the copy failed ({error})", cure="Check both disks, and try again"

@@ -22,10 +22,11 @@ from twite.stores.sqlite.engine.connection import (
     damaged,
     is_damage,
     is_full,
+    sync_folder,
 )
 from twite.stores.sqlite.engine.examine import examine
 from twite.stores.sqlite.engine.lock import OwnerLock
-from twite.stores.sqlite.engine.log_file import stray_log, sync_folder
+from twite.stores.sqlite.engine.log_file import stray_log
 from twite.stores.sqlite.engine.opening import older_copy
 from twite.stores.sqlite.engine.schema import migrate, newest_version, refuse_newer, version_of
 from twite.stores.sqlite.store import SQLiteReader

@@ -12,7 +12,7 @@ from twite.domain.conversion import dedup_key
 from twite.domain.delivery import DAMAGED, RECOVERED
 from twite.gateway.ports.store import Recovered
 from twite.stores.sql.database import checksum, seed_of
-from twite.stores.sql.statements import query
+from twite.stores.sql.statements import as_json, query
 from twite.stores.sqlite.engine.checkpoints import read_mark
 from twite.stores.sqlite.recovery.pages import Pages
 from twite.stores.sqlite.recovery.salvage import Salvage, SalvagedRow
@@ -317,7 +317,7 @@ class Rebuild:
             best[delivery] = SalvagedRow({**values, "state": "sending"}, sure=is_sure)
         self._copy("outbox", (self._unsettled(row, dead, sure=sure) for row in best.values()))
         # A row that is unreachable from the root may have been settled long ago.
-        unsure = msgspec.json.encode([id_ for id_, row in best.items() if not row.sure]).decode()
+        unsure = as_json(id_ for id_, row in best.items() if not row.sure)
         execute(
             "DELETE FROM outbox WHERE id IN (SELECT value FROM json_each(?)) "
             "AND id IN (SELECT delivery FROM attempted "

@@ -12,15 +12,13 @@ from twite.domain.errors import StoreUnusable
 from twite.gateway.ports.store import Recovered
 from twite.stores.sql.statements import query
 from twite.stores.sqlite.engine.checkpoints import StoreMark, deployment_of, mark_path, write_mark
-from twite.stores.sqlite.engine.connection import connect_writer, create
+from twite.stores.sqlite.engine.connection import connect_writer, create, sync_folder
 from twite.stores.sqlite.engine.lock import OwnerLock
-from twite.stores.sqlite.engine.log_file import set_aside, set_stray_log_aside, sync_folder
+from twite.stores.sqlite.engine.log_file import set_aside, set_stray_log_aside
 from twite.stores.sqlite.engine.schema import migrate
 from twite.stores.sqlite.recovery.pages import Pages
 from twite.stores.sqlite.recovery.rebuild import Rebuild
 from twite.stores.sqlite.recovery.salvage import Salvage
-
-__all__ = ["Recovered", "recover"]
 
 
 def recover(path: str, to: str | None, *, known: Sequence[tuple[str, str]] = ()) -> Recovered:

@@ -3,16 +3,12 @@
 import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import NoneType
 from typing import Final, NamedTuple
 
 from twite.domain.delivery import AttemptOutcome, State
 from twite.stores.sqlite.engine.page_records import TABLE_LEAF, Value
-from twite.stores.sqlite.recovery.pages import (
-    INDEX_LEAF,
-    LeafPage,
-    PageRow,
-    Pages,
-)
+from twite.stores.sqlite.recovery.pages import INDEX_LEAF, LeafPage, PageRow, Pages
 
 _STATES: Final = frozenset({State.QUEUED, State.SENDING, State.HELD, State.DEAD})
 _OUTCOMES: Final = frozenset(AttemptOutcome)
@@ -128,36 +124,15 @@ def _named(columns: _Columns, row: PageRow) -> dict[str, Value] | None:
     return named
 
 
-def _is(*kinds: type | tuple[type, ...]) -> Callable[[Sequence[Value]], bool]:
-    none = type(None)
+def _like(
+    least: int, *kinds: type, also: Callable[[Sequence[Value]], bool] = lambda _values: True
+) -> Callable[[Sequence[Value]], bool]:
+    """Return a test of rows: the least number of values, and the types of the first."""
 
     def looks(values: Sequence[Value]) -> bool:
-        return len(values) >= len(kinds) and all(
-            isinstance(value, none if kind is none else kind)
-            for value, kind in zip(values, kinds, strict=False)
-        )
+        return len(values) >= least and all(map(isinstance, values, kinds)) and also(values)
 
     return looks
-
-
-_NONE: Final = type(None)
-
-
-def _submission(values: Sequence[Value]) -> bool:
-    looks = _is(_NONE, str, str, str, int, int, int, bytes)
-    return len(values) >= 9 and looks(values) and bool(_RECEIPT.fullmatch(str(values[1])))
-
-
-def _conversion(values: Sequence[Value]) -> bool:
-    return len(values) >= 6 and _is(_NONE, int, int, str, bytes)(values)
-
-
-def _outbox(values: Sequence[Value]) -> bool:
-    return len(values) >= 12 and _is(_NONE, int, int, int, str)(values) and values[4] in _STATES
-
-
-def _attempt(values: Sequence[Value]) -> bool:
-    return len(values) >= 8 and _is(_NONE, int, int, str)(values) and values[3] in _OUTCOMES
 
 
 def _attempted(values: Sequence[Value]) -> bool:
@@ -167,22 +142,21 @@ def _attempted(values: Sequence[Value]) -> bool:
     return False
 
 
-def _account(values: Sequence[Value]) -> bool:
-    return len(values) >= 8 and _is(_NONE, str, str, int, int, int, int, int)(values)
-
-
-def _lane(values: Sequence[Value]) -> bool:
-    return len(values) == 3 and _is(_NONE, str, str)(values) and len(str(values[2])) < 128
-
-
 # The form of rows on a page that no root leads to. Other tables are not guessed. A pattern has the
 # original columns of a table: later columns may follow, and `_named` rejects rows with too many.
 LOOKS: Final[Mapping[str, Callable[[Sequence[Value]], bool]]] = {
-    "submission": _submission,
-    "conversion": _conversion,
-    "outbox": _outbox,
-    "attempt": _attempt,
+    "submission": _like(
+        9, NoneType, str, str, str, int, int, int, bytes,
+        also=lambda values: bool(_RECEIPT.fullmatch(str(values[1]))),
+    ),
+    "conversion": _like(6, NoneType, int, int, str, bytes),
+    "outbox": _like(
+        12, NoneType, int, int, int, str, also=lambda values: values[4] in _STATES
+    ),
+    "attempt": _like(8, NoneType, int, int, str, also=lambda values: values[3] in _OUTCOMES),
     "attempted": _attempted,
-    "account": _account,
-    "lane": _lane,
-}
+    "account": _like(8, NoneType, str, str, int, int, int, int, int),
+    "lane": _like(
+        3, NoneType, str, str, also=lambda values: len(values) == 3 and len(str(values[2])) < 128
+    ),
+}  # fmt: skip
