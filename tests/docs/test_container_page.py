@@ -36,7 +36,7 @@ def section(name):
 
 # Lists of types that share one treatment.
 LISTS = (
-    ("Runs as at Google", "runs", ""),
+    ("Runs as in Google's container", "runs", ""),
     ("belong to web containers", "left out", "supported only in web containers"),
     (
         "so keep them in Google's container",

@@ -163,7 +163,7 @@ TOKENS: Final = _words(
 # X's click id, and the ids by which X's script knows a browser.
 CLICKS: Final = _words("twclid twpid")
 SECRETS: Final = _words("key sealed sig authorization proxyauthorization pin otp cvv cvc pan")
-# Words that indicate a secret wherever they occur; the second group, as two words.
+# Words that indicate a secret wherever they occur; those of the second group count as two words.
 SECRET_WORDS: Final = _words(
     """
     token tokens secret password passwd pwd bearer credential credentials authorization passphrase

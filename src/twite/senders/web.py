@@ -140,7 +140,7 @@ def _as_connected(hosts: Iterable[str]) -> frozenset[str]:
 
 def _why(error: Exception, *, left: bool) -> str:
     if isinstance(error, TimeoutError):
-        # Templates get "timed_out" for every time limit, as at Google.
+        # Templates get "timed_out" for every time limit, as in Google's container.
         return "no answer in time"
     if isinstance(error, NotPublic | _CutOff):
         return str(error)

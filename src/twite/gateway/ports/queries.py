@@ -301,6 +301,6 @@ class Queries(Protocol):
         """Return counts by source and pixel."""
 
     async def backlog(self) -> Sequence[BacklogHour]:
-        """Return pending deliveries by pixel and hour of rank."""
+        """Return pending deliveries by pixel and by the hour of their rank."""
 
     async def answer(self, query: Query[T]) -> T: ...

@@ -195,7 +195,7 @@ class _Import:
             later = {piece.text("triggerId") for _, piece in groups}
             ordered += [pair for pair in groups if later.isdisjoint(_lists(pair[1]))]
             groups = [pair for pair in groups if not later.isdisjoint(_lists(pair[1]))]
-        # Groups in a circle list triggers that have not been read: they are left out.
+        # Groups that contain each other cannot be read in any order, so they are left out.
         return [*ordered, *groups]
 
     def _read_transformations(

@@ -110,7 +110,7 @@ def _group(
         if id_ not in names:
             raise LeftOut(f"it lists the trigger {missing.get(id_, id_)!r}, which is left out")
         if ids.count(id_) > 1:
-            # At Google, such a trigger must fire as often as the group lists it.
+            # In Google's container, such a trigger must fire as often as the group lists it.
             raise LeftOut(
                 f"it lists the trigger {names[id_]!r} more than once, but a trigger matches an "
                 "event at most once, so the group never fires"

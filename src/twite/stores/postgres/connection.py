@@ -217,7 +217,7 @@ class Address:
         return said.splitlines()[0] if said else type(error).__name__
 
     def _unreadable_file(self, error: OSError) -> str | None:
-        """Return the option and the file, if a file of the URL was the reason."""
+        """Return the option and its file if a file named in the URL caused the error."""
         if isinstance(error, FileNotFoundError | PermissionError):
             for name, file in self._files.items():
                 if not os.access(file, os.R_OK):

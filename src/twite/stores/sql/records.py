@@ -101,7 +101,7 @@ def undelivered(
 
 
 def backlog(connection: SqlConnection) -> list[BacklogHour]:
-    """Return the pending deliveries by pixel and hour of rank."""
+    """Return the pending deliveries by pixel and by the hour of their rank."""
     return [
         BacklogHour(pixel=pixel, hour=hour, deliveries=deliveries, first=first, oldest=oldest)
         for pixel, hour, deliveries, first, oldest in connection.execute(

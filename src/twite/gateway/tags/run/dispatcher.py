@@ -250,7 +250,8 @@ class TagDispatcher:
         if fired.tag.firing is parts.Firing.EACH_TRIGGER:
             identity = f"{identity}/{fired.trigger}"
         if call is not None:
-            # Tags run for each event, as at Google, also for one that has another's id.
+            # Tags run for each event, as in Google's container, even if another event has the same
+            # id.
             identity = f"{identity}/{call.id}"
         sent = not parsed.is_suppressed
         seal = self.seal if rule.persons is PersonHandling.SEALED and sent else None
