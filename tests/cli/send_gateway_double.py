@@ -1,4 +1,4 @@
-"""A tiny fake gateway on a real socket: it records requests and gives set answers."""
+"""A tiny fake gateway on a real socket: it records requests and gives preset answers."""
 
 import json
 import threading

@@ -40,11 +40,12 @@ def test_it_writes_settings_and_keys_that_only_their_owner_can_read(command, tmp
 def test_what_it_writes_can_be_used_as_it_is(command, tmp_path):
     path = tmp_path / "twite.toml"
 
-    command(
+    _, out, _ = command(
         "init", "--config", str(path), "--pixel", "o8z6j",
         "--event", "purchase=o8z6k", "--event", "sign_up=tw-o8z6j-o8z6m",
     )  # fmt: skip
 
+    assert out.endswith("\nNext: set X_PIXEL_TOKEN, and run twite check.\n")
     settings = load(path, ENVIRONMENT)
     assert settings.warnings == ()
     assert settings.pixels[0].events == {"purchase": "o8z6k", "sign_up": "o8z6m"}

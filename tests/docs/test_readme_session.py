@@ -48,7 +48,7 @@ def test_the_session_of_the_readme_works_as_it_is_pasted(checkout):
     text = session()
     # In an interactive zsh a "#" is an argument, and an apostrophe after it opens a quote.
     assert "#" not in text
-    # All that a user changes is the token. The port is changed, because the usual one may be in
+    # A user changes only the token. The port is changed, because the usual one may be in
     # use.
     assert (text.count("…"), text.count(f":{PORT}")) == (1, 1)
     pasted = text.replace("…", TOKEN).replace(f":{PORT}", f":{port}")

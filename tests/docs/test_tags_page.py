@@ -17,7 +17,7 @@ def test_every_reason_to_ignore_is_documented_with_its_meaning():
 
 
 def test_the_names_that_mean_the_same_are_those_of_the_page():
-    table = PAGE.split("| names that mean the same |")[1].split("\n\n")[0]
+    table = PAGE.split("| names with the same meaning |")[1].split("\n\n")[0]
     lines = [tuple(re.findall(r"`(\w+)`", line)) for line in table.splitlines()]
 
     assert tuple(line for line in lines if line) == SPELLINGS

@@ -1,4 +1,4 @@
-"""The stand-in for X's pixel script, as far as it shows without a browser: see tests/browser."""
+"""The stand-in for X's pixel script, without a browser; see also tests/browser."""
 
 from x_requests import ADS, a_judge
 

@@ -60,7 +60,7 @@ def container(*tags, variables=(), triggers=(), transformations=(), templates=No
 
 
 class Returning:
-    """Runs no template: returns set values, and records the calls."""
+    """Runs no template: returns preset values, and records the calls."""
 
     def __init__(self, value=UNDEFINED):
         self.value_ = value

@@ -21,7 +21,7 @@ def pytest_asyncio_loop_factories(config, item):
 
 @pytest.fixture
 async def staged() -> AsyncIterator[Callable[..., Awaitable[Stage]]]:
-    """Return a way to start collectors that are stopped after the test."""
+    """Return a function that starts servers, which are stopped after the test."""
     started: list[Stage] = []
 
     async def start(**said: Any) -> Stage:

@@ -40,7 +40,7 @@ class StoppedClock:
 
 
 class PlayedAccept:
-    """Gives set answers; records the requests."""
+    """Gives preset answers; records the requests."""
 
     def __init__(self) -> None:
         self.native_answer: AcceptReceipt | Exception = a_receipt(accepted=1)

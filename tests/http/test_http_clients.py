@@ -18,7 +18,7 @@ Staged = Callable[..., Awaitable[Stage]]
 
 
 class PlayedClients:
-    """Gives set answers; records the requests."""
+    """Gives preset answers; records the requests."""
 
     def __init__(self, answer: ClientResponse | Exception | None = None) -> None:
         self.said = answer

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.journey
 
 
 class Chat(BaseHTTPRequestHandler):
-    """Accepts each message, or gives a set answer; stores it with its headers."""
+    """Accepts each message, or gives a preset answer; stores it with its headers."""
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers["content-length"]))

@@ -1,4 +1,4 @@
-"""A tag's vendor: a small HTTP server with set answers that stores the requests."""
+"""A tag's vendor: a small HTTP server with preset answers that stores the requests."""
 
 import json
 import threading

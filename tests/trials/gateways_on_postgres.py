@@ -283,7 +283,7 @@ class Trial:
         while True:
             gateway = chance.choice(self.gateways)
             gateway.pause()
-            time.sleep(0.1)  # what it wrote last is committed
+            time.sleep(0.1)  # its last write is committed
             if claimed := self.claimed(gateway):
                 self.done["deliveries claimed at stops"] += claimed
                 return gateway

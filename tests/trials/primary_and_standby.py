@@ -57,7 +57,7 @@ class PrimaryAndStandby:
         return self.primary.psql(statement, "ledger")
 
     def promote(self):
-        """Kill the primary, and promote the standby. It has what was acknowledged."""
+        """Kill the primary, and promote the standby. The standby has all acknowledged data."""
         self.primary.stop(signal.SIGQUIT)
         dead, self.primary = self.primary, self.standby
         self.primary.psql("SELECT pg_promote()")

@@ -49,7 +49,7 @@ class DiesOfEachAnswer(Scenario):
         for number in range(self.sales):
             yield number * MINUTE, a_sale(number)
 
-    def on_request(self, pixel):  # noqa: ARG002  there is only one
+    def on_request(self, pixel):  # noqa: ARG002 there is only one pixel
         self.requests += 1
         if self.requests % 2 and self.died < self.sales:
             self.died += 1
@@ -65,7 +65,7 @@ class NeverHears(Scenario):
             yield number * HOUR // 2, a_sale(number)
         yield DAYS * DAY, a_sale(10_000)
 
-    def on_request(self, pixel):  # noqa: ARG002  there is only one
+    def on_request(self, pixel):  # noqa: ARG002 there is only one pixel
         return Met(weather=Weather.TIMEOUT) if self._counting else Met()
 
 

@@ -75,7 +75,7 @@ def test_the_command_plays_the_story_that_it_names(capsys):
 class Outage(Scenario):
     """X accepts everything but does not respond for two days."""
 
-    def on_request(self, pixel):  # noqa: ARG002  every pixel alike
+    def on_request(self, pixel):  # noqa: ARG002 the same for every pixel
         return Met(weather=Weather.TIMEOUT) if self._counting else Met()
 
     def timeline(self):
@@ -92,7 +92,7 @@ class PutBack(Scenario):
                 yield at, happening
         yield 10 * SECOND, Jump(by=-24 * HOUR)
 
-    def on_request(self, pixel):  # noqa: ARG002  every pixel alike
+    def on_request(self, pixel):  # noqa: ARG002 the same for every pixel
         return Met(weather=Weather.LIMITED, wait=10 * MINUTE) if self._counting else Met()
 
 
@@ -112,7 +112,7 @@ class AllAlike(Scenario):
             yield minute * MINUTE + 3 * MINUTE, Stop()
         yield HOUR, Jump(by=0)
 
-    def on_request(self, pixel):  # noqa: ARG002  there is one
+    def on_request(self, pixel):  # noqa: ARG002 there is only one pixel
         return Met(weather=Weather.ALL_ALIKE) if self._counting else Met()
 
 
@@ -144,7 +144,7 @@ class Forgetful(MemoryStore):
 class Amnesiac(MemoryStore):
     """A store that reports a settlement but does not record it."""
 
-    async def settle(self, settlement):  # noqa: ARG002  whatever it is
+    async def settle(self, settlement):  # noqa: ARG002 the same for every settlement
         return 0
 
 

@@ -159,7 +159,7 @@ async def opened_once(path):
 
 
 def migrated(path, pristine):
-    """Return all that a store holds once it is migrated without trouble."""
+    """Return the content of a store after an undisturbed migration."""
     path.write_bytes(pristine)
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         migrate(connection, str(path))

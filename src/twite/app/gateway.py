@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 STOP_WITHIN: Final = 20 * SECOND
 # Seconds for which a busy thread keeps the GIL from the store's writer, which asks for it some
 # twenty times a commit. With Python's default of 5 ms, throughput fell from 2,300 requests a second
-# to 28 beside two connections in a tight loop (docs: performance).
+# to 28 while two connections ran a tight loop (docs: performance).
 _TURN: Final = 0.0005
 
 

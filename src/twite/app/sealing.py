@@ -2,7 +2,7 @@
 
 A rotation can be interrupted at any step; the next run continues:
 
-    1  the key is copied to a file of its own, as a former key: settings loaded now have both
+    1 the key is copied to a file of its own, as a former key: settings loaded now have both
     2  the new key takes its place
     3  secrets and queued payloads are resealed with the new key, here or in the running gateway
     4  the former key is deleted if nothing needs it any more

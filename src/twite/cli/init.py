@@ -24,21 +24,22 @@ Event = Annotated[
         "--event", metavar="NAME=ID", help="Your name for an event, and X's id; repeatable"
     ),
 ]
+PLACEHOLDER = "your-pixel-id"
 Force = Annotated[bool, typer.Option("--force", help="Overwrite the file, and keep the key")]
 
 
 def init(
     *,
     config: Target = DEFAULT_CONFIG,
-    pixel: PixelId = "your-pixel-id",
+    pixel: PixelId = PLACEHOLDER,
     event: Event = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Only their owner can read the files (mode 0600).
 
-    Your servers send the API key. A second key encrypts what twite login stores and what is queued
-    for tags; if TWITE_SECRET_KEY is set, the settings use it and no file is written.
+    Your servers send the API key. A second key encrypts the credentials of twite login and the
+    events queued for tags; if TWITE_SECRET_KEY is set, the settings use it and no file is written.
 
     Example: `twite init --pixel o8z6j --event purchase=o8z6k`
     """
@@ -83,7 +84,8 @@ def init(
     printing.say(
         f"The key in {where} encrypts stored credentials and events queued for tags. Keep a copy."
     )
-    printing.say("Next: fill in the ids, set X_PIXEL_TOKEN, and run twite check.")
+    missing = "" if event and pixel != PLACEHOLDER else "fill in the ids, "
+    printing.say(f"Next: {missing}set X_PIXEL_TOKEN, and run twite check.")
 
 
 def _pairs(events: list[str]) -> dict[str, str]:

@@ -264,7 +264,7 @@ def _put(events: dict[str, object], name: str, event: str) -> None:
 
 
 def _secrets_of(found: Sequence[TomlBlock]) -> set[str]:
-    """Return the values that are secrets in clear."""
+    """Return the values that are plain-text secrets."""
     kept: set[str] = set()
     for block in found:
         read: Mapping[str, object] = block.tree

@@ -1,7 +1,7 @@
 """Load the settings: read `twite.toml` and the environment, check them, build values.
 
 Files: `server_tables` and `schema` describe the keys, `kinds` reads their values, `values` parses
-texts, `toml` reads the file and resolves `env:` and `file:`. This module applies environment
+strings, `toml` reads the file and resolves `env:` and `file:`. This module applies environment
 variables, which override the file. `pixels`, `tags` and `containers` check rules that involve more
 than one key.
 """

@@ -13,7 +13,7 @@ from twite.stores.factory import ENGINES
 class StoreUrl(msgspec.Struct, frozen=True, kw_only=True):
     """An engine and the path of its file, which may be relative to the settings file.
 
-    `server` is the URL of a database server; beside `path` are then only files of this machine.
+    `server` is the URL of a database server; `path` is then only the base name of local files.
     """
 
     engine: str

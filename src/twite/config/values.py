@@ -1,4 +1,4 @@
-"""Parse the texts of the settings: addresses, durations, sizes, ids.
+"""Parse strings of the settings: addresses, durations, sizes, ids.
 
 Each function receives the place of the value, and raises SettingsError with the mistake and the
 fix.

@@ -73,7 +73,7 @@ class FormData:
 
 
 def _whole(text: str) -> list[int]:
-    """Return a text as a number; None if it is not a number, or longer than any of Twite's."""
+    """Return a string as a number; None if it is not a number, or longer than any of Twite's."""
     return [int(text)] if text.isascii() and text.isdigit() and len(text) <= 15 else []
 
 

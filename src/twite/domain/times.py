@@ -21,7 +21,7 @@ _MOMENT: Final = re.compile(
     r"(?::[0-9]{2}(?:[.,][0-9]{1,9})?)?(?:[Zz]|[+-][0-9]{2}(?::?[0-5][0-9])?)",
     re.ASCII,
 )
-# The usual form has a minute, seconds (`:59`) and an end (`.999Z` or `Z`).
+# The usual form consists of date, hour and minute, then seconds (`:59`), then `.999Z` or `Z`.
 _USUAL_MINUTE: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]", re.ASCII
 )

@@ -9,7 +9,7 @@ from twite.emulator.switches import Switches
 from twite.emulator.world import EmulatedPixel, EmulatedUser
 from twite.x import spec
 
-PIXEL_TOKEN = "pixel_token"  # noqa: S105 - the name of a way to authenticate
+PIXEL_TOKEN = "pixel_token"  # noqa: S105 - the name of an authentication method
 OAUTH = "oauth"
 
 

@@ -85,7 +85,7 @@ def _count(name: str, text: str) -> _Read | Problem:
 def _cursor(name: str, text: str) -> _Read | Problem:
     digits = text.removeprefix(CURSOR)
     if not text.startswith(CURSOR) or not digits.isdecimal():
-        return invalid(NOT_ONE_OF, name, text, choices="the cursors given out")
+        return invalid(NOT_ONE_OF, name, text, choices="the issued cursors")
     return _Read(text, {"offset": int(digits)})
 
 

@@ -174,7 +174,7 @@ Check = Callable[[str, object, Switches], list[Problem]]
 
 
 def _group(name: str, value: object, _: Switches) -> list[Problem]:
-    """X's table says integer, its sample has a text: both pass. [conflict WEB]"""
+    """X's table says integer, its sample has a string: both pass. [conflict WEB]"""
     if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
         return []
     return [invalid(spec.WRONG_TYPE, name, value, type="String")]

@@ -49,7 +49,7 @@ def _where(txn_id: str, state: EmulatedState) -> tuple[str, str] | None:
 
 
 def _conversion_id(pairs: dict[str, str]) -> str | None:
-    """`conversion_id` of the `event` parameter, which is JSON; or as a parameter of its own."""
+    """`conversion_id` of the `event` parameter, which is JSON; or a separate parameter."""
     try:
         event = msgspec.json.decode(pairs.get("event") or "{}")
     except (msgspec.MsgspecError, RecursionError):

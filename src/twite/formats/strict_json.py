@@ -102,8 +102,8 @@ def without_halves(body: bytes) -> bytes:
 def refuse_duplicate_keys(body: bytes, value: object, *, within: bool = True) -> None:
     """Raise MalformedRequest if an object names a key twice; `within`: also the topmost one.
 
-    A decoder drops texts (of duplicate keys, unknown fields, nulls) and adds none. So if the
-    result, encoded again, holds as many texts as the input, no key was dropped. The slow check is
+    A decoder drops strings (of duplicate keys, unknown fields, nulls) and adds none. So if the
+    result, encoded again, has as many strings as the input, no key was dropped. The slow check is
     for the rest.
     """
     texts = _texts(body)
@@ -126,12 +126,12 @@ class _Pairs(list[tuple[str, object]]):
 
 
 def may_hold_control_characters(body: bytes) -> bool:
-    """Whether a text in this JSON may contain control characters (an escape or DEL)."""
+    """Whether a string in this JSON may contain control characters (an escape or DEL)."""
     return b"\\" in body or b"\x7f" in body or (not body.isascii() and b"\xc2" in body)
 
 
 def _texts(body: bytes) -> int | None:
-    """Count the quotes that open or close a text in valid JSON; None if only a parser can do so."""
+    """Count the quotes that delimit strings in valid JSON; None if only a parser can do so."""
     if b"\\" not in body:
         return body.count(b'"')
     if b"\\\\" in body or b"\\u005" in body:

@@ -111,8 +111,8 @@ class SourceKeys:
             _ODDLY_ENCODED.search(data) is not None
         )
         for plains, key in self._spelled:
-            # Encodings never change letters and digits. The slow search is only for texts that may
-            # contain a key.
+            # Encodings never change letters and digits. The slow search is only for strings that
+            # may contain a key.
             if is_odd or (plains[0] in data and _holds_all(data, plains)):
                 data = _spelled(key).sub(MASK, data)
         for plains, said in self._packed:

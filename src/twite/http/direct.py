@@ -257,7 +257,7 @@ class DirectIntake:
         if (
             answer.status in DELAYED
             or answer.headers is not JSON_ALONE
-            or not write_whole(request, answer.status, answer.body)  # type: ignore[arg-type]  # it stands for a cycle
+            or not write_whole(request, answer.status, answer.body)  # type: ignore[arg-type]  # it replaces a cycle
         ):
             request.protocol.answer_in_a_task(request, partial(self._send, answer))
 
@@ -311,7 +311,7 @@ class DirectProtocol(DeadlineProtocol):
             # The parser is between two requests and stays there.
             request = DirectRequest(self, intake.gate, head, [data[end:]])
             request.more_body = False
-            self.cycle = self.active = request  # type: ignore[assignment]  # it stands for a cycle
+            self.cycle = self.active = request  # type: ignore[assignment]  # it replaces a cycle
             self.due = _NEVER
             intake.submit(request)
         else:

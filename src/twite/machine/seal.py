@@ -1,11 +1,11 @@
 """Encryption of secrets (AES-256-GCM) and password hashes (Argon2id).
 
-Keys are derived from the texts in the settings.
+Keys are derived from the strings in the settings.
 
     1 byte version · 4 bytes key id · 12 bytes nonce · ciphertext and tag
 
 The name of a secret is authenticated with it. NIST SP 800-38D allows 2^32 random nonces per key; a
-deployment seals a few texts a day.
+deployment seals a few secrets a day.
 
 Both libraries are imported at the first use: most starts of a gateway need neither.
 """

@@ -1,7 +1,7 @@
 """Scrub event data: replace emails, phone numbers and names by their SHA-256, in place.
 
-Public templates pass a text of 64 hexadecimal digits on unchanged: they send the same request as if
-they had hashed the value themselves.
+Public templates pass on a string of 64 hexadecimal digits unchanged: they send the same request as
+if they had hashed the value themselves.
 """
 
 import hashlib
@@ -117,7 +117,7 @@ class _Scrubbing:
 def _read_json(text: str, repeated: list[str]) -> object:
     """Return the JSON in a text, which may be percent-encoded; None if there is none.
 
-    JSON in a string in JSON is a text again. `repeated` receives duplicate keys.
+    JSON in a string in JSON becomes a string again. `repeated` receives duplicate keys.
     """
     for _ in range(MOST_UNQUOTED):
         start = text.lstrip()[:3]

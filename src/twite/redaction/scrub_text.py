@@ -168,7 +168,7 @@ def _paired(text: str) -> Iterator[tuple[int, int]]:
     while (found := _NAME.search(text, at)) is not None:
         at = found.end()
         is_json = found["key"] is not None
-        # An object in a text may be a thing, and then its `name` is not personal data.
+        # An object in a text may describe a thing, and then its `name` is not personal data.
         among = FieldContext.THINGS if is_json else FieldContext.EVENT
         if person_in(found["key"] or found["name"], among) is None:
             continue

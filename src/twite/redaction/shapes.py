@@ -68,7 +68,7 @@ def reading(text: str) -> str | None:
     letters and digits (full-width, with invisible characters between). None if the escapes are
     nested too deeply.
     """
-    longest = 2 * len(text) + _SHORT_TEXT  # a letter may expand to eighteen
+    longest = 2 * len(text) + _SHORT_TEXT  # one letter may expand to eighteen characters
     for _ in range(MOST_UNQUOTED + 1):
         plain = _decoded(text)
         if plain == text:
@@ -133,7 +133,7 @@ def _decoded(text: str) -> str:
 
 def _unescaped(found: re.Match[str]) -> str:
     if found["named"]:
-        from html.entities import html5  # noqa: PLC0415  # few texts need its 2,000 names
+        from html.entities import html5  # noqa: PLC0415 # few texts need its 2,000 names
 
         return html5.get(f"{found['named']};", found[0])
     if found["sign"]:

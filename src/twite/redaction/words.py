@@ -74,7 +74,7 @@ SHORT_PHONES: Final = _words(
     "ph mobile mobil cell handy mob gsm natel movil celular cellulare telemovil komorka"
 )
 SHORT_NAMES: Final = _words("fn ln")
-# Equally short, but so often about things that masks ignore them.
+# Equally short, but used for things so often that masks ignore them.
 NAMES_OF_THINGS: Final = _words("name names nom nome nombre naam namn navn nimi rue nev")
 # Personal data that is stored unchanged, because tags need it. Masks hide it.
 DETAILS: Final = _words(

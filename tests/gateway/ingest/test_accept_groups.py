@@ -37,7 +37,7 @@ class OptOuts:
 
 
 class GroupDesk:
-    """An Accept with a store that records by callback and gives set results."""
+    """An Accept with a store that records by callback and returns preset results."""
 
     def __init__(self, *, answers=(), wake=None, **more):
         destinations = {pixel: a_destination(pixel) for pixel in ("o8z6j", "p2")}

@@ -173,7 +173,8 @@ class EmulatorCounts:
         self.again = sum(max(0, tally.api - 1) for tally in self.ids.values())
         self.requests = received.requests
         self.answers = ", ".join(
-            f"{many} with status {status}" for status, many in sorted(received.answers.items())
+            f"{many} without a response" if status == "none" else f"{many} with status {status}"
+            for status, many in sorted(received.answers.items())
         )
 
 

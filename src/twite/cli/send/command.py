@@ -38,7 +38,7 @@ def send(
         typer.Option(
             "--map",
             metavar="OURS=COLUMN",
-            help="Read a field from a column; FIELD= reads none",
+            help="Read one of Twite's fields from a column; OURS= leaves it empty",
             show_default=False,
         ),
     ] = None,

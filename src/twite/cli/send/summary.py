@@ -193,7 +193,7 @@ def _reasons(title: str, reasons: dict[str, ResultReason]) -> None:
     ordered = sorted(reasons.items(), key=lambda item: -item[1].count)
     printing.print_table(
         "",
-        [title, "rows", "such as row", "where"],
+        [title, "rows", "first row", "message"],
         [[code, group.count, group.row, group.message] for code, group in ordered],
     )
 

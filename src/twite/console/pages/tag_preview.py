@@ -92,7 +92,7 @@ class TagPreviewPage:
 
 
 def _require_all_pixels(visit: PageRequest) -> None:
-    """Raise AccessDenied for a user who sees only some pixels: events do not belong to one."""
+    """Raise AccessDenied for a user who sees only some pixels: events belong to no pixel."""
     if visit.viewer.pixels is not None:
         raise AccessDenied(403, "Access denied", "Only users who see all pixels may preview tags.")
 

@@ -143,7 +143,7 @@ class AuditAction(StrEnum):
 
 
 class AuditEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """`who` did `what` to `subject`; `detail` never holds a secret."""
+    """`who` did `what` to `subject`; `detail` never contains a secret."""
 
     at: int
     who: str
@@ -161,7 +161,7 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def written(audit_event: AuditEvent) -> AuditEvent:
-    """Return the audit event as stored: texts are shortened and on one line."""
+    """Return the audit event as stored: strings are shortened and on one line."""
     return msgspec.structs.replace(
         audit_event,
         who=_line(audit_event.who),

@@ -162,7 +162,7 @@ class Flaw(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def key_set_of(identifiers: Identifiers) -> int:
-    """Return the MatchKeys of identifiers as a bit set, without hashes of empty texts."""
+    """Return the MatchKeys of identifiers as a bit set, without hashes of empty strings."""
     email, phone = identifiers.email, identifiers.phone
     return (
         (identifiers.click_id is not None)
@@ -208,7 +208,7 @@ def _has(key_set: int) -> tuple[bool, ...]:
 
 
 def shape_of(text: str) -> str:
-    """Return the shape of a text: letters as x or X, digits as 9, unusual characters as ?."""
+    """Return the shape of a string: letters as x or X, digits as 9, unusual characters as ?."""
     cut = text[:LONGEST_SHAPE]
     plain = cut.isascii()
     shape = cut.encode().translate(_TABLE).decode() if plain else "".join(map(_drawn, cut))

@@ -54,7 +54,7 @@ class SightingPath(StrEnum):
     PIXEL = "pixel"  # the page passed it to X's pixel
     BLOCKED = "blocked"  # the page passed it to X's pixel, whose script did not load
     PAGE = "page"  # it arrived in a page's beacon
-    SERVER = "server"  # it arrived in any other way
+    SERVER = "server"  # it arrived in another way
 
 
 class Sighting(Masked, frozen=True, kw_only=True, gc=False):

@@ -1,6 +1,6 @@
 """An engine process: runs turns in the order of their arrival, and does nothing else.
 
-The kernel ends the process with SIGPROF when a turn exceeds its limit of CPU time. After another
+The kernel ends the process with SIGPROF when a turn exceeds its CPU time limit. After another
 exceeded limit, the process responds and ends, because the engine may be damaged.
 """
 
@@ -137,7 +137,7 @@ def _boot_time() -> Iterator[None]:
 
 
 def sha256(text: str, encoding: str) -> str | None:
-    """Return the SHA-256 hash of a text as `hex`, `base64` or `base64url`; None if it failed."""
+    """Return the SHA-256 hash of a string as `hex`, `base64` or `base64url`; None if it failed."""
     try:
         hashed = hashlib.sha256(text.encode())
         if encoding == "hex":

@@ -1,4 +1,4 @@
-"""The connection to one operating system process, and the runs that wait in it."""
+"""The connection to one engine process, and the runs that wait in it."""
 
 import asyncio
 import contextlib

@@ -1,6 +1,6 @@
 """The memory of all engine processes together.
 
-A process holds its limit of memory from its start to its end. If the total is not enough for
+A process reserves its memory limit from its start to its end. If the total is not enough for
 another process, the process that has been idle for longest ends; its runs continue in its next
 process. If no process is idle, the new one waits for its turn.
 """
@@ -14,7 +14,7 @@ _SHARE: Final = 1.0  # seconds; then a busy process lets others go first
 
 
 class MemoryUser(Protocol):
-    """A process with a limit of memory."""
+    """A process with a memory limit."""
 
     @property
     def idle_since(self) -> float | None:
@@ -59,7 +59,7 @@ class EngineMemory:
         return user in self._held
 
     def release(self, user: MemoryUser) -> None:
-        """Return the memory of a process that has ended."""
+        """Give back the memory of a process that has ended."""
         if self._held.pop(user, None) is not None:
             self.serve()
 

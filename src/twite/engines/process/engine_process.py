@@ -254,7 +254,7 @@ class QuickJsProcess:
             self._ask_again(line)
             return
         line.remove()
-        # No one else has this turn yet.
+        # This turn has no other caller yet.
         msgspec.structs.force_setattr(turn, "run", run.number)
         msgspec.structs.force_setattr(turn, "took", took + asked.took)
         if turn.done and not turn.listening:

@@ -1,7 +1,8 @@
 """The fork server: a process with an empty environment that forks the engine processes.
 
-A forked process is ready in about a millisecond, and shares the memory of what is imported here.
-The server runs no template. It reports how each process ended, and ends when the gateway does.
+A forked process is ready in about a millisecond, and shares the memory of the modules imported
+here. The server runs no template. It reports how each process ended, and ends when the gateway
+does.
 
     the gateway sends   {"spawn": 7, "memory": …}, with the ends of its two pipes
                         {"kill": 1234}

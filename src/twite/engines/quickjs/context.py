@@ -1,4 +1,4 @@
-"""A hardened QuickJS context of one template: its input and output are texts.
+"""A hardened QuickJS context of one template: its input and output are strings.
 
 It does not depend on the gateway, so that an engine process loads little besides the engine.
 """
@@ -69,7 +69,7 @@ class TurnHead(msgspec.Struct, frozen=True):
 
 
 class LimitPassed(Exception):
-    """A run exceeded its limit of time or memory: the context cannot be used any more."""
+    """A run exceeded its time or memory limit: the context can no longer be used."""
 
 
 class CodeUnusable(Exception):
@@ -88,7 +88,7 @@ class Sandbox:
     """A hardened context that has run no template.
 
     The engine calls no Python function while it limits the time. With `sha256`, which returns the
-    hash of a text in an encoding, the caller therefore limits the time of each call.
+    hash of a string in an encoding, the caller therefore limits the time of each call.
     """
 
     def __init__(self, *, testing: bool = False, sha256: Sha256 | None = None) -> None:
@@ -139,7 +139,7 @@ class TemplateContext:
         self.enter("end", str(run))
 
     def enter(self, act: str, *given: str) -> str:
-        """Call the sandbox. Raises quickjs.JSException for what it throws."""
+        """Call the sandbox. Raises quickjs.JSException for an uncaught exception of the code."""
         outcome = str(self._entrance(act, *given))
         if "\\ud" in outcome:
             outcome = _well_formed(outcome)

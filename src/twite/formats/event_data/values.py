@@ -1,4 +1,4 @@
-"""Values of an event: texts, amounts, items, and the trace that explains how it was read."""
+"""Values of an event: strings, amounts, items, and the trace that explains how it was read."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -50,7 +50,7 @@ def first_text(event: Event, places: Iterable[str]) -> str | None:
 
 
 def text_of(value: object) -> str | None:
-    """Return a text or number as text; for a list, its first element; None for other values.
+    """Return a string or number as a string; for a list, its first element; None for other values.
 
     Control characters become spaces, because pages send them. The native format refuses them as a
     mistake in a program.

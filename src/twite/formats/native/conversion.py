@@ -250,7 +250,7 @@ def _contents_kept(
 
 
 def may_be_amount(raw: msgspec.Raw) -> bool:
-    """Whether a text can only be an amount, valid or not."""
+    """Whether a string can only be an amount, valid or not."""
     return len(raw) < 32 and _IN_NO_AMOUNT.isdisjoint(bytes(raw))
 
 

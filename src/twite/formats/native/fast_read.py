@@ -207,7 +207,7 @@ def _amount(raw: msgspec.Raw) -> str | None:
 def _contents(lines: Sequence[NativeContent]) -> tuple[tuple[Content, ...] | None, int | None]:
     """Return the lines and the sum of their quantities, as `quantity_of`.
 
-    The lines are None if a text of theirs is not stored unchanged.
+    The lines are None if one of their strings is not stored unchanged.
     """
     contents = []
     quantity: int | None = 0
@@ -246,7 +246,7 @@ def _content(line: NativeContent) -> Content | None:
 
 
 def _is_text(text: str | None) -> bool:
-    """Return whether a text is stored unchanged."""
+    """Return whether a string is stored unchanged."""
     return text is None or (len(text) <= MAX_TEXT and free_text(text) == text)
 
 

@@ -124,8 +124,9 @@ def _read_at_once(body: bytes, context: ReadContext, *, single: bool) -> ParsedN
             is_complete = False
         results.append(result)
     kept = _kept(results, single=single)
-    # Each text of a usual conversion's stored form is from a text of the request, except a click id
-    # from the URL. So if both have as many texts, the decoder dropped no duplicate key.
+    # Each string of a usual conversion's stored form comes from a string of the request, except a
+    # click id from the URL. So if both have the same number of strings, the decoder dropped no
+    # duplicate key.
     if not is_complete or kept.count(b'"') != body.count(b'"'):
         try:
             refuse_duplicate_keys(body, value)

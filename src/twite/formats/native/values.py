@@ -1,4 +1,4 @@
-"""Read the values of a native conversion: match keys and their flaws, amounts, contents, texts."""
+"""Read the values of a native conversion: match keys with flaws, amounts, contents, strings."""
 
 import re
 from collections.abc import Sequence

@@ -121,7 +121,7 @@ def _text(given: object) -> object:
 
 
 def _count(given: object) -> object:
-    """Read a count that the tag sent as a text (override table) or a float (sums)."""
+    """Read a count that the tag sent as a string (override table) or a float (sums)."""
     text = _text(given)
     if isinstance(text, str) and _WHOLE.fullmatch(text):
         return int(text.partition(".")[0])

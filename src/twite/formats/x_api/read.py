@@ -221,7 +221,7 @@ def _time(given: XConversion, complaints: list[XComplaint]) -> int | None:
 
 
 def _identifiers(given: list[XIdentifier], complaints: list[XComplaint]) -> Identifiers:
-    """Merge the elements into one; each must suffice by itself. [doc WEB; seen SW]"""
+    """Merge the elements into one; each must suffice alone. [doc WEB; seen SW]"""
     click = email = phone = ip = agent = browser = None
     enough = bool(given)
     for element in given:

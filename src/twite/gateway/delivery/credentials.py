@@ -17,7 +17,7 @@ from twite.gateway.ports.events import Observer, Presented
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.transport import NoResponse, Response
 
-PIXEL_TOKEN: Final = "pixel_token"  # noqa: S105  the name of a way to ask
+PIXEL_TOKEN: Final = "pixel_token"  # noqa: S105  the name of an authentication method
 OAUTH: Final = "oauth"
 # A refused new credential is tried second for this long. Otherwise, each request would be sent
 # twice.

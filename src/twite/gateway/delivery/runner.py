@@ -312,7 +312,7 @@ class DeliveryRunner:
     async def _rate_limits(
         self, destinations: Sequence[Destination], last: int
     ) -> Mapping[str, RateLimit]:
-        """Return one rate limit per account, filled with what was sent before this start.
+        """Return one rate limit per account, which counts conversions sent before this start.
 
         The time since the latest recorded time (`last`) counts as zero, because the machine's clock
         may have changed meanwhile. Sending a little late is better than sending too early.

@@ -209,7 +209,7 @@ class Suspects:
         known = self.known()
         if self._lease is not None and not self.requests.is_hanging(self._lease):
             return known
-        # Isolated deliveries could fill a small batch: suspects go first every other time.
+        # Isolated deliveries could fill a small batch, so suspects go first every other time.
         self._isolated_rest = not self._isolated_rest
         if self._isolated_rest and len(known) > len(self._isolated):
             return frozenset(self._isolated)
@@ -274,7 +274,7 @@ def is_refused_as_such(outcome: Outcome) -> TypeGuard[Rejected]:
 
 
 def is_failed(outcome: Outcome) -> TypeGuard[Errored]:
-    """Whether the request failed without a verdict of X, other than by a rate limit."""
+    """Whether the request failed without a verdict of X (rate limits excluded)."""
     return isinstance(outcome, Errored) and outcome.ambiguous and not outcome.limited
 
 

@@ -90,7 +90,7 @@ class BatchHandler(Protocol):
         return frozenset()
 
     def suspects(self) -> frozenset[int]:
-        """Return the deliveries whose result says little about the pixel.
+        """Return the deliveries whose result is weak evidence about the pixel.
 
         They are not used as probes.
         """
@@ -145,7 +145,7 @@ class Worker:
     def wake_for_other(self) -> None:
         """Wake up, because another process has queued something.
 
-        If there is nothing to claim after all, the worker is not `is_idle` before its next look.
+        If there is nothing to claim after all, the worker becomes `is_idle` only at its next check.
         """
         self._is_called = True
         self.wake()

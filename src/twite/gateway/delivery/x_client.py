@@ -204,7 +204,7 @@ class RequestSender:
         return response, outcome
 
     async def _may_resend(self, in_flight: InFlightBatch, group: Group) -> bool:
-        """Whether a refused group may be sent once more; spend the rate limit for it.
+        """Whether a refused group may be sent again; spend the rate limit for it.
 
         It may not if one of its deliveries was denied meanwhile, or its person opted out: the queue
         suppresses such deliveries.

@@ -350,7 +350,7 @@ def _weight(text: str) -> int:
 
 
 def _known(text: str, at: int) -> int:
-    """Return the length of a common piece that begins here; 1 if there is none."""
+    """Return the length of the common word or sequence that begins here; 1 if there is none."""
     word = next((word for word in _COMMON if text.startswith(word, at)), "")
     year = _YEAR.match(text, at)
     same = len(text) - at - len(text[at:].lstrip(text[at]))

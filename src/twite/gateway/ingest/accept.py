@@ -142,7 +142,7 @@ class Accept:
                     uncommitted = self._submissions.of_native(
                         reading, source=request.source, endpoint=Endpoint.NATIVE, idempotency=name
                     )
-            except Exception as fault:  # noqa: BLE001 - it is the caller's to answer
+            except Exception as fault:  # noqa: BLE001 - the caller handles it
                 done([(request, fault)])
             else:
                 group.append((request, uncommitted))
@@ -198,7 +198,7 @@ class Accept:
                 continue
             try:
                 answers.append((request, self._submissions.receipt_or_id(uncommitted, result)))
-            except Exception as fault:  # noqa: BLE001 - it is the caller's to answer
+            except Exception as fault:  # noqa: BLE001 - the caller handles it
                 answers.append((request, fault))
         done(answers)
 

@@ -24,8 +24,8 @@ from twite.gtm.template.tag_response import TagResponse
 class AcceptReceipt(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a committed request.
 
-    Indexes are positions in the request; `tags` are the tags that fired, `responses` what they add
-    to the response. `ignored` lists the ignored events.
+    Indexes are positions in the request; `tags` are the tags that fired, `responses` their
+    additions to the response. `ignored` lists the ignored events.
     """
 
     receipt: str

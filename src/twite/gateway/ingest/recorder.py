@@ -114,7 +114,7 @@ class SubmissionRecorder:
             else:
                 try:
                     self._note(submission, result, ())
-                except Exception as fault:  # noqa: BLE001 - it is the caller's to answer
+                except Exception as fault:  # noqa: BLE001 - the caller handles it
                     noted[place] = fault
         for (source, endpoint), places in typical.items():
             self._failed = None

@@ -62,7 +62,7 @@ def _masked(fault: Fault, given: Native) -> MaskedFault:
 def masked_value(path: str, value: object) -> str:
     """Return the stored form of a value, at most LONGEST_VALUE characters; "" for none.
 
-    Personal fields are stored as a shape, other texts masked.
+    Personal fields are stored as a shape, other strings masked.
     """
     if value is None or value == "":
         return ""
@@ -124,5 +124,5 @@ def _as_text(value: object) -> str:
 
 
 def _holds_more(text: str) -> bool:
-    """Whether a text may be more than an amount, for example because columns were mixed up."""
+    """Whether a string may be more than an amount, for example because columns were mixed up."""
     return len(text) > 24 or sum(c.isalpha() for c in text) > 4 or "@" in text or "+" in text

@@ -101,7 +101,7 @@ def _corrected(copy: AcceptedConversion, holder: Holder, *, at: int) -> CopyDeci
 
 
 def _allowing_less(copy: AcceptedConversion, holder: Holder) -> CopyDecision | None:
-    """Send an unsent holder as the copy allows, or not at all."""
+    """Return the decision if the copy allows less than the unsent holder, else None."""
     mine, theirs = limits_of(copy.consent), limits_of(holder.evidence)
     if not mine <= theirs:
         is_waiting = holder.state in {State.QUEUED, State.HELD}

@@ -38,7 +38,7 @@ class EraseStore(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """One slice of an erasure. Deliveries in flight are left for a later slice.
 
     `keys` go on the opt-out list; `deed` goes into the audit log; `anew` rebuilds the index of
-    sightings, `ends` empties the write-ahead log.
+    sightings; `ends` empties the write-ahead log.
     """
 
     conversions: tuple[Number, ...] = ()

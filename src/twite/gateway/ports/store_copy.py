@@ -73,7 +73,7 @@ class CopySource(CopySide, Protocol):
     """The store to copy. It is not changed."""
 
     async def state(self) -> str:
-        """Return a text that changes with every change of the store."""
+        """Return a string that changes with every change of the store."""
 
 
 class CopyTarget(CopySide, Protocol):

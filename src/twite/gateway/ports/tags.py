@@ -145,7 +145,7 @@ class TagRemark(Masked, frozen=True, kw_only=True):
 class FiringResult(msgspec.Struct, frozen=True, kw_only=True):
     """The tags that fired for a submission, and those that did not, with the reason.
 
-    `responses` are what fired tags add to the answer, by the index of their entry.
+    `responses` contains the additions of fired tags to the answer, by the index of their entry.
     """
 
     fired: tuple[AcceptedConversion, ...] = ()
@@ -200,7 +200,7 @@ class TagOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ContainerRun(msgspec.Struct, frozen=True, kw_only=True):
-    """The tags that fired for an event of a client, and what they add to its answer."""
+    """The tags that fired for an event of a client, and their additions to its answer."""
 
     tags: tuple[TagOutcome, ...] = ()
     responses: tuple[TagResponse, ...] = ()

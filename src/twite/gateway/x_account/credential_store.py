@@ -137,7 +137,7 @@ class CredentialCommands(CredentialStore):
         passed: Callable[[], Awaitable[None]],
         note: Callable[[AuditEvent], Awaitable[None]],
     ) -> None:
-        """`key` reads the settings' keys anew; `written` contains the pixels of the settings.
+        """`key` reads the settings' keys again; `written` contains the pixels of the settings.
 
         `destinations` are the pixels in use; `send_to` replaces the credentials that a pixel's
         worker uses; `outbox` holds the queued tag payloads; `passed` waits
@@ -168,8 +168,8 @@ class CredentialCommands(CredentialStore):
     async def follow(self) -> None:
         """Use what another gateway or a command has stored.
 
-        If another key sealed it, read the settings' keys anew. Raises NotOpened, SettingsError,
-        LedgerUnavailable.
+        If another key sealed it, read the keys of the settings again. Raises NotOpened,
+        SettingsError, LedgerUnavailable.
         """
         try:
             await self.take_up()

@@ -198,7 +198,7 @@ def _sent(sent: _Sent) -> CapturedRequest:
 
 
 def _text(tree: Tree) -> str | None:
-    """Return a body: a text as it is, anything else as JSON."""
+    """Return a body: a string unchanged, anything else as JSON."""
     return tree if tree is None or isinstance(tree, str) else msgspec.json.encode(tree).decode()
 
 

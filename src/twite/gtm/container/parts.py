@@ -129,7 +129,7 @@ class VariableSource(StrEnum):
 
 
 class LookupRow(ContainerPart, frozen=True, kw_only=True):
-    """A row of a lookup table: a text, or a regular expression, and its value."""
+    """A row of a lookup table: a string or a regular expression, and its value."""
 
     key: str
     value: Tree = None

@@ -42,7 +42,7 @@ from twite.gtm.template.texts import DEEPEST, names_in
 
 
 class ImportResult(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of an import. `texts` are the templates as exported, by name."""
+    """The result of an import. `texts` contains the templates as exported, by name."""
 
     container: Container
     texts: Mapping[str, str]

@@ -1,7 +1,7 @@
-"""Decide which texts are secrets, and find secrets that remain in the written files.
+"""Decide which strings are secrets, and find secrets that remain in the written files.
 
-If a text contains a secret and `{{names}}`, the whole text is stored elsewhere, and the names are
-replaced when it is read.
+If a string contains a secret and `{{names}}`, the whole string is stored elsewhere, and the names
+are replaced when it is read.
 """
 
 import re
@@ -36,7 +36,7 @@ def suspected(
 
 
 def is_secret(text: str, *, suspect: bool) -> bool:
-    """Return whether a text is a secret; `suspect` is whether its field name indicates one."""
+    """Return whether a string is a secret; `suspect` is whether its field name indicates one."""
     if not suspect:
         return looks_secret(text)
     # Next to references, a word such as Bearer or a separator is no secret.
@@ -200,7 +200,7 @@ def _unescaped(line: str) -> str:
 _MOST_LINES: Final = 20
 _ESCAPE: Final = re.compile(r"\\+u([0-9a-fA-F]{4})")
 _BREAK: Final = re.compile(r"\\+[nrt]")
-# `apiKey = "sesame-1"`: a text of some length, assigned to a name that indicates a secret.
+# `apiKey = "sesame-1"`: a string of some length, assigned to a name that indicates a secret.
 _ASSIGNED: Final = re.compile(
     r"""["']?([A-Za-z_$][\w$-]*)["']?\s*[:=]\s*(?P<q>["'])(?!(?P=q))[^\s"']{8,}(?P=q)"""
 )

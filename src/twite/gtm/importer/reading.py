@@ -56,7 +56,7 @@ class ExportPart(msgspec.Struct, frozen=True, kw_only=True):
         return _shaped(as_text, self.tree.get(key), f"{self.place}.{key}")
 
     def texts(self, key: str) -> list[str]:
-        """Return a list of texts. Raises ContainerUnusable."""
+        """Return a list of strings. Raises ContainerUnusable."""
         place = f"{self.place}.{key}"
         listed = _shaped(as_list, self.tree.get(key), place)
         return [_shaped(as_text, text, place) for text in listed]
@@ -74,7 +74,7 @@ class ExportPart(msgspec.Struct, frozen=True, kw_only=True):
 class Export(msgspec.Struct, frozen=True, kw_only=True):
     """The whole export.
 
-    `parts` are by key; `about` is its container. `beside` are other keys next to the parts,
+    `parts` are by key; `about` is its container. `beside` contains other keys next to the parts,
     `outside` other keys next to the version.
     """
 
@@ -233,7 +233,7 @@ def flag_in(held: dict[str, Tree], key: str) -> bool:
 
 
 def is_set(flag: Tree) -> bool:
-    """Return whether a flag is set. Exports write a boolean, parameters a text."""
+    """Return whether a flag is set. Exports use a boolean, parameters a string."""
     return flag is True or flag == "true"
 
 

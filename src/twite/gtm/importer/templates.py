@@ -104,7 +104,7 @@ class ExportTemplates:
             self._read[name] = words[0], [*notes, *_apis_of(template)]
 
     def report(self, report: ImportReport, container: Container) -> None:
-        """Report the templates, and what they call with the fields of the container's parts."""
+        """Report the templates, and the services that they call with the parts' fields."""
         for name, (word, notes) in self._read.items():
             uses = (part for part in container.templated if part.template == name)
             calls = _calls_to_google(self.by_name[name], uses)

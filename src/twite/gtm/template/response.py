@@ -71,7 +71,7 @@ def added(response: ClientResponse, effect: AnyEffect, *, site: str | None) -> C
 
 
 def in_bytes(text: str, encoding: str) -> bytes:
-    """Return the bytes of a text in one of Node's encodings."""
+    """Return the bytes of a string in one of Node's encodings."""
     match encoding.lower():
         case "ascii" | "latin1" | "binary":
             return bytes(ord(letter) & 0xFF for letter in text)

@@ -89,7 +89,7 @@ LOST: Final = (
 )
 # Another transaction conflicted: an immediate retry may succeed.
 CLASHES: Final = (asyncpg.TransactionRollbackError, asyncpg.UniqueViolationError)
-# The server rejected a text with NUL.
+# The server rejected a string with NUL.
 NUL: Final = asyncpg.CharacterNotInRepertoireError
 # The server of this connection accepts no writes.
 READ_ONLY: Final = (
@@ -309,8 +309,8 @@ class PostgresConnection:
         self.driver = driver
         # Seconds after which a statement without a result means that the server is cut off.
         self.patience = STALLED
-        # PostgreSQL stores no NUL. Few texts contain one, so only the texts of a failed statement
-        # are cleaned.
+        # PostgreSQL stores no NUL. Few strings contain one, so only the strings of a failed
+        # statement are cleaned.
         self.replaces_nul = False
 
     def execute(self, statement: str, values: Any = (), /) -> ResultRows:  # noqa: ANN401 - of any type

@@ -77,7 +77,7 @@ async def connected(address: Address) -> "asyncpg.Connection[Any]":
 
 @contextmanager
 def explained(address: Address, *, cure: str, failed: str = "") -> Iterator[None]:
-    """Raise StoreUnusable for an error of the database. `failed` is what cannot be done."""
+    """Raise StoreUnusable for an error of the database. `failed` names the failed action."""
     try:
         yield
     except (*LOST, *READ_ONLY, asyncpg.PostgresError) as error:

@@ -66,7 +66,7 @@ class Recorder:
         self._conversions = 0
         self._bytes = 0
         # The conversions being written, the number of groups so far, and whether the next group
-        # waits until it is as large.
+        # waits until it has as many.
         self._writing = 0
         self._groups = 0
         self._collects = False
@@ -184,7 +184,7 @@ class Recorder:
         """Commit a group. If it fails because of one submission, commit each separately."""
         try:
             recorded = await self._database.write(partial(self._record, group), begins=True)
-        except Exception as error:  # noqa: BLE001 - it must reach the caller, not end the recorder
+        except Exception as error:  # noqa: BLE001 - the error goes to the caller, and must not end the recorder
             if len(group) > 1 and _is_of_one(error):
                 await self._commit_each(group)
                 return

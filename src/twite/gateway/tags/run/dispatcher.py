@@ -182,7 +182,7 @@ class TagDispatcher:
                     trace, parsed, container_configs=self.container_configs, ingest=self._ingest
                 )
             for container_config in self.container_configs:
-                # Payloads hold the request as it came, without the settings' headers.
+                # Payloads contain the request as received, without the settings' headers.
                 seen = structs.replace(occasion, request=container_config.completed(request))
                 known = self._ingest.cache(container_config)
                 planned = await self._planned(container_config, seen, source.name, known)

@@ -1,6 +1,6 @@
 """First turns: run a tag's first synchronous turn while a browser waits for the answer.
 
-    plan ─▶ setup ─▶ tag ─▶ cleanup    each one turn; one that waits for an answer is the end
+    plan ─▶ setup ─▶ tag ─▶ cleanup    each one turn; a turn that waits for an answer ends this
                        └────▶ cookies, headers and pixels of these turns go into the answer
 
 No other effects of these turns are performed. The durable run repeats them later, with the same

@@ -1,17 +1,14 @@
 """Outcome of a tag run: decide whether its delivery is delivered, retried, held or dead.
 
-| the template | its requests | at least once | at most once |
-|---|---|---|---|
-| gtmOnSuccess | whatever they came to | delivered | delivered |
-| its engine process ended | whatever they came to | held | held |
-| its pending triggers do not match | look-ups alone | not fired | not fired |
-| its pending triggers lack a value | look-ups alone | tried again | tried again |
-| anything else | none left | tried again | tried again |
-| anything else | no answer to one, 408, 425, 429, 5xx, Firestore's 409 | tried again | held |
-| anything else | all answered, and refused (4xx) | tried again MOST_TRIES times, dead | dead |
-| anything else | all answered otherwise | tried again MOST_TRIES times, dead | held |
+| the template | its requests | at least once | at most once | |---|---|---|---| | gtmOnSuccess |
+any result | delivered | delivered | | its engine process ended | any result | held | held | | its
+pending triggers do not match | only look-ups | not fired | not fired | | its pending triggers lack
+a value | only look-ups | retried | retried | | anything else | none was sent | retried | retried |
+| anything else | no answer to one, 408, 425, 429, 5xx, Firestore's 409 | retried | held | |
+anything else | all answered, at least one refused (4xx) | retried MOST_TRIES times, then dead |
+dead | | anything else | all answered, none refused | retried MOST_TRIES times, then dead | held |
 
-After MOST_LOOK_UPS tries, a value that pending triggers lack is undefined.
+After MOST_LOOK_UPS tries, a value missing for pending triggers is undefined.
 """
 
 from typing import Final
@@ -36,10 +33,10 @@ from twite.gtm.template.sandbox import RunResult
 # The maximum number of attempts after a vendor's refusal or a template's error, because retries
 # rarely help.
 MOST_TRIES: Final = 5
-# The maximum number of attempts to look up what decides whether a tag fires: half an hour or so.
+# The maximum number of attempts to look up a value for a trigger: about half an hour.
 MOST_LOOK_UPS: Final = 12
 _TOO_LONG: Final = "it took longer than"
-# The beginnings of errors by CPU or memory, and by any other limit.
+# The beginnings of the errors for CPU or memory limits, and for any other limit.
 _SPENT: Final = ("the run ",)
 _LIMIT: Final = (*_SPENT, _TOO_LONG, "more than ", "it made more than ")
 NOT_FIRED: Final = "the tag did not fire"

@@ -137,8 +137,8 @@ class IngestEvaluation:
     ) -> Explanation:
         """Return the values of all variables, and the verdicts of all triggers.
 
-        Values that `planned` has evaluated are in `known`. The others are evaluated here, and what
-        they store and log is dropped.
+        Values that `planned` has evaluated are in `known`. The others are evaluated here, without
+        storing items or logging.
         """
         container = container_config.container
         return await self._with_values(

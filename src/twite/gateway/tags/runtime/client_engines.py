@@ -38,8 +38,8 @@ class ClientEngines:
 
     `templates` are known by name. Each has at most `processes`, started on demand, and at most
     `waiting` turns in progress or queued; further ones are refused with TemplatesBusy. On
-    probation, a new run during the rest time is refused with TemplatePaused, and a continued run
-    waits. Run numbers are unique per template.
+    probation, a new run during the pause is refused with TemplatePaused, and a continued run waits.
+    Run numbers are unique per template.
     """
 
     def __init__(

@@ -33,7 +33,7 @@ class EngineWorker:
     async def start(
         self, whose: str, template: Template, call: Call, *, gate: Gate | None = None
     ) -> Turn:
-        """Begin a run when the turn of `whose` comes. Raises the errors of the process."""
+        """Begin a run when the tag `whose` gets its turn. Raises the errors of the process."""
         return await self._turn(whose, lambda: self.process.start(template, call), gate)
 
     async def resume(
@@ -45,7 +45,7 @@ class EngineWorker:
         now: int,
         gate: Gate | None = None,
     ) -> Turn:
-        """Continue a run when the turn of `whose` comes. Raises the errors of the process."""
+        """Continue a run when the tag `whose` gets its turn. Raises the errors of the process."""
         return await self._turn(whose, lambda: self.process.resume(run, answers, now=now), gate)
 
     def end(self, run: int) -> None:

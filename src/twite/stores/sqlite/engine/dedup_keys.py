@@ -1,11 +1,11 @@
 """Dedup keys: which delivery holds each dedup key.
 
-Random keys in a table rewrite a page for each key, which lowered the intake of a store with five
-million keys to 0.7 of an empty one's. Here, new keys are appended to a log and kept in memory.
-Later they move into the table in key order, a 256th of the key space at a time, so that several
-keys share a page. A key is in the table, or in the log and in memory, or in all three; memory has
-priority. The log contains every key that the table lacks, so memory can be rebuilt from it. A
-rollback also undoes the changes in memory.
+Random keys in a table rewrite a page for each key, which lowered the intake rate of a store with
+five million keys to 0.7 times that of an empty store. Here, new keys are appended to a log and kept
+in memory. Later they move into the table in key order, a 256th of the key space at a time, so that
+several keys share a page. A key is in the table, or in the log and in memory, or in all three;
+memory has priority. The log contains every key that the table lacks, so memory can be rebuilt from
+it. A rollback also undoes the changes in memory.
 """
 
 import struct

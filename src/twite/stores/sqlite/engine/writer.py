@@ -42,7 +42,7 @@ Results = Sequence[Recorded | Exception]
 class Recording:
     """Submissions that wait for their commit. `done` gets the result or the error of each.
 
-    `count` and `size` are their conversions and bytes, as counted by the limits of the queue.
+    `count` and `size` are the numbers of their conversions and bytes, for the limits of the queue.
     """
 
     submissions: Sequence[Submission]
@@ -247,7 +247,7 @@ class Writer:
             return self._refused(group, self._final)
         try:
             return self._transact(group)
-        except Exception as error:  # noqa: BLE001 - it must reach its caller, not end the writer
+        except Exception as error:  # noqa: BLE001 - the error goes to its caller, and must not end the writer
             self._undo(error)
             if is_final(error):
                 self._end(error)

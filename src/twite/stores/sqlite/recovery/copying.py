@@ -328,7 +328,7 @@ def _draft_of(path: str) -> str:
 
 
 def _discard_incomplete(draft: str) -> None:
-    """Remove a draft without a source: the copy was stopped in its first or last step."""
+    """Remove a `.copying` file without a source: the copy was stopped in its first or last step."""
     if Path(draft).exists():
         connection = connect_reader(draft)
         try:
