@@ -20,7 +20,7 @@ from twite.gateway.delivery.runner import DeliveryRunner
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ports.events import Observer, Troubled, TroublePlace
 from twite.gateway.ports.machine import Clock
-from twite.gateway.ports.secret_store import Seal, SecretStore, TurnedSeal
+from twite.gateway.ports.secret_store import SecretStore, TurnedSeal
 from twite.gateway.ports.state import (
     R,
     SealedSecret,
@@ -59,8 +59,7 @@ def safe_of(settings: Settings, state: StateStore) -> CredentialVault | None:
     seal = vault_seal(settings)
     if seal is None:
         return None
-    turned = TurnedSeal(seal)
-    return CredentialVault(secret_store=SecretStore(state=state, seal=turned), seal=turned)
+    return CredentialVault(secret_store=SecretStore(state=state, seal=seal), seal=seal)
 
 
 async def given(settings: Settings, secret_store: SecretStore | None) -> tuple[Destination, ...]:
@@ -255,13 +254,13 @@ class GatewaySecrets(CredentialReader):
             await self._gateway.forget(str(key), audit_event=audit_event)
 
 
-def vault_seal(settings: Settings) -> Seal | None:
+def vault_seal(settings: Settings) -> TurnedSeal | None:
     """Return the seal, with the former keys; None without a key."""
     server = settings.server
     return seal_of(server.secret_key, server.former_secret_keys)
 
 
-def _key_anew(settings: Settings) -> Seal:
+def _key_anew(settings: Settings) -> TurnedSeal:
     """Read the key again; if it was removed from the settings meanwhile, return the previous."""
     seal = vault_seal(load(settings.path, os.environ)) or vault_seal(settings)
     if seal is None:

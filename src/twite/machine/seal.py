@@ -35,6 +35,10 @@ class AesSeal:
     def __init__(self, key: Secret, former: Sequence[Secret] = ()) -> None:
         self._texts = (key, *former)
 
+    def turn(self, seal: "AesSeal") -> None:
+        # In one step, because the writer thread of a store may seal meanwhile.
+        self.__dict__ = dict(vars(seal))
+
     @cached_property
     def _derived(self) -> "list[tuple[bytes, AESGCM]]":
         """The ids of the keys and the keys, the current one first."""
@@ -50,8 +54,8 @@ class AesSeal:
 
     def close(self, name: str, plain: bytes) -> bytes:
         nonce = secrets.token_bytes(_NONCE_BYTES)
-        sealed = self._keys[self._current].encrypt(nonce, plain, _bound_to(name))
-        return _VERSION + self._current + nonce + sealed
+        id_, key = self._derived[0]
+        return _VERSION + id_ + nonce + key.encrypt(nonce, plain, _bound_to(name))
 
     def open(self, name: str, sealed: bytes) -> bytes:
         from cryptography.exceptions import InvalidTag  # noqa: PLC0415  # see above

@@ -18,7 +18,7 @@ from twite.domain.errors import NotOpened, SettingsError
 from twite.domain.people.users import AuditEvent
 from twite.domain.secret import Secret
 from twite.gateway.delivery.credentials import OAUTH, PIXEL_TOKEN
-from twite.gateway.ports.secret_store import SecretStore, TurnedSeal
+from twite.gateway.ports.secret_store import SecretStore
 from twite.gateway.ports.state import SealedSecret
 from twite.gateway.tags.run.payload import TagPayload, read, written
 from twite.gateway.x_account.credential_store import CredentialCommands, CredentialStore
@@ -50,7 +50,7 @@ class Leaving:
 class House:
     def __init__(self, *, key=FIRST):
         self.store = MemoryStore()
-        self.seal = TurnedSeal(AesSeal(key))
+        self.seal = AesSeal(key)
         self.next_key = AesSeal(SECOND, [FIRST])
         self.destinations = {"o8z6j": UNSIGNED}
         self.sent_to = []

@@ -5,7 +5,7 @@ A sealed text is bound to its name, and cannot be opened under another one.
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, Protocol, Self
 
 from twite.domain.people.users import AuditEvent
 from twite.gateway.ports.state import SealedSecret, StateStore
@@ -34,29 +34,11 @@ class Seal(Protocol):
         """Return the name of the key that sealed a text, which its first 5 bytes show."""
 
 
-class TurnedSeal:
+class TurnedSeal(Seal, Protocol):
     """A Seal whose keys can be replaced while it is in use."""
 
-    def __init__(self, seal: Seal) -> None:
-        self._seal = seal
-
-    def turn(self, seal: Seal) -> None:
-        self._seal = seal
-
-    def close(self, name: str, plain: bytes) -> bytes:
-        return self._seal.close(name, plain)
-
-    def open(self, name: str, sealed: bytes) -> bytes:
-        return self._seal.open(name, sealed)
-
-    def is_current(self, sealed: bytes) -> bool:
-        return self._seal.is_current(sealed)
-
-    def is_former(self, sealed: bytes) -> bool:
-        return self._seal.is_former(sealed)
-
-    def key_of(self, sealed: bytes) -> str:
-        return self._seal.key_of(sealed)
+    def turn(self, seal: Self) -> None:
+        """Use the keys of another seal from now on."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)

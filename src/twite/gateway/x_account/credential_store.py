@@ -25,7 +25,7 @@ from twite.domain.people.users import AuditEvent
 from twite.domain.secret import Secret
 from twite.gateway.delivery.credentials import OAUTH, PIXEL_TOKEN
 from twite.gateway.ports.outbox import Outbox, RewrittenPayloads
-from twite.gateway.ports.secret_store import Seal, SecretStore, TurnedSeal
+from twite.gateway.ports.secret_store import SecretStore, TurnedSeal
 from twite.gateway.tags.run.payload import Resealing
 
 PREFIX: Final = "login/"
@@ -129,7 +129,7 @@ class CredentialCommands(CredentialStore):
         *,
         secret_store: SecretStore,
         seal: TurnedSeal,
-        key: Callable[[], Seal],
+        key: Callable[[], TurnedSeal],
         written: Sequence[Destination],
         destinations: MutableMapping[str, Destination],
         send_to: Callable[[Destination], None],
