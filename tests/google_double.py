@@ -9,7 +9,9 @@ import json
 import secrets
 import threading
 import time
+import warnings
 from collections.abc import Callable
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -17,12 +19,12 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from joserfc import jwt
+from joserfc.errors import SecurityWarning
 from joserfc.jwk import RSAKey
 
 EMAIL = "twite@shop-1.iam.gserviceaccount.example"
 PROJECT = "shop-1"
 AUDIENCE = "https://oauth2.googleapis.com/token"
-_KEY = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)  # only for this run
 _DOCUMENTS = "/documents"
 
 # Maps (path, number of earlier requests to it) to a status that replaces the usual one.
@@ -31,7 +33,7 @@ Behaviour = Callable[[str, int], int | None]
 
 def key_file(**said: Any) -> str:
     """Return a service account key as Google issues it."""
-    pem = _KEY.private_bytes(
+    pem = _key().private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
@@ -48,6 +50,24 @@ def key_file(**said: Any) -> str:
         | said,
         indent=2,
     )
+
+
+@cache
+def _key() -> rsa.RSAPrivateKey:
+    """Return the key of this run. It is short, since to read a usual one costs 46 ms."""
+    return rsa.generate_private_key(public_exponent=65_537, key_size=1_024)  # noqa: S505 - see above
+
+
+@cache
+def _public_key() -> RSAKey:
+    pem = (
+        _key()
+        .public_key()
+        .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SecurityWarning)
+        return RSAKey.import_key(pem)
 
 
 class Refused(Exception):
@@ -76,6 +96,7 @@ class GoogleDouble:
         self.before_commit: Callable[[], None] = lambda: None
         self.before_answer: Callable[[str], None] = lambda _path: None
         self._counts: dict[str, int] = {}
+        self._public = _public_key()
         self._lock = threading.RLock()
         double = self
 
@@ -162,12 +183,7 @@ class GoogleDouble:
         form = {name: found[0] for name, found in parse_qs(body.decode()).items()}
         try:
             assert form["grant_type"] == "urn:ietf:params:oauth:grant-type:jwt-bearer"
-            public = RSAKey.import_key(
-                _KEY.public_key().public_bytes(
-                    serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-                )
-            )
-            claims = jwt.decode(form["assertion"], public, algorithms=["RS256"]).claims
+            claims = jwt.decode(form["assertion"], self._public, algorithms=["RS256"]).claims
             now = time.time()
             assert (claims["aud"], claims["iss"]) == (AUDIENCE, EMAIL)
             assert claims["iat"] - 60 <= now < claims["exp"] <= claims["iat"] + 3_600
