@@ -106,8 +106,8 @@ class SourceKeys:
         """
         if self._hint is not None and self._hint.search(data) is None:
             return data
-        # A search for one byte takes a thirtieth of the time that a search for an escape takes.
-        is_odd = (b"%" in data or (b"\\" in data and b"\\u00" in data)) and (
+        # A search for a number takes a small part of the time that a search for an escape takes.
+        is_odd = (_PERCENT in data or (_BACKSLASH in data and b"\\u00" in data)) and (
             _ODDLY_ENCODED.search(data) is not None
         )
         for plains, key in self._spelled:
@@ -219,6 +219,7 @@ _HINT_MEMORY: Final = 16 * 1024 * 1024  # bytes
 _PLAIN: Final = re.compile(rb"[A-Za-z0-9]+")
 # A letter or digit that a client encoded needlessly.
 _ODDLY_ENCODED: Final = re.compile(rb"(?:%(?:25){0,4}|\\u00)(?:3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa])")
+_PERCENT, _BACKSLASH = b"%\\"
 _ONE_ALPHABET: Final = bytes.maketrans(b"-_", b"+/")
 _NO_KEY: Final = _unauthorized(
     "key_missing", "send the key of a source as Authorization: Bearer <key>"

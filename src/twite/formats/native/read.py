@@ -42,6 +42,7 @@ _FRAME: Final = msgspec.json.Decoder(Frame)
 _KEYS_ONLY: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ENCODER: Final = msgspec.json.Encoder()
 _BATCH: Final = re.compile(rb'\s*\{\s*"conversions"\s*:')
+_BACKSLASH: Final = ord("\\")  # a search for a number is faster than one for bytes
 _NO_FAULTS: Final[tuple[Fault, ...]] = ()
 _HALF: Final = fault(
     "",
@@ -113,7 +114,7 @@ def _read_at_once(body: bytes, context: ReadContext, *, single: bool) -> ParsedN
     given = value.conversions if isinstance(value, Many) else [value]
     if not 0 < len(given) <= MAX_CONVERSIONS:
         return None
-    is_complete = b"\\" not in body
+    is_complete = _BACKSLASH not in body
     results = []
     for index, item in enumerate(given):
         result = read_fast(item, index, context)
@@ -169,7 +170,7 @@ def read_typical(body: bytes, context: ReadContext) -> ParsedNative | None:
 
     `context` is for such requests: neither careful nor lengthy.
     """
-    if len(body) > MAX_TEXT or b'"conversions"' in body or may_hold_control_characters(body):
+    if len(body) > MAX_TEXT or may_hold_control_characters(body):
         return None
     try:
         given = _ONE.decode(body)
