@@ -16,12 +16,12 @@ from twite.domain.submission import (
 from twite.formats.beacon.shape import PixelCall
 from twite.formats.native.conversion import ReadContext
 from twite.formats.native.read import ParsedNative
+from twite.formats.native.values import digests_of
 from twite.formats.x_api.read import XReading
 from twite.gateway.ingest.entries import (
     Look,
     SplitResults,
     entry_of,
-    is_typical,
     of_x,
     split_results,
 )
@@ -119,9 +119,11 @@ class SubmissionBuilder:
         entries: tuple[AcceptedConversion, ...] = (
             entry_of(conversion, 0, context.look, consent=result.evidence),
         )
-        flaws = self._double_hashes.among(matchable(reading))
         if result.flaws:
-            flaws = flawed(reading.results) + flaws
+            flaws = flawed(reading.results) + self._double_hashes.among(matchable(reading))
+        else:
+            (given,) = reading.given
+            flaws = self._double_hashes.among(((0, conversion, *digests_of(given)),))
         if flaws:
             entries, flaws = weigh_match_keys(entries, flaws, of_nobody=flaws)
         submission = Submission(
@@ -186,14 +188,6 @@ class SubmissionBuilder:
     def receipt(self, request: UncommittedRequest, recorded: Recorded) -> AcceptReceipt:
         """Return the receipt after the commit, and learn from the amounts."""
         return receipt_of(request, recorded, self._learn(request, recorded))
-
-    def receipt_or_id(self, request: UncommittedRequest, recorded: Recorded) -> AcceptReceipt | str:
-        """Return the receipt; only its id if the only conversion was accepted without a remark."""
-        if request.warnings or not is_typical(request.submission, recorded):
-            return self.receipt(request, recorded)
-        if not sends_nothing():
-            self.guards.learn(request.submission.source, (request.reading.results[0].conversion,))
-        return request.submission.receipt
 
     def _learn(self, request: UncommittedRequest, recorded: Recorded) -> tuple[int, ...]:
         """Learn from the amounts of a committed request; return its duplicates, without tags."""
