@@ -126,13 +126,11 @@ class TwoIds(msgspec.Struct, frozen=True, kw_only=True):
 
 def marks(conversion: Conversion, *, salt: bytes) -> tuple[int | None, int | None, int | None]:
     """Return the marks of a conversion's email, phone and click id."""
-    same = _same(salt, conversion.pixel, conversion.event, conversion.value, conversion.currency)
-    found = conversion.identifiers
-    return (
-        _mark(same, "email", found.email),
-        _mark(same, "phone", found.phone),
-        _mark(same, "click", found.click_id),
+    email, phone, click = _same(
+        salt, conversion.pixel, conversion.event, conversion.value, conversion.currency
     )
+    found = conversion.identifiers
+    return _mark(email, found.email), _mark(phone, found.phone), _mark(click, found.click_id)
 
 
 def total(overlaps: Iterable[DedupReport]) -> DedupReport:
@@ -148,16 +146,20 @@ def total(overlaps: Iterable[DedupReport]) -> DedupReport:
 @lru_cache(maxsize=1_024)
 def _same(
     salt: bytes, pixel: str, event: str, value: str | None, currency: str | None
-) -> "hashlib.blake2b":
-    """Return the hash of what two sightings have in common besides the person."""
+) -> "list[hashlib.blake2b]":
+    """Return hashes of what two sightings have in common besides the person, one for each kind."""
     same = f"{pixel}\0{event}\0{value}\0{currency}\0"
-    return hashlib.blake2b(same.encode(), key=salt, digest_size=8)
+    return [
+        hashlib.blake2b(f"{same}{kind}\0".encode(), key=salt, digest_size=8)
+        for kind in ("email", "phone", "click")
+    ]
 
 
-def _mark(same: "hashlib.blake2b", kind: str, identifier: str | None) -> int | None:
+def _mark(same: "hashlib.blake2b", identifier: str | None) -> int | None:
     if identifier is None:
         return None
     digest = same.copy()
-    digest.update(f"{kind}\0{identifier}".encode())
-    mark: int = _MARK(digest.digest())[0]
+    digest.update(identifier.encode())
+    mark: int
+    (mark,) = _MARK(digest.digest())
     return mark
