@@ -71,6 +71,11 @@ INSERT INTO submission (
   id, receipt, source, door, received_at, first, entries, body, refusals, unfired)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
+-- name: add_usual_submissions
+-- Add requests without refusals, and without tags that did not fire.
+INSERT INTO submission (id, receipt, source, door, received_at, first, entries, body)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?);
+
 -- name: fresh_keys
 -- A part of the log of dedup keys, for the writer's memory: the keys joined, and the deliveries.
 SELECT CAST(group_concat(key, '') AS BLOB), json_group_array(delivery)
@@ -154,6 +159,11 @@ DELETE FROM fresh_key WHERE delivery < :before;
 -- Add conversions in canonical form.
 INSERT INTO conversion (id, submission, lane, conversion_id, body, suppressed, checksum)
 VALUES (?, ?, ?, ?, ?, ?, ?);
+
+-- name: add_usual_conversions
+-- Add conversions that are not suppressed.
+INSERT INTO conversion (id, submission, lane, conversion_id, body, checksum)
+VALUES (?, ?, ?, ?, ?, ?);
 
 -- name: add_deliveries
 -- Add deliveries that are ready to be sent.
