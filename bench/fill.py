@@ -21,7 +21,8 @@ from twite.stores.sqlite import SQLiteStore
 
 PIXEL = "o8z6j"
 TOKEN = "emulator-pixel-token-o8z6j"  # noqa: S105  the emulator's own, made up
-KEY = "bench-key-bench-key-bench-key"
+# As long and as random as a real key, so that no request contains a part of it.
+KEY = "Qm7vLx2RkT9wZp4HsB6nYd3JcF8gUaE5"
 
 _SETTLED = """
 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :many)
