@@ -49,7 +49,7 @@ MESSAGES = (
     *Query.__subclasses__(),
     *get_args(Move),
     *get_args(StateRecord),
-    *get_args(SignInUpdate),
+    *SignInUpdate.__subclasses__(),
 )
 
 

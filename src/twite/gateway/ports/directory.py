@@ -10,7 +10,11 @@ from twite.domain.people.users import ApiKey, AuditEntry, AuditEvent, Change, Re
 from twite.domain.secret import Secret
 
 
-class SessionBegun(msgspec.Struct, frozen=True, kw_only=True):
+class SignInUpdate(msgspec.Struct, frozen=True):
+    """A change of sessions or of the data of sign-ins."""
+
+
+class SessionBegun(SignInUpdate, frozen=True, kw_only=True):
     """Store a session, if the user still has the `known` password and codes.
 
     Sessions begun or seen before the given times are deleted.
@@ -22,48 +26,48 @@ class SessionBegun(msgspec.Struct, frozen=True, kw_only=True):
     seen_before: int = 0
 
 
-class SessionMoved(msgspec.Struct, frozen=True, kw_only=True):
+class SessionMoved(SignInUpdate, frozen=True, kw_only=True):
     """Give a session another digest."""
 
     digest: bytes
     to: bytes
 
 
-class SessionSeen(msgspec.Struct, frozen=True, kw_only=True):
+class SessionSeen(SignInUpdate, frozen=True, kw_only=True):
     """Store the time of a session's last use."""
 
     digest: bytes
     at: int
 
 
-class SessionEnded(msgspec.Struct, frozen=True, kw_only=True):
+class SessionEnded(SignInUpdate, frozen=True, kw_only=True):
     """Delete a session."""
 
     digest: bytes
 
 
-class SessionsEnded(msgspec.Struct, frozen=True, kw_only=True):
+class SessionsEnded(SignInUpdate, frozen=True, kw_only=True):
     """Delete all sessions of a user but one."""
 
     user: str
     but: bytes = b""
 
 
-class StepUsed(msgspec.Struct, frozen=True, kw_only=True):
+class StepUsed(SignInUpdate, frozen=True, kw_only=True):
     """Mark the code of a time step as used, unless it or a later code was used before."""
 
     user: str
     step: int
 
 
-class RecoveryUsed(msgspec.Struct, frozen=True, kw_only=True):
+class RecoveryUsed(SignInUpdate, frozen=True, kw_only=True):
     """Delete the hash of a recovery code, if it is stored."""
 
     user: str
     code: str
 
 
-class Rehashed(msgspec.Struct, frozen=True, kw_only=True):
+class Rehashed(SignInUpdate, frozen=True, kw_only=True):
     """Store another hash of the same password, if the user's hash is still `was`."""
 
     user: str
@@ -71,32 +75,18 @@ class Rehashed(msgspec.Struct, frozen=True, kw_only=True):
     now: Secret
 
 
-class SignInTried(msgspec.Struct, frozen=True, kw_only=True):
+class SignInTried(SignInUpdate, frozen=True, kw_only=True):
     """Count a failed sign-in for the key of each limit, unless one of them requires a wait."""
 
     limits: tuple[SignInLimit, ...]
     at: int
 
 
-class FailuresReset(msgspec.Struct, frozen=True, kw_only=True):
+class FailuresReset(SignInUpdate, frozen=True, kw_only=True):
     """After a successful sign-in, delete the count of one key, and subtract one from the others."""
 
     key: bytes
     others: tuple[bytes, ...]
-
-
-SignInUpdate = (
-    SessionBegun
-    | SessionMoved
-    | SessionSeen
-    | SessionEnded
-    | SessionsEnded
-    | StepUsed
-    | RecoveryUsed
-    | Rehashed
-    | SignInTried
-    | FailuresReset
-)
 
 
 class DirectoryReader(Protocol):
