@@ -92,6 +92,16 @@ def test_each_difference_is_a_finding(settings, differs, light, said):
     assert finding[1].startswith(said)
 
 
+def test_a_database_may_not_grow_without_a_limit(settings):
+    store = msgspec.structs.replace(settings.store, size_limit=None)
+
+    findings = server(msgspec.structs.replace(settings, store=store), WELL)
+
+    assert [finding.found for finding in findings if str(finding.light) == "amber"] == [
+        "the database has 500 MiB; store.size_limit is not set"
+    ]
+
+
 def test_before_the_first_start_the_workers_of_the_settings_count(settings):
     server_settings = msgspec.structs.replace(settings.server, workers=3)
     settings = msgspec.structs.replace(settings, server=server_settings)

@@ -88,7 +88,12 @@ def _size(settings: Settings, found: ServerExamination) -> Iterator[CheckFinding
     limit = settings.store.size_limit
     shown = f"the database has {found.size / (1 << 20):,.0f} MiB"
     if limit is None:
-        yield green("store", f"{shown}; store.size_limit is not set")
+        yield amber(
+            "store",
+            f"{shown}; store.size_limit is not set",
+            "PostgreSQL stops when its disk is full, and the gateway then accepts nothing.",
+            "Set store.size_limit well below the size of the server's disk.",
+        )
     elif found.size < limit * _NEARLY_FULL:
         yield green("store", f"{shown} of {limit / (1 << 20):,.0f} MiB")
     else:

@@ -19,10 +19,13 @@ CALM = RULES[AlertKind.PIXEL_PAUSED].calm
 class FailingAlarms:
     def __init__(self):
         self.failing = True
+        self.unreadable = False
         self.store = MemoryStore()
         self.meanwhile = lambda: None
 
     async def load(self, kind):
+        if self.unreadable:
+            raise LedgerUnavailable(reason="the database is down", retry_after=1)
         return await self.store.load(kind)
 
     async def put(self, records, *, gone=()):
@@ -282,6 +285,33 @@ async def test_a_store_that_fails_keeps_no_alert_from_opening_and_is_written_to_
 
     assert len(stage.said) == 1
     assert [alert.subject for alert in await alarms.load(Alert)] == [PIXEL]
+
+
+async def test_an_alert_that_could_not_be_loaded_is_not_opened_a_second_time():
+    alarms = FailingAlarms()
+    alarms.failing = False
+    before = Stage(alarms)
+    before.read(bad=True)
+    await before.register.save()
+    [opened] = await alarms.load(Alert)
+    stage = Stage(alarms)
+    stage.register.new_id()  # not the id of the first
+    await stage.later(MINUTE)
+    alarms.unreadable = True
+    with pytest.raises(LedgerUnavailable):
+        await stage.register.load()
+    stage.read(bad=True, reason="4 are held")
+    await stage.register.save()
+
+    alarms.unreadable = False
+    await stage.register.save()
+    stage.read(bad=False)
+    await stage.later(RULES[AT_ONCE].calm)
+    stage.read(bad=False)
+    await stage.register.save()
+
+    [resolved] = await alarms.load(Alert)
+    assert (resolved.opened_at, resolved.resolved_at) == (opened.opened_at, stage.clock.now())
 
 
 async def test_what_changed_during_a_failed_write_is_what_is_written():

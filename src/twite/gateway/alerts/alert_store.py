@@ -59,14 +59,18 @@ class AlertStore:
     _unsaved: dict[str, Alert] = field(init=False, default_factory=dict)
     _gone: set[str] = field(init=False, default_factory=set)
     _saving: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
+    _is_loaded: bool = field(init=False, default=False)
 
     async def load(self) -> None:
-        """Load the alerts of the last process. Raises LedgerUnavailable."""
+        """Load the alerts of the last process. Raises LedgerUnavailable: `save` tries again."""
         for alert in await self.state.load(Alert):
             if alert.resolved_at is None:
+                if (new := self._open.get(alert.key)) is not None:
+                    self._unsaved.pop(new.id, None)
                 self._open[alert.key] = alert
             else:
                 self._unsent_resolved[alert.id] = alert
+        self._is_loaded = True
 
     def alerts(self) -> list[Alert]:
         """Return the open alerts, oldest first."""
@@ -107,6 +111,11 @@ class AlertStore:
         """Store changed alerts. After a failure they are stored with the next change."""
         # One write at a time: a failed write must not restore older state over a newer one.
         async with self._saving:
+            try:
+                if not self._is_loaded:
+                    await self.load()
+            except TwiteError:
+                return
             if not self._unsaved and not self._gone:
                 return
             alerts, gone = tuple(self._unsaved.values()), tuple(self._gone)
