@@ -152,7 +152,7 @@ def test_the_callback_form_is_called_with_status_headers_and_body():
     last = engine.resume(first.run, (EffectAnswer(id=1, status=200, body="ok"),), now=NOW)
 
     assert first.returned is None
-    assert first.wake_at is None  # a callback has no five seconds
+    assert first.wake_at is None  # the limit of five seconds does not apply to callbacks
     assert (texts(last), last.outcome) == (["200 {} ok"], RunResult.SUCCESS)
 
 

@@ -127,7 +127,7 @@ async def test_a_client_that_does_not_read_its_answer_is_cut_off(staged):
     many = b"GET /v1/openapi.json HTTP/1.1\r\nHost: a\r\n\r\n" * 2_000
 
     async with stage.line() as (reader, writer):
-        reader._transport.pause_reading()  # noqa: SLF001 - streams have no public way not to read
+        reader._transport.pause_reading()  # noqa: SLF001 - streams have no public method to stop reading
         writer.write(many)
         async with asyncio.timeout(5):
             while not writer.transport.is_closing():

@@ -319,7 +319,7 @@ class MemoryStore(
         return [self._rows[id_] for id_ in deliveries if id_ in self._rows]
 
     def _try(self, attempt: Attempt, *, lease: int, survived: bool = True) -> None:
-        """Record an attempt for all its deliveries, late or not."""
+        """Record an attempt for all its deliveries, whether late or not."""
         self._tried.append((attempt.pixel, attempt.at, len(attempt.deliveries)))
         if attempt.outcome == AttemptOutcome.DELIVERED:
             self._taken.append((attempt.pixel, attempt.at, len(attempt.deliveries)))

@@ -57,7 +57,8 @@ async def deliver(store):
 async def killed(path, copy, make_copy):
     """Leave the files of a killed owner that sent everything after the copy.
 
-    Sent deliveries are in the database, and the latest only in the log. Return what X has.
+    Sent deliveries are in the database, and the latest only in the log. Return the conversions at
+    X.
     """
     made = str(Path(path).with_name("made.db"))
     store = await SQLiteStore.open(made)

@@ -24,7 +24,8 @@ from twite.gateway.ports.state import Pause
 
 _PAGE: Final = b"\0" * 4096
 _SYNCS: Final = 21
-# Above: requests wait noticeably for their commits. Below: a cache confirms before the disk does.
+# Above this, requests wait noticeably for their commits. Below this, a cache confirms before the
+# disk does.
 _SLOW_MS: Final = 5.0
 _TOO_FAST_MS: Final = 0.05
 _LITTLE_ROOM: Final = 1 << 30

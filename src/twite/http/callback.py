@@ -22,7 +22,7 @@ class Callback:
     """The listener for the redirect. `address` is an http URL on this machine."""
 
     def __init__(self, address: str) -> None:
-        """Raises SettingsError if the address is not one to listen on."""
+        """Raises SettingsError unless it is an address of this machine with a port."""
         parts = urlsplit(address)
         if parts.scheme != "http" or parts.hostname not in LOOPBACK or not parts.port:
             raise SettingsError(

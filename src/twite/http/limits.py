@@ -20,8 +20,9 @@ class HttpLimits(msgspec.Struct, frozen=True, kw_only=True):
     `body` counts after decompression. `requests` limits concurrent authenticated requests, and
     `in_hand` the total size of their bodies; further requests are refused with 429. `page_body`,
     `page_requests` and `page_in_hand` are the same limits for browser requests, which have no key.
-    `discarded` is how much of a refused body is read, so that the client sees the response before
-    the connection closes. `tell_seconds` is how often the log reports too many connections.
+    `discarded` is the part of a refused body that is read, so that the client sees the response
+    before the connection closes. `tell_seconds` is the interval of log lines about too many
+    connections.
     """
 
     body: int = 1024 * 1024

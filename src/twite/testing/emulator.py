@@ -98,7 +98,7 @@ class Emulator:
 
 
 class ReceivedTally(msgspec.Struct, frozen=True):
-    """How often X received one conversion id, by API and by pixel, and counted it."""
+    """How often X received a conversion id by API and by pixel, and how often it counted the id."""
 
     api: int
     counted: int

@@ -112,7 +112,7 @@ class PixelsPage:
 
 
 def known_pixel(visit: PageRequest, destinations: Mapping[str, Destination]) -> str:
-    """Return the pixel of the path. A pixel that the user may not see counts as unknown."""
+    """Return the pixel named in the path. A pixel that the user may not see counts as unknown."""
     pixel = visit.part("pixel")
     if pixel not in destinations or not visit.viewer.sees(pixel):
         raise AccessDenied(

@@ -82,7 +82,7 @@ def not_text(encoding: str, line: int) -> UnreadableFile:
 
 
 class Separated(msgspec.Struct, frozen=True, kw_only=True):
-    """`skip` is how many lines precede the header (Excel's `sep=;`)."""
+    """`skip` is the number of lines before the header (Excel's `sep=;`)."""
 
     by: str
     skip: int = 0

@@ -205,7 +205,7 @@ def _amount(raw: msgspec.Raw) -> str | None:
 
 
 def _contents(lines: Sequence[NativeContent]) -> tuple[tuple[Content, ...] | None, int | None]:
-    """Return the lines and the sum of their quantities, as `quantity_of`.
+    """Return the lines and the sum of their quantities, like `quantity_of`.
 
     The lines are None if one of their strings is not stored unchanged.
     """

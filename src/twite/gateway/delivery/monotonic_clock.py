@@ -14,7 +14,7 @@ from twite.gateway.ports.machine import Clock
 
 # X's Date has whole seconds, and a response takes time: smaller differences are noise.
 NOTICEABLE: Final = 5 * SECOND
-# The Date of a response that took longer is ignored.
+# A response that took longer does not count: its Date is ignored.
 _TELLING: Final = 5 * SECOND
 _REMEMBERED: Final = 9
 # This many responses must agree on X's time: one may be a proxy's.

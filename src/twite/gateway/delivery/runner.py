@@ -219,7 +219,7 @@ class DeliveryRunner:
             rest = await self._try_to_share_out(ownership)
 
     async def _try_to_share_out(self, ownership: Ownership) -> int:
-        """Divide the accounts; return in how many milliseconds to do so again."""
+        """Divide the accounts; return the milliseconds until the next time."""
         try:
             await self._share_out(ownership)
         except TransientError as error:

@@ -44,7 +44,7 @@ class Sweeper:
     async def once(self) -> int:
         """Sweep once; return the milliseconds until the next sweep is useful."""
         now = self.clock.now()
-        # Hold nothing for its age while the clock is not trusted.
+        # While the clock is not trusted, hold no delivery because of its age.
         ages = self.clock.is_trusted
         swept = await self.outbox.sweep(
             SweepRequest(

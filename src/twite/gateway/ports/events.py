@@ -42,7 +42,7 @@ class TagFired(GatewayEvent, frozen=True, kw_only=True):
 
 
 class TagPassed(GatewayEvent, frozen=True, kw_only=True):
-    """A tag received events and did not fire, `times` for the reason `bar`."""
+    """A tag received events and did not fire. `times` is their number, `bar` the reason."""
 
     tag: str
     source: str

@@ -162,7 +162,7 @@ class Outbox(Moves, Protocol):
     async def claim(self, claim: Claim) -> Batch | None:
         """Lease due deliveries of one event of the pixel, earliest `domain.delivery.rank` first.
 
-        The event is that of the first delivery. Deliveries that `together` separates are claimed
+        All have the event of the first delivery. Deliveries that `together` separates are claimed
         alone. The claim is durable on return. None if nothing is due.
         """
 

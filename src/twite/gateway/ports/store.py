@@ -130,11 +130,11 @@ class RunningGateway(msgspec.Struct, frozen=True, kw_only=True):
 class ServerExamination(msgspec.Struct, frozen=True, kw_only=True):
     """Findings about a database on a server.
 
-    `weak` has a sentence for each setting that can lose commits. `clock_ahead` is by how many
-    milliseconds its clock is ahead of this machine's. `schema` is 0 if the database is new.
+    `weak` has a sentence for each setting that can lose commits. `clock_ahead` is the lead of its
+    clock over this machine's in milliseconds. `schema` is 0 if the database is new.
     `may_migrate` is whether the role may create and change tables. `hosts` and `attributes`
-    (`target_session_attrs`) are those of the URL, and `size` is in bytes. `connections` is how many
-    all gateways may open, and `connections_each` how many one needs.
+    (`target_session_attrs`) are those of the URL, and `size` is in bytes. `connections` is the
+    limit for all gateways, and `connections_each` the number that one needs.
     """
 
     software: str

@@ -31,7 +31,7 @@ class CopiedTable(msgspec.Struct, frozen=True):
 class CopiedDeployment(msgspec.Struct, frozen=True, kw_only=True):
     """The data of a store that exists only once.
 
-    `ahead` is how far X's clock is ahead; `bodies` and `lives` are how far pruning has come.
+    `ahead` is the lead of X's clock; `bodies` and `lives` are the progress of pruning.
     """
 
     salt: bytes

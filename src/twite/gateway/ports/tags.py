@@ -228,7 +228,7 @@ class DispatchesTags(Protocol):
 
 
 class GoogleToken(msgspec.Struct, frozen=True, kw_only=True):
-    """An access token. `life` is how long it is valid, in milliseconds."""
+    """An access token. `life` is its validity in milliseconds."""
 
     text: Secret
     life: int

@@ -119,7 +119,10 @@ _WORDS: Final = MappingProxyType(
 
 
 def refused(refusal: InquiryRefusal, *, about: str = "", off: int = 0) -> RefusedByX:
-    """Return the error of a refusal, in words. `off` is how many seconds X's clock is ahead."""
+    """Return the error of a refusal, in words.
+
+    `off` is X's lead over this machine's clock in seconds.
+    """
     fact, cure = _WORDS[refusal.why]
     reason = fact.format(about=about or "the account", of=f" for {about}" if about else "")
     answer = f"{refusal.status or ''} {refusal.said}".strip()
@@ -230,7 +233,7 @@ def _unanswered(inquiry: Inquiry, reason: str, *, left: bool) -> XUnanswering:
 
 
 def _off(came: Response, now: int) -> int:
-    """Return by how many seconds X's clock is ahead, from its Date header; 0 without one."""
+    """Return X's lead over this machine's clock in seconds, from its Date header; 0 without one."""
     try:
         return int(parsedate_to_datetime(came.headers["date"]).timestamp()) - now // SECOND
     except (KeyError, ValueError, TypeError, OverflowError):

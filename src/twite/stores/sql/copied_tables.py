@@ -1,7 +1,8 @@
 """The tables of a store, as `twite store copy` moves them between engines.
 
-Columns are those that all engines have. A key is first, and its order is the same in every engine.
-Tables of one row, and tables of a single engine, are not listed: each engine writes its own.
+Columns are those that all engines have. The key columns come first, and sort in the same order in
+every engine. Tables of one row, and tables of a single engine, are not listed: each engine writes
+its own.
 """
 
 from pathlib import Path

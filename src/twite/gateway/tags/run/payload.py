@@ -27,7 +27,7 @@ from twite.gtm.template.sandbox import Incoming
 
 
 class PayloadPerson(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A person's identifiers in X's terms: see twite.x.encode."""
+    """A person's identifiers in X's format: see twite.x.encode."""
 
     twclid: str | None = None
     hashed_email: str | None = None

@@ -63,7 +63,7 @@ class DedupKeys:
     """The dedup keys. Used only by the writer's thread. Ids grow from call to call."""
 
     def __init__(self, run: RunsStatements, *, window: int, fresh: int) -> None:
-        """`window` is the dedup window in milliseconds; `fresh` is how many keys memory keeps."""
+        """`window` is the dedup window in milliseconds; `fresh` is the number of keys in memory."""
         self._run = run
         self.window = window
         self._fresh = fresh

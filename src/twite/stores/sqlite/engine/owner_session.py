@@ -43,7 +43,7 @@ class OwnerSession(WriterSession):
         leases: Iterator[int],
         fresh_keys: int = FRESH_KEYS,
     ) -> None:
-        """`window` is the dedup window in milliseconds; `fresh_keys` is how many keys memory keeps.
+        """`window` is the dedup window in milliseconds; `fresh_keys` limits the keys in memory.
 
         `leases` outlives the session: no fencing token is used twice, not even after an I/O error.
         """
