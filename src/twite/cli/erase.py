@@ -115,7 +115,8 @@ def erase_persons(
         return
     if not yes:
         _tell(wish, found, letters, done=None, as_json=False)
-        if not _can_ask(file) or not typer.confirm("Erase this data permanently?", err=True):
+        can_ask = file != _STDIN and sys.stdin.isatty()
+        if not can_ask or not typer.confirm("Erase this data permanently?", err=True):
             printing.complain("Nothing was erased. Use --yes to erase without confirmation.")
             raise typer.Exit(1)
     done = asyncio.run(
@@ -124,10 +125,6 @@ def erase_persons(
     _tell(wish, found, letters, done=done, as_json=as_json)
     if done.left or not done.is_log_empty:
         raise typer.Exit(1)
-
-
-def _can_ask(file: Path | None) -> bool:
-    return file != _STDIN and sys.stdin.isatty()
 
 
 def _lines(file: Path) -> list[tuple[str, str, str]]:

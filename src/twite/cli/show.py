@@ -13,7 +13,7 @@ from twite.cli.rejected import print_rejection, read_rejections
 from twite.config.settings import Settings
 from twite.domain.delivery import NO_REQUEST, State
 from twite.domain.history import History, PastAttempt, waiting
-from twite.domain.submission import KEPT_FOR, Rejection, RejectionQuery
+from twite.domain.submission import KEPT_FOR, RejectionQuery
 from twite.domain.times import spelled
 from twite.gateway.operations.explain import compact
 from twite.gateway.ports.queries import ByConversionId, ByReceipt
@@ -48,7 +48,10 @@ def show(
     wanted = RejectionQuery(name=name, pixels=pixels, since=since)
     refused = read_rejections(found, wanted)
     if as_json:
-        rejections = [_rejection_as_json(rejection) for rejection in refused]
+        rejections = [
+            {"state": "rejected", **msgspec.to_builtins(rejection_view(rejection))}
+            for rejection in refused
+        ]
         printing.print_json(
             [*(history_as_json(history, now=now) for history in histories), *rejections]
         )
@@ -72,10 +75,6 @@ def show(
             "twite rejected lists them."
         )
         raise typer.Exit(1)
-
-
-def _rejection_as_json(rejection: Rejection) -> dict[str, object]:
-    return {"state": "rejected", **msgspec.to_builtins(rejection_view(rejection))}
 
 
 def _not_fired(settings: Settings, name: str, tag: str) -> list[str]:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import compile_path
 from starlette.types import Receive, Scope, Send
 
-from twite.console.page import FormData, NavigationGroup, Page, PageRequest, PageRoute, form_of
+from twite.console.page import FormData, NavigationGroup, Page, PageRequest, PageRoute
 from twite.console.render import STATIC, PageTemplates, StaticFile, static_files
 from twite.console.request_checks import (
     AccessDenied,
@@ -28,7 +28,7 @@ from twite.console.request_checks import (
 from twite.domain.errors import SignedOut, TransientError, TwiteError
 from twite.domain.people.users import AuditAction, AuditEvent, Viewer
 from twite.domain.times import MINUTE
-from twite.gateway.identity.authentication import AuthenticatedSession, Authentication
+from twite.gateway.identity.authentication import Authentication
 from twite.gateway.ports.directory import AccountDirectory
 from twite.gateway.ports.events import Observer, Troubled, TroublePlace
 from twite.gateway.ports.machine import Clock
@@ -160,7 +160,8 @@ class Console:
         route = self._routed(request)
         if not await self._authentication.is_open():
             raise _NO_ADMIN
-        found = await self._inside(request, name)
+        session = offered_token(request, name.session_cookie)
+        found = None if session is None else await self._authentication.inside(session)
         if found is None and route.role is not None:
             if route.method != "GET":
                 raise _SIGNED_OUT
@@ -168,9 +169,7 @@ class Console:
                 request.url.path + (f"?{request.url.query}" if request.url.query else "")
             )
             return Response(status_code=303, headers={"location": f"{LOGIN}?next={_quoted(there)}"})
-        held = offered_token(
-            request, name.session_cookie if found is not None else name.visitor_cookie
-        )
+        held = session if found is not None else offered_token(request, name.visitor_cookie)
         token = held or fresh_token()
         form = await self._form(request, name, token) if route.method == "POST" else FormData("")
         if found is not None and route.role is not None and not found.viewer.may(route.role):
@@ -227,13 +226,9 @@ class Console:
             raise AccessDenied(
                 400, "Unreadable", "The form is not valid UTF-8 text. Nothing was changed."
             ) from None
-        form = form_of(text)
+        form = FormData(text)
         refuse_unmeant(token, form.first("form_token"))
         return form
-
-    async def _inside(self, request: Request, name: AllowedHost) -> AuthenticatedSession | None:
-        token = offered_token(request, name.session_cookie)
-        return None if token is None else await self._authentication.inside(token)
 
     def _routed(self, request: Request) -> PageRoute:
         """Find the route. Raises AccessDenied."""

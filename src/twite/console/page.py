@@ -55,8 +55,16 @@ class FormData:
     """The fields of a form or of a query string."""
 
     def __init__(self, text: str) -> None:
-        """Raises ValueError if there are too many fields."""
-        self._fields = parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_FIELDS)
+        """Raises AccessDenied if there are too many fields."""
+        try:
+            self._fields = parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_FIELDS)
+        except ValueError:
+            raise AccessDenied(
+                400,
+                "Too many fields",
+                f"A console form or URL may have at most {MOST_FIELDS:,} fields. Nothing "
+                "was changed. Send fewer fields.",
+            ) from None
 
     def first(self, name: str, default: str = "") -> str:
         return next((value for key, value in self._fields if key == name), default)
@@ -66,28 +74,14 @@ class FormData:
 
     def number(self, name: str) -> int | None:
         """Return a whole number of at most 15 digits; None for other values."""
-        return next(iter(_whole(self.first(name))), None)
+        return next(iter(_whole([self.first(name)])), None)
 
     def numbers(self, name: str) -> list[int]:
-        return [number for text in self.all(name) for number in _whole(text)]
+        return _whole(self.all(name))
 
 
-def _whole(text: str) -> list[int]:
-    """Return a string as a number; None if it is not a number, or longer than any of Twite's."""
-    return [int(text)] if text.isascii() and text.isdigit() and len(text) <= 15 else []
-
-
-def form_of(text: str) -> FormData:
-    """Parse a form or query. Raises AccessDenied if it has too many fields."""
-    try:
-        return FormData(text)
-    except ValueError:
-        raise AccessDenied(
-            400,
-            "Too many fields",
-            f"A console form or URL may have at most {MOST_FIELDS:,} fields. Nothing "
-            "was changed. Send fewer fields.",
-        ) from None
+def _whole(texts: list[str]) -> list[int]:
+    return [int(text) for text in texts if text.isascii() and text.isdigit() and len(text) <= 15]
 
 
 class PageContext(Protocol):
@@ -122,7 +116,7 @@ class PageRequest:
     query: FormData = field(init=False)
 
     def __post_init__(self) -> None:
-        self.query = form_of(self.request.url.query)
+        self.query = FormData(self.request.url.query)
 
     @property
     def viewer(self) -> Viewer:

@@ -175,7 +175,7 @@ def keep_theme(response: Response, theme: str, *, name: AllowedHost) -> None:
     """Set the cookie with the theme, for one year."""
     response.set_cookie(
         "twite-theme",
-        theme if theme in Themes else "auto",
+        theme,
         path="/console",
         max_age=_YEAR_SECONDS,
         secure=name.is_secure,

@@ -10,7 +10,6 @@ import msgspec
 from twite.console.page import FormData, PageRequest
 from twite.domain.delivery import State
 from twite.domain.destination import Destination
-from twite.domain.history import ConversionCounts
 from twite.domain.times import SECOND
 from twite.gateway.ports.queries import ListQuery, QueryScope
 
@@ -89,15 +88,6 @@ def day_of(day: int) -> str:
 def clock_of(at: int) -> str:
     """Format a time as hours and minutes, in UTC."""
     return f"{datetime.fromtimestamp(at / SECOND, UTC):%H:%M}"
-
-
-def seen_accounts(accounts: list[ConversionCounts], scope: QueryScope) -> list[ConversionCounts]:
-    """Return the accounts of pixels that the viewer may see."""
-    return [
-        account
-        for account in accounts
-        if scope.shows(account.pixel) and scope.source in (None, account.source)
-    ]
 
 
 class EventNames:

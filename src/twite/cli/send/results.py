@@ -93,7 +93,8 @@ def judge(
         notes = [*row.notes, *map(_finding, warnings.get(index, ()))]
         if index in reasons:
             notes.append(RowFinding(field="consent", code="suppressed", message=reasons[index]))
-        if lost and kind is RowResultKind.DUPLICATE and not _repeats(row):
+        is_repeated = any(note.code in _REPEATS for note in row.notes)
+        if lost and kind is RowResultKind.DUPLICATE and not is_repeated:
             notes.append(_LOST)
         if kind is RowResultKind.ACCEPTED:
             kind = (
@@ -122,10 +123,6 @@ def _kinds(rows: Sequence[FileRow], answer: NativeReceipt) -> list[RowResultKind
         for index in indexes:
             kinds[index] = kind
     return kinds
-
-
-def _repeats(row: FileRow) -> bool:
-    return any(note.code in _REPEATS for note in row.notes)
 
 
 class ResultReason(msgspec.Struct):

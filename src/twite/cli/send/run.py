@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -154,7 +155,8 @@ class SendResult(msgspec.Struct, frozen=True, kw_only=True):
 
 def perform(opened: OpenedFile, wish: SendOptions, target: SendTarget) -> SendResult:
     """Confirm, send, write the report and print a summary."""
-    path = wish.report or _beside(opened.path, dry=wish.dry)
+    ending = "dry-run" if wish.dry else "report"
+    path = wish.report or opened.path.with_name(f"{opened.path.name}.{ending}.csv")
     if not wish.quiet:
         send_summary.announce(opened)
     state = _state(opened, wish, path)
@@ -175,10 +177,6 @@ def perform(opened: OpenedFile, wish: SendOptions, target: SendTarget) -> SendRe
     if not wish.quiet:
         send_summary.summarise(opened, state.tally, path, dry=wish.dry)
     return SendResult(opened=opened, tally=state.tally, report=path)
-
-
-def _beside(file: Path, *, dry: bool) -> Path:
-    return file.with_name(f"{file.name}.{'dry-run' if dry else 'report'}.csv")
 
 
 def _state(opened: OpenedFile, wish: SendOptions, report: Path) -> ReportState:
@@ -203,7 +201,7 @@ def _state(opened: OpenedFile, wish: SendOptions, report: Path) -> ReportState:
 
 
 def _ask(opened: OpenedFile, wish: SendOptions, target: SendTarget, state: ReportState) -> None:
-    if wish.agreed or wish.dry or not send_summary.is_terminal():
+    if wish.agreed or wish.dry or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return
     rest = opened.rows - state.done
     as_whom = f" as {target.name}" if target.name else ""

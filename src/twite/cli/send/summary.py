@@ -1,7 +1,6 @@
 """Output of `twite send`: before, during and after a run."""
 
 import re
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -203,8 +202,3 @@ def _listed(reasons: dict[str, ResultReason]) -> list[dict[str, object]]:
         {"code": code, "count": group.count, "row": group.row, "message": group.message}
         for code, group in sorted(reasons.items(), key=lambda item: -item[1].count)
     ]
-
-
-def is_terminal() -> bool:
-    """Whether the command can prompt for an answer."""
-    return sys.stdin.isatty() and sys.stderr.isatty()

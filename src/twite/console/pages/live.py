@@ -158,9 +158,12 @@ class LivePage:
         If no configured pixel has the id, it also covers pixels that are no longer configured.
         """
         own = visit.viewer.of(self.destinations)
-        histories = await self._histories(own, named) or await self._histories(
-            visit.viewer.of(await self._others()), named
-        )
+        histories = await self._histories(own, named)
+        if not histories:
+            # Tags, and pixels that are no longer configured.
+            came = {account.pixel for account in await self.records.balance()}
+            others = sorted(came - self.destinations.keys())
+            histories = await self._histories(visit.viewer.of(others), named)
         rejected = RejectionsQuery(wanted=rejections_seen(visit, name=named, limit=1))
         if not histories and len(await self.records.answer(rejected)):
             return visit.back_to(f"{REJECTED}?{urlencode({'id': named})}")
@@ -178,11 +181,6 @@ class LivePage:
                 ByConversionId(pixel=pixel, events=None, conversion_id=named)
             )
         ]
-
-    async def _others(self) -> list[str]:
-        """Return the tags, and the pixels that are no longer configured."""
-        came = {account.pixel for account in await self.records.balance()}
-        return sorted(came - self.destinations.keys())
 
     async def _new(self, visit: PageRequest) -> Response:
         """Send new conversions as server-sent events."""

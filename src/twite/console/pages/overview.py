@@ -10,7 +10,7 @@ from starlette.responses import Response
 from twite.console.charts import columns
 from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageRoute
 from twite.console.render import number
-from twite.console.scope import ENDS, clock_of, day_of, scope_of, seen_accounts
+from twite.console.scope import ENDS, clock_of, day_of, scope_of
 from twite.domain.alert import OF_A_PIXEL, RULES, Alert
 from twite.domain.delivery import State
 from twite.domain.destination import Destination
@@ -88,7 +88,11 @@ class OverviewPage:
         scope = scope_of(visit)
         chosen = visit.query.first("span", "day")
         span = next((listed for listed in SPANS if listed.name == chosen), SPANS[1])
-        accounts = seen_accounts(list(await self.records.balance()), scope)
+        accounts = [
+            account
+            for account in await self.records.balance()
+            if scope.shows(account.pixel) and scope.source in (None, account.source)
+        ]
         expected = await self._expected(scope, visit.now)
         flows, waits = await self._counted(scope, span, visit.now)
         slots = together(waits)
@@ -149,7 +153,9 @@ class OverviewPage:
         alerts = [
             raised
             for raised in await self.state.load(Alert)
-            if raised.resolved_at is None and _concerns(raised, scope)
+            if raised.resolved_at is None
+            # By its kind, because a source may have the same name as a pixel.
+            and (scope.shows(raised.subject) if raised.kind in OF_A_PIXEL else scope.seen is None)
         ]
         found = [_of_alert(alert) for alert in alerts]
         residue = total(accounts).balance
@@ -175,12 +181,6 @@ class OverviewPage:
         ]
         found += [_of_group(group) for group in await self.records.group(scope)]
         return sorted(found, key=lambda need: need.tone != "bad")
-
-
-def _concerns(alert: Alert, scope: QueryScope) -> bool:
-    """Return whether an alert concerns a pixel or source that the viewer may see."""
-    # By its kind, because a source may have the same name as a pixel.
-    return scope.shows(alert.subject) if alert.kind in OF_A_PIXEL else scope.seen is None
 
 
 def _of_alert(alert: Alert) -> ActionNeeded:

@@ -169,7 +169,21 @@ def serve(
         )
         shown = f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{listener.getsockname()[1]}"
-        _Server(_config(judge), lambda: ready(url)).run(sockets=[listener])
+        config = uvicorn.Config(
+            EmulatorApp(judge),
+            http=OpenProtocol,
+            ws="none",
+            lifespan="off",
+            access_log=False,
+            log_level="warning",
+            # The emulator sets Date itself, and X does not use a forwarded scheme.
+            date_header=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=2,
+        )
+        _Server(config, lambda: ready(url)).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
@@ -182,20 +196,3 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
         self._ready()
-
-
-def _config(judge: Judge) -> uvicorn.Config:
-    return uvicorn.Config(
-        EmulatorApp(judge),
-        http=OpenProtocol,
-        ws="none",
-        lifespan="off",
-        access_log=False,
-        log_level="warning",
-        # The emulator sets Date itself, and X does not use a forwarded scheme.
-        date_header=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=2,
-    )

@@ -101,11 +101,8 @@ def _misshapen(message: str) -> ContainerUnusable:
         kind = _kind_at(place)
         fields = kind.fields if isinstance(kind, inspect.StructType) else ()
         known = [field.name for field in fields]
-        close = get_close_matches(unknown[1], known, n=1, cutoff=0.6)
-        cure = f"Did you mean {close[0]!r}?" if close else f"Available: {', '.join(known)}"
-        return ContainerUnusable(
-            f"{place}.{unknown[1]}" if place else unknown[1], f"unknown key. {cure}"
-        )
+        place = f"{place}.{unknown[1]}" if place else unknown[1]
+        return ContainerUnusable(place, f"unknown key. {_nearest(unknown[1], known)}")
     missing = _MISSING.fullmatch(what)
     if missing is not None:
         place = f"{place}.{missing[1]}" if place else missing[1]
@@ -119,10 +116,13 @@ def _misshapen(message: str) -> ContainerUnusable:
         kind = _kind_at(place)
         choices = kind.cls if isinstance(kind, inspect.EnumType) else ()
         known = sorted(str(choice.value) for choice in choices)
-        close = get_close_matches(value[1], known, n=1, cutoff=0.6)
-        cure = f"Did you mean {close[0]!r}?" if close else f"Available: {', '.join(known)}"
-        return ContainerUnusable(place, f"{value[1]!r} is not known. {cure}")
+        return ContainerUnusable(place, f"{value[1]!r} is not known. {_nearest(value[1], known)}")
     return ContainerUnusable(place, what)
+
+
+def _nearest(word: str, known: Sequence[str]) -> str:
+    close = get_close_matches(word, known, n=1, cutoff=0.6)
+    return f"Did you mean {close[0]!r}?" if close else f"Available: {', '.join(known)}"
 
 
 def _kind_at(place: str) -> inspect.Type:
