@@ -18,59 +18,56 @@ import traceback
 from collections.abc import Callable, Sequence
 from itertools import takewhile
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final
 
 from twite.domain.errors import TwiteError
 
-GROUPS: Final = MappingProxyType(
-    {
-        "Start": {
-            "demo": "Run a demo with an X emulator and a small shop",
-            "init": "Write a commented twite.toml and an API key",
-            "check": "Check settings, credentials, store and gateway",
-            "serve": "Run the gateway",
-            "emulate": "Run only the X emulator",
-        },
-        "X account": {
-            "login": "Sign in to X for a pixel, or store its pixel token",
-            "logout": "Delete the stored credentials of a pixel",
-            "events": "Manage X's events, and print code that sends them",
-        },
-        "Conversions": {
-            "send": "Send conversions from JSON, JSON Lines, CSV or Parquet files",
-            "show": "Show the history of a conversion, attempt by attempt",
-            "rejected": "List conversions rejected at intake, with the reasons",
-            "dead": "List, replay or discard dead letters and held conversions",
-            "dedup": "Compare conversion ids sent by X's pixel and the gateway",
-        },
-        "Operations": {
-            "accounting": "Show the balance and a forecast of pending conversions",
-            "alerts": "List open alerts, or test their webhook",
-            "erase": "Erase a person from the store",
-            "backup": "Copy the store while it is in use",
-            "restore": "Replace the store with a backup",
-            "recover": "Rebuild a damaged store from its intact rows",
-            "store": "Copy the store to another database",
-            "rotate-key": "Replace the key that encrypts stored credentials",
-        },
-        "Server tags": {
-            "import": "Convert a server container export into configuration",
-            "tag": "Inspect, test and run a tag template",
-            "compare": "Compare a container's requests with captured ones",
-        },
-        "Users and API keys": {
-            "user": "Add, list, change or remove console users",
-            "key": "Add, list or revoke API keys",
-            "audit": "Show the actions of users, and verify the audit log",
-        },
-    }
-)
-COMMANDS: Final = MappingProxyType(
-    {name: sentence for commands in GROUPS.values() for name, sentence in commands.items()}
-)
+GROUPS: Final = {
+    "Start": {
+        "demo": "Run a demo with an X emulator and a small shop",
+        "init": "Write a commented twite.toml and an API key",
+        "check": "Check settings, credentials, store and gateway",
+        "serve": "Run the gateway",
+        "emulate": "Run only the X emulator",
+    },
+    "X account": {
+        "login": "Sign in to X for a pixel, or store its pixel token",
+        "logout": "Delete the stored credentials of a pixel",
+        "events": "Manage X's events, and print code that sends them",
+    },
+    "Conversions": {
+        "send": "Send conversions from JSON, JSON Lines, CSV or Parquet files",
+        "show": "Show the history of a conversion, attempt by attempt",
+        "rejected": "List conversions rejected at intake, with the reasons",
+        "dead": "List, replay or discard dead letters and held conversions",
+        "dedup": "Compare conversion ids sent by X's pixel and the gateway",
+    },
+    "Operations": {
+        "accounting": "Show the balance and a forecast of pending conversions",
+        "alerts": "List open alerts, or test their webhook",
+        "erase": "Erase a person from the store",
+        "backup": "Copy the store while it is in use",
+        "restore": "Replace the store with a backup",
+        "recover": "Rebuild a damaged store from its intact rows",
+        "store": "Copy the store to another database",
+        "rotate-key": "Replace the key that encrypts stored credentials",
+    },
+    "Server tags": {
+        "import": "Convert a server container export into configuration",
+        "tag": "Inspect, test and run a tag template",
+        "compare": "Compare a container's requests with captured ones",
+    },
+    "Users and API keys": {
+        "user": "Add, list, change or remove console users",
+        "key": "Add, list or revoke API keys",
+        "audit": "Show the actions of users, and verify the audit log",
+    },
+}
+COMMANDS: Final = {
+    name: sentence for commands in GROUPS.values() for name, sentence in commands.items()
+}
 # Former names, which still work and are not listed.
-ALIASES: Final = MappingProxyType({"overlap": "dedup", "shadow": "compare"})
+ALIASES: Final = {"overlap": "dedup", "shadow": "compare"}
 _INTERRUPTED: Final = 130  # the shell convention: 128 + SIGINT
 
 

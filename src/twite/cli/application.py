@@ -2,7 +2,6 @@
 
 import inspect
 from importlib import import_module
-from types import MappingProxyType
 from typing import Annotated, Final
 
 import typer
@@ -11,26 +10,26 @@ from twite import __version__
 from twite.cli import COMMANDS, GROUPS
 
 # Commands whose module has another name.
-_FILES: Final = MappingProxyType(
-    {
-        "import": "import_container",
-        "logout": "login",
-        "user": "users",
-        "key": "users",
-        "backup": "maintenance",
-        "restore": "maintenance",
-        "recover": "maintenance",
-        "rotate-key": "maintenance",
-        "send": "send.command",
-        "demo": "demo.command",
-        "tag": "tag.command",
-        "serve": "serve_command",
-    }
-)
+_FILES: Final = {
+    "import": "import_container",
+    "logout": "login",
+    "user": "users",
+    "key": "users",
+    "backup": "maintenance",
+    "restore": "maintenance",
+    "recover": "maintenance",
+    "rotate-key": "maintenance",
+    "send": "send.command",
+    "demo": "demo.command",
+    "tag": "tag.command",
+    "serve": "serve_command",
+}
 # Commands whose function has another name.
-_FUNCTIONS: Final = MappingProxyType(
-    {"import": "import_container", "erase": "erase_persons", "rotate-key": "rotate_key"}
-)
+_FUNCTIONS: Final = {
+    "import": "import_container",
+    "erase": "erase_persons",
+    "rotate-key": "rotate_key",
+}
 ABOUT: Final = """A self-hosted conversion gateway for X.
 
 Start with `twite demo`, or with `twite init` and `twite check`."""

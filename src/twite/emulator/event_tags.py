@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from html import escape
-from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -110,16 +109,14 @@ def _order(name: str, text: str) -> _Read | Problem:
     return _Read(text, {"sort_key": key, "reverse": direction == "desc"})
 
 
-_READERS: Final[Mapping[str, Callable[[str, str], _Read | Problem]]] = MappingProxyType(
-    {
-        "count": _count,
-        "cursor": _cursor,
-        "sort_by": _order,
-        "web_event_tag_ids": _ids,
-        "with_deleted": _truth,
-        "with_total_count": _truth,
-    }
-)
+_READERS: Final[Mapping[str, Callable[[str, str], _Read | Problem]]] = {
+    "count": _count,
+    "cursor": _cursor,
+    "sort_by": _order,
+    "web_event_tag_ids": _ids,
+    "with_deleted": _truth,
+    "with_total_count": _truth,
+}
 
 
 def written_of(

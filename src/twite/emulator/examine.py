@@ -1,7 +1,6 @@
 """Check one conversion: list all its problems, and the key under which it counts."""
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Final
 
 from msgspec import Struct
@@ -199,27 +198,23 @@ def _contents(name: str, contents: object, switches: Switches) -> list[Problem]:
 
 
 _EXTRA_FIELDS: Final = ("restricted_data_use", "search_string", "event_source_url")
-_CHECKS: Final[Mapping[str, Check]] = MappingProxyType(
-    {
-        "conversion_id": text_problems,
-        "description": text_problems,
-        "search_string": text_problems,
-        "event_source_url": text_problems,
-        "value": double_problems,
-        "price_currency": currency_problems,
-        "number_items": count_problems,
-        "restricted_data_use": data_use_problems,
-        "contents": _contents,
-    }
-)
-_CONTENT_CHECKS: Final[Mapping[str, Check]] = MappingProxyType(
-    {
-        "content_id": text_problems,
-        "content_group_id": _group,
-        "content_name": text_problems,
-        "content_price": double_problems,
-        "content_type": text_problems,
-        "num_items": count_problems,
-    }
-)
+_CHECKS: Final[Mapping[str, Check]] = {
+    "conversion_id": text_problems,
+    "description": text_problems,
+    "search_string": text_problems,
+    "event_source_url": text_problems,
+    "value": double_problems,
+    "price_currency": currency_problems,
+    "number_items": count_problems,
+    "restricted_data_use": data_use_problems,
+    "contents": _contents,
+}
+_CONTENT_CHECKS: Final[Mapping[str, Check]] = {
+    "content_id": text_problems,
+    "content_group_id": _group,
+    "content_name": text_problems,
+    "content_price": double_problems,
+    "content_type": text_problems,
+    "num_items": count_problems,
+}
 _JUDGED_ELSEWHERE: Final = frozenset(spec.CONVERSION_FIELDS) - frozenset(_CHECKS)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from enum import StrEnum
 from itertools import count as counter
-from types import MappingProxyType
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -38,13 +37,11 @@ class FaultKind(StrEnum):
     CLOCK_SKEW = "clock_skew"
 
 
-DEFAULT_STATUS: Final[Mapping[FaultKind, int]] = MappingProxyType(
-    {
-        FaultKind.STATUS: 503,
-        FaultKind.HTML: 502,
-        FaultKind.EMPTY: 200,
-    }
-)
+DEFAULT_STATUS: Final[Mapping[FaultKind, int]] = {
+    FaultKind.STATUS: 503,
+    FaultKind.HTML: 502,
+    FaultKind.EMPTY: 200,
+}
 
 
 class InjectedFault(

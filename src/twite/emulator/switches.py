@@ -3,7 +3,6 @@
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -67,7 +66,7 @@ def _questions() -> Iterator[tuple[str, str]]:
 
 # The open question of each switch, in the order of the fields; shown in the docs and by `GET
 # switches`.
-QUESTIONS: Final[Mapping[str, str]] = MappingProxyType(dict(_questions()))
+QUESTIONS: Final[Mapping[str, str]] = dict(_questions())
 
 
 def changed(switches: Switches, changes: Mapping[str, object]) -> Switches:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final, Literal
 
 import msgspec
@@ -144,16 +143,14 @@ class World:
         return {kind: list(getattr(self, kind).values()) for kind in KINDS}
 
 
-KINDS: Final[Mapping[str, tuple[type[_Entry], str]]] = MappingProxyType(
-    {
-        "accounts": (EmulatedAccount, "id"),
-        "pixels": (EmulatedPixel, "id"),
-        "events": (EmulatedEventTag, "id"),
-        "apps": (EmulatedApp, "id"),
-        "users": (EmulatedUser, "id"),
-        "tokens": (EmulatedToken, "token"),
-    }
-)
+KINDS: Final[Mapping[str, tuple[type[_Entry], str]]] = {
+    "accounts": (EmulatedAccount, "id"),
+    "pixels": (EmulatedPixel, "id"),
+    "events": (EmulatedEventTag, "id"),
+    "apps": (EmulatedApp, "id"),
+    "users": (EmulatedUser, "id"),
+    "tokens": (EmulatedToken, "token"),
+}
 
 
 def default_document() -> dict[str, object]:

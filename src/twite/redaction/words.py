@@ -5,7 +5,6 @@ those of X's larger markets. `vocabulary` reads them; docs/reference/redaction.m
 """
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Final
 
 
@@ -229,11 +228,9 @@ HARMLESS_FIELDS: Final = _words(
 )
 
 # The words for personal data, as the docs list them.
-OF_PERSONS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
-    {
-        "email": EMAILS | SHORT_EMAILS,
-        "phone": PHONES | SHORT_PHONES,
-        "name": NAMES | SHORT_NAMES | NAMES_OF_THINGS,
-        "detail": DETAILS,
-    }
-)
+OF_PERSONS: Final[Mapping[str, frozenset[str]]] = {
+    "email": EMAILS | SHORT_EMAILS,
+    "phone": PHONES | SHORT_PHONES,
+    "name": NAMES | SHORT_NAMES | NAMES_OF_THINGS,
+    "detail": DETAILS,
+}

@@ -1,7 +1,6 @@
 """The control plane under /_emulator: inspect requests, set faults and switches. Loopback only."""
 
 from collections.abc import Callable, Collection, Mapping
-from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -129,26 +128,21 @@ def _shift(judge: Judge, request: XRequestReceived) -> object:
 
 
 Act = Callable[[Judge, XRequestReceived], object]
-ROUTES: Final[Mapping[tuple[str, str], Act]] = MappingProxyType(
-    {
-        ("POST", "reset"): _reset,
-        ("GET", "received"): _received,
-        ("GET", "counted"): _counted,
-        ("GET", "hits"): lambda judge, _: {"hits": judge.hits.entries},
-        ("GET", "faults"): lambda judge, _: {"faults": judge.faults.armed},
-        ("POST", "faults"): lambda judge, asked: {"faults": judge.faults.arm(_decoded(asked))},
-        ("DELETE", "faults"): _disarm,
-        ("GET", "switches"): lambda judge, _: {
-            "switches": judge.switches,
-            "questions": dict(QUESTIONS),
-        },
-        ("PATCH", "switches"): _turn,
-        ("GET", "world"): lambda judge, _: judge.world.document(),
-        ("PUT", "world"): _add,
-        ("GET", "clock"): _clock,
-        ("POST", "clock"): _shift,
-    }
-)
+ROUTES: Final[Mapping[tuple[str, str], Act]] = {
+    ("POST", "reset"): _reset,
+    ("GET", "received"): _received,
+    ("GET", "counted"): _counted,
+    ("GET", "hits"): lambda judge, _: {"hits": judge.hits.entries},
+    ("GET", "faults"): lambda judge, _: {"faults": judge.faults.armed},
+    ("POST", "faults"): lambda judge, asked: {"faults": judge.faults.arm(_decoded(asked))},
+    ("DELETE", "faults"): _disarm,
+    ("GET", "switches"): lambda judge, _: {"switches": judge.switches, "questions": QUESTIONS},
+    ("PATCH", "switches"): _turn,
+    ("GET", "world"): lambda judge, _: judge.world.document(),
+    ("PUT", "world"): _add,
+    ("GET", "clock"): _clock,
+    ("POST", "clock"): _shift,
+}
 _TRUE: Final = ("1", "true", "yes", "on")
 
 

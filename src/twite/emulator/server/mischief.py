@@ -4,7 +4,6 @@ import gzip
 from collections.abc import Callable, Mapping
 from email.utils import formatdate
 from http import HTTPStatus
-from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -146,15 +145,13 @@ def _too_short_a_length(answer: XAnswer) -> bytes:
 
 
 # The part of a response that is written before the connection ends or stalls.
-_PARTS: Final[Mapping[FaultKind, Callable[[XAnswer], bytes]]] = MappingProxyType(
-    {
-        FaultKind.CUT_HEAD: _half_of_the_head,
-        FaultKind.STALL_HEAD: _half_of_the_head,
-        FaultKind.STALL_BODY: _half_of_the_body,
-        FaultKind.SHORT_LENGTH: _too_short_a_length,
-        FaultKind.NOT_HTTP: lambda answer: b"220 mail.example ESMTP " + answer.body[:1] + b"\r\n",
-    }
-)
+_PARTS: Final[Mapping[FaultKind, Callable[[XAnswer], bytes]]] = {
+    FaultKind.CUT_HEAD: _half_of_the_head,
+    FaultKind.STALL_HEAD: _half_of_the_head,
+    FaultKind.STALL_BODY: _half_of_the_body,
+    FaultKind.SHORT_LENGTH: _too_short_a_length,
+    FaultKind.NOT_HTTP: lambda answer: b"220 mail.example ESMTP " + answer.body[:1] + b"\r\n",
+}
 
 
 async def judged(

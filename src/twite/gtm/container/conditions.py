@@ -7,7 +7,6 @@ matches nothing, and the cache of compiled patterns is bounded.
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from operator import ge, gt, le, lt
-from types import MappingProxyType
 from typing import Final, Protocol
 
 import re2
@@ -86,19 +85,15 @@ def _fits(condition: Condition, left: Value, right: Value) -> bool:
     return _TEXTS[condition.operator](text, sought)
 
 
-_TEXTS: Final[Mapping[Operator, Callable[[str, str], bool]]] = MappingProxyType(
-    {
-        Operator.EQUALS: str.__eq__,
-        Operator.CONTAINS: str.__contains__,
-        Operator.STARTS_WITH: str.startswith,
-        Operator.ENDS_WITH: str.endswith,
-    }
-)
-_NUMBERS: Final[Mapping[Operator, Callable[[float, float], bool]]] = MappingProxyType(
-    {
-        Operator.GREATER: gt,
-        Operator.GREATER_OR_EQUAL: ge,
-        Operator.LESS: lt,
-        Operator.LESS_OR_EQUAL: le,
-    }
-)
+_TEXTS: Final[Mapping[Operator, Callable[[str, str], bool]]] = {
+    Operator.EQUALS: str.__eq__,
+    Operator.CONTAINS: str.__contains__,
+    Operator.STARTS_WITH: str.startswith,
+    Operator.ENDS_WITH: str.endswith,
+}
+_NUMBERS: Final[Mapping[Operator, Callable[[float, float], bool]]] = {
+    Operator.GREATER: gt,
+    Operator.GREATER_OR_EQUAL: ge,
+    Operator.LESS: lt,
+    Operator.LESS_OR_EQUAL: le,
+}

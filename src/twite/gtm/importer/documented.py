@@ -8,7 +8,6 @@ Source: the resources of the Tag Manager API, version 2, which exports spell in 
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -28,7 +27,7 @@ class DocumentedKey(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
-_NONE: Final[Mapping[str, str]] = MappingProxyType({})
+_NONE: Final[Mapping[str, str]] = {}
 _PLACE: Final = ("path", "accountId", "containerId", "workspaceId", "fingerprint", "tagManagerUrl")
 
 
@@ -91,108 +90,106 @@ _ONLY_IN_PAGES: Final = (
     "waitForTags",
     "waitForTagsTimeout",
 )
-RESOURCES: Final[Mapping[str, Mapping[str, DocumentedKey]]] = MappingProxyType(
-    {
-        "export": _keys("exportFormatVersion", "containerVersion", idle=("exportTime",)),
-        "containerVersion": _keys(
-            "container",
-            "customTemplate",
-            "builtInVariable",
-            "variable",
-            "trigger",
-            "tag",
-            "client",
-            "transformation",
-            "containerVersionId",
-            "name",  # if the container has no name
-            idle=("description", *_PLACE),
-            noted={
-                "folder": "folders only organize parts",
-                "deleted": "this version was deleted in Google Tag Manager",
-            },
-            left_out=dict.fromkeys(("zone", "gtagConfig"), "supported only in web containers"),
+RESOURCES: Final[Mapping[str, Mapping[str, DocumentedKey]]] = {
+    "export": _keys("exportFormatVersion", "containerVersion", idle=("exportTime",)),
+    "containerVersion": _keys(
+        "container",
+        "customTemplate",
+        "builtInVariable",
+        "variable",
+        "trigger",
+        "tag",
+        "client",
+        "transformation",
+        "containerVersionId",
+        "name",  # if the container has no name
+        idle=("description", *_PLACE),
+        noted={
+            "folder": "folders only organize parts",
+            "deleted": "this version was deleted in Google Tag Manager",
+        },
+        left_out=dict.fromkeys(("zone", "gtagConfig"), "supported only in web containers"),
+    ),
+    "container": _keys(
+        "containerId",  # identifies the template in the `cvt_…` types of other parts
+        "name",
+        "publicId",
+        "usageContext",
+        idle=("notes", "tagIds", "features", *_PLACE),
+        noted={
+            "taggingServerUrls": "the old URLs; set server.public_url instead",
+            "domainName": "set origins in a [[source]] instead",
+        },
+    ),
+    "customTemplate": _keys("templateId", "name", "templateData", "galleryReference"),
+    "galleryReference": _keys(
+        "galleryTemplateId",
+        "isModified",  # unmodified templates are public: Twite searches them for no secrets
+        idle=("host", "owner", "repository", "version", "signature", "templateDeveloperId"),
+    ),
+    "builtInVariable": _keys("name", "type"),
+    "variable": _keys(
+        "name",
+        "type",
+        "parameter",
+        "formatValue",
+        idle=("variableId", "notes", "parentFolderId", *_PLACE),
+        left_out={
+            "scheduleStartMs": "Twite cannot limit a variable to a time span",
+            "scheduleEndMs": "Twite cannot limit a variable to a time span",
+            "enablingTriggerId": "applies only to mobile apps",
+            "disablingTriggerId": "applies only to mobile apps",
+        },
+    ),
+    "formatValue": _keys(
+        "caseConversionType",
+        "convertNullToValue",
+        "convertUndefinedToValue",
+        "convertTrueToValue",
+        "convertFalseToValue",
+        idle=(),
+    ),
+    "trigger": _keys(
+        "name",
+        "type",
+        "triggerId",
+        "customEventFilter",
+        "filter",
+        "parameter",  # of a trigger group; Twite leaves out other triggers with parameters
+        idle=("notes", "parentFolderId", *_PLACE),
+        left_out=dict.fromkeys(_ONLY_IN_PAGES, "applies only to web pages"),
+    ),
+    "condition": _keys("type", "parameter", idle=()),
+    "tag": _TAG,
+    "setupTag": _keys("tagName", "stopOnSetupFailure", idle=()),
+    "teardownTag": _keys("tagName", "stopTeardownOnFailure", idle=()),
+    "consentSettings": _keys("consentStatus", "consentType", idle=()),
+    "client": _keys(
+        "name",
+        "type",
+        "parameter",
+        "priority",
+        idle=("clientId", "notes", "parentFolderId", *_PLACE),
+    ),
+    "transformation": _keys(
+        "name",
+        "type",
+        "parameter",
+        idle=("transformationId", "notes", "parentFolderId", *_PLACE),
+    ),
+    "parameter": _keys("type", "key", "value", "list", "map", idle=("isWeakReference",)),
+    "folder": _keys("name", idle=("folderId", "notes", *_PLACE)),
+    "zone": _keys(
+        "name",
+        idle=("notes", *_PLACE),
+        left_out=dict.fromkeys(
+            ("zoneId", "boundary", "childContainer", "typeRestriction"),
+            "Twite leaves out the whole zone",
         ),
-        "container": _keys(
-            "containerId",  # identifies the template in the `cvt_…` types of other parts
-            "name",
-            "publicId",
-            "usageContext",
-            idle=("notes", "tagIds", "features", *_PLACE),
-            noted={
-                "taggingServerUrls": "the old URLs; set server.public_url instead",
-                "domainName": "set origins in a [[source]] instead",
-            },
-        ),
-        "customTemplate": _keys("templateId", "name", "templateData", "galleryReference"),
-        "galleryReference": _keys(
-            "galleryTemplateId",
-            "isModified",  # unmodified templates are public: Twite searches them for no secrets
-            idle=("host", "owner", "repository", "version", "signature", "templateDeveloperId"),
-        ),
-        "builtInVariable": _keys("name", "type"),
-        "variable": _keys(
-            "name",
-            "type",
-            "parameter",
-            "formatValue",
-            idle=("variableId", "notes", "parentFolderId", *_PLACE),
-            left_out={
-                "scheduleStartMs": "Twite cannot limit a variable to a time span",
-                "scheduleEndMs": "Twite cannot limit a variable to a time span",
-                "enablingTriggerId": "applies only to mobile apps",
-                "disablingTriggerId": "applies only to mobile apps",
-            },
-        ),
-        "formatValue": _keys(
-            "caseConversionType",
-            "convertNullToValue",
-            "convertUndefinedToValue",
-            "convertTrueToValue",
-            "convertFalseToValue",
-            idle=(),
-        ),
-        "trigger": _keys(
-            "name",
-            "type",
-            "triggerId",
-            "customEventFilter",
-            "filter",
-            "parameter",  # of a trigger group; Twite leaves out other triggers with parameters
-            idle=("notes", "parentFolderId", *_PLACE),
-            left_out=dict.fromkeys(_ONLY_IN_PAGES, "applies only to web pages"),
-        ),
-        "condition": _keys("type", "parameter", idle=()),
-        "tag": _TAG,
-        "setupTag": _keys("tagName", "stopOnSetupFailure", idle=()),
-        "teardownTag": _keys("tagName", "stopTeardownOnFailure", idle=()),
-        "consentSettings": _keys("consentStatus", "consentType", idle=()),
-        "client": _keys(
-            "name",
-            "type",
-            "parameter",
-            "priority",
-            idle=("clientId", "notes", "parentFolderId", *_PLACE),
-        ),
-        "transformation": _keys(
-            "name",
-            "type",
-            "parameter",
-            idle=("transformationId", "notes", "parentFolderId", *_PLACE),
-        ),
-        "parameter": _keys("type", "key", "value", "list", "map", idle=("isWeakReference",)),
-        "folder": _keys("name", idle=("folderId", "notes", *_PLACE)),
-        "zone": _keys(
-            "name",
-            idle=("notes", *_PLACE),
-            left_out=dict.fromkeys(
-                ("zoneId", "boundary", "childContainer", "typeRestriction"),
-                "Twite leaves out the whole zone",
-            ),
-        ),
-        "gtagConfig": _keys(
-            left_out=dict.fromkeys(
-                ("gtagConfigId", "type", "parameter"), "Twite leaves out the whole gtagConfig"
-            )
-        ),
-    }
-)
+    ),
+    "gtagConfig": _keys(
+        left_out=dict.fromkeys(
+            ("gtagConfigId", "type", "parameter"), "Twite leaves out the whole gtagConfig"
+        )
+    ),
+}
