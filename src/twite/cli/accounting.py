@@ -27,7 +27,7 @@ def accounting(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> Non
 
     Example: `twite accounting --json | jq .balance`
     """
-    found = load(config, credentials=False)
+    found = load(config)
 
     async def read(
         records: StoreReader,
@@ -61,14 +61,13 @@ def _print(accounts: list[ConversionCounts]) -> None:
         for account in [*accounts, total(accounts)]
     ]
     rows[-1][:2] = ["all", ""]
-    printing.print_table("", ["source", "pixel", *_COLUMNS], rows)
+    printing.print_table(["source", "pixel", *_COLUMNS], rows)
 
 
 def _print_forecasts(expected: Sequence[Forecast]) -> None:
     if not expected:
         return
     printing.print_table(
-        "Pending conversions",
         ["pixel", "pending", "since", "per hour", "all sent by", "late", "will be late"],
         [
             [
@@ -82,6 +81,7 @@ def _print_forecasts(expected: Sequence[Forecast]) -> None:
             ]
             for forecast in expected
         ],
+        title="Pending conversions",
     )
 
 
@@ -125,7 +125,7 @@ def print_ignored(counted: Sequence[IgnoredTally]) -> None:
     if len(sums) > len(shown):
         left = sums.total() - sum(times for _, times in shown)
         rows.append(["…", "", f"{len(sums) - len(shown)} more", "", left])
-    printing.print_table("Ignored in the last seven days", list(_IGNORED_COLUMNS), rows)
+    printing.print_table(list(_IGNORED_COLUMNS), rows, title="Ignored in the last seven days")
 
 
 def ignored_as_json(counted: Sequence[IgnoredTally]) -> dict[str, object]:

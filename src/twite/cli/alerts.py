@@ -29,7 +29,7 @@ def listed(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
 
     Example: `twite alerts list --json`
     """
-    found = load(config, credentials=False)
+    found = load(config)
     alerts = asyncio.run(read_alerts(found))
     still = [alert for alert in alerts if alert.resolved_at is None]
     if as_json:
@@ -52,7 +52,7 @@ def tried(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
 
     Example: `twite alerts test`
     """
-    came = asyncio.run(send_trial(load(config, credentials=False)))
+    came = asyncio.run(send_trial(load(config)))
     refused = why_not(came)
     if as_json:
         status = came.status if isinstance(came, Response) else None
@@ -73,7 +73,6 @@ def _listed_by_default(context: typer.Context) -> None:
 
 def _print(alerts: Sequence[Alert]) -> None:
     printing.print_table(
-        "",
         ["alert", "subject", "since", "reason", "what to do"],
         [
             [

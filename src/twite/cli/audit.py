@@ -65,16 +65,13 @@ def listed(*, config: Config = DEFAULT_CONFIG, limit: Limit = 50, as_json: Json 
 
     Example: `twite audit list`
     """
-    entries = read_records(
-        load(config, credentials=False), lambda records: records.people.audit(limit=limit)
-    )
+    entries = read_records(load(config), lambda records: records.people.audit(limit=limit))
     if as_json:
         printing.print_json([_told(entry) for entry in entries])
     elif not entries:
         printing.say("The audit log is empty.")
     else:
         printing.print_table(
-            "",
             ["no.", "at", "who", "what", "subject", "detail"],
             [
                 [
@@ -100,9 +97,7 @@ def verify(*, config: Config = DEFAULT_CONFIG, head: Head = None, as_json: Json 
 
     Example: `twite audit verify --head 4f1c…`
     """
-    verdict = read_records(
-        load(config, credentials=False), lambda records: verified(records.people, head=head)
-    )
+    verdict = read_records(load(config), lambda records: verified(records.people, head=head))
     if as_json:
         printing.print_json(
             {

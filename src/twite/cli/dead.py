@@ -83,7 +83,7 @@ def listed(
 
     Example: `twite dead list --json`
     """
-    found = load(config, credentials=False)
+    found = load(config)
     known_pixel(found, pixel)
     histories = _resting(found, pixel, limit)
     if as_json:
@@ -126,7 +126,7 @@ def replay(
         is_sure=may_count_twice,
         as_json=as_json,
     )
-    _decide(load(config, credentials=False), order)
+    _decide(load(config), order)
 
 
 @dead.command("discard")
@@ -155,7 +155,7 @@ def discard(
         dry_run=dry_run,
         as_json=as_json,
     )
-    _decide(load(config, credentials=False), order)
+    _decide(load(config), order)
 
 
 @dead.callback()
@@ -271,7 +271,6 @@ def _participle(order: DeadLetterCommand) -> str:
 
 def _print(histories: Sequence[History]) -> None:
     printing.print_table(
-        "",
         ["delivery", "state", "pixel", "event", "conversion id", "received at", "reason"],
         [
             [

@@ -34,7 +34,7 @@ def dedup(
 
     Example: `twite dedup --days 14`
     """
-    found = load(config, credentials=False)
+    found = load(config)
     known_pixel(found, pixel)
     since = first_moment(SystemClock().now(), days)
     all_, pairs = read_records(found, lambda records: read_report(records, since=since))
@@ -72,16 +72,16 @@ def print_report(report: PathCountsBy) -> None:
     if len(rows) > 1:
         rows.append(["all", "", "", *(getattr(report, name) for name in COUNTS)])
     names = [name.replace("_", " ") for name in COUNTS]
-    printing.print_table("", ["day", "pixel", "event", *names], rows)
+    printing.print_table(["day", "pixel", "event", *names], rows)
     for name, sentence in report.advice.items():
         many = getattr(report, name)
         printing.say(printing.styled(f"{many} {name.replace('_', ' ')}", "bold"), f": {sentence}.")
     if report.pairs:
         printing.print_table(
-            "Orders with two ids",
             ["day", "pixel", "event", "the page's id", "the server's id"],
             [
                 [pair.day, pair.pixel, pair.name or pair.event, pair.page_id, pair.server_id]
                 for pair in report.pairs
             ],
+            title="Orders with two ids",
         )

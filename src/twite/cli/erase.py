@@ -91,7 +91,7 @@ def erase_persons(
 
     Example: `twite erase --file requests.txt --dry-run`
     """
-    settings = load(config, credentials=False)
+    settings = load(config)
     known_pixel(settings, pixel)
     given = [
         *((f"--{EMAIL}", EMAIL, address) for address in email or ()),

@@ -197,7 +197,7 @@ def delete(
 
 def _opened(config: Path, pixel: str | None) -> tuple[EventTagManager, str]:
     """Return the event tag manager, with stored credentials, and the chosen pixel."""
-    found = load(config)
+    found = load(config, credentials=True)
     chosen = one_pixel(found, pixel)
     pixels = {destination.pixel: destination for destination in asyncio.run(stored(found))}
     return events_manager(found, pixels), chosen
@@ -262,7 +262,6 @@ def event_as_json(tag: EventTag, names: Sequence[str]) -> dict[str, object]:
 
 def print_events(rows: Sequence[Row]) -> None:
     printing.print_table(
-        "",
         ("id", "ours", "name", "type", "click", "view", "status", "last tracked"),
         [_row(*row) for row in rows],
     )
@@ -308,7 +307,7 @@ def snippet(
     """
     if kind is not None and kind not in MAKERS:
         raise typer.BadParameter(f"must be one of {', '.join(MAKERS)}", param_hint="--for")
-    found = load(config, credentials=False)
+    found = load(config)
     pixels = {destination.pixel: destination for destination in found.destinations()}
     manager = events_manager(found, pixels)
     made = manager.snippets(one_pixel(found, pixel), event, server_only=server_only)

@@ -88,7 +88,7 @@ def import_container(
     sealed = made.found.secrets if keep == "sealed" else ()
     named_so = masked(made.found.container.public_id)
     needs = not report and bool(sealed or made.left_behind)
-    settings = load(config, credentials=False) if needs else None
+    settings = load(config) if needs else None
     if settings is not None and sealed:
         seal = sealing_key(
             settings, otherwise="or use --secrets env, and set the variables yourself"

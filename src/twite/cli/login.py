@@ -60,7 +60,7 @@ def login(
         raise typer.BadParameter(
             "choose one of --pin, --callback and --pixel-token", param_hint="--pixel-token"
         )
-    found = load(config)
+    found = load(config, credentials=True)
     chosen = one_pixel(found, pixel)
     connect = connect_alone(found, by=who())
     if pixel_token:
@@ -189,7 +189,7 @@ def logout(
 
     Example: `twite logout --pixel o8z6j --oauth`
     """
-    found = load(config)
+    found = load(config, credentials=True)
     chosen = one_pixel(found, pixel)
     both = oauth == pixel_token
     kinds = [kind for kind, asked in ((OAUTH, oauth), (PIXEL_TOKEN, pixel_token)) if asked or both]

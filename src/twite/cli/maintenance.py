@@ -28,7 +28,7 @@ def backup(
 
     Example: `twite backup /backup/twite-2026-11-25.db`
     """
-    done = back_up(load(config, credentials=False), file)
+    done = back_up(load(config), file)
     if as_json:
         printing.print_json(done)
     else:
@@ -49,7 +49,7 @@ def restore(
 
     Example: `twite restore /backup/twite-2026-11-25.db`
     """
-    done = restore_store(load(config, credentials=False), file)
+    done = restore_store(load(config), file)
     if as_json:
         printing.print_json(done)
     else:
@@ -111,7 +111,7 @@ def recover(
 
     Example: `twite recover`, or `twite recover twite.db --to saved.db`
     """
-    done = recover_store(load(config, credentials=False), file, to)
+    done = recover_store(load(config), file, to)
     if as_json:
         printing.print_json(done)
     else:
@@ -156,7 +156,7 @@ def rotate_key(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> Non
 
     Example: `twite rotate-key --config /etc/twite/twite.toml`
     """
-    done = asyncio.run(rotate(load(config), os.environ, by=who()))
+    done = asyncio.run(rotate(load(config, credentials=True), os.environ, by=who()))
     if as_json:
         printing.print_json(
             {

@@ -19,8 +19,11 @@ Pixel = Annotated[
 DEFAULT_CONFIG = FILE
 
 
-def load(config: Path, *, credentials: bool = True) -> Settings:
-    """Read the settings with this process's environment. Raises SettingsError."""
+def load(config: Path, *, credentials: bool = False) -> Settings:
+    """Read the settings with this process's environment, by default without the credentials.
+
+    Raises SettingsError.
+    """
     return settings.load(config, os.environ, credentials=credentials)
 
 

@@ -56,7 +56,7 @@ def print_json_line(value: object) -> None:
 
 
 def print_table(
-    title: str, columns: Sequence[str], rows: "Iterable[Sequence[str | int | Text]]"
+    columns: Sequence[str], rows: "Iterable[Sequence[str | int | Text]]", *, title: str = ""
 ) -> None:
     """Print a table; numbers are right-aligned."""
     from rich.table import Table  # noqa: PLC0415  # see above

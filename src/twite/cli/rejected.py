@@ -59,7 +59,7 @@ def rejected(
     """
     if code is not None and code not in CODES:
         raise typer.BadParameter(f"unknown code {code!r}", param_hint="--code")
-    settings = load(config, credentials=False)
+    settings = load(config)
     now = SystemClock().now()
     wanted = RejectionQuery(
         since=max(now - KEPT_FOR, _moment(since, now)), code=code, source=source, limit=limit
@@ -68,7 +68,7 @@ def rejected(
     if as_json:
         printing.print_json([rejection_view(rejection) for rejection in found])
     elif found:
-        printing.print_table("", _COLUMNS, [row for rejection in found for row in _rows(rejection)])
+        printing.print_table(_COLUMNS, [row for rejection in found for row in _rows(rejection)])
     else:
         printing.say("Nothing was rejected in the last seven days.")
 

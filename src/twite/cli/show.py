@@ -39,7 +39,7 @@ def show(
 
     Example: `twite show order-1001 --pixel o8z6j`
     """
-    found = load(config, credentials=False)
+    found = load(config)
     known_pixel(found, pixel)
     histories = _histories(found, name, pixel)
     now = SystemClock().now()

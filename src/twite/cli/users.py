@@ -53,15 +53,15 @@ def add(
 
     Example: `twite user add ada --role admin`
     """
-    settings = load(config, credentials=False)
+    settings = load(config)
     known_pixels(settings, pixel)
     typed = _typed(stdin=password_stdin)
 
-    async def added(user_accounts: Accounts) -> bool:
-        await user_accounts.add(name, role=as_role, password=typed, pixels=pixel, by=who())
-        return any(user.is_admin for user in await user_accounts.users())
+    async def added(accounts: Accounts) -> bool:
+        await accounts.add(name, role=as_role, password=typed, pixels=pixel, by=who())
+        return any(user.is_admin for user in await accounts.users())
 
-    has_admin = _user_accounts(settings, added)
+    has_admin = _manage(settings, added)
     printing.say(f"{name} can now sign in at {settings.console_url} as {as_role}.")
     if not has_admin:
         printing.complain(NO_ADMIN)
@@ -73,7 +73,7 @@ def listed(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
 
     Example: `twite user list --json`
     """
-    users = read_records(load(config, credentials=False), lambda records: records.people.users())
+    users = read_records(load(config), lambda records: records.people.users())
     if users and not any(user.is_admin for user in users):
         printing.complain(NO_ADMIN)
     if as_json:
@@ -82,7 +82,6 @@ def listed(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
         printing.say("There are no users yet. Create one: twite user add NAME --role admin")
     else:
         printing.print_table(
-            "",
             ["name", "role", "sees", "code", "since"],
             [
                 [
@@ -105,11 +104,10 @@ def role(
 
     Example: `twite user role ada --role operator --pixel o8z6j`
     """
-    settings = load(config, credentials=False)
+    settings = load(config)
     known_pixels(settings, pixel)
-    sees = _user_accounts(
-        settings,
-        lambda user_accounts: user_accounts.allow(name, role=as_role, pixels=pixel, by=who()),
+    sees = _manage(
+        settings, lambda accounts: accounts.allow(name, role=as_role, pixels=pixel, by=who())
     )
     printing.say(f"{name} is now {as_role} and sees {seen(sees)}.")
 
@@ -120,11 +118,9 @@ def password(name: Name, *, config: Config = DEFAULT_CONFIG, password_stdin: Std
 
     Example: `twite user password ada`
     """
-    settings = load(config, credentials=False)
+    settings = load(config)
     typed = _typed(stdin=password_stdin)
-    _user_accounts(
-        settings, lambda user_accounts: user_accounts.give_password(name, typed, by=who())
-    )
+    _manage(settings, lambda accounts: accounts.give_password(name, typed, by=who()))
     printing.say(f"{name} has a new password and was signed out everywhere.")
 
 
@@ -134,10 +130,7 @@ def totp(name: Name, *, config: Config = DEFAULT_CONFIG) -> None:
 
     Example: `twite user totp ada`
     """
-    _user_accounts(
-        load(config, credentials=False),
-        lambda user_accounts: user_accounts.drop_codes(name, by=who()),
-    )
+    _manage(load(config), lambda accounts: accounts.drop_codes(name, by=who()))
     printing.say(f"{name} now signs in without a code, and can set up a new one in the console.")
 
 
@@ -147,9 +140,7 @@ def remove(name: Name, *, config: Config = DEFAULT_CONFIG) -> None:
 
     Example: `twite user remove ada`
     """
-    _user_accounts(
-        load(config, credentials=False), lambda user_accounts: user_accounts.remove(name, by=who())
-    )
+    _manage(load(config), lambda accounts: accounts.remove(name, by=who()))
     printing.say(f"{name} was removed and signed out everywhere.")
 
 
@@ -186,10 +177,10 @@ def _told(user: User) -> dict[str, object]:
     }
 
 
-def _user_accounts(settings: Settings, act: Callable[[Accounts], Awaitable[T]]) -> T:
+def _manage(settings: Settings, act: Callable[[Accounts], Awaitable[T]]) -> T:
     async def run() -> T:
-        async with open_staff(settings) as user_accounts:
-            return await act(user_accounts)
+        async with open_staff(settings) as accounts:
+            return await act(accounts)
 
     return asyncio.run(run())
 
@@ -214,11 +205,10 @@ def add_key(
 
     Example: `twite key add reports --scope accounting --scope lives`
     """
-    settings = load(config, credentials=False)
+    settings = load(config)
     known_pixels(settings, pixel)
-    made = _user_accounts(
-        settings,
-        lambda user_accounts: user_accounts.make_key(name, scopes=scope, pixels=pixel, by=who()),
+    made = _manage(
+        settings, lambda accounts: accounts.make_key(name, scopes=scope, pixels=pixel, by=who())
     )
     if as_json:
         printing.print_json({"key": made.text.reveal(), **_key_as_json(made.key)})
@@ -233,14 +223,13 @@ def list_keys(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None
 
     Example: `twite key list --json`
     """
-    keys = read_records(load(config, credentials=False), lambda records: records.people.api_keys())
+    keys = read_records(load(config), lambda records: records.people.api_keys())
     if as_json:
         printing.print_json([_key_as_json(key) for key in keys])
     elif not keys:
         printing.say("There are no keys yet. Create one: twite key add NAME --scope accounting")
     else:
         printing.print_table(
-            "",
             ["id", "name", "scopes", "pixels", "created", "revoked"],
             [
                 [
@@ -262,10 +251,7 @@ def revoke(id_: KeyId, *, config: Config = DEFAULT_CONFIG) -> None:
 
     Example: `twite key revoke 3f9c0a1b2c`
     """
-    _user_accounts(
-        load(config, credentials=False),
-        lambda user_accounts: user_accounts.revoke_key(id_, by=who()),
-    )
+    _manage(load(config), lambda accounts: accounts.revoke_key(id_, by=who()))
     printing.say(f"{id_} is revoked.")
 
 

@@ -125,15 +125,14 @@ def tell_the_end(cast: DemoProcesses, story: DemoStory) -> bool:
     rows: list[tuple[str, int, str]] = [("received", balance["received"], "")]
     rows += [(state, balance[state], _MEANINGS[state]) for state in _STATES]
     rows.append(("balance", balance["balance"], "must be 0"))
-    printing.print_table("Conversions at the gateway", ("", "conversions", ""), rows)
+    printing.print_table(("", "conversions", ""), rows, title="Conversions at the gateway")
     refusals = _refusals(story)
     printing.print_table(
-        "Rejected rows by reason (gateway and twite send)",
         ("code", "rows", ""),
         [(code, many, _REASONS.get(code, "")) for code, many in refusals.most_common()],
+        title="Rejected rows by reason (gateway and twite send)",
     )
     printing.print_table(
-        "Conversions at X",
         ("", "", ""),
         [
             ("requests", counted.requests, counted.answers),
@@ -146,6 +145,7 @@ def tell_the_end(cast: DemoProcesses, story: DemoStory) -> bool:
                 "copies from pixel and API, and resends (assumes that X drops these)",
             ),
         ],
+        title="Conversions at X",
     )
     _print_history(cast, counted)
     printing.say("")

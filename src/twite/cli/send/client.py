@@ -260,7 +260,7 @@ def target(config: Path, *, to: str | None, source: str | None, key_from: str | 
                 "needs --to, and cannot be combined with --source", param_hint="--key-from"
             )
         return SendTarget(url=_url(to), key=_key_from(key_from))
-    settings = load(config, credentials=False)
+    settings = load(config)
     found = _source(settings, source)
     if not found.key:
         raise NoKey(

@@ -130,7 +130,7 @@ def summarise(opened: OpenedFile, tally: ResultTally, report: Path, *, dry: bool
     rows.append(["all rows", opened.rows])
     if dry:
         printing.say("Dry run: nothing was sent. Duplicates were searched only within the file.")
-    printing.print_table("", [opened.path.name, "rows"], rows)
+    printing.print_table([opened.path.name, "rows"], rows)
     _reasons("rejected because", tally.errors)
     _reasons("notes", tally.notes)
     printing.say(f"Every row and its verdict: {report}")
@@ -191,7 +191,6 @@ def _reasons(title: str, reasons: dict[str, ResultReason]) -> None:
         return
     ordered = sorted(reasons.items(), key=lambda item: -item[1].count)
     printing.print_table(
-        "",
         [title, "rows", "first row", "message"],
         [[code, group.count, group.row, group.message] for code, group in ordered],
     )

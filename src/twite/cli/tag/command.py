@@ -225,9 +225,9 @@ def form(file: File, *, as_json: Json = False) -> None:
         printing.print_json(rows)
         return
     printing.print_table(
-        template.name or file.name,
         ("field", "type", "default", "used if", "meaning"),
         [_form_cells(row) for row in rows],
+        title=template.name or file.name,
     )
     for line in form_block(template, file.name).splitlines():
         printing.say(line)

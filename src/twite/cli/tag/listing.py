@@ -56,7 +56,6 @@ def _print_list(found: tuple[PublicTemplate, ...], *, as_json: bool) -> None:
         printing.print_json(found)
         return
     printing.print_table(
-        "",
         ("name", "kind", "repository", "commit", "needs", "own tests", "fake vendor"),
         [
             (

@@ -39,7 +39,7 @@ def preview(
 
     Example: `twite tag preview --send-nothing`
     """
-    settings = load(config)
+    settings = load(config, credentials=True)
     with suppress(KeyboardInterrupt):
         asyncio.run(_follow(settings, nothing=send_nothing, as_json=as_json))
 
