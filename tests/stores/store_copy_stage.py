@@ -83,7 +83,7 @@ def content(path):
 
 
 async def keys_of(path):
-    source = await SQLiteCopySource.open(str(path))
+    source = SQLiteCopySource.open(str(path))
     try:
         table = next(table for table in TABLES if table.name == "dedup")
         return [row[:2] async for piece in source.rows(table) for row in piece]

@@ -332,7 +332,7 @@ async def test_a_copy_has_the_state_and_the_lease(store, path, tmp_path):
     batch = await claim(store, limit=1)
     killed = str(tmp_path / "killed.db")
     copy_killed(path, killed)
-    source = await SQLiteCopySource.open(killed)
+    source = SQLiteCopySource.open(killed)
     (outbox,) = [table for table in source.tables if table.name == "outbox"]
     columns = [outbox.columns.index(name) for name in ("id", "state", "lease")]
 

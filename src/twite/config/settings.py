@@ -121,7 +121,7 @@ def load(path: Path, environ: Mapping[str, str], *, credentials: bool = True) ->
         if credentials:
             refuse_unsealed(written)
         written = with_persons(written)
-        return _checked(written, path, folder, reader, kept_in=kept_in, whole=credentials)
+        return _checked(written, path, reader, kept_in)
     except SettingsError as error:
         if error.place not in overridden:
             raise
@@ -129,15 +129,8 @@ def load(path: Path, environ: Mapping[str, str], *, credentials: bool = True) ->
         raise SettingsError(place=place, message=error.message) from None
 
 
-def _checked(
-    written: SettingsFile,
-    path: Path,
-    folder: Path,
-    reader: Reader,
-    *,
-    kept_in: Path | None,
-    whole: bool,
-) -> Settings:
+def _checked(written: SettingsFile, path: Path, reader: Reader, kept_in: Path | None) -> Settings:
+    folder = reader.folder
     server = msgspec.structs.replace(written.server, secret_key_file=kept_in)
     store = written.store.url
     refuse_shared_file(store, server.workers, "server.workers")
@@ -153,7 +146,7 @@ def _checked(
     )
     names = [submitter.name for submitter in submitters]
     tags, of_tags = container_config(
-        written.tag, folder=folder, sources=names, hidden=reader.hidden, whole=whole
+        written.tag, folder=folder, sources=names, hidden=reader.hidden, whole=reader.credentials
     )
     return Settings(
         path=path,
@@ -170,13 +163,7 @@ def _checked(
         clients=claimants,
         tags=tags,
         imported=imported(written.container, folder=folder, sources=names),
-        warnings=(
-            *reader.warnings,
-            *_doubts(written),
-            *weak_keys(submitters),
-            *doubts,
-            *of_tags,
-        ),
+        warnings=(*reader.warnings, *_doubts(written), *weak_keys(submitters), *doubts, *of_tags),
     )
 
 

@@ -12,10 +12,16 @@ from twite.domain.errors import SettingsError
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 _LONGEST_LINE: Final = 8_192
 _PATIENCE: Final = 5  # seconds for the head of a request
-_PAGE: Final = (
-    "<!doctype html><html lang=en><meta charset=utf-8><title>Twite</title>"
-    "<p>X has redirected you back. Continue in the terminal; you can close this page.</p></html>"
+_BODY: Final = (
+    b"<!doctype html><html lang=en><meta charset=utf-8><title>Twite</title>"
+    b"<p>X has redirected you back. Continue in the terminal; you can close this page.</p></html>"
 )
+_PAGE: Final = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\n"
+    b"Content-Length: %d\r\nReferrer-Policy: no-referrer\r\n"
+    b"Content-Security-Policy: default-src 'none'\r\nConnection: close\r\n\r\n%b"
+) % (len(_BODY), _BODY)
+_NOTHING: Final = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
 class Callback:
@@ -78,23 +84,10 @@ class Callback:
             known = words[:1] == ["GET"] and path == self._path
             if known and not self._came.full():
                 self._came.put_nowait(query)
-            writer.write(_page() if known else _NOTHING)
+            writer.write(_PAGE if known else _NOTHING)
             await writer.drain()
         except (TimeoutError, OSError, ValueError):
             # A client that connects and sends no request is ignored.
             pass
         finally:
             writer.close()
-
-
-_NOTHING: Final = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-
-
-def _page() -> bytes:
-    body = _PAGE.encode()
-    head = (
-        "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\n"
-        f"Content-Length: {len(body)}\r\nReferrer-Policy: no-referrer\r\n"
-        "Content-Security-Policy: default-src 'none'\r\nConnection: close\r\n\r\n"
-    )
-    return head.encode() + body

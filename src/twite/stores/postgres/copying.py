@@ -62,10 +62,7 @@ class _PostgresCopySide:
         keys = ", ".join(quoted(table.columns[: table.key]))
         marks = ", ".join(f"${place}" for place in range(1, table.key + 1))
         where = "" if after is None else f"WHERE ({keys}) > ({marks})"
-        columns = ", ".join(
-            _READ_AS.get((table.name, column), name)
-            for column, name in zip(table.columns, quoted(table.columns), strict=True)
-        )
+        columns = _columns(table, table.columns)
         statement = f"SELECT {columns} FROM {_relation(table)} {where} ORDER BY {keys}"  # noqa: S608 - as above
         with self._explained():
             async with self._driver.transaction():
@@ -181,10 +178,7 @@ class PostgresCopyTarget(_PostgresCopySide):
 
     async def last_key(self, table: CopiedTable) -> Row | None:
         keys = table.columns[: table.key]
-        columns = ", ".join(
-            _READ_AS.get((table.name, column), name)
-            for column, name in zip(keys, quoted(keys), strict=True)
-        )
+        columns = _columns(table, keys)
         order = ", ".join(f"{key} DESC" for key in quoted(keys))
         with self._explained():
             row = await self._driver.fetchrow(
@@ -290,6 +284,13 @@ def _refuse_older(present: int, address: Address) -> None:
 def _relation(table: CopiedTable) -> str:
     summed = _SUMMED.get(table.name)
     return f'"{table.name}"' if summed is None else f"({summed}) AS summed"
+
+
+def _columns(table: CopiedTable, columns: tuple[str, ...]) -> str:
+    return ", ".join(
+        _READ_AS.get((table.name, column), name)
+        for column, name in zip(columns, quoted(columns), strict=True)
+    )
 
 
 def _records(

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
@@ -27,7 +28,7 @@ from twite.stores.postgres.recorder import Recorder
 from twite.stores.postgres.schema import migrate, newest_version, present_version
 from twite.stores.postgres.session import PostgresSession
 from twite.stores.postgres.settlements import Settlements
-from twite.stores.postgres.upkeep import PostgresUpkeep, machine_clock
+from twite.stores.postgres.upkeep import PostgresUpkeep
 from twite.stores.sql import outbox
 from twite.stores.sql.database import UnitOfWork, View
 from twite.stores.sql.directory import SqlDirectoryReader
@@ -181,7 +182,7 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
                 recorder,
                 keeping=options.keeping,
                 size_limit=options.size_limit,
-                now=options.now or machine_clock(),
+                now=options.now or (lambda: time.time_ns() // 1_000_000),
                 observer=options.observer,
             )
         store = cls(database, recorder, upkeep, salt=salt, observer=options.observer)
@@ -276,11 +277,6 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
             self._opted_out_copy.version = OLD
             await self.ownership.until_others_suppress()
         return done
-
-    async def traces(self, wanted: EraseSearch) -> EraseTraces:
-        return await self._database.read(
-            lambda connection: search(connection, wanted), is_long=True
-        )
 
     async def _vacuum(self) -> bool:
         """Delete the row versions from before the erasure; return whether that is done."""

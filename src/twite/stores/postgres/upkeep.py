@@ -188,8 +188,3 @@ def rest_after(took: float, *, busy: float) -> float:
 def size_of(connection: Any) -> int:  # noqa: ANN401 - a connection of this engine
     """Return the bytes of the database on disk."""
     return int(connection.execute("SELECT pg_database_size(current_database())").fetchone()[0])
-
-
-def machine_clock() -> Callable[[], int]:
-    """Return the machine's time in milliseconds, for a store without a clock."""
-    return lambda: time.time_ns() // 1_000_000

@@ -52,13 +52,13 @@ class SQLiteEngine:
         return recover(place, to, known=known)
 
     async def open_copy_source(self, place: str) -> CopySource:
-        return await SQLiteCopySource.open(place)
+        return await asyncio.to_thread(SQLiteCopySource.open, place)
 
     async def open_copy_target(
         self, place: str, *, state: str, accept_weak_durability: bool
     ) -> CopyTarget:
         del accept_weak_durability  # of servers
-        return await SQLiteCopyTarget.open_for(place, state=state)
+        return await asyncio.to_thread(SQLiteCopyTarget.open_for, place, state=state)
 
 
 def _examined(path: str, *, is_owned: bool) -> StoreExamination:

@@ -95,12 +95,8 @@ class SQLiteCopySource:
         connection.create_function("twite_checksum", 6, _checksum, deterministic=True)
 
     @classmethod
-    async def open(cls, path: str) -> Self:
+    def open(cls, path: str) -> Self:
         """Lock the file, and check it. Raises StoreInUse, StoreUnusable."""
-        return await asyncio.to_thread(cls._open, path)
-
-    @classmethod
-    def _open(cls, path: str) -> Self:
         path = os.path.realpath(path)
         if not Path(path).is_file() or not Path(path).stat().st_size:
             raise StoreUnusable(
@@ -176,15 +172,11 @@ class SQLiteCopyTarget(SQLiteCopySource):
         self._file = _draft_of(path)
 
     @classmethod
-    async def open_for(cls, path: str, *, state: str) -> Self:
+    def open_for(cls, path: str, *, state: str) -> Self:
         """Begin a copy, or continue one of a source with the same state.
 
         Raises StoreInUse, StoreUnusable.
         """
-        return await asyncio.to_thread(cls._open_for, path, state)
-
-    @classmethod
-    def _open_for(cls, path: str, state: str) -> Self:
         path = os.path.realpath(path)
         lock = OwnerLock.take(path)
         try:
