@@ -31,7 +31,7 @@ from twite.gateway.operations.dry_run import DryRun
 from twite.gateway.operations.moves import WakingMoves
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.store import Store
-from twite.http.addresses import Front, front_of, host_of
+from twite.http.addresses import host_of
 from twite.http.cookies import registrable_domain
 from twite.machine.seal import Argon2Passwords
 
@@ -154,7 +154,7 @@ def console(settings: Settings, behind: ConsoleServices) -> Console:
     return Console(
         pages=pages,
         entrance=RequestChecks(
-            client_of=_front(settings).client,
+            client_of=behind.front.client,
             networks=settings.console.networks,
             url=settings.console.url or settings.server.public_url,
         ),
@@ -170,14 +170,3 @@ def _site(settings: Settings) -> str:
     """Return the registrable domain of the gateway; "" without one."""
     host = host_of(settings.server.public_url or "")
     return (registrable_domain(host) or "") if host else ""
-
-
-def _front(settings: Settings) -> Front:
-    server = settings.server
-    return front_of(
-        server.public_url,
-        # Browsers may use another URL for the console.
-        settings.console.url,
-        trusted=server.trusted_proxies,
-        local_port=None if server.local_listen is None else server.local_listen.port,
-    )

@@ -19,6 +19,7 @@ from twite.gateway.ports.secret_store import SecretStore
 from twite.gateway.ports.store import Store
 from twite.gateway.preview.sessions import PreviewSessions
 from twite.gateway.x_account.sign_in import XSignIn
+from twite.http.addresses import Front
 
 if TYPE_CHECKING:
     from twite.console.application import Console
@@ -39,6 +40,7 @@ class ConsoleServices(msgspec.Struct, frozen=True, kw_only=True):
     passwords: Passwords | None
     examine: Callable[[], AsyncIterator[CheckFinding]] | None
     previews: PreviewSessions
+    front: Front
     clock: Clock
     observer: Observer
 

@@ -320,6 +320,22 @@ class Gateway:
         )
         self.connect = shared_sign_in(settings, safe, logins, store=store, clock=self._clock)
         run.listeners[SECRETS] = FollowSecrets(logins, tag_credentials, self._observer)
+        server, local = settings.server, settings.server.local_listen
+        limits = HttpLimits(
+            connections=room_for_connections(HttpLimits().connections),
+            body=server.max_body,
+            body_seconds=server.receive_deadline / SECOND,
+        )
+        how = HttpSettings(
+            public_url=server.public_url,
+            console_url=settings.console.url,
+            trusted_proxies=server.trusted_proxies,
+            container_headers=server.container_headers,
+            local_port=None if local is None else local.port,
+            browser_rate=server.browser_rate,
+            metrics_key=server.metrics_key,
+            limits=limits,
+        )
         behind = ConsoleServices(
             store=store,
             run=run,
@@ -330,16 +346,11 @@ class Gateway:
             passwords=self._passwords,
             examine=self._examine,
             previews=self.previews,
+            front=how.front,
             clock=self._clock,
             observer=self._observer,
         )
         self.console = OnDemandConsole(lambda: _console(settings, behind))
-        server, local = settings.server, settings.server.local_listen
-        limits = HttpLimits(
-            connections=room_for_connections(HttpLimits().connections),
-            body=server.max_body,
-            body_seconds=server.receive_deadline / SECOND,
-        )
         services = GatewayServices(
             accept=accept,
             records=store,
@@ -366,16 +377,6 @@ class Gateway:
             console=self.console,
             control_token=self._address.token,
             observer=self._observer,
-        )
-        how = HttpSettings(
-            public_url=server.public_url,
-            console_url=settings.console.url,
-            trusted_proxies=server.trusted_proxies,
-            container_headers=server.container_headers,
-            local_port=None if local is None else local.port,
-            browser_rate=server.browser_rate,
-            metrics_key=server.metrics_key,
-            limits=limits,
         )
         return Server(
             HttpApplication(services, how),

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import msgspec
 from starlette.types import Scope
 
-from twite.domain.loopback import is_from_here, is_loopback, is_own_name, is_passed_on
+from twite.domain.loopback import is_from_here, is_loopback, is_passed_on
 
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
@@ -90,16 +90,6 @@ class Front(msgspec.Struct, frozen=True, kw_only=True):
         is_trusted = here is not None and _within(here, self.trusted)
         is_local = scope.get("server", ("", None))[1] == self.local_port is not None
         return self.is_proxied and (is_trusted or is_loopback(peer)) and not is_local
-
-
-def front_of(*urls: str | None, trusted: Iterable[Network], local_port: int | None = None) -> Front:
-    """Build the `Front` of these settings; `urls` are the URLs of the gateway and its console.
-
-    URLs on loopback mean that there is no proxy.
-    """
-    trusted = tuple(trusted)
-    is_public = any(url is not None and not is_own_name(host_of(url) or "") for url in urls)
-    return Front(trusted=trusted, is_proxied=is_public or bool(trusted), local_port=local_port)
 
 
 def host_of(address: str) -> str | None:

@@ -12,7 +12,7 @@ from twite.gateway.identity.authentication import ApiKeyLookup
 from twite.gateway.ports.events import Troubled, TroublePlace
 from twite.gateway.preview.sessions import COOKIE, HEADER, PreviewSessions
 from twite.gateway.preview.trace import RequestTrace, current, set_current
-from twite.http.addresses import front_of, host_of
+from twite.http.addresses import host_of
 from twite.http.authorization import Authorization, NonceMemory, SourceKeys
 from twite.http.direct import DirectIntake
 from twite.http.limits import AdmissionGate, RefusalThrottle
@@ -59,9 +59,7 @@ class HttpApplication:
             nonces=NonceMemory(seconds=2 * spec.OAUTH_WINDOW_SECONDS),
             gate=AdmissionGate(requests=limits.requests, size=limits.in_hand, largest=limits.body),
             page_gate=page_gate,
-            front=front_of(
-                public, settings.console_url, trusted=proxies, local_port=settings.local_port
-            ),
+            front=settings.front,
             settings=settings,
             limits=limits,
             public_host=None if public is None else host_of(public),

@@ -8,6 +8,7 @@ from starlette.types import ASGIApp
 
 from twite.domain.destination import Destination, Source
 from twite.domain.history import ConversionCounts
+from twite.domain.loopback import is_own_name
 from twite.domain.secret import Secret
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.consent_choice import RecordConsentChoice
@@ -20,7 +21,7 @@ from twite.gateway.ports.privacy import Privacy
 from twite.gateway.ports.queries import Queries
 from twite.gateway.preview.sessions import PreviewSessions
 from twite.gateway.x_account.credential_store import CredentialCommands
-from twite.http.addresses import Front, Network
+from twite.http.addresses import Front, Network, host_of
 from twite.http.authorization import Authorization, NonceMemory, SourceKeys
 from twite.http.limits import AdmissionGate, HttpLimits
 from twite.http.origins import Origins
@@ -47,6 +48,17 @@ class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
     browser_rate: int = 600
     metrics_key: Secret | None = None
     limits: HttpLimits = HttpLimits()
+
+    @property
+    def front(self) -> Front:
+        """Tells requests of this machine. URLs on loopback mean that there is no proxy."""
+        urls = (self.public_url, self.console_url)
+        is_public = any(url is not None and not is_own_name(host_of(url) or "") for url in urls)
+        return Front(
+            trusted=self.trusted_proxies,
+            is_proxied=is_public or bool(self.trusted_proxies),
+            local_port=self.local_port,
+        )
 
 
 class GatewayServices(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ import asyncio
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import Final, Self
@@ -151,12 +151,12 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
                 mark.note(turn=book.turn, conversions=book.conversions)
                 options.counted(book.told())
 
+            leases = leases_of(opened.mark.epoch)
             writer = Writer(
-                open_book=partial(
-                    _open_book,
-                    path,
+                open_book=lambda: OwnerSession(
+                    connect_writer(path),
                     window=options.dedup_window,
-                    leases=leases_of(opened.mark.epoch),
+                    leases=leases,
                     fresh_keys=fresh_keys,
                 ),
                 committed=checkpoints.wake,
@@ -283,10 +283,6 @@ def _passes(error: LedgerUnavailable) -> bool:
         return False
     code = getattr(error.__cause__, "sqlite_errorcode", 0) & 0xFF
     return code in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY}
-
-
-def _open_book(path: str, *, window: int, leases: Iterator[int], fresh_keys: int) -> OwnerSession:
-    return OwnerSession(connect_writer(path), window=window, leases=leases, fresh_keys=fresh_keys)
 
 
 def _grown(size: int) -> str:
