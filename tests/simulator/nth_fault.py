@@ -83,7 +83,7 @@ class Scenario:
                 fault = self._call[1]
         return fault, 1, 1
 
-    def on_request(self, pixel: str) -> Met:  # noqa: ARG002  the one that is told fails
+    def on_request(self, pixel: str) -> Met:  # noqa: ARG002 the chosen request fails, of any pixel
         number = self.requests
         if self._counting:
             self.requests += 1

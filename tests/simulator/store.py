@@ -62,7 +62,7 @@ class MemoryGround:
     async def do(self, act: Callable[[Store], Awaitable[T]]) -> T:
         return await act(self._store)
 
-    async def reopen(self, *, crashed: bool) -> None:  # noqa: ARG002  memory knows one kind of end
+    async def reopen(self, *, crashed: bool) -> None:  # noqa: ARG002 a crash and a stop are the same for a memory store
         await self._store.restart()
 
     async def close(self) -> None:

@@ -157,7 +157,7 @@ class Story:
                 happenings.append((at, Jump(by=by)))
         yield from sorted(happenings, key=lambda happening: happening[0])
 
-    def on_call(self, name: str) -> tuple[CallFault, int, int]:  # noqa: ARG002  all fail alike
+    def on_call(self, name: str) -> tuple[CallFault, int, int]:  # noqa: ARG002 all calls fail in the same way
         randomness, now = self._meeting, self._elapsed()
         before, after = randomness.choice([(0, 0), (0, 0), (1, 3), (20, 0), (0, 150)])
         if self._over or not any(begin <= now < end for begin, end in self._store_trouble):

@@ -89,7 +89,7 @@ def _audit_event(what: str, by: str, container: str, count: int) -> AuditEvent:
 
 
 class ResealResult(msgspec.Struct, frozen=True, kw_only=True):
-    """How many secrets there are, and how many payloads were resealed."""
+    """The number of secrets, and of resealed payloads."""
 
     secrets: int = 0
     payloads: int = 0
@@ -152,7 +152,7 @@ _DEED: Final = AuditAction.SECRET_KEY_ROTATE  # its name in the audit log
 
 
 class RotationResult(msgspec.Struct, frozen=True, kw_only=True):
-    """How many secrets are sealed with the current key, and how many payloads were resealed.
+    """The number of secrets sealed with the current key, and of resealed payloads.
 
     `file` holds a new key, if one was made. `left` counts secrets and payloads still sealed with
     other keys; `gateway` is the process that owns the store.

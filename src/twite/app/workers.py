@@ -34,7 +34,7 @@ _MOST_BYTES: Final = 1 << 20
 
 
 class WorkerPlace(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker gets from its parent.
+    """The values that a worker gets from its parent.
 
     `token` opens the control channel of each worker. `folder` has the sockets for metrics. `parent`
     is a pipe that ends with the parent, or when it stops; `ready` gets the URL.

@@ -49,7 +49,7 @@ class GoogleSettings(msgspec.Struct, frozen=True, kw_only=True):
 def _google_settings(
     *, credentials: Secret | None, project: str | None, api_url: str | None
 ) -> GoogleSettings:
-    """Read `[google]`. An unreadable key counts as none, an invalid one is never shown."""
+    """Read `[google]`. An unreadable key counts as no key; an invalid key is never shown."""
     if credentials is None:
         if project is not None:
             raise SettingsError(place="google.credentials", message=f"is missing. {_CURE}")

@@ -1,4 +1,4 @@
-"""What the emulated X remembers between requests, and its state when a request arrives."""
+"""The state of the emulated X between requests, and when a request arrives."""
 
 import math
 from collections import deque

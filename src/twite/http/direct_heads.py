@@ -11,7 +11,7 @@ _MOST_HEADS: Final = 512
 
 
 class DirectHead(NamedTuple):
-    """What the bytes before a body say: an admissible request of `length` bytes with a body."""
+    """The content of a request's head, if admissible; its body has `length` bytes."""
 
     source: Source
     weight: int

@@ -36,10 +36,10 @@ def page_of(series: Iterable[Series]) -> bytes:
 
 
 def added_up(live: Sequence[bytes], gone: Sequence[bytes] = ()) -> bytes:
-    """Return one page of several.
+    """Merge several pages of metrics into one.
 
-    Counters and histograms are added; of gauges the largest value counts. Of processes that have
-    `gone`, only what is added counts.
+    Counters and histograms are added; of a gauge, the largest value counts. Pages of ended
+    processes (`gone`) contribute no gauges.
     """
     families: dict[str, Metric] = {}
     values: dict[str, dict[tuple[str, tuple[tuple[str, str], ...]], float]] = {}

@@ -57,7 +57,7 @@ class TemplateBoot(msgspec.Struct, frozen=True):
 
 
 class TemplateBoots:
-    """What a process loads of each template. `keys` are those of hmacSha256, by id."""
+    """The parts of templates that a process loads. `keys` are those of hmacSha256, by id."""
 
     def __init__(self, limits: RunLimits, keys: Mapping[str, str]) -> None:
         self._limits = limits

@@ -45,7 +45,7 @@ NOTHING_FIRED: Final = FiringResult()
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class TypicalContext:
-    """What requests of one source in a group have in common."""
+    """The data that all requests of one source in a group share."""
 
     reading: ReadContext
     look: Look

@@ -127,7 +127,7 @@ Move = Replay | Discard | EditBodies | HoldRejected | Recall | TakeBack
 
 
 class MoveResult(msgspec.Struct, frozen=True, kw_only=True):
-    """How many deliveries were moved, and the reasons for refusing others, by delivery."""
+    """The number of moved deliveries, and the reasons for refusing others, by delivery."""
 
     moved: int
     refused: Mapping[int, str] = {}

@@ -17,7 +17,7 @@ SECRETS: Final = "secret"
 
 
 class News(msgspec.Struct, frozen=True, kw_only=True):
-    """What other processes have written to the store.
+    """Changes in the store by other processes.
 
     `ready` lists the pixels with deliveries that are ready to be sent. `versions` has a number for
     each kind of record (PAUSES, SECRETS), which rises with each change.

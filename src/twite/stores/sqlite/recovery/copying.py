@@ -207,7 +207,7 @@ class SQLiteCopyTarget(SQLiteCopySource):
         await self._ran(lambda: self._add(table, rows))
 
     def _add(self, table: CopiedTable, rows: Sequence[Row]) -> None:
-        # When a key was taken is not stored.
+        # The time at which a key was taken is not stored.
         columns = table.columns[: table.compared]
         if len(columns) < len(table.columns):
             rows = [row[: len(columns)] for row in rows]
