@@ -3,6 +3,7 @@
 import asyncio
 import os
 import threading
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -30,6 +31,11 @@ CHECKS = (
     "unsupported_method",
 )
 DOCUMENT = document()
+LONG = bool(os.environ.get("TWITE_TRIAL"))
+# Of the cases that schemathesis derives from the schema of an operation, the short form sends the
+# first and every third one: there are 400 of some.
+EVERY = 1 if LONG else 3
+SEEN = Counter[tuple[str, str]]()
 CREDENTIALS = {
     "/t": {"Origin": SHOP},
     **{route.path: {"Origin": SHOP} for route in ROUTES if route.claimable},
@@ -95,7 +101,7 @@ def test_every_answer_is_one_that_the_document_tells_of(path, address):
         schema=schema.include(path=path),
         test_func=answered,
         settings=settings(
-            max_examples=40 if os.environ.get("TWITE_TRIAL") else 3,
+            max_examples=40 if LONG else 3,
             suppress_health_check=list(HealthCheck),
         ),
         given_kwargs={},
@@ -107,6 +113,10 @@ def test_every_answer_is_one_that_the_document_tells_of(path, address):
 
 
 def answered(case, address):
+    operation = case.method, case.path
+    SEEN[operation] += 1
+    if SEEN[operation] % EVERY != 1 % EVERY:
+        return
     import requests  # noqa: PLC0415
     from schemathesis import checks  # noqa: PLC0415
 
