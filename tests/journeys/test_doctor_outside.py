@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from house import ENVIRONMENT, KEY, Gateway
+from house import ENVIRONMENT, KEY, Gateway, command
 from signing_in import OAUTH
 from tls_front import TlsFront
 
@@ -97,7 +97,7 @@ def test_for_servers_alone_the_public_address_asks_for_a_key(x_emulator, tmp_pat
         address = f'[server]\npublic_url = "{gateway.url}"'
         gateway.config.write_text(gateway.config.read_text().replace("[server]", address))
 
-        done = check(gateway)
+        done = command(gateway, "check", "--json")
 
     assert lights(done, "public address") == [
         ("green", f"{gateway.url} answers"),
@@ -115,7 +115,7 @@ def test_an_event_that_x_has_tracked_says_so_with_the_time(x_emulator, tmp_path)
         gateway.drained()
         x_emulator.switch(tracking_delay=0)
 
-        done = check(gateway)
+        done = command(gateway, "check", "--json")
 
     told = [found for light, found in lights(done, "events") if light == "green"]
     assert re.search(r"purchase → o8z6k .*; tracking, last conversion at \d{4}-", told[0])
