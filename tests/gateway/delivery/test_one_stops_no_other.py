@@ -1,6 +1,7 @@
 """A conversion or event that X refuses, or that makes X fail, blocks no other."""
 
 import os
+from itertools import product
 
 import pytest
 from answers_of_x import ALONE, ANSWERS, BAD, GOOD, x_with
@@ -17,7 +18,10 @@ from twite.gateway.ports.state import Pause
 from twite.gateway.ports.transport import NoResponse
 
 DENIED = "consent_denied: ad_storage"
-MANY_BAD, MANY_GOOD = (1_000, 60) if os.environ.get("TWITE_TRIAL") == "1" else (300, 20)
+LONG = os.environ.get("TWITE_TRIAL") == "1"
+MANY_BAD, MANY_GOOD = (1_000, 60) if LONG else (300, 20)
+# An answer to one conversion, and whether others come meanwhile: each with each in the long form.
+FAILURES = [*product(["500", "hang"], [True, False])] if LONG else [("500", True), ("hang", False)]
 
 
 @pytest.mark.parametrize("answer", ANSWERS)
@@ -121,8 +125,7 @@ async def test_a_page_of_html_for_one_conversion_pauses_no_pixel():
     await setting.run.stop(within=1_000)
 
 
-@pytest.mark.parametrize("others", [True, False], ids=["others pass", "nothing else comes"])
-@pytest.mark.parametrize("answer", ["500", "hang"])
+@pytest.mark.parametrize(("answer", "others"), FAILURES)
 async def test_one_that_x_fails_at_is_found_and_held_after_forty_hours(answer, others):
     setting = Setting()
     x_with(setting, lambda conversion: conversion["conversion_id"] == "c317", ANSWERS[answer])
