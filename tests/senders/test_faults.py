@@ -20,6 +20,7 @@ from twite.gateway.ports.outbox import Replay
 from twite.gateway.ports.queries import AtRest
 from twite.machine.system import SystemClock, SystemRandomness
 from twite.senders.http import HttpTransport
+from twite.x.encode import batch_body
 
 LONG = os.environ.get("TWITE_TRIAL") == "1"
 EACH = 200
@@ -144,9 +145,9 @@ def meaning_of(outcome):
 async def test_each_fault_is_classified(name, x_emulator, poster):
     fault, meaning = FAULTS[name]
     x_emulator.fault(**fault)
-    bodies = [an_entry(f"c{n}").body for n in range(EACH)]
+    body = batch_body([an_entry(f"c{n}").body for n in range(EACH)])
 
-    _, outcome = await poster.send(a_destination(), bodies)
+    _, outcome = await poster.send(a_destination(), body, count=EACH)
 
     assert meaning_of(outcome) == meaning
 

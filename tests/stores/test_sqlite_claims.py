@@ -19,7 +19,7 @@ from store_contract.actions import (
     settle,
     sweep,
 )
-from twite.domain.delivery import State
+from twite.domain.delivery import NewDeliveries, State
 from twite.domain.errors import StoreUnusable
 from twite.domain.times import MINUTE
 from twite.gateway.ports.outbox import Claim, Replay, TakeBack
@@ -147,6 +147,40 @@ async def test_claims_continue_behind_each_other(store, at):
         ["order-5"],
         None,
     ]
+
+
+async def test_a_claim_of_several_requests_has_each_body_and_all_joined(store):
+    entries = [an_entry(f"order-{place}") for place in range(4)]
+    for place, entry in enumerate(entries):
+        await store.record(
+            a_submission(entry, receipt=f"receipt-{place}", received_at=NOW + (place > 1))
+        )
+    await claim(store, limit=1)
+
+    batch = await claim(store)
+
+    assert isinstance(batch.deliveries, NewDeliveries)
+    assert batch.deliveries.bodies == b",".join(entry.body for entry in entries[1:])
+    assert [
+        (delivery.conversion_id, delivery.body, delivery.received_at)
+        for delivery in batch.deliveries
+    ] == [
+        ("order-1", entries[1].body, NOW),
+        ("order-2", entries[2].body, NOW + 1),
+        ("order-3", entries[3].body, NOW + 1),
+    ]
+
+
+async def test_settling_a_batch_removes_no_other_delivery_of_the_same_times(store, path):
+    await record_all(store, "order-1", "order-2")
+    await record_all(store, "order-3", "order-4", at=NOW + 1)
+    await claim(store, limit=1)
+    batch = await claim(store, limit=2)
+
+    late = await deliver(store, batch)
+
+    assert ids(batch) == ["order-2", "order-3"]
+    assert (late, rows(path, "SELECT id FROM outbox")) == (0, [(1,), (4,)])
 
 
 async def test_deliveries_of_several_requests_are_removed_by_their_ids(store, path):

@@ -1,9 +1,10 @@
 """Delivery: its states and transitions, the outcome of an attempt, and the back-off."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import ClassVar, Final
+from typing import ClassVar, Final, overload
 
 import msgspec
 
@@ -146,6 +147,57 @@ class Delivery(Masked, frozen=True, kw_only=True, gc=False):
     crashes: int = 0
 
 
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
+class NewDeliveries(Sequence[Delivery]):
+    """Deliveries that were not sent before, as columns.
+
+    `bodies` has their bodies, joined by commas as in a request. Most batches need no more, so each
+    `Delivery` is built only when code asks for one.
+    """
+
+    ids: tuple[int, ...]
+    conversion_ids: Sequence[str]
+    received_at: Sequence[int]
+    sizes: Sequence[int]
+    bodies: bytes
+    _built: tuple[Delivery, ...] = field(init=False, default=())
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @overload
+    def __getitem__(self, place: int) -> Delivery: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Delivery]: ...
+    def __getitem__(self, place: int | slice) -> Delivery | Sequence[Delivery]:
+        return self._all()[place]
+
+    def __iter__(self) -> Iterator[Delivery]:
+        return iter(self._all())
+
+    def _all(self) -> tuple[Delivery, ...]:
+        if not self._built:
+            bodies = split_bodies(self.bodies, self.sizes)
+            columns = zip(self.ids, self.conversion_ids, bodies, self.received_at, strict=True)
+            self._built = tuple(
+                Delivery(id=id_, conversion_id=conversion_id, body=bytes(body), received_at=at)
+                for id_, conversion_id, body, at in columns
+            )
+        return self._built
+
+
+def split_bodies(joined: bytes, sizes: Sequence[int]) -> list[memoryview]:
+    """Return bodies that commas join, without a copy."""
+    view = memoryview(joined)
+    bodies = []
+    start = 0
+    for size in sizes:
+        end = start + size
+        bodies.append(view[start:end])
+        start = end + 1
+    return bodies
+
+
 def rank(*, received_at: int, ambiguous_since: int | None) -> int:
     """Return the sort key of the queue: the earlier of two deadlines, minus 48 hours.
 
@@ -181,7 +233,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     lease: int
     pixel: str
     event: str
-    deliveries: tuple[Delivery, ...]
+    deliveries: Sequence[Delivery]
 
 
 class Attempt(Masked, frozen=True, kw_only=True):

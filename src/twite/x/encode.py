@@ -83,9 +83,14 @@ def conversion_body(conversion: Conversion) -> bytes:
 
 def batch_body(bodies: Sequence[bytes]) -> bytes:
     """Join rendered conversions into one request body; at most spec.MAX_CONVERSIONS of them."""
-    if not 0 < len(bodies) <= spec.MAX_CONVERSIONS:
+    return joined_body(b",".join(bodies), len(bodies))
+
+
+def joined_body(bodies: bytes, count: int) -> bytes:
+    """Return the request body of so many conversions, which are joined by commas."""
+    if not 0 < count <= spec.MAX_CONVERSIONS:
         raise ValueError(f"a batch holds 1 to {spec.MAX_CONVERSIONS} conversions")
-    return b"".join((b'{"conversions":[', b",".join(bodies), b"]}"))
+    return b"".join((b'{"conversions":[', bodies, b"]}"))
 
 
 def conversions_url(*, api_url: str, version: str, pixel: str) -> str:

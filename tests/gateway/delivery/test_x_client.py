@@ -20,7 +20,7 @@ async def test_without_its_lease_a_gateway_sends_nothing_and_may_send_it_again_l
         may_send=lambda: False,
     )
 
-    _, outcome = await x_client.send(a_destination(), [b"{}"])
+    _, outcome = await x_client.send(a_destination(), b"{}", count=1)
 
     assert transport.sent == []
     assert outcome == Errored(reason=LEASE_IS_OVER, ambiguous=False)

@@ -27,8 +27,9 @@ from twite.domain.delivery import (
 from twite.domain.destination import Destination
 from twite.domain.errors import TransientError
 from twite.domain.times import MINUTE
-from twite.gateway.delivery.bisect import BatchSize, Bisect, Group
+from twite.gateway.delivery.bisect import BatchSize, Bisect
 from twite.gateway.delivery.circuit_breaker import CircuitBreaker, EventPauses
+from twite.gateway.delivery.groups import Group, ids_of
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.delivery.rate_limit import RateLimit
 from twite.gateway.delivery.rejections import Rejections, RejectionStats
@@ -36,7 +37,6 @@ from twite.gateway.delivery.settlement import (
     Blame,
     InFlightBatch,
     Settler,
-    ids_of,
     is_refused,
     is_too_late,
     transitions,

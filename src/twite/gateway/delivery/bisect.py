@@ -29,6 +29,7 @@ from twite.domain.delivery import (
     RejectionScope,
     XComplaint,
 )
+from twite.gateway.delivery.groups import Group
 from twite.x import spec
 
 # After a failure, the next batch has this many times fewer conversions.
@@ -36,8 +37,6 @@ _FEWER: Final = 8
 # A batch that X refuses as too large is halved down to this size.
 _LEAST_BYTES: Final = 50_000
 
-
-Group = tuple[Delivery, ...]
 Kind = frozenset[tuple[str, str]]
 
 # The number of requests per bisect; the rest waits for the next bisect. One pixel's errors must not

@@ -6,7 +6,7 @@ no answer, it depends on which conversions X accepts meanwhile.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeGuard
 
@@ -30,8 +30,8 @@ from twite.domain.delivery import (
     backoff,
 )
 from twite.domain.times import SECOND
-from twite.gateway.delivery.bisect import Group
 from twite.gateway.delivery.circuit_breaker import REFUSED_ALIKE, CircuitBreaker, EventPauses
+from twite.gateway.delivery.groups import Group, ambiguous_of, ids_of, received_of
 from twite.gateway.delivery.suspects import Suspects, is_failed, is_refused_as_such
 from twite.gateway.ports.events import Moved, Observer
 from twite.gateway.ports.machine import Clock, Randomness
@@ -141,7 +141,7 @@ class InFlightBatch:
 
     def __init__(self, batch: Batch, *, at: int) -> None:
         self.batch = batch
-        self.group: tuple[Delivery, ...] = batch.deliveries
+        self.group = batch.deliveries
         self.at = at
         self.left = False
 
@@ -151,13 +151,9 @@ class InFlightBatch:
         return tuple(delivery.id for delivery in self.batch.deliveries if delivery.id not in gone)
 
 
-def ids_of(group: Iterable[Delivery]) -> tuple[int, ...]:
-    return tuple([delivery.id for delivery in group])
-
-
-def is_too_late(group: Iterable[Delivery], *, now: int) -> bool:
+def is_too_late(group: Group, *, now: int) -> bool:
     """Whether an ambiguous delivery is now too old to resend: a bisect can take half an hour."""
-    since = [delivery.ambiguous_since for delivery in group if delivery.ambiguous_since is not None]
+    since = ambiguous_of(group)
     return bool(since) and now - min(since) > AMBIGUITY_WINDOW
 
 
@@ -240,9 +236,9 @@ def _waited(batch: Batch, transition: Transition, *, now: int) -> dict[int, int]
     taken = batch.deliveries
     if len(transition.deliveries) < len(taken):
         ids = frozenset(transition.deliveries)
-        taken = tuple([delivery for delivery in taken if delivery.id in ids])
+        taken = [delivery for delivery in taken if delivery.id in ids]
     # All conversions of one request were received at the same time.
-    received = Counter([delivery.received_at for delivery in taken])
+    received = Counter(received_of(taken))
     waited: dict[int, int] = {}
     for received_at, many in received.items():
         milliseconds = max(0, now - received_at)

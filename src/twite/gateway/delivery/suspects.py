@@ -17,6 +17,7 @@ import msgspec
 from twite.domain.delivery import Batch, Delivery, Errored, Outcome, Rejected, RejectionScope
 from twite.domain.times import SECOND
 from twite.gateway.delivery.circuit_breaker import PROBE_EVERY
+from twite.gateway.delivery.groups import Group
 from twite.gateway.ports.machine import Clock
 
 # Give up a delivery after this many refusals while sent alone, if X accepted other deliveries
@@ -40,7 +41,6 @@ MOST: Final = 20_000
 ROW: Final = 5
 
 Kind = tuple[str, str]
-Group = tuple[Delivery, ...]
 T = TypeVar("T")
 
 
@@ -230,11 +230,11 @@ class Suspects:
         if self._lease == batch.lease:
             self._lease = None
 
-    def split(self, group: Sequence[Delivery]) -> tuple[Group, Group, Group]:
+    def split(self, group: Group) -> tuple[Group, Group, Group]:
         """Split deliveries into (unsuspected, suspects, isolated)."""
         known = self.known()
         if not known:
-            return tuple(group), (), ()
+            return group, (), ()
         return (
             tuple(delivery for delivery in group if delivery.id not in known),
             tuple(

@@ -1,6 +1,6 @@
 """X client: sign and send a request to X's Conversion API, and decode the response."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -13,8 +13,8 @@ from twite.domain.delivery import Attempt, Delivered, Errored, Outcome, Rejected
 from twite.domain.destination import Destination, MissingCredentials, OAuthKeys, PixelToken
 from twite.domain.errors import TransientError
 from twite.domain.times import SECOND
-from twite.gateway.delivery.bisect import Group
 from twite.gateway.delivery.credentials import CredentialChooser
+from twite.gateway.delivery.groups import Group, ambiguous_of, body_of
 from twite.gateway.delivery.monotonic_clock import NOTICEABLE, MonotonicClock
 from twite.gateway.delivery.rate_limit import RateLimit
 from twite.gateway.delivery.settlement import InFlightBatch, Settler, attempt
@@ -32,7 +32,7 @@ from twite.gateway.ports.transport import (
 from twite.redaction.mask_tree import masked_words
 from twite.x import spec
 from twite.x.decode import decode, limit_of
-from twite.x.encode import batch_body, conversions_url
+from twite.x.encode import conversions_url
 from twite.x.oauth1 import sign
 
 # The reason of a pixel without credentials.
@@ -52,9 +52,12 @@ class XClient:
     may_send: Callable[[], bool] = always
 
     async def send(
-        self, destination: Destination, bodies: Sequence[bytes]
+        self, destination: Destination, body: bytes, *, count: int
     ) -> tuple[Response | NoResponse, Outcome]:
-        """Send one request with a new signature, because X accepts a nonce once. Never raises."""
+        """Send one request of `count` conversions. Never raises.
+
+        It has a new signature, because X accepts a nonce once.
+        """
         if isinstance(destination.credentials, MissingCredentials):
             nothing = NoResponse(reason=NOBODY_SIGNED_IN, left=False)
             return nothing, Rejected(scope=RejectionScope.PIXEL, reason=NOBODY_SIGNED_IN)
@@ -62,7 +65,7 @@ class XClient:
         outbound = OutboundRequest(
             url=url,
             headers=self._headers(destination, url),
-            body=batch_body(bodies),
+            body=body,
             may_send=self.may_send,
         )
         began = self.clock.elapsed()
@@ -77,7 +80,7 @@ class XClient:
             headers=response.headers,
             body=response.body,
             whole=response.whole,
-            sent=len(bodies),
+            sent=count,
             now=self.clock.now() + self._ahead(response),
         )
         if isinstance(outcome, Errored) and outcome.retry_at is not None:
@@ -219,10 +222,10 @@ class RequestSender:
     ) -> tuple[Response | NoResponse, Outcome]:
         in_flight.group, in_flight.at = group, self._clock.now()
         began = self._clock.elapsed()
-        bodies = [delivery.body for delivery in group]
+        body = body_of(group)
         in_flight.left = True
         with self._suspects.requests.sending(in_flight.batch.lease):
-            response, outcome = await self._x_client.send(destination, bodies)
+            response, outcome = await self._x_client.send(destination, body, count=len(group))
         if isinstance(outcome, Delivered):
             self._suspects.requests.accepted(sent_at=began)
         elif is_failed(outcome) and self._suspects.requests.was_hanging(sent_at=began):
@@ -290,7 +293,7 @@ class RequestSender:
                 reason="" if isinstance(outcome, Delivered) else outcome.reason,
                 ambiguous=isinstance(outcome, Errored) and outcome.ambiguous,
                 isolating=len(in_flight.group) < len(in_flight.batch.deliveries),
-                again=sum([delivery.ambiguous_since is not None for delivery in in_flight.group]),
+                again=len(ambiguous_of(in_flight.group)),
             )
         )
         if isinstance(outcome, Errored) and outcome.limited and outcome.retry_at is not None:

@@ -371,12 +371,12 @@ ORDER BY outbox.rank, outbox.id LIMIT 1;
 
 -- name: ready_of_rank
 -- The ready deliveries of an event with a rank after a delivery, as one row: their columns as JSON, the
--- largest of values that are usually 0, and the bodies.
+-- largest of values that are usually 0, and the bodies, joined by commas.
 SELECT
   json_array(
     json_group_array(id), json_group_array(conversion_id), json_group_array(length(body)),
     json_group_array(received_at), json_group_array(checksum), json_group_array(account)),
-  max(attempts), count(ambiguous_since), max(crashes), CAST(group_concat(body, '') AS BLOB)
+  max(attempts), count(ambiguous_since), max(crashes), CAST(group_concat(body, ',') AS BLOB)
 FROM (
   SELECT
     outbox.id, conversion.conversion_id, outbox.received_at, outbox.account, outbox.attempts,
@@ -393,7 +393,7 @@ SELECT
   json_array(
     json_group_array(id), json_group_array(conversion_id), json_group_array(length(body)),
     json_group_array(received_at), json_group_array(checksum), json_group_array(account)),
-  max(attempts), count(ambiguous_since), max(crashes), CAST(group_concat(body, '') AS BLOB)
+  max(attempts), count(ambiguous_since), max(crashes), CAST(group_concat(body, ',') AS BLOB)
 FROM (
   SELECT
     outbox.id, conversion.conversion_id, outbox.received_at, outbox.account, outbox.attempts,

@@ -5,13 +5,12 @@ The code in `stores/sql` does the same for all others.
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import accumulate
 from typing import Final
 from zlib import crc32
 
 import msgspec
 
-from twite.domain.delivery import Batch, Delivery, Settlement, Trigger, rank
+from twite.domain.delivery import Batch, NewDeliveries, Settlement, Trigger, rank, split_bodies
 from twite.gateway.ports.outbox import Claim
 from twite.stores.sql import outbox
 from twite.stores.sql.claimable import is_damage
@@ -21,26 +20,37 @@ from twite.stores.sqlite.engine.unmarked_leases import FIRST, LeasedDeliveries
 
 # The ids, conversion ids, sizes, times of receipt, checksums and accounts of deliveries.
 _Columns = tuple[list[int], list[str], list[int], list[int], list[int], list[int]]
-# Columns as JSON, and the most attempts, the ambiguous ones, the most crashes, the bodies.
-_Row = tuple[str, int, int, int, bytes]
+# Columns as JSON, and the most attempts, the ambiguous ones, the most crashes, the joined bodies.
+_Row = tuple[str, int, int, int, bytes | None]
 _COLUMNS: Final = msgspec.json.Decoder(_Columns)
 
 
 class _Ready(msgspec.Struct):
-    """Deliveries that can be sent together, and columns of them."""
+    """Columns of deliveries that can be sent together, and their bodies, joined by commas."""
 
-    deliveries: list[Delivery]
     ids: list[int]
+    names: list[str]
     sizes: list[int]
     received: list[int]
     accounts: list[int]
+    bodies: bytes
 
     def add(self, later: "_Ready") -> None:
-        self.deliveries += later.deliveries
+        self.bodies = b",".join([part.bodies for part in (self, later) if part.ids])
         self.ids += later.ids
+        self.names += later.names
         self.sizes += later.sizes
         self.received += later.received
         self.accounts += later.accounts
+
+    def deliveries(self) -> NewDeliveries:
+        return NewDeliveries(
+            ids=tuple(self.ids),
+            conversion_ids=self.names,
+            received_at=self.received,
+            sizes=self.sizes,
+            bodies=self.bodies,
+        )
 
     def counted(self) -> dict[int, Counter[int]]:
         """Return the number of deliveries by time of receipt, for each account."""
@@ -93,11 +103,11 @@ def _claim(book: OwnerSession, wish: Claim) -> tuple[Batch | None, bool]:
     found = _sound(book, wish, event_id, limit)
     if found is None:
         return None, False
-    if book.opt_outs.among(found.deliveries, pixel=wish.pixel):
+    deliveries = found.deliveries()
+    if book.opt_outs.among(deliveries, pixel=wish.pixel):
         return None, False
     lease = book.next_lease()
     _lease(book, wish, event_id, lease, found)
-    deliveries = tuple(found.deliveries)
     return Batch(lease=lease, pixel=wish.pixel, event=event, deliveries=deliveries), True
 
 
@@ -158,19 +168,14 @@ def _sound(book: OwnerSession, wish: Claim, event_id: int, limit: int) -> _Ready
 
 def _read(seed: int, row: _Row) -> _Ready | None:
     """Return the deliveries of a row, if none is unusual or damaged."""
-    columns, attempts, ambiguous, crashes, bodies = row
+    columns, attempts, ambiguous, crashes, joined = row
     if attempts or ambiguous or crashes:
         return None
     ids, names, sizes, received, sums, accounts = _COLUMNS.decode(columns)
-    ends = accumulate(sizes)
-    parts = [bodies[end - size : end] for end, size in zip(ends, sizes, strict=True)]
-    if _checksums(seed, ids, names, received, parts) != sums:
+    bodies = joined or b""
+    if _checksums(seed, ids, names, received, split_bodies(bodies, sizes)) != sums:
         return None
-    deliveries = [
-        Delivery(id=id_, conversion_id=name, body=body, received_at=at)
-        for id_, name, body, at in zip(ids, names, parts, received, strict=True)
-    ]
-    return _Ready(deliveries, ids, sizes, received, accounts)
+    return _Ready(ids, names, sizes, received, accounts, bodies)
 
 
 def _checksums(
@@ -178,7 +183,7 @@ def _checksums(
     ids: Sequence[int],
     names: Sequence[str],
     received: Sequence[int],
-    bodies: Sequence[bytes],
+    bodies: Sequence[memoryview],
 ) -> list[int]:
     """Return what `checksum` of `stores/sql/database.py` returns for each delivery."""
     starts = [(seed ^ id_ ^ at) & 0xFFFFFFFF for id_, at in zip(ids, received, strict=True)]

@@ -1,0 +1,38 @@
+"""Groups: deliveries that share a request to X.
+
+Most are `NewDeliveries`. These functions read their columns, and build no `Delivery`.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from twite.domain.delivery import Delivery, NewDeliveries
+from twite.x.encode import batch_body, joined_body
+
+Group = Sequence[Delivery]
+
+
+def ids_of(group: Iterable[Delivery]) -> tuple[int, ...]:
+    if isinstance(group, NewDeliveries):
+        return group.ids
+    return tuple([delivery.id for delivery in group])
+
+
+def body_of(group: Group) -> bytes:
+    """Return the body of a request with these deliveries."""
+    if isinstance(group, NewDeliveries):
+        return joined_body(group.bodies, len(group))
+    return batch_body([delivery.body for delivery in group])
+
+
+def received_of(group: Group) -> Sequence[int]:
+    """Return when each delivery was received."""
+    if isinstance(group, NewDeliveries):
+        return group.received_at
+    return [delivery.received_at for delivery in group]
+
+
+def ambiguous_of(group: Group) -> list[int]:
+    """Return since when X may have received deliveries, for those that it may have."""
+    if isinstance(group, NewDeliveries):
+        return []
+    return [delivery.ambiguous_since for delivery in group if delivery.ambiguous_since is not None]

@@ -1,0 +1,51 @@
+"""Groups: columns of new deliveries mean the same as the deliveries."""
+
+import pytest
+
+from builders import an_entry
+from twite.domain.delivery import Delivery, NewDeliveries
+from twite.gateway.delivery.groups import ambiguous_of, body_of, ids_of, received_of
+
+BODIES = [b'{"a":1}', b"", b'{"a":[1,2],"b":","}', an_entry("order-4").body]
+DELIVERIES = tuple(
+    Delivery(id=7 - n, conversion_id=f"order-{n}", body=body, received_at=1_000 + n)
+    for n, body in enumerate(BODIES)
+)
+
+
+def columns() -> NewDeliveries:
+    return NewDeliveries(
+        ids=tuple(delivery.id for delivery in DELIVERIES),
+        conversion_ids=[delivery.conversion_id for delivery in DELIVERIES],
+        received_at=[delivery.received_at for delivery in DELIVERIES],
+        sizes=[len(body) for body in BODIES],
+        bodies=b",".join(BODIES),
+    )
+
+
+def test_columns_are_a_sequence_of_the_deliveries():
+    group = columns()
+
+    assert (len(group), tuple(group)) == (4, DELIVERIES)
+    assert (group[0], group[-1], group[1:3]) == (DELIVERIES[0], DELIVERIES[-1], DELIVERIES[1:3])
+    assert DELIVERIES[2] in group
+
+
+@pytest.mark.parametrize("of", [ids_of, body_of, received_of, ambiguous_of])
+def test_a_function_returns_the_same_for_columns_as_for_deliveries(of):
+    assert list(of(columns())) == list(of(DELIVERIES))
+
+
+@pytest.mark.parametrize("of", [ids_of, body_of, received_of, ambiguous_of, len])
+def test_what_most_batches_need_builds_no_delivery(of, monkeypatch):
+    monkeypatch.delattr(NewDeliveries, "_all")
+
+    of(columns())
+
+
+def test_a_group_lists_when_x_may_have_received_its_deliveries():
+    again = Delivery(
+        id=9, conversion_id="order-9", body=b"{}", received_at=1_000, ambiguous_since=1_500
+    )
+
+    assert ambiguous_of((*DELIVERIES, again)) == [1_500]
