@@ -56,10 +56,12 @@ class LeasedDeliveries(msgspec.Struct, frozen=True, kw_only=True):
     """The deliveries of a usual claim.
 
     `listed` has the ids as JSON; `received` has the number of deliveries by time of receipt, for
-    each account.
+    each account. `earliest` and `latest` are ranks.
     """
 
     ids: Sequence[int]
+    earliest: int
+    latest: int
     listed: str
     received: Mapping[int, Mapping[int, int]]
 

@@ -123,9 +123,17 @@ def _settle(book: OwnerSession, settlement: Settlement) -> int | None:
         return None
     if not attempt.deliveries == accepted.deliveries == leased.ids:
         return None
+    event_id = book.lane(attempt.pixel, attempt.event)
     first, last, many = min(leased.ids), max(leased.ids), len(leased.ids)
     if last - first == many - 1:
-        removed = book.run("remove_range", first=first, last=last).rowcount
+        removed = book.run(
+            "remove_range",
+            event=event_id,
+            earliest=leased.earliest,
+            latest=leased.latest,
+            first=first,
+            last=last,
+        ).rowcount
     else:
         removed = book.run("remove_listed", deliveries=leased.listed).rowcount
     if removed != many:
@@ -133,7 +141,6 @@ def _settle(book: OwnerSession, settlement: Settlement) -> int | None:
     for account, received in leased.received.items():
         book.run("count_delivered", account=account, deliveries=sum(received.values()))
         book.tally.delivered(attempt.at, account, received)
-    event_id = book.lane(attempt.pixel, attempt.event)
     outbox.add_attempt(book, attempt, lane=event_id, deliveries=leased.listed)
     book.run("drop_lease", lease=settlement.lease)
     del book.unmarked.leases[settlement.lease]
@@ -194,6 +201,10 @@ def _checksums(
 def _lease(book: OwnerSession, wish: Claim, event_id: int, lease: int, found: _Ready) -> None:
     """Write a lease."""
     listed = as_json(found.ids)
+    earliest, latest = (
+        rank(received_at=received_at, ambiguous_since=None)
+        for received_at in (found.received[0], found.received[-1])
+    )
     book.run(
         "add_unmarked_lease",
         lease=lease,
@@ -205,8 +216,14 @@ def _lease(book: OwnerSession, wish: Claim, event_id: int, lease: int, found: _R
     )
     book.unmarked.add(
         lease,
-        LeasedDeliveries(ids=tuple(found.ids), listed=listed, received=found.counted()),
+        LeasedDeliveries(
+            ids=tuple(found.ids),
+            earliest=earliest,
+            latest=latest,
+            listed=listed,
+            received=found.counted(),
+        ),
         event=event_id,
-        place=(rank(received_at=found.received[-1], ambiguous_since=None), found.ids[-1]),
+        place=(latest, found.ids[-1]),
     )
     book.moved()
