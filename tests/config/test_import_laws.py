@@ -51,7 +51,7 @@ def test_what_the_report_says_will_run_is_loaded_and_the_doctor_finds_it_sound(s
         made = draft(put(folder, tree), folder / "out", keep="sealed")
         write(made)
         secrets = {secret.kept.removeprefix(SEALED): secret.secret for secret in made.found.secrets}
-        seal = sealing_key(settings, otherwise="")
+        seal = sealing_key(settings)
         asyncio.run(keep_secrets(settings, seal, secrets, by="ada (command)", container="GTM-1"))
         loaded = load_container(made.path)
         findings = asyncio.run(found_by(settings))

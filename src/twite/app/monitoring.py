@@ -168,14 +168,13 @@ async def _ended(tasks: list[asyncio.Task[None]]) -> None:
 
 def tell_opened(store: Store, observer: Observer) -> None:
     """Report what opening the store showed, and open the alerts about it."""
-    for sentence in (*store.told, *store.weak):
-        observer.see(Troubled(where=TroublePlace.STORE, reason=sentence))
-    if store.told:
-        reason = "; ".join(store.told)
-        observer.see(ConditionChanged(kind=AlertKind.STORE_RESTORED, subject=STORE, reason=reason))
-    if store.weak:
-        reason = "; ".join(store.weak)
-        observer.see(ConditionChanged(kind=AlertKind.WEAK_DURABILITY, subject=STORE, reason=reason))
+    alerts = {AlertKind.STORE_RESTORED: store.told, AlertKind.WEAK_DURABILITY: store.weak}
+    for kind, sentences in alerts.items():
+        for sentence in sentences:
+            observer.see(Troubled(where=TroublePlace.STORE, reason=sentence))
+        if sentences:
+            reason = "; ".join(sentences)
+            observer.see(ConditionChanged(kind=kind, subject=STORE, reason=reason))
 
 
 def disk_of(path: Path) -> SystemDisk:

@@ -10,7 +10,6 @@ A rotation can be interrupted at any step; the next run continues:
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
 
 import msgspec
 
@@ -32,24 +31,18 @@ from twite.gateway.tags.run.payload import Resealing, UnsealedCounts, left
 from twite.machine.private_file import replace_file
 from twite.machine.system import SystemClock
 
-_KEPT: Final = AuditAction.CONTAINER_KEEP_SECRETS
-_FORGOTTEN: Final = AuditAction.CONTAINER_FORGET_SECRETS
 
-
-def sealing_key(settings: Settings, *, otherwise: str) -> Seal:
-    """Return the seal.
-
-    Raises SettingsError without a key; `otherwise` is the alternative that the error suggests.
-    """
+def sealing_key(settings: Settings) -> Seal:
+    """Return the seal for an imported container's secrets. Raises SettingsError without a key."""
     key = settings.server.secret_key
     seal = seal_of(key or None, settings.server.former_secret_keys)
     if seal is None:
         raise SettingsError(
             place="server.secret_key",
             message="there are secrets to store, and no key to encrypt them with. Create a key "
-            "with "
-            f"`openssl rand -base64 32`, set it as {VARIABLE}, and write secret_key = "
-            f'"env:{VARIABLE}" into [server]; {otherwise}',
+            f"with `openssl rand -base64 32`, set it as {VARIABLE}, and write secret_key = "
+            f'"env:{VARIABLE}" into [server]; '
+            "or use --secrets env, and set the variables yourself",
         )
     return seal
 
@@ -62,7 +55,8 @@ async def forget_secrets(
     The audit log records their number, and for each container the first name; `by` is the user.
     """
     async with open_secrets(settings) as state:
-        audit_event = _audit_event(_FORGOTTEN, by, container, len(names))
+        what = AuditAction.CONTAINER_FORGET_SECRETS
+        audit_event = _audit_event(what, by, container, len(names))
         for at, name in enumerate(names):
             await state.delete(SealedSecret, name, audit_event=None if at else audit_event)
 
@@ -76,7 +70,8 @@ async def keep_secrets(
     """
     async with open_secrets(settings) as state:
         secret_store = SecretStore(state=state, seal=seal)
-        audit_event = _audit_event(_KEPT, by, container, len(secrets))
+        what = AuditAction.CONTAINER_KEEP_SECRETS
+        audit_event = _audit_event(what, by, container, len(secrets))
         for at, (name, secret) in enumerate(secrets.items()):
             await secret_store.put(
                 name, secret.reveal().encode(), audit_event=None if at else audit_event
@@ -148,9 +143,6 @@ async def still_sealed(settings: Settings) -> UnsealedCounts:
         )
 
 
-_DEED: Final = AuditAction.SECRET_KEY_ROTATE  # its name in the audit log
-
-
 class RotationResult(msgspec.Struct, frozen=True, kw_only=True):
     """The number of secrets sealed with the current key, and of resealed payloads.
 
@@ -206,7 +198,10 @@ async def _sealed(settings: Settings, file: Path | None, *, by: str) -> Rotation
     """Reseal with the current key, and count what is left."""
     where = "the settings" if file is None else file.name
     audit_event = AuditEvent(
-        at=SystemClock().now(), who=by, what=_DEED, detail=f"the key is in {where}"
+        at=SystemClock().now(),
+        who=by,
+        what=AuditAction.SECRET_KEY_ROTATE,
+        detail=f"the key is in {where}",
     )
     done = await reseal(settings, audit_event=audit_event)
     owner = running(settings.store.gateway_file)

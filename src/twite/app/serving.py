@@ -52,7 +52,9 @@ async def say_unusable(settings: Settings, error: StoreUnusable) -> None:
     finally:
         await transport.stop()
     if why_not(came) is None:
-        _remember(note)
+        # If the record cannot be written, the message is repeated.
+        with suppress(OSError):
+            note.write_text("")
 
 
 def forget_unusable(settings: Settings) -> None:
@@ -66,12 +68,6 @@ def _told_at(note: Path) -> int:
         return note.stat().st_mtime_ns // 1_000_000
     except OSError:
         return 0
-
-
-def _remember(note: Path) -> None:
-    # If the record cannot be written, the message is repeated.
-    with suppress(OSError):
-        note.write_text("")
 
 
 _STOPS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)

@@ -90,9 +90,7 @@ def import_container(
     needs = not report and bool(sealed or made.left_behind)
     settings = load(config) if needs else None
     if settings is not None and sealed:
-        seal = sealing_key(
-            settings, otherwise="or use --secrets env, and set the variables yourself"
-        )
+        seal = sealing_key(settings)
         secrets = {field.kept.removeprefix(SEALED): field.secret for field in sealed}
         asyncio.run(keep_secrets(settings, seal, secrets, by=who(), container=named_so))
     if not report:
