@@ -94,10 +94,13 @@ async def day(tmp_path_factory):
         await house.stop()
 
 
-@pytest.mark.parametrize("field", FIELDS)
-async def test_a_field_is_inert_in_the_lives_of_what_came_with_it(day, field):
-    admin = await day.house.signed_in("ada")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def admin(day):
+    return await day.house.signed_in("ada")
 
+
+@pytest.mark.parametrize("field", FIELDS)
+async def test_a_field_is_inert_in_the_lives_of_what_came_with_it(day, admin, field):
     shown = []
     for kind in KINDS:
         status, answer, conversion_id = day.said[field, kind]
@@ -116,9 +119,7 @@ async def test_a_field_is_inert_in_the_lives_of_what_came_with_it(day, field):
 
 
 @pytest.mark.parametrize("path", PAGES)
-async def test_a_page_with_all_of_it_is_inert_and_bounded(day, path):
-    admin = await day.house.signed_in("ada")
-
+async def test_a_page_with_all_of_it_is_inert_and_bounded(day, admin, path):
     page = await admin.get(f"/console{path}")
 
     assert page.status == 200
@@ -127,8 +128,7 @@ async def test_a_page_with_all_of_it_is_inert_and_bounded(day, path):
     assert [fault for fault in _faults(page.text) if is_markup or "<" not in fault] == []
 
 
-async def test_lives_of_tags_and_answers_of_theirs_are_inert_and_bounded(day):
-    admin = await day.house.signed_in("ada")
+async def test_lives_of_tags_and_answers_of_theirs_are_inert_and_bounded(day, admin):
     listed = (await admin.get("/console/live?pixel=tag:crm")).text
     numbers = re.findall(r'href="/console/live/(\d+)"', listed)
 
@@ -138,8 +138,7 @@ async def test_lives_of_tags_and_answers_of_theirs_are_inert_and_bounded(day):
     assert [_faults(history.text) for history in histories] == [[]] * len(histories)
 
 
-async def test_heaps_and_the_dry_run_of_a_replay_are_inert_and_bounded(day):
-    admin = await day.house.signed_in("ada")
+async def test_heaps_and_the_dry_run_of_a_replay_are_inert_and_bounded(day, admin):
     listed = (await admin.get("/console/dead")).text
     queries = [html.unescape(text) for text in re.findall(r'/dead/group\?([^"]+)"', listed)]
 
@@ -155,9 +154,7 @@ async def test_heaps_and_the_dry_run_of_a_replay_are_inert_and_bounded(day):
     )
 
 
-async def test_what_was_submitted_is_no_formula_in_an_export(day):
-    admin = await day.house.signed_in("ada")
-
+async def test_what_was_submitted_is_no_formula_in_an_export(day, admin):
     export = await admin.post("/console/live/export", {})
 
     rows = list(csv.reader(io.StringIO(export.text, newline="")))
