@@ -57,7 +57,17 @@ async def test_an_operator_opens_a_session_and_sees_its_requests(house):
     assert (await olga.get(opened.location)).status == 404
 
 
+async def previewed(house):
+    """Open a session, and send a request in it."""
+    olga = await house.signed_in("olga")
+    opened = await olga.post(PATH, {"sends": "nothing"})
+    page = await olga.get(opened.location)
+    token = re.search(r"x-gtm-server-preview: (\w+)", page.text)[1]
+    assert await sent(house, token) == 202
+
+
 async def test_nothing_of_the_session_was_stored(house):
+    await previewed(house)
     headers = {"Authorization": f"Bearer {KEY}"}
     async with (
         aiohttp.ClientSession(headers=headers) as http,
@@ -75,6 +85,7 @@ async def test_who_may_not_see_all_events_opens_none(house, name):
 
 
 async def test_opening_a_session_is_in_the_audit(house):
+    await previewed(house)
     audit = await (await house.signed_in("ada")).get("/console/audit")
 
     assert "tag.preview" in audit.text
