@@ -48,7 +48,7 @@ def pytest_collection() -> Iterator[None]:
 def pytest_make_collect_report(
     collector: pytest.Collector,
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """Let each process start with different folders.
+    """Make each process start with different folders.
 
     In a new clone, every test module is compiled once, not by all processes at the same time.
     """

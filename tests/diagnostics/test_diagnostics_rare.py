@@ -1,4 +1,4 @@
-"""Diagnostics of rare problems: odd answers of X, a lost key, an older copy, a bad disk."""
+"""Diagnostics of rare problems: odd responses from X, a lost key, an older copy, a bad disk."""
 
 import asyncio
 import contextlib

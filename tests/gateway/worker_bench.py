@@ -27,7 +27,7 @@ from twite.gateway.ports.queries import ByConversionId
 
 @contextmanager
 def rare_looks() -> Iterator[None]:
-    """Let workers and the sweeper look for due deliveries every minute, not every 5 seconds.
+    """Make workers and the sweeper look for due deliveries every minute, not every 5 seconds.
 
     For tests in which hours pass: they need a tenth of the CPU.
     """

@@ -57,7 +57,7 @@ def run(gateway, *args, **environment):
 
 
 def posted(gateway, vendor, *numbers):
-    """Let conversions wait for the tag, each after a failed attempt."""
+    """Post conversions, and wait until the tag has failed once for each, so that all are queued."""
     for number in numbers:
         tried = vendor.count()
         assert gateway.post(bought(number))[0] == 202

@@ -47,7 +47,7 @@ def a_purchase(number):
 
 
 def deliver(folder, x, url):
-    """Let a gateway deliver five conversions, one of them submitted twice; return its balance."""
+    """Make a gateway deliver five conversions, one of them submitted twice; return its balance."""
     with PostgresGateway(folder, x.url, url) as gateway:
         for number in (*range(5), 0):
             status, _ = gateway.post(a_purchase(number))

@@ -158,7 +158,7 @@ def test_there_are_as_many_as_were_promised():
 
 async def test_all_of_them_one_after_the_other_lose_nothing(x_emulator, poster, figure):
     """No exceptions, no losses, and nothing given up that X never judged."""
-    # Faults that pause a pixel or its limit take a minute each, so they run only in the trial.
+    # Faults that pause a pixel and rate limits take a minute each: they run only in the trial.
     slow = (PIXEL, LATER)
     chosen = [
         fault for fault, meaning in FAULTS.values() if LONG or meaning not in (*slow, SOME, EVENT)

@@ -39,7 +39,7 @@ async def record(store, *names):
 
 
 async def deliver(store):
-    """Let X accept everything pending; return the ids."""
+    """Make X accept everything pending; return the ids."""
     batch = await store.claim(ALL)
     if batch is None:
         return []

@@ -126,7 +126,7 @@ MOST_REQUESTS = {1: 120, 3: 200, 25: 700, 40: 800}
 
 
 def x_that_answers(setting, kind, is_bad):
-    """Let X give this answer to each request with a bad conversion; return X."""
+    """Make X give this answer to each request with a bad conversion; return X."""
     x = AllOrNothing(set())
 
     async def post(outbound):

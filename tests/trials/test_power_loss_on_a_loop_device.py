@@ -179,7 +179,7 @@ def conversion_ids(database):
 
 
 def control(*, synchronous):
-    """Let plain SQLite commit rows, cut the power, and return the number of lost rows."""
+    """Commit rows with plain SQLite, cut the power, and return the number of lost rows."""
     settings = {name: asked for name, (asked, _) in WRITER_SETTINGS.items()}
     settings["synchronous"] = synchronous
     command = [sys.executable, "-c", CONTROL, "control.db"]

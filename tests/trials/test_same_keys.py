@@ -82,7 +82,7 @@ def test_of_the_same_conversion_at_all_gateways_one_is_new(tmp_path, figure):
 
 
 async def all_rounds(urls, key):
-    """Let all clients submit the same conversion at once; return the total of each round."""
+    """Make all clients submit the same conversion at once; return the total of each round."""
     streams = []
     for client in range(CLIENTS):
         where = urlsplit(urls[client % len(urls)])

@@ -135,11 +135,11 @@ class GatewayClient:
         await self._ask(ControlCommand(do="forget", name=name, audit_event=audit_event))
 
     async def reseal(self, *, audit_event: AuditEvent | None = None) -> int:
-        """Let the gateway reseal all secrets with the current key."""
+        """Make the gateway reseal all secrets with the current key."""
         return (await self._ask(ControlCommand(do="reseal", audit_event=audit_event))).done
 
     async def reseal_payloads(self) -> int:
-        """Let the gateway reseal queued tag payloads."""
+        """Make the gateway reseal queued tag payloads."""
         letters, last = 0, 0
         while True:
             some = await self._ask(ControlCommand(do="reseal_letters", after=last))

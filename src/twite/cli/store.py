@@ -22,7 +22,7 @@ store = typer.Typer(
 
 @store.callback()
 def _group() -> None:
-    """Let Typer require the name of the subcommand although there is only one."""
+    """Make Typer require the name of the subcommand although there is only one."""
 
 
 @store.command("copy")

@@ -213,7 +213,7 @@ def variable(key: str, index: str = "0") -> str:
 
 
 def _put(node: object, kind: Kind, steps: list[str], given: tuple[str, str], place: str) -> str:
-    """Go to the place of a variable (name, text), set the value, and return the place."""
+    """Set what a variable (name, text) stands for, and return its place in the settings."""
     name, text = given
     step = steps[0]
     below: Kind | None = None

@@ -128,7 +128,7 @@ def raise_limit() -> None:
 
 
 def use_one_arena() -> None:
-    """Let all threads allocate from one arena, where the C library is glibc.
+    """Make all threads allocate from one arena, where the C library is glibc.
 
     By default each thread has an arena, which keeps the memory that the thread has freed. Call it
     before threads start.

@@ -84,7 +84,7 @@ def response_of(response: aiohttp.ClientResponse, body: bytearray, *, whole: boo
     return Response(status=response.status, headers=headers, body=bytes(body), whole=whole)
 
 
-# Far larger than any response of X. A larger response is not from X.
+# Far larger than any of X's responses. A larger response is not from X.
 _LONGEST_ANSWER: Final = 1024 * 1024
 
 

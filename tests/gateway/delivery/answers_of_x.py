@@ -30,7 +30,7 @@ ANSWERS = {
 
 
 def x_with(setting, is_bad, answer, *, took=50):
-    """Let X give this answer to each request with a bad conversion."""
+    """Make X give this answer to each request with a bad conversion."""
 
     async def post(outbound):
         setting.transport.sent.append(outbound)
@@ -42,7 +42,7 @@ def x_with(setting, is_bad, answer, *, took=50):
     setting.transport.post = post
 
 
-# All answers of X to a single conversion; the long trial uses each of them.
+# All of X's answers to a single conversion; the long trial uses each of them.
 ALONE = [answer for answer in ANSWERS if answer not in {"400", "500", "hang"}]
 if os.environ.get("TWITE_TRIAL") != "1":
     ALONE = ["401", "403 in HTML", "302"]

@@ -57,18 +57,18 @@ class Pixel(Blame):
         return self.is_open(EVENT, group_of(*ids), outcome, why)
 
     def suspect(self, *ids):
-        """Let X accept another delivery after these have failed."""
+        """Make X accept another delivery after these have failed."""
         self.suspects.note(group_of(*ids), event=EVENT)
         self.suspects.took(group_of(99), event=OTHER)
 
     def refuse_alone(self, delivery, refusal):
-        """Let X refuse a delivery alone twice, and accept another before each refusal."""
+        """Make X refuse a delivery alone twice, and accept another before each refusal."""
         for _ in range(2):
             self.suspects.took(group_of(99), event=OTHER)
             self.suspects.found(*group_of(delivery), refusal, event=EVENT)
 
     def blame_the_event(self):
-        """Let the event fail again and again, while X accepts another event."""
+        """Make the event fail again and again, while X accepts another event."""
         for number in range(ROW):
             self.suspects.took(group_of(99), event=OTHER)
             self.suspects.note(group_of(1_000 + number), event=EVENT)

@@ -18,7 +18,7 @@ BAD_HASH = ("INVALID_PARAMETER", "hashed_email (abc) is not a valid SHA-256 hash
 
 
 def x_that_refuses(setting, is_bad, words=lambda _: NO_IDENTIFIER):
-    """Let X refuse each request with a bad conversion."""
+    """Make X refuse each request with a bad conversion."""
 
     async def post(outbound):
         setting.transport.sent.append(outbound)

@@ -8,7 +8,7 @@ from twite.gateway.delivery.monotonic_clock import MonotonicClock
 
 
 def told(clock, ahead, times=3, *, took=100):
-    """Let X report this many times how far it is ahead of the machine's initial clock."""
+    """Make X report this many times how far it is ahead of the machine's initial clock."""
     for _ in range(times):
         clock.hear((START + ahead) // SECOND * SECOND, took=took)
 

@@ -119,7 +119,7 @@ async def test_a_transaction_writes_what_it_kept_when_it_is_committed():
 
 
 def disturbed(google, *, times):
-    """Let another client write the document before this number of commits."""
+    """Make another client write the document before this number of commits."""
     left = [times]
 
     def write():

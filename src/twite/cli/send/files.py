@@ -144,7 +144,7 @@ def examine(path: Path, chosen: Mapping[str, str], *, delimiter: str | None = No
     """Read a whole file before any row of it is sent.
 
     `chosen` is `--map`: field → column. `delimiter` separates the cells of a CSV; None detects it.
-    Raises ClientError if the file cannot be read, and UnknownColumn.
+    Raises ClientError if the file cannot be read, UnknownColumn if `chosen` is wrong.
     """
     csv.field_size_limit(MAX_CELL)
     try:
@@ -246,7 +246,7 @@ def _text(opened: OpenedFile) -> io.TextIOWrapper:
 
 
 def _decompressed(path: Path) -> BinaryIO:
-    """Open for reading. The first bytes show whether the file is gzip or zstd, not its name."""
+    """Open for reading. The first bytes, not the name, show whether the file is gzip or zstd."""
     with path.open("rb") as file:
         start = file.read(4)
     if start.startswith(_GZIP):

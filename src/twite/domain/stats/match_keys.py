@@ -305,7 +305,7 @@ class FlawCount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Matching(msgspec.Struct, frozen=True, kw_only=True):
-    """The match keys of `conversions` conversions: how many have each."""
+    """How many of the `conversions` have each match key."""
 
     conversions: int = 0
     click: int = 0

@@ -25,7 +25,7 @@ OUTPUT: Final = 1
 
 
 def end_with(parent: int) -> None:
-    """Let the kernel end this process when its parent ends, if the system supports it."""
+    """Make the kernel end this process when its parent ends, if the system supports it."""
     _prctl(_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(0)

@@ -199,7 +199,7 @@ class TemplateContext:
             self.open()
 
     def _collect(self) -> None:
-        """Let the engine collect garbage now, and not during a turn."""
+        """Make the engine collect garbage now, and not during a turn."""
         self._context.set_memory_limit(12 * self.limits.memory)
         self._collecting(2 * self.limits.memory)
         self._context.set_memory_limit(self.limits.memory)

@@ -80,7 +80,7 @@ def transitions(
                 Transition(trigger=Trigger.POSTPONED, deliveries=ids, due_at=due, reason=reason),
             )
         case Rejected(scope=RejectionScope.PIXEL | RejectionScope.UNCLEAR, reason=reason):
-            # These deliveries have no fault: they wait until the circuit breaker closes.
+            # These deliveries are not at fault: they wait until the circuit breaker closes.
             return (
                 Transition(trigger=Trigger.POSTPONED, deliveries=ids, due_at=now, reason=reason),
             )
@@ -344,7 +344,7 @@ class Blame:
             self._row.clear()
 
     async def all_alike(self, event: str, found: Sequence[tuple[Delivery, Rejected]]) -> None:
-        """Record deliveries that X refused one by one, without an acceptance in their batch."""
+        """Record deliveries of a batch that X refused one by one, and of which it accepted none."""
         refusal = found[-1][1]
         self.suspects.blamed(refusal)
         await self._stop(event, [delivery for delivery, _ in found], refusal)

@@ -17,8 +17,8 @@ Listener = Callable[[], Awaitable[None]]
 class StoreFollower:
     """Wakes idle workers of this gateway, and calls listeners when records have changed.
 
-    `workers` are those of this gateway, by pixel; `listeners` are called for each kind of change of
-    `News.versions`, and once after the start.
+    `workers` are those of this gateway, by pixel. The listener of a kind in `News.versions` is
+    called whenever the version of that kind has changed, and once after the start.
     """
 
     ownership: Ownership

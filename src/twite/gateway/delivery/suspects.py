@@ -274,7 +274,7 @@ def is_refused_as_such(outcome: Outcome) -> TypeGuard[Rejected]:
 
 
 def is_failed(outcome: Outcome) -> TypeGuard[Errored]:
-    """Whether the request failed without a verdict of X (rate limits excluded)."""
+    """Whether the request failed and X may have processed it (rate limits excluded)."""
     return isinstance(outcome, Errored) and outcome.ambiguous and not outcome.limited
 
 

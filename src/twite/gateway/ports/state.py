@@ -109,8 +109,8 @@ class StateStore(StateReader, Protocol):
         """Store records of one kind, by key, and delete the `gone` keys.
 
         With `was`, a secret is stored only if the current one is `was` (compare and set). A pause
-        does not replace one that a user made, unless a user made both. Hours
-        older than KEPT_HOURS before a source's last are deleted. Raises LedgerUnavailable.
+        does not replace one that a user made, unless a user made both. Traffic of a source is
+        deleted if it is more than KEPT_HOURS older than the newest. Raises LedgerUnavailable.
         """
 
     async def delete(

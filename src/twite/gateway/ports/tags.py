@@ -29,7 +29,7 @@ SuppliedHeaders = tuple[tuple[str, Secret], ...]
 
 
 def completed(request: Incoming, headers: SuppliedHeaders) -> Incoming:
-    """Return the request with the headers, unless it has one of them."""
+    """Return the request with the headers added. If it already has one of them, add none."""
     if not headers or {name for name, _ in headers} & {name for name, _ in request.headers}:
         return request
     added = tuple((name, value.reveal()) for name, value in headers)
@@ -117,7 +117,7 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
     headers: SuppliedHeaders = ()
 
     def completed(self, request: Incoming) -> Incoming:
-        """Return the request with `headers`, unless it has one of them."""
+        """Return the request with `headers` added. If it already has one of them, add none."""
         return completed(request, self.headers)
 
 

@@ -186,7 +186,7 @@ def _inner(piece: ExportPart, key: str, tree: dict[str, Tree]) -> ExportPart:
 def compared(
     word: str, left: str, right: str, *, negate: bool = False, ignore_case: bool = False
 ) -> Condition:
-    """Return a condition of the export's operator. Raises LeftOut for an unsupported operator."""
+    """Return the condition for an operator of the export. Raises LeftOut if it is unsupported."""
     operator = OPERATORS.get(word)
     if operator is None:
         raise LeftOut(f"a condition uses the operator {word}, which server containers do not have")

@@ -142,7 +142,7 @@ def taking(
 
 
 async def debug(request: HttpRequest, caller: Source | PageVisit) -> HttpResponse:
-    """Answer with the result that the events would have."""
+    """Answer with what would happen to the events."""
     source, visit = _whose(caller)
     return judged(
         request.body,

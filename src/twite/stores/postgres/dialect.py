@@ -53,7 +53,7 @@ _MAIN: Final = re.compile(r"^(SELECT|INSERT|UPDATE|DELETE)\b", re.MULTILINE)
 class PostgresStatement(msgspec.Struct, frozen=True):
     """A statement with `$n`, and the names of its values in order.
 
-    `has_rows` is whether it returns rows; otherwise only their number is known.
+    `has_rows` is whether it returns rows. If not, its result is the number of rows it changed.
     """
 
     text: str

@@ -45,7 +45,7 @@ class KeyContest:
 
     @cached_property
     def _entries(self) -> Mapping[int, tuple[AcceptedConversion, int]]:
-        """The entries, which most groups do not need."""
+        """The entries, loaded on first use, because most groups do not need them."""
         return self._entries_of()
 
     def __call__(self, wish: WantedKey, holder: int, holding: Holding) -> bool:

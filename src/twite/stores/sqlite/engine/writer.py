@@ -42,7 +42,8 @@ Results = Sequence[Recorded | Exception]
 class Recording:
     """Submissions that wait for their commit. `done` gets the result or the error of each.
 
-    `count` and `size` are the numbers of their conversions and bytes, for the limits of the queue.
+    `count` is the number of their conversions, `size` their bytes; both count against the queue's
+    limits.
     """
 
     submissions: Sequence[Submission]
