@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-from house import Gateway
+from gateway_processes import Gateway
 
 from twite.testing.emulator import Emulator
 

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from house import wait_for
+from gateway_processes import wait_for
 from shop import a_street
 from vendor import Vendor
 from visitor import Visitor

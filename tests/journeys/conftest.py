@@ -3,13 +3,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from front_door import FrontDoor
+from in_process_gateway import InProcessGateway
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture
-async def api(tmp_path) -> AsyncIterator[FrontDoor]:
-    api = await FrontDoor.opened(tmp_path)
+async def api(tmp_path) -> AsyncIterator[InProcessGateway]:
+    api = await InProcessGateway.opened(tmp_path)
     yield api
     await api.close()

@@ -6,7 +6,7 @@ import sys
 import urllib.request
 from pathlib import Path
 
-from house import ENVIRONMENT, KEY, Gateway
+from gateway_processes import ENVIRONMENT, KEY, Gateway
 
 import fork_server
 from x_page import CONSUMER_KEY, CONSUMER_SECRET, answer_the_page

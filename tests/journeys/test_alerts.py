@@ -12,7 +12,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from house import PIXEL, TOKEN, Gateway, command, wait_for
+from gateway_processes import PIXEL, TOKEN, Gateway, command, wait_for
 
 TRIAL = bool(os.environ.get("TWITE_TRIAL"))
 REVOCATIONS = 50 if TRIAL else 1

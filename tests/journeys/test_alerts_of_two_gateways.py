@@ -4,7 +4,7 @@ import signal
 import threading
 
 import pytest
-from house import PostgresGateway, wait_for
+from gateway_processes import PostgresGateway, wait_for
 from test_alerts import Listener
 
 from postgres_server import PostgresServer, programs

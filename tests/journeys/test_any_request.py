@@ -9,7 +9,7 @@ from contextlib import closing
 from urllib.parse import urlencode, urlsplit
 
 import pytest
-from house import KEY, Gateway
+from gateway_processes import KEY, Gateway
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from house import Gateway, command
+from gateway_processes import Gateway, command
 from vendor import Vendor
 
 GRANTS = """___SERVER_PERMISSIONS___

@@ -7,7 +7,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from house import Gateway, command, wait_for
+from gateway_processes import Gateway, command, wait_for
 
 from google_double import PROJECT, GoogleDouble, key_file, named
 

@@ -7,7 +7,7 @@ import tracemalloc
 
 import msgspec
 import pytest
-from front_door import KEY, FrontDoor, left_in_the_middle
+from in_process_gateway import KEY, InProcessGateway, left_in_the_middle
 
 from raw_http import heard, line_to, request
 
@@ -16,7 +16,7 @@ EMAIL_DIGEST = hashlib.sha256(b"shopper@example.com").hexdigest()
 PHONE_DIGEST = hashlib.sha256(b"+442079460958").hexdigest()
 
 
-async def taken(api: FrontDoor) -> bool:
+async def taken(api: InProcessGateway) -> bool:
     """Return whether a good conversion is still accepted."""
     answer = await api.submit(GOOD)
     return answer.status == 202 and answer.json()["accepted"] == 1

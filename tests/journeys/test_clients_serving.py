@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from house import Gateway
+from gateway_processes import Gateway
 from vendor import Vendor
 
 pytestmark = pytest.mark.journey

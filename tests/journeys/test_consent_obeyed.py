@@ -1,7 +1,7 @@
 """Consent through a real gateway, with a restart in between."""
 
 import pytest
-from house import PIXEL, Gateway
+from gateway_processes import PIXEL, Gateway
 
 pytestmark = pytest.mark.journey
 NOWHERE = "http://127.0.0.1:9"

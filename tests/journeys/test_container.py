@@ -6,7 +6,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from house import ENVIRONMENT, KEY, PIXEL, Gateway, command, wait_for
+from gateway_processes import ENVIRONMENT, KEY, PIXEL, Gateway, command, wait_for
 
 from twite.testing.emulator import Emulator
 

@@ -6,7 +6,7 @@ import urllib.error
 import urllib.request
 
 import pytest
-from house import ENVIRONMENT, PIXEL, TOKEN, Gateway, command, wait_for
+from gateway_processes import ENVIRONMENT, PIXEL, TOKEN, Gateway, command, wait_for
 
 import fork_server
 

@@ -11,8 +11,8 @@ from contextlib import closing
 from urllib.parse import urlsplit
 
 import pytest
-from elsewhere import MIB, GatewayElsewhere, limited_files, small_disk
-from house import KEY, BalanceWatch, wait_for
+from gateway_processes import KEY, BalanceWatch, wait_for
+from small_disks import MIB, GatewayOnDisk, limited_files, small_disk
 
 from twite.testing.emulator import running_emulator
 
@@ -83,9 +83,7 @@ def test_a_full_disk_refuses_keeps_its_word_and_recovers_by_itself(
     with (
         limits(place) as disk,
         running_emulator(*switches) as x,
-        GatewayElsewhere(
-            tmp_path, x.url, disk=place, extra="batch = 50\nin_flight = 16"
-        ) as gateway,
+        GatewayOnDisk(tmp_path, x.url, disk=place, extra="batch = 50\nin_flight = 16") as gateway,
     ):
         # Responses are under way when the disk fills: their requests must not be sent twice.
         x.fault("slow", seconds=0.2, count=0)

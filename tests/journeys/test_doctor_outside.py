@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from house import ENVIRONMENT, KEY, Gateway, command
+from gateway_processes import ENVIRONMENT, KEY, Gateway, command
 from signing_in import OAUTH
 from tls_front import TlsFront
 

@@ -11,7 +11,7 @@ import time
 import aiohttp
 import msgspec
 import pytest
-from house import KEY, BalanceWatch, Gateway, command, wait_for
+from gateway_processes import KEY, BalanceWatch, Gateway, command, wait_for
 
 from twite.testing.emulator import running_emulator
 

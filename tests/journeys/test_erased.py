@@ -19,7 +19,16 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from house import ENVIRONMENT, KEY, PIXEL, TOKEN, BalanceWatch, Gateway, command, wait_for
+from gateway_processes import (
+    ENVIRONMENT,
+    KEY,
+    PIXEL,
+    TOKEN,
+    BalanceWatch,
+    Gateway,
+    command,
+    wait_for,
+)
 from vendor import Vendor
 
 import fork_server

@@ -10,7 +10,7 @@ import threading
 from itertools import count
 
 import pytest
-from house import PIXEL, BalanceWatch, PostgresGateway, command, wait_for
+from gateway_processes import PIXEL, BalanceWatch, PostgresGateway, command, wait_for
 
 from twite.testing.emulator import running_emulator
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from house import ENVIRONMENT, KEY, command
+from gateway_processes import ENVIRONMENT, KEY, command
 from signing_in import Unsigned, log_in
 
 pytestmark = pytest.mark.journey

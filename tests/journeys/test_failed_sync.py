@@ -8,7 +8,7 @@ import shutil
 import subprocess
 
 import pytest
-from house import Gateway, wait_for
+from gateway_processes import Gateway, wait_for
 
 from twite.testing.emulator import running_emulator
 

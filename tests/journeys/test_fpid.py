@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from house import Gateway, wait_for
+from gateway_processes import Gateway, wait_for
 from test_tag_cookies import PAGE, Browser
 from vendor import Vendor
 

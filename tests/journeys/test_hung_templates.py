@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from house import Gateway, wait_for
+from gateway_processes import Gateway, wait_for
 from vendor import Vendor
 
 pytestmark = pytest.mark.journey

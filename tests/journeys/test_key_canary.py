@@ -7,7 +7,7 @@ from urllib.parse import quote
 from urllib.request import Request, urlopen
 
 import pytest
-from house import KEY, PIXEL, TOKEN, command, wait_for
+from gateway_processes import KEY, PIXEL, TOKEN, command, wait_for
 from test_tag_destination import with_tag
 from vendor import Vendor
 

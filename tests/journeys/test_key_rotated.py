@@ -5,7 +5,7 @@ import re
 import sys
 
 import pytest
-from house import ENVIRONMENT, command, wait_for
+from gateway_processes import ENVIRONMENT, command, wait_for
 from test_tag_destination import EMAIL, bought, row_of, with_tag
 from vendor import Vendor
 

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from house import Gateway, command
+from gateway_processes import Gateway, command
 
 EMAIL = "Canary.Person@canary.example"
 PHONE = "+44 20 7946 0999"

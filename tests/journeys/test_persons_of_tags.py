@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from house import wait_for
+from gateway_processes import wait_for
 from test_tag_destination import EMAIL, bought, with_tag
 from vendor import Vendor
 

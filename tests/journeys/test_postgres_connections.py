@@ -5,7 +5,7 @@ import shutil
 import socket
 
 import pytest
-from house import PostgresGateway, wait_for
+from gateway_processes import PostgresGateway, wait_for
 from tls_front import TlsFront, certify
 
 from postgres_server import PostgresServer, programs

@@ -4,8 +4,8 @@ import time
 from contextlib import contextmanager
 
 import pytest
-from elsewhere import MIB, GatewayElsewhere, small_disk
-from house import wait_for
+from gateway_processes import wait_for
+from small_disks import MIB, GatewayOnDisk, small_disk
 
 from twite.testing.emulator import running_emulator
 from twite.testing.gateway import GatewayError
@@ -38,7 +38,7 @@ def slow_x_and_a_reserve(tmp_path, size="8MiB"):
     with (
         small_disk(place) as disk,
         running_emulator(*switches) as x,
-        GatewayElsewhere(tmp_path, x.url, disk=place, extra="batch = 50") as gateway,
+        GatewayOnDisk(tmp_path, x.url, disk=place, extra="batch = 50") as gateway,
     ):
         gateway.stop()
         disk.grow(gateway, by=21 * MIB)

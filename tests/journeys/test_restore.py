@@ -8,7 +8,7 @@ import sqlite3
 from contextlib import closing
 
 import pytest
-from house import PIXEL, Gateway, command, wait_for
+from gateway_processes import PIXEL, Gateway, command, wait_for
 
 from twite.testing.emulator import running_emulator
 from twite.testing.gateway import GatewayError

@@ -7,7 +7,7 @@ import os
 import subprocess
 
 import pytest
-from house import PIXEL, PostgresGateway, wait_for
+from gateway_processes import PIXEL, PostgresGateway, wait_for
 from newer_gateway import NewerVersion
 
 from twite.testing.emulator import ReceivedTally

@@ -4,7 +4,7 @@ import json
 import signal
 
 import pytest
-from house import PIXEL, PostgresGateway, command, wait_for
+from gateway_processes import PIXEL, PostgresGateway, command, wait_for
 
 from postgres_server import PostgresServer, programs
 

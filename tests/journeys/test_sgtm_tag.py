@@ -7,7 +7,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from house import KEY, Gateway
+from gateway_processes import KEY, Gateway
 
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.gtm.template.effects import HttpEffect

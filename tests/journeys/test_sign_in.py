@@ -7,7 +7,7 @@ import socket
 import sqlite3
 
 import pytest
-from house import TOKEN, command, wait_for
+from gateway_processes import TOKEN, command, wait_for
 from signing_in import OAUTH, Unsigned, log_in
 
 pytestmark = pytest.mark.journey

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from house import Gateway, command, wait_for
+from gateway_processes import Gateway, command, wait_for
 from test_container import conversions_at, hit
 from test_tag_cookies import Browser
 from test_tag_preview import Preview, Previewing

@@ -7,7 +7,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from house import Gateway, command, wait_for
+from gateway_processes import Gateway, command, wait_for
 from vendor import Vendor
 
 TEMPLATE = Path(__file__).parents[1] / "templates/crm_post.tpl"

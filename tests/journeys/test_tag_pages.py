@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from house import ENVIRONMENT
+from gateway_processes import ENVIRONMENT
 
 import fork_server
 

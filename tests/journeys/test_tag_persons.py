@@ -1,7 +1,7 @@
 """Personal data on the tag routes: none is on disk or at the vendor in clear text."""
 
 import pytest
-from house import wait_for
+from gateway_processes import wait_for
 from test_tag_destination import with_tag
 from vendor import Vendor
 

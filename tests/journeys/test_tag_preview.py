@@ -10,7 +10,7 @@ from typing import ClassVar
 from urllib.parse import urlsplit
 
 import pytest
-from house import ENVIRONMENT, wait_for
+from gateway_processes import ENVIRONMENT, wait_for
 from test_tag_cookies import GRANTED, PAGE, Browser, with_cookies
 from vendor import Vendor
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from house import KEY, Gateway, command, wait_for
+from gateway_processes import KEY, Gateway, command, wait_for
 from tls_front import TlsFront
 
 ROOT = Path(__file__).parents[2]

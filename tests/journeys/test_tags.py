@@ -4,7 +4,7 @@ import json
 import urllib.request
 
 import pytest
-from house import KEY, Gateway
+from gateway_processes import KEY, Gateway
 
 pytestmark = pytest.mark.journey
 

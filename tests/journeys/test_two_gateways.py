@@ -10,7 +10,7 @@ from statistics import median
 from urllib.parse import urlencode, urlsplit
 
 import pytest
-from house import KEY, PIXEL, PostgresGateway, command, wait_for
+from gateway_processes import KEY, PIXEL, PostgresGateway, command, wait_for
 from signing_in import SETTINGS, log_in
 from woken_sender import WokenSender
 

@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from house import PIXEL, Gateway, PostgresGateway, command, wait_for
+from gateway_processes import PIXEL, Gateway, PostgresGateway, command, wait_for
 
 pytestmark = pytest.mark.journey
 

@@ -6,7 +6,7 @@ import os
 import time
 
 import pytest
-from house import PIXEL, Gateway, wait_for
+from gateway_processes import PIXEL, Gateway, wait_for
 
 from simulator.clock import TrialClock
 from simulator.files import FileGround

@@ -13,7 +13,7 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
-from house import wait_for
+from gateway_processes import wait_for
 from test_tag_destination import with_tag
 from vendor import Vendor
 

@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 
 import loop_device
 import pytest
-from elsewhere import GatewayElsewhere
-from house import KEY
+from gateway_processes import KEY
+from small_disks import GatewayOnDisk
 
 from twite.stores.sqlite.engine.connection import WRITER_SETTINGS
 from twite.testing.emulator import running_emulator
@@ -158,14 +158,14 @@ def cut_and_start_again(folder, *, seconds, name):
     folder.mkdir()
     switches = ("rate_limit=1000000000", "dedup_scope=all", "log_bodies=0")
     with running_emulator(*switches) as x, loop_device.disk() as (image, place):
-        gateway = GatewayElsewhere(folder, x.url, disk=place)
+        gateway = GatewayOnDisk(folder, x.url, disk=place)
         with ExitStack() as after_the_cut:
             with gateway, Shop(gateway, name) as shop:
                 time.sleep(seconds)
                 gateway.kill()
                 left = after_the_cut.enter_context(loop_device.power_cut(image))
             found = conversion_ids(left / "twite.db")
-            with GatewayElsewhere(folder, x.url, disk=left) as anew:
+            with GatewayOnDisk(folder, x.url, disk=left) as anew:
                 assert anew.drained()["balance"] == 0
                 assert anew.stop() == 0
         return shop, found, x.counted()["pixels"]["o8z6j"]["events"]["o8z6k"]["ids"]

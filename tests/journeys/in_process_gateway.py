@@ -22,7 +22,7 @@ LIMITS = HttpLimits(headers_seconds=0.3, body_seconds=0.3, sweep_seconds=0.05)
 Counts = dict[str, int]
 
 
-class FrontDoor:
+class InProcessGateway:
     def __init__(self, store: SQLiteStore) -> None:
         clock = SystemClock()
         destinations = {"o8z6j": a_destination()}
@@ -54,7 +54,7 @@ class FrontDoor:
         self.server = Server(collector, host="127.0.0.1", port=0, limits=LIMITS)
 
     @classmethod
-    async def opened(cls, folder: Path) -> "FrontDoor":
+    async def opened(cls, folder: Path) -> "InProcessGateway":
         api = cls(await SQLiteStore.open(str(folder / "twite.db")))
         await api.server.start()
         return api
@@ -99,7 +99,7 @@ def _header_names(headers: dict[str, str]) -> dict[str, str]:
     return {name.replace("_", "-"): value for name, value in headers.items()}
 
 
-async def left_in_the_middle(api: FrontDoor, sent: bytes) -> None:
+async def left_in_the_middle(api: InProcessGateway, sent: bytes) -> None:
     """Send a part of a request and hang up."""
     _, writer = await asyncio.open_connection("127.0.0.1", api.server.port)
     writer.write(sent)

@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from house import Gateway
+from gateway_processes import Gateway
 
 MIB = 1024 * 1024
 FULL_AT = 3 * MIB
 
 
-class GatewayElsewhere(Gateway):
+class GatewayOnDisk(Gateway):
     """Only its database is in `disk`."""
 
     def __init__(self, folder: Path, x: str, *, disk: Path, extra: str = "") -> None:
