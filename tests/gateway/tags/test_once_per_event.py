@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 from msgspec import structs
-from test_variables_that_ask import NotForX, Seen, body, template
+from test_variable_lookups import NotForX, Seen, body, template
 
 from builders import NOW, a_source
 from fakes import ScriptedWeb

@@ -4,7 +4,7 @@ import asyncio
 
 import msgspec
 import pytest
-from test_variables_that_ask import Stage, body, container, template
+from test_variable_lookups import Stage, body, container, template
 
 from builders import NOW, a_source
 from fakes import ScriptedWeb

@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from test_variables_that_ask import Seen, container
+from test_variable_lookups import Seen, container
 
 from builders import NOW
 from fakes import MovingClock
