@@ -18,7 +18,7 @@ pytestmark = pytest.mark.journey
 HANGS = """{
   const none = {};
   const long = 'x'.repeat(4000000);
-  // The engine looks at the clock once for so many rounds.
+  // The engine looks at the clock only once in many rounds.
   for (let at = 0; ; at += 20) {
     none[long + at]; none[long + at + 1]; none[long + at + 2]; none[long + at + 3];
     none[long + at + 4]; none[long + at + 5]; none[long + at + 6]; none[long + at + 7];

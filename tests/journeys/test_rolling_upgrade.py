@@ -120,7 +120,7 @@ def test_a_gateway_that_does_not_fit_the_schema_refuses_requests_and_loses_nothi
     wait_for(lambda: older.post(a_purchase("order-2"))[0] == 202, older.ended)
     balance = older.drained()
     assert status == 503
-    assert "the database has another schema than this version expects" in str(problem)
+    assert "the database has a different schema than this version expects" in str(problem)
     assert (balance["delivered"], balance["balance"]) == (2, 0)
     assert {id_: many.api for id_, many in tallies(x_emulator).items()} == {
         "order-1": 1,

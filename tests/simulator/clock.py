@@ -64,7 +64,7 @@ class TrialClock:
         self._beats += 1
 
     def expect(self, ms: int) -> None:
-        """Record that something is due in so many milliseconds."""
+        """Record that something is due in this many milliseconds."""
         heapq.heappush(self._due, self._elapsed + ms)
 
     def watch(self) -> None:

@@ -105,7 +105,7 @@ def code(seed: str, run: int) -> str:
 
 
 def run_all(seed: str, programs: Iterable[int], *, each: int = EACH) -> Tally:
-    """Run each of these programs so many times, and return the results."""
+    """Run each of these programs `each` times, and return the results."""
     return asyncio.run(_run_all(seed, iter(programs), each))
 
 

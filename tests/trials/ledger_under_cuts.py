@@ -194,7 +194,7 @@ class Life:
         self._note()
 
     def _note(self) -> None:
-        """Record the commit, which may be lost if the disk went off before its end."""
+        """Record the commit, which may be lost if the disk was off before it ended."""
         rows = rows_of(self._writer)
         if self._disk.off:
             # Later transactions have no effect.

@@ -59,7 +59,7 @@ class Sending:
         self.run.wake(pixel)
 
     async def all_timed(self, count, *, within):
-        """Wait until this many timed conversions were accepted, for at most so many seconds."""
+        """Wait until this many timed conversions were accepted, for at most `within` seconds."""
         async with asyncio.timeout(within):
             while len(self.watch.took) < count:
                 await self.watch.news.wait()

@@ -26,7 +26,7 @@ from twite.stores.sqlite.engine.connection import WRITER_SETTINGS
 from twite.stores.sqlite.engine.owner_session import OwnerSession, leases_of
 from twite.stores.sqlite.engine.writer import Writer
 
-# All of them in the long form; one in so many otherwise.
+# All of them in the long form; one in this many otherwise.
 STEPS = {"read": 31, "write": 31, "full": 31, "sync": 12}
 LONG = os.environ.get("TWITE_TRIAL") == "1"
 SETTINGS = {name: asked for name, (asked, _) in WRITER_SETTINGS.items()}

@@ -16,7 +16,7 @@ from twite.stores.postgres.store import PostgresStore
 
 CLIENTS = 16
 CUTS = 500 if os.environ.get("TWITE_TRIAL") else 24
-# One COMMIT in so many gets no response; half of those take effect.
+# One COMMIT in ONE_IN gets no response; half of those take effect.
 ONE_IN = 5
 REPEATED = 0.3
 KILL = (

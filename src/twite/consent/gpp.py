@@ -173,7 +173,7 @@ def decode_sid(text: str) -> frozenset[int] | MalformedSignal:
     """Read which sections apply, as in `7`, `2_6` and `2,6`; -1 and 0 mean none."""
     words = re.split(r"[\s,_.;\[\]]+", text.strip(" []")) if len(text) <= LONGEST else ["too long"]
     if not all(_SID.fullmatch(word) for word in words):
-        return MalformedSignal(why="not numbers of sections")
+        return MalformedSignal(why="not section numbers")
     return frozenset(number for number in map(int, words) if number > 0)
 
 

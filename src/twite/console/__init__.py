@@ -30,7 +30,7 @@ routes, and in the tests in a browser. Rules for pages:
 - **Long work** yields to the event loop, which also serves submissions. See
   `gateway/operations/dry_run.py`.
 - **Templates** extend `layout.html`, import macros from `parts.html`, and get plain values. Jinja
-  escapes foreign text; `|shown` (one line) and `|lines` cut it and show invisible characters.
+  escapes untrusted text; `|shown` (one line) and `|lines` cut it and show invisible characters.
 - **No inline script or style**: the policy forbids both. Charts are SVG with attributes, or
   `<meter>`; scripts go to `static/console.js`, and a page must work without.
 """

@@ -87,7 +87,7 @@ def batch_body(bodies: Sequence[bytes]) -> bytes:
 
 
 def joined_body(bodies: bytes, count: int) -> bytes:
-    """Return the request body of so many conversions, which are joined by commas."""
+    """Return the request body of `count` conversions, which are joined by commas."""
     if not 0 < count <= spec.MAX_CONVERSIONS:
         raise ValueError(f"a batch holds 1 to {spec.MAX_CONVERSIONS} conversions")
     return b"".join((b'{"conversions":[', bodies, b"]}"))

@@ -139,7 +139,7 @@ _OPENS: Final = {
     KeyScope.ACCOUNTING: "the balance",
     KeyScope.LIVES: "the history of conversions",
     KeyScope.OVERLAP: "the deduplication report",
-    KeyScope.METRICS: "metrics, of all pixels",
+    KeyScope.METRICS: "the metrics of all pixels",
 }
 
 

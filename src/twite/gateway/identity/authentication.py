@@ -329,7 +329,7 @@ def _network(offer: LoginAttempt) -> str:
 
 
 class ApiKeyLookup:
-    """Finds keys by digest. A revoked key is refused from the next request."""
+    """Finds keys by digest. A revoked key is refused from the next request on."""
 
     def __init__(self, api_keys: DirectoryReader) -> None:
         self._api_keys = api_keys

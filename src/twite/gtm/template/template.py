@@ -41,7 +41,7 @@ class TemplatePart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TemplateWarning(msgspec.Struct, frozen=True, kw_only=True):
-    """A deviation from Google's file format that does not affect a run. `line` is of the file."""
+    """A deviation from Google's file format that does not affect a run. `line` is its line."""
 
     message: str
     line: int

@@ -37,7 +37,7 @@ class ClaimStarts:
         return {}
 
     def claimed(self, pixel: str, event: int, last: Delivery, *, took: float) -> None:
-        """Continue behind the last delivery of a full claim, which took so many seconds."""
+        """Continue behind the last delivery of a full claim, which took `took` seconds."""
         if pixel not in self._places:
             lasts = min(max(_SEARCH_EVERY, took / _SEARCHING), _MOST)
             self._places[pixel] = {}, monotonic() + lasts

@@ -209,7 +209,7 @@ class Address:
         if isinstance(error, OSError):
             said = self._unreadable_file(error) or _reason_of_network(error)
         elif isinstance(error, _OTHER_SCHEMA):
-            said = f"the database has another schema than this version expects: {error.args[0]}"
+            said = f"the database has a different schema than this version expects: {error.args[0]}"
         else:
             said = str(error.args[0]) if isinstance(error, asyncpg.PostgresError) else str(error)
         for secret in self._secrets:

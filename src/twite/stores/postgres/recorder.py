@@ -18,7 +18,7 @@ from twite.stores.sql import intake
 _WRITERS: Final = 2
 # The number of conversions for which a group has ids.
 _MOST_TOGETHER: Final = 2_000
-# If the database refuses so many submissions of a group alone, the group's others are not tried.
+# If the database refuses this many submissions of a group alone, the group's others are not tried.
 MOST_FAILED: Final = 3
 # While a group is written, the next one collects as many conversions, at most for this time: groups
 # of all sizes need the same number of statements.

@@ -29,7 +29,7 @@ _REST_OF_KEYS: Final = DAY
 _LOOK_FOR_OLD: Final = 5.0
 _AFTER_A_SLICE: Final = 0.05
 # Pruning rests for this many times the duration of a slice, so that it delays requests little: at
-# first, and after it has had work for so many seconds without a break.
+# first, and after it has had work for _LATE seconds without a break.
 _RESTS: Final = 9
 _RESTS_LATE: Final = 1
 _LATE: Final = 3600.0

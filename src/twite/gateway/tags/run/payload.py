@@ -237,7 +237,7 @@ class Resealing:
             last = some.last
 
     def anew(self, name: str, body: bytes) -> bytes | None:
-        """Return a payload under the current key; None to keep it."""
+        """Return a payload sealed with the current key; None if it stays as it is."""
         try:
             return resealed(body, name=name, seal=self._seal)
         except (NotOpened, msgspec.DecodeError, UnicodeDecodeError):

@@ -22,7 +22,7 @@ STORAGE_FULL: Final = (
     "templateDataStorage is full (1 MiB for each template): nothing was stored. Store less, or "
     "remove items with removeItem or clear"
 )
-MASKED_EVENT: Final = "runContainer replaced a secret of the template's fields by *** in the event"
+MASKED_EVENT: Final = "runContainer masked a secret of the template's fields in the event as ***"
 
 
 class TagLogLine(msgspec.Struct, frozen=True, kw_only=True):

@@ -37,9 +37,9 @@ class StoreMark(msgspec.Struct, frozen=True, kw_only=True):
     sent. A database that has seen fewer turns than the file is an older copy of itself. The file is
     written in place and synced about once a second: it is up to date after a killed process, and
     after a power loss it may be behind the database, never ahead. `deployment` identifies the
-    store; `conversions` is the highest id given to a conversion. `moved` is a turn that the
-    database file has reached without its log: a file behind it is another copy, and the log next to
-    it belongs to a different one.
+    store; `conversions` is the highest id given to a conversion. `moved` is a turn whose
+    changes have been moved from the log into the database file. A file that has not reached it is
+    another copy, and the log next to it belongs to a different one.
     """
 
     deployment: str

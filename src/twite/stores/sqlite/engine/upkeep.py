@@ -58,7 +58,7 @@ class Pruner(SqlPruner[OwnerSession]):
 
 # How soon after the disk has space again submissions are accepted, in seconds.
 _LOOK_FOR_ROOM: Final = 0.5
-# If the reserve could not be created at the start, every so many checks try again.
+# If the reserve could not be created at the start, one check in this many tries again.
 _LOOK_FOR_MORE: Final = 40
 _LOOK_FOR_OLD: Final = 5.0
 # The target duration of a slice of pruning. Afterwards, the writer is free for four times as long.
