@@ -13,7 +13,7 @@ from playwright.async_api import Page
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "console"))
 
-from console_stage import PASSWORD, SETTINGS, House
+from console_stage import PASSWORD, SETTINGS, ConsoleStage
 
 KEY: Final = "a-source-key-of-some-length"
 PIXEL: Final = "o8z6j"
@@ -46,15 +46,15 @@ fields = {{ endpoint = "https://ads.example/events", currency = "{{{{{{{{currenc
 TEMPLATE: Final = Path(__file__).parents[1] / "templates/ad_cookies.tpl"
 
 
-def with_tag(folder: Path, *, x: str) -> House:
+def with_tag(folder: Path, *, x: str) -> ConsoleStage:
     """Return a gateway with a tag that fires for `preview`."""
     shutil.copy(TEMPLATE, folder / "ads.tpl")
-    return House(folder, SETTINGS + TAG, x=x)
+    return ConsoleStage(folder, SETTINGS + TAG, x=x)
 
 
-async def preview(house: House) -> None:
+async def preview(stage: ConsoleStage) -> None:
     """Open a preview session for ada, and send an order in it."""
-    session = house.gateway.previews.open("ada", sends_nothing=True)
+    session = stage.gateway.previews.open("ada", sends_nothing=True)
     headers = {
         "Authorization": f"Bearer {KEY}",
         "X-Gtm-Server-Preview": session.token.reveal(),
@@ -68,7 +68,7 @@ async def preview(house: House) -> None:
         "description": HOSTILE,
         "url": "https://shop.example/thanks",
     }
-    url = f"{house.gateway.url}/v1/conversions"
+    url = f"{stage.gateway.url}/v1/conversions"
     async with aiohttp.ClientSession(headers=headers) as http:
         for event in ("sign_up", "purchase"):
             async with http.post(url, json=order | {"event": event}) as answer:
@@ -79,7 +79,7 @@ async def preview(house: House) -> None:
         await asyncio.sleep(0.1)
 
 
-async def busy(house: House) -> None:
+async def busy(stage: ConsoleStage) -> None:
     """Submit orders: good ones, and one with hostile text in every text field."""
     orders: list[dict[str, object]] = [
         {
@@ -104,24 +104,24 @@ async def busy(house: House) -> None:
         }
     )
     async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as http:
-        url = house.gateway.url
+        url = stage.gateway.url
         async with http.post(f"{url}/v1/conversions", json={"conversions": orders}) as answer:
             said = json.loads(await answer.read())
             assert said["rejected"] == [], said
         for _ in range(200):
             async with http.get(f"{url}/v1/accounting") as answer:
                 if json.loads(await answer.read())["pending"] == 0:
-                    await preview(house)
+                    await preview(stage)
                     return
             await asyncio.sleep(0.1)
     raise AssertionError("the orders do not land")
 
 
-def pages_of(house: House) -> list[str]:
+def pages_of(stage: ConsoleStage) -> list[str]:
     """Return the URL of every page: all GET routes."""
     return [
         route.path.format_map(PARTS)
-        for route in house.routes
+        for route in stage.routes
         if route.method == "GET" and route.path not in ASIDE
     ]
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 import aiohttp
-from console_pages import KEY, House
+from console_pages import KEY, ConsoleStage
 
 from twite.domain.times import DAY, spelled
 
@@ -20,9 +20,9 @@ SWITCHES = ("max_age=604800",)
 REFUSED = 4
 
 
-async def happen(house: House) -> None:
+async def happen(stage: ConsoleStage) -> None:
     """Run the story, and wait until nothing is pending."""
-    url = house.gateway.url
+    url = stage.gateway.url
     async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as http:
         for several in (*_usual(), _spoilt(), _remarkable(), _old(), _hostile(), _again()):
             body = {"conversions": several}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from console_pages import ASIDE, PARTS, House, busy, sign_in, with_tag
+from console_pages import ASIDE, PARTS, ConsoleStage, busy, sign_in, with_tag
 from console_story import SWITCHES, happen
 from playwright.async_api import Browser, async_playwright
 
@@ -33,30 +33,30 @@ async def draw(*, ending: str = "webp") -> dict[str, bytes]:
     drawn: dict[str, bytes] = {}
     chromium = os.environ.get("TWITE_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)))
     with tempfile.TemporaryDirectory() as scratch, running_emulator(*SWITCHES) as emulator:
-        house = with_tag(Path(scratch), x=emulator.url)
-        await house.start()
-        await busy(house)
-        await happen(house)
+        stage = with_tag(Path(scratch), x=emulator.url)
+        await stage.start()
+        await busy(stage)
+        await happen(stage)
         async with async_playwright() as playwright:
             browser = await playwright.chromium.launch(
                 executable_path=chromium, args=["--no-sandbox", "--hide-scrollbars"]
             )
             for look, width, height, scheme in LOOKS:
-                drawn |= await _look(browser, house, ending, (look, width, height, scheme))
+                drawn |= await _look(browser, stage, ending, (look, width, height, scheme))
             await browser.close()
-        await house.stop()
+        await stage.stop()
     return drawn
 
 
 async def _look(
-    browser: Browser, house: House, ending: str, as_: tuple[str, int, int, str]
+    browser: Browser, stage: ConsoleStage, ending: str, as_: tuple[str, int, int, str]
 ) -> dict[str, bytes]:
     look, width, height, scheme = as_
     context = await browser.new_context(
         viewport={"width": width, "height": height}, color_scheme=scheme
     )
     page = await context.new_page()
-    await page.goto(f"{house.url}/console/sign-in")
+    await page.goto(f"{stage.url}/console/sign-in")
     protocol = await context.new_cdp_session(page)
     pictures = {}
 
@@ -68,10 +68,10 @@ async def _look(
         pictures[name] = base64.b64decode(answer["data"])
 
     await take("sign-in")
-    await sign_in(page, house.url)
-    for route in house.routes:
+    await sign_in(page, stage.url)
+    for route in stage.routes:
         if route.method == "GET" and route.path not in {"/console/sign-in", *ASIDE}:
-            await page.goto(house.url + route.path.format_map(PARTS), wait_until="domcontentloaded")
+            await page.goto(stage.url + route.path.format_map(PARTS), wait_until="domcontentloaded")
             if route.path == "/console/doctor":
                 await page.click("button:has-text('Run checks')")
                 await page.wait_for_selector(".findings")

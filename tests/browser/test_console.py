@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from console_pages import HOSTILE, House, busy, pages_of, sign_in
+from console_pages import HOSTILE, ConsoleStage, busy, pages_of, sign_in
 
 from twite.machine.seal import Argon2Passwords
 from twite.testing.emulator import running_emulator
@@ -26,23 +26,23 @@ if LONG:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def house(chromium, tmp_path_factory):
+async def stage(chromium, tmp_path_factory):
     with running_emulator() as emulator:
-        house = House(
+        stage = ConsoleStage(
             tmp_path_factory.mktemp("console"), passwords=Argon2Passwords(), x=emulator.url
         )
-        await house.start()
-        await busy(house)
-        yield house
-        await house.stop()
+        await stage.start()
+        await busy(stage)
+        yield stage
+        await stage.stop()
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def signed_in(browser, house):
+async def signed_in(browser, stage):
     """The cookies of ada, an admin; other tests cover sign-in."""
     context = await browser.new_context()
     page = await context.new_page()
-    await sign_in(page, house.url)
+    await sign_in(page, stage.url)
     state = await context.storage_state()
     await context.close()
     return state
@@ -61,7 +61,7 @@ async def opened(browser, state, size, scheme, **options):
 
 @pytest.mark.parametrize(("size", "scheme"), LOOKS)
 async def test_every_page_opens_without_a_complaint_and_without_a_sideways_scroll(
-    browser, house, signed_in, size, scheme
+    browser, stage, signed_in, size, scheme
 ):
     context, page = await opened(browser, signed_in, size, scheme)
     said = []
@@ -72,9 +72,9 @@ async def test_every_page_opens_without_a_complaint_and_without_a_sideways_scrol
     page.on("dialog", lambda dialog: said.append(f"a dialog: {dialog.message}"))
 
     wrong = {}
-    for path in pages_of(house):
+    for path in pages_of(stage):
         said.clear()
-        answer = await page.goto(house.url + path, wait_until="domcontentloaded")
+        answer = await page.goto(stage.url + path, wait_until="domcontentloaded")
         wide = await page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
         title = await page.title()
         if answer.status != 200 or said or wide > 0 or not title.endswith(" · Twite"):
@@ -85,7 +85,7 @@ async def test_every_page_opens_without_a_complaint_and_without_a_sideways_scrol
 
 
 @pytest.mark.parametrize(("size", "scheme"), LOOKS)
-async def test_axe_finds_nothing_serious_on_any_page(browser, house, signed_in, size, scheme):
+async def test_axe_finds_nothing_serious_on_any_page(browser, stage, signed_in, size, scheme):
     if not AXE.exists():
         pytest.skip("no axe-core: make axe installs it, where there is npm")
     # The console's own policy would block axe.
@@ -95,8 +95,8 @@ async def test_axe_finds_nothing_serious_on_any_page(browser, house, signed_in, 
     # The short form tests half of the pages in one variant, and the rest in the other.
     first, step = (0, 1) if LONG else (LOOKS.index((size, scheme)), len(LOOKS))
     found = {}
-    for path in pages_of(house)[first::step]:
-        await page.goto(house.url + path, wait_until="domcontentloaded")
+    for path in pages_of(stage)[first::step]:
+        await page.goto(stage.url + path, wait_until="domcontentloaded")
         result = await page.evaluate("axe.run({resultTypes: ['violations']})")
         serious = [
             (
@@ -114,12 +114,12 @@ async def test_axe_finds_nothing_serious_on_any_page(browser, house, signed_in, 
     assert found == {}
 
 
-async def test_every_page_works_without_javascript(browser, house, signed_in):
+async def test_every_page_works_without_javascript(browser, stage, signed_in):
     context, page = await opened(browser, signed_in, "phone", "light", java_script_enabled=False)
 
     hidden = []
-    for path in pages_of(house):
-        await page.goto(house.url + path)
+    for path in pages_of(stage):
+        await page.goto(stage.url + path)
         if not await page.locator("nav a").first.is_visible():
             hidden.append(path)
 
@@ -127,10 +127,10 @@ async def test_every_page_works_without_javascript(browser, house, signed_in):
     assert hidden == []
 
 
-async def test_a_keyboard_alone_reaches_the_page_and_signs_out(browser, house):
+async def test_a_keyboard_alone_reaches_the_page_and_signs_out(browser, stage):
     context = await browser.new_context()
     page = await context.new_page()
-    await page.goto(f"{house.url}/console/audit")
+    await page.goto(f"{stage.url}/console/audit")
     await page.keyboard.press("Tab")
     for text in ("ada", "a sentence that does well"):
         await page.keyboard.press("Tab")
@@ -151,19 +151,19 @@ async def test_a_keyboard_alone_reaches_the_page_and_signs_out(browser, house):
 
 
 async def test_a_test_conversion_is_watched_to_its_end_and_hostile_text_in_it_is_inert(
-    browser, house, signed_in
+    browser, stage, signed_in
 ):
     context, page = await opened(browser, signed_in, "desktop", "light")
     dialogs = []
     page.on("dialog", lambda dialog: dialogs.append(dialog.message))
-    await page.goto(f"{house.url}/console/pixels/o8z6j")
+    await page.goto(f"{stage.url}/console/pixels/o8z6j")
     await page.fill("#email", "shopper@shop.example")
     await page.fill("#value", "49.90")
     await page.fill("#currency", "EUR")
     await page.click("text=Send and watch")
     await page.wait_for_selector("li.done:has-text('Delivered')")
 
-    await page.goto(f"{house.url}/console/pixels/o8z6j/try/order-hostile")
+    await page.goto(f"{stage.url}/console/pixels/o8z6j/try/order-hostile")
     text = await page.inner_text("main")
     images = await page.locator("main img, main script").count()
 
@@ -173,12 +173,12 @@ async def test_a_test_conversion_is_watched_to_its_end_and_hostile_text_in_it_is
     assert "\u202e" not in text
 
 
-async def test_hostile_text_in_the_address_and_in_the_audit_is_inert(browser, house):
+async def test_hostile_text_in_the_address_and_in_the_audit_is_inert(browser, stage):
     context = await browser.new_context()
     page = await context.new_page()
     dialogs = []
     page.on("dialog", lambda dialog: dialogs.append(dialog.message))
-    await page.goto(f"{house.url}/console/sign-in?next={HOSTILE}")
+    await page.goto(f"{stage.url}/console/sign-in?next={HOSTILE}")
     await page.fill("#name", HOSTILE[:60])
     await page.fill("#password", HOSTILE)
     await page.click("button.main")
@@ -188,9 +188,9 @@ async def test_hostile_text_in_the_address_and_in_the_audit_is_inert(browser, ho
     assert dialogs == []
 
 
-async def test_a_pixel_is_paused_and_resumed_by_hand(browser, house, signed_in):
+async def test_a_pixel_is_paused_and_resumed_by_hand(browser, stage, signed_in):
     context, page = await opened(browser, signed_in, "phone", "dark")
-    await page.goto(f"{house.url}/console/pixels/o6dkt")
+    await page.goto(f"{stage.url}/console/pixels/o6dkt")
     await page.click("text=Pause")
     paused = await page.inner_text("main")
     await page.click("button:has-text('Resume')")

@@ -6,7 +6,7 @@ import re
 
 import pytest
 import pytest_asyncio
-from console_pages import House, sign_in
+from console_pages import ConsoleStage, sign_in
 from console_story import BIDI, FORMULA, IMAGE, REFUSED, SCRIPT, SWITCHES, happen
 
 from twite.testing.emulator import running_emulator
@@ -17,11 +17,11 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def shop(chromium, tmp_path_factory):
     with running_emulator(*SWITCHES) as emulator:
-        house = House(tmp_path_factory.mktemp("insight"), x=emulator.url)
-        await house.start()
-        await happen(house)
-        yield house
-        await house.stop()
+        stage = ConsoleStage(tmp_path_factory.mktemp("insight"), x=emulator.url)
+        await stage.start()
+        await happen(stage)
+        yield stage
+        await stage.stop()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

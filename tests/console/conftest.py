@@ -1,10 +1,10 @@
 import pytest_asyncio
-from console_stage import House
+from console_stage import ConsoleStage
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def house(tmp_path_factory):
-    house = House(tmp_path_factory.mktemp("house"))
-    await house.start()
-    yield house
-    await house.stop()
+async def stage(tmp_path_factory):
+    stage = ConsoleStage(tmp_path_factory.mktemp("console"))
+    await stage.start()
+    yield stage
+    await stage.stop()

@@ -84,7 +84,7 @@ class Heard(msgspec.Struct, frozen=True):
         return self.headers.get("location", "")
 
 
-class Somebody:
+class SimulatedBrowser:
     """A simulated browser: keeps cookies, and submits forms of a page."""
 
     def __init__(self, url: str) -> None:
@@ -139,7 +139,7 @@ class Somebody:
         )
 
 
-class House:
+class ConsoleStage:
     """A gateway on a socket, and people who may sign in.
 
     Their passwords are stored in clear text unless `passwords` says otherwise: Argon2id costs 0.2 s
@@ -167,7 +167,7 @@ class House:
             passwords=self.passwords,
             examine=partial(examine, self.settings.path, {}),
         )
-        self._visitors: list[Somebody] = []
+        self._visitors: list[SimulatedBrowser] = []
 
     async def start(
         self, *, people: Mapping[str, tuple[Role, Sequence[str] | None]] = PEOPLE
@@ -196,14 +196,14 @@ class House:
         local = self.settings.server.local_listen
         return self.gateway.url if local is None else f"http://{local}"
 
-    def somebody(self) -> Somebody:
+    def browser(self) -> SimulatedBrowser:
         """Return a browser of this machine."""
-        visitor = Somebody(self.url)
+        visitor = SimulatedBrowser(self.url)
         self._visitors.append(visitor)
         return visitor
 
-    async def signed_in(self, name: str) -> Somebody:
-        visitor = self.somebody()
+    async def signed_in(self, name: str) -> SimulatedBrowser:
+        visitor = self.browser()
         assert (await visitor.sign_in(name)).status == 303
         return visitor
 

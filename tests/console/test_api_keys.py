@@ -15,10 +15,10 @@ CONVERSION = b'{"event": "purchase", "conversion_id": "order-1", "email": "shopp
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def received(house):
+async def received(stage):
     """One conversion of each source."""
     for key in ("a-source-key-of-some-length", "another-source-key-of-some-length"):
-        answer = await house.somebody().ask(
+        answer = await stage.browser().ask(
             "POST",
             "/v1/conversions",
             body=CONVERSION,
@@ -27,8 +27,8 @@ async def received(house):
         assert answer.status == 202
 
 
-async def a_key(house, *scopes, pixels=None):
-    ada = await house.signed_in("ada")
+async def a_key(stage, *scopes, pixels=None):
+    ada = await stage.signed_in("ada")
     fields = [("name", "reports"), ("own", PASSWORD), *(("scope", scope) for scope in scopes)]
     fields.append(("sees", "all" if pixels is None else "some"))
     fields += [("pixel", pixel) for pixel in pixels or ()]
@@ -36,25 +36,25 @@ async def a_key(house, *scopes, pixels=None):
     return made.text.split('<pre id="text" tabindex="0">')[1].split("</pre>")[0]
 
 
-async def asked(house, path, key, **more):
-    return await house.somebody().get(path, Authorization=f"Bearer {key}", **more)
+async def asked(stage, path, key, **more):
+    return await stage.browser().get(path, Authorization=f"Bearer {key}", **more)
 
 
 @pytest.mark.parametrize("scope", ROUTES)
-async def test_a_key_opens_the_routes_of_its_scopes_and_no_other(house, received, scope):
-    key = await a_key(house, scope)
+async def test_a_key_opens_the_routes_of_its_scopes_and_no_other(stage, received, scope):
+    key = await a_key(stage, scope)
 
-    statuses = {name: (await asked(house, path, key)).status for name, path in ROUTES.items()}
+    statuses = {name: (await asked(stage, path, key)).status for name, path in ROUTES.items()}
 
     assert statuses == {name: 200 if name == scope else 403 for name in ROUTES}
 
 
-async def test_a_key_for_some_pixels_sees_and_counts_these_alone(house, received):
-    key = await a_key(house, "lives", "accounting", pixels=["o6dkt"])
+async def test_a_key_for_some_pixels_sees_and_counts_these_alone(stage, received):
+    key = await a_key(stage, "lives", "accounting", pixels=["o6dkt"])
 
-    own = await asked(house, "/v1/conversions/o6dkt/order-1", key)
-    others = await asked(house, "/v1/conversions/o8z6j/order-1", key)
-    balance = (await asked(house, "/v1/accounting", key)).text
+    own = await asked(stage, "/v1/conversions/o6dkt/order-1", key)
+    others = await asked(stage, "/v1/conversions/o8z6j/order-1", key)
+    balance = (await asked(stage, "/v1/accounting", key)).text
 
     assert (own.status, others.status) == (200, 404)
     assert '"received":1,' in balance
@@ -62,10 +62,10 @@ async def test_a_key_for_some_pixels_sees_and_counts_these_alone(house, received
     assert "o8z6j" not in balance
 
 
-async def test_a_key_submits_nothing(house, received):
-    key = await a_key(house, "lives", "accounting", "overlap", "metrics")
+async def test_a_key_submits_nothing(stage, received):
+    key = await a_key(stage, "lives", "accounting", "overlap", "metrics")
 
-    answer = await house.somebody().ask(
+    answer = await stage.browser().ask(
         "POST",
         "/v1/conversions",
         body=CONVERSION,
@@ -75,19 +75,19 @@ async def test_a_key_submits_nothing(house, received):
     assert answer.status == 401
 
 
-async def test_the_metrics_open_to_a_key_for_them_and_to_no_other(house):
+async def test_the_metrics_open_to_a_key_for_them_and_to_no_other(stage):
     # Like a local proxy that forwards a remote client's request.
     elsewhere = {"X-Forwarded-For": "198.51.100.1"}
-    for_metrics, other = await a_key(house, "metrics"), await a_key(house, "lives")
+    for_metrics, other = await a_key(stage, "metrics"), await a_key(stage, "lives")
 
-    assert (await asked(house, "/metrics", for_metrics, **elsewhere)).status == 200
-    assert (await asked(house, "/metrics", other, **elsewhere)).status == 401
+    assert (await asked(stage, "/metrics", for_metrics, **elsewhere)).status == 200
+    assert (await asked(stage, "/metrics", other, **elsewhere)).status == 401
 
 
-async def test_a_revoked_key_is_as_wrong_as_any(house):
-    key = await a_key(house, "accounting")
-    ada = await house.signed_in("ada")
+async def test_a_revoked_key_is_as_wrong_as_any(stage):
+    key = await a_key(stage, "accounting")
+    ada = await stage.signed_in("ada")
 
     await ada.post(f"/console/keys/{key.split('_')[1]}/revoke", {"own": PASSWORD})
 
-    assert (await asked(house, "/v1/accounting", key)).status == 401
+    assert (await asked(stage, "/v1/accounting", key)).status == 401

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 import pytest_asyncio
-from console_stage import PASSWORD, House
+from console_stage import PASSWORD, ConsoleStage
 
 from fakes import HeldPasswords
 from twite.app.store_access import open_staff
@@ -52,16 +52,16 @@ DEEDS = {
 
 
 @pytest_asyncio.fixture
-async def house(tmp_path):
-    house = House(tmp_path, passwords=HeldPasswords())
-    await house.start(people=PEOPLE)
-    yield house
-    await house.stop()
+async def stage(tmp_path):
+    stage = ConsoleStage(tmp_path, passwords=HeldPasswords())
+    await stage.start(people=PEOPLE)
+    yield stage
+    await stage.stop()
 
 
-async def known(house):
+async def known(stage):
     """Return users, and keys, as the store has them."""
-    async with open_staff(house.settings) as user_accounts:
+    async with open_staff(stage.settings) as user_accounts:
         return {user.name: user for user in await user_accounts.users()}, list(
             await user_accounts.keys()
         )
@@ -70,60 +70,60 @@ async def known(house):
 @pytest.mark.parametrize("audit_event", DEEDS)
 @pytest.mark.parametrize("race", RACES)
 async def test_who_is_changed_while_a_request_of_theirs_is_under_way_undoes_nothing(
-    house, race, audit_event
+    stage, race, audit_event
 ):
-    ada, eve = await house.signed_in("ada"), await house.signed_in("eve")
+    ada, eve = await stage.signed_in("ada"), await stage.signed_in("eve")
     where, path, form = RACES[race]
-    house.passwords.hold(where)
+    stage.passwords.hold(where)
     in_progress = asyncio.create_task(eve.post(path, form))
-    await house.passwords.arrived()
+    await stage.passwords.arrived()
 
     done = await ada.post(DEEDS[audit_event][0], {"own": PASSWORD, **DEEDS[audit_event][1]})
-    after = await known(house)
-    house.passwords.let_go()
+    after = await known(stage)
+    stage.passwords.let_go()
     answer = await in_progress
 
     assert done.status == 303
     assert (answer.status, "You have been signed out" in answer.text) == (401, True)
-    assert await known(house) == after
+    assert await known(stage) == after
     assert after[0].keys() <= {"ada", "eve"}
     assert (await eve.get("/console/account")).status == 303
 
 
 @pytest.mark.parametrize("audit_event", ["removed", "given another password"])
-async def test_who_signs_in_while_an_admin_shuts_them_out_stays_outside(house, audit_event):
-    ada, eve = await house.signed_in("ada"), house.somebody()
-    house.passwords.hold("verify")
+async def test_who_signs_in_while_an_admin_shuts_them_out_stays_outside(stage, audit_event):
+    ada, eve = await stage.signed_in("ada"), stage.browser()
+    stage.passwords.hold("verify")
     in_progress = asyncio.create_task(eve.sign_in("eve"))
-    await house.passwords.arrived()
+    await stage.passwords.arrived()
 
     await ada.post(DEEDS[audit_event][0], {"own": PASSWORD, **DEEDS[audit_event][1]})
-    house.passwords.let_go()
+    stage.passwords.let_go()
     answer = await in_progress
 
     assert answer.status == 403
     assert "twite" not in answer.cookies
 
 
-async def test_two_admins_who_demote_each_other_at_once_leave_one(house):
-    ada, eve = await house.signed_in("ada"), await house.signed_in("eve")
-    house.passwords.hold("verify", times=2)
+async def test_two_admins_who_demote_each_other_at_once_leave_one(stage):
+    ada, eve = await stage.signed_in("ada"), await stage.signed_in("eve")
+    stage.passwords.hold("verify", times=2)
     form = {"own": PASSWORD, "role": "viewer", "sees": "all"}
     both = [
         asyncio.create_task(ada.post("/console/users/eve/role", form)),
         asyncio.create_task(eve.post("/console/users/ada/role", form)),
     ]
-    await house.passwords.arrived(2)
+    await stage.passwords.arrived(2)
 
-    house.passwords.let_go()
+    stage.passwords.let_go()
     await asyncio.gather(*both)
 
-    users, _ = await known(house)
+    users, _ = await known(stage)
     assert sorted(user.role for user in users.values()) == [Role.ADMIN, Role.VIEWER]
 
 
-async def test_two_commands_at_once_that_demote_the_admins_leave_one(house):
-    async with open_staff(house.settings) as user_accounts:
+async def test_two_commands_at_once_that_demote_the_admins_leave_one(stage):
+    async with open_staff(stage.settings) as user_accounts:
         answers = await asyncio.gather(
             *(
                 user_accounts.allow(name, role=Role.VIEWER, pixels=None, by="test")
@@ -132,7 +132,7 @@ async def test_two_commands_at_once_that_demote_the_admins_leave_one(house):
             return_exceptions=True,
         )
 
-    users, _ = await known(house)
+    users, _ = await known(stage)
     assert sorted(user.role for user in users.values()) == [Role.ADMIN, Role.VIEWER]
     assert [str(answer) for answer in answers if answer is not None] == [
         f"{name} is the only admin: make another user admin first"

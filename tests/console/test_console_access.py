@@ -4,7 +4,7 @@ import io
 
 import pytest
 import pytest_asyncio
-from console_stage import SETTINGS, House, Somebody, form_token
+from console_stage import SETTINGS, ConsoleStage, SimulatedBrowser, form_token
 
 from twite.console.request_checks import inside
 
@@ -14,8 +14,8 @@ PUBLIC = {"Host": "t.shop.example"}
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def ada(house):
-    return await house.signed_in("ada")
+async def ada(stage):
+    return await stage.signed_in("ada")
 
 
 @pytest.mark.parametrize(
@@ -31,15 +31,15 @@ async def ada(house):
         ({"Host": "10.0.0.1"}, 421),
     ],
 )
-async def test_it_answers_under_its_own_names_alone(house, headers, status):
-    answer = await house.somebody().get("/console/sign-in", **headers)
+async def test_it_answers_under_its_own_names_alone(stage, headers, status):
+    answer = await stage.browser().get("/console/sign-in", **headers)
 
     assert answer.status == status
 
 
 @pytest.mark.parametrize("forwarded", ["203.0.113.7", "198.51.100.1", "nonsense", "127.0.0.1"])
-async def test_what_a_proxy_that_nobody_trusts_says_closes_the_console(house, forwarded):
-    answer = await house.somebody().get("/console/sign-in", **{"X-Forwarded-For": forwarded})
+async def test_what_a_proxy_that_nobody_trusts_says_closes_the_console(stage, forwarded):
+    answer = await stage.browser().get("/console/sign-in", **{"X-Forwarded-For": forwarded})
 
     assert answer.status == 403
     assert "server.trusted_proxies" in answer.text
@@ -57,17 +57,17 @@ async def test_what_a_proxy_that_nobody_trusts_says_closes_the_console(house, fo
         "CF-Connecting-IP",
     ],
 )
-async def test_a_proxy_that_does_not_say_whom_it_asks_for_is_not_taken_for_the_machine(house, name):
-    answer = await house.somebody().get("/console/sign-in", **{name: "for=198.51.100.1"})
+async def test_a_proxy_that_does_not_say_whom_it_asks_for_is_not_taken_for_the_machine(stage, name):
+    answer = await stage.browser().get("/console/sign-in", **{name: "for=198.51.100.1"})
 
     assert answer.status == 403
     assert "may not forward the client" in answer.text
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8080", "localhost", "upstream", "t.shop.example"])
-async def test_a_proxy_that_sets_no_header_at_all_is_not_taken_for_the_machine(house, host):
+async def test_a_proxy_that_sets_no_header_at_all_is_not_taken_for_the_machine(stage, host):
     """A plain nginx `proxy_pass`: no X-Forwarded-For, and the upstream's name as Host."""
-    through = Somebody(house.gateway.url)
+    through = SimulatedBrowser(stage.gateway.url)
     async with through:
         answer = await through.get("/console/sign-in", Host=host)
 
@@ -81,10 +81,13 @@ async def test_a_console_of_its_own_name_stands_behind_a_proxy_too(tmp_path, pub
     named = SETTINGS.replace("[console]\n", '[console]\nurl = "https://twite.shop.example"\n')
     named = named.replace('trusted_proxies = ["127.0.0.9/32"]\n', "")
     ours = "" if public is None else f'public_url = "{public}"\n'
-    behind = House(tmp_path, named.replace('public_url = "https://t.shop.example"\n', ours))
+    behind = ConsoleStage(tmp_path, named.replace('public_url = "https://t.shop.example"\n', ours))
     await behind.start()
     try:
-        async with Somebody(behind.gateway.url) as through, Somebody(behind.url) as local:
+        async with (
+            SimulatedBrowser(behind.gateway.url) as through,
+            SimulatedBrowser(behind.url) as local,
+        ):
             hosted = {"Host": "127.0.0.1:8080"}
             console = (await through.get("/console/sign-in", **hosted)).status
             metrics = (await through.get("/metrics", **hosted)).status
@@ -95,7 +98,7 @@ async def test_a_console_of_its_own_name_stands_behind_a_proxy_too(tmp_path, pub
     assert (console, metrics, itself) == (403, 401, 200)
 
 
-async def test_every_answer_has_the_headers_of_safety(house, ada):
+async def test_every_answer_has_the_headers_of_safety(stage, ada):
     too_many = f"/console/sign-in?{'a&' * 2_500}"
     for path in ("/console/account", "/console/sign-in", "/console/nothing", too_many):
         headers = (await ada.get(path)).headers
@@ -110,8 +113,8 @@ async def test_every_answer_has_the_headers_of_safety(house, ada):
         assert "strict-transport-security" not in headers
 
 
-async def test_under_https_the_cookie_is_bound_to_the_host_and_https_is_remembered(house):
-    answer = await house.somebody().get("/console/sign-in", **PUBLIC)
+async def test_under_https_the_cookie_is_bound_to_the_host_and_https_is_remembered(stage):
+    answer = await stage.browser().get("/console/sign-in", **PUBLIC)
 
     morsel = answer.cookies["__Host-twite-visitor"]
     assert (morsel["secure"], morsel["httponly"], morsel["path"]) == (True, True, "/")
@@ -130,13 +133,13 @@ async def test_under_https_the_cookie_is_bound_to_the_host_and_https_is_remember
         {"Sec-Fetch-Site": "none"},
     ],
 )
-async def test_a_form_of_another_site_does_nothing(house, ada, headers):
+async def test_a_form_of_another_site_does_nothing(stage, ada, headers):
     answer = await ada.post("/console/account/elsewhere", headers=headers)
 
     assert (answer.status, "From another site" in answer.text) == (403, True)
 
 
-async def test_a_form_without_an_origin_does_nothing(house, ada):
+async def test_a_form_without_an_origin_does_nothing(stage, ada):
     token = form_token((await ada.get("/console/account")).text)
 
     answer = await ada.ask("POST", "/console/account/elsewhere", body={"form_token": token})
@@ -145,9 +148,9 @@ async def test_a_form_without_an_origin_does_nothing(house, ada):
 
 
 @pytest.mark.parametrize("body", [{}, {"form_token": ""}, {"form_token": "0" * 64}])
-async def test_no_unsafe_route_does_anything_without_the_forms_token(house, ada, body):
+async def test_no_unsafe_route_does_anything_without_the_forms_token(stage, ada, body):
     refused = []
-    for route in house.routes:
+    for route in stage.routes:
         if route.method == "POST":
             answer = await ada.ask("POST", route.path, body=body, headers={"Origin": ada.url})
             refused.append((route.path, answer.status, "Form expired" in answer.text))
@@ -156,7 +159,7 @@ async def test_no_unsafe_route_does_anything_without_the_forms_token(house, ada,
     assert (await ada.get("/console/account")).status == 200
 
 
-async def test_a_form_may_have_a_mebibyte(house, ada):
+async def test_a_form_may_have_a_mebibyte(stage, ada):
     body = io.BytesIO(b"form_token=&x=" + b"x" * (1 << 20))
 
     answer = await ada.ask("POST", "/console/theme", body=body, headers={"Origin": ada.url})
@@ -189,17 +192,17 @@ async def test_a_form_may_have_a_mebibyte(house, ada):
         ("", "/console"),
     ],
 )
-async def test_after_signing_in_a_browser_goes_nowhere_but_into_the_console(house, path, leads):
+async def test_after_signing_in_a_browser_goes_nowhere_but_into_the_console(stage, path, leads):
     assert inside(path) == leads
 
 
-async def test_an_address_that_is_no_page_is_said_to_be_none(house, ada):
+async def test_an_address_that_is_no_page_is_said_to_be_none(stage, ada):
     assert (await ada.get("/console/nothing")).status == 404
     assert (await ada.ask("DELETE", "/console/account")).status == 405
     assert (await ada.get("/console/static/console.css")).status == 404
 
 
-async def test_files_are_kept_for_ever_under_the_name_of_what_is_in_them(house, ada):
+async def test_files_are_kept_for_ever_under_the_name_of_what_is_in_them(stage, ada):
     page = (await ada.get("/console/account")).text
     name = page.split('href="/console/static/')[1].split('"')[0]
 
@@ -209,7 +212,7 @@ async def test_files_are_kept_for_ever_under_the_name_of_what_is_in_them(house, 
     assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
 
 
-async def test_light_or_dark_is_remembered(house, ada):
+async def test_light_or_dark_is_remembered(stage, ada):
     await ada.post("/console/theme", {"theme": "dark", "there": "/console/audit"})
 
     assert 'data-theme="dark"' in (await ada.get("/console/account")).text

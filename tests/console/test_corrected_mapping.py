@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 import aiohttp
 import msgspec
 import pytest
-from console_stage import SETTINGS, House
+from console_stage import SETTINGS, ConsoleStage
 
 from builders import a_destination
 from twite.domain.destination import Destination, Source
@@ -126,9 +126,9 @@ async def _started(folder, settings, name, **said):
     """Start a gateway whose source maps what its tag calls order_placed to a name."""
     mapped = f'{SOURCE}events = {{{{ order_placed = "{name}" }}}}\n'
     people = said.pop("people", None)
-    house = House(folder, settings.replace(SOURCE, mapped), **said)
-    await (house.start() if people is None else house.start(people=people))
-    return house
+    stage = ConsoleStage(folder, settings.replace(SOURCE, mapped), **said)
+    await (stage.start() if people is None else stage.start(people=people))
+    return stage
 
 
 def _order(name):
@@ -138,19 +138,19 @@ def _order(name):
     }  # fmt: skip
 
 
-async def _post(house, path, body):
+async def _post(stage, path, body):
     async with (
         aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as http,
-        http.post(f"{house.gateway.url}{path}", json=body) as answer,
+        http.post(f"{stage.gateway.url}{path}", json=body) as answer,
     ):
         assert answer.status < 300, await answer.text()
 
 
-async def _until(house, **wanted):
+async def _until(stage, **wanted):
     for _ in range(300):
         async with (
             aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as http,
-            http.get(f"{house.gateway.url}/v1/accounting") as answer,
+            http.get(f"{stage.gateway.url}/v1/accounting") as answer,
         ):
             said = await answer.json()
         if all(said[name] == number for name, number in wanted.items()):

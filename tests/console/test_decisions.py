@@ -9,7 +9,7 @@ from contextlib import closing
 import msgspec
 import pytest
 import pytest_asyncio
-from console_stage import SETTINGS, House
+from console_stage import SETTINGS, ConsoleStage
 
 from builders import a_submission, an_entry
 from twite.app.store_access import open_records
@@ -37,8 +37,8 @@ def error_group(reason, **more):
 async def resting(tmp_path_factory):
     """A gateway with many held deliveries, and without senders."""
     cautious = SETTINGS.replace('id = "o6dkt"', 'id = "o6dkt"\non_ambiguous = "hold"')
-    house = House(tmp_path_factory.mktemp("resting"), cautious)
-    store = await SQLiteStore.open(str(house.settings.store.path))
+    stage = ConsoleStage(tmp_path_factory.mktemp("resting"), cautious)
+    store = await SQLiteStore.open(str(stage.settings.store.path))
     now = time.time_ns() // 1_000_000
     await store.put([Pause(pixel="o8z6j", since=now, reason="by hand")])
     for name in ("doubtful-1", "doubtful-2"):
@@ -53,9 +53,9 @@ async def resting(tmp_path_factory):
     )
     await store.record(a_submission(letter, receipt="letter", received_at=now))
     await store.close()
-    await house.start()
-    yield house
-    await house.stop()
+    await stage.start()
+    yield stage
+    await stage.stop()
 
 
 async def _in_doubt(store, name, *, since, reason, pixel="o8z6j"):
@@ -84,17 +84,17 @@ async def _in_doubt(store, name, *, since, reason, pixel="o8z6j"):
         )  # fmt: skip
 
 
-async def states(house):
-    async with open_records(house.settings) as records:
+async def states(stage):
+    async with open_records(stage.settings) as records:
         return {
             history.conversion_id: history
             for history in await records.find(AtRest(pixel=None, limit=99))
         }
 
 
-def doubted_since(house, name):
+def doubted_since(stage, name):
     """Return since when X may have one, as the gateway assumes."""
-    with closing(sqlite3.connect(house.settings.store.path)) as store:
+    with closing(sqlite3.connect(stage.settings.store.path)) as store:
         (found,) = store.execute(
             "SELECT ambiguous_since FROM outbox JOIN conversion USING (id) "
             "WHERE CAST(conversion_id AS TEXT) = ?",
@@ -103,9 +103,9 @@ def doubted_since(house, name):
     return found
 
 
-async def noted(house):
+async def noted(stage):
     """Return who did what, newest last, without sign-ins."""
-    async with open_records(house.settings) as records:
+    async with open_records(stage.settings) as records:
         entries = await records.people.audit(limit=1_000)
     told = [
         (

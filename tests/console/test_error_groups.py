@@ -2,15 +2,15 @@
 
 import re
 
-from console_stage import House
+from console_stage import ConsoleStage
 
 from builders import a_submission, an_entry
 from twite.stores.sqlite import SQLiteStore
 
 
 async def test_strays_do_not_hide_the_largest_heap_and_are_counted(tmp_path):
-    house = House(tmp_path)
-    store = await SQLiteStore.open(str(house.settings.store.path))
+    stage = ConsoleStage(tmp_path)
+    store = await SQLiteStore.open(str(stage.settings.store.path))
     # As left by a client of X's format that makes up event ids.
     strays = [
         an_entry("order-1", index=number, event=f"a{number:04}", held="no such event")
@@ -22,11 +22,11 @@ async def test_strays_do_not_hide_the_largest_heap_and_are_counted(tmp_path):
     ]
     await store.record(a_submission(*strays, *many))
     await store.close()
-    await house.start()
+    await stage.start()
     try:
-        page = (await (await house.signed_in("ada")).get("/console/dead")).text
+        page = (await (await stage.signed_in("ada")).get("/console/dead")).text
     finally:
-        await house.stop()
+        await stage.stop()
 
     row = r'<td class="right strong">(\d+)</td><td class="reason"><a[^>]*>([^<]*)'
     rows = re.findall(row, page)

@@ -2,7 +2,7 @@
 
 import pytest
 import pytest_asyncio
-from console_stage import House
+from console_stage import ConsoleStage
 
 from builders import a_submission, an_entry
 from twite.stores.sqlite import SQLiteStore
@@ -17,23 +17,23 @@ ELSEWHERE = {"old-77": ("o9old", "o9olk"), "tag-77": ("tag:crm", "purchase")}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def house(tmp_path_factory):
-    house = House(tmp_path_factory.mktemp("found"))
-    store = await SQLiteStore.open(str(house.settings.store.path))
+async def stage(tmp_path_factory):
+    stage = ConsoleStage(tmp_path_factory.mktemp("found"))
+    store = await SQLiteStore.open(str(stage.settings.store.path))
     for name, (pixel, event) in (KEPT | ELSEWHERE).items():
         entry = an_entry(name, pixel=pixel, event=event)
         await store.record(a_submission(entry, receipt=f"r-{name}"))
     both = (an_entry("both-77"), an_entry("both-77", pixel="tag:crm", event="purchase", index=1))
     await store.record(a_submission(*both, receipt="r-both"))
     await store.close()
-    await house.start()
-    yield house
-    await house.stop()
+    await stage.start()
+    yield stage
+    await stage.stop()
 
 
 @pytest.mark.parametrize("name", KEPT | ELSEWHERE)
-async def test_a_conversion_is_found_whether_its_event_is_mapped_or_not(house, name):
-    vic = await house.signed_in("vic")
+async def test_a_conversion_is_found_whether_its_event_is_mapped_or_not(stage, name):
+    vic = await stage.signed_in("vic")
 
     found = await vic.get(f"/console/live?id={name}")
 
@@ -42,8 +42,8 @@ async def test_a_conversion_is_found_whether_its_event_is_mapped_or_not(house, n
 
 
 @pytest.mark.parametrize("name", ["order-77", "lead-77", *ELSEWHERE])
-async def test_what_is_of_another_pixel_is_not_found_by_its_id(house, name):
-    client = await house.signed_in("client")
+async def test_what_is_of_another_pixel_is_not_found_by_its_id(stage, name):
+    client = await stage.signed_in("client")
 
     answers = [await client.get(f"/console/live?id={id_}") for id_ in (name, "nothing-7")]
 
@@ -55,16 +55,16 @@ async def test_what_is_of_another_pixel_is_not_found_by_its_id(house, name):
     assert locations[0] == locations[1]
 
 
-async def test_of_a_pixel_and_its_tag_with_one_id_the_pixels_is_found(house):
-    vic = await house.signed_in("vic")
+async def test_of_a_pixel_and_its_tag_with_one_id_the_pixels_is_found(stage):
+    vic = await stage.signed_in("vic")
 
     found = await vic.get("/console/live?id=both-77")
 
     assert "of pixel <code>o8z6j</code>" in (await vic.get(found.location)).text
 
 
-async def test_what_is_of_ones_own_pixel_is(house):
-    client = await house.signed_in("client")
+async def test_what_is_of_ones_own_pixel_is(stage):
+    client = await stage.signed_in("client")
 
     found = await client.get("/console/live?id=own-77")
 

@@ -20,7 +20,7 @@ import msgspec
 import pytest
 import pytest_asyncio
 from aiohttp import web
-from console_stage import PEOPLE, SETTINGS, House
+from console_stage import PEOPLE, SETTINGS, ConsoleStage
 
 import fork_server
 from twite.testing.gateway import environment
@@ -67,8 +67,8 @@ fields = {{ endpoint = "{x}/in", key = "a-key-of-the-vendor" }}
 class Day:
     """The submissions and results: status and answer by field and kind."""
 
-    def __init__(self, house, log):
-        self.house = house
+    def __init__(self, stage, log):
+        self.stage = stage
         self.log = log
         self.said = {}
 
@@ -82,21 +82,21 @@ async def day(tmp_path_factory):
     async with _hostile_outside() as x:
         with contextlib.redirect_stderr(log):
             # A logger writes to the stderr that existed when it was created.
-            house = House(folder, settings, x=x)
-        await house.start(people={"ada": PEOPLE["ada"]})
-        day = Day(house, log)
+            stage = ConsoleStage(folder, settings, x=x)
+        await stage.start(people={"ada": PEOPLE["ada"]})
+        day = Day(stage, log)
         async with aiohttp.ClientSession(headers=HEADERS) as http:
             for field in FIELDS:
                 for kind, text in KINDS.items():
-                    day.said[field, kind] = await _submitted(http, house.gateway.url, field, text)
-            await _answered(http, house.gateway.url)
+                    day.said[field, kind] = await _submitted(http, stage.gateway.url, field, text)
+            await _answered(http, stage.gateway.url)
         yield day
-        await house.stop()
+        await stage.stop()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def admin(day):
-    return await day.house.signed_in("ada")
+    return await day.stage.signed_in("ada")
 
 
 @pytest.mark.parametrize("field", FIELDS)
@@ -165,7 +165,7 @@ async def test_what_was_submitted_is_no_formula_in_an_export(day, admin):
 
 
 async def test_no_command_lets_it_act_on_a_terminal(day):
-    config = day.house.folder / "twite.toml"
+    config = day.stage.folder / "twite.toml"
     told = [
         await asyncio.to_thread(_command, config, *args)
         for args in (["dead", "list"], ["dead", "list", "--json"], ["show", "field-url-script"])

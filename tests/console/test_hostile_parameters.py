@@ -4,7 +4,7 @@ import io
 
 import aiohttp
 import pytest
-from console_stage import PEOPLE, SETTINGS, House
+from console_stage import PEOPLE, SETTINGS, ConsoleStage
 
 from twite.observers.log import LineLogger
 
@@ -23,9 +23,9 @@ NEVER = ("<script>alert", "\u202e", "\x1b[31mred", "\x07", "\nlevel=info forged"
 
 async def test_what_pages_are_asked_with_is_not_in_the_log(tmp_path, capsys, caplog):
     settings = SETTINGS.replace('level = "error"', 'level = "debug"')
-    house = House(tmp_path, settings)
-    await house.start(people={"ada": PEOPLE["ada"]})
-    admin = await house.signed_in("ada")
+    stage = ConsoleStage(tmp_path, settings)
+    await stage.start(people={"ada": PEOPLE["ada"]})
+    admin = await stage.signed_in("ada")
 
     for hostile in HOSTILE:
         for path in SIGNED_IN:
@@ -35,7 +35,7 @@ async def test_what_pages_are_asked_with_is_not_in_the_log(tmp_path, capsys, cap
     await admin.ask("POST", "/console/dead/replay", body=io.BytesIO(b"reason=" + b"Z" * 2**20))
     for hostile in HOSTILE:
         await admin.sign_in(hostile, hostile)
-    await house.stop()
+    await stage.stop()
     LineLogger(level="debug", as_json=False).write("info", "said last")
 
     logged = capsys.readouterr().err + caplog.text

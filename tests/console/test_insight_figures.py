@@ -9,7 +9,7 @@ import aiohttp
 import msgspec
 import pytest
 import pytest_asyncio
-from console_stage import SETTINGS, House
+from console_stage import SETTINGS, ConsoleStage
 
 from twite.testing.emulator import running_emulator
 
@@ -41,21 +41,21 @@ async def day(tmp_path_factory):
     """A gateway with reports from pages, and orders of two pixels; X refuses one."""
     with running_emulator("max_age=604800") as emulator:
         settings = SETTINGS.replace(f'key = "{OURS}"', f'key = "{OURS}"\norigins = ["{SHOP}"]')
-        house = House(tmp_path_factory.mktemp("figures"), settings, x=emulator.url)
-        await house.start()
-        await submit(house, OURS, *ORDERS)
-        await submit(house, OURS, order("old", email="m@shop.alt", time="2020-01-01T00:00:00Z"))
-        await submit(house, OURS, {"event": "sign_up", "conversion_id": "ann", "twclid": CLICK})
-        await submit(house, THEIRS, {"event": "purchase", "conversion_id": "x", "twclid": CLICK})
-        await beacon(house, "order-0", twin="loaded")
-        await beacon(house, "page-1", twin="loaded")
-        await settled(house, pending=0)
-        yield house
-        await house.stop()
+        stage = ConsoleStage(tmp_path_factory.mktemp("figures"), settings, x=emulator.url)
+        await stage.start()
+        await submit(stage, OURS, *ORDERS)
+        await submit(stage, OURS, order("old", email="m@shop.alt", time="2020-01-01T00:00:00Z"))
+        await submit(stage, OURS, {"event": "sign_up", "conversion_id": "ann", "twclid": CLICK})
+        await submit(stage, THEIRS, {"event": "purchase", "conversion_id": "x", "twclid": CLICK})
+        await beacon(stage, "order-0", twin="loaded")
+        await beacon(stage, "page-1", twin="loaded")
+        await settled(stage, pending=0)
+        yield stage
+        await stage.stop()
 
 
-async def submit(house, key, *orders):
-    url = f"{house.gateway.url}/v1/conversions"
+async def submit(stage, key, *orders):
+    url = f"{stage.gateway.url}/v1/conversions"
     async with (
         aiohttp.ClientSession(headers={"Authorization": f"Bearer {key}"}) as http,
         http.post(url, json={"conversions": orders}) as answer,
@@ -63,24 +63,24 @@ async def submit(house, key, *orders):
         assert answer.status == 202, await answer.text()
 
 
-async def beacon(house, conversion_id, *, twin):
+async def beacon(stage, conversion_id, *, twin):
     now = time.time_ns() // 1_000_000
     conversion = order(0) | {"conversion_id": conversion_id, "twin": twin, "at": now}
     said = msgspec.json.encode({"v": 1, "sent": now, "conversions": [conversion]})
     async with (
         aiohttp.ClientSession(headers=PAGE) as http,
-        http.post(f"{house.gateway.url}/t?s=shop", data=said) as answer,
+        http.post(f"{stage.gateway.url}/t?s=shop", data=said) as answer,
     ):
         assert answer.status == 204, await answer.text()
 
 
-async def settled(house, *, pending):
+async def settled(stage, *, pending):
     for _ in range(600):
         waiting = 0
         for key in (OURS, THEIRS):
             async with (
                 aiohttp.ClientSession(headers={"Authorization": f"Bearer {key}"}) as http,
-                http.get(f"{house.gateway.url}/v1/accounting") as answer,
+                http.get(f"{stage.gateway.url}/v1/accounting") as answer,
             ):
                 waiting += (await answer.json())["pending"]
         if waiting == pending:
@@ -89,9 +89,9 @@ async def settled(house, *, pending):
     raise AssertionError("the orders do not land")
 
 
-async def text_of(house, path):
+async def text_of(stage, path):
     """Return the text of a page, without HTML tags."""
-    admin = await house.signed_in("ada")
+    admin = await stage.signed_in("ada")
     page = (await admin.get(f"/console{path}")).text
     return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", page)))
 
@@ -135,8 +135,8 @@ async def test_match_keys_say_the_shares_the_flaw_and_what_mending_it_would_win(
     assert "Two keys or more, day by day" in (await page_of(day, "/match-keys"))
 
 
-async def page_of(house, path):
-    return (await (await house.signed_in("ada")).get(f"/console{path}")).text
+async def page_of(stage, path):
+    return (await (await stage.signed_in("ada")).get(f"/console{path}")).text
 
 
 async def test_twins_say_which_conversions_came_both_ways(day):
@@ -171,14 +171,14 @@ async def test_the_overview_adds_up_what_came_in_each_of_its_spans(day, span):
 
 
 async def test_the_overview_forecasts_a_backlog(tmp_path):
-    house = House(tmp_path, x="http://127.0.0.1:9")
-    await house.start()
+    stage = ConsoleStage(tmp_path, x="http://127.0.0.1:9")
+    await stage.start()
     try:
-        await submit(house, OURS, *ORDERS)
+        await submit(stage, OURS, *ORDERS)
 
-        text = await text_of(house, "")
+        text = await text_of(stage, "")
     finally:
-        await house.stop()
+        await stage.stop()
 
     backlog = text.split("Backlog and forecast")[1]
     assert re.search(r"o8z6j 10 (\d{4}-\d\d-\d\d \S+) [\d\s]+ \d{4}-\d\d-\d\d \S+ 0 ", backlog)

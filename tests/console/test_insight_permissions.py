@@ -6,7 +6,7 @@ import json
 import aiohttp
 import pytest
 import pytest_asyncio
-from console_stage import House
+from console_stage import ConsoleStage
 
 from twite.testing.emulator import running_emulator
 
@@ -23,13 +23,13 @@ FOREIGN = ("secret-order", "o8z6j", "o8z6k", ">shop<")
 async def both(tmp_path_factory):
     """A gateway with conversions of two pixels, some of them dead."""
     with running_emulator("max_age=604800") as emulator:
-        house = House(tmp_path_factory.mktemp("seen"), x=emulator.url)
-        await house.start()
-        await _post(house, OURS, "secret-order")
-        await _post(house, THEIRS, "their-order")
-        await _drained(house)
-        yield house
-        await house.stop()
+        stage = ConsoleStage(tmp_path_factory.mktemp("seen"), x=emulator.url)
+        await stage.start()
+        await _post(stage, OURS, "secret-order")
+        await _post(stage, THEIRS, "their-order")
+        await _drained(stage)
+        yield stage
+        await stage.stop()
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -108,7 +108,7 @@ async def test_the_metrics_say_what_spoils_keys_as_the_page_does(both):
     assert '<td class="right">3</td><td>not a phone number<br>' in page
 
 
-async def _post(house, key, name):
+async def _post(stage, key, name):
     orders = [
         {
             "event": "purchase",
@@ -123,18 +123,18 @@ async def _post(house, key, name):
     orders[0]["time"] = "2020-01-01T00:00:00Z"
     async with (
         aiohttp.ClientSession(headers={"Authorization": f"Bearer {key}"}) as http,
-        http.post(f"{house.gateway.url}/v1/conversions", json={"conversions": orders}) as answer,
+        http.post(f"{stage.gateway.url}/v1/conversions", json={"conversions": orders}) as answer,
     ):
         assert answer.status == 202, await answer.text()
 
 
-async def _drained(house):
+async def _drained(stage):
     for _ in range(300):
         pending = 0
         for key in (OURS, THEIRS):
             async with (
                 aiohttp.ClientSession(headers={"Authorization": f"Bearer {key}"}) as http,
-                http.get(f"{house.gateway.url}/v1/accounting") as answer,
+                http.get(f"{stage.gateway.url}/v1/accounting") as answer,
             ):
                 pending += (await answer.json())["pending"]
         if not pending:

@@ -40,8 +40,8 @@ LONG = os.environ.get("TWITE_TRIAL") == "1"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def ada(house):
-    return await house.signed_in("ada")
+async def ada(stage):
+    return await stage.signed_in("ada")
 
 
 @pytest.mark.parametrize("path", ["/console/sign-in", "/console/live", "/console/dead/group"])
@@ -71,11 +71,11 @@ async def test_a_form_that_is_no_text_is_refused_with_words(ada):
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
-async def test_no_field_of_an_address_or_a_form_is_a_fault(house, ada, hostile):
+async def test_no_field_of_an_address_or_a_form_is_a_fault(stage, ada, hostile):
     fields = dict.fromkeys(NAMES, hostile)
 
     faults = []
-    for number, route in enumerate(house.routes):
+    for number, route in enumerate(stage.routes):
         if route.path.endswith(("sign-out", "elsewhere")):
             continue
         # Each route is tested in each state; all texts in all states only in the long form.
@@ -113,9 +113,9 @@ async def test_no_field_of_an_address_or_a_form_is_a_fault(house, ada, hostile):
 @pytest.mark.parametrize(
     "start", ["GET /console/sign-in", "POST /-/desk", "GET /console/%3F%23%0d%0a//x"]
 )
-async def test_no_header_is_a_fault(house, start, header):
+async def test_no_header_is_a_fault(stage, start, header):
     request = f"{start} HTTP/1.1\r\n{header}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-    port = int(house.somebody().url.rpartition(":")[2])
+    port = int(stage.browser().url.rpartition(":")[2])
 
     answer = await say(port, request.encode("latin-1"))
 

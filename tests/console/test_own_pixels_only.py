@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import aiohttp
 import pytest
 import pytest_asyncio
-from console_stage import PASSWORD, House
+from console_stage import PASSWORD, ConsoleStage
 
 from fakes import PlainPasswords
 from twite.app.store_access import open_staff
@@ -95,22 +95,22 @@ FOREIGN = {
 async def agency(tmp_path_factory):
     """A gateway with conversions of two pixels, dead letters, an alert, and a batch of both."""
     with running_emulator("max_age=604800") as emulator:
-        house = House(
+        stage = ConsoleStage(
             tmp_path_factory.mktemp("own"), SETTINGS, passwords=PlainPasswords(), x=emulator.url
         )
-        store = await SQLiteStore.open(str(house.settings.store.path))
+        store = await SQLiteStore.open(str(stage.settings.store.path))
         await store.put([_silent("rivalshop"), _silent("o6dkt")])
         await store.close()
-        await house.start(people=PEOPLE)
+        await stage.start(people=PEOPLE)
         own = [{"event": "purchase", "conversion_id": "our-order", "email": "a@shop.example"}]
         theirs = [_theirs("rival-order-1"), _theirs("rival-order-2", time="2020-01-01T00:00:00Z")]
-        await _submit(house, OURS, own)
-        await _submit(house, THEIRS, theirs)
+        await _submit(stage, OURS, own)
+        await _submit(stage, THEIRS, theirs)
         mixed = {**own[0], "conversion_id": "our-mixed-order"}
-        await _submit(house, SHARED, [_theirs("rival-order-3", pixel="o8z6j"), mixed])
-        await _settled(house)
-        yield house
-        await house.stop()
+        await _submit(stage, SHARED, [_theirs("rival-order-3", pixel="o8z6j"), mixed])
+        await _settled(stage)
+        yield stage
+        await stage.stop()
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -257,7 +257,7 @@ async def test_no_route_for_keys_tells_of_a_pixel_that_is_not_the_keys(agency, w
         key = made.text.reveal()
 
     answers = {
-        path: await agency.somebody().get(path, Authorization=f"Bearer {key}")
+        path: await agency.browser().get(path, Authorization=f"Bearer {key}")
         for path in (
             "/v1/accounting",
             "/v1/overlap?days=90",
@@ -339,18 +339,18 @@ def _unnamed(text, asked):
     return text
 
 
-async def _submit(house, key, conversions):
+async def _submit(stage, key, conversions):
     async with (
         aiohttp.ClientSession(headers={"Authorization": f"Bearer {key}"}) as http,
         http.post(
-            f"{house.gateway.url}/v1/conversions", json={"conversions": conversions}
+            f"{stage.gateway.url}/v1/conversions", json={"conversions": conversions}
         ) as answer,
     ):
         assert answer.status == 202, await answer.text()
 
 
-async def _settled(house):
-    ada = await house.signed_in("ada")
+async def _settled(stage):
+    ada = await stage.signed_in("ada")
     for _ in range(300):
         page = await ada.get("/console/live?state=queued")
         sending = await ada.get("/console/live?state=sending")

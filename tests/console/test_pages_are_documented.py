@@ -15,13 +15,13 @@ ASIDE = {
 }
 
 
-async def test_every_page_is_documented_with_its_role(house):
+async def test_every_page_is_documented_with_its_role(stage):
     text = (FOLDER / "console.md").read_text()
     documented = dict(re.findall(r"^`(/console[^`]*)` · (\w+)", text, re.MULTILINE))
 
     assert documented == {
         route.path: "no" if route.role is None else route.role.value
-        for route in house.routes
+        for route in stage.routes
         if route.method == "GET" and route.path not in ASIDE
     }
 

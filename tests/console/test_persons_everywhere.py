@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode
 import aiohttp
 import pytest
 from aiohttp import web
-from console_stage import PEOPLE, SETTINGS, House
+from console_stage import PEOPLE, SETTINGS, ConsoleStage
 from test_hostile_fields import TAG, _command
 
 from canaries import NAME, PHONE, ROWS, SPELLINGS, found_in
@@ -131,11 +131,11 @@ async def test_a_person_is_in_no_copy_and_on_nothing_shown(tmp_path):
     sent: list[bytes] = []
     async with _refusing(sent) as x:
         with contextlib.redirect_stderr(log):
-            house = House(tmp_path, settings + hashed, x=x)
-        await house.start(people={"ada": PEOPLE["ada"]})
-        said, statuses = await _submitted(house.gateway.url)
-        kept = {"answers": "\n".join(said), "metrics": await _metrics(house)}
-        admin = await house.signed_in("ada")
+            stage = ConsoleStage(tmp_path, settings + hashed, x=x)
+        await stage.start(people={"ada": PEOPLE["ada"]})
+        said, statuses = await _submitted(stage.gateway.url)
+        kept = {"answers": "\n".join(said), "metrics": await _metrics(stage)}
+        admin = await stage.signed_in("ada")
         for path in SHOWN:
             kept[f"page {path}"] = (await admin.get(f"/console{path}")).text
         numbers = set(re.findall(r'href="/console/live/(\d+)"', "".join(kept.values())))
@@ -149,7 +149,7 @@ async def test_a_person_is_in_no_copy_and_on_nothing_shown(tmp_path):
         # The log of writes is still there.
         files = [path for path in tmp_path.rglob("*") if path.is_file()]
         disk = {path.name: path.read_bytes() for path in files if path.name != "twite.toml"}
-        await house.stop()
+        await stage.stop()
 
     everything = {where: text.encode() for where, text in kept.items()} | disk
     everything |= {"log": log.getvalue().encode(), "sent to X and the vendor": b"\n".join(sent)}
@@ -170,8 +170,8 @@ async def _submitted(url):
     return said, statuses
 
 
-async def _metrics(house):
-    async with aiohttp.ClientSession() as http, http.get(f"{house.gateway.url}/metrics") as answer:
+async def _metrics(stage):
+    async with aiohttp.ClientSession() as http, http.get(f"{stage.gateway.url}/metrics") as answer:
         return await answer.text()
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
-from console_stage import PEOPLE, SETTINGS, House
+from console_stage import PEOPLE, SETTINGS, ConsoleStage
 from test_hostile_fields import TAG, _command
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.journey]
@@ -84,11 +84,11 @@ async def test_what_a_visitor_is_known_by_is_shown_nowhere(tmp_path):
     settings = SETTINGS.replace('level = "error"', 'level = "debug"') + TAG
     async with _echoing() as x:
         with contextlib.redirect_stderr(log):
-            house = House(tmp_path, settings, x=x)
-        await house.start(people={"ada": PEOPLE["ada"]})
-        await _submitted(house.gateway.url)
-        await _refused(house.gateway.url)
-        admin = await house.signed_in("ada")
+            stage = ConsoleStage(tmp_path, settings, x=x)
+        await stage.start(people={"ada": PEOPLE["ada"]})
+        await _submitted(stage.gateway.url)
+        await _refused(stage.gateway.url)
+        admin = await stage.signed_in("ada")
         listed = [await admin.get(f"/console/live{query}") for query in ("", "?pixel=tag:crm")]
         numbers = set(
             re.findall(r'href="/console/live/(\d+)"', "".join(page.text for page in listed))
@@ -110,7 +110,7 @@ async def test_what_a_visitor_is_known_by_is_shown_nowhere(tmp_path):
         told.append(
             await asyncio.to_thread(_command, tmp_path / "twite.toml", "dead", "list", "--json")
         )
-        await house.stop()
+        await stage.stop()
 
     shown = {
         f"page {number}": page.text for number, page in enumerate((*listed, *histories, *others))

@@ -3,7 +3,7 @@
 import aiohttp
 import pytest
 import pytest_asyncio
-from console_stage import House
+from console_stage import ConsoleStage
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -14,9 +14,9 @@ PERSON = "ada@shop.example"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def house(tmp_path_factory):
-    house = House(tmp_path_factory.mktemp("rejected"))
-    await house.start()
+async def stage(tmp_path_factory):
+    stage = ConsoleStage(tmp_path_factory.mktemp("rejected"))
+    await stage.start()
     bad = {"event": "<b>bought</b>", "email": PERSON}
     negative = {"event": "purchase", "email": PERSON, "value": "-5.00", "currency": "EUR"}
     async with aiohttp.ClientSession() as http:
@@ -24,15 +24,15 @@ async def house(tmp_path_factory):
             told = {"conversions": [bad | {"conversion_id": f"{name}-1"},
                                     negative | {"conversion_id": f"{name}-2"}]}  # fmt: skip
             headers = {"Authorization": f"Bearer {key}"}
-            url = f"{house.gateway.url}/v1/conversions"
+            url = f"{stage.gateway.url}/v1/conversions"
             async with http.post(url, json=told, headers=headers) as answer:
                 assert answer.status == 422
-    yield house
-    await house.stop()
+    yield stage
+    await stage.stop()
 
 
-async def test_the_number_on_the_overview_leads_to_the_list(house):
-    ada = await house.signed_in("ada")
+async def test_the_number_on_the_overview_leads_to_the_list(stage):
+    ada = await stage.signed_in("ada")
 
     overview = await ada.get("/console")
     page = await ada.get("/console/rejected")
@@ -55,24 +55,24 @@ async def test_the_number_on_the_overview_leads_to_the_list(house):
         ("id=nothing", ["No match."], ["ours-1"]),
     ],
 )
-async def test_it_is_narrowed_by_what_is_asked(house, query, there, away):
-    page = await (await house.signed_in("ada")).get(f"/console/rejected?{query}")
+async def test_it_is_narrowed_by_what_is_asked(stage, query, there, away):
+    page = await (await stage.signed_in("ada")).get(f"/console/rejected?{query}")
 
     assert [text for text in there if text not in page.text] == []
     assert [text for text in away if f">{text}<" in page.text] == []
 
 
 @pytest.mark.parametrize("query", ["", "?pixel=o8z6j", "?source=shop", "?id=ours-1"])
-async def test_nobody_sees_what_was_rejected_of_anothers_pixel(house, query):
-    page = await (await house.signed_in("client")).get(f"/console/rejected{query}")
+async def test_nobody_sees_what_was_rejected_of_anothers_pixel(stage, query):
+    page = await (await stage.signed_in("client")).get(f"/console/rejected{query}")
 
     assert page.status == 200
     assert "ours-2" not in page.text
     assert ">ours-1<" not in page.text
 
 
-async def test_an_id_that_live_does_not_know_leads_to_its_rejection(house):
-    ada, client = await house.signed_in("ada"), await house.signed_in("client")
+async def test_an_id_that_live_does_not_know_leads_to_its_rejection(stage):
+    ada, client = await stage.signed_in("ada"), await stage.signed_in("client")
 
     assert (await ada.get("/console/live?id=ours-1")).location == "/console/rejected?id=ours-1"
     assert "rejected" not in (await client.get("/console/live?id=ours-1")).location

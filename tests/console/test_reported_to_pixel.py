@@ -6,7 +6,7 @@ import aiohttp
 import msgspec
 import pytest
 import pytest_asyncio
-from console_stage import SETTINGS, House
+from console_stage import SETTINGS, ConsoleStage
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -25,17 +25,17 @@ async def reported(tmp_path_factory):
     """A gateway to which the pages of one pixel report; those of the other do not."""
     key = 'key = "a-source-key-of-some-length"'
     settings = SETTINGS.replace(key, f'{key}\norigins = ["{SHOP}"]')
-    house = House(tmp_path_factory.mktemp("reported"), settings)
-    await house.start()
+    stage = ConsoleStage(tmp_path_factory.mktemp("reported"), settings)
+    await stage.start()
     now = time.time_ns() // 1_000_000
     twins = {"met": "loaded", "alone": "absent", "kept-out": "blocked"}
-    await _beacon(house, [_bought(name, twin, now) for name, twin in twins.items()], now)
+    await _beacon(stage, [_bought(name, twin, now) for name, twin in twins.items()], now)
     # The server sends it again 49 hours after the page, which is the gateway's first copy.
-    await _submit(house, "a-source-key-of-some-length", "late")
-    await _beacon(house, [_bought("late", "loaded", now - 49 * HOUR)], now)
-    await _submit(house, "another-source-key-of-some-length", "unwatched")
-    yield house
-    await house.stop()
+    await _submit(stage, "a-source-key-of-some-length", "late")
+    await _beacon(stage, [_bought("late", "loaded", now - 49 * HOUR)], now)
+    await _submit(stage, "another-source-key-of-some-length", "unwatched")
+    yield stage
+    await stage.stop()
 
 
 @pytest.mark.parametrize(
@@ -63,8 +63,8 @@ def _bought(conversion_id, twin, at):
     }  # fmt: skip
 
 
-async def _beacon(house, conversions, now):
-    url = f"{house.gateway.url}/t?s=shop"
+async def _beacon(stage, conversions, now):
+    url = f"{stage.gateway.url}/t?s=shop"
     said = {"v": 1, "sent": now, "conversions": conversions}
     async with (
         aiohttp.ClientSession(headers=PAGE) as http,
@@ -73,10 +73,10 @@ async def _beacon(house, conversions, now):
         assert answer.status == 204, await answer.text()
 
 
-async def _submit(house, key, conversion_id):
+async def _submit(stage, key, conversion_id):
     order = {"event": "purchase", "conversion_id": conversion_id, "twclid": CLICK}
     async with (
         aiohttp.ClientSession(headers={"Authorization": f"Bearer {key}"}) as http,
-        http.post(f"{house.gateway.url}/v1/conversions", json=order) as answer,
+        http.post(f"{stage.gateway.url}/v1/conversions", json=order) as answer,
     ):
         assert answer.status == 202, await answer.text()

@@ -30,29 +30,29 @@ async def asked(person, route):
     return await person.post(path_of(route))
 
 
-async def test_only_signing_in_and_the_choice_of_light_are_open_to_strangers(house):
-    assert {(route.method, route.path) for route in house.routes if route.role is None} == OPEN
+async def test_only_signing_in_and_the_choice_of_light_are_open_to_strangers(stage):
+    assert {(route.method, route.path) for route in stage.routes if route.role is None} == OPEN
 
 
-async def test_what_changes_anything_is_a_post(house):
-    assert {route.method for route in house.routes} == {"GET", "POST"}
+async def test_what_changes_anything_is_a_post(stage):
+    assert {route.method for route in stage.routes} == {"GET", "POST"}
 
 
-async def test_users_keys_and_the_audit_are_for_admins(house):
+async def test_users_keys_and_the_audit_are_for_admins(stage):
     wrong = [
         route.path
-        for route in house.routes
+        for route in stage.routes
         if route.path.startswith(ADMINS) and route.role is not Role.ADMIN
     ]
 
     assert wrong == []
 
 
-async def test_nobody_who_is_not_signed_in_gets_beyond_the_door(house):
-    stranger = house.somebody()
+async def test_nobody_who_is_not_signed_in_gets_beyond_the_door(stage):
+    stranger = stage.browser()
 
     through = []
-    for route in house.routes:
+    for route in stage.routes:
         if route.role is not None:
             answer = await asked(stranger, route)
             if route.method == "GET":
@@ -66,12 +66,12 @@ async def test_nobody_who_is_not_signed_in_gets_beyond_the_door(house):
 
 
 @pytest.mark.parametrize("role", Role)
-async def test_a_role_gets_through_where_it_suffices_and_nowhere_else(house, role):
+async def test_a_role_gets_through_where_it_suffices_and_nowhere_else(stage, role):
     name = NAMES[role]
-    person = await house.signed_in(name)
+    person = await stage.signed_in(name)
 
     wrong = []
-    for route in house.routes:
+    for route in stage.routes:
         if route.role is None:
             continue
         answer = await asked(person, route)
@@ -85,8 +85,8 @@ async def test_a_role_gets_through_where_it_suffices_and_nowhere_else(house, rol
 
 
 @pytest.mark.parametrize("role", Role)
-async def test_the_navigation_shows_what_the_role_may_see(house, role):
-    person = await house.signed_in(NAMES[role])
+async def test_the_navigation_shows_what_the_role_may_see(stage, role):
+    person = await stage.signed_in(NAMES[role])
 
     page = (await person.get("/console/account")).text
 
@@ -94,13 +94,13 @@ async def test_the_navigation_shows_what_the_role_may_see(house, role):
     assert re.findall(r'<a href="([^"]+)"', navigation) == [
         route.path
         for group in NavigationGroup
-        for route in house.routes
+        for route in stage.routes
         if route.place and route.place.group is group and role.includes(route.role)
     ]
 
 
-async def test_who_knocks_again_and_again_does_not_fill_the_audit(house):
-    ada, vic = await house.signed_in("ada"), await house.signed_in("vic")
+async def test_who_knocks_again_and_again_does_not_fill_the_audit(stage):
+    ada, vic = await stage.signed_in("ada"), await stage.signed_in("vic")
 
     for number in range(20):
         await vic.get(f"/console/users/number-{number}")

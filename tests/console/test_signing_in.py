@@ -4,7 +4,7 @@ import re
 
 import pyotp
 import pytest
-from console_stage import PASSWORD, House
+from console_stage import PASSWORD, ConsoleStage
 
 from twite.app.store_access import open_staff
 from twite.domain.people.users import Role
@@ -19,22 +19,22 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
     ids=["nobody", "no admin"],
 )
 async def test_without_an_admin_the_console_is_closed_and_says_what_to_do(tmp_path, people):
-    house = House(tmp_path, passwords=Argon2Passwords())
-    await house.start(people=people)
+    stage = ConsoleStage(tmp_path, passwords=Argon2Passwords())
+    await stage.start(people=people)
     try:
-        visitor = house.somebody()
+        visitor = stage.browser()
         answers = [
             await visitor.get(path)
             for path in ("/console", "/console/sign-in", "/console/users", "/console/audit")
         ]
         answers.append(await visitor.sign_in("vic"))
-        async with open_staff(house.settings) as user_accounts:
+        async with open_staff(stage.settings) as user_accounts:
             await user_accounts.add(
                 "ada", role=Role.ADMIN, password=PASSWORD, pixels=None, by="test"
             )
         afterwards = await visitor.sign_in("ada")
     finally:
-        await house.stop()
+        await stage.stop()
 
     assert afterwards.status == 303
     assert {answer.status for answer in answers} == {403}
@@ -51,17 +51,17 @@ async def test_without_an_admin_the_console_is_closed_and_says_what_to_do(tmp_pa
     ],
 )
 async def test_a_wrong_password_and_a_wrong_name_are_answered_with_one_sentence(
-    house, name, password
+    stage, name, password
 ):
-    answer = await house.somebody().sign_in(name, password)
+    answer = await stage.browser().sign_in(name, password)
 
     assert answer.status == 403
     assert "The name, the password or the code is wrong. For security, the console" in answer.text
     assert "twite" not in answer.cookies
 
 
-async def test_signing_in_gives_a_new_token_in_a_cookie_that_no_script_reads(house):
-    visitor = house.somebody()
+async def test_signing_in_gives_a_new_token_in_a_cookie_that_no_script_reads(stage):
+    visitor = stage.browser()
     await visitor.get("/console/sign-in")
     visitor.cookies["twite"] = "a" * 43
 
@@ -76,19 +76,19 @@ async def test_signing_in_gives_a_new_token_in_a_cookie_that_no_script_reads(hou
     assert morsel["max-age"] == morsel["expires"] == ""
 
 
-async def test_signing_in_again_ends_the_session_that_was_there(house):
-    visitor = await house.signed_in("olga")
+async def test_signing_in_again_ends_the_session_that_was_there(stage):
+    visitor = await stage.signed_in("olga")
     before = visitor.cookies["twite"]
     await visitor.post("/console/sign-in", {"name": "olga", "password": PASSWORD})
-    other = house.somebody()
+    other = stage.browser()
     other.cookies["twite"] = before
 
     assert visitor.cookies["twite"] != before
     assert (await other.get("/console/account")).status == 303
 
 
-async def test_signing_out_ends_the_session_on_the_server(house):
-    visitor = await house.signed_in("olga")
+async def test_signing_out_ends_the_session_on_the_server(stage):
+    visitor = await stage.signed_in("olga")
     token = visitor.cookies["twite"]
 
     answer = await visitor.post("/console/sign-out")
@@ -98,8 +98,8 @@ async def test_signing_out_ends_the_session_on_the_server(house):
     assert (await visitor.get("/console/account")).status == 303
 
 
-async def test_another_password_ends_the_other_sessions_and_renews_this_one(house):
-    here, elsewhere = await house.signed_in("vic"), await house.signed_in("vic")
+async def test_another_password_ends_the_other_sessions_and_renews_this_one(stage):
+    here, elsewhere = await stage.signed_in("vic"), await stage.signed_in("vic")
     before = here.cookies["twite"]
     new = "another sentence of his own"
 
@@ -125,18 +125,18 @@ async def test_another_password_ends_the_other_sessions_and_renews_this_one(hous
         {"password": PASSWORD, "new": "another sentence of his own", "again": "something else"},
     ],
 )
-async def test_a_password_is_not_changed_without_the_present_one_or_for_a_weak_one(house, fields):
-    visitor = await house.signed_in("vic")
+async def test_a_password_is_not_changed_without_the_present_one_or_for_a_weak_one(stage, fields):
+    visitor = await stage.signed_in("vic")
 
     await visitor.post("/console/account/password", {"again": fields["new"], **fields})
 
     said = (await visitor.get("/console/account")).text
     assert 'class="said bad"' in said
-    assert (await house.somebody().sign_in("vic")).status == 303
+    assert (await stage.browser().sign_in("vic")).status == 303
 
 
-async def test_a_user_sets_up_codes_and_needs_one_from_then_on(house):
-    visitor = await house.signed_in("client")
+async def test_a_user_sets_up_codes_and_needs_one_from_then_on(stage):
+    visitor = await stage.signed_in("client")
     page = (await visitor.get("/console/account/codes")).text
     secret = page.split("<code>")[1].split("</code>")[0].replace(" ", "")
 
@@ -146,14 +146,14 @@ async def test_a_user_sets_up_codes_and_needs_one_from_then_on(house):
 
     codes = recovery.text.split('<pre id="recovery" tabindex="0">')[1].split("</pre>")[0].split()
     assert len(codes) == 10
-    assert (await house.somebody().sign_in("client")).status == 403
-    assert (await house.somebody().sign_in("client", code=codes[0])).status == 303
+    assert (await stage.browser().sign_in("client")).status == 403
+    assert (await stage.browser().sign_in("client", code=codes[0])).status == 303
     await visitor.post("/console/account/codes/off", {"password": PASSWORD})
-    assert (await house.somebody().sign_in("client")).status == 303
+    assert (await stage.browser().sign_in("client")).status == 303
 
 
-async def test_too_many_tries_are_told_how_long_to_wait(house):
-    visitor = house.somebody()
+async def test_too_many_tries_are_told_how_long_to_wait(stage):
+    visitor = stage.browser()
     answers = [await visitor.sign_in("nobody-at-all", "a wrong sentence here") for _ in range(12)]
 
     assert answers[0].status == 403
@@ -162,8 +162,8 @@ async def test_too_many_tries_are_told_how_long_to_wait(house):
     assert all(re.search(r"Too many attempts\. Wait \d+ s\.", answer.text) for answer in slowed)
 
 
-async def test_a_change_of_users_needs_the_admins_own_password(house):
-    ada = await house.signed_in("ada")
+async def test_a_change_of_users_needs_the_admins_own_password(stage):
+    ada = await stage.signed_in("ada")
     fields = {"name": "eve", "role": "admin", "sees": "all", "new": "a sentence of eve's own"}
 
     await ada.post("/console/users", {**fields, "own": "wrong"})
@@ -174,11 +174,11 @@ async def test_a_change_of_users_needs_the_admins_own_password(house):
 
     assert "Your password is wrong" in refused
     assert "eve can now sign in." in made
-    assert (await house.somebody().sign_in("eve", "a sentence of eve's own")).status == 403
+    assert (await stage.browser().sign_in("eve", "a sentence of eve's own")).status == 403
 
 
-async def test_a_key_is_shown_once(house):
-    ada = await house.signed_in("ada")
+async def test_a_key_is_shown_once(stage):
+    ada = await stage.signed_in("ada")
 
     made = await ada.post(
         "/console/keys",
@@ -192,8 +192,8 @@ async def test_a_key_is_shown_once(house):
     assert text[:14] in listed
 
 
-async def test_a_command_of_the_machine_reaches_users_only_with_the_runs_token(house):
-    stranger = house.somebody()
+async def test_a_command_of_the_machine_reaches_users_only_with_the_runs_token(stage):
+    stranger = stage.browser()
     order = b'{"do": "note", "deed": {"at": 1, "who": "eve", "what": "login"}}'
 
     for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Bearer "}):
@@ -203,8 +203,8 @@ async def test_a_command_of_the_machine_reaches_users_only_with_the_runs_token(h
         assert answer.status == 404
 
 
-async def test_what_somebody_does_not_see_is_not_there_for_them(house):
-    client = await house.signed_in("client")
+async def test_what_somebody_does_not_see_is_not_there_for_them(stage):
+    client = await stage.signed_in("client")
 
     listed = (await client.get("/console/pixels")).text
     hidden = await client.get("/console/pixels/o8z6j")

@@ -4,7 +4,7 @@ from contextlib import AsyncExitStack
 
 import aiohttp
 import pytest
-from console_stage import House
+from console_stage import ConsoleStage
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,10 +64,10 @@ async def test_one_who_opens_many_ends_their_own_and_others_still_get_theirs(hou
 
 @pytest.fixture
 async def house_of_one(tmp_path):
-    house = House(tmp_path)
-    await house.start()
-    yield house
-    await house.stop()
+    stage = ConsoleStage(tmp_path)
+    await stage.start()
+    yield stage
+    await stage.stop()
 
 
 def _stream(http, visitor):

@@ -5,7 +5,7 @@ import re
 import aiohttp
 import pytest
 import pytest_asyncio
-from console_stage import PEOPLE, House
+from console_stage import PEOPLE, ConsoleStage
 
 from twite.domain.people.users import Role
 
@@ -17,17 +17,17 @@ PERSON = "ada@shop.example"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def house(tmp_path_factory):
-    house = House(tmp_path_factory.mktemp("preview"))
-    await house.start(people={**PEOPLE, "some": (Role.OPERATOR, ["o6dkt"])})
-    yield house
-    await house.stop()
+async def stage(tmp_path_factory):
+    stage = ConsoleStage(tmp_path_factory.mktemp("preview"))
+    await stage.start(people={**PEOPLE, "some": (Role.OPERATOR, ["o6dkt"])})
+    yield stage
+    await stage.stop()
 
 
-async def sent(house, token, **more):
+async def sent(stage, token, **more):
     order = {"event": "purchase", "conversion_id": "P-1", "email": PERSON, **more}
     headers = {"Authorization": f"Bearer {KEY}", "X-Gtm-Server-Preview": token}
-    url = f"{house.gateway.url}/v1/conversions"
+    url = f"{stage.gateway.url}/v1/conversions"
     async with (
         aiohttp.ClientSession(headers=headers) as http,
         http.post(url, json=order) as answer,
@@ -35,16 +35,16 @@ async def sent(house, token, **more):
         return answer.status
 
 
-async def test_an_operator_opens_a_session_and_sees_its_requests(house):
-    olga = await house.signed_in("olga")
+async def test_an_operator_opens_a_session_and_sees_its_requests(stage):
+    olga = await stage.signed_in("olga")
     opened = await olga.post(PATH, {"sends": "nothing"})
     empty = await olga.get(opened.location)
     token = re.search(r"x-gtm-server-preview: (\w+)", empty.text)[1]
 
-    status = await sent(house, token)
+    status = await sent(stage, token)
     page = await olga.get(opened.location)
     listed = await olga.get(PATH)
-    other = await (await house.signed_in("ada")).get(opened.location)
+    other = await (await stage.signed_in("ada")).get(opened.location)
     closed = await olga.post(f"{opened.location}/close")
 
     assert (status, closed.location, other.status) == (202, PATH, 404)
@@ -57,47 +57,47 @@ async def test_an_operator_opens_a_session_and_sees_its_requests(house):
     assert (await olga.get(opened.location)).status == 404
 
 
-async def previewed(house):
+async def previewed(stage):
     """Open a session, and send a request in it."""
-    olga = await house.signed_in("olga")
+    olga = await stage.signed_in("olga")
     opened = await olga.post(PATH, {"sends": "nothing"})
     page = await olga.get(opened.location)
     token = re.search(r"x-gtm-server-preview: (\w+)", page.text)[1]
-    assert await sent(house, token) == 202
+    assert await sent(stage, token) == 202
 
 
-async def test_nothing_of_the_session_was_stored(house):
-    await previewed(house)
+async def test_nothing_of_the_session_was_stored(stage):
+    await previewed(stage)
     headers = {"Authorization": f"Bearer {KEY}"}
     async with (
         aiohttp.ClientSession(headers=headers) as http,
-        http.get(f"{house.gateway.url}/v1/accounting") as answer,
+        http.get(f"{stage.gateway.url}/v1/accounting") as answer,
     ):
         assert (await answer.json())["received"] == 0
 
 
 @pytest.mark.parametrize("name", ["vic", "client", "some"])
-async def test_who_may_not_see_all_events_opens_none(house, name):
-    person = await house.signed_in(name)
+async def test_who_may_not_see_all_events_opens_none(stage, name):
+    person = await stage.signed_in(name)
 
     assert (await person.get(PATH)).status == 403
     assert (await person.post(PATH, {"sends": "nothing"})).status == 403
 
 
-async def test_opening_a_session_is_in_the_audit(house):
-    await previewed(house)
-    audit = await (await house.signed_in("ada")).get("/console/audit")
+async def test_opening_a_session_is_in_the_audit(stage):
+    await previewed(stage)
+    audit = await (await stage.signed_in("ada")).get("/console/audit")
 
     assert "tag.preview" in audit.text
 
 
-async def test_a_process_that_shares_its_port_opens_no_session(house):
-    olga = await house.signed_in("olga")
-    house.gateway.previews.shares_port = True
+async def test_a_process_that_shares_its_port_opens_no_session(stage):
+    olga = await stage.signed_in("olga")
+    stage.gateway.previews.shares_port = True
     try:
         opened = await olga.post(PATH, {"sends": "nothing"})
     finally:
-        house.gateway.previews.shares_port = False
+        stage.gateway.previews.shares_port = False
 
     assert opened.location == PATH
     assert "Start the gateway with workers = 1" in (await olga.get(PATH)).text

@@ -5,7 +5,7 @@ import html
 import re
 
 import aiohttp
-from console_stage import House
+from console_stage import ConsoleStage
 
 KEY = "a-source-key-of-some-length"
 CLICK = "23opevjt88psuo13lu8d020qkn"
@@ -29,21 +29,21 @@ ORDERS = [
 
 
 async def test_hashes_of_nobody_are_no_keys_and_only_mending_wins_some(tmp_path):
-    house = House(tmp_path)
-    await house.start()
+    stage = ConsoleStage(tmp_path)
+    await stage.start()
     try:
         async with (
             aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as http,
             http.post(
-                f"{house.gateway.url}/v1/conversions", json={"conversions": ORDERS}
+                f"{stage.gateway.url}/v1/conversions", json={"conversions": ORDERS}
             ) as answer,
         ):
             assert answer.status == 202
-        ada = await house.signed_in("ada")
+        ada = await stage.signed_in("ada")
         page = (await ada.get("/console/match-keys")).text
-        metrics = (await house.somebody().get("/metrics")).text
+        metrics = (await stage.browser().get("/metrics")).text
     finally:
-        await house.stop()
+        await stage.stop()
 
     text = re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", page)))
     assert "email 8.7 %" in text

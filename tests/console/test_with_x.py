@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 import pytest_asyncio
-from console_stage import PASSWORD, House
+from console_stage import PASSWORD, ConsoleStage
 
 from twite.app.store_access import open_records
 from twite.testing.emulator import running_emulator
@@ -32,21 +32,21 @@ def emulator():
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def house(emulator, tmp_path_factory):
-    house = House(tmp_path_factory.mktemp("with-x"), x=emulator.url)
-    await house.start()
-    yield house
-    await house.stop()
+async def stage(emulator, tmp_path_factory):
+    stage = ConsoleStage(tmp_path_factory.mktemp("with-x"), x=emulator.url)
+    await stage.start()
+    yield stage
+    await stage.stop()
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def ada(house, emulator):
+async def ada(stage, emulator):
     emulator.reset()
     emulator.add(
-        apps=[{"id": "3213", "callbacks": [f"{house.somebody().url}/console/connect/callback"]}],
+        apps=[{"id": "3213", "callbacks": [f"{stage.browser().url}/console/connect/callback"]}],
         pixels=[{"id": "o9a7k", "account": "18ce54d4x5t"}],
     )
-    return await house.signed_in("ada")
+    return await stage.signed_in("ada")
 
 
 def allow(page: str) -> tuple[str, str]:
@@ -77,9 +77,9 @@ def mark_of(page: str) -> str:
     return found[1]
 
 
-async def audit_events(house):
+async def audit_events(stage):
     """Return who did what, oldest first."""
-    async with open_records(house.settings) as records:
+    async with open_records(stage.settings) as records:
         entries = await records.people.audit(limit=1_000)
     told = [entry.audit_event for entry in reversed(entries)]
     return [(entry.who, entry.what, entry.subject, entry.detail) for entry in told]
@@ -90,11 +90,11 @@ async def said(person, path):
     return html.unescape(re.sub(r"<[^>]+>", "", page.split('<p class="said')[1].split("</p>")[0]))
 
 
-async def test_an_event_is_made_mapped_and_read_back_with_its_calls(house, emulator, ada):
+async def test_an_event_is_made_mapped_and_read_back_with_its_calls(stage, emulator, ada):
     made = await ada.post(EVENTS, FIELDS)
     page = (await ada.get(made.location)).text
     seen = await ada.post(f"{made.location}/map", {"ours": "newsletter", "which": "id"})
-    before = house.settings.path.read_text()
+    before = stage.settings.path.read_text()
     written = await ada.post(
         f"{made.location}/map",
         {"ours": "newsletter", "which": "id", "seen": mark_of(seen.text)},
@@ -108,13 +108,13 @@ async def test_an_event_is_made_mapped_and_read_back_with_its_calls(house, emula
     )
     assert "newsletter" not in before
     assert written.status == 303
-    assert f'newsletter = "{id_}"' in house.settings.path.read_text()
+    assert f'newsletter = "{id_}"' in stage.settings.path.read_text()
 
 
 async def test_what_somebody_else_wrote_into_the_settings_is_shown_before_it_is_replaced(
-    house, ada
+    stage, ada
 ):
-    fields, path = {"ours": "lead", "which": "id"}, house.settings.path
+    fields, path = {"ours": "lead", "which": "id"}, stage.settings.path
     seen = await ada.post(f"{EVENTS}/o8z6n/map", fields)
     path.write_text(path.read_text().replace("events = {", 'events = { lead = "o8z6q",', 1))
     theirs = path.read_text()
@@ -133,8 +133,8 @@ async def test_what_somebody_else_wrote_into_the_settings_is_shown_before_it_is_
     assert path.read_text() == theirs.replace('lead = "o8z6q"', 'lead = "o8z6n"')
 
 
-async def test_a_change_that_was_seen_is_a_leave_for_no_other(house, ada):
-    before = house.settings.path.read_text()
+async def test_a_change_that_was_seen_is_a_leave_for_no_other(stage, ada):
+    before = stage.settings.path.read_text()
     seen = await ada.post(f"{EVENTS}/o8z6n/map", {"ours": "one", "which": "id"})
 
     other = await ada.post(
@@ -143,11 +143,11 @@ async def test_a_change_that_was_seen_is_a_leave_for_no_other(house, ada):
     any_ = await ada.post(f"{EVENTS}/o8z6n/map", {"ours": "one", "which": "id", "seen": "yes"})
 
     assert (other.status, any_.status) == (200, 200)
-    assert house.settings.path.read_text() == before
+    assert stage.settings.path.read_text() == before
 
 
-async def test_what_is_done_to_events_is_in_the_audit(house, ada):
-    before = len(await audit_events(house))
+async def test_what_is_done_to_events_is_in_the_audit(stage, ada):
+    before = len(await audit_events(stage))
     made = await ada.post(EVENTS, FIELDS)
     id_ = made.location.rpartition("/")[2]
     await ada.post(f"{made.location}/update", FIELDS | {"name": "Letters"})
@@ -158,7 +158,7 @@ async def test_what_is_done_to_events_is_in_the_audit(house, ada):
     await ada.post(f"{made.location}/delete", {"name": "Letters"})
 
     rest = "type: SIGN_UP, click_window: 14, view_through_window: 7, retargeting_enabled: True"
-    assert (await audit_events(house))[before:] == [
+    assert (await audit_events(stage))[before:] == [
         ("ada", "event.create", "o8z6j", f"name: Newsletter, {rest}"),
         ("ada", "event.update", f"o8z6j {id_}", f"name: Letters, {rest}"),
         ("ada", "event.map", f"o8z6j {id_}", "letters"),
@@ -207,15 +207,15 @@ async def test_signing_in_at_x_by_callback_connects_the_pixel(ada):
     assert "o9a7k is connected" in await said(ada, "/console/connect")
 
 
-async def test_connecting_and_forgetting_is_in_the_audit(house, ada):
-    before = len(await audit_events(house))
+async def test_connecting_and_forgetting_is_in_the_audit(stage, ada):
+    before = len(await audit_events(stage))
     begun = await ada.post("/console/connect/o9a7k/begin", {"way": "callback"})
     back = urlsplit(allow(link_to_x(begun.text))[0])
     await ada.get(f"{back.path}?{back.query}")
     await ada.post("/console/connect/o9a7k/paste", {"token": "not-a-token-of-x"})
     await ada.post("/console/connect/o9a7k/forget", {"kind": "oauth", "own": PASSWORD})
 
-    told = (await audit_events(house))[before:]
+    told = (await audit_events(stage))[before:]
     assert [(who, what, subject) for who, what, subject, _ in told] == [
         ("ada", "connect.begin", "o9a7k"),
         ("ada", "connect.done", "o9a7k"),
@@ -225,10 +225,10 @@ async def test_connecting_and_forgetting_is_in_the_audit(house, ada):
     assert "not-a-token-of-x" not in str(told)
 
 
-async def test_a_callback_in_another_session_connects_nothing(house, ada):
+async def test_a_callback_in_another_session_connects_nothing(stage, ada):
     begun = await ada.post("/console/connect/o9a7k/begin", {"way": "callback"})
     back = urlsplit(allow(link_to_x(begun.text))[0])
-    other = await house.signed_in("ada")
+    other = await stage.signed_in("ada")
 
     await other.get(f"{back.path}?{back.query}")
 
