@@ -24,7 +24,7 @@ ACCOUNT = "18ce54d4x5t"
 APP = XApp(consumer_key=CONSUMER_KEY, consumer_secret=Secret(CONSUMER_SECRET))
 
 
-class House:
+class SignInStage:
     """A sign-in service with its own secrets. `clock` determines the age of sign-ins."""
 
     def __init__(
@@ -64,8 +64,8 @@ class House:
         return await self._way.ask(inquiry)
 
 
-async def by_pin(house: House, **choice: str):
+async def by_pin(stage: SignInStage, **choice: str):
     """Complete a sign-in for the pixel; `choice` is the button that is pressed."""
-    begun = await house.connect.begin("o8z6j")
+    begun = await stage.connect.begin("o8z6j")
     pin, _ = answer_the_page(begun.page, **choice)
-    return await house.connect.finish_by_pin(begun.token, pin)
+    return await stage.connect.finish_by_pin(begun.token, pin)

@@ -95,7 +95,7 @@ class PlayedRecords:
         return [tally for tally in self.counted if tally.day >= query.since]
 
 
-class PlayedDesk:
+class PlayedMoves:
     def __init__(self) -> None:
         self.done: list[tuple[str, tuple[int, ...], str, int]] = []
         self.sure: set[int] = set()
@@ -140,7 +140,7 @@ class Stage:
     def __init__(self, **said: Any) -> None:
         self.accept = PlayedAccept()
         self.records = said.pop("records", PlayedRecords())
-        self.desk = said.pop("moves", PlayedDesk())
+        self.desk = said.pop("moves", PlayedMoves())
         self.eraser = PlayedEraser()
         self.choose = RecordConsentChoice(
             opt_outs=MemoryStore(), clock=StoppedClock(), salt=b"salt"

@@ -34,7 +34,7 @@ DEED = AuditEvent(at=NOW, who="ada (command)", what="connect.done", subject="o8z
 TAG = "tag:crm"
 
 
-class Leaving:
+class DeletingStore:
     """A store whose secrets are deleted by another process after each read."""
 
     def __init__(self, store):
@@ -47,14 +47,14 @@ class Leaving:
         return found
 
 
-class House:
+class CredentialStage:
     def __init__(self, *, key=FIRST):
         self.store = MemoryStore()
         self.seal = AesSeal(key)
         self.next_key = AesSeal(SECOND, [FIRST])
         self.destinations = {"o8z6j": UNSIGNED}
         self.sent_to = []
-        self.desk = CredentialCommands(
+        self.commands = CredentialCommands(
             secret_store=SecretStore(state=self.store, seal=self.seal),
             seal=self.seal,
             key=self.key,
@@ -83,183 +83,183 @@ class House:
         return [entry.audit_event for entry in await self.store.people.audit(after=0, limit=9)]
 
 
-def a_letter(number, seal):
+def a_queued_event(number, seal):
     body = written(TagPayload(pixel="o8z6j", at=NOW, event={"number": number}), name=TAG, seal=seal)
     return replace(an_entry(f"order-{number}", pixel=TAG, event="purchase"), body=body)
 
 
 async def test_what_is_kept_is_in_use_before_the_answer():
-    house = House()
+    stage = CredentialStage()
 
-    await house.desk.keep_oauth("o8z6j", KEYS, screen_name="example_ads")
+    await stage.commands.keep_oauth("o8z6j", KEYS, screen_name="example_ads")
 
-    assert house.destinations["o8z6j"].credentials == KEYS
-    assert [destination.credentials for destination in house.sent_to] == [KEYS]
+    assert stage.destinations["o8z6j"].credentials == KEYS
+    assert [destination.credentials for destination in stage.sent_to] == [KEYS]
 
 
 async def test_what_a_command_sealed_is_opened_and_used():
-    house = House()
+    stage = CredentialStage()
     sealed = AesSeal(FIRST).close("login/o8z6j/pixel_token", TOKEN.token.reveal().encode())
 
-    await house.desk.keep("login/o8z6j/pixel_token", sealed)
+    await stage.commands.keep("login/o8z6j/pixel_token", sealed)
 
-    assert house.destinations["o8z6j"].credentials == TOKEN
+    assert stage.destinations["o8z6j"].credentials == TOKEN
 
 
 async def test_what_was_sealed_under_another_name_is_not_kept():
-    house = House()
+    stage = CredentialStage()
     sealed = AesSeal(FIRST).close("login/o8z7a/pixel_token", b"a-token")
 
     with pytest.raises(NotOpened):
-        await house.desk.keep("login/o8z6j/pixel_token", sealed)
+        await stage.commands.keep("login/o8z6j/pixel_token", sealed)
 
-    assert house.destinations["o8z6j"] == UNSIGNED
+    assert stage.destinations["o8z6j"] == UNSIGNED
 
 
 async def test_what_is_forgotten_is_no_longer_used():
-    house = House()
-    await house.desk.keep_oauth("o8z6j", KEYS, screen_name="example_ads")
-    await house.desk.keep_pixel_token("o8z6j", TOKEN)
+    stage = CredentialStage()
+    await stage.commands.keep_oauth("o8z6j", KEYS, screen_name="example_ads")
+    await stage.commands.keep_pixel_token("o8z6j", TOKEN)
 
-    await house.desk.forget("o8z6j", PIXEL_TOKEN)
-    one_left = house.destinations["o8z6j"]
-    await house.desk.forget("o8z6j", OAUTH)
+    await stage.commands.forget("o8z6j", PIXEL_TOKEN)
+    one_left = stage.destinations["o8z6j"]
+    await stage.commands.forget("o8z6j", OAUTH)
 
     assert (one_left.credentials, one_left.fallback) == (KEYS, None)
-    assert house.destinations["o8z6j"] == UNSIGNED
+    assert stage.destinations["o8z6j"] == UNSIGNED
 
 
 async def test_what_is_the_same_disturbs_no_sender():
-    house = House()
-    await house.desk.keep_pixel_token("o8z6j", TOKEN)
+    stage = CredentialStage()
+    await stage.commands.keep_pixel_token("o8z6j", TOKEN)
 
-    await house.desk.keep_pixel_token("o8z6j", TOKEN)
+    await stage.commands.keep_pixel_token("o8z6j", TOKEN)
 
-    assert len(house.sent_to) == 1
+    assert len(stage.sent_to) == 1
 
 
 async def test_after_a_rotation_the_new_key_alone_opens_everything():
-    house = House()
-    await house.desk.keep_oauth("o8z6j", KEYS, screen_name="example_ads")
-    await house.desk.keep_pixel_token("o8z6j", TOKEN)
+    stage = CredentialStage()
+    await stage.commands.keep_oauth("o8z6j", KEYS, screen_name="example_ads")
+    await stage.commands.keep_pixel_token("o8z6j", TOKEN)
 
-    assert await house.desk.reseal() == 2
+    assert await stage.commands.reseal() == 2
 
-    logins = CredentialStore(SecretStore(state=house.store, seal=AesSeal(SECOND)))
+    logins = CredentialStore(SecretStore(state=stage.store, seal=AesSeal(SECOND)))
     assert (await logins.all())["o8z6j"].oauth == KEYS
 
 
 async def test_what_waits_for_a_tag_needs_the_former_key_no_more_and_nor_does_what_was_on_its_way():
-    house = House()
-    await house.store.record(a_submission(a_letter(1, house.seal), receipt="r1"))
-    house.late = [a_letter(2, AesSeal(FIRST))]
+    stage = CredentialStage()
+    await stage.store.record(a_submission(a_queued_event(1, stage.seal), receipt="r1"))
+    stage.late = [a_queued_event(2, AesSeal(FIRST))]
 
-    await house.desk.reseal()
-    some = await house.desk.reseal_payloads(after=0)
+    await stage.commands.reseal()
+    some = await stage.commands.reseal_payloads(after=0)
 
-    batch = await claim(house.store, pixel=TAG)
+    batch = await claim(stage.store, pixel=TAG)
     opened = [read(delivery.body, name=TAG, seal=AesSeal(SECOND)) for delivery in batch.deliveries]
     assert (some.payloads, some.last) == (2, None)
     assert [letter.event["number"] for letter in opened] == [1, 2]
 
 
 async def test_a_rotation_is_in_the_audit_and_one_without_a_key_is_not():
-    house = House()
+    stage = CredentialStage()
 
-    await house.desk.reseal(audit_event=DEED)
-    house.next_key = None
+    await stage.commands.reseal(audit_event=DEED)
+    stage.next_key = None
     with pytest.raises(SettingsError):
-        await house.desk.reseal(audit_event=DEED)
+        await stage.commands.reseal(audit_event=DEED)
 
-    assert await house.audit_events() == [DEED]
+    assert await stage.audit_events() == [DEED]
 
 
 async def test_what_a_command_does_is_in_the_audit():
-    house = House()
+    stage = CredentialStage()
     sealed = AesSeal(FIRST).close("login/o8z6j/pixel_token", TOKEN.token.reveal().encode())
     forget = replace(DEED, what="connect.forget")
 
-    await house.desk.keep("login/o8z6j/pixel_token", sealed, audit_event=DEED)
-    await house.desk.forget_sealed("login/o8z6j/pixel_token", audit_event=forget)
+    await stage.commands.keep("login/o8z6j/pixel_token", sealed, audit_event=DEED)
+    await stage.commands.forget_sealed("login/o8z6j/pixel_token", audit_event=forget)
 
-    assert await house.audit_events() == [DEED, forget]
+    assert await stage.audit_events() == [DEED, forget]
 
 
 async def test_what_is_forgotten_while_all_is_sealed_anew_does_not_come_back():
-    house = House()
-    await house.desk.keep_pixel_token("o8z6j", TOKEN)
-    away = Leaving(house.store)
-    room = SecretStore(state=away, seal=house.next_key)
+    stage = CredentialStage()
+    await stage.commands.keep_pixel_token("o8z6j", TOKEN)
+    away = DeletingStore(stage.store)
+    room = SecretStore(state=away, seal=stage.next_key)
 
     await room.all("")
 
-    assert list(await house.store.load(SealedSecret)) == []
+    assert list(await stage.store.load(SealedSecret)) == []
 
 
 async def test_a_login_does_not_print_its_secrets():
-    house = House()
-    await house.desk.keep_oauth("o8z6j", KEYS, screen_name="example_ads")
-    await house.desk.keep_pixel_token("o8z6j", TOKEN)
+    stage = CredentialStage()
+    await stage.commands.keep_oauth("o8z6j", KEYS, screen_name="example_ads")
+    await stage.commands.keep_pixel_token("o8z6j", TOKEN)
 
-    shown = repr(await house.desk.all())
+    shown = repr(await stage.commands.all())
 
     assert KEYS.consumer_secret.reveal() not in shown
     assert KEYS.token_secret.reveal() not in shown
     assert TOKEN.token.reveal() not in shown
 
 
-def another_gateway(house, *, key=FIRST):
-    other = House(key=key)
-    secret_store = SecretStore(state=house.store, seal=other.seal)
-    other.desk = CredentialCommands(
+def another_gateway(stage, *, key=FIRST):
+    other = CredentialStage(key=key)
+    secret_store = SecretStore(state=stage.store, seal=other.seal)
+    other.commands = CredentialCommands(
         secret_store=secret_store,
         seal=other.seal,
         key=other.key,
         written=[UNSIGNED],
         destinations=other.destinations,
         send_to=other.send_to,
-        outbox=house.store,
+        outbox=stage.store,
         passed=other.passed,
-        note=house.store.people.note,
+        note=stage.store.people.note,
     )
     return other
 
 
 async def test_another_gateway_uses_what_one_was_given_and_no_more_what_one_forgot():
-    house = House()
-    other = another_gateway(house)
+    stage = CredentialStage()
+    other = another_gateway(stage)
 
-    await house.desk.keep_pixel_token("o8z6j", TOKEN)
-    await other.desk.follow()
+    await stage.commands.keep_pixel_token("o8z6j", TOKEN)
+    await other.commands.follow()
     used = other.destinations["o8z6j"].credentials
-    await house.desk.forget("o8z6j", PIXEL_TOKEN)
-    await other.desk.follow()
+    await stage.commands.forget("o8z6j", PIXEL_TOKEN)
+    await other.commands.follow()
 
     assert (used, other.destinations["o8z6j"]) == (TOKEN, UNSIGNED)
 
 
 async def test_a_gateway_reads_its_settings_again_when_another_has_rotated_the_key():
-    house = House(key=SECOND)
-    other = another_gateway(house)
-    await house.desk.keep_pixel_token("o8z6j", TOKEN)
+    stage = CredentialStage(key=SECOND)
+    other = another_gateway(stage)
+    await stage.commands.keep_pixel_token("o8z6j", TOKEN)
 
-    await other.desk.follow()
+    await other.commands.follow()
 
     assert other.destinations["o8z6j"].credentials == TOKEN
 
 
 async def test_a_gateway_without_the_rotated_key_says_so():
-    house = House(key=SECOND)
-    other = another_gateway(house)
+    stage = CredentialStage(key=SECOND)
+    other = another_gateway(stage)
     other.next_key = AesSeal(FIRST)
-    await house.desk.keep_pixel_token("o8z6j", TOKEN)
+    await stage.commands.keep_pixel_token("o8z6j", TOKEN)
     seen = []
 
     class Sees:
         def see(self, notice):
             seen.append(notice)
 
-    await FollowSecrets(other.desk, None, Sees())()
+    await FollowSecrets(other.commands, None, Sees())()
 
     assert [notice.where for notice in seen] == ["vault"]
     assert "server.former_secret_keys" in seen[0].reason

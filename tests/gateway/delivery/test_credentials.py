@@ -21,7 +21,7 @@ DELIVERED = Delivered(debug_id="d")
 NOT_KNOWN = Rejected(scope=RejectionScope.PIXEL, reason="401")
 
 
-class House:
+class ChooserStage:
     def __init__(self, destination=BOTH):
         self.clock = MovingClock()
         self.seen = []
@@ -43,55 +43,55 @@ class House:
 
 
 def test_the_new_one_goes_first():
-    assert House().order() == [PIXEL_TOKEN, OAUTH]
+    assert ChooserStage().order() == [PIXEL_TOKEN, OAUTH]
 
 
 def test_a_pixel_with_one_has_no_second():
-    assert House(a_destination()).order() == [PIXEL_TOKEN]
+    assert ChooserStage(a_destination()).order() == [PIXEL_TOKEN]
 
 
 def test_a_new_one_that_x_refused_goes_second_for_a_while():
-    house = House()
+    stage = ChooserStage()
 
-    refused = house.told(PIXEL_TOKEN, REFUSED, NOT_KNOWN)
+    refused = stage.told(PIXEL_TOKEN, REFUSED, NOT_KNOWN)
 
-    assert (refused, house.order()) == (True, [OAUTH, PIXEL_TOKEN])
+    assert (refused, stage.order()) == (True, [OAUTH, PIXEL_TOKEN])
 
 
 async def test_after_a_while_the_new_one_is_tried_again():
-    house = House()
-    house.told(PIXEL_TOKEN, REFUSED, NOT_KNOWN)
+    stage = ChooserStage()
+    stage.told(PIXEL_TOKEN, REFUSED, NOT_KNOWN)
 
-    await house.clock.advance(AGAIN)
+    await stage.clock.advance(AGAIN)
 
-    assert house.order() == [PIXEL_TOKEN, OAUTH]
+    assert stage.order() == [PIXEL_TOKEN, OAUTH]
 
 
 def test_with_other_credentials_what_x_said_of_the_former_ones_is_forgotten():
-    house = House()
-    house.told(PIXEL_TOKEN, REFUSED, NOT_KNOWN)
+    stage = ChooserStage()
+    stage.told(PIXEL_TOKEN, REFUSED, NOT_KNOWN)
 
-    house.credential_chooser.use(replace(BOTH, credentials=PixelToken(token=Secret("another"))))
+    stage.credential_chooser.use(replace(BOTH, credentials=PixelToken(token=Secret("another"))))
 
-    assert house.order() == [PIXEL_TOKEN, OAUTH]
+    assert stage.order() == [PIXEL_TOKEN, OAUTH]
 
 
 def test_an_answer_to_credentials_that_are_gone_says_nothing_of_the_new_ones():
-    house = House()
-    house.credential_chooser.use(replace(BOTH, credentials=PixelToken(token=Secret("another"))))
+    stage = ChooserStage()
+    stage.credential_chooser.use(replace(BOTH, credentials=PixelToken(token=Secret("another"))))
 
-    house.told(PIXEL_TOKEN, REFUSED, NOT_KNOWN)
+    stage.told(PIXEL_TOKEN, REFUSED, NOT_KNOWN)
 
-    assert (house.order(), house.seen) == ([PIXEL_TOKEN, OAUTH], [])
+    assert (stage.order(), stage.seen) == ([PIXEL_TOKEN, OAUTH], [])
 
 
 def test_each_answer_is_noted_and_a_change_of_mind_is_marked():
-    house = House()
+    stage = ChooserStage()
 
     for came, outcome in ((TAKEN, DELIVERED), (TAKEN, DELIVERED), (REFUSED, NOT_KNOWN)):
-        house.told(PIXEL_TOKEN, came, outcome)
+        stage.told(PIXEL_TOKEN, came, outcome)
 
-    assert [(notice.taken, notice.turned) for notice in house.seen] == [
+    assert [(notice.taken, notice.turned) for notice in stage.seen] == [
         (True, True),
         (True, False),
         (False, True),

@@ -32,7 +32,7 @@ TOTP = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
 DEED = AuditEvent(at=0, who="grace", what="user.test", subject="ada")
 
 
-class Door:
+class AuthenticationStage:
     def __init__(self) -> None:
         self.clock = MovingClock()
         self.state = MemoryState()

@@ -1,9 +1,9 @@
 """Fixtures of the identity tests."""
 
 import pytest
-from authentication_stage import Door
+from authentication_stage import AuthenticationStage
 
 
 @pytest.fixture
 async def api():
-    return Door()
+    return AuthenticationStage()

@@ -17,7 +17,7 @@ from twite.gateway.ingest.recorder import TROUBLED_FOR
 from twite.gateway.ports.events import Accepted, Judged, Troubled
 
 
-class Desk:
+class AcceptStage:
     """An Accept with a memory store; records what was woken, seen and recorded."""
 
     def __init__(self):
@@ -70,27 +70,27 @@ def for_x(conversion_id="order-1", **fields):
 
 
 async def test_what_is_being_taken_in_can_be_waited_for():
-    desk = Desk()
-    desk.may_record.clear()
-    taking = asyncio.create_task(desk.native(purchase()))
+    stage = AcceptStage()
+    stage.may_record.clear()
+    taking = asyncio.create_task(stage.native(purchase()))
     await asyncio.sleep(0)
-    waiting = asyncio.create_task(desk.accept.passed())
+    waiting = asyncio.create_task(stage.accept.passed())
     for _ in range(9):
         await asyncio.sleep(0)
     early = waiting.done()
-    desk.may_record.set()
+    stage.may_record.set()
     await waiting
 
     assert not early
-    assert len(desk.submissions) == 1
+    assert len(stage.submissions) == 1
     await taking
-    await desk.accept.passed()
+    await stage.accept.passed()
 
 
 async def test_a_receipt_counts_what_became_of_each():
-    desk = Desk()
+    stage = AcceptStage()
 
-    receipt = await desk.native(
+    receipt = await stage.native(
         purchase("a"),
         purchase("a"),
         purchase("b", consent={"ad_storage": "denied"}),
@@ -127,11 +127,11 @@ async def test_a_receipt_counts_what_became_of_each():
 
 
 async def test_the_account_balances():
-    desk = Desk()
+    stage = AcceptStage()
 
-    await desk.native(purchase("a"), purchase("a"), purchase("b", event="other"), {})
+    await stage.native(purchase("a"), purchase("a"), purchase("b", event="other"), {})
 
-    accounts = await desk.store.balance()
+    accounts = await stage.store.balance()
     assert [
         (account.received, account.pending, account.duplicate, account.rejected, account.balance)
         for account in accounts
@@ -139,52 +139,52 @@ async def test_the_account_balances():
 
 
 async def test_what_was_taken_before_is_a_duplicate():
-    desk = Desk()
-    await desk.native(purchase("a"))
+    stage = AcceptStage()
+    await stage.native(purchase("a"))
 
-    receipt = await desk.native(purchase("a", value="5", currency="EUR"))
+    receipt = await stage.native(purchase("a", value="5", currency="EUR"))
 
     assert (receipt.accepted, receipt.duplicates) == (0, 1)
 
 
 async def test_the_same_id_under_another_event_or_pixel_is_another_conversion():
-    desk = Desk()
-    await desk.native(purchase("a"))
+    stage = AcceptStage()
+    await stage.native(purchase("a"))
 
-    receipt = await desk.native(purchase("a", event="sign_up"))
+    receipt = await stage.native(purchase("a", event="sign_up"))
 
     assert (receipt.accepted, receipt.duplicates) == (1, 0)
 
 
 async def test_both_doors_share_the_keys():
-    desk = Desk()
-    await desk.native(purchase("a"))
+    stage = AcceptStage()
+    await stage.native(purchase("a"))
 
-    answer = await desk.from_x(for_x("a"), for_x("b"))
+    answer = await stage.from_x(for_x("a"), for_x("b"))
 
-    assert answer == XAcceptReceipt(receipt=desk.submissions[1].receipt, processed=2)
-    assert desk.notices[-1] == Accepted(
+    assert answer == XAcceptReceipt(receipt=stage.submissions[1].receipt, processed=2)
+    assert stage.notices[-1] == Accepted(
         source="x-api", accepted=1, duplicates=1, suppressed=0, rejected=0, endpoint="x_api"
     )
 
 
 async def test_a_pixel_with_news_is_woken_once_and_after_the_commit():
-    desk = Desk()
+    stage = AcceptStage()
 
-    await desk.native(purchase("a"), purchase("b"))
+    await stage.native(purchase("a"), purchase("b"))
 
-    assert desk.woken == ["o8z6j"]
-    assert len(desk.submissions) == 1
+    assert stage.woken == ["o8z6j"]
+    assert len(stage.submissions) == 1
 
 
 async def test_a_submission_of_which_nothing_is_kept_is_counted_all_the_same():
-    desk = Desk()
+    stage = AcceptStage()
 
-    receipt = await desk.native({"event": "purchase"})
+    receipt = await stage.native({"event": "purchase"})
 
     assert (receipt.accepted, len(receipt.rejected)) == (0, 1)
-    assert desk.woken == []
-    assert desk.notices == [
+    assert stage.woken == []
+    assert stage.notices == [
         Accepted(
             source="shop",
             accepted=0,
@@ -199,32 +199,32 @@ async def test_a_submission_of_which_nothing_is_kept_is_counted_all_the_same():
 
 @pytest.mark.parametrize("trouble", [LedgerFull, LedgerUnavailable])
 async def test_what_cannot_be_committed_is_not_acknowledged(trouble):
-    desk = Desk()
-    desk.store.refuse = trouble(reason="disk full", retry_after=2)
+    stage = AcceptStage()
+    stage.store.refuse = trouble(reason="disk full", retry_after=2)
 
     with pytest.raises(trouble):
-        await desk.native(purchase("a"))
+        await stage.native(purchase("a"))
     with pytest.raises(trouble):
-        await desk.from_x(for_x("a"))
+        await stage.from_x(for_x("a"))
 
-    assert desk.woken == []
-    assert [notice for notice in desk.notices if isinstance(notice, Accepted)] == []
+    assert stage.woken == []
+    assert [notice for notice in stage.notices if isinstance(notice, Accepted)] == []
 
 
 async def test_what_is_malformed_is_not_recorded():
-    desk = Desk()
+    stage = AcceptStage()
 
     with pytest.raises(MalformedRequest):
-        await desk.accept.native(source=a_source(), body=b"{")
+        await stage.accept.native(source=a_source(), body=b"{")
 
-    assert (desk.submissions, desk.woken, desk.notices) == ([], [], [])
+    assert (stage.submissions, stage.woken, stage.notices) == ([], [], [])
 
 
 async def test_what_x_would_refuse_is_refused_whole_and_not_recorded():
-    desk = Desk()
+    stage = AcceptStage()
 
     with pytest.raises(XAcceptRefusal) as caught:
-        await desk.from_x(for_x("a"), for_x("b", event_id="o8z6j"))
+        await stage.from_x(for_x("a"), for_x("b", event_id="o8z6j"))
 
     assert caught.value.status == 400
     assert caught.value.complaints == (
@@ -234,27 +234,27 @@ async def test_what_x_would_refuse_is_refused_whole_and_not_recorded():
             parameter="event_id",
         ),
     )
-    assert (desk.submissions, desk.notices) == ([], [])
+    assert (stage.submissions, stage.notices) == ([], [])
 
 
 async def test_a_refusal_prints_codes_and_no_values():
-    desk = Desk()
+    stage = AcceptStage()
 
     with pytest.raises(XAcceptRefusal) as caught:
-        await desk.from_x(for_x(description="canary\x00", value="canary"))
+        await stage.from_x(for_x(description="canary\x00", value="canary"))
 
     assert str(caught.value) == "400: INVALID_PARAMETER, INVALID_PARAMETER"
 
 
 async def test_a_submission_holds_no_person_raw():
-    desk = Desk()
+    stage = AcceptStage()
 
-    await desk.native(
+    await stage.native(
         purchase("a", email="canary@example.com", phone="+44 20 7946 0958"),
         purchase("b", event="other", email="canary@example.com", email_sha256="canary@example.com"),
     )
 
-    submission = desk.submissions[0]
+    submission = stage.submissions[0]
     kept = submission.body + b"".join(entry.body for entry in submission.entries)
     assert b"canary" not in kept
     assert b"7946" not in kept
@@ -262,51 +262,51 @@ async def test_a_submission_holds_no_person_raw():
 
 
 async def test_an_idempotency_key_makes_a_retry_a_duplicate():
-    desk = Desk()
+    stage = AcceptStage()
     order = {"event": "sign_up", "twclid": "abc"}
-    await desk.native(order, idempotency_key="k")
+    await stage.native(order, idempotency_key="k")
 
-    again = await desk.native(order, idempotency_key="k")
-    other = await desk.native(order, idempotency_key="l")
+    again = await stage.native(order, idempotency_key="k")
+    other = await stage.native(order, idempotency_key="l")
 
     assert (again.duplicates, other.accepted) == (1, 1)
 
 
 async def test_one_idempotency_key_is_not_for_two_requests():
-    desk = Desk()
+    stage = AcceptStage()
     order = {"event": "sign_up", "twclid": "abc"}
-    await desk.native(order, idempotency_key="k")
+    await stage.native(order, idempotency_key="k")
 
     with pytest.raises(NameTaken):
-        await desk.native(order | {"twclid": "def"}, idempotency_key="k")
+        await stage.native(order | {"twclid": "def"}, idempotency_key="k")
 
-    assert await accounts_of(desk) == 1
+    assert await accounts_of(stage) == 1
 
 
 async def test_the_order_of_keys_makes_no_other_request():
-    desk = Desk()
-    await desk.native({"event": "sign_up", "twclid": "abc"}, idempotency_key="k")
+    stage = AcceptStage()
+    await stage.native({"event": "sign_up", "twclid": "abc"}, idempotency_key="k")
 
-    again = await desk.native({"twclid": "abc", "event": "sign_up"}, idempotency_key="k")
+    again = await stage.native({"twclid": "abc", "event": "sign_up"}, idempotency_key="k")
 
     assert again.duplicates == 1
 
 
-async def accounts_of(desk):
-    return sum(account.received for account in await desk.store.balance())
+async def accounts_of(stage):
+    return sum(account.received for account in await stage.store.balance())
 
 
 async def test_commits_that_fail_are_told_once_in_a_while():
-    desk = Desk()
-    desk.store.refuse = LedgerUnavailable(reason="disk full", retry_after=2)
+    stage = AcceptStage()
+    stage.store.refuse = LedgerUnavailable(reason="disk full", retry_after=2)
 
     for _ in range(3):
         for _ in range(50):
             with pytest.raises(LedgerUnavailable):
-                await desk.native(purchase("a"))
-        await desk.clock.advance(TROUBLED_FOR)
+                await stage.native(purchase("a"))
+        await stage.clock.advance(TROUBLED_FOR)
 
-    assert desk.notices == [Troubled(where="ledger", reason="disk full")] * 3
+    assert stage.notices == [Troubled(where="ledger", reason="disk full")] * 3
 
 
 async def test_a_commit_that_failed_is_trouble_for_a_few_seconds():
@@ -332,11 +332,11 @@ async def test_a_commit_that_failed_is_trouble_for_a_few_seconds():
 
 
 async def test_what_consent_came_to_is_told_and_where_nothing_was_said_nothing_is():
-    desk = Desk()
+    stage = AcceptStage()
 
-    await desk.native(purchase("a"), purchase("b", consent={"ad_storage": "denied"}))
-    await desk.native(purchase("c"))
+    await stage.native(purchase("a"), purchase("b", consent={"ad_storage": "denied"}))
+    await stage.native(purchase("c"))
 
-    assert [notice for notice in desk.notices if isinstance(notice, Judged)] == [
+    assert [notice for notice in stage.notices if isinstance(notice, Judged)] == [
         Judged(source="shop", verdicts={("suppress", "storage"): 1})
     ]

@@ -18,7 +18,7 @@ def a_purchase(conversion_id="order-1", **more):
     return json.dumps(written | more).encode()
 
 
-class Door:
+class AcceptClockStage:
     def __init__(self):
         self.wall = MovingClock()
         self.store = MemoryStore()
@@ -44,39 +44,39 @@ class Door:
 
 @pytest.mark.parametrize("by", [8 * DAY, 74 * 365 * DAY])
 async def test_a_clock_put_forward_does_not_shorten_the_dedup_window(by):
-    api = Door()
-    await api.submit()
+    stage = AcceptClockStage()
+    await stage.submit()
 
-    api.wall.jump(by)
-    receipt = await api.submit()
+    stage.wall.jump(by)
+    receipt = await stage.submit()
 
     assert (receipt.accepted, receipt.duplicates) == (0, 1)
 
 
 async def test_when_it_arrived_goes_by_the_clock_that_does_not_jump():
-    api = Door()
-    began = api.wall.now()
+    stage = AcceptClockStage()
+    began = stage.wall.now()
 
-    api.wall.jump(DAY)
-    await api.submit()
+    stage.wall.jump(DAY)
+    await stage.submit()
 
-    assert (await api.history()).received_at == began
+    assert (await stage.history()).received_at == began
 
 
 async def test_a_conversion_without_a_time_gets_the_machines():
-    api = Door()
-    api.wall.jump(HOUR)
+    stage = AcceptClockStage()
+    stage.wall.jump(HOUR)
 
-    await api.submit()
+    await stage.submit()
 
-    sent = json.loads((await api.history()).sent)
-    assert sent["conversion_time"] == spelled(api.wall.now())
+    sent = json.loads((await stage.history()).sent)
+    assert sent["conversion_time"] == spelled(stage.wall.now())
 
 
 async def test_the_time_of_a_conversion_is_never_changed():
-    api = Door()
-    api.wall.jump(-HOUR)
+    stage = AcceptClockStage()
+    stage.wall.jump(-HOUR)
 
-    await api.submit(time="2026-11-24T10:00:00.250Z")
+    await stage.submit(time="2026-11-24T10:00:00.250Z")
 
-    assert json.loads((await api.history()).sent)["conversion_time"] == "2026-11-24T10:00:00.250Z"
+    assert json.loads((await stage.history()).sent)["conversion_time"] == "2026-11-24T10:00:00.250Z"

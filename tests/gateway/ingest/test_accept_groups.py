@@ -36,7 +36,7 @@ class OptOuts:
         return any(key[0] % 2 for key in keys)
 
 
-class GroupDesk:
+class GroupStage:
     """An Accept with a store that records by callback and returns preset results."""
 
     def __init__(self, *, answers=(), wake=None, **more):
@@ -138,7 +138,7 @@ async def test_a_group_is_recorded_as_its_requests_alone(settings, required, nam
         a_source(), pixels=frozenset({"o8z6j", "p2"}), consent=ConsentPolicy(required=required)
     )
     alone, group = (
-        GroupDesk(**{key: value() for key, value in settings.items()}) for _ in range(2)
+        GroupStage(**{key: value() for key, value in settings.items()}) for _ in range(2)
     )
 
     receipts = [
@@ -167,14 +167,14 @@ async def test_a_group_is_recorded_as_its_requests_alone(settings, required, nam
     assert set(group.woken) == set(alone.woken)
 
 
-def sums(desk):
+def sums(stage):
     """Return the sums of the notices, and the notices without a count."""
-    accepted = [notice for notice in desk.notices if isinstance(notice, Accepted)]
+    accepted = [notice for notice in stage.notices if isinstance(notice, Accepted)]
     counts = [
         sum(getattr(notice, name) for notice in accepted)
         for name in ("accepted", "duplicates", "suppressed", "rejected")
     ]
-    return counts, [notice for notice in desk.notices if not isinstance(notice, Accepted)]
+    return counts, [notice for notice in stage.notices if not isinstance(notice, Accepted)]
 
 
 def orders(*names):
@@ -185,33 +185,33 @@ def orders(*names):
 
 
 def test_typical_requests_share_one_notice():
-    desk = GroupDesk(answers={1: Recorded(duplicates=(0,))})
+    stage = GroupStage(answers={1: Recorded(duplicates=(0,))})
 
-    answers = desk.together(*orders("order-1", "order-1", "order-2", "order-3"))
+    answers = stage.together(*orders("order-1", "order-1", "order-2", "order-3"))
 
     assert [type(answer).__name__ for answer in answers] == ["str", "AcceptReceipt", "str", "str"]
-    assert sorted((each.accepted, each.duplicates) for each in desk.notices) == [(0, 1), (3, 0)]
-    assert desk.woken.count("o8z6j") == 2
+    assert sorted((each.accepted, each.duplicates) for each in stage.notices) == [(0, 1), (3, 0)]
+    assert stage.woken.count("o8z6j") == 2
 
 
 def test_the_errors_of_a_group_reach_their_requests():
     full = LedgerUnavailable(reason="the disk is full", retry_after=5)
-    desk = GroupDesk(answers={0: full, 2: Recorded(conflict=True)})
+    stage = GroupStage(answers={0: full, 2: Recorded(conflict=True)})
 
     bad = PendingOrder(a_source(), b"{")
-    answers = desk.together(*orders("order-1", "order-2", "order-3"), bad)
+    answers = stage.together(*orders("order-1", "order-2", "order-3"), bad)
 
     assert answers[0] is full
     assert isinstance(answers[1], str)
     assert isinstance(answers[2], NameTaken)
     assert answers[3].code == "not_json"
-    assert [type(notice) for notice in desk.notices] == [Troubled, Accepted]
+    assert [type(notice) for notice in stage.notices] == [Troubled, Accepted]
 
 
 def test_a_fault_in_a_report_is_the_answer_to_its_requests():
     def wake(_pixel):
         raise ZeroDivisionError
 
-    answers = GroupDesk(wake=wake).together(*orders("order-1", "order-2"))
+    answers = GroupStage(wake=wake).together(*orders("order-1", "order-2"))
 
     assert [type(answer) for answer in answers] == [ZeroDivisionError] * 2

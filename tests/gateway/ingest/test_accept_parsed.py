@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from test_accept import Desk
+from test_accept import AcceptStage
 
 from builders import NOW, a_source, an_entry
 from twite.domain.fault import fault
@@ -17,8 +17,8 @@ SCROLL = Ignored(name="scroll", reason="not_configured")
 BOT = Ignored(name="purchase", reason="bot")
 
 
-async def found(desk, found, *, endpoint=Endpoint.GA4):
-    return await desk.accept.parsed(found, source=a_source(), endpoint=endpoint)
+async def found(stage, found, *, endpoint=Endpoint.GA4):
+    return await stage.accept.parsed(found, source=a_source(), endpoint=endpoint)
 
 
 def signed_up(**fields):
@@ -26,17 +26,17 @@ def signed_up(**fields):
 
 
 async def test_what_was_ignored_is_told_by_reason_and_counted_with_the_commit():
-    desk = Desk()
+    stage = AcceptStage()
 
-    receipt = await found(desk, ParsedRequest(ignored=(SCROLL, SCROLL, BOT)))
+    receipt = await found(stage, ParsedRequest(ignored=(SCROLL, SCROLL, BOT)))
 
     assert (receipt.accepted, receipt.rejected) == (0, ())
-    assert desk.notices == [
+    assert stage.notices == [
         Accepted(source="shop", accepted=0, duplicates=0, suppressed=0, rejected=0, endpoint="ga4"),
         IgnoredSome(source="shop", endpoint="ga4", reasons={"not_configured": 2, "bot": 1}),
     ]
     assert [
-        (tally.name, tally.times) for tally in await desk.store.answer(IgnoredQuery(since=0))
+        (tally.name, tally.times) for tally in await stage.store.answer(IgnoredQuery(since=0))
     ] == [
         ("purchase", 1),
         ("scroll", 2),
@@ -54,13 +54,13 @@ async def test_what_was_ignored_is_told_by_reason_and_counted_with_the_commit():
     ],
 )
 async def test_what_is_refused_at_any_door_is_told_with_the_reason(endpoint):
-    desk = Desk()
+    stage = AcceptStage()
     # A private network address is a warning, not a reason to reject.
     unknown = signed_up(event="nothing_of_ours", ip="10.0.0.1", value=msgspec.Raw(b'"much"'))
     wrong = fault("url", "wrong_type")
 
     await found(
-        desk,
+        stage,
         ParsedRequest(
             conversions=(unknown, signed_up(), signed_up()),
             faults=((), (wrong,), ()),
@@ -68,19 +68,19 @@ async def test_what_is_refused_at_any_door_is_told_with_the_reason(endpoint):
         endpoint=endpoint,
     )
 
-    [told] = desk.notices
+    [told] = stage.notices
     assert (told.endpoint, told.rejected) == (endpoint.value, 2)
     assert told.codes == {"event_unknown": 1, "wrong_type": 1}
 
 
 async def test_what_is_ignored_beside_a_conversion_does_not_touch_the_balance():
-    desk = Desk()
+    stage = AcceptStage()
 
-    receipt = await found(desk, ParsedRequest(conversions=(signed_up(),), ignored=(SCROLL,)))
+    receipt = await found(stage, ParsedRequest(conversions=(signed_up(),), ignored=(SCROLL,)))
 
-    (account,) = await desk.store.balance()
+    (account,) = await stage.store.balance()
     assert (receipt.accepted, account.received, account.balance) == (1, 1, 0)
-    assert list(await desk.store.answer(IgnoredQuery(since=NOW // DAY))) == [
+    assert list(await stage.store.answer(IgnoredQuery(since=NOW // DAY))) == [
         IgnoredTally(
             day=NOW // DAY,
             source="shop",
@@ -93,35 +93,35 @@ async def test_what_is_ignored_beside_a_conversion_does_not_touch_the_balance():
 
 
 async def test_a_conversion_whose_client_repeats_itself_is_the_same_whatever_else_it_says():
-    desk = Desk()
+    stage = AcceptStage()
     first = ParsedRequest(conversions=(signed_up(ip="203.0.113.7"),), repeated=("GA4 1 2",))
     again = ParsedRequest(conversions=(signed_up(ip="203.0.113.9"),), repeated=("GA4 1 2",))
 
-    receipts = [await found(desk, request) for request in (first, again)]
+    receipts = [await found(stage, request) for request in (first, again)]
 
     assert [(receipt.accepted, receipt.duplicates) for receipt in receipts] == [(1, 0), (0, 1)]
 
 
 async def test_conversions_that_say_the_same_on_two_occasions_are_two():
-    desk = Desk()
+    stage = AcceptStage()
     occasions = [
         ParsedRequest(conversions=(signed_up(),), repeated=(said,))
         for said in ("GA4 1 2", "GA4 1 3")
     ]
 
-    receipts = [await found(desk, occasion) for occasion in occasions]
+    receipts = [await found(stage, occasion) for occasion in occasions]
 
     assert [receipt.accepted for receipt in receipts] == [1, 1]
 
 
 async def test_an_id_goes_before_what_is_repeated():
-    desk = Desk()
+    stage = AcceptStage()
     both = [
         ParsedRequest(conversions=(signed_up(conversion_id="lead-1"),), repeated=(said,))
         for said in ("GA4 1 2", "GA4 1 3")
     ]
 
-    receipts = [await found(desk, request) for request in both]
+    receipts = [await found(stage, request) for request in both]
 
     assert [(receipt.accepted, receipt.duplicates) for receipt in receipts] == [(1, 0), (0, 1)]
 

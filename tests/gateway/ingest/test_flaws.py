@@ -4,7 +4,7 @@ import hashlib
 
 import msgspec
 import pytest
-from test_accept import Desk, for_x, purchase
+from test_accept import AcceptStage, for_x, purchase
 
 from builders import a_conversion
 from twite.domain.conversion import Identifiers
@@ -19,10 +19,10 @@ EMAIL = sha256("anna@shop.alt")
 TWICE = sha256(EMAIL)
 
 
-def found(desk, place=-1):
+def found(stage, place=-1):
     return [
         (flaw.index, flaw.flaw.code, flaw.flaw.path, flaw.flaw.shape)
-        for flaw in desk.submissions[place].flaws
+        for flaw in stage.submissions[place].flaws
     ]
 
 
@@ -31,64 +31,64 @@ def found(desk, place=-1):
     [sha256(EMAIL), sha256(EMAIL.upper()), hashlib.sha256(bytes.fromhex(EMAIL)).hexdigest()],
 )
 async def test_the_hash_of_a_digest_that_came_before_is_a_double(double):
-    desk = Desk()
-    await desk.native(purchase("order-1", email_sha256=EMAIL))
+    stage = AcceptStage()
+    await stage.native(purchase("order-1", email_sha256=EMAIL))
 
-    await desk.native(purchase("order-2", email_sha256=double))
+    await stage.native(purchase("order-2", email_sha256=double))
 
-    assert found(desk, 0) == []
-    assert found(desk) == [(0, "double_hash", "email_sha256", "")]
+    assert found(stage, 0) == []
+    assert found(stage) == [(0, "double_hash", "email_sha256", "")]
 
 
 @pytest.mark.parametrize("how", [{"email": "Anna@shop.alt"}, {"email": EMAIL}])
 async def test_an_address_or_a_digest_in_its_place_gives_a_double_away_too(how):
-    desk = Desk()
-    await desk.native(purchase("order-0", phone_sha256=sha256("+442079460958")))
-    await desk.native(purchase("order-1", **how))
+    stage = AcceptStage()
+    await stage.native(purchase("order-0", phone_sha256=sha256("+442079460958")))
+    await stage.native(purchase("order-1", **how))
 
-    await desk.native(purchase("order-2", email=TWICE))
+    await stage.native(purchase("order-2", email=TWICE))
 
-    assert found(desk) == [(0, "double_hash", "email_sha256", "")]
+    assert found(stage) == [(0, "double_hash", "email_sha256", "")]
 
 
 async def test_within_one_request_too_and_at_the_door_for_xs_own_format():
-    desk = Desk()
+    stage = AcceptStage()
 
-    await desk.from_x(
+    await stage.from_x(
         for_x("order-1", identifiers=[{"hashed_phone_number": sha256("+442079460958")}]),
         for_x("order-2", identifiers=[{"hashed_phone_number": sha256(sha256("+442079460958"))}]),
     )
 
-    assert found(desk) == [(1, "double_hash", "phone_sha256", "")]
+    assert found(stage) == [(1, "double_hash", "phone_sha256", "")]
 
 
 async def test_a_double_that_is_known_by_its_address_is_counted_once():
-    desk = Desk()
-    await desk.native(purchase("order-1", email_sha256=EMAIL))
+    stage = AcceptStage()
+    await stage.native(purchase("order-1", email_sha256=EMAIL))
 
-    await desk.native(purchase("order-2", email="anna@shop.alt", email_sha256=TWICE))
+    await stage.native(purchase("order-2", email="anna@shop.alt", email_sha256=TWICE))
 
-    assert [flaw[1] for flaw in found(desk)] == ["double_hash"]
+    assert [flaw[1] for flaw in found(stage)] == ["double_hash"]
 
 
 async def test_who_is_known_at_another_pixel_gives_nothing_away():
-    desk = Desk()
-    await desk.native(purchase("order-1", email_sha256=EMAIL))
+    stage = AcceptStage()
+    await stage.native(purchase("order-1", email_sha256=EMAIL))
 
-    await desk.native(purchase("order-2", pixel="p2", email_sha256=TWICE))
+    await stage.native(purchase("order-2", pixel="p2", email_sha256=TWICE))
 
-    assert found(desk) == []
+    assert found(stage) == []
 
 
 async def test_who_said_no_is_not_remembered():
-    desk = Desk()
-    await desk.native(purchase("order-0", email_sha256=sha256("ben@shop.alt")))
+    stage = AcceptStage()
+    await stage.native(purchase("order-0", email_sha256=sha256("ben@shop.alt")))
     no = {"ad_storage": "denied"}
-    await desk.native(purchase("order-1", email_sha256=EMAIL, consent=no))
+    await stage.native(purchase("order-1", email_sha256=EMAIL, consent=no))
 
-    await desk.native(purchase("order-2", email_sha256=TWICE))
+    await stage.native(purchase("order-2", email_sha256=TWICE))
 
-    assert found(desk) == []
+    assert found(stage) == []
 
 
 def of(digest):

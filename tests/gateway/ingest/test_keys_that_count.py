@@ -3,7 +3,7 @@
 import hashlib
 
 import pytest
-from test_accept import Desk, for_x, purchase
+from test_accept import AcceptStage, for_x, purchase
 
 from builders import a_destination
 from fakes import SeededRandomness
@@ -36,9 +36,9 @@ class EverybodyOptedOut:
         return bool(keys)
 
 
-def counted(desk):
+def counted(stage):
     """Return the match keys of the last conversion, and the codes of its lost second key."""
-    submission = desk.submissions[-1]
+    submission = stage.submissions[-1]
     key_set = submission.entries[-1].key_set
     return key_set, [flaw.flaw.code for flaw in submission.flaws if flaw.wins]
 
@@ -90,20 +90,20 @@ def counted(desk):
     ],
 )  # fmt: skip
 async def test_a_key_counts_where_it_can_match_somebody(fields, key_set, wins):
-    desk = Desk()
+    stage = AcceptStage()
 
-    await desk.native(purchase(**fields))
+    await stage.native(purchase(**fields))
 
-    assert (counted(desk)[0], sorted(counted(desk)[1])) == (key_set, wins)
+    assert (counted(stage)[0], sorted(counted(stage)[1])) == (key_set, wins)
 
 
 async def test_a_double_that_is_known_by_an_earlier_digest_is_no_key():
-    desk = Desk()
-    await desk.native(purchase("order-1", email_sha256=ADDRESS))
+    stage = AcceptStage()
+    await stage.native(purchase("order-1", email_sha256=ADDRESS))
 
-    await desk.native(purchase("order-2", email_sha256=sha256(ADDRESS)))
+    await stage.native(purchase("order-2", email_sha256=sha256(ADDRESS)))
 
-    assert counted(desk) == (CLICK, ["double_hash"])
+    assert counted(stage) == (CLICK, ["double_hash"])
 
 
 @pytest.mark.parametrize(
@@ -119,35 +119,35 @@ async def test_a_double_that_is_known_by_an_earlier_digest_is_no_key():
     ],
 )
 async def test_at_the_door_for_xs_own_format_too(hashes, key_set, wins):
-    desk = Desk()
+    stage = AcceptStage()
     emails = [{"hashed_email": hash_} for hash_ in hashes]
 
-    await desk.from_x(for_x(identifiers=[{"twclid": "abc"}, *emails]))
+    await stage.from_x(for_x(identifiers=[{"twclid": "abc"}, *emails]))
 
-    assert counted(desk) == (key_set, wins)
+    assert counted(stage) == (key_set, wins)
 
 
 async def test_what_is_not_sent_wins_nothing_and_has_no_flaw():
-    desk = Desk()
+    stage = AcceptStage()
 
-    await desk.native(purchase(phone="12", consent={"ad_storage": "denied"}))
+    await stage.native(purchase(phone="12", consent={"ad_storage": "denied"}))
 
-    assert desk.submissions[-1].flaws == ()
+    assert stage.submissions[-1].flaws == ()
 
 
 async def test_nor_has_what_somebody_revoked_in_xs_own_format():
-    desk = Desk()
-    desk.accept = Accept(
-        ledger=desk,
-        clock=desk.clock,
+    stage = AcceptStage()
+    stage.accept = Accept(
+        ledger=stage,
+        clock=stage.clock,
         randomness=SeededRandomness(),
         destinations={"o8z6j": a_destination()},
         salt=b"salt",
-        wake=desk.woken.append,
+        wake=stage.woken.append,
         opt_outs=EverybodyOptedOut(),
     )
 
-    await desk.from_x(for_x(identifiers=[{"twclid": "abc"}, {"hashed_email": sha256(NOTHING)}]))
+    await stage.from_x(for_x(identifiers=[{"twclid": "abc"}, {"hashed_email": sha256(NOTHING)}]))
 
-    assert desk.submissions[-1].entries[0].suppressed
-    assert desk.submissions[-1].flaws == ()
+    assert stage.submissions[-1].entries[0].suppressed
+    assert stage.submissions[-1].flaws == ()

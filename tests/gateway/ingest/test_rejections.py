@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from test_accept import Desk
+from test_accept import AcceptStage
 
 from builders import a_source
 from twite.domain.fault import CODES
@@ -16,10 +16,10 @@ PHONE = "+442079460958"
 
 async def rejected(**fields):
     """Submit one conversion; return the record of its rejection."""
-    desk = Desk()
+    stage = AcceptStage()
     body = msgspec.json.encode({"event": "purchase", "conversion_id": "order-1"} | fields)
-    receipt = await desk.accept.native(source=a_source(), body=body)
-    (submission,) = desk.submissions
+    receipt = await stage.accept.native(source=a_source(), body=body)
+    (submission,) = stage.submissions
     (rejection,) = [rejection_of(submission, refusal) for refusal in submission.refusals]
     assert (rejection.receipt, rejection.index, rejection.source) == (receipt.receipt, 0, "shop")
     return rejection

@@ -67,7 +67,7 @@ class FailingStore(MemoryStore):
         return await super().backlog()
 
 
-class House:
+class TagCredentialStage:
     def __init__(self, state=None, *, key=KEY, former=()):
         self.clock = MovingClock()
         self.store = FailingStore()
@@ -95,21 +95,21 @@ class House:
 
 
 async def test_credentials_of_a_pixel_that_is_not_configured_are_taken_and_used():
-    house = House()
+    stage = TagCredentialStage()
 
-    found = await house.bring("p9", brought=keys())
+    found = await stage.bring("p9", brought=keys())
 
     assert found == Destination(pixel="p9", credentials=keys(), events={}, rate=100)
-    assert house.sent_to == [found]
-    assert house.destinations["p9"] == found
+    assert stage.sent_to == [found]
+    assert stage.destinations["p9"] == found
 
 
 async def test_what_is_kept_of_them_cannot_be_read_without_the_key():
-    house = House()
+    stage = TagCredentialStage()
 
-    await house.bring("p9", brought=keys())
+    await stage.bring("p9", brought=keys())
 
-    (secret,) = await house.state.load(SealedSecret)
+    (secret,) = await stage.state.load(SealedSecret)
     name, sealed = secret.name, secret.sealed
     assert name == "stape/p9"
     for part in (b"consumer-one", b"consumer-secret-one", b"token-one", b"agency"):
@@ -117,58 +117,58 @@ async def test_what_is_kept_of_them_cannot_be_read_without_the_key():
 
 
 async def test_once_taken_they_need_not_come_again():
-    house = House()
-    taken = await house.bring("p9", brought=keys())
+    stage = TagCredentialStage()
+    taken = await stage.bring("p9", brought=keys())
 
-    assert await house.bring("p9") == taken
-    assert await house.bring("p9", brought=keys()) == taken
-    assert house.sent_to == [taken]
+    assert await stage.bring("p9") == taken
+    assert await stage.bring("p9", brought=keys()) == taken
+    assert stage.sent_to == [taken]
 
 
 async def test_the_same_source_may_change_them():
-    house = House()
-    await house.bring("p9", brought=keys())
+    stage = TagCredentialStage()
+    await stage.bring("p9", brought=keys())
 
-    changed = await house.bring("p9", brought=keys("two"))
+    changed = await stage.bring("p9", brought=keys("two"))
 
     assert changed is not None
     assert changed.credentials == keys("two")
-    assert house.sent_to[-1] == changed
+    assert stage.sent_to[-1] == changed
 
 
 @pytest.mark.parametrize("brought", [None, keys(), keys("two")])
 async def test_no_other_source_may_use_or_change_them(brought):
-    house = House()
-    await house.bring("p9", brought=keys())
+    stage = TagCredentialStage()
+    await stage.bring("p9", brought=keys())
 
-    assert await house.bring("p9", source=OTHER, brought=brought) is None
-    assert house.destinations["p9"].credentials == keys()
+    assert await stage.bring("p9", source=OTHER, brought=brought) is None
+    assert stage.destinations["p9"].credentials == keys()
 
 
 async def test_a_pixel_that_is_configured_keeps_its_own():
-    house = House()
+    stage = TagCredentialStage()
 
-    found = await house.bring("o8z6j", brought=keys())
+    found = await stage.bring("o8z6j", brought=keys())
 
     assert found == a_destination()
-    assert list(await house.state.load(SealedSecret)) == []
+    assert list(await stage.state.load(SealedSecret)) == []
 
 
 async def test_a_configured_pixel_is_closed_to_a_source_that_may_not_name_it():
-    house = House()
+    stage = TagCredentialStage()
 
-    assert await house.bring("o8z6j", source=a_source("x", pixel="p2"), brought=keys()) is None
+    assert await stage.bring("o8z6j", source=a_source("x", pixel="p2"), brought=keys()) is None
 
 
 async def test_without_credentials_an_unknown_pixel_is_unknown():
-    assert await House().bring("p9") is None
+    assert await TagCredentialStage().bring("p9") is None
 
 
 async def test_they_outlive_the_process():
-    before = House()
+    before = TagCredentialStage()
     await before.bring("p9", brought=keys())
 
-    after = House(before.state)
+    after = TagCredentialStage(before.state)
     await after.tag_credentials.load()
 
     assert [destination.credentials for destination in after.sent_to] == [keys()]
@@ -177,31 +177,31 @@ async def test_they_outlive_the_process():
 
 
 async def test_with_a_new_key_they_are_sealed_anew_and_the_former_one_may_go():
-    before = House()
+    before = TagCredentialStage()
     await before.bring("p9", brought=keys())
     new = Secret("a-new-key-that-nobody-will-guess")
 
-    await House(before.state, key=new, former=(KEY,)).tag_credentials.load()
+    await TagCredentialStage(before.state, key=new, former=(KEY,)).tag_credentials.load()
 
-    alone = House(before.state, key=new)
+    alone = TagCredentialStage(before.state, key=new)
     await alone.tag_credentials.load()
     assert [destination.credentials for destination in alone.sent_to] == [keys()]
 
 
 async def test_without_the_key_that_sealed_them_nothing_is_guessed():
-    before = House()
+    before = TagCredentialStage()
     await before.bring("p9", brought=keys())
 
     with pytest.raises(NotOpened):
-        await House(
+        await TagCredentialStage(
             before.state, key=Secret("a-new-key-that-nobody-will-guess")
         ).tag_credentials.load()
 
 
 async def test_of_a_pixel_configured_since_they_are_forgotten():
-    before = House()
+    before = TagCredentialStage()
     await before.bring("p9", brought=keys())
-    after = House(before.state)
+    after = TagCredentialStage(before.state)
     after.destinations["p9"] = a_destination("p9")
 
     await after.tag_credentials.load()
@@ -215,77 +215,77 @@ async def test_credentials_that_could_not_be_kept_are_not_used():
             del records, more
             raise LedgerUnavailable(reason="the disk is full", retry_after=1)
 
-    house = House(Full())
+    stage = TagCredentialStage(Full())
     with pytest.raises(LedgerUnavailable):
-        await house.bring("p9", brought=keys())
+        await stage.bring("p9", brought=keys())
 
-    assert (house.sent_to, "p9" in house.destinations) == ([], False)
-    assert await house.bring("p9", source=OTHER) is None
+    assert (stage.sent_to, "p9" in stage.destinations) == ([], False)
+    assert await stage.bring("p9", source=OTHER) is None
 
 
 async def test_there_is_an_end_to_how_many_pixels_may_come():
-    house = House()
+    stage = TagCredentialStage()
     for number in range(3):
-        await house.bring(f"p{number}", brought=keys())
+        await stage.bring(f"p{number}", brought=keys())
 
     with pytest.raises(TooManyPixels):
-        await house.bring("another", brought=keys())
+        await stage.bring("another", brought=keys())
 
 
 @pytest.mark.parametrize("pixel", ["", "../accounts", "P9", "p9?x=1", "p" * 33, "p\n9", "\u0661"])
 async def test_what_is_no_id_of_a_pixel_never_becomes_part_of_an_address(pixel):
-    house = House()
+    stage = TagCredentialStage()
 
-    assert await house.bring(pixel, brought=keys()) is None
-    assert (house.sent_to, list(await house.state.load(SealedSecret))) == ([], [])
+    assert await stage.bring(pixel, brought=keys()) is None
+    assert (stage.sent_to, list(await stage.state.load(SealedSecret))) == ([], [])
 
 
 async def test_passing_credentials_are_forgotten_once_nothing_of_the_pixel_is_left_to_be_sent():
-    house = House()
-    await house.bring("p9", source=PASSER, brought=keys())
-    await house.clock.advance(LOOK + 1)
+    stage = TagCredentialStage()
+    await stage.bring("p9", source=PASSER, brought=keys())
+    await stage.clock.advance(LOOK + 1)
 
-    await house.tag_credentials.forget_settled()
+    await stage.tag_credentials.forget_settled()
 
-    assert list(await house.state.load(SealedSecret)) == []
-    assert (house.sender.left, "p9" in house.destinations) == (["p9"], False)
-    assert await house.bring("p9", source=PASSER) is None
+    assert list(await stage.state.load(SealedSecret)) == []
+    assert (stage.sender.left, "p9" in stage.destinations) == (["p9"], False)
+    assert await stage.bring("p9", source=PASSER) is None
 
 
 async def test_passing_credentials_stay_while_something_is_to_be_sent():
-    house = House()
-    await house.bring("p9", source=PASSER, brought=keys())
-    await house.store.record(a_submission(an_entry("order-1", pixel="p9")))
-    await house.clock.advance(LOOK + 1)
+    stage = TagCredentialStage()
+    await stage.bring("p9", source=PASSER, brought=keys())
+    await stage.store.record(a_submission(an_entry("order-1", pixel="p9")))
+    await stage.clock.advance(LOOK + 1)
 
-    await house.tag_credentials.forget_settled()
+    await stage.tag_credentials.forget_settled()
 
-    assert [secret.name for secret in await house.state.load(SealedSecret)] == ["stape/p9"]
-    assert house.sender.left == []
+    assert [secret.name for secret in await stage.state.load(SealedSecret)] == ["stape/p9"]
+    assert stage.sender.left == []
 
 
 async def test_passing_credentials_that_were_just_used_stay_for_what_is_on_its_way_to_the_disk():
-    house = House()
-    await house.bring("p9", source=PASSER, brought=keys())
-    await house.clock.advance(LOOK + 1)
-    await house.bring("p9", source=PASSER, brought=keys())
+    stage = TagCredentialStage()
+    await stage.bring("p9", source=PASSER, brought=keys())
+    await stage.clock.advance(LOOK + 1)
+    await stage.bring("p9", source=PASSER, brought=keys())
 
-    await house.tag_credentials.forget_settled()
+    await stage.tag_credentials.forget_settled()
 
-    assert house.sender.left == []
+    assert stage.sender.left == []
 
 
 async def test_a_conversion_without_credentials_cannot_use_those_that_are_passing():
-    house = House()
-    await house.bring("p9", source=PASSER, brought=keys())
+    stage = TagCredentialStage()
+    await stage.bring("p9", source=PASSER, brought=keys())
 
-    assert await house.bring("p9", source=PASSER) is None
+    assert await stage.bring("p9", source=PASSER) is None
 
 
 async def test_passing_credentials_outlive_the_process_until_what_they_came_with_is_sent():
-    before = House()
+    before = TagCredentialStage()
     await before.bring("p9", source=PASSER, brought=keys())
-    after = House(before.state)
+    after = TagCredentialStage(before.state)
 
     await after.tag_credentials.load()
     await after.clock.advance(LOOK + 1)
@@ -296,51 +296,51 @@ async def test_passing_credentials_outlive_the_process_until_what_they_came_with
 
 
 async def test_what_was_passing_is_stored_once_the_source_says_so():
-    house = House()
-    await house.bring("p9", source=PASSER, brought=keys())
+    stage = TagCredentialStage()
+    await stage.bring("p9", source=PASSER, brought=keys())
 
-    await house.bring("p9", source=AGENCY, brought=keys())
-    await house.clock.advance(LOOK + 1)
-    await house.tag_credentials.forget_settled()
+    await stage.bring("p9", source=AGENCY, brought=keys())
+    await stage.clock.advance(LOOK + 1)
+    await stage.tag_credentials.forget_settled()
 
-    assert house.sender.left == []
+    assert stage.sender.left == []
 
 
 async def test_stored_credentials_are_never_forgotten():
-    house = House()
-    await house.bring("p9", brought=keys())
-    await house.clock.advance(LOOK + 1)
+    stage = TagCredentialStage()
+    await stage.bring("p9", brought=keys())
+    await stage.clock.advance(LOOK + 1)
 
-    await house.tag_credentials.forget_settled()
+    await stage.tag_credentials.forget_settled()
 
-    assert house.sender.left == []
+    assert stage.sender.left == []
 
 
 async def test_passing_credentials_are_looked_at_again_and_again_also_after_trouble():
-    house = House()
-    await house.bring("p9", source=PASSER, brought=keys())
-    house.store.failures = 1
-    looking = asyncio.create_task(house.tag_credentials.run())
+    stage = TagCredentialStage()
+    await stage.bring("p9", source=PASSER, brought=keys())
+    stage.store.failures = 1
+    looking = asyncio.create_task(stage.tag_credentials.run())
     for _ in range(3):
         await asyncio.sleep(0)
-        await house.clock.advance(LOOK + 1)
+        await stage.clock.advance(LOOK + 1)
     looking.cancel()
 
-    assert (house.notices, house.sender.left) == (
+    assert (stage.notices, stage.sender.left) == (
         [Troubled(where="lent credentials", reason="the disk is full")],
         ["p9"],
     )
 
 
 async def test_credentials_that_another_gateway_was_brought_are_used_and_kept():
-    house = House()
-    other = House(house.state)
-    await house.bring("p9", brought=keys())
+    stage = TagCredentialStage()
+    other = TagCredentialStage(stage.state)
+    await stage.bring("p9", brought=keys())
     await other.tag_credentials.load()
-    await house.bring("p9", brought=keys("two"))
+    await stage.bring("p9", brought=keys("two"))
 
     for _ in range(2):
         await other.tag_credentials.load()
 
     assert [sent.credentials for sent in other.sent_to] == [keys(), keys("two")]
-    assert len(await house.state.load(SealedSecret)) == 1
+    assert len(await stage.state.load(SealedSecret)) == 1

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from test_accept import Desk, purchase
+from test_accept import AcceptStage, purchase
 
 from local_engines import LocalEngines
 from twite.engines.quickjs.engine import QuickJsEngine
@@ -25,20 +25,20 @@ TEMPLATE = read_template((Path(__file__).parents[2] / "templates/crm_post.tpl").
 
 def with_tag(*, consent=()):
     """Return an Accept with a tag that receives only the event `newsletter`."""
-    desk = Desk()
+    stage = AcceptStage()
     is_newsletter = Condition(left="{{_event}}", operator=Operator.EQUALS, right="newsletter")
     container = Container(
         tags=(ContainerTag(name="crm", template="main", triggers=("T",), consent=consent),),
         triggers=(ContainerTrigger(name="T", when=(is_newsletter,)),),
         templates={"main": TEMPLATE},
     )
-    desk.accept.tag_dispatcher = TagDispatcher(
+    stage.accept.tag_dispatcher = TagDispatcher(
         [ContainerConfig(container=container, rules={"crm": TagRule(name="crm")})],
         engine_pool=EnginePool(LocalEngines(QuickJsEngine), elapsed=SystemClock().elapsed),
         salt=b"x" * 16,
-        opt_outs=desk.store,
+        opt_outs=stage.store,
     )
-    return desk
+    return stage
 
 
 def newsletter(conversion_id="n-1", **fields):
@@ -50,34 +50,34 @@ def counts(receipt):
 
 
 async def test_it_is_accepted_for_the_tag_and_for_no_pixel():
-    desk = with_tag()
+    stage = with_tag()
 
-    receipt = await desk.native(newsletter(), purchase())
+    receipt = await stage.native(newsletter(), purchase())
 
     assert counts(receipt) == (2, 0, 0, 0)
-    assert [(entry.pixel, entry.event) for entry in desk.submissions[0].entries] == [
+    assert [(entry.pixel, entry.event) for entry in stage.submissions[0].entries] == [
         ("o8z6j", "o8z6k"),
         ("tag:crm", "other"),
     ]
-    assert desk.submissions[0].refusals == ()
+    assert stage.submissions[0].refusals == ()
     assert [(tag.tag, tag.status) for tag in receipt.tags] == [("crm", "queued")]
-    assert desk.woken.count("tag:crm") == 1
+    assert stage.woken.count("tag:crm") == 1
 
 
 async def test_the_same_event_again_is_a_duplicate_by_its_place_in_the_request():
-    desk = with_tag()
-    await desk.native(newsletter())
+    stage = with_tag()
+    await stage.native(newsletter())
 
-    receipt = await desk.native(purchase(), newsletter())
+    receipt = await stage.native(purchase(), newsletter())
 
     assert counts(receipt) == (1, 1, 0, 0)
     assert receipt.duplicate_indexes == (1,)
 
 
 async def test_an_event_that_no_tag_receives_is_rejected_as_before():
-    desk = with_tag()
+    stage = with_tag()
 
-    receipt = await desk.native(purchase(event="nothing_of_ours"), newsletter())
+    receipt = await stage.native(purchase(event="nothing_of_ours"), newsletter())
 
     assert counts(receipt) == (1, 0, 0, 1)
     assert [fault.code for fault in receipt.rejected[0].errors] == ["event_unknown"]
@@ -86,18 +86,18 @@ async def test_an_event_that_no_tag_receives_is_rejected_as_before():
 
 @pytest.mark.parametrize("wrong", [{"value": "much"}, {"twclid": None}, {"pixel": "zzz"}])
 async def test_an_event_with_another_error_is_rejected(wrong):
-    desk = with_tag()
+    stage = with_tag()
 
-    receipt = await desk.native(newsletter(**wrong))
+    receipt = await stage.native(newsletter(**wrong))
 
     assert counts(receipt) == (0, 0, 0, 1)
-    assert desk.submissions[0].entries == ()
+    assert stage.submissions[0].entries == ()
 
 
 async def test_a_denial_suppresses_it():
-    desk = with_tag()
+    stage = with_tag()
 
-    receipt = await desk.native(newsletter(consent={"ad_storage": "denied"}))
+    receipt = await stage.native(newsletter(consent={"ad_storage": "denied"}))
 
     assert counts(receipt) == (0, 0, 1, 0)
     assert receipt.suppressed_indexes == (0,)
@@ -105,9 +105,9 @@ async def test_a_denial_suppresses_it():
 
 
 async def test_consent_that_the_tag_requires_and_nobody_gave_suppresses_it():
-    desk = with_tag(consent=("analytics_storage",))
+    stage = with_tag(consent=("analytics_storage",))
 
-    receipt = await desk.native(newsletter(consent={"analytics_storage": "denied"}))
+    receipt = await stage.native(newsletter(consent={"analytics_storage": "denied"}))
 
     assert counts(receipt) == (0, 0, 1, 0)
     assert [(found.index, found.reason) for found in receipt.suppressed_reasons] == [
@@ -116,6 +116,6 @@ async def test_consent_that_the_tag_requires_and_nobody_gave_suppresses_it():
 
 
 async def test_without_tags_nothing_changes():
-    receipt = await Desk().native(newsletter())
+    receipt = await AcceptStage().native(newsletter())
 
     assert counts(receipt) == (0, 0, 0, 1)

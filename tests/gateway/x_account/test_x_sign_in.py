@@ -1,7 +1,7 @@
 """Sign-in to X against the emulator, from the first request to the stored credentials."""
 
 import pytest
-from sign_in_stage import ACCOUNT, APP, House, by_pin
+from sign_in_stage import ACCOUNT, APP, SignInStage, by_pin
 
 from twite.domain.destination import PixelToken, XApp
 from twite.domain.errors import RefusedByX, SettingsError
@@ -20,11 +20,11 @@ TOKEN = PixelToken(token=Secret("emulator-pixel-token-o8z6j"))
 
 
 async def test_signing_in_by_pin_stores_what_x_gave(x_emulator):
-    house = House(x_emulator.url)
+    stage = SignInStage(x_emulator.url)
 
-    connected = await by_pin(house)
+    connected = await by_pin(stage)
 
-    login = (await house.logins.all())["o8z6j"]
+    login = (await stage.logins.all())["o8z6j"]
     assert connected.screen_name == login.screen_name == "example_ads"
     assert connected.access == AccessCheck(
         account=ACCOUNT, roles=("ACCOUNT_ADMIN", "TWEET_COMPOSER")
@@ -33,68 +33,68 @@ async def test_signing_in_by_pin_stores_what_x_gave(x_emulator):
 
 
 async def test_signing_in_by_callback_stores_what_x_gave(x_emulator):
-    house = House(x_emulator.url)
-    begun = await house.connect.begin("o8z6j", callback=CALLBACK, by="session-1")
+    stage = SignInStage(x_emulator.url)
+    begun = await stage.connect.begin("o8z6j", callback=CALLBACK, by="session-1")
     _, sent_to = answer_the_page(begun.page)
 
-    connected = await house.connect.finish_by_callback(sent_to.partition("?")[2], by="session-1")
+    connected = await stage.connect.finish_by_callback(sent_to.partition("?")[2], by="session-1")
 
     assert sent_to.startswith(CALLBACK)
     assert connected.screen_name == "example_ads"
-    assert (await house.logins.all())["o8z6j"].oauth is not None
+    assert (await stage.logins.all())["o8z6j"].oauth is not None
 
 
 async def test_what_one_session_began_no_other_finishes(x_emulator):
-    house = House(x_emulator.url)
-    begun = await house.connect.begin("o8z6j", callback=CALLBACK, by="session-1")
+    stage = SignInStage(x_emulator.url)
+    begun = await stage.connect.begin("o8z6j", callback=CALLBACK, by="session-1")
     _, sent_to = answer_the_page(begun.page)
 
     with pytest.raises(RefusedByX) as refused:
-        await house.connect.finish_by_callback(sent_to.partition("?")[2], by="session-2")
+        await stage.connect.finish_by_callback(sent_to.partition("?")[2], by="session-2")
 
     assert refused.value.why == "stranger"
-    assert await house.logins.all() == {}
+    assert await stage.logins.all() == {}
 
 
 async def test_a_sign_in_that_took_too_long_is_to_be_begun_again(x_emulator):
-    house = House(x_emulator.url)
-    begun = await house.connect.begin("o8z6j")
+    stage = SignInStage(x_emulator.url)
+    begun = await stage.connect.begin("o8z6j")
     pin, _ = answer_the_page(begun.page)
-    await house.clock.advance(PATIENCE + 1)
+    await stage.clock.advance(PATIENCE + 1)
 
     with pytest.raises(RefusedByX, match="does not match a sign-in that was started here"):
-        await house.connect.finish_by_pin(begun.token, pin)
+        await stage.connect.finish_by_pin(begun.token, pin)
 
 
 async def test_a_sign_in_is_finished_once(x_emulator):
-    house = House(x_emulator.url)
-    begun = await house.connect.begin("o8z6j", callback=CALLBACK)
+    stage = SignInStage(x_emulator.url)
+    begun = await stage.connect.begin("o8z6j", callback=CALLBACK)
     _, sent_to = answer_the_page(begun.page)
     query = sent_to.partition("?")[2]
-    await house.connect.finish_by_callback(query)
+    await stage.connect.finish_by_callback(query)
 
     with pytest.raises(RefusedByX) as refused:
-        await house.connect.finish_by_callback(query)
+        await stage.connect.finish_by_callback(query)
 
     assert refused.value.why == "stranger"
 
 
-def shared(house):
+def shared(stage):
     """Return the sign-in of another gateway on the same store."""
     return XSignIn(
-        ask=house.asks,
-        clock=house.clock,
-        keeper=house.logins,
-        destinations=house.connect.destinations,
-        open_sign_ins=SealedSignIns(secret_store=house.secret_store, clock=house.clock),
+        ask=stage.asks,
+        clock=stage.clock,
+        keeper=stage.logins,
+        destinations=stage.connect.destinations,
+        open_sign_ins=SealedSignIns(secret_store=stage.secret_store, clock=stage.clock),
     )
 
 
 async def test_another_gateway_finishes_what_one_began_once_and_for_the_same_session(x_emulator):
-    house = House(x_emulator.url)
-    first, second = shared(house), shared(house)
+    stage = SignInStage(x_emulator.url)
+    first, second = shared(stage), shared(stage)
     begun = await first.begin("o8z6j", callback=CALLBACK, by="session-1")
-    (kept,) = await house.state.load(SealedSecret)
+    (kept,) = await stage.state.load(SealedSecret)
     _, sent_to = answer_the_page(begun.page)
     query = sent_to.partition("?")[2]
 
@@ -107,31 +107,31 @@ async def test_another_gateway_finishes_what_one_began_once_and_for_the_same_ses
     assert connected.screen_name == "example_ads"
     assert begun.token not in kept.name
     assert begun.token.encode() not in kept.sealed
-    assert [secret.name for secret in await house.state.load(SealedSecret)] == ["login/o8z6j/oauth"]
+    assert [secret.name for secret in await stage.state.load(SealedSecret)] == ["login/o8z6j/oauth"]
 
 
 async def test_sign_ins_in_the_store_expire_and_are_deleted(x_emulator):
-    house = House(x_emulator.url)
-    sign_in = shared(house)
+    stage = SignInStage(x_emulator.url)
+    sign_in = shared(stage)
     begun = await sign_in.begin("o8z6j")
     pin, _ = answer_the_page(begun.page)
-    await house.clock.advance(PATIENCE + 1)
+    await stage.clock.advance(PATIENCE + 1)
 
     with pytest.raises(RefusedByX, match="does not match a sign-in"):
         await sign_in.finish_by_pin(begun.token, pin)
     await sign_in.begin("o8z6j")
 
-    assert len(await house.state.load(SealedSecret)) == 1
+    assert len(await stage.state.load(SealedSecret)) == 1
 
 
-@pytest.mark.parametrize("make", [lambda house: house.connect, shared])
+@pytest.mark.parametrize("make", [lambda stage: stage.connect, shared])
 async def test_a_hundred_sign_ins_may_be_open_and_the_oldest_make_room(x_emulator, make):
-    house = House(x_emulator.url)
-    sign_in = make(house)
+    stage = SignInStage(x_emulator.url)
+    sign_in = make(stage)
     began = []
     for _ in range(MOST_OPEN + 1):
         began.append(await sign_in.begin("o8z6j"))
-        await house.clock.advance(1)
+        await stage.clock.advance(1)
     pins = [answer_the_page(begun.page)[0] for begun in began[:2]]
 
     with pytest.raises(RefusedByX, match="does not match a sign-in"):
@@ -171,22 +171,22 @@ async def test_a_hundred_sign_ins_may_be_open_and_the_oldest_make_room(x_emulato
 )
 async def test_who_may_not_send_is_told_why_and_nothing_is_stored(x_emulator, world, account, said):
     x_emulator.add(**world)
-    house = House(x_emulator.url, account=account)
+    stage = SignInStage(x_emulator.url, account=account)
 
     with pytest.raises(RefusedByX) as refused:
-        await by_pin(house)
+        await by_pin(stage)
 
     assert str(refused.value).startswith(said)
-    assert await house.logins.all() == {}
+    assert await stage.logins.all() == {}
 
 
 async def test_who_says_no_at_x_is_told_that_nothing_was_stored(x_emulator):
-    house = House(x_emulator.url)
-    begun = await house.connect.begin("o8z6j", callback=CALLBACK)
+    stage = SignInStage(x_emulator.url)
+    begun = await stage.connect.begin("o8z6j", callback=CALLBACK)
     _, sent_to = answer_the_page(begun.page, deny="1")
 
     with pytest.raises(RefusedByX) as refused:
-        await house.connect.finish_by_callback(sent_to.partition("?")[2])
+        await stage.connect.finish_by_callback(sent_to.partition("?")[2])
 
     assert str(refused.value) == (
         "The sign-in was cancelled at X. Nothing was stored. To sign in, start again and "
@@ -196,19 +196,19 @@ async def test_who_says_no_at_x_is_told_that_nothing_was_stored(x_emulator):
 
 @pytest.mark.parametrize("pin", ["0000000", "", "12 34\n", "'; --", "x" * 1_000])
 async def test_a_wrong_pin_is_refused(x_emulator, pin):
-    house = House(x_emulator.url)
-    begun = await house.connect.begin("o8z6j")
+    stage = SignInStage(x_emulator.url)
+    begun = await stage.connect.begin("o8z6j")
     answer_the_page(begun.page)
 
     with pytest.raises(RefusedByX, match="X refused the PIN"):
-        await house.connect.finish_by_pin(begun.token, pin)
+        await stage.connect.finish_by_pin(begun.token, pin)
 
 
 async def test_a_callback_that_the_app_does_not_have_is_named(x_emulator):
-    house = House(x_emulator.url)
+    stage = SignInStage(x_emulator.url)
 
     with pytest.raises(RefusedByX) as refused:
-        await house.connect.begin("o8z6j", callback="https://t.shop.example/console/x")
+        await stage.connect.begin("o8z6j", callback="https://t.shop.example/console/x")
 
     assert "accept https://t.shop.example/console/x as a callback URL (403 415" in str(
         refused.value
@@ -219,104 +219,104 @@ async def test_a_wrong_consumer_secret_is_the_app_that_x_does_not_know(x_emulato
     app = XApp(consumer_key=APP.consumer_key, consumer_secret=Secret("of-another-app"))
 
     with pytest.raises(RefusedByX, match=r"^X does not know the app \(401 32: "):
-        await House(x_emulator.url, app=app).connect.begin("o8z6j")
+        await SignInStage(x_emulator.url, app=app).connect.begin("o8z6j")
 
 
 async def test_where_the_clock_is_the_fault_the_clock_is_named(x_emulator):
     x_emulator.clock(shift=7_200)
 
     with pytest.raises(RefusedByX, match=r"This machine's clock differs from X's by 7\d\d\d s"):
-        await House(x_emulator.url).connect.begin("o8z6j")
+        await SignInStage(x_emulator.url).connect.begin("o8z6j")
 
 
 async def test_without_an_app_nobody_can_sign_in(x_emulator):
     with pytest.raises(
         SettingsError, match=r"x\.consumer_key: is missing: users sign in through your own app"
     ):
-        await House(x_emulator.url, app=None).connect.begin("o8z6j")
+        await SignInStage(x_emulator.url, app=None).connect.begin("o8z6j")
 
 
 async def test_without_a_key_nothing_is_begun_and_nothing_asked_of_x(x_emulator):
-    house = House(x_emulator.url)
-    keyless = XSignIn(ask=house.asks, clock=house.clock, keeper=None, destinations={})
+    stage = SignInStage(x_emulator.url)
+    keyless = XSignIn(ask=stage.asks, clock=stage.clock, keeper=None, destinations={})
 
     with pytest.raises(SettingsError, match="cannot store any without a key"):
         await keyless.begin("o8z6j")
 
-    assert house.asked == []
+    assert stage.asked == []
 
 
 async def test_a_pixel_token_that_x_does_not_refuse_is_stored(x_emulator):
-    house = House(x_emulator.url)
+    stage = SignInStage(x_emulator.url)
 
-    connected = await house.connect.paste("o8z6j", TOKEN)
+    connected = await stage.connect.paste("o8z6j", TOKEN)
 
     assert connected.access == AccessCheck()
-    assert (await house.logins.all())["o8z6j"].pixel_token == TOKEN
+    assert (await stage.logins.all())["o8z6j"].pixel_token == TOKEN
 
 
 async def test_to_try_a_pixel_token_counts_no_conversion(x_emulator):
-    await House(x_emulator.url).connect.paste("o8z6j", TOKEN)
+    await SignInStage(x_emulator.url).connect.paste("o8z6j", TOKEN)
 
     assert x_emulator.counted()["pixels"] == {}
 
 
 async def test_a_pixel_token_of_another_pixel_is_refused_and_not_stored(x_emulator):
-    house = House(x_emulator.url)
+    stage = SignInStage(x_emulator.url)
     foreign = PixelToken(token=Secret("emulator-pixel-token-o6dkt"))
 
     with pytest.raises(RefusedByX, match="X refused this pixel token for pixel o8z6j"):
-        await house.connect.paste("o8z6j", foreign)
+        await stage.connect.paste("o8z6j", foreign)
 
-    assert await house.logins.all() == {}
+    assert await stage.logins.all() == {}
 
 
 async def test_an_x_that_is_down_loses_no_pasted_token(x_emulator):
     x_emulator.fault("status", status=503)
-    house = House(x_emulator.url)
+    stage = SignInStage(x_emulator.url)
 
-    connected = await house.connect.paste("o8z6j", TOKEN)
+    connected = await stage.connect.paste("o8z6j", TOKEN)
 
     assert connected.access is None
-    assert (await house.logins.all())["o8z6j"].pixel_token == TOKEN
+    assert (await stage.logins.all())["o8z6j"].pixel_token == TOKEN
 
 
 async def test_what_is_forgotten_is_only_revoked_when_that_is_asked_for(x_emulator):
-    house = House(x_emulator.url)
-    await by_pin(house)
+    stage = SignInStage(x_emulator.url)
+    await by_pin(stage)
 
-    assert await house.connect.forget("o8z6j", OAUTH)
+    assert await stage.connect.forget("o8z6j", OAUTH)
 
-    assert not [path for path in house.asked if "invalidate" in path]
-    assert await house.logins.all() == {}
+    assert not [path for path in stage.asked if "invalidate" in path]
+    assert await stage.logins.all() == {}
 
 
 async def test_a_revoked_token_is_of_no_use_to_anybody(x_emulator):
-    house = House(x_emulator.url)
-    await by_pin(house)
-    keys = (await house.logins.all())["o8z6j"].oauth
+    stage = SignInStage(x_emulator.url)
+    await by_pin(stage)
+    keys = (await stage.logins.all())["o8z6j"].oauth
 
-    await house.connect.forget("o8z6j", OAUTH, revoke=True)
+    await stage.connect.forget("o8z6j", OAUTH, revoke=True)
 
-    assert house.asked[-1] == "/1.1/oauth/invalidate_token.json"
-    await house.logins.keep_oauth("o8z6j", keys, screen_name="example_ads")
+    assert stage.asked[-1] == "/1.1/oauth/invalidate_token.json"
+    await stage.logins.keep_oauth("o8z6j", keys, screen_name="example_ads")
     # X no longer knows it, so revoking it is no failure.
-    assert await house.connect.forget("o8z6j", OAUTH, revoke=True)
-    assert not await house.connect.forget("o8z6j", PIXEL_TOKEN)
+    assert await stage.connect.forget("o8z6j", OAUTH, revoke=True)
+    assert not await stage.connect.forget("o8z6j", PIXEL_TOKEN)
 
 
 async def test_what_a_command_stores_and_forgets_is_a_deed_of_whoever_runs_it(x_emulator):
-    house = House(x_emulator.url, noted_as="ada (command)")
+    stage = SignInStage(x_emulator.url, noted_as="ada (command)")
 
-    await by_pin(house)
-    await house.connect.paste("o8z6j", TOKEN)
-    await house.connect.forget("o8z6j", OAUTH, revoke=True)
-    await house.connect.forget("o8z6j", PIXEL_TOKEN)
-    await house.connect.forget("o8z6j", PIXEL_TOKEN)
+    await by_pin(stage)
+    await stage.connect.paste("o8z6j", TOKEN)
+    await stage.connect.forget("o8z6j", OAUTH, revoke=True)
+    await stage.connect.forget("o8z6j", PIXEL_TOKEN)
+    await stage.connect.forget("o8z6j", PIXEL_TOKEN)
 
     audit_events = [
         (audit_event.who, audit_event.what, audit_event.subject, audit_event.detail)
-        for audit_event in house.state.audit_events
+        for audit_event in stage.state.audit_events
     ]
     assert audit_events == [
         ("ada (command)", "connect.done", "o8z6j", "oauth as @example_ads"),
@@ -327,8 +327,8 @@ async def test_what_a_command_stores_and_forgets_is_a_deed_of_whoever_runs_it(x_
 
 
 async def test_what_the_console_does_it_notes_itself(x_emulator):
-    house = House(x_emulator.url)
+    stage = SignInStage(x_emulator.url)
 
-    await house.connect.paste("o8z6j", TOKEN)
+    await stage.connect.paste("o8z6j", TOKEN)
 
-    assert house.state.audit_events == []
+    assert stage.state.audit_events == []
