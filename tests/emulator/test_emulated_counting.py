@@ -1,4 +1,4 @@
-"""Deduplication by (event, conversion id), between pixel and API, over 48 hours of receipt."""
+"""Deduplication by (event, conversion id), between pixel and API, if received within 48 hours."""
 
 import json
 from urllib.parse import urlencode

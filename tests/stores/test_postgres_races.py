@@ -182,7 +182,7 @@ def of_copies(*entries):
 
 
 async def edits_of(other):
-    """Return an edit of each delivery, which changes nothing; the later keys first."""
+    """Return edits that change nothing, one for each delivery, in descending order of keys."""
     rows = await other.fetch(
         "SELECT outbox.id, body FROM outbox JOIN conversion ON conversion.id = outbox.id "
         "JOIN dedup ON dedup.delivery = outbox.id ORDER BY key DESC"

@@ -150,7 +150,7 @@ def keys_of(book, *, fresh=100):
 
 
 def take(keys, *wanted, takes=False):
-    """Request keys (key, delivery); return the late ones, and the keys that were contested."""
+    """Request keys (key, delivery); return what `take` returns, and the contested keys."""
     contested = []
 
     def contest(wish, holder, holding):

@@ -49,7 +49,7 @@ class Truth(msgspec.Struct):
 
 
 class Verdict(msgspec.Struct):
-    """The result of one damage."""
+    """The result of damaging the store once."""
 
     seed: int
     how: str

@@ -223,7 +223,7 @@ class ValueGuardSetup:
 
     @classmethod
     async def begin(cls, settings: Settings, *, state: StateStore, clock: Clock) -> Self:
-        """Load the norms, and start the task."""
+        """Load the usual amounts, and start the task."""
         guards = ValueGuards(
             sources={source.name: source.value_guard for source in settings.sources()},
             pixels={

@@ -93,7 +93,7 @@ class SettingsFileDraft:
     """The settings file, before and after. `text` is the new content."""
 
     def __init__(self, path: Path, *, pixel: str, name: str, event: str) -> None:
-        """Map a name of the settings to a pixel's event.
+        """Map a name in the settings to a pixel's event.
 
         Raises SettingsError if it cannot be written.
         """

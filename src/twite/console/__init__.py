@@ -1,4 +1,4 @@
-"""The console: pages for people, drawn by the server.
+"""The console: pages for people, rendered on the server.
 
     application   checks a request (address, host, session, origin, role) and calls its page
     page          a page: routes, location in the navigation, and its requests

@@ -171,8 +171,8 @@ class Authentication:
     async def confirms(self, inside: AuthenticatedSession, password: str, address: str) -> bool:
         """Return whether the signed-in user's password is correct, before a sensitive action.
 
-        A wrong password counts as at sign-in. Raises SignedOut if the session ended or the password
-        changed meanwhile.
+        A wrong password counts like one at sign-in. Raises SignedOut if the session ended or the
+        password changed meanwhile.
         """
         user = inside.user
         offer = LoginAttempt(name=user.name, password=password, address=address)

@@ -11,7 +11,7 @@ from twite.domain.secret import Secret
 
 
 class SignInUpdate(msgspec.Struct, frozen=True):
-    """A change of sessions or of the data of sign-ins."""
+    """A change to sessions or sign-in data."""
 
 
 class SessionBegun(SignInUpdate, frozen=True, kw_only=True):

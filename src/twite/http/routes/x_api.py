@@ -169,7 +169,7 @@ def _signed(keys: OAuthKeys, request: HttpRequest) -> bool:
 
 
 def _translated(request: HttpRequest, answer: HttpResponse, account: str | None) -> HttpResponse:
-    """Return a refusal that X does not have, or an internal error, in X's format."""
+    """Return, in X's format, a refusal that X itself never sends, or an internal error."""
     errors = tuple(
         XError(
             code=_CODES.get(answer.status, spec.INVALID_PARAMETER),
