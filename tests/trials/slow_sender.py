@@ -27,9 +27,9 @@ def pause(seconds):
     """Delay each request."""
     send = XClient.send
 
-    async def late(self, destination, bodies):
+    async def late(self, *given, **named):
         await asyncio.sleep(seconds)
-        return await send(self, destination, bodies)
+        return await send(self, *given, **named)
 
     XClient.send = late
 
