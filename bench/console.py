@@ -37,7 +37,7 @@ ADMIN, CLIENT = "ada", "client"
 _COUNTING = "They are being counted"
 
 
-class House(msgspec.Struct, frozen=True, kw_only=True):
+class ConsoleRig(msgspec.Struct, frozen=True, kw_only=True):
     """A gateway on a store, and who is signed in: an admin, and a client who sees one pixel."""
 
     gateway: Gateway
@@ -115,15 +115,15 @@ async def measured(
     The stores take turns.
     """
     found: dict[str, dict[str, list[tuple[float, float]]]] = {}
-    houses = {name: await opened(folder / f"{name}.toml", path) for name, path in stores.items()}
-    seconds = await counted(houses["full"])
+    rigs = {name: await opened(folder / f"{name}.toml", path) for name, path in stores.items()}
+    seconds = await counted(rigs["full"])
     print(f"twins were counted in {seconds:.1f} s", file=sys.stderr)
     for _ in range(times + 1):
-        for store, house in houses.items():
-            for name, (who, path) in pages(house.settled).items():
+        for store, rig in rigs.items():
+            for name, (who, path) in pages(rig.settled).items():
                 began, spent = time.perf_counter(), time.process_time()
-                url = f"{house.gateway.url}/console{path}"
-                async with house.visitors[who].get(url) as answer:
+                url = f"{rig.gateway.url}/console{path}"
+                async with rig.visitors[who].get(url) as answer:
                     await answer.read()
                 took = time.perf_counter() - began, time.process_time() - spent
                 if answer.status != 200:
@@ -131,27 +131,27 @@ async def measured(
                 if "by its id" in name and "/live/" not in answer.url.path:
                     raise SystemExit(f"{name} was not found")
                 found.setdefault(name, {}).setdefault(store, []).append(took)
-    for house in houses.values():
-        for http in house.visitors.values():
+    for rig in rigs.values():
+        for http in rig.visitors.values():
             await http.close()
-        await house.gateway.stop()
+        await rig.gateway.stop()
     return {
         name: {store: several[1:] for store, several in by_store.items()}
         for name, by_store in found.items()
     }
 
 
-async def counted(house: House) -> float:
+async def counted(rig: ConsoleRig) -> float:
     """Wait until the twins are counted for the first time; return the seconds."""
     began = time.perf_counter()
     while True:
-        async with house.visitors[ADMIN].get(f"{house.gateway.url}/console/twins") as page:
+        async with rig.visitors[ADMIN].get(f"{rig.gateway.url}/console/twins") as page:
             if _COUNTING not in await page.text():
                 return time.perf_counter() - began
         await asyncio.sleep(0.1)
 
 
-async def opened(config: Path, store: Path) -> House:
+async def opened(config: Path, store: Path) -> ConsoleRig:
     """Return a gateway on a store, and who looks at it."""
     await asyncio.to_thread(config.write_text, agency.settings(store))
     settings = load(config, {})
@@ -171,7 +171,7 @@ async def opened(config: Path, store: Path) -> House:
     settled = db.execute("SELECT coalesce(max(id), 0) FROM conversion").fetchone()[0]
     db.close()
     visitors = {name: await signed_in(gateway, name) for name in (ADMIN, CLIENT)}
-    return House(gateway=gateway, visitors=visitors, settled=settled)
+    return ConsoleRig(gateway=gateway, visitors=visitors, settled=settled)
 
 
 async def signed_in(gateway: Gateway, name: str) -> aiohttp.ClientSession:

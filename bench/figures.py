@@ -13,8 +13,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bench import fill, postgres, pruning, raw
-from bench.house import House, fresh
 from bench.orders import order
+from bench.rig import Rig, fresh
 from bench.sample import Sample
 from bench.servers import ROOT, ServerProcess, UsesCpu, connects, free_port, python, wait_for
 
@@ -68,17 +68,17 @@ class Bench:
     def delivery(self) -> None:
         queued = self.store(queued=self.chosen.queued)
         for _ in self.runs(f"delivery of {self.chosen.queued:,}"):
-            with House(self.folder, store=None) as house:
-                self.samples["loop"].append(posted(house, self.chosen.seconds))
-            with House(self.folder, store=queued, start=False) as house:
-                self.samples["delivery"].append(self._deliver(house))
+            with Rig(self.folder, store=None) as rig:
+                self.samples["loop"].append(posted(rig, self.chosen.seconds))
+            with Rig(self.folder, store=queued, start=False) as rig:
+                self.samples["delivery"].append(self._deliver(rig))
                 peak = self.memory.get(self.chosen.queued, 0)
-                self.memory[self.chosen.queued] = max(peak, house.gateway.peak_memory())
+                self.memory[self.chosen.queued] = max(peak, rig.gateway.peak_memory())
 
     def sdk(self) -> None:
-        with House(self.folder, store=None) as house:
+        with Rig(self.folder, store=None) as rig:
             for _ in self.runs("X's SDK, one conversion a request"):
-                self.samples["sdk"].append(sdk(house, self.chosen.seconds))
+                self.samples["sdk"].append(sdk(rig, self.chosen.seconds))
 
     def settled(self) -> None:
         """Compare a store of millions with an empty one; they are used in turns."""
@@ -87,32 +87,30 @@ class Bench:
         for _ in self.runs(f"{size:,} settled"):
             for side, shape in (("single", _SINGLE), ("hundred", _HUNDRED)):
                 for name, store in ((side, self.store()), (f"{side}-settled", made)):
-                    with House(self.folder, store=store, sending=False) as house:
-                        self.samples[name].append(self.under_load(house.gateway, house.url, *shape))
+                    with Rig(self.folder, store=store, sending=False) as rig:
+                        self.samples[name].append(self.under_load(rig.gateway, rig.url, *shape))
             for name, store in (("delivery", self.store()), ("delivery-settled", made)):
-                with House(
-                    self.folder, store=store, queued=self.chosen.queued, start=False
-                ) as house:
-                    self.samples[name].append(self._deliver(house))
+                with Rig(self.folder, store=store, queued=self.chosen.queued, start=False) as rig:
+                    self.samples[name].append(self._deliver(rig))
 
     def start(self) -> None:
         for size in dict.fromkeys((0, self.chosen.queued)):
             store = self.store(queued=size)
             for _ in self.runs(f"start with {size:,} queued"):
-                with House(self.folder, store=store, sending=False, start=False) as house:
-                    self.starts[size].append(house.start_gateway())
+                with Rig(self.folder, store=store, sending=False, start=False) as rig:
+                    self.starts[size].append(rig.start_gateway())
 
     def flood(self) -> None:
         shape = (1, _FLOODED_CLIENTS)
         for _ in self.runs("submissions next to floods of cheap requests"):
-            with House(self.folder, store=self.store(), sending=False) as house:
+            with Rig(self.folder, store=self.store(), sending=False) as rig:
                 for path in ("", *FLOODED):
                     floods = python(
-                        "-m", "bench.load", "flood", house.url, path, str(_FLOODING)
+                        "-m", "bench.load", "flood", rig.url, path, str(_FLOODING)
                     ) if path else None  # fmt: skip
                     try:
                         self.samples[f"flood{path}"].append(
-                            self.under_load(house.gateway, house.url, *shape)
+                            self.under_load(rig.gateway, rig.url, *shape)
                         )
                     finally:
                         if floods is not None:
@@ -152,9 +150,9 @@ class Bench:
     def ingest(self, side: str, shape: tuple[int, int], run: int, *, sending: bool = False) -> None:
         if len(self.samples[side]) > run:
             return
-        with House(self.folder, store=self.store(), sending=sending) as house:
-            rest(house.gateway)
-            self.samples[side].append(self.under_load(house.gateway, house.url, *shape))
+        with Rig(self.folder, store=self.store(), sending=sending) as rig:
+            rest(rig.gateway)
+            self.samples[side].append(self.under_load(rig.gateway, rig.url, *shape))
 
     def under_load(
         self, server: UsesCpu, url: str | Sequence[str], each: int, connections: int
@@ -180,19 +178,19 @@ class Bench:
         rate = sum(part["conversions_per_second"] for part in found)
         return Sample(rate=rate, cpu=cpu, p99=max(part["p99_ms"] for part in found))
 
-    def _deliver(self, house: House) -> Sample:
+    def _deliver(self, rig: Rig) -> Sample:
         """Start the gateway on a full outbox; measure until X has all of it."""
-        began_with = house.counted()
-        house.start_gateway()
+        began_with = rig.counted()
+        rig.start_gateway()
         began = first = spent = 0.0
         while True:
-            now, counted = time.perf_counter(), house.counted() - began_with
+            now, counted = time.perf_counter(), rig.counted() - began_with
             if counted and not began:
-                began, first, spent = now, counted, house.gateway.cpu()
+                began, first, spent = now, counted, rig.gateway.cpu()
             if counted >= self.chosen.queued:
                 many = max(1, counted - first)
                 return Sample(
-                    rate=many / max(now - began, 1e-9), cpu=(house.gateway.cpu() - spent) / many
+                    rate=many / max(now - began, 1e-9), cpu=(rig.gateway.cpu() - spent) / many
                 )
             time.sleep(0.02)
 
@@ -212,16 +210,16 @@ FIGURES: dict[str, Callable[[Bench], None]] = {
 }
 
 
-def sdk(house: House, seconds: float) -> Sample:
+def sdk(rig: Rig, seconds: float) -> Sample:
     done = subprocess.run(
-        [ROOT / ".venv-bench/bin/python", "bench/sdk.py", house.x, fill.PIXEL, str(seconds)],
+        [ROOT / ".venv-bench/bin/python", "bench/sdk.py", rig.x, fill.PIXEL, str(seconds)],
         cwd=ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
     found = json.loads(done.stdout)
     return Sample(rate=found["conversions_per_second"], cpu=found["cpu"])
 
 
-def posted(house: House, seconds: float) -> Sample:
+def posted(rig: Rig, seconds: float) -> Sample:
     """Post one ready-made batch of 500 again and again: no store, no signing, no settling."""
     conversion = {
         "conversion_time": "2026-11-24T10:00:00.000Z",
@@ -234,7 +232,7 @@ def posted(house: House, seconds: float) -> Sample:
         "description": "x" * 200,
     }
     body = json.dumps({"conversions": [conversion] * 500})
-    connection = http.client.HTTPConnection(urlsplit(house.x).netloc)
+    connection = http.client.HTTPConnection(urlsplit(rig.x).netloc)
     headers = {"Content-Type": "application/json", "X-Pixel-Token": fill.TOKEN}
     path = f"/12/measurement/conversions/{fill.PIXEL}"
     sent, began, spent = 0, time.perf_counter(), time.process_time()

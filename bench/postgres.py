@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 import uvloop
 
 from bench import fill
-from bench.house import House, fresh
+from bench.rig import Rig, fresh
 from bench.sample import Sample
 from builders import a_submission, an_entry
 from twite.domain.delivery import Attempt, Settlement, Transition, Trigger
@@ -67,7 +67,7 @@ def new(server: "PostgresServer", name: str) -> None:
     )
 
 
-class PostgresHouse(House):
+class PostgresRig(Rig):
     """An emulator, and gateways on a new database. X's rate limit is used up."""
 
     def __init__(
@@ -121,8 +121,8 @@ def ingest(bench: "Bench") -> None:
     with postgres() as server:
         for run in bench.runs("one process on PostgreSQL"):
             for side, shape in SHAPES.items():
-                with PostgresHouse(bench.folder, server) as house:
-                    sample = bench.under_load(house, house.url, *shape)
+                with PostgresRig(bench.folder, server) as rig:
+                    sample = bench.under_load(rig, rig.url, *shape)
                 bench.samples[f"postgres-{side}"].append(sample)
                 bench.ingest(side, shape, run)
 
@@ -133,8 +133,8 @@ def workers(bench: "Bench") -> None:
         for _ in bench.runs("two workers on PostgreSQL"):
             for side, shape in SHAPES.items():
                 for name, many in ((f"workers-{side}", 2), (f"worker-{side}", 1)):
-                    with PostgresHouse(bench.folder, server, workers=many) as house:
-                        bench.samples[name].append(bench.under_load(house, house.url, *shape))
+                    with PostgresRig(bench.folder, server, workers=many) as rig:
+                        bench.samples[name].append(bench.under_load(rig, rig.url, *shape))
 
 
 def nodes(bench: "Bench") -> None:
@@ -142,8 +142,8 @@ def nodes(bench: "Bench") -> None:
     with postgres(**_SLOW) as server:
         for _ in bench.runs("three nodes on PostgreSQL, commits of 5 ms"):
             for name, many in (("node", 1), ("nodes", 3)):
-                with PostgresHouse(bench.folder, server, nodes=many) as house:
-                    bench.samples[name].append(bench.under_load(house, house.urls, 1, _FEW))
+                with PostgresRig(bench.folder, server, nodes=many) as rig:
+                    bench.samples[name].append(bench.under_load(rig, rig.urls, 1, _FEW))
 
 
 def keys(bench: "Bench") -> None:
@@ -157,8 +157,8 @@ def keys(bench: "Bench") -> None:
         for _ in bench.runs(f"{many:,} keys on PostgreSQL"):
             for side, shape in SHAPES.items():
                 for name, filled in ((f"few-{side}", ""), (f"keys-{side}", "filled")):
-                    with PostgresHouse(bench.folder, server, filled=filled) as house:
-                        bench.samples[name].append(bench.under_load(house, house.url, *shape))
+                    with PostgresRig(bench.folder, server, filled=filled) as rig:
+                        bench.samples[name].append(bench.under_load(rig, rig.url, *shape))
 
 
 def claims(bench: "Bench") -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 import uvloop
 
 from bench import fill
-from bench.house import fresh
 from bench.postgres import SHAPES, new, postgres
+from bench.rig import fresh
 from bench.sample import Sample
 from builders import a_submission, an_entry
 from twite.domain.times import DAY

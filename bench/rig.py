@@ -19,7 +19,7 @@ _first = [1_000_000]
 _COPIED_BELOW = 4 << 30
 
 
-class House:
+class Rig:
     """An emulator with its checks off, and a gateway on a copy of a store.
 
     For a gateway that is not `sending`, X's rate limit is used up: ingest alone is measured.
@@ -35,7 +35,7 @@ class House:
         start: bool = True,
     ) -> None:
         """`queued` conversions are added to the outbox before the start."""
-        self.folder = folder / "house"
+        self.folder = folder / "rig"
         self.store = store
         self.queued = queued
         self.sending = sending
