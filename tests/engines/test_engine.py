@@ -170,11 +170,11 @@ def test_templates_are_checked_in_one_context_as_in_contexts_of_their_own(monkey
 def test_each_scenario_has_a_context_in_which_nothing_ran():
     engine = QuickJsEngine(template("return 1;"), testing=True)
     for _ in range(3):
-        engine.scenario("runCode({});", now=NOW, seed=1)
+        engine.scenario("runCode({});", now=NOW)
     after_scenarios = engine.contexts
     engine = QuickJsEngine(template("return 1;"), testing=True)
     engine.start(call())
-    engine.scenario("runCode({});", now=NOW, seed=1)
+    engine.scenario("runCode({});", now=NOW)
 
     assert (after_scenarios, engine.contexts) == (3, 2)
 
