@@ -8,7 +8,7 @@ def of(size):
     return {b"content-length": b"%d" % size}
 
 
-def test_no_more_requests_enter_than_may_be_in_hand():
+def test_requests_in_flight_are_limited():
     gate = AdmissionGate(requests=2, size=1_000, largest=100)
     gate.enter(of(1))
     gate.enter(of(1))
@@ -19,7 +19,7 @@ def test_no_more_requests_enter_than_may_be_in_hand():
     assert refused.value.answer.status == 429
 
 
-def test_no_more_bytes_enter_than_may_be_in_hand():
+def test_bytes_in_flight_are_limited():
     gate = AdmissionGate(requests=9, size=100, largest=100)
     gate.enter(of(60))
 
@@ -29,7 +29,7 @@ def test_no_more_bytes_enter_than_may_be_in_hand():
     assert gate.enter(of(40)) == 40
 
 
-def test_what_has_left_makes_room():
+def test_finished_requests_free_their_space():
     gate = AdmissionGate(requests=1, size=100, largest=100)
     for _ in range(3):
         gate.leave(gate.enter(of(60)))
@@ -43,9 +43,9 @@ def test_what_has_left_makes_room():
 
 
 @pytest.mark.parametrize("headers", [{}, of(5) | {b"content-encoding": b"gzip"}, of(999)])
-def test_a_body_of_unknown_size_counts_as_the_largest(headers):
+def test_body_of_unknown_size_counts_as_the_largest(headers):
     assert AdmissionGate(requests=9, size=100, largest=70).enter(headers) == 70
 
 
-def test_one_enters_however_large_it_is():
+def test_single_request_enters_whatever_its_size():
     assert AdmissionGate(requests=9, size=10, largest=70).enter(of(70)) == 70

@@ -25,7 +25,7 @@ async def asked(address: str, line: str) -> str:
 
 
 @pytest.mark.parametrize("query", ["oauth_token=t&oauth_verifier=v", "denied=t"])
-async def test_the_request_that_names_the_sign_in_is_returned(query):
+async def test_callback_returns_the_query_of_its_sign_in(query):
     address = an_address()
     async with Callback(address) as callback:
         answer = await asked(address, f"GET /x/callback?{query} HTTP/1.1")
@@ -37,7 +37,7 @@ async def test_the_request_that_names_the_sign_in_is_returned(query):
     assert "Content-Security-Policy: default-src 'none'" in answer
 
 
-async def test_what_is_of_another_sign_in_or_path_is_passed_over():
+async def test_callback_ignores_other_sign_ins_and_paths():
     address = an_address()
     async with Callback(address) as callback:
         elsewhere = [
@@ -57,7 +57,7 @@ async def test_what_is_of_another_sign_in_or_path_is_passed_over():
     assert {answer.split("\r\n")[0] for answer in elsewhere} == {"HTTP/1.1 404 Not Found"}
 
 
-async def test_a_line_without_end_is_cut_off_and_the_next_is_heard():
+async def test_callback_cuts_off_an_endless_line_and_serves_the_next_request():
     address = an_address()
     async with Callback(address) as callback:
         await asked(address, f"GET /x/callback?{'x' * 20_000} HTTP/1.1")
@@ -66,12 +66,12 @@ async def test_a_line_without_end_is_cut_off_and_the_next_is_heard():
         assert await callback.query("t", seconds=5) == "denied=t"
 
 
-async def test_nobody_who_comes_is_waited_for_for_ever():
+async def test_callback_times_out_without_a_request():
     async with Callback(an_address()) as callback:
         assert await callback.query("t", seconds=0.01) is None
 
 
-async def test_a_port_that_is_taken_is_told():
+async def test_callback_reports_a_port_in_use():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"http://127.0.0.1:{taken.getsockname()[1]}/x/callback"
 
@@ -90,6 +90,6 @@ async def test_a_port_that_is_taken_is_told():
         "127.0.0.1:8765",
     ],
 )
-def test_only_this_machine_is_listened_on(address):
+def test_callback_listens_only_on_this_machine(address):
     with pytest.raises(SettingsError, match="is not an address of this machine"):
         Callback(address)

@@ -24,30 +24,30 @@ def waits(cheap, *moments, path="/healthz", method="GET"):
     return [cheap.wait(BY_PATH[path], method, now=now) for now in moments]
 
 
-def test_while_nothing_is_submitted_no_answer_waits(cheap):
+def test_responses_are_not_delayed_without_submissions(cheap):
     assert waits(cheap, *[7.0] * 100) == [0.0] * 100
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/twite.js", "/v1/openapi.json"])
-def test_answers_at_one_moment_are_spaced_while_a_submission_is_stored(cheap, gate, path):
+def test_simultaneous_responses_are_spaced_during_a_submission(cheap, gate, path):
     gate.enter({b"content-length": b"1"})
 
     assert waits(cheap, 7.0, 7.0, 7.0, path=path) == pytest.approx([0.0, SPACE, 2 * SPACE])
 
 
-def test_an_answer_after_the_space_does_not_wait(cheap, gate):
+def test_response_after_the_spacing_is_not_delayed(cheap, gate):
     gate.enter({b"content-length": b"1"})
 
     assert waits(cheap, 7.0, 7.0 + SPACE, 9.0) == pytest.approx([0.0, 0.0, 0.0])
 
 
-def test_no_answer_waits_longer_than_the_longest(cheap, gate):
+def test_response_delay_is_capped(cheap, gate):
     gate.enter({b"content-length": b"1"})
 
     assert max(waits(cheap, *[7.0] * 1_000)) == pytest.approx(LONGEST)
 
 
-def test_after_the_submission_nothing_waits(cheap, gate):
+def test_responses_are_not_delayed_after_the_submission(cheap, gate):
     weight = gate.enter({b"content-length": b"1"})
     waits(cheap, 7.0, 7.0)
     gate.leave(weight)
@@ -56,7 +56,7 @@ def test_after_the_submission_nothing_waits(cheap, gate):
 
 
 @pytest.mark.parametrize("path", ["/v1/conversions", "/t", "/v1/consent", "/-/desk"])
-def test_submissions_and_commands_do_not_wait(cheap, gate, path):
+def test_submissions_and_commands_are_not_delayed(cheap, gate, path):
     gate.enter({b"content-length": b"1"})
 
     assert waits(cheap, 7.0, 7.0, path=path, method="POST") == [0.0, 0.0]

@@ -29,7 +29,7 @@ def kept(click, wanted=None, domain="shop.example"):
         ("2001:db8::1", None),
     ],
 )
-def test_the_registrable_domain_is_never_a_public_suffix(host, domain):
+def test_registrable_domain_is_never_a_public_suffix(host, domain):
     assert registrable_domain(host) == domain
 
 
@@ -50,7 +50,7 @@ def test_the_registrable_domain_is_never_a_public_suffix(host, domain):
         ((None, None), "https://shop.example", (False, None)),
     ],
 )
-def test_only_a_page_of_our_own_site_gets_a_cookie(hosts, origin, found):
+def test_cookie_is_set_only_for_pages_of_the_same_site(hosts, origin, found):
     assert cookie_domain(hosts, origin) == found
 
 
@@ -66,26 +66,26 @@ def test_only_a_page_of_our_own_site_gets_a_cookie(hosts, origin, found):
         ("sh\u00f6p.example", None),
     ],
 )
-def test_the_host_of_an_address(address, host):
+def test_host_is_read_from_an_address(address, host):
     assert host_of(address) == host
 
 
-def test_a_cookie_lives_from_the_click_on():
+def test_click_cookie_expires_90_days_after_the_click():
     rest = "Path=/; Max-Age=86400; Domain=shop.example; Secure; SameSite=Lax"
 
     assert kept(Click(id=ID, at=NOW - 89 * DAY)) == [f"_twite=1.{NOW - 89 * DAY}.{ID}; {rest}"]
     assert kept(Click(id=ID, at=NOW - 90 * DAY)) == []
 
 
-def test_a_click_without_a_time_counts_from_now():
+def test_click_without_a_time_counts_from_now():
     assert kept(Click(id=ID)) == kept(Click(id=ID, at=NOW))
 
 
-def test_without_a_domain_the_cookie_is_the_hosts_own():
+def test_cookie_without_a_domain_is_host_only():
     assert "Domain" not in kept(Click(id=ID, at=NOW), domain=None)[0]
 
 
-def test_xs_own_cookie_stays_readable_for_its_script():
+def test_x_cookie_stays_readable_for_its_script():
     wanted = ClickCookie(names=("_twclid", "twclid"), http_only=True)
 
     of_x, of_stape = kept(Click(id=ID, at=NOW), wanted)

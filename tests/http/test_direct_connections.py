@@ -20,7 +20,7 @@ from twite.gateway.ports.events import Troubled
 from twite.http import HttpLimits
 
 
-async def test_a_request_may_be_split_anywhere(tmp_path):
+async def test_request_can_be_split_at_any_byte(tmp_path):
     request = post(keep=True)
 
     async def play(shop):
@@ -40,7 +40,7 @@ async def test_a_request_may_be_split_anywhere(tmp_path):
     assert len(set(direct[0])) > len(request) // 2  # each has its own receipt
 
 
-async def test_a_request_may_come_byte_by_byte(tmp_path):
+async def test_request_can_arrive_byte_by_byte(tmp_path):
     async def play(shop):
         protocol, transport = connected(shop)
         for byte in post(MIXED, keep=True):
@@ -54,7 +54,7 @@ async def test_a_request_may_come_byte_by_byte(tmp_path):
     assert direct == ordinary
 
 
-async def test_a_body_that_does_not_come_is_refused(tmp_path):
+async def test_incomplete_body_is_refused_with_408(tmp_path):
     async def play(shop):
         async with shop.line() as (reader, writer):
             writer.write(post()[:-5])
@@ -67,7 +67,7 @@ async def test_a_body_that_does_not_come_is_refused(tmp_path):
     assert heard(direct[0]).status == 408
 
 
-async def test_a_client_that_leaves_before_its_body_is_complete_leaves_the_gate(tmp_path):
+async def test_disconnect_before_the_body_is_complete_leaves_the_gate(tmp_path):
     async def play(shop):
         protocol, _ = connected(shop)
         protocol.data_received(post()[:-5])
@@ -84,7 +84,7 @@ async def test_a_client_that_leaves_before_its_body_is_complete_leaves_the_gate(
     assert direct[0] == (1, 0)
 
 
-async def test_no_body_stays_in_memory_when_a_client_leaves_or_is_too_slow(tmp_path):
+async def test_body_is_freed_after_a_disconnect_or_timeout(tmp_path):
     async with Shop(tmp_path, is_direct=True).running() as shop:
         for ends in (lambda each: each.connection_lost(None), lambda each: each.sweep(each.due)):
             protocol, _ = connected(shop)
@@ -96,7 +96,7 @@ async def test_no_body_stays_in_memory_when_a_client_leaves_or_is_too_slow(tmp_p
             assert (arrived, request.parts, shop.inside) == (ONE[:-5], [], 0)
 
 
-async def test_a_client_that_leaves_before_the_answer_loses_the_answer_alone(tmp_path, caplog):
+async def test_disconnect_before_the_response_still_records_the_submission(tmp_path, caplog):
     async def play(shop):
         protocol, transport = connected(shop)
         with shop.store._writer._turn:  # noqa: SLF001 prevents commits meanwhile
@@ -114,7 +114,7 @@ async def test_a_client_that_leaves_before_the_answer_loses_the_answer_alone(tmp
     assert caplog.records == []
 
 
-async def test_a_full_queue_refuses(tmp_path):
+async def test_full_queue_refuses_requests(tmp_path):
     async def play(shop):
         async with shop.line() as (reader, writer):
             with shop.store._writer._turn:  # noqa: SLF001 prevents commits meanwhile
@@ -131,7 +131,7 @@ async def test_a_full_queue_refuses(tmp_path):
     assert (refused.status, refused.headers["retry-after"], accepted.status) == (429, "1", 202)
 
 
-async def test_a_full_gate_refuses(tmp_path):
+async def test_full_gate_refuses_requests(tmp_path):
     async def play(shop):
         protocol, transport = connected(shop)
         protocol.data_received(post(keep=True)[:-1])
@@ -148,7 +148,7 @@ async def test_a_full_gate_refuses(tmp_path):
     assert [heard(answer).status for answer in direct[0]] == [429, 202]
 
 
-async def test_a_store_that_is_closed_refuses(tmp_path):
+async def test_closed_store_refuses_requests(tmp_path):
     async def play(shop):
         await shop.store._writer.close()  # noqa: SLF001
         return await say_whole(shop, post())
@@ -166,7 +166,7 @@ async def test_a_store_that_is_closed_refuses(tmp_path):
     assert heard(direct[0]).status == 503
 
 
-async def test_a_fault_of_the_gateway_is_answered_and_reported(tmp_path):
+async def test_internal_error_is_answered_and_reported(tmp_path):
     def wake(_pixel):
         raise ZeroDivisionError
 
@@ -181,7 +181,7 @@ async def test_a_fault_of_the_gateway_is_answered_and_reported(tmp_path):
     assert "ZeroDivisionError in wake" in direct[2][0].reason
 
 
-async def test_stopping_lets_requests_finish(tmp_path):
+async def test_stop_lets_requests_finish(tmp_path):
     async def play(shop):
         async with shop.line() as (reader, writer):
             with shop.store._writer._turn:  # noqa: SLF001 prevents commits meanwhile
@@ -200,7 +200,7 @@ async def test_stopping_lets_requests_finish(tmp_path):
     assert b"\r\nconnection: close\r\n" in direct[0]
 
 
-async def test_stopping_waits_for_the_commit_of_a_client_that_left(tmp_path):
+async def test_stop_waits_for_the_commit_of_a_disconnected_client(tmp_path):
     async def play(shop):
         protocol, _ = connected(shop)
         with shop.store._writer._turn:  # noqa: SLF001 prevents commits meanwhile
@@ -218,7 +218,7 @@ async def test_stopping_waits_for_the_commit_of_a_client_that_left(tmp_path):
     assert len(direct[0]) == 1
 
 
-async def test_stopping_cuts_off_what_takes_too_long(tmp_path, caplog):
+async def test_stop_cuts_off_slow_requests(tmp_path, caplog):
     async def play(shop):
         async with shop.line() as (reader, writer):
             with shop.store._writer._turn:  # noqa: SLF001 prevents commits meanwhile
@@ -235,7 +235,7 @@ async def test_stopping_cuts_off_what_takes_too_long(tmp_path, caplog):
     assert caplog.records == []
 
 
-async def test_an_answer_waits_until_the_client_reads(tmp_path):
+async def test_response_waits_until_the_client_reads(tmp_path):
     async def play(shop):
         protocol, transport = connected(shop)
         protocol.pause_writing()
@@ -257,7 +257,7 @@ async def test_an_answer_waits_until_the_client_reads(tmp_path):
     assert direct[0][0] == b""
 
 
-async def test_dozens_of_requests_sent_ahead_are_answered_in_order(tmp_path):
+async def test_pipelined_requests_are_answered_in_order(tmp_path):
     async def play(shop):
         return await say_whole(shop, post(keep=True) * 40 + post())
 

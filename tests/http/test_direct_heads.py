@@ -57,7 +57,7 @@ async def send(shop, pieces):
 
 
 @pytest.mark.parametrize("pieces", NEXT.values(), ids=NEXT)
-async def test_what_follows_a_known_head_is_answered_as_on_the_ordinary_route(tmp_path, pieces):
+async def test_requests_after_a_known_head_are_answered_as_on_the_ordinary_route(tmp_path, pieces):
     async def play(shop):
         return await send(shop, [KEPT, KEPT, *pieces, KEPT])
 
@@ -69,7 +69,7 @@ async def test_what_follows_a_known_head_is_answered_as_on_the_ordinary_route(tm
 @pytest.mark.parametrize(
     ("name", "parsed"), [("the same", 1), ("another order", 2), ("a name", 3), ("the last", 2)]
 )
-async def test_a_repeated_head_is_not_parsed_again(tmp_path, monkeypatch, name, parsed):
+async def test_repeated_head_is_not_parsed_again(tmp_path, monkeypatch, name, parsed):
     parses = []
     parse = DeadlineProtocol._parse  # noqa: SLF001
     monkeypatch.setattr(
@@ -83,7 +83,7 @@ async def test_a_repeated_head_is_not_parsed_again(tmp_path, monkeypatch, name, 
     assert len(parses) == parsed
 
 
-async def test_a_known_head_is_for_all_connections_and_its_body_is_read(tmp_path):
+async def test_known_head_is_shared_by_connections_and_its_body_is_read(tmp_path):
     async with Shop(tmp_path, is_direct=True).running() as shop:
         await send(shop, [KEPT])
         (answer, _) = await send(shop, [KEPT.replace(b'"order-1"', b'"order-2"')])
@@ -92,7 +92,7 @@ async def test_a_known_head_is_for_all_connections_and_its_body_is_read(tmp_path
 
 
 @pytest.mark.parametrize("left", [0, 1])
-async def test_requests_in_one_turn_of_the_loop_share_a_commit(tmp_path, left):
+async def test_requests_of_one_loop_turn_share_a_commit(tmp_path, left):
     async with Shop(tmp_path, is_direct=True).running() as shop:
         await send(shop, [KEPT])
         lines = [connected(shop) for _ in range(5)]
@@ -113,7 +113,7 @@ async def test_requests_in_one_turn_of_the_loop_share_a_commit(tmp_path, left):
     assert sorted(seen) == [0, 0, 1, 3]
 
 
-def test_the_heads_in_memory_are_limited():
+def test_known_heads_are_limited():
     heads = DirectHeads()
     head = DirectHead(a_source(), 10, 10, [])
 

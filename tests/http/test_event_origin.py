@@ -22,7 +22,7 @@ class OriginListener:
         return FiringResult()
 
 
-async def test_tags_know_whether_a_page_sent_their_event(staged):
+async def test_tag_events_say_whether_a_page_sent_them(staged):
     needs, store = what_it_needs()
     needs["accept"].tag_dispatcher = listener = OriginListener()
     api = TagStage(await staged(**needs, trusted_proxies=PROXY), store)

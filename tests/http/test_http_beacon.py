@@ -45,7 +45,7 @@ async def the_identifiers(store, conversion_id="order-1"):
     return found
 
 
-async def test_a_beacon_is_answered_once_its_conversions_are_on_disk(page, store):
+async def test_beacon_is_answered_after_its_conversions_are_on_disk(page, store):
     answer = await beacon(page, a_message({"conversion_id": "order-1"}))
 
     (history,) = await the_lives(store)
@@ -57,7 +57,7 @@ async def test_a_beacon_is_answered_once_its_conversions_are_on_disk(page, store
     assert "content-length" not in answer.headers
 
 
-async def test_the_same_beacon_again_is_a_duplicate(page, store):
+async def test_repeated_beacon_is_a_duplicate(page, store):
     for _ in range(2):
         await beacon(page, a_message({"conversion_id": "order-1"}))
 
@@ -65,7 +65,7 @@ async def test_the_same_beacon_again_is_a_duplicate(page, store):
     assert history.duplicates == 1
 
 
-async def test_the_visitors_address_and_browser_become_identifiers(staged, store):
+async def test_visitor_address_and_browser_become_identifiers(staged, store):
     page = await staged(**a_stage(store, trusted_proxies=[ip_network("127.0.0.1/32")]))
 
     await beacon(
@@ -76,13 +76,13 @@ async def test_the_visitors_address_and_browser_become_identifiers(staged, store
     assert found == {"twclid": CLICK, "ip_address": "203.0.113.7", "user_agent": AGENT}
 
 
-async def test_an_address_that_no_trusted_proxy_vouches_for_is_none(page, store):
+async def test_untrusted_forwarded_address_is_ignored(page, store):
     await beacon(page, a_message({"conversion_id": "order-1"}), X_Forwarded_For="203.0.113.7")
 
     assert "ip_address" not in await the_identifiers(store)
 
 
-async def test_a_raw_email_is_hashed(page, store):
+async def test_raw_email_is_hashed(page, store):
     await beacon(page, a_message({"conversion_id": "order-1", "email": "shopper@example.com"}))
 
     found = await the_identifiers(store)
@@ -90,13 +90,13 @@ async def test_a_raw_email_is_hashed(page, store):
     assert found["hashed_email"] == digest
 
 
-async def test_a_click_is_kept_on_the_registrable_domain(page):
+async def test_click_cookie_is_set_on_the_registrable_domain(page):
     answer = await beacon(page, a_message(click={"id": CLICK, "at": NOW}))
 
     assert answer.headers["set-cookie"] == KEPT
 
 
-async def test_a_cookies_click_is_an_identifier_and_kept_until_its_own_time_is_over(page, store):
+async def test_click_of_a_cookie_is_an_identifier_and_keeps_its_expiry(page, store):
     day_old = f"1.{NOW - DAY}.{CLICK}"
     body = a_message({"conversion_id": "order-1", "twclid": None})
 
@@ -106,7 +106,7 @@ async def test_a_cookies_click_is_an_identifier_and_kept_until_its_own_time_is_o
     assert f"_twite={day_old}; Path=/; Max-Age={89 * 86_400};" in answer.headers["set-cookie"]
 
 
-async def test_an_older_click_never_replaces_a_newer_one(page):
+async def test_older_click_never_replaces_a_newer_click(page):
     newer = f"1.{NOW - 5}.{OTHER_CLICK}"
 
     answer = await beacon(
@@ -116,7 +116,7 @@ async def test_an_older_click_never_replaces_a_newer_one(page):
     assert answer.headers["set-cookie"].startswith(f"_twite={newer};")
 
 
-async def test_a_click_whose_time_is_over_is_not_kept(page):
+async def test_expired_click_is_not_kept(page):
     old = f"1.{NOW - 90 * DAY}.{CLICK}"
 
     answer = await beacon(page, a_message(), Cookie=f"_twite={old}")
@@ -132,7 +132,7 @@ async def test_a_click_whose_time_is_over_is_not_kept(page):
         ({"ad_storage": "granted", "ad_user_data": "granted"}, True),
     ],
 )
-async def test_no_cookie_before_consent_where_it_is_required(staged, store, consent, kept):
+async def test_no_cookie_is_set_before_required_consent(staged, store, consent, kept):
     page = await staged(**a_stage(store, a_shop(consent=ConsentPolicy(required=True))))
 
     answer = await beacon(page, a_message(click={"id": CLICK, "at": NOW}, consent=consent))
@@ -140,7 +140,7 @@ async def test_no_cookie_before_consent_where_it_is_required(staged, store, cons
     assert ("set-cookie" in answer.headers) is kept
 
 
-async def test_a_denial_counts_where_consent_is_optional(page, store):
+async def test_denial_suppresses_where_consent_is_optional(page, store):
     said = {"ad_storage": "denied"}
 
     answer = await beacon(
@@ -153,9 +153,7 @@ async def test_a_denial_counts_where_consent_is_optional(page, store):
 
 
 @pytest.mark.parametrize(("said", "opted_out"), [("1", True), ("0", False), ("true", False)])
-async def test_the_browsers_own_opt_out_counts_and_nothing_but_1_is_one(
-    page, store, said, opted_out
-):
+async def test_gpc_opts_out_only_with_the_value_1(page, store, said, opted_out):
     await beacon(page, a_message({"conversion_id": "order-1"}), Sec_GPC=said)
 
     (history,) = await the_lives(store)
@@ -171,7 +169,7 @@ async def test_the_browsers_own_opt_out_counts_and_nothing_but_1_is_one(
         (None, False),
     ],
 )
-async def test_who_says_no_loses_the_cookie_that_was_kept(staged, store, consent, taken):
+async def test_denial_deletes_the_click_cookie(staged, store, consent, taken):
     page = await staged(**a_stage(store, a_shop(consent=ConsentPolicy(required=True))))
 
     answer = await beacon(
@@ -182,7 +180,7 @@ async def test_who_says_no_loses_the_cookie_that_was_kept(staged, store, consent
     assert answer.headers.get("set-cookie") == (gone if taken else None)
 
 
-async def test_the_cookies_are_those_that_the_source_names(staged, store):
+async def test_source_chooses_the_cookie_names_and_attributes(staged, store):
     wanted = ClickCookie(names=("_twite", "twclid"), days=30, http_only=True)
     page = await staged(**a_stage(store, a_shop(cookie=wanted)))
 
@@ -197,7 +195,7 @@ async def test_the_cookies_are_those_that_the_source_names(staged, store):
     assert b"set-cookie: twclid=%b%b\r\n" % (CLICK.encode(), rest) in raw
 
 
-async def test_another_sites_page_gets_no_cookie(staged, store):
+async def test_page_of_another_site_gets_no_cookie(staged, store):
     page = await staged(**a_stage(store, a_shop(origins=("https://blog.example",))))
 
     answer = await beacon(
@@ -207,7 +205,7 @@ async def test_another_sites_page_gets_no_cookie(staged, store):
     assert (answer.status, "set-cookie" in answer.headers) == (204, False)
 
 
-async def test_another_origin_is_refused_with_words(page, store):
+async def test_unknown_origin_is_refused_with_a_message(page, store):
     answer = await beacon(page, a_message({}), Origin="https://attacker.example")
 
     assert (answer.status, answer.faults()) == (403, [("", "origin_wrong")])
@@ -216,7 +214,7 @@ async def test_another_origin_is_refused_with_words(page, store):
     assert list(await store.balance()) == []
 
 
-async def test_a_preflight_is_answered(page):
+async def test_preflight_is_answered(page):
     answer = await page.ask(
         "OPTIONS",
         "/t?s=shop",
@@ -237,14 +235,14 @@ async def test_a_preflight_is_answered(page):
         (b" " * (HttpLimits().page_body + 1), 413, "body_too_large"),
     ],
 )
-async def test_what_is_refused_the_page_may_read(page, body, status, code):
+async def test_page_can_read_a_refusal(page, body, status, code):
     answer = await beacon(page, body)
 
     assert (answer.status, answer.faults()[0][1]) == (status, code)
     assert answer.headers["access-control-allow-origin"] == SHOP
 
 
-async def test_one_bad_conversion_costs_none_beside_it_and_the_answer_names_it(page, store):
+async def test_bad_conversion_is_named_and_the_others_are_accepted(page, store):
     body = a_message(
         {"conversion_id": "order-1"},
         {"conversion_id": "order-2", "url": 5},
@@ -265,7 +263,7 @@ async def test_one_bad_conversion_costs_none_beside_it_and_the_answer_names_it(p
     assert (account.received, account.rejected, account.balance) == (4, 2, 0)
 
 
-async def test_a_signal_that_cannot_be_read_is_no_yes(page, store):
+async def test_unreadable_consent_signal_is_no_consent(page, store):
     await beacon(page, a_message({"conversion_id": "order-1"}, consent={"tcf": ["C"]}))
 
     (history,) = await the_lives(store)
@@ -282,14 +280,14 @@ async def test_a_signal_that_cannot_be_read_is_no_yes(page, store):
         (b" " * (HttpLimits().page_body + 1), 413),
     ],
 )
-async def test_a_verdict_of_the_gateways_own_says_so_to_the_page(page, body, status):
+async def test_final_refusal_has_the_verdict_header(page, body, status):
     answer = await beacon(page, body)
 
     assert (answer.status, answer.headers["twite-verdict"]) == (status, "final")
     assert answer.headers["access-control-expose-headers"] == "twite-verdict"
 
 
-async def test_what_another_try_may_mend_is_no_verdict(staged, store):
+async def test_retryable_refusal_has_no_verdict_header(staged, store):
     page = await staged(**a_stage(store, browser_rate=1))
     store.refuse = LedgerUnavailable(reason="disk full", retry_after=5)
 
@@ -302,7 +300,7 @@ async def test_what_another_try_may_mend_is_no_verdict(staged, store):
     ]
 
 
-async def test_a_commit_that_fails_is_told_to_come_again(page, store):
+async def test_failed_commit_is_answered_with_retry_after(page, store):
     store.refuse = LedgerUnavailable(reason="disk full", retry_after=5)
 
     answer = await beacon(page, a_message({}, click={"id": CLICK, "at": NOW}))
@@ -312,7 +310,7 @@ async def test_a_commit_that_fails_is_told_to_come_again(page, store):
     assert "set-cookie" not in answer.headers
 
 
-async def test_who_comes_too_fast_is_told_when_to_come_again(staged, store):
+async def test_rate_limited_beacon_is_answered_with_retry_after(staged, store):
     page = await staged(**a_stage(store, browser_rate=2))
     for _ in range(2):
         await beacon(page, a_message())
@@ -328,7 +326,7 @@ async def test_other_methods_are_refused(page):
     assert (answer.status, answer.headers["allow"]) == (405, "GET, POST, OPTIONS")
 
 
-async def test_robots_and_values_beyond_the_limit_are_counted_and_not_sent(staged, store):
+async def test_robots_and_excessive_values_are_counted_and_not_sent(staged, store):
     page = await staged(**a_stage(store, a_shop(browser_value_limit=LIMIT)))
 
     await beacon(page, a_message({"value": "500.01", "currency": "EUR"}))
@@ -342,7 +340,7 @@ async def test_robots_and_values_beyond_the_limit_are_counted_and_not_sent(stage
     assert list(await store.balance()) == []
 
 
-async def test_the_image_of_a_page_without_javascript(page, store):
+async def test_image_of_a_page_without_javascript_is_a_conversion(page, store):
     answer = await page.ask(
         "GET",
         f"/t?s=shop&event=purchase&conversion_id=order-1&twclid={CLICK}",
@@ -356,7 +354,7 @@ async def test_the_image_of_a_page_without_javascript(page, store):
     assert len(await the_lives(store)) == 1
 
 
-async def test_the_image_without_consent_is_suppressed_where_it_is_required(staged, store):
+async def test_image_without_required_consent_is_suppressed(staged, store):
     page = await staged(**a_stage(store, a_shop(consent=ConsentPolicy(required=True))))
 
     await page.ask(

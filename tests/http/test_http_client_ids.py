@@ -53,13 +53,13 @@ WHOSE = [
 
 
 @pytest.mark.parametrize(("body", "cookie", "value"), WHOSE)
-async def test_the_client_id_is_kept_as_stapes_client_keeps_it(make_api, body, cookie, value):
+async def test_client_id_cookie_matches_stapes_client(make_api, body, cookie, value):
     api = await make_api()
 
     assert await asked(api, body, cookie=cookie) == f"_dcid={value}; {REST}"
 
 
-async def test_a_browser_that_has_no_client_id_gets_one_and_another_gets_another(make_api):
+async def test_browser_without_a_client_id_gets_a_random_id(make_api):
     api = await make_api()
 
     said = [await asked(api, {}) for _ in range(2)]
@@ -68,14 +68,14 @@ async def test_a_browser_that_has_no_client_id_gets_one_and_another_gets_another
     assert said[0] != said[1]
 
 
-async def test_scripts_are_kept_from_it_where_the_source_says_so(make_api):
+async def test_client_id_cookie_is_http_only_if_configured(make_api):
     api = await make_api(a_shop(cookie=ClickCookie(http_only=True)))
 
     assert await asked(api, {"client_id": "a"}) == f"_dcid=a; {REST}; HttpOnly"
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_an_image_sets_it_too(make_api, method):
+async def test_image_sets_the_client_id_cookie(make_api, method):
     api = await make_api()
 
     heard = await api.of_page(method, f"{DATA}&client_id=a", headers={"Host": "t.shop.example"})
@@ -99,20 +99,20 @@ NONE = {
 
 
 @pytest.mark.parametrize("why", NONE)
-async def test_it_is_not_set_where(make_api, why):
+async def test_client_id_cookie_is_not_set_in_excluded_cases(make_api, why):
     source, body, path = NONE[why]
     api = await make_api(source)
 
     assert await asked(api, body, path=path) is None
 
 
-async def test_it_is_not_set_for_a_page_of_another_site(make_api):
+async def test_client_id_cookie_is_not_set_for_a_page_of_another_site(make_api):
     api = await make_api(a_shop(origins=("https://blog.example",)))
 
     assert await asked(api, {"client_id": "a"}, origin="https://blog.example") is None
 
 
-async def test_with_consent_it_is_set_where_consent_is_needed(make_api):
+async def test_client_id_cookie_is_set_with_required_consent(make_api):
     api = await make_api(a_shop(consent=ConsentPolicy(required=True)))
 
     said = await asked(
@@ -122,7 +122,7 @@ async def test_with_consent_it_is_set_where_consent_is_needed(make_api):
     assert said == f"_dcid=a; {REST}"
 
 
-async def test_who_says_no_has_it_taken_away(make_api):
+async def test_denial_deletes_the_client_id_cookie(make_api):
     api = await make_api()
 
     said = await asked(api, NO, cookie="_dcid=a")
@@ -130,7 +130,7 @@ async def test_who_says_no_has_it_taken_away(make_api):
     assert said == "_dcid=; Path=/; Max-Age=0; Domain=shop.example; Secure; SameSite=Lax"
 
 
-async def test_what_is_sent_again_before_the_cookie_is_there_is_the_same(make_api):
+async def test_repeated_request_before_the_cookie_has_the_same_conversion_id(make_api):
     api = await make_api()
     body = {
         "event_name": "sign_up",

@@ -39,7 +39,7 @@ CLAIMED = ClientResponse(
 )
 
 
-async def test_what_a_client_says_is_the_answer(staged: Staged):
+async def test_response_of_a_client_template_is_the_response(staged: Staged):
     stage = await staged(clients=PlayedClients(CLAIMED))
 
     said = await stage.say(b"GET /in HTTP/1.1\r\nHost: t.shop.example\r\nConnection: close\r\n\r\n")
@@ -56,7 +56,7 @@ async def test_what_a_client_says_is_the_answer(staged: Staged):
     assert body == b"taken"
 
 
-async def test_a_client_is_asked_with_the_whole_request(staged: Staged):
+async def test_client_template_gets_the_whole_request(staged: Staged):
     clients = PlayedClients(CLAIMED)
     stage = await staged(clients=clients)
 
@@ -69,7 +69,7 @@ async def test_a_client_is_asked_with_the_whole_request(staged: Staged):
 
 
 @pytest.mark.parametrize("names", [(), ("x-gtm-identifier",)])
-async def test_a_client_reads_the_container_s_headers_that_the_proxy_is_said_to_set(
+async def test_client_template_reads_the_container_headers_set_by_the_proxy(
     staged: Staged, names: tuple[str, ...]
 ):
     clients = PlayedClients(CLAIMED)
@@ -84,7 +84,7 @@ async def test_a_client_reads_the_container_s_headers_that_the_proxy_is_said_to_
     assert tuple(name for name, _ in asked.headers if name.startswith("x-gtm-")) == names
 
 
-async def test_a_body_is_inflated_and_none_is_none(staged: Staged):
+async def test_client_template_gets_an_inflated_body_or_none(staged: Staged):
     clients = PlayedClients(CLAIMED)
     stage = await staged(clients=clients)
 
@@ -95,7 +95,7 @@ async def test_a_body_is_inflated_and_none_is_none(staged: Staged):
     assert [request.body for request in clients.asked] == ["{}", None, None]
 
 
-async def test_what_no_client_claims_is_404_as_without_clients(staged: Staged):
+async def test_unclaimed_request_is_404_as_without_clients(staged: Staged):
     with_clients = await staged(clients=PlayedClients())
     without = await staged()
 
@@ -125,7 +125,9 @@ async def test_what_no_client_claims_is_404_as_without_clients(staged: Staged):
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
-async def test_no_client_is_asked_about_our_own_routes(staged: Staged, method: str, path: str):
+async def test_client_templates_are_not_asked_about_built_in_routes(
+    staged: Staged, method: str, path: str
+):
     clients = PlayedClients(CLAIMED)
     stage = await staged(clients=clients)
 
@@ -134,7 +136,7 @@ async def test_no_client_is_asked_about_our_own_routes(staged: Staged, method: s
     assert clients.asked == []
 
 
-async def test_a_client_may_claim_what_comes_to_a_door_for_tags(staged: Staged):
+async def test_client_template_can_claim_a_tag_endpoint(staged: Staged):
     stage = await staged(clients=PlayedClients(CLAIMED))
 
     heard = await stage.ask("POST", "/data?v=2&event=purchase", b"{}")
@@ -143,7 +145,7 @@ async def test_a_client_may_claim_what_comes_to_a_door_for_tags(staged: Staged):
 
 
 @pytest.mark.parametrize("encoding", ["identity", "gzip"])
-async def test_what_no_client_claims_the_door_reads_as_it_came(staged: Staged, encoding: str):
+async def test_unclaimed_tag_request_is_read_by_its_endpoint(staged: Staged, encoding: str):
     clients = PlayedClients()
     needs, store = what_it_needs()
     api = TagStage(await staged(**needs, clients=clients), store)
@@ -167,7 +169,9 @@ async def test_what_no_client_claims_the_door_reads_as_it_came(staged: Staged, e
         (LedgerUnavailable(reason="no disk", retry_after=5), 503, "ledger_unavailable"),
     ],
 )
-async def test_what_a_client_could_not_do_is_said(staged: Staged, fault, status, code):
+async def test_failure_of_a_client_template_is_reported_in_the_response(
+    staged: Staged, fault, status, code
+):
     stage = await staged(clients=PlayedClients(fault))
 
     heard = await stage.ask("POST", "/in", b"{}")
@@ -175,7 +179,7 @@ async def test_what_a_client_could_not_do_is_said(staged: Staged, fault, status,
     assert (heard.status, heard.json()["errors"][0]["code"]) == (status, code)
 
 
-async def test_a_fault_of_ours_is_told_without_the_path_that_was_asked(staged: Staged):
+async def test_internal_error_is_reported_without_the_requested_path(staged: Staged):
     stage = await staged(clients=PlayedClients(RuntimeError("ouch")))
 
     heard = await stage.ask("GET", "/shopper@example.com")
@@ -185,7 +189,7 @@ async def test_a_fault_of_ours_is_told_without_the_path_that_was_asked(staged: S
     assert told.where == "a client's route"
 
 
-async def test_a_body_larger_than_may_be_is_413_before_a_client_is_asked(staged: Staged):
+async def test_oversized_body_is_413_before_a_client_template_is_asked(staged: Staged):
     clients = PlayedClients(CLAIMED)
     stage = await staged(clients=clients, limits=HttpLimits(body=1_000))
 
@@ -195,7 +199,7 @@ async def test_a_body_larger_than_may_be_is_413_before_a_client_is_asked(staged:
     assert clients.asked == []
 
 
-async def test_one_address_asks_so_many_times_a_minute(staged: Staged):
+async def test_client_template_requests_are_rate_limited_by_address(staged: Staged):
     stage = await staged(clients=PlayedClients(CLAIMED), browser_rate=2)
 
     heard = [await stage.ask("GET", "/in") for _ in range(3)]
@@ -204,7 +208,7 @@ async def test_one_address_asks_so_many_times_a_minute(staged: Staged):
     assert heard[2].json()["errors"][0]["code"] == "too_fast"
 
 
-async def test_what_has_no_body_gets_none(staged: Staged):
+async def test_status_204_has_no_body(staged: Staged):
     stage = await staged(clients=PlayedClients(ClientResponse(status=204, body=b"x")))
 
     heard = await stage.ask("GET", "/in")

@@ -10,13 +10,13 @@ def choice(**fields):
 
 
 @pytest.mark.parametrize(("word", "holds"), [("denied", "revoked"), ("granted", "granted")])
-async def test_a_choice_is_noted(stage, word, holds):
+async def test_consent_choice_is_recorded(stage, word, holds):
     answer = await stage.ask("POST", "/v1/consent", choice(consent={"ad_user_data": word}))
 
     assert (answer.status, json.loads(answer.body)) == (200, {"consent": holds, "identifiers": 1})
 
 
-async def test_a_choice_needs_the_key_of_a_source(stage):
+async def test_consent_choice_requires_a_source_key(stage):
     answer = await stage.ask("POST", "/v1/consent", choice(), key=None)
 
     assert answer.status == 401
@@ -33,7 +33,7 @@ async def test_a_choice_needs_the_key_of_a_source(stage):
         (b"no", 400, "not_json"),
     ],
 )
-async def test_what_cannot_be_noted_is_refused_with_the_reason(stage, body, status, code):
+async def test_unrecordable_consent_choice_is_refused_with_the_reason(stage, body, status, code):
     answer = await stage.ask("POST", "/v1/consent", body)
 
     assert (answer.status, json.loads(answer.body)["errors"][0]["code"]) == (status, code)

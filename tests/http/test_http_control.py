@@ -10,7 +10,7 @@ from twite.gateway.operations.control import ControlCommand
 from twite.gateway.ports.privacy import EraseStore
 
 
-async def test_the_desk_replays_for_whoever_holds_its_token(stage):
+async def test_control_channel_replays_with_its_token(stage):
     answer = await stage.ask(
         "POST", "/-/desk", b'{"do":"replay","deliveries":[4,7]}', key=DESK_TOKEN
     )
@@ -20,7 +20,7 @@ async def test_the_desk_replays_for_whoever_holds_its_token(stage):
 
 
 @pytest.mark.parametrize("do", ["replay", "discard"])
-async def test_the_desk_is_told_who_did_it_and_what_they_are_sure_of(stage, do):
+async def test_control_channel_records_who_acted_and_what_is_confirmed(stage, do):
     audit_event = AuditEvent(
         at=NOW, who="ada (command)", what=do, subject="o8z6j", detail="2: order-1"
     )
@@ -33,7 +33,7 @@ async def test_the_desk_is_told_who_did_it_and_what_they_are_sure_of(stage, do):
     assert stage.desk.sure == ({7} if do == "replay" else set())
 
 
-async def test_the_desk_discards_with_the_note_as_reason(stage):
+async def test_control_channel_discards_with_the_note_as_reason(stage):
     answer = await stage.ask(
         "POST", "/-/desk", b'{"do":"discard","deliveries":[4],"note":"a test"}', key=DESK_TOKEN
     )
@@ -42,7 +42,7 @@ async def test_the_desk_discards_with_the_note_as_reason(stage):
     assert stage.desk.done == [("discard", (4,), "a test", NOW)]
 
 
-async def test_the_desk_erases_by_numbers(stage):
+async def test_control_channel_erases_by_ids_and_keys(stage):
     order = b'{"do":"erase","erasing":{"conversions":[4,7],"keys":["AAAAAAAAAAAAAAAAAAAAAA=="]}}'
 
     answer = await stage.ask("POST", "/-/desk", order, key=DESK_TOKEN)
@@ -51,7 +51,7 @@ async def test_the_desk_erases_by_numbers(stage):
     assert stage.eraser.told == [EraseStore(conversions=(4, 7), keys=(bytes(16),))]
 
 
-async def test_the_desk_changes_users_and_writes_the_audit_log(staged):
+async def test_control_channel_changes_users_and_writes_the_audit_log(staged):
     people = MemoryStore().people
     stage = await staged(people=people)
     audit_event = AuditEvent(at=NOW, who="ada (command)", what="add user", subject="eve")
@@ -77,7 +77,7 @@ async def test_the_desk_changes_users_and_writes_the_audit_log(staged):
 
 
 @pytest.mark.parametrize("key", [None, "wrong", "a-source-key", "\xe9"])
-async def test_without_its_token_there_is_no_desk(stage, key):
+async def test_control_channel_is_404_without_its_token(stage, key):
     answer = await stage.ask("POST", "/-/desk", b'{"do":"replay","deliveries":[4]}', key=key)
 
     assert answer.status == 404
@@ -85,7 +85,7 @@ async def test_without_its_token_there_is_no_desk(stage, key):
     assert stage.desk.done == []
 
 
-async def test_a_gateway_without_a_token_has_no_desk(staged):
+async def test_gateway_without_a_control_token_has_no_control_channel(staged):
     stage = await staged(control_token=None)
 
     answer = await stage.ask("POST", "/-/desk", b"{}", key="None")
@@ -112,7 +112,7 @@ async def test_a_gateway_without_a_token_has_no_desk(staged):
         b"[" * 100_000,
     ],
 )
-async def test_an_order_that_is_not_one_is_400(stage, order):
+async def test_malformed_control_order_is_400(stage, order):
     answer = await stage.ask("POST", "/-/desk", order, key=DESK_TOKEN)
 
     assert answer.status == 400

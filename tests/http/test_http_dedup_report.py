@@ -40,7 +40,7 @@ async def sight(store, *, pixel="o8z6j", at=NOW, receipt="r1", name="x", way=Sig
     )
 
 
-async def test_the_overlap_is_told_by_event_and_day_with_what_to_do(page):
+async def test_report_counts_by_event_and_day_with_advice(page):
     await beacon(
         page,
         a_message(
@@ -62,7 +62,7 @@ async def test_the_overlap_is_told_by_event_and_day_with_what_to_do(page):
     )
 
 
-async def test_a_source_sees_its_own_pixels_alone(page, store):
+async def test_source_sees_only_its_own_pixels(page, store):
     await sight(store, pixel="other")
 
     answer = await page.ask("GET", "/v1/overlap")
@@ -70,7 +70,7 @@ async def test_a_source_sees_its_own_pixels_alone(page, store):
     assert answer.json()["by"] == []
 
 
-async def test_the_pairs_of_ids_of_its_own_pixels_are_named(page, store):
+async def test_report_names_the_id_pairs_of_its_own_pixels(page, store):
     for pixel in ("o8z6j", "other"):
         await sight(
             store, pixel=pixel, name=f"page-{pixel}", way=SightingPath.PAGE, receipt=f"p-{pixel}"
@@ -93,13 +93,13 @@ async def test_days_are_counted_back_from_today(page, store):
 
 
 @pytest.mark.parametrize("days", ["0", "15", "-1", "1.5", "", "x", "9999999999"])
-async def test_days_that_cannot_be_looked_at_are_refused(page, days):
+async def test_invalid_days_are_refused(page, days):
     answer = await page.ask("GET", f"/v1/overlap?days={days}")
 
     assert (answer.status, answer.faults()) == (400, [("days", "days")])
 
 
-async def test_pages_cannot_see_it(staged, store):
+async def test_pages_cannot_read_the_report(staged, store):
     page = await staged(**a_stage(store, a_shop()))
 
     answer = await page.ask("GET", "/v1/overlap", key=None)
@@ -107,11 +107,11 @@ async def test_pages_cannot_see_it(staged, store):
     assert answer.status == 401
 
 
-def test_every_count_has_its_advice():
+def test_every_count_has_advice():
     assert set(COUNTS) == set(DedupReport.__struct_fields__) - {"pixel", "event", "day"}
 
 
-async def test_what_the_pixel_was_given_is_seen(page, store):
+async def test_report_counts_what_the_page_told_the_pixel(page, store):
     await beacon(
         page,
         a_message(
@@ -127,7 +127,7 @@ async def test_what_the_pixel_was_given_is_seen(page, store):
     ]
 
 
-async def test_what_the_gateway_cannot_send_the_pixel_has_alone(page, store):
+async def test_conversions_the_gateway_cannot_send_are_pixel_only(page, store):
     refused = {"conversion_id": "a", "twin": "loaded", "twclid": None}
     denied = {"conversion_id": "b", "twin": "loaded"}
 
@@ -138,7 +138,7 @@ async def test_what_the_gateway_cannot_send_the_pixel_has_alone(page, store):
     assert (overlap.pixel_only, overlap.both, overlap.server_only) == (2, 0, 0)
 
 
-async def test_a_servers_copy_meets_the_pages(page, store):
+async def test_server_copy_matches_the_page_conversion(page, store):
     await beacon(page, a_message({"conversion_id": "order-1", "twin": "loaded"}))
 
     answer = await page.submit(
@@ -150,7 +150,7 @@ async def test_a_servers_copy_meets_the_pages(page, store):
     assert (overlap.both, overlap.page_and_server) == (1, 1)
 
 
-async def test_the_same_order_under_two_ids_is_seen(page, store):
+async def test_same_order_under_two_ids_is_counted(page, store):
     await beacon(page, a_message({"conversion_id": "page-1", "twin": "loaded"}))
 
     await page.submit(

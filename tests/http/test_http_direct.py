@@ -63,7 +63,7 @@ CASES = USUAL | UNUSUAL | {
 
 
 @pytest.mark.parametrize("sent", CASES.values(), ids=CASES)
-async def test_each_request_is_answered_and_kept_as_on_the_ordinary_route(tmp_path, sent):
+async def test_request_is_answered_and_stored_as_on_the_ordinary_route(tmp_path, sent):
     async def play(shop):
         return [await say_whole(shop, sent), await say_whole(shop, sent)]
 
@@ -74,7 +74,7 @@ async def test_each_request_is_answered_and_kept_as_on_the_ordinary_route(tmp_pa
 
 
 @pytest.mark.parametrize("name", [*USUAL, *UNUSUAL])
-async def test_the_usual_requests_and_no_others_take_the_direct_route(tmp_path, monkeypatch, name):
+async def test_only_usual_requests_take_the_direct_route(tmp_path, monkeypatch, name):
     taken = []
     submit = DirectIntake.submit
     monkeypatch.setattr(
@@ -88,7 +88,7 @@ async def test_the_usual_requests_and_no_others_take_the_direct_route(tmp_path, 
     assert bool(taken) == (name in USUAL)
 
 
-async def test_noise_after_a_request_is_refused(tmp_path):
+async def test_garbage_after_a_request_is_refused(tmp_path):
     async def play(shop):
         return await say_whole(shop, post(keep=True) + b"\x00\x01\r\n\r\n")
 

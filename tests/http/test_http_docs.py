@@ -20,7 +20,7 @@ def test_every_route_is_documented():
     assert [path for path in missing if not path.startswith("/11/")] == []
 
 
-def test_the_limits_are_those_of_the_page():
+def test_documented_limits_are_the_default_limits():
     limits = HttpLimits()
 
     assert (

@@ -58,13 +58,13 @@ def asks(staged):
     return open_
 
 
-async def test_without_the_setting_the_page_s_own_id_counts(asks):
+async def test_page_client_id_counts_without_the_setting(asks):
     ask = await asks("off")
 
     assert await ask.hit(cookie=f"FPID={KNOWN}") == (None, ("1234.1775537645", None))
 
 
-async def test_a_browser_gets_an_id_that_tags_read_and_that_scripts_do_not(asks):
+async def test_browser_gets_an_id_that_tags_read_and_scripts_do_not(asks):
     ask = await asks("new")
 
     first, ids = await ask.hit()
@@ -82,7 +82,7 @@ async def test_a_browser_gets_an_id_that_tags_read_and_that_scripts_do_not(asks)
 
 
 @pytest.mark.parametrize("mode", ["new", "migrate"])
-async def test_a_known_browser_keeps_its_id_for_two_more_years(asks, mode):
+async def test_known_browser_keeps_its_id_for_two_more_years(asks, mode):
     ask = await asks(mode)
 
     found, ids = await ask.hit(cookie=f"FPID={KNOWN}")
@@ -91,7 +91,7 @@ async def test_a_known_browser_keeps_its_id_for_two_more_years(asks, mode):
     assert (found, ids) == (f"FPID={KNOWN}; {REST}", (own, "1234.1775537645"))
 
 
-async def test_a_browser_may_keep_the_page_s_own_id(asks):
+async def test_browser_can_keep_the_page_client_id(asks):
     ask = await asks("migrate")
 
     found, ids = await ask.hit()
@@ -115,7 +115,7 @@ async def test_a_browser_may_keep_the_page_s_own_id(asks):
         "&ep.analytics_storage=granted&up.analytics_storage=denied",
     ],
 )
-async def test_after_a_denial_the_cookie_is_neither_read_nor_set_and_is_deleted(asks, said):
+async def test_denial_ignores_and_deletes_the_cookie(asks, said):
     ask = await asks("new")
 
     without, _ = await ask.hit(HIT + said)
@@ -125,7 +125,7 @@ async def test_after_a_denial_the_cookie_is_neither_read_nor_set_and_is_deleted(
     assert ids == ("1234.1775537645", None)
 
 
-async def test_where_consent_is_needed_and_not_given_there_is_no_cookie(asks):
+async def test_no_cookie_is_set_without_required_consent(asks):
     ask = await asks("new", consent=ConsentPolicy(required=True))
 
     missing = await ask.hit(cookie=f"FPID={KNOWN}")
@@ -135,7 +135,7 @@ async def test_where_consent_is_needed_and_not_given_there_is_no_cookie(asks):
     assert granted is not None
 
 
-async def test_a_gateway_on_another_site_sets_none(asks):
+async def test_gateway_on_another_site_sets_no_cookie(asks):
     ask = await asks("new")
 
     assert (await ask.hit(host="twite.example"))[0] is None
@@ -144,7 +144,7 @@ async def test_a_gateway_on_another_site_sets_none(asks):
 @pytest.mark.parametrize(
     "value", ["a", "FPID2.2.a@b.example", "FPID2.2." + "a" * 201, "FPID2.2.%0d"]
 )
-async def test_a_cookie_that_is_no_client_id_is_replaced(asks, value):
+async def test_invalid_cookie_is_replaced(asks, value):
     ask = await asks("migrate")
 
     found, ids = await ask.hit(cookie=f"FPID={value}")
@@ -153,7 +153,7 @@ async def test_a_cookie_that_is_no_client_id_is_replaced(asks, value):
     assert ids[0] == "1234.1775537645"
 
 
-async def test_a_server_s_hit_keeps_its_id(asks):
+async def test_server_hit_keeps_its_client_id(asks):
     ask = await asks("new")
 
     heard = await ask.api.of_server("POST", f"{HIT}&api_secret={KEY}")

@@ -17,7 +17,7 @@ from twite.http import HttpLimits
 ONE = b'{"event":"purchase","email":"shopper@example.com"}'
 
 
-async def test_a_submission_that_is_on_disk_gets_202_and_its_receipt(stage):
+async def test_stored_submission_is_202_with_its_receipt(stage):
     answer = await stage.submit(ONE)
 
     assert answer.status == 202
@@ -32,7 +32,7 @@ async def test_a_submission_that_is_on_disk_gets_202_and_its_receipt(stage):
     assert stage.accept.seen == [("shop", ONE, None)]
 
 
-async def test_nothing_kept_of_a_submission_is_422_with_the_reasons(stage):
+async def test_fully_rejected_submission_is_422_with_the_reasons(stage):
     refusal = RejectedConversion(
         index=0, pixel="o8z6j", errors=(fault("email_sha256", "not_sha256"),)
     )
@@ -56,7 +56,7 @@ async def test_nothing_kept_of_a_submission_is_422_with_the_reasons(stage):
 
 
 @pytest.mark.parametrize("counted", ["duplicates", "suppressed"])
-async def test_what_is_known_or_not_sent_on_purpose_is_no_failure(stage, counted):
+async def test_duplicates_and_suppressed_conversions_are_no_failure(stage, counted):
     stage.accept.native_answer = a_receipt(**{counted: 1})
 
     answer = await stage.submit(ONE)
@@ -64,7 +64,7 @@ async def test_what_is_known_or_not_sent_on_purpose_is_no_failure(stage, counted
     assert answer.status == 202
 
 
-async def test_identifiers_that_were_left_out_are_told_as_warnings(stage):
+async def test_omitted_identifiers_are_reported_as_warnings(stage):
     remark = IdentifierWarning(index=0, warnings=(fault("phone", "phone_unusable"),))
     stage.accept.native_answer = a_receipt(accepted=1, warnings=(remark,))
 
@@ -80,7 +80,7 @@ async def test_identifiers_that_were_left_out_are_told_as_warnings(stage):
     ]
 
 
-async def test_the_key_tells_whose_submission_it_is(staged):
+async def test_key_identifies_the_source(staged):
     other = msgspec.structs.replace(a_source("blog"), key=Secret("another-key"))
     stage = await staged(sources=[a_source(), other])
 
@@ -89,7 +89,7 @@ async def test_the_key_tells_whose_submission_it_is(staged):
     assert [source for source, _, _ in stage.accept.seen] == ["blog"]
 
 
-async def test_the_scheme_of_the_authorization_may_be_in_any_case(stage):
+async def test_authorization_scheme_is_case_insensitive(stage):
     answer = await stage.submit(ONE, key=None, headers={"Authorization": "bEARER a-source-key"})
 
     assert answer.status == 202
@@ -107,7 +107,7 @@ async def test_the_scheme_of_the_authorization_may_be_in_any_case(stage):
         ("Bearer \xe9\xff", "key_wrong"),
     ],
 )
-async def test_without_a_source_s_key_nothing_is_accepted(stage, authorization, code):
+async def test_submission_without_a_source_key_is_refused(stage, authorization, code):
     answer = await stage.submit(ONE, key=None, headers={"Authorization": authorization})
 
     assert answer.status == 401
@@ -124,7 +124,7 @@ async def test_without_a_source_s_key_nothing_is_accepted(stage, authorization, 
         'application/json; charset="utf-8"',
     ],
 )
-async def test_json_may_say_that_it_is_utf_8(stage, declared):
+async def test_json_with_the_utf_8_charset_is_accepted(stage, declared):
     answer = await stage.submit(ONE, headers={"Content-Type": declared})
 
     assert answer.status == 202
@@ -134,7 +134,7 @@ async def test_json_may_say_that_it_is_utf_8(stage, declared):
     "declared",
     ["", "text/plain", "application/x-www-form-urlencoded", "application/json; charset=utf-16"],
 )
-async def test_another_content_type_is_refused(stage, declared):
+async def test_other_content_types_are_refused(stage, declared):
     answer = await stage.submit(ONE, headers={"Content-Type": declared})
 
     assert answer.status == 415
@@ -142,21 +142,21 @@ async def test_another_content_type_is_refused(stage, declared):
     assert stage.accept.seen == []
 
 
-async def test_the_idempotency_key_is_passed_on(stage):
+async def test_idempotency_key_is_passed_on(stage):
     await stage.submit(ONE, headers={"Idempotency-Key": "order 1001/try"})
 
     assert stage.accept.seen == [("shop", ONE, "order 1001/try")]
 
 
 @pytest.mark.parametrize("key", ["x" * 256, "caf\xe9", "a\tb"])
-async def test_an_idempotency_key_is_1_to_255_printable_ascii_characters(stage, key):
+async def test_idempotency_key_is_1_to_255_printable_ascii_characters(stage, key):
     answer = await stage.submit(ONE, headers={"Idempotency-Key": key})
 
     assert answer.status == 400
     assert answer.faults() == [("", "idempotency_key")]
 
 
-async def test_what_is_malformed_is_400_with_its_place_and_sentence(stage):
+async def test_malformed_request_is_400_with_path_and_message(stage):
     stage.accept.native_answer = MalformedRequest(
         code="unknown_field", path="emial", message='"emial" is not a field; did you mean "email"?'
     )
@@ -175,7 +175,7 @@ async def test_what_is_malformed_is_400_with_its_place_and_sentence(stage):
     }
 
 
-async def test_too_many_conversions_are_413_as_too_many_bytes_are(stage):
+async def test_too_many_conversions_are_413(stage):
     stage.accept.native_answer = MalformedRequest(
         code="too_many", path="conversions", message="1001"
     )
@@ -192,7 +192,7 @@ async def test_too_many_conversions_are_413_as_too_many_bytes_are(stage):
         (LedgerUnavailable(reason="disk full", retry_after=30), 503, "ledger_unavailable"),
     ],
 )
-async def test_what_passes_says_when_to_come_again(stage, passing, status, code):
+async def test_temporary_refusal_has_retry_after(stage, passing, status, code):
     stage.accept.native_answer = passing
 
     answer = await stage.submit(ONE)
@@ -205,7 +205,7 @@ async def test_what_passes_says_when_to_come_again(stage, passing, status, code)
 @pytest.mark.parametrize(
     "unreadable", [RecursionError(), UnicodeDecodeError("utf-8", b"\xff", 0, 1, "no")]
 )
-async def test_a_body_that_defeats_a_decoder_is_the_sender_s_fault(stage, unreadable):
+async def test_undecodable_body_is_a_client_error(stage, unreadable):
     stage.accept.native_answer = unreadable
 
     answer = await stage.submit(ONE)
@@ -216,7 +216,7 @@ async def test_a_body_that_defeats_a_decoder_is_the_sender_s_fault(stage, unread
     ]
 
 
-async def test_the_unexpected_is_500_and_told_once_without_its_words(stage):
+async def test_unexpected_error_is_500_and_reported_once_without_its_text(stage):
     stage.accept.native_answer = KeyError("shopper@example.com")
 
     answer = await stage.submit(ONE)
@@ -230,7 +230,7 @@ async def test_the_unexpected_is_500_and_told_once_without_its_words(stage):
     assert "example" not in notice.reason
 
 
-async def test_more_submissions_at_once_than_the_limit_are_told_to_come_again(staged):
+async def test_concurrent_submissions_above_the_limit_get_retry_after(staged):
     stage = await staged(limits=HttpLimits(requests=1))
     stage.accept.until = asyncio.Event()
     first = asyncio.create_task(stage.submit(ONE))
@@ -246,7 +246,7 @@ async def test_more_submissions_at_once_than_the_limit_are_told_to_come_again(st
     assert (await stage.submit(ONE)).status == 202
 
 
-async def test_larger_bodies_at_once_than_the_limit_are_told_to_come_again(staged):
+async def test_concurrent_body_bytes_above_the_limit_get_retry_after(staged):
     stage = await staged(limits=HttpLimits(in_hand=len(ONE) * 2))
     stage.accept.until = asyncio.Event()
     first = asyncio.create_task(stage.submit(ONE))
@@ -262,7 +262,7 @@ async def test_larger_bodies_at_once_than_the_limit_are_told_to_come_again(stage
     assert (await first).status == 202
 
 
-async def test_one_body_is_taken_however_little_may_be_in_hand(staged):
+async def test_single_body_is_accepted_whatever_the_byte_limit(staged):
     stage = await staged(limits=HttpLimits(in_hand=1))
 
     answer = await stage.submit(ONE)

@@ -16,7 +16,7 @@ async def one_answer(reader: asyncio.StreamReader) -> bytes:
     return head + await reader.readexactly(int(heard(head).headers["content-length"]))
 
 
-async def test_thousands_of_requests_sent_ahead_are_all_answered(stage):
+async def test_thousands_of_pipelined_requests_are_all_answered(stage):
     async with stage.line() as (reader, writer):
         writer.write(PING * 5_000)
         statuses = {heard(await one_answer(reader)).status for _ in range(5_000)}
@@ -25,7 +25,7 @@ async def test_thousands_of_requests_sent_ahead_are_all_answered(stage):
 
 
 @pytest.mark.parametrize("size", [0, 700, 3_000, 300_000])
-async def test_bodies_sent_ahead_arrive_whole_and_in_order(stage, size):
+async def test_pipelined_bodies_arrive_whole_and_in_order(stage, size):
     bodies = [b'{"n":%d,"x":"%b"}' % (n, b"y" * size) for n in range(12)]
     head = (
         b"POST /v1/conversions HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer a-source-key\r\n"
@@ -46,7 +46,7 @@ async def test_bodies_sent_ahead_arrive_whole_and_in_order(stage, size):
     assert [body for _, body, _ in stage.accept.seen] == bodies
 
 
-async def test_a_request_that_waits_holds_the_input_behind_it_and_no_objects(staged):
+async def test_waiting_request_pauses_the_input_without_objects(staged):
     stage = await staged(limits=HttpLimits(closing_seconds=0.1, sweep_seconds=0.02))
     stage.accept.until = asyncio.Event()
     first = (

@@ -19,7 +19,7 @@ async def store(tmp_path):
     await store.close()
 
 
-async def test_what_the_pixel_was_given_is_seen(page, store):
+async def test_page_reports_which_copies_the_pixel_got(page, store):
     await beacon(
         page,
         a_message(
@@ -35,7 +35,7 @@ async def test_what_the_pixel_was_given_is_seen(page, store):
     ]
 
 
-async def test_what_the_gateway_cannot_send_the_pixel_has_alone(page, store):
+async def test_conversions_the_gateway_cannot_send_are_pixel_only(page, store):
     refused = {"conversion_id": "a", "twin": "loaded", "twclid": None}
     denied = {"conversion_id": "b", "twin": "loaded"}
 
@@ -46,7 +46,7 @@ async def test_what_the_gateway_cannot_send_the_pixel_has_alone(page, store):
     assert (overlap.pixel_only, overlap.both, overlap.server_only) == (2, 0, 0)
 
 
-async def test_a_servers_copy_meets_the_pages(page, store):
+async def test_server_copy_matches_the_page_conversion(page, store):
     await beacon(page, a_message({"conversion_id": "order-1", "twin": "loaded"}))
 
     answer = await page.submit(
@@ -58,7 +58,7 @@ async def test_a_servers_copy_meets_the_pages(page, store):
     assert (overlap.both, overlap.page_and_server) == (1, 1)
 
 
-async def test_the_same_order_under_two_ids_is_seen(page, store):
+async def test_same_order_under_two_ids_is_counted(page, store):
     await beacon(page, a_message({"conversion_id": "page-1", "twin": "loaded"}))
 
     await page.submit(

@@ -19,7 +19,7 @@ async def page(staged):
     return await staged(**a_stage(MemoryStore()))
 
 
-async def test_the_script_comes_with_the_settings_of_its_source(page):
+async def test_script_contains_the_settings_of_its_source(page):
     answer = await page.ask("GET", "/twite.js?s=shop", key=None)
 
     line, script = answer.body.decode().split("\n", 1)
@@ -42,7 +42,7 @@ async def test_the_script_comes_with_the_settings_of_its_source(page):
     assert "set-cookie" not in answer.headers
 
 
-async def test_the_script_alone_has_an_address_that_names_its_content(page):
+async def test_script_without_settings_has_a_content_hash_address(page):
     whole = await page.ask("GET", "/twite.js?s=shop", key=None)
     script = whole.body.split(b"\n", 1)[1]
     name = hashlib.sha256(script).hexdigest()[:16]
@@ -64,7 +64,7 @@ async def test_the_script_alone_has_an_address_that_names_its_content(page):
         ("", None),
     ],
 )
-async def test_the_best_encoding_that_the_browser_takes(page, taken, encoding):
+async def test_best_accepted_encoding_is_served(page, taken, encoding):
     plain = await page.ask("GET", "/twite.js?s=shop", key=None)
 
     answer = await page.ask("GET", "/twite.js?s=shop", key=None, headers={"Accept-Encoding": taken})
@@ -76,7 +76,7 @@ async def test_the_best_encoding_that_the_browser_takes(page, taken, encoding):
     assert (answer.headers["etag"] == plain.headers["etag"]) is (encoding is None)
 
 
-async def test_who_has_it_already_is_told_so(page):
+async def test_matching_etag_is_304(page):
     first = await page.ask("GET", "/twite.js?s=shop", key=None)
     tags = f'"another", W/{first.headers["etag"]}'
 
@@ -87,7 +87,7 @@ async def test_who_has_it_already_is_told_so(page):
     assert "content-length" not in answer.headers
 
 
-async def test_the_head_of_it_has_no_body(page):
+async def test_head_request_has_no_body(page):
     answer = await page.ask("HEAD", "/twite.js?s=shop", key=None)
 
     assert (answer.status, answer.body) == (200, b"")
@@ -97,19 +97,19 @@ async def test_the_head_of_it_has_no_body(page):
 @pytest.mark.parametrize(
     "path", ["/twite.js", "/twite.js?s=", "/twite.js?s=nobody", "/twite.0123456789abcdef.js"]
 )
-async def test_what_is_not_there_is_a_404(page, path):
+async def test_unknown_script_is_404(page, path):
     answer = await page.ask("GET", path, key=None)
 
     assert (answer.status, answer.faults()) == (404, [("", "route")])
 
 
-async def test_it_cannot_be_posted_to(page):
+async def test_post_is_405(page):
     answer = await page.ask("POST", "/twite.js?s=shop", key=None)
 
     assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD")
 
 
-def test_settings_cannot_end_the_script():
+def test_settings_cannot_close_the_script_element():
     hostile = "</script>\u2028\u2029"
     destination = Destination(
         pixel="o8z6j",
@@ -125,7 +125,7 @@ def test_settings_cannot_end_the_script():
     assert (said["cookie_days"], said["http_only"]) == (30, True)
 
 
-def test_a_region_without_a_prefix_and_no_region_at_all():
+def test_region_decides_the_phone_prefix():
     destination = a_destination()
     of_italy, of_nowhere = (
         settings_line(a_shop(region=region), destination) for region in ("IT", None)

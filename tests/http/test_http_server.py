@@ -16,7 +16,7 @@ async def write_for_ever(writer: asyncio.StreamWriter) -> None:
         await writer.drain()
 
 
-async def test_port_0_is_one_that_the_system_chose(stage):
+async def test_port_0_is_chosen_by_the_system(stage):
     assert stage.server.port > 0
     assert stage.server.url == f"http://127.0.0.1:{stage.server.port}"
 
@@ -29,11 +29,11 @@ async def test_port_0_is_one_that_the_system_chose(stage):
         ("t.shop.example", "http://t.shop.example:8080"),
     ],
 )
-def test_the_url_is_one_that_can_be_called(host, url):
+def test_url_of_the_server_can_be_requested(host, url):
     assert Server(Stage().collector, host=host, port=8080).url == url
 
 
-async def test_an_address_that_is_taken_is_a_setting_that_is_wrong(stage):
+async def test_address_in_use_is_a_settings_error(stage):
     second = Server(stage.collector, host="127.0.0.1", port=stage.server.port)
 
     with pytest.raises(SettingsError) as caught:
@@ -45,14 +45,14 @@ async def test_an_address_that_is_taken_is_a_setting_that_is_wrong(stage):
     )
 
 
-async def test_a_connection_serves_many_requests(stage):
+async def test_connection_serves_many_requests(stage):
     async with stage.line() as (reader, writer):
         for _ in range(3):
             writer.write(HEAD + ONE)
             assert heard(await one_answer(reader)).status == 202
 
 
-async def test_requests_sent_ahead_are_answered_in_order(stage):
+async def test_pipelined_requests_are_answered_in_order(stage):
     async with stage.line() as (reader, writer):
         writer.write(HEAD + ONE + b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n" + HEAD + ONE)
         statuses = [heard(await one_answer(reader)).status for _ in range(3)]
@@ -60,13 +60,13 @@ async def test_requests_sent_ahead_are_answered_in_order(stage):
     assert statuses == [202, 200, 202]
 
 
-async def test_answers_carry_the_date(stage):
+async def test_responses_have_a_date(stage):
     answer = await stage.ask("GET", "/healthz")
 
     assert answer.headers["date"].endswith(" GMT")
 
 
-async def test_headers_that_trickle_are_cut_off_by_the_deadline(staged):
+async def test_slow_headers_are_cut_off_at_the_deadline(staged):
     stage = await staged(limits=QUICK)
 
     async def trickle(writer: asyncio.StreamWriter) -> None:
@@ -84,7 +84,7 @@ async def test_headers_that_trickle_are_cut_off_by_the_deadline(staged):
     assert stage.accept.seen == []
 
 
-async def test_a_body_that_does_not_come_is_cut_off_by_the_deadline(staged):
+async def test_slow_body_is_cut_off_at_the_deadline(staged):
     stage = await staged(limits=QUICK)
 
     answer = heard(await stage.say(HEAD + ONE[:-1]))
@@ -94,13 +94,13 @@ async def test_a_body_that_does_not_come_is_cut_off_by_the_deadline(staged):
 
 
 @pytest.mark.parametrize("sent", [b"", b"\r\n", b"\r\n\r\n"])
-async def test_a_connection_that_asks_nothing_is_closed_without_a_word(staged, sent):
+async def test_connection_without_a_request_is_closed_silently(staged, sent):
     stage = await staged(limits=QUICK)
 
     assert await stage.say(sent) == b""
 
 
-async def test_an_idle_connection_is_closed_after_a_while(staged):
+async def test_idle_connection_is_closed_after_the_timeout(staged):
     stage = await staged(limits=QUICK)
 
     async with stage.line() as (reader, writer):
@@ -111,7 +111,7 @@ async def test_an_idle_connection_is_closed_after_a_while(staged):
     assert rest == b""
 
 
-async def test_a_gateway_that_takes_its_time_is_no_slow_client(staged):
+async def test_slow_gateway_is_not_a_slow_client(staged):
     stage = await staged(limits=QUICK)
     stage.accept.until = asyncio.Event()
 
@@ -122,7 +122,7 @@ async def test_a_gateway_that_takes_its_time_is_no_slow_client(staged):
     assert (await asking).status == 202
 
 
-async def test_a_client_that_does_not_read_its_answer_is_cut_off(staged):
+async def test_client_that_does_not_read_its_response_is_cut_off(staged):
     stage = await staged(limits=QUICK)
     many = b"GET /v1/openapi.json HTTP/1.1\r\nHost: a\r\n\r\n" * 2_000
 
@@ -142,26 +142,26 @@ async def test_a_client_that_does_not_read_its_answer_is_cut_off(staged):
         b"\r\n".join(b"X-%d: y" % n for n in range(3_000)),
     ],
 )
-async def test_headers_that_are_too_large_are_refused(stage, headers):
+async def test_oversized_headers_are_refused(stage, headers):
     answer = heard(await stage.say(b"GET /healthz HTTP/1.1\r\nHost: a\r\n" + headers + b"\r\n\r\n"))
 
     assert answer.status == 431
     assert answer.faults() == [("", "headers_too_large")]
 
 
-async def test_headers_without_end_are_refused_before_they_end(stage):
+async def test_endless_headers_are_refused_before_they_end(stage):
     answer = heard(await stage.say(b"GET /healthz HTTP/1.1\r\nX: " + b"y" * 100_000))
 
     assert answer.status == 431
 
 
-async def test_a_path_without_end_is_refused_before_it_ends(stage):
+async def test_endless_path_is_refused_before_it_ends(stage):
     answer = heard(await stage.say(b"GET /" + b"y" * 100_000))
 
     assert answer.status == 431
 
 
-async def test_more_connections_in_use_than_the_limit_are_told_to_come_again(staged):
+async def test_connections_above_the_limit_get_retry_after(staged):
     stage = await staged(limits=HttpLimits(connections=1))
     stage.accept.until = asyncio.Event()
 
@@ -177,7 +177,7 @@ async def test_more_connections_in_use_than_the_limit_are_told_to_come_again(sta
     assert second.headers["retry-after"] == "1"
 
 
-async def test_a_connection_that_was_refused_for_its_body_can_be_used_on(stage):
+async def test_connection_is_reusable_after_a_refused_body(stage):
     head = HEAD.replace(b"Length: 20", b"Length: 2000000")
 
     async with stage.line() as (reader, writer):
@@ -189,7 +189,7 @@ async def test_a_connection_that_was_refused_for_its_body_can_be_used_on(stage):
     assert (refused.status, taken.status) == (413, 202)
 
 
-async def test_a_refused_body_is_read_only_so_far(staged):
+async def test_refused_body_is_discarded_up_to_a_limit(staged):
     stage = await staged(limits=HttpLimits(discarded=1_000_000))
     head = HEAD.replace(b"Length: 20", b"Length: 1000000000")
 
@@ -202,7 +202,7 @@ async def test_a_refused_body_is_read_only_so_far(staged):
     assert refused.status == 413
 
 
-async def test_a_body_that_waits_for_leave_is_not_asked_for_when_it_is_refused(stage):
+async def test_expect_continue_is_not_granted_for_an_oversized_body(stage):
     head = HEAD.replace(b"Length: 20", b"Length: 2000000\r\nExpect: 100-continue")
 
     answer = heard(await stage.say(head))
@@ -210,7 +210,7 @@ async def test_a_body_that_waits_for_leave_is_not_asked_for_when_it_is_refused(s
     assert answer.status == 413
 
 
-async def test_a_body_that_waits_for_leave_gets_it(stage):
+async def test_expect_continue_is_granted(stage):
     async with stage.line() as (reader, writer):
         writer.write(HEAD.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n"))
         leave = await reader.readuntil(b"\r\n\r\n")
@@ -234,7 +234,7 @@ async def test_a_body_that_waits_for_leave_gets_it(stage):
         HEAD.replace(b"Content-Length: 20", b"Transfer-Encoding: chunked") + b"zz\r\n",
     ],
 )
-async def test_what_is_no_http_request_is_400(stage, sent):
+async def test_malformed_http_request_is_400(stage, sent):
     answer = heard(await stage.say(sent + ONE))
 
     assert answer.status == 400
@@ -242,7 +242,7 @@ async def test_what_is_no_http_request_is_400(stage, sent):
     assert stage.accept.seen == []
 
 
-async def test_an_upgrade_is_declined_and_the_request_answered(stage):
+async def test_upgrade_is_declined_and_the_request_answered(stage):
     answer = heard(
         await stage.say(
             b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\n"
@@ -253,7 +253,7 @@ async def test_an_upgrade_is_declined_and_the_request_answered(stage):
     assert (answer.status, answer.headers["connection"]) == (200, "close")
 
 
-async def test_a_websocket_is_not_spoken(stage):
+async def test_websocket_upgrade_is_declined(stage):
     answer = heard(
         await stage.say(
             b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -265,7 +265,7 @@ async def test_a_websocket_is_not_spoken(stage):
 
 
 @pytest.mark.parametrize("part", [0, 10, len(HEAD), len(HEAD) + 5])
-async def test_a_client_that_leaves_early_leaves_nothing_behind(stage, part, caplog):
+async def test_partial_request_leaves_no_trace(stage, part, caplog):
     async with stage.line() as (_, writer):
         writer.write((HEAD + ONE)[:part])
         await writer.drain()
@@ -276,7 +276,7 @@ async def test_a_client_that_leaves_early_leaves_nothing_behind(stage, part, cap
     assert caplog.records == []
 
 
-async def test_a_client_that_leaves_before_its_answer_has_submitted_all_the_same(stage, caplog):
+async def test_disconnect_before_the_response_still_submits(stage, caplog):
     stage.accept.until = asyncio.Event()
     async with stage.line() as (_, writer):
         writer.write(HEAD + ONE)
@@ -289,7 +289,7 @@ async def test_a_client_that_leaves_before_its_answer_has_submitted_all_the_same
 
 
 @pytest.mark.parametrize("ahead", [1, 2, 3])
-async def test_a_client_that_hangs_up_hard_leaves_no_trace_in_the_log(stage, ahead, caplog):
+async def test_reset_connections_leave_no_trace_in_the_log(stage, ahead, caplog):
     stage.accept.until = asyncio.Event()
     lines = [await asyncio.open_connection("127.0.0.1", stage.server.port) for _ in range(8)]
     for _, writer in lines:
@@ -310,7 +310,7 @@ async def test_a_client_that_hangs_up_hard_leaves_no_trace_in_the_log(stage, ahe
 
 
 @pytest.mark.parametrize("answer", [a_receipt(accepted=1), LedgerFull(reason="", retry_after=1)])
-async def test_an_answer_to_a_connection_that_closed_this_moment_is_no_fault(stage, answer, caplog):
+async def test_response_to_a_connection_closed_meanwhile_is_no_error(stage, answer, caplog):
     stage.accept.native_answer = answer
     stage.accept.until = asyncio.Event()
     async with stage.line() as (_, writer):
@@ -326,7 +326,7 @@ async def test_an_answer_to_a_connection_that_closed_this_moment_is_no_fault(sta
     assert stage.notices.seen == []
 
 
-async def test_a_client_that_says_no_more_still_gets_its_answer(stage):
+async def test_half_closed_client_still_gets_its_response(stage):
     stage.accept.until = asyncio.Event()
     async with stage.line() as (reader, writer):
         writer.write(HEAD + ONE)
@@ -339,7 +339,7 @@ async def test_a_client_that_says_no_more_still_gets_its_answer(stage):
     assert (answer.status, answer.headers["connection"]) == (202, "close")
 
 
-def test_the_listening_socket_is_ipv6_where_the_host_is(unused_tcp_port):
+def test_ipv6_host_listens_on_ipv6(unused_tcp_port):
     if not socket.has_ipv6:
         pytest.skip("no IPv6 on this machine")
 

@@ -5,7 +5,7 @@ import pytest
 from http_stage import HEAD, ONE, QUICK, one_answer
 
 
-async def test_stopping_lets_running_requests_finish(staged):
+async def test_stop_lets_running_requests_finish(staged):
     stage = await staged()
     stage.accept.until = asyncio.Event()
     asking = asyncio.create_task(stage.submit(ONE))
@@ -20,7 +20,7 @@ async def test_stopping_lets_running_requests_finish(staged):
     assert answer.status == 202
 
 
-async def test_stopping_accepts_no_more(staged):
+async def test_stop_refuses_new_connections(staged):
     stage = await staged()
 
     await stage.server.stop()
@@ -29,7 +29,7 @@ async def test_stopping_accepts_no_more(staged):
         await stage.ask("GET", "/healthz")
 
 
-async def test_stopping_closes_idle_connections_at_once(staged):
+async def test_stop_closes_idle_connections_at_once(staged):
     stage = await staged()
     loop = asyncio.get_running_loop()
 
@@ -43,7 +43,7 @@ async def test_stopping_closes_idle_connections_at_once(staged):
     assert loop.time() - begun < stage.server._limits.stop_seconds  # noqa: SLF001
 
 
-async def test_stopping_cuts_off_what_is_not_done_by_the_deadline(staged, caplog):
+async def test_stop_cuts_off_unfinished_requests_at_the_deadline(staged, caplog):
     stage = await staged(limits=QUICK)
     stage.accept.until = asyncio.Event()
     asking = asyncio.create_task(stage.submit(ONE))
@@ -56,14 +56,14 @@ async def test_stopping_cuts_off_what_is_not_done_by_the_deadline(staged, caplog
     assert caplog.records == []
 
 
-async def test_stopping_twice_is_stopping_once(staged):
+async def test_stop_is_idempotent(staged):
     stage = await staged()
 
     await stage.server.stop()
     await stage.server.stop()
 
 
-async def test_a_server_can_be_started_again_on_its_port(staged):
+async def test_server_can_be_restarted_on_its_port(staged):
     stage = await staged()
     port = stage.server.port
 
@@ -74,5 +74,5 @@ async def test_a_server_can_be_started_again_on_its_port(staged):
     assert (await stage.ask("GET", "/readyz")).status == 200
 
 
-async def test_starting_leaves_the_signals_of_the_process_alone(stage):
+async def test_start_leaves_the_signal_handlers_alone(stage):
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

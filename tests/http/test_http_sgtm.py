@@ -34,7 +34,7 @@ def a_purchase(**changed: Any) -> bytes:
     return json.dumps({"version": "1.0.0", "event": event}).encode()
 
 
-async def test_an_event_of_the_container_becomes_a_conversion(shop):
+async def test_container_event_becomes_a_conversion(shop):
     heard = await shop.of_server("POST", "/v1/sgtm", a_purchase(), key=KEY)
 
     assert (heard.status, heard.json()["accepted"]) == (202, 1)
@@ -45,7 +45,7 @@ async def test_an_event_of_the_container_becomes_a_conversion(shop):
     assert {"hashed_email": EMAIL} in sent["identifiers"]
 
 
-async def test_what_the_container_says_of_its_visitor_is_believed(shop):
+async def test_visitor_data_of_the_container_is_trusted(shop):
     visitor = {"ip_override": "198.51.100.9", "user_agent": "Mozilla/5.0 Phone"}
 
     await shop.of_server("POST", "/v1/sgtm", a_purchase(**visitor), key=KEY)
@@ -54,14 +54,14 @@ async def test_what_the_container_says_of_its_visitor_is_believed(shop):
     assert {"ip_address": "198.51.100.9", "user_agent": "Mozilla/5.0 Phone"} in sent["identifiers"]
 
 
-async def test_an_event_that_the_pixel_does_not_have_is_counted_and_no_failure(shop):
+async def test_unmapped_event_is_counted_and_no_failure(shop):
     heard = await shop.of_server("POST", "/v1/sgtm", a_purchase(event_name="scroll"), key=KEY)
 
     assert (heard.status, heard.json()["accepted"], heard.json()["ignored"]) == (202, 0, 1)
     assert await shop.ignored() == [("scroll", "not_configured", 1)]
 
 
-async def test_a_conversion_that_cannot_be_kept_is_422_with_the_reason(shop):
+async def test_rejected_conversion_is_422_with_the_reason(shop):
     heard = await shop.of_server(
         "POST", "/v1/sgtm", a_purchase(email_sha256="", twclid=""), key=KEY
     )
@@ -71,13 +71,13 @@ async def test_a_conversion_that_cannot_be_kept_is_422_with_the_reason(shop):
 
 
 @pytest.mark.parametrize(("key", "code"), [(None, "key_missing"), ("another", "key_wrong")])
-async def test_without_the_key_of_a_source_it_is_401(shop, key, code):
+async def test_request_without_a_source_key_is_401(shop, key, code):
     heard = await shop.of_server("POST", "/v1/sgtm", a_purchase(), key=key)
 
     assert (heard.status, heard.json()["errors"][0]["code"]) == (401, code)
 
 
-async def test_what_is_not_of_the_shape_is_400_and_another_method_405(shop):
+async def test_malformed_request_is_400_and_another_method_405(shop):
     malformed = await shop.of_server("POST", "/v1/sgtm", b"{}", key=KEY)
     other = await shop.of_server("GET", "/v1/sgtm", key=KEY)
 
@@ -85,7 +85,7 @@ async def test_what_is_not_of_the_shape_is_400_and_another_method_405(shop):
     assert other.status == 405
 
 
-async def test_a_pixel_that_the_source_may_not_name_is_rejected(shop):
+async def test_pixel_of_another_source_is_rejected(shop):
     body = json.loads(a_purchase()) | {"pixel": "other"}
 
     heard = await shop.of_server("POST", "/v1/sgtm", json.dumps(body).encode(), key=KEY)

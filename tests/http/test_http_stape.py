@@ -79,7 +79,7 @@ async def proxy(proxies) -> ProxyStage:
     return await proxies()
 
 
-async def test_a_conversion_is_on_disk_and_the_answer_is_xs(proxy):
+async def test_conversion_is_stored_and_answered_as_x_does(proxy):
     heard = await proxy.post(a_body())
 
     assert heard.status == 200
@@ -91,7 +91,7 @@ async def test_a_conversion_is_on_disk_and_the_answer_is_xs(proxy):
 
 
 @pytest.mark.parametrize(("said", "heard"), [("12", "12"), ("11", "11"), (None, "12"), ("x", "12")])
-async def test_the_version_is_the_tags_or_else_the_current_one(proxy, said, heard):
+async def test_api_version_is_the_tags_or_the_current_version(proxy, said, heard):
     headers = {} if said is None else {"x-twitter-api-version": said}
 
     answer = await proxy.post(a_body(), **headers)
@@ -99,7 +99,7 @@ async def test_the_version_is_the_tags_or_else_the_current_one(proxy, said, hear
     assert answer.headers["x-current-api-version"] == heard
 
 
-async def test_no_secret_of_the_body_is_kept_anywhere(proxy):
+async def test_no_secret_of_the_body_is_stored(proxy):
     await proxy.post(a_body())
 
     (kept,) = proxy.store.kept
@@ -110,7 +110,7 @@ async def test_no_secret_of_the_body_is_kept_anywhere(proxy):
 
 
 @pytest.mark.parametrize("key", ["wrong", "", "%00"])
-async def test_another_key_is_refused_in_xs_words(proxy, key):
+async def test_wrong_key_is_refused_in_x_format(proxy, key):
     heard = await proxy.post(a_body(), f"/stape-api/{key}/v1/twitter/auth-proxy")
 
     assert (heard.status, heard.json()["errors"][0]["code"]) == (401, "UNAUTHORIZED_ACCESS")
@@ -127,7 +127,7 @@ async def test_another_key_is_refused_in_xs_words(proxy, key):
         (a_body("p9"), 404, "NOT_FOUND"),
     ],
 )
-async def test_what_cannot_be_taken_is_told_as_x_tells_it(proxy, body, status, code):
+async def test_refusals_have_x_format(proxy, body, status, code):
     heard = await proxy.post(body)
 
     assert heard.status == status
@@ -144,19 +144,19 @@ async def test_what_cannot_be_taken_is_told_as_x_tells_it(proxy, body, status, c
         ("POST", f"/stape-api/{KEY}", 404),
     ],
 )
-async def test_other_methods_and_paths_are_told_in_xs_shape(proxy, method, path, status):
+async def test_unknown_methods_and_paths_are_refused_in_x_format(proxy, method, path, status):
     heard = await proxy.stage.ask(method, path, b"", key=None)
 
     assert (heard.status, set(heard.json())) == (status, {"errors", "request"})
 
 
-async def test_a_body_that_is_too_large_is_told_in_xs_shape(proxy):
+async def test_oversized_body_is_refused_in_x_format(proxy):
     heard = await proxy.post(b" " * (1024 * 1024 + 1))
 
     assert (heard.status, set(heard.json())) == (413, {"errors", "request"})
 
 
-async def test_without_leave_the_credentials_of_another_pixel_are_not_taken(proxy):
+async def test_credentials_of_unknown_pixels_are_refused_by_default(proxy):
     heard = await proxy.post(a_body("p9"))
 
     assert heard.status == 404
@@ -164,7 +164,7 @@ async def test_without_leave_the_credentials_of_another_pixel_are_not_taken(prox
     assert list(await proxy.store.load(SealedSecret)) == []
 
 
-async def test_with_leave_they_are_stored_sealed_and_the_conversion_goes_to_its_pixel(proxies):
+async def test_allowed_credentials_are_stored_sealed_and_their_pixel_receives(proxies):
     proxy = await proxies(a_shop(stape_credentials="stored"))
 
     heard = await proxy.post(a_body("p9"))
@@ -177,7 +177,7 @@ async def test_with_leave_they_are_stored_sealed_and_the_conversion_goes_to_its_
         assert secret.encode() not in sealed
 
 
-async def test_with_leave_but_without_credentials_the_pixel_is_unknown(proxies):
+async def test_allowed_pixel_without_credentials_is_unknown(proxies):
     proxy = await proxies(a_shop(stape_credentials="stored"))
 
     heard = await proxy.post(a_body("p9").replace(b'"auth":', b'"other":'))
@@ -185,7 +185,7 @@ async def test_with_leave_but_without_credentials_the_pixel_is_unknown(proxies):
     assert heard.status == 404
 
 
-async def test_another_source_cannot_send_to_a_pixel_whose_credentials_are_not_its_own(proxies):
+async def test_source_cannot_use_the_stored_credentials_of_another_source(proxies):
     theirs = Secret("the-key-of-another-client")
     proxy = await proxies(
         a_shop(stape_credentials="stored"),
@@ -198,7 +198,7 @@ async def test_another_source_cannot_send_to_a_pixel_whose_credentials_are_not_i
     assert heard.status == 404
 
 
-async def test_there_is_an_end_to_the_pixels_whose_credentials_are_kept(proxies):
+async def test_pixels_with_stored_credentials_are_limited(proxies):
     proxy = await proxies(a_shop(stape_credentials="stored"))
     await proxy.post(a_body("p8"))
 

@@ -25,7 +25,7 @@ def a_life(event: str = "o8z6k", **said) -> History:
     return History(**(told | said))
 
 
-async def test_a_life_is_told_attempt_by_attempt(stage):
+async def test_history_lists_each_attempt(stage):
     stage.records.histories = [
         a_life(
             attempts=(
@@ -75,7 +75,7 @@ async def test_a_life_is_told_attempt_by_attempt(stage):
     assert stage.records.asked == [("o8z6j", None, "order-1001")]
 
 
-async def test_a_life_of_an_event_that_is_not_mapped_is_told(stage):
+async def test_history_of_an_unmapped_event_is_returned(stage):
     stage.records.histories = [a_life("o8z6z")]
 
     answer = await stage.ask("GET", "/v1/conversions/o8z6j/order-1001")
@@ -83,7 +83,7 @@ async def test_a_life_of_an_event_that_is_not_mapped_is_told(stage):
     assert (answer.status, answer.json()["event"]) == (200, "o8z6z")
 
 
-async def test_of_several_events_the_latest_is_told_and_the_others_beside_it(stage):
+async def test_history_returns_the_latest_event_and_lists_the_others(stage):
     stage.records.histories = [a_life(), a_life("o8z6m", received_at=NOW + 1)]
 
     answer = await stage.ask("GET", "/v1/conversions/o8z6j/order-1001")
@@ -93,7 +93,7 @@ async def test_of_several_events_the_latest_is_told_and_the_others_beside_it(sta
 
 
 @pytest.mark.parametrize("asked", ["purchase", "o8z6k"])
-async def test_one_event_may_be_asked_for_by_our_name_or_x_s_id(stage, asked):
+async def test_history_can_be_selected_by_event_name_or_x_id(stage, asked):
     stage.records.histories = [a_life(), a_life("o8z6m", received_at=NOW + 1)]
 
     answer = await stage.ask("GET", f"/v1/conversions/o8z6j/order-1001?event={asked}")
@@ -111,20 +111,20 @@ async def test_one_event_may_be_asked_for_by_our_name_or_x_s_id(stage, asked):
         ("a%FFb", "a\ufffdb"),
     ],
 )
-async def test_a_conversion_id_may_hold_anything_that_a_path_can_spell(stage, path, conversion_id):
+async def test_conversion_id_in_the_path_can_contain_any_character(stage, path, conversion_id):
     await stage.ask("GET", f"/v1/conversions/o8z6j/{path}")
 
     assert [asked for _, _, asked in stage.records.asked] == [conversion_id]
 
 
-async def test_an_unknown_conversion_is_404(stage):
+async def test_unknown_conversion_is_404(stage):
     answer = await stage.ask("GET", "/v1/conversions/o8z6j/order-1002")
 
     assert answer.status == 404
     assert answer.faults() == [("", "conversion_unknown")]
 
 
-async def test_a_source_does_not_see_the_pixels_of_others(staged):
+async def test_source_cannot_read_pixels_of_other_sources(staged):
     agency = msgspec.structs.replace(a_source("other", pixel="oka17"), key=Secret("another-key"))
     stage = await staged(sources=[a_source(), agency])
     stage.records.histories = [a_life()]
@@ -135,7 +135,7 @@ async def test_a_source_does_not_see_the_pixels_of_others(staged):
     assert stage.records.asked == []
 
 
-async def test_the_balance_is_that_of_the_source_alone(stage):
+async def test_accounting_covers_only_the_source(stage):
     stage.records.kept = [
         ConversionCounts(source="shop", pixel="o8z6j", received=5, delivered=3, pending=1),
         ConversionCounts(source="shop", pixel="", received=1, rejected=1),
@@ -158,13 +158,13 @@ async def test_the_balance_is_that_of_the_source_alone(stage):
 
 
 @pytest.mark.parametrize("path", ["/v1/conversions/o8z6j/order-1001", "/v1/accounting"])
-async def test_what_a_source_may_see_needs_its_key(stage, path):
+async def test_source_routes_require_the_source_key(stage, path):
     answer = await stage.ask("GET", path, key=None)
 
     assert answer.status == 401
 
 
-async def test_health_is_that_the_loop_runs(stage):
+async def test_healthz_is_ok_while_the_loop_runs(stage):
     stage.why_not_ready = "the disk is full"
 
     answer = await stage.ask("GET", "/healthz", key=None)
@@ -172,7 +172,7 @@ async def test_health_is_that_the_loop_runs(stage):
     assert (answer.status, answer.json()) == (200, {"status": "ok"})
 
 
-async def test_readiness_is_that_submissions_can_be_taken(stage):
+async def test_readyz_says_whether_submissions_are_accepted(stage):
     ready = await stage.ask("GET", "/readyz", key=None)
     stage.why_not_ready = "the disk is full"
     not_ready = await stage.ask("GET", "/readyz", key=None)
@@ -181,7 +181,7 @@ async def test_readiness_is_that_submissions_can_be_taken(stage):
     assert not_ready.json()["errors"][0]["message"].endswith(": the disk is full")
 
 
-async def test_a_collector_that_closes_is_not_ready(stage):
+async def test_closing_collector_is_not_ready(stage):
     stage.collector.closing()
 
     answer = await stage.ask("GET", "/readyz", key=None)
@@ -190,7 +190,7 @@ async def test_a_collector_that_closes_is_not_ready(stage):
 
 
 @pytest.mark.parametrize("path", ["/", "/v1", "/v1/conversions/", "/nowhere", "//v1/conversions"])
-async def test_an_unknown_route_is_404_as_json(stage, path):
+async def test_unknown_route_is_404_as_json(stage, path):
     answer = await stage.ask("GET", path)
 
     assert answer.status == 404
@@ -207,7 +207,7 @@ async def test_an_unknown_route_is_404_as_json(stage, path):
         ("GET", "/-/desk", {"POST"}),
     ],
 )
-async def test_a_wrong_method_is_405_and_names_the_right_ones(stage, method, path, allowed):
+async def test_wrong_method_is_405_with_the_allowed_methods(stage, method, path, allowed):
     answer = await stage.ask(method, path)
 
     assert answer.status == 405
@@ -215,13 +215,13 @@ async def test_a_wrong_method_is_405_and_names_the_right_ones(stage, method, pat
     assert answer.faults() == [("", "method")]
 
 
-async def test_a_head_request_gets_no_body(stage):
+async def test_head_request_gets_no_body(stage):
     answer = await stage.ask("HEAD", "/healthz")
 
     assert (answer.status, answer.body) == (200, b"")
 
 
-async def test_a_store_that_is_gone_is_503(stage):
+async def test_unavailable_store_is_503(stage):
     stage.records.trouble = LedgerUnavailable(reason="gone", retry_after=5)
 
     answer = await stage.ask("GET", "/v1/accounting")
@@ -230,7 +230,7 @@ async def test_a_store_that_is_gone_is_503(stage):
     assert answer.headers["retry-after"] == "5"
 
 
-async def test_the_unexpected_on_a_quiet_route_is_500_and_told_once(stage):
+async def test_unexpected_error_is_500_and_reported_once(stage):
     stage.records.trouble = ZeroDivisionError()
 
     answer = await stage.ask("GET", "/v1/accounting")

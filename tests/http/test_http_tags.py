@@ -14,7 +14,7 @@ BOUGHT = b"en=purchase&ep.transaction_id=T-1&epn.value=49.9&ep.currency=EUR"
 SIGNED_UP = b'{"events":[{"name":"sign_up","params":{"event_id":"e-1","twclid":"abc"}}]}'
 
 
-async def test_a_hit_of_a_page_becomes_a_conversion_with_the_visitors_address_and_browser(api):
+async def test_page_hit_becomes_a_conversion_with_visitor_address_and_browser(api):
     heard = await api.of_page("POST", GA4 + LANDING, BOUGHT, headers={"Content-Type": "text/plain"})
 
     assert (heard.status, heard.body) == (200, b"")
@@ -34,7 +34,7 @@ async def test_a_hit_of_a_page_becomes_a_conversion_with_the_visitors_address_an
     ]
 
 
-async def test_the_page_may_read_the_answer_with_its_cookies(api):
+async def test_page_may_read_the_response_with_credentials(api):
     heard = await api.of_page("POST", GA4 + LANDING, BOUGHT)
 
     assert heard.headers["access-control-allow-origin"] == PAGE
@@ -42,21 +42,21 @@ async def test_the_page_may_read_the_answer_with_its_cookies(api):
     assert heard.headers["vary"] == "Origin"
 
 
-async def test_a_retried_hit_is_one_conversion(api):
+async def test_retried_hit_is_one_conversion(api):
     for _ in range(2):
         await api.of_page("POST", GA4 + LANDING, b"en=sign_up")
 
     assert len(await api.sent()) == 1
 
 
-async def test_two_hits_of_one_page_are_two_conversions(api):
+async def test_different_hits_of_one_page_are_different_conversions(api):
     await api.of_page("POST", GA4 + LANDING, b"en=sign_up\nen=sign_up")
     await api.of_page("POST", (GA4 + LANDING).replace("_s=5", "_s=6"), b"en=sign_up")
 
     assert len({conversion["conversion_id"] for conversion in await api.sent()}) == 3
 
 
-async def test_what_the_pixel_has_no_event_for_is_counted_and_nothing_else_is_kept(api):
+async def test_unmapped_events_are_only_counted(api):
     heard = await api.of_page("POST", GA4 + LANDING, b"en=scroll\nen=scroll\nen=user_engagement")
 
     assert heard.status == 200
@@ -68,7 +68,7 @@ async def test_what_the_pixel_has_no_event_for_is_counted_and_nothing_else_is_ke
 
 
 @pytest.mark.parametrize("path", ["/g/collect?v=2&tid=G-1&en=sign_up", "/mp/collect", "/data"])
-async def test_pages_of_another_origin_are_refused_with_words(api, path):
+async def test_unknown_origin_is_refused_with_a_message(api, path):
     heard = await api.of_page("POST", path, b"", origin="https://other.example")
 
     assert (heard.status, heard.json()["errors"][0]["code"]) == (403, "origin_wrong")
@@ -76,13 +76,13 @@ async def test_pages_of_another_origin_are_refused_with_words(api, path):
 
 
 @pytest.mark.parametrize("path", ["/g/collect?v=2&tid=G-1&en=sign_up", "/mp/collect", "/data"])
-async def test_who_shows_neither_a_key_nor_an_origin_is_refused(api, path):
+async def test_request_without_key_and_origin_is_refused(api, path):
     heard = await api.of_page("POST", path, b"", origin=None)
 
     assert (heard.status, heard.json()["errors"][0]["code"]) == (403, "origin_missing")
 
 
-async def test_an_image_without_an_origin_is_known_by_its_referer(api):
+async def test_image_without_an_origin_is_identified_by_its_referer(api):
     heard = await api.of_page(
         "GET", f"{GA4}{LANDING}&en=sign_up", origin=None, headers={"Referer": f"{PAGE}/"}
     )
@@ -92,7 +92,7 @@ async def test_an_image_without_an_origin_is_known_by_its_referer(api):
 
 
 @pytest.mark.parametrize("path", ["/g/collect", "/mp/collect", "/data"])
-async def test_a_preflight_is_answered_for_pages_of_the_source_alone(api, path):
+async def test_preflight_is_answered_only_for_origins_of_the_source(api, path):
     right = await api.of_page("OPTIONS", path)
     wrong = await api.of_page("OPTIONS", path, origin="https://other.example")
 
@@ -109,20 +109,20 @@ async def test_a_preflight_is_answered_for_pages_of_the_source_alone(api, path):
         ("/data", "GET, POST, OPTIONS"),
     ],
 )
-async def test_another_method_is_told_which_there_are(api, path, allowed):
+async def test_other_methods_are_405_with_the_allowed_methods(api, path, allowed):
     heard = await api.of_page("PUT", path)
 
     assert (heard.status, heard.headers["allow"]) == (405, allowed)
 
 
-async def test_a_wrong_secret_is_refused(api):
+async def test_wrong_secret_is_refused(api):
     heard = await api.of_server("POST", "/mp/collect?api_secret=wrong", SIGNED_UP)
 
     assert (heard.status, heard.json()["errors"][0]["code"]) == (401, "key_wrong")
 
 
 @pytest.mark.parametrize("key", [None, KEY])
-async def test_a_server_with_the_sources_key_is_believed_about_the_visitor(api, key):
+async def test_server_with_the_source_key_may_name_the_visitor(api, key):
     body = {
         "ip_override": "198.51.100.9",
         "user_agent": "Mozilla/5.0 Phone",
@@ -138,7 +138,7 @@ async def test_a_server_with_the_sources_key_is_believed_about_the_visitor(api, 
     ]
 
 
-async def test_a_servers_own_address_is_nobodys(api):
+async def test_server_address_is_no_identifier(api):
     path = f"/mp/collect?api_secret={KEY}"
     body = b'{"events":[{"name":"sign_up","params":{"event_id":"e-1"}}]}'
 
@@ -148,7 +148,7 @@ async def test_a_servers_own_address_is_nobodys(api):
     assert [error["code"] for error in heard.json()["errors"]] == ["identifier_missing"]
 
 
-async def test_the_debug_route_says_what_would_become_of_it_and_keeps_nothing(api):
+async def test_debug_route_predicts_the_result_and_stores_nothing(api):
     events = [
         {"name": "sign_up", "params": {"twclid": CLICK}},
         {"name": "scroll", "params": {}},
@@ -174,7 +174,7 @@ async def test_the_debug_route_says_what_would_become_of_it_and_keeps_nothing(ap
 
 @pytest.mark.parametrize("signal", ["us_privacy=1YYN", "gcs=G100", "gdpr=1&gdpr_consent=what"])
 @pytest.mark.parametrize("path", ["/mp/collect", "/data", "/debug/mp/collect"])
-async def test_a_denial_in_the_url_of_a_server_counts(api, path, signal):
+async def test_denial_in_the_url_of_a_server_request_counts(api, path, signal):
     event = {"event_name": "purchase", "transaction_id": "T-1", "twclid": CLICK}
     if "mp" in path:
         event = {"events": [{"name": "purchase", "params": event}]}
@@ -191,7 +191,7 @@ async def test_a_denial_in_the_url_of_a_server_counts(api, path, signal):
         assert [conversion["identifiers"] for conversion in await api.sent()] == [[]]
 
 
-async def test_the_debug_route_says_what_is_no_request_too(api):
+async def test_debug_route_reports_a_malformed_request(api):
     heard = await api.of_page("POST", "/debug/mp/collect", b"[]")
 
     assert [error["validationCode"] for error in heard.json()["validationMessages"]] == [
@@ -199,7 +199,7 @@ async def test_the_debug_route_says_what_is_no_request_too(api):
     ]
 
 
-async def test_a_secret_opens_no_source_that_has_only_origins(make_api):
+async def test_secret_is_useless_for_a_source_without_a_key(make_api):
     api = await make_api(a_shop(key=None))
 
     heard = await api.of_server("POST", f"/mp/collect?api_secret={KEY}", SIGNED_UP)
@@ -207,7 +207,7 @@ async def test_a_secret_opens_no_source_that_has_only_origins(make_api):
     assert heard.status == 401
 
 
-async def test_the_answer_keeps_the_click_of_the_page_where_the_gateway_is_of_its_site(api):
+async def test_response_sets_the_click_cookie_on_the_same_site(api):
     heard = await api.of_page(
         "POST", GA4 + LANDING, b"en=scroll", headers={"Host": "t.shop.example"}
     )
@@ -217,7 +217,7 @@ async def test_the_answer_keeps_the_click_of_the_page_where_the_gateway_is_of_it
 
 
 @pytest.mark.parametrize("query", [f"{GA4}{LANDING}&gcs=G100", GA4])
-async def test_without_consent_or_click_no_cookie_is_set(api, query):
+async def test_no_click_cookie_is_set_without_consent_or_click(api, query):
     heard = await api.of_page("POST", query, b"en=scroll", headers={"Host": "t.shop.example"})
 
     assert (heard.status, "set-cookie" in heard.headers) == (200, False)
@@ -226,7 +226,7 @@ async def test_without_consent_or_click_no_cookie_is_set(api, query):
 @pytest.mark.parametrize(
     "path", ["/g/collect?v=2&tid=G-1&cid=1.2&en=sign_up", "/data?event=sign_up"]
 )
-async def test_the_browsers_own_opt_out_counts_at_these_doors_too(api, path):
+async def test_gpc_suppresses_tag_requests(api, path):
     for said in ("0", "1"):
         address = (
             f"{path}&{'ep.' if 'v=2' in path else ''}transaction_id=T-{said}{LANDING}&twclid=abc"
@@ -238,7 +238,7 @@ async def test_the_browsers_own_opt_out_counts_at_these_doors_too(api, path):
     ] == ["T-0"]
 
 
-async def test_who_says_no_has_the_cookie_of_an_earlier_click_taken_away(api):
+async def test_denial_deletes_the_click_cookie(api):
     heard = await api.of_page(
         "POST",
         f"{GA4}{LANDING}&gcs=G100",
@@ -250,7 +250,7 @@ async def test_who_says_no_has_the_cookie_of_an_earlier_click_taken_away(api):
     assert "Max-Age=0" in heard.headers["set-cookie"]
 
 
-async def test_a_cookie_of_an_earlier_page_says_which_click_it_was(api):
+async def test_click_cookie_becomes_an_identifier(api):
     await api.of_page(
         "POST", GA4, b"en=sign_up", headers={"Cookie": f"_ga=GA1.1.2; _twite=1.{NOW}.{CLICK}"}
     )
@@ -259,7 +259,7 @@ async def test_a_cookie_of_an_earlier_page_says_which_click_it_was(api):
     assert {"twclid": CLICK} in sent["identifiers"]
 
 
-async def test_what_is_refused_is_told_with_its_reasons(api):
+async def test_rejection_is_422_with_its_reasons(api):
     heard = await api.of_page("POST", GA4 + LANDING, b"en=purchase&ep.value=1,5&ep.currency=EUR")
 
     assert heard.status == 422
@@ -269,7 +269,7 @@ async def test_what_is_refused_is_told_with_its_reasons(api):
     assert heard.headers["access-control-allow-origin"] == PAGE
 
 
-async def test_one_refused_beside_one_taken_is_no_failure(api):
+async def test_partial_rejection_is_no_failure(api):
     heard = await api.of_page(
         "POST", GA4 + LANDING, b"en=purchase&ep.value=1,5&ep.currency=EUR\nen=sign_up"
     )
@@ -278,20 +278,20 @@ async def test_one_refused_beside_one_taken_is_no_failure(api):
     assert len(await api.sent()) == 1
 
 
-async def test_a_page_that_says_no_hit_may_read_why(api):
+async def test_page_may_read_why_a_request_is_malformed(api):
     heard = await api.of_page("POST", "/g/collect?v=1", b"en=sign_up")
 
     assert (heard.status, heard.json()["errors"][0]["code"]) == (400, "wrong_shape")
     assert heard.headers["access-control-allow-origin"] == PAGE
 
 
-async def test_a_body_of_a_page_has_a_limit(api):
+async def test_page_body_is_limited(api):
     heard = await api.of_page("POST", "/data?event=sign_up", b" " * (64 * 1024 + 1))
 
     assert (heard.status, heard.json()["errors"][0]["code"]) == (413, "body_too_large")
 
 
-async def test_a_server_may_send_a_larger_body_than_a_page(api):
+async def test_server_body_may_be_larger_than_a_page_body(api):
     events = [{"name": "sign_up", "params": {"event_id": "e-1", "twclid": "a", "x": "y" * 100_000}}]
 
     heard = await api.of_server(
@@ -301,7 +301,7 @@ async def test_a_server_may_send_a_larger_body_than_a_page(api):
     assert heard.status == 204
 
 
-async def test_of_two_sources_with_one_origin_the_request_names_one(make_api):
+async def test_shared_origin_requires_the_source_name(make_api):
     api = await make_api(a_shop(), a_shop(name="till", key=None))
 
     unnamed = await api.of_page("POST", GA4 + LANDING, b"en=sign_up")
@@ -312,7 +312,7 @@ async def test_of_two_sources_with_one_origin_the_request_names_one(make_api):
     assert [account.source for account in await api.store.balance()] == ["till"]
 
 
-async def test_what_the_source_says_of_an_event_goes_before_the_defaults(make_api):
+async def test_event_mapping_of_the_source_overrides_the_defaults(make_api):
     api = await make_api(a_shop(events={"generate_lead": "sign_up", "sign_up": "ignore"}))
 
     await api.of_page("POST", GA4 + LANDING, b"en=generate_lead\nen=sign_up")
@@ -321,7 +321,7 @@ async def test_what_the_source_says_of_an_event_goes_before_the_defaults(make_ap
     assert await api.ignored() == [("sign_up", "told_to", 1)]
 
 
-async def test_the_balance_of_a_source_tells_what_was_ignored(make_api):
+async def test_accounting_lists_ignored_events_of_the_source(make_api):
     api = await make_api(a_shop(), a_shop(name="till", key=Secret("another-key"), origins=()))
     await api.of_page("POST", GA4 + LANDING, b"en=scroll\nen=scroll")
 
@@ -340,7 +340,7 @@ async def test_the_balance_of_a_source_tells_what_was_ignored(make_api):
     assert "ignored" not in others.json()
 
 
-async def test_no_person_of_a_hit_is_kept_raw(api):
+async def test_personal_data_of_a_hit_is_not_stored_raw(api):
     await api.of_page(
         "POST",
         "/data?event=sign_up&event_id=e-1",
@@ -365,13 +365,13 @@ async def test_no_person_of_a_hit_is_kept_raw(api):
     ]
 
 
-async def test_more_parameters_than_a_tag_has_are_refused(api):
+async def test_too_many_parameters_are_refused(api):
     heard = await api.of_page("GET", GA4 + "&a=1" * 2_000)
 
     assert (heard.status, heard.json()["errors"][0]["code"]) == (413, "too_many")
 
 
-async def test_more_events_than_a_tag_sends_at_once_are_refused(api):
+async def test_too_many_events_are_refused(api):
     heard = await api.of_page("POST", GA4, b"en=scroll\n" * 51)
 
     assert (heard.status, heard.json()["errors"][0]["code"]) == (413, "too_many")

@@ -54,7 +54,7 @@ def chunked(path: bytes, *chunks: bytes, method: bytes = b"POST", headers: bytes
     return head % (method, path, headers) + body
 
 
-async def test_a_trailer_is_no_header(echo):
+async def test_trailer_is_not_a_header(echo):
     sent = chunked(b"/", ONE, headers=b"Connection: close\r\nTrailer: X-Forwarded-For\r\n")
     trailers = b"0\r\nX-Forwarded-For: 6.6.6.6\r\nAuthorization: Bearer a\r\nExpect: x\r\n\r\n"
 
@@ -71,7 +71,7 @@ async def test_a_trailer_is_no_header(echo):
     }
 
 
-async def test_a_trailer_that_comes_while_the_application_reads_is_no_header(echo):
+async def test_trailer_during_the_body_read_is_not_a_header(echo):
     async with line_to(echo.port) as (reader, writer):
         for piece in (chunked(b"/", ONE), b"0\r\n", b"X-Forwarded-For: 6.6.6.6\r\n", b"\r\n"):
             writer.write(piece)
@@ -81,7 +81,7 @@ async def test_a_trailer_that_comes_while_the_application_reads_is_no_header(ech
     assert "x-forwarded-for" not in head.body.decode()
 
 
-async def test_a_key_in_a_trailer_opens_nothing(stage):
+async def test_key_in_a_trailer_does_not_authenticate(stage):
     body = chunked(
         b"/v1/conversions",
         ONE,
@@ -104,7 +104,7 @@ async def test_a_key_in_a_trailer_opens_nothing(stage):
         pytest.param(b"0" * 100_000, id="zeros of a chunk's size"),
     ],
 )
-async def test_what_stands_beside_a_body_counts_against_the_limit_of_headers(echo, endless):
+async def test_chunk_extensions_and_trailers_count_as_headers(echo, endless):
     answer = heard(await say(echo.port, chunked(b"/", ONE) + endless))
 
     assert answer.status == 431
@@ -112,7 +112,7 @@ async def test_what_stands_beside_a_body_counts_against_the_limit_of_headers(ech
 
 
 @pytest.mark.parametrize("method", [b"GET", b"POST"])
-async def test_after_an_answer_the_connection_ends_without_a_second_one(stage, method):
+async def test_connection_closes_after_an_early_response(stage, method):
     async with stage.line() as (reader, writer):
         writer.write(chunked(b"/healthz", b"x", method=method))
         await reader.readuntil(b"}")
@@ -122,7 +122,7 @@ async def test_after_an_answer_the_connection_ends_without_a_second_one(stage, m
     assert b"HTTP/1.1" not in rest
 
 
-async def test_a_body_of_many_small_chunks_is_a_body(echo):
+async def test_body_of_many_small_chunks_is_read(echo):
     sent = chunked(b"/", *[b"x"] * 30_000, headers=b"Connection: close\r\n")
 
     answer = heard(await say(echo.port, sent + b"0\r\n\r\n"))
@@ -141,7 +141,7 @@ async def test_a_body_of_many_small_chunks_is_a_body(echo):
         ),
     ],
 )
-async def test_thirty_floods_of_headers_stay_within_8_mb(echo, flood):
+async def test_header_floods_stay_within_8_mb(echo, flood):
     async def flood_once() -> None:
         async with line_to(echo.port) as (_, writer):
             writer.write(flood)

@@ -33,7 +33,7 @@ def signature(*, url=f"https://t.shop.example{PATH}", nonce="n1", keys=KEYS, at=
 
 
 @pytest.mark.parametrize("version", ["11", "12"])
-async def test_success_has_x_s_own_shape_and_our_receipt(staged, version):
+async def test_success_has_x_format_and_our_receipt(staged, version):
     pixel = msgspec.structs.replace(a_destination(), account="18ce54d4x5t")
     stage = await staged(destinations={"o8z6j": pixel})
     stage.accept.x_answer = XAcceptReceipt(receipt="a-receipt", processed=2)
@@ -49,7 +49,7 @@ async def test_success_has_x_s_own_shape_and_our_receipt(staged, version):
     assert stage.accept.seen == [("o8z6j", BODY, None)]
 
 
-async def test_a_pixel_without_an_account_echoes_none(stage):
+async def test_response_for_a_pixel_without_an_account_echoes_no_account(stage):
     answer = await post(stage)
 
     assert answer.json()["request"] == {"params": {}}
@@ -66,7 +66,7 @@ async def test_a_pixel_without_an_account_echoes_none(stage):
         signature(),
     ],
 )
-async def test_another_credential_than_the_pixel_s_token_is_401_in_x_s_words(stage, headers):
+async def test_wrong_pixel_token_is_401_in_x_format(stage, headers):
     answer = await post(stage, headers=headers)
 
     assert answer.status == 401
@@ -90,7 +90,7 @@ async def test_another_credential_than_the_pixel_s_token_is_401_in_x_s_words(sta
         f"https://public.example{PATH}",  # the public address, even if a proxy changed the host
     ],
 )
-async def test_a_signature_for_the_host_that_was_called_is_good(staged, url):
+async def test_signature_of_the_called_host_is_valid(staged, url):
     stage = await staged(destinations={"o8z6j": SIGNED_PIXEL}, public_url="https://public.example/")
 
     answer = await post(stage, headers=signature(url=url))
@@ -98,7 +98,7 @@ async def test_a_signature_for_the_host_that_was_called_is_good(staged, url):
     assert answer.status == 200
 
 
-async def test_a_query_says_nothing_but_is_part_of_what_was_signed(staged):
+async def test_query_is_part_of_the_signature(staged):
     stage = await staged(destinations={"o8z6j": SIGNED_PIXEL})
     path = f"{PATH}?trace=1"
 
@@ -124,7 +124,7 @@ async def test_a_query_says_nothing_but_is_part_of_what_was_signed(staged):
         TOKEN,
     ],
 )
-async def test_a_signature_that_is_not_the_pixel_s_for_this_request_is_401(staged, headers):
+async def test_invalid_signature_is_401(staged, headers):
     stage = await staged(destinations={"o8z6j": SIGNED_PIXEL})
 
     answer = await post(stage, headers=headers)
@@ -133,7 +133,7 @@ async def test_a_signature_that_is_not_the_pixel_s_for_this_request_is_401(stage
     assert stage.accept.seen == []
 
 
-async def test_a_nonce_is_good_once(staged):
+async def test_nonce_is_accepted_once(staged):
     stage = await staged(destinations={"o8z6j": SIGNED_PIXEL})
     await post(stage, headers=signature(nonce="once"))
 
@@ -143,7 +143,7 @@ async def test_a_nonce_is_good_once(staged):
     assert (again.status, fresh.status) == (401, 200)
 
 
-async def test_an_unknown_pixel_is_404(stage):
+async def test_unknown_pixel_is_404(stage):
     answer = await post(stage, "/12/measurement/conversions/zzz")
 
     assert answer.status == 404
@@ -170,7 +170,7 @@ async def test_an_unknown_pixel_is_404(stage):
         "/11/",
     ],
 )
-async def test_an_unknown_route_is_404_in_x_s_words(stage, path):
+async def test_unknown_route_is_404_in_x_format(stage, path):
     answer = await post(stage, path)
 
     assert answer.status == 404
@@ -179,7 +179,7 @@ async def test_an_unknown_route_is_404_in_x_s_words(stage, path):
     ]
 
 
-async def test_another_method_is_405(stage):
+async def test_other_methods_are_405(stage):
     answer = await post(stage, body=b"", method="GET")
 
     assert answer.status == 405
@@ -187,7 +187,7 @@ async def test_another_method_is_405(stage):
     assert answer.json()["errors"][0]["code"] == "METHOD_NOT_ALLOWED"
 
 
-async def test_what_x_would_refuse_is_refused_in_its_words(staged):
+async def test_x_refusals_have_x_format(staged):
     stage = await staged(destinations={"o8z6j": SIGNED_PIXEL})
     stage.accept.x_answer = XAcceptRefusal(
         status=404,
@@ -209,7 +209,7 @@ async def test_what_x_would_refuse_is_refused_in_its_words(staged):
     }
 
 
-async def test_too_fast_is_x_s_429_with_the_moment_to_come_again(stage):
+async def test_full_queue_is_429_with_the_reset_time(stage):
     stage.accept.x_answer = LedgerFull(reason="full", retry_after=7)
 
     answer = await post(stage)
@@ -221,7 +221,7 @@ async def test_too_fast_is_x_s_429_with_the_moment_to_come_again(stage):
     assert answer.headers["x-rate-limit-reset"] == str(NOW // 1_000 + 7)
 
 
-async def test_a_failed_commit_is_x_s_503(stage):
+async def test_failed_commit_is_503(stage):
     stage.accept.x_answer = LedgerUnavailable(reason="disk full", retry_after=30)
 
     answer = await post(stage)
@@ -231,7 +231,7 @@ async def test_a_failed_commit_is_x_s_503(stage):
     assert answer.headers["retry-after"] == "30"
 
 
-async def test_the_unexpected_is_x_s_500_and_told_without_its_words(stage):
+async def test_unexpected_error_is_500_without_its_text(stage):
     stage.accept.x_answer = ValueError("shopper@example.com")
 
     answer = await post(stage)
@@ -245,7 +245,7 @@ async def test_the_unexpected_is_x_s_500_and_told_without_its_words(stage):
     ("headers", "status"),
     [({"Content-Type": "text/plain"}, 415), ({"Content-Length": "1048577"}, 413)],
 )
-async def test_what_is_refused_before_x_s_rules_still_has_x_s_shape(stage, headers, status):
+async def test_http_refusals_have_x_format(stage, headers, status):
     answer = await post(stage, headers=TOKEN | headers)
 
     assert answer.status == status
@@ -253,7 +253,7 @@ async def test_what_is_refused_before_x_s_rules_still_has_x_s_shape(stage, heade
     assert answer.json()["request"] == {"params": {}}
 
 
-async def test_a_pixel_in_an_encoded_path_is_looked_up_decoded(stage):
+async def test_encoded_pixel_path_is_decoded(stage):
     answer = await post(stage, f"/12/measurement/conversions/{quote('ü')}")
 
     assert answer.json()["errors"][0]["message"] == "pixel_id (ü) was not found"

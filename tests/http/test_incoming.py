@@ -31,7 +31,7 @@ def a_scope(query: bytes = b"", *headers: tuple[bytes, bytes], peer: str = "203.
         f"a=1&api_secret={KEY}&other={KEY}&b=2",
     ],
 )
-def test_a_sources_key_is_taken_out_of_the_query(query):
+def test_source_key_is_removed_from_the_query(query):
     assert SourceKeys([a_source()]).removed(a_scope(query.encode()))["query_string"] == b"a=1&b=2"
 
 
@@ -43,13 +43,13 @@ def test_a_sources_key_is_taken_out_of_the_query(query):
         (b"x-gtm-api-key", KEY.encode()),
     ],
 )
-def test_a_sources_key_is_taken_out_of_the_headers(header):
+def test_source_key_is_removed_from_the_headers(header):
     scope = SourceKeys([a_source()]).removed(a_scope(b"", header))
 
     assert scope["headers"] == [(b"host", b"t.shop.example")]
 
 
-def test_what_is_no_sources_key_stays():
+def test_other_keys_are_left_alone():
     scope = a_scope(b"api_secret=of-another", (b"authorization", b"Bearer of-another"))
 
     assert SourceKeys([a_source()]).removed(scope) == scope
@@ -70,7 +70,7 @@ PROXY = ["127.0.0.1/32"]
         ("127.0.0.1", PROXY, ["x-gtm-identifier"], True),
     ],
 )
-def test_the_container_is_named_by_headers_that_a_trusted_proxy_is_said_to_set(
+def test_container_headers_are_believed_only_from_a_trusted_proxy(
     peer, trusted, set_by_proxy, is_believed
 ):
     request = incoming_of(

@@ -10,17 +10,17 @@ from twite.http.routes.reports import MOST_LISTED
 from twite.x import spec
 
 
-def test_the_document_in_the_repository_is_the_one_of_the_routes():
+def test_checked_in_openapi_document_is_current():
     assert (FOLDER / "openapi.json").read_bytes() == rendered(), "run make generate"
 
 
-async def test_the_document_is_served(stage):
+async def test_openapi_document_is_served(stage):
     answer = await stage.ask("GET", "/v1/openapi.json", key=None)
 
     assert (answer.status, answer.body) == (200, rendered())
 
 
-def test_every_body_names_the_fields_that_are_read():
+def test_body_schemas_have_the_fields_that_are_read():
     schemas = document()["components"]["schemas"]
 
     for shape in (Native, NativeContent, Many, XRequest, XConversion, XIdentifier, XContent):
@@ -28,7 +28,7 @@ def test_every_body_names_the_fields_that_are_read():
         assert set(schemas[shape.__name__]["properties"]) == fields
 
 
-def test_the_written_limits_are_those_of_the_code():
+def test_documented_limits_are_those_of_the_code():
     paths = document()["paths"]
     days = paths["/v1/overlap"]["get"]["parameters"][0]["schema"]
     x_success = paths["/12/measurement/conversions/{pixel_id}"]["post"]["responses"]["200"]
@@ -40,14 +40,14 @@ def test_the_written_limits_are_those_of_the_code():
     assert pixel_token["name"] == spec.PIXEL_TOKEN_HEADER
 
 
-def test_every_reference_leads_somewhere():
+def test_every_schema_reference_exists():
     text = rendered().decode()
     names = {part.split('"')[0] for part in text.split('"#/components/schemas/')[1:]}
 
     assert names <= set(document()["components"]["schemas"])
 
 
-def test_the_names_of_components_do_not_follow_those_of_classes():
+def test_component_names_do_not_depend_on_class_names():
     before, name = document(), NativeReceipt.__name__
     NativeReceipt.__name__ = "AnotherName"
     try:

@@ -37,7 +37,7 @@ def refusal(asking):
     return answer.status, msgspec.json.decode(answer.body)["errors"][0]["code"]
 
 
-def test_the_origin_names_the_source():
+def test_origin_identifies_the_source():
     visit = the_origins().visit(a_request())
 
     assert (visit.source.name, visit.origin, visit.address) == ("shop", SHOP, "203.0.113.7")
@@ -57,18 +57,18 @@ def test_the_origin_names_the_source():
         "https://sh\u00f6p.example",
     ],
 )
-def test_any_other_origin_is_refused(origin):
+def test_other_origins_are_refused(origin):
     asked = {"type": "http", "client": None, "headers": [(b"origin", origin.encode())]}
 
     assert refusal(lambda: the_origins().visit(asked)) == (403, "origin_wrong")
 
 
 @pytest.mark.parametrize("origin", [None, "", "null"])
-def test_without_origin_and_referer_nobody_is_known(origin):
+def test_request_without_origin_and_referer_is_refused(origin):
     assert refusal(lambda: the_origins().visit(a_request(origin))) == (403, "origin_missing")
 
 
-def test_the_referer_stands_in_for_an_origin_that_is_not_said():
+def test_referer_replaces_a_missing_origin():
     visit = the_origins().visit(a_request(None, referer="https://shop.example/thanks?order=1"))
 
     assert visit.origin == SHOP
@@ -89,30 +89,30 @@ def test_the_referer_stands_in_for_an_origin_that_is_not_said():
         ("", None),
     ],
 )
-def test_the_origin_of_a_referer(referer, origin):
+def test_origin_is_read_from_a_referer(referer, origin):
     assert page_origin({b"referer": referer.encode()}) == origin
 
 
-def test_a_name_picks_one_of_the_sources_of_a_shared_origin():
+def test_name_selects_a_source_of_a_shared_origin():
     origins = the_origins(a_page_source("shop"), a_page_source("blog"))
 
     assert origins.visit(a_request(), "blog").source.name == "blog"
     assert refusal(lambda: origins.visit(a_request())) == (403, "source_unclear")
 
 
-def test_a_name_opens_no_source_to_an_origin_that_is_not_its_own():
+def test_name_of_a_source_with_another_origin_is_refused():
     origins = the_origins(a_page_source("shop"), a_page_source("other", OTHER))
 
     assert refusal(lambda: origins.visit(a_request(), "other")) == (403, "origin_wrong")
 
 
-def test_a_source_without_origins_is_out_of_reach():
+def test_source_without_origins_is_unreachable_by_name():
     origins = the_origins(a_page_source("shop"), a_source("warehouse"))
 
     assert refusal(lambda: origins.visit(a_request(), "warehouse")) == (403, "source_unclear")
 
 
-def test_an_address_that_comes_too_fast_is_told_when_to_come_again():
+def test_rate_limited_address_gets_retry_after():
     origins = the_origins(rate=3)
     for _ in range(3):
         origins.visit(a_request())
@@ -127,7 +127,7 @@ def test_an_address_that_comes_too_fast_is_told_when_to_come_again():
     assert origins.visit(a_request(client="203.0.113.8")).address == "203.0.113.8"
 
 
-def test_a_source_may_have_a_rate_for_all_its_pages():
+def test_source_can_limit_the_rate_of_all_its_pages():
     source = msgspec.structs.replace(a_page_source(), browser_rate=2)
     origins = the_origins(source, a_page_source("other", OTHER))
     for number in range(2):
@@ -139,7 +139,7 @@ def test_a_source_may_have_a_rate_for_all_its_pages():
     assert origins.visit(a_request(OTHER)).source.name == "other"
 
 
-def test_who_is_held_up_by_its_own_limit_spends_nothing_of_what_all_share():
+def test_requests_over_the_address_limit_use_no_source_rate():
     source = msgspec.structs.replace(a_page_source(), browser_rate=3)
     origins = the_origins(source, rate=1)
     origins.visit(a_request())
@@ -150,7 +150,7 @@ def test_who_is_held_up_by_its_own_limit_spends_nothing_of_what_all_share():
     assert origins.visit(a_request(client="203.0.113.8")).address == "203.0.113.8"
 
 
-def test_forged_claims_of_other_addresses_are_held_to_the_rate():
+def test_forged_forwarded_addresses_are_rate_limited():
     origins = the_origins(rate=3)
 
     def forged(number):
@@ -164,7 +164,7 @@ def test_forged_claims_of_other_addresses_are_held_to_the_rate():
         forged(number)
 
 
-def test_preflights_are_answered_for_the_exact_origin():
+def test_preflight_is_answered_for_the_exact_origin():
     answer = the_origins().preflight({b"origin": SHOP.encode()}, "shop")
 
     assert (answer.status, dict(answer.headers)) == (
@@ -180,7 +180,7 @@ def test_preflights_are_answered_for_the_exact_origin():
     )
 
 
-def test_a_preflight_of_a_shared_origin_needs_no_name():
+def test_preflight_of_a_shared_origin_needs_no_name():
     origins = the_origins(a_page_source("shop"), a_page_source("blog"))
 
     assert origins.preflight({b"origin": SHOP.encode()}).status == 204
@@ -190,7 +190,7 @@ def test_a_preflight_of_a_shared_origin_needs_no_name():
     ("origin", "name", "code"),
     [(OTHER, None, "origin_wrong"), (OTHER, "shop", "origin_wrong"), (SHOP, "x", "source_unclear")],
 )
-def test_a_preflight_of_another_origin_is_refused(origin, name, code):
+def test_preflight_of_another_origin_is_refused(origin, name, code):
     asking = the_origins().preflight
 
     assert refusal(lambda: asking({b"origin": origin.encode()}, name)) == (403, code)

@@ -30,7 +30,7 @@ async def refused(patience: RefusalThrottle, times: int, *, status: int = 404, a
         await patience.before(status, asked_from(address))
 
 
-async def test_an_address_waits_for_what_is_beyond_its_number():
+async def test_refusals_above_the_rate_are_delayed():
     clock = CountingClock()
     patience = RefusalThrottle(clock=clock, rate=3)
 
@@ -41,7 +41,7 @@ async def test_an_address_waits_for_what_is_beyond_its_number():
     assert clock.slept == [1_000, 1_000]
 
 
-async def test_others_do_not_wait_with_it():
+async def test_other_addresses_are_not_delayed():
     clock = CountingClock()
     patience = RefusalThrottle(clock=clock, rate=1)
 
@@ -52,7 +52,7 @@ async def test_others_do_not_wait_with_it():
 
 
 @pytest.mark.parametrize("status", [200, 202, 400, 409, 413, 415, 422, 500])
-async def test_what_is_no_refusal_of_a_stranger_is_never_waited_for(status: int):
+async def test_other_statuses_are_not_delayed(status: int):
     clock = CountingClock()
     patience = RefusalThrottle(clock=clock, rate=1)
 
@@ -61,7 +61,7 @@ async def test_what_is_no_refusal_of_a_stranger_is_never_waited_for(status: int)
     assert clock.slept == []
 
 
-async def test_without_a_trusted_proxy_a_forwarded_address_is_an_invention():
+async def test_forwarded_address_is_ignored_without_a_trusted_proxy():
     clock = CountingClock()
     patience = RefusalThrottle(clock=clock, rate=1)
 
@@ -81,7 +81,7 @@ async def test_without_a_trusted_proxy_a_forwarded_address_is_an_invention():
         ("POST", "/12/measurement/conversions/o8z6j", None),
     ],
 )
-async def test_every_door_keeps_waiting(
+async def test_every_endpoint_delays_refusals(
     staged: Staged, monkeypatch: pytest.MonkeyPatch, method: str, path: str, key: str | None
 ):
     slept: list[int] = []

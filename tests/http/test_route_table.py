@@ -103,7 +103,7 @@ async def gateway_of(staged, **said) -> Stage:
 
 
 @EVERY
-async def test_every_row_answers_by_itself(gateway, route):
+async def test_every_route_answers(gateway, route):
     method = route.methods[0] if route.methods else "GET"
 
     answer = await gateway.ask(
@@ -121,7 +121,7 @@ async def test_every_row_answers_by_itself(gateway, route):
 
 
 @EVERY
-async def test_a_wrong_method_is_405_and_names_the_right_ones(gateway, route):
+async def test_wrong_method_is_405_with_the_allowed_methods(gateway, route):
     answer = await gateway.ask("PATCH", path_of(route), key=None, headers=credentials_of(route))
 
     if route.methods:
@@ -131,7 +131,7 @@ async def test_a_wrong_method_is_405_and_names_the_right_ones(gateway, route):
 
 
 @pytest.mark.parametrize("route", WITH_BODY, ids=lambda route: route.path)
-async def test_a_body_above_the_limit_is_refused(staged, route):
+async def test_body_above_the_limit_is_refused(staged, route):
     limits = HttpLimits(body=100_000, page_body=1_000)
     stage = await gateway_of(staged, limits=limits)
     most = 1_000 if "Origin" in credentials_of(route) else min(route.body, 100_000)
@@ -146,7 +146,7 @@ async def test_a_body_above_the_limit_is_refused(staged, route):
     assert [answer.status == 413 for answer in answers] == [False, True]
 
 
-async def test_a_body_that_does_not_arrive_in_time_is_refused_at_every_row(staged):
+async def test_late_body_is_refused_at_every_route(staged):
     stage = await gateway_of(staged, limits=HttpLimits(body_seconds=0.2, sweep_seconds=0.05))
 
     async def half_a_body(route: Route) -> int:
@@ -162,7 +162,7 @@ async def test_a_body_that_does_not_arrive_in_time_is_refused_at_every_row(stage
 
 
 @pytest.mark.parametrize("route", AUTHENTICATED, ids=lambda route: route.path)
-async def test_an_authenticated_row_refuses_strangers(gateway, route):
+async def test_authenticated_route_refuses_strangers(gateway, route):
     method = route.methods[0]
     path = path_of(route, source_key="no-key")
 
@@ -173,7 +173,7 @@ async def test_an_authenticated_row_refuses_strangers(gateway, route):
     assert await gateway.records.balance() == []
 
 
-def test_the_open_rows_are_these():
+def test_unauthenticated_routes_are_listed():
     assert {route.path for route in ROUTES} - {route.path for route in AUTHENTICATED} == {
         *UNPUBLISHED,
         "/twite.js",
@@ -184,7 +184,7 @@ def test_the_open_rows_are_these():
     }
 
 
-def test_openapi_describes_every_public_method_and_nothing_else():
+def test_openapi_describes_exactly_the_public_methods():
     published = {
         route.path.replace(":path}", "}"): {method.lower() for method in route.methods} - {"head"}
         for route in ROUTES
@@ -194,14 +194,14 @@ def test_openapi_describes_every_public_method_and_nothing_else():
     assert {path: set(methods) for path, methods in document()["paths"].items()} == published
 
 
-def test_every_row_has_a_label_that_no_request_can_change():
+def test_every_route_has_a_constant_label():
     assert [route.path for route in ROUTES if not route.label or "{" in route.label] == []
     with_conversions = {route.endpoint for route in ROUTES} - {None}
     assert with_conversions == set(Endpoint) - {Endpoint.TAG, Endpoint.CLIENT}
 
 
 @EVERY
-async def test_a_client_template_is_asked_about_claimable_paths_alone(staged, route):
+async def test_client_templates_are_asked_only_about_claimable_paths(staged, route):
     clients = PlayedClients(CLAIMED)
     stage = await gateway_of(staged, clients=clients)
 
@@ -224,7 +224,7 @@ async def keyed(request: HttpRequest) -> Source:
     return request.services.keys.require(request.headers)
 
 
-async def test_faults_and_refusals_carry_the_label_and_the_endpoint_of_the_row(staged):
+async def test_errors_and_refusals_carry_the_label_and_endpoint_of_the_route(staged):
     row = Route(
         path="/toy/{name}",
         methods=("POST",),

@@ -28,7 +28,7 @@ EVENTS = {
 }  # fmt: skip
 
 
-def test_with_the_settings_of_a_source_and_every_event_it_is_at_most_5_kb_gzipped():
+def test_served_script_is_at_most_5_kb_gzipped():
     line = settings_line(a_source(), msgspec.structs.replace(a_destination(), events=EVENTS))
 
     served = line.encode() + b"\n" + script()
@@ -36,7 +36,7 @@ def test_with_the_settings_of_a_source_and_every_event_it_is_at_most_5_kb_gzippe
     assert len(gzip.compress(served, 9, mtime=0)) <= 5 * KILOBYTE
 
 
-def test_what_the_settings_of_a_source_leave_out_is_what_the_script_takes_for_granted():
+def test_omitted_settings_are_the_defaults_of_the_script():
     written = files("twite.http.script").joinpath("twite.js").read_text("utf-8")
     [block] = re.findall(r"const settings = (\{.*?\n\});", written, re.DOTALL)
     own = json.loads(quickjs.Context().eval(f"JSON.stringify({block})"))
@@ -46,11 +46,11 @@ def test_what_the_settings_of_a_source_leave_out_is_what_the_script_takes_for_gr
     assert {name: own.get(name, absent.get(name)) for name in DEFAULTS} == dict(DEFAULTS)
 
 
-def test_the_served_script_is_made_from_its_source():
+def test_served_script_is_made_from_its_source():
     assert script().decode() == minified(), "run make generate"
 
 
-def test_it_is_a_script():
+def test_script_compiles():
     # Compiled as the body of a function that is never called.
     compiled = quickjs.Context().eval(f"typeof function () {{{minified()}}}")
 
@@ -58,7 +58,7 @@ def test_it_is_a_script():
 
 
 @pytest.mark.parametrize("word", ["eval(", "Function(", "innerHTML", "document.write", "onclick"])
-def test_it_does_nothing_that_a_strict_policy_forbids(word):
+def test_script_uses_nothing_that_a_strict_policy_forbids(word):
     assert word not in minified()
 
 
@@ -85,7 +85,7 @@ NAMED = [
 
 
 @pytest.mark.parametrize(("text", "short"), NAMED)
-def test_names_become_short_and_mean_the_same(text, short):
+def test_names_are_shortened_without_changing_meaning(text, short):
     assert shortened(text) == short
 
 
@@ -101,7 +101,7 @@ INLINED = [
 
 
 @pytest.mark.parametrize(("text", "inline"), INLINED)
-def test_constants_stand_where_they_are_used(text, inline):
+def test_constants_are_inlined(text, inline):
     assert inlined(text) == inline
 
 
@@ -120,7 +120,7 @@ TIGHT = [
 
 
 @pytest.mark.parametrize(("text", "tight"), TIGHT)
-def test_what_means_nothing_is_left_out(text, tight):
+def test_insignificant_characters_are_removed(text, tight):
     assert tightened(text) == tight
 
 
@@ -134,11 +134,11 @@ JOINED = [
 
 
 @pytest.mark.parametrize(("text", "joint"), JOINED)
-def test_declarations_that_follow_each_other_are_one(text, joint):
+def test_consecutive_declarations_are_joined(text, joint):
     assert joined(text) == joint
 
 
-def test_more_names_than_letters_are_still_different():
+def test_short_names_stay_unique_beyond_the_alphabet():
     names = [f"name{number}" for number in range(80)]
     text = ";".join(f"const {name}={number}" for number, name in enumerate(names))
     said = f"JSON.stringify([{','.join(names)}])"
