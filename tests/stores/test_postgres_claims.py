@@ -163,7 +163,7 @@ async def test_a_claim_of_nearly_all_rows_changes_no_index(store, postgres_url):
     assert hot >= 45  # claimed rows are longer, so the last two do not fit on a full page
 
 
-async def test_a_delivery_from_the_first_hours_of_1970_is_claimed(store):
+async def test_claim_finds_a_delivery_from_the_first_hours_of_1970(store):
     """The clock of a machine without a clock battery starts there."""
     await record(store, "order-1", at=1)
     batch = await claim(store)
@@ -172,7 +172,7 @@ async def test_a_delivery_from_the_first_hours_of_1970_is_claimed(store):
     assert ids(await claim(store, now=3)) == ["order-1"]
 
 
-async def test_a_claim_continues_behind_the_last_one_of_a_full_claim(store, other_gateway, clock):
+async def test_claim_continues_behind_the_last_full_claim(store, other_gateway, clock):
     await record(store, "order-1", at=NOW)
     await record(store, "order-2", "order-3", at=NOW + 2)
     await claim(store, limit=1)
@@ -185,7 +185,7 @@ async def test_a_claim_continues_behind_the_last_one_of_a_full_claim(store, othe
     assert (ids(second), ids(third)) == (["order-2"], ["order-0"])
 
 
-async def test_a_claim_finds_at_once_what_was_recorded_or_queued_behind_the_last_one(store, clock):
+async def test_claim_finds_deliveries_recorded_or_queued_behind_the_last_claim(store, clock):
     del clock
     await record(store, "order-1", "order-2", "order-3", "order-4", at=NOW)
     batches = [await claim(store, limit=1) for _ in range(2)]
@@ -197,7 +197,7 @@ async def test_a_claim_finds_at_once_what_was_recorded_or_queued_behind_the_last
     assert [ids(batch) for batch in batches] == [["order-1"], ["order-2"], ["order-0"], ["order-1"]]
 
 
-async def test_the_last_deliveries_are_found_although_they_are_behind(store, other_gateway, clock):
+async def test_last_deliveries_are_found_behind_the_claim_start(store, other_gateway, clock):
     del clock
     await record(store, "order-1", at=NOW)
     await claim(store, limit=1)

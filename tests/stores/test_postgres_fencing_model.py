@@ -196,7 +196,7 @@ def settlement(batch, trigger, outcome):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-async def test_nothing_is_sent_after_a_recorded_success_and_nothing_is_stuck(
+async def test_successful_deliveries_are_never_sent_again_and_none_is_stuck(
     open_node, postgres_url, monkeypatch, seed
 ):
     monkeypatch.setattr(settlements, "_AGAIN", 0.01)

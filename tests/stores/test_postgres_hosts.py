@@ -69,9 +69,7 @@ def with_host(url, folder):
 
 
 @pytest.mark.parametrize("behaviour", [is_starting_up, hangs_up, is_silent])
-async def test_a_host_that_does_not_serve_does_not_hide_the_next_one(
-    postgres_url, monkeypatch, behaviour
-):
+async def test_unavailable_host_does_not_hide_the_next_host(postgres_url, monkeypatch, behaviour):
     monkeypatch.setattr(connection, "NEXT_HOST_AFTER", 0.2)
     async with a_host(behaviour) as (folder, _):
         store = await PostgresStore.open(with_host(postgres_url, folder), OPTIONS)
@@ -79,7 +77,7 @@ async def test_a_host_that_does_not_serve_does_not_hide_the_next_one(
         await store.close()
 
 
-async def test_the_host_that_answered_is_asked_first(postgres_url):
+async def test_host_that_answered_is_asked_first(postgres_url):
     async with a_host(hangs_up) as (folder, connections):
         address = Address(with_host(postgres_url, folder))
         for _ in range(3):
@@ -102,7 +100,7 @@ def tcp_url():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="options of Linux")
-async def test_both_kernels_end_a_connection_to_a_dead_host_within_a_lease(tcp_url):
+async def test_both_kernels_close_a_connection_to_a_dead_host_within_a_lease(tcp_url):
     store = await PostgresStore.open(tcp_url, OPTIONS)
 
     def options(book):
@@ -182,7 +180,7 @@ async def test_an_error_of_a_url_names_its_reason(url, reason):
     assert error.value.reason == reason
 
 
-async def test_options_of_other_clients_in_a_url_do_no_harm(postgres_url):
+async def test_url_options_of_other_clients_are_accepted(postgres_url):
     options = "connect_timeout=10&keepalives_idle=5&gssencmode=disable&channel_binding=prefer"
 
     store = await PostgresStore.open(f"{postgres_url}&{options}", OPTIONS)
@@ -193,7 +191,7 @@ async def test_options_of_other_clients_in_a_url_do_no_harm(postgres_url):
     assert counts.pending == 1
 
 
-async def test_a_role_without_rights_on_the_tables_is_told_so(postgres_server, empty_postgres_url):
+async def test_role_without_table_rights_gets_an_error(postgres_server, empty_postgres_url):
     store = await PostgresStore.open(empty_postgres_url, OPTIONS)
     await store.close()
     postgres_server.psql(
@@ -206,9 +204,7 @@ async def test_a_role_without_rights_on_the_tables_is_told_so(postgres_server, e
             await opened
 
 
-async def test_a_connection_that_ends_while_a_store_is_opened_is_explained(
-    postgres_url, monkeypatch
-):
+async def test_connection_lost_during_opening_is_explained(postgres_url, monkeypatch):
     async def lost(driver, address):
         driver.terminate()
         return await present_version(driver, address)
@@ -222,13 +218,13 @@ async def test_a_connection_that_ends_while_a_store_is_opened_is_explained(
 @pytest.mark.parametrize(
     "error", [asyncpg.DuplicatePreparedStatementError, asyncpg.InvalidSQLStatementNameError]
 )
-def test_a_pooler_without_prepared_statements_is_named_with_the_way_out(error):
+def test_pooler_without_prepared_statements_is_named_with_the_solution(error):
     reason = Address("postgresql://twite@db/ledger").reason(error('prepared statement "x" …'))
 
     assert reason.startswith("the pooler keeps no prepared statements: add statement_cache_size=0")
 
 
-async def test_a_database_that_cannot_store_all_texts_is_refused(postgres_server):
+async def test_database_without_utf8_is_refused(postgres_server):
     postgres_server.drop("latin")
     postgres_server.psql("CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0 LOCALE 'C'")
     url = postgres_server.url("latin")

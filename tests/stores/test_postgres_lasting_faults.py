@@ -161,7 +161,7 @@ async def test_a_gateway_joins_again_while_a_settlement_keeps_failing(
     assert (late, after.delivered, after.pending, after.balance) == (1, 1, 0, 0)
 
 
-async def test_a_submission_that_cannot_be_stored_fails_alone(store):
+async def test_unstorable_submission_fails_alone(store):
     """Receipts are unique."""
     first = a_submission(an_entry("c1"), receipt="r1")
     await store.record(first)
@@ -178,7 +178,7 @@ async def test_a_submission_that_cannot_be_stored_fails_alone(store):
     assert (account.received, account.balance) == (4, 0)
 
 
-async def test_if_no_submission_can_be_stored_few_are_tried_alone(
+async def test_few_submissions_are_tried_alone_if_none_can_be_stored(
     store, failures, database_session
 ):
     await database_session.execute(REFUSE.format("submission"))

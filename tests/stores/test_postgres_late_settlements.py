@@ -80,7 +80,7 @@ async def lost_lease(open_node, end_lease, *, outcome):
     return late, account, await second.claim(a_claim("pixel1"))
 
 
-async def test_what_a_fenced_node_settles_comes_too_late(open_node, end_lease):
+async def test_settlement_of_a_fenced_node_comes_too_late(open_node, end_lease):
     late, account, batch = await lost_lease(open_node, end_lease, outcome=Trigger.GIVEN_UP)
 
     assert late == 1
@@ -88,7 +88,7 @@ async def test_what_a_fenced_node_settles_comes_too_late(open_node, end_lease):
     assert len(batch.deliveries) == 1
 
 
-async def test_what_x_accepted_from_a_fenced_node_is_not_sent_again(open_node, end_lease):
+async def test_success_of_a_fenced_node_is_not_sent_again(open_node, end_lease):
     late, account, batch = await lost_lease(open_node, end_lease, outcome=Trigger.DELIVERED)
 
     assert late == 0
@@ -201,7 +201,7 @@ async def replayed_as_surely_not_sent(store, delivery):
     ],
 )
 @pytest.mark.parametrize("is_usual", [True, False])
-async def test_what_x_accepted_is_not_sent_again_whatever_became_of_it_meanwhile(
+async def test_accepted_delivery_is_not_sent_again_whatever_happened_meanwhile(
     open_node, end_lease, meanwhile, state, is_usual
 ):
     first = await open_node()

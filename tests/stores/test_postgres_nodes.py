@@ -14,7 +14,7 @@ from twite.stores.postgres import nodes
 from twite.stores.postgres.nodes import owner_of
 
 
-async def test_one_node_owns_all_and_leads(open_node):
+async def test_single_node_owns_all_accounts_and_leads(open_node):
     alone = await open_node()
 
     assert await owned(alone) == [frozenset(ACCOUNTS.values())]
@@ -30,7 +30,7 @@ async def test_each_account_has_one_owner_and_there_is_one_leader(open_node):
     assert [store.ownership.is_leader for store in stores].count(True) == 1
 
 
-async def test_a_node_that_joins_gets_nothing_before_it_is_given_up(open_node):
+async def test_joining_node_gets_accounts_only_after_they_are_given_up(open_node):
     first = await open_node()
     await owned(first)
     second = await open_node()
@@ -53,7 +53,7 @@ async def test_only_the_owner_claims(open_node):
     assert [delivery.conversion_id for delivery in batch.deliveries] == ["c1"]
 
 
-async def test_a_node_notices_what_another_has_queued_for_it(open_node):
+async def test_node_notices_deliveries_queued_by_another_node(open_node):
     first, second = [await open_node() for _ in range(2)]
     await balanced(first, second)
     before = await first.ownership.news({"pixel1": ()})
@@ -74,7 +74,7 @@ async def test_a_node_notices_what_another_has_queued_for_it(open_node):
     assert ready == [{"pixel1"}, {"pixel1"}, set(), set(), set()]
 
 
-async def test_once_another_node_has_paused_a_pixel_nothing_of_it_is_claimed(open_node):
+async def test_pause_by_another_node_stops_claims(open_node):
     first, second = [await open_node() for _ in range(2)]
     await balanced(first, second)
     owners = [await store.ownership.refresh() for store in (first, second)]
@@ -117,7 +117,7 @@ async def test_changed_pauses_and_secrets_have_new_versions_at_all_nodes(open_no
     assert counted == [(0, 0), (1, 0), (2, 0), (3, 0), (3, 1), (3, 2), (3, 3), (3, 3)]
 
 
-async def test_a_node_looks_often_only_where_there_are_others(open_node):
+async def test_node_polls_often_only_with_other_nodes(open_node):
     first = await open_node()
     await owned(first)
     await first.ownership.news({})
@@ -129,7 +129,7 @@ async def test_a_node_looks_often_only_where_there_are_others(open_node):
     assert (alone, first.ownership.next_news) == (2_000, 200)
 
 
-async def test_a_dead_node_is_fenced_and_its_claims_are_sent_by_another(open_node, end_lease):
+async def test_dead_node_is_fenced_and_its_claims_are_sent_by_another_node(open_node, end_lease):
     first = await open_node()
     await owned(first)
     await first.record(a_submission(an_entry("c1", pixel="pixel1"), received_at=NOW))
@@ -224,7 +224,7 @@ async def test_the_next_refresh_is_due_when_another_node_can_be_fenced(
     assert await first.ownership.refresh() < frozenset(ACCOUNTS.values())
 
 
-async def test_a_node_that_leaves_hands_over_at_once(open_node):
+async def test_leaving_node_hands_over_at_once(open_node):
     first, second = [await open_node() for _ in range(2)]
     await balanced(first, second)
 
@@ -262,9 +262,7 @@ async def test_nodes_that_share_out_at_the_same_time_agree(open_node):
     assert sorted(held) == sorted(ACCOUNTS.values())
 
 
-async def test_a_node_sends_nothing_once_its_own_clock_says_that_its_lease_is_over(
-    open_node, monkeypatch
-):
+async def test_node_sends_nothing_after_its_own_clock_ends_the_lease(open_node, monkeypatch):
     node = await open_node()
     await owned(node)
     assert node.ownership.may_send()
@@ -275,7 +273,7 @@ async def test_a_node_sends_nothing_once_its_own_clock_says_that_its_lease_is_ov
     assert not node.ownership.may_send()
 
 
-async def test_a_node_reads_what_the_others_report_and_not_what_it_reports_itself(open_node):
+async def test_node_reads_only_the_reports_of_other_nodes(open_node):
     first, second = [await open_node() for _ in range(2)]
     wrong = GatewayCondition(kind="clock_wrong", subject="clock", reason="40 s behind")
     unsure = GatewayCondition(kind="clock_wrong", subject="clock", reason="", bad=None)
@@ -309,7 +307,7 @@ async def test_the_leader_stays_the_same_until_it_leaves(open_node):
     assert [store.ownership.is_leader for store in stores].count(True) == 1
 
 
-def test_a_node_that_joins_moves_only_its_own_share():
+def test_joining_node_moves_only_its_own_share():
     known = frozenset(ACCOUNTS.values())
     before = {account: owner_of(account, [(1, known), (2, known)]) for account in known}
     after = {account: owner_of(account, [(1, known), (2, known), (3, known)]) for account in known}
@@ -317,6 +315,6 @@ def test_a_node_that_joins_moves_only_its_own_share():
     assert all(after[account] in {before[account], 3} for account in known)
 
 
-def test_an_account_is_due_to_a_node_that_knows_it():
+def test_account_belongs_to_a_node_that_knows_it():
     assert owner_of("new", [(1, frozenset()), (2, frozenset({"new"}))]) == 2
     assert owner_of("new", [(1, frozenset())]) is None

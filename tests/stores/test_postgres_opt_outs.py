@@ -32,7 +32,7 @@ def keys_of(store):
     return person_keys(Identifiers(email="e" * 64), pixel=PIXEL, salt=store.salt)
 
 
-async def test_a_gateway_that_sends_nothing_follows_opt_outs_of_another(two):
+async def test_idle_gateway_follows_opt_outs_of_another_gateway(two):
     first, second = two
     keys = keys_of(first)
     listed = [second.lists(keys)]
@@ -58,7 +58,7 @@ async def test_an_erasure_goes_on_once_all_gateways_suppress_the_person(two):
     assert second.lists(keys)
 
 
-async def test_an_erasure_by_a_command_waits_for_the_gateways_too(two, postgres_url):
+async def test_erasure_by_a_command_waits_for_the_gateways(two, postgres_url):
     command = await PostgresStore.open(postgres_url, StoreOptions())
     keys = keys_of(command)
 
@@ -70,9 +70,7 @@ async def test_an_erasure_by_a_command_waits_for_the_gateways_too(two, postgres_
     assert [store.lists(keys) for store in two] == [True, True]
 
 
-async def test_a_gateway_without_a_lease_records_nothing_of_a_person_who_was_erased_meanwhile(
-    two, monkeypatch
-):
+async def test_gateway_without_a_lease_records_nothing_of_an_erased_person(two, monkeypatch):
     """An erasure does not wait for a gateway that is suspended longer than its lease."""
     first, second = two
     keys = keys_of(first)

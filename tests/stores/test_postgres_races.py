@@ -107,7 +107,7 @@ async def claimed(store):
     return await store.claim(a_claim())
 
 
-async def test_what_comes_back_while_it_is_withdrawn_is_counted(open_node, meanwhile):
+async def test_delivery_postponed_while_withdrawn_is_counted(open_node, meanwhile):
     store = await open_node()
     batch = await claimed(store)
     back = a_settlement(batch, Trigger.POSTPONED, due_at=NOW)
@@ -122,7 +122,7 @@ async def test_what_comes_back_while_it_is_withdrawn_is_counted(open_node, meanw
     assert account.balance == 0
 
 
-async def test_what_is_given_up_while_it_is_discarded_is_counted(open_node, meanwhile):
+async def test_delivery_given_up_while_discarded_is_counted(open_node, meanwhile):
     store = await open_node()
     batch = await claimed(store)
     dead = a_settlement(batch, Trigger.GIVEN_UP, reason="refused")
@@ -135,9 +135,7 @@ async def test_what_is_given_up_while_it_is_discarded_is_counted(open_node, mean
     assert account.balance == 0
 
 
-async def test_a_payload_that_is_erased_while_it_is_sealed_anew_stays_erased(
-    open_node, meanwhile, other
-):
+async def test_payload_erased_while_resealed_stays_erased(open_node, meanwhile, other):
     store = await open_node()
     await store.record(a_submission(an_entry("c1", pixel="tag:crm"), received_at=NOW))
     erasing = EraseStore(conversions=(await other.fetchval("SELECT id FROM outbox"),))
@@ -244,9 +242,7 @@ async def test_edits_and_copies_that_lock_keys_in_different_orders_both_succeed(
     assert len(deadlocks) == 1
 
 
-async def test_a_claim_does_not_wait_for_deliveries_that_another_transaction_has(
-    open_node, stalled
-):
+async def test_claim_does_not_wait_for_deliveries_locked_by_another_transaction(open_node, stalled):
     store = await open_node()
     await store.record(a_submission(an_entry("c1", event="first"), received_at=NOW))
     await store.record(
@@ -260,9 +256,7 @@ async def test_a_claim_does_not_wait_for_deliveries_that_another_transaction_has
     assert await asyncio.wait_for(store.claim(a_claim()), SOON) is None
 
 
-async def test_a_node_that_stands_still_in_a_claim_does_not_stop_the_others(
-    open_node, stalled, other
-):
+async def test_stalled_claim_of_a_node_does_not_stop_the_others(open_node, stalled, other):
     first, second = await open_node(), await open_node()
     await stalled.execute("""
         SELECT FROM ownership JOIN node ON node.id = ownership.node WHERE account <> '#leader'
@@ -277,9 +271,7 @@ async def test_a_node_that_stands_still_in_a_claim_does_not_stop_the_others(
     assert await second.ownership.refresh() == frozenset(ACCOUNTS.values())
 
 
-async def test_a_key_that_is_taken_over_while_it_is_pruned_stays(
-    open_node, meanwhile, postgres_url
-):
+async def test_key_taken_over_while_pruned_stays(open_node, meanwhile, postgres_url):
     store = await open_node()
     batch = await claimed(store)
     await store.settle(a_settlement(batch, Trigger.DELIVERED))
@@ -327,7 +319,7 @@ async def test_a_fence_waits_for_the_longest_request_of_the_node_itself(open_nod
     assert await other.fetchval("SELECT count(*) FROM node WHERE id = $1", was) == 0
 
 
-async def test_rejections_of_two_nodes_at_once_are_all_kept(open_node, meanwhile):
+async def test_simultaneous_rejections_of_two_nodes_are_all_kept(open_node, meanwhile):
     stores = [await open_node() for _ in range(2)]
 
     def a_rejection(conversion_id):
@@ -371,7 +363,7 @@ async def test_an_opt_out_at_another_node_outlives_a_restore_at_the_same_time(
     assert first.lists([KEY])
 
 
-async def test_more_transactions_than_a_second_has_ids_wait_for_the_next_one(open_node, other):
+async def test_transactions_beyond_the_ids_of_a_second_wait_for_the_next(open_node, other):
     store = await open_node()
     await other.execute("""
         INSERT INTO transaction_mark (id)

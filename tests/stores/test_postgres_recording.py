@@ -112,7 +112,7 @@ async def test_a_group_larger_than_the_rest_of_the_block_has_a_new_one(store, ot
     assert min(gaps[0], gaps[-2]) > 1
 
 
-async def test_a_block_that_another_session_has_is_given_up(store, other):
+async def test_block_used_by_another_session_is_given_up(store, other):
     (last,) = await ids_of(other, "conversion")
     await other.execute("INSERT INTO transaction_mark VALUES ($1)", last + 1)
 
@@ -167,7 +167,7 @@ async def turns():
         await asyncio.sleep(0)
 
 
-async def test_the_next_group_is_as_large_as_the_one_being_written(
+async def test_next_group_is_as_large_as_the_group_being_written(
     slow_recorder, database, monkeypatch
 ):
     monkeypatch.setattr(recorder, "COLLECT_FOR", 3_600)
@@ -187,7 +187,7 @@ async def test_the_next_group_is_as_large_as_the_one_being_written(
     assert await asyncio.gather(*recording) == [Recorded()] * 6
 
 
-async def test_a_smaller_group_begins_when_the_one_before_is_written(
+async def test_smaller_group_begins_when_the_previous_group_is_written(
     slow_recorder, database, monkeypatch
 ):
     monkeypatch.setattr(recorder, "COLLECT_FOR", 3_600)
@@ -204,7 +204,7 @@ async def test_a_smaller_group_begins_when_the_one_before_is_written(
     assert await asyncio.gather(*first, second) == [Recorded()] * 4
 
 
-async def test_a_smaller_group_does_not_wait_for_a_slow_one(slow_recorder, database, monkeypatch):
+async def test_smaller_group_does_not_wait_for_a_slow_group(slow_recorder, database, monkeypatch):
     monkeypatch.setattr(recorder, "COLLECT_FOR", 0)
     first = [asyncio.create_task(slow_recorder.submit(submission(f"a{n}"))) for n in range(3)]
     _, slow = await database.begun.get()

@@ -92,7 +92,7 @@ async def test_a_command_does_not_change_the_schema(empty_postgres_url):
         await PostgresReader.open(empty_postgres_url)
 
 
-async def test_a_role_that_may_not_create_tables_is_told_so(postgres_server, empty_postgres_url):
+async def test_role_without_create_rights_gets_an_error(postgres_server, empty_postgres_url):
     await execute(empty_postgres_url, "REVOKE CREATE ON SCHEMA public FROM PUBLIC")
     await execute(
         empty_postgres_url,
@@ -182,7 +182,7 @@ async def test_lost_connections_are_replaced(store, postgres_url):
     assert total(await store.balance()).pending == 2
 
 
-async def test_a_server_that_does_not_answer_is_given_up(store, postgres_url, monkeypatch):
+async def test_unresponsive_server_is_given_up(store, postgres_url, monkeypatch):
     monkeypatch.setattr(connection, "STALLED", 0.3)
     await record(store, "order-1")  # with the existing connections
     blocking = await asyncpg.connect(postgres_url)
@@ -200,9 +200,7 @@ async def test_a_server_that_does_not_answer_is_given_up(store, postgres_url, mo
     assert (counts.received, counts.pending) == (2, 2)
 
 
-async def test_a_success_is_recorded_although_its_connection_is_aborted_between_two_messages(
-    postgres_url, monkeypatch
-):
+async def test_success_is_recorded_although_the_connection_is_aborted(postgres_url, monkeypatch):
     """As after a suspension, when the time limit has passed and the server has answered, too."""
     store = await PostgresStore.open(postgres_url, OPTIONS)
     await record(store, "order-1")
@@ -225,7 +223,7 @@ async def test_a_success_is_recorded_although_its_connection_is_aborted_between_
     assert (counts.delivered, counts.pending) == (1, 0)
 
 
-async def test_the_server_ends_the_transaction_of_a_machine_that_is_cut_off(store):
+async def test_server_ends_the_transaction_of_a_disconnected_machine(store):
     def setting(book):
         text = "SELECT current_setting('idle_in_transaction_session_timeout')"
         return book.connection.execute(text).fetchone()[0]
@@ -257,7 +255,7 @@ async def test_a_standby_is_recognized_and_used_once_it_is_promoted():
     assert (counts.received, counts.pending) == (2, 2)
 
 
-async def test_a_pooler_that_keeps_no_statements_will_do(postgres_url):
+async def test_pooler_without_prepared_statements_works(postgres_url):
     store = await PostgresStore.open(f"{postgres_url}&statement_cache_size=0", OPTIONS)
     await record(store, "order-1")
     await delivered_all(store)
@@ -270,7 +268,7 @@ async def test_a_pooler_that_keeps_no_statements_will_do(postgres_url):
     assert (counts.delivered, prepared) == (1, 0)
 
 
-async def test_without_a_server_everything_is_unavailable_and_then_goes_on():
+async def test_store_is_unavailable_without_a_server_and_recovers():
     server = PostgresServer(programs())
     try:
         store = await PostgresStore.open(server.create("ledger"), OPTIONS)
@@ -336,7 +334,7 @@ async def test_several_stores_accept_each_conversion_once(postgres_url):
     assert (counts.pending, counts.balance) == (2 * len(names), 0)
 
 
-async def test_an_opt_out_of_one_store_holds_for_the_others(postgres_url):
+async def test_opt_out_of_one_store_applies_to_the_others(postgres_url):
     first = await PostgresStore.open(postgres_url, OPTIONS)
     second = await PostgresStore.open(postgres_url, OPTIONS)
 
@@ -354,7 +352,7 @@ async def test_an_opt_out_of_one_store_holds_for_the_others(postgres_url):
     assert not second.has_opt_outs()
 
 
-async def test_a_text_with_nul_is_stored_without_and_harms_no_other(store):
+async def test_text_with_nul_is_stored_without_it(store):
     entries = an_entry("order\0one"), an_entry("order-2", index=1)
 
     recorded = await store.record(a_submission(*entries))

@@ -50,7 +50,7 @@ async def gateways(postgres_url):
         await store.close()
 
 
-async def test_failed_sign_ins_count_whichever_gateway_they_reach(gateways):
+async def test_failed_sign_ins_count_across_gateways(gateways):
     for number in range(5):
         await gateways.sign_in(number, "wrong")
 
@@ -61,7 +61,7 @@ async def test_failed_sign_ins_count_whichever_gateway_they_reach(gateways):
     assert isinstance(await gateways.sign_in(1, PASSWORD), LoginSucceeded)
 
 
-async def test_guesses_at_two_gateways_at_once_are_as_few_as_at_one(gateways):
+async def test_simultaneous_guesses_at_two_gateways_share_one_limit(gateways):
     await asyncio.gather(*(gateways.sign_in(number, f"guess {number}") for number in range(40)))
 
     assert gateways.passwords.verified == 5

@@ -97,7 +97,7 @@ async def test_a_migration_gives_up_if_another_session_does_not_end(
 
 
 @pytest.mark.usefixtures("newer_version")
-async def test_a_migration_whose_process_stands_still_ends_and_lets_gateways_continue(
+async def test_suspended_migration_ends_and_lets_gateways_continue(
     store, empty_postgres_url, monkeypatch
 ):
     """The connection of a suspended process stays open."""

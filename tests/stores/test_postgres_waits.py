@@ -108,7 +108,7 @@ def deadlocks(monkeypatch):
     return ended
 
 
-async def test_a_settlement_that_a_deadlock_ends_is_run_again(store, other, deadlocks):
+async def test_settlement_is_repeated_after_a_deadlock(store, other, deadlocks):
     """A typical settlement locks deliveries in page order, other statements in id order."""
     for conversion_id in ("order-1", "order-2"):
         await record(store, conversion_id, receipt=conversion_id)

@@ -16,7 +16,7 @@ ALERT = Alert(
 
 
 @pytest.mark.parametrize("change", ["kind = 'moon_full'", "news = 'sung'"])
-async def test_an_alert_that_another_version_wrote_is_left_to_it(tmp_path, change):
+async def test_alert_written_by_another_version_is_ignored(tmp_path, change):
     path = str(tmp_path / "twite.db")
     store = await SQLiteStore.open(path)
     await store.put([ALERT])
@@ -32,7 +32,7 @@ async def test_an_alert_that_another_version_wrote_is_left_to_it(tmp_path, chang
     assert found == []
 
 
-async def test_a_command_reads_alerts_and_hours_beside_the_owner(tmp_path):
+async def test_command_reads_alerts_and_hours_beside_the_owner(tmp_path):
     path = str(tmp_path / "twite.db")
     store = await SQLiteStore.open(path)
     await store.put([ALERT])

@@ -92,7 +92,7 @@ async def deliver(store, batch):
     return await settle(store, batch, "delivered", delivered(batch))
 
 
-async def test_a_usual_batch_rewrites_no_row_of_the_outbox(store, path, statements):
+async def test_usual_batch_rewrites_no_row_of_the_outbox(store, path, statements):
     await record_all(store, "order-1", "order-2")
     statements.clear()
 
@@ -149,7 +149,7 @@ async def test_claims_continue_behind_each_other(store, at):
     ]
 
 
-async def test_a_claim_of_several_requests_has_each_body_and_all_joined(store):
+async def test_claim_of_several_requests_has_each_body_and_all_joined(store):
     entries = [an_entry(f"order-{place}") for place in range(4)]
     for place, entry in enumerate(entries):
         await store.record(
@@ -196,7 +196,7 @@ async def test_deliveries_of_several_requests_are_removed_by_their_ids(store, pa
     assert [id_ for (id_,) in rows(path, "SELECT id FROM outbox ORDER BY id")] == [2, 4]
 
 
-async def test_a_later_recorded_delivery_with_an_earlier_time_is_claimed_first(store, path):
+async def test_later_recorded_delivery_with_an_earlier_time_is_claimed_first(store, path):
     await record_all(store, "order-1", "order-2")
     first = await claim(store, limit=1)
 
@@ -250,7 +250,7 @@ async def test_deliveries_being_sent_are_not_taken_back(store):
     assert (moved.moved, await shown(store, "order-1")) == (0, [State.SENDING])
 
 
-async def test_a_replayed_delivery_is_claimed_before_later_ones(store):
+async def test_replayed_delivery_is_claimed_before_later_deliveries(store):
     for number in range(3):
         await record(store, f"order-{number}", receipt=f"r{number}", at=NOW + number)
     dead = await claim(store, limit=1)
@@ -264,7 +264,7 @@ async def test_a_replayed_delivery_is_claimed_before_later_ones(store):
     assert ids(await claim(store, limit=5)) == ["order-0", "order-2"]
 
 
-async def test_after_a_failure_in_the_same_commit_both_claim_and_settle(store):
+async def test_claim_and_settlement_succeed_after_a_failure_in_the_same_commit(store):
     await record_all(store, "order-1", "order-2", "order-3")
     first = await claim(store, limit=1)
 
@@ -283,7 +283,7 @@ async def test_after_a_failure_in_the_same_commit_both_claim_and_settle(store):
     assert ids(await claim(store)) == ["order-3"]
 
 
-async def test_a_claim_that_fails_leaves_the_batches_before_it_claimed(store, monkeypatch):
+async def test_failing_claim_leaves_the_earlier_batches_claimed(store, monkeypatch):
     await record_all(store, "order-1", "order-2", "order-3")
     original = usual.claim
 
@@ -304,7 +304,7 @@ async def test_a_claim_that_fails_leaves_the_batches_before_it_claimed(store, mo
         await store.claim_several(claiming, most=4)
 
 
-async def test_a_delivery_that_vanished_is_reported_as_late(store, path):
+async def test_deleted_delivery_is_reported_as_late(store, path):
     await record_all(store, "order-1", "order-2")
     batch = await claim(store)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
@@ -332,7 +332,7 @@ async def test_after_a_kill_claimed_deliveries_are_ambiguous(store, path, tmp_pa
     ]
 
 
-async def test_what_was_being_sent_is_held_after_a_recovery(store, path, tmp_path):
+async def test_delivery_being_sent_is_held_after_a_recovery(store, path, tmp_path):
     await record_all(store, "order-1", "order-2")
     await claim(store, limit=1)
     killed = str(tmp_path / "killed.db")
@@ -344,9 +344,7 @@ async def test_what_was_being_sent_is_held_after_a_recovery(store, path, tmp_pat
 
 
 @pytest.mark.parametrize("listed", ["[1;2]", "[1]", "[1,7]", "[]"])
-async def test_nothing_queued_is_sent_after_the_list_of_a_lease_was_damaged(
-    store, path, tmp_path, listed
-):
+async def test_damaged_lease_list_holds_all_queued_deliveries(store, path, tmp_path, listed):
     await record_all(store, "order-1", "order-2", "order-3")
     await claim(store, limit=2)
     killed = str(tmp_path / "killed.db")

@@ -62,7 +62,7 @@ async def dead_of(path):
         await reader.close()
 
 
-async def test_a_dead_letter_without_another_copy_is_replayed_as_ever(path, store):
+async def test_dead_letter_without_another_copy_is_replayed(path, store):
     (dead,) = await dead_of(path)
 
     assert (dead.rival, doubt(dead, now=NOW + 9)) == (None, None)
@@ -70,7 +70,7 @@ async def test_a_dead_letter_without_another_copy_is_replayed_as_ever(path, stor
 
 
 @pytest.mark.parametrize("sent", [False, True])
-async def test_a_dead_letter_is_not_replayed_beside_its_later_copy_unasked(path, store, sent):
+async def test_dead_letter_with_a_later_copy_needs_confirmation_to_replay(path, store, sent):
     if sent:
         await deliver(store, "order-1")
     else:
@@ -94,7 +94,7 @@ async def test_a_dead_letter_is_not_replayed_beside_its_later_copy_unasked(path,
     await balanced(store)
 
 
-async def test_the_older_of_two_dead_copies_is_not_replayed_unasked(path, store):
+async def test_older_of_two_dead_copies_needs_confirmation_to_replay(path, store):
     (older,) = await dead_of(path)
     newer = await bury(store, "order-1")
 
@@ -104,7 +104,7 @@ async def test_the_older_of_two_dead_copies_is_not_replayed_unasked(path, store)
     assert [delivery.id for delivery in (await claim(store, now=NOW + 9)).deliveries] == [newer]
 
 
-async def test_the_console_is_told_of_the_other_copy(store):
+async def test_console_sees_the_other_copy(store):
     await record(store, "order-1", receipt="r2", at=NOW + 1)
     (error_group,) = await store.group(QueryScope())
 
@@ -114,7 +114,7 @@ async def test_the_console_is_told_of_the_other_copy(store):
     assert len(await histories(store, "order-1")) == 1
 
 
-async def test_a_key_that_an_edit_took_over_is_not_given_back_by_a_restart(path):
+async def test_key_taken_over_by_an_edit_survives_a_restart(path):
     """Several copies had the key before: the key log deletes them all."""
     store = await SQLiteStore.open(path)
     edited = await bury(store, "order-1")

@@ -81,7 +81,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("how", CHANGES)
-async def test_what_is_damaged_is_given_up_and_the_rest_is_sent(path, how):
+async def test_damaged_deliveries_are_given_up_and_the_others_sent(path, how):
     await filled(path)
     change(path, f"{CHANGES[how]} WHERE id = 2")
 
@@ -97,7 +97,7 @@ async def test_what_is_damaged_is_given_up_and_the_rest_is_sent(path, how):
     )
 
 
-async def test_what_adds_up_is_sent_though_its_kind_is_wrong(path):
+async def test_delivery_with_a_valid_checksum_is_sent_despite_a_wrong_type(path):
     await filled(path)
     change(path, "UPDATE conversion SET conversion_id = CAST(conversion_id AS BLOB) WHERE id = 2")
 
@@ -111,7 +111,7 @@ async def test_what_adds_up_is_sent_though_its_kind_is_wrong(path):
     assert resting == []
 
 
-async def test_where_nothing_is_sound_nothing_is_claimed(path):
+async def test_claim_is_empty_when_all_deliveries_are_damaged(path):
     await filled(path)
     change(path, "UPDATE conversion SET body = x'7b7d'")
 
@@ -121,7 +121,7 @@ async def test_where_nothing_is_sound_nothing_is_claimed(path):
     assert [(history.state, history.sent) for history in resting] == [(State.DEAD, b"")] * 3
 
 
-async def test_what_lost_its_conversion_is_given_up_when_it_is_alone(path):
+async def test_delivery_without_its_conversion_is_given_up(path):
     await filled(path, many=1)
     change(path, "DELETE FROM conversion")
 
@@ -131,7 +131,7 @@ async def test_what_lost_its_conversion_is_given_up_when_it_is_alone(path):
     assert [notice.deliveries for notice in seen] == [1]
 
 
-async def test_conversions_from_before_there_were_checksums_are_sent(path):
+async def test_conversions_without_a_checksum_are_sent(path):
     await filled(path)
     change(path, "UPDATE conversion SET checksum = NULL")
     change(path, "UPDATE deployment SET unsummed = 3")
@@ -141,7 +141,7 @@ async def test_conversions_from_before_there_were_checksums_are_sent(path):
     assert (len(batch.deliveries), seen) == (3, [])
 
 
-def test_a_sum_is_of_all_that_a_delivery_is():
+def test_checksum_covers_every_field_of_a_delivery():
     given = {"delivery": 7, "received_at": NOW, "conversion_id": b"order-1", "body": b"{}"}
     seed = seed_of("o8z6j", "o8z6k")
 
@@ -162,7 +162,7 @@ def test_a_sum_is_of_all_that_a_delivery_is():
     assert len(sums) == 6
 
 
-async def test_a_damaged_file_is_refused_with_the_command_that_saves_it(path):
+async def test_damaged_file_is_refused_with_the_recovery_command(path):
     await filled(path, many=200)
     content = bytearray(Path(path).read_bytes())
     content[-4096:] = b"\xff" * 4096
@@ -173,7 +173,7 @@ async def test_a_damaged_file_is_refused_with_the_command_that_saves_it(path):
 
 
 @pytest.mark.usefixtures("without_checkpoints")
-async def test_a_log_that_breaks_off_before_commits_is_refused_and_left(path):
+async def test_log_that_ends_before_commits_is_refused_and_kept(path):
     store = await SQLiteStore.open(path)
     # Unchanged: rows that a checkpoint restores from the log would not be lost.
     database = Path(path).read_bytes()
@@ -195,7 +195,7 @@ async def test_a_log_that_breaks_off_before_commits_is_refused_and_left(path):
 
 
 @pytest.mark.usefixtures("without_checkpoints")
-async def test_a_log_that_a_power_cut_left_is_no_damage(path):
+async def test_log_cut_by_a_power_loss_is_not_damage(path):
     store = await SQLiteStore.open(path)
     for number in range(5):
         await store.record(a_submission(an_entry(f"order-{number}"), receipt=f"r{number}"))
@@ -212,7 +212,7 @@ async def test_a_log_that_a_power_cut_left_is_no_damage(path):
     assert store.told == ("1 conversions received after the last one in the database are missing",)
 
 
-async def test_a_look_that_takes_too_long_is_left_and_is_no_error(path, monkeypatch):
+async def test_slow_integrity_check_is_abandoned_without_an_error(path, monkeypatch):
     await filled(path, many=200)
     monkeypatch.setattr(opening, "examine", lambda *_, **__: False)
     store = await SQLiteStore.open(path)
@@ -224,7 +224,7 @@ async def test_a_look_that_takes_too_long_is_left_and_is_no_error(path, monkeypa
     assert examine(path, seconds=0.0) in {True, False}
 
 
-async def test_rows_that_no_root_leads_to_are_told_apart_by_their_looks(path):
+async def test_orphaned_rows_are_recognized_by_their_columns(path):
     """A column added by a migration must not make rows unreadable: they would be lost."""
     store = await SQLiteStore.open(path)
     entries = [an_entry(f"order-{at}", index=at) for at in range(9)]
@@ -257,7 +257,7 @@ async def test_rows_that_no_root_leads_to_are_told_apart_by_their_looks(path):
     assert looked_like == {table: {(table,)} for table in LOOKS}
 
 
-async def test_damage_that_shows_while_it_runs_ends_the_store(path):
+async def test_damage_found_while_running_stops_the_store(path):
     store = await SQLiteStore.open(path)
     for number in range(400):
         await store.record(a_submission(an_entry(f"order-{number}"), receipt=f"r{number}"))
@@ -283,7 +283,7 @@ async def test_damage_that_shows_while_it_runs_ends_the_store(path):
     assert len(content) > 8 * 4096
 
 
-async def test_a_reader_shows_a_damaged_conversion_without_its_body(path):
+async def test_reader_shows_a_damaged_conversion_without_its_body(path):
     await filled(path)
     change(path, "UPDATE conversion SET body = x'00' WHERE id = 2")
     reader = await SQLiteReader.open(path)
@@ -303,7 +303,7 @@ ADRIFT = {
 
 
 @pytest.mark.parametrize("how", ADRIFT)
-async def test_a_conversion_that_nobody_would_find_is_damage(path, how):
+async def test_orphaned_conversion_is_damage(path, how):
     await filled(path)
     change(path, ADRIFT[how])
 
@@ -315,7 +315,7 @@ async def test_a_conversion_that_nobody_would_find_is_damage(path, how):
 
 
 @pytest.mark.parametrize("how", ["another's submission", "no submission there is"])
-async def test_what_is_recovered_goes_back_to_the_submission_that_brought_it(path, how):
+async def test_recovered_conversion_returns_to_its_submission(path, how):
     await filled(path)
     change(path, ADRIFT[how])
 
@@ -329,7 +329,7 @@ async def test_what_is_recovered_goes_back_to_the_submission_that_brought_it(pat
     assert history.receipt == "r1"
 
 
-async def test_where_the_submission_is_lost_something_stands_for_it(path):
+async def test_recovered_conversion_without_its_submission_gets_a_new_one(path):
     await filled(path)
     change(path, ADRIFT["no submission any more"])
 

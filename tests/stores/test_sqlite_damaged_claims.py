@@ -17,7 +17,7 @@ async def store(tmp_path, migrated_file):
     await store.close()
 
 
-async def test_a_damaged_delivery_does_not_stop_the_next_of_its_event(store, tmp_path):
+async def test_damaged_delivery_does_not_block_the_next_delivery_of_its_event(store, tmp_path):
     for number in range(2):
         await record(store, f"order-{number}", receipt=f"r{number}")
     connection = connect_writer(str(tmp_path / "twite.db"))

@@ -10,7 +10,7 @@ from twite.stores.sqlite.engine.owner_session import OwnerSession, leases_of
 
 
 @pytest.mark.parametrize("damaged", ["key || x'00'", "substr(key, 2)", "CAST(key AS TEXT) || 'é'"])
-def test_a_damaged_key_in_a_long_log_affects_no_other_key(tmp_path, migrated_file, damaged):
+def test_damaged_key_in_a_long_log_affects_no_other_key(tmp_path, migrated_file, damaged):
     keys = {number.to_bytes(16, "little"): number for number in range(1, 40_000)}
     connection = connect_writer(str(shutil.copyfile(migrated_file, tmp_path / "twite.db")))
     connection.executemany("INSERT INTO fresh_key (key, delivery) VALUES (?, ?)", keys.items())

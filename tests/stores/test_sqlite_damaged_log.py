@@ -41,7 +41,7 @@ def newest(log):
 
 
 @pytest.mark.parametrize("offset", [8, 12, 16, 20], ids=["salt 1", "salt 2", "sum 1", "sum 2"])
-def test_a_flip_in_what_surrounds_a_page_costs_no_page(log, offset):
+def test_bit_flip_outside_a_page_loses_no_page(log, offset):
     sound, whole = LogFile(log).sound()
     assert whole
     _, count = newest(log)
@@ -54,7 +54,7 @@ def test_a_flip_in_what_surrounds_a_page_costs_no_page(log, offset):
 
 
 @pytest.mark.parametrize("offset", [3, 24, 24 + 2_000], ids=["page number", "first", "middle"])
-def test_a_flip_in_a_page_costs_that_page_alone(log, offset):
+def test_bit_flip_in_a_page_loses_only_that_page(log, offset):
     sound, _ = LogFile(log).sound()
     pages_of, count = newest(log)
 
@@ -67,7 +67,7 @@ def test_a_flip_in_a_page_costs_that_page_alone(log, offset):
         }, f"frame {frame} of {count}"
 
 
-def test_frames_of_a_former_log_behind_the_end_are_not_read(log):
+def test_frames_of_a_previous_log_are_not_read(log):
     sound, _ = LogFile(log).sound()
     former = bytearray(log[32:])
     for start in range(0, len(former), FRAME):
@@ -76,9 +76,7 @@ def test_frames_of_a_former_log_behind_the_end_are_not_read(log):
     assert LogFile(log + former).sound() == (sound, True)
 
 
-async def test_a_log_cut_before_the_last_checkpoint_hides_nothing_of_the_database(
-    tmp_path, monkeypatch
-):
+async def test_log_cut_before_the_last_checkpoint_hides_no_database_rows(tmp_path, monkeypatch):
     """The database file contains later commits than the remaining log."""
     checkpoints = "twite.stores.sqlite.engine.checkpoints.Checkpoints"
     monkeypatch.setattr(f"{checkpoints}._move", lambda *_: None)

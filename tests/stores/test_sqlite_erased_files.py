@@ -44,13 +44,13 @@ async def store(path):
     await store.close()
 
 
-async def test_whoever_is_erased_is_listed_as_one_who_revoked(store):
+async def test_erased_person_is_listed_as_opted_out(store):
     await store.erase(EraseStore(keys=(b"k" * 16,)), now=NOW)
 
     assert store.lists([b"k" * 16])
 
 
-async def test_the_audit_has_a_line_and_tells_where_it_names_somebody(store, path):
+async def test_erasure_is_audited_and_reports_audit_events_naming_the_person(store, path):
     await store.people.note(
         AuditEvent(at=NOW, who="grace", what="export", subject="ada@shop.example")
     )
@@ -62,7 +62,7 @@ async def test_the_audit_has_a_line_and_tells_where_it_names_somebody(store, pat
     assert (await look(path)).audit_events == 1
 
 
-async def test_at_its_end_the_files_hold_nothing_of_it(store, path):
+async def test_files_contain_nothing_of_the_person_after_the_erasure(store, path):
     await record(store, entry("order-1", ADA), said=[native("order-1", ADA)])
     before = holding(path)
     await erase(store, path)
@@ -74,9 +74,7 @@ async def test_at_its_end_the_files_hold_nothing_of_it(store, path):
     assert holding(path) == []
 
 
-async def test_while_somebody_reads_what_was_erased_it_is_told_and_nobody_else_waits(
-    store, path, monkeypatch
-):
+async def test_erasure_reports_an_open_reader_and_blocks_no_writer(store, path, monkeypatch):
     monkeypatch.setattr("twite.stores.sqlite.store._EMPTY_WITHIN", 3.0)
     await record(store, entry("order-1", ADA), said=[native("order-1", ADA)])
     with closing(sqlite3.connect(path, isolation_level=None)) as reader:
@@ -97,7 +95,7 @@ async def test_while_somebody_reads_what_was_erased_it_is_told_and_nobody_else_w
     assert (is_empty, holding(path)) == (1, [])
 
 
-async def test_one_click_is_found_where_it_is_the_only_name(store, path):
+async def test_click_id_is_found_as_the_only_identifier(store, path):
     conversion = Conversion(
         pixel="o8z6j", event="o8z6k", conversion_id="order-1", time=NOW,
         identifiers=Identifiers(click_id=TWCLID),
@@ -109,7 +107,7 @@ async def test_one_click_is_found_where_it_is_the_only_name(store, path):
     assert found.conversions == [1]
 
 
-async def test_a_row_stays_as_long_as_it_was_so_that_nothing_is_moved(store, path):
+async def test_erasure_keeps_row_lengths(store, path):
     said = [native("order-1", ADA), native("order-2", BOB)]
     await record(store, entry("order-1", ADA), entry("order-2", BOB, index=1), said=said)
     before = lengths(path)
@@ -146,7 +144,7 @@ async def rejected_ids(store):
     )
 
 
-async def test_what_was_rejected_of_her_goes_and_is_counted_as_before(store, path):
+async def test_erasure_deletes_rejections_and_keeps_their_counts(store, path):
     await record(
         store,
         entry("order-1", ADA, index=1),
@@ -170,7 +168,7 @@ async def test_what_was_rejected_of_her_goes_and_is_counted_as_before(store, pat
     assert (await look(path)).size == 0
 
 
-async def test_an_erasure_by_number_spares_what_took_the_place_meanwhile(store):
+async def test_erasure_by_number_spares_a_row_that_replaced_it(store):
     await record(store, said=[], refusals=(refusal(store, "hers", ADA),))
 
     await store.erase(
@@ -180,7 +178,7 @@ async def test_an_erasure_by_number_spares_what_took_the_place_meanwhile(store):
     assert await rejected_ids(store) == ["hers"]
 
 
-async def test_no_byte_of_a_rejection_that_went_is_left_in_a_file(store, path):
+async def test_erased_rejection_leaves_no_byte_in_a_file(store, path):
     for part in range(8):
         refused = tuple(
             refusal(

@@ -50,7 +50,7 @@ async def store(path):
     await store.close()
 
 
-async def test_what_was_delivered_stays_so_under_a_digest_and_without_its_body(store, path):
+async def test_erased_delivered_conversion_keeps_its_state_and_a_digest(store, path):
     await record(store, entry("order-1", ADA), said=[native("order-1", ADA)])
     await settle(store, Trigger.DELIVERED)
 
@@ -66,7 +66,7 @@ async def test_what_was_delivered_stays_so_under_a_digest_and_without_its_body(s
 
 
 @pytest.mark.parametrize("rests", [None, Trigger.GIVEN_UP, Trigger.HELD])
-async def test_what_was_still_to_be_sent_is_suppressed_and_the_balance_stays(store, path, rests):
+async def test_erased_pending_conversion_is_suppressed_and_the_balance_stays(store, path, rests):
     await record(store, entry("order-1", ADA), said=[native("order-1", ADA)])
     if rests is not None:
         await settle(store, rests)
@@ -80,7 +80,7 @@ async def test_what_was_still_to_be_sent_is_suppressed_and_the_balance_stays(sto
     assert await claim(store) is None
 
 
-async def test_what_is_being_sent_is_left_and_looked_at_again(store, path):
+async def test_conversion_in_flight_is_skipped_and_found_again(store, path):
     await record(store, entry("order-1", ADA), said=[native("order-1", ADA)])
     batch = await claim(store)
 
@@ -93,7 +93,7 @@ async def test_what_is_being_sent_is_left_and_looked_at_again(store, path):
     assert (await history_of(store, "order-1")).state is State.SUPPRESSED
 
 
-async def test_an_order_that_names_what_is_being_sent_leaves_it(store):
+async def test_erasure_by_id_skips_a_conversion_in_flight(store):
     await record(store, entry("order-1", ADA), said=[native("order-1", ADA)])
     batch = await claim(store)
 
@@ -104,7 +104,7 @@ async def test_an_order_that_names_what_is_being_sent_leaves_it(store):
     assert (await history_of(store, "order-1")).state is State.DELIVERED
 
 
-async def test_what_comes_again_is_a_duplicate_still(store, path):
+async def test_erased_conversion_is_still_a_duplicate(store, path):
     await record(store, entry("order-1", ADA), said=[native("order-1", ADA)])
     await settle(store, Trigger.DELIVERED)
     await erase(store, path)
@@ -114,7 +114,7 @@ async def test_what_comes_again_is_a_duplicate_still(store, path):
     assert again.duplicates == (0,)
 
 
-async def test_others_of_one_submission_keep_theirs_and_their_places(store, path):
+async def test_other_conversions_of_the_submission_keep_their_positions(store, path):
     await record(
         store,
         entry("order-1", ADA),
@@ -131,7 +131,7 @@ async def test_others_of_one_submission_keep_theirs_and_their_places(store, path
     assert [delivery.conversion_id for delivery in (await claim(store)).deliveries] == ["order-2"]
 
 
-async def test_what_was_refused_or_a_duplicate_goes_from_its_submission(store, path):
+async def test_rejected_and_duplicate_parts_are_erased_from_the_submission(store, path):
     await record(store, entry("order-1", BOB), said=[native("order-1", BOB)])
     refusal = RejectedConversion(
         index=1, pixel="", errors=(fault("email", "email_unusable", f"{ADA} is no email"),)
@@ -151,7 +151,7 @@ async def test_what_was_refused_or_a_duplicate_goes_from_its_submission(store, p
     assert total(await store.balance()).rejected == 1
 
 
-async def test_by_its_id_a_conversion_goes_with_what_the_same_source_said_of_it(store, path):
+async def test_erasure_by_conversion_id_covers_all_requests_of_the_source(store, path):
     whom = all_of([asked(CONVERSION_ID, "order-1", region=None)])
     await record(store, entry("order-1", ADA), said=[native("order-1", ADA)])
     await record(store, entry("order-1", ADA), said=[native("order-1", BOB)], receipt="r-2")
@@ -165,7 +165,7 @@ async def test_by_its_id_a_conversion_goes_with_what_the_same_source_said_of_it(
     assert (await history_of(store, "order-1", pixel="o6dkt")).conversion_id == "order-1"
 
 
-async def test_what_a_tag_was_to_be_told_goes_with_its_conversion(store, path):
+async def test_tag_payload_is_erased_with_its_conversion(store, path):
     letter = b'{"pixel":"o8z6j","at":1,"sealed":"AAAA"}'
     await record(
         store,
@@ -180,7 +180,7 @@ async def test_what_a_tag_was_to_be_told_goes_with_its_conversion(store, path):
     assert await claim(store, pixel="tag:crm") is None
 
 
-async def test_what_a_tag_alone_was_told_is_found_by_the_id_that_people_know(store, path):
+async def test_tag_only_event_is_found_by_its_public_id(store, path):
     letter = b'{"pixel":"o8z6j","at":1,"sealed":"AAAA"}'
     told = entry("some_event/order/1", ADA, pixel="tag:crm", body=letter)
     await record(store, msgspec.structs.replace(told, called="order/1"), said=[])
@@ -194,7 +194,7 @@ async def test_what_a_tag_alone_was_told_is_found_by_the_id_that_people_know(sto
     assert called == []
 
 
-async def test_a_sealed_letter_is_opened_to_be_looked_into(store, path):
+async def test_sealed_payload_is_opened_for_the_search(store, path):
     sealed = entry("order-1", BOB, pixel="tag:crm", body=b'{"sealed":"AAAA"}')
     await record(store, sealed, said=[])
 
@@ -204,7 +204,7 @@ async def test_a_sealed_letter_is_opened_to_be_looked_into(store, path):
     assert (closed.conversions, found.conversions) == ([], [1])
 
 
-async def test_sightings_keep_their_ways_and_name_nobody(store, path):
+async def test_sightings_keep_their_paths_and_lose_the_id(store, path):
     seen = [
         Sighting(
             pixel="o8z6j", event="o8z6k", conversion_id="order-1", way=way, at=NOW, email_mark=7
@@ -224,7 +224,7 @@ async def test_sightings_keep_their_ways_and_name_nobody(store, path):
     assert (name[:7], mark) == ("erased-", None)
 
 
-async def test_words_of_x_and_of_people_that_name_somebody_go(store, path):
+async def test_messages_naming_the_person_are_erased(store, path):
     await record(store, entry("order-1", BOB), said=[native("order-1", BOB)])
     await settle(store, Trigger.GIVEN_UP, answer=f'{{"message":"\\u0027{ADA}\\u0027 is wrong"}}')
     await store.put([Pause(pixel="o8z6j", since=NOW, reason="ada@shop.example complained")])
@@ -241,7 +241,7 @@ async def test_words_of_x_and_of_people_that_name_somebody_go(store, path):
     assert b"ada@" not in kept(path)
 
 
-async def test_a_name_of_what_was_ignored_that_names_somebody_goes_and_stays_counted(store, path):
+async def test_ignored_event_name_with_personal_data_is_erased_and_stays_counted(store, path):
     names = [f"lead of {ADA}", f"form {ADA}", *(f"scroll_{n}" for n in range(90))]
     for at, name in enumerate([*names, *names[:1]]):
         ignored = (Ignored(name=name, reason="not_configured"),)
@@ -257,7 +257,7 @@ async def test_a_name_of_what_was_ignored_that_names_somebody_goes_and_stays_cou
     assert (again.size, ended, holding(path)) == (0, 1, [])
 
 
-async def test_what_a_person_had_changed_goes_too(store, path):
+async def test_edits_of_the_person_are_erased(store, path):
     await record(store, entry("order-1", ADA), said=[native("order-1", ADA)])
     await settle(store, Trigger.GIVEN_UP)
     other = entry("order-1", BOB)
@@ -275,7 +275,7 @@ async def test_what_a_person_had_changed_goes_too(store, path):
     assert ADA.encode() not in kept(path)
 
 
-async def test_nothing_is_found_a_second_time(store, path):
+async def test_second_search_finds_nothing(store, path):
     await record(
         store,
         entry("order-1", ADA),
@@ -314,7 +314,7 @@ FROM submission ORDER BY id DESC LIMIT 1;
 """
 
 
-async def test_a_search_ends_while_more_of_the_person_comes_in(path):
+async def test_search_ends_while_new_conversions_of_the_person_arrive(path):
     store = await SQLiteStore.open(path)
     await record(store, entry("order-1", ADA), said=[native("order-1", ADA)])
     await store.close()

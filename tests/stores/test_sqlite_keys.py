@@ -42,7 +42,7 @@ def test_few_keys_stay_in_the_log(book):
     assert (counted(book, "fresh_key"), counted(book, "dedup")) == (100, 0)
 
 
-def test_beyond_what_memory_keeps_they_go_into_the_table_in_turn(book):
+def test_keys_beyond_memory_are_merged_into_the_table_in_turn(book):
     for turn in range(20):
         submit(book, range(turn * 100, turn * 100 + 100), receipt=f"r{turn}")
 
@@ -51,7 +51,7 @@ def test_beyond_what_memory_keeps_they_go_into_the_table_in_turn(book):
     assert 100 <= kept <= 400
 
 
-def test_wherever_a_key_is_its_second_coming_is_a_duplicate(book):
+def test_repeated_key_is_a_duplicate_wherever_it_is_stored(book):
     for turn in range(20):
         submit(book, range(turn * 100, turn * 100 + 100), receipt=f"r{turn}")
 
@@ -60,7 +60,7 @@ def test_wherever_a_key_is_its_second_coming_is_a_duplicate(book):
     assert again == tuple(range(2_000))
 
 
-def test_memory_is_built_anew_from_the_log(book):
+def test_memory_is_rebuilt_from_the_log(book):
     for turn in range(20):
         submit(book, range(turn * 100, turn * 100 + 100), receipt=f"r{turn}")
 
@@ -70,7 +70,7 @@ def test_memory_is_built_anew_from_the_log(book):
     assert submit(anew, range(2_000, 2_100), receipt="more") == ()
 
 
-def test_a_rollback_gives_keys_back_and_undoes_what_was_moved(book):
+def test_rollback_returns_keys_and_undoes_merges(book):
     for turn in range(10):
         submit(book, range(turn * 100, turn * 100 + 100), receipt=f"r{turn}")
     before = counted(book, "dedup"), counted(book, "fresh_key")
@@ -88,7 +88,7 @@ def test_a_rollback_gives_keys_back_and_undoes_what_was_moved(book):
     assert submit(book, range(5_000, 5_300), receipt="new") == ()
 
 
-def test_a_holder_that_is_gone_holds_nothing():
+def test_deleted_holder_holds_no_key():
     answers = {
         "merge_round": (0, 0, 0, 0),
         "fresh_keys": (dedup_key("p", "e", "order-1"), "[7]"),
@@ -105,7 +105,7 @@ def test_a_holder_that_is_gone_holds_nothing():
     assert keys.take(wanted, lambda _wish, _holder, holding: not holding.is_live) == {}
 
 
-def test_a_rollback_gives_a_key_back_that_two_copies_took(book):
+def test_rollback_returns_a_key_taken_by_two_copies(book):
     submit(book, range(1), receipt="r1")
     plain, denied = an_entry("order-9"), an_entry("order-9", suppressed="consent_denied: gpc")
     first = an_entry("order-0", suppressed="consent_denied: gpc")
@@ -119,7 +119,7 @@ def test_a_rollback_gives_a_key_back_that_two_copies_took(book):
     assert submit(book, (0, 9), receipt="once more") == (0, 1)
 
 
-def test_forgetting_takes_old_settled_keys_from_memory_and_no_others(book):
+def test_forget_removes_only_old_settled_keys_from_memory(book):
     submit(book, range(100), receipt="r1")
     # 1 to 60 and 71 to 80 are settled; of the old ones, 61 to 70 are pending.
     book.connection.execute("DELETE FROM outbox WHERE id <= 60 OR id BETWEEN 71 AND 80")
@@ -162,7 +162,7 @@ def take(keys, *wanted, takes=False):
 
 
 @pytest.mark.parametrize("takes", [True, False])
-def test_of_two_requests_in_one_call_the_second_contests_the_first(book, takes):
+def test_second_request_for_a_key_in_one_call_contests_the_first(book, takes):
     keys = keys_of(book)
     held = key_of(7)
 
@@ -183,7 +183,7 @@ def test_of_two_requests_in_one_call_the_second_contests_the_first(book, takes):
         ((0, 0, 0, 0), {(part, delivery) for part in (5, 10) for delivery in (49, 50, 99, 100)}),
     ],
 )
-def test_of_the_log_only_keys_that_the_table_lacks_are_read(book, merge_round, in_memory):
+def test_only_log_keys_missing_in_the_table_are_read(book, merge_round, in_memory):
     places = [(part, delivery) for part in (5, 10) for delivery in (49, 50, 99, 100)]
     log(
         book,
@@ -196,7 +196,7 @@ def test_of_the_log_only_keys_that_the_table_lacks_are_read(book, merge_round, i
     assert set(found) == {key_of(*place) for place in in_memory}
 
 
-def test_memory_beyond_its_size_shrinks_by_two_keys_for_each_new_one(book):
+def test_full_memory_shrinks_by_two_keys_for_each_new_key(book):
     log(book, {number: key_of(number) for number in range(1, 101)})
     keys = keys_of(book, fresh=20)
     merged = []
@@ -221,7 +221,7 @@ def test_a_part_with_more_keys_than_owed_is_merged_in_advance(book):
     assert merged == [5, 5, 10, 10, 10, 15]
 
 
-def test_during_an_eighth_of_a_walk_the_log_loses_what_the_last_walk_merged(book):
+def test_log_loses_merged_keys_during_an_eighth_of_a_walk(book):
     merged = {number: key_of(100, number) for number in range(1, 257)}
     fresh = {257 + part: key_of(part) for part in range(44)}
     log(book, merged | fresh, merge_round=(0, 257, 1, 1))
@@ -237,7 +237,7 @@ def test_during_an_eighth_of_a_walk_the_log_loses_what_the_last_walk_merged(book
     assert first == [min(1 + 16 * many, 257) for many in range(1, 19)]
 
 
-def test_a_key_logged_after_a_walk_began_is_read_after_a_restart(book):
+def test_key_logged_during_a_walk_is_read_after_a_restart(book):
     keys = keys_of(book, fresh=1)
     take(keys, (key_of(0), 5), (key_of(1), 6))
     taken = [key_of(0, 7), key_of(255, 8)]
@@ -259,7 +259,7 @@ def test_memory_is_full_only_beyond_its_size(book):
     assert merged == [*[0] * 10, 1, 2]
 
 
-def test_a_key_that_two_requests_take_needs_room_once(book):
+def test_key_taken_by_two_requests_uses_room_once(book):
     keys = keys_of(book, fresh=3)
     merged = []
 
@@ -271,7 +271,7 @@ def test_a_key_that_two_requests_take_needs_room_once(book):
     assert [*merged, counted(book, "dedup")] == [0, 0, 1, 2]
 
 
-def test_a_rollback_frees_the_room_of_its_keys_and_no_more(book):
+def test_rollback_frees_only_the_room_of_its_keys(book):
     keys = keys_of(book, fresh=10)
     take(keys, *((key_of(number), 1 + number) for number in range(10)))
     keys.committed()
@@ -286,7 +286,7 @@ def test_a_rollback_frees_the_room_of_its_keys_and_no_more(book):
     assert key_of(100) not in keys.holders([key_of(100)])
 
 
-def test_forgotten_keys_free_their_room_and_no_more(book):
+def test_forgotten_keys_free_only_their_room(book):
     keys = keys_of(book, fresh=10)
     take(keys, *((key_of(number), 1 + number) for number in range(10)))
     for part in range(4):
@@ -323,7 +323,7 @@ def hold(book, state):
 
 
 @pytest.mark.parametrize(("after", "state", "is_live", "is_recent"), HELD_SINCE)
-def test_a_key_is_held_within_the_window_and_while_its_conversion_may_be_sent(
+def test_key_is_held_within_the_window_and_while_its_conversion_is_pending(
     book, after, state, is_live, is_recent
 ):
     delivery, key = hold(book, state)
@@ -339,7 +339,7 @@ def test_a_key_is_held_within_the_window_and_while_its_conversion_may_be_sent(
 
 
 @pytest.mark.parametrize(("after", "state", "is_live", "_is_recent"), HELD_SINCE)
-def test_a_key_is_taken_over_unless_it_is_held(book, after, state, is_live, _is_recent):
+def test_unheld_key_is_taken_over(book, after, state, is_live, _is_recent):
     delivery, key = hold(book, state)
 
     holder = book.keys.take_over(WantedKey(key, delivery + 1, NOW + after))
@@ -349,7 +349,7 @@ def test_a_key_is_taken_over_unless_it_is_held(book, after, state, is_live, _is_
 
 
 @pytest.mark.parametrize("fresh", [0, 100])
-def test_a_key_taken_over_is_in_the_table_and_no_longer_in_the_log(book, fresh):
+def test_key_taken_over_moves_from_the_log_to_the_table(book, fresh):
     keys = keys_of(book, fresh=fresh)
     free, own = key_of(1), key_of(2)
     take(keys, (own, 5), (key_of(3), 6))
@@ -366,7 +366,7 @@ def test_a_key_taken_over_is_in_the_table_and_no_longer_in_the_log(book, fresh):
     assert book.connection.execute(table).fetchall() == [(free, 4), (own, 5)]
 
 
-def test_a_key_taken_over_from_the_table_needs_no_room_in_memory(book):
+def test_key_taken_over_from_the_table_needs_no_memory(book):
     keys = keys_of(book, fresh=1)
     take(keys, (key_of(2), 5))
 
@@ -378,7 +378,7 @@ def test_a_key_taken_over_from_the_table_needs_no_room_in_memory(book):
     assert counted(book, "dedup") == 6
 
 
-def test_a_rollback_gives_back_a_key_that_was_taken_over(book):
+def test_rollback_returns_a_key_that_was_taken_over(book):
     delivery, key = hold(book, None)
     late = NOW + 2 * DEFAULT_WINDOW
     book.connection.execute("SAVEPOINT vain")

@@ -73,7 +73,7 @@ async def deliver(store):
     )
 
 
-async def test_a_kill_at_any_step_loses_nothing_and_sets_no_log_aside(path, tmp_path, monkeypatch):
+async def test_kill_at_any_step_loses_nothing_and_keeps_the_log(path, tmp_path, monkeypatch):
     folder = tmp_path / "killed"
     folder.mkdir()
     copies = Copies(path, folder)
@@ -123,7 +123,7 @@ class Mark:
 
 
 @pytest.mark.parametrize("overtaken", [True, False])
-async def test_the_epoch_file_says_what_is_durable(path, monkeypatch, overtaken):
+async def test_epoch_file_says_what_is_durable(path, monkeypatch, overtaken):
     """SQLite syncs the database at the end of a checkpoint only if nothing was committed meanwhile.
 
     It returns the same in both cases. A power cut may remove unsynced pages; if the epoch file

@@ -22,7 +22,7 @@ def leases(folder):
         return [number for (number,) in connection.execute("SELECT id FROM lease ORDER BY id")]
 
 
-async def test_a_lease_that_lapsed_is_gone_and_others_stay(store, tmp_path):
+async def test_expired_lease_is_removed_and_others_stay(store, tmp_path):
     for number in range(2):
         await record(store, f"order-{number}", receipt=f"r{number}")
     await claim(store, limit=1, lease_until=NOW + 10)
@@ -37,7 +37,7 @@ async def test_a_lease_that_lapsed_is_gone_and_others_stay(store, tmp_path):
     assert (ids(again), leases(tmp_path)) == (["order-0"], [held.lease, again.lease])
 
 
-async def test_a_lease_of_which_all_is_settled_is_gone_also_if_its_time_came(store, tmp_path):
+async def test_fully_settled_lease_is_removed_before_it_expires(store, tmp_path):
     await record(store, "order-1")
     batch = await claim(store, lease_until=NOW + 10)
     before = leases(tmp_path)
@@ -48,7 +48,7 @@ async def test_a_lease_of_which_all_is_settled_is_gone_also_if_its_time_came(sto
     assert (await sweep(store, now=NOW + 11)).expired == 0
 
 
-async def test_what_a_dead_process_held_is_under_no_lease_after_the_start(tmp_path):
+async def test_leases_of_a_dead_process_are_removed_at_the_start(tmp_path):
     path = str(tmp_path / "twite.db")
     store = await SQLiteStore.open(path)
     await record(store, "order-1")
@@ -62,7 +62,7 @@ async def test_what_a_dead_process_held_is_under_no_lease_after_the_start(tmp_pa
     await store.close()
 
 
-async def test_the_crashes_of_a_process_add_up_until_its_sender_outlives_a_claim(tmp_path):
+async def test_crash_counts_accumulate_until_the_process_survives_a_claim(tmp_path):
     path = str(tmp_path / "twite.db")
     store = await SQLiteStore.open(path)
     for number in range(2):

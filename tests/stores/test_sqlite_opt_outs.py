@@ -17,7 +17,7 @@ def keys(store, person=None):
     return person_keys(person or a_conversion().identifiers, pixel="o8z6j", salt=store.salt)
 
 
-async def test_while_anybody_is_listed_a_body_that_cannot_be_read_is_not_sent(tmp_path):
+async def test_unreadable_body_is_not_sent_while_there_are_opt_outs(tmp_path):
     store = await SQLiteStore.open(str(tmp_path / "t.db"))
     entry = msgspec.structs.replace(an_entry("order-1"), body=b"sealed")
     await store.record(a_submission(entry))
@@ -30,7 +30,7 @@ async def test_while_anybody_is_listed_a_body_that_cannot_be_read_is_not_sent(tm
     assert (batch, account.suppressed) == (None, 1)
 
 
-async def test_a_list_of_many_is_read_when_the_store_opens(tmp_path):
+async def test_long_opt_out_list_is_read_when_the_store_opens(tmp_path):
     store = await SQLiteStore.open(str(tmp_path / "t.db"))
     many = [number.to_bytes(16) for number in range(2_000)]
     await store.revoke(many, now=NOW)
@@ -43,7 +43,7 @@ async def test_a_list_of_many_is_read_when_the_store_opens(tmp_path):
     await again.close()
 
 
-async def test_what_could_not_be_written_is_not_on_the_list(tmp_path):
+async def test_opt_out_that_was_not_written_is_not_listed(tmp_path):
     store = await SQLiteStore.open(str(tmp_path / "t.db"))
     await store.record(a_submission(an_entry("order-1")))
     await store.close()

@@ -37,7 +37,7 @@ def damage(path, statement):
     connection.close()
 
 
-async def test_a_second_owner_is_told_who_the_first_is(path):
+async def test_second_owner_is_refused_with_the_pid_of_the_first(path):
     store = await SQLiteStore.open(path)
 
     with pytest.raises(StoreInUse) as refused:
@@ -47,7 +47,7 @@ async def test_a_second_owner_is_told_who_the_first_is(path):
     await store.close()
 
 
-async def test_another_process_is_refused_too(path):
+async def test_another_process_is_refused(path):
     store = await SQLiteStore.open(path)
     script = (
         "import asyncio, sys\n"
@@ -68,7 +68,7 @@ async def test_another_process_is_refused_too(path):
 
 
 @pytest.mark.parametrize("in_folder", [False, True])
-async def test_a_symbolic_link_leads_to_the_same_owner(tmp_path, in_folder):
+async def test_symbolic_link_leads_to_the_same_owner(tmp_path, in_folder):
     (tmp_path / "real").mkdir()
     store = await SQLiteStore.open(str(tmp_path / "real" / "twite.db"))
     if in_folder:
@@ -85,7 +85,7 @@ async def test_a_symbolic_link_leads_to_the_same_owner(tmp_path, in_folder):
     await store.close()
 
 
-async def test_what_belongs_to_a_linked_database_lies_beside_the_file(tmp_path):
+async def test_files_of_a_linked_database_are_beside_the_target(tmp_path):
     (tmp_path / "real").mkdir()
     link = tmp_path / "link.db"
     link.symlink_to(tmp_path / "real" / "twite.db")
@@ -98,7 +98,7 @@ async def test_what_belongs_to_a_linked_database_lies_beside_the_file(tmp_path):
     assert (tmp_path / "real" / "twite.db.epoch").is_file()
 
 
-async def test_a_file_with_two_names_is_refused(tmp_path, path):
+async def test_file_with_two_hard_links_is_refused(tmp_path, path):
     store = await SQLiteStore.open(path)
     os.link(path, tmp_path / "other.db")
 
@@ -108,7 +108,7 @@ async def test_a_file_with_two_names_is_refused(tmp_path, path):
     await store.close()
 
 
-async def test_the_next_owner_may_open_after_a_close(path):
+async def test_store_can_be_opened_again_after_a_close(path):
     first = await opened_and_closed(path)
 
     second = await opened_and_closed(path)
@@ -124,7 +124,7 @@ async def test_two_deployments_have_different_salts(tmp_path):
     assert store.salt != other.salt
 
 
-async def test_closing_twice_is_closing_once(path):
+async def test_close_is_idempotent(path):
     store = await opened_and_closed(path)
 
     await store.close()
@@ -132,7 +132,7 @@ async def test_closing_twice_is_closing_once(path):
     await opened_and_closed(path)
 
 
-async def test_what_a_dead_owner_was_sending_is_queued_and_ambiguous(path):
+async def test_deliveries_of_a_dead_owner_are_queued_and_ambiguous(path):
     store = await SQLiteStore.open(path)
     await store.record(a_submission(an_entry("order-1")))
     before = await store.claim(CLAIM)
@@ -146,7 +146,7 @@ async def test_what_a_dead_owner_was_sending_is_queued_and_ambiguous(path):
     await store.close()
 
 
-async def test_a_reader_sees_what_the_owner_commits(path):
+async def test_reader_sees_commits_of_the_owner(path):
     store = await SQLiteStore.open(path)
     reader = await SQLiteReader.open(path)
     await store.record(a_submission(an_entry("order-1")))
@@ -161,7 +161,7 @@ async def test_a_reader_sees_what_the_owner_commits(path):
     await store.close()
 
 
-async def test_a_reader_needs_no_owner(path):
+async def test_reader_needs_no_running_owner(path):
     store = await SQLiteStore.open(path)
     await store.record(a_submission(an_entry("order-1")))
     await store.close()
@@ -174,14 +174,14 @@ async def test_a_reader_needs_no_owner(path):
     await reader.close()
 
 
-async def test_a_reader_makes_no_database(path):
+async def test_reader_creates_no_database(path):
     with pytest.raises(StoreUnusable):
         await SQLiteReader.open(path)
 
     assert not os.path.exists(path)  # noqa: ASYNC240, PTH110 - a check of one name
 
 
-async def test_a_reader_refuses_a_database_that_is_not_ours(path):
+async def test_reader_refuses_a_foreign_database(path):
     damage(path, "CREATE TABLE other (id)")
 
     with pytest.raises(StoreUnusable, match="version 0"):
@@ -200,7 +200,7 @@ async def test_a_newer_database_is_refused(path, opening):
     await opened_and_closed(path)
 
 
-async def test_what_is_no_database_is_refused_and_left_alone(tmp_path):
+async def test_non_database_file_is_refused_and_unchanged(tmp_path):
     file = tmp_path / "notes.txt"
     file.write_text("not a database, but somebody's notes " * 100)
     before = file.read_bytes()
@@ -211,12 +211,12 @@ async def test_what_is_no_database_is_refused_and_left_alone(tmp_path):
     assert file.read_bytes() == before
 
 
-async def test_a_folder_that_is_not_there_is_refused(tmp_path):
+async def test_missing_folder_is_refused(tmp_path):
     with pytest.raises(StoreUnusable, match="folder"):
         await SQLiteStore.open(str(tmp_path / "nowhere" / "twite.db"))
 
 
-async def test_a_damaged_database_is_refused_after_a_stop_that_was_not_in_order(path):
+async def test_damaged_database_is_refused_after_an_unclean_stop(path):
     store = await SQLiteStore.open(path)
     await store.record(
         a_submission(*(an_entry(f"order-{number}", index=number) for number in range(200)))
@@ -232,7 +232,7 @@ async def test_a_damaged_database_is_refused_after_a_stop_that_was_not_in_order(
         await SQLiteStore.open(path)
 
 
-async def test_the_files_are_for_their_owner_only(path):
+async def test_files_are_accessible_only_to_their_owner(path):
     store = await SQLiteStore.open(path)
 
     modes = {
@@ -244,7 +244,7 @@ async def test_the_files_are_for_their_owner_only(path):
     await store.close()
 
 
-def test_a_commit_survives_power_loss_by_its_settings(path):
+def test_settings_make_commits_survive_power_loss(path):
     create(path)
 
     connection = connect_writer(path)
@@ -262,7 +262,7 @@ def test_a_commit_survives_power_loss_by_its_settings(path):
     }
 
 
-def test_a_file_that_cannot_be_logged_ahead_is_refused(path):
+def test_file_without_wal_is_refused(path):
     create(path)
     # A connection that locks the file exclusively prevents the switch to WAL.
     other = sqlite3.connect(path, isolation_level=None)
@@ -282,7 +282,7 @@ def test_an_old_sqlite_is_refused():
         refuse_old_sqlite("twite.db", (3, 34, 1))
 
 
-async def test_a_damaged_file_is_named_with_the_cure(tmp_path):
+async def test_error_of_a_damaged_file_names_the_remedy(tmp_path):
     path = tmp_path / "twite.db"
     store = await SQLiteStore.open(str(path))
     await store.record(a_submission(an_entry()))

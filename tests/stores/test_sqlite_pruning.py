@@ -95,7 +95,7 @@ def rows(path):
         }  # fmt: skip
 
 
-async def test_a_body_goes_and_its_life_stays(path, store):
+async def test_old_body_is_pruned_and_its_history_stays(path, store):
     await record(store, "old")
     await settle(store)
     await record(store, "new", at=NOW + 71 * HOUR)
@@ -107,7 +107,7 @@ async def test_a_body_goes_and_its_life_stays(path, store):
     assert new.sent == an_entry("new").body
 
 
-async def test_what_is_not_settled_keeps_its_body_until_it_is(path, store):
+async def test_unsettled_conversion_keeps_its_body(path, store):
     await record(store, "slow")
     await record(store, "new", at=NOW + 9 * DAY)
     prune(path, now=NOW + 5 * DAY)
@@ -123,7 +123,7 @@ async def test_what_is_not_settled_keeps_its_body_until_it_is(path, store):
     assert (later.state, later.sent) == (State.DELIVERED, b"")
 
 
-async def test_pruning_forgets_no_young_key_and_none_of_what_waits(path, store):
+async def test_pruning_keeps_young_and_pending_keys(path, store):
     await record(store, "old")
     await settle(store)
     await record(store, "waits")
@@ -139,7 +139,7 @@ async def test_pruning_forgets_no_young_key_and_none_of_what_waits(path, store):
     assert (await record(store, "old", at=later)).duplicates == ()
 
 
-async def test_a_copy_goes_with_all_that_belongs_to_it(path, store):
+async def test_pruning_removes_all_rows_of_a_copy(path, store):
     await record(store, "order-1")
     await record(store, "order-1", suppressed="consent_denied: gpc", at=NOW + 1)
     await record(store, "new", at=NOW + 29 * DAY)
@@ -154,7 +154,7 @@ async def test_a_copy_goes_with_all_that_belongs_to_it(path, store):
     assert left == [(0,), (0,), (0,)]
 
 
-async def test_a_life_goes_with_all_that_belongs_to_it(path, store):
+async def test_pruning_removes_all_rows_of_a_history(path, store):
     for number in range(20):
         await record(store, f"old-{number}")
         await record(store, f"old-{number}", at=NOW + 1)
@@ -177,7 +177,7 @@ async def test_a_life_goes_with_all_that_belongs_to_it(path, store):
     assert after.balance == 0
 
 
-async def test_numbers_go_on_when_all_is_pruned(path, store):
+async def test_ids_continue_after_everything_is_pruned(path, store):
     await record(store, "old")
     await settle(store)
     prune(path, now=NOW + 400 * DAY)
@@ -191,7 +191,7 @@ async def test_numbers_go_on_when_all_is_pruned(path, store):
     assert (recorded, history.delivery) == (Recorded(), 2)
 
 
-async def test_a_conversion_that_comes_again_after_its_life_is_new(path, store):
+async def test_repeated_conversion_is_new_after_its_history_is_pruned(path, store):
     for name in ("a", "b", "c"):
         await record(store, name)
     await settle(store)
@@ -201,7 +201,7 @@ async def test_a_conversion_that_comes_again_after_its_life_is_new(path, store):
     assert await record(store, "a", at=NOW + 40 * DAY) == Recorded()
 
 
-async def test_a_dead_letter_that_nobody_decides_about_is_given_up(path, store):
+async def test_undecided_dead_letter_is_given_up(path, store):
     await record(store, "bad")
     await settle(store, Trigger.GIVEN_UP)
     await record(store, "new", at=NOW + 21 * DAY)
@@ -217,7 +217,7 @@ async def test_a_dead_letter_that_nobody_decides_about_is_given_up(path, store):
     assert (account.suppressed, account.dead, account.balance) == (1, 0, 0)
 
 
-async def test_what_was_ignored_is_told_as_long_as_lives_are(path, store):
+async def test_ignored_counts_last_as_long_as_histories(path, store):
     for at in (NOW, NOW + 2 * DAY):
         ignored = (Ignored(name="scroll", reason="not_configured"),)
         submission = a_submission(receipt=f"r{at}", received_at=at)
@@ -230,7 +230,7 @@ async def test_what_was_ignored_is_told_as_long_as_lives_are(path, store):
     ]
 
 
-async def test_slices_are_small(path, store):
+async def test_pruning_slices_are_small(path, store):
     for number in range(50):
         await record(store, f"old-{number}")
     await settle(store)
@@ -241,7 +241,7 @@ async def test_slices_are_small(path, store):
     assert sum(done) >= 49
 
 
-async def test_a_submission_from_a_clock_that_was_wrong_keeps_nothing_back(path, store):
+async def test_submission_dated_in_the_future_does_not_stop_pruning(path, store):
     await record(store, "future", at=NOW + 10_000 * DAY)
     await record(store, "old")
     await settle(store)
@@ -252,7 +252,7 @@ async def test_a_submission_from_a_clock_that_was_wrong_keeps_nothing_back(path,
     assert (await history_of(store, "old")).sent == b""
 
 
-async def test_a_pruned_body_is_nowhere_in_the_files(path):
+async def test_pruned_body_is_in_no_file(path):
     store = await SQLiteStore.open(path)
     wall = time.time_ns() // 1_000_000
     for number in range(300):
@@ -289,7 +289,7 @@ async def deliver_and_close(path, *names, at):
 
 
 @pytest.mark.parametrize("many", [2, 300])
-async def test_what_a_wrong_clock_dated_into_the_future_goes_with_what_came_next(path, store, many):
+async def test_future_dated_conversions_are_pruned_with_their_successors(path, store, many):
     for number in range(many):
         await record(store, f"future-{number}", at=NOW + 400 * DAY)
     await record(store, "next", at=NOW)
@@ -305,7 +305,7 @@ async def test_what_a_wrong_clock_dated_into_the_future_goes_with_what_came_next
     assert await history_of(store, "next") is None
 
 
-async def test_a_fault_while_pruning_is_told_and_does_not_end_it(path):
+async def test_pruning_error_is_reported_and_pruning_continues(path):
     await deliver_and_close(path, "one", "last", at=NOW)
     with closing(sqlite3.connect(path)) as connection:
         # A row that the pruner cannot read.
@@ -331,7 +331,7 @@ async def until(holds):
 
 
 @pytest.mark.parametrize("seed", range(12 if os.environ.get("TWITE_TRIAL") else 4))
-async def test_one_of_several_that_is_decided_late_keeps_its_submission(path, store, seed):
+async def test_late_decided_conversion_keeps_its_submission(path, store, seed):
     random = Random(seed)
     keeping = Retention(bodies=3 * DAY, lives=14 * DAY, dead=90 * DAY)
     late = 0
@@ -362,7 +362,7 @@ async def test_one_of_several_that_is_decided_late_keeps_its_submission(path, st
     assert (adrift, left.balance, late > 20) == ([], 0, True)
 
 
-async def test_what_was_rejected_is_told_for_seven_days(path, store):
+async def test_rejections_are_kept_for_seven_days(path, store):
     for number, at in enumerate((NOW, NOW + DAY, NOW + 2 * DAY)):
         refusal = RejectedConversion(index=0, pixel="o8z6j", errors=(), conversion_id=f"o{number}")
         submission = a_submission(receipt=f"r-{number}", received_at=at)

@@ -79,14 +79,14 @@ def test_each_statement_is_used():
     assert [name for name in QUERIES if f'"{name}"' not in code] == []
 
 
-def test_each_statement_has_a_sentence():
+def test_each_statement_has_a_comment():
     sections = re.split(r"^-- name: ", TEXT, flags=re.MULTILINE)[1:]
 
     assert [said for said in sections if not said.splitlines()[1].startswith("-- ")] == []
     assert len(sections) == len(QUERIES)
 
 
-def test_no_statement_walks_through_what_is_settled(connection):
+def test_no_statement_scans_settled_rows(connection):
     tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_schema")}
 
     walks = {name: _walked(connection, statement) & tables for name, statement in QUERIES.items()}
@@ -111,13 +111,13 @@ def _walked(connection, statement):
     }
 
 
-def test_a_row_is_repeated():
+def test_values_row_is_repeated():
     statement = rows_of("add_suppressions", 3)
 
     assert statement.endswith("VALUES (?, ?), (?, ?), (?, ?)")
 
 
-def test_a_statement_without_a_row_is_not_repeated():
+def test_statement_without_a_values_row_is_not_repeated():
     with pytest.raises(ValueError, match="no VALUES row"):
         rows_of("pauses", 2)
 
@@ -133,6 +133,6 @@ def test_slices_cover_every_row_once(count):
     assert all(size <= MOST_ROWS for _, size in cut)
 
 
-def test_a_name_that_comes_twice_is_refused():
+def test_duplicate_statement_name_is_refused():
     with pytest.raises(ValueError, match="same name"):
         named("-- name: a\nSELECT 1;\n-- name: a\nSELECT 2;\n")

@@ -76,7 +76,7 @@ async def killed(path, copy, make_copy):
 
 
 @pytest.mark.parametrize("make_copy", [backup, shutil.copyfile], ids=["backup", "cp"])
-async def test_a_copy_beside_the_log_of_a_newer_one_sends_nothing_twice(path, copy, make_copy):
+async def test_older_copy_beside_a_newer_log_sends_nothing_twice(path, copy, make_copy):
     sent = await killed(path, copy, make_copy)
     log = Path(f"{path}-wal").read_bytes()
     shutil.copyfile(copy, path)
@@ -96,7 +96,7 @@ async def test_a_copy_beside_the_log_of_a_newer_one_sends_nothing_twice(path, co
     assert "2 conversions received after" in store.told[-1]
 
 
-async def test_the_start_after_that_finds_nothing_strange(path, copy):
+async def test_next_start_reports_nothing(path, copy):
     await killed(path, copy, shutil.copyfile)
     shutil.copyfile(copy, path)
     store = await SQLiteStore.open(path)
@@ -111,7 +111,7 @@ async def test_the_start_after_that_finds_nothing_strange(path, copy):
     assert (sent, store.told) == (["new"], ())
 
 
-async def test_the_log_of_a_killed_owner_is_its_own(path, copy):
+async def test_log_of_a_killed_owner_is_its_own(path, copy):
     await killed(path, copy, backup)
 
     assert read_mark(path).moved > 0
@@ -132,7 +132,7 @@ async def stopped(path, *names):
 
 
 @pytest.mark.parametrize("with_mark", [True, False])
-async def test_the_log_of_a_different_store_is_set_aside(path, copy, tmp_path, with_mark):
+async def test_log_of_a_different_store_is_set_aside(path, copy, tmp_path, with_mark):
     await killed(path, copy, backup)
     log = Path(f"{path}-wal").read_bytes()
     other = str(tmp_path / "other.db")
@@ -154,7 +154,7 @@ async def test_the_log_of_a_different_store_is_set_aside(path, copy, tmp_path, w
     assert (sent, len(held)) == ([], 60)
 
 
-async def test_the_log_of_an_older_copy_is_set_aside(path, copy, tmp_path):
+async def test_log_of_an_older_copy_is_set_aside(path, copy, tmp_path):
     """A store that was used elsewhere and moved back is next to its old log."""
     await killed(path, copy, backup)
     there = str(tmp_path / "there.db")
@@ -175,7 +175,7 @@ async def test_the_log_of_an_older_copy_is_set_aside(path, copy, tmp_path):
     assert (sent, again) == (["after-1", "after-2"], ["new-1", "new-2"])
 
 
-async def test_without_a_mark_the_log_of_a_newer_copy_is_set_aside(path, copy):
+async def test_log_of_a_newer_copy_is_set_aside_without_a_mark(path, copy):
     await killed(path, copy, shutil.copyfile)
     shutil.copyfile(copy, path)
     Path(f"{path}.epoch").unlink()
@@ -190,7 +190,7 @@ async def test_without_a_mark_the_log_of_a_newer_copy_is_set_aside(path, copy):
     assert (again, len(held)) == ([], 50)
 
 
-async def test_an_older_copy_with_its_own_mark_is_held_for_what_the_log_knows(path, copy):
+async def test_older_copy_with_its_own_mark_is_held(path, copy):
     await killed(path, copy, shutil.copyfile)
     shutil.copyfile(copy, path)
     before = read_mark(path)
@@ -207,7 +207,7 @@ async def test_an_older_copy_with_its_own_mark_is_held_for_what_the_log_knows(pa
     assert "the database was replaced by an older copy" in store.told[0]
 
 
-async def test_a_log_that_begins_with_damage_is_not_called_stray(path, copy):
+async def test_log_with_a_damaged_start_is_not_called_stray(path, copy):
     await killed(path, copy, shutil.copyfile)
     shutil.copyfile(copy, path)
     Path(f"{path}.epoch").unlink()
@@ -218,7 +218,7 @@ async def test_a_log_that_begins_with_damage_is_not_called_stray(path, copy):
     assert stray_log(path) is None
 
 
-async def test_an_empty_database_beside_a_log_is_refused_and_the_log_left_alone(path, copy):
+async def test_empty_database_beside_a_log_is_refused(path, copy):
     await killed(path, copy, backup)
     log = Path(f"{path}-wal").read_bytes()
     Path(path).write_bytes(b"")
@@ -229,7 +229,7 @@ async def test_an_empty_database_beside_a_log_is_refused_and_the_log_left_alone(
     assert Path(f"{path}-wal").read_bytes() == log
 
 
-async def test_a_mark_of_the_version_before_is_read(path):
+async def test_mark_of_the_previous_version_is_read(path):
     store = await SQLiteStore.open(path)
     await record(store, "a")
     await store.close()
@@ -245,7 +245,7 @@ async def test_a_mark_of_the_version_before_is_read(path):
     assert (sent, store.told) == (["a"], ())
 
 
-async def test_a_restored_backup_holds_what_was_sent_since_and_keeps_the_former_files(path, copy):
+async def test_restored_backup_holds_conversions_sent_since_and_keeps_the_old_files(path, copy):
     await killed(path, copy, backup)
     former = {suffix: Path(f"{path}{suffix}").read_bytes() for suffix in ("", "-wal")}
 
@@ -265,7 +265,7 @@ async def test_a_restored_backup_holds_what_was_sent_since_and_keeps_the_former_
     assert not list(Path(path).parent.glob("*.stray-*"))
 
 
-async def test_of_a_restored_backup_that_nothing_was_sent_after_all_is_sent(path, copy):
+async def test_restored_backup_is_sent_if_nothing_was_sent_since(path, copy):
     store = await SQLiteStore.open(path)
     await record(store, "a", "b")
     backup(path, copy)
@@ -281,7 +281,7 @@ async def test_of_a_restored_backup_that_nothing_was_sent_after_all_is_sent(path
     assert sent == ["a", "b"]
 
 
-async def test_a_backup_of_another_store_is_held_and_so_is_one_without_a_mark(path, copy, tmp_path):
+async def test_backup_of_another_store_or_without_a_mark_is_held(path, copy, tmp_path):
     store = await SQLiteStore.open(path)
     await record(store, "a")
     backup(path, copy)
@@ -301,7 +301,7 @@ async def test_a_backup_of_another_store_is_held_and_so_is_one_without_a_mark(pa
         assert again == []
 
 
-async def test_restoring_refuses_what_would_do_harm_and_changes_nothing(path, copy, tmp_path):
+async def test_harmful_restore_is_refused_and_changes_nothing(path, copy, tmp_path):
     store = await SQLiteStore.open(path)
     await record(store, "a")
     backup(path, copy)

@@ -25,7 +25,7 @@ def an_older(path):
         yield old
 
 
-async def test_what_was_counted_by_hours_is_added_up_once(tmp_path):
+async def test_hourly_counts_are_added_up_once(tmp_path):
     path = tmp_path / "twite.db"
     with an_older(path) as old:
         old.execute("INSERT INTO account (source, pixel) VALUES ('shop', 'o8z6j')")
@@ -66,7 +66,7 @@ async def test_what_was_counted_by_hours_is_added_up_once(tmp_path):
     assert found[DAY] == ([(before, 10), (TODAY, 30)], [(before, {21: 9}), (TODAY, {21: 27})])
 
 
-async def test_match_keys_that_were_counted_by_kits_are_added_up(tmp_path):
+async def test_match_keys_counted_by_sets_are_added_up(tmp_path):
     path = tmp_path / "twite.db"
     key_sets = {key_set: 100 + key_set for key_set in range(64)}
     with an_older(path) as old:

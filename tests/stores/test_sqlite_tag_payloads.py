@@ -9,7 +9,7 @@ from twite.gateway.tags.run.payload import Resealing
 from twite.stores.sqlite import SQLiteStore
 
 
-async def test_a_damaged_letter_is_not_made_whole_by_another_key(tmp_path):
+async def test_damaged_payload_is_not_repaired_by_a_new_key(tmp_path):
     path = str(tmp_path / "twite.db")
     store = await SQLiteStore.open(path)
     await post(store, a_letter(1, seal=PayloadSeal(b"1")))

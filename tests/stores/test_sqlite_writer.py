@@ -45,7 +45,7 @@ def submission(number, *, entries=1, **changes):
 
 
 @pytest.mark.parametrize("do", ["replay", "discard", "amend"])
-async def test_who_submits_waits_for_no_whole_error_group(store, do):
+async def test_submission_does_not_wait_for_a_whole_error_group(store, do):
     many = 4 * SLICE
     held = [an_entry(f"held-{number}", index=number, held="why") for number in range(many)]
     for at in range(0, many, 10):
@@ -66,7 +66,7 @@ async def test_who_submits_waits_for_no_whole_error_group(store, do):
     assert await decided == MoveResult(moved=many)
 
 
-async def test_a_bad_submission_fails_alone(store):
+async def test_bad_submission_fails_alone(store):
     # A lone surrogate has no bytes: SQLite cannot be given it.
     bad = submission(1, conversion_id="\ud800")
 
@@ -86,7 +86,7 @@ async def recorded(store, submissions):
     return list(await future)
 
 
-async def test_what_a_full_queue_cannot_hold_of_a_group_is_refused(store):
+async def test_queue_refuses_only_submissions_of_a_group_that_do_not_fit(store):
     sizes = (6, 5, 4, 1)
 
     answers = await recorded(
@@ -99,7 +99,7 @@ async def test_what_a_full_queue_cannot_hold_of_a_group_is_refused(store):
     assert await recorded(store, [submission(9)]) == [Recorded()]
 
 
-async def test_what_failed_leaves_its_keys_free(store):
+async def test_failed_submission_leaves_its_keys_free(store):
     good = submission(1)
     bad = a_submission(
         good.entries[0],
@@ -114,7 +114,7 @@ async def test_what_failed_leaves_its_keys_free(store):
     assert recorded == Recorded()
 
 
-async def test_a_receipt_comes_once(store):
+async def test_receipt_is_unique(store):
     await store.record(submission(1))
 
     with pytest.raises(LedgerUnavailable, match="receipt"):
@@ -123,7 +123,7 @@ async def test_a_receipt_comes_once(store):
     assert total(await store.balance()).received == 1
 
 
-async def test_when_too_much_waits_more_is_refused_at_once(store):
+async def test_full_queue_refuses_at_once(store):
     answers = await asyncio.gather(
         *(store.record(submission(number, entries=5)) for number in range(4)),
         return_exceptions=True,
@@ -134,7 +134,7 @@ async def test_when_too_much_waits_more_is_refused_at_once(store):
     assert answers[2].retry_after == 1
 
 
-async def test_what_was_refused_is_taken_when_the_queue_has_drained(store):
+async def test_refused_submission_is_accepted_after_the_queue_drains(store):
     await asyncio.gather(
         *(store.record(submission(number, entries=5)) for number in range(4)),
         return_exceptions=True,
@@ -144,7 +144,7 @@ async def test_what_was_refused_is_taken_when_the_queue_has_drained(store):
     assert total(await store.balance()).received == 15
 
 
-async def test_bytes_are_bounded_as_well(tmp_path):
+async def test_queued_bytes_are_limited(tmp_path):
     store = await SQLiteStore.open(str(tmp_path / "bytes.db"), queue_bytes=1_000)
 
     answers = await asyncio.gather(
@@ -156,11 +156,11 @@ async def test_bytes_are_bounded_as_well(tmp_path):
     await store.close()
 
 
-async def test_one_that_is_larger_than_the_queue_passes_when_nothing_waits(store):
+async def test_oversized_submission_is_accepted_by_an_empty_queue(store):
     assert await store.record(submission(1, entries=50)) == Recorded()
 
 
-async def test_a_caller_that_gives_up_takes_nothing_from_the_others(store):
+async def test_cancelled_caller_does_not_affect_the_others(store):
     gone = asyncio.create_task(store.record(submission(1)))
     await asyncio.sleep(0)
     gone.cancel()
@@ -169,7 +169,7 @@ async def test_a_caller_that_gives_up_takes_nothing_from_the_others(store):
     assert total(await store.balance()).received == 2
 
 
-async def test_what_waits_at_the_close_is_finished(tmp_path):
+async def test_close_finishes_waiting_submissions(tmp_path):
     store = await SQLiteStore.open(str(tmp_path / "close.db"))
     waiting = [asyncio.create_task(store.record(submission(number))) for number in range(20)]
     await asyncio.sleep(0)
@@ -179,7 +179,7 @@ async def test_what_waits_at_the_close_is_finished(tmp_path):
     assert await asyncio.gather(*waiting) == [Recorded()] * 20
 
 
-async def test_after_the_close_nothing_is_taken(tmp_path):
+async def test_closed_store_refuses_submissions(tmp_path):
     store = await SQLiteStore.open(str(tmp_path / "close.db"))
     await store.close()
 
@@ -248,7 +248,7 @@ asyncio.run(main())
 """
 
 
-def test_a_full_disk_is_refused_honestly_and_got_over(tmp_path):
+def test_full_disk_is_refused_and_recovered_from(tmp_path):
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", DISK_FULL, str(tmp_path / "full.db")],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
@@ -277,7 +277,7 @@ class Untidy:
         raise KeyError("undoing went wrong")
 
 
-async def test_a_writer_that_cannot_even_undo_says_so_and_goes_on():
+async def test_writer_survives_a_failed_rollback():
     books = [Untidy(), Untidy()]
     writer = Writer(
         open_book=lambda: books.pop(0),
@@ -298,7 +298,7 @@ async def test_a_writer_that_cannot_even_undo_says_so_and_goes_on():
     assert answers[1] == "written"
 
 
-async def test_what_a_commit_counts_is_told_and_what_was_rolled_back_is_not(tmp_path):
+async def test_only_committed_counts_are_reported(tmp_path):
     told = []
     store = await SQLiteStore.open(str(tmp_path / "twite.db"), StoreOptions(counted=told.extend))
     flaw = FlawedIdentifier(

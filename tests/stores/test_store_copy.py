@@ -26,7 +26,7 @@ def path(full_store):
     return full_store
 
 
-def test_the_list_of_tables_has_all_columns_of_both_engines(path, postgres_url):
+def test_table_list_has_all_columns_of_both_engines(path, postgres_url):
     with closing(sqlite3.connect(path)) as connection:
         of_sqlite = {
             (table, column)
@@ -88,7 +88,7 @@ def test_a_store_is_the_same_after_a_copy_to_postgresql_and_back(path, tmp_path,
     assert not list(tmp_path.glob("back.db.copying*"))
 
 
-def test_the_log_of_keys_goes_before_the_table(path, postgres_url):
+def test_key_log_overrides_the_table(path, postgres_url):
     copy(f"sqlite:{path}", postgres_url)
 
     with closing(sqlite3.connect(path)) as connection:
@@ -195,7 +195,7 @@ def test_counts_of_several_connections_are_added_up(path, tmp_path, postgres_url
 
 
 @pytest.mark.parametrize("is_back", [False, True], ids=["postgresql", "sqlite"])
-def test_the_claim_of_a_killed_gateway_is_queued_again(path, tmp_path, postgres_url, is_back):
+def test_claim_of_a_killed_gateway_is_queued_again(path, tmp_path, postgres_url, is_back):
     with closing(sqlite3.connect(path)) as connection:
         [(claimed,)] = connection.execute("SELECT id FROM outbox WHERE state = 'sending'")
         connection.execute("DELETE FROM denied")
@@ -227,7 +227,7 @@ def test_the_claim_of_a_killed_gateway_is_queued_again(path, tmp_path, postgres_
     assert asyncio.run(left()) == [("queued", 3, 0)]
 
 
-def test_early_conversions_get_the_checksum_that_they_lack(path, tmp_path, postgres_url):
+def test_missing_checksums_are_computed(path, tmp_path, postgres_url):
     with closing(sqlite3.connect(path)) as connection:
         before = rows_in(connection, TABLES[3])
         connection.execute("UPDATE conversion SET checksum = NULL WHERE id > 5")
@@ -243,7 +243,7 @@ def test_early_conversions_get_the_checksum_that_they_lack(path, tmp_path, postg
     assert [tuple(row) for row in found] == expected
 
 
-def test_a_text_with_nul_is_copied_as_postgresql_stores_it(path, postgres_url):
+def test_text_with_nul_is_copied_as_postgresql_stores_it(path, postgres_url):
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("UPDATE attempt SET answer = ? WHERE id = 1", ("a\0b",))
         connection.commit()
@@ -268,7 +268,7 @@ def test_a_text_with_nul_is_copied_as_postgresql_stores_it(path, postgres_url):
         ("{url}", "sqlite:to.db", "the database has no tables of Twite"),
     ],
 )
-def test_the_command_explains_what_is_wrong(  # noqa: PLR0917 - fixtures
+def test_command_explains_what_is_wrong(  # noqa: PLR0917 - fixtures
     path, tmp_path, empty_postgres_url, monkeypatch, capsys, source, target, said
 ):
     monkeypatch.chdir(tmp_path)
@@ -281,7 +281,7 @@ def test_the_command_explains_what_is_wrong(  # noqa: PLR0917 - fixtures
     assert "p4ssw0rd" not in err
 
 
-def test_the_command_prints_what_it_copied(path, tmp_path, postgres_url, monkeypatch, capsys):
+def test_command_prints_what_it_copied(path, tmp_path, postgres_url, monkeypatch, capsys):
     monkeypatch.setenv("TWITE_STORE", postgres_url)
     monkeypatch.setattr("twite.cli.store._EVERY", 0)
 

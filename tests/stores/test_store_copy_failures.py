@@ -55,7 +55,7 @@ def test_a_killed_copy_continues(  # noqa: PLR0917 - fixtures
     assert content(tmp_path / "back.db") == before
 
 
-def test_a_file_that_was_not_renamed_is_copied_again(path, tmp_path, monkeypatch):
+def test_unrenamed_file_is_copied_again(path, tmp_path, monkeypatch):
     before = content(path)
     target = tmp_path / "back.db"
     rename = Path.replace
@@ -119,7 +119,7 @@ def during_the_copy(url, statement):
     return change
 
 
-def test_a_wrong_row_in_the_copy_is_noticed(path, postgres_url):
+def test_wrong_row_in_the_copy_is_noticed(path, postgres_url):
     spoil = during_the_copy(postgres_url, "UPDATE norm SET zeros = zeros + 1")
 
     with pytest.raises(StoreUnusable, match=r"differs from its source \(table norm, after 0 equal"):
@@ -133,7 +133,7 @@ def test_a_missing_row_in_the_copy_is_noticed(path, postgres_url):
         copy(f"sqlite:{path}", postgres_url, progress=spoil)
 
 
-def test_a_source_that_changes_meanwhile_is_not_published(path, postgres_url, tmp_path):
+def test_source_changed_during_the_copy_is_not_published(path, postgres_url, tmp_path):
     copy(f"sqlite:{path}", postgres_url)
     change = during_the_copy(postgres_url, "SELECT nextval('id_group')")
 
@@ -203,7 +203,7 @@ def test_a_target_that_is_not_empty_is_refused(path, tmp_path, postgres_url):
     ("version", "said"),
     [(3, "its schema has version 3, and only the gateway can"), (9_999, "a newer version")],
 )
-def test_a_source_of_another_version_is_refused(path, postgres_url, version, said):
+def test_source_of_another_version_is_refused(path, postgres_url, version, said):
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(f"PRAGMA user_version = {version}")
 
@@ -211,7 +211,7 @@ def test_a_source_of_another_version_is_refused(path, postgres_url, version, sai
         copy(f"sqlite:{path}", postgres_url)
 
 
-def test_a_source_that_is_an_older_copy_is_refused(path, postgres_url):
+def test_source_that_is_an_older_copy_is_refused(path, postgres_url):
     Path(f"{path}.epoch").unlink()
 
     with pytest.raises(StoreUnusable, match=r"epoch is missing.*Start the gateway on it once"):
