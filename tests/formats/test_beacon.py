@@ -42,7 +42,7 @@ def the_conversion(body, **said):
     return conversion
 
 
-def test_a_conversion_is_read_field_by_field():
+def test_conversion_is_read_field_by_field():
     body = a_message(
         {
             "conversion_id": "order-1001",
@@ -97,21 +97,21 @@ def test_a_conversion_is_read_field_by_field():
         (1e300, NOW),
     ],
 )
-def test_a_browsers_clock_may_be_wrong_but_not_how_long_ago_something_was(at, time):
+def test_time_is_corrected_by_the_sending_time_of_the_browser(at, time):
     assert the_conversion(a_message({"at": at})).time in {spelled(time), spelled(time - 1)}
 
 
-def test_without_the_moment_of_sending_the_receipt_is_the_time():
+def test_time_is_unset_without_the_sending_time():
     assert the_conversion(a_message({"at": 5}, sent=None)).time is None
 
 
-def test_a_click_of_the_page_counts_by_our_clock():
+def test_click_time_is_corrected_by_the_server_clock():
     beacon = read(a_message(click={"id": ID, "at": SENT - 9}), seen())
 
     assert beacon.click == Click(id=ID, at=NOW - 9)
 
 
-def test_a_newer_click_of_a_cookie_is_not_replaced_by_an_older_one_of_the_page():
+def test_newer_cookie_click_wins_over_an_older_page_click():
     cookies = {"_twite": f"1.{NOW - 5}.{OTHER}"}
 
     beacon = read(a_message({}, click={"id": ID, "at": SENT - 9}), seen(cookies=cookies))
@@ -120,7 +120,7 @@ def test_a_newer_click_of_a_cookie_is_not_replaced_by_an_older_one_of_the_page()
     assert beacon.found.conversions[0].twclid == f"1.{NOW - 5}.{OTHER}"
 
 
-def test_the_cookies_are_the_identifiers_of_a_conversion_that_says_none():
+def test_cookies_are_identifiers_of_a_conversion_without_any():
     cookies = {"twclid": ID, "_twpid": "tw.1.2"}
 
     conversion = the_conversion(a_message({}), cookies=cookies)
@@ -128,7 +128,7 @@ def test_the_cookies_are_the_identifiers_of_a_conversion_that_says_none():
     assert (conversion.twclid, conversion.twpid) == (ID, "tw.1.2")
 
 
-def test_what_a_conversion_says_goes_before_the_cookies():
+def test_identifiers_of_a_conversion_override_the_cookies():
     cookies = {"twclid": ID, "_twpid": "tw.1.2"}
 
     conversion = the_conversion(a_message({"twclid": OTHER, "twpid": "tw.3.4"}), cookies=cookies)
@@ -147,7 +147,7 @@ def test_what_a_conversion_says_goes_before_the_cookies():
         (None, {"ad_storage": "granted"}, {"ad_storage": "granted"}),
     ],
 )
-def test_of_a_signal_of_the_page_and_of_a_conversion_the_strictest_counts(own, around, consent):
+def test_strictest_consent_signal_of_page_and_conversion_counts(own, around, consent):
     body = a_message({"consent": own}, {}, consent=around)
 
     first, second = read(body, seen()).found.conversions
@@ -155,7 +155,7 @@ def test_of_a_signal_of_the_page_and_of_a_conversion_the_strictest_counts(own, a
     assert (first.consent, second.consent) == (consent, around or None)
 
 
-def test_signals_in_the_address_of_the_image_count():
+def test_consent_signals_in_the_image_address_count():
     said = {"event": "purchase", "us_privacy": "1YYN", "gdpr_consent": "what"}
 
     (conversion,) = read_image(list(said.items()), seen(opted_out=True)).found.conversions
@@ -166,7 +166,7 @@ def test_signals_in_the_address_of_the_image_count():
 @pytest.mark.parametrize(
     "words", [("granted", "denied"), ("denied", "granted"), ("", "denied"), ("denied", "")]
 )
-def test_of_a_repeated_signal_in_the_address_of_the_image_the_strictest_counts(words):
+def test_strictest_repeated_signal_in_the_image_address_counts(words):
     said = [("event", "purchase"), ("event", "lead"), *(("ad_storage", word) for word in words)]
 
     (conversion,) = read_image(said, seen()).found.conversions
@@ -174,11 +174,11 @@ def test_of_a_repeated_signal_in_the_address_of_the_image_the_strictest_counts(w
     assert (conversion.event, conversion.consent) == ("purchase", {"ad_storage": "denied"})
 
 
-def test_the_browsers_global_opt_out_is_a_signal():
+def test_gpc_is_a_consent_signal():
     assert the_conversion(a_message({}), opted_out=True).consent == {"gpc": True}
 
 
-def test_what_the_script_left_out_is_ignored_with_its_reason():
+def test_events_omitted_by_the_script_are_ignored_with_their_reason():
     body = a_message(
         ignored=[
             {"name": "purchase", "reason": "bot"},
@@ -213,7 +213,7 @@ def test_what_the_script_left_out_is_ignored_with_its_reason():
         ("", False),
     ],
 )
-def test_a_robots_conversions_are_ignored(agent, robot):
+def test_conversions_of_robots_are_ignored(agent, robot):
     found = read(a_message({}, click={"id": ID}), seen(user_agent=agent))
 
     assert (found.click is None) is robot
@@ -225,7 +225,7 @@ def test_a_robots_conversions_are_ignored(agent, robot):
     ("value", "kept"),
     [("500", True), ("500.01", False), (501, False), (5e2, True), ("much", True), (None, True)],
 )
-def test_what_is_worth_more_than_a_page_may_say_is_ignored(value, kept):
+def test_value_above_the_page_limit_is_ignored(value, kept):
     body = a_message({"value": value, "currency": "EUR"})
 
     found = read(body, seen(value_limit=Decimal(500))).found
@@ -234,7 +234,7 @@ def test_what_is_worth_more_than_a_page_may_say_is_ignored(value, kept):
     assert found.ignored == (() if kept else (Ignored(name="purchase", reason="value_limit"),))
 
 
-def test_a_value_does_not_pass_its_limit_in_another_spelling():
+def test_value_limit_applies_to_every_spelling():
     body = rb'{"conversions":[{"event":"purchase","value":" \u0035\u0030\u0031","currency":"EUR"}]}'
 
     found = read(body, seen(value_limit=Decimal(500))).found
@@ -243,7 +243,7 @@ def test_a_value_does_not_pass_its_limit_in_another_spelling():
 
 
 @pytest.mark.parametrize("twin", [None, "", "sideways", "absent"])
-def test_a_twin_that_is_not_known_was_not_given(twin):
+def test_unknown_pixel_call_is_absent(twin):
     assert read(a_message({"twin": twin}), seen()).pixel_calls == (PixelCall.ABSENT,)
 
 
@@ -258,7 +258,7 @@ def test_a_twin_that_is_not_known_was_not_given(twin):
         (a_message(ignored=[{}] * 21), "too_many"),
     ],
 )
-def test_what_is_no_message_is_refused_with_words(body, code):
+def test_malformed_message_is_refused_with_a_message(body, code):
     with pytest.raises(MalformedRequest) as refused:
         read(body, seen())
 
@@ -281,7 +281,7 @@ BADLY_TYPED = [
 
 
 @pytest.mark.parametrize(("given", "left", "said"), BADLY_TYPED)
-def test_what_is_badly_typed_in_one_conversion_is_named_and_left_out_of_that_one(given, left, said):
+def test_wrong_type_is_named_and_costs_only_its_conversion(given, left, said):
     good = {"event": "purchase", "conversion_id": "order-1"}
     body = msgspec.json.encode({"v": 1, "conversions": [good, given, good]})
 
@@ -299,7 +299,7 @@ def test_what_is_badly_typed_in_one_conversion_is_named_and_left_out_of_that_one
     ]
 
 
-def test_a_place_is_that_in_the_message_whatever_was_ignored():
+def test_fault_positions_count_ignored_conversions():
     body = a_message({"value": "900", "currency": "EUR"}, {"event": 5}, {})
 
     beacon = read(body, seen(value_limit=Decimal(500)))
@@ -321,20 +321,20 @@ AROUND = [
 
 
 @pytest.mark.parametrize(("said", "consent"), AROUND)
-def test_what_is_badly_typed_around_the_conversions_costs_none_of_them(said, consent):
+def test_wrong_types_around_the_conversions_cost_none(said, consent):
     beacon = read(a_message({"conversion_id": "order-1"}, **said), seen())
 
     (conversion,) = beacon.found.conversions
     assert (conversion.conversion_id, beacon.consent, beacon.click) == ("order-1", consent, None)
 
 
-def test_a_message_may_be_empty():
+def test_message_can_be_empty():
     beacon = read(b"{}", seen())
 
     assert (beacon.found.conversions, beacon.found.ignored, beacon.click) == ((), (), None)
 
 
-def test_the_image_takes_its_click_from_the_page_address():
+def test_image_takes_its_click_from_the_page_address():
     said = {"event": "purchase", "value": "1", "currency": "EUR"}
 
     beacon = read_image(list(said.items()), seen(referer=f"https://shop.example/?twclid={ID}"))

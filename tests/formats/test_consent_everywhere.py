@@ -120,7 +120,7 @@ def requests(form, name, denies, grants):
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_a_denial_counts_at_every_place_of_every_format(form):
+def test_denial_counts_at_every_place_of_every_format(form):
     read, _ = FORMATS[form]
     ignored = []
     for name, denies, grants in SIGNALS:
@@ -139,7 +139,7 @@ def test_a_denial_counts_at_every_place_of_every_format(form):
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_what_does_not_deny_stops_nothing(form):
+def test_grants_stop_nothing(form):
     read, places = FORMATS[form]
     for place in places:
         for name, _, grants in SIGNALS:
@@ -152,7 +152,7 @@ def test_what_does_not_deny_stops_nothing(form):
             assert found.action is ConsentAction.SEND, (place, name, found.reason)
 
 
-def test_objects_of_signals_are_merged_like_texts():
+def test_consent_objects_are_merged_like_texts():
     said = {
         "top": [("consent", {"ad_user_data": "GRANTED", "ad_personalization": "DENIED"})],
         "params": [("consent", {"ad_user_data": "DENIED"})],
@@ -167,7 +167,7 @@ def test_objects_of_signals_are_merged_like_texts():
 
 
 @pytest.mark.parametrize("first", ["what", "denied"])
-def test_an_unreadable_word_hides_no_denial(first):
+def test_unreadable_value_hides_no_denial(first):
     second = "denied" if first == "what" else "what"
     event = {"consent_state": {"ad_storage": first}, "consent": {"ad_storage": second}}
     lax = ConsentPolicy(unclear=None)
@@ -198,17 +198,17 @@ def test_an_unreadable_word_hides_no_denial(first):
         ('{"ad_storage":true}', {"ad_storage": True}),
     ],
 )
-def test_a_table_of_signals_that_is_none_is_a_denial_nothing_or_unreadable(consent, signals):
+def test_invalid_consent_object_is_a_denial_empty_or_unreadable(consent, signals):
     assert signals_of({"consent": consent}, opted_out=False) == signals
 
 
-def test_the_parameters_that_are_no_signals_are_not_read_from_the_url():
+def test_url_provides_only_consent_signals():
     event = of_measurement_protocol({"url": [("user_id", "u"), ("email", "a@example.com")]})
 
     assert event.keys() == {"client_id", "event_name", "value"}
 
 
-def test_a_denial_in_user_properties_and_in_googles_own_parameters_counts():
+def test_denial_in_user_properties_and_google_parameters_counts():
     properties = {"user_properties": {"us_privacy": {"value": "1YYN"}}}
     said = [
         of_ga4({"url": [("up.us_privacy", "1YYN")]}),

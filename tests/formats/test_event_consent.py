@@ -66,7 +66,7 @@ def decided(signals, policy=DEFAULT):
         ("gpp=one&gpp=another", {"gpp": "unreadable"}),
     ],
 )
-def test_signals_are_read_from_the_hit_itself_and_from_the_event(query, signals):
+def test_signals_are_read_from_the_hit_and_the_event(query, signals):
     assert of_hit(query) == signals
 
 
@@ -86,7 +86,7 @@ def test_signals_are_read_from_the_hit_itself_and_from_the_event(query, signals)
         ("gdpr_consent", "what", ""),
     ],
 )
-def test_any_denial_counts_wherever_and_however_often_a_signal_is_said(
+def test_any_denial_counts_wherever_and_however_often_it_occurs(
     where, first_denies, name, denies, grants
 ):
     first, second = (denies, grants) if first_denies else (grants, denies)
@@ -103,7 +103,7 @@ def test_any_denial_counts_wherever_and_however_often_a_signal_is_said(
     assert decided(signals_of(event, opted_out=False))[0] is expected
 
 
-def test_what_is_no_signal_is_the_first_of_a_line_and_then_the_shared():
+def test_repeated_non_signal_parameters_take_the_line_first_then_the_shared():
     (event,) = ga4.read(f"{HIT}&up.gdpr=1&dt=shared", b"dt=a&dt=b&up.gdpr=0").events
 
     assert (event["page_title"], event["x-ga-mp2-user_properties"]) == ("a", {"gdpr": "0"})
@@ -118,11 +118,11 @@ def test_what_is_no_signal_is_the_first_of_a_line_and_then_the_shared():
         ("gpp=what", "consent_unclear: gpp"),
     ],
 )
-def test_a_denial_of_the_hit_is_not_sent(query, reason):
+def test_denial_of_the_hit_is_not_sent(query, reason):
     assert decided(of_hit(query)) == (ConsentAction.SUPPRESS, reason)
 
 
-def test_where_european_law_applies_an_unreadable_answer_is_no_consent_under_any_policy():
+def test_unreadable_gdpr_consent_is_no_consent_under_any_policy():
     lax = ConsentPolicy(unclear=None)
 
     assert decided(of_hit("gdpr=1&gdpr_consent=what"), lax) == (
@@ -145,7 +145,7 @@ def test_where_european_law_applies_an_unreadable_answer_is_no_consent_under_any
         },
     ],
 )
-def test_no_personalized_ads_restricts_x_and_keeps_tags_from_hearing(request_):
+def test_npa_restricts_x_and_suppresses_tags(request_):
     said = of_request(**request_)
 
     assert decided(said) == (ConsentAction.RESTRICT, "consent_limited: npa")
@@ -159,7 +159,7 @@ def test_personalized_ads_are_no_denial():
     assert decided(of_request(non_personalized_ads=False)) == (ConsentAction.SEND, None)
 
 
-def test_a_table_of_signals_does_not_hide_what_the_hit_says():
+def test_consent_object_does_not_hide_signals_of_the_hit():
     event = {"consent_state": {"usp": "1YNN"}, "x-ga-mp2-us_privacy": "1YYN"}
 
     assert signals_of(event, opted_out=False) == {"usp": "1YYN"}

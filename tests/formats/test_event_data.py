@@ -26,7 +26,7 @@ HIT = (
 )
 
 
-def test_a_hit_has_the_names_of_googles_event_data():
+def test_hit_has_the_names_of_googles_event_data():
     ((hit,), _) = ga4.hits_of(HIT, b"")
 
     assert ga4.event_of(hit) == {
@@ -79,13 +79,13 @@ def test_a_hit_has_the_names_of_googles_event_data():
     }
 
 
-def test_a_tags_own_parameter_does_not_go_before_what_google_names():
+def test_tag_parameter_does_not_override_a_google_parameter():
     ((hit,), _) = ga4.hits_of("v=2&tid=G-1&en=purchase&ep.event_name=other&ep.client_id=other", b"")
 
     assert ga4.event_of(hit)["event_name"] == "purchase"
 
 
-def test_every_code_of_an_item_has_its_name():
+def test_every_item_code_has_a_name():
     text = "~".join(f"{code}7" for code in CODES)
 
     assert set(item_of(text)) == set(CODES.values())
@@ -99,7 +99,7 @@ def test_every_code_of_an_item_has_its_name():
     }
 
 
-def test_the_data_tags_event_is_built_as_its_client_builds_it():
+def test_data_tag_event_matches_its_client():
     given = {
         "eventName": "purchase",
         "pageLocation": "https://shop.example/",
@@ -133,20 +133,20 @@ def test_the_data_tags_event_is_built_as_its_client_builds_it():
     assert ("_dcid_temp" in built, built["odd"]) == (False, {"kept": True})
 
 
-def test_user_data_that_is_there_is_left_as_it_is():
+def test_existing_user_data_is_unchanged():
     built = event_of({"event": "lead", "email": "a@b.example", "user_data": {"email_address": "c"}})
 
     assert built["user_data"] == {"email_address": "c"}
 
 
 @pytest.mark.parametrize("action", ["detail", "add", "checkout", "refund"])
-def test_another_action_of_universal_analytics_is_named_and_no_more(action):
+def test_other_universal_analytics_actions_are_only_named(action):
     built = event_of({"event": "x", "ecommerce": {action: {"actionField": {"id": "T-1"}}}})
 
     assert (built["x-ga-mp1-pa"], "transaction_id" in built) == (action, False)
 
 
-def test_the_measurement_protocols_parameters_go_before_what_the_request_says():
+def test_event_parameters_override_request_fields():
     body = {
         "client_id": "1.2",
         "user_id": "u",
@@ -166,7 +166,7 @@ def test_the_measurement_protocols_parameters_go_before_what_the_request_says():
     ]
 
 
-def test_what_is_kept_of_an_event_cannot_hold_a_person():
+def test_stored_event_contains_no_person():
     event = {
         "event_name": "purchase",
         "transaction_id": "T-1",
@@ -199,7 +199,7 @@ def test_what_is_kept_of_an_event_cannot_hold_a_person():
     }  # fmt: skip
 
 
-def test_the_click_to_keep_is_the_newest_that_page_and_cookies_know():
+def test_newest_click_of_page_and_cookies_is_kept():
     visitor = Visitor(cookies={"_twite": f"1.{NOW - 5}.older", "twclid": "undated"}, now=NOW)
     landed = {"event_name": "page_view", "page_location": "https://shop.example/?twclid=newer"}
 
@@ -220,7 +220,7 @@ def test_the_click_to_keep_is_the_newest_that_page_and_cookies_know():
         ({}, 7, ("landed", 0)),
     ],
 )
-def test_a_page_that_stays_open_makes_no_new_click_of_its_own(cookies, count, click):
+def test_open_page_creates_no_new_click(cookies, count, click):
     hit = {
         "event_name": "scroll",
         "page_location": "https://shop.example/?twclid=landed",
@@ -232,7 +232,7 @@ def test_a_page_that_stays_open_makes_no_new_click_of_its_own(cookies, count, cl
     assert (found.id, found.at) == click
 
 
-def test_an_event_for_another_pixel_is_judged_by_that_pixels_events():
+def test_event_for_another_pixel_uses_its_event_mapping():
     found = parse_events(
         [{"event_name": "purchase"}],
         source=a_shop(),
@@ -253,7 +253,7 @@ def test_an_event_for_another_pixel_is_judged_by_that_pixels_events():
         (Visitor(value_limit=Decimal(10)), "value_limit"),
     ],
 )
-def test_what_x_is_not_told_of_is_heard_of_people_alone(visitor, reason):
+def test_tags_get_unmapped_events_only_of_people(visitor, reason):
     event = {"event_name": "scroll", "value": 11, "currency": "EUR"}
     seen = [
         parse_events([event], source=a_shop(), destinations=DESTINATIONS, visitor=who)
@@ -265,11 +265,11 @@ def test_what_x_is_not_told_of_is_heard_of_people_alone(visitor, reason):
 
 
 @pytest.mark.parametrize("value", [data_tag.read("event=a", b"", form=False), Visitor(ip="x")])
-def test_what_holds_persons_does_not_print(value):
+def test_repr_hides_persons(value):
     assert "***" in repr(value) or repr(value) == "Tagged(1 events)"
 
 
 @pytest.mark.parametrize("spelled", SPELLINGS.values(), ids=SPELLINGS)
-def test_the_name_of_an_ignored_event_shows_no_person(spelled):
+def test_ignored_event_name_contains_no_person(spelled):
     for name in (spelled, f"for {spelled}", spelled.replace(" ", "\0")):
         assert found_in(ignored_as(name, "not_configured").name.encode()) == []

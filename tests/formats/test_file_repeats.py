@@ -7,7 +7,7 @@ def an_order(number, **more):
     return {"event": "purchase", "conversion_id": f"o-{number}", "email": "a@example.com"} | more
 
 
-def test_the_same_order_is_noted_with_the_row_it_stood_in():
+def test_repeated_order_is_noted_with_its_first_row():
     repeats = Repeats()
     repeats.see(2, an_order(1))
 
@@ -19,7 +19,7 @@ def test_the_same_order_is_noted_with_the_row_it_stood_in():
     )
 
 
-def test_what_differs_without_making_another_order_of_it_is_named():
+def test_harmless_difference_of_a_repeated_order_is_named():
     repeats = Repeats()
     repeats.see(2, an_order(1, value="1.00"))
 
@@ -74,7 +74,7 @@ def test_another_person_time_or_value_under_one_id_is_an_error(change, others):
         {"value": "50.00", "consent": {"ad_storage": "denied"}},
     ],
 )
-def test_another_spelling_or_nothing_said_makes_no_other_order_and_a_denial_always_goes(change):
+def test_other_spellings_and_empty_cells_make_no_other_order(change):
     repeats = Repeats()
     repeats.see(2, an_order(1, **FULL_ORDER))
 
@@ -89,7 +89,7 @@ def test_another_event_or_pixel_is_another_order():
     assert repeats.see(4, an_order(1, pixel="p2")) is None
 
 
-def test_no_more_orders_are_remembered_than_memory_may_hold():
+def test_remembered_orders_are_limited():
     repeats = Repeats(remembered=2)
     for number in (1, 2, 3):
         repeats.see(number, an_order(number))

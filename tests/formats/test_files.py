@@ -28,11 +28,11 @@ from twite.formats.files.table import (
         ("export.csv", b"PAR1....", "parquet"),
     ],
 )
-def test_a_file_is_known_by_its_content_and_its_name(name, start, kind):
+def test_file_type_is_detected_by_content_and_name(name, start, kind):
     assert kind_of(name, start) == kind
 
 
-def test_a_workbook_is_refused_with_the_cure():
+def test_workbook_is_refused_with_the_remedy():
     with pytest.raises(UnreadableFile, match="save the sheet as CSV"):
         kind_of("orders.csv", b"PK\x03\x04rest")
 
@@ -42,7 +42,7 @@ def test_a_workbook_is_refused_with_the_cure():
     [("utf-8", "utf-8"), ("utf-8-sig", "utf-8-sig"), ("utf-16", "utf-16"),
      ("utf-16-le", "utf-16-le"), ("utf-16-be", "utf-16-be")],
 )  # fmt: skip
-def test_the_encoding_is_known_by_its_mark_or_its_zeros(encoding, found):
+def test_encoding_is_detected_by_bom_or_zeros(encoding, found):
     assert encoding_of("order_id,total\nb\u00fcro,1\n".encode(encoding)) == found
 
 
@@ -60,11 +60,11 @@ def test_the_encoding_is_known_by_its_mark_or_its_zeros(encoding, found):
         ("id,items\n1,A | B\n2,C | D\n", Separated(by=",")),
     ],
 )
-def test_the_separator_is_what_cuts_every_row_alike(sample, separated):
+def test_separator_is_detected_by_equal_rows(sample, separated):
     assert separator_of(sample) == separated
 
 
-def test_a_person_s_choice_of_the_separator_holds_and_the_line_of_excel_is_skipped():
+def test_chosen_separator_wins_and_the_excel_line_is_skipped():
     assert separator_of("a,b\n1,2\n", chosen="^") == Separated(by="^")
     assert separator_of("sep=;\na|b\n", chosen="|") == Separated(by="|", skip=1)
 
@@ -86,7 +86,7 @@ def test_rows_are_numbered_as_a_spreadsheet_shows_them():
         (["a,b\n", '"in"side",1\n'], "row 2: a quote inside a quoted cell must be doubled"),
     ],
 )
-def test_a_wrong_quote_refuses_the_file_and_names_the_row(lines, sentence):
+def test_wrong_quote_refuses_the_file_and_names_the_row(lines, sentence):
     with pytest.raises(UnreadableFile, match=sentence):
         list(cells(lines, Separated(by=",")))
 
@@ -104,7 +104,7 @@ def test_json_is_one_conversion_an_array_or_wrapped(body, found):
     assert [bytes(raw) for raw in elements(body)] == found
 
 
-def test_json_lines_under_another_name_are_told():
+def test_json_lines_under_another_name_are_recognized():
     assert elements(b'{"event": "a"}\n{"event": "b"}\n') is None
 
 
@@ -112,7 +112,7 @@ def test_json_lines_under_another_name_are_told():
     "body",
     [b"{", b"[1,]", b'"text"', b'{"conversions": 3}', b'{"conversions": [], "x": 1}', b"[" * 9999],
 )
-def test_what_is_not_json_of_conversions_refuses_the_file(body):
+def test_other_json_refuses_the_file(body):
     with pytest.raises(UnreadableFile):
         elements(body)
 
@@ -121,13 +121,13 @@ def conversions(**said):
     return Conversions(RowOptions(**said), name_row=lambda number: f"row-{number}")
 
 
-def test_a_conversion_of_our_own_format_is_passed_on_as_it_is_written():
+def test_native_conversion_is_passed_on_unchanged():
     written = b'{"event":"purchase", "conversion_id":"o-1", "value": 49.90, "currency":"EUR"}'
 
     assert conversions().read(1, written).body == written
 
 
-def test_what_is_missing_is_put_in_and_numbers_keep_their_digits():
+def test_missing_fields_are_added_and_numbers_keep_their_digits():
     row = conversions(event="purchase", currency="EUR").read(3, b'{"value": 49.90, "event": ""}')
 
     assert row.order == "row-3"
@@ -147,14 +147,14 @@ def test_what_is_missing_is_put_in_and_numbers_keep_their_digits():
         (b'{"value":' + b"[" * 9999, "", "too_deep"),
     ],
 )
-def test_a_conversion_that_is_not_of_our_shape_is_refused_alone(written, field, code):
+def test_malformed_conversion_is_refused_alone(written, field, code):
     row = conversions().read(5, written)
 
     assert row.body is None
     assert [(error.field, error.code) for error in row.errors] == [(field, code)]
 
 
-def test_an_id_that_was_rounded_or_names_two_orders_is_refused():
+def test_rounded_or_shared_id_is_refused():
     reader = conversions()
     reader.read(1, b'{"event":"purchase","conversion_id":"o-1","value":49.90,"currency":"EUR"}')
 
@@ -174,7 +174,7 @@ def test_an_id_that_was_rounded_or_names_two_orders_is_refused():
     assert (rounded.body, other.body) == (None, None)
 
 
-def test_a_conversion_that_stands_twice_is_noted():
+def test_repeated_conversion_is_noted():
     reader = conversions()
     written = b'{"event":"purchase","conversion_id":"o-1"}'
     reader.read(1, written)
@@ -182,7 +182,7 @@ def test_a_conversion_that_stands_twice_is_noted():
     assert [note.code for note in reader.read(2, written).notes] == ["same_as_earlier"]
 
 
-def test_the_id_of_a_row_follows_from_the_files_content_and_its_place():
+def test_row_id_depends_on_file_content_and_position():
     digest, other = b"a" * 32, b"b" * 32
 
     ids = {row_id(digest, 2), row_id(digest, 3), row_id(other, 2)}

@@ -30,7 +30,7 @@ def read(cell, *, currency="EUR", decimal=None):
         (" 9.99 ", "9.99"),
     ],
 )
-def test_an_amount_is_read_as_a_person_would(cell, text):
+def test_amount_spellings_are_read(cell, text):
     amount = read(cell)
 
     assert isinstance(amount, Amount)
@@ -48,12 +48,12 @@ def test_an_amount_is_read_as_a_person_would(cell, text):
         ("$12.50", Amount(text="12.50", reread=True)),
     ],
 )
-def test_a_currency_beside_the_amount_is_taken_where_it_means_one(cell, amount):
+def test_unambiguous_currency_beside_the_amount_is_used(cell, amount):
     assert read(cell, currency=None) == amount
 
 
 @pytest.mark.parametrize("cell", ["-5.00", "\u22125,00", "5.00-", "(5.00)", "EUR -5.00"])
-def test_a_refund_is_not_a_conversion(cell):
+def test_negative_amount_is_refused(cell):
     refused = read(cell)
 
     assert isinstance(refused, RowFinding)
@@ -61,7 +61,7 @@ def test_a_refund_is_not_a_conversion(cell):
 
 
 @pytest.mark.parametrize("cell", ["1,234", "1.234", "12,950"])
-def test_a_mark_before_three_digits_is_ambiguous(cell):
+def test_separator_before_three_digits_is_ambiguous(cell):
     refused = read(cell)
 
     assert isinstance(refused, RowFinding)
@@ -79,7 +79,7 @@ def test_a_mark_before_three_digits_is_ambiguous(cell):
         ("12.50", "comma", "12.50"),
     ],
 )
-def test_what_a_person_said_of_decimals_settles_what_is_open_and_nothing_else(cell, decimal, text):
+def test_decimal_option_resolves_only_ambiguous_amounts(cell, decimal, text):
     assert read(cell, decimal=decimal).text == text
 
 
@@ -87,7 +87,7 @@ def test_what_a_person_said_of_decimals_settles_what_is_open_and_nothing_else(ce
     ("cell", "currency", "text"),
     [("3,320", "JPY", "3320"), ("3.320", "KRW", "3320"), ("49.900", "BHD", "49.900")],
 )
-def test_the_decimals_of_a_currency_settle_what_is_open(cell, currency, text):
+def test_currency_decimals_resolve_ambiguous_amounts(cell, currency, text):
     assert read(cell, currency=currency).text == text
 
 
@@ -95,14 +95,14 @@ def test_the_decimals_of_a_currency_settle_what_is_open(cell, currency, text):
     "cell",
     ["free", "12.34.5", "1,23.4,5", "1,2345.00", ".", "1.", ",5", "1e3", "ABC 12", "١٢", "12 50"],
 )
-def test_what_is_no_amount_is_refused(cell):
+def test_invalid_amount_is_refused(cell):
     refused = read(cell)
 
     assert isinstance(refused, RowFinding)
     assert refused.code == "not_an_amount"
 
 
-def test_an_amount_in_another_currency_than_its_column_is_refused():
+def test_amount_in_another_currency_than_its_column_is_refused():
     refused = read("GBP 55.45", currency="EUR")
 
     assert refused == RowFinding(
@@ -113,14 +113,14 @@ def test_an_amount_in_another_currency_than_its_column_is_refused():
     )
 
 
-def test_an_email_in_the_amount_column_is_not_repeated():
+def test_email_in_the_amount_column_is_not_repeated():
     refused = read("shopper@example.com")
 
     assert "shopper" not in refused.message
 
 
 @given(st.integers(0, 10**9), st.integers(0, 99), st.sampled_from([",.", ".,", " ,", "'."]))
-def test_grouped_amounts_with_decimals_keep_their_worth(whole, cents, marks):
+def test_grouped_amounts_with_decimals_keep_their_value(whole, cents, marks):
     grouped = f"{whole:,}".replace(",", marks[0])
 
     amount = read(f"{grouped}{marks[1]}{cents:02d}")

@@ -7,7 +7,7 @@ def taken(header, **chosen):
     return dict(recognise(header, chosen).named())
 
 
-def test_case_spaces_and_underscores_do_not_count():
+def test_column_names_ignore_case_spaces_and_underscores():
     assert taken(["Order ID", "E-Mail", "USER_AGENT", " createdAt ", "Total"]) == {
         "conversion_id": "Order ID",
         "email": "E-Mail",
@@ -17,29 +17,29 @@ def test_case_spaces_and_underscores_do_not_count():
     }
 
 
-def test_the_surest_name_is_taken_and_others_are_ignored():
+def test_most_specific_column_is_used_and_others_ignored():
     columns = recognise(["date", "created_at", "id", "order_id", "colour"], {})
 
     assert dict(columns.named()) == {"time": "created_at", "conversion_id": "order_id"}
     assert columns.ignored == ("date", "id", "colour")
 
 
-def test_a_choice_goes_before_the_names():
+def test_chosen_column_overrides_the_names():
     assert taken(["email", "contact"], email="contact") == {"email": "contact"}
 
 
-def test_a_choice_of_nothing_takes_no_column():
+def test_empty_choice_uses_no_column():
     assert taken(["email", "total"], email="") == {"value": "total"}
 
 
-def test_a_column_is_taken_once():
+def test_column_is_used_once():
     assert taken(["order_id", "total"], search="order id") == {
         "search": "order_id",
         "value": "total",
     }
 
 
-def test_of_two_columns_with_one_name_the_first_is_taken():
+def test_first_of_two_equally_named_columns_is_used():
     columns = recognise(["email", "Email"], {})
 
     assert columns.taken == {"email": 0}
@@ -54,7 +54,7 @@ def test_of_two_columns_with_one_name_the_first_is_taken():
         ({"email": "zzz"}, 'the file has no column "zzz". Available: order_id, email'),
     ],
 )
-def test_a_choice_that_is_not_there_names_what_is(chosen, message):
+def test_unknown_chosen_column_lists_the_existing_columns(chosen, message):
     with pytest.raises(UnknownColumn) as wrong:
         recognise(["order_id", "email"], chosen)
 

@@ -37,7 +37,7 @@ def codes(findings):
     return [(finding.field, finding.code) for finding in findings]
 
 
-def test_a_row_becomes_a_conversion_of_our_own_format():
+def test_row_becomes_a_native_conversion():
     row = read(total="12,50", currency="eur", phone="+44 20 7946 0958", items="CAP-7 x1 @12.50")
 
     assert conversion(row) == {
@@ -57,43 +57,43 @@ def test_a_row_becomes_a_conversion_of_our_own_format():
     "placeholder",
     ["undefined", "null", "N/A", "unknown", "None", "-", "[object Object]", " null ", "0"],
 )
-def test_a_placeholder_for_a_click_id_is_taken_as_empty_and_noted(placeholder):
+def test_placeholder_click_id_is_empty_and_noted(placeholder):
     row = read(twclid=placeholder)
 
     assert "twclid" not in conversion(row)
     assert codes(row.notes) == [("twclid", "placeholder")]
 
 
-def test_a_placeholder_for_an_order_id_does_not_make_all_orders_one():
+def test_placeholder_order_id_is_replaced_by_the_row_id():
     row = read(order_id="null")
 
     assert row.order == "row-2"
     assert conversion(row)["conversion_id"] == "row-2"
 
 
-def test_a_total_of_zero_is_no_placeholder():
+def test_total_of_zero_is_no_placeholder():
     assert conversion(read(total="0"))["value"] == "0"
 
 
-def test_an_order_without_an_amount_goes_without_value_and_currency():
+def test_order_without_an_amount_has_no_value_and_currency():
     sent = conversion(read(total=""))
 
     assert "value" not in sent
     assert "currency" not in sent
 
 
-def test_the_currency_beside_an_amount_stands_in_for_an_empty_column():
+def test_currency_beside_an_amount_replaces_an_empty_column():
     row = read(total="GBP 55.45", currency="")
 
     assert conversion(row)["currency"] == "GBP"
     assert codes(row.notes) == [("currency", "currency_read")]
 
 
-def test_the_currency_beside_an_amount_stands_in_for_what_is_none():
+def test_currency_beside_an_amount_replaces_an_invalid_column():
     assert conversion(read(total="EUR 602.50", currency="XX"))["currency"] == "EUR"
 
 
-def test_a_currency_that_was_named_is_for_rows_without_one():
+def test_default_currency_applies_to_rows_without_one():
     assert conversion(read(currency="", said={"currency": "CHF"}))["currency"] == "CHF"
     assert conversion(read(currency="EUR", said={"currency": "CHF"}))["currency"] == "EUR"
 
@@ -116,14 +116,14 @@ def test_a_currency_that_was_named_is_for_rows_without_one():
         ),
     ],
 )
-def test_what_a_person_would_not_send_is_refused_with_every_reason(cells, errors):
+def test_bad_row_is_refused_with_every_reason(cells, errors):
     row = read(**cells)
 
     assert row.body is None
     assert codes(row.errors) == errors
 
 
-def test_what_a_person_said_settles_event_and_zone():
+def test_options_set_event_and_zone():
     said = {"event": "lead", "zone": UTC}
 
     sent = conversion(read(event="", created_at="2026-11-22 06:00", said=said))
@@ -149,7 +149,7 @@ def test_consent_is_never_lost(cell, consent):
     assert conversion(read(consent=cell)).get("consent") == consent
 
 
-def test_items_that_cannot_be_read_are_left_out_with_a_note():
+def test_unreadable_items_are_omitted_with_a_note():
     row = read(items="CAP-7 x0")
 
     assert "contents" not in conversion(row)
@@ -157,13 +157,13 @@ def test_items_that_cannot_be_read_are_left_out_with_a_note():
 
 
 @pytest.mark.parametrize(("cells", "code"), [(8, "cells_missing"), (10, "cells_too_many")])
-def test_a_row_of_another_width_than_the_header_is_refused(cells, code):
+def test_row_with_a_wrong_number_of_cells_is_refused(cells, code):
     row = reader().read(7, ["x"] * cells)
 
     assert codes(row.errors) == [("", code)]
 
 
-def test_the_same_order_again_is_noted_with_the_row_it_repeats():
+def test_repeated_order_is_noted_with_its_first_row():
     rows = reader()
     cells = [GOOD.get(name, "") for name in HEADER]
     rows.read(2, cells)
@@ -174,7 +174,7 @@ def test_the_same_order_again_is_noted_with_the_row_it_repeats():
     assert again.notes[0].message == "the same order and event as row 2"
 
 
-def test_the_same_order_with_other_content_is_told_apart():
+def test_repeated_order_with_another_value_is_refused():
     rows = reader()
     rows.read(2, [GOOD.get(name, "") for name in HEADER])
 
@@ -185,7 +185,7 @@ def test_the_same_order_with_other_content_is_told_apart():
     assert "different value" in again.errors[0].message
 
 
-def test_the_same_order_with_another_event_is_another_conversion():
+def test_same_order_with_another_event_is_another_conversion():
     rows = reader()
     rows.read(2, [GOOD.get(name, "") for name in HEADER])
 
@@ -194,9 +194,9 @@ def test_the_same_order_with_another_event_is_another_conversion():
     assert other.notes == ()
 
 
-def test_a_row_does_not_print_a_person():
+def test_repr_of_a_row_hides_persons():
     assert "shopper" not in repr(read())
 
 
-def test_the_codes_of_files_are_not_those_of_the_gateway():
+def test_file_codes_differ_from_gateway_codes():
     assert not (ERRORS.keys() | NOTES.keys()) & CODES.keys()

@@ -43,7 +43,7 @@ def read_back(event):
     return ga4.read(query, body.encode()).readable[0]
 
 
-def test_what_is_sent_is_read_again_as_it_was():
+def test_hit_is_read_back_unchanged():
     assert read_back(EVENT) == EVENT | {
         "items": [
             {
@@ -58,7 +58,7 @@ def test_what_is_sent_is_read_again_as_it_was():
     }
 
 
-def test_what_is_shared_by_all_hits_is_in_the_address_and_the_rest_is_not():
+def test_only_shared_parameters_are_in_the_address():
     query, body = hit_of(EVENT)
 
     assert dict(parse_qsl(query)) == {"v": "2", "tid": "G-1"}
@@ -66,7 +66,7 @@ def test_what_is_shared_by_all_hits_is_in_the_address_and_the_rest_is_not():
     assert dict(parse_qsl(body))["_uip"] == "203.0.113.7"
 
 
-def test_a_number_is_one_and_a_word_is_one():
+def test_numbers_and_texts_keep_their_types():
     said = dict(parse_qsl(hit_of(EVENT | {"flag": True, "whole": 5.0, "none": None})[1]))
 
     assert said["epn.value"] == "49.9"
@@ -77,7 +77,7 @@ def test_a_number_is_one_and_a_word_is_one():
     assert "ep.none" not in said
 
 
-def test_persons_and_what_has_no_place_in_a_hit_stay_here():
+def test_persons_and_fields_without_a_parameter_are_not_sent():
     more = {
         "user_data": {"email_address": "shopper@mail.example"},
         "x-sst-system_properties": {"uc": "GB"},
@@ -100,12 +100,12 @@ def test_persons_and_what_has_no_place_in_a_hit_stay_here():
         {"x-ga-measurement_id": "G-1"},
     ],
 )
-def test_an_event_of_no_property_of_ga4_is_no_hit(event):
+def test_event_without_a_measurement_id_or_name_is_refused(event):
     with pytest.raises(ValueError, match=r"x-ga-measurement_id|event_name"):
         hit_of(event)
 
 
-def test_every_hit_of_the_cases_comes_back():
+def test_every_hit_of_the_cases_is_read_back():
     cases = json.loads((Path(__file__).parent / "cases/ga4.json").read_text())
     seen = 0
     for case in cases:

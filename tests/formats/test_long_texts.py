@@ -30,24 +30,24 @@ WORD = "a" * (MOST_READ - 100)
 
 
 @pytest.mark.parametrize("text", [f"@{WORD}", f"a@{WORD}", f"{WORD} a@b", "@" * len(WORD)])
-def test_a_long_word_beside_an_at_sign_stays_as_it_is(text):
+def test_long_word_beside_an_at_sign_is_unchanged(text):
     assert free_text(text) == text
     assert not holds_a_person(text)
     said = msgspec.json.encode([text])
     assert scrubbed_json(said) == scrubbed_json(said, thoroughly=True) == said
 
 
-def test_an_email_at_the_end_of_a_long_word_is_taken_out():
+def test_email_at_the_end_of_a_long_word_is_removed():
     assert free_text(f"x {WORD}@example.com y") == "x *** y"
 
 
 @pytest.mark.parametrize("part", [f"@{WORD}", f"{WORD}@", f"{WORD}%40", "@" * len(WORD)])
-def test_a_long_part_of_a_path_stays_as_it_is(part):
+def test_long_path_segment_is_unchanged(part):
     assert scrubbed_url(f"https://shop.example/{part}") == f"https://shop.example/{part}"
 
 
 @pytest.mark.parametrize("text", ["a@b " * MOST_READ, "k=v&" * MOST_READ, "%25" * MOST_READ])
-def test_a_text_that_is_too_long_to_be_searched_is_not_kept(text):
+def test_text_too_long_to_be_searched_is_dropped(text):
     page = "https://shop.example/x"
 
     assert free_text(text) == "***"
@@ -57,7 +57,7 @@ def test_a_text_that_is_too_long_to_be_searched_is_not_kept(text):
     assert scrubbed_event({"note": text, "a": 1}, region=None) == {"note": "***", "a": 1}
 
 
-def test_each_pair_of_a_text_is_looked_at_once(monkeypatch):
+def test_each_pair_of_a_text_is_searched_once(monkeypatch):
     asked = []
     monkeypatch.setattr(scrub_text, "person_in", lambda name, _: asked.append(name))
     names = [
@@ -72,12 +72,12 @@ def test_each_pair_of_a_text_is_looked_at_once(monkeypatch):
         assert len(asked) <= 2 * 2_001
 
 
-def test_a_robot_says_so_at_the_beginning():
+def test_robot_names_itself_at_the_beginning():
     assert is_robot(f"ExampleBot/1.0 {WORD}")
     assert not is_robot(f"Mozilla/5.0 {WORD} ExampleBot/1.0")
 
 
-def test_of_many_names_and_items_a_trace_keeps_some():
+def test_names_and_items_of_a_trace_are_limited():
     event = {f"field_{'abcdefghij'[n % 10] * (n // 10 + 1)}": n for n in range(300)}
 
     trace = trace_of(event | {"items": [{"item_id": "a"}] * 30})
@@ -85,7 +85,7 @@ def test_of_many_names_and_items_a_trace_keeps_some():
     assert (len(trace["items"]), len(trace["also"])) == (20, 64)
 
 
-def test_a_request_with_more_items_than_are_read_is_refused_at_the_doors_for_tags():
+def test_too_many_items_refuse_a_tag_request():
     tagged = data_tag.read(
         "", msgspec.json.encode([{"event": "purchase", "items": [{}] * 200}] * 11), form=False
     )
@@ -98,7 +98,7 @@ def test_a_request_with_more_items_than_are_read_is_refused_at_the_doors_for_tag
     assert refused.value.code == "too_many"
 
 
-def test_a_basket_with_more_lines_than_are_read_costs_its_own_conversion_alone():
+def test_too_many_contents_cost_only_their_conversion():
     large = {"event": "purchase", "contents": [{}] * (MAX_ITEMS_IN_ALL + 1)}
     usual = {"event": "purchase", "contents": [{}] * MAX_ITEMS_IN_ALL}
     body = msgspec.json.encode({"conversions": [large, usual]})
@@ -112,7 +112,7 @@ def test_a_basket_with_more_lines_than_are_read_costs_its_own_conversion_alone()
     assert [[fault.code for fault in each] for each in found.faults] == [["too_many"], []]
 
 
-def test_a_query_that_stands_for_each_event_of_a_list_is_short():
+def test_query_shared_by_a_list_of_events_is_limited():
     query = "&".join(f"k{n}=1" for n in range(501))
 
     with pytest.raises(MalformedRequest) as refused:
@@ -121,7 +121,7 @@ def test_a_query_that_stands_for_each_event_of_a_list_is_short():
     assert refused.value.code == "too_many"
 
 
-def test_only_an_end_of_line_ends_a_hit():
+def test_only_a_line_feed_ends_a_hit():
     hits, _ = ga4.hits_of(
         "v=2&tid=G-1", "en=purchase&ep.description=a\u2028b\x85c\r\nen=lead\ren=x".encode()
     )

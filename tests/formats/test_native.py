@@ -8,7 +8,7 @@ from twite.domain.conversion import Content, Conversion, Identifiers
 from twite.domain.fault import Fault
 
 
-def test_the_example_of_the_contract_becomes_one_canonical_conversion():
+def test_documented_example_becomes_one_canonical_conversion():
     reading = read_bytes(json.dumps(FULL).encode())
 
     assert reading.results[0].faults == ()
@@ -38,7 +38,7 @@ def test_the_example_of_the_contract_becomes_one_canonical_conversion():
     )
 
 
-def test_what_is_kept_of_it_holds_hashes_in_place_of_persons():
+def test_stored_body_has_hashes_instead_of_persons():
     reading = read_bytes(json.dumps(FULL).encode())
 
     expected = FULL | {
@@ -50,7 +50,7 @@ def test_what_is_kept_of_it_holds_hashes_in_place_of_persons():
     assert json.loads(reading.body) == expected
 
 
-def test_what_is_kept_reads_as_the_same_conversion():
+def test_stored_body_is_read_as_the_same_conversion():
     reading = read_bytes(json.dumps(FULL).encode())
 
     assert read_bytes(reading.body).results[0].conversion == reading.results[0].conversion
@@ -64,7 +64,7 @@ def test_event_and_one_identifier_are_enough():
     assert result.conversion.identifiers == Identifiers(email=sha256("a@example.com"))
 
 
-def test_a_batch_has_one_result_for_each_in_order():
+def test_batch_has_one_result_per_conversion_in_order():
     body = {"conversions": [FULL | {"conversion_id": f"o{n}"} for n in range(3)]}
 
     reading = read_bytes(json.dumps(body).encode())
@@ -74,7 +74,7 @@ def test_a_batch_has_one_result_for_each_in_order():
     assert len(json.loads(reading.body)["conversions"]) == 3
 
 
-def test_one_bad_conversion_costs_no_other():
+def test_bad_conversion_costs_no_other():
     body = {"conversions": [FULL, {"event": "purchase"}, FULL | {"conversion_id": "o"}]}
 
     results = read_bytes(json.dumps(body).encode()).results
@@ -96,11 +96,11 @@ def test_one_bad_conversion_costs_no_other():
         (b'[{"event":"purchase"}]', "wrong_shape", ""),
     ],
 )  # fmt: skip
-def test_a_body_without_conversions_is_refused_as_a_whole(body, code, path):
+def test_body_without_conversions_is_refused(body, code, path):
     assert refusal(body)[:2] == (code, path)
 
 
-def test_a_thousand_are_taken_and_one_more_is_too_many():
+def test_batch_is_limited_to_1000_conversions():
     conversion = b'{"event":"purchase","twclid":"a","conversion_id":"c"}'
 
     taken = read_bytes(b'{"conversions":[' + b",".join([conversion] * 1_000) + b"]}")
@@ -113,18 +113,18 @@ def test_a_thousand_are_taken_and_one_more_is_too_many():
     )
 
 
-def test_a_key_of_that_name_within_a_conversion_makes_no_batch():
+def test_field_named_conversions_in_a_conversion_makes_no_batch():
     result = read(description='"conversions"', consent={"conversions": "granted"})
 
     assert result.conversion.description == '"conversions"'
 
 
 @pytest.mark.parametrize("name", ["purchase", "Purchase", " PURCHASE "])
-def test_an_event_is_known_in_any_case(name):
+def test_event_name_is_case_insensitive(name):
     assert read(event=name).conversion.event == "o8z6k"
 
 
-def test_an_unknown_event_names_the_nearest_and_the_known():
+def test_unknown_event_suggests_the_nearest_and_lists_the_known():
     assert read(event="purchsae").faults == (
         Fault(
             path="event",
@@ -136,19 +136,19 @@ def test_an_unknown_event_names_the_nearest_and_the_known():
 
 
 @pytest.mark.parametrize("event", [None, ""])
-def test_a_conversion_without_event_is_refused(event):
+def test_conversion_without_an_event_is_refused(event):
     assert codes(read(event=event)) == [("event", "event_missing")]
 
 
 @pytest.mark.parametrize("pixel", ["", "nope", "closed", "gone", "O8Z6J"])
-def test_a_pixel_that_is_not_open_to_the_source_is_unknown(pixel):
+def test_pixel_not_open_to_the_source_is_unknown(pixel):
     result = read(pixel=pixel)
 
     assert codes(result) == [("pixel", "pixel_unknown")]
     assert result.pixel == ""
 
 
-def test_another_pixel_of_the_source_may_be_named():
+def test_another_pixel_of_the_source_can_be_named():
     assert read(pixel="p2").conversion.pixel == "p2"
 
 
@@ -165,14 +165,14 @@ def test_another_pixel_of_the_source_may_be_named():
         ({"twclid": "x" * 4_096, "email_sha256": "a" * 64}, ("twclid", "twclid_unusable")),
     ],
 )
-def test_an_unusable_identifier_is_left_out_with_a_note(fields, left_out):
+def test_unusable_identifier_is_omitted_with_a_note(fields, left_out):
     result = read(**fields)
 
     assert result.conversion is not None
     assert codes(result) == [left_out]
 
 
-def test_a_national_number_needs_the_region_of_the_source():
+def test_national_phone_number_needs_the_region_of_the_source():
     result = read(a_source(region=None), phone="020 7946 0958")
 
     assert codes(result) == [("phone", "phone_needs_region")]
@@ -193,24 +193,24 @@ def test_a_national_number_needs_the_region_of_the_source():
         (hashlib.sha256(b"").hexdigest(), "hash_of_nothing"),
     ],
 )
-def test_a_wrong_hash_is_a_mistake_in_a_program_and_refused(field, digest, code):
+def test_malformed_hash_is_refused(field, digest, code):
     assert codes(read(**{field: digest})) == [(field, code)]
 
 
 @pytest.mark.parametrize("field", ["email_sha256", "phone_sha256"])
-def test_a_hash_in_capitals_is_lowered_and_not_hashed(field):
+def test_uppercase_hash_is_lowered_and_not_hashed_again(field):
     identifiers = read(**{field: f" {'AB' * 32} "}).conversion.identifiers
 
     assert (identifiers.email or identifiers.phone) == "ab" * 32
 
 
-def test_a_hash_beside_the_text_it_was_made_of_rules():
+def test_hash_overrides_the_raw_text():
     result = read(email="a@example.com", email_sha256="b" * 64)
 
     assert result.conversion.identifiers.email == "b" * 64
 
 
-def test_a_click_id_is_taken_from_the_page_where_none_is_given():
+def test_click_id_is_read_from_the_page_address():
     result = read(twclid=..., url=f"https://shop.example/?twclid={CLICK}&x=1")
 
     assert result.conversion.identifiers.click_id == CLICK
@@ -230,7 +230,7 @@ def test_a_click_id_is_taken_from_the_page_where_none_is_given():
         ({"twclid": ""}, False),
     ],
 )
-def test_without_an_identifier_that_x_accepts_there_is_no_conversion(fields, enough):
+def test_conversion_without_an_identifier_x_accepts_is_refused(fields, enough):
     result = read(**({"twclid": ...} | fields))
 
     assert (result.conversion is not None) is enough

@@ -10,17 +10,17 @@ from twite.domain.conversion import Content
     ("value", "spelled"),
     [(20, "20.00"), (20.5, "20.50"), ("20", "20.00"), (0.1, "0.10"), (1e2, "100.00"), (0, "0.00")],
 )
-def test_an_amount_is_read_from_its_digits(value, spelled):
+def test_amount_keeps_its_digits(value, spelled):
     assert read(value=value, currency="eur").conversion.value == spelled
 
 
-def test_an_amount_of_seventeen_digits_is_kept_to_the_last():
+def test_amount_of_17_digits_keeps_every_digit():
     body = b'{"event":"purchase","twclid":"a","currency":"EUR","value":12345678901234567.89}'
 
     assert read_bytes(body).results[0].conversion.value == "12345678901234567.89"
 
 
-def test_an_escaped_amount_is_read_like_any_other():
+def test_escaped_amount_is_read():
     body = b'{"event":"purchase","twclid":"a","currency":"EUR","value":"\\u00349.9\\u0030"}'
 
     assert read_bytes(body).results[0].conversion.value == "49.90"
@@ -42,7 +42,7 @@ def test_an_escaped_amount_is_read_like_any_other():
     ],
 )
 @pytest.mark.parametrize("twice", [False, True], ids=["alone", "in a batch"])
-def test_an_amount_that_is_none_is_a_fault_of_its_conversion(raw, code, twice):
+def test_invalid_amount_is_a_fault_of_its_conversion(raw, code, twice):
     conversion = f'{{"event":"purchase","twclid":"a","currency":"EUR","value":{raw}}}'
     body = f'{{"conversions":[{conversion},{conversion}]}}' if twice else conversion
 
@@ -51,22 +51,22 @@ def test_an_amount_that_is_none_is_a_fault_of_its_conversion(raw, code, twice):
     assert [codes(result) for result in results] == [[("value", code)]] * len(results)
 
 
-def test_a_value_without_currency_is_refused():
+def test_value_without_a_currency_is_refused():
     assert codes(read(value="5")) == [("currency", "currency_missing")]
 
 
-def test_a_null_is_as_good_as_nothing():
+def test_null_is_the_same_as_missing():
     nothing = dict.fromkeys(FULL)
 
     assert read(**(nothing | {"event": "purchase", "twclid": CLICK})).faults == ()
 
 
 @pytest.mark.parametrize("currency", ["XXX1", "", "bitcoin"])
-def test_an_unknown_currency_is_refused(currency):
+def test_unknown_currency_is_refused(currency):
     assert codes(read(value="5", currency=currency)) == [("currency", "currency_unknown")]
 
 
-def test_every_fault_of_a_conversion_is_named_at_once():
+def test_all_faults_of_a_conversion_are_reported_together():
     result = read(
         event="nope",
         twclid="undefined",
@@ -91,20 +91,20 @@ def test_every_fault_of_a_conversion_is_named_at_once():
     ]
 
 
-def test_the_number_of_items_is_the_sum_where_every_line_says_how_many():
+def test_item_count_is_the_sum_if_every_line_has_a_quantity():
     assert read(contents=[{"quantity": 2}, {"quantity": 3}]).conversion.quantity == 5
     assert read(contents=[{"quantity": 2}, {}]).conversion.quantity is None
     assert read(contents=[]).conversion.quantity is None
 
 
-def test_numbers_may_stand_for_ids():
+def test_ids_can_be_numbers():
     result = read(conversion_id=1001, contents=[{"id": 7, "group": 8}])
 
     assert result.conversion.conversion_id == "1001"
     assert result.conversion.contents == (Content(id="7", group="8"),)
 
 
-def test_empty_texts_are_as_good_as_nothing():
+def test_empty_texts_are_the_same_as_missing():
     result = read(description=" ", search="", contents=[{"id": "", "name": "", "type": ""}])
 
     assert result.conversion.description is None
@@ -116,11 +116,11 @@ def test_empty_texts_are_as_good_as_nothing():
     "field", ["conversion_id", "description", "search", "event", "pixel", "url"]
 )
 @pytest.mark.parametrize("text", ["a\x00b", "a\x1bb", "a\nb", "a\x7fb", "a\x9bb"])
-def test_a_control_character_is_named_by_its_field(field, text):
+def test_control_character_is_reported_with_its_field(field, text):
     assert (field, "control_character") in codes(read(**{field: text}))
 
 
-def test_a_control_character_within_contents_is_named_by_its_place():
+def test_control_character_in_contents_is_reported_with_its_path():
     assert codes(read(contents=[{}, {"name": "a\x00"}])) == [
         ("contents[1].name", "control_character")
     ]
@@ -137,17 +137,17 @@ def test_a_control_character_within_contents_is_named_by_its_place():
         ({"contents": [{"name": "x" * 4_097}]}, "contents[0].name"),
     ],
 )
-def test_a_text_that_is_too_long_is_named(fields, path):
+def test_too_long_text_is_reported(fields, path):
     assert codes(read(**fields)) == [(path, "text_too_long")]
 
 
-def test_a_page_address_is_as_long_as_what_is_kept_of_it():
+def test_page_address_length_is_checked_after_scrubbing():
     assert (
         read(url="https://shop.example/?q=" + "x" * 9_000).conversion.url == "https://shop.example/"
     )
 
 
-def test_an_email_in_free_text_travels_no_further():
+def test_email_in_free_text_is_masked():
     result = read(description="for bob@example.com, thanks", search="bob@example.com")
 
     assert result.conversion.description == "for *** thanks"
@@ -155,7 +155,7 @@ def test_an_email_in_free_text_travels_no_further():
     assert "bob" not in json.dumps(result.scrubbed.description)
 
 
-def test_an_email_among_the_contents_travels_no_further():
+def test_email_in_contents_is_masked():
     line = {"id": "bob@example.com", "name": "for bob@example.com", "type": "Pet supplies"}
 
     result = read(contents=[line])
@@ -163,5 +163,5 @@ def test_an_email_among_the_contents_travels_no_further():
     assert result.conversion.contents == (Content(id="***", name="for ***", type="Pet supplies"),)
 
 
-def test_more_than_a_day_ahead_is_refused():
+def test_time_more_than_a_day_ahead_is_refused():
     assert codes(read(time="2027-01-01T00:00:00Z")) == [("time", "time_in_future")]

@@ -58,7 +58,7 @@ def test_any_structure_is_read_or_malformed(value):
     name: st.text(max_size=30)
     for name in FULL if name not in {"event", "contents", "consent", "twclid"}
 }))  # fmt: skip
-def test_any_texts_in_its_fields_are_read(value):
+def test_any_texts_in_fields_are_read(value):
     reading = read_bytes(json.dumps(value).encode())
 
     assert reading.results[0].conversion is not None or reading.results[0].faults
@@ -75,7 +75,7 @@ LETTERS = st.sampled_from(["a", "é", "%", "漢", '"', "\\"])
             lambda letter, size: f"https://shop.example/?utm_term={letter * size}", LETTERS, LONG
         ),
     }), min_size=1, max_size=3), st.booleans())  # fmt: skip
-def test_a_long_text_is_found_in_any_body(conversions, is_ascii):
+def test_long_text_is_found_in_any_body(conversions, is_ascii):
     body = json.dumps({"conversions": conversions}, ensure_ascii=is_ascii).encode()
     with patch("twite.formats.native.read.read_fast", lambda *_: None):
         thorough = read_bytes(body)

@@ -111,7 +111,7 @@ def read_or_refusal(body, **context):
 
 @pytest.mark.parametrize("is_ascii", [True, False])
 @pytest.mark.parametrize("conversion", USUAL.values(), ids=USUAL)
-def test_the_usual_conversion_is_read_in_one_pass(conversion, is_ascii):
+def test_usual_conversion_takes_the_fast_path(conversion, is_ascii):
     single = json.dumps(conversion, ensure_ascii=is_ascii).encode()
     batch = b'{"conversions":[%b,%b]}' % (single, single)
 
@@ -127,7 +127,7 @@ UNTYPICAL = {"consent", "the click in the page's URL"}
 
 
 @pytest.mark.parametrize("conversion", USUAL.values(), ids=USUAL)
-def test_a_request_with_one_usual_conversion_is_read_by_its_own_reader(conversion):
+def test_single_usual_conversion_takes_the_typical_path(conversion):
     body = json.dumps(conversion, ensure_ascii=False).encode()
 
     is_typical = not any(conversion is USUAL[name] for name in UNTYPICAL | {"all fields"})
@@ -145,7 +145,7 @@ def test_a_request_with_one_usual_conversion_is_read_by_its_own_reader(conversio
         b'"conversion_id":"7","search":null',
     ],
 )
-def test_a_request_whose_texts_may_be_incomplete_is_left_to_the_thorough_reader(twice):
+def test_incomplete_texts_are_left_to_the_thorough_reader(twice):
     body = b'{"conversion_id":"1","event":"purchase","email_sha256":"%b",%b}' % (
         sha256("a").encode(), twice,
     )  # fmt: skip
@@ -158,7 +158,7 @@ def test_a_request_whose_texts_may_be_incomplete_is_left_to_the_thorough_reader(
     assert [result.is_faulty for result in fast.results] == [True, False]
 
 
-def test_conversions_of_one_request_are_read_each_in_its_way():
+def test_conversions_of_one_request_are_read_fast_or_thoroughly_each():
     body = json.dumps({"conversions": [ORDER, ORDER | {"email": "nobody"}, ORDER]}).encode()
 
     fast, thorough, results = read_both(body)
@@ -242,7 +242,7 @@ SOURCES = [
     st.sampled_from(SOURCES),
     st.none() | st.just("key"),
 )
-def test_it_reads_anything_as_the_thorough_reader_does(conversions, is_ascii, source, key):
+def test_any_conversion_is_read_as_by_the_thorough_reader(conversions, is_ascii, source, key):
     body = json.dumps({"conversions": conversions}, ensure_ascii=is_ascii).encode(
         "utf-8", "surrogatepass"
     )
@@ -253,7 +253,7 @@ def test_it_reads_anything_as_the_thorough_reader_does(conversions, is_ascii, so
 
 
 @pytest.mark.parametrize("name", VALUES)
-def test_each_value_is_read_as_the_thorough_reader_does(name):
+def test_each_value_is_read_as_by_the_thorough_reader(name):
     for value in VALUES[name]:
         for source in SOURCES:
             for base in (ORDER, {"event": "purchase", "conversion_id": "1", "twclid": CLICK}):
@@ -263,7 +263,7 @@ def test_each_value_is_read_as_the_thorough_reader_does(name):
 
 
 @given(st.binary(max_size=40), st.integers(0, 400), st.integers(0, 12))
-def test_it_reads_a_damaged_body_as_the_thorough_reader_does(junk, at, cut):
+def test_damaged_body_is_read_as_by_the_thorough_reader(junk, at, cut):
     whole = json.dumps(ORDER).encode()
     body = whole[:at] + junk + whole[at + cut :]
 
@@ -272,7 +272,7 @@ def test_it_reads_a_damaged_body_as_the_thorough_reader_does(junk, at, cut):
     assert fast == thorough
 
 
-def test_a_key_that_occurs_twice_is_refused():
+def test_duplicate_key_is_refused():
     whole = json.dumps(ORDER).encode()
     body = whole[:-1] + b',"email":"b@c.alt"}'
 

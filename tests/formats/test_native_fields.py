@@ -119,7 +119,7 @@ def read_beside_good(*bad):
     ],
     ids=str,
 )
-def test_a_conversion_of_another_shape_is_rejected_alone_in_our_words(bad, path, code, message):
+def test_malformed_conversion_is_rejected_alone(bad, path, code, message):
     [result] = read_beside_good(bad)
 
     assert result.conversion is None
@@ -127,13 +127,13 @@ def test_a_conversion_of_another_shape_is_rejected_alone_in_our_words(bad, path,
     assert (fault.path, fault.code, fault.message) == (path, code, message)
 
 
-def test_one_conversion_by_itself_is_rejected_as_one_of_many_is():
+def test_single_malformed_conversion_is_rejected_as_in_a_batch():
     [result] = read_bytes(json.dumps(GOOD | {"time": 1}).encode()).results
 
     assert codes(result) == [("time", "wrong_type")]
 
 
-def test_everything_that_is_wrong_with_it_is_said_at_once():
+def test_all_faults_are_reported_together():
     bad = {"event": "purchase", "time": 1, "email": 5, "value": "much", "currency": "EUR", "x": 1}
 
     [result] = read_beside_good(bad)
@@ -146,27 +146,27 @@ def test_everything_that_is_wrong_with_it_is_said_at_once():
     ]
 
 
-def test_a_list_under_a_misspelt_name_is_told_its_name():
+def test_misspelt_conversions_field_is_suggested():
     [result] = read_bytes(b'{"conversion":[{"event":"purchase"}]}').results
 
     assert result.faults[0].message.endswith('did you mean "conversions"?')
 
 
-def test_of_more_faults_than_anybody_reads_the_first_are_named():
+def test_reported_faults_are_limited():
     [result] = read_beside_good(GOOD | {f"f{letter}": 1 for letter in "abcdefghijklmnop"})
 
     assert len(result.faults) == MAX_FAULTS
 
 
 @pytest.mark.parametrize("key", ["erika@example.com", "+44 7911 123456", "4479111234560", "x" * 40])
-def test_a_key_that_is_no_field_s_name_is_not_repeated(key):
+def test_invalid_key_is_not_repeated(key):
     reading = read_bytes(json.dumps(GOOD | {key: 1, "consent": {key: 5}}).encode())
 
     assert key not in str([(fault.path, fault.message) for fault in reading.results[0].faults])
     assert key.encode() not in reading.body
 
 
-def test_what_is_kept_of_it_holds_no_person_and_no_unknown_field():
+def test_stored_rejection_has_no_person_and_no_unknown_field():
     bad = FULL | {"time": 5, "note": "Erika, erika@example.com"}
 
     reading = read_bytes(json.dumps({"conversions": [bad]}).encode())
@@ -177,14 +177,14 @@ def test_what_is_kept_of_it_holds_no_person_and_no_unknown_field():
     assert b"rika" not in reading.body
 
 
-def test_a_field_nested_as_deep_as_the_decoder_goes_is_one_fault():
+def test_deeply_nested_field_is_one_fault():
     for depth in (100, 400, 700):  # the decoder's limit is near 1,000, less the caller's depth
         [result] = read_beside_good(f'{{"emial":{"[" * depth}{"]" * depth}}}')
 
         assert result.faults[0].code in {"unknown_field", "too_deep"}
 
 
-def test_a_denial_beside_an_unreadable_signal_sends_nothing():
+def test_denial_beside_an_unreadable_signal_sends_nothing():
     [result] = read_beside_good(GOOD | {"consent": {"ad_storage": "denied", "gpc": 1}})
 
     assert result.conversion is None
@@ -202,7 +202,7 @@ NAMES = st.sampled_from([*Native.__struct_fields__, *NativeContent.__struct_fiel
 
 
 @given(st.dictionaries(NAMES | st.text(max_size=5), ANY) | ANY)
-def test_it_finds_faults_where_the_strict_decoder_does_and_nowhere_else(value):
+def test_field_reader_finds_the_faults_of_the_strict_decoder(value):
     raw = json.dumps(value).encode()
     try:
         whole = msgspec.json.decode(raw, type=Native)
@@ -212,7 +212,7 @@ def test_it_finds_faults_where_the_strict_decoder_does_and_nowhere_else(value):
         assert field_by_field(raw) == (whole, ())
 
 
-def test_a_body_of_wrong_fields_is_read_at_once():
+def test_body_of_wrong_fields_is_read_quickly():
     wrong = "{" + ",".join(f'"f{n:05}{chr(97 + n % 26)}":1' for n in range(60)) + "}"
     body = f'{{"conversions":[{",".join([wrong] * 1_000)}]}}'.encode()
     began = time.process_time()

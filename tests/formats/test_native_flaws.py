@@ -47,7 +47,7 @@ def _flaws(**fields):
         ),
     ],
 )
-def test_a_spoilt_key_is_told_by_its_shape(fields, flaw):
+def test_damaged_identifier_is_recognized_by_its_shape(fields, flaw):
     assert _flaws(**fields) == (flaw,)
 
 
@@ -74,13 +74,13 @@ def test_a_spoilt_key_is_told_by_its_shape(fields, flaw):
         ({"twclid": None}, "identifier_missing"),
     ],
 )
-def test_a_flaw_has_a_code(fields, code):
+def test_flaw_has_a_code(fields, code):
     assert [flaw.code for flaw in _flaws(**fields)] == [code]
 
 
-def test_good_keys_have_no_flaws():
+def test_good_identifiers_have_no_flaws():
     assert _flaws(email="anna@shop.de", phone="+44 20 7946 0958", ip="192.0.2.1") == ()
 
 
-def test_a_click_of_yesterday_is_not_stale():
+def test_click_of_yesterday_is_not_stale():
     assert _flaws(twclid=f"1.{NOW - DAY}.23opevjt88") == ()

@@ -98,7 +98,7 @@ NATIVE = st.fixed_dictionaries(
 
 
 @given(st.lists(NATIVE, min_size=1, max_size=3))
-def test_what_our_own_format_reads_x_would_take(conversions):
+def test_accepted_native_conversions_are_valid_for_x(conversions):
     try:
         reading = read_bytes(json.dumps({"conversions": conversions}).encode())
     except MalformedRequest:
@@ -138,14 +138,14 @@ X_ELEMENT = st.fixed_dictionaries(
         },
     )
 )
-def test_what_the_route_of_x_takes_x_would_take(fields):
+def test_accepted_x_api_conversions_are_valid_for_x(fields):
     answer = read_one_x(**fields)
 
     if isinstance(answer, XReading):
         assert problems([conversion_body(conversion) for conversion in answer.conversions]) == []
 
 
-def test_the_judge_would_notice():
+def test_validator_notices_invalid_conversions():
     body = b'{"conversion_time":"2026-11-24","event_id":"o8z6k","identifiers":[{"twclid":"a"}]}'
 
     assert [status for status, _, _ in problems([body])] == [400]

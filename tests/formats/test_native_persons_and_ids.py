@@ -28,7 +28,7 @@ PERSON = {
 
 @pytest.mark.parametrize("field", sorted(PERSON))
 @pytest.mark.parametrize("event", ["purchase", "unknown"])
-def test_no_person_reaches_the_disk_or_a_fault_raw(field, event):
+def test_no_raw_person_reaches_the_disk_or_a_fault(field, event):
     body = {"event": event, "conversion_id": "c", "value": "1", field: PERSON[field]}
 
     reading = read_bytes(json.dumps(body).encode())
@@ -37,7 +37,7 @@ def test_no_person_reaches_the_disk_or_a_fault_raw(field, event):
     assert "canary" not in f"{reading!r}"
 
 
-def test_a_denied_consent_suppresses_and_keeps_nothing_that_could_match():
+def test_denial_suppresses_and_stores_no_match_key():
     body = json.dumps(FULL | {"consent": {"ad_storage": "denied"}}).encode()
 
     reading = read_bytes(body)
@@ -50,7 +50,7 @@ def test_a_denied_consent_suppresses_and_keeps_nothing_that_could_match():
     assert kept["conversion_id"] == "order-1001"
 
 
-def test_a_refused_conversion_without_consent_keeps_nothing_that_could_match():
+def test_rejected_conversion_with_a_denial_stores_no_match_key():
     body = FULL | {"consent": {"ad_storage": "denied"}, "event": "unknown"}
 
     kept = json.loads(read_bytes(json.dumps(body).encode()).body)
@@ -58,7 +58,7 @@ def test_a_refused_conversion_without_consent_keeps_nothing_that_could_match():
     assert not {"email_sha256", "phone_sha256", "twclid", "ip", "user_agent"} & kept.keys()
 
 
-def test_silence_is_denial_where_the_source_requires_consent():
+def test_missing_consent_is_a_denial_where_required():
     source = a_source(consent_required=True)
 
     assert read(source).suppressed == "consent_missing"
@@ -90,7 +90,7 @@ def derived(body, **how):
     return read_bytes(body.encode(), **how).results[0].conversion.conversion_id
 
 
-def test_one_conversion_in_twenty_spellings_has_one_derived_id():
+def test_spellings_of_one_conversion_have_one_derived_id():
     assert len(spellings()) == 20
     assert len({derived(body) for body in spellings()}) == 1
 
@@ -110,7 +110,7 @@ def test_different_conversions_have_different_derived_ids(change):
     assert derived(json.dumps(plain)) != derived(json.dumps(plain | change))
 
 
-def test_a_retry_without_a_time_has_the_same_id_on_the_same_day():
+def test_retry_without_a_time_has_the_same_id_on_the_same_day():
     body = '{"event":"sign_up","email":"a@example.com"}'
     start = NOW - NOW % DAY
 
@@ -118,7 +118,7 @@ def test_a_retry_without_a_time_has_the_same_id_on_the_same_day():
     assert derived(body, now=start) != derived(body, now=start + DAY)
 
 
-def test_an_idempotency_key_decides_where_there_is_one():
+def test_idempotency_key_determines_the_derived_id():
     body, other = '{"event":"sign_up","twclid":"a"}', '{"event":"sign_up","twclid":"b"}'
 
     assert derived(body, idempotency_key="k") == derived(other, idempotency_key="k")
@@ -126,7 +126,7 @@ def test_an_idempotency_key_decides_where_there_is_one():
     assert derived(body, idempotency_key="k") != derived(body)
 
 
-def test_an_idempotency_key_tells_the_places_of_a_batch_and_the_sources_apart():
+def test_idempotency_key_ids_differ_by_position_and_source():
     conversion = '{"event":"sign_up","twclid":"a"}'
     batch = f'{{"conversions":[{conversion},{conversion}]}}'.encode()
 
@@ -137,7 +137,7 @@ def test_an_idempotency_key_tells_the_places_of_a_batch_and_the_sources_apart():
     assert len(ids) == 3
 
 
-def test_a_derived_id_is_salted():
+def test_derived_id_is_salted():
     body = '{"event":"sign_up","twclid":"a"}'
 
     assert derived(body, salt=b"one") != derived(body, salt=b"other")
@@ -151,26 +151,26 @@ def ids_of(*conversions, **how):
 SIGN_UP = {"event": "sign_up", "twclid": "a"}
 
 
-def test_equal_conversions_without_an_id_in_one_request_are_several():
+def test_equal_conversions_without_an_id_in_one_request_are_separate():
     ids = ids_of(SIGN_UP, FULL, SIGN_UP, SIGN_UP | {"conversion_id": " "})
 
     assert len(set(ids)) == 4
     assert ids[0] == ids_of(SIGN_UP)[0]
 
 
-def test_the_same_request_again_brings_the_same_ids():
+def test_repeated_request_derives_the_same_ids():
     conversions = [SIGN_UP, SIGN_UP, SIGN_UP | {"twclid": "b"}, SIGN_UP]
 
     assert ids_of(*conversions) == ids_of(*conversions)
     assert ids_of(*conversions)[:2] == ids_of(*conversions[:2])
 
 
-def test_equal_conversions_that_differ_in_consent_stay_one_so_that_a_denial_counts():
+def test_equal_conversions_with_different_consent_share_an_id():
     denied, granted = ({"consent": {"ad_storage": word}} for word in ("denied", "granted"))
 
     assert len(set(ids_of(SIGN_UP | denied, SIGN_UP | granted, SIGN_UP | granted))) == 1
     assert len(set(ids_of(SIGN_UP | granted, SIGN_UP | granted))) == 2
 
 
-def test_an_id_that_stands_twice_is_one_conversion():
+def test_repeated_id_is_one_conversion():
     assert ids_of(FULL, FULL) == ["order-1001", "order-1001"]

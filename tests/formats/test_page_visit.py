@@ -25,7 +25,7 @@ def of_x(**said):
     return quote("{" + text + "}", safe="")
 
 
-def test_cookies_are_read_by_name_and_the_first_of_two_counts():
+def test_first_of_two_equal_cookies_counts():
     found = cookies_of('a=1; b = "2" ;c; d=e=f; a=3;')
 
     assert found == {"a": "1", "b": "2", "d": "e=f"}
@@ -57,11 +57,11 @@ def test_cookies_are_read_by_name_and_the_first_of_two_counts():
         ({}, []),
     ],
 )
-def test_what_a_cookie_keeps(cookies, clicks):
+def test_click_cookies_are_read(cookies, clicks):
     assert clicks_of(cookies, now=NOW) == clicks
 
 
-def test_the_newest_click_counts_and_one_without_a_time_is_the_oldest():
+def test_newest_click_counts_and_undated_is_oldest():
     old, new, unknown = Click(id=ID, at=1), Click(id=OTHER, at=2), Click(id="x")
 
     assert newest([unknown, old, new]) == new
@@ -70,25 +70,25 @@ def test_the_newest_click_counts_and_one_without_a_time_is_the_oldest():
 
 
 @pytest.mark.parametrize("name", ["_twite", "_twclid"])
-def test_a_cookie_that_is_written_is_read_back(name):
+def test_written_cookie_is_read_back(name):
     click = Click(id=ID, at=NOW)
 
     assert clicks_of({name: cookie_value(name, click)}, now=NOW) == [click]
 
 
-def test_stapes_cookie_is_the_click_id_alone():
+def test_stape_cookie_is_only_the_click_id():
     assert cookie_value("twclid", Click(id=ID, at=NOW)) == ID
 
 
-def test_a_click_id_may_stand_in_an_address():
+def test_click_id_is_read_from_an_address():
     assert read_click(f"https://shop.example/?twclid={ID}", 7) == Click(id=ID, at=7)
 
 
-def test_a_click_does_not_print():
+def test_repr_of_a_click_hides_the_id():
     assert repr(Click(id=ID, at=7)) == "Click(at=7, ***)"
 
 
-def test_a_click_that_is_kept_already_is_as_old_as_it_was():
+def test_known_click_keeps_its_time():
     kept = [Click(id=ID, at=NOW - 9), Click(id=ID, at=NOW - 5), Click(id=OTHER, at=NOW - 7)]
 
     assert newest_of([Click(id=ID, at=NOW)], kept) == Click(id=OTHER, at=NOW - 7)
@@ -133,7 +133,7 @@ def test_a_click_that_is_kept_already_is_as_old_as_it_was():
         ("https://münchen.example/straße", "https://münchen.example/straße"),
     ],
 )
-def test_an_address_keeps_its_page_and_its_campaign(url, kept):
+def test_address_keeps_its_page_and_campaign(url, kept):
     assert scrubbed_url(url) == kept
 
 
@@ -146,16 +146,16 @@ def test_an_address_keeps_its_page_and_its_campaign(url, kept):
         "android-app://com.example",
     ],
 )  # fmt: skip
-def test_what_is_no_page_address_is_left_out(url):
+def test_invalid_page_address_is_dropped(url):
     assert scrubbed_url(url) is None
 
 
-def test_a_thousand_and_one_parameters_are_no_error():
+def test_too_many_parameters_are_dropped_without_an_error():
     assert scrubbed_url("https://shop.example/?" + "utm_id=1&" * 1_001) == "https://shop.example/"
 
 
 @given(st.text(max_size=80))
-def test_any_text_is_an_address_or_nothing(text):
+def test_any_text_is_an_address_or_dropped(text):
     kept = scrubbed_url(text)
 
     assert kept is None or kept.startswith(("http://", "https://"))
@@ -165,7 +165,7 @@ PART = st.text("abcXYZ019-._~%@:!$&'()*+,;=/?#[] \\", max_size=12)
 
 
 @given(st.sampled_from(["http", "https"]), PART, PART, PART, PART)
-def test_what_is_scrubbed_gives_nothing_more_away(scheme, host, path, query, fragment):
+def test_scrubbing_is_idempotent_and_removes_secrets(scheme, host, path, query, fragment):
     once = scrubbed_url(f"{scheme}://canary:secret@{host}/{path}?token={query}#{fragment}canary")
 
     if once is not None:

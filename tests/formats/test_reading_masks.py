@@ -32,5 +32,5 @@ CANARY = "canary-4f1d"
     ],
     ids=lambda value: type(value).__name__,
 )  # fmt: skip
-def test_no_value_prints_a_person_or_a_secret(value):
+def test_repr_hides_persons_and_secrets(value):
     assert CANARY not in f"{value!r} {value}"

@@ -11,7 +11,7 @@ def body(**event: object) -> bytes:
     return json.dumps({"version": "1.0.0", "event": event, "pixel": "o8z6j"}).encode()
 
 
-def test_one_event_and_the_pixel_that_the_tag_names():
+def test_event_and_pixel_of_the_tag_are_read():
     sent = read(body(event_name="purchase", value=10))
 
     assert sent == SgtmTagRequest(
@@ -20,7 +20,7 @@ def test_one_event_and_the_pixel_that_the_tag_names():
     )
 
 
-def test_a_hit_that_the_browser_sends_again_says_the_same_of_itself():
+def test_repeated_browser_hit_has_the_same_identity():
     hit = {
         "event_name": "purchase",
         "client_id": "1.2",
@@ -37,7 +37,7 @@ def test_a_hit_that_the_browser_sends_again_says_the_same_of_itself():
     assert first[0] is not None
 
 
-def test_a_hit_that_does_not_say_which_it_is_has_nothing_to_repeat():
+def test_hit_without_a_request_count_has_no_identity():
     sent = read(body(event_name="purchase", client_id="1.2", **{"x-ga-page_id": 4}))
 
     assert sent.tagged.repeated == (None,)
@@ -54,12 +54,12 @@ def test_a_hit_that_does_not_say_which_it_is_has_nothing_to_repeat():
         (b'{"event": {}, "event": {}}', "event"),
     ],
 )
-def test_what_has_not_the_shape_is_refused_with_its_place(sent, path):
+def test_malformed_request_is_refused_with_its_path(sent, path):
     with pytest.raises(MalformedRequest) as caught:
         read(sent)
 
     assert caught.value.path == path
 
 
-def test_what_was_sent_does_not_print():
+def test_repr_hides_the_event():
     assert "purchase" not in repr(read(body(event_name="purchase")))

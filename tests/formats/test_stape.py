@@ -64,13 +64,13 @@ def _canonical(conversion):
 
 
 @pytest.mark.parametrize("case", [case for _, case in CASES], ids=[name for name, _ in CASES])
-def test_what_the_tag_sends_becomes(case):
+def test_tag_request_becomes_conversions(case):
     expected = {key: case[key] for key in ("conversions", "refused") if key in case}
 
     assert becomes(case["body"]) == expected
 
 
-def test_the_four_secrets_are_read_and_do_not_print():
+def test_four_secrets_are_read_and_hidden_in_the_repr():
     read = proxied(a_body())
 
     assert read.keys == OAuthKeys(
@@ -84,16 +84,16 @@ def test_the_four_secrets_are_read_and_do_not_print():
 
 @pytest.mark.parametrize("part", AUTH)
 @pytest.mark.parametrize("value", [None, "", 7, "a b", "x" * 513, "Schlüssel"])
-def test_three_secrets_and_a_half_are_none(part, value):
+def test_incomplete_secrets_are_ignored(part, value):
     assert proxied(a_body(auth=AUTH | {part: value})).keys is None
 
 
 @pytest.mark.parametrize("auth", [None, [], "secret", {}])
-def test_no_auth_is_none(auth):
+def test_empty_auth_is_ignored(auth):
     assert proxied(a_body(auth=auth)).keys is None
 
 
-def test_no_secret_is_in_what_is_kept_of_a_request():
+def test_stored_request_contains_no_secret():
     read = proxied(a_body())
     reading = x_api.read(read.body, destination=a_destination(), salt=b"salt")
 
@@ -102,7 +102,7 @@ def test_no_secret_is_in_what_is_kept_of_a_request():
         assert secret.encode() not in reading.body
 
 
-def test_a_conversion_without_time_and_id_that_is_sent_again_is_the_same():
+def test_repeated_conversion_without_time_and_id_is_the_same():
     body = a_body({"value": 10.5})
 
     again = [
@@ -127,7 +127,7 @@ def test_a_conversion_without_time_and_id_that_is_sent_again_is_the_same():
         (b'{"pixel_id": "o8z6j", "pixel_id": "p2", "conversions": []}', "pixel_id"),
     ],
 )
-def test_what_is_no_request_to_the_proxy_is_malformed(body, path):
+def test_malformed_proxy_request_is_refused(body, path):
     with pytest.raises(MalformedRequest) as caught:
         proxied(body)
 
@@ -153,7 +153,7 @@ CONVERSIONS = st.dictionaries(st.sampled_from(FIELDS), VALUES)
 
 
 @given(st.lists(CONVERSIONS | VALUES, max_size=3), VALUES)
-def test_any_conversions_are_read_or_refused_in_xs_words(conversions, auth):
+def test_any_conversions_are_read_or_refused_as_x_does(conversions, auth):
     body = {"pixel_id": "o8z6j", "conversions": conversions, "auth": auth}
 
     try:

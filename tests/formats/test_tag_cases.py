@@ -7,13 +7,13 @@ CASES = list(cases())
 @pytest.mark.parametrize(
     ("endpoint", "case"), CASES, ids=[f"{endpoint}: {c['says']}" for endpoint, c in CASES]
 )
-def test_what_a_tag_sends_becomes(endpoint, case):
+def test_tag_request_becomes_conversions(endpoint, case):
     expected = {key: case[key] for key in ("conversions", "ignored", "error") if key in case}
 
     assert outcome(endpoint, case) == expected
 
 
-def test_no_case_is_told_twice():
+def test_cases_are_unique():
     claims = [(endpoint, case["says"]) for endpoint, case in CASES]
 
     assert len(set(claims)) == len(claims)

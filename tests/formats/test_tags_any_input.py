@@ -57,7 +57,7 @@ def _query(parameters):
 
 
 @given(st.text(max_size=200), st.binary(max_size=200), VISITORS)
-def test_any_bytes_at_ga4s_door_are_read_or_malformed(query, body, visitor):
+def test_any_bytes_to_ga4_are_read_or_malformed(query, body, visitor):
     is_read_or_malformed(lambda: ga4.read(f"v=2&tid=G-1&{query}", body), visitor)
 
 
@@ -71,7 +71,7 @@ def test_any_parameters_of_a_hit_are_read_or_malformed(shared, lines, visitor):
 
 
 @given(st.binary(max_size=200), VISITORS)
-def test_any_bytes_at_the_measurement_protocols_door_are_read_or_malformed(body, visitor):
+def test_any_bytes_to_the_measurement_protocol_are_read_or_malformed(body, visitor):
     is_read_or_malformed(lambda: measurement_protocol.read(body, measurement="G-1"), visitor)
 
 
@@ -83,7 +83,7 @@ def test_any_bytes_at_the_measurement_protocols_door_are_read_or_malformed(body,
     | VALUES,
     VISITORS,
 )
-def test_any_structure_at_the_measurement_protocols_door_is_read_or_malformed(value, visitor):
+def test_any_structure_to_the_measurement_protocol_is_read_or_malformed(value, visitor):
     body = json.dumps(value).encode()
 
     is_read_or_malformed(lambda: measurement_protocol.read(body, measurement="G-1"), visitor)
@@ -91,12 +91,12 @@ def test_any_structure_at_the_measurement_protocols_door_is_read_or_malformed(va
 
 @pytest.mark.parametrize("form", [True, False])
 @given(query=st.text(max_size=100), body=st.binary(max_size=200), visitor=VISITORS)
-def test_any_bytes_at_the_data_tags_door_are_read_or_malformed(form, query, body, visitor):
+def test_any_bytes_to_the_data_tag_are_read_or_malformed(form, query, body, visitor):
     is_read_or_malformed(lambda: data_tag.read(query, body, form=form), visitor)
 
 
 @given(EVENTS | st.lists(EVENTS | VALUES, max_size=3), VISITORS)
-def test_any_structure_at_the_data_tags_door_is_read_or_malformed(value, visitor):
+def test_any_structure_to_the_data_tag_is_read_or_malformed(value, visitor):
     body = json.dumps(value).encode()
     query = f"event=purchase&dtcd={quote(body)}"
 
@@ -121,5 +121,5 @@ def test_any_dotted_form_is_read(pairs, visitor):
 
 
 @given(st.lists(EVENTS, max_size=3), VISITORS)
-def test_any_event_becomes_something(events, visitor):
+def test_any_event_is_parsed(events, visitor):
     becomes_something(Tagged(events=tuple(events), repeated=(None,) * len(events)), visitor)

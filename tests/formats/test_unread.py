@@ -76,7 +76,7 @@ def an_order(order, more=""):
     return f'{{"event":"purchase","conversion_id":"{order}"{more}}}'
 
 
-def test_half_a_character_of_a_page_is_replaced_and_costs_nothing():
+def test_lone_surrogate_of_a_page_is_replaced_at_no_cost():
     found = of_a_page(an_order("A", f',"contents":[{{"name":{CUT}}}]'), an_order("B")).found
 
     first, last = found.conversions
@@ -84,7 +84,7 @@ def test_half_a_character_of_a_page_is_replaced_and_costs_nothing():
     assert (first.conversion_id, last.conversion_id, found.faults) == ("A", "B", ())
 
 
-def test_half_a_character_of_a_tag_is_replaced_and_costs_nothing():
+def test_lone_surrogate_of_a_tag_is_replaced_at_no_cost():
     more = f',"description":{CUT}'
     packed = f"v=2&dtcd={a_row('A', more)}"
 
@@ -102,7 +102,7 @@ def test_half_a_character_of_a_tag_is_replaced_and_costs_nothing():
     assert said == ["Mug \ufffd"] * 5
 
 
-def test_a_key_named_twice_in_a_conversion_of_a_page_is_the_fault_of_that_one():
+def test_duplicate_key_in_a_page_conversion_costs_only_that_conversion():
     found = of_a_page(
         an_order("A", ',"value":1,"value":2'),
         an_order("B", ',"contents":[{"id":1,"id":2}]'),
@@ -119,7 +119,7 @@ def test_a_key_named_twice_in_a_conversion_of_a_page_is_the_fault_of_that_one():
     ]
 
 
-def test_it_is_so_beside_a_field_of_a_newer_script_too():
+def test_duplicate_key_beside_an_unknown_field_costs_only_its_conversion():
     orders = an_order("A", ',"value":1,"value":2'), an_order("B")
 
     read = of_a_page(*orders, around=',"new":"x"')
@@ -127,7 +127,7 @@ def test_it_is_so_beside_a_field_of_a_newer_script_too():
     assert [conversion.conversion_id for conversion in read.found.conversions] == [None, "B"]
 
 
-def test_a_message_that_says_consent_twice_grants_nothing_by_it():
+def test_duplicate_consent_in_a_message_grants_nothing():
     twice = ',"consent":{"ad_storage":"denied","ad_storage":"granted"}'
 
     read = of_a_page(an_order("A"), around=twice)
@@ -158,13 +158,11 @@ UNREAD = [
     ("endpoint", "good", "bad", "code", "path"),
     [(endpoint, good, *fault) for endpoint, good, each in UNREAD for fault in each],
 )
-def test_an_event_that_cannot_be_read_is_refused_and_those_beside_it_are_taken(
-    endpoint, good, bad, code, path
-):
+def test_unreadable_event_is_refused_and_the_others_accepted(endpoint, good, bad, code, path):
     assert what_comes_of(endpoint(good("A"), bad, good("B"))) == ["A", (code, path), "B"]
 
 
-def test_a_line_that_is_no_hit_costs_none_beside_it():
+def test_malformed_line_costs_no_other_hit():
     bought = f"v=2&tid=G-1&en=purchase&ep.twclid={CLICK}&ep.transaction_id="
     lines = "\n".join((f"{bought}A", "v=1&en=purchase", f"{bought}B&{'a=1&' * 500}", f"{bought}C"))
 
@@ -186,14 +184,14 @@ def test_a_line_that_is_no_hit_costs_none_beside_it():
         (lambda: protocol(an_event("A"), around=TWICE), "duplicate_key", "a"),
     ],
 )
-def test_a_request_of_which_nothing_can_be_read_is_refused_as_a_whole(read, code, path):
+def test_fully_unreadable_request_is_refused(read, code, path):
     with pytest.raises(MalformedRequest) as refused:
         read()
 
     assert (refused.value.code, refused.value.path) == (code, path)
 
 
-def test_what_cannot_be_read_is_heard_by_no_tag():
+def test_unreadable_event_reaches_no_tag():
     read = protocol("5", an_event("A"))
 
     found = found_in(read)
@@ -202,7 +200,7 @@ def test_what_cannot_be_read_is_heard_by_no_tag():
     assert [event["event_name"] for event in read.readable] == ["purchase"]
 
 
-def test_bytes_that_are_no_utf_8_are_replaced_and_an_address_with_such_is_nobodys():
+def test_invalid_utf_8_is_replaced_and_makes_an_email_unusable():
     more = ',"description":"Gr\xf6\xdfe","email":"j\xf6rg@example.com"'
     body = f"[{a_row('A', more)}]".encode("latin-1")
 
@@ -213,7 +211,7 @@ def test_bytes_that_are_no_utf_8_are_replaced_and_an_address_with_such_is_nobody
 
 
 @given(st.text(st.characters() | st.characters(categories=["Cs"])))
-def test_mending_changes_halves_and_nothing_else(text):
+def test_surrogate_repair_changes_only_lone_surrogates(text):
     body = json.dumps([text, {text: "\\ud83d"}]).encode()
     expected = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 

@@ -30,7 +30,7 @@ def taken(**fields):
     return answer.conversions[0]
 
 
-def test_the_sample_of_x_becomes_one_canonical_conversion():
+def test_x_sample_becomes_one_canonical_conversion():
     answer = read_one_x(
         conversion_time="2022-02-18T01:14:00.603Z",
         event_id="tw-o8z6j-o8z6k",
@@ -88,7 +88,7 @@ def test_the_sample_of_x_becomes_one_canonical_conversion():
     )
 
 
-def test_what_is_kept_is_what_came_without_what_the_page_address_hides():
+def test_stored_body_is_the_received_body_with_a_scrubbed_address():
     body = {"conversions": [x_conversion(event_source_url="https://shop.example/?secret=1")]}
 
     kept = json.loads(read_x(body).body)
@@ -97,7 +97,7 @@ def test_what_is_kept_is_what_came_without_what_the_page_address_hides():
     assert kept == body
 
 
-def test_an_email_that_stands_where_none_belongs_is_neither_sent_nor_kept():
+def test_misplaced_email_is_neither_sent_nor_stored():
     body = {
         "conversions": [
             x_conversion(
@@ -155,18 +155,18 @@ def test_an_email_that_stands_where_none_belongs_is_neither_sent_nor_kept():
         ({"event_id": ...}, 400, [invalid("Event ID was not found", "event_id")]),
     ],
 )
-def test_a_documented_error_has_the_words_of_x(fields, status, said):
+def test_documented_errors_match_x(fields, status, said):
     assert read_one_x(**fields) == XApiRefusal(status=status, complaints=tuple(said))
 
 
-def test_five_hundred_are_taken_and_one_more_is_refused_in_the_words_of_x():
+def test_batch_is_limited_to_500_conversions_as_at_x():
     assert len(read_x({"conversions": [x_conversion()] * 500}).conversions) == 500
     assert read_x({"conversions": [x_conversion()] * 501}) == XApiRefusal(
         status=400, complaints=(invalid("Conversion count limit is 500"),)
     )
 
 
-def test_one_bad_conversion_fails_all_and_every_error_is_listed():
+def test_bad_conversion_fails_all_and_every_error_is_listed():
     bad = x_conversion(identifiers=[{"hashed_email": "abc"}], value="x", event_id="o8z6j")
 
     answer = read_x({"conversions": [x_conversion(), bad, x_conversion(value="y")]})
@@ -191,7 +191,7 @@ def test_not_found_among_the_errors_makes_it_404():
 
 
 @pytest.mark.parametrize("event_id", ["o8z6k", "tw-o8z6j-o8z6k"])
-def test_both_spellings_of_an_event_id_are_the_bare_one(event_id):
+def test_both_spellings_of_an_event_id_are_the_bare_id(event_id):
     assert taken(event_id=event_id).event == "o8z6k"
 
 
@@ -199,50 +199,50 @@ def test_both_spellings_of_an_event_id_are_the_bare_one(event_id):
     "event_id",
     ["tw-p2-o8z6k", "tw-o8z6j-", "tw--o8z6k", "O8Z6K", "o8z6k ", "é", "x" * 33, "a\x00b"],
 )
-def test_an_event_id_that_no_event_of_the_pixel_has_is_foreign(event_id):
+def test_unknown_event_id_is_not_found(event_id):
     assert [complaint.code for complaint in complaints(event_id=event_id)] == [
         "NOT_FOUND",
         "INVALID_PARAMETER",
     ]
 
 
-def test_an_event_name_of_google_stands_in_for_an_id():
+def test_gtm_event_name_replaces_an_event_id():
     assert taken(event_id=..., event_name="gtm_purchase").event == "gtm_purchase"
     assert taken(event_id="", event_name="gtm_purchase").event == "gtm_purchase"
 
 
 @pytest.mark.parametrize("name", ["", "purchase", "gtm_", "gtm_a b", "gtm_" + "x" * 121])
-def test_another_event_name_does_not(name):
+def test_other_event_names_do_not_replace_an_event_id(name):
     assert complaints(event_id=..., event_name=name) == (
         invalid("Event ID was not found", "event_id"),
     )
 
 
 @pytest.mark.parametrize("stamp", [1_645_146_840_603, "1645146840603"])
-def test_a_time_in_milliseconds_stands_in_for_a_spelled_one(stamp):
+def test_timestamp_in_milliseconds_replaces_the_time(stamp):
     assert taken(conversion_time=..., conversion_timestamp=stamp).time == 1_645_146_840_603
 
 
-def test_a_spelled_time_rules_where_both_are_given():
+def test_time_overrides_the_timestamp():
     assert taken(conversion_timestamp=1).time == 1_795_514_400_000
 
 
 @pytest.mark.parametrize(
     "stamp", [-1, 10**18, 2**64, "", "soon", "1e12", "-1", "\u0661", "253402300800000", "9" * 400]
 )
-def test_milliseconds_that_are_none_are_refused(stamp):
+def test_invalid_timestamp_is_refused(stamp):
     said = complaints(conversion_time=..., conversion_timestamp=stamp)
 
     assert [warning.parameter for warning in said] == ["conversion_timestamp"]
 
 
-def test_a_conversion_without_a_time_is_refused():
+def test_conversion_without_a_time_is_refused():
     assert [complaint.parameter for complaint in complaints(conversion_time=...)] == [
         "conversion_time"
     ]
 
 
-def test_the_last_moment_that_can_be_spelled_is_taken_and_rendered():
+def test_last_representable_time_is_accepted_and_rendered():
     conversion = taken(conversion_time="9999-12-31T23:59:59.999Z")
 
     assert b'"9999-12-31T23:59:59.999Z"' in conversion_body(conversion)
@@ -266,12 +266,12 @@ def test_the_last_moment_that_can_be_spelled_is_taken_and_rendered():
         [{"ip_address": "203.0.113.7"}, {"user_agent": "Mozilla/5.0"}],
     ],
 )
-def test_every_element_must_be_enough_by_itself(identifiers):
+def test_every_identifier_object_must_be_sufficient(identifiers):
     assert complaints(identifiers=identifiers) == (NO_IDENTIFIER,)
 
 
 @pytest.mark.parametrize("text", ["bob@example.com", "+442079460958", "442079460958", "b ob"])
-def test_a_person_sent_in_place_of_a_hash_is_not_echoed(text):
+def test_raw_person_instead_of_a_hash_is_not_echoed(text):
     said = complaints(identifiers=[{"hashed_phone_number": text}])
 
     assert said == (
@@ -279,7 +279,7 @@ def test_a_person_sent_in_place_of_a_hash_is_not_echoed(text):
     )
 
 
-def test_the_hash_of_nothing_is_taken_as_x_takes_it():
+def test_hash_of_the_empty_text_is_accepted_as_at_x():
     digest = hashlib.sha256(b"").hexdigest()
 
     assert taken(identifiers=[{"hashed_email": digest.upper()}]).identifiers.email == digest
@@ -288,11 +288,11 @@ def test_the_hash_of_nothing_is_taken_as_x_takes_it():
 @pytest.mark.parametrize(
     ("value", "spelled"), [(20, "20.00"), ("20.00", "20.00"), (20.5, "20.50"), (None, None)]
 )
-def test_an_amount_becomes_a_text_with_decimals(value, spelled):
+def test_amount_becomes_a_decimal_text(value, spelled):
     assert taken(value=value).value == spelled
 
 
-def test_a_value_without_currency_is_in_dollars_as_x_documents():
+def test_default_currency_is_usd_as_at_x():
     assert taken(value=1).currency == "USD"
     assert taken().currency is None
 
@@ -315,11 +315,11 @@ def test_a_value_without_currency_is_in_dollars_as_x_documents():
         ({"restricted_data_use": "maybe"}, "restricted_data_use"),
     ],
 )
-def test_another_error_names_its_parameter(fields, parameter):
+def test_error_names_its_parameter(fields, parameter):
     assert [complaint.parameter for complaint in complaints(**fields)] == [parameter]
 
 
-def test_without_a_conversion_id_a_retry_has_the_same_one():
+def test_retry_without_a_conversion_id_derives_the_same_id():
     body = {"conversions": [x_conversion(conversion_id=...)] * 2}
 
     first, retry = read_x(body).conversions, read_x(body).conversions
@@ -331,7 +331,7 @@ def test_without_a_conversion_id_a_retry_has_the_same_one():
     assert all(len(conversion.conversion_id) == 26 for conversion in first)
 
 
-def test_no_reading_prints_a_person():
+def test_repr_hides_persons():
     answer = read_one_x(
         description="canary",
         event_source_url="https://shop.example/canary",

@@ -34,7 +34,7 @@ TWICE = '"event_id" occurs twice in one object: remove one of them'
         ),
     ],
 )
-def test_another_shape_is_refused_in_the_shape_of_x(body, said):
+def test_malformed_body_is_refused_in_x_format(body, said):
     answer = read_x(body)
 
     assert answer.status == 400
@@ -64,7 +64,7 @@ FIELDS = [
 
 
 @given(st.dictionaries(st.sampled_from(FIELDS), JSONISH, max_size=5))
-def test_any_structure_is_taken_or_refused(fields):
+def test_any_structure_is_accepted_or_refused(fields):
     answer = read_one_x(**fields)
 
     if isinstance(answer, XReading):
@@ -75,5 +75,5 @@ def test_any_structure_is_taken_or_refused(fields):
 
 
 @given(st.binary(max_size=150))
-def test_any_bytes_are_taken_or_refused(body):
+def test_any_bytes_are_accepted_or_refused(body):
     assert isinstance(read_x(body), XApiRefusal)
