@@ -37,7 +37,7 @@ def differences(there, here, ignore=()):
     return [(difference.path, difference.there, difference.here) for difference in pair.differences]
 
 
-def test_a_line_holds_a_whole_case():
+def test_line_contains_a_whole_case():
     line = {
         "event": {"event_name": "purchase"},
         "client": "GA4",
@@ -79,19 +79,19 @@ def test_lines_of_one_trace_make_one_case():
         (b"\xff", "line 1: "),
     ],
 )
-def test_a_line_that_cannot_be_read_is_named(content, said):
+def test_unreadable_line_is_named(content, said):
     with pytest.raises(CaptureUnusable) as refused:
         read_cases([content])
 
     assert said in str(refused.value)
 
 
-def test_a_trace_that_comes_in_twice_is_refused():
+def test_repeated_trace_is_refused():
     with pytest.raises(CaptureUnusable, match="line 2: the trace 't' occurs twice"):
         read_cases(lines({"trace": "t", "event": {}}, {"trace": "t", "event": {}}))
 
 
-def test_bodies_are_compared_place_by_place():
+def test_bodies_are_compared_path_by_path():
     there = json.dumps({"a": [1, {"b": "x"}], "c": 1, "same": [1.0]})
     here = json.dumps({"a": [1, {"b": "y"}, 3], "d": True, "same": [1]})
 
@@ -115,11 +115,11 @@ def test_bodies_are_compared_place_by_place():
         (sent(url=f"{URL}?a=1&b=2"), asked(url=f"{URL}?b=2&a=3"), "query.a"),
     ],
 )
-def test_forms_texts_and_queries_are_compared_too(there, here, path):
+def test_forms_texts_and_queries_are_compared(there, here, path):
     assert [difference[0] for difference in differences(there, here)] == [path]
 
 
-def test_of_headers_those_count_that_a_template_here_sets():
+def test_only_headers_set_by_a_template_are_compared():
     there = sent(headers={"a": "1", "b": "2", "user-agent": "x"})
 
     assert differences(there, asked(headers={"A": "1", "B": "3", "C": "4"})) == [
@@ -129,7 +129,7 @@ def test_of_headers_those_count_that_a_template_here_sets():
     assert differences(sent(), asked(headers={"A": "1"})) == []
 
 
-def test_what_is_to_be_ignored_is_counted_and_not_compared():
+def test_ignored_paths_are_counted_and_not_compared():
     there, here = (
         sent('{"a": {"event_time": 1, "x": 1}}'),
         asked('{"a": {"event_time": 2, "x": 2}}'),
@@ -140,14 +140,14 @@ def test_what_is_to_be_ignored_is_counted_and_not_compared():
     assert (pair.differences, pair.ignored) == ((), ("body.a.event_time", "body.a.x"))
 
 
-def test_a_secret_that_is_not_here_is_not_compared():
+def test_unavailable_secret_is_not_compared():
     there = sent(headers={"authorization": "Bearer abc"})
     here = asked(headers={"authorization": f"Bearer {STAND_IN}"})
 
     assert differences(there, here) == []
 
 
-def test_requests_to_one_address_are_paired_by_their_likeness():
+def test_requests_to_one_address_are_paired_by_similarity():
     there = [sent('{"n": 1, "m": 1}'), sent('{"n": 2, "m": 2}')]
     here = [asked('{"n": 2, "m": 2}', tag="B"), asked('{"n": 1, "m": 3}', tag="A")]
 
@@ -156,7 +156,7 @@ def test_requests_to_one_address_are_paired_by_their_likeness():
     assert [(pair.tag, len(pair.differences)) for pair in found.pairs] == [("A", 1), ("B", 0)]
 
 
-def test_what_one_side_sent_alone_is_missing_or_extra():
+def test_unpaired_requests_are_missing_or_extra():
     there = [sent(), sent(url="https://a.example/stape-api/abc/v1?key=1")]
     here = [asked(), asked(), asked(method="GET")]
 
@@ -175,7 +175,7 @@ def test_what_one_side_sent_alone_is_missing_or_extra():
         ("https://b\u00fccher.example/", "https://xn--bcher-kva.example/"),
     ],
 )
-def test_one_address_in_two_spellings_is_one(address, other):
+def test_equivalent_addresses_are_equal(address, other):
     assert compared([asked(url=address)], [sent(url=other)], ()).missing == ()
     assert compared([asked(url=other)], [sent(url=address)], ()).extra == ()
 
@@ -199,7 +199,7 @@ def test_another_port_or_scheme_is_another_address(other):
         ("body.mine", "seen", '"seen"'),
     ],
 )
-def test_what_names_nobody_is_shown(path, value, shown):
+def test_impersonal_values_are_shown(path, value, shown):
     assert masked_value(path, value, shown=frozenset({"mine"}), salt=b"") == shown
 
 
@@ -214,7 +214,7 @@ def test_what_names_nobody_is_shown(path, value, shown):
         "px_2f7Qm9Zr4Tb8",
     ],
 )
-def test_what_may_be_a_person_or_a_key_is_a_mark(value):
+def test_possible_persons_and_keys_are_masked(value):
     mark = masked_value("body.x", value, shown=frozenset(), salt=b"1")
 
     assert str(value) not in mark
@@ -222,13 +222,13 @@ def test_what_may_be_a_person_or_a_key_is_a_mark(value):
     assert mark != masked_value("body.x", value, shown=frozenset(), salt=b"2")
 
 
-def test_a_key_that_may_be_a_person_is_not_shown():
+def test_possible_person_in_a_key_is_masked():
     path = "body.shopper@example.com.442079460958.name"
 
     assert shown_path(path) == "body.***.com.***.name"
 
 
-def test_the_same_place_is_told_once_with_how_often_it_differs():
+def test_differences_of_one_path_are_reported_once_with_a_count():
     found = compared([asked('{"value": 1}')], [sent('{"value": 2}')], ())
     other = compared([asked('{"value": 1}')], [sent('{"value": 3}')], ())
 

@@ -25,7 +25,7 @@ from twite.gtm.container.toml_file import container_of_toml, container_text
 from twite.gtm.importer import coverage
 
 
-def test_parameters_become_values_with_their_types():
+def test_parameters_become_typed_values():
     parameters = [
         text("text", "a {{_event}}"),
         text("undefined"),
@@ -56,7 +56,7 @@ def test_parameters_become_values_with_their_types():
         (template(1, word="cvt_XY2ZQ"), "cvt_XY2ZQ"),
     ],
 )
-def test_a_tag_finds_its_template_by_all_three_kinds_of_links(made, word):
+def test_tag_finds_its_template_by_all_three_kinds_of_links(made, word):
     found = brought(templates=[made], tag=[tag("Tag", word)])
 
     assert [imported.template for imported in found.container.tags] == ["T1"]
@@ -86,7 +86,7 @@ def test_a_tag_finds_its_template_by_all_three_kinds_of_links(made, word):
         ),
     ],
 )
-def test_a_tag_that_cannot_run_is_left_out_and_says_why(part, word, why):
+def test_tag_that_cannot_run_is_left_out_with_a_reason(part, word, why):
     broken = template(3) | {"templateData": "___INFO___\n{"}
 
     found = brought(templates=[template(1), template(2, "MACRO"), broken], tag=[part])
@@ -96,7 +96,7 @@ def test_a_tag_that_cannot_run_is_left_out_and_says_why(part, word, why):
     assert why in said
 
 
-def test_a_tag_keeps_what_it_was_told():
+def test_tag_keeps_its_settings():
     found = brought(
         trigger=[trigger("P"), trigger("Q") | {"triggerId": "6"}],
         tag=[
@@ -125,7 +125,7 @@ def test_a_tag_keeps_what_it_was_told():
     assert told(found, "tag", "Tag") == ("rests", "")
 
 
-def test_what_would_send_more_than_before_is_paused():
+def test_tag_that_would_send_more_than_before_is_paused():
     unknown = {
         "name": "T",
         "type": "tf_new",
@@ -151,7 +151,7 @@ def test_what_would_send_more_than_before_is_paused():
 
 
 @pytest.mark.parametrize(("word", "operator"), coverage.OPERATORS.items())
-def test_every_operator_is_taken_or_left_out(word, operator):
+def test_every_operator_is_imported_or_left_out(word, operator):
     arguments = [text("arg0", "{{_event}}"), text("arg1", "1"), boolean("negate", "true")]
     made = trigger("P", "ALWAYS", condition(word, *arguments, boolean("ignore_case", "true")))
 
@@ -168,7 +168,7 @@ def test_every_operator_is_taken_or_left_out(word, operator):
         )
 
 
-def test_a_trigger_has_the_filter_on_its_event_and_the_others():
+def test_trigger_has_its_event_filter_and_the_other_filters():
     made = trigger("P", "CUSTOM_EVENT", condition("CONTAINS", text("arg0", "x"), text("arg1", "y")))
 
     when = brought(trigger=[made]).container.triggers[0].when
@@ -187,7 +187,7 @@ def test_a_trigger_has_the_filter_on_its_event_and_the_others():
         ([], ""),
     ],
 )
-def test_a_template_needs_credentials_only_if_a_part_switches_the_service_on(log_to, notes):
+def test_template_needs_credentials_only_if_a_tag_uses_the_service(log_to, notes):
     form = [
         {"type": "RADIO", "name": "logTo", "radioItems": [{"value": "no"}, {"value": "always"}]},
         {
@@ -220,7 +220,7 @@ def group(name, *ids, number="9", **more):
     }  # fmt: skip
 
 
-def test_a_trigger_group_lists_triggers_wherever_they_are_in_the_export():
+def test_trigger_group_lists_its_triggers_in_any_order():
     found = brought(
         trigger=[
             group("All", "5", "8"),
@@ -238,7 +238,7 @@ def test_a_trigger_group_lists_triggers_wherever_they_are_in_the_export():
     )  # fmt: skip
 
 
-def test_a_trigger_group_has_its_filter_too():
+def test_trigger_group_keeps_its_filter():
     filter_ = [condition("CONTAINS", text("arg0", "x"), text("arg1", "y"))]
 
     found = brought(trigger=[trigger("P"), group("All", "5", filter=filter_)])
@@ -273,7 +273,7 @@ TWICE = (
         ),
     ],
 )  # fmt: skip
-def test_a_trigger_group_that_cannot_be_imported_takes_its_tags_along(made, why):
+def test_trigger_group_that_cannot_be_imported_leaves_out_its_tags(made, why):
     found = brought(
         trigger=[made, trigger("P")],
         tag=[tag("It", fires=("9",)), tag("Other", blockingTriggerId=["9"])],
@@ -284,7 +284,7 @@ def test_a_trigger_group_that_cannot_be_imported_takes_its_tags_along(made, why)
     assert not found.container.tags
 
 
-def test_a_trigger_with_parameters_that_is_no_group_is_left_out():
+def test_trigger_with_parameters_that_is_no_group_is_left_out():
     found = brought(trigger=[trigger("P", parameter=[text("dialog", "1")])])
 
     assert told(found, "trigger", "P") == (
@@ -292,7 +292,7 @@ def test_a_trigger_with_parameters_that_is_no_group_is_left_out():
     )  # fmt: skip
 
 
-def test_a_trigger_that_names_no_event_is_left_out():
+def test_trigger_without_an_event_name_is_left_out():
     found = brought(trigger=[trigger("P", customEventFilter=[])])
 
     assert told(found, "trigger", "P") == (
@@ -301,7 +301,7 @@ def test_a_trigger_that_names_no_event_is_left_out():
     )
 
 
-def test_transformations_keep_their_tables_their_tags_and_their_conditions():
+def test_transformations_keep_tables_tags_and_conditions():
     matching = {
         "variableName": "_event",
         "variableReference": "{{_event}}",
@@ -345,13 +345,13 @@ def test_transformations_keep_their_tables_their_tags_and_their_conditions():
     assert (more.when[0].operator, more.when[0].right) == (Operator.MATCHES, "^buy")
 
 
-def test_parts_of_one_name_get_names_of_their_own():
+def test_equally_named_parts_are_renamed():
     found = brought(tag=[tag("A"), tag("A"), tag("A (2)")])
 
     assert [imported.name for imported in found.container.tags] == ["A", "A (2)", "A (2) (2)"]
 
 
-def test_nothing_is_dropped_in_silence():
+def test_unsupported_keys_are_reported():
     made = export(
         folder=[{"name": "F"}, {"name": "G", "novel": 1}],
         zone=[{"zoneId": "1"}],
@@ -376,7 +376,7 @@ def test_nothing_is_dropped_in_silence():
     assert "its key 'novel' is not known" in told(found, "folder", "G")[1]
 
 
-def test_the_span_of_time_in_which_a_tag_fires_is_kept():
+def test_schedule_of_a_tag_is_kept():
     found = brought(tag=[tag("T", scheduleStartMs="1764543600000", scheduleEndMs="1767222000000")])
 
     (imported,) = found.container.tags

@@ -18,7 +18,7 @@ from twite.gtm.container.plan import NotFiredReason, plan
 from twite.gtm.container.values import EventContext
 
 
-def test_what_stands_beside_the_version_and_in_its_container_is_told():
+def test_unknown_keys_beside_the_container_version_are_reported():
     made = export(container={"name": "Shop", "taggingServerUrls": ["https://t.example"], "new": 1})
 
     found = brought(made | {"exportTime": "2026-11-25", "extension": {"a": 1}})
@@ -124,7 +124,7 @@ LIST = {"type": "LIST", "list": [{"type": "TEMPLATE", "value": "x"}]}
         ),
     ],
 )
-def test_a_key_that_is_not_kept_is_told_and_nothing_runs_wider_for_it(kind, part, fit, why):
+def test_unsupported_key_is_reported_and_nothing_runs_more_often(kind, part, fit, why):
     others = {"tag": [tag("It 2")]} if kind == "tag" else {}
 
     found = brought(**{kind: [part, *others.get(kind, [])]})
@@ -153,9 +153,7 @@ EXCLUDED = table("excludedParamsTable", {"excludedParams": "user_data"})
         ([EXCLUDED, boolean("matchingConditionsEnabled", "true")], {}, "but it has none"),
     ],
 )
-def test_a_transformation_that_is_not_read_whole_is_left_out_and_its_tags_wait(
-    parameters, more, why
-):
+def test_unreadable_transformation_is_left_out_and_pauses_its_tags(parameters, more, why):
     change = {"name": "It", "type": "tf_exclude_params", "parameter": parameters, **more}
 
     found = brought(tag=[tag("Tag")], transformation=[change])
@@ -165,7 +163,7 @@ def test_a_transformation_that_is_not_read_whole_is_left_out_and_its_tags_wait(
     assert told(found, "tag", "Tag")[0] == "paused"
 
 
-def test_a_trigger_called_like_the_one_that_is_always_there_keeps_its_conditions():
+def test_trigger_named_all_events_keeps_its_conditions():
     found = brought(trigger=[trigger("All Events")], tag=[tag("Tag", fires=("5",))])
 
     assert found.container.tags[0].triggers == ("All Events (2)",)
@@ -180,14 +178,14 @@ def test_a_trigger_called_like_the_one_that_is_always_there_keeps_its_conditions
         ("variable", [variable("_event")], "a variable called '_event' already"),
     ],
 )
-def test_what_is_there_twice_is_told_and_left_out(kind, parts, said):
+def test_repeated_part_is_left_out_and_reported(kind, parts, said):
     found = brought(**{kind: parts})
 
     last = [line for line in found.lines if line.kind == kind][-1]
     assert (str(last.fit), said in last.notes[0]) == ("left out", True)
 
 
-def test_a_tag_without_a_trigger_runs_beside_one_that_has_some():
+def test_tag_without_triggers_runs_with_a_tag_that_has_some():
     found = brought(
         tag=[tag("Tag", teardownTag=[{"tagName": "Last"}]), tag("Last", fires=())],
     )
@@ -195,7 +193,7 @@ def test_a_tag_without_a_trigger_runs_beside_one_that_has_some():
     assert told(found, "tag", "Last") == ("runs", "")
 
 
-def test_texts_that_are_written_as_numbers_are_compared_as_texts():
+def test_keys_written_as_numbers_are_compared_as_texts():
     row = {"type": "MAP", "map": [{"type": "INTEGER", "key": "key", "value": "5"}, text("value")]}
     rows = {"type": "LIST", "key": "map", "list": [row]}
 
@@ -204,7 +202,7 @@ def test_texts_that_are_written_as_numbers_are_compared_as_texts():
     assert found.container.variables[0].rows[0].key == "5"
 
 
-def test_a_tag_whose_setup_waits_for_a_person_says_so():
+def test_tag_reports_its_paused_setup_tag():
     found = brought(
         tag=[tag("Tag", setupTag=[{"tagName": "First"}]), tag("First", novel="1")],
     )
@@ -218,7 +216,7 @@ def test_a_tag_whose_setup_waits_for_a_person_says_so():
 SETUP = {"tagName": "First", "stopOnSetupFailure": True}
 
 
-def test_a_tag_that_needs_a_paused_one_says_that_it_does_not_fire():
+def test_tag_that_requires_a_paused_tag_reports_that_it_does_not_fire():
     found = brought(
         tag=[
             tag("Tag", fires=(), setupTag=[SETUP]),
@@ -240,7 +238,7 @@ def test_a_tag_that_needs_a_paused_one_says_that_it_does_not_fire():
 @pytest.mark.parametrize(
     "first", [tag("First"), tag("First", fires=()), tag("First", tagFiringOption="UNLIMITED")]
 )
-def test_a_tag_that_runs_beside_more_than_one_runs_as_at_google(first):
+def test_tag_used_by_several_tags_runs_as_at_google(first):
     found = brought(
         tag=[
             tag("Tag", setupTag=[SETUP]),
@@ -252,7 +250,7 @@ def test_a_tag_that_runs_beside_more_than_one_runs_as_at_google(first):
     assert told(found, "tag", "First") == ("runs", "")
 
 
-def test_a_teardown_that_is_left_out_keeps_its_tag():
+def test_tag_without_its_teardown_tag_is_kept():
     teardown = {"tagName": "Last", "stopTeardownOnFailure": True}
 
     found = brought(tag=[tag("Tag", teardownTag=[teardown]), tag("Last", "sgtmnew")])
@@ -261,7 +259,7 @@ def test_a_teardown_that_is_left_out_keeps_its_tag():
     assert found.container.tags[0].teardown is None
 
 
-def test_an_exception_of_all_events_keeps_a_tag_from_firing():
+def test_exception_of_all_events_blocks_a_tag():
     found = brought(tag=[tag("Tag", blockingTriggerId=["2147479574"])])
 
     planned = plan(found.container, EventContext(event={"event_name": "x"}, now=1), variables=None)

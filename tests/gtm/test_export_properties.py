@@ -41,7 +41,7 @@ def parts_of(tree):
 
 
 @given(seed=SEEDS)
-def test_every_part_of_an_export_is_in_the_report_once(seed):
+def test_report_contains_every_part_of_an_export_once(seed):
     tree = AnyExport(random.Random(seed)).whole()
 
     lines = brought(tree).lines
@@ -51,7 +51,7 @@ def test_every_part_of_an_export_is_in_the_report_once(seed):
 
 
 @given(seed=SEEDS)
-def test_what_does_not_run_as_before_says_why(seed):
+def test_part_that_differs_has_a_reason(seed):
     lines = brought(AnyExport(random.Random(seed)).whole()).lines
 
     silent = {line.fit for line in lines if not line.notes}
@@ -82,7 +82,7 @@ def hide(randomness, tree, text):
 
 
 @given(seed=SEEDS)
-def test_a_secret_is_in_no_file_or_the_report_names_its_place(seed):
+def test_secret_is_in_no_file_unless_reported(seed):
     randomness = random.Random(seed)
     tree = AnyExport(randomness).whole()
     text, secret = any_secret(randomness)

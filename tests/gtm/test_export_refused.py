@@ -45,7 +45,7 @@ from twite.gtm.importer.reading import LARGEST, read_export
         ),
     ],
 )
-def test_what_is_no_export_is_refused(made, said):
+def test_non_export_is_refused(made, said):
     with pytest.raises(ContainerUnusable, match=said):
         read_export(made)
 
@@ -65,12 +65,12 @@ def test_what_is_no_export_is_refused(made, said):
         ({"firingTriggerId": [[]]}, r"tag\[0\].firingTriggerId: a string was expected"),
     ],
 )
-def test_a_misshapen_part_is_refused_by_its_place(part, said):
+def test_malformed_part_is_refused_with_its_path(part, said):
     with pytest.raises(ContainerUnusable, match=said):
         brought(tag=[tag() | part])
 
 
-def test_a_deep_parameter_is_refused():
+def test_deeply_nested_parameter_is_refused():
     deep = text("a", "b")
     for _ in range(100):
         deep = {"type": "LIST", "key": "a", "list": [deep]}
@@ -79,12 +79,12 @@ def test_a_deep_parameter_is_refused():
         brought(tag=[tag("Tag", "cvt_190000001_1", deep)])
 
 
-def test_what_is_larger_than_any_container_is_refused_unread():
+def test_oversized_export_is_refused_unread():
     with pytest.raises(ContainerUnusable, match="is larger than 32 MiB"):
         read_export(bytes(LARGEST + 1))
 
 
-def test_variables_in_a_ring_are_refused_by_their_names():
+def test_circular_variables_are_refused_by_name():
     ring = [variable("A", "c", text("value", "{{B}}")), variable("B", "c", text("value", "{{A}}"))]
 
     with pytest.raises(ContainerUnusable, match="A → B → A"):
@@ -100,7 +100,7 @@ def places_in(tree):
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_a_spoilt_export_is_imported_or_refused_and_can_be_written(seed):
+def test_damaged_export_is_imported_or_refused_and_can_be_written(seed):
     randomness = random.Random(seed)
     spoilt = [None, True, 0, -1, 1e308, "", "x", "{{}}", "{{Dice}}", "\x00", [], {}, [[]], {"a": 1}]
     for _ in range(10):

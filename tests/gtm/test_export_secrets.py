@@ -36,33 +36,33 @@ def taken(found):
         "privateKey",
     ],
 )
-def test_a_name_that_promises_a_secret_is_known(name):
+def test_secret_field_name_is_recognized(name):
     assert promises_secret(name)
 
 
 @pytest.mark.parametrize(
     "name", ["pixelId", "authMethod", "keyPath", "eventName", "key", "cookieName", "monkey", ""]
 )
-def test_a_name_that_promises_none_is_not(name):
+def test_other_field_name_is_no_secret(name):
     assert not promises_secret(name)
 
 
 @pytest.mark.parametrize("text", SECRETS)
-def test_a_text_that_looks_like_a_secret_is_known(text):
+def test_secret_text_is_recognized(text):
     assert looks_secret(text)
 
 
 @pytest.mark.parametrize("text", OTHERS)
-def test_a_text_of_another_kind_is_not(text):
+def test_other_text_is_no_secret(text):
     assert list(secrets_in(text)) == []
 
 
 @pytest.mark.parametrize("text", SECRETS)
-def test_what_looks_like_a_secret_is_not_in_the_masked_text(text):
+def test_masked_text_contains_no_recognized_secret(text):
     assert [secret for secret in secrets_in(text) if secret in masked(text)] == []
 
 
-def test_what_chance_draws_is_known():
+def test_random_tokens_are_recognized():
     randomness = random.Random(6)
     letters = string.ascii_letters + string.digits
     drawn = {
@@ -114,7 +114,7 @@ def test_secrets_are_taken_from_fields_rows_and_constants():
     }
 
 
-def test_a_table_that_feeds_a_secret_field_gives_up_its_values():
+def test_lookup_table_used_by_a_secret_field_loses_its_values():
     found = brought(
         tag=[tag("Tag", "cvt_190000001_1", text("accessToken", "{{By shop}}"))],
         variable=[
@@ -136,21 +136,21 @@ def test_a_table_that_feeds_a_secret_field_gives_up_its_values():
 
 
 @pytest.mark.parametrize("name", ["word", "Tag.word"])
-def test_a_person_can_name_more(name):
+def test_user_can_name_more_secrets(name):
     made = tag("Tag", "cvt_190000001_1", text("word", "sesame"))
 
     assert taken(brought(tag=[made], named=[name])) == [("tag", "Tag", "word")]
     assert taken(brought(tag=[made])) == []
 
 
-def test_a_field_with_dots_in_its_name_gives_up_its_secret_too():
+def test_secret_in_a_field_with_a_dotted_name_is_taken():
     found = brought(tag=[tag("Tag", "cvt_190000001_1", text("api.token", "sesame"))])
 
     assert found.container.tags[0].fields == {}
     assert dict(found.container.tags[0].secrets) == {r"api\.token": r"env:tag/Tag/api\.token"}
 
 
-def test_no_secret_is_in_what_is_written_or_printed():
+def test_secret_is_neither_written_nor_printed():
     found = brought(tag=[tag("Tag", "cvt_190000001_1", text("accessToken", "open-sesame"))])
 
     shown = repr(found) + msgspec.json.encode(found.container).decode()
@@ -169,7 +169,7 @@ def condition(left, right):
     return {"type": "EQUALS", "parameter": [text("arg0", left), text("arg1", right)]}
 
 
-def test_a_secret_that_has_to_stand_in_the_file_is_told_with_its_place_and_the_cure():
+def test_secret_that_stays_in_the_file_is_reported_with_path_and_remedy():
     shown = condition("{{_event}}", SECRET)
 
     found = brought(trigger=[{"name": "P", "type": "ALWAYS", "filter": [shown]}])
@@ -178,7 +178,7 @@ def test_a_secret_that_has_to_stand_in_the_file_is_told_with_its_place_and_the_c
     assert "a Constant variable" in found.in_clear[0].cure
 
 
-def test_what_a_secret_is_compared_with_is_one():
+def test_value_compared_with_a_secret_is_a_secret():
     shown = condition("{{Webhook token}}", "sesame")
     header = {"name": "Webhook token", "type": "rh", "parameter": [text("headerName", "X-T")]}
 
@@ -187,7 +187,7 @@ def test_what_a_secret_is_compared_with_is_one():
     assert clear(found) == [("trigger", "P", "when.0.right")]
 
 
-def test_what_a_transformation_sets_is_told():
+def test_secret_set_by_a_transformation_is_reported():
     change = {
         "name": "More",
         "type": "tf_augment_event",
@@ -209,7 +209,7 @@ def test_what_a_transformation_sets_is_told():
     ]
 
 
-def test_a_secret_in_a_name_is_told_and_not_printed():
+def test_secret_in_a_name_is_reported_and_not_printed():
     found = brought(tag=[tag(f"To {SECRET}")])
 
     assert clear(found) == [("tag", "To …", "name")]
@@ -225,7 +225,7 @@ def test_a_secret_in_a_name_is_told_and_not_printed():
         (f"___SANDBOXED_JS_FOR_SERVER___\n\n\n___NOTES___\n{SECRET}\n", "line 7"),
     ],
 )
-def test_a_secret_in_a_template_is_told_by_its_line(section, where):
+def test_secret_in_a_template_is_reported_with_its_line(section, where):
     made = template(1) | {"templateData": HEAD % ("TAG", "cvt_temp_public_id") + section}
 
     found = brought(templates=[made], tag=[tag("Tag")])
@@ -237,7 +237,7 @@ def test_a_secret_in_a_template_is_told_by_its_line(section, where):
     ("default", "where"),
     [(SECRET, "line 4"), ("sesame", "the default of its field apiToken")],
 )
-def test_a_secret_that_is_the_default_of_a_field_is_told(default, where):
+def test_secret_default_of_a_field_is_reported(default, where):
     field = {"type": "TEXT", "name": "apiToken", "defaultValue": default}
 
     found = brought(templates=[template(1, fields=[field])])
@@ -246,14 +246,14 @@ def test_a_secret_that_is_the_default_of_a_field_is_told(default, where):
 
 
 @pytest.mark.parametrize(("gallery", "told"), [({}, 0), ({"isModified": True}, 1)])
-def test_what_the_gallery_shows_to_everybody_is_no_secret(gallery, told):
+def test_public_gallery_default_is_no_secret(gallery, told):
     field = {"type": "TEXT", "name": "apiToken", "defaultValue": SECRET}
     made = template(1, fields=[field]) | {"galleryReference": {"owner": "somebody", **gallery}}
 
     assert len(brought(templates=[made]).in_clear) == told
 
 
-def test_a_text_with_a_name_beside_its_secret_is_sealed_whole():
+def test_text_with_a_variable_and_a_secret_is_sealed_whole():
     found = brought(
         tag=[
             tag(
@@ -273,7 +273,7 @@ def test_a_text_with_a_name_beside_its_secret_is_sealed_whole():
     assert found.in_clear == ()
 
 
-def test_names_in_a_sealed_text_are_filled_in_when_the_tag_runs():
+def test_variables_in_a_sealed_text_are_filled_in_at_run_time():
     made = tag("Tag", "cvt_190000001_1", text("header", f"Bearer {SECRET}-{{{{_event}}}}"))
     found = brought(tag=[made])
     kept = {secret.kept: secret.secret.reveal() for secret in found.secrets}
@@ -283,7 +283,7 @@ def test_names_in_a_sealed_text_are_filled_in_when_the_tag_runs():
     assert fired.fields == {"header": f"Bearer {SECRET}-purchase"}
 
 
-def test_what_is_hidden_of_a_sealed_text_is_all_but_the_names():
+def test_sealed_text_is_hidden_except_for_variable_names():
     variable = {
         "name": "By shop",
         "type": "smm",
@@ -302,7 +302,7 @@ def test_what_is_hidden_of_a_sealed_text_is_all_but_the_names():
     assert sorted(shown) == ["/in", SECRET, f"{SECRET}1", f"{SECRET}2"]
 
 
-def test_keys_of_tables_are_sealed_too():
+def test_keys_of_lookup_tables_are_sealed():
     rows = table("map", {"key": SECRET, "value": "shop"}, {"key": "other", "value": "x"})
     variable = {"name": "V", "type": "smm", "parameter": [text("input", "{{_event}}"), rows]}
 
@@ -312,7 +312,7 @@ def test_keys_of_tables_are_sealed_too():
     assert [row.key for row in found.container.variables[0].rows] == ["", "other"]
 
 
-def test_a_table_that_is_asked_with_a_secret_gives_up_its_keys():
+def test_lookup_table_with_a_secret_input_loses_its_keys():
     rows = table("map", {"key": "sesame", "value": "shop"})
     header = {"name": "Api key", "type": "rh", "parameter": [text("headerName", "X-K")]}
     variable = {"name": "V", "type": "smm", "parameter": [text("input", "{{Api key}}"), rows]}
@@ -320,7 +320,7 @@ def test_a_table_that_is_asked_with_a_secret_gives_up_its_keys():
     assert taken(brought(variable=[header, variable])) == [("variable", "V", "rows.0.key")]
 
 
-def test_what_promises_a_secret_promises_it_for_all_below():
+def test_secret_name_covers_everything_below_it():
     deep = table("tokens", {"shop": "one", "name": "x"}, {"shop": "{{_event}}"})
 
     found = brought(tag=[tag("Tag", "cvt_190000001_1", deep)])
@@ -328,7 +328,7 @@ def test_what_promises_a_secret_promises_it_for_all_below():
     assert taken(found) == [("tag", "Tag", "tokens.0.shop")]
 
 
-def test_a_header_in_a_table_names_the_variable_that_feeds_it():
+def test_secret_header_in_a_table_covers_its_variable():
     rows = table("headers", {"name": "Authorization", "value": "Bearer {{Word}}"})
     word = {"name": "Word", "type": "c", "parameter": [text("value", "sesame")]}
 
@@ -337,7 +337,7 @@ def test_a_header_in_a_table_names_the_variable_that_feeds_it():
     assert taken(found) == [("variable", "Word", "value")]
 
 
-def test_what_is_too_long_to_be_sealed_is_told_once():
+def test_secret_too_long_to_be_sealed_is_reported_once():
     found = brought(
         tag=[
             tag(

@@ -28,7 +28,7 @@ from twite.gtm.importer import coverage
 
 
 @pytest.mark.parametrize(("word", "known"), coverage.TRIGGERS.items())
-def test_every_kind_of_trigger_becomes_what_the_table_says(word, known):
+def test_every_trigger_kind_is_imported_as_documented(word, known):
     all_events = [{"type": "TRIGGER_REFERENCE", "value": coverage.ALL_EVENTS_ID}]
     members = {"type": "LIST", "key": "triggerIds", "list": all_events}
     more = {"parameter": [members]} if word == "TRIGGER_GROUP" else {}
@@ -37,7 +37,7 @@ def test_every_kind_of_trigger_becomes_what_the_table_says(word, known):
 
 
 @pytest.mark.parametrize(("word", "known"), coverage.BUILT_INS.items())
-def test_every_built_in_variable_becomes_what_the_table_says(word, known):
+def test_every_built_in_variable_is_imported_as_documented(word, known):
     found = brought(builtInVariable=[{"type": word, "name": known.shown}])
 
     assert told(found, "variable", known.shown)[0] == known.fit
@@ -47,7 +47,7 @@ def test_every_built_in_variable_becomes_what_the_table_says(word, known):
 
 
 @pytest.mark.parametrize(("word", "known"), coverage.VARIABLES.items())
-def test_every_kind_of_variable_becomes_what_the_table_says(word, known):
+def test_every_variable_kind_is_imported_as_documented(word, known):
     word = "cvt_190000001_1" if word == "cvt_" else word
     needed = {"ed": "keyPath", "rh": "headerName", "k": "name", "smm": "input", "remm": "input"}
     parameters = [text(needed[word], "x")] if word in needed else []
@@ -61,7 +61,7 @@ def test_every_kind_of_variable_becomes_what_the_table_says(word, known):
 
 
 @pytest.mark.parametrize(("word", "known"), coverage.CLIENTS.items())
-def test_every_kind_of_client_becomes_what_the_table_says(word, known):
+def test_every_client_kind_is_imported_as_documented(word, known):
     word = "cvt_190000001_1" if word == "cvt_" else word
 
     found = brought(templates=[template(1, "CLIENT")], client=[{"name": "C", "type": word}])
@@ -70,13 +70,13 @@ def test_every_kind_of_client_becomes_what_the_table_says(word, known):
 
 
 @pytest.mark.parametrize(("word", "known"), coverage.TAGS.items())
-def test_every_kind_of_tag_becomes_what_the_table_says(word, known):
+def test_every_tag_kind_is_imported_as_documented(word, known):
     word = "cvt_190000001_1" if word == "cvt_" else word
 
     assert told(brought(tag=[tag("It", word)]), "tag", "It")[0] == known.fit
 
 
-def test_tables_of_variables_keep_their_rows_defaults_and_switches():
+def test_lookup_variables_keep_rows_defaults_and_switches():
     rows = table("map", {"key": "a", "value": "1"}, {"key": "b", "value": "{{_event}}"})
     switches = [boolean(key, "true") for key in ("setDefaultValue", "fullMatch", "ignoreCase")]
 
@@ -93,7 +93,7 @@ def test_tables_of_variables_keep_their_rows_defaults_and_switches():
     assert (made.whole, made.ignore_case, made.captures, made.default) == (True, True, False, "d")
 
 
-def test_a_format_is_kept():
+def test_format_is_kept():
     form = {
         "caseConversionType": "LOWERCASE",
         "convertNullToValue": {"type": "TEMPLATE", "value": "none"},
@@ -116,7 +116,7 @@ def test_a_format_is_kept():
         ((), (None, None)),
     ],
 )
-def test_a_random_number_keeps_the_bounds_that_are_some(parameters, bounds):
+def test_random_number_keeps_valid_bounds(parameters, bounds):
     most = variable("Most", "c", text("value", "5"))
 
     found = brought(variable=[variable("Lot", "r", *parameters), most])
@@ -133,7 +133,7 @@ def test_undefined_stays_undefined():
     assert found.container.variables == (Variable(name="None", type=VariableSource.CONSTANT),)
 
 
-def test_a_variable_goes_with_those_it_needs_however_far():
+def test_variable_is_left_out_with_its_dependencies():
     chain = [variable(f"V{at}", "c", text("value", f"{{{{V{at + 1}}}}}")) for at in range(3)]
 
     found = brought(variable=[*chain, variable("V3", "jsm")])
@@ -141,7 +141,7 @@ def test_a_variable_goes_with_those_it_needs_however_far():
     assert [line.fit for line in found.lines if line.kind == "variable"] == ["left out"] * 4
 
 
-def test_a_trigger_that_looks_at_what_asks_others_is_told_of():
+def test_trigger_with_a_requesting_variable_differs():
     asks = tpl("MACRO").replace(
         "return 1;", "return require('sendHttpRequest')('https://a.example');"
     )

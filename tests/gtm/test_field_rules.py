@@ -91,7 +91,7 @@ MODE = {
         (("SOME_DAY",), ["x"], {}),
     ],
 )
-def test_a_rule_says_what_it_wants(rule, fits, not_):
+def test_each_rule_accepts_and_rejects_its_values(rule, fits, not_):
     field = text(**ruled(*rule))
 
     for value in fits:
@@ -101,13 +101,13 @@ def test_a_rule_says_what_it_wants(rule, fits, not_):
         assert remark.startswith(f"it: {said}")
 
 
-def test_the_templates_own_words_come_first():
+def test_error_message_of_the_template_is_preferred():
     field = text(**ruled("NON_EMPTY", errorMessage="Enter your pixel"))
 
     assert on({}, field) == ["it: Enter your pixel"]
 
 
-def test_what_is_wrong_is_kept_and_a_name_that_is_no_field_is_a_doubt():
+def test_wrong_values_are_kept_and_unknown_names_are_warnings():
     fields = read_fields(
         [{"type": "CHECKBOX", "name": "on"}, table(), {"type": "PARAM_TABLE", "name": "more"}]
     )
@@ -122,7 +122,7 @@ def test_what_is_wrong_is_kept_and_a_name_that_is_no_field_is_a_doubt():
     assert fill(fields, given) == given
 
 
-def test_a_choice_that_is_not_there_is_told_with_those_that_are():
+def test_unknown_choice_is_reported_with_the_valid_choices():
     numbers = {"type": "SELECT", "name": "n", "selectItems": [{"value": 1}, {"value": True}]}
 
     assert on({"authMethod": "accesToken"}, MODE) == [
@@ -135,7 +135,7 @@ def test_a_choice_that_is_not_there_is_told_with_those_that_are():
     assert on({"n": False}, numbers) == ["n: is not one of its choices: 1, true"]
 
 
-def test_a_choice_that_variables_may_make_is_a_doubt_and_a_default_is_none():
+def test_choice_by_a_variable_is_a_warning_and_a_default_none():
     select = {"type": "SELECT", "name": "it", "selectItems": [{"value": "a"}], "defaultValue": "z"}
     open_ = read_fields([{**select, "macrosInSelect": True}])
 
@@ -145,7 +145,7 @@ def test_a_choice_that_variables_may_make_is_a_doubt_and_a_default_is_none():
 
 
 @pytest.mark.parametrize("value", ["{{Price}}", "about {{Price}}"])
-def test_what_a_variable_decides_is_not_judged(value):
+def test_values_from_variables_are_not_checked(value):
     fields = [
         text(**ruled("POSITIVE_NUMBER")),
         {"type": "CHECKBOX", "name": "on"},
@@ -156,19 +156,19 @@ def test_what_a_variable_decides_is_not_judged(value):
     assert on({"rows": [{"n": value}, {"n": value}, value, {value: 1}]}, *fields[2:]) == []
 
 
-def test_a_field_that_is_not_shown_is_not_judged():
+def test_hidden_field_is_not_checked():
     assert on({"authMethod": "accessToken"}, MODE) == []
     assert on({}, MODE) == ["secret: must not be empty"]
 
 
 @pytest.mark.parametrize("type_", ["EQUALS", "NOT_EQUALS", "PRESENT"])
-def test_what_a_variable_may_hide_is_not_judged(type_):
+def test_field_that_a_variable_may_hide_is_not_checked(type_):
     dependent = text("more", **ruled("NON_EMPTY"), **only_if("it", "x", type_))
 
     assert on({"it": "{{x}}"}, text(), dependent) == []
 
 
-def test_a_rule_counts_while_its_own_condition_holds():
+def test_rule_applies_while_its_condition_holds():
     field = text("more", **ruled("NON_EMPTY", **only_if("it", "x")))
 
     assert on({"it": "y"}, text(), field) == on({"it": "{{x}}"}, text(), field) == []
@@ -179,7 +179,7 @@ def test_a_rule_counts_while_its_own_condition_holds():
     assert on({"it": "y"}, text(), unless) == ["more: must not be empty"]
 
 
-def test_the_rows_of_a_table_are_counted():
+def test_rows_of_a_table_are_counted():
     rows = table(text("n"), **ruled("TABLE_ROW_COUNT", 1, 2))
 
     assert on({"rows": [{"n": "1"}] * 3}, rows) == ["rows: must have 1 to 2 rows"]
@@ -187,7 +187,7 @@ def test_the_rows_of_a_table_are_counted():
     assert on({"rows": []}, table(**ruled("NON_EMPTY"))) == ["rows: must not be empty"]
 
 
-def test_each_cell_of_a_table_is_judged_by_its_column():
+def test_each_cell_of_a_table_is_checked_by_its_column():
     rows = table(
         text("name", isUnique=True, **ruled("NON_EMPTY")),
         {"type": "SELECT", "name": "kind", "selectItems": [{"value": "a"}, {"value": "b"}]},
@@ -210,7 +210,7 @@ def test_each_cell_of_a_table_is_judged_by_its_column():
     ]
 
 
-def test_a_column_is_judged_where_its_row_and_the_fields_show_it():
+def test_column_is_checked_if_its_row_and_the_fields_show_it():
     columns = [
         {"param": text("kind"), "isUnique": False},
         {
@@ -229,7 +229,7 @@ def test_a_column_is_judged_where_its_row_and_the_fields_show_it():
     assert on({"it": "x", "rows": [{}]}, text(), rows) == ["rows: row 1, id: must not be empty"]
 
 
-def test_in_a_row_what_a_variable_decides_hides_what_hangs_on_it():
+def test_cell_that_depends_on_a_variable_is_not_checked():
     rows = table(
         text("kind"),
         text("path", **ruled("NON_EMPTY"), **only_if("kind", "root", "NOT_EQUALS")),

@@ -63,7 +63,7 @@ FIELDS = read_fields(
 )
 
 
-def test_every_field_that_holds_something_is_listed_whatever_it_stands_in():
+def test_every_field_with_a_value_is_listed():
     names = [field.name for field in flat(FIELDS)]
 
     assert names == [
@@ -71,7 +71,7 @@ def test_every_field_that_holds_something_is_listed_whatever_it_stands_in():
     ]
 
 
-def test_what_nobody_filled_in_has_its_default_and_keeps_its_type():
+def test_empty_fields_get_typed_defaults():
     filled = fill(FIELDS, {"text": "x"})
 
     assert filled == {
@@ -96,13 +96,13 @@ def test_what_nobody_filled_in_has_its_default_and_keeps_its_type():
         ({"type": "SIMPLE_TABLE"}, None),
     ],
 )
-def test_a_field_that_nobody_touched_holds_what_googles_form_gives_for_it(field, held):
+def test_untouched_field_has_the_value_of_googles_form(field, held):
     filled = fill(read_fields([{"name": "it", **field}]), {})
 
     assert filled == ({} if held is None else {"it": held})
 
 
-def test_a_text_that_was_emptied_is_absent_and_has_no_default_where_the_template_allows_none():
+def test_emptied_text_is_absent_unless_the_template_allows_it():
     fields = read_fields(
         [
             {"type": "TEXT", "name": "days", "defaultValue": "90"},
@@ -113,7 +113,7 @@ def test_a_text_that_was_emptied_is_absent_and_has_no_default_where_the_template
     assert fill(fields, {"days": "", "key": ""}) == {"key": ""}
 
 
-def test_what_a_variable_has_no_value_for_is_absent_and_its_empty_text_is_there():
+def test_undefined_variable_is_absent_and_an_empty_text_present():
     fields = read_fields(
         [
             {"type": "TEXT", "name": "days", "defaultValue": "90"},
@@ -126,7 +126,7 @@ def test_what_a_variable_has_no_value_for_is_absent_and_its_empty_text_is_there(
     assert filled == {"user": ""}
 
 
-def test_to_a_condition_an_absent_text_is_an_empty_one():
+def test_condition_treats_an_absent_text_as_empty():
     fields = read_fields(
         [
             {"type": "TEXT", "name": "text"},
@@ -152,7 +152,7 @@ def test_to_a_condition_an_absent_text_is_an_empty_one():
         ({"rows": []}, "rows"),
     ],
 )
-def test_a_field_that_is_not_shown_is_absent_and_so_is_an_empty_table(given, absent):
+def test_hidden_fields_and_empty_tables_are_absent(given, absent):
     shown = {"below": "z", "filled": "y"}
     filled = fill(FIELDS, {"text": "x", **shown, **given})
 
@@ -160,13 +160,13 @@ def test_a_field_that_is_not_shown_is_absent_and_so_is_an_empty_table(given, abs
     assert absent not in filled
 
 
-def test_one_condition_of_several_is_enough():
+def test_one_of_several_conditions_is_enough():
     filled = fill(FIELDS, {"text": "", "choice": "b", "filled": "y"})
 
     assert filled["filled"] == "y"
 
 
-def test_a_name_that_is_no_field_is_kept():
+def test_unknown_field_is_kept():
     filled = fill(FIELDS, {"other": 1, "rows": "none"})
 
     assert (filled["other"], filled["rows"]) == (1, "none")

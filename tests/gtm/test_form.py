@@ -87,7 +87,7 @@ def row(name: str) -> FormRow:
     return found
 
 
-def test_every_field_has_its_row_and_every_column_too():
+def test_form_lists_every_field_and_column():
     assert [row.name for row in form_rows(template().fields)] == [
         "pixelId",
         "auth",
@@ -101,7 +101,7 @@ def test_every_field_has_its_row_and_every_column_too():
     ]
 
 
-def test_a_row_has_what_a_person_needs_to_fill_it_in():
+def test_form_row_describes_its_field():
     assert row("pixelId") == FormRow(
         name="pixelId",
         type="TEXT",
@@ -113,7 +113,7 @@ def test_a_row_has_what_a_person_needs_to_fill_it_in():
     assert (row("rows[].key").choices, row("rows[].value").default) == (("a", 2), "x")
 
 
-def test_a_row_says_when_its_field_is_used():
+def test_form_row_says_when_its_field_is_used():
     assert row("pixelId").when == ""
     assert row("accessToken").when == 'auth = "token"'
     assert row("debug").when == 'auth = "key" or pixelId is set'
@@ -142,13 +142,13 @@ LOGGING = [
         ({}, "getGoogleAuth", False),
     ],
 )
-def test_a_service_is_switched_off_where_the_form_hides_all_its_fields(given, service, is_off):
+def test_service_is_switched_off_if_all_its_fields_are_hidden(given, service, is_off):
     fields = read_fields(LOGGING)
 
     assert is_switched_off(fields, given, service) is is_off
 
 
-def test_the_block_is_toml_with_the_values_of_a_new_form():
+def test_block_is_toml_with_the_values_of_a_new_form():
     block = form_block(template(), "my ads.tpl")
 
     (tag,) = tomllib.loads(block)["tag"]
@@ -166,7 +166,7 @@ def test_the_block_is_toml_with_the_values_of_a_new_form():
     }
 
 
-def test_the_block_shows_the_other_fields_as_comments_that_can_be_used():
+def test_block_shows_other_fields_as_usable_comments():
     block = form_block(template(), "my ads.tpl")
     filled = block.replace("# debug =", "debug =").replace("# rows =", "rows =")
 
@@ -180,7 +180,7 @@ def test_the_block_shows_the_other_fields_as_comments_that_can_be_used():
     assert "\x1b" not in block
 
 
-def test_a_client_has_a_block_too_and_a_variable_has_none():
+def test_client_has_a_block_and_a_variable_has_none():
     (client,) = tomllib.loads(form_block(template("CLIENT"), "c.tpl"))["client"]
 
     assert client["template"] == "c.tpl"
@@ -188,7 +188,7 @@ def test_a_client_has_a_block_too_and_a_variable_has_none():
     assert form_block(template("MACRO"), "v.tpl") == ""
 
 
-def test_a_condition_that_a_group_and_its_field_share_is_named_once():
+def test_condition_shared_by_group_and_field_is_shown_once():
     condition = {"paramName": "on", "type": "EQUALS", "paramValue": True}
     field = {"type": "TEXT", "name": "ttl", "enablingConditions": [condition]}
     group = {

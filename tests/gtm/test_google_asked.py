@@ -38,7 +38,7 @@ def body_of(asking):
 
 
 @given(TREES)
-def test_a_value_that_is_written_is_read_back(tree):
+def test_written_value_is_read_back(tree):
     assert tree_of_value(value_of(tree)) == tree
 
 
@@ -56,7 +56,7 @@ def test_a_value_that_is_written_is_read_back(tree):
         ({"a": {}}, {"mapValue": {"fields": {"a": {"mapValue": {"fields": {}}}}}}),
     ],
 )
-def test_values_are_written_as_firestore_has_them(tree, value):
+def test_values_are_written_in_firestore_format(tree, value):
     assert value_of(tree) == value
 
 
@@ -73,11 +73,11 @@ def test_values_are_written_as_firestore_has_them(tree, value):
         ({"unheardOf": 1}, None),
     ],
 )
-def test_values_that_no_template_writes_are_read_as_text_numbers_and_objects(value, tree):
+def test_unusual_firestore_values_are_read_as_json(value, tree):
     assert tree_of_value(value) == tree
 
 
-def test_what_is_nested_more_deeply_than_google_takes_is_not_asked():
+def test_deep_nesting_is_refused():
     deep = {}
     for _ in range(5_000):
         deep = {"a": deep}
@@ -86,11 +86,11 @@ def test_what_is_nested_more_deeply_than_google_takes_is_not_asked():
         fields_of(deep)
 
 
-def test_a_document_of_nothing_is_an_empty_one():
+def test_empty_document_is_an_empty_object():
     assert tree_of_fields(None) == {}
 
 
-def test_a_document_is_read_by_its_whole_name():
+def test_document_is_requested_by_its_full_name():
     asking = firestore.read("p", "users/a b/visits/ü", transaction="t1")
 
     assert (asking.url, asking.method) == (f"{ROOT}:batchGet", "POST")
@@ -118,25 +118,25 @@ def test_a_document_is_read_by_its_whole_name():
         (200, {}, GoogleResult(reason="failed")),
     ],
 )
-def test_what_is_told_of_a_document(status, answer, told):
+def test_document_response_is_read(status, answer, told):
     assert firestore.read_told(status, encoded(answer)) == told
 
 
 @pytest.mark.parametrize(
     "path", ["", "users", "/users/1", "users/1/", "users//1", "users/..", "../users", "users/."]
 )
-def test_what_is_no_path_of_a_document_is_not_read(path):
+def test_invalid_document_path_is_refused(path):
     with pytest.raises(RequestNotSent):
         firestore.read("p", path, transaction=None)
 
 
 @pytest.mark.parametrize("project", ["", "..", "a/b", "p?x", "p#", "a b", "-p", "p\n"])
-def test_what_is_no_project_is_not_asked(project):
+def test_invalid_project_is_refused(project):
     with pytest.raises(RequestNotSent):
         firestore.read(project, "users/1", transaction=None)
 
 
-def test_a_query_asks_for_the_documents_that_fit_all_conditions():
+def test_query_combines_all_conditions():
     conditions = [["a.b", ">=", 1], ["c-d", "==", None], ["e", "in", ["x", "y"]]]
 
     asking = firestore.query("p", "users/1/visits", conditions, limit=7, transaction=None)
@@ -179,7 +179,7 @@ def test_a_query_asks_for_the_documents_that_fit_all_conditions():
 @pytest.mark.parametrize(
     ("limit", "meant"), [(None, 5), (0, 5), (-1, 5), (True, 5), ("9", 5), (9.9, 9), (1e12, 10_000)]
 )
-def test_a_query_has_a_limit(limit, meant):
+def test_query_has_a_limit(limit, meant):
     asking = firestore.query("p", "users", [], limit=limit, transaction=None)
 
     assert body_of(asking)["structuredQuery"] == {
@@ -188,7 +188,7 @@ def test_a_query_has_a_limit(limit, meant):
     }
 
 
-def test_a_place_in_an_address_is_encoded():
+def test_path_is_percent_encoded():
     asking = firestore.query("p", "a?b/c#d%2e/e", [], limit=5, transaction=None)
 
     assert asking.url == f"{ROOT}/a%3Fb/c%23d%252e:runQuery"
@@ -197,12 +197,12 @@ def test_a_place_in_an_address_is_encoded():
 @pytest.mark.parametrize(
     "conditions", [[["a", "~", 1]], [["a", "=="]], ["a"], [[1, "==", 1]], [["a", "==", 1, 2]]]
 )
-def test_what_is_no_condition_is_not_asked(conditions):
+def test_invalid_condition_is_refused(conditions):
     with pytest.raises(RequestNotSent):
         firestore.query("p", "users", conditions, limit=5, transaction=None)
 
 
-def test_what_is_told_of_a_query():
+def test_query_response_is_read():
     found = [
         {"document": {"name": f"{DOCUMENT}/users/1", "fields": {"a": {"booleanValue": True}}}},
         {"readTime": "2026-11-26T10:00:00Z"},
@@ -215,7 +215,7 @@ def test_what_is_told_of_a_query():
     assert firestore.query_told(200, b"{}") == GoogleResult(reason="failed")
 
 
-def test_a_document_in_a_collection_gets_the_id_that_was_made_for_it():
+def test_document_written_to_a_collection_gets_the_new_id():
     write = firestore.write("p", "users", {"a": 1}, merge=False, new_id="made")
 
     assert write.id == "made"
@@ -224,7 +224,7 @@ def test_a_document_in_a_collection_gets_the_id_that_was_made_for_it():
     }
 
 
-def test_a_merge_writes_what_it_says_and_nothing_beside_it():
+def test_merge_writes_only_the_given_fields():
     given = {"a": {"b": 1, "c d": {}}, "e`f\\": [1], "g": {"h": {"i": None}}}
 
     write = firestore.write("p", "users/1", given, merge=True, new_id="")
@@ -235,12 +235,12 @@ def test_a_merge_writes_what_it_says_and_nothing_beside_it():
 
 
 @pytest.mark.parametrize("given_", [None, [], "text", 1])
-def test_what_is_no_document_is_not_written(given_):
+def test_invalid_document_is_not_written(given_):
     with pytest.raises(RequestNotSent):
         firestore.write("p", "users/1", given_, merge=False, new_id="")
 
 
-def test_a_transaction_follows_the_one_that_met_a_conflict():
+def test_transaction_retry_names_the_conflicting_transaction():
     assert body_of(firestore.begin("p", former=None)) == {"options": {"readWrite": {}}}
     assert body_of(firestore.begin("p", former="t1")) == {
         "options": {"readWrite": {"retryTransaction": "t1"}}
@@ -249,7 +249,7 @@ def test_a_transaction_follows_the_one_that_met_a_conflict():
     assert firestore.begun(200, b"{}") == GoogleResult(reason="failed")
 
 
-def test_rows_are_known_by_their_ids():
+def test_rows_are_identified_by_their_ids():
     asking = bigquery.insert(
         ("p:x", "d", "t$20261126"),
         [{"a": 1}],
@@ -271,13 +271,13 @@ def test_rows_are_known_by_their_ids():
 
 
 @pytest.mark.parametrize("rows", [None, {}, "x", [1], [{"a": 1}, None]])
-def test_what_is_no_list_of_rows_is_not_inserted(rows):
+def test_invalid_rows_are_refused(rows):
     with pytest.raises(RequestNotSent):
         bigquery.insert(TABLE, rows, {}, id_of=str)
 
 
 @pytest.mark.parametrize("table", [("p", "d", ""), ("p", "..", "t"), (".", "d", "t")])
-def test_what_is_no_table_is_not_asked(table):
+def test_invalid_table_is_refused(table):
     with pytest.raises(RequestNotSent):
         bigquery.insert(table, [], {}, id_of=str)
 
@@ -313,7 +313,7 @@ def test_what_is_no_table_is_not_asked(table):
         (200, "", GoogleResult(reason="failed", value=[{"reason": "failed"}])),
     ],
 )
-def test_what_is_told_of_rows(status, answer, told):
+def test_insert_response_is_read(status, answer, told):
     assert bigquery.told(status, encoded(answer), [{"a": 1}, {"a": 2}]) == told
 
 
@@ -327,13 +327,13 @@ def test_what_is_told_of_rows(status, answer, told):
         ("GTM", {"id": 5}, "https://www.googletagmanager.com/gtm.js"),
     ],
 )
-def test_where_a_script_is(name, options, url):
+def test_script_url_is_built(name, options, url):
     asking = script_request(name, options)
 
     assert (asking.url, asking.method, asking.scopes) == (url, "GET", ())
 
 
-def test_a_script_that_there_is_not_is_not_asked_for():
+def test_unknown_script_is_refused():
     with pytest.raises(RequestNotSent):
         script_request("OPTIMIZE", {})
 
@@ -341,11 +341,11 @@ def test_a_script_that_there_is_not_is_not_asked_for():
 @pytest.mark.parametrize(
     ("given_", "meant"), [(100, 100), (-1, None), ("5", None), (True, None), (1e9, 15_000)]
 )
-def test_how_long_a_script_is_waited_for(given_, meant):
+def test_script_timeout_is_limited(given_, meant):
     assert script_request("GTAG", {"timeout": given_}).timeout == meant
 
 
-def test_what_is_told_of_a_script():
+def test_script_response_is_read():
     headers = {"cache-control": "max-age=900", "expires": "x", "server": "y"}
 
     told = script_told(200, headers, b"// a")

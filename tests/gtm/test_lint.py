@@ -48,7 +48,7 @@ def said(code: str, *grants: Grant) -> list[tuple[str, int | None]]:
         ("require(name);", ("api_unknown", 10)),
     ],
 )
-def test_what_google_would_refuse_is_said_with_its_line(code, finding):
+def test_lint_reports_what_google_would_refuse(code, finding):
     assert finding in said(code)
 
 
@@ -66,11 +66,11 @@ def test_what_google_would_refuse_is_said_with_its_line(code, finding):
         "const a = [1].map((x) => x).filter((x) => x).join(',').indexOf('a');",
     ],
 )
-def test_what_google_takes_is_not_mentioned(code):
+def test_lint_accepts_what_google_accepts(code):
     assert said(code) == []
 
 
-def test_a_permission_that_is_missing_or_not_needed_is_said():
+def test_missing_and_unused_permissions_are_reported():
     code = "const get = require('getEventData'); get('a');"
 
     assert said(code) == [("permission_missing", None)]
@@ -83,7 +83,7 @@ SPECIFIC = Grant(
 )
 
 
-def test_a_name_that_the_permission_does_not_cover_is_said_and_one_too_many_as_well():
+def test_missing_and_unused_permitted_names_are_reported():
     code = """const getCookieValues = require('getCookieValues');
 getCookieValues('a');
 getCookieValues('c');"""
@@ -91,7 +91,7 @@ getCookieValues('c');"""
     assert said(code, SPECIFIC) == [("permission_missing", 12), ("permission_unused", None)]
 
 
-def test_a_header_is_compared_without_regard_to_case():
+def test_permitted_header_is_case_insensitive():
     header = Grant(
         permission="read_request",
         parameters={
@@ -106,7 +106,7 @@ def test_a_header_is_compared_without_regard_to_case():
     assert said(code, header) == []
 
 
-def test_code_falls_into_tokens_with_their_lines():
+def test_code_is_tokenized_with_lines():
     code = "const a = 0x1F; // no\n/* no\nno */ b(`x\ny`, 'it\\'s', /[/]/i) => 1.5e3;"
 
     found = [(token.sort, token.text, token.line) for token in tokens(code)]
@@ -131,7 +131,7 @@ def test_code_falls_into_tokens_with_their_lines():
     ]
 
 
-def test_what_the_file_has_that_google_writes_differently_is_said():
+def test_file_format_differences_from_google_are_reported():
     text = '___INFO___\n{"type": "TAG", "description": "a\nb"}\n___SANDBOXED_JS_FOR_SERVER___\n'
 
     found = lint(read_template(text.encode()))

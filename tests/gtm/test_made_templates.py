@@ -16,7 +16,7 @@ TEMPLATES = {path.stem: read_template(path.read_bytes()) for path in PATHS}
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
-def test_a_template_passes_all_its_own_tests(name):
+def test_template_passes_all_its_own_tests(name):
     template = TEMPLATES[name]
     scenarios = read_scenarios(template.tests)
 
@@ -30,11 +30,11 @@ def test_a_template_passes_all_its_own_tests(name):
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
-def test_a_template_asks_for_what_it_needs_and_no_more(name):
+def test_template_requests_exactly_the_needed_permissions(name):
     assert lint(TEMPLATES[name]) == ()
 
 
-def test_together_they_use_every_api_and_every_kind_of_template():
+def test_templates_together_use_every_api_and_template_kind():
     used = {
         name
         for template in TEMPLATES.values()
@@ -45,7 +45,7 @@ def test_together_they_use_every_api_and_every_kind_of_template():
     assert {template.kind for template in TEMPLATES.values()} == set(TemplateKind)
 
 
-def test_together_they_use_both_forms_of_a_request_and_both_styles_of_code():
+def test_templates_together_use_both_request_forms_and_code_styles():
     code = "\n".join(template.code.text for template in TEMPLATES.values())
 
     promised = re.search(r"sendHttp(?:Request|Get)\([^;]*\)\s*\.then\(", code)
@@ -58,13 +58,13 @@ def test_together_they_use_both_forms_of_a_request_and_both_styles_of_code():
     assert re.search(r"\([^)]*\) => ", code)
 
 
-def test_together_they_declare_every_permission():
+def test_templates_together_declare_every_permission():
     declared = {grant.permission for template in TEMPLATES.values() for grant in template.grants}
 
     assert declared == {api.permission for api in APIS.values()} - {None}
 
 
-def test_together_they_have_every_type_of_field():
+def test_templates_together_have_every_field_type():
     def types(fields: tuple[Field, ...]) -> set[str]:
         below = (types(field.fields) for field in fields)
         return {field.type for field in fields}.union(*below) if fields else set()

@@ -42,7 +42,7 @@ def called(**changed: object) -> Call:
     return Call(**(said | changed))  # type: ignore[arg-type]  # fields of Call by name
 
 
-def test_its_page_shows_the_fields_as_they_are():
+def test_documentation_images_match_the_fields():
     said = importlib.util.spec_from_file_location("draw", ROOT / "draw.py")
     draw = importlib.util.module_from_spec(said)
     said.loader.exec_module(draw)
@@ -59,7 +59,7 @@ def test_its_page_shows_the_fields_as_they_are():
     assert [name for name in bodies if f"(images/{name})" not in page] == []
 
 
-def test_its_page_names_every_field():
+def test_documentation_names_every_field():
     page = (ROOT / "README.md").read_text()
     listed = set(re.findall(r"^\| `(\w+)` \|", page.split("## Fields")[1], re.MULTILINE))
 
@@ -75,22 +75,22 @@ def everything(fields):
             yield from everything(choice.fields)
 
 
-def test_it_is_a_tag_of_a_server_container():
+def test_twite_tag_is_a_server_tag():
     assert (TAG.kind, TAG.id) == (TemplateKind.TAG, "cvt_temp_public_id")
 
 
-def test_all_its_own_tests_pass_and_there_are_enough_of_them():
+def test_twite_tag_passes_at_least_twelve_own_tests():
     verdicts = run_scenarios(TAG, read_scenarios(TAG.tests), now=NOW)
 
     assert {verdict.name: verdict.failures for verdict in verdicts if verdict.failures} == {}
     assert len(verdicts) >= 12
 
 
-def test_its_permissions_are_exactly_what_it_calls_and_googles_compiler_has_nothing_to_refuse():
+def test_twite_tag_passes_the_lint():
     assert lint(TAG) == ()
 
 
-def test_it_may_read_named_parts_alone_and_set_one_cookie():
+def test_twite_tag_may_read_only_named_data_and_set_one_cookie():
     granted = policy(TAG.grants)
 
     assert ".*" not in granted.event
@@ -102,7 +102,7 @@ def test_it_may_read_named_parts_alone_and_set_one_cookie():
     assert (granted.query, granted.request, granted.logging) == ((), (), "debug")
 
 
-def test_with_nothing_but_address_and_key_it_sends_hashes_and_keeps_the_click():
+def test_twite_tag_sends_hashes_and_keeps_the_click():
     turn = QuickJsEngine(TAG).start(called())
 
     assert turn.error is None
@@ -130,7 +130,7 @@ def test_with_nothing_but_address_and_key_it_sends_hashes_and_keeps_the_click():
     }
 
 
-def test_no_call_of_it_is_denied_whatever_the_event_holds():
+def test_no_call_of_the_twite_tag_is_denied():
     everything = dict.fromkeys((*policy(TAG.grants).event, "other"), "x")
 
     turn = QuickJsEngine(TAG).start(called(event=everything))
@@ -141,7 +141,7 @@ def test_no_call_of_it_is_denied_whatever_the_event_holds():
     assert turn.error is None
 
 
-def test_a_key_or_person_is_never_logged():
+def test_twite_tag_never_logs_a_key_or_person():
     engine = QuickJsEngine(TAG)
 
     first = engine.start(called())

@@ -131,7 +131,7 @@ def fields_of(said):
     return {name: getattr(said, name) for name in Native.__struct_fields__}
 
 
-def test_what_the_door_reads_of_a_place_it_reads_of_what_the_tag_sends():
+def test_endpoint_reads_the_forwarded_event_as_the_original():
     unread = fields_of(read(NAMED))
     for place in PLACES:
         event = an_event(place)
@@ -144,14 +144,14 @@ def test_what_the_door_reads_of_a_place_it_reads_of_what_the_tag_sends():
         assert fields_of(read(sent)) == expected, place
 
 
-def test_the_list_of_places_is_the_doors_own():
+def test_forwarded_fields_are_those_the_endpoint_reads():
     assert {"ecommerce.transaction_id", "dateISO", "user_data.email_address", "x-ga-gcd"} <= set(
         PLACES
     )
     assert len(PLACES) > 60
 
 
-def test_what_tells_a_hit_that_is_sent_again_is_forwarded():
+def test_identity_of_a_repeated_hit_is_forwarded():
     event = NAMED | dict.fromkeys(sgtm.REPEATED, "5")
 
     whole = sgtm.read(json.dumps({"event": event}).encode()).tagged.repeated
@@ -160,7 +160,7 @@ def test_what_tells_a_hit_that_is_sent_again_is_forwarded():
     assert sgtm.read(forwarded(event)).tagged.repeated == whole
 
 
-def test_the_tag_sends_nothing_that_the_door_does_not_read():
+def test_twite_tag_sends_only_fields_the_endpoint_reads():
     event = {**NAMED}
     for place in policy(TAG.grants).event:
         *tables, last = place.replace("\\", "").split(".")

@@ -56,12 +56,12 @@ URLS = [
 
 
 @pytest.mark.parametrize(("pattern", "url", "allowed"), URLS)
-def test_a_url_pattern_is_a_prefix_whose_host_ends_where_it_ends(pattern, url, allowed):
+def test_url_pattern_is_a_prefix_with_an_exact_host(pattern, url, allowed):
     assert matches((url_expression(pattern),), url) is allowed
 
 
 @pytest.mark.parametrize("pattern", ["", "*", "shop.example", "ftp://a.example/", "https://"])
-def test_what_is_no_url_pattern_is_refused(pattern):
+def test_invalid_url_pattern_is_refused(pattern):
     with pytest.raises(WrongShape):
         url_expression(pattern)
 
@@ -108,7 +108,7 @@ def test_all_kinds_of_values_are_read():
         7,
     ],
 )
-def test_a_value_of_no_known_kind_is_refused(value):
+def test_value_of_an_unknown_kind_is_refused(value):
     with pytest.raises(WrongShape):
         read_grants(
             [{"instance": {"key": {"publicId": "a"}, "param": [{"key": "k", "value": value}]}}]
@@ -119,12 +119,12 @@ def granted(permission: str, **parameters: object) -> PermissionPolicy:
     return policy((Grant(permission=permission, parameters=parameters),))
 
 
-def test_nothing_is_granted_by_no_grant_and_by_one_that_is_not_known():
+def test_missing_or_unknown_grant_grants_nothing():
     assert policy(()) == PermissionPolicy()
     assert granted("fly", to="moon") == PermissionPolicy(plain=("fly",))
 
 
-def test_a_request_is_read_in_the_parts_that_are_named():
+def test_request_grant_covers_only_named_parts():
     found = granted(
         "read_request",
         requestAccess="specific",
@@ -141,7 +141,7 @@ def test_a_request_is_read_in_the_parts_that_are_named():
     )
 
 
-def test_headers_that_are_not_switched_on_are_not_granted_whatever_their_list_says():
+def test_headers_not_enabled_are_not_granted():
     found = granted(
         "read_request",
         requestAccess="specific",
@@ -152,7 +152,7 @@ def test_headers_that_are_not_switched_on_are_not_granted_whatever_their_list_sa
     assert (found.headers, found.query, found.request) == ((), (), ())
 
 
-def test_googles_own_domains_are_a_grant_by_themselves():
+def test_google_domains_are_a_separate_grant():
     found = granted("send_http", allowedUrls="specific", urls=[], allowGoogleDomains=True)
 
     assert matches(found.urls, "https://www.googleapis.com/x")
@@ -160,7 +160,7 @@ def test_googles_own_domains_are_a_grant_by_themselves():
     assert not matches(found.urls, "https://evilgoogleapis.com/")
 
 
-def test_a_permission_that_stands_twice_grants_both():
+def test_repeated_permission_grants_both():
     both = policy(
         tuple(
             Grant(permission="send_http", parameters={"allowedUrls": "specific", "urls": [url]})
@@ -175,7 +175,7 @@ COOKIE = {"name": "tw*", "domain": "*", "path": "/", "secure": "secure", "sessio
 
 
 @pytest.mark.parametrize("word", ["secure", "require_secure"])
-def test_a_cookie_that_must_be_secure_is_spelled_in_two_ways(word):
+def test_secure_cookie_rule_has_two_spellings(word):
     rules = [COOKIE | {"secure": word}]
 
     found = granted("set_cookies", allowedCookies=rules).set_cookies
@@ -192,7 +192,7 @@ def test_a_cookie_that_must_be_secure_is_spelled_in_two_ways(word):
         (SetCookie(name="twclid", value="", path="/"), "set_cookies"),
     ],
 )
-def test_a_cookie_must_be_as_the_grant_says(cookie, missing):
+def test_cookie_must_match_its_grant(cookie, missing):
     assert lacking(cookie, granted("set_cookies", allowedCookies=[COOKIE])) == missing
 
 
@@ -223,7 +223,7 @@ PLACE = {"projectId": "p", "datasetId": "d", "tableId": "t"}
         (Service(id=1, name="fly", arguments=[]), "fly"),
     ],
 )
-def test_without_its_permission_no_effect_is_performed(effect, permission):
+def test_effect_without_its_permission_is_denied(effect, permission):
     assert lacking(effect, PermissionPolicy()) == permission
 
 
@@ -241,7 +241,7 @@ def test_without_its_permission_no_effect_is_performed(effect, permission):
         ("Firestore.delete", ["a/b", {"projectId": "own"}]),
     ],
 )
-def test_a_call_is_judged_by_the_place_that_it_is_performed_in(name, arguments):
+def test_call_is_checked_against_the_project_it_uses(name, arguments):
     row = {"projectId": "own", "path": "*", "operation": "read_write"}
     table = {"projectId": "own", "datasetId": "d", "tableId": "t", "operation": "write"}
     allowed = policy(
@@ -254,7 +254,7 @@ def test_a_call_is_judged_by_the_place_that_it_is_performed_in(name, arguments):
     assert lacking(Service(id=1, name=name, arguments=arguments), allowed) is not None
 
 
-def test_what_the_sandbox_itself_says_and_a_claim_need_none():
+def test_sandbox_logs_and_claims_need_no_permission():
     needing_none = [
         LogEffect(text="a", own=True),
         LogEffect(text="a", denied="send_http"),
@@ -264,7 +264,7 @@ def test_what_the_sandbox_itself_says_and_a_claim_need_none():
     assert [lacking(effect, PermissionPolicy()) for effect in needing_none] == [None, None, None]
 
 
-def test_a_message_may_be_listened_to_and_yet_not_be_sent():
+def test_message_listening_does_not_permit_sending():
     listening = granted(
         "use_message", allowedActions="specific", messageTypes=[{"type": "a", "action": "listen"}]
     )
@@ -276,7 +276,7 @@ def test_a_message_may_be_listened_to_and_yet_not_be_sent():
     assert lacking(MessageEffect(type="a", content={}), sending) is None
 
 
-def test_effects_do_not_print_what_they_carry():
+def test_repr_of_effects_hides_their_content():
     shown = repr(
         [
             HttpEffect(id=1, url="https://a.example/?email=x", method="GET", body="secret"),
@@ -288,7 +288,7 @@ def test_effects_do_not_print_what_they_carry():
     assert "email" not in shown
 
 
-def test_an_effect_is_the_same_after_it_was_written_and_read():
+def test_effect_survives_serialization():
     effect = HttpEffect(id=1, url="https://a.example/", method="POST", headers={"A": "b"}, body="x")
 
     assert msgspec.json.decode(msgspec.json.encode(effect), type=HttpEffect) == effect
@@ -302,7 +302,7 @@ def test_an_effect_is_the_same_after_it_was_written_and_read():
         (PLACE | {"tableId": 7}, "BigQuery.insert"),
     ],
 )
-def test_a_table_must_be_one_of_those_that_are_named(place, missing):
+def test_only_named_tables_are_permitted(place, missing):
     rows = [{"projectId": "*", "datasetId": "d", "tableId": "t", "operation": "write"}]
     effect = Service(id=1, name="BigQuery.insert", arguments=[place, [], {}])
 
@@ -317,16 +317,14 @@ def test_a_table_must_be_one_of_those_that_are_named(place, missing):
         ("Firestore.query", "others", "access_firestore"),
     ],
 )
-def test_a_document_must_be_one_of_those_that_are_named_and_so_must_be_what_is_done(
-    name, path, missing
-):
+def test_only_named_documents_and_operations_are_permitted(name, path, missing):
     rows = [{"projectId": "GOOGLE_CLOUD_PROJECT", "path": "visitors/*", "operation": "read"}]
     effect = Service(id=1, name=name, arguments=[path, {}])
 
     assert lacking(effect, granted("access_firestore", allowedOptions=rows)) == missing
 
 
-def test_googles_authorization_needs_its_scope_beside_the_address():
+def test_google_authorization_requires_its_scope_and_url():
     allowed = policy(
         (
             Grant(permission="send_http", parameters={"allowedUrls": "any"}),

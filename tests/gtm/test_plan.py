@@ -37,7 +37,7 @@ def reasons(plan):
     return {passed.tag: passed.why for passed in plan.passed}
 
 
-def test_a_tag_fires_where_one_of_its_triggers_fits():
+def test_tag_fires_if_one_of_its_triggers_matches():
     made = container(tag(triggers=("View", "Purchase")), triggers=[VIEW, PURCHASE])
 
     found = planned(made)
@@ -62,7 +62,7 @@ def test_all_conditions_of_a_trigger_must_hold():
         ({"All": ("Purchase", "Inner"), "Inner": ("View",)}, False),
     ],
 )
-def test_a_trigger_group_matches_if_all_its_triggers_match(groups, fires):
+def test_trigger_group_matches_if_all_its_triggers_match(groups, fires):
     large = trigger("Large", condition("{{Value}}", "greater", "40"))
     value = Variable(name="Value", type=VariableSource.EVENT_DATA, key="value")
     made = container(
@@ -82,7 +82,7 @@ def test_a_trigger_group_matches_if_all_its_triggers_match(groups, fires):
     assert (verdicts["All"], list(verdicts)) == (fires, [*groups, "Purchase", "View", "Large"])
 
 
-def test_a_trigger_group_has_conditions_too_and_blocks_as_an_exception():
+def test_trigger_group_has_conditions_and_blocks_as_an_exception():
     both = trigger("Both", condition("{{_event}}", "contains", "x"), all_of=("Purchase",))
     group = trigger("Group", all_of=("Purchase",))
 
@@ -98,13 +98,13 @@ def test_a_trigger_group_has_conditions_too_and_blocks_as_an_exception():
     }
 
 
-def test_a_trigger_without_conditions_and_all_events_fit_always():
+def test_trigger_without_conditions_and_all_events_always_match():
     made = container(tag("A", triggers=("Any",)), tag("B"), triggers=[trigger("Any")])
 
     assert names(planned(made)) == ["A", "B"]
 
 
-def test_an_exception_keeps_a_tag_back():
+def test_exception_blocks_a_tag():
     made = container(tag(unless=("Purchase",)), triggers=[PURCHASE])
 
     assert reasons(planned(made)) == {"Post": "the exception 'Purchase' matches"}
@@ -120,7 +120,7 @@ def test_an_exception_keeps_a_tag_back():
         ({"consent": ("ad_storage", "analytics_storage")}, "consent ad_storage"),
     ],
 )
-def test_a_tag_that_does_not_fire_says_why(more, why):
+def test_tag_that_does_not_fire_has_a_reason(more, why):
     assert reasons(planned(container(tag(**more)))) == {"Post": why}
 
 
@@ -137,26 +137,26 @@ def test_a_tag_that_does_not_fire_says_why(more, why):
         ({}, {"ad_storage": True}, True),
     ],
 )
-def test_a_signal_is_granted_by_what_is_known_or_the_event_says(event, known, fires):
+def test_consent_signal_comes_from_the_visitor_or_the_event(event, known, fires):
     found = planned(container(tag(consent=("ad_storage",))), on=occasion(event, consent=known))
 
     assert bool(found.fired) is fires
 
 
-def test_the_highest_priority_runs_first_and_equals_as_they_stand():
+def test_tags_run_by_priority_then_in_order():
     made = container(tag("A"), tag("B", priority=5), tag("C", priority=-1), tag("D", priority=5))
 
     assert names(planned(made)) == ["B", "D", "A", "C"]
 
 
 @pytest.mark.parametrize(("firing", "times"), [(Firing.ONCE, 1), (Firing.EACH_TRIGGER, 2)])
-def test_a_tag_fires_once_or_for_each_trigger_that_fits(firing, times):
+def test_tag_fires_once_or_for_each_matching_trigger(firing, times):
     made = container(tag(triggers=("Purchase", "All Events"), firing=firing), triggers=[PURCHASE])
 
     assert len(planned(made).fired) == times
 
 
-def test_fields_have_the_templates_defaults_where_wanted():
+def test_template_defaults_are_filled_in_on_request():
     made = template(fields=[field("a", default="given"), field("b", "CHECKBOX")])
 
     with_defaults = planned(container(tag(), templates={"Poster": made}))
@@ -166,7 +166,7 @@ def test_fields_have_the_templates_defaults_where_wanted():
     assert as_saved.fired[0].fields == {}
 
 
-def test_what_a_variable_has_no_value_for_has_no_default():
+def test_field_with_an_undefined_variable_gets_no_default():
     made = template(fields=[field("a", default="90"), field("b", default="7")])
     nothing = Variable(name="Nothing", type=VariableSource.EVENT_DATA, key="no.such")
     asks = tag(fields={"a": "{{Nothing}}"})
@@ -176,7 +176,7 @@ def test_what_a_variable_has_no_value_for_has_no_default():
     assert found.fired[0].fields == {"b": "7"}
 
 
-def test_a_field_is_shown_or_not_by_what_its_variable_is_worth():
+def test_variable_decides_whether_a_field_is_shown():
     shown = field(
         "token", default="t", conditions=(Shown(field="mode", type="EQUALS", value="purchase"),)
     )
@@ -187,7 +187,7 @@ def test_a_field_is_shown_or_not_by_what_its_variable_is_worth():
     assert found.fired[0].fields == {"mode": "purchase", "token": "t"}
 
 
-def test_tags_run_before_and_after_another_without_triggers_of_their_own():
+def test_setup_and_teardown_tags_need_no_triggers():
     made = container(
         tag(
             "Main", setup=SequencedTag(tag="First"), teardown=SequencedTag(tag="Last", needed=True)
@@ -203,7 +203,7 @@ def test_tags_run_before_and_after_another_without_triggers_of_their_own():
 
 
 @pytest.mark.parametrize(("needed", "fired"), [(False, ["Main"]), (True, [])])
-def test_a_paused_tag_beside_another_stops_it_only_where_it_is_needed(needed, fired):
+def test_paused_setup_tag_blocks_only_if_required(needed, fired):
     made = container(
         tag("Main", setup=SequencedTag(tag="First", needed=needed)),
         tag("First", triggers=(), paused=True),
@@ -212,7 +212,7 @@ def test_a_paused_tag_beside_another_stops_it_only_where_it_is_needed(needed, fi
     assert names(planned(made)) == fired
 
 
-def test_a_paused_teardown_stops_nothing():
+def test_paused_teardown_tag_blocks_nothing():
     made = container(
         tag("Main", teardown=SequencedTag(tag="Last", needed=True)),
         tag("Last", triggers=(), paused=True),
@@ -234,7 +234,7 @@ NOW = 1_764_000_000_000  # of the occasion
         ({"ends_at": NOW}, "it fired until 2025-11-24T16:00:00.000Z"),
     ],
 )
-def test_a_tag_fires_within_its_span_of_time(span, why):
+def test_tag_fires_within_its_schedule(span, why):
     found = planned(container(tag("Post", **span)))
 
     assert [(passed.why, passed.bar) for passed in found.passed] == (
@@ -243,7 +243,7 @@ def test_a_tag_fires_within_its_span_of_time(span, why):
     assert names(found) == ([] if why else ["Post"])
 
 
-def test_a_tag_beside_another_does_not_run_out_of_its_span_of_time():
+def test_setup_tag_outside_its_schedule_does_not_run():
     made = container(
         tag("Main", setup=SequencedTag(tag="First")), tag("First", triggers=(), starts_at=NOW + 1)
     )
@@ -253,7 +253,7 @@ def test_a_tag_beside_another_does_not_run_out_of_its_span_of_time():
     assert fired.setup is None
 
 
-def test_tags_that_run_beside_each_other_in_a_ring_pass():
+def test_circular_setup_tags_do_not_fire():
     made = container(tag("A", setup=SequencedTag(tag="B")), tag("B", setup=SequencedTag(tag="A")))
 
     assert reasons(planned(made)) == {
@@ -262,7 +262,7 @@ def test_tags_that_run_beside_each_other_in_a_ring_pass():
     }
 
 
-def test_transformations_change_what_a_tag_and_its_variables_see_but_no_trigger():
+def test_transformations_affect_tags_and_variables_but_no_trigger():
     value = Variable(name="Value", type=VariableSource.EVENT_DATA, key="value")
     changes = [
         Transformation(name="Less", exclude=("user_data.address.city", "page_location")),
@@ -301,7 +301,7 @@ def test_transformations_change_what_a_tag_and_its_variables_see_but_no_trigger(
         ({"when": (condition("{{_event}}", "equals", "view"),)}, False),
     ],
 )
-def test_a_transformation_is_for_the_tags_it_names_where_its_conditions_hold(more, changed):
+def test_transformation_applies_to_its_tags_under_its_conditions(more, changed):
     made = container(transformations=[Transformation(name="T", exclude=("value",), **more)])
 
     event = planned(made).fired[0].event
@@ -338,7 +338,7 @@ PERSON = {
         ({"exclude": ("user_data.address.1", "user_data.address.city")}, PERSON),
     ],
 )
-def test_a_person_who_is_taken_away_or_replaced_leaves_no_hash_behind(change, left):
+def test_removed_or_replaced_person_leaves_no_hash(change, left):
     changes = [Transformation(name=name, **{name: what}) for name, what in change.items()]
 
     on = occasion(EVENT | {"user_data": PERSON})
@@ -347,7 +347,7 @@ def test_a_person_who_is_taken_away_or_replaced_leaves_no_hash_behind(change, le
     assert fired.event["user_data"] == left
 
 
-def test_each_place_of_a_list_that_is_excluded_is_the_one_that_was_named():
+def test_excluded_list_positions_refer_to_the_original_list():
     change = Transformation(name="Less", exclude=("items.0", "items.1.price"))
     on = occasion(EVENT | {"items": [{"price": 1}, {"price": 2}, {"price": 3}]})
 
@@ -356,7 +356,7 @@ def test_each_place_of_a_list_that_is_excluded_is_the_one_that_was_named():
     assert fired.event["items"] == [None, {}, {"price": 3}]
 
 
-def test_planning_leaves_the_event_as_it_was():
+def test_planning_does_not_change_the_event():
     change = Transformation(name="T", exclude=("user_data.address.city",), set={"items": "no"})
     before = str(EVENT)
 
@@ -368,7 +368,7 @@ def test_planning_leaves_the_event_as_it_was():
 @pytest.mark.parametrize(
     ("client", "name"), [("ga4", "Web"), ("data_tag", "data_tag"), ("Orders", "Orders")]
 )
-def test_a_reading_of_our_own_goes_by_the_name_that_the_container_gives_it(client, name):
+def test_client_name_variable_uses_the_name_in_the_container(client, name):
     field_ = Variable(name="Client", type=VariableSource.CLIENT_NAME)
     made = container(
         tag(fields={"client": "{{Client}}"}),

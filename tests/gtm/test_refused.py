@@ -47,16 +47,16 @@ HARMLESS = [
 
 
 @pytest.mark.parametrize("code", [*PLAIN, *HIDDEN])
-def test_it_is_refused_wherever_it_hides(code):
+def test_unsupported_code_is_refused_wherever_it_is(code):
     assert refused(code) is not None
     assert refused(code.replace("1n", "async () => 1").replace("3n", "async () => 1")) is not None
 
 
 @pytest.mark.parametrize("code", HARMLESS)
-def test_names_texts_and_comments_are_let_through(code):
+def test_names_texts_and_comments_are_accepted(code):
     assert refused(code) is None
 
 
 @pytest.mark.parametrize("code", ["a\nb\nconst x = 1n;", "}/x/\nb\nconst x = 1n;"])
-def test_its_line_is_told(code):
+def test_refused_code_has_its_line(code):
     assert refused(code) == RefusedCode(line=3, message="BigInt is not supported")

@@ -25,11 +25,11 @@ def cookie(**options: object) -> SetCookie:
     return SetCookie(**({"name": "a", "value": "b"} | options))  # type: ignore[arg-type]  # fields of SetCookie by name
 
 
-def test_without_a_word_it_is_200_and_empty():
+def test_default_response_is_200_and_empty():
     assert told(LogEffect(text="x")) == ClientResponse(status=200, headers=(), cookies=(), body=b"")
 
 
-def test_status_headers_and_body_are_as_they_were_last_said():
+def test_last_status_header_and_body_win():
     response = told(
         Status(code=500),
         Header(name="x-a", value="1"),
@@ -44,7 +44,7 @@ def test_status_headers_and_body_are_as_they_were_last_said():
     assert response == ClientResponse(status=404, headers=(("x-a", "3"),), body=b"two")
 
 
-def test_a_pixel_is_a_gif_that_no_cache_keeps():
+def test_pixel_body_is_an_uncached_gif():
     response = told(Status(code=404), Header(name="cache-control", value="max-age=1"), PixelBody())
 
     assert (response.status, response.body) == (200, GIF)
@@ -71,7 +71,7 @@ def test_a_pixel_is_a_gif_that_no_cache_keeps():
         ),
     ],
 )
-def test_a_cookie_is_written_with_its_options(options, written):
+def test_cookie_is_written_with_its_options(options, written):
     assert told(cookie(**options)).cookies == (written,)
 
 
@@ -82,11 +82,11 @@ def test_a_cookie_is_written_with_its_options(options, written):
         ({"domain": "auto", "fallback_domain": "f.example"}, "a=b; Domain=f.example; Path=/"),
     ],
 )
-def test_a_host_without_a_registrable_domain_has_the_fallback_or_its_own_cookie(options, written):
+def test_auto_domain_without_a_site_uses_the_fallback_or_the_host(options, written):
     assert told(cookie(**options), site=None).cookies == (written,)
 
 
-def test_of_two_cookies_in_one_place_the_later_is_kept():
+def test_later_cookie_replaces_an_equal_cookie():
     response = told(cookie(value="1"), cookie(value="2", path="/x"), cookie(value="3"))
 
     assert response.cookies == ("a=2; Path=/x", "a=3; Path=/")
@@ -111,7 +111,7 @@ def test_of_two_cookies_in_one_place_the_later_is_kept():
         cookie(domain="a\r\nx: y"),
     ],
 )
-def test_what_http_cannot_say_is_no_part_of_it(effect):
+def test_response_that_http_cannot_express_is_refused(effect):
     with pytest.raises(InvalidResponse):
         told(effect)
 
@@ -136,5 +136,5 @@ def test_what_http_cannot_say_is_no_part_of_it(effect):
         ("a", "no such encoding", b"a"),
     ],
 )
-def test_a_body_is_in_the_bytes_that_node_would_make_of_it(text, encoding, expected):
+def test_body_is_encoded_as_in_node(text, encoding, expected):
     assert in_bytes(text, encoding) == expected

@@ -47,7 +47,7 @@ def test_scenarios_are_read_with_their_setup():
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "scenarios: []", "setup: ''", "scenarios:\n"])
-def test_a_section_without_scenarios_has_none(text):
+def test_section_without_scenarios_is_empty(text):
     assert read_scenarios(TemplatePart(text=text, line=1)).scenarios == ()
     assert read_scenarios(None) == Scenarios()
 
@@ -55,20 +55,20 @@ def test_a_section_without_scenarios_has_none(text):
 @pytest.mark.parametrize(
     ("text", "line"), [("scenarios:\n- a: b: c\n", 11), ("scenarios: 7\n", 10), ("- a\n", 10)]
 )
-def test_a_section_that_cannot_be_read_is_named_with_its_line(text, line):
+def test_unreadable_section_is_named_with_its_line(text, line):
     with pytest.raises(TemplateUnusable) as caught:
         read_scenarios(TemplatePart(text=text, line=10))
 
     assert (caught.value.section, caught.value.line) == ("TESTS", line)
 
 
-def test_an_assertion_that_does_not_hold_says_what_was_there_and_where():
+def test_failed_assertion_reports_value_and_line():
     found = verdict("const a = 1;\nassertThat(a, 'the a').isEqualTo(2);", setup="const b = 0;\n")
 
     assert found.failures == (Failure(message="the a: expected 1 isEqualTo 2", scenario_line=2),)
 
 
-def test_a_failure_inside_the_template_names_both_lines():
+def test_failure_inside_the_template_names_both_lines():
     code = "mock('sendHttpRequest', () => fail('sent'));\nrunCode({});"
 
     assert verdict(code).failures == (Failure(message="sent", scenario_line=1, template_line=5),)
@@ -108,7 +108,7 @@ def test_a_failure_inside_the_template_names_both_lines():
         ),
     ],
 )
-def test_what_fails_is_said(code, message):
+def test_failures_are_reported(code, message):
     assert failed(code) == [message]
 
 
@@ -162,7 +162,7 @@ def test_every_assertion_can_fail(assertion, value):
     assert len(failed(f"assertThat({value}).{assertion};")) == 1
 
 
-def test_what_fails_in_a_callback_counts_and_what_a_promise_swallows_as_well():
+def test_failures_in_callbacks_and_swallowed_by_promises_count():
     later = "require('callLater')(() => assertThat(1).isEqualTo(2));"
     swallowed = (
         "require('Promise').create((resolve) => resolve())"
@@ -173,7 +173,7 @@ def test_what_fails_in_a_callback_counts_and_what_a_promise_swallows_as_well():
     assert failed(swallowed) == ["inside"]
 
 
-def test_a_scenario_sees_nothing_of_the_one_before_it():
+def test_scenarios_are_isolated():
     scenario = "mock('getType', 'mocked'); runCode({});"
     scenarios = Scenarios(
         scenarios=(
@@ -188,20 +188,20 @@ def test_a_scenario_sees_nothing_of_the_one_before_it():
     assert [result.failures for result in verdicts] == [(), ()]
 
 
-def test_a_mock_of_the_test_is_not_what_the_test_itself_requires():
+def test_mock_does_not_affect_the_test_code_itself():
     code = "mock('getType', 'mocked'); assertThat(require('getType')(1)).isEqualTo('number');"
 
     assert failed(code) == []
 
 
-def test_what_an_earlier_run_still_waits_for_is_answered_by_the_mock_of_that_run():
+def test_pending_call_of_an_earlier_run_uses_its_mock():
     template = b"require('callLater')(require('getType'));"
     code = "mock('getType', () => fail('a')); runCode({}); mock('getType', () => fail('b'));"
 
     assert failed(code, template=template) == ["a"]
 
 
-def test_a_report_for_ci_systems_names_what_failed_and_leaves_out_what_xml_cannot_say():
+def test_junit_report_names_failures_and_drops_invalid_characters():
     verdicts = (
         ScenarioResult(name="good <one>", logs=("said",)),
         ScenarioResult(name="bad", failures=(Failure(message="no\x00", template_line=7),)),
@@ -223,7 +223,7 @@ def test_a_report_for_ci_systems_names_what_failed_and_leaves_out_what_xml_canno
     assert (failure.get("message"), failure.text) == ("no\ufffd", "template line 7")
 
 
-def test_a_place_is_told_as_far_as_it_is_known():
+def test_failure_position_shows_the_known_lines():
     assert placed(Failure(message="", setup_line=1, template_line=2)) == (
         "setup line 1, template line 2"
     )

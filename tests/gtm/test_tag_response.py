@@ -43,7 +43,7 @@ def added(*effects, site=SITE):
         ("t.shop.example", "; Domain=t.shop.example"),
     ],
 )
-def test_a_cookie_is_for_the_site_or_a_part_of_it(domain, written):
+def test_cookie_is_set_for_the_site_or_a_subdomain(domain, written):
     whole, said = added(SetCookie(name="a", value="b", domain=domain, max_age=60))
 
     assert whole.cookies == (f"a=b{written}; Path=/; Max-Age=60; Secure; SameSite=Lax",)
@@ -51,14 +51,14 @@ def test_a_cookie_is_for_the_site_or_a_part_of_it(domain, written):
 
 
 @pytest.mark.parametrize("domain", ["example", "other.example", "x.shop.example", "hop.example"])
-def test_a_cookie_for_another_domain_is_left_out(domain):
+def test_cookie_for_another_domain_is_dropped(domain):
     whole, [(tag, text)] = added(SetCookie(name="a", value="b", domain=domain))
 
     assert (whole.cookies, tag) == ((), "tag:ads")
     assert text == "the cookie a is for a domain outside the gateway's site"
 
 
-def test_on_a_host_without_a_registrable_domain_a_cookie_is_for_the_host():
+def test_cookie_without_a_registrable_domain_is_host_only():
     site = ResponseSite(host="localhost")
 
     whole, said = added(
@@ -71,7 +71,7 @@ def test_on_a_host_without_a_registrable_domain_a_cookie_is_for_the_host():
     assert said == []
 
 
-def test_a_cookie_lives_for_400_days_at_most_and_is_never_for_other_sites():
+def test_cookie_lasts_at_most_400_days_and_is_never_cross_site():
     year = SetCookie(name="a", value="b", max_age=10 * LONGEST_LIFE, same_site="None")
     dated = SetCookie(name="c", value="d", expires="Wed, 15 Nov 2023 22:13:20 GMT")
     gone = SetCookie(name="e", value="", expires="Thu, 01 Jan 1970 00:00:00 GMT")
@@ -87,7 +87,7 @@ def test_a_cookie_lives_for_400_days_at_most_and_is_never_for_other_sites():
     )
 
 
-def test_the_gateways_own_cookies_are_not_a_tags_to_set():
+def test_tag_cannot_set_the_gateways_own_cookies():
     names = ("_twite", "twite", "__Host-twite", "twite-visitor", "twclid")
 
     whole, said = added(*(SetCookie(name=name, value="x") for name in names))
@@ -96,7 +96,7 @@ def test_the_gateways_own_cookies_are_not_a_tags_to_set():
     assert len(said) == len(names) - 1  # Twite stores the click itself, without a note
 
 
-def test_cookies_are_bounded_in_size_and_number():
+def test_cookies_are_limited_in_size_and_number():
     many = [SetCookie(name=f"c{at}", value="x") for at in range(MOST_COOKIES + 2)]
 
     whole, said = added(SetCookie(name="big", value="x" * 5_000), *many)
@@ -112,14 +112,14 @@ def test_cookies_are_bounded_in_size_and_number():
     "name",
     ["set-cookie", "location", "content-type", "access-control-allow-origin", "content-length"],
 )
-def test_headers_of_the_response_itself_are_not_a_tags_to_set(name):
+def test_tag_cannot_set_headers_of_the_response_itself(name):
     whole, said = added(Header(name=name, value="x"), Header(name="x-ad", value="y"))
 
     assert whole.headers == (("x-ad", "y"),)
     assert len(said) == 1
 
 
-def test_without_consent_headers_are_set_and_no_cookie_is():
+def test_no_cookie_is_set_without_consent():
     site = ResponseSite(host="t.shop.example", site="shop.example", keeps=False)
 
     whole, _ = added(SetCookie(name="a", value="b"), Header(name="x-ad", value="y"), site=site)
@@ -127,7 +127,7 @@ def test_without_consent_headers_are_set_and_no_cookie_is():
     assert (whole.cookies, whole.headers) == ((), (("x-ad", "y"),))
 
 
-def test_what_a_client_sets_itself_wins():
+def test_headers_and_cookies_of_the_client_win():
     client = ClientResponse(headers=(("x-ad", "own"),), cookies=("a=own; Path=/; Secure",))
     tags = ClientResponse(
         headers=(("x-ad", "tag"), ("x-other", "tag")),

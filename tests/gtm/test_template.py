@@ -56,7 +56,7 @@ Created.
 LEAST = '___INFO___\n{"type": "TAG"}\n___SANDBOXED_JS_FOR_SERVER___'
 
 
-def test_a_whole_template_is_read_into_its_parts():
+def test_template_is_read_into_its_parts():
     found = read_template(WHOLE.encode())
 
     assert found == Template(
@@ -75,11 +75,11 @@ def test_a_whole_template_is_read_into_its_parts():
 @pytest.mark.parametrize(
     "text", ["\ufeff" + WHOLE, WHOLE.replace("\n", "\r\n"), WHOLE.replace("___\n", "___ \t\n")]
 )
-def test_a_byte_order_mark_windows_lines_and_spaces_after_a_head_change_nothing(text):
+def test_byte_order_mark_crlf_and_trailing_spaces_are_ignored(text):
     assert read_template(text.encode()) == read_template(WHOLE.encode())
 
 
-def test_the_order_of_sections_is_free():
+def test_sections_can_have_any_order():
     head, notes = WHOLE.split("___NOTES___")
     moved = f"___NOTES___{notes}{head}"
 
@@ -102,7 +102,7 @@ def test_kind_and_code_are_enough():
     assert found.code == TemplatePart(text="return 1;", line=4)
 
 
-def test_commas_after_the_last_item_are_let_pass_as_in_public_templates():
+def test_trailing_commas_are_accepted():
     text = (
         '___INFO___\n{"type": "MACRO", "displayName": "a,] b,} \\",]",\n}\n'
         "___SANDBOXED_JS_FOR_SERVER___\nreturn 1;\n"
@@ -115,7 +115,7 @@ def test_commas_after_the_last_item_are_let_pass_as_in_public_templates():
     assert [field.name for field in found.fields] == ["a"]
 
 
-def test_line_breaks_within_a_string_are_kept_and_warned_of():
+def test_line_breaks_in_a_string_are_kept_with_a_warning():
     text = (
         '___INFO___\n{"type": "MACRO",\n"displayName": "a\nb\tc",\n"brand": {"id": "x",},}\n'
         "___SANDBOXED_JS_FOR_SERVER___\nreturn 1;\n"
@@ -128,7 +128,7 @@ def test_line_breaks_within_a_string_are_kept_and_warned_of():
     assert [warning.line for warning in found.warnings] == [3, 10]
 
 
-def test_a_missing_quote_is_named_by_the_line_that_lacks_it():
+def test_missing_quote_is_reported_with_its_line():
     text = '___INFO___\n{"type": "MACRO",\n"displayName": "a,\n"x": 1}\n'
 
     with pytest.raises(TemplateUnusable, match="line 3: INFO: not JSON"):
@@ -138,7 +138,7 @@ def test_a_missing_quote_is_named_by_the_line_that_lacks_it():
 LABEL = '{"messageId": "M", "description": "for translators", "text": "Read %s"}'
 
 
-def test_texts_for_translators_are_read_wherever_a_text_is_shown():
+def test_translatable_texts_are_read_everywhere():
     label = LABEL.replace("%s", "me")
     text = (
         f'___INFO___\n{{"type": "TAG", "displayName": {label}, "description": {label}}}\n'
@@ -157,7 +157,7 @@ def test_texts_for_translators_are_read_wherever_a_text_is_shown():
     assert found.warnings == ()
 
 
-def test_a_shown_text_of_another_shape_is_left_out_with_a_warning():
+def test_malformed_text_is_dropped_with_a_warning():
     text = (
         '___INFO___\n{"type": "TAG"}\n___SANDBOXED_JS_FOR_SERVER___\n'
         '___TEMPLATE_PARAMETERS___\n[{"type": "GROUP", "name": "g", "subParams": '
@@ -174,7 +174,7 @@ def test_a_shown_text_of_another_shape_is_left_out_with_a_warning():
     ]
 
 
-def test_the_terms_may_stand_twice():
+def test_terms_can_occur_twice():
     text = f"___TERMS_OF_SERVICE___\nyes\n{LEAST}\n___TERMS_OF_SERVICE___\nyes\n"
 
     assert read_template(text.encode()).kind is read_template(LEAST.encode()).kind
@@ -206,7 +206,7 @@ def test_the_terms_may_stand_twice():
         ),
     ],
 )
-def test_what_is_broken_is_named_with_section_and_line(text, section, line, words):
+def test_malformed_template_is_refused_with_section_and_line(text, section, line, words):
     with pytest.raises(TemplateUnusable) as caught:
         read_template(text.encode())
 
@@ -214,7 +214,7 @@ def test_what_is_broken_is_named_with_section_and_line(text, section, line, word
     assert words in str(caught.value)
 
 
-def test_bytes_that_are_no_text_are_named_with_their_line():
+def test_invalid_utf_8_is_refused_with_its_line():
     with pytest.raises(TemplateUnusable) as caught:
         read_template(b"___INFO___\n\n\xff")
 
@@ -231,6 +231,6 @@ WEB = '{"type": "TAG", "displayName": "Pixel", "containerContexts": ["WEB"]}'
         f"___INFO___\n{WEB}\n___SANDBOXED_JS_FOR_SERVER___\n",
     ],
 )
-def test_a_web_template_is_refused_by_name(text):
+def test_web_template_is_refused_by_name(text):
     with pytest.raises(TemplateUnusable, match="“Pixel” is a web template"):
         read_template(text.encode())

@@ -12,17 +12,17 @@ def variable(name, kind, **more):
     return Variable(name=name, type=VariableSource(kind), **more)
 
 
-def test_one_name_alone_keeps_the_type_of_its_value():
+def test_single_variable_keeps_its_type():
     assert filled("{{Items}}", variable("Items", "event_data", key="items")) == EVENT["items"]
 
 
-def test_names_in_a_text_are_put_as_javascript_writes_them():
+def test_variables_in_a_text_are_formatted_as_in_javascript():
     value = variable("Value", "event_data", key="value")
 
     assert filled("{{Value}} for {{ Value }}, {{None}}", value) == "49.9 for 49.9, undefined"
 
 
-def test_names_in_rows_are_filled_in_and_what_is_undefined_is_absent():
+def test_variables_in_rows_are_filled_in_and_undefined_ones_absent():
     city = variable("City", "event_data", key="user_data.address.city")
 
     found = filled([{"name": "{{City}}", "value": "{{Nobody}}"}, "{{Nobody}}"], city)
@@ -31,7 +31,7 @@ def test_names_in_rows_are_filled_in_and_what_is_undefined_is_absent():
 
 
 @pytest.mark.parametrize("tree", ["{{Nobody}}", []])
-def test_a_field_that_is_undefined_or_an_empty_table_is_absent(tree):
+def test_undefined_field_or_empty_table_is_absent(tree):
     assert filled(tree) == "absent"
 
 
@@ -51,7 +51,7 @@ def test_event_data_is_found_by_its_path(key, value):
     assert filled("{{It}}", variable("It", "event_data", key=key)) == value
 
 
-def test_a_key_with_dots_in_it_goes_before_the_path():
+def test_key_with_dots_overrides_the_path():
     on = occasion({"a.b": 1, "a": {"b": 2}})
 
     assert filled("{{It}}", variable("It", "event_data", key="a.b"), on=on) == 1
@@ -61,11 +61,11 @@ def drawn(draw, name="Lot", **bounds):
     return filled("{{" + name + "}}", variable(name, "random", **bounds), on=occasion(draw=draw))
 
 
-def test_a_random_number_is_whole_and_any_of_those_within_its_bounds():
+def test_random_number_is_an_integer_within_its_bounds():
     assert {drawn(draw, least=1, most="6") for draw in range(200)} == {1, 2, 3, 4, 5, 6}
 
 
-def test_the_same_event_draws_the_same_number_and_each_variable_its_own():
+def test_random_number_is_stable_per_event_and_variable():
     found = [drawn(7, least=1, most=10**9), drawn(7, "Other", least=1, most=10**9)]
 
     assert found[0] == drawn(7, least=1, most=10**9)
@@ -77,35 +77,35 @@ def test_the_same_event_draws_the_same_number_and_each_variable_its_own():
     [{}, {"least": 1}, {"least": 6, "most": 1}, {"least": "{{Nobody}}", "most": 3},
      {"least": True, "most": 1}, {"least": "", "most": 1}, {"least": 0, "most": "Infinity"}],
 )  # fmt: skip
-def test_without_bounds_that_are_some_a_random_number_is_one_of_googles(bounds):
+def test_random_number_without_valid_bounds_uses_googles_range(bounds):
     found = [drawn(draw, **bounds) for draw in range(50)]
 
     assert all(0 <= number <= 2_147_483_647 for number in found)
     assert max(found) > 10**9
 
 
-def test_a_bound_may_be_another_variable():
+def test_bound_can_be_another_variable():
     bound = variable("Most", "constant", value=5)
     lot = variable("Lot", "random", least="{{Most}}", most="{{Most}}")
 
     assert filled("{{Lot}}", lot, bound) == 5
 
 
-def test_a_default_stands_for_what_is_not_there():
+def test_default_replaces_a_missing_value():
     known = variable("Known", "constant", value="EUR")
     asked = variable("It", "event_data", key="currency", default="{{Known}}")
 
     assert filled("{{It}}", asked, known) == "EUR"
 
 
-def test_a_header_is_found_in_any_case_and_its_repeats_are_joined():
+def test_header_name_is_case_insensitive_and_repeats_are_joined():
     on = occasion(request=incoming(("x-shop", "a"), ("x-shop", "b")))
 
     assert filled("{{It}}", variable("It", "request_header", key="X-Shop"), on=on) == "a, b"
 
 
 @pytest.mark.parametrize(("decode", "value"), [(True, "a/b c"), (False, "a%2Fb%20c")])
-def test_a_cookies_first_value_is_read_decoded_where_asked_for(decode, value):
+def test_first_cookie_value_is_read_and_decoded_on_request(decode, value):
     on = occasion(request=incoming(("cookie", 'x=1; shop="a%2Fb%20c"; shop=2')))
 
     found = filled("{{It}}", variable("It", "cookie", key="shop", decode=decode), on=on)
@@ -113,7 +113,7 @@ def test_a_cookies_first_value_is_read_decoded_where_asked_for(decode, value):
     assert found == value
 
 
-def test_a_lookup_takes_the_first_row_that_equals_its_input():
+def test_lookup_table_uses_the_first_equal_row():
     table = variable(
         "It",
         "lookup",
@@ -134,7 +134,7 @@ def test_a_lookup_takes_the_first_row_that_equals_its_input():
         ({"ignore_case": True}, "CHASE", "it"),
     ],
 )
-def test_a_table_of_patterns_takes_the_first_that_fits(more, key, value):
+def test_regex_table_uses_the_first_matching_row(more, key, value):
     table = variable(
         "It", "regex_lookup", input="{{_event}}", rows=(LookupRow(key=key, value="it"),), **more
     )
@@ -143,7 +143,7 @@ def test_a_table_of_patterns_takes_the_first_that_fits(more, key, value):
 
 
 @pytest.mark.parametrize(("captures", "value"), [(True, "city=London, $9"), (False, "$1=$2, $9")])
-def test_groups_of_a_pattern_are_put_into_what_it_stands_for(captures, value):
+def test_capture_groups_are_inserted(captures, value):
     table = variable(
         "It",
         "regex_lookup",
@@ -155,7 +155,7 @@ def test_groups_of_a_pattern_are_put_into_what_it_stands_for(captures, value):
     assert filled("{{It}}", table) == value
 
 
-def test_a_template_is_run_with_its_fields_filled_in():
+def test_template_variable_runs_with_its_fields():
     runs = Returning({"hash": "ab"})
     asked = variable("It", "template", template="Hash", fields={"input": "{{_event}}"})
     made = template("Hash", kind=TemplateKind.VARIABLE, fields=[field("input"), field("salt")])
@@ -166,7 +166,7 @@ def test_a_template_is_run_with_its_fields_filled_in():
     assert runs.asked == [("Hash", {"input": "purchase"}, EVENT)]
 
 
-def test_what_a_variable_has_no_value_for_has_no_default():
+def test_field_with_an_undefined_variable_gets_no_default():
     runs = Returning("v")
     nothing = variable("Nothing", "event_data", key="no.such")
     asked = variable("It", "template", template="Hash", fields={"salt": "{{Nothing}}"})
@@ -177,7 +177,7 @@ def test_what_a_variable_has_no_value_for_has_no_default():
     assert runs.asked == [("Hash", {}, EVENT)]
 
 
-def test_a_variable_is_read_once_for_an_event():
+def test_variable_is_read_once_per_event():
     runs = Returning("v")
     asked = variable("It", "template", template="Hash")
     made = template("Hash", kind=TemplateKind.VARIABLE)
@@ -207,7 +207,7 @@ def test_a_variable_is_read_once_for_an_event():
         ("debug_mode", False),
     ],
 )
-def test_built_in_variables_tell_of_the_event_and_its_request(kind, value):
+def test_built_in_variables_describe_event_and_request(kind, value):
     request = incoming(method="POST", path="/g/collect", query="v=2")
     on = occasion({**EVENT, "event_location": {"country": "GB"}}, client="GA4", request=request)
 
@@ -215,7 +215,7 @@ def test_built_in_variables_tell_of_the_event_and_its_request(kind, value):
 
 
 @pytest.mark.parametrize("source", list(VariableSource))
-def test_no_source_of_a_variable_stops_a_tag(source):
+def test_variable_source_without_a_value_stops_no_tag(source):
     on = occasion({})
 
     assert filled("it: {{It}}", variable("It", source), on=on).startswith("it: ")
@@ -233,7 +233,7 @@ def test_no_source_of_a_variable_stops_a_tag(source):
         (1, 1),
     ],
 )
-def test_a_format_changes_capitals_and_puts_values_for_values(value, formatted):
+def test_format_changes_case_and_replaces_values(value, formatted):
     form = ValueFormat(
         case="upper", instead={"null": "nil", "undefined": "none", "true": "yes", "false": "no"}
     )
@@ -243,20 +243,20 @@ def test_a_format_changes_capitals_and_puts_values_for_values(value, formatted):
     assert filled("{{It}}", asked, runs=Returning(value), templates={"Any": made}) == formatted
 
 
-def test_variables_in_a_ring_are_said_to_be_so():
+def test_circular_variables_are_reported():
     first = variable("A", "constant", value="{{B}}")
     second = variable("B", "constant", value="x{{A}}")
 
     assert filled("{{A}}", first, second) == "circular dependency of variables: A → B → A"
 
 
-def test_a_long_chain_of_variables_is_refused():
+def test_long_chain_of_variables_is_refused():
     chain = [variable(f"V{at}", "constant", value=f"{{{{V{at + 1}}}}}") for at in range(5000)]
 
     assert filled("{{V0}}", *chain) == "more than 50 variables depend on one another"
 
 
-def test_texts_that_double_are_refused_before_they_fill_the_memory():
+def test_doubling_texts_are_refused_before_they_fill_the_memory():
     doubling = [
         variable(f"V{at}", "constant", value=f"{{{{V{at + 1}}}}}{{{{V{at + 1}}}}}")
         for at in range(40)
