@@ -21,7 +21,7 @@ def an_audit(*accounts):
     return BalanceCheck(records=Books(*accounts), observer=seen), seen
 
 
-async def test_books_that_balance_are_not_worth_a_word():
+async def test_balanced_accounts_are_not_reported():
     audit, seen = an_audit(
         ConversionCounts(source="shop", pixel="p", received=3, delivered=2, pending=1)
     )
@@ -31,7 +31,7 @@ async def test_books_that_balance_are_not_worth_a_word():
     assert seen.notices == []
 
 
-async def test_residues_that_cancel_out_are_both_told():
+async def test_imbalances_that_cancel_out_are_both_reported():
     audit, seen = an_audit(
         ConversionCounts(source="shop", pixel="p", received=3, delivered=2),
         ConversionCounts(source="shop", pixel="q", received=2, delivered=3),
@@ -49,14 +49,14 @@ async def test_residues_that_cancel_out_are_both_told():
     ]
 
 
-async def test_the_books_are_handed_on():
+async def test_accounts_are_returned():
     account = ConversionCounts(source="shop", pixel="p", received=1, pending=1)
     audit, _ = an_audit(account)
 
     assert await audit.once() == (account,)
 
 
-async def test_books_that_cannot_be_read_are_told_and_stop_nobody():
+async def test_unreadable_accounts_are_reported_without_an_error():
     audit, seen = an_audit()
 
     await audit.once()

@@ -95,7 +95,7 @@ class Trial:
 
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize("count", [1, 2, 5, 10, 50, 250, 499, 500])
-def test_all_bad_ones_are_found_and_no_good_one_is_refused(count, seed):
+def test_all_bad_conversions_are_found_and_no_good_one_refused(count, seed):
     bad = Random(seed).sample(range(500), count)
 
     trial = Trial(a_batch(), bad).until_all_is_known()
@@ -105,7 +105,7 @@ def test_all_bad_ones_are_found_and_no_good_one_is_refused(count, seed):
 
 
 @pytest.mark.parametrize("place", [0, 1, 249, 250, 317, 498, 499])
-def test_one_bad_one_costs_at_most_nineteen_more_requests(place):
+def test_one_bad_conversion_costs_at_most_19_more_requests(place):
     trial = Trial(a_batch(), [place])
 
     trial.round()
@@ -116,7 +116,7 @@ def test_one_bad_one_costs_at_most_nineteen_more_requests(place):
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_five_bad_ones_cost_about_as_much_as_halving_must(seed):
+def test_five_bad_conversions_cost_about_as_much_as_bisection_must(seed):
     trial = Trial(a_batch(), Random(seed).sample(range(500), 5)).until_all_is_known()
 
     assert trial.requests <= 85
@@ -141,7 +141,7 @@ def holding(parameter, values):
     }
 
 
-def test_an_echoed_value_is_found_with_two_more_requests():
+def test_echoed_value_is_found_with_two_more_requests():
     values = {317: "abc"}
     trial = Trial(
         a_batch(**holding("hashed_email", values)), values, echoing("hashed_email", values)
@@ -165,7 +165,7 @@ def test_several_echoed_values_are_found_at_once():
     assert trial.requests == 4
 
 
-def test_a_good_one_that_holds_the_echoed_value_is_tried_and_taken():
+def test_good_conversion_with_the_echoed_value_is_accepted():
     values = {3: "abc", 99: "abc"}
     trial = Trial(a_batch(**holding("hashed_email", values)), [3], echoing("hashed_email", values))
 
@@ -177,7 +177,7 @@ def test_a_good_one_that_holds_the_echoed_value_is_tried_and_taken():
 
 
 @pytest.mark.parametrize("text", ['a"b', "a\\b", "é", "a) is not (b", "<script>", "a\nb"])
-def test_an_echoed_value_is_matched_as_it_stands_in_json(text):
+def test_echoed_value_is_matched_as_spelled_in_json(text):
     body = msgspec.json.encode({"hashed_email": text})
     refusal = rejected((f"hashed_email ({text}) is not a valid SHA-256 hash", "hashed_email"))
 
@@ -187,7 +187,7 @@ def test_an_echoed_value_is_matched_as_it_stands_in_json(text):
     assert sizes == [99, 1]
 
 
-def test_a_wrong_type_is_matched_by_its_echo_too():
+def test_wrong_type_is_matched_by_its_echo():
     refusal = rejected(('Expected Double, got "20" for value', "value"))
 
     bisect = Bisect(a_batch(100, c7=b'{"value":"20"}'), refusal)
@@ -204,20 +204,20 @@ def test_a_wrong_type_is_matched_by_its_echo_too():
         ("", ""),
     ],
 )
-def test_an_echo_that_leads_nowhere_is_halved(complaint):
+def test_unmatched_echo_is_bisected(complaint):
     bisect = Bisect(a_batch(100, c7=b'{"hashed_email":"abc"}'), rejected(complaint))
 
     assert len(bisect.next()) == 50
 
 
-def test_an_echo_that_points_at_too_many_is_halved():
+def test_echo_that_matches_too_many_is_bisected():
     bodies = {f"c{n}": b'{"hashed_email":"abc"}' for n in range(40)}
     refusal = rejected(("hashed_email (abc) is not a valid SHA-256 hash", "hashed_email"))
 
     assert len(Bisect(a_batch(100, **bodies), refusal).next()) == 50
 
 
-def test_one_complaint_without_an_echo_makes_the_others_suspect():
+def test_complaint_without_an_echo_makes_the_others_suspect():
     refusal = rejected(
         ("hashed_email (abc) is not a valid SHA-256 hash", "hashed_email"),
         ("At least one user identifier must be provided", ""),
@@ -226,7 +226,7 @@ def test_one_complaint_without_an_echo_makes_the_others_suspect():
     assert len(Bisect(a_batch(100, c7=b'{"hashed_email":"abc"}'), refusal).next()) == 50
 
 
-def test_a_request_that_is_too_large_is_split():
+def test_oversized_request_is_split():
     bisect = Bisect(a_batch(9), rejected(scope=RejectionScope.SIZE))
 
     first, second = bisect.next(), bisect.next()
@@ -234,7 +234,7 @@ def test_a_request_that_is_too_large_is_split():
     assert [len(first), len(second)] == [4, 5]
 
 
-def test_when_all_are_refused_alike_it_is_the_account():
+def test_identical_refusals_of_all_blame_the_account():
     trial = Trial(a_batch(), range(500))
 
     trial.round()
@@ -244,7 +244,7 @@ def test_when_all_are_refused_alike_it_is_the_account():
     assert len(trial.left) == 500 - ALIKE - CONTROLS
 
 
-def test_when_all_are_refused_for_different_reasons_it_is_not_the_account():
+def test_different_refusals_of_all_do_not_blame_the_account():
     def words(bad):
         name = "hashed_email" if bad[0].id % 2 else "hashed_phone_number"
         return rejected((f"{name} is bad", name))
@@ -257,7 +257,7 @@ def test_when_all_are_refused_for_different_reasons_it_is_not_the_account():
 
 
 @pytest.mark.parametrize("count", [9, 10, 11, 14, 15, 16, 20, 50, 100, 250])
-def test_bad_ones_that_stand_together_before_good_ones_are_not_taken_for_the_account(count):
+def test_bad_conversions_in_a_row_do_not_blame_the_account(count):
     trial = Trial(a_batch(), range(count)).until_all_is_known()
 
     assert trial.verdicts == 0
@@ -265,14 +265,14 @@ def test_bad_ones_that_stand_together_before_good_ones_are_not_taken_for_the_acc
 
 
 @pytest.mark.parametrize("count", [9, 10, 14, 15, 16, 50, 250])
-def test_fifteen_refused_alike_since_x_took_the_last_one_may_be_the_account(count):
+def test_fifteen_equal_refusals_since_the_last_success_may_blame_the_account(count):
     """X may refuse everything from some moment on; earlier successes prove nothing."""
     trial = Trial(a_batch(), range(500 - count, 500)).until_all_is_known()
 
     assert bool(trial.verdicts) is (count >= 15)
 
 
-def test_what_was_held_before_may_be_all_bad_without_being_the_account():
+def test_previously_held_conversions_can_all_be_bad():
     batch = a_batch(50)
     alone, known = Trial(batch, range(50)), Trial(batch, range(50), cleared=range(50))
 
@@ -282,7 +282,7 @@ def test_what_was_held_before_may_be_all_bad_without_being_the_account():
     assert (alone.verdicts, known.verdicts) == (1, 0)
 
 
-def test_fewer_than_ten_refused_alike_are_no_account():
+def test_fewer_than_ten_equal_refusals_do_not_blame_the_account():
     trial = Trial(a_batch(9), range(9))
 
     trial.round()
@@ -291,7 +291,7 @@ def test_fewer_than_ten_refused_alike_are_no_account():
     assert sorted(trial.dead) == list(range(9))
 
 
-async def test_a_cluster_of_bad_ones_is_held_until_x_takes_another_and_then_dead():
+async def test_cluster_of_bad_conversions_is_held_until_x_accepts_another():
     bad = {f"c{n}" for n in range(450, 500)}
 
     def reply(outbound):
@@ -320,7 +320,7 @@ async def test_a_cluster_of_bad_ones_is_held_until_x_takes_another_and_then_dead
     assert await setting.run.stop(within=1_000)
 
 
-async def test_what_x_calls_too_many_is_not_tried_again_in_that_number():
+async def test_batch_size_refused_by_x_is_not_repeated():
     def reply(outbound):
         ids = conversions_of(outbound)
         said = ("INVALID_PARAMETER", "Conversion count limit is 500", "")
@@ -341,7 +341,7 @@ async def test_what_x_calls_too_many_is_not_tried_again_in_that_number():
     assert await setting.run.stop(within=1_000)
 
 
-async def test_isolation_ends_where_the_forty_hours_do():
+async def test_bisection_ends_after_forty_hours():
     setting = Setting()
     ids = [f"c{n}" for n in range(500)]
     began = setting.clock.elapsed()
@@ -375,7 +375,7 @@ async def test_isolation_ends_where_the_forty_hours_do():
     assert states & {"queued", "held"}
 
 
-def test_where_most_are_bad_each_is_tried_by_itself():
+def test_mostly_bad_batch_is_tried_one_by_one():
     bad = Random(1).sample(range(500), 250)
 
     trial = Trial(a_batch(), bad).until_all_is_known()

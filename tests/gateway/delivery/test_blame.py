@@ -74,7 +74,7 @@ class Pixel(Blame):
             self.suspects.note(group_of(1_000 + number), event=EVENT)
 
 
-async def test_after_a_restart_a_refused_probe_is_held_as_before_it():
+async def test_refused_probe_is_held_across_a_restart():
     setting = Setting(replies=[refused(NO_IDENTIFIER)] * 1_000)
     await setting.record(*[f"c{i}" for i in range(100)])
     await setting.run.start()
@@ -111,12 +111,12 @@ async def test_after_a_restart_a_refused_probe_is_held_as_before_it():
         (LIMITED, (1, 2), FAILED, False),
     ],
 )
-def test_a_bisect_follows_where_a_delivery_may_be_at_fault(outcome, ids, why, is_open):
+def test_bisection_starts_if_a_delivery_may_be_at_fault(outcome, ids, why, is_open):
     assert Pixel().opens(outcome, *ids, why=why) is is_open
 
 
 @pytest.mark.parametrize(("outcome", "ids"), [(NOT_YOU, (1,)), (FAILED, (1, 2))])
-def test_a_bisect_follows_where_x_has_accepted_others_since(outcome, ids):
+def test_bisection_starts_if_x_has_accepted_others_since(outcome, ids):
     pixel = Pixel()
     pixel.suspect(1)
 
@@ -131,14 +131,14 @@ async def test_refusals_of_a_paused_event_are_bisected():
     assert pixel.opens(NOT_YOU, 1)
 
 
-async def test_while_the_pixel_is_paused_an_unclear_refusal_is_not_bisected():
+async def test_unclear_refusal_of_a_paused_pixel_is_not_bisected():
     pixel = Pixel()
     await pixel.circuit_breaker.trip("why")
 
     assert not pixel.opens(PAGE, 1, 2)
 
 
-def test_a_refusal_that_is_known_to_concern_conversions_is_bisected():
+def test_refusal_known_to_concern_conversions_is_bisected():
     pixel = Pixel()
     pixel.refuse_alone(7, NOT_YOU)
 
@@ -150,7 +150,7 @@ def test_failures_of_a_cautious_pixel_are_not_bisected():
     assert Pixel(cautious=True).opens(PAGE, 1, 2)
 
 
-async def test_a_failure_backs_off_and_its_deliveries_are_remembered_until_x_accepts_one():
+async def test_failed_deliveries_are_remembered_until_x_accepts_one():
     pixel = Pixel()
 
     await pixel.hears(FAILED, 1, 2)
@@ -163,7 +163,7 @@ async def test_a_failure_backs_off_and_its_deliveries_are_remembered_until_x_acc
     assert pixel.suspects.explain(group_of(1))
 
 
-async def test_an_accepted_delivery_is_no_suspect():
+async def test_accepted_delivery_is_no_suspect():
     pixel = Pixel()
     pixel.suspect(1)
 
@@ -173,7 +173,7 @@ async def test_an_accepted_delivery_is_no_suspect():
 
 
 @pytest.mark.parametrize("outcome", [BAD, WRONG_EVENT])
-async def test_a_refusal_for_its_content_closes_the_breaker_and_ends_the_back_off(outcome):
+async def test_content_refusal_closes_the_breaker_and_ends_the_back_off(outcome):
     pixel = Pixel()
     await pixel.circuit_breaker.trip("401")
     await pixel.hears(FAILED, 1)
@@ -191,7 +191,7 @@ async def test_a_refusal_for_its_content_closes_the_breaker_and_ends_the_back_of
         (LIMITED, False, False), (LIMITED, True, False),
     ],
 )  # fmt: skip
-async def test_the_back_off_counts_only_failures_of_x(outcome, is_open, counts):
+async def test_back_off_counts_only_failures_of_x(outcome, is_open, counts):
     pixel = Pixel()
 
     await pixel.hears(outcome, 1, is_open=is_open)
@@ -199,7 +199,7 @@ async def test_the_back_off_counts_only_failures_of_x(outcome, is_open, counts):
     assert (pixel.circuit_breaker.probes, bool(pixel.failed)) == (counts, counts)
 
 
-async def test_a_rate_limit_does_not_end_the_back_off():
+async def test_rate_limit_does_not_end_the_back_off():
     pixel = Pixel()
     await pixel.hears(FAILED, 1)
 
@@ -208,7 +208,7 @@ async def test_a_rate_limit_does_not_end_the_back_off():
     assert pixel.circuit_breaker.probes
 
 
-async def test_a_failure_of_known_suspects_is_no_failure_of_x():
+async def test_failure_of_known_suspects_is_no_failure_of_x():
     pixel = Pixel()
     pixel.suspect(1)
 
@@ -217,7 +217,7 @@ async def test_a_failure_of_known_suspects_is_no_failure_of_x():
     assert (pixel.circuit_breaker.probes, pixel.failed) == (False, {})
 
 
-async def test_an_event_that_keeps_failing_is_paused():
+async def test_event_that_keeps_failing_is_paused():
     pixel = Pixel()
     pixel.blame_the_event()
 
@@ -228,7 +228,7 @@ async def test_an_event_that_keeps_failing_is_paused():
     assert (before, pixel.pauses.noted[EVENT].reason) == (set(), "all conversions failed: 503")
 
 
-async def test_an_event_that_keeps_being_refused_is_paused_and_not_its_pixel():
+async def test_event_that_keeps_being_refused_is_paused_without_its_pixel():
     pixel = Pixel()
     pixel.blame_the_event()
 
@@ -240,7 +240,7 @@ async def test_an_event_that_keeps_being_refused_is_paused_and_not_its_pixel():
 
 @pytest.mark.parametrize(("outcome", "is_likely"), [(NOT_YOU, True), (PAGE, False)])
 @pytest.mark.parametrize("ids", [(1,), (1, 2)])
-async def test_a_refusal_pauses_the_pixel_if_it_names_the_pixel(outcome, is_likely, ids):
+async def test_refusal_that_names_the_pixel_pauses_it(outcome, is_likely, ids):
     pixel = Pixel()
 
     await pixel.hears(outcome, *ids)
@@ -253,7 +253,7 @@ async def test_a_refusal_pauses_the_pixel_if_it_names_the_pixel(outcome, is_like
     assert breaker.wants_another == (len(ids) == 1)
 
 
-async def test_a_refusal_known_to_concern_conversions_does_not_pause_the_pixel_for_certain():
+async def test_refusal_known_to_concern_conversions_pauses_the_pixel_only_tentatively():
     pixel = Pixel()
     pixel.refuse_alone(7, NOT_YOU)
 
@@ -282,7 +282,7 @@ async def test_twenty_different_deliveries_refused_in_a_row_pause_the_pixel():
 @pytest.mark.parametrize(
     ("outcome", "ends"), [(DELIVERED, True), (BAD, True), (FAILED, False), (LIMITED, False)]
 )
-async def test_an_acceptance_or_another_verdict_ends_the_row(outcome, ends):
+async def test_acceptance_or_another_verdict_ends_the_row_of_refusals(outcome, ends):
     pixel = Pixel()
     await refused_in_a_row(pixel, MOST_IN_A_ROW - 1)
 
@@ -293,7 +293,7 @@ async def test_an_acceptance_or_another_verdict_ends_the_row(outcome, ends):
 
 
 @pytest.mark.parametrize(("ids", "counts"), [((7,), False), ((7, 8), True), ((8,), True)])
-async def test_a_delivery_that_x_refused_alone_before_is_no_evidence(ids, counts):
+async def test_delivery_refused_alone_before_is_no_evidence(ids, counts):
     pixel = Pixel()
     pixel.refuse_alone(7, NOT_YOU)
     await refused_in_a_row(pixel, MOST_IN_A_ROW - 1, first=20)
@@ -344,7 +344,7 @@ async def test_a_delivery_that_failed_with_others_is_retried_at_random(draw, oth
     assert pixel.failed_but_one() == others
 
 
-async def test_if_all_failed_alone_any_may_be_retried():
+async def test_any_delivery_may_be_retried_if_all_failed_alone():
     pixel = Pixel()
     await pixel.hears(FAILED, 1)
     await pixel.hears(FAILED, 2)

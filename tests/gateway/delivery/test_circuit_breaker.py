@@ -17,7 +17,7 @@ def a_breaker(clock, *, store=None):
     return CircuitBreaker(pixel="p", state=store, clock=clock, observer=Seen(), pause=None)
 
 
-def test_an_outage_told_by_all_that_flew_together_is_one_stumble():
+def test_simultaneous_failures_count_as_one():
     circuit_breaker = a_breaker(MovingClock())
 
     for _ in range(4):
@@ -26,7 +26,7 @@ def test_an_outage_told_by_all_that_flew_together_is_one_stumble():
     assert 4 * SECOND < circuit_breaker.wait() < 5 * SECOND
 
 
-async def test_however_long_x_is_down_it_is_asked_every_minute():
+async def test_retry_interval_is_at_most_a_minute():
     clock = MovingClock()
     circuit_breaker = a_breaker(clock)
     for _ in range(20):
@@ -38,7 +38,7 @@ async def test_however_long_x_is_down_it_is_asked_every_minute():
     assert circuit_breaker.wait() == MINUTE
 
 
-async def test_an_answer_to_the_point_ends_the_rest_and_the_count():
+async def test_response_of_x_resets_the_back_off():
     circuit_breaker = a_breaker(MovingClock())
     circuit_breaker.record_failure(randomness=0.999)
 
@@ -49,7 +49,7 @@ async def test_an_answer_to_the_point_ends_the_rest_and_the_count():
     assert circuit_breaker.wait() < 5 * SECOND
 
 
-async def test_what_is_slowed_down_goes_one_at_a_time_after_its_rest_whatever_it_comes_to():
+async def test_slow_down_sends_one_request_at_a_time_after_its_pause():
     clock = MovingClock()
     circuit_breaker = a_breaker(clock)
 
@@ -63,7 +63,7 @@ async def test_what_is_slowed_down_goes_one_at_a_time_after_its_rest_whatever_it
     assert (circuit_breaker.probes, circuit_breaker.wait()) == (False, 0)
 
 
-async def test_after_a_sign_in_the_only_delivery_is_tried_again_at_once():
+async def test_new_credentials_retry_the_only_delivery_at_once():
     circuit_breaker = a_breaker(MovingClock())
     await circuit_breaker.doubt("401: not yours", alone=True, is_likely=True)
     before = circuit_breaker.wait(), circuit_breaker.wants_another
@@ -78,7 +78,7 @@ async def paused_by(store):
     return [pause.reason for pause in await store.load(Pause)]
 
 
-def test_a_pixel_without_trouble_is_sent_whole_requests_at_once():
+def test_untroubled_pixel_is_sent_full_requests_at_once():
     breaker = a_breaker(MovingClock())
 
     assert (breaker.paused, breaker.probes, breaker.is_tripped, breaker.by_hand) == (False,) * 4
@@ -86,7 +86,7 @@ def test_a_pixel_without_trouble_is_sent_whole_requests_at_once():
     assert (breaker.wait(), breaker.size_of_probe(500)) == (0, 500)
 
 
-async def test_a_tripped_pixel_is_probed_with_one_delivery_a_minute_later():
+async def test_tripped_pixel_is_probed_with_one_delivery_after_a_minute():
     clock, store = MovingClock(), MemoryStore()
     breaker = a_breaker(clock, store=store)
     await clock.advance(5)
@@ -112,7 +112,7 @@ async def test_a_pause_is_reported_and_stored_once_for_each_reason():
     assert store.writes == 3
 
 
-async def test_a_pause_that_could_not_be_stored_is_stored_by_the_next_refusal():
+async def test_unstored_pause_is_stored_by_the_next_refusal():
     store = FullStore()
     breaker = a_breaker(MovingClock(), store=store)
     store.is_full = True
@@ -128,7 +128,7 @@ async def test_a_pause_that_could_not_be_stored_is_stored_by_the_next_refusal():
     assert breaker.observer.notices == [Paused(pixel="p", reason=REFUSED)]
 
 
-async def test_a_pause_that_could_not_be_deleted_is_deleted_by_the_next_acceptance():
+async def test_undeleted_pause_is_deleted_by_the_next_acceptance():
     store = FullStore()
     breaker = a_breaker(MovingClock(), store=store)
     await breaker.trip(REFUSED)
@@ -182,7 +182,7 @@ async def test_a_second_doubtful_refusal_trips_the_breaker_for_a_minute():
     assert breaker.wait() == MINUTE
 
 
-async def test_an_acceptance_ends_the_doubt():
+async def test_acceptance_ends_the_doubt():
     breaker = a_breaker(MovingClock())
     await breaker.doubt("502: a page", alone=False, is_likely=False)
 
@@ -219,7 +219,7 @@ async def test_new_requests_are_forbidden_until_the_back_off_ends():
     assert breaker.size_of_probe(500) == 7
 
 
-async def test_a_failure_of_a_probe_leaves_the_pixel_a_minute():
+async def test_failed_probe_pauses_the_pixel_for_a_minute():
     clock = MovingClock()
     breaker = a_breaker(clock)
     await breaker.trip(REFUSED)

@@ -88,7 +88,7 @@ def a_queued_event(number, seal):
     return replace(an_entry(f"order-{number}", pixel=TAG, event="purchase"), body=body)
 
 
-async def test_what_is_kept_is_in_use_before_the_answer():
+async def test_stored_credentials_are_used_before_the_response():
     stage = CredentialStage()
 
     await stage.commands.keep_oauth("o8z6j", KEYS, screen_name="example_ads")
@@ -97,7 +97,7 @@ async def test_what_is_kept_is_in_use_before_the_answer():
     assert [destination.credentials for destination in stage.sent_to] == [KEYS]
 
 
-async def test_what_a_command_sealed_is_opened_and_used():
+async def test_credentials_sealed_by_a_command_are_used():
     stage = CredentialStage()
     sealed = AesSeal(FIRST).close("login/o8z6j/pixel_token", TOKEN.token.reveal().encode())
 
@@ -106,7 +106,7 @@ async def test_what_a_command_sealed_is_opened_and_used():
     assert stage.destinations["o8z6j"].credentials == TOKEN
 
 
-async def test_what_was_sealed_under_another_name_is_not_kept():
+async def test_credentials_sealed_under_another_name_are_refused():
     stage = CredentialStage()
     sealed = AesSeal(FIRST).close("login/o8z7a/pixel_token", b"a-token")
 
@@ -116,7 +116,7 @@ async def test_what_was_sealed_under_another_name_is_not_kept():
     assert stage.destinations["o8z6j"] == UNSIGNED
 
 
-async def test_what_is_forgotten_is_no_longer_used():
+async def test_forgotten_credentials_are_no_longer_used():
     stage = CredentialStage()
     await stage.commands.keep_oauth("o8z6j", KEYS, screen_name="example_ads")
     await stage.commands.keep_pixel_token("o8z6j", TOKEN)
@@ -129,7 +129,7 @@ async def test_what_is_forgotten_is_no_longer_used():
     assert stage.destinations["o8z6j"] == UNSIGNED
 
 
-async def test_what_is_the_same_disturbs_no_sender():
+async def test_unchanged_credentials_disturb_no_sender():
     stage = CredentialStage()
     await stage.commands.keep_pixel_token("o8z6j", TOKEN)
 
@@ -138,7 +138,7 @@ async def test_what_is_the_same_disturbs_no_sender():
     assert len(stage.sent_to) == 1
 
 
-async def test_after_a_rotation_the_new_key_alone_opens_everything():
+async def test_new_key_opens_everything_after_a_rotation():
     stage = CredentialStage()
     await stage.commands.keep_oauth("o8z6j", KEYS, screen_name="example_ads")
     await stage.commands.keep_pixel_token("o8z6j", TOKEN)
@@ -149,7 +149,7 @@ async def test_after_a_rotation_the_new_key_alone_opens_everything():
     assert (await logins.all())["o8z6j"].oauth == KEYS
 
 
-async def test_what_waits_for_a_tag_needs_the_former_key_no_more_and_nor_does_what_was_on_its_way():
+async def test_queued_tag_payloads_need_only_the_new_key_after_a_rotation():
     stage = CredentialStage()
     await stage.store.record(a_submission(a_queued_event(1, stage.seal), receipt="r1"))
     stage.late = [a_queued_event(2, AesSeal(FIRST))]
@@ -163,7 +163,7 @@ async def test_what_waits_for_a_tag_needs_the_former_key_no_more_and_nor_does_wh
     assert [letter.event["number"] for letter in opened] == [1, 2]
 
 
-async def test_a_rotation_is_in_the_audit_and_one_without_a_key_is_not():
+async def test_rotation_is_audited_and_a_rotation_without_a_key_is_not():
     stage = CredentialStage()
 
     await stage.commands.reseal(audit_event=DEED)
@@ -174,7 +174,7 @@ async def test_a_rotation_is_in_the_audit_and_one_without_a_key_is_not():
     assert await stage.audit_events() == [DEED]
 
 
-async def test_what_a_command_does_is_in_the_audit():
+async def test_credential_commands_are_audited():
     stage = CredentialStage()
     sealed = AesSeal(FIRST).close("login/o8z6j/pixel_token", TOKEN.token.reveal().encode())
     forget = replace(DEED, what="connect.forget")
@@ -185,7 +185,7 @@ async def test_what_a_command_does_is_in_the_audit():
     assert await stage.audit_events() == [DEED, forget]
 
 
-async def test_what_is_forgotten_while_all_is_sealed_anew_does_not_come_back():
+async def test_credentials_deleted_during_a_rotation_stay_deleted():
     stage = CredentialStage()
     await stage.commands.keep_pixel_token("o8z6j", TOKEN)
     away = DeletingStore(stage.store)
@@ -196,7 +196,7 @@ async def test_what_is_forgotten_while_all_is_sealed_anew_does_not_come_back():
     assert list(await stage.store.load(SealedSecret)) == []
 
 
-async def test_a_login_does_not_print_its_secrets():
+async def test_repr_of_a_login_hides_its_secrets():
     stage = CredentialStage()
     await stage.commands.keep_oauth("o8z6j", KEYS, screen_name="example_ads")
     await stage.commands.keep_pixel_token("o8z6j", TOKEN)
@@ -225,7 +225,7 @@ def another_gateway(stage, *, key=FIRST):
     return other
 
 
-async def test_another_gateway_uses_what_one_was_given_and_no_more_what_one_forgot():
+async def test_gateways_follow_each_others_credential_changes():
     stage = CredentialStage()
     other = another_gateway(stage)
 
@@ -238,7 +238,7 @@ async def test_another_gateway_uses_what_one_was_given_and_no_more_what_one_forg
     assert (used, other.destinations["o8z6j"]) == (TOKEN, UNSIGNED)
 
 
-async def test_a_gateway_reads_its_settings_again_when_another_has_rotated_the_key():
+async def test_gateway_reads_its_settings_again_after_a_rotation_elsewhere():
     stage = CredentialStage(key=SECOND)
     other = another_gateway(stage)
     await stage.commands.keep_pixel_token("o8z6j", TOKEN)
@@ -248,7 +248,7 @@ async def test_a_gateway_reads_its_settings_again_when_another_has_rotated_the_k
     assert other.destinations["o8z6j"].credentials == TOKEN
 
 
-async def test_a_gateway_without_the_rotated_key_says_so():
+async def test_gateway_without_the_rotated_key_reports_it():
     stage = CredentialStage(key=SECOND)
     other = another_gateway(stage)
     other.next_key = AesSeal(FIRST)

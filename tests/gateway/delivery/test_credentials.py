@@ -42,15 +42,15 @@ class ChooserStage:
         return self.credential_chooser.hear(asked, came, outcome)
 
 
-def test_the_new_one_goes_first():
+def test_new_credentials_are_tried_first():
     assert ChooserStage().order() == [PIXEL_TOKEN, OAUTH]
 
 
-def test_a_pixel_with_one_has_no_second():
+def test_pixel_with_one_kind_of_credentials_has_no_fallback():
     assert ChooserStage(a_destination()).order() == [PIXEL_TOKEN]
 
 
-def test_a_new_one_that_x_refused_goes_second_for_a_while():
+def test_refused_new_credentials_become_the_fallback_for_a_while():
     stage = ChooserStage()
 
     refused = stage.told(PIXEL_TOKEN, REFUSED, NOT_KNOWN)
@@ -58,7 +58,7 @@ def test_a_new_one_that_x_refused_goes_second_for_a_while():
     assert (refused, stage.order()) == (True, [OAUTH, PIXEL_TOKEN])
 
 
-async def test_after_a_while_the_new_one_is_tried_again():
+async def test_refused_new_credentials_are_tried_again_later():
     stage = ChooserStage()
     stage.told(PIXEL_TOKEN, REFUSED, NOT_KNOWN)
 
@@ -67,7 +67,7 @@ async def test_after_a_while_the_new_one_is_tried_again():
     assert stage.order() == [PIXEL_TOKEN, OAUTH]
 
 
-def test_with_other_credentials_what_x_said_of_the_former_ones_is_forgotten():
+def test_changed_credentials_forget_earlier_refusals():
     stage = ChooserStage()
     stage.told(PIXEL_TOKEN, REFUSED, NOT_KNOWN)
 
@@ -76,7 +76,7 @@ def test_with_other_credentials_what_x_said_of_the_former_ones_is_forgotten():
     assert stage.order() == [PIXEL_TOKEN, OAUTH]
 
 
-def test_an_answer_to_credentials_that_are_gone_says_nothing_of_the_new_ones():
+def test_response_to_old_credentials_says_nothing_about_new_ones():
     stage = ChooserStage()
     stage.credential_chooser.use(replace(BOTH, credentials=PixelToken(token=Secret("another"))))
 
@@ -85,7 +85,7 @@ def test_an_answer_to_credentials_that_are_gone_says_nothing_of_the_new_ones():
     assert (stage.order(), stage.seen) == ([PIXEL_TOKEN, OAUTH], [])
 
 
-def test_each_answer_is_noted_and_a_change_of_mind_is_marked():
+def test_each_response_is_recorded_and_changes_are_marked():
     stage = ChooserStage()
 
     for came, outcome in ((TAKEN, DELIVERED), (TAKEN, DELIVERED), (REFUSED, NOT_KNOWN)):
@@ -128,7 +128,7 @@ def test_each_answer_is_noted_and_a_change_of_mind_is_marked():
         ),
     ],
 )
-def test_only_an_answer_about_who_asks_says_something_of_credentials(came, outcome, expected):
+def test_only_authentication_responses_judge_credentials(came, outcome, expected):
     assert verdict(came, outcome) is expected
 
 
@@ -150,7 +150,9 @@ UNSIGNED = replace(WRITTEN, credentials=MissingCredentials())
         (BOTH, StoredCredentials(oauth=OLD, pixel_token=NEW), NEW, OLD),
     ],
 )
-def test_of_each_kind_what_is_written_goes_before_what_is_stored(written, login, first, second):
+def test_configured_credentials_override_stored_ones_of_the_same_kind(
+    written, login, first, second
+):
     given = login.given_to(written)
 
     assert (given.credentials, given.fallback) == (first, second)

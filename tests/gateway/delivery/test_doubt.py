@@ -39,7 +39,7 @@ async def states(setting, *ids):
     return [await setting.state(id_) for id_ in ids]
 
 
-async def test_a_trickle_that_is_refused_alike_is_held_with_what_was_given_up_before():
+async def test_row_of_equal_refusals_is_held_with_earlier_dead_letters():
     setting = Setting()
     x_that_refuses(setting, lambda _: True)
     await setting.run.start()
@@ -57,7 +57,7 @@ async def test_a_trickle_that_is_refused_alike_is_held_with_what_was_given_up_be
     await setting.run.stop(within=1_000)
 
 
-async def test_what_was_held_in_doubt_goes_by_itself_when_x_takes_one():
+async def test_held_deliveries_are_sent_when_x_accepts_one():
     setting = Setting()
     wrong = [True]
     x_that_refuses(setting, lambda _: wrong[0])
@@ -74,7 +74,7 @@ async def test_what_was_held_in_doubt_goes_by_itself_when_x_takes_one():
     await setting.run.stop(within=1_000)
 
 
-async def test_so_it_does_after_a_restart():
+async def test_held_deliveries_are_sent_after_a_restart():
     setting = Setting()
     wrong = [True]
     x_that_refuses(setting, lambda _: wrong[0])
@@ -93,7 +93,7 @@ async def test_so_it_does_after_a_restart():
     await setting.run.stop(within=1_000)
 
 
-async def test_what_the_store_could_not_call_back_it_calls_back_later():
+async def test_failed_recall_of_held_deliveries_is_repeated():
     setting = Setting()
     wrong, refusing = [True], [LedgerUnavailable(reason="disk full", retry_after=1)]
     move = setting.store.move
@@ -116,7 +116,7 @@ async def test_what_the_store_could_not_call_back_it_calls_back_later():
     await setting.run.stop(within=1_000)
 
 
-async def test_truly_bad_ones_that_came_in_a_row_are_given_up_the_second_time():
+async def test_truly_bad_row_is_given_up_the_second_time():
     setting = Setting()
     x_that_refuses(setting, lambda id_: id_.startswith("bad"))
     await setting.run.start()
@@ -130,7 +130,7 @@ async def test_truly_bad_ones_that_came_in_a_row_are_given_up_the_second_time():
     await setting.run.stop(within=1_000)
 
 
-async def test_a_run_of_one_event_pauses_that_event_and_no_other():
+async def test_row_of_refusals_of_one_event_pauses_only_that_event():
     setting = Setting()
     x_that_refuses(setting, lambda id_: id_.startswith("bad"))
     await setting.run.start()
@@ -147,7 +147,7 @@ async def test_a_run_of_one_event_pauses_that_event_and_no_other():
     await setting.run.stop(within=1_000)
 
 
-async def test_refusals_for_different_reasons_are_no_run():
+async def test_different_refusals_are_no_row():
     setting = Setting()
     x_that_refuses(
         setting, lambda _: True, lambda id_: BAD_HASH if int(id_[1:]) % 2 else NO_IDENTIFIER
@@ -161,7 +161,7 @@ async def test_refusals_for_different_reasons_are_no_run():
     await setting.run.stop(within=1_000)
 
 
-def test_an_event_of_which_more_than_one_in_a_hundred_is_refused_goes_in_small_batches():
+def test_event_with_over_1_percent_refusals_uses_small_batches():
     rejection_stats = RejectionStats()
 
     rejection_stats.landed(taken=495, refused=5)
@@ -171,7 +171,7 @@ def test_an_event_of_which_more_than_one_in_a_hundred_is_refused_goes_in_small_b
     assert (few, rejection_stats.size) == (500, SMALL)
 
 
-def test_its_batches_grow_again_with_each_that_is_full_and_taken_whole():
+def test_batch_size_grows_with_each_full_success():
     rejection_stats = RejectionStats()
     rejection_stats.landed(taken=0, refused=9)
     sizes = []
@@ -183,7 +183,7 @@ def test_its_batches_grow_again_with_each_that_is_full_and_taken_whole():
     assert sizes == [100, 150, 200, 250, 300, 350, 400, 450, 500, 500, 500, 500]
 
 
-async def test_what_our_own_code_fails_with_is_quarantined_and_the_others_are_delivered():
+async def test_internal_error_quarantines_its_delivery_and_delivers_the_others():
     setting = Setting(worker_config=WorkerConfig(linger=0))
 
     async def post(outbound):

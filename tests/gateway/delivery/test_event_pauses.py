@@ -28,7 +28,7 @@ def an_event_pause(event="one", reason=REFUSED):
     return Pause(pixel="p", event=event, since=NOW, reason=reason)
 
 
-async def test_a_paused_event_is_probed_once_a_minute_with_another_delivery():
+async def test_paused_event_is_probed_once_a_minute_with_another_delivery():
     clock = MovingClock()
     pauses = event_pauses(MemoryStore(), clock=clock)
     await clock.advance(5)
@@ -59,7 +59,7 @@ async def test_a_probe_of_an_event_that_is_not_paused_changes_nothing():
     assert (pauses.closed(), pauses.paused()) == (set(), set())
 
 
-async def test_with_new_credentials_the_paused_events_are_probed_at_once():
+async def test_new_credentials_probe_the_paused_events_at_once():
     pauses = event_pauses(MemoryStore())
     await pauses.trip("one", REFUSED)
 
@@ -81,7 +81,7 @@ async def test_an_event_pause_is_reported_and_stored_once_for_each_reason():
     assert list(await store.load(Pause)) == [an_event_pause(reason="500: alike")]
 
 
-async def test_an_event_pause_that_could_not_be_stored_is_stored_by_the_next_refusal():
+async def test_unstored_event_pause_is_stored_by_the_next_refusal():
     store = FullStore()
     pauses = event_pauses(store)
     store.is_full = True
@@ -97,7 +97,7 @@ async def test_an_event_pause_that_could_not_be_stored_is_stored_by_the_next_ref
     assert await paused_by(store) == [REFUSED]
 
 
-async def test_an_event_pause_that_could_not_be_deleted_is_deleted_later():
+async def test_undeleted_event_pause_is_deleted_later():
     store, seen = FullStore(), Seen()
     pauses = event_pauses(store, observer=seen)
     await pauses.trip("one", REFUSED)
@@ -115,7 +115,7 @@ async def test_an_event_pause_that_could_not_be_deleted_is_deleted_later():
     assert seen.notices[1:] == [Resumed(pixel="p", event="one")]
 
 
-async def test_a_user_ends_all_event_pauses():
+async def test_user_ends_all_event_pauses():
     store = MemoryStore()
     pauses = event_pauses(store)
     await pauses.trip("one", REFUSED)
@@ -126,7 +126,7 @@ async def test_a_user_ends_all_event_pauses():
     assert (pauses.paused(), pauses.noted, await paused_by(store)) == (set(), {}, [])
 
 
-async def test_event_pauses_that_were_ended_through_another_gateway_end():
+async def test_event_pauses_ended_through_another_gateway_end():
     store = MemoryStore()
     pauses = event_pauses(store)
     await pauses.trip("one", REFUSED)
@@ -139,7 +139,7 @@ async def test_event_pauses_that_were_ended_through_another_gateway_end():
     assert pauses.paused() == {"two"}
 
 
-async def test_an_event_pause_made_here_is_not_ended_by_what_was_read_before_it():
+async def test_event_pause_made_meanwhile_is_not_ended_by_a_stale_read():
     store = MemoryStore()
     pauses = event_pauses(store)
     before = pauses.noted

@@ -32,18 +32,18 @@ def test_columns_are_a_sequence_of_the_deliveries():
 
 
 @pytest.mark.parametrize("of", [ids_of, body_of, received_of, ambiguous_of])
-def test_a_function_returns_the_same_for_columns_as_for_deliveries(of):
+def test_functions_accept_columns_as_deliveries(of):
     assert list(of(columns())) == list(of(DELIVERIES))
 
 
 @pytest.mark.parametrize("of", [ids_of, body_of, received_of, ambiguous_of, len])
-def test_what_most_batches_need_builds_no_delivery(of, monkeypatch):
+def test_usual_batch_builds_no_delivery_objects(of, monkeypatch):
     monkeypatch.delattr(NewDeliveries, "_all")
 
     of(columns())
 
 
-def test_a_group_lists_when_x_may_have_received_its_deliveries():
+def test_group_lists_when_x_may_have_received_its_deliveries():
     again = Delivery(
         id=9, conversion_id="order-9", body=b"{}", received_at=1_000, ambiguous_since=1_500
     )

@@ -38,7 +38,7 @@ class X:
 
 
 @pytest.mark.parametrize(("a_minute", "share"), [(600, 0.02), (120, 0.05)])
-async def test_good_ones_do_not_wait_for_those_to_which_x_never_responds(a_minute, share):
+async def test_good_conversions_do_not_wait_for_hanging_requests(a_minute, share):
     setting, random, born = Setting(), Random(1), {}
     x = X(setting)
     await setting.run.start()
@@ -61,7 +61,7 @@ async def test_good_ones_do_not_wait_for_those_to_which_x_never_responds(a_minut
     await setting.run.stop(within=1_000)
 
 
-async def test_a_claim_for_all_free_slots_has_one_batch_of_suspects():
+async def test_claim_for_all_free_slots_has_one_batch_of_suspects():
     setting = Setting(worker_config=WorkerConfig(batch=2))
     x = X(setting)
     await setting.record(*[f"bad{n}" for n in range(8)])
@@ -82,7 +82,7 @@ async def test_a_claim_for_all_free_slots_has_one_batch_of_suspects():
 
 
 @pytest.mark.parametrize("quick", [100, 10 * SECOND])
-async def test_a_slow_or_silent_x_gets_few_more_requests_than_allowed_at_once(quick):
+async def test_slow_or_silent_x_gets_few_extra_requests(quick):
     setting = Setting()
     x = X(setting, quick=quick)
     await setting.record(*[f"good{n}" for n in range(10_000)])

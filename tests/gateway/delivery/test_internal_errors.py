@@ -43,7 +43,7 @@ def failing(method, error, *, times=1):
     return act
 
 
-async def test_a_token_that_is_revoked_during_isolation_leaves_the_pixel_paused():
+async def test_token_revoked_during_a_bisection_leaves_the_pixel_paused():
     setting = Setting(replies=[NO_IDENTIFIER, NO_IDENTIFIER, REVOKED, REVOKED])
     await setting.run.start()
 
@@ -55,7 +55,7 @@ async def test_a_token_that_is_revoked_during_isolation_leaves_the_pixel_paused(
     await setting.run.stop(within=1_000)
 
 
-async def test_what_x_judges_on_its_merits_ends_the_pause():
+async def test_content_refusal_ends_the_pause():
     setting = Setting(replies=[REVOKED, NO_IDENTIFIER])
     await setting.run.start()
 
@@ -68,7 +68,7 @@ async def test_what_x_judges_on_its_merits_ends_the_pause():
     await setting.run.stop(within=1_000)
 
 
-async def test_an_isolation_that_found_nothing_is_no_reason_to_blame_the_account():
+async def test_cancelled_bisection_does_not_blame_the_account():
     """Two batches in flight: one opens the breaker, the other is cancelled before it can."""
     setting = Setting(worker_config=WorkerConfig(batch=20, in_flight=2))
     cut = []
@@ -101,7 +101,7 @@ async def test_an_isolation_that_found_nothing_is_no_reason_to_blame_the_account
     await setting.run.stop(within=10)
 
 
-async def test_a_fault_of_ours_in_a_lane_is_told_and_does_not_end_the_lane():
+async def test_internal_error_in_a_worker_is_reported_and_the_worker_continues():
     setting = Setting()
     setting.store.claim = failing(setting.store.claim, ZeroDivisionError())
     await setting.run.start()
@@ -114,7 +114,7 @@ async def test_a_fault_of_ours_in_a_lane_is_told_and_does_not_end_the_lane():
     await setting.run.stop(within=1_000)
 
 
-async def test_a_fault_of_ours_in_the_sweep_is_told_and_does_not_end_the_sweep():
+async def test_internal_error_in_the_sweep_is_reported_and_the_sweep_continues():
     setting = Setting(replies=[NoResponse(reason="no connection", left=False)])
     await setting.run.start()
     setting.store.sweep = failing(setting.store.sweep, ZeroDivisionError())
@@ -127,7 +127,7 @@ async def test_a_fault_of_ours_in_the_sweep_is_told_and_does_not_end_the_sweep()
     await setting.run.stop(within=1_000)
 
 
-async def test_a_claim_that_fails_costs_no_slot():
+async def test_failed_claim_frees_its_slot():
     setting = Setting(worker_config=WorkerConfig(in_flight=1))
     setting.store.claim = failing(setting.store.claim, FULL, times=3)
     await setting.run.start()
@@ -139,7 +139,7 @@ async def test_a_claim_that_fails_costs_no_slot():
     await setting.run.stop(within=1_000)
 
 
-async def test_a_pause_that_the_store_cannot_take_is_told_at_once_and_written_later():
+async def test_unstorable_pause_is_reported_at_once_and_stored_later():
     setting = Setting(replies=[REVOKED] * 2)
     setting.store.put = failing(setting.store.put, FULL)
     await setting.run.start()
@@ -155,7 +155,7 @@ async def test_a_pause_that_the_store_cannot_take_is_told_at_once_and_written_la
     await setting.run.stop(within=1_000)
 
 
-async def test_a_pause_that_the_store_cannot_forget_is_forgotten_with_the_next_delivery():
+async def test_undeletable_pause_is_deleted_with_the_next_delivery():
     setting = Setting(replies=[REVOKED])
     setting.store.delete = failing(setting.store.delete, FULL)
     await setting.run.start()
@@ -170,7 +170,7 @@ async def test_a_pause_that_the_store_cannot_forget_is_forgotten_with_the_next_d
     await setting.run.stop(within=1_000)
 
 
-async def test_a_limit_that_x_sets_while_all_slots_are_taken_is_obeyed():
+async def test_limit_set_while_all_slots_are_taken_is_obeyed():
     setting = Setting(worker_config=WorkerConfig(batch=1, in_flight=1))
     reset = (setting.clock.now() + 90 * SECOND) // SECOND
     limited = Response(status=429, headers={"x-rate-limit-reset": str(reset)}, body=b"")
@@ -191,7 +191,7 @@ async def test_a_limit_that_x_sets_while_all_slots_are_taken_is_obeyed():
     await setting.run.stop(within=1_000)
 
 
-async def test_a_revoked_token_is_not_tried_again_by_a_batch_that_waited_for_a_slot():
+async def test_batch_waiting_for_a_slot_does_not_use_a_revoked_token():
     setting = Setting(worker_config=WorkerConfig(batch=1, in_flight=1))
 
     async def post(outbound):
@@ -210,7 +210,7 @@ async def test_a_revoked_token_is_not_tried_again_by_a_batch_that_waited_for_a_s
     await setting.run.stop(within=1_000)
 
 
-async def test_what_has_not_landed_in_time_is_cancelled_before_the_stop_returns():
+async def test_unfinished_request_is_cancelled_before_the_stop_returns():
     setting = Setting()
     ended = []
 
@@ -233,7 +233,7 @@ async def test_what_has_not_landed_in_time_is_cancelled_before_the_stop_returns(
     assert await setting.state("a") == "sending"
 
 
-async def test_an_answer_that_took_its_time_does_not_move_the_clock_of_signatures():
+async def test_slow_response_does_not_change_the_signature_clock():
     setting = Setting(destinations=[a_destination_with_oauth()])
     began = setting.clock.now()
     date = format_datetime(datetime.fromtimestamp(began // 1_000 - 4, UTC), usegmt=True)
@@ -257,7 +257,7 @@ async def test_an_answer_that_took_its_time_does_not_move_the_clock_of_signature
     await setting.run.stop(within=1_000)
 
 
-async def test_what_is_replayed_goes_out_at_once():
+async def test_replayed_delivery_is_sent_at_once():
     setting = Setting(replies=[NO_IDENTIFIER])
     await setting.run.start()
     await setting.record("a")
@@ -275,7 +275,7 @@ async def test_what_is_replayed_goes_out_at_once():
 @pytest.mark.parametrize(
     "date", ["Mon, 01 Jan 99999999999 00:00:00 GMT", "01 Jan 2026 00:00:00 +99999999999999999999"]
 )
-async def test_a_date_that_no_calendar_holds_costs_no_delivery(date):
+async def test_invalid_date_header_costs_no_delivery(date):
     def reply(outbound):
         answer = taken(outbound)
         return Response(status=answer.status, headers={"date": date}, body=answer.body)

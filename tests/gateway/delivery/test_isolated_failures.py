@@ -25,7 +25,7 @@ FAILURES = [*product(["500", "hang"], [True, False])] if LONG else [("500", True
 
 
 @pytest.mark.parametrize("answer", ANSWERS)
-async def test_an_event_that_comes_to_nothing_does_not_stop_another(answer):
+async def test_failing_event_does_not_stop_another(answer):
     setting = Setting()
     x_with(setting, lambda conversion: conversion["event_id"] == BAD, ANSWERS[answer])
     await setting.record(*[f"bad{n}" for n in range(MANY_BAD)], event=BAD)
@@ -52,7 +52,7 @@ async def test_an_event_that_comes_to_nothing_does_not_stop_another(answer):
     await setting.run.stop(within=1_000)
 
 
-async def test_a_paused_event_is_probed_once_a_minute_each_time_with_another_one():
+async def test_paused_event_is_probed_once_a_minute_with_another_delivery():
     setting = Setting()
     x_with(setting, lambda conversion: conversion["event_id"] == BAD, ANSWERS["400"])
     await setting.record(*[f"bad{n}" for n in range(100)], event=BAD)
@@ -72,7 +72,7 @@ async def test_a_paused_event_is_probed_once_a_minute_each_time_with_another_one
     await setting.run.stop(within=1_000)
 
 
-async def test_a_paused_event_goes_on_with_all_that_was_held_as_soon_as_x_takes_one():
+async def test_paused_event_resumes_with_all_held_deliveries_once_x_accepts_one():
     setting = Setting()
     wrong = [True]
     x_with(setting, lambda conversion: wrong[0] and conversion["event_id"] == BAD, ANSWERS["400"])
@@ -90,7 +90,7 @@ async def test_a_paused_event_goes_on_with_all_that_was_held_as_soon_as_x_takes_
 
 
 @pytest.mark.parametrize("answer", ALONE)
-async def test_one_that_is_refused_as_such_ends_dead_and_its_companions_are_delivered(answer):
+async def test_refused_conversion_is_dead_and_its_batch_is_delivered(answer):
     setting = Setting()
     x_with(setting, lambda conversion: conversion["conversion_id"] == "c317", ANSWERS[answer])
     await setting.record(*[f"c{n}" for n in range(500)])
@@ -111,7 +111,7 @@ async def test_one_that_is_refused_as_such_ends_dead_and_its_companions_are_deli
     await setting.run.stop(within=1_000)
 
 
-async def test_a_page_of_html_for_one_conversion_pauses_no_pixel():
+async def test_html_refusal_of_one_conversion_pauses_no_pixel():
     setting = Setting()
     x_with(setting, lambda conversion: conversion["conversion_id"] == "bad", ANSWERS["403 in HTML"])
     await setting.run.start()
@@ -126,7 +126,7 @@ async def test_a_page_of_html_for_one_conversion_pauses_no_pixel():
 
 
 @pytest.mark.parametrize(("answer", "others"), FAILURES)
-async def test_one_that_x_fails_at_is_found_and_held_after_forty_hours(answer, others):
+async def test_conversion_that_x_fails_at_is_found_and_held_after_forty_hours(answer, others):
     setting = Setting()
     x_with(setting, lambda conversion: conversion["conversion_id"] == "c317", ANSWERS[answer])
     await setting.record(*[f"c{n}" for n in range(500)])
@@ -152,7 +152,7 @@ async def test_one_that_x_fails_at_is_found_and_held_after_forty_hours(answer, o
     await setting.run.stop(within=1_000)
 
 
-async def test_batches_never_grow_after_no_answer():
+async def test_batches_do_not_grow_after_a_timeout():
     setting = Setting(replies=[NoResponse(reason="no answer in time", left=True)] * 12)
     await setting.record(*[f"c{n}" for n in range(500)])
 
@@ -167,7 +167,7 @@ async def test_batches_never_grow_after_no_answer():
     await setting.run.stop(within=1_000)
 
 
-async def test_what_is_too_large_for_something_before_x_is_found_and_the_rest_goes():
+async def test_conversion_too_large_for_a_proxy_is_found_and_the_others_sent():
     setting = Setting()
     big = refused(status=413)
     x_with(setting, lambda conversion: conversion["conversion_id"] == "c317", big)
@@ -185,7 +185,7 @@ async def test_what_is_too_large_for_something_before_x_is_found_and_the_rest_go
     await setting.run.stop(within=1_000)
 
 
-async def test_isolation_never_takes_all_of_a_pixel_s_slots():
+async def test_bisection_never_uses_all_slots_of_a_pixel():
     setting = Setting(worker_config=WorkerConfig(batch=20, in_flight=4, linger=0))
     x_with(
         setting,
@@ -247,7 +247,7 @@ async def test_many_known_culprits_neither_pause_the_pixel_nor_delay_others(answ
 
 @pytest.mark.parametrize("opts_out", [True, False], ids=["opt-out", "denial"])
 @pytest.mark.parametrize("answer", ["400", "401", "403 in HTML", "500"])
-async def test_what_is_denied_while_its_batch_is_bisected_is_not_sent_again(answer, opts_out):
+async def test_conversion_denied_during_a_bisection_is_not_sent_again(answer, opts_out):
     setting = Setting()
     denied_at = []
 

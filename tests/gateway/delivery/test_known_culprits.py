@@ -83,7 +83,7 @@ async def test_known_culprits_do_not_stop_their_event(answer, together):
 
 @pytest.mark.parametrize("answer", ["401", "403 in HTML"])
 @pytest.mark.parametrize("first", [0, 260], ids=["start", "end"])
-async def test_bad_ones_next_to_each_other_are_all_isolated(answer, first):
+async def test_adjacent_bad_conversions_are_all_isolated(answer, first):
     setting, bad = Setting(), [f"c{n}" for n in range(300)]
     bad = bad[first : first + 40]
     X(setting, bad, ANSWERS[answer])
@@ -129,9 +129,7 @@ async def test_known_culprits_do_not_probe_their_paused_event():
 
 @pytest.mark.parametrize("answer", ["400", "413"])
 @pytest.mark.parametrize("after", [400, 500, 2_000])
-async def test_when_x_refuses_everything_from_some_moment_on_nothing_good_is_given_up(
-    answer, after
-):
+async def test_nothing_good_is_given_up_when_x_starts_to_refuse_everything(answer, after):
     setting = Setting()
     x = X(setting, ["c123"], ANSWERS[answer])
     await setting.run.start()
@@ -154,7 +152,7 @@ async def test_when_x_refuses_everything_from_some_moment_on_nothing_good_is_giv
     await setting.run.stop(within=1_000)
 
 
-async def test_what_is_denied_while_one_credential_is_refused_is_not_sent_with_the_other():
+async def test_conversion_denied_meanwhile_is_not_sent_with_the_fallback_credentials():
     keys = OAuthKeys(
         consumer_key="c", consumer_secret=Secret("s"), token="1-t", token_secret=Secret("s")
     )
@@ -184,7 +182,7 @@ async def test_what_is_denied_while_one_credential_is_refused_is_not_sent_with_t
 
 
 @pytest.mark.parametrize("share", [0.5, 0.8])
-async def test_refusals_at_random_give_nothing_up_and_leave_nothing_held(share):
+async def test_random_refusals_give_up_and_hold_nothing(share):
     setting, random = Setting(), Random(5)
     page, refuses = Response(status=403, headers={}, body=b"<html>no</html>"), [True]
 

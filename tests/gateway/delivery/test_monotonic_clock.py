@@ -17,7 +17,7 @@ START = MovingClock().now()
 
 
 @pytest.mark.parametrize("by", [DAY, -DAY, HOUR, -5 * MINUTE])
-async def test_a_wall_clock_that_jumps_does_not_move_it(by):
+async def test_wall_clock_jumps_do_not_move_the_monotonic_clock(by):
     moving = MovingClock()
     steady = MonotonicClock(moving)
 
@@ -27,7 +27,7 @@ async def test_a_wall_clock_that_jumps_does_not_move_it(by):
     assert steady.now() == START + MINUTE
 
 
-def test_what_x_says_in_one_answer_is_what_it_takes_for_now():
+def test_date_of_one_response_sets_the_time_of_x():
     steady = MonotonicClock(MovingClock())
 
     told(steady, HOUR, 1)
@@ -37,7 +37,7 @@ def test_what_x_says_in_one_answer_is_what_it_takes_for_now():
 
 
 @pytest.mark.parametrize("ahead", [4 * SECOND, -4 * SECOND, 0])
-def test_a_few_seconds_are_noise(ahead):
+def test_difference_of_a_few_seconds_is_ignored(ahead):
     steady = MonotonicClock(MovingClock())
 
     told(steady, ahead)
@@ -45,7 +45,7 @@ def test_a_few_seconds_are_noise(ahead):
     assert (steady.theirs(), steady.offset) == (START, 0)
 
 
-def test_one_answer_with_another_date_among_many_is_not_believed():
+def test_single_deviating_date_is_not_believed():
     steady = MonotonicClock(MovingClock())
     told(steady, 0, 5)
 
@@ -54,7 +54,7 @@ def test_one_answer_with_another_date_among_many_is_not_believed():
     assert steady.theirs() == START
 
 
-def test_an_answer_that_was_long_on_its_way_says_nothing():
+def test_date_of_a_slow_response_is_ignored():
     steady = MonotonicClock(MovingClock())
 
     told(steady, HOUR, took=20 * SECOND)
@@ -62,7 +62,7 @@ def test_an_answer_that_was_long_on_its_way_says_nothing():
     assert steady.theirs() == START
 
 
-def test_a_clock_that_is_always_wrong_stays_as_wrong_since_ages_are_differences():
+def test_constantly_wrong_clock_is_kept_because_ages_are_differences():
     steady = MonotonicClock(MovingClock())
 
     told(steady, HOUR)
@@ -71,7 +71,7 @@ def test_a_clock_that_is_always_wrong_stays_as_wrong_since_ages_are_differences(
     assert abs(steady.ahead - HOUR) <= SECOND
 
 
-def test_a_clock_that_was_moved_between_two_processes_goes_on_where_it_was():
+def test_clock_moved_between_two_processes_continues():
     moving = MovingClock()
     moving.jump(DAY)
     steady = MonotonicClock(moving)
@@ -82,7 +82,7 @@ def test_a_clock_that_was_moved_between_two_processes_goes_on_where_it_was():
     assert abs(steady.now() - START) <= SECOND
 
 
-def test_a_clock_that_was_mended_is_taken_at_its_word():
+def test_corrected_clock_is_believed():
     steady = MonotonicClock(MovingClock())
     steady.resume(latest=START - HOUR, ahead=HOUR)
 
@@ -91,7 +91,7 @@ def test_a_clock_that_was_mended_is_taken_at_its_word():
     assert (steady.now(), steady.ahead) == (START, 0)
 
 
-def test_it_is_never_before_what_is_on_record():
+def test_clock_is_never_before_the_latest_record():
     moving = MovingClock()
     moving.jump(-DAY)
     steady = MonotonicClock(moving)
@@ -101,7 +101,7 @@ def test_it_is_never_before_what_is_on_record():
     assert steady.now() == START
 
 
-async def test_it_is_trusted_once_x_was_heard_or_has_been_silent_for_minutes():
+async def test_clock_is_trusted_after_a_response_or_minutes_of_silence():
     moving = MovingClock()
     heard, silent = MonotonicClock(moving), MonotonicClock(moving)
     told(heard, 0, 1)
@@ -112,7 +112,7 @@ async def test_it_is_trusted_once_x_was_heard_or_has_been_silent_for_minutes():
     assert (at_first, silent.is_trusted) == ((True, False), True)
 
 
-async def test_after_a_leap_of_days_only_x_can_vouch_for_it():
+async def test_only_x_can_confirm_a_clock_after_a_jump_of_days():
     moving = MovingClock()
     steady = MonotonicClock(moving)
     steady.resume(latest=START - 2 * DAY, ahead=None)
@@ -124,7 +124,7 @@ async def test_after_a_leap_of_days_only_x_can_vouch_for_it():
     assert (alone, steady.is_trusted) == (False, True)
 
 
-async def test_one_answer_that_says_otherwise_than_a_leaping_clock_lets_nothing_be_old():
+async def test_deviating_response_to_a_jumping_clock_expires_nothing():
     moving = MovingClock()
     moving.jump(100 * 365 * DAY)
     steady = MonotonicClock(moving)

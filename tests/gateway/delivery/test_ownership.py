@@ -12,7 +12,7 @@ from twite.gateway.ports.ownership import SHARE_OUT_EVERY
 from twite.gateway.ports.state import Pause
 
 
-async def test_only_pixels_of_owned_accounts_are_sent_to(begin):
+async def test_only_pixels_of_owned_accounts_are_sent(begin):
     setting = await begin("a")
 
     await setting.record("1", pixel="p1")
@@ -25,7 +25,7 @@ async def test_only_pixels_of_owned_accounts_are_sent_to(begin):
     assert setting.ownership.longest_request == 15 * SECOND
 
 
-async def test_what_is_queued_for_an_account_is_sent_once_it_is_gained(begin):
+async def test_queued_deliveries_of_a_gained_account_are_sent(begin):
     setting = await begin()
     await setting.record("3", pixel="p3")
     await setting.shared_out()
@@ -43,7 +43,7 @@ async def queued_elsewhere(setting, pixel, *ids):
     await setting.store.record(a_submission(*entries, received_at=setting.steady.now()))
 
 
-async def test_what_another_gateway_has_queued_is_sent_after_the_next_look(begin):
+async def test_deliveries_queued_by_another_gateway_are_sent_after_the_next_poll(begin):
     setting = await begin("a", "p3")
     setting.ownership.next_news = 200
     await setting.clock.advance(SHARE_OUT_EVERY)
@@ -56,7 +56,7 @@ async def test_what_another_gateway_has_queued_is_sent_after_the_next_look(begin
     assert setting.sent() == [["3"]]
 
 
-async def test_a_worker_that_was_called_in_vain_is_not_called_again_soon(begin):
+async def test_worker_without_work_is_not_called_again_soon(begin):
     setting = await begin("p3")
     setting.ownership.next_news = 200
     setting.ownership.ready = {"p3"}
@@ -73,7 +73,7 @@ async def test_a_worker_that_was_called_in_vain_is_not_called_again_soon(begin):
     assert {"p3": set()} in setting.ownership.idle[asked + 5 :]
 
 
-async def test_a_listener_is_called_once_for_each_change_and_again_after_a_failure(begin):
+async def test_listener_is_called_once_per_change_and_again_after_a_failure(begin):
     setting = await begin("p3")
     setting.ownership.next_news = SHARE_OUT_EVERY
     called, failures = [], []
@@ -93,7 +93,7 @@ async def test_a_listener_is_called_once_for_each_change_and_again_after_a_failu
     assert called == [{"secret": 0}, {"secret": 1}, {"secret": 2}, {"secret": 2}]
 
 
-async def test_an_account_is_given_up_once_its_requests_have_ended(begin):
+async def test_account_is_given_up_after_its_requests_have_ended(begin):
     setting = await begin("a", "p3")
     setting.answer.clear()
     await setting.record("1", pixel="p1")
@@ -112,7 +112,7 @@ async def test_an_account_is_given_up_once_its_requests_have_ended(begin):
     assert await setting.state("1", pixel="p1") == "delivered"
 
 
-async def test_an_account_that_is_wanted_back_before_it_is_given_up_goes_on_after(begin):
+async def test_account_regained_before_it_is_given_up_continues(begin):
     setting = await begin("a")
     setting.answer.clear()
     await setting.record("1", pixel="p1")
@@ -132,7 +132,7 @@ async def test_an_account_that_is_wanted_back_before_it_is_given_up_goes_on_afte
     assert setting.gave_up() == ["give up a"]
 
 
-async def test_giving_up_is_tried_until_the_database_takes_it(begin):
+async def test_give_up_is_repeated_until_the_database_accepts_it(begin):
     setting = await begin("a")
     setting.ownership.failures = {"give up a": 2}
     setting.ownership.due = frozenset()
@@ -143,7 +143,7 @@ async def test_giving_up_is_tried_until_the_database_takes_it(begin):
     assert setting.gave_up() == ["give up a"] * 3
 
 
-async def test_an_account_whose_workers_could_not_start_is_started_the_next_time(begin):
+async def test_account_whose_workers_failed_to_start_is_started_later(begin):
     setting = await begin()
     await setting.clock.advance(0)
     load = setting.store.load
@@ -165,7 +165,7 @@ async def test_an_account_whose_workers_could_not_start_is_started_the_next_time
     assert (before, failures, setting.sent()) == ([], [], [["3"]])
 
 
-async def test_a_database_that_is_away_does_not_end_the_sharing(begin):
+async def test_database_outage_does_not_end_the_sharing(begin):
     setting = await begin()
     setting.ownership.failures = {"refresh": 3}
     setting.ownership.due = frozenset({"p3"})
@@ -177,7 +177,7 @@ async def test_a_database_that_is_away_does_not_end_the_sharing(begin):
     assert setting.sent() == [["3"]]
 
 
-async def test_a_gateway_starts_while_another_holds_a_lock_that_sharing_needs():
+async def test_gateway_starts_while_another_holds_a_needed_lock():
     setting = SharedSetting("p3")
     setting.ownership.failures = {"refresh": 1}
     await setting.record("3", pixel="p3")
@@ -189,7 +189,7 @@ async def test_a_gateway_starts_while_another_holds_a_lock_that_sharing_needs():
     assert await setting.run.stop(within=1_000)
 
 
-async def test_after_a_loss_of_the_lease_it_joins_once_all_requests_have_ended(begin):
+async def test_gateway_rejoins_after_a_lost_lease_when_all_requests_have_ended(begin):
     setting = await begin("a", "p3")
     setting.answer.clear()
     await setting.record("1", pixel="p1")
@@ -211,7 +211,7 @@ async def test_after_a_loss_of_the_lease_it_joins_once_all_requests_have_ended(b
     assert setting.sent() == [["1"], ["3"]]
 
 
-async def test_a_new_pixel_is_sent_to_by_the_owner_of_its_account(begin):
+async def test_new_pixel_is_sent_by_the_owner_of_its_account(begin):
     setting = await begin("a")
 
     setting.run.send_to(of_account("a", "p4"))
@@ -224,7 +224,7 @@ async def test_a_new_pixel_is_sent_to_by_the_owner_of_its_account(begin):
     assert setting.ownership.known.items() >= {"p4": "a", "p5": "b"}.items()
 
 
-async def test_a_stop_leaves_after_the_last_request(begin):
+async def test_stop_leaves_after_the_last_request(begin):
     setting = await begin("a", "p3")
     setting.answer.clear()
     await setting.record("1", pixel="p1")
@@ -240,7 +240,7 @@ async def test_a_stop_leaves_after_the_last_request(begin):
     assert await setting.state("1", pixel="p1") == "delivered"
 
 
-async def test_a_start_that_fails_leaves(begin):
+async def test_failed_start_leaves(begin):
     setting = SharedSetting("a")
 
     async def fail(*_):

@@ -27,7 +27,7 @@ async def paused_by(store):
     return [pause.reason for pause in await store.load(Pause)]
 
 
-async def test_what_a_person_pauses_is_not_probed_however_long_it_takes():
+async def test_pause_by_a_user_is_never_probed():
     clock = MovingClock()
     circuit_breaker = a_breaker(clock)
     await circuit_breaker.hold("ada")
@@ -41,7 +41,7 @@ async def test_what_a_person_pauses_is_not_probed_however_long_it_takes():
     assert circuit_breaker.by_hand
 
 
-async def test_what_was_in_flight_neither_ends_nor_replaces_a_persons_pause():
+async def test_responses_in_flight_neither_end_nor_replace_a_users_pause():
     store = MemoryStore()
     circuit_breaker = CircuitBreaker(
         pixel="p", state=store, clock=MovingClock(), observer=Seen(), pause=None
@@ -54,7 +54,7 @@ async def test_what_was_in_flight_neither_ends_nor_replaces_a_persons_pause():
     assert [pause.reason for pause in await store.load(Pause)] == ["paused by hand, by ada"]
 
 
-async def test_a_person_ends_any_pause_and_the_next_goes_at_once():
+async def test_user_ends_any_pause_and_the_next_delivery_is_sent_at_once():
     store = MemoryStore()
     circuit_breaker = CircuitBreaker(
         pixel="p", state=store, clock=MovingClock(), observer=Seen(), pause=None
@@ -70,7 +70,7 @@ async def test_a_person_ends_any_pause_and_the_next_goes_at_once():
     )
 
 
-async def test_a_persons_pause_outlives_the_process():
+async def test_users_pause_survives_a_restart():
     store = MemoryStore()
     clock = MovingClock()
     before = CircuitBreaker(pixel="p", state=store, clock=clock, observer=Seen(), pause=None)
@@ -82,7 +82,7 @@ async def test_a_persons_pause_outlives_the_process():
     assert (after.by_hand, after.wait()) == (True, MINUTE)
 
 
-async def test_a_pause_made_through_another_gateway_outlives_a_passed_probe():
+async def test_pause_made_through_another_gateway_survives_a_successful_probe():
     store = MemoryStore()
     circuit_breaker = CircuitBreaker(
         pixel="p", state=store, clock=MovingClock(), observer=Seen(), pause=None
@@ -99,7 +99,7 @@ async def test_a_pause_made_through_another_gateway_outlives_a_passed_probe():
     assert circuit_breaker.by_hand
 
 
-async def test_a_pause_made_through_another_gateway_outlives_a_refusal():
+async def test_pause_made_through_another_gateway_survives_a_refusal():
     store = MemoryStore()
     circuit_breaker = CircuitBreaker(
         pixel="p", state=store, clock=MovingClock(), observer=Seen(), pause=None
@@ -115,7 +115,7 @@ async def test_a_pause_made_through_another_gateway_outlives_a_refusal():
     assert circuit_breaker.by_hand
 
 
-async def test_a_user_pauses_and_resumes_a_pixel_whatever_it_doubts():
+async def test_user_pauses_and_resumes_a_pixel_in_doubt():
     store = MemoryStore()
     breaker = a_breaker(MovingClock(), store=store)
     await breaker.doubt("502: a page", alone=True, is_likely=False)
@@ -142,7 +142,7 @@ async def test_a_release_ends_a_doubt_without_a_pause():
     assert (breaker.paused, breaker.observer.notices) == (False, [])
 
 
-async def test_a_pause_that_a_user_ended_through_another_gateway_ends_with_the_back_off():
+async def test_pause_ended_through_another_gateway_ends_with_the_back_off():
     store = MemoryStore()
     breaker = a_breaker(MovingClock(), store=store)
     breaker.record_failure(randomness=0.5)
@@ -154,7 +154,7 @@ async def test_a_pause_that_a_user_ended_through_another_gateway_ends_with_the_b
     assert breaker.observer.notices[1:] == [Resumed(pixel="p")]
 
 
-async def test_without_a_pause_there_is_none_to_end():
+async def test_follow_without_a_pause_changes_nothing():
     breaker = a_breaker(MovingClock())
 
     assert not breaker.follow(None, noted=None)
@@ -182,7 +182,7 @@ async def test_a_pause_whose_deletion_failed_does_not_end_twice():
     assert breaker.observer.notices[1:] == [Resumed(pixel="p")]
 
 
-async def test_a_pause_of_another_gateway_is_followed_only_from_a_user():
+async def test_only_users_pauses_of_another_gateway_are_followed():
     breaker = a_breaker(MovingClock())
     refusal = Pause(pixel="p", since=NOW, reason=REFUSED)
     by_ada = pause_by_user("p", since=NOW, who="ada")
@@ -205,7 +205,7 @@ async def test_a_user_s_pause_of_another_gateway_ends_the_doubt():
     assert (breaker.is_tripped, breaker.wants_another) == (True, False)
 
 
-async def test_while_a_pause_is_written_none_is_certainly_stored():
+async def test_pause_is_not_certainly_stored_while_it_is_written():
     written = asyncio.Event()
 
     class SlowStore(MemoryStore):

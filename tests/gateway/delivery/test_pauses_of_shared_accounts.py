@@ -7,7 +7,7 @@ from twite.gateway.delivery.circuit_breaker import pause_by_user
 from twite.gateway.ports.state import Pause
 
 
-async def test_a_pixel_of_another_gateway_is_paused_and_released_in_the_store(begin):
+async def test_pixel_of_another_gateway_is_paused_and_released_in_the_store(begin):
     setting = await begin("a")
 
     held = await setting.run.hold("p3", who="ann")
@@ -20,7 +20,7 @@ async def test_a_pixel_of_another_gateway_is_paused_and_released_in_the_store(be
     assert not await setting.run.hold("unknown", who="ann")
 
 
-async def test_a_release_through_another_gateway_ends_event_pauses_too(begin):
+async def test_release_through_another_gateway_ends_event_pauses(begin):
     setting = await begin("p3")
     other = await begin("a")
     other.run.outbox = setting.store
@@ -38,7 +38,7 @@ async def test_a_release_through_another_gateway_ends_event_pauses_too(begin):
     assert not await setting.store.load(Pause)
 
 
-async def test_a_pause_made_through_another_gateway_is_obeyed_and_its_end_too(begin):
+async def test_pause_and_release_through_another_gateway_are_obeyed(begin):
     setting = await begin("p3")
     await setting.store.put([pause_by_user("p3", since=setting.clock.now(), who="ann")])
     await setting.shared_out()
@@ -52,7 +52,7 @@ async def test_a_pause_made_through_another_gateway_is_obeyed_and_its_end_too(be
     assert (before, setting.sent()) == ([], [["3"]])
 
 
-async def test_a_pause_made_here_is_not_ended_by_what_was_read_before_it(begin):
+async def test_pause_made_meanwhile_is_not_ended_by_a_stale_read(begin):
     setting = await begin("p3")
     load = setting.store.load
     asked, go_on = asyncio.Event(), asyncio.Event()
@@ -75,7 +75,7 @@ async def test_a_pause_made_here_is_not_ended_by_what_was_read_before_it(begin):
     assert setting.sent() == []
 
 
-async def test_a_pixel_gained_while_it_is_paused_is_not_sent_to(begin):
+async def test_pixel_gained_while_paused_is_not_sent(begin):
     setting = await begin()
     await setting.run.hold("p3", who="ann")
     await setting.record("3", pixel="p3")

@@ -44,7 +44,7 @@ def slow_claims(setting, ms):
     setting.store.claim = slowly
 
 
-async def test_two_pixels_of_one_account_do_not_spend_the_same_twice():
+async def test_two_pixels_of_one_account_share_its_limit():
     two = [
         msgspec.structs.replace(a_destination(pixel, rate=10), account="both")
         for pixel in ("o8z6j", "p2")
@@ -61,7 +61,7 @@ async def test_two_pixels_of_one_account_do_not_spend_the_same_twice():
     await setting.run.stop(within=1_000)
 
 
-async def test_the_window_begins_when_a_request_leaves_and_not_when_it_is_claimed():
+async def test_rate_window_begins_when_a_request_leaves():
     setting = Setting(destinations=[a_destination(rate=10)], worker_config=WorkerConfig(batch=10))
     left = []
 
@@ -81,7 +81,7 @@ async def test_the_window_begins_when_a_request_leaves_and_not_when_it_is_claime
     await setting.run.stop(within=1_000)
 
 
-def test_a_wall_clock_put_forward_gives_no_second_allowance():
+def test_wall_clock_set_forward_gives_no_second_allowance():
     clock = MovingClock()
     rate_limit = a_quota(clock)
     rate_limit.spend(100)
@@ -91,7 +91,7 @@ def test_a_wall_clock_put_forward_gives_no_second_allowance():
     assert rate_limit.left() == 0
 
 
-async def test_a_wall_clock_put_back_does_not_make_the_window_longer():
+async def test_wall_clock_set_back_does_not_extend_the_window():
     clock = MovingClock()
     rate_limit = a_quota(clock)
     rate_limit.spend(100)
@@ -102,7 +102,7 @@ async def test_a_wall_clock_put_back_does_not_make_the_window_longer():
     assert rate_limit.left() == 100
 
 
-def test_what_was_sent_before_this_start_counts():
+def test_conversions_sent_before_the_start_count():
     clock = MovingClock()
 
     rate_limit = a_quota(clock, past=[(clock.now() - MINUTE, 30)])
@@ -110,7 +110,7 @@ def test_what_was_sent_before_this_start_counts():
     assert rate_limit.left() == 70
 
 
-def test_an_answer_of_before_does_not_take_back_that_nothing_is_left():
+def test_older_response_does_not_undo_an_exhausted_limit():
     clock = MovingClock()
     rate_limit = a_quota(clock)
     rate_limit.obey(left=0, reset=clock.now() + 10 * MINUTE)
@@ -120,7 +120,7 @@ def test_an_answer_of_before_does_not_take_back_that_nothing_is_left():
     assert (rate_limit.left(), rate_limit.wait()) == (0, 10 * MINUTE)
 
 
-async def test_after_the_reset_an_answer_may_leave_something_again():
+async def test_response_after_the_reset_may_grant_more():
     clock = MovingClock()
     rate_limit = a_quota(clock)
     rate_limit.obey(left=0, reset=clock.now() + MINUTE)
@@ -131,7 +131,7 @@ async def test_after_the_reset_an_answer_may_leave_something_again():
     assert rate_limit.left() == 7
 
 
-def test_a_reset_in_another_century_is_not_believed():
+def test_reset_in_another_century_is_not_believed():
     clock = MovingClock()
     rate_limit = a_quota(clock)
 
@@ -140,7 +140,7 @@ def test_a_reset_in_another_century_is_not_believed():
     assert rate_limit.left() == 100
 
 
-async def test_a_limit_is_obeyed_by_the_time_of_x_when_our_clock_is_wrong():
+async def test_limit_is_obeyed_by_the_time_of_x_if_the_clock_is_wrong():
     setting = Setting()
     right = setting.clock.now()
     setting.clock.jump(-HOUR)
@@ -157,7 +157,7 @@ async def test_a_limit_is_obeyed_by_the_time_of_x_when_our_clock_is_wrong():
     await setting.run.stop(within=1_000)
 
 
-async def test_a_bad_batch_as_large_as_the_limit_does_not_spend_each_window_for_nothing():
+async def test_bad_batch_as_large_as_the_limit_does_not_waste_each_window():
     setting = Setting(destinations=[a_destination(rate=4)], worker_config=WorkerConfig(batch=4))
     bad = {"c0", "c2"}
 
@@ -180,7 +180,7 @@ async def test_a_bad_batch_as_large_as_the_limit_does_not_spend_each_window_for_
     await setting.run.stop(within=1_000)
 
 
-async def test_a_refused_pixel_is_asked_once_a_minute_though_the_store_is_in_trouble():
+async def test_refused_pixel_is_probed_once_a_minute_despite_store_errors():
     setting = Setting(replies=[refused(UNAUTHORIZED, status=401)] * 100)
     settle = setting.store.settle
     await setting.run.start()
@@ -201,7 +201,7 @@ async def test_a_refused_pixel_is_asked_once_a_minute_though_the_store_is_in_tro
     await setting.run.stop(within=1_000)
 
 
-async def test_what_was_sent_before_the_start_counts_until_its_window_ends_and_no_longer():
+async def test_earlier_conversions_count_until_their_window_ends():
     clock = MovingClock()
     clock.jump(-DAY)
     rate_limit = a_quota(clock, past=[(clock.now() - 14 * MINUTE, 60), (clock.now() - MINUTE, 40)])
@@ -214,7 +214,7 @@ async def test_what_was_sent_before_the_start_counts_until_its_window_ends_and_n
     assert left == [0, *[60] * 13, 100, 100]
 
 
-async def test_a_reset_is_told_to_be_noted_once_by_the_wall_clock_whatever_that_says():
+async def test_reset_is_recorded_once_by_the_wall_clock():
     clock = MovingClock()
     clock.jump(-DAY)
     rate_limit = a_quota(clock)
@@ -231,7 +231,7 @@ async def test_a_reset_is_told_to_be_noted_once_by_the_wall_clock_whatever_that_
     assert rate_limit.unnoted() == later
 
 
-async def test_waits_and_resets_are_told_by_a_process_that_has_run_for_a_while():
+async def test_waits_and_resets_are_correct_after_an_hour_of_running():
     clock = MovingClock()
     await clock.advance(HOUR)
     quota = a_quota(clock, limit=10)
@@ -249,7 +249,7 @@ async def test_waits_and_resets_are_told_by_a_process_that_has_run_for_a_while()
     assert not quota.is_closed_by_x
 
 
-def test_at_the_start_nothing_is_closed_or_left_to_note():
+def test_initially_nothing_is_closed_or_to_be_recorded():
     quota = a_quota(MovingClock())
 
     assert (quota.left(), quota.wait(), quota.is_closed_by_x, quota.unnoted()) == (
@@ -272,7 +272,7 @@ def test_without_any_allowance_the_wait_is_never_zero():
     assert a_quota(MovingClock(), limit=0).wait() == 1
 
 
-def test_a_reset_of_less_than_a_second_is_not_noted():
+def test_reset_of_less_than_a_second_is_not_recorded():
     clock = MovingClock()
     quota = a_quota(clock)
 

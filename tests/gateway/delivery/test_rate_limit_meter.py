@@ -10,7 +10,7 @@ def test_a_fresh_meter_allows_the_whole_limit():
     assert Meter(limit=100, window=WINDOW).allowance(0) == 100
 
 
-def test_what_is_spent_comes_back_after_the_window():
+def test_spent_allowance_returns_after_the_window():
     meter = Meter(limit=100, window=WINDOW)
     meter.spend(0, 60)
     meter.spend(10, 40)
@@ -21,7 +21,7 @@ def test_what_is_spent_comes_back_after_the_window():
     assert meter.allowance(WINDOW + 10) == 100
 
 
-def test_what_was_sent_before_the_start_counts():
+def test_conversions_sent_before_the_start_count():
     meter = Meter(limit=100, window=WINDOW, past=[(500, 30), (100, 50)])
 
     assert meter.allowance(600) == 20
@@ -32,7 +32,7 @@ def test_more_than_the_limit_in_the_past_allows_nothing():
     assert Meter(limit=100, window=WINDOW, past=[(0, 250)]).allowance(1) == 0
 
 
-def test_the_word_of_x_rules_when_it_is_stricter():
+def test_stricter_limit_of_x_wins():
     meter = Meter(limit=100, window=WINDOW)
     meter.obey(left=5, reset=300)
 
@@ -43,7 +43,7 @@ def test_the_word_of_x_rules_when_it_is_stricter():
     assert meter.allowance(300) == 95
 
 
-def test_each_amount_comes_back_after_its_own_window():
+def test_each_amount_returns_after_its_own_window():
     meter = Meter(limit=100, window=WINDOW)
     meter.spend(0, 10)
     meter.spend(10, 5)
@@ -57,7 +57,7 @@ def test_each_amount_comes_back_after_its_own_window():
     ]
 
 
-def test_an_allowance_of_x_that_is_not_used_up_does_not_delay_the_next_change():
+def test_unused_allowance_of_x_does_not_delay_the_next_change():
     meter = Meter(limit=10, window=WINDOW)
     meter.spend(0, 10)
     meter.obey(left=1, reset=WINDOW + 500)
@@ -73,21 +73,21 @@ def test_a_reset_is_believed_up_to_two_windows_ahead():
     assert (meter.allowance(-1), meter.allowance(0), meter.allowance(1)) == (100, 0, 0)
 
 
-def test_the_word_of_x_does_not_raise_the_limit():
+def test_limit_of_x_does_not_raise_the_configured_limit():
     meter = Meter(limit=100, window=WINDOW)
     meter.obey(left=1_000, reset=300)
 
     assert meter.allowance(0) == 100
 
 
-def test_a_negative_word_of_x_allows_nothing():
+def test_negative_limit_of_x_allows_nothing():
     meter = Meter(limit=100, window=WINDOW)
     meter.obey(left=-3, reset=300)
 
     assert meter.allowance(0) == 0
 
 
-def test_a_reset_in_the_past_says_nothing():
+def test_reset_in_the_past_is_ignored():
     meter = Meter(limit=100, window=WINDOW)
     meter.obey(left=0, reset=50)
 
@@ -101,7 +101,7 @@ def test_a_reset_in_the_year_2100_does_not_stop_the_pixel():
     assert meter.allowance(100) == 100
 
 
-def test_a_clock_that_goes_back_a_day_stalls_for_one_window_at_most():
+def test_clock_set_back_by_a_day_stalls_for_one_window_at_most():
     meter = Meter(limit=100, window=WINDOW)
     meter.spend(100_000, 100)
 
@@ -110,7 +110,7 @@ def test_a_clock_that_goes_back_a_day_stalls_for_one_window_at_most():
     assert meter.allowance(13_600 + WINDOW) == 100
 
 
-def test_a_past_that_seems_to_lie_ahead_counts_as_sent_now():
+def test_past_amounts_dated_in_the_future_count_as_sent_now():
     meter = Meter(limit=100, window=WINDOW, past=[(10**9, 100)])
 
     assert meter.allowance(0) == 0
@@ -121,7 +121,7 @@ def test_a_past_that_seems_to_lie_ahead_counts_as_sent_now():
     st.integers(1, 50),
     st.lists(st.tuples(st.integers(0, 400), st.integers(1, 60)), max_size=60),
 )
-def test_no_window_ever_holds_more_than_the_limit(limit, wishes):
+def test_no_window_exceeds_the_limit(limit, wishes):
     meter, now, sent = Meter(limit=limit, window=WINDOW), 0, []
     for wait, wish in wishes:
         now += wait
@@ -138,7 +138,7 @@ def test_no_window_ever_holds_more_than_the_limit(limit, wishes):
     st.integers(1, 50),
     st.lists(st.tuples(st.integers(0, 400), st.integers(1, 60)), min_size=1, max_size=40),
 )
-def test_at_the_next_change_there_is_something_to_send(limit, wishes):
+def test_next_change_allows_sending(limit, wishes):
     meter, now = Meter(limit=limit, window=WINDOW), 0
     for wait, wish in wishes:
         now += wait

@@ -13,7 +13,7 @@ MANY = 2_000 if os.environ.get("TWITE_TRIAL") == "1" else 600
 
 
 @pytest.mark.parametrize("answer", ALONE)
-async def test_a_credential_that_is_revoked_for_an_hour_buries_nothing(answer):
+async def test_credentials_revoked_for_an_hour_kill_no_delivery(answer):
     setting = Setting()
     wrong = [True]
     x_with(setting, lambda _: wrong[0], ANSWERS[answer])
@@ -40,7 +40,7 @@ async def test_a_credential_that_is_revoked_for_an_hour_buries_nothing(answer):
 
 
 @pytest.mark.parametrize("answer", ALONE)
-async def test_a_credential_that_is_revoked_after_an_outage_is_not_taken_for_bad_conversions(
+async def test_credentials_revoked_after_an_outage_do_not_blame_conversions(
     answer,
 ):
     """Requests at which X failed make suspects; refusals of many suspects prove nothing."""
@@ -76,7 +76,7 @@ async def test_a_credential_that_is_revoked_after_an_outage_is_not_taken_for_bad
 
 
 @pytest.mark.parametrize("answer", ALONE)
-async def test_a_token_revoked_while_culprits_are_known_is_asked_once_a_minute(answer):
+async def test_token_revoked_while_culprits_are_known_is_probed_once_a_minute(answer):
     setting = Setting()
     bad = {f"c{n}" for n in range(500) if n % 20 == 7}
     revoked = [False]

@@ -93,7 +93,7 @@ async def sending():
     await sending.run.stop(within=1_000)
 
 
-async def test_a_pixel_that_comes_later_is_sent_to_with_its_credentials(sending):
+async def test_pixel_added_later_is_sent_with_its_credentials(sending):
     sending.run.send_to(tag_credentials("first"))
 
     await sending.submit("order-1", "p9")
@@ -102,7 +102,7 @@ async def test_a_pixel_that_comes_later_is_sent_to_with_its_credentials(sending)
     assert (pixel, token.partition('"')[0]) == ("p9", "first")
 
 
-async def test_what_waited_for_the_pixel_is_sent_once_it_comes(sending):
+async def test_deliveries_queued_for_a_pixel_are_sent_when_it_is_added(sending):
     await sending.submit("order-1", "p9")
 
     sending.run.send_to(tag_credentials("first"))
@@ -110,7 +110,7 @@ async def test_what_waited_for_the_pixel_is_sent_once_it_comes(sending):
     assert [pixel for pixel, _ in await sending.sent(1)] == ["p9"]
 
 
-async def test_with_new_credentials_the_next_request_is_signed_with_them(sending):
+async def test_next_request_is_signed_with_new_credentials(sending):
     sending.run.send_to(tag_credentials("first"))
     await sending.submit("order-1", "p9")
     await sending.sent(1)
@@ -122,7 +122,7 @@ async def test_with_new_credentials_the_next_request_is_signed_with_them(sending
     assert tokens == ["first", "second"]
 
 
-async def test_a_pixel_that_is_left_is_sent_to_no_more_until_it_comes_again(sending):
+async def test_removed_pixel_is_sent_again_when_it_returns(sending):
     sending.run.send_to(tag_credentials("first"))
     await sending.submit("order-1", "p9")
     await sending.sent(1)

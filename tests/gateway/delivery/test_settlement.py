@@ -42,13 +42,13 @@ def decided(deliveries, outcome, *, randomness=0.5, cautious=False):
     return transitions(deliveries, outcome, now=NOW, randomness=randomness, cautious=cautious)
 
 
-def test_what_x_took_is_delivered():
+def test_accepted_batch_is_delivered():
     assert decided(TWO, Delivered(debug_id="d")) == (
         Transition(trigger=Trigger.DELIVERED, deliveries=(1, 2)),
     )
 
 
-def test_what_may_pass_is_postponed_by_the_longest_tried():
+def test_batch_is_postponed_by_its_longest_tried_delivery():
     outcome = Errored(reason="503", ambiguous=True)
 
     # Two has been tried three times: its fourth failure has a ceiling of 40 s.
@@ -60,7 +60,7 @@ def test_what_may_pass_is_postponed_by_the_longest_tried():
     assert decided(ONE, outcome)[0].due_at == NOW + 2_500
 
 
-def test_of_a_cautious_pixel_only_what_x_may_have_is_held():
+def test_cautious_pixel_holds_only_deliveries_x_may_have_received():
     doubtful = Errored(reason="503", ambiguous=True)
     sure = Errored(reason="no connection", ambiguous=False)
 
@@ -73,7 +73,7 @@ def test_of_a_cautious_pixel_only_what_x_may_have_is_held():
     assert transitions(TWO, doubtful, now=NOW, randomness=0.5)[0].trigger is Trigger.POSTPONED
 
 
-def test_what_waits_for_a_moment_that_x_named_comes_within_five_seconds_of_it():
+def test_delivery_with_a_retry_time_is_due_within_five_seconds_of_it():
     outcome = Errored(reason="429", ambiguous=False, limited=True, retry_at=NOW + 9 * MINUTE)
 
     moments = [decided(TWO, outcome, randomness=n / 10)[0].due_at for n in range(10)]
@@ -82,13 +82,13 @@ def test_what_waits_for_a_moment_that_x_named_comes_within_five_seconds_of_it():
     assert NOW + 9 * MINUTE + 4 * SECOND < max(moments) <= NOW + 9 * MINUTE + 5 * SECOND
 
 
-def test_a_wait_beyond_the_longest_back_off_is_shortened():
+def test_wait_beyond_the_longest_back_off_is_shortened():
     outcome = Errored(reason="429", ambiguous=False, limited=True, retry_at=NOW + HOUR)
 
     assert decided(ONE, outcome, randomness=0.0)[0].due_at == NOW + LAST_CEILING
 
 
-def test_what_a_pixel_is_refused_for_waits_for_the_pixel():
+def test_deliveries_of_a_refused_pixel_stay_queued():
     outcome = Rejected(scope=RejectionScope.PIXEL, reason="401")
 
     assert decided(TWO, outcome) == (
@@ -96,7 +96,7 @@ def test_what_a_pixel_is_refused_for_waits_for_the_pixel():
     )
 
 
-def test_what_names_a_wrong_event_is_held():
+def test_delivery_with_a_wrong_event_is_held():
     outcome = Rejected(scope=RejectionScope.EVENT, reason="404")
 
     assert decided(TWO, outcome) == (
@@ -105,7 +105,7 @@ def test_what_names_a_wrong_event_is_held():
 
 
 @pytest.mark.parametrize("scope", [RejectionScope.CONVERSION, RejectionScope.SIZE])
-def test_a_conversion_refused_by_itself_is_buried_with_the_words_of_x(scope):
+def test_conversion_refused_alone_is_dead_with_the_message_of_x(scope):
     outcome = Rejected(
         scope=scope, reason="400 C: m", complaints=(XComplaint(code="C", message="m"),)
     )
@@ -117,7 +117,7 @@ def test_a_conversion_refused_by_itself_is_buried_with_the_words_of_x(scope):
 
 @pytest.mark.parametrize("retry_at", [None, NOW, NOW + MINUTE])
 @pytest.mark.parametrize("randomness", [0.0, 0.999999])
-def test_nothing_is_due_before_now(retry_at, randomness):
+def test_due_time_is_never_in_the_past(retry_at, randomness):
     outcome = Errored(reason="r", ambiguous=True, retry_at=retry_at)
 
     assert decided(TWO, outcome, randomness=randomness)[0].due_at >= NOW
@@ -127,7 +127,7 @@ def recorded(outcome, came):
     return attempt(TWO, outcome, came, pixel="o8z6j", event="o8z6k", at=NOW)
 
 
-def test_an_attempt_records_what_came_back():
+def test_attempt_records_the_response():
     answer = Response(status=503, headers={}, body="später".encode())
 
     assert recorded(Errored(reason="503", ambiguous=True), answer) == Attempt(
@@ -143,7 +143,7 @@ def test_an_attempt_records_what_came_back():
 
 
 @pytest.mark.parametrize("left", [True, False])
-def test_an_attempt_without_an_answer_has_no_status(left):
+def test_attempt_without_a_response_has_no_status(left):
     written = recorded(
         Errored(reason="no connection", ambiguous=left),
         NoResponse(reason="no connection", left=left),
@@ -160,11 +160,11 @@ def test_an_attempt_without_an_answer_has_no_status(left):
         (Rejected(scope=RejectionScope.PIXEL, reason="r"), "rejected"),
     ],
 )
-def test_an_outcome_has_one_word(outcome, word):
+def test_every_outcome_has_a_name(outcome, word):
     assert recorded(outcome, Response(status=200, headers={}, body=b"")).outcome == word
 
 
-def test_an_answer_is_cut_short_and_read_whatever_its_bytes():
+def test_response_is_truncated_and_decoded_leniently():
     answer = Response(status=400, headers={}, body=b"\xff\xc3" + b"x" * 10_000)
 
     written = recorded(Rejected(scope=RejectionScope.CONVERSION, reason="400"), answer).answer
@@ -172,7 +172,7 @@ def test_an_answer_is_cut_short_and_read_whatever_its_bytes():
     assert written == "\ufffd\ufffd" + "x" * 2_046
 
 
-def test_an_attempt_is_ambiguous_only_if_its_error_is():
+def test_attempt_is_ambiguous_only_if_its_error_is():
     answer = Response(status=200, headers={}, body=b"")
 
     assert not recorded(Delivered(debug_id="d"), answer).ambiguous
@@ -199,7 +199,7 @@ def test_a_delivery_is_too_old_to_resend_after_forty_hours(since, late):
 BATCH = Batch(lease=7, pixel="o8z6j", event="o8z6k", deliveries=TWO)
 
 
-def test_what_x_cannot_have_received_is_the_batch_without_the_request_that_left():
+def test_rest_of_a_batch_excludes_the_request_that_left():
     in_flight = InFlightBatch(BATCH, at=NOW)
     claimed = in_flight.rest()
     in_flight.group = ONE

@@ -39,7 +39,7 @@ async def stopped(setting, *, within=5 * SECOND):
     return await stopping
 
 
-async def test_what_is_claimed_while_the_stop_comes_is_given_back_untried():
+async def test_deliveries_claimed_during_a_stop_are_returned_untried():
     setting = Setting()
     claim = setting.store.claim
 
@@ -60,7 +60,7 @@ async def test_what_is_claimed_while_the_stop_comes_is_given_back_untried():
     assert (history.state, history.attempts) == ("queued", ())
 
 
-async def test_a_batch_that_cannot_be_given_back_at_the_stop_keeps_no_other_batch():
+async def test_batch_that_cannot_be_returned_at_the_stop_keeps_no_other_batch():
     setting = Setting(worker_config=WorkerConfig(batch=1))
     claim, settle = setting.store.claim_several, setting.store.settle
     failed = []
@@ -88,7 +88,7 @@ async def test_a_batch_that_cannot_be_given_back_at_the_stop_keeps_no_other_batc
     assert states == ["queued", "queued", "sending"]
 
 
-async def test_an_isolation_that_is_under_way_ends_with_the_request_under_way():
+async def test_running_bisection_ends_with_its_current_request():
     setting = Setting()
 
     async def post(outbound):
@@ -110,7 +110,7 @@ async def test_an_isolation_that_is_under_way_ends_with_the_request_under_way():
     assert {past.ambiguous for past in (await history_of(setting, "c7")).attempts} == {False}
 
 
-async def test_what_is_cut_off_in_an_isolation_is_in_doubt_only_if_its_request_was_under_way():
+async def test_cut_off_bisection_is_ambiguous_only_for_the_request_in_flight():
     setting = Setting()
 
     async def post(outbound):
@@ -136,7 +136,7 @@ async def test_what_is_cut_off_in_an_isolation_is_in_doubt_only_if_its_request_w
     [NoResponse(reason="no answer in time", left=True), Response(status=503, headers={}, body=b"")],
     ids=["no answer", "503"],
 )
-async def test_what_x_may_have_is_held_at_once_where_the_pixel_says_so(reply):
+async def test_cautious_pixel_holds_ambiguous_deliveries_at_once(reply):
     setting = Setting(destinations=[CAUTIOUS], replies=[reply])
     await setting.run.start()
 
@@ -148,7 +148,7 @@ async def test_what_x_may_have_is_held_at_once_where_the_pixel_says_so(reply):
     await setting.run.stop(within=1_000)
 
 
-async def test_and_so_is_what_was_under_way_when_the_process_died():
+async def test_cautious_pixel_holds_deliveries_in_flight_when_the_process_died():
     setting = Setting(destinations=[CAUTIOUS])
 
     async def post(outbound):
@@ -170,7 +170,7 @@ async def test_and_so_is_what_was_under_way_when_the_process_died():
     await setting.run.stop(within=1_000)
 
 
-async def test_a_process_that_is_ended_again_and_again_puts_it_down_to_nothing_it_sends():
+async def test_repeatedly_ended_process_blames_no_delivery():
     setting = Setting()
     answers = setting.transport.post
 
@@ -194,7 +194,7 @@ async def test_a_process_that_is_ended_again_and_again_puts_it_down_to_nothing_i
     await setting.run.stop(within=1_000)
 
 
-async def test_a_conversion_that_ends_each_process_that_has_settled_in_is_given_up():
+async def test_conversion_that_crashes_each_settled_process_is_given_up():
     setting = Setting()
 
     async def post(outbound):
@@ -214,7 +214,7 @@ async def test_a_conversion_that_ends_each_process_that_has_settled_in_is_given_
     assert (history.state, history.reason, len(setting.sent())) == ("dead", SENDER_DIED_OF_IT, 3)
 
 
-async def test_what_never_left_is_tried_again_whatever_the_pixel_says():
+async def test_unsent_delivery_is_retried_by_a_cautious_pixel():
     setting = Setting(
         destinations=[CAUTIOUS], replies=[NoResponse(reason="no connection", left=False)]
     )
@@ -227,7 +227,7 @@ async def test_what_never_left_is_tried_again_whatever_the_pixel_says():
     await setting.run.stop(within=1_000)
 
 
-async def test_what_waits_for_a_paused_pixel_says_so():
+async def test_delivery_of_a_paused_pixel_says_why_it_waits():
     setting = Setting(replies=[refused(REVOKED, status=401)] * 9)
     await setting.run.start()
     await setting.record("a")
@@ -239,7 +239,7 @@ async def test_what_waits_for_a_paused_pixel_says_so():
     await setting.run.stop(within=1_000)
 
 
-async def test_what_waits_for_a_limit_of_x_says_until_when():
+async def test_delivery_limited_by_x_says_until_when_it_waits():
     setting = Setting()
     reset = setting.clock.now() // SECOND + 700
     headers = {"x-rate-limit-reset": str(reset)}
@@ -256,7 +256,7 @@ async def test_what_waits_for_a_limit_of_x_says_until_when():
     await setting.run.stop(within=1_000)
 
 
-async def test_what_waits_for_our_own_limit_says_until_when():
+async def test_delivery_limited_by_the_configuration_says_until_when_it_waits():
     setting = Setting(destinations=[a_destination(rate=2)], worker_config=WorkerConfig(linger=0))
     await setting.run.start()
     await setting.record("a", "b")
@@ -271,7 +271,7 @@ async def test_what_waits_for_our_own_limit_says_until_when():
     await setting.run.stop(within=1_000)
 
 
-async def test_what_waits_for_its_next_try_says_when():
+async def test_delivery_before_its_next_attempt_says_when_it_is():
     setting = Setting(replies=[NoResponse(reason="no connection", left=False)] * 99)
     await setting.run.start()
     await setting.record("a")
@@ -284,7 +284,7 @@ async def test_what_waits_for_its_next_try_says_when():
     await setting.run.stop(within=1_000)
 
 
-async def test_a_clock_that_is_far_off_is_told_once():
+async def test_large_clock_offset_is_reported_once():
     clock = MovingClock()
     right = clock.now()
     clock.jump(-10 * MINUTE)

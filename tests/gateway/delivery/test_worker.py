@@ -26,7 +26,7 @@ def unless_bad(*bad):
     return reply
 
 
-async def test_what_is_recorded_is_delivered_in_one_request():
+async def test_recorded_deliveries_are_sent_in_one_request():
     setting = Setting()
     await setting.run.start()
 
@@ -50,7 +50,7 @@ async def test_events_do_not_share_a_request():
     await setting.run.stop(within=1_000)
 
 
-async def test_a_batch_is_never_larger_than_its_limit():
+async def test_batch_never_exceeds_its_limit():
     setting = Setting(worker_config=WorkerConfig(batch=2))
     await setting.record("a", "b", "c", "d", "e")
 
@@ -61,7 +61,7 @@ async def test_a_batch_is_never_larger_than_its_limit():
     await setting.run.stop(within=1_000)
 
 
-async def test_a_lost_answer_is_resent_with_the_same_body():
+async def test_request_without_a_response_is_resent_with_the_same_body():
     setting = Setting(replies=[NoResponse(reason="no answer in time", left=True)])
     await setting.run.start()
 
@@ -74,7 +74,7 @@ async def test_a_lost_answer_is_resent_with_the_same_body():
     await setting.run.stop(within=1_000)
 
 
-async def test_an_ambiguous_delivery_is_held_after_forty_hours():
+async def test_ambiguous_delivery_is_held_after_forty_hours():
     setting = Setting(replies=[NoResponse(reason="no answer in time", left=True)] * 10_000)
     await setting.run.start()
     await setting.record("a")
@@ -94,7 +94,7 @@ async def test_an_ambiguous_delivery_is_held_after_forty_hours():
     await setting.run.stop(within=1_000)
 
 
-async def test_what_never_left_may_wait_longer_than_forty_hours():
+async def test_unsent_delivery_may_wait_longer_than_forty_hours():
     setting = Setting(replies=[NoResponse(reason="no connection", left=False)] * 2_000)
     await setting.run.start()
     await setting.record("a")
@@ -106,7 +106,7 @@ async def test_what_never_left_may_wait_longer_than_forty_hours():
     await setting.run.stop(within=1_000)
 
 
-async def test_one_bad_conversion_is_buried_and_the_others_are_delivered():
+async def test_bad_conversion_is_dead_and_the_others_are_delivered():
     ids = [f"c{i}" for i in range(500)]
     setting = Setting(replies=[unless_bad("c317")] * 40)
     await setting.run.start()
@@ -121,7 +121,7 @@ async def test_one_bad_conversion_is_buried_and_the_others_are_delivered():
     await setting.run.stop(within=1_000)
 
 
-async def test_a_dead_letter_keeps_the_words_of_x():
+async def test_dead_letter_keeps_the_message_of_x():
     setting = Setting(replies=[refused(HASH_ERROR)])
     await setting.run.start()
 
@@ -137,7 +137,7 @@ async def test_a_dead_letter_keeps_the_words_of_x():
     await setting.run.stop(within=1_000)
 
 
-async def test_when_all_are_refused_alike_the_pixel_is_paused_and_nothing_buried():
+async def test_identical_refusals_pause_the_pixel_and_kill_no_delivery():
     ids = [f"c{i}" for i in range(500)]
     setting = Setting(replies=[refused(NO_IDENTIFIER)] * 2_000)
     await setting.run.start()
@@ -153,7 +153,7 @@ async def test_when_all_are_refused_alike_the_pixel_is_paused_and_nothing_buried
     await setting.run.stop(within=1_000)
 
 
-async def test_a_revoked_token_pauses_the_pixel_and_costs_no_conversion():
+async def test_revoked_token_pauses_the_pixel_and_costs_no_conversion():
     revoked = refused(
         ("UNAUTHORIZED_ACCESS", "This request is not properly authenticated", ""), status=401
     )
@@ -176,7 +176,7 @@ async def test_a_revoked_token_pauses_the_pixel_and_costs_no_conversion():
     await setting.run.stop(within=1_000)
 
 
-async def test_a_pause_outlives_the_process_and_is_probed_at_the_next_start():
+async def test_pause_survives_a_restart_and_is_probed_at_the_start():
     revoked = refused(
         ("UNAUTHORIZED_ACCESS", "This request is not properly authenticated", ""), status=401
     )
@@ -194,7 +194,7 @@ async def test_a_pause_outlives_the_process_and_is_probed_at_the_next_start():
     await setting.run.stop(within=1_000)
 
 
-async def test_an_unknown_event_holds_its_own_conversions_alone():
+async def test_unknown_event_holds_only_its_own_conversions():
     foreign = refused(
         ("NOT_FOUND", "event_id (o8z6k) does not belong to provided account", "event_id"),
         ("INVALID_PARAMETER", "event_id (o8z6k) is not a single event tag (SET)", "event_id"),
@@ -217,7 +217,7 @@ async def test_an_unknown_event_holds_its_own_conversions_alone():
     await setting.run.stop(within=1_000)
 
 
-async def test_a_slow_pixel_does_not_hold_up_another():
+async def test_slow_pixel_does_not_delay_another():
     setting = Setting(destinations=[a_destination("o8z6j"), a_destination("p2")])
 
     async def post(outbound):
@@ -239,7 +239,7 @@ async def test_a_slow_pixel_does_not_hold_up_another():
     await setting.run.stop(within=1_000)
 
 
-async def test_a_stop_lets_what_flies_land():
+async def test_stop_waits_for_requests_in_flight():
     setting = Setting()
     landed = []
 
@@ -268,7 +268,7 @@ class CountingClock(MovingClock):
         await super().sleep(ms)
 
 
-async def test_a_paused_lane_is_not_woken_by_what_comes_in():
+async def test_paused_worker_is_not_woken_by_new_conversions():
     error = ("UNAUTHORIZED_ACCESS", "This request is not properly authenticated", "")
     clock = CountingClock()
     setting = Setting(replies=[refused(error, status=401)], clock=clock)
@@ -288,7 +288,7 @@ async def test_a_paused_lane_is_not_woken_by_what_comes_in():
     await setting.run.stop(within=1_000)
 
 
-async def test_an_x_that_is_down_is_not_asked_for_every_batch_of_a_full_outbox():
+async def test_unavailable_x_is_not_asked_for_every_batch_of_a_full_outbox():
     nothing = NoResponse(reason="no connection", left=False)
     setting = Setting(replies=[nothing] * 1_000, worker_config=WorkerConfig(batch=1))
     await setting.record(*[f"c{i}" for i in range(200)])
@@ -300,7 +300,7 @@ async def test_an_x_that_is_down_is_not_asked_for_every_batch_of_a_full_outbox()
     await setting.run.stop(within=1_000)
 
 
-async def test_suspects_go_alone_and_without_waiting_for_company():
+async def test_suspects_are_sent_alone_at_once():
     setting = Setting()
     await setting.record(*(f"order-{number}" for number in range(30)))
     for _ in range(SUSPECT):

@@ -18,7 +18,7 @@ def timestamp_of(outbound):
     return int(re.search(r'oauth_timestamp="(\d+)"', outbound.headers["Authorization"]).group(1))
 
 
-async def test_a_rate_limit_waits_for_the_moment_that_x_names():
+async def test_rate_limit_waits_for_the_reset_of_x():
     setting = Setting()
     reset = (setting.clock.now() + 90 * SECOND) // SECOND
     limited = Response(
@@ -40,7 +40,7 @@ async def test_a_rate_limit_waits_for_the_moment_that_x_names():
     await setting.run.stop(within=1_000)
 
 
-async def test_no_window_of_fifteen_minutes_holds_more_than_the_limit():
+async def test_no_window_of_15_minutes_exceeds_the_limit():
     setting = Setting(destinations=[a_destination(rate=100)], worker_config=WorkerConfig(batch=30))
     await setting.record(*[f"c{i}" for i in range(350)])
     await setting.run.start()
@@ -57,7 +57,7 @@ async def test_no_window_of_fifteen_minutes_holds_more_than_the_limit():
 
 
 @pytest.mark.parametrize("moved", [0, HOUR, 24 * HOUR, -24 * HOUR])
-async def test_a_restart_does_not_forget_what_was_sent_within_the_limit(moved):
+async def test_sent_conversions_count_against_the_limit_after_a_restart(moved):
     setting = Setting(destinations=[a_destination(rate=100)])
     await setting.record(*[f"c{i}" for i in range(150)])
     await setting.run.start()
@@ -74,7 +74,7 @@ async def test_a_restart_does_not_forget_what_was_sent_within_the_limit(moved):
 
 
 @pytest.mark.parametrize("moved", [HOUR, 24 * HOUR, -HOUR])
-async def test_a_clock_that_is_moved_over_a_restart_asks_nobody_before_the_reset(moved):
+async def test_moved_clock_sends_no_request_before_the_reset(moved):
     setting = Setting()
     reset = (setting.clock.now() + 10 * MINUTE) // SECOND
     limited = Response(status=429, headers={"x-rate-limit-reset": str(reset)}, body=b"{}")
@@ -95,7 +95,7 @@ async def test_a_clock_that_is_moved_over_a_restart_asks_nobody_before_the_reset
     await setting.run.stop(within=1_000)
 
 
-async def test_a_wrong_clock_is_learnt_from_x_and_the_next_signature_has_the_right_time():
+async def test_wrong_clock_is_corrected_by_x_for_the_next_signature():
     clock = MovingClock()
     right = clock.now()
     clock.jump(-HOUR)

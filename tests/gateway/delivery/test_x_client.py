@@ -9,7 +9,7 @@ from twite.gateway.ports.ownership import LEASE_IS_OVER
 from twite.machine.system import SystemClock
 
 
-async def test_without_its_lease_a_gateway_sends_nothing_and_may_send_it_again_later():
+async def test_gateway_without_its_lease_sends_nothing():
     transport = ScriptedTransport()
     x_client = XClient(
         transport=transport,
