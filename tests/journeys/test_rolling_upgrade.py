@@ -12,7 +12,8 @@ from newer_gateway import NewerVersion
 
 from twite.testing.emulator import ReceivedTally
 from twite.testing.ends import SeenConversions, judge
-from twite.testing.gateway import BalanceWatch, GatewayError, LoadShop
+from twite.testing.gateway import BalanceWatch, GatewayError
+from twite.testing.load_shop import LoadShop
 
 pytestmark = pytest.mark.journey
 

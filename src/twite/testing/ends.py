@@ -21,7 +21,8 @@ from typing import Final, Literal
 import msgspec
 
 from twite.testing.emulator import ReceivedTally, counts_of, running_emulator
-from twite.testing.gateway import BalanceWatch, GatewayError, GatewayProcess, LoadShop
+from twite.testing.gateway import BalanceWatch, GatewayError, GatewayProcess
+from twite.testing.load_shop import LoadShop, PostingStyle
 
 End = Literal["kill", "stop"]
 _COMMAND: Final = "python -m twite.testing.ends"
@@ -79,6 +80,7 @@ class EndedRun(msgspec.Struct, frozen=True, kw_only=True):
 
     ends: int
     acknowledged: int
+    acknowledged_by: Mapping[PostingStyle, int]
     repeated: int
     resent: int
     samples: int
@@ -180,6 +182,7 @@ def play(
     return EndedRun(
         ends=done,
         acknowledged=len(shop.acknowledged),
+        acknowledged_by=shop.acknowledged_by,
         repeated=shop.repeated,
         resent=len(resent),
         samples=watch.samples,
