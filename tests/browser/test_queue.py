@@ -32,7 +32,7 @@ async def test_what_is_bought_offline_leaves_when_the_line_is_back(visitor, page
 
 
 async def test_failures_without_a_line_do_not_count_once_it_is_back(visitor, page):
-    # The script's longest wait, each time.
+    # The script waits as long as it can each time.
     await visitor.context.add_init_script("Math.random = () => 1")
     # The browser reports `online` at once, which is too early for this test.
     await visitor.context.add_init_script(

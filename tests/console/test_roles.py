@@ -105,6 +105,6 @@ async def test_who_knocks_again_and_again_does_not_fill_the_audit(stage):
     for number in range(20):
         await vic.get(f"/console/users/number-{number}")
 
-    # Other tests of this gateway have used `name` there, also for other users.
+    # Other tests of this gateway have used `name` there, including for other users.
     entries = (await ada.get("/console/audit")).text
     assert entries.count("GET /console/users/number-") <= 1

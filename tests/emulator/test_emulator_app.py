@@ -1,4 +1,4 @@
-"""The application at its ASGI border."""
+"""The application through its ASGI interface."""
 
 from x_requests import a_judge
 

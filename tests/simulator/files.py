@@ -48,7 +48,7 @@ class FileGround:
         return self._wait(_done(act, self._store))
 
     async def reopen(self, *, crashed: bool) -> None:
-        """Open it again; after a crash, a copy of its files at that moment."""
+        """Open it again; after a crash, open a copy of its files from that moment."""
         old = self._path()
         if crashed:
             self._generation += 1

@@ -1,4 +1,4 @@
-"""Store contract: error groups of dead letters, and edits of them."""
+"""Store contract: error groups of dead letters, and edits to them."""
 
 import msgspec
 

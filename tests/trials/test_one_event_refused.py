@@ -73,7 +73,7 @@ async def test_a_refused_event_delays_no_other(answer, tmp_path, x_emulator, fig
         f"{asked} requests of the other, 0 of it given up",
     )
     assert (account.delivered, account.dead, account.balance) == (SUBMISSIONS, 0, 0)
-    # All were accepted while almost all others still waited, with few requests for those.
+    # All of the other event's conversions still wait, and X got few requests for them.
     assert account.pending + account.held == many
     assert asked <= 60
     if LONG:

@@ -265,18 +265,18 @@ class ContainerTable(msgspec.Struct, frozen=True, kw_only=True):
         None, "the `[[source]]` to which the events of client templates belong", example="shop"
     )
     sources: tuple[str, ...] = setting([], "sources whose events the tags receive; empty means all")
-    repeat: RepeatPolicy = setting("at_least_once", "`tag[].repeat` for all tags of the container")
+    repeat: RepeatPolicy = setting("at_least_once", "`tag[].repeat` for all tags in the container")
     persons: PersonHandling | None = setting(
-        None, "`tag[].persons` for all tags of the container", example="sealed"
+        None, "`tag[].persons` for all tags in the container", example="sealed"
     )
-    timeout: int = setting("30s", "`tag[].timeout` for all tags of the container", _TIMEOUT)
+    timeout: int = setting("30s", "`tag[].timeout` for all tags in the container", _TIMEOUT)
     in_flight: int = setting(8, "maximum number of concurrent runs of each tag", _IN_FLIGHT)
     allow_hosts: frozenset[str] = setting(
-        [], "`tag[].allow_hosts` for all tags and client templates of the container", _HOSTS
+        [], "`tag[].allow_hosts` for all tags and client templates in the container", _HOSTS
     )
     redirect: Mapping[str, str] = setting(
         {},
-        "`tag[].redirect` for all tags of the container, not for its client templates",
+        "`tag[].redirect` for all tags in the container, not for its client templates",
         MapOf(Text(values.local_url)),
         example=_REDIRECT_EXAMPLE,
     )

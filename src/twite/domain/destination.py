@@ -116,10 +116,10 @@ class ClickCookie(msgspec.Struct, frozen=True, kw_only=True):
 class Source(msgspec.Struct, frozen=True, kw_only=True):
     """A client that may submit: its key, its origins, the pixels of its conversions.
 
-    `region` (ISO 3166, as in "GB") reads phone numbers without a country code. Conversions may name
-    any of `pixels`; `pixel` is the default. `events` maps a tag's event names (lower-case) to event
-    names or `ignore`. `stape_credentials` of Stape's tags are replaced by the `configured` ones;
-    for unknown pixels they are `stored`, or `passing`, which are deleted after delivery.
+    `region` (ISO 3166, such as "GB") is that of phone numbers without a country code. Conversions
+    may name any of `pixels`; `pixel` is the default. `events` maps a tag's event names (lower-case)
+    to event names or `ignore`. The credentials in requests from Stape's tags are replaced with the
+    `configured` ones; for unknown pixels, they are `stored` or kept until delivery (`passing`).
 
     For requests from pages, `browser_value_limit` (a decimal) is the highest value accepted, and
     `browser_rate` the limit of requests per hour for all pages. `twin` is whether the script also

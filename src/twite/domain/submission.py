@@ -54,7 +54,7 @@ class UnfiredTags(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A tag that received an event and did not fire.
 
     `tag` is the pixel of its deliveries; `bar` is a code, `why` completes "did not fire:". `index`
-    is the conversion's place in the submission, or None: then it is only counted.
+    is the conversion's place in the submission; with None, the tag is only counted.
     """
 
     tag: str

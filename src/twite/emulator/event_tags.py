@@ -36,7 +36,7 @@ _PATH: Final = re.compile(r"/(?:11|12)/accounts/([^/]+)/web_event_tags(?:/([^/]+
 MAX_COUNT: Final = 1000
 DEFAULT_COUNT: Final = 200
 MAX_IDS: Final = 200
-CURSOR: Final = "c-"  # how a cursor begins; opaque to clients
+CURSOR: Final = "c-"  # the prefix of every cursor; opaque to clients
 _REQUIRED: Final = ("name", "type", "click_window", "view_through_window", "retargeting_enabled")
 _SORTABLE: Final = ("created_at", "name")
 

@@ -85,7 +85,7 @@ class Front(msgspec.Struct, frozen=True, kw_only=True):
         return None if hidden and address == peer else address
 
     def _may_hide(self, scope: Scope, peer: str) -> bool:
-        """Return whether a proxy may have sent this request, which has no forwarding header."""
+        """Return whether this request, without a forwarding header, may come from a proxy."""
         here = _address(peer)
         is_trusted = here is not None and _within(here, self.trusted)
         is_local = scope.get("server", ("", None))[1] == self.local_port is not None

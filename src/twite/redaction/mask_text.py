@@ -116,7 +116,7 @@ def _piece(found: re.Match[str], *, plain: bool) -> str:
 
 
 def _value_of(text: str, at: int, kind: FieldKind) -> int:
-    """Return the end of the value after a name, also in a text that is partly JSON."""
+    """Return the end of the value after a name, even in a text that is partly JSON."""
     if kind is FieldKind.PEOPLE and text[at : at + 1] in {"{", "["}:
         return len(text)
     quote = text[at - 1 : at]

@@ -66,7 +66,7 @@ def without_secrets(event: Mapping[str, Tree], secrets: Iterable[Secret]) -> Map
     if not hidden:
         return event
     encoded = msgspec.json.encode(event)
-    # Searching bytes is fast, also in a large event.
+    # Searching bytes is fast, even in a large event.
     if not any(msgspec.json.encode(text)[1:-1] in encoded for text in hidden):
         return event
     copy: dict[str, Any] = msgspec.json.decode(encoded)

@@ -250,7 +250,7 @@ class DeadLettersPage:
     def _error_group_of(self, visit: PageRequest, form: FormData) -> ErrorGroup:
         """Return the error group that a form names.
 
-        Raises AccessDenied, also for pixels that the user may not see.
+        Raises AccessDenied, including for pixels that the user may not see.
         """
         state, pixel = form.first("state"), form.first("pixel")
         if state not in {State.DEAD, State.HELD} or not visit.viewer.sees(pixel):

@@ -1,7 +1,7 @@
 """Value guard: detect amounts far from an event's usual amounts.
 
 Usual amounts are learned by event and currency: the median of the logarithms, and the median
-distance from it. Both move by small steps, so that no single amount moves them far.
+distance from it. Both move in small steps, so that no single amount moves them far.
 """
 
 import math
@@ -19,7 +19,7 @@ LEAST_SEEN: Final = 20
 _STEP: Final = 0.05
 # At least 4 %, for events with nearly equal amounts.
 _LEAST_SPREAD: Final = math.log10(1.04)
-# An outlier is this many spreads away, and at least by a factor of ten.
+# An outlier is at least this many spreads, and a factor of ten, from the usual amount.
 _SPREADS: Final = 8
 _LEAST_DISTANCE: Final = 1.0
 _LARGEST: Final = 300.0  # the largest exponent of a float, approximately

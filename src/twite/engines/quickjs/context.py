@@ -242,7 +242,7 @@ def limit_passed(error: str, *, time: float, memory: int) -> str:
 
 
 def too_long(time: float) -> str:
-    """Return the error of a step that used its CPU time, which is in seconds."""
+    """Return the error for a step that used up its CPU time (in seconds)."""
     return (
         f"{TOO_LONG}. A step may use {time * 1_000:.4g} ms of CPU time. "
         "Simplify the template's loops and regular expressions"

@@ -77,7 +77,7 @@ class Beacon(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read(body: bytes, seen: Visitor) -> Beacon:
-    """Read a message of the script. Raises MalformedRequest, also for too many conversions.
+    """Read a message of the script. Raises MalformedRequest, including for too many conversions.
 
     Faults of a single conversion are reported with that conversion.
     """

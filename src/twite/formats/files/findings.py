@@ -26,7 +26,7 @@ ERRORS: Final[Mapping[str, str]] = MappingProxyType(
         "consent_unreadable": "the consent cell contains neither yes nor no",
         "currency_conflict": "the currency next to the amount differs from the currency column",
         "id_rounded": "the id is in scientific notation, because a spreadsheet rounded it",
-        "id_shared": "an earlier row has the same id and event, but another person, time or value",
+        "id_shared": "an earlier row has this id and event, but a different person, time or value",
         "time_missing": "the row has no time, but other rows do",
         "too_large": "the row is too large for a request",
         "not_sent": "the gateway refused the whole request, and a retry would not help",

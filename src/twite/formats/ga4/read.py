@@ -145,7 +145,7 @@ _REPEATED: Final = ("tid", "cid", "sid", "_p", "_s")
 
 
 def read(query: str, body: bytes) -> Tagged:
-    """Read the hits of one request. Raises MalformedRequest, also for too many hits."""
+    """Read the hits of one request. Raises MalformedRequest, including for too many hits."""
     hits, unread = hits_of(query, body)
     return Tagged(
         events=tuple([event_of(hit) for hit in hits]),  # an empty hit is an empty event

@@ -170,7 +170,7 @@ class Outbox(Moves, Protocol):
         """Claim the next batches, at most `most`, as `claim` does, in one commit if possible."""
 
     async def withdrawn(self, batch: Batch) -> Sequence[int]:
-        """Return the deliveries of a batch with a denial or an opt-out since the claim."""
+        """Return the deliveries of a batch that were denied or opted out since the claim."""
 
     async def settle(self, settlement: Settlement) -> int:
         """Write an attempt and transitions together; extend the lease of the other deliveries.

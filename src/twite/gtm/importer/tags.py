@@ -164,7 +164,7 @@ def _stopped_by(
     *,
     seen: tuple[str, ...],
 ) -> str:
-    """Return the paused tag without which it does not fire; "" if there is none."""
+    """Return the paused tag that it needs to fire; "" if there is none."""
     for beside in (tag.setup, tag.teardown):
         if beside is None or beside.tag in seen:
             continue

@@ -190,7 +190,7 @@ async def balance(request: HttpRequest, caller: Requester) -> HttpResponse:
 def balance_of(
     accounts: Sequence[ConversionCounts], ignored: tuple[IgnoredBy, ...] = ()
 ) -> BalanceBy:
-    """Return the sum of accounts, with the list of accounts."""
+    """Return the total of the accounts, and the accounts themselves."""
     return BalanceBy(
         **_sums(total(accounts)),
         ignored=ignored,

@@ -45,12 +45,12 @@ class ClaimStarts:
         self._places[pixel][0][event] = place
 
     def ended(self, pixel: str, event: int) -> None:
-        """Begin at the first again, because a claim found fewer deliveries than its limit."""
+        """Restart from the first, because a claim found fewer deliveries than its limit."""
         if pixel in self._places:
             self._places[pixel][0].pop(event, None)
 
     def made_ready(self, first: int) -> None:
-        """Begin at the first again if deliveries of this rank or later may have become ready."""
+        """Restart from the first if deliveries of this rank or later may have become ready."""
         known = (place for places, _ in self._places.values() for place in places.values())
         if any(first <= last for last, _ in known):
             self._places.clear()

@@ -55,7 +55,7 @@ _CLOCK: Final = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 
 
 async def connected(address: Address) -> "asyncpg.Connection[Any]":
-    """Connect. Raises StoreUnusable, also for a database that cannot store all texts."""
+    """Connect. Raises StoreUnusable, including for a database that cannot store all texts."""
     try:
         driver = await address.connect()
     except (*LOST, *READ_ONLY, asyncpg.PostgresError, ValueError) as error:

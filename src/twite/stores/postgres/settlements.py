@@ -1,4 +1,4 @@
-"""Settlements, also by a fenced node: nothing is sent after a recorded success.
+"""Settlements, even by a fenced node: nothing is sent after a recorded success.
 
 A settlement is retried until it is recorded, because it has X's response. Meanwhile, its batch uses
 a slot of the pixel, so that a pixel whose responses cannot be recorded soon sends no more.

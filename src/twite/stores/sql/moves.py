@@ -213,7 +213,7 @@ _TAGS: Final = {"first": PREFIX, "beyond": PREFIX + "\U0010ffff"}
 
 
 def heads(connection: SqlConnection) -> list[tuple[bytes, int]]:
-    """Return (first 6 bytes of a sealed text, number of payloads with them)."""
+    """Return (first 6 bytes of a sealed text, number of payloads that start with them)."""
     found = []
     for head, many in connection.execute(query("payload_heads"), _TAGS).fetchall():
         try:

@@ -95,7 +95,7 @@ def claim(book: WriterSession, wish: Claim, *, damaged: list[int]) -> Batch | No
 
 
 def withdrawn(book: WriterSession, batch: Batch) -> list[int]:
-    """Return the deliveries of a batch in flight with a denial or an opt-out since its claim."""
+    """Return the deliveries of a batch in flight that were denied or opted out since its claim."""
     listed = set(book.opt_outs.among(batch.deliveries, pixel=batch.pixel))
     gone = listed | book.denied
     return [delivery.id for delivery in batch.deliveries if delivery.id in gone]

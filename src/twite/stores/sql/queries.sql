@@ -225,7 +225,7 @@ VALUES (:day, :source, :door, CASE
 ON CONFLICT (day, source, door, name, reason) DO UPDATE SET times = times + excluded.times;
 
 -- name: forget_ignored
--- Delete the counts of ignored items from before a day.
+-- Delete the counts of ignored items from before a given day.
 DELETE FROM ignored WHERE day < :before;
 
 -- name: ignored

@@ -159,7 +159,7 @@ def add_ignored(book: WriterSession, tally: IgnoredCounts) -> None:
 
 
 def ignored(connection: SqlConnection, *, since: int) -> list[IgnoredTally]:
-    """Return the counts of ignored items since a day."""
+    """Return the counts of ignored items since a given day."""
     return [
         record_of(IgnoredTally, row)
         for row in connection.execute(query("ignored"), {"since": since}).fetchall()

@@ -125,7 +125,7 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         cannot be used.
         """
         async with AsyncExitStack() as undo:
-            # Companion files are next to the actual file, also if the path is a symbolic link.
+            # Companion files are next to the actual file, even if the path is a symbolic link.
             path = await asyncio.to_thread(os.path.realpath, path)
             lock = await asyncio.to_thread(OwnerLock.take, path)
             undo.callback(lock.release)

@@ -175,7 +175,7 @@ function draw(run) {
   return (t >>> 0) / 4294967296;
 }
 
-// A whole number between two bounds (inclusive, in either order, also as texts).
+// A whole number between two bounds (inclusive, in either order, numbers or texts).
 function generateRandom(min, max) {
   const ends = [Number(min), Number(max)];
   const low = Math.ceil(Math.min(...ends));

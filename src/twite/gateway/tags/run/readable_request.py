@@ -45,7 +45,7 @@ class ReadableRequest(msgspec.Struct, frozen=True, kw_only=True):
 def readable(container: Container, tag: ContainerTag, *, decides: bool = False) -> ReadableRequest:
     """Return the parts that a tag, its setup and cleanup tags, and their variables may read.
 
-    `decides`: with the variables of the tag's own triggers, because the run evaluates them.
+    With `decides`, include the variables in the tag's own triggers, because the run evaluates them.
     """
     chain = _chain(container, tag)
     variables = list(_variables(container, chain, _read_by_triggers(container, tag, on=decides)))

@@ -12,7 +12,7 @@ from twite.domain.errors import StoreInUse, StoreUnusable
 class OwnerLock:
     """Holds `<database>.lock`, with the owner's process id in it, until it is released.
 
-    The lock file is next to the actual database file, also if symbolic links lead there. It is
+    The lock file is next to the actual database file, even if symbolic links lead there. It is
     never removed: otherwise two owners could lock two files of the same name.
     """
 
