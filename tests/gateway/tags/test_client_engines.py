@@ -77,7 +77,7 @@ async def stage():
         await engines.stop()
 
 
-async def test_a_run_goes_from_turn_to_turn(stage):
+async def test_run_continues_from_turn_to_turn(stage):
     engines = stage.engines(good=GOOD)
 
     first = await engines.start("good", call())
@@ -86,7 +86,7 @@ async def test_a_run_goes_from_turn_to_turn(stage):
     assert (first.outcome, last.outcome) == (RunResult.SILENT, RunResult.SUCCESS)
 
 
-async def test_a_run_that_was_ended_is_not_resumed(stage):
+async def test_ended_run_is_not_resumed(stage):
     engines = stage.engines(good=GOOD)
     first = await engines.start("good", call())
 
@@ -96,7 +96,7 @@ async def test_a_run_that_was_ended_is_not_resumed(stage):
 
 
 @pytest.mark.parametrize("other", ["good", "either"])
-async def test_a_run_that_hangs_holds_up_no_other_and_not_the_loop(stage, other):
+async def test_hanging_run_blocks_no_other_run_and_not_the_loop(stage, other):
     engines = stage.engines(good=GOOD, either=HANGS + GOOD, time=1.0)
     await asyncio.gather(*(engines.start(name, call()) for name in ("good", "either", "either")))
     hanging = asyncio.create_task(engines.start("either", call(**HANG)))
@@ -109,7 +109,7 @@ async def test_a_run_that_hangs_holds_up_no_other_and_not_the_loop(stage, other)
     assert (await hanging).spent
 
 
-async def test_runs_in_different_processes_have_different_numbers_and_their_own_answers(stage):
+async def test_runs_in_different_processes_have_unique_ids_and_their_own_responses(stage):
     engines = stage.engines(echoes=ECHOES, processes=3)
 
     turns = await asyncio.gather(*(engines.start("echoes", call(at=at)) for at in range(9)))
@@ -122,7 +122,7 @@ async def test_runs_in_different_processes_have_different_numbers_and_their_own_
     assert {turn.outcome for turn in told} == {RunResult.SUCCESS}
 
 
-async def test_more_runs_than_may_wait_are_refused_and_the_next_ones_are_taken_again(stage):
+async def test_runs_above_the_waiting_limit_are_refused(stage):
     engines = stage.engines(hangs=HANGS, waiting=2)
     runs = [asyncio.create_task(engines.start("hangs", call(**HANG))) for _ in range(2)]
     await asyncio.sleep(0)
@@ -137,7 +137,7 @@ async def test_more_runs_than_may_wait_are_refused_and_the_next_ones_are_taken_a
     assert errors == {"the run took too much time"}
 
 
-async def test_a_template_that_passed_a_limit_is_refused_until_it_has_rested_and_no_other_is(stage):
+async def test_template_over_a_limit_is_refused_until_its_pause_ends(stage):
     engines = stage.engines(good=GOOD, hangs=HANGS)
     await engines.start("hangs", call(**HANG))
 
@@ -151,7 +151,7 @@ async def test_a_template_that_passed_a_limit_is_refused_until_it_has_rested_and
     assert rested.spent
 
 
-async def test_what_waits_for_a_process_when_its_template_goes_on_trial_is_refused_too(stage):
+async def test_waiting_runs_are_refused_when_their_template_is_paused(stage):
     engines = stage.engines(hangs=HANGS, processes=1)
 
     ended = await asyncio.gather(
@@ -161,7 +161,7 @@ async def test_what_waits_for_a_process_when_its_template_goes_on_trial_is_refus
     assert [isinstance(result, TemplatePaused) for result in ended] == [False] + [True] * 4
 
 
-async def test_what_would_go_on_with_a_run_waits_until_its_template_has_rested(stage):
+async def test_resumed_run_waits_until_its_template_pause_ends(stage):
     engines = stage.engines(either=HANGS + GOOD, processes=1)
     first = await engines.start("either", call())
     await engines.start("either", call(**HANG))
@@ -174,7 +174,7 @@ async def test_what_would_go_on_with_a_run_waits_until_its_template_has_rested(s
     assert (await resumed).outcome is RunResult.SUCCESS  # another run's limit is not its own
 
 
-async def test_a_run_that_crashes_costs_its_process_and_the_template_a_rest(stage):
+async def test_crashing_run_costs_its_process_and_pauses_the_template(stage):
     engines = stage.engines(either=GOOD, processes=1)
     before = await engines.start("either", call())
 
@@ -195,7 +195,7 @@ async def test_a_run_that_crashes_costs_its_process_and_the_template_a_rest(stag
     ] == [(AlertKind.TEMPLATE_HUNG, "client either")]
 
 
-async def test_code_that_catches_its_own_end_for_want_of_memory_is_ended_all_the_same(stage):
+async def test_out_of_memory_error_cannot_be_caught(stage):
     """The terminating error needs memory; without any, it becomes a catchable error."""
     full = """
     const held = [];
@@ -214,7 +214,7 @@ async def test_code_that_catches_its_own_end_for_want_of_memory_is_ended_all_the
     assert turn.spent
 
 
-async def test_an_output_that_is_too_large_ends_the_run_and_no_trial_begins(stage):
+async def test_oversized_output_ends_the_run_without_probation(stage):
     """Otherwise a client with a large body would decide when the template runs."""
     large = "require('logToConsole')('x'.repeat(data.size)); data.gtmOnSuccess();"
     engines = stage.engines(

@@ -20,7 +20,7 @@ ANSWERS = "claim(); run({event_name: 'purchase'}, () => { body('taken'); respond
 HANGS = "claim(); for (;;) {}"
 
 
-async def test_a_client_that_claims_runs_the_container_and_answers(staged):
+async def test_claiming_client_runs_the_container_and_responds(staged):
     stage = staged(ANSWERS)
 
     response = await stage.ask("/in")
@@ -29,21 +29,21 @@ async def test_a_client_that_claims_runs_the_container_and_answers(staged):
     assert stage.container.came == [("client 0", {"event_name": "purchase"}, "/in")]
 
 
-async def test_a_client_with_on_start_alone_that_does_not_answer_has_failed(staged):
+async def test_client_with_only_on_start_that_does_not_respond_has_failed(staged):
     stage = staged("claim(); run({event_name: 'a'}, undefined, () => 1);")
 
     with pytest.raises(ClientFailed):
         await stage.ask()
 
 
-async def test_what_no_client_claims_is_nobodys(staged):
+async def test_unclaimed_request_is_none(staged):
     stage = staged("body('not claimed');", "run({event_name: 'x'});")
 
     assert await stage.ask() is None
     assert stage.container.came == []
 
 
-async def test_clients_are_asked_by_priority_and_the_first_that_claims_has_it(staged):
+async def test_clients_are_asked_by_priority_until_one_claims(staged):
     stage = staged("if (path === '/a') { claim(); respond(); }", ANSWERS)
 
     first, second = await stage.ask("/a"), await stage.ask("/b")
@@ -61,7 +61,7 @@ async def test_clients_are_asked_by_priority_and_the_first_that_claims_has_it(st
         "claim(); run({event_name: 'a'}, undefined, () => respond());",
     ],
 )
-async def test_nothing_is_answered_before_the_event_is_on_disk(staged, code):
+async def test_response_waits_until_the_event_is_on_disk(staged, code):
     stage = staged(code)
     stage.container.until = asyncio.Event()
 
@@ -74,7 +74,7 @@ async def test_nothing_is_answered_before_the_event_is_on_disk(staged, code):
     assert len(stage.container.came) == 1
 
 
-async def test_what_could_not_be_committed_is_not_answered_with_success(staged):
+async def test_failed_commit_is_not_answered_with_success(staged):
     stage = staged("claim(); run({event_name: 'a'}); respond();")
     stage.container.trouble = LedgerUnavailable(reason="the disk is full", retry_after=5)
 
@@ -82,7 +82,7 @@ async def test_what_could_not_be_committed_is_not_answered_with_success(staged):
         await stage.ask()
 
 
-async def test_the_container_runs_once_for_each_event_of_a_request(staged):
+async def test_container_runs_once_per_event_of_a_request(staged):
     stage = staged(
         "claim(); let left = 3;"
         "[1, 2, 3].forEach((n) => run({event_name: 'e', n: n}, () => { if (!--left) respond(); }));"
@@ -104,7 +104,7 @@ def outcomes(stage: ClientStage) -> None:
     stage.container.outcomes = {"a": (queued, held), "b": (queued,)}
 
 
-async def test_at_the_end_of_an_event_a_client_is_told_of_the_tags_that_fired(staged):
+async def test_event_callback_gets_the_fired_tags(staged):
     stage = staged(f"claim(); run({{event_name: 'a'}}); {AFTER}{TELL};")
     outcomes(stage)
 
@@ -117,7 +117,7 @@ async def test_at_the_end_of_an_event_a_client_is_told_of_the_tags_that_fired(st
     ]
 
 
-async def test_what_is_bound_to_an_event_is_told_of_the_tags_of_that_event_alone(staged):
+async def test_bound_callback_gets_only_the_tags_of_its_event(staged):
     stage = staged(
         "claim(); run({event_name: 'a'});"
         "run({event_name: 'b'}, undefined, (bind) => bind(() => "
@@ -131,7 +131,7 @@ async def test_what_is_bound_to_an_event_is_told_of_the_tags_of_that_event_alone
     assert [load["id"] for load in json.loads(response.body)] == ["crm"]
 
 
-async def test_a_client_may_fetch_something_first(staged):
+async def test_client_can_send_a_request_first(staged):
     stage = staged(
         "claim(); require('sendHttpGet')('https://a.example/').then((answer) => {"
         "  body(answer.body); respond(); });"
@@ -143,7 +143,7 @@ async def test_a_client_may_fetch_something_first(staged):
     assert [request.url for request in stage.fetched] == ["https://a.example/"]
 
 
-async def test_a_promise_runs_out_after_five_seconds_of_the_clock(staged):
+async def test_promise_times_out_after_five_seconds(staged):
     stage = staged(
         "claim(); require('Promise').create(() => {}).catch((why) => {"
         "  body(why.reason); respond(); });"
@@ -157,7 +157,7 @@ async def test_a_promise_runs_out_after_five_seconds_of_the_clock(staged):
     assert await asking == ClientResponse(body=b"timed_out")
 
 
-async def test_a_call_of_a_service_of_googles_is_performed(staged):
+async def test_google_service_call_is_performed(staged):
     stage = staged(
         "claim(); const script = require('getGoogleScript');"
         "script('GTAG').then((told) => { body(told.called); respond(); });"
@@ -166,7 +166,7 @@ async def test_a_call_of_a_service_of_googles_is_performed(staged):
     assert await stage.ask() == ClientResponse(body=b"getGoogleScript")
 
 
-async def test_a_client_may_have_the_events_of_a_ga4_hit_read(staged):
+async def test_client_can_extract_events_of_a_ga4_hit(staged):
     stage = staged(
         "if (!require('isRequestMpv2')()) return; claim();"
         "require('extractEventsFromMpv2')().forEach((event) => run(event)); respond();"
@@ -185,7 +185,7 @@ async def test_a_client_may_have_the_events_of_a_ga4_hit_read(staged):
     assert events[0]["ip_override"] == "203.0.113.7"
 
 
-async def test_what_a_client_keeps_the_next_request_finds(staged):
+async def test_client_storage_is_kept_between_requests(staged):
     stage = staged(
         "claim(); const kept = require('templateDataStorage');"
         "const n = (kept.getItemCopy('n') || 0) + 1; kept.setItemCopy('n', n); body(n); respond();"
@@ -205,7 +205,7 @@ async def test_what_a_client_keeps_the_next_request_finds(staged):
         ("claim(); require('noSuchApi');", "Error in line 7 of its code"),
     ],
 )
-async def test_a_client_that_claims_and_ends_without_an_answer_has_failed(staged, code, reason):
+async def test_claiming_client_without_a_response_has_failed(staged, code, reason):
     stage = staged(code)
 
     with pytest.raises(ClientFailed) as caught:
@@ -217,7 +217,7 @@ async def test_a_client_that_claims_and_ends_without_an_answer_has_failed(staged
     assert said == ([] if reason is None else [reason])
 
 
-async def test_a_client_that_does_not_answer_in_time_is_given_up(staged):
+async def test_client_that_does_not_respond_in_time_is_given_up(staged):
     stage = staged("claim(); require('sendHttpGet')('https://a.example/', () => respond());")
     stage.fetching = asyncio.Event()
     asking = asyncio.create_task(stage.ask())
@@ -230,7 +230,7 @@ async def test_a_client_that_does_not_answer_in_time_is_given_up(staged):
     assert caught.value.late is True
 
 
-async def test_the_fault_of_a_template_is_told_once_a_minute_and_not_for_each_request(staged):
+async def test_template_error_is_reported_once_a_minute(staged):
     stage = staged("null.x;")
 
     for _ in range(3):
@@ -241,7 +241,7 @@ async def test_the_fault_of_a_template_is_told_once_a_minute_and_not_for_each_re
     assert len(stage.notices.seen) == 2
 
 
-async def test_a_missing_permission_is_told_by_its_name(staged):
+async def test_missing_permission_is_reported_by_name(staged):
     stage = staged("claim(); require('logToConsole')('x');")
 
     with pytest.raises(ClientFailed):
@@ -252,7 +252,7 @@ async def test_a_missing_permission_is_told_by_its_name(staged):
     }
 
 
-async def test_a_client_that_hung_is_not_taken_for_one_that_claims_nothing(staged):
+async def test_hanging_client_is_not_treated_as_unclaiming(staged):
     stage = staged("if (path === '/a') for (;;) {}", "if (path === '/b') { claim(); respond(); }")
 
     with pytest.raises(ClientFailed):
@@ -265,7 +265,7 @@ async def test_a_client_that_hung_is_not_taken_for_one_that_claims_nothing(stage
     assert await stage.ask("/c") is None
 
 
-async def test_a_client_that_hangs_costs_its_own_request_alone(staged):
+async def test_hanging_client_costs_only_its_own_request(staged):
     code = "if (path === '/hang') for (;;) {} claim(); respond();"
     stage = staged(code, ANSWERS, engines=EngineServer(), time=1.0)
     await asyncio.gather(stage.ask("/warm"), stage.ask("/warm"))
@@ -279,7 +279,7 @@ async def test_a_client_that_hangs_costs_its_own_request_alone(staged):
     await hanging
 
 
-async def test_what_a_client_does_after_its_answer_is_done_all_the_same(staged):
+async def test_client_continues_after_its_response(staged):
     stage = staged(
         "claim(); respond();"
         "require('sendHttpGet')('https://a.example/', () => run({event_name: 'late'}));"
@@ -292,7 +292,7 @@ async def test_what_a_client_does_after_its_answer_is_done_all_the_same(staged):
     assert [event["event_name"] for _, event, _ in stage.container.came] == ["late"]
 
 
-async def test_more_than_may_be_in_hand_is_refused(staged):
+async def test_requests_above_the_limit_in_flight_are_refused(staged):
     stage = staged(
         "claim(); require('sendHttpGet')('https://a.example/', () => respond());", most=1
     )
@@ -307,7 +307,7 @@ async def test_more_than_may_be_in_hand_is_refused(staged):
     assert await first == ClientResponse()
 
 
-async def test_what_an_answer_cannot_hold_is_left_out_and_told(staged):
+async def test_invalid_response_parts_are_dropped_and_reported(staged):
     stage = staged("claim(); require('setResponseHeader')('content-length', '5'); respond();")
 
     response = await stage.ask()
@@ -318,7 +318,7 @@ async def test_what_an_answer_cannot_hold_is_left_out_and_told(staged):
     ]
 
 
-async def test_a_cookie_is_set_for_the_domain_of_the_host_that_was_asked(staged):
+async def test_cookie_is_set_for_the_domain_of_the_requested_host(staged):
     stage = staged(
         "claim(); require('setCookie')('click', 'a b', {domain: 'auto', 'max-age': 60}); respond();"
     )
@@ -329,7 +329,7 @@ async def test_a_cookie_is_set_for_the_domain_of_the_host_that_was_asked(staged)
     assert response.cookies == ("click=a%20b; Domain=shop.example; Path=/; Max-Age=60",)
 
 
-async def test_that_a_client_goes_on_trial_and_off_it_is_told_once_each(staged):
+async def test_start_and_end_of_a_clients_probation_are_reported_once(staged):
     stage = staged("if (path === '/hang') for (;;) {} claim(); respond();")
     with pytest.raises(ClientFailed):
         await stage.ask("/hang")

@@ -21,7 +21,7 @@ class NotForX:
         return None
 
 
-async def test_a_client_reads_firestore_with_the_gateways_own_credentials(staged):
+async def test_client_reads_firestore_with_the_gateways_credentials(staged):
     found = {"name": "x/documents/users/1", "fields": {"seen": {"integerValue": "5"}}}
     answer = HttpAnswer(status=200, headers={}, body=msgspec.json.encode([{"found": found}]))
     web, outbound = googles(answer, account=ScriptedAccount())
@@ -37,7 +37,7 @@ async def test_a_client_reads_firestore_with_the_gateways_own_credentials(staged
     assert asked.headers["authorization"] == "Bearer token-1"
 
 
-async def test_without_settings_a_service_that_needs_credentials_says_so(staged):
+async def test_service_without_settings_reports_missing_credentials(staged):
     web, outbound = googles()
     stage = staged(
         "claim(); require('Firestore').read('users/1').catch((why) => {"
@@ -52,7 +52,7 @@ async def test_without_settings_a_service_that_needs_credentials_says_so(staged)
     ]
 
 
-async def test_why_there_was_no_token_is_told_where_no_record_is_kept(staged):
+async def test_missing_google_token_is_reported_without_a_run_record(staged):
     account = ScriptedAccount([NoGoogleToken(reason="invalid_grant", refused=True)])
     _, outbound = googles(account=account)
     stage = staged(
@@ -81,7 +81,7 @@ ASKS = (
         (ScriptedAccount(), "a Google token is sent only to https://*.googleapis.com"),
     ],
 )
-async def test_what_asks_for_googles_credentials_in_vain_is_not_sent_without(staged, account, why):
+async def test_request_denied_credentials_is_not_sent_without_them(staged, account, why):
     web, outbound = googles(account=account)
     stage = staged(ASKS % "a.example", outbound=outbound)
 
@@ -90,7 +90,7 @@ async def test_what_asks_for_googles_credentials_in_vain_is_not_sent_without(sta
     assert [notice.reason for notice in stage.notices.seen] == [f"getGoogleAuth: {why}"]
 
 
-async def test_a_request_of_a_client_carries_a_token_to_google(staged):
+async def test_client_request_to_google_has_a_token(staged):
     web, outbound = googles(account=ScriptedAccount())
     stage = staged(ASKS % "sheets.googleapis.com", outbound=outbound)
 

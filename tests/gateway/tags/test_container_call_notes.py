@@ -11,7 +11,7 @@ from twite.gateway.tags.runtime.tag_log import MASKED_EVENT
 KEY = "key-of-the-vendor"
 
 
-async def test_the_record_of_a_run_names_no_secret_and_no_person():
+async def test_run_record_contains_no_secret_and_no_person():
     name = "key-of-the-vendor for jane@mail.example"
     stage = ContainerStage(RUN + f"run({{event_name: '{name}'}}); data.gtmOnSuccess();")
     secrets = (Secret("key-of-the-vendor"),)
@@ -27,7 +27,7 @@ async def test_the_record_of_a_run_names_no_secret_and_no_person():
 
 
 @pytest.mark.parametrize("name", ["upsell", "purchase"])
-async def test_a_secret_of_the_fields_is_stored_in_no_created_event(name):
+async def test_secret_field_is_stored_in_no_created_event(name):
     stage = ContainerStage(
         RUN + f"run({{event_name: '{name}', event_id: 'U-1', description: 'by ' + data.key,\n"
         "  auth: {keys: [data.key]}}); data.gtmOnSuccess();"

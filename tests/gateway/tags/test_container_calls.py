@@ -199,7 +199,7 @@ async def stage():
         await each.pool.stop()
 
 
-async def test_a_tag_creates_an_event_that_fires_tags_of_the_same_source(stage):
+async def test_tag_creates_an_event_that_fires_tags_of_the_same_source(stage):
     stage = stage()
 
     ran = await stage.run(await stage.received())
@@ -229,7 +229,7 @@ async def test_a_repeated_run_creates_the_event_once_and_another_delivery_create
     assert stage.entries() == {"tag:mail": False, "tag:bill": False}
 
 
-async def test_two_equal_calls_of_one_run_are_two_events(stage):
+async def test_two_equal_calls_of_a_run_create_two_events(stage):
     stage = stage(RUN + "run({event_name: 'upsell'}); run({event_name: 'upsell'});")
 
     await stage.run(await stage.received())
@@ -282,7 +282,7 @@ async def test_on_start_precedes_the_tags_and_on_complete_follows_them(stage):
     assert ran.succeeded
 
 
-async def test_tags_that_do_not_end_are_not_waited_for_longer_than_half_the_time(stage):
+async def test_unfinished_tags_are_awaited_for_half_the_time(stage):
     stage = stage(
         RUN + "run({event_name: 'upsell'}, (bind) => bind(after)((id, all) => {\n"
         "  log(all.tags.map((tag) => tag.status).join());\n"
@@ -304,7 +304,7 @@ async def test_on_start_alone_does_not_keep_the_run_open(stage):
     assert ran.succeeded
 
 
-async def test_a_tag_that_fires_itself_ends_with_a_line_and_a_count(stage):
+async def test_recursive_tag_ends_with_a_log_line_and_a_count(stage):
     stage = stage(RUN + "run({event_name: 'again', n: 1}); data.gtmOnSuccess();")
     payload, depth = await stage.received(), 0
 
@@ -324,7 +324,7 @@ async def test_a_tag_that_fires_itself_ends_with_a_line_and_a_count(stage):
     ]
 
 
-async def test_an_event_causes_a_limited_number_of_events(stage):
+async def test_events_created_by_an_event_are_limited(stage):
     stage = stage(RUN + "for (let n = 0; n < 130; n++) run({event_name: 'upsell', n: n});")
     payload = await stage.received()
 
@@ -341,7 +341,7 @@ async def test_an_event_causes_a_limited_number_of_events(stage):
     )
 
 
-async def test_an_ignored_call_is_completed_so_that_the_tag_can_end(stage):
+async def test_ignored_call_is_completed_so_that_the_tag_can_end(stage):
     stage = stage(RUN + "run({event_name: 'upsell'}, data.gtmOnSuccess);")
 
     ran = await stage.run(await stage.received(), calls=False)
@@ -350,7 +350,7 @@ async def test_an_ignored_call_is_completed_so_that_the_tag_can_end(stage):
     assert stage.lines == ["runContainer was ignored: this command does not run the container"]
 
 
-async def test_an_event_that_cannot_be_stored_fails_the_run_which_is_retried(stage):
+async def test_unstorable_event_fails_the_run_which_is_retried(stage):
     stage = stage()
     payload = await stage.received()
     stage.fails = True
@@ -381,9 +381,7 @@ async def test_an_event_that_cannot_be_stored_fails_the_run_which_is_retried(sta
         ({}, {"ad_storage": False, "ad_user_data": True}, {"consent_state": {"ad_storage": True}}),
     ],
 )
-async def test_of_two_signals_of_an_event_and_a_created_one_the_stricter_counts(
-    stage, event, granted, created
-):
+async def test_stricter_signal_of_original_and_created_event_counts(stage, event, granted, created):
     call = json.dumps({"event_name": "purchase", "transaction_id": "T-1", **created})
     stage = stage(RUN + f"run({call});")
     payload = msgspec.structs.replace(await stage.received(event), granted=granted)

@@ -45,7 +45,7 @@ async def heard(store, *, event, firing, identity="A2", data=None):
     return [tag.conversion_id for tag in firing_result.fired]
 
 
-async def test_each_trigger_has_a_delivery_of_its_own_and_both_are_found_by_the_id():
+async def test_each_trigger_has_its_own_delivery_found_by_the_same_id():
     store = MemoryStore()
 
     ids = await heard(store, event="purchase", firing=Firing.EACH_TRIGGER)
@@ -56,7 +56,7 @@ async def test_each_trigger_has_a_delivery_of_its_own_and_both_are_found_by_the_
     assert {history.called for history in histories} == {"A2"}
 
 
-async def test_an_event_of_any_name_is_found_by_its_id():
+async def test_event_of_any_name_is_found_by_its_id():
     store = MemoryStore()
 
     ids = await heard(store, event="some_event", firing=Firing.ONCE)
@@ -66,7 +66,7 @@ async def test_an_event_of_any_name_is_found_by_its_id():
     assert [(history.event, history.called) for history in histories] == [("other", "A2")]
 
 
-async def test_what_is_told_apart_by_its_id_alone_is_called_nothing_else():
+async def test_delivery_identified_by_its_id_has_no_second_name():
     store = MemoryStore()
 
     ids = await heard(store, event="purchase", firing=Firing.ONCE)
@@ -77,7 +77,7 @@ async def test_what_is_told_apart_by_its_id_alone_is_called_nothing_else():
 
 
 @pytest.mark.parametrize("person", ["+15550100199", "+1 555 010-0199", "a@mail.example"])
-async def test_neither_the_name_of_an_event_nor_its_id_tells_of_a_person(person):
+async def test_event_name_and_id_contain_no_person(person):
     store = MemoryStore()
 
     (named,) = await heard(store, event=f"call {person}", firing=Firing.ONCE)
@@ -88,7 +88,7 @@ async def test_neither_the_name_of_an_event_nor_its_id_tells_of_a_person(person)
     assert len(derived) > len(person)
 
 
-async def test_two_people_with_hashed_persons_are_told_apart_by_a_phone_number_that_is_left_out():
+async def test_different_phone_numbers_give_different_ids_even_if_omitted():
     store = MemoryStore()
     phones = [{"phone": "+442079460958"}, {"phone": "+442079460959"}, {"phone": "+442079460958"}]
 

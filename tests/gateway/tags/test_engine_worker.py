@@ -62,7 +62,7 @@ async def together(worker, process, *turns):
 
 
 @pytest.mark.parametrize("at_once", [1, 3])
-async def test_so_many_turns_are_under_way_and_no_more(process, at_once):
+async def test_concurrent_turns_are_limited(process, at_once):
     worker = EngineWorker(process, at_once=at_once)
 
     await together(worker, process, *(("one", 0.1) for _ in range(9)))
@@ -71,7 +71,7 @@ async def test_so_many_turns_are_under_way_and_no_more(process, at_once):
     assert worker.load == 0
 
 
-async def test_who_has_used_the_least_is_next_and_one_that_asks_for_much_holds_up_nobody(process):
+async def test_least_used_template_runs_next(process):
     worker = EngineWorker(process)
 
     order = await together(worker, process, *[("much", 0.1)] * 4, ("little", 0.1), ("other", 0.1))
@@ -79,7 +79,7 @@ async def test_who_has_used_the_least_is_next_and_one_that_asks_for_much_holds_u
     assert order == ["much", "little", "other", "much", "much", "much"]
 
 
-async def test_turns_that_take_long_come_less_often(process):
+async def test_slow_templates_get_fewer_turns(process):
     worker = EngineWorker(process)
 
     order = await together(worker, process, *[("slow", 0.35), ("quick", 0.1)] * 4)
@@ -87,7 +87,7 @@ async def test_turns_that_take_long_come_less_often(process):
     assert order[:5] == ["slow", "quick", "quick", "quick", "quick"]
 
 
-async def test_what_a_lost_turn_has_taken_counts(process):
+async def test_lost_turn_counts_its_time(process):
     worker = EngineWorker(process)
     lost = EngineLost("it ended", took=3.0)
 
@@ -96,7 +96,7 @@ async def test_what_a_lost_turn_has_taken_counts(process):
     assert order == ["bad", "good", "good", "good", "bad"]
 
 
-async def test_a_gate_is_asked_just_before_its_turn_and_may_prevent_it(process):
+async def test_gate_is_asked_just_before_its_turn_and_can_prevent_it(process):
     worker = EngineWorker(process)
     process.go.clear()
     first = asyncio.create_task(worker.start("one", ("one", 0.1), CALL))
@@ -120,7 +120,7 @@ async def test_a_gate_is_asked_just_before_its_turn_and_may_prevent_it(process):
     assert process.began == ["one", "two"]
 
 
-async def test_one_that_is_cancelled_while_it_waits_takes_no_turn(process):
+async def test_cancelled_waiting_turn_does_not_run(process):
     worker = EngineWorker(process)
     process.go.clear()
     tasks = [asyncio.create_task(worker.start(name, (name, 0.1), CALL)) for name in ("a", "b", "c")]
@@ -134,7 +134,7 @@ async def test_one_that_is_cancelled_while_it_waits_takes_no_turn(process):
     assert worker.load == 0
 
 
-async def test_a_stop_cancels_what_waits(process):
+async def test_stop_cancels_waiting_turns(process):
     worker = EngineWorker(process)
     process.go.clear()
     tasks = [asyncio.create_task(worker.start("a", ("a", 0.1), CALL)) for _ in range(2)]

@@ -122,7 +122,7 @@ async def stage():
         await each.pool.stop()
 
 
-async def test_the_same_seed_gives_the_same_cookie_and_another_one_gives_another(stage):
+async def test_cookie_depends_only_on_the_seed(stage):
     stage = stage()
 
     cookies = [await stage.run(RANDOM, seed=seed) for seed in (7, 7, 8)]
@@ -131,7 +131,7 @@ async def test_the_same_seed_gives_the_same_cookie_and_another_one_gives_another
     assert stage.seen.results == ["in_time"] * 3
 
 
-async def test_nothing_but_the_response_remains_of_a_turn(stage):
+async def test_only_the_response_remains_of_a_first_turn(stage):
     stage = stage()
     code = (
         "require('templateDataStorage').setItemCopy('a', 1);\n"
@@ -156,11 +156,11 @@ WAITS = "require('sendHttpRequest')('https://a.example/').then(data.gtmOnSuccess
         ("require('setCookie')('first', 'x');" + WAITS, {"first"}),
     ],
 )
-async def test_a_setup_tag_goes_first_and_is_the_end_where_it_waits_or_fails(stage, setup, names):
+async def test_first_turn_ends_at_a_waiting_or_failing_setup_tag(stage, setup, names):
     assert set(await stage().run(RANDOM, setup=setup)) == names
 
 
-async def test_the_callback_of_an_event_runs_where_the_tag_has_told_its_outcome(stage):
+async def test_event_callback_runs_if_the_tag_reported_its_outcome(stage):
     code = (
         "require('addEventCallback')((id, event) =>\n"
         "  require('setCookie')('status', event.tags[0].status));\n"
@@ -173,7 +173,7 @@ async def test_the_callback_of_an_event_runs_where_the_tag_has_told_its_outcome(
 
 
 @pytest.mark.parametrize("code", ["throw 'no';", "for (;;) {}", "this is not JavaScript"])
-async def test_a_turn_that_fails_adds_what_came_before_or_nothing_and_raises_nothing(stage, code):
+async def test_failing_turn_adds_earlier_effects_or_nothing(stage, code):
     stage = stage()
 
     found = await stage.run(code)
@@ -205,7 +205,7 @@ class StuckProcess(LocalProcess):
         return await super().start(template, call)
 
 
-async def test_a_late_tag_is_not_waited_for_again_until_its_turn_has_ended(stage):
+async def test_late_tag_is_skipped_until_its_turn_has_ended(stage):
     engines = StuckEngines()
     stage = stage(within=30, engines=engines)
 
@@ -219,7 +219,7 @@ async def test_a_late_tag_is_not_waited_for_again_until_its_turn_has_ended(stage
     assert stage.seen.results == ["late", "skipped", "in_time"]
 
 
-async def test_requests_of_one_moment_all_get_their_turn(stage):
+async def test_simultaneous_requests_each_get_a_turn(stage):
     engines = StuckEngines()
     stage = stage(engines=engines)
 
@@ -232,7 +232,7 @@ async def test_requests_of_one_moment_all_get_their_turn(stage):
     assert stage.seen.results == ["in_time"] * 5
 
 
-async def test_a_turn_whose_time_is_over_while_it_is_queued_does_not_begin(stage):
+async def test_queued_turn_does_not_begin_after_its_time(stage):
     engines = StuckEngines()
     stage = stage(within=30, engines=engines)
 
@@ -247,14 +247,14 @@ async def test_a_turn_whose_time_is_over_while_it_is_queued_does_not_begin(stage
     assert stage.turns.late == {}
 
 
-async def test_no_time_is_no_turn(stage):
+async def test_zero_time_skips_the_turn(stage):
     stage = stage(within=0)
 
     assert await stage.run(RANDOM) is None
     assert stage.seen.results == ["skipped"]
 
 
-async def test_a_tag_that_used_much_cpu_is_skipped_for_a_while(stage):
+async def test_tag_that_used_much_cpu_is_skipped_for_a_while(stage):
     stage = stage()
 
     stage.pool.trials.share("tag ads, first turn").take(60.0)
@@ -274,7 +274,7 @@ class LostEngines(LocalEngines):
         return LostProcess(QuickJsEngine, limits)
 
 
-async def test_a_turn_that_costs_its_process_adds_nothing_and_puts_the_tag_on_probation(stage):
+async def test_turn_that_costs_its_process_adds_nothing_and_starts_probation(stage):
     stage = stage(engines=LostEngines(QuickJsEngine))
 
     assert [await stage.run(RANDOM), await stage.run(RANDOM)] == [None, None]
@@ -282,7 +282,7 @@ async def test_a_turn_that_costs_its_process_adds_nothing_and_puts_the_tag_on_pr
     assert "tag ads" in [notice.where for notice in stage.seen.notices if type(notice) is Troubled]
 
 
-async def test_a_preview_shows_what_a_turn_adds_to_the_response_without_cookie_values(stage):
+async def test_preview_shows_response_effects_without_cookie_values(stage):
     stage = stage()
     previews = PreviewSessions(clock=MovingClock(), randomness=SystemRandomness())
     session = previews.open("ada", sends_nothing=False)
@@ -340,7 +340,7 @@ def container_of(*grants):
     )
 
 
-async def test_the_templates_before_a_response_are_loaded_before_the_first_request(stage):
+async def test_response_templates_are_loaded_before_the_first_request(stage):
     engines = LocalEngines(QuickJsEngine)
     pool = stage(engines=engines).pool
     container = container_of(*GRANTS)
@@ -367,7 +367,7 @@ async def test_the_templates_before_a_response_are_loaded_before_the_first_reque
     assert own.stays
 
 
-async def test_no_process_starts_for_tags_that_add_nothing_to_a_response(stage):
+async def test_no_process_starts_for_tags_without_response_effects(stage):
     engines = LocalEngines(QuickJsEngine)
     container = container_of()
     container = msgspec.structs.replace(

@@ -21,13 +21,13 @@ async def stage():
         (WAITS, {"id"}),
     ],
 )
-async def test_a_cleanup_tag_follows_a_tag_that_has_ended(stage, code, names):
+async def test_cleanup_tag_follows_an_ended_tag(stage, code, names):
     cleanup = "require('setCookie')('last', 'x'); data.gtmOnSuccess();"
 
     assert set(await stage.run(RANDOM + code, cleanup=cleanup)) == names
 
 
-async def test_the_callback_of_an_event_waits_for_the_cleanup_tag(stage):
+async def test_event_callback_waits_for_the_cleanup_tag(stage):
     code = (
         "require('addEventCallback')(() => require('setCookie')('status', 'x'));"
         "data.gtmOnSuccess();"

@@ -80,7 +80,7 @@ ANSWERS = (
 
 
 @given(st.lists(st.tuples(NAMES, st.lists(TREES, max_size=4)), max_size=4), st.lists(ANSWERS))
-def test_no_call_raises_or_asks_anybody_but_google(calls, answers):
+def test_any_call_is_safe_and_asks_only_google(calls, answers):
     asked = []
     waiting = list(answers)
 

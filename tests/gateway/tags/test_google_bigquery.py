@@ -9,7 +9,7 @@ from google_double import PROJECT, GoogleDouble
 from twite.gtm.template.sandbox import Incoming, RunResult
 
 
-async def test_rows_are_inserted_with_a_token_for_nothing_else():
+async def test_inserted_rows_use_a_token_with_only_the_insert_scope():
     with GoogleDouble() as google:
         ran = await run(google, INSERT)
 
@@ -22,14 +22,14 @@ async def test_rows_are_inserted_with_a_token_for_nothing_else():
     assert [attempt.status for attempt in ran.tried] == [200]
 
 
-async def test_the_project_that_a_template_names_goes_before_the_gateways():
+async def test_project_of_the_template_overrides_the_gateways():
     with GoogleDouble() as google:
         await run(google, "table.projectId = 'other-1';" + INSERT)
 
     assert "/projects/other-1/" in google.asked[0][1]
 
 
-async def test_a_delivery_that_runs_again_adds_no_row_twice():
+async def test_repeated_delivery_inserts_no_row_twice():
     with GoogleDouble() as google:
         for _ in range(2):
             await run(google, INSERT)
@@ -38,7 +38,7 @@ async def test_a_delivery_that_runs_again_adds_no_row_twice():
 
 
 @pytest.mark.parametrize("other", [{"seed": 8}, {"at": AT + 1}, {"event": {"event_name": "x"}}])
-async def test_another_delivery_adds_the_same_rows_again(other):
+async def test_another_delivery_inserts_the_same_rows_again(other):
     with GoogleDouble() as google:
         await run(google, INSERT)
         await run(google, INSERT, **other)
@@ -46,7 +46,7 @@ async def test_another_delivery_adds_the_same_rows_again(other):
     assert google.rows == [{"a": 1}, {"a": 2}] * 2
 
 
-async def test_rows_that_say_the_same_are_as_many_as_the_template_inserted():
+async def test_equal_rows_are_inserted_as_often_as_the_template_did():
     with GoogleDouble() as google:
         for _ in range(2):
             await run(google, "BigQuery.insert(table, [{a: 1}, {a: 1}]).then(ok, no);")
@@ -54,7 +54,7 @@ async def test_rows_that_say_the_same_are_as_many_as_the_template_inserted():
     assert google.rows == [{"a": 1}] * 2
 
 
-async def test_a_row_that_says_something_else_the_second_time_is_another_row():
+async def test_changed_row_of_a_repeated_delivery_is_another_row():
     with GoogleDouble(
         lambda path, before: 503 if before == 0 and "other" in path else None
     ) as google:
@@ -70,7 +70,7 @@ async def test_a_row_that_says_something_else_the_second_time_is_another_row():
 
 
 @pytest.mark.parametrize("time_of", ["now()", "now() / 1000", "now() * 1000", "'' + now()"])
-async def test_the_time_of_the_run_makes_no_other_row(time_of):
+async def test_time_of_the_run_makes_no_other_row(time_of):
     code = f"""
     const now = require('getTimestampMillis');
     Firestore.read('users/1').catch(() => BigQuery.insert(table, [{{at: {time_of}, n: 1}}]))
@@ -89,7 +89,7 @@ async def test_the_time_of_the_run_makes_no_other_row(time_of):
     assert len(google.rows) == 1
 
 
-async def test_two_rows_of_one_run_that_differ_by_time_alone_are_two():
+async def test_rows_of_one_run_that_differ_only_by_time_are_separate():
     times = [AT, AT + 5, AT - 10**9]
     rows = ", ".join(f"{{at: {at}}}" for at in times)
     code = f"BigQuery.insert(table, [{rows}]).then(ok, no);"
@@ -100,7 +100,7 @@ async def test_two_rows_of_one_run_that_differ_by_time_alone_are_two():
     assert [row["at"] for row in google.rows] == times
 
 
-async def test_a_tag_finds_its_event_in_the_hit():
+async def test_tag_extracts_its_event_from_the_hit():
     seen = Seen()
     code = "log(JSON.stringify(require('extractEventsFromMpv2')())); ok();"
     with GoogleDouble() as google:
@@ -112,7 +112,7 @@ async def test_a_tag_finds_its_event_in_the_hit():
     assert seen.lines == ['[{"event_name":"purchase"}]']
 
 
-async def test_invalid_rows_reject_with_a_list_that_says_which():
+async def test_invalid_rows_reject_with_a_list():
     seen = Seen()
     with GoogleDouble() as google:
         google.columns = {"a"}
@@ -125,7 +125,7 @@ async def test_invalid_rows_reject_with_a_list_that_says_which():
     assert google.rows == []
 
 
-async def test_options_of_an_insert_reach_bigquery():
+async def test_insert_options_reach_bigquery():
     with GoogleDouble() as google:
         google.columns = {"a"}
         rows = "[{a: 1}, {b: 2}]"
@@ -141,7 +141,7 @@ async def test_options_of_an_insert_reach_bigquery():
     assert google.rows == [{"a": 1}, {"a": 1}, {"b": 2}]
 
 
-async def test_the_older_form_with_callbacks_is_told_too():
+async def test_insert_with_callbacks_works():
     with GoogleDouble() as google:
         google.columns = {"a"}
         good = await run(google, "BigQuery.insert(table, [{a: 1}], {}, ok, no);")

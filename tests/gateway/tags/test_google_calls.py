@@ -13,7 +13,7 @@ from twite.gtm.template.sandbox import RunResult
 
 
 @pytest.mark.parametrize("status", [503, 429, 500])
-async def test_what_may_pass_lets_the_delivery_be_tried_again(status):
+async def test_temporary_google_error_repeats_the_delivery(status):
     with GoogleDouble(lambda path, _: status if "insertAll" in path else None) as google:
         ran = await run(google, INSERT)
 
@@ -22,14 +22,14 @@ async def test_what_may_pass_lets_the_delivery_be_tried_again(status):
     assert not google.rows
 
 
-async def test_what_google_refuses_will_not_pass():
+async def test_google_refusal_is_permanent():
     with GoogleDouble(lambda path, _: 404 if "insertAll" in path else None) as google:
         ran = await run(google, INSERT)
 
     assert (ran.may_pass, ran.tried[0].is_refused) == (False, True)
 
 
-async def test_without_a_token_nothing_has_left_and_the_delivery_is_tried_again():
+async def test_missing_token_sends_nothing_and_repeats_the_delivery():
     seen = Seen()
     with GoogleDouble(lambda path, _: 403 if path == "/token" else None) as google:
         ran = await run(google, INSERT, seen=seen)
@@ -40,7 +40,7 @@ async def test_without_a_token_nothing_has_left_and_the_delivery_is_tried_again(
     assert google.asked == []
 
 
-async def test_a_token_that_is_not_taken_any_more_is_asked_for_anew():
+async def test_expired_token_is_renewed():
     with GoogleDouble() as google:
         google.behaviour = lambda path, before: (
             google.revoke() if "insertAll" in path and before == 0 else None
@@ -53,7 +53,7 @@ async def test_a_token_that_is_not_taken_any_more_is_asked_for_anew():
     assert google.count("insertAll") == 2
 
 
-async def test_a_token_that_is_refused_twice_is_told_and_the_call_ends():
+async def test_token_refused_twice_ends_the_call():
     with GoogleDouble(lambda path, _: 401 if "insertAll" in path else None) as google:
         ran = await run(google, INSERT)
 
@@ -61,7 +61,7 @@ async def test_a_token_that_is_refused_twice_is_told_and_the_call_ends():
     assert (google.count("insertAll"), len(google.granted)) == (2, 2)
 
 
-async def test_a_call_without_settings_is_refused_and_no_try_is_counted():
+async def test_call_without_settings_is_refused_and_counts_no_attempt():
     seen = Seen()
     with GoogleDouble() as google:
         ran = await run(google, INSERT, account=None, seen=seen)
@@ -74,7 +74,7 @@ async def test_a_call_without_settings_is_refused_and_no_try_is_counted():
     assert google.asked == []
 
 
-async def test_calls_are_counted_among_the_requests_of_a_run():
+async def test_google_calls_count_as_requests_of_a_run():
     with GoogleDouble() as google:
         ran = await run(
             google, f"for (let i = 0; i <= {MOST_REQUESTS}; i++) Firestore.read('a/b');"
@@ -90,7 +90,7 @@ class NeverComes(ScriptedAccount):
         return await super().token(scopes)
 
 
-async def test_what_the_time_cuts_off_while_it_waits_for_a_token_has_not_left():
+async def test_timeout_while_waiting_for_a_token_has_sent_nothing():
     with GoogleDouble() as google:
         code = "BigQuery.insert(table, [{a: 1}]);"
         ran = await run(google, code, account=NeverComes(), timeout=300)
@@ -100,7 +100,7 @@ async def test_what_the_time_cuts_off_while_it_waits_for_a_token_has_not_left():
     assert google.asked == []
 
 
-async def test_what_the_time_cuts_off_on_its_way_has_left():
+async def test_timeout_during_a_google_request_counts_as_sent():
     def slow(path, _before):
         if "insertAll" in path:
             time.sleep(1.0)
@@ -118,7 +118,7 @@ require('sendHttpRequest')('%s', {method: 'POST', authorization: authorization},
 """
 
 
-async def test_a_request_goes_out_with_a_token_that_nobody_gets_to_see():
+async def test_authorized_request_hides_its_token():
     seen = Seen()
     with GoogleDouble() as google:
         ran = await run(
@@ -132,7 +132,7 @@ async def test_a_request_goes_out_with_a_token_that_nobody_gets_to_see():
     assert '"scopes": "https://www.googleapis.com/auth/pubsub"' in seen.lines[0]
 
 
-async def test_a_request_with_a_token_to_somebody_else_is_not_sent_and_has_not_left():
+async def test_authorized_request_to_another_host_is_not_sent():
     seen = Seen()
     with GoogleDouble() as google:
         ran = await run(google, AUTHORISED % "https://evil.example/", seen=seen)
@@ -145,7 +145,7 @@ async def test_a_request_with_a_token_to_somebody_else_is_not_sent_and_has_not_l
     assert google.granted == {}
 
 
-async def test_googles_scripts_are_fetched_and_events_sent_without_credentials():
+async def test_google_scripts_and_analytics_events_use_no_credentials():
     seen = Seen()
     with GoogleDouble() as google:
         code = """
@@ -174,7 +174,7 @@ async def test_googles_scripts_are_fetched_and_events_sent_without_credentials()
     assert google.headers[1]["user-agent"] == "B/1"
 
 
-async def test_an_event_of_no_property_rejects():
+async def test_analytics_event_without_a_measurement_id_rejects():
     seen = Seen()
     with GoogleDouble() as google:
         code = "require('sendEventToGoogleAnalytics')({event_name: 'a'}).then(ok, fail);"

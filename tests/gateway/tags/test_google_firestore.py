@@ -6,7 +6,7 @@ from google_double import GoogleDouble, named
 from twite.gtm.template.sandbox import RunResult
 
 
-async def test_a_document_is_read_with_its_id():
+async def test_document_is_read_with_its_id():
     seen = Seen()
     with GoogleDouble() as google:
         google.put(
@@ -22,7 +22,7 @@ async def test_a_document_is_read_with_its_id():
     assert seen.lines == ['{"id":"1","data":{"n":3,"at":"2026-11-26T00:00:00Z"}}']
 
 
-async def test_what_a_document_says_is_not_kept_in_the_record_and_what_was_wrong_is():
+async def test_run_record_contains_errors_but_no_document_content():
     with GoogleDouble() as google:
         google.put(USER, {"name": {"stringValue": "Somebody Else"}})
         google.columns = {"a"}
@@ -36,7 +36,7 @@ async def test_what_a_document_says_is_not_kept_in_the_record_and_what_was_wrong
     assert "DENIED" in refused.tried[0].words
 
 
-async def test_a_document_that_is_not_there_rejects():
+async def test_missing_document_rejects():
     seen = Seen()
     with GoogleDouble() as google:
         ran = await run(google, "Firestore.read('users/9').then(ok, fail);", seen=seen)
@@ -45,7 +45,7 @@ async def test_a_document_that_is_not_there_rejects():
     assert seen.lines == ['{"reason":"not_found"}']
 
 
-async def test_a_document_is_overwritten_or_merged():
+async def test_document_is_overwritten_or_merged():
     write = (
         "Firestore.write('users/1', {a: {x: 1}}, {merge: %s})"
         ".then((id) => { log(id); ok(); }, fail);"
@@ -64,7 +64,7 @@ async def test_a_document_is_overwritten_or_merged():
     assert google.documents == {USER: {"a": {"mapValue": {"fields": x}}}}
 
 
-async def test_a_document_of_a_collection_gets_an_id_that_is_the_same_when_the_delivery_repeats():
+async def test_new_document_has_the_same_id_when_the_delivery_repeats():
     add = "Firestore.write('users', {a: 1}).then((id) => { log(id.length); ok(); }, fail);"
     seen = Seen()
     counts = []
@@ -77,7 +77,7 @@ async def test_a_document_of_a_collection_gets_an_id_that_is_the_same_when_the_d
     assert seen.lines == ["20"] * 3
 
 
-async def test_a_query_finds_what_fits_at_most_five():
+async def test_query_returns_at_most_five_documents_by_default():
     seen = Seen()
     with GoogleDouble() as google:
         for number in range(9):
@@ -106,7 +106,7 @@ Firestore.runTransaction((t) => Firestore.read('users/1', {transaction: t})
 """
 
 
-async def test_a_transaction_writes_what_it_kept_when_it_is_committed():
+async def test_transaction_writes_at_its_commit():
     seen = Seen()
     with GoogleDouble() as google:
         ran = await run(google, COUNT, seen=seen)
@@ -130,7 +130,7 @@ def disturbed(google, *, times):
     google.before_commit = write
 
 
-async def test_a_transaction_that_meets_a_conflict_is_tried_again():
+async def test_conflicting_transaction_is_repeated():
     seen = Seen()
     with GoogleDouble() as google:
         disturbed(google, times=2)
@@ -151,7 +151,7 @@ async def test_a_transaction_that_meets_a_conflict_is_tried_again():
     ]
 
 
-async def test_a_transaction_that_meets_a_third_conflict_rejects_and_may_pass():
+async def test_third_conflict_of_a_transaction_rejects_and_is_temporary():
     seen = Seen()
     with GoogleDouble() as google:
         disturbed(google, times=3)
@@ -163,7 +163,7 @@ async def test_a_transaction_that_meets_a_third_conflict_rejects_and_may_pass():
     assert google.count(":commit") == 3
 
 
-async def test_a_transaction_that_its_template_gives_up_writes_nothing():
+async def test_abandoned_transaction_writes_nothing():
     seen = Seen()
     with GoogleDouble() as google:
         code = """
@@ -180,7 +180,7 @@ async def test_a_transaction_that_its_template_gives_up_writes_nothing():
     assert len(google.rolled_back) == 1
 
 
-async def test_a_transaction_that_is_none_of_the_runs_is_not_used():
+async def test_unknown_transaction_is_refused():
     seen = Seen()
     with GoogleDouble() as google:
         code = "Firestore.write('users/1', {n: 1}, {transaction: 'forged'}).then(ok, fail);"
@@ -193,7 +193,7 @@ async def test_a_transaction_that_is_none_of_the_runs_is_not_used():
     assert google.asked == []
 
 
-async def test_a_path_with_dots_does_not_lead_to_another_document():
+async def test_path_with_dots_is_refused():
     seen = Seen()
     with GoogleDouble() as google:
         await run(google, "Firestore.read('allowed/../users/1').then(ok, fail);", seen=seen)

@@ -34,7 +34,7 @@ def bearer(web):
     return [request.headers.get("authorization") for request in web.asked]
 
 
-async def test_a_token_is_kept_until_shortly_before_it_ends():
+async def test_token_is_cached_until_shortly_before_it_expires():
     account, clock = ScriptedAccount(), MovingClock()
     tokens = TokenCache(account, clock=clock)
 
@@ -48,7 +48,7 @@ async def test_a_token_is_kept_until_shortly_before_it_ends():
     assert next_one == Secret("token-2")
 
 
-async def test_a_token_that_is_short_from_the_start_is_used_for_half_of_its_time():
+async def test_short_lived_token_is_used_for_half_its_time():
     short = GoogleToken(text=Secret("short"), life=MINUTE)
     account, clock = ScriptedAccount([short]), MovingClock()
     tokens = TokenCache(account, clock=clock)
@@ -72,7 +72,7 @@ class Slow(ScriptedAccount):
         return await super().token(scopes)
 
 
-async def test_one_is_asked_for_at_a_time_and_others_do_not_wait_for_it():
+async def test_only_one_token_is_requested_at_a_time_per_scope():
     account = Slow()
     account.until[SCOPES] = asyncio.Event()
     tokens = TokenCache(account, clock=MovingClock())
@@ -89,14 +89,14 @@ async def test_one_is_asked_for_at_a_time_and_others_do_not_wait_for_it():
     assert account.asked == [("b",), SCOPES]
 
 
-async def test_scopes_are_the_same_in_any_order():
+async def test_scope_order_does_not_matter():
     account = ScriptedAccount()
     tokens = TokenCache(account, clock=MovingClock())
 
     assert await tokens.of(("a", "b")) == await tokens.of(("b", "a", "a"))
 
 
-async def test_a_refusal_is_not_asked_for_again_at_once_and_a_failure_is():
+async def test_token_refusal_is_cached_and_a_failure_is_not():
     refused = NoGoogleToken(reason="invalid_grant", refused=True)
     account, clock = ScriptedAccount([NoGoogleToken(reason="down"), refused]), MovingClock()
     tokens = TokenCache(account, clock=clock)
@@ -109,7 +109,7 @@ async def test_a_refusal_is_not_asked_for_again_at_once_and_a_failure_is():
     assert await tokens.of(SCOPES) == Secret("token-3")
 
 
-async def test_not_more_scopes_are_kept_than_there_is_room_for():
+async def test_cached_scopes_are_limited():
     account = ScriptedAccount()
     tokens = TokenCache(account, clock=MovingClock())
 
@@ -121,7 +121,7 @@ async def test_not_more_scopes_are_kept_than_there_is_room_for():
     assert len(account.asked) == MOST_SCOPES + 2
 
 
-async def test_a_token_that_is_not_taken_is_asked_for_anew_once():
+async def test_refused_token_is_renewed_once():
     account, web = ScriptedAccount(), ScriptedWeb([STALE, OK])
     google = GoogleClient(account, clock=MovingClock())
 
@@ -131,7 +131,7 @@ async def test_a_token_that_is_not_taken_is_asked_for_anew_once():
     assert bearer(web) == ["Bearer token-1", "Bearer token-2"]
 
 
-async def test_a_second_refusal_is_told_and_not_asked_for_ever():
+async def test_second_refusal_is_returned():
     account, web = ScriptedAccount(), ScriptedWeb([STALE, STALE, STALE])
     google = GoogleClient(account, clock=MovingClock())
 
@@ -141,7 +141,7 @@ async def test_a_second_refusal_is_told_and_not_asked_for_ever():
     assert bearer(web) == ["Bearer token-1", "Bearer token-2"]
 
 
-async def test_of_two_that_meet_an_old_token_one_new_one_serves_both():
+async def test_renewed_token_serves_concurrent_requests():
     account = ScriptedAccount()
     tokens = TokenCache(account, clock=MovingClock())
     old = await tokens.of(SCOPES)
@@ -154,7 +154,7 @@ async def test_of_two_that_meet_an_old_token_one_new_one_serves_both():
     assert len(account.asked) == 2
 
 
-async def test_without_a_token_nothing_leaves():
+async def test_missing_token_sends_nothing():
     web = ScriptedWeb()
     google = GoogleClient(ScriptedAccount([NoGoogleToken(reason="down")]), clock=MovingClock())
 
@@ -184,7 +184,7 @@ async def test_without_a_token_nothing_leaves():
         "",
     ],
 )
-async def test_a_token_goes_to_google_alone(url):
+async def test_token_is_sent_only_to_google(url):
     account, web = ScriptedAccount(), ScriptedWeb()
     google = GoogleClient(account, clock=MovingClock())
 
@@ -198,11 +198,11 @@ async def test_a_token_goes_to_google_alone(url):
 @pytest.mark.parametrize(
     "url", ["https://www.googleapis.com/x", "https://googleapis.com/", "https://A.GoogleAPIs.com/"]
 )
-def test_all_of_googles_apis_may_have_one(url):
+def test_all_google_apis_may_get_a_token(url):
     assert may_carry(url)
 
 
-async def test_what_asks_for_no_scope_is_barred():
+async def test_request_without_scopes_is_denied():
     google = GoogleClient(ScriptedAccount(), clock=MovingClock())
 
     assert isinstance(
@@ -210,7 +210,7 @@ async def test_what_asks_for_no_scope_is_barred():
     )
 
 
-async def test_without_settings_what_asks_for_credentials_is_barred_and_all_else_is_sent():
+async def test_only_credential_requests_are_denied_without_settings():
     web = ScriptedWeb()
     google = GoogleClient(clock=MovingClock())
 
@@ -221,7 +221,7 @@ async def test_without_settings_what_asks_for_credentials_is_barred_and_all_else
     assert came == Response(status=200, headers={}, body=b"{}")
 
 
-async def test_what_a_template_calls_authorization_itself_does_not_go_along():
+async def test_authorization_header_of_a_template_is_replaced():
     web = ScriptedWeb()
     google = GoogleClient(ScriptedAccount(), clock=MovingClock())
 
@@ -230,7 +230,7 @@ async def test_what_a_template_calls_authorization_itself_does_not_go_along():
     assert web.asked[0].headers == {"authorization": "Bearer token-1"}
 
 
-async def test_an_answer_that_repeats_the_token_comes_without_it():
+async def test_token_in_a_response_is_masked():
     echo = Response(status=200, headers={"x-echo": "token-1"}, body=b'{"is": "token-1"}')
     google = GoogleClient(ScriptedAccount(), clock=MovingClock())
 
@@ -249,14 +249,14 @@ async def test_an_answer_that_repeats_the_token_comes_without_it():
     ],
 )
 @pytest.mark.parametrize("base", ["", "/emulated"])
-def test_another_address_takes_the_place_of_googles_apis(url, own, there, base):
+def test_custom_endpoint_replaces_the_google_apis(url, own, there, base):
     place = GoogleEndpoints(f"http://127.0.0.1:9000{base}").redirected(asked(url), own=own)
 
     assert place.url == (url if there is None else f"http://127.0.0.1:9000{base}{there}")
     assert place.allow_hosts == (frozenset() if there is None else {"127.0.0.1"})
 
 
-async def test_a_stop_ends_what_is_under_way():
+async def test_stop_cancels_pending_token_requests():
     account = Slow()
     account.until[SCOPES] = asyncio.Event()
     google = GoogleClient(account, clock=MovingClock())

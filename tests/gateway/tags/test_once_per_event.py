@@ -112,7 +112,7 @@ async def stage():
 
 @pytest.mark.parametrize("at_once", [True, False])
 @pytest.mark.parametrize("step", ["setup", "teardown"])
-async def test_the_first_delivery_runs_the_shared_tag_and_the_others_wait(stage, step, at_once):
+async def test_shared_tag_runs_once_and_the_other_deliveries_wait(stage, step, at_once):
     stage = stage(shared(step))
 
     if at_once:
@@ -125,7 +125,7 @@ async def test_the_first_delivery_runs_the_shared_tag_and_the_others_wait(stage,
     assert (stage.paths[0] == "first") is (step == "setup")
 
 
-async def test_another_event_and_a_later_copy_run_it_again(stage):
+async def test_shared_tag_runs_again_for_another_event_or_a_later_copy(stage):
     stage = stage(shared())
 
     await stage.run("a", draw=5)
@@ -135,7 +135,7 @@ async def test_another_event_and_a_later_copy_run_it_again(stage):
     assert stage.paths.count("first") == 3
 
 
-async def test_a_retry_does_not_repeat_a_setup_tag_that_succeeded(stage):
+async def test_retry_does_not_repeat_a_successful_setup_tag(stage):
     stage = stage(shared(), body("ok"), body("no", status=500))
 
     first, second = await stage.run("a"), await stage.run("a")
@@ -144,7 +144,7 @@ async def test_a_retry_does_not_repeat_a_setup_tag_that_succeeded(stage):
     assert stage.paths == ["first", "a", "a"]
 
 
-async def test_after_a_failure_the_next_delivery_runs_it_again(stage):
+async def test_failed_shared_tag_is_repeated_by_the_next_delivery(stage):
     stage = stage(shared(), body("no", status=500))
 
     ran = [await stage.run("a"), await stage.run("b")]
@@ -174,7 +174,7 @@ async def test_each_first_turn_sets_the_cookie_that_the_shared_tag_sends(stage):
     assert len(values[0]) == 1
 
 
-async def test_its_own_delivery_is_done_and_says_so(stage):
+async def test_own_delivery_of_a_shared_tag_reports_the_earlier_run(stage):
     stage = stage(shared(triggers=(ALL_EVENTS,)))
 
     await stage.run("a")
@@ -193,7 +193,7 @@ LISTENS = "require('addMessageListener')('it', () => {});\n" + SENDS
     [{"firing": Firing.EACH_TRIGGER}, {"code": LISTENS}],
     ids=["unlimited", "listening"],
 )
-async def test_an_unlimited_tag_and_one_that_listens_to_messages_run_for_each(stage, more):
+async def test_unlimited_and_message_tags_run_for_each_delivery(stage, more):
     stage = stage(shared(**more))
 
     await stage.run("a")
@@ -214,7 +214,7 @@ class Silent(ScriptedWeb):
         await asyncio.Event().wait()
 
 
-async def test_a_delivery_that_is_cancelled_leaves_the_tag_to_the_next(stage):
+async def test_cancelled_delivery_leaves_the_shared_tag_to_the_next(stage):
     stage = stage(shared())
     answering, silent = stage.context, Silent()
     stage.context = structs.replace(answering, web=silent)
@@ -229,7 +229,7 @@ async def test_a_delivery_that_is_cancelled_leaves_the_tag_to_the_next(stage):
     assert (ran.succeeded, stage.paths) == (True, ["first", "b"])
 
 
-async def test_the_latest_tags_are_remembered():
+async def test_remembered_tag_runs_are_limited():
     once = OncePerEvent(most=2)
     tags = [TagOfEvent(1, NOW, number, "first") for number in range(3)]
     for tag in tags:
@@ -239,7 +239,7 @@ async def test_the_latest_tags_are_remembered():
     assert [await once.begin(tag) for tag in tags] == [True, False, False]
 
 
-async def test_deliveries_of_an_event_have_its_draw_if_tags_run_in_sequence():
+async def test_deliveries_of_an_event_share_its_draw_if_tags_run_in_sequence():
     made = shared()
     pool = EnginePool(LocalEngines(QuickJsEngine), elapsed=SystemClock().elapsed)
     dispatcher = TagDispatcher(

@@ -96,7 +96,7 @@ async def fired(made, event="purchase", **given):
         ),
     ],
 )
-async def test_a_trigger_that_needs_a_look_up_leaves_the_tag_to_its_run(tag, pending):
+async def test_trigger_that_needs_a_lookup_is_left_to_the_run(tag, pending):
     payloads, unfired = await fired(with_tag(**tag))
 
     assert ([payload.pending for payload in payloads], unfired) == ([pending], [])
@@ -111,13 +111,13 @@ async def test_a_trigger_that_needs_a_look_up_leaves_the_tag_to_its_run(tag, pen
         ({"triggers": ("gold",), "paused": True}, "paused"),
     ],
 )
-async def test_a_tag_does_not_wait_for_a_look_up_that_cannot_make_it_fire(tag, bar):
+async def test_tag_does_not_wait_for_an_irrelevant_lookup(tag, bar):
     payloads, unfired = await fired(with_tag(**tag))
 
     assert (payloads, [bar for bar, _ in unfired]) == ([], [bar])
 
 
-async def test_with_each_trigger_every_pending_trigger_has_a_delivery():
+async def test_every_pending_trigger_has_a_delivery_with_each_trigger():
     made = with_tag(triggers=("gold", "bought", "saw"), firing=Firing.EACH_TRIGGER)
 
     payloads, _ = await fired(made)
@@ -126,7 +126,7 @@ async def test_with_each_trigger_every_pending_trigger_has_a_delivery():
     assert found == [PendingTriggers(triggers=("gold",)), None]
 
 
-async def test_what_the_trigger_reads_of_the_request_is_kept_only_where_it_is_pending():
+async def test_request_data_of_a_trigger_is_stored_only_while_it_is_pending():
     header = Variable(name="shop", type=VariableSource.REQUEST_HEADER, key="x-shop")
     trigger = ContainerTrigger(name="gold", when=(*GOLD.when, when("{{shop}}", "1")))
     request = Incoming(headers=(("x-shop", "1"), ("x-other", "2")))
@@ -162,7 +162,7 @@ async def run(stage, *, triggers=("gold",), unless=(), made=None, **more):
     return ran, stored.sent
 
 
-async def test_a_tag_whose_trigger_matches_runs_after_the_decision_is_stored():
+async def test_matching_pending_trigger_runs_its_tag_after_the_decision_is_stored():
     stage = Stage(body("gold"))
 
     ran, stored = await run(stage)
@@ -179,7 +179,7 @@ async def test_a_tag_whose_trigger_matches_runs_after_the_decision_is_stored():
         ({"triggers": (), "unless": ("not gold",)}, "the exception 'not gold' matches"),
     ],
 )
-async def test_a_tag_whose_trigger_does_not_match_ends_as_not_fired(pending, why):
+async def test_unmatched_pending_trigger_ends_as_not_fired(pending, why):
     stage = Stage(body("silver"))
 
     ran, stored = await run(stage, **pending)
@@ -195,7 +195,7 @@ LATE = NoResponse(reason="no answer in time", left=True)
 @pytest.mark.parametrize("repeat", RepeatPolicy)
 @pytest.mark.parametrize("triggers", [("gold",), ("not gold",)])
 @pytest.mark.parametrize("answer", [body("", status=503), LATE], ids=["refused", "late"])
-async def test_a_failed_look_up_neither_fires_nor_loses_the_tag(answer, triggers, repeat):
+async def test_failed_lookup_neither_fires_nor_loses_the_tag(answer, triggers, repeat):
     stage = Stage(answer)
 
     ran, stored = await run(stage, triggers=triggers)
@@ -208,7 +208,7 @@ async def test_a_failed_look_up_neither_fires_nor_loses_the_tag(answer, triggers
 
 
 @pytest.mark.parametrize(("triggers", "fires"), [(("gold",), False), (("not gold",), True)])
-async def test_at_the_last_try_a_failed_look_up_is_undefined_as_at_google(triggers, fires):
+async def test_failed_lookup_is_undefined_at_the_last_attempt(triggers, fires):
     stage = Stage(body("", status=503))
 
     ran, stored = await run(stage, triggers=triggers, last_try=True)
@@ -216,7 +216,7 @@ async def test_at_the_last_try_a_failed_look_up_is_undefined_as_at_google(trigge
     assert (ran.succeeded, ran.not_fired is None, len(stored)) == (fires, fires, int(fires))
 
 
-async def test_a_refused_look_up_decides_at_once():
+async def test_refused_lookup_decides_at_once():
     stage = Stage(body("", status=404))
 
     ran, _ = await run(stage)
@@ -229,7 +229,7 @@ class Silent(ScriptedWeb):
         await asyncio.sleep(60)
 
 
-async def test_a_look_up_that_takes_the_tags_whole_time_is_repeated_and_then_not_fired():
+async def test_lookup_timeout_is_repeated_and_then_not_fired():
     stage = Stage()
     stage.web = Silent()
     pending = PendingTriggers(triggers=("gold",))
@@ -245,13 +245,13 @@ async def test_a_look_up_that_takes_the_tags_whole_time_is_repeated_and_then_not
     assert "it took longer than 0.3 s" in ends[1].reason
 
 
-async def test_a_trigger_that_the_container_no_longer_has_holds_the_tag():
+async def test_removed_trigger_holds_the_tag():
     ran, _ = await run(Stage(), triggers=("platinum",))
 
     assert ran.barred == "the container no longer has its trigger 'platinum'"
 
 
-async def test_the_fields_share_the_look_up_of_the_trigger():
+async def test_fields_share_the_lookup_of_the_trigger():
     stage = Stage(body("gold"))
 
     ran, _ = await run(stage, made=with_tag(fields={"segment": "{{segment}}"}))
@@ -260,7 +260,7 @@ async def test_the_fields_share_the_look_up_of_the_trigger():
     assert stage.urls == ["https://lookup.example/?q=c-1", "https://vendor.example/gold"]
 
 
-async def test_a_decided_payload_differs_in_nothing_else():
+async def test_decided_payload_differs_only_in_its_pending_triggers():
     (payload,), _ = await fired(with_tag())
     whole = msgspec.json.encode(payload)
 
@@ -270,7 +270,7 @@ async def test_a_decided_payload_differs_in_nothing_else():
     assert decided(msgspec.json.encode(after)) is None
 
 
-def test_the_reason_names_the_status_of_the_failed_look_up():
+def test_reason_names_the_status_of_the_failed_lookup():
     failed = RequestOutcome(status=503, words="", left=False)
 
     ran = RunOutcome(tried=(failed,), undecided=True)
@@ -278,7 +278,7 @@ def test_the_reason_names_the_status_of_the_failed_look_up():
     assert ran.reason == "a lookup that decides whether the tag fires failed (503)"
 
 
-async def test_a_template_that_asks_nobody_decides_at_intake():
+async def test_template_without_lookups_decides_at_intake():
     made = with_tag(triggers=("gold", "saw"))
     plain = template("return 'gold';", TemplateKind.VARIABLE)
     made = msgspec.structs.replace(made, templates={**made.templates, "lookup": plain})

@@ -13,13 +13,13 @@ def ran_well(trial: Probation, *, now: int) -> bool | None:
     return trial.end(now, took=0.001, spent=False, done=True)
 
 
-def test_a_template_that_passed_no_limit_begins_at_any_time_and_beside_itself():
+def test_template_without_violations_may_run_concurrently():
     trial = Probation()
 
     assert [trial.begin(0), trial.begin(0)] == [0, 0]
 
 
-def test_after_a_limit_it_rests_nineteen_times_what_the_turn_took():
+def test_pause_is_nineteen_times_the_duration_of_the_turn():
     trial = Probation()
 
     assert hung(trial, took=0.25)
@@ -27,7 +27,7 @@ def test_after_a_limit_it_rests_nineteen_times_what_the_turn_took():
     assert [trial.wait(at) for at in (0, 4_749, 4_750)] == [4_750, 1, 0]
 
 
-def test_what_was_under_way_beside_it_makes_the_rest_longer():
+def test_concurrent_turns_extend_the_pause():
     trial = Probation()
     both = [trial.begin(0), trial.begin(0)]
 
@@ -37,7 +37,7 @@ def test_what_was_under_way_beside_it_makes_the_rest_longer():
     assert trial.wait(0) == 3_800
 
 
-def test_on_trial_there_is_one_turn_at_a_time():
+def test_probation_allows_one_turn_at_a_time():
     trial = Probation()
     hung(trial)
 
@@ -47,7 +47,7 @@ def test_on_trial_there_is_one_turn_at_a_time():
     assert second > 0
 
 
-def test_enough_good_runs_in_a_row_end_the_trial_and_one_less_does_not():
+def test_enough_good_runs_in_a_row_end_the_probation():
     trial = Probation()
     hung(trial)
     moments = range(5_000, 5_000 + 100 * PROVEN, 100)
@@ -58,7 +58,7 @@ def test_enough_good_runs_in_a_row_end_the_trial_and_one_less_does_not():
     assert trial.wait(moments[-1]) == 0
 
 
-def test_a_limit_that_is_passed_on_the_way_out_begins_it_anew():
+def test_violation_during_probation_restarts_it():
     trial = Probation()
     hung(trial)
     for number in range(PROVEN - 1):
@@ -70,7 +70,7 @@ def test_a_limit_that_is_passed_on_the_way_out_begins_it_anew():
     assert told.index(False) == PROVEN - 1
 
 
-def test_good_runs_before_a_limit_count_for_nothing():
+def test_good_runs_before_a_violation_do_not_count():
     trial = Probation()
     for _ in range(2 * PROVEN):
         ran_well(trial, now=0)

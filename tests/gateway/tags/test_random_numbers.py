@@ -69,7 +69,7 @@ async def heard(fires, *, call=None, **said):
     return {tag.pixel: read(tag.body, name=tag.pixel).draw for tag in firing_result.fired}
 
 
-async def test_tags_of_one_event_and_the_event_sent_again_have_one_draw():
+async def test_tags_of_an_event_and_its_repetition_share_one_draw():
     fires = fire(LOT)
 
     draws = [await heard(fires, id=f"order-{n}") for n in range(100)]
@@ -87,7 +87,7 @@ async def test_tags_of_one_event_and_the_event_sent_again_have_one_draw():
     [{"conversion_id": "order-1"}, {"repeated": "a hit"}, {"event": {"value": 5}}],
     ids=["id", "repeated", "content"],
 )
-async def test_whatever_an_event_is_known_again_by_it_draws_the_same(said):
+async def test_repeated_event_has_the_same_draw_however_it_is_recognized(said):
     fires = fire(LOT)
 
     first, again = await heard(fires, **said), await heard(fires, **said)
@@ -96,11 +96,11 @@ async def test_whatever_an_event_is_known_again_by_it_draws_the_same(said):
     assert first["tag:all"] > 0
 
 
-async def test_where_no_variable_is_random_nothing_is_drawn():
+async def test_nothing_is_drawn_without_random_variables():
     assert await heard(fire(), id="order-1") == {"tag:all": 0}
 
 
-async def test_events_that_tags_create_with_one_id_have_draws_of_their_own():
+async def test_created_events_with_one_id_have_their_own_draws():
     fires = fire(LOT)
     calls = [None, *(TagCall(id=id_, root="r", tags=("caller",)) for id_ in ("a", "b"))]
 

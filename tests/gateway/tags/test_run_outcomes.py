@@ -28,7 +28,7 @@ def transition(ran: RunOutcome, repeat: RepeatPolicy, tries: int = 1):
 
 @pytest.mark.parametrize("repeat", RepeatPolicy)
 @pytest.mark.parametrize("tried", [(), (TAKEN,), (SILENT,)])
-def test_a_success_is_delivered_whatever_its_requests_came_to(repeat, tried):
+def test_success_is_delivered_whatever_the_responses(repeat, tried):
     assert (
         transition(RunOutcome(outcome=RunResult.SUCCESS, tried=tried), repeat).trigger
         is Trigger.DELIVERED
@@ -48,7 +48,7 @@ def test_a_success_is_delivered_whatever_its_requests_came_to(repeat, tried):
         ((REFUSED, SILENT), AGAIN, HELD),
     ],
 )
-def test_a_failure_is_repeated_where_it_may_be(tried, at_least_once, at_most_once):
+def test_failure_is_repeated_if_the_policy_allows(tried, at_least_once, at_most_once):
     ran = RunOutcome(outcome=RunResult.FAILURE, tried=tried)
 
     assert transition(ran, RepeatPolicy.AT_LEAST_ONCE).trigger is at_least_once
@@ -66,12 +66,12 @@ def test_a_failure_is_repeated_where_it_may_be(tried, at_least_once, at_most_onc
         (RunOutcome(outcome=RunResult.FAILURE, tried=(UNREACHED,)), AGAIN),
     ],
 )
-def test_what_will_hardly_pass_is_given_up_after_some_tries(ran, last):
+def test_unlikely_repetition_is_given_up_after_some_attempts(ran, last):
     assert transition(ran, RepeatPolicy.AT_LEAST_ONCE, tries=MOST_TRIES - 1).trigger is AGAIN
     assert transition(ran, RepeatPolicy.AT_LEAST_ONCE, tries=MOST_TRIES).trigger is last
 
 
-def test_a_vendor_that_names_a_time_is_left_alone_until_then():
+def test_retry_time_of_a_vendor_is_respected():
     busy = RequestOutcome(status=429, words="", left=True, retry_after=60_000)
 
     postponed = transition(
@@ -81,7 +81,7 @@ def test_a_vendor_that_names_a_time_is_left_alone_until_then():
     assert postponed.due_at == 61_000
 
 
-def test_an_attempt_says_what_the_template_and_the_vendor_said():
+def test_attempt_records_template_and_vendor_messages():
     ran = RunOutcome(outcome=RunResult.FAILURE, tried=(TAKEN, REFUSED))
 
     tried = attempt_of(ran, 7, pixel="tag:crm", event="purchase", at=5)
@@ -98,11 +98,11 @@ def test_an_attempt_says_what_the_template_and_the_vendor_said():
         (RunOutcome(outcome=RunResult.SUCCESS, tried=(SILENT,)), "no answer in time"),
     ],
 )
-def test_of_a_run_that_asked_nobody_the_record_says_so(ran, answer):
+def test_attempt_records_a_run_without_requests(ran, answer):
     assert attempt_of(ran, 7, pixel="tag:crm", event="purchase", at=5).answer == answer
 
 
-def test_a_tag_that_the_settings_stop_is_held_with_the_reason():
+def test_paused_tag_is_held_with_the_reason():
     held = transition(
         RunOutcome(barred="the tag does not run: it is paused"), RepeatPolicy.AT_LEAST_ONCE
     )
@@ -111,7 +111,7 @@ def test_a_tag_that_the_settings_stop_is_held_with_the_reason():
 
 
 @pytest.mark.parametrize("repeat", RepeatPolicy)
-def test_what_could_not_be_ended_is_held_whatever_its_requests_came_to(repeat):
+def test_lost_run_is_held_whatever_the_responses(repeat):
     ran = RunOutcome(error="it hung", tried=(DOWN,), lost=True)
 
     assert ran.is_spent
@@ -129,7 +129,7 @@ def test_what_could_not_be_ended_is_held_whatever_its_requests_came_to(repeat):
         ("TypeError: not a function", False, False),
     ],
 )
-def test_only_what_cost_time_or_memory_is_slowed_down_for_it(error, limit, spent):
+def test_only_time_and_memory_violations_start_probation(error, limit, spent):
     ran = RunOutcome(error=error)
 
     assert (ran.passed_a_limit, ran.is_spent) == (limit, spent)

@@ -17,7 +17,7 @@ def keep(key, size):
     return Keep(key=key, value="x" * (size - 2))
 
 
-def test_more_than_there_is_room_for_is_refused_and_what_was_kept_stays():
+def test_value_beyond_the_capacity_is_refused_and_the_others_stay():
     storage = TemplateStorage(most=100)
 
     taken = [storage.change(TEMPLATE, keep(key, size)) for key, size in (("a", 60), ("b", 40))]
@@ -26,19 +26,19 @@ def test_more_than_there_is_room_for_is_refused_and_what_was_kept_stays():
     assert list(storage.of(TEMPLATE)) == ["a"]
 
 
-def test_the_last_byte_may_be_used():
+def test_last_byte_of_the_capacity_can_be_used():
     assert TemplateStorage(most=100).change(TEMPLATE, keep("a", 99))
     assert not TemplateStorage(most=100).change(TEMPLATE, keep("a", 100))
 
 
-def test_what_takes_the_place_of_another_counts_without_it():
+def test_replaced_value_does_not_count():
     storage = TemplateStorage(most=100)
     storage.change(TEMPLATE, keep("a", 60))
 
     assert storage.change(TEMPLATE, keep("a", 90))
 
 
-def test_what_is_forgotten_makes_room():
+def test_deleted_value_frees_its_space():
     storage = TemplateStorage(most=100)
     storage.change(TEMPLATE, keep("a", 60))
 
@@ -51,14 +51,14 @@ def test_what_is_forgotten_makes_room():
     assert list(storage.of(TEMPLATE)) == ["c"]
 
 
-def test_each_template_has_a_room_of_its_own():
+def test_each_template_has_its_own_capacity():
     storage = TemplateStorage(most=100)
     storage.change(TEMPLATE, keep("a", 90))
 
     assert storage.change(OTHER, keep("a", 90))
 
 
-def test_what_a_run_was_given_does_not_change_with_what_is_kept_later():
+def test_items_given_to_a_run_do_not_change_later():
     storage = TemplateStorage(most=100)
     storage.change(TEMPLATE, keep("a", 20))
     given = storage.of(TEMPLATE)

@@ -33,7 +33,7 @@ HEADERS = (("x-gtm-identifier", Secret("own")), ("x-gtm-api-key", Secret("k-3"))
 @pytest.mark.parametrize(
     ("sent", "fired"), [((), ["tag:crm"]), ((("x-gtm-identifier", "theirs"),), [])]
 )
-async def test_a_trigger_reads_the_headers_of_the_settings(sent, fired):
+async def test_trigger_reads_the_configured_headers(sent, fired):
     container = Container(
         tags=(
             ContainerTag(
@@ -74,7 +74,7 @@ async def test_a_trigger_reads_the_headers_of_the_settings(sent, fired):
     assert all(read(entry.body, name=entry.pixel).request == Incoming() for entry in result.fired)
 
 
-async def test_a_client_reads_the_headers_of_the_settings():
+async def test_client_reads_the_configured_headers():
     stage = ClientStage(
         """
         const read = require('getRequestHeader');

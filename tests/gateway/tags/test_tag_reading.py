@@ -39,11 +39,11 @@ def of(
     return kept(request, readable(container, tag), hashed=hashed)
 
 
-def test_only_the_cookies_that_a_permission_names_are_kept():
+def test_only_permitted_cookies_are_stored():
     assert of() == Incoming(method="POST", headers=(("cookie", "_fbp=fb.1.2.3"),))
 
 
-def test_what_a_variable_reads_is_kept_without_persons():
+def test_data_read_by_variables_is_stored_without_persons():
     page = Variable(name="page", type=VariableSource.REQUEST_HEADER, key="Referer")
     query = Variable(name="query", type=VariableSource.QUERY_STRING)
 
@@ -53,7 +53,7 @@ def test_what_a_variable_reads_is_kept_without_persons():
     assert found.query == "ref=x"
 
 
-def test_a_key_is_never_kept():
+def test_key_is_never_stored():
     any_header = Variable(name="any", type=VariableSource.REQUEST_HEADER, key="{{which}}")
 
     found = of(any_header, note="{{any}}")
@@ -70,7 +70,7 @@ def test_a_key_is_never_kept():
         ("get_cookies", {"cookieAccess": "specific", "cookieNames": ["*"]}),
     ],
 )
-def test_in_clear_waits_no_cookie_and_no_header_that_nobody_named(permission, parameters):
+def test_unsealed_payload_stores_only_named_cookies_and_headers(permission, parameters):
     sure = {"requestAccess": "specific"} if permission == "read_request" else {}
     open_ = granting(permission, **sure | parameters)
 
@@ -83,7 +83,7 @@ def test_in_clear_waits_no_cookie_and_no_header_that_nobody_named(permission, pa
     assert {"referer", "cookie"} & set(dict(sealed.headers))
 
 
-def test_what_an_open_grant_and_a_name_allow_together_is_what_is_named():
+def test_named_grant_limits_an_open_grant():
     both = msgspec.structs.replace(
         TEMPLATE, grants=(*TEMPLATE.grants, *granting("get_cookies", cookieAccess="any").grants)
     )
@@ -91,7 +91,7 @@ def test_what_an_open_grant_and_a_name_allow_together_is_what_is_named():
     assert dict(of(template=both).headers) == {"cookie": "_fbp=fb.1.2.3"}
 
 
-def test_no_part_of_a_request_waits_in_clear_that_may_hold_a_person():
+def test_unsealed_payload_stores_no_part_that_may_contain_a_person():
     all_of_it = granting("read_request", requestAccess="any")
     asked = msgspec.structs.replace(
         REQUEST,
@@ -115,7 +115,7 @@ def test_no_part_of_a_request_waits_in_clear_that_may_hold_a_person():
         ("cookie", "who=a%40mail.example; customer_name=Ann; ref=x", "ref=x"),
     ],
 )
-def test_a_header_that_is_named_waits_without_persons(header, value, waits):
+def test_named_header_is_stored_without_persons(header, value, waits):
     named = granting("read_request", headersAllowed=True, headerAccess="any")
     cookies = granting(
         "get_cookies",

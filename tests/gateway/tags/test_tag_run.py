@@ -19,7 +19,7 @@ from twite.gtm.template.sandbox import Incoming, RunResult, Turn
 from twite.redaction.mask_line import LineMask
 
 
-async def test_an_answer_resumes_the_template():
+async def test_response_resumes_the_template():
     stage = Stage(Response(status=204, headers={}, body=b""))
 
     ran = await stage.run(
@@ -31,7 +31,7 @@ async def test_an_answer_resumes_the_template():
     assert [request.url for request in stage.web.asked] == ["https://a.example/"]
 
 
-async def test_a_request_without_an_answer_is_told_and_counted_as_left():
+async def test_request_without_a_response_is_reported_and_counts_as_sent():
     stage = Stage(NoResponse(reason="no answer in time", left=True))
 
     ran = await stage.run(SEND + "send('https://a.example/').catch(data.gtmOnFailure);")
@@ -39,7 +39,7 @@ async def test_a_request_without_an_answer_is_told_and_counted_as_left():
     assert (ran.outcome, ran.left, ran.may_pass) == (RunResult.FAILURE, True, True)
 
 
-async def test_without_its_lease_a_gateway_sends_no_request_of_a_tag():
+async def test_gateway_without_its_lease_sends_no_tag_request():
     stage = Stage()
     stage.may_send = False
 
@@ -49,7 +49,7 @@ async def test_without_its_lease_a_gateway_sends_no_request_of_a_tag():
     assert [request.words for request in ran.tried] == [LEASE_IS_OVER]
 
 
-async def test_more_requests_than_a_run_may_make_end_it():
+async def test_too_many_requests_end_the_run():
     stage = Stage()
 
     ran = await stage.run(SEND + "for (let i = 0; i < 300; i++) send('https://a.example/');")
@@ -63,7 +63,7 @@ async def test_more_requests_than_a_run_may_make_end_it():
 
 
 @pytest.mark.parametrize(("needed", "succeeded"), [(True, False), (False, True)])
-async def test_a_tag_does_not_run_where_the_one_it_needs_failed(needed, succeeded):
+async def test_tag_does_not_run_if_its_required_setup_tag_failed(needed, succeeded):
     ran = await Stage().run("data.gtmOnSuccess();", setup="data.gtmOnFailure();", needed=needed)
 
     assert ran.succeeded is succeeded
@@ -77,7 +77,7 @@ async def test_a_tag_does_not_run_where_the_one_it_needs_failed(needed, succeede
         ("", "the setup tag 'setup' did not succeed"),
     ],
 )
-async def test_a_setup_that_does_not_end_well_says_why_the_tag_does_not_run(setup, why):
+async def test_failed_setup_tag_explains_why_the_tag_does_not_run(setup, why):
     stage = Stage()
 
     ran = await stage.run("require('logToConsole')('ran'); data.gtmOnSuccess();", setup=setup)
@@ -96,7 +96,7 @@ async def test_a_setup_that_does_not_end_well_says_why_the_tag_does_not_run(setu
         ("data.gtmFailed();", False, True),
     ],
 )
-async def test_a_teardown_that_is_for_success_runs_after_nothing_else(code, needed, runs):
+async def test_required_teardown_tag_runs_only_after_success(code, needed, runs):
     stage = Stage()
 
     await stage.run(code, teardown="require('logToConsole')('after');", needed=needed)
@@ -104,7 +104,7 @@ async def test_a_teardown_that_is_for_success_runs_after_nothing_else(code, need
     assert [notice.text for notice in stage.seen.notices] == (["after"] if runs else [])
 
 
-async def test_a_random_number_of_the_settings_is_the_events_and_the_same_at_each_try():
+async def test_random_variable_has_the_same_value_at_each_attempt():
     stage = Stage()
     code = "require('logToConsole')(data.lot);\ndata.gtmOnSuccess();"
 
@@ -117,7 +117,7 @@ async def test_a_random_number_of_the_settings_is_the_events_and_the_same_at_eac
     assert len({first, other, waited}) == 3
 
 
-async def test_what_hangs_is_ended_and_known_for_it():
+async def test_hanging_run_is_ended_and_marked():
     ran = await Stage().run("while (true) {}")
 
     assert ran.is_spent
@@ -137,7 +137,7 @@ class BusyEngines(LocalEngines):
         return BusyProcess(QuickJsEngine, limits)
 
 
-async def test_the_time_in_which_others_have_the_process_is_none_of_its_own():
+async def test_time_of_other_runs_does_not_count():
     stage = Stage(Response(status=200, headers={}, body=b""))
 
     ran = await stage.run(
@@ -149,7 +149,7 @@ async def test_the_time_in_which_others_have_the_process_is_none_of_its_own():
     assert ran.succeeded
 
 
-async def test_what_a_template_waits_for_does_not_run_out_while_others_have_the_process():
+async def test_promises_do_not_time_out_during_other_runs():
     stage = Stage(Response(status=200, headers={}, body=b""))
     clock = stage.clock = Skipping()
 
@@ -174,7 +174,7 @@ async def test_what_a_template_waits_for_does_not_run_out_while_others_have_the_
     assert ran.succeeded
 
 
-async def test_a_request_that_is_not_answered_in_the_tags_time_ends_it_and_is_no_cost():
+async def test_request_timeout_ends_the_run_without_probation():
     stage = Stage()
     stage.web.ask = lambda _: asyncio.sleep(60)
 
@@ -204,7 +204,7 @@ class Escaped:
         pass
 
 
-async def test_what_its_permissions_do_not_allow_is_not_performed_whatever_the_engine_says():
+async def test_effect_without_permission_is_denied_whatever_the_engine_says():
     stage = Stage()
 
     ran = await stage.run("", make=Escaped)
@@ -213,7 +213,7 @@ async def test_what_its_permissions_do_not_allow_is_not_performed_whatever_the_e
     assert stage.web.asked == []
 
 
-async def test_what_there_is_no_room_for_is_not_kept_and_told():
+async def test_item_beyond_the_storage_capacity_is_dropped_and_reported():
     stage = Stage()
     code = "const kept = require('templateDataStorage');\n" + "".join(
         f"kept.setItemCopy('{name}', 'x'.repeat({size}));\n"
@@ -226,7 +226,7 @@ async def test_what_there_is_no_room_for_is_not_kept_and_told():
     assert [notice.text for notice in stage.seen.notices] == [STORAGE_FULL]
 
 
-async def test_a_line_holds_neither_a_secret_nor_a_person_and_they_are_bounded():
+async def test_log_lines_contain_no_secret_or_person_and_are_limited():
     stage = Stage()
     code = (
         "const log = require('logToConsole');\n"
@@ -242,7 +242,7 @@ async def test_a_line_holds_neither_a_secret_nor_a_person_and_they_are_bounded()
     assert lines[-1] == "further lines of this run are omitted"
 
 
-async def test_our_own_sentences_are_told_whole_and_no_name_in_them_is_taken_for_a_headers():
+async def test_messages_of_twite_are_reported_unmasked():
     stage = Stage()
     code = (
         "require('setCookie')('a', 'b');\nrequire('setResponseBody')('x');\n"
@@ -261,7 +261,7 @@ async def test_our_own_sentences_are_told_whole_and_no_name_in_them_is_taken_for
 
 
 @pytest.mark.parametrize("api", ["setCookie('a', 'b')", "setResponseHeader('a', 'b')"])
-async def test_what_a_callback_sets_after_the_first_step_is_ignored_and_the_line_says_why(api):
+async def test_response_effects_after_the_first_step_are_ignored_with_a_reason(api):
     stage = Stage(Response(status=200, headers={}, body=b""))
     name, _, arguments = api.partition("(")
     code = (
@@ -278,7 +278,7 @@ async def test_what_a_callback_sets_after_the_first_step_is_ignored_and_the_line
     )
 
 
-def test_our_own_sentences_hold_no_secret_and_no_person_either():
+def test_messages_of_twite_contain_no_secret_or_person():
     mask = LineMask([SECRET], {"user_data": {"address": {"first_name": "Annabel"}}})
 
     line = mask.own(f"SetCookie: {SECRET} of Annabel\n", most=300)
@@ -286,7 +286,7 @@ def test_our_own_sentences_hold_no_secret_and_no_person_either():
     assert line == "SetCookie: *** of *** "
 
 
-def test_a_long_secret_is_hidden_whole_and_a_text_without_end_is_looked_at_in_part():
+def test_long_secret_is_masked_and_long_text_truncated():
     secret = "k3y " * 700  # calls itself repeatedly
     mask = LineMask([secret], {})
 
@@ -297,7 +297,7 @@ def test_a_long_secret_is_hidden_whole_and_a_text_without_end_is_looked_at_in_pa
     assert len(line) < 70_000
 
 
-def test_where_too_many_are_to_be_hidden_nothing_is_shown():
+def test_line_is_hidden_if_too_many_values_must_be_masked():
     mask = LineMask([], {"user_data": [f"person {n}" for n in range(6_000)]})
 
     assert mask.over("a line", most=300) == "…"
@@ -315,13 +315,13 @@ data.gtmOnSuccess();
     ("sent", "read"),
     [((), "own k"), ((("x-gtm-identifier", "theirs"),), "theirs None")],
 )
-async def test_headers_of_the_settings_are_for_requests_without_any_of_them(sent, read):
+async def test_configured_headers_apply_to_requests_without_any_of_them(sent, read):
     request = completed(Incoming(headers=sent), STAPE_HEADERS)
 
     assert " ".join(str(dict(request.headers).get(name)) for name, _ in STAPE_HEADERS) == read
 
 
-async def test_a_template_reads_the_headers_of_the_settings():
+async def test_template_reads_the_configured_headers():
     stage = Stage()
 
     await stage.run(READ, headers=STAPE_HEADERS)
@@ -340,9 +340,7 @@ LOCAL = {"graph.facebook.com": "http://127.0.0.1:9000", "*": "http://[::1]:9001"
         ("https://other.example/x", "http://[::1]:9001/x", "::1"),
     ],
 )
-async def test_a_redirected_request_goes_to_the_local_server_that_stands_for_its_host(
-    url, asked, host
-):
+async def test_redirected_request_goes_to_the_local_server_of_its_host(url, asked, host):
     stage = Stage()
 
     await stage.run(f"{SEND}send('{url}').then(data.gtmOnSuccess);", redirect=LOCAL)
@@ -352,7 +350,7 @@ async def test_a_redirected_request_goes_to_the_local_server_that_stands_for_its
     assert request.headers["X-Forwarded-Host"] == urlsplit(url).hostname
 
 
-async def test_without_a_local_server_for_its_host_a_request_is_sent_as_it_is():
+async def test_request_without_a_local_server_is_unchanged():
     stage = Stage()
     only = {"graph.facebook.com": "http://127.0.0.1:9000"}
 

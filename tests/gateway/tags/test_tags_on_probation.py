@@ -151,7 +151,7 @@ async def stage():
     await stage.engine_pool.stop()
 
 
-async def test_a_run_that_passed_a_limit_is_followed_by_a_rest_of_many_times_its_cost(stage):
+async def test_run_over_a_limit_is_followed_by_a_pause(stage):
     await stage.goes("order-1", hangs=True)
 
     assert stage.circuit_breaker.wait() > 19 * BRIEF * 1_000 * 0.9
@@ -160,7 +160,7 @@ async def test_a_run_that_passed_a_limit_is_followed_by_a_rest_of_many_times_its
     assert Troubled(where="tag crm", reason=reason) in stage.seen.notices
 
 
-async def test_what_was_claimed_beside_it_waits_and_no_try_of_it_is_counted(stage):
+async def test_delivery_claimed_meanwhile_waits_without_an_attempt(stage):
     await stage.goes("order-1", hangs=True)
 
     await stage.flight.take(await stage.comes("order-2"))
@@ -170,7 +170,7 @@ async def test_what_was_claimed_beside_it_waits_and_no_try_of_it_is_counted(stag
     assert waiting.due_at > stage.clock.now()
 
 
-async def test_what_waited_is_delivered_after_the_rest(stage):
+async def test_waiting_delivery_is_delivered_after_the_pause(stage):
     await stage.goes("order-1", hangs=True)
     await stage.flight.take(await stage.comes("order-2"))
 
@@ -183,7 +183,7 @@ async def test_what_waited_is_delivered_after_the_rest(stage):
     assert (await stage.history("order-2")).state is State.DELIVERED
 
 
-async def test_good_runs_bring_it_back_to_its_pace(stage):
+async def test_good_runs_end_the_probation(stage):
     await stage.goes("order-0", hangs=True)
     await stage.withdraw("order-0")
 
@@ -196,7 +196,7 @@ async def test_good_runs_bring_it_back_to_its_pace(stage):
     assert stage.circuit_breaker.wait() == 0
 
 
-async def test_the_first_run_is_alone_and_one_that_ends_well_opens_the_lane(stage):
+async def test_first_run_is_alone_and_its_success_opens_the_worker(stage):
     before = stage.circuit_breaker.probes
 
     await stage.goes("order-1")
@@ -204,7 +204,7 @@ async def test_the_first_run_is_alone_and_one_that_ends_well_opens_the_lane(stag
     assert (before, stage.circuit_breaker.probes) == (True, False)
 
 
-async def test_until_it_is_proven_a_tag_holds_up_none_but_itself(stage):
+async def test_unproven_tag_delays_only_itself(stage):
     mine, other = (stage.engine_pool.worker(name) for name in ("tag:crm", "tag:other"))
 
     for number in range(PROVEN):
@@ -225,7 +225,7 @@ WAITS = msgspec.structs.replace(
 )
 
 
-async def test_a_run_that_crashes_is_held_and_told(stage):
+async def test_crashing_run_is_held_and_reported(stage):
     await stage.goes("order-1", hangs="crashes")
 
     held = await stage.history("order-1")
@@ -239,7 +239,7 @@ async def test_a_run_that_crashes_is_held_and_told(stage):
     assert stage.circuit_breaker.wait() > 0
 
 
-async def test_beside_it_in_the_same_process_no_run_of_another_template_is_lost(stage):
+async def test_crash_loses_no_run_of_another_template(stage):
     for number in range(PROVEN):
         await stage.goes(f"order-{number}")
     shared = stage.engine_pool.worker("tag:crm")
@@ -254,7 +254,7 @@ async def test_beside_it_in_the_same_process_no_run_of_another_template_is_lost(
     assert (told.outcome, told.error) == (RunResult.SUCCESS, None)
 
 
-async def test_each_time_it_rests_and_the_next_event_has_its_run(stage):
+async def test_each_crash_pauses_the_tag_and_the_next_event_runs(stage):
     for number in (1, 2):
         await stage.goes(f"order-{number}", hangs="crashes")
         assert stage.circuit_breaker.wait() > 19 * BRIEF * 1_000
@@ -267,7 +267,7 @@ async def test_each_time_it_rests_and_the_next_event_has_its_run(stage):
     assert reasons == [f"{CRASHED}: Twite now pauses the template after each run"] * 2
 
 
-async def test_a_tag_whose_turns_take_long_leaves_the_shared_process_until_they_do_not(stage):
+async def test_slow_tag_gets_its_own_process_until_it_is_fast(stage):
     for number in range(PROVEN):
         await stage.goes(f"order-{number}")
     shared = stage.engine_pool.worker("tag:crm")
@@ -281,7 +281,7 @@ async def test_a_tag_whose_turns_take_long_leaves_the_shared_process_until_they_
     assert stage.engine_pool.worker("tag:crm") is shared
 
 
-async def test_what_a_run_takes_is_heard_of(stage):
+async def test_run_time_is_recorded(stage):
     for number in range(PROVEN):
         await stage.goes(f"order-{number}")
     before = stage.engine_pool.worker("tag:crm")
@@ -292,7 +292,7 @@ async def test_what_a_run_takes_is_heard_of(stage):
     assert stage.engine_pool.worker("tag:crm") is not before
 
 
-async def test_the_limit_of_the_proven_is_four_times_that_of_the_others():
+async def test_proven_tags_have_a_fourfold_limit():
     engines = LocalEngines(QuickJsEngine)
     engine_pool = EnginePool(engines, elapsed=lambda: 0, limits=RunLimits(time=0.25))
     engine_pool.start()
@@ -311,7 +311,7 @@ async def test_the_limit_of_the_proven_is_four_times_that_of_the_others():
     assert limits == [0.25, 1.0, 0.25]
 
 
-async def test_a_tag_that_passed_a_limit_comes_behind_all_others():
+async def test_tag_over_a_limit_runs_after_all_others():
     engines = LocalEngines(QuickJsEngine)
     engine_pool = EnginePool(engines, elapsed=lambda: 0)
     engine_pool.start()

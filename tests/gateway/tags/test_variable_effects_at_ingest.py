@@ -34,7 +34,7 @@ return '' + times;
 """
 
 
-async def test_at_the_door_a_variable_keeps_logs_and_says_what_it_lacks():
+async def test_variable_at_ingest_stores_logs_and_reports_missing_permissions():
     code = """
 const kept = require('templateDataStorage');
 const times = (kept.getItemCopy('times') || 0) + 1;
@@ -81,7 +81,7 @@ return 'gold';
 
 
 @pytest.mark.parametrize("sends_nothing", [True, False])
-async def test_a_preview_that_sends_nothing_stores_no_items_of_variables(sends_nothing):
+async def test_preview_without_sending_stores_no_items_of_variables(sends_nothing):
     condition = Condition(left="{{segment}}", operator=Operator.EQUALS, right="1")
     made = msgspec.structs.replace(
         container(COUNTS),
@@ -123,7 +123,7 @@ class Escaped:
 
 
 @pytest.mark.parametrize("may", [True, False])
-async def test_at_the_door_nothing_is_kept_that_its_permissions_do_not_allow(may):
+async def test_variable_at_ingest_stores_only_with_permission(may):
     made = container()
     lookup = made.templates["lookup"]
     if not may:

@@ -141,7 +141,7 @@ def body(text, status=200):
     return Response(status=status, headers={}, body=text.encode())
 
 
-async def test_a_tag_has_the_value_that_its_variable_asked_for():
+async def test_tag_gets_the_value_its_variable_requested():
     stage = Stage(body("gold"))
 
     ran = await stage.run()
@@ -150,7 +150,7 @@ async def test_a_tag_has_the_value_that_its_variable_asked_for():
     assert stage.urls == ["https://lookup.example/?q=c-1", "https://vendor.example/gold"]
 
 
-async def test_variables_that_need_one_another_are_asked_in_turn_and_each_once():
+async def test_dependent_variables_are_looked_up_once_each_in_order():
     stage = Stage(body("gold"), body("plated"))
     made = container()
     again = Variable(
@@ -171,7 +171,7 @@ async def test_variables_that_need_one_another_are_asked_in_turn_and_each_once()
     ]
 
 
-async def test_a_transformation_changes_what_a_variable_asks_for():
+async def test_transformation_changes_the_request_of_a_variable():
     stage = Stage(body("silver"))
     change = Transformation(name="other", set={"client_id": "c-2"})
 
@@ -185,7 +185,7 @@ async def test_a_transformation_changes_what_a_variable_asks_for():
     [body("none", status=404), NoResponse(reason="no answer in time", left=True)],
     ids=["refused", "late"],
 )
-async def test_without_an_answer_the_tag_runs_without_the_value(answer):
+async def test_tag_runs_without_the_value_of_a_failed_lookup(answer):
     stage = Stage(answer)
 
     ran = await stage.run()
@@ -194,7 +194,7 @@ async def test_without_an_answer_the_tag_runs_without_the_value(answer):
     assert stage.urls[-1] == "https://vendor.example/undefined"
 
 
-async def test_what_a_variable_throws_is_told_and_the_tag_runs_without_the_value():
+async def test_rejected_lookup_is_reported_and_the_tag_runs_without_the_value():
     stage = Stage(body("gold"))
 
     ran = await stage.run(container(LOOKUP.replace("return answer.body", "return answer.no.body")))
@@ -205,7 +205,7 @@ async def test_what_a_variable_throws_is_told_and_the_tag_runs_without_the_value
     assert stage.urls[-1] == "https://vendor.example/undefined"
 
 
-async def test_asking_is_no_sending_a_tag_that_runs_once_may_be_tried_again():
+async def test_lookup_is_not_sending_for_at_most_once_tags():
     stage = Stage(body("gold"))
     rule = TagRule(name="crm", repeat=RepeatPolicy.AT_MOST_ONCE)
 
@@ -216,7 +216,7 @@ async def test_asking_is_no_sending_a_tag_that_runs_once_may_be_tried_again():
     assert transition.trigger is Ended.POSTPONED
 
 
-async def test_nor_where_its_time_runs_out_while_it_asks():
+async def test_timeout_during_a_lookup_is_not_sending():
     class Silent(ScriptedWeb):
         async def ask(self, _asked):
             await asyncio.sleep(60)
@@ -229,7 +229,7 @@ async def test_nor_where_its_time_runs_out_while_it_asks():
     assert (ran.succeeded, ran.left, ran.passed_a_limit) == (False, False, True)
 
 
-async def test_a_variable_keeps_what_it_was_told_for_the_next_delivery():
+async def test_stored_lookup_result_serves_the_next_delivery():
     stage = Stage(body("gold"))
     keeps = """
 const kept = require('templateDataStorage');
@@ -248,7 +248,7 @@ return send('https://lookup.example/').then((answer) => {
     assert stage.urls == ["https://lookup.example/", *["https://vendor.example/gold"] * 2]
 
 
-async def test_what_a_variable_logs_is_told():
+async def test_variable_logs_are_reported():
     stage = Stage()
 
     await stage.run(container("require('logToConsole')('seen');\nreturn 'gold';"))
@@ -256,7 +256,7 @@ async def test_what_a_variable_logs_is_told():
     assert "seen" in stage.said
 
 
-async def test_what_a_variable_throws_at_once_is_told_too():
+async def test_variable_error_is_reported():
     stage = Stage()
 
     ran = await stage.run(container("return data.no.such;"))
@@ -266,7 +266,7 @@ async def test_what_a_variable_throws_at_once_is_told_too():
     assert told.startswith("the variable template 'It' failed: TypeError")
 
 
-async def test_what_a_variable_draws_is_the_events_and_each_variables_own():
+async def test_random_value_is_per_event_and_variable():
     draws = "return require('generateRandom')(1, 1000000000);"
     again = Variable(name="again", type=VariableSource.TEMPLATE, template="lookup")
     made = container(draws)
@@ -284,7 +284,7 @@ async def test_what_a_variable_draws_is_the_events_and_each_variables_own():
     assert set(first) & set(other) == set()
 
 
-async def test_a_variable_knows_the_container_it_is_in():
+async def test_variable_knows_its_container():
     about = "const it = require('getContainerVersion')(); return it.containerId + it.version;"
     stage = Stage()
 

@@ -114,13 +114,13 @@ async def stage():
     await stage.engine_pool.stop()
 
 
-async def test_a_variable_that_is_well_decides(stage):
+async def test_good_variable_decides(stage):
     fired, unfired = await stage.hear()
 
     assert (fired, unfired) == ({"tag:picky", "tag:plain", "tag:filled"}, {})
 
 
-async def test_after_a_limit_what_needs_the_variable_does_not_fire_and_says_why(stage):
+async def test_tag_with_a_paused_variable_does_not_fire_and_says_why(stage):
     await stage.hear(hangs=True)
 
     fired, unfired = await stage.hear()
@@ -131,7 +131,7 @@ async def test_after_a_limit_what_needs_the_variable_does_not_fire_and_says_why(
     assert stage.seen.notices == [Troubled(where="variable Basket", reason=reason)]
 
 
-async def test_after_its_rest_it_decides_again_and_good_runs_need_none(stage):
+async def test_variable_decides_again_after_its_pause(stage):
     await stage.hear(hangs=True)
     await stage.clock.advance(60_000)
 
@@ -140,7 +140,7 @@ async def test_after_its_rest_it_decides_again_and_good_runs_need_none(stage):
     assert [unfired for _, unfired in heard] == [{}, {}, {}]
 
 
-async def test_one_that_crashes_is_told_and_costs_the_next_ones_nothing(stage):
+async def test_crashing_variable_is_reported_and_costs_later_events_nothing(stage):
     first = await stage.hear(hangs="crashes")
     second = await stage.hear()
 
@@ -153,14 +153,14 @@ async def test_one_that_crashes_is_told_and_costs_the_next_ones_nothing(stage):
     ] == [(AlertKind.TEMPLATE_HUNG, "variable Basket")]
 
 
-async def test_events_that_come_together_cost_one_crash_and_not_one_each(stage):
+async def test_simultaneous_events_cost_one_crash(stage):
     heard = await asyncio.gather(*(stage.hear(hangs="crashes") for _ in range(5)))
 
     assert heard == [({"tag:plain", "tag:filled"}, {"tag:picky": ("unfilled", RESTS)})] * 5
     assert len([notice for notice in stage.seen.notices if type(notice) is Troubled]) == 1
 
 
-async def test_a_variable_that_is_slow_has_a_share_of_the_time_at_the_door(stage):
+async def test_slow_variable_has_a_share_of_the_ingest_time(stage):
     heard = [await stage.hear(hangs="slow") for _ in range(100)]
     await stage.clock.advance(1_000)
     after = await stage.hear(hangs="slow")
@@ -171,7 +171,7 @@ async def test_a_variable_that_is_slow_has_a_share_of_the_time_at_the_door(stage
     assert after[1] == {}
 
 
-async def test_one_that_is_quick_is_never_held_back(stage):
+async def test_fast_variable_is_never_paused(stage):
     heard = [await stage.hear() for _ in range(300)]
 
     assert all(unfired == {} for _, unfired in heard)
