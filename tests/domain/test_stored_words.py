@@ -6,9 +6,27 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from twite.domain.delivery import AttemptOutcome, Delivered, Errored, Rejected, RejectionScope
-from twite.domain.people.users import AuditAction, Change
+from twite.domain.alert import AlertKind, AlertPhase
+from twite.domain.consent import ConsentAction
+from twite.domain.delivery import (
+    AttemptOutcome,
+    Delivered,
+    Errored,
+    Rejected,
+    RejectionScope,
+    State,
+    Trigger,
+)
+from twite.domain.people.users import AuditAction, Change, KeyScope, Result, Role
+from twite.domain.stats.sightings import SightingPath
+from twite.domain.stats.tally import Counting
+from twite.domain.stats.value_guard import UnusualAmount, ValueGuard
+from twite.domain.submission import Endpoint
+from twite.formats.beacon.shape import PixelCall
 from twite.gateway.ports.events import TroublePlace
+from twite.gateway.ports.findings import CheckStatus
+from twite.gateway.ports.tags import PersonHandling, RepeatPolicy
+from twite.gtm.container.plan import NotFiredReason
 
 SOURCES = Path(__file__).parents[2] / "src/twite"
 
@@ -68,6 +86,39 @@ def test_no_union_on_the_wire_is_told_apart_by_class_names():
     ]
 
     assert told == []
+
+
+# Stored, in settings, or in answers and metrics. A word may be added, and never changed.
+WORDS = {
+    State: "queued sending delivered held dead suppressed",
+    Trigger: "claimed delivered postponed buried held lapsed withdrawn not_fired replayed recalled "
+    "discarded",
+    AttemptOutcome: "delivered errored rejected",
+    RejectionScope: "conversion size event pixel unclear",
+    Endpoint: "native x_api beacon ga4 measurement_protocol data_tag sgtm stape tag client",
+    AlertKind: "credentials_refused pixel_paused event_paused dead_letters conversions_held "
+    "deadline_risk source_silent balance_residue store_failing store_unusable store_restored "
+    "weak_durability disk_nearly_full template_hung clock_wrong",
+    AlertPhase: "opened still_open resolved",
+    Role: "viewer operator admin",
+    KeyScope: "accounting lives overlap metrics",
+    Result: "done over taken gone last otherwise",
+    SightingPath: "pixel blocked page server",
+    Counting: "kit flaw flagged held",
+    UnusualAmount: "zero minor_units outlier currency",
+    ValueGuard: "off flag hold",
+    ConsentAction: "send restrict strip hold suppress",
+    NotFiredReason: "paused consent trigger exception beside unfilled",
+    PixelCall: "loaded called blocked absent",
+    CheckStatus: "green amber red",
+    RepeatPolicy: "at_least_once at_most_once",
+    PersonHandling: "hashed sealed",
+}
+
+
+@pytest.mark.parametrize("kind", WORDS, ids=lambda kind: kind.__name__)
+def test_an_enum_keeps_its_words(kind):
+    assert set(WORDS[kind].split()) <= {member.value for member in kind}
 
 
 def test_the_audit_keeps_its_words():

@@ -1,6 +1,7 @@
 """The store contract covers the ports: every method, query, move and kind of record."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol, get_args
@@ -10,11 +11,13 @@ import pytest
 import store_contract
 from store_contract.ledger_contract import LedgerContract
 from twite.gateway.ports.directory import Directory, SignInUpdate
-from twite.gateway.ports.outbox import Move
-from twite.gateway.ports.queries import Query, Selection
-from twite.gateway.ports.state import StateRecord
-from twite.gateway.ports.store import Store
+from twite.gateway.ports.outbox import Move, Outbox
+from twite.gateway.ports.privacy import Privacy
+from twite.gateway.ports.queries import Queries, Query, Selection
+from twite.gateway.ports.state import StateRecord, StateStore
+from twite.gateway.ports.store import Intake, Store
 
+CONTRIBUTING = Path(__file__).parents[2] / "CONTRIBUTING.md"
 LAWS = Path(store_contract.__file__).parent
 
 
@@ -64,3 +67,12 @@ def test_every_message_of_a_port_has_a_contract_test(nodes):
     named = {node.id for node in nodes if isinstance(node, ast.Name)}
 
     assert {message.__name__ for message in MESSAGES} <= named
+
+
+def test_contributing_lists_the_ports_and_their_methods():
+    ports = (Intake, Outbox, Queries, StateStore, Directory, Privacy)
+    rows = re.findall(r"^\| `(\w+)` \| (`.+`) \|$", CONTRIBUTING.read_text(), re.MULTILINE)
+
+    documented = {port: set(re.findall(r"\w+", methods)) for port, methods in rows}
+
+    assert documented == {port.__name__: methods_of(port) for port in ports}

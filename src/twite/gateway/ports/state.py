@@ -1,11 +1,15 @@
 """State port: small records that outlive a restart, by key.
 
-Pause pixel and event RateLimitWindow pixel ClockRecord there is one
-DecisionPolicy    source
-UsualAmount       pixel, event and currency
-Alert             id
-HourlyTraffic     source and hour
-SealedSecret      name
+The key of each kind:
+
+- Pause: pixel and event
+- RateLimitWindow: pixel
+- ClockRecord: there is only one
+- DecisionPolicy: source
+- UsualAmount: pixel, event and currency
+- Alert: id
+- HourlyTraffic: source and hour
+- SealedSecret: name
 """
 
 from collections.abc import Sequence
