@@ -14,9 +14,11 @@ from test_native_any_input import OBJECTS
 from twite.consent.verdict import judging
 from twite.domain.consent import ConsentAction, ConsentPolicy
 from twite.domain.errors import MalformedRequest
+from twite.formats.native import fast_read
 from twite.formats.native import read as native
 from twite.formats.native.conversion import ReadContext
 from twite.formats.native.fast_read import read_fast
+from twite.formats.native.values import MAX_TEXT
 
 ORDER = {
     "event": "purchase",
@@ -57,6 +59,12 @@ USUAL = {
         name: value for name, value in ORDER.items() if name not in {"value", "currency"}
     },
     "an empty basket": ORDER | {"contents": []},
+    "a single item": ORDER | {"contents": [{"quantity": 1}]},
+    "the longest texts": ORDER | {
+        "url": "https://shop.example/".ljust(MAX_TEXT, "x"),
+        "search": "x" * MAX_TEXT,
+        "contents": [{"name": "x" * MAX_TEXT}],
+    },
 }  # fmt: skip
 
 
@@ -123,7 +131,7 @@ def test_usual_conversion_takes_the_fast_path(conversion, is_ascii):
         assert all(result.conversion for result in fast.results)
 
 
-UNTYPICAL = {"consent", "the click in the page's URL"}
+UNTYPICAL = {"consent", "the click in the page's URL", "the longest texts"}
 
 
 @pytest.mark.parametrize("conversion", USUAL.values(), ids=USUAL)
@@ -280,3 +288,24 @@ def test_duplicate_key_is_refused():
 
     assert fast == thorough
     assert fast.results[0].is_faulty or None in results
+
+
+REMEMBERED = "twite.formats.native.fast_read._lines"
+
+
+@pytest.mark.parametrize(("length", "remembered"), [(512, 1), (513, 0)])
+def test_only_short_contents_are_remembered(length, remembered):
+    with patch.dict(REMEMBERED, clear=True) as lines:
+        read_bytes(json.dumps(ORDER | {"contents": [{"name": "x" * length}]}).encode())
+
+        assert len(lines) == remembered
+
+
+def test_remembered_contents_are_limited():
+    counts = []
+    with patch.dict(REMEMBERED, clear=True) as lines, patch.object(fast_read, "_MOST_LINES", 3):
+        for number in range(9):
+            read_bytes(json.dumps(ORDER | {"contents": [{"id": number}]}).encode())
+            counts.append(len(lines))
+
+    assert counts == [1, 2, 3] * 3

@@ -299,4 +299,4 @@ def test_the_account_is_open_while_x_leaves_one_conversion():
 
     quota.obey(left=1, reset=clock.now() + MINUTE)
 
-    assert (quota.left(), quota.is_closed_by_x) == (1, False)
+    assert (quota.left(), quota.wait(), quota.is_closed_by_x) == (1, 0, False)
