@@ -25,6 +25,14 @@ class Connection:
     def executescript(self, statements: str) -> None:
         self._real.execute(statements).fetchall()
 
+    def fill(self, image: bytes) -> None:
+        """Copy a database, as `backup` of Python's connections does."""
+        source = apsw.Connection(":memory:")
+        source.deserialize("main", image)
+        with self._real.backup("main", source, "main") as backup:
+            backup.step()
+        source.close()
+
     def close(self, *, log: bool = True) -> None:
         """Close; `log` keeps the log for the next connection."""
         self._real.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int(log))

@@ -8,6 +8,7 @@ apsw's SQLite, because Python's does not accept a VFS.
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -68,7 +69,10 @@ class Tally(msgspec.Struct):
 
 
 class _Noted:
-    """A connection for migrations, each of which is a commit."""
+    """A connection for migrations, each of which is a commit.
+
+    Like apsw's, it is not one that Twite copies a new database to: see `Life._open`.
+    """
 
     def __init__(self, connection: Connection, note: Callable[[], None]) -> None:
         self._connection = connection
@@ -150,6 +154,10 @@ class Life:
     def _open(self) -> None:
         """Do what SQLiteStore.open does."""
         self._writer = self._connect()
+        if not rows_of(self._writer) and self._randomness.random() < 0.5:
+            with closing(schema.new_database()) as new:
+                self._writer.fill(new.serialize())
+            self._note()
         schema.migrate(_Noted(self._writer, self._note), "twite.db")
         self._note()
         if self._disk.off:

@@ -1,0 +1,71 @@
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from twite.domain.errors import StoreUnusable
+from twite.stores.sqlite.engine.schema import migrate, migrations, newest_version, version_of
+
+
+def connect(path):
+    return closing(sqlite3.connect(path, isolation_level=None))
+
+
+def content(connection):
+    """Return all of a database but its salt, which is random."""
+    connection.execute("UPDATE deployment SET salt = x'00'")
+    schema = connection.execute("SELECT * FROM sqlite_schema ORDER BY rowid").fetchall()
+    return version_of(connection), schema, list(connection.iterdump())
+
+
+def test_a_new_database_is_the_one_that_all_migrations_make(tmp_path):
+    with connect(tmp_path / "new.db") as new, connect(tmp_path / "stepwise.db") as stepwise:
+        migrate(new, "new.db")
+        for version, statements in migrations():
+            stepwise.executescript(f"{statements}\nPRAGMA user_version = {version};")
+
+        assert content(new) == content(stepwise)
+        assert version_of(new) == newest_version()
+
+
+def test_a_new_database_is_complete_after_its_first_commit_and_empty_before(tmp_path):
+    path = tmp_path / "twite.db"
+    with connect(path) as connection, connect(path) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM sqlite_schema").fetchall()
+        connection.execute("PRAGMA busy_timeout = 0")
+
+        with pytest.raises(StoreUnusable, match="locked"):
+            migrate(connection, str(path))
+
+        assert version_of(connection) == 0
+        assert not connection.execute("SELECT * FROM sqlite_schema").fetchall()
+        reader.execute("COMMIT")
+        migrate(connection, str(path))
+        assert version_of(reader) == newest_version()
+
+
+def test_the_database_of_another_program_is_never_replaced(tmp_path):
+    path = tmp_path / "twite.db"
+    with connect(path) as connection:
+        connection.execute("CREATE TABLE account (name TEXT)")
+        connection.execute("INSERT INTO account VALUES ('theirs')")
+
+        with pytest.raises(StoreUnusable, match="migration 1 failed"):
+            migrate(connection, str(path))
+
+        assert connection.execute("SELECT * FROM account").fetchall() == [("theirs",)]
+
+
+def test_a_sqlite_that_cannot_load_a_database_runs_the_migrations(tmp_path):
+    class OldConnection(sqlite3.Connection):
+        @property
+        def deserialize(self):
+            raise AttributeError
+
+    path = tmp_path / "twite.db"
+    with closing(sqlite3.connect(path, isolation_level=None, factory=OldConnection)) as connection:
+        migrate(connection, str(path))
+
+        assert version_of(connection) == newest_version()
+        assert connection.execute("SELECT count(*) FROM deployment").fetchone() == (1,)
