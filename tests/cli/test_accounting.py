@@ -9,7 +9,7 @@ from twite.domain.times import spelled
 from twite.stores.sqlite import SQLiteStore
 
 
-def test_the_balance_is_a_table(command, shop):
+def test_balance_is_a_table(command, shop):
     code, out, err = command("accounting", "--config", str(shop))
 
     assert (code, err) == (0, "")
@@ -20,7 +20,7 @@ def test_the_balance_is_a_table(command, shop):
     ]
 
 
-def test_the_balance_is_json_in_the_shape_of_the_http_answer(command, shop):
+def test_balance_as_json_matches_the_http_response(command, shop):
     sums = {
         "received": 5,
         "delivered": 1,
@@ -41,7 +41,7 @@ def test_the_balance_is_json_in_the_shape_of_the_http_answer(command, shop):
     assert told == {**sums, "by": [{"source": "shop", "pixel": "o8z6j", **sums}]}
 
 
-def test_what_is_pending_is_a_table_of_its_own(command, shop):
+def test_pending_conversions_are_a_separate_table(command, shop):
     _, out, _ = command("accounting", "--config", str(shop))
 
     _, pending = out.split("Pending conversions")
@@ -50,7 +50,7 @@ def test_what_is_pending_is_a_table_of_its_own(command, shop):
     assert (cells[:3], len(cells)) == (["o8z6j", "1", spelled(NOW)], 7)
 
 
-def test_what_is_to_be_expected_is_json_too(command, shop):
+def test_forecast_is_json(command, shop):
     _, out, _ = command("accounting", "--config", str(shop), "--json")
 
     [expected] = json.loads(out)["forecast"]
@@ -64,7 +64,7 @@ def test_what_is_to_be_expected_is_json_too(command, shop):
     assert late <= expected.keys()
 
 
-def test_where_nothing_is_pending_there_is_nothing_to_expect(command, tmp_path):
+def test_no_forecast_without_pending_conversions(command, tmp_path):
     asyncio.run(_an_empty_store(tmp_path))
 
     _, out, _ = command("accounting", "--config", str(settings_in(tmp_path)))
@@ -72,7 +72,7 @@ def test_where_nothing_is_pending_there_is_nothing_to_expect(command, tmp_path):
     assert "Pending conversions" not in out
 
 
-def test_a_residue_is_a_failure(command, shop):
+def test_nonzero_balance_is_a_failure(command, shop):
     _lose_what_was_delivered(shop.parent / "twite.db")
 
     code, _, err = command("accounting", "--config", str(shop))
@@ -81,7 +81,7 @@ def test_a_residue_is_a_failure(command, shop):
     assert err == ("The balance is not 0: conversions are unaccounted for. Run twite check.\n")
 
 
-def test_it_needs_no_credentials(command, shop, monkeypatch):
+def test_accounting_needs_no_credentials(command, shop, monkeypatch):
     monkeypatch.delenv("X_PIXEL_TOKEN")
 
     assert command("accounting", "--config", str(shop))[0] == 0

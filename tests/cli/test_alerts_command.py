@@ -90,7 +90,7 @@ def test_open_alerts_are_a_table_and_a_failure(command, shop):
     ]
 
 
-def test_open_alerts_are_json_too(command, shop):
+def test_open_alerts_as_json(command, shop):
     keeping(shop, HELD, OVER)
 
     code, out, _ = command("alerts", "list", "--config", str(shop), "--json")
@@ -109,13 +109,13 @@ def test_open_alerts_are_json_too(command, shop):
     ]
 
 
-def test_without_an_open_alert_all_is_well(command, shop):
+def test_no_open_alert_exits_0(command, shop):
     keeping(shop, OVER)
 
     assert command("alerts", "list", "--config", str(shop)) == (0, "No open alerts.\n", "")
 
 
-def test_what_the_webhook_has_not_taken_is_told(command, shop, chat):
+def test_undelivered_webhook_messages_are_reported(command, shop, chat):
     keeping(shop, OVER)
     with_webhook(shop, chat)
 
@@ -124,7 +124,7 @@ def test_what_the_webhook_has_not_taken_is_told(command, shop, chat):
     assert err == "The webhook has not accepted all messages yet. Run twite alerts test.\n"
 
 
-def test_a_test_reaches_the_webhook_signed(command, shop, chat):
+def test_message_reaches_the_webhook_signed(command, shop, chat):
     with_webhook(shop, chat, 'secret = "between us"')
 
     code, out, _ = command("alerts", "test", "--config", str(shop))
@@ -136,7 +136,7 @@ def test_a_test_reaches_the_webhook_signed(command, shop, chat):
 
 
 @pytest.mark.parametrize("status", [302, 404, 500])
-def test_a_test_that_is_not_taken_is_a_failure_with_the_answer(command, shop, chat, status):
+def test_refused_test_message_is_a_failure_with_the_response(command, shop, chat, status):
     chat.status = status
     with_webhook(shop, chat)
 
@@ -148,7 +148,7 @@ def test_a_test_that_is_not_taken_is_a_failure_with_the_answer(command, shop, ch
     assert len(chat.bodies) == 1
 
 
-def test_a_test_says_what_happened_as_json(command, shop, chat):
+def test_result_as_json(command, shop, chat):
     chat.status = 410
     with_webhook(shop, chat)
 
@@ -157,7 +157,7 @@ def test_a_test_says_what_happened_as_json(command, shop, chat):
     assert json.loads(out) == {"taken": False, "status": 410, "reason": "answered 410"}
 
 
-def test_a_webhook_out_of_reach_is_a_failure(command, shop):
+def test_unreachable_webhook_is_a_failure(command, shop):
     with_webhook(shop, None, port=1)
 
     code, _, err = command("alerts", "test", "--config", str(shop))
@@ -167,14 +167,14 @@ def test_a_webhook_out_of_reach_is_a_failure(command, shop):
     assert err == f"{refused}\n"
 
 
-def test_without_a_webhook_there_is_nothing_to_test(command, shop):
+def test_without_a_webhook_is_an_error(command, shop):
     code, _, err = command("alerts", "test", "--config", str(shop))
 
     assert code == 1
     assert err.startswith("Error: alerts.webhook: is missing or cannot be read")
 
 
-def test_a_test_needs_no_credentials_of_x(command, shop, chat, monkeypatch):
+def test_message_needs_no_x_credentials(command, shop, chat, monkeypatch):
     with_webhook(shop, chat)
     monkeypatch.delenv("X_PIXEL_TOKEN")
 

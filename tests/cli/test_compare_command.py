@@ -78,7 +78,7 @@ def case(event=PURCHASE, sent=None, **more):
     return {"event": event, "sent": [said], **more}
 
 
-def test_what_is_alike_is_said_to_be_and_exits_0(command, container, settings, tmp_path):
+def test_matching_requests_are_reported_and_exit_0(command, container, settings, tmp_path):
     capture = captured(tmp_path, case(), case())
 
     found = command("compare", capture, "--config", settings, "--tag", "X purchase")
@@ -95,9 +95,7 @@ def test_what_is_alike_is_said_to_be_and_exits_0(command, container, settings, t
     )
 
 
-def test_what_differs_is_told_by_its_place_and_without_persons(
-    command, container, settings, tmp_path
-):
+def test_differences_are_reported_by_path_without_persons(command, container, settings, tmp_path):
     other = body(value="50.00", identifiers=[{"hashed_email": "0" * 64}])
     capture = captured(tmp_path, case(sent=other), case(sent=body(value="50.00")))
 
@@ -111,7 +109,7 @@ def test_what_differs_is_told_by_its_place_and_without_persons(
     assert [secret for secret in (EMAIL, "0" * 64, TOKEN) if secret in out] == []
 
 
-def test_a_tag_that_would_see_hashes_alone_is_run_with_hashes_alone(command, container, tmp_path):
+def test_tag_that_would_get_only_hashes_runs_with_hashes(command, container, tmp_path):
     capture = captured(tmp_path, case())
 
     code, out, _ = command("compare", capture, "--container", container, "--tag", "X purchase")
@@ -120,7 +118,7 @@ def test_a_tag_that_would_see_hashes_alone_is_run_with_hashes_alone(command, con
     assert "different body.conversions.0.identifiers.0.hashed_email of “X purchase”" in out
 
 
-def test_places_can_be_ignored_and_are_counted(command, container, settings, tmp_path):
+def test_ignored_paths_are_counted(command, container, settings, tmp_path):
     capture = captured(tmp_path, case(sent=body(value="50.00")))
 
     code, out, _ = command(
@@ -130,7 +128,7 @@ def test_places_can_be_ignored_and_are_counted(command, container, settings, tmp
     assert (code, "ignored body.conversions.0.value, 1 time" in out) == (0, True)
 
 
-def test_events_are_read_from_requests_and_joined_by_their_trace(command, container, tmp_path):
+def test_events_are_read_from_requests_and_joined_by_trace(command, container, tmp_path):
     query = "v=2&tid=G-1&cid=1&en=purchase&ep.transaction_id=order-1&epn.value=49.9&cu=GBP"
     came = {"trace": "t", "request": {"method": "GET", "path": "/g/collect", "query": query}}
     sent = {"trace": "t", "sent": case()["sent"]}
@@ -142,7 +140,7 @@ def test_events_are_read_from_requests_and_joined_by_their_trace(command, contai
     assert code == 0, out
 
 
-def test_a_request_that_nothing_reads_is_said_to_be_unread(command, container, tmp_path):
+def test_request_no_endpoint_reads_is_reported(command, container, tmp_path):
     capture = captured(tmp_path, {"request": {"path": "/odd"}})
 
     code, out, _ = command("compare", capture, "--container", container)
@@ -150,7 +148,7 @@ def test_a_request_that_nothing_reads_is_said_to_be_unread(command, container, t
     assert (code, "unread no endpoint reads '/odd'" in out) == (1, True)
 
 
-def test_programs_read_json(command, container, settings, tmp_path):
+def test_comparison_as_json(command, container, settings, tmp_path):
     capture = captured(tmp_path, case(sent=body(value="50.00")))
 
     _, out, _ = command("compare", capture, "--config", settings, "--json")
@@ -168,7 +166,7 @@ def test_programs_read_json(command, container, settings, tmp_path):
         (("--container", "nowhere.toml"), "nowhere.toml: cannot be read"),
     ],
 )
-def test_what_is_not_there_is_named(command, container, tmp_path, arguments, said):
+def test_unknown_names_are_reported(command, container, tmp_path, arguments, said):
     capture = captured(tmp_path, case())
 
     code, _, err = command("compare", capture, "--container", container, *arguments)
@@ -176,7 +174,7 @@ def test_what_is_not_there_is_named(command, container, tmp_path, arguments, sai
     assert (code in {1, 2}, said in err) == (True, True)
 
 
-def test_a_capture_without_a_case_proves_nothing(command, container, tmp_path):
+def test_capture_without_cases_fails(command, container, tmp_path):
     empty = tmp_path / "empty.jsonl"
     empty.write_text("")
 
@@ -185,7 +183,7 @@ def test_a_capture_without_a_case_proves_nothing(command, container, tmp_path):
     assert (code, err) == (1, "The captures contain no requests to compare.\n")
 
 
-def test_a_line_that_cannot_be_read_is_named_with_its_file(command, container, tmp_path):
+def test_unreadable_line_is_named_with_its_file(command, container, tmp_path):
     capture = tmp_path / "capture.jsonl"
     capture.write_text('{"event": {}}\n{"sent": 1}\n')
 
@@ -206,7 +204,7 @@ ___SERVER_PERMISSIONS___
 """
 
 
-def test_a_variable_that_asks_is_answered_as_the_other_system_was(command, tmp_path):
+def test_variable_lookup_is_answered_from_the_capture(command, tmp_path):
     send = "const send = require('sendHttpRequest');\n"
     lookup = f"{send}return send('https://lookup.example/').then((answer) => answer.body);"
     tag = f"{send}send('https://vendor.example/' + data.segment).then(data.gtmOnSuccess);"
@@ -311,7 +309,7 @@ def hit(query="", *, event=None, headers=None):
         (hit(event={**PURCHASE, "x-ga-gcs": "G100"}), "consent_denied: gcs"),
     ],
 )
-def test_what_the_gateway_keeps_back_is_no_request_that_is_alike(at_doors, came, reason):
+def test_event_held_back_by_the_gateway_is_not_a_match(at_doors, came, reason):
     code, out, _ = at_doors(came)
     _, told, _ = at_doors(came, "--json")
 
@@ -333,13 +331,13 @@ def test_what_the_gateway_keeps_back_is_no_request_that_is_alike(at_doors, came,
         {"event": {"event_name": "page_view", "user_agent": ROBOT}},
     ],
 )
-def test_what_it_lets_in_or_nobody_sent_is_alike(at_doors, came):
+def test_accepted_or_unsent_event_is_a_match(at_doors, came):
     code, out, err = at_doors(came)
 
     assert (code, err, "not sent" in out) == (0, "", False), out
 
 
-def test_a_tag_that_needs_a_signal_finds_it_beside_the_event(at_doors, container):
+def test_consent_signal_beside_the_event_is_used(at_doors, container):
     path = Path(container)
     tag = 'name = "X purchase"\n'
     path.write_text(path.read_text().replace(tag, f'{tag}consent = ["ad_storage"]\n'))
@@ -351,7 +349,7 @@ def test_a_tag_that_needs_a_signal_finds_it_beside_the_event(at_doors, container
     assert granted[0] == 0, granted
 
 
-def test_whose_requests_they_are_can_be_said(at_doors):
+def test_source_of_the_requests_can_be_chosen(at_doors):
     strict = at_doors(case(), "--source", "strict")
     nobodys = at_doors(case(), "--source", "nobody")
 

@@ -49,7 +49,7 @@ def test_dead_and_held_deliveries_are_listed_with_their_reasons(command, shop, w
     ]
 
 
-def test_a_limit_says_that_there_is_more(command, shop):
+def test_limit_reports_that_there_are_more(command, shop):
     _, out, err = command("dead", "list", "--config", str(shop), "--limit", "1", "--json")
 
     assert [history["conversion_id"] for history in json.loads(out)] == ["order-3"]
@@ -57,7 +57,7 @@ def test_a_limit_says_that_there_is_more(command, shop):
 
 
 @pytest.mark.parametrize("name", ["order-2", "2"])
-def test_one_is_replayed_by_its_conversion_id_or_number(command, shop, name):
+def test_delivery_is_replayed_by_conversion_id_or_number(command, shop, name):
     assert command("dead", "replay", name, "--config", str(shop)) == (
         0,
         "1 delivery queued again (0 held).\n",
@@ -66,14 +66,14 @@ def test_one_is_replayed_by_its_conversion_id_or_number(command, shop, name):
     assert states(command, shop)["order-2"] == "queued"
 
 
-def test_all_means_the_dead_ones_because_held_ones_could_count_double(command, shop):
+def test_replay_all_excludes_held_deliveries(command, shop):
     code, out, _ = command("dead", "replay", "--all", "--config", str(shop))
 
     assert (code, out) == (0, "1 delivery queued again (0 held).\n")
     assert states(command, shop)["order-3"] == "held"
 
 
-def test_held_ones_are_replayed_when_asked_for(command, shop):
+def test_held_deliveries_are_replayed_on_request(command, shop):
     words = ("replay", "--all", "--held", "--may-count-twice")
     code, out, err = command("dead", *words, "--config", str(shop))
 
@@ -100,7 +100,7 @@ def late(shop):
 
 
 @pytest.mark.parametrize("which", [["--all", "--held"], ["order-2", "order-3"]])
-def test_what_x_may_have_had_for_forty_hours_is_sent_for_whoever_is_sure(command, late, which):
+def test_replay_of_a_possible_duplicate_needs_confirmation(command, late, which):
     shop, doubt = late
     before = states(command, shop)
 
@@ -120,7 +120,7 @@ def test_what_x_may_have_had_for_forty_hours_is_sent_for_whoever_is_sure(command
         assert store.execute("SELECT max(ambiguous_since) FROM outbox").fetchone() == (None,)
 
 
-def test_a_dry_run_tells_what_could_be_counted_twice(command, late):
+def test_dry_run_lists_possible_duplicates(command, late):
     shop, doubt = late
     words = ("replay", "--all", "--held", "--dry-run", "--config", str(shop))
 
@@ -135,7 +135,7 @@ def test_a_dry_run_tells_what_could_be_counted_twice(command, late):
     assert [letter["delivery"] for letter in told["may_count_twice"]] == [3]
 
 
-def test_what_is_discarded_is_counted_nowhere_and_needs_no_leave(command, late):
+def test_discard_of_a_possible_duplicate_needs_no_confirmation(command, late):
     shop, _ = late
 
     code, out, err = command("dead", "discard", "order-3", "--config", str(shop))
@@ -143,7 +143,7 @@ def test_what_is_discarded_is_counted_nowhere_and_needs_no_leave(command, late):
     assert (code, out, err) == (0, "1 delivery discarded (1 held).\n", "")
 
 
-def test_who_replays_or_discards_is_in_the_audit(command, late):
+def test_replay_and_discard_are_audited_with_the_user(command, late):
     shop, _ = late
     config = ("--config", str(shop))
     command("dead", "replay", "order-3", *config)
@@ -159,7 +159,7 @@ def test_who_replays_or_discards_is_in_the_audit(command, late):
     assert {entry["who"] for entry in replayed} == {who()}
 
 
-def test_a_note_is_in_the_audit_without_the_person_in_it(command, shop):
+def test_audited_note_contains_no_person(command, shop):
     config = ("--config", str(shop))
     note = "shopper@shop.example asked"
 
@@ -172,7 +172,7 @@ def test_a_note_is_in_the_audit_without_the_person_in_it(command, shop):
     assert "shopper" not in out
 
 
-def test_a_dry_run_changes_nothing(command, shop):
+def test_dry_run_changes_nothing(command, shop):
     before = states(command, shop)
 
     code, out, _ = command("dead", "discard", "--all", "--held", "--dry-run", "--config", str(shop))
@@ -182,7 +182,7 @@ def test_a_dry_run_changes_nothing(command, shop):
     assert states(command, shop) == before
 
 
-def test_a_discarded_one_is_suppressed_with_the_note(command, shop):
+def test_discarded_delivery_is_suppressed_with_the_note(command, shop):
     command("dead", "discard", "order-2", "--note", "test order", "--config", str(shop))
 
     _, out, _ = command("show", "order-2", "--config", str(shop), "--json")
@@ -191,14 +191,14 @@ def test_a_discarded_one_is_suppressed_with_the_note(command, shop):
     assert command("accounting", "--config", str(shop))[0] == 0
 
 
-def test_an_id_that_is_neither_dead_nor_held_is_a_failure_and_the_rest_is_done(command, shop):
+def test_unknown_id_is_a_failure_and_the_others_are_replayed(command, shop):
     code, out, err = command("dead", "replay", "order-1", "order-2", "--config", str(shop))
 
     assert (code, out) == (1, "1 delivery queued again (0 held).\n")
     assert err == "order-1 is neither dead nor held. twite show order-1 shows its history.\n"
 
 
-def test_what_was_done_is_json_for_programs(command, shop):
+def test_replay_result_as_json(command, shop):
     _, out, _ = command("dead", "replay", "order-2", "order-9", "--config", str(shop), "--json")
 
     told = json.loads(out)
@@ -222,14 +222,14 @@ def test_what_was_done_is_json_for_programs(command, shop):
         (["list", "--limit", "0"], "greater than or equal to 1"),
     ],
 )
-def test_wrong_usage_is_told_and_exits_with_2(command, shop, words, complaint):
+def test_wrong_usage_exits_2(command, shop, words, complaint):
     code, out, err = command("dead", *words, "--config", str(shop))
 
     assert (code, out) == (2, "")
     assert complaint in err
 
 
-def test_an_empty_list_says_so(command, shop):
+def test_empty_list_says_so(command, shop):
     command("dead", "discard", "--all", "--held", "--config", str(shop))
 
     assert command("dead", "list", "--config", str(shop)) == (
@@ -239,7 +239,7 @@ def test_an_empty_list_says_so(command, shop):
     )
 
 
-def test_text_that_is_safe_is_shown_as_it_is():
+def test_printable_text_is_shown_unchanged():
     assert safe("Grüße aus 東京, 49.90 €") == "Grüße aus 東京, 49.90 €"
 
 
@@ -260,9 +260,7 @@ def twice(shop):
 
 
 @pytest.mark.parametrize("which", [["--all"], ["order-2"]])
-def test_a_dead_letter_is_not_sent_beside_a_later_copy_unless_somebody_is_sure(
-    command, twice, which
-):
+def test_replay_beside_a_later_copy_needs_confirmation(command, twice, which):
     code, out, err = command("dead", "replay", *which, "--config", str(twice))
     sure = command("dead", "replay", *which, "--may-count-twice", "--config", str(twice))
 

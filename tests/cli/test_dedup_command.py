@@ -39,7 +39,7 @@ async def _seen(path, at):
     await store.close()
 
 
-def test_the_overlap_is_a_table_with_what_to_do(command, seen):
+def test_dedup_report_is_a_table_with_advice(command, seen):
     settings, day = seen
 
     code, out, err = command("dedup", "--config", str(settings), "--pixel", "o8z6j")
@@ -50,7 +50,7 @@ def test_the_overlap_is_a_table_with_what_to_do(command, seen):
     assert f"1 blocked: {ADVICE['blocked']}." in out
 
 
-def test_the_overlap_is_json_in_the_shape_of_the_http_answer(command, seen):
+def test_dedup_report_as_json_matches_the_http_response(command, seen):
     settings, day = seen
 
     code, out, _ = command("dedup", "--config", str(settings), "--json")
@@ -67,14 +67,14 @@ def test_the_overlap_is_json_in_the_shape_of_the_http_answer(command, seen):
     assert (told["both"], told["blocked"]) == (2, 2)
 
 
-def test_where_nothing_was_seen_it_says_what_to_do(command, shop):
+def test_empty_dedup_report_says_what_to_do(command, shop):
     code, out, _ = command("dedup", "--config", str(shop))
 
     assert code == 0
     assert "Add the script to your pages" in out
 
 
-def test_days_beyond_what_is_kept_are_wrong_usage(command, shop):
+def test_days_beyond_the_retention_are_wrong_usage(command, shop):
     code, _, err = command("dedup", "--config", str(shop), "--days", "15")
 
     assert code == 2
@@ -92,7 +92,7 @@ async def _seen_twice(path, at):
     await store.close()
 
 
-def test_orders_under_two_ids_are_named(command, tmp_path):
+def test_orders_under_two_ids_are_listed(command, tmp_path):
     at = SystemClock().now()
     asyncio.run(_seen_twice(str(tmp_path / "twite.db"), at))
     asked = ("dedup", "--config", str(settings_in(tmp_path)), "--pixel", "o8z6j")

@@ -47,7 +47,7 @@ def demo(tmp_path):
     return start
 
 
-def test_the_demo_ends_by_itself_and_says_that_all_agrees(demo, orders):
+def test_demo_ends_with_a_balance_of_0(demo, orders):
     with demo("--orders", str(orders)) as process:
         out, _ = process.communicate(timeout=180)
 
@@ -56,7 +56,7 @@ def test_the_demo_ends_by_itself_and_says_that_all_agrees(demo, orders):
     assert "password" not in out
 
 
-def test_with_stay_its_console_is_a_link_a_name_and_a_password_away(demo):
+def test_demo_with_stay_prints_the_console_link_and_login(demo):
     with demo("--stay") as process:
         try:
             told = until("Ctrl-C", process.stdout)

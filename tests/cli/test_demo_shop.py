@@ -75,7 +75,7 @@ def ask(shop, path, *, form=None):
 
 
 @pytest.mark.parametrize("path", ["/", "/mug"])
-def test_each_page_has_the_script_and_allows_it(shop, gateway, path):
+def test_each_page_loads_the_script_and_its_policy_allows_it(shop, gateway, path):
     status, headers, page = ask(shop, path)
 
     policy = headers["Content-Security-Policy"]
@@ -85,7 +85,7 @@ def test_each_page_has_the_script_and_allows_it(shop, gateway, path):
     assert "<script>" not in page
 
 
-def test_an_order_is_told_by_the_back_end_and_by_the_page_under_one_id(shop, told):
+def test_order_is_sent_by_server_and_page_under_one_id(shop, told):
     status, headers, _ = ask(shop, "/order", form="email=shopper%40example.com")
 
     _, _, page = ask(shop, headers["Location"])
@@ -106,20 +106,20 @@ def test_an_order_is_told_by_the_back_end_and_by_the_page_under_one_id(shop, tol
     assert 'data-id="shop-0001" data-value="24.95" data-currency="EUR"' in page
 
 
-def test_the_calls_of_the_page_are_in_a_file_of_its_own(shop):
+def test_page_calls_are_in_a_separate_script(shop):
     _, headers, script = ask(shop, "/shop.js")
 
     assert headers["Content-Type"] == "text/javascript; charset=utf-8"
     assert "twite('purchase', {" in script
 
 
-def test_the_overlap_is_shown_with_what_to_do(shop):
+def test_dedup_report_page_shows_advice(shop):
     _, _, page = ask(shop, "/overlap")
 
     assert "<tr><td>two ids</td><td>1</td><td>mend</td></tr>" in page
 
 
-def test_an_email_cannot_break_out_of_the_page(shop):
+def test_email_cannot_inject_html(shop):
     _, headers, _ = ask(shop, "/order", form="email=%22%3E%3Cscript%3E")
 
     _, _, page = ask(shop, headers["Location"])
@@ -128,5 +128,5 @@ def test_an_email_cannot_break_out_of_the_page(shop):
 
 
 @pytest.mark.parametrize("path", ["/thanks", "/thanks?order=other", "/favicon.ico"])
-def test_what_is_not_there_is_a_404(shop, path):
+def test_unknown_path_is_404(shop, path):
     assert ask(shop, path)[0] == 404

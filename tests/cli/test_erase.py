@@ -40,7 +40,7 @@ def states(command, shop):
 BEFORE = {"delivered": 1, "suppressed": 0, "dead": 1, "held": 1, "pending": 1}
 
 
-def test_a_dry_run_says_what_would_go_and_changes_nothing(erase, command, shop, listed):
+def test_dry_run_lists_what_would_be_erased_and_changes_nothing(erase, command, shop, listed):
     code, out, err = erase("--file", listed(f"click: {CLICK}\n"), "--dry-run", "--json")
 
     assert (code, err) == (0, "")
@@ -50,7 +50,7 @@ def test_a_dry_run_says_what_would_go_and_changes_nothing(erase, command, shop, 
     assert states(command, shop) == BEFORE
 
 
-def test_a_dry_run_is_told_in_words(erase):
+def test_dry_run_as_text(erase):
     code, out, err = erase("--conversion-id", "order-2", "--dry-run")
 
     assert (code, err) == (0, "")
@@ -65,7 +65,7 @@ def test_a_dry_run_is_told_in_words(erase):
     )
 
 
-def test_without_a_yes_nothing_goes(erase, command, shop):
+def test_nothing_is_erased_without_confirmation(erase, command, shop):
     code, _, err = erase("--click", CLICK)
 
     assert code == 1
@@ -73,7 +73,7 @@ def test_without_a_yes_nothing_goes(erase, command, shop):
     assert states(command, shop) == BEFORE
 
 
-def test_what_is_erased_is_counted_as_before_and_what_waits_is_not_sent(erase, command, shop):
+def test_erased_conversion_stays_counted_and_is_not_sent(erase, command, shop):
     code, out, err = erase("--click", CLICK, "--yes")
     _, history, _ = command("show", "order-1", "--config", str(shop), "--json")
     _, audit, _ = command("audit", "list", "--config", str(shop), "--json")
@@ -93,13 +93,13 @@ def test_what_is_erased_is_counted_as_before_and_what_waits_is_not_sent(erase, c
     assert (shop.parent / "twite.db").read_bytes().find(CLICK.encode()) == -1
 
 
-def test_who_may_return_is_not_listed(erase):
+def test_may_return_adds_no_opt_out(erase):
     _, out, _ = erase("--click", CLICK, "--yes", "--may-return", "--json")
 
     assert json.loads(out)["done"]["listed"] == 0
 
 
-def test_a_second_time_there_is_nothing(erase):
+def test_second_erasure_finds_nothing(erase):
     erase("--click", CLICK, "--yes")
 
     code, out, _ = erase("--click", CLICK, "--yes", "--json")
@@ -108,7 +108,7 @@ def test_a_second_time_there_is_nothing(erase):
     assert json.loads(out)["done"]["conversions"] == 0
 
 
-def test_a_list_has_one_identifier_a_line(erase, listed):
+def test_identifier_file_has_one_identifier_per_line(erase, listed):
     text = f"# asked on Monday\n\nclick: {CLICK}\nEmail: ada@shop.example\nconversion-id: x: 1\n"
 
     code, out, _ = erase("--file", listed(text), "--dry-run", "--json")
@@ -126,7 +126,7 @@ def test_a_list_has_one_identifier_a_line(erase, listed):
         ("click: abc\n", "line 1: too short"),
     ],
 )
-def test_what_means_nobody_is_told_by_its_line_and_not_repeated(erase, listed, text, said):
+def test_invalid_identifier_is_reported_by_line_and_not_repeated(erase, listed, text, said):
     code, out, err = erase("--file", listed(text), "--yes")
 
     plain = " ".join(err.replace("│", " ").split())
@@ -136,14 +136,14 @@ def test_what_means_nobody_is_told_by_its_line_and_not_repeated(erase, listed, t
     assert "7946" not in plain
 
 
-def test_a_region_says_how_to_read_a_number(erase, listed):
+def test_region_option_sets_the_country_of_phone_numbers(erase, listed):
     code, _, _ = erase("--file", listed("phone: 020 7946 0958\n"), "--region", "gb", "--dry-run")
 
     assert code == 0
 
 
 @pytest.mark.parametrize("words", [[], ["--file", "no-such-file"], ["--pixel", "other"]])
-def test_whoever_names_nobody_is_told(erase, words):
+def test_missing_identifiers_are_wrong_usage(erase, words):
     code, _, err = erase(*words)
 
     assert code == 2

@@ -45,7 +45,7 @@ def known(events, *more: str) -> dict[str, dict[str, object]]:
     return {event["id"]: event for event in json.loads(events("list", "--json", *more)[1])}
 
 
-def test_events_are_listed_with_what_the_settings_call_them(events):
+def test_events_are_listed_with_their_configured_names(events):
     code, out, err = events("list")
 
     assert (code, err) == (0, "")
@@ -63,7 +63,7 @@ def test_events_are_listed_with_what_the_settings_call_them(events):
 
 
 @pytest.mark.parametrize("kind", EVENT_TAG_TYPES)
-def test_every_type_of_xs_can_be_made(events, kind):
+def test_every_event_type_of_x_can_be_created(events, kind):
     code, out, _ = events("create", "Something", "--type", kind.lower(), "--json")
 
     assert (code, json.loads(out)["type"]) == (0, kind)
@@ -73,7 +73,7 @@ def test_every_type_of_xs_can_be_made(events, kind):
     ("click", "view"),
     [(click, view) for click in CLICK_WINDOWS for view in VIEW_WINDOWS],
 )
-def test_a_view_window_longer_than_the_click_window_is_refused_before_x_is_asked(
+def test_view_window_longer_than_the_click_window_is_refused_locally(
     events, x_emulator, click, view
 ):
     code, out, err = events(
@@ -91,7 +91,7 @@ def test_a_view_window_longer_than_the_click_window_is_refused_before_x_is_asked
         assert len(x_emulator.world()["events"]) == 6
 
 
-def test_the_rule_holds_for_what_is_left_as_it_is_too(events):
+def test_window_rule_applies_to_unchanged_values(events):
     code, _, err = events("update", "o8z6k", "--view-window", "30", "--click-window", "7")
     assert code == 2
 
@@ -100,7 +100,7 @@ def test_the_rule_holds_for_what_is_left_as_it_is_too(events):
     assert (code, "a click window of 0 days: X accepts 1, 7, 14 or 30" in err) == (2, True)
 
 
-def test_an_event_is_changed_by_our_name_or_by_either_spelling_of_its_id(events):
+def test_event_is_updated_by_name_or_either_form_of_its_id(events):
     events("update", "purchase", "--click-window", "14")
     events("update", "o8z6m", "--name", "Leads")
     events("update", "tw-o8z6j-o8z6n", "--no-retargeting")
@@ -112,7 +112,7 @@ def test_an_event_is_changed_by_our_name_or_by_either_spelling_of_its_id(events)
     assert after["o8z6n"]["retargeting_enabled"] is False
 
 
-def test_a_deleted_event_is_marked_and_the_settings_that_name_it_are_told(events, path):
+def test_deleted_event_is_marked_and_its_settings_are_reported(events, path):
     code, out, err = events("delete", "purchase", "--yes")
 
     assert (code, err) == (0, "")
@@ -125,7 +125,7 @@ def test_a_deleted_event_is_marked_and_the_settings_that_name_it_are_told(events
     assert known(events, "--deleted")["o8z6k"]["deleted"] is True
 
 
-def test_an_event_that_is_not_there_is_told_with_where_to_look(events):
+def test_unknown_event_is_an_error_with_a_hint(events):
     assert events("update", "o6dkv", "--name", "Theirs") == (
         1,
         "",
@@ -136,7 +136,7 @@ def test_an_event_that_is_not_there_is_told_with_where_to_look(events):
     )
 
 
-def test_a_new_event_is_mapped_and_comments_are_kept(events, path):
+def test_new_event_is_mapped_and_comments_are_kept(events, path):
     path.write_text(path.read_text().replace("events = {", "# ours → X's\nevents = {"))
     before = path.read_text()
 
@@ -152,7 +152,7 @@ def test_a_new_event_is_mapped_and_comments_are_kept(events, path):
     )
 
 
-def test_without_a_yes_the_change_is_shown_and_not_made(events, path, monkeypatch):
+def test_change_is_only_shown_without_confirmation(events, path, monkeypatch):
     before = path.read_text()
 
     code, out, err = events("create", "Newsletter", "--as", "news")
@@ -162,14 +162,14 @@ def test_without_a_yes_the_change_is_shown_and_not_made(events, path, monkeypatc
     assert path.read_text() == before
 
 
-def test_a_name_that_the_settings_do_not_take_makes_no_event_at_x(events, x_emulator):
+def test_invalid_event_name_creates_no_event_at_x(events, x_emulator):
     code, _, err = events("create", "Newsletter", "--as", " news", "--yes")
 
     assert (code, err.startswith("Error: --as")) == (1, True)
     assert len(x_emulator.world()["events"]) == 6
 
 
-def test_what_is_done_at_x_and_to_the_settings_is_in_the_audit(events, command, path):
+def test_changes_at_x_and_in_the_settings_are_audited(events, command, path):
     events("create", "Newsletter", "--type", "sign_up", "--as", "news", "--yes")
     made = next(id_ for id_, event in known(events).items() if event["name"] == "Newsletter")
     events("update", "purchase", "--click-window", "14")
@@ -192,7 +192,7 @@ def test_what_is_done_at_x_and_to_the_settings_is_in_the_audit(events, command, 
     assert {entry["who"] for entry in kept} == {who()}
 
 
-def test_what_only_looks_and_what_is_refused_is_not(events, path):
+def test_read_only_and_refused_commands_are_not_audited(events, path):
     events("list")
     events("snippet", "purchase")
     events("create", "Newsletter", "--click-window", "1", "--view-window", "7")
@@ -201,7 +201,7 @@ def test_what_only_looks_and_what_is_refused_is_not(events, path):
     assert not (path.parent / "twite.db").exists()
 
 
-async def test_beside_a_running_gateway_the_gateway_writes_the_audit(events, command, path):
+async def test_running_gateway_writes_the_audit_log(events, command, path):
     gateway = Gateway(load(path, ENVIRONMENT))
     await gateway.start()
     try:
@@ -216,7 +216,7 @@ async def test_beside_a_running_gateway_the_gateway_writes_the_audit(events, com
     ]
 
 
-def test_what_cannot_be_written_into_the_audit_is_not_done_at_x(events, x_emulator, path):
+def test_unauditable_change_is_not_made_at_x(events, x_emulator, path):
     (path.parent / "twite.db").write_text("no database at all, but a text of some length")
     before = x_emulator.world()["events"]
 
@@ -226,7 +226,7 @@ def test_what_cannot_be_written_into_the_audit_is_not_done_at_x(events, x_emulat
     assert x_emulator.world()["events"] == before
 
 
-def test_with_a_pixel_token_alone_it_says_how_to_sign_in(command, tmp_path, x_emulator):
+def test_pixel_token_alone_explains_how_to_sign_in(command, tmp_path, x_emulator):
     file = settings_in(tmp_path, x_emulator.url)
 
     assert command("events", "list", "--config", str(file)) == (
@@ -240,7 +240,7 @@ def test_with_a_pixel_token_alone_it_says_how_to_sign_in(command, tmp_path, x_em
     )
 
 
-def test_hostile_names_from_x_are_inert(events, x_emulator):
+def test_hostile_names_from_x_are_escaped(events, x_emulator):
     x_emulator.add(events=[{"id": "o8z6k", "name": "\x1b]0;owned\x07 [bold]=1+1\u202e"}])
 
     _, out, _ = events("list")
@@ -249,7 +249,7 @@ def test_hostile_names_from_x_are_inert(events, x_emulator):
     assert "\u202e" not in out
 
 
-def test_snippets_are_printed_for_every_way_in(events):
+def test_snippets_exist_for_every_integration(events):
     kinds = [snippet["kind"] for snippet in json.loads(events("snippet", "purchase", "--json")[1])]
     servers = json.loads(events("snippet", "purchase", "--server-only", "--json")[1])
 
@@ -257,7 +257,7 @@ def test_snippets_are_printed_for_every_way_in(events):
     assert [server["kind"] for server in servers] == ["curl", "python", "node", "php", "sgtm"]
 
 
-def test_the_pixels_call_names_the_event_as_x_does(events):
+def test_pixel_snippet_names_the_event_as_x_does(events):
     assert events("snippet", "purchase", "--for", "pixel")[1] == (
         "twq('event', 'tw-o8z6j-o8z6k', {\n"
         "  value: 49.90,\n"
@@ -269,7 +269,7 @@ def test_the_pixels_call_names_the_event_as_x_does(events):
     )
 
 
-def test_the_fields_of_the_tag_are_those_of_the_template(events):
+def test_snippet_fields_are_those_of_the_tag_template(events):
     template = (Path(__file__).parents[2] / "sgtm" / "twite-tag.tpl").read_text()
 
     lines = events("snippet", "purchase", "--for", "sgtm")[1].splitlines()

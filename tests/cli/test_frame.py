@@ -15,7 +15,7 @@ def help_of(*words: str) -> str:
     return out
 
 
-def test_help_names_every_command_with_its_sentence():
+def test_help_lists_every_command_with_its_summary():
     shown = help_of()
 
     assert [name for name in COMMANDS if COMMANDS[name] not in shown] == []
@@ -29,7 +29,7 @@ def test_help_groups_the_commands():
     assert "─ Commands ─" not in shown
 
 
-def test_a_command_s_help_is_one_imperative_line_without_a_full_stop():
+def test_command_summary_is_one_imperative_line_without_a_full_stop():
     assert [
         sentence
         for sentence in COMMANDS.values()
@@ -38,7 +38,7 @@ def test_a_command_s_help_is_one_imperative_line_without_a_full_stop():
 
 
 @pytest.mark.parametrize(("former", "name"), ALIASES.items())
-def test_a_former_name_works_and_is_not_listed(former, name):
+def test_old_command_name_works_and_is_not_listed(former, name):
     assert help_of(former) == help_of(name)
     assert former not in COMMANDS
 
@@ -63,25 +63,25 @@ def test_every_command_has_help_with_an_example(capsys, words):
     assert "Example: twite" in shown.replace("`", "")
 
 
-def test_the_version_is_printed():
+def test_version_is_printed():
     assert twite("--version") == (0, f"twite {__version__}\n", "")
 
 
-def test_an_unknown_command_is_wrong_usage_and_the_nearest_one_is_named():
+def test_unknown_command_is_wrong_usage_with_a_suggestion():
     code, out, err = twite("chekc")
 
     assert (code, out) == (2, "")
     assert "Did you mean 'check'?" in err
 
 
-def test_without_a_command_the_help_is_shown():
+def test_help_is_shown_without_a_command():
     code, out, err = twite()
 
     assert code == 2
     assert "accounting" in out + err
 
 
-def test_missing_settings_are_one_sentence_and_exit_1(tmp_path):
+def test_missing_settings_exit_1_with_one_sentence(tmp_path):
     code, out, err = twite("serve", "--config", str(tmp_path / "twite.toml"))
 
     assert (code, out) == (1, "")
@@ -105,7 +105,7 @@ def test_missing_settings_are_one_sentence_and_exit_1(tmp_path):
         ),
     ],
 )
-def test_an_error_becomes_a_safe_sentence(capsys, error, sentence):
+def test_error_is_printed_escaped(capsys, error, sentence):
     def fail() -> None:
         raise error
 
@@ -114,7 +114,7 @@ def test_an_error_becomes_a_safe_sentence(capsys, error, sentence):
     assert (code, *capsys.readouterr()) == (1, "", sentence)
 
 
-def test_a_fault_of_our_own_shows_no_traceback_and_none_of_its_words(capsys):
+def test_internal_error_shows_neither_traceback_nor_message(capsys):
     def fail() -> None:
         raise KeyError("person@example.com")
 
@@ -130,7 +130,7 @@ def test_a_fault_of_our_own_shows_no_traceback_and_none_of_its_words(capsys):
     )
 
 
-def test_a_fault_of_our_own_shows_its_traceback_when_asked(capsys):
+def test_internal_error_shows_its_traceback_with_debug(capsys):
     def fail() -> None:
         raise KeyError("place")
 
@@ -140,7 +140,7 @@ def test_a_fault_of_our_own_shows_its_traceback_when_asked(capsys):
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_an_interrupt_exits_as_shells_expect():
+def test_interrupt_exits_as_shells_expect():
     def interrupted() -> None:
         raise KeyboardInterrupt
 

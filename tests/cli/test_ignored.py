@@ -16,7 +16,7 @@ def _cells(out):
     ]
 
 
-def test_what_was_ignored_is_a_table_the_days_together_the_most_frequent_first(capsys):
+def test_ignored_events_are_a_table_with_the_most_frequent_first(capsys):
     print_ignored([_counted("click", 2), _counted("scroll", 2), _counted("scroll", 3, day=20_783)])
 
     assert _cells(capsys.readouterr().out) == [
@@ -25,20 +25,20 @@ def test_what_was_ignored_is_a_table_the_days_together_the_most_frequent_first(c
     ]
 
 
-def test_beyond_twenty_names_the_rest_is_one_line(capsys):
+def test_names_beyond_twenty_are_summarized(capsys):
     print_ignored([_counted(f"name-{number}", 1) for number in range(23)])
 
     *_, last = _cells(capsys.readouterr().out)
     assert last == ["…", "", "3 more", "", "3"]
 
 
-def test_nothing_ignored_is_no_table(capsys):
+def test_nothing_ignored_prints_no_table(capsys):
     print_ignored([])
 
     assert capsys.readouterr().out == ""
 
 
-def test_a_program_reads_it_day_by_day():
+def test_ignored_events_as_json_are_by_day():
     assert ignored_as_json([_counted("scroll", 3)]) == {
         "ignored": [
             {

@@ -45,7 +45,7 @@ async def kept_in(shop):
         await store.close()
 
 
-def test_the_report_has_a_line_for_every_part_and_the_reason(command, tmp_path):
+def test_report_has_a_line_with_reason_for_every_part(command, tmp_path):
     out = tmp_path / "out"
 
     code, said, err = command("import", str(SHOP), "--out", str(out), "--secrets", "env")
@@ -54,7 +54,7 @@ def test_the_report_has_a_line_for_every_part_and_the_reason(command, tmp_path):
     assert said.replace(str(out), "OUT") == (CONTAINERS / "shop.txt").read_text()
 
 
-def test_a_report_alone_needs_no_settings_and_writes_nothing(command, tmp_path):
+def test_report_only_needs_no_settings_and_writes_nothing(command, tmp_path):
     out = tmp_path / "out"
 
     code, said, err = command(
@@ -71,7 +71,7 @@ def test_a_report_alone_needs_no_settings_and_writes_nothing(command, tmp_path):
         assert secret not in said
 
 
-def test_secrets_go_sealed_into_the_store_and_nowhere_else(command, keyed, tmp_path):
+def test_secrets_are_only_sealed_in_the_store(command, keyed, tmp_path):
     out = tmp_path / "out"
 
     _, said, err = command("import", str(SHOP), "--out", str(out), "--config", str(keyed))
@@ -86,7 +86,7 @@ def test_secrets_go_sealed_into_the_store_and_nowhere_else(command, keyed, tmp_p
     ] == []
 
 
-def test_what_was_imported_can_be_run_with_its_secrets(command, keyed, tmp_path):
+def test_imported_container_runs_with_its_secrets(command, keyed, tmp_path):
     command("import", str(SHOP), "--out", str(tmp_path), "--config", str(keyed))
     file = tmp_path / "container.toml"
 
@@ -97,7 +97,7 @@ def test_what_was_imported_can_be_run_with_its_secrets(command, keyed, tmp_path)
     assert whole.tags[1].fields["accessToken"] == SECRETS[1]
 
 
-def test_without_a_key_nothing_is_written_and_the_way_out_is_told(command, shop, tmp_path):
+def test_import_without_a_key_writes_nothing_and_explains_why(command, shop, tmp_path):
     out = tmp_path / "out"
 
     code, said, err = command("import", str(SHOP), "--out", str(out), "--config", str(shop))
@@ -107,7 +107,7 @@ def test_without_a_key_nothing_is_written_and_the_way_out_is_told(command, shop,
     assert "--secrets env" in err
 
 
-def test_an_export_without_secrets_needs_no_key_and_no_settings(command, tmp_path):
+def test_export_without_secrets_needs_no_key_and_settings(command, tmp_path):
     def only_folders(version):
         version.update(tag=[], variable=[], trigger=[], transformation=[])
         version.update(client=[], customTemplate=[], builtInVariable=[], zone=[])
@@ -117,7 +117,7 @@ def test_an_export_without_secrets_needs_no_key_and_no_settings(command, tmp_pat
     assert command("import", export, "--out", str(tmp_path / "out"))[0] == 0
 
 
-def test_importing_again_changes_nothing_and_says_so(command, tmp_path):
+def test_repeated_import_changes_nothing(command, tmp_path):
     out = tmp_path / "out"
     arguments = ("import", str(SHOP), "--out", str(out), "--secrets", "env")
     command(*arguments)
@@ -129,7 +129,7 @@ def test_importing_again_changes_nothing_and_says_so(command, tmp_path):
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
 
 
-def test_importing_another_version_says_what_is_otherwise(command, tmp_path):
+def test_import_of_another_version_lists_the_changes(command, tmp_path):
     def change(version):
         version["tag"][0]["paused"] = True
         version["trigger"][0]["name"] = "Bought"
@@ -150,7 +150,7 @@ def test_importing_another_version_says_what_is_otherwise(command, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["container.toml", "templates/callbacks.tpl"])
-def test_what_was_changed_by_hand_is_not_written_over_unasked(command, tmp_path, name):
+def test_manual_changes_are_not_overwritten_without_the_option(command, tmp_path, name):
     arguments = ("import", str(SHOP), "--out", str(tmp_path), "--secrets", "env")
     command(*arguments)
     mine = tmp_path / name
@@ -165,7 +165,7 @@ def test_what_was_changed_by_hand_is_not_written_over_unasked(command, tmp_path,
     assert "# mine" not in mine.read_text()
 
 
-def test_what_is_left_out_can_be_accepted(command, tmp_path):
+def test_parts_left_out_can_be_accepted(command, tmp_path):
     arguments = ("import", str(SHOP), "--out", str(tmp_path), "--secrets", "env")
 
     assert command(*arguments, "--allow-left-out")[0] == 0
@@ -175,7 +175,7 @@ def test_what_is_left_out_can_be_accepted(command, tmp_path):
     ("content", "said"),
     [("{", "not JSON"), ("{}", "is not a container export"), (None, "cannot be read")],
 )
-def test_what_is_no_export_is_refused_and_nothing_is_written(command, tmp_path, content, said):
+def test_invalid_export_is_refused_and_nothing_is_written(command, tmp_path, content, said):
     export = tmp_path / "export.json"
     if content is not None:
         export.write_text(content)
@@ -187,7 +187,7 @@ def test_what_is_no_export_is_refused_and_nothing_is_written(command, tmp_path, 
     assert said in err
 
 
-def test_names_of_an_export_do_not_reach_the_terminal_raw(command, tmp_path):
+def test_names_of_an_export_are_escaped_in_the_terminal(command, tmp_path):
     def change(version):
         version["tag"][0]["name"] = "\x1b[31m\u202eX\n[[tag]]"
 
@@ -207,7 +207,7 @@ def in_a_condition(version):
     right["value"] = HIDDEN
 
 
-def test_a_secret_that_stands_in_clear_is_told_and_the_exit_code_says_so(command, tmp_path):
+def test_secret_in_plain_text_is_reported_and_exits_1(command, tmp_path):
     export = changed(tmp_path, in_a_condition)
     arguments = ("import", export, "--out", str(tmp_path), "--secrets", "env", "--allow-left-out")
 
@@ -220,7 +220,7 @@ def test_a_secret_that_stands_in_clear_is_told_and_the_exit_code_says_so(command
     assert HIDDEN not in said
 
 
-def test_programs_are_told_what_stands_in_clear_and_what_is_forgotten(command, tmp_path):
+def test_json_lists_plain_text_and_deleted_secrets(command, tmp_path):
     export = changed(tmp_path, in_a_condition)
 
     _, said, _ = command("import", export, "--out", str(tmp_path), "--secrets", "env", "--json")
@@ -234,7 +234,7 @@ def without_the_warehouse(version):
     version["tag"] = [tag for tag in version["tag"] if tag["name"] != "To the warehouse"]
 
 
-def test_a_secret_that_a_new_import_does_not_name_is_forgotten(command, keyed, tmp_path):
+def test_secret_missing_in_a_new_import_is_deleted(command, keyed, tmp_path):
     out = ("--out", str(tmp_path / "out"), "--config", str(keyed))
     command("import", str(SHOP), *out)
 
@@ -244,9 +244,7 @@ def test_a_secret_that_a_new_import_does_not_name_is_forgotten(command, keyed, t
     assert "deleted: container/tag/To-the-warehouse/headers-0-value-" in said
 
 
-def test_what_an_import_does_to_the_store_is_in_the_audit_and_one_without_secrets_is_not(
-    command, keyed, tmp_path
-):
+def test_import_is_audited_if_it_changes_secrets(command, keyed, tmp_path):
     config = ("--config", str(keyed))
     out = ("--out", str(tmp_path / "out"), *config)
     command("import", str(SHOP), *out)
@@ -266,7 +264,7 @@ def test_what_an_import_does_to_the_store_is_in_the_audit_and_one_without_secret
     assert command("audit", "verify", *config)[0] == 0
 
 
-def test_secrets_that_move_into_the_environment_are_forgotten(command, keyed, tmp_path):
+def test_secrets_moved_to_the_environment_are_deleted(command, keyed, tmp_path):
     out = ("--out", str(tmp_path / "out"), "--config", str(keyed))
     command("import", str(SHOP), *out)
 
@@ -275,7 +273,7 @@ def test_secrets_that_move_into_the_environment_are_forgotten(command, keyed, tm
     assert asyncio.run(kept_in(keyed)) == {}
 
 
-def test_another_folder_keeps_secrets_of_its_own(command, keyed, tmp_path):
+def test_another_folder_has_its_own_secrets(command, keyed, tmp_path):
     running, tried = (("--out", str(tmp_path / name)) for name in ("running", "tried"))
     config = ("--config", str(keyed))
     command("import", str(SHOP), *running, *config)
@@ -293,7 +291,7 @@ def test_another_folder_keeps_secrets_of_its_own(command, keyed, tmp_path):
     assert (len(after), before.items() <= after.items()) == (2 * len(SECRETS) - 1, True)
 
 
-def test_what_the_container_that_runs_names_is_not_forgotten(command, keyed, tmp_path):
+def test_secrets_of_the_running_container_are_not_deleted(command, keyed, tmp_path):
     running, tried = tmp_path / "running", tmp_path / "tried"
     keyed.write_text(keyed.read_text() + f'[container]\nfile = "{running}/container.toml"\n')
     command("import", str(SHOP), "--out", str(running), "--config", str(keyed))
@@ -304,20 +302,20 @@ def test_what_the_container_that_runs_names_is_not_forgotten(command, keyed, tmp
     assert len(asyncio.run(kept_in(keyed))) == 2 * len(SECRETS)
 
 
-def test_who_may_read_what_is_written_is_said(command, tmp_path):
+def test_file_mode_is_reported(command, tmp_path):
     _, said, _ = command("import", str(SHOP), "--out", str(tmp_path / "out"), "--secrets", "env")
 
     assert "Only you can read the file and its templates (mode 0600)" in said
 
 
 @pytest.mark.parametrize("name", ["X sign-up.eventId", "Pixel", "Authorization", "pixelId"])
-def test_a_secret_that_a_person_names_is_taken_out(command, tmp_path, name):
+def test_secret_named_by_option_is_extracted(command, tmp_path, name):
     arguments = ("import", str(SHOP), "--out", str(tmp_path), "--secrets", "env", "--secret", name)
 
     assert command(*arguments, "--allow-left-out")[0] == 0
 
 
-def test_a_secret_that_is_misspelled_is_refused_and_nothing_is_written(command, tmp_path):
+def test_misspelled_secret_option_is_refused_and_nothing_written(command, tmp_path):
     arguments = ("import", str(SHOP), "--out", str(tmp_path / "out"), "--secrets", "env")
 
     code, _, err = command(*arguments, "--secret", "X signup.eventId")
@@ -326,7 +324,7 @@ def test_a_secret_that_is_misspelled_is_refused_and_nothing_is_written(command, 
     assert "--secret X signup.eventId" in err
 
 
-def test_variables_that_read_a_person_are_told(command, tmp_path):
+def test_variables_that_read_persons_are_reported(command, tmp_path):
     def change(version):
         currency = next(
             variable for variable in version["variable"] if variable["name"] == "Currency"

@@ -16,7 +16,7 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_it_writes_settings_and_keys_that_only_their_owner_can_read(command, tmp_path):
+def test_init_writes_settings_and_keys_readable_only_by_the_owner(command, tmp_path):
     path = tmp_path / "twite.toml"
 
     code, out, err = command("init", "--config", str(path))
@@ -37,7 +37,7 @@ def test_it_writes_settings_and_keys_that_only_their_owner_can_read(command, tmp
     assert re.fullmatch(r"[0-9A-Za-z_-]{43}\n", (tmp_path / "shop.key").read_text())
 
 
-def test_what_it_writes_can_be_used_as_it_is(command, tmp_path):
+def test_written_settings_are_usable(command, tmp_path):
     path = tmp_path / "twite.toml"
 
     _, out, _ = command(
@@ -54,7 +54,7 @@ def test_what_it_writes_can_be_used_as_it_is(command, tmp_path):
 
 
 @pytest.mark.parametrize("added", ['[container]\nfile = "container.toml"', "[google]"])
-def test_a_table_that_instructions_add_whole_can_be_added(command, tmp_path, added):
+def test_documented_tables_can_be_added_to_the_settings(command, tmp_path, added):
     settings = tmp_path / "twite.toml"
     command("init", "--config", str(settings), "--pixel", "o8z6j", "--event", "purchase=o8z6k")
 
@@ -76,7 +76,7 @@ def test_placeholders_are_refused_with_where_to_find_the_id(command, tmp_path):
     )
 
 
-def test_it_does_not_overwrite(command, tmp_path):
+def test_existing_settings_are_not_overwritten(command, tmp_path):
     path = tmp_path / "twite.toml"
     path.write_text("# mine\n")
 
@@ -88,7 +88,7 @@ def test_it_does_not_overwrite(command, tmp_path):
     assert path.read_text() == "# mine\n"
 
 
-def test_a_key_in_the_environment_is_named_and_no_file_is_made(command, tmp_path, monkeypatch):
+def test_key_in_the_environment_is_referenced_and_no_file_created(command, tmp_path, monkeypatch):
     monkeypatch.setenv("TWITE_SECRET_KEY", "a-key-that-nobody-will-guess")
     path = tmp_path / "twite.toml"
 
@@ -112,7 +112,7 @@ def test_force_overwrites_the_settings_and_keeps_the_keys(command, tmp_path):
     assert mode(path) == 0o600
 
 
-def test_a_folder_that_is_not_there_is_told(command, tmp_path):
+def test_missing_folder_is_an_error(command, tmp_path):
     code, _, err = command("init", "--config", str(tmp_path / "none" / "twite.toml"))
 
     assert code == 1
@@ -120,14 +120,14 @@ def test_a_folder_that_is_not_there_is_told(command, tmp_path):
 
 
 @pytest.mark.parametrize("pair", ["purchase", "=o8z6k", "purchase="])
-def test_an_event_that_is_no_pair_is_wrong_usage(command, tmp_path, pair):
+def test_malformed_event_option_is_wrong_usage(command, tmp_path, pair):
     code, _, err = command("init", "--config", str(tmp_path / "twite.toml"), "--event", pair)
 
     assert code == 2
     assert "is not of the form NAME=ID" in err
 
 
-def test_the_template_shows_every_key_in_toml():
+def test_template_shows_every_key_in_toml():
     text = rendered(pixel="o8z6j", events={"purchase": "o8z6k"}, key_file="shop.key")
     once = text.replace("# auth = {", "auth_of_oauth = {")
 
@@ -151,7 +151,7 @@ def shown(node, place=""):
             yield inner
 
 
-def test_what_a_person_types_cannot_break_out_of_the_template():
+def test_option_values_cannot_inject_toml():
     text = rendered(pixel='a"\nid = "b', events={'x" = "1", "y': "z"}, key_file="shop.key")
 
     assert 'id = "a\\"\\nid = \\"b"\n' in text

@@ -78,7 +78,7 @@ def add_apart(config, name):
     return done.returncode, done.stdout, done.stderr
 
 
-def test_the_first_user_is_made_where_there_is_no_store_yet(config, listed):
+def test_first_user_is_created_without_a_store(config, listed):
     code, out, err = add_apart(config, "ada")
 
     assert (code, err) == (0, "")
@@ -88,7 +88,7 @@ def test_the_first_user_is_made_where_there_is_no_store_yet(config, listed):
     ]
 
 
-def test_who_comes_before_an_admin_is_told_that_the_console_is_closed(twite, add):
+def test_console_is_reported_closed_until_an_admin_exists(twite, add):
     closed = "so nobody can use the console. Create one: twite user add NAME --role admin"
 
     first = add("vic")
@@ -101,14 +101,14 @@ def test_who_comes_before_an_admin_is_told_that_the_console_is_closed(twite, add
     assert (second[2], third[2]) == ("", "")
 
 
-def test_a_weak_password_is_one_sentence_and_exit_1(add):
+def test_weak_password_exits_1_with_one_sentence(add):
     code, out, err = add("ada", password="password1234")
 
     assert (code, out) == (1, "")
     assert "common words and keyboard rows" in err
 
 
-def test_a_pixel_that_is_not_configured_is_wrong_usage(add):
+def test_unknown_pixel_is_wrong_usage(add):
     code, _, err = add("ada", "--pixel", "nothing")
 
     assert code == 2
@@ -138,7 +138,7 @@ def test_roles_and_passwords_change_and_the_last_admin_stays(twite, add, listed)
     ]
 
 
-async def test_beside_a_running_gateway_the_gateway_does_it(config):
+async def test_running_gateway_executes_the_command(config):
     gateway = Gateway(load(config, ENVIRONMENT))
     await gateway.start()
     try:
@@ -153,7 +153,7 @@ async def test_beside_a_running_gateway_the_gateway_does_it(config):
     assert [user["name"] for user in json.loads(users[1])] == ["ada"]
 
 
-def test_a_key_is_printed_once_and_revoked(twite, listed):
+def test_key_is_printed_once_and_revoked(twite, listed):
     code, out, err = twite("key", "add", "reports", "--scope", "lives", "--scope", "accounting")
     (key,) = listed("key")
 
@@ -171,7 +171,7 @@ def test_a_key_is_printed_once_and_revoked(twite, listed):
     assert out.strip() not in json.dumps(listed("key"))
 
 
-def test_neither_passwords_nor_keys_are_in_the_store(tmp_path, audited, twite):
+def test_passwords_and_keys_are_not_in_the_store(tmp_path, audited, twite):
     _, out, _ = twite("key", "add", "reports", "--scope", "lives")
 
     held = b"".join(file.read_bytes() for file in tmp_path.glob("twite.db*"))
@@ -181,7 +181,7 @@ def test_neither_passwords_nor_keys_are_in_the_store(tmp_path, audited, twite):
     assert b"$argon2id$v=19$m=65536,t=3,p=4$" in held
 
 
-def test_an_audit_that_is_whole_says_so_and_gives_its_head(audited, twite):
+def test_intact_audit_log_verifies_and_prints_its_head(audited, twite):
     code, out, _ = twite("audit", "verify", "--json")
 
     verdict = json.loads(out)
@@ -199,7 +199,7 @@ def test_an_audit_that_is_whole_says_so_and_gives_its_head(audited, twite):
         "DELETE FROM deed WHERE number = 2",
     ],
 )
-def test_an_entry_of_the_audit_that_was_changed_is_found(audited, twite, change):
+def test_changed_audit_entry_is_found(audited, twite, change):
     with closing(sqlite3.connect(audited, isolation_level=None)) as store:
         store.execute(change)
 
@@ -209,7 +209,7 @@ def test_an_entry_of_the_audit_that_was_changed_is_found(audited, twite, change)
     assert err.startswith("Entry 2 does not match its hash")
 
 
-def test_an_audit_that_was_cut_off_does_not_know_the_head_that_was_kept(audited, twite):
+def test_truncated_audit_log_lacks_the_saved_head(audited, twite):
     head = json.loads(twite("audit", "verify", "--json")[1])["head"]
     with closing(sqlite3.connect(audited, isolation_level=None)) as store:
         store.execute("DELETE FROM deed WHERE number = 3")

@@ -46,7 +46,7 @@ def post(url: str, document: object) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_gateway_says_where_it_is_and_stops_in_order(tmp_path, number):
+def test_serve_prints_its_url_and_stops_cleanly(tmp_path, number):
     path = settings_in(tmp_path)
 
     with running("serve", "--config", str(path)) as (process, ready):
@@ -64,7 +64,7 @@ def test_a_gateway_says_where_it_is_and_stops_in_order(tmp_path, number):
     assert twite("show", "order-1", "--config", str(path))[0] == 0
 
 
-def test_a_gateway_started_with_nohup_goes_on_when_its_terminal_is_gone(tmp_path):
+def test_gateway_under_nohup_survives_its_terminal(tmp_path):
     path = settings_in(tmp_path)
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
@@ -81,7 +81,7 @@ def test_a_gateway_started_with_nohup_goes_on_when_its_terminal_is_gone(tmp_path
     assert (receipt["accepted"], process.returncode) == (1, 0)
 
 
-def test_how_a_gateway_is_reached_is_for_its_user_alone_and_gone_with_it(tmp_path):
+def test_gateway_file_is_readable_only_by_its_user_and_removed_at_the_end(tmp_path):
     path = settings_in(tmp_path)
     note = tmp_path / "twite.db.gateway"
 
@@ -94,7 +94,7 @@ def test_how_a_gateway_is_reached_is_for_its_user_alone_and_gone_with_it(tmp_pat
     assert not note.exists()
 
 
-def test_a_second_gateway_on_the_same_store_says_so_and_exits_1(tmp_path):
+def test_second_gateway_on_the_same_store_exits_1(tmp_path):
     path = settings_in(tmp_path)
 
     with running("serve", "--config", str(path)) as (process, _):
@@ -127,7 +127,7 @@ def test_deliveries_are_replayed_and_discarded_through_the_running_gateway(tmp_p
     }
 
 
-def test_a_gateway_that_does_not_obey_the_desk_is_told(tmp_path):
+def test_gateway_that_refuses_the_control_channel_is_reported(tmp_path):
     store_in(tmp_path)
     path = settings_in(tmp_path)
     note = tmp_path / "twite.db.gateway"
@@ -143,7 +143,7 @@ def test_a_gateway_that_does_not_obey_the_desk_is_told(tmp_path):
     )
 
 
-def test_an_address_that_cannot_be_had_is_told(tmp_path):
+def test_unavailable_address_is_an_error(tmp_path):
     path = settings_in(tmp_path)
     path.write_text(path.read_text().replace("127.0.0.1:0", "192.0.2.1:80"))
 
@@ -154,7 +154,7 @@ def test_an_address_that_cannot_be_had_is_told(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_the_emulator_says_where_it_is_obeys_its_switches_and_stops(number):
+def test_emulate_prints_its_url_obeys_switches_and_stops(number):
     with running("emulate", "--listen", "127.0.0.1:0", "--switch", "strict_time=on") as started:
         process, ready = started
         with urllib.request.urlopen(f"{ready['url']}/_emulator/switches", timeout=10) as answer:
@@ -176,7 +176,7 @@ def test_the_emulator_says_where_it_is_obeys_its_switches_and_stops(number):
         (["--world", "not-there.json"], "cannot be used"),
     ],
 )
-def test_wrong_usage_of_the_emulator_is_told_and_exits_with_2(words, complaint):
+def test_wrong_usage_of_emulate_exits_2(words, complaint):
     code, out, err = twite("emulate", *words, environ={"COLUMNS": "200"})
 
     assert (code, out) == (2, "")

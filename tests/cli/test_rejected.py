@@ -37,7 +37,7 @@ async def _refused(path):
     await store.close()
 
 
-def test_they_are_a_table_with_what_is_wrong(command, refused):
+def test_rejections_are_a_table_with_reasons(command, refused):
     code, out, err = command("rejected", "--config", str(refused))
 
     lines = [line.replace("│", " ").split() for line in out.splitlines() if line[0] == "│"]
@@ -59,7 +59,7 @@ def test_they_are_a_table_with_what_is_wrong(command, refused):
         (("--since", "2020-01-01"), ["order-2", "order-1"]),
     ],
 )
-def test_they_are_json_in_the_shape_of_the_http_answer(command, refused, words, ids):
+def test_rejections_as_json_match_the_http_response(command, refused, words, ids):
     code, out, _ = command("rejected", "--json", *words, "--config", str(refused))
 
     told = json.loads(out)
@@ -70,11 +70,11 @@ def test_they_are_json_in_the_shape_of_the_http_answer(command, refused, words, 
 
 
 @pytest.mark.parametrize("words", [("--code", "bad"), ("--since", "yesterday")])
-def test_what_cannot_be_asked_is_wrong_usage(command, refused, words):
+def test_invalid_filter_is_wrong_usage(command, refused, words):
     assert command("rejected", *words, "--config", str(refused))[0] == 2
 
 
-def test_show_tells_of_a_rejected_conversion(command, refused):
+def test_show_prints_a_rejected_conversion(command, refused):
     code, out, err = command("show", "order-1", "--config", str(refused))
 
     assert (code, err) == (0, "")
@@ -83,7 +83,7 @@ def test_show_tells_of_a_rejected_conversion(command, refused):
     assert "  event_unknown  event: bought\n               no such event\n" in out
 
 
-def test_show_tells_of_all_that_was_rejected_under_a_receipt(command, refused):
+def test_show_prints_all_rejections_of_a_receipt(command, refused):
     code, out, _ = command("show", RECEIPT, "--json", "--config", str(refused))
 
     assert code == 0
@@ -93,7 +93,7 @@ def test_show_tells_of_all_that_was_rejected_under_a_receipt(command, refused):
     ]
 
 
-def test_nothing_that_was_rejected_is_said(command, shop):
+def test_no_rejections_are_reported(command, shop):
     code, out, _ = command("rejected", "--config", str(shop))
 
     assert (code, out) == (0, "Nothing was rejected in the last seven days.\n")

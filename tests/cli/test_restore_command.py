@@ -7,7 +7,7 @@ from command_stage import settings_in, store_in, twite
 from test_processes import running
 
 
-def test_a_backup_is_restored_and_what_the_operator_must_know_is_said(tmp_path):
+def test_backup_is_restored_with_a_summary(tmp_path):
     path = settings_in(tmp_path)
     store_in(tmp_path)
     copy = tmp_path / "copy.db"
@@ -28,7 +28,7 @@ def test_a_backup_is_restored_and_what_the_operator_must_know_is_said(tmp_path):
     assert twite("show", "order-1", "--config", str(path))[0] == 0
 
 
-def test_no_backup_is_restored_under_a_running_gateway(tmp_path):
+def test_restore_under_a_running_gateway_is_refused(tmp_path):
     path = settings_in(tmp_path)
     copy = tmp_path / "copy.db"
 

@@ -18,18 +18,18 @@ def table(heading):
     return dict(re.findall(r"^\| `(\w+)` \| (.+?) \|$", section, re.MULTILINE))
 
 
-def test_every_column_that_is_recognised_is_documented():
+def test_every_recognized_column_is_documented():
     assert table("Columns") == {
         field: ", ".join(f"`{name}`" for name in names) for field, names in NAMES.items()
     }
 
 
-def test_every_code_of_files_is_documented_with_its_meaning():
+def test_every_file_code_is_documented_with_its_meaning():
     assert table("Codes of rejected rows") == dict(ERRORS)
     assert table("Codes of notes") == dict(NOTES)
 
 
-def test_the_page_on_sending_shows_options_that_exist():
+def test_documented_send_options_exist():
     page = (DOCS / "how-to/send-a-file.md").read_text()
     command = get_command(application("send")).commands["send"]
 

@@ -30,7 +30,7 @@ def verdicts(tmp_path, monkeypatch):
         return list(csv.DictReader(file))
 
 
-def test_the_example_is_what_its_script_makes():
+def test_example_file_is_generated_by_its_script():
     script = runpy.run_path(str(EXAMPLES / "make_orders.py"))
     start = datetime.fromisoformat("2026-11-22T06:00:00Z")
 
@@ -39,7 +39,7 @@ def test_the_example_is_what_its_script_makes():
     assert made == (EXAMPLES / "orders.csv").read_bytes()
 
 
-def test_every_kind_of_untidiness_is_in_the_example(tmp_path, monkeypatch):
+def test_example_file_has_every_kind_of_problem(tmp_path, monkeypatch):
     found = {line["code"] for line in verdicts(tmp_path, monkeypatch)}
 
     assert found >= {
@@ -59,7 +59,7 @@ def test_every_kind_of_untidiness_is_in_the_example(tmp_path, monkeypatch):
     }
 
 
-def test_only_what_a_person_would_not_send_is_rejected(tmp_path, monkeypatch):
+def test_only_bad_rows_of_the_example_are_rejected(tmp_path, monkeypatch):
     lines = verdicts(tmp_path, monkeypatch)
 
     rejected = {line["row"] for line in lines if line["verdict"] == "rejected"}

@@ -26,7 +26,7 @@ class Frame:
         return self._rows
 
 
-def test_without_polars_the_sentence_says_how_to_install_it():
+def test_missing_polars_is_explained():
     def nowhere(name):
         raise ImportError(name)
 
@@ -38,7 +38,7 @@ def test_without_polars_the_sentence_says_how_to_install_it():
     assert "install 'twite" not in str(caught.value)
 
 
-def test_what_polars_cannot_read_is_refused_in_its_own_first_line():
+def test_unreadable_parquet_file_reports_the_first_line_of_the_error():
     class PolarsError(Exception):
         pass
 
@@ -76,9 +76,9 @@ def test_rows_are_numbered_across_slices():
         ([{"sku": "CAP-7", "qty": 2}], '[{"sku":"CAP-7","qty":2}]'),
     ],
 )
-def test_a_value_is_spelled_as_a_csv_would_hold_it(value, text):
+def test_values_are_formatted_as_in_csv(value, text):
     assert as_text(value) == text
 
 
-def test_a_number_of_three_decimals_is_never_taken_for_thousands():
+def test_three_decimals_are_never_taken_for_thousands():
     assert read_amount(as_text(1.234), currency="EUR", decimal=None).text == "1.2340"

@@ -38,7 +38,7 @@ def path(tmp_path):
     return tmp_path / "orders.csv.report.csv"
 
 
-def test_a_row_has_a_line_for_each_thing_to_say(path):
+def test_row_has_a_report_line_per_finding(path):
     report = SendReport(path, state())
     report.write([verdict(2), verdict(3, "email_unusable", "identifier_missing")])
     report.close()
@@ -51,7 +51,7 @@ def test_a_row_has_a_line_for_each_thing_to_say(path):
     ]
 
 
-def test_what_was_written_and_not_noted_is_cut_off_again(path):
+def test_unconfirmed_report_lines_are_truncated(path):
     report = SendReport(path, state())
     report.write([verdict(2)])
     report.close()
@@ -66,7 +66,7 @@ def test_what_was_written_and_not_noted_is_cut_off_again(path):
     assert [line[0] for line in lines(path)] == ["row", "2", "3"]
 
 
-def test_an_earlier_run_counts_for_the_same_file_alone(path):
+def test_earlier_run_counts_only_for_the_same_file(path):
     report = SendReport(path, state())
     report.write([verdict(2)])
     report.close()
@@ -79,14 +79,14 @@ def test_an_earlier_run_counts_for_the_same_file_alone(path):
 
 
 @pytest.mark.parametrize("spoilt", [b"", b"{", b"\xff", b'{"size": "x"}'])
-def test_a_spoilt_note_is_no_earlier_run(path, spoilt):
+def test_damaged_state_file_is_no_earlier_run(path, spoilt):
     SendReport(path, state()).close()
     state_path(path).write_bytes(spoilt)
 
     assert earlier_run(path, size=10, sha256="ab") is None
 
 
-def test_a_report_that_was_shortened_is_no_earlier_run(path):
+def test_shortened_report_is_no_earlier_run(path):
     report = SendReport(path, state())
     report.write([verdict(2)])
     report.close()
@@ -96,7 +96,7 @@ def test_a_report_that_was_shortened_is_no_earlier_run(path):
 
 
 @pytest.mark.parametrize("start", list("=+-@\t\r\0\uff1d\uff0b\uff0d\uff20"))
-def test_no_cell_begins_as_a_formula_does(path, start):
+def test_no_cell_starts_like_a_formula(path, start):
     hostile = RowResult(number=2, order=f"{start}1+1", kind=RowResultKind.ACCEPTED)
     report = SendReport(path, state())
     report.write([hostile])
@@ -105,7 +105,7 @@ def test_no_cell_begins_as_a_formula_does(path, start):
     assert lines(path)[1][1].startswith("'")
 
 
-def test_a_line_break_in_an_order_id_does_not_break_the_line(path):
+def test_line_break_in_an_order_id_does_not_break_the_line(path):
     report = SendReport(path, state())
     report.write([RowResult(number=2, order="a\n3,b", kind=RowResultKind.ACCEPTED)])
     report.close()
@@ -126,7 +126,7 @@ def test_another_file_is_only_overwritten_on_request(tmp_path, path):
     assert lines(path) == [list(HEADER)]
 
 
-def test_a_tally_counts_each_code_once_a_row_with_the_first_row_that_had_it():
+def test_tally_counts_each_code_once_per_row_with_its_first_row():
     tally = ResultTally()
     for judged in (verdict(2), verdict(3, "x", "x"), verdict(4, "x", "y")):
         tally.add(judged)
@@ -142,7 +142,7 @@ def test_a_tally_counts_each_code_once_a_row_with_the_first_row_that_had_it():
     }
 
 
-def test_report_and_note_are_for_their_owner_alone_even_where_they_were_not(path):
+def test_report_and_state_file_become_readable_only_by_their_owner(path):
     path.write_text("")
     path.chmod(0o644)
 

@@ -7,7 +7,7 @@ from send_gateway_double import KEY, ids, rows, written
 from twite.cli import run
 
 
-def test_a_key_may_come_from_a_file_without_settings(place, gateway):
+def test_key_file_works_without_settings(place, gateway):
     (place / "twite.toml").unlink()
     (place / "key").write_text(KEY + "\n")
     orders = written(place / "orders.csv", rows(1))
@@ -29,7 +29,7 @@ def test_a_key_may_come_from_a_file_without_settings(place, gateway):
         (["--to", "http://127.0.0.1:9", "--key-from", "sesame"], "env:NAME or file:PATH"),
     ],
 )
-def test_wrong_usage_exits_2_and_says_what_is_right(place, gateway, capsys, options, sentence):
+def test_wrong_usage_exits_2_with_an_explanation(place, gateway, capsys, options, sentence):
     orders = written(place / "orders.csv", rows(1))
 
     code = run(["send", orders, *options])
@@ -51,7 +51,7 @@ def test_wrong_usage_exits_2_and_says_what_is_right(place, gateway, capsys, opti
         ("orders.parquet", b"order_id", "the file name says Parquet"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_refused_in_a_sentence(
+def test_unreadable_file_is_refused_with_one_sentence(
     place, gateway, capsys, *, name, content, sentence
 ):
     if content is not None:
@@ -64,7 +64,7 @@ def test_a_file_that_cannot_be_read_is_refused_in_a_sentence(
     assert gateway.requests == []
 
 
-def test_a_report_does_not_overwrite_what_is_none(place, gateway, capsys):
+def test_report_overwrites_no_other_file(place, gateway, capsys):
     orders = written(place / "orders.csv", rows(1))
     (place / "notes.csv").write_text("my own notes")
 

@@ -17,7 +17,7 @@ BODY = (
 )
 
 
-def test_a_life_is_shown_attempt_by_attempt(command, shop):
+def test_history_is_shown_attempt_by_attempt(command, shop):
     assert command("show", "order-1", "--config", str(shop)) == (
         0,
         (
@@ -36,7 +36,7 @@ def test_a_life_is_shown_attempt_by_attempt(command, shop):
     )
 
 
-def test_a_held_life_says_why_and_that_x_may_have_it(command, shop):
+def test_held_history_shows_its_reason_and_possible_reception(command, shop):
     code, out, _ = command("show", "order-3", "--config", str(shop))
 
     assert code == 0
@@ -45,7 +45,7 @@ def test_a_held_life_says_why_and_that_x_may_have_it(command, shop):
     assert "errored, no answer, and X may have processed it\n" in out
 
 
-def test_of_what_a_tag_sent_nobody_says_that_x_has_it(capsys):
+def test_tag_attempt_does_not_mention_x(capsys):
     attempt = PastAttempt(at=NOW, outcome="errored", status=None, answer="", ambiguous=True)
     history = History(
         delivery=1, pixel="tag:crm", event="purchase", conversion_id="order-1",
@@ -69,9 +69,7 @@ def test_of_what_a_tag_sent_nobody_says_that_x_has_it(capsys):
         ),
     ],
 )
-def test_of_a_tag_that_asked_nobody_nobody_says_that_it_got_no_answer(
-    capsys, outcome, answer, said
-):
+def test_tag_run_without_requests_does_not_mention_a_response(capsys, outcome, answer, said):
     attempt = PastAttempt(at=NOW, outcome=outcome, status=None, answer=answer)
     history = History(
         delivery=1, pixel="tag:crm", event="purchase", conversion_id="order-1",
@@ -84,7 +82,7 @@ def test_of_a_tag_that_asked_nobody_nobody_says_that_it_got_no_answer(
     assert capsys.readouterr().out.endswith(said)
 
 
-def test_what_x_answered_cannot_act_on_the_terminal(command, shop):
+def test_response_of_x_is_escaped_in_the_terminal(command, shop):
     _, out, _ = command("show", "order-2", "--config", str(shop))
 
     assert (
@@ -93,7 +91,7 @@ def test_what_x_answered_cannot_act_on_the_terminal(command, shop):
     assert all(c.isprintable() or c == "\n" for c in out)
 
 
-def test_json_is_plain_ascii_and_keeps_what_x_answered(command, shop):
+def test_json_is_ascii_and_keeps_the_response_of_x(command, shop):
     _, out, _ = command("show", "order-2", "--config", str(shop), "--json")
 
     assert all(" " <= c <= "~" or c == "\n" for c in out)
@@ -108,7 +106,7 @@ def test_json_is_plain_ascii_and_keeps_what_x_answered(command, shop):
     ]
 
 
-def test_json_has_the_keys_of_the_http_answer_and_the_number_of_the_delivery():
+def test_json_has_the_keys_of_the_http_response_and_the_delivery():
     history = History(
         delivery=7,
         pixel="o8z6j",
@@ -133,7 +131,7 @@ def test_json_has_the_keys_of_the_http_answer_and_the_number_of_the_delivery():
     assert set(shown) == {*keys_of_the_answer, "delivery"}
 
 
-def test_a_receipt_shows_what_its_submission_brought(command, shop):
+def test_receipt_shows_its_conversions(command, shop):
     code, out, _ = command("show", RECEIPT.upper(), "--config", str(shop))
 
     assert code == 0
@@ -141,7 +139,7 @@ def test_a_receipt_shows_what_its_submission_brought(command, shop):
     assert out.endswith("  no attempt yet\n")
 
 
-def test_what_is_not_mapped_any_more_is_shown_all_the_same(command, shop):
+def test_unmapped_event_is_shown(command, shop):
     shop.write_text(shop.read_text().replace('purchase = "o8z6k"', 'purchase = "o8z6z"'))
 
     code, out, _ = command("show", "order-1", "--config", str(shop), "--pixel", "o8z6j")
@@ -150,7 +148,7 @@ def test_what_is_not_mapped_any_more_is_shown_all_the_same(command, shop):
     assert out.startswith("order-1  event o8z6k of pixel o8z6j: delivered\n")
 
 
-def test_what_is_of_a_pixel_that_is_configured_no_more_is_shown_all_the_same(command, shop):
+def test_conversion_of_a_removed_pixel_is_shown(command, shop):
     shop.write_text(shop.read_text().replace('"o8z6j"', '"o7new"'))
 
     code, out, _ = command("show", "order-1", "--config", str(shop))
@@ -159,7 +157,7 @@ def test_what_is_of_a_pixel_that_is_configured_no_more_is_shown_all_the_same(com
     assert "order-1  event o8z6k of pixel o8z6j: delivered\n" in out
 
 
-def test_nothing_known_is_a_failure_that_says_so(command, shop):
+def test_unknown_conversion_is_a_failure(command, shop):
     assert command("show", "order-9", "--config", str(shop)) == (
         1,
         "",
@@ -170,14 +168,14 @@ def test_nothing_known_is_a_failure_that_says_so(command, shop):
     )
 
 
-def test_a_pixel_that_is_not_configured_is_wrong_usage(command, shop):
+def test_unknown_pixel_is_wrong_usage(command, shop):
     code, _, err = command("show", "order-1", "--config", str(shop), "--pixel", "zzz")
 
     assert code == 2
     assert "no such pixel" in err
 
 
-def test_without_a_store_there_is_nothing_to_show(command, shop):
+def test_missing_store_is_an_error(command, shop):
     (shop.parent / "twite.db").unlink()
 
     code, out, err = command("show", "order-1", "--config", str(shop))

@@ -24,7 +24,7 @@ def written(tmp_path):
     return write
 
 
-def test_its_own_tests_are_run_and_told_one_by_one(command):
+def test_tests_of_a_template_are_run_and_listed(command):
     code, out, err = command("tag", "test", str(TEMPLATES / "cookie_keeper.tpl"))
 
     assert (code, err) == (0, "")
@@ -36,7 +36,7 @@ def test_its_own_tests_are_run_and_told_one_by_one(command):
     )
 
 
-def test_a_test_that_fails_is_told_with_its_place_and_exits_1(command, written):
+def test_failed_test_is_reported_with_its_line_and_exits_1(command, written):
     path = written(
         "return 1;\n___TESTS___\nscenarios:\n- name: Is two\n  code: |-\n"
         "    assertThat(runCode({})).isEqualTo(2);\n"
@@ -49,11 +49,11 @@ def test_a_test_that_fails_is_told_with_its_place_and_exits_1(command, written):
     )
 
 
-def test_a_template_without_tests_says_so_and_exits_1(command, written):
+def test_template_without_tests_exits_1(command, written):
     assert command("tag", "test", written("return 1;")) == (1, "A tag has no tests.\n", "")
 
 
-def test_a_report_is_written_for_ci_systems(command, tmp_path):
+def test_junit_report_is_written(command, tmp_path):
     report = tmp_path / "report.xml"
 
     code, _, _ = command("tag", "test", str(OWN), "--junit", str(report))
@@ -62,7 +62,7 @@ def test_a_report_is_written_for_ci_systems(command, tmp_path):
     assert ET.parse(report).getroot().get("failures") == "0"  # noqa: S314 - own file
 
 
-def test_what_a_test_says_cannot_act_on_the_terminal(command, written):
+def test_names_and_messages_are_escaped_in_the_terminal(command, written):
     text = json.dumps(HOSTILE)
     head = f"return 1;\n___TESTS___\nscenarios:\n- name: {text}\n"
     path = written(f"{head}  code: |-\n    fail({text});")
@@ -88,7 +88,7 @@ ___SERVER_PERMISSIONS___
 """
 
 
-def test_a_run_shows_what_is_asked_for_and_performs_nothing(command, written):
+def test_run_shows_effects_and_performs_none(command, written):
     assert command("tag", "run", written(RUN)) == (
         0,
         (
@@ -101,7 +101,7 @@ def test_a_run_shows_what_is_asked_for_and_performs_nothing(command, written):
     )
 
 
-def test_a_run_goes_on_with_the_answer_that_is_given(command, written):
+def test_run_continues_with_the_given_response(command, written):
     path = written(RUN)
 
     taken = command("tag", "run", path, "--answer", "{}", "--json", "--data", '{"one": "2"}')
@@ -153,7 +153,7 @@ RAN_OUT = "The code waited until the time limit for a promise that never settles
         ),
     ],
 )
-def test_time_passes_for_a_promise_that_nothing_settles(command, written, code, status, shown):
+def test_unsettled_promise_times_out(command, written, code, status, shown):
     path = written(f"const wait = () => require('Promise').create(() => {{}});\n{code}")
 
     assert command("tag", "run", path) == (status, shown, "")
@@ -176,7 +176,7 @@ ___SERVER_PERMISSIONS___
 """
 
 
-def test_a_run_shows_the_events_that_it_creates_and_calls_back_at_once(command, written):
+def test_run_shows_created_events_and_calls_back_at_once(command, written):
     code, out, _ = command("tag", "run", written(CALLS))
 
     assert code == 0
@@ -190,7 +190,7 @@ def test_a_run_shows_the_events_that_it_creates_and_calls_back_at_once(command, 
     )
 
 
-def test_a_run_reads_json_from_files(command, tmp_path):
+def test_run_reads_json_from_files(command, tmp_path):
     (tmp_path / "event.json").write_text('{"event_name": "a", "value": 1}')
     (tmp_path / "fields.json").write_text('{"token": "t"}')
 
@@ -212,7 +212,7 @@ def test_a_run_reads_json_from_files(command, tmp_path):
     ]
 
 
-def test_a_run_takes_a_request_and_says_which_fields_are_wrong(command):
+def test_run_accepts_a_request_and_reports_wrong_fields(command):
     code, out, err = command(
         "tag",
         "run",
@@ -247,7 +247,7 @@ MPV2 = (
 )
 
 
-def test_a_run_extracts_the_events_of_a_measurement_protocol_request(command, written):
+def test_run_extracts_the_events_of_a_measurement_protocol_request(command, written):
     request = {
         "path": "/g/collect",
         "query": "v=2&tid=G-1&cid=1.2&en=purchase&epn.value=7",
@@ -259,14 +259,14 @@ def test_a_run_extracts_the_events_of_a_measurement_protocol_request(command, wr
     assert (code, out.splitlines()[0]) == (0, 'returned [true,1,"purchase",7]')
 
 
-def test_a_run_without_such_a_request_says_that_there_are_no_events(command, written):
+def test_run_reports_a_request_without_events(command, written):
     code, _, err = command("tag", "run", written(MPV2), "--request", '{"path": "/g/collect"}')
 
     assert code == 1
     assert "the request is not a Measurement Protocol v2 request" in err
 
 
-def test_what_the_code_throws_is_told_with_its_line(command, written):
+def test_thrown_error_is_reported_with_its_line(command, written):
     code, out, err = command("tag", "run", written("const a = 1;\nnull.x;"))
 
     assert (code, out) == (1, "outcome: silent\n")
@@ -277,14 +277,14 @@ def test_what_the_code_throws_is_told_with_its_line(command, written):
     "arguments",
     [("--data", "no file"), ("--event", "{"), ("--request", '{"x": 1}'), ("--answer", "[]")],
 )
-def test_json_that_is_none_is_wrong_usage(command, written, arguments):
+def test_invalid_json_is_wrong_usage(command, written, arguments):
     code, _, err = command("tag", "run", written("return 1;"), *arguments)
 
     assert code == 2
     assert arguments[0] in err
 
 
-def test_lint_names_file_line_and_code(command, written):
+def test_lint_prints_file_line_and_code(command, written):
     path = written("const a = new Thing();\nreturn require('getEventData')('a');")
 
     code, out, _ = command("tag", "lint", path)
@@ -296,12 +296,12 @@ def test_lint_names_file_line_and_code(command, written):
     )
 
 
-def test_lint_has_nothing_to_say_of_our_own_tag(command):
+def test_lint_finds_nothing_in_the_twite_tag(command):
     assert command("tag", "lint", str(OWN)) == (0, "No findings.\n", "")
     assert command("tag", "lint", str(OWN), "--json") == (0, "[]\n", "")
 
 
-def test_fields_prints_the_form_and_a_block_that_the_settings_accept(command):
+def test_fields_prints_the_form_and_a_valid_toml_block(command):
     code, out, err = command("tag", "fields", str(TEMPLATES / "x_post.tpl"))
 
     assert (code, err) == (0, "")
@@ -314,7 +314,7 @@ def test_fields_prints_the_form_and_a_block_that_the_settings_accept(command):
 
 
 @pytest.mark.parametrize("what", ["test", "run", "lint", "fields"])
-def test_a_file_that_is_no_template_is_explained(command, tmp_path, what):
+def test_file_that_is_no_template_is_explained(command, tmp_path, what):
     path = tmp_path / "no.tpl"
     path.write_text("hello")
 
@@ -330,7 +330,7 @@ def test_a_file_that_is_no_template_is_explained(command, tmp_path, what):
 
 
 @pytest.mark.parametrize("what", ["test", "run"])
-def test_code_that_is_no_javascript_is_explained_with_its_line(command, written, what):
+def test_syntax_error_is_explained_with_its_line(command, written, what):
     path = written("const a = ;")
 
     code, _, err = command("tag", what, path)
@@ -339,7 +339,7 @@ def test_code_that_is_no_javascript_is_explained_with_its_line(command, written,
     assert err.startswith(f"Error: {path}, line 4: SANDBOXED_JS_FOR_SERVER: SyntaxError")
 
 
-def test_without_a_word_of_what_to_do_there_is_help(command):
+def test_missing_subcommand_shows_the_help(command):
     code, out, err = command("tag")
 
     assert code == 2

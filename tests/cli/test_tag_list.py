@@ -38,7 +38,7 @@ def with_own(monkeypatch):
     return let
 
 
-def test_the_list_holds_facts_that_fit_together():
+def test_list_is_consistent():
     known = public_templates()
     permissions = {api.permission for api in APIS.values()} | set(READERS)
 
@@ -62,7 +62,7 @@ def test_templates_are_found_by_name_or_repository(command):
     assert {row["repository"].partition("/")[0] for row in rows} == {"snowplow"}
 
 
-def test_a_file_with_a_listed_hash_is_named_with_what_is_known_of_it(command, with_own):
+def test_file_with_a_listed_hash_is_described(command, with_own):
     with_own(hashlib.sha256(OWN.read_bytes()).hexdigest())
 
     code, out, _ = command("tag", "list", str(OWN))
@@ -73,7 +73,7 @@ def test_a_file_with_a_listed_hash_is_named_with_what_is_known_of_it(command, wi
     )
 
 
-def test_a_file_of_a_listed_name_with_other_content_is_told_apart(command, with_own):
+def test_changed_file_of_a_listed_name_is_reported(command, with_own):
     with_own("0" * 64)
 
     code, out, _ = command("tag", "list", str(OWN))
@@ -86,7 +86,7 @@ def test_a_file_of_a_listed_name_with_other_content_is_told_apart(command, with_
     )
 
 
-def test_a_file_that_nobody_lists_exits_1_also_as_json(command):
+def test_unlisted_file_exits_1(command):
     code, out, _ = command("tag", "list", str(OWN), "--json")
 
     assert code == 1

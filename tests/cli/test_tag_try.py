@@ -30,7 +30,7 @@ def tried(command, *more, fields=None, event=None):
     )
 
 
-def test_a_request_that_the_vendor_accepts_is_shown_with_its_answer(command):
+def test_request_accepted_by_the_vendor_is_shown_with_its_response(command):
     assert tried(command) == (
         0,
         f"✓ {ADDRESS} → 200 (Meta)\nlog: Meta answered 200\noutcome: success\n",
@@ -46,7 +46,7 @@ def test_a_request_that_the_vendor_accepts_is_shown_with_its_answer(command):
         ({}, {"user_agent": ""}, "client_user_agent is missing"),
     ],
 )
-def test_what_the_vendor_would_refuse_is_named_and_exits_1(command, fields, event, problem):
+def test_request_refused_by_the_vendor_is_explained_and_exits_1(command, fields, event, problem):
     code, out, _ = tried(command, fields=fields, event=event)
 
     assert code == 1
@@ -54,7 +54,7 @@ def test_what_the_vendor_would_refuse_is_named_and_exits_1(command, fields, even
     assert out.endswith("outcome: failure\n")
 
 
-def test_the_same_as_json(command):
+def test_result_as_json(command):
     code, out, _ = tried(command, "--json", fields={"keepPlus": True})
 
     told = json.loads(out)
@@ -65,7 +65,7 @@ def test_the_same_as_json(command):
     assert request["body"]["data"][0]["event_id"] == "order-1"
 
 
-def test_another_server_on_this_machine_may_take_the_place_of_the_vendor(command):
+def test_local_server_can_replace_the_vendor(command):
     with FakeVendor() as own:
         code, out, _ = tried(command, "--to", own.url)
 
@@ -73,28 +73,28 @@ def test_another_server_on_this_machine_may_take_the_place_of_the_vendor(command
     assert [found.request.host for found in own.asked] == ["graph.facebook.com"]
 
 
-def test_a_server_elsewhere_is_wrong_usage(command):
+def test_remote_server_is_wrong_usage(command):
     code, _, err = tried(command, "--to", "http://vendor.example:80")
 
     assert code != 0
     assert "--to" in err
 
 
-def test_a_wrong_field_is_named(command):
+def test_wrong_field_is_named(command):
     code, _, err = tried(command, fields={"pixelId": ""})
 
     assert code == 1
     assert err == "Error: pixelId: must not be empty. Posts to Meta requires it\n"
 
 
-def test_an_unknown_field_is_named(command):
+def test_unknown_field_is_named(command):
     code, _, err = tried(command, fields={"pixelID": "1"})
 
     assert code == 0
     assert err == "pixelID: is not a field of this template. Did you mean 'pixelId'?\n"
 
 
-def test_a_client_template_is_refused(command):
+def test_client_template_is_refused(command):
     client = str(Path(__file__).parents[1] / "templates/client_json.tpl")
 
     code, _, err = command("tag", "try", client)
@@ -103,7 +103,7 @@ def test_a_client_template_is_refused(command):
     assert err.startswith("Error: template: client_json.tpl is not a tag template")
 
 
-def test_an_error_names_its_line_in_the_file_and_says_error_once(command, tmp_path):
+def test_error_names_its_line_in_the_file_once(command, tmp_path):
     text = Path(META).read_text()
     start = "___SANDBOXED_JS_FOR_SERVER___\n\n"
     file = tmp_path / "wrong.tpl"
@@ -116,14 +116,14 @@ def test_an_error_names_its_line_in_the_file_and_says_error_once(command, tmp_pa
     assert tried == ran == f"Error: there is no API noSuchApi (line {line})\n"
 
 
-def test_json_that_is_not_an_object_is_named(command):
+def test_json_that_is_no_object_is_wrong_usage(command):
     code, _, err = command("tag", "try", META, "--event", "[1]")
 
     assert code == 2
     assert "[1] is neither a JSON object nor a file" in " ".join(err.replace("│", " ").split())
 
 
-def test_the_cookies_that_a_browser_would_get_are_shown(command):
+def test_cookies_for_the_browser_are_shown(command):
     keeper = str(Path(__file__).parents[1] / "templates/cookie_keeper.tpl")
     given = json.dumps({"name": "visitor", "days": 30})
     request = json.dumps({"headers": {"cookie": "visitor=v.1"}})
@@ -135,7 +135,7 @@ def test_the_cookies_that_a_browser_would_get_are_shown(command):
     assert json.loads(out)["cookies"] == {"visitor": "v.1"}
 
 
-def test_a_cookie_that_the_gateway_would_not_set_is_a_log_line(command, tmp_path):
+def test_refused_cookie_is_a_log_line(command, tmp_path):
     text = (Path(__file__).parents[1] / "templates/cookie_keeper.tpl").read_text()
     head, start, rest = text.partition("___SANDBOXED_JS_FOR_SERVER___\n\n")
     code = "".join(
@@ -178,9 +178,7 @@ def test_a_cookie_that_the_gateway_would_not_set_is_a_log_line(command, tmp_path
         ),
     ],
 )
-def test_stapes_x_tag_in_oauth_mode_reaches_the_proxy_also_without_its_headers(
-    command, headers, host, key
-):
+def test_stape_x_tag_in_oauth_mode_reaches_the_proxy(command, headers, host, key):
     proxied = str(Path(__file__).parents[1] / "templates/proxy_post.tpl")
     person = {"sha256_email_address": sha256(b"shopper@mail.example").hexdigest()}
     event = {
