@@ -72,7 +72,7 @@ async def test_a_chart_counts_what_came(page, shop, span):
 async def test_conversions_are_found_by_what_they_are(page, shop):
     await page.goto(at(shop, "/live"))
     await page.select_option("select[name=state]", "dead")
-    await page.click("button:has-text('Look')")
+    await page.click("button:has-text('Apply')")
 
     ids = await page.locator("td.id").all_inner_texts()
 

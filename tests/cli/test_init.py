@@ -72,7 +72,7 @@ def test_placeholders_are_refused_with_where_to_find_the_id(command, tmp_path):
     assert code == 1
     assert err == (
         "Error: pixel[0].id: 'your-pixel-id' is not a pixel id. X's ids consist of digits "
-        'and lowercase letters, as in "o8z6j"; copy the id from Events Manager\n'
+        'and lowercase letters, such as "o8z6j"; copy the id from Events Manager\n'
     )
 
 

@@ -20,12 +20,12 @@ def test_key_file_works_without_settings(place, gateway):
     ("options", "sentence"),
     [
         (["--map", "emial=email"], 'Did you mean "email"?'),
-        (["--map", "email"], "must be FIELD=COLUMN, as in email=Contact"),
+        (["--map", "email"], "must be FIELD=COLUMN, such as email=Contact"),
         (["--map", "event="], "has no event column"),
         (["--timezone", "Mars/Base"], "unknown time zone"),
         (["--currency", "XX"], "not an ISO 4217 currency code"),
         (["--source", "shap"], "Available: shop"),
-        (["--to", "somewhere"], "must be an address, as in https://"),
+        (["--to", "somewhere"], "must be an address, such as https://"),
         (["--to", "http://127.0.0.1:9", "--key-from", "sesame"], "env:NAME or file:PATH"),
     ],
 )

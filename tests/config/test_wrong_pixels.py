@@ -14,7 +14,7 @@ CHANGES = [
         'id = "O8Z6J"',
         (
             "pixel[0].id: 'O8Z6J' is not a pixel id. X's ids consist of digits and lowercase "
-            'letters, as in "o8z6j"; copy the id from Events Manager'
+            'letters, such as "o8z6j"; copy the id from Events Manager'
         ),
     ),
     (

@@ -78,7 +78,7 @@ CHANGES = [
         "127.0.0.1:8080",
         "127.0.0.1",
         (
-            "server.listen: '127.0.0.1' has no valid port. Write host and port, as in "
+            "server.listen: '127.0.0.1' has no valid port. Write the host and port, such as "
             '"127.0.0.1:8080" or "[::1]:8080"'
         ),
     ),
@@ -86,7 +86,7 @@ CHANGES = [
         "127.0.0.1:8080",
         "127.0.0.1:65536",
         (
-            "server.listen: '127.0.0.1:65536' has no valid port. Write host and port, as in "
+            "server.listen: '127.0.0.1:65536' has no valid port. Write the host and port, such as "
             '"127.0.0.1:8080" or "[::1]:8080"'
         ),
     ),
@@ -102,7 +102,7 @@ CHANGES = [
         "127.0.0.1:8080",
         "::1:8080",
         (
-            "server.listen: '::1:8080' has no host. Write host and port, as in "
+            "server.listen: '::1:8080' has no host. Write the host and port, such as "
             '"127.0.0.1:8080" or "[::1]:8080"'
         ),
     ),
@@ -143,15 +143,15 @@ CHANGES = [
         "*",
         (
             "server.trusted_proxies[0]: '*' is not a network. Write an address and a prefix "
-            'length, as in "10.0.0.0/8" or "127.0.0.1/32"'
+            'length, such as "10.0.0.0/8" or "127.0.0.1/32"'
         ),
     ),
     (
         "sqlite:twite.db",
         "mysql:twite",
         (
-            'store.url: Twite does not support this store. Write "sqlite:" and a path, as in '
-            '"sqlite:twite.db", or a URL, as in "postgresql://twite@db.example.com/twite"'
+            'store.url: Twite does not support this store. Write "sqlite:" and a path, such as '
+            '"sqlite:twite.db", or a URL, such as "postgresql://twite@db.example.com/twite"'
         ),
     ),
     (

@@ -94,7 +94,7 @@ CHANGES = [
         '"Narnia"',
         (
             "source[0].region: 'Narnia' is not a region. Write a two-letter country code of "
-            "ISO 3166, as in 'GB'"
+            "ISO 3166, such as 'GB'"
         ),
     ),
     (

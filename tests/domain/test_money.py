@@ -89,7 +89,7 @@ def test_what_is_no_amount_has_its_code(text, code):
 
 def test_the_sentence_quotes_an_amount_with_separators():
     assert amount("1,234.50", path="value").message == (
-        '"1,234.50" is not an amount: write it without separators, as in 1234.50'
+        '"1,234.50" is not an amount: write it without separators, like 1234.50'
     )
 
 
@@ -97,7 +97,7 @@ def test_the_sentence_quotes_an_amount_with_separators():
 def test_the_sentence_does_not_quote_what_may_be_a_person(text):
     message = amount(text, path="value").message
 
-    assert message == "this is not an amount: write it as in 49.90"
+    assert message == "this is not an amount: write it like 49.90"
 
 
 @given(

@@ -65,13 +65,13 @@ def read_beside_good(*bad):
             GOOD | {"contents": ["a"]},
             "contents[0]",
             "wrong_type",
-            'must be an object, as in {"id": "SKU-1"}, not text',
+            'must be an object, such as {"id": "SKU-1"}, not text',
         ),
         (
             GOOD | {"consent": "granted"},
             "consent",
             "wrong_type",
-            'must be an object, as in {"ad_storage": "granted"}, not text',
+            'must be an object, such as {"ad_storage": "granted"}, not text',
         ),
         (
             GOOD | {"consent": {"ad_storage": 1}},
@@ -113,9 +113,9 @@ def read_beside_good(*bad):
             5,
             "",
             "wrong_type",
-            'must be an object, as in {"event": "purchase", …}, not a number',
+            'must be an object, such as {"event": "purchase", …}, not a number',
         ),
-        (None, "", "wrong_type", 'must be an object, as in {"event": "purchase", …}, not null'),
+        (None, "", "wrong_type", 'must be an object, such as {"event": "purchase", …}, not null'),
     ],
     ids=str,
 )

@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the stories of the command line; return 1 if a check failed."""
     parser = argparse.ArgumentParser(prog=_COMMAND)
     parser.add_argument("--seed", type=int, help="one story")
-    parser.add_argument("--seeds", help="several, as in 0:1000")
+    parser.add_argument("--seeds", help="several, such as 0:1000")
     parser.add_argument("--days", type=float, default=10, help="virtual days")
     parser.add_argument("--store", help="module:Class of a store on files; default: in memory")
     parser.add_argument("--exact", action="store_true", help="skip none of the looks for nothing")

@@ -25,7 +25,7 @@ def vfs():
 
 
 def shares():
-    """Return groups of seeds to run in parallel, or those of TWITE_SEEDS, as in `17,18`."""
+    """Return groups of seeds to run in parallel, or those of TWITE_SEEDS, such as `17,18`."""
     wanted = os.environ.get("TWITE_SEEDS")
     if wanted:
         return [[int(seed) for seed in wanted.split(",")]]

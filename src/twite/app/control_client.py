@@ -47,7 +47,7 @@ class Reachable(msgspec.Struct, frozen=True, kw_only=True):
 def leave_address(file: Path, *, url: str, token: Secret) -> None:
     """Write the address file, so that this user's commands can reach this process.
 
-    A folder that is not writable, as in a container, does not keep a gateway from running.
+    The gateway also runs if the folder is not writable, as in a container.
     """
     address = Reachable(pid=os.getpid(), url=url, token=token.reveal())
     with suppress(OSError):

@@ -22,8 +22,8 @@ def accounting(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> Non
     """Received = delivered + duplicate + suppressed + rejected + dead + held + pending.
 
     Below it, for each pixel with pending conversions: when all will be sent, and how many will miss
-    their 48 hours. At the end, events that tag and page endpoints ignored in the last seven days.
-    Exits with 1 if it does not balance.
+    the 48-hour deadline. At the end, events that tag and page endpoints ignored in the last seven
+    days. Exits with 1 if it does not balance.
 
     Example: `twite accounting --json | jq .balance`
     """

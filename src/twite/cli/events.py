@@ -37,7 +37,7 @@ Retargeting = Annotated[
     ),
 ]
 NewName = Annotated[
-    str | None, typer.Option("--name", metavar="NAME", help="Another name", show_default=False)
+    str | None, typer.Option("--name", metavar="NAME", help="The new name", show_default=False)
 ]
 As = Annotated[
     str | None,

@@ -43,7 +43,7 @@ Named = Annotated[
     typer.Option(
         "--secret",
         metavar="NAME",
-        help="Another secret: a field, TAG.FIELD or a variable; repeatable",
+        help="Treat this as a secret: a field, TAG.FIELD or a variable; repeatable",
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Overwrite manual edits")]
@@ -75,7 +75,7 @@ def import_container(
     report: Report = False,
     as_json: Json = False,
 ) -> None:
-    """Prints for each part whether it will run, and what to use instead.
+    """Prints whether each part will run, or what to use instead.
 
     Writes container.toml and the templates next to it, readable only by you. Values that look like
     secrets are encrypted into the store; secrets that must stay in a file in plain text are listed.

@@ -184,8 +184,8 @@ def logout(
 ) -> None:
     """A running gateway stops using them at once, and conversions wait for new ones.
 
-    X may give a user one token for each app (an assumption; X does not say). Revoking it would then
-    end it for other pixels too. A pixel token can only be revoked in X's Events Manager.
+    X may give a user one token for each app (an assumption; X does not say). Revoking the token
+    would then affect other pixels too. A pixel token can only be revoked in X's Events Manager.
 
     Example: `twite logout --pixel o8z6j --oauth`
     """

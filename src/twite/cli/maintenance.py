@@ -151,8 +151,8 @@ def rotate_key(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> Non
     """The gateway keeps running. If the command is interrupted, run it again.
 
     A key in a file is replaced. Change a key in the environment yourself; this command then
-    encrypts everything with it, as a start of the gateway does. Exits with 1 if something is still
-    encrypted with a former key.
+    encrypts everything with it, as the gateway does when it starts. Exits with 1 if something is
+    still encrypted with a former key.
 
     Example: `twite rotate-key --config /etc/twite/twite.toml`
     """

@@ -53,7 +53,7 @@ def rejected(
     config: Config = DEFAULT_CONFIG,
     as_json: Json = False,
 ) -> None:
-    """Rejections are kept for seven days, the latest 5,000 of each source and pixel, masked.
+    """Rejections are kept for seven days, the latest 5,000 for each source and pixel, masked.
 
     Example: `twite rejected --code event_unknown`
     """

@@ -126,7 +126,7 @@ def password(name: Name, *, config: Config = DEFAULT_CONFIG, password_stdin: Std
 
 @user.command("totp")
 def totp(name: Name, *, config: Config = DEFAULT_CONFIG) -> None:
-    """Turn off a user's two-factor authentication, if the device was lost.
+    """Turn off two-factor authentication for a user who lost the device.
 
     Example: `twite user totp ada`
     """

@@ -245,7 +245,7 @@ class Table(Kind, frozen=True):
         return self.make(**read)
 
     def settings(self, place: str = "") -> Iterator[tuple[str, Setting]]:
-        """Yield each key that holds a value, as in `server.listen` or `pixel[].auth.token`.
+        """Yield each key that holds a value, such as `server.listen` or `pixel[].auth.token`.
 
         A table with any keys ends in `.*`.
         """

@@ -220,7 +220,9 @@ class SourceTable(msgspec.Struct, frozen=True, kw_only=True):
         ListOf(Text(values.origin)),
         example=["https://shop.example"],
     )
-    pixels: tuple[str, ...] = setting([], "further pixels that the source's conversions may name")
+    pixels: tuple[str, ...] = setting(
+        [], "additional pixels that the source's conversions may name"
+    )
     consent: Literal["optional", "required"] = setting(
         "optional", '`"required"` sends nothing without the person\'s consent'
     )
@@ -283,7 +285,7 @@ class ContainerTable(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WhenTable(msgspec.Struct, frozen=True, kw_only=True):
-    """One condition; `field` is a path in the event data, as in `user_data.email_address`."""
+    """One condition; `field` is a path in the event data, such as `user_data.email_address`."""
 
     field: str = setting(REQUIRED, "path in the event data, such as `value` or `items.0.item_id`")
     value: str = setting(REQUIRED, "the text to compare the field with")

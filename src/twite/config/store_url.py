@@ -28,8 +28,8 @@ def read_store_url(text: str, place: str) -> StoreUrl:
     if engine not in ENGINES or not name:
         raise SettingsError(
             place=place,
-            message='Twite does not support this store. Write "sqlite:" and a path, as in '
-            '"sqlite:twite.db", or a URL, as in "postgresql://twite@db.example.com/twite"',
+            message='Twite does not support this store. Write "sqlite:" and a path, such as '
+            '"sqlite:twite.db", or a URL, such as "postgresql://twite@db.example.com/twite"',
         )
     if ENGINES[engine].is_server:
         database = urlsplit(text).path.strip("/")

@@ -49,7 +49,7 @@ class HostPort(msgspec.Struct, frozen=True, kw_only=True):
 def address(text: str, place: str) -> HostPort:
     """Read `host:port`, IPv6 in brackets."""
     host, colon, port = text.rpartition(":")
-    cure = 'Write host and port, as in "127.0.0.1:8080" or "[::1]:8080"'
+    cure = 'Write the host and port, such as "127.0.0.1:8080" or "[::1]:8080"'
     if not colon or not _PORT.fullmatch(port) or int(port) > _LAST_PORT:
         raise SettingsError(place=place, message=f"{text!r} has no valid port. {cure}")
     if host.startswith("[") and host.endswith("]"):
@@ -74,9 +74,9 @@ def local_address(text: str, place: str) -> HostPort:
 
 
 def local_url(text: str, place: str) -> str:
-    """Read a URL of this machine without a path, as in "http://127.0.0.1:9000"."""
+    """Read a URL of this machine without a path, such as "http://127.0.0.1:9000"."""
     scheme, _, rest = text.rstrip("/").partition("://")
-    cure = 'Write the URL of a server on this machine, as in "http://127.0.0.1:9000"'
+    cure = 'Write the URL of a server on this machine, such as "http://127.0.0.1:9000"'
     if scheme != "http" or "/" in rest or "@" in rest:
         raise SettingsError(
             place=place, message=f"{text!r} is not an http URL without a path. {cure}"
@@ -226,7 +226,7 @@ def network(text: str, place: str) -> Network:
         raise SettingsError(
             place=place,
             message=f"{text!r} is not a network. Write an address and a prefix length, "
-            'as in "10.0.0.0/8" or "127.0.0.1/32"',
+            'such as "10.0.0.0/8" or "127.0.0.1/32"',
         ) from None
     raise SettingsError(
         place=place,
@@ -241,7 +241,7 @@ def container_header(text: str, place: str) -> str:
         raise SettingsError(
             place=place,
             message=f"{text!r} is not the name of an x-gtm header. Write it in lower case, "
-            'as in "x-gtm-identifier"',
+            'such as "x-gtm-identifier"',
         )
     return text
 
@@ -252,7 +252,7 @@ def x_id(text: str, place: str, what: str) -> str:
         raise SettingsError(
             place=place,
             message=f"{text!r} is not {what}. X's ids consist of digits and lowercase "
-            'letters, as in "o8z6j"; copy the id from Events Manager',
+            'letters, such as "o8z6j"; copy the id from Events Manager',
         )
     return text
 
@@ -295,18 +295,18 @@ def region(text: str, place: str) -> str:
     cure = (
         f"Write {meant!r}"
         if meant in PHONE_REGIONS
-        else "Write a two-letter country code of ISO 3166, as in 'GB'"
+        else "Write a two-letter country code of ISO 3166, such as 'GB'"
     )
     raise SettingsError(place=place, message=f"{text!r} is not a region. {cure}")
 
 
 def worth(text: str, place: str) -> Decimal:
-    """Read an amount of money, as in "500" or "499.90"."""
+    """Read an amount of money, such as "500" or "499.90"."""
     read = amount(text, path=place)
     if not isinstance(read, str):
         raise SettingsError(
             place=place,
-            message=f"{text!r} is not an amount. Write a string with a decimal point, as in "
+            message=f"{text!r} is not an amount. Write a string with a decimal point, such as "
             '"500" or "499.90", in the currency of the conversion',
         )
     return Decimal(read)

@@ -170,7 +170,7 @@ def decode_gpp(text: str) -> GppString | MalformedSignal:
 
 
 def decode_sid(text: str) -> frozenset[int] | MalformedSignal:
-    """Read which sections apply, as in `7`, `2_6` and `2,6`; -1 and 0 mean none."""
+    """Read which sections apply, such as `7`, `2_6` and `2,6`; -1 and 0 mean none."""
     words = re.split(r"[\s,_.;\[\]]+", text.strip(" []")) if len(text) <= LONGEST else ["too long"]
     if not all(_SID.fullmatch(word) for word in words):
         return MalformedSignal(why="not section numbers")

@@ -120,7 +120,7 @@ def number(value: float | None) -> str:
 
 
 def percent(part: float, whole: float) -> str:
-    """Format a share as a percentage, as in `12.5 %`."""
+    """Format a share as a percentage, such as `12.5 %`."""
     if not whole:
         return _NOTHING
     return f"{100 * part / whole:.1f}\N{NARROW NO-BREAK SPACE}%"
@@ -134,7 +134,7 @@ def ago(ms: int | None, now: int) -> str:
 
 
 def lasting(ms: int) -> str:
-    """Format a duration in its two largest units, as in `2 d 3 h`."""
+    """Format a duration in its two largest units, such as `2 d 3 h`."""
     if ms < SECOND:
         return f"{ms} ms"
     left, parts = ms, []

@@ -81,7 +81,7 @@ def asked_again(form: FormData, names: tuple[str, ...]) -> str:
 
 
 def day_of(day: int) -> str:
-    """Format a day, as in 25 Nov."""
+    """Format a day, such as 25 Nov."""
     return f"{datetime.fromtimestamp(day * 86_400, UTC):%-d %b}"
 
 

@@ -164,6 +164,6 @@ def _unusual(text: str, *, path: str) -> str | Fault:
         return fault(
             path,
             "not_an_amount",
-            f"{shown} is not an amount: write it without separators, as in 1234.50",
+            f"{shown} is not an amount: write it without separators, like 1234.50",
         )
-    return fault(path, "not_an_amount", f"{shown} is not an amount: write it as in 49.90")
+    return fault(path, "not_an_amount", f"{shown} is not an amount: write it like 49.90")

@@ -15,7 +15,7 @@ class ClientError(TwiteError):
 class MalformedRequest(ClientError):
     """The body is not JSON, or has the wrong shape.
 
-    `path` names the place, as in `conversions[3].email` (empty: the whole); `code` is stable.
+    `path` names the place, such as `conversions[3].email` (empty: the whole); `code` is stable.
     """
 
     def __init__(self, *, code: str, path: str, message: str) -> None:
@@ -44,7 +44,7 @@ class OperatorError(TwiteError):
 
 
 class SettingsError(OperatorError):
-    """A setting is wrong. `place` is the key's path, as in `pixel[0].auth`."""
+    """A setting is wrong. `place` is the key's path, such as `pixel[0].auth`."""
 
     def __init__(self, *, place: str, message: str) -> None:
         super().__init__(f"{place}: {message}" if place else message)

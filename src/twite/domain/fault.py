@@ -23,7 +23,7 @@ CODES: Final[dict[str, str]] = {
     "ip_private": "the IP address is private",
     "ip_unusable": "not an IP address",
     "not_a_count": "not a whole number above zero",
-    "not_a_time": "not a time with a zone, as in 2026-11-24T10:00:00.000Z",
+    "not_a_time": "not a time with a zone, such as 2026-11-24T10:00:00.000Z",
     "not_an_amount": "not an amount such as 49.90",
     "not_sha256": "not a SHA-256 digest of 64 hexadecimal digits",
     "phone_needs_region": "the phone number has no country code, and the source has no region",
@@ -44,7 +44,7 @@ CODES: Final[dict[str, str]] = {
 class ReportedFault(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One fault of one conversion.
 
-    `path` is the field, as in `contents[0].price`; `code` is a key of CODES; `message` never
+    `path` is the field, such as `contents[0].price`; `code` is a key of CODES; `message` never
     repeats an identifier.
     """
 

@@ -106,8 +106,8 @@ def email_digest(text: str, *, path: str) -> str | Fault:
 def phone_digest(text: str, *, region: str | None, path: str) -> str | Fault:
     """Return the digest of a phone number.
 
-    The input may already be its SHA-256. `region` (ISO 3166, as in "GB") applies to numbers without
-    a country code; it is never guessed.
+    The input may already be its SHA-256. `region` (ISO 3166, such as "GB") applies to numbers
+    without a country code; it is never guessed.
     """
     if _CLEAR_PHONE.fullmatch(text):
         return hashlib.sha256(text.encode()).hexdigest()
@@ -210,7 +210,7 @@ def click_id_of_url(url: str) -> str | None:
 
 
 def browser_id(text: str, *, path: str) -> str | Fault:
-    """Read the value of X's cookie `_twpid`, as in `tw.1764071000000.123456789012345678`."""
+    """Read the value of X's cookie `_twpid`, such as `tw.1764071000000.123456789012345678`."""
     plain = text.strip()
     return plain if _BROWSER_ID.fullmatch(plain) else fault(path, "twpid_unusable")
 

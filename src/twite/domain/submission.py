@@ -43,7 +43,7 @@ class Endpoint(StrEnum):
 class Ignored(msgspec.Struct, frozen=True, kw_only=True):
     """An item that is not a conversion of its source. It is counted and not stored.
 
-    `name` is its name at the endpoint, as in `scroll`, cut to 64 characters.
+    `name` is its name at the endpoint, such as `scroll`, cut to 64 characters.
     """
 
     name: str

@@ -87,4 +87,4 @@ def _spelled_minute(minute: int) -> str:
 def _complaint(text: str) -> str:
     if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:.,]+", text, re.ASCII):
         return "a time without a zone: end it with Z (UTC) or an offset such as +01:00"
-    return "not a time with a zone, as in 2026-11-24T10:00:00.000Z"
+    return "not a time with a zone, such as 2026-11-24T10:00:00.000Z"

@@ -77,12 +77,11 @@ class ParsedRequest(Masked, frozen=True, kw_only=True):
     `conversions` use the event names of the source's pixel; their `consent` has every raw signal of
     the request, by name. `hit` is the request as JSON, scrubbed, stored to explain later how it was
     read. `repeated` has, for each conversion without an id, the fields that its client repeats on a
-    retry, as in `GA4 <page> <count>`; None if only the conversion itself repeats. `heard` lists the
-    events for which tags may fire, whether or not they are sent to X. `faults` has the faults of
-    each conversion in addition to those of the native rules, or is empty. `unwanted` contains
+    retry, such as `GA4 <page> <count>`; None if only the conversion itself repeats. `heard` lists
+    the events for which tags may fire, whether or not they are sent to X. `faults` has the faults
+    of each conversion in addition to those of the native rules, or is empty. `unwanted` contains
     ignored conversions with consent signals, by their place in `ignored`: a denial counts for all
-    copies.
-    It holds personal data: its repr is masked.
+    copies. It holds personal data: its repr is masked.
     """
 
     conversions: tuple[Native, ...] = ()

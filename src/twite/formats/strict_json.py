@@ -175,7 +175,7 @@ def _refuse_shape(error: msgspec.ValidationError, shape: object) -> NoReturn:
 
 
 def kind_of(raw: bytes) -> str:
-    """Name the type of a JSON value, as in "a list", from its text."""
+    """Name the type of a JSON value, such as "a list", from its text."""
     return _KINDS.get(raw.lstrip()[:1], "a number")
 
 

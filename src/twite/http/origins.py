@@ -93,7 +93,7 @@ class Origins:
     ) -> HttpResponse:
         """Answer `OPTIONS` for a page of these origins. Raises HttpRefusal (403).
 
-        `reads` names the allowed request headers besides the simple ones, as in `content-type`.
+        `reads` names the allowed request headers besides the simple ones, such as `content-type`.
         """
         origin = page_origin(headers)
         if origin is None:

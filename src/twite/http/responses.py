@@ -102,7 +102,7 @@ CODES: Final[dict[str, str]] = {
     "origin_missing": "the request has no Origin or Referer",
     "origin_wrong": "pages from this origin may not post to this source",
     "route": "the gateway has no route with this path",
-    "since": "not a time with a zone, as in 2026-11-24T10:00:00.000Z",
+    "since": "not a time with a zone, such as 2026-11-24T10:00:00.000Z",
     "source_unclear": "the request names no source, or a source without origins",
     "template_rests": "the client template for this request exceeded a limit and is paused",
     "too_busy": "too many concurrent requests",

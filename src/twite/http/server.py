@@ -48,7 +48,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        """The server's URL, as in `http://127.0.0.1:8080`.
+        """The server's URL, such as `http://127.0.0.1:8080`.
 
         A wildcard address is shown as loopback.
         """

@@ -1,4 +1,4 @@
-"""Scrub event data: replace emails, phone numbers and names by their SHA-256, in place.
+"""Scrub event data: replace emails, phone numbers and names with their SHA-256, in place.
 
 Public templates pass on a string of 64 hexadecimal digits unchanged: they send the same request as
 if they had hashed the value themselves.

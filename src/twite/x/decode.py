@@ -105,7 +105,7 @@ def _success(status: int, read: _Body | None, sent: int) -> Outcome:
         )
     if read.errors:
         words = _words(status, complaints_of(read.errors))
-        return Errored(reason=f"{words} beside a success", ambiguous=True)
+        return Errored(reason=f"{words} alongside a success", ambiguous=True)
     return Delivered(debug_id=str(read.data.debug_id or "")[:_LONGEST_WORDS])
 
 

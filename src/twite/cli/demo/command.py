@@ -215,7 +215,7 @@ def _judge(
         ("X counted each conversion once", len(once) == len(counted.ids)),
         ("X dropped the pixel's copies", counted.by_pixel == len(story.bought.fired)),
         (
-            "page and server used the same id",
+            "the page and the server used the same id",
             overlap["page_and_server"] == len(story.bought.orders),
         ),
         (

@@ -45,7 +45,7 @@ def landing(gateway: str, x: str) -> str:
     """Return the landing page of an advertisement."""
     return _page(
         "A small shop",
-        "<p>An advertisement on X would lead here with a click id, as in "
+        "<p>An advertisement on X would lead here with a click id, such as "
         '<a href="/?twclid=2-demo3k9x0abcd1efgh2ijkl3">this link</a>.</p>'
         '<p><a href="/mug">View the mug</a></p>',
         scripts=_scripts(gateway, x),

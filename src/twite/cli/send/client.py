@@ -304,7 +304,7 @@ def _url(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query:
         raise typer.BadParameter(
-            "must be an address, as in https://t.shop.example or http://127.0.0.1:8080",
+            "must be an address, such as https://t.shop.example or http://127.0.0.1:8080",
             param_hint="--to",
         )
     return text.rstrip("/").removesuffix("/v1/conversions")

@@ -174,7 +174,7 @@ def _mapped(pair: str) -> tuple[str, str]:
     field, equals, column = pair.partition("=")
     if not equals or not field.strip():
         raise typer.BadParameter(
-            f"must be FIELD=COLUMN, as in email=Contact. The fields: {', '.join(NAMES)}",
+            f"must be FIELD=COLUMN, such as email=Contact. The fields: {', '.join(NAMES)}",
             param_hint="--map",
         )
     return field.strip(), column.strip()

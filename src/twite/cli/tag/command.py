@@ -42,7 +42,7 @@ Request = Annotated[
 ]
 Told = Annotated[
     str | None,
-    typer.Option("--answer", metavar="JSON", help="The answer to each request: status, body …"),
+    typer.Option("--answer", metavar="JSON", help="The response to each request: status, body …"),
 ]
 
 
@@ -196,7 +196,7 @@ def attempt(
 
 @tag.command("lint")
 def linted(file: File, *, as_json: Json = False) -> None:
-    """Find code that Google's compiler would refuse, and permissions that do not match.
+    """Find code that Google's compiler would refuse, and permissions that do not match it.
 
     Exits with 1 if there is a finding.
 

@@ -32,7 +32,7 @@ class FileVerdict(msgspec.Struct, frozen=True, kw_only=True):
 def listed(paths: Files = None, *, find: Find = "", as_json: Json = False) -> None:
     """List public templates that were tried in Twite, or check downloaded files.
 
-    Each template has its repository and commit, its permissions, and the results of its own tests
+    Lists each template's repository and commit, its permissions, and the results of its own tests
     and of the fake vendor. With files, compares each with the list by its SHA-256, and exits with 1
     if one is not in the list.
 

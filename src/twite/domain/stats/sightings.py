@@ -38,7 +38,7 @@ ADVICE: Final[Mapping[str, str]] = {
         "X's script did not load, so only the gateway sent these. If nearly all pages are "
         "affected, your Content-Security-Policy may block X's script"
     ),
-    "page_and_server": "page and server sent the same id: stored once, sent once",
+    "page_and_server": "the page and the server sent the same id: stored once, sent once",
     "two_ids": "X counts these twice: the page and your server send different ids for the "
     "same order. Send the order number as conversion_id from both",
     "late": "X counts these twice: its 48-hour window ended before the second copy arrived. "

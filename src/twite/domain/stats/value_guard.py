@@ -55,7 +55,7 @@ MEANING: Final[Mapping[UnusualAmount, tuple[str, str]]] = {
     ),
     UnusualAmount.MINOR_UNITS: (
         "about 100 times the usual amount: probably minor units, such as cents",
-        "divide by the currency's minor units before you send, as in 49.90 for 4990",
+        "divide by the currency's minor units before you send, for example 49.90 for 4990",
     ),
     UnusualAmount.OUTLIER: (
         "far from what the event is usually worth",

@@ -217,9 +217,9 @@ def parse_events(
     """Sort events into conversions and ignored events.
 
     `unread` events are rejected like conversions. An event is decoded JSON in the shape of common
-    event data; a dotted name, as in `user_data.email_address`, may be nested or one key. `repeated`
-    has, for each event, the fields that a retry repeats (see ParsedRequest). `pixel` overrides the
-    source's own. Raises MalformedRequest if there are too many items in all.
+    event data; a dotted name, such as `user_data.email_address`, may be nested or one key.
+    `repeated` has, for each event, the fields that a retry repeats (see ParsedRequest). `pixel`
+    overrides the source's own. Raises MalformedRequest if there are too many items in all.
     """
     destination = destinations.get(source.pixel if pixel is None else pixel)
     known = tuple(destination.events) if destination is not None else ()

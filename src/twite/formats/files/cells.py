@@ -33,7 +33,7 @@ _THREE: Final = 3
 
 
 class Amount(msgspec.Struct, frozen=True, kw_only=True):
-    """`text` is a decimal string as in 1234.50; `currency` is the currency in the cell, if any.
+    """`text` is a decimal string such as 1234.50; `currency` is the currency in the cell, if any.
 
     `reread` is whether the text was interpreted, not only copied.
     """
@@ -59,7 +59,7 @@ def read_amount(cell: str, *, currency: str | None, decimal: Decimal | None) -> 
     text = _number(number, decimal=decimal, currency=named or currency or "")
     if text is None:
         return RowFinding(
-            "value", "not_an_amount", f"{shown(cell)} is not an amount: write it as in 49.90"
+            "value", "not_an_amount", f"{shown(cell)} is not an amount: write it like 49.90"
         )
     if text == "":
         return _ambiguous(cell, number)
@@ -262,7 +262,7 @@ def _notes(at: datetime, zone: tzinfo, dateless: bool) -> RowFinding | None:  # 
 
 
 def _unread(text: str) -> RowFinding:
-    message = f"{shown(text)} is not a time with a zone, as in 2026-11-24T10:00:00Z"
+    message = f"{shown(text)} is not a time with a zone, such as 2026-11-24T10:00:00Z"
     if _SLASHED.fullmatch(text):
-        message = f"{shown(text)} is ambiguous: write it as in 2026-11-24T10:00:00Z"
+        message = f"{shown(text)} is ambiguous: write it like 2026-11-24T10:00:00Z"
     return RowFinding(field="time", code="not_a_time", message=message)

@@ -124,7 +124,7 @@ def _object(raw: bytes, path: str, example: str, faults: list[Fault]) -> dict[st
     """
     text = raw.lstrip()
     if text[:1] != b"{":
-        message = f"must be an object, as in {example}, not {kind_of(text)}"
+        message = f"must be an object, such as {example}, not {kind_of(text)}"
         faults.append(fault(path, "wrong_type", message))
         return {}
     try:

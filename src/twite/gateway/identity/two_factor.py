@@ -135,7 +135,7 @@ def _totp(secret: Secret) -> "TOTP":
 
 
 def recovery_codes() -> list[str]:
-    """Return new recovery codes of 79 bits each, as in `q7wk-3mhd-x9fa-t2pz`."""
+    """Return new recovery codes of 79 bits each, such as `q7wk-3mhd-x9fa-t2pz`."""
     return [
         "-".join("".join(secrets.choice(_ALPHABET) for _ in range(4)) for _ in range(4))
         for _ in range(RECOVERY_CODES)

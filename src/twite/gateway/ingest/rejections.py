@@ -15,7 +15,7 @@ from twite.formats.native.conversion import ReadConversion
 from twite.formats.parsed_request import Native
 from twite.redaction.mask_text import masked_text
 
-# Fields that may identify a person: Twite stores only the shape, as in `xxxx@xxxx`.
+# Fields that may identify a person: Twite stores only the shape, such as `xxxx@xxxx`.
 _PERSONS: Final = frozenset(
     {
         "email", "email_sha256", "phone", "phone_sha256", "twclid", "twpid", "ip", "user_agent",

@@ -127,7 +127,7 @@ def _host(address: SplitResult) -> str:
 
 
 def _shown_path(path: str) -> str:
-    """Return a path with `***` for segments that look like keys, as in `/stape-api/KEY/v1`."""
+    """Return a path with `***` for segments that look like keys, such as `/stape-api/KEY/v1`."""
     steps = path.split("/")
     return "/".join(
         "***" if is_confidential(step) or steps[at - 1] == "stape-api" else step

@@ -98,7 +98,7 @@ def _trigger(
 
 
 def spelled_out(condition: Condition) -> str:
-    """Return a condition in words, as in `{{Event Name}} equals purchase`."""
+    """Return a condition in words, such as `{{Event Name}} equals purchase`."""
     negated = "does not: " if condition.negate else ""
     operator = condition.operator.value.replace("_", " ")
     case = " (ignoring case)" if condition.ignore_case else ""

@@ -19,7 +19,7 @@ EVENT: Final = "_event"  # every container has this variable: the event's name
 
 
 class ContainerUnusable(OperatorError):
-    """An invalid container. `place` is a path as in `tag[0].triggers[1]`, or ""."""
+    """An invalid container. `place` is a path such as `tag[0].triggers[1]`, or ""."""
 
     def __init__(self, place: str, message: str) -> None:
         super().__init__(f"{place}: {message}" if place else message)

@@ -50,7 +50,7 @@ TAGS: Final[Mapping[str, KnownPart]] = {
     "cvt_": _runs("tag of a template"),
     "sgtmgaaw": _left_out(
         "Google Analytics 4",
-        f"{_IN_GOOGLES}, or let the page send its GA4 hits to Google, and the same hits to Twite",
+        f"{_IN_GOOGLES}, or let the page send its GA4 hits to both Google and Twite",
     ),
     "sgtmadsct": _left_out(
         "Google Ads conversion", f"{_IN_GOOGLES}, or use a template for Google's Ads API"

@@ -557,7 +557,7 @@ WHERE id = ANY (translate(:deliveries, '[]', '{}')::bigint[])
   AND (lease = :lease OR state <> 'sending');
 
 -- name: count_crashes
--- Count a crash of the sender with deliveries; 2 and 5 are SUSPECT and QUARANTINED of
+-- Count a sender crash with deliveries; 2 and 5 are SUSPECT and QUARANTINED of
 -- twite.domain.delivery.
 UPDATE outbox
 SET crashes = CASE

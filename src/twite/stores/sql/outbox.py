@@ -345,7 +345,7 @@ def _move(book: WriterSession, transition: Transition, *, lease: int, at: int | 
 def _count_crashes(
     book: WriterSession, *, lease: int, deliveries: str, alone: bool, at: int | None
 ) -> int:
-    """Record a crash of the sender with these deliveries, and give up those with too many crashes.
+    """Record a sender crash with these deliveries, and give up those with too many crashes.
 
     Returns how many were given up.
     """

@@ -492,7 +492,7 @@ SET attempts = attempts + 1,
 WHERE id IN (SELECT value FROM json_each(:deliveries)) AND lease = :lease AND state = 'sending';
 
 -- name: count_crashes
--- Count a crash of the sender with deliveries; 2 and 5 are SUSPECT and QUARANTINED of
+-- Count a sender crash with deliveries; 2 and 5 are SUSPECT and QUARANTINED of
 -- twite.domain.delivery.
 UPDATE outbox
 SET crashes = CASE
