@@ -19,7 +19,7 @@ def ask(judge, method, route, document=None, *, query="", body=None):
     return answer.status, json.loads(answer.body)
 
 
-def test_counted_tells_each_event_and_each_id():
+def test_counted_lists_each_event_and_id():
     judge = a_judge()
     judge.answer(a_request(a_conversion(), a_conversion(event_id="o8z6m", conversion_id=None)))
 
@@ -41,7 +41,7 @@ def test_counted_tells_each_event_and_each_id():
     }
 
 
-def test_counted_leaves_the_ids_out_unless_asked():
+def test_counted_omits_ids_by_default():
     judge = a_judge()
     judge.answer(a_request(a_conversion()))
 
@@ -50,7 +50,7 @@ def test_counted_leaves_the_ids_out_unless_asked():
     assert "ids" not in document["pixels"]["o8z6j"]["events"]["o8z6k"]
 
 
-def test_counted_can_be_narrowed():
+def test_counted_can_be_filtered():
     judge = a_judge()
     judge.answer(a_request(a_conversion(), a_conversion(event_id="o8z6m")))
 
@@ -59,7 +59,7 @@ def test_counted_can_be_narrowed():
     assert (document["counted"], list(document["pixels"]["o8z6j"]["events"])) == (1, ["o8z6m"])
 
 
-def test_counted_tells_what_was_counted_without_checks():
+def test_counted_includes_unchecked_conversions():
     judge = a_judge("checks=off")
     judge.answer(a_request({}, {}))
 
@@ -69,7 +69,7 @@ def test_counted_tells_what_was_counted_without_checks():
     assert told == (2, 2)
 
 
-def test_the_clock_can_be_moved_and_is_told():
+def test_clock_can_be_shifted_and_read():
     judge = a_judge()
 
     ask(judge, "POST", "clock", {"shift": 60})
@@ -78,7 +78,7 @@ def test_the_clock_can_be_moved_and_is_told():
     assert ask(judge, "GET", "clock") == (200, {"now": NOW + 49.5, "shift": 49.5})
 
 
-def test_switches_can_be_turned_and_are_told_with_their_questions():
+def test_switches_can_be_changed_and_are_listed_with_their_questions():
     judge = a_judge()
 
     ask(judge, "PATCH", "switches", {"strict_time": "on"})
@@ -88,7 +88,7 @@ def test_switches_can_be_turned_and_are_told_with_their_questions():
     assert told == (True, True)
 
 
-def test_the_world_can_be_changed_and_is_told():
+def test_world_can_be_changed_and_read():
     judge = a_judge()
 
     status, document = ask(judge, "PUT", "world", {"accounts": [{"id": "abc"}]})
@@ -97,7 +97,7 @@ def test_the_world_can_be_changed_and_is_told():
     assert ask(judge, "GET", "world") == (200, document)
 
 
-def test_what_was_received_can_be_forgotten_alone():
+def test_reset_of_received_requests_keeps_the_switches():
     judge = a_judge()
     judge.answer(a_request(a_conversion()))
     ask(judge, "PATCH", "switches", {"strict_time": True})
@@ -119,21 +119,21 @@ def test_what_was_received_can_be_forgotten_alone():
         ("PUT", "world", {"pixels": [{"id": "p"}]}),
     ],
 )
-def test_a_control_request_that_makes_no_sense_is_told_why(method, route, sent):
+def test_invalid_control_request_is_explained(method, route, sent):
     status, document = ask(a_judge(), method, route, sent)
 
     assert (status, bool(document["error"])) == (400, True)
 
 
-def test_a_body_that_is_not_json_is_told():
+def test_invalid_json_is_refused():
     assert ask(a_judge(), "POST", "clock", body=b"{")[0] == 400
 
 
-def test_a_number_of_entries_is_a_number():
+def test_number_of_entries_must_be_a_number():
     assert ask(a_judge(), "GET", "received", query="last=x")[0] == 400
 
 
-def test_an_unknown_control_route_names_the_known_ones():
+def test_unknown_control_route_lists_the_known_routes():
     status, document = ask(a_judge(), "GET", "everything")
 
     assert (status, len(document["routes"])) == (404, len(ROUTES))

@@ -18,7 +18,7 @@ from x_requests import (
 INVALID = "INVALID_PARAMETER"
 
 
-def test_a_good_request_is_answered_in_the_documented_shape():
+def test_good_request_gets_the_documented_response():
     judge = a_judge()
 
     status, document = answer_of(judge, a_conversion(), a_conversion(conversion_id="order-2"))
@@ -31,28 +31,28 @@ def test_a_good_request_is_answered_in_the_documented_shape():
     )
 
 
-def test_the_pixel_id_as_event_id_is_not_a_single_event_tag():
+def test_pixel_id_as_event_id_is_not_a_single_event_tag():
     answer = answer_of(a_judge(), a_conversion(event_id="o8z6j"))
 
     error = (INVALID, "event_id (o8z6j) is not a single event tag (SET)", "event_id")
     assert answer == (400, refused(error))
 
 
-def test_an_empty_identifier_is_none():
+def test_empty_identifier_does_not_count():
     answer = answer_of(a_judge(), a_conversion(identifiers=[{"twclid": ""}]))
 
     error = (INVALID, "At least one user identifier must be provided", "")
     assert answer == (400, refused(error))
 
 
-def test_a_hashed_email_that_is_no_hash_is_named_with_its_value():
+def test_invalid_email_hash_is_echoed():
     answer = answer_of(a_judge(), a_conversion(identifiers=[{"hashed_email": "abc"}]))
 
     error = (INVALID, "hashed_email (abc) is not a valid SHA-256 hash", "hashed_email")
     assert answer == (400, refused(error))
 
 
-def test_a_time_without_a_zone_is_refused_in_the_words_of_x():
+def test_time_without_a_zone_is_refused_as_by_x():
     answer = answer_of(a_judge(), a_conversion(conversion_time="2022-06-16T01:14:00.603"))
 
     message = (
@@ -63,7 +63,7 @@ def test_a_time_without_a_zone_is_refused_in_the_words_of_x():
 
 
 @pytest.mark.parametrize("event_id", ["abc", "o6dkv", "tw-o8z6j-abc", "tw-o6dkt-o8z6k", "tw-x"])
-def test_an_event_of_nobody_or_of_another_account_is_not_found_and_invalid(event_id):
+def test_foreign_event_is_not_found_and_invalid(event_id):
     answer = answer_of(a_judge(), a_conversion(event_id=event_id))
 
     errors = (
@@ -73,13 +73,13 @@ def test_an_event_of_nobody_or_of_another_account_is_not_found_and_invalid(event
     assert answer == (404, refused(*errors))
 
 
-def test_a_conversion_without_an_event_is_refused():
+def test_conversion_without_an_event_is_refused():
     answer = answer_of(a_judge(), a_conversion(event_id=None))
 
     assert answer == (400, refused((INVALID, "Event ID was not found", "event_id")))
 
 
-def test_five_hundred_conversions_are_taken():
+def test_batch_of_500_conversions_is_accepted():
     conversions = [a_conversion(conversion_id=str(number)) for number in range(500)]
 
     status, document = answer_of(a_judge(), *conversions)
@@ -87,13 +87,13 @@ def test_five_hundred_conversions_are_taken():
     assert (status, document["data"]["conversions_processed"]) == (200, 500)
 
 
-def test_more_than_five_hundred_conversions_are_refused_unread():
+def test_batch_over_500_conversions_is_refused_unread():
     answer = answer_of(a_judge(), *[{}] * 501)
 
     assert answer == (400, refused((INVALID, "Conversion count limit is 500", "conversions")))
 
 
-def test_every_problem_of_every_conversion_is_told_in_order_without_an_index():
+def test_all_problems_are_listed_in_order_without_an_index():
     bad = a_conversion(
         identifiers=[{"hashed_email": "abc"}], conversion_time="soon", event_id="o8z6j"
     )
@@ -110,7 +110,7 @@ def test_every_problem_of_every_conversion_is_told_in_order_without_an_index():
     assert answer == (400, refused(*errors))
 
 
-def test_one_not_found_among_the_problems_makes_the_whole_answer_a_404():
+def test_not_found_among_the_problems_makes_the_response_404():
     bad = a_conversion(conversion_time="soon")
 
     status, document = answer_of(a_judge(), bad, a_conversion(event_id="abc"))
@@ -119,7 +119,7 @@ def test_one_not_found_among_the_problems_makes_the_whole_answer_a_404():
     assert (status, codes) == (404, [INVALID, "NOT_FOUND", INVALID])
 
 
-def test_a_refused_batch_counts_nothing():
+def test_refused_batch_counts_nothing():
     judge = a_judge()
 
     answer_of(judge, a_conversion(), a_conversion(event_id="abc"))
@@ -136,7 +136,7 @@ def test_both_forms_of_an_event_id_are_the_same_event():
 
 
 @pytest.mark.parametrize("version", ["11", "12"])
-def test_both_live_versions_are_served_and_name_the_current_one(version):
+def test_both_live_versions_are_served_and_name_the_current_version(version):
     answer = a_judge().answer(a_request(a_conversion(), version=version)).answer
 
     headers = dict(answer.headers)
@@ -144,7 +144,7 @@ def test_both_live_versions_are_served_and_name_the_current_one(version):
 
 
 @pytest.mark.parametrize("path", ["/10/measurement/conversions/o8z6j", "/12/measurement", "/"])
-def test_a_route_that_is_not_emulated_is_not_found(path):
+def test_unknown_route_is_not_found(path):
     request = a_request(a_conversion())
     strange = type(request)(method="POST", url="https://ads-api.x.com", path=path, headers={})
 
@@ -154,7 +154,7 @@ def test_a_route_that_is_not_emulated_is_not_found(path):
     assert answer == (404, {"errors": [error], "request": {"params": {}}})
 
 
-def test_another_method_is_not_allowed():
+def test_other_methods_are_not_allowed():
     request = a_request()
     got = type(request)(method="GET", url=request.url, path=request.path, headers={})
 
@@ -175,7 +175,7 @@ def test_another_method_is_not_allowed():
         b"\x1f\x8b\x08",
     ],
 )
-def test_a_body_that_is_not_json_is_refused(body):
+def test_invalid_json_body_is_refused(body):
     answer = answer_of(a_judge(), body=body)
 
     document = {
@@ -195,14 +195,14 @@ def test_a_body_that_is_not_json_is_refused(body):
         (b'{"conversions": ["order"]}', INVALID, "conversions"),
     ],
 )
-def test_a_body_of_another_shape_is_refused(body, code, parameter):
+def test_malformed_body_is_refused(body, code, parameter):
     status, document = answer_of(a_judge(), body=body)
 
     error = document["errors"][0]
     assert (status, error["code"], error["parameter"]) == (400, code, parameter)
 
 
-def test_an_unknown_pixel_is_not_found_for_a_signed_request():
+def test_unknown_pixel_is_not_found_for_a_signed_request():
     status, document = said(
         a_judge().answer(signed_conversions(a_conversion(), pixel="zzz")).answer
     )
@@ -210,13 +210,13 @@ def test_an_unknown_pixel_is_not_found_for_a_signed_request():
     assert (status, document["errors"][0]["code"]) == (404, "NOT_FOUND")
 
 
-def test_credentials_are_judged_before_the_body():
+def test_credentials_are_checked_before_the_body():
     answer = a_judge().answer(a_request(body=b"{", token="wrong")).answer
 
     assert answer.status == 401
 
 
-def test_with_partial_success_the_good_ones_count_and_the_errors_ride_in_a_200():
+def test_partial_success_counts_good_conversions_and_lists_errors():
     judge = a_judge("partial_success=on")
 
     status, document = answer_of(judge, a_conversion(), a_conversion(event_id="o8z6j"))
@@ -225,7 +225,7 @@ def test_with_partial_success_the_good_ones_count_and_the_errors_ride_in_a_200()
     assert (status, told) == (200, (1, 1, 1))
 
 
-def test_without_checks_conversions_are_only_counted():
+def test_unchecked_conversions_are_only_counted():
     judge = a_judge("checks=off")
 
     status, document = answer_of(judge, {}, {}, {}, token="wrong")
@@ -234,13 +234,13 @@ def test_without_checks_conversions_are_only_counted():
     assert (status, taken, judge.ledger.unchecked) == (200, 3, {"o8z6j": 3})
 
 
-def test_the_account_is_not_named_under_a_pixel_token_when_so_switched():
+def test_account_is_hidden_under_a_pixel_token_by_switch():
     _, document = answer_of(a_judge("echo_account=off"), a_conversion())
 
     assert document["request"] == {"params": {}}
 
 
-def test_mixed_events_in_a_batch_are_refused_when_so_switched():
+def test_mixed_events_in_a_batch_are_refused_by_switch():
     judge = a_judge("single_event_batch=on")
 
     status, _ = answer_of(judge, a_conversion(), a_conversion(event_id="o8z6m"))
@@ -248,7 +248,7 @@ def test_mixed_events_in_a_batch_are_refused_when_so_switched():
     assert (status, counted(judge)) == (400, 0)
 
 
-def test_the_sandbox_host_has_no_conversions_when_so_switched():
+def test_sandbox_host_has_no_conversions_by_switch():
     request = a_request(a_conversion())
     headers = {**request.headers, "host": "ads-api-sandbox.x.com"}
     asked = type(request)(
@@ -262,7 +262,7 @@ def test_the_sandbox_host_has_no_conversions_when_so_switched():
 
 
 @pytest.mark.parametrize("body", [b"{", b"{}", b'{"conversions": 5}'])
-def test_without_checks_what_is_no_batch_is_still_refused(body):
+def test_malformed_batch_is_refused_without_checks(body):
     judge = a_judge("checks=off")
 
     assert (answer_of(judge, body=body)[0], judge.ledger.unchecked) == (400, {})

@@ -38,7 +38,7 @@ class Shop:
 
 @pytest.mark.parametrize("first", ["pixel", "api"])
 @pytest.mark.parametrize(("hours", "count"), [(0, 1), (47, 1), (48, 1), (48.01, 2)])
-def test_pixel_and_api_are_one_within_48_hours(first, hours, count):
+def test_pixel_and_api_copies_within_48_hours_count_once(first, hours, count):
     second = "api" if first == "pixel" else "pixel"
 
     assert Shop().play((0, first), (hours, second)) == count
@@ -48,7 +48,7 @@ def test_pixel_and_api_are_one_within_48_hours(first, hours, count):
     ("scope", "api", "pixel", "both"),
     [("pixel_api", 2, 2, 1), ("api_api", 1, 2, 1), ("all", 1, 1, 1), ("none", 2, 2, 2)],
 )
-def test_the_scope_says_which_copies_are_one(scope, api, pixel, both):
+def test_dedup_scope_decides_which_copies_count_once(scope, api, pixel, both):
     switch = f"dedup_scope={scope}"
 
     found = [
@@ -59,11 +59,11 @@ def test_the_scope_says_which_copies_are_one(scope, api, pixel, both):
     assert found == [api, pixel, both]
 
 
-def test_the_window_can_be_switched():
+def test_dedup_window_can_be_switched():
     assert Shop("dedup_window=60").play((0, "pixel"), (1, "api")) == 2
 
 
-def test_api_copies_are_noticed_even_where_they_count():
+def test_counted_api_copies_are_noticed():
     shop = Shop()
 
     shop.play((0, "api"), (1, "api"), (60, "api"))
@@ -73,7 +73,7 @@ def test_api_copies_are_noticed_even_where_they_count():
 
 
 @pytest.mark.parametrize(("keep", "kept"), [("first", "pixel"), ("last", "api")])
-def test_the_surviving_copy_is_the_first_or_the_last(keep, kept):
+def test_dedup_keep_decides_which_copy_survives(keep, kept):
     shop = Shop(f"dedup_keep={keep}")
 
     shop.play((0, "pixel"), (1, "api"))
@@ -83,7 +83,7 @@ def test_the_surviving_copy_is_the_first_or_the_last(keep, kept):
 
 
 @pytest.mark.parametrize(("switch", "processed"), [("counted", 2), ("uncounted", 1)])
-def test_conversions_processed_counts_duplicates_or_not(switch, processed):
+def test_dedup_count_decides_whether_duplicates_are_processed(switch, processed):
     judge = a_judge("dedup_scope=all", f"dedup_count={switch}")
 
     _, document = answer_of(judge, a_conversion(), a_conversion())
@@ -91,7 +91,7 @@ def test_conversions_processed_counts_duplicates_or_not(switch, processed):
     assert document["data"]["conversions_processed"] == processed
 
 
-def test_another_event_or_another_id_is_no_copy():
+def test_another_event_or_id_is_no_copy():
     judge = a_judge("dedup_scope=all")
 
     answer_of(
@@ -101,7 +101,7 @@ def test_another_event_or_another_id_is_no_copy():
     assert (counted(judge), counted(judge, "o8z6m")) == (2, 1)
 
 
-def test_the_two_forms_of_an_event_id_are_copies():
+def test_both_forms_of_an_event_id_are_copies():
     judge = a_judge("dedup_scope=all")
 
     answer_of(judge, a_conversion(), a_conversion(event_id="tw-o8z6j-o8z6k"))
@@ -119,7 +119,7 @@ def test_conversions_without_an_id_always_count(conversion_id):
 
 
 @pytest.mark.parametrize("path", ["/1/i/adsct", "/i/adsct"])
-def test_a_hit_is_answered_with_a_gif(path):
+def test_pixel_hit_is_answered_with_a_gif(path):
     answer = a_judge().answer(a_hit(path=path)).answer
 
     assert (answer.status, answer.body[:6], dict(answer.headers)["content-type"]) == (
@@ -129,7 +129,7 @@ def test_a_hit_is_answered_with_a_gif(path):
     )
 
 
-def test_a_hit_of_the_base_code_counts_as_a_page_view():
+def test_hit_of_the_base_code_counts_as_a_page_view():
     judge = a_judge()
 
     judge.answer(a_hit(txn="o8z6j"))
@@ -137,7 +137,7 @@ def test_a_hit_of_the_base_code_counts_as_a_page_view():
     assert counted(judge, "page_view") == 1
 
 
-def test_the_two_copies_of_a_hit_are_one_hit():
+def test_two_copies_of_a_hit_count_once():
     judge = a_judge()
     first = a_hit()
     hit = msgspec.structs.replace(first, query=f"{first.query}&event_id=an-id")
@@ -157,7 +157,7 @@ def test_only_the_last_hits_are_remembered():
     assert [hit.parameters["event_id"] for hit in hits.entries[:1]] == ["1"]
 
 
-def test_hits_without_an_id_are_hits_of_their_own():
+def test_hits_without_an_id_are_separate():
     hits = Hits()
 
     found = [hits.is_new({"txn_id": "o8z6k"}, at=NOW) for _ in range(2)]
@@ -166,7 +166,7 @@ def test_hits_without_an_id_are_hits_of_their_own():
 
 
 @pytest.mark.parametrize("event", ["{", "[]", "", "[" * 9999])
-def test_a_hit_with_a_broken_event_counts_without_an_id(event):
+def test_hit_with_a_broken_event_counts_without_an_id(event):
     judge = a_judge()
     query = urlencode({"txn_id": "o8z6k", "event": event})
 
@@ -177,7 +177,7 @@ def test_a_hit_with_a_broken_event_counts_without_an_id(event):
     assert judge.ledger.events["o8z6j", "o8z6k"].without_id == 1
 
 
-def test_a_hit_of_an_unknown_txn_counts_nowhere():
+def test_hit_of_an_unknown_txn_is_not_counted():
     judge = a_judge()
 
     answer = judge.answer(a_hit(txn="nobody")).answer
@@ -186,7 +186,7 @@ def test_a_hit_of_an_unknown_txn_counts_nowhere():
 
 
 @pytest.mark.parametrize(("mode", "found"), [("event", [1, 0]), ("tw", [0, 1]), ("any", [1, 1])])
-def test_the_form_of_txn_id_can_be_switched(mode, found):
+def test_txn_id_form_can_be_switched(mode, found):
     counts = []
     for txn in ("o8z6k", "tw-o8z6j-o8z6k"):
         judge = a_judge(f"pixel_txn={mode}")
@@ -196,7 +196,7 @@ def test_the_form_of_txn_id_can_be_switched(mode, found):
     assert counts == found
 
 
-def test_an_event_of_another_pixel_of_the_account_is_taken_unless_switched():
+def test_event_of_another_pixel_of_the_account_is_accepted_by_default():
     document = {
         "pixels": [{"id": "o8z70", "account": "18ce54d4x5t", "token": "second"}],
     }

@@ -28,29 +28,29 @@ def in_body(text):
 
 
 @pytest.mark.parametrize("raw", ['"20.00"', '"20"', "20.0", "20.5", "2e1", '"0.001"', '"-5.00"'])
-def test_a_double_is_a_number_with_a_point_or_a_decimal_text(raw):
+def test_double_is_a_number_with_a_point_or_a_decimal_text(raw):
     assert in_body(f'"value":{raw}') == []
 
 
 @pytest.mark.parametrize("raw", ["20", "-1", "0", "18446744073709551616"])
-def test_an_integer_literal_is_no_double(raw):
+def test_integer_literal_is_no_double(raw):
     assert in_body(f'"value":{raw}') == [f'Expected Double, got "{raw}" for value']
 
 
 @pytest.mark.parametrize("raw", ["true", '"1,234.50"', '""', '"NaN"', '"Infinity"', "[]", '" 1"'])
-def test_anything_else_is_no_double_either(raw):
+def test_other_values_are_no_double(raw):
     shown = raw.strip('"')
     shown = " 1" if raw == '" 1"' else shown
     assert in_body(f'"value":{raw}') == [f'Expected Double, got "{shown}" for value']
 
 
-def test_the_price_of_a_content_is_a_double_too():
+def test_content_price_is_a_double():
     found = problems(contents=[{"content_price": 5}])
 
     assert found == ['Expected Double, got "5" for content_price']
 
 
-def test_an_integer_is_a_double_when_strict_double_is_off():
+def test_integer_is_a_double_without_strict_double():
     found = problems("strict_double=off", value=20, contents=[{"content_price": 5}])
 
     assert found == []
@@ -66,7 +66,7 @@ def test_an_integer_is_a_double_when_strict_double_is_off():
         "2026-11-25T00:00:00.123456789-05",
     ],
 )
-def test_a_time_with_any_zone_is_taken(time):
+def test_time_with_any_zone_is_accepted(time):
     assert problems(conversion_time=time) == []
 
 
@@ -83,12 +83,12 @@ def test_a_time_with_any_zone_is_taken(time):
         "",
     ],
 )
-def test_a_time_that_is_none_is_refused(time):
+def test_invalid_time_is_refused(time):
     shown = f'Expected Time in yyyy-MM-ddTHH:mm:ss.SSSZ, got "{time}" for conversion_time'
     assert problems(conversion_time=time) == [shown]
 
 
-def test_strict_time_takes_milliseconds_and_z_alone():
+def test_strict_time_accepts_only_milliseconds_and_z():
     strict = ("strict_time=on",)
 
     taken = problems(*strict, conversion_time="2026-11-25T00:00:00.000Z")
@@ -100,24 +100,24 @@ def test_strict_time_takes_milliseconds_and_z_alone():
     assert (taken, refused_) == ([], [1, 1])
 
 
-def test_a_timestamp_in_milliseconds_may_stand_in_for_the_time():
+def test_timestamp_in_milliseconds_can_replace_the_time():
     assert problems(conversion_time=None, conversion_timestamp=1_795_600_000_000) == []
 
 
-def test_a_timestamp_is_an_integer():
+def test_timestamp_must_be_an_integer():
     found = problems(conversion_time=None, conversion_timestamp="1795600000000")
 
     assert found == ['Expected Long, got "1795600000000" for conversion_timestamp']
 
 
-def test_a_conversion_without_any_time_is_refused():
+def test_conversion_without_any_time_is_refused():
     answer = answer_of(a_judge(), a_conversion(conversion_time=None))
 
     message = '"conversion_time" is a required parameter'
     assert answer == (400, refused(("MISSING_PARAMETER", message, "conversion_time")))
 
 
-def test_age_is_not_limited_unless_switched():
+def test_age_is_unlimited_by_default():
     old = {"conversion_time": "2020-01-01T00:00:00.000Z"}
 
     assert (problems(**old), problems("max_age=3600", **old)) == (
@@ -126,14 +126,14 @@ def test_age_is_not_limited_unless_switched():
     )
 
 
-def test_the_future_is_not_limited_unless_switched():
+def test_future_is_unlimited_by_default():
     ahead = {"conversion_time": "2030-01-01T00:00:00.000Z"}
 
     found = (problems(**ahead), problems("max_future=60", **ahead))
     assert found == ([], ["conversion_time is in the future"])
 
 
-def test_time_precedence_says_which_of_two_times_has_the_age():
+def test_time_precedence_decides_which_time_has_the_age():
     both = {"conversion_time": "2020-01-01T00:00:00.000Z", "conversion_timestamp": 1795600000000}
 
     first = problems("max_age=3600", **both)
@@ -143,26 +143,26 @@ def test_time_precedence_says_which_of_two_times_has_the_age():
 
 
 @pytest.mark.parametrize("count", [1, 5, "3"])
-def test_a_number_of_items_is_a_positive_integer(count):
+def test_number_of_items_can_be_a_positive_integer(count):
     assert problems(number_items=count) == []
 
 
 @pytest.mark.parametrize("count", [0, -1, "0"])
-def test_no_items_are_too_few(count):
+def test_number_of_items_below_one_is_refused(count):
     assert problems(number_items=count) == [f"number_items ({count}) must be greater than 0"]
 
 
 @pytest.mark.parametrize("count", [1.5, True, "many"])
-def test_a_number_of_items_of_another_type_is_refused(count):
+def test_number_of_items_of_another_type_is_refused(count):
     assert len(problems(number_items=count)) == 1
 
 
 @pytest.mark.parametrize("currency", ["eur", "XXX", "XXX1", "EURO", "", 978])
-def test_a_currency_is_an_iso_code_in_use(currency):
+def test_currency_must_be_an_iso_code_in_use(currency):
     assert len(problems(price_currency=currency)) == 1
 
 
-def test_currencies_may_be_judged_by_shape_or_not_at_all():
+def test_currency_check_can_be_relaxed():
     found = [
         len(problems(f"currency_check={check}", price_currency=currency))
         for check, currency in [("shape", "XXX"), ("shape", "eur"), ("off", "eur")]
@@ -172,17 +172,17 @@ def test_currencies_may_be_judged_by_shape_or_not_at_all():
 
 
 @pytest.mark.parametrize("name", ["conversion_id", "description", "search_string"])
-def test_a_text_is_a_text(name):
+def test_text_field_must_be_a_text(name):
     assert problems(**{name: 5}) == [f'Expected String, got "5" for {name}']
 
 
 @pytest.mark.parametrize("group", ["group 1", "123", 123])
-def test_a_content_group_is_a_text_or_an_integer(group):
+def test_content_group_can_be_a_text_or_an_integer(group):
     assert problems(contents=[{"content_group_id": group}]) == []
 
 
 @pytest.mark.parametrize("contents", [{}, "x", ["x"], [{"content_id": 5}], [{"num_items": 0}]])
-def test_contents_of_another_shape_are_refused(contents):
+def test_malformed_contents_are_refused(contents):
     assert len(problems(contents=contents)) == 1
 
 
@@ -194,13 +194,13 @@ def test_restricted_data_use_has_two_values():
     assert found == [0, 0, 1]
 
 
-def test_extra_fields_are_refused_when_so_switched():
+def test_extra_fields_are_refused_by_switch():
     found = problems("extra_fields=reject", event_source_url="https://shop.example/")
 
     assert found == ["event_source_url is not a known parameter"]
 
 
-def test_unknown_fields_are_ignored_at_every_level_unless_switched():
+def test_unknown_fields_are_ignored_at_every_level_by_default():
     strange = {
         "custom_data": {},
         "contents": [{"colour": "red"}],
@@ -216,7 +216,7 @@ def test_unknown_fields_are_ignored_at_every_level_unless_switched():
     ("mode", "accepted"),
     [("gtm", [True, False]), ("any", [True, True]), ("off", [False, False])],
 )
-def test_the_mode_of_event_names_says_which_are_taken(mode, accepted):
+def test_event_name_mode_decides_which_names_are_accepted(mode, accepted):
     found = [
         problems(f"event_name_mode={mode}", event_id=None, event_name=name) == []
         for name in ("gtm_purchase", "purchase")
@@ -225,7 +225,7 @@ def test_the_mode_of_event_names_says_which_are_taken(mode, accepted):
     assert found == accepted
 
 
-def test_hostile_values_are_echoed_as_they_are():
+def test_hostile_values_are_echoed_unchanged():
     hostile = '{0} "><script>\x00 %s'
 
     status, document = answer_of(a_judge(), a_conversion(event_id=hostile))
@@ -243,7 +243,7 @@ FIELDS = st.sampled_from(spec.CONVERSION_FIELDS)
 
 
 @given(st.dictionaries(FIELDS, VALUES, max_size=4))
-def test_the_judge_has_an_answer_to_any_value_in_any_field(changes):
+def test_any_value_in_any_field_gets_a_response(changes):
     judge = a_judge("unknown_fields=reject", "max_age=60")
 
     answer = judge.answer(a_request(a_conversion() | changes)).answer
@@ -260,7 +260,7 @@ def test_the_judge_has_an_answer_to_any_value_in_any_field(changes):
         max_size=3,
     )
 )
-def test_the_judge_has_an_answer_to_any_element(name, value):
+def test_any_element_gets_a_response(name, value):
     answer = a_judge().answer(a_request(a_conversion(**{name: value}))).answer
 
     assert answer.status in (200, 400)

@@ -28,7 +28,7 @@ def problems(elements, *switches):
         [CLICK | {"twpid": "tw.1.2"}],
     ],
 )
-def test_a_layout_x_takes_is_taken(elements):
+def test_documented_identifier_layout_is_accepted(elements):
     assert problems(elements) == []
 
 
@@ -50,17 +50,17 @@ def test_a_layout_x_takes_is_taken(elements):
         [{"email": "a@example.com"}],
     ],
 )
-def test_every_element_must_suffice_by_itself(elements):
+def test_every_element_must_suffice_by_default(elements):
     assert problems(elements) == [NONE]
 
 
-def test_a_rule_may_let_any_element_suffice():
+def test_element_rule_any_needs_one_sufficient_element():
     found = [problems(elements, "element_rule=any") for elements in ([CLICK, IP], [IP, UA])]
 
     assert found == [[], [NONE]]
 
 
-def test_a_rule_may_take_all_elements_together():
+def test_element_rule_union_combines_all_elements():
     found = [problems(elements, "element_rule=union") for elements in ([CLICK, IP], [IP, UA], [IP])]
 
     assert found == [[], [], [NONE]]
@@ -68,34 +68,34 @@ def test_a_rule_may_take_all_elements_together():
 
 @pytest.mark.parametrize("name", ["hashed_email", "hashed_phone_number"])
 @pytest.mark.parametrize("value", ["abc", HASH[:-1], HASH + "0", HASH.upper(), HASH[:-1] + "g"])
-def test_a_hash_is_64_lower_case_hex_digits(name, value):
+def test_hash_must_be_64_lowercase_hex_digits(name, value):
     assert problems([{name: value}]) == [f"{name} ({value}) is not a valid SHA-256 hash"]
 
 
-def test_an_upper_case_hash_is_taken_when_so_switched():
+def test_uppercase_hash_is_accepted_by_switch():
     assert problems([{"hashed_email": HASH.upper()}], "hash_case=any") == []
 
 
 @pytest.mark.parametrize("value", ["203.0.113.7", "2001:db8::7"])
-def test_addresses_of_both_versions_are_taken(value):
+def test_ipv4_and_ipv6_addresses_are_accepted(value):
     assert problems([UA | {"ip_address": value}]) == []
 
 
 @pytest.mark.parametrize("value", ["203.0.113.256", "example.com", "2001:db8::g", "203.0.113.7:80"])
-def test_what_is_no_address_is_refused(value):
+def test_invalid_address_is_refused(value):
     found = problems([UA | {"ip_address": value}])
 
     assert found == [f"ip_address ({value}) is not a valid IP address"]
 
 
-def test_version_six_is_refused_when_so_switched():
+def test_ipv6_is_refused_by_switch():
     assert len(problems([UA | {"ip_address": "2001:db8::7"}], "allow_ipv6=off")) == 1
 
 
 @pytest.mark.parametrize("elements", ["abc", {"twclid": "abc"}, 5])
-def test_identifiers_are_an_array(elements):
+def test_identifiers_must_be_an_array(elements):
     assert problems(elements)[0].startswith("Expected Array")
 
 
-def test_an_identifier_that_is_no_text_is_refused():
+def test_non_text_identifier_is_refused():
     assert problems([CLICK | {"user_agent": 5}]) == ['Expected String, got "5" for user_agent']

@@ -9,7 +9,7 @@ def a_get(path, *, method="GET"):
     return XRequestReceived(method=method, url=ADS + path, path=path, headers={})
 
 
-def test_the_script_is_served_as_a_script_of_no_fixed_content():
+def test_pixel_script_is_served_as_javascript():
     answer = a_judge().answer(a_get("/uwt.js")).answer
 
     assert (answer.status, dict(answer.headers)["content-type"], b"twq.exe" in answer.body) == (
@@ -19,5 +19,5 @@ def test_the_script_is_served_as_a_script_of_no_fixed_content():
     )
 
 
-def test_nothing_is_posted_to_it():
+def test_pixel_script_cannot_be_posted_to():
     assert a_judge().answer(a_get("/uwt.js", method="POST")).answer.status == 404

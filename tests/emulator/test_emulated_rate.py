@@ -13,7 +13,7 @@ def headers_of(judge, request):
     return {name: value for name, value in headers.items() if "rate" in name}
 
 
-def test_each_answer_tells_limit_remaining_and_reset():
+def test_each_response_has_rate_limit_headers():
     headers = headers_of(a_judge(), a_request(*conversions(3)))
 
     assert headers == {
@@ -23,7 +23,7 @@ def test_each_answer_tells_limit_remaining_and_reset():
     }
 
 
-def test_what_exceeds_the_limit_is_a_429_and_counts_nothing():
+def test_batch_over_the_limit_is_429_and_counts_nothing():
     judge = a_judge("rate_limit=5")
     answer_of(judge, *conversions(3))
 
@@ -36,7 +36,7 @@ def test_what_exceeds_the_limit_is_a_429_and_counts_nothing():
     assert headers["x-rate-limit-reset"] == str(int(NOW) + 900)
 
 
-def test_the_window_ends_and_another_begins():
+def test_rate_limit_window_ends():
     clock = Time()
     judge = a_judge("rate_limit=1", clock=clock)
     answer_of(judge, a_conversion())
@@ -48,7 +48,7 @@ def test_the_window_ends_and_another_begins():
     assert statuses == [429, 200]
 
 
-def test_a_refused_batch_uses_nothing_up():
+def test_refused_batch_uses_no_limit():
     judge = a_judge("rate_limit=1")
 
     statuses = [
@@ -59,7 +59,7 @@ def test_a_refused_batch_uses_nothing_up():
     assert statuses == [404, 200]
 
 
-def test_accounts_have_windows_of_their_own():
+def test_accounts_have_their_own_windows():
     judge = a_judge("rate_limit=1")
     foreign = {"pixel": "o6dkt", "token": "emulator-pixel-token-o6dkt"}
 
@@ -72,7 +72,7 @@ def test_accounts_have_windows_of_their_own():
     assert statuses == [200, 200, 429]
 
 
-def test_requests_are_limited_instead_when_so_switched():
+def test_rate_unit_can_be_requests():
     judge = a_judge("rate_unit=requests", "rate_limit=2")
 
     statuses = [answer_of(judge, *conversions(100))[0] for _ in range(3)]
@@ -89,7 +89,7 @@ def test_requests_are_limited_instead_when_so_switched():
         ("rate_header_kind=both", {"x-account-rate-limit-limit", "x-rate-limit-limit"}),
     ],
 )
-def test_which_headers_are_sent_can_be_switched(switch, names):
+def test_rate_limit_headers_can_be_switched(switch, names):
     headers = headers_of(a_judge(switch), a_request(a_conversion()))
 
     assert {name for name in headers if name.endswith("-limit-limit")} == names

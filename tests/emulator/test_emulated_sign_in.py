@@ -51,13 +51,13 @@ def sign_in(judge):
     return form(finish(judge, temporary, pin_of(consent(judge, temporary["oauth_token"]))))
 
 
-def test_a_request_token_confirms_the_callback():
+def test_request_token_confirms_the_callback():
     answer = begin(a_judge())
 
     assert (answer.status, form(answer)["oauth_callback_confirmed"]) == (200, "true")
 
 
-def test_the_authorize_page_asks_in_the_name_of_the_app():
+def test_authorize_page_names_the_app_and_user():
     judge = a_judge()
     token = form(begin(judge))["oauth_token"]
 
@@ -75,7 +75,7 @@ def test_the_authorize_page_asks_in_the_name_of_the_app():
     assert (page.status, "Example App" in text, "@example_ads" in text) == (200, True, True)
 
 
-def test_the_pin_flow_ends_in_tokens_that_sign_conversions():
+def test_pin_flow_ends_in_tokens_that_sign_conversions():
     judge = a_judge()
 
     access = sign_in(judge)
@@ -85,7 +85,7 @@ def test_the_pin_flow_ends_in_tokens_that_sign_conversions():
     assert (access["user_id"], access["screen_name"], status) == ("370773112", "example_ads", 200)
 
 
-def test_a_pin_has_seven_digits_and_is_good_once():
+def test_pin_has_seven_digits_and_is_valid_once():
     judge = a_judge()
     temporary = form(begin(judge))
     pin = pin_of(consent(judge, temporary["oauth_token"]))
@@ -95,7 +95,7 @@ def test_a_pin_has_seven_digits_and_is_good_once():
     assert (len(pin), pin.isdigit(), statuses) == (7, True, [200, 401])
 
 
-def test_a_verifier_in_the_form_body_is_taken_too():
+def test_verifier_in_the_form_body_is_accepted():
     judge = a_judge()
     temporary = form(begin(judge))
     pin = pin_of(consent(judge, temporary["oauth_token"]))
@@ -110,7 +110,7 @@ def test_a_verifier_in_the_form_body_is_taken_too():
     assert judge.answer(request).answer.status == 200
 
 
-def test_a_wrong_pin_is_refused():
+def test_wrong_pin_is_refused():
     judge = a_judge()
     temporary = form(begin(judge))
     consent(judge, temporary["oauth_token"])
@@ -120,13 +120,13 @@ def test_a_wrong_pin_is_refused():
     assert answer == (401, {"errors": [{"code": 32, "message": "Could not authenticate you."}]})
 
 
-def test_tokens_are_not_given_before_the_consent():
+def test_tokens_are_refused_before_the_consent():
     judge = a_judge()
 
     assert finish(judge, form(begin(judge)), "").status == 401
 
 
-def test_a_registered_callback_gets_token_and_verifier():
+def test_registered_callback_gets_token_and_verifier():
     judge = a_judge()
     temporary = form(begin(judge, CALLBACK))
 
@@ -143,11 +143,11 @@ def test_a_registered_callback_gets_token_and_verifier():
     )
 
 
-def test_a_callback_that_is_not_registered_is_refused():
+def test_unregistered_callback_is_refused():
     assert begin(a_judge(), "http://198.51.100.7/").status == 403
 
 
-def test_who_denies_sends_back_a_denial():
+def test_denied_consent_redirects_with_denied():
     judge = a_judge()
     temporary = form(begin(judge, CALLBACK))
 
@@ -156,11 +156,11 @@ def test_who_denies_sends_back_a_denial():
     assert location == f"{CALLBACK}?denied={temporary['oauth_token']}"
 
 
-def test_an_unknown_request_token_gets_no_page():
+def test_unknown_request_token_gets_no_page():
     assert consent(a_judge(), "nobody").status == 401
 
 
-def test_the_user_who_consents_can_be_chosen():
+def test_consenting_user_can_be_chosen():
     judge = a_judge()
     judge.world.merge({"users": [{"id": "42", "screen_name": "second"}]})
     temporary = form(begin(judge))
@@ -170,7 +170,7 @@ def test_the_user_who_consents_can_be_chosen():
     assert form(finish(judge, temporary, pin_of(page)))["screen_name"] == "second"
 
 
-def test_a_request_token_signs_no_conversions():
+def test_request_token_signs_no_conversions():
     judge = a_judge()
     temporary = form(begin(judge))
 
@@ -179,7 +179,7 @@ def test_a_request_token_signs_no_conversions():
     assert judge.answer(signed_conversions(a_conversion(), token=pair)).answer.status == 401
 
 
-def test_a_revoked_token_is_invalid_on_both_hosts():
+def test_revoked_token_is_invalid_on_both_hosts():
     judge = a_judge()
     address = f"{API}/1.1/oauth/invalidate_token.json"
 
@@ -192,7 +192,7 @@ def test_a_revoked_token_is_invalid_on_both_hosts():
     assert ads == 401
 
 
-def test_an_unsigned_request_for_a_token_is_refused():
+def test_unsigned_token_request_is_refused():
     request = signed("POST", f"{API}/oauth/request_token", token=None, callback_uri="oob")
 
     assert a_judge().answer(msgspec.structs.replace(request, headers={})).answer.status == 401

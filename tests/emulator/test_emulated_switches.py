@@ -8,18 +8,18 @@ from twite.emulator.switches import QUESTIONS, Switches, changed, parsed
 from twite.emulator.world import World
 
 
-def test_every_switch_stands_for_a_question_in_the_order_of_the_fields():
+def test_every_switch_has_a_question_in_field_order():
     assert tuple(QUESTIONS) == Switches.__struct_fields__
 
 
-def test_pairs_of_text_are_read_by_the_kind_of_their_switch():
+def test_text_pairs_are_parsed_by_the_type_of_their_switch():
     switches = parsed(["strict_time=on", "checks=false", "rate_limit=5", "max_age = 1.5"])
 
     expected = Switches(strict_time=True, checks=False, rate_limit=5, max_age=1.5)
     assert switches == expected
 
 
-def test_json_values_are_taken_as_they_are():
+def test_json_values_are_accepted():
     assert changed(Switches(), {"strict_time": True}) == Switches(strict_time=True)
 
 
@@ -34,12 +34,12 @@ def test_json_values_are_taken_as_they_are():
         ("dedup_scope=everything", "does not fit"),
     ],
 )
-def test_a_slip_is_told_with_the_nearest_known_switch(pair, words):
+def test_misspelt_switch_suggests_the_nearest(pair, words):
     with pytest.raises(EmulatorInputError, match=words):
         parsed([pair])
 
 
-def test_an_addition_to_the_world_is_known_at_once():
+def test_addition_to_the_world_is_usable_at_once():
     world = World()
 
     world.merge(
@@ -53,7 +53,7 @@ def test_an_addition_to_the_world_is_known_at_once():
     assert world.account_of(world.events["e1"]) == "abc"
 
 
-def test_a_change_keeps_the_fields_it_does_not_name():
+def test_change_keeps_unnamed_fields():
     world = World()
 
     world.merge({"pixels": [{"id": "o8z6j", "token": "new"}]})
@@ -74,7 +74,7 @@ def test_a_change_keeps_the_fields_it_does_not_name():
         ({"users": [{"id": "1", "roles": {"a": ["KING"]}}]}, "users '1'"),
     ],
 )
-def test_an_addition_that_does_not_fit_is_told_and_changes_nothing(document, words):
+def test_invalid_addition_changes_nothing(document, words):
     world = World()
     before = world.document()
 
@@ -84,7 +84,7 @@ def test_an_addition_that_does_not_fit_is_told_and_changes_nothing(document, wor
     assert world.document() == before
 
 
-def test_reset_brings_everything_back_to_the_start():
+def test_reset_restores_the_initial_state():
     judge = a_judge("strict_time=on")
     judge.switches = changed(judge.switches, {"strict_time": False})
     judge.world.merge({"accounts": [{"id": "abc"}]})
@@ -97,7 +97,7 @@ def test_reset_brings_everything_back_to_the_start():
     assert state == (Switches(strict_time=True), False, [], 0)
 
 
-def test_fresh_ids_are_base_36_and_nobodys():
+def test_new_ids_are_unused_base_36():
     world = World()
 
     ids = [world.fresh_id() for _ in range(50)]

@@ -27,7 +27,7 @@ def shown(value):
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def test_the_page_says_first_what_the_emulator_does_not_do():
+def test_page_begins_with_what_the_emulator_does_not_do():
     headings = re.findall(r"^## (.+)$", PAGE, re.MULTILINE)
 
     assert headings[0] == "What it does not do"

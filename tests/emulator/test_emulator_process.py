@@ -20,7 +20,7 @@ import fork_server
 from twite.testing.emulator import EmulatorError, running_emulator
 
 
-def test_a_conversion_goes_in_and_x_has_it_once(x_emulator):
+def test_conversion_is_counted_once(x_emulator):
     status, headers, body = send(x_emulator)
 
     told = json.loads(body)["data"]["conversions_processed"]
@@ -28,7 +28,7 @@ def test_a_conversion_goes_in_and_x_has_it_once(x_emulator):
     assert counted(x_emulator) == 1
 
 
-def test_a_signature_over_http_holds(x_emulator):
+def test_signature_over_http_is_valid(x_emulator):
     client = Client(CONSUMER[0], CONSUMER[1], TOKEN[0], TOKEN[1])
     _, headers, _ = client.sign(x_emulator.url + PATH, "POST")
 
@@ -37,7 +37,7 @@ def test_a_signature_over_http_holds(x_emulator):
     assert status == 200
 
 
-def test_what_was_received_is_told_with_its_body(x_emulator):
+def test_received_request_is_listed_with_its_body(x_emulator):
     send(x_emulator)
 
     entry = last(x_emulator)
@@ -57,7 +57,7 @@ def test_what_was_received_is_told_with_its_body(x_emulator):
     }
 
 
-def test_the_fixture_is_as_new(x_emulator):
+def test_fixture_is_reset(x_emulator):
     received = x_emulator.received()
 
     assert (received["requests"], received["entries"], x_emulator.counted()["pixels"]) == (
@@ -67,7 +67,7 @@ def test_the_fixture_is_as_new(x_emulator):
     )
 
 
-def test_the_clock_passes_48_hours_at_once(x_emulator):
+def test_clock_can_skip_48_hours(x_emulator):
     x_emulator.switch(dedup_scope="all")
 
     send(x_emulator)
@@ -81,12 +81,12 @@ def test_the_clock_passes_48_hours_at_once(x_emulator):
     assert date == pytest.approx(time.time() + 48 * 3600, abs=60)
 
 
-def test_a_refused_control_request_says_why(x_emulator):
+def test_refused_control_request_has_a_reason(x_emulator):
     with pytest.raises(EmulatorError, match="did you mean 'strict_time'"):
         x_emulator.switch(strict_tine=True)
 
 
-def test_the_world_can_be_added_to(x_emulator):
+def test_world_can_be_extended(x_emulator):
     x_emulator.add(
         accounts=[{"id": "abc"}],
         pixels=[{"id": "p1", "account": "abc", "token": "t1"}],
@@ -101,7 +101,7 @@ def test_the_world_can_be_added_to(x_emulator):
     assert json.loads(answer[2])["request"] == {"params": {"account_id": "abc"}}
 
 
-def test_a_body_beyond_the_limit_is_refused_unread(x_emulator):
+def test_body_over_the_limit_is_refused_unread(x_emulator):
     address = urlsplit(x_emulator.url)
 
     with socket.create_connection((address.hostname, address.port), timeout=5) as raw:
@@ -115,7 +115,7 @@ def test_a_body_beyond_the_limit_is_refused_unread(x_emulator):
     assert (entry["status"], entry["why"]) == (413, "the body is too large")
 
 
-def test_a_client_that_leaves_in_its_body_is_noted_and_not_judged(x_emulator):
+def test_disconnect_in_the_body_is_logged_and_not_checked(x_emulator):
     address = urlsplit(x_emulator.url)
 
     with socket.create_connection((address.hostname, address.port), timeout=5) as raw:
@@ -140,7 +140,7 @@ def test_many_requests_share_a_connection(x_emulator):
     assert statuses == [200] * 20
 
 
-def test_bodies_beyond_the_bound_are_let_go_and_totals_stay_exact():
+def test_logged_bodies_are_limited_and_totals_exact():
     with running_emulator("log_requests=3", "log_bodies=1") as emulator:
         for _ in range(5):
             send(emulator)
@@ -155,7 +155,7 @@ def test_bodies_beyond_the_bound_are_let_go_and_totals_stay_exact():
     )
 
 
-def test_without_checks_requests_are_counted_and_not_logged():
+def test_unchecked_requests_are_counted_and_not_logged():
     with running_emulator("checks=off") as emulator:
         status, _, _ = send(emulator, headers={})
 
@@ -165,7 +165,7 @@ def test_without_checks_requests_are_counted_and_not_logged():
     assert (status, told, counts["unchecked"]) == (200, (1, 1, []), 1)
 
 
-def test_a_world_can_be_read_from_a_file(tmp_path):
+def test_world_is_read_from_a_file(tmp_path):
     path = tmp_path / "world.json"
     path.write_text('{"pixels": [{"id": "o8z6j", "token": "other"}]}')
 
@@ -183,7 +183,7 @@ def test_a_world_can_be_read_from_a_file(tmp_path):
         (["--world", "/nowhere/world.json"], "cannot be used"),
     ],
 )
-def test_wrong_usage_exits_with_2_and_says_what_to_do(arguments, words):
+def test_wrong_usage_exits_2_with_an_explanation(arguments, words):
     done = fork_server.run(
         [sys.executable, "-m", "twite", "emulate", *arguments],
         capture_output=True,
@@ -196,7 +196,7 @@ def test_wrong_usage_exits_with_2_and_says_what_to_do(arguments, words):
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-def test_a_stop_is_in_order(stop):
+def test_stop_is_clean(stop):
     command = [sys.executable, "-m", "twite", "emulate", "--listen", "127.0.0.1:0", "--json"]
     with fork_server.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         ready = json.loads(process.stdout.readline())
@@ -206,7 +206,7 @@ def test_a_stop_is_in_order(stop):
     assert (ready["pid"], process.returncode, rest) == (process.pid, 0, (b"", b""))
 
 
-def test_without_authlib_one_sentence_says_what_to_install():
+def test_missing_authlib_is_explained():
     code = "import sys; sys.modules['authlib'] = None;from twite.cli import main; main(['emulate'])"
 
     done = subprocess.run(
@@ -218,7 +218,7 @@ def test_without_authlib_one_sentence_says_what_to_install():
     assert "Traceback" not in done.stderr
 
 
-def test_a_taken_address_exits_with_1(x_emulator_process):
+def test_address_in_use_exits_1(x_emulator_process):
     address = urlsplit(x_emulator_process.url).netloc
     with (
         pytest.raises(EmulatorError, match="cannot listen"),
@@ -227,6 +227,6 @@ def test_a_taken_address_exits_with_1(x_emulator_process):
         pass
 
 
-def test_a_start_that_fails_is_told_by_the_fixture():
+def test_failed_start_is_reported_by_the_fixture():
     with pytest.raises(EmulatorError, match="did you mean"), running_emulator("strict_tine=on"):
         pass
