@@ -3,12 +3,17 @@
 import gzip
 import json
 
+import msgspec
 import pytest
 from direct_stage import MIXED, ONE, ORDER, PING, Shop, both, chunked, post, say_whole
 from http_stage import KEY
 
 from raw_http import heard
+from twite.domain.submission import Endpoint
+from twite.gateway.ports.events import TurnedAway
 from twite.http.direct import DirectIntake
+from twite.http.route import SMALL_BODY
+from twite.http.route_table import ROUTES
 
 USUAL = {
     "one": post(),
@@ -86,6 +91,46 @@ async def test_only_usual_requests_take_the_direct_route(tmp_path, monkeypatch, 
         await say_whole(shop, CASES[name])
 
     assert bool(taken) == (name in USUAL)
+
+
+async def test_direct_route_takes_path_limit_and_endpoint_from_its_row(tmp_path, monkeypatch):
+    taken = []
+    submit = DirectIntake.submit
+    monkeypatch.setattr(
+        DirectIntake, "submit", lambda self, request: (taken.append(1), submit(self, request))
+    )
+    (row,) = [route for route in ROUTES if route.path == "/v1/conversions"]
+    row = msgspec.structs.replace(
+        row, path="/orders", label="/orders", body=SMALL_BODY, endpoint=Endpoint.SGTM
+    )
+    shop = Shop(tmp_path, is_direct=True, routes=[row])
+
+    async with shop.running():
+        statuses = [
+            heard(await say_whole(shop, post(body, target=target))).status
+            for target, body in [
+                ("/orders", ONE),
+                ("/v1/conversions", ONE),
+                ("/orders", ONE + b" " * SMALL_BODY),
+                ("/orders", b"["),
+            ]
+        ]
+
+    assert statuses == [202, 404, 413, 400]
+    assert len(taken) == 2
+    assert [seen.endpoint for seen in shop.notices.seen if isinstance(seen, TurnedAway)] == [
+        "sgtm", "sgtm",
+    ]  # fmt: skip
+
+
+async def test_without_the_row_no_request_is_handled_directly(tmp_path):
+    shop = Shop(tmp_path, is_direct=True, routes=[])
+
+    async with shop.running():
+        answer = heard(await say_whole(shop, post()))
+
+    assert answer.status == 404
+    assert shop.collector.direct is None
 
 
 async def test_garbage_after_a_request_is_refused(tmp_path):

@@ -20,6 +20,7 @@ from twite.http.origins import Origins
 from twite.http.responses import NO_ROUTE, ClientGone, HttpResponse, answer_to, send_answer
 from twite.http.route import NO_BODY, HttpRequest, Route, RouteFinder, answered
 from twite.http.route_table import ROUTES
+from twite.http.routes import native
 from twite.http.routes.clients import ClientRoute
 from twite.http.script import PageScript
 from twite.http.services import GatewayServices, HttpServices, HttpSettings
@@ -71,7 +72,14 @@ class HttpApplication:
         self._patience = RefusalThrottle(clock=clock, trusted_proxies=proxies)
         self._cheap = CheapRequests((self._services.gate, page_gate, client_gate))
         # None: all requests are handled by the ordinary routes.
-        self.direct: DirectIntake | None = DirectIntake(self._services, self._patience)
+        self.direct: DirectIntake | None = next(
+            (
+                DirectIntake(self._services, self._patience, route)
+                for route in routes
+                if route.answer is native.answer
+            ),
+            None,
+        )
         self._closing = False
 
     def opened(self) -> None:

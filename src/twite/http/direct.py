@@ -19,14 +19,14 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
-from twite.domain.submission import Endpoint
+from twite.domain.destination import Source
 from twite.gateway.ingest.receipts import AcceptReceipt
 from twite.gateway.preview.trace import current
 from twite.http.authorization import bearer
 from twite.http.bodies import is_json
 from twite.http.deadlines import Config, DeadlineProtocol
 from twite.http.direct_heads import END_OF_HEAD, LONGEST_HEAD, DirectHead, DirectHeads
-from twite.http.limits import DELAYED, AdmissionGate, RefusalThrottle
+from twite.http.limits import DELAYED, RefusalThrottle
 from twite.http.responses import (
     JSON_ALONE,
     HttpResponse,
@@ -35,12 +35,10 @@ from twite.http.responses import (
     send_answer,
     write_whole,
 )
-from twite.http.route import report_refusal
+from twite.http.route import Route, report_refusal
 from twite.http.routes.native import is_idempotency_key, told, typical_body
 from twite.http.services import HttpServices
 
-PATH: Final = "/v1/conversions"
-_URL: Final = PATH.encode()
 # Requests with one of these headers are handled by the ordinary route.
 _UNUSUAL: Final = frozenset({b"content-encoding", b"expect", b"transfer-encoding", b"upgrade"})
 
@@ -58,20 +56,20 @@ class DirectRequest:
     """
 
     __slots__ = (
-        "body", "disconnected", "gate", "headers", "idempotency_key", "keep_alive", "more_body",
+        "body", "disconnected", "headers", "idempotency_key", "intake", "keep_alive", "more_body",
         "parts", "protocol", "response_complete", "response_started", "source", "weight",
     )  # fmt: skip
 
     def __init__(
         self,
         protocol: "DirectProtocol",
-        gate: AdmissionGate,
+        intake: "DirectIntake",
         head: DirectHead,
         parts: list[bytes],
         idempotency_key: str | None = None,
     ) -> None:
         self.protocol = protocol
-        self.gate = gate
+        self.intake = intake
         self.source = head.source
         self.weight: int | None = head.weight  # None after it has left the gate
         self.headers = head.headers
@@ -112,7 +110,7 @@ class DirectRequest:
         self.body = b""
         weight, self.weight = self.weight, None
         if weight is not None:
-            self.gate.leave(weight)
+            self.intake.gate.leave(weight)
 
     def on_response(self) -> None:
         self.protocol.on_response_complete()
@@ -131,18 +129,23 @@ class DirectRequest:
             "headers": list(self.headers),
             "state": protocol.app_state.copy(),
             "method": "POST",
-            "path": PATH,
-            "raw_path": _URL,
+            "path": self.intake.route.path,
+            "raw_path": self.intake.url,
             "query_string": b"",
             "extensions": protocol.extensions,
         }
 
 
 class DirectIntake:
-    """Admits the usual requests of the native format, and passes them to the gateway."""
+    """Admits the usual requests of a route that `routes.native.answer` answers."""
 
-    def __init__(self, services: HttpServices, throttle: RefusalThrottle) -> None:
+    def __init__(
+        self, services: HttpServices, throttle: RefusalThrottle, route: Route[Source]
+    ) -> None:
         self._services = services
+        self.route = route
+        self.url = route.path.encode()
+        self._largest = min(route.body, services.limits.body)
         self._throttle = throttle
         self.gate = services.gate
         self.heads = DirectHeads()
@@ -157,7 +160,7 @@ class DirectIntake:
         if (
             length is None
             or key is None
-            or int(length) > services.limits.body
+            or int(length) > self._largest
             or not is_json(given)
             or not _UNUSUAL.isdisjoint(given)
         ):
@@ -245,8 +248,9 @@ class DirectIntake:
         request.leave()
         if isinstance(outcome, Exception):
             observer = self._services.observer
-            answer = answer_to(outcome, where=PATH, observer=observer)
-            report_refusal(answer, request.source, Endpoint.NATIVE, observer)
+            answer = answer_to(outcome, where=self.route.label, observer=observer)
+            if self.route.endpoint is not None:
+                report_refusal(answer, request.source, self.route.endpoint, observer)
         else:
             answer = told(outcome)
         self._respond(request, answer)
@@ -309,7 +313,7 @@ class DirectProtocol(DeadlineProtocol):
                 self._remember(intake, data, end)
         elif len(data) == end + head.length and intake.admits(head):
             # The parser is between two requests and stays there.
-            request = DirectRequest(self, intake.gate, head, [data[end:]])
+            request = DirectRequest(self, intake, head, [data[end:]])
             request.more_body = False
             self.cycle = self.active = request  # type: ignore[assignment]  # it replaces a cycle
             self.due = _NEVER
@@ -337,7 +341,7 @@ class DirectProtocol(DeadlineProtocol):
         admitted = None
         if (
             self.intake is not None
-            and self.url == _URL
+            and self.url == self.intake.url
             # Otherwise, the request waits in uvicorn's queue.
             and not self._is_answering()
             and self.parser.get_method() == b"POST"
@@ -348,7 +352,7 @@ class DirectProtocol(DeadlineProtocol):
             super()._begin_request()
         elif self.intake is not None:
             head, name = admitted
-            request = DirectRequest(self, self.intake.gate, head, [], name)
+            request = DirectRequest(self, self.intake, head, [], name)
             request.keep_alive = self.parser.should_keep_alive()
             self.cycle = self.active = request  # type: ignore[assignment]  # as above
 

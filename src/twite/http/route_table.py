@@ -1,8 +1,8 @@
 """The route table.
 
 Each row has the properties of one path. Dispatch, methods and 405, authentication, body limits,
-metric labels, the OpenAPI document and the paths that client templates may claim are derived from
-the table.
+metric labels, the OpenAPI document, the paths that client templates may claim and the direct
+handling of usual requests are derived from the table. All rows have the same time limit.
 """
 
 from collections.abc import Awaitable, Callable
@@ -11,6 +11,7 @@ from typing import Any, Final
 from twite.domain.destination import Destination, Source
 from twite.domain.people.users import KeyScope
 from twite.domain.submission import Endpoint
+from twite.gateway.operations.control import PATH as CONTROL_PATH
 from twite.gateway.ports.events import TroublePlace
 from twite.http.origins import PageVisit
 from twite.http.responses import NO_ROUTE, HttpRefusal, HttpResponse
@@ -227,9 +228,9 @@ ROUTES: Final[tuple[Route[Any], ...]] = (
     ),
     _rest_of_x("/stape-api/"),
     Route(
-        path="/-/desk",
+        path=CONTROL_PATH,
         methods=("POST",),
-        label="/-/desk",
+        label=CONTROL_PATH,
         authenticate=control.control_token,
         answer=control.answer,
         body=FULL_BODY,
