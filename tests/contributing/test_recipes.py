@@ -4,7 +4,6 @@ import re
 import tomllib
 from enum import StrEnum
 from ipaddress import ip_network
-from itertools import count
 from pathlib import Path
 
 import msgspec
@@ -23,16 +22,18 @@ from twite.console.application import Console
 from twite.console.page import NavigationGroup, PageLocation, PageRoute
 from twite.console.request_checks import RequestChecks
 from twite.domain.alert import RULES, AlertKind, AlertPhase, AlertRule
+from twite.domain.errors import MalformedRequest
 from twite.domain.people.users import Role, Session, User, Viewer
 from twite.domain.secret import Secret
-from twite.domain.submission import Endpoint
 from twite.formats.parsed_request import Native, ParsedRequest
-from twite.gateway.alerts import alert_store
-from twite.gateway.alerts.alert_store import AlertStore, CheckResult
+from twite.gateway.alerts import alert_store, monitor
+from twite.gateway.alerts.alert_store import CheckResult
+from twite.gateway.alerts.checks import AlertCheck, Thresholds
+from twite.gateway.delivery.sweeper import BalanceCheck
 from twite.gateway.identity.authentication import AuthenticatedSession
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.consent_choice import RecordConsentChoice
-from twite.gateway.ports.events import SilentObserver
+from twite.gateway.ports.events import Alerted, SilentObserver
 from twite.gateway.ports.findings import amber
 from twite.gateway.ports.outbox import Discard
 from twite.gateway.ports.queries import ByConversionId
@@ -90,8 +91,15 @@ class CouponOrder(msgspec.Struct):
     mail: str
 
 
+class ToyEndpoint(StrEnum):
+    COUPONS = "coupons"
+
+
 def read_coupon(body: bytes) -> ParsedRequest:
-    order = msgspec.json.decode(body, type=CouponOrder)
+    try:
+        order = msgspec.json.decode(body, type=CouponOrder)
+    except msgspec.DecodeError as error:
+        raise MalformedRequest(code="wrong_shape", path="", message=str(error)) from None
     conversion = Native(
         event="purchase",
         conversion_id=order.order,
@@ -118,10 +126,10 @@ async def test_a_new_format_is_parsed_and_accepted_at_a_route_of_its_own():
         methods=("POST",),
         label="/coupons",
         authenticate=source_key,
-        answer=taking(Endpoint.GA4, lambda request, _source: read_coupon(request.body)),
+        answer=taking(ToyEndpoint.COUPONS, lambda request, _source: read_coupon(request.body)),
         body=FULL_BODY,
         takes_json=True,
-        endpoint=Endpoint.GA4,
+        endpoint=ToyEndpoint.COUPONS,
     )
     services = GatewayServices(
         accept=accept,
@@ -144,10 +152,11 @@ async def test_a_new_format_is_parsed_and_accepted_at_a_route_of_its_own():
     key = {"Authorization": "Bearer a-source-key"}
 
     refused = heard(await say(server.port, request("POST", "/coupons", order, {})))
+    unreadable = heard(await say(server.port, request("POST", "/coupons", b'{"order": 1}', key)))
     answer = heard(await say(server.port, request("POST", "/coupons", order, key)))
     await server.stop()
 
-    assert (refused.status, answer.status) == (401, 202)
+    assert (refused.status, unreadable.status, answer.status) == (401, 400, 202)
     assert (answer.json()["accepted"], answer.json()["rejected"]) == (1, [])
     (history,) = await store.find(
         ByConversionId(pixel="o8z6j", events=["o8z6k"], conversion_id="order-1")
@@ -302,29 +311,55 @@ class ToyAlert(StrEnum):
     COUPONS_GONE = "coupons_gone"
 
 
-def of_coupons(left):
-    return CheckResult(
-        kind=ToyAlert.COUPONS_GONE, subject="shop", bad=left == 0, reason=f"{left} coupons are left"
-    )
+async def test_a_new_alert_is_a_row_of_the_table_and_opens_and_resolves(monkeypatch):
+    left = [1, 0, 5]
 
+    def of_coupons(accounts, _context):
+        now = left.pop(0)
+        yield CheckResult(
+            kind=ToyAlert.COUPONS_GONE,
+            subject="shop",
+            bad=now == 0,
+            reason=f"{now} coupons are left after {len(accounts)} accounts",
+        )
 
-def test_a_new_alert_opens_and_resolves(monkeypatch):
+    row = AlertCheck(fact="accounts", check=of_coupons, kinds=frozenset({ToyAlert.COUPONS_GONE}))
     rules = {**RULES, ToyAlert.COUPONS_GONE: AlertRule(title="no coupons are left", urgent=True)}
     monkeypatch.setattr(alert_store, "RULES", rules)
-    said = []
-    numbers = count()
-    alerts = AlertStore(
-        state=MemoryStore(),
-        clock=MovingClock(NOW),
-        new_id=lambda: f"alert-{next(numbers)}",
-        notify=lambda alert, phase: said.append((phase, alert.reason)),
+    monkeypatch.setattr(monitor, "CHECKS", (*monitor.CHECKS, row))
+    observer, clock, store = AlertObserver(), MovingClock(NOW), MemoryStore()
+    watching = monitor.Monitor(
+        listener=monitor.EventListener(clock),
+        audit=BalanceCheck(records=store, observer=observer),
+        records=store,
+        state=store,
+        disk=None,
+        clock=clock,
+        observer=observer,
+        destinations=[a_destination()],
+        sources=["shop"],
+        thresholds=Thresholds(),
+        new_id=lambda: "alert-1",
     )
 
-    for left in (1, 0, 5):
-        alerts.take([of_coupons(left)])
+    for _ in range(3):
+        await watching.look()
 
-    assert [phase for phase, _ in said] == [AlertPhase.OPENED, AlertPhase.RESOLVED]
-    assert said[0] == (AlertPhase.OPENED, "0 coupons are left")
+    assert observer.seen == [
+        (AlertPhase.OPENED, "0 coupons are left after 0 accounts"),
+        (AlertPhase.RESOLVED, "0 coupons are left after 0 accounts"),
+    ]
+
+
+class AlertObserver(SilentObserver):
+    """An observer that keeps the phases and reasons of alerts."""
+
+    def __init__(self):
+        self.seen = []
+
+    def see(self, notice):
+        if isinstance(notice, Alerted):
+            self.seen.append((notice.phase, notice.alert.reason))
 
 
 def test_every_kind_of_alert_has_a_rule_and_a_page():

@@ -32,27 +32,16 @@ class AlertKind(StrEnum):
     CLOCK_WRONG = "clock_wrong"  # this machine's clock and X's differ
 
 
-# Alerts whose subject is the id of a pixel.
-OF_A_PIXEL: Final = frozenset(
-    {
-        AlertKind.CREDENTIALS_REFUSED,
-        AlertKind.PIXEL_PAUSED,
-        AlertKind.EVENT_PAUSED,
-        AlertKind.DEAD_LETTERS,
-        AlertKind.CONVERSIONS_HELD,
-        AlertKind.DEADLINE_RISK,
-    }
-)
-
-
 class AlertRule(msgspec.Struct, frozen=True, kw_only=True):
     """How an alert of a kind behaves. Times are milliseconds.
 
-    `urgent`: conversions are refused, delayed or at risk now. The alert opens after the condition
-    has held for `opens_after`, and resolves `calm` after its end.
+    `urgent`: conversions are refused, delayed or at risk now. `about_pixel`: the subject is the id
+    of a pixel. The alert opens after the condition has held for `opens_after`, and resolves `calm`
+    after its end.
     """
 
     title: str
+    about_pixel: bool = False
     urgent: bool = False
     opens_after: int = 0
     calm: int = 0
@@ -60,16 +49,19 @@ class AlertRule(msgspec.Struct, frozen=True, kw_only=True):
 
 RULES: Final[Mapping[AlertKind, AlertRule]] = {
     AlertKind.CREDENTIALS_REFUSED: AlertRule(
-        title="X refuses the credentials", urgent=True, calm=5 * MINUTE
+        title="X refuses the credentials", about_pixel=True, urgent=True, calm=5 * MINUTE
     ),
-    AlertKind.PIXEL_PAUSED: AlertRule(title="the pixel is paused", urgent=True, calm=5 * MINUTE),
+    AlertKind.PIXEL_PAUSED: AlertRule(
+        title="the pixel is paused", about_pixel=True, urgent=True, calm=5 * MINUTE
+    ),
     AlertKind.EVENT_PAUSED: AlertRule(
-        title="an event of the pixel is paused", urgent=True, calm=5 * MINUTE
+        title="an event of the pixel is paused", about_pixel=True, urgent=True, calm=5 * MINUTE
     ),
-    AlertKind.DEAD_LETTERS: AlertRule(title="many dead letters"),
-    AlertKind.CONVERSIONS_HELD: AlertRule(title="conversions are held"),
+    AlertKind.DEAD_LETTERS: AlertRule(title="many dead letters", about_pixel=True),
+    AlertKind.CONVERSIONS_HELD: AlertRule(title="conversions are held", about_pixel=True),
     AlertKind.DEADLINE_RISK: AlertRule(
         title="conversions will miss the 48-hour deadline",
+        about_pixel=True,
         urgent=True,
         opens_after=3 * MINUTE,
         calm=10 * MINUTE,

@@ -7,6 +7,7 @@ from twite.domain.stats.traffic import Silence
 from twite.domain.times import HOUR, MINUTE
 from twite.gateway.alerts.checks import (
     DEADLINE_NEAR,
+    CheckContext,
     Thresholds,
     of_accounts,
     of_clock,
@@ -19,6 +20,7 @@ from twite.gateway.ports.machine import DiskSpace
 
 LIMITS = Thresholds(dead_letters=10, disk_free=1_000 << 20)
 NOW = 1_795_600_000_000
+CONTEXT = CheckContext(now=NOW, pixels=["p"], sources=["s", "t", "u", "v"], thresholds=LIMITS)
 
 
 def bad(readings):
@@ -56,7 +58,7 @@ def test_what_x_echoes_does_not_leave_the_process():
 def test_dead_letters_have_room_between_many_and_few(dead, verdict):
     account = ConversionCounts(source="s", pixel="p", received=dead, dead=dead)
 
-    readings = {of_account.kind: of_account for of_account in of_accounts([account], ["p"], LIMITS)}
+    readings = {of_account.kind: of_account for of_account in of_accounts([account], CONTEXT)}
 
     assert readings[AlertKind.DEAD_LETTERS].bad is verdict
 
@@ -64,13 +66,13 @@ def test_dead_letters_have_room_between_many_and_few(dead, verdict):
 def test_dead_letters_of_all_sources_are_the_pixels():
     accounts = [ConversionCounts(source=name, pixel="p", received=5, dead=5) for name in ("s", "t")]
 
-    assert (AlertKind.DEAD_LETTERS, "p") in bad(of_accounts(accounts, ["p"], LIMITS))
+    assert (AlertKind.DEAD_LETTERS, "p") in bad(of_accounts(accounts, CONTEXT))
 
 
 def test_one_that_is_held_waits_for_a_person():
     account = ConversionCounts(source="s", pixel="p", received=1, held=1)
 
-    assert set(bad(of_accounts([account], ["p"], LIMITS))) == {(AlertKind.CONVERSIONS_HELD, "p")}
+    assert set(bad(of_accounts([account], CONTEXT))) == {(AlertKind.CONVERSIONS_HELD, "p")}
 
 
 def test_a_residue_is_told_by_source_and_pixel():
@@ -79,7 +81,7 @@ def test_a_residue_is_told_by_source_and_pixel():
         ConversionCounts(source="s", pixel="", received=1, delivered=2),
     ]
 
-    assert bad(of_accounts(accounts, ["p"], LIMITS)) == {
+    assert bad(of_accounts(accounts, CONTEXT)) == {
         (AlertKind.BALANCE_RESIDUE, "s/p"): "2 of 3 conversions are unaccounted for",
         (AlertKind.BALANCE_RESIDUE, "s/none"): "-1 of 1 conversions are unaccounted for",
     }
@@ -91,11 +93,11 @@ def a_forecast(**more):
 
 
 def test_a_backlog_that_is_drained_in_time_is_no_risk():
-    assert bad(of_forecasts([a_forecast(next_deadline=NOW + 1)], now=NOW)) == {}
+    assert bad(of_forecasts([a_forecast(next_deadline=NOW + 1)], CONTEXT)) == {}
 
 
 def test_deadlines_that_will_be_missed_are_a_risk():
-    found = bad(of_forecasts([a_forecast(misses=4, late=1)], now=NOW))
+    found = bad(of_forecasts([a_forecast(misses=4, late=1)], CONTEXT))
 
     assert found == {
         (AlertKind.DEADLINE_RISK, "p"): (
@@ -106,7 +108,7 @@ def test_deadlines_that_will_be_missed_are_a_risk():
 
 @pytest.mark.parametrize(("left", "at_risk"), [(DEADLINE_NEAR, False), (DEADLINE_NEAR - 1, True)])
 def test_a_standstill_is_a_risk_twelve_hours_before_the_first_deadline(left, at_risk):
-    found = bad(of_forecasts([a_forecast(drained_at=None, next_deadline=NOW + left)], now=NOW))
+    found = bad(of_forecasts([a_forecast(drained_at=None, next_deadline=NOW + left)], CONTEXT))
 
     assert bool(found) is at_risk
 
@@ -115,7 +117,9 @@ def test_a_standstill_is_a_risk_twelve_hours_before_the_first_deadline(left, at_
     ("free", "verdict"), [(999, True), (1_000, None), (1_249, None), (1_250, False)]
 )
 def test_a_full_disk_has_room_between_bad_and_good(free, verdict):
-    assert of_space(DiskSpace(free=free << 20, files={}), LIMITS).bad is verdict
+    (reading,) = of_space(DiskSpace(free=free << 20, files={}), CONTEXT)
+
+    assert reading.bad is verdict
 
 
 @pytest.mark.parametrize(
@@ -138,7 +142,7 @@ def test_a_silence_says_how_long_it_is_and_what_would_be_usual():
     missed = Silence(source="t", lasts=70 * MINUTE, usual=16 * HOUR, expected=120)
     usual = Silence(source="u", lasts=MINUTE, usual=HOUR, expected=0)
 
-    readings = list(of_silences([long, missed, usual, None], ["s", "t", "u", "v"]))
+    readings = list(of_silences([long, missed, usual, None], CONTEXT))
 
     assert [(reading.subject, reading.bad) for reading in readings] == [
         ("s", True),

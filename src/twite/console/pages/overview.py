@@ -11,7 +11,7 @@ from twite.console.charts import columns
 from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageRoute
 from twite.console.render import number
 from twite.console.scope import ENDS, clock_of, day_of, scope_of
-from twite.domain.alert import OF_A_PIXEL, RULES, Alert
+from twite.domain.alert import RULES, Alert
 from twite.domain.delivery import State
 from twite.domain.destination import Destination
 from twite.domain.history import ConversionCounts, total
@@ -155,7 +155,11 @@ class OverviewPage:
             for raised in await self.state.load(Alert)
             if raised.resolved_at is None
             # By its kind, because a source may have the same name as a pixel.
-            and (scope.shows(raised.subject) if raised.kind in OF_A_PIXEL else scope.seen is None)
+            and (
+                scope.shows(raised.subject)
+                if RULES[raised.kind].about_pixel
+                else scope.seen is None
+            )
         ]
         found = [_of_alert(alert) for alert in alerts]
         residue = total(accounts).balance

@@ -1,11 +1,11 @@
 """Alert checks for each pixel, each source, the store, the disk and the clock, without I/O.
 
-Each check has a margin between bad and good, so that an alert does not open and resolve repeatedly
-at a limit.
+`CHECKS` lists the checks that the monitor runs every minute. Each check has a margin between bad
+and good, so that an alert does not open and resolve repeatedly at a limit.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
 import msgspec
 
@@ -40,6 +40,40 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
     disk_free: int = 1 << 30
 
 
+class CheckContext(msgspec.Struct, frozen=True, kw_only=True):
+    """What checks know besides their facts: time (ms), configured pixels and sources, limits."""
+
+    now: int
+    pixels: Sequence[str]
+    sources: Sequence[str]
+    thresholds: Thresholds
+
+
+class CheckFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the monitor read for one run. A part that could not be read is None.
+
+    `silences` has an entry for each source, None for one with little history.
+    """
+
+    accounts: Sequence[ConversionCounts] | None = None
+    forecasts: Sequence[Forecast] | None = None
+    silences: Sequence[Silence | None] | None = None
+    space: DiskSpace | None = None
+
+
+class AlertCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `CHECKS`.
+
+    `check` gets the field `fact` of CheckFacts, and does not run if that is None. A subject of the
+    `kinds` without a result counts as good, so that an alert about a pixel or a source resolves
+    after its removal from the settings.
+    """
+
+    fact: str
+    check: Callable[[Any, CheckContext], Iterable[CheckResult]]
+    kinds: frozenset[AlertKind]
+
+
 def of_pauses(pixels: Iterable[str], paused: Mapping[str, str]) -> Iterator[CheckResult]:
     for pixel in pixels:
         reason = paused.get(pixel)
@@ -67,17 +101,18 @@ def of_event_pauses(
 
 
 def of_accounts(
-    accounts: Collection[ConversionCounts], pixels: Iterable[str], thresholds: Thresholds
+    accounts: Collection[ConversionCounts], context: CheckContext
 ) -> Iterator[CheckResult]:
     """Check dead letters, held deliveries and the balance."""
-    for pixel in pixels:
+    limit = context.thresholds.dead_letters
+    for pixel in context.pixels:
         mine = [account for account in accounts if account.pixel == pixel]
         dead, held = sum(event.dead for event in mine), sum(event.held for event in mine)
-        many = dead >= thresholds.dead_letters
+        many = dead >= limit
         yield CheckResult(
             kind=AlertKind.DEAD_LETTERS,
             subject=pixel,
-            bad=True if many else False if 2 * dead <= thresholds.dead_letters else None,
+            bad=True if many else False if 2 * dead <= limit else None,
             reason=(
                 f"{plural(dead, 'conversion is a dead letter', 'conversions are dead letters')}: X "
                 "refused each, even when sent alone"
@@ -98,10 +133,11 @@ def of_accounts(
         )
 
 
-def of_forecasts(forecasts: Iterable[Forecast], *, now: int) -> Iterator[CheckResult]:
+def of_forecasts(forecasts: Iterable[Forecast], context: CheckContext) -> Iterator[CheckResult]:
     """Return check results for pixels that will miss deadlines."""
     for forecast in forecasts:
-        near = forecast.next_deadline is not None and forecast.next_deadline - now < DEADLINE_NEAR
+        deadline = forecast.next_deadline
+        near = deadline is not None and deadline - context.now < DEADLINE_NEAR
         stuck = forecast.stalled and near
         reason = (
             f"{forecast.misses} of {forecast.pending} pending conversions will miss the 48-hour "
@@ -109,10 +145,9 @@ def of_forecasts(forecasts: Iterable[Forecast], *, now: int) -> Iterator[CheckRe
         )
         if forecast.late:
             reason += f", and {forecast.late} already have"
-        if stuck and forecast.next_deadline is not None:
+        if stuck and deadline is not None:
             reason += (
-                "; no conversion is being delivered, and the next deadline is "
-                f"{spelled(forecast.next_deadline)}"
+                f"; no conversion is being delivered, and the next deadline is {spelled(deadline)}"
             )
         yield CheckResult(
             kind=AlertKind.DEADLINE_RISK,
@@ -122,12 +157,12 @@ def of_forecasts(forecasts: Iterable[Forecast], *, now: int) -> Iterator[CheckRe
         )
 
 
-def of_space(space: DiskSpace, thresholds: Thresholds) -> CheckResult:
-    bad = space.free < thresholds.disk_free
-    return CheckResult(
+def of_space(space: DiskSpace, context: CheckContext) -> Iterator[CheckResult]:
+    limit = context.thresholds.disk_free
+    yield CheckResult(
         kind=AlertKind.DISK_NEARLY_FULL,
         subject=STORE,
-        bad=True if bad else False if space.free >= thresholds.disk_free * 5 // 4 else None,
+        bad=True if space.free < limit else False if space.free >= limit * 5 // 4 else None,
         reason=f"{space.free // _MIB} MiB are free on the store's disk",
     )
 
@@ -170,11 +205,9 @@ def of_gateways(
         )
 
 
-def of_silences(
-    silences: Iterable[Silence | None], sources: Iterable[str]
-) -> Iterator[CheckResult]:
+def of_silences(silences: Iterable[Silence | None], context: CheckContext) -> Iterator[CheckResult]:
     """Return check results for unusually long silences. Sources with little history are unknown."""
-    for source, silence in zip(sources, silences, strict=True):
+    for source, silence in zip(context.sources, silences, strict=True):
         if silence is None:
             yield CheckResult(kind=AlertKind.SOURCE_SILENT, subject=source, bad=None)
             continue
@@ -192,3 +225,17 @@ def of_silences(
 def _length(ms: int) -> str:
     hours, minutes = divmod(ms // MINUTE, HOUR // MINUTE)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+CHECKS: Final = (
+    AlertCheck(
+        fact="accounts",
+        check=of_accounts,
+        kinds=frozenset(
+            {AlertKind.DEAD_LETTERS, AlertKind.CONVERSIONS_HELD, AlertKind.BALANCE_RESIDUE}
+        ),
+    ),
+    AlertCheck(fact="forecasts", check=of_forecasts, kinds=frozenset({AlertKind.DEADLINE_RISK})),
+    AlertCheck(fact="silences", check=of_silences, kinds=frozenset({AlertKind.SOURCE_SILENT})),
+    AlertCheck(fact="space", check=of_space, kinds=frozenset({AlertKind.DISK_NEARLY_FULL})),
+)

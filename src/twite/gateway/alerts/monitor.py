@@ -12,20 +12,19 @@ from twite.domain.destination import Destination
 from twite.domain.errors import TwiteError
 from twite.domain.history import ConversionCounts
 from twite.domain.stats.backlog import Forecast
-from twite.domain.stats.traffic import KEPT_HOURS, HourlyTraffic, noted, silence
+from twite.domain.stats.traffic import KEPT_HOURS, HourlyTraffic, Silence, noted, silence
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.alerts.alert_store import AlertStore, CheckResult
 from twite.gateway.alerts.checks import (
+    CHECKS,
     STORE,
+    CheckContext,
+    CheckFacts,
     Thresholds,
-    of_accounts,
     of_clock,
     of_event_pauses,
-    of_forecasts,
     of_gateways,
     of_pauses,
-    of_silences,
-    of_space,
 )
 from twite.gateway.alerts.forecast import LOOK_BACK, forecasts
 from twite.gateway.delivery.sweeper import BalanceCheck
@@ -234,17 +233,19 @@ class Monitor:
         now = self._clock.now()
         accounts = await self._audit.once()
         expected, space = await self._forecasts(now), await self._space()
-        if accounts is not None:
-            self.register.take(
-                of_accounts(accounts, self._pixels, self._thresholds), whole=_COUNTED
-            )
-            silences = await self._silences(accounts, now)
-            if silences is not None:
-                self.register.take(silences, whole={AlertKind.SOURCE_SILENT})
-        if expected is not None:
-            self.register.take(of_forecasts(expected, now=now), whole={AlertKind.DEADLINE_RISK})
-        if space is not None:
-            self.register.take([of_space(space, self._thresholds)])
+        facts = CheckFacts(
+            accounts=accounts,
+            forecasts=expected,
+            space=space,
+            silences=None if accounts is None else await self._silences(accounts, now),
+        )
+        context = CheckContext(
+            now=now, pixels=self._pixels, sources=self._sources, thresholds=self._thresholds
+        )
+        for row in CHECKS:
+            fact = getattr(facts, row.fact)
+            if fact is not None:
+                self.register.take(row.check(fact, context), whole=row.kinds)
         await self.check_events()
         self._observer.see(
             MonitorChecked(
@@ -283,8 +284,8 @@ class Monitor:
 
     async def _silences(
         self, accounts: Sequence[ConversionCounts], now: int
-    ) -> list[CheckResult] | None:
-        """Record the traffic since the last check, and check each source for an unusual silence."""
+    ) -> list[Silence | None] | None:
+        """Record the traffic since the last check, and return the silence of each source."""
         received: dict[str, int] = {}
         for account in accounts:
             received[account.source] = received.get(account.source, 0) + account.received
@@ -301,10 +302,9 @@ class Monitor:
             some = hours.setdefault(hour.source, [])
             some[:] = [old for old in some if hour.hour - KEPT_HOURS <= old.hour < hour.hour]
             some.append(hour)
-        judged = [
+        return [
             silence(hours.get(source, ()), now=now, since=self._began) for source in self._sources
         ]
-        return list(of_silences(judged, self._sources))
 
     async def _known_hours(self) -> dict[str, list[HourlyTraffic]]:
         if self._hours is None:
@@ -322,19 +322,5 @@ class Monitor:
 # The changed conditions that only the process itself can see.
 _OWN: Final = frozenset({AlertKind.TEMPLATE_HUNG})
 _HEARD_OF: Final = frozenset({Paused, Resumed, Troubled, Misdated, ConditionChanged})
-_HEARD: Final = frozenset(
-    {
-        AlertKind.CREDENTIALS_REFUSED,
-        AlertKind.PIXEL_PAUSED,
-        AlertKind.EVENT_PAUSED,
-        AlertKind.STORE_FAILING,
-        AlertKind.STORE_UNUSABLE,
-        AlertKind.STORE_RESTORED,
-        AlertKind.WEAK_DURABILITY,
-        AlertKind.CLOCK_WRONG,
-        AlertKind.TEMPLATE_HUNG,
-    }
-)
-_COUNTED: Final = frozenset(
-    {AlertKind.DEAD_LETTERS, AlertKind.CONVERSIONS_HELD, AlertKind.BALANCE_RESIDUE}
-)
+# The kinds that events open.
+_HEARD: Final = frozenset(AlertKind).difference(*(row.kinds for row in CHECKS))
