@@ -39,7 +39,7 @@ def _an_hour(hour: int, **more: object) -> HourlyTraffic:
 
 
 class AlarmLaws:
-    async def test_the_backlog_is_counted_by_pixel_and_hour(self, store: Store) -> None:
+    async def test_backlog_is_counted_by_pixel_and_hour(self, store: Store) -> None:
         begin = _HOUR * HOUR
         await record(store, "one", receipt="r1", at=begin + 7)
         await record(store, "two", receipt="r2", at=begin + 5)
@@ -58,7 +58,7 @@ class AlarmLaws:
             BacklogHour(pixel="p2", hour=_HOUR, deliveries=1, first=begin, oldest=begin),
         ]
 
-    async def test_the_backlog_holds_what_is_sending_and_postponed_and_nothing_at_rest(
+    async def test_backlog_includes_sending_and_postponed_but_no_settled_deliveries(
         self, store: Store
     ) -> None:
         await bury(store, "dead")
@@ -74,7 +74,9 @@ class AlarmLaws:
             BacklogHour(pixel=PIXEL, hour=_HOUR, deliveries=3, first=NOW, oldest=NOW)
         ]
 
-    async def test_what_x_may_have_is_counted_by_its_nearer_deadline(self, store: Store) -> None:
+    async def test_ambiguous_deliveries_are_counted_by_their_earlier_deadline(
+        self, store: Store
+    ) -> None:
         await record(store, "doubtful", receipt="r1")
         batch = await claim(store)
         again = postponed(batch, until=NOW + MINUTE)
@@ -95,7 +97,7 @@ class AlarmLaws:
             BacklogHour(pixel=PIXEL, hour=_HOUR, deliveries=1, first=NOW + 7, oldest=NOW + 7),
         ]
 
-    async def test_what_was_claimed_again_is_counted_once(self, store: Store) -> None:
+    async def test_reclaimed_delivery_is_counted_once(self, store: Store) -> None:
         await record(store, "one", receipt="r1")
         await record(store, "two", receipt="r2")
         batch = await claim(store)
@@ -111,12 +113,12 @@ class AlarmLaws:
 
         assert [some.deliveries for some in await store.backlog()] == [2]
 
-    async def test_without_a_backlog_there_is_nothing_to_count(self, store: Store) -> None:
+    async def test_empty_backlog_has_no_counts(self, store: Store) -> None:
         await deliver(store, "order-1")
 
         assert list(await store.backlog()) == []
 
-    async def test_what_x_took_is_told_by_pixel_and_what_it_refused_is_not(
+    async def test_accepted_conversions_are_counted_by_pixel_without_refused_ones(
         self, store: Store
     ) -> None:
         await bury(store, "dead")
@@ -139,14 +141,14 @@ class AlarmLaws:
 
         assert list(await store.load(Alert)) == [reported]
 
-    async def test_an_alert_that_is_over_is_kept_until_it_is_told(self, store: Store) -> None:
+    async def test_resolved_alert_is_kept_until_it_is_reported(self, store: Store) -> None:
         over = _an_alert(news=AlertPhase.RESOLVED, resolved_at=NOW + 1)
 
         await store.put([over])
 
         assert list(await store.load(Alert)) == [over]
 
-    async def test_hours_are_kept_and_replaced(self, store: Store) -> None:
+    async def test_traffic_hours_are_kept_and_replaced(self, store: Store) -> None:
         await store.put([_an_hour(5), _an_hour(3), _an_hour(5, source="till")])
 
         more = _an_hour(5, count=4, received=9, last_at=5 * HOUR + 7)
@@ -158,7 +160,7 @@ class AlarmLaws:
             _an_hour(5, source="till"),
         ]
 
-    async def test_hours_long_before_a_source_s_last_are_forgotten(self, store: Store) -> None:
+    async def test_traffic_hours_long_before_the_last_are_deleted(self, store: Store) -> None:
         await store.put([_an_hour(1), _an_hour(2), _an_hour(1, source="till")])
 
         await store.put([_an_hour(2 + KEPT_HOURS)])

@@ -21,7 +21,7 @@ from twite.gateway.ports.store import Store
 
 
 class ClaimLaws:
-    async def test_the_oldest_deadline_is_claimed_first(self, store: Store) -> None:
+    async def test_oldest_deadline_is_claimed_first(self, store: Store) -> None:
         for number, at in enumerate((NOW + 2, NOW, NOW + 1)):
             await record(store, f"order-{number}", receipt=f"r{number}", at=at)
 
@@ -29,7 +29,7 @@ class ClaimLaws:
 
         assert ids(batch) == ["order-1", "order-2"]
 
-    async def test_several_batches_are_claimed_one_behind_the_other(self, store: Store) -> None:
+    async def test_several_batches_are_claimed_in_order(self, store: Store) -> None:
         for number in range(5):
             await record(store, f"order-{number}", receipt=f"r{number}", at=NOW + number)
         claiming = Claim(pixel=PIXEL, now=NOW, lease_until=NOW + HOUR, limit=2, ambiguous_after=0)
@@ -48,9 +48,7 @@ class ClaimLaws:
         ]
         assert len({batch.lease for batch in batches}) == 3
 
-    async def test_what_may_be_at_x_has_the_deadline_of_x_if_that_comes_first(
-        self, store: Store
-    ) -> None:
+    async def test_ambiguous_delivery_has_the_deadline_of_x_if_earlier(self, store: Store) -> None:
         await record(store, "doubtful", receipt="r1", at=NOW)
         batch = await claim(store)
         await settle(
@@ -65,7 +63,7 @@ class ClaimLaws:
         # conversion received seven hours ago.
         assert ids(batch) == ["older", "doubtful", "newer"]
 
-    async def test_a_single_event_may_be_limited_further(self, store: Store) -> None:
+    async def test_claim_of_a_single_event_can_be_limited_further(self, store: Store) -> None:
         for number in range(3):
             await record(store, f"order-{number}", receipt=f"r{number}")
 
@@ -73,7 +71,7 @@ class ClaimLaws:
 
         assert ids(batch) == ["order-0", "order-1"]
 
-    async def test_a_claim_holds_as_many_bytes_as_may_be_but_one_at_least(
+    async def test_claim_is_limited_in_bytes_but_has_at_least_one_delivery(
         self, store: Store
     ) -> None:
         size = len(an_entry("order-0").body)
@@ -92,9 +90,7 @@ class ClaimLaws:
         ]
         assert ids(await claim(store)) == ["order-5"]
 
-    async def test_a_claim_after_small_bodies_holds_no_more_bytes_either(
-        self, store: Store
-    ) -> None:
+    async def test_claim_after_small_bodies_respects_the_byte_limit(self, store: Store) -> None:
         small = an_entry("small")
         most = 10 * len(small.body)
         large = [
@@ -114,7 +110,7 @@ class ClaimLaws:
             ["large-1"],
         ]
 
-    async def test_of_an_event_that_is_passed_over_nothing_is_claimed(self, store: Store) -> None:
+    async def test_skipped_event_is_not_claimed(self, store: Store) -> None:
         await store.record(a_submission(an_entry("early"), received_at=NOW))
         await store.record(
             a_submission(an_entry("late", event="o8z6m"), receipt="r2", received_at=NOW + 1)
@@ -127,7 +123,7 @@ class ClaimLaws:
         assert (neither, other.event, ids(other)) == (None, "o8z6m", ["late"])
         assert ids(await claim(store)) == ["early"]
 
-    async def test_what_is_passed_over_is_left_and_takes_nobody_s_place(self, store: Store) -> None:
+    async def test_skipped_deliveries_take_no_place_in_the_batch(self, store: Store) -> None:
         size = len(an_entry("order-1").body)
         named = ["a-longer-one", "order-1", "order-2", "order-3", "order-4"]
         await store.record(
@@ -153,9 +149,7 @@ class ClaimLaws:
             ["a-longer-one"],
         ]
 
-    async def test_where_all_of_an_event_is_passed_over_another_is_claimed(
-        self, store: Store
-    ) -> None:
+    async def test_another_event_is_claimed_if_all_of_one_are_skipped(self, store: Store) -> None:
         await store.record(a_submission(an_entry("early"), received_at=NOW))
         batch = await claim(store)
         await settle(store, batch, "errored", postponed(batch, until=NOW))
@@ -168,7 +162,7 @@ class ClaimLaws:
         assert other is not None
         assert ids(other) == ["late"]
 
-    async def test_a_claim_holds_one_event_that_of_the_oldest(self, store: Store) -> None:
+    async def test_claim_has_only_the_event_of_the_oldest_delivery(self, store: Store) -> None:
         await store.record(a_submission(an_entry("late"), received_at=NOW + 1))
         await store.record(
             a_submission(an_entry("early", event="o8z6m"), receipt="r2", received_at=NOW)
@@ -178,13 +172,13 @@ class ClaimLaws:
 
         assert (batch.pixel, batch.event, ids(batch)) == (PIXEL, "o8z6m", ["early"])
 
-    async def test_a_claim_is_for_one_pixel(self, store: Store) -> None:
+    async def test_claim_is_for_one_pixel(self, store: Store) -> None:
         await store.record(a_submission(an_entry("order-1", pixel="p2")))
 
         assert await claim_or_none(store) is None
         assert ids(await claim(store, pixel="p2")) == ["order-1"]
 
-    async def test_what_is_claimed_is_not_claimed_again(self, store: Store) -> None:
+    async def test_claimed_delivery_is_not_claimed_again(self, store: Store) -> None:
         await record(store, "order-1")
         await record(store, "order-2", receipt="r2")
 
@@ -195,7 +189,7 @@ class ClaimLaws:
         assert second.lease > first.lease
         assert await claim_or_none(store) is None
 
-    async def test_senders_that_claim_at_once_share_nothing(self, store: Store) -> None:
+    async def test_simultaneous_claims_share_no_delivery(self, store: Store) -> None:
         await store.record(
             a_submission(*(an_entry(f"order-{number}", index=number) for number in range(100)))
         )
@@ -204,7 +198,7 @@ class ClaimLaws:
 
         assert len({delivery.id for batch in batches for delivery in batch.deliveries}) == 100
 
-    async def test_a_postponed_delivery_waits_until_it_is_due(self, store: Store) -> None:
+    async def test_postponed_delivery_waits_until_it_is_due(self, store: Store) -> None:
         await record(store, "order-1")
         batch = await claim(store)
         await settle(store, batch, "errored", postponed(batch, until=NOW + 5_000))
@@ -216,7 +210,7 @@ class ClaimLaws:
         assert ids(due) == ["order-1"]
         assert due.deliveries[0].attempts == 1
 
-    async def test_a_delivery_postponed_to_no_later_than_now_is_ready(self, store: Store) -> None:
+    async def test_delivery_postponed_until_now_is_ready(self, store: Store) -> None:
         await record(store, "order-1")
         batch = await claim(store)
 
@@ -224,7 +218,7 @@ class ClaimLaws:
 
         assert ids(await claim(store)) == ["order-1"]
 
-    async def test_what_may_count_twice_is_not_claimed(self, store: Store) -> None:
+    async def test_possible_duplicate_is_not_claimed(self, store: Store) -> None:
         await record(store, "order-1")
         batch = await claim(store)
         await settle(store, batch, "errored", postponed(batch, until=NOW), ambiguous=True)

@@ -90,7 +90,7 @@ async def of_receipt(store: Store, receipt: str) -> History:
 
 
 class CopyLaws:
-    async def test_what_is_held_keeps_its_key_however_long_it_is_held(self, store: Store) -> None:
+    async def test_held_conversion_keeps_its_key_however_long(self, store: Store) -> None:
         await store.record(a_submission(an_entry("order-1", held="why")))
 
         later = await again(store, corrected(), at=NOW + 2 * DEFAULT_WINDOW)
@@ -100,7 +100,7 @@ class CopyLaws:
             source="", pixel="", received=2, duplicate=1, held=1
         )
 
-    async def test_another_body_supersedes_what_was_refused(self, store: Store) -> None:
+    async def test_corrected_body_supersedes_a_dead_letter(self, store: Store) -> None:
         dead = await bury(store, "order-1")
 
         recorded = await again(store, corrected())
@@ -114,7 +114,7 @@ class CopyLaws:
             source="", pixel="", received=2, suppressed=1, pending=1
         )
 
-    async def test_what_is_superseded_is_never_sent(self, store: Store) -> None:
+    async def test_superseded_delivery_is_never_sent(self, store: Store) -> None:
         dead = await bury(store, "order-1")
         await again(store, corrected())
 
@@ -127,17 +127,13 @@ class CopyLaws:
         )
         assert await claim_or_none(store, now=NOW + 2) is None
 
-    async def test_the_same_body_again_is_a_duplicate_of_what_was_refused(
-        self, store: Store
-    ) -> None:
+    async def test_same_body_is_a_duplicate_of_a_dead_letter(self, store: Store) -> None:
         await bury(store, "order-1")
 
         assert await record(store, "order-1", receipt="r2", at=NOW + 1) == DUPLICATE
         assert await again(store, denied("order-2"), receipt="r3") == Recorded()
 
-    async def test_what_comes_again_without_a_time_of_its_own_is_no_correction(
-        self, store: Store
-    ) -> None:
+    async def test_repeated_conversion_without_a_time_is_no_correction(self, store: Store) -> None:
         await store.record(a_submission(at_time(NOW)))
         batch = await claim(store)
         await settle(store, batch, "rejected", dead_lettered(batch))
@@ -147,16 +143,14 @@ class CopyLaws:
         # A copy with a time corrects it.
         assert await again(store, at_time(NOW - HOUR), receipt="r3") == Recorded()
 
-    async def test_a_time_left_out_corrects_one_that_was_given(self, store: Store) -> None:
+    async def test_omitted_time_corrects_a_given_time(self, store: Store) -> None:
         await store.record(a_submission(at_time(NOW - HOUR)))
         batch = await claim(store)
         await settle(store, batch, "rejected", dead_lettered(batch))
 
         assert await again(store, at_time(NOW + 1)) == Recorded()
 
-    async def test_after_the_window_the_new_copy_takes_the_place_of_the_dead(
-        self, store: Store
-    ) -> None:
+    async def test_new_copy_replaces_a_dead_letter_after_the_window(self, store: Store) -> None:
         dead = await bury(store, "order-1")
 
         late = await record(store, "order-1", receipt="r2", at=NOW + DEFAULT_WINDOW + 1)
@@ -168,7 +162,7 @@ class CopyLaws:
             ("r-order-1", State.SUPPRESSED, RENEWED),
         ]
 
-    async def test_a_correction_of_what_x_may_have_is_held(self, store: Store) -> None:
+    async def test_correction_of_an_ambiguous_delivery_is_held(self, store: Store) -> None:
         await record(store, "order-1")
         first = await claim(store)
         await settle(store, first, "errored", postponed(first, until=NOW), ambiguous=True)
@@ -186,23 +180,19 @@ class CopyLaws:
             source="", pixel="", received=2, suppressed=1, held=1
         )
 
-    async def test_what_a_tag_failed_with_is_sent_again_by_a_person_alone(
-        self, store: Store
-    ) -> None:
+    async def test_failed_tag_delivery_is_replayed_only_by_a_user(self, store: Store) -> None:
         await bury(store, "order-1", pixel="tag:crm")
 
         assert await again(store, corrected(pixel="tag:crm")) == DUPLICATE
 
-    async def test_a_correction_is_not_allowed_more_than_what_it_corrects(
-        self, store: Store
-    ) -> None:
+    async def test_correction_that_permits_more_is_a_duplicate(self, store: Store) -> None:
         await store.record(a_submission(restricted()))
         batch = await claim(store)
         await settle(store, batch, "rejected", dead_lettered(batch))
 
         assert await again(store, an_entry("order-1")) == DUPLICATE
 
-    async def test_a_denial_withdraws_what_is_queued(self, store: Store) -> None:
+    async def test_denial_withdraws_queued_conversions(self, store: Store) -> None:
         await record(store, "order-1")
 
         recorded = await again(store, denied())
@@ -217,7 +207,7 @@ class CopyLaws:
             source="", pixel="", received=2, suppressed=2
         )
 
-    async def test_a_denial_withdraws_what_is_held_or_dead(self, store: Store) -> None:
+    async def test_denial_withdraws_held_and_dead_conversions(self, store: Store) -> None:
         dead = await bury(store, "order-1")
         await store.record(a_submission(an_entry("order-2", held="why"), receipt="r-held"))
         held = (await of_receipt(store, "r-held")).delivery
@@ -231,7 +221,7 @@ class CopyLaws:
             source="", pixel="", received=4, suppressed=4
         )
 
-    async def test_after_a_denial_a_copy_without_signals_is_a_duplicate(self, store: Store) -> None:
+    async def test_copy_without_signals_after_a_denial_is_a_duplicate(self, store: Store) -> None:
         await store.record(a_submission(denied()))
 
         second = await record(store, "order-1", receipt="r2", at=NOW + DEFAULT_WINDOW)
@@ -243,7 +233,7 @@ class CopyLaws:
         assert (second, third) == (DUPLICATE, Recorded())
         assert (first.state, first.reason, first.duplicates) == (State.SUPPRESSED, DENIED, 1)
 
-    async def test_in_one_submission_a_denial_counts_in_either_order(self, store: Store) -> None:
+    async def test_denial_in_one_submission_counts_in_either_order(self, store: Store) -> None:
         recorded = await store.record(
             a_submission(
                 an_entry("order-1"),
@@ -259,7 +249,7 @@ class CopyLaws:
             source="", pixel="", received=4, duplicate=1, suppressed=3
         )
 
-    async def test_silence_is_no_denial(self, store: Store) -> None:
+    async def test_missing_consent_is_no_denial(self, store: Store) -> None:
         await record(store, "order-1")
         silent = denied(reason=MISSING)
 
@@ -269,9 +259,7 @@ class CopyLaws:
 
         assert sorted(ids(await claim(store))) == ["order-1", "order-2"]
 
-    async def test_what_was_denied_in_flight_and_not_taken_is_not_tried_again(
-        self, store: Store
-    ) -> None:
+    async def test_conversion_denied_in_flight_is_not_retried(self, store: Store) -> None:
         await record(store, "order-1")
         batch = await claim(store)
         await again(store, denied())
@@ -289,7 +277,7 @@ class CopyLaws:
             source="", pixel="", received=2, suppressed=2
         )
 
-    async def test_what_was_denied_in_flight_and_lapsed_is_not_tried_again(
+    async def test_conversion_denied_in_flight_is_not_sent_after_its_lease_expired(
         self, store: Store
     ) -> None:
         await record(store, "order-1")
@@ -303,7 +291,9 @@ class CopyLaws:
             source="", pixel="", received=2, suppressed=2
         )
 
-    async def test_what_is_denied_in_flight_is_withdrawn_from_its_batch(self, store: Store) -> None:
+    async def test_conversion_denied_in_flight_is_withdrawn_from_its_batch(
+        self, store: Store
+    ) -> None:
         await store.record(a_submission(an_entry("order-1"), an_entry("order-2", index=1)))
         batch = await claim(store)
         before = await store.withdrawn(batch)
@@ -315,7 +305,7 @@ class CopyLaws:
             delivery.id for delivery in batch.deliveries if delivery.conversion_id == "order-1"
         ]
 
-    async def test_what_x_takes_while_it_is_denied_is_delivered_and_both_are_told(
+    async def test_delivery_accepted_while_denied_is_delivered_and_the_denial_recorded(
         self, store: Store
     ) -> None:
         await record(store, "order-1")
@@ -335,7 +325,7 @@ class CopyLaws:
             source="", pixel="", received=2, delivered=1, suppressed=1
         )
 
-    async def test_a_denial_after_delivery_is_told_beside_it(self, store: Store) -> None:
+    async def test_denial_after_delivery_is_recorded(self, store: Store) -> None:
         await deliver(store, "order-1")
 
         await again(store, denied())
@@ -346,7 +336,9 @@ class CopyLaws:
         ]
         assert await record(store, "order-1", receipt="r3", at=NOW + 2) == DUPLICATE
 
-    async def test_what_waits_goes_as_the_strictest_copy_allows(self, store: Store) -> None:
+    async def test_queued_conversion_is_sent_as_the_strictest_copy_permits(
+        self, store: Store
+    ) -> None:
         await record(store, "order-1")
 
         recorded = await again(store, restricted())
@@ -358,12 +350,12 @@ class CopyLaws:
             ("r1", State.SUPPRESSED, LIMITED),
         ]
 
-    async def test_a_copy_that_allows_more_is_a_duplicate(self, store: Store) -> None:
+    async def test_copy_that_permits_more_is_a_duplicate(self, store: Store) -> None:
         await store.record(a_submission(restricted()))
 
         assert await again(store, an_entry("order-1")) == DUPLICATE
 
-    async def test_what_x_may_have_is_withdrawn_where_a_copy_allows_less(
+    async def test_ambiguous_delivery_is_withdrawn_if_a_copy_permits_less(
         self, store: Store
     ) -> None:
         await record(store, "order-1")
@@ -376,9 +368,7 @@ class CopyLaws:
         reason = by_later("consent_limited: ad_personalization")
         assert await told(store) == [("r1", State.SUPPRESSED, reason)]
 
-    async def test_what_a_person_decides_about_a_copy_they_decide_about_the_first(
-        self, store: Store
-    ) -> None:
+    async def test_users_decision_about_a_copy_applies_to_the_first(self, store: Store) -> None:
         await record(store, "order-1")
 
         recorded = await again(store, an_entry("order-1", held="consent_unclear: gcd"))

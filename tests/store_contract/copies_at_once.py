@@ -120,39 +120,57 @@ class CopiesAtOnceLaws:
             assert became[f"once-{place}"] == became[f"each-{place}"], (state, pair)
         await balanced(store)
 
-    async def test_of_new_conversions(self, store: Store) -> None:
-        await self._alike(store, "new", at=NOW + 1)
-
-    async def test_of_what_is_queued(self, store: Store) -> None:
-        await self._alike(store, "queued", at=NOW + 1)
-
-    async def test_of_what_is_queued_after_the_dedup_window(self, store: Store) -> None:
-        await self._alike(store, "queued", at=_LATER)
-
-    async def test_of_what_is_queued_and_x_may_have(self, store: Store) -> None:
-        await self._alike(store, "queued, in doubt", at=NOW + 1)
-
-    async def test_of_what_is_held(self, store: Store) -> None:
-        await self._alike(store, "held", at=NOW + 1)
-
-    async def test_of_what_is_in_flight(self, store: Store) -> None:
-        await self._alike(store, "in flight", at=NOW + 1)
-
-    async def test_of_what_is_dead(self, store: Store) -> None:
-        await self._alike(store, "dead", at=NOW + 1)
-
-    async def test_of_what_is_dead_and_x_may_have(self, store: Store) -> None:
-        await self._alike(store, "dead, in doubt", at=NOW + 1)
-
-    async def test_of_what_is_dead_after_the_dedup_window(self, store: Store) -> None:
-        await self._alike(store, "dead", at=_LATER)
-
-    async def test_of_what_was_delivered(self, store: Store) -> None:
-        await self._alike(store, "delivered", at=NOW + 1)
-
-    async def test_a_correction_stays_held_where_the_next_copy_allows_less(
+    async def test_copies_in_one_request_match_single_copies_of_new_conversions(
         self, store: Store
     ) -> None:
+        await self._alike(store, "new", at=NOW + 1)
+
+    async def test_copies_in_one_request_match_single_copies_of_queued_conversions(
+        self, store: Store
+    ) -> None:
+        await self._alike(store, "queued", at=NOW + 1)
+
+    async def test_copies_in_one_request_match_single_copies_of_conversions_queued_beyond_the_window(
+        self, store: Store
+    ) -> None:
+        await self._alike(store, "queued", at=_LATER)
+
+    async def test_copies_in_one_request_match_single_copies_of_ambiguous_queued_conversions(
+        self, store: Store
+    ) -> None:
+        await self._alike(store, "queued, in doubt", at=NOW + 1)
+
+    async def test_copies_in_one_request_match_single_copies_of_held_conversions(
+        self, store: Store
+    ) -> None:
+        await self._alike(store, "held", at=NOW + 1)
+
+    async def test_copies_in_one_request_match_single_copies_of_conversions_in_flight(
+        self, store: Store
+    ) -> None:
+        await self._alike(store, "in flight", at=NOW + 1)
+
+    async def test_copies_in_one_request_match_single_copies_of_dead_conversions(
+        self, store: Store
+    ) -> None:
+        await self._alike(store, "dead", at=NOW + 1)
+
+    async def test_copies_in_one_request_match_single_copies_of_ambiguous_dead_conversions(
+        self, store: Store
+    ) -> None:
+        await self._alike(store, "dead, in doubt", at=NOW + 1)
+
+    async def test_copies_in_one_request_match_single_copies_of_conversions_dead_beyond_the_window(
+        self, store: Store
+    ) -> None:
+        await self._alike(store, "dead", at=_LATER)
+
+    async def test_copies_in_one_request_match_single_copies_of_delivered_conversions(
+        self, store: Store
+    ) -> None:
+        await self._alike(store, "delivered", at=NOW + 1)
+
+    async def test_correction_stays_held_if_the_next_copy_permits_less(self, store: Store) -> None:
         await _first(store, "dead, in doubt", ["order-1"])
 
         await store.record(
@@ -167,7 +185,7 @@ class CopiesAtOnceLaws:
         latest, *_ = await histories(store, "order-1")
         assert (latest.state, latest.reason) == (State.HELD, OTHER_BODY)
 
-    async def test_a_doubt_about_consent_is_kept_where_the_next_copy_allows_less(
+    async def test_unclear_consent_stays_held_if_the_next_copy_permits_less(
         self, store: Store
     ) -> None:
         await store.record(

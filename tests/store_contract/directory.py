@@ -85,9 +85,7 @@ async def enter(store: Store, session: Session) -> None:
 
 
 class DirectoryLaws:
-    async def test_a_user_comes_back_as_added_and_no_name_is_given_twice(
-        self, store: Store
-    ) -> None:
+    async def test_added_user_is_returned_and_names_are_unique(self, store: Store) -> None:
         await join(store, somebody())
         other = msgspec.structs.replace(somebody(), role=Role.ADMIN, pixels=None)
 
@@ -111,7 +109,7 @@ class DirectoryLaws:
             (TwoFactorDisabled(name="ada"), {"code_since": None, "code_step": 0, "recovery": ()}),
         ],
     )
-    async def test_a_change_is_of_what_it_names_alone(
+    async def test_change_of_a_user_affects_only_the_named_fields(
         self, store: Store, change: ChangeOfOne, makes: Mapping[str, object]
     ) -> None:
         await join(store, somebody())
@@ -121,7 +119,7 @@ class DirectoryLaws:
         assert result is Result.DONE
         assert await store.people.user("ada") == msgspec.structs.replace(somebody(), **makes)
 
-    async def test_codes_begin_where_there_are_none(self, store: Store) -> None:
+    async def test_two_factor_is_enabled_only_if_it_was_off(self, store: Store) -> None:
         await join(store, msgspec.structs.replace(somebody(), code_since=None, recovery=()))
         begun = TwoFactorEnabled(name="ada", since=NOW + 2, step=7, recovery=("first", "second"))
 
@@ -133,7 +131,7 @@ class DirectoryLaws:
     @pytest.mark.parametrize(
         "change", [TwoFactorDisabled(name="ada"), UserRemoved(name="ada")], ids=repr
     )
-    async def test_the_secret_of_ones_codes_goes_with_them(
+    async def test_two_factor_secret_is_deleted_when_it_is_disabled(
         self, store: Store, change: ChangeOfOne
     ) -> None:
         await join(store, somebody())
@@ -147,7 +145,7 @@ class DirectoryLaws:
             f"{CODES}adam"
         ]
 
-    async def test_a_secret_of_codes_outlives_any_other_change(self, store: Store) -> None:
+    async def test_two_factor_secret_survives_other_changes(self, store: Store) -> None:
         await join(store, somebody())
         await store.put([SealedSecret(name=f"{CODES}ada", sealed=b"sealed")])
 
@@ -159,9 +157,7 @@ class DirectoryLaws:
 
         assert len(await store.load(SealedSecret, prefix=CODES)) == 1
 
-    async def test_a_password_in_place_of_one_that_is_no_more_is_not_given(
-        self, store: Store
-    ) -> None:
+    async def test_password_is_rehashed_only_if_unchanged(self, store: Store) -> None:
         await join(store, somebody())
         given = PasswordSet(name="ada", password=Secret("$2"), at=NOW, was=Secret("$0"))
 
@@ -184,7 +180,7 @@ class DirectoryLaws:
             UserRemoved(name="ada"),
         ],
     )
-    async def test_no_change_brings_back_who_was_removed(
+    async def test_no_change_restores_a_removed_user(
         self, store: Store, change: ChangeOfOne
     ) -> None:
         await join(store, somebody())
@@ -202,7 +198,7 @@ class DirectoryLaws:
             (TwoFactorDisabled(name="ada", but=b"2"), [b"2"]),
         ],
     )
-    async def test_a_change_ends_sessions_with_it(
+    async def test_change_ends_the_users_sessions(
         self, store: Store, change: ChangeOfOne, left: list[bytes]
     ) -> None:
         await join(store, somebody())
@@ -213,7 +209,7 @@ class DirectoryLaws:
 
         assert [session.digest for session in await store.people.sessions("ada")] == left
 
-    async def test_nothing_is_done_by_a_session_that_is_over(self, store: Store) -> None:
+    async def test_expired_session_cannot_make_changes(self, store: Store) -> None:
         await join(store, somebody())
         await join(store, somebody("grace"))
         await enter(store, a_session(b"1", user="grace"))
@@ -234,7 +230,7 @@ class DirectoryLaws:
             UserAllowed(name="ada", role=Role.ADMIN, pixels=("o8z6j",)),
         ],
     )
-    async def test_the_last_who_is_an_admin_of_all_stays_one(
+    async def test_last_admin_of_all_pixels_stays_admin(
         self, store: Store, end: ChangeOfOne
     ) -> None:
         admin = msgspec.structs.replace(somebody(), role=Role.ADMIN, pixels=None)
@@ -248,9 +244,7 @@ class DirectoryLaws:
 
         assert (alone, with_another) == (Result.LAST, Result.DONE)
 
-    async def test_what_was_done_is_in_the_audit_and_what_was_not_is_not(
-        self, store: Store
-    ) -> None:
+    async def test_only_effective_changes_are_audited(self, store: Store) -> None:
         await join(store, somebody())
 
         for _ in range(2):
@@ -260,7 +254,7 @@ class DirectoryLaws:
         chain = await store.people.audit(after=0, limit=9)
         assert [entry.audit_event.what for entry in chain] == ["user.test", "user.remove"]
 
-    async def test_keys_of_programs_are_kept_and_revoked_once(self, store: Store) -> None:
+    async def test_api_keys_are_stored_and_revoked_once(self, store: Store) -> None:
         for key in (a_key("k1"), a_key("k2", at=NOW + 1)):
             await store.people.change(KeyMade(key=key), audit_event=DEED)
 
@@ -277,7 +271,7 @@ class DirectoryLaws:
             msgspec.structs.replace(a_key("k1"), revoked_at=NOW + 9),
         ]
 
-    async def test_the_audit_is_a_chain_in_the_order_of_what_was_done(self, store: Store) -> None:
+    async def test_audit_log_is_a_chain_in_order(self, store: Store) -> None:
         for at in range(5):
             await store.people.note(
                 AuditEvent(at=NOW + at, who="ada", what="replay", subject=str(at))
@@ -290,7 +284,7 @@ class DirectoryLaws:
         assert first_wrong(chain) is None
         assert [entry.number for entry in latest] == [4, 3]
 
-    async def test_any_change_of_an_entry_breaks_the_chain_there(self, store: Store) -> None:
+    async def test_any_changed_entry_breaks_the_audit_chain(self, store: Store) -> None:
         for at in range(3):
             await store.people.note(AuditEvent(at=NOW + at, who="ada", what="replay"))
         chain = list(await store.people.audit(after=0, limit=10))

@@ -36,7 +36,7 @@ OTHERS = QueryScope(pixels=frozenset({"p2"}))
 
 
 class ErrorGroupLaws:
-    async def test_dead_and_held_deliveries_are_in_error_groups_by_their_reason(
+    async def test_error_groups_have_the_dead_and_held_deliveries_by_reason(
         self, store: Store
     ) -> None:
         await bury(store, "order-1", at=NOW + 1)
@@ -63,7 +63,7 @@ class ErrorGroupLaws:
         )
         assert list(await store.group(OTHERS)) == []
 
-    async def test_no_error_group_is_left_out_however_many_there_are(self, store: Store) -> None:
+    async def test_every_error_group_is_listed_however_many_there_are(self, store: Store) -> None:
         strays = [
             an_entry(f"stray-{number}", index=number, held=f"reason {number}")
             for number in range(230)
@@ -79,7 +79,7 @@ class ErrorGroupLaws:
         assert (error_groups[0].reason, error_groups[0].deliveries) == ("the great one", 5)
         assert len(error_groups) == 231
 
-    async def test_an_error_group_is_listed_page_by_page(self, store: Store) -> None:
+    async def test_error_group_is_listed_page_by_page(self, store: Store) -> None:
         dead = [await bury(store, f"order-{number}") for number in range(3)]
         (error_group,) = await store.group(EVERYTHING)
 
@@ -91,7 +91,9 @@ class ErrorGroupLaws:
         assert [history.delivery for history in (*first, *rest)] == dead
         assert list(await store.find(InErrorGroup(scope=OTHERS, group=error_group))) == []
 
-    async def test_only_what_rests_and_may_be_seen_is_among_them(self, store: Store) -> None:
+    async def test_resting_among_returns_only_visible_dead_or_held_deliveries(
+        self, store: Store
+    ) -> None:
         dead = await bury(store, "order-1")
         await deliver(store, "order-2")
         (done,) = await histories(store, "order-2")
@@ -104,7 +106,7 @@ class ErrorGroupLaws:
         ] == [dead]
         assert list(await store.find(RestingAmong(scope=OTHERS, deliveries=which))) == []
 
-    async def test_an_amended_delivery_is_sent_as_amended(self, store: Store) -> None:
+    async def test_edited_delivery_is_sent_as_edited(self, store: Store) -> None:
         dead = await bury(store, "order-1")
         amendment = EditedBody(delivery=dead, event="o8z6m", body=b'{"event_id":"o8z6m"}')
 
@@ -122,7 +124,7 @@ class ErrorGroupLaws:
         await settle(store, batch, "delivered", delivered(batch))
         await balanced(store)
 
-    async def test_an_amended_delivery_is_in_doubt_until_a_person_is_sure(
+    async def test_edited_ambiguous_delivery_stays_ambiguous_until_confirmed(
         self, store: Store
     ) -> None:
         await _hold(store, "order-1")
@@ -140,7 +142,7 @@ class ErrorGroupLaws:
         assert in_doubt.deliveries[0].ambiguous_since == NOW
         assert sure.deliveries[0].ambiguous_since is None
 
-    async def test_many_are_amended_and_the_deed_is_noted_once(self, store: Store) -> None:
+    async def test_edit_of_many_deliveries_is_audited_once(self, store: Store) -> None:
         entries = [an_entry(f"order-{number}", index=number) for number in range(120)]
         held = [msgspec.structs.replace(entry, held="consent") for entry in entries]
         await store.record(a_submission(*held, receipt="r-many"))
@@ -163,7 +165,7 @@ class ErrorGroupLaws:
             audit_event
         ]
 
-    async def test_an_amended_conversion_takes_the_key_of_its_new_event(self, store: Store) -> None:
+    async def test_edited_conversion_takes_the_key_of_its_new_event(self, store: Store) -> None:
         dead = await bury(store, "order-1")
         amendment = EditedBody(delivery=dead, event="o8z6m", body=b"{}")
         await store.move(EditBodies(edited=[amendment], note="another event"), now=NOW)
@@ -172,7 +174,7 @@ class ErrorGroupLaws:
 
         assert again.duplicates == (0,)
 
-    async def test_two_conversions_never_have_one_key(self, store: Store) -> None:
+    async def test_two_conversions_never_share_a_key(self, store: Store) -> None:
         other = an_entry("order-1", event="o8z6m")
         await store.record(a_submission(other, receipt="r0"))
         batch = await claim(store)
@@ -193,7 +195,7 @@ class ErrorGroupLaws:
         (still,) = await store.find(RestingAmong(scope=EVERYTHING, deliveries=[dead]))
         assert still.state is State.DEAD
 
-    async def test_only_what_rests_is_amended(self, store: Store) -> None:
+    async def test_only_dead_or_held_deliveries_are_edited(self, store: Store) -> None:
         await record(store, "order-1")
         (queued,) = await histories(store, "order-1")
 

@@ -39,20 +39,20 @@ def held(*deliveries: int, reason: str) -> Transition:
 
 
 class LimitLaws:
-    async def test_a_spent_limit_is_on_record_with_its_moment(self, store: Store) -> None:
+    async def test_rate_limit_window_is_stored_with_its_end(self, store: Store) -> None:
         until_ten = RateLimitWindow(pixel=PIXEL, until=NOW + 10, reason="429")
         until_five = RateLimitWindow(pixel="p2", until=NOW + 5, reason="429")
         await store.put([until_ten, until_five])
 
         assert list(await store.load(RateLimitWindow)) == [until_ten, until_five]
 
-    async def test_a_later_word_on_a_limit_replaces_the_earlier(self, store: Store) -> None:
+    async def test_later_rate_limit_window_replaces_the_earlier(self, store: Store) -> None:
         for until in (NOW + 10, NOW + 5):
             await store.put([RateLimitWindow(pixel=PIXEL, until=until, reason="429")])
 
         assert [closure.until for closure in await store.load(RateLimitWindow)] == [NOW + 5]
 
-    async def test_the_latest_moment_is_that_of_the_last_submission_or_attempt(
+    async def test_latest_time_is_that_of_the_last_submission_or_attempt(
         self, store: Store
     ) -> None:
         empty = (await store.load(ClockRecord))[0].latest
@@ -64,7 +64,7 @@ class LimitLaws:
         assert (empty, recorded) == (0, NOW + 7)
         assert (await store.load(ClockRecord))[0].latest == NOW + 9
 
-    async def test_how_far_x_was_ahead_is_on_record_once_it_is_noted(self, store: Store) -> None:
+    async def test_clock_offset_of_x_is_stored(self, store: Store) -> None:
         before = (await store.load(ClockRecord))[0].ahead
 
         await store.put([ClockRecord(ahead=-5_000)])
@@ -73,7 +73,7 @@ class LimitLaws:
 
 
 class CrashLaws:
-    async def test_a_batch_that_failed_twice_is_sent_one_by_one(self, store: Store) -> None:
+    async def test_batch_that_failed_twice_is_sent_one_by_one(self, store: Store) -> None:
         await store.record(a_submission(an_entry("a"), an_entry("b", index=1)))
         for _ in range(2):
             batch = await claim(store)
@@ -84,7 +84,7 @@ class CrashLaws:
 
         assert (ids(alone), ids(await claim(store))) == (["a"], ["b"])
 
-    async def test_what_the_sender_fails_with_alone_is_given_up_after_three_times(
+    async def test_delivery_that_crashes_the_sender_alone_is_given_up_after_three_times(
         self, store: Store
     ) -> None:
         await record(store, "a")
@@ -97,9 +97,7 @@ class CrashLaws:
         assert (late, history.state, history.reason) == (0, State.DEAD, SENDER_DIED_OF_IT)
         assert (await balanced(store)).dead == 1
 
-    async def test_what_was_given_up_for_failures_of_the_sender_is_sent_alone_after_a_replay(
-        self, store: Store
-    ) -> None:
+    async def test_replayed_crash_suspect_is_sent_alone(self, store: Store) -> None:
         await store.record(a_submission(an_entry("a"), an_entry("b", index=1)))
         batch = await claim(store)
         dead, other = (delivery.id for delivery in batch.deliveries)
@@ -114,7 +112,7 @@ class CrashLaws:
         assert (gone, [delivery.id for delivery in again.deliveries]) == (None, [dead])
         assert again.deliveries[0].crashes == SUSPECT
 
-    async def test_a_suspect_is_left_for_later_where_that_is_asked(self, store: Store) -> None:
+    async def test_suspect_is_claimed_last_on_request(self, store: Store) -> None:
         await record(store, "a", receipt="first")
         for _ in range(2):
             batch = await claim(store)
@@ -127,7 +125,7 @@ class CrashLaws:
         assert others is not None
         assert (ids(others), no_more, ids(await claim(store))) == (["b"], None, ["a"])
 
-    async def test_an_answer_ends_the_suspicion(self, store: Store) -> None:
+    async def test_response_of_x_clears_a_crash_suspect(self, store: Store) -> None:
         await record(store, "a")
         for _ in range(2):
             batch = await claim(store)
@@ -141,7 +139,7 @@ class CrashLaws:
 
         assert (await claim(store)).deliveries[0].crashes == 0
 
-    async def test_what_nothing_was_found_wrong_with_is_no_suspect(self, store: Store) -> None:
+    async def test_expired_lease_makes_no_crash_suspect(self, store: Store) -> None:
         await record(store, "a")
         batch = await claim(store, lease_until=NOW + 10)
 
@@ -153,7 +151,7 @@ class CrashLaws:
 
 
 class DoubtLaws:
-    async def test_what_was_given_up_may_be_held_instead(self, store: Store) -> None:
+    async def test_dead_letters_can_be_held_instead(self, store: Store) -> None:
         dead = await bury(store, "order-1")
 
         done = (
@@ -165,7 +163,7 @@ class DoubtLaws:
         (history,) = await histories(store, "order-1")
         assert (done, history.state, history.reason) == (1, State.HELD, "refused alike")
 
-    async def test_what_is_held_for_a_reason_of_ours_is_recalled_once(self, store: Store) -> None:
+    async def test_delivery_held_in_doubt_is_recalled_once(self, store: Store) -> None:
         await record(store, "order-1")
         recalled = []
         for _ in range(2):
@@ -183,7 +181,7 @@ class DoubtLaws:
         (history,) = await histories(store, "order-1")
         assert (recalled, history.state) == ([1, 0], State.HELD)
 
-    async def test_what_is_held_for_another_reason_stays(self, store: Store) -> None:
+    async def test_delivery_held_for_another_reason_is_not_recalled(self, store: Store) -> None:
         await record(store, "order-1")
         batch = await claim(store)
         await settle(store, batch, "rejected", held(batch.deliveries[0].id, reason="404"))
@@ -197,7 +195,7 @@ class DoubtLaws:
 
 
 class ClockLaws:
-    async def test_what_is_due_further_than_anything_may_be_is_due_now(self, store: Store) -> None:
+    async def test_delivery_due_beyond_the_maximum_is_due_now(self, store: Store) -> None:
         await record(store, "order-1")
         batch = await claim(store)
         back = Transition(
@@ -211,9 +209,7 @@ class ClockLaws:
         assert (within.promoted, beyond.promoted) == (0, 1)
         assert ids(await claim(store)) == ["order-1"]
 
-    async def test_a_lease_that_is_held_does_not_lapse_whatever_the_time(
-        self, store: Store
-    ) -> None:
+    async def test_lease_in_use_does_not_expire(self, store: Store) -> None:
         await record(store, "order-1")
         batch = await claim(store, lease_until=NOW + 10)
 
@@ -222,7 +218,7 @@ class ClockLaws:
 
         assert (held_on.expired, let_go.expired) == (0, 1)
 
-    async def test_a_lease_that_ends_further_than_any_may_lapses(self, store: Store) -> None:
+    async def test_lease_beyond_the_maximum_expires(self, store: Store) -> None:
         await record(store, "order-1")
         await claim(store, lease_until=NOW + 100)
 
@@ -230,7 +226,7 @@ class ClockLaws:
 
         assert swept.expired == 1
 
-    async def test_what_is_ambiguous_of_a_cautious_pixel_is_held(self, store: Store) -> None:
+    async def test_ambiguous_delivery_of_a_cautious_pixel_is_held(self, store: Store) -> None:
         for pixel in (PIXEL, "p2"):
             await record(store, "order-1", receipt=f"r-{pixel}", pixel=pixel)
             await claim(store, pixel=pixel, lease_until=NOW + 10)

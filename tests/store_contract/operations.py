@@ -33,7 +33,7 @@ from twite.gateway.ports.store import Store
 
 
 class OperationLaws:
-    async def test_resting_shows_the_latest_first(self, store: Store) -> None:
+    async def test_at_rest_lists_the_latest_first(self, store: Store) -> None:
         for number, pixel in enumerate((PIXEL, "p2", PIXEL)):
             await bury(store, f"order-{number}", pixel=pixel, at=NOW + number)
 
@@ -43,7 +43,7 @@ class OperationLaws:
         assert [history.conversion_id for history in everywhere] == ["order-2", "order-1"]
         assert [history.conversion_id for history in here] == ["order-2", "order-0"]
 
-    async def test_a_replayed_delivery_is_sent_as_it_was(self, store: Store) -> None:
+    async def test_replayed_delivery_is_sent_unchanged(self, store: Store) -> None:
         dead = await bury(store, "order-1")
 
         replayed = (await store.move(Replay(deliveries=[dead]), now=NOW + 5)).moved
@@ -52,7 +52,7 @@ class OperationLaws:
         assert replayed == 1
         assert (ids(batch), batch.deliveries[0].body) == (["order-1"], an_entry("order-1").body)
 
-    async def test_a_replay_that_a_person_is_sure_of_forgets_ambiguity_and_gives_patience_anew(
+    async def test_confirmed_replay_clears_ambiguity_and_restarts_the_deadline(
         self, store: Store
     ) -> None:
         held = await _held_in_doubt(store, "order-1")
@@ -64,7 +64,9 @@ class OperationLaws:
         assert swept == SweepResult()
         assert batch.deliveries[0].ambiguous_since is None
 
-    async def test_of_what_rests_is_known_since_when_it_may_be_there(self, store: Store) -> None:
+    async def test_dead_and_held_deliveries_show_since_when_x_may_have_them(
+        self, store: Store
+    ) -> None:
         held = await _held_in_doubt(store, "order-1")
         dead = await bury(store, "order-2")
 
@@ -75,9 +77,7 @@ class OperationLaws:
         assert rests[held].ambiguous_since == NOW
         assert rests[dead].ambiguous_since is None
 
-    async def test_what_is_given_up_or_taken_back_may_still_be_there_since_then(
-        self, store: Store
-    ) -> None:
+    async def test_suppressed_ambiguous_delivery_keeps_its_ambiguity(self, store: Store) -> None:
         given_up = await _held_in_doubt(store, "order-1")
         await store.move(Discard(deliveries=[given_up], note="no"), now=NOW + 20)
         await _held_in_doubt(store, "order-2")
@@ -99,7 +99,7 @@ class OperationLaws:
             "order-3": (State.DELIVERED, None),
         }
 
-    async def test_without_it_x_may_still_have_had_it_since_then(self, store: Store) -> None:
+    async def test_unconfirmed_replay_keeps_the_ambiguity(self, store: Store) -> None:
         held = await _held_in_doubt(store, "order-1")
         await store.move(Replay(deliveries=[held]), now=NOW + 20)
 
@@ -107,9 +107,7 @@ class OperationLaws:
 
         assert batch.deliveries[0].ambiguous_since == NOW
 
-    async def test_what_is_replayed_is_held_again_once_its_hours_are_over(
-        self, store: Store
-    ) -> None:
+    async def test_unconfirmed_replay_is_held_again_after_the_deadline(self, store: Store) -> None:
         held = await _held_in_doubt(store, "order-1")
         await store.move(Replay(deliveries=[held]), now=NOW + 20)
 
@@ -121,7 +119,7 @@ class OperationLaws:
         assert swept == SweepResult(held=1)
         assert (history.state, history.reason) == (State.HELD, MAY_COUNT_TWICE)
 
-    async def test_an_order_for_many_is_done_to_all_and_noted_once(self, store: Store) -> None:
+    async def test_move_of_many_deliveries_is_audited_once(self, store: Store) -> None:
         dead = await bury(store, "order-1")
         entries = [an_entry(f"more-{number}", index=number) for number in range(600)]
         held = [msgspec.structs.replace(plain, held="consent") for plain in entries]
@@ -145,7 +143,7 @@ class OperationLaws:
         assert (replayed, discarded) == (601, 1)
         assert [entry.audit_event for entry in noted] == [audit_event, given_up]
 
-    async def test_a_discarded_delivery_is_suppressed_with_the_note(self, store: Store) -> None:
+    async def test_discarded_delivery_is_suppressed_with_the_note(self, store: Store) -> None:
         dead = await bury(store, "order-1")
 
         discarded = (
@@ -159,7 +157,7 @@ class OperationLaws:
             source="", pixel="", received=1, suppressed=1
         )
 
-    async def test_a_discarded_conversion_keeps_its_key(self, store: Store) -> None:
+    async def test_discarded_conversion_keeps_its_key(self, store: Store) -> None:
         await store.move(
             Discard(deliveries=[await bury(store, "order-1")], note="a test order"), now=NOW
         )
@@ -168,7 +166,9 @@ class OperationLaws:
 
         assert again == Recorded(duplicates=(0,))
 
-    async def test_only_what_rests_is_replayed_or_discarded(self, store: Store) -> None:
+    async def test_only_dead_or_held_deliveries_are_replayed_or_discarded(
+        self, store: Store
+    ) -> None:
         await deliver(store, "order-1")
         (done,) = await histories(store, "order-1")
         await record(store, "order-2", receipt="r2")
@@ -181,7 +181,7 @@ class OperationLaws:
 
     @pytest.mark.parametrize("chosen", ["order-1", "purchase/order-1/click"])
     @pytest.mark.parametrize("do", ["replay", "discard"])
-    async def test_what_is_held_for_an_amount_goes_with_what_tags_were_to_hear_of_it(
+    async def test_decision_about_an_unusual_amount_includes_its_tag_deliveries(
         self, store: Store, chosen: str, do: str
     ) -> None:
         held = await self._held_for_its_amount(store)
@@ -221,7 +221,7 @@ class OperationLaws:
             if history.pixel != "tag:crm"
         }
 
-    async def test_pauses_are_kept_until_they_are_lifted(self, store: Store) -> None:
+    async def test_pauses_are_kept_until_they_are_deleted(self, store: Store) -> None:
         await store.put([Pause(pixel="p2", since=NOW, reason="401")])
         await store.put([Pause(pixel=PIXEL, since=NOW, reason="401")])
         await store.put([Pause(pixel=PIXEL, since=NOW + 1, reason="403")])
@@ -229,7 +229,7 @@ class OperationLaws:
 
         assert list(await store.load(Pause)) == [Pause(pixel=PIXEL, since=NOW + 1, reason="403")]
 
-    async def test_a_pause_made_by_a_user_is_replaced_only_by_a_user(self, store: Store) -> None:
+    async def test_pause_by_a_user_is_replaced_only_by_a_user(self, store: Store) -> None:
         refused = Pause(pixel=PIXEL, since=NOW, reason="401")
         by_user = Pause(pixel=PIXEL, since=NOW, reason=f"{PAUSED_BY_USER}, by ann")
         later = Pause(pixel=PIXEL, since=NOW + 1, reason=f"{PAUSED_BY_USER}, by bob")
@@ -240,7 +240,7 @@ class OperationLaws:
 
         assert found == [refused, by_user, by_user, later]
 
-    async def test_a_pause_as_a_key_is_deleted_only_if_it_is_the_stored_one(
+    async def test_pause_is_deleted_as_a_key_only_if_it_is_the_stored_one(
         self, store: Store
     ) -> None:
         first = Pause(pixel=PIXEL, event=EVENT, since=NOW, reason="401")
@@ -255,7 +255,7 @@ class OperationLaws:
 
         assert (kept, list(await store.load(Pause))) == ([first], [])
 
-    async def test_an_event_is_paused_beside_its_pixel_and_others(self, store: Store) -> None:
+    async def test_event_is_paused_beside_its_pixel_and_others(self, store: Store) -> None:
         whole = Pause(pixel=PIXEL, since=NOW, reason="401")
         single = Pause(pixel=PIXEL, event=EVENT, since=NOW, reason="400")
         other = Pause(pixel=PIXEL, event="o8z6m", since=NOW, reason="400")
@@ -275,7 +275,9 @@ class OperationLaws:
         assert without_other == [whole, later, elsewhere]
         assert without_whole == list(await store.load(Pause)) == [later, elsewhere]
 
-    async def test_what_waits_says_that_its_event_is_paused(self, store: Store) -> None:
+    async def test_queued_delivery_shows_that_its_event_or_pixel_is_paused(
+        self, store: Store
+    ) -> None:
         await record(store, "order-1")
         await store.put([Pause(pixel=PIXEL, event="o8z6m", since=NOW, reason="another event")])
         (other,) = await histories(store, "order-1")

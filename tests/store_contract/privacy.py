@@ -32,7 +32,7 @@ from twite.gateway.ports.store import Store
 
 
 class PrivacyLaws:
-    async def test_an_erased_conversion_is_neither_sent_nor_found_and_is_counted_still(
+    async def test_erased_conversion_is_neither_sent_nor_found_and_stays_counted(
         self, store: Store
     ) -> None:
         await record(store, "order-1")
@@ -48,7 +48,7 @@ class PrivacyLaws:
         assert (whole.received, whole.suppressed) == (1, 1)
         assert await claim_or_none(store, now=NOW + 2) is None
 
-    async def test_what_is_in_flight_is_left_for_a_later_slice(self, store: Store) -> None:
+    async def test_conversion_in_flight_is_not_erased_yet(self, store: Store) -> None:
         await record(store, "order-1")
         batch = await claim(store)
 
@@ -57,7 +57,7 @@ class PrivacyLaws:
         assert done == 0
         assert len(await histories(store, "order-1")) == 1
 
-    async def test_an_erasure_lists_keys_and_is_in_the_audit_log(self, store: Store) -> None:
+    async def test_erasure_adds_opt_outs_and_is_audited(self, store: Store) -> None:
         keys = person_keys(a_conversion().identifiers, pixel=PIXEL, salt=store.salt)
         event = AuditEvent(at=NOW, who="ada", what="erase", subject="digest")
 
@@ -68,7 +68,7 @@ class PrivacyLaws:
             event
         ]
 
-    async def test_a_closed_store_takes_nothing(self, store: Store) -> None:
+    async def test_closed_store_refuses_submissions(self, store: Store) -> None:
         await store.close()
 
         with pytest.raises(LedgerUnavailable):
@@ -96,11 +96,11 @@ def held(conversion_id: str, *, consent: bytes | None = None) -> AcceptedConvers
 
 
 class ConsentLaws:
-    async def test_nobody_is_listed_at_first(self, store: Store) -> None:
+    async def test_new_store_has_no_opt_outs(self, store: Store) -> None:
         assert not store.has_opt_outs()
         assert not store.lists(keys(store))
 
-    async def test_who_revoked_is_listed_until_they_consent_again(self, store: Store) -> None:
+    async def test_person_is_opted_out_until_new_consent(self, store: Store) -> None:
         await store.revoke(keys(store), now=NOW)
         revoked = store.has_opt_outs(), store.lists(keys(store))
 
@@ -109,7 +109,9 @@ class ConsentLaws:
         assert revoked == (True, True)
         assert not store.has_opt_outs()
 
-    async def test_what_was_queued_before_a_revocation_is_not_claimed(self, store: Store) -> None:
+    async def test_queued_conversions_of_an_opted_out_person_are_not_claimed(
+        self, store: Store
+    ) -> None:
         await record(store, "order-1")
         await record(store, "order-2", pixel="p2", receipt="r2")
 
@@ -123,9 +125,7 @@ class ConsentLaws:
             source="", pixel="", received=2, suppressed=1, pending=1
         )
 
-    async def test_after_a_person_who_revoked_the_next_of_the_event_is_claimed(
-        self, store: Store
-    ) -> None:
+    async def test_next_conversion_after_an_opted_out_person_is_claimed(self, store: Store) -> None:
         await record(store, "order-1")
         entry = an_entry("order-2")
         body = entry.body.replace(b"23opevjt88psuo13lu8d020qkn", b"another-click")
@@ -135,7 +135,7 @@ class ConsentLaws:
 
         assert ids(await claim(store, limit=1)) == ["order-2"]
 
-    async def test_what_was_tried_before_a_revocation_is_not_tried_again(
+    async def test_attempted_conversion_of_an_opted_out_person_is_not_retried(
         self, store: Store
     ) -> None:
         await record(store, "order-1")
@@ -148,7 +148,7 @@ class ConsentLaws:
         (history,) = await histories(store, "order-1")
         assert (history.state, len(history.attempts)) == (State.SUPPRESSED, 1)
 
-    async def test_who_revokes_is_withdrawn_from_a_batch_in_flight(self, store: Store) -> None:
+    async def test_opted_out_person_is_withdrawn_from_a_batch_in_flight(self, store: Store) -> None:
         await record(store, "order-1")
         batch = await claim(store)
         before = await store.withdrawn(batch)
@@ -158,7 +158,9 @@ class ConsentLaws:
         assert list(before) == []
         assert list(await store.withdrawn(batch)) == [batch.deliveries[0].id]
 
-    async def test_what_is_replayed_after_a_revocation_is_not_sent(self, store: Store) -> None:
+    async def test_replayed_conversion_of_an_opted_out_person_is_not_sent(
+        self, store: Store
+    ) -> None:
         dead = await bury(store, "order-1")
         await store.revoke(keys(store), now=NOW)
 
@@ -166,14 +168,14 @@ class ConsentLaws:
 
         assert await claim_or_none(store) is None
 
-    async def test_who_consents_again_is_sent(self, store: Store) -> None:
+    async def test_conversions_are_sent_after_new_consent(self, store: Store) -> None:
         await record(store, "order-1")
         await store.revoke(keys(store), now=NOW)
         await store.restore(keys(store))
 
         assert ids(await claim(store)) == ["order-1"]
 
-    async def test_a_held_conversion_waits_for_a_person(self, store: Store) -> None:
+    async def test_held_conversion_waits_for_a_user(self, store: Store) -> None:
         await store.record(a_submission(held("order-1")))
 
         waiting = await claim_or_none(store)
@@ -184,9 +186,7 @@ class ConsentLaws:
         assert (history.state, history.reason) == (State.HELD, "consent_unclear: gcd")
         assert ids(await claim(store, now=NOW + 1)) == ["order-1"]
 
-    async def test_a_held_conversion_takes_its_key_and_is_counted_as_held(
-        self, store: Store
-    ) -> None:
+    async def test_held_conversion_takes_its_key_and_is_counted_as_held(self, store: Store) -> None:
         await store.record(a_submission(held("order-1")))
 
         again = await record(store, "order-1", receipt="r2")
@@ -196,14 +196,14 @@ class ConsentLaws:
             source="", pixel="", received=2, duplicate=1, held=1
         )
 
-    async def test_what_was_decided_is_shown(self, store: Store) -> None:
+    async def test_consent_decision_is_stored(self, store: Store) -> None:
         await store.record(a_submission(held("order-1", consent=b'{"action":"hold"}')))
 
         (history,) = await histories(store, "order-1")
 
         assert history.consent == b'{"action":"hold"}'
 
-    async def test_what_may_still_be_sent_is_told_with_its_evidence(self, store: Store) -> None:
+    async def test_undecided_deliveries_are_listed_with_their_evidence(self, store: Store) -> None:
         await deliver(store, "order-0")
         await store.record(a_submission(held("order-1", consent=b"{}"), receipt="r1"))
         await record(store, "order-2", receipt="r2")
@@ -219,7 +219,7 @@ class ConsentLaws:
         ]
         assert list(rest) == [DecidedDelivery(delivery=two.delivery, pixel="o8z6j", evidence=None)]
 
-    async def test_what_is_taken_back_is_suppressed(self, store: Store) -> None:
+    async def test_taken_back_deliveries_are_suppressed(self, store: Store) -> None:
         dead = await bury(store, "order-1")
         await record(store, "order-2", receipt="r2")
         (queued,) = await histories(store, "order-2")
@@ -244,7 +244,7 @@ class ConsentLaws:
             source="", pixel="", received=2, suppressed=2
         )
 
-    async def test_only_what_is_queued_is_held_anew(self, store: Store) -> None:
+    async def test_only_queued_deliveries_are_held_again(self, store: Store) -> None:
         dead = await bury(store, "order-1")
         await record(store, "order-2", receipt="r2")
         (queued,) = await histories(store, "order-2")
@@ -263,7 +263,7 @@ class ConsentLaws:
             source="", pixel="", received=2, dead=1, held=1
         )
 
-    async def test_what_is_being_sent_cannot_be_taken_back(self, store: Store) -> None:
+    async def test_deliveries_in_flight_cannot_be_taken_back(self, store: Store) -> None:
         await record(store, "order-1")
         batch = await claim(store)
         which = [batch.deliveries[0].id]
@@ -279,7 +279,7 @@ class ConsentLaws:
 
         assert done == [0, 0]
 
-    async def test_the_policy_of_a_source_is_remembered(self, store: Store) -> None:
+    async def test_decision_policy_of_a_source_is_stored(self, store: Store) -> None:
         before = await store.load(DecisionPolicy)
 
         await store.put([DecisionPolicy(source="shop", version="a.b")])

@@ -43,9 +43,7 @@ REMARK = ValueFlag(kind="outlier", value="4990.00", currency="EUR", usual="49.90
 
 
 class TallyLaws:
-    async def test_what_comes_and_goes_is_counted_by_spans_of_each_length(
-        self, store: Store
-    ) -> None:
+    async def test_flows_are_counted_by_every_span_length(self, store: Store) -> None:
         await deliver(store, "order-1")
         await record(store, "order-1", receipt="r2", at=NOW + 1)
         await bury(store, "order-2")
@@ -60,7 +58,7 @@ class TallyLaws:
                 longer
             ]
 
-    async def test_a_longer_span_adds_up_what_came_in_it(self, store: Store) -> None:
+    async def test_longer_spans_add_up_their_flows(self, store: Store) -> None:
         day = NOW // DAY * DAY
         await record(store, "order-1", at=day + 4 * HOUR)
         await record(store, "order-2", receipt="r2", at=day + 5 * HOUR)
@@ -73,7 +71,7 @@ class TallyLaws:
         assert found[-1] == [FlowCounts(at=day, received=2)]
         assert [len(flows) for flows in found] == [2, 2, 1, 1]
 
-    async def test_flows_of_other_pixels_are_not_told(self, store: Store) -> None:
+    async def test_flows_of_other_pixels_are_hidden(self, store: Store) -> None:
         await record(store, "order-1")
         await record(store, "order-2", receipt="r2", pixel="p2")
 
@@ -81,7 +79,7 @@ class TallyLaws:
 
         assert flow.received == 1
 
-    async def test_how_long_a_delivery_took_is_counted(self, store: Store) -> None:
+    async def test_delivery_times_are_counted(self, store: Store) -> None:
         await record(store, "order-1")
         batch = await claim(store)
         await settle(store, batch, "delivered", delivered(batch), at=NOW + 1_500)
@@ -103,7 +101,7 @@ class TallyLaws:
         keys = Matching(conversions=1, click=1, email=1, two=1)
         assert matched == Matched(pixel=PIXEL, event=EVENT, day=NOW // DAY, keys=keys)
 
-    async def test_match_keys_of_every_kit_and_source_add_up(self, store: Store) -> None:
+    async def test_match_keys_of_all_sets_and_sources_add_up(self, store: Store) -> None:
         for source, key_sets in (("shop", range(64)), ("page", range(0, 64, 3))):
             entries = [
                 msgspec.structs.replace(
@@ -143,7 +141,7 @@ class TallyLaws:
 
 
 class ConsoleQueryLaws:
-    async def test_the_newest_come_first_and_the_next_page_goes_on(self, store: Store) -> None:
+    async def test_list_is_newest_first_and_paged(self, store: Store) -> None:
         for number in range(5):
             await record(store, f"order-{number}", receipt=f"r{number}")
 
@@ -168,7 +166,7 @@ class ConsoleQueryLaws:
             (ListQuery(reason="no consent"), ["not sent"]),
         ],
     )
-    async def test_what_is_wanted_is_found(
+    async def test_list_filters_find_conversions(
         self, store: Store, look: ListQuery, found: list[str]
     ) -> None:
         await deliver(store, "done")
@@ -181,7 +179,7 @@ class ConsoleQueryLaws:
 
         assert _named(sight.summaries) == found
 
-    async def test_what_has_come_since_is_told(self, store: Store) -> None:
+    async def test_list_after_a_number_returns_only_newer_conversions(self, store: Store) -> None:
         await record(store, "order-1")
         latest = (await store.page(ListQuery())).latest
         await record(store, "order-2", receipt="r2")
@@ -190,7 +188,7 @@ class ConsoleQueryLaws:
 
         assert _named(sight.summaries) == ["order-2"]
 
-    async def test_a_moment_has_its_number(self, store: Store) -> None:
+    async def test_time_is_mapped_to_a_number(self, store: Store) -> None:
         for number in range(8):
             await record(store, f"order-{number}", receipt=f"r{number}", at=NOW + number)
 
@@ -199,7 +197,7 @@ class ConsoleQueryLaws:
         sight = await store.page(ListQuery(before=before, limit=1))
         assert _named(sight.summaries) == ["order-2"]
 
-    async def test_a_conversion_has_its_origin(self, store: Store) -> None:
+    async def test_conversion_has_its_original_request(self, store: Store) -> None:
         submission = a_submission(an_entry("order-0"), an_entry("order-1", index=1))
         await store.record(msgspec.structs.replace(submission, body=b'{"conversions":[]}'))
         (history,) = await histories(store, "order-1")
@@ -211,7 +209,7 @@ class ConsoleQueryLaws:
         assert origin.body == b'{"conversions":[]}'
         assert await store.get(history.delivery, OTHERS) is None
 
-    async def test_what_is_kept_of_many_comes_together_and_once(self, store: Store) -> None:
+    async def test_originals_of_many_deliveries_are_returned_once_each(self, store: Store) -> None:
         both = a_submission(an_entry("order-0"), an_entry("order-1", index=1))
         await store.record(msgspec.structs.replace(both, body=b'{"conversions":[]}'))
         alone = a_submission(an_entry("order-2"), receipt="r2")
@@ -238,7 +236,7 @@ class ConsoleQueryLaws:
             == []
         )
 
-    async def test_remarkable_amounts_are_found(self, store: Store) -> None:
+    async def test_unusual_amounts_are_found(self, store: Store) -> None:
         await record(store, "order-1")
         entry = msgspec.structs.replace(an_entry("order-2"), flag=REMARK)
         await store.record(a_submission(entry, receipt="r2"))
@@ -249,7 +247,7 @@ class ConsoleQueryLaws:
         assert (await store.page(ListQuery(flagged=True, scope=OTHERS))).summaries == ()
         assert (await store.page(ListQuery(flagged=True, reason="zero"))).summaries == ()
 
-    async def test_what_is_usual_is_kept(self, store: Store) -> None:
+    async def test_usual_amounts_are_stored(self, store: Store) -> None:
         norm = UsualAmount(pixel=PIXEL, event=EVENT, currency="EUR", seen=2, first=(1.5, 1.7))
         await store.put([norm])
         learnt = msgspec.structs.replace(norm, seen=30, center=1.6, spread=0.2, first=())

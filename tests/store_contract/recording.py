@@ -40,7 +40,7 @@ async def _recorded(store: Store, group: Sequence[Submission]) -> list[Recorded 
 
 
 class RecordingLaws:
-    async def test_a_new_conversion_is_queued(self, store: Store) -> None:
+    async def test_new_conversion_is_queued(self, store: Store) -> None:
         await store.record(a_submission(an_entry("order-1")))
 
         (history,) = await store.find(
@@ -51,7 +51,7 @@ class RecordingLaws:
         assert history.sent == an_entry("order-1").body
         assert history.deadline_at == NOW + 48 * HOUR
 
-    async def test_the_results_of_a_group_are_passed_to_a_callback(self, store: Store) -> None:
+    async def test_results_of_a_group_are_passed_to_a_callback(self, store: Store) -> None:
         names = [["order-1"], ["order-2", "order-3"], ["order-1"]]
 
         groups = [
@@ -75,7 +75,7 @@ class RecordingLaws:
             ],
         ]
 
-    async def test_a_bad_submission_of_a_group_fails_alone(self, store: Store) -> None:
+    async def test_bad_submission_of_a_group_fails_alone(self, store: Store) -> None:
         # A lone surrogate has no bytes.
         bad = a_submission(
             msgspec.structs.replace(an_entry("order-2"), conversion_id="\ud800"), receipt="r2"
@@ -88,7 +88,9 @@ class RecordingLaws:
         assert isinstance(results[1], Exception)
         assert total(await store.balance()).received == 2
 
-    async def test_a_closed_store_passes_an_error_for_each_of_a_group(self, store: Store) -> None:
+    async def test_closed_store_passes_an_error_per_submission_of_a_group(
+        self, store: Store
+    ) -> None:
         await store.close()
 
         results = await _recorded(
@@ -97,7 +99,7 @@ class RecordingLaws:
 
         assert [type(result) for result in results] == [LedgerUnavailable] * 2
 
-    async def test_what_a_tag_has_is_found_by_what_people_call_it(self, store: Store) -> None:
+    async def test_tag_delivery_is_found_by_its_public_id(self, store: Store) -> None:
         entries = [
             an_entry(name, pixel="tag:crm", index=index, called="order-1")
             for index, name in enumerate(("order-1/one", "order-1/two"))
@@ -125,7 +127,7 @@ class RecordingLaws:
         assert of_another == []
         assert [history.conversion_id for history in exact] == ["order-1/two"]
 
-    async def test_the_same_key_again_is_a_duplicate(self, store: Store) -> None:
+    async def test_repeated_key_is_a_duplicate(self, store: Store) -> None:
         await store.record(a_submission(an_entry("order-1")))
 
         again = await store.record(
@@ -134,14 +136,14 @@ class RecordingLaws:
 
         assert again == Recorded(duplicates=(1,))
 
-    async def test_a_key_twice_in_one_submission_is_a_duplicate(self, store: Store) -> None:
+    async def test_repeated_key_in_one_submission_is_a_duplicate(self, store: Store) -> None:
         recorded = await store.record(
             a_submission(an_entry("order-1", index=3), an_entry("order-1", index=7))
         )
 
         assert recorded == Recorded(duplicates=(7,))
 
-    async def test_another_request_under_the_same_name_is_refused_whole(self, store: Store) -> None:
+    async def test_idempotency_key_of_a_different_request_is_refused(self, store: Store) -> None:
         name = Idempotency(key=b"k" * 16, said=b"a" * 16)
         other = Idempotency(key=b"k" * 16, said=b"b" * 16)
         first = msgspec.structs.replace(a_submission(an_entry("order-1")), idempotency=name)
@@ -159,7 +161,7 @@ class RecordingLaws:
             == []
         )
 
-    async def test_the_same_request_under_its_name_is_a_duplicate(self, store: Store) -> None:
+    async def test_idempotency_key_of_the_same_request_is_a_duplicate(self, store: Store) -> None:
         name = Idempotency(key=b"k" * 16, said=b"a" * 16)
         first = msgspec.structs.replace(a_submission(an_entry("order-1")), idempotency=name)
         await store.record(first)
@@ -168,7 +170,7 @@ class RecordingLaws:
 
         assert again == Recorded(duplicates=(0,))
 
-    async def test_a_name_is_free_again_after_the_dedup_window(self, store: Store) -> None:
+    async def test_idempotency_key_is_free_after_the_dedup_window(self, store: Store) -> None:
         name = Idempotency(key=b"k" * 16, said=b"a" * 16)
         other = Idempotency(key=b"k" * 16, said=b"b" * 16)
         first = msgspec.structs.replace(a_submission(an_entry("order-1")), idempotency=name)
@@ -193,7 +195,7 @@ class RecordingLaws:
 
         assert recorded == Recorded()
 
-    async def test_a_duplicate_is_never_queued(self, store: Store) -> None:
+    async def test_duplicate_is_never_queued(self, store: Store) -> None:
         for receipt in ("r1", "r2"):
             await store.record(a_submission(an_entry("order-1"), receipt=receipt))
 
@@ -201,7 +203,7 @@ class RecordingLaws:
 
         assert [delivery.conversion_id for delivery in batch.deliveries] == ["order-1"]
 
-    async def test_duplicates_are_counted_on_the_life_of_the_first(self, store: Store) -> None:
+    async def test_duplicates_are_counted_in_the_first_history(self, store: Store) -> None:
         for receipt in ("r1", "r2", "r3"):
             await store.record(a_submission(an_entry("order-1"), receipt=receipt))
 
@@ -211,7 +213,7 @@ class RecordingLaws:
 
         assert (history.receipt, history.duplicates) == ("r1", 2)
 
-    async def test_a_delivered_conversion_is_a_duplicate_to_the_end_of_the_window(
+    async def test_delivered_conversion_is_a_duplicate_until_the_end_of_the_window(
         self, store: Store
     ) -> None:
         await deliver(store, "order-1")
@@ -220,7 +222,7 @@ class RecordingLaws:
 
         assert last == Recorded(duplicates=(0,))
 
-    async def test_a_delivered_conversion_is_new_after_the_window(self, store: Store) -> None:
+    async def test_delivered_conversion_is_new_after_the_window(self, store: Store) -> None:
         await deliver(store, "order-1")
 
         later = await record(store, "order-1", receipt="r2", at=NOW + DEFAULT_WINDOW + 1)
@@ -229,16 +231,14 @@ class RecordingLaws:
         found = await histories(store, "order-1")
         assert [history.receipt for history in found] == ["r2", "r-order-1"]
 
-    async def test_a_conversion_still_to_be_sent_is_a_duplicate_however_late(
-        self, store: Store
-    ) -> None:
+    async def test_unsent_conversion_is_a_duplicate_however_late(self, store: Store) -> None:
         await record(store, "order-1")
 
         later = await record(store, "order-1", receipt="r2", at=NOW + 2 * DEFAULT_WINDOW)
 
         assert later == Recorded(duplicates=(0,))
 
-    async def test_a_suppressed_conversion_is_found_with_its_reason(self, store: Store) -> None:
+    async def test_suppressed_conversion_is_found_with_its_reason(self, store: Store) -> None:
         await store.record(a_submission(an_entry("order-1", suppressed="no consent")))
 
         (history,) = await histories(store, "order-1")
@@ -246,7 +246,7 @@ class RecordingLaws:
         assert (history.state, history.reason) == (State.SUPPRESSED, "no consent")
         assert await claim_or_none(store) is None
 
-    async def test_a_suppressed_conversion_neither_takes_nor_matches_a_key(
+    async def test_suppressed_conversion_neither_takes_nor_matches_a_key(
         self, store: Store
     ) -> None:
         withheld = an_entry("order-1", suppressed="no consent")
@@ -259,7 +259,7 @@ class RecordingLaws:
         found = await histories(store, "order-1")
         assert [history.receipt for history in found] == ["r2", "r3", "r1"]
 
-    async def test_of_several_suppressed_all_are_shown_the_latest_first(self, store: Store) -> None:
+    async def test_suppressed_conversions_are_listed_latest_first(self, store: Store) -> None:
         for receipt in ("r1", "r2"):
             await store.record(
                 a_submission(an_entry("order-1", suppressed="no consent"), receipt=receipt)
@@ -267,7 +267,7 @@ class RecordingLaws:
 
         assert [history.receipt for history in await histories(store, "order-1")] == ["r2", "r1"]
 
-    async def test_a_submission_shows_what_it_brought(self, store: Store) -> None:
+    async def test_receipt_finds_its_accepted_conversions(self, store: Store) -> None:
         await record(store, "order-1")
         await store.record(
             a_submission(
@@ -282,7 +282,7 @@ class RecordingLaws:
 
         assert [history.conversion_id for history in brought] == ["order-2", "order-3"]
 
-    async def test_an_unknown_receipt_or_conversion_has_no_lives(self, store: Store) -> None:
+    async def test_unknown_receipt_or_conversion_has_no_history(self, store: Store) -> None:
         await record(store, "order-1")
 
         assert list(await store.find(ByReceipt(receipt="r9"))) == []
@@ -295,7 +295,7 @@ class RecordingLaws:
             == []
         )
 
-    async def test_one_conversion_id_has_a_life_for_each_event(self, store: Store) -> None:
+    async def test_conversion_id_has_a_history_per_event(self, store: Store) -> None:
         await store.record(
             a_submission(an_entry("order-1"), an_entry("order-1", event="o8z6m", index=1))
         )
@@ -314,7 +314,7 @@ class RecordingLaws:
         assert (answers.count(Recorded()), len(answers)) == (1, 64)
         assert len((await claim(store)).deliveries) == 1
 
-    async def test_a_body_comes_back_byte_for_byte(self, store: Store) -> None:
+    async def test_body_is_returned_byte_for_byte(self, store: Store) -> None:
         body = '{"description":"żółć \\u0000 \\"quoted\\"\\n 🎈"}'.encode()
         entry = an_entry("order-1")
         odd = [
@@ -334,7 +334,7 @@ class RecordingLaws:
 
 
 class BalanceLaws:
-    async def test_every_conversion_is_somewhere(self, store: Store) -> None:
+    async def test_every_conversion_is_accounted_for(self, store: Store) -> None:
         await deliver(store, "delivered")
         await bury(store, "dead")
         await record(store, "sending", receipt="r3")
@@ -353,7 +353,7 @@ class BalanceLaws:
             pending=2,
         )  # fmt: skip
 
-    async def test_accounts_are_by_source_and_pixel(self, store: Store) -> None:
+    async def test_counts_are_by_source_and_pixel(self, store: Store) -> None:
         await store.record(a_submission(an_entry("order-1"), source="till"))
         await store.record(a_submission(an_entry("order-2", pixel="p2"), receipt="r2"))
         await store.record(a_submission(an_entry("order-1"), receipt="r3"))
@@ -364,7 +364,7 @@ class BalanceLaws:
             ConversionCounts(source="till", pixel=PIXEL, received=1, pending=1),
         ]
 
-    async def test_what_was_refused_is_received_and_rejected(self, store: Store) -> None:
+    async def test_refused_conversion_is_received_and_rejected(self, store: Store) -> None:
         refusals = (
             RejectedConversion(index=0, pixel=PIXEL, errors=(fault("value", "not_an_amount"),)),
             RejectedConversion(index=2, pixel="", errors=(fault("pixel", "pixel_unknown"),)),
@@ -383,7 +383,7 @@ class BalanceLaws:
             ConversionCounts(source="shop", pixel=PIXEL, received=2, rejected=1, pending=1),
         ]
 
-    async def test_a_submission_of_nothing_is_kept_too(self, store: Store) -> None:
+    async def test_submission_without_conversions_is_accepted(self, store: Store) -> None:
         recorded = await store.record(a_submission())
 
         assert (recorded, list(await store.balance())) == (Recorded(), [])

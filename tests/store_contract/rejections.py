@@ -59,9 +59,7 @@ def _submission(
 
 
 class RejectionLaws:
-    async def test_a_rejected_conversion_is_told_with_what_is_wrong_and_what_stood_there(
-        self, store: Store
-    ) -> None:
+    async def test_rejection_has_its_errors_and_values(self, store: Store) -> None:
         entry = an_entry("order-1", index=0)
 
         await store.record(_submission(_refusal("order-2", index=1), entries=(entry,)))
@@ -80,9 +78,7 @@ class RejectionLaws:
             )
         ]
 
-    async def test_of_a_request_that_is_rejected_whole_all_are_told_and_counted(
-        self, store: Store
-    ) -> None:
+    async def test_fully_rejected_request_is_counted_per_conversion(self, store: Store) -> None:
         await store.record(_submission(_refusal("order-1"), _refusal("order-2", index=1)))
 
         assert [
@@ -96,7 +92,7 @@ class RejectionLaws:
             ConversionCounts(source="shop", pixel=_PIXEL, received=2, rejected=2)
         ]
 
-    async def test_the_latest_comes_first_and_no_more_than_the_limit(self, store: Store) -> None:
+    async def test_rejections_are_latest_first_and_limited(self, store: Store) -> None:
         for number in range(3):
             at = NOW + number * MINUTE
             await store.record(
@@ -107,7 +103,9 @@ class RejectionLaws:
 
         assert [rejection.conversion_id for rejection in found] == ["order-2", "order-1"]
 
-    async def test_they_are_found_by_time_code_name_source_and_pixel(self, store: Store) -> None:
+    async def test_rejections_are_found_by_time_code_name_source_and_pixel(
+        self, store: Store
+    ) -> None:
         later = NOW + MINUTE
         await store.record(_submission(_refusal("order-1")))
         await store.record(
@@ -130,7 +128,9 @@ class RejectionLaws:
         assert await ids(RejectionQuery(pixels=frozenset({_PIXEL}))) == ["order-1"]
         assert await ids(RejectionQuery(name="order-3")) == []
 
-    async def test_of_each_source_and_pixel_only_the_latest_are_kept(self, store: Store) -> None:
+    async def test_only_the_latest_rejections_per_source_and_pixel_are_kept(
+        self, store: Store
+    ) -> None:
         await store.record(_submission(_refusal("quiet"), source="web"))
         for part in range(MOST_KEPT // 500 + 1):
             ids = [f"order-{part * 500 + number}" for number in range(500)]
@@ -173,7 +173,7 @@ def _counted(name: str, times: int, *, day: int = _TODAY) -> IgnoredTally:
 
 
 class IgnoringLaws:
-    async def test_what_is_ignored_is_counted_by_day_source_door_and_name(
+    async def test_ignored_events_are_counted_by_day_source_endpoint_and_name(
         self, store: Store
     ) -> None:
         await store.record(_with_ignored("scroll", "click", "scroll"))
@@ -186,7 +186,7 @@ class IgnoringLaws:
             _counted("scroll", 1, day=_TODAY + 1),
         ]
 
-    async def test_days_before_the_first_that_is_asked_for_are_left_out(self, store: Store) -> None:
+    async def test_ignored_days_before_the_requested_first_are_omitted(self, store: Store) -> None:
         await store.record(_with_ignored("scroll"))
         await store.record(_with_ignored("scroll", receipt="r2", at=NOW + DAY))
 
@@ -194,9 +194,7 @@ class IgnoringLaws:
             _counted("scroll", 1, day=_TODAY + 1)
         ]
 
-    async def test_what_is_ignored_beside_a_conversion_is_counted_with_it(
-        self, store: Store
-    ) -> None:
+    async def test_ignored_events_beside_a_conversion_are_counted(self, store: Store) -> None:
         recorded = await store.record(_with_ignored("scroll", entries=(an_entry("order-1"),)))
 
         assert recorded == Recorded()
@@ -205,7 +203,7 @@ class IgnoringLaws:
             ConversionCounts(source="shop", pixel="o8z6j", received=1, pending=1)
         ]
 
-    async def test_of_what_is_only_ignored_no_submission_and_no_account_is_kept(
+    async def test_only_ignored_events_store_no_submission_and_no_account(
         self, store: Store
     ) -> None:
         recorded = await store.record(_with_ignored("scroll"))
@@ -214,7 +212,7 @@ class IgnoringLaws:
         assert list(await store.find(ByReceipt(receipt="r1"))) == []
         assert list(await store.balance()) == []
 
-    async def test_a_day_of_too_many_names_counts_the_rest_under_one(self, store: Store) -> None:
+    async def test_names_beyond_the_daily_limit_are_counted_together(self, store: Store) -> None:
         names = [f"name-{number:03}" for number in range(MOST_NAMES + 20)]
 
         await store.record(_with_ignored(*names))
@@ -223,9 +221,7 @@ class IgnoringLaws:
         counted = {tally.name: tally.times for tally in await store.answer(IgnoredQuery(since=0))}
         assert counted == dict.fromkeys(names[:MOST_NAMES], 1) | {names[0]: 2, OTHER: 21}
 
-    async def test_a_tag_that_does_not_fire_is_counted_and_told_in_the_life(
-        self, store: Store
-    ) -> None:
+    async def test_unfired_tag_is_counted_and_shown_in_the_history(self, store: Store) -> None:
         entries = (an_entry("order-1", index=0), an_entry("order-2", index=2))
         heard = Submission(
             receipt=_RECEIPT,
@@ -261,9 +257,7 @@ class IgnoringLaws:
             ("tag:crm", "tag_consent", 2),
         ]
 
-    async def test_of_events_that_only_tags_pass_over_no_submission_is_kept(
-        self, store: Store
-    ) -> None:
+    async def test_events_only_skipped_by_tags_store_no_submission(self, store: Store) -> None:
         heard = msgspec.structs.replace(_with_ignored(), unfired=(_unfired("tag:crm", None),))
 
         await store.record(heard)

@@ -25,20 +25,18 @@ from twite.gateway.tags.run.payload import (
 
 
 class SecretRecordLaws:
-    async def test_what_is_put_comes_out_as_it_was(self, store: Store) -> None:
+    async def test_stored_secret_is_returned_unchanged(self, store: Store) -> None:
         await store.put([SealedSecret(name="stape/o8z6j", sealed=b"\x00\xffsealed")])
 
         assert await _sealed(store, "stape/") == [("stape/o8z6j", b"\x00\xffsealed")]
 
-    async def test_a_name_holds_one_secret_the_latest(self, store: Store) -> None:
+    async def test_name_has_only_its_latest_secret(self, store: Store) -> None:
         await store.put([SealedSecret(name="stape/o8z6j", sealed=b"first")])
         await store.put([SealedSecret(name="stape/o8z6j", sealed=b"second")])
 
         assert await _sealed(store, "stape/") == [("stape/o8z6j", b"second")]
 
-    async def test_secrets_are_found_by_how_their_names_begin_and_in_their_order(
-        self, store: Store
-    ) -> None:
+    async def test_secrets_are_found_by_prefix_in_order(self, store: Store) -> None:
         for name in ("stape/p2", "login/p1", "stape/p1", "stape", "stape0"):
             await store.put([SealedSecret(name=name, sealed=name.encode())])
 
@@ -46,9 +44,7 @@ class SecretRecordLaws:
 
         assert found == ["stape/p1", "stape/p2"]
 
-    async def test_what_was_forgotten_is_gone_and_may_be_forgotten_again(
-        self, store: Store
-    ) -> None:
+    async def test_deleted_secret_is_gone_and_can_be_deleted_again(self, store: Store) -> None:
         await store.put([SealedSecret(name="stape/p1", sealed=b"one")])
 
         await store.delete(SealedSecret, "stape/p1")
@@ -56,9 +52,7 @@ class SecretRecordLaws:
 
         assert await _sealed(store, "") == []
 
-    async def test_what_is_sealed_anew_takes_the_place_of_the_same_alone(
-        self, store: Store
-    ) -> None:
+    async def test_resealed_secret_replaces_only_the_same_version(self, store: Store) -> None:
         await store.put([SealedSecret(name="login/p1", sealed=b"one")])
         await store.put([SealedSecret(name="login/p2", sealed=b"two")])
         await store.delete(SealedSecret, "login/p2")
@@ -78,7 +72,7 @@ class SecretRecordLaws:
 
         assert await _sealed(store, "") == [("login/p1", b"one anew")]
 
-    async def test_what_is_done_to_a_secret_is_noted_with_it(self, store: Store) -> None:
+    async def test_change_of_a_secret_is_audited_with_it(self, store: Store) -> None:
         put = AuditEvent(at=NOW, who="ada (command)", what="connect.done", subject="p1")
         forget = AuditEvent(at=NOW, who="ada (command)", what="connect.forget", subject="p1")
 
@@ -148,7 +142,7 @@ async def opened(store: Store, *, seal: Seal) -> list[object]:
 
 
 class TagPayloadLaws:
-    async def test_what_waits_is_sealed_anew_and_sent_as_it_was(self, store: Store) -> None:
+    async def test_queued_payload_is_resealed_and_sent_unchanged(self, store: Store) -> None:
         await post(store, a_letter(1, seal=PayloadSeal(b"1")))
         await post(store, a_letter(2, seal=PayloadSeal(b"1")))
         await post(store, a_letter(3, seal=None))
@@ -160,7 +154,7 @@ class TagPayloadLaws:
         assert await store.answer(PayloadHeadsQuery()) == [(b"222222", 2)]
         assert await opened(store, seal=PayloadSeal(b"2")) == [1, 2, 3]
 
-    async def test_what_rests_is_sealed_anew_too(self, store: Store) -> None:
+    async def test_dead_payload_is_resealed(self, store: Store) -> None:
         await post(store, a_letter(seal=PayloadSeal(b"1")))
         batch = await claim(store, pixel=TAG)
         await settle(store, batch, "rejected", dead_lettered(batch))
@@ -171,7 +165,7 @@ class TagPayloadLaws:
         assert done == 1
         assert await opened(store, seal=PayloadSeal(b"2")) == [1]
 
-    async def test_what_is_being_sent_is_rewritten_for_its_next_try(self, store: Store) -> None:
+    async def test_payload_in_flight_is_resealed_for_its_next_attempt(self, store: Store) -> None:
         await post(store, a_letter(1, seal=None), a_letter(2, seal=None, index=1))
         batch = await claim(store, pixel=TAG)
         first, second = batch.deliveries
@@ -187,7 +181,7 @@ class TagPayloadLaws:
             first.body.replace(b"}", b" }"), second.body,
         ]  # fmt: skip
 
-    async def test_what_was_delivered_needs_no_key(self, store: Store) -> None:
+    async def test_delivered_payload_needs_no_key(self, store: Store) -> None:
         await post(store, a_letter(seal=PayloadSeal(b"1")))
         batch = await claim(store, pixel=TAG)
 
@@ -196,9 +190,7 @@ class TagPayloadLaws:
         assert await store.answer(PayloadHeadsQuery()) == []
         assert await Resealing(outbox=store, seal=PayloadSeal(b"2", b"1")).all() == 0
 
-    async def test_a_few_at_a_time_are_looked_at_and_none_is_passed_over(
-        self, store: Store
-    ) -> None:
+    async def test_resealing_works_in_slices_and_skips_none(self, store: Store) -> None:
         sealed = [a_letter(number, seal=PayloadSeal(b"1"), index=number) for number in range(5)]
         others = [an_entry(f"other-{number}", index=number) for number in range(5, 9)]
         await post(store, *sealed[:3], *others, *sealed[3:])
@@ -213,7 +205,9 @@ class TagPayloadLaws:
 
         assert turns == [2, 1, 0, 1, 1]
 
-    async def test_what_no_key_here_opens_stays_and_is_told(self, store: Store) -> None:
+    async def test_payload_without_an_available_key_stays_and_is_counted(
+        self, store: Store
+    ) -> None:
         for number in range(3):
             await post(store, a_letter(number, seal=PayloadSeal(str(number).encode())))
         seal = PayloadSeal(b"2", b"1")

@@ -36,7 +36,7 @@ from twite.gateway.ports.store import Store
 
 
 class SettlingLaws:
-    async def test_a_delivered_one_is_done(self, store: Store) -> None:
+    async def test_delivered_delivery_is_settled(self, store: Store) -> None:
         await deliver(store, "order-1")
 
         (history,) = await histories(store, "order-1")
@@ -47,7 +47,7 @@ class SettlingLaws:
         )
         assert await claim_or_none(store, now=FAR) is None
 
-    async def test_each_try_is_on_record_in_order(self, store: Store) -> None:
+    async def test_attempts_are_recorded_in_order(self, store: Store) -> None:
         await record(store, "order-1")
         first = await claim(store)
         await settle(store, first, "errored", postponed(first, until=NOW + 1), status=503)
@@ -61,7 +61,7 @@ class SettlingLaws:
             (NOW + 1, "delivered", 200),
         ]
 
-    async def test_answers_are_cut_short(self, store: Store) -> None:
+    async def test_responses_are_truncated(self, store: Store) -> None:
         await record(store, "order-1")
         batch = await claim(store)
 
@@ -70,7 +70,7 @@ class SettlingLaws:
         (history,) = await histories(store, "order-1")
         assert history.attempts[0].answer == "é" * ANSWER_LIMIT
 
-    async def test_fates_part_a_batch(self, store: Store) -> None:
+    async def test_transitions_split_a_batch(self, store: Store) -> None:
         for number in range(4):
             await record(store, f"order-{number}", receipt=f"r{number}")
         batch = await claim(store)
@@ -95,7 +95,7 @@ class SettlingLaws:
             (State.HELD, "not ours to say", None),
         ]
 
-    async def test_those_without_a_fate_stay_under_the_lease(self, store: Store) -> None:
+    async def test_deliveries_without_a_transition_stay_under_the_lease(self, store: Store) -> None:
         await record(store, "order-1")
         await record(store, "order-2", receipt="r2")
         batch = await claim(store, lease_until=NOW + 10)
@@ -115,7 +115,7 @@ class SettlingLaws:
         )
         assert (swept.expired, late) == (0, 0)
 
-    async def test_without_an_attempt_only_states_change(self, store: Store) -> None:
+    async def test_settlement_without_an_attempt_changes_only_states(self, store: Store) -> None:
         await record(store, "order-1")
         batch = await claim(store)
         await settle(store, batch, "rejected")
@@ -132,9 +132,7 @@ class SettlingLaws:
         (history,) = await histories(store, "order-1")
         assert (history.state, len(history.attempts)) == (State.DEAD, 1)
 
-    async def test_a_tag_that_does_not_fire_is_suppressed_with_the_reason(
-        self, store: Store
-    ) -> None:
+    async def test_unfired_tag_delivery_is_suppressed_with_the_reason(self, store: Store) -> None:
         await record(store, "order-1")
         await record(store, "order-2", receipt="r2")
         batch = await claim(store)
@@ -159,7 +157,7 @@ class SettlingLaws:
         assert await record(store, "order-1", receipt="r3") == Recorded(duplicates=(0,))
         await balanced(store)
 
-    async def test_a_stale_lease_settles_nothing(self, store: Store) -> None:
+    async def test_stale_lease_settles_nothing(self, store: Store) -> None:
         await record(store, "order-1")
         stale = await claim(store, lease_until=NOW + 10)
         await sweep(store, now=NOW + 11)
@@ -171,9 +169,7 @@ class SettlingLaws:
         assert (late, history.state) == (1, State.SENDING)
         assert await settle(store, current, "delivered", delivered(current)) == 0
 
-    async def test_a_lease_that_ended_settles_nothing_without_an_attempt(
-        self, store: Store
-    ) -> None:
+    async def test_expired_lease_settles_nothing_without_an_attempt(self, store: Store) -> None:
         await record(store, "order-1")
         ended = await claim(store, lease_until=NOW + 10)
         await sweep(store, now=NOW + 11)
@@ -190,7 +186,7 @@ class SettlingLaws:
         assert (late, history.state) == (1, State.QUEUED)
         assert (await balanced(store)).pending == 1
 
-    async def test_what_a_stale_sender_tried_is_on_record_all_the_same(self, store: Store) -> None:
+    async def test_attempt_of_a_stale_sender_is_recorded(self, store: Store) -> None:
         await record(store, "order-1")
         stale = await claim(store, lease_until=NOW + 10)
         await sweep(store, now=NOW + 11)
@@ -201,7 +197,7 @@ class SettlingLaws:
         assert [past.outcome for past in history.attempts] == ["errored", "rejected"]
         assert history.state is State.QUEUED
 
-    async def test_a_fate_comes_once(self, store: Store) -> None:
+    async def test_delivery_is_settled_only_once(self, store: Store) -> None:
         await record(store, "order-1")
         batch = await claim(store)
         await settle(store, batch, "delivered", delivered(batch))
@@ -212,7 +208,7 @@ class SettlingLaws:
         assert (late, history.state) == (1, State.DELIVERED)
         assert (await balanced(store)).delivered == 1
 
-    async def test_a_fate_that_sending_does_not_have_is_refused(self, store: Store) -> None:
+    async def test_transition_that_sending_cannot_make_is_refused(self, store: Store) -> None:
         await record(store, "order-1")
         batch = await claim(store)
         transition = Transition(trigger=Trigger.REPLAYED, deliveries=(batch.deliveries[0].id,))
@@ -240,7 +236,7 @@ class SettlingLaws:
         assert batch.deliveries[0].ambiguous_since == NOW + 1
         assert batch.deliveries[0].attempts == 3
 
-    async def test_what_was_spent_is_told_by_pixel_and_moment(self, store: Store) -> None:
+    async def test_sent_conversions_are_reported_by_pixel_and_time(self, store: Store) -> None:
         for number, pixel in enumerate((PIXEL, PIXEL, "p2")):
             await store.record(
                 a_submission(an_entry(f"order-{number}", pixel=pixel), receipt=f"r{number}")
@@ -258,7 +254,7 @@ class SettlingLaws:
 
 
 class SweepLaws:
-    async def test_a_lease_lapses_after_its_end(self, store: Store) -> None:
+    async def test_lease_expires_after_its_end(self, store: Store) -> None:
         await record(store, "order-1")
         await claim(store, lease_until=NOW + 10)
 
@@ -274,7 +270,7 @@ class SweepLaws:
             ),
         )
 
-    async def test_what_lapsed_is_ambiguous_since_the_claim(self, store: Store) -> None:
+    async def test_expired_delivery_is_ambiguous_since_the_claim(self, store: Store) -> None:
         await record(store, "order-1")
         await claim(store, lease_until=NOW + 10)
         await sweep(store, now=NOW + 11)
@@ -284,7 +280,7 @@ class SweepLaws:
         assert again.deliveries[0].ambiguous_since == NOW
         assert again.deliveries[0].attempts == 1
 
-    async def test_a_sweep_tells_when_the_next_is_due(self, store: Store) -> None:
+    async def test_sweep_returns_the_next_due_time(self, store: Store) -> None:
         for number, until in enumerate((NOW + 9, NOW + 5)):
             await record(store, f"order-{number}", receipt=f"r{number}")
             batch = await claim(store)
@@ -296,7 +292,7 @@ class SweepLaws:
         assert first == SweepResult(next_due=NOW + 5)
         assert second == SweepResult(promoted=1, next_due=NOW + 9)
 
-    async def test_what_is_ambiguous_for_too_long_is_held(self, store: Store) -> None:
+    async def test_delivery_ambiguous_for_too_long_is_held(self, store: Store) -> None:
         await record(store, "order-1")
         await claim(store, lease_until=NOW + 10)
         await sweep(store, now=NOW + 11)
@@ -308,7 +304,7 @@ class SweepLaws:
         assert (in_time.held, late.held) == (0, 1)
         assert (history.state, history.reason) == (State.HELD, MAY_COUNT_TWICE)
 
-    async def test_what_waits_for_too_long_is_held(self, store: Store) -> None:
+    async def test_delivery_waiting_for_too_long_is_held(self, store: Store) -> None:
         await record(store, "ready")
         await record(store, "postponed", receipt="r2", at=NOW - 1)
         batch = await claim(store, limit=1)
@@ -323,7 +319,7 @@ class SweepLaws:
             (State.HELD, WAITED_TOO_LONG)
         }
 
-    async def test_what_is_being_sent_is_not_held(self, store: Store) -> None:
+    async def test_delivery_in_flight_is_not_held(self, store: Store) -> None:
         await record(store, "order-1")
         await claim(store, lease_until=FAR)
 

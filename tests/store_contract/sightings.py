@@ -65,10 +65,10 @@ def _overlap(day: int = _TODAY, *, event: str = EVENT, **counts: int) -> DedupRe
 
 
 class SightingLaws:
-    async def test_nothing_was_seen(self, store: Store) -> None:
+    async def test_empty_store_has_no_sightings(self, store: Store) -> None:
         assert list(await store.answer(DedupQuery(since=0))) == []
 
-    async def test_ids_are_counted_by_the_ways_they_went(self, store: Store) -> None:
+    async def test_ids_are_counted_by_their_paths(self, store: Store) -> None:
         await _sight(
             store,
             *_seen("a", SightingPath.PIXEL, SightingPath.PAGE),
@@ -83,7 +83,7 @@ class SightingLaws:
             _overlap(both=3, pixel_only=1, server_only=2, blocked=1, page_and_server=1)
         ]
 
-    async def test_an_id_that_is_seen_again_on_the_same_way_is_one(self, store: Store) -> None:
+    async def test_repeated_sighting_of_an_id_on_one_path_counts_once(self, store: Store) -> None:
         await _sight(store, *_seen("a", SightingPath.PIXEL, SightingPath.PAGE))
         await _sight(
             store, *_seen("a", SightingPath.PIXEL, SightingPath.PAGE, at=NOW + 1), receipt="r2"
@@ -91,7 +91,7 @@ class SightingLaws:
 
         assert list(await store.answer(DedupQuery(since=0))) == [_overlap(both=1)]
 
-    async def test_a_duplicate_is_seen_all_the_same(self, store: Store) -> None:
+    async def test_sighting_of_a_duplicate_counts(self, store: Store) -> None:
         first = a_submission(an_entry("a"))
         again = a_submission(an_entry("a"), receipt="r2")
         await store.record(
@@ -107,7 +107,7 @@ class SightingLaws:
             _overlap(both=1, page_and_server=1)
         ]
 
-    async def test_events_and_days_are_counted_apart(self, store: Store) -> None:
+    async def test_events_and_days_are_counted_separately(self, store: Store) -> None:
         await _sight(
             store,
             *_seen("a", SightingPath.SERVER, event="o8z6m"),
@@ -121,7 +121,7 @@ class SightingLaws:
             _overlap(event="o8z6m", server_only=1),
         ]
 
-    async def test_the_day_is_that_of_the_first_sighting(self, store: Store) -> None:
+    async def test_day_is_that_of_the_first_sighting(self, store: Store) -> None:
         await _sight(store, *_seen("a", SightingPath.PIXEL, at=_MIDNIGHT - 1))
         await _sight(store, *_seen("a", SightingPath.SERVER, at=_MIDNIGHT), receipt="r2")
 
@@ -130,7 +130,7 @@ class SightingLaws:
             _overlap(_TODAY - 1, both=1)
         ]
 
-    async def test_more_than_48_hours_apart_is_late(self, store: Store) -> None:
+    async def test_sightings_more_than_48_hours_apart_are_late(self, store: Store) -> None:
         early = NOW - MEETS_WITHIN
         await _sight(
             store,
@@ -147,7 +147,7 @@ class SightingLaws:
         ]
         assert [sum(numbers) for numbers in zip(*counted, strict=True)] == [3, 2]
 
-    async def test_the_same_order_under_two_ids(self, store: Store) -> None:
+    async def test_same_order_under_two_ids_is_paired(self, store: Store) -> None:
         await _sight(
             store,
             *_seen("page-1", SightingPath.PIXEL, SightingPath.PAGE, email=-7),
@@ -164,7 +164,7 @@ class SightingLaws:
         assert len(await store.answer(IdPairsQuery(since=0, limit=1))) == 1
         assert list(await store.answer(IdPairsQuery(since=NOW + 1, limit=9))) == []
 
-    async def test_of_several_others_one_is_named(self, store: Store) -> None:
+    async def test_one_of_several_matching_ids_is_named(self, store: Store) -> None:
         await _sight(
             store,
             *_seen("order-1", SightingPath.SERVER, email=1, at=NOW - HOUR),
@@ -179,7 +179,7 @@ class SightingLaws:
             True,
         )
 
-    async def test_what_only_looks_like_the_same_order_is_none(self, store: Store) -> None:
+    async def test_orders_that_only_look_alike_are_not_paired(self, store: Store) -> None:
         await _sight(
             store,
             # Two orders of one person, each by both paths.
@@ -202,7 +202,7 @@ class SightingLaws:
         assert sum(overlap.two_ids for overlap in await store.answer(DedupQuery(since=0))) == 0
         assert list(await store.answer(IdPairsQuery(since=0, limit=9))) == []
 
-    async def test_twins_are_what_pages_told_of_the_same_id(self, store: Store) -> None:
+    async def test_pixel_reports_are_those_of_pages_for_the_same_id(self, store: Store) -> None:
         await _sight(
             store,
             *_seen("a", SightingPath.PIXEL, at=NOW + 1),
@@ -219,7 +219,7 @@ class SightingLaws:
             PixelReportsQuery(pixel=PIXEL, event=EVENT, conversion_id="c")
         )
 
-    async def test_a_page_that_fires_again_and_again_tells_no_more(self, store: Store) -> None:
+    async def test_pixel_reports_of_a_repeating_page_are_limited(self, store: Store) -> None:
         await _sight(
             store, *(_seen("a", SightingPath.PIXEL, at=NOW + n)[0] for n in range(MOST_TOLD + 1))
         )
@@ -227,14 +227,14 @@ class SightingLaws:
         reports = await store.answer(PixelReportsQuery(pixel=PIXEL, event=EVENT, conversion_id="a"))
         assert [report.at for report in reports] == list(range(NOW, NOW + MOST_TOLD))
 
-    async def test_old_sightings_are_forgotten(self, store: Store) -> None:
+    async def test_old_sightings_are_deleted(self, store: Store) -> None:
         await _sight(store, *_seen("old", SightingPath.PIXEL, at=NOW - KEPT_FOR - HOUR))
         await _sight(store, *_seen("new", SightingPath.PIXEL), receipt="r2")
         await _sight(store, *_seen("newer", SightingPath.PIXEL), receipt="r3")
 
         assert list(await store.answer(DedupQuery(since=0))) == [_overlap(pixel_only=2)]
 
-    async def test_many_old_sightings_are_forgotten_by_the_next_ones(self, store: Store) -> None:
+    async def test_many_old_sightings_are_deleted_gradually(self, store: Store) -> None:
         old = [_seen(f"old-{n}", SightingPath.PIXEL, at=NOW - KEPT_FOR - HOUR)[0] for n in range(9)]
         await _sight(store, *old)
         for n in range(3):

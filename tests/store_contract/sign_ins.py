@@ -24,7 +24,7 @@ from twite.gateway.ports.store import Store
 
 
 class SignInLaws:
-    async def test_the_code_of_a_step_is_taken_once_and_none_before_it(self, store: Store) -> None:
+    async def test_two_factor_step_is_used_once_and_in_order(self, store: Store) -> None:
         await join(store, somebody())
 
         taken = [
@@ -34,7 +34,7 @@ class SignInLaws:
         assert taken == [True, False, False, True]
         assert not await store.people.update(StepUsed(user="nobody", step=8))
 
-    async def test_a_recovery_code_is_taken_once(self, store: Store) -> None:
+    async def test_recovery_code_is_used_once(self, store: Store) -> None:
         await join(store, somebody())
 
         taken = [
@@ -46,7 +46,7 @@ class SignInLaws:
         assert kept is not None
         assert kept.recovery == ("second",)
 
-    async def test_sessions_are_found_by_digest_and_by_user(self, store: Store) -> None:
+    async def test_sessions_are_found_by_digest_and_user(self, store: Store) -> None:
         await join(store, somebody())
         await join(store, somebody("grace"))
         await enter(store, a_session(b"1"))
@@ -67,7 +67,7 @@ class SignInLaws:
             somebody("grace"),
         ],
     )
-    async def test_no_session_begins_with_what_a_user_has_no_more(
+    async def test_no_session_begins_with_outdated_credentials(
         self, store: Store, known: User
     ) -> None:
         await join(store, somebody())
@@ -79,9 +79,7 @@ class SignInLaws:
         assert not begun
         assert await store.people.session(b"1") is None
 
-    async def test_a_session_goes_on_under_another_digest_unless_it_is_over(
-        self, store: Store
-    ) -> None:
+    async def test_valid_session_moves_to_another_digest(self, store: Store) -> None:
         await join(store, somebody())
         await enter(store, a_session(b"1"))
 
@@ -90,7 +88,7 @@ class SignInLaws:
         assert moved == [True, False]
         assert [session.digest for session in await store.people.sessions("ada")] == [b"2"]
 
-    async def test_sessions_end_one_by_one_and_all_but_one(self, store: Store) -> None:
+    async def test_sessions_end_singly_or_all_but_one(self, store: Store) -> None:
         await join(store, somebody())
         for digest in (b"1", b"2", b"3", b"4"):
             await enter(store, a_session(digest))
@@ -99,7 +97,7 @@ class SignInLaws:
         assert await store.people.update(SessionsEnded(user="ada", but=b"2")) == 2
         assert [session.digest for session in await store.people.sessions("ada")] == [b"2"]
 
-    async def test_sessions_that_are_over_are_forgotten_when_one_begins(self, store: Store) -> None:
+    async def test_expired_sessions_are_deleted_when_one_begins(self, store: Store) -> None:
         await join(store, somebody())
         await enter(store, a_session(b"1", begun_at=NOW - 100))
         await enter(store, a_session(b"2", begun_at=NOW - 10))
@@ -127,7 +125,7 @@ class SignInLaws:
             b"here": FailedSignIns(key=b"here", times=2, at=NOW),
         }
 
-    async def test_a_failed_sign_in_is_forgotten_after_an_hour(self, store: Store) -> None:
+    async def test_failed_sign_in_is_forgotten_after_an_hour(self, store: Store) -> None:
         for at in (NOW, NOW + HOUR):
             limit = SignInLimit(key=b"ada", free=1)
             assert await store.people.update(SignInTried(limits=(limit,), at=at))
@@ -136,7 +134,7 @@ class SignInLaws:
 
         assert failed == {b"ada": FailedSignIns(key=b"ada", times=1, at=NOW + HOUR)}
 
-    async def test_a_successful_sign_in_resets_its_own_count_alone(self, store: Store) -> None:
+    async def test_successful_sign_in_resets_only_its_own_count(self, store: Store) -> None:
         limits = tuple(SignInLimit(key=key, free=9) for key in (b"both", b"name", b"here"))
         for tried in (limits, limits[:2], limits[:2]):
             await store.people.update(SignInTried(limits=tried, at=NOW))
