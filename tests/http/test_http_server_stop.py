@@ -1,5 +1,7 @@
 import asyncio
 import signal
+import socket
+from contextlib import suppress
 
 import pytest
 from http_stage import HEAD, ONE, QUICK, one_answer
@@ -27,6 +29,24 @@ async def test_stop_refuses_new_connections(staged):
 
     with pytest.raises(ConnectionError):
         await stage.ask("GET", "/healthz")
+
+
+# In the turns after these, asyncio itself drops accepted connections.
+@pytest.mark.parametrize("turns", range(2))
+async def test_stop_answers_no_request_of_a_connection_made_meanwhile(staged, turns):
+    stage = await staged()
+    client = socket.create_connection(("127.0.0.1", stage.server.port))
+    client.setblocking(False)
+    with client:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await stage.server.stop()
+        loop = asyncio.get_running_loop()
+        with suppress(ConnectionError):
+            await loop.sock_sendall(client, HEAD + ONE)
+            assert await asyncio.wait_for(loop.sock_recv(client, 1), 5) == b""
+
+    assert stage.accept.seen == []
 
 
 async def test_stop_closes_idle_connections_at_once(staged):

@@ -91,7 +91,10 @@ class DeadlineProtocol(HttpToolsProtocol):
         self.flow = _Flow(self.transport)
         self.due = self.loop.time() + self.limits.headers_seconds
         self.since = self.loop.time()
-        if len(self.connections) > self.limits.connections and not self._make_room():
+        if self.crowd.is_stopping:
+            # Accepted in the turn in which the server closed its listeners.
+            self.end()
+        elif len(self.connections) > self.limits.connections and not self._make_room():
             self.crowd.refused += 1
             self._write(_TOO_MANY)
             self.end()

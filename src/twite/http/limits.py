@@ -44,9 +44,13 @@ class HttpLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Crowd:
-    """Counts connections closed or refused at the connection limit, since the last report."""
+    """Counts connections closed or refused at the connection limit, since the last report.
+
+    While `is_stopping`, new connections are closed without a response.
+    """
 
     def __init__(self) -> None:
+        self.is_stopping = False
         self.closed = 0
         self.refused = 0
 

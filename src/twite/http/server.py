@@ -79,6 +79,7 @@ class Server:
             server_header=False,
             backlog=_BACKLOG,
         )
+        self._crowd.is_stopping = False
         config.limits, config.crowd = self._limits, self._crowd
         config.direct = self._collector.direct
         config.load()
@@ -96,6 +97,7 @@ class Server:
         if server is None:
             return
         self._collector.closing()
+        self._crowd.is_stopping = True
         for listening in server.servers:
             listening.close()
         state = server.server_state
