@@ -3,18 +3,17 @@
 The emulator of X is the oracle: it knows how often each conversion id reached it.
 """
 
-import http.client
-import json
 import os
 import time
 from contextlib import closing
-from urllib.parse import urlsplit
+from itertools import cycle
 
 import pytest
-from gateway_processes import KEY, BalanceWatch, wait_for
+from gateway_processes import BalanceWatch, wait_for
 from small_disks import MIB, GatewayOnDisk, limited_files, small_disk
 
 from twite.testing.emulator import running_emulator
+from twite.testing.load_shop import PostingStyle, ShopClient
 
 TRIAL = bool(os.environ.get("TWITE_TRIAL"))
 ROUNDS = 10 if TRIAL else 1
@@ -22,51 +21,66 @@ EACH = 50
 REFUSALS = 25
 
 
+# Each round has clients of one style. Single conversions arrive together.
+STYLES = (PostingStyle.BATCH, PostingStyle.CHUNKED, *[PostingStyle.SINGLE] * 2)
+TOGETHER = 8
+
+
 class Shop:
-    """Posts orders one by one, and reposts refused ones with the same ids at the end."""
+    """Posts orders in rounds, and reposts refused ones with the same ids at the end."""
 
     def __init__(self, gateway):
-        self.gateway = gateway
         self.acknowledged = set()
         self.refused = []
         self.answers = []
         self._made = 0
+        self._clients = {
+            style: [
+                ShopClient(gateway, style)
+                for _ in range(TOGETHER if style is PostingStyle.SINGLE else 1)
+            ]
+            for style in STYLES
+        }
+        self._styles = cycle(STYLES)
 
     def post(self):
-        """Post new orders; return whether they were acknowledged."""
-        ids = [f"d-{self._made + place}" for place in range(EACH)]
-        self._made += EACH
-        taken = self.post_these(ids)
-        if not taken:
-            self.refused.append(ids)
-        return taken
+        """Post a round of new orders; return whether all were acknowledged."""
+        clients = self._clients[next(self._styles)]
+        size = EACH if len(clients) == 1 else 1
+        orders = []
+        for _ in clients:
+            orders.append([f"d-{self._made + place:06}" for place in range(size)])
+            self._made += size
+        refused = self.post_these(orders, clients)
+        self.refused += refused
+        if refused:
+            time.sleep(0.02)
+        return not refused
 
     def post_refused(self):
+        [client] = self._clients[PostingStyle.BATCH]
         for ids in self.refused:
-            wait_for(lambda ids=ids: self.post_these(ids), seconds=5)
+            wait_for(lambda ids=ids: not self.post_these([ids], [client]), seconds=5)
 
-    def post_these(self, ids):
-        body = {
-            "conversions": [
-                {"event": "purchase", "conversion_id": id_, "email": f"{id_}@example.com"}
-                for id_ in ids
-            ]
-        }
-        headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
-        host = urlsplit(self.gateway.url).netloc
-        with closing(http.client.HTTPConnection(host, timeout=10)) as connection:
-            connection.request("POST", "/v1/conversions", body=json.dumps(body), headers=headers)
-            answer = connection.getresponse()
-            said = json.loads(answer.read())
-        if answer.status == 202:
-            self.answers.append((202, said["accepted"], said["duplicates"]))
-            self.acknowledged.update(ids)
-            return True
-        self.answers.append(
-            (answer.status, said["errors"][0]["code"], answer.headers["retry-after"])
-        )
-        time.sleep(0.02)
-        return False
+    def post_these(self, orders, clients):
+        """Post from each client the orders of a request; return the refused ones."""
+        for client, ids in zip(clients, orders, strict=True):
+            client.send([ids])
+        refused = []
+        for client, ids in zip(clients, orders, strict=True):
+            status, headers, said = client.receive()
+            if status == 202:
+                self.answers.append((202, said["accepted"] == len(ids), said["duplicates"]))
+                self.acknowledged.update(ids)
+            else:
+                self.answers.append((status, said["errors"][0]["code"], headers["retry-after"]))
+                refused.append(ids)
+        return refused
+
+    def close(self):
+        for clients in self._clients.values():
+            for client in clients:
+                client.close()
 
 
 @pytest.mark.journey
@@ -88,8 +102,7 @@ def test_a_full_disk_refuses_keeps_its_word_and_recovers_by_itself(
         # Responses are under way when the disk fills: their requests must not be sent twice.
         x.fault("slow", seconds=0.2, count=0)
         disk.limit(gateway)
-        shop = Shop(gateway)
-        with BalanceWatch(gateway) as watch:
+        with closing(Shop(gateway)) as shop, BalanceWatch(gateway) as watch:
             for _ in range(ROUNDS):
                 fill(shop)
                 balance = gateway.balance()
@@ -100,14 +113,14 @@ def test_a_full_disk_refuses_keeps_its_word_and_recovers_by_itself(
                 began = time.monotonic()
                 wait_for(shop.post, seconds=5)
                 back_after.append(time.monotonic() - began)
-        disk.grow(gateway, by=64 * MIB)
-        shop.post_refused()
+            disk.grow(gateway, by=64 * MIB)
+            shop.post_refused()
         x.clear_faults()
         balance = gateway.drained()
         conversions = x.counted()["pixels"]["o8z6j"]["events"]["o8z6k"]["ids"]
         stopped = gateway.stop()
 
-    assert set(shop.answers) == {(202, EACH, 0), (503, "ledger_unavailable", "5")}
+    assert set(shop.answers) == {(202, True, 0), (503, "ledger_unavailable", "5")}
     assert kept_while_full == [(0, 0)] * ROUNDS
     assert watch.residues == []
     assert conversions.keys() == shop.acknowledged

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from enum import StrEnum
-from typing import Final, Self
+from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 from twite.testing.gateway import GatewayProcess
@@ -94,7 +94,7 @@ class LoadShop:
         randomness = random.Random(number)  # noqa: S311 - a trial that can be repeated
         made = 0
         past: list[_Round] = []
-        client = _Client(self._gateway, style)
+        client = ShopClient(self._gateway, style)
         while not self._stopping.is_set():
             again = self._repeats and bool(past) and randomness.random() < 1 / _REPEATS
             if again:
@@ -108,14 +108,14 @@ class LoadShop:
             self.repeated += len(done) if again else 0
         client.close()
 
-    def _post(self, client: "_Client", requests: _Round) -> list[str]:
+    def _post(self, client: "ShopClient", requests: _Round) -> list[str]:
         """Post a round once; return the acknowledged ids."""
         done: list[str] = []
         answered = 0
         try:
             client.send(requests)
             for ids in requests:
-                status, reply = client.receive()
+                status, _, reply = client.receive()
                 answered += 1
                 if status == 202:
                     done += ids
@@ -133,8 +133,11 @@ class LoadShop:
         return done
 
 
-class _Client:
-    """One connection at a time, as bytes: no library sends half a request, or several at once."""
+class ShopClient:
+    """One connection at a time, as bytes: no library sends half a request, or several at once.
+
+    `has_sent` is whether the last round was sent completely.
+    """
 
     def __init__(self, gateway: GatewayProcess, style: PostingStyle) -> None:
         self.has_sent = False
@@ -162,18 +165,18 @@ class _Client:
         if self._style is PostingStyle.HALF_CLOSED:
             self._connection.shutdown(socket.SHUT_WR)
 
-    def receive(self) -> tuple[int, dict[str, int]]:
-        """Receive a response: its status and its JSON. Raises OSError or ValueError."""
+    def receive(self) -> tuple[int, dict[str, str], dict[str, Any]]:
+        """Receive a response: status, headers and JSON. Raises OSError or ValueError."""
         status = self._answers.readline()
-        length = 0
-        while line := self._answers.readline().strip():
-            name, _, value = line.lower().partition(b":")
-            if name == b"content-length":
-                length = int(value)
+        headers = {}
+        while line := self._answers.readline().decode().strip():
+            name, _, value = line.partition(":")
+            headers[name.lower()] = value.strip()
+        length = int(headers.get("content-length", 0))
         body = self._answers.read(length)
         if not length or len(body) < length:
             raise ConnectionResetError
-        return int(status.split()[1]), json.loads(body)
+        return int(status.split()[1]), headers, json.loads(body)
 
     def close(self) -> None:
         if self._connection is not None:
