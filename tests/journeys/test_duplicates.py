@@ -54,10 +54,14 @@ class Crowd:
             timeout=aiohttp.ClientTimeout(total=20),
             headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
         ) as session:
+            # Half of the connections send single conversions; one in eight, chunked batches, which
+            # the gateway handles in a task.
+            each = EACH if number % 8 < 4 else 1
+            is_chunked = number % 8 == 3
             while not self.done:
-                ids = [self._next_id() for _ in range(EACH)]
-                self.submitted += EACH
-                await self._post_until_answered(session, ids)
+                ids = [self._next_id() for _ in range(each)]
+                self.submitted += each
+                await self._post_until_answered(session, ids, is_chunked=is_chunked)
 
     def _next_id(self) -> str:
         if self.made and self._randomness.random() < DUPLICATES:
@@ -67,11 +71,15 @@ class Crowd:
         self.made += 1
         return f"o-{self.made}"
 
-    async def _post_until_answered(self, session: aiohttp.ClientSession, ids: list[str]) -> None:
-        while not await self._post(session, ids):  # noqa: ASYNC110  # there is no event when it is back
+    async def _post_until_answered(
+        self, session: aiohttp.ClientSession, ids: list[str], *, is_chunked: bool
+    ) -> None:
+        while not await self._post(session, ids, is_chunked=is_chunked):  # noqa: ASYNC110  # there is no event when it is back
             await asyncio.sleep(0.05)
 
-    async def _post(self, session: aiohttp.ClientSession, ids: list[str]) -> bool:
+    async def _post(
+        self, session: aiohttp.ClientSession, ids: list[str], *, is_chunked: bool
+    ) -> bool:
         body = msgspec.json.encode(
             {
                 "conversions": [
@@ -81,7 +89,9 @@ class Crowd:
             }
         )
         try:
-            async with session.post(f"{self.gateway.url}/v1/conversions", data=body) as answer:
+            async with session.post(
+                f"{self.gateway.url}/v1/conversions", data=body, chunked=is_chunked or None
+            ) as answer:
                 said = msgspec.json.decode(await answer.read())
         except (aiohttp.ClientError, TimeoutError, msgspec.DecodeError):
             self.unanswered += 1

@@ -7,7 +7,6 @@ because Python's does not accept a VFS.
 import asyncio
 import os
 import threading
-from contextlib import suppress
 
 import pytest
 from failing_disk import FailingConnection, FailingVFS
@@ -16,6 +15,7 @@ from builders import NOW, a_submission, an_entry
 from twite.domain.delivery import Attempt, Settlement, State, Transition, Trigger
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.history import total
+from twite.domain.submission import Recorded
 from twite.domain.times import HOUR
 from twite.gateway.ports.outbox import Claim, SweepRequest
 from twite.gateway.ports.queries import ByConversionId
@@ -31,6 +31,8 @@ STEPS = {"read": 31, "write": 31, "full": 31, "sync": 12}
 LONG = os.environ.get("TWITE_TRIAL") == "1"
 SETTINGS = {name: asked for name, (asked, _) in WRITER_SETTINGS.items()}
 CLAIM = Claim(pixel="o8z6j", now=NOW, lease_until=NOW + HOUR, limit=3, ambiguous_after=0)
+# The numbers of orders that are submitted together.
+ROUNDS = ((0,), (1, 2), (3,), (4, 5), (6,), (7,))
 SWEEPING = SweepRequest(now=NOW, ambiguous_before=0, waiting_before=0)
 
 
@@ -73,19 +75,25 @@ class Life:
         )
         writer.start()
         self.vfs.arm(kind, nth)
-        for number in range(8):
-            await self.submit(writer, f"order-{number}")
-            if number % 3 == 2:
+        for numbers in ROUNDS:
+            await self.submit(writer, [f"order-{number}" for number in numbers])
+            if len(numbers) == 2:
                 await self.send(writer)
                 await self.act(writer, lambda book: outbox.sweep(book, SWEEPING))
         self.vfs.disarm()
         await writer.close()
 
-    async def submit(self, writer, name):
-        submission = a_submission(an_entry(name), receipt=f"r-{name}")
-        with suppress(LedgerUnavailable):
-            await writer.submit(submission)
-            self.acknowledged.add(name)
+    async def submit(self, writer, names):
+        """Submit together, as the direct route does."""
+        results = asyncio.get_running_loop().create_future()
+        writer.submit_soon(
+            [a_submission(an_entry(name), receipt=f"r-{name}") for name in names],
+            results.set_result,
+        )
+        for name, result in zip(names, await results, strict=True):
+            if not isinstance(result, LedgerUnavailable):
+                assert isinstance(result, Recorded)
+                self.acknowledged.add(name)
 
     async def send(self, writer):
         batch = await self.act(writer, lambda book: usual.claim(book, CLAIM, damaged=[]))
