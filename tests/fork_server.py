@@ -37,7 +37,8 @@ _SHORT_WAITS = {
     ("twite.domain.delivery", "FIRST_CEILING"): 200,
     ("twite.gateway.delivery.sweeper", "LONGEST_REST"): 200,
     ("twite.gateway.delivery.worker", "IDLE"): 100,
-    ("twite.gateway.delivery.worker", "SETTLED_IN"): 300,
+    # Longer than the processes that a trial kills: only what crashes a sender must be suspected.
+    ("twite.gateway.delivery.worker", "SETTLED_IN"): 1_000,
 }
 _SIGNATURE = inspect.signature(subprocess.Popen._execute_child)  # noqa: SLF001 - no public hook
 

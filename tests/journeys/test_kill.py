@@ -17,7 +17,7 @@ from twite.testing.load_shop import PostingStyle
 
 TRIAL = bool(os.environ.get("TWITE_TRIAL"))
 KILLS = 200 if TRIAL else 4
-ACCEPTED = 250_000 if TRIAL else 1_500
+ACCEPTED = 250_000 if TRIAL else 500
 RESTARTS = 200 if TRIAL else 2
 
 
