@@ -92,7 +92,6 @@ class DeadlineProtocol(HttpToolsProtocol):
         self.due = self.loop.time() + self.limits.headers_seconds
         self.since = self.loop.time()
         if self.crowd.is_stopping:
-            # Accepted in the turn in which the server closed its listeners.
             self.end()
         elif len(self.connections) > self.limits.connections and not self._make_room():
             self.crowd.refused += 1
@@ -344,11 +343,9 @@ class DeadlineProtocol(HttpToolsProtocol):
     def _make_room(self) -> bool:
         """Close the connection that has been idle longest; return whether there was one."""
         idle = [
-            connection
-            for connection in self.connections
-            if isinstance(connection, DeadlineProtocol)
-            and connection.is_idle
-            and connection is not self
+            each
+            for each in self.connections
+            if isinstance(each, DeadlineProtocol) and each.is_idle and each is not self
         ]
         if not idle:
             return False

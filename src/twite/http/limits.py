@@ -46,7 +46,7 @@ class HttpLimits(msgspec.Struct, frozen=True, kw_only=True):
 class Crowd:
     """Counts connections closed or refused at the connection limit, since the last report.
 
-    While `is_stopping`, new connections are closed without a response.
+    While `is_stopping`, connections accepted before the listeners closed are closed unread.
     """
 
     def __init__(self) -> None:
