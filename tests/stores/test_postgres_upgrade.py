@@ -1,6 +1,7 @@
 """A migration while gateways and other sessions use the database."""
 
 import asyncio
+from contextlib import suppress
 
 import asyncpg
 import pytest
@@ -47,6 +48,55 @@ async def upgrade(url):
         return await schema.version_of(driver)
     finally:
         await driver.close()
+
+
+async def schema_of(url):
+    """Return the version, columns and indexes of a database."""
+    driver = await asyncpg.connect(url)
+    try:
+        columns = await driver.fetch(
+            "SELECT table_name, column_name, data_type, is_nullable, column_default, "
+            "generation_expression FROM information_schema.columns "
+            "WHERE table_schema = 'public' ORDER BY 1, 2"
+        )
+        indexes = await driver.fetch(
+            "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1"
+        )
+        return await schema.version_of(driver), columns, indexes
+    finally:
+        await driver.close()
+
+
+@pytest.mark.parametrize("first", [0, 1])
+async def test_a_migration_that_is_killed_at_any_statement_is_made_again(
+    empty_postgres_url, postgres_url, monkeypatch, first
+):
+    whole = await schema_of(postgres_url)
+    if first:
+        earlier = schema.migrations()[:first]
+        with monkeypatch.context() as patch:
+            patch.setattr(schema, "migrations", lambda: earlier)
+            await upgrade(empty_postgres_url)
+    execute, ran, kill_at = asyncpg.Connection.execute, 0, 0
+
+    async def executed(driver, statement, *values, **named):
+        nonlocal ran
+        ran += 1
+        if ran == kill_at:
+            driver.terminate()
+        return await execute(driver, statement, *values, **named)
+
+    monkeypatch.setattr(asyncpg.Connection, "execute", executed)
+    while ran >= kill_at:
+        was = await schema_of(empty_postgres_url)
+        ran, kill_at = 0, kill_at + 1
+        with suppress(asyncpg.InterfaceError):
+            await upgrade(empty_postgres_url)
+        if ran >= kill_at:
+            assert await schema_of(empty_postgres_url) == was, kill_at
+
+    assert kill_at > 2 * (len(schema.migrations()) - first)
+    assert await schema_of(empty_postgres_url) == whole
 
 
 async def test_a_view_that_waits_for_a_migration_sees_the_rows_of_a_rewritten_table(store, session):
