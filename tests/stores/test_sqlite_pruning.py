@@ -177,6 +177,23 @@ async def test_pruning_removes_all_rows_of_a_history(path, store):
     assert after.balance == 0
 
 
+async def test_keys_are_walked_through_only_once_a_conversion_was_pruned(path, store):
+    for number in range(20):
+        await record(store, f"old-{number}")
+    await settle(store)
+    await record(store, "last", at=NOW + DAY)
+
+    def walked_at():
+        with closing(sqlite3.connect(path)) as connection:
+            return connection.execute("SELECT rested_at FROM pruning").fetchone()[0]
+
+    prune(path, now=NOW + 29 * DAY)
+    before = walked_at()
+    prune(path, now=NOW + 31 * DAY)
+
+    assert (before, walked_at()) == (0, NOW + 31 * DAY)
+
+
 async def test_ids_continue_after_everything_is_pruned(path, store):
     await record(store, "old")
     await settle(store)

@@ -35,6 +35,9 @@ class Pruner(SqlPruner[OwnerSession]):
         place = place_of(book)
         if place.rested_at > now - _REST_OF_KEYS and not place.key:
             return 0
+        if not place.lives:
+            # No conversion was pruned yet, so no key has expired.
+            return 0
         row = book.run("first_kept", lives=place.lives).fetchone()
         before = 0 if row is None else row[0]
         if self._part < _PARTS:
