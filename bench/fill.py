@@ -17,7 +17,9 @@ from twite.domain.times import DAY
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ports.store import StoreOptions
 from twite.machine.system import SystemClock, SystemRandomness
+from twite.stores.sql.statements import query
 from twite.stores.sqlite import SQLiteStore
+from twite.stores.sqlite.engine.key_filters import KeyFilters
 
 PIXEL = "o8z6j"
 TOKEN = "emulator-pixel-token-o8z6j"  # noqa: S105  the emulator's own, made up
@@ -83,6 +85,10 @@ def settle(path: Path, many: int, *, shops: int = 1) -> None:
     ).fetchone()
     key = dedup_key(pixel, event, f"old-{middle}")
     db.execute("INSERT INTO dedup VALUES (?, ?)", (key, middle))
+    filters = KeyFilters(lambda name, **named: db.execute(query(name), named))
+    for part in range(256):
+        filters.rebuild(part)
+    filters.write()
     db.execute("COMMIT")
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     db.close()

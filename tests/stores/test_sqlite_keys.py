@@ -97,7 +97,9 @@ def test_deleted_holder_holds_no_key():
     }
 
     def run(name, *, after=0, **_values):
-        return SimpleNamespace(fetchone=lambda: (None, "[]") if after else answers[name])
+        return SimpleNamespace(
+            fetchone=lambda: (None, "[]") if after else answers[name], fetchall=list
+        )
 
     keys = DedupKeys(run, window=DEFAULT_WINDOW, fresh=100)
 

@@ -143,6 +143,23 @@ INSERT INTO dedup (key, delivery)
 SELECT substr(:keys, key * 16 + 1, 16), value FROM json_each(:deliveries) WHERE true
 ON CONFLICT (key) DO UPDATE SET delivery = excluded.delivery;
 
+-- name: key_filters
+-- The bitmaps of the dedup keys in the table, for the writer's memory.
+SELECT part, room, coalesce(CAST(bitmap AS BLOB), x''), checksum FROM key_filter
+WHERE part BETWEEN 0 AND 255;
+
+-- name: put_key_filter
+-- Write the bitmap of a 256th of the dedup keys.
+INSERT INTO key_filter (part, room, bitmap, checksum) VALUES (:part, :room, :bitmap, :checksum)
+ON CONFLICT (part) DO UPDATE
+SET room = excluded.room, bitmap = excluded.bitmap, checksum = excluded.checksum;
+
+-- name: keys_of_part
+-- The dedup keys of a part of the table, joined, for its bitmap.
+SELECT CAST(group_concat(key, '') AS BLOB) FROM (
+  SELECT key FROM dedup
+  WHERE key BETWEEN :first AND :last AND length(CAST(key AS BLOB)) = 16 LIMIT :limit);
+
 -- name: merge_round
 -- The progress of the walk through the key space.
 SELECT bucket, began, low, high FROM merge_round;

@@ -5,7 +5,8 @@ five million keys to 0.7 times that of an empty store. Here, new keys are append
 in memory. Later they move into the table in key order, a 256th of the key space at a time, so that
 several keys share a page. A key is in the table, or in the log and in memory, or in all three;
 memory has priority. The log contains every key that the table lacks, so memory can be rebuilt from
-it. A rollback also undoes the changes in memory.
+it. A rollback also undoes the changes in memory. Filters save the search for keys that are not in
+the table.
 """
 
 import struct
@@ -17,6 +18,7 @@ import msgspec
 from twite.domain.delivery import State
 from twite.stores.sql.database import AT_ONCE, Holding, WantedKey
 from twite.stores.sql.statements import RunsStatements, as_json
+from twite.stores.sqlite.engine.key_filters import KeyFilters
 
 _BUCKETS: Final = 256
 # A key needs about 150 bytes of memory. The more keys memory holds, the more share a page when they
@@ -71,6 +73,7 @@ class DedupKeys:
         self._round = self._round_before = _Round(*run("merge_round").fetchone())
         self._read()
         self._count = sum(map(len, self._buckets))
+        self.filters = KeyFilters(run)
         # How many keys may move: two for each new key.
         self._owed = 0
         # The changes of the running transaction to memory.
@@ -135,16 +138,18 @@ class DedupKeys:
             return holder
         self._taken_over.append(wish.key)
         self._run("merge_keys", keys=wish.key, deliveries=as_json([wish.delivery]))
+        self.filters.add(wish.key[0], wish.key)
         present = self._buckets[wish.key[0]].get(wish.key)
         if present is not None:
             self._put(wish.key, wish.delivery, present)
         return None
 
     def finish(self) -> None:
-        """Remove keys that were taken over from the log.
+        """Remove keys that were taken over from the log, and write changed filters.
 
         Call it before the commit. The log has no index, so one scan removes all.
         """
+        self.filters.write()
         if self._taken_over:
             places = as_json(range(len(self._taken_over)))
             self._run("forget_taken_over", keys=b"".join(self._taken_over), places=places)
@@ -155,10 +160,12 @@ class DedupKeys:
         self._taken_over.clear()
         self._before.clear()
         self._merged.clear()
+        self.filters.committed()
         self._round_before = self._round
 
     def rolled_back(self) -> None:
         """Drop the changes of the rolled-back transaction."""
+        self.filters.rolled_back()
         for place, bucket in self._merged:
             self._buckets[place] = bucket
             self._count += len(bucket)
@@ -220,6 +227,7 @@ class DedupKeys:
                 unknown.append(wish)
             else:
                 candidates[wish.delivery] = holder
+        unknown = self.filters.possible(unknown)
         if unknown:
             found = self._run(
                 "holders",
@@ -268,7 +276,10 @@ class DedupKeys:
         if bucket:
             keys = sorted(bucket)
             merged = as_json([bucket[key] for key in keys])
-            self._run("merge_keys", keys=b"".join(keys), deliveries=merged)
+            joined = b"".join(keys)
+            self._run("merge_keys", keys=joined, deliveries=merged)
+            self.filters.add(now.bucket, joined)
+            self.filters.write()
         part = (now.bucket + 1) * _FORGET_SPEED
         if part <= _BUCKETS:
             self._run("forget_log", before=now.low + (now.high - now.low) * part // _BUCKETS)
