@@ -35,15 +35,15 @@ def read(text):
         quote(f"https://shop.example/?twclid={CLICK}", safe=""),
     ],
 )
-def test_a_click_id_is_found_raw_in_an_address_and_in_a_cookie(text):
+def test_click_id_is_found_raw_in_an_address_and_in_a_cookie(text):
     assert read(text) == CLICK
 
 
-def test_a_click_id_is_never_hashed_nor_changed():
+def test_click_id_is_neither_hashed_nor_changed():
     assert read("2-3k9x0ABCD_1efgh2ijkl3mnop4q") == "2-3k9x0ABCD_1efgh2ijkl3mnop4q"
 
 
-def test_another_parameter_cannot_smuggle_one_in():
+def test_encoded_parameter_cannot_inject_a_click_id():
     url = f"https://shop.example/?next=%26twclid%3Devil&twclid={CLICK}"
 
     assert read(url) == CLICK
@@ -60,36 +60,36 @@ def test_another_parameter_cannot_smuggle_one_in():
         "?" + "a=1&" * 2_000 + f"twclid={CLICK}",
     ],
 )  # fmt: skip
-def test_what_is_no_click_id_is_a_fault(text):
+def test_invalid_click_id_is_a_fault(text):
     assert read(text).code == "twclid_unusable"
 
 
-def test_a_fault_does_not_repeat_what_was_given():
+def test_fault_does_not_repeat_the_input():
     assert "bob" not in f"{read('bob@example.com')}"
 
 
-def test_the_first_usable_one_of_an_address_counts():
+def test_first_usable_click_id_of_an_address_counts():
     assert click_id_of_url(f"https://shop.example/?twclid=&twclid=null&twclid={CLICK}") == CLICK
 
 
 @pytest.mark.parametrize("url", ["", "https://shop.example/", "https://shop.example/?twclid=a%20b"])
-def test_an_address_without_one_has_none(url):
+def test_address_without_a_click_id_has_none(url):
     assert click_id_of_url(url) is None
 
 
 @pytest.mark.parametrize(("before", "found"), [(999, CLICK), (1_000, None)])
-def test_an_address_is_read_with_at_most_1000_parameters(before, found):
+def test_address_is_read_with_at_most_1000_parameters(before, found):
     url = f"https://shop.example/?{'a=1&' * before}twclid={CLICK}"
 
     assert click_id_of_url(url) == found
 
 
-def test_a_browser_id_is_trimmed_and_otherwise_raw():
+def test_browser_id_is_trimmed_and_otherwise_raw():
     assert browser_id(" tw.1764071000000.1234\n", path="twpid") == "tw.1764071000000.1234"
 
 
 @pytest.mark.parametrize("text", ["", "1764071000000.1234", "tw.", "tw.a b", f"tw.{'1' * 129}"])
-def test_what_is_no_browser_id_is_a_fault(text):
+def test_invalid_browser_id_is_a_fault(text):
     assert browser_id(text, path="twpid").code == "twpid_unusable"
 
 

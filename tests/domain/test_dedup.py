@@ -14,7 +14,7 @@ def test_different_conversions_have_different_keys(key, other):
     assert (dedup_key(*key) == dedup_key(*other)) == (key == other)
 
 
-def test_no_part_of_a_key_runs_into_the_next():
+def test_key_parts_are_separated():
     keys = {
         dedup_key("ab", "c", "d"),
         dedup_key("a", "bc", "d"),
@@ -27,16 +27,16 @@ def test_no_part_of_a_key_runs_into_the_next():
     assert {len(key) for key in keys} == {16}
 
 
-def test_a_key_does_not_change_between_releases():
+def test_key_does_not_change_between_releases():
     assert dedup_key("o8z6j", "o8z6k", "order-1001").hex() == "b45ab04343b43f4f2abf1d676c2809e9"
 
 
-def test_the_window_is_never_under_that_of_x():
+def test_window_is_never_under_that_of_x():
     assert LEAST_WINDOW == 48 * HOUR
     assert DEFAULT_WINDOW > LEAST_WINDOW + 40 * HOUR
 
 
-def test_a_derived_id_is_26_characters_that_any_system_keeps():
+def test_derived_id_is_26_alphanumeric_characters():
     derived = derived_id(salt=b"salt", scope="o8z6j\0o8z6k", repeated=b"what is repeated")
 
     assert derived == derived.lower()
@@ -44,7 +44,7 @@ def test_a_derived_id_is_26_characters_that_any_system_keeps():
     assert len(derived) == 26
 
 
-def test_a_derived_id_depends_on_salt_scope_and_content():
+def test_derived_id_depends_on_salt_scope_and_content():
     ids = {
         derived_id(salt=salt, scope=scope, repeated=repeated)
         for salt in (b"s", b"t")

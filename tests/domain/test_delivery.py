@@ -32,17 +32,17 @@ ALL = [(state, trigger) for state in State for trigger in Trigger]
 
 
 @pytest.mark.parametrize(("state", "trigger"), [pair for pair in ALL if pair in LEGAL])
-def test_what_the_table_allows_leads_where_it_says(state, trigger):
+def test_allowed_transition_leads_to_its_state(state, trigger):
     assert after(state, trigger) is LEGAL[state, trigger]
 
 
 @pytest.mark.parametrize(("state", "trigger"), [pair for pair in ALL if pair not in LEGAL])
-def test_what_the_table_does_not_allow_is_refused(state, trigger):
+def test_illegal_transition_is_refused(state, trigger):
     with pytest.raises(IllegalTransition, match=f"{trigger} is not for a delivery that is {state}"):
         after(state, trigger)
 
 
-def test_the_table_covers_every_state():
+def test_table_covers_every_state():
     assert set(TRANSITIONS) == set(State)
 
 
@@ -53,19 +53,19 @@ def test_only_a_sender_delivers_and_only_once():
     assert not TRANSITIONS[State.DELIVERED]
 
 
-def test_only_a_person_brings_back_what_is_dead():
+def test_only_a_replay_queues_a_dead_letter():
     ways = [trigger for trigger, state in TRANSITIONS[State.DEAD].items() if state is State.QUEUED]
 
     assert ways == [Trigger.REPLAYED]
 
 
-def test_what_is_held_comes_back_by_a_person_or_out_of_doubt():
+def test_only_a_replay_or_recall_queues_a_held_delivery():
     ways = [trigger for trigger, state in TRANSITIONS[State.HELD].items() if state is State.QUEUED]
 
     assert ways == [Trigger.REPLAYED, Trigger.RECALLED]
 
 
-def test_the_table_cannot_be_changed():
+def test_table_is_immutable():
     with pytest.raises(TypeError):
         TRANSITIONS[State.DELIVERED][Trigger.CLAIMED] = State.SENDING
 

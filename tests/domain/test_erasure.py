@@ -40,11 +40,11 @@ def whom(*given, region="GB"):
         (CLICK, f"https://shop.example/?twclid={TWCLID}", Identifiers(click_id=TWCLID)),
     ],
 )
-def test_a_person_is_known_in_any_spelling(kind, text, person):
+def test_person_is_recognized_in_any_spelling(kind, text, person):
     assert asked(kind, text, region="GB").person == person
 
 
-def test_a_conversion_id_is_no_person():
+def test_conversion_id_is_no_person():
     identifier = asked(CONVERSION_ID, " order-1 ", region=None)
 
     assert identifier == ErasureIdentifier(kind=CONVERSION_ID, conversion_id="order-1")
@@ -63,7 +63,7 @@ def test_a_conversion_id_is_no_person():
         (CONVERSION_ID, "x" * 513),
     ],
 )
-def test_what_means_nobody_is_a_fault_that_does_not_repeat_it(kind, text):
+def test_invalid_identifier_is_a_fault_that_does_not_repeat_it(kind, text):
     found = asked(kind, text, region=None)
 
     assert isinstance(found, Fault)
@@ -81,7 +81,7 @@ def test_what_means_nobody_is_a_fault_that_does_not_repeat_it(kind, text):
         f'{{"phone_sha256":"{sha256(NUMBER[1:])}"}}',
     ],
 )
-def test_what_is_kept_of_them_is_found(kept):
+def test_stored_data_of_the_person_is_found(kept):
     them = whom((EMAIL, ADA), (PHONE, NUMBER), (CLICK, TWCLID))
 
     assert them.named_in(kept.encode())
@@ -101,7 +101,7 @@ def test_what_is_kept_of_them_is_found(kept):
         "tel:+442079460958",
     ],
 )
-def test_what_others_wrote_of_them_is_found_in_clear(text):
+def test_raw_text_about_the_person_is_found(text):
     assert whom((EMAIL, ADA), (PHONE, NUMBER), (CLICK, TWCLID)).named_in_any(text.encode())
 
 
@@ -116,14 +116,14 @@ def test_what_others_wrote_of_them_is_found_in_clear(text):
         "4420794609580",
     ],
 )
-def test_others_are_not_meant(text):
+def test_other_persons_are_not_found(text):
     them = whom((EMAIL, ADA), (PHONE, NUMBER), (CLICK, TWCLID))
 
     assert not them.named_in(text.encode())
     assert not them.named_in_any(text.encode())
 
 
-def test_nobody_prints():
+def test_repr_hides_the_person():
     identifier = asked(EMAIL, ADA, region=None)
 
     assert "ada" not in repr(identifier) + repr(all_of([identifier]))

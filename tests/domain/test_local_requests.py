@@ -21,7 +21,7 @@ OWN = (b"host", b"localhost:8080")
         ("", False),
     ],
 )
-def test_loopback_is_this_machine_alone(address, loopback):
+def test_loopback_is_only_this_machine(address, loopback):
     assert is_loopback(address) is loopback
 
 
@@ -44,7 +44,7 @@ def test_loopback_is_this_machine_alone(address, loopback):
         ("::1", False),
     ],
 )
-def test_its_own_names_are_localhost_and_the_addresses_of_loopback(host, own):
+def test_own_names_are_localhost_and_loopback_addresses(host, own):
     assert is_own_name(host) is own
 
 
@@ -85,14 +85,14 @@ def test_its_own_names_are_localhost_and_the_addresses_of_loopback(host, own):
         "WL-Proxy-Client-IP",
     ],
 )
-def test_what_has_a_header_of_proxies_was_passed_on(name):
+def test_proxy_header_marks_a_forwarded_request(name):
     headers = [OWN, (name.lower().encode(), b"anything")]
 
     assert is_passed_on(headers)
     assert not is_from_here("127.0.0.1", headers)
 
 
-def test_what_browsers_and_scrapers_send_is_no_header_of_proxies():
+def test_ordinary_headers_are_no_proxy_headers():
     names = (
         b"host user-agent accept accept-encoding accept-language authorization connection cookie "
         b"origin referer sec-fetch-site sec-ch-ua upgrade-insecure-requests cache-control "
@@ -115,5 +115,5 @@ def test_what_browsers_and_scrapers_send_is_no_header_of_proxies():
         ("127.0.0.1", [(b"host", b"t.shop.example"), OWN], False),
     ],
 )
-def test_this_machine_asks_over_loopback_and_by_its_own_name(peer, headers, here):
+def test_local_request_uses_loopback_and_an_own_name(peer, headers, here):
     assert is_from_here(peer, headers) is here

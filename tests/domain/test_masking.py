@@ -55,35 +55,35 @@ KEYS = OAuthKeys(
     ],
     ids=lambda value: type(value).__name__,
 )  # fmt: skip
-def test_no_value_prints_a_secret_or_a_person(value):
+def test_repr_hides_secrets_and_persons(value):
     shown = f"{value!r} {value} {[value]}"
 
     assert CANARY not in shown
 
 
-def test_identifiers_print_which_kinds_there_are():
+def test_repr_of_identifiers_shows_only_their_kinds():
     assert repr(Identifiers(email="a" * 64, ip="192.0.2.1")) == "Identifiers(email=***, ip=***)"
 
 
-def test_a_secret_prints_as_stars():
+def test_secret_prints_as_stars():
     assert f"{Secret(CANARY)} {Secret(CANARY)!r} {Secret(CANARY)!s}" == "*** *** ***"
 
 
-def test_a_secret_does_not_become_json():
+def test_secret_cannot_be_serialized_to_json():
     with pytest.raises(TypeError):
         json.dumps(Secret(CANARY))
     with pytest.raises(TypeError):
         msgspec.json.encode(Secret(CANARY))
 
 
-def test_a_secret_is_compared_by_what_it_holds():
+def test_secrets_are_equal_by_content():
     assert Secret("a") == Secret("a")
     assert Secret("a") != Secret("b")
     assert Secret("a") != "a"
     assert hash(Secret("a")) == hash(copy.copy(Secret("a")))
 
 
-def test_an_empty_secret_is_false():
+def test_empty_secret_is_false():
     assert not Secret("")
     assert Secret("x")
 
@@ -91,5 +91,5 @@ def test_an_empty_secret_is_false():
 @pytest.mark.parametrize(
     ("offered", "same"), [("ключ", True), ("", False), ("клю", False), ("\udc80", False)]
 )
-def test_a_secret_matches_itself_alone_whatever_is_offered(offered, same):
+def test_secret_matches_only_itself_for_any_input(offered, same):
     assert Secret("ключ").matches(offered) is same

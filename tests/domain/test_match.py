@@ -36,7 +36,7 @@ def _hash(text):
         (Identifiers(browser_id="b", email="e"), MatchKeys.BROWSER | MatchKeys.EMAIL, 1),
     ],
 )
-def test_ip_and_user_agent_are_one_key_together_and_none_alone(identifiers, key_set, keys):
+def test_ip_and_user_agent_are_one_key_only_together(identifiers, key_set, keys):
     assert (key_set_of(identifiers), keys_in(key_set)) == (key_set, keys)
 
 
@@ -50,7 +50,7 @@ def test_ip_and_user_agent_are_one_key_together_and_none_alone(identifiers, key_
         ("Ünïcödé\u0663", "Xxxxxxx9"),
     ],
 )
-def test_a_shape_keeps_no_character_of_what_it_shows(text, shape):
+def test_shape_contains_no_character_of_its_text(text, shape):
     assert shape_of(text) == shape
 
 
@@ -58,12 +58,12 @@ def test_a_shape_keeps_no_character_of_what_it_shows(text, shape):
     "email",
     ["noreply@shop.example", "x@example.com", "buyer@mail.test", "GUEST+1@shop.de", "undefined"],
 )
-def test_addresses_of_nobody_are_placeholders(email):
+def test_placeholder_addresses_are_recognized(email):
     assert is_placeholder(email)
 
 
 @pytest.mark.parametrize("email", ["anna@shop.de", "testa@shop.de", "x@myexample.com"])
-def test_addresses_of_people_are_none(email):
+def test_real_addresses_are_no_placeholders(email):
     assert not is_placeholder(email)
 
 
@@ -76,18 +76,18 @@ def test_addresses_of_people_are_none(email):
         (_hash("anna@shop.de").upper(), None, "upper_case_hash"),
     ],
 )
-def test_a_spoilt_hash_is_recognised(text, raw, code):
+def test_damaged_hash_is_recognized(text, raw, code):
     flaw = digest_flaw(text, path="email_sha256", raw=raw)
 
     assert isinstance(flaw, Flaw)
     assert (flaw.code, flaw.path) == (code, "email_sha256")
 
 
-def test_a_good_hash_has_no_flaw():
+def test_good_hash_has_no_flaw():
     assert digest_flaw(_hash("anna@shop.de"), path="email_sha256", raw="anna@shop.de") is None
 
 
-def test_kits_add_up():
+def test_key_sets_add_up():
     whole = matching({int(MatchKeys.CLICK): 3, int(MatchKeys.CLICK | MatchKeys.EMAIL): 1})
 
     assert whole == Matching(conversions=4, click=4, email=1, two=1, one_short=3)

@@ -41,7 +41,7 @@ def read(text):
         ("0.000000000000000001", "0.000000000000000001"),
     ],
 )
-def test_an_amount_becomes_a_decimal_text_with_two_decimals_or_more(text, spelled):
+def test_amount_becomes_a_decimal_text_with_two_decimals_or_more(text, spelled):
     assert read(text) == spelled
 
 
@@ -83,18 +83,18 @@ def test_an_amount_becomes_a_decimal_text_with_two_decimals_or_more(text, spelle
         ("-1e2", "amount_negative"),
     ],
 )
-def test_what_is_no_amount_has_its_code(text, code):
+def test_invalid_amount_has_its_code(text, code):
     assert read(text) == code
 
 
-def test_the_sentence_quotes_an_amount_with_separators():
+def test_message_quotes_an_amount_with_separators():
     assert amount("1,234.50", path="value").message == (
         '"1,234.50" is not an amount: write it without separators, like 1234.50'
     )
 
 
 @pytest.mark.parametrize("text", ["bob@example.com", "+44 20 7946 0958", "(415) 555-0100", "<b>"])
-def test_the_sentence_does_not_quote_what_may_be_a_person(text):
+def test_message_does_not_quote_a_possible_person(text):
     message = amount(text, path="value").message
 
     assert message == "this is not an amount: write it like 49.90"
@@ -104,7 +104,7 @@ def test_the_sentence_does_not_quote_what_may_be_a_person(text):
     st.decimals(min_value=0, max_value=10**17, allow_nan=False, allow_infinity=False, places=None)
     | st.decimals(min_value=0, max_value=10**15, places=2)
 )
-def test_the_value_is_kept_exactly(value):
+def test_value_is_kept_exactly(value):
     spelled = read(str(value))
 
     if not spelled.startswith("amount_"):
@@ -113,7 +113,7 @@ def test_the_value_is_kept_exactly(value):
 
 
 @given(st.integers(0, 10**18 - 1))
-def test_whole_numbers_beyond_the_precision_of_a_float_are_kept(value):
+def test_integers_beyond_float_precision_are_kept(value):
     assert read(str(value)) == f"{value}.00"
 
 
@@ -124,13 +124,13 @@ def test_any_text_is_an_amount_or_a_fault(text):
     assert isinstance(found, Fault) or amount(found, path="value") == found
 
 
-def test_no_float_is_made_of_an_amount():
+def test_amounts_are_never_floats():
     assert "float" not in vars(money)
     assert all(not isinstance(value, float) for value in vars(money).values())
 
 
 @pytest.mark.parametrize("text", ["EUR", "eur", " Eur ", "eUR\n"])
-def test_a_currency_is_read_in_any_case(text):
+def test_currency_is_case_insensitive(text):
     assert currency(text, path="currency") == "EUR"
 
 
@@ -151,11 +151,11 @@ def test_a_currency_is_read_in_any_case(text):
         "\uff45\uff55\uff52",
     ],
 )
-def test_what_is_no_currency_is_a_fault(text):
+def test_invalid_currency_is_a_fault(text):
     assert currency(text, path="currency").code == "currency_unknown"
 
 
-def test_the_sentence_quotes_a_short_code_alone():
+def test_message_quotes_only_a_short_code():
     assert currency("XXX1", path="c").message == '"XXX1" is not a currency code of ISO 4217'
     assert (
         currency("bob@example.com", path="c").message == "this is not a currency code of ISO 4217"

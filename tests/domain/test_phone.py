@@ -67,44 +67,44 @@ def sha256(text):
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def test_the_number_that_every_peer_hashes_wrongly_is_hashed_right():
+def test_formatted_us_number_is_hashed_as_e164():
     assert digest_of("+1 (415) 555-0100") == SHA_OF_555
 
 
-def test_the_vector_of_x_is_met_and_its_plus_kept():
+def test_digest_of_x_example_is_met_with_its_plus():
     assert digest_of("+11234567890") == X_VECTOR
     assert digest_of("+11234567890") != WITHOUT_PLUS
 
 
 @pytest.mark.parametrize("spelling", INTERNATIONAL)
-def test_a_number_with_a_country_code_needs_no_region(spelling):
+def test_number_with_a_country_code_needs_no_region(spelling):
     assert digest_of(spelling) == sha256(LONDON)
 
 
 @pytest.mark.parametrize("spelling", [*INTERNATIONAL, *NATIONAL])
-def test_all_spellings_are_one_number_where_the_region_is_known(spelling):
+def test_all_spellings_are_one_number_with_a_region(spelling):
     assert digest_of(spelling, "GB") == sha256(LONDON)
 
 
 @pytest.mark.parametrize("spelling", NATIONAL)
-def test_a_national_number_is_not_guessed_at(spelling):
+def test_national_number_without_a_region_is_refused(spelling):
     assert code_of(spelling) == "phone_needs_region"
 
 
-def test_the_region_decides_what_a_national_number_is():
+def test_region_decides_the_country_of_a_national_number():
     assert digest_of("(415) 555-0100", "US") == SHA_OF_555
 
 
-def test_a_leading_zero_that_belongs_to_the_number_stays():
+def test_significant_leading_zero_is_kept():
     assert e164("06 1234 5678", "IT") == "+390612345678"
 
 
-def test_a_national_number_must_be_one_of_its_region():
+def test_national_number_must_be_valid_in_its_region():
     assert code_of("(415) 555-0100", "GB") == "phone_unusable"
     assert digest_of("+1 (415) 555-0100", "GB") == sha256("+14155550100")
 
 
-def test_the_code_for_dialling_out_is_that_of_the_region():
+def test_international_prefix_is_that_of_the_region():
     assert digest_of("011 44 20 7946 0958", "US") == sha256(LONDON)
 
 
@@ -117,12 +117,12 @@ def test_the_code_for_dialling_out_is_that_of_the_region():
         "+44 0000000000", "+44 2079", "+44 2079 4609 5812",
     ],
 )  # fmt: skip
-def test_what_is_no_number_is_a_fault_even_where_the_region_is_known(text):
+def test_invalid_number_is_a_fault_with_a_region(text):
     assert code_of(text, "GB") == "phone_unusable"
 
 
 @pytest.mark.parametrize("text", ["", "+", "n/a", "unknown", "123456", "1" * 65, "tel:"])
-def test_what_is_no_number_needs_no_region_to_be_a_fault(text):
+def test_invalid_number_is_a_fault_without_a_region(text):
     assert code_of(text) == "phone_unusable"
 
 
@@ -131,12 +131,12 @@ def test_what_is_no_number_needs_no_region_to_be_a_fault(text):
     [(6, "phone_unusable"), (7, "phone_needs_region"), (15, "phone_needs_region"),
      (16, "phone_unusable")],
 )  # fmt: skip
-def test_a_number_without_a_country_code_has_7_to_15_digits(digits, code):
+def test_number_without_a_country_code_has_7_to_15_digits(digits, code):
     assert code_of("2" * digits) == code
 
 
 @pytest.mark.parametrize(("length", "number"), [(64, LONDON), (65, "phone_unusable")])
-def test_a_number_is_written_with_at_most_64_characters(length, number):
+def test_number_has_at_most_64_characters(length, number):
     assert e164("+44" + "2079460958".rjust(length - 3), None) == number
 
 
@@ -145,21 +145,21 @@ def test_at_most_128_characters_are_read(length, number):
     assert e164(LONDON.ljust(length), None) == number
 
 
-def test_a_digest_is_not_hashed_again():
+def test_digest_is_not_hashed_again():
     assert digest_of(X_VECTOR, "GB") == X_VECTOR
     assert digest_of(f" {X_VECTOR.upper()} ", "GB") == X_VECTOR
 
 
 @pytest.mark.parametrize("length", [32, 40, 128])
-def test_another_hash_is_refused_as_such(length):
+def test_other_hash_is_refused_as_not_sha256(length):
     assert code_of("1a" * (length // 2), "GB") == "not_sha256"
 
 
-def test_the_hash_of_nothing_matches_nobody():
+def test_hash_of_the_empty_text_is_a_fault():
     assert code_of(sha256("")) == "hash_of_nothing"
 
 
-def test_a_fault_does_not_repeat_the_number():
+def test_fault_does_not_repeat_the_number():
     assert "7946" not in f"{digest_of('020 7946 0958')}"
 
 
@@ -169,7 +169,7 @@ def test_a_fault_does_not_repeat_the_number():
     ),
     region=st.none() | st.sampled_from(sorted(phonenumbers.SUPPORTED_REGIONS)),
 )
-def test_the_fast_path_agrees_with_the_library(number, region):
+def test_fast_path_agrees_with_the_library(number, region):
     slow = e164(number, region)
     assume(slow.startswith("+"))
 
@@ -183,7 +183,7 @@ def test_the_fast_path_agrees_with_the_library(number, region):
     r"|467[02369][0-9]{7}|47[49][0-9]{7}|48[4-8][0-9]{8}|55[1-9]{2}9[0-9]{8}|81[7-9]0[0-9]{8}"
     r"|8210[0-9]{8})"
 ), fullmatch=True))  # fmt: skip
-def test_what_takes_the_fast_path_is_what_the_library_would_spell(number):
+def test_fast_path_spells_as_the_library_does(number):
     assert e164(number, None) == number
 
 
@@ -194,5 +194,5 @@ def test_any_text_is_a_digest_or_a_fault(text, region):
     assert isinstance(read, Fault) or (len(read) == 64 and read.isalnum())
 
 
-def test_the_regions_are_those_of_the_library():
+def test_regions_are_those_of_the_library():
     assert frozenset(phonenumbers.SUPPORTED_REGIONS) == PHONE_REGIONS

@@ -36,7 +36,7 @@ def agent(text):
         ("::FFFF:cb00:7107", "203.0.113.7"),
     ],
 )
-def test_an_address_gets_its_one_spelling(text, address):
+def test_address_is_normalized(text, address):
     assert ip(text) == address
 
 
@@ -48,7 +48,7 @@ def test_an_address_gets_its_one_spelling(text, address):
         "::ffff:10.0.0.1", "::ffff:127.0.0.1",
     ],
 )  # fmt: skip
-def test_a_private_address_says_nothing_of_a_person(text):
+def test_private_address_is_refused(text):
     assert ip(text) == "ip_private"
 
 
@@ -62,16 +62,16 @@ def test_a_private_address_says_nothing_of_a_person(text):
         "203.0.113.7\x00",
     ],
 )  # fmt: skip
-def test_what_is_no_address_is_a_fault(text):
+def test_invalid_address_is_a_fault(text):
     assert ip(text) == "ip_unusable"
 
 
 @pytest.mark.parametrize(("length", "address"), [(64, "203.0.113.7"), (65, "ip_unusable")])
-def test_an_address_is_written_with_at_most_64_characters(length, address):
+def test_address_has_at_most_64_characters(length, address):
     assert ip("203.0.113.7".rjust(length)) == address
 
 
-def test_a_user_agent_is_trimmed_and_otherwise_raw():
+def test_user_agent_is_trimmed_and_otherwise_raw():
     assert agent("  Mozilla/5.0 (X11; Ünïcode\u00a0) ") == "Mozilla/5.0 (X11; Ünïcode\u00a0)"
 
 
@@ -82,12 +82,12 @@ def test_a_user_agent_is_trimmed_and_otherwise_raw():
         "a\x85b", "x" * 2_049, "x" * 65_536,
     ],
 )  # fmt: skip
-def test_what_is_no_user_agent_is_a_fault(text):
+def test_invalid_user_agent_is_a_fault(text):
     assert agent(text) == "user_agent_unusable"
 
 
 @pytest.mark.parametrize("length", [1, 2_048])
-def test_the_shortest_and_the_longest_user_agent_are_taken(length):
+def test_shortest_and_longest_user_agent_are_accepted(length):
     assert agent("x" * length) == "x" * length
 
 
@@ -97,7 +97,7 @@ def test_any_text_is_an_address_or_a_fault(text):
 
 
 @given(st.ip_addresses())
-def test_reading_an_address_again_gives_it_back(address):
+def test_normalized_address_is_unchanged(address):
     once = ip(str(address))
 
     assert once.startswith("ip_") or ip(once) == once
@@ -106,7 +106,7 @@ def test_reading_an_address_again_gives_it_back(address):
 @given(
     st.ip_addresses(v=4).map(str) | st.from_regex(r"[0-9]{1,3}(\.[0-9]{1,3}){3}", fullmatch=True)
 )
-def test_a_dotted_address_is_read_as_by_the_library(text):
+def test_dotted_address_is_read_as_by_the_library(text):
     with patch.object(normalize, "_PUBLIC_FIRST", frozenset()):
         thorough = ip(text)
 
@@ -123,7 +123,7 @@ GROUPS = st.sampled_from(["0", "00", "1", "7f", "0a", "A", "2001", "fe80"])
         st.lists(GROUPS, min_size=6, max_size=8),
     )
 )
-def test_an_address_of_eight_groups_is_read_as_by_the_library(text):
+def test_address_of_eight_groups_is_read_as_by_the_library(text):
     with patch.object(normalize, "_GLOBAL_IPV6", re.compile("(?!)")):
         thorough = ip(text)
 
@@ -131,5 +131,5 @@ def test_an_address_of_eight_groups_is_read_as_by_the_library(text):
 
 
 @given(st.ip_addresses(v=6, network="2000::/3").map(str))
-def test_a_global_address_is_read_as_by_the_library(text):
+def test_global_address_is_read_as_by_the_library(text):
     assert ip(text) == str(ipaddress.ip_address(text))

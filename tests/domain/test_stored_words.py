@@ -39,11 +39,11 @@ SOURCES = Path(__file__).parents[2] / "src/twite"
         (Rejected(scope=RejectionScope.SIZE, reason=""), "rejected"),
     ],
 )
-def test_an_outcome_is_stored_as_a_word_of_its_own(outcome, word):
+def test_outcome_is_stored_as_its_enum_value(outcome, word):
     assert outcome.kind is AttemptOutcome(word)
 
 
-def test_changes_of_users_keep_their_tags_on_the_control_channel():
+def test_user_changes_keep_their_tags_on_the_control_channel():
     tags = {kind.__struct_config__.tag for kind in Change.__args__}
 
     assert tags == {
@@ -63,7 +63,7 @@ def classes_with(word):
                     yield path.relative_to(SOURCES), node
 
 
-def test_no_enum_takes_its_words_from_the_names_of_its_members():
+def test_no_enum_derives_its_values_from_member_names():
     taken = [
         f"{path}: {found.name}"
         for path, found in classes_with("auto")
@@ -75,7 +75,7 @@ def test_no_enum_takes_its_words_from_the_names_of_its_members():
     assert taken == []
 
 
-def test_no_union_on_the_wire_is_told_apart_by_class_names():
+def test_no_serialized_union_is_tagged_by_class_names():
     told = [
         f"{path}: {found.name}"
         for path, found in classes_with("tag=True")
@@ -117,11 +117,11 @@ WORDS = {
 
 
 @pytest.mark.parametrize("kind", WORDS, ids=lambda kind: kind.__name__)
-def test_an_enum_keeps_its_words(kind):
+def test_enum_keeps_its_values(kind):
     assert set(WORDS[kind].split()) <= {member.value for member in kind}
 
 
-def test_the_audit_keeps_its_words():
+def test_audit_actions_keep_their_values():
     assert {action.value for action in AuditAction} == {
         *("user.add", "user.role", "user.password", "user.codes_on", "user.codes_off"),
         *("user.remove", "key.add", "key.revoke", "sign_in", "sign_in.refused", "sign_out"),
@@ -133,7 +133,7 @@ def test_the_audit_keeps_its_words():
     }
 
 
-def test_the_metric_of_troubles_keeps_its_labels():
+def test_trouble_metric_keeps_its_labels():
     assert {place.value for place in TroublePlace} == {
         *("audit", "balance", "connections", "consent", "console", "flight", "lane", "ledger"),
         *("lent credentials", "log", "lookout", "outbox", "pruning", "store", "sweep", "tag"),

@@ -6,18 +6,18 @@ from twite.domain.stats.tally import DeliveryTimes, first_of, quantile, slot_of,
 
 
 @pytest.mark.parametrize("ms", [0, 1, 3, 4, 7, 8, 9, 100, 1_499, 1_500, 172_800_000])
-def test_a_slot_holds_what_is_put_into_it(ms):
+def test_slot_contains_its_time(ms):
     slot = slot_of(ms)
 
     assert first_of(slot) <= ms < first_of(slot + 1)
 
 
-def test_a_clock_put_back_took_no_time():
+def test_clock_set_back_counts_as_no_time():
     assert slot_of(-5) == 0
 
 
 @pytest.mark.parametrize("part", [0.5, 0.9, 0.99])
-def test_a_quantile_is_within_an_eighth_of_the_truth(part):
+def test_quantile_is_within_an_eighth_of_the_truth(part):
     times = [17 * number for number in range(1, 2_001)]
     slots: dict[int, int] = {}
     for time in times:
@@ -28,7 +28,7 @@ def test_a_quantile_is_within_an_eighth_of_the_truth(part):
     assert found == pytest.approx(times[int(part * len(times))], rel=1 / 8)
 
 
-def test_nothing_has_no_quantile():
+def test_empty_tally_has_no_quantile():
     assert quantile({}, 0.5) is None
 
 

@@ -36,15 +36,15 @@ def judged(hours, now, since=0):
     return silence(hours, now=now, since=since)
 
 
-def test_of_a_source_that_never_sent_nothing_is_said():
+def test_unused_source_is_not_judged():
     assert judged([], at(0, 0, 9)) is None
 
 
-def test_of_a_source_known_for_less_than_a_week_nothing_is_said():
+def test_source_known_for_less_than_a_week_is_not_judged():
     assert judged(office_hours(1), at(3, 0, 0)) is None
 
 
-def test_a_weekend_without_orders_is_usual_where_it_always_was():
+def test_usual_weekend_silence_is_not_unusual():
     assert not judged(office_hours(2), at(2, 0, 8)).unusual
 
 
@@ -59,11 +59,11 @@ def test_twice_the_longest_silence_is_unusual():
     ]
 
 
-def test_a_long_silence_does_not_become_the_usual_one():
+def test_long_silence_does_not_become_usual():
     assert judged(office_hours(2), at(9, 0, 0)).unusual
 
 
-def test_a_shop_that_sells_day_and_night_is_missed_within_an_hour_or_two():
+def test_silence_of_a_day_and_night_shop_is_noticed_within_two_hours():
     hours = [an_hour(FIRST + hour, count=60) for hour in range(10 * 24)]
     last = hours[-1].last_at
 
@@ -72,7 +72,7 @@ def test_a_shop_that_sells_day_and_night_is_missed_within_an_hour_or_two():
     assert found == [False, True]
 
 
-def test_a_busy_office_is_missed_on_the_same_day():
+def test_silence_of_a_busy_office_is_noticed_on_the_same_day():
     hours = [
         office_hour
         for office_hour in office_hours(2, count=60)
@@ -84,7 +84,7 @@ def test_a_busy_office_is_missed_on_the_same_day():
     assert (found.expected, found.unusual) == (120, True)
 
 
-def test_few_missing_ones_are_no_reason_yet():
+def test_few_missing_conversions_are_not_unusual():
     hours = [
         office_hour
         for office_hour in office_hours(2, count=60)
@@ -94,19 +94,19 @@ def test_few_missing_ones_are_no_reason_yet():
     assert not judged(hours, at(1, 4, 10)).unusual
 
 
-def test_the_time_before_anybody_listened_is_no_silence():
+def test_time_before_the_gateway_ran_is_no_silence():
     found = judged(office_hours(2), at(9, 0, 0), since=at(8, 6, 23))
 
     assert (found.lasts, found.unusual) == (HOUR, False)
 
 
-def test_a_week_old_hour_is_expected_once_even_in_a_long_silence():
+def test_week_old_hour_is_expected_once_in_a_long_silence():
     found = judged(office_hours(2), at(4, 0, 0))
 
     assert found.expected == 5 * 8 * 10
 
 
-def test_the_first_look_counts_what_came_before_as_one():
+def test_first_look_counts_earlier_conversions_as_one():
     assert noted({}, {"shop": 5_000}, now=FIRST * HOUR + 7) == [
         HourlyTraffic(
             source="shop",
@@ -119,11 +119,11 @@ def test_the_first_look_counts_what_came_before_as_one():
     ]
 
 
-def test_a_source_from_which_nothing_ever_came_has_no_hour():
+def test_source_without_conversions_has_no_hour():
     assert noted({}, {"shop": 0}, now=MONDAY) == []
 
 
-def test_what_came_is_counted_in_its_hour():
+def test_new_conversions_are_counted_in_their_hour():
     before = HourlyTraffic(
         source="shop", hour=FIRST, count=3, first_at=MONDAY, last_at=MONDAY, received=10
     )
@@ -135,13 +135,13 @@ def test_what_came_is_counted_in_its_hour():
     assert (next_.hour, next_.count, next_.first_at) == (FIRST + 1, 1, MONDAY + HOUR)
 
 
-def test_a_look_at_which_nothing_new_had_come_changes_nothing():
+def test_look_without_new_conversions_changes_nothing():
     before = an_hour(FIRST)
 
     assert noted({"shop": before}, {"shop": 0}, now=MONDAY + DAY) == []
 
 
-def test_a_clock_that_went_back_counts_on_in_the_latest_hour():
+def test_clock_set_back_counts_in_the_latest_hour():
     before = HourlyTraffic(
         source="shop", hour=FIRST, count=1, first_at=MONDAY, last_at=MONDAY, received=1
     )
@@ -151,7 +151,7 @@ def test_a_clock_that_went_back_counts_on_in_the_latest_hour():
     assert (found.hour, found.count, found.last_at) == (FIRST, 3, MONDAY)
 
 
-def test_a_count_that_went_back_is_gone_on_from():
+def test_decreased_count_is_continued_from():
     before = HourlyTraffic(
         source="shop", hour=FIRST, count=4, first_at=MONDAY, last_at=MONDAY, received=90
     )

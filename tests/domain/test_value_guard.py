@@ -46,11 +46,11 @@ def _kind(norms, value, currency="EUR"):
         ("1000000.00", UnusualAmount.OUTLIER),
     ],
 )
-def test_an_amount_is_judged_by_what_is_usual(value, kind):
+def test_amount_is_judged_by_usual_amounts(value, kind):
     assert _kind([_norm(_orders(200))], value) == kind
 
 
-def test_a_shop_with_one_price_tells_minor_units_too():
+def test_minor_units_are_recognized_with_a_single_price():
     assert _kind([_norm(["49.90"] * 100)], "4990.00") == UnusualAmount.MINOR_UNITS
 
 
@@ -60,23 +60,23 @@ def test_yen_have_no_minor_units():
     )
 
 
-def test_a_dinar_has_a_thousand():
+def test_dinar_has_1000_minor_units():
     norm = _norm(_orders(100), "KWD")
 
     assert _kind([norm], "50000", "KWD") == UnusualAmount.MINOR_UNITS
 
 
-def test_nothing_is_said_before_enough_was_seen():
+def test_nothing_is_flagged_before_enough_was_seen():
     assert _kind([_norm(_orders(LEAST_SEEN - 1))], "1000000.00") is None
 
 
-def test_zero_is_not_remarkable_where_it_is_usual():
+def test_usual_zero_is_not_flagged():
     norm = _norm([*_orders(90), *["0.00"] * 10])
 
     assert _kind([norm], "0.00") is None
 
 
-def test_another_currency_is_remarkable_until_it_was_seen_a_few_times():
+def test_new_currency_is_flagged_until_seen_a_few_times():
     euros = _norm(_orders(100))
 
     before = _kind([euros], "49.90", "USD")
@@ -85,7 +85,7 @@ def test_another_currency_is_remarkable_until_it_was_seen_a_few_times():
     assert (before, after) == (UnusualAmount.CURRENCY, None)
 
 
-def test_a_thousand_wild_amounts_move_the_usual_only_slowly():
+def test_outliers_change_the_usual_amount_slowly():
     norm = _norm(_orders(500))
 
     for _ in range(20):
@@ -95,13 +95,13 @@ def test_a_thousand_wild_amounts_move_the_usual_only_slowly():
     assert _kind([norm], "49.90") is None
 
 
-def test_new_prices_are_learnt():
+def test_new_prices_are_learned():
     norm = _norm([*_orders(300), *_orders(3_000, middle=2_000)])
 
     assert _kind([norm], "2000.00") is None
 
 
-def test_the_flag_says_what_is_usual():
+def test_flag_shows_the_usual_amount():
     flag = remarkable({"EUR": _norm(["49.90"] * 50)}, value="0.00", currency="EUR")
 
     assert flag is not None
@@ -109,7 +109,7 @@ def test_the_flag_says_what_is_usual():
 
 
 @given(st.lists(st.decimals(0, 10**15, places=2), max_size=80))
-def test_whatever_comes_is_learnt(amounts):
+def test_any_amounts_are_learned(amounts):
     norm = _norm([f"{amount:.2f}" for amount in amounts])
 
     assert norm.seen == len(amounts)
