@@ -9,6 +9,6 @@ KILLED_FILES = (".epoch", "-wal", "")
 
 
 def copy_killed(database, to):
-    """Copy a database as a kill would leave it; nothing may be committed meanwhile."""
+    """Copy a database as a kill would leave it; nothing may be committed during the copy."""
     for suffix in KILLED_FILES:
         shutil.copyfile(f"{database}{suffix}", f"{to}{suffix}")

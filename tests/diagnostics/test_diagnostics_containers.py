@@ -81,7 +81,7 @@ async def test_a_tag_that_may_read_any_cookie_is_named_where_its_event_waits_in_
     found = await findings(folder)
 
     assert [light for light, _ in found] == lights
-    assert ("amber", "Post: the tag may read any cookie, and persons are hashed") in found or (
+    assert ("amber", "Post: the tag may read any cookie, and personal data is hashed") in found or (
         persons == "sealed"
     )
 
@@ -175,5 +175,5 @@ triggers = ["All Events"]
 
     found = await findings(folder)
 
-    said = "the tag may read any cookie, and persons are hashed"
+    said = "the tag may read any cookie, and personal data is hashed"
     assert {("amber", f"Post: {said}"), ("amber", f"Reads: {said}")} <= set(found)

@@ -1,4 +1,4 @@
-"""Recognize a person in every spelling of the identifiers, and persons in texts."""
+"""Recognize a person in every spelling of the identifiers, and people in texts."""
 
 import hashlib
 

@@ -1,4 +1,4 @@
-"""Erased persons are in no file of a running gateway that has stored their data everywhere.
+"""No file of a running gateway contains erased people, after it has stored their data everywhere.
 
 Each subject arrives in every way: sent, waiting, refused, twice, for a tag, from a page, in X's
 format. The test searches all bytes of all files that the gateway and its commands write.

@@ -1,6 +1,6 @@
 """A person erased through one gateway is in no table afterwards, while another gateway sends.
 
-Both gateways accept conversions of the same persons before, during and after the erasure.
+Both gateways accept conversions of the same people before, during and after the erasure.
 """
 
 import hashlib
@@ -49,7 +49,7 @@ LISTED = "".join(
 
 
 class Shop:
-    """Posts to one gateway until stopped: other persons, and now and then a subject."""
+    """Posts to one gateway until stopped: other people, and now and then a subject."""
 
     def __init__(self, gateway, name):
         self.requests = 0

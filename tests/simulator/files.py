@@ -52,8 +52,8 @@ class FileGround:
         old = self._path()
         if crashed:
             self._generation += 1
-            # Checkpoints go on meanwhile. The epoch file, the log, the database: in this order, no
-            # copy is ahead of the next.
+            # Checkpoints continue during the copy. The epoch file, the log, the database: in this
+            # order, no copy is ahead of the next.
             for file in sorted(Path(old).parent.iterdir(), reverse=True):
                 if not file.name.endswith((".lock", "-shm")):
                     self._copy(file)

@@ -1,4 +1,4 @@
-"""Fail the Nth operation, for every N: each store call and each request to X, one after the other.
+"""Fail the Nth operation, for every N: each store call and each request to X in turn.
 
     python -m simulator.nth_fault
 

@@ -84,7 +84,7 @@ class Model:
                 return
 
     async def send(self, _node):
-        """Send a batch, unless the lease is over."""
+        """Send a batch, unless the lease has expired."""
         able = [each for each in self.nodes if each.claimed and each.store.ownership.may_send()]
         if not able:
             return

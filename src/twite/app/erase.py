@@ -58,7 +58,7 @@ class EraseResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EraseRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """The persons to erase.
+    """The people to erase.
 
     `pixel` limits conversion ids to one pixel; with `returns`, later conversions are not
     suppressed.

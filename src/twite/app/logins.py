@@ -261,7 +261,7 @@ def vault_seal(settings: Settings) -> TurnedSeal | None:
 
 
 def _key_anew(settings: Settings) -> TurnedSeal:
-    """Read the key again; if it was removed from the settings meanwhile, return the previous."""
+    """Read the key again; if it is no longer in the settings, return the previous one."""
     seal = vault_seal(load(settings.path, os.environ)) or vault_seal(settings)
     if seal is None:
         raise RuntimeError("a vault without a key")

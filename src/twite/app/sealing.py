@@ -160,8 +160,8 @@ class RotationResult(msgspec.Struct, frozen=True, kw_only=True):
 async def rotate(settings: Settings, environ: Mapping[str, str], *, by: str) -> RotationResult:
     """Create a new key if the key is in a file, and reseal everything.
 
-    `by` is the user. Users must change a key outside of a file themselves. Raises SettingsError,
-    NotOpened, StoreUnusable, StoreInUse, LedgerUnavailable.
+    `by` is the user. Users must change a key themselves if it is not in a file. Raises
+    SettingsError, NotOpened, StoreUnusable, StoreInUse, LedgerUnavailable.
     """
     server = settings.server
     if server.secret_key is None:

@@ -136,7 +136,7 @@ async def _post(
 async def _ended(
     http: aiohttp.ClientSession, gateway: Reachable, source: Source, which: str
 ) -> "_Life":
-    """Poll the history of the test conversion until it is final or the time is over."""
+    """Poll the history of the test conversion until it is final or the time is up."""
     history = _Life(state="queued")
     end = time.monotonic() + _WAIT
     while time.monotonic() < end:

@@ -242,14 +242,14 @@ def _redirected(name: str, rule: TagRule, setting: str) -> Iterator[CheckFinding
 def read_in_clear(
     container: Container, tag: ContainerTag, *, setting: str
 ) -> Iterator[CheckFinding]:
-    """Report a tag whose permissions allow any cookie or header, although persons are hashed."""
+    """Report a tag that may read any cookie or header, although personal data is hashed."""
     calls = may_run_container(container, tag)
     unnamed = (readable_by_all([container]) if calls else readable(container, tag)).unnamed
     if unnamed:
         any_of = " and any ".join(kind.removesuffix("s") for kind in unnamed)
         yield amber(
             "tags",
-            f"{tag.name}: the tag may read any {any_of}, and persons are hashed",
+            f"{tag.name}: the tag may read any {any_of}, and personal data is hashed",
             "The tag's queued events are not encrypted, so the template gets only "
             "cookies and headers that its permissions name.",
             f"List these cookies and headers in the template's permissions; or set {setting} "

@@ -115,7 +115,7 @@ class Server:
                 await self._beat
 
     async def _emptied(self, state: uvicorn.server.ServerState, seconds: float) -> None:
-        """Wait until no connection and no request is left, or until the time is over."""
+        """Wait until no connection or request is left, or until the time is up."""
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
         direct = self._collector.direct

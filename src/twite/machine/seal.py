@@ -36,7 +36,7 @@ class AesSeal:
         self._texts = (key, *former)
 
     def turn(self, seal: "AesSeal") -> None:
-        # In one step, because the writer thread of a store may seal meanwhile.
+        # In one step, because the writer thread of a store may seal at the same time.
         self.__dict__ = dict(vars(seal))
 
     @cached_property

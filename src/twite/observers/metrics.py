@@ -242,7 +242,7 @@ class Metrics:
         for kind, known in (("counter", COUNTERS), ("gauge", GAUGES)):
             for name, (text, labels) in known.items():
                 names = labels.split()
-                # Other threads add series meanwhile.
+                # Other threads add series at the same time.
                 values = self._values[name].copy()
                 samples = [
                     (name, dict(zip(names, key, strict=True)), value)

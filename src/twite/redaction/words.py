@@ -67,7 +67,7 @@ NAMES: Final = _words(
     ονομα επωνυμο ชื่อ นามสกุล الاسم العنوان
     """
 )
-# Personal data in data about persons and events; elsewhere, data about things.
+# Personal data in data about people and events; elsewhere, data about things.
 SHORT_EMAILS: Final = _words("em")
 SHORT_PHONES: Final = _words(
     "ph mobile mobil cell handy mob gsm natel movil celular cellulare telemovil komorka"
@@ -128,8 +128,8 @@ PEOPLE: Final = _words(
     """
 )
 PEOPLE_BEHIND: Final = ("provideddata", "properties", "details", "address", "data", "info")
-# Objects about a place or a thing, although their names contain a word for persons: a list of works
-# is not about persons.
+# Objects about a place or a thing, although their names contain a word for people: a list of works
+# is not about people.
 NOT_PEOPLE: Final = _words("client clients home homes work works your yours")
 # Rows of name and value, as in forms and shops: the name indicates the kind of the value.
 ROW_NAMES: Final = _words(
@@ -159,7 +159,7 @@ TOKENS: Final = _words(
     installationid appinstanceid stapeid browserid fingerprint loginid hash
     """
 )
-# X's click id, and the ids by which X's script knows a browser.
+# X's click id, and the ids by which X's script recognizes a browser.
 CLICKS: Final = _words("twclid twpid")
 SECRETS: Final = _words("key sealed sig authorization proxyauthorization pin otp cvv cvc pan")
 # Words that indicate a secret wherever they occur; those of the second group count as two words.

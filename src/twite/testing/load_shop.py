@@ -1,4 +1,4 @@
-"""Clients that post orders in many ways, for trials that end the gateway meanwhile."""
+"""Clients that post orders in many ways, for trials that end the gateway while they run."""
 
 import json
 import random

@@ -46,7 +46,7 @@ def counted(stage):
 @pytest.mark.parametrize(
     ("fields", "key_set", "wins"),
     [
-        # A value that identifies nobody is no match key, and removing it gains none.
+        # A value that identifies nobody is not a match key, and removing it gains none.
         ({"email": "noreply+7@shop.alt"}, CLICK, []),
         ({"email_sha256": sha256("noreply@example.com")}, CLICK, []),
         ({"email_sha256": sha256(NOTHING)}, CLICK, ["double_hash"]),

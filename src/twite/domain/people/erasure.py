@@ -1,6 +1,6 @@
 """Erasure subject: convert identifiers as users write them into the values to search for.
 
-IP addresses and user agents are shared by many persons, so they cannot be searched for.
+IP addresses and user agents are shared by many people, so they cannot be searched for.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """The memory of all engine processes together.
 
 A process reserves its memory limit from its start to its end. If the total is not enough for
-another process, the process that has been idle for longest ends; its runs continue in its next
+another process, the process that has been idle longest ends; its runs continue in its next
 process. If no process is idle, the new one waits for its turn.
 """
 

@@ -1,8 +1,8 @@
 """Send one claimed batch to X: send requests, bisect a refused batch, settle the deliveries.
 
 A refusal or failure can be the fault of one conversion, of its event or of the pixel. The sender
-distinguishes these cases by which other conversions X accepts meanwhile: of the same batch, event
-or pixel.
+distinguishes these cases by the other conversions that X accepts in the meantime: of the same
+batch, event or pixel.
 """
 
 import asyncio
@@ -143,8 +143,8 @@ class BatchSender:
     def passing_events(self) -> frozenset[str]:
         """Return the events that the next claim must skip.
 
-        These are paused events, and failing events with batches in flight. More batches of them
-        would fail, too, and take slots from healthy events.
+        These are paused events, and failing events with batches in flight. More of their batches
+        would also fail, and take slots from healthy events.
         """
         return self.pauses.closed() | self._events.troubled(self.limits())
 

@@ -76,7 +76,7 @@ class Bisect:
     """The untried groups of one batch.
 
     `next` returns a group, `learn` records its refusal. `cleared` contains the ids of deliveries
-    that were held until X accepted others of their event. Their refusals are no evidence about the
+    that were held until X accepted others of their event. Their refusals are not evidence about the
     account.
     """
 
@@ -105,7 +105,7 @@ class Bisect:
         self._split(batch, why)
 
     def next(self) -> Group | None:
-        """Return the deliveries to send next, or None when there are none or the budget is out."""
+        """Return the deliveries to send next; None if none are left or the budget is used up."""
         if not self._stack or self._tries >= self._budget or self._stuck >= STUCK:
             return None
         if self.is_the_account:

@@ -302,7 +302,7 @@ class EventPauses:
             self._stored[event] = self._pauses[event]
 
     async def passed(self, event: str) -> None:
-        """End the pause of an event: X accepted a delivery of it. Raises LedgerUnavailable."""
+        """End the pause of an event: X accepted one of its deliveries. Raises LedgerUnavailable."""
         if self._pauses.pop(event, None) is not None:
             del self._probe_at[event]
             self._observer.see(Resumed(pixel=self._pixel, event=event))

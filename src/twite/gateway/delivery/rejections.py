@@ -60,13 +60,13 @@ class RejectionStats:
     def doubt_too(self, deliveries: Iterable[int]) -> None:
         """Record unsent deliveries.
 
-        Others of their batch were refused with the same error. They are held together, until the
+        Others in their batch were refused with the same error. They are held together, until the
         next acceptance. Otherwise a large bad batch would pause the event again and again.
         """
         self._unsent.update(deliveries)
 
     def cleared(self, deliveries: Iterable[Delivery]) -> AbstractSet[int]:
-        """Return the ids of deliveries whose refusal is no evidence about the account."""
+        """Return the ids of deliveries whose refusal is not evidence about the account."""
         return self._cleared.intersection(delivery.id for delivery in deliveries)
 
     def refused(self, delivery: Delivery, refusal: Rejected) -> bool:

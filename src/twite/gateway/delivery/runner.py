@@ -384,5 +384,5 @@ class DeliveryRunner:
 
 
 def _whole(pauses: Iterable[Pause], pixel: str) -> Pause | None:
-    """Return the pause of a pixel itself, not of an event of it."""
+    """Return the pause of a pixel itself, not of one of its events."""
     return next((pause for pause in pauses if (pause.pixel, pause.event) == (pixel, "")), None)

@@ -2,7 +2,7 @@
 
 `Blame` decides what is at fault after a bad response: a conversion, its event, the pixel, or X
 itself. For conversions that X read, its error codes answer this. For a 5xx, a 401, an HTML page or
-no answer, it depends on which conversions X accepts meanwhile.
+no answer, it depends on which conversions X accepts in the meantime.
 """
 
 from collections import Counter
@@ -42,7 +42,7 @@ from twite.gateway.ports.transport import NoResponse, Response
 FAILS_AT_ALL: Final = "all conversions failed"
 # After this many different deliveries were refused in a row, without an acceptance or another
 # verdict, the pixel may be at fault, even if the deliveries are suspects. Paused events and
-# deliveries that X refused alone before do not count, because they are no new evidence.
+# deliveries that X refused alone before do not count, because they are not new evidence.
 MOST_IN_A_ROW: Final = 20
 # The number of failed deliveries remembered, so that a probe uses a different one.
 _MOST_FAILED: Final = 1_000

@@ -1,4 +1,4 @@
-"""Suspects: deliveries of requests that failed, or that X refused without a cause.
+"""Suspects: deliveries of requests that failed, or that X refused without giving a cause.
 
 A delivery is a suspect until X accepts it. If X accepts other deliveries meanwhile, the suspects
 are bisected, and the bad one is isolated: it is sent alone from then on. One batch with suspects is
@@ -36,7 +36,7 @@ TURN: Final = 10
 MOST: Final = 20_000
 
 # Blame the event after this many different conversions in a row failed or were refused, while X
-# accepted conversions of other events. Isolated conversions do not count, because they are no new
+# accepted conversions of other events. Isolated conversions do not count, because they are not new
 # evidence.
 ROW: Final = 5
 
@@ -186,7 +186,7 @@ class Suspects:
     def was_refused_alone(self, delivery: Delivery) -> bool:
         """Whether X refused the delivery alone before.
 
-        Another refusal is then no evidence about the pixel.
+        Another refusal is then not evidence about the pixel.
         """
         return self._isolated.get(delivery.id, _Isolated()).is_refused
 

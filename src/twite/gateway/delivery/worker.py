@@ -44,7 +44,7 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
 class BatchHandler(Protocol):
     """Sends the batches of a worker: to X, or through a tag's template.
 
-    Methods with a default are about pixels. Handlers of tags inherit them.
+    Methods with a default apply to pixels. Handlers of tags inherit them.
     """
 
     stopping: bool
@@ -101,7 +101,7 @@ class BatchHandler(Protocol):
         del batch
 
     async def take(self, batch: Batch) -> None:
-        """Send a batch and settle every delivery of it."""
+        """Send a batch and settle each of its deliveries."""
 
     async def give_back(self, batch: Batch, deliveries: Sequence[int]) -> None:
         """Return unsent deliveries to the queue."""
@@ -391,7 +391,7 @@ class Worker:
 
 
 def _is_cut(batch: Batch) -> bool:
-    """Whether a short batch does not mean an empty queue: it contains a suspect, or is large."""
+    """Whether a short batch does not imply an empty queue: it contains a suspect, or is large."""
     size = sum(len(delivery.body) for delivery in batch.deliveries)
     return size > MOST_BYTES // 2 or any(
         delivery.crashes >= SUSPECT for delivery in batch.deliveries

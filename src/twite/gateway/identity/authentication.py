@@ -80,7 +80,7 @@ class LoginSucceeded(msgspec.Struct, frozen=True, kw_only=True):
 class LoginFailed(msgspec.Struct, frozen=True, kw_only=True):
     """A failed sign-in.
 
-    `wait` is the number of seconds until the next try is allowed, 0 for no wait.
+    `wait` is the number of seconds until the next attempt is allowed, 0 for no wait.
     """
 
     wait: int = 0
@@ -254,7 +254,7 @@ class Authentication:
         await self.people.note(AuditEvent(at=at, who=_name(offer), what=what, detail=offer.address))
 
     async def _rehashed(self, user: User, password: str) -> User:
-        """Rehash a password stored at another cost; return the updated user."""
+        """Rehash a password stored with a different cost; return the updated user."""
         if self.passwords.is_current(user.password.reveal()):
             return user
         hash_ = Secret(await self.passwords.hash(password))

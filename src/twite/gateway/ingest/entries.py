@@ -76,7 +76,7 @@ def of_x(
 ) -> tuple[tuple[AcceptedConversion, ...], bytes]:
     """Return the entries of a request in X's format, and the body to store.
 
-    Conversions of persons on the pixel's opt-out list are suppressed.
+    Conversions of people on the pixel's opt-out list are suppressed.
     """
     entries = tuple(
         entry_of(

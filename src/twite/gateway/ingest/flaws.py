@@ -117,7 +117,7 @@ def _by_index(flaws: Sequence[FlawedIdentifier]) -> Mapping[int, list[Flaw]]:
 
 
 class DoubleHashFilter:
-    """Finds double hashes per pixel, so that no source learns which persons another pixel knows.
+    """Finds double hashes per pixel, so that no source learns which people another pixel knows.
 
     Only pixels with submitted digests are remembered.
     """

@@ -101,7 +101,7 @@ def apply_edit(history: History, edit: Edit) -> EditResult:
 def doubt(
     history: History, *, now: int, changed: bool = False, is_cautious: bool = False
 ) -> str | None:
-    """Return why X could count a resent conversion twice; None if it cannot.
+    """Return why X could count a resent conversion twice; None if it could not.
 
     Within 40 hours of the first ambiguous attempt, X drops the same body under the same id as a
     duplicate. Another copy that was sent, or may be, is always a reason. `changed` is whether the

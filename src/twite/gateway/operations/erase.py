@@ -1,6 +1,6 @@
 """Erase a person from the store, without changing the balance.
 
-    search        on a read-only connection beside the owner: `EraseTraces` block put the
+    search        on a read-only connection alongside the owner: `EraseTraces` block put the
     identifiers on the opt-out list
     erase         by row ids, in slices between commits: `EraseStore`
     search again  until nothing is found; then empty the write-ahead log

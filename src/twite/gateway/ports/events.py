@@ -139,7 +139,7 @@ class Moved(GatewayEvent, frozen=True, kw_only=True):
 
 
 class Paused(GatewayEvent, frozen=True, kw_only=True):
-    """A pixel, or one `event` of it, is paused until X accepts a probe or a user resumes it."""
+    """A pixel, or one of its events, is paused until X accepts a probe or a user resumes it."""
 
     pixel: str
     reason: str

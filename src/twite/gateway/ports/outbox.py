@@ -98,7 +98,7 @@ class EditBodies(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HoldRejected(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold those of the given deliveries that are dead."""
+    """Hold the given deliveries that are dead."""
 
     deliveries: Sequence[int]
     reason: str

@@ -91,7 +91,7 @@ class EraseSearch(msgspec.Struct, frozen=True, kw_only=True):
 class Privacy(Protocol):
     """The opt-out list, by `domain.consent.person_keys`, and erasure.
 
-    A claim suppresses deliveries of persons on the list. `has_opt_outs` and `lists` may use
+    A claim suppresses deliveries of people on the list. `has_opt_outs` and `lists` may use
     a copy.
     """
 

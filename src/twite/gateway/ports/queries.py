@@ -166,7 +166,7 @@ class InErrorGroup(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RestingAmong(msgspec.Struct, frozen=True, kw_only=True):
-    """Those of the given deliveries that are dead or held, within the scope."""
+    """The given deliveries that are dead or held, within the scope."""
 
     scope: QueryScope
     deliveries: Sequence[int]
@@ -258,7 +258,7 @@ class PixelReportsQuery(Query[Sequence[PixelReport]], frozen=True, kw_only=True)
 
 
 class SubmissionsQuery(Query[Sequence[KeptSubmission]], frozen=True, kw_only=True):
-    """The submissions of those of the given conversions that are visible, in order."""
+    """The submissions of the given conversions, if they are visible, in order."""
 
     deliveries: Sequence[int]
     scope: QueryScope

@@ -154,7 +154,7 @@ class FiringResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TagCall(msgspec.Struct, frozen=True, kw_only=True):
-    """The call of runContainer by which a tag created an event.
+    """The call of runContainer with which a tag created an event.
 
     `id` is the same when a repeated run creates the same event. `root` names the run of the first
     tag, `tags` the calling tags, first to last.
@@ -176,7 +176,7 @@ class EventOrigin(Masked, frozen=True, kw_only=True):
 
     `request` is the part that tags may read, `client` the client template that parsed it. `waits`:
     a browser waits for the response. `from_page`: a page sent the events, or the event of which a
-    tag made them. `call`: a tag created the events. `persons` lists the persons of the tag's own
+    tag made them. `call`: a tag created the events. `persons` lists the people of the tag's own
     event: their opt-outs apply to the created events. Its repr is masked.
     """
 

@@ -69,7 +69,7 @@ class AdsAccount:
         return await self._ask.ask_as(self._keys, question, read_tag, about=self._named)
 
     async def delete(self, event: str) -> EventTag:
-        """Delete an event: X accepts no more conversions of it."""
+        """Delete an event: X accepts no more conversions for it."""
         question = self._shelf.deletion(event)
         return await self._ask.ask_as(self._keys, question, read_tag, about=self._named)
 
@@ -136,7 +136,7 @@ class EventTagManager:
         return await self._account(pixel).events(with_deleted=with_deleted)
 
     def names(self, pixel: str, tag: EventTag) -> tuple[str, ...]:
-        """Return the settings' names of an event, by either of its ids."""
+        """Return the names in the settings for an event, by either of its ids."""
         ids = {tag.id, tag.website_tag_id}
         return tuple(name for name, id_ in self._known(pixel).events.items() if id_ in ids)
 
@@ -155,7 +155,7 @@ class EventTagManager:
         return await self._account(pixel).update(tag.id, change)
 
     async def delete(self, pixel: str, event: str, *, by: str) -> EventTag:
-        """Delete an event: X accepts no more conversions of it. Raises SettingsError."""
+        """Delete an event: X accepts no more conversions for it. Raises SettingsError."""
         tag = await self.event_tag(pixel, event)
         await self._noted(AuditAction.EVENT_DELETE, f"{pixel} {tag.id}", tag.name, by=by)
         return await self._account(pixel).delete(tag.id)

@@ -207,7 +207,7 @@ def _address(called: SnippetCall) -> str:
 
 
 def _js(text: str) -> str:
-    """Return a JavaScript string, also safe inside a page: `<` is escaped."""
+    """Return a JavaScript string that is also safe in a page: `<` is escaped."""
     inner = json.dumps(text)[1:-1].replace('\\"', '"').replace("'", "\\'").replace("<", "\\u003c")
     return f"'{inner}'"
 

@@ -39,7 +39,7 @@ def is_secret(text: str, *, suspect: bool) -> bool:
     """Return whether a string is a secret; `suspect` is whether its field name indicates one."""
     if not suspect:
         return looks_secret(text)
-    # Next to references, a word such as Bearer or a separator is no secret.
+    # Next to references, a word such as Bearer or a separator is not a secret.
     beside = [_PLAIN.sub("", literal) for literal in literals(text)] if "{{" in text else [text]
     return any(beside)
 

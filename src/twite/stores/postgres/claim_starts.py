@@ -17,7 +17,7 @@ Place = tuple[int, int]  # the rank and the id of a delivery
 
 
 class ClaimStarts:
-    """The place in the queue behind which the search for ready deliveries of an event begins.
+    """The place in the queue after which the search for an event's ready deliveries begins.
 
     While another transaction is open, the index entries of removed deliveries stay, and each claim
     would read all of them again. Only the owner of an account claims its deliveries, so its process
@@ -37,7 +37,7 @@ class ClaimStarts:
         return {}
 
     def claimed(self, pixel: str, event: int, last: Delivery, *, took: float) -> None:
-        """Continue behind the last delivery of a full claim, which took `took` seconds."""
+        """Continue after the last delivery of a full claim, which took `took` seconds."""
         if pixel not in self._places:
             lasts = min(max(_SEARCH_EVERY, took / _SEARCHING), _MOST)
             self._places[pixel] = {}, monotonic() + lasts

@@ -105,7 +105,7 @@ _UNKEPT: Final = (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePrepare
 def is_passing(error: BaseException | None) -> bool:
     """Whether a retry may succeed later: the database is unreachable, busy or full.
 
-    A conflict that immediate retries did not end is a fault of the database, or of Twite.
+    A conflict that persists after immediate retries is a fault in the database or in Twite.
     """
     passing = (
         *LOST,
@@ -194,7 +194,7 @@ class Address:
         return driver
 
     def reason(self, error: BaseException) -> str:
-        """Return the text of an error, without values of rows and the password."""
+        """Return the text of an error, without row values or the password."""
         if isinstance(error, READ_ONLY):
             return "the database accepts no writes: it is a standby, or read-only"
         if isinstance(error, _UNKEPT):

@@ -96,11 +96,11 @@ class _PostgresCopySide:
 
 
 class PostgresCopySource(_PostgresCopySide):
-    """Implements CopySource: one view of the database, in which no gateway can begin meanwhile."""
+    """Implements CopySource: one view of the database, during which no gateway can start."""
 
     @classmethod
     async def open(cls, url: str) -> Self:
-        """Connect. Raises StoreUnusable if it is no store of this version, or a gateway runs."""
+        """Connect. Raises StoreUnusable for a store of another version, or if a gateway runs."""
         address = Address(url)
         driver = await connected(address)
         source = cls(address, driver, driver)

@@ -157,7 +157,7 @@ class PostgresDatabase(PostgresReads):
         timed: Callable[[float], None],
         committed: Callable[[PostgresSession], None],
     ) -> None:
-        """`window` is the dedup window (ms); `timed` gets the seconds of a commit."""
+        """`window` is the dedup window (ms); `timed` gets each commit's duration in seconds."""
         super().__init__(address)
         self._writers = Connections(address, MOST_SESSIONS)
         self._sessions: dict[PostgresConnection, PostgresSession] = {}

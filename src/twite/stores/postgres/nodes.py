@@ -158,7 +158,7 @@ class PostgresOwnership:
         await self._database.write(lambda book: book.run("leave_nodes"))
 
     async def until_others_suppress(self) -> None:
-        """Wait until all other gateways suppress persons that are on the opt-out list now.
+        """Wait until all other gateways suppress the people who are on the opt-out list now.
 
         Each reads the list when it renews its lease. Raises LedgerUnavailable.
         """

@@ -214,7 +214,7 @@ class Recorder:
 
     def _record(self, group: list[_Waiting], book: PostgresSession) -> list[Recorded]:
         if not self.follows_opt_outs():
-            # Its lease is over, for example because the process was suspended.
+            # Its lease has expired, for example because the process was suspended.
             version = book.opt_outs.refresh()
             if any(waiting.opt_outs != version for waiting in group):
                 raise LedgerUnavailable(

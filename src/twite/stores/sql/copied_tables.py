@@ -29,5 +29,5 @@ TABLES: Final = _tables()
 
 
 def quoted(names: tuple[str, ...]) -> list[str]:
-    """Return names of columns for a statement: some are also keywords."""
+    """Return column names for a statement, quoted because some are keywords."""
     return [f'"{name}"' for name in names]

@@ -1,6 +1,6 @@
 """Directory changes: write each change of users and API keys together with its audit event.
 
-The writer runs changes one after the other, each in one transaction, so conditions checked here
+The writer runs changes one at a time, each in one transaction, so conditions checked here
 still hold at the commit.
 """
 

@@ -127,7 +127,7 @@ class Search:
         self._of_pixel[hit.pixel].add(hit.conversion_id)
 
     def _submissions(self) -> None:
-        """Find what to erase of submissions, and their conversions."""
+        """Find what to erase in submissions and their conversions."""
         spelled = {
             source: frozenset(_spelled(id_) for id_ in ids)
             for source, ids in self._of_source.items()

@@ -1,4 +1,4 @@
-"""Opt-out list: the keys of persons who opted out, as a copy in memory."""
+"""Opt-out list: the keys of people who opted out, as a copy in memory."""
 
 from collections.abc import Iterable, Sequence
 
@@ -34,7 +34,7 @@ class OptOutList:
         self.keys.difference_update(keys)
 
     def among(self, deliveries: Iterable[Delivery], *, pixel: str) -> list[int]:
-        """Return the ids of those deliveries whose person is on the list."""
+        """Return the ids of the deliveries whose person is on the list."""
         if not self.keys:
             return []
         return [delivery.id for delivery in deliveries if self._lists(delivery.body, pixel)]

@@ -44,7 +44,7 @@ def claim(book: WriterSession, wish: Claim, *, damaged: list[int]) -> Batch | No
     """Lease pending deliveries of one event: the pixel's event with the oldest delivery.
 
     Damaged deliveries become dead letters, and their ids are added to `damaged`. Deliveries of
-    persons who revoked consent are not sent.
+    people who revoked consent are not sent.
     """
     book.run("promote", now=wish.now, limit=MOST_MOVED)
     crashes = QUARANTINED if wish.suspects else SUSPECT
@@ -221,7 +221,7 @@ def withdraw(
 
 
 def withdraw_denied(book: WriterSession) -> None:
-    """Suppress deliveries with an opt-out while they were in flight, unless X accepted them."""
+    """Suppress deliveries that were opted out while in flight, unless X accepted them."""
     if not book.denied:
         return
     rows = book.run("denied_at_rest", deliveries=as_json(sorted(book.denied))).fetchall()

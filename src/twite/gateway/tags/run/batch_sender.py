@@ -79,7 +79,7 @@ class TagBatchSender(BatchHandler):
         self.circuit_breaker.slow_down(0)
 
     async def take(self, batch: Batch) -> None:
-        """Run a batch and settle every delivery of it.
+        """Run a batch and settle each of its deliveries.
 
         If the store fails, deliveries that ran stay `sending` until their lease expires.
         """

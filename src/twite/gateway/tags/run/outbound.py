@@ -191,7 +191,7 @@ class TagOutbound:
                 left = counts and leaving.began
                 self.tried.append(RequestOutcome(status=None, words="no answer in time", left=left))
                 raise
-            # A request without the permission is no attempt: it would be refused again.
+            # A request without the permission is not an attempt: it would be refused again.
             if not isinstance(response, GoogleRequestDenied):
                 self.tried.append(self._trial(response, asking, counts=counts))
             return response

@@ -55,7 +55,7 @@ class ParsedTagEvent:
 
     @cached_property
     def scrubbed(self) -> dict[str, object]:
-        """The input of a derived id. It includes phone numbers, which distinguish persons."""
+        """The input of a derived id. It includes phone numbers, which distinguish people."""
         return scrubbed_event(self.remark.event, region=self.source.region)
 
     @cached_property

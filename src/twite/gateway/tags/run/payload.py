@@ -77,7 +77,7 @@ class _Inside(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def payload_persons(persons: Iterable[Identifiers]) -> tuple[PayloadPerson, ...]:
-    """Return the persons to look up on the opt-out list, each once."""
+    """Return the people to look up on the opt-out list, each once."""
     found = (
         PayloadPerson(
             twclid=person.click_id,
@@ -91,7 +91,7 @@ def payload_persons(persons: Iterable[Identifiers]) -> tuple[PayloadPerson, ...]
 
 
 def persons_in(payload: TagPayload) -> tuple[Identifiers, ...]:
-    """Return the persons of a payload, in the form that `payload_persons` takes."""
+    """Return the people of a payload, in the form that `payload_persons` takes."""
     return tuple(
         Identifiers(
             click_id=person.twclid, email=person.hashed_email, phone=person.hashed_phone_number

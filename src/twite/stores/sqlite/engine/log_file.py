@@ -180,7 +180,7 @@ _LEAF: Final = struct.Struct(">BHHHBH")
 
 
 class _StrayLog(NamedTuple):
-    """A log of another copy. `turn` is the turn of that copy, if it is of the same store."""
+    """A log of another copy. `turn` is the turn of that copy, if it belongs to the same store."""
 
     why: str
     turn: int

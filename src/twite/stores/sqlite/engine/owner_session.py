@@ -194,7 +194,7 @@ _BODIES: Final[Mapping[str, tuple[int, tuple[int, ...], str]]] = {
 
 
 def _prepared(name: str, rows: list[Any], width: int) -> tuple[str, list[Any], int]:
-    """Return a statement, flattened rows and their width as the driver takes them fastest."""
+    """Return a statement, flattened rows and their width, in the driver's fastest form."""
     body, seldom, usual = _BODIES[name]
     rows[body::width] = map(bytearray, rows[body::width])
     if any(rows[place::width].count(None) * width < len(rows) for place in seldom):

@@ -38,7 +38,7 @@ def migrate(connection: sqlite3.Connection, path: str) -> None:
 def new_database() -> sqlite3.Connection:
     """Return a database in memory with the newest schema and its own salt.
 
-    To copy it takes a tenth of the time of the migrations, which run once in a process.
+    Copying it takes a tenth of the time of the migrations, which run once per process.
     """
     new = sqlite3.connect(":memory:", isolation_level=None)
     new.deserialize(_migrated())
@@ -100,7 +100,7 @@ def newest_schema() -> list[tuple[object, ...]]:
 
 @cache
 def _migrated() -> bytes:
-    """Return the content of a database that all migrations have made."""
+    """Return the content of a database created by all migrations."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
         _upgrade(fresh, ":memory:", 0)
         return fresh.serialize()

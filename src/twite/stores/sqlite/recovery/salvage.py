@@ -127,7 +127,7 @@ def _named(columns: _Columns, row: PageRow) -> dict[str, Value] | None:
 def _like(
     least: int, *kinds: type, also: Callable[[Sequence[Value]], bool] = lambda _values: True
 ) -> Callable[[Sequence[Value]], bool]:
-    """Return a test of rows: the least number of values, and the types of the first."""
+    """Return a test of rows: the minimum number of values, and the types of the first ones."""
 
     def looks(values: Sequence[Value]) -> bool:
         return len(values) >= least and all(map(isinstance, values, kinds)) and also(values)
