@@ -27,8 +27,8 @@ from pathlib import Path
 from typing import Any
 
 _MESSAGE_BYTES = 1 << 20
-# Read once, before or while modules are imported. A process that has another value than the fork
-# server needs a start of its own. One without a value does not: no test is about its absence.
+# Read once, before or while modules are imported. A process with a different value from the fork
+# server's must be started separately. One without a value does not: no test is about its absence.
 _READ_AT_START = ("LD_PRELOAD", "SSL_CERT_FILE")
 _SERVERS = {name: os.environ.get(name) for name in _READ_AT_START}
 # Waiting times of a gateway's senders, in milliseconds. Tests on a virtual clock cover the

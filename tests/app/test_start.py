@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-# Half of the CPU time of a start went into these.
+# Half of the CPU time of startup went into these.
 LATE = (
     "aiohttp", "argon2", "cryptography", "jinja2", "oauthlib", "phonenumbers", "pydantic", "rich",
     "statistics", "tomlkit", "typer", "yaml", "yarl",

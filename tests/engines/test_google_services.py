@@ -1,4 +1,4 @@
-"""Calls of Google's services from templates: effects, transactions, errors."""
+"""Calls to Google's services from templates: effects, transactions, errors."""
 
 import pytest
 from template_stage import NOW, call, effects, ran, template

@@ -49,7 +49,7 @@ def tag(name="Tag", word=f"cvt_{CONTAINER}_1", *parameters, fires=("2147479574",
 
 
 def export(*, templates=None, **parts):
-    """Return an export's JSON; parts by the keys of the export, as `tag=[…]`."""
+    """Return an export's JSON; parts by the keys of the export, such as `tag=[…]`."""
     version = {
         "containerId": CONTAINER,
         "containerVersionId": "3",

@@ -179,7 +179,7 @@ class Comparison:
                 request=case.request,
                 consent=entered.granted,
                 client=case.client or client,
-                # Other random numbers than the old system's; one per event, as in a gateway.
+                # Different random numbers from the old system's; one per event, as in a gateway.
                 draw=case.line,
             )
             at_intake = _AtIntake(self._engines, self._about)

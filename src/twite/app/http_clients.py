@@ -1,4 +1,4 @@
-"""HTTP clients that open at their first request, so that a start does not import their library."""
+"""HTTP clients that open at their first request, so that startup does not import their library."""
 
 import asyncio
 from importlib import import_module

@@ -151,7 +151,7 @@ def _imported(source: Path, keep: Keep, named: frozenset[str], *, within: str) -
 
 
 def _refuse_nobodys(found: ImportResult, named: frozenset[str]) -> None:
-    """Refuse unknown secret names: a misspelt name would leave its secret in clear, silently."""
+    """Refuse unknown secret names: a misspelling would silently leave a secret in plain text."""
     nobody = nobodys(found.container, named)
     if nobody:
         raise SettingsError(

@@ -94,7 +94,7 @@ class Monitoring:
                     await _ended(self._tasks)
                     self._observer.see(MonitorStopped())
             elif not self._tasks:
-                # Another gateway may have changed the alerts: they are loaded again.
+                # Another gateway may have changed the alerts, so they are loaded again.
                 await self._begin()
             else:
                 self._listener.follow_gateways(ownership.reported(), name=ownership.name)

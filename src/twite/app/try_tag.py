@@ -59,7 +59,7 @@ async def try_tag(
     request: Incoming,
     local_url: str,
 ) -> TagTrial:
-    """Run it as for a browser. Every request goes to `local_url`.
+    """Run it as if for a browser. Every request goes to `local_url`.
 
     Raises SettingsError for a template or field.
     """

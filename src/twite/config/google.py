@@ -69,7 +69,7 @@ GOOGLE: Final = Table(
     {
         "credentials": Setting(
             None,
-            'the JSON key of a service account, as `"file:PATH"` or `"env:NAME"`',
+            'the JSON key of a service account: `"file:PATH"` or `"env:NAME"`',
             SecretText(words=(METADATA,), lines=True),
             example="file:service-account.json",
         ),

@@ -124,7 +124,7 @@ COOKIE: Final = Table(
 
 
 def _action(*words: str) -> Choice:
-    """Return a choice of actions on consent; None is to ignore the signals."""
+    """Return a choice of actions on consent; None ignores the signals."""
     return Choice(words, lambda word: None if word == "ignore" else ConsentAction(word))
 
 

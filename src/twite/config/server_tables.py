@@ -194,7 +194,7 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def path(self) -> Path:
-        """The file of the store. Of a store on a server, the start of local files' names."""
+        """The file of the store. For a store on a server, the prefix of local file names."""
         return self.url.path
 
     @property

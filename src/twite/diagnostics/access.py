@@ -16,7 +16,7 @@ from twite.x.event_tags import TRACKING, UNVERIFIED, EventTag
 from twite.x.inquiry import RefusalReason
 
 _NAMES: Final = {PixelToken: "the pixel token", OAuthKeys: "the OAuth credentials"}
-_SHORTEST_PART: Final = 16  # X's OAuth keys are never shorter, but a truncated copy is.
+_SHORTEST_PART: Final = 16  # X's OAuth keys are never shorter than this, but a truncated copy is.
 # X does not list the events that it creates itself. [doc GTM]
 _OF_X: Final = "gtm_"
 

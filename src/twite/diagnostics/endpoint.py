@@ -58,7 +58,7 @@ async def public_address(settings: Settings) -> AsyncIterator[CheckFinding]:
         async for finding in closed(public.rstrip("/"), settings):
             yield finding
     for source in reached:
-        # Requested as by a page; without a source, there is no script.
+        # Requested as a page would; without a source, there is no script.
         yield await _script(f"{public.rstrip('/')}{_SCRIPT}?s={quote(source.name)}")
     if not reached:
         yield await _servers(f"{public.rstrip('/')}{_OURS}")

@@ -66,7 +66,7 @@ KEPT_PARAMETERS: Final = frozenset(
     {"utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", "utm_id"}
 )
 
-# A URL from which at most the part after its path, and parts of the path, are removed.
+# A URL from which only parts of the path and what follows it may be removed.
 _SIMPLE: Final = re.compile(r"(https?://[a-z0-9.-]+(?::[0-9]{1,4})?(?:/[^\s?#@%\\]*)?)(?:[?#].*)?")
 # Characters that a host name cannot contain.
 _NO_HOST: Final = re.compile(r"[\s\x00-\x1f]")

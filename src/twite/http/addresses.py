@@ -47,7 +47,7 @@ def address_of(scope: Scope, trusted: Iterable[Network]) -> str | None:
 def line_of(address: str | None) -> str:
     """Return the key of one Internet connection: an IPv4 address, or a /64 of IPv6.
 
-    A household or a phone can use any address of its /64. "" for an unknown address.
+    A household or a phone can use any address in its /64. "" for an unknown address.
     """
     read = _address(address or "")
     return str(int(read) >> 64) if isinstance(read, IPv6Address) else address or ""
@@ -59,7 +59,7 @@ def comes_from(scope: Scope, trusted: Iterable[Network]) -> bool:
 
 
 class Front(msgspec.Struct, frozen=True, kw_only=True):
-    """Distinguishes requests of this machine from requests through a proxy.
+    """Distinguishes requests from this machine from requests through a proxy.
 
     `is_proxied` is whether the gateway is behind a proxy. nginx's `proxy_pass` sets no forwarding
     header, and uses the upstream's name as the host, so a request without a forwarding header may

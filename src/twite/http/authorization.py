@@ -101,7 +101,7 @@ class SourceKeys:
     def without(self, data: bytes) -> bytes:
         """Return a body, or a part of a request, with each source key replaced by MASK.
 
-        Keys are found in plain text, percent-encoded (also repeatedly), escaped in JSON, and within
+        Keys are found in plain text, percent-encoded (even repeatedly), escaped in JSON, and within
         base64.
         """
         if self._hint is not None and self._hint.search(data) is None:
@@ -210,9 +210,9 @@ def _unauthorized(code: str, message: str) -> HttpResponse:
 
 
 MASK: Final = b"***"
-# A shorter key could be an ordinary word. `twite check` warns of short keys.
+# A shorter key could be an ordinary word. `twite check` warns about short keys.
 _SHORTEST_HIDDEN: Final = 12
-# Up to this many keys are searched one after the other. Each search with a pattern lets other
+# Up to this many keys are searched for one at a time. Each search with a pattern lets other
 # threads run, which costs as much as these searches.
 _FEW: Final = 50
 _HINT_MEMORY: Final = 16 * 1024 * 1024  # bytes
@@ -298,7 +298,7 @@ class NonceMemory:
 
     def _turn(self, now: int) -> None:
         age = now - self._turned_at
-        if age < 0:  # the clock was put back: remember for longer
+        if age < 0:  # the clock was set back: remember for longer
             self._turned_at = now
         if age < self._seconds:
             return

@@ -56,7 +56,7 @@ class Origins:
             for origin in source.origins:
                 self._by_origin.setdefault(origin, []).append(source)
         self._clock = clock
-        # A burst of the whole rate is accepted: a page that is online again sends everything it has
+        # A burst of the full rate is accepted: a page that is online again sends everything it has
         # stored.
         self._addresses = RateLimiter(size=rate, per=MINUTE)
         self._sources = {

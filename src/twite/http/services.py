@@ -51,7 +51,7 @@ class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def front(self) -> Front:
-        """Tells requests of this machine. URLs on loopback mean that there is no proxy."""
+        """Recognizes requests from this machine. URLs on loopback mean that there is no proxy."""
         urls = (self.public_url, self.console_url)
         is_public = any(url is not None and not is_own_name(host_of(url) or "") for url in urls)
         return Front(

@@ -7,7 +7,7 @@ Keys are derived from the strings in the settings.
 The name of a secret is authenticated with it. NIST SP 800-38D allows 2^32 random nonces per key; a
 deployment seals a few secrets a day.
 
-Both libraries are imported at the first use: most starts of a gateway need neither.
+Both libraries are imported on first use: a gateway rarely needs them at startup.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Prometheus' text format: write metrics, and add up the pages of several processes.
 
-Imported when a page is first requested, because the library takes 30 ms of a start.
+Imported when a page is first requested, because the library takes 30 ms of the startup time.
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,7 +1,7 @@
 """Mask personal data and secrets in JSON, by field names and by the form of values.
 
-A name decides for everything below it. Other values are masked like any text, also JSON, a form or
-a URL within a string.
+A name decides for everything below it. Other values are masked like any text, including JSON, a
+form or a URL within a string.
 """
 
 import re

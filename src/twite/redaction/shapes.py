@@ -62,7 +62,7 @@ def holds_a_person(text: str) -> bool:
 
 
 def reading(text: str) -> str | None:
-    """Return a text with its escapes decoded, also nested ones.
+    """Return a text with its escapes decoded, including nested ones.
 
     Decodes percent-encoding, HTML entities, escapes of JSON and JavaScript, and other forms of
     letters and digits (full-width, with invisible characters between). None if the escapes are

@@ -1,6 +1,6 @@
 """Classify fields by name: personal data, a secret, an id, or unknown.
 
-Any spelling of a name counts (`fullName`, `full_name`, `FULL-NAME`, `Prénom`), also with an owner
+Any spelling of a name counts (`fullName`, `full_name`, `FULL-NAME`, `Prénom`), even with an owner
 before it (`billing_first_name`, `custPhone`). Some words depend on the place: a `name` is personal
 data at the top of an event and in data about a person, but not in an item. `told_by` is for
 scrubbing, and only returns certain results, because a wrong result would remove data. `kind_of` is

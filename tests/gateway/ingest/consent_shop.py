@@ -84,7 +84,7 @@ class Shop:
         return [await self.history(), *of_tag]
 
     async def start_again(self):
-        """Apply the policies as a start does."""
+        """Apply the policies as the gateway does when it starts."""
         return await PolicyChange(
             sources=[self.source], store=self.store, clock=self.clock, observer=self
         ).once()

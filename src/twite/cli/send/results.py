@@ -161,7 +161,7 @@ def _code(finding: RowFinding) -> str:
 
 HEADER: Final = ("row", "order", "verdict", "code", "field", "message")
 _START: Final = ",".join(HEADER).encode()
-# Characters that start a formula in a spreadsheet (OWASP ASVS 1.2.10), also full-width ones.
+# Characters that start a formula in a spreadsheet (OWASP ASVS 1.2.10), including full-width ones.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\0", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 

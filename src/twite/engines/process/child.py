@@ -153,7 +153,7 @@ class RequestPipe:
     """Reads requests.
 
     After several requests in a row that followed a response quickly, the process polls for the next
-    one before it sleeps: to wake up a core takes about as long as a short turn.
+    one before it sleeps: waking up a core takes about as long as a short turn.
     """
 
     def __init__(

@@ -32,8 +32,8 @@ _SECTION: Final = "SANDBOXED_JS_FOR_SERVER"
 def suffixes() -> msgspec.Raw:
     """Return the Public Suffix List's rules by top-level domain, as JSON: `{"uk": " co.uk … "}`.
 
-    Rules of one label are left out: the list's default rule covers them. Private rules, as
-    `myshopify.com`, count: a cookie must not be set above a shop of such a platform.
+    Rules of one label are left out: the list's default rule covers them. Private rules, such
+    as `myshopify.com`, count: a cookie must not be set above a shop of such a platform.
     """
     from importlib.resources import files  # noqa: PLC0415  # slow to import
 

@@ -172,9 +172,9 @@ def _plain(amount: str) -> str:
 
 
 def _contradictions(pairs: Mapping[str, tuple[bytes, bytes]]) -> list[str]:
-    """Return which of person, time and value both rows have, and differ in.
+    """Return which of person, time and value are in both rows and differ.
 
-    It is another person if no identifier is the same.
+    The person differs if no identifier is the same.
     """
     same = {
         field: earlier == other

@@ -22,8 +22,8 @@ from twite.redaction.mask_text import without_echoes
 
 STORE: Final = "store"
 CLOCK: Final = "clock"
-# The limit of `twite check`. A wrong clock affects no signatures, which use X's time, but the times
-# of received conversions.
+# The limit of `twite check`. A wrong clock affects the times of received conversions, but not
+# signatures, which use X's time.
 CLOCK_OFF: Final = 30 * SECOND
 # An alert opens when this much of the 48 hours is left and nothing of a pixel is delivered.
 DEADLINE_NEAR: Final = 12 * HOUR

@@ -55,7 +55,7 @@ from twite.gateway.ports.outbox import DeliveryStore
 from twite.gateway.ports.state import Pause
 from twite.x import spec
 
-# The wait of deliveries that a bisect did not reach, because its budget is per minute.
+# How long deliveries that a bisect did not reach must wait: its budget is per minute.
 BISECT_PAUSE: Final = MINUTE
 _GIVING_BACK: Final = 1  # seconds
 
@@ -214,7 +214,7 @@ class BatchSender:
         batch = in_flight.batch
         fresh, suspects, isolated = self._suspects.split(batch.deliveries)
         if suspects:
-            # A delivery that X fails at can take half a minute, so the suspects are sent first.
+            # A delivery on which X fails can take half a minute, so the suspects are sent first.
             patient = tuple(filter(self._suspects.was_refused_alone, isolated))
             await self._settler.give_back(
                 batch,

@@ -28,7 +28,7 @@ _LONGEST_RUN: Final = 10_000
 _SHARE: Final = 0.01
 _RECENT: Final = 1_000
 SMALL: Final = 50
-# How much a batch grows after a full one that X accepted whole.
+# How much a batch grows after a full one that X accepted entirely.
 _STEP: Final = 50
 
 Found = Sequence[tuple[Delivery, Rejected]]

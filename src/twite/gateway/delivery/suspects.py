@@ -35,9 +35,9 @@ TURN: Final = 10
 # The maximum number of suspects remembered; the oldest are dropped.
 MOST: Final = 20_000
 
-# Blame the event after this many different conversions in a row failed or were refused, while X
-# accepted conversions of other events. Isolated conversions do not count, because they are not new
-# evidence.
+# Blame the event after this many different conversions in a row have failed or been refused, while
+# X accepted conversions of other events. Isolated conversions do not count, because they are not
+# new evidence.
 ROW: Final = 5
 
 Kind = tuple[str, str]

@@ -333,7 +333,7 @@ class Worker:
         if not (failed or suspects):
             return await self.outbox.claim(claim)
         events = claim.passing_events
-        # A different delivery than the last probes, and a different event if possible.
+        # A different delivery from the last probes, and a different event if possible.
         passing = suspects.union(failed)
         probes = [(events.union(failed.values()), passing), (events, passing)]
         for passing_events, passed in probes if failed else []:

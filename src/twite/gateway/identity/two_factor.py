@@ -105,7 +105,7 @@ _DRIFT: Final = 1  # one step in each direction, for clocks that are slightly wr
 
 def fresh_secret() -> Secret:
     """Return a new secret of 160 bits, as RFC 4226 (4) recommends."""
-    from pyotp import random_base32  # noqa: PLC0415  # most starts need no codes
+    from pyotp import random_base32  # noqa: PLC0415  # rarely needed at startup
 
     return Secret(random_base32())
 

@@ -78,7 +78,7 @@ class TagCredentials:
     _used: dict[str, int] = field(init=False, default_factory=dict)
 
     async def load(self) -> None:
-        """Use the stored destinations, also those of other gateways. Raises NotOpened."""
+        """Use the stored destinations, including those of other gateways. Raises NotOpened."""
         for name, plain in await self.secret_store.all(PREFIX):
             pixel = name.removeprefix(PREFIX)
             if pixel in self.destinations and pixel not in self._owners:

@@ -227,7 +227,7 @@ class WebhookTried(GatewayEvent, frozen=True, kw_only=True):
 class MonitorChecked(GatewayEvent, frozen=True, kw_only=True):
     """The results of one run of the monitor. Parts that could not be read are None.
 
-    `alerts` are all open alerts, also those of an earlier process.
+    `alerts` are all open alerts, including those of an earlier process.
     """
 
     at: int

@@ -154,7 +154,7 @@ class FiringResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TagCall(msgspec.Struct, frozen=True, kw_only=True):
-    """The call of runContainer with which a tag created an event.
+    """The call to runContainer with which a tag created an event.
 
     `id` is the same when a repeated run creates the same event. `root` names the run of the first
     tag, `tags` the calling tags, first to last.

@@ -152,7 +152,8 @@ class Variable(ContainerPart, frozen=True, kw_only=True):
     percent-decodes; `least` and `most` bound a random number, and may be texts with names; `input`,
     `rows` of a table, where `whole` patterns must match the whole input and `captures` fills `$1` …
     into the result; `template` and `fields` belong to a template. `default` replaces a missing
-    value; None is no default. `secrets` as in ContainerTag; a secret constant has the path `value`.
+    value; None means no default. `secrets` as in ContainerTag; a secret constant has the path
+    `value`.
     """
 
     name: str

@@ -170,7 +170,7 @@ class _Planner:
         self._seen: dict[tuple[str, ...], tuple[dict[str, Tree], Values]] = {}
 
     def fired(self, tag: ContainerTag) -> list[FiredTag]:
-        """Return the tag as often as it fires. Raises _Passes, Unfilled, TooLong."""
+        """Return the tag once for each time that it fires. Raises _Passes, Unfilled, TooLong."""
         rests = self._rests(tag)
         if rests is not None:
             raise rests

@@ -1,9 +1,9 @@
 r"""Secrets of a container: stored elsewhere, and inserted before it runs.
 
 A secret is a string in `fields` (of a tag, client or variable template), or in another variable's
-`value`, `default` or `rows`. The part's `secrets` names it by its path, as `rows.0.value`, with its
-storage place. A dot in a step is written `\.`. `{{names}}` in a secret are replaced as in any other
-text.
+`value`, `default` or `rows`. The part's `secrets` names it by its path, such as `rows.0.value`,
+with its storage place. A dot in a step is written `\.`. `{{names}}` in a secret are replaced as in
+any other text.
 """
 
 import re

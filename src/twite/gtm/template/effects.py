@@ -134,7 +134,7 @@ class AfterEvent(Effect, frozen=True, kw_only=True, tag="after_event"):
 
 
 class Service(Effect, frozen=True, kw_only=True, tag="service"):
-    """A call of a Google service, as `BigQuery.insert`, with its arguments."""
+    """A call to a Google service, such as `BigQuery.insert`, with its arguments."""
 
     id: int
     name: str

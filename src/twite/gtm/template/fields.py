@@ -40,7 +40,7 @@ class FieldChoice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Validator(msgspec.Struct, frozen=True, kw_only=True):
-    """A validation rule, as NON_EMPTY or REGEX; it applies while a condition holds."""
+    """A validation rule, such as NON_EMPTY or REGEX; it applies while a condition holds."""
 
     type: str
     arguments: tuple[str, ...] = ()

@@ -1,7 +1,7 @@
 """Refuse code that no engine limit can contain, before it runs.
 
 Only a full parser knows whether a slash divides or begins a regular expression, and a string or
-comment may be hidden behind that. If this is unclear, the words are searched everywhere, also in
+comment may be hidden behind that. If this is unclear, the words are searched everywhere, even in
 strings and comments, so that code cannot pass as a comment.
 """
 
@@ -147,7 +147,7 @@ def _is_doubtful(code: str, found: Sequence[JsToken]) -> bool:
 
 
 def _divides(before: Sequence[JsToken], *, after_head: bool, member: bool) -> bool | None:
-    """Return whether a slash after these tokens divides; None in doubt."""
+    """Return whether a slash after these tokens divides; None if that is unclear."""
     if not before:
         return False
     last = before[-1]

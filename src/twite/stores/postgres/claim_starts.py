@@ -6,7 +6,7 @@ from typing import Final
 
 from twite.domain.delivery import Delivery, rank
 
-# How long a claim may miss a delivery that became ready behind those of the last claim, in seconds.
+# How long a claim may miss a delivery that became ready after those of the last claim, in seconds.
 # The search for such deliveries takes at most this share of the time.
 _SEARCH_EVERY: Final = 1.0
 _SEARCHING: Final = 1 / 10

@@ -98,7 +98,7 @@ READ_ONLY: Final = (
 )
 # A newer version of Twite has changed what a statement uses.
 _OTHER_SCHEMA: Final = (asyncpg.UndefinedColumnError, asyncpg.UndefinedTableError)
-# A pooler in transaction mode has sent a statement to another connection than its name.
+# A pooler in transaction mode has sent a statement to a different connection from its name.
 _UNKEPT: Final = (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError)
 
 

@@ -33,7 +33,7 @@ from twite.stores.sql.database import View
 T = TypeVar("T")
 
 _READERS: Final = 4
-# What a gateway needs at most.
+# The most that a gateway needs.
 CONNECTIONS: Final = MOST_SESSIONS + _READERS
 # How often a transaction is retried after conflicts with others.
 _CLASHES_MOST: Final = 8

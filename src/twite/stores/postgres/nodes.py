@@ -140,7 +140,7 @@ class PostgresOwnership:
         began = time.perf_counter()
         news = await self._database.read(partial(_news, idle))
         took = int((time.perf_counter() - began) * SECOND)
-        # Commands write, too, but seldom.
+        # Commands also write, but rarely.
         most = SHARE_OUT_EVERY if self._others is None else _LOOK_EVERY
         self.next_news = max(most, int(took / _LOOKING))
         if news.versions.get("opt_out") != self._database.names.opt_outs.version:

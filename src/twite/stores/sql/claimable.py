@@ -46,7 +46,7 @@ def claimable(
         sizes = [len(delivery.body) for delivery in found or ()]
         book.largest_body = max(sizes, default=book.largest_body)
         if found and sum(sizes) > most_bytes:
-            # The bodies are larger than those of the last claim.
+            # The bodies are larger than those in the last claim.
             del found[fitting(sizes, most_bytes) :]
     except Exception as error:
         if not is_damage(book, error):

@@ -68,7 +68,7 @@ class Search:
         self._of_pixel: dict[str, set[str]] = defaultdict(set)
         self._cuts: dict[int, ErasedText] = {}
         # The last submission of the first pass. Later ones are for the next search; otherwise, this
-        # one would not end while more of the person is received.
+        # one would not end while more data of the person is received.
         self._last: int | None = None
 
     def run(self) -> EraseTraces:

@@ -41,7 +41,7 @@ class _Page:
         # One row per entry, until duplicates are known: (id, submission, lane, entry, account, at).
         self._conversions: list[tuple[int, int, int, AcceptedConversion, int, int]] = []
         self._tally: dict[int, list[int]] = {}
-        # By (source, pixel, event): the account, the lane, and the counts of the account.
+        # For each (source, pixel, event): the account, the lane, and the counts of the account.
         self._places: dict[tuple[str, str, str], tuple[int, int, list[int]]] = {}
         self._ignored = rejections.IgnoredCounts()
         self._sightings = sightings.Seen()

@@ -129,7 +129,7 @@ def _cut(book: WriterSession, erased: ErasedText) -> None:
     if row is None:
         return
     body, refusals, unfired = row
-    # Without positions: the rest of the body, outside its conversions.
+    # Without positions: the rest of the body, apart from its conversions.
     left = body if erased.places == () else _filled(cut(body, erased.places), len(body))
     book.run(
         "cut_submission",

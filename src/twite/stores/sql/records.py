@@ -202,7 +202,7 @@ def _attempts(connection: SqlConnection, ids: Mapping[str, str]) -> dict[int, li
     return attempts
 
 
-# Tag, reason, and the positions of the stored conversions, counted from the first.
+# Tag, reason, and the positions of the stored conversions, counting from the first.
 _Unfired = list[tuple[str, str, list[int]]]
 
 

@@ -1,4 +1,4 @@
-"""Perform a template's calls of Google's services (BigQuery, Firestore, …).
+"""Perform a template's calls to Google's services (BigQuery, Firestore, …).
 
 A refused call returns the result that Google's reference describes. `log_message` gets messages for
 the template's author or the operator. Insert ids deduplicate rows and documents when a delivery

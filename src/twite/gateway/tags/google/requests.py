@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # A token must still be valid when the request arrives.
 AHEAD: Final = 2 * MINUTE
-# Google would refuse a refused request again, so callers get the same result for this long.
+# Google would refuse the same request again, so callers get the same result for this long.
 REFUSED_FOR: Final = 30 * SECOND
 # Scopes may contain data of an event, so their number is limited.
 MOST_SCOPES: Final = 64

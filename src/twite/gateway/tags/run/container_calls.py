@@ -1,4 +1,4 @@
-"""Calls of runContainer by tags: accept the created event, and wait for the tags that it fires.
+"""Calls to runContainer by tags: accept the created event, and wait for the tags that it fires.
 
     call ─▶ limits ─▶ the event on disk ─▶ its tags run from their queues ─▶ the call has ended
 

@@ -100,7 +100,7 @@ class TagDispatcher:
             for container_config in self.container_configs
             for variable in container_config.container.variables
         ) or any(
-            # Deliveries of the event find each other by its draw.
+            # The event's deliveries find each other by its random number.
             tag.setup is not None or tag.teardown is not None
             for container_config in self.container_configs
             for tag in container_config.container.tags
@@ -244,7 +244,7 @@ class TagDispatcher:
         verdict, name = parsed.verdict, parsed.name
         event = name if name in self._known else OTHER
         called = identity = parsed.remark.conversion_id or self._identity(parsed, rule.pixel)
-        # Only the key is stored, so its inputs must distinguish different events.
+        # Only the key is stored, so its inputs must differ between events.
         if event == OTHER:
             identity = f"{name}/{identity}"
         if fired.tag.firing is parts.Firing.EACH_TRIGGER:

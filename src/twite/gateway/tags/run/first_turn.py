@@ -245,7 +245,7 @@ class _FirstTurn:
                 cleanup_waits = await self._in_sequence(fired.teardown) is None
         has_ended = turn.error is None and turn.outcome is not RunResult.SILENT
         if callbacks and has_ended and not cleanup_waits:
-            # The tag has run, and so have all tags that its callbacks report.
+            # The tag has run, as have all tags that its callbacks report.
             answers = tuple(_completed(id_, fired, turn) for id_ in callbacks)
             turn = await self._worker.resume(self._whose, run, answers, now=call.now)
             self._record(turn)

@@ -1,4 +1,4 @@
-"""Outbound requests of one tag run: HTTP requests, and calls of Google's services.
+"""Outbound requests of one tag run: HTTP requests, and calls to Google's services.
 
 Each has limits. A run may only be repeated if none of its requests may have been sent.
 """

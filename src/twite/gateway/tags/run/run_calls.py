@@ -1,4 +1,4 @@
-"""The calls of runContainer of one tag run: onStart, onComplete, and callbacks of their events."""
+"""The calls to runContainer in one tag run: onStart, onComplete, and callbacks of their events."""
 
 import asyncio
 from collections import Counter
@@ -85,7 +85,7 @@ class RunCalls:
         return created is not None
 
     def close(self) -> None:
-        """Collect no more tags that end."""
+        """Stop collecting tags that end."""
         if self.run_context.container_calls is not None:
             for call in self._expected:
                 self.run_context.container_calls.forget(call)

@@ -198,7 +198,7 @@ def _read(body: str) -> object:
 
 
 def _form(text: str) -> dict[str, list[str]]:
-    """Return the parameters of a form or query by name, also of several lines (GA4)."""
+    """Return the parameters of a form or query by name, even from several lines (GA4)."""
     found: dict[str, list[str]] = {}
     for name, value in parse_qsl("&".join(text.splitlines()), keep_blank_values=True):
         found.setdefault(name, []).append(value)

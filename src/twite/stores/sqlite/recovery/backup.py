@@ -99,7 +99,7 @@ def _copy(source: sqlite3.Connection, draft: Path) -> None:
     try:
         with closing(sqlite3.connect(draft, isolation_level=None)) as copy:
             copy.execute("PRAGMA synchronous = OFF")
-            # Without it, each commit of the owner would restart the copy.
+            # Without it, each commit by the owner would restart the copy.
             source.execute("BEGIN")
             source.execute("SELECT count(*) FROM sqlite_schema").fetchone()
             source.backup(copy, pages=_PAGES, progress=breathe)
