@@ -5,7 +5,8 @@ comparison, an operator, a number or a truth value in one function. The tests ar
 each mutant runs in a fork, which stops at the first failure. `mutants.toml` names the tests of each
 module (`only` selects some, like -k of pytest), and the survivors that change nothing for a caller,
 each with a reason. A mutant that takes ten times the CPU time of the unchanged module, or never
-ends, counts as detected.
+ends, counts as detected. The run also fails if a listed survivor no longer survives, or if `only`
+selects none of a file's tests.
 """
 
 import ast
@@ -109,8 +110,9 @@ def apply(code: CodeType, name: str) -> None:
 class Mutator:
     """A pytest plugin that runs the collected tests once for each mutant."""
 
-    def __init__(self, module: str) -> None:
+    def __init__(self, module: str, files: list[str]) -> None:
         self.module = module
+        self.files = files
         self.survivors: list[str] = []
         self.many = 0
         self.is_fork = False
@@ -118,6 +120,9 @@ class Mutator:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
         gc.unfreeze()
+        unused = {*self.files} - {str(item.path) for item in session.items}
+        if unused:
+            raise pytest.UsageError(f"no test is selected of {', '.join(sorted(unused))}")
         waited, cpu = 300.0, 300
         for name, function, code in [("as it is", "", None), *mutants(SOURCES / self.module)]:
             began = time.monotonic()
@@ -148,30 +153,29 @@ class Mutator:
 
 
 def main(chosen: list[str]) -> int:
-    """Run the chosen modules; return 1 if an unlisted mutant survives, or too many do."""
+    """Run the chosen modules; return 1 if the survivors differ from the list, or are too many."""
     status = 0
     for module in chosen or MODULES:
         pid = os.fork()  # each starts without the modules of the others
         if pid == 0:
-            mutator = Mutator(module)
             files = [str(TESTS / file) for file in MODULES[module]["tests"]]
+            mutator = Mutator(module, files)
             only = MODULES[module].get("only", "")
             pytest.main(["-n", "0", "-x", "-k", only, *files], plugins=[mutator])
             killed = 100 * (mutator.many - len(mutator.survivors)) / max(mutator.many, 1)
-            new = [
-                name
-                for name in mutator.survivors
-                if name not in MODULES[module].get("survivors", {})
-            ]
+            listed = MODULES[module].get("survivors", {})
+            new = [name for name in mutator.survivors if name not in listed]
+            stale = [f"no longer survives: {name}" for name in listed.keys() - mutator.survivors]
             spent = resource.getrusage(resource.RUSAGE_CHILDREN)
             print(
                 f"{module}: {mutator.many} mutants, {killed:.0f} % killed, "
                 f"{spent.ru_utime + spent.ru_stime:.0f} s of CPU",
                 *new,
+                *stale,
                 sep="\n  ",
             )
             sys.stdout.flush()
-            os._exit(bool(new) or not mutator.many or killed < LEAST_KILLED)
+            os._exit(bool(new or stale) or not mutator.many or killed < LEAST_KILLED)
         status |= os.waitpid(pid, 0)[1]
     return int(status != 0)
 

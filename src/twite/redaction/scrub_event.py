@@ -120,13 +120,13 @@ def _read_json(text: str, repeated: list[str]) -> object:
     JSON in a string in JSON becomes a string again. `repeated` receives duplicate keys.
     """
     for _ in range(MOST_UNQUOTED):
-        start = text.lstrip()[:3]
-        if start[:1] in {"{", "[", '"'}:
+        start = text.lstrip()[:1]
+        if start in {"{", "[", '"'}:
             try:
                 return json.loads(text, object_pairs_hook=lambda pairs: _table_of(pairs, repeated))
             except (ValueError, RecursionError):
                 return None
-        if start[:1] != "%":
+        if start != "%":
             return None
         text = unquote(text)
     return None
