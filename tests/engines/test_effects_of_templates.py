@@ -24,7 +24,7 @@ from twite.gtm.template.sandbox import ContainerVersion, EffectAnswer, RunResult
 from twite.gtm.template.template import TemplateKind
 
 
-def test_the_response_is_made_of_parts():
+def test_response_effects_are_separate_parts():
     code = """
     require('setResponseStatus')(201);
     require('setResponseHeader')('X-One', 1);
@@ -72,7 +72,7 @@ def test_the_response_is_made_of_parts():
         ),
     ],
 )
-def test_a_cookie_with_its_options_in_any_case(options, expected):
+def test_cookie_options_are_case_insensitive(options, expected):
     assert effects(f"require('setCookie')('c', 'a b'{options});") == (expected,)
 
 
@@ -87,7 +87,7 @@ def test_a_cookie_with_its_options_in_any_case(options, expected):
         "{headers: {a: '\\u0000'}}",
     ],
 )
-def test_a_request_that_http_cannot_say_fails_and_is_not_asked_for(options):
+def test_request_http_cannot_express_fails_without_an_effect(options):
     code = f"require('sendHttpRequest')('https://a.example/', data.gtmOnFailure, {options});"
 
     turn = ran(code)
@@ -99,13 +99,13 @@ def test_a_request_that_http_cannot_say_fails_and_is_not_asked_for(options):
     ("given", "kept"),
     [("1e300", 10**12), ("-1", 0), ("0 / 0", 0), ("1 / 0", 10**12), ("'5.7'", 5), ("{}", 0)],
 )
-def test_a_timeout_is_a_whole_number_of_milliseconds(given, kept):
+def test_timeout_is_an_integer_of_milliseconds(given, kept):
     [request] = effects(f"require('sendHttpGet')('https://a.example/', {{timeout: {given}}});")
 
     assert request == HttpEffect(id=1, url="https://a.example/", method="GET", timeout=kept)
 
 
-def test_a_browser_pixel_is_asked_for_where_the_client_can_and_before_the_response():
+def test_browser_pixel_is_sent_only_if_supported_and_before_the_response():
     code = """
     const pixel = require('sendPixelFromBrowser');
     const before = pixel('https://p.example/a');
@@ -120,13 +120,13 @@ def test_a_browser_pixel_is_asked_for_where_the_client_can_and_before_the_respon
     assert unable.returned == [False, False]
 
 
-def test_a_log_writes_objects_as_json_and_the_rest_as_text():
+def test_log_writes_objects_as_json_and_other_values_as_text():
     assert effects("require('logToConsole')('a', 1, null, {b: [2]}, undefined, true);") == (
         LogEffect(text='a 1 null {"b":[2]} undefined true'),
     )
 
 
-def test_a_message_is_heard_at_once_here_and_asked_for_elsewhere():
+def test_message_is_delivered_locally_at_once_and_elsewhere_by_an_effect():
     code = """
     const seen = [];
     require('addMessageListener')('done', (type, message) => seen.push([type, message]));
@@ -147,7 +147,7 @@ def test_a_message_is_heard_at_once_here_and_asked_for_elsewhere():
     assert turn.listening == ("done",)
 
 
-def test_a_listener_hears_what_another_template_sends():
+def test_listener_gets_messages_of_other_templates():
     code = """
     require('addMessageListener')('done', (type, message) => require('logToConsole')(message));
     """
@@ -159,7 +159,7 @@ def test_a_listener_hears_what_another_template_sends():
     assert heard.effects == (LogEffect(text='{"a":1}'),)
 
 
-def test_the_storage_gives_copies_and_asks_for_each_change():
+def test_storage_returns_copies_and_changes_by_effects():
     code = """
     const storage = require('templateDataStorage');
     const held = storage.getItemCopy('held');
@@ -193,7 +193,7 @@ require('runContainer')({event_name: 'a'},
 """
 
 
-def test_a_client_claims_and_runs_the_container_for_an_event():
+def test_client_claims_and_runs_the_container_for_an_event():
     engine = QuickJsEngine(template(CLIENT, kind=TemplateKind.CLIENT))
 
     first = engine.start(call())
@@ -208,7 +208,7 @@ def test_a_client_claims_and_runs_the_container_for_an_event():
     assert (ended.effects, ended.done) == ((LogEffect(text="complete a"),), True)
 
 
-def test_on_start_alone_is_answered_once():
+def test_on_start_alone_is_called_once():
     engine = QuickJsEngine(template("require('runContainer')({}, undefined, () => 1);"))
 
     first = engine.start(call())
@@ -219,7 +219,7 @@ def test_on_start_alone_is_answered_once():
 
 
 @pytest.mark.parametrize("event", ["[1]", "'x'", "7", "true", "() => 1", "{toJSON: () => [1]}"])
-def test_an_event_that_is_no_object_is_empty_and_the_author_is_told(event):
+def test_non_object_event_is_empty_with_a_log_line(event):
     turn = ran(f"require('runContainer')({event}); data.gtmOnSuccess();")
 
     assert turn.error is None
@@ -230,7 +230,7 @@ def test_an_event_that_is_no_object_is_empty_and_the_author_is_told(event):
 
 
 @pytest.mark.parametrize("event", ["", "undefined", "null", "{}"])
-def test_a_missing_event_is_empty(event):
+def test_missing_event_is_empty(event):
     assert ran(f"require('runContainer')({event});").effects == (RunContainer(id=1, event={}),)
 
 
@@ -242,14 +242,14 @@ def test_a_missing_event_is_empty(event):
         ("require('runContainer')({});", TemplateKind.CLIENT),
     ],
 )
-def test_a_request_is_claimed_by_a_client_alone_at_once_and_before_the_container_runs(code, kind):
+def test_claim_is_allowed_only_for_a_client_at_once_before_the_container_runs(code, kind):
     turn = ran(code, kind=kind)
 
     assert turn.error is not None
     assert turn.effects == ()
 
 
-def test_a_variable_returns_its_value_and_a_function_is_none():
+def test_variable_returns_its_value_but_no_function():
     assert returned("return {a: [1, 'b'], f: () => 1};", kind=TemplateKind.VARIABLE) == {
         "a": [1, "b"]
     }
@@ -265,11 +265,11 @@ def test_a_variable_returns_its_value_and_a_function_is_none():
         ("", RunResult.SILENT),
     ],
 )
-def test_a_tag_says_once_what_became_of_it(code, outcome):
+def test_tag_reports_its_outcome_once(code, outcome):
     assert ran(code).outcome == outcome
 
 
-def test_debug_logs_are_written_where_somebody_looks():
+def test_debug_logs_are_written_only_in_debug_mode():
     grants = (template("").grants[0].__class__(permission="logging", parameters={}),)
     code = "require('logToConsole')('x');"
 

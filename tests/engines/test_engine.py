@@ -18,11 +18,11 @@ return require('getType')(storage.getItemCopy('x'));
 """
 
 
-def test_the_engine_knows_the_apis_that_are_listed_and_no_other():
+def test_engine_has_exactly_the_listed_apis():
     assert QuickJsEngine(template("")).apis() == tuple(sorted(APIS))
 
 
-def test_an_engine_returns_the_same_for_the_same_call():
+def test_same_call_returns_the_same():
     engine = QuickJsEngine(template("return require('generateRandom')(0, 1e9);"))
 
     turns = [engine.start(call(seed=5)) for _ in range(3)]
@@ -49,7 +49,7 @@ def test_an_engine_returns_the_same_for_the_same_call():
         ("const deep = () => deep(); deep();", "Maximum call stack size exceeded"),
     ],
 )
-def test_a_passed_limit_is_named(code, error):
+def test_exceeded_limit_is_named(code, error):
     # Filling the memory takes longer than the others' time limit.
     limits = RunLimits(time=3.0 if "memory" in error else 0.1)
     engine = QuickJsEngine(template(code), limits=limits)
@@ -61,7 +61,7 @@ def test_a_passed_limit_is_named(code, error):
     assert turn.spent is ("the run" in str(turn.error))
 
 
-def test_a_run_that_waited_when_a_limit_was_passed_is_lost_and_says_so():
+def test_waiting_run_is_lost_when_a_limit_is_exceeded():
     engine = QuickJsEngine(
         template("if (data.bad) for (;;) {} require('sendHttpGet')('https://a.example/');"),
         limits=RunLimits(time=0.05),
@@ -74,7 +74,7 @@ def test_a_run_that_waited_when_a_limit_was_passed_is_lost_and_says_so():
     assert lost.error == "unknown run: the run has ended, or it exceeded a limit"
 
 
-def test_a_run_that_was_ended_is_not_known_any_more():
+def test_ended_run_is_unknown():
     engine = QuickJsEngine(template("require('sendHttpGet')('https://a.example/');"))
     waiting = engine.start(call())
 
@@ -83,7 +83,7 @@ def test_a_run_that_was_ended_is_not_known_any_more():
     assert engine.resume(waiting.run, (), now=NOW).error is not None
 
 
-def test_a_context_is_made_anew_after_so_many_runs_but_not_while_one_waits():
+def test_context_is_renewed_after_a_number_of_runs_unless_one_waits():
     code = "if (data.wait) require('sendHttpGet')('https://a.example/');"
     engine = QuickJsEngine(template(code), limits=RunLimits(recycle_after=2))
 
@@ -97,7 +97,7 @@ def test_a_context_is_made_anew_after_so_many_runs_but_not_while_one_waits():
     assert (while_waiting, engine.contexts) == (1, 2)
 
 
-def test_an_answer_to_a_run_that_was_lost_reaches_no_later_run():
+def test_response_to_a_lost_run_reaches_no_later_run():
     code = "if (data.bad) for (;;) {} require('sendHttpGet')('https://a.example/', () => 1);"
     engine = QuickJsEngine(template(code), limits=RunLimits(time=0.05))
     lost = engine.start(call())
@@ -110,7 +110,7 @@ def test_an_answer_to_a_run_that_was_lost_reaches_no_later_run():
     assert engine.resume(later.run, (), now=NOW).waiting == (1,)
 
 
-def test_a_context_does_not_grow_with_its_runs():
+def test_context_does_not_grow_with_its_runs():
     engine = QuickJsEngine(
         template("require('sendHttpGet')('https://a.example/').then(() => data.gtmOnSuccess());")
     )
@@ -126,7 +126,7 @@ def test_a_context_does_not_grow_with_its_runs():
     assert runs(2_000) < first * 1.3
 
 
-def test_a_context_that_is_half_full_between_runs_is_made_anew():
+def test_half_full_context_is_renewed_between_runs():
     engine = QuickJsEngine(template("return data.n;"), limits=RunLimits(memory=1024 * 1024))
     assert engine.memory() > 512 * 1024
 
@@ -145,14 +145,14 @@ NO_JAVASCRIPT = [
 
 
 @pytest.mark.parametrize(("code", "line"), NO_JAVASCRIPT)
-def test_code_that_is_no_javascript_is_refused_with_its_line(code, line):
+def test_syntax_error_is_refused_with_its_line(code, line):
     with pytest.raises(TemplateUnusable) as caught:
         QuickJsEngine(template(code))
 
     assert (caught.value.section, caught.value.line) == ("SANDBOXED_JS_FOR_SERVER", line)
 
 
-def test_templates_are_checked_in_one_context_as_in_contexts_of_their_own(monkeypatch):
+def test_code_check_in_one_context_matches_separate_contexts(monkeypatch):
     check = CodeCheck()
     for code, _ in [*NO_JAVASCRIPT, ("});\n(function () {", 0)]:
         check.check(template("return 1;"))
@@ -167,7 +167,7 @@ def test_templates_are_checked_in_one_context_as_in_contexts_of_their_own(monkey
     check.check(template("return 2;"))
 
 
-def test_each_scenario_has_a_context_in_which_nothing_ran():
+def test_each_scenario_has_a_new_context():
     engine = QuickJsEngine(template("return 1;"), testing=True)
     for _ in range(3):
         engine.scenario("runCode({});", now=NOW)
@@ -179,7 +179,7 @@ def test_each_scenario_has_a_context_in_which_nothing_ran():
     assert (after_scenarios, engine.contexts) == (3, 2)
 
 
-def test_an_effect_that_got_past_the_sandbox_is_not_performed():
+def test_effect_that_bypassed_the_sandbox_is_denied():
     engine = QuickJsEngine(template("require('logToConsole')('x'); return 1;"))
     # As if a template had bypassed the check in each call.
     engine._policy = PermissionPolicy()  # noqa: SLF001  # only the second check
@@ -190,7 +190,7 @@ def test_an_effect_that_got_past_the_sandbox_is_not_performed():
     assert turn.effects == ()
 
 
-def test_a_name_that_every_object_has_can_be_given_to_one():
+def test_object_can_have_keys_of_its_prototype():
     code = """
     const found = {};
     const names = ['constructor', 'toString', 'valueOf', 'hasOwnProperty', '__proto__'];

@@ -25,7 +25,7 @@ ENGINES = {
 
 
 @pytest.mark.parametrize("kind", ENGINES)
-def test_a_run_is_started_resumed_with_answers_and_done(kind):
+def test_run_is_started_resumed_with_responses_and_done(kind):
     engine: Engine = ENGINES[kind]()
 
     first = engine.start(call())
@@ -38,13 +38,13 @@ def test_a_run_is_started_resumed_with_answers_and_done(kind):
 
 
 @pytest.mark.parametrize("kind", [QuickJsEngine, ScriptedEngine])
-def test_an_engine_has_the_methods_of_the_port(kind):
+def test_engine_has_the_methods_of_the_port(kind):
     for name in ("start", "resume", "end"):
         asked = list(inspect.signature(getattr(Engine, name)).parameters.values())
         assert list(inspect.signature(getattr(kind, name)).parameters.values()) == asked
 
 
-def test_a_scripted_engine_keeps_what_came_and_succeeds_when_its_script_is_over():
+def test_scripted_engine_records_calls_and_succeeds_after_its_script():
     engine = ScriptedEngine()
 
     turn = engine.start(call())

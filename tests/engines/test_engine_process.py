@@ -73,7 +73,7 @@ async def until(holds):
             await asyncio.sleep(0.001)
 
 
-async def test_users_share_one_fork_server_until_the_last_one_stops(server):
+async def test_users_share_one_fork_server_until_the_last_stops(server):
     server.start()
     process, pid = server.process(RunLimits()), server.pid
     server.start()
@@ -92,7 +92,7 @@ async def succeeds(process):
     return last.outcome is RunResult.SUCCESS
 
 
-async def test_a_run_goes_from_turn_to_turn_and_its_cpu_is_measured(process):
+async def test_run_continues_from_turn_to_turn_and_its_cpu_is_measured(process):
     first = await process.start(GOOD, call())
     last = await process.resume(first.run, ANSWER, now=NOW)
 
@@ -101,7 +101,7 @@ async def test_a_run_goes_from_turn_to_turn_and_its_cpu_is_measured(process):
 
 
 @linux
-async def test_a_process_holds_no_environment_and_only_pipes(server, process, monkeypatch):
+async def test_process_has_no_environment_and_only_pipes(server, process, monkeypatch):
     monkeypatch.setenv("TWITE_SECRET_KEY", "must-not-be-there")
     await succeeds(process)
 
@@ -110,7 +110,7 @@ async def test_a_process_holds_no_environment_and_only_pipes(server, process, mo
 
 
 @linux
-async def test_a_process_has_limits_and_can_gain_no_privileges(process):
+async def test_process_has_limits_and_cannot_gain_privileges(process):
     await succeeds(process)
 
     limits = {
@@ -127,7 +127,7 @@ async def test_a_process_has_limits_and_can_gain_no_privileges(process):
 
 
 @linux
-async def test_the_processes_end_with_the_gateway_and_so_does_the_server(server, process):
+async def test_processes_and_server_end_with_the_gateway(server, process):
     script = (
         "import asyncio, os, sys; from template_stage import call, template\n"
         "from twite.engines.process.engine_server import EngineServer\n"
@@ -163,7 +163,7 @@ def about(pid, name):
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGBUS])
-async def test_a_process_that_dies_costs_the_run_whose_turn_it_is_and_no_other(patient, number):
+async def test_dying_process_costs_only_the_current_run(patient, number):
     process = patient
     waiting = [await process.start(ECHOES, call(fields={"at": at})) for at in range(5)]
     hanging = await hangs_in(process)
@@ -184,7 +184,7 @@ async def test_a_process_that_dies_costs_the_run_whose_turn_it_is_and_no_other(p
     assert process.pid != before
 
 
-async def test_a_turn_that_the_kernel_does_not_end_is_ended_by_the_gateway(server, monkeypatch):
+async def test_turn_not_ended_by_the_kernel_is_ended_by_the_gateway(server, monkeypatch):
     monkeypatch.setattr(engine_process, "_LONGER", 0.3 - 30)
     process = server.process(RunLimits(time=30))
     waiting = await process.start(GOOD, call())
@@ -206,9 +206,7 @@ async def test_a_turn_that_the_kernel_does_not_end_is_ended_by_the_gateway(serve
     ],
     ids=["loops", "a long step", "bomb"],
 )
-async def test_what_a_limit_ends_costs_its_own_run_and_no_run_of_the_same_template(
-    server, hostile, error
-):
+async def test_run_over_a_limit_costs_no_other_run_of_its_template(server, hostile, error):
     process = server.process(RunLimits(time=3 if hostile is BOMB else 0.3))
     both = template(f"if (data.bad) {{ {hostile.code.text} }} {ECHOES.code.text}")
     waiting = await process.start(both, call(fields={"at": 7}))
@@ -223,7 +221,7 @@ async def test_what_a_limit_ends_costs_its_own_run_and_no_run_of_the_same_templa
     assert process.pid != before  # memory that the engine leaked is gone with the process
 
 
-async def test_turns_are_repeated_in_a_new_process_with_their_answers_and_not_their_effects(
+async def test_turns_are_replayed_in_a_new_process_without_their_effects(
     process,
 ):
     code = """
@@ -254,7 +252,7 @@ async def test_turns_are_repeated_in_a_new_process_with_their_answers_and_not_th
     assert len(told[0][1]) == 1  # only the connection, and none of the requests
 
 
-async def test_memory_that_earlier_runs_left_ends_no_run(server):
+async def test_memory_left_by_earlier_runs_ends_no_run(server):
     process = server.process(RunLimits(time=2))
 
     turns = [await process.start(LEAVES, call()) for _ in range(12)]
@@ -262,7 +260,7 @@ async def test_memory_that_earlier_runs_left_ends_no_run(server):
     assert [turn.error for turn in turns] == [None] * 12
 
 
-async def test_a_run_that_holds_too_much_to_be_repeated_is_lost_with_its_process(process):
+async def test_run_too_large_to_replay_is_lost_with_its_process(process):
     code = """
     const send = require('sendHttpGet');
     const next = () => send('https://a.example/', next);
@@ -282,7 +280,7 @@ async def test_a_run_that_holds_too_much_to_be_repeated_is_lost_with_its_process
     assert await succeeds(process)
 
 
-async def test_many_runs_at_once_get_their_own_answers(process):
+async def test_simultaneous_runs_get_their_own_responses(process):
     calls = [call(fields={"at": at}) for at in range(50)]
 
     turns = await asyncio.gather(*(process.start(ECHOES, said) for said in calls))
@@ -296,7 +294,7 @@ async def test_many_runs_at_once_get_their_own_answers(process):
     assert {turn.outcome for turn in told} == {RunResult.SUCCESS}
 
 
-async def test_a_run_that_was_ended_is_not_resumed(process):
+async def test_ended_run_is_not_resumed(process):
     first = await process.start(GOOD, call())
 
     process.end(first.run)
@@ -304,7 +302,7 @@ async def test_a_run_that_was_ended_is_not_resumed(process):
     assert (await process.resume(first.run, (), now=NOW)).error is not None
 
 
-async def test_a_run_whose_caller_is_gone_is_forgotten(process):
+async def test_run_of_a_cancelled_caller_is_forgotten(process):
     asked = asyncio.create_task(process.start(GOOD, call()))
     await asyncio.sleep(0)
     asked.cancel()
@@ -315,7 +313,7 @@ async def test_a_run_whose_caller_is_gone_is_forgotten(process):
     assert await succeeds(process)
 
 
-async def test_code_that_is_no_javascript_is_unusable_with_its_line_and_costs_no_process(process):
+async def test_syntax_error_is_refused_with_its_line_and_costs_no_process(process):
     await succeeds(process)
     before = process.pid
 
@@ -327,7 +325,7 @@ async def test_code_that_is_no_javascript_is_unusable_with_its_line_and_costs_no
     assert process.pid == before
 
 
-async def test_an_idle_process_ends_and_the_next_run_starts_another(server, monkeypatch):
+async def test_idle_process_ends_and_the_next_run_starts_another(server, monkeypatch):
     process = engine_process.QuickJsProcess(server, limits=RunLimits(), keys={}, idle=0.05)
     first = await process.start(GOOD, call())
     pid = process.pid
@@ -344,7 +342,7 @@ async def test_an_idle_process_ends_and_the_next_run_starts_another(server, monk
 
 
 @linux
-async def test_a_demoted_process_comes_behind_all_others_and_so_does_the_next(process):
+async def test_demoted_process_and_its_successor_have_the_lowest_priority(process):
     await succeeds(process)
     process.demote()
     ranks = [os.getpriority(os.PRIO_PROCESS, process.pid)]
@@ -355,7 +353,7 @@ async def test_a_demoted_process_comes_behind_all_others_and_so_does_the_next(pr
     assert ranks == [BEHIND, BEHIND]
 
 
-async def test_the_fork_server_is_started_again_if_it_dies(server, process):
+async def test_dead_fork_server_is_restarted(server, process):
     await succeeds(process)
     former = server.pid
     os.kill(former, signal.SIGKILL)
@@ -365,14 +363,14 @@ async def test_the_fork_server_is_started_again_if_it_dies(server, process):
     assert server.pid not in {None, former}
 
 
-async def test_where_no_process_can_be_started_callers_are_told_to_come_again(server, monkeypatch):
+async def test_callers_get_busy_if_no_process_can_be_started(server, monkeypatch):
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
 
     with pytest.raises(TemplatesBusy, match="no engine process can be started"):
         await server.process(RunLimits()).start(GOOD, call())
 
 
-async def test_what_waits_when_the_process_is_stopped_is_cancelled(server, patient):
+async def test_waiting_runs_are_cancelled_when_the_process_stops(server, patient):
     hanging = await hangs_in(patient)
 
     await server.stop()
@@ -381,7 +379,7 @@ async def test_what_waits_when_the_process_is_stopped_is_cancelled(server, patie
         await hanging
 
 
-async def test_a_prepared_process_runs_a_template_that_it_has_loaded_before(process):
+async def test_prepared_process_runs_its_preloaded_template(process):
     process.prepare(GOOD)
     await until(lambda: process.pid is not None)
     prepared = process.pid
@@ -390,7 +388,7 @@ async def test_a_prepared_process_runs_a_template_that_it_has_loaded_before(proc
     assert process.pid == prepared
 
 
-async def test_a_process_prepared_with_bad_code_says_so_at_its_first_run(process):
+async def test_process_prepared_with_bad_code_reports_it_at_the_first_run(process):
     bad = template("const a = ;")
     process.prepare(bad)
 

@@ -32,7 +32,7 @@ def test_event_data_at_a_dotted_path(path, expected):
     assert returned(code, event=EVENT, fields={"path": path}) == expected
 
 
-def test_what_is_given_of_the_event_is_a_copy_each_time():
+def test_event_data_is_a_copy_each_time():
     code = """
     const all = require('getAllEventData');
     const one = require('getEventData');
@@ -44,7 +44,7 @@ def test_what_is_given_of_the_event_is_a_copy_each_time():
     assert returned(code, event=EVENT) == [EVENT, 1]
 
 
-def test_without_an_event_there_is_an_empty_one():
+def test_missing_event_data_is_an_empty_object():
     assert returned("return require('getAllEventData')();") == {}
 
 
@@ -81,7 +81,7 @@ HEADERS = {
         ("require('isRequestMpv2')()", False),
     ],
 )
-def test_what_a_template_reads_of_the_request(expression, expected):
+def test_template_reads_the_request(expression, expected):
     request = incoming(
         HEADERS,
         method="POST",
@@ -94,14 +94,14 @@ def test_what_a_template_reads_of_the_request(expression, expected):
     assert returned(f"return {expression};", request=request, client="GA4") == expected
 
 
-def test_a_header_that_stands_twice_is_joined():
+def test_repeated_header_is_joined():
     request = incoming()
     twice = type(request)(headers=(("a", "1"), ("a", "2")))
 
     assert returned("return require('getRequestHeader')('A');", request=twice) == "1, 2"
 
 
-def test_what_is_not_there_is_undefined_or_empty():
+def test_missing_request_parts_are_undefined_or_empty():
     code = """
     return [require('getType')(require('getRequestBody')()), require('getRequestQueryString')(),
       require('getCookieValues')('a')];
@@ -110,7 +110,7 @@ def test_what_is_not_there_is_undefined_or_empty():
     assert returned(code) == ["undefined", "", []]
 
 
-def test_the_container_says_what_it_is():
+def test_container_version_is_returned():
     told = returned(
         "return require('getContainerVersion')();", container=ContainerVersion(debug_mode=True)
     )
@@ -125,7 +125,7 @@ def test_the_container_says_what_it_is():
     }
 
 
-def test_a_measurement_protocol_hit_is_known_and_its_events_are_those_that_were_read():
+def test_measurement_protocol_hit_is_recognized_with_its_events():
     code = """
     return [require('isRequestMpv2')(), require('extractEventsFromMpv2')()];
     """
@@ -139,11 +139,11 @@ def test_a_measurement_protocol_hit_is_known_and_its_events_are_those_that_were_
 
 
 @pytest.mark.parametrize("api", ["extractEventsFromMpv1", "extractEventsFromMpv2"])
-def test_events_of_what_is_no_hit_are_an_error(api):
+def test_extracting_events_of_another_request_is_an_error(api):
     assert ran(f"require('{api}')();").error is not None
 
 
-def test_a_callback_after_the_event_hears_of_its_tags():
+def test_event_callback_is_registered_by_an_effect():
     turn = ran("require('addEventCallback')((id, event) => {});")
 
     assert (turn.effects, turn.waiting) == ((AfterEvent(id=1),), (1,))

@@ -103,7 +103,7 @@ def forged(**said):
         "one more",
     ],
 )
-async def test_what_is_no_turn_of_the_run_costs_the_process_and_reaches_no_run(answer):
+async def test_invalid_turn_costs_the_process_and_reaches_no_run(answer):
     server = ForgedServer(answer, forged(run=2))
     process = QuickJsProcess(server, limits=RunLimits(), keys={})
 
@@ -124,7 +124,7 @@ async def test_what_is_no_turn_of_the_run_costs_the_process_and_reaches_no_run(a
 
 
 @pytest.mark.parametrize("took", [-1.0, float("nan"), float("inf"), 1e300])
-async def test_cpu_that_cannot_be_is_taken_for_the_most_that_can(took):
+async def test_impossible_cpu_time_is_replaced_by_the_maximum(took):
     server = ForgedServer(forged(took=took))
     process = QuickJsProcess(server, limits=RunLimits(time=0.25), keys={})
 
@@ -135,7 +135,7 @@ async def test_cpu_that_cannot_be_is_taken_for_the_most_that_can(took):
     assert turn.took == 3.0
 
 
-async def test_it_gets_the_keys_alone_that_its_template_may_use():
+async def test_process_gets_only_permitted_keys():
     server = ForgedServer(forged())
     process = QuickJsProcess(server, limits=RunLimits(), keys={"one": "secret-of-hmac"})
 
@@ -186,9 +186,7 @@ REQUEST = '{"effect":"request","id":1,"url":"%s","method":"POST","body":"stolen"
     ],
     ids=["another host", "a container", "storage", "allowed"],
 )
-async def test_a_forged_process_gets_the_effects_alone_that_its_template_may_ask_for(
-    effect, error, asked
-):
+async def test_effects_of_a_forged_process_are_checked_for_permission(effect, error, asked):
     turn = f'{{"run":1,"waiting":[1],"effects":[{effect}]}}'
     server = ForgedServer(forged(turn=turn), forged())
     clock, seen = SystemClock(), Seen()

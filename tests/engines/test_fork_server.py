@@ -16,20 +16,20 @@ raise SystemExit(not fork_server.works_with_filter())
 """
 
 
-def test_turns_run_with_filtered_system_calls_here():
+def test_turns_run_with_a_system_call_filter_here():
     # In a separate process, like the fork server: a test process may need other system calls to
     # free memory after a fork.
     assert subprocess.run([sys.executable, "-c", ASKED], check=False).returncode == 0
 
 
 @pytest.mark.parametrize("ends", [lambda: os._exit(3), os.abort])
-def test_where_they_do_not_the_processes_go_without_it(monkeypatch, ends):
+def test_processes_work_without_an_unsupported_filter(monkeypatch, ends):
     monkeypatch.setattr(fork_server, "warm_up", ends)
 
     assert not fork_server.works_with_filter()
 
 
-def test_the_server_ends_silently_with_a_gateway_that_has_not_read_its_last_message():
+def test_server_ends_silently_with_a_gateway_that_left_a_message_unread():
     ours, its = socket.socketpair()
     program = "from twite.engines.process.fork_server import main; main()"
     with subprocess.Popen(

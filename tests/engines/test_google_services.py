@@ -12,7 +12,7 @@ from twite.gtm.template.effects import (
 from twite.gtm.template.sandbox import EffectAnswer, RunResult
 
 
-def test_the_services_of_google_are_asked_for_by_name():
+def test_google_services_are_called_by_name():
     code = """
     require('BigQuery').insert({datasetId: 'd', tableId: 't'}, [{a: 1}]);
     const Firestore = require('Firestore');
@@ -41,7 +41,7 @@ def test_the_services_of_google_are_asked_for_by_name():
     )
 
 
-def test_a_service_that_is_not_configured_says_so_to_the_template():
+def test_unconfigured_service_rejects():
     code = """
     require('BigQuery').insert({datasetId: 'd', tableId: 't'}, []).catch((trouble) => {
       require('logToConsole')(trouble.reason);
@@ -56,7 +56,7 @@ def test_a_service_that_is_not_configured_says_so_to_the_template():
     assert (last.effects, last.outcome) == ((LogEffect(text="not_configured"),), RunResult.FAILURE)
 
 
-def test_a_transaction_begins_runs_and_is_committed():
+def test_transaction_begins_runs_and_is_committed():
     code = """
     const Promise = require('Promise');
     require('Firestore').runTransaction((id) => Promise.create((resolve) => resolve(id)));
@@ -83,7 +83,7 @@ def asked_by(turn):
     ]
 
 
-def test_a_transaction_that_met_a_conflict_begins_again_after_the_one_before():
+def test_conflicting_transaction_begins_again_after_the_previous():
     engine = QuickJsEngine(template(TRANSACTION))
     run = engine.start(call()).run
 
@@ -105,7 +105,7 @@ def test_a_transaction_that_met_a_conflict_begins_again_after_the_one_before():
 
 
 @pytest.mark.parametrize(("conflicts", "told"), [(2, "id-1"), (3, "aborted")])
-def test_a_transaction_is_tried_three_times_in_all(conflicts, told):
+def test_transaction_is_tried_three_times(conflicts, told):
     engine = QuickJsEngine(template(TRANSACTION))
     turn = engine.start(call())
     began = 0
@@ -124,7 +124,7 @@ def test_a_transaction_is_tried_three_times_in_all(conflicts, told):
     assert (began, turn.effects) == (3, (LogEffect(text=told),))
 
 
-def test_a_transaction_whose_callback_fails_is_rolled_back_and_not_tried_again():
+def test_transaction_with_a_failing_callback_is_rolled_back_and_not_repeated():
     code = TRANSACTION.replace("Firestore.read('c/1', {transaction: id})", "null.x")
     engine = QuickJsEngine(template(code))
     run = engine.start(call()).run
@@ -134,11 +134,11 @@ def test_a_transaction_whose_callback_fails_is_rolled_back_and_not_tried_again()
     assert asked_by(turn) == [("Firestore.rollback", ["t1", {}])]
 
 
-def test_without_permission_no_transaction_begins():
+def test_transaction_requires_permission():
     assert asked_by(ran(TRANSACTION, grants=())) == []
 
 
-def test_a_service_can_fail_with_more_than_a_reason():
+def test_service_failure_can_have_details():
     code = """
     require('BigQuery').insert({datasetId: 'd', tableId: 't'}, []).catch((wrong) => {
       require('logToConsole')(wrong[0].reason);
@@ -152,7 +152,7 @@ def test_a_service_can_fail_with_more_than_a_reason():
     assert engine.resume(run, (answer,), now=NOW).effects == (LogEffect(text="invalid"),)
 
 
-def test_the_older_forms_with_callbacks_are_told():
+def test_service_callbacks_are_called():
     code = """
     const log = require('logToConsole');
     const place = {datasetId: 'd', tableId: 't'};
@@ -180,7 +180,7 @@ def test_the_older_forms_with_callbacks_are_told():
     assert [effect.text for effect in last.effects] == ["in", "failed", "xy", "undefinedobject"]
 
 
-def test_googles_authorization_goes_with_the_request_as_scopes():
+def test_google_authorization_becomes_scopes_of_the_request():
     code = """
     const authorization = require('getGoogleAuth')({scopes: ['https://scope.example']});
     require('sendHttpRequest')('https://api.example/', {authorization: authorization});

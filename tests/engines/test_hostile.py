@@ -45,7 +45,7 @@ def named(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", ESCAPES, ids=named)
-def test_no_way_leads_out_and_the_next_run_finds_all_as_it_was(path):
+def test_hostile_code_cannot_escape_or_affect_the_next_run(path):
     code = path.read_text()
     first = honest(QuickJsEngine(template(HONEST)))
     try:
@@ -60,7 +60,7 @@ def test_no_way_leads_out_and_the_next_run_finds_all_as_it_was(path):
 
 
 @pytest.mark.parametrize("path", ESCAPES, ids=named)
-def test_what_one_run_tried_the_next_one_cannot_see(path):
+def test_hostile_run_leaves_nothing_for_the_next(path):
     try:
         engine = QuickJsEngine(template(path.read_text(), grants=NARROW), limits=small())
     except TemplateUnusable:
@@ -73,7 +73,7 @@ def test_what_one_run_tried_the_next_one_cannot_see(path):
 
 
 @pytest.mark.parametrize("path", COSTS, ids=named)
-def test_a_run_that_takes_too_much_ends_with_an_error_and_harms_no_other(path):
+def test_expensive_hostile_run_ends_with_an_error_and_affects_no_other(path):
     first = honest(QuickJsEngine(template(HONEST)))
     engine = QuickJsEngine(template(HONEST + path.read_text(), grants=ALL), limits=small())
 

@@ -28,7 +28,7 @@ def processes(server, count):
     return [server.process(RunLimits(time=2)) for _ in range(count)]
 
 
-async def test_the_process_that_is_idle_for_longest_ends_and_its_runs_continue(server):
+async def test_longest_idle_process_ends_and_its_runs_continue(server):
     first, second, third = processes(server, 3)
     waiting = await first.start(SENDS, call())
     await second.start(SENDS, call())
@@ -42,7 +42,7 @@ async def test_the_process_that_is_idle_for_longest_ends_and_its_runs_continue(s
     assert server.memory.held == 2 * EACH
 
 
-async def test_runs_of_more_processes_than_there_is_memory_for_all_end(server):
+async def test_runs_of_more_processes_than_memory_allows_all_end(server):
     most = 0
 
     async def runs(process):
@@ -56,7 +56,7 @@ async def test_runs_of_more_processes_than_there_is_memory_for_all_end(server):
     assert most == 2 * EACH
 
 
-async def test_a_process_that_is_never_idle_lets_another_begin(server):
+async def test_busy_process_lets_another_begin(server):
     busy = processes(server, 2)
     done = asyncio.Event()
 
@@ -73,7 +73,7 @@ async def test_a_process_that_is_never_idle_lets_another_begin(server):
     assert turn.outcome is RunResult.SUCCESS
 
 
-async def test_a_single_process_runs_whatever_it_may_need():
+async def test_single_process_runs_whatever_its_memory():
     server = EngineServer(memory=1)
     first, second = processes(server, 2)
 
@@ -83,7 +83,7 @@ async def test_a_single_process_runs_whatever_it_may_need():
     assert {turn.outcome for turn in turns} == {RunResult.SUCCESS}
 
 
-async def test_a_caller_that_no_longer_waits_keeps_no_memory(server):
+async def test_cancelled_caller_holds_no_memory(server):
     first, second, third = processes(server, 3)
     running = [asyncio.create_task(process.start(WORKS, call())) for process in (first, second)]
     await asyncio.sleep(0)
@@ -98,7 +98,7 @@ async def test_a_caller_that_no_longer_waits_keeps_no_memory(server):
     assert third.pid is None
 
 
-async def test_the_memory_of_stopped_and_crashed_processes_is_free_again(server):
+async def test_memory_of_stopped_and_crashed_processes_is_freed(server):
     first, second = processes(server, 2)
     for process in (first, second):
         await process.start(SENDS, call())
@@ -113,7 +113,7 @@ async def test_the_memory_of_stopped_and_crashed_processes_is_free_again(server)
     assert after_a_stop == EACH
 
 
-async def test_no_process_ends_or_waits_so_that_another_is_prepared(server):
+async def test_preparing_ends_and_blocks_no_process(server):
     first, second, third = processes(server, 3)
     for process in (first, second, third):
         process.prepare(WORKS)
@@ -122,7 +122,7 @@ async def test_no_process_ends_or_waits_so_that_another_is_prepared(server):
     assert (await third.start(WORKS, call())).outcome is RunResult.SUCCESS
 
 
-async def test_a_prepared_process_stays_when_idle_until_another_needs_its_memory(server):
+async def test_prepared_process_stays_idle_until_its_memory_is_needed(server):
     prepared, *others = (
         QuickJsProcess(server, limits=RunLimits(), keys={}, memory=server.memory, idle=0.05)
         for _ in range(3)

@@ -30,7 +30,7 @@ THROWN = {
 
 
 @pytest.mark.parametrize("code", THROWN.values(), ids=THROWN)
-def test_a_thrown_thing_that_hangs_when_it_is_shown_costs_its_own_run(code):
+def test_thrown_value_with_a_hanging_conversion_costs_only_its_run(code):
     ran = subprocess.run(
         [sys.executable, "-c", SCRIPT.format(code=code)],
         cwd=Path(__file__).parent,
@@ -44,14 +44,14 @@ def test_a_thrown_thing_that_hangs_when_it_is_shown_costs_its_own_run(code):
 @pytest.mark.parametrize(
     "thrown", ["{ toString() { throw 1; } }", "{ get stack() { throw 1; } }", "null", "'\\ud800'"]
 )
-def test_code_that_throws_before_it_is_found_to_close_its_body_is_unusable(thrown):
+def test_code_that_closes_its_function_body_is_refused(thrown):
     code = f"}}), (function () {{ throw {thrown}; }})(), (function () {{"
 
     with pytest.raises(TemplateUnusable):
         QuickJsEngine(template(code))
 
 
-def test_a_rejection_that_cannot_be_shown_is_no_limit_passed():
+def test_unprintable_rejection_is_not_a_limit_violation():
     code = (
         "require('Promise').create((done, fail) => fail({ toJSON() {}, toString() { throw 1; } }));"
         "data.gtmOnSuccess();"

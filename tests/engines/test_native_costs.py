@@ -53,7 +53,7 @@ PROGRAMS = {
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_a_run_ends_at_its_limit_however_much_one_step_is_asked_for(name):
+def test_run_ends_at_its_limit_whatever_one_step_does(name):
     engine = QuickJsEngine(template(LONG + PROGRAMS[name], grants=ALL), limits=small())
 
     begun = time.thread_time()
@@ -93,7 +93,7 @@ GIVEN = (
 
 
 @pytest.mark.parametrize("method", ["replace", "replaceAll"])
-def test_what_is_replaced_is_what_the_engine_itself_would_replace(method):
+def test_limited_replace_matches_the_native_replace(method):
     texts = [
         f"{subject}.{method}({sought}, {given})"
         for subject in SUBJECTS

@@ -52,12 +52,12 @@ CALLS = {
 ASKING = {name: api.permission for name, api in APIS.items() if api.permission is not None}
 
 
-def test_every_api_that_needs_a_permission_is_tried_here():
+def test_every_api_with_a_permission_is_tested():
     assert set(CALLS) | {"extractEventsFromMpv1"} == set(ASKING)
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_without_its_permission_a_call_throws_and_the_log_names_it(name):
+def test_call_without_permission_throws_and_the_log_names_it(name):
     without = tuple(grant for grant in ALL if grant.permission != ASKING[name])
 
     turn = ran(f"{CALLS[name]};", grants=without)
@@ -70,7 +70,7 @@ def test_without_its_permission_a_call_throws_and_the_log_names_it(name):
 
 
 @pytest.mark.parametrize(("name", "version"), [("isRequestMpv1", 1), ("isRequestMpv2", 2)])
-def test_whether_a_request_is_a_hit_needs_no_permission_as_at_google(name, version):
+def test_hit_detection_needs_no_permission(name, version):
     request = incoming(path="/g/collect", query=f"v={version}&tid=G-1")
 
     turn = ran(f"return require('{name}')();", grants=(), request=request)
@@ -79,7 +79,7 @@ def test_whether_a_request_is_a_hit_needs_no_permission_as_at_google(name, versi
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_with_its_permission_alone_a_call_is_not_denied(name):
+def test_call_with_its_permission_alone_is_not_denied(name):
     only = tuple(grant for grant in ALL if grant.permission == ASKING[name])
     claimed = "require('claimRequest')();" if name == "runContainer" else ""
 
@@ -89,11 +89,11 @@ def test_with_its_permission_alone_a_call_is_not_denied(name):
 
 
 @pytest.mark.parametrize("name", sorted(set(APIS) - set(ASKING)))
-def test_an_api_that_needs_no_permission_is_there_without_any(name):
+def test_api_without_a_permission_is_always_available(name):
     assert ran(f"require('{name}');", grants=()).error is None
 
 
-def test_a_denied_call_can_be_foreseen():
+def test_denied_call_can_be_queried():
     code = """
     const ask = require('queryPermission');
     return [
@@ -149,7 +149,7 @@ def test_a_denied_call_can_be_foreseen():
     ]
 
 
-def test_the_whole_event_needs_the_grant_of_all_of_it():
+def test_whole_event_requires_the_full_grant():
     grants = (
         Grant(
             permission="read_event_data",
@@ -164,13 +164,13 @@ def test_the_whole_event_needs_the_grant_of_all_of_it():
     assert whole.error == "Error: permission denied: read_event_data (all of it)"
 
 
-def test_a_refusal_names_the_address_without_what_is_asked_there():
+def test_denial_names_the_address_without_its_query():
     turn = ran("require('sendHttpRequest')('https://b.example/x?email=a');", grants=())
 
     assert turn.error == "Error: permission denied: send_http (https://b.example/x)"
 
 
-def test_a_header_that_is_not_granted_cannot_be_read_under_another_spelling():
+def test_ungranted_header_cannot_be_read_in_another_spelling():
     grants = (
         Grant(
             permission="read_request",
@@ -210,7 +210,7 @@ ADDRESSES = st.builds(
 
 @settings(max_examples=60, deadline=None)
 @given(PATTERNS, st.lists(ADDRESSES, min_size=1, max_size=8))
-def test_a_pattern_means_the_same_here_and_where_the_request_is_performed(pattern, addresses):
+def test_url_pattern_means_the_same_in_sandbox_and_gateway(pattern, addresses):
     grant = Grant(permission="send_http", parameters={"allowedUrls": "specific", "urls": [pattern]})
     code = """
     const ask = require('queryPermission');
@@ -248,7 +248,7 @@ GOOGLE = (
 )
 
 
-def test_googles_permissions_are_asked_for_as_its_reference_says():
+def test_google_permissions_can_be_queried_as_documented():
     code = """
     const ask = require('queryPermission');
     const table = (projectId, tableId) => ({projectId, datasetId: 'd', tableId});
@@ -284,7 +284,7 @@ def test_googles_permissions_are_asked_for_as_its_reference_says():
         ("require('Firestore').runTransaction((t) => t);", True),
     ],
 )
-def test_the_sandbox_and_whoever_performs_a_call_agree_on_it(code, held):
+def test_sandbox_and_gateway_agree_on_denied_calls(code, held):
     turn = ran(code, grants=GOOGLE)
 
     asked = [effect for effect in turn.effects if isinstance(effect, Service)]

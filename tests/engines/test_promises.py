@@ -36,7 +36,7 @@ def texts(turn):
     return [effect.text for effect in turn.effects if isinstance(effect, LogEffect)]
 
 
-def test_what_is_promised_comes_after_the_code_and_before_what_is_called_later():
+def test_promises_run_after_the_code_and_before_call_later():
     assert texts(ran(ORDER)) == [
         "now",
         "code",
@@ -48,7 +48,7 @@ def test_what_is_promised_comes_after_the_code_and_before_what_is_called_later()
     ]
 
 
-def test_all_waits_for_all_and_for_the_first_that_fails():
+def test_promise_all_waits_for_all_or_the_first_failure():
     code = """
     const log = require('logToConsole');
     const Promise = require('Promise');
@@ -61,7 +61,7 @@ def test_all_waits_for_all_and_for_the_first_that_fails():
     assert sorted(texts(ran(code))) == ["[1,2]", "[]", "no"]
 
 
-def test_a_promise_takes_on_what_another_becomes():
+def test_promise_adopts_another_promise():
     code = """
     const Promise = require('Promise');
     Promise.create((resolve) => resolve(Promise.create((other) => other('deep'))))
@@ -72,7 +72,7 @@ def test_a_promise_takes_on_what_another_becomes():
     assert texts(ran(code)) == ["deeper"]
 
 
-def test_a_promise_that_nobody_settles_is_rejected_after_five_seconds():
+def test_unsettled_promise_is_rejected_after_five_seconds():
     code = """
     require('Promise').create(() => {}).catch((reason) => {
       require('logToConsole')(reason);
@@ -91,7 +91,7 @@ def test_a_promise_that_nobody_settles_is_rejected_after_five_seconds():
     assert texts(late) == ['{"reason":"timed_out"}']
 
 
-def test_a_rejection_that_nobody_catches_is_said_and_ends_nothing():
+def test_uncaught_rejection_is_logged_and_ends_nothing():
     turn = ran(
         "require('Promise').create((resolve, reject) => reject('why')); data.gtmOnSuccess();"
     )
@@ -100,7 +100,7 @@ def test_a_rejection_that_nobody_catches_is_said_and_ends_nothing():
     assert turn.effects == (LogEffect(text='unhandled promise rejection: "why"', own=True),)
 
 
-def test_a_request_is_an_effect_and_its_answer_settles_the_promise():
+def test_response_to_a_request_settles_its_promise():
     engine = QuickJsEngine(template(SENDS))
 
     first = engine.start(call())
@@ -125,7 +125,7 @@ def test_a_request_is_an_effect_and_its_answer_settles_the_promise():
     assert (last.outcome, last.done) == (RunResult.SUCCESS, True)
 
 
-def test_a_request_that_failed_rejects_the_promise():
+def test_failed_request_rejects_its_promise():
     engine = QuickJsEngine(template(SENDS))
     first = engine.start(call())
 
@@ -134,7 +134,7 @@ def test_a_request_that_failed_rejects_the_promise():
     assert (texts(last), last.outcome) == (['{"reason":"failed"}'], RunResult.FAILURE)
 
 
-def test_an_answer_after_the_promise_ran_out_changes_nothing():
+def test_response_after_a_promise_timeout_is_ignored():
     engine = QuickJsEngine(template(SENDS))
     first = engine.start(call())
 
@@ -145,7 +145,7 @@ def test_an_answer_after_the_promise_ran_out_changes_nothing():
     assert (later.outcome, later.effects, later.done) == (RunResult.FAILURE, (), True)
 
 
-def test_the_callback_form_is_called_with_status_headers_and_body():
+def test_request_callback_gets_status_headers_and_body():
     engine = QuickJsEngine(template(LEGACY))
     first = engine.start(call())
 
@@ -156,7 +156,7 @@ def test_the_callback_form_is_called_with_status_headers_and_body():
     assert (texts(last), last.outcome) == (["200 {} ok"], RunResult.SUCCESS)
 
 
-def test_the_callback_form_hears_of_a_failure_as_0_and_of_a_timeout_as_minus_1():
+def test_request_callback_gets_0_for_a_failure_and_minus_1_for_a_timeout():
     heard = []
     for reason in ("failed", "timed_out"):
         engine = QuickJsEngine(template(LEGACY))
@@ -166,7 +166,7 @@ def test_the_callback_form_hears_of_a_failure_as_0_and_of_a_timeout_as_minus_1()
     assert heard == ["0 {} undefined", "-1 {} undefined"]
 
 
-def test_an_address_that_is_none_fails_without_an_effect():
+def test_invalid_url_fails_without_an_effect():
     turn = ran(
         "require('sendHttpRequest')('nonsense').catch((trouble) => data.gtmOnFailure());"
         "const log = require('logToConsole');"
@@ -176,7 +176,7 @@ def test_an_address_that_is_none_fails_without_an_effect():
     assert (turn.outcome, texts(turn), turn.done) == (RunResult.FAILURE, ["0"], True)
 
 
-def test_a_get_has_no_body_and_takes_both_forms():
+def test_get_has_no_body_and_accepts_both_forms():
     turn = ran(
         "require('sendHttpGet')('https://api.example/a', {headers: {A: 'b'}});"
         "require('sendHttpGet')('https://api.example/b', () => {}, {timeout: 7});"
@@ -188,7 +188,7 @@ def test_a_get_has_no_body_and_takes_both_forms():
     )
 
 
-def test_two_runs_that_wait_do_not_mix():
+def test_two_waiting_runs_do_not_mix():
     engine = QuickJsEngine(template(SENDS))
     first, second = engine.start(call()), engine.start(call())
 
@@ -203,14 +203,14 @@ def test_two_runs_that_wait_do_not_mix():
     ]
 
 
-def test_what_is_thrown_in_a_callback_ends_the_run_with_an_error():
+def test_error_thrown_in_a_callback_ends_the_run():
     turn = ran("require('callLater')(() => { null.x; }); data.gtmOnSuccess();")
 
     assert turn.error == "TypeError: cannot read property 'x' of null"
     assert turn.done
 
 
-def test_a_variable_that_returns_a_promise_has_its_value_when_that_is_settled():
+def test_variable_returning_a_promise_gets_its_settled_value():
     code = """
     return require('sendHttpGet')('https://a.example/').then((answer) => answer.statusCode + 1);
     """
@@ -223,7 +223,7 @@ def test_a_variable_that_returns_a_promise_has_its_value_when_that_is_settled():
     assert (last.returned, last.done) == (201, True)
 
 
-def test_a_promise_that_is_returned_and_fails_has_no_value_and_is_told():
+def test_variable_returning_a_rejected_promise_has_no_value_and_logs():
     turn = ran("return require('Promise').create((resolve, reject) => reject('x'));")
 
     assert (turn.returned, turn.error) == (None, None)
@@ -231,7 +231,7 @@ def test_a_promise_that_is_returned_and_fails_has_no_value_and_is_told():
     assert (said.text, said.own) == ('unhandled promise rejection: "x"', True)
 
 
-def test_rejections_that_nothing_handles_are_logged_up_to_the_limit_of_effects():
+def test_uncaught_rejections_are_logged_up_to_the_limit():
     code = "for (let n = 0; n < 600; n++) Promise.create((resolve, reject) => reject(n));"
     engine = QuickJsEngine(template("const Promise = require('Promise');" + code))
 

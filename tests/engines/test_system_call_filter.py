@@ -38,7 +38,7 @@ print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a filter of Linux")
-async def test_a_process_that_was_taken_over_can_do_nothing_outside():
+async def test_compromised_process_can_do_nothing_outside():
     ran = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",

@@ -25,7 +25,7 @@ async def process():
     await server.stop()
 
 
-async def test_a_step_ends_at_its_limit_although_the_gateway_ignores_the_signal():
+async def test_step_ends_at_its_limit_although_the_gateway_ignores_the_signal():
     before = signal.signal(signal.SIGPROF, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGPROF])
     server = EngineServer()
@@ -46,7 +46,7 @@ async def test_a_step_ends_at_its_limit_although_the_gateway_ignores_the_signal(
     ["", "a@shop.example", "Köln 漢字 \U0001f600", "a\0b", "half \ud83d", "x" * 70_000],
     ids=["empty", "plain", "wide", "NUL", "half a pair", "long"],
 )
-async def test_a_hash_is_that_of_the_engine_in_the_same_process(process, text, encoding):
+async def test_hash_in_a_process_matches_the_local_engine(process, text, encoding):
     code = "return require('sha256Sync')(require('JSON').parse(data.text), data.options)"
     hashed = template(code)
     options = {} if encoding is None else {"outputEncoding": encoding}
@@ -58,7 +58,7 @@ async def test_a_hash_is_that_of_the_engine_in_the_same_process(process, text, e
     assert isinstance(turn.returned, str)
 
 
-async def test_the_cpu_of_a_turn_is_measured_finely_while_the_kernel_limits_it(process):
+async def test_cpu_time_of_a_turn_is_measured_finely(process):
     turns = [await process.start(WAITS, call()) for _ in range(20)]
 
     assert len({turn.took for turn in turns}) > 10
@@ -76,7 +76,7 @@ async def test_memory_is_freed_while_a_run_waits(process):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-async def test_a_process_wakes_up_once_for_each_turn(process):
+async def test_process_wakes_up_once_per_turn(process):
     await process.start(CYCLES, call())
     before = woken(process.pid)
 
@@ -124,14 +124,14 @@ def stage():
     os.close(stage.writer)
 
 
-def test_a_process_polls_for_a_request_after_eight_quick_ones(stage):
+def test_process_polls_for_a_request_after_eight_fast_ones(stage):
     assert [stage.request() for _ in range(8)] == [b"request"] * 8
     stage.writes_at = stage.readings + 5
 
     assert stage.requests.read() == b"late"
 
 
-def test_a_process_sleeps_at_once_after_fewer_quick_requests(stage):
+def test_process_sleeps_at_once_after_fewer_fast_requests(stage):
     for _ in range(7):
         stage.request()
     before = stage.readings
@@ -141,7 +141,7 @@ def test_a_process_sleeps_at_once_after_fewer_quick_requests(stage):
     assert stage.readings == before + 1
 
 
-def test_a_process_sleeps_if_no_request_follows_and_does_not_poll_after_the_next(stage):
+def test_process_sleeps_if_no_request_follows(stage):
     for _ in range(8):
         stage.request()
     stage.step = 0.0001

@@ -15,7 +15,7 @@ def parsed(address: str) -> dict[str, object] | None:
     return returned(code, fields={"url": address})
 
 
-def test_all_parts_of_an_address():
+def test_url_is_parsed_into_parts():
     found = parsed("https://user:pa:ss@Shop.Example:8443/a/../b c?x=1&x=2&y=%C3%A4+z&=&w#frag ment")
 
     assert found == {
@@ -61,7 +61,7 @@ def test_all_parts_of_an_address():
         ("https://shop.example/😀", "https://shop.example/%F0%9F%98%80"),
     ],
 )
-def test_an_address_is_brought_to_its_one_form(address, href):
+def test_url_is_normalized(address, href):
     found = parsed(address)
 
     assert found is not None
@@ -85,7 +85,7 @@ def test_an_address_is_brought_to_its_one_form(address, href):
         ("x..ß", "x..xn--zca"),
     ],
 )
-def test_a_name_beyond_ascii_is_written_in_ascii(name, ascii_name):
+def test_non_ascii_host_is_written_in_punycode(name, ascii_name):
     found = parsed(f"https://{name}/")
 
     assert found is not None
@@ -108,7 +108,7 @@ def test_a_name_beyond_ascii_is_written_in_ascii(name, ascii_name):
         "a\ufffdb.ß",
     ],
 )
-def test_what_no_name_beyond_ascii_can_be_is_no_address(name):
+def test_invalid_non_ascii_host_is_no_url(name):
     assert parsed(f"https://{name}/") is None
 
 
@@ -122,7 +122,7 @@ def test_what_no_name_beyond_ascii_can_be_is_no_address(name):
         ("foo://shop.example/", "null"),
     ],
 )
-def test_an_origin_is_that_of_an_address_on_the_web(address, origin):
+def test_origin_is_only_that_of_a_web_url(address, origin):
     found = parsed(address)
 
     assert found is not None
@@ -150,11 +150,11 @@ def test_an_origin_is_that_of_an_address_on_the_web(address, origin):
         None,
     ],
 )
-def test_what_is_no_address_is_undefined(address):
+def test_invalid_url_is_undefined(address):
     assert parsed(address) is None
 
 
-def test_what_a_query_calls_constructor_is_a_parameter_like_others():
+def test_query_parameter_named_constructor_is_ordinary():
     found = parsed("https://shop.example/?constructor=1&__proto__=2&toString=3")
 
     assert found is not None
@@ -188,7 +188,7 @@ ADDRESSES = st.builds(
 
 
 @given(ADDRESSES)
-def test_a_request_goes_to_the_address_in_its_one_form(address):
+def test_request_uses_the_normalized_url(address):
     turn = SENDS.start(call(fields={"url": address}))
 
     sent = [effect.url for effect in turn.effects if isinstance(effect, HttpEffect)]
@@ -201,7 +201,7 @@ def test_a_request_goes_to_the_address_in_its_one_form(address):
         st.text("abA.:/\\?#@[]%2e0x ñ=&'\"<>^`{}|+\t", max_size=30).map("https://".__add__),
     )
 )
-def test_what_was_brought_to_its_one_form_stays_in_it(address):
+def test_normalized_url_stays_unchanged(address):
     turn = ONCE_MORE.start(call(fields={"url": address}))
 
     assert turn.error is None

@@ -61,7 +61,7 @@ def value(expression: str, **changed: object) -> object:
         ("require('getTimestamp')()", 1_764_000_000_000),
     ],
 )
-def test_an_api_gives_what_its_reference_says(expression, expected):
+def test_api_returns_what_its_reference_says(expression, expected):
     assert value(expression) == expected
 
 
@@ -79,17 +79,17 @@ def test_an_api_gives_what_its_reference_says(expression, expected):
         ("require('Promise').create(() => {})", "object"),
     ],
 )
-def test_the_type_of_a_value(expression, kind):
+def test_type_of_a_value(expression, kind):
     assert value(f"require('getType')({expression})") == kind
 
 
-def test_a_cycle_has_no_json():
+def test_cyclic_object_has_no_json():
     code = "const a = {}; a.a = a; return require('getType')(require('JSON').stringify(a));"
 
     assert returned(code) == "undefined"
 
 
-def test_a_frozen_object_keeps_its_keys_and_another_loses_one():
+def test_frozen_object_keeps_its_keys():
     code = """
     const Object = require('Object');
     const held = Object.freeze({a: 1});
@@ -102,7 +102,7 @@ def test_a_frozen_object_keeps_its_keys_and_another_loses_one():
 
 @pytest.mark.parametrize("size", [0, 1, 3, 55, 56, 63, 64, 65, 119, 120, 1000])
 @pytest.mark.parametrize("letter", ["a", "ä", "😀"])
-def test_sha256_is_that_of_the_utf_8(size, letter):
+def test_sha256_is_that_of_utf_8(size, letter):
     text = letter * size
 
     found = value(
@@ -123,7 +123,7 @@ CODES = QuickJsEngine(
 
 
 @given(st.binary(max_size=24), st.text(st.characters(exclude_categories=["Cs"]), max_size=24))
-def test_texts_and_bytes_are_each_others_in_utf_8(given_bytes, text):
+def test_texts_and_bytes_are_converted_as_utf_8(given_bytes, text):
     encoded = b64encode(given_bytes).decode()
 
     turn = CODES.start(call(fields={"bytes": encoded, "text": text}))
@@ -136,7 +136,7 @@ def test_texts_and_bytes_are_each_others_in_utf_8(given_bytes, text):
     ]
 
 
-def test_sha256_is_base64_unless_asked_otherwise_and_the_other_form_calls_back():
+def test_sha256_is_base64_by_default_and_has_a_callback_form():
     code = """
     const seen = [];
     require('sha256')('a', (digest) => { seen.push(digest); data.gtmOnSuccess(); });
@@ -157,7 +157,7 @@ def test_sha256_is_base64_unless_asked_otherwise_and_the_other_form_calls_back()
         (", {outputEncoding: 'base64'}", lambda digest: b64encode(digest).decode()),
     ],
 )
-def test_a_private_key_signs_and_never_shows(options, encode):
+def test_private_key_signs_and_is_never_shown(options, encode):
     code = f"return require('hmacSha256')('text', 'one'{options});"
     engine = QuickJsEngine(template(code), keys={"one": "secret-" * 20})
 
@@ -167,7 +167,7 @@ def test_a_private_key_signs_and_never_shows(options, encode):
     assert turn.returned == encode(digest)
 
 
-def test_a_key_that_a_template_may_not_use_is_not_in_its_reach():
+def test_unpermitted_key_is_not_in_the_process():
     named = Grant(permission="use_custom_private_keys", parameters={"keyIds": ["on*"]})
     keys = {"one": "first-secret", "two": "second-secret"}
     engine = QuickJsEngine(
@@ -182,11 +182,11 @@ def test_a_key_that_a_template_may_not_use_is_not_in_its_reach():
     assert json.loads(boot)["keys"] == {"one": "first-secret"}
 
 
-def test_a_key_that_is_not_there_ends_the_run():
+def test_missing_key_ends_the_run():
     assert ran("require('hmacSha256')('a', 'none');").error == "Error: there is no private key none"
 
 
-def test_the_same_seed_draws_the_same_numbers_within_their_bounds():
+def test_same_seed_draws_the_same_numbers_within_bounds():
     code = """
     const draw = require('generateRandom');
     const all = [];
@@ -219,22 +219,22 @@ def test_the_same_seed_draws_the_same_numbers_within_their_bounds():
         (None, None),
     ],
 )
-def test_the_registrable_domain_is_that_of_the_public_suffix_list(given, expected):
+def test_registrable_domain_uses_the_public_suffix_list(given, expected):
     found = value("require('computeEffectiveTldPlusOne')(data.text)", fields={"text": given})
 
     assert found == expected
 
 
-def test_an_unknown_api_is_an_error():
+def test_unknown_api_is_an_error():
     assert ran("require('fetch');").error == "Error: there is no API fetch"
 
 
-def test_an_error_names_the_line_of_the_template():
+def test_error_names_the_line_of_the_template():
     assert (ran("\n\nnull.x;").line, ran("const f = () => {\n  null.x;\n};\nf();").line) == (3, 2)
 
 
 @pytest.mark.parametrize("size", [1, 500])
-def test_methods_that_are_bounded_do_what_they_always_did(size):
+def test_limited_methods_behave_as_the_native_ones(size):
     code = """
     const a = 'a'.repeat(data.size);
     const b = 'b'.repeat(data.size);
@@ -269,7 +269,7 @@ NAMES = [f"name{at}" for at in range(2_001)]
 FAR = {"far": "x" * 16_000}  # a short text cannot contain this many
 
 
-def test_json_with_more_than_two_thousand_names_is_not_read():
+def test_json_with_over_2000_names_is_not_parsed():
     """A template can make the engine's table of names slow, and nothing interrupts it."""
     few = dict.fromkeys(NAMES[:1_999], 1) | FAR
     many = dict.fromkeys(NAMES[:2_000], 1) | FAR
@@ -280,7 +280,7 @@ def test_json_with_more_than_two_thousand_names_is_not_read():
     assert returned(parse, fields={"text": escaped}) is False
 
 
-def test_the_same_names_in_many_objects_are_read():
+def test_same_names_in_many_objects_are_parsed():
     text = json.dumps([{"id": at, "name": "a:b"} for at in range(20_000)])
 
     assert returned("return require('JSON').parse(data.text).length;", fields={"text": text}) == (
@@ -289,7 +289,7 @@ def test_the_same_names_in_many_objects_are_read():
 
 
 @pytest.mark.parametrize("read", ["getAllEventData", "getEventData"])
-def test_an_event_of_more_than_two_thousand_names_ends_the_run_alone(read):
+def test_event_with_over_2000_names_ends_only_its_run(read):
     engine = QuickJsEngine(template(f"return !!require('{read}')('far');"))
 
     turn = engine.start(call(event=dict.fromkeys(NAMES, 1) | FAR))
@@ -301,7 +301,7 @@ def test_an_event_of_more_than_two_thousand_names_ends_the_run_alone(read):
     assert engine.start(call(event=FAR)).returned is True
 
 
-def test_an_answer_of_more_than_two_thousand_names_ends_the_run_alone():
+def test_response_with_over_2000_names_ends_only_its_run():
     engine = QuickJsEngine(template("require('Firestore').read('a/b');"))
     run = engine.start(call()).run
     answer = EffectAnswer(id=1, value=dict.fromkeys(NAMES, 1) | FAR)
@@ -314,7 +314,7 @@ def test_an_answer_of_more_than_two_thousand_names_ends_the_run_alone():
     )
 
 
-def test_a_field_of_more_than_two_thousand_names_ends_the_run_alone():
+def test_field_with_over_2000_names_ends_only_its_run():
     engine = QuickJsEngine(template("return 1;"))
 
     turns = [
