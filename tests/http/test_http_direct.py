@@ -61,9 +61,18 @@ UNUSUAL = {
     "a wrong length": post(ONE, "Content-Length: 1"),
     "malformed": post().replace(b"HTTP/1.1", b"HTTP/9.1"),
 }
+AS_X = post(
+    b'{"conversions": [{"event_id": "o8z6k", "conversion_time": "2026-11-24T10:00:00.000Z",'
+    b' "identifiers": [{"twclid": "26l6412g5p4iyj65a2oic2ayg2"}], "conversion_id": "x-1"}]}',
+    "X-Pixel-Token: emulator-pixel-token-o8z6j",
+    target="/12/measurement/conversions/o8z6j", key=None, keep=True,
+)  # fmt: skip
+BEACON = post(target="/t", keep=True, key=None)
 CASES = USUAL | UNUSUAL | {
     "sent ahead": post(keep=True) + PING + post(b"{", keep=True) + post(MIXED, keep=True) + post(),
     "sent ahead of chunks": post(keep=True) + chunked(ONE),
+    "sent ahead of other routes": post(keep=True) + AS_X + BEACON + post(MIXED, keep=True) + AS_X
+    + post(),
 }  # fmt: skip
 
 

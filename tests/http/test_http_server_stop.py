@@ -36,7 +36,7 @@ async def test_stop_refuses_new_connections(staged):
 async def test_stop_answers_no_request_of_a_connection_made_meanwhile(staged, turns):
     stage = await staged()
     client = socket.create_connection(("127.0.0.1", stage.server.port))
-    client.setblocking(False)
+    client.settimeout(0)
     with client:
         for _ in range(turns):
             await asyncio.sleep(0)
