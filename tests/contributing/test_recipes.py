@@ -47,11 +47,12 @@ from written import ENVIRONMENT, GOOD, read, write
 
 ROOT = Path(__file__).parents[2]
 SRC = ROOT / "src/twite"
+PAGE = ROOT / "CONTRIBUTING.md"
 LOOPBACK = [ip_network("127.0.0.0/8")]
 
 
 def test_every_file_that_the_page_names_exists():
-    page = (ROOT / "CONTRIBUTING.md").read_text()
+    page = PAGE.read_text()
     named = re.findall(r"`([a-z_]+/[\w./-]+)`", page)
     places = [ROOT if name.startswith(("src/", "tests/", "docs/")) else SRC for name in named]
 
@@ -62,7 +63,7 @@ def test_every_file_that_the_page_names_exists():
 
 
 def test_the_picture_shows_the_layers_that_import_linter_checks():
-    page = (ROOT / "CONTRIBUTING.md").read_text()
+    page = PAGE.read_text()
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
     layers = next(
         contract["layers"] for contract in settings["contracts"] if contract["type"] == "layers"
@@ -74,7 +75,7 @@ def test_the_picture_shows_the_layers_that_import_linter_checks():
 
 
 def test_every_name_in_the_page_is_in_the_code():
-    page = (ROOT / "CONTRIBUTING.md").read_text()
+    page = PAGE.read_text()
     named = set(re.findall(r"`(?:\w+\.)?([A-Z]\w+|_\w+)`", page))
     code = "".join(path.read_text() for path in (*SRC.rglob("*.py"), *ROOT.glob("tests/**/*.py")))
 
@@ -367,3 +368,17 @@ def test_every_kind_of_alert_has_a_rule_and_a_page():
     assert [
         kind for kind in AlertKind if not (ROOT / f"docs/how-to/alerts/{kind}.md").exists()
     ] == []
+
+
+def test_the_page_names_each_file_outside_the_alerts_that_opens_one():
+    row = re.search(r"^\| Where does an alert open\? .+$", PAGE.read_text(), re.MULTILINE)[0]
+    openers = {
+        (AlertKind[kind].value, str(path.relative_to(SRC)))
+        for path in SRC.rglob("*.py")
+        if path.parent != SRC / "gateway/alerts"
+        for kind in re.findall(r"AlertKind\.([A-Z_]+)", path.read_text())
+    }
+    elsewhere = {opener for opener in openers if opener[1] != "domain/alert.py"}
+
+    assert len(elsewhere) > 3
+    assert [opener for opener in elsewhere if not all(f"`{name}`" in row for name in opener)] == []

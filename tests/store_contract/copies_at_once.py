@@ -130,7 +130,7 @@ class CopiesAtOnceLaws:
     ) -> None:
         await self._alike(store, "queued", at=NOW + 1)
 
-    async def test_copies_in_one_request_match_single_copies_of_conversions_queued_beyond_the_window(
+    async def test_copies_at_once_match_single_copies_of_conversions_queued_beyond_the_window(
         self, store: Store
     ) -> None:
         await self._alike(store, "queued", at=_LATER)
