@@ -46,10 +46,7 @@ class KeyFilters:
         for wish in wanted:
             key = wish.key
             bitmap = bitmaps[key[0]]
-            if (
-                not bitmap
-                or bitmap[(key[1] << 8 | key[2]) & (len(bitmap) - 1)] >> (key[3] & 7) & 1
-            ):
+            if not bitmap or bitmap[(key[1] << 8 | key[2]) & (len(bitmap) - 1)] >> (key[3] & 7) & 1:
                 found.append(wish)
         return found
 
