@@ -87,7 +87,7 @@ def signed(headers, body):
     return "v1," + base64.b64encode(hmac.new(key, said, hashlib.sha256).digest()).decode()
 
 
-def test_a_revoked_token_is_told_within_a_minute_once_and_loses_nothing(tmp_path, x_emulator, chat):
+def test_revoked_token_alerts_once_within_a_minute_and_loses_nothing(tmp_path, x_emulator, chat):
     with Gateway(tmp_path, x_emulator.url, extra=chat.settings()) as gateway:
         gateway.post(a_purchase("order-1"))
         gateway.drained()
@@ -129,9 +129,7 @@ def test_a_revoked_token_is_told_within_a_minute_once_and_loses_nothing(tmp_path
 
 
 @pytest.mark.timeout(1_200 if TRIAL else 300)
-def test_tokens_revoked_under_load_cost_a_delay_and_nothing_else(
-    tmp_path, x_emulator, chat, figure
-):
+def test_tokens_revoked_under_load_only_delay(tmp_path, x_emulator, chat, figure):
     took, balances = [], []
     for turn in range(REVOCATIONS):
         folder = tmp_path / str(turn)
@@ -163,7 +161,7 @@ def test_tokens_revoked_under_load_cost_a_delay_and_nothing_else(
     )
 
 
-def test_a_webhook_that_is_down_is_told_after_a_restart_under_the_same_id(
+def test_failed_webhook_message_is_repeated_after_a_restart_under_the_same_id(
     tmp_path, x_emulator, chat
 ):
     chat.status = 500
@@ -182,9 +180,7 @@ def test_a_webhook_that_is_down_is_told_after_a_restart_under_the_same_id(
     assert chat.heard[-1][0]["webhook-id"] == refused
 
 
-def test_a_database_that_is_damaged_is_told_once_though_nothing_can_start(
-    tmp_path, x_emulator, chat
-):
+def test_damaged_database_alerts_once_though_nothing_can_start(tmp_path, x_emulator, chat):
     with Gateway(tmp_path, x_emulator.url, extra=chat.settings()) as gateway:
         gateway.stop()
         (tmp_path / "twite.db").write_bytes(b"no database at all " * 1_000)
@@ -195,7 +191,7 @@ def test_a_database_that_is_damaged_is_told_once_though_nothing_can_start(
     assert [(said["code"], said["subject"]) for said in chat.said] == [("store_unusable", "store")]
 
 
-def test_a_database_that_was_put_back_is_told(tmp_path, x_emulator, chat):
+def test_restored_older_database_alerts(tmp_path, x_emulator, chat):
     older = tmp_path / "older.db"
     with Gateway(tmp_path, x_emulator.url, extra=chat.settings()) as gateway:
         gateway.post(a_purchase("order-1"))
@@ -216,7 +212,7 @@ def test_a_database_that_was_put_back_is_told(tmp_path, x_emulator, chat):
     ]
 
 
-def test_a_disk_with_little_room_is_told_at_the_start(tmp_path, x_emulator, chat):
+def test_nearly_full_disk_alerts_at_the_start(tmp_path, x_emulator, chat):
     # More than this machine can have free.
     extra = f'{chat.settings()}\ndisk_free = "1024GiB"'
     with Gateway(tmp_path, x_emulator.url, extra=extra):
@@ -227,7 +223,7 @@ def test_a_disk_with_little_room_is_told_at_the_start(tmp_path, x_emulator, chat
     ]
 
 
-def test_a_residue_is_seen_at_the_start_and_at_the_stop_and_told(tmp_path, x_emulator, chat):
+def test_imbalance_alerts_at_the_start_and_the_stop(tmp_path, x_emulator, chat):
     with Gateway(tmp_path, x_emulator.url, extra=chat.settings()) as gateway:
         gateway.post(a_purchase("order-1"))
         gateway.drained()
@@ -251,7 +247,7 @@ def test_a_residue_is_seen_at_the_start_and_at_the_stop_and_told(tmp_path, x_emu
     assert gateway.log().count("are unaccounted for") > at_the_start > 0
 
 
-def test_the_webhook_is_tried_from_the_command_line(tmp_path, x_emulator, chat):
+def test_webhook_is_tested_from_the_command_line(tmp_path, x_emulator, chat):
     with Gateway(tmp_path, x_emulator.url, extra=chat.settings()) as gateway:
         tried = command(gateway, "alerts", "test")
 

@@ -32,7 +32,7 @@ def chat():
     server.server_close()
 
 
-def test_without_the_database_the_leader_calls_the_webhook(tmp_path, own_server, chat):
+def test_leader_calls_the_webhook_without_the_database(tmp_path, own_server, chat):
     url = own_server.create("ledger")
 
     def said():

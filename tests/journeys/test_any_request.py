@@ -138,7 +138,7 @@ def is_clear(body: bytes) -> bool:
 
 @pytest.mark.timeout(3_600)
 @pytest.mark.parametrize("api", DOORS)
-def test_any_request_is_taken_ignored_or_refused_in_words(gateway, api, figure):
+def test_any_request_is_accepted_ignored_or_refused_with_a_message(gateway, api, figure):
     begun, known, bodies = DOORS[api]
     heard: dict[int, int] = {}
 

@@ -138,9 +138,7 @@ def attempts(gateway: Gateway) -> list[int | None]:
     return [load["status"] for load in json.loads(shown)[0]["attempts"]]
 
 
-def test_a_tag_writes_rows_and_documents_and_publishes_and_a_client_reads_them(
-    tmp_path, x_emulator
-):
+def test_tag_writes_rows_and_documents_and_publishes_and_a_client_reads_them(tmp_path, x_emulator):
     with GoogleDouble() as google, with_google(tmp_path, x_emulator.url, google) as gateway:
         before = totals(gateway)
         gateway.post({"conversions": [bought(number) for number in range(1, 6)]})
@@ -170,7 +168,7 @@ def test_a_tag_writes_rows_and_documents_and_publishes_and_a_client_reads_them(
         assert secret.encode() not in kept
 
 
-def test_a_kill_while_bigquery_answers_adds_no_row_twice(tmp_path, x_emulator):
+def test_kill_during_a_bigquery_response_inserts_no_row_twice(tmp_path, x_emulator):
     with GoogleDouble() as google:
         gateway = with_google(tmp_path, x_emulator.url, google)
         killed = threading.Event()
@@ -190,7 +188,7 @@ def test_a_kill_while_bigquery_answers_adds_no_row_twice(tmp_path, x_emulator):
     assert (balance["delivered"], balance["balance"]) == (2, 0)
 
 
-def test_a_tag_that_runs_at_most_once_is_held_after_a_kill(tmp_path, x_emulator):
+def test_at_most_once_tag_is_held_after_a_kill(tmp_path, x_emulator):
     with GoogleDouble() as google:
         gateway = with_google(tmp_path, x_emulator.url, google, repeat="at_most_once")
         killed = threading.Event()
@@ -208,7 +206,7 @@ def test_a_tag_that_runs_at_most_once_is_held_after_a_kill(tmp_path, x_emulator)
     assert balance["held"] == 1
 
 
-def test_what_google_cannot_do_now_is_tried_again_and_shown(tmp_path, x_emulator):
+def test_temporary_google_error_is_retried_and_shown(tmp_path, x_emulator):
     def busy(path: str, before: int) -> int | None:
         return 503 if "insertAll" in path and before == 0 else None
 
@@ -222,7 +220,7 @@ def test_what_google_cannot_do_now_is_tried_again_and_shown(tmp_path, x_emulator
     assert (balance["delivered"], balance["balance"]) == (2, 0)
 
 
-def test_without_a_token_a_tag_waits_and_nothing_has_left(tmp_path, x_emulator):
+def test_tag_waits_for_a_google_token_and_sends_nothing(tmp_path, x_emulator):
     allowed = []
 
     def until_allowed(path: str, _before: int) -> int | None:
@@ -241,7 +239,7 @@ def test_without_a_token_a_tag_waits_and_nothing_has_left(tmp_path, x_emulator):
     assert google.asked == []
 
 
-def test_a_gateway_without_an_account_tells_the_template_and_the_log(tmp_path, x_emulator):
+def test_missing_google_account_is_reported_to_template_and_log(tmp_path, x_emulator):
     with GoogleDouble() as google:
         gateway = with_google(tmp_path, x_emulator.url, google)
         text = gateway.config.read_text().replace('credentials = "file:key.json"', "")
@@ -259,7 +257,7 @@ def test_a_gateway_without_an_account_tells_the_template_and_the_log(tmp_path, x
     assert google.asked == []
 
 
-def test_the_doctor_says_whose_account_it_is(tmp_path, x_emulator):
+def test_check_names_the_google_account(tmp_path, x_emulator):
     with GoogleDouble() as google:
         gateway = with_google(tmp_path, x_emulator.url, google)
         checked = command(gateway, "check").stdout

@@ -54,7 +54,7 @@ def conversions_at(x: Emulator) -> dict[str, dict]:
     return {conversion["conversion_id"]: conversion for conversion in found}
 
 
-def test_an_exported_container_is_imported_runs_and_delivers(tmp_path, x_emulator):
+def test_exported_container_is_imported_runs_and_delivers(tmp_path, x_emulator):
     gateway = with_key(tmp_path, x_emulator.url)
     folder = tmp_path / "container"
     with gateway:

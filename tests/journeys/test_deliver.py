@@ -46,7 +46,7 @@ def bodies_of(x):
 
 
 @pytest.mark.parametrize("auth", [None, OAUTH], ids=["pixel token", "oauth 1.0a"])
-def test_a_conversion_reaches_x_hashed_and_canonical(tmp_path, x_emulator, auth):
+def test_conversion_reaches_x_hashed_and_canonical(tmp_path, x_emulator, auth):
     with Gateway(tmp_path, x_emulator.url, auth=auth) as gateway:
         status, receipt = gateway.post(a_purchase("order-1"))
         gateway.drained()
@@ -68,7 +68,7 @@ def test_a_conversion_reaches_x_hashed_and_canonical(tmp_path, x_emulator, auth)
     ]
 
 
-def test_the_same_conversion_again_is_a_duplicate_that_x_never_sees(tmp_path, x_emulator):
+def test_duplicate_never_reaches_x(tmp_path, x_emulator):
     with Gateway(tmp_path, x_emulator.url) as gateway:
         gateway.post(a_purchase("order-1"))
         gateway.drained()
@@ -82,7 +82,7 @@ def test_the_same_conversion_again_is_a_duplicate_that_x_never_sees(tmp_path, x_
     assert (history["state"], history["duplicates"]) == ("delivered", 1)
 
 
-def test_what_talks_to_x_changes_its_host_and_nothing_else(tmp_path, x_emulator):
+def test_x_api_client_only_changes_its_host(tmp_path, x_emulator):
     body = {
         "conversions": [
             {
@@ -122,7 +122,7 @@ def post_to_x(url, body, headers):
         return error.code, json.load(error)
 
 
-def test_one_bad_conversion_is_buried_and_the_rest_of_its_batch_delivered(tmp_path, x_emulator):
+def test_bad_conversion_is_dead_and_the_rest_of_its_batch_delivered(tmp_path, x_emulator):
     # X refuses IPv6, which the gateway cannot know before.
     x_emulator.switch(allow_ipv6=False)
     good = [a_purchase(f"order-{i}", ip=f"203.0.113.{i}", user_agent="UA") for i in range(99)]
@@ -138,7 +138,7 @@ def test_one_bad_conversion_is_buried_and_the_rest_of_its_batch_delivered(tmp_pa
     assert requests <= 16
 
 
-def test_an_answer_lost_after_x_counted_is_resent_under_the_same_id(tmp_path, x_emulator):
+def test_response_lost_after_x_counted_is_resent_under_the_same_id(tmp_path, x_emulator):
     x_emulator.switch(dedup_scope="all")
     x_emulator.fault("drop_answer")
     with Gateway(tmp_path, x_emulator.url) as gateway:
@@ -176,7 +176,7 @@ def test_an_answer_lost_after_x_counted_is_resent_under_the_same_id(tmp_path, x_
     ],
     ids=lambda fault: f"{fault[0]} {fault[1].get('status', '')}".strip(),
 )
-def test_trouble_with_x_costs_a_delay_and_nothing_else(tmp_path, x_emulator, fault):
+def test_trouble_with_x_only_delays(tmp_path, x_emulator, fault):
     kind, more = fault
     x_emulator.fault(kind, **more)
     gateway = Gateway(tmp_path, x_emulator.url)
@@ -190,7 +190,7 @@ def test_trouble_with_x_costs_a_delay_and_nothing_else(tmp_path, x_emulator, fau
     assert ids_of(x_emulator).keys() == {"order-1", "order-2"}
 
 
-def test_a_refused_token_pauses_the_pixel_until_it_is_mended(tmp_path, x_emulator):
+def test_refused_token_pauses_the_pixel_until_it_is_corrected(tmp_path, x_emulator):
     wrong = '{ pixel_token = "wrong-token-wrong-token" }'
     with Gateway(tmp_path, x_emulator.url, auth=wrong) as gateway:
         gateway.post(a_purchase("order-1"))
@@ -214,7 +214,7 @@ def paused(gateway):
     return 'twite_pixel_paused{pixel="o8z6j"} 1.0' in metrics(gateway)
 
 
-def test_a_second_process_on_the_same_file_says_so_and_exits(tmp_path, x_emulator):
+def test_second_process_on_the_same_file_exits_with_a_message(tmp_path, x_emulator):
     with Gateway(tmp_path, x_emulator.url) as gateway:
         second = fork_server.run(
             [sys.executable, "-m", "twite", "serve", "--config", str(gateway.config)],
@@ -233,7 +233,7 @@ def test_a_second_process_on_the_same_file_says_so_and_exits(tmp_path, x_emulato
     assert status == 202
 
 
-def test_a_dead_letter_is_replayed_through_the_running_gateway(tmp_path, x_emulator):
+def test_dead_letter_is_replayed_through_the_running_gateway(tmp_path, x_emulator):
     x_emulator.fault("status", status=400)
     with Gateway(tmp_path, x_emulator.url) as gateway:
         gateway.post(a_purchase("order-1"))
@@ -270,7 +270,7 @@ def test_pixel_and_api_are_counted_once(tmp_path, x_emulator):
     assert ids_of(x_emulator)["order-1"] == {"api": 1, "pixel": 1, "counted": 1, "kept": "pixel"}
 
 
-def test_consent_that_was_denied_is_counted_and_nothing_is_sent(tmp_path, x_emulator):
+def test_denied_consent_is_counted_and_nothing_sent(tmp_path, x_emulator):
     with Gateway(tmp_path, x_emulator.url) as gateway:
         status, receipt = gateway.post(a_purchase("order-1", consent={"ad_storage": "denied"}))
         balance = gateway.drained()

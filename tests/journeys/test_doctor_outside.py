@@ -48,7 +48,7 @@ def lights(done, topic):
     return [(finding["light"], finding["found"]) for finding in found if finding["topic"] == topic]
 
 
-def test_a_good_certificate_is_green_and_says_until_when(x_front, tmp_path):
+def test_valid_certificate_passes_with_its_expiry(x_front, tmp_path):
     done = check(Gateway(tmp_path, x_front.url), x_front.authority)
 
     ((light, found),) = lights(done, "TLS")
@@ -60,9 +60,7 @@ def test_a_good_certificate_is_green_and_says_until_when(x_front, tmp_path):
     assert done.returncode == 0
 
 
-def test_a_certificate_that_nobody_vouches_for_is_red_and_x_is_not_asked(
-    x_front, x_emulator, tmp_path
-):
+def test_untrusted_certificate_fails_and_x_is_not_requested(x_front, x_emulator, tmp_path):
     done = check(Gateway(tmp_path, x_front.url))
 
     assert (done.returncode, lights(done, "TLS")) == (
@@ -72,7 +70,7 @@ def test_a_certificate_that_nobody_vouches_for_is_red_and_x_is_not_asked(
     assert lights(done, "credentials") == []
 
 
-def test_the_public_address_and_its_script_answer_from_outside_the_process(x_emulator, tmp_path):
+def test_public_address_and_script_are_checked_from_outside(x_emulator, tmp_path):
     gateway = Gateway(tmp_path, x_emulator.url)
     port = free_port()
     with TlsFront(tmp_path, port) as front:
@@ -92,7 +90,7 @@ def test_the_public_address_and_its_script_answer_from_outside_the_process(x_emu
     assert [light for light, _ in lights(done, "pages")][-1] == "green"
 
 
-def test_for_servers_alone_the_public_address_asks_for_a_key(x_emulator, tmp_path):
+def test_public_address_for_servers_only_requires_a_key(x_emulator, tmp_path):
     with Gateway(tmp_path, x_emulator.url) as gateway:
         address = f'[server]\npublic_url = "{gateway.url}"'
         gateway.config.write_text(gateway.config.read_text().replace("[server]", address))
@@ -106,7 +104,7 @@ def test_for_servers_alone_the_public_address_asks_for_a_key(x_emulator, tmp_pat
     assert KEY not in done.stdout
 
 
-def test_an_event_that_x_has_tracked_says_so_with_the_time(x_emulator, tmp_path):
+def test_tracked_event_shows_its_time(x_emulator, tmp_path):
     auth = OAUTH.removeprefix("auth = ")
     with Gateway(tmp_path, x_emulator.url, auth=auth) as gateway:
         gateway.post(

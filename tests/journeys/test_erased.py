@@ -325,7 +325,7 @@ def backed_up(gateway, name):
     return gateway.folder / name
 
 
-def test_whoever_is_erased_is_in_no_file_any_more(tmp_path, figure):
+def test_erased_person_is_in_no_file(tmp_path, figure):
     numbers = range(SUBJECTS)
     taken = []
     with (

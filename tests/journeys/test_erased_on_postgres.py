@@ -121,7 +121,7 @@ def two(tmp_path, postgres_url):
             yield x, gateways
 
 
-def test_whoever_is_erased_through_one_gateway_is_nowhere_and_no_other_is_lost(
+def test_erasure_through_one_gateway_removes_the_person_and_no_other(
     two, postgres_server, tmp_path, figure
 ):
     x, gateways = two

@@ -24,7 +24,7 @@ def tool_is_there(kind: str) -> bool:
     return shutil.which("curl" if kind == "curl" else TOOLS[kind][0]) is not None
 
 
-def test_an_event_is_made_mapped_and_a_conversion_of_it_arrives(x_emulator, tmp_path):
+def test_created_and_mapped_event_receives_a_conversion(x_emulator, tmp_path):
     gateway = Unsigned(tmp_path, x_emulator.url)
     log_in(gateway)
 
@@ -71,7 +71,7 @@ def known_by_its_address(gateway):
 
 
 @pytest.mark.parametrize("kind", TOOLS)
-def test_a_call_that_is_given_brings_a_conversion_in(x_emulator, tmp_path, kind):
+def test_printed_snippet_sends_a_conversion(x_emulator, tmp_path, kind):
     if not tool_is_there(kind):
         pytest.skip(f"there is no {kind} on this machine, so its call cannot be run")
     gateway = Unsigned(tmp_path, x_emulator.url)
@@ -87,7 +87,7 @@ def test_a_call_that_is_given_brings_a_conversion_in(x_emulator, tmp_path, kind)
         assert gateway.get("/v1/conversions/o8z6j/order-1001")[1]["state"] == "delivered"
 
 
-def test_a_call_that_is_refused_fails_with_the_gateways_words(x_emulator, tmp_path):
+def test_refused_snippet_fails_with_the_gateways_message(x_emulator, tmp_path):
     kinds = [kind for kind in TOOLS if tool_is_there(kind)]
     with Unsigned(tmp_path, x_emulator.url) as gateway:
         known_by_its_address(gateway)
@@ -99,7 +99,7 @@ def test_a_call_that_is_refused_fails_with_the_gateways_words(x_emulator, tmp_pa
     assert [kind for kind, words in told.items() if "401" not in words] == []
 
 
-def test_the_doctors_canary_reaches_x_and_says_what_it_answered(x_emulator, tmp_path):
+def test_canary_of_check_reaches_x_and_shows_the_response(x_emulator, tmp_path):
     gateway = Unsigned(tmp_path, x_emulator.url)
     log_in(gateway)
     with gateway:
@@ -111,7 +111,7 @@ def test_the_doctors_canary_reaches_x_and_says_what_it_answered(x_emulator, tmp_
     assert x_emulator.received()["conversions"] == 1
 
 
-def test_a_canary_that_x_refuses_is_red_with_xs_words(x_emulator, tmp_path):
+def test_canary_refused_by_x_fails_with_the_message_of_x(x_emulator, tmp_path):
     gateway = Unsigned(tmp_path, x_emulator.url)
     log_in(gateway)
     x_emulator.add(users=[{"id": "370773112", "roles": {"18ce552mlaq": ["ACCOUNT_ADMIN"]}}])
@@ -123,7 +123,7 @@ def test_a_canary_that_x_refuses_is_red_with_xs_words(x_emulator, tmp_path):
     assert "does not have access to account" in findings[0]["found"]
 
 
-def test_a_canary_without_a_gateway_is_not_sent(x_emulator, tmp_path):
+def test_canary_without_a_gateway_is_not_sent(x_emulator, tmp_path):
     gateway = Unsigned(tmp_path, x_emulator.url)
     log_in(gateway)
 

@@ -60,7 +60,7 @@ def post(gateway, name):
 
 @pytest.mark.journey
 @pytest.mark.timeout(120)
-def test_after_a_failed_sync_the_process_ends_and_the_next_goes_on(tmp_path, failing, figure):
+def test_failed_sync_ends_the_process_and_the_next_continues(tmp_path, failing, figure):
     failing, environment = failing
     with running_emulator("rate_limit=1000000000", "dedup_scope=all") as x:
         gateway = Gateway(tmp_path, x.url)

@@ -132,7 +132,7 @@ def _spelled(kept):
     ]
 
 
-def test_no_key_that_stands_inside_a_request_is_kept_or_passed_on(tmp_path, x_emulator):
+def test_key_inside_a_request_is_neither_stored_nor_passed_on(tmp_path, x_emulator):
     with Vendor(lambda _: 200) as vendor:
         gateway = with_tag(tmp_path, x_emulator.url, vendor, events="[]")
         settings = gateway.config.read_text()
@@ -172,7 +172,7 @@ def test_no_key_that_stands_inside_a_request_is_kept_or_passed_on(tmp_path, x_em
     assert b"***" in disk
 
 
-def test_no_way_in_leaves_a_key_on_the_disk_in_the_log_or_with_a_tag(tmp_path, x_emulator):
+def test_no_endpoint_leaves_a_key_on_disk_in_the_log_or_with_a_tag(tmp_path, x_emulator):
     statuses = {}
     with (
         Vendor(lambda _: 200) as vendor,

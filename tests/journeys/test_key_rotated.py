@@ -86,7 +86,7 @@ def on_keys(gateway):
     ]
 
 
-def test_what_waits_before_and_after_the_key_in_a_file_is_rotated_arrives(tmp_path, x_emulator):
+def test_payloads_queued_before_and_after_a_key_file_rotation_are_delivered(tmp_path, x_emulator):
     (tmp_path / "twite.secret").write_text(f"{FIRST}\n")
     (tmp_path / "twite.secret").chmod(0o600)
     with Shut() as vendor:
@@ -111,7 +111,7 @@ def test_what_waits_before_and_after_the_key_in_a_file_is_rotated_arrives(tmp_pa
     assert (rest, arrived(vendor)) == ((0, 0), {("order-1", EMAIL), ("order-2", EMAIL)})
 
 
-def test_what_waits_is_sealed_anew_without_a_gateway_too(tmp_path, x_emulator):
+def test_queued_payloads_are_resealed_without_a_gateway(tmp_path, x_emulator):
     (tmp_path / "twite.secret").write_text(f"{FIRST}\n")
     with Shut() as vendor:
         gateway = sealing(tmp_path, x_emulator.url, vendor, 'secret_key = "file:twite.secret"')
@@ -134,7 +134,7 @@ def test_what_waits_is_sealed_anew_without_a_gateway_too(tmp_path, x_emulator):
     assert arrived(vendor) == {("order-1", EMAIL)}
 
 
-def test_a_key_in_the_environment_is_rotated_by_a_start_with_both(tmp_path, x_emulator):
+def test_environment_key_is_rotated_by_a_start_with_both(tmp_path, x_emulator):
     with Shut() as vendor:
         gateway = sealing(tmp_path, x_emulator.url, vendor, IN_THE_ENVIRONMENT)
         gateway.environment |= {"TWITE_SECRET_KEY": FIRST}
@@ -158,7 +158,7 @@ def test_a_key_in_the_environment_is_rotated_by_a_start_with_both(tmp_path, x_em
     assert (rest, arrived(vendor)) == ((0, 0), {("order-1", EMAIL), ("order-2", EMAIL)})
 
 
-def test_beside_a_gateway_with_the_former_key_nothing_is_taken_for_done(tmp_path, x_emulator):
+def test_rotation_beside_a_gateway_with_the_old_key_is_not_complete(tmp_path, x_emulator):
     new = {"TWITE_SECRET_KEY": SECOND, "TWITE_FORMER_SECRET_KEY": FIRST}
     with Shut() as vendor:
         gateway = sealing(tmp_path, x_emulator.url, vendor, IN_THE_ENVIRONMENT)
@@ -191,7 +191,7 @@ def test_beside_a_gateway_with_the_former_key_nothing_is_taken_for_done(tmp_path
     assert arrived(vendor) == {("order-1", EMAIL)}
 
 
-def test_a_former_key_in_a_file_stays_as_long_as_anything_needs_it(tmp_path, x_emulator):
+def test_old_key_file_stays_as_long_as_it_is_needed(tmp_path, x_emulator):
     """A gateway with the key in its environment continues with that key."""
     (tmp_path / "twite.secret").write_text(f"{FIRST}\n")
     former = tmp_path / "twite.secret.former"
@@ -215,7 +215,7 @@ def test_a_former_key_in_a_file_stays_as_long_as_anything_needs_it(tmp_path, x_e
     assert arrived(vendor) == {("order-1", EMAIL)}
 
 
-def test_what_no_key_here_opens_is_told_and_hinders_no_rotation(tmp_path, x_emulator):
+def test_payload_without_an_available_key_is_reported_and_blocks_no_rotation(tmp_path, x_emulator):
     (tmp_path / "twite.secret").write_text(f"{FIRST}\n")
     (tmp_path / "twite.secret").chmod(0o600)
     with Shut() as vendor:

@@ -69,7 +69,7 @@ def what_there_is(folder):
 
 @pytest.mark.journey
 @pytest.mark.timeout(6_000 if TRIAL else 120)
-def test_stops_in_order_leave_nothing_in_doubt(tmp_path, figure):
+def test_clean_stops_leave_no_ambiguity(tmp_path, figure):
     ended = play(tmp_path, ends=RESTARTS, end="stop")
 
     assert ended.broken == ()
@@ -85,7 +85,7 @@ WELL = SeenConversions(
 )
 
 
-def test_a_trial_in_which_all_went_well_breaks_nothing():
+def test_successful_trial_breaks_no_promise():
     assert judge(WELL, end="kill") == judge(WELL, end="stop") == ()
 
 
@@ -119,7 +119,7 @@ def test_a_trial_in_which_all_went_well_breaks_nothing():
         ("stop", {"codes": {0, -9}}, "processes did not exit with code 0 after SIGTERM"),
     ],
 )
-def test_a_promise_that_is_broken_is_found_out(end, change, broken):
+def test_broken_promise_is_detected(end, change, broken):
     [said] = judge(msgspec.structs.replace(WELL, **change), end=end)
 
     assert broken in said
@@ -127,7 +127,7 @@ def test_a_promise_that_is_broken_is_found_out(end, change, broken):
 
 @pytest.mark.journey
 @pytest.mark.timeout(120)
-def test_the_command_tries_a_folder_of_ones_own(tmp_path, capsys):
+def test_command_uses_a_chosen_folder(tmp_path, capsys):
     status = main(["--ends", "1", "--folder", str(tmp_path / "trial"), "-v"])
 
     said = capsys.readouterr().out
@@ -136,7 +136,7 @@ def test_the_command_tries_a_folder_of_ones_own(tmp_path, capsys):
     assert "0 lost" in said
 
 
-def test_the_command_leaves_a_folder_alone_that_is_not_empty(tmp_path, capsys):
+def test_command_refuses_a_folder_that_is_not_empty(tmp_path, capsys):
     (tmp_path / "twite.db").write_bytes(b"somebody's")
 
     with pytest.raises(SystemExit) as refused:

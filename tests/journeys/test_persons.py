@@ -18,7 +18,7 @@ SPELLINGS = [
 pytestmark = pytest.mark.journey
 
 
-def test_no_raw_email_or_phone_is_left_in_any_file_or_output(tmp_path, x_emulator):
+def test_no_raw_email_or_phone_is_in_any_file_or_output(tmp_path, x_emulator):
     canary = {
         "event": "purchase",
         "email": EMAIL,
@@ -82,7 +82,7 @@ def test_no_secret_is_printed(tmp_path, x_emulator):
     assert "journey-key" not in printed
 
 
-def test_an_address_in_the_wrong_place_is_refused_or_masked(tmp_path, x_emulator):
+def test_email_in_the_wrong_field_is_refused_or_masked(tmp_path, x_emulator):
     good = {"event": "purchase", "twclid": "23opevjt88psuo13lu8d020qkn"}
     with Gateway(tmp_path, x_emulator.url) as gateway:
         status, answer = gateway.post(good | {"conversion_id": EMAIL})

@@ -23,9 +23,7 @@ def disk(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in folder.glob("twite.db*"))
 
 
-def test_with_a_key_the_event_waits_sealed_and_reaches_the_template_as_it_came(
-    tmp_path, x_emulator
-):
+def test_event_is_queued_sealed_with_a_key_and_reaches_the_template_unchanged(tmp_path, x_emulator):
     with Vendor() as vendor, with_key(with_tag(tmp_path, x_emulator.url, vendor)) as gateway:
         gateway.post(bought(phone=PHONE))
         gateway.drained()
@@ -37,7 +35,7 @@ def test_with_a_key_the_event_waits_sealed_and_reaches_the_template_as_it_came(
     assert PHONE.encode() not in disk(tmp_path)
 
 
-def test_without_a_key_no_phone_number_reaches_the_template(tmp_path, x_emulator):
+def test_no_phone_number_reaches_the_template_without_a_key(tmp_path, x_emulator):
     with Vendor() as vendor, with_tag(tmp_path, x_emulator.url, vendor) as gateway:
         gateway.post(bought(phone=PHONE))
         gateway.drained()
@@ -46,9 +44,7 @@ def test_without_a_key_no_phone_number_reaches_the_template(tmp_path, x_emulator
     assert set(user) == {"email_address", "sha256_email_address"}
 
 
-def test_what_waits_hashed_goes_out_hashed_after_a_key_made_sealed_the_default(
-    tmp_path, x_emulator
-):
+def test_event_queued_hashed_stays_hashed_after_sealing_is_enabled(tmp_path, x_emulator):
     answers = [500]
     with Vendor(lambda _: answers[-1]) as vendor:
         gateway = with_tag(tmp_path, x_emulator.url, vendor)

@@ -53,7 +53,7 @@ def slow_x_and_a_reserve(tmp_path, size="8MiB"):
 
 @pytest.mark.journey
 @pytest.mark.timeout(120)
-def test_on_the_reserve_what_was_taken_in_is_delivered(tmp_path, figure):
+def test_reserve_delivers_accepted_conversions_on_a_full_disk(tmp_path, figure):
     with slow_x_and_a_reserve(tmp_path) as (x, gateway, place):
         reserve = place / "twite.db.reserve"
         taken = [post(gateway, f"taken-{number}") for number in range(20)]
@@ -86,7 +86,7 @@ def test_on_the_reserve_what_was_taken_in_is_delivered(tmp_path, figure):
 @pytest.mark.journey
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("end", ["stop", "kill"])
-def test_a_process_that_starts_on_a_full_disk_delivers_what_was_taken_in(tmp_path, end):
+def test_process_started_on_a_full_disk_delivers_accepted_conversions(tmp_path, end):
     with slow_x_and_a_reserve(tmp_path) as (x, gateway, place):
         taken = [post(gateway, f"taken-{number}") for number in range(10)]
         getattr(gateway, end)()
@@ -105,7 +105,7 @@ def test_a_process_that_starts_on_a_full_disk_delivers_what_was_taken_in(tmp_pat
 
 @pytest.mark.journey
 @pytest.mark.timeout(120)
-def test_without_a_reserve_a_start_on_a_full_disk_says_so_and_what_to_do(tmp_path):
+def test_start_on_a_full_disk_without_a_reserve_explains_what_to_do(tmp_path):
     with slow_x_and_a_reserve(tmp_path, size="0") as (_, gateway, place):
         gateway.stop()
         fill(place)

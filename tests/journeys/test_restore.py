@@ -54,7 +54,7 @@ def leases(database):
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("end", ["stop", "kill"])
 @pytest.mark.parametrize("way", ["files", "cp", "restore"])
-def test_after_a_backup_is_put_back_nothing_reaches_x_twice(tmp_path, end, way):
+def test_restored_backup_sends_nothing_twice(tmp_path, end, way):
     copy = tmp_path / "copy.db"
     with (
         running_emulator(*SWITCHES) as x,
@@ -109,7 +109,7 @@ def test_after_a_backup_is_put_back_nothing_reaches_x_twice(tmp_path, end, way):
 
 @pytest.mark.journey
 @pytest.mark.timeout(180)
-def test_a_backup_that_nothing_was_sent_after_is_simply_gone_on_with(tmp_path):
+def test_backup_without_later_sending_continues(tmp_path):
     copy = tmp_path / "copy.db"
     with running_emulator(*SWITCHES) as x, Gateway(tmp_path, x.url) as gateway:
         post(gateway, orders("first", 20))
@@ -133,7 +133,7 @@ def test_a_backup_that_nothing_was_sent_after_is_simply_gone_on_with(tmp_path):
 
 @pytest.mark.journey
 @pytest.mark.timeout(180)
-def test_a_damaged_store_is_refused_recovered_and_gone_on_with(tmp_path):
+def test_damaged_store_is_refused_recovered_and_continued(tmp_path):
     with running_emulator(*SWITCHES) as x, Gateway(tmp_path, x.url) as gateway:
         post(gateway, orders("sent", 200))
         gateway.drained()

@@ -63,7 +63,7 @@ def tallies(x):
     }
 
 
-def test_an_upgrade_while_the_older_gateway_accepts_requests_loses_nothing(
+def test_upgrade_while_the_older_gateway_accepts_requests_loses_nothing(
     older, newer, x_emulator, figure
 ):
     with LoadShop(older, repeats=False) as shop, BalanceWatch(older) as watch:
@@ -102,7 +102,7 @@ def a_purchase(conversion_id):
     return {"event": "purchase", "conversion_id": conversion_id, "email": "a@example.com"}
 
 
-def test_a_gateway_that_does_not_fit_the_schema_refuses_requests_and_loses_nothing(
+def test_gateway_that_does_not_fit_the_schema_refuses_requests_and_loses_nothing(
     older, x_emulator, empty_postgres_url, postgres_server
 ):
     """A later version could remove a column that the older gateway needs."""

@@ -33,9 +33,7 @@ def own_server():
     server.remove()
 
 
-def test_a_gateway_and_its_commands_work_on_an_empty_database(
-    tmp_path, x_emulator, empty_postgres_url
-):
+def test_gateway_and_commands_work_on_an_empty_database(tmp_path, x_emulator, empty_postgres_url):
     with PostgresGateway(tmp_path, x_emulator.url, empty_postgres_url) as gateway:
         first = gateway.post(a_purchase("order-1"))
         again = gateway.post(a_purchase("order-1"))
@@ -54,7 +52,7 @@ def test_a_gateway_and_its_commands_work_on_an_empty_database(
     assert stopped == 0
 
 
-def test_a_killed_gateway_goes_on_where_it_was(tmp_path, x_emulator, postgres_url):
+def test_killed_gateway_continues_where_it_was(tmp_path, x_emulator, postgres_url):
     with PostgresGateway(tmp_path, x_emulator.url, postgres_url) as gateway:
         for number in range(5):
             gateway.post(a_purchase(f"order-{number}"))
@@ -67,7 +65,7 @@ def test_a_killed_gateway_goes_on_where_it_was(tmp_path, x_emulator, postgres_ur
     assert len(ids_of(x_emulator)) == 5
 
 
-def test_without_its_database_a_gateway_refuses_and_then_goes_on(tmp_path, x_emulator, own_server):
+def test_gateway_refuses_without_its_database_and_then_continues(tmp_path, x_emulator, own_server):
     with PostgresGateway(tmp_path, x_emulator.url, own_server.create("ledger")) as gateway:
         gateway.post(a_purchase("order-1"))
         gateway.drained()
@@ -84,7 +82,7 @@ def test_without_its_database_a_gateway_refuses_and_then_goes_on(tmp_path, x_emu
     assert sorted(ids_of(x_emulator)) == ["order-1", "order-2"]
 
 
-def test_an_accepted_weak_server_keeps_an_alert_open(
+def test_accepted_weak_server_keeps_an_alert_open(
     tmp_path, x_emulator, postgres_server, empty_postgres_url
 ):
     name = empty_postgres_url.partition("?")[0].rpartition("/")[2]

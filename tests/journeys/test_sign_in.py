@@ -24,7 +24,7 @@ def metric(gateway, name):
     return {line for line in lines if line.startswith(name)}
 
 
-def test_a_pixel_that_nobody_signed_in_for_waits_and_goes_on_with_the_sign_in(x_emulator, tmp_path):
+def test_pixel_without_a_sign_in_waits_and_continues_after_it(x_emulator, tmp_path):
     with Unsigned(tmp_path, x_emulator.url) as gateway:
         assert gateway.order("order-1") == 202
         wait_for(lambda: "no user has signed in for this pixel" in gateway.log())
@@ -38,7 +38,7 @@ def test_a_pixel_that_nobody_signed_in_for_waits_and_goes_on_with_the_sign_in(x_
         assert gateway.drained()["delivered"] == 1
 
 
-def test_a_sign_in_by_callback_needs_no_pin_and_no_running_gateway(x_emulator, tmp_path):
+def test_sign_in_by_callback_needs_no_pin_and_no_gateway(x_emulator, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as free:
         callback = f"http://127.0.0.1:{free.getsockname()[1]}/x/callback"
     x_emulator.add(apps=[{"id": "3213", "callbacks": [callback]}])
@@ -52,7 +52,7 @@ def test_a_sign_in_by_callback_needs_no_pin_and_no_running_gateway(x_emulator, t
         assert gateway.drained()["delivered"] == 1
 
 
-def test_what_signing_in_brought_is_for_programs_too(x_emulator, tmp_path):
+def test_sign_in_result_as_json(x_emulator, tmp_path):
     code, out, _ = log_in(Unsigned(tmp_path, x_emulator.url), "--json")
 
     assert (code, json.loads(out)) == (
@@ -107,7 +107,7 @@ def test_what_signing_in_brought_is_for_programs_too(x_emulator, tmp_path):
         ),
     ],
 )  # fmt: skip
-def test_a_sign_in_that_comes_to_nothing_says_what_to_do_and_stores_nothing(
+def test_failed_sign_in_explains_what_to_do_and_stores_nothing(
     x_emulator, tmp_path, world, how, said
 ):
     x_emulator.add(**world)
@@ -120,7 +120,7 @@ def test_a_sign_in_that_comes_to_nothing_says_what_to_do_and_stores_nothing(
     assert not (tmp_path / "twite.db").exists()
 
 
-def test_a_revoked_token_pauses_the_pixel_until_somebody_signs_in_again(x_emulator, tmp_path):
+def test_revoked_token_pauses_the_pixel_until_the_next_sign_in(x_emulator, tmp_path):
     with Unsigned(tmp_path, x_emulator.url) as gateway:
         log_in(gateway)
         gateway.order("order-1")
@@ -143,7 +143,7 @@ def test_a_revoked_token_pauses_the_pixel_until_somebody_signs_in_again(x_emulat
         assert gateway.drained()["delivered"] == 2
 
 
-def test_a_pixel_moves_from_oauth_to_a_pasted_token_that_x_takes(x_emulator, tmp_path):
+def test_pixel_moves_from_oauth_to_a_pasted_token(x_emulator, tmp_path):
     with Unsigned(tmp_path, x_emulator.url, auth=OAUTH) as gateway:
         gateway.order("order-1")
         gateway.drained()
@@ -163,7 +163,7 @@ def test_a_pixel_moves_from_oauth_to_a_pasted_token_that_x_takes(x_emulator, tmp
         assert "X accepted a credential" in gateway.log()
 
 
-def test_a_token_that_x_stops_taking_falls_back_to_oauth(x_emulator, tmp_path):
+def test_token_x_no_longer_accepts_falls_back_to_oauth(x_emulator, tmp_path):
     with Unsigned(tmp_path, x_emulator.url, auth=OAUTH) as gateway:
         log_in(gateway, "--pixel-token", typed=TOKEN)
         x_emulator.switch(pixel_token_enabled=False)
@@ -184,7 +184,7 @@ def test_a_token_that_x_stops_taking_falls_back_to_oauth(x_emulator, tmp_path):
         assert "X refused a credential; trying the other" in gateway.log()
 
 
-def test_a_token_of_another_pixel_is_refused_before_it_is_stored(x_emulator, tmp_path):
+def test_token_of_another_pixel_is_refused_before_it_is_stored(x_emulator, tmp_path):
     gateway = Unsigned(tmp_path, x_emulator.url)
 
     code, out, err = log_in(gateway, "--pixel-token", typed="emulator-pixel-token-o6dkt")
@@ -198,9 +198,7 @@ def test_a_token_of_another_pixel_is_refused_before_it_is_stored(x_emulator, tmp
     )
 
 
-def test_the_key_is_rotated_while_the_gateway_runs_and_stored_secrets_outlive_it(
-    x_emulator, tmp_path
-):
+def test_key_rotation_under_a_running_gateway_keeps_stored_secrets(x_emulator, tmp_path):
     gateway = Unsigned(tmp_path, x_emulator.url)
     with gateway:
         log_in(gateway)
@@ -225,7 +223,7 @@ def test_the_key_is_rotated_while_the_gateway_runs_and_stored_secrets_outlive_it
         assert gateway.drained()["delivered"] == 2
 
 
-def test_the_key_is_rotated_without_a_gateway(x_emulator, tmp_path):
+def test_key_is_rotated_without_a_gateway(x_emulator, tmp_path):
     gateway = Unsigned(tmp_path, x_emulator.url)
     log_in(gateway)
 
@@ -237,7 +235,7 @@ def test_the_key_is_rotated_without_a_gateway(x_emulator, tmp_path):
         assert gateway.drained()["delivered"] == 1
 
 
-def test_a_rotation_that_ended_in_the_middle_is_taken_up_again(x_emulator, tmp_path):
+def test_interrupted_rotation_is_resumed(x_emulator, tmp_path):
     gateway = Unsigned(tmp_path, x_emulator.url)
     log_in(gateway)
     (tmp_path / "twite.secret.former").write_text("the-first-key-that-seals\n")
@@ -251,7 +249,7 @@ def test_a_rotation_that_ended_in_the_middle_is_taken_up_again(x_emulator, tmp_p
         assert gateway.drained()["delivered"] == 1
 
 
-def test_a_gateway_with_another_key_says_which_is_missing(x_emulator, tmp_path):
+def test_gateway_with_another_key_names_the_missing_one(x_emulator, tmp_path):
     gateway = Unsigned(tmp_path, x_emulator.url)
     log_in(gateway)
     (tmp_path / "twite.secret").write_text("a-key-that-is-another-one\n")
@@ -263,7 +261,7 @@ def test_a_gateway_with_another_key_says_which_is_missing(x_emulator, tmp_path):
     assert ended.stderr.endswith("add that key to server.former_secret_keys\n")
 
 
-def test_without_a_key_nothing_is_stored(x_emulator, tmp_path):
+def test_nothing_is_stored_without_a_key(x_emulator, tmp_path):
     gateway = Unsigned(tmp_path, x_emulator.url, auth=OAUTH)
     gateway.config.write_text(
         gateway.config.read_text().replace('secret_key = "file:twite.secret"', "")
@@ -276,7 +274,7 @@ def test_without_a_key_nothing_is_stored(x_emulator, tmp_path):
     assert not (tmp_path / "twite.db").exists()
 
 
-def test_logging_out_forgets_and_revokes(x_emulator, tmp_path):
+def test_logout_deletes_and_revokes(x_emulator, tmp_path):
     with Unsigned(tmp_path, x_emulator.url) as gateway:
         log_in(gateway)
 
@@ -292,7 +290,7 @@ def test_logging_out_forgets_and_revokes(x_emulator, tmp_path):
 
 
 @pytest.mark.parametrize("beside", [True, False], ids=["beside a gateway", "without one"])
-def test_what_commands_do_to_credentials_and_the_key_is_in_the_audit(x_emulator, tmp_path, beside):
+def test_credential_and_key_commands_are_audited(x_emulator, tmp_path, beside):
     gateway = Unsigned(tmp_path, x_emulator.url)
     if beside:
         gateway.start()

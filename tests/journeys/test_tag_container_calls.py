@@ -92,9 +92,7 @@ def with_container(folder: Path, x: str, vendor: str) -> Gateway:
     return gateway
 
 
-def test_events_that_a_tag_creates_reach_tags_and_x_once_although_its_run_is_repeated(
-    tmp_path, x_emulator
-):
+def test_created_events_reach_tags_and_x_once_although_the_run_is_repeated(tmp_path, x_emulator):
     # The first answer to the caller is an error: its run is repeated.
     vendor = Vendor()
     vendor.behaviour = lambda count: 500 if "mail" in str(vendor.came) and count == 1 else 200
@@ -121,7 +119,7 @@ def test_events_that_a_tag_creates_reach_tags_and_x_once_although_its_run_is_rep
 
 
 @pytest.mark.parametrize("sends_nothing", [False, True])
-def test_a_preview_shows_the_created_event_and_its_tags(tmp_path, x_emulator, sends_nothing):
+def test_preview_shows_the_created_event_and_its_tags(tmp_path, x_emulator, sends_nothing):
     more = ("--send-nothing",) if sends_nothing else ()
     with Vendor() as vendor, with_container(tmp_path, x_emulator.url, vendor.url) as gateway:
         preview = Preview(gateway, *more)
@@ -146,9 +144,7 @@ def test_a_preview_shows_the_created_event_and_its_tags(tmp_path, x_emulator, se
     assert balance["balance"] == 0
 
 
-def test_a_created_event_survives_the_gateway_s_death_once_the_template_has_gone_on(
-    tmp_path, x_emulator
-):
+def test_created_event_survives_a_kill_once_the_template_has_continued(tmp_path, x_emulator):
     told = "(bind) => log('start of ' + bind(get)('event_id'))"
     sends = "() => send('https://caller.example/', {method: 'POST'}, JSON.stringify({started: id}))"
     vendor = Vendor(lambda count: None if count == 0 else 200)
@@ -206,7 +202,7 @@ key = "x-gtm-identifier"
 """
 
 
-def test_a_client_and_a_trigger_read_the_headers_of_the_settings(tmp_path, x_emulator):
+def test_client_and_trigger_read_the_configured_headers(tmp_path, x_emulator):
     person = '{ left = "{{_event}}", operator = "equals", right = "sign_up" }'
     own = '{ left = "{{Identifier}}", operator = "equals", right = "own" }'
     stape = '[server.stape]\nidentifier = "own"\ndefault_domain = "stape.io"\n[store]'

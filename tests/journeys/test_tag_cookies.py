@@ -100,9 +100,7 @@ fields = {{ endpoint = "{endpoint}"{fields} }}
 
 
 @pytest.mark.parametrize("way", ["ga4", "data", "beacon"])
-def test_cookies_stay_the_same_over_three_events_and_are_what_the_vendor_gets(
-    tmp_path, x_emulator, way
-):
+def test_cookies_stay_the_same_over_three_events_and_reach_the_vendor(tmp_path, x_emulator, way):
     with Vendor() as vendor, with_cookies(tmp_path, x_emulator.url, vendor.url) as gateway:
         browser = Browser(gateway)
         jars = []
@@ -120,7 +118,7 @@ def test_cookies_stay_the_same_over_three_events_and_are_what_the_vendor_gets(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_the_engine_process_of_such_a_tag_starts_with_the_gateway(tmp_path, x_emulator):
+def test_engine_process_of_a_cookie_tag_starts_with_the_gateway(tmp_path, x_emulator):
     def children(pid: int) -> list[int]:
         text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
         return [int(child) for child in text.split()]
@@ -134,7 +132,7 @@ def test_the_engine_process_of_such_a_tag_starts_with_the_gateway(tmp_path, x_em
         wait_for(engines, gateway.ended)
 
 
-def test_without_consent_no_cookie_is_set_and_the_vendor_gets_nothing(tmp_path, x_emulator):
+def test_no_cookie_is_set_and_nothing_sent_without_consent(tmp_path, x_emulator):
     with Vendor() as vendor, with_cookies(tmp_path, x_emulator.url, vendor.url) as gateway:
         browser = Browser(gateway)
         for signals in ("&gcs=G100", "&gcs=G111&npa=1&gcd=13m3m3m3m5"):
@@ -145,7 +143,7 @@ def test_without_consent_no_cookie_is_set_and_the_vendor_gets_nothing(tmp_path, 
     assert vendor.came == []
 
 
-def test_a_page_of_another_site_gets_no_cookie(tmp_path, x_emulator):
+def test_page_of_another_site_gets_no_cookie(tmp_path, x_emulator):
     other = "https://other.example"
     with Vendor() as vendor, with_cookies(tmp_path, x_emulator.url, vendor.url) as gateway:
         settings = gateway.config.read_text()
@@ -163,9 +161,7 @@ SLOW = "let n = 0;\nfor (let i = 0; i < 3000000; i++) n += i;\n"
 
 
 @pytest.mark.parametrize(("wait", "code"), [("10ms", SLOW), ("0ms", "")])
-def test_a_tag_that_is_late_or_not_waited_for_sets_no_cookie_and_still_runs(
-    tmp_path, x_emulator, wait, code
-):
+def test_late_or_unawaited_tag_sets_no_cookie_and_still_runs(tmp_path, x_emulator, wait, code):
     server = f'tag_response_wait = "{wait}"\nmetrics_key = "metrics-key-metrics-key"'
     with (
         Vendor() as vendor,
@@ -182,7 +178,9 @@ def test_a_tag_that_is_late_or_not_waited_for_sets_no_cookie_and_still_runs(
     assert took < 5
 
 
-def test_what_the_browser_got_is_sent_though_the_gateway_dies_before_the_run(tmp_path, x_emulator):
+def test_cookie_value_is_sent_to_the_vendor_though_the_gateway_dies_before_the_run(
+    tmp_path, x_emulator
+):
     is_up = False
     with (
         Vendor(lambda _: 200 if is_up else 500) as vendor,
@@ -198,7 +196,7 @@ def test_what_the_browser_got_is_sent_though_the_gateway_dies_before_the_run(tmp
     assert {came["adp"] for came in vendor.came} == {browser.jar["_adp"]}
 
 
-def test_a_duplicate_sets_no_cookie(tmp_path, x_emulator):
+def test_duplicate_sets_no_cookie(tmp_path, x_emulator):
     with Vendor() as vendor, with_cookies(tmp_path, x_emulator.url, vendor.url) as gateway:
         first, again = Browser(gateway), Browser(gateway)
         first.ga4(1)
@@ -208,7 +206,7 @@ def test_a_duplicate_sets_no_cookie(tmp_path, x_emulator):
     assert (set(first.jar) >= {"_adp"}, again.jar, vendor.count()) == (True, {}, 1)
 
 
-def test_headers_and_pixels_go_to_a_browser_that_reads_a_stream(tmp_path, x_emulator):
+def test_headers_and_pixels_reach_a_browser_that_reads_a_stream(tmp_path, x_emulator):
     fields = ', header = "seen", pixel = "https://ads.example/p?x=1"'
     with (
         Vendor() as vendor,
@@ -227,7 +225,7 @@ def test_headers_and_pixels_go_to_a_browser_that_reads_a_stream(tmp_path, x_emul
     assert sorted(came["pixel"] for came in vendor.came) == [False, True]
 
 
-def test_a_tag_adds_its_cookies_to_the_answer_of_a_client_template(tmp_path, x_emulator):
+def test_tag_adds_cookies_to_the_response_of_a_client_template(tmp_path, x_emulator):
     shutil.copy(TEMPLATES / "client_json.tpl", tmp_path / "client.tpl")
     with Vendor() as vendor:
         gateway = with_cookies(tmp_path, x_emulator.url, vendor.url)
@@ -254,7 +252,7 @@ require('sendHttpRequest')(data.endpoint, {method: 'POST'}, '{"first": 1}').then
 """
 
 
-def test_a_cookie_that_a_callback_sets_is_not_kept_and_the_log_says_why(tmp_path, x_emulator):
+def test_cookie_set_in_a_callback_is_dropped_with_a_log_line(tmp_path, x_emulator):
     with (
         Vendor() as vendor,
         with_cookies(tmp_path, x_emulator.url, vendor.url, code=LATER) as gateway,

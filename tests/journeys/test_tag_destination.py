@@ -60,7 +60,7 @@ def row_of(gateway: Gateway, pixel: str) -> dict:
     return next(row for row in rows(gateway) if row["pixel"] == pixel)
 
 
-def test_a_conversion_reaches_x_and_the_tag_and_each_is_counted(tmp_path, x_emulator):
+def test_conversion_reaches_x_and_the_tag_and_both_are_counted(tmp_path, x_emulator):
     with Vendor() as vendor, with_tag(tmp_path, x_emulator.url, vendor) as gateway:
         status, receipt = gateway.post(bought())
         again = gateway.post(bought())[1]
@@ -84,7 +84,7 @@ def test_a_conversion_reaches_x_and_the_tag_and_each_is_counted(tmp_path, x_emul
     assert [attempt["status"] for attempt in history["attempts"]] == [200]
 
 
-def test_a_person_is_hashed_before_it_waits_and_a_key_is_written_nowhere(tmp_path, x_emulator):
+def test_person_is_hashed_before_queueing_and_a_key_is_written_nowhere(tmp_path, x_emulator):
     with Vendor(lambda _: 500) as vendor, with_tag(tmp_path, x_emulator.url, vendor) as gateway:
         gateway.post(bought())
         wait_for(lambda: vendor.count() > 0)
@@ -100,7 +100,7 @@ def test_a_person_is_hashed_before_it_waits_and_a_key_is_written_nowhere(tmp_pat
         assert secret not in log
 
 
-def test_what_is_sealed_waits_encrypted_and_reaches_the_template_as_it_came(tmp_path, x_emulator):
+def test_sealed_event_is_queued_encrypted_and_reaches_the_template_unchanged(tmp_path, x_emulator):
     key = 'secret_key = "a-key-that-seals-things"'
     with Vendor() as vendor:
         gateway = with_tag(tmp_path, x_emulator.url, vendor, persons='"sealed"')
@@ -116,7 +116,7 @@ def test_what_is_sealed_waits_encrypted_and_reaches_the_template_as_it_came(tmp_
     assert EMAIL.encode() not in kept
 
 
-def test_an_event_that_x_is_told_nothing_of_fires_a_tag(tmp_path, x_emulator):
+def test_event_not_sent_to_x_fires_a_tag(tmp_path, x_emulator):
     with Vendor() as vendor:
         gateway = with_tag(tmp_path, x_emulator.url, vendor, events='["page_view"]')
         with gateway:
@@ -131,7 +131,7 @@ def test_an_event_that_x_is_told_nothing_of_fires_a_tag(tmp_path, x_emulator):
     assert x_emulator.received()["entries"] == []
 
 
-def test_the_life_of_an_event_that_nobody_else_knows_is_found_by_its_id(tmp_path, x_emulator):
+def test_tag_only_event_is_found_by_its_id(tmp_path, x_emulator):
     with (
         Vendor(lambda before: 422 if before < 5 else 200) as vendor,
         with_tag(tmp_path, x_emulator.url, vendor, events="[]") as gateway,
@@ -152,7 +152,7 @@ def test_the_life_of_an_event_that_nobody_else_knows_is_found_by_its_id(tmp_path
     assert (after["dead"], after["delivered"]) == (0, 1)
 
 
-def test_a_tag_fires_on_its_conditions_alone(tmp_path, x_emulator):
+def test_tag_fires_only_under_its_conditions(tmp_path, x_emulator):
     when = '[{ field = "value", operator = "greater", value = "40" }]'
     with Vendor() as vendor, with_tag(tmp_path, x_emulator.url, vendor, when=when) as gateway:
         gateway.post({"conversions": [bought(1), bought(2, value="39.90")]})
@@ -172,7 +172,7 @@ def test_a_tag_fires_on_its_conditions_alone(tmp_path, x_emulator):
         ({"ad_storage": "granted", "ad_personalization": "denied"}, SUPPRESSED),
     ],
 )
-def test_consent_is_asked_of_the_source_and_of_the_tag(tmp_path, x_emulator, said, counted):
+def test_consent_is_checked_for_source_and_tag(tmp_path, x_emulator, said, counted):
     consent = '["ad_storage"]'
     with Vendor() as vendor, with_tag(tmp_path, x_emulator.url, vendor, consent=consent) as gateway:
         gateway.post(bought(consent=said))
@@ -184,7 +184,7 @@ def test_consent_is_asked_of_the_source_and_of_the_tag(tmp_path, x_emulator, sai
     assert vendor.count() == counted.get("delivered", 0)
 
 
-def test_a_failing_vendor_is_asked_again_with_the_same_words(tmp_path, x_emulator):
+def test_failing_vendor_is_retried_with_the_same_body(tmp_path, x_emulator):
     with (
         Vendor(lambda before: 500 if before < 2 else 200) as vendor,
         with_tag(tmp_path, x_emulator.url, vendor) as gateway,
@@ -202,7 +202,7 @@ def test_a_failing_vendor_is_asked_again_with_the_same_words(tmp_path, x_emulato
     ]
 
 
-def test_what_a_vendor_refuses_becomes_a_dead_letter_with_its_words(tmp_path, x_emulator):
+def test_delivery_refused_by_a_vendor_is_a_dead_letter_with_its_message(tmp_path, x_emulator):
     with (
         Vendor(lambda _: 422) as vendor,
         with_tag(tmp_path, x_emulator.url, vendor) as gateway,
@@ -223,9 +223,7 @@ def test_what_a_vendor_refuses_becomes_a_dead_letter_with_its_words(tmp_path, x_
 @pytest.mark.parametrize(
     ("done", "sent", "ends"), [("replay", 1, "delivered"), ("discard", 0, "suppressed")]
 )
-def test_an_order_that_is_held_for_its_amount_is_held_for_the_tag_too(
-    tmp_path, x_emulator, done, sent, ends
-):
+def test_order_held_for_its_amount_is_held_for_the_tag(tmp_path, x_emulator, done, sent, ends):
     with Vendor() as vendor:
         gateway = with_tag(tmp_path, x_emulator.url, vendor)
         gateway.config.write_text(
@@ -254,7 +252,7 @@ def test_an_order_that_is_held_for_its_amount_is_held_for_the_tag_too(
     ("repeat", "asked", "state"),
     [("at_least_once", 2, "delivered"), ("at_most_once", 1, "held")],
 )
-def test_a_kill_in_the_middle_repeats_a_run_or_holds_it(tmp_path, x_emulator, repeat, asked, state):
+def test_kill_during_a_run_repeats_or_holds_it(tmp_path, x_emulator, repeat, asked, state):
     with (
         Vendor(lambda before: None if before == 0 else 200) as vendor,
         with_tag(tmp_path, x_emulator.url, vendor, repeat=f'"{repeat}"') as gateway,
@@ -273,7 +271,7 @@ def test_a_kill_in_the_middle_repeats_a_run_or_holds_it(tmp_path, x_emulator, re
     assert (balance["received"], balance["balance"]) == (2, 0)
 
 
-def test_at_most_once_holds_what_got_no_answer_and_repeats_nothing(tmp_path, x_emulator):
+def test_at_most_once_holds_an_unanswered_run(tmp_path, x_emulator):
     with (
         Vendor(lambda _: None) as vendor,
         with_tag(tmp_path, x_emulator.url, vendor, repeat='"at_most_once"') as gateway,
@@ -287,7 +285,7 @@ def test_at_most_once_holds_what_got_no_answer_and_repeats_nothing(tmp_path, x_e
     assert history["reason"].startswith("it may have arrived already")
 
 
-def test_what_a_cautious_tag_holds_is_sent_by_the_first_replay_that_is_sure(tmp_path, x_emulator):
+def test_held_at_most_once_run_is_sent_by_a_confirmed_replay(tmp_path, x_emulator):
     with (
         Vendor(lambda before: 500 if before == 0 else 200) as vendor,
         with_tag(tmp_path, x_emulator.url, vendor, repeat='"at_most_once"') as gateway,
@@ -308,7 +306,7 @@ def test_what_a_cautious_tag_holds_is_sent_by_the_first_replay_that_is_sure(tmp_
     assert vendor.count() == 2
 
 
-def test_a_template_that_hangs_keeps_neither_x_nor_other_tags_waiting(tmp_path, x_emulator):
+def test_hanging_template_delays_neither_x_nor_other_tags(tmp_path, x_emulator):
     loop = TEMPLATE.read_text().replace("const body =", "while (true) {}\nconst body =")
     with Vendor() as vendor:
         gateway = with_tag(tmp_path, x_emulator.url, vendor)
@@ -327,7 +325,7 @@ def test_a_template_that_hangs_keeps_neither_x_nor_other_tags_waiting(tmp_path, 
     assert (waiting["pending"], waiting["delivered"]) == (50, 0)
 
 
-def test_a_tag_that_does_not_fire_is_counted_and_told_with_its_reason(tmp_path, x_emulator):
+def test_unfired_tag_is_counted_with_its_reason(tmp_path, x_emulator):
     consent = '["ad_storage"]'
     with Vendor() as vendor, with_tag(tmp_path, x_emulator.url, vendor, consent=consent) as gateway:
         gateway.post(bought())
@@ -374,7 +372,7 @@ ___SERVER_PERMISSIONS___
 """
 
 
-def test_a_tag_signs_with_a_key_of_the_settings_that_nobody_reads(tmp_path, x_emulator):
+def test_tag_signs_with_a_configured_key_that_it_cannot_read(tmp_path, x_emulator):
     (tmp_path / "hmac.key").write_text("a key to sign with")
     with Vendor() as vendor:
         gateway = Gateway(tmp_path, x_emulator.url)

@@ -71,7 +71,7 @@ def typed(tmp_path, tmp_path_factory):
             os.killpg(shell.pid, signal.SIGKILL)
 
 
-def test_the_page_leads_from_an_empty_folder_to_a_delivery_that_is_seen(typed, tmp_path):
+def test_page_leads_from_an_empty_folder_to_a_visible_delivery(typed, tmp_path):
     script = "\n".join(typed for typed, _ in blocks("run-a-tag-template.md"))
     ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
     script = re.sub(r"\b(8080|9090|9000)\b", lambda found: ports[found[1]], script)
@@ -88,7 +88,7 @@ def test_the_page_leads_from_an_empty_folder_to_a_delivery_that_is_seen(typed, t
     assert "order-1001" in line
 
 
-def test_what_the_page_on_trying_a_template_shows_is_what_is_answered(typed):
+def test_documented_output_of_template_tests_is_correct(typed):
     shown = [(typing, said) for typing, said in blocks("test-a-tag-template.md") if said]
 
     answered = [typed(typing)[1] for typing, _ in blocks("test-a-tag-template.md")]
@@ -97,7 +97,7 @@ def test_what_the_page_on_trying_a_template_shows_is_what_is_answered(typed):
     assert len(shown) == 5
 
 
-def test_what_the_page_on_the_cut_over_shows_is_what_is_answered(typed, tmp_path):
+def test_documented_output_of_the_cut_over_is_correct(typed, tmp_path):
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
 
     answered = [(typed(typing)[1], said) for typing, said in blocks("cut-over-from-sgtm.md")]

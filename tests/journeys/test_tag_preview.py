@@ -96,7 +96,7 @@ def both_ended(seen):
 
 
 @pytest.mark.parametrize("header", [True, False])
-def test_a_request_of_the_session_is_seen_to_the_end_and_no_other_is(tmp_path, x_emulator, header):
+def test_preview_follows_only_its_own_requests(tmp_path, x_emulator, header):
     with Vendor() as vendor:
         gateway = with_cookies(tmp_path, x_emulator.url, vendor.url)
         gateway.config.write_text(gateway.config.read_text().replace("events = []\n", MORE))
@@ -144,7 +144,7 @@ def test_a_request_of_the_session_is_seen_to_the_end_and_no_other_is(tmp_path, x
         assert secret not in log
 
 
-def test_with_nothing_sent_the_runs_are_seen_and_nothing_is_stored_or_sent(tmp_path, x_emulator):
+def test_preview_without_sending_shows_runs_and_stores_nothing(tmp_path, x_emulator):
     with (
         Vendor() as vendor,
         with_cookies(tmp_path, x_emulator.url, vendor.url) as gateway,
@@ -168,7 +168,7 @@ def test_with_nothing_sent_the_runs_are_seen_and_nothing_is_stored_or_sent(tmp_p
     assert (conversion["note"], "conversion_id" in conversion["value"]) == ("would be sent", True)
 
 
-def test_a_token_of_nobody_shows_nothing_and_changes_nothing(tmp_path, x_emulator):
+def test_unknown_preview_token_has_no_effect(tmp_path, x_emulator):
     with Vendor() as vendor, with_cookies(tmp_path, x_emulator.url, vendor.url) as gateway:
         preview = Preview(gateway, "--send-nothing")
         Previewing(gateway, "guessed" + preview.token[7:]).ga4(1)
@@ -182,7 +182,7 @@ def test_a_token_of_nobody_shows_nothing_and_changes_nothing(tmp_path, x_emulato
     assert seen["number"] == 1
 
 
-def test_without_the_gateways_own_token_no_session_is_opened(tmp_path, x_emulator):
+def test_preview_session_requires_the_control_token(tmp_path, x_emulator):
     with Vendor() as vendor, with_cookies(tmp_path, x_emulator.url, vendor.url) as gateway:
         body = json.dumps({"do": "preview_open", "deed": {"at": 1, "who": "a", "what": "x"}})
         request = urllib.request.Request(gateway.url + "/-/desk", data=body.encode())
@@ -193,7 +193,7 @@ def test_without_the_gateways_own_token_no_session_is_opened(tmp_path, x_emulato
     refused.value.close()
 
 
-def test_the_next_request_of_a_connection_is_none_of_the_session(tmp_path, x_emulator):
+def test_next_request_of_a_connection_is_not_part_of_the_preview(tmp_path, x_emulator):
     with Vendor() as vendor, with_cookies(tmp_path, x_emulator.url, vendor.url) as gateway:
         preview = Preview(gateway, "--send-nothing")
         where = urlsplit(gateway.url)

@@ -48,7 +48,7 @@ def all_done(gateway: Gateway, expected: int) -> bool:
     return sum(row["delivered"] for row in rows(gateway).values()) == expected
 
 
-def test_our_own_tag_delivers_through_a_second_gateway_to_x(tmp_path, x_emulator):
+def test_twite_tag_delivers_through_a_second_gateway_to_x(tmp_path, x_emulator):
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
     x_emulator.switch(dedup_scope="all")
@@ -76,9 +76,7 @@ def test_our_own_tag_delivers_through_a_second_gateway_to_x(tmp_path, x_emulator
 
 
 @pytest.mark.parametrize("domain", ["stape.io", "shop.example"])
-def test_stape_s_tag_in_oauth_mode_delivers_with_headers_of_the_settings(
-    tmp_path, x_emulator, domain
-):
+def test_stape_tag_in_oauth_mode_delivers_with_the_configured_headers(tmp_path, x_emulator, domain):
     gateway = with_tag(
         Gateway(tmp_path, x_emulator.url),
         ROOT / "tests/templates/proxy_post.tpl",
@@ -100,9 +98,7 @@ def test_stape_s_tag_in_oauth_mode_delivers_with_headers_of_the_settings(
 
 
 @pytest.mark.parametrize("endpoint", [X, STAPE])
-def test_what_a_template_sends_to_x_goes_by_our_own_delivery_in_batches(
-    tmp_path, x_emulator, endpoint
-):
+def test_template_requests_to_x_use_the_gateways_batched_delivery(tmp_path, x_emulator, endpoint):
     gateway = with_tag(
         Gateway(tmp_path, x_emulator.url),
         ROOT / "tests/templates/x_post.tpl",

@@ -54,7 +54,7 @@ def ids_of(x, pixel, event):
     return x.counted()["pixels"][pixel]["events"][event]["ids"]
 
 
-def test_a_ga4_hit_of_a_page_reaches_x_and_what_is_none_is_counted(tmp_path, x_emulator):
+def test_ga4_hit_reaches_x_and_unmapped_events_are_counted(tmp_path, x_emulator):
     with open_for_tags(Gateway(tmp_path, x_emulator.url)) as gateway:
         status, _ = post(
             gateway,
@@ -70,9 +70,7 @@ def test_a_ga4_hit_of_a_page_reaches_x_and_what_is_none_is_counted(tmp_path, x_e
     assert list(ids_of(x_emulator, "o6dkt", "o6dkv")) == ["T-1"]
 
 
-def test_credentials_that_stapes_tag_brings_sign_what_goes_out_and_outlive_the_process(
-    tmp_path, x_emulator
-):
+def test_credentials_of_stapes_tag_sign_requests_and_survive_a_restart(tmp_path, x_emulator):
     path = f"/stape-api/{KEY}/v1/twitter/auth-proxy"
     gateway = open_for_tags(Gateway(tmp_path, x_emulator.url))
     with gateway:

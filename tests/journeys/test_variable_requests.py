@@ -76,7 +76,7 @@ def with_container(
     return gateway
 
 
-def test_its_tag_is_sent_with_the_value_and_asks_again_when_it_is_tried_again(tmp_path, x_emulator):
+def test_looked_up_value_is_sent_and_looked_up_again_at_a_retry(tmp_path, x_emulator):
     with (
         Vendor() as lookup,
         Vendor(lambda before: 500 if before == 0 else 200) as vendor,
@@ -91,9 +91,7 @@ def test_its_tag_is_sent_with_the_value_and_asks_again_when_it_is_tried_again(tm
     assert (balance["delivered"], balance["balance"]) == (2, 0)
 
 
-def test_a_trigger_is_decided_once_by_the_run_of_the_tag_and_the_history_says_how(
-    tmp_path, x_emulator
-):
+def test_trigger_is_decided_once_by_the_run_and_shown_in_the_history(tmp_path, x_emulator):
     # One lookup for the first order, a refusal for the second, a retry for the third.
     statuses = [200, 404, 503, 200]
     with (
