@@ -160,7 +160,7 @@ class CopiesAtOnceLaws:
     ) -> None:
         await self._alike(store, "dead, in doubt", at=NOW + 1)
 
-    async def test_copies_in_one_request_match_single_copies_of_conversions_dead_beyond_the_window(
+    async def test_copies_in_one_request_match_single_copies_dead_beyond_the_window(
         self, store: Store
     ) -> None:
         await self._alike(store, "dead", at=_LATER)
