@@ -69,7 +69,7 @@ def for_x(conversion_id="order-1", **fields):
     } | fields
 
 
-async def test_what_is_being_taken_in_can_be_waited_for():
+async def test_requests_being_accepted_can_be_awaited():
     stage = AcceptStage()
     stage.may_record.clear()
     taking = asyncio.create_task(stage.native(purchase()))
@@ -87,7 +87,7 @@ async def test_what_is_being_taken_in_can_be_waited_for():
     await stage.accept.passed()
 
 
-async def test_a_receipt_counts_what_became_of_each():
+async def test_receipt_counts_every_result():
     stage = AcceptStage()
 
     receipt = await stage.native(
@@ -126,7 +126,7 @@ async def test_a_receipt_counts_what_became_of_each():
     )
 
 
-async def test_the_account_balances():
+async def test_account_balances():
     stage = AcceptStage()
 
     await stage.native(purchase("a"), purchase("a"), purchase("b", event="other"), {})
@@ -138,7 +138,7 @@ async def test_the_account_balances():
     ] == [(4, 1, 1, 2, 0)]
 
 
-async def test_what_was_taken_before_is_a_duplicate():
+async def test_repeated_conversion_is_a_duplicate():
     stage = AcceptStage()
     await stage.native(purchase("a"))
 
@@ -147,7 +147,7 @@ async def test_what_was_taken_before_is_a_duplicate():
     assert (receipt.accepted, receipt.duplicates) == (0, 1)
 
 
-async def test_the_same_id_under_another_event_or_pixel_is_another_conversion():
+async def test_same_id_under_another_event_is_another_conversion():
     stage = AcceptStage()
     await stage.native(purchase("a"))
 
@@ -156,7 +156,7 @@ async def test_the_same_id_under_another_event_or_pixel_is_another_conversion():
     assert (receipt.accepted, receipt.duplicates) == (1, 0)
 
 
-async def test_both_doors_share_the_keys():
+async def test_native_and_x_endpoints_share_the_keys():
     stage = AcceptStage()
     await stage.native(purchase("a"))
 
@@ -168,7 +168,7 @@ async def test_both_doors_share_the_keys():
     )
 
 
-async def test_a_pixel_with_news_is_woken_once_and_after_the_commit():
+async def test_pixel_is_woken_once_after_the_commit():
     stage = AcceptStage()
 
     await stage.native(purchase("a"), purchase("b"))
@@ -177,7 +177,7 @@ async def test_a_pixel_with_news_is_woken_once_and_after_the_commit():
     assert len(stage.submissions) == 1
 
 
-async def test_a_submission_of_which_nothing_is_kept_is_counted_all_the_same():
+async def test_fully_rejected_submission_is_counted():
     stage = AcceptStage()
 
     receipt = await stage.native({"event": "purchase"})
@@ -198,7 +198,7 @@ async def test_a_submission_of_which_nothing_is_kept_is_counted_all_the_same():
 
 
 @pytest.mark.parametrize("trouble", [LedgerFull, LedgerUnavailable])
-async def test_what_cannot_be_committed_is_not_acknowledged(trouble):
+async def test_failed_commit_is_not_acknowledged(trouble):
     stage = AcceptStage()
     stage.store.refuse = trouble(reason="disk full", retry_after=2)
 
@@ -211,7 +211,7 @@ async def test_what_cannot_be_committed_is_not_acknowledged(trouble):
     assert [notice for notice in stage.notices if isinstance(notice, Accepted)] == []
 
 
-async def test_what_is_malformed_is_not_recorded():
+async def test_malformed_request_is_not_recorded():
     stage = AcceptStage()
 
     with pytest.raises(MalformedRequest):
@@ -220,7 +220,7 @@ async def test_what_is_malformed_is_not_recorded():
     assert (stage.submissions, stage.woken, stage.notices) == ([], [], [])
 
 
-async def test_what_x_would_refuse_is_refused_whole_and_not_recorded():
+async def test_request_x_would_refuse_is_refused_whole_and_not_recorded():
     stage = AcceptStage()
 
     with pytest.raises(XAcceptRefusal) as caught:
@@ -237,7 +237,7 @@ async def test_what_x_would_refuse_is_refused_whole_and_not_recorded():
     assert (stage.submissions, stage.notices) == ([], [])
 
 
-async def test_a_refusal_prints_codes_and_no_values():
+async def test_refusal_prints_codes_and_no_values():
     stage = AcceptStage()
 
     with pytest.raises(XAcceptRefusal) as caught:
@@ -246,7 +246,7 @@ async def test_a_refusal_prints_codes_and_no_values():
     assert str(caught.value) == "400: INVALID_PARAMETER, INVALID_PARAMETER"
 
 
-async def test_a_submission_holds_no_person_raw():
+async def test_submission_contains_no_raw_person():
     stage = AcceptStage()
 
     await stage.native(
@@ -261,7 +261,7 @@ async def test_a_submission_holds_no_person_raw():
     assert "canary" not in repr(submission)
 
 
-async def test_an_idempotency_key_makes_a_retry_a_duplicate():
+async def test_idempotency_key_makes_a_retry_a_duplicate():
     stage = AcceptStage()
     order = {"event": "sign_up", "twclid": "abc"}
     await stage.native(order, idempotency_key="k")
@@ -272,7 +272,7 @@ async def test_an_idempotency_key_makes_a_retry_a_duplicate():
     assert (again.duplicates, other.accepted) == (1, 1)
 
 
-async def test_one_idempotency_key_is_not_for_two_requests():
+async def test_idempotency_key_cannot_be_reused_for_another_request():
     stage = AcceptStage()
     order = {"event": "sign_up", "twclid": "abc"}
     await stage.native(order, idempotency_key="k")
@@ -283,7 +283,7 @@ async def test_one_idempotency_key_is_not_for_two_requests():
     assert await accounts_of(stage) == 1
 
 
-async def test_the_order_of_keys_makes_no_other_request():
+async def test_key_order_makes_no_other_request():
     stage = AcceptStage()
     await stage.native({"event": "sign_up", "twclid": "abc"}, idempotency_key="k")
 
@@ -296,7 +296,7 @@ async def accounts_of(stage):
     return sum(account.received for account in await stage.store.balance())
 
 
-async def test_commits_that_fail_are_told_once_in_a_while():
+async def test_failed_commits_are_reported_once_in_a_while():
     stage = AcceptStage()
     stage.store.refuse = LedgerUnavailable(reason="disk full", retry_after=2)
 
@@ -309,7 +309,7 @@ async def test_commits_that_fail_are_told_once_in_a_while():
     assert stage.notices == [Troubled(where="ledger", reason="disk full")] * 3
 
 
-async def test_a_commit_that_failed_is_trouble_for_a_few_seconds():
+async def test_failed_commit_is_trouble_for_a_few_seconds():
     clock, store = MovingClock(), MemoryStore()
     accept = Accept(
         ledger=store,
@@ -331,7 +331,7 @@ async def test_a_commit_that_failed_is_trouble_for_a_few_seconds():
     assert (during, after) == ("disk full", None)
 
 
-async def test_what_consent_came_to_is_told_and_where_nothing_was_said_nothing_is():
+async def test_consent_verdicts_are_reported_only_if_something_was_decided():
     stage = AcceptStage()
 
     await stage.native(purchase("a"), purchase("b", consent={"ad_storage": "denied"}))

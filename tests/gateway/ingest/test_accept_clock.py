@@ -43,7 +43,7 @@ class AcceptClockStage:
 
 
 @pytest.mark.parametrize("by", [8 * DAY, 74 * 365 * DAY])
-async def test_a_clock_put_forward_does_not_shorten_the_dedup_window(by):
+async def test_clock_set_forward_does_not_shorten_the_dedup_window(by):
     stage = AcceptClockStage()
     await stage.submit()
 
@@ -53,7 +53,7 @@ async def test_a_clock_put_forward_does_not_shorten_the_dedup_window(by):
     assert (receipt.accepted, receipt.duplicates) == (0, 1)
 
 
-async def test_when_it_arrived_goes_by_the_clock_that_does_not_jump():
+async def test_receipt_time_uses_the_monotonic_clock():
     stage = AcceptClockStage()
     began = stage.wall.now()
 
@@ -63,7 +63,7 @@ async def test_when_it_arrived_goes_by_the_clock_that_does_not_jump():
     assert (await stage.history()).received_at == began
 
 
-async def test_a_conversion_without_a_time_gets_the_machines():
+async def test_conversion_without_a_time_gets_the_wall_clock_time():
     stage = AcceptClockStage()
     stage.wall.jump(HOUR)
 
@@ -73,7 +73,7 @@ async def test_a_conversion_without_a_time_gets_the_machines():
     assert sent["conversion_time"] == spelled(stage.wall.now())
 
 
-async def test_the_time_of_a_conversion_is_never_changed():
+async def test_given_conversion_time_is_never_changed():
     stage = AcceptClockStage()
     stage.wall.jump(-HOUR)
 

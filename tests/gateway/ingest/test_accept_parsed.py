@@ -25,7 +25,7 @@ def signed_up(**fields):
     return Native(**{"event": "sign_up", "twclid": "abc"} | fields)
 
 
-async def test_what_was_ignored_is_told_by_reason_and_counted_with_the_commit():
+async def test_ignored_events_are_reported_by_reason_and_counted_with_the_commit():
     stage = AcceptStage()
 
     receipt = await found(stage, ParsedRequest(ignored=(SCROLL, SCROLL, BOT)))
@@ -53,7 +53,7 @@ async def test_what_was_ignored_is_told_by_reason_and_counted_with_the_commit():
         Endpoint.SGTM,
     ],
 )
-async def test_what_is_refused_at_any_door_is_told_with_the_reason(endpoint):
+async def test_rejection_at_any_endpoint_has_its_reason(endpoint):
     stage = AcceptStage()
     # A private network address is a warning, not a reason to reject.
     unknown = signed_up(event="nothing_of_ours", ip="10.0.0.1", value=msgspec.Raw(b'"much"'))
@@ -73,7 +73,7 @@ async def test_what_is_refused_at_any_door_is_told_with_the_reason(endpoint):
     assert told.codes == {"event_unknown": 1, "wrong_type": 1}
 
 
-async def test_what_is_ignored_beside_a_conversion_does_not_touch_the_balance():
+async def test_ignored_event_beside_a_conversion_does_not_change_the_balance():
     stage = AcceptStage()
 
     receipt = await found(stage, ParsedRequest(conversions=(signed_up(),), ignored=(SCROLL,)))
@@ -92,7 +92,7 @@ async def test_what_is_ignored_beside_a_conversion_does_not_touch_the_balance():
     ]
 
 
-async def test_a_conversion_whose_client_repeats_itself_is_the_same_whatever_else_it_says():
+async def test_hit_identity_makes_a_repeated_conversion_a_duplicate():
     stage = AcceptStage()
     first = ParsedRequest(conversions=(signed_up(ip="203.0.113.7"),), repeated=("GA4 1 2",))
     again = ParsedRequest(conversions=(signed_up(ip="203.0.113.9"),), repeated=("GA4 1 2",))
@@ -102,7 +102,7 @@ async def test_a_conversion_whose_client_repeats_itself_is_the_same_whatever_els
     assert [(receipt.accepted, receipt.duplicates) for receipt in receipts] == [(1, 0), (0, 1)]
 
 
-async def test_conversions_that_say_the_same_on_two_occasions_are_two():
+async def test_equal_conversions_of_different_hits_are_separate():
     stage = AcceptStage()
     occasions = [
         ParsedRequest(conversions=(signed_up(),), repeated=(said,))
@@ -114,7 +114,7 @@ async def test_conversions_that_say_the_same_on_two_occasions_are_two():
     assert [receipt.accepted for receipt in receipts] == [1, 1]
 
 
-async def test_an_id_goes_before_what_is_repeated():
+async def test_conversion_id_overrides_the_hit_identity():
     stage = AcceptStage()
     both = [
         ParsedRequest(conversions=(signed_up(conversion_id="lead-1"),), repeated=(said,))
@@ -126,7 +126,7 @@ async def test_an_id_goes_before_what_is_repeated():
     assert [(receipt.accepted, receipt.duplicates) for receipt in receipts] == [(1, 0), (0, 1)]
 
 
-def test_what_became_of_the_tags_that_fired_is_told_by_their_names():
+def test_results_of_fired_tags_are_reported_by_name():
     fired = (
         an_entry(pixel="tag:a", index=1),
         an_entry(pixel="tag:b", index=2, held="a person decides"),

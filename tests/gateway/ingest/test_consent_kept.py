@@ -32,7 +32,7 @@ class Keeping(MemoryStore):
         return await super().record(submission)
 
 
-async def test_a_restricted_conversion_tells_x_so():
+async def test_restricted_conversion_tells_x():
     shop = Shop()
 
     receipt = await shop.sell(consent={"npa": "1"})
@@ -43,7 +43,7 @@ async def test_a_restricted_conversion_tells_x_so():
     assert json.loads(history.consent)["rule"] == "personalization"
 
 
-async def test_a_stripped_conversion_goes_without_its_click_id():
+async def test_stripped_conversion_has_no_click_id():
     shop = Shop(storage_denied=ConsentAction.STRIP)
 
     await shop.sell(twclid=CLICK, consent={"ad_storage": "denied"})
@@ -54,7 +54,7 @@ async def test_a_stripped_conversion_goes_without_its_click_id():
     assert tuple(json.loads(history.consent)["strip"]) == OF_STORAGE
 
 
-async def test_a_conversion_with_nothing_left_is_suppressed():
+async def test_conversion_without_remaining_identifiers_is_suppressed():
     shop = Shop(storage_denied=ConsentAction.STRIP)
 
     receipt = await shop.sell(email=None, twclid=CLICK, consent={"ad_storage": "denied"})
@@ -64,7 +64,7 @@ async def test_a_conversion_with_nothing_left_is_suppressed():
     assert json.loads(history.sent)["identifiers"] == []
 
 
-async def test_a_held_conversion_waits_and_can_be_released():
+async def test_held_conversion_waits_and_can_be_released():
     shop = Shop(unclear=ConsentAction.HOLD)
 
     receipt = await shop.sell(consent={"gcd": "what"})
@@ -77,7 +77,7 @@ async def test_a_held_conversion_waits_and_can_be_released():
     assert (await shop.claim()).deliveries[0].body == history.sent
 
 
-async def test_the_same_conversion_keeps_its_derived_id_whatever_is_said_of_consent():
+async def test_derived_id_does_not_depend_on_consent():
     shop = Shop(storage_denied=ConsentAction.STRIP)
     order = {"conversion_id": None, "time": "2026-11-24T10:00:00Z", "twclid": CLICK}
     sold = await shop.sell(**order)
@@ -92,7 +92,7 @@ async def test_the_same_conversion_keeps_its_derived_id_whatever_is_said_of_cons
     assert [first.state, second.state] == [State.SUPPRESSED, State.QUEUED]
 
 
-async def test_nothing_is_kept_of_consent_where_nothing_was_said():
+async def test_no_consent_evidence_is_stored_without_signals():
     shop = Shop()
 
     await shop.sell()
@@ -100,7 +100,7 @@ async def test_nothing_is_kept_of_consent_where_nothing_was_said():
     assert (await shop.history()).consent is None
 
 
-async def test_what_a_string_said_is_kept_and_the_string_is_not():
+async def test_consent_evidence_contains_no_raw_string():
     shop = Shop(Keeping())
 
     await shop.sell(consent={"tcf": "CQnotastring", "canary@example.com": "canary"})
@@ -111,7 +111,7 @@ async def test_what_a_string_said_is_kept_and_the_string_is_not():
     assert not [word for word in (b"CQnotastring", b"canary") if word in everything]
 
 
-async def test_who_revoked_is_suppressed_at_the_door():
+async def test_conversion_of_an_opted_out_person_is_suppressed_at_ingest():
     shop = Shop()
 
     chosen = await shop.choice("denied", email=" Shopper@Example.com ", phone="020 7946 0958")
@@ -125,7 +125,7 @@ async def test_who_revoked_is_suppressed_at_the_door():
     assert json.loads(history.sent)["identifiers"] == []
 
 
-async def test_who_revoked_is_suppressed_at_the_door_of_xs_clients_too():
+async def test_x_api_conversion_of_an_opted_out_person_is_suppressed_at_ingest():
     shop = Shop(Keeping())
     await shop.choice("denied", twclid=CLICK)
 
@@ -139,7 +139,7 @@ async def test_who_revoked_is_suppressed_at_the_door_of_xs_clients_too():
     assert CLICK.encode() not in history.sent
 
 
-async def test_a_grant_of_today_does_not_undo_a_revocation():
+async def test_consent_signal_does_not_undo_an_opt_out():
     shop = Shop()
     await shop.choice("denied", email=EMAIL)
 
@@ -148,7 +148,7 @@ async def test_a_grant_of_today_does_not_undo_a_revocation():
     assert receipt.suppressed == 1
 
 
-async def test_who_consents_again_is_taken_off_the_list():
+async def test_consent_choice_ends_an_opt_out():
     shop = Shop()
     await shop.choice("denied", email=EMAIL)
 
@@ -158,7 +158,7 @@ async def test_who_consents_again_is_taken_off_the_list():
     assert (await shop.sell()).accepted == 1
 
 
-async def test_a_person_of_another_pixel_is_another():
+async def test_opt_out_applies_to_one_pixel():
     shop = Shop()
     await shop.choice("denied", email=EMAIL)
 
@@ -180,7 +180,7 @@ async def test_a_person_of_another_pixel_is_another():
         ({"consent": {"ad_storage": "granted", "gpcc": "1"}, "email": EMAIL}, []),
     ],
 )
-async def test_what_is_no_choice_of_a_person_is_refused(choice, codes):
+async def test_unusable_choice_is_refused(choice, codes):
     shop = Shop()
 
     with pytest.raises(UnusableChoice) as refused:
@@ -190,14 +190,14 @@ async def test_what_is_no_choice_of_a_person_is_refused(choice, codes):
     assert not shop.store.has_opt_outs()
 
 
-async def test_a_choice_of_another_shape_is_malformed():
+async def test_malformed_choice_is_refused():
     shop = Shop()
 
     with pytest.raises(MalformedRequest):
         await shop.choose.note(source=shop.source, body=b'{"emial": "a@example.com"}')
 
 
-def test_a_key_says_nothing_without_the_salt():
+def test_person_key_is_useless_without_the_salt():
     person = Identifiers(email="e" * 64, phone="p" * 64, click_id=CLICK, ip="203.0.113.7")
 
     keys = person_keys(person, pixel="o8z6j", salt=b"salt")
@@ -208,9 +208,7 @@ def test_a_key_says_nothing_without_the_salt():
 
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
-async def test_of_a_thousand_that_revoke_between_the_door_and_the_claim_none_is_sent(
-    kind, tmp_path
-):
+async def test_no_conversion_of_a_thousand_opt_outs_before_the_claim_is_sent(kind, tmp_path):
     store = MemoryStore() if kind == "memory" else await SQLiteStore.open(str(tmp_path / "t.db"))
     shop = Shop(store)
     for number in range(0, 1_000, 100):
@@ -238,7 +236,7 @@ async def test_of_a_thousand_that_revoke_between_the_door_and_the_claim_none_is_
     assert (account.suppressed, account.pending, account.balance) == (1_000, 1, 0)
 
 
-async def test_no_claim_that_begins_after_a_revocation_was_answered_holds_its_person(tmp_path):
+async def test_claim_after_an_acknowledged_opt_out_excludes_the_person(tmp_path):
     store = await SQLiteStore.open(str(tmp_path / "t.db"))
     shop = Shop(store)
     revoked = set()
@@ -265,7 +263,7 @@ async def test_no_claim_that_begins_after_a_revocation_was_answered_holds_its_pe
     assert (wrong, account.received, account.balance) == ([], 300, 0)
 
 
-async def test_a_list_survives_its_process(tmp_path):
+async def test_opt_out_list_survives_a_restart(tmp_path):
     path = str(tmp_path / "t.db")
     store = await SQLiteStore.open(path)
     shop = Shop(store)

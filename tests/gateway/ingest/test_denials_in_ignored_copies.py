@@ -68,7 +68,7 @@ async def states(shop):
 
 @IGNORED
 @pytest.mark.parametrize("read", [of_beacon, of_ga4])
-async def test_a_denial_in_an_ignored_copy_withdraws_what_is_queued(shop, read, visitor):
+async def test_denial_in_an_ignored_copy_withdraws_the_queued_conversion(shop, read, visitor):
     await shop.sell(twclid=CLICK)
 
     receipt = await copy(shop, read, visitor)
@@ -80,7 +80,7 @@ async def test_a_denial_in_an_ignored_copy_withdraws_what_is_queued(shop, read, 
 
 @IGNORED
 @pytest.mark.parametrize("read", [of_beacon, of_ga4])
-async def test_a_denial_in_an_ignored_copy_keeps_a_later_copy_from_being_sent(shop, read, visitor):
+async def test_denial_in_an_ignored_copy_suppresses_a_later_copy(shop, read, visitor):
     await copy(shop, read, visitor)
 
     receipt = await shop.sell()
@@ -91,7 +91,7 @@ async def test_a_denial_in_an_ignored_copy_keeps_a_later_copy_from_being_sent(sh
 
 @IGNORED
 @pytest.mark.parametrize("read", [of_beacon, of_ga4])
-async def test_an_ignored_copy_that_grants_is_ignored(shop, read, visitor):
+async def test_grant_in_an_ignored_copy_is_ignored(shop, read, visitor):
     receipt = await copy(shop, read, visitor, word="granted")
 
     assert (receipt.accepted, receipt.suppressed, receipt.rejected) == (0, 0, ())

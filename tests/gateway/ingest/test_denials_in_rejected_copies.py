@@ -73,7 +73,7 @@ async def lives(shop):
 
 
 @pytest.mark.parametrize("fields", FAULTY.values(), ids=FAULTY)
-async def test_a_denial_with_a_fault_withdraws_what_is_queued_and_both_say_so(shop, fields):
+async def test_denial_in_a_faulty_copy_withdraws_the_queued_conversion(shop, fields):
     await shop.sell()
 
     receipt = await shop.sell(**fields)
@@ -87,9 +87,7 @@ async def test_a_denial_with_a_fault_withdraws_what_is_queued_and_both_say_so(sh
 
 
 @pytest.mark.parametrize("fields", FAULTY.values(), ids=FAULTY)
-async def test_a_denial_with_a_fault_that_comes_first_keeps_later_copies_from_being_sent(
-    shop, fields
-):
+async def test_earlier_denial_in_a_faulty_copy_suppresses_later_copies(shop, fields):
     await shop.sell(**fields)
 
     receipt = await shop.sell()
@@ -100,7 +98,7 @@ async def test_a_denial_with_a_fault_that_comes_first_keeps_later_copies_from_be
 
 @pytest.mark.parametrize("is_first", [True, False])
 @pytest.mark.parametrize("fields", FAULTY.values(), ids=FAULTY)
-async def test_a_denial_with_a_fault_counts_within_one_request(shop, fields, is_first):
+async def test_denial_in_a_faulty_copy_counts_within_one_request(shop, fields, is_first):
     good = {"event": "purchase", "conversion_id": "order-1", "email": "a@example.com"}
     pair = [good | fields, good] if is_first else [good, good | fields]
 
@@ -110,7 +108,7 @@ async def test_a_denial_with_a_fault_counts_within_one_request(shop, fields, is_
 
 
 @pytest.mark.parametrize("read", BY_TAGS.values(), ids=BY_TAGS)
-async def test_a_denial_of_a_tag_without_identifiers_withdraws_what_is_queued(shop, read):
+async def test_denial_of_a_tag_without_identifiers_withdraws_the_queued_conversion(shop, read):
     await shop.sell()
     tagged = read()
     found = parse_events(
@@ -127,7 +125,7 @@ async def test_a_denial_of_a_tag_without_identifiers_withdraws_what_is_queued(sh
     assert await shop.claim() is None
 
 
-async def test_a_denial_of_the_script_without_identifiers_withdraws_what_is_queued(shop):
+async def test_denial_of_the_script_without_identifiers_withdraws_the_queued_conversion(shop):
     await shop.sell()
     message = {
         "v": 1,
@@ -142,7 +140,7 @@ async def test_a_denial_of_the_script_without_identifiers_withdraws_what_is_queu
     assert await shop.claim() is None
 
 
-async def test_a_revoked_person_in_a_copy_with_a_fault_withdraws_what_is_queued(shop):
+async def test_opted_out_person_in_a_faulty_copy_withdraws_the_queued_conversion(shop):
     await shop.sell(twclid=CLICK, email=None)
     await shop.choice("denied", email="shopper@example.com")
 
@@ -166,9 +164,7 @@ async def test_a_revoked_person_in_a_copy_with_a_fault_withdraws_what_is_queued(
     ],
     ids=str,
 )
-async def test_a_copy_without_a_denial_or_without_a_key_that_can_be_read_stays_rejected(
-    shop, fields
-):
+async def test_copy_without_a_denial_or_readable_key_stays_rejected(shop, fields):
     await shop.sell()
 
     receipt = await shop.sell(**fields)
@@ -178,7 +174,7 @@ async def test_a_copy_without_a_denial_or_without_a_key_that_can_be_read_stays_r
 
 
 @pytest.mark.parametrize("fields", FAULTY.values(), ids=FAULTY)
-async def test_nothing_of_the_person_is_kept_of_a_denial_with_a_fault(fields):
+async def test_denial_in_a_faulty_copy_stores_nothing_of_the_person(fields):
     store = Keeping()
 
     await Shop(store).sell(**{"twclid": CLICK, "ip": "203.0.113.7"} | fields)

@@ -61,7 +61,7 @@ def seen(*results, endpoint=Endpoint.BEACON, pixel_calls=(), sightings=None):
         (Endpoint.GA4, SightingPath.SERVER),
     ],
 )
-def test_what_comes_is_seen_at_its_door(endpoint, way):
+def test_conversion_is_sighted_by_its_endpoint(endpoint, way):
     assert seen(a_read(), endpoint=endpoint) == (a_sighting(way),)
 
 
@@ -74,11 +74,11 @@ def test_what_comes_is_seen_at_its_door(endpoint, way):
         (PixelCall.ABSENT, [SightingPath.PAGE]),
     ],
 )
-def test_what_the_pixel_was_given_is_seen_too(call, ways):
+def test_page_pixel_call_is_sighted(call, ways):
     assert [sighting.way for sighting in seen(a_read(), pixel_calls=[call])] == ways
 
 
-def test_the_call_was_made_when_it_happened_and_not_in_the_future():
+def test_pixel_call_is_dated_by_the_conversion_but_not_in_the_future():
     early = msgspec.structs.replace(a_conversion(), time=NOW - 5)
     late = msgspec.structs.replace(a_conversion(), time=NOW + 5)
 
@@ -91,13 +91,13 @@ def test_the_call_was_made_when_it_happened_and_not_in_the_future():
 
 
 @pytest.mark.parametrize("why", [{"suppressed": "consent_denied"}, {"held": "consent_unclear"}])
-def test_what_is_not_sent_has_come_to_the_pixel_alone(why):
+def test_unsent_conversion_is_sighted_only_at_the_pixel(why):
     assert [sighting.way for sighting in seen(a_read(**why), pixel_calls=[PixelCall.LOADED])] == [
         SightingPath.PIXEL
     ]
 
 
-def test_of_what_was_refused_the_pixel_has_its_id():
+def test_rejected_conversion_is_sighted_only_at_the_pixel():
     plain = a_sighting(SightingPath.PIXEL, click_mark=None)
 
     assert seen(a_refused(), pixel_calls=[PixelCall.LOADED]) == (plain,)
@@ -106,26 +106,26 @@ def test_of_what_was_refused_the_pixel_has_its_id():
 @pytest.mark.parametrize(
     "said", [{"event": "unknown"}, {"event": None}, {"conversion_id": None}, {"conversion_id": ""}]
 )
-def test_what_was_refused_without_an_event_or_id_cannot_be_seen(said):
+def test_rejected_conversion_without_an_event_or_id_is_not_sighted(said):
     assert seen(a_refused(**said), pixel_calls=[PixelCall.LOADED]) == ()
 
 
-def test_a_pixel_that_no_page_reports_to_is_not_watched():
+def test_pixel_without_page_reports_is_not_watched():
     assert seen(a_read(), sightings=a_builder("other")) == ()
     assert a_builder("other").of_x([a_conversion()], now=NOW) == ()
 
 
-def test_a_request_in_xs_format_is_a_servers():
+def test_x_api_request_is_a_server_sighting():
     assert a_builder().of_x([a_conversion()], now=NOW) == (a_sighting(SightingPath.SERVER),)
 
 
-def test_the_watched_pixels_are_those_of_sources_with_origins():
+def test_watched_pixels_are_those_of_sources_with_origins():
     page = msgspec.structs.replace(a_source("page", pixel="p1"), origins=("https://shop.example",))
 
     assert watched([page, a_source("server", pixel="p2")]) == {"p1"}
 
 
-def test_marks_are_those_of_stored_sightings():
+def test_marks_match_stored_sightings():
     order = msgspec.structs.replace(
         a_conversion("order-1"), identifiers=Identifiers(click_id="c", email="e", phone="p")
     )
@@ -135,7 +135,7 @@ def test_marks_are_those_of_stored_sightings():
     )  # fmt: skip
 
 
-def test_marks_are_equal_for_the_same_order_and_nothing_else():
+def test_marks_are_equal_only_for_the_same_order():
     order = msgspec.structs.replace(
         a_conversion("order-1"), identifiers=Identifiers(click_id="c", email="e")
     )

@@ -89,7 +89,7 @@ def counted(stage):
          ["email_unusable", "twclid_unusable"]),
     ],
 )  # fmt: skip
-async def test_a_key_counts_where_it_can_match_somebody(fields, key_set, wins):
+async def test_key_counts_if_it_can_match_somebody(fields, key_set, wins):
     stage = AcceptStage()
 
     await stage.native(purchase(**fields))
@@ -97,7 +97,7 @@ async def test_a_key_counts_where_it_can_match_somebody(fields, key_set, wins):
     assert (counted(stage)[0], sorted(counted(stage)[1])) == (key_set, wins)
 
 
-async def test_a_double_that_is_known_by_an_earlier_digest_is_no_key():
+async def test_double_hash_known_by_an_earlier_digest_is_no_key():
     stage = AcceptStage()
     await stage.native(purchase("order-1", email_sha256=ADDRESS))
 
@@ -118,7 +118,7 @@ async def test_a_double_that_is_known_by_an_earlier_digest_is_no_key():
         ([ADDRESS], CLICK | EMAIL, []),
     ],
 )
-async def test_at_the_door_for_xs_own_format_too(hashes, key_set, wins):
+async def test_keys_of_the_x_format_are_counted(hashes, key_set, wins):
     stage = AcceptStage()
     emails = [{"hashed_email": hash_} for hash_ in hashes]
 
@@ -127,7 +127,7 @@ async def test_at_the_door_for_xs_own_format_too(hashes, key_set, wins):
     assert counted(stage) == (key_set, wins)
 
 
-async def test_what_is_not_sent_wins_nothing_and_has_no_flaw():
+async def test_unsent_conversion_has_no_flaws():
     stage = AcceptStage()
 
     await stage.native(purchase(phone="12", consent={"ad_storage": "denied"}))
@@ -135,7 +135,7 @@ async def test_what_is_not_sent_wins_nothing_and_has_no_flaw():
     assert stage.submissions[-1].flaws == ()
 
 
-async def test_nor_has_what_somebody_revoked_in_xs_own_format():
+async def test_conversion_of_an_opted_out_person_in_x_format_has_no_flaws():
     stage = AcceptStage()
     stage.accept = Accept(
         ledger=stage,

@@ -11,7 +11,7 @@ from twite.gateway.ports.events import Troubled
 from twite.gateway.ports.tags import policy_for
 
 
-async def test_a_policy_that_stays_takes_nothing_back():
+async def test_unchanged_policy_takes_nothing_back():
     shop = Shop()
     await shop.start_again()
     await shop.sell(consent={"ad_storage": "granted"})
@@ -56,9 +56,7 @@ async def test_a_policy_that_stays_takes_nothing_back():
         ),
     ],
 )  # fmt: skip
-async def test_a_policy_that_has_changed_decides_again_on_what_waits(
-    said, before, after, state, reason
-):
+async def test_changed_policy_decides_queued_conversions_again(said, before, after, state, reason):
     shop = Shop(**before)
     await shop.start_again()
     await shop.sell(consent=said)
@@ -74,7 +72,7 @@ async def test_a_policy_that_has_changed_decides_again_on_what_waits(
     )
 
 
-async def test_a_policy_that_takes_back_says_so_once():
+async def test_policy_change_is_reported_once():
     shop = Shop()
     await shop.start_again()
     await shop.sell()
@@ -91,7 +89,7 @@ async def test_a_policy_that_takes_back_says_so_once():
     ]
 
 
-async def test_what_a_person_decides_about_stays_theirs_when_the_policy_changes():
+async def test_held_conversion_stays_held_after_a_policy_change():
     shop = Shop(unclear=ConsentAction.HOLD)
     await shop.start_again()
     await shop.sell(consent={"gcd": "what"})
@@ -102,7 +100,7 @@ async def test_what_a_person_decides_about_stays_theirs_when_the_policy_changes(
     assert (await shop.history()).state is State.HELD
 
 
-async def test_after_a_change_what_a_tag_has_is_judged_as_tags_are():
+async def test_tag_deliveries_are_decided_again_by_the_tag_policy():
     # With an unreadable signal and a denial of personalization, the pixel's copy is held and
     # restricted. Templates get no such restriction.
     said = {"npa": "1", "us_privacy": "what?"}

@@ -40,7 +40,7 @@ async def rejected(**fields):
         }, "xxxxx"),
     ],
 )  # fmt: skip
-async def test_the_value_at_the_path_is_told(path, fields, value):
+async def test_value_at_the_fault_path_is_stored(path, fields, value):
     found = {fault.path: fault.value for fault in (await rejected(**fields)).faults}
 
     assert found[path] == value
@@ -52,7 +52,7 @@ async def test_the_value_at_the_path_is_told(path, fields, value):
      "contents[0].name", "contents[0].price", "url", "description", "search", "", "anything"],
 )  # fmt: skip
 @pytest.mark.parametrize("person", [EMAIL, PHONE, f"call {PHONE}", f"Ada <{EMAIL}>"])
-def test_no_email_and_no_phone_is_kept_at_any_path(path, person):
+def test_no_email_or_phone_is_stored_at_any_path(path, person):
     shown = masked_value(path, person)
 
     assert not any(part in shown for part in ("ada", "lovelace", "2079", "0958", "7946"))
@@ -62,27 +62,27 @@ def test_no_email_and_no_phone_is_kept_at_any_path(path, person):
 @pytest.mark.parametrize(
     "value", ["x" * 100_000, msgspec.Raw(b'"' + b"1" * 100_000 + b'"'), ["a"] * 9_000]
 )
-def test_a_long_value_is_cut(value):
+def test_long_value_is_truncated(value):
     assert len(masked_value("event", value)) <= LONGEST_VALUE
 
 
-async def test_a_name_in_the_column_of_the_amount_leaves_its_shape():
+async def test_name_in_the_amount_field_is_reduced_to_its_shape():
     rejection = await rejected(value="Ada Lovelace", currency="EUR", twclid="abc")
 
     assert [fault.value for fault in rejection.faults if fault.path == "value"] == ["Xxx Xxxxxxxx"]
 
 
-async def test_an_id_that_is_a_person_is_masked_and_another_is_told():
+async def test_personal_conversion_id_is_masked_and_others_are_not():
     assert (await rejected(event="bought", twclid="abc")).conversion_id == "order-1"
     assert (await rejected(conversion_id=EMAIL, twclid="abc")).conversion_id == "***"
 
 
 @pytest.mark.parametrize("code", CODES)
-def test_what_a_fault_says_is_no_person_to_the_masks(code):
+def test_fault_messages_contain_nothing_to_mask(code):
     assert masked_text(CODES[code]) == CODES[code]
 
 
-def test_whose_it_is_can_be_told_with_the_identifier_and_the_salt_alone():
+def test_person_marks_require_identifier_and_salt():
     words = ("a" * 64, None, "23opevjt88psuo13lu8d020qkn")
 
     own = marks(words, salt=b"salt")

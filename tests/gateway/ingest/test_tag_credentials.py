@@ -94,7 +94,7 @@ class TagCredentialStage:
         return await self.tag_credentials.destination(pixel, source=source, brought=brought)
 
 
-async def test_credentials_of_a_pixel_that_is_not_configured_are_taken_and_used():
+async def test_credentials_of_an_unconfigured_pixel_are_accepted_and_used():
     stage = TagCredentialStage()
 
     found = await stage.bring("p9", brought=keys())
@@ -104,7 +104,7 @@ async def test_credentials_of_a_pixel_that_is_not_configured_are_taken_and_used(
     assert stage.destinations["p9"] == found
 
 
-async def test_what_is_kept_of_them_cannot_be_read_without_the_key():
+async def test_stored_credentials_are_unreadable_without_the_key():
     stage = TagCredentialStage()
 
     await stage.bring("p9", brought=keys())
@@ -116,7 +116,7 @@ async def test_what_is_kept_of_them_cannot_be_read_without_the_key():
         assert part not in sealed
 
 
-async def test_once_taken_they_need_not_come_again():
+async def test_accepted_credentials_need_not_be_repeated():
     stage = TagCredentialStage()
     taken = await stage.bring("p9", brought=keys())
 
@@ -125,7 +125,7 @@ async def test_once_taken_they_need_not_come_again():
     assert stage.sent_to == [taken]
 
 
-async def test_the_same_source_may_change_them():
+async def test_same_source_may_change_its_credentials():
     stage = TagCredentialStage()
     await stage.bring("p9", brought=keys())
 
@@ -137,7 +137,7 @@ async def test_the_same_source_may_change_them():
 
 
 @pytest.mark.parametrize("brought", [None, keys(), keys("two")])
-async def test_no_other_source_may_use_or_change_them(brought):
+async def test_another_source_can_neither_use_nor_change_the_credentials(brought):
     stage = TagCredentialStage()
     await stage.bring("p9", brought=keys())
 
@@ -145,7 +145,7 @@ async def test_no_other_source_may_use_or_change_them(brought):
     assert stage.destinations["p9"].credentials == keys()
 
 
-async def test_a_pixel_that_is_configured_keeps_its_own():
+async def test_configured_pixel_keeps_its_credentials():
     stage = TagCredentialStage()
 
     found = await stage.bring("o8z6j", brought=keys())
@@ -154,17 +154,17 @@ async def test_a_pixel_that_is_configured_keeps_its_own():
     assert list(await stage.state.load(SealedSecret)) == []
 
 
-async def test_a_configured_pixel_is_closed_to_a_source_that_may_not_name_it():
+async def test_configured_pixel_of_another_source_is_refused():
     stage = TagCredentialStage()
 
     assert await stage.bring("o8z6j", source=a_source("x", pixel="p2"), brought=keys()) is None
 
 
-async def test_without_credentials_an_unknown_pixel_is_unknown():
+async def test_unknown_pixel_without_credentials_is_refused():
     assert await TagCredentialStage().bring("p9") is None
 
 
-async def test_they_outlive_the_process():
+async def test_credentials_survive_a_restart():
     before = TagCredentialStage()
     await before.bring("p9", brought=keys())
 
@@ -176,7 +176,7 @@ async def test_they_outlive_the_process():
     assert await after.bring("p9") is not None
 
 
-async def test_with_a_new_key_they_are_sealed_anew_and_the_former_one_may_go():
+async def test_new_key_reseals_the_credentials():
     before = TagCredentialStage()
     await before.bring("p9", brought=keys())
     new = Secret("a-new-key-that-nobody-will-guess")
@@ -188,7 +188,7 @@ async def test_with_a_new_key_they_are_sealed_anew_and_the_former_one_may_go():
     assert [destination.credentials for destination in alone.sent_to] == [keys()]
 
 
-async def test_without_the_key_that_sealed_them_nothing_is_guessed():
+async def test_credentials_sealed_with_a_missing_key_are_an_error():
     before = TagCredentialStage()
     await before.bring("p9", brought=keys())
 
@@ -198,7 +198,7 @@ async def test_without_the_key_that_sealed_them_nothing_is_guessed():
         ).tag_credentials.load()
 
 
-async def test_of_a_pixel_configured_since_they_are_forgotten():
+async def test_credentials_of_a_pixel_configured_since_are_deleted():
     before = TagCredentialStage()
     await before.bring("p9", brought=keys())
     after = TagCredentialStage(before.state)
@@ -209,7 +209,7 @@ async def test_of_a_pixel_configured_since_they_are_forgotten():
     assert (after.sent_to, list(await before.state.load(SealedSecret))) == ([], [])
 
 
-async def test_credentials_that_could_not_be_kept_are_not_used():
+async def test_unstorable_credentials_are_not_used():
     class Full(MemoryState):
         async def put(self, records: object, **more: object) -> None:
             del records, more
@@ -223,7 +223,7 @@ async def test_credentials_that_could_not_be_kept_are_not_used():
     assert await stage.bring("p9", source=OTHER) is None
 
 
-async def test_there_is_an_end_to_how_many_pixels_may_come():
+async def test_pixels_with_credentials_are_limited():
     stage = TagCredentialStage()
     for number in range(3):
         await stage.bring(f"p{number}", brought=keys())
@@ -233,14 +233,14 @@ async def test_there_is_an_end_to_how_many_pixels_may_come():
 
 
 @pytest.mark.parametrize("pixel", ["", "../accounts", "P9", "p9?x=1", "p" * 33, "p\n9", "\u0661"])
-async def test_what_is_no_id_of_a_pixel_never_becomes_part_of_an_address(pixel):
+async def test_invalid_pixel_id_never_becomes_part_of_a_url(pixel):
     stage = TagCredentialStage()
 
     assert await stage.bring(pixel, brought=keys()) is None
     assert (stage.sent_to, list(await stage.state.load(SealedSecret))) == ([], [])
 
 
-async def test_passing_credentials_are_forgotten_once_nothing_of_the_pixel_is_left_to_be_sent():
+async def test_passed_credentials_are_deleted_when_nothing_is_left_to_send():
     stage = TagCredentialStage()
     await stage.bring("p9", source=PASSER, brought=keys())
     await stage.clock.advance(LOOK + 1)
@@ -252,7 +252,7 @@ async def test_passing_credentials_are_forgotten_once_nothing_of_the_pixel_is_le
     assert await stage.bring("p9", source=PASSER) is None
 
 
-async def test_passing_credentials_stay_while_something_is_to_be_sent():
+async def test_passed_credentials_stay_while_something_is_pending():
     stage = TagCredentialStage()
     await stage.bring("p9", source=PASSER, brought=keys())
     await stage.store.record(a_submission(an_entry("order-1", pixel="p9")))
@@ -264,7 +264,7 @@ async def test_passing_credentials_stay_while_something_is_to_be_sent():
     assert stage.sender.left == []
 
 
-async def test_passing_credentials_that_were_just_used_stay_for_what_is_on_its_way_to_the_disk():
+async def test_recently_used_passed_credentials_stay():
     stage = TagCredentialStage()
     await stage.bring("p9", source=PASSER, brought=keys())
     await stage.clock.advance(LOOK + 1)
@@ -275,14 +275,14 @@ async def test_passing_credentials_that_were_just_used_stay_for_what_is_on_its_w
     assert stage.sender.left == []
 
 
-async def test_a_conversion_without_credentials_cannot_use_those_that_are_passing():
+async def test_conversion_without_credentials_cannot_use_passed_ones():
     stage = TagCredentialStage()
     await stage.bring("p9", source=PASSER, brought=keys())
 
     assert await stage.bring("p9", source=PASSER) is None
 
 
-async def test_passing_credentials_outlive_the_process_until_what_they_came_with_is_sent():
+async def test_passed_credentials_survive_a_restart_until_their_conversion_is_sent():
     before = TagCredentialStage()
     await before.bring("p9", source=PASSER, brought=keys())
     after = TagCredentialStage(before.state)
@@ -295,7 +295,7 @@ async def test_passing_credentials_outlive_the_process_until_what_they_came_with
     assert list(await before.state.load(SealedSecret)) == []
 
 
-async def test_what_was_passing_is_stored_once_the_source_says_so():
+async def test_passed_credentials_become_stored_when_the_source_says_so():
     stage = TagCredentialStage()
     await stage.bring("p9", source=PASSER, brought=keys())
 
@@ -306,7 +306,7 @@ async def test_what_was_passing_is_stored_once_the_source_says_so():
     assert stage.sender.left == []
 
 
-async def test_stored_credentials_are_never_forgotten():
+async def test_stored_credentials_are_never_deleted():
     stage = TagCredentialStage()
     await stage.bring("p9", brought=keys())
     await stage.clock.advance(LOOK + 1)
@@ -316,7 +316,7 @@ async def test_stored_credentials_are_never_forgotten():
     assert stage.sender.left == []
 
 
-async def test_passing_credentials_are_looked_at_again_and_again_also_after_trouble():
+async def test_passed_credentials_are_checked_repeatedly_despite_errors():
     stage = TagCredentialStage()
     await stage.bring("p9", source=PASSER, brought=keys())
     stage.store.failures = 1
@@ -332,7 +332,7 @@ async def test_passing_credentials_are_looked_at_again_and_again_also_after_trou
     )
 
 
-async def test_credentials_that_another_gateway_was_brought_are_used_and_kept():
+async def test_credentials_of_another_gateway_are_used_and_kept():
     stage = TagCredentialStage()
     other = TagCredentialStage(stage.state)
     await stage.bring("p9", brought=keys())

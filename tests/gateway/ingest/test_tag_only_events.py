@@ -49,7 +49,7 @@ def counts(receipt):
     return (receipt.accepted, receipt.duplicates, receipt.suppressed, len(receipt.rejected))
 
 
-async def test_it_is_accepted_for_the_tag_and_for_no_pixel():
+async def test_tag_only_event_is_accepted_only_for_the_tag():
     stage = with_tag()
 
     receipt = await stage.native(newsletter(), purchase())
@@ -64,7 +64,7 @@ async def test_it_is_accepted_for_the_tag_and_for_no_pixel():
     assert stage.woken.count("tag:crm") == 1
 
 
-async def test_the_same_event_again_is_a_duplicate_by_its_place_in_the_request():
+async def test_repeated_tag_only_event_is_a_duplicate_with_its_index():
     stage = with_tag()
     await stage.native(newsletter())
 
@@ -74,7 +74,7 @@ async def test_the_same_event_again_is_a_duplicate_by_its_place_in_the_request()
     assert receipt.duplicate_indexes == (1,)
 
 
-async def test_an_event_that_no_tag_receives_is_rejected_as_before():
+async def test_event_without_a_tag_is_rejected():
     stage = with_tag()
 
     receipt = await stage.native(purchase(event="nothing_of_ours"), newsletter())
@@ -85,7 +85,7 @@ async def test_an_event_that_no_tag_receives_is_rejected_as_before():
 
 
 @pytest.mark.parametrize("wrong", [{"value": "much"}, {"twclid": None}, {"pixel": "zzz"}])
-async def test_an_event_with_another_error_is_rejected(wrong):
+async def test_tag_only_event_with_another_error_is_rejected(wrong):
     stage = with_tag()
 
     receipt = await stage.native(newsletter(**wrong))
@@ -94,7 +94,7 @@ async def test_an_event_with_another_error_is_rejected(wrong):
     assert stage.submissions[0].entries == ()
 
 
-async def test_a_denial_suppresses_it():
+async def test_denial_suppresses_a_tag_only_event():
     stage = with_tag()
 
     receipt = await stage.native(newsletter(consent={"ad_storage": "denied"}))
@@ -104,7 +104,7 @@ async def test_a_denial_suppresses_it():
     assert [reason.index for reason in receipt.suppressed_reasons] == [0]
 
 
-async def test_consent_that_the_tag_requires_and_nobody_gave_suppresses_it():
+async def test_missing_consent_required_by_the_tag_suppresses_the_event():
     stage = with_tag(consent=("analytics_storage",))
 
     receipt = await stage.native(newsletter(consent={"analytics_storage": "denied"}))
@@ -115,7 +115,7 @@ async def test_consent_that_the_tag_requires_and_nobody_gave_suppresses_it():
     ]
 
 
-async def test_without_tags_nothing_changes():
+async def test_unknown_event_is_rejected_without_tags():
     receipt = await AcceptStage().native(newsletter())
 
     assert counts(receipt) == (0, 0, 0, 1)

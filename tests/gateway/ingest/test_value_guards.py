@@ -55,26 +55,26 @@ def _taught(**said):
         ),
     ],
 )
-def test_a_source_is_heard_before_its_pixel(said, kind, held):
+def test_source_guard_overrides_the_pixel_guard(said, kind, held):
     flag, reason = _taught(**said).look("shop")(_worth("4990.00"))
 
     assert flag is not None
     assert (flag.kind, reason is not None) == (kind, held)
 
 
-def test_what_is_off_is_neither_learnt_nor_flagged():
+def test_disabled_guard_neither_learns_nor_flags():
     guards = _taught(pixels={"o8z6j": ValueGuard.OFF})
 
     assert guards.look("shop")(_worth("4990.00")) == (None, None)
 
 
-def test_what_is_usual_is_not_held():
+def test_usual_amount_is_not_held():
     guards = _taught(pixels={"o8z6j": ValueGuard.HOLD})
 
     assert guards.look("shop")(_worth("49.90")) == (None, None)
 
 
-async def test_what_was_learnt_outlives_a_restart():
+async def test_learned_amounts_survive_a_restart():
     store = MemoryStore()
     await _taught().keep(store)
 
@@ -85,7 +85,7 @@ async def test_what_was_learnt_outlives_a_restart():
     assert flag.kind == "zero"
 
 
-async def test_what_cannot_be_written_is_with_the_next():
+async def test_unwritten_amounts_are_written_with_the_next():
     class Full(MemoryStore):
         async def put(self, records, **_more):
             raise LedgerUnavailable(reason=f"no room for {len(records)}", retry_after=1)
@@ -101,7 +101,7 @@ async def test_what_cannot_be_written_is_with_the_next():
     assert norm.seen == 50
 
 
-async def test_what_is_remembered_has_an_end():
+async def test_remembered_amounts_are_limited():
     guards = ValueGuards()
     guards.learn("x-api", [_worth("1.00", event=f"e{number}") for number in range(MOST_NORMS + 5)])
     store = MemoryStore()
@@ -111,7 +111,7 @@ async def test_what_is_remembered_has_an_end():
     assert len(await store.load(UsualAmount)) == MOST_NORMS
 
 
-async def test_conversions_without_an_amount_or_a_currency_are_neither_learnt_nor_flagged():
+async def test_conversions_without_amount_or_currency_are_neither_learned_nor_flagged():
     guards, without = _taught(), [_worth(None), _worth("49.90", currency=None)]
 
     guards.learn("shop", [None, *without])
@@ -120,18 +120,18 @@ async def test_conversions_without_an_amount_or_a_currency_are_neither_learnt_no
     assert await _kept(guards) == {("o8z6k", "EUR"): 50}
 
 
-def test_a_source_without_a_guard_flags_no_amount_that_another_taught():
+def test_source_with_a_disabled_guard_flags_nothing():
     guards = _taught(sources={"other": ValueGuard.OFF})
 
     assert guards.look("other")(_worth("4990.00")) == (None, None)
     assert guards.look("shop")(_worth("4990.00"))[0].kind == "minor_units"
 
 
-def test_an_event_that_was_never_seen_has_no_unusual_amount():
+def test_unseen_event_has_no_unusual_amount():
     assert _taught().look("shop")(_worth("4990.00", event="o8z6m")) == (None, None)
 
 
-def test_a_usual_amount_in_an_unusual_currency_is_flagged():
+def test_usual_amount_in_an_unusual_currency_is_flagged():
     assert _taught().look("shop")(_worth("49.90", currency="USD"))[0].kind == "currency"
 
 
@@ -141,7 +141,7 @@ def _norm(currency, seen):
     )
 
 
-def test_of_an_event_with_two_currencies_the_rare_one_is_flagged():
+def test_rare_currency_of_an_event_is_flagged():
     guards = ValueGuards(
         norms=[_norm("EUR", 30), _norm("USD", 5_000)], pixels={"o8z6j": ValueGuard.HOLD}
     )
@@ -154,7 +154,7 @@ def test_of_an_event_with_two_currencies_the_rare_one_is_flagged():
     assert look(_worth("49.90", currency="USD")) == (None, None)
 
 
-async def test_of_a_well_known_event_every_fourth_amount_is_learnt():
+async def test_every_fourth_amount_of_a_well_known_event_is_learned():
     guards = ValueGuards()
     seen = []
 
@@ -209,7 +209,7 @@ async def test_changed_amounts_are_stored_every_half_minute_and_after_a_failure(
     prices=st.lists(st.decimals("0.01", "900000", places=2), min_size=20, max_size=40),
     value=st.decimals("0.01", "9000000", places=2),
 )
-def test_what_is_passed_quickly_is_nothing_that_a_closer_look_would_remark(prices, value):
+def test_fast_pass_skips_only_amounts_the_full_check_accepts(prices, value):
     norm = UsualAmount(pixel="o8z6j", event="o8z6k", currency="EUR")
     for price in prices:
         norm = learnt(norm, str(price))
