@@ -41,7 +41,7 @@ async def asked(stage, path, key, **more):
 
 
 @pytest.mark.parametrize("scope", ROUTES)
-async def test_a_key_opens_the_routes_of_its_scopes_and_no_other(stage, received, scope):
+async def test_key_opens_only_the_routes_of_its_scopes(stage, received, scope):
     key = await a_key(stage, scope)
 
     statuses = {name: (await asked(stage, path, key)).status for name, path in ROUTES.items()}
@@ -49,7 +49,7 @@ async def test_a_key_opens_the_routes_of_its_scopes_and_no_other(stage, received
     assert statuses == {name: 200 if name == scope else 403 for name in ROUTES}
 
 
-async def test_a_key_for_some_pixels_sees_and_counts_these_alone(stage, received):
+async def test_key_for_some_pixels_sees_and_counts_only_these(stage, received):
     key = await a_key(stage, "lives", "accounting", pixels=["o6dkt"])
 
     own = await asked(stage, "/v1/conversions/o6dkt/order-1", key)
@@ -62,7 +62,7 @@ async def test_a_key_for_some_pixels_sees_and_counts_these_alone(stage, received
     assert "o8z6j" not in balance
 
 
-async def test_a_key_submits_nothing(stage, received):
+async def test_key_cannot_submit(stage, received):
     key = await a_key(stage, "lives", "accounting", "overlap", "metrics")
 
     answer = await stage.browser().ask(
@@ -75,7 +75,7 @@ async def test_a_key_submits_nothing(stage, received):
     assert answer.status == 401
 
 
-async def test_the_metrics_open_to_a_key_for_them_and_to_no_other(stage):
+async def test_metrics_require_a_key_with_the_metrics_scope(stage):
     # Like a local proxy that forwards a remote client's request.
     elsewhere = {"X-Forwarded-For": "198.51.100.1"}
     for_metrics, other = await a_key(stage, "metrics"), await a_key(stage, "lives")
@@ -84,7 +84,7 @@ async def test_the_metrics_open_to_a_key_for_them_and_to_no_other(stage):
     assert (await asked(stage, "/metrics", other, **elsewhere)).status == 401
 
 
-async def test_a_revoked_key_is_as_wrong_as_any(stage):
+async def test_revoked_key_is_refused(stage):
     key = await a_key(stage, "accounting")
     ada = await stage.signed_in("ada")
 

@@ -69,9 +69,7 @@ async def known(stage):
 
 @pytest.mark.parametrize("audit_event", DEEDS)
 @pytest.mark.parametrize("race", RACES)
-async def test_who_is_changed_while_a_request_of_theirs_is_under_way_undoes_nothing(
-    stage, race, audit_event
-):
+async def test_user_changed_during_a_request_undoes_nothing(stage, race, audit_event):
     ada, eve = await stage.signed_in("ada"), await stage.signed_in("eve")
     where, path, form = RACES[race]
     stage.passwords.hold(where)
@@ -91,7 +89,7 @@ async def test_who_is_changed_while_a_request_of_theirs_is_under_way_undoes_noth
 
 
 @pytest.mark.parametrize("audit_event", ["removed", "given another password"])
-async def test_who_signs_in_while_an_admin_shuts_them_out_stays_outside(stage, audit_event):
+async def test_user_locked_out_during_a_sign_in_stays_out(stage, audit_event):
     ada, eve = await stage.signed_in("ada"), stage.browser()
     stage.passwords.hold("verify")
     in_progress = asyncio.create_task(eve.sign_in("eve"))
@@ -105,7 +103,7 @@ async def test_who_signs_in_while_an_admin_shuts_them_out_stays_outside(stage, a
     assert "twite" not in answer.cookies
 
 
-async def test_two_admins_who_demote_each_other_at_once_leave_one(stage):
+async def test_two_admins_demoting_each_other_leave_one_admin(stage):
     ada, eve = await stage.signed_in("ada"), await stage.signed_in("eve")
     stage.passwords.hold("verify", times=2)
     form = {"own": PASSWORD, "role": "viewer", "sees": "all"}
@@ -122,7 +120,7 @@ async def test_two_admins_who_demote_each_other_at_once_leave_one(stage):
     assert sorted(user.role for user in users.values()) == [Role.ADMIN, Role.VIEWER]
 
 
-async def test_two_commands_at_once_that_demote_the_admins_leave_one(stage):
+async def test_two_commands_demoting_the_admins_leave_one_admin(stage):
     async with open_staff(stage.settings) as user_accounts:
         answers = await asyncio.gather(
             *(

@@ -31,14 +31,14 @@ async def ada(stage):
         ({"Host": "10.0.0.1"}, 421),
     ],
 )
-async def test_it_answers_under_its_own_names_alone(stage, headers, status):
+async def test_console_answers_only_under_its_own_names(stage, headers, status):
     answer = await stage.browser().get("/console/sign-in", **headers)
 
     assert answer.status == status
 
 
 @pytest.mark.parametrize("forwarded", ["203.0.113.7", "198.51.100.1", "nonsense", "127.0.0.1"])
-async def test_what_a_proxy_that_nobody_trusts_says_closes_the_console(stage, forwarded):
+async def test_untrusted_proxy_header_closes_the_console(stage, forwarded):
     answer = await stage.browser().get("/console/sign-in", **{"X-Forwarded-For": forwarded})
 
     assert answer.status == 403
@@ -57,7 +57,7 @@ async def test_what_a_proxy_that_nobody_trusts_says_closes_the_console(stage, fo
         "CF-Connecting-IP",
     ],
 )
-async def test_a_proxy_that_does_not_say_whom_it_asks_for_is_not_taken_for_the_machine(stage, name):
+async def test_proxy_without_a_client_address_is_not_local(stage, name):
     answer = await stage.browser().get("/console/sign-in", **{name: "for=198.51.100.1"})
 
     assert answer.status == 403
@@ -65,7 +65,7 @@ async def test_a_proxy_that_does_not_say_whom_it_asks_for_is_not_taken_for_the_m
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8080", "localhost", "upstream", "t.shop.example"])
-async def test_a_proxy_that_sets_no_header_at_all_is_not_taken_for_the_machine(stage, host):
+async def test_proxy_without_headers_is_not_local(stage, host):
     """A plain nginx `proxy_pass`: no X-Forwarded-For, and the upstream's name as Host."""
     through = SimulatedBrowser(stage.gateway.url)
     async with through:
@@ -76,7 +76,7 @@ async def test_a_proxy_that_sets_no_header_at_all_is_not_taken_for_the_machine(s
 
 
 @pytest.mark.parametrize("public", [None, "http://127.0.0.1:8080"])
-async def test_a_console_of_its_own_name_stands_behind_a_proxy_too(tmp_path, public):
+async def test_console_url_of_its_own_works_behind_a_proxy(tmp_path, public):
     """If only console.url is public, a silent proxy does not count as local either."""
     named = SETTINGS.replace("[console]\n", '[console]\nurl = "https://twite.shop.example"\n')
     named = named.replace('trusted_proxies = ["127.0.0.9/32"]\n', "")
@@ -98,7 +98,7 @@ async def test_a_console_of_its_own_name_stands_behind_a_proxy_too(tmp_path, pub
     assert (console, metrics, itself) == (403, 401, 200)
 
 
-async def test_every_answer_has_the_headers_of_safety(stage, ada):
+async def test_every_response_has_security_headers(stage, ada):
     too_many = f"/console/sign-in?{'a&' * 2_500}"
     for path in ("/console/account", "/console/sign-in", "/console/nothing", too_many):
         headers = (await ada.get(path)).headers
@@ -113,7 +113,7 @@ async def test_every_answer_has_the_headers_of_safety(stage, ada):
         assert "strict-transport-security" not in headers
 
 
-async def test_under_https_the_cookie_is_bound_to_the_host_and_https_is_remembered(stage):
+async def test_https_cookie_is_host_bound_and_hsts_is_set(stage):
     answer = await stage.browser().get("/console/sign-in", **PUBLIC)
 
     morsel = answer.cookies["__Host-twite-visitor"]
@@ -133,13 +133,13 @@ async def test_under_https_the_cookie_is_bound_to_the_host_and_https_is_remember
         {"Sec-Fetch-Site": "none"},
     ],
 )
-async def test_a_form_of_another_site_does_nothing(stage, ada, headers):
+async def test_form_of_another_site_is_refused(stage, ada, headers):
     answer = await ada.post("/console/account/elsewhere", headers=headers)
 
     assert (answer.status, "From another site" in answer.text) == (403, True)
 
 
-async def test_a_form_without_an_origin_does_nothing(stage, ada):
+async def test_form_without_an_origin_is_refused(stage, ada):
     token = form_token((await ada.get("/console/account")).text)
 
     answer = await ada.ask("POST", "/console/account/elsewhere", body={"form_token": token})
@@ -148,7 +148,7 @@ async def test_a_form_without_an_origin_does_nothing(stage, ada):
 
 
 @pytest.mark.parametrize("body", [{}, {"form_token": ""}, {"form_token": "0" * 64}])
-async def test_no_unsafe_route_does_anything_without_the_forms_token(stage, ada, body):
+async def test_every_unsafe_route_requires_the_form_token(stage, ada, body):
     refused = []
     for route in stage.routes:
         if route.method == "POST":
@@ -159,7 +159,7 @@ async def test_no_unsafe_route_does_anything_without_the_forms_token(stage, ada,
     assert (await ada.get("/console/account")).status == 200
 
 
-async def test_a_form_may_have_a_mebibyte(stage, ada):
+async def test_form_is_limited_to_a_mebibyte(stage, ada):
     body = io.BytesIO(b"form_token=&x=" + b"x" * (1 << 20))
 
     answer = await ada.ask("POST", "/console/theme", body=body, headers={"Origin": ada.url})
@@ -192,17 +192,17 @@ async def test_a_form_may_have_a_mebibyte(stage, ada):
         ("", "/console"),
     ],
 )
-async def test_after_signing_in_a_browser_goes_nowhere_but_into_the_console(stage, path, leads):
+async def test_redirect_after_sign_in_stays_in_the_console(stage, path, leads):
     assert inside(path) == leads
 
 
-async def test_an_address_that_is_no_page_is_said_to_be_none(stage, ada):
+async def test_unknown_address_is_404(stage, ada):
     assert (await ada.get("/console/nothing")).status == 404
     assert (await ada.ask("DELETE", "/console/account")).status == 405
     assert (await ada.get("/console/static/console.css")).status == 404
 
 
-async def test_files_are_kept_for_ever_under_the_name_of_what_is_in_them(stage, ada):
+async def test_static_files_are_cached_under_a_content_hash(stage, ada):
     page = (await ada.get("/console/account")).text
     name = page.split('href="/console/static/')[1].split('"')[0]
 
@@ -212,7 +212,7 @@ async def test_files_are_kept_for_ever_under_the_name_of_what_is_in_them(stage, 
     assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
 
 
-async def test_light_or_dark_is_remembered(stage, ada):
+async def test_theme_is_remembered(stage, ada):
     await ada.post("/console/theme", {"theme": "dark", "there": "/console/audit"})
 
     assert 'data-theme="dark"' in (await ada.get("/console/account")).text

@@ -27,7 +27,7 @@ HIT = (
 
 
 @pytest.mark.journey
-async def test_what_rests_is_replayed_as_the_corrected_settings_map_it(tmp_path):
+async def test_dead_letters_are_replayed_with_the_corrected_mapping(tmp_path):
     """With a server's event name, and with a tag's name that the source maps."""
     with running_emulator() as emulator:
         wrong = SETTINGS.replace(CORRECT, WRONG)
@@ -79,7 +79,7 @@ async def test_what_rests_is_replayed_as_the_corrected_settings_map_it(tmp_path)
         ),
     ],
 )
-def test_a_name_is_looked_up_in_the_settings_of_now(body, events, chosen, mapped):
+def test_event_name_is_looked_up_in_the_current_settings(body, events, chosen, mapped):
     found = _today(body, events, chosen)
 
     assert (found.event, found.fault) == (mapped, None)
@@ -96,7 +96,7 @@ def test_a_name_is_looked_up_in_the_settings_of_now(body, events, chosen, mapped
         ),
     ],
 )
-def test_what_the_settings_do_not_map_stays_with_the_reason(body, fault):
+def test_unmapped_event_stays_with_the_reason(body, fault):
     found = _today(body, {"a": "o8z6a"}, {"bought": "ignore"})
 
     assert fault in (found.fault or "")

@@ -124,7 +124,7 @@ async def said(person, path):
     return html.unescape(re.sub(r"<[^>]+>", "", page.split('<p class="said')[1].split("</p>")[0]))
 
 
-async def test_what_x_may_have_had_for_forty_hours_is_sent_for_whoever_is_sure(resting):
+async def test_expired_ambiguous_delivery_is_replayed_only_with_confirmation(resting):
     olga = await resting.signed_in("olga")
     fields = DOUBTFUL | {"which": "all"}
 
@@ -149,7 +149,7 @@ async def test_what_x_may_have_had_for_forty_hours_is_sent_for_whoever_is_sure(r
     ]
 
 
-async def test_within_the_hours_it_goes_again_unasked_and_is_held_once_they_are_over(resting):
+async def test_recent_ambiguous_delivery_is_replayed_and_held_after_the_deadline(resting):
     olga = await resting.signed_in("olga")
     before = doubted_since(resting, "in-time-1")
 
@@ -161,7 +161,7 @@ async def test_within_the_hours_it_goes_again_unasked_and_is_held_once_they_are_
     assert before is not None
 
 
-async def test_where_nothing_is_repeated_without_a_person_whoever_replays_must_be_sure(resting):
+async def test_at_most_once_delivery_is_replayed_only_with_confirmation(resting):
     olga = await resting.signed_in("olga")
     fields = error_group("400 later", state="dead", pixel="o6dkt")
     shown = f"{DEAD}/group?state=dead&pixel=o6dkt&event=o8z6k&reason=400+later"
@@ -180,7 +180,7 @@ async def test_where_nothing_is_repeated_without_a_person_whoever_replays_must_b
     assert doubted_since(resting, "at-most-once") is None
 
 
-async def test_whatever_is_decided_is_in_the_audit(resting):
+async def test_every_decision_is_audited(resting):
     olga = await resting.signed_in("olga")
     before = len(await noted(resting))
 
@@ -204,7 +204,7 @@ async def test_whatever_is_decided_is_in_the_audit(resting):
     ]
 
 
-async def test_the_audit_shows_no_person_of_a_note(resting):
+async def test_audited_note_contains_no_person(resting):
     ada = await resting.signed_in("ada")
     await ada.post(f"{DEAD}/discard", error_group("by nobody", note="caller@shop.example asked"))
 
@@ -223,7 +223,7 @@ async def test_the_audit_shows_no_person_of_a_note(resting):
         ({"drop": "everything"}, "Unknown change"),
     ],
 )
-async def test_a_change_that_is_none_any_more_is_refused_and_nothing_goes(resting, do, edit, told):
+async def test_outdated_edit_is_refused_and_nothing_sent(resting, do, edit, told):
     olga = await resting.signed_in("olga")
 
     answer = await olga.post(f"{DEAD}/{do}", error_group("gone", **edit))
@@ -237,7 +237,7 @@ async def test_a_change_that_is_none_any_more_is_refused_and_nothing_goes(restin
     "edit", [{"value": "49.90", "currency": "EUR"}, {"event_to": "@today"}, {"drop": "value"}]
 )
 @pytest.mark.parametrize("do", ["preview", "replay"])
-async def test_what_a_tag_is_to_send_is_not_mended(resting, do, edit):
+async def test_tag_payload_cannot_be_edited(resting, do, edit):
     olga = await resting.signed_in("olga")
 
     answer = await olga.post(f"{DEAD}/{do}", LETTERS | {"which": "all"} | edit)
@@ -247,7 +247,7 @@ async def test_what_a_tag_is_to_send_is_not_mended(resting, do, edit):
     assert (await states(resting))["letter-1"].sent == b'{"value":4990}'
 
 
-async def test_a_heap_of_a_tag_offers_no_mending(resting):
+async def test_error_group_of_a_tag_offers_no_edit(resting):
     olga = await resting.signed_in("olga")
     query = "&".join(f"{name}={value}" for name, value in LETTERS.items()).replace(" ", "%20")
 

@@ -8,7 +8,7 @@ from builders import a_submission, an_entry
 from twite.stores.sqlite import SQLiteStore
 
 
-async def test_strays_do_not_hide_the_largest_heap_and_are_counted(tmp_path):
+async def test_small_groups_do_not_hide_the_largest_and_are_counted(tmp_path):
     stage = ConsoleStage(tmp_path)
     store = await SQLiteStore.open(str(stage.settings.store.path))
     # As left by a client of X's format that makes up event ids.

@@ -32,7 +32,7 @@ async def stage(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", KEPT | ELSEWHERE)
-async def test_a_conversion_is_found_whether_its_event_is_mapped_or_not(stage, name):
+async def test_conversion_is_found_whether_its_event_is_mapped_or_not(stage, name):
     vic = await stage.signed_in("vic")
 
     found = await vic.get(f"/console/live?id={name}")
@@ -42,7 +42,7 @@ async def test_a_conversion_is_found_whether_its_event_is_mapped_or_not(stage, n
 
 
 @pytest.mark.parametrize("name", ["order-77", "lead-77", *ELSEWHERE])
-async def test_what_is_of_another_pixel_is_not_found_by_its_id(stage, name):
+async def test_conversion_of_another_pixel_is_not_found_by_id(stage, name):
     client = await stage.signed_in("client")
 
     answers = [await client.get(f"/console/live?id={id_}") for id_ in (name, "nothing-7")]
@@ -55,7 +55,7 @@ async def test_what_is_of_another_pixel_is_not_found_by_its_id(stage, name):
     assert locations[0] == locations[1]
 
 
-async def test_of_a_pixel_and_its_tag_with_one_id_the_pixels_is_found(stage):
+async def test_pixel_conversion_is_preferred_over_its_tag_delivery(stage):
     vic = await stage.signed_in("vic")
 
     found = await vic.get("/console/live?id=both-77")
@@ -63,7 +63,7 @@ async def test_of_a_pixel_and_its_tag_with_one_id_the_pixels_is_found(stage):
     assert "of pixel <code>o8z6j</code>" in (await vic.get(found.location)).text
 
 
-async def test_what_is_of_ones_own_pixel_is(stage):
+async def test_conversion_of_an_own_pixel_is_found(stage):
     client = await stage.signed_in("client")
 
     found = await client.get("/console/live?id=own-77")

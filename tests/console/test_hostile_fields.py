@@ -100,7 +100,7 @@ async def admin(day):
 
 
 @pytest.mark.parametrize("field", FIELDS)
-async def test_a_field_is_inert_in_the_lives_of_what_came_with_it(day, admin, field):
+async def test_hostile_field_is_escaped_in_every_history(day, admin, field):
     shown = []
     for kind in KINDS:
         status, answer, conversion_id = day.said[field, kind]
@@ -119,7 +119,7 @@ async def test_a_field_is_inert_in_the_lives_of_what_came_with_it(day, admin, fi
 
 
 @pytest.mark.parametrize("path", PAGES)
-async def test_a_page_with_all_of_it_is_inert_and_bounded(day, admin, path):
+async def test_page_with_all_hostile_fields_is_escaped_and_bounded(day, admin, path):
     page = await admin.get(f"/console{path}")
 
     assert page.status == 200
@@ -128,7 +128,7 @@ async def test_a_page_with_all_of_it_is_inert_and_bounded(day, admin, path):
     assert [fault for fault in _faults(page.text) if is_markup or "<" not in fault] == []
 
 
-async def test_lives_of_tags_and_answers_of_theirs_are_inert_and_bounded(day, admin):
+async def test_tag_histories_and_responses_are_escaped_and_bounded(day, admin):
     listed = (await admin.get("/console/live?pixel=tag:crm")).text
     numbers = re.findall(r'href="/console/live/(\d+)"', listed)
 
@@ -138,7 +138,7 @@ async def test_lives_of_tags_and_answers_of_theirs_are_inert_and_bounded(day, ad
     assert [_faults(history.text) for history in histories] == [[]] * len(histories)
 
 
-async def test_heaps_and_the_dry_run_of_a_replay_are_inert_and_bounded(day, admin):
+async def test_error_groups_and_replay_previews_are_escaped_and_bounded(day, admin):
     listed = (await admin.get("/console/dead")).text
     queries = [html.unescape(text) for text in re.findall(r'/dead/group\?([^"]+)"', listed)]
 
@@ -154,7 +154,7 @@ async def test_heaps_and_the_dry_run_of_a_replay_are_inert_and_bounded(day, admi
     )
 
 
-async def test_what_was_submitted_is_no_formula_in_an_export(day, admin):
+async def test_export_contains_no_formula(day, admin):
     export = await admin.post("/console/live/export", {})
 
     rows = list(csv.reader(io.StringIO(export.text, newline="")))
@@ -164,7 +164,7 @@ async def test_what_was_submitted_is_no_formula_in_an_export(day, admin):
     assert "\x1b" not in export.text
 
 
-async def test_no_command_lets_it_act_on_a_terminal(day):
+async def test_commands_escape_hostile_text(day):
     config = day.stage.folder / "twite.toml"
     told = [
         await asyncio.to_thread(_command, config, *args)
@@ -176,7 +176,7 @@ async def test_no_command_lets_it_act_on_a_terminal(day):
         assert len(text) < 2_000_000
 
 
-async def test_the_log_has_one_line_for_each_thing_said(day):
+async def test_log_has_one_line_per_event(day):
     text = day.log.getvalue()
 
     assert "not delivered" in text

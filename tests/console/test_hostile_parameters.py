@@ -21,7 +21,7 @@ HOSTILE = (
 NEVER = ("<script>alert", "\u202e", "\x1b[31mred", "\x07", "\nlevel=info forged", "Z" * 300)
 
 
-async def test_what_pages_are_asked_with_is_not_in_the_log(tmp_path, capsys, caplog):
+async def test_query_parameters_are_not_logged(tmp_path, capsys, caplog):
     settings = SETTINGS.replace('level = "error"', 'level = "debug"')
     stage = ConsoleStage(tmp_path, settings)
     await stage.start(people={"ada": PEOPLE["ada"]})

@@ -107,7 +107,7 @@ async def text_of(stage, path):
         ("source=shop&event=o8z6m&state=dead", set()),
     ],
 )
-async def test_live_shows_what_each_filter_asks_for_and_so_does_its_stream(day, query, ids):
+async def test_live_page_and_stream_obey_each_filter(day, query, ids):
     admin = await day.signed_in("ada")
 
     page = (await admin.get(f"/console/live?{query}")).text
@@ -123,7 +123,7 @@ async def test_live_shows_what_each_filter_asks_for_and_so_does_its_stream(day, 
     assert (set(shown), set(streamed)) == (ids, ids)
 
 
-async def test_match_keys_say_the_shares_the_flaw_and_what_mending_it_would_win(day):
+async def test_match_keys_page_shows_shares_flaws_and_gains(day):
     text = await text_of(day, "/match-keys?pixel=o8z6j")
 
     # Eleven from the server and one from a page; seven have an email beside the click.
@@ -139,7 +139,7 @@ async def page_of(stage, path):
     return (await (await stage.signed_in("ada")).get(f"/console{path}")).text
 
 
-async def test_twins_say_which_conversions_came_both_ways(day):
+async def test_deduplication_page_shows_conversions_by_path(day):
     text = await text_of(day, "/twins")
     while "The report is being prepared" in text:
         text = await text_of(day, "/twins")
@@ -149,7 +149,7 @@ async def test_twins_say_which_conversions_came_both_ways(day):
     assert re.search(r"sign_up o8z6j 0 0 1 0 0 0 0", text)
 
 
-async def test_the_overview_says_how_fast_and_what_waits_until_when(day):
+async def test_overview_shows_delivery_times_and_forecast(day):
     before = await text_of(day, "")
 
     took = re.search(r"(\S+ \S+) p50 delivery time (\S+ \S+) p99 delivery time", before)
@@ -159,7 +159,7 @@ async def test_the_overview_says_how_fast_and_what_waits_until_when(day):
 
 
 @pytest.mark.parametrize("span", ["hour", "day", "week", "month"])
-async def test_the_overview_adds_up_what_came_in_each_of_its_spans(day, span):
+async def test_overview_adds_up_each_span(day, span):
     page = await page_of(day, f"?span={span}")
 
     # Of the fifteen one was a duplicate, and X refused one.
@@ -170,7 +170,7 @@ async def test_the_overview_adds_up_what_came_in_each_of_its_spans(day, span):
     assert "15 received, 13 delivered; highest column" in page
 
 
-async def test_the_overview_forecasts_a_backlog(tmp_path):
+async def test_overview_forecasts_a_backlog(tmp_path):
     stage = ConsoleStage(tmp_path, x="http://127.0.0.1:9")
     await stage.start()
     try:
@@ -184,7 +184,7 @@ async def test_the_overview_forecasts_a_backlog(tmp_path):
     assert re.search(r"o8z6j 10 (\d{4}-\d\d-\d\d \S+) [\d\s]+ \d{4}-\d\d-\d\d \S+ 0 ", backlog)
 
 
-async def test_the_audit_says_who_did_what(day):
+async def test_audit_page_shows_who_did_what(day):
     olga = await day.signed_in("olga")
     await olga.post("/console/live/export", {"state": "dead"})
 

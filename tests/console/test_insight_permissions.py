@@ -33,7 +33,7 @@ async def both(tmp_path_factory):
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_somebody_elses_conversions_are_on_no_page(both, path):
+async def test_conversions_of_other_pixels_are_on_no_page(both, path):
     client = await both.signed_in("client")
 
     page = await client.get(f"/console{path}")
@@ -45,7 +45,7 @@ async def test_somebody_elses_conversions_are_on_no_page(both, path):
 @pytest.mark.parametrize(
     "query", ["pixel=o8z6j", "event=o8z6k", "source=shop", "state=dead", "id=secret-order-0"]
 )
-async def test_no_filter_opens_what_is_not_seen(both, query):
+async def test_no_filter_shows_hidden_pixels(both, query):
     client = await both.signed_in("client")
 
     page = await client.get(f"/console/live?{query}")
@@ -53,7 +53,7 @@ async def test_no_filter_opens_what_is_not_seen(both, query):
     assert "secret-order-" not in page.text
 
 
-async def test_a_life_of_another_pixel_is_not_there(both):
+async def test_history_of_another_pixel_is_404(both):
     admin, client = await both.signed_in("ada"), await both.signed_in("client")
     found = await admin.get("/console/live?id=secret-order-0")
 
@@ -61,7 +61,7 @@ async def test_a_life_of_another_pixel_is_not_there(both):
     assert (await client.get(found.location)).status == 404
 
 
-async def test_an_operator_of_one_pixel_decides_nothing_about_another(both):
+async def test_operator_of_one_pixel_cannot_decide_about_another(both):
     operator = await both.signed_in("olga")
     error_group = {
         "pixel": "o6dkt",
@@ -79,14 +79,14 @@ async def test_an_operator_of_one_pixel_decides_nothing_about_another(both):
     assert "Nothing was selected" in answer.text
 
 
-async def test_a_viewer_replays_and_exports_nothing(both):
+async def test_viewer_can_neither_replay_nor_export(both):
     viewer = await both.signed_in("vic")
 
     for path in ("/console/dead/replay", "/console/dead/discard", "/console/live/export"):
         assert (await viewer.post(path, {"state": "dead"})).status == 403
 
 
-async def test_what_is_new_is_streamed_as_json_in_one_line(both):
+async def test_new_conversions_are_streamed_as_json_lines(both):
     admin = await both.signed_in("ada")
 
     answer = await admin.get("/console/live/new?after=0")
@@ -96,7 +96,7 @@ async def test_what_is_new_is_streamed_as_json_in_one_line(both):
     assert {"secret-order-0", "their-order-0"} <= {load["id"] for load in json.loads(line[6:])}
 
 
-async def test_the_metrics_say_what_spoils_keys_as_the_page_does(both):
+async def test_metrics_and_page_show_the_same_flaws(both):
     client = await both.signed_in("client")
 
     metrics = (await client.get("/metrics")).text.splitlines()

@@ -45,14 +45,14 @@ async def ada(stage):
 
 
 @pytest.mark.parametrize("path", ["/console/sign-in", "/console/live", "/console/dead/group"])
-async def test_an_address_with_too_many_fields_is_refused_with_words(ada, path):
+async def test_query_with_too_many_fields_is_refused_with_a_message(ada, path):
     answer = await ada.get(f"{path}?{TOO_MANY}")
 
     assert answer.status == 400
     assert "at most 2,000 fields" in answer.text
 
 
-async def test_a_form_with_too_many_fields_is_refused_with_words(ada):
+async def test_form_with_too_many_fields_is_refused_with_a_message(ada):
     body = f"form_token=x&{TOO_MANY}".encode()
 
     answer = await ada.ask("POST", "/console/sign-in", body=body, headers={"Origin": ada.url})
@@ -61,7 +61,7 @@ async def test_a_form_with_too_many_fields_is_refused_with_words(ada):
     assert "at most 2,000 fields" in answer.text
 
 
-async def test_a_form_that_is_no_text_is_refused_with_words(ada):
+async def test_form_that_is_not_utf_8_is_refused_with_a_message(ada):
     answer = await ada.ask(
         "POST", "/console/sign-in", body=b"name=\xff", headers={"Origin": ada.url}
     )
@@ -71,7 +71,7 @@ async def test_a_form_that_is_no_text_is_refused_with_words(ada):
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
-async def test_no_field_of_an_address_or_a_form_is_a_fault(stage, ada, hostile):
+async def test_hostile_query_and_form_fields_cause_no_internal_error(stage, ada, hostile):
     fields = dict.fromkeys(NAMES, hostile)
 
     faults = []
@@ -113,7 +113,7 @@ async def test_no_field_of_an_address_or_a_form_is_a_fault(stage, ada, hostile):
 @pytest.mark.parametrize(
     "start", ["GET /console/sign-in", "POST /-/desk", "GET /console/%3F%23%0d%0a//x"]
 )
-async def test_no_header_is_a_fault(stage, start, header):
+async def test_hostile_headers_cause_no_internal_error(stage, start, header):
     request = f"{start} HTTP/1.1\r\n{header}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
     port = int(stage.browser().url.rpartition(":")[2])
 

@@ -122,7 +122,7 @@ async def numbers(agency):
     return {name: number for number, name in rows}
 
 
-async def test_the_other_is_there_to_be_seen(agency, numbers):
+async def test_admin_sees_the_data_hidden_from_others(agency, numbers):
     ada = await agency.signed_in("ada")
     error_group = urlencode({"pixel": "o8z6j", "event": "o8z6k", "state": "dead", "reason": ""})
     pages = [
@@ -141,7 +141,7 @@ async def test_the_other_is_there_to_be_seen(agency, numbers):
 
 
 @pytest.mark.parametrize("name", ["vic", "olga"])
-async def test_no_route_tells_of_a_pixel_that_is_not_seen(agency, numbers, name):
+async def test_no_route_shows_a_hidden_pixel(agency, numbers, name):
     visitor = await agency.signed_in(name)
 
     told = []
@@ -167,7 +167,7 @@ async def test_no_route_tells_of_a_pixel_that_is_not_seen(agency, numbers, name)
 
 
 @pytest.mark.parametrize("name", ["vic", "olga"])
-async def test_what_is_not_theirs_answers_as_what_is_not_there(agency, numbers, name):
+async def test_hidden_data_answers_like_missing_data(agency, numbers, name):
     visitor = await agency.signed_in(name)
     foreign = FOREIGN | {"delivery": numbers["rival-order-2"], "number": "1"}
     nothing = foreign | {"pixel": "o0000", "event": "o0001", "delivery": "999999999"}
@@ -192,7 +192,7 @@ async def test_what_is_not_theirs_answers_as_what_is_not_there(agency, numbers, 
     assert different == []
 
 
-async def test_of_a_batch_of_two_pixels_the_life_shows_ones_own(agency, numbers):
+async def test_history_of_a_mixed_batch_shows_only_own_pixels(agency, numbers):
     vic, ada = await agency.signed_in("vic"), await agency.signed_in("ada")
     path = f"/console/live/{numbers['our-mixed-order']}"
 
@@ -203,7 +203,7 @@ async def test_of_a_batch_of_two_pixels_the_life_shows_ones_own(agency, numbers)
     assert "rival-order-3" in whole
 
 
-async def test_what_is_new_of_others_is_not_told_by_a_number_either(agency):
+async def test_stream_shows_no_ids_of_hidden_conversions(agency):
     vic = await agency.signed_in("vic")
     before = await vic.get("/console/live/new?after=0")
     last = re.findall(r"^id: (\d+)$", before.text, re.MULTILINE)[-1]
@@ -215,7 +215,7 @@ async def test_what_is_new_of_others_is_not_told_by_a_number_either(agency):
     assert "id:" not in after.text
 
 
-async def test_an_export_holds_ones_own_lines_alone(agency):
+async def test_export_contains_only_own_pixels(agency):
     olga = await agency.signed_in("olga")
 
     answers = [
@@ -228,7 +228,7 @@ async def test_an_export_holds_ones_own_lines_alone(agency):
     assert not any("rival" in answer.text for answer in answers)
 
 
-async def test_nobody_but_an_admin_makes_keys_or_users(agency):
+async def test_only_an_admin_creates_keys_or_users(agency):
     olga = await agency.signed_in("olga")
 
     answers = [
@@ -246,7 +246,7 @@ async def test_nobody_but_an_admin_makes_keys_or_users(agency):
 
 
 @pytest.mark.parametrize("who", ["a program's key", "a source's key"])
-async def test_no_route_for_keys_tells_of_a_pixel_that_is_not_the_keys(agency, who):
+async def test_no_key_route_shows_pixels_hidden_from_the_key(agency, who):
     key = OURS
     if who == "a program's key":
         scopes = [KeyScope.LIVES, KeyScope.ACCOUNTING, KeyScope.OVERLAP]
@@ -272,7 +272,7 @@ async def test_no_route_for_keys_tells_of_a_pixel_that_is_not_the_keys(agency, w
     assert "o8z6j" not in answers["/v1/accounting"].text + answers["/v1/overlap?days=90"].text
 
 
-async def test_a_test_conversion_shows_no_identifier_whole(agency):
+async def test_conversion_shows_masked_identifiers(agency):
     olga = await agency.signed_in("olga")
     person = {
         "email": "someone@shop.example",

@@ -26,7 +26,7 @@ async def test_every_page_is_documented_with_its_role(stage):
     }
 
 
-async def test_every_page_has_its_pictures():
+async def test_every_page_has_screenshots():
     text = (FOLDER / "console.md").read_text()
     shown = re.findall(r"\]\((console/[\w-]+\.webp)\)", text)
 

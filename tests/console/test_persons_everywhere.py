@@ -121,7 +121,7 @@ def _requests_with(spelling, number):
     yield "/t?s=shop", page, beacon
 
 
-async def test_a_person_is_in_no_copy_and_on_nothing_shown(tmp_path):
+async def test_person_is_in_no_stored_copy_and_on_no_page(tmp_path):
     log = io.StringIO()
     shutil.copy(TEMPLATE, tmp_path / "crm.tpl")
     settings = SETTINGS.replace('level = "error"', 'level = "debug"').replace(

@@ -78,7 +78,7 @@ X_SHAPED = {
 }
 
 
-async def test_what_a_visitor_is_known_by_is_shown_nowhere(tmp_path):
+async def test_visitor_identifiers_are_shown_nowhere(tmp_path):
     log = io.StringIO()
     shutil.copy(TEMPLATE, tmp_path / "crm.tpl")
     settings = SETTINGS.replace('level = "error"', 'level = "debug"') + TAG

@@ -31,7 +31,7 @@ async def stage(tmp_path_factory):
     await stage.stop()
 
 
-async def test_the_number_on_the_overview_leads_to_the_list(stage):
+async def test_rejected_count_of_the_overview_links_to_the_list(stage):
     ada = await stage.signed_in("ada")
 
     overview = await ada.get("/console")
@@ -55,7 +55,7 @@ async def test_the_number_on_the_overview_leads_to_the_list(stage):
         ("id=nothing", ["No match."], ["ours-1"]),
     ],
 )
-async def test_it_is_narrowed_by_what_is_asked(stage, query, there, away):
+async def test_rejected_list_is_filtered(stage, query, there, away):
     page = await (await stage.signed_in("ada")).get(f"/console/rejected?{query}")
 
     assert [text for text in there if text not in page.text] == []
@@ -63,7 +63,7 @@ async def test_it_is_narrowed_by_what_is_asked(stage, query, there, away):
 
 
 @pytest.mark.parametrize("query", ["", "?pixel=o8z6j", "?source=shop", "?id=ours-1"])
-async def test_nobody_sees_what_was_rejected_of_anothers_pixel(stage, query):
+async def test_rejections_of_other_pixels_are_hidden(stage, query):
     page = await (await stage.signed_in("client")).get(f"/console/rejected{query}")
 
     assert page.status == 200
@@ -71,7 +71,7 @@ async def test_nobody_sees_what_was_rejected_of_anothers_pixel(stage, query):
     assert ">ours-1<" not in page.text
 
 
-async def test_an_id_that_live_does_not_know_leads_to_its_rejection(stage):
+async def test_rejected_conversion_is_found_by_id(stage):
     ada, client = await stage.signed_in("ada"), await stage.signed_in("client")
 
     assert (await ada.get("/console/live?id=ours-1")).location == "/console/rejected?id=ours-1"

@@ -30,15 +30,15 @@ async def asked(person, route):
     return await person.post(path_of(route))
 
 
-async def test_only_signing_in_and_the_choice_of_light_are_open_to_strangers(stage):
+async def test_only_sign_in_and_theme_are_open_to_strangers(stage):
     assert {(route.method, route.path) for route in stage.routes if route.role is None} == OPEN
 
 
-async def test_what_changes_anything_is_a_post(stage):
+async def test_state_changes_only_by_post(stage):
     assert {route.method for route in stage.routes} == {"GET", "POST"}
 
 
-async def test_users_keys_and_the_audit_are_for_admins(stage):
+async def test_users_keys_and_audit_are_for_admins(stage):
     wrong = [
         route.path
         for route in stage.routes
@@ -48,7 +48,7 @@ async def test_users_keys_and_the_audit_are_for_admins(stage):
     assert wrong == []
 
 
-async def test_nobody_who_is_not_signed_in_gets_beyond_the_door(stage):
+async def test_stranger_is_redirected_from_every_page(stage):
     stranger = stage.browser()
 
     through = []
@@ -66,7 +66,7 @@ async def test_nobody_who_is_not_signed_in_gets_beyond_the_door(stage):
 
 
 @pytest.mark.parametrize("role", Role)
-async def test_a_role_gets_through_where_it_suffices_and_nowhere_else(stage, role):
+async def test_role_opens_exactly_its_routes(stage, role):
     name = NAMES[role]
     person = await stage.signed_in(name)
 
@@ -85,7 +85,7 @@ async def test_a_role_gets_through_where_it_suffices_and_nowhere_else(stage, rol
 
 
 @pytest.mark.parametrize("role", Role)
-async def test_the_navigation_shows_what_the_role_may_see(stage, role):
+async def test_navigation_shows_what_the_role_may_see(stage, role):
     person = await stage.signed_in(NAMES[role])
 
     page = (await person.get("/console/account")).text
@@ -99,7 +99,7 @@ async def test_the_navigation_shows_what_the_role_may_see(stage, role):
     ]
 
 
-async def test_who_knocks_again_and_again_does_not_fill_the_audit(stage):
+async def test_repeated_denials_do_not_fill_the_audit_log(stage):
     ada, vic = await stage.signed_in("ada"), await stage.signed_in("vic")
 
     for number in range(20):

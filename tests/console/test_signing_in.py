@@ -18,7 +18,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
     [{}, {"vic": (Role.VIEWER, None), "olga": (Role.OPERATOR, ["o8z6j"])}],
     ids=["nobody", "no admin"],
 )
-async def test_without_an_admin_the_console_is_closed_and_says_what_to_do(tmp_path, people):
+async def test_console_without_an_admin_is_closed_with_instructions(tmp_path, people):
     stage = ConsoleStage(tmp_path, passwords=Argon2Passwords())
     await stage.start(people=people)
     try:
@@ -50,9 +50,7 @@ async def test_without_an_admin_the_console_is_closed_and_says_what_to_do(tmp_pa
         ("twite", "twite"),
     ],
 )
-async def test_a_wrong_password_and_a_wrong_name_are_answered_with_one_sentence(
-    stage, name, password
-):
+async def test_wrong_password_and_wrong_name_get_the_same_message(stage, name, password):
     answer = await stage.browser().sign_in(name, password)
 
     assert answer.status == 403
@@ -60,7 +58,7 @@ async def test_a_wrong_password_and_a_wrong_name_are_answered_with_one_sentence(
     assert "twite" not in answer.cookies
 
 
-async def test_signing_in_gives_a_new_token_in_a_cookie_that_no_script_reads(stage):
+async def test_sign_in_sets_a_new_token_in_an_http_only_cookie(stage):
     visitor = stage.browser()
     await visitor.get("/console/sign-in")
     visitor.cookies["twite"] = "a" * 43
@@ -76,7 +74,7 @@ async def test_signing_in_gives_a_new_token_in_a_cookie_that_no_script_reads(sta
     assert morsel["max-age"] == morsel["expires"] == ""
 
 
-async def test_signing_in_again_ends_the_session_that_was_there(stage):
+async def test_second_sign_in_ends_the_previous_session(stage):
     visitor = await stage.signed_in("olga")
     before = visitor.cookies["twite"]
     await visitor.post("/console/sign-in", {"name": "olga", "password": PASSWORD})
@@ -87,7 +85,7 @@ async def test_signing_in_again_ends_the_session_that_was_there(stage):
     assert (await other.get("/console/account")).status == 303
 
 
-async def test_signing_out_ends_the_session_on_the_server(stage):
+async def test_sign_out_ends_the_session_on_the_server(stage):
     visitor = await stage.signed_in("olga")
     token = visitor.cookies["twite"]
 
@@ -98,7 +96,7 @@ async def test_signing_out_ends_the_session_on_the_server(stage):
     assert (await visitor.get("/console/account")).status == 303
 
 
-async def test_another_password_ends_the_other_sessions_and_renews_this_one(stage):
+async def test_password_change_ends_other_sessions_and_renews_this_one(stage):
     here, elsewhere = await stage.signed_in("vic"), await stage.signed_in("vic")
     before = here.cookies["twite"]
     new = "another sentence of his own"
@@ -125,7 +123,7 @@ async def test_another_password_ends_the_other_sessions_and_renews_this_one(stag
         {"password": PASSWORD, "new": "another sentence of his own", "again": "something else"},
     ],
 )
-async def test_a_password_is_not_changed_without_the_present_one_or_for_a_weak_one(stage, fields):
+async def test_password_change_requires_the_current_and_a_strong_new_one(stage, fields):
     visitor = await stage.signed_in("vic")
 
     await visitor.post("/console/account/password", {"again": fields["new"], **fields})
@@ -135,7 +133,7 @@ async def test_a_password_is_not_changed_without_the_present_one_or_for_a_weak_o
     assert (await stage.browser().sign_in("vic")).status == 303
 
 
-async def test_a_user_sets_up_codes_and_needs_one_from_then_on(stage):
+async def test_two_factor_is_set_up_and_then_required(stage):
     visitor = await stage.signed_in("client")
     page = (await visitor.get("/console/account/codes")).text
     secret = page.split("<code>")[1].split("</code>")[0].replace(" ", "")
@@ -152,7 +150,7 @@ async def test_a_user_sets_up_codes_and_needs_one_from_then_on(stage):
     assert (await stage.browser().sign_in("client")).status == 303
 
 
-async def test_too_many_tries_are_told_how_long_to_wait(stage):
+async def test_too_many_attempts_say_how_long_to_wait(stage):
     visitor = stage.browser()
     answers = [await visitor.sign_in("nobody-at-all", "a wrong sentence here") for _ in range(12)]
 
@@ -162,7 +160,7 @@ async def test_too_many_tries_are_told_how_long_to_wait(stage):
     assert all(re.search(r"Too many attempts\. Wait \d+ s\.", answer.text) for answer in slowed)
 
 
-async def test_a_change_of_users_needs_the_admins_own_password(stage):
+async def test_user_changes_require_the_admins_own_password(stage):
     ada = await stage.signed_in("ada")
     fields = {"name": "eve", "role": "admin", "sees": "all", "new": "a sentence of eve's own"}
 
@@ -177,7 +175,7 @@ async def test_a_change_of_users_needs_the_admins_own_password(stage):
     assert (await stage.browser().sign_in("eve", "a sentence of eve's own")).status == 403
 
 
-async def test_a_key_is_shown_once(stage):
+async def test_key_is_shown_once(stage):
     ada = await stage.signed_in("ada")
 
     made = await ada.post(
@@ -192,7 +190,7 @@ async def test_a_key_is_shown_once(stage):
     assert text[:14] in listed
 
 
-async def test_a_command_of_the_machine_reaches_users_only_with_the_runs_token(stage):
+async def test_user_commands_require_the_control_token(stage):
     stranger = stage.browser()
     order = b'{"do": "note", "deed": {"at": 1, "who": "eve", "what": "login"}}'
 
@@ -203,7 +201,7 @@ async def test_a_command_of_the_machine_reaches_users_only_with_the_runs_token(s
         assert answer.status == 404
 
 
-async def test_what_somebody_does_not_see_is_not_there_for_them(stage):
+async def test_hidden_pixel_answers_like_an_unknown_one(stage):
     client = await stage.signed_in("client")
 
     listed = (await client.get("/console/pixels")).text

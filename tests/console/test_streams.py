@@ -14,7 +14,7 @@ MADE_WAY = b"retry: 15000"
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcdefghijkl"), st.booleans()), max_size=200))
-def test_nobody_has_more_than_their_own_and_all_have_no_more_than_there_are(steps):
+def test_streams_are_limited_per_user_and_in_total(steps):
     streams, there = Streams(), []
 
     for who, closes in steps:
@@ -28,7 +28,7 @@ def test_nobody_has_more_than_their_own_and_all_have_no_more_than_there_are(step
         assert all(sum(stream.who == who for stream in there) <= EACH for stream in there)
 
 
-def test_the_oldest_makes_way_for_the_newest():
+def test_oldest_stream_is_closed_for_the_newest():
     streams = Streams()
 
     opened = [streams.open("vic") for _ in range(EACH + 2)]
@@ -36,7 +36,7 @@ def test_the_oldest_makes_way_for_the_newest():
     assert [stream.ended.is_set() for stream in opened] == [True, True, *[False] * EACH]
 
 
-def test_where_there_is_no_more_room_whoever_has_most_makes_way():
+def test_user_with_the_most_streams_loses_one_when_full():
     streams = Streams(each=4, most=5)
     others = [streams.open(who) for who in ("ada", "eve")]
     greedy = [streams.open("vic") for _ in range(3)]
@@ -47,7 +47,7 @@ def test_where_there_is_no_more_room_whoever_has_most_makes_way():
     assert [stream.ended.is_set() for stream in greedy] == [True, False, False]
 
 
-async def test_one_who_opens_many_ends_their_own_and_others_still_get_theirs(house_of_one):
+async def test_many_streams_of_one_user_do_not_displace_others(house_of_one):
     vic, olga = await house_of_one.signed_in("vic"), await house_of_one.signed_in("olga")
 
     async with aiohttp.ClientSession() as http, AsyncExitStack() as opened:

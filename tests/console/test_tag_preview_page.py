@@ -35,7 +35,7 @@ async def sent(stage, token, **more):
         return answer.status
 
 
-async def test_an_operator_opens_a_session_and_sees_its_requests(stage):
+async def test_operator_opens_a_preview_and_sees_its_requests(stage):
     olga = await stage.signed_in("olga")
     opened = await olga.post(PATH, {"sends": "nothing"})
     empty = await olga.get(opened.location)
@@ -66,7 +66,7 @@ async def previewed(stage):
     assert await sent(stage, token) == 202
 
 
-async def test_nothing_of_the_session_was_stored(stage):
+async def test_preview_stores_nothing(stage):
     await previewed(stage)
     headers = {"Authorization": f"Bearer {KEY}"}
     async with (
@@ -77,21 +77,21 @@ async def test_nothing_of_the_session_was_stored(stage):
 
 
 @pytest.mark.parametrize("name", ["vic", "client", "some"])
-async def test_who_may_not_see_all_events_opens_none(stage, name):
+async def test_preview_requires_access_to_all_pixels(stage, name):
     person = await stage.signed_in(name)
 
     assert (await person.get(PATH)).status == 403
     assert (await person.post(PATH, {"sends": "nothing"})).status == 403
 
 
-async def test_opening_a_session_is_in_the_audit(stage):
+async def test_preview_is_audited(stage):
     await previewed(stage)
     audit = await (await stage.signed_in("ada")).get("/console/audit")
 
     assert "tag.preview" in audit.text
 
 
-async def test_a_process_that_shares_its_port_opens_no_session(stage):
+async def test_worker_process_opens_no_preview(stage):
     olga = await stage.signed_in("olga")
     stage.gateway.previews.shares_port = True
     try:

@@ -28,7 +28,7 @@ ORDERS = [
 ]
 
 
-async def test_hashes_of_nobody_are_no_keys_and_only_mending_wins_some(tmp_path):
+async def test_useless_hashes_are_no_match_keys_and_only_fixes_gain(tmp_path):
     stage = ConsoleStage(tmp_path)
     await stage.start()
     try:

@@ -90,7 +90,7 @@ async def said(person, path):
     return html.unescape(re.sub(r"<[^>]+>", "", page.split('<p class="said')[1].split("</p>")[0]))
 
 
-async def test_an_event_is_made_mapped_and_read_back_with_its_calls(stage, emulator, ada):
+async def test_event_is_created_mapped_and_shown_with_its_snippets(stage, emulator, ada):
     made = await ada.post(EVENTS, FIELDS)
     page = (await ada.get(made.location)).text
     seen = await ada.post(f"{made.location}/map", {"ours": "newsletter", "which": "id"})
@@ -111,9 +111,7 @@ async def test_an_event_is_made_mapped_and_read_back_with_its_calls(stage, emula
     assert f'newsletter = "{id_}"' in stage.settings.path.read_text()
 
 
-async def test_what_somebody_else_wrote_into_the_settings_is_shown_before_it_is_replaced(
-    stage, ada
-):
+async def test_foreign_change_of_the_settings_is_shown_before_it_is_replaced(stage, ada):
     fields, path = {"ours": "lead", "which": "id"}, stage.settings.path
     seen = await ada.post(f"{EVENTS}/o8z6n/map", fields)
     path.write_text(path.read_text().replace("events = {", 'events = { lead = "o8z6q",', 1))
@@ -133,7 +131,7 @@ async def test_what_somebody_else_wrote_into_the_settings_is_shown_before_it_is_
     assert path.read_text() == theirs.replace('lead = "o8z6q"', 'lead = "o8z6n"')
 
 
-async def test_a_change_that_was_seen_is_a_leave_for_no_other(stage, ada):
+async def test_confirmation_of_a_change_is_valid_for_no_other(stage, ada):
     before = stage.settings.path.read_text()
     seen = await ada.post(f"{EVENTS}/o8z6n/map", {"ours": "one", "which": "id"})
 
@@ -146,7 +144,7 @@ async def test_a_change_that_was_seen_is_a_leave_for_no_other(stage, ada):
     assert stage.settings.path.read_text() == before
 
 
-async def test_what_is_done_to_events_is_in_the_audit(stage, ada):
+async def test_event_changes_are_audited(stage, ada):
     before = len(await audit_events(stage))
     made = await ada.post(EVENTS, FIELDS)
     id_ = made.location.rpartition("/")[2]
@@ -166,13 +164,13 @@ async def test_what_is_done_to_events_is_in_the_audit(stage, ada):
     ]
 
 
-async def test_a_view_window_longer_than_the_click_window_is_refused_before_x_is_asked(ada):
+async def test_view_window_longer_than_the_click_window_is_refused_locally(ada):
     await ada.post(EVENTS, FIELDS | {"click_window": "1", "view_window": "7"})
 
     assert "longer than the click window" in await said(ada, EVENTS)
 
 
-async def test_an_event_is_changed_and_deleted_by_its_name_alone(ada):
+async def test_event_is_updated_and_deleted_by_name(ada):
     made = await ada.post(EVENTS, FIELDS)
     await ada.post(f"{made.location}/update", FIELDS | {"name": "Letters", "click_window": "30"})
     changed = (await ada.get(made.location)).text
@@ -187,7 +185,7 @@ async def test_an_event_is_changed_and_deleted_by_its_name_alone(ada):
     assert "Letters" in deleted.split("<table>")[1]
 
 
-async def test_calls_for_a_mapped_event_are_shown_and_those_of_pages_left_out_on_request(ada):
+async def test_snippets_for_pages_are_omitted_on_request(ada):
     every = (await ada.get(f"{EVENTS}/o8z6k")).text
     servers = (await ada.get(f"{EVENTS}/o8z6k?for=servers")).text
 
@@ -196,7 +194,7 @@ async def test_calls_for_a_mapped_event_are_shown_and_those_of_pages_left_out_on
     assert "snippet-pixel" not in servers
 
 
-async def test_signing_in_at_x_by_callback_connects_the_pixel(ada):
+async def test_sign_in_at_x_by_callback_connects_the_pixel(ada):
     begun = await ada.post("/console/connect/o9a7k/begin", {"way": "callback"})
 
     back, _ = allow(link_to_x(begun.text))
@@ -207,7 +205,7 @@ async def test_signing_in_at_x_by_callback_connects_the_pixel(ada):
     assert "o9a7k is connected" in await said(ada, "/console/connect")
 
 
-async def test_connecting_and_forgetting_is_in_the_audit(stage, ada):
+async def test_connect_and_forget_are_audited(stage, ada):
     before = len(await audit_events(stage))
     begun = await ada.post("/console/connect/o9a7k/begin", {"way": "callback"})
     back = urlsplit(allow(link_to_x(begun.text))[0])
@@ -225,7 +223,7 @@ async def test_connecting_and_forgetting_is_in_the_audit(stage, ada):
     assert "not-a-token-of-x" not in str(told)
 
 
-async def test_a_callback_in_another_session_connects_nothing(stage, ada):
+async def test_callback_in_another_session_connects_nothing(stage, ada):
     begun = await ada.post("/console/connect/o9a7k/begin", {"way": "callback"})
     back = urlsplit(allow(link_to_x(begun.text))[0])
     other = await stage.signed_in("ada")
@@ -235,7 +233,7 @@ async def test_a_callback_in_another_session_connects_nothing(stage, ada):
     assert "connected" not in await said(other, "/console/connect")
 
 
-async def test_signing_in_at_x_by_pin_connects_the_pixel(ada):
+async def test_sign_in_at_x_by_pin_connects_the_pixel(ada):
     begun = await ada.post("/console/connect/o9a7k/begin", {"way": "pin"})
     _, shown = allow(link_to_x(begun.text))
     token = re.search(r'name="token" value="([^"]+)"', begun.text)[1]
@@ -246,7 +244,7 @@ async def test_signing_in_at_x_by_pin_connects_the_pixel(ada):
     assert "o9a7k is connected" in await said(ada, "/console/connect")
 
 
-async def test_a_pixel_token_that_x_refuses_is_not_kept_and_says_what_to_do(ada):
+async def test_pixel_token_refused_by_x_is_not_stored_and_explained(ada):
     await ada.post("/console/connect/o9a7k/paste", {"token": "not-a-token-of-x"})
 
     words = await said(ada, "/console/connect")
@@ -254,7 +252,7 @@ async def test_a_pixel_token_that_x_refuses_is_not_kept_and_says_what_to_do(ada)
     assert "not-a-token-of-x" not in words
 
 
-async def test_what_is_stored_is_forgotten_with_ones_own_password_alone(ada):
+async def test_forgetting_credentials_requires_the_own_password(ada):
     begun = await ada.post("/console/connect/o9a7k/begin", {"way": "callback"})
     back = urlsplit(allow(link_to_x(begun.text))[0])
     await ada.get(f"{back.path}?{back.query}")
@@ -268,7 +266,7 @@ async def test_what_is_stored_is_forgotten_with_ones_own_password_alone(ada):
     assert "no longer has signed-in credentials" in await said(ada, "/console/connect")
 
 
-async def test_the_doctor_says_on_a_page_what_it_says_in_a_terminal(ada):
+async def test_diagnostics_page_shows_the_findings_of_check(ada):
     # Earlier tests of this file may have used the same gateway.
     await ada.post("/console/connect/o9a7k/forget", {"kind": "oauth", "own": PASSWORD})
 
