@@ -19,7 +19,7 @@ def complaint_about(tmp_path, lines):
     return complaint(tmp_path, f"{GOOD}\n[alerts]\n{lines}\n")
 
 
-def test_a_webhook_and_its_secret_come_from_elsewhere(tmp_path):
+def test_webhook_and_secret_are_read_from_the_environment(tmp_path):
     lines = 'webhook = "env:HOOK"\nsecret = "env:SIGN"\ndead_letters = 3\ndisk_free = "64MiB"'
 
     settings = loaded(tmp_path, lines, {"HOOK": ADDRESS, "SIGN": "between us"})
@@ -30,11 +30,11 @@ def test_a_webhook_and_its_secret_come_from_elsewhere(tmp_path):
     )
 
 
-def test_without_a_webhook_there_is_none(tmp_path):
+def test_webhook_is_none_by_default(tmp_path):
     assert read(tmp_path).alerts.webhook is None
 
 
-def test_who_only_looks_needs_no_webhook(tmp_path):
+def test_read_only_command_needs_no_webhook(tmp_path):
     settings = loaded(tmp_path, 'webhook = "env:HOOK"', credentials=False)
 
     assert settings.alerts.webhook is None
@@ -52,18 +52,18 @@ def test_who_only_looks_needs_no_webhook(tmp_path):
         ('disk_free = "1"', "alerts.disk_free: '1' is out of range."),
     ],
 )
-def test_what_is_wrong_is_told(tmp_path, lines, said):
+def test_wrong_alert_setting_is_explained(tmp_path, lines, said):
     assert complaint_about(tmp_path, lines).startswith(said)
 
 
 @pytest.mark.parametrize("secret", ["T0-very-secret", "u:very-secret@"])
-def test_a_wrong_webhook_is_not_shown(tmp_path, secret):
+def test_wrong_webhook_is_not_shown(tmp_path, secret):
     told = complaint_about(tmp_path, f'webhook = "https//{secret}chat.example"')
 
     assert "very-secret" not in told
 
 
-def test_a_webhook_in_clear_text_or_over_plain_http_is_warned_of(tmp_path):
+def test_webhook_in_plain_text_or_over_http_is_a_warning(tmp_path):
     settings = loaded(tmp_path, 'webhook = "http://chat.example/T0"')
 
     warned = [warning for warning in settings.warnings if warning.startswith("alerts.webhook")]
@@ -74,7 +74,7 @@ def test_a_webhook_in_clear_text_or_over_plain_http_is_warned_of(tmp_path):
     assert "T0" not in "".join(warned)
 
 
-def test_a_receiver_on_this_machine_may_be_plain_http(tmp_path):
+def test_local_webhook_may_use_http(tmp_path):
     settings = loaded(tmp_path, 'webhook = "env:HOOK"', {"HOOK": "http://127.0.0.1:9/hook"})
 
     assert [warning for warning in settings.warnings if "alerts" in warning] == []

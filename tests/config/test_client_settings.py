@@ -18,14 +18,14 @@ ORDERS = f'[[client]]\ntemplate = "{TEMPLATES}/client_orders.tpl"\n'
 SECOND = '\n[[source]]\nname = "lab"\nkey = "another-key-nobody-guesses"\npixel = "o8z6j"\n'
 
 
-def test_a_client_has_its_templates_name_and_defaults_and_the_only_source(tmp_path):
+def test_client_defaults_to_its_templates_name_and_the_only_source(tmp_path):
     [client] = read(tmp_path, f"{GOOD}\n{ORDERS}").clients
 
     assert (client.name, client.source.name, client.priority) == ("Orders by webhook", "shop", 0)
     assert client.fields == {"path": "/hooks/orders"}
 
 
-def test_a_text_that_nobody_filled_in_is_undefined_to_the_template(tmp_path):
+def test_empty_text_field_is_undefined_to_the_template(tmp_path):
     text = (TEMPLATES / "client_orders.tpl").read_text()
     code = "___SANDBOXED_JS_FOR_SERVER___\n"
     assert code in text
@@ -41,7 +41,7 @@ def test_a_text_that_nobody_filled_in_is_undefined_to_the_template(tmp_path):
     assert ClaimEffect() in turn.effects
 
 
-def test_what_is_written_of_a_client_is_what_it_gets(tmp_path):
+def test_client_gets_its_configured_fields(tmp_path):
     (tmp_path / "secret").write_text("kept in a file\n")
     written = (
         'name = "orders"\nsource = "lab"\npriority = -5\n'
@@ -56,7 +56,7 @@ def test_what_is_written_of_a_client_is_what_it_gets(tmp_path):
     assert [secret.reveal() for secret in client.field_secrets] == ["kept in a file"]
 
 
-def test_hosts_of_ones_own_network_are_opened_by_name(tmp_path):
+def test_allow_hosts_opens_internal_hosts(tmp_path):
     written = 'allow_hosts = ["Stock.internal", "[::1]"]\n'
 
     [client] = read(tmp_path, f"{GOOD}\n{ORDERS}{written}").clients
@@ -73,7 +73,7 @@ def outbound(web):
     return ClientOutbound(web, NobodyAtX(), GoogleClient(clock=MovingClock()))
 
 
-async def test_a_client_reaches_the_hosts_that_are_opened_to_it(tmp_path):
+async def test_client_reaches_its_allowed_hosts(tmp_path):
     [client] = read(tmp_path, f'{GOOD}\n{ORDERS}allow_hosts = ["stock.internal"]\n').clients
     web = ScriptedWeb()
 
@@ -86,7 +86,7 @@ async def test_a_client_reaches_the_hosts_that_are_opened_to_it(tmp_path):
     assert [request.allow_hosts for request in web.asked] == [{"stock.internal"}]
 
 
-async def test_a_client_whose_answer_broke_off_is_told_that_it_failed(tmp_path):
+async def test_interrupted_response_to_a_client_is_a_failure(tmp_path):
     [client] = read(tmp_path, f"{GOOD}\n{ORDERS}").clients
     web = ScriptedWeb(
         [NoResponse(reason="the response (200) could not be read completely", left=True)]
@@ -99,13 +99,13 @@ async def test_a_client_whose_answer_broke_off_is_told_that_it_failed(tmp_path):
     assert told == EffectAnswer(id=1, reason="failed")
 
 
-def test_a_template_beside_the_settings_is_found(tmp_path):
+def test_template_beside_the_settings_is_found(tmp_path):
     (tmp_path / "own.tpl").write_bytes((TEMPLATES / "client_orders.tpl").read_bytes())
 
     assert len(read(tmp_path, f'{GOOD}\n[[client]]\ntemplate = "own.tpl"\n').clients) == 1
 
 
-def test_a_field_that_the_template_does_not_have_is_kept_with_a_warning(tmp_path):
+def test_unknown_client_field_is_kept_with_a_warning(tmp_path):
     settings = read(tmp_path, f"{GOOD}\n{ORDERS}fields = {{ pth = 5 }}\n")
 
     assert settings.clients[0].fields["pth"] == 5
@@ -132,14 +132,14 @@ def test_a_field_that_the_template_does_not_have_is_kept_with_a_warning(tmp_path
         (f"{SECOND}\n{ORDERS}", "client[0].source", "the source of these events, one of: shop"),
     ],
 )
-def test_what_is_wrong_with_a_client_is_said_with_its_place(tmp_path, written, place, words):
+def test_wrong_client_setting_is_explained_with_its_place(tmp_path, written, place, words):
     said = complaint(tmp_path, f"{GOOD}\n{written}\n")
 
     assert place in said
     assert words in said
 
 
-def test_a_template_whose_code_is_no_javascript_is_named_with_its_line(tmp_path):
+def test_syntax_error_of_a_client_template_has_its_line(tmp_path):
     text = '___INFO___\n{"type": "CLIENT"}\n___SANDBOXED_JS_FOR_SERVER___\n\nlet = ;\n'
     (tmp_path / "broken.tpl").write_text(text)
 

@@ -31,7 +31,7 @@ def a_container(**fields: object) -> parts.Container:
     )
 
 
-def test_a_client_that_is_a_template_comes_along_and_googles_own_do_not():
+def test_template_clients_of_a_container_are_added_and_googles_are_not():
     own = TemplateClient(name="own", template=TEMPLATE, source=SHOP)
 
     found = with_those_of((own,), (a_container(),), source=None, sources=(SHOP,))
@@ -42,7 +42,7 @@ def test_a_client_that_is_a_template_comes_along_and_googles_own_do_not():
     ]
 
 
-def test_its_fields_are_filled_in_with_what_variables_are_worth_for_the_request():
+def test_container_client_fields_are_filled_in_by_variables():
     container = a_container(secret="{{Key}}", path="/{{Host}}/orders")
     [client] = with_those_of((), (container,), source="lab", sources=(SHOP, LAB))
 
@@ -52,13 +52,13 @@ def test_its_fields_are_filled_in_with_what_variables_are_worth_for_the_request(
     assert fields == {"secret": "a-secret", "path": "/t.shop.example/orders"}
 
 
-def test_what_a_variable_has_no_value_for_has_no_default():
+def test_client_field_with_an_undefined_variable_has_no_default():
     [client] = with_those_of((), (a_container(path="{{Host}}"),), source=None, sources=(SHOP,))
 
     assert client.fields_for(Incoming(), now=0) == {}
 
 
-def test_what_is_not_given_has_the_templates_defaults():
+def test_missing_client_fields_have_the_templates_defaults():
     [client] = with_those_of((), (a_container(),), source=None, sources=(SHOP,))
 
     assert client.fields_for(Incoming(), now=0) == {"path": "/hooks/orders"}
@@ -72,21 +72,21 @@ def test_what_is_not_given_has_the_templates_defaults():
         ("no", (SHOP,), "'no' is not a source"),
     ],
 )
-def test_whose_its_events_are_must_be_known(source, sources, words):
+def test_container_client_needs_a_clear_source(source, sources, words):
     with pytest.raises(SettingsError) as caught:
         with_those_of((), (a_container(),), source=source, sources=sources)
 
     assert words in str(caught.value)
 
 
-def test_two_clients_have_two_names():
+def test_client_names_must_be_unique():
     own = TemplateClient(name="Orders", template=TEMPLATE, source=SHOP)
 
     with pytest.raises(SettingsError, match="both named 'Orders'"):
         with_those_of((own,), (a_container(),), source=None, sources=(SHOP,))
 
 
-def test_what_its_container_keeps_secret_is_not_shown_and_the_hosts_it_opens_are_open():
+def test_container_client_secrets_are_hidden_and_its_hosts_allowed():
     container = msgspec.structs.replace(
         a_container(),
         clients=(

@@ -34,7 +34,7 @@ def put(folder, kept="env:TOKEN", template=TEMPLATE):
     return file
 
 
-def test_a_container_comes_with_the_templates_beside_it(tmp_path):
+def test_container_is_loaded_with_its_templates(tmp_path):
     container = load_container(put(tmp_path))
 
     assert {name: template.name for name, template in container.templates.items()} == {
@@ -46,7 +46,7 @@ def test_a_container_comes_with_the_templates_beside_it(tmp_path):
     ("kept", "secret"),
     [("env:TOKEN", "of the environment"), ("file:token", "of a file"), ("sealed:t", "sealed")],
 )
-def test_a_secret_is_read_from_where_it_is_kept(tmp_path, kept, secret):
+def test_secret_is_read_from_its_location(tmp_path, kept, secret):
     (tmp_path / "token").write_text("of a file\n")
     file = put(tmp_path, kept)
 
@@ -69,7 +69,7 @@ def test_a_secret_is_read_from_where_it_is_kept(tmp_path, kept, secret):
         ("s3cret", "a secret must be a reference"),
     ],
 )
-def test_a_secret_that_is_not_there_is_named_and_not_shown(tmp_path, kept, said):
+def test_missing_secret_is_named_and_not_shown(tmp_path, kept, said):
     file = put(tmp_path, kept)
 
     with pytest.raises(SettingsError, match=said) as refused:
@@ -78,7 +78,7 @@ def test_a_secret_that_is_not_there_is_named_and_not_shown(tmp_path, kept, said)
     assert "s3cret" not in str(refused.value)
 
 
-def test_a_wrong_container_names_its_file_and_place(tmp_path):
+def test_wrong_container_is_explained_with_file_and_place(tmp_path):
     file = put(tmp_path)
     file.write_text(file.read_text().replace("All Events", "Some"))
 
@@ -86,17 +86,17 @@ def test_a_wrong_container_names_its_file_and_place(tmp_path):
         load_container(file)
 
 
-def test_a_template_that_cannot_be_read_names_its_own_file(tmp_path):
+def test_unreadable_template_is_named(tmp_path):
     with pytest.raises(SettingsError, match=r"poster.tpl, line 1"):
         load_container(put(tmp_path, template="nothing"))
 
 
-def test_a_container_that_is_not_there_says_what_writes_one(tmp_path):
+def test_missing_container_suggests_import(tmp_path):
     with pytest.raises(SettingsError, match="twite import"):
         load_container(tmp_path / "container.toml")
 
 
-def test_names_in_a_secret_are_looked_at_when_it_is_put_in_and_it_is_not_shown(tmp_path):
+def test_variables_in_a_secret_are_checked_without_showing_it(tmp_path):
     file = put(tmp_path)
 
     with pytest.raises(

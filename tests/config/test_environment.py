@@ -35,20 +35,20 @@ KEYS = [key for key, _ in ROOT.settings()]
         ("TWITE_SOURCE__0__REGION", "env:REGION", lambda s: s.submitters[0].region, "FR"),
     ],
 )
-def test_a_variable_overrides_a_key(tmp_path, name, text, get, expected):
+def test_variable_overrides_a_key(tmp_path, name, text, get, expected):
     settings = read(tmp_path, GOOD, {name: text, "REGION": "FR"})
 
     assert get(settings) == expected
 
 
-def test_a_secret_from_the_environment_is_not_warned_about(tmp_path):
+def test_secret_from_the_environment_is_no_warning(tmp_path):
     settings = read(tmp_path, GOOD, {"TWITE_SOURCE__0__KEY": "another-key-of-some-length"})
 
     assert settings.submitters[0].key == Secret("another-key-of-some-length")
     assert settings.warnings == ()
 
 
-def test_variables_alone_can_make_a_pixel(tmp_path):
+def test_variables_alone_can_define_a_pixel(tmp_path):
     environ = {
         "TWITE_PIXEL__0__ID": "o8z6j",
         "TWITE_PIXEL__0__AUTH__PIXEL_TOKEN": "token",
@@ -96,11 +96,11 @@ def test_variables_alone_can_make_a_pixel(tmp_path):
         ),
     ],
 )
-def test_a_variable_that_does_not_fit_is_told(tmp_path, name, text, sentence):
+def test_wrong_variable_is_explained(tmp_path, name, text, sentence):
     assert complaint(tmp_path, GOOD, {name: text}) == sentence
 
 
-def test_variables_that_are_no_settings_of_ours_are_left_alone(tmp_path):
+def test_foreign_variables_are_ignored(tmp_path):
     text = GOOD.replace("env:TWITE_SHOP_KEY", "env:TWITE_SHOP__KEY")
     environ = {
         "TWITE_SECRET_KEY": "reserved-for-the-seal",
@@ -130,7 +130,7 @@ ODD = [
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_no_value_whatever_it_is_makes_another_error_than_a_sentence(tmp_path, key):
+def test_any_value_of_a_variable_is_accepted_or_explained(tmp_path, key):
     name = variable(key.replace("*", "purchase"))
 
     sentences = [complaint(tmp_path, GOOD, {name: odd}) for odd in ODD]

@@ -41,7 +41,7 @@ async def found_by(settings):
 
 @examples(max_examples=25)
 @given(seed=st.integers(0, 2**48))
-def test_what_the_report_says_will_run_is_loaded_and_the_doctor_finds_it_sound(seed):
+def test_imported_container_loads_and_passes_the_checks(seed):
     tree = AnyExport(random.Random(seed)).whole()
 
     with tempfile.TemporaryDirectory() as name:
@@ -68,7 +68,7 @@ def test_what_the_report_says_will_run_is_loaded_and_the_doctor_finds_it_sound(s
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o000])
-def test_what_an_import_writes_is_for_its_owner_alone(tmp_path, umask):
+def test_import_writes_files_only_for_their_owner(tmp_path, umask):
     made = draft(
         put(tmp_path, AnyExport(random.Random(1)).whole()), tmp_path / "new/out", keep="env"
     )
@@ -84,7 +84,7 @@ def test_what_an_import_writes_is_for_its_owner_alone(tmp_path, umask):
     assert modes == {(True, "0o700"), (False, "0o600")}
 
 
-def test_what_is_refused_is_told_without_the_secret_in_it(tmp_path):
+def test_refusal_does_not_contain_the_secret(tmp_path):
     secret = "px_2f7Qm9Zr4Tb8Lw1Kc6Vn3Hd5"
     tree = AnyExport(random.Random(1)).whole()
     parameter = {"type": secret, "key": "a", "value": "b"}

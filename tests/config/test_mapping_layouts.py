@@ -43,7 +43,7 @@ def parted(before, after):
 
 
 @given(layouts(), NAMES)
-def test_a_new_name_is_put_in_and_nothing_is_taken_out(tmp_path_factory, layout, name):
+def test_new_name_is_inserted_and_nothing_removed(tmp_path_factory, layout, name):
     assume(name not in layout.events)
 
     before, after = written(tmp_path_factory.mktemp("layout"), layout, name)
@@ -57,7 +57,7 @@ def test_a_new_name_is_put_in_and_nothing_is_taken_out(tmp_path_factory, layout,
 
 
 @given(layouts(), st.data())
-def test_of_a_name_that_is_there_the_id_alone_is_replaced(tmp_path_factory, layout, data):
+def test_only_the_id_of_an_existing_name_is_replaced(tmp_path_factory, layout, data):
     name = data.draw(st.sampled_from(sorted(layout.events)))
 
     before, after = written(tmp_path_factory.mktemp("layout"), layout, name)
@@ -69,7 +69,7 @@ def test_of_a_name_that_is_there_the_id_alone_is_replaced(tmp_path_factory, layo
 
 
 @given(layouts(), st.data())
-def test_what_is_so_already_is_left_as_it_is(tmp_path_factory, layout, data):
+def test_unchanged_mapping_is_left_alone(tmp_path_factory, layout, data):
     path = tmp_path_factory.mktemp("layout") / "twite.toml"
     path.write_bytes(layout.text.encode())
     name = data.draw(st.sampled_from(sorted(layout.events)))
@@ -80,7 +80,7 @@ def test_what_is_so_already_is_left_as_it_is(tmp_path_factory, layout, data):
 
 
 @given(layouts(), NAMES)
-def test_no_secret_is_in_what_is_shown(tmp_path_factory, layout, name):
+def test_no_secret_is_in_the_diff(tmp_path_factory, layout, name):
     path = tmp_path_factory.mktemp("layout") / "twite.toml"
     path.write_bytes(layout.text.encode())
 

@@ -12,7 +12,7 @@ def with_source(text):
     return GOOD + text
 
 
-def test_without_a_word_a_source_has_the_defaults(tmp_path):
+def test_source_has_page_defaults(tmp_path):
     (source,) = read(tmp_path).sources()
 
     assert (source.cookie, source.browser_value_limit, source.browser_rate, source.twin) == (
@@ -23,7 +23,7 @@ def test_without_a_word_a_source_has_the_defaults(tmp_path):
     )
 
 
-def test_all_of_it_can_be_said(tmp_path):
+def test_all_page_settings_are_read(tmp_path):
     text = with_source(
         'twin = "load"\nbrowser_value_limit = "499.9"\nbrowser_rate = 5000\n'
         'cookie = { names = ["_twite", "_twclid"], days = 30, http_only = true }\n'
@@ -39,7 +39,7 @@ def test_all_of_it_can_be_said(tmp_path):
     )
 
 
-def test_the_rate_of_an_address_is_the_servers(tmp_path):
+def test_address_rate_is_a_server_setting(tmp_path):
     assert read(tmp_path).server.browser_rate == 600
     assert read(tmp_path, environ={"TWITE_SERVER__BROWSER_RATE": "60"}).server.browser_rate == 60
 
@@ -57,7 +57,7 @@ def test_the_rate_of_an_address_is_the_servers(tmp_path):
         ('cookie = { http_only = "yes" }', "source[0].cookie.http_only", "true or false"),
     ],
 )
-def test_what_is_wrong_is_told_with_its_place(tmp_path, text, place, word):
+def test_wrong_page_setting_is_explained_with_its_place(tmp_path, text, place, word):
     said = complaint(tmp_path, with_source(text))
 
     assert said.startswith(place)

@@ -46,7 +46,7 @@ async def a_house(folder):
     return settings
 
 
-async def test_the_new_key_alone_opens_what_the_old_one_sealed(tmp_path):
+async def test_new_key_alone_opens_what_the_old_key_sealed(tmp_path):
     settings = await a_house(tmp_path)
 
     done = await rotate(settings, ENVIRONMENT, by="ada (command)")
@@ -59,7 +59,7 @@ async def test_the_new_key_alone_opens_what_the_old_one_sealed(tmp_path):
         await stored(settings, FIRST)
 
 
-async def test_keys_are_for_their_owner_alone(tmp_path):
+async def test_key_files_are_readable_only_by_their_owner(tmp_path):
     settings = await a_house(tmp_path)
 
     await rotate(settings, ENVIRONMENT, by="ada (command)")
@@ -70,7 +70,7 @@ async def test_keys_are_for_their_owner_alone(tmp_path):
 @pytest.mark.parametrize(
     ("key", "former"), [(FIRST, FIRST), (SECOND, FIRST)], ids=["before", "after"]
 )
-async def test_ended_between_its_steps_it_goes_on_when_it_is_run_again(tmp_path, key, former):
+async def test_interrupted_rotation_continues_when_run_again(tmp_path, key, former):
     await a_house(tmp_path)
     (tmp_path / "twite.secret").write_text(key)
     (tmp_path / "twite.secret.former").write_text(former)
@@ -83,14 +83,14 @@ async def test_ended_between_its_steps_it_goes_on_when_it_is_run_again(tmp_path,
     assert await stored(settings, new) == TOKEN
 
 
-async def test_a_key_in_the_environment_is_changed_by_whoever_set_it(tmp_path):
+async def test_environment_key_is_not_rotated_by_command(tmp_path):
     settings = read(tmp_path, GOOD, {"TWITE_SECRET_KEY": FIRST})
 
     with pytest.raises(SettingsError, match="no command can change it"):
         await rotate(settings, ENVIRONMENT, by="ada (command)")
 
 
-async def test_with_the_former_key_named_everything_is_sealed_with_the_new_one(tmp_path):
+async def test_named_old_key_reseals_everything_with_the_new_key(tmp_path):
     text = GOOD.replace("[server]", f'[server]\nformer_secret_keys = ["{FIRST}"]')
     settings = read(tmp_path, text, {"TWITE_SECRET_KEY": SECOND})
     await seal_with(settings, FIRST)
@@ -101,7 +101,7 @@ async def test_with_the_former_key_named_everything_is_sealed_with_the_new_one(t
     assert await stored(settings, SECOND) == TOKEN
 
 
-async def test_a_key_that_does_not_open_what_is_there_leaves_both(tmp_path):
+async def test_key_that_opens_nothing_leaves_both_keys(tmp_path):
     await a_house(tmp_path)
     (tmp_path / "twite.secret").write_text(SECOND)
     settings = load(write(tmp_path, IN_A_FILE), ENVIRONMENT)
@@ -113,6 +113,6 @@ async def test_a_key_that_does_not_open_what_is_there_leaves_both(tmp_path):
     assert await stored(settings, FIRST) == TOKEN
 
 
-async def test_without_a_key_there_is_nothing_to_rotate(tmp_path):
+async def test_rotation_without_a_key_is_an_error(tmp_path):
     with pytest.raises(SettingsError, match="no encrypted secrets to rotate"):
         await rotate(read(tmp_path), ENVIRONMENT, by="ada (command)")

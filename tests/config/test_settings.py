@@ -23,7 +23,7 @@ from twite.gateway.alerts.checks import Thresholds
 from written import GOOD, complaint, read, write
 
 
-def test_the_file_of_the_design_becomes_values(tmp_path):
+def test_documented_file_is_read(tmp_path):
     settings = read(tmp_path)
 
     assert settings == Settings(
@@ -79,7 +79,7 @@ def test_the_file_of_the_design_becomes_values(tmp_path):
     )
 
 
-def test_an_empty_file_is_all_defaults(tmp_path):
+def test_empty_file_has_all_defaults(tmp_path):
     settings = load(write(tmp_path, ""), {})
 
     assert settings.server.public_url is None
@@ -87,7 +87,7 @@ def test_an_empty_file_is_all_defaults(tmp_path):
     assert (settings.destinations(), settings.sources()) == ((), ())
 
 
-def test_a_value_made_without_the_loader_has_the_same_defaults(tmp_path):
+def test_constructed_settings_have_the_loaders_defaults(tmp_path):
     settings = load(write(tmp_path, ""), {})
 
     assert (settings.server, settings.x, settings.console, settings.log) == (
@@ -99,7 +99,7 @@ def test_a_value_made_without_the_loader_has_the_same_defaults(tmp_path):
 
 
 @pytest.mark.parametrize("half", ["key", "secret"])
-def test_half_an_app_is_told(tmp_path, half):
+def test_incomplete_app_is_an_error(tmp_path, half):
     other = {"key": "secret", "secret": "key"}[half]
 
     assert complaint(tmp_path, GOOD, {f"TWITE_X__CONSUMER_{half.upper()}": "a-part"}) == (
@@ -108,7 +108,7 @@ def test_half_an_app_is_told(tmp_path, half):
     )
 
 
-def test_oauth_has_four_parts_of_which_two_are_secret(tmp_path):
+def test_oauth_has_four_parts_two_of_them_secret(tmp_path):
     auth = (
         'auth = { consumer_key = "ck", consumer_secret = "env:CS", '
         'token = "tk", token_secret = "env:TS" }'
@@ -123,14 +123,14 @@ def test_oauth_has_four_parts_of_which_two_are_secret(tmp_path):
     assert settings.warnings == ()
 
 
-def test_no_secret_is_in_the_repr(tmp_path):
+def test_repr_hides_secrets(tmp_path):
     shown = repr(read(tmp_path))
 
     assert "emulator-pixel-token" not in shown
     assert "nobody-will-guess" not in shown
 
 
-def test_a_secret_in_clear_text_works_and_is_warned_about_without_being_shown(tmp_path):
+def test_secret_in_plain_text_is_a_warning_without_showing_it(tmp_path):
     text = GOOD.replace("env:TWITE_SHOP_KEY", "clear-text-for-everyone")
 
     settings = read(tmp_path, text)
@@ -144,7 +144,7 @@ def test_a_secret_in_clear_text_works_and_is_warned_about_without_being_shown(tm
     )
 
 
-def test_a_value_is_read_from_a_file_beside_the_settings(tmp_path):
+def test_value_is_read_from_a_file_beside_the_settings(tmp_path):
     (tmp_path / "shop.key").write_text("a-key-in-a-file-of-its-own\n")
     text = GOOD.replace("env:TWITE_SHOP_KEY", "file:shop.key")
 
@@ -153,19 +153,19 @@ def test_a_value_is_read_from_a_file_beside_the_settings(tmp_path):
     assert settings.sources()[0].key == Secret("a-key-in-a-file-of-its-own")
 
 
-def test_any_value_may_come_from_the_environment_a_number_too(tmp_path):
+def test_number_can_come_from_the_environment(tmp_path):
     text = GOOD.replace("[x]", '[x]\nrate = "env:X_RATE"')
 
     assert read(tmp_path, text, {"X_RATE": "1200"}).x.rate == 1_200
 
 
-def test_a_command_that_only_looks_needs_no_secret(tmp_path):
+def test_read_only_command_needs_no_secret(tmp_path):
     settings = load(write(tmp_path), {}, credentials=False)
 
     assert settings.destinations()[0].credentials == PixelToken(token=Secret(""))
 
 
-def test_a_source_may_name_its_own_pixel_and_further_ones(tmp_path):
+def test_source_may_name_its_own_and_further_pixels(tmp_path):
     other = (
         '[[pixel]]\nid = "o8z7a"\nauth = { pixel_token = "env:X_PIXEL_TOKEN" }\n'
         'events = { purchase = "gtm_purchase" }\n'
@@ -178,7 +178,7 @@ def test_a_source_may_name_its_own_pixel_and_further_ones(tmp_path):
     assert settings.destinations()[1].events == {"purchase": "gtm_purchase"}
 
 
-def test_the_store_lies_beside_the_settings_whatever_the_working_folder(tmp_path, monkeypatch):
+def test_store_path_is_relative_to_the_settings(tmp_path, monkeypatch):
     folder = tmp_path / "etc"
     folder.mkdir()
     write(folder)
@@ -190,14 +190,14 @@ def test_the_store_lies_beside_the_settings_whatever_the_working_folder(tmp_path
     assert settings.store.gateway_file == folder / "twite.db.gateway"
 
 
-def test_an_absolute_path_of_the_store_is_taken_in_both_spellings(tmp_path):
+def test_absolute_store_path_has_two_spellings(tmp_path):
     for url in ("sqlite:/var/lib/twite.db", "sqlite:///var/lib/twite.db"):
         settings = read(tmp_path, GOOD.replace("sqlite:twite.db", url))
 
         assert str(settings.store.path) == "/var/lib/twite.db"
 
 
-def test_a_database_is_a_store_and_its_password_is_never_shown(tmp_path):
+def test_database_url_hides_its_password(tmp_path):
     url = "postgresql://twite:p4ssw0rd@db.example.com/ledger?sslmode=require"
 
     store = read(tmp_path, GOOD.replace("sqlite:twite.db", "env:DB"), {"DB": url}).store
@@ -207,7 +207,7 @@ def test_a_database_is_a_store_and_its_password_is_never_shown(tmp_path):
     assert "p4ssw0rd" not in repr(store)
 
 
-def test_the_other_spelling_of_the_scheme_is_the_same_store(tmp_path):
+def test_postgres_scheme_is_the_same_store(tmp_path):
     url = "postgres://twite:p4ssw0rd@db.example.com/ledger"
 
     store = read(tmp_path, GOOD.replace("sqlite:twite.db", url)).store
@@ -216,7 +216,7 @@ def test_the_other_spelling_of_the_scheme_is_the_same_store(tmp_path):
     assert store.shown == "postgresql://twite@db.example.com/ledger"
 
 
-def test_a_url_without_a_database_is_no_store(tmp_path):
+def test_url_without_a_database_is_an_error(tmp_path):
     for url in (
         "postgresql:twite.db",
         "postgresql://twite:p4ssw0rd@db.example.com",
@@ -228,7 +228,7 @@ def test_a_url_without_a_database_is_no_store(tmp_path):
         assert "p4ssw0rd" not in str(caught.value)
 
 
-def test_what_works_but_is_unsafe_is_warned_about(tmp_path):
+def test_unsafe_settings_are_warnings(tmp_path):
     text = GOOD.replace("127.0.0.1/32", "0.0.0.0/0").replace("https://ads-api", "http://ads-api")
 
     assert read(tmp_path, text, {"TWITE_SHOP_KEY": "short"}).warnings == (
@@ -241,7 +241,7 @@ def test_what_works_but_is_unsafe_is_warned_about(tmp_path):
     )
 
 
-def test_the_byte_order_mark_of_some_editors_is_no_error(tmp_path):
+def test_byte_order_mark_is_no_error(tmp_path):
     path = tmp_path / "twite.toml"
     path.write_bytes(b"\xef\xbb\xbf[x]\nrate = 7\n")
 

@@ -52,14 +52,14 @@ def settings(folder: Path, text: str):
         (GOOD + "[[tag]]\nname = 'crm'\n" + GOOD, "tag[1].name: 'crm' is already the tag at"),
     ],
 )  # fmt: skip
-def test_a_wrong_tag_is_an_error_that_names_the_place(tmp_path, text, said):
+def test_wrong_tag_is_explained_with_its_place(tmp_path, text, said):
     with pytest.raises(SettingsError) as wrong:
         settings(tmp_path, text)
 
     assert said in str(wrong.value)
 
 
-def test_code_that_is_no_javascript_is_named_with_its_line(tmp_path):
+def test_syntax_error_of_a_tag_template_has_its_line(tmp_path):
     shutil.copy(TEMPLATES / "crm_post.tpl", tmp_path / "broken.tpl")
     text = (tmp_path / "broken.tpl").read_text().replace("const body =", "const body == ")
     (tmp_path / "broken.tpl").write_text(text)
@@ -68,7 +68,7 @@ def test_code_that_is_no_javascript_is_named_with_its_line(tmp_path):
         settings(tmp_path, 'template = "broken.tpl"\nfields = { endpoint = "https://a.example" }\n')
 
 
-def test_a_field_that_the_template_does_not_know_is_a_warning(tmp_path):
+def test_unknown_tag_field_is_a_warning(tmp_path):
     text = GOOD.replace("{ ", '{ enpoint = "x", ')
 
     found = settings(tmp_path, text)
@@ -87,7 +87,7 @@ def with_choice(folder: Path, given: str, **said: object):
     return settings(folder, GOOD.replace("crm_post", "own").replace("{ ", f'{{ mode = "{given}", '))
 
 
-def test_a_value_that_is_no_choice_is_an_error_unless_a_variable_may_say_it(tmp_path):
+def test_invalid_choice_is_an_error_unless_a_variable_may_choose(tmp_path):
     with pytest.raises(SettingsError) as wrong:
         with_choice(tmp_path, "c")
     found = with_choice(tmp_path, "c", macrosInSelect=True)
@@ -101,7 +101,7 @@ def test_a_value_that_is_no_choice_is_an_error_unless_a_variable_may_say_it(tmp_
     assert with_choice(tmp_path, "{{mode}}").tags is not None
 
 
-def test_a_tag_has_a_rule_and_hides_what_was_read_from_elsewhere(tmp_path):
+def test_tag_has_its_rule_and_hides_secrets(tmp_path):
     text = GOOD.replace("{ ", '{ key = "env:CRM", ') + 'repeat = "at_most_once"\n'
 
     found = settings(tmp_path, text).tags
@@ -117,7 +117,7 @@ def test_a_tag_has_a_rule_and_hides_what_was_read_from_elsewhere(tmp_path):
     assert found.container.tags[0].fields["key"] == "the-key-of-the-crm"
 
 
-def test_a_tag_may_be_aimed_at_a_server_on_this_machine_and_the_doctor_says_so(tmp_path):
+def test_tag_redirect_to_a_local_server_is_reported_by_check(tmp_path):
     text = GOOD + 'redirect = { "crm.example" = "http://127.0.0.1:9000/" }\n'
 
     found = settings(tmp_path, text)
@@ -129,7 +129,7 @@ def test_a_tag_may_be_aimed_at_a_server_on_this_machine_and_the_doctor_says_so(t
     ]
 
 
-def test_where_nothing_is_repeated_without_a_person_is_known_without_a_container_s_tags(tmp_path):
+def test_at_most_once_tags_are_known_without_the_container(tmp_path):
     cautious = GOOD + 'repeat = "at_most_once"\n[[tag]]\nname = "mail"\n' + GOOD
     imported = '[container]\nfile = "container.json"\nrepeat = "at_most_once"\n'
 
@@ -141,7 +141,7 @@ def test_where_nothing_is_repeated_without_a_person_is_known_without_a_container
     assert [both.is_cautious(address) for address in asked] == [False, True, False, True, False]
 
 
-def test_a_pixel_that_holds_what_is_ambiguous_is_cautious(tmp_path):
+def test_pixel_that_holds_ambiguous_deliveries_is_cautious(tmp_path):
     path = tmp_path / "twite.toml"
     path.write_text(
         BASE.replace("[[source]]", 'on_ambiguous = "hold"\n[[source]]').partition("[[tag]]")[0]

@@ -107,13 +107,13 @@ CHANGES = [
 
 
 @pytest.mark.parametrize(("right", "wrong", "sentence"), CHANGES)
-def test_a_wrong_pixel_is_told(tmp_path, right, wrong, sentence):
+def test_wrong_pixel_setting_is_explained(tmp_path, right, wrong, sentence):
     assert GOOD.count(right) >= 1
 
     assert complaint(tmp_path, GOOD.replace(right, wrong, 1)) == sentence
 
 
-def test_no_error_repeats_a_secret_that_was_put_in_the_wrong_place(tmp_path):
+def test_misplaced_secret_is_not_repeated_in_an_error(tmp_path):
     text = GOOD.replace('account = "18ce54d4x5t"', 'account = ["a-secret-in-a-list"]')
 
     sentence = complaint(tmp_path, text)

@@ -197,7 +197,7 @@ CHANGES = [
 
 
 @pytest.mark.parametrize(("right", "wrong", "sentence"), CHANGES)
-def test_a_wrong_setting_is_told(tmp_path, right, wrong, sentence):
+def test_wrong_setting_is_explained(tmp_path, right, wrong, sentence):
     assert GOOD.count(right) >= 1
 
     assert complaint(tmp_path, GOOD.replace(right, wrong, 1)) == sentence
@@ -238,7 +238,7 @@ def test_a_wrong_setting_is_told(tmp_path, right, wrong, sentence):
         ),
     ],
 )
-def test_what_is_not_toml_is_told_with_its_line(tmp_path, text, sentence):
+def test_invalid_toml_is_explained_with_its_line(tmp_path, text, sentence):
     path = tmp_path / "twite.toml"
     path.write_bytes(text)
 
@@ -248,7 +248,7 @@ def test_what_is_not_toml_is_told_with_its_line(tmp_path, text, sentence):
     assert str(told.value) == sentence.format(path=path)
 
 
-def test_a_missing_file_is_told_with_the_cure(tmp_path):
+def test_missing_file_is_explained_with_the_remedy(tmp_path):
     with pytest.raises(SettingsError) as told:
         load(tmp_path / "twite.toml", {})
 

@@ -116,7 +116,7 @@ CHANGES = [
 
 
 @pytest.mark.parametrize(("right", "wrong", "sentence"), CHANGES)
-def test_a_wrong_source_is_told(tmp_path, right, wrong, sentence):
+def test_wrong_source_setting_is_explained(tmp_path, right, wrong, sentence):
     assert GOOD.count(right) >= 1
 
     assert complaint(tmp_path, GOOD.replace(right, wrong, 1)) == sentence
