@@ -19,7 +19,7 @@ def of_x(click: str, at: int) -> str:
     return quote(json.dumps(cookie))
 
 
-async def test_the_gateways_answer_sets_the_cookie_for_the_whole_site(visitor, street):
+async def test_response_sets_the_click_cookie_for_the_whole_site(visitor, street):
     street.shop.page("/", "", head=street.tag())
 
     await visitor.goes_to(f"/?twclid={TWCLID}")
@@ -33,7 +33,7 @@ async def test_the_gateways_answer_sets_the_cookie_for_the_whole_site(visitor, s
     )
 
 
-async def test_the_cookie_can_be_kept_from_scripts(visitor, street):
+async def test_click_cookie_can_be_http_only(visitor, street):
     street.shop.page("/", "", head=street.tag("hiding"))
 
     await visitor.goes_to(f"/?twclid={TWCLID}")
@@ -43,7 +43,7 @@ async def test_the_cookie_can_be_kept_from_scripts(visitor, street):
     assert (cookie["httpOnly"], await visitor.does("document.cookie")) == (True, "")
 
 
-async def test_a_click_is_told_once(visitor, street):
+async def test_click_is_sent_once(visitor, street):
     street.shop.page("/", "", head=street.tag())
 
     await visitor.goes_to(f"/?twclid={TWCLID}")
@@ -55,7 +55,7 @@ async def test_a_click_is_told_once(visitor, street):
     assert [said["click"]["id"] for said in visitor.beacons()] == [TWCLID]
 
 
-async def test_without_the_gateway_the_script_keeps_the_click(visitor, street):
+async def test_script_keeps_the_click_without_the_gateway(visitor, street):
     await visitor.context.route("**/t?*", lambda route: route.abort())
     street.shop.page("/", "", head=street.tag())
 
@@ -80,7 +80,7 @@ KEPT = [
 
 
 @pytest.mark.parametrize(("cookies", "click"), KEPT)
-async def test_of_the_clicks_in_cookies_the_newest_counts(visitor, street, cookies, click):
+async def test_newest_click_of_all_cookies_counts(visitor, street, cookies, click):
     street.shop.page("/", "", head=street.tag(data_pixel="off"))
     await visitor.context.add_cookies(
         [
@@ -96,7 +96,7 @@ async def test_of_the_clicks_in_cookies_the_newest_counts(visitor, street, cooki
     assert visitor.conversions()[0].get("twclid") == click
 
 
-async def test_a_new_click_takes_the_place_of_an_older_one(visitor, street):
+async def test_new_click_replaces_an_older_click(visitor, street):
     street.shop.page("/", "", head=street.tag())
 
     for click in (OTHER, TWCLID):
@@ -107,7 +107,7 @@ async def test_a_new_click_takes_the_place_of_an_older_one(visitor, street):
     assert cookies["_twite"].endswith(TWCLID)
 
 
-async def test_going_back_to_an_old_landing_brings_no_old_click_back(visitor, street):
+async def test_history_back_to_an_old_landing_page_restores_no_old_click(visitor, street):
     street.shop.page("/", "", head=street.tag(data_pixel="off"))
 
     for click in (OTHER, TWCLID):
@@ -121,7 +121,7 @@ async def test_going_back_to_an_old_landing_brings_no_old_click_back(visitor, st
 
 
 @pytest.mark.parametrize("step", ["pushState", "replaceState"])
-async def test_a_single_page_application_lands_without_loading(visitor, street, step):
+async def test_single_page_application_lands_without_loading(visitor, street, step):
     street.shop.page("/", "", head=street.tag(data_pixel="off"))
 
     await visitor.goes_to("/")
@@ -134,7 +134,7 @@ async def test_a_single_page_application_lands_without_loading(visitor, street, 
     assert (conversion["twclid"], conversion["url"].endswith("/thanks")) == (TWCLID, True)
 
 
-async def test_going_back_within_an_application_brings_no_old_click_back(visitor, street):
+async def test_history_back_within_an_application_restores_no_old_click(visitor, street):
     street.shop.page("/", "", head=street.tag(data_pixel="off"))
 
     await visitor.goes_to(f"/?twclid={OTHER}")
@@ -149,7 +149,7 @@ async def test_going_back_within_an_application_brings_no_old_click_back(visitor
     assert visitor.conversions()[0]["twclid"] == TWCLID
 
 
-async def test_with_cookies_blocked_a_purchase_is_counted_once(
+async def test_purchase_is_counted_once_with_cookies_blocked(
     playwright_, chromium, street, tmp_path
 ):
     (tmp_path / "Default").mkdir()

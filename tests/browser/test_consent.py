@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]
 ONCE = {"api": 1, "pixel": 1, "counted": 1}
 
 
-async def test_nothing_leaves_and_nothing_is_kept_before_consent(visitor, street):
+async def test_nothing_is_sent_or_stored_before_consent(visitor, street):
     a_page(street, GTAG + DENIED, data_pixel="load")
 
     await visitor.goes_to(f"/?twclid={TWCLID}")
@@ -44,7 +44,7 @@ async def test_nothing_leaves_and_nothing_is_kept_before_consent(visitor, street
     assert (kept, await visitor.cookies()) == ([], {})
 
 
-async def test_what_waited_for_consent_leaves_with_it(visitor, street):
+async def test_waiting_conversions_are_sent_after_consent(visitor, street):
     a_page(street, GTAG + DENIED, data_pixel="load")
 
     await visitor.goes_to(f"/?twclid={TWCLID}")
@@ -97,7 +97,7 @@ WAYS = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-async def test_consent_is_heard(visitor, street, way):
+async def test_consent_is_recognized(visitor, street, way):
     head, grant, signals = WAYS[way]
     a_page(street, head, data_pixel="off")
     order = f"order-c3-{way}"
@@ -117,9 +117,7 @@ GOOGLE = json.loads((Path(__file__).parent / "google_words.json").read_text())
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=case["says"]) for case in GOOGLE])
-async def test_of_googles_defaults_a_denial_counts_and_a_grant_is_nobodys_yes(
-    visitor, street, case
-):
+async def test_google_default_denial_counts_and_default_grant_does_not(visitor, street, case):
     head = GTAG + "".join(
         f"gtag('consent', '{kind}', {json.dumps(words)});" for kind, words in case["layer"]
     )
@@ -187,7 +185,7 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("way", REFUSALS)
-async def test_a_refusal_counts_whoever_else_agrees(visitor, street, way):
+async def test_any_denial_counts(visitor, street, way):
     head, refuse = REFUSALS[way]
     a_page(street, head, source="page", data_pixel="load")
 
@@ -202,7 +200,7 @@ async def test_a_refusal_counts_whoever_else_agrees(visitor, street, way):
     assert street.hits() == []
 
 
-async def test_where_the_gdpr_does_not_apply_its_platform_is_no_hindrance(visitor, street):
+async def test_tcf_platform_without_gdpr_is_no_obstacle(visitor, street):
     a_page(street, TCF, source="page", data_pixel="off")
 
     await visitor.goes_to("/")

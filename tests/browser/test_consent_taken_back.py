@@ -28,7 +28,7 @@ TAKEN_BACK = {
 
 
 @pytest.mark.parametrize("way", TAKEN_BACK)
-async def test_who_takes_consent_back_has_nothing_left_behind(visitor, street, way):
+async def test_withdrawn_consent_deletes_everything(visitor, street, way):
     head, grant, refuse = TAKEN_BACK[way]
     a_page(street, head, source="page", data_pixel="off")
 
@@ -50,9 +50,7 @@ async def test_who_takes_consent_back_has_nothing_left_behind(visitor, street, w
     assert ["conversions" in said for said in visitor.beacons()] == [False]
 
 
-async def test_what_waits_for_xs_script_is_not_kept_again_once_consent_is_taken_back(
-    visitor, street
-):
+async def test_conversions_waiting_for_xs_script_are_not_stored_after_a_withdrawal(visitor, street):
     late = "const now = Date.now; Date.now = () => now() + (window.late || 0);"
     # A pixel whose script never loads.
     a_page(street, late + "window.twq = () => {};", source="page")
@@ -72,7 +70,7 @@ async def test_what_waits_for_xs_script_is_not_kept_again_once_consent_is_taken_
     assert [conversion["conversion_id"] for conversion in visitor.conversions()] == ["order-c12"]
 
 
-async def test_xs_pixel_is_not_told_while_a_platform_asks_again(visitor, street):
+async def test_pixel_is_not_called_while_the_platform_asks_again(visitor, street):
     a_page(street, TCF, source="page")
 
     await visitor.goes_to("/")
@@ -89,7 +87,7 @@ async def test_xs_pixel_is_not_told_while_a_platform_asks_again(visitor, street)
     assert "email_sha256" in sent
 
 
-async def test_a_click_that_is_on_its_way_is_not_kept_once_consent_is_taken_back(visitor, street):
+async def test_click_in_flight_is_not_stored_after_a_withdrawal(visitor, street):
     a_page(street, source="page", data_pixel="off")
     asked, answers = [], asyncio.Event()
 
@@ -112,7 +110,7 @@ async def test_a_click_that_is_on_its_way_is_not_kept_once_consent_is_taken_back
     assert ["click" in json.loads(said) for said in asked] == [True, False]
 
 
-async def test_the_gateway_takes_away_what_scripts_cannot_see(visitor, street):
+async def test_gateway_deletes_cookies_scripts_cannot_see(visitor, street):
     a_page(street, source="hiding", data_pixel="off")
 
     await visitor.goes_to(f"/?twclid={TWCLID}")
@@ -125,7 +123,7 @@ async def test_the_gateway_takes_away_what_scripts_cannot_see(visitor, street):
     assert (list(before), await visitor.cookies()) == (["_twite"], {})
 
 
-async def test_who_agrees_again_has_the_click_kept_again(visitor, street):
+async def test_click_is_stored_again_after_renewed_consent(visitor, street):
     a_page(street, source="page", data_pixel="off")
 
     await visitor.goes_to(f"/?twclid={TWCLID}")
@@ -138,7 +136,7 @@ async def test_who_agrees_again_has_the_click_kept_again(visitor, street):
     assert (await visitor.cookies())["_twite"].endswith(TWCLID)
 
 
-async def test_who_never_agreed_has_nothing_to_take_back(visitor, street):
+async def test_denial_without_earlier_consent_sends_nothing(visitor, street):
     a_page(street, GTAG + DENIED, data_pixel="off")
 
     await visitor.goes_to(f"/?twclid={TWCLID}")
@@ -149,7 +147,7 @@ async def test_who_never_agreed_has_nothing_to_take_back(visitor, street):
 
 
 @pytest.mark.parametrize("head", [GTAG + DENIED, ICS])
-async def test_a_default_that_denies_is_not_taking_consent_back(visitor, street, head):
+async def test_denying_default_is_no_withdrawal(visitor, street, head):
     a_page(street, source="page", data_pixel="off")
 
     await visitor.goes_to(f"/?twclid={TWCLID}")

@@ -60,7 +60,7 @@ async def opened(browser, state, size, scheme, **options):
 
 
 @pytest.mark.parametrize(("size", "scheme"), LOOKS)
-async def test_every_page_opens_without_a_complaint_and_without_a_sideways_scroll(
+async def test_every_page_opens_without_errors_or_horizontal_scrolling(
     browser, stage, signed_in, size, scheme
 ):
     context, page = await opened(browser, signed_in, size, scheme)
@@ -85,7 +85,7 @@ async def test_every_page_opens_without_a_complaint_and_without_a_sideways_scrol
 
 
 @pytest.mark.parametrize(("size", "scheme"), LOOKS)
-async def test_axe_finds_nothing_serious_on_any_page(browser, stage, signed_in, size, scheme):
+async def test_axe_finds_no_serious_issue(browser, stage, signed_in, size, scheme):
     if not AXE.exists():
         pytest.skip("no axe-core: make axe installs it, where there is npm")
     # The console's own policy would block axe.
@@ -127,7 +127,7 @@ async def test_every_page_works_without_javascript(browser, stage, signed_in):
     assert hidden == []
 
 
-async def test_a_keyboard_alone_reaches_the_page_and_signs_out(browser, stage):
+async def test_keyboard_alone_reaches_the_page_and_signs_out(browser, stage):
     context = await browser.new_context()
     page = await context.new_page()
     await page.goto(f"{stage.url}/console/audit")
@@ -150,9 +150,7 @@ async def test_a_keyboard_alone_reaches_the_page_and_signs_out(browser, stage):
     assert (skip, main) == ("Skip to content", "main")
 
 
-async def test_a_test_conversion_is_watched_to_its_end_and_hostile_text_in_it_is_inert(
-    browser, stage, signed_in
-):
+async def test_conversion_is_followed_and_hostile_text_is_escaped(browser, stage, signed_in):
     context, page = await opened(browser, signed_in, "desktop", "light")
     dialogs = []
     page.on("dialog", lambda dialog: dialogs.append(dialog.message))
@@ -173,7 +171,7 @@ async def test_a_test_conversion_is_watched_to_its_end_and_hostile_text_in_it_is
     assert "\u202e" not in text
 
 
-async def test_hostile_text_in_the_address_and_in_the_audit_is_inert(browser, stage):
+async def test_hostile_text_in_the_address_and_the_audit_is_escaped(browser, stage):
     context = await browser.new_context()
     page = await context.new_page()
     dialogs = []
@@ -188,7 +186,7 @@ async def test_hostile_text_in_the_address_and_in_the_audit_is_inert(browser, st
     assert dialogs == []
 
 
-async def test_a_pixel_is_paused_and_resumed_by_hand(browser, stage, signed_in):
+async def test_pixel_is_paused_and_resumed_by_a_user(browser, stage, signed_in):
     context, page = await opened(browser, signed_in, "phone", "dark")
     await page.goto(f"{stage.url}/console/pixels/o6dkt")
     await page.click("text=Pause")

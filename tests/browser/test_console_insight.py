@@ -49,7 +49,7 @@ def at(shop, path):
     return f"{shop.url}/console{path}"
 
 
-async def test_the_overview_says_first_what_needs_a_person(page, shop):
+async def test_overview_starts_with_what_needs_a_decision(page, shop):
     await page.goto(at(shop, ""))
 
     first = page.locator("main li").first
@@ -60,7 +60,7 @@ async def test_the_overview_says_first_what_needs_a_person(page, shop):
 
 
 @pytest.mark.parametrize("span", ["hour", "day", "week", "month"])
-async def test_a_chart_counts_what_came(page, shop, span):
+async def test_chart_counts_received_and_delivered(page, shop, span):
     await page.goto(at(shop, f"?span={span}"))
 
     label = await page.locator("svg.columns").get_attribute("aria-label")
@@ -69,7 +69,7 @@ async def test_a_chart_counts_what_came(page, shop, span):
     assert delivered == received - REFUSED - 2
 
 
-async def test_conversions_are_found_by_what_they_are(page, shop):
+async def test_conversions_are_filtered(page, shop):
     await page.goto(at(shop, "/live"))
     await page.select_option("select[name=state]", "dead")
     await page.click("button:has-text('Apply')")
@@ -79,7 +79,7 @@ async def test_conversions_are_found_by_what_they_are(page, shop):
     assert sorted(ids) == [f"order-{1400 + number}" for number in range(REFUSED)]
 
 
-async def test_new_conversions_appear_by_themselves_until_it_is_paused(page, shop):
+async def test_new_conversions_appear_until_paused(page, shop):
     await page.goto(at(shop, "/live?event=o8z6m"))
     await page.wait_for_selector("text=New conversions appear automatically.")
     await _post(page, shop, "member-new")
@@ -92,7 +92,7 @@ async def test_new_conversions_appear_by_themselves_until_it_is_paused(page, sho
     assert await page.locator("text=member-later").count() == 0
 
 
-async def test_a_life_is_told_from_the_submission_to_xs_answer(page, shop):
+async def test_history_goes_from_the_submission_to_the_response_of_x(page, shop):
     await page.goto(at(shop, "/live"))
     await page.fill("input[name=id]", "order-1000")
     await page.keyboard.press("Enter")
@@ -108,7 +108,7 @@ async def test_a_life_is_told_from_the_submission_to_xs_answer(page, shop):
     assert "203.0.113.…" in text
 
 
-async def test_match_keys_tell_what_spoils_them_without_a_character_of_it(page, shop):
+async def test_match_keys_page_explains_flaws_without_showing_values(page, shop):
     await page.goto(at(shop, "/match-keys"))
 
     text = await page.inner_text("main")
@@ -121,7 +121,7 @@ async def test_match_keys_tell_what_spoils_them_without_a_character_of_it(page, 
     assert "up to +" in text
 
 
-async def test_remarkable_amounts_are_shown_with_what_is_usual(page, shop):
+async def test_unusual_amounts_are_shown_with_the_usual_amount(page, shop):
     await page.goto(at(shop, "/value-guards"))
 
     rows = await page.locator("tbody").first.locator("tr").all_inner_texts()
@@ -133,7 +133,7 @@ async def test_remarkable_amounts_are_shown_with_what_is_usual(page, shop):
     assert "currency" in told["order-1303"]
 
 
-async def test_a_dead_letter_is_mended_and_replayed_by_the_keyboard_alone(page, shop):
+async def test_dead_letter_is_edited_and_replayed_by_keyboard(page, shop):
     await page.goto(at(shop, "/dead"))
     press, typed = page.keyboard.press, page.keyboard.type
 
@@ -157,7 +157,7 @@ async def test_a_dead_letter_is_mended_and_replayed_by_the_keyboard_alone(page, 
     assert "1 queued again with currency GBP" in said
 
 
-async def test_what_is_given_up_needs_a_reason_and_is_booked_with_it(browser, shop):
+async def test_discard_requires_a_note_and_is_recorded_with_it(browser, shop):
     context = await browser.new_context()
     page = await context.new_page()
     page.on("dialog", lambda dialog: dialog.accept())
@@ -179,7 +179,7 @@ async def test_what_is_given_up_needs_a_reason_and_is_booked_with_it(browser, sh
 
 
 @pytest.mark.parametrize("text", [SCRIPT, FORMULA, IMAGE, f"order{BIDI}"])
-async def test_hostile_ids_are_inert_wherever_they_are_shown(page, shop, text):
+async def test_hostile_ids_are_escaped_everywhere(page, shop, text):
     await page.goto(at(shop, "/live"))
     await page.fill("input[name=id]", text)
     await page.keyboard.press("Enter")
@@ -193,7 +193,7 @@ async def test_hostile_ids_are_inert_wherever_they_are_shown(page, shop, text):
     assert text.replace("\u202e", "⟨U+202E⟩").replace("\u202c", "⟨U+202C⟩")[:20] in shown
 
 
-async def test_an_export_holds_no_formula_and_is_in_the_audit(page, shop):
+async def test_export_contains_no_formula_and_is_audited(page, shop):
     await page.goto(at(shop, "/live"))
     async with page.expect_download() as coming:
         await page.click("text=Export as CSV")

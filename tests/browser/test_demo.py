@@ -21,7 +21,7 @@ async def cast(tmp_path, monkeypatch):
         yield cast
 
 
-async def test_an_order_in_the_demos_shop_is_counted_once_and_seen_on_its_page(browser, cast):
+async def test_demo_order_is_counted_once_and_shown(browser, cast):
     context = await browser.new_context()
     page = await context.new_page()
     blocked: list[str] = []

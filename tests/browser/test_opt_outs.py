@@ -15,7 +15,7 @@ OPT_OUTS = {
 
 
 @pytest.mark.parametrize("way", OPT_OUTS)
-async def test_an_opt_out_of_sale_reaches_the_gateway_and_not_xs_pixel(visitor, street, way):
+async def test_opt_out_of_sale_reaches_the_gateway_and_not_the_pixel(visitor, street, way):
     head, signals = OPT_OUTS[way]
     a_page(street, head, source="page", data_pixel="load")
     if way == "gpc":
@@ -28,7 +28,7 @@ async def test_an_opt_out_of_sale_reaches_the_gateway_and_not_xs_pixel(visitor, 
     assert (visitor.beacons()[-1]["consent"], street.emulator.hits()["hits"]) == (signals, [])
 
 
-async def test_a_platform_of_gpp_is_waited_for_until_it_is_ready(visitor, street):
+async def test_gpp_platform_is_awaited_until_ready(visitor, street):
     a_page(street, GPP, source="page", data_pixel="load")
 
     await visitor.goes_to("/")
@@ -43,7 +43,7 @@ async def test_a_platform_of_gpp_is_waited_for_until_it_is_ready(visitor, street
 
 
 @pytest.mark.parametrize("way", OPT_OUTS)
-async def test_an_opt_out_of_sale_may_restrict_xs_use(visitor, street, way):
+async def test_opt_out_of_sale_can_restrict_data_use(visitor, street, way):
     a_page(street, OPT_OUTS[way][0], source="page", data_pixel="load", data_opt_out="restrict")
     if way == "gpc":
         await visitor.context.add_init_script(GPC)
@@ -57,7 +57,7 @@ async def test_an_opt_out_of_sale_may_restrict_xs_use(visitor, street, way):
 
 
 @pytest.mark.parametrize("head", [GPP + US % f"[{NOT_OUT}]", GPP + in_gpp(2, EUROPE["1, 3, 4, 7"])])
-async def test_who_did_not_opt_out_is_not_restricted(visitor, street, head):
+async def test_data_use_is_unrestricted_without_an_opt_out(visitor, street, head):
     a_page(street, head, source="page", data_pixel="load")
 
     await visitor.goes_to("/")
@@ -76,7 +76,7 @@ async def test_who_did_not_opt_out_is_not_restricted(visitor, street, head):
         (GPP, in_gpp(2, EUROPE["1, 7"])),
     ],
 )
-async def test_without_consent_to_profiles_xs_use_is_restricted(visitor, street, head, said):
+async def test_data_use_is_restricted_without_consent_to_profiles(visitor, street, head, said):
     a_page(street, head, data_pixel="load")
 
     await visitor.goes_to("/")

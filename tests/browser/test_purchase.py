@@ -16,7 +16,7 @@ IDENTIFIERS = [
 ]
 
 
-async def test_a_purchase_three_pages_after_the_landing_is_counted_once(visitor, street):
+async def test_purchase_three_pages_after_the_landing_is_counted_once(visitor, street):
     for path in ("/", "/mugs", "/basket", "/thanks"):
         street.shop.page(path, "", head=street.tag() + street.x_tag())
 
@@ -32,7 +32,7 @@ async def test_a_purchase_three_pages_after_the_landing_is_counted_once(visitor,
     assert identifiers == IDENTIFIERS
 
 
-async def test_a_purchase_in_a_single_page_application_is_counted_once(visitor, street):
+async def test_purchase_in_a_single_page_application_is_counted_once(visitor, street):
     street.shop.page("/", "", head=street.tag() + street.x_tag())
 
     await visitor.goes_to(f"/?twclid={TWCLID}")
@@ -46,7 +46,7 @@ async def test_a_purchase_in_a_single_page_application_is_counted_once(visitor, 
     assert sent["event_source_url"] == f"{street.shop.origin}/thanks"
 
 
-async def test_one_thank_you_page_in_two_tabs_is_counted_once(visitor, street):
+async def test_thank_you_page_in_two_tabs_is_counted_once(visitor, street):
     buy = f"<script>{bought('order-thanked')}</script>"
     street.shop.page("/thanks", buy, head=street.tag() + street.x_tag())
 
@@ -59,7 +59,7 @@ async def test_one_thank_you_page_in_two_tabs_is_counted_once(visitor, street):
     assert street.counted("order-thanked") == ONCE
 
 
-async def test_a_purchase_offline_then_online_is_counted_once(visitor, street):
+async def test_purchase_offline_then_online_is_counted_once(visitor, street):
     street.shop.page("/", "", head=street.tag() + street.x_tag())
 
     await visitor.goes_to(f"/?twclid={TWCLID}")
@@ -76,7 +76,7 @@ async def test_a_purchase_offline_then_online_is_counted_once(visitor, street):
     assert (await visitor.sends())[-1]["twin"] == "loaded"
 
 
-async def test_page_and_gateway_tell_x_the_same_of_it(visitor, street):
+async def test_page_and_gateway_send_x_the_same_data(visitor, street):
     street.shop.page("/", "", head=street.tag() + street.x_tag())
 
     await visitor.goes_to("/")
@@ -112,7 +112,7 @@ SEEN = {
 }  # fmt: skip
 
 
-async def test_the_stand_in_for_xs_script_says_what_xs_was_seen_to_say(visitor, street):
+async def test_simulated_pixel_script_behaves_like_xs(visitor, street):
     street.shop.page("/", "", head=street.tag() + street.x_tag())
 
     await visitor.goes_to(f"/?twclid={TWCLID}")
@@ -125,7 +125,7 @@ async def test_the_stand_in_for_xs_script_says_what_xs_was_seen_to_say(visitor, 
     assert [(hit["clid_src"], hit["tw_pid_src"]) for hit in hits] == [("1", "1"), ("1", "2")]
 
 
-async def test_with_xs_script_blocked_the_gateways_copy_is_the_one(visitor, street):
+async def test_gateway_copy_counts_if_xs_script_is_blocked(visitor, street):
     await visitor.context.route("**/uwt.js", lambda route: route.abort("blockedbyclient"))
     street.shop.page("/", "", head=street.tag() + street.x_tag())
 
@@ -136,7 +136,7 @@ async def test_with_xs_script_blocked_the_gateways_copy_is_the_one(visitor, stre
     assert [send["twin"] for send in await visitor.sends()] == ["blocked"]
 
 
-async def test_a_page_without_a_pixel_gets_one_when_it_is_told_to(visitor, street):
+async def test_script_loads_the_pixel_on_request(visitor, street):
     street.shop.page("/", "", head=street.tag(data_pixel="load"))
 
     await visitor.goes_to("/")
@@ -146,7 +146,7 @@ async def test_a_page_without_a_pixel_gets_one_when_it_is_told_to(visitor, stree
     assert [send["twin"] for send in await visitor.sends()] == ["loaded"]
 
 
-async def test_a_pixel_that_comes_after_our_script_is_waited_for(visitor, street):
+async def test_pixel_loaded_later_is_awaited(visitor, street):
     street.shop.page("/", "", head=street.tag())
 
     await visitor.goes_to("/")
@@ -157,7 +157,7 @@ async def test_a_pixel_that_comes_after_our_script_is_waited_for(visitor, street
     assert [send["twin"] for send in await visitor.sends()] == ["loaded"]
 
 
-async def test_a_pixel_that_comes_after_the_tab_was_hidden_is_told(visitor, street):
+async def test_pixel_loaded_after_the_tab_was_hidden_is_called(visitor, street):
     street.shop.page("/", "", head=street.tag())
     hide = (
         "Object.defineProperty(document, 'hidden', {get: () => true});"
@@ -180,7 +180,7 @@ async def test_a_pixel_that_comes_after_the_tab_was_hidden_is_told(visitor, stre
 @pytest.mark.parametrize(
     ("setting", "value"), [("data_pixel", "off"), ("data_events", '{"sign_up":"tw-o8z6j-o8z6m"}')]
 )
-async def test_a_pixel_that_shall_not_be_told_is_not(visitor, street, setting, value):
+async def test_pixel_is_not_called_if_disabled(visitor, street, setting, value):
     street.shop.page("/", "", head=street.tag(**{setting: value}) + street.x_tag())
 
     await visitor.goes_to("/")
@@ -190,7 +190,7 @@ async def test_a_pixel_that_shall_not_be_told_is_not(visitor, street, setting, v
     assert ["twin" in send for send in await visitor.sends()] == [False]
 
 
-async def test_errors_of_the_page_are_the_pages_own(visitor, street):
+async def test_page_errors_are_reported_to_the_page(visitor, street):
     throws = "<script>throw new Error('the page is at fault')</script>"
     handler = "<script>window.seen = []; window.onerror = (text) => { seen.push(text); };</script>"
     broken = "<script>window.dataLayer = {push: 7}; window.__tcfapi = () => { throw 1 };</script>"
@@ -207,7 +207,7 @@ async def test_errors_of_the_page_are_the_pages_own(visitor, street):
     assert seen == ["Uncaught Error: the page is at fault"] * 3
 
 
-async def test_a_gateway_that_is_away_is_no_error_of_the_page(visitor, street):
+async def test_unavailable_gateway_causes_no_page_error(visitor, street):
     driven = "Object.defineProperty(navigator, 'webdriver', {get: () => window.driven})"
     await visitor.context.add_init_script(driven)
     await visitor.context.route("**/t?*", lambda route: route.abort())
@@ -224,7 +224,7 @@ async def test_a_gateway_that_is_away_is_no_error_of_the_page(visitor, street):
     assert visitor.errors == []
 
 
-async def test_a_page_with_errors_sells_all_the_same(visitor, street):
+async def test_page_with_errors_sends_its_purchase(visitor, street):
     throws = "<script>throw new Error('the page is at fault')</script>"
     street.shop.page("/", throws, head=throws + street.tag() + street.x_tag())
 
@@ -234,7 +234,7 @@ async def test_a_page_with_errors_sells_all_the_same(visitor, street):
     await until(lambda: street.counted("order-7") == ONCE)
 
 
-async def test_calls_made_before_the_script_came_are_made_good(visitor, street):
+async def test_calls_before_the_script_loads_are_sent(visitor, street):
     early = f"<script>{bought('order-8')}</script>"
     street.shop.page("/", early, head=street.tag() + street.x_tag())
 
@@ -243,7 +243,7 @@ async def test_calls_made_before_the_script_came_are_made_good(visitor, street):
     await until(lambda: street.counted("order-8") == ONCE)
 
 
-async def test_calls_that_are_none_take_no_other_with_them(visitor, street):
+async def test_invalid_early_calls_lose_no_other_call(visitor, street):
     early = "window.seen = []; window.onerror = (text) => { seen.push(text); };"
     early += f" twite.q = [null, 7, {{}}, ['consent', null]]; {bought('order-early')}"
     street.shop.page("/", f"<script>{early}</script>", head=street.tag(data_pixel="off"))
@@ -255,7 +255,7 @@ async def test_calls_that_are_none_take_no_other_with_them(visitor, street):
 
 
 @pytest.mark.parametrize("how", ["order_id", "transaction_id", "conversion_id"])
-async def test_a_thank_you_page_that_is_loaded_again_sells_nothing_new(visitor, street, how):
+async def test_reloaded_thank_you_page_sends_nothing_new(visitor, street, how):
     buy = f"<script>{bought(f'order-9-{how}').replace('order_id', how)}</script>"
     street.shop.page("/thanks", buy, head=street.tag() + street.x_tag())
 
@@ -268,7 +268,7 @@ async def test_a_thank_you_page_that_is_loaded_again_sells_nothing_new(visitor, 
     assert (len(await visitor.sends()), len(street.hits())) == (1, 1)
 
 
-async def test_a_page_without_an_order_id_is_known_again_when_it_is_reloaded(visitor, street):
+async def test_reloaded_page_without_an_order_id_is_recognized(visitor, street):
     buy = "<script>twite('purchase', {value: 1, currency: 'EUR', email: 'a@example.com'})</script>"
     street.shop.page("/thanks", buy, head=street.tag() + street.x_tag())
 
@@ -284,7 +284,7 @@ BASKETS = ["null", "[null, {id: 'SKU-1'}]", "{id: 'SKU-1'}", "'SKU-1'", "7"]
 
 
 @pytest.mark.parametrize("basket", BASKETS)
-async def test_a_basket_that_is_none_loses_no_sale(visitor, street, basket):
+async def test_invalid_contents_lose_no_sale(visitor, street, basket):
     street.shop.page("/", "", head=street.tag(data_pixel="off"))
     order = f"order-b{BASKETS.index(basket)}"
 
@@ -296,7 +296,7 @@ async def test_a_basket_that_is_none_loses_no_sale(visitor, street, basket):
     await until(lambda: street.counted(order) == BY_API)
 
 
-async def test_two_like_things_on_one_page_are_two(visitor, street):
+async def test_two_equal_events_on_one_page_are_separate(visitor, street):
     street.shop.page("/", "", head=street.tag(data_pixel="off"))
     add = "twite('purchase', {value: 1, currency: 'EUR', email: 'a@example.com'});"
 
@@ -326,7 +326,7 @@ PERSONS = [
 ]
 
 
-async def test_persons_are_hashed_as_the_gateway_would_hash_them(visitor, street):
+async def test_persons_are_hashed_as_by_the_gateway(visitor, street):
     street.shop.page("/", "", head=street.tag(data_pixel="off"))
     calls = [f"twite('purchase', {{{kind}: {text!r}}})" for kind, text in PERSONS]
 
@@ -347,7 +347,7 @@ async def test_persons_are_hashed_as_the_gateway_would_hash_them(visitor, street
     assert found == [digest if isinstance(digest, str) else None for digest in expected]
 
 
-async def test_without_web_crypto_the_person_is_left_out_and_the_sale_is_not(visitor, street):
+async def test_missing_web_crypto_omits_the_person_and_keeps_the_sale(visitor, street):
     await visitor.context.add_init_script(
         "Object.defineProperty(crypto, 'subtle', {value: undefined})"
     )
@@ -361,7 +361,7 @@ async def test_without_web_crypto_the_person_is_left_out_and_the_sale_is_not(vis
     assert [name for name in conversion if "sha256" in name or name in ("email", "phone")] == []
 
 
-async def test_without_web_crypto_a_digest_that_the_page_knows_is_taken(visitor, street):
+async def test_missing_web_crypto_accepts_a_given_digest(visitor, street):
     await visitor.context.add_init_script(
         "Object.defineProperty(crypto, 'subtle', {value: undefined})"
     )
@@ -375,7 +375,7 @@ async def test_without_web_crypto_a_digest_that_the_page_knows_is_taken(visitor,
     assert (conversion.get("email_sha256"), conversion["phone_sha256"]) == (None, known)
 
 
-async def test_no_person_leaves_the_browser_as_they_are_written(visitor, street):
+async def test_no_raw_person_leaves_the_browser(visitor, street):
     street.shop.page("/thanks", "", head=street.tag() + street.x_tag())
 
     await visitor.goes_to("/thanks?to=shopper%40example.com&mail=shopper@example.com&size=2")

@@ -18,7 +18,7 @@ def page(street):
     return street
 
 
-async def test_what_is_bought_offline_leaves_when_the_line_is_back(visitor, page):
+async def test_offline_purchase_is_sent_when_online(visitor, page):
     # So late that only the `online` event can be the reason.
     await visitor.context.add_init_script("Math.random = () => 1000")
 
@@ -31,7 +31,7 @@ async def test_what_is_bought_offline_leaves_when_the_line_is_back(visitor, page
     await until(lambda: page.counted("order-offline") == BY_API)
 
 
-async def test_failures_without_a_line_do_not_count_once_it_is_back(visitor, page):
+async def test_offline_failures_do_not_delay_sending_when_online(visitor, page):
     # The script waits as long as it can each time.
     await visitor.context.add_init_script("Math.random = () => 1")
     # The browser reports `online` at once, which is too early for this test.
@@ -54,7 +54,7 @@ async def test_failures_without_a_line_do_not_count_once_it_is_back(visitor, pag
     await until(lambda: page.counted("order-patient") == BY_API)
 
 
-async def test_an_answer_that_never_comes_holds_up_nothing(visitor, page):
+async def test_hanging_response_blocks_nothing(visitor, page):
     await visitor.context.add_init_script(
         "const within = AbortSignal.timeout.bind(AbortSignal);"
         "AbortSignal.timeout = (time) => within(time / 40)"
@@ -75,7 +75,7 @@ async def test_an_answer_that_never_comes_holds_up_nothing(visitor, page):
     assert [conversion.get("again") for conversion in visitor.conversions()] == [None, True]
 
 
-async def test_what_is_bought_offline_leaves_from_the_next_page(visitor, page):
+async def test_offline_purchase_is_sent_from_the_next_page(visitor, page):
     await visitor.goes_to("/")
     await visitor.context.set_offline(True)
     await visitor.does(bought("order-next"))
@@ -111,7 +111,7 @@ def answering(page, *answers, only=""):
 NOBODYS = [(status, {}) for status in (503, 429, 404, 403, 413, 400, 405, 502, 200, 204)]
 
 
-async def test_what_the_gateway_itself_has_not_decided_is_sent_again(visitor, page):
+async def test_undecided_conversion_is_sent_again(visitor, page):
     await visitor.context.add_init_script("Math.random = () => 0")
     await visitor.context.route("**/t?*", answering(page, *NOBODYS))
 
@@ -124,7 +124,7 @@ async def test_what_the_gateway_itself_has_not_decided_is_sent_again(visitor, pa
     assert said == [None, *[True] * len(NOBODYS)]
 
 
-async def test_what_the_gateway_refuses_for_good_is_forgotten(visitor, page):
+async def test_finally_refused_conversion_is_dropped(visitor, page):
     await visitor.context.route(
         "**/t?*", answering(page, (413, {"twite-verdict": "final"}), (500, {}))
     )
@@ -137,7 +137,7 @@ async def test_what_the_gateway_refuses_for_good_is_forgotten(visitor, page):
     assert (len(visitor.conversions()), await visitor.kept()) == (1, [])
 
 
-async def test_what_somebody_on_the_way_refuses_holds_back_nothing_beside_it(visitor, page):
+async def test_firewall_refusal_of_one_conversion_holds_back_no_other(visitor, page):
     await visitor.context.add_init_script("Math.random = () => 0.01")
     firewall = answering(page, *[(403, {})] * 10_000, only="order-refused")
     await visitor.context.route("**/t?*", firewall)
@@ -155,7 +155,7 @@ async def test_what_somebody_on_the_way_refuses_holds_back_nothing_beside_it(vis
     assert (page.counted("order-refused")["api"], "order-refused" in kept) == (0, True)
 
 
-async def test_one_conversion_that_is_refused_costs_none_beside_it(visitor, page):
+async def test_refused_conversion_costs_no_other(visitor, page):
     await visitor.goes_to("/")
     await visitor.context.set_offline(True)
     await visitor.does(bought("order-good"))
@@ -167,7 +167,7 @@ async def test_one_conversion_that_is_refused_costs_none_beside_it(visitor, page
     await until(lambda: page.counted("order-good") == BY_API)
 
 
-async def test_a_page_that_is_left_at_once_has_said_it_all_the_same(visitor, page):
+async def test_page_left_at_once_sends_its_conversion(visitor, page):
     page.shop.page("/", "", head=page.tag())
 
     await visitor.goes_to("/")
@@ -176,7 +176,7 @@ async def test_a_page_that_is_left_at_once_has_said_it_all_the_same(visitor, pag
     await until(lambda: page.counted("order-left") == BY_API)
 
 
-async def test_a_page_that_goes_away_uses_what_browsers_have_for_that(visitor, page):
+async def test_unloading_page_uses_a_beacon(visitor, page):
     page.shop.page("/", "", head=page.tag())
 
     await visitor.goes_to("/")
@@ -189,7 +189,7 @@ async def test_a_page_that_goes_away_uses_what_browsers_have_for_that(visitor, p
     ]
 
 
-async def test_a_tab_that_is_closed_at_once_has_said_it_all_the_same(visitor, page):
+async def test_tab_closed_at_once_sends_its_conversion(visitor, page):
     page.shop.page("/", "", head=page.tag())
 
     await visitor.goes_to("/")
@@ -213,7 +213,7 @@ class SlowLine:
         await route.continue_()
 
 
-async def test_of_two_tabs_one_sends_at_a_time_and_x_counts_once(visitor, page):
+async def test_only_one_of_two_tabs_sends_at_a_time(visitor, page):
     line = SlowLine()
     await visitor.goes_to("/")
     other = await visitor.other_tab()
@@ -233,7 +233,7 @@ async def test_of_two_tabs_one_sends_at_a_time_and_x_counts_once(visitor, page):
     assert (line.most, page.counted("order-tabs")) == (1, BY_API)
 
 
-async def test_one_thank_you_page_in_two_tabs_sells_once(visitor, page):
+async def test_thank_you_page_in_two_tabs_sends_once(visitor, page):
     page.shop.page(
         "/thanks", f"<script>{bought('order-twice')}</script>", head=page.tag(data_pixel="off")
     )
@@ -247,7 +247,7 @@ async def test_one_thank_you_page_in_two_tabs_sells_once(visitor, page):
     assert len(await visitor.sends()) == 1
 
 
-async def test_the_queue_is_bounded_and_the_newest_stay(visitor, page):
+async def test_queue_is_limited_and_keeps_the_newest(visitor, page):
     await visitor.goes_to("/")
     await visitor.context.set_offline(True)
     await visitor.does(
@@ -263,7 +263,7 @@ async def test_the_queue_is_bounded_and_the_newest_stay(visitor, page):
     assert (len(kept) <= 41, "59" in kept, "0" in kept) == (True, True, False)
 
 
-async def test_a_backlog_leaves_in_messages_of_a_bounded_size(visitor, page):
+async def test_backlog_is_sent_in_messages_of_limited_size(visitor, page):
     lines = "Array.from({length: 30}, (_, n) => ({id: n, name: 'x'.repeat(100)}))"
     await visitor.goes_to("/")
     await visitor.context.set_offline(True)
@@ -281,7 +281,7 @@ async def test_a_backlog_leaves_in_messages_of_a_bounded_size(visitor, page):
     assert (len(sizes) > 3, max(sizes) < 64_000) == (True, True)
 
 
-async def test_a_basket_too_large_for_a_beacon_is_left_out_and_the_sale_is_not(visitor, page):
+async def test_contents_too_large_for_a_beacon_are_dropped_and_the_sale_sent(visitor, page):
     lines = "Array.from({length: 900}, (_, n) => ({id: n, name: 'x'.repeat(100)}))"
 
     await visitor.goes_to("/")
@@ -293,7 +293,7 @@ async def test_a_basket_too_large_for_a_beacon_is_left_out_and_the_sale_is_not(v
     assert "contents" not in page.sent()[0]
 
 
-async def test_half_a_character_costs_no_sale(visitor, page):
+async def test_lone_surrogate_costs_no_sale(visitor, page):
     await visitor.goes_to("/")
     await visitor.context.set_offline(True)
     await visitor.does(bought("order-beside-half"))
@@ -310,7 +310,7 @@ async def test_half_a_character_costs_no_sale(visitor, page):
     assert said["order-half"]["contents"] == [{"id": "SKU-1", "name": "Mug !", "quantity": 1}]
 
 
-async def test_what_is_too_old_is_given_up(visitor, page):
+async def test_too_old_conversion_is_dropped(visitor, page):
     await visitor.goes_to("/elsewhere")
     for hours in (47, 49):
         conversion = (
@@ -329,7 +329,7 @@ async def test_what_is_too_old_is_given_up(visitor, page):
     assert [sent["conversion_id"] for sent in visitor.conversions()] == ["47"]
 
 
-async def test_a_queue_that_somebody_spoilt_stops_nothing(visitor, page):
+async def test_corrupt_queue_stops_nothing(visitor, page):
     await visitor.goes_to("/elsewhere")
     await visitor.does(
         "localStorage['twite:page:1764072000123'] = localStorage['twite.seen'] = '{'"
@@ -341,7 +341,7 @@ async def test_a_queue_that_somebody_spoilt_stops_nothing(visitor, page):
     await until(lambda: page.counted("order-spoilt") == BY_API)
 
 
-async def test_a_call_that_is_none_takes_no_other_with_it(visitor, page):
+async def test_invalid_call_loses_no_other_call(visitor, page):
     await visitor.goes_to("/")
     await visitor.context.set_offline(True)
     await visitor.does("twite({}, {email: 'a@example.com', value: {}, search: [], order_id: 5})")
@@ -353,7 +353,7 @@ async def test_a_call_that_is_none_takes_no_other_with_it(visitor, page):
     await until(lambda: page.counted("order-whole") == BY_API)
 
 
-async def test_when_it_happened_is_right_though_the_browsers_clock_is_not(visitor, page):
+async def test_time_is_correct_with_a_wrong_browser_clock(visitor, page):
     await visitor.context.add_init_script("const now = Date.now; Date.now = () => now() - 9e10")
 
     await visitor.goes_to("/")

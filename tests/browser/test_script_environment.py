@@ -45,7 +45,7 @@ def a_strict_page(street, integrity: str, address: str) -> None:
     )
 
 
-async def test_a_strict_policy_and_an_integrity_let_it_do_all_it_does(visitor, street):
+async def test_script_works_with_a_strict_policy_and_integrity(visitor, street):
     address, integrity = versioned(street)
     a_strict_page(street, integrity, address)
     blocked = []
@@ -58,7 +58,7 @@ async def test_a_strict_policy_and_an_integrity_let_it_do_all_it_does(visitor, s
     assert [text for text in blocked if "favicon" not in text and "404" not in text] == []
 
 
-async def test_another_script_of_that_name_is_refused_by_the_browser(visitor, street):
+async def test_changed_script_is_refused_by_integrity(visitor, street):
     address, _ = versioned(street)
     other = "sha384-" + base64.b64encode(hashlib.sha384(b"another").digest()).decode()
     a_strict_page(street, other, address)
@@ -68,14 +68,14 @@ async def test_another_script_of_that_name_is_refused_by_the_browser(visitor, st
     assert await visitor.does("typeof window.twite") == "undefined"
 
 
-async def test_after_its_first_line_the_usual_address_holds_the_versioned_script(street):
+async def test_versioned_script_is_the_usual_script_without_its_first_line(street):
     _, _, rest = fetched(street, f"{street.gateway_url}/twite.js?s=page").partition(b"\n")
     address, _ = versioned(street)
 
     assert rest == fetched(street, address)
 
 
-async def test_a_page_that_names_no_consent_waits_for_it(visitor, street):
+async def test_page_without_a_consent_setting_waits_for_consent(visitor, street):
     address, integrity = versioned(street)
     tag = f"<script src='{address}?s=page' integrity='{integrity}' crossorigin></script>"
     street.shop.page("/", "", head=tag)
@@ -87,7 +87,7 @@ async def test_a_page_that_names_no_consent_waits_for_it(visitor, street):
     assert (visitor.beacons(), await visitor.kept()) == ([], [])
 
 
-async def test_without_javascript_the_image_tells_the_gateway(browser, street):
+async def test_noscript_image_sends_the_conversion(browser, street):
     street.emulator.reset("received")
     image = (
         f"{street.gateway_url}/t?s=page&amp;event=purchase&amp;conversion_id=order-p3"
@@ -103,7 +103,7 @@ async def test_without_javascript_the_image_tells_the_gateway(browser, street):
     assert (sent["value"], sent["identifiers"][0]["twclid"]) == ("49.90", TWCLID)
 
 
-async def test_with_javascript_the_image_is_not_asked_for(visitor, street):
+async def test_noscript_image_is_not_loaded_with_javascript(visitor, street):
     image = f"<noscript><img src='{street.gateway_url}/t?s=page&amp;event=purchase'></noscript>"
     street.shop.page("/", image, head=street.tag(data_pixel="off"))
 
@@ -113,7 +113,7 @@ async def test_with_javascript_the_image_is_not_asked_for(visitor, street):
     assert [request.url for request in visitor.requests if "event=" in request.url] == []
 
 
-async def test_a_driven_browser_is_counted_and_not_sent(visitor, street):
+async def test_automated_browser_is_counted_and_not_sent(visitor, street):
     await visitor.context.add_init_script(
         "Object.defineProperty(navigator, 'webdriver', {value: true})"
     )
@@ -139,7 +139,7 @@ AGENTS = [
 
 
 @pytest.mark.parametrize(("agent", "robot"), AGENTS)
-async def test_robots_are_known_by_what_they_call_themselves(browser, street, agent, robot):
+async def test_robots_are_recognized_by_user_agent(browser, street, agent, robot):
     street.shop.page("/", "", head=street.tag(data_pixel="off"))
 
     async with Visitor.in_context(browser, street, user_agent=agent) as visitor:
@@ -157,9 +157,7 @@ PRERENDERED = """
 """
 
 
-async def test_a_page_nobody_looked_at_yet_is_counted_and_sends_once_it_is_looked_at(
-    visitor, street
-):
+async def test_prerendered_page_sends_once_it_is_visible(visitor, street):
     await visitor.context.add_init_script(PRERENDERED)
     street.shop.page(
         "/", f"<script>{bought('order-p5')}</script>", head=street.tag(data_pixel="load")
@@ -174,7 +172,7 @@ async def test_a_page_nobody_looked_at_yet_is_counted_and_sends_once_it_is_looke
     assert early == ([[{"name": "purchase", "reason": "prerender"}]], [])
 
 
-async def test_a_really_prerendered_page_sends_nothing_until_it_is_looked_at(visitor, street):
+async def test_really_prerendered_page_sends_only_when_visible(visitor, street):
     rules = '{"prerender": [{"urls": ["/thanks"], "eagerness": "immediate"}]}'
     street.shop.page(
         "/",
@@ -198,7 +196,7 @@ async def test_a_really_prerendered_page_sends_nothing_until_it_is_looked_at(vis
     assert early == 0
 
 
-async def test_the_script_loaded_twice_is_one_script(visitor, street):
+async def test_script_loaded_twice_runs_once(visitor, street):
     tag = street.tag(data_pixel="off")
     street.shop.page("/", "", head=tag + tag)
 
@@ -210,7 +208,7 @@ async def test_the_script_loaded_twice_is_one_script(visitor, street):
     assert len(await visitor.sends()) == 1
 
 
-async def test_a_page_without_https_sells_and_keeps_the_click_but_tells_of_nobody(
+async def test_page_without_https_sends_sale_and_click_but_no_person(
     playwright_, chromium, street, tmp_path
 ):
     here = "--host-resolver-rules=MAP *.example 127.0.0.1, MAP shop.example 127.0.0.1"
@@ -235,7 +233,7 @@ async def test_a_page_without_https_sells_and_keeps_the_click_but_tells_of_nobod
     assert not told & {"hashed_email", "hashed_phone_number"}
 
 
-async def test_what_a_page_asks_for_at_run_time_holds(visitor, street):
+async def test_settings_made_at_run_time_are_used(visitor, street):
     address, integrity = versioned(street)
     street.shop.page(
         "/", "", head=f"<script src='{address}' integrity='{integrity}' crossorigin></script>"

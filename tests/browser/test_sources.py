@@ -13,7 +13,7 @@ def page(street):
     return street
 
 
-async def test_what_a_script_left_that_named_no_source_is_not_lost(visitor, page):
+async def test_conversion_stored_by_a_script_without_a_source_is_sent(visitor, page):
     conversion = (
         "{event: 'purchase', conversion_id: 'order-of-before', at: Date.now(),"
         " email: 'shopper@example.com'}"
@@ -30,7 +30,7 @@ async def test_what_a_script_left_that_named_no_source_is_not_lost(visitor, page
     assert [sent["conversion_id"] for sent in visitor.conversions()] == ["order-of-before"]
 
 
-async def test_where_sources_share_an_origin_each_sends_its_own(visitor, page):
+async def test_sources_of_a_shared_origin_send_separately(visitor, page):
     page.shop.page("/other", "", head=page.tag("hiding", data_pixel="off"))
     await visitor.goes_to("/")
     await visitor.context.set_offline(True)
