@@ -38,15 +38,15 @@ def bad(readings):
         ("", AlertKind.PIXEL_PAUSED),
     ],
 )
-def test_a_paused_pixel_has_one_alert_by_its_reason(reason, kind):
+def test_paused_pixel_has_one_alert_by_its_reason(reason, kind):
     assert set(bad(of_pauses(["p", "q"], {"p": reason}))) == {(kind, "p")}
 
 
-def test_a_pixel_that_is_not_configured_any_more_is_not_read():
+def test_removed_pixel_is_not_checked():
     assert list(of_pauses([], {"p": "401"})) == []
 
 
-def test_what_x_echoes_does_not_leave_the_process():
+def test_values_echoed_by_x_are_masked():
     readings = of_pauses(["p"], {"p": 'Expected Email, got "shopper@example.com"'})
 
     assert bad(readings) == {(AlertKind.PIXEL_PAUSED, "p"): "Reason: Expected Email, got …"}
@@ -55,7 +55,7 @@ def test_what_x_echoes_does_not_leave_the_process():
 @pytest.mark.parametrize(
     ("dead", "verdict"), [(0, False), (5, False), (6, None), (9, None), (10, True)]
 )
-def test_dead_letters_have_room_between_many_and_few(dead, verdict):
+def test_dead_letter_alert_has_a_hysteresis(dead, verdict):
     account = ConversionCounts(source="s", pixel="p", received=dead, dead=dead)
 
     readings = {of_account.kind: of_account for of_account in of_accounts([account], CONTEXT)}
@@ -63,19 +63,19 @@ def test_dead_letters_have_room_between_many_and_few(dead, verdict):
     assert readings[AlertKind.DEAD_LETTERS].bad is verdict
 
 
-def test_dead_letters_of_all_sources_are_the_pixels():
+def test_dead_letters_of_all_sources_count_for_the_pixel():
     accounts = [ConversionCounts(source=name, pixel="p", received=5, dead=5) for name in ("s", "t")]
 
     assert (AlertKind.DEAD_LETTERS, "p") in bad(of_accounts(accounts, CONTEXT))
 
 
-def test_one_that_is_held_waits_for_a_person():
+def test_one_held_conversion_opens_an_alert():
     account = ConversionCounts(source="s", pixel="p", received=1, held=1)
 
     assert set(bad(of_accounts([account], CONTEXT))) == {(AlertKind.CONVERSIONS_HELD, "p")}
 
 
-def test_a_residue_is_told_by_source_and_pixel():
+def test_imbalance_is_reported_by_source_and_pixel():
     accounts = [
         ConversionCounts(source="s", pixel="p", received=3, delivered=1),
         ConversionCounts(source="s", pixel="", received=1, delivered=2),
@@ -92,7 +92,7 @@ def a_forecast(**more):
     return Forecast(**(values | more))
 
 
-def test_a_backlog_that_is_drained_in_time_is_no_risk():
+def test_backlog_drained_in_time_is_no_risk():
     assert bad(of_forecasts([a_forecast(next_deadline=NOW + 1)], CONTEXT)) == {}
 
 
@@ -107,7 +107,7 @@ def test_deadlines_that_will_be_missed_are_a_risk():
 
 
 @pytest.mark.parametrize(("left", "at_risk"), [(DEADLINE_NEAR, False), (DEADLINE_NEAR - 1, True)])
-def test_a_standstill_is_a_risk_twelve_hours_before_the_first_deadline(left, at_risk):
+def test_stalled_pixel_is_a_risk_twelve_hours_before_the_deadline(left, at_risk):
     found = bad(of_forecasts([a_forecast(drained_at=None, next_deadline=NOW + left)], CONTEXT))
 
     assert bool(found) is at_risk
@@ -116,7 +116,7 @@ def test_a_standstill_is_a_risk_twelve_hours_before_the_first_deadline(left, at_
 @pytest.mark.parametrize(
     ("free", "verdict"), [(999, True), (1_000, None), (1_249, None), (1_250, False)]
 )
-def test_a_full_disk_has_room_between_bad_and_good(free, verdict):
+def test_disk_alert_has_a_hysteresis(free, verdict):
     (reading,) = of_space(DiskSpace(free=free << 20, files={}), CONTEXT)
 
     assert reading.bad is verdict
@@ -126,18 +126,18 @@ def test_a_full_disk_has_room_between_bad_and_good(free, verdict):
     ("offset", "verdict"),
     [(0, False), (14_999, False), (15_000, None), (29_999, None), (30_000, True), (-30_000, True)],
 )
-def test_a_clock_has_room_between_wrong_and_right(offset, verdict):
+def test_clock_alert_has_a_hysteresis(offset, verdict):
     assert of_clock(offset).bad is verdict
 
 
-def test_a_wrong_clock_says_which_way():
+def test_wrong_clock_has_its_direction():
     assert [of_clock(offset).reason for offset in (90_000, -90_000)] == [
         "This machine's clock is 90 s behind X's",
         "This machine's clock is 90 s ahead of X's",
     ]
 
 
-def test_a_silence_says_how_long_it_is_and_what_would_be_usual():
+def test_silence_shows_its_length_and_the_usual_one():
     long = Silence(source="s", lasts=26 * HOUR + 5 * MINUTE, usual=16 * HOUR, expected=0)
     missed = Silence(source="t", lasts=70 * MINUTE, usual=16 * HOUR, expected=120)
     usual = Silence(source="u", lasts=MINUTE, usual=HOUR, expected=0)

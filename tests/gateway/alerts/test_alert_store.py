@@ -75,7 +75,7 @@ class Stage:
         await self.clock.advance(ms)
 
 
-async def test_what_is_bad_opens_one_alert_and_says_so_once():
+async def test_bad_check_opens_one_alert_and_reports_it_once():
     stage = Stage()
 
     stage.read(bad=True)
@@ -94,7 +94,7 @@ async def test_what_is_bad_opens_one_alert_and_says_so_once():
     ]
 
 
-async def test_each_subject_and_each_kind_has_an_alert_of_its_own():
+async def test_each_subject_and_kind_has_its_own_alert():
     stage = Stage()
 
     stage.read(bad=True)
@@ -104,7 +104,7 @@ async def test_each_subject_and_each_kind_has_an_alert_of_its_own():
     assert len(stage.register.alerts()) == 3
 
 
-async def test_what_is_well_is_not_worth_a_word():
+async def test_good_check_reports_nothing():
     stage = Stage()
 
     stage.read(bad=False)
@@ -113,7 +113,7 @@ async def test_what_is_well_is_not_worth_a_word():
     assert (stage.said, stage.register.alerts()) == ([], [])
 
 
-async def test_what_must_last_to_be_bad_opens_only_then():
+async def test_alert_opens_after_its_delay():
     stage = Stage()
     patience = RULES[AlertKind.DEADLINE_RISK].opens_after
 
@@ -128,7 +128,7 @@ async def test_what_must_last_to_be_bad_opens_only_then():
 
 
 @pytest.mark.parametrize("between", [False, None])
-async def test_a_reading_that_is_not_bad_begins_the_patience_anew(between):
+async def test_good_check_restarts_the_delay(between):
     stage = Stage()
     patience = RULES[AlertKind.DEADLINE_RISK].opens_after
 
@@ -142,7 +142,7 @@ async def test_a_reading_that_is_not_bad_begins_the_patience_anew(between):
     assert stage.said == []
 
 
-async def test_an_alert_is_over_after_a_calm_without_a_break():
+async def test_alert_resolves_after_an_uninterrupted_calm():
     stage = Stage()
     kind = AlertKind.PIXEL_PAUSED
 
@@ -161,7 +161,7 @@ async def test_an_alert_is_over_after_a_calm_without_a_break():
     assert stage.register.alerts() == []
 
 
-async def test_between_bad_and_good_an_alert_stays():
+async def test_alert_stays_open_between_bad_and_good():
     stage = Stage()
 
     stage.read(bad=True)
@@ -171,7 +171,7 @@ async def test_between_bad_and_good_an_alert_stays():
     assert [phase for phase, *_ in stage.said] == [AlertPhase.OPENED]
 
 
-async def test_an_open_alert_is_told_again_once_a_day_with_what_is_so_now():
+async def test_open_alert_is_repeated_daily_with_the_current_reason():
     stage = Stage()
 
     stage.read(bad=True)
@@ -186,7 +186,7 @@ async def test_an_open_alert_is_told_again_once_a_day_with_what_is_so_now():
     ]
 
 
-async def test_a_clock_that_jumps_does_not_end_a_calm():
+async def test_clock_jump_does_not_end_a_calm():
     stage = Stage()
     kind = AlertKind.PIXEL_PAUSED
 
@@ -198,7 +198,7 @@ async def test_a_clock_that_jumps_does_not_end_a_calm():
     assert len(stage.register.alerts()) == 1
 
 
-async def test_a_subject_that_is_no_more_among_a_whole_kind_is_well():
+async def test_missing_subject_of_a_complete_check_is_good():
     stage = Stage()
     stage.read(bad=True)
     stage.read(bad=True, kind=AlertKind.DEAD_LETTERS)
@@ -208,7 +208,7 @@ async def test_a_subject_that_is_no_more_among_a_whole_kind_is_well():
     assert [alert.kind for alert in stage.register.alerts()] == [AlertKind.DEAD_LETTERS]
 
 
-async def test_alerts_and_untold_news_outlive_the_process():
+async def test_alerts_and_unsent_messages_survive_a_restart():
     stage = Stage()
     stage.read(bad=True)
     stage.read(bad=True, subject="other")
@@ -225,7 +225,7 @@ async def test_alerts_and_untold_news_outlive_the_process():
     ]
 
 
-async def test_an_alert_that_was_open_before_a_restart_is_not_opened_again():
+async def test_alert_open_before_a_restart_is_not_opened_again():
     stage = Stage()
     stage.read(bad=True)
     await stage.register.save()
@@ -237,7 +237,7 @@ async def test_an_alert_that_was_open_before_a_restart_is_not_opened_again():
     assert after.said == []
 
 
-async def test_what_was_told_is_no_news_and_what_is_over_is_forgotten():
+async def test_sent_message_is_no_longer_pending_and_a_resolved_alert_deleted():
     stage = Stage()
     stage.read(bad=True)
     stage.read(bad=True, subject="other")
@@ -253,7 +253,7 @@ async def test_what_was_told_is_no_news_and_what_is_over_is_forgotten():
     ]
 
 
-async def test_news_that_came_while_older_news_was_told_is_still_to_be_told():
+async def test_message_created_while_another_was_sent_is_still_pending():
     stage = Stage()
     stage.read(bad=True)
     [opened] = stage.register.news()
@@ -264,7 +264,7 @@ async def test_news_that_came_while_older_news_was_told_is_still_to_be_told():
     assert [new.news for new in stage.register.news()] == [AlertPhase.RESOLVED]
 
 
-async def test_an_opening_that_was_never_told_is_not_told_as_a_reminder():
+async def test_unsent_opening_does_not_become_a_reminder():
     stage = Stage()
     stage.read(bad=True)
 
@@ -274,7 +274,7 @@ async def test_an_opening_that_was_never_told_is_not_told_as_a_reminder():
     assert [new.news for new in stage.register.news()] == [AlertPhase.OPENED]
 
 
-async def test_a_store_that_fails_keeps_no_alert_from_opening_and_is_written_to_later():
+async def test_store_failure_does_not_prevent_an_alert():
     alarms = FailingAlarms()
     stage = Stage(alarms)
     stage.read(bad=True)
@@ -287,7 +287,7 @@ async def test_a_store_that_fails_keeps_no_alert_from_opening_and_is_written_to_
     assert [alert.subject for alert in await alarms.load(Alert)] == [PIXEL]
 
 
-async def test_an_alert_that_could_not_be_loaded_is_not_opened_a_second_time():
+async def test_alert_that_could_not_be_loaded_is_not_opened_twice():
     alarms = FailingAlarms()
     alarms.failing = False
     before = Stage(alarms)
@@ -314,7 +314,7 @@ async def test_an_alert_that_could_not_be_loaded_is_not_opened_a_second_time():
     assert (resolved.opened_at, resolved.resolved_at) == (opened.opened_at, stage.clock.now())
 
 
-async def test_what_changed_during_a_failed_write_is_what_is_written():
+async def test_change_during_a_failed_write_is_written():
     alarms = FailingAlarms()
     stage = Stage(alarms)
     stage.read(bad=True)
@@ -328,7 +328,7 @@ async def test_what_changed_during_a_failed_write_is_what_is_written():
     assert list(await alarms.load(Alert)) == [msgspec.structs.replace(alert, news=None)]
 
 
-async def test_a_write_that_fails_late_does_not_undo_one_that_came_after_it():
+async def test_late_failure_of_a_write_does_not_undo_a_later_write():
     alarms = SlowAlarms()
     stage = Stage(alarms)
     stage.read(bad=True)
@@ -346,7 +346,7 @@ async def test_a_write_that_fails_late_does_not_undo_one_that_came_after_it():
     assert [alert.news for alert in await alarms.load(Alert)] == [None]
 
 
-async def test_what_is_kept_is_what_is_so_now():
+async def test_stored_alert_has_the_current_reason():
     stage = Stage()
     stage.read(bad=True)
     await stage.register.save()
@@ -357,7 +357,7 @@ async def test_what_is_kept_is_what_is_so_now():
     assert [alert.reason for alert in await stage.alarms.load(Alert)] == ["500 are held"]
 
 
-async def test_a_webhook_out_of_reach_does_not_fill_the_store():
+async def test_unsent_alerts_in_the_store_are_limited():
     stage = Stage()
 
     for _ in range(MOST_UNSENT + 50):

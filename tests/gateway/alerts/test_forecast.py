@@ -38,23 +38,23 @@ def forecast(*backlog, delivered=(), paused=(), rate=60_000):
     return found
 
 
-def test_an_empty_outbox_is_drained_now_and_misses_nothing():
+def test_empty_outbox_is_drained_now_and_misses_nothing():
     assert forecast() == Forecast(pixel="o8z6j", drained_at=NOW)
 
 
-def test_the_backlog_is_drained_at_the_rate_of_late():
+def test_backlog_is_drained_at_the_recent_rate():
     found = forecast(waiting(1, 6_000), delivered=[(NOW - MINUTE, 1_500)])
 
     assert (found.rate, found.drained_at) == (6_000, NOW + HOUR)
 
 
-def test_the_limit_is_the_highest_rate_there_can_be():
+def test_rate_limit_caps_the_forecast_rate():
     found = forecast(waiting(1, 400), delivered=[(NOW - MINUTE, 9_999)], rate=100)
 
     assert found.drained_at == NOW + 4 * RATE_WINDOW
 
 
-def test_a_backlog_that_just_came_is_taken_to_go_at_the_limit():
+def test_fresh_backlog_is_assumed_to_drain_at_the_limit():
     fresh = BacklogHour(
         pixel="o8z6j", hour=NOW // HOUR, deliveries=200, first=NOW - 59_000, oldest=NOW - 59_000
     )
@@ -64,7 +64,7 @@ def test_a_backlog_that_just_came_is_taken_to_go_at_the_limit():
     assert found.drained_at == NOW + 2 * RATE_WINDOW
 
 
-def test_what_was_delivered_before_there_was_a_backlog_does_not_count():
+def test_deliveries_before_the_backlog_do_not_count():
     began = NOW - 5 * MINUTE
     some = BacklogHour(pixel="o8z6j", hour=began // HOUR, deliveries=100, first=began, oldest=began)
 
@@ -73,25 +73,25 @@ def test_what_was_delivered_before_there_was_a_backlog_does_not_count():
     assert found.rate == 600
 
 
-def test_a_backlog_of_which_nothing_is_delivered_has_no_end():
+def test_backlog_without_deliveries_is_stalled():
     found = forecast(waiting(1, 10))
 
     assert (found.drained_at, found.stalled, found.rate) == (None, True, 0)
 
 
-def test_a_paused_pixel_has_no_end_whatever_was_delivered_before():
+def test_paused_pixel_is_stalled():
     found = forecast(waiting(0, 10), delivered=[(NOW - MINUTE, 50)], paused=["o8z6j"])
 
     assert found.stalled
 
 
-def test_what_is_sent_before_its_deadline_is_not_missed():
+def test_delivery_before_its_deadline_is_not_missed():
     found = forecast(waiting(40, 1_000), delivered=[(NOW - MINUTE, 1_000)])
 
     assert (found.misses, found.late) == (0, 0)
 
 
-def test_what_will_be_sent_after_its_deadline_is_counted():
+def test_delivery_after_its_deadline_is_counted():
     # A thousand an hour; the last of them is due in eight hours and sent in ten.
     found = forecast(waiting(40, 10_000), delivered=[(NOW - MINUTE, 250)])
 
@@ -99,7 +99,7 @@ def test_what_will_be_sent_after_its_deadline_is_counted():
     assert (found.rate, found.misses, found.late) == (1_000, 1_111, 0)
 
 
-def test_later_ones_wait_for_those_before_them():
+def test_later_deliveries_wait_for_earlier_ones():
     found = forecast(waiting(47, 900), waiting(46, 900), delivered=[(NOW - MINUTE, 125)])
 
     # 500 an hour: the first 900 are sent in time, within 1.8 hours. The next are sent until 3.6
@@ -107,13 +107,13 @@ def test_later_ones_wait_for_those_before_them():
     assert found.misses == 675
 
 
-def test_what_is_late_already_is_missed_too():
+def test_overdue_deliveries_are_missed():
     found = forecast(waiting(50, 100), waiting(1, 100), delivered=[(NOW - MINUTE, 1_000)])
 
     assert (found.late, found.misses) == (100, 100)
 
 
-def test_of_an_hour_whose_deadlines_are_passing_a_part_is_late():
+def test_part_of_an_hour_with_passing_deadlines_is_late():
     half = NOW + HOUR // 2
     [found] = forecasts(
         [a_destination()], [waiting(48, 100)], {"o8z6j": [(half - 1, 60_000)]}, now=half
@@ -122,20 +122,20 @@ def test_of_an_hour_whose_deadlines_are_passing_a_part_is_late():
     assert found.late == 50
 
 
-def test_one_that_is_late_is_not_rounded_away():
+def test_one_late_delivery_is_not_rounded_away():
     at = NOW - 48 * HOUR - 1
     hour = BacklogHour(pixel="o8z6j", hour=at // HOUR, deliveries=1, first=at, oldest=at)
 
     assert forecast(hour, delivered=[(NOW - 1, 50)]).late == 1
 
 
-def test_what_a_standstill_will_cost_is_told_for_the_case_that_it_ends_now():
+def test_stalled_backlog_misses_nothing_if_it_resumes_now():
     found = forecast(waiting(40, 100))
 
     assert (found.misses, found.next_deadline) == (0, NOW + 8 * HOUR)
 
 
-def test_the_next_deadline_is_not_one_that_has_passed():
+def test_next_deadline_is_in_the_future():
     found = forecast(waiting(60, 5), waiting(10, 5))
 
     assert found.next_deadline == NOW + 38 * HOUR
@@ -160,7 +160,7 @@ def test_pixels_of_one_account_share_its_limit():
     assert [pixel.drained_at for pixel in found] == [NOW + RATE_WINDOW] * 2
 
 
-def test_the_deadline_of_what_x_may_have_is_the_nearer_one_and_its_age_its_own():
+def test_ambiguous_delivery_has_an_earlier_deadline_and_its_own_age():
     doubtful = BacklogHour(
         pixel="o8z6j", hour=NOW // HOUR - 9, deliveries=1, first=NOW - 9 * HOUR, oldest=NOW - HOUR
     )
@@ -170,5 +170,5 @@ def test_the_deadline_of_what_x_may_have_is_the_nearer_one_and_its_age_its_own()
     assert (found.next_deadline, found.oldest) == (NOW + 39 * HOUR, NOW - HOUR)
 
 
-def test_a_pixel_that_is_not_configured_is_not_forecast():
+def test_unconfigured_pixel_has_no_forecast():
     assert forecasts([], [waiting(1, 5)], {}, now=NOW) == []

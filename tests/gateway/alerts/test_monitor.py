@@ -119,7 +119,7 @@ async def running():
         task.cancel()
 
 
-async def test_a_gateway_that_is_well_has_no_alert(running):
+async def test_healthy_gateway_has_no_alert(running):
     stage = Stage()
 
     await running(stage)
@@ -128,7 +128,7 @@ async def test_a_gateway_that_is_well_has_no_alert(running):
     assert stage.said() == []
 
 
-async def test_a_look_tells_what_is_to_be_expected_and_what_room_there_is(running):
+async def test_check_reports_forecasts_and_free_space(running):
     stage = Stage()
     await stage.receive("order-1")
 
@@ -138,7 +138,7 @@ async def test_a_look_tells_what_is_to_be_expected_and_what_room_there_is(runnin
     assert (looked.space, [forecast.pending for forecast in looked.forecasts]) == (ROOM, [1])
 
 
-async def test_a_pixel_that_pauses_is_alerted_at_once(running):
+async def test_pause_alerts_at_once(running):
     stage = Stage()
     await running(stage)
 
@@ -149,7 +149,7 @@ async def test_a_pixel_that_pauses_is_alerted_at_once(running):
     assert [alert.subject for alert in await stage.store.load(Alert)] == [PIXEL]
 
 
-async def test_it_is_over_when_the_pixel_has_been_sent_to_for_a_while(running):
+async def test_alert_resolves_after_the_pixel_resumed_for_a_while(running):
     stage = Stage()
     await running(stage)
     stage.observer.see(Paused(pixel=PIXEL, reason="401"))
@@ -161,7 +161,7 @@ async def test_it_is_over_when_the_pixel_has_been_sent_to_for_a_while(running):
     assert [phase for phase, *_ in stage.said()] == [AlertPhase.OPENED, AlertPhase.RESOLVED]
 
 
-async def test_a_pause_that_outlived_a_restart_is_heard_of_at_the_start(running):
+async def test_pause_from_before_a_restart_alerts_at_the_start(running):
     stage = Stage()
     await stage.store.put([Pause(pixel=PIXEL, since=1, reason="404 NOT_FOUND: none")])
     await stage.store.put([Pause(pixel="gone", since=1, reason="404")])
@@ -174,7 +174,7 @@ async def test_a_pause_that_outlived_a_restart_is_heard_of_at_the_start(running)
     assert stage.open() == {(AlertKind.PIXEL_PAUSED, PIXEL)}
 
 
-async def test_an_alert_that_was_open_before_a_restart_stays_one(running):
+async def test_alert_open_before_a_restart_stays_open(running):
     stage = Stage()
     await stage.store.put([Pause(pixel=PIXEL, since=1, reason="404")])
     await running(stage)
@@ -189,7 +189,7 @@ async def test_an_alert_that_was_open_before_a_restart_stays_one(running):
 
 
 @pytest.mark.parametrize("where", ["ledger", "outbox", "sweep"])
-async def test_a_commit_that_fails_is_alerted_though_nothing_can_be_written(running, where):
+async def test_failed_commit_alerts_though_nothing_can_be_written(running, where):
     stage = Stage()
     await running(stage)
     stage.store.failing = True
@@ -200,7 +200,7 @@ async def test_a_commit_that_fails_is_alerted_though_nothing_can_be_written(runn
     assert stage.open() == {(AlertKind.STORE_FAILING, STORE)}
 
 
-async def test_other_trouble_is_none_of_the_stores(running):
+async def test_other_trouble_is_no_store_alert(running):
     stage = Stage()
     await running(stage)
 
@@ -210,7 +210,7 @@ async def test_other_trouble_is_none_of_the_stores(running):
     assert stage.said() == []
 
 
-async def test_a_store_that_commits_again_is_well_after_a_while(running):
+async def test_store_alert_resolves_after_successful_commits(running):
     stage = Stage()
     await running(stage)
     stage.store.failing = True
@@ -224,7 +224,7 @@ async def test_a_store_that_commits_again_is_well_after_a_while(running):
     assert list(await stage.store.load(Alert)) != []  # not reported yet
 
 
-async def test_what_others_warn_of_is_alerted_and_ends_when_they_say_so(running):
+async def test_reported_condition_alerts_and_resolves(running):
     stage = Stage()
     await running(stage)
     warning = {"kind": AlertKind.STORE_UNUSABLE, "subject": STORE, "reason": "page 7"}
@@ -240,7 +240,7 @@ async def test_what_others_warn_of_is_alerted_and_ends_when_they_say_so(running)
     ]
 
 
-async def test_a_clock_that_stays_wrong_is_alerted(running):
+async def test_lasting_wrong_clock_alerts(running):
     stage = Stage()
     await running(stage)
 
@@ -250,7 +250,7 @@ async def test_a_clock_that_stays_wrong_is_alerted(running):
     assert stage.open() == {(AlertKind.CLOCK_WRONG, CLOCK)}
 
 
-async def test_a_disk_that_fills_up_is_alerted_within_a_minute(running):
+async def test_full_disk_alerts_within_a_minute(running):
     stage = Stage()
     await running(stage)
 
@@ -260,7 +260,7 @@ async def test_a_disk_that_fills_up_is_alerted_within_a_minute(running):
     assert stage.open() == {(AlertKind.DISK_NEARLY_FULL, STORE)}
 
 
-async def test_what_cannot_be_read_is_told_and_ends_no_alert(running):
+async def test_unreadable_figures_are_reported_and_resolve_no_alert(running):
     stage = Stage()
     stage.disk.room = DiskSpace(free=1, files={})
     await running(stage)
@@ -274,7 +274,7 @@ async def test_what_cannot_be_read_is_told_and_ends_no_alert(running):
     assert stage.open() == {(AlertKind.DISK_NEARLY_FULL, STORE)}
 
 
-async def test_a_store_that_cannot_be_read_at_the_start_does_not_keep_the_lookout_from_starting(
+async def test_unreadable_store_at_the_start_does_not_stop_the_monitor(
     running,
 ):
     stage = Stage()
@@ -286,7 +286,7 @@ async def test_a_store_that_cannot_be_read_at_the_start_does_not_keep_the_lookou
     assert stage.open() == {(AlertKind.DISK_NEARLY_FULL, STORE)}
 
 
-async def test_a_backlog_that_will_miss_its_deadlines_is_alerted_when_it_lasts(running):
+async def test_lasting_deadline_risk_alerts(running):
     stage = Stage()
     await stage.receive("order-1")
     await stage.clock.advance(47 * HOUR)
@@ -298,7 +298,7 @@ async def test_a_backlog_that_will_miss_its_deadlines_is_alerted_when_it_lasts(r
     assert (early, stage.open()) == ([], {(AlertKind.DEADLINE_RISK, PIXEL)})
 
 
-async def test_a_source_that_falls_silent_is_alerted():
+async def test_silent_source_alerts():
     stage = Stage(sources=("shop", "till"))
     for day in range(9):
         await stage.day(f"shop-{day}", f"till-{day}")
@@ -310,7 +310,7 @@ async def test_a_source_that_falls_silent_is_alerted():
     assert (AlertKind.SOURCE_SILENT, "till") not in stage.open()
 
 
-async def test_a_silence_is_not_over_because_nothing_can_be_written_down():
+async def test_silence_is_not_over_because_a_write_failed():
     stage = Stage()
     for day in range(9):
         await stage.day(f"shop-{day}")
@@ -324,7 +324,7 @@ async def test_a_silence_is_not_over_because_nothing_can_be_written_down():
     assert (AlertKind.SOURCE_SILENT, "shop") in stage.open()
 
 
-async def test_what_a_source_usually_sends_outlives_a_restart_and_the_stop_is_no_silence():
+async def test_usual_traffic_survives_a_restart_and_downtime_is_no_silence():
     stage = Stage()
     for day in range(9):
         await stage.day(f"shop-{day}")
@@ -340,7 +340,7 @@ async def test_what_a_source_usually_sends_outlives_a_restart_and_the_stop_is_no
     assert (AlertKind.SOURCE_SILENT, "shop") in again.open()
 
 
-async def test_a_fault_of_ours_does_not_end_the_watching(running):
+async def test_internal_error_does_not_end_the_monitor(running):
     stage = Stage()
     await running(stage)
     stage.disk.room = "much"  # not a plausible free space
@@ -353,7 +353,7 @@ async def test_a_fault_of_ours_does_not_end_the_watching(running):
     assert (AlertKind.DISK_NEARLY_FULL, STORE) in stage.open()
 
 
-async def test_it_looks_every_minute_however_much_it_hears(running):
+async def test_monitor_checks_once_a_minute_however_many_notices_arrive(running):
     stage = Stage()
     await running(stage)
 
@@ -376,7 +376,7 @@ class HangingStore(MemoryStore):
         return await super().backlog()
 
 
-async def test_an_event_opens_an_alert_while_a_check_waits_for_the_store(running):
+async def test_notice_opens_an_alert_while_a_check_waits_for_the_store(running):
     stage = Stage(HangingStore())
     await running(stage)
     stage.store.hangs = True

@@ -77,7 +77,7 @@ async def running():
         task.cancel()
 
 
-async def test_an_alert_goes_to_the_webhook_once(running):
+async def test_alert_is_sent_to_the_webhook_once(running):
     stage = Stage(TAKEN, TAKEN)
     running(stage)
     await settled()
@@ -102,7 +102,7 @@ async def test_an_alert_goes_to_the_webhook_once(running):
         (NoResponse(reason="no answer in time", left=True), "no answer in time"),
     ],
 )
-async def test_what_is_not_taken_is_told_again_later_under_the_same_id(running, refusal, why):
+async def test_failed_message_is_repeated_under_the_same_id(running, refusal, why):
     stage = Stage(refusal, TAKEN)
     running(stage)
     stage.read(bad=True)
@@ -118,7 +118,7 @@ async def test_what_is_not_taken_is_told_again_later_under_the_same_id(running, 
     assert stage.register.news() == []
 
 
-async def test_a_webhook_that_is_down_is_asked_less_and_less_often(running):
+async def test_unavailable_webhook_is_tried_less_and_less_often(running):
     stage = Stage(*[answered(503)] * 1_000)
     running(stage)
     stage.read(bad=True)
@@ -131,7 +131,7 @@ async def test_a_webhook_that_is_down_is_asked_less_and_less_often(running):
     assert LONGEST_REST == 5 * MINUTE
 
 
-async def test_a_message_that_is_refused_delays_no_other(running):
+async def test_refused_message_delays_no_other(running):
     def picky(outbound):
         return answered(400) if b"bad" in outbound.body else TAKEN
 
@@ -147,7 +147,7 @@ async def test_a_message_that_is_refused_delays_no_other(running):
     assert stage.told() == [("opened", "bad"), ("opened", "good")]
 
 
-async def test_the_end_of_an_alert_is_told_even_if_its_beginning_was_not(running):
+async def test_resolution_is_sent_even_if_the_opening_was_not(running):
     stage = Stage(answered(500), TAKEN)
     running(stage)
     stage.read(bad=True)
@@ -160,7 +160,7 @@ async def test_the_end_of_an_alert_is_told_even_if_its_beginning_was_not(running
     assert list(await stage.alarms.load(Alert)) == []
 
 
-async def test_what_was_not_told_before_a_stop_is_told_after_the_next_start(running):
+async def test_unsent_message_is_sent_after_the_next_start(running):
     stage = Stage(answered(500))
     stage.read(bad=True)
     await stage.notifier.once()
@@ -177,7 +177,7 @@ async def test_what_was_not_told_before_a_stop_is_told_after_the_next_start(runn
     )
 
 
-async def test_without_a_webhook_nothing_waits_to_be_told(running):
+async def test_no_message_is_pending_without_a_webhook(running):
     stage = Stage(webhook=False)
     stage.read(bad=True)
     stage.read(bad=True, subject="other")
@@ -189,5 +189,5 @@ async def test_without_a_webhook_nothing_waits_to_be_told(running):
     assert [alert.subject for alert in await stage.alarms.load(Alert)] == ["o8z6j"]
 
 
-def test_a_webhook_does_not_print_its_address():
+def test_repr_of_a_webhook_hides_its_address():
     assert "hooks" not in repr(Webhook(address=Secret(ADDRESS), secret=Secret("s3")))

@@ -26,7 +26,7 @@ ALERT = Alert(
 )
 
 
-def test_a_message_is_signed_as_standard_webhooks_says():
+def test_message_is_signed_as_by_standard_webhooks():
     assert headers(ENVELOPE, now=AT + 999, secret=SECRET) == {
         "Content-Type": "application/json",
         "webhook-id": ENVELOPE.id,
@@ -35,11 +35,11 @@ def test_a_message_is_signed_as_standard_webhooks_says():
     }
 
 
-def test_without_a_secret_nothing_is_signed():
+def test_message_is_unsigned_without_a_secret():
     assert "webhook-signature" not in headers(ENVELOPE, now=AT, secret=None)
 
 
-def test_a_secret_of_ones_own_is_taken_as_it_is():
+def test_custom_secret_is_used_unchanged():
     signed = b"msg_p5jXN8AQM9LWM0D4loKWxJek.1614265330." + ENVELOPE.body
     digest = hmac.new(b"between us", signed, hashlib.sha256).digest()
 
@@ -57,11 +57,11 @@ def test_a_secret_of_ones_own_is_taken_as_it_is():
         ("anything else", False),
     ],
 )
-def test_a_secret_that_says_it_is_base64_must_be(text, bad):
+def test_base64_secret_must_be_valid(text, bad):
     assert unreadable(Secret(text)) is bad
 
 
-def test_a_message_says_what_who_since_when_and_where_it_is_written_what_to_do():
+def test_message_has_text_reason_start_and_help():
     envelope = enveloped(ALERT, AlertPhase.OPENED, gateway="https://t.shop.example")
 
     assert json.loads(envelope.body) == {
@@ -84,7 +84,7 @@ def test_a_message_says_what_who_since_when_and_where_it_is_written_what_to_do()
     }
 
 
-def test_the_end_of_an_alert_says_when_it_began_and_ended():
+def test_resolution_has_start_and_end():
     over = msgspec.structs.replace(ALERT, resolved_at=ALERT.opened_at + 60_000)
 
     said = json.loads(enveloped(over, AlertPhase.RESOLVED, gateway="g").body)
@@ -97,7 +97,7 @@ def test_the_end_of_an_alert_says_when_it_began_and_ended():
     assert said["text"].startswith("[resolved] ")
 
 
-def test_each_message_of_an_alert_has_an_id_of_its_own_that_a_retry_keeps():
+def test_each_message_has_its_own_stable_id():
     def ids(alert):
         return [enveloped(alert, phase, gateway="g").id for phase in AlertPhase]
 
@@ -110,11 +110,11 @@ def test_each_message_of_an_alert_has_an_id_of_its_own_that_a_retry_keeps():
 @pytest.mark.parametrize(
     "name", ["type", "payload", "channel", "username", "attachments", "props", "priority"]
 )
-def test_a_chat_finds_no_name_that_it_gives_another_meaning(name):
+def test_message_has_no_field_with_a_special_meaning_for_chats(name):
     assert name not in json.loads(enveloped(ALERT, AlertPhase.OPENED, gateway="g").body)
 
 
-def test_what_x_says_calls_nobody_in_a_chat():
+def test_reason_of_x_mentions_nobody_in_a_chat():
     loud = msgspec.structs.replace(ALERT, reason="no such pixel <!channel> @here")
 
     said = json.loads(enveloped(loud, AlertPhase.OPENED, gateway="g").body)
@@ -123,7 +123,7 @@ def test_what_x_says_calls_nobody_in_a_chat():
     assert said["reason"] == loud.reason
 
 
-def test_a_trial_has_the_shape_of_an_alert():
+def test_trial_message_has_the_format_of_an_alert():
     said = json.loads(trial(id_="t-1", now=AT, gateway="g").body)
 
     assert said.keys() == json.loads(enveloped(ALERT, AlertPhase.OPENED, gateway="g").body).keys()
