@@ -39,7 +39,7 @@ async def told(people):
 
 
 @pytest.mark.parametrize("name", ["", "Ada", "a b", "-ada", "a" * 65, "ada\n", "ädä", "../ada"])
-async def test_a_name_that_is_none_is_refused(user_accounts, name):
+async def test_invalid_name_is_refused(user_accounts, name):
     with pytest.raises(InvalidAccountChange):
         await add(user_accounts, name)
 
@@ -74,7 +74,7 @@ async def test_a_name_that_is_none_is_refused(user_accounts, name):
         "x" * 1_025,
     ],
 )
-async def test_a_password_that_is_short_or_that_everybody_knows_is_refused(password):
+async def test_short_or_common_password_is_refused(password):
     with pytest.raises(InvalidAccountChange):
         refuse_weak(password, name="ada.lovelace")
 
@@ -89,18 +89,18 @@ async def test_a_password_that_is_short_or_that_everybody_knows_is_refused(passw
         "🐦🐦 finch on a wire",
     ],
 )
-async def test_length_counts_and_not_what_it_is_made_of(password):
+async def test_long_password_of_any_characters_is_accepted(password):
     refuse_weak(password, name="ada")
 
 
-async def test_two_users_do_not_share_a_name(user_accounts):
+async def test_user_names_are_unique(user_accounts):
     await add(user_accounts, "ada")
 
     with pytest.raises(InvalidAccountChange, match="already exists"):
         await add(user_accounts, "ada")
 
 
-async def test_the_last_admin_stays_one(user_accounts):
+async def test_last_admin_stays_admin(user_accounts):
     await add(user_accounts, "ada")
     await add(user_accounts, "olga", Role.OPERATOR)
 
@@ -111,7 +111,7 @@ async def test_the_last_admin_stays_one(user_accounts):
 
 
 @pytest.mark.parametrize("pixels", [[], ["o8z6j"]])
-async def test_an_admin_of_some_pixels_is_not_made(user_accounts, pixels):
+async def test_admin_of_some_pixels_is_refused(user_accounts, pixels):
     await add(user_accounts, "grace")
     await add(user_accounts, "ada", Role.OPERATOR)
 
@@ -124,7 +124,7 @@ async def test_an_admin_of_some_pixels_is_not_made(user_accounts, pixels):
     assert roles == {"ada": Role.OPERATOR, "grace": Role.ADMIN}
 
 
-async def test_whoever_gets_another_role_or_password_is_signed_out(user_accounts, people):
+async def test_role_or_password_change_ends_the_sessions(user_accounts, people):
     await add(user_accounts, "grace")
     await add(user_accounts, "ada")
     left = []
@@ -142,7 +142,7 @@ async def test_whoever_gets_another_role_or_password_is_signed_out(user_accounts
     assert left == [0, 0, 0, 0]
 
 
-async def test_every_change_is_in_the_audit_and_no_password_is(user_accounts, people):
+async def test_every_change_is_audited_without_passwords(user_accounts, people):
     await add(user_accounts, "ada")
     await add(user_accounts, "olga", Role.OPERATOR)
     await user_accounts.allow("olga", role=Role.VIEWER, pixels=["o8z6j"], by="ada")
@@ -167,7 +167,7 @@ async def test_every_change_is_in_the_audit_and_no_password_is(user_accounts, pe
     assert made.text.reveal() not in entries
 
 
-async def test_a_key_is_kept_as_a_hash_and_found_until_it_is_revoked(user_accounts, people):
+async def test_api_key_is_stored_as_a_hash_and_found_until_revoked(user_accounts, people):
     made = await user_accounts.make_key(
         "reports", scopes=[KeyScope.LIVES, KeyScope.ACCOUNTING], pixels=["o8z6j"], by="ada"
     )
@@ -188,6 +188,6 @@ async def test_a_key_is_kept_as_a_hash_and_found_until_it_is_revoked(user_accoun
 @pytest.mark.parametrize(
     ("scopes", "pixels"), [([], None), ([KeyScope.METRICS], ["o8z6j"]), ([KeyScope.METRICS], [])]
 )
-async def test_a_key_that_opens_nothing_or_too_much_is_not_made(user_accounts, scopes, pixels):
+async def test_key_without_scopes_or_with_unknown_pixels_is_refused(user_accounts, scopes, pixels):
     with pytest.raises(InvalidAccountChange):
         await user_accounts.make_key("reports", scopes=scopes, pixels=pixels, by="ada")

@@ -23,7 +23,7 @@ from twite.gateway.identity.authentication import (
 )
 
 
-async def test_the_token_is_new_each_time_and_only_its_hash_is_kept(api):
+async def test_session_token_is_new_each_time_and_stored_as_a_hash(api):
     await api.add()
 
     first, second = await api.token(), await api.token()
@@ -46,9 +46,7 @@ async def test_the_token_is_new_each_time_and_only_its_hash_is_kept(api):
         ("ada", "x" * 1_025),
     ],
 )
-async def test_whatever_is_wrong_is_answered_alike_after_one_look_at_a_password(
-    api, name, password
-):
+async def test_failed_sign_in_gets_one_answer_after_one_password_check(api, name, password):
     await api.add()
 
     answer = await api.try_(name, password)
@@ -59,7 +57,7 @@ async def test_whatever_is_wrong_is_answered_alike_after_one_look_at_a_password(
 
 
 @pytest.mark.parametrize("name", ["ada", "nobody"])
-async def test_the_first_who_comes_takes_as_long_as_any_whether_there_or_not(api, name):
+async def test_first_sign_in_takes_as_long_for_unknown_users(api, name):
     await api.add()
 
     await api.try_(name)
@@ -67,7 +65,7 @@ async def test_the_first_who_comes_takes_as_long_as_any_whether_there_or_not(api
     assert (api.passwords.hashed, api.passwords.verified) == (1, 1)
 
 
-async def test_a_password_in_the_field_of_the_name_is_not_written_down(api):
+async def test_password_in_the_name_field_is_not_audited(api):
     await api.try_(name="My Secret Sentence!")
 
     entries = await api.people.audit(limit=9)
@@ -77,7 +75,7 @@ async def test_a_password_in_the_field_of_the_name_is_not_written_down(api):
     ]
 
 
-async def test_a_session_ends_after_half_an_hour_without_use(api):
+async def test_session_ends_after_30_minutes_of_inactivity(api):
     await api.add()
     token = await api.token()
 
@@ -92,7 +90,7 @@ async def test_a_session_ends_after_half_an_hour_without_use(api):
     assert list(await api.people.sessions("ada")) == []
 
 
-async def test_a_session_ends_after_twelve_hours_however_much_it_is_used(api):
+async def test_session_ends_after_twelve_hours(api):
     await api.add()
     token = await api.token()
 
@@ -104,7 +102,7 @@ async def test_a_session_ends_after_twelve_hours_however_much_it_is_used(api):
     assert await api.keeper.inside(token) is None
 
 
-async def test_a_session_of_somebody_who_was_removed_is_over(api):
+async def test_session_of_a_removed_user_is_over(api):
     await api.add(role=Role.VIEWER)
     token = await api.token()
 
@@ -113,7 +111,7 @@ async def test_a_session_of_somebody_who_was_removed_is_over(api):
     assert await api.keeper.inside(token) is None
 
 
-async def test_a_renewed_session_has_another_token_and_the_old_one_is_over(api):
+async def test_renewed_session_has_a_new_token_and_the_old_ends(api):
     await api.add()
     token = await api.token()
     inside = await api.keeper.inside(token)
@@ -133,7 +131,7 @@ async def test_a_renewed_session_has_another_token_and_the_old_one_is_over(api):
         UserRemoved(name="ada"),
     ],
 )
-async def test_a_session_that_a_change_has_ended_is_not_renewed(api, change):
+async def test_ended_session_is_not_renewed(api, change):
     await api.add(role=Role.OPERATOR)
     inside = await api.keeper.inside(await api.token())
     await api.people.change(change, audit_event=DEED)
@@ -144,7 +142,7 @@ async def test_a_session_that_a_change_has_ended_is_not_renewed(api, change):
     assert list(await api.people.sessions("ada")) == []
 
 
-async def test_a_password_is_not_confirmed_that_was_replaced_meanwhile(api):
+async def test_replaced_password_is_not_confirmed(api):
     await api.add()
     inside = await api.keeper.inside(await api.token())
     given = PasswordSet(
@@ -156,7 +154,7 @@ async def test_a_password_is_not_confirmed_that_was_replaced_meanwhile(api):
         await api.keeper.confirms(inside, PASSWORD, "203.0.113.7")
 
 
-async def test_a_wrong_password_inside_is_in_the_audit_and_a_right_one_is_not(api):
+async def test_wrong_password_in_a_session_is_audited(api):
     await api.add()
     inside = await api.keeper.inside(await api.token())
 
@@ -173,7 +171,7 @@ async def test_a_wrong_password_inside_is_in_the_audit_and_a_right_one_is_not(ap
     assert before.audit_event.what == "sign_in"
 
 
-async def test_an_admin_of_some_pixels_from_before_is_an_operator_of_these(api):
+async def test_existing_admin_of_some_pixels_is_an_operator(api):
     await api.add(pixels=("o8z6j",))
 
     inside = await api.keeper.inside(await api.token())
@@ -181,7 +179,7 @@ async def test_an_admin_of_some_pixels_from_before_is_an_operator_of_these(api):
     assert inside.viewer == Viewer(name="ada", role=Role.OPERATOR, pixels=frozenset({"o8z6j"}))
 
 
-async def test_leaving_everywhere_leaves_this_session_alone(api):
+async def test_leave_everywhere_keeps_the_current_session(api):
     await api.add()
     here, elsewhere = await api.token(), await api.token()
 
@@ -192,7 +190,7 @@ async def test_leaving_everywhere_leaves_this_session_alone(api):
     assert await api.keeper.inside(elsewhere) is None
 
 
-async def test_after_five_wrong_guesses_each_further_one_doubles_the_wait(api):
+async def test_each_guess_after_five_doubles_the_wait(api):
     await api.add()
     for _ in range(5):
         await api.try_(password="wrong")
@@ -207,7 +205,7 @@ async def test_after_five_wrong_guesses_each_further_one_doubles_the_wait(api):
     assert waits == [1, 2, 4, 8]
 
 
-async def test_the_right_password_waits_too_and_then_gets_in(api):
+async def test_right_password_waits_and_then_succeeds(api):
     await api.add()
     for _ in range(6):
         await api.try_(password="wrong")
@@ -218,7 +216,7 @@ async def test_the_right_password_waits_too_and_then_gets_in(api):
     assert isinstance(await api.try_(), LoginSucceeded)
 
 
-async def test_ten_thousand_guesses_at_once_are_a_few_looks_at_a_password(api):
+async def test_ten_thousand_guesses_check_few_passwords(api):
     await api.add()
 
     for number in range(10_000):
@@ -227,7 +225,7 @@ async def test_ten_thousand_guesses_at_once_are_a_few_looks_at_a_password(api):
     assert api.passwords.verified <= 50
 
 
-async def test_all_addresses_of_one_ipv6_network_are_one(api):
+async def test_addresses_of_one_ipv6_network_count_as_one(api):
     await api.add()
 
     for number in range(200):
@@ -238,7 +236,7 @@ async def test_all_addresses_of_one_ipv6_network_are_one(api):
     assert isinstance(elsewhere, LoginSucceeded)
 
 
-async def test_many_guesses_at_the_same_moment_are_counted_too(api):
+async def test_simultaneous_guesses_are_counted(api):
     await api.add()
 
     await asyncio.gather(*(api.try_(password=f"guess {number}") for number in range(500)))
@@ -246,7 +244,7 @@ async def test_many_guesses_at_the_same_moment_are_counted_too(api):
     assert api.passwords.verified == 5
 
 
-async def test_signing_in_again_and_again_is_no_guessing(api):
+async def test_repeated_successful_sign_ins_are_not_limited(api):
     await api.add()
 
     answers = [await api.try_() for _ in range(60)]
@@ -254,14 +252,14 @@ async def test_signing_in_again_and_again_is_no_guessing(api):
     assert all(isinstance(answer, LoginSucceeded) for answer in answers)
 
 
-async def test_many_names_from_one_address_are_slowed_down_too(api):
+async def test_many_names_from_one_address_are_limited(api):
     for number in range(200):
         await api.try_(name=f"user{number}")
 
     assert api.passwords.verified <= 20
 
 
-async def test_a_hash_of_a_former_cost_is_made_anew_at_the_next_signing_in(api):
+async def test_outdated_hash_is_renewed_at_the_next_sign_in(api):
     await api.add(password=Secret(f"former:{PASSWORD}"))
 
     await api.token()
@@ -269,7 +267,7 @@ async def test_a_hash_of_a_former_cost_is_made_anew_at_the_next_signing_in(api):
     assert (await api.people.user("ada")).password == Secret(f"plain:{PASSWORD}")
 
 
-async def test_the_console_is_open_once_there_is_an_admin(api):
+async def test_console_is_open_once_there_is_an_admin(api):
     nobody = await api.keeper.is_open()
     await api.add("vic", role=Role.VIEWER)
     await api.add("olga", role=Role.OPERATOR)
@@ -284,7 +282,7 @@ async def test_the_console_is_open_once_there_is_an_admin(api):
 @pytest.mark.parametrize(
     "change", [UserRemoved(name="ada"), UserAllowed(name="ada", role=Role.OPERATOR, pixels=None)]
 )
-async def test_it_does_not_close_again_since_the_last_admin_cannot_go(api, change):
+async def test_console_stays_open_because_the_last_admin_cannot_be_removed(api, change):
     await api.add()
     await api.add("grace")
     await api.people.change(UserRemoved(name="grace"), audit_event=DEED)

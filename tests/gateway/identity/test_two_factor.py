@@ -22,7 +22,7 @@ from twite.gateway.ports.state import SealedSecret
 
 
 @pytest.mark.parametrize("what", ["begin", "end"])
-async def test_codes_are_neither_begun_nor_ended_by_a_session_that_is_over(api, what):
+async def test_expired_session_can_neither_enable_nor_disable_two_factor(api, what):
     user = await api.add(role=Role.OPERATOR)
     session_digest = digest_of(await api.token())
     factor = TwoFactor(people=api.people, secret_store=api.secret_store, clock=api.clock)
@@ -40,14 +40,14 @@ async def test_codes_are_neither_begun_nor_ended_by_a_session_that_is_over(api, 
     assert await api.people.user("ada") == msgspec.structs.replace(user, role=Role.VIEWER)
 
 
-async def test_with_codes_the_password_alone_does_not_do(api):
+async def test_two_factor_sign_in_requires_a_code(api):
     await api.with_codes()
 
     assert await api.try_() == LoginFailed()
     assert await api.try_(code="000000") == LoginFailed()
 
 
-async def test_a_code_does_once(api):
+async def test_code_is_accepted_once(api):
     await api.with_codes()
     await api.clock.advance(30 * SECOND)
     code = api.code()
@@ -58,13 +58,13 @@ async def test_a_code_does_once(api):
     assert second == LoginFailed()
 
 
-async def test_the_code_that_set_it_up_does_not_sign_in(api):
+async def test_code_used_for_the_setup_does_not_sign_in(api):
     await api.with_codes()
 
     assert await api.try_(code=api.code()) == LoginFailed()
 
 
-async def test_a_code_older_than_one_used_does_not_do(api):
+async def test_code_older_than_a_used_one_is_refused(api):
     await api.with_codes()
     await api.clock.advance(60 * SECOND)
     before = api.code()
@@ -75,7 +75,7 @@ async def test_a_code_older_than_one_used_does_not_do(api):
 
 
 @pytest.mark.parametrize(("later", "does"), [(-60, False), (-30, True), (30, True), (60, False)])
-async def test_a_clock_may_be_off_by_one_step(api, later, does):
+async def test_clock_may_differ_by_one_step(api, later, does):
     await api.with_codes()
     await api.clock.advance(5 * MINUTE)
 
@@ -84,7 +84,7 @@ async def test_a_clock_may_be_off_by_one_step(api, later, does):
     assert isinstance(answer, LoginSucceeded) is does
 
 
-async def test_a_recovery_code_does_once_however_it_is_typed(api):
+async def test_recovery_code_is_accepted_once_in_any_spelling(api):
     recovery = await api.with_codes()
 
     first = await api.try_(code=recovery[3].upper().replace("-", " "))
@@ -95,7 +95,7 @@ async def test_a_recovery_code_does_once_however_it_is_typed(api):
     assert len((await api.people.user("ada")).recovery) == 9
 
 
-async def test_no_code_is_kept_in_clear(api):
+async def test_no_code_is_stored_in_plain_text(api):
     recovery = await api.with_codes()
 
     kept = repr(msgspec.structs.asdict(await api.people.user("ada")))
