@@ -64,7 +64,7 @@ def _rehearse(clock, glances):
     )
 
 
-async def test_others_go_on_after_every_few_of_a_heap():
+async def test_dry_run_of_many_yields_to_other_tasks():
     clock, glances = Counting(), Played()
 
     found = await _rehearse(clock, glances).each(
@@ -77,7 +77,7 @@ async def test_others_go_on_after_every_few_of_a_heap():
     assert glances.asked == []
 
 
-async def test_what_is_kept_of_many_is_asked_for_together_and_each_goes_as_it_says():
+async def test_requests_of_many_conversions_are_loaded_together():
     several = {"conversions": [{"event": "purchase"}, {"event": "sign_up"}, {"event": "gone"}]}
     body = msgspec.json.encode(several)
     kept = [KeptSubmission(delivery=number, body=body, place=number) for number in range(3)]
@@ -97,7 +97,7 @@ async def test_what_is_kept_of_many_is_asked_for_together_and_each_goes_as_it_sa
     ]
 
 
-async def test_a_submission_that_many_share_is_read_once():
+async def test_shared_request_is_parsed_once():
     many = 2 * AT_ONCE
     body = msgspec.json.encode({"conversions": [{"event": "purchase", "pad": "x" * 4_000}] * many})
     clock = Counting()

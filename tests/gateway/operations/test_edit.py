@@ -46,13 +46,13 @@ def _sent(edited):
     return msgspec.json.decode(edited.body)
 
 
-def test_without_a_change_the_body_is_the_same_to_the_byte():
+def test_body_is_unchanged_without_an_edit():
     history = _history()
 
     assert apply_edit(history, Edit()).body == history.sent
 
 
-def test_another_event_takes_the_place_of_the_first():
+def test_event_is_replaced():
     edited = apply_edit(_history(), Edit(event="o8z6m"))
 
     before = msgspec.json.decode(_history().sent)
@@ -73,7 +73,7 @@ def test_another_event_takes_the_place_of_the_first():
         ("123456789012345678.00", 10, "12345678901234567.80"),
     ],
 )
-def test_an_amount_is_divided_to_the_digit(value, divide, after):
+def test_amount_is_divided_exactly(value, divide, after):
     edited = apply_edit(_history(value=value), Edit(divide=divide))
 
     assert (_sent(edited)["value"], edited.fault) == (after, None)
@@ -87,17 +87,17 @@ def test_an_amount_is_divided_to_the_digit(value, divide, after):
         (Edit(drop=("twclid",)), "the edit would leave no match key"),
     ],
 )
-def test_what_x_would_refuse_stays(edit, fault):
+def test_edit_x_would_refuse_is_a_fault(edit, fault):
     assert fault in apply_edit(_history(), edit).fault
 
 
-def test_without_an_amount_there_is_no_currency():
+def test_removing_the_amount_removes_the_currency():
     sent = _sent(apply_edit(_history(), Edit(drop=("value",))))
 
     assert not sent.keys() & {"value", "price_currency"}
 
 
-def test_an_address_that_rode_on_what_is_left_out_goes_too():
+def test_removing_an_identifier_removes_its_address():
     identifiers = Identifiers(click_id="23opevjt", email="ab" * 32, ip="203.0.113.7")
 
     edited = apply_edit(_history(identifiers=identifiers), Edit(drop=("twclid",)))
@@ -105,7 +105,7 @@ def test_an_address_that_rode_on_what_is_left_out_goes_too():
     assert (_sent(edited)["identifiers"], edited.fault) == ([{"hashed_email": "ab" * 32}], None)
 
 
-def test_a_body_that_is_not_kept_cannot_be_changed():
+def test_missing_body_cannot_be_edited():
     history = msgspec.structs.replace(_history(), sent=b"")
 
     assert apply_edit(history, Edit(currency="GBP")).fault is not None
@@ -121,7 +121,7 @@ def test_a_body_that_is_not_kept_cannot_be_changed():
         ((_unanswered(NOW), _unanswered(NOW + 30 * HOUR)), AMBIGUITY_WINDOW, False, True),
     ],
 )
-def test_forty_hours_after_x_may_have_had_it_a_person_must_be_sure(
+def test_ambiguous_delivery_needs_confirmation_after_forty_hours(
     attempts, after, changed, doubtful
 ):
     said = doubt(_history(attempts=attempts), now=NOW + after, changed=changed)
@@ -129,11 +129,11 @@ def test_forty_hours_after_x_may_have_had_it_a_person_must_be_sure(
     assert (said is not None) is doubtful
 
 
-def test_what_is_held_for_it_is_doubtful_though_its_attempts_are_forgotten():
+def test_delivery_held_as_ambiguous_needs_confirmation_without_attempts():
     assert doubt(_history(reason=MAY_COUNT_TWICE), now=NOW) is not None
 
 
-def test_what_is_held_for_it_within_the_hours_is_a_persons_to_repeat():
+def test_delivery_held_as_ambiguous_needs_confirmation_within_forty_hours():
     history = _history(reason=MAY_COUNT_TWICE, attempts=(_unanswered(NOW),))
 
     assert "only if you confirm" in doubt(history, now=NOW + HOUR)
@@ -144,7 +144,7 @@ def test_what_is_held_for_it_within_the_hours_is_a_persons_to_repeat():
     "known",
     [{"attempts": (_unanswered(NOW),)}, {"ambiguous_since": NOW}, {"reason": OLDER_COPY}],
 )
-def test_a_cautious_tag_is_asked_about_whatever_it_is_held_for_and_however_long(known, after):
+def test_ambiguous_delivery_of_a_cautious_tag_needs_confirmation(known, after):
     history = msgspec.structs.replace(_history(reason="it took longer than 30 s"), pixel="tag:crm")
     history = msgspec.structs.replace(history, **known)
 
@@ -154,20 +154,20 @@ def test_a_cautious_tag_is_asked_about_whatever_it_is_held_for_and_however_long(
     assert said.endswith("and Twite repeats the request only if you confirm")
 
 
-def test_what_never_left_needs_nobody_to_be_sure_though_the_tag_be_cautious():
+def test_unsent_delivery_of_a_cautious_tag_needs_no_confirmation():
     history = msgspec.structs.replace(_history(reason="no such template"), pixel="tag:crm")
 
     assert doubt(history, now=NOW, is_cautious=True) is None
 
 
-def test_what_a_tag_holds_since_it_runs_at_most_once_is_held_for_doubt():
+def test_held_at_most_once_run_needs_confirmation():
     history = msgspec.structs.replace(_history(reason=f"{AT_MOST_ONCE}: 500"), pixel="tag:crm")
 
     assert doubt(history, now=NOW) is not None
 
 
 @pytest.mark.parametrize("reason", [OLDER_COPY, UNKNOWN_COPY, RECOVERED])
-def test_of_a_copy_it_is_doubtful_forty_hours_after_it_came_in(reason):
+def test_copy_needs_confirmation_forty_hours_after_its_receipt(reason):
     history = _history(reason=reason)
 
     assert doubt(history, now=NOW + AMBIGUITY_WINDOW - 1) is None
@@ -177,7 +177,7 @@ def test_of_a_copy_it_is_doubtful_forty_hours_after_it_came_in(reason):
     )
 
 
-def test_what_a_tag_sent_its_vendor_may_have():
+def test_ambiguous_tag_delivery_mentions_the_vendor():
     history = msgspec.structs.replace(_history(attempts=(_unanswered(NOW),)), pixel="tag:crm")
 
     assert doubt(history, now=NOW + AMBIGUITY_WINDOW).startswith(
@@ -185,7 +185,7 @@ def test_what_a_tag_sent_its_vendor_may_have():
     )
 
 
-def test_a_change_is_told_in_words():
+def test_edit_is_described_in_words():
     edit = Edit(event="o8z6m", currency="GBP", divide=100, drop=("description",))
 
     assert edit.sentence == ("event o8z6m, value divided by 100, currency GBP, without description")

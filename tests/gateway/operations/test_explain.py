@@ -43,7 +43,7 @@ def _named(found):
     return {step.becomes: step for step in found}
 
 
-def test_each_field_is_followed():
+def test_each_field_is_traced_to_the_request():
     given = {"event": "purchase", "conversion_id": "order-1", "email_sha256": "ab" * 32}
 
     found = _named(steps(_origin({"conversions": [{}, given]}, place=1)))
@@ -60,13 +60,13 @@ def test_each_field_is_followed():
     assert found["conversion_time"].note == "not in the request: the time of receipt"
 
 
-def test_what_was_left_out_is_said():
+def test_omitted_field_is_explained():
     given = {"event": "purchase", "phone_sha256": "cd" * 32}
 
     assert _named(steps(_origin(given)))["hashed_phone_number"].note.startswith("left out")
 
 
-def test_xs_own_format_goes_by_xs_words():
+def test_x_format_fields_are_traced():
     given = {"event_id": "o8z6k", "identifiers": [{"hashed_email": "ab" * 32}]}
 
     found = _named(steps(_origin({"conversions": [given]}, endpoint="x_api")))
@@ -75,13 +75,13 @@ def test_xs_own_format_goes_by_xs_words():
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b'"text"', b"[1]", b'{"conversions":[]}'])
-def test_a_submission_that_cannot_be_read_has_no_steps(body):
+def test_unreadable_request_has_no_steps(body):
     origin = msgspec.structs.replace(_origin({}), body=body)
 
     assert steps(origin) == () or all(step.came == "" for step in steps(origin))
 
 
-def test_no_identifier_is_shown_whole():
+def test_identifiers_are_masked():
     shown = masked(_origin({}).history.sent)
 
     for whole in (PERSON.click_id, PERSON.email, PERSON.ip, PERSON.user_agent):
@@ -90,18 +90,18 @@ def test_no_identifier_is_shown_whole():
     assert '"value": "49.90"' in shown
 
 
-def test_what_turns_text_around_is_escaped():
+def test_bidirectional_controls_are_escaped():
     assert masked('{"a":"x\u202ey"}'.encode()) == '{\n  "a": "x\\u202ey"\n}'
 
 
-def test_a_mebibyte_is_cut():
+def test_long_text_is_truncated():
     shown = masked(msgspec.json.encode({"description": "x" * (1 << 20)}))
 
     assert len(shown) < LONGEST
     assert "(1048576 characters)" in shown
 
 
-def test_what_is_no_json_is_said_to_be_none():
+def test_invalid_json_is_reported():
     assert masked(b"\xff\xfe") == "the body can no longer be read as JSON"
 
 
@@ -114,7 +114,7 @@ def test_what_is_no_json_is_said_to_be_none():
         ([{"event": "a"}, {"event": "b"}], "beacon", None),
     ],
 )
-def test_of_a_submission_only_what_is_the_conversions_own_is_told_apart(body, endpoint, own):
+def test_own_part_of_a_shared_request_is_extracted(body, endpoint, own):
     part = own_part(_origin(body, place=1, endpoint=endpoint))
 
     assert (msgspec.json.decode(part) if part else None) == own
