@@ -54,35 +54,35 @@ def withdrawn(reason, *, takes=True, held=None):
 
 @pytest.mark.parametrize("is_live", [True, False])
 @pytest.mark.parametrize("state", State)
-def test_a_denied_copy_withdraws_the_earlier_one(state, is_live):
+def test_denied_copy_withdraws_the_earlier_one(state, is_live):
     found = ruled(a_copy(suppressed=DENIED), state=state, is_live=is_live)
 
     assert found == withdrawn(f"{DENIED}, according to a later copy")
 
 
 @pytest.mark.parametrize("state", [state for state in State if state is not State.DEAD])
-def test_after_the_window_a_copy_is_new(state):
+def test_copy_after_the_window_is_new(state):
     assert ruled(a_copy(), state=state, is_live=False) == NEW
 
 
-def test_after_the_window_a_copy_replaces_a_dead_letter():
+def test_copy_after_the_window_replaces_a_dead_letter():
     assert ruled(a_copy(), state=State.DEAD, is_live=False) == withdrawn(RENEWED)
 
 
 @pytest.mark.parametrize("state", [State.DELIVERED, State.SUPPRESSED])
-def test_nothing_corrects_or_limits_what_is_delivered_or_suppressed(state):
+def test_delivered_or_suppressed_conversion_is_neither_corrected_nor_limited(state):
     copy = a_copy(body=b"{}", consent=evidence("email"), held="consent_unclear: gcd")
 
     assert ruled(copy, state=state) == DUPLICATE
 
 
 @pytest.mark.parametrize("state", State)
-def test_an_equal_copy_is_a_duplicate(state):
+def test_equal_copy_is_a_duplicate(state):
     assert ruled(a_copy(), state=state) == DUPLICATE
 
 
 @pytest.mark.parametrize("state", [State.QUEUED, State.SENDING, State.HELD])
-def test_another_body_corrects_no_conversion_that_may_still_be_sent(state):
+def test_pending_conversion_is_not_corrected(state):
     assert ruled(a_copy(body=b"{}"), state=state) == DUPLICATE
 
 
@@ -90,13 +90,13 @@ def test_another_body_corrects_a_dead_letter():
     assert ruled(a_copy(body=b"{}"), state=State.DEAD) == withdrawn(CORRECTED)
 
 
-def test_a_correction_of_a_conversion_that_x_may_have_is_held():
+def test_correction_of_an_ambiguous_dead_letter_is_held():
     found = ruled(a_copy(body=b"{}"), state=State.DEAD, is_ambiguous=True)
 
     assert found == withdrawn(CORRECTED, held=OTHER_BODY)
 
 
-def test_a_dead_tag_run_is_not_corrected():
+def test_dead_tag_run_is_not_corrected():
     assert ruled(a_copy(body=b"{}", pixel="tag:crm"), state=State.DEAD) == DUPLICATE
 
 
@@ -104,7 +104,7 @@ def test_a_dead_tag_run_is_not_corrected():
     ("limits", "corrects"),
     [((), False), (("email",), False), (("email", "ip"), True), (("email", "ip", "phone"), True)],
 )
-def test_a_correction_has_at_least_the_limits_of_the_dead_letter(limits, corrects):
+def test_correction_has_at_least_the_limits_of_the_dead_letter(limits, corrects):
     copy = a_copy(body=b"{}", consent=evidence(*limits))
     found = ruled(copy, state=State.DEAD, evidence=evidence("email", "ip"))
 
@@ -112,7 +112,7 @@ def test_a_correction_has_at_least_the_limits_of_the_dead_letter(limits, correct
 
 
 @pytest.mark.parametrize("state", [State.QUEUED, State.HELD])
-def test_a_copy_with_more_limits_is_sent_in_place_of_an_unsent_one(state):
+def test_copy_with_more_limits_replaces_an_unsent_one(state):
     found = ruled(a_copy(consent=evidence("ip")), state=state, reason="by a user")
 
     assert found == withdrawn(LIMITED, held="by a user")
@@ -135,11 +135,11 @@ def test_limits_without_a_reason_have_the_general_reason():
 
 
 @pytest.mark.parametrize("limits", [(), ("ip",)])
-def test_a_copy_with_as_many_limits_or_fewer_is_a_duplicate(limits):
+def test_copy_with_as_many_limits_or_fewer_is_a_duplicate(limits):
     assert ruled(a_copy(consent=evidence(*limits)), evidence=evidence("ip")) == DUPLICATE
 
 
-def test_a_copy_held_for_its_consent_holds_a_queued_conversion():
+def test_copy_held_for_its_consent_holds_a_queued_conversion():
     reason = "consent_unclear: gcd"
 
     assert ruled(a_copy(held=reason)) == CopyDecision(
@@ -165,7 +165,7 @@ def body_at(time):
 
 
 @pytest.mark.parametrize("ahead", [-MINUTE, -1, 0, 1, MINUTE])
-def test_the_time_of_receipt_is_no_difference(ahead):
+def test_time_of_receipt_is_no_difference(ahead):
     assert said(body_at(NOW + ahead), at=NOW) == b'{"conversion_time":"","value":"1.00"}'
 
 
@@ -175,11 +175,11 @@ def test_another_time_is_a_difference(ahead):
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"conversion_time":"soon"}', b"\xff"])
-def test_a_body_without_a_time_is_compared_unchanged(body):
+def test_body_without_a_time_is_compared_unchanged(body):
     assert said(body, at=NOW) == body
 
 
-def test_each_body_is_compared_with_the_time_of_its_own_receipt():
+def test_each_body_is_compared_with_its_own_receipt_time():
     again = {"state": State.DEAD, "body": body_at(NOW), "at": NOW + HOUR}
 
     assert ruled(a_copy(body=body_at(NOW + HOUR)), **again) == DUPLICATE
@@ -194,7 +194,7 @@ def test_missing_consent_does_not_ask_for_the_key(suppressed, asked):
     assert asks(a_copy(suppressed=suppressed)) == asked
 
 
-def test_a_plain_copy_says_nothing_about_consent():
+def test_plain_copy_has_no_consent_hold_or_suppression():
     assert is_plain(a_copy())
     for field in ({"suppressed": DENIED}, {"consent": evidence()}, {"held": "value guard"}):
         assert not is_plain(a_copy(**field))
@@ -210,5 +210,5 @@ def test_a_plain_copy_says_nothing_about_consent():
         (evidence("email", restricted=True), {"email", "restricted"}),
     ],
 )
-def test_the_limits_are_the_removed_identifiers_and_the_restriction(kept, limits):
+def test_limits_are_the_removed_identifiers_and_the_restriction(kept, limits):
     assert limits_of(kept) == limits

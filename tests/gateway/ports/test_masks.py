@@ -160,7 +160,7 @@ def _worn(secret):
     name=st.sampled_from(["note", "x", "description", "event_source_url", "custom_field_7"]),
     choose=st.data(),
 )
-def test_what_looks_like_a_person_or_a_key_is_shown_nowhere(endpoint, secret, name, choose):
+def test_persons_and_keys_are_masked_everywhere(endpoint, secret, name, choose):
     way = choose.draw(st.sampled_from(list(_places(BODIES[endpoint]))))
     body = _put(BODIES[endpoint], way, name, choose.draw(_worn(secret)))
 
@@ -168,7 +168,7 @@ def test_what_looks_like_a_person_or_a_key_is_shown_nowhere(endpoint, secret, na
 
 
 @given(endpoint=st.sampled_from(sorted(BODIES)), named=st.sampled_from(NAMED), choose=st.data())
-def test_what_stands_under_a_telling_name_is_shown_nowhere(endpoint, named, choose):
+def test_values_of_telling_names_are_masked_everywhere(endpoint, named, choose):
     way = choose.draw(st.sampled_from(list(_places(BODIES[endpoint]))))
     value = named[1]
     if choose.draw(st.booleans()):
@@ -180,7 +180,7 @@ def test_what_stands_under_a_telling_name_is_shown_nowhere(endpoint, named, choo
 
 
 @given(secret=st.sampled_from(LOOKS), choose=st.data())
-def test_no_answer_and_no_reason_holds_one(secret, choose):
+def test_responses_and_reasons_are_masked(secret, choose):
     worn = choose.draw(_worn(secret))
     text = choose.draw(
         st.sampled_from(
@@ -208,7 +208,7 @@ def test_no_answer_and_no_reason_holds_one(secret, choose):
         '"fbp":"grizelda"',
     ],
 )
-def test_what_is_half_json_or_a_header_is_masked_by_its_names(text):
+def test_half_json_and_headers_are_masked_by_name(text):
     shown = masked_words(text)
 
     assert "rizelda" not in shown
@@ -231,17 +231,17 @@ def test_what_is_half_json_or_a_header_is_masked_by_its_names(text):
         "1764063980123",
     ],
 )
-def test_what_an_operator_needs_to_read_is_left_as_it_is(text):
+def test_useful_words_are_unchanged(text):
     assert masked_words(text) == text
 
 
-def test_what_tells_nothing_of_a_person_is_shown():
+def test_impersonal_data_is_shown():
     event = BODIES["letter"]["event"] | {"value": 49.9, "currency": "EUR", "transaction_id": "T-1"}
 
     assert masked_tree(event) == event
 
 
-def test_a_name_of_google_s_is_shown_though_it_looks_like_a_token_and_its_value_is_not():
+def test_google_names_that_look_like_tokens_are_shown_without_values():
     sent = {"user_data": {"sha256_email_address": "ab" * 32, "sha256_street": "Kings Road"}}
     sent |= {"x-ga-mp2-user_properties": {"tier": "gold"}}
 
@@ -251,13 +251,13 @@ def test_a_name_of_google_s_is_shown_though_it_looks_like_a_token_and_its_value_
     assert told["x-ga-mp2-user_properties"] == {"tier": "***"}
 
 
-def test_of_an_address_the_harmless_parameters_are_shown():
+def test_harmless_url_parameters_are_shown():
     shown = masked_text("https://shop.example/thanks?utm_source=x&who=me&token=abc#top")
 
     assert shown == "https://shop.example/thanks?utm_source=x&who=…&token=…#…"
 
 
-def test_of_a_hash_and_a_click_id_enough_is_shown_to_see_two_alike():
+def test_hashes_and_click_ids_show_a_prefix():
     assert masked_tree({"hashed_email": HASH, "twclid": "23opevjt88psuo13lu8d020qkn"}) == {
         "hashed_email": "9f86d081…",
         "twclid": "23opevjt…",
@@ -267,7 +267,7 @@ def test_of_a_hash_and_a_click_id_enough_is_shown_to_see_two_alike():
 @pytest.mark.parametrize(
     "unit", ["x", "a:", "id:", "a=b&", "a@", "ab1", '{"a":', "1 ", "https://a/"]
 )
-def test_a_mebibyte_is_looked_at_to_a_bound(unit):
+def test_masking_of_a_long_text_is_bounded(unit):
     text = unit * (2**20 // len(unit))
 
     shown = msgspec.json.encode(masked_tree({"one": text, "many": [text[:9_000]] * 100}))
@@ -276,7 +276,7 @@ def test_a_mebibyte_is_looked_at_to_a_bound(unit):
     assert len(masked_words(text)) < MOST_LOOKED_AT
 
 
-def test_a_long_text_is_not_cut_within_what_must_be_masked():
+def test_long_text_is_not_truncated_within_a_secret():
     text = ("word " * 3_260) + HASH * 4
 
     assert HASH[:9] not in masked_words(text)

@@ -15,7 +15,7 @@ def seen(setting, kind):
     return [notice for notice in setting.seen.notices if isinstance(notice, kind)]
 
 
-async def test_what_x_took_is_told_with_how_long_it_waited():
+async def test_delivered_notice_has_the_waiting_times():
     setting = Setting()
     await setting.record("a")
     await setting.clock.advance(7_000)
@@ -29,7 +29,7 @@ async def test_what_x_took_is_told_with_how_long_it_waited():
     await setting.run.stop(within=1_000)
 
 
-async def test_what_x_did_not_take_waits_on_and_is_not_counted():
+async def test_postponed_delivery_has_no_waiting_time():
     setting = Setting(replies=[refused(("OVER_CAPACITY", "busy", ""), status=503)])
     await setting.record("a")
 
@@ -40,7 +40,7 @@ async def test_what_x_did_not_take_waits_on_and_is_not_counted():
     await setting.run.stop(within=1_000)
 
 
-async def test_requests_of_isolation_are_told_apart():
+async def test_bisection_requests_are_marked():
     def picky(outbound):
         ids = [conversion["conversion_id"] for conversion in conversions_of(outbound)]
         return NO_IDENTIFIER if "bad" in ids else taken(outbound)
@@ -58,7 +58,7 @@ async def test_requests_of_isolation_are_told_apart():
     await setting.run.stop(within=1_000)
 
 
-async def test_what_is_sent_again_though_x_may_have_it_is_told():
+async def test_ambiguous_resend_is_marked():
     setting = Setting(
         replies=[NoResponse(reason="no answer in time", left=True)], worker_config=WorkerConfig()
     )
