@@ -35,7 +35,7 @@ def begun(previews, session, **said):
     return previews.begin(session.token.reveal(), **given)
 
 
-def test_a_token_is_long_and_only_the_right_one_begins_a_trace(previews):
+def test_token_is_long_and_only_the_right_one_begins_a_trace(previews):
     session = previews.open("ada", sends_nothing=False)
     token = session.token.reveal()
 
@@ -45,7 +45,7 @@ def test_a_token_is_long_and_only_the_right_one_begins_a_trace(previews):
         assert previews.begin(wrong, method="GET", path="/", query="", headers=[]) is None
 
 
-async def test_a_session_ends_after_its_time_and_with_it_the_cost(previews, clock):
+async def test_session_ends_after_its_time(previews, clock):
     session = previews.open("ada", sends_nothing=False)
     trace = begun(previews, session)
     assert previews.trace(trace.id) is trace
@@ -56,7 +56,7 @@ async def test_a_session_ends_after_its_time_and_with_it_the_cost(previews, cloc
     assert (previews.is_open, previews.of("ada"), previews.trace(trace.id)) == (False, [], None)
 
 
-def test_a_process_that_shares_its_port_opens_no_session(clock):
+def test_worker_process_opens_no_session(clock):
     """Another process would send the requests of a session that sends nothing."""
     previews = PreviewSessions(clock=clock, randomness=SystemRandomness(), shares_port=True)
 
@@ -66,7 +66,7 @@ def test_a_process_that_shares_its_port_opens_no_session(clock):
     assert not previews.is_open
 
 
-def test_a_user_sees_own_sessions_alone(previews):
+def test_user_sees_only_own_sessions(previews):
     session = previews.open("ada", sends_nothing=True)
 
     assert previews.named(session.id, who="ada") is session
@@ -75,14 +75,14 @@ def test_a_user_sees_own_sessions_alone(previews):
     assert previews.named("latest", who="olga") is None
 
 
-def test_the_oldest_session_makes_room(previews):
+def test_oldest_session_is_closed_for_a_new_one(previews):
     sessions = [previews.open("ada", sends_nothing=False) for _ in range(MOST_SESSIONS + 1)]
 
     assert begun(previews, sessions[0]) is None
     assert len(previews.of("ada")) == MOST_SESSIONS
 
 
-def test_memory_is_bounded_whatever_comes(previews):
+def test_memory_is_bounded(previews):
     session = previews.open("ada", sends_nothing=False)
     text = "x" * 100_000
     for _ in range(MOST_REQUESTS + 5):
@@ -140,7 +140,7 @@ def test_no_person_and_no_secret_is_kept(previews):
     assert kinds == ["request", "log", "cookie", "answer"]
 
 
-def test_an_event_shows_no_secret_of_a_tag(previews):
+def test_event_shows_no_secret_of_a_tag(previews):
     trace = begun(previews, previews.open("ada", sends_nothing=False))
     mask = LineMask(["key-of-the-vendor"], {})
 
