@@ -5,7 +5,7 @@ from sign_in_stage import ACCOUNT, SignInStage, by_pin
 from twite.gateway.x_account.event_tags import AdsAccount
 
 
-async def test_events_come_in_as_many_pages_as_they_fill(x_emulator):
+async def test_events_are_read_page_by_page(x_emulator):
     stage = SignInStage(x_emulator.url)
     await by_pin(stage)
     keys = (await stage.logins.all())["o8z6j"].oauth

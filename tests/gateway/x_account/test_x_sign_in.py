@@ -19,7 +19,7 @@ UNAPPROVED = {"id": "3213", "access": "none"}
 TOKEN = PixelToken(token=Secret("emulator-pixel-token-o8z6j"))
 
 
-async def test_signing_in_by_pin_stores_what_x_gave(x_emulator):
+async def test_sign_in_by_pin_stores_the_credentials(x_emulator):
     stage = SignInStage(x_emulator.url)
 
     connected = await by_pin(stage)
@@ -32,7 +32,7 @@ async def test_signing_in_by_pin_stores_what_x_gave(x_emulator):
     assert login.oauth.consumer_key == APP.consumer_key
 
 
-async def test_signing_in_by_callback_stores_what_x_gave(x_emulator):
+async def test_sign_in_by_callback_stores_the_credentials(x_emulator):
     stage = SignInStage(x_emulator.url)
     begun = await stage.connect.begin("o8z6j", callback=CALLBACK, by="session-1")
     _, sent_to = answer_the_page(begun.page)
@@ -44,7 +44,7 @@ async def test_signing_in_by_callback_stores_what_x_gave(x_emulator):
     assert (await stage.logins.all())["o8z6j"].oauth is not None
 
 
-async def test_what_one_session_began_no_other_finishes(x_emulator):
+async def test_sign_in_cannot_be_finished_by_another_session(x_emulator):
     stage = SignInStage(x_emulator.url)
     begun = await stage.connect.begin("o8z6j", callback=CALLBACK, by="session-1")
     _, sent_to = answer_the_page(begun.page)
@@ -56,7 +56,7 @@ async def test_what_one_session_began_no_other_finishes(x_emulator):
     assert await stage.logins.all() == {}
 
 
-async def test_a_sign_in_that_took_too_long_is_to_be_begun_again(x_emulator):
+async def test_expired_sign_in_must_be_restarted(x_emulator):
     stage = SignInStage(x_emulator.url)
     begun = await stage.connect.begin("o8z6j")
     pin, _ = answer_the_page(begun.page)
@@ -66,7 +66,7 @@ async def test_a_sign_in_that_took_too_long_is_to_be_begun_again(x_emulator):
         await stage.connect.finish_by_pin(begun.token, pin)
 
 
-async def test_a_sign_in_is_finished_once(x_emulator):
+async def test_sign_in_is_finished_once(x_emulator):
     stage = SignInStage(x_emulator.url)
     begun = await stage.connect.begin("o8z6j", callback=CALLBACK)
     _, sent_to = answer_the_page(begun.page)
@@ -90,7 +90,7 @@ def shared(stage):
     )
 
 
-async def test_another_gateway_finishes_what_one_began_once_and_for_the_same_session(x_emulator):
+async def test_another_gateway_finishes_a_sign_in_once_for_the_same_session(x_emulator):
     stage = SignInStage(x_emulator.url)
     first, second = shared(stage), shared(stage)
     begun = await first.begin("o8z6j", callback=CALLBACK, by="session-1")
@@ -110,7 +110,7 @@ async def test_another_gateway_finishes_what_one_began_once_and_for_the_same_ses
     assert [secret.name for secret in await stage.state.load(SealedSecret)] == ["login/o8z6j/oauth"]
 
 
-async def test_sign_ins_in_the_store_expire_and_are_deleted(x_emulator):
+async def test_stored_sign_ins_expire_and_are_deleted(x_emulator):
     stage = SignInStage(x_emulator.url)
     sign_in = shared(stage)
     begun = await sign_in.begin("o8z6j")
@@ -125,7 +125,7 @@ async def test_sign_ins_in_the_store_expire_and_are_deleted(x_emulator):
 
 
 @pytest.mark.parametrize("make", [lambda stage: stage.connect, shared])
-async def test_a_hundred_sign_ins_may_be_open_and_the_oldest_make_room(x_emulator, make):
+async def test_open_sign_ins_are_limited_and_the_oldest_removed(x_emulator, make):
     stage = SignInStage(x_emulator.url)
     sign_in = make(stage)
     began = []
@@ -169,7 +169,7 @@ async def test_a_hundred_sign_ins_may_be_open_and_the_oldest_make_room(x_emulato
         ),
     ],
 )
-async def test_who_may_not_send_is_told_why_and_nothing_is_stored(x_emulator, world, account, said):
+async def test_missing_permission_is_explained_and_nothing_stored(x_emulator, world, account, said):
     x_emulator.add(**world)
     stage = SignInStage(x_emulator.url, account=account)
 
@@ -180,7 +180,7 @@ async def test_who_may_not_send_is_told_why_and_nothing_is_stored(x_emulator, wo
     assert await stage.logins.all() == {}
 
 
-async def test_who_says_no_at_x_is_told_that_nothing_was_stored(x_emulator):
+async def test_denied_sign_in_is_explained_and_nothing_stored(x_emulator):
     stage = SignInStage(x_emulator.url)
     begun = await stage.connect.begin("o8z6j", callback=CALLBACK)
     _, sent_to = answer_the_page(begun.page, deny="1")
@@ -195,7 +195,7 @@ async def test_who_says_no_at_x_is_told_that_nothing_was_stored(x_emulator):
 
 
 @pytest.mark.parametrize("pin", ["0000000", "", "12 34\n", "'; --", "x" * 1_000])
-async def test_a_wrong_pin_is_refused(x_emulator, pin):
+async def test_wrong_pin_is_refused(x_emulator, pin):
     stage = SignInStage(x_emulator.url)
     begun = await stage.connect.begin("o8z6j")
     answer_the_page(begun.page)
@@ -204,7 +204,7 @@ async def test_a_wrong_pin_is_refused(x_emulator, pin):
         await stage.connect.finish_by_pin(begun.token, pin)
 
 
-async def test_a_callback_that_the_app_does_not_have_is_named(x_emulator):
+async def test_unregistered_callback_is_named(x_emulator):
     stage = SignInStage(x_emulator.url)
 
     with pytest.raises(RefusedByX) as refused:
@@ -215,28 +215,28 @@ async def test_a_callback_that_the_app_does_not_have_is_named(x_emulator):
     )
 
 
-async def test_a_wrong_consumer_secret_is_the_app_that_x_does_not_know(x_emulator):
+async def test_wrong_consumer_secret_is_explained(x_emulator):
     app = XApp(consumer_key=APP.consumer_key, consumer_secret=Secret("of-another-app"))
 
     with pytest.raises(RefusedByX, match=r"^X does not know the app \(401 32: "):
         await SignInStage(x_emulator.url, app=app).connect.begin("o8z6j")
 
 
-async def test_where_the_clock_is_the_fault_the_clock_is_named(x_emulator):
+async def test_wrong_clock_is_explained(x_emulator):
     x_emulator.clock(shift=7_200)
 
     with pytest.raises(RefusedByX, match=r"This machine's clock differs from X's by 7\d\d\d s"):
         await SignInStage(x_emulator.url).connect.begin("o8z6j")
 
 
-async def test_without_an_app_nobody_can_sign_in(x_emulator):
+async def test_sign_in_requires_an_app(x_emulator):
     with pytest.raises(
         SettingsError, match=r"x\.consumer_key: is missing: users sign in through your own app"
     ):
         await SignInStage(x_emulator.url, app=None).connect.begin("o8z6j")
 
 
-async def test_without_a_key_nothing_is_begun_and_nothing_asked_of_x(x_emulator):
+async def test_sign_in_without_a_key_begins_nothing(x_emulator):
     stage = SignInStage(x_emulator.url)
     keyless = XSignIn(ask=stage.asks, clock=stage.clock, keeper=None, destinations={})
 
@@ -246,7 +246,7 @@ async def test_without_a_key_nothing_is_begun_and_nothing_asked_of_x(x_emulator)
     assert stage.asked == []
 
 
-async def test_a_pixel_token_that_x_does_not_refuse_is_stored(x_emulator):
+async def test_pixel_token_not_refused_by_x_is_stored(x_emulator):
     stage = SignInStage(x_emulator.url)
 
     connected = await stage.connect.paste("o8z6j", TOKEN)
@@ -255,13 +255,13 @@ async def test_a_pixel_token_that_x_does_not_refuse_is_stored(x_emulator):
     assert (await stage.logins.all())["o8z6j"].pixel_token == TOKEN
 
 
-async def test_to_try_a_pixel_token_counts_no_conversion(x_emulator):
+async def test_trying_a_pixel_token_counts_no_conversion(x_emulator):
     await SignInStage(x_emulator.url).connect.paste("o8z6j", TOKEN)
 
     assert x_emulator.counted()["pixels"] == {}
 
 
-async def test_a_pixel_token_of_another_pixel_is_refused_and_not_stored(x_emulator):
+async def test_pixel_token_of_another_pixel_is_refused_and_not_stored(x_emulator):
     stage = SignInStage(x_emulator.url)
     foreign = PixelToken(token=Secret("emulator-pixel-token-o6dkt"))
 
@@ -271,7 +271,7 @@ async def test_a_pixel_token_of_another_pixel_is_refused_and_not_stored(x_emulat
     assert await stage.logins.all() == {}
 
 
-async def test_an_x_that_is_down_loses_no_pasted_token(x_emulator):
+async def test_pixel_token_is_stored_if_x_is_unavailable(x_emulator):
     x_emulator.fault("status", status=503)
     stage = SignInStage(x_emulator.url)
 
@@ -281,7 +281,7 @@ async def test_an_x_that_is_down_loses_no_pasted_token(x_emulator):
     assert (await stage.logins.all())["o8z6j"].pixel_token == TOKEN
 
 
-async def test_what_is_forgotten_is_only_revoked_when_that_is_asked_for(x_emulator):
+async def test_forgotten_credentials_are_revoked_only_on_request(x_emulator):
     stage = SignInStage(x_emulator.url)
     await by_pin(stage)
 
@@ -291,7 +291,7 @@ async def test_what_is_forgotten_is_only_revoked_when_that_is_asked_for(x_emulat
     assert await stage.logins.all() == {}
 
 
-async def test_a_revoked_token_is_of_no_use_to_anybody(x_emulator):
+async def test_revoked_token_is_unusable(x_emulator):
     stage = SignInStage(x_emulator.url)
     await by_pin(stage)
     keys = (await stage.logins.all())["o8z6j"].oauth
@@ -305,7 +305,7 @@ async def test_a_revoked_token_is_of_no_use_to_anybody(x_emulator):
     assert not await stage.connect.forget("o8z6j", PIXEL_TOKEN)
 
 
-async def test_what_a_command_stores_and_forgets_is_a_deed_of_whoever_runs_it(x_emulator):
+async def test_commands_are_audited_with_their_user(x_emulator):
     stage = SignInStage(x_emulator.url, noted_as="ada (command)")
 
     await by_pin(stage)
@@ -326,7 +326,7 @@ async def test_what_a_command_stores_and_forgets_is_a_deed_of_whoever_runs_it(x_
     ]
 
 
-async def test_what_the_console_does_it_notes_itself(x_emulator):
+async def test_console_audits_its_own_actions(x_emulator):
     stage = SignInStage(x_emulator.url)
 
     await stage.connect.paste("o8z6j", TOKEN)
