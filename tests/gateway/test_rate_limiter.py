@@ -7,13 +7,13 @@ def taken(buckets, address=HERE, *, now, times):
     return [buckets.spend(address, now=now) for _ in range(times)]
 
 
-def test_a_full_bucket_can_be_spent_at_once_and_no_more():
+def test_full_bucket_can_be_spent_at_once():
     buckets = RateLimiter(size=3, per=60_000)
 
     assert taken(buckets, now=0, times=5) == [0, 0, 0, 20_000, 20_000]
 
 
-def test_tokens_come_back_one_by_one():
+def test_tokens_return_one_by_one():
     buckets = RateLimiter(size=3, per=60_000)
     taken(buckets, now=0, times=3)
 
@@ -21,14 +21,14 @@ def test_tokens_come_back_one_by_one():
     assert taken(buckets, now=20_000, times=2) == [0, 20_000]
 
 
-def test_who_was_refused_owes_nothing_for_asking():
+def test_refused_request_costs_no_token():
     buckets = RateLimiter(size=1, per=60_000)
     taken(buckets, now=0, times=100)
 
     assert taken(buckets, now=60_000, times=1) == [0]
 
 
-def test_a_bucket_never_holds_more_than_its_size():
+def test_bucket_never_exceeds_its_size():
     buckets = RateLimiter(size=2, per=60_000)
     taken(buckets, now=0, times=1)
 
@@ -42,7 +42,7 @@ def test_keys_do_not_share_a_bucket():
     assert taken(buckets, "203.0.113.8", now=0, times=1) == [0]
 
 
-def test_the_table_is_bounded_and_forgets_who_was_away_longest():
+def test_table_is_bounded_and_forgets_the_least_recent():
     buckets = RateLimiter(size=1, per=60_000, most=2)
     for number in range(1, 4):
         taken(buckets, f"203.0.113.{number}", now=number, times=1)
