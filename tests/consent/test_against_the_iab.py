@@ -95,7 +95,7 @@ def fields_of(read):
     return fields
 
 
-def test_tc_strings_are_read_as_the_iab_reads_them():
+def test_tc_strings_are_read_as_by_the_iab():
     randomness = random.Random(1)
     texts = [a_tc_string(randomness) for _ in range(MANY)]
 
@@ -110,7 +110,7 @@ def test_tc_strings_are_read_as_the_iab_reads_them():
     assert differing == []
 
 
-def test_a_mangled_tc_string_is_never_consent_to_us_and_none_to_the_iab():
+def test_corrupt_tc_string_is_never_consent():
     randomness = random.Random(2)
     # Few vendors, because their reader expands ranges, and a corrupt range may contain thousands.
     texts = [
@@ -198,7 +198,7 @@ def same(section, theirs):
     return section.purposes == purposes and sorted(set(section.vendors)) == theirs["VendorConsents"]
 
 
-def test_gpp_strings_are_read_as_the_iab_reads_them():
+def test_gpp_strings_are_read_as_by_the_iab():
     randomness = random.Random(3)
     texts = [a_gpp_string(randomness) for _ in range(MANY)]
 

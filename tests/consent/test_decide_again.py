@@ -22,7 +22,7 @@ def again(evidence, **policy):
     return found and (found.action, found.reason)
 
 
-def test_without_evidence_only_required_consent_is_missing():
+def test_missing_evidence_fails_only_required_consent():
     assert again(None) is None
     assert again(None, required=True) == (SUPPRESS, "consent_missing")
 
@@ -33,7 +33,7 @@ def test_unreadable_evidence_is_held():
     )
 
 
-def test_under_the_same_policy_the_first_decision_stays():
+def test_first_decision_stays_under_the_same_policy():
     evidence = msgspec.structs.replace(
         read_evidence(kept({"ad_storage": "denied"})), action="send", reason=None
     )
@@ -69,9 +69,7 @@ def test_under_the_same_policy_the_first_decision_stays():
          (SUPPRESS, "consent_missing")),
     ],
 )  # fmt: skip
-def test_a_stricter_policy_decides_again_and_a_freer_one_changes_nothing(
-    signals, before, after, found
-):
+def test_only_a_stricter_policy_changes_a_decision(signals, before, after, found):
     assert again(kept(signals, **before), **after) == found
 
 
@@ -85,5 +83,5 @@ def test_a_stricter_policy_decides_again_and_a_freer_one_changes_nothing(
         ({"tcf": tc_core()}, {"tcf_purposes": (1, 2), "unclear": None}, None),
     ],
 )
-def test_a_policy_that_reads_iab_strings_otherwise_finds_them_unclear(signals, after, found):
+def test_strings_are_unclear_under_a_policy_that_reads_them_differently(signals, after, found):
     assert again(kept(signals), **after) == found

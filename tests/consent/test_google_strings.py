@@ -20,14 +20,14 @@ UNSET, DENIED, GRANTED, DEFAULT = (
         ("G1--", None),
     ],
 )
-def test_gcs_says_whether_ad_storage_is_granted(text, storage):
+def test_gcs_shows_whether_ad_storage_is_granted(text, storage):
     assert decode_gcs(text) is storage
 
 
 @pytest.mark.parametrize(
     "text", ["", "G", "G1", "G11", "G1111", "G211", "G121", "g111", "G1\u06611"]
 )
-def test_what_is_no_gcs_is_malformed(text):
+def test_invalid_gcs_is_malformed(text):
     assert isinstance(decode_gcs(text), MalformedSignal)
 
 
@@ -59,14 +59,14 @@ def test_each_letter_of_gcd_is_read_in_each_place(letter, word):
         ("11p1v1q1nl1", (DENIED, GRANTED, DENIED, GRANTED)),
     ],
 )
-def test_a_real_gcd_is_read(text, words):
+def test_real_gcd_is_read(text, words):
     assert decode_gcd(text) == words
 
 
 @pytest.mark.parametrize(
     "text", ["", "1", "11t1t1t", "21t1t1t1t5", "11o1t1t1t5", "11t1t1t1s5", "11T1t1t1t5", "1" * 99]
 )
-def test_what_is_no_gcd_is_malformed(text):
+def test_invalid_gcd_is_malformed(text):
     assert isinstance(decode_gcd(text), MalformedSignal)
 
 
@@ -81,21 +81,21 @@ def test_what_is_no_gcd_is_malformed(text):
         ("1Y-N", None),
     ],
 )
-def test_us_privacy_says_who_opted_out_of_sale(text, opted_out):
+def test_us_privacy_shows_an_opt_out_of_sale(text, opted_out):
     assert decode_usp(text) is opted_out
 
 
 @pytest.mark.parametrize("text", ["", "1", "1YN", "2YYN", "1XXX", "1YYNN"])
-def test_what_is_no_us_privacy_is_malformed(text):
+def test_invalid_us_privacy_is_malformed(text):
     assert isinstance(decode_usp(text), MalformedSignal)
 
 
 @pytest.mark.parametrize(
     ("word", "read"), [(True, True), ("1", True), ("YES", True), ("0", False), (False, False)]
 )
-def test_a_flag_is_yes_or_no(word, read):
+def test_flag_is_yes_or_no(word, read):
     assert decode_flag(word) is read
 
 
-def test_a_flag_of_another_word_is_malformed():
+def test_invalid_flag_is_malformed():
     assert isinstance(decode_flag("perhaps"), MalformedSignal)

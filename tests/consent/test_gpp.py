@@ -19,7 +19,7 @@ WITHOUT_GPC = {9, 11, 13, 25, 26, 27}
 @pytest.mark.parametrize(
     ("header", "ids"), [("DBABM", [2]), ("DBACNY", [2, 6]), ("DBABjw", [5, 6])]
 )
-def test_the_headers_of_the_specification_are_read(header, ids):
+def test_headers_of_the_specification_are_read(header, ids):
     sections = {2: tc_core(), 5: base64url(number(1, 6) + "0" * 300), 6: "1YNN"}
     text = "~".join([header, *(sections[id_] for id_ in ids)])
 
@@ -28,7 +28,7 @@ def test_the_headers_of_the_specification_are_read(header, ids):
 
 @pytest.mark.parametrize("section", LAYOUTS)
 @pytest.mark.parametrize("value", [0, 1, 2])
-def test_the_opt_out_of_sale_is_read_in_each_section(section, value):
+def test_opt_out_of_sale_is_read_in_each_section(section, value):
     text = us_core({SALE.get(section, 12): value})
 
     read = decode_us_section(section, text)
@@ -37,19 +37,19 @@ def test_the_opt_out_of_sale_is_read_in_each_section(section, value):
 
 
 @pytest.mark.parametrize("section", [section for section in LAYOUTS if section != 8])
-def test_the_opt_out_of_targeted_advertising_is_read_in_each_section(section):
+def test_opt_out_of_targeted_advertising_is_read_in_each_section(section):
     text = us_core({ADVERTISING.get(section, 14): 1})
 
     assert decode_us_section(section, text).opt_out == "advertising"
 
 
 @pytest.mark.parametrize(("section", "offset"), [(7, 20), (8, 14)])
-def test_the_opt_out_of_sharing_is_read_where_there_is_one(section, offset):
+def test_opt_out_of_sharing_is_read_if_the_section_has_one(section, offset):
     assert decode_us_section(section, us_core({offset: 1})).opt_out == "sharing"
 
 
 @pytest.mark.parametrize("section", LAYOUTS)
-def test_the_browsers_own_signal_counts_where_the_section_has_one(section):
+def test_gpc_segment_counts_if_the_section_has_one(section):
     text = f"{us_core({})}.{gpc_segment(on=True)}"
 
     expected = None if section in WITHOUT_GPC else "gpc"
@@ -58,7 +58,7 @@ def test_the_browsers_own_signal_counts_where_the_section_has_one(section):
 
 
 @pytest.mark.parametrize("section", [24, 25, 26, 27])
-def test_a_segment_that_names_the_section_may_stand_before_its_core(section):
+def test_header_segment_may_precede_the_core(section):
     header = base64url(number(section, 6) + number(1, 6) + "0" * 12)
 
     read = decode_us_section(section, f"{header}.{us_core({16: 1})}")
@@ -69,11 +69,11 @@ def test_a_segment_that_names_the_section_may_stand_before_its_core(section):
 @pytest.mark.parametrize(
     "text", [us_core({12: 3}), us_core({}, version=2), us_core({}, version=0), "B", "", "B.B", "?"]
 )
-def test_a_section_that_means_nothing_is_malformed(text):
+def test_invalid_section_is_malformed(text):
     assert isinstance(decode_us_section(10, text), MalformedSignal)
 
 
-def test_a_whole_string_is_read_section_by_section():
+def test_whole_string_is_read_section_by_section():
     tc = f"{tc_core()}.{disclosed([25])}"
 
     read = decode_gpp(gpp({2: tc, 6: "1YYN", 8: us_core({12: 2, 14: 1})}))
@@ -87,7 +87,7 @@ def test_a_whole_string_is_read_section_by_section():
     )
 
 
-def test_canada_is_read():
+def test_canadian_section_is_read():
     text = base64url(
         number(1, 6) + number(17, 36) + number(18, 36) + "0" * 73
         + "1" + "0" * 23 + "0" * 6 + "1" + "0" * 17
@@ -102,7 +102,7 @@ def test_canada_is_read():
     )
 
 
-def test_a_section_of_a_law_that_is_not_known_is_passed_over():
+def test_unknown_section_is_skipped():
     assert decode_gpp(gpp({6: "1YNN", 99: "whatever"})) == GppString(sections={6: False})
 
 
@@ -120,7 +120,7 @@ def test_a_section_of_a_law_that_is_not_known_is_passed_over():
         "DB______~x",
     ],
 )
-def test_what_is_no_gpp_string_is_malformed(text):
+def test_invalid_gpp_string_is_malformed(text):
     assert isinstance(decode_gpp(text), MalformedSignal)
 
 
@@ -128,9 +128,9 @@ def test_what_is_no_gpp_string_is_malformed(text):
     ("text", "ids"),
     [("7", {7}), ("2_6", {2, 6}), ("2,6", {2, 6}), ("[7, 8]", {7, 8}), ("-1", set()), ("0", set())],
 )
-def test_the_sections_that_apply_are_numbers(text, ids):
+def test_applicable_sections_are_numbers(text, ids):
     assert decode_sid(text) == ids
 
 
-def test_other_words_for_sections_are_malformed():
+def test_invalid_section_ids_are_malformed():
     assert isinstance(decode_sid("usnat"), MalformedSignal)

@@ -180,7 +180,7 @@ def kept_alike(found, signals):
     return said == told and kept.signals.keys() == signals.keys()
 
 
-def test_the_default_policy_decides_every_combination_as_the_rules_say():
+def test_default_policy_decides_every_combination_by_the_rules():
     assert differences(ConsentPolicy) == []
     assert sum(1 for _ in combinations()) == 8_640
 
@@ -195,7 +195,7 @@ def lenient(*, required):
     )
 
 
-def test_a_lenient_policy_decides_every_combination_as_the_rules_say():
+def test_lenient_policy_decides_every_combination_by_the_rules():
     assert differences(lenient, SOME) == []
 
 
@@ -210,7 +210,7 @@ def stripping(*, required):
     )
 
 
-def test_a_policy_that_strips_decides_every_combination_as_the_rules_say():
+def test_stripping_policy_decides_every_combination_by_the_rules():
     assert differences(stripping, SOME) == []
 
 
@@ -222,7 +222,7 @@ def measuring(*, required):
     )
 
 
-def test_a_policy_that_restricts_takes_nothing_out():
+def test_restricting_policy_strips_nothing():
     assert differences(measuring, SOME) == []
 
 
@@ -242,7 +242,7 @@ SIGNALS = st.fixed_dictionaries(
 
 
 @given(SIGNALS)
-def test_to_require_consent_never_lets_more_through(signals):
+def test_required_consent_never_permits_more(signals):
     free = verdict(signals, PERSON, policy=ConsentPolicy(), now=MADE).action
     asked = verdict(signals, PERSON, policy=ConsentPolicy(required=True), now=MADE).action
 
@@ -250,7 +250,7 @@ def test_to_require_consent_never_lets_more_through(signals):
 
 
 @given(SIGNALS, st.sampled_from([("ad_storage", "denied"), ("gpc", "1"), ("gcs", "G100")]))
-def test_a_denial_suppresses_whatever_else_is_said(signals, denial):
+def test_denial_suppresses_whatever_else_is_present(signals, denial):
     found = verdict(signals | dict([denial]), PERSON, policy=ConsentPolicy(), now=MADE).action
 
     assert found is ConsentAction.SUPPRESS

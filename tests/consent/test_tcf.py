@@ -8,7 +8,7 @@ def singles(*ids):
     return Ranges(tuple((id_, id_) for id_ in ids))
 
 
-def test_a_core_is_read_whole():
+def test_core_is_read_completely():
     read = decode_tcf(tc_core(restrictions=[(7, 0, [(25, 30)]), (2, 1, [(755, 755)])]))
 
     assert read == TcString(
@@ -36,11 +36,11 @@ def test_a_core_is_read_whole():
     )
 
 
-def test_vendors_as_ranges_are_the_same_vendors():
+def test_vendor_ranges_are_the_same_vendors():
     assert decode_tcf(tc_core(as_ranges=True)) == decode_tcf(tc_core())
 
 
-def test_the_disclosed_vendors_are_read_from_their_segment():
+def test_disclosed_vendors_are_read_from_their_segment():
     read = decode_tcf(f"{tc_core()}.{disclosed([2, 25])}")
 
     assert read.disclosed == singles(2, 25)
@@ -62,12 +62,12 @@ def test_the_disclosed_vendors_are_read_from_their_segment():
         tc_core(restrictions=[(7, 0, [(30, 25)])]),
     ],
 )
-def test_what_is_no_tc_string_is_malformed(text):
+def test_invalid_tc_string_is_malformed(text):
     assert isinstance(decode_tcf(text), MalformedSignal)
 
 
 @pytest.mark.parametrize(("kind", "allowed"), [(0, False), (1, True), (2, False), (3, False)])
-def test_a_publisher_takes_a_purpose_away_from_a_vendor(kind, allowed):
+def test_publisher_restriction_removes_a_purpose_from_a_vendor(kind, allowed):
     read = decode_tcf(tc_core(restrictions=[(7, kind, [(25, 25)])]))
 
     assert read.allows(7, 25) is allowed
@@ -90,16 +90,16 @@ def test_a_publisher_takes_a_purpose_away_from_a_vendor(kind, allowed):
         {"created": 1_500_000_000_000},
     ],
 )
-def test_a_string_that_cannot_be_is_not_believed(fields):
+def test_implausible_string_is_not_believed(fields):
     assert doubt(decode_tcf(tc_core(**fields)), now=MADE) is not None
 
 
 @pytest.mark.parametrize("fields", [{}, {"policy": 4}, {"policy": 2, "created": 1_600_000_000_000}])
-def test_a_string_as_they_are_is_believed(fields):
+def test_plausible_string_is_believed(fields):
     assert doubt(decode_tcf(tc_core(**fields)), now=MADE) is None
 
 
-def test_a_purpose_that_was_not_asked_about_is_neither_granted_nor_denied():
+def test_purpose_that_was_not_asked_is_neither_granted_nor_denied():
     read = decode_tcf(tc_core(purposes=[7], purpose_one_treatment=True))
 
     assert (read.asked(1), read.asked(7)) == (False, True)

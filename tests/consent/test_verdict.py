@@ -22,37 +22,37 @@ def decided(signals, *, identifiers=ALL, revoked=False, **policy):
     return found.action, found.reason
 
 
-def test_silence_costs_nothing_where_nothing_is_needed():
+def test_missing_signals_are_fine_without_required_consent():
     assert verdict(None, ALL, policy=ConsentPolicy(), now=MADE) is PLAIN
     assert judging(policy=ConsentPolicy(), now=MADE)(None, ALL, "o8z6j") is PLAIN
 
 
 @pytest.mark.parametrize("word", ["granted", "GRANTED", " Granted ", "true", "1", "yes", True])
-def test_a_grant_lets_pass_even_where_consent_is_required(word):
+def test_grant_is_sent_even_with_required_consent(word):
     assert decided({"ad_storage": word}, required=True) == (SEND, None)
 
 
 @pytest.mark.parametrize("word", ["denied", "DENIED", " Denied ", "false", "0", "no", False])
 @pytest.mark.parametrize("name", ["ad_storage", "ad_user_data"])
 @pytest.mark.parametrize("required", [True, False])
-def test_a_denial_counts_wherever_it_stands(word, name, required):
+def test_denial_counts_in_every_signal(word, name, required):
     assert decided({name: word}, required=required) == (SUPPRESS, f"consent_denied: {name}")
 
 
 @pytest.mark.parametrize("required", [True, False])
-def test_a_denial_beats_a_grant(required):
+def test_denial_overrides_a_grant(required):
     signals = {"ad_storage": "granted", "ad_user_data": "denied"}
 
     assert decided(signals, required=required) == (SUPPRESS, "consent_denied: ad_user_data")
 
 
 @pytest.mark.parametrize("name", ["AD_STORAGE", "Ad_Storage", " ad_storage "])
-def test_a_denial_counts_however_its_name_is_written(name):
+def test_denial_counts_in_any_spelling_of_its_name(name):
     assert decided({name: "denied"}) == (SUPPRESS, "consent_denied: ad_storage")
 
 
 @pytest.mark.parametrize("first", ["granted", "denied"])
-def test_a_name_written_twice_sends_nothing(first):
+def test_duplicate_signal_name_sends_nothing(first):
     other = {"granted": "denied", "denied": "granted"}[first]
 
     assert decided({"ad_storage": first, "AD_STORAGE": other})[0] is SUPPRESS
@@ -61,7 +61,7 @@ def test_a_name_written_twice_sends_nothing(first):
 @pytest.mark.parametrize(
     "signals", [None, {}, {"ad_storage": ""}, {"analytics_storage": "granted"}]
 )
-def test_silence_is_denial_only_where_consent_is_required(signals):
+def test_missing_signals_are_a_denial_only_with_required_consent(signals):
     assert decided(signals, required=True) == (SUPPRESS, "consent_missing")
     assert decided(signals) == (SEND, None)
 
@@ -89,13 +89,13 @@ def test_signals_of_other_purposes_decide_nothing():
         {"region": "Germany"},
     ],
 )
-def test_what_may_be_a_misspelt_denial_sends_nothing(signals):
+def test_possible_misspelt_denial_sends_nothing(signals):
     action, reason = decided(signals)
 
     assert (action, reason.split(":")[0]) == (SUPPRESS, "consent_unclear")
 
 
-def test_what_cannot_be_read_is_held_or_passed_over_where_the_policy_says_so():
+def test_unreadable_signal_is_held_or_ignored_by_the_policy():
     unclear = {"ad_storage": "refused"}
 
     assert decided(unclear, unclear=HOLD) == (HOLD, "consent_unclear: ad_storage")
@@ -103,7 +103,7 @@ def test_what_cannot_be_read_is_held_or_passed_over_where_the_policy_says_so():
     assert decided(unclear, unclear=None, required=True) == (SUPPRESS, "consent_missing")
 
 
-def test_what_is_missing_is_held_where_the_policy_says_so():
+def test_missing_consent_is_held_by_the_policy():
     assert decided(None, required=True, missing=HOLD) == (HOLD, "consent_missing")
 
 
@@ -118,7 +118,7 @@ def test_what_is_missing_is_held_where_the_policy_says_so():
         ({"gpp": gpp({7: us_core({22: 1})}), "gpp_sid": "8"}, "gpp usnat advertising"),
     ],
 )
-def test_an_opt_out_of_the_united_states_suppresses_or_restricts(signals, reason):
+def test_us_opt_out_suppresses_or_restricts(signals, reason):
     assert decided(signals) == (SUPPRESS, f"consent_denied: {reason}")
     assert decided(signals, us_opt_out=RESTRICT) == (RESTRICT, f"consent_limited: {reason}")
 
@@ -126,14 +126,14 @@ def test_an_opt_out_of_the_united_states_suppresses_or_restricts(signals, reason
 @pytest.mark.parametrize(
     "signals", [{"gpc": False}, {"gpc": "0"}, {"usp": "1---"}, {"usp": "1YNN"}]
 )
-def test_who_did_not_opt_out_is_sent(signals):
+def test_conversion_without_an_opt_out_is_sent(signals):
     assert decided(signals) == (SEND, None)
 
 
 @pytest.mark.parametrize(
     "signals", [{"ad_personalization": "denied"}, {"npa": "1"}, {"gcd": "11l1l1l1q5"}]
 )
-def test_a_denial_of_personalization_restricts(signals):
+def test_denial_of_personalization_restricts(signals):
     found = verdict(signals, ALL, policy=ConsentPolicy(), now=MADE)
 
     assert (found.action, found.restricted) == (RESTRICT, True)
@@ -141,13 +141,13 @@ def test_a_denial_of_personalization_restricts(signals):
     assert decided(signals, personalization_denied=SUPPRESS)[0] is SUPPRESS
 
 
-def test_what_x_cannot_restrict_is_not_sent():
+def test_unsupported_restriction_suppresses():
     found = verdict({"npa": "1"}, ALL, policy=ConsentPolicy(can_restrict=False), now=MADE)
 
     assert (found.action, found.rule) == (SUPPRESS, "cannot_restrict")
 
 
-def test_a_denied_storage_takes_out_what_was_kept_on_the_device():
+def test_denied_storage_strips_device_identifiers():
     found = verdict(
         {"ad_storage": "denied"}, ALL, policy=ConsentPolicy(storage_denied=STRIP), now=MADE
     )
@@ -157,7 +157,7 @@ def test_a_denied_storage_takes_out_what_was_kept_on_the_device():
     )  # fmt: skip
 
 
-def test_denied_user_data_takes_out_what_tells_of_the_person():
+def test_denied_user_data_strips_personal_identifiers():
     found = verdict(
         {"ad_user_data": "denied"}, ALL, policy=ConsentPolicy(user_data_denied=STRIP), now=MADE
     )
@@ -173,7 +173,7 @@ def test_denied_user_data_takes_out_what_tells_of_the_person():
         ({"ad_user_data": "denied"}, Identifiers(email="e" * 64, browser_id="browser")),
     ],
 )
-def test_what_is_left_must_be_enough_for_x(signals, identifiers):
+def test_insufficient_remaining_identifiers_suppress(signals, identifiers):
     policy = ConsentPolicy(storage_denied=STRIP, user_data_denied=STRIP)
 
     found = verdict(signals, identifiers, policy=policy, now=MADE)
@@ -181,7 +181,7 @@ def test_what_is_left_must_be_enough_for_x(signals, identifiers):
     assert (found.action, found.rule, found.strip) == (SUPPRESS, "nothing_left", ())
 
 
-def test_a_stripped_conversion_is_restricted_too_where_both_are_asked_for():
+def test_stripped_conversion_can_be_restricted():
     signals = {"ad_storage": "denied", "npa": "1"}
 
     found = verdict(signals, ALL, policy=ConsentPolicy(storage_denied=STRIP), now=MADE)
@@ -189,7 +189,7 @@ def test_a_stripped_conversion_is_restricted_too_where_both_are_asked_for():
     assert (found.action, found.strip, found.restricted) == (STRIP, STORAGE, True)
 
 
-def test_a_held_conversion_is_stripped_for_when_it_is_brought_back():
+def test_held_conversion_is_stripped_for_its_release():
     signals = {"ad_storage": "denied", "ad_user_data": "who knows"}
 
     found = verdict(
@@ -209,17 +209,17 @@ def test_a_held_conversion_is_stripped_for_when_it_is_brought_back():
         ((), SUPPRESS, "consent_denied: tcf purpose 1"),
     ],
 )
-def test_a_tc_string_needs_its_purposes(purposes, action, reason):
+def test_tc_string_requires_its_purposes(purposes, action, reason):
     assert decided({"tcf": tc_core(purposes=purposes)}, required=True) == (action, reason)
 
 
-def test_a_tc_string_does_not_count_where_european_law_does_not_apply():
+def test_tc_string_is_ignored_where_gdpr_does_not_apply():
     signals = {"tcf": tc_core(purposes=()), "gdpr_applies": False}
 
     assert decided(signals) == (SEND, None)
 
 
-def test_purpose_one_that_was_not_asked_about_is_no_denial():
+def test_purpose_one_that_was_not_asked_is_no_denial():
     signals = {"tcf": tc_core(purposes=(3, 4, 7), purpose_one_treatment=True)}
 
     assert decided(signals, required=True) == (SEND, None)
@@ -235,27 +235,27 @@ def test_purpose_one_that_was_not_asked_about_is_no_denial():
         (f"{tc_core(vendor_ids=(25,))}.{disclosed([25])}", SEND),
     ],
 )
-def test_a_vendor_that_is_named_must_have_consent(text, action):
+def test_configured_vendor_must_have_consent(text, action):
     assert decided({"tcf": text}, tcf_vendor_id=25)[0] is action
 
 
 @pytest.mark.parametrize(
     ("text", "action"), [("2~35.40~dv.9", SEND), ("2~40~dv.35", SUPPRESS), ("1~35", SEND)]
 )
-def test_a_provider_that_is_named_must_be_in_the_additional_consent(text, action):
+def test_configured_provider_must_be_in_the_additional_consent(text, action):
     assert decided({"ac": text}, ac_provider_id=35)[0] is action
 
 
 @pytest.mark.parametrize(("text", "action"), [("meta,x", SEND), ("meta", SUPPRESS)])
-def test_a_vendor_of_the_cmp_that_is_named_must_be_among_those_with_consent(text, action):
+def test_configured_cmp_vendor_must_have_consent(text, action):
     assert decided({"vendors": text}, cmp_vendor="x")[0] is action
 
 
-def test_lists_of_vendors_decide_nothing_where_x_has_no_name_in_them():
+def test_vendor_lists_decide_nothing_without_a_configured_name():
     assert decided({"ac": "2~40", "vendors": "meta", "tcf": tc_core(vendor_ids=())}) == (SEND, None)
 
 
-def test_a_tc_string_within_a_gpp_string_counts_where_its_law_applies():
+def test_tc_string_in_a_gpp_string_counts_where_its_law_applies():
     denied = gpp({2: tc_core(purposes=())})
 
     assert decided({"gpp": denied})[0] is SUPPRESS
@@ -265,16 +265,16 @@ def test_a_tc_string_within_a_gpp_string_counts_where_its_law_applies():
 
 
 @pytest.mark.parametrize("region", ["DE", "de", "GB", "UK", "CH", "NO", "GR", "EL", "FR-75"])
-def test_silence_of_a_person_in_a_strict_region_is_denial(region):
+def test_missing_consent_in_a_strict_region_is_a_denial(region):
     assert decided({"region": region}) == (SUPPRESS, "consent_missing")
 
 
 @pytest.mark.parametrize("region", ["US", "US-CA", "BR"])
-def test_silence_of_a_person_elsewhere_is_none(region):
+def test_missing_consent_elsewhere_is_no_denial(region):
     assert decided({"region": region}) == (SEND, None)
 
 
-def test_silence_where_the_page_says_that_european_law_applies_is_denial():
+def test_missing_consent_with_gdpr_applies_is_a_denial():
     assert decided({"gdpr_applies": "1"}) == (SUPPRESS, "consent_missing")
 
 
@@ -285,7 +285,7 @@ def test_silence_where_the_page_says_that_european_law_applies_is_denial():
         ("11r1r1t1r5", SUPPRESS), ("11r1r1l1r5", SUPPRESS), ("11l1l1l1l5", SUPPRESS),
     ],
 )  # fmt: skip
-def test_only_an_act_of_a_person_is_consent_where_consent_is_needed(gcd, action):
+def test_only_an_active_choice_is_consent_where_needed(gcd, action):
     assert decided({"gcd": gcd, "region": "DE"})[0] is action
     assert decided({"gcd": gcd}) == (SEND, None)
 
@@ -294,21 +294,21 @@ GOOGLE = json.loads((Path(__file__).parent / "google_acts.json").read_text())
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=case["is"]) for case in GOOGLE])
-def test_a_default_of_googles_that_grants_is_nobodys_yes(case):
+def test_granting_google_default_is_no_consent(case):
     asked = decided(case["signals"], required=True)[0]
     unasked = decided(case["signals"])[0]
 
     assert (asked is SEND, unasked is SEND) == (case["a_yes"], not case["a_no"])
 
 
-def test_who_revoked_is_not_sent_whatever_is_said():
+def test_opted_out_person_is_suppressed_whatever_the_signals():
     granted = {"ad_storage": "granted", "ad_user_data": "granted"}
 
     assert decided(granted, revoked=True) == (SUPPRESS, "consent_revoked")
     assert decided(None, revoked=True) == (SUPPRESS, "consent_revoked")
 
 
-def test_a_judge_asks_whether_the_person_revoked_consent_at_the_pixel():
+def test_opt_outs_are_checked_per_pixel():
     asked = []
 
     def revoked(identifiers, pixel):
@@ -322,7 +322,7 @@ def test_a_judge_asks_whether_the_person_revoked_consent_at_the_pixel():
     assert asked == [(ALL, "o8z6j"), (ALL, "o8z6k")]
 
 
-def test_a_judge_decides_under_its_policy():
+def test_judge_applies_its_policy():
     free, strict = (
         judging(policy=ConsentPolicy(required=required), now=MADE) for required in (False, True)
     )
@@ -331,7 +331,7 @@ def test_a_judge_decides_under_its_policy():
     assert free({"npa": "1"}, ALL, "p").action is RESTRICT
 
 
-def test_a_decision_names_the_signals_that_it_read():
+def test_decision_names_its_signals():
     policy = ConsentPolicy(required=True)
 
     said, silent = (verdict(given, ALL, policy=policy, now=MADE) for given in ({"npa": "1"}, {}))
@@ -340,7 +340,7 @@ def test_a_decision_names_the_signals_that_it_read():
 
 
 @pytest.mark.parametrize(("length", "is_kept"), [(32, True), (33, False)])
-def test_a_word_of_at_most_32_letters_is_kept(length, is_kept):
+def test_value_of_at_most_32_letters_is_stored(length, is_kept):
     word = "a word, another word and a long one"[:length]
 
     found = verdict({"region": word}, ALL, policy=ConsentPolicy(), now=MADE)
@@ -348,7 +348,7 @@ def test_a_word_of_at_most_32_letters_is_kept(length, is_kept):
     assert (found.signals == {"region": word}) == is_kept
 
 
-def test_the_evidence_shows_the_decision_and_hides_the_strings():
+def test_evidence_shows_the_decision_and_hides_the_strings():
     text = tc_core(purposes=(1, 7))
 
     found = verdict({"tcf": text, "ad_storage": "granted"}, ALL, policy=ConsentPolicy(), now=MADE)
@@ -363,7 +363,7 @@ def test_the_evidence_shows_the_decision_and_hides_the_strings():
     assert ["storage", "granted", "tcf purpose 1", "tcf"] in shown["said"]
 
 
-def test_what_is_no_signal_is_kept_as_a_hash_alone():
+def test_unknown_signal_is_stored_only_as_a_hash():
     signals = {"canary@example.com": "canary@example.com", "ad_storage": f"{'long ' * 9}canary"}
 
     found = verdict(signals, ALL, policy=ConsentPolicy(), now=MADE)
@@ -372,7 +372,7 @@ def test_what_is_no_signal_is_kept_as_a_hash_alone():
 
 
 @pytest.mark.parametrize("word", ["a@canary.example", "+442079460016", "phone=442079460016"])
-def test_a_person_in_place_of_a_word_is_kept_as_a_hash(word):
+def test_person_as_a_value_is_stored_as_a_hash(word):
     found = verdict({"ad_storage": word}, ALL, policy=ConsentPolicy(), now=MADE)
 
     assert json.loads(found.evidence)["signals"]["ad_storage"].startswith("sha256:")
@@ -380,7 +380,7 @@ def test_a_person_in_place_of_a_word_is_kept_as_a_hash(word):
 
 
 @pytest.mark.parametrize("word", ["\ud800", "\x1b[2J", "granted\u202e"])
-def test_what_is_no_letter_of_a_word_is_kept_as_a_hash(word):
+def test_value_with_special_characters_is_stored_as_a_hash(word):
     found = verdict({"region": word}, ALL, policy=ConsentPolicy(), now=MADE)
 
     assert json.loads(found.evidence)["signals"]["region"].startswith("sha256:")
@@ -390,9 +390,9 @@ def test_what_is_no_letter_of_a_word_is_kept_as_a_hash(word):
     ("signals", "rule"),
     [({"ad_storage": "granted"}, "granted"), ({"analytics_storage": "granted"}, "nothing_denied")],
 )
-def test_the_rule_of_a_sent_conversion_is_a_grant_or_silence(signals, rule):
+def test_rule_of_a_sent_conversion_is_grant_or_silence(signals, rule):
     assert verdict(signals, ALL, policy=ConsentPolicy(), now=MADE).rule == rule
 
 
-def test_nothing_said_and_nothing_strict_decides_to_send():
+def test_empty_signals_without_strictness_decide_to_send():
     assert decide((), ConsentPolicy(), strict=False).action is SEND
