@@ -35,28 +35,28 @@ def complaints(*said):
     return tuple(XComplaint(code=c, message=m, parameter=p) for c, m, p in said)
 
 
-def test_a_count_that_is_what_was_sent_is_delivery():
+def test_matching_count_is_a_delivery():
     body = success(conversions_processed=3, debug_id="ff02e052-36e4-47d6-bdf0-6d8986446562")
 
     assert heard(200, body, sent=3) == Delivered(debug_id="ff02e052-36e4-47d6-bdf0-6d8986446562")
 
 
 @pytest.mark.parametrize("debug_id", [None, 5, ["a"], {"a": 1}, "x" * 10_000])
-def test_an_odd_debug_id_does_not_cost_the_proof(debug_id):
+def test_odd_debug_id_is_still_a_delivery(debug_id):
     outcome = heard(200, success(conversions_processed=1, debug_id=debug_id))
 
     assert isinstance(outcome, Delivered)
     assert len(outcome.debug_id) <= 512
 
 
-def test_errors_that_are_null_do_not_cost_the_proof():
+def test_null_errors_are_still_a_delivery():
     body = b'{"data":{"conversions_processed":1,"debug_id":"d"},"errors":null}'
 
     assert heard(200, body) == Delivered(debug_id="d")
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, -2, 10**30])
-def test_another_count_is_ambiguous(count):
+def test_different_count_is_ambiguous(count):
     outcome = heard(200, success(conversions_processed=count), sent=2)
 
     assert outcome == Errored(reason=f"X processed {count} of 2", ambiguous=True)
@@ -86,24 +86,24 @@ def test_another_count_is_ambiguous(count):
         b'{"data":{"conversions_processed":' + b"1" * 5_000 + b"}}",
     ],
 )
-def test_a_success_that_does_not_say_how_many_is_ambiguous(body):
+def test_success_without_a_count_is_ambiguous(body):
     assert heard(200, body) == UNCOUNTED
 
 
-def test_any_other_2xx_without_a_count_is_ambiguous():
+def test_other_2xx_without_a_count_is_ambiguous():
     outcome = heard(204)
 
     assert outcome == Errored(reason="204 without a count of conversions processed", ambiguous=True)
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 404, 429, 500, 503])
-def test_an_answer_cut_off_is_ambiguous_whatever_its_status(status):
+def test_truncated_response_is_ambiguous_whatever_its_status(status):
     outcome = heard(status, success(conversions_processed=1), whole=False)
 
     assert outcome == Errored(reason=f"the response ({status}) was truncated", ambiguous=True)
 
 
-def test_400_is_about_conversions_and_keeps_the_words_of_x():
+def test_status_400_concerns_conversions_and_keeps_the_message():
     outcome = heard(400, errors(HASH))
 
     assert outcome == Rejected(
@@ -115,11 +115,11 @@ def test_400_is_about_conversions_and_keeps_the_words_of_x():
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"{", b'{"errors":[{"code":[]}]}'])
 @pytest.mark.parametrize("sent", [1, 2])
-def test_400_without_readable_errors_may_not_come_from_x(body, sent):
+def test_status_400_without_readable_errors_is_unclear(body, sent):
     assert heard(400, body, sent=sent) == Rejected(scope=RejectionScope.UNCLEAR, reason="400")
 
 
-def test_an_error_without_words_does_not_hide_the_others():
+def test_error_without_a_message_does_not_hide_the_others():
     body = b'{"errors":[{"code":null,"message":null,"parameter":null},{"code":89,"message":"m"}]}'
 
     assert heard(400, body).complaints == complaints(("", "", ""), ("89", "m", ""))
@@ -129,15 +129,15 @@ def test_an_error_without_words_does_not_hide_the_others():
     ("status", "said"),
     [(400, ("INVALID_PARAMETER", "Conversion count limit is 500", "")), (413, ("X", "m", ""))],
 )
-def test_too_many_in_a_request_is_about_its_size(status, said):
+def test_too_many_conversions_concern_the_size(status, said):
     assert heard(status, errors(said)).scope is RejectionScope.SIZE
 
 
-def test_413_without_json_is_about_its_size():
+def test_status_413_without_json_concerns_the_size():
     assert heard(413, b"<html>").scope is RejectionScope.SIZE
 
 
-def test_404_about_the_event_alone_is_about_the_event():
+def test_status_404_about_the_event_concerns_the_event():
     outcome = heard(404, errors(FOREIGN, NOT_SET))
 
     assert outcome == Rejected(
@@ -156,34 +156,34 @@ def test_404_about_the_event_alone_is_about_the_event():
         errors(NOT_SET),
     ],
 )
-def test_any_other_404_is_about_the_pixel(body):
+def test_other_404_concerns_the_pixel(body):
     assert heard(404, body).scope is RejectionScope.PIXEL
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>not found</html>", b'{"errors":[]}', b"{}"])
 @pytest.mark.parametrize("status", [301, 302, 304, 307, 402, 403, 404, 405, 410, 418, 451])
-def test_without_x_s_own_errors_nobody_says_what_is_refused(status, body):
+def test_refusal_without_errors_of_x_is_unclear(status, body):
     assert heard(status, body) == Rejected(scope=RejectionScope.UNCLEAR, reason=str(status))
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>not you</html>"])
-def test_401_is_about_who_asks_whatever_comes_with_it(body):
+def test_status_401_concerns_the_pixel_whatever_its_body(body):
     assert heard(401, body).scope is RejectionScope.PIXEL
 
 
 @pytest.mark.parametrize("status", [301, 302, 304, 307, 401, 402, 403, 405, 410, 418, 451])
-def test_settings_and_access_are_about_the_pixel(status):
+def test_settings_and_access_errors_concern_the_pixel(status):
     assert heard(status, errors(("C", "m", ""))) == Rejected(
         scope=RejectionScope.PIXEL, reason=f"{status} C: m", complaints=complaints(("C", "m", ""))
     )
 
 
 @pytest.mark.parametrize("status", [408, 423, 500, 502, 503, 504, 599])
-def test_what_x_may_have_processed_all_the_same_is_ambiguous(status):
+def test_possibly_processed_request_is_ambiguous(status):
     assert heard(status, b"<html>") == Errored(reason=f"{status}", ambiguous=True)
 
 
-def test_503_is_tried_again_when_it_says():
+def test_status_503_is_retried_at_its_time():
     outcome = heard(503, headers={"retry-after": "30"})
 
     assert outcome == Errored(reason="503", ambiguous=True, retry_at=NOW + 30 * SECOND)
@@ -205,7 +205,7 @@ def seconds(ahead):
     return str((NOW + ahead) // SECOND)
 
 
-def test_429_waits_for_the_reset_of_the_account_before_that_of_the_user():
+def test_status_429_prefers_the_reset_of_the_account():
     wait = limited(
         x_rate_limit_reset=seconds(5 * MINUTE), x_account_rate_limit_reset=seconds(9 * MINUTE)
     )
@@ -213,11 +213,11 @@ def test_429_waits_for_the_reset_of_the_account_before_that_of_the_user():
     assert wait == 9 * MINUTE
 
 
-def test_429_waits_for_the_reset_of_the_user_where_there_is_no_other():
+def test_status_429_uses_the_reset_of_the_user_without_another():
     assert limited(x_rate_limit_reset=seconds(5 * MINUTE)) == 5 * MINUTE
 
 
-def test_429_waits_as_retry_after_says_where_there_is_no_reset():
+def test_status_429_uses_retry_after_without_a_reset():
     assert limited(retry_after="120") == 2 * MINUTE
 
 
@@ -228,30 +228,30 @@ def test_429_waits_as_retry_after_says_where_there_is_no_reset():
         seconds(-SECOND), seconds(0), seconds(LONGEST_WAIT + SECOND),
     ],
 )  # fmt: skip
-def test_429_with_an_absurd_reset_waits_a_minute(reset):
+def test_status_429_with_an_absurd_reset_waits_a_minute(reset):
     assert limited(x_rate_limit_reset=reset) == DEFAULT_WAIT == MINUTE
 
 
 @pytest.mark.parametrize(
     "after", ["-1", "Wed, 21 Oct 2026 07:28:00 GMT", "", "99999999", "9" * 400, "\u0661"]
 )
-def test_an_absurd_retry_after_is_not_obeyed(after):
+def test_absurd_retry_after_is_ignored(after):
     assert limited(retry_after=after) == MINUTE
     assert heard(503, headers={"retry-after": after}).retry_at is None
 
 
 @pytest.mark.parametrize(("more", "wait"), [(0, LONGEST_WAIT), (1, DEFAULT_WAIT)])
-def test_a_retry_after_is_obeyed_up_to_the_longest_wait(more, wait):
+def test_retry_after_is_obeyed_up_to_the_longest_wait(more, wait):
     assert limited(retry_after=str(LONGEST_WAIT // SECOND + more)) == wait
 
 
-def test_five_different_complaints_are_kept_as_words():
+def test_reason_has_at_most_five_complaints():
     outcome = heard(400, errors(*[(f"CODE{n}", "no", "") for n in range(7)]))
 
     assert [f"CODE{n}" in outcome.reason for n in range(7)] == [True] * 5 + [False] * 2
 
 
-def test_the_words_of_x_are_cut_short():
+def test_messages_of_x_are_truncated():
     long = ("C" * 1_000, "m" * 10_000, "p" * 1_000)
 
     outcome = heard(400, errors(*[long] * 2_000))
@@ -261,7 +261,7 @@ def test_the_words_of_x_are_cut_short():
     assert outcome.complaints[0] == XComplaint(code="C" * 64, message="m" * 512, parameter="p" * 64)
 
 
-def test_the_limit_of_the_account_rules_when_present():
+def test_account_limit_is_preferred():
     headers = {
         "x-account-rate-limit-remaining": "7",
         "x-account-rate-limit-reset": "100",
@@ -272,7 +272,7 @@ def test_the_limit_of_the_account_rules_when_present():
     assert limit_of(headers) == (7, 100_000)
 
 
-def test_the_limit_of_the_user_is_read_where_there_is_no_other():
+def test_user_limit_is_used_without_an_account_limit():
     assert limit_of({"x-rate-limit-remaining": "9", "x-rate-limit-reset": "200"}) == (9, 200_000)
 
 
@@ -287,7 +287,7 @@ def test_the_limit_of_the_user_is_read_where_there_is_no_other():
         {"x-rate-limit-remaining": "1", "x-rate-limit-reset": "9" * 30},
     ],
 )
-def test_half_a_limit_is_none(headers):
+def test_incomplete_limit_is_ignored(headers):
     assert limit_of(headers) is None
 
 
@@ -313,7 +313,7 @@ JSONISH = st.recursive(
         st.text(max_size=20),
     ),
 )
-def test_every_answer_has_an_outcome(status, body, whole, headers):
+def test_every_response_has_an_outcome(status, body, whole, headers):
     outcome = heard(status, body, whole=whole, headers=headers)
 
     assert isinstance(outcome, Delivered | Errored | Rejected)
@@ -321,7 +321,7 @@ def test_every_answer_has_an_outcome(status, body, whole, headers):
 
 
 @pytest.mark.parametrize("status", [199, 200, 299, 300])
-def test_only_from_200_to_299_a_count_of_all_is_a_success(status):
+def test_count_is_a_success_only_with_a_2xx_status(status):
     body = b'{"data":{"conversions_processed":2,"debug_id":"d"}}'
 
     assert isinstance(heard(status, body, sent=2), Delivered) == (200 <= status < 300)

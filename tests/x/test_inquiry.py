@@ -27,12 +27,12 @@ def a_body(*codes):
         (200, b"", RefusalReason.UNREADABLE),
     ],
 )
-def test_a_refusal_is_cut_by_who_must_act(status, body, why):
+def test_refusals_are_classified_by_who_must_act(status, body, why):
     assert refusal(status, body).why is why
 
 
 @pytest.mark.parametrize("why", RefusalReason)
-def test_every_refusal_has_words_and_a_cure(why):
+def test_every_refusal_has_a_message_and_a_remedy(why):
     refusal = InquiryRefusal(why=why, status=400, said="INVALID: x")
 
     error = refused(refusal, about="pixel o8z6j")
@@ -54,17 +54,17 @@ def test_every_refusal_has_words_and_a_cure(why):
         b'{"errors": [{"code": "\xff"}]}',
     ],
 )
-def test_an_answer_that_is_none_complains_of_nothing(body):
+def test_malformed_response_has_no_complaints(body):
     assert complaints(body) == ()
 
 
-def test_words_are_cut_however_long_x_makes_them():
+def test_long_messages_are_truncated():
     said = refusal(400, a_body("x" * 10_000, "y" * 10_000)).said
 
     assert len(said) <= 512
 
 
-def test_an_inquiry_prints_neither_credentials_nor_its_query():
+def test_repr_of_an_inquiry_hides_credentials_and_query():
     shown = repr(
         Inquiry(method="GET", url="https://x/12?secret=1", headers={"Authorization": "OAuth s"})
     )

@@ -6,7 +6,7 @@ from twite.domain.conversion import Identifiers
 from twite.x.encode import conversion_body, persons_of
 
 
-def test_a_rendered_conversion_names_its_persons():
+def test_persons_of_a_rendered_conversion_are_read():
     whole = Identifiers(
         click_id="click", email="e" * 64, phone="p" * 64, ip="203.0.113.7", user_agent="agent"
     )
@@ -20,13 +20,13 @@ def test_a_rendered_conversion_names_its_persons():
     )
 
 
-def test_a_conversion_without_identifiers_names_nobody():
+def test_conversion_without_identifiers_has_no_persons():
     body = conversion_body(msgspec.structs.replace(a_conversion(), identifiers=Identifiers()))
 
     assert persons_of(body) == ()
 
 
 @pytest.mark.parametrize("body", [b"", b"null", b"[]", b'{"identifiers": 7}'])
-def test_what_is_no_rendered_conversion_is_an_error(body):
+def test_malformed_body_is_an_error(body):
     with pytest.raises(msgspec.DecodeError):
         persons_of(body)

@@ -128,7 +128,7 @@ def heard(status, body, *, whole=True, headers=None):
 @pytest.mark.parametrize(
     ("status", "body", "meaning"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS]
 )
-def test_each_observation_has_its_meaning(status, body, meaning):
+def test_each_observed_response_has_its_meaning(status, body, meaning):
     kind, detail, trigger = meaning
 
     outcome = heard(status, body)
@@ -146,7 +146,7 @@ def test_each_observation_has_its_meaning(status, body, meaning):
 @pytest.mark.parametrize(
     ("status", "body"), [row[1:3] for row in ROWS], ids=[row[0] for row in ROWS]
 )
-def test_what_is_cut_off_is_ambiguous_whatever_it_began_with(status, body):
+def test_truncated_response_is_ambiguous_whatever_it_began_with(status, body):
     outcome = heard(status, body, whole=False)
 
     assert (type(outcome), outcome.ambiguous) == (Errored, True)
@@ -165,5 +165,5 @@ def test_what_is_cut_off_is_ambiguous_whatever_it_began_with(status, body):
     ],
     ids=["reset", "account", "retry-after", "none", "in the past", "year 2100", "no number"],
 )
-def test_a_429_waits_for_what_it_says_if_that_can_be(headers, wait):
+def test_status_429_waits_for_a_plausible_time(headers, wait):
     assert heard(429, b"", headers=headers).retry_at == NOW + wait
