@@ -25,7 +25,7 @@ GIB = 1 << 30
         (5.1, CheckStatus.AMBER),
     ],
 )
-def test_a_sync_is_judged_by_what_disks_can_do(took, light):
+def test_sync_time_is_judged_by_typical_disks(took, light):
     assert on_sync(took).light is light
 
 
@@ -33,17 +33,17 @@ def test_a_sync_is_judged_by_what_disks_can_do(took, light):
     ("free", "light"),
     [(2 * GIB, CheckStatus.GREEN), (GIB // 2, CheckStatus.AMBER), (GIB // 32, CheckStatus.RED)],
 )
-def test_room_is_judged_by_what_is_left(free, light):
+def test_free_space_is_judged(free, light):
     assert on_room(free, Path("/var/lib")).light is light
 
 
-def test_the_probe_leaves_nothing_behind(tmp_path):
+def test_disk_probe_leaves_nothing_behind(tmp_path):
     list(disk(tmp_path))
 
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_a_folder_that_is_not_there_is_red(tmp_path):
+async def test_missing_folder_is_red(tmp_path):
     settings = read(tmp_path, GOOD.replace("sqlite:twite.db", "sqlite:none/twite.db"))
 
     findings = [finding async for finding in store(settings)]
@@ -59,7 +59,7 @@ async def test_a_folder_that_is_not_there_is_red(tmp_path):
     ]
 
 
-async def test_a_paused_pixel_is_red_with_xs_reason(tmp_path):
+async def test_paused_pixel_is_red_with_the_reason_of_x(tmp_path):
     settings = read(tmp_path)
     owned = await SQLiteStore.open(str(settings.store.path))
     await owned.put([Pause(pixel="o8z6j", since=NOW, reason="401 UNAUTHORIZED_ACCESS")])
@@ -76,7 +76,7 @@ async def test_a_paused_pixel_is_red_with_xs_reason(tmp_path):
     )
 
 
-async def test_a_residue_is_red_and_says_where(tmp_path):
+async def test_imbalance_is_red_with_its_place(tmp_path):
     settings = read(tmp_path)
     owned = await SQLiteStore.open(str(settings.store.path))
     await owned.record(a_submission(an_entry()))
@@ -92,7 +92,7 @@ async def test_a_residue_is_red_and_says_where(tmp_path):
     ]
 
 
-async def test_a_gateway_that_owns_the_store_does_not_keep_the_doctor_out(tmp_path):
+async def test_store_can_be_checked_beside_a_gateway(tmp_path):
     settings = read(tmp_path)
     owned = await SQLiteStore.open(str(settings.store.path))
     try:
@@ -114,7 +114,7 @@ def test_no_pixel_is_red_and_no_source_amber(tmp_path):
     assert [source.light for source in sources(settings)] == [CheckStatus.AMBER]
 
 
-def test_a_pixel_that_no_source_reaches_is_amber(tmp_path):
+def test_pixel_without_a_source_is_amber(tmp_path):
     text = GOOD + (
         '[[pixel]]\nid = "o8z7a"\nauth = { pixel_token = "env:X_PIXEL_TOKEN" }\n'
         'events = { purchase = "o8z7b" }\n'
@@ -127,7 +127,7 @@ def test_a_pixel_that_no_source_reaches_is_amber(tmp_path):
     ]
 
 
-def test_a_key_that_others_can_read_is_amber(tmp_path):
+def test_readable_key_file_is_amber(tmp_path):
     key = tmp_path / "twite.secret"
     key.write_text("a-key-that-nobody-will-guess")
     key.chmod(0o640)

@@ -26,7 +26,7 @@ async def findings(folder):
     return [(str(finding.light), finding.found) async for finding in container(settings)]
 
 
-async def test_a_sound_container_is_counted(folder):
+async def test_valid_container_is_counted(folder):
     assert await findings(folder) == [
         ("green", "container.toml: 1 tag can fire, 1 secret is available"),
         (
@@ -53,7 +53,7 @@ async def test_paused_tags_are_named(folder):
         ("poster.tpl", "___INFO___", "nothing", "the section is missing"),
     ],
 )
-async def test_what_would_keep_the_gateway_from_starting_is_red(folder, name, was, is_, said):
+async def test_container_that_prevents_a_start_is_red(folder, name, was, is_, said):
     file = folder / name
     file.write_text(file.read_text().replace(was, is_))
 
@@ -62,7 +62,7 @@ async def test_what_would_keep_the_gateway_from_starting_is_red(folder, name, wa
     assert (light, said in found) == ("red", True), found
 
 
-async def test_without_a_container_there_is_nothing_to_say(folder):
+async def test_missing_container_has_no_findings(folder):
     (folder / "twite.toml").write_text("")
 
     assert await findings(folder) == []
@@ -71,9 +71,7 @@ async def test_without_a_container_there_is_nothing_to_say(folder):
 @pytest.mark.parametrize(
     ("persons", "lights"), [("hashed", ["green", "amber", "green"]), ("sealed", ["green"])]
 )
-async def test_a_tag_that_may_read_any_cookie_is_named_where_its_event_waits_in_clear(
-    folder, persons, lights
-):
+async def test_tag_with_any_cookie_access_is_named_if_unsealed(folder, persons, lights):
     (folder / "poster.tpl").write_text(f"{TEMPLATE}\n___SERVER_PERMISSIONS___\n{ANY_COOKIE}")
     key = '[server]\nsecret_key = "a-key-that-seals-things"\n'
     (folder / "twite.toml").write_text(f'{key}{SETTINGS}persons = "{persons}"\n')
@@ -86,7 +84,7 @@ async def test_a_tag_that_may_read_any_cookie_is_named_where_its_event_waits_in_
     )
 
 
-async def test_a_secret_whose_names_are_nobodys_is_red_and_not_shown(folder, monkeypatch):
+async def test_secret_with_unknown_variables_is_red_and_not_shown(folder, monkeypatch):
     monkeypatch.setenv("TOKEN", "s3cret {{Nobody}}")
 
     [(light, found)] = await findings(folder)
@@ -106,7 +104,7 @@ ___TEMPLATE_PARAMETERS___
 @pytest.mark.parametrize(
     ("fields", "calls"), [("", 0), ("[variable.fields]\nuseFirestore = true\n", 1)]
 )
-async def test_variables_that_call_google_are_named_if_their_fields_ask_for_it(
+async def test_variables_that_call_google_are_named_if_their_fields_require_it(
     folder, fields, calls
 ):
     look_up = TEMPLATE.replace("data.gtmOnSuccess();", "return require('Firestore');").replace(
@@ -125,7 +123,7 @@ async def test_variables_that_call_google_are_named_if_their_fields_ask_for_it(
     assert sum("the template Look-up calls Firestore, but" in text for text in said) == calls
 
 
-async def test_all_tags_of_a_container_may_be_aimed_at_a_server_on_this_machine(folder):
+async def test_container_redirect_to_a_local_server_is_reported(folder):
     redirect = 'redirect = { "crm.example" = "http://127.0.0.1:9000/" }\n'
     (folder / "twite.toml").write_text(SETTINGS + redirect)
     imported = load(folder / "twite.toml", {}, credentials=False).imported
@@ -138,7 +136,7 @@ async def test_all_tags_of_a_container_may_be_aimed_at_a_server_on_this_machine(
     assert ("amber", f"all tags of the container: {said}") in await findings(folder)
 
 
-async def test_a_redirect_says_that_it_is_not_for_client_templates(folder):
+async def test_redirect_is_reported_not_to_apply_to_clients(folder):
     redirect = 'redirect = { "*" = "http://127.0.0.1:9000/" }\n'
     (folder / "twite.toml").write_text(SETTINGS + f'client_source = "shop"\n{redirect}')
     (folder / "client.tpl").write_text(TEMPLATE.replace("TAG", "CLIENT"))
@@ -154,7 +152,7 @@ async def test_a_redirect_says_that_it_is_not_for_client_templates(folder):
     assert ("amber", f"{place}: {said}") in await findings(folder)
 
 
-async def test_a_tag_that_may_run_the_container_stores_what_other_tags_may_read(folder):
+async def test_tag_that_runs_the_container_is_reported_with_its_readers(folder):
     calls = (
         """[{"instance": {"key": {"publicId": "run_container", "versionId": "1"}, "param": []}}]"""
     )

@@ -12,7 +12,7 @@ def found(folder, text=GOOD):
     return [(page.light, page.found) for page in pages(read(folder, text))]
 
 
-def test_a_gateway_on_the_site_of_the_pages_keeps_clicks(tmp_path):
+def test_gateway_on_the_site_of_the_pages_keeps_clicks(tmp_path):
     assert found(tmp_path) == [
         (
             CheckStatus.GREEN,
@@ -21,7 +21,7 @@ def test_a_gateway_on_the_site_of_the_pages_keeps_clicks(tmp_path):
     ]
 
 
-def test_a_gateway_on_another_site_keeps_none(tmp_path):
+def test_gateway_on_another_site_keeps_no_clicks(tmp_path):
     elsewhere = GOOD.replace("https://t.shop.example", "https://twite.example")
 
     assert found(tmp_path, elsewhere) == [
@@ -32,23 +32,23 @@ def test_a_gateway_on_another_site_keeps_none(tmp_path):
     ]
 
 
-def test_without_a_trusted_proxy_the_visitors_addresses_may_be_lost(tmp_path):
+def test_missing_trusted_proxy_is_amber(tmp_path):
     (first, *_) = found(tmp_path, GOOD.replace(PROXIES, ""))
 
     assert first == (CheckStatus.AMBER, "server.trusted_proxies is empty")
 
 
-def test_without_a_public_address_it_asks_for_one(tmp_path):
+def test_missing_public_address_is_amber(tmp_path):
     assert found(tmp_path, GOOD.replace(PUBLIC, "")) == [
         (CheckStatus.AMBER, "server.public_url is not set")
     ]
 
 
-def test_an_address_without_https_is_told_of(tmp_path):
+def test_public_address_without_https_is_amber(tmp_path):
     plain = GOOD.replace("https://t.shop.example", "http://t.shop.example")
 
     assert found(tmp_path, plain)[0][0] is CheckStatus.AMBER
 
 
-def test_a_source_for_servers_needs_none_of_it(tmp_path):
+def test_server_only_source_has_no_page_findings(tmp_path):
     assert found(tmp_path, GOOD.replace('origins = ["https://shop.example"]\n', "")) == []

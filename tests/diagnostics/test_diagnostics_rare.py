@@ -68,7 +68,7 @@ async def told_by(look, settings, topic):
     return [(finding.light, finding.found, finding.meaning) for finding in found]
 
 
-async def test_an_x_that_says_no_time_leaves_the_clocks_amber(tmp_path):
+async def test_missing_date_header_of_x_is_amber(tmp_path):
     async with an_odd_x({}) as url:
         settings = read(tmp_path, at(url))
 
@@ -81,7 +81,7 @@ async def test_an_x_that_says_no_time_leaves_the_clocks_amber(tmp_path):
         ]
 
 
-async def test_an_x_that_is_in_trouble_leaves_credentials_amber(tmp_path):
+async def test_unavailable_x_leaves_credentials_amber(tmp_path):
     async with an_odd_x({}) as url:
         ((light, found, meaning),) = await told_by(access, read(tmp_path, at(url)), "credentials")
 
@@ -93,7 +93,7 @@ async def test_an_x_that_is_in_trouble_leaves_credentials_amber(tmp_path):
 
 
 @pytest.mark.parametrize(("status", "document"), [(403, FORBIDDEN), (503, {})])
-async def test_events_that_x_does_not_show_are_amber(tmp_path, status, document):
+async def test_unreadable_events_are_amber(tmp_path, status, document):
     answers = {"authenticated_user_access": (200, ROLES), "web_event_tags": (status, document)}
     async with an_odd_x(answers) as url:
         ((light, _, meaning),) = await told_by(access, read(tmp_path, at(url)), "events")
@@ -104,7 +104,7 @@ async def test_events_that_x_does_not_show_are_amber(tmp_path, status, document)
     )
 
 
-async def test_a_status_that_x_does_not_document_is_amber(tmp_path):
+async def test_undocumented_event_status_is_amber(tmp_path):
     listed = {"data": [{**TAG, "status": "RESTING"}], "next_cursor": None}
     text = GOOD.replace(', sign_up = "tw-o8z6j-o8z6m"', "")
     answers = {"authenticated_user_access": (200, ROLES), "web_event_tags": (200, listed)}
@@ -117,7 +117,7 @@ async def test_a_status_that_x_does_not_document_is_amber(tmp_path):
     assert found.endswith("its status is 'RESTING'")
 
 
-async def test_the_last_time_that_x_tracked_an_event_is_told(tmp_path):
+async def test_last_tracking_time_of_an_event_is_shown(tmp_path):
     tag = {**TAG, "status": "TRACKING", "last_tracked_at": "2026-11-25T09:46:40Z"}
     text = GOOD.replace(', sign_up = "tw-o8z6j-o8z6m"', "")
     answers = {
@@ -136,7 +136,7 @@ async def test_the_last_time_that_x_tracked_an_event_is_told(tmp_path):
 @pytest.mark.parametrize(
     ("oauth", "topic"), [("https://api.x.invalid", "DNS"), ("https://127.0.0.1:9", "TLS")]
 )
-async def test_where_only_signing_in_would_fail_it_is_amber(tmp_path, x_emulator, oauth, topic):
+async def test_failing_sign_in_host_is_amber(tmp_path, x_emulator, oauth, topic):
     text = at(x_emulator.url, auth=TOKEN).replace(
         'oauth_url = "https://api.x.com"', APP.format(oauth=oauth)
     )
@@ -148,7 +148,7 @@ async def test_where_only_signing_in_would_fail_it_is_amber(tmp_path, x_emulator
     assert words.startswith(f"{oauth}: ")
 
 
-async def test_credentials_that_no_key_opens_are_red(tmp_path):
+async def test_undecryptable_credentials_are_red(tmp_path):
     await a_house(tmp_path)
     (tmp_path / "twite.secret").write_text("another-key-than-the-one-that-sealed\n")
     text = IN_A_FILE.replace(f"{TOKEN}\n", "")
@@ -161,7 +161,7 @@ async def test_credentials_that_no_key_opens_are_red(tmp_path):
     )
 
 
-async def test_a_former_key_that_is_still_taken_is_amber_and_so_is_what_needs_it(tmp_path):
+async def test_configured_old_key_and_data_that_needs_it_are_amber(tmp_path):
     await a_house(tmp_path)
     former = '[server]\nformer_secret_keys = ["the-key-before-the-first-one"]'
     needless = await told_by(key, read(tmp_path, IN_A_FILE.replace("[server]", former)), "key")
@@ -186,7 +186,7 @@ async def test_a_former_key_that_is_still_taken_is_amber_and_so_is_what_needs_it
     ]
 
 
-async def test_a_rotation_that_was_ended_in_the_middle_is_amber(tmp_path):
+async def test_interrupted_rotation_is_amber(tmp_path):
     await a_house(tmp_path)
     (tmp_path / "twite.secret.former").write_text("the-key-before-the-first-one\n")
 
@@ -196,13 +196,13 @@ async def test_a_rotation_that_was_ended_in_the_middle_is_amber(tmp_path):
     assert found == "a key rotation was interrupted: the former key still exists"
 
 
-async def test_where_nothing_is_sealed_otherwise_the_doctor_says_nothing_of_it(tmp_path):
+async def test_key_check_without_old_data_has_no_findings(tmp_path):
     await a_house(tmp_path)
 
     assert await told_by(key, read(tmp_path, IN_A_FILE), "key") == []
 
 
-async def test_a_store_that_may_be_an_older_copy_is_amber(tmp_path):
+async def test_store_that_may_be_an_older_copy_is_amber(tmp_path):
     settings = read(tmp_path)
     path = settings.store.path
     await (await SQLiteStore.open(str(path))).close()
@@ -218,13 +218,13 @@ async def test_a_store_that_may_be_an_older_copy_is_amber(tmp_path):
 @pytest.mark.skipif(
     not Path("/proc/self").is_dir(), reason="there is no /proc, which takes no file"
 )
-def test_a_folder_that_takes_no_file_is_red():
+def test_unwritable_folder_is_red():
     (*_, last) = disk(PROC)
 
     assert (last.light, last.meaning) == (CheckStatus.RED, "Twite cannot write to the store.")
 
 
-async def test_pages_that_nobody_can_tell_an_address_are_amber(tmp_path):
+async def test_missing_public_address_with_pages_is_amber(tmp_path):
     text = GOOD.replace('public_url = "https://t.shop.example"\n', "")
 
     assert await told_by(public_address, read(tmp_path, text), "public address") == [
@@ -236,7 +236,7 @@ async def test_pages_that_nobody_can_tell_an_address_are_amber(tmp_path):
     ]
 
 
-async def test_a_public_address_at_which_another_answers_is_amber(tmp_path):
+async def test_public_address_of_another_server_is_amber(tmp_path):
     for_servers = GOOD.replace('origins = ["https://shop.example"]\n', "")
     async with an_odd_x({"": (200, {"hello": "world"})}) as url:
         text = for_servers.replace("https://t.shop.example", url)

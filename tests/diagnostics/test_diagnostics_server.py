@@ -44,7 +44,7 @@ def told(settings, **differs):
     return [(str(finding.light), finding.found) for finding in found if finding not in usual]
 
 
-def test_a_server_that_is_well_has_only_green_findings(settings):
+def test_healthy_server_has_only_green_findings(settings):
     findings = list(server(settings, WELL))
 
     assert {str(finding.light) for finding in findings} == {"green"}
@@ -85,14 +85,14 @@ def test_a_server_that_is_well_has_only_green_findings(settings):
         ({"weak": ("fsync is off",)}, "red", "fsync is off"),
     ],
 )
-def test_each_difference_is_a_finding(settings, differs, light, said):
+def test_each_problem_of_the_server_is_a_finding(settings, differs, light, said):
     (finding,) = told(settings, **differs)
 
     assert finding[0] == light
     assert finding[1].startswith(said)
 
 
-def test_a_database_may_not_grow_without_a_limit(settings):
+def test_missing_size_limit_is_amber(settings):
     store = msgspec.structs.replace(settings.store, size_limit=None)
 
     findings = server(msgspec.structs.replace(settings, store=store), WELL)
@@ -102,7 +102,7 @@ def test_a_database_may_not_grow_without_a_limit(settings):
     ]
 
 
-def test_before_the_first_start_the_workers_of_the_settings_count(settings):
+def test_configured_workers_count_before_the_first_start(settings):
     server_settings = msgspec.structs.replace(settings.server, workers=3)
     settings = msgspec.structs.replace(settings, server=server_settings)
 
@@ -115,13 +115,13 @@ def test_before_the_first_start_the_workers_of_the_settings_count(settings):
     )
 
 
-def test_behind_a_pooler_the_connections_of_the_server_say_little(settings):
+def test_pooled_connections_are_not_judged(settings):
     assert told(settings, is_pooled=True, connections=3) == [
         ("green", "connections to the database go through a pooler")
     ]
 
 
-async def test_the_gateways_with_a_lease_are_found_and_their_connections_are_not_counted(
+async def test_gateways_with_a_lease_are_found_without_their_connections(
     postgres_server, postgres_url, monkeypatch
 ):
     stores = [await PostgresStore.open(postgres_url, StoreOptions()) for _ in range(3)]
@@ -143,7 +143,7 @@ async def test_the_gateways_with_a_lease_are_found_and_their_connections_are_not
     assert before.size > 1 << 20
 
 
-async def test_the_limit_of_a_database_counts(tmp_path, postgres_server, empty_postgres_url):
+async def test_database_connection_limit_counts(tmp_path, postgres_server, empty_postgres_url):
     name = empty_postgres_url.partition("?")[0].rpartition("/")[2]
     postgres_server.psql(f"ALTER DATABASE {name} CONNECTION LIMIT 4")
     settings = read(tmp_path, GOOD.replace("sqlite:twite.db", empty_postgres_url))

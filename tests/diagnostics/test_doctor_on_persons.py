@@ -67,9 +67,7 @@ def ambers(folder, written):
         ("raw ph", "email, phone number"),
     ],
 )
-def test_a_tag_is_named_with_the_persons_that_it_sends_otherwise_when_they_are_hashed(
-    folder, sent, differs
-):
+def test_tag_that_sends_different_data_when_hashed_is_named(folder, sent, differs):
     found = ambers(folder, TAG % (sent, 'persons = "hashed"'))
 
     said = (
@@ -78,15 +76,15 @@ def test_a_tag_is_named_with_the_persons_that_it_sends_otherwise_when_they_are_h
     assert found == said
 
 
-def test_without_a_key_persons_are_hashed_and_the_tag_is_named(folder):
+def test_tag_is_named_if_persons_are_hashed_without_a_key(folder):
     assert ambers(folder, TAG % ("ph", "")) != []
 
 
-def test_with_a_key_persons_are_sealed_and_there_is_nothing_to_say(folder):
+def test_sealed_persons_have_no_findings(folder):
     assert ambers(folder, KEY + TAG % ("ph raw", "")) == []
 
 
-def test_a_tag_that_sends_nothing_is_not_said_to_send_the_same(folder):
+def test_tag_that_sends_nothing_is_reported(folder):
     (folder / "poster.tpl").write_text(TEMPLATE)
     (folder / "twite.toml").write_text(TAG % ("ph", ""))
 
@@ -97,7 +95,7 @@ def test_a_tag_that_sends_nothing_is_not_said_to_send_the_same(folder):
     ]
 
 
-async def test_tags_of_a_container_are_compared_too(folder, monkeypatch):
+async def test_container_tags_are_compared(folder, monkeypatch):
     monkeypatch.setenv("TOKEN", "ph")
     (folder / "container.toml").write_text(CONTAINER.replace("token =", "fields =") % "env:TOKEN")
     (folder / "twite.toml").write_text('[container]\nfile = "container.toml"\n')

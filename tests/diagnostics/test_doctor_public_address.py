@@ -20,7 +20,7 @@ async def found_at(tmp_path, answers, *, more=""):
         ]
 
 
-async def test_metrics_and_a_console_that_answer_strangers_are_red(tmp_path):
+async def test_public_metrics_and_console_are_red(tmp_path):
     found = await found_at(tmp_path, {"/metrics": OPEN, "/console/sign-in": OPEN})
 
     assert found == [
@@ -40,7 +40,7 @@ async def test_metrics_and_a_console_that_answer_strangers_are_red(tmp_path):
         {},
     ],
 )
-async def test_closed_to_strangers_is_green(tmp_path, answers):
+async def test_closed_metrics_and_console_are_green(tmp_path, answers):
     found = await found_at(tmp_path, answers)
 
     assert found == [
@@ -49,7 +49,7 @@ async def test_closed_to_strangers_is_green(tmp_path, answers):
     ]
 
 
-async def test_a_console_for_the_office_that_answers_this_machine_is_amber(tmp_path):
+async def test_office_console_that_answers_locally_is_amber(tmp_path):
     found = await found_at(tmp_path, {"/console/sign-in": OPEN}, more=OFFICE)
 
     assert found[1] == (CheckStatus.AMBER, ("/console/sign-in answers requests from this machine"))
