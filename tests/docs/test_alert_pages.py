@@ -52,7 +52,7 @@ def panels():
 
 
 @pytest.mark.parametrize("kind", AlertKind)
-def test_every_alert_has_a_page_that_says_what_it_means_and_what_to_do(kind):
+def test_every_alert_has_a_page_with_meaning_and_remedy(kind):
     page = (ROOT / page_of(kind)).read_text()
 
     parts = re.split(r"^## (.+)$", page, flags=re.MULTILINE)
@@ -61,7 +61,7 @@ def test_every_alert_has_a_page_that_says_what_it_means_and_what_to_do(kind):
     assert all(len(part.strip()) > 20 for part in parts[2::2])
 
 
-def test_no_page_is_of_an_alert_that_there_is_not():
+def test_every_alert_page_belongs_to_an_alert():
     assert {page.stem for page in PAGES.glob("*.md")} == {"README", *AlertKind}
 
 
@@ -75,7 +75,7 @@ def test_every_alert_is_listed_with_its_severity():
     }
 
 
-def test_every_field_of_a_message_is_documented():
+def test_every_message_field_is_documented():
     index = (PAGES / "README.md").read_text()
     example = json.loads(index.split("```json\n")[1].split("```")[0])
     table = index.split("| field | meaning |")[1].split("\n\n")[0]
@@ -85,7 +85,7 @@ def test_every_field_of_a_message_is_documented():
     assert set(re.findall(r"`(\w+)`", " ".join(cells))) == set(AlertMessage.__struct_fields__)
 
 
-def test_every_metric_is_documented_with_its_kind_its_labels_and_what_it_means():
+def test_every_metric_is_documented_with_type_labels_and_meaning():
     page = (ROOT / "docs/reference/metrics.md").read_text()
     rows = re.findall(r"^\| `(twite_\w+)` \| (\w+) \| (.+?) \| (.+?) \|$", page, re.MULTILINE)
 
@@ -104,11 +104,11 @@ def test_every_metric_is_documented_with_its_kind_its_labels_and_what_it_means()
     } == expected
 
 
-def test_every_metric_is_seen_in_one_of_the_notices_here():
+def test_every_metric_has_a_sample_here():
     assert [family.name for family in families() if not family.samples] == []
 
 
-def test_every_rule_asks_for_metrics_and_labels_that_there_are():
+def test_every_rule_uses_existing_metrics_and_labels():
     known = samples()
 
     wrong = [
@@ -122,14 +122,14 @@ def test_every_rule_asks_for_metrics_and_labels_that_there_are():
     assert all(queried(rule["expr"]) or rule["expr"].startswith(UP) for rule in rules())
 
 
-def test_every_rule_names_a_page_that_there_is():
+def test_every_rule_names_an_existing_page():
     named = re.findall(r"docs/[\w/-]+\.md", json.dumps([rule["annotations"] for rule in rules()]))
 
     assert [page for page in named if not (ROOT / page).exists()] == []
     assert len(named) > 8
 
 
-def test_every_panel_asks_for_metrics_and_labels_that_there_are():
+def test_every_panel_uses_existing_metrics_and_labels():
     known = samples()
 
     wrong = [

@@ -46,7 +46,7 @@ def mounts(service):
     return [tuple(volume.split(":")[:2]) for volume in service.get("volumes", ())]
 
 
-def test_the_gateways_load_the_settings_with_their_variables(settings):
+def test_gateways_load_the_settings_with_their_variables(settings):
     assert settings.warnings == ()
     assert urlsplit(settings.store.place).hostname in SERVICES
 
@@ -58,14 +58,14 @@ def test_each_variable_of_the_gateways_is_used():
     assert set(GATEWAY["environment"]) == read | overriding
 
 
-def test_the_text_names_the_number_of_variables_of_the_env_file():
+def test_text_names_the_number_of_variables_of_the_env_file():
     names = set(re.findall(r"\$\{(\w+)\}", YAML))
     words = {3: "three", 4: "four", 5: "five"}
 
     assert f"Write the {words[len(names)]} variables to `.env`" in PAGE
 
 
-def test_the_database_has_the_user_password_and_name_of_the_url():
+def test_database_has_the_user_password_and_name_of_the_url():
     url = urlsplit(GATEWAY["environment"]["TWITE_STORE"].replace("${POSTGRES_PASSWORD}", "word"))
     database = SERVICES[url.hostname]["environment"]
 
@@ -73,7 +73,7 @@ def test_the_database_has_the_user_password_and_name_of_the_url():
     assert (database["POSTGRES_PASSWORD"], url.password) == ("${POSTGRES_PASSWORD}", "word")
 
 
-def test_the_command_is_one_of_twite_and_reads_the_mounted_settings():
+def test_gateway_command_reads_the_mounted_settings():
     name, *words = shlex.split(GATEWAY["command"])
     command = get_command(application(name)).commands[name]
 
@@ -83,7 +83,7 @@ def test_the_command_is_one_of_twite_and_reads_the_mounted_settings():
     assert 'ENTRYPOINT ["twite"]' in BUILD
 
 
-def test_the_image_is_built_of_files_that_exist_and_of_all_that_the_package_needs():
+def test_image_is_built_of_existing_and_sufficient_files():
     copied = {name for line in re.findall("COPY (.+) /twite/", BUILD) for name in line.split()}
     wheel = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
     needed = {
@@ -101,7 +101,7 @@ def test_the_image_is_built_of_files_that_exist_and_of_all_that_the_package_need
     assert PROJECT["project"]["requires-python"] == ">=" + re.findall("FROM python:(.+)", BUILD)[0]
 
 
-def test_the_load_balancer_sends_to_the_port_of_all_gateways(settings):
+def test_load_balancer_sends_to_the_port_of_all_gateways(settings):
     upstreams = re.search(r"reverse_proxy (.+) \{", CADDYFILE)[1].split()
 
     assert set(upstreams) == {f"{name}:{settings.server.listen.port}" for name in GATEWAYS}
@@ -110,7 +110,7 @@ def test_the_load_balancer_sends_to_the_port_of_all_gateways(settings):
     assert f"https://{CADDYFILE.split()[0]}" == settings.server.public_url
 
 
-def test_the_load_balancer_checks_a_route_that_everyone_may_read():
+def test_load_balancer_checks_a_public_route():
     (path,) = re.findall(r"health_uri (\S+)", CADDYFILE)
 
     assert path in {route.path for route in ROUTES}
@@ -127,7 +127,7 @@ def test_caddy_accepts_its_configuration(tmp_path):
     assert "Valid configuration" in checked.stdout + checked.stderr
 
 
-def test_all_that_services_name_is_defined():
+def test_names_used_by_services_are_defined():
     volumes = {source for service in SERVICES.values() for source, _ in mounts(service)}
     configs = {
         config["source"] for service in SERVICES.values() for config in service.get("configs", ())
@@ -141,5 +141,5 @@ def test_all_that_services_name_is_defined():
     assert all(service.keys() & {"build", "image"} for service in SERVICES.values())
 
 
-def test_a_gateway_has_the_time_to_stop():
+def test_gateway_has_enough_time_to_stop():
     assert int(GATEWAY["stop_grace_period"].rstrip("s")) > 2 * STOP_WITHIN / SECOND

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 
 
-def test_the_table_of_states_is_the_codes():
+def test_state_table_matches_the_code():
     page = (DOCS / "explanation/life-of-a-conversion.md").read_text()
 
     documented = re.findall(r"^\| (\w+) \| (\w+) \| (\w+) \|$", page, re.MULTILINE)
@@ -44,7 +44,7 @@ def test_every_metric_is_documented():
     assert documented == names
 
 
-def test_every_link_between_pages_leads_somewhere():
+def test_every_link_between_pages_is_valid():
     pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.rglob("*.md")]
 
     broken = [
@@ -57,7 +57,7 @@ def test_every_link_between_pages_leads_somewhere():
     assert broken == []
 
 
-def test_every_link_to_a_heading_leads_to_one():
+def test_every_link_to_a_heading_is_valid():
     roots = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "sgtm/README.md")]
     pages = [*roots, *DOCS.rglob("*.md")]
 

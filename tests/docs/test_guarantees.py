@@ -10,7 +10,7 @@ TRIAL = re.compile(r"\[(tests/[\w/]+\.py)\]\(\.\./\.\./(tests/[\w/]+\.py)\)")
 ROWS = ROW.findall(PAGE.read_text("utf-8"))
 
 
-def test_every_promise_names_a_trial_that_exists_and_a_figure():
+def test_every_promise_names_an_existing_trial_and_a_figure():
     for promise, rests_on, figure, command in ROWS:
         [(shown, target)] = TRIAL.findall(command)
 
@@ -22,7 +22,7 @@ def test_every_promise_names_a_trial_that_exists_and_a_figure():
         assert rests_on, promise
 
 
-def test_every_trial_that_notes_a_figure_is_on_the_page():
+def test_every_trial_with_a_figure_is_on_the_page():
     named = {target for row in ROWS for _, target in TRIAL.findall(row[3])}
 
     measuring = {
@@ -35,7 +35,7 @@ def test_every_trial_that_notes_a_figure_is_on_the_page():
     assert measuring - named == set()
 
 
-def test_the_targets_of_the_makefile_find_every_trial_on_the_page():
+def test_makefile_targets_include_every_trial_on_the_page():
     makefile = (ROOT / "Makefile").read_text("utf-8")
     [trials] = re.findall(r"^TRIALS \?= (.+)$", makefile, re.MULTILINE)
 

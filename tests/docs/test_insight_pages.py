@@ -15,7 +15,7 @@ def page(name):
     return (HOW_TO / f"{name}.md").read_text()
 
 
-def test_every_flaw_is_documented_with_what_to_do():
+def test_every_flaw_is_documented_with_its_remedy():
     rows = re.findall(
         r"^\| `(\w+)` \| (.+?) \| (.+?) \|$", page("improve-match-keys"), re.MULTILINE
     )
@@ -23,13 +23,13 @@ def test_every_flaw_is_documented_with_what_to_do():
     assert {code: (means, cure) for code, means, cure in rows} == FLAWS
 
 
-def test_every_remark_on_an_amount_is_documented():
+def test_every_unusual_amount_is_documented():
     rows = re.findall(r"^\| `(\w+)` \|", page("value-guards"), re.MULTILINE)
 
     assert set(rows) == set(UnusualAmount)
     assert all(f'"{guard}"' in page("value-guards") for guard in ValueGuard)
 
 
-def test_the_figures_of_the_pages_are_those_of_the_code():
+def test_figures_of_the_pages_match_the_code():
     assert f"searches {LOOKED_THROUGH:,} conversions" in page("use-the-console")
     assert all(f"{divisor:,}" in page("replay-dead-letters") for divisor in DIVISORS)

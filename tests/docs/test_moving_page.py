@@ -51,7 +51,7 @@ def run_in(folder, lines):
     return done.returncode, done.stdout, done.stderr
 
 
-def test_its_commands_work_as_printed_and_print_what_it_shows(folder):
+def test_documented_commands_print_the_documented_output(folder):
     lines = "".join(blocks("console")).splitlines()
     commands = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
     shown = "".join(f"{line}\n" for line in lines if not line.startswith("$ "))
@@ -62,7 +62,7 @@ def test_its_commands_work_as_printed_and_print_what_it_shows(folder):
     assert out == shown
 
 
-def test_the_doctor_finds_what_it_makes_sound(folder):
+def test_check_passes_for_the_imported_container(folder):
     commands = [
         line.removeprefix("$ ")
         for line in "".join(blocks("console")).splitlines()

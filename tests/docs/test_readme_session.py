@@ -43,7 +43,7 @@ def checkout(tmp_path):
     return tmp_path
 
 
-def test_the_session_of_the_readme_works_as_it_is_pasted(checkout):
+def test_readme_session_works_as_pasted(checkout):
     port = str(free_port())
     text = session()
     # In an interactive zsh a "#" is an argument, and an apostrophe after it opens a quote.

@@ -24,13 +24,13 @@ def test_every_requirement_of_the_table_names_a_test():
     assert len(ROWS) == len(table.splitlines()) > 40
 
 
-def test_the_test_of_a_requirement_exists():
+def test_named_test_of_a_requirement_exists():
     for _, _, file, name, *_ in ROWS:
         code = (ROOT / file).read_text()
         assert re.search(rf"^ *(async )?def {name}\(", code, re.MULTILINE), name
 
 
-def test_the_figures_of_the_page_are_those_of_the_code():
+def test_figures_of_the_page_match_the_code():
     assert f"{SHORTEST} to {LONGEST:,} characters" in PAGE
     assert (ConsoleSettings().idle, ConsoleSettings().session) == (30 * MINUTE, 12 * HOUR)
     assert (PERIOD, RECOVERY_CODES) == (30, 10)

@@ -37,7 +37,7 @@ def test_every_setting_is_documented_with_its_default():
     assert documented == {key: default_of(setting) for key, setting in ROOT.settings()}
 
 
-def test_what_the_page_says_of_a_setting_begins_as_its_description():
+def test_setting_description_begins_as_in_the_code():
     page = rows_of_the_page()
 
     other = {
@@ -49,7 +49,7 @@ def test_what_the_page_says_of_a_setting_begins_as_its_description():
     assert other == {}
 
 
-def test_the_example_of_the_page_can_be_loaded(tmp_path):
+def test_documented_example_can_be_loaded(tmp_path):
     page = (REFERENCE / "configuration.md").read_text()
     (tmp_path / "shop.key").write_text("a-key-of-sixteen-or-more")
     path = tmp_path / "twite.toml"
@@ -66,14 +66,14 @@ def section_of(command: str) -> str:
     return sections.get(command, "")
 
 
-def test_every_command_has_a_section_and_no_other_has():
+def test_every_command_has_a_section():
     page = (REFERENCE / "commands.md").read_text()
 
     assert re.findall(r"^## twite ([\w-]+)$", page, re.MULTILINE) == list(COMMANDS)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_option_of_a_command_is_documented_and_no_other_is(name):
+def test_every_option_is_documented(name):
     command = get_command(application(name)).commands[name]
     parts = [command, *getattr(command, "commands", {}).values()]
     options = {
@@ -90,7 +90,7 @@ def test_every_option_of_a_command_is_documented_and_no_other_is(name):
 
 
 @pytest.mark.parametrize("command", ["dead", "events"])
-def test_every_command_below_another_is_told(command):
+def test_every_subcommand_is_documented(command):
     below = get_command(application(command)).commands[command].commands
 
     told = section_of(command)

@@ -10,27 +10,27 @@ from twite.http.route_table import ROUTES
 PAGE = (Path(__file__).parents[2] / "docs/reference/tags.md").read_text()
 
 
-def test_every_reason_to_ignore_is_documented_with_its_meaning():
+def test_every_ignore_reason_is_documented_with_its_meaning():
     table = PAGE.split("| reason | meaning |")[1].split("\n\n")[0]
 
     assert dict(re.findall(r"^\| `(\w+)` \| (.+?) \|$", table, re.MULTILINE)) == REASONS
 
 
-def test_the_names_that_mean_the_same_are_those_of_the_page():
+def test_documented_field_synonyms_match_the_code():
     table = PAGE.split("| names with the same meaning |")[1].split("\n\n")[0]
     lines = [tuple(re.findall(r"`(\w+)`", line)) for line in table.splitlines()]
 
     assert tuple(line for line in lines if line) == SPELLINGS
 
 
-def test_every_door_for_tags_is_documented():
+def test_every_tag_endpoint_is_documented():
     paths = [route.path for route in ROUTES if route.claimable]
 
     assert len(paths) == 4
     assert [path for path in paths if f" {path}`" not in PAGE] == []
 
 
-def test_everything_that_keeps_a_tag_from_firing_is_documented():
+def test_every_not_fired_reason_is_documented():
     table = PAGE.split("| not fired for | meaning |")[1].split("\n\n")[0]
 
     assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(NotFiredReason)
