@@ -79,7 +79,7 @@ async def played(plot, ground):
 
 
 @pytest.mark.parametrize("store", [None, SQLITE], ids=["memory", "sqlite"])
-def test_each_death_between_answer_and_commit_costs_one_copy_with_the_same_bytes(store, figure):
+def test_each_death_between_response_and_commit_costs_one_equal_copy(store, figure):
     deaths = DEATHS if LONG or store is None else 10
     plot = DiesOfEachAnswer(deaths)
 
@@ -94,7 +94,7 @@ def test_each_death_between_answer_and_commit_costs_one_copy_with_the_same_bytes
     )
 
 
-def test_a_death_before_x_has_it_looks_the_same_and_costs_the_same():
+def test_death_before_x_received_the_request_costs_the_same():
     plot = DiesOfEachAnswer(DEATHS, weather=Weather.DIES_BEFORE)
 
     world = asyncio.run(played(plot, MemoryGround()))
@@ -103,7 +103,7 @@ def test_a_death_before_x_has_it_looks_the_same_and_costs_the_same():
     assert world.judge.copies == 2 * DEATHS
 
 
-def test_in_days_without_an_answer_nothing_is_sent_after_forty_hours(figure):
+def test_days_without_a_response_send_nothing_after_forty_hours(figure):
     world = asyncio.run(played(NeverHears(), MemoryGround()))
 
     assert [*map(str, world.judge.findings)] == []
@@ -116,7 +116,7 @@ def test_in_days_without_an_answer_nothing_is_sent_after_forty_hours(figure):
 
 @pytest.mark.journey
 @pytest.mark.timeout(600 if LONG else 120)
-def test_killed_processes_send_the_same_again_and_x_counts_it_once(tmp_path, figure):
+def test_killed_processes_send_the_same_and_x_counts_it_once(tmp_path, figure):
     switches = ("dedup_scope=all", "log_bodies=1000")
     with running_emulator(*switches) as x, Gateway(tmp_path, x.url) as gateway:
         for kill in range(KILLS):

@@ -98,7 +98,7 @@ _QUIET = {}
 
 
 @pytest.mark.parametrize(("moment", "name"), CASES)
-async def test_a_clock_that_moves_costs_two_requests_at_most_and_no_stall(name, moment, figure):
+async def test_moving_clock_costs_two_requests_at_most_and_no_stall(name, moment, figure):
     quiet, on_time = await undisturbed(moment)
 
     asked, came, duplicates, account = await played(MOVES[name], moment)
@@ -120,7 +120,7 @@ async def test_a_clock_that_moves_costs_two_requests_at_most_and_no_stall(name, 
 
 
 @pytest.mark.parametrize("name", MOVES if LONG else ["to 2100", "a day back"])
-async def test_a_clock_that_jumps_to_and_fro_changes_nothing(name):
+async def test_clock_jumping_back_and_forth_changes_nothing(name):
     quiet, on_time = await undisturbed("in an outage")
 
     asked, came, duplicates, account = await played(MOVES[name], "in an outage", times=100)
@@ -130,7 +130,7 @@ async def test_a_clock_that_jumps_to_and_fro_changes_nothing(name):
 
 
 @pytest.mark.parametrize("name", MOVES)
-async def test_a_clock_that_was_wrong_from_the_start_changes_nothing(name):
+async def test_clock_wrong_from_the_start_changes_nothing(name):
     clock = MovingClock()
     clock.jump(MOVES[name])
     setting = Setting(clock=clock)

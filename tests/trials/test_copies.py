@@ -154,9 +154,7 @@ class Street:
 
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
-async def test_of_the_copies_of_a_conversion_x_has_one_body_and_none_that_was_denied(
-    kind, tmp_path, figure
-):
+async def test_x_gets_one_body_of_all_copies_and_none_after_a_denial(kind, tmp_path, figure):
     counts, wrong = Counter(), []
     for seed in range(SEEDS):
         store = (
@@ -188,7 +186,7 @@ async def known(street):
     ]  # fmt: skip
 
 
-async def test_copies_in_one_request_become_what_they_become_one_after_another(tmp_path, figure):
+async def test_copies_in_one_request_match_copies_one_by_one(tmp_path, figure):
     compared, copies = 0, 0
     for seed in range(SEEDS):
         file = str(tmp_path / f"{seed}.db")

@@ -74,7 +74,7 @@ def _texts():
 pytestmark = pytest.mark.journey
 
 
-def test_no_text_costs_much_more_than_its_length(tmp_path, x_emulator, figure):
+def test_cost_of_any_text_is_proportional_to_its_length(tmp_path, x_emulator, figure):
     vendor = Vendor()
     gateway = with_tag(tmp_path, x_emulator.url, vendor, events="[]")
     told = gateway.config.read_text()

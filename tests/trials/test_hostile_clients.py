@@ -111,7 +111,7 @@ def shares(beside: list[float], alone: list[float]) -> float:
 
 
 @pytest.mark.timeout(600)
-async def test_a_hostile_client_costs_its_own_runs_alone(tmp_path, x_emulator, figure):
+async def test_hostile_client_costs_only_its_own_runs(tmp_path, x_emulator, figure):
     x_emulator.switch(rate_limit=1_000_000_000)
     paths = (None, "/calm", "/loops")
     paces: dict[str | None, list[float]] = {path: [] for path in paths}

@@ -33,7 +33,7 @@ def told(found: list[Finding]) -> list[str]:
 
 @pytest.mark.timeout(14_400 if LONG else 300)
 @pytest.mark.parametrize("chunk", CHUNKS)
-def test_no_code_ends_the_gateway_or_changes_what_comes_after_it(chunk, figure):
+def test_no_code_ends_the_gateway_or_affects_later_runs(chunk, figure):
     tally = run_all(f"code{chunk}", range(PROGRAMS))
 
     assert told(tally.findings) == []
@@ -61,14 +61,14 @@ def test_memory_may_run_out_anywhere(chunk, figure):
     )
 
 
-def test_what_is_reachable_is_looked_up():
+def test_reachable_functions_are_found():
     found = reachable()
 
     assert {"[].map", "(() => 0).bind", "''.replace", "require('parseUrl')"} <= set(found)
     assert not {"/x/g.compile", "[].keys().drop", "''.normalize", "''.bold"} & set(found)
 
 
-def test_the_same_seed_makes_the_same_code_and_nearly_all_of_it_runs():
+def test_same_seed_generates_the_same_code_and_most_of_it_runs():
     programs = [program(f"same:{run}") for run in range(50)]
 
     assert programs == [program(f"same:{run}") for run in range(50)]
@@ -86,15 +86,15 @@ def test_the_same_seed_makes_the_same_code_and_nearly_all_of_it_runs():
         ("data.honest = 1;", ""),
     ],
 )
-def test_what_a_limit_ends_is_no_finding(code, harm):
+def test_limit_violation_is_no_finding(code, harm):
     assert harm_of(code, Settings()) == harm
 
 
-def test_a_step_that_the_engine_cannot_interrupt_ends_at_the_limit():
+def test_uninterruptible_step_ends_at_the_limit():
     assert harm_of(ENDLESS, Settings()) == ""
 
 
-async def test_what_says_something_else_afterwards_is_a_finding():
+async def test_different_result_of_a_later_run_is_a_finding():
     server = EngineServer()
 
     _, harm = await ran(server, "return 1;", Settings(), "what it said before", 1)

@@ -138,7 +138,7 @@ def bought(number: int) -> dict[str, object]:
 
 @pytest.mark.timeout(1_800)
 @pytest.mark.parametrize("kind", HOSTILE if LONG else ["loops"])
-async def test_a_hostile_tag_costs_its_own_runs_alone(kind, tmp_path, x_emulator, figure):
+async def test_hostile_tag_costs_only_its_own_runs(kind, tmp_path, x_emulator, figure):
     x_emulator.switch(rate_limit=1_000_000_000)
     sink = Sink()
     await sink.start()

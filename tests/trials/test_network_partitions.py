@@ -137,7 +137,7 @@ def inside(space):
 @pytest.mark.alone
 @pytest.mark.timeout(3_600)
 @pytest.mark.skipif(not LONG, reason="a trial: TWITE_TRIAL=1")
-def test_a_gateway_without_its_database_sends_nothing_that_others_send(tmp_path, figure):
+def test_gateway_without_its_database_sends_nothing_others_send(tmp_path, figure):
     if os.geteuid() or shutil.which("ip") is None:
         pytest.skip("network namespaces need root and iproute2")
     chance = random.Random(SEED)

@@ -23,7 +23,7 @@ def told(tried):
     )
 
 
-def test_no_operation_breaks_a_promise_by_failing(figure):
+def test_no_failing_operation_breaks_a_promise(figure):
     # One run in seven: every kind of failure occurs, but not at each operation.
     tried = try_all(step=1 if LONG else STEP)
 
@@ -33,7 +33,7 @@ def test_no_operation_breaks_a_promise_by_failing(figure):
     figure("the Nth operation fails, in memory", told(tried))
 
 
-def test_nor_does_it_on_sqlite(figure):
+def test_no_failing_operation_breaks_a_promise_on_sqlite(figure):
     # Every run opens files, so the short form tries only each 43rd operation.
     tried = try_all(store=SQLITE, step=1 if LONG else 43)
 
@@ -41,7 +41,7 @@ def test_nor_does_it_on_sqlite(figure):
     figure("the Nth operation fails, on SQLite", told(tried))
 
 
-def test_the_scenario_meets_every_kind_of_call():
+def test_scenario_makes_every_kind_of_call():
     scenario = Scenario()
 
     found = run(scenario)
@@ -51,7 +51,7 @@ def test_the_scenario_meets_every_kind_of_call():
 
 
 @pytest.mark.parametrize("choice", [["--call", "7=DIES_AFTER"], ["--request", "2=TIMEOUT+"]])
-def test_the_command_tells_one_run(choice, capsys):
+def test_command_plays_one_run(choice, capsys):
     status = main(choice)
 
     assert status == 0

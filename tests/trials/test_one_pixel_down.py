@@ -43,7 +43,7 @@ async def delays(folder, x, *, both):
 @pytest.mark.alone
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("fault", FAULTS if LONG else ["dead", "revoked"])
-async def test_a_pixel_that_is_down_delays_no_other(fault, tmp_path, x_emulator, figure):
+async def test_unavailable_pixel_delays_no_other(fault, tmp_path, x_emulator, figure):
     x_emulator.switch(rate_limit=1_000_000_000)
     x_emulator.fault(**FAULTS[fault], pixel=DOWN, count=0)
 

@@ -52,7 +52,7 @@ async def isolated(bad, *, minutes):
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 10, 50, 250, 499])
-async def test_no_good_one_is_given_up_and_no_bad_one_delivered(count, figure):
+async def test_no_good_conversion_is_given_up_and_no_bad_one_delivered(count, figure):
     requests = []
     for seed in range(SEEDS):
         bad = {f"c{n}" for n in Random(f"{count} {seed}").sample(range(500), count)}
@@ -73,7 +73,7 @@ async def test_no_good_one_is_given_up_and_no_bad_one_delivered(count, figure):
     assert most <= {1: 20, 2: 38, 5: 86}.get(count, 1_300)
 
 
-async def test_when_all_are_bad_none_is_given_up_since_it_may_be_the_account(figure):
+async def test_all_bad_batch_gives_up_nothing_because_the_account_may_be_at_fault(figure):
     asked, account, _ = await isolated({f"c{n}" for n in range(500)}, minutes=30)
 
     assert (account.delivered, account.dead, account.balance) == (0, 0, 0)
@@ -81,7 +81,7 @@ async def test_when_all_are_bad_none_is_given_up_since_it_may_be_the_account(fig
     figure("500 bad in a batch of 500", f"0 given up; {asked} requests in 30 minutes")
 
 
-async def test_a_bad_batch_of_one_pixel_does_not_delay_another():
+async def test_bad_batch_of_one_pixel_does_not_delay_another():
     delays = {}
     for poisoned in (False, True):
         setting = Setting(destinations=[a_destination("o8z6j"), a_destination("p2")])
@@ -143,7 +143,9 @@ def x_that_answers(setting, kind, is_bad):
 
 @pytest.mark.parametrize("count", [1, 3, 25, 40] if LONG else [40])
 @pytest.mark.parametrize("kind", ANSWERS)
-async def test_whatever_x_answers_to_a_bad_one_the_good_ones_are_delivered(kind, count, figure):
+async def test_good_conversions_are_delivered_whatever_the_response_to_bad_ones(
+    kind, count, figure
+):
     requests, lasted = [], []
     for seed in range(KINDS):
         bad = {f"c{n}" for n in Random(f"{kind} {count} {seed}").sample(range(500), count)}
@@ -181,7 +183,7 @@ async def test_whatever_x_answers_to_a_bad_one_the_good_ones_are_delivered(kind,
 
 
 @pytest.mark.parametrize("kind", ANSWERS if LONG else ["401", HANG])
-async def test_a_lasting_stream_with_a_tenth_bad_ones_builds_up_no_backlog(kind, figure):
+async def test_lasting_stream_with_a_tenth_bad_builds_no_backlog(kind, figure):
     """With twenty per minute, the backlog after each quarter is at most a few minutes' worth."""
     setting, randomness = Setting(), Random(1)
     x = x_that_answers(setting, kind, lambda id_: id_.startswith("bad"))

@@ -65,7 +65,7 @@ class Clients:
             return
 
 
-async def test_a_commit_without_an_answer_is_neither_lost_nor_repeated(
+async def test_commit_without_a_confirmation_is_neither_lost_nor_repeated(
     postgres_url, monkeypatch, figure
 ):
     seed = int(os.environ.get("TWITE_SEED", "7"))

@@ -57,7 +57,7 @@ def loop_devices():
         pytest.skip(f"no loop device: {reason}")
 
 
-def test_what_was_acknowledged_survives_a_power_cut_and_is_delivered_once(tmp_path, figure):
+def test_acknowledged_conversions_survive_a_power_cut_and_are_delivered_once(tmp_path, figure):
     randomness = random.Random(20261125)
     acknowledged = 0
 
@@ -80,14 +80,14 @@ def test_what_was_acknowledged_survives_a_power_cut_and_is_delivered_once(tmp_pa
     )
 
 
-def test_the_same_cut_loses_acknowledged_rows_without_a_sync_at_each_commit(figure):
+def test_same_cut_loses_acknowledged_rows_without_a_sync_per_commit(figure):
     missing = [control(synchronous="NORMAL") for _ in range(CONTROLS)]
 
     assert min(missing) > 0
     figure("the same cut, control run at synchronous=NORMAL", f"{missing} rows missing")
 
 
-def test_the_same_cut_loses_no_row_of_the_control_with_the_stores_settings():
+def test_same_cut_loses_no_row_with_the_stores_settings():
     missing = [control(synchronous=WRITER_SETTINGS["synchronous"][0]) for _ in range(CONTROLS)]
 
     assert missing == [0] * CONTROLS

@@ -125,7 +125,7 @@ async def revoked(number):
     return [later - earlier for earlier, later in pairwise(alone)]
 
 
-async def test_a_token_revoked_under_load_costs_delay_and_nothing_else(figure):
+async def test_token_revoked_under_load_only_delays(figure):
     gaps = [gap for number in range(REVOCATIONS) for gap in await revoked(number)]
 
     conversions = REVOCATIONS * 240 * EACH_SECOND

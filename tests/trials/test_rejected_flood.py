@@ -62,7 +62,7 @@ async def beside(accept, flood):
     return sorted(took), sum(len(receipt.rejected) + receipt.accepted for receipt in told)
 
 
-async def test_a_flood_of_bad_requests_is_bounded_on_disk(tmp_path, figure):
+async def test_flood_of_bad_requests_is_bounded_on_disk(tmp_path, figure):
     path = tmp_path / "twite.db"
     store = await SQLiteStore.open(str(path))
     accept = Accept(

@@ -64,7 +64,7 @@ async def balance(url):
 
 @pytest.mark.alone
 @pytest.mark.timeout(3_600 if LONG else 240)
-def test_of_the_same_conversion_at_all_gateways_one_is_new(tmp_path, figure):
+def test_same_conversion_at_all_gateways_is_new_at_one(tmp_path, figure):
     with ExitStack() as stack:
         trial = Trial(stack, tmp_path)
         answers = asyncio.run(all_rounds([gateway.url for gateway in trial.gateways], next(KEYS)))

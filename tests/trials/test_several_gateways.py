@@ -104,7 +104,7 @@ def seconds(times):
 @pytest.mark.alone
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(not LONG, reason="the control of a trial")
-def test_without_the_check_of_the_lease_conversions_are_sent_after_their_success(tmp_path, figure):
+def test_conversions_are_sent_after_their_success_without_the_lease_check(tmp_path, figure):
     with ExitStack() as stack:
         trial = Trial(stack, tmp_path, Unfenced)
         with trial.shops:

@@ -55,7 +55,7 @@ def test_virtual_days_break_no_promise():
 
 
 @pytest.mark.parametrize("store", [None, SQLITE])
-def test_the_same_seed_tells_the_same_story(store):
+def test_same_seed_plays_the_same_story(store):
     stories: list[list[str]] = [[], []]
 
     for story in stories:
@@ -65,7 +65,7 @@ def test_the_same_seed_tells_the_same_story(store):
     assert stories[0] == stories[1]
 
 
-def test_the_command_plays_the_story_that_it_names(capsys):
+def test_command_plays_the_named_story(capsys):
     status = main(["--seed", "8", "--days", "0.1", "-v"])
 
     assert status == 0
@@ -126,11 +126,11 @@ async def checks_broken(plot, store=None):
 
 
 @pytest.mark.skipif(not LONG, reason="test_answer_and_commit.py has a longer one")
-def test_an_outage_of_two_days_ends_with_what_is_in_doubt_held():
+def test_outage_of_two_days_ends_with_ambiguous_deliveries_held():
     assert asyncio.run(checks_broken(Outage())) == set()
 
 
-def test_an_account_at_fault_buries_no_conversion_though_the_process_is_restarted():
+def test_account_at_fault_kills_no_conversion_despite_restarts():
     assert asyncio.run(checks_broken(AllAlike())) == set()
 
 
@@ -177,13 +177,13 @@ class Unbalanced(MemoryStore):
         (Unbalanced, Scenario, "balance"),
     ],
 )
-def test_a_store_that_breaks_a_promise_is_found_out(store, plot, check):
+def test_store_that_breaks_a_promise_is_detected(store, plot, check):
     assert check in asyncio.run(checks_broken(plot(), store()))
 
 
-def test_a_wall_clock_put_back_by_a_day_delays_nothing():
+def test_wall_clock_set_back_by_a_day_delays_nothing():
     assert asyncio.run(checks_broken(PutBack())) == set()
 
 
-def test_a_reset_that_x_named_outlives_the_process():
+def test_reset_named_by_x_survives_a_restart():
     assert asyncio.run(checks_broken(Scenario(request=(0, "LIMITED")))) == set()
