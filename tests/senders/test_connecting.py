@@ -85,7 +85,7 @@ async def an_x(certificate):
     ],
     ids=["nobody vouches for it", "expired", "of another host"],
 )
-async def test_a_certificate_that_is_not_good_gets_no_request(names, days, trusted, tmp_path):
+async def test_invalid_certificate_gets_no_request(names, days, trusted, tmp_path):
     path = a_certificate(tmp_path, names=names, days=days)
     tls = ssl.create_default_context(cafile=path) if trusted else None
 
@@ -96,7 +96,7 @@ async def test_a_certificate_that_is_not_good_gets_no_request(names, days, trust
     assert requests == []
 
 
-async def test_a_handshake_that_does_not_end_leaves_nothing_in_doubt():
+async def test_endless_handshake_is_not_ambiguous():
     closed = asyncio.Event()
 
     async def serve(reader, writer):
@@ -116,7 +116,7 @@ async def test_a_handshake_that_does_not_end_leaves_nothing_in_doubt():
     assert not came.left
 
 
-async def test_a_connection_that_nobody_takes_leaves_nothing_in_doubt():
+async def test_unaccepted_connection_is_not_ambiguous():
     """A full backlog: the system does not answer, like a firewall that drops packets."""
     with socket.socket() as listening, contextlib.ExitStack() as filling:
         listening.bind(("127.0.0.1", 0))

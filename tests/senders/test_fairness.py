@@ -8,7 +8,7 @@ from twite.senders.http import HttpTransport
 HANGING = 200
 
 
-async def test_requests_that_hang_keep_no_other_waiting():
+async def test_hanging_requests_delay_no_other():
     hung = asyncio.Semaphore(0)
     over = asyncio.Event()
 

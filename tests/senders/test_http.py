@@ -56,7 +56,7 @@ def saying(data):
     return reply
 
 
-async def test_an_answer_comes_back_with_lower_case_headers():
+async def test_response_has_lowercase_headers():
     data = b"HTTP/1.1 200 OK\r\nX-Rate-Limit-Reset: 7\r\nContent-Length: 2\r\n\r\n{}"
     async with an_x(saying(data)) as url:
         came = await posted(url)
@@ -66,7 +66,7 @@ async def test_an_answer_comes_back_with_lower_case_headers():
     )
 
 
-async def test_a_refused_connection_never_left():
+async def test_refused_connection_has_not_left():
     came = await posted("http://127.0.0.1:1/")
 
     assert came == NoResponse(reason="no connection: ClientConnectorError", left=False)
@@ -105,7 +105,7 @@ async def for_a_template(url, may_send):
         pytest.param([True, False], id="between the headers and the first byte"),
     ],
 )
-async def test_a_request_whose_lease_ends_before_its_first_byte_never_left(ask, checks):
+async def test_request_whose_lease_ends_before_its_first_byte_has_not_left(ask, checks):
     received = asyncio.get_running_loop().create_future()
 
     async def serve(reader, writer):
@@ -121,14 +121,14 @@ async def test_a_request_whose_lease_ends_before_its_first_byte_never_left(ask, 
         assert await received == b""  # it was connected
 
 
-async def test_a_name_that_does_not_resolve_never_left():
+async def test_unresolved_name_has_not_left():
     came = await posted("http://x.invalid/")
 
     assert isinstance(came, NoResponse)
     assert not came.left
 
 
-async def test_a_server_that_speaks_no_tls_never_got_it():
+async def test_server_without_tls_never_gets_the_request():
     async with an_x(saying(b"220 mail.example ESMTP\r\n"), read=False) as url:
         came = await posted(url.replace("http://", "https://"))
 
@@ -136,14 +136,14 @@ async def test_a_server_that_speaks_no_tls_never_got_it():
     assert not came.left
 
 
-async def test_a_connection_closed_without_an_answer_may_have_been_processed():
+async def test_connection_closed_without_a_response_may_have_been_processed():
     async with an_x(saying(b"")) as url:
         came = await posted(url)
 
     assert came == NoResponse(reason="connection lost: ServerDisconnectedError", left=True)
 
 
-async def test_silence_may_have_been_processed():
+async def test_timeout_may_have_been_processed():
     async def silence(writer):
         await asyncio.sleep(1)
 
@@ -161,7 +161,7 @@ async def test_silence_may_have_been_processed():
     ],
     ids=["short of its length", "without its last chunk"],
 )
-async def test_an_answer_that_is_cut_off_says_so(data):
+async def test_truncated_response_is_marked(data):
     async with an_x(saying(data)) as url:
         came = await posted(url)
 
@@ -169,7 +169,7 @@ async def test_an_answer_that_is_cut_off_says_so(data):
     assert (came.status, came.body, came.whole) == (200, b"{}", False)
 
 
-async def test_an_endless_answer_is_cut_at_a_limit():
+async def test_endless_response_is_truncated():
     async def endless(writer):
         writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
         for _ in range(100):
@@ -183,7 +183,7 @@ async def test_an_endless_answer_is_cut_at_a_limit():
     assert (len(came.body), came.whole) == (1024 * 1024, False)
 
 
-async def test_a_redirect_is_not_followed_with_credentials():
+async def test_redirect_is_not_followed_with_credentials():
     data = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"
     async with an_x(saying(data)) as url:
         came = await posted(url)
@@ -192,7 +192,7 @@ async def test_a_redirect_is_not_followed_with_credentials():
     assert came.status == 302
 
 
-async def test_what_is_not_http_may_have_been_processed():
+async def test_non_http_response_may_have_been_processed():
     async with an_x(saying(b"\x00\x01\x02nonsense\r\n\r\n")) as url:
         came = await posted(url)
 
@@ -200,7 +200,7 @@ async def test_what_is_not_http_may_have_been_processed():
     assert came.left
 
 
-def test_a_parcel_does_not_print_its_credentials():
+def test_repr_of_a_request_hides_credentials():
     outbound = OutboundRequest(
         url="https://x.example/", headers={"X-Pixel-Token": "secret"}, body=b"person"
     )

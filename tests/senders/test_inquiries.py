@@ -55,11 +55,11 @@ async def asked(reply: bytes, *, cut: bool = False, within: int = 2_000):
         ),
     ],
 )
-async def test_what_fails_is_no_answer_and_says_whether_x_was_asked(reply, cut, expected):
+async def test_failure_is_no_response_and_says_whether_x_was_reached(reply, cut, expected):
     assert await asked(reply, cut=cut, within=300) == expected
 
 
-async def test_where_nobody_listens_x_was_not_asked():
+async def test_refused_connection_means_x_was_not_reached():
     inquiry = Inquiry(method="GET", url="http://127.0.0.1:1/12/accounts", headers={})
 
     came = await HttpInquiries(timeout=2_000).ask(inquiry)
@@ -67,7 +67,7 @@ async def test_where_nobody_listens_x_was_not_asked():
     assert came == NoResponse(reason="no connection: ClientConnectorError", left=False)
 
 
-async def test_no_redirect_is_followed_with_credentials():
+async def test_redirect_is_not_followed_with_credentials():
     came = await asked(
         b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"
     )

@@ -87,7 +87,7 @@ def asked(url: str, *, allow_hosts: frozenset[str] = HERE, timeout: int = 2_000)
     return WebRequest(url=url, method="GET", timeout=timeout, allow_hosts=allow_hosts)
 
 
-def test_which_hosts_may_be_public_is_a_table():
+def test_public_hosts_are_decided_by_a_table():
     for verdict, host in HOSTS:
         # The address of the connection is checked, not an earlier lookup.
         try:
@@ -98,7 +98,7 @@ def test_which_hosts_may_be_public_is_a_table():
 
 
 @pytest.mark.parametrize("host", [host for verdict, host in HOSTS if verdict == "refused"])
-async def test_what_is_refused_is_refused_before_anything_leaves(host, served, outbound):
+async def test_forbidden_host_is_refused_before_anything_leaves(host, served, outbound):
     port = served.rpartition(":")[2]
 
     came = await outbound.ask(asked(f"http://{host}:{port}/moved", allow_hosts=frozenset()))
@@ -111,7 +111,7 @@ async def test_what_is_refused_is_refused_before_anything_leaves(host, served, o
 @pytest.mark.parametrize(
     "address", ["127.0.0.1", "::1", "64:ff9b::7f00:1", "2002:7f00:1::", "fe80::1%lo", "10.0.0.1"]
 )
-async def test_a_name_that_leads_to_what_is_not_public_is_not_connected_to(address, served):
+async def test_name_of_a_private_address_is_not_connected(address, served):
     out = PublicWeb(names=Names(address))
     port = served.rpartition(":")[2]
 
@@ -121,7 +121,7 @@ async def test_a_name_that_leads_to_what_is_not_public_is_not_connected_to(addre
     assert came == NoResponse(reason="rebound.example has no public address", left=False)
 
 
-async def test_a_name_that_led_elsewhere_a_moment_ago_is_judged_by_where_it_leads_now(served):
+async def test_rebound_name_is_judged_by_its_current_address(served):
     # The other one is also local, so the first may be sent.
     names = Names("127.0.0.1")
     out = PublicWeb(names=names)
@@ -137,7 +137,7 @@ async def test_a_name_that_led_elsewhere_a_moment_ago_is_judged_by_where_it_lead
 
 
 @pytest.mark.parametrize("allowed", ["127.0.0.1", "\uff11\uff12\uff17.0.0.1"])
-async def test_a_host_is_opened_in_any_spelling(allowed, served, outbound):
+async def test_allowed_host_can_have_any_spelling(allowed, served, outbound):
     came = await outbound.ask(asked(f"{served}/moved", allow_hosts=frozenset({allowed})))
 
     assert isinstance(came, Response)
@@ -146,13 +146,13 @@ async def test_a_host_is_opened_in_any_spelling(allowed, served, outbound):
 @pytest.mark.parametrize(
     "url", ["ftp://crm.example/", "//crm.example/", "https:///x", "https://a\\@crm.example/", ""]
 )
-async def test_what_is_no_address_of_the_web_is_said_so(url, outbound):
+async def test_invalid_web_address_is_reported(url, outbound):
     came = await outbound.ask(asked(url))
 
     assert came == NoResponse(reason="its URL is not a web address", left=False)
 
 
-async def test_a_connection_that_one_tag_may_use_is_not_lent_to_another(served, outbound):
+async def test_connection_of_one_tag_is_not_shared_with_another(served, outbound):
     allowed = await outbound.ask(asked(f"{served}/moved"))
     refused = await outbound.ask(asked(f"{served}/moved", allow_hosts=frozenset()))
 
@@ -160,14 +160,14 @@ async def test_a_connection_that_one_tag_may_use_is_not_lent_to_another(served, 
     assert refused == NoResponse(reason="127.0.0.1 is not a public address", left=False)
 
 
-async def test_a_redirect_is_an_answer(served, outbound):
+async def test_redirect_is_a_response(served, outbound):
     came = await outbound.ask(asked(f"{served}/moved"))
 
     assert isinstance(came, Response)
     assert (came.status, came.headers["location"]) == (302, "/long")
 
 
-async def test_an_answer_without_end_is_cut(served, outbound):
+async def test_endless_response_is_truncated(served, outbound):
     came = await outbound.ask(asked(f"{served}/long"))
 
     assert isinstance(came, Response)
@@ -183,9 +183,7 @@ async def test_an_answer_without_end_is_cut(served, outbound):
     ],
     ids=["length", "chunks", "no gzip"],
 )
-async def test_an_answer_that_is_cut_off_is_none_and_the_request_may_have_been_heard(
-    answer, outbound
-):
+async def test_truncated_response_is_no_response_and_may_have_been_processed(answer, outbound):
     async def half(reader, writer):
         await reader.readuntil(b"\r\n\r\n")
         writer.write(answer)
@@ -199,19 +197,19 @@ async def test_an_answer_that_is_cut_off_is_none_and_the_request_may_have_been_h
     assert came == NoResponse(reason="the response (200) could not be read completely", left=True)
 
 
-async def test_an_answer_that_stops_in_its_midst_has_not_come_in_time(served, outbound):
+async def test_stalled_response_times_out(served, outbound):
     came = await outbound.ask(asked(f"{served}/half", timeout=300))
 
     assert came == NoResponse(reason="no answer in time", left=True)
 
 
-async def test_what_does_not_answer_in_time_may_have_arrived(served, outbound):
+async def test_timeout_may_have_arrived(served, outbound):
     came = await outbound.ask(asked(f"{served}/never", timeout=200))
 
     assert came == NoResponse(reason="no answer in time", left=True)
 
 
-async def test_where_a_name_is_not_found_in_time_nothing_has_left():
+async def test_name_lookup_timeout_has_not_left():
     class Slow(Names):
         async def resolve(self, *_asked, **_more):
             await asyncio.sleep(30)
@@ -224,7 +222,7 @@ async def test_where_a_name_is_not_found_in_time_nothing_has_left():
     assert came == NoResponse(reason="no answer in time", left=False)
 
 
-async def test_what_no_request_can_hold_has_not_left(served, outbound):
+async def test_unsendable_request_has_not_left(served, outbound):
     odd = WebRequest(url=f"{served}/moved", method="G T", timeout=2_000, allow_hosts=HERE)
 
     came = await outbound.ask(odd)
@@ -232,7 +230,7 @@ async def test_what_no_request_can_hold_has_not_left(served, outbound):
     assert came == NoResponse(reason="it could not be sent: ValueError", left=False)
 
 
-async def test_a_connection_that_ends_without_an_answer_may_have_heard(outbound):
+async def test_connection_closed_without_a_response_may_have_arrived(outbound):
     async def mute(reader, writer):
         await reader.readuntil(b"\r\n\r\n")
         writer.close()
@@ -245,7 +243,7 @@ async def test_a_connection_that_ends_without_an_answer_may_have_heard(outbound)
     assert came == NoResponse(reason="connection lost: ServerDisconnectedError", left=True)
 
 
-async def test_where_no_connection_comes_about_in_time_nothing_has_left(outbound):
+async def test_connection_timeout_has_not_left(outbound):
     with closing(socket.socket()) as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
