@@ -22,7 +22,7 @@ from twite.observers import Several
 from twite.observers.metrics import Metrics
 
 
-def test_metrics_count_what_is_seen():
+def test_notices_are_counted():
     metrics = Metrics()
     both = Several((metrics, metrics))
     for notice in (
@@ -57,7 +57,7 @@ def test_metrics_count_what_is_seen():
         assert line in page.splitlines()
 
 
-def test_a_pixel_that_is_sent_to_again_is_not_paused():
+def test_resumed_pixel_is_not_paused():
     metrics = Metrics()
     metrics.see(Paused(pixel="o8z6j", reason="401"))
 
@@ -66,7 +66,7 @@ def test_a_pixel_that_is_sent_to_again_is_not_paused():
     assert b'twite_pixel_paused{pixel="o8z6j"} 0.0' in metrics.rendered([])
 
 
-def test_what_x_took_is_counted_by_how_long_it_waited():
+def test_delivered_conversions_are_counted_by_waiting_time():
     metrics = Metrics()
 
     metrics.see(
@@ -90,7 +90,7 @@ def test_what_x_took_is_counted_by_how_long_it_waited():
         assert line in page
 
 
-def test_a_look_shows_what_is_pending_what_is_expected_and_what_room_there_is():
+def test_check_shows_pending_forecast_and_free_space():
     metrics = Metrics()
     forecast = Forecast(pixel="o8z6j", pending=9, oldest=1_000, drained_at=61_000, misses=3, late=1)
     stalled = Forecast(pixel="p2", pending=1, oldest=0)
@@ -118,7 +118,7 @@ def test_a_look_shows_what_is_pending_what_is_expected_and_what_room_there_is():
         assert line in page
 
 
-def test_requests_that_isolate_and_conversions_that_x_may_have_had_are_counted():
+def test_bisection_requests_and_ambiguous_resends_are_counted():
     metrics = Metrics()
 
     metrics.see(an_attempt(isolating=True, again=2))
@@ -129,7 +129,7 @@ def test_requests_that_isolate_and_conversions_that_x_may_have_had_are_counted()
     assert 'twite_ambiguous_resends_total{pixel="o8z6j"} 2.0' in page
 
 
-def test_an_alert_is_a_metric_while_it_is_open():
+def test_open_alert_is_a_metric():
     metrics = Metrics()
 
     metrics.see(Alerted(alert=ALERT, phase=AlertPhase.OPENED))
@@ -142,7 +142,7 @@ def test_an_alert_is_a_metric_while_it_is_open():
     assert 'twite_alerts_total{code="pixel_paused",phase="resolved"} 1.0' in after
 
 
-def test_an_alert_from_before_this_process_is_a_metric_too():
+def test_alert_of_an_earlier_process_is_a_metric():
     metrics = Metrics()
 
     metrics.see(MonitorChecked(at=1, alerts=(ALERT,)))
@@ -150,7 +150,7 @@ def test_an_alert_from_before_this_process_is_a_metric_too():
     assert b'twite_alert_open{code="pixel_paused",subject="o8z6j"} 1.0' in metrics.rendered([])
 
 
-def test_without_the_lead_there_are_no_alerts_and_no_forecasts():
+def test_alerts_and_forecasts_are_only_on_the_leader():
     metrics = Metrics()
     forecast = Forecast(pixel="o8z6j", pending=9, oldest=1_000, drained_at=61_000, misses=3, late=1)
     metrics.see(MonitorChecked(at=1, alerts=(ALERT,), forecasts=(forecast,)))
@@ -170,7 +170,7 @@ def test_without_the_lead_there_are_no_alerts_and_no_forecasts():
         assert (f"\n{name}{{" in before, f"\n{name}{{" in after) == (True, False)
 
 
-def test_messages_to_the_webhook_are_counted_by_whether_it_took_them():
+def test_webhook_messages_are_counted_by_outcome():
     metrics = Metrics()
 
     metrics.see(
@@ -183,7 +183,7 @@ def test_messages_to_the_webhook_are_counted_by_whether_it_took_them():
     assert 'twite_webhook_messages_total{outcome="taken"} 1.0' in page
 
 
-def test_decisions_about_consent_are_counted_by_action_and_rule():
+def test_consent_decisions_are_counted_by_action_and_rule():
     metrics = Metrics()
 
     metrics.see(
@@ -202,7 +202,7 @@ def test_commits_are_timed():
     assert b'twite_commit_seconds_bucket{le="0.0025"} 1.0' in metrics.rendered([])
 
 
-def test_what_the_settings_do_not_name_is_counted_together():
+def test_unconfigured_names_are_counted_together():
     metrics = Metrics(sources=["shop"], pixels=["o8z6j"])
     for name in ("shop", "gone", "other one"):
         metrics.see(Accepted(source=name, accepted=1, duplicates=0, suppressed=0, rejected=0))

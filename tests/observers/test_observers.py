@@ -40,7 +40,7 @@ def lines(capsys, *notices, level="info"):
     return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
 
 
-def test_an_attempt_that_failed_is_a_warning_with_its_reason(capsys):
+def test_failed_attempt_is_a_warning_with_its_reason(capsys):
     line = lines(capsys, an_attempt())[0]
 
     del line["timestamp"]
@@ -65,7 +65,7 @@ def test_an_attempt_that_failed_is_a_warning_with_its_reason(capsys):
         Moved(pixel="p", trigger="delivered", deliveries=1),
     ],
 )
-def test_what_goes_well_is_not_a_line_at_the_usual_level(capsys, notice):
+def test_success_is_not_logged_at_the_default_level(capsys, notice):
     assert lines(capsys, notice) == []
 
 
@@ -83,13 +83,13 @@ def test_what_goes_well_is_not_a_line_at_the_usual_level(capsys, notice):
         (a_door(rejected=2), "conversions rejected", "info"),
     ],
 )
-def test_what_an_operator_must_know_is_a_line(capsys, notice, says, level):
+def test_important_notice_is_logged(capsys, notice, says, level):
     line = lines(capsys, notice)[0]
 
     assert (line["event"], line["level"]) == (says, level)
 
 
-def test_a_line_of_a_template_names_the_tag_or_the_client(capsys):
+def test_template_log_line_names_the_tag_or_the_client(capsys):
     of_tag, of_client = lines(
         capsys, TagSaid(tag="tag:crm", text="a", own=True), ClientSaid(client="Orders", text="b")
     )
@@ -99,7 +99,7 @@ def test_a_line_of_a_template_names_the_tag_or_the_client(capsys):
     assert (of_client["text"], of_client["level"]) == ("b", "info")
 
 
-def test_hostile_words_of_x_cannot_move_the_terminal_or_flood_the_log(capsys):
+def test_hostile_text_of_x_is_escaped_and_truncated(capsys):
     line = lines(capsys, Paused(pixel="p", reason="\x1b[2J\r\n" + "x" * 10_000))[0]
 
     assert line["reason"].startswith("?[2J??")
@@ -121,11 +121,11 @@ def test_hostile_words_of_x_cannot_move_the_terminal_or_flood_the_log(capsys):
         ("bob@example.com is unknown", "… is unknown"),
     ],
 )
-def test_what_x_echoes_of_a_person_is_not_logged(capsys, said, logged):
+def test_persons_echoed_by_x_are_not_logged(capsys, said, logged):
     assert lines(capsys, an_attempt(reason=said))[0]["reason"] == logged
 
 
-def test_what_is_refused_at_the_door_is_logged_and_counted_with_the_reason(capsys):
+def test_refusal_at_intake_is_logged_and_counted_with_the_reason(capsys):
     refused = a_door(rejected=3, endpoint="beacon", codes={"event_unknown": 2, "wrong_type": 1})
     metrics = Metrics()
 
@@ -154,7 +154,7 @@ def test_what_is_refused_at_the_door_is_logged_and_counted_with_the_reason(capsy
         (AlertPhase.RESOLVED, "alert resolved", "info"),
     ],
 )
-def test_an_alert_is_a_line_with_its_page(capsys, phase, says, level):
+def test_alert_is_logged_with_its_page(capsys, phase, says, level):
     line = lines(capsys, Alerted(alert=ALERT, phase=phase))[0]
 
     del line["timestamp"]
@@ -168,7 +168,7 @@ def test_an_alert_is_a_line_with_its_page(capsys, phase, says, level):
     }
 
 
-def test_a_webhook_that_fails_is_a_line(capsys):
+def test_webhook_failure_is_logged(capsys):
     told = WebhookTried(
         kind=AlertKind.PIXEL_PAUSED, phase=AlertPhase.OPENED, refused="answered 404"
     )
@@ -190,20 +190,20 @@ def test_a_webhook_that_fails_is_a_line(capsys):
         ConditionChanged(kind=AlertKind.STORE_RESTORED, subject="store"),
     ],
 )
-def test_what_is_told_elsewhere_is_not_a_line(capsys, notice):
+def test_notices_reported_elsewhere_are_not_logged(capsys, notice):
     assert lines(capsys, notice, level="debug") == []
 
 
 @pytest.mark.parametrize("notice", GatewayEvent.__subclasses__(), ids=lambda kind: kind.__name__)
 @given(data=st.data())
-def test_no_notice_is_too_much_for_the_log(notice, data):
+def test_any_notice_can_be_logged(notice, data):
     # An exception of an observer stops its caller: a pause would be neither stored nor counted.
     log = Log(LineLogger(level="debug", as_json=True))
 
     log.see(data.draw(st.builds(notice, **EVERY_FIELD_OF.get(notice, {}))))
 
 
-def test_a_line_for_a_person_quotes_what_would_run_together(capsys):
+def test_console_log_line_quotes_values_with_spaces(capsys):
     LineLogger(level="info", as_json=False).write(
         "warning", "it failed", tag="a b", pixel="o8z6j", ms=3
     )

@@ -18,7 +18,7 @@ from twite.observers.metrics import Metrics
         (0, "info", "the system clock agrees with X"),
     ],
 )
-def test_half_a_minute_off_is_an_error_in_the_log(offset, level, words, capsys):
+def test_clock_off_by_half_a_minute_is_an_error_in_the_log(offset, level, words, capsys):
     log = Log(LineLogger(level="info", as_json=True))
 
     log.see(Misdated(offset=offset))
@@ -27,7 +27,7 @@ def test_half_a_minute_off_is_an_error_in_the_log(offset, level, words, capsys):
     assert (line["level"], line["event"]) == (level, words)
 
 
-def test_how_far_off_it_is_is_a_metric_in_seconds():
+def test_clock_offset_is_a_metric_in_seconds():
     metrics = Metrics()
 
     metrics.see(Misdated(offset=-90_500))
