@@ -43,7 +43,7 @@ AROUND = st.text(max_size=40).map(_before)
 
 
 @pytest.mark.parametrize("spelled", SPELLINGS.values(), ids=SPELLINGS)
-def test_a_person_is_found_in_every_spelling(spelled):
+def test_person_is_found_in_every_spelling(spelled):
     quoted = quote(spelled, safe="%@+")
     for place in PLACES:
         text = place.format(quoted if "shop.example" in place else spelled)
@@ -56,19 +56,19 @@ def test_a_person_is_found_in_every_spelling(spelled):
 @pytest.mark.parametrize(
     "text", ["phone=442079460016", "tel:x phone=442079460016", "a/phone=442079460016/b"]
 )
-def test_digits_that_a_name_of_a_phone_announces_are_a_phone(text):
+def test_digits_beside_a_phone_word_are_a_phone(text):
     assert found_in((free_text(text) or "").encode()) == []
     assert found_in(scrubbed_json(msgspec.json.encode([text]), thoroughly=True)) == []
     assert found_in(scrubbed_url(f"https://shop.example/u/{quote(text)}/x").encode()) == []
 
 
-def test_no_id_is_a_person():
+def test_ids_are_no_persons():
     for spelled in SPELLINGS.values():
         assert holds_a_person(spelled)
         assert holds_a_person(f"order {spelled}")
 
 
-def test_what_names_nobody_passes_as_it_is():
+def test_impersonal_text_is_unchanged():
     for harmless in HARMLESS:
         assert not holds_a_person(harmless)
         assert without_persons(harmless) == harmless
@@ -92,12 +92,12 @@ def test_what_names_nobody_passes_as_it_is():
         ("/orders/442079460016", "/orders/442079460016"),
     ],
 )  # fmt: skip
-def test_a_page_loses_persons_in_its_path_and_its_campaign(page, kept):
+def test_page_loses_persons_in_path_and_campaign(page, kept):
     assert scrubbed_url(f"https://shop.example{page}") == f"https://shop.example{kept}"
 
 
 @given(before=AROUND, spelled=SPELLED, after=st.text(max_size=40))
-def test_a_person_anywhere_in_a_text_never_survives(before, spelled, after):
+def test_person_anywhere_in_a_text_is_removed(before, spelled, after):
     # A longer word is a different word.
     after = re.sub(r"^[A-Za-z0-9+/=_%-]+", " ", after)
     for text in (f"{before}{spelled}{after}", f"{before} {spelled} {after}"):
@@ -107,7 +107,7 @@ def test_a_person_anywhere_in_a_text_never_survives(before, spelled, after):
 
 
 @given(st.from_regex(r"[a-z_-]*[0-9]*", fullmatch=True))
-def test_an_id_is_checked_as_by_the_whole_check(text):
+def test_fast_id_check_agrees_with_the_full_check(text):
     with patch.object(shapes, "_PLAIN", re.compile("(?!)")):
         thorough = may_hold_a_person(text)
 
@@ -115,7 +115,7 @@ def test_an_id_is_checked_as_by_the_whole_check(text):
 
 
 @given(event=EVENTS, text=st.text(max_size=60) | SPELLED | st.sampled_from(HARMLESS))
-def test_scrubbing_twice_is_scrubbing_once(event, text):
+def test_scrubbing_is_idempotent(event, text):
     once = without_persons(text)
     assert without_persons(once) == once
     kept = scrubbed_json(msgspec.json.encode([text]), thoroughly=True)
@@ -144,7 +144,7 @@ LONG = (
 
 
 @pytest.mark.parametrize("piece", LONG)
-def test_no_text_is_parsed_as_a_number_by_the_library(piece, monkeypatch):
+def test_texts_are_searched_without_the_phone_library(piece, monkeypatch):
     def refused(*_args, **_named):
         raise AssertionError("a text is looked through with patterns alone")
 
@@ -164,7 +164,7 @@ def _numbers():
         yield from (number[1:], f"{number[1:-1]}0", f"{number[1:]}1", number[1:-1])
 
 
-def test_a_number_beside_letters_is_a_phone_where_the_library_says_so():
+def test_number_beside_letters_is_a_phone_if_the_library_says_so():
     for digits in _numbers():
         said = f"+{digits}"
         try:
@@ -197,7 +197,7 @@ def _ids():
         )
 
 
-def test_no_random_id_is_taken_for_a_person(figure):
+def test_random_ids_are_not_taken_for_persons(figure):
     ids = list(_ids())
     taken = [id_ for id_ in ids if holds_a_person(id_)]
 
@@ -209,7 +209,7 @@ ORDERS = Path(os.environ.get("TWITE_ORDERS", "orders.csv"))
 
 
 @pytest.mark.skipif(not ORDERS.is_file(), reason="TWITE_ORDERS names no file of a shop's orders")
-def test_no_order_of_a_shop_is_taken_for_a_person(figure):
+def test_shop_orders_are_not_taken_for_persons(figure):
     with ORDERS.open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
     names = ("order_id", "created_at", "total", "twclid", "user_agent", "items", "page")

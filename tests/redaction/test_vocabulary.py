@@ -34,11 +34,11 @@ FIELDS = [
 OF_THINGS = {plain(name) for name in words.NAMES_OF_THINGS}
 
 
-def test_a_field_of_a_person_is_known_in_any_language_and_spelling():
+def test_person_field_is_recognized_in_any_language_and_spelling():
     assert [(name, told_by(name)[0]) for name, _ in FIELDS] == FIELDS
 
 
-def test_what_is_scrubbed_is_masked_too():
+def test_scrubbed_fields_are_masked_too():
     for name, _ in FIELDS:
         assert NAME not in f"{scrubbed_event({name: NAME}, region=None)}"
         assert NAME not in f"{masked_tree({'user_data': {name: NAME}})}"
@@ -50,7 +50,7 @@ def test_what_is_scrubbed_is_masked_too():
 
 
 @pytest.mark.parametrize("row", ROWS, ids=repr)
-def test_the_value_of_a_row_of_a_person_is_in_no_line(row):
+def test_value_of_a_person_row_is_in_no_log_line(row):
     [said] = (value for key, value in row.items() if "alue" in key or "answer" in key)
     texts = (
         said if isinstance(said, list) else [*said.values()] if isinstance(said, dict) else [said]
@@ -62,26 +62,26 @@ def test_the_value_of_a_row_of_a_person_is_in_no_line(row):
         )
 
 
-def test_every_word_of_a_person_is_masked():
+def test_every_person_word_is_masked():
     masked = PERSONS | {FieldKind.DETAIL, FieldKind.PEOPLE}
     said = sorted(set().union(*words.OF_PERSONS.values()) - OF_THINGS)
 
     assert [word for word in said if kind_of(word) not in masked] == []
 
 
-def test_a_field_of_a_thing_is_not_scrubbed():
+def test_field_of_a_thing_is_not_scrubbed():
     for name in HARMLESS_FIELDS:
         assert (name, told_by(name)[0]) == (name, None)
         assert scrubbed_event({name: "Mug"}, region=None) == {name: "Mug"}
 
 
 @pytest.mark.parametrize("name", ["apiKey", "access_token", "client-secret", "pwd", "Private Key"])
-def test_what_promises_a_secret_is_masked(name):
+def test_secret_field_name_is_masked(name):
     assert promises_secret(name)
     assert kind_of(name) is FieldKind.SECRET
 
 
-def test_a_short_name_counts_where_persons_are_told_of():
+def test_short_name_counts_only_in_the_context_of_persons():
     assert told_by("name", FieldContext.THINGS)[0] is None
     assert told_by("items.0.name")[0] is None
     assert told_by("user_data.name")[0] is FieldKind.NAME
