@@ -109,7 +109,7 @@ async def gateways(tmp_path, monkeypatch):
         await monitoring.stop()
 
 
-async def test_only_the_leader_opens_alerts_also_of_pixels_that_others_send_to(gateways):
+async def test_only_the_leader_opens_alerts_for_all_pixels(gateways):
     clock, store, [(_, idle, _), (leads, heard, _)] = gateways
     leads.is_leader = True
     await clock.advance(5 * SECOND)
@@ -121,7 +121,7 @@ async def test_only_the_leader_opens_alerts_also_of_pixels_that_others_send_to(g
     assert [alert.subject for alert in await store.load(Alert)] == ["o8z6j"]
 
 
-async def test_a_gateway_that_leads_no_more_says_so_once(gateways):
+async def test_former_leader_reports_the_end_of_its_lead_once(gateways):
     clock, _, [(leads, heard, _), (_, idle, _)] = gateways
     leads.is_leader = True
     await clock.advance(5 * SECOND)
@@ -131,7 +131,7 @@ async def test_a_gateway_that_leads_no_more_says_so_once(gateways):
     assert (heard.stopped, idle.stopped) == (1, 0)
 
 
-async def test_a_new_leader_goes_on_with_the_open_alerts(gateways):
+async def test_new_leader_continues_the_open_alerts(gateways):
     clock, store, [(first, before, _), (second, after, _)] = gateways
     first.is_leader = True
     await store.put([REFUSED])
@@ -145,7 +145,7 @@ async def test_a_new_leader_goes_on_with_the_open_alerts(gateways):
     assert (before.phases, after.phases) == ([AlertPhase.OPENED], [AlertPhase.RESOLVED])
 
 
-async def test_the_leader_opens_alerts_of_what_only_another_gateway_sees(gateways):
+async def test_leader_opens_alerts_of_conditions_of_another_gateway(gateways):
     clock, store, [(leads, heard, _), (_, idle, _)] = gateways
     leads.is_leader = True
     idle.tell(Misdated(offset=-40 * SECOND))
@@ -164,7 +164,7 @@ async def test_the_leader_opens_alerts_of_what_only_another_gateway_sees(gateway
     assert {alert.kind for alert in await store.load(Alert)} == opened.keys()
 
 
-async def test_a_condition_of_two_gateways_ends_when_it_has_ended_at_both(gateways):
+async def test_condition_of_two_gateways_ends_when_both_ended(gateways):
     clock, _, [(leads, heard, _), (_, idle, _)] = gateways
     leads.is_leader = True
     for gateway in (heard, idle):
@@ -182,7 +182,7 @@ async def test_a_condition_of_two_gateways_ends_when_it_has_ended_at_both(gatewa
     )
 
 
-async def test_a_new_leader_goes_on_with_an_alert_about_the_former_one(gateways):
+async def test_new_leader_continues_an_alert_about_the_former(gateways):
     clock, _, [(first, before, _), (second, after, _)] = gateways
     first.is_leader = True
     before.tell(Misdated(offset=40 * SECOND))
@@ -193,7 +193,7 @@ async def test_a_new_leader_goes_on_with_an_alert_about_the_former_one(gateways)
     assert (before.phases, after.phases) == ([AlertPhase.OPENED], [])
 
 
-async def test_a_leader_without_the_database_alerts_and_writes_nothing(gateways):
+async def test_leader_without_the_database_alerts_and_writes_nothing(gateways):
     clock, store, [(leads, heard, _), _] = gateways
     leads.is_leader = True
     await clock.advance(5 * SECOND)

@@ -34,7 +34,7 @@ def config(tmp_path):
     return path
 
 
-def test_a_start_imports_no_library_that_it_does_not_need_yet(config):
+def test_start_imports_only_the_needed_libraries(config):
     done = subprocess.run(
         [sys.executable, "-c", LISTENS, ",".join(LATE), str(config)],
         capture_output=True,

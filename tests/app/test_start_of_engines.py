@@ -44,7 +44,7 @@ def children() -> list[str]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize(("more", "started"), [(TAG, 1), ("", 0)])
-async def test_the_fork_server_starts_before_the_store_and_ends_with_it(
+async def test_fork_server_starts_before_the_store_and_ends_with_it(
     tmp_path, monkeypatch, more, started
 ):
     (tmp_path / "twite.toml").write_text(SETTINGS + more)

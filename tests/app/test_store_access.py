@@ -60,7 +60,7 @@ def leave_word(settings, url: str) -> None:
     settings.store.gateway_file.write_text(json.dumps(word))
 
 
-async def test_the_owner_is_asked_with_its_token(settings):
+async def test_gateway_is_called_with_its_token(settings):
     asked = []
 
     async def answer(request: web.Request) -> web.Response:
@@ -81,7 +81,7 @@ async def test_the_owner_is_asked_with_its_token(settings):
     ]
 
 
-async def test_many_deliveries_are_named_in_several_requests(settings):
+async def test_many_deliveries_are_sent_in_several_requests(settings):
     async def answer(request: web.Request) -> web.Response:
         return web.json_response({"done": len((await request.json())["deliveries"])})
 
@@ -93,7 +93,7 @@ async def test_many_deliveries_are_named_in_several_requests(settings):
     assert done == 25_000
 
 
-async def test_the_owner_is_told_once_who_did_it_and_of_each_what_they_are_sure_of(settings):
+async def test_audit_event_is_sent_once_and_confirmations_with_each_part(settings):
     asked = []
     audit_event = AuditEvent(
         at=1, who="ada (command)", what="replay", subject="o8z6j", detail="25000"
@@ -123,7 +123,7 @@ async def test_the_owner_is_told_once_who_did_it_and_of_each_what_they_are_sure_
         (200, "<html>", "sent an unreadable response"),
     ],
 )
-async def test_an_owner_that_does_not_obey_is_told(settings, status, body, why):
+async def test_disobeying_gateway_is_reported(settings, status, body, why):
     async def answer(request: web.Request) -> web.Response:
         return web.Response(status=status, text=body, headers={"Location": "/elsewhere"})
 
@@ -139,7 +139,7 @@ async def test_an_owner_that_does_not_obey_is_told(settings, status, body, why):
     )
 
 
-async def test_an_owner_that_is_gone_from_its_address_is_told(settings):
+async def test_unreachable_gateway_is_reported(settings):
     leave_word(settings, "http://127.0.0.1:1")
 
     with pytest.raises(LedgerUnavailable, match="cannot be reached"):
@@ -148,7 +148,7 @@ async def test_an_owner_that_is_gone_from_its_address_is_told(settings):
 
 
 @pytest.mark.parametrize("word", [None, "", "{}", '{"pid": "one"}', "\udcff"])
-async def test_an_owner_that_left_no_word_is_in_the_way(settings, word):
+async def test_gateway_without_its_file_blocks_the_store(settings, word):
     if word is not None:
         settings.store.gateway_file.write_bytes(word.encode("utf-8", "surrogateescape"))
 
@@ -157,7 +157,7 @@ async def test_an_owner_that_left_no_word_is_in_the_way(settings, word):
             pass
 
 
-async def test_a_word_of_a_gateway_that_ended_badly_is_not_followed(tmp_path):
+async def test_file_of_a_crashed_gateway_is_ignored(tmp_path):
     settings = read(tmp_path)
     leave_word(settings, "http://127.0.0.1:1")
 
@@ -165,7 +165,7 @@ async def test_a_word_of_a_gateway_that_ended_badly_is_not_followed(tmp_path):
         assert (await desk.move(Replay(deliveries=[1]), now=0)).moved == 0
 
 
-def test_the_token_does_not_print(tmp_path):
+def test_repr_hides_the_token(tmp_path):
     settings = read(tmp_path)
     leave_word(settings, "http://127.0.0.1:1")
 
@@ -175,7 +175,7 @@ def test_the_token_does_not_print(tmp_path):
     assert "the-token" not in repr(found)
 
 
-async def test_records_of_a_store_that_is_not_there_are_refused_and_none_is_made(tmp_path):
+async def test_missing_store_is_refused_and_not_created(tmp_path):
     settings = read(tmp_path)
 
     with pytest.raises(StoreUnusable):
@@ -185,7 +185,7 @@ async def test_records_of_a_store_that_is_not_there_are_refused_and_none_is_made
     assert not settings.store.path.exists()
 
 
-def test_a_gateway_that_was_killed_is_not_taken_for_one_that_runs(tmp_path):
+def test_killed_gateway_is_not_taken_for_a_running_one(tmp_path):
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
         ended.wait()
     note = tmp_path / "twite.db.gateway"
@@ -202,7 +202,7 @@ def test_a_gateway_that_was_killed_is_not_taken_for_one_that_runs(tmp_path):
     assert found == [Reachable(pid=os.getpid(), url="http://127.0.0.1:1", token="t"), None, None]
 
 
-def test_files_that_cannot_be_written_do_not_keep_a_gateway_from_running(tmp_path):
+def test_unwritable_files_do_not_stop_the_gateway(tmp_path):
     """The settings of a container are often in a read-only folder."""
     (tmp_path / "twite.toml").write_text('[store]\nurl = "postgresql://twite@db/twite"\n')
     settings = load(tmp_path / "twite.toml", {})
