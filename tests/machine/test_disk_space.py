@@ -4,7 +4,7 @@ from twite.gateway.ports.machine import DiskSpace
 from twite.machine.system import SystemDisk
 
 
-async def test_it_measures_what_is_free_and_files_by_name(tmp_path):
+async def test_free_space_and_file_sizes_are_measured(tmp_path):
     (tmp_path / "twite.db").write_bytes(b"x" * 1_234)
     disk = SystemDisk(
         tmp_path, {"database": tmp_path / "twite.db", "log": tmp_path / "twite.db-wal"}
@@ -16,6 +16,6 @@ async def test_it_measures_what_is_free_and_files_by_name(tmp_path):
     assert space.free > 0
 
 
-async def test_a_folder_that_is_gone_is_an_os_error(tmp_path):
+async def test_missing_folder_is_an_os_error(tmp_path):
     with pytest.raises(OSError, match="No such file"):
         await SystemDisk(tmp_path / "gone", {}).space()

@@ -4,7 +4,7 @@ import time
 from twite.machine.system import SystemClock, SystemRandomness
 
 
-def test_the_clock_tells_milliseconds_since_the_epoch():
+def test_clock_returns_milliseconds_since_the_epoch():
     before = time.time() * 1000
 
     now = SystemClock().now()
@@ -12,7 +12,7 @@ def test_the_clock_tells_milliseconds_since_the_epoch():
     assert before - 1 <= now <= time.time() * 1000 + 1
 
 
-async def test_sleeping_moves_elapsed_time():
+async def test_sleep_advances_the_elapsed_time():
     clock = SystemClock()
     began = clock.elapsed()
 
@@ -33,7 +33,7 @@ def test_receipts_are_uuids_of_version_7_that_sort_by_time():
     assert first < second
 
 
-def test_nothing_is_handed_out_twice():
+def test_nonces_and_receipts_are_unique():
     randomness = SystemRandomness()
 
     assert len({randomness.nonce() for _ in range(10_000)}) == 10_000

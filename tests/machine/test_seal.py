@@ -9,20 +9,20 @@ OTHER = Secret("another-key-that-nobody-will-guess")
 SECRET = b"kAcSOqF21Fu85e7zjz7ZN2U4ZRhfV3WpwPAoE3Z7kBw"
 
 
-def test_what_is_sealed_under_a_name_opens_under_it():
+def test_sealed_secret_opens_under_its_name():
     sealed = AesSeal(KEY).close("stape/o8z6j", SECRET)
 
     assert AesSeal(KEY).open("stape/o8z6j", sealed) == SECRET
     assert SECRET not in sealed
 
 
-def test_the_same_secret_is_never_sealed_alike():
+def test_same_secret_is_sealed_differently_each_time():
     seal = AesSeal(KEY)
 
     assert seal.close("stape/o8z6j", SECRET) != seal.close("stape/o8z6j", SECRET)
 
 
-def test_under_another_name_it_does_not_open():
+def test_secret_does_not_open_under_another_name():
     seal = AesSeal(KEY)
 
     with pytest.raises(NotOpened):
@@ -30,7 +30,7 @@ def test_under_another_name_it_does_not_open():
 
 
 @pytest.mark.parametrize("place", [0, 1, 4, 5, 16, 17, 30, -1])
-def test_with_one_bit_changed_it_does_not_open(place):
+def test_secret_with_a_changed_bit_does_not_open(place):
     sealed = bytearray(AesSeal(KEY).close("stape/o8z6j", SECRET))
     sealed[place] ^= 1
 
@@ -39,12 +39,12 @@ def test_with_one_bit_changed_it_does_not_open(place):
 
 
 @pytest.mark.parametrize("sealed", [b"", b"\x01", b"\x01" * 20])
-def test_what_was_cut_short_does_not_open(sealed):
+def test_truncated_secret_does_not_open(sealed):
     with pytest.raises(NotOpened):
         AesSeal(KEY).open("stape/o8z6j", sealed)
 
 
-def test_a_former_key_still_opens_and_is_told_apart():
+def test_former_key_still_opens_and_is_recognized():
     sealed = AesSeal(OTHER).close("stape/o8z6j", SECRET)
 
     seal = AesSeal(KEY, (OTHER,))
@@ -54,7 +54,7 @@ def test_a_former_key_still_opens_and_is_told_apart():
     assert seal.is_current(seal.close("stape/o8z6j", SECRET))
 
 
-def test_without_its_key_the_error_names_the_key_and_the_cure():
+def test_missing_key_is_named_with_the_remedy():
     sealed = AesSeal(OTHER).close("stape/o8z6j", SECRET)
 
     with pytest.raises(NotOpened) as caught:
@@ -66,5 +66,5 @@ def test_without_its_key_the_error_names_the_key_and_the_cure():
     )
 
 
-def test_a_seal_does_not_print_its_key():
+def test_repr_of_a_seal_hides_its_key():
     assert "guess" not in repr(AesSeal(KEY))
