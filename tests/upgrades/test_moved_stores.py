@@ -67,7 +67,7 @@ def signed_in(gateway, name, password):
     return urllib.parse.urlsplit(browser.open(request).url).path
 
 
-def test_a_gateway_goes_on_with_a_copied_store(folder, written, x_emulator, postgres_url):
+def test_gateway_continues_with_a_copied_store(folder, written, x_emulator, postgres_url):
     vendor, back = Vendor(), now() - written["written_at"]
     x_emulator.clock(shift=-back / 1_000)
     assert run(["store", "copy", f"sqlite:{folder}/twite.db", postgres_url]) == 0

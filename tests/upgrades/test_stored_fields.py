@@ -30,5 +30,5 @@ STORED = [
 @pytest.mark.parametrize(
     ("shape", "fields"), STORED, ids=lambda struct: getattr(struct, "__name__", "")
 )
-def test_what_is_kept_as_json_has_the_fields_it_always_had(shape, fields):
+def test_stored_json_keeps_its_fields(shape, fields):
     assert fields <= {field.encode_name for field in msgspec.structs.fields(shape)}

@@ -59,11 +59,11 @@ def upgraded(folder, written, monkeypatch):
     return settings_in(folder, x="http://127.0.0.1:1", vendor="http://127.0.0.1:1/in")
 
 
-def test_the_stores_are_small(release):
+def test_kept_stores_are_small(release):
     assert (release / "store.tar.xz").stat().st_size < LARGEST
 
 
-def test_the_commands_answer_as_they_did_when_it_was_written(upgraded, written, capsys):
+def test_commands_answer_as_when_the_store_was_written(upgraded, written, capsys):
     told = {}
     for name in written.keys() & reports().keys():
         run([*reports()[name], "--config", str(upgraded)])
@@ -74,12 +74,12 @@ def test_the_commands_answer_as_they_did_when_it_was_written(upgraded, written, 
         assert only(answer, like=written[name]) == without(written[name]), name
 
 
-def test_the_audit_is_whole(upgraded, capsys):
+def test_audit_log_verifies(upgraded, capsys):
     assert run(["audit", "verify", "--config", str(upgraded)]) == 0, capsys.readouterr()
 
 
 @pytest.mark.journey
-def test_what_is_pending_is_sent(folder, written, x_emulator):
+def test_pending_deliveries_are_sent(folder, written, x_emulator):
     vendor, back = Vendor(), now() - written["written_at"]
     x_emulator.clock(shift=-back / 1_000)
     config = settings_in(folder, x=x_emulator.url, vendor=vendor.url)
@@ -110,7 +110,7 @@ def test_what_is_pending_is_sent(folder, written, x_emulator):
     assert set(came["o6dkt"]["events"]["o6dkv"]["ids"]) == {"other-1"}
 
 
-def test_a_migration_that_is_killed_at_any_statement_is_made_again(folder, written):
+def test_migration_killed_at_any_statement_is_repeated(folder, written):
     pristine = (folder / "twite.db").read_bytes()
     whole = migrated(folder / "whole.db", pristine)
     at, killed = 0, True
@@ -130,14 +130,14 @@ def test_a_migration_that_is_killed_at_any_statement_is_made_again(folder, writt
     assert (at > 2) == (written["schema"] < newest_version())
 
 
-def test_one_of_the_stores_has_an_earlier_schema():
+def test_some_store_has_an_earlier_schema():
     assert any(
         json.loads((store / "expected.json").read_text())["schema"] < newest_version()
         for store in STORES
     )
 
 
-def test_a_store_with_a_newer_schema_is_refused_and_left_as_it_is(folder, capsys):
+def test_newer_schema_is_refused_and_left_unchanged(folder, capsys):
     config = settings_in(folder, x="http://127.0.0.1:1", vendor="http://127.0.0.1:1/in")
     path, newer = folder / "twite.db", newest_version() + 1
     with closing(sqlite3.connect(path)) as connection:
