@@ -172,12 +172,12 @@ GOOD = {
 }
 
 
-def test_every_vendor_has_a_good_request_here():
+def test_every_vendor_has_a_valid_request_here():
     assert sorted(GOOD) == sorted(rules.name for rules in VENDORS)
 
 
 @pytest.mark.parametrize("vendor", GOOD)
-def test_a_request_as_documented_has_no_problem(vendor):
+def test_documented_request_has_no_problem(vendor):
     assert problems_of(GOOD[vendor], PERSON) == []
 
 
@@ -236,7 +236,7 @@ BROKEN = [
     BROKEN,
     ids=[f"{vendor}: {problem}" for vendor, *_, problem in BROKEN],
 )
-def test_each_rule_that_a_request_breaks_is_named(vendor, place, value, problem):
+def test_each_broken_rule_is_named(vendor, place, value, problem):
     request = copy.deepcopy(GOOD[vendor])
     tree = request.body
     for step in place[:-1]:
@@ -275,14 +275,14 @@ def test_each_rule_that_a_request_breaks_is_named(vendor, place, value, problem)
         ("Meta", {"body": None}, "the body is not a JSON object"),
     ],
 )
-def test_a_wrong_way_of_asking_is_named(vendor, change, problem):
+def test_wrong_method_or_address_is_named(vendor, change, problem):
     request = VendorRequest(**{**vars(GOOD[vendor]), **change})
 
     assert problem in problems_of(request, PERSON)
 
 
 @pytest.mark.parametrize("vendor", GOOD)
-def test_the_server_judges_and_answers_by_the_host_that_was_meant(vendor):
+def test_server_validates_and_responds_by_the_intended_host(vendor):
     good = GOOD[vendor]
 
     with FakeVendor(PERSON) as fake:
