@@ -111,7 +111,7 @@ def classes_of(path: Path) -> list[ast.ClassDef]:
     return [node for node in ast.parse(text_of(path)).body if isinstance(node, ast.ClassDef)]
 
 
-def test_a_folder_holds_at_most_25_files():
+def test_folder_has_at_most_25_files():
     files = (file for file in SRC.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
     counts = Counter(str(file.parent.relative_to(ROOT)) for file in files)
 
@@ -125,20 +125,20 @@ def test_test_modules_have_names_of_their_own():
     assert [name for name, count in names.items() if count > 1] == []
 
 
-def test_a_file_has_at_most_400_lines():
+def test_file_has_at_most_400_lines():
     long = {str(file.relative_to(SRC)) for file in FILES if text_of(file).count("\n") > MAX_LINES}
 
     assert long == set()
 
 
-def test_a_test_file_has_at_most_400_lines():
+def test_each_test_file_has_at_most_400_lines():
     files = (ROOT / "tests").rglob("*.py")
     long = {str(file.relative_to(ROOT)) for file in files if text_of(file).count("\n") > MAX_LINES}
 
     assert not long
 
 
-def test_no_text_is_a_statement_of_its_own():
+def test_no_text_is_a_statement():
     """The second line of a message without parentheses or `+` is not part of the message."""
     found = []
     for file in FILES:
@@ -178,7 +178,7 @@ def constructor_arguments(node: ast.ClassDef) -> int:
     return sum("init=False" not in ast.unparse(field) for field in fields)
 
 
-def test_a_constructor_takes_at_most_ten_arguments():
+def test_constructor_takes_at_most_ten_arguments():
     many = {
         f"{file.relative_to(SRC).with_suffix('')}:{node.name}"
         for file in FILES
@@ -189,7 +189,7 @@ def test_a_constructor_takes_at_most_ten_arguments():
     assert many == MANY_ARGUMENTS
 
 
-def test_a_masked_repr_names_its_class():
+def test_masked_repr_names_its_class():
     named = re.compile(r"""def __repr__\(self\) -> str:\s+return f?"(\w+)\(""")
     wrong = [
         f"{file.relative_to(SRC)}: {found[1]} of {node.name}"
@@ -217,11 +217,11 @@ def test_only_the_factory_names_the_store_engines():
     assert importers_of(r"stores(?!\.factory\b)", outside=("stores/",)) == set()
 
 
-def test_only_what_talks_to_x_imports_its_language():
+def test_only_allowed_rooms_import_the_language_of_x():
     assert importers_of("x", outside=SPEAKS_X) == X_IMPORTERS
 
 
-def test_a_format_begins_in_read_py():
+def test_format_begins_in_read_py():
     formats = [path.parent for path in (SRC / "formats").glob("*/__init__.py")]
     # Files are read row by row; `event_data` is what the tag formats share.
     other = {"files": "rows.py", "event_data": "conversions.py"}
@@ -235,7 +235,7 @@ def test_a_format_begins_in_read_py():
     assert missing == []
 
 
-def test_a_store_begins_in_store_py():
+def test_store_begins_in_store_py():
     shared = {"sql"}
     folders = {path.parent for path in (SRC / "stores").glob("*/__init__.py")}
 
@@ -253,7 +253,7 @@ def names_in(code: CodeType) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", AVOIDED_NAMES)
-def test_a_name_says_what_it_holds(name):
+def test_names_contain_no_banned_words(name):
     files = [*FILES, *(ROOT / "tests").rglob("*.py")]
 
     # Most files need no parsing.
@@ -277,7 +277,7 @@ def word_counts() -> Counter[str]:
 
 
 @pytest.mark.parametrize("word", WORDS, ids=lambda word: re.sub(r"\W+", "_", word).strip("_"))
-def test_no_avoided_word_spreads(word):
+def test_avoided_words_do_not_spread(word):
     instead, allowed = WORDS[word]
 
     if " " in word:

@@ -51,7 +51,7 @@ PAGE = ROOT / "CONTRIBUTING.md"
 LOOPBACK = [ip_network("127.0.0.0/8")]
 
 
-def test_every_file_that_the_page_names_exists():
+def test_every_file_named_by_the_page_exists():
     page = PAGE.read_text()
     named = re.findall(r"`([a-z_]+/[\w./-]+)`", page)
     places = [ROOT if name.startswith(("src/", "tests/", "docs/")) else SRC for name in named]
@@ -62,7 +62,7 @@ def test_every_file_that_the_page_names_exists():
     ] == []
 
 
-def test_the_picture_shows_the_layers_that_import_linter_checks():
+def test_picture_shows_the_layers_of_import_linter():
     page = PAGE.read_text()
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
     layers = next(
@@ -111,7 +111,7 @@ def read_coupon(body: bytes) -> ParsedRequest:
     return ParsedRequest(conversions=(conversion,))
 
 
-async def test_a_new_format_is_parsed_and_accepted_at_a_route_of_its_own():
+async def test_new_format_is_parsed_and_accepted_at_its_own_route():
     store = MemoryStore()
     destinations = {"o8z6j": a_destination("o8z6j")}
     accept = Accept(
@@ -194,7 +194,7 @@ class CountingEngine:
         return CountingStore(dedup_window=options.dedup_window)
 
 
-async def test_a_command_opens_a_new_store_by_its_url(tmp_path, monkeypatch):
+async def test_new_store_is_opened_by_its_url(tmp_path, monkeypatch):
     monkeypatch.setitem(ENGINES, "counting", CountingEngine())
     settings = read(tmp_path, GOOD.replace("sqlite:", "counting:"))
 
@@ -234,7 +234,7 @@ class SignedIn:
         return AuthenticatedSession(viewer=viewer, session=session, user=user)
 
 
-async def test_a_new_console_page_is_in_the_navigation_and_shows_figures():
+async def test_new_console_page_is_in_the_navigation_and_shows_figures():
     store = MemoryStore()
     console = Console(
         pages=[CouponsPage(records=store)],
@@ -281,7 +281,7 @@ async def coupons(_settings):
     yield amber("coupons", "no coupon is set", "Coupons are not counted.", "Set one.")
 
 
-async def test_a_new_check_is_a_row_of_the_table_and_runs(tmp_path, monkeypatch):
+async def test_new_check_is_a_table_row_and_runs(tmp_path, monkeypatch):
     monkeypatch.setattr(diagnostics, "CHECKS", (coupons, *diagnostics.CHECKS))
 
     findings = diagnostics.examine(write(tmp_path), ENVIRONMENT)
@@ -312,7 +312,7 @@ class ToyAlert(StrEnum):
     COUPONS_GONE = "coupons_gone"
 
 
-async def test_a_new_alert_is_a_row_of_the_table_and_opens_and_resolves(monkeypatch):
+async def test_new_alert_is_a_table_row_and_opens_and_resolves(monkeypatch):
     left = [1, 0, 5]
 
     def of_coupons(accounts, _context):
@@ -363,7 +363,7 @@ class AlertObserver(SilentObserver):
             self.seen.append((notice.phase, notice.alert.reason))
 
 
-def test_every_kind_of_alert_has_a_rule_and_a_page():
+def test_every_alert_kind_has_a_rule_and_a_page():
     assert set(RULES) == set(AlertKind)
     assert [
         kind for kind in AlertKind if not (ROOT / f"docs/how-to/alerts/{kind}.md").exists()
