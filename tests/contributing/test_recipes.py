@@ -370,7 +370,7 @@ def test_every_alert_kind_has_a_rule_and_a_page():
     ] == []
 
 
-def test_the_page_names_each_file_outside_the_alerts_that_opens_one():
+def test_page_names_each_file_outside_the_alerts_that_opens_one():
     row = re.search(r"^\| Where does an alert open\? .+$", PAGE.read_text(), re.MULTILINE)[0]
     openers = {
         (AlertKind[kind].value, str(path.relative_to(SRC)))

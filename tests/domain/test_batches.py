@@ -43,7 +43,7 @@ def test_suspects_are_sent_alone(crashes, many):
     ("sizes", "many"),
     [([], 0), ([11], 1), ([11, 1], 1), ([4, 6], 2), ([4, 7], 1), ([4, 6, 1], 2), ([1] * 9, 9)],
 )
-def test_a_request_has_at_most_ten_bytes_but_one_delivery(sizes, many):
+def test_request_has_at_most_ten_bytes_but_one_delivery(sizes, many):
     assert fitting(sizes, 10) == many
 
 

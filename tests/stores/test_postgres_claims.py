@@ -88,7 +88,7 @@ class TestUsualClaims(ClaimLaws, SettlingLaws, SweepLaws, LimitLaws, CrashLaws, 
         return store
 
 
-async def test_a_usual_batch_needs_one_statement_to_claim_and_two_to_settle(store, statements):
+async def test_usual_batch_needs_one_statement_to_claim_and_two_to_settle(store, statements):
     await record(store, "order-1", "order-2")
     statements.clear()
 
@@ -104,7 +104,7 @@ async def test_a_usual_batch_needs_one_statement_to_claim_and_two_to_settle(stor
     ]
 
 
-async def test_a_retry_that_is_due_is_claimed_before_later_deliveries(store, statements):
+async def test_retry_that_is_due_is_claimed_before_later_deliveries(store, statements):
     await record(store, "order-1", at=NOW)
     batch = await claim(store)
     await settle(store, batch, "errored", postponed(batch, until=NOW + 5))
@@ -118,7 +118,7 @@ async def test_a_retry_that_is_due_is_claimed_before_later_deliveries(store, sta
 
 
 @pytest.mark.parametrize("is_claimed_again", [False, True])
-async def test_a_settlement_waits_for_an_expiry_of_its_lease(
+async def test_settlement_waits_for_an_expiry_of_its_lease(
     store, postgres_url, monkeypatch, is_claimed_again
 ):
     """X accepts a batch while another gateway ends its lease and may claim it again."""
@@ -141,7 +141,7 @@ async def test_a_settlement_waits_for_an_expiry_of_its_lease(
     assert account.balance == 0
 
 
-async def test_a_claim_of_nearly_all_rows_changes_no_index(store, postgres_url):
+async def test_claim_of_nearly_all_rows_changes_no_index(store, postgres_url):
     # Earlier tests may have changed the free space of pages.
     connection = await asyncpg.connect(postgres_url)
     await connection.execute("TRUNCATE outbox")
@@ -219,9 +219,7 @@ def test_claim_starts_last_longer_if_the_search_takes_long(clock):
     assert starts.of("pixel") == {}
 
 
-async def test_an_outbox_of_the_first_schema_is_claimed(
-    empty_postgres_url, small_bodies, monkeypatch
-):
+async def test_outbox_of_the_first_schema_is_claimed(empty_postgres_url, small_bodies, monkeypatch):
     del small_bodies
     migrations = schema.migrations()
     monkeypatch.setattr(schema, "migrations", lambda: migrations[:1])

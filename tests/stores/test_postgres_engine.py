@@ -37,7 +37,7 @@ def test_backups_are_made_with_the_tools_of_postgresql():
             refused()
 
 
-async def test_a_check_names_the_server_and_a_new_database(tmp_path, empty_postgres_url):
+async def test_check_names_the_server_and_a_new_database(tmp_path, empty_postgres_url):
     findings = await found(tmp_path, empty_postgres_url)
 
     said = " ".join(finding.found for finding in findings)
@@ -45,7 +45,7 @@ async def test_a_check_names_the_server_and_a_new_database(tmp_path, empty_postg
     assert "the database has no tables yet" in said
 
 
-async def test_a_check_finds_settings_that_can_lose_commits(
+async def test_check_finds_settings_that_can_lose_commits(
     tmp_path, postgres_server, empty_postgres_url
 ):
     name = empty_postgres_url.partition("?")[0].rpartition("/")[2]
@@ -63,14 +63,14 @@ async def test_a_check_finds_settings_that_can_lose_commits(
     assert lights == ["red", "amber"]
 
 
-async def test_a_check_of_an_unreachable_server_shows_no_password(tmp_path):
+async def test_check_of_an_unreachable_server_shows_no_password(tmp_path):
     findings = await found(tmp_path, "postgresql://twite:p4ssw0rd@127.0.0.1:1/twite")
 
     assert "127.0.0.1:1/twite" in findings[-1].found
     assert "p4ssw0rd" not in str(findings)
 
 
-def test_the_url_of_a_store_does_not_print():
+def test_repr_of_a_store_url_hides_its_password():
     url = StoreUrl(engine="postgresql", path="x", server=Secret("postgresql://a:p4ssw0rd@db/t"))
 
     assert "p4ssw0rd" not in repr(url)

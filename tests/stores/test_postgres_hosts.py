@@ -173,7 +173,7 @@ def test_each_host_has_its_port_and_all_other_options(url, hosts):
         ),
     ],
 )
-async def test_an_error_of_a_url_names_its_reason(url, reason):
+async def test_error_of_a_url_names_its_reason(url, reason):
     with pytest.raises(StoreUnusable) as error:
         await PostgresReader.open(url)
 

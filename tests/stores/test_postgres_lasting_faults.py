@@ -104,7 +104,7 @@ def failures(monkeypatch):
     return failed
 
 
-async def test_a_settlement_that_keeps_failing_is_reported_once_and_recorded_after_the_fault(
+async def test_settlement_that_keeps_failing_is_reported_once_and_recorded_after_the_fault(
     store, seen, failures, database_session
 ):
     batch = await claimed(store)
@@ -124,7 +124,7 @@ async def test_a_settlement_that_keeps_failing_is_reported_once_and_recorded_aft
     assert (late, after.delivered, after.pending, after.balance) == (0, 1, 0, 0)
 
 
-async def test_a_settlement_that_keeps_failing_is_reported_again_while_it_fails(
+async def test_settlement_that_keeps_failing_is_reported_again_while_it_fails(
     store, seen, failures, database_session, monkeypatch
 ):
     """The alert resolves when no failure was reported for some minutes."""
@@ -139,7 +139,7 @@ async def test_a_settlement_that_keeps_failing_is_reported_again_while_it_fails(
     assert len(reports(seen)) >= 2
 
 
-async def test_a_gateway_joins_again_while_a_settlement_keeps_failing(
+async def test_gateway_joins_again_while_a_settlement_keeps_failing(
     store, failures, open_node, end_lease, database_session
 ):
     """It ends its batches first. Otherwise, one of them would keep all accounts from being sent."""

@@ -106,7 +106,7 @@ async def test_success_of_a_fenced_node_is_not_sent_again(open_node, end_lease):
     ],
 )
 @pytest.mark.parametrize("is_usual", [True, False])
-async def test_a_late_success_is_recorded_once_no_other_node_is_sending(
+async def test_late_success_is_recorded_when_no_other_node_is_sending_it(
     open_node, end_lease, outcome, is_usual
 ):
     """Otherwise the other node's request could reach X after a recorded success."""
@@ -130,7 +130,7 @@ async def test_a_late_success_is_recorded_once_no_other_node_is_sending(
     assert await outcomes(second) == ["errored", "delivered"]
 
 
-async def test_a_late_success_is_recorded_now_for_what_no_other_node_is_sending(
+async def test_late_success_is_recorded_at_once_for_deliveries_no_other_node_is_sending(
     open_node, end_lease
 ):
     first = await open_node()
@@ -152,9 +152,7 @@ async def test_a_late_success_is_recorded_now_for_what_no_other_node_is_sending(
     assert await outcomes(second, "c2") == ["errored", "delivered"]
 
 
-async def test_a_late_success_is_recorded_after_the_death_of_the_node_that_was_sending(
-    open_node, end_lease
-):
+async def test_late_success_is_recorded_after_the_sending_node_died(open_node, end_lease):
     """Only the node with the success can fence the dead node."""
     first = await open_node()
     batch = await claimed(first, "c1")

@@ -145,7 +145,7 @@ async def test_dead_node_is_fenced_and_its_claims_are_sent_by_another_node(open_
     assert await first.claim(a_claim("pixel1")) is None
 
 
-async def test_a_claim_outlasts_its_lease_while_its_node_lives(open_node):
+async def test_claim_outlasts_its_lease_while_its_node_lives(open_node):
     """A tag's run may wait longer than its lease for a setup tag shared with other runs."""
     first, second = [await open_node() for _ in range(2)]
     mine, _ = await balanced(first, second)
@@ -165,7 +165,7 @@ async def test_a_claim_outlasts_its_lease_while_its_node_lives(open_node):
     assert (taken, late) == (None, 0)
 
 
-async def test_a_fenced_node_sends_nothing_before_it_has_joined_again(open_node, end_lease):
+async def test_fenced_node_sends_nothing_before_it_has_joined_again(open_node, end_lease):
     first, second = [await open_node() for _ in range(2)]
     await balanced(first, second)
     was = first.ownership.node
@@ -203,7 +203,7 @@ async def test_after_an_outage_of_the_database_a_node_lets_the_others_renew_thei
     assert later == [mine | others, None]
 
 
-async def test_the_next_refresh_is_due_when_another_node_can_be_fenced(
+async def test_next_refresh_is_due_when_another_node_can_be_fenced(
     open_node, postgres_server, postgres_url
 ):
     first, second = [await open_node() for _ in range(2)]
@@ -235,7 +235,7 @@ async def test_leaving_node_hands_over_at_once(open_node):
     assert not first.ownership.may_send()
 
 
-async def test_a_lease_in_flight_of_a_live_node_is_not_ended_by_another(open_node):
+async def test_lease_in_flight_of_a_live_node_is_not_ended_by_another(open_node):
     first = await open_node()
     await owned(first)
     await first.record(a_submission(an_entry("c1", pixel="pixel1"), received_at=NOW))
@@ -292,7 +292,7 @@ async def test_node_reads_only_the_reports_of_other_nodes(open_node):
     assert second.ownership.reported() is None
 
 
-async def test_the_leader_stays_the_same_until_it_leaves(open_node):
+async def test_leader_stays_the_same_until_it_leaves(open_node):
     stores = []
     for _ in range(6):
         stores.append(await open_node())

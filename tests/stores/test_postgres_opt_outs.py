@@ -47,7 +47,7 @@ async def test_idle_gateway_follows_opt_outs_of_another_gateway(two):
     assert listed == [False, True, False]
 
 
-async def test_an_erasure_goes_on_once_all_gateways_suppress_the_person(two):
+async def test_erasure_continues_once_all_gateways_suppress_the_person(two):
     first, second = two
     keys = keys_of(first)
 

@@ -15,7 +15,7 @@ def test_pruning_uses_a_tenth_of_the_time_and_half_when_late(took, busy, rest):
     assert rest_after(took, busy=busy) == pytest.approx(rest)
 
 
-async def test_of_several_gateways_the_leader_prunes(postgres_url):
+async def test_only_the_leader_of_several_gateways_prunes(postgres_url):
     stores = [await PostgresStore.open(postgres_url, StoreOptions()) for _ in range(3)]
     for store in stores[:2]:
         await store.ownership.join({"pixel": "account"}, longest_request=0)

@@ -188,7 +188,7 @@ async def edits_of(other):
     return tuple(EditedBody(delivery=id_, event="o8z6k", body=body) for id_, body in rows)
 
 
-async def test_an_edit_and_a_copy_that_lock_in_different_orders_both_succeed(
+async def test_edit_and_a_copy_that_lock_in_different_orders_both_succeed(
     open_node, meanwhile, other, deadlocks
 ):
     """An edit locks a delivery, then its key; the intake of a copy locks them in reverse."""
@@ -306,7 +306,7 @@ async def test_each_node_counts_in_rows_of_its_own(open_node, other):
     assert await other.fetchval("SELECT count(DISTINCT slot) FROM tally") == 2
 
 
-async def test_a_fence_waits_for_the_longest_request_of_the_node_itself(open_node, other):
+async def test_fence_waits_for_the_longest_request_of_the_node_itself(open_node, other):
     slow, quick = await open_node(joins=False), await open_node()
     await slow.ownership.join(ACCOUNTS, longest_request=60_000)
     was = slow.ownership.node
@@ -338,9 +338,7 @@ async def test_simultaneous_rejections_of_two_nodes_are_all_kept(open_node, mean
     assert sorted(rejection.conversion_id for rejection in kept) == ["c1", "c2"]
 
 
-async def test_an_opt_out_at_another_node_outlives_a_restore_at_the_same_time(
-    open_node, monkeypatch
-):
+async def test_opt_out_at_another_node_outlives_a_restore_at_the_same_time(open_node, monkeypatch):
     first, second = await open_node(), await open_node()
     await first.revoke([KEY], now=NOW)
     await first.record(a_submission(an_entry("c1"), received_at=NOW))

@@ -68,7 +68,7 @@ async def ids_of(driver, table):
     return [id_ for (id_,) in await driver.fetch(f"SELECT id FROM {table} ORDER BY id")]  # noqa: S608
 
 
-async def test_a_group_of_new_conversions_needs_four_round_trips(store, round_trips):
+async def test_group_of_new_conversions_needs_four_round_trips(store, round_trips):
     await store.record(submission("order-1", "order-2"))
 
     # BEGIN, the dedup keys with the mark, all other rows, COMMIT
@@ -92,7 +92,7 @@ async def test_each_group_has_its_mark(store, other):
     assert marks[-3:] == await ids_of(other, "submission")
 
 
-async def test_a_block_is_used_for_a_second(store, other, clock):
+async def test_block_of_ids_is_used_for_a_second(store, other, clock):
     clock[0] += session.BLOCK_FOR
 
     await store.record(submission("order-1"))
@@ -101,7 +101,7 @@ async def test_a_block_is_used_for_a_second(store, other, clock):
     assert last - first > 2
 
 
-async def test_a_group_larger_than_the_rest_of_the_block_has_a_new_one(store, other):
+async def test_group_larger_than_the_rest_of_the_block_gets_a_new_block(store, other):
     many = [f"order-{number}" for number in range(1, 1 << 11)]
     await store.record(submission(*many))
     await store.record(submission("order-a", "order-b"))
@@ -122,7 +122,7 @@ async def test_block_used_by_another_session_is_given_up(store, other):
     assert second - first > 2
 
 
-async def test_a_group_without_conversions_uses_up_its_mark(store, other):
+async def test_group_without_conversions_uses_its_transaction_mark(store, other):
     rejected = RejectedConversion(index=0, pixel=PIXEL, errors=())
     for receipt in ("r1", "r2"):
         empty = a_submission(receipt=receipt, received_at=NOW)
@@ -218,7 +218,7 @@ async def test_smaller_group_does_not_wait_for_a_slow_group(slow_recorder, datab
     assert await asyncio.gather(*first) == [Recorded()] * 3
 
 
-async def test_a_close_writes_a_smaller_group_at_once(slow_recorder, database, monkeypatch):
+async def test_close_writes_a_smaller_group_at_once(slow_recorder, database, monkeypatch):
     monkeypatch.setattr(recorder, "COLLECT_FOR", 3_600)
     first = [asyncio.create_task(slow_recorder.submit(submission(f"a{n}"))) for n in range(3)]
     _, slow = await database.begun.get()
@@ -248,7 +248,7 @@ async def test_a_close_writes_a_smaller_group_at_once(slow_recorder, database, m
         ("uuid", [bytes(16), bytes(range(16)), None]),
     ],
 )
-async def test_an_array_is_the_same_after_a_round_trip(postgres_url, kind, values):
+async def test_array_is_the_same_after_a_round_trip(postgres_url, kind, values):
     driver = await Address(postgres_url).connect()
     try:
         assert await driver.fetchval(f"SELECT $1::{kind}[]", values) == values
@@ -262,7 +262,7 @@ async def test_an_array_is_the_same_after_a_round_trip(postgres_url, kind, value
     ("kind", "value"),
     [("bigint", LARGEST + 1), ("bigint", "1"), ("text", 1), ("text", "\ud800"), ("uuid", b"1")],
 )
-async def test_an_array_with_a_wrong_value_is_an_error(postgres_url, kind, value):
+async def test_array_with_a_wrong_value_is_an_error(postgres_url, kind, value):
     driver = await Address(postgres_url).connect()
     try:
         with pytest.raises((asyncpg.DataError, asyncpg.PostgresError)):

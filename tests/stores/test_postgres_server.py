@@ -69,7 +69,7 @@ async def test_several_processes_bring_an_empty_database_up_to_date_once(empty_p
     assert [row["version"] for row in versions] == [version for version, _ in schema.migrations()]
 
 
-async def test_a_newer_schema_is_refused(empty_postgres_url):
+async def test_newer_schema_is_refused(empty_postgres_url):
     store = await PostgresStore.open(empty_postgres_url, OPTIONS)
     await store.close()
     newer = schema.newest_version() + 1
@@ -81,7 +81,7 @@ async def test_a_newer_schema_is_refused(empty_postgres_url):
             await open_()
 
 
-async def test_a_command_does_not_change_the_schema(empty_postgres_url):
+async def test_command_does_not_change_the_schema(empty_postgres_url):
     with pytest.raises(StoreUnusable, match="the database contains no store yet"):
         await PostgresReader.open(empty_postgres_url)
     store = await PostgresStore.open(empty_postgres_url, OPTIONS)
@@ -109,7 +109,7 @@ async def test_role_without_create_rights_gets_an_error(postgres_server, empty_p
 
 
 @pytest.mark.parametrize("setting", ["fsync", "full_page_writes", "synchronous_commit"])
-async def test_a_server_that_can_lose_commits_is_refused_unless_that_is_accepted(setting):
+async def test_server_that_can_lose_commits_is_refused_unless_that_is_accepted(setting):
     server = PostgresServer(programs(), **{setting: "off"})
     try:
         url = server.create("ledger")
@@ -122,7 +122,7 @@ async def test_a_server_that_can_lose_commits_is_refused_unless_that_is_accepted
         server.remove()
 
 
-def test_an_address_never_shows_its_password():
+def test_address_never_shows_its_password():
     for url in (
         "postgresql://twite:p%40ssw0rd@db.example.com:5433/ledger?sslmode=require",
         "postgresql://twite@db.example.com:5433/ledger?password=p@ssw0rd",
@@ -134,7 +134,7 @@ def test_an_address_never_shows_its_password():
         assert "db.example.com:5433/ledger" in address.shown
 
 
-async def test_an_unreachable_database_is_named_without_its_password():
+async def test_unreachable_database_is_named_without_its_password():
     with pytest.raises(StoreUnusable) as caught:
         await PostgresStore.open("postgresql://twite:p4ssw0rd@127.0.0.1:1/ledger", OPTIONS)
 
@@ -143,7 +143,7 @@ async def test_an_unreachable_database_is_named_without_its_password():
 
 
 @pytest.mark.parametrize("is_committed", [True, False])
-async def test_a_commit_without_an_answer_is_looked_up(store, monkeypatch, is_committed):
+async def test_commit_without_an_answer_is_looked_up(store, monkeypatch, is_committed):
     cuts = []
     commit = PostgresConnection.commit
 
@@ -231,7 +231,7 @@ async def test_server_ends_the_transaction_of_a_disconnected_machine(store):
     assert await store._database.write(setting) == "8s"  # noqa: SLF001
 
 
-async def test_a_standby_is_recognized_and_used_once_it_is_promoted():
+async def test_standby_is_recognized_and_used_once_it_is_promoted():
     primary = PostgresServer(programs())
     standby = PostgresServer(programs(), primary=primary)
     both = f"postgresql://twite@/ledger?host={standby.folder},{primary.folder}"
@@ -289,7 +289,7 @@ async def test_store_is_unavailable_without_a_server_and_recovers():
     assert (counts.received, counts.pending) == (2, 2)
 
 
-async def test_a_settlement_waits_for_the_server():
+async def test_settlement_waits_for_the_server():
     server = PostgresServer(programs())
     try:
         store = await PostgresStore.open(server.create("ledger"), OPTIONS)
@@ -365,7 +365,7 @@ async def test_text_with_nul_is_stored_without_it(store):
     assert total(await store.balance()).balance == 0
 
 
-async def test_an_erasure_ends_when_the_tables_are_vacuumed(store):
+async def test_erasure_ends_when_the_tables_are_vacuumed(store):
     assert await store.erase(EraseStore(ends=True), now=NOW) == 1
 
 

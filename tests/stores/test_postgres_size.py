@@ -31,7 +31,7 @@ class FirstCondition:
             self.found.set_result(notice)
 
 
-async def test_near_its_size_limit_a_database_alerts_and_accepts_requests(postgres_url):
+async def test_database_near_its_size_limit_alerts_and_accepts_requests(postgres_url):
     await (await PostgresStore.open(postgres_url, StoreOptions())).close()
     reads = PostgresReads(Address(postgres_url))
     size = await reads.read(size_of)
@@ -50,7 +50,7 @@ async def test_near_its_size_limit_a_database_alerts_and_accepts_requests(postgr
     assert "store.size_limit" in change.reason
 
 
-async def test_at_its_size_limit_a_database_refuses_requests_and_delivers(postgres_url):
+async def test_database_at_its_size_limit_refuses_requests_and_delivers(postgres_url):
     before = await PostgresStore.open(postgres_url, StoreOptions())
     await record(before, "order-1")
     await before.close()

@@ -16,7 +16,7 @@ def _soon(monkeypatch):
     monkeypatch.setattr(settlements, "_AGAIN", 0.01)
 
 
-async def test_a_store_closes_while_it_looks_for_the_result_of_a_commit(open_node, monkeypatch):
+async def test_store_closes_while_it_looks_for_the_result_of_a_commit(open_node, monkeypatch):
     """The database disappears at the commit of a settlement, and does not come back."""
     store = await open_node()
     batch = await claimed(store, "c1")
@@ -55,7 +55,7 @@ async def late(open_node, end_lease):
     return first, second, resent
 
 
-async def test_a_late_success_is_recorded_before_its_gateway_has_stopped(open_node, end_lease):
+async def test_late_success_is_recorded_before_its_gateway_has_stopped(open_node, end_lease):
     first, second, resent = await late(open_node, end_lease)
     closing = asyncio.create_task(first.close())
     await asyncio.sleep(0)
@@ -67,7 +67,7 @@ async def test_a_late_success_is_recorded_before_its_gateway_has_stopped(open_no
     assert (account.delivered, account.pending, account.balance) == (1, 0, 0)
 
 
-async def test_a_gateway_stops_if_the_attempt_of_another_one_does_not_end(
+async def test_gateway_stops_if_the_attempt_of_another_one_does_not_end(
     open_node, end_lease, monkeypatch
 ):
     monkeypatch.setattr(settlements, "_LATE_WITHIN", 0.1)

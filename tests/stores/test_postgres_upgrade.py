@@ -68,7 +68,7 @@ async def schema_of(url):
 
 
 @pytest.mark.parametrize("first", [0, 1])
-async def test_a_migration_that_is_killed_at_any_statement_is_made_again(
+async def test_migration_killed_at_any_statement_is_repeated(
     empty_postgres_url, postgres_url, monkeypatch, first
 ):
     whole = await schema_of(postgres_url)
@@ -99,7 +99,7 @@ async def test_a_migration_that_is_killed_at_any_statement_is_made_again(
     assert await schema_of(empty_postgres_url) == whole
 
 
-async def test_a_view_that_waits_for_a_migration_sees_the_rows_of_a_rewritten_table(store, session):
+async def test_view_that_waits_for_a_migration_sees_the_rows_of_a_rewritten_table(store, session):
     """PostgreSQL shows a rewritten table as empty to transactions with an earlier snapshot."""
     await store.record(a_submission(an_entry("order-1")))
     await histories(store, "order-1")
@@ -116,7 +116,7 @@ async def test_a_view_that_waits_for_a_migration_sees_the_rows_of_a_rewritten_ta
 
 
 @pytest.mark.usefixtures("newer_version")
-async def test_a_migration_that_waits_for_another_session_lets_gateways_continue(
+async def test_migration_that_waits_for_another_session_lets_gateways_continue(
     store, session, empty_postgres_url, monkeypatch
 ):
     """A backup with pg_dump locks all tables for as long as it takes."""
@@ -134,7 +134,7 @@ async def test_a_migration_that_waits_for_another_session_lets_gateways_continue
 
 
 @pytest.mark.usefixtures("newer_version")
-async def test_a_migration_gives_up_if_another_session_does_not_end(
+async def test_migration_gives_up_if_another_session_does_not_end(
     session, empty_postgres_url, monkeypatch
 ):
     monkeypatch.setattr(schema, "_LOCKED_WITHIN", "SET LOCAL lock_timeout = '10ms'")
@@ -175,7 +175,7 @@ async def test_suspended_migration_ends_and_lets_gateways_continue(
 
 
 @pytest.mark.usefixtures("newer_version")
-async def test_a_gateway_that_has_migrated_lets_the_others_renew_their_leases_first(
+async def test_gateway_that_has_migrated_lets_the_others_renew_their_leases_first(
     store, session, empty_postgres_url
 ):
     """During a long migration, no gateway could renew its lease or record X's responses."""
@@ -210,7 +210,7 @@ async def test_transactions_that_wait_for_a_migration_give_up_and_keep_their_con
     assert waiting == 0
 
 
-async def test_a_settlement_outlasts_a_long_migration(store, session, monkeypatch):
+async def test_settlement_outlasts_a_long_migration(store, session, monkeypatch):
     monkeypatch.setattr(connection, "UNIT", connection.UNIT.replace("'10s'", "'20ms'"))
     monkeypatch.setattr(settlements, "_AGAIN", 0.01)
     await store.record(a_submission(an_entry("order-1")))

@@ -73,7 +73,7 @@ async def other_gateway(postgres_url):
     await store.close()
 
 
-async def test_an_opt_out_during_the_wait_applies(other_gateway, blocked_claim):
+async def test_opt_out_during_the_wait_applies(other_gateway, blocked_claim):
     person = a_conversion("order-1").identifiers
 
     await other_gateway.revoke(person_keys(person, pixel=PIXEL, salt=other_gateway.salt), now=NOW)
@@ -81,7 +81,7 @@ async def test_an_opt_out_during_the_wait_applies(other_gateway, blocked_claim):
     assert await blocked_claim() is None
 
 
-async def test_a_pause_during_the_wait_applies(other_gateway, blocked_claim):
+async def test_pause_during_the_wait_applies(other_gateway, blocked_claim):
     await other_gateway.put([Pause(pixel=PIXEL, since=NOW, reason=PAUSED_BY_USER)])
 
     assert await blocked_claim() is None

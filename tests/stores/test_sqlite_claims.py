@@ -119,7 +119,7 @@ async def test_usual_batch_rewrites_no_row_of_the_outbox(store, path, statements
     assert (account.received, account.delivered, account.pending) == (2, 2, 0)
 
 
-async def test_a_claimed_delivery_is_shown_as_being_sent(store):
+async def test_claimed_delivery_is_shown_as_being_sent(store):
     await record_all(store, "order-1")
     await claim(store)
 
@@ -206,7 +206,7 @@ async def test_later_recorded_delivery_with_an_earlier_time_is_claimed_first(sto
     assert (await deliver(store, first), await shown(store, "order-1")) == (0, [State.DELIVERED])
 
 
-async def test_a_retry_that_is_due_is_claimed_before_later_deliveries(store):
+async def test_retry_that_is_due_is_claimed_before_later_deliveries(store):
     for number in range(3):
         await record(store, f"order-{number}", receipt=f"r{number}", at=NOW + number)
     first = await claim(store, limit=1)
@@ -218,7 +218,7 @@ async def test_a_retry_that_is_due_is_claimed_before_later_deliveries(store):
     assert ids(again) == ["order-0", "order-2"]
 
 
-async def test_a_settlement_of_another_kind_leaves_other_leases_unmarked(store, path):
+async def test_settlement_of_another_kind_leaves_other_leases_unmarked(store, path):
     for number in range(3):
         await record(store, f"order-{number}", receipt=f"r{number}")
     first = await claim(store, limit=1)
@@ -230,7 +230,7 @@ async def test_a_settlement_of_another_kind_leaves_other_leases_unmarked(store, 
     assert (unmarked(path), states(path)) == ([second.lease], ["queued"] * 3)
 
 
-async def test_a_sweep_marks_all_leases_and_their_batches_are_settled(store, path):
+async def test_sweep_marks_all_leases_and_their_batches_are_settled(store, path):
     await record_all(store, "order-1", "order-2")
     batch = await claim(store, limit=1)
 
@@ -359,7 +359,7 @@ async def test_damaged_lease_list_holds_all_queued_deliveries(store, path, tmp_p
     assert states(killed) == ["held", "held", "held"]
 
 
-async def test_a_copy_has_the_state_and_the_lease(store, path, tmp_path):
+async def test_copy_has_the_state_and_the_lease(store, path, tmp_path):
     await record_all(store, "order-1", "order-2")
     batch = await claim(store, limit=1)
     killed = str(tmp_path / "killed.db")

@@ -63,11 +63,11 @@ def test_every_key_of_the_table_is_possible_and_few_others_are(book, sizes):
     assert len(found(filters, range(100_000, 110_000))) < 10_000 / 8 * 1.1
 
 
-def test_before_a_part_gets_keys_any_key_is_possible(book):
+def test_part_without_keys_excludes_no_key(book):
     assert found(KeyFilters(book.run), range(10)) == set(range(10))
 
 
-def test_a_bitmap_is_built_from_the_keys_that_an_older_version_wrote(book):
+def test_bitmap_is_built_from_the_keys_that_an_older_version_wrote(book):
     book.connection.executemany(
         "INSERT INTO dedup VALUES (?, ?)", [(key(number), number + 1) for number in range(500)]
     )
@@ -137,7 +137,7 @@ def test_after_a_rollback_all_keys_of_the_table_are_possible(book):
     assert found(KeyFilters(book.run), range(40)) == set(range(40))
 
 
-def test_a_part_with_too_many_keys_has_no_bitmap(book, monkeypatch):
+def test_part_with_too_many_keys_has_no_bitmap(book, monkeypatch):
     monkeypatch.setattr(key_filters, "_MOST_KEYS", 50)
     filters = KeyFilters(book.run)
     store(book, filters, range(49))
@@ -156,7 +156,7 @@ def written(book, filters):
     return book.connection.execute("SELECT length(bitmap) FROM key_filter").fetchall()
 
 
-def test_a_bitmap_has_a_size_for_twice_its_keys_and_a_limit(book):
+def test_bitmap_has_a_size_for_twice_its_keys_and_a_limit(book):
     filters = KeyFilters(book.run)
     sizes = []
     for first, beyond in ((0, 1), (1, 40), (40, 1_000), (1_000, 40_000)):
@@ -176,7 +176,7 @@ def test_deleted_keys_are_gone_from_the_next_bitmap(book):
     assert len(found(filters, range(1_000))) < 1_000 / 8 * 1.1
 
 
-def test_a_merge_and_a_takeover_write_their_bits(book):
+def test_merge_and_a_takeover_write_their_bits(book):
     """A process that is killed after the commit finds the keys of the table."""
     keys = book.keys
     for number in range(300):

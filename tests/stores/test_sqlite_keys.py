@@ -210,7 +210,7 @@ def test_full_memory_shrinks_by_two_keys_for_each_new_key(book):
     assert merged == [2, 4, 6, 8, 10]
 
 
-def test_a_part_with_more_keys_than_owed_is_merged_in_advance(book):
+def test_part_with_more_keys_than_owed_is_merged_in_advance(book):
     log(book, {number: key_of(number // 5, number) for number in range(5, 105)})
     keys = keys_of(book, fresh=20)
     merged = []

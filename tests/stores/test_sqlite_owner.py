@@ -189,7 +189,7 @@ async def test_reader_refuses_a_foreign_database(path):
 
 
 @pytest.mark.parametrize("opening", [SQLiteStore.open, SQLiteReader.open])
-async def test_a_newer_database_is_refused(path, opening):
+async def test_newer_database_is_refused(path, opening):
     await opened_and_closed(path)
     damage(path, f"PRAGMA user_version = {newest_version() + 1}")
 
@@ -275,7 +275,7 @@ def test_file_without_wal_is_refused(path):
     other.close()
 
 
-def test_an_old_sqlite_is_refused():
+def test_old_sqlite_is_refused():
     refuse_old_sqlite("twite.db", (3, 35, 0))
 
     with pytest.raises(StoreUnusable, match=r"SQLite 3\.34\.1 is too old"):

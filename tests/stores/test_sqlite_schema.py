@@ -18,7 +18,7 @@ def content(connection):
     return version_of(connection), schema, list(connection.iterdump())
 
 
-def test_a_new_database_is_the_one_that_all_migrations_make(tmp_path):
+def test_new_database_equals_one_made_by_all_migrations(tmp_path):
     with connect(tmp_path / "new.db") as new, connect(tmp_path / "stepwise.db") as stepwise:
         migrate(new, "new.db")
         for version, statements in migrations():
@@ -28,7 +28,7 @@ def test_a_new_database_is_the_one_that_all_migrations_make(tmp_path):
         assert version_of(new) == newest_version()
 
 
-def test_a_new_database_is_complete_after_its_first_commit_and_empty_before(tmp_path):
+def test_new_database_is_complete_after_its_first_commit_and_empty_before(tmp_path):
     path = tmp_path / "twite.db"
     with connect(path) as connection, connect(path) as reader:
         reader.execute("BEGIN")
@@ -45,7 +45,7 @@ def test_a_new_database_is_complete_after_its_first_commit_and_empty_before(tmp_
         assert version_of(reader) == newest_version()
 
 
-def test_the_database_of_another_program_is_never_replaced(tmp_path):
+def test_database_of_another_program_is_never_replaced(tmp_path):
     path = tmp_path / "twite.db"
     with connect(path) as connection:
         connection.execute("CREATE TABLE account (name TEXT)")
@@ -57,7 +57,7 @@ def test_the_database_of_another_program_is_never_replaced(tmp_path):
         assert connection.execute("SELECT * FROM account").fetchall() == [("theirs",)]
 
 
-def test_a_sqlite_that_cannot_load_a_database_runs_the_migrations(tmp_path):
+def test_sqlite_that_cannot_load_a_database_runs_the_migrations(tmp_path):
     class OldConnection(sqlite3.Connection):
         @property
         def deserialize(self):

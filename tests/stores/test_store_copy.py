@@ -73,7 +73,7 @@ def test_table_list_has_all_columns_of_both_engines(path, postgres_url):
     }
 
 
-def test_a_store_is_the_same_after_a_copy_to_postgresql_and_back(path, tmp_path, postgres_url):
+def test_store_is_unchanged_after_a_copy_to_postgresql_and_back(path, tmp_path, postgres_url):
     before = content(path)
 
     there = copy(f"sqlite:{path}", postgres_url)
@@ -116,7 +116,7 @@ async def new_conversion(store, order="new-1"):
 
 
 @pytest.mark.parametrize("is_back", [False, True], ids=["postgresql", "sqlite"])
-def test_a_copied_store_counts_on_with_new_ids(path, tmp_path, postgres_url, is_back):
+def test_copied_store_continues_with_new_ids(path, tmp_path, postgres_url, is_back):
     copy(f"sqlite:{path}", postgres_url)
     if is_back:
         # Numbers that were reserved and not used.

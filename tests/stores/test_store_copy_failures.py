@@ -33,7 +33,7 @@ def test_ids_from_the_future_are_refused(path, postgres_url):
 
 
 @pytest.mark.parametrize("is_back", [False, True], ids=["postgresql", "sqlite"])
-def test_a_killed_copy_continues(  # noqa: PLR0917 - fixtures
+def test_killed_copy_continues(  # noqa: PLR0917 - fixtures
     path, tmp_path, postgres_url, empty_postgres_url, monkeypatch, is_back
 ):
     before = content(path)
@@ -71,7 +71,7 @@ def test_unrenamed_file_is_copied_again(path, tmp_path, monkeypatch):
     assert content(target) == before
 
 
-def test_an_incomplete_copy_is_no_store(path, postgres_url):
+def test_incomplete_copy_is_no_store(path, postgres_url):
     assert copy_and_die(f"sqlite:{path}", postgres_url, 9)
     engine = ENGINES["postgresql"]
 
@@ -90,7 +90,7 @@ def test_an_incomplete_copy_is_no_store(path, postgres_url):
         copy(f"sqlite:{path}", postgres_url)
 
 
-def test_a_draft_of_another_source_is_not_continued(path, tmp_path):
+def test_draft_of_another_source_is_not_continued(path, tmp_path):
     assert copy_and_die(f"sqlite:{path}", f"sqlite:{tmp_path}/to.db", 9)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("UPDATE deployment SET commits = commits + 1")
@@ -126,7 +126,7 @@ def test_wrong_row_in_the_copy_is_noticed(path, postgres_url):
         copy(f"sqlite:{path}", postgres_url, progress=spoil)
 
 
-def test_a_missing_row_in_the_copy_is_noticed(path, postgres_url):
+def test_missing_row_in_the_copy_is_noticed(path, postgres_url):
     spoil = during_the_copy(postgres_url, "DELETE FROM attempted WHERE delivery = 3")
 
     with pytest.raises(StoreUnusable, match=r"differs from its source \(table attempted"):
@@ -142,7 +142,7 @@ def test_source_changed_during_the_copy_is_not_published(path, postgres_url, tmp
     assert not (tmp_path / "back.db").exists()
 
 
-async def test_a_running_gateway_refuses_the_copy(path, tmp_path, postgres_url):
+async def test_running_gateway_refuses_the_copy(path, tmp_path, postgres_url):
     owner = await SQLiteStore.open(str(path))
     with pytest.raises(StoreInUse, match=f"in use by process {os.getpid()}"):
         await copied(f"sqlite:{path}", postgres_url)
@@ -188,7 +188,7 @@ async def test_no_gateway_starts_during_a_copy(path, postgres_url):
     assert "is in use by process" in refused[1]
 
 
-def test_a_target_that_is_not_empty_is_refused(path, tmp_path, postgres_url):
+def test_target_that_is_not_empty_is_refused(path, tmp_path, postgres_url):
     (tmp_path / "there.db").touch()
 
     copy(f"sqlite:{path}", postgres_url)
@@ -225,7 +225,7 @@ def test_source_that_is_an_older_copy_is_refused(path, postgres_url):
         ("default_transaction_read_only = on", "accepts no writes"),
     ],
 )
-def test_a_weak_or_read_only_server_is_refused(
+def test_weak_or_read_only_server_is_refused(
     path, postgres_server, empty_postgres_url, setting, said
 ):
     name = empty_postgres_url.partition("?")[0].rpartition("/")[2]
@@ -235,7 +235,7 @@ def test_a_weak_or_read_only_server_is_refused(
         copy(f"sqlite:{path}", empty_postgres_url)
 
 
-def test_a_weak_server_can_be_accepted(path, postgres_server, empty_postgres_url):
+def test_weak_server_can_be_accepted(path, postgres_server, empty_postgres_url):
     name = empty_postgres_url.partition("?")[0].rpartition("/")[2]
     postgres_server.psql(f"ALTER DATABASE {name} SET synchronous_commit = off")
 

@@ -335,7 +335,7 @@ async def test_at_most_a_thousand_failed_deliveries_are_remembered():
 
 
 @pytest.mark.parametrize(("draw", "others"), [(0.0, {2, 3}), (0.49, {2, 3}), (0.5, {1, 3})])
-async def test_a_delivery_that_failed_with_others_is_retried_at_random(draw, others):
+async def test_delivery_that_failed_with_others_is_retried_at_random(draw, others):
     pixel = Pixel()
     await pixel.hears(FAILED, 1, 2)
     await pixel.hears(FAILED, 3)

@@ -100,7 +100,7 @@ async def test_tripped_pixel_is_probed_with_one_delivery_after_a_minute():
     assert breaker.wait() == 0
 
 
-async def test_a_pause_is_reported_and_stored_once_for_each_reason():
+async def test_pause_is_reported_and_stored_once_for_each_reason():
     store = FullStore()
     breaker = a_breaker(MovingClock(), store=store)
 
@@ -146,7 +146,7 @@ async def test_undeleted_pause_is_deleted_by_the_next_acceptance():
     assert breaker.observer.notices[1:] == [Resumed(pixel="p")]
 
 
-async def test_a_doubtful_refusal_is_probed_soon_by_another_delivery():
+async def test_doubtful_refusal_is_probed_soon_by_another_delivery():
     clock = MovingClock()
     breaker = a_breaker(clock)
 
@@ -161,7 +161,7 @@ async def test_a_doubtful_refusal_is_probed_soon_by_another_delivery():
     assert (breaker.wait(), breaker.wants_another) == (0, False)
 
 
-async def test_a_likely_refusal_pauses_the_pixel_and_lets_its_batches_continue():
+async def test_likely_refusal_pauses_the_pixel_and_lets_its_batches_continue():
     breaker = a_breaker(MovingClock())
 
     await breaker.doubt(REFUSED, alone=False, is_likely=True)
@@ -169,7 +169,7 @@ async def test_a_likely_refusal_pauses_the_pixel_and_lets_its_batches_continue()
     assert (breaker.paused, breaker.is_tripped, breaker.pause.reason) == (True, False, REFUSED)
 
 
-async def test_a_second_doubtful_refusal_trips_the_breaker_for_a_minute():
+async def test_second_doubtful_refusal_trips_the_breaker_for_a_minute():
     clock = MovingClock()
     breaker = a_breaker(clock)
     await breaker.doubt("502: a page", alone=True, is_likely=False)
@@ -230,7 +230,7 @@ async def test_failed_probe_pauses_the_pixel_for_a_minute():
     assert breaker.wait() == MINUTE
 
 
-async def test_a_slow_pixel_forbids_new_requests_during_its_pause():
+async def test_slow_pixel_forbids_new_requests_during_its_pause():
     clock = MovingClock()
     breaker = a_breaker(clock)
 

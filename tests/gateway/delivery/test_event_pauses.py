@@ -51,7 +51,7 @@ async def test_events_that_were_paused_before_a_restart_are_probed_at_once():
     assert pauses.noted == {"one": an_event_pause("one")}
 
 
-async def test_a_probe_of_an_event_that_is_not_paused_changes_nothing():
+async def test_probe_of_an_event_that_is_not_paused_changes_nothing():
     pauses = event_pauses(MemoryStore())
 
     pauses.probed("one")
@@ -68,7 +68,7 @@ async def test_new_credentials_probe_the_paused_events_at_once():
     assert (pauses.paused(), pauses.closed()) == ({"one"}, set())
 
 
-async def test_an_event_pause_is_reported_and_stored_once_for_each_reason():
+async def test_event_pause_is_reported_and_stored_once_for_each_reason():
     clock, store, seen = MovingClock(), FullStore(), Seen()
     pauses = event_pauses(store, clock=clock, observer=seen)
 

@@ -133,7 +133,7 @@ async def test_user_pauses_and_resumes_a_pixel_in_doubt():
     ]
 
 
-async def test_a_release_ends_a_doubt_without_a_pause():
+async def test_release_ends_a_doubt_without_a_pause():
     breaker = a_breaker(MovingClock())
     await breaker.doubt("502: a page", alone=True, is_likely=False)
 
@@ -161,7 +161,7 @@ async def test_follow_without_a_pause_changes_nothing():
     assert breaker.observer.notices == []
 
 
-async def test_a_pause_changed_after_the_store_was_read_stays():
+async def test_pause_changed_after_the_store_was_read_stays():
     breaker = a_breaker(MovingClock())
     before = breaker.noted
     await breaker.trip(REFUSED)
@@ -170,7 +170,7 @@ async def test_a_pause_changed_after_the_store_was_read_stays():
     assert breaker.is_tripped
 
 
-async def test_a_pause_whose_deletion_failed_does_not_end_twice():
+async def test_pause_whose_deletion_failed_does_not_end_twice():
     store = FullStore()
     breaker = a_breaker(MovingClock(), store=store)
     await breaker.trip(REFUSED)
@@ -196,7 +196,7 @@ async def test_only_users_pauses_of_another_gateway_are_followed():
     assert breaker.observer.notices == [Paused(pixel="p", reason=BY_ADA)]
 
 
-async def test_a_user_s_pause_of_another_gateway_ends_the_doubt():
+async def test_users_pause_of_another_gateway_ends_the_doubt():
     breaker = a_breaker(MovingClock())
     await breaker.doubt("502: a page", alone=True, is_likely=False)
 

@@ -257,7 +257,7 @@ def test_initially_nothing_is_closed_or_to_be_recorded():
     )  # fmt: skip
 
 
-async def test_the_wait_is_exact_to_the_millisecond():
+async def test_wait_is_exact_to_the_millisecond():
     clock = MovingClock()
     quota = a_quota(clock)
     quota.spend(100)
@@ -283,7 +283,7 @@ def test_reset_of_less_than_a_second_is_not_recorded():
     assert (soon, quota.unnoted()) == (None, clock.now() + SECOND + 1)
 
 
-def test_a_reset_is_believed_up_to_two_windows_ahead():
+def test_reset_is_believed_up_to_two_windows_ahead():
     clock = MovingClock()
     near, far = a_quota(clock), a_quota(clock)
 
@@ -293,7 +293,7 @@ def test_a_reset_is_believed_up_to_two_windows_ahead():
     assert (near.left(), near.wait(), far.left()) == (0, 2 * RATE_WINDOW, 100)
 
 
-def test_the_account_is_open_while_x_leaves_one_conversion():
+def test_account_is_open_while_x_leaves_one_conversion():
     clock = MovingClock()
     quota = a_quota(clock)
 

@@ -6,7 +6,7 @@ from twite.gateway.delivery.rate_limit import Meter
 WINDOW = 900
 
 
-def test_a_fresh_meter_allows_the_whole_limit():
+def test_fresh_meter_allows_the_whole_limit():
     assert Meter(limit=100, window=WINDOW).allowance(0) == 100
 
 
@@ -66,7 +66,7 @@ def test_unused_allowance_of_x_does_not_delay_the_next_change():
     assert meter.allowance(WINDOW) == 1
 
 
-def test_a_reset_is_believed_up_to_two_windows_ahead():
+def test_reset_is_believed_up_to_two_windows_ahead():
     meter = Meter(limit=100, window=WINDOW)
     meter.obey(left=0, reset=2 * WINDOW)
 
@@ -94,7 +94,7 @@ def test_reset_in_the_past_is_ignored():
     assert meter.allowance(100) == 100
 
 
-def test_a_reset_in_the_year_2100_does_not_stop_the_pixel():
+def test_reset_in_the_year_2100_does_not_stop_the_pixel():
     meter = Meter(limit=100, window=WINDOW)
     meter.obey(left=0, reset=4_102_444_800_000)
 

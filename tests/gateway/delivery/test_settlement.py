@@ -187,7 +187,7 @@ def test_attempt_is_ambiguous_only_if_its_error_is():
         ((None, NOW, NOW - AMBIGUITY_WINDOW - 1), True),
     ],
 )
-def test_a_delivery_is_too_old_to_resend_after_forty_hours(since, late):
+def test_delivery_is_too_old_to_resend_after_forty_hours(since, late):
     group = [
         Delivery(id=id_, conversion_id="c", body=b"{}", received_at=NOW, ambiguous_since=at)
         for id_, at in enumerate(since)
@@ -228,7 +228,7 @@ def a_settler(store):
     return Settler(delivery_store=store, clock=MovingClock(NOW), observer=Seen(), lease=30 * SECOND)
 
 
-async def test_a_settlement_extends_the_lease_and_reports_each_transition():
+async def test_settlement_extends_the_lease_and_reports_each_transition():
     store = Written()
     settler = a_settler(store)
     tried = recorded(Delivered(debug_id="d"), Response(status=200, headers={}, body=b""))
@@ -273,7 +273,7 @@ async def test_unsent_deliveries_go_back_to_the_queue_without_an_attempt():
 
 
 @pytest.mark.parametrize("many", [0, 1, 3])
-async def test_a_move_is_reported_if_it_moved_a_delivery(many):
+async def test_move_is_reported_if_it_moved_a_delivery(many):
     settler = a_settler(Written(moves=many))
 
     await settler.move(
@@ -287,7 +287,7 @@ async def test_a_move_is_reported_if_it_moved_a_delivery(many):
 
 @pytest.mark.parametrize("left", [True, False])
 @pytest.mark.parametrize(("group", "others"), [(ONE, (2,)), (TWO, ())])
-async def test_a_bug_counts_as_a_crash_of_the_deliveries_being_sent(left, group, others):
+async def test_bug_counts_as_a_crash_of_the_deliveries_being_sent(left, group, others):
     store, in_flight = Written(), InFlightBatch(BATCH, at=NOW - 3)
     in_flight.group, in_flight.left = group, left
 

@@ -216,7 +216,7 @@ async def test_tag_creates_an_event_that_fires_tags_of_the_same_source(stage):
     assert f"runContainer created upsell, receipt {submission.receipt}" in attempt.answer
 
 
-async def test_a_repeated_run_creates_the_event_once_and_another_delivery_creates_another(stage):
+async def test_repeated_run_creates_the_event_once_and_another_delivery_creates_another(stage):
     stage = stage()
     payload = await stage.received()
 
@@ -237,7 +237,7 @@ async def test_two_equal_calls_of_a_run_create_two_events(stage):
     assert [stage.entries(at) for at in (0, 1)] == [{"tag:mail": False, "tag:bill": False}] * 2
 
 
-async def test_an_event_of_the_pixel_becomes_a_conversion_with_the_click_and_time(stage):
+async def test_event_of_the_pixel_becomes_a_conversion_with_the_click_and_time(stage):
     stage = stage(RUN + "run({event_name: 'purchase', transaction_id: 'T-1', value: 5});")
 
     await stage.run(await stage.received())

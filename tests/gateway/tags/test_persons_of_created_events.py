@@ -55,7 +55,7 @@ async def test_event_created_after_an_opt_out_reaches_no_tag(stage):
     assert [entry.suppressed is not None for entry in submission.entries] == [True, True]
 
 
-async def test_a_conversion_created_after_an_opt_out_is_suppressed(stage):
+async def test_conversion_created_after_an_opt_out_is_suppressed(stage):
     stage = stage(RUN + "run({event_name: 'purchase', transaction_id: 'T-1'});")
     stage.accept.opt_outs, stage.accept.salt = stage.store, b"x" * 16
     await stage.store.revoke(KEYS, now=1)
