@@ -87,7 +87,7 @@ torture: $(DEV_STAMP)  ## the long trials of every promise, and a table of their
 		$(BIN)/python -m pytest -n 0 -m alone $(TRIALS) $(ARGS) || { [ $$? = 5 ] || ended=1; }; \
 		$(BIN)/python tests/trials/figures.py torture.jsonl; [ $$ended = 0 ] || [ $$ended = 5 ]
 
-# The short forms of these run in `make test`.
+# Short forms of two of these run in `make test`.
 postgres:  ## the long trials of several gateways on PostgreSQL: kills, failovers, cuts (an hour)
 	@$(MAKE) --no-print-directory torture TRIALS="tests/trials/test_several_gateways.py tests/trials/test_same_keys.py tests/trials/test_network_partitions.py tests/trials/test_postgres_cuts.py"
 

@@ -191,7 +191,11 @@ def test_denial_beside_an_unreadable_signal_sends_nothing():
 
 
 VALUES = (
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9)
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=9)
 )
 ANY = st.recursive(
     VALUES,

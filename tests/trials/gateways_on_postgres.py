@@ -27,12 +27,12 @@ from twite.testing.gateway import GatewayProcess, environment, wait_for
 
 LONG = os.environ.get("TWITE_TRIAL") == "1"
 SEED = int(os.environ.get("TWITE_SEED", "1"))
-POSTERS, EACH, REST = (4, 50, 0.02) if LONG else (2, 20, 0.05)
+POSTERS, EACH, REST = 4, 50, 0.02
 REPEATED = 0.3
 GATEWAYS = 3
 TIMEOUT = 1  # seconds: the longest request
-LEASE = 8 if LONG else 3
-STOPPED = LEASE + TIMEOUT + (4 if LONG else 2)
+LEASE = 8
+STOPPED = LEASE + TIMEOUT + 4
 PIXELS = {f"trial{n}": f"event{n}" for n in range(4)}
 KEYS = cycle(f"a-key-of-the-shop-of-{pixel}" for pixel in PIXELS)
 SLOW = str(Path(__file__).with_name("slow_sender.py"))

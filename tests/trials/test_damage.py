@@ -13,7 +13,7 @@ import pytest
 from damaged_store import CHECKPOINTS, judge, make
 
 TRIAL = bool(os.environ.get("TWITE_TRIAL"))
-SEEDS = range(2_000 if TRIAL else 10)
+SEEDS = range(2_000 if TRIAL else 4)
 SHARES = 10 if TRIAL else 1
 
 

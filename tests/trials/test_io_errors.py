@@ -27,7 +27,7 @@ from twite.stores.sqlite.engine.owner_session import OwnerSession, leases_of
 from twite.stores.sqlite.engine.writer import Writer
 
 # All of them in the long form; one in this many otherwise.
-STEPS = {"read": 31, "write": 31, "full": 31, "sync": 12}
+STEPS = {"read": 61, "write": 61, "full": 61, "sync": 12}
 LONG = os.environ.get("TWITE_TRIAL") == "1"
 SETTINGS = {name: asked for name, (asked, _) in WRITER_SETTINGS.items()}
 CLAIM = Claim(pixel="o8z6j", now=NOW, lease_until=NOW + HOUR, limit=3, ambiguous_after=0)

@@ -51,7 +51,7 @@ async def isolated(bad, *, minutes):
     return x.requests, account, x
 
 
-@pytest.mark.parametrize("count", [1, 2, 5, 10, 50, 250, 499])
+@pytest.mark.parametrize("count", [1, 2, 5, 10, 50, 250, 499] if LONG else [1, 50])
 async def test_no_good_conversion_is_given_up_and_no_bad_one_delivered(count, figure):
     requests = []
     for seed in range(SEEDS):
@@ -142,7 +142,7 @@ def x_that_answers(setting, kind, is_bad):
 
 
 @pytest.mark.parametrize("count", [1, 3, 25, 40] if LONG else [40])
-@pytest.mark.parametrize("kind", ANSWERS)
+@pytest.mark.parametrize("kind", ANSWERS if LONG else ["401", "500", HANG])
 async def test_good_conversions_are_delivered_whatever_the_response_to_bad_ones(
     kind, count, figure
 ):
@@ -182,7 +182,7 @@ async def test_good_conversions_are_delivered_whatever_the_response_to_bad_ones(
     assert max(requests) <= MOST_REQUESTS[count]
 
 
-@pytest.mark.parametrize("kind", ANSWERS if LONG else ["401", HANG])
+@pytest.mark.parametrize("kind", ANSWERS if LONG else ["401"])
 async def test_lasting_stream_with_a_tenth_bad_builds_no_backlog(kind, figure):
     """With twenty per minute, the backlog after each quarter is at most a few minutes' worth."""
     setting, randomness = Setting(), Random(1)

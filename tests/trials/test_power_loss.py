@@ -14,8 +14,8 @@ from ledger_under_cuts import CUTS_A_LIFE, SETTINGS, Broken, Life, Tally
 from lossy_disk import Disk, LossyVFS
 
 TRIAL = bool(os.environ.get("TWITE_TRIAL"))
-LIVES = 5_000 if TRIAL else 40
-SHARES = 10 if TRIAL else 2
+LIVES = 5_000 if TRIAL else 16
+SHARES = 10 if TRIAL else 1
 CONTROLS = 500 if TRIAL else 15
 
 

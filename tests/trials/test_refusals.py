@@ -15,7 +15,7 @@ from twite.gateway.ports.events import Paused
 from twite.gateway.ports.transport import Response
 
 LONG = os.environ.get("TWITE_TRIAL") == "1"
-LIMITS = 1_000 if LONG else 100
+LIMITS = 1_000 if LONG else 50
 EACH = 25
 EACH_SECOND = 10
 REVOCATIONS = 50 if LONG else 1

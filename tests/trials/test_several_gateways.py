@@ -25,14 +25,15 @@ from gateways_on_postgres import (
 from twite.testing.gateway import BalanceWatch
 
 # A round: suspend a gateway for longer than its lease; meanwhile kill others and cut connections;
-# then restart the database. In the long form, two thirds of the restarts are crashes.
-ROUNDS = int(os.environ.get("TWITE_TRIAL_ROUNDS", "20")) if LONG else 1
-KILLS, CUTS, COMMITS = (10, 3, 3) if LONG else (1, 2, 2)
-REST = 2 if LONG else 1  # seconds between disturbances
+# then restart the database. Two thirds of the restarts are crashes.
+ROUNDS = int(os.environ.get("TWITE_TRIAL_ROUNDS", "20"))
+KILLS, CUTS, COMMITS = 10, 3, 3
+REST = 2  # seconds between disturbances
 
 
 @pytest.mark.alone
-@pytest.mark.timeout(7_200 if LONG else 240)
+@pytest.mark.timeout(7_200)
+@pytest.mark.skipif(not LONG, reason="a trial: test_two_gateways.py and test_postgres_nodes.py")
 def test_several_gateways_lose_nothing_and_send_nothing_after_its_success(tmp_path, figure):
     chance = random.Random(SEED)
     with ExitStack() as stack:
