@@ -1,5 +1,8 @@
+from collections.abc import Iterator
+
 import pytest
 from command_stage import twite
+from typer.main import get_command
 
 from twite import __version__
 from twite.cli import ALIASES, COMMANDS, GROUPS, explained, run
@@ -29,10 +32,24 @@ def test_help_groups_the_commands():
     assert "─ Commands ─" not in shown
 
 
+def subcommands() -> Iterator[tuple[list[str], str]]:
+    """Yield the words of each subcommand, and its help."""
+    for name in COMMANDS:
+        command = get_command(application(name)).commands[name]
+        for other, subcommand in getattr(command, "commands", {}).items():
+            yield [name, other], subcommand.help
+
+
+SUBCOMMANDS = {" ".join(words): help_ for words, help_ in subcommands()}
+
+
 def test_command_summary_is_one_imperative_line_without_a_full_stop():
+    sentences = [*COMMANDS.values(), *(help_.split("\n\n")[0] for help_ in SUBCOMMANDS.values())]
+
+    assert len(sentences) > len(COMMANDS) + 20
     assert [
         sentence
-        for sentence in COMMANDS.values()
+        for sentence in sentences
         if sentence.endswith(".") or len(sentence) > 62 or not sentence[0].isupper()
     ] == []
 
@@ -53,7 +70,7 @@ def test_help_imports_no_command():
 
 @pytest.mark.parametrize(
     "words",
-    [*([name] for name in COMMANDS), ["dead", "list"], ["dead", "replay"], ["dead", "discard"]],
+    [*([name] for name in COMMANDS), *(name.split() for name in SUBCOMMANDS)],
 )
 def test_every_command_has_help_with_an_example(capsys, words):
     code = run([*words, "--help"])

@@ -1,6 +1,7 @@
 """The Typer application of the commands."""
 
 import inspect
+import re
 from importlib import import_module
 from typing import Annotated, Final
 
@@ -60,9 +61,17 @@ def _add(app: typer.Typer, name: str) -> None:
     module = import_module(f"twite.cli.{_FILES.get(name, name)}")
     command = getattr(module, _FUNCTIONS.get(name, name))
     if isinstance(command, typer.Typer):
+        for registered in command.registered_commands:
+            registered.help = _summarized(inspect.getdoc(registered.callback) or "")
         app.add_typer(command, name=name, help=f"{COMMANDS[name]}\n\n{command.info.help}")
     else:
         app.command(name, help=f"{COMMANDS[name]}\n\n{inspect.getdoc(command)}")(command)
+
+
+def _summarized(text: str) -> str:
+    """Return a docstring whose first sentence is a paragraph without a full stop, as a summary."""
+    summary, *rest = re.split(r"\.(?:\s+|$)", text, maxsplit=1)
+    return "\n\n".join((summary, *rest))
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001  # the signature that Typer calls

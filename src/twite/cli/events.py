@@ -68,7 +68,7 @@ def listed(
     deleted: Deleted = False,
     as_json: Json = False,
 ) -> None:
-    """List the events of the pixel's ads account, with your names for them.
+    """List the events of the pixel's ads account, and your names.
 
     Example: `twite events list --deleted`
     """
@@ -299,7 +299,9 @@ def snippet(
     server_only: ServersOnly = False,
     as_json: Json = False,
 ) -> None:
-    """Print code that sends an event: for pages, servers and Google's server tag.
+    """Print code that sends an event.
+
+    The snippets are for pages, servers and Google's server tag.
 
     With `--for`, print only one snippet, ready for a file.
 

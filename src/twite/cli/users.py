@@ -126,7 +126,9 @@ def password(name: Name, *, config: Config = DEFAULT_CONFIG, password_stdin: Std
 
 @user.command("totp")
 def totp(name: Name, *, config: Config = DEFAULT_CONFIG) -> None:
-    """Turn off two-factor authentication for a user who lost the device.
+    """Turn off two-factor authentication of a user.
+
+    Use it if the user lost the device.
 
     Example: `twite user totp ada`
     """

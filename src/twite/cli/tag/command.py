@@ -97,7 +97,9 @@ def run(
     answer: Told = None,
     as_json: Json = False,
 ) -> None:
-    """Run the template once and print its effects without performing them.
+    """Run the template once and print its effects.
+
+    No effect is performed.
 
     Pass JSON inline or as a file name. Missing fields get their defaults. Exits with 1 if the code
     throws, exceeds a limit or reports failure.
@@ -196,9 +198,10 @@ def attempt(
 
 @tag.command("lint")
 def linted(file: File, *, as_json: Json = False) -> None:
-    """Find code that Google's compiler would refuse, and permissions that do not match it.
+    """Check the code and the permissions of a template.
 
-    Exits with 1 if there is a finding.
+    Finds code that Google's compiler would refuse, and permissions that do not match it. Exits with
+    1 if there is a finding.
 
     Example: `twite tag lint template.tpl`
     """
@@ -213,7 +216,7 @@ def linted(file: File, *, as_json: Json = False) -> None:
 
 @tag.command("fields")
 def form(file: File, *, as_json: Json = False) -> None:
-    """Print the template's form: a table of its fields, and a block for twite.toml.
+    """Print the template's fields, and a block for twite.toml.
 
     The block sets required fields and defaults. Other fields are comments.
 

@@ -30,7 +30,7 @@ class FileVerdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def listed(paths: Files = None, *, find: Find = "", as_json: Json = False) -> None:
-    """List public templates that were tried in Twite, or check downloaded files.
+    """List public templates tried in Twite, or check your files.
 
     Lists each template's repository and commit, its permissions, and the results of its own tests
     and of the fake vendor. With files, compares each with the list by its SHA-256, and exits with 1

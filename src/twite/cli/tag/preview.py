@@ -31,7 +31,7 @@ Nothing = Annotated[
 def preview(
     *, send_nothing: Nothing = False, config: Config = DEFAULT_CONFIG, as_json: Json = False
 ) -> None:
-    """Show what the running gateway does with the requests of one browser.
+    """Show what the gateway does with the requests of one browser.
 
     Opens a session for an hour and prints its header and cookie. For each request of the session,
     the command prints the client, event data, variables, triggers, tags, and the requests of each
