@@ -109,7 +109,8 @@ def base64_parts(secret: bytes) -> set[bytes]:
     texts = set()
     for before in range(3):
         packed = base64.b64encode(bytes(before) + secret)
-        shown = packed[-(-before * 8 // 6) : (before + len(secret)) * 8 // 6]
+        # The letters that depend on the secret alone: four of them encode three bytes.
+        shown = packed[(4 * before + 2) // 3 : 4 * (before + len(secret)) // 3]
         texts |= {shown, shown.translate(_URL_ALPHABET)}
     return texts
 
@@ -148,14 +149,13 @@ def _in_no_language(code: str) -> bool:
     if figures > length * _MOST_FIGURES:
         return False
     kinds = ["0" if sign.isdigit() else "A" if sign.isupper() else "a" for sign in signs]
-    changes = sum(kind != other for kind, other in pairwise(kinds)) / (length - 1)
     if len({*kinds} - {"0"}) == 1:
-        runs = len(re.findall(r"\d+", signs))
-        return runs >= _RUNS_OF_FIGURES or changes >= _MANY_CHANGES
+        return len(re.findall(r"\d+", signs)) >= _RUNS_OF_FIGURES
     if not figures and (length < _LONG or not code.isalnum()):
         return False
     words = [word for word in _LIKE_WORDS.findall(code) if _VOWEL.search(word)]
     in_words = sum(len(word) for word in words) / length
+    changes = sum(kind != other for kind, other in pairwise(kinds)) / (length - 1)
     many = _MANY_CHANGES if length < _LONG else _MANY_CHANGES - 0.05
     return in_words < _MOST_IN_WORDS or changes >= many
 

@@ -1,0 +1,195 @@
+"""Ready deliveries are read together, and one by one if one of them is damaged."""
+
+import json
+
+import msgspec
+import pytest
+
+from twite.domain.delivery import Delivery
+from twite.stores.sql.claimable import claimable
+from twite.stores.sql.database import checksum
+
+LANE, SEED = 3, 7
+SOUND = object()
+
+
+class Damage(Exception):
+    """The engine's error for a damaged row."""
+
+
+class Rows(list):
+    def fetchone(self):
+        return self[0] if self else None
+
+
+class Book:
+    """A session that answers from rows in memory, and fails where a test wants it to."""
+
+    def __init__(self, *deliveries, totals=None, largest_body=0, unsummed=0, failing=None):
+        self.deliveries = deliveries
+        self.totals = totals or {}
+        self.largest_body = largest_body
+        self.unsummed = unsummed
+        self.failing = failing or {}
+        self.seeds = {LANE: SEED}
+        self.names = []
+        self.missing = set()
+
+    def is_row_damage(self, error):
+        return isinstance(error, Damage)
+
+    def run(self, name, /, **values):
+        self.names.append(name)
+        if name in self.failing:
+            raise self.failing[name]
+        return Rows(getattr(self, name)(**values))
+
+    def ready_sizes(self, *, limit, **_):
+        return [(json.dumps([len(each.body) for each in self.deliveries[:limit]]),)]
+
+    def claimable(self, *, limit, **_):
+        ready = self.deliveries[:limit]
+        rows = [
+            (
+                each.id, each.conversion_id, len(each.body), each.received_at, each.attempts,
+                each.ambiguous_since, each.crashes, self.total(each),
+            )
+            for each in ready
+        ]  # fmt: skip
+        return [(json.dumps(rows), b"".join(each.body for each in ready))]
+
+    def ready_ids(self, *, limit, **_):
+        return [(each.id,) for each in self.deliveries[:limit]]
+
+    def ready_one(self, *, delivery):
+        return [
+            (
+                each.conversion_id.encode(), each.body, each.received_at, each.attempts,
+                each.ambiguous_since, each.crashes, self.total(each),
+            )
+            for each in self.deliveries
+            if each.id == delivery and delivery not in self.missing
+        ]  # fmt: skip
+
+    def total(self, delivery):
+        total = self.totals.get(delivery.id, SOUND)
+        if total is not SOUND:
+            return total
+        return checksum(
+            SEED,
+            delivery=delivery.id,
+            received_at=delivery.received_at,
+            conversion_id=delivery.conversion_id.encode(),
+            body=delivery.body,
+        )
+
+
+def a_delivery(id_, size=10):
+    return Delivery(
+        id=id_,
+        conversion_id=f"order-{id_}",
+        body=b"%d" % (id_ % 10) * size,
+        received_at=100 + id_,
+        attempts=id_,
+        ambiguous_since=id_ * 5 if id_ % 2 else None,
+        crashes=id_ % 3,
+    )
+
+
+FIRST, SECOND, THIRD = a_delivery(1), a_delivery(2, 4), a_delivery(3)
+TOGETHER = ["claimable"]
+ONE_BY_ONE = ["ready_sizes", "ready_ids", "ready_one", "ready_one", "ready_one"]
+
+
+def read(book, *, limit=10, most_bytes=1_000):
+    return claimable(
+        book,
+        lane=LANE,
+        ambiguous_after=0,
+        crashes=2,
+        passing="[]",
+        limit=limit,
+        most_bytes=most_bytes,
+    )
+
+
+def test_sound_deliveries_are_read_together():
+    book = Book(FIRST, SECOND, THIRD)
+
+    assert read(book) == ([FIRST, SECOND, THIRD], [])
+    assert (book.names, book.largest_body) == (TOGETHER, 10)
+
+
+@pytest.mark.parametrize(
+    ("most_bytes", "many"), [(24, 3), (23, 2), (14, 2), (13, 1), (10, 1), (1, 1)]
+)
+def test_bodies_are_limited_after_a_claim_of_small_ones(most_bytes, many):
+    book = Book(FIRST, SECOND, THIRD)
+
+    assert read(book, most_bytes=most_bytes) == ([FIRST, SECOND, THIRD][:many], [])
+    assert book.names == TOGETHER
+
+
+@pytest.mark.parametrize(("limit", "names"), [(5, []), (6, ["ready_sizes"])])
+def test_sizes_are_read_first_if_bodies_may_be_too_large(limit, names):
+    book = Book(*(a_delivery(id_) for id_ in range(9)), largest_body=4)
+
+    found, _ = read(book, limit=limit, most_bytes=20)
+
+    assert [delivery.id for delivery in found] == [0, 1]
+    assert book.names == [*names, *TOGETHER]
+
+
+@pytest.mark.parametrize("total", [5, None])
+def test_damaged_delivery_does_not_affect_the_others(total):
+    book = Book(FIRST, SECOND, THIRD, totals={2: total}, unsummed=1)
+
+    assert read(book) == ([FIRST, THIRD], [2])
+    assert book.names == [*TOGETHER, *ONE_BY_ONE]
+
+
+def test_delivery_without_a_checksum_is_sound_if_it_is_old():
+    book = Book(FIRST, SECOND, THIRD, totals={1: None, 2: None}, unsummed=2)
+
+    assert read(book) == ([FIRST, SECOND, THIRD], [])
+    assert book.names == TOGETHER
+
+
+def test_old_deliveries_are_read_one_by_one_beside_a_damaged_one():
+    book = Book(FIRST, SECOND, THIRD, totals={1: 5, 2: None}, unsummed=2)
+
+    assert read(book) == ([SECOND, THIRD], [1])
+
+
+def test_delivery_whose_row_is_incomplete_is_damaged():
+    broken = msgspec.structs.replace(SECOND, received_at="x")
+    book = Book(FIRST, broken, THIRD, totals={2: 0})
+    book.missing = {3}
+
+    assert read(book) == ([FIRST], [2, 3])
+
+
+@pytest.mark.parametrize(
+    "damage", [Damage(), msgspec.DecodeError(), UnicodeDecodeError("utf-8", b"", 0, 1, "x")]
+)
+def test_damage_at_the_first_reading_leads_to_single_readings(damage):
+    book = Book(FIRST, SECOND, THIRD, failing={"claimable": damage, "ready_sizes": damage})
+
+    assert read(book) == ([FIRST, SECOND, THIRD], [])
+    assert book.names == [*TOGETHER, *ONE_BY_ONE]
+
+
+@pytest.mark.parametrize("failing", ["claimable", "ready_sizes"])
+def test_other_error_is_not_taken_for_damage(failing):
+    error = OSError("the disk is full")
+    book = Book(FIRST, totals={1: 5}, failing={failing: error})
+
+    with pytest.raises(OSError, match="the disk is full"):
+        read(book)
+
+
+def test_single_readings_are_limited_too():
+    book = Book(FIRST, SECOND, THIRD, totals={1: 5})
+
+    assert read(book, most_bytes=14) == ([SECOND], [1])
+    assert read(book, limit=1) == ([], [1])
