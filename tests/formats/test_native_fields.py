@@ -32,32 +32,32 @@ def read_beside_good(*bad):
             GOOD | {"time": 1764000000},
             "time",
             "wrong_type",
-            'must be text or null, not a whole number: write it as in "2026-11-24T10:00:00Z"',
+            'must be text or null, not a whole number: write it like "2026-11-24T10:00:00Z"',
         ),
         (
             GOOD | {"conversion_id": 1.00023e11},
             "conversion_id",
             "wrong_type",
-            'must be a whole number, text or null, not a number: write it as in "order-1001"',
+            'must be a whole number, text or null, not a number: write it like "order-1001"',
         ),
         (
             {"event": ["purchase"], "twclid": CLICK},
             "event",
             "wrong_type",
-            'must be text or null, not a list: write it as in "purchase"',
+            'must be text or null, not a list: write it like "purchase"',
         ),
         (
             GOOD | {"contents": [{"id": "a"}, {"quantity": "2"}]},
             "contents[1].quantity",
             "wrong_type",
-            "must be a whole number or null, not text: write it as in 2",
+            "must be a whole number or null, not text: write it like 2",
         ),
         (
             GOOD | {"contents": {"id": "a"}},
             "contents",
             "wrong_type",
             (
-                'must be a list, not an object: write it as in [{"id": "SKU-1", "price": "24.95", '
+                'must be a list, not an object: write it like [{"id": "SKU-1", "price": "24.95", '
                 '"quantity": 2}]'
             ),
         ),

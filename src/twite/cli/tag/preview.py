@@ -1,4 +1,4 @@
-"""`twite tag preview`: open a preview session at the running gateway, and print its requests."""
+"""`twite tag preview`: open a preview session in the running gateway, and print its requests."""
 
 import asyncio
 import time

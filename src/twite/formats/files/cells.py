@@ -220,7 +220,7 @@ def _read(parts: re.Match[str], zone: tzinfo | None) -> Moment | RowFinding:
         return RowFinding(
             field="time",
             code="not_a_time",
-            message=f"{shown(parts.string)} names no time zone: use --timezone, as in --timezone "
+            message=f"{shown(parts.string)} has no time zone: use --timezone, such as --timezone "
             "Europe/London, or end it with Z (UTC) or an offset such as +01:00",
         )
     return _moment(at.replace(tzinfo=zone), _notes(at, zone, parts["hour"] is None))

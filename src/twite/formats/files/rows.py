@@ -272,7 +272,7 @@ _COPIED: Final = (
 )  # fmt: skip
 _ITEMS_UNREAD: Final = RowFinding("contents", "items_unread", NOTES["items_unread"])
 _EVENT_MISSING: Final = RowFinding(
-    "event", "event_missing", "the row names no event: use --event NAME for such rows"
+    "event", "event_missing", "the row has no event: use --event NAME for such rows"
 )
 _TIME_MISSING: Final = RowFinding(
     "time", "time_missing", "the row has no time, but other rows do: add its time"

@@ -143,7 +143,7 @@ _TWICE: Final = "the key occurs twice in one object: remove one of them"
 
 def _fault(wrong: MalformedRequest, path: str, name: str) -> Fault:
     """Return a description of the values that a field accepts, with an example if there is one."""
-    example = f": write it as in {_EXAMPLES[name]}" if name in _EXAMPLES else ""
+    example = f": write it like {_EXAMPLES[name]}" if name in _EXAMPLES else ""
     return fault(path, "wrong_type", f"{wrong.message}{example}")
 
 

@@ -81,7 +81,7 @@ def _script(called: SnippetCall) -> Snippet:
 }});
 """
     description = (
-        "In the page, instead of the call of X's pixel. The script reports to X's pixel and to the "
+        "In the page, instead of the call to X's pixel. The script reports to X's pixel and to the "
         "gateway with the same id."
     )
     return Snippet(

@@ -348,7 +348,7 @@ def _begin(connection: sqlite3.Connection, draft: str, state: str) -> None:
             path=draft,
             reason="the file contains an incomplete copy of another store, or of an earlier state "
             "of this store",
-            cure="Delete the file, then run the command again: the copy begins anew",
+            cure="Delete the file, then run the command again: the copy starts over",
         )
 
 
