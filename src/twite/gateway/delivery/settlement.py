@@ -5,7 +5,6 @@ itself. For conversions that X read, its error codes answer this. For a 5xx, a 4
 no answer, it depends on which conversions X accepts in the meantime.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeGuard
@@ -28,6 +27,7 @@ from twite.domain.delivery import (
     Transition,
     Trigger,
     backoff,
+    counted_by_time,
 )
 from twite.domain.times import SECOND
 from twite.gateway.delivery.circuit_breaker import REFUSED_ALIKE, CircuitBreaker, EventPauses
@@ -237,10 +237,8 @@ def _waited(batch: Batch, transition: Transition, *, now: int) -> dict[int, int]
     if len(transition.deliveries) < len(taken):
         ids = frozenset(transition.deliveries)
         taken = [delivery for delivery in taken if delivery.id in ids]
-    # All conversions of one request were received at the same time.
-    received = Counter(received_of(taken))
     waited: dict[int, int] = {}
-    for received_at, many in received.items():
+    for received_at, many in counted_by_time(received_of(taken)).items():
         milliseconds = max(0, now - received_at)
         waited[milliseconds] = waited.get(milliseconds, 0) + many
     return waited

@@ -1,6 +1,5 @@
 """Outbox: claim, settle and sweep deliveries (leases, retries), inside the running transaction."""
 
-from collections import Counter
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final
@@ -25,6 +24,7 @@ from twite.domain.delivery import (
     Transition,
     Trigger,
     after,
+    counted_by_time,
     together,
 )
 from twite.gateway.ports.outbox import Claim, SweepRequest, SweepResult
@@ -244,9 +244,8 @@ def _claimed_at(book: WriterSession, lease: int) -> int:
 def _count_delivered(book: WriterSession, ids: str, *, lease: int, at: int) -> None:
     """Add the lease's delivered deliveries to the counts of their accounts."""
     for account, taken in book.run("taken_of", lease=lease, deliveries=ids).fetchall():
-        # All conversions of one request were received at the same time.
-        received = Counter(_Ids.decode(taken))
-        book.run("count_delivered", account=account, deliveries=received.total())
+        received = counted_by_time(_Ids.decode(taken))
+        book.run("count_delivered", account=account, deliveries=sum(received.values()))
         book.tally.delivered(at, account, received)
 
 

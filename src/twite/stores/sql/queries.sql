@@ -388,38 +388,35 @@ ORDER BY outbox.rank, outbox.id LIMIT 1;
 
 -- name: ready_of_rank
 -- The ready deliveries of an event with a rank after a delivery, as one row: their columns as JSON, the
--- largest of values that are usually 0, and the bodies, joined by commas.
+-- number of those that were tried before, and the bodies, joined by commas.
 SELECT
   json_array(
-    json_group_array(id), json_group_array(conversion_id), json_group_array(length(body)),
-    json_group_array(received_at), json_group_array(checksum), json_group_array(account)),
-  max(attempts), count(ambiguous_since), max(crashes), CAST(group_concat(body, ',') AS BLOB)
+    json_group_array(chosen.id), json_group_array(conversion_id), json_group_array(length(body)),
+    json_group_array(checksum), json_group_array(account)),
+  count(CASE WHEN attempts OR crashes OR ambiguous_since IS NOT NULL THEN 1 END),
+  CAST(group_concat(body, ',') AS BLOB)
 FROM (
-  SELECT
-    outbox.id, conversion.conversion_id, outbox.received_at, outbox.account, outbox.attempts,
-    outbox.ambiguous_since, outbox.crashes, conversion.checksum, conversion.body
-  FROM outbox INDEXED BY ready LEFT JOIN conversion ON conversion.id = outbox.id
-  WHERE outbox.lane = :event AND outbox.state = 'queued' AND outbox.due_at IS NULL
-    AND outbox.rank = :rank AND outbox.id > :after
-  ORDER BY outbox.id
-  LIMIT :limit);
+  SELECT id FROM outbox INDEXED BY ready
+  WHERE lane = :event AND state = 'queued' AND due_at IS NULL AND rank = :rank AND id > :after
+  ORDER BY id
+  LIMIT :limit) AS chosen
+CROSS JOIN outbox ON outbox.id = chosen.id LEFT JOIN conversion ON conversion.id = chosen.id;
 
 -- name: ready_after_rank
--- The ready deliveries of an event after a rank, in the columns of the statement above.
+-- The ready deliveries of an event after a rank, in the columns of the statement above, and their
+-- ranks.
 SELECT
   json_array(
-    json_group_array(id), json_group_array(conversion_id), json_group_array(length(body)),
-    json_group_array(received_at), json_group_array(checksum), json_group_array(account)),
-  max(attempts), count(ambiguous_since), max(crashes), CAST(group_concat(body, ',') AS BLOB)
+    json_group_array(chosen.id), json_group_array(conversion_id), json_group_array(length(body)),
+    json_group_array(checksum), json_group_array(account), json_group_array(chosen.rank)),
+  count(CASE WHEN attempts OR crashes OR ambiguous_since IS NOT NULL THEN 1 END),
+  CAST(group_concat(body, ',') AS BLOB)
 FROM (
-  SELECT
-    outbox.id, conversion.conversion_id, outbox.received_at, outbox.account, outbox.attempts,
-    outbox.ambiguous_since, outbox.crashes, conversion.checksum, conversion.body
-  FROM outbox INDEXED BY ready LEFT JOIN conversion ON conversion.id = outbox.id
-  WHERE outbox.lane = :event AND outbox.state = 'queued' AND outbox.due_at IS NULL
-    AND outbox.rank > :rank
-  ORDER BY outbox.rank, outbox.id
-  LIMIT :limit);
+  SELECT id, rank FROM outbox INDEXED BY ready
+  WHERE lane = :event AND state = 'queued' AND due_at IS NULL AND rank > :rank
+  ORDER BY rank, id
+  LIMIT :limit) AS chosen
+CROSS JOIN outbox ON outbox.id = chosen.id LEFT JOIN conversion ON conversion.id = chosen.id;
 
 -- name: add_unmarked_lease
 -- Add the lease of a usual claim.

@@ -3,14 +3,13 @@
 The code in `stores/sql` does the same for all others.
 """
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 from zlib import crc32
 
 import msgspec
 
-from twite.domain.delivery import Batch, NewDeliveries, Settlement, Trigger, rank, split_bodies
+from twite.domain.delivery import Batch, NewDeliveries, Settlement, Trigger, counted_by_time, rank
 from twite.gateway.ports.outbox import Claim
 from twite.stores.sql import outbox
 from twite.stores.sql.claimable import is_damage
@@ -18,11 +17,15 @@ from twite.stores.sql.statements import as_json
 from twite.stores.sqlite.engine.owner_session import OwnerSession
 from twite.stores.sqlite.engine.unmarked_leases import FIRST, LeasedDeliveries
 
-# The ids, conversion ids, sizes, times of receipt, checksums and accounts of deliveries.
-_Columns = tuple[list[int], list[str], list[int], list[int], list[int], list[int]]
-# Columns as JSON, and the most attempts, the ambiguous ones, the most crashes, the joined bodies.
-_Row = tuple[str, int, int, int, bytes | None]
-_COLUMNS: Final = msgspec.json.Decoder(_Columns)
+# The ids, conversion ids, sizes, checksums and accounts of deliveries.
+_Columns = tuple[list[int], list[str], list[int], list[int], list[int]]
+# Columns as JSON, the number of deliveries that were tried before, and the joined bodies.
+_Row = tuple[str, int, bytes | None]
+_OF_RANK: Final = msgspec.json.Decoder(_Columns)
+# The same, and the ranks.
+_AFTER_RANK: Final = msgspec.json.Decoder(
+    tuple[list[int], list[str], list[int], list[int], list[int], list[int]]
+)
 
 
 class _Ready(msgspec.Struct):
@@ -52,14 +55,15 @@ class _Ready(msgspec.Struct):
             bodies=self.bodies,
         )
 
-    def counted(self) -> dict[int, Counter[int]]:
+    def counted(self) -> dict[int, Mapping[int, int]]:
         """Return the number of deliveries by time of receipt, for each account."""
+        times: dict[int, list[int]] = {}
         if len(set(self.accounts)) == 1:
-            return {self.accounts[0]: Counter(self.received)}
-        counts: dict[int, Counter[int]] = {}
-        for account, at in zip(self.accounts, self.received, strict=True):
-            counts.setdefault(account, Counter())[at] += 1
-        return counts
+            times[self.accounts[0]] = self.received
+        else:
+            for account, at in zip(self.accounts, self.received, strict=True):
+                times.setdefault(account, []).append(at)
+        return {account: counted_by_time(received) for account, received in times.items()}
 
 
 class VanishedDelivery(Exception):
@@ -155,7 +159,8 @@ def _sound(book: OwnerSession, wish: Claim, event_id: int, limit: int) -> _Ready
         row = book.run(
             "ready_of_rank", event=event_id, rank=rank_, after=after, limit=limit
         ).fetchone()
-        found = _read(book.seeds[event_id], row)
+        # A delivery that was not tried before has its time of receipt as its rank.
+        found = _read(book.seeds[event_id], row, received_at=rank_)
         if found is not None and len(found.ids) < limit:
             limit -= len(found.ids)
             row = book.run("ready_after_rank", event=event_id, rank=rank_, limit=limit).fetchone()
@@ -173,29 +178,34 @@ def _sound(book: OwnerSession, wish: Claim, event_id: int, limit: int) -> _Ready
     return None if sum(found.sizes) > wish.most_bytes else found
 
 
-def _read(seed: int, row: _Row) -> _Ready | None:
-    """Return the deliveries of a row, if none is unusual or damaged."""
-    columns, attempts, ambiguous, crashes, joined = row
-    if attempts or ambiguous or crashes:
+def _read(seed: int, row: _Row, *, received_at: int | None = None) -> _Ready | None:
+    """Return the deliveries of a row, if none is unusual or damaged.
+
+    `received_at` is their common time of receipt; without it, the row has their times.
+    """
+    columns, tried, joined = row
+    if tried:
         return None
-    ids, names, sizes, received, sums, accounts = _COLUMNS.decode(columns)
-    bodies = joined or b""
-    if _checksums(seed, ids, names, received, split_bodies(bodies, sizes)) != sums:
-        return None
-    return _Ready(ids, names, sizes, received, accounts, bodies)
+    if received_at is None:
+        ids, names, sizes, sums, accounts, received = _AFTER_RANK.decode(columns)
+    else:
+        ids, names, sizes, sums, accounts = _OF_RANK.decode(columns)
+        received = [received_at] * len(ids)
+    ready = _Ready(ids, names, sizes, received, accounts, joined or b"")
+    return ready if _is_sound(seed, ready, sums) else None
 
 
-def _checksums(
-    seed: int,
-    ids: Sequence[int],
-    names: Sequence[str],
-    received: Sequence[int],
-    bodies: Sequence[memoryview],
-) -> list[int]:
-    """Return what `checksum` of `stores/sql/database.py` returns for each delivery."""
-    starts = [(seed ^ id_ ^ at) & 0xFFFFFFFF for id_, at in zip(ids, received, strict=True)]
-    heads = map(crc32, [name.encode() + b"\0" for name in names], starts)
-    return list(map(crc32, bodies, heads))
+def _is_sound(seed: int, ready: _Ready, sums: Sequence[int]) -> bool:
+    """Return whether each delivery has the checksum of `stores/sql/database.py`."""
+    start, bodies = 0, ready.bodies
+    for id_, at, name, size, expected in zip(
+        ready.ids, ready.received, ready.names, ready.sizes, sums, strict=True
+    ):
+        head = crc32(name.encode() + b"\0", seed ^ id_ ^ at)  # of which 32 bits count
+        if crc32(bodies[start : start + size], head) != expected:
+            return False
+        start += size + 1
+    return True
 
 
 def _lease(book: OwnerSession, wish: Claim, event_id: int, lease: int, found: _Ready) -> None:
