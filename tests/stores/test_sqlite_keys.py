@@ -4,6 +4,7 @@ import shutil
 from types import SimpleNamespace
 
 import pytest
+from keys_stage import MERGED, counted, key_of, keys_of, take
 
 from builders import NOW, a_submission, an_entry
 from twite.domain.conversion import DEFAULT_WINDOW, dedup_key
@@ -32,14 +33,10 @@ def submit(book, numbers, *, receipt):
     return recorded.duplicates
 
 
-def counted(book, table):
-    return book.connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608 - ours
-
-
 def test_few_keys_stay_in_the_log(book):
     submit(book, range(100), receipt="r1")
 
-    assert (counted(book, "fresh_key"), counted(book, "dedup")) == (100, 0)
+    assert (counted(book, "fresh_key"), counted(book, MERGED)) == (100, 0)
 
 
 def test_keys_beyond_memory_are_merged_into_the_table_in_turn(book):
@@ -47,7 +44,7 @@ def test_keys_beyond_memory_are_merged_into_the_table_in_turn(book):
         submit(book, range(turn * 100, turn * 100 + 100), receipt=f"r{turn}")
 
     kept = counted(book, "fresh_key")
-    assert counted(book, "dedup") >= 2_000 - 100
+    assert counted(book, MERGED) >= 2_000 - 100
     assert 100 <= kept <= 400
 
 
@@ -73,17 +70,17 @@ def test_memory_is_rebuilt_from_the_log(book):
 def test_rollback_returns_keys_and_undoes_merges(book):
     for turn in range(10):
         submit(book, range(turn * 100, turn * 100 + 100), receipt=f"r{turn}")
-    before = counted(book, "dedup"), counted(book, "fresh_key")
+    before = counted(book, MERGED), counted(book, "fresh_key")
     entries = [an_entry(f"order-{number}", index=number) for number in range(5_000, 5_300)]
     book.connection.execute("BEGIN IMMEDIATE")
     record(book, [a_submission(*entries, receipt="vain")])
-    during = counted(book, "dedup")
+    during = counted(book, MERGED)
 
     book.connection.execute("ROLLBACK")
     book.rolled_back()
 
     assert during > before[0]
-    assert (counted(book, "dedup"), counted(book, "fresh_key")) == before
+    assert (counted(book, MERGED), counted(book, "fresh_key")) == before
     assert submit(book, range(1_000), receipt="again") == tuple(range(1_000))
     assert submit(book, range(5_000, 5_300), receipt="new") == ()
 
@@ -133,11 +130,6 @@ def test_forget_removes_only_old_settled_keys_from_memory(book):
     assert again == tuple(range(60, 100))
 
 
-def key_of(part, number=0):
-    """Return a key in a 256th of the key space."""
-    return bytes([part]) + number.to_bytes(15, "big")
-
-
 def log(book, deliveries, *, merge_round=(0, 0, 0, 0)):
     """Write a log (delivery → key) as a stopped gateway leaves it."""
     book.connection.execute("DELETE FROM fresh_key")
@@ -145,22 +137,6 @@ def log(book, deliveries, *, merge_round=(0, 0, 0, 0)):
     book.connection.execute(
         "UPDATE merge_round SET bucket = ?, began = ?, low = ?, high = ?", merge_round
     )
-
-
-def keys_of(book, *, fresh=100):
-    return DedupKeys(book.run, window=DEFAULT_WINDOW, fresh=fresh)
-
-
-def take(keys, *wanted, takes=False):
-    """Request keys (key, delivery); return what `take` returns, and the contested keys."""
-    contested = []
-
-    def contest(wish, holder, holding):
-        contested.append((wish.delivery, holder, holding))
-        return takes
-
-    late = keys.take([WantedKey(key, delivery, NOW) for key, delivery in wanted], contest)
-    return late, contested
 
 
 @pytest.mark.parametrize("takes", [True, False])
@@ -205,7 +181,7 @@ def test_full_memory_shrinks_by_two_keys_for_each_new_key(book):
 
     for number in range(5):
         take(keys, (key_of(255, number), 1_000 + number))
-        merged.append(counted(book, "dedup"))
+        merged.append(counted(book, MERGED))
 
     assert merged == [2, 4, 6, 8, 10]
 
@@ -217,7 +193,7 @@ def test_part_with_more_keys_than_owed_is_merged_in_advance(book):
 
     for number in range(6):
         take(keys, (key_of(255, number), 1_000 + number))
-        merged.append(counted(book, "dedup"))
+        merged.append(counted(book, MERGED))
 
     # Each part has five keys, and each new key moves two of them.
     assert merged == [5, 5, 10, 10, 10, 15]
@@ -256,7 +232,7 @@ def test_memory_is_full_only_beyond_its_size(book):
 
     for number in range(12):
         take(keys, (key_of(number), 1 + number))
-        merged.append(counted(book, "dedup"))
+        merged.append(counted(book, MERGED))
 
     assert merged == [*[0] * 10, 1, 2]
 
@@ -267,10 +243,10 @@ def test_key_taken_by_two_requests_uses_room_once(book):
 
     take(keys, (key_of(1), 5), (key_of(2), 6), (key_of(1), 7), takes=True)
     for number in range(3):
-        merged.append(counted(book, "dedup"))
+        merged.append(counted(book, MERGED))
         take(keys, (key_of(100, number), 20 + number))
 
-    assert [*merged, counted(book, "dedup")] == [0, 0, 1, 2]
+    assert [*merged, counted(book, MERGED)] == [0, 0, 1, 2]
 
 
 def test_rollback_frees_only_the_room_of_its_keys(book):
@@ -284,7 +260,7 @@ def test_rollback_frees_only_the_room_of_its_keys(book):
     keys.rolled_back()
 
     take(keys, (key_of(200), 30))
-    assert counted(book, "dedup") == 1
+    assert counted(book, MERGED) == 1
     assert key_of(100) not in keys.holders([key_of(100)])
 
 
@@ -297,7 +273,7 @@ def test_forgotten_keys_free_only_their_room(book):
     merged = []
     for number in range(3):
         take(keys, (key_of(100, number), 20 + number))
-        merged.append(counted(book, "dedup"))
+        merged.append(counted(book, MERGED))
 
     assert merged == [0, 0, 1]
 
@@ -364,7 +340,7 @@ def test_key_taken_over_moves_from_the_log_to_the_table(book, fresh):
     assert keys.holders([free, own]) == {free: 4, own: 5}
     logged = book.connection.execute("SELECT key FROM fresh_key").fetchall()
     assert logged == [(key_of(3),)]
-    table = "SELECT key, delivery FROM dedup WHERE delivery < 6 ORDER BY delivery"
+    table = f"SELECT key, delivery FROM {MERGED} WHERE delivery < 6 ORDER BY delivery"  # noqa: S608 - ours
     assert book.connection.execute(table).fetchall() == [(free, 4), (own, 5)]
 
 
@@ -377,7 +353,7 @@ def test_key_taken_over_from_the_table_needs_no_memory(book):
     take(keys, (key_of(3), 6))
 
     # Memory has one key too many, and moves the first of the two.
-    assert counted(book, "dedup") == 6
+    assert counted(book, MERGED) == 6
 
 
 def test_rollback_returns_a_key_that_was_taken_over(book):

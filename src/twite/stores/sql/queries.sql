@@ -91,10 +91,12 @@ INSERT INTO fresh_key (delivery, key)
 SELECT value, substr(:keys, key * 16 + 1, 16) FROM json_each(:deliveries);
 
 -- name: holders
--- Those of the given keys that are in the table: pairs of (requester, holder) as JSON.
-SELECT json_group_array(json_array(entry.value, dedup.delivery))
+-- Those of the given keys that are in the tables: pairs of (requester, holder) as JSON.
+SELECT json_group_array(json_array(entry.value, coalesce(recent_key.delivery, dedup.delivery)))
 FROM json_each(:deliveries) AS entry
-CROSS JOIN dedup ON dedup.key = substr(:keys, entry.key * 16 + 1, 16);
+LEFT JOIN recent_key ON recent_key.key = substr(:keys, entry.key * 16 + 1, 16)
+LEFT JOIN dedup ON dedup.key = substr(:keys, entry.key * 16 + 1, 16)
+WHERE coalesce(recent_key.delivery, dedup.delivery) IS NOT NULL;
 
 -- name: holdings
 -- For holders of keys, as JSON: the time of receipt, and the state in the outbox.
@@ -138,13 +140,29 @@ SELECT denied.delivery, denied.at, denied.reason FROM denied JOIN outbox ON outb
 WHERE denied.delivery IN (SELECT value FROM json_each(:deliveries)) AND outbox.state <> 'sending';
 
 -- name: merge_keys
--- Move keys from the log to the table, in order.
-INSERT INTO dedup (key, delivery)
+-- Move keys from the log to the table of recent keys, in order.
+INSERT INTO recent_key (key, delivery)
 SELECT substr(:keys, key * 16 + 1, 16), value FROM json_each(:deliveries) WHERE true
 ON CONFLICT (key) DO UPDATE SET delivery = excluded.delivery;
 
+-- name: settle_keys
+-- Copy the recent keys of a part to the table of all keys, in order.
+INSERT INTO dedup (key, delivery)
+SELECT key, delivery FROM recent_key WHERE key BETWEEN :first AND :last
+ON CONFLICT (key) DO UPDATE SET delivery = excluded.delivery;
+
+-- name: forget_settled_keys
+-- Delete the recent keys of a part after that.
+DELETE FROM recent_key WHERE key BETWEEN :first AND :last;
+
+-- name: forget_recent_keys
+-- Delete the recent keys of pruned conversions.
+DELETE FROM recent_key
+WHERE key BETWEEN :first AND :last AND delivery < :before
+  AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = recent_key.delivery);
+
 -- name: key_filters
--- The bitmaps of the dedup keys in the table, for the writer's memory.
+-- The bitmaps of the dedup keys in the tables, for the writer's memory.
 SELECT part, room, coalesce(CAST(bitmap AS BLOB), x''), checksum FROM key_filter
 WHERE part BETWEEN 0 AND 255;
 
@@ -155,18 +173,22 @@ ON CONFLICT (part) DO UPDATE
 SET room = excluded.room, bitmap = excluded.bitmap, checksum = excluded.checksum;
 
 -- name: keys_of_part
--- The dedup keys of a part of the table, joined, for its bitmap.
+-- The dedup keys of a part of the tables, joined, for its bitmap.
 SELECT CAST(group_concat(key, '') AS BLOB) FROM (
+  SELECT key FROM recent_key
+  WHERE key BETWEEN :first AND :last AND length(CAST(key AS BLOB)) = 16
+  UNION ALL
   SELECT key FROM dedup
   WHERE key BETWEEN :first AND :last AND length(CAST(key AS BLOB)) = 16 LIMIT :limit);
 
 -- name: merge_round
 -- The progress of the walk through the key space.
-SELECT bucket, began, low, high FROM merge_round;
+SELECT bucket, began, low, high, walk FROM merge_round;
 
 -- name: note_merge_round
 -- Record a step of the walk.
-UPDATE merge_round SET bucket = :bucket, began = :began, low = :low, high = :high;
+UPDATE merge_round
+SET bucket = :bucket, began = :began, low = :low, high = :high, walk = :walk;
 
 -- name: forget_log
 -- Delete keys from the log that the table contains.
@@ -754,7 +776,7 @@ WHERE id IN (SELECT value FROM json_each(:deliveries)) AND state IN ('queued', '
 
 -- name: deliveries_of_keys
 -- The holder of each key: the latest delivery that claimed it.
-SELECT entry.key, coalesce(fresh.delivery, dedup.delivery)
+SELECT entry.key, coalesce(fresh.delivery, recent_key.delivery, dedup.delivery)
 FROM json_each(:places) AS entry
 LEFT JOIN (
   -- One walk through the log for all.
@@ -762,6 +784,7 @@ LEFT JOIN (
   WHERE fresh_key.key IN (SELECT substr(:keys, key * 16 + 1, 16) FROM json_each(:places))
   GROUP BY fresh_key.key) AS fresh
   ON fresh.key = substr(:keys, entry.key * 16 + 1, 16)
+LEFT JOIN recent_key ON recent_key.key = substr(:keys, entry.key * 16 + 1, 16)
 LEFT JOIN dedup ON dedup.key = substr(:keys, entry.key * 16 + 1, 16)
 ORDER BY entry.key;
 

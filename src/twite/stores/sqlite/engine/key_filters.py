@@ -1,8 +1,8 @@
-"""Key filters: which dedup keys the table cannot contain.
+"""Key filters: which dedup keys the tables cannot contain.
 
 Almost every key is new. In a table of ten million keys, the search for a new key reads a page from
 the file. So there is a bitmap for each 256th of the key space, in memory and in the database. Each
-key of the table sets one bit, and a key whose bit is not set is not in the table. Bits are written
+key of the tables sets one bit, and a key whose bit is not set is in neither. Bits are written
 in the transaction that adds the keys. A bit without a key only costs a search.
 """
 
@@ -19,6 +19,8 @@ _PARTS: Final = 256
 _BYTES_PER_KEY: Final = 2
 # Three bytes of a key select the bit.
 _LEAST_BYTES, _MOST_BYTES = 64, 65_536
+# The bitmap of a part that may contain any key.
+_ANY: Final = b"\xff"
 # The bitmap of a larger part would have too many bits set, and take too long to rebuild.
 _MOST_KEYS: Final = 131_072
 
@@ -28,8 +30,7 @@ class KeyFilters:
 
     def __init__(self, run: RunsStatements) -> None:
         self._run = run
-        # Without a bitmap, any key of the part may be in the table.
-        self._bitmaps = [bytearray() for _ in range(_PARTS)]
+        self._bitmaps = [bytearray(_ANY) for _ in range(_PARTS)]
         self._room = [0] * _PARTS
         self._changed: set[int] = set()
         # The bitmaps before the running transaction rebuilt them.
@@ -46,7 +47,7 @@ class KeyFilters:
         for wish in wanted:
             key = wish.key
             bitmap = bitmaps[key[0]]
-            if not bitmap or bitmap[(key[1] << 8 | key[2]) & (len(bitmap) - 1)] >> (key[3] & 7) & 1:
+            if bitmap[(key[1] << 8 | key[2]) & (len(bitmap) - 1)] >> (key[3] & 7) & 1:
                 found.append(wish)
         return found
 
@@ -57,8 +58,7 @@ class KeyFilters:
             self.rebuild(part)
             return
         self._changed.add(part)
-        if self._bitmaps[part]:
-            _set_bits(self._bitmaps[part], keys)
+        _set_bits(self._bitmaps[part], keys)
 
     def write(self) -> None:
         """Write the changed bitmaps."""
@@ -82,20 +82,21 @@ class KeyFilters:
         """Build a bitmap from the table, of a size for twice as many keys."""
         self._changed.add(part)
         self._before.setdefault(part, (self._bitmaps[part], self._room[part]))
-        first = bytes([part])
-        found = self._run(
-            "keys_of_part", first=first, last=first + b"\xff" * 16, limit=_MOST_KEYS
-        ).fetchone()[0]
-        keys = found or b""
+        found = self._run("keys_of_part", **range_of(part), limit=_MOST_KEYS).fetchone()
+        keys = found[0] or b""
         many = len(keys) // 16
-        size = 0
+        bitmap = bytearray(_ANY)
         if many < _MOST_KEYS:
             least = 1 << (max(1, many * _BYTES_PER_KEY) - 1).bit_length()
-            size = min(max(_LEAST_BYTES, least), _MOST_BYTES)
-        self._bitmaps[part] = bitmap = bytearray(size)
-        self._room[part] = max(many, _LEAST_BYTES // _BYTES_PER_KEY)
-        if size:
+            bitmap = bytearray(min(max(_LEAST_BYTES, least), _MOST_BYTES))
             _set_bits(bitmap, keys)
+        self._bitmaps[part] = bitmap
+        self._room[part] = max(many, _LEAST_BYTES // _BYTES_PER_KEY)
+
+
+def range_of(part: int) -> dict[str, bytes]:
+    """Return the least and the highest key of a part, for statements."""
+    return {"first": bytes([part]), "last": bytes([part]) + b"\xff" * 15}
 
 
 def _checksum(part: int, room: int, bitmap: bytes | bytearray) -> int:

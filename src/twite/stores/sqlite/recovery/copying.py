@@ -35,14 +35,18 @@ T = TypeVar("T")
 
 _GIVE: Final = "Give the path of the database that the gateway uses"
 
-# The log of keys goes before the table, as in `DedupKeys`.
+# The log of keys goes before the tables, as in `DedupKeys`.
 _HELD_KEYS: Final = """
 WITH fresh AS (
   SELECT key, max(delivery) AS delivery FROM fresh_key CROSS JOIN merge_round
   WHERE delivery >= began
     OR (delivery >= high AND bucket > 0
       AND hex(substr(key, 1, 1)) >= printf('%02X', bucket))
-  GROUP BY key)
+  GROUP BY key),
+merged AS (
+  SELECT key, delivery FROM recent_key
+  UNION ALL
+  SELECT key, delivery FROM dedup WHERE key NOT IN (SELECT key FROM recent_key))
 """
 _TAKEN_AT: Final = """coalesce((
   SELECT received_at FROM conversion JOIN submission ON submission.id = conversion.submission
@@ -50,13 +54,13 @@ _TAKEN_AT: Final = """coalesce((
 _KEYS: Final = f"""{_HELD_KEYS}
 SELECT key, delivery, {_TAKEN_AT} FROM fresh WHERE key > :after
 UNION ALL
-SELECT key, delivery, {_TAKEN_AT} FROM dedup
+SELECT key, delivery, {_TAKEN_AT} FROM merged
 WHERE key > :after AND key NOT IN (SELECT key FROM fresh)
 ORDER BY key
 """  # noqa: S608 - constants
 _COUNT_KEYS: Final = f"""{_HELD_KEYS}
 SELECT (SELECT count(*) FROM fresh)
-  + (SELECT count(*) FROM dedup WHERE key NOT IN (SELECT key FROM fresh))
+  + (SELECT count(*) FROM merged WHERE key NOT IN (SELECT key FROM fresh))
 """  # noqa: S608 - constants
 # Conversions of an early version have no checksum.
 _CHECKSUM: Final = """coalesce(checksum,

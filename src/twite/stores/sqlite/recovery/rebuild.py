@@ -123,8 +123,8 @@ def make_balance(new: sqlite3.Connection) -> dict[str, int]:
 
 # Tables that are rebuilt from the others, or have no meaning in a new file.
 _NOT_COPIED: Final = frozenset(
-    {"dedup", "fresh_key", "merge_round", "key_filter", "suppression", "lease", "straggler",
-     "deployment", "pruning", "conversion", "outbox", "account"}
+    {"dedup", "fresh_key", "merge_round", "recent_key", "key_filter", "suppression",
+     "lease", "straggler", "deployment", "pruning", "conversion", "outbox", "account"}
 )  # fmt: skip
 _MANY: Final = 10_000
 _IDS: Final = msgspec.json.Decoder(list[int])

@@ -3,6 +3,6 @@
 CREATE TABLE key_filter (
   part INTEGER PRIMARY KEY,
   room INTEGER NOT NULL,    -- how many keys may be added before the bitmap is rebuilt
-  bitmap BLOB NOT NULL,     -- empty: any key may be there
+  bitmap BLOB NOT NULL,     -- a single byte 0xFF: any key may be there
   checksum INTEGER NOT NULL
 );
