@@ -1,4 +1,4 @@
-"""A shop, a gateway and an emulator of X, each on a socket of its own, and a real browser."""
+"""A shop, a gateway and an emulator of X, each on its own socket, and a real browser."""
 
 import asyncio
 import os

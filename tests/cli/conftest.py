@@ -26,7 +26,7 @@ def command(capsys, monkeypatch) -> Run:
 
 @pytest.fixture
 def shop(tmp_path) -> Path:
-    """A settings file, with a store of four orders beside it."""
+    """A settings file, with a store of four orders next to it."""
     store_in(tmp_path)
     return settings_in(tmp_path)
 

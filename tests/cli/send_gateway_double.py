@@ -28,7 +28,7 @@ class Double:
         return [conversion for request in self.requests for conversion in request]
 
     def usual(self, conversions: list[dict]) -> Answer:
-        """Accept, count duplicates, refuse an event called `unheard`, warn of a bad email."""
+        """Accept, count duplicates, refuse an event called `unheard`, warn about a bad email."""
         answer = RECEIPT | {"rejected": []}
         warnings, duplicates = [], []
         for index, conversion in enumerate(conversions):

@@ -55,7 +55,7 @@ def store_of_three(tmp_path_factory):
 
 @pytest.fixture
 def audited(tmp_path, store_of_three):
-    """The path of a copy of that store, beside the settings."""
+    """The path of a copy of that store, next to the settings."""
     for file in store_of_three.parent.glob("twite.db*"):
         shutil.copy(file, tmp_path)
     return tmp_path / "twite.db"

@@ -193,4 +193,4 @@ def test_stape_x_tag_in_oauth_mode_reaches_the_proxy(command, headers, host, key
     )  # fmt: skip
 
     address = f"POST https://{host}/stape-api/{key}/v1/twitter/auth-proxy"
-    assert ran == (0, f"✓ {address} → 200 (X, by Stape's auth proxy)\noutcome: success\n", "")
+    assert ran == (0, f"✓ {address} → 200 (X, through Stape's auth proxy)\noutcome: success\n", "")

@@ -1,4 +1,4 @@
-"""The recipes of CONTRIBUTING.md, each followed with a toy."""
+"""The recipes in CONTRIBUTING.md, each tried with a toy."""
 
 import re
 import tomllib

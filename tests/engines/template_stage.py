@@ -108,7 +108,7 @@ def incoming(headers: Mapping[str, str] | None = None, **changed: object) -> Inc
 
 
 def small() -> RunLimits:
-    """Limits that a hostile template passes soon."""
+    """Limits that a hostile template exceeds quickly."""
     return RunLimits(time=0.1)
 
 

@@ -1,4 +1,4 @@
-"""A compromised engine process: no answer of it gets it anything forbidden."""
+"""A compromised engine process: none of its answers gets it anything forbidden."""
 
 import asyncio
 import os

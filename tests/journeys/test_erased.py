@@ -253,7 +253,7 @@ persons = "sealed"
 
 @contextmanager
 def coming(gateway, taken):
-    """Others continue to buy, one request after the other."""
+    """Others continue to buy, one request at a time."""
     over = threading.Event()
 
     def come():

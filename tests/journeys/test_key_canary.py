@@ -1,4 +1,4 @@
-"""A source's key arrives on every route, and is then nowhere: disk, log, tag, X, responses."""
+"""A source's key arrives on every route, and then appears nowhere: disk, log, tag, X, responses."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Canaries: an email and a phone number arrive on every route, and are then nowhere."""
+"""Canaries: an email and a phone number arrive on every route, and then appear nowhere."""
 
 import json
 

@@ -38,7 +38,7 @@ def commands():
 
 
 class Preview:
-    """`twite tag preview --json` beside a gateway."""
+    """`twite tag preview --json` alongside a gateway."""
 
     started: ClassVar[list[subprocess.Popen[str]]] = []
 

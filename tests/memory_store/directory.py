@@ -243,7 +243,7 @@ class MemoryDirectory:
 
 
 def _changed(user: User, change: ChangeOfOne) -> User | None:
-    """Return the changed user; None if the stored user is not as the change expects."""
+    """Return the changed user; None if the stored user is not what the change expects."""
     replace = msgspec.structs.replace
     match change:
         case UserRemoved():

@@ -1,4 +1,4 @@
-"""Store contract: copies in one request are treated as if they arrived one after the other."""
+"""Store contract: copies in one request are treated as if they arrived one at a time."""
 
 from collections.abc import Sequence
 from itertools import product
@@ -91,7 +91,7 @@ class CopiesAtOnceLaws:
     async def _alike(self, store: Store, state: str, *, at: int) -> None:
         """Submit two copies of each kind in one request, and in two.
 
-        All pairs are in the same requests: each pair is of a conversion of its own.
+        All pairs are in the same requests: each pair is for a separate conversion.
         """
         pairs = list(product(_KINDS, repeat=2))
         names = [f"{way}-{place}" for way in ("once", "each") for place in range(len(pairs))]

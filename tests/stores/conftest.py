@@ -55,7 +55,7 @@ def full_store(prepared, tmp_path):
 
 @pytest.fixture
 async def open_node(postgres_url):
-    """Open stores of further nodes on one database."""
+    """Open stores of more nodes on one database."""
     opened = []
 
     async def open_one(*, joins=True):

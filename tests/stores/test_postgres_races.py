@@ -191,7 +191,7 @@ async def edits_of(other):
 async def test_edit_and_a_copy_that_lock_in_different_orders_both_succeed(
     open_node, meanwhile, other, deadlocks
 ):
-    """An edit locks a delivery, then its key; the intake of a copy locks them in reverse."""
+    """An edit locks a delivery, then its key; the intake of a copy locks them in reverse order."""
     editing, accepting = await open_node(), await open_node()
     await editing.record(is_held("c1"))
     copy = of_copies(denied("c1"))

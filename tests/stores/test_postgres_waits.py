@@ -136,7 +136,7 @@ async def test_settlement_is_repeated_after_a_deadlock(store, other, deadlocks):
 
 
 async def move_to_the_end(connection, delivery):
-    """Move the row of a delivery behind all others."""
+    """Move the row of a delivery after all others."""
     columns = "id, lane, account, received_at, state, lease"
     row = await connection.fetchrow(
         f"DELETE FROM outbox WHERE id = $1 RETURNING {columns}",  # noqa: S608

@@ -1,4 +1,4 @@
-"""At a start on a full disk, the reserve has room for files beside the store."""
+"""On a full disk, a starting gateway uses the reserve for the files next to the store."""
 
 from types import SimpleNamespace
 

@@ -107,7 +107,7 @@ async def test_kill_at_any_step_loses_nothing_and_keeps_the_log(path, tmp_path, 
 
 
 class Mark:
-    """Records the checkpoints it is told of."""
+    """Records the checkpoints it is told about."""
 
     turn = 7
 

@@ -283,7 +283,7 @@ class Ledgers(RuleBasedStateMachine):
     def lives_agree(self):
         """Look at a few of the histories after each step, at all of them at the end.
 
-        Reading them takes most of the time. A difference seldom goes away by itself.
+        Reading them takes most of the time. A difference rarely goes away by itself.
         """
         self.steps += 1
         self.compare_histories(IDS if LONG else IDS[self.steps % EVERY :: EVERY])

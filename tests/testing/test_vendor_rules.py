@@ -22,7 +22,7 @@ def sha(text: str) -> str:
 EMAIL, DIGITS, PLUS = sha("shopper@mail.example"), sha("442079460958"), sha("+442079460958")
 NOW = int(time.time())
 TOKEN = {"authorization": "Bearer token"}
-STAPE = "X, by Stape's auth proxy"
+STAPE = "X, through Stape's auth proxy"
 RESTLI = TOKEN | {"x-restli-protocol-version": "2.0.0"}
 GOOD = {
     "X": VendorRequest(

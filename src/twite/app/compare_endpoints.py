@@ -94,7 +94,7 @@ class CompareEndpoints:
         if not found.heard:
             return found.ignored[0].reason
         native = in_our_words(heard)
-        # A case without a time gets the current time, by which a TC string is judged.
+        # A case without a time gets the current time, which is used to judge a TC string.
         judge = judging(policy=policy_for(source.consent), now=case.now or SystemClock().now())
         identifiers = identifiers_of(native, region=source.region, faults=[], notes=[])
         verdict = judge(native.consent, identifiers, source.pixel)

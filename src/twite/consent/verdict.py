@@ -274,8 +274,8 @@ def _granted(stated: Sequence[Statement]) -> bool:
     """Whether the first signal about storage or user data is a grant by the person.
 
     Google's long form always covers both, and both must be granted by an update: `t` is a default
-    grant of the site. If words are known to be such a default, the next signal may know more. A
-    denial that only strips leaves the other purpose's grant.
+    grant of the site. If words are known to be such a default, the next signal may know more. If
+    a denial only strips data, the other purpose's grant remains.
     """
     about = [
         statement

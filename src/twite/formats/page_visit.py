@@ -199,7 +199,7 @@ def in_full(click: Click) -> str:
 
 
 def read_click(text: str, at: int = 0) -> Click | None:
-    """Return the click of a click id in any spelling; None if it is not one."""
+    """Return the click for a click id in any spelling; None if the text is not a click id."""
     if not text:
         return None
     found = normalize.click_id(text, path="twclid")

@@ -196,7 +196,7 @@ _MANY_CHANGES: Final = 0.48
 _HARMLESS: Final = re.compile(
     r"""
     data:[\w.+/-]+;base64,[A-Za-z0-9+/=]*  # a picture
-    | (?<![0-9A-Za-z])(?<!\bpat-[a-z]{2}\d-)  # a UUID that is no token of HubSpot's
+    | (?<![0-9A-Za-z])(?<!\bpat-[a-z]{2}\d-)  # a UUID that is not a HubSpot token
       [0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![0-9A-Za-z])
     | \bAW-\d+(?:/[\w-]+)?  # Google Ads: a conversion and its label
     | \bprojects/[\w-]+/[\w./-]+  # the name of a thing in Google's cloud

@@ -201,12 +201,12 @@ def told(ended: EndedRun, *, end: End) -> str:
     if end == "kill":
         looked_at = min(ended.resent, _LOOKED_AT)
         words += (
-            f"{ended.repeated:,} submitted again, none sent for it; {ended.resent:,} resent as "
-            f"ambiguous, {looked_at} of them checked: 0 without an attempt of unknown end; "
+            f"{ended.repeated:,} submitted again and not sent again; {ended.resent:,} resent as "
+            f"ambiguous, {looked_at} of them checked: 0 without an attempt of unknown result; "
         )
     else:
         words += (
-            "0 sent twice, 0 taken in and cut off before the answer; "
+            "0 sent twice, 0 accepted but cut off before the response; "
             f"the longest stop took {ended.longest:.1f} s; "
         )
     return f"{words}balance 0 at each of {ended.samples} checks"

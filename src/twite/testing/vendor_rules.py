@@ -307,7 +307,7 @@ VENDORS: Final = (
         answer=_X_ANSWER,
     ),
     VendorRules(
-        name="X, by Stape's auth proxy",
+        name="X, through Stape's auth proxy",
         hosts=frozenset(),  # any domain: the tag reads the domain from headers
         path=re.compile(r"/stape-api/[^/]*/v1/twitter/auth-proxy"),
         judge=_stape,

@@ -1,4 +1,4 @@
-"""An answer says which conversions were duplicates and which were suppressed."""
+"""The response says which conversions were duplicates and which were suppressed."""
 
 import msgspec
 

@@ -278,7 +278,8 @@ PARTS: Final = (
     "turns",
 )
 
-# Lines of a trace below the first belong to the template, those between the two to the scenario.
+# In a trace, lines below the first number belong to the template, lines between the two numbers
+# to the scenario, and the others to the sandbox.
 SCENARIO_LINE: Final = 50_000
 SANDBOX_LINE: Final = 100_000
 

@@ -91,8 +91,8 @@ _NOT_A_LETTER: Final = re.compile(r"[\W_]+")
 def our_name(name: str, *, chosen: Mapping[str, str], known: Iterable[str]) -> str | Ignored:
     """Return the name among `known` for a tag's event, or the reason why it has none.
 
-    The source's own mapping, `chosen`, has priority. Otherwise it is the pixel's event of this
-    name, of a name that differs only in capitals, spaces and hyphens, or of a synonym.
+    The source's own mapping, `chosen`, has priority. Otherwise it is the pixel's event with this
+    name, with a name that differs only in capitals, spaces and hyphens, or with a synonym.
     """
     plain = name.strip().lower()
     if not plain:

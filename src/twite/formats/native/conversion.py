@@ -312,7 +312,7 @@ def _with_id(
             dated = msgspec.structs.replace(conversion, time=context.now // DAY)
         text = _ENCODER.encode(dated).decode()
         if not text.isascii():
-            # An accented letter has two encodings with the same meaning.
+            # An accented letter has two equivalent encodings.
             text = unicodedata.normalize("NFC", text)
         derived = derived_id(salt=context.salt, scope=f"content\0{scope}", repeated=text.encode())
     return msgspec.structs.replace(conversion, conversion_id=derived)
@@ -330,7 +330,7 @@ def tell_repeats_apart(
     They are not retries of each other: a retry repeats the whole request, and then each gets the
     same id again. The first keeps its id; the other ids are derived from it and the position. Equal
     conversions that differ in consent keep one id, so that a denial among them counts. `repeated`
-    is as in ParsedRequest, and distinguishes conversions, too.
+    is explained in ParsedRequest, and also distinguishes conversions.
     """
     nameless = [
         place

@@ -25,13 +25,13 @@ class Seal(Protocol):
         """Open a sealed secret. Raises NotOpened."""
 
     def is_current(self, sealed: bytes) -> bool:
-        """Return whether the current key sealed a text, which its first 5 bytes show."""
+        """Return whether the current key sealed a text, judging by its first 5 bytes."""
 
     def is_former(self, sealed: bytes) -> bool:
-        """Return whether a known former key sealed a text, which its first 5 bytes show."""
+        """Return whether a known former key sealed a text, judging by its first 5 bytes."""
 
     def key_of(self, sealed: bytes) -> str:
-        """Return the name of the key that sealed a text, which its first 5 bytes show."""
+        """Return the name of the key that sealed a text, from its first 5 bytes."""
 
 
 class TurnedSeal(Seal, Protocol):

@@ -181,7 +181,7 @@ class _Planner:
         blocking = next((name for name in tag.unless if self._fits(name)), None)
         if blocking is not None:
             raise _Passes(f"the exception {blocking!r} matches", NotFiredReason.EXCEPTION)
-        # Checked last, so that consent is not the reason for a tag of other events.
+        # Checked last, so that consent is not the reason given for tags for other events.
         lacks = self._lacks_consent(tag)
         if lacks is not None:
             raise lacks

@@ -201,7 +201,7 @@ class _Import:
     def _read_transformations(
         self, variables: frozenset[str], tags: Mapping[str, ImportedTag]
     ) -> tuple[list[Transformation], dict[str, str]]:
-        """Return the transformations, and the tags of those left out, with their names."""
+        """Return the transformations, and the tags affected by each omitted one."""
         changes = []
         missed: dict[str, str] = {}
         for piece in self._export.parts["transformation"]:

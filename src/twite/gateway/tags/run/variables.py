@@ -103,7 +103,7 @@ class IngestEvaluation:
     """Plans tags without evaluating their fields, and without looking up values elsewhere.
 
     Stores the items of variables, and logs their lines. After a template exceeded a limit, it
-    pauses. Tags that need its value meanwhile do not fire, and the reason is recorded: otherwise
+    pauses. Until then, tags that need its value do not fire, and the reason is recorded: otherwise
     each submission would wait for the limit. Fast templates are not slowed down.
     """
 

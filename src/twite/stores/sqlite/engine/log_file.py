@@ -33,7 +33,7 @@ _HEADER: Final = struct.Struct(">8I")
 _FRAME: Final = struct.Struct(">6I")
 _MAGIC: Final = 0x377F0682
 _MASK: Final = 0xFFFFFFFF
-# This many consecutive frames of another log mark the end of this one; fewer are damage.
+# This many consecutive frames of another log mark the end of this one; fewer count as damage.
 _STRANGERS: Final = 3
 
 
