@@ -27,7 +27,6 @@ LAST_FREE_COMMIT = "0c13142"
 # Constructors with more than MAX_ARGUMENTS arguments.
 MANY_ARGUMENTS = frozenset(
     {
-        "gateway/alerts/monitor:Monitor",
         "gateway/delivery/batch_sender:BatchSender",
         "gateway/ingest/accept:Accept",
         "gateway/tags/clients/clients:Clients",

@@ -29,7 +29,6 @@ from twite.formats.parsed_request import Native, ParsedRequest
 from twite.gateway.alerts import alert_store, monitor
 from twite.gateway.alerts.alert_store import CheckResult
 from twite.gateway.alerts.checks import AlertCheck, Thresholds
-from twite.gateway.delivery.sweeper import BalanceCheck
 from twite.gateway.identity.authentication import AuthenticatedSession
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.consent_choice import RecordConsentChoice
@@ -331,7 +330,6 @@ async def test_new_alert_is_a_table_row_and_opens_and_resolves(monkeypatch):
     observer, clock, store = AlertObserver(), MovingClock(NOW), MemoryStore()
     watching = monitor.Monitor(
         listener=monitor.EventListener(clock),
-        audit=BalanceCheck(records=store, observer=observer),
         records=store,
         state=store,
         disk=None,

@@ -63,7 +63,6 @@ class Monitoring:
         self._clock = clock
         self._randomness = randomness
         self._observer = observer
-        self._audit = BalanceCheck(records=store, observer=observer)
         self._transport = OnDemandTransport(timeout=WEBHOOK_TIMEOUT, connections=2)
         self._tasks: list[asyncio.Task[None]] = []
         self._leading: list[asyncio.Task[None]] = []
@@ -83,7 +82,7 @@ class Monitoring:
         await _ended(self._leading)
         await _ended(self._tasks)
         await self._transport.stop()
-        await self._audit.once()
+        await BalanceCheck(records=self._store, observer=self._observer).once()
 
     async def _lead(self, ownership: Ownership) -> None:
         """Monitor whenever this gateway is the leader."""
@@ -111,7 +110,6 @@ class Monitoring:
             self._listener.follow_gateways(ownership.reported(), name=ownership.name)
         monitor = Monitor(
             listener=self._listener,
-            audit=self._audit,
             records=self._store,
             state=state,
             # A database server's disk cannot be measured: see store.size_limit.

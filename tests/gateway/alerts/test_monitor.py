@@ -12,7 +12,6 @@ from twite.domain.errors import LedgerUnavailable
 from twite.domain.times import DAY, HOUR, MINUTE, SECOND
 from twite.gateway.alerts.checks import CLOCK, STORE, Thresholds
 from twite.gateway.alerts.monitor import STORE_FAILED_FOR, EventListener, Monitor
-from twite.gateway.delivery.sweeper import BalanceCheck
 from twite.gateway.ports.events import (
     Alerted,
     ConditionChanged,
@@ -68,7 +67,6 @@ class Stage:
         names = count(1)
         self.monitor = Monitor(
             listener=self.listener,
-            audit=BalanceCheck(records=self.store, observer=self.observer),
             records=self.store,
             state=self.store,
             disk=self.disk,

@@ -162,7 +162,6 @@ class Monitor:
         self,
         *,
         listener: EventListener,
-        audit: BalanceCheck,
         records: Queries,
         state: StateStore,
         disk: Disk | None,
@@ -174,7 +173,7 @@ class Monitor:
         new_id: Callable[[], str],
     ) -> None:
         self._listener = listener
-        self._audit = audit
+        self._balance = BalanceCheck(records=records, observer=observer)
         self._records = records
         self._state = state
         self._disk = disk
@@ -231,7 +230,7 @@ class Monitor:
 
     async def look(self) -> None:
         now = self._clock.now()
-        accounts = await self._audit.once()
+        accounts = await self._balance.once()
         expected, space = await self._forecasts(now), await self._space()
         facts = CheckFacts(
             accounts=accounts,
