@@ -319,8 +319,7 @@ class DeliveryRunner:
         """
         now = self.clock.now()
         away = max(0, now - last) if last else 0
-        since = now - away - RATE_WINDOW
-        spent = await self.outbox.answer(AttemptsQuery(since=since))
+        spent = await self.outbox.answer(AttemptsQuery(since=now - away - RATE_WINDOW))
         past: dict[str, list[tuple[int, int]]] = {}
         limits: dict[str, int] = {}
         for destination in destinations:
@@ -329,9 +328,7 @@ class DeliveryRunner:
             )
             limits[destination.meter] = destination.rate
         closed = {
-            window.pixel: window.until + away
-            for window in await self.outbox.load(RateLimitWindow)
-            if window.until > since
+            window.pixel: window.until + away for window in await self.outbox.load(RateLimitWindow)
         }
         rate_limits = {}
         for name, sent in past.items():
