@@ -280,7 +280,7 @@ class Untidy:
 async def test_writer_survives_a_failed_rollback():
     books = [Untidy(), Untidy()]
     writer = Writer(
-        open_book=lambda: books.pop(0),
+        open_session=lambda: books.pop(0),
         committed=lambda: None,
         turn=threading.Lock(),
         most_conversions=10,
@@ -289,8 +289,10 @@ async def test_writer_survives_a_failed_rollback():
     writer.start()
 
     answers = [
-        (await asyncio.gather(writer.submit_act(lambda _book: 1 / 0), return_exceptions=True))[0],
-        await writer.submit_act(lambda _book: "written"),
+        (await asyncio.gather(writer.submit_act(lambda _session: 1 / 0), return_exceptions=True))[
+            0
+        ],
+        await writer.submit_act(lambda _session: "written"),
     ]
 
     await writer.close()

@@ -52,7 +52,7 @@ class Life:
         self.failures = 0
         self.final = None
 
-    def open_book(self):
+    def open_session(self):
         connection = FailingConnection(self.path)
         for name, value in SETTINGS.items():
             connection.execute(f"PRAGMA {name} = {value}")
@@ -66,7 +66,7 @@ class Life:
     async def run(self, kind, nth):
         self.leases = leases_of(7)
         writer = Writer(
-            open_book=self.open_book,
+            open_session=self.open_session,
             committed=lambda: None,
             turn=threading.Lock(),
             most_conversions=1_000,

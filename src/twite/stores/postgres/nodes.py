@@ -99,13 +99,13 @@ class PostgresOwnership:
     def account(self, pixel: str) -> str:
         return self._accounts.get(pixel, pixel)
 
-    def check(self, book: PostgresSession, pixel: str) -> None:
+    def check(self, session: PostgresSession, pixel: str) -> None:
         """Lock the ownership of a pixel's account until the end of a claim. Raises NotOwner."""
         if self.node == 0:
             return  # a process without workers, such as a command
-        if book.run("check_owner", account=self.account(pixel)).fetchone() is None:
+        if session.run("check_owner", account=self.account(pixel)).fetchone() is None:
             raise NotOwner
-        if book.run("check_pause", pixel=pixel, by_user=f"{PAUSED_BY_USER}%").fetchone()[0]:
+        if session.run("check_pause", pixel=pixel, by_user=f"{PAUSED_BY_USER}%").fetchone()[0]:
             raise NotOwner
 
     async def join(self, accounts: Mapping[str, str], *, longest_request: int) -> None:
@@ -115,7 +115,7 @@ class PostgresOwnership:
             await self._join()
         else:
             known = self._known()
-            await self._database.write(lambda book: book.run("know_accounts", **known))
+            await self._database.write(lambda session: session.run("know_accounts", **known))
 
     async def refresh(self) -> frozenset[str] | None:
         began = boot_time()
@@ -144,18 +144,18 @@ class PostgresOwnership:
         most = SHARE_OUT_EVERY if self._others is None else _LOOK_EVERY
         self.next_news = max(most, int(took / _LOOKING))
         if news.versions.get("opt_out") != self._database.names.opt_outs.version:
-            await self._database.write(lambda book: book.opt_outs.refresh())
+            await self._database.write(lambda session: session.opt_outs.refresh())
         return news
 
     async def give_up(self, accounts: Collection[str]) -> None:
         await self._database.write(
-            lambda book: book.run("give_up_accounts", accounts=sorted(accounts))
+            lambda session: session.run("give_up_accounts", accounts=sorted(accounts))
         )
 
     async def leave(self) -> None:
         self._owned = frozenset()
         self._until = 0.0
-        await self._database.write(lambda book: book.run("leave_nodes"))
+        await self._database.write(lambda session: session.run("leave_nodes"))
 
     async def until_others_suppress(self) -> None:
         """Wait until all other gateways suppress the people who are on the opt-out list now.
@@ -173,8 +173,8 @@ class PostgresOwnership:
         known = self._known()
         began = boot_time()
         self._database.node = await self._database.write(
-            lambda book: int(
-                book.run(
+            lambda session: int(
+                session.run(
                     "join_nodes",
                     name=self.name,
                     version=self._version,
@@ -186,39 +186,43 @@ class PostgresOwnership:
         self._until = began + LEASE / SECOND
         self._is_fenced = False
 
-    def _renewed(self, book: PostgresSession) -> bool:
+    def _renewed(self, session: PostgresSession) -> bool:
         conditions = msgspec.json.encode(list(self._conditions)).decode()
-        row = book.run("renew_node", lease=LEASE / SECOND, conditions=conditions).fetchone()
-        book.opt_outs.refresh()  # see until_others_suppress
+        row = session.run("renew_node", lease=LEASE / SECOND, conditions=conditions).fetchone()
+        session.opt_outs.refresh()  # see until_others_suppress
         return row is not None
 
     def _known(self) -> Mapping[str, object]:
         accounts = msgspec.json.encode(sorted({*self._accounts.values()})).decode()
         return {"accounts": accounts, "longest_request": self._longest_request}
 
-    def _fence_and_share_out(self, book: PostgresSession) -> tuple[frozenset[str], frozenset[str]]:
+    def _fence_and_share_out(
+        self, session: PostgresSession
+    ) -> tuple[frozenset[str], frozenset[str]]:
         """Remove nodes with an expired lease, requeue their claims, and divide the accounts again.
 
         One transaction: accounts of a fenced node have a new owner at once.
         """
         margin = _MARGIN / SECOND
         if boot_time() >= self._fences_from:
-            book.run("fence_nodes", margin=margin)
+            session.run("fence_nodes", margin=margin)
         # A node that does not renew its lease will be fenced.
-        left: float = book.run("next_fence", margin=margin).fetchone()[0]
+        left: float = session.run("next_fence", margin=margin).fetchone()[0]
         self._due = max(boot_time() + left, self._fences_from)
         now = time.time_ns() // 1_000_000
-        outbox.expire(book, leases="leases_of_dead_nodes", now=now, furthest=_FURTHEST, died=True)
-        return self._share_out(book)
+        outbox.expire(
+            session, leases="leases_of_dead_nodes", now=now, furthest=_FURTHEST, died=True
+        )
+        return self._share_out(session)
 
-    def _share_out(self, book: PostgresSession) -> tuple[frozenset[str], frozenset[str]]:
+    def _share_out(self, session: PostgresSession) -> tuple[frozenset[str], frozenset[str]]:
         """Take unowned accounts assigned to this node; return (owned accounts, assigned accounts).
 
         One node runs this at a time, and its statements see all nodes that joined before.
         Otherwise, a node could take an account from a node that has just joined.
         """
-        book.run("lock_leader")
-        live = book.run("live_nodes").fetchall()
+        session.run("lock_leader")
+        live = session.run("live_nodes").fetchall()
         nodes = [(node, frozenset(_Accounts.decode(accounts))) for node, accounts, *_ in live]
         others = [(name, conditions) for node, _, name, conditions in live if node != self.node]
         self._others = _named(others) if others else None
@@ -226,8 +230,8 @@ class PostgresOwnership:
         known = {*self._accounts.values()}
         due = {account for account in known if owner_of(account, nodes) == self.node}
         mine = frozenset(due | {LEADER})
-        book.run("take_accounts", accounts=sorted(mine))
-        owned = frozenset(account for (account,) in book.run("own_accounts"))
+        session.run("take_accounts", accounts=sorted(mine))
+        owned = frozenset(account for (account,) in session.run("own_accounts"))
         return owned, mine
 
 

@@ -212,16 +212,16 @@ class Recorder:
         for waiting in group:
             waiting.done(error)
 
-    def _record(self, group: list[_Waiting], book: PostgresSession) -> list[Recorded]:
+    def _record(self, group: list[_Waiting], session: PostgresSession) -> list[Recorded]:
         if not self.follows_opt_outs():
             # Its lease has expired, for example because the process was suspended.
-            version = book.opt_outs.refresh()
+            version = session.opt_outs.refresh()
             if any(waiting.opt_outs != version for waiting in group):
                 raise LedgerUnavailable(
                     reason="persons have opted out since this gateway lost its lease",
                     retry_after=_RETRY_AFTER,
                 )
-        return record(book, [waiting.submission for waiting in group])
+        return record(session, [waiting.submission for waiting in group])
 
 
 def _is_of_one(error: Exception) -> bool:
@@ -233,9 +233,9 @@ def _size_of(submission: Submission) -> int:
     return len(submission.body) + sum([len(entry.body) for entry in submission.entries])
 
 
-def record(book: PostgresSession, submissions: list[Submission]) -> list[Recorded]:
+def record(session: PostgresSession, submissions: list[Submission]) -> list[Recorded]:
     """Write submissions inside the running transaction."""
-    book.lock_names(
+    session.lock_names(
         submission.idempotency.key for submission in submissions if submission.idempotency
     )
-    return intake.record(book, submissions)
+    return intake.record(session, submissions)

@@ -105,18 +105,18 @@ class Settlements:
         named = _named(settlement)
 
         def unit(
-            book: PostgresSession, *, tries_usual: bool = True
+            session: PostgresSession, *, tries_usual: bool = True
         ) -> tuple[int, Settlement | None]:
-            late = usual.settle(book, settlement) if tries_usual else None
+            late = usual.settle(session, settlement) if tries_usual else None
             if late is not None:
                 return late, None
-            book.lock_batch(settlement.lease, named)
-            elsewhere = _sent_elsewhere(book, settlement)
+            session.lock_batch(settlement.lease, named)
+            elsewhere = _sent_elsewhere(session, settlement)
             if not elsewhere:
-                return outbox.settle(book, settlement), None
+                return outbox.settle(session, settlement), None
             late = len(elsewhere)
             if elsewhere < named:
-                late += outbox.settle(book, _only(settlement, named - elsewhere))
+                late += outbox.settle(session, _only(settlement, named - elsewhere))
             return late, _only(settlement, elsewhere)
 
         try:
@@ -147,12 +147,12 @@ def _accepted(settlement: Settlement) -> frozenset[int]:
     )
 
 
-def _sent_elsewhere(book: PostgresSession, settlement: Settlement) -> frozenset[int]:
+def _sent_elsewhere(session: PostgresSession, settlement: Settlement) -> frozenset[int]:
     """Return accepted deliveries that are now under another lease; they must be locked."""
     accepted = sorted(_accepted(settlement))
     if not accepted:
         return frozenset()
-    found = book.run("sent_elsewhere", lease=settlement.lease, deliveries=accepted)
+    found = session.run("sent_elsewhere", lease=settlement.lease, deliveries=accepted)
     return frozenset(id_ for (id_,) in found)
 
 

@@ -103,9 +103,9 @@ class _OneAtATime:
         return await self._database.read(view, is_long=is_long)
 
     async def write(self, unit: UnitOfWork[Any]) -> Any:  # noqa: ANN401 - a unit's
-        def locked(book: PostgresSession) -> Any:  # noqa: ANN401 - a unit's
-            book.run("lock_directory")
-            return unit(book)
+        def locked(session: PostgresSession) -> Any:  # noqa: ANN401 - a unit's
+            session.run("lock_directory")
+            return unit(session)
 
         return await self._database.write(locked)
 
@@ -169,7 +169,7 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
             )
             undo.push_async_callback(database.close)
             salt = await database.read(_salt)
-            await database.write(lambda book: book.opt_outs.refresh())
+            await database.write(lambda session: session.opt_outs.refresh())
             recorder = Recorder(
                 database, most_conversions=options.queue_limit, most_bytes=_QUEUE_BYTES
             )
@@ -224,14 +224,14 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
             claim = msgspec.structs.replace(claim, passing=claim.passing | accepted)
         account = self.ownership.account(claim.pixel)
 
-        def unit(book: PostgresSession, *, tries_usual: bool = True) -> Batch | None:
+        def unit(session: PostgresSession, *, tries_usual: bool = True) -> Batch | None:
             damaged.clear()
             if tries_usual:
-                batch, is_answer = usual.claim(book, claim, account=account)
+                batch, is_answer = usual.claim(session, claim, account=account)
                 if is_answer:
                     return batch
-            self.ownership.check(book, claim.pixel)
-            return outbox.claim(book, claim, damaged=damaged)
+            self.ownership.check(session, claim.pixel)
+            return outbox.claim(session, claim, damaged=damaged)
 
         try:
             try:

@@ -44,21 +44,21 @@ _NOT_NEARLY: Final = 0.85
 class PostgresPruner(SqlPruner[PostgresSession]):
     """Prunes in separate transactions, on one node at a time."""
 
-    def _keys(self, book: PostgresSession, now: int, most: int) -> int:
-        place = place_of(book)
+    def _keys(self, session: PostgresSession, now: int, most: int) -> int:
+        place = place_of(session)
         if place.rested_at > now - _REST_OF_KEYS and not place.key:
-            return book.run("forget_marks", limit=most).rowcount
-        row = book.run("first_kept", lives=place.lives).fetchone()
+            return session.run("forget_marks", limit=most).rowcount
+        row = session.run("first_kept", lives=place.lives).fetchone()
         before = 0 if row is None else row[0]
         after = place.key or bytes(16)
-        rows = book.run("next_keys", after=after, limit=_KEYS).fetchall()
+        rows = session.run("next_keys", after=after, limit=_KEYS).fetchall()
         old = [key for key, delivery in rows if delivery < before]
         if old:
-            book.run("forget_keys", keys=old, before=before)
+            session.run("forget_keys", keys=old, before=before)
         is_over = len(rows) < _KEYS
         reached = b"" if is_over else rows[-1][0]
         rested = now if is_over else place.rested_at
-        note_place(book, msgspec.structs.replace(place, key=reached, rested_at=rested))
+        note_place(session, msgspec.structs.replace(place, key=reached, rested_at=rested))
         return 0 if is_over else _KEYS
 
 
@@ -137,10 +137,10 @@ class PostgresUpkeep:
             self._reported = reason
             self._observer.see(Troubled(where=TroublePlace.PRUNING, reason=reason))
 
-    def _slice(self, book: PostgresSession, *, now: int) -> int:
-        if not book.run("try_to_prune").fetchone()[0]:
+    def _slice(self, session: PostgresSession, *, now: int) -> int:
+        if not session.run("try_to_prune").fetchone()[0]:
             return 0  # another node prunes
-        return self._pruner.slice(book, now=now, most=_SLICE)
+        return self._pruner.slice(session, now=now, most=_SLICE)
 
     async def _watch_size(self, limit: int) -> None:
         while True:

@@ -34,21 +34,21 @@ class Unusual(Exception):
     """The statement has changed deliveries that need the shared code; roll the transaction back."""
 
 
-def claim(book: PostgresSession, wish: Claim, *, account: str) -> tuple[Batch | None, bool]:
+def claim(session: PostgresSession, wish: Claim, *, account: str) -> tuple[Batch | None, bool]:
     """Lease deliveries like `outbox.claim`; return the batch, and whether it is the final result.
 
     Otherwise nothing is claimed, and the shared code decides. Raises Unusual.
     """
-    if book.largest_body * wish.limit > wish.most_bytes:
+    if session.largest_body * wish.limit > wish.most_bytes:
         return None, False
-    starts = book.claim_starts.of(wish.pixel)
+    starts = session.claim_starts.of(wish.pixel)
     began = time.perf_counter()
-    row = _claimed(book, wish, account, starts)
+    row = _claimed(session, wish, account, starts)
     may_claim, is_due, *_ = row
     if may_claim and is_due:
-        book.run("promote", now=wish.now, limit=MOST_MOVED)
+        session.run("promote", now=wish.now, limit=MOST_MOVED)
         starts = {}
-        row = _claimed(book, wish, account, starts)
+        row = _claimed(session, wish, account, starts)
     may_claim, is_due, event, name, lease, opted_out, bodies, *columns = row
     took = time.perf_counter() - began
     if not may_claim:
@@ -57,17 +57,17 @@ def claim(book: PostgresSession, wish: Claim, *, account: str) -> tuple[Batch | 
         return None, not (is_due or starts)
     if columns[0] is None:
         return None, False  # another transaction has locked all ready deliveries
-    found = _sound(book, wish, event, columns, bodies)
-    if found is None or book.opt_outs.among(found, pixel=wish.pixel, version=opted_out):
+    found = _sound(session, wish, event, columns, bodies)
+    if found is None or session.opt_outs.among(found, pixel=wish.pixel, version=opted_out):
         raise Unusual
     if len(found) < min(wish.limit, wish.limits.get(name, wish.limit)):
-        book.claim_starts.ended(wish.pixel, event)
+        session.claim_starts.ended(wish.pixel, event)
     elif wish.suspects and not wish.passing:
-        book.claim_starts.claimed(wish.pixel, event, found[-1], took=took)
+        session.claim_starts.claimed(wish.pixel, event, found[-1], took=took)
     return Batch(lease=lease, pixel=wish.pixel, event=name, deliveries=tuple(found)), True
 
 
-def settle(book: PostgresSession, settlement: Settlement) -> int | None:
+def settle(session: PostgresSession, settlement: Settlement) -> int | None:
     """Settle as `outbox.settle` does if X has accepted a whole request; otherwise return None.
 
     Raises Unusual if the deliveries are no longer under the lease.
@@ -80,17 +80,17 @@ def settle(book: PostgresSession, settlement: Settlement) -> int | None:
             return None
     if attempt.deliveries != accepted.deliveries:
         return None
-    event = book.known_event(attempt.pixel, attempt.event)
+    event = session.known_event(attempt.pixel, attempt.event)
     if event is None:
         return None
-    accounts, received, numbers = book.run_first(
+    accounts, received, numbers = session.run_first(
         "settle_delivered",
         lease=settlement.lease,
         until=settlement.lease_until,
         deliveries=sorted(set(attempt.deliveries)),
         **_values(attempt, event),
     )
-    book.next_attempt()  # the mark
+    session.next_attempt()  # the mark
     if sum(numbers or ()) < len(attempt.deliveries):
         raise Unusual
     times_of: dict[int, dict[int, int]] = {}
@@ -99,15 +99,15 @@ def settle(book: PostgresSession, settlement: Settlement) -> int | None:
     ):
         times_of.setdefault(account, {})[received_at] = many
     for account, times in times_of.items():
-        book.run("count_delivered", account=account, deliveries=sum(times.values()))
-        book.tally.delivered(attempt.at, account, times)
+        session.run("count_delivered", account=account, deliveries=sum(times.values()))
+        session.tally.delivered(attempt.at, account, times)
     return 0
 
 
 def _claimed(
-    book: PostgresSession, wish: Claim, account: str, starts: Mapping[int, Place]
+    session: PostgresSession, wish: Claim, account: str, starts: Mapping[int, Place]
 ) -> list[Any]:
-    return book.run_first(
+    return session.run_first(
         "claim_usual",
         account=account,
         pixel=wish.pixel,
@@ -125,17 +125,17 @@ def _claimed(
 
 
 def _sound(
-    book: PostgresSession, wish: Claim, event: int, columns: Columns, bodies: bytes
+    session: PostgresSession, wish: Claim, event: int, columns: Columns, bodies: bytes
 ) -> list[Delivery] | None:
     """Return the deliveries of a claim if all can be sent together."""
     _, conversion_ids, sizes, _, _, _, crashes, _ = columns
     if None in conversion_ids:
         return None  # a conversion is missing
-    book.largest_body = max(sizes)
+    session.largest_body = max(sizes)
     if len(bodies) > wish.most_bytes or max(crashes) >= SUSPECT:
         return None
     rows: Iterable[Row] = zip(*columns, strict=True)
-    return verified(book.seeds[event], rows, bodies, unsummed=book.unsummed)
+    return verified(session.seeds[event], rows, bodies, unsummed=session.unsummed)
 
 
 def _values(attempt: Attempt, event: int) -> dict[str, object]:

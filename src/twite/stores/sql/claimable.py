@@ -15,7 +15,7 @@ _Sizes: Final = msgspec.json.Decoder(list[int])
 
 
 def claimable(
-    book: WriterSession,
+    session: WriterSession,
     *,
     lane: int,
     ambiguous_after: int,
@@ -38,39 +38,39 @@ def claimable(
         "limit": limit,
     }
     try:
-        if book.largest_body * limit > most_bytes:
+        if session.largest_body * limit > most_bytes:
             # Reading the sizes first keeps large bodies out of memory.
-            wish["limit"] = _fitting(book, wish, most_bytes)
-        rows, bodies = book.run("claimable", **wish).fetchone()
-        found = verified(book.seeds[lane], _Rows.decode(rows), bodies, unsummed=book.unsummed)
+            wish["limit"] = _fitting(session, wish, most_bytes)
+        rows, bodies = session.run("claimable", **wish).fetchone()
+        found = verified(session.seeds[lane], _Rows.decode(rows), bodies, unsummed=session.unsummed)
         sizes = [len(delivery.body) for delivery in found or ()]
-        book.largest_body = max(sizes, default=book.largest_body)
+        session.largest_body = max(sizes, default=session.largest_body)
         if found:
             # The bodies may be larger than those in the last claim.
             del found[fitting(sizes, most_bytes) :]
     except Exception as error:
-        if not is_damage(book, error):
+        if not is_damage(session, error):
             raise
         found = None
     if found:
         return found, []
     # No row at all: the conversions of the ready deliveries are missing.
     try:
-        wish["limit"] = _fitting(book, wish, most_bytes)
+        wish["limit"] = _fitting(session, wish, most_bytes)
     except Exception as error:
-        if not is_damage(book, error):
+        if not is_damage(session, error):
             raise
-    return _one_by_one(book, [id_ for (id_,) in book.run("ready_ids", **wish)], lane)
+    return _one_by_one(session, [id_ for (id_,) in session.run("ready_ids", **wish)], lane)
 
 
-def is_damage(book: WriterSession, error: Exception) -> bool:
+def is_damage(session: WriterSession, error: Exception) -> bool:
     """Return whether a failed claim means that a row is damaged."""
-    return isinstance(error, _UNREADABLE) or book.is_row_damage(error)
+    return isinstance(error, _UNREADABLE) or session.is_row_damage(error)
 
 
-def _fitting(book: WriterSession, wish: Mapping[str, object], most_bytes: int) -> int:
+def _fitting(session: WriterSession, wish: Mapping[str, object], most_bytes: int) -> int:
     """Return how many of the ready deliveries have at most `most_bytes` together."""
-    sizes = _Sizes.decode(book.run("ready_sizes", **wish).fetchone()[0])
+    sizes = _Sizes.decode(session.run("ready_sizes", **wish).fetchone()[0])
     return fitting(sizes, most_bytes)
 
 
@@ -110,14 +110,14 @@ def verified(
 
 
 def _one_by_one(
-    book: WriterSession, deliveries: Sequence[int], lane: int
+    session: WriterSession, deliveries: Sequence[int], lane: int
 ) -> tuple[list[Delivery], list[int]]:
     """Read each delivery separately, so that a damaged one does not affect the others."""
     sound = []
     damaged = []
     for id_ in deliveries:
-        row = book.run("ready_one", delivery=id_).fetchone()
-        found = None if row is None else _one(book.seeds[lane], id_, row, book.unsummed)
+        row = session.run("ready_one", delivery=id_).fetchone()
+        found = None if row is None else _one(session.seeds[lane], id_, row, session.unsummed)
         if found is None:
             damaged.append(id_)
         else:

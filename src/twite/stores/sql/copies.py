@@ -30,11 +30,11 @@ class KeyContest:
 
     def __init__(
         self,
-        book: WriterSession,
+        session: WriterSession,
         entries: Callable[[], Mapping[int, tuple[AcceptedConversion, int]]],
     ) -> None:
         """`entries` returns the entries of the group by delivery, with the times of receipt."""
-        self._book = book
+        self._session = session
         self._entries_of = entries
         # Why copies are held, by delivery.
         self.held: dict[int, str] = {}
@@ -67,7 +67,7 @@ class KeyContest:
 
     def settle(self) -> None:
         """Apply the decisions to the former holders of the keys."""
-        run = self._book.run
+        run = self._session.run
         for holder, ruling, wish in self._ruled:
             if ruling.takes:
                 run("add_replaced", delivery=holder, by=wish.delivery)
@@ -75,7 +75,7 @@ class KeyContest:
             if ruling.outcome is CopyOutcome.WITHDRAWN:
                 withdraw(run, [holder], now=wish.at, reason=ruling.reason)
                 if run("deny", delivery=holder, now=wish.at, reason=ruling.reason).rowcount:
-                    self._book.denied.add(holder)
+                    self._session.denied.add(holder)
             elif ruling.outcome is CopyOutcome.HELD:
                 ids = as_json([holder])
                 run("hold_queued", deliveries=ids, now=wish.at, reason=ruling.reason)
@@ -84,7 +84,7 @@ class KeyContest:
         """Return the holder after the effects of the earlier copies."""
         if holding is AT_ONCE:
             before = self._of_this_group(delivery)
-            is_recent = before.received_at >= at - self._book.keys.window
+            is_recent = before.received_at >= at - self._session.keys.window
         else:
             before, is_recent = self._of_before(delivery, holding, at=at), holding.is_recent
         state, reason = self._changed.get(delivery, (before.state, before.reason))
@@ -93,7 +93,7 @@ class KeyContest:
         )
 
     def _of_before(self, delivery: int, holding: Holding, *, at: int) -> Holder:
-        row = self._book.run("holder", delivery=delivery).fetchone()
+        row = self._session.run("holder", delivery=delivery).fetchone()
         if row is None:
             return Holder(state=State.DELIVERED, is_live=holding.is_live, received_at=at)
         # Check the state again: other nodes may have changed it since the keys were read.

@@ -42,7 +42,7 @@ class SqlDirectoryReader:
         return await self._rows("users", _user)
 
     async def session(self, digest: bytes) -> Session | None:
-        return await self._reads.read(partial(session, digest=digest))
+        return await self._reads.read(partial(session_of, digest=digest))
 
     async def sessions(self, user: str) -> Sequence[Session]:
         return await self._rows("sessions", _session, user=user)
@@ -76,20 +76,20 @@ def user(connection: SqlConnection, *, name: str) -> User | None:
     return None if row is None else _user(row)
 
 
-def take_recovery(book: WriterSession, name: str, code: str) -> bool:
+def take_recovery(session: WriterSession, name: str, code: str) -> bool:
     """Delete a used recovery code."""
-    found = user(book.connection, name=name)
+    found = user(session.connection, name=name)
     if found is None or code not in found.recovery:
         return False
     left = tuple(unused for unused in found.recovery if unused != code)
-    book.run("set_recovery", user=name, recovery=listed(left))
+    session.run("set_recovery", user=name, recovery=listed(left))
     return True
 
 
-def begin(book: WriterSession, begun: SessionBegun) -> bool:
+def begin(session: WriterSession, begun: SessionBegun) -> bool:
     """Store a session if the user's credentials are unchanged, and delete expired sessions."""
-    book.run("end_old_sessions", begun_before=begun.begun_before, seen_before=begun.seen_before)
-    kept = book.run(
+    session.run("end_old_sessions", begun_before=begun.begun_before, seen_before=begun.seen_before)
+    kept = session.run(
         "begin_session",
         password=begun.known.password.reveal(),
         code_since=begun.known.code_since,
@@ -98,7 +98,7 @@ def begin(book: WriterSession, begun: SessionBegun) -> bool:
     return kept.rowcount > 0
 
 
-def session(connection: SqlConnection, *, digest: bytes) -> Session | None:
+def session_of(connection: SqlConnection, *, digest: bytes) -> Session | None:
     row = connection.execute(query("session"), {"digest": digest}).fetchone()
     return None if row is None else _session(row)
 
@@ -115,12 +115,12 @@ def failed_sign_ins(
     return found
 
 
-def note(book: WriterSession, audit_event: AuditEvent) -> None:
+def note(session: WriterSession, audit_event: AuditEvent) -> None:
     """Append an event to the audit log."""
     kept = written(audit_event)
-    last = book.run("last_deed").fetchone()
+    last = session.run("last_deed").fetchone()
     number, before = (0, NO_HASH) if last is None else last
-    book.run(
+    session.run(
         "add_deed",
         number=number + 1,
         hash=chained(before, number + 1, kept),

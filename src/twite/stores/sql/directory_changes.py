@@ -55,7 +55,7 @@ from twite.stores.sql.directory import (
     failed_sign_ins,
     listed,
     note,
-    session,
+    session_of,
     take_recovery,
     user,
 )
@@ -74,54 +74,54 @@ class SqlDirectory(SqlDirectoryReader):
         self, change: Change, *, audit_event: AuditEvent, session_digest: bytes = b""
     ) -> Result:
         return await self._database.write(
-            lambda book: changed(
-                book, change, audit_event=audit_event, session_digest=session_digest
+            lambda session: changed(
+                session, change, audit_event=audit_event, session_digest=session_digest
             )
         )
 
     async def note(self, audit_event: AuditEvent) -> None:
-        await self._database.write(lambda book: note(book, audit_event))
+        await self._database.write(lambda session: note(session, audit_event))
 
     async def update(self, update: SignInUpdate) -> int:
-        return await self._database.write(lambda book: updated(book, update))
+        return await self._database.write(lambda session: updated(session, update))
 
 
-def updated(book: WriterSession, update: SignInUpdate) -> int:
+def updated(session: WriterSession, update: SignInUpdate) -> int:
     """Update sessions or a user's sign-in data; return how many records changed."""
     if isinstance(update, SessionBegun):
-        return int(begin(book, update))
+        return int(begin(session, update))
     if isinstance(update, RecoveryUsed):
-        return int(take_recovery(book, update.user, update.code))
+        return int(take_recovery(session, update.user, update.code))
     if isinstance(update, SignInTried):
-        return _try_sign_in(book, update)
+        return _try_sign_in(session, update)
     if isinstance(update, FailuresReset):
-        return _reset_failures(book, update)
+        return _reset_failures(session, update)
     # The fields of an update are the parameters of its statement.
     fields = {name: getattr(update, name) for name in update.__struct_fields__}
     values = {
         name: value.reveal() if isinstance(value, Secret) else value
         for name, value in fields.items()
     }
-    return book.run(_UPDATES[type(update)], **values).rowcount
+    return session.run(_UPDATES[type(update)], **values).rowcount
 
 
-def _try_sign_in(book: WriterSession, tried: SignInTried) -> int:
+def _try_sign_in(session: WriterSession, tried: SignInTried) -> int:
     keys = [limit.key for limit in tried.limits]
-    failed = failed_sign_ins(book.connection, keys=keys)
+    failed = failed_sign_ins(session.connection, keys=keys)
     if longest_wait(tried.limits, failed, now=tried.at):
         return 0
     for key in keys:
         count = one_more(failed.get(key), key, now=tried.at)
-        book.run("keep_failed_sign_in", **msgspec.structs.asdict(count))
-    book.run("forget_old_failed_sign_ins", before=tried.at - FORGOTTEN_AFTER, most=MOST_COUNTS)
+        session.run("keep_failed_sign_in", **msgspec.structs.asdict(count))
+    session.run("forget_old_failed_sign_ins", before=tried.at - FORGOTTEN_AFTER, most=MOST_COUNTS)
     return len(keys)
 
 
-def _reset_failures(book: WriterSession, reset: FailuresReset) -> int:
-    changed = book.run("forget_failed_sign_in", key=reset.key, most=_ANY).rowcount
+def _reset_failures(session: WriterSession, reset: FailuresReset) -> int:
+    changed = session.run("forget_failed_sign_in", key=reset.key, most=_ANY).rowcount
     for key in reset.others:
-        gone = book.run("forget_failed_sign_in", key=key, most=1).rowcount
-        changed += gone or book.run("subtract_failed_sign_in", key=key).rowcount
+        gone = session.run("forget_failed_sign_in", key=key, most=1).rowcount
+        changed += gone or session.run("subtract_failed_sign_in", key=key).rowcount
     return changed
 
 
@@ -137,59 +137,59 @@ _UPDATES: Final[Mapping[type[SignInUpdate], str]] = {
 
 
 def changed(
-    book: WriterSession, change: Change, *, audit_event: AuditEvent, session_digest: bytes
+    session: WriterSession, change: Change, *, audit_event: AuditEvent, session_digest: bytes
 ) -> Result:
     """Apply a change and write its audit event, or do neither."""
-    if session_digest and session(book.connection, digest=session_digest) is None:
+    if session_digest and session_of(session.connection, digest=session_digest) is None:
         return Result.OVER
-    result = _made(book, change)
+    result = _made(session, change)
     if result is Result.DONE:
-        note(book, audit_event)
+        note(session, audit_event)
     return result
 
 
-def _made(book: WriterSession, change: Change) -> Result:
+def _made(session: WriterSession, change: Change) -> Result:
     match change:
         case UserAdded():
-            return Result.DONE if _add(book, change.user) else Result.TAKEN
+            return Result.DONE if _add(session, change.user) else Result.TAKEN
         case KeyMade():
-            _keep_key(book, change.key)
+            _keep_key(session, change.key)
             return Result.DONE
         case KeyRevoked():
-            revoked = book.run("revoke_api_key", id=change.id, at=change.at).rowcount > 0
+            revoked = session.run("revoke_api_key", id=change.id, at=change.at).rowcount > 0
             return Result.DONE if revoked else Result.GONE
         case _:
-            return _of_one(book, change)
+            return _of_one(session, change)
 
 
-def _of_one(book: WriterSession, change: ChangeOfOne) -> Result:
+def _of_one(session: WriterSession, change: ChangeOfOne) -> Result:
     """Change an existing user, and end their sessions."""
-    found = user(book.connection, name=change.name)
+    found = user(session.connection, name=change.name)
     if found is None:
         return Result.GONE
-    if found.is_admin and ends_admin(change) and not _another_admin(book, change.name):
+    if found.is_admin and ends_admin(change) and not _another_admin(session, change.name):
         return Result.LAST
-    if not _run(book, change).rowcount:
+    if not _run(session, change).rowcount:
         return Result.OTHERWISE
-    book.run("end_sessions", user=change.name, but=spared(change))
+    session.run("end_sessions", user=change.name, but=spared(change))
     if isinstance(change, TwoFactorDisabled | UserRemoved):
-        delete_secret(book, CODES + change.name)
+        delete_secret(session, CODES + change.name)
     return Result.DONE
 
 
-def _run(book: WriterSession, change: ChangeOfOne) -> Cursor:
+def _run(session: WriterSession, change: ChangeOfOne) -> Cursor:
     match change:
         case UserRemoved():
-            return book.run("remove_user", user=change.name)
+            return session.run("remove_user", user=change.name)
         case UserAllowed():
-            return book.run(
+            return session.run(
                 "set_role",
                 user=change.name,
                 role=change.role.value,
                 pixels=listed(change.pixels),
             )
         case PasswordSet():
-            return book.run(
+            return session.run(
                 "set_password",
                 user=change.name,
                 password=change.password.reveal(),
@@ -197,7 +197,7 @@ def _run(book: WriterSession, change: ChangeOfOne) -> Cursor:
                 was=None if change.was is None else change.was.reveal(),
             )
         case TwoFactorEnabled():
-            return book.run(
+            return session.run(
                 "begin_codes",
                 user=change.name,
                 since=change.since,
@@ -205,15 +205,15 @@ def _run(book: WriterSession, change: ChangeOfOne) -> Cursor:
                 recovery=listed(change.recovery),
             )
         case TwoFactorDisabled():
-            return book.run("end_codes", user=change.name)
+            return session.run("end_codes", user=change.name)
 
 
-def _another_admin(book: WriterSession, name: str) -> bool:
-    return bool(book.run("other_admin", user=name).fetchone()[0])
+def _another_admin(session: WriterSession, name: str) -> bool:
+    return bool(session.run("other_admin", user=name).fetchone()[0])
 
 
-def _add(book: WriterSession, added: User) -> bool:
-    row = book.run(
+def _add(session: WriterSession, added: User) -> bool:
+    row = session.run(
         "add_user",
         user=added.name,
         role=added.role.value,
@@ -228,8 +228,8 @@ def _add(book: WriterSession, added: User) -> bool:
     return row.rowcount > 0
 
 
-def _keep_key(book: WriterSession, key: ApiKey) -> None:
-    book.run(
+def _keep_key(session: WriterSession, key: ApiKey) -> None:
+    session.run(
         "keep_api_key",
         id=key.id,
         called=key.name,

@@ -19,12 +19,12 @@ _NEW: Final = Recorded()
 _CONFLICT: Final = Recorded(conflict=True)
 
 
-def record(book: WriterSession, submissions: Sequence[Submission]) -> list[Recorded]:
+def record(session: WriterSession, submissions: Sequence[Submission]) -> list[Recorded]:
     """Write submissions inside the running transaction; return the result of each, in order.
 
     Dedup keys are assigned first. For a duplicate, neither a conversion nor a delivery is written.
     """
-    page = _Page(book)
+    page = _Page(session)
     for submission in submissions:
         page.add(submission)
     return page.write()
@@ -33,8 +33,8 @@ def record(book: WriterSession, submissions: Sequence[Submission]) -> list[Recor
 class _Page:
     """The rows of one group of submissions, flattened, ready for statements of many rows."""
 
-    def __init__(self, book: WriterSession) -> None:
-        self._book = book
+    def __init__(self, session: WriterSession) -> None:
+        self._session = session
         self._submissions: list[object] = []
         self._wanted: list[WantedKey] = []
         self._suppressions: list[object] = []
@@ -56,8 +56,8 @@ class _Page:
         self._conflicts: set[int] = set()
 
     def add(self, submission: Submission) -> None:
-        book = self._book
-        if submission.idempotency is not None and _conflicts(book, submission):
+        session = self._session
+        if submission.idempotency is not None and _conflicts(session, submission):
             self._conflicts.add(len(self._taken))
             self._firsts.append(0)
             self._taken.append(submission)
@@ -71,20 +71,20 @@ class _Page:
             self._firsts.append(0)
             self._taken.append(submission)
             return
-        first = book.next_conversions(len(entries))
+        first = session.next_conversions(len(entries))
         at = submission.received_at
         self._at = max(self._at, at)
         if submission.flaws:
             self._flawed.append((first, submission))
         for refusal in submission.refusals:
-            account = book.account(submission.source, refusal.pixel)
+            account = session.account(submission.source, refusal.pixel)
             counts = self._counts(account)
             counts[_RECEIVED] += 1
             counts[_REJECTED] += 1
             self._rejected.setdefault(account, []).append((submission, refusal))
         # For a request that was rejected as a whole, only the rejections are stored, so a client
         # with only bad requests writes no more than their ring buffer.
-        number = book.next_submission() if entries else 0
+        number = session.next_submission() if entries else 0
         if entries:
             self._submissions += (
                 number, submission.receipt, submission.source, submission.endpoint.value, at, first,
@@ -107,9 +107,9 @@ class _Page:
         self._taken.append(submission)
 
     def write(self) -> list[Recorded]:
-        book = self._book
+        session = self._session
         contest = KeyContest(
-            book,
+            session,
             lambda: {id_: (entry, at) for id_, _, _, entry, _, at in self._conversions},
         )
         duplicates = self._take_keys(contest)
@@ -119,7 +119,7 @@ class _Page:
         consents: list[object] = []
         flagged: list[object] = []
         called: list[object] = []
-        key_sets, seeds, held_later = book.tally.key_sets, book.seeds, contest.held
+        key_sets, seeds, held_later = session.tally.key_sets, session.seeds, contest.held
         for id_, number, lane, entry, account, at in self._conversions:
             if id_ in duplicates:
                 self._tally[account][_DUPLICATE] += 1
@@ -141,17 +141,17 @@ class _Page:
                 flag = entry.flag
                 flagged += (id_, flag.kind, flag.value, flag.currency, flag.usual)
                 counting = Counting.FLAGGED if entry.held is None else Counting.HELD
-                book.tally.amounts[account, counting, flag.kind] += 1
+                session.tally.amounts[account, counting, flag.kind] += 1
             if entry.suppressed is None and entry.key_set is not None:
                 key_sets[at // DAY, account, lane, entry.key_set] += 1
-        book.add_rows("add_submissions", self._submissions, 10)
-        book.add_rows("add_conversions", conversions, 7)
-        book.add_rows("add_deliveries", deliveries, 4)
-        book.add_rows("add_held", held, 6)
-        book.add_rows("add_consents", consents, 2)
-        book.add_rows("add_flagged", flagged, 5)
-        book.add_rows("add_called", called, 2)
-        book.add_rows("add_suppressions", self._suppressions, 2)
+        session.add_rows("add_submissions", self._submissions, 10)
+        session.add_rows("add_conversions", conversions, 7)
+        session.add_rows("add_deliveries", deliveries, 4)
+        session.add_rows("add_held", held, 6)
+        session.add_rows("add_consents", consents, 2)
+        session.add_rows("add_flagged", flagged, 5)
+        session.add_rows("add_called", called, 2)
+        session.add_rows("add_suppressions", self._suppressions, 2)
         contest.settle()
         self._count()
         self._add_other_records(duplicates)
@@ -160,19 +160,19 @@ class _Page:
     def _add_other_records(self, duplicates: Mapping[int, int]) -> None:
         """Write the records that are neither conversions nor deliveries."""
         if self._ignored:
-            rejections.add_ignored(self._book, self._ignored)
+            rejections.add_ignored(self._session, self._ignored)
         if self._sightings:
-            sightings.add(self._book, self._sightings)
+            sightings.add(self._session, self._sightings)
         if self._rejected:
-            rejections.add(self._book, self._rejected)
+            rejections.add(self._session, self._rejected)
         if self._flawed:
             self._tally_flaws(duplicates)
 
     def _count(self) -> None:
         """Add to the received counts of accounts and of the current minute."""
-        book = self._book
+        session = self._session
         for account, counts in self._tally.items():
-            book.run(
+            session.run(
                 "count_received",
                 account=account,
                 received=counts[_RECEIVED],
@@ -180,11 +180,11 @@ class _Page:
                 suppressed=counts[_SUPPRESSED],
                 rejected=counts[_REJECTED],
             )
-            book.tally.flow(self._at, account, counts)
+            session.tally.flow(self._at, account, counts)
 
     def _tally_flaws(self, duplicates: Mapping[int, int]) -> None:
         """Count the flawed match keys of new and rejected conversions."""
-        book = self._book
+        session = self._session
         for first, submission in self._flawed:
             ids = {entry.index: id_ for id_, entry in enumerate(submission.entries, first)}
             day = submission.received_at // DAY
@@ -192,18 +192,18 @@ class _Page:
                 delivery = ids.get(flaw.index)
                 if delivery in duplicates:
                     continue
-                account = book.account(submission.source, flaw.pixel)
-                lane = book.lane(flaw.pixel, flaw.event) if flaw.event else 0
-                book.tally.flaw(day, account, lane, flaw, delivery)
+                account = session.account(submission.source, flaw.pixel)
+                lane = session.lane(flaw.pixel, flaw.event) if flaw.event else 0
+                session.tally.flaw(day, account, lane, flaw, delivery)
 
     def _take_keys(self, contest: KeyContest) -> Mapping[int, int]:
         """Assign the keys; return the ids of deliveries whose key another delivery has."""
         if not self._wanted:
             return {}
-        late = self._book.keys.take(self._wanted, contest)
+        late = self._session.keys.take(self._wanted, contest)
         if late:
             originals = msgspec.json.encode(list(late.values())).decode()
-            self._book.run("count_repeats", deliveries=originals)
+            self._session.run("count_repeats", deliveries=originals)
         return late
 
     def _recorded(self, duplicates: Mapping[int, int], held: Mapping[int, str]) -> list[Recorded]:
@@ -228,8 +228,8 @@ class _Page:
         ]
 
     def _place(self, source: str, pixel: str, event: str) -> tuple[int, int, list[int]]:
-        account = self._book.account(source, pixel)
-        place = account, self._book.lane(pixel, event), self._counts(account)
+        account = self._session.account(source, pixel)
+        place = account, self._session.lane(pixel, event), self._counts(account)
         self._places[source, pixel, event] = place
         return place
 
@@ -245,7 +245,7 @@ def _places_of(refusals: Sequence[RejectedConversion]) -> bytes:
     return msgspec.json.encode([{"index": refusal.index} for refusal in refusals])
 
 
-def _conflicts(book: WriterSession, submission: Submission) -> bool:
+def _conflicts(session: WriterSession, submission: Submission) -> bool:
     """Return whether another request has its name; store a new name.
 
     A name is kept as long as a dedup key. Each new name deletes a few expired ones.
@@ -253,10 +253,10 @@ def _conflicts(book: WriterSession, submission: Submission) -> bool:
     name = submission.idempotency
     if name is None:
         return False
-    before = submission.received_at - book.keys.window
-    found = book.run("request_named", key=name.key, before=before).fetchone()
+    before = submission.received_at - session.keys.window
+    found = session.run("request_named", key=name.key, before=before).fetchone()
     if found is not None:
         return bool(found[0] != name.said)
-    book.run("forget_request_names", before=before)
-    book.run("name_request", key=name.key, said=name.said, at=submission.received_at)
+    session.run("forget_request_names", before=before)
+    session.run("name_request", key=name.key, said=name.said, at=submission.received_at)
     return False

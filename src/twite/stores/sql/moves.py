@@ -47,14 +47,14 @@ class SqlMoves:
     _database: Database
 
     async def withdrawn(self, batch: Batch) -> Sequence[int]:
-        return await self._database.write(lambda book: outbox.withdrawn(book, batch))
+        return await self._database.write(lambda session: outbox.withdrawn(session, batch))
 
     async def sweep(self, sweeping: SweepRequest) -> SweepResult:
-        return await self._database.write(lambda book: outbox.sweep(book, sweeping))
+        return await self._database.write(lambda session: outbox.sweep(session, sweeping))
 
     async def rewrite(self, write: Write, *, after: int, limit: int) -> RewrittenPayloads:
         return await self._database.write(
-            lambda book: rewritten(book, write, after=after, limit=limit)
+            lambda session: rewritten(session, write, after=after, limit=limit)
         )
 
     async def move(
@@ -66,11 +66,11 @@ class SqlMoves:
             noted = None if place else audit_event
 
             def unit(
-                book: WriterSession, part: Move = part, noted: AuditEvent | None = noted
+                session: WriterSession, part: Move = part, noted: AuditEvent | None = noted
             ) -> MoveResult:
                 if noted is not None:
-                    note(book, noted)
-                return _moved(book, part, now=now)
+                    note(session, noted)
+                return _moved(session, part, now=now)
 
             done = await self._database.write(unit)
             moved += done.moved
@@ -89,51 +89,53 @@ def _slices(move: Move) -> Iterator[Move]:
         yield move
 
 
-def _moved(book: WriterSession, move: Move, *, now: int) -> MoveResult:
+def _moved(session: WriterSession, move: Move, *, now: int) -> MoveResult:
     match move:
         case EditBodies():
-            return _edit_bodies(book, move, now=now)
+            return _edit_bodies(session, move, now=now)
         case Replay():
-            deliveries = with_companions(book, move.deliveries)
-            moved = replay(book, deliveries, now=now, sure=frozenset(move.sure))
+            deliveries = with_companions(session, move.deliveries)
+            moved = replay(session, deliveries, now=now, sure=frozenset(move.sure))
         case Discard():
-            deliveries = with_companions(book, move.deliveries)
-            moved = discard(book, deliveries, now=now, note=move.note)
+            deliveries = with_companions(session, move.deliveries)
+            moved = discard(session, deliveries, now=now, note=move.note)
         case HoldRejected():
             ids = as_json(move.deliveries)
-            moved = book.run("hold_in_doubt", deliveries=ids, reason=move.reason, now=now).rowcount
+            moved = session.run(
+                "hold_in_doubt", deliveries=ids, reason=move.reason, now=now
+            ).rowcount
         case Recall():
-            moved = book.run(
-                "recall", lane=book.lane(move.pixel, move.event), reason=move.reason, now=now
+            moved = session.run(
+                "recall", lane=session.lane(move.pixel, move.event), reason=move.reason, now=now
             ).rowcount
         case TakeBack(hold=True):
             ids = as_json(move.deliveries)
-            moved = book.run("hold_queued", deliveries=ids, now=now, reason=move.reason).rowcount
+            moved = session.run("hold_queued", deliveries=ids, now=now, reason=move.reason).rowcount
         case _:
-            moved = withdraw(book.run, move.deliveries, now=now, reason=move.reason)
+            moved = withdraw(session.run, move.deliveries, now=now, reason=move.reason)
     return MoveResult(moved=moved)
 
 
-def with_companions(book: WriterSession, deliveries: Sequence[int]) -> list[int]:
+def with_companions(session: WriterSession, deliveries: Sequence[int]) -> list[int]:
     """Return the deliveries together with all deliveries of their hold groups."""
     chosen = set(deliveries)
     found = list(deliveries)
-    for first, end in book.run(
+    for first, end in session.run(
         "remarked", deliveries=as_json(deliveries), reason=HELD_FOR
     ).fetchall():
-        held = [HeldGroup(*row) for row in book.run("held_of_submission", first=first, end=end)]
+        held = [HeldGroup(*row) for row in session.run("held_of_submission", first=first, end=end)]
         found += [delivery for delivery in alike(chosen, held) if delivery not in chosen]
     return found
 
 
 def replay(
-    book: WriterSession, deliveries: Sequence[int], *, now: int, sure: Collection[int]
+    session: WriterSession, deliveries: Sequence[int], *, now: int, sure: Collection[int]
 ) -> int:
     """Requeue deliveries, except copies of delivered ones; return their number."""
     known = frozenset(sure)
-    rivals = rivals_of(book, [delivery for delivery in deliveries if delivery not in known])
+    rivals = rivals_of(session, [delivery for delivery in deliveries if delivery not in known])
     deliveries = [delivery for delivery in deliveries if delivery not in rivals]
-    return book.run(
+    return session.run(
         "replay",
         deliveries=as_json(deliveries),
         now=now,
@@ -142,64 +144,66 @@ def replay(
     ).rowcount
 
 
-def rivals_of(book: WriterSession, deliveries: Sequence[int]) -> Mapping[int, Rival]:
+def rivals_of(session: WriterSession, deliveries: Sequence[int]) -> Mapping[int, Rival]:
     """Return, for dead or held deliveries, another copy that was or may be sent."""
-    resting = copies.named(book.run, deliveries)
-    return copies.rivals(book.run, resting, book.keys.holders([letter.key for letter in resting]))
+    resting = copies.named(session.run, deliveries)
+    return copies.rivals(
+        session.run, resting, session.keys.holders([letter.key for letter in resting])
+    )
 
 
-def discard(book: WriterSession, deliveries: Sequence[int], *, now: int, note: str) -> int:
+def discard(session: WriterSession, deliveries: Sequence[int], *, now: int, note: str) -> int:
     """Suppress dead or held deliveries; return their number."""
     ids = as_json(deliveries)
-    book.run("count_discarded", deliveries=ids)
-    book.run("note_discarded", deliveries=ids, now=now, note=note)
-    return book.run("remove_discarded", deliveries=ids).rowcount
+    session.run("count_discarded", deliveries=ids)
+    session.run("note_discarded", deliveries=ids, now=now, note=note)
+    return session.run("remove_discarded", deliveries=ids).rowcount
 
 
-def _edit_bodies(book: WriterSession, move: EditBodies, *, now: int) -> MoveResult:
+def _edit_bodies(session: WriterSession, move: EditBodies, *, now: int) -> MoveResult:
     """Replace bodies and requeue their deliveries."""
     sure = frozenset(move.sure)
     refused: dict[int, str] = {}
     done: list[int] = []
     for body in move.edited:
         is_sure = body.delivery in sure
-        why = _edit_body(book, body, now=now, note=move.note, is_sure=is_sure)
+        why = _edit_body(session, body, now=now, note=move.note, is_sure=is_sure)
         if why is None:
             done.append(body.delivery)
         else:
             refused[body.delivery] = why
-    return MoveResult(moved=replay(book, done, now=now, sure=sure), refused=refused)
+    return MoveResult(moved=replay(session, done, now=now, sure=sure), refused=refused)
 
 
 def _edit_body(
-    book: WriterSession, edited: EditedBody, *, now: int, note: str, is_sure: bool
+    session: WriterSession, edited: EditedBody, *, now: int, note: str, is_sure: bool
 ) -> str | None:
-    row = book.run("to_amend", delivery=edited.delivery).fetchone()
+    row = session.run("to_amend", delivery=edited.delivery).fetchone()
     if row is None:
         return _NOT_AT_REST
     before, pixel, event, conversion_id, received_at, body = row
     if edited.event != event:
         key = dedup_key(pixel, edited.event, conversion_id)
-        if book.keys.take_over(WantedKey(key, edited.delivery, now)) is not None:
+        if session.keys.take_over(WantedKey(key, edited.delivery, now)) is not None:
             return _HAS_ANOTHER
-    elif not is_sure and rivals_of(book, [edited.delivery]):
+    elif not is_sure and rivals_of(session, [edited.delivery]):
         return _HAS_ANOTHER
-    lane = book.lane(pixel, edited.event)
-    book.run("note_amended", delivery=edited.delivery, at=now, lane=before, body=body, note=note)
-    book.run(
+    lane = session.lane(pixel, edited.event)
+    session.run("note_amended", delivery=edited.delivery, at=now, lane=before, body=body, note=note)
+    session.run(
         "amend_conversion",
         delivery=edited.delivery,
         lane=lane,
         body=edited.body,
         checksum=checksum(
-            book.seeds[lane],
+            session.seeds[lane],
             delivery=edited.delivery,
             received_at=received_at,
             conversion_id=conversion_id.encode(),
             body=edited.body,
         ),
     )
-    book.run("amend_delivery", delivery=edited.delivery, lane=lane)
+    session.run("amend_delivery", delivery=edited.delivery, lane=lane)
     return None
 
 
@@ -223,17 +227,17 @@ def heads(connection: SqlConnection) -> list[tuple[bytes, int]]:
     return found
 
 
-def rewritten(book: WriterSession, write: Write, *, after: int, limit: int) -> RewrittenPayloads:
+def rewritten(session: WriterSession, write: Write, *, after: int, limit: int) -> RewrittenPayloads:
     """Rewrite payloads among `limit` unsettled deliveries after `after`."""
-    many, last = book.run("outbox_after", after=after, limit=limit).fetchone()
+    many, last = session.run("outbox_after", after=after, limit=limit).fetchone()
     if not many:
         return RewrittenPayloads()
-    rows = book.run("tag_payloads", after=after, last=last, **_TAGS).fetchall()
-    done = sum(_written(book, write, row) for row in rows)
+    rows = session.run("tag_payloads", after=after, last=last, **_TAGS).fetchall()
+    done = sum(_written(session, write, row) for row in rows)
     return RewrittenPayloads(payloads=done, last=last if many == limit else None)
 
 
-def _written(book: WriterSession, write: Write, row: Sequence[object]) -> bool:
+def _written(session: WriterSession, write: Write, row: Sequence[object]) -> bool:
     """Replace a payload if its checksum holds; return whether it was replaced."""
     delivery, lane, pixel, conversion_id, received_at, body, total = row
     match delivery, lane, pixel, conversion_id, received_at, body:
@@ -243,17 +247,17 @@ def _written(book: WriterSession, write: Write, row: Sequence[object]) -> bool:
             return False
     adds_up = partial(
         checksum,
-        book.seeds[lane],
+        session.seeds[lane],
         delivery=delivery,
         received_at=received_at,
         conversion_id=conversion_id,
     )
     # Payloads from before checksums were introduced are claimed without a check.
-    unsummed = total is None and delivery <= book.unsummed
+    unsummed = total is None and delivery <= session.unsummed
     if total != adds_up(body=body) and not unsummed:
         return False  # a claim must detect the damage
     anew = write(pixel, body)
     if anew is None:
         return False
-    book.run("rewrite_payload", delivery=delivery, body=anew, checksum=adds_up(body=anew))
+    session.run("rewrite_payload", delivery=delivery, body=anew, checksum=adds_up(body=anew))
     return True

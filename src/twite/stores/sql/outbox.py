@@ -40,18 +40,18 @@ MOST_MOVED: Final = 10_000
 _Ids: Final = msgspec.json.Decoder(list[int])
 
 
-def claim(book: WriterSession, wish: Claim, *, damaged: list[int]) -> Batch | None:
+def claim(session: WriterSession, wish: Claim, *, damaged: list[int]) -> Batch | None:
     """Lease pending deliveries of one event: the pixel's event with the oldest delivery.
 
     Damaged deliveries become dead letters, and their ids are added to `damaged`. Deliveries of
     people who revoked consent are not sent.
     """
-    book.run("promote", now=wish.now, limit=MOST_MOVED)
+    session.run("promote", now=wish.now, limit=MOST_MOVED)
     crashes = QUARANTINED if wish.suspects else SUSPECT
     passing = as_json(sorted(wish.passing))
     passing_events = set(wish.passing_events)
     while True:
-        first = book.run(
+        first = session.run(
             "lane_to_claim",
             pixel=wish.pixel,
             ambiguous_after=wish.ambiguous_after,
@@ -63,7 +63,7 @@ def claim(book: WriterSession, wish: Claim, *, damaged: list[int]) -> Batch | No
             return None
         lane, event = first
         sound, unsound = claimable(
-            book,
+            session,
             lane=lane,
             ambiguous_after=wish.ambiguous_after,
             crashes=crashes,
@@ -72,21 +72,21 @@ def claim(book: WriterSession, wish: Claim, *, damaged: list[int]) -> Batch | No
             most_bytes=wish.most_bytes,
         )
         if unsound:
-            _give_up(book, unsound, now=wish.now)
+            _give_up(session, unsound, now=wish.now)
             damaged += unsound
         if not sound and not unsound:
             passing_events.add(event)  # another transaction has claimed all ready deliveries
-        revoked = set(book.opt_outs.among(sound, pixel=wish.pixel))
+        revoked = set(session.opt_outs.among(sound, pixel=wish.pixel))
         if revoked:
-            withdraw(book.run, list(revoked), now=wish.now)
+            withdraw(session.run, list(revoked), now=wish.now)
             sound = [delivery for delivery in sound if delivery.id not in revoked]
         if sound:
             return _leased(
-                book,
+                session,
                 wish,
                 lane,
                 Batch(
-                    lease=book.next_lease(),
+                    lease=session.next_lease(),
                     pixel=wish.pixel,
                     event=event,
                     deliveries=tuple(together(sound)),
@@ -94,10 +94,10 @@ def claim(book: WriterSession, wish: Claim, *, damaged: list[int]) -> Batch | No
             )
 
 
-def withdrawn(book: WriterSession, batch: Batch) -> list[int]:
+def withdrawn(session: WriterSession, batch: Batch) -> list[int]:
     """Return the deliveries of a batch in flight that were denied or opted out since its claim."""
-    listed = set(book.opt_outs.among(batch.deliveries, pixel=batch.pixel))
-    gone = listed | book.denied
+    listed = set(session.opt_outs.among(batch.deliveries, pixel=batch.pixel))
+    gone = listed | session.denied
     return [delivery.id for delivery in batch.deliveries if delivery.id in gone]
 
 
@@ -107,63 +107,68 @@ def check(settlement: Settlement) -> None:
         after(State.SENDING, transition.trigger)
 
 
-def settle(book: WriterSession, settlement: Settlement) -> int:
+def settle(session: WriterSession, settlement: Settlement) -> int:
     """Write the attempt and the next states.
 
     Return the number of transitions that came after the lease.
     """
     lease = settlement.lease
     settled = 0
-    told_at = _told_at(book, settlement)
+    told_at = _told_at(session, settlement)
     for transition in settlement.transitions:
         if transition.trigger is Trigger.DELIVERED:
             ids = as_json(transition.deliveries)
-            _count_delivered(book, ids, lease=lease, at=told_at)
-            settled += book.run("remove_delivered", lease=lease, deliveries=ids).rowcount
+            _count_delivered(session, ids, lease=lease, at=told_at)
+            settled += session.run("remove_delivered", lease=lease, deliveries=ids).rowcount
     if settlement.attempt is not None:
-        _write_attempt(book, settlement.attempt, lease=lease, transitions=settlement.transitions)
+        _write_attempt(session, settlement.attempt, lease=lease, transitions=settlement.transitions)
     at = None if settlement.attempt is None else settlement.attempt.at
     for transition in settlement.transitions:
         if transition.trigger is not Trigger.DELIVERED:
             if transition.trigger is Trigger.GIVEN_UP:
                 ids = as_json(transition.deliveries)
-                for account, many in book.run("leased_by", lease=lease, deliveries=ids).fetchall():
-                    book.tally.flow(told_at, account, (many,), first=GIVEN_UP)
-            settled += _move(book, transition, lease=lease, at=at)
-    book.run("extend_lease", lease=lease, settled=settled, until=settlement.lease_until)
-    book.run("end_lease", lease=lease)
-    withdraw_denied(book)
-    book.moved()
+                for account, many in session.run(
+                    "leased_by", lease=lease, deliveries=ids
+                ).fetchall():
+                    session.tally.flow(told_at, account, (many,), first=GIVEN_UP)
+            settled += _move(session, transition, lease=lease, at=at)
+    session.run("extend_lease", lease=lease, settled=settled, until=settlement.lease_until)
+    session.run("end_lease", lease=lease)
+    withdraw_denied(session)
+    session.moved()
     return sum(len(transition.deliveries) for transition in settlement.transitions) - settled
 
 
-def sweep(book: WriterSession, time: SweepRequest) -> SweepResult:
+def sweep(session: WriterSession, time: SweepRequest) -> SweepResult:
     """Apply the changes that depend on time, at most MOST_MOVED of each kind."""
     now = time.now
-    expired = expire(book, now=now, furthest=time.furthest, holding=time.holding)
-    promoted = book.run("promote", now=now, limit=MOST_MOVED).rowcount
-    promoted += book.run("promote_far", furthest=time.furthest, limit=MOST_MOVED).rowcount
+    expired = expire(session, now=now, furthest=time.furthest, holding=time.holding)
+    promoted = session.run("promote", now=now, limit=MOST_MOVED).rowcount
+    promoted += session.run("promote_far", furthest=time.furthest, limit=MOST_MOVED).rowcount
     doubtful = {"now": now, "reason": MAY_COUNT_TWICE, "limit": MOST_MOVED}
-    held = book.run("hold_ambiguous", before=time.ambiguous_before, **doubtful).rowcount
+    held = session.run("hold_ambiguous", before=time.ambiguous_before, **doubtful).rowcount
     if time.cautious:
         pixels = msgspec.json.encode(sorted(time.cautious)).decode()
-        held += book.run("hold_cautious", pixels=pixels, **doubtful).rowcount
+        held += session.run("hold_cautious", pixels=pixels, **doubtful).rowcount
     waited = {
         "before": time.waiting_before,
         "now": now,
         "reason": WAITED_TOO_LONG,
         "limit": MOST_MOVED,
     }
-    held += book.run("hold_waiting", **waited).rowcount
-    for lane in book.lanes():
-        held += book.run("hold_ready", lane=lane, **waited).rowcount
+    held += session.run("hold_waiting", **waited).rowcount
+    for lane in session.lanes():
+        held += session.run("hold_ready", lane=lane, **waited).rowcount
     return SweepResult(
-        expired=expired, held=held, promoted=promoted, next_due=book.run("next_due").fetchone()[0]
+        expired=expired,
+        held=held,
+        promoted=promoted,
+        next_due=session.run("next_due").fetchone()[0],
     )
 
 
 def expire(
-    book: WriterSession,
+    session: WriterSession,
     *,
     now: int,
     furthest: int,
@@ -177,11 +182,11 @@ def expire(
     of the statement that selects them.
     """
     freed = 0
-    expired = book.run(leases, now=now, furthest=furthest).fetchall()
+    expired = session.run(leases, now=now, furthest=furthest).fetchall()
     for lease, lane, claimed_at, claimed in expired:
         if lease in holding:
             continue
-        left, count = book.run("still_under", lease=lease, deliveries=claimed).fetchone()
+        left, count = session.run("still_under", lease=lease, deliveries=claimed).fetchone()
         attempt = Attempt(
             at=claimed_at,
             pixel="",
@@ -192,8 +197,8 @@ def expire(
             ambiguous=True,
         )
         if count:
-            add_attempt(book, attempt, lane=lane, deliveries=left)
-            book.run(
+            add_attempt(session, attempt, lane=lane, deliveries=left)
+            session.run(
                 "mark_attempted",
                 lease=lease,
                 deliveries=left,
@@ -202,11 +207,13 @@ def expire(
                 survived=not died,
             )
             if died:
-                _count_crashes(book, lease=lease, deliveries=left, alone=count == 1, at=claimed_at)
-            book.run("postpone", lease=lease, deliveries=left, due_at=None)
-        book.run("drop_lease", lease=lease)
+                _count_crashes(
+                    session, lease=lease, deliveries=left, alone=count == 1, at=claimed_at
+                )
+            session.run("postpone", lease=lease, deliveries=left, due_at=None)
+        session.run("drop_lease", lease=lease)
         freed += count
-    withdraw_denied(book)
+    withdraw_denied(session)
     return freed
 
 
@@ -220,39 +227,39 @@ def withdraw(
     return run("remove_withdrawn", deliveries=ids).rowcount
 
 
-def withdraw_denied(book: WriterSession) -> None:
+def withdraw_denied(session: WriterSession) -> None:
     """Suppress deliveries that were opted out while in flight, unless X accepted them."""
-    if not book.denied:
+    if not session.denied:
         return
-    rows = book.run("denied_at_rest", deliveries=as_json(sorted(book.denied))).fetchall()
+    rows = session.run("denied_at_rest", deliveries=as_json(sorted(session.denied))).fetchall()
     for delivery, at, reason in rows:
-        withdraw(book.run, [delivery], now=at, reason=reason)
-    book.denied = book.denied.intersection(id_ for (id_,) in book.run("denied"))
+        withdraw(session.run, [delivery], now=at, reason=reason)
+    session.denied = session.denied.intersection(id_ for (id_,) in session.run("denied"))
 
 
-def _told_at(book: WriterSession, settlement: Settlement) -> int:
+def _told_at(session: WriterSession, settlement: Settlement) -> int:
     """Return the time of the latest attempt; without an attempt, of the claim."""
     if settlement.attempt is not None:
         return settlement.attempt.at
-    return _claimed_at(book, settlement.lease)
+    return _claimed_at(session, settlement.lease)
 
 
-def _claimed_at(book: WriterSession, lease: int) -> int:
-    return int(book.run("claimed_at", lease=lease).fetchone()[0])
+def _claimed_at(session: WriterSession, lease: int) -> int:
+    return int(session.run("claimed_at", lease=lease).fetchone()[0])
 
 
-def _count_delivered(book: WriterSession, ids: str, *, lease: int, at: int) -> None:
+def _count_delivered(session: WriterSession, ids: str, *, lease: int, at: int) -> None:
     """Add the lease's delivered deliveries to the counts of their accounts."""
-    for account, taken in book.run("taken_of", lease=lease, deliveries=ids).fetchall():
+    for account, taken in session.run("taken_of", lease=lease, deliveries=ids).fetchall():
         received = counted_by_time(_Ids.decode(taken))
-        book.run("count_delivered", account=account, deliveries=sum(received.values()))
-        book.tally.delivered(at, account, received)
+        session.run("count_delivered", account=account, deliveries=sum(received.values()))
+        session.tally.delivered(at, account, received)
 
 
-def _leased(book: WriterSession, wish: Claim, lane: int, batch: Batch) -> Batch:
+def _leased(session: WriterSession, wish: Claim, lane: int, batch: Batch) -> Batch:
     ids = as_json([delivery.id for delivery in batch.deliveries])
-    book.run("mark_sending", lease=batch.lease, deliveries=ids)
-    book.run(
+    session.run("mark_sending", lease=batch.lease, deliveries=ids)
+    session.run(
         "add_lease",
         lease=batch.lease,
         lane=lane,
@@ -261,22 +268,22 @@ def _leased(book: WriterSession, wish: Claim, lane: int, batch: Batch) -> Batch:
         open=len(batch.deliveries),
         deliveries=ids,
     )
-    book.moved()
+    session.moved()
     return batch
 
 
-def _give_up(book: WriterSession, damaged: Sequence[int], *, now: int) -> None:
+def _give_up(session: WriterSession, damaged: Sequence[int], *, now: int) -> None:
     """Claim deliveries that can never be sent, and make them dead letters."""
-    lease, ids = book.next_lease(), as_json(damaged)
-    book.run("mark_sending", lease=lease, deliveries=ids)
+    lease, ids = session.next_lease(), as_json(damaged)
+    session.run("mark_sending", lease=lease, deliveries=ids)
     state = after(State.SENDING, Trigger.GIVEN_UP).value
-    book.run("rest", lease=lease, deliveries=ids, state=state, reason=DAMAGED, at=now)
+    session.run("rest", lease=lease, deliveries=ids, state=state, reason=DAMAGED, at=now)
 
 
-def add_attempt(book: WriterSession, attempt: Attempt, *, lane: int, deliveries: str) -> None:
+def add_attempt(session: WriterSession, attempt: Attempt, *, lane: int, deliveries: str) -> None:
     """Write an attempt with its deliveries (JSON)."""
-    number = book.next_attempt()
-    book.run(
+    number = session.next_attempt()
+    session.run(
         "add_attempt",
         attempt=number,
         at=attempt.at,
@@ -287,15 +294,15 @@ def add_attempt(book: WriterSession, attempt: Attempt, *, lane: int, deliveries:
         ambiguous=attempt.ambiguous,
         size=len(attempt.deliveries),
     )
-    book.run("add_attempted", attempt=number, deliveries=deliveries)
+    session.run("add_attempted", attempt=number, deliveries=deliveries)
 
 
 def _write_attempt(
-    book: WriterSession, attempt: Attempt, *, lease: int, transitions: Sequence[Transition]
+    session: WriterSession, attempt: Attempt, *, lease: int, transitions: Sequence[Transition]
 ) -> None:
     """Write an attempt, and link its undelivered deliveries to it."""
     sent = as_json(attempt.deliveries)
-    add_attempt(book, attempt, lane=book.lane(attempt.pixel, attempt.event), deliveries=sent)
+    add_attempt(session, attempt, lane=session.lane(attempt.pixel, attempt.event), deliveries=sent)
     delivered = {
         delivery
         for transition in transitions
@@ -303,7 +310,7 @@ def _write_attempt(
         for delivery in transition.deliveries
     }
     if not delivered.issuperset(attempt.deliveries):
-        book.run(
+        session.run(
             "mark_attempted",
             lease=lease,
             deliveries=sent,
@@ -313,7 +320,7 @@ def _write_attempt(
         )
 
 
-def _move(book: WriterSession, transition: Transition, *, lease: int, at: int | None) -> int:
+def _move(session: WriterSession, transition: Transition, *, lease: int, at: int | None) -> int:
     """Make a transition other than DELIVERED; return the number of changed deliveries."""
     ids = as_json(transition.deliveries)
     state = after(State.SENDING, transition.trigger)
@@ -321,17 +328,17 @@ def _move(book: WriterSession, transition: Transition, *, lease: int, at: int | 
         given_up = 0
         if transition.trigger is Trigger.EXPIRED:
             alone = len(transition.deliveries) == 1
-            given_up = _count_crashes(book, lease=lease, deliveries=ids, alone=alone, at=at)
-        postponed = book.run(
+            given_up = _count_crashes(session, lease=lease, deliveries=ids, alone=alone, at=at)
+        postponed = session.run(
             "postpone", lease=lease, deliveries=ids, due_at=transition.due_at
         ).rowcount
         return given_up + postponed
     if state is State.SUPPRESSED:
-        left, _ = book.run("still_under", lease=lease, deliveries=ids).fetchone()
-        book.run("postpone", lease=lease, deliveries=left, due_at=None)
-        now = _claimed_at(book, lease) if at is None else at
-        return withdraw(book.run, _Ids.decode(left), now=now, reason=transition.reason or "")
-    return book.run(
+        left, _ = session.run("still_under", lease=lease, deliveries=ids).fetchone()
+        session.run("postpone", lease=lease, deliveries=left, due_at=None)
+        now = _claimed_at(session, lease) if at is None else at
+        return withdraw(session.run, _Ids.decode(left), now=now, reason=transition.reason or "")
+    return session.run(
         "rest",
         lease=lease,
         deliveries=ids,
@@ -342,18 +349,18 @@ def _move(book: WriterSession, transition: Transition, *, lease: int, at: int | 
 
 
 def _count_crashes(
-    book: WriterSession, *, lease: int, deliveries: str, alone: bool, at: int | None
+    session: WriterSession, *, lease: int, deliveries: str, alone: bool, at: int | None
 ) -> int:
     """Record a sender crash with these deliveries, and give up those with too many crashes.
 
     Returns how many were given up.
     """
-    book.run("count_crashes", lease=lease, deliveries=deliveries, alone=alone)
-    found, count = book.run(
+    session.run("count_crashes", lease=lease, deliveries=deliveries, alone=alone)
+    found, count = session.run(
         "quarantined", lease=lease, deliveries=deliveries, limit=QUARANTINED
     ).fetchone()
     if count:
-        book.run(
+        session.run(
             "rest",
             lease=lease,
             deliveries=found,

@@ -50,46 +50,46 @@ class SqlPrivacy:
         return not self._opted_out.isdisjoint(keys)
 
     async def revoke(self, keys: Sequence[bytes], *, now: int) -> None:
-        await self._database.write(lambda book: book.opt_outs.revoke(keys, now=now))
+        await self._database.write(lambda session: session.opt_outs.revoke(keys, now=now))
         self._opted_out.update(keys)
 
     async def restore(self, keys: Sequence[bytes]) -> None:
-        await self._database.write(lambda book: book.opt_outs.restore(keys))
+        await self._database.write(lambda session: session.opt_outs.restore(keys))
         self._opted_out.difference_update(keys)
 
     async def erase(self, erasing: EraseStore, *, now: int) -> int:
-        done = await self._database.write(lambda book: erase(book, erasing, now=now))
+        done = await self._database.write(lambda session: erase(session, erasing, now=now))
         self._opted_out.update(erasing.keys)
         if erasing.ends:
             return int(await self._forget_old_versions())
         return done
 
 
-def erase(book: WriterSession, erasing: EraseStore, *, now: int) -> int:
+def erase(session: WriterSession, erasing: EraseStore, *, now: int) -> int:
     """Erase one slice; return the number of conversions erased."""
     if erasing.audit_event is not None:
-        people_rows.note(book, erasing.audit_event)
+        people_rows.note(session, erasing.audit_event)
     if erasing.keys:
-        book.opt_outs.revoke(erasing.keys, now=now)
-    done = _conversions(book, erasing, now=now) if erasing.conversions else 0
+        session.opt_outs.revoke(erasing.keys, now=now)
+    done = _conversions(session, erasing, now=now) if erasing.conversions else 0
     for erased in erasing.cuts:
-        _cut(book, erased)
-    salt = bytes(book.run("read_deployment").fetchone()[0])
+        _cut(session, erased)
+    salt = bytes(session.run("read_deployment").fetchone()[0])
     for sighting in erasing.sightings:
-        row = book.run("sighted", sighting=sighting).fetchone()
+        row = session.run("sighted", sighting=sighting).fetchone()
         if row is not None and not row[0].startswith(PREFIX):
-            book.run("erase_sighting", sighting=sighting, digest=digest_of(row[0], salt=salt))
+            session.run("erase_sighting", sighting=sighting, digest=digest_of(row[0], salt=salt))
     for text in erasing.texts:
-        _empty(book, text)
+        _empty(session, text)
     gone = {erased.of for erased in erasing.texts if erased.place == "ignored"}
     if gone:
-        _unname(book, lambda name: digest_of(name, salt=salt) in gone)
+        _unname(session, lambda name: digest_of(name, salt=salt) in gone)
     rejected = {str(erased.of) for erased in erasing.texts if erased.place == "rejection"}
     if rejected:
-        rejections.drop(book, rejected)
+        rejections.drop(session, rejected)
     if erasing.anew:
         # Its pages were split during inserts, so their unused parts may contain copies.
-        book.run("index_anew")
+        session.run("index_anew")
     return done
 
 
@@ -99,39 +99,39 @@ def digest_of(conversion_id: str, *, salt: bytes) -> str:
     return f"{PREFIX}{found.hex()[:_DIGITS]}"
 
 
-def _conversions(book: WriterSession, erasing: EraseStore, *, now: int) -> int:
+def _conversions(session: WriterSession, erasing: EraseStore, *, now: int) -> int:
     # A sender has the delivery in memory: its result is checked again.
-    found = book.run("to_erase", deliveries=as_json(erasing.conversions))
+    found = session.run("to_erase", deliveries=as_json(erasing.conversions))
     rows = [row for row in found.fetchall() if row[-1] != State.SENDING]
-    withdraw(book.run, [row[0] for row in rows], now=now, reason=ERASED)
-    salt = bytes(book.run("read_deployment").fetchone()[0])
+    withdraw(session.run, [row[0] for row in rows], now=now, reason=ERASED)
+    salt = bytes(session.run("read_deployment").fetchone()[0])
     for id_, lane, pixel, event, name, _suppressed, received_at, size, _ in rows:
         # Pruning would search for it under the erased name.
-        book.run("forget_suppression", key=dedup_key(pixel, event, name), delivery=id_)
+        session.run("forget_suppression", key=dedup_key(pixel, event, name), delivery=id_)
         named = name if name.startswith(PREFIX) else digest_of(name, salt=salt)
         body = _filled(b"", size and size + len(name.encode()) - len(named))
         sum_ = checksum(
-            book.seeds[lane], delivery=id_, received_at=received_at,
+            session.seeds[lane], delivery=id_, received_at=received_at,
             conversion_id=named.encode(), body=body,
         )  # fmt: skip
-        book.run("erase_conversion", delivery=id_, digest=named, body=body, checksum=sum_)
-        book.run("empty_amended_text", of=id_, gone=GONE)
+        session.run("erase_conversion", delivery=id_, digest=named, body=body, checksum=sum_)
+        session.run("empty_amended_text", of=id_, gone=GONE)
         span = {"first": id_, "end": id_ + 1}
-        book.run("forget_flagged", **span)
-        book.run("forget_called", **span)
+        session.run("forget_flagged", **span)
+        session.run("forget_called", **span)
     if rows:
-        book.moved()
+        session.moved()
     return len(rows)
 
 
-def _cut(book: WriterSession, erased: ErasedText) -> None:
-    row = book.run("to_cut", submission=erased.submission).fetchone()
+def _cut(session: WriterSession, erased: ErasedText) -> None:
+    row = session.run("to_cut", submission=erased.submission).fetchone()
     if row is None:
         return
     body, refusals, unfired = row
     # Without positions: the rest of the body, apart from its conversions.
     left = body if erased.places == () else _filled(cut(body, erased.places), len(body))
-    book.run(
+    session.run(
         "cut_submission",
         submission=erased.submission,
         body=left,
@@ -163,21 +163,21 @@ def _without(refusals: bytes | None, places: Sequence[int] | None) -> bytes | No
     return msgspec.json.encode(decoded)
 
 
-def _empty(book: WriterSession, text: SearchText) -> None:
+def _empty(session: WriterSession, text: SearchText) -> None:
     if text.place in _EMPTIED:
-        book.run(_EMPTIED[text.place], of=text.of, gone=GONE)
+        session.run(_EMPTIED[text.place], of=text.of, gone=GONE)
 
 
-def _unname(book: WriterSession, goes: Callable[[str], bool]) -> None:
+def _unname(session: WriterSession, goes: Callable[[str], bool]) -> None:
     """Count ignored items with erased names under another name.
 
     The table is written again: its pages were split during inserts, and may contain copies.
     """
-    rows = book.run("ignored", since=0).fetchall()
-    book.run("forget_all_ignored")
+    rows = session.run("ignored", since=0).fetchall()
+    session.run("forget_all_ignored")
     for day, source, endpoint, name, reason, times in rows:
         called = GONE if goes(name) else name
-        book.run(
+        session.run(
             "put_ignored",
             day=day, source=source, door=endpoint, called=called, reason=reason, times=times,
         )  # fmt: skip

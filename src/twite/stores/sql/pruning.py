@@ -51,7 +51,7 @@ class SqlPruner(Generic[B]):
         self._resting: dict[str, int] = {}
         self._straggler = 0
 
-    def slice(self, book: B, *, now: int, most: int) -> int:
+    def slice(self, session: B, *, now: int, most: int) -> int:
         """Prune up to about `most` conversions of one kind; return the amount, 0 for none."""
         steps = (
             self._bodies,
@@ -66,86 +66,86 @@ class SqlPruner(Generic[B]):
         for step in steps:
             if self._resting.get(step.__name__, 0) > now:
                 continue
-            done = step(book, now, most)
+            done = step(session, now, most)
             if done:
                 return done
             self._resting[step.__name__] = now + _REST
         return 0
 
-    def _bodies(self, book: B, now: int, most: int) -> int:
-        place = place_of(book)
-        found = _old(book, after=place.bodies, now=now, keep=self._keeping.bodies, most=most)
+    def _bodies(self, session: B, now: int, most: int) -> int:
+        place = place_of(session)
+        found = _old(session, after=place.bodies, now=now, keep=self._keeping.bodies, most=most)
         if found is None:
             return 0
         last, first, end = found
-        book.run("keep_stragglers", first=first, end=end)
-        book.run("empty_conversions", first=first, end=end)
-        book.run("empty_amended", first=first, end=end)
-        book.run("empty_submissions", after=place.bodies, last=last)
-        note_place(book, msgspec.structs.replace(place, bodies=last))
+        session.run("keep_stragglers", first=first, end=end)
+        session.run("empty_conversions", first=first, end=end)
+        session.run("empty_amended", first=first, end=end)
+        session.run("empty_submissions", after=place.bodies, last=last)
+        note_place(session, msgspec.structs.replace(place, bodies=last))
         return max(1, end - first)
 
-    def _histories(self, book: B, now: int, most: int) -> int:
-        place = place_of(book)
-        found = _old(book, after=place.lives, now=now, keep=self._keeping.lives, most=most)
+    def _histories(self, session: B, now: int, most: int) -> int:
+        place = place_of(session)
+        found = _old(session, after=place.lives, now=now, keep=self._keeping.lives, most=most)
         if found is None:
             return 0
         last, first, end = found
-        _forget(book, first=first, end=end)
-        book.run("forget_submissions", after=place.lives, last=last)
-        note_place(book, msgspec.structs.replace(place, lives=last))
+        _forget(session, first=first, end=end)
+        session.run("forget_submissions", after=place.lives, last=last)
+        note_place(session, msgspec.structs.replace(place, lives=last))
         return max(1, end - first)
 
-    def _dead(self, book: B, now: int, most: int) -> int:
+    def _dead(self, session: B, now: int, most: int) -> int:
         before = now - self._keeping.dead
-        ids, count = book.run("rested_long", before=before, limit=most).fetchone()
+        ids, count = session.run("rested_long", before=before, limit=most).fetchone()
         if count:
             note = f"nobody decided about it within {self._keeping.dead // HOUR} hours"
-            discard(book, _Ids.decode(ids), now=now, note=note)
+            discard(session, _Ids.decode(ids), now=now, note=note)
         return int(count)
 
-    def _stragglers(self, book: B, now: int, most: int) -> int:
-        rows = book.run("stragglers", after=self._straggler, limit=most).fetchall()
-        lives = place_of(book).lives
+    def _stragglers(self, session: B, now: int, most: int) -> int:
+        rows = session.run("stragglers", after=self._straggler, limit=most).fetchall()
+        lives = place_of(session).lives
         for delivery, settled, at, submission in rows:
             if not settled or (at or 0) >= now - self._keeping.bodies:
                 continue
             span = {"first": delivery, "end": delivery + 1}
             if submission is not None and submission <= lives:
-                _forget(book, **span)
-                book.run("forget_submissions", after=submission - 1, last=submission)
+                _forget(session, **span)
+                session.run("forget_submissions", after=submission - 1, last=submission)
             else:
-                book.run("empty_conversions", **span)
-                book.run("empty_amended", **span)
-            book.run("forget_straggler", delivery=delivery)
+                session.run("empty_conversions", **span)
+                session.run("empty_amended", **span)
+            session.run("forget_straggler", delivery=delivery)
         # Then start from the first again.
         self._straggler = rows[-1][0] if len(rows) == most else 0
         return len(rows) if len(rows) == most else 0
 
-    def _attempts(self, book: B, now: int, most: int) -> int:
+    def _attempts(self, session: B, now: int, most: int) -> int:
         before = now - self._keeping.lives - self._keeping.dead
-        return book.run("forget_attempts", before=before, limit=most).rowcount
+        return session.run("forget_attempts", before=before, limit=most).rowcount
 
-    def _ignored(self, book: B, now: int, most: int) -> int:
+    def _ignored(self, session: B, now: int, most: int) -> int:
         del most  # a day has few names
-        return book.run("forget_ignored", before=(now - self._keeping.lives) // DAY).rowcount
+        return session.run("forget_ignored", before=(now - self._keeping.lives) // DAY).rowcount
 
-    def _rejections(self, book: B, now: int, most: int) -> int:
-        return book.run("forget_rejections", before=now - KEPT_FOR, limit=most).rowcount
+    def _rejections(self, session: B, now: int, most: int) -> int:
+        return session.run("forget_rejections", before=now - KEPT_FOR, limit=most).rowcount
 
-    def _keys(self, book: B, now: int, most: int) -> int:
+    def _keys(self, session: B, now: int, most: int) -> int:
         """Delete the dedup keys of pruned conversions; return the amount, 0 for none."""
         raise NotImplementedError
 
 
 def _old(
-    book: WriterSession, *, after: int, now: int, keep: int, most: int
+    session: WriterSession, *, after: int, now: int, keep: int, most: int
 ) -> tuple[int, int, int] | None:
     """Return (last submission, first conversion, end of conversions) of a slice, or None."""
-    rows = book.run("next_submissions", after=after, limit=_SUBMISSIONS).fetchall()
+    rows = session.run("next_submissions", after=after, limit=_SUBMISSIONS).fetchall()
     taken = 0
     last = None
-    for id_, first, entries, _ in _past(book, rows, now=now, keep=keep):
+    for id_, first, entries, _ in _past(session, rows, now=now, keep=keep):
         if last is not None and taken + entries > most:
             break
         taken += entries
@@ -153,7 +153,7 @@ def _old(
     return None if last is None else (last[0], rows[0][1], last[1])
 
 
-def _past(book: WriterSession, rows: Sequence[Row], *, now: int, keep: int) -> Sequence[Row]:
+def _past(session: WriterSession, rows: Sequence[Row], *, now: int, keep: int) -> Sequence[Row]:
     """Return the old rows before the first that is not old.
 
     A row that was written by a wrong clock counts as old as the next row with a plausible time.
@@ -161,19 +161,21 @@ def _past(book: WriterSession, rows: Sequence[Row], *, now: int, keep: int) -> S
     old = list(takewhile(lambda row: row[3] < now - keep or row[3] > now + _AHEAD, rows))
     if old and old[-1][3] > now + _AHEAD:
         after = {"after": old[-1][0], "latest": now + _AHEAD}
-        following = book.run("next_credible", **after).fetchone()
+        following = session.run("next_credible", **after).fetchone()
         if following is None or following[0] >= now - keep:
             while old and old[-1][3] > now + _AHEAD:
                 old.pop()
     return old
 
 
-def _forget(book: WriterSession, *, first: int, end: int) -> None:
+def _forget(session: WriterSession, *, first: int, end: int) -> None:
     """Delete the records of settled conversions."""
     between = {"first": first, "end": end}
-    for delivery, pixel, event, conversion_id in book.run("old_suppressed", **between).fetchall():
+    for delivery, pixel, event, conversion_id in session.run(
+        "old_suppressed", **between
+    ).fetchall():
         key = dedup_key(pixel, event, conversion_id)
-        book.run("forget_suppression", key=key, delivery=delivery)
+        session.run("forget_suppression", key=key, delivery=delivery)
     for name in (
         "forget_attempted",
         "forget_repeated",
@@ -186,12 +188,12 @@ def _forget(book: WriterSession, *, first: int, end: int) -> None:
         "forget_amended",
         "forget_conversions",
     ):
-        book.run(name, **between)
+        session.run(name, **between)
 
 
-def place_of(book: WriterSession) -> PruningPlace:
-    return record_of(PruningPlace, book.run("pruning").fetchone())
+def place_of(session: WriterSession) -> PruningPlace:
+    return record_of(PruningPlace, session.run("pruning").fetchone())
 
 
-def note_place(book: WriterSession, place: PruningPlace) -> None:
-    book.run("note_pruning", **msgspec.structs.asdict(place))
+def note_place(session: WriterSession, place: PruningPlace) -> None:
+    session.run("note_pruning", **msgspec.structs.asdict(place))

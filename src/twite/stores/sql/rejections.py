@@ -47,11 +47,11 @@ class _Told(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     marks: tuple[str, ...] = ()
 
 
-def add(book: WriterSession, rejected: Rejected) -> None:
+def add(session: WriterSession, rejected: Rejected) -> None:
     """Write rejections inside the running transaction, after their accounts were counted."""
     rows: list[object] = []
     for account, some in sorted(rejected.items(), key=itemgetter(0)):
-        counted = int(book.run("rejected_so_far", account=account).fetchone()[0])
+        counted = int(session.run("rejected_so_far", account=account).fetchone()[0])
         latest = some[-MOST_KEPT:]
         for place, (submission, refusal) in enumerate(latest, counted - len(latest)):
             rejection = rejection_of(submission, refusal)
@@ -68,7 +68,7 @@ def add(book: WriterSession, rejected: Rejected) -> None:
                 account * _RING + place % MOST_KEPT, rejection.at, place, account,
                 _ENCODER.encode(row),
             )  # fmt: skip
-    book.add_rows("add_rejections", rows, 5)
+    session.add_rows("add_rejections", rows, 5)
 
 
 def rejections(connection: SqlConnection, *, wanted: RejectionQuery) -> list[Rejection]:
@@ -107,13 +107,13 @@ def kept_rejections(
         yield _key(id_, at), source, *said, encoded
 
 
-def drop(book: WriterSession, keys: Collection[str]) -> None:
+def drop(session: WriterSession, keys: Collection[str]) -> None:
     """Delete rows, and rewrite the rest, because split pages may contain copies of deleted data."""
     rows = [
-        row for row in book.run("all_rejections").fetchall() if _key(row[0], row[1]) not in keys
+        row for row in session.run("all_rejections").fetchall() if _key(row[0], row[1]) not in keys
     ]
-    book.run("forget_all_rejections")
-    book.add_rows("add_rejections", [value for row in rows for value in row], 5)
+    session.run("forget_all_rejections")
+    session.add_rows("add_rejections", [value for row in rows for value in row], 5)
 
 
 def _key(id_: int, at: int) -> str:
@@ -142,10 +142,10 @@ def count_ignored(tally: IgnoredCounts, submission: Submission) -> None:
         tally[day, submission.source, submission.endpoint.value, name, reason] += 1
 
 
-def add_ignored(book: WriterSession, tally: IgnoredCounts) -> None:
+def add_ignored(session: WriterSession, tally: IgnoredCounts) -> None:
     """Add to the counts. If there are too many names, the latest are counted as OTHER."""
     for (day, source, endpoint, name, reason), times in sorted(tally.items()):
-        book.run(
+        session.run(
             "count_ignored",
             day=day,
             source=source,

@@ -22,7 +22,7 @@ Seen = list[Sighting]
 _FORGOTTEN_FOR_EACH: Final = 4
 
 
-def add(book: WriterSession, seen: Seen) -> None:
+def add(session: WriterSession, seen: Seen) -> None:
     """Write sightings inside the running transaction, and delete the oldest."""
     rows: list[object] = []
     way, word = None, ""
@@ -31,15 +31,15 @@ def add(book: WriterSession, seen: Seen) -> None:
             way = sighting.way
             word = way.value
         rows += (
-            sighting.at, book.lane(sighting.pixel, sighting.event), word, sighting.conversion_id,
+            sighting.at, session.lane(sighting.pixel, sighting.event), word, sighting.conversion_id,
             sighting.email_mark, sighting.phone_mark, sighting.click_mark,
         )  # fmt: skip
-    book.add_rows("add_sightings", rows, 7)
+    session.add_rows("add_sightings", rows, 7)
     before = max([sighting.at for sighting in seen]) - KEPT_FOR
-    if before >= book.sighted_since + MINUTE:
+    if before >= session.sighted_since + MINUTE:
         limit = _FORGOTTEN_FOR_EACH * len(seen)
-        if book.run("forget_sightings", before=before, limit=limit).rowcount < limit:
-            book.sighted_since = before
+        if session.run("forget_sightings", before=before, limit=limit).rowcount < limit:
+            session.sighted_since = before
 
 
 def twins(

@@ -48,27 +48,27 @@ class SqlStateStore(SqlStateReader):
         was: SealedSecret | None = None,
         audit_event: AuditEvent | None = None,
     ) -> None:
-        def unit(book: WriterSession) -> None:
+        def unit(session: WriterSession) -> None:
             for record in records:
-                _put(book, record, was=was)
+                _put(session, record, was=was)
             if records:
-                _delete(book, type(records[0]), gone)
-            _note(book, audit_event)
+                _delete(session, type(records[0]), gone)
+            _note(session, audit_event)
 
         await self._database.write(unit)
 
     async def delete(
         self, kind: type[StateRecord], *keys: StateKey, audit_event: AuditEvent | None = None
     ) -> None:
-        def unit(book: WriterSession) -> None:
-            _delete(book, kind, keys)
-            _note(book, audit_event)
+        def unit(session: WriterSession) -> None:
+            _delete(session, kind, keys)
+            _note(session, audit_event)
 
         await self._database.write(unit)
 
 
-def delete_secret(book: WriterSession, name: str) -> None:
-    _delete(book, SealedSecret, (name,))
+def delete_secret(session: WriterSession, name: str) -> None:
+    _delete(session, SealedSecret, (name,))
 
 
 def _load(connection: SqlConnection, kind: type[R], prefix: str) -> list[R]:
@@ -79,31 +79,31 @@ def _load(connection: SqlConnection, kind: type[R], prefix: str) -> list[R]:
     return [record for row in rows if (record := read(*row)) is not None]
 
 
-def _put(book: WriterSession, record: StateRecord, *, was: SealedSecret | None) -> None:
+def _put(session: WriterSession, record: StateRecord, *, was: SealedSecret | None) -> None:
     values = {name: _plain(value) for name, value in msgspec.structs.asdict(record).items()}
     if was is not None:
-        book.run("reseal", **values, was=was.sealed)
+        session.run("reseal", **values, was=was.sealed)
         return
     if isinstance(record, Pause):
         values["by_user"] = f"{PAUSED_BY_USER}%"
-    book.run(_PUT[type(record)], **values)
+    session.run(_PUT[type(record)], **values)
     if isinstance(record, HourlyTraffic):
-        book.run("forget_traffic", source=record.source, before=record.hour - KEPT_HOURS)
+        session.run("forget_traffic", source=record.source, before=record.hour - KEPT_HOURS)
 
 
-def _delete(book: WriterSession, kind: type[StateRecord], keys: Sequence[StateKey]) -> None:
+def _delete(session: WriterSession, kind: type[StateRecord], keys: Sequence[StateKey]) -> None:
     for key in keys:
         if isinstance(key, Pause):
-            book.run("remove_same_pause", **msgspec.structs.asdict(key))
+            session.run("remove_same_pause", **msgspec.structs.asdict(key))
             continue
         statement, *names = _DELETE[kind]
         parts = (key,) if isinstance(key, str) else key
-        book.run(statement, **dict(zip(names, parts, strict=True)))
+        session.run(statement, **dict(zip(names, parts, strict=True)))
 
 
-def _note(book: WriterSession, audit_event: AuditEvent | None) -> None:
+def _note(session: WriterSession, audit_event: AuditEvent | None) -> None:
     if audit_event is not None:
-        note(book, audit_event)
+        note(session, audit_event)
 
 
 def _plain(value: object) -> object:

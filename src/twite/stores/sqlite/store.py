@@ -147,13 +147,13 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
                 ),
             )
 
-            def written(book: OwnerSession) -> None:
-                mark.note(turn=book.turn, conversions=book.conversions)
-                options.counted(book.told())
+            def written(session: OwnerSession) -> None:
+                mark.note(turn=session.turn, conversions=session.conversions)
+                options.counted(session.told())
 
             leases = leases_of(opened.mark.epoch)
             writer = Writer(
-                open_book=lambda: OwnerSession(
+                open_session=lambda: OwnerSession(
                     connect_writer(path),
                     window=options.dedup_window,
                     leases=leases,
@@ -176,7 +176,7 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
             await asyncio.to_thread(writer.start)
             undo.push_async_callback(writer.close)
             await writer.submit_act(OwnerSession.take_over)
-            opted_out = await writer.submit_act(lambda book: set(book.opt_outs.keys))
+            opted_out = await writer.submit_act(lambda session: set(session.opt_outs.keys))
             reader = await ReadConnection.open(path)
             undo.pop_all()
         upkeep = Upkeep(
@@ -235,11 +235,11 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
     async def claim_several(self, claim: Claim, *, most: int) -> Sequence[Batch]:
         damaged: list[int] = []
 
-        def act(book: OwnerSession) -> Sequence[Batch]:
+        def act(session: OwnerSession) -> Sequence[Batch]:
             damaged.clear()
             found: list[Batch] = []
             while len(found) < most:
-                batch = usual.claim(book, claim, damaged=damaged)
+                batch = usual.claim(session, claim, damaged=damaged)
                 if batch is None:
                     break
                 found.append(batch)

@@ -31,31 +31,31 @@ class Pruner(SqlPruner[OwnerSession]):
         super().__init__(keeping)
         self._part = 0
 
-    def _keys(self, book: OwnerSession, now: int, most: int) -> int:
-        place = place_of(book)
+    def _keys(self, session: OwnerSession, now: int, most: int) -> int:
+        place = place_of(session)
         if place.rested_at > now - _REST_OF_KEYS and not place.key:
             return 0
         if not place.lives:
             # No conversion was pruned yet, so no key has expired.
             return 0
-        row = book.run("first_kept", lives=place.lives).fetchone()
+        row = session.run("first_kept", lives=place.lives).fetchone()
         before = 0 if row is None else row[0]
         if self._part < _PARTS:
-            book.keys.forget(self._part, before)
+            session.keys.forget(self._part, before)
             self._part += 1
             return 1
-        if book.run("forget_logged_keys", before=before, limit=most).rowcount:
+        if session.run("forget_logged_keys", before=before, limit=most).rowcount:
             return most
-        rows = book.run("next_keys", after=place.key, limit=_KEYS).fetchall()
+        rows = session.run("next_keys", after=place.key, limit=_KEYS).fetchall()
         old = [key for key, delivery in rows if delivery < before]
         if old:
             places = as_json(range(len(old)))
-            book.run("forget_keys", keys=b"".join(old), places=places)
+            session.run("forget_keys", keys=b"".join(old), places=places)
         if len(rows) == _KEYS:
-            note_place(book, msgspec.structs.replace(place, key=rows[-1][0]))
+            note_place(session, msgspec.structs.replace(place, key=rows[-1][0]))
             return _KEYS
         self._part = 0
-        note_place(book, msgspec.structs.replace(place, key=b"", rested_at=now))
+        note_place(session, msgspec.structs.replace(place, key=b"", rested_at=now))
         return 0
 
 
@@ -153,7 +153,7 @@ class Upkeep:
             return 0, 0.0
         try:
             return await self._writer.submit_act(
-                lambda book: _timed(lambda: pruner.slice(book, now=now, most=self._size))
+                lambda session: _timed(lambda: pruner.slice(session, now=now, most=self._size))
             )
         except LedgerUnavailable:
             # The next request or delivery reports this error.

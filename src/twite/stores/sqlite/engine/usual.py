@@ -70,30 +70,30 @@ class VanishedDelivery(Exception):
     """A delivery of the lease is gone: roll back, and settle with the shared code."""
 
 
-def claim(book: OwnerSession, wish: Claim, *, damaged: list[int]) -> Batch | None:
+def claim(session: OwnerSession, wish: Claim, *, damaged: list[int]) -> Batch | None:
     """Lease deliveries as `outbox.claim` does."""
-    batch, is_usual = _claim(book, wish)
-    return batch if is_usual else outbox.claim(book, wish, damaged=damaged)
+    batch, is_usual = _claim(session, wish)
+    return batch if is_usual else outbox.claim(session, wish, damaged=damaged)
 
 
-def settle(book: OwnerSession, settlement: Settlement) -> int:
+def settle(session: OwnerSession, settlement: Settlement) -> int:
     """Settle as `outbox.settle` does. Raises VanishedDelivery."""
-    late = _settle(book, settlement)
-    return outbox.settle(book, settlement) if late is None else late
+    late = _settle(session, settlement)
+    return outbox.settle(session, settlement) if late is None else late
 
 
-def _claim(book: OwnerSession, wish: Claim) -> tuple[Batch | None, bool]:
+def _claim(session: OwnerSession, wish: Claim) -> tuple[Batch | None, bool]:
     """Lease deliveries; return the batch, and whether it is the final result.
 
     Otherwise nothing is claimed, and the shared code decides.
     """
-    if wish.passing or book.largest_body * wish.limit > wish.most_bytes:
+    if wish.passing or session.largest_body * wish.limit > wish.most_bytes:
         return None, False
-    unmarked = book.unmarked
+    unmarked = session.unmarked
     # Deliveries that have just become ready may precede the places.
-    if book.run("promote", now=wish.now, limit=outbox.MOST_MOVED).rowcount or unmarked.is_stale:
+    if session.run("promote", now=wish.now, limit=outbox.MOST_MOVED).rowcount or unmarked.is_stale:
         unmarked.mark()
-    first = book.run(
+    first = session.run(
         "usual_event",
         pixel=wish.pixel,
         passing_events=msgspec.json.encode(sorted(wish.passing_events)).decode(),
@@ -104,33 +104,33 @@ def _claim(book: OwnerSession, wish: Claim) -> tuple[Batch | None, bool]:
         return None, True
     event_id, event = first
     limit = min(wish.limit, wish.limits.get(event, wish.limit))
-    found = _sound(book, wish, event_id, limit)
+    found = _sound(session, wish, event_id, limit)
     if found is None:
         return None, False
     deliveries = found.deliveries()
-    if book.opt_outs.among(deliveries, pixel=wish.pixel):
+    if session.opt_outs.among(deliveries, pixel=wish.pixel):
         return None, False
-    lease = book.next_lease()
-    _lease(book, wish, event_id, lease, found)
+    lease = session.next_lease()
+    _lease(session, wish, event_id, lease, found)
     return Batch(lease=lease, pixel=wish.pixel, event=event, deliveries=deliveries), True
 
 
-def _settle(book: OwnerSession, settlement: Settlement) -> int | None:
+def _settle(session: OwnerSession, settlement: Settlement) -> int | None:
     """Settle if X has accepted all of a usual claim; otherwise return None."""
-    attempt, leased = settlement.attempt, book.unmarked.leases.get(settlement.lease)
+    attempt, leased = settlement.attempt, session.unmarked.leases.get(settlement.lease)
     match settlement.transitions:
         case [accepted] if accepted.trigger is Trigger.DELIVERED:
             pass
         case _:
             return None
-    if attempt is None or leased is None or book.denied:
+    if attempt is None or leased is None or session.denied:
         return None
     if not attempt.deliveries == accepted.deliveries == leased.ids:
         return None
-    event_id = book.lane(attempt.pixel, attempt.event)
+    event_id = session.lane(attempt.pixel, attempt.event)
     first, last, many = min(leased.ids), max(leased.ids), len(leased.ids)
     if last - first == many - 1:
-        removed = book.run(
+        removed = session.run(
             "remove_range",
             event=event_id,
             earliest=leased.earliest,
@@ -139,42 +139,44 @@ def _settle(book: OwnerSession, settlement: Settlement) -> int | None:
             last=last,
         ).rowcount
     else:
-        removed = book.run("remove_listed", deliveries=leased.listed).rowcount
+        removed = session.run("remove_listed", deliveries=leased.listed).rowcount
     if removed != many:
         raise VanishedDelivery
     for account, received in leased.received.items():
-        book.run("count_delivered", account=account, deliveries=sum(received.values()))
-        book.tally.delivered(attempt.at, account, received)
-    outbox.add_attempt(book, attempt, lane=event_id, deliveries=leased.listed)
-    book.run("drop_lease", lease=settlement.lease)
-    del book.unmarked.leases[settlement.lease]
-    book.moved()
+        session.run("count_delivered", account=account, deliveries=sum(received.values()))
+        session.tally.delivered(attempt.at, account, received)
+    outbox.add_attempt(session, attempt, lane=event_id, deliveries=leased.listed)
+    session.run("drop_lease", lease=settlement.lease)
+    del session.unmarked.leases[settlement.lease]
+    session.moved()
     return 0
 
 
-def _sound(book: OwnerSession, wish: Claim, event_id: int, limit: int) -> _Ready | None:
+def _sound(session: OwnerSession, wish: Claim, event_id: int, limit: int) -> _Ready | None:
     """Return the next deliveries of an event, if all can be sent together."""
-    rank_, after = book.unmarked.places.get(event_id, FIRST)
+    rank_, after = session.unmarked.places.get(event_id, FIRST)
     try:
-        row = book.run(
+        row = session.run(
             "ready_of_rank", event=event_id, rank=rank_, after=after, limit=limit
         ).fetchone()
         # A delivery that was not tried before has its time of receipt as its rank.
-        found = _read(book.seeds[event_id], row, received_at=rank_)
+        found = _read(session.seeds[event_id], row, received_at=rank_)
         if found is not None and len(found.ids) < limit:
             limit -= len(found.ids)
-            row = book.run("ready_after_rank", event=event_id, rank=rank_, limit=limit).fetchone()
-            later = _read(book.seeds[event_id], row)
+            row = session.run(
+                "ready_after_rank", event=event_id, rank=rank_, limit=limit
+            ).fetchone()
+            later = _read(session.seeds[event_id], row)
             if later is None:
                 return None
             found.add(later)
     except Exception as error:
-        if not is_damage(book, error):
+        if not is_damage(session, error):
             raise
         return None  # or a conversion is missing, or from before checksums
     if found is None or not found.ids:
         return None
-    book.largest_body = max(found.sizes)
+    session.largest_body = max(found.sizes)
     return None if sum(found.sizes) > wish.most_bytes else found
 
 
@@ -208,14 +210,14 @@ def _is_sound(seed: int, ready: _Ready, sums: Sequence[int]) -> bool:
     return True
 
 
-def _lease(book: OwnerSession, wish: Claim, event_id: int, lease: int, found: _Ready) -> None:
+def _lease(session: OwnerSession, wish: Claim, event_id: int, lease: int, found: _Ready) -> None:
     """Write a lease."""
     listed = as_json(found.ids)
     earliest, latest = (
         rank(received_at=received_at, ambiguous_since=None)
         for received_at in (found.received[0], found.received[-1])
     )
-    book.run(
+    session.run(
         "add_unmarked_lease",
         lease=lease,
         event=event_id,
@@ -224,7 +226,7 @@ def _lease(book: OwnerSession, wish: Claim, event_id: int, lease: int, found: _R
         open=len(found.ids),
         deliveries=listed,
     )
-    book.unmarked.add(
+    session.unmarked.add(
         lease,
         LeasedDeliveries(
             ids=tuple(found.ids),
@@ -236,4 +238,4 @@ def _lease(book: OwnerSession, wish: Claim, event_id: int, lease: int, found: _R
         event=event_id,
         place=(latest, found.ids[-1]),
     )
-    book.moved()
+    session.moved()

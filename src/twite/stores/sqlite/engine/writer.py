@@ -77,25 +77,25 @@ class Writer:
     def __init__(
         self,
         *,
-        open_book: Callable[[], OwnerSession],
+        open_session: Callable[[], OwnerSession],
         committed: Callable[[], None],
         turn: threading.Lock,
         most_conversions: int,
         most_bytes: int,
-        written: Callable[[OwnerSession], None] = lambda _book: None,
+        written: Callable[[OwnerSession], None] = lambda _session: None,
         full: Callable[[], object] | None = None,
         failed: Callable[[Exception], None] = lambda _error: None,
         timed: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
         """`turn` is held while a group is written; `committed` is called after each group.
 
-        `open_book` opens the connection, at the start and again after an I/O error. On the writer's
-        thread, `written` is called first after each commit, and `full` when the disk is full:
-        `refusing` is then set until another component clears it. `failed` is called once, on the
-        event loop's thread, when the state of the store is unknown: no operation is executed any
-        more. `timed` receives the seconds of each group, on the writer's thread.
+        `open_session` opens the connection, at the start and again after an I/O error. On the
+        writer's thread, `written` is called first after each commit, and `full` when the disk is
+        full: `refusing` is then set until another component clears it. `failed` is called once, on
+        the event loop's thread, when the state of the store is unknown: no operation is executed
+        any more. `timed` receives the seconds of each group, on the writer's thread.
         """
-        self._open_book = open_book
+        self._open_session = open_session
         self._committed = committed
         self._written = written
         self._full = full
@@ -111,7 +111,7 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._queue: Handover[Operation | Closing] = Handover(self._loop)
         self._thread = threading.Thread(target=self._run, name="twite-writer", daemon=True)
-        self._book: OwnerSession | None = None
+        self._session: OwnerSession | None = None
         # Both are used only by the event loop's thread.
         self._waiting_conversions = 0
         self._waiting_bytes = 0
@@ -119,7 +119,7 @@ class Writer:
 
     def start(self) -> None:
         """Open the connection and start. Raises the errors of the connection."""
-        self._book = self._open_book()
+        self._session = self._open_session()
         self._thread.start()
 
     async def submit(self, submission: Submission) -> Recorded:
@@ -201,13 +201,13 @@ class Writer:
                 with self._turn:
                     outcomes = self._outcomes(group)
                 self._committed()
-                if self._book is not None:
-                    self._written(self._book)
+                if self._session is not None:
+                    self._written(self._session)
                 self._loop.call_soon_threadsafe(self._resolve, group, outcomes)
             # Otherwise, the last group's values would stay in memory until the next group.
             del group
-        if self._book is not None:
-            self._book.connection.close()
+        if self._session is not None:
+            self._session.connection.close()
 
     def _gather(self) -> tuple[list[Operation], bool]:
         """Wait for one operation, then take all queued ones, up to a limit."""
@@ -235,7 +235,7 @@ class Writer:
         try:
             return self._commit(group)
         except Exception as error:  # noqa: BLE001 if the writer ended, all callers would wait forever
-            self._book = None
+            self._session = None
             failure = LedgerUnavailable(
                 reason=f"the store failed ({type(error).__name__})",
                 retry_after=_RETRY_AFTER_FAILURE,
@@ -289,17 +289,17 @@ class Writer:
             self._loop.call_soon_threadsafe(self._failed, error)
 
     def _transact(self, group: Sequence[Operation]) -> list[_Outcome]:
-        if self._book is None:
-            self._book = self._open_book()
-        book = self._book
+        if self._session is None:
+            self._session = self._open_session()
+        session = self._session
         recordings = [operation for operation in group if isinstance(operation, Recording)]
         began = time.perf_counter()
-        book.connection.execute("BEGIN IMMEDIATE")
+        session.connection.execute("BEGIN IMMEDIATE")
         outcomes: list[_Outcome] = []
         if recordings:
             recorded = iter(
                 record(
-                    book,
+                    session,
                     [each for operation in recordings for each in operation.submissions],
                 )
             )
@@ -308,31 +308,31 @@ class Writer:
                 for operation in recordings
             ]
         outcomes += [
-            (operation.done, operation.act(book), None)
+            (operation.done, operation.act(session), None)
             for operation in group
             if isinstance(operation, Acting)
         ]
-        book.finish()
-        book.connection.execute("COMMIT")
+        session.finish()
+        session.connection.execute("COMMIT")
         self._timed(time.perf_counter() - began)
-        book.committed()
+        session.committed()
         return outcomes
 
     def _undo(self, error: Exception) -> None:
         """Roll back; after an I/O error, close the connection, too."""
-        book = self._book
-        if book is None:
+        session = self._session
+        if session is None:
             return
         try:
-            if book.connection.in_transaction:
-                book.connection.execute("ROLLBACK")
+            if session.connection.in_transaction:
+                session.connection.execute("ROLLBACK")
             if getattr(error, "sqlite_errorcode", 0) & 0xFF != _IOERR:
-                book.rolled_back()
+                session.rolled_back()
                 return
         except sqlite3.Error:
             pass
-        self._book = None
-        book.connection.close()
+        self._session = None
+        session.connection.close()
 
     def _resolve(self, group: Sequence[Operation], outcomes: Sequence[_Outcome]) -> None:
         """Deliver the results, on the event loop's thread."""
