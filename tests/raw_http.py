@@ -10,7 +10,7 @@ import msgspec
 Line = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-class Heard(msgspec.Struct, frozen=True):
+class HttpResponse(msgspec.Struct, frozen=True):
     """A response, as received."""
 
     status: int
@@ -25,11 +25,13 @@ class Heard(msgspec.Struct, frozen=True):
         return [(error["path"], error["code"]) for error in self.json()["errors"]]
 
 
-def heard(raw: bytes) -> Heard:
+def parse_response(raw: bytes) -> HttpResponse:
     head, _, body = raw.partition(b"\r\n\r\n")
     status, *lines = head.decode("latin-1").split("\r\n")
     pairs = (line.partition(": ") for line in lines)
-    return Heard(int(status.split()[1]), {name.lower(): value for name, _, value in pairs}, body)
+    return HttpResponse(
+        int(status.split()[1]), {name.lower(): value for name, _, value in pairs}, body
+    )
 
 
 def request(method: str, path: str, body: bytes, headers: Mapping[str, str]) -> bytes:

@@ -62,7 +62,7 @@ class SharedStore:
         return getattr(self._store, name)
 
 
-class Heard:
+class RecordedAlerts:
     def __init__(self):
         self.phases = []
         self.alerts = []
@@ -92,43 +92,43 @@ async def gateways(tmp_path, monkeypatch):
     clock, store = MovingClock(), MemoryStore()
     both, board = [], {}
     for name in ("one", "two"):
-        leads, heard, listener = Leads(name, board), Heard(), EventListener(clock)
+        leads, recorded, listener = Leads(name, board), RecordedAlerts(), EventListener(clock)
         monitoring = Monitoring(
             settings,
             store=SharedStore(store, leads),
             listener=listener,
             clock=clock,
             randomness=SeededRandomness(len(both)),
-            observer=Several((listener, heard)),
+            observer=Several((listener, recorded)),
         )
         await monitoring.start()
-        heard.tell = listener.see
-        both.append((leads, heard, monitoring))
+        recorded.tell = listener.see
+        both.append((leads, recorded, monitoring))
     yield clock, store, both
     for _, _, monitoring in both:
         await monitoring.stop()
 
 
 async def test_only_the_leader_opens_alerts_for_all_pixels(gateways):
-    clock, store, [(_, idle, _), (leads, heard, _)] = gateways
+    clock, store, [(_, idle, _), (leads, recorded, _)] = gateways
     leads.is_leader = True
     await clock.advance(5 * SECOND)
 
     await store.put([REFUSED])
     await clock.advance(5 * SECOND)
 
-    assert (idle.phases, heard.phases) == ([], [AlertPhase.OPENED])
+    assert (idle.phases, recorded.phases) == ([], [AlertPhase.OPENED])
     assert [alert.subject for alert in await store.load(Alert)] == ["o8z6j"]
 
 
 async def test_former_leader_reports_the_end_of_its_lead_once(gateways):
-    clock, _, [(leads, heard, _), (_, idle, _)] = gateways
+    clock, _, [(leads, recorded, _), (_, idle, _)] = gateways
     leads.is_leader = True
     await clock.advance(5 * SECOND)
     leads.is_leader = False
     await clock.advance(MINUTE)
 
-    assert (heard.stopped, idle.stopped) == (1, 0)
+    assert (recorded.stopped, idle.stopped) == (1, 0)
 
 
 async def test_new_leader_continues_the_open_alerts(gateways):
@@ -146,14 +146,14 @@ async def test_new_leader_continues_the_open_alerts(gateways):
 
 
 async def test_leader_opens_alerts_of_conditions_of_another_gateway(gateways):
-    clock, store, [(leads, heard, _), (_, idle, _)] = gateways
+    clock, store, [(leads, recorded, _), (_, idle, _)] = gateways
     leads.is_leader = True
     idle.tell(Misdated(offset=-40 * SECOND))
     idle.tell(Troubled(where=TroublePlace.LEDGER, reason="no space left"))
     idle.tell(ConditionChanged(kind=AlertKind.TEMPLATE_HUNG, subject="tag:bad", reason="It hung"))
     await clock.advance(3 * MINUTE)
 
-    opened = {alert.kind: alert.reason for alert in heard.alerts}
+    opened = {alert.kind: alert.reason for alert in recorded.alerts}
 
     assert opened[AlertKind.TEMPLATE_HUNG] == "Gateway two: It hung"
     assert opened[AlertKind.CLOCK_WRONG] == (
@@ -165,18 +165,18 @@ async def test_leader_opens_alerts_of_conditions_of_another_gateway(gateways):
 
 
 async def test_condition_of_two_gateways_ends_when_both_ended(gateways):
-    clock, _, [(leads, heard, _), (_, idle, _)] = gateways
+    clock, _, [(leads, recorded, _), (_, idle, _)] = gateways
     leads.is_leader = True
-    for gateway in (heard, idle):
+    for gateway in (recorded, idle):
         gateway.tell(Misdated(offset=40 * SECOND))
     await clock.advance(2 * MINUTE)
-    heard.tell(Misdated(offset=0))
+    recorded.tell(Misdated(offset=0))
     await clock.advance(20 * MINUTE)
-    before = list(heard.phases)
+    before = list(recorded.phases)
     idle.tell(Misdated(offset=0))
     await clock.advance(20 * MINUTE)
 
-    assert (before, heard.phases) == (
+    assert (before, recorded.phases) == (
         [AlertPhase.OPENED],
         [AlertPhase.OPENED, AlertPhase.RESOLVED],
     )
@@ -194,16 +194,16 @@ async def test_new_leader_continues_an_alert_about_the_former(gateways):
 
 
 async def test_leader_without_the_database_alerts_and_writes_nothing(gateways):
-    clock, store, [(leads, heard, _), _] = gateways
+    clock, store, [(leads, recorded, _), _] = gateways
     leads.is_leader = True
     await clock.advance(5 * SECOND)
     leads.has_lease = False
-    heard.tell(Troubled(where=TroublePlace.LEDGER, reason="the server does not answer"))
+    recorded.tell(Troubled(where=TroublePlace.LEDGER, reason="the server does not answer"))
     await clock.advance(5 * SECOND)
     without = list(await store.load(Alert))
     leads.has_lease = True
     await clock.advance(MINUTE)
 
-    assert [alert.kind for alert in heard.alerts] == [AlertKind.STORE_FAILING]
+    assert [alert.kind for alert in recorded.alerts] == [AlertKind.STORE_FAILING]
     assert without == []
     assert [alert.kind for alert in await store.load(Alert)] == [AlertKind.STORE_FAILING]

@@ -69,8 +69,10 @@ async def test_gateway_is_called_with_its_token(settings):
 
     async with a_gateway(answer) as url:
         leave_word(settings, url)
-        async with open_operations(settings) as desk:
-            done = (await desk.move(Discard(deliveries=[1, 2], note="test orders"), now=0)).moved
+        async with open_operations(settings) as operations:
+            done = (
+                await operations.move(Discard(deliveries=[1, 2], note="test orders"), now=0)
+            ).moved
 
     assert done == 2
     assert asked == [
@@ -87,8 +89,8 @@ async def test_many_deliveries_are_sent_in_several_requests(settings):
 
     async with a_gateway(answer) as url:
         leave_word(settings, url)
-        async with open_operations(settings) as desk:
-            done = (await desk.move(Replay(deliveries=range(25_000)), now=0)).moved
+        async with open_operations(settings) as operations:
+            done = (await operations.move(Replay(deliveries=range(25_000)), now=0)).moved
 
     assert done == 25_000
 
@@ -106,8 +108,8 @@ async def test_audit_event_is_sent_once_and_confirmations_with_each_part(setting
 
     async with a_gateway(answer) as url:
         leave_word(settings, url)
-        async with open_operations(settings) as desk:
-            await desk.move(
+        async with open_operations(settings) as operations:
+            await operations.move(
                 Replay(deliveries=range(25_000), sure=[3, 20_003]), now=0, audit_event=audit_event
             )
 
@@ -130,8 +132,8 @@ async def test_disobeying_gateway_is_reported(settings, status, body, why):
     async with a_gateway(answer) as url:
         leave_word(settings, url)
         with pytest.raises(LedgerUnavailable) as told:
-            async with open_operations(settings) as desk:
-                await desk.move(Replay(deliveries=[1]), now=0)
+            async with open_operations(settings) as operations:
+                await operations.move(Replay(deliveries=[1]), now=0)
 
     assert told.value.reason == (
         f"the gateway at {url} owns the store and {why}. Check the gateway's log, or stop the "
@@ -143,8 +145,8 @@ async def test_unreachable_gateway_is_reported(settings):
     leave_word(settings, "http://127.0.0.1:1")
 
     with pytest.raises(LedgerUnavailable, match="cannot be reached"):
-        async with open_operations(settings) as desk:
-            await desk.move(Replay(deliveries=[1]), now=0)
+        async with open_operations(settings) as operations:
+            await operations.move(Replay(deliveries=[1]), now=0)
 
 
 @pytest.mark.parametrize("word", [None, "", "{}", '{"pid": "one"}', "\udcff"])
@@ -161,8 +163,8 @@ async def test_file_of_a_crashed_gateway_is_ignored(tmp_path):
     settings = read(tmp_path)
     leave_word(settings, "http://127.0.0.1:1")
 
-    async with open_operations(settings) as desk:
-        assert (await desk.move(Replay(deliveries=[1]), now=0)).moved == 0
+    async with open_operations(settings) as operations:
+        assert (await operations.move(Replay(deliveries=[1]), now=0)).moved == 0
 
 
 def test_repr_hides_the_token(tmp_path):

@@ -14,7 +14,7 @@ from playwright.async_api import Browser, Playwright, async_playwright
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "journeys"))
 
-from shop import Shop, Street, a_street
+from shop import Shop, ShopSite, running_site
 from visitor import FLAGS, SharedTab, Visitor
 
 from twite.testing.emulator import running_emulator
@@ -33,11 +33,11 @@ def chromium() -> str:
 
 
 @pytest.fixture(scope="session")
-def street(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
+def site(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShopSite]:
     with Shop() as shop, running_emulator() as emulator:
         folder = tmp_path_factory.mktemp("gateway")
-        with a_street(folder, shop, emulator) as street:
-            yield street
+        with running_site(folder, shop, emulator) as site:
+            yield site
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -62,11 +62,11 @@ async def tab(browser: Browser) -> AsyncIterator[SharedTab]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def visitor(tab: SharedTab, street: Street) -> AsyncIterator[Visitor]:
+async def visitor(tab: SharedTab, site: ShopSite) -> AsyncIterator[Visitor]:
     """A visitor with an empty browser, and a shop without events."""
     # Late requests of the previous visitor do not count.
-    await asyncio.to_thread(street.gateway.drained)
-    street.emulator.reset("received")
-    street.shop.clear()
-    async with tab.visited(street) as visitor:
+    await asyncio.to_thread(site.gateway.drained)
+    site.emulator.reset("received")
+    site.shop.clear()
+    async with tab.visited(site) as visitor:
         yield visitor

@@ -1,6 +1,6 @@
 """Consent calls of pages, Google's tag and consent platforms, as page scripts."""
 
-from shop import Street
+from shop import ShopSite
 
 GTAG = "window.dataLayer = window.dataLayer || []; function gtag() { dataLayer.push(arguments); }"
 DENIED = "gtag('consent', 'default', {ad_storage: 'denied', ad_user_data: 'denied'});"
@@ -66,5 +66,5 @@ REFUSED = AGREED.replace("true", "false")
 GPC = "Object.defineProperty(navigator, 'globalPrivacyControl', {value: true})"
 
 
-def a_page(street: Street, head: str = "", source: str = "asking", **attributes: str) -> None:
-    street.shop.page("/", "", head=f"<script>{head}</script>{street.tag(source, **attributes)}")
+def a_page(site: ShopSite, head: str = "", source: str = "asking", **attributes: str) -> None:
+    site.shop.page("/", "", head=f"<script>{head}</script>{site.tag(source, **attributes)}")

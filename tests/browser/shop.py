@@ -98,7 +98,7 @@ class Shop:
         self._pages[path] = text, {"content-type": kind}
 
 
-class Street:
+class ShopSite:
     """Shop, gateway and emulator, and the page snippets with their addresses."""
 
     def __init__(self, shop: Shop, gateway: Gateway, emulator: Emulator) -> None:
@@ -152,14 +152,14 @@ class Street:
 
 
 @contextmanager
-def a_street(
+def running_site(
     folder: Path,
     shop: Shop,
     emulator: Emulator,
     *,
     extra: str = "",
     changes: Mapping[str, str] | None = None,
-) -> Iterator[Street]:
+) -> Iterator[ShopSite]:
     gateway = Gateway(folder, emulator.url)
     sources = SOURCES.format(origin=shop.origin, plain=shop.plain_origin)
     settings = gateway.config.read_text() + sources + extra
@@ -167,4 +167,4 @@ def a_street(
         settings = settings.replace(before, after)
     gateway.config.write_text(settings)
     with gateway:
-        yield Street(shop, gateway, emulator)
+        yield ShopSite(shop, gateway, emulator)

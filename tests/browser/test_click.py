@@ -19,8 +19,8 @@ def of_x(click: str, at: int) -> str:
     return quote(json.dumps(cookie))
 
 
-async def test_response_sets_the_click_cookie_for_the_whole_site(visitor, street):
-    street.shop.page("/", "", head=street.tag())
+async def test_response_sets_the_click_cookie_for_the_whole_site(visitor, site):
+    site.shop.page("/", "", head=site.tag())
 
     await visitor.goes_to(f"/?twclid={TWCLID}")
     await visitor.hears()
@@ -33,8 +33,8 @@ async def test_response_sets_the_click_cookie_for_the_whole_site(visitor, street
     )
 
 
-async def test_click_cookie_can_be_http_only(visitor, street):
-    street.shop.page("/", "", head=street.tag("hiding"))
+async def test_click_cookie_can_be_http_only(visitor, site):
+    site.shop.page("/", "", head=site.tag("hiding"))
 
     await visitor.goes_to(f"/?twclid={TWCLID}")
     await visitor.hears()
@@ -43,8 +43,8 @@ async def test_click_cookie_can_be_http_only(visitor, street):
     assert (cookie["httpOnly"], await visitor.does("document.cookie")) == (True, "")
 
 
-async def test_click_is_sent_once(visitor, street):
-    street.shop.page("/", "", head=street.tag())
+async def test_click_is_sent_once(visitor, site):
+    site.shop.page("/", "", head=site.tag())
 
     await visitor.goes_to(f"/?twclid={TWCLID}")
     await visitor.hears()
@@ -55,9 +55,9 @@ async def test_click_is_sent_once(visitor, street):
     assert [said["click"]["id"] for said in visitor.beacons()] == [TWCLID]
 
 
-async def test_script_keeps_the_click_without_the_gateway(visitor, street):
+async def test_script_keeps_the_click_without_the_gateway(visitor, site):
     await visitor.context.route("**/t?*", lambda route: route.abort())
-    street.shop.page("/", "", head=street.tag())
+    site.shop.page("/", "", head=site.tag())
 
     await visitor.goes_to(f"/?twclid={TWCLID}")
     await until(lambda: len(visitor.beacons()) >= 1)
@@ -80,13 +80,10 @@ KEPT = [
 
 
 @pytest.mark.parametrize(("cookies", "click"), KEPT)
-async def test_newest_click_of_all_cookies_counts(visitor, street, cookies, click):
-    street.shop.page("/", "", head=street.tag(data_pixel="off"))
+async def test_newest_click_of_all_cookies_counts(visitor, site, cookies, click):
+    site.shop.page("/", "", head=site.tag(data_pixel="off"))
     await visitor.context.add_cookies(
-        [
-            {"name": name, "value": value, "url": street.shop.origin}
-            for name, value in cookies.items()
-        ]
+        [{"name": name, "value": value, "url": site.shop.origin} for name, value in cookies.items()]
     )
 
     await visitor.goes_to("/")
@@ -96,8 +93,8 @@ async def test_newest_click_of_all_cookies_counts(visitor, street, cookies, clic
     assert visitor.conversions()[0].get("twclid") == click
 
 
-async def test_new_click_replaces_an_older_click(visitor, street):
-    street.shop.page("/", "", head=street.tag())
+async def test_new_click_replaces_an_older_click(visitor, site):
+    site.shop.page("/", "", head=site.tag())
 
     for click in (OTHER, TWCLID):
         await visitor.goes_to(f"/?twclid={click}")
@@ -107,8 +104,8 @@ async def test_new_click_replaces_an_older_click(visitor, street):
     assert cookies["_twite"].endswith(TWCLID)
 
 
-async def test_history_back_to_an_old_landing_page_restores_no_old_click(visitor, street):
-    street.shop.page("/", "", head=street.tag(data_pixel="off"))
+async def test_history_back_to_an_old_landing_page_restores_no_old_click(visitor, site):
+    site.shop.page("/", "", head=site.tag(data_pixel="off"))
 
     for click in (OTHER, TWCLID):
         await visitor.goes_to(f"/?twclid={click}")
@@ -121,8 +118,8 @@ async def test_history_back_to_an_old_landing_page_restores_no_old_click(visitor
 
 
 @pytest.mark.parametrize("step", ["pushState", "replaceState"])
-async def test_single_page_application_lands_without_loading(visitor, street, step):
-    street.shop.page("/", "", head=street.tag(data_pixel="off"))
+async def test_single_page_application_lands_without_loading(visitor, site, step):
+    site.shop.page("/", "", head=site.tag(data_pixel="off"))
 
     await visitor.goes_to("/")
     await visitor.does(f"history.{step}({{}}, '', '/mugs?twclid={TWCLID}')")
@@ -134,8 +131,8 @@ async def test_single_page_application_lands_without_loading(visitor, street, st
     assert (conversion["twclid"], conversion["url"].endswith("/thanks")) == (TWCLID, True)
 
 
-async def test_history_back_within_an_application_restores_no_old_click(visitor, street):
-    street.shop.page("/", "", head=street.tag(data_pixel="off"))
+async def test_history_back_within_an_application_restores_no_old_click(visitor, site):
+    site.shop.page("/", "", head=site.tag(data_pixel="off"))
 
     await visitor.goes_to(f"/?twclid={OTHER}")
     await visitor.hears()
@@ -149,20 +146,18 @@ async def test_history_back_within_an_application_restores_no_old_click(visitor,
     assert visitor.conversions()[0]["twclid"] == TWCLID
 
 
-async def test_purchase_is_counted_once_with_cookies_blocked(
-    playwright_, chromium, street, tmp_path
-):
+async def test_purchase_is_counted_once_with_cookies_blocked(playwright_, chromium, site, tmp_path):
     (tmp_path / "Default").mkdir()
     blocked = {"profile": {"default_content_setting_values": {"cookies": 2}}}
     (tmp_path / "Default/Preferences").write_text(json.dumps(blocked))
-    street.shop.page("/", "", head=street.tag() + street.x_tag())
-    street.shop.page("/thanks", "", head=street.tag() + street.x_tag())
+    site.shop.page("/", "", head=site.tag() + site.x_tag())
+    site.shop.page("/thanks", "", head=site.tag() + site.x_tag())
 
-    async with Visitor.of_profile(playwright_, chromium, street, tmp_path) as visitor:
+    async with Visitor.of_profile(playwright_, chromium, site, tmp_path) as visitor:
         await visitor.goes_to(f"/?twclid={TWCLID}")
         await visitor.goes_to("/thanks")
         await visitor.does(bought("order-blocked"))
-        await until(lambda: street.counted("order-blocked")["api"] == 1)
-        found = street.counted("order-blocked"), await visitor.context.cookies()
+        await until(lambda: site.counted("order-blocked")["api"] == 1)
+        found = site.counted("order-blocked"), await visitor.context.cookies()
 
     assert found == ({"api": 1, "pixel": 1, "counted": 1}, [])

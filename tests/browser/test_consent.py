@@ -25,8 +25,8 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]
 ONCE = {"api": 1, "pixel": 1, "counted": 1}
 
 
-async def test_nothing_is_sent_or_stored_before_consent(visitor, street):
-    a_page(street, GTAG + DENIED, data_pixel="load")
+async def test_nothing_is_sent_or_stored_before_consent(visitor, site):
+    a_page(site, GTAG + DENIED, data_pixel="load")
 
     await visitor.goes_to(f"/?twclid={TWCLID}")
     await visitor.does(bought("order-c1"))
@@ -37,20 +37,20 @@ async def test_nothing_is_sent_or_stored_before_consent(visitor, street):
     asked = {request.url.partition("?")[0] for request in visitor.requests}
     kept = await visitor.does("Object.keys(localStorage).concat(Object.keys(sessionStorage))")
     assert asked <= {
-        f"{street.shop.origin}/",
-        f"{street.shop.origin}/favicon.ico",
-        f"{street.gateway_url}/twite.js",
+        f"{site.shop.origin}/",
+        f"{site.shop.origin}/favicon.ico",
+        f"{site.gateway_url}/twite.js",
     }
     assert (kept, await visitor.cookies()) == ([], {})
 
 
-async def test_waiting_conversions_are_sent_after_consent(visitor, street):
-    a_page(street, GTAG + DENIED, data_pixel="load")
+async def test_waiting_conversions_are_sent_after_consent(visitor, site):
+    a_page(site, GTAG + DENIED, data_pixel="load")
 
     await visitor.goes_to(f"/?twclid={TWCLID}")
     await visitor.does(bought("order-c2"))
     await visitor.does(GRANTED)
-    await until(lambda: street.counted("order-c2") == ONCE)
+    await until(lambda: site.counted("order-c2") == ONCE)
 
     [conversion] = await visitor.sends()
     cookies = await visitor.cookies()
@@ -97,9 +97,9 @@ WAYS = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-async def test_consent_is_recognized(visitor, street, way):
+async def test_consent_is_recognized(visitor, site, way):
     head, grant, signals = WAYS[way]
-    a_page(street, head, data_pixel="off")
+    a_page(site, head, data_pixel="off")
     order = f"order-c3-{way}"
 
     await visitor.goes_to("/")
@@ -117,7 +117,7 @@ GOOGLE = json.loads((Path(__file__).parent / "google_words.json").read_text())
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=case["says"]) for case in GOOGLE])
-async def test_google_default_denial_counts_and_default_grant_does_not(visitor, street, case):
+async def test_google_default_denial_counts_and_default_grant_does_not(visitor, site, case):
     head = GTAG + "".join(
         f"gtag('consent', '{kind}', {json.dumps(words)});" for kind, words in case["layer"]
     )
@@ -126,7 +126,7 @@ async def test_google_default_denial_counts_and_default_grant_does_not(visitor, 
         head += f"window.google_tag_data = {{ics: {json.dumps(ics)}}};"
     sent = {}
     for source in ("asking", "page"):
-        a_page(street, head, source=source, data_pixel="off")
+        a_page(site, head, source=source, data_pixel="off")
         await visitor.goes_to("/")
         await visitor.does(bought(f"order-{source}"))
         await visitor.idles()
@@ -185,9 +185,9 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("way", REFUSALS)
-async def test_any_denial_counts(visitor, street, way):
+async def test_any_denial_counts(visitor, site, way):
     head, refuse = REFUSALS[way]
-    a_page(street, head, source="page", data_pixel="load")
+    a_page(site, head, source="page", data_pixel="load")
 
     await visitor.goes_to("/")
     await visitor.does(refuse)
@@ -197,11 +197,11 @@ async def test_any_denial_counts(visitor, street, way):
 
     # Conversions that may be sent are stored at once.
     assert (visitor.beacons(), await visitor.kept()) == ([], [])
-    assert street.hits() == []
+    assert site.hits() == []
 
 
-async def test_tcf_platform_without_gdpr_is_no_obstacle(visitor, street):
-    a_page(street, TCF, source="page", data_pixel="off")
+async def test_tcf_platform_without_gdpr_is_no_obstacle(visitor, site):
+    a_page(site, TCF, source="page", data_pixel="off")
 
     await visitor.goes_to("/")
     await visitor.idles()

@@ -28,9 +28,9 @@ TAKEN_BACK = {
 
 
 @pytest.mark.parametrize("way", TAKEN_BACK)
-async def test_withdrawn_consent_deletes_everything(visitor, street, way):
+async def test_withdrawn_consent_deletes_everything(visitor, site, way):
     head, grant, refuse = TAKEN_BACK[way]
-    a_page(street, head, source="page", data_pixel="off")
+    a_page(site, head, source="page", data_pixel="off")
 
     await visitor.goes_to(f"/?twclid={TWCLID}")
     await visitor.idles()
@@ -50,10 +50,10 @@ async def test_withdrawn_consent_deletes_everything(visitor, street, way):
     assert ["conversions" in said for said in visitor.beacons()] == [False]
 
 
-async def test_conversions_waiting_for_xs_script_are_not_stored_after_a_withdrawal(visitor, street):
+async def test_conversions_waiting_for_xs_script_are_not_stored_after_a_withdrawal(visitor, site):
     late = "const now = Date.now; Date.now = () => now() + (window.late || 0);"
     # A pixel whose script never loads.
-    a_page(street, late + "window.twq = () => {};", source="page")
+    a_page(site, late + "window.twq = () => {};", source="page")
 
     await visitor.goes_to("/")
     await visitor.does(bought("order-c11"))
@@ -70,8 +70,8 @@ async def test_conversions_waiting_for_xs_script_are_not_stored_after_a_withdraw
     assert [conversion["conversion_id"] for conversion in visitor.conversions()] == ["order-c12"]
 
 
-async def test_pixel_is_not_called_while_the_platform_asks_again(visitor, street):
-    a_page(street, TCF, source="page")
+async def test_pixel_is_not_called_while_the_platform_asks_again(visitor, site):
+    a_page(site, TCF, source="page")
 
     await visitor.goes_to("/")
     await visitor.idles()
@@ -87,8 +87,8 @@ async def test_pixel_is_not_called_while_the_platform_asks_again(visitor, street
     assert "email_sha256" in sent
 
 
-async def test_click_in_flight_is_not_stored_after_a_withdrawal(visitor, street):
-    a_page(street, source="page", data_pixel="off")
+async def test_click_in_flight_is_not_stored_after_a_withdrawal(visitor, site):
+    a_page(site, source="page", data_pixel="off")
     asked, answers = [], asyncio.Event()
 
     async def wait(route):
@@ -110,8 +110,8 @@ async def test_click_in_flight_is_not_stored_after_a_withdrawal(visitor, street)
     assert ["click" in json.loads(said) for said in asked] == [True, False]
 
 
-async def test_gateway_deletes_cookies_scripts_cannot_see(visitor, street):
-    a_page(street, source="hiding", data_pixel="off")
+async def test_gateway_deletes_cookies_scripts_cannot_see(visitor, site):
+    a_page(site, source="hiding", data_pixel="off")
 
     await visitor.goes_to(f"/?twclid={TWCLID}")
     await visitor.hears()
@@ -123,8 +123,8 @@ async def test_gateway_deletes_cookies_scripts_cannot_see(visitor, street):
     assert (list(before), await visitor.cookies()) == (["_twite"], {})
 
 
-async def test_click_is_stored_again_after_renewed_consent(visitor, street):
-    a_page(street, source="page", data_pixel="off")
+async def test_click_is_stored_again_after_renewed_consent(visitor, site):
+    a_page(site, source="page", data_pixel="off")
 
     await visitor.goes_to(f"/?twclid={TWCLID}")
     await visitor.hears()
@@ -136,8 +136,8 @@ async def test_click_is_stored_again_after_renewed_consent(visitor, street):
     assert (await visitor.cookies())["_twite"].endswith(TWCLID)
 
 
-async def test_denial_without_earlier_consent_sends_nothing(visitor, street):
-    a_page(street, GTAG + DENIED, data_pixel="off")
+async def test_denial_without_earlier_consent_sends_nothing(visitor, site):
+    a_page(site, GTAG + DENIED, data_pixel="off")
 
     await visitor.goes_to(f"/?twclid={TWCLID}")
     await visitor.does(DENIED.replace("default", "update"))
@@ -147,12 +147,12 @@ async def test_denial_without_earlier_consent_sends_nothing(visitor, street):
 
 
 @pytest.mark.parametrize("head", [GTAG + DENIED, ICS])
-async def test_denying_default_is_no_withdrawal(visitor, street, head):
-    a_page(street, source="page", data_pixel="off")
+async def test_denying_default_is_no_withdrawal(visitor, site, head):
+    a_page(site, source="page", data_pixel="off")
 
     await visitor.goes_to(f"/?twclid={TWCLID}")
     await visitor.hears()
-    a_page(street, head, source="page", data_pixel="off")
+    a_page(site, head, source="page", data_pixel="off")
     await visitor.goes_to("/")
     await visitor.idles()
 

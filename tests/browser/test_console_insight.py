@@ -25,7 +25,7 @@ async def shop(chromium, tmp_path_factory):
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def desk(browser, shop):
+async def console_page(browser, shop):
     """An admin's page, with its scripts running."""
     context = await browser.new_context(accept_downloads=True)
     page = await context.new_page()
@@ -38,9 +38,9 @@ async def desk(browser, shop):
 
 
 @pytest.fixture
-def page(desk):
+def page(console_page):
     """Ada's page, on which no text is interpreted as markup."""
-    page, alive = desk
+    page, alive = console_page
     yield page
     assert alive == []
 

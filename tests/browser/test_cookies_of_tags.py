@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from gateway_processes import wait_for
-from shop import a_street
+from shop import running_site
 from vendor import Vendor
 from visitor import Visitor
 
@@ -22,12 +22,12 @@ fields = {{ endpoint = "{vendor}" }}
 """
 
 
-async def test_browser_keeps_tag_cookies_over_three_events(browser, street, tmp_path):
+async def test_browser_keeps_tag_cookies_over_three_events(browser, site, tmp_path):
     shutil.copy(TEMPLATE, tmp_path / "ads.tpl")
     with Vendor() as vendor:
         wait = {"[server]": '[server]\ntag_response_wait = "5s"'}
         extra = TAG.format(vendor=vendor.url)
-        with a_street(tmp_path, street.shop, street.emulator, extra=extra, changes=wait) as own:
+        with running_site(tmp_path, site.shop, site.emulator, extra=extra, changes=wait) as own:
             own.shop.page("/", "")
             async with Visitor.in_context(browser, own) as visitor:
                 kept = []

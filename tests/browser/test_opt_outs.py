@@ -15,9 +15,9 @@ OPT_OUTS = {
 
 
 @pytest.mark.parametrize("way", OPT_OUTS)
-async def test_opt_out_of_sale_reaches_the_gateway_and_not_the_pixel(visitor, street, way):
+async def test_opt_out_of_sale_reaches_the_gateway_and_not_the_pixel(visitor, site, way):
     head, signals = OPT_OUTS[way]
-    a_page(street, head, source="page", data_pixel="load")
+    a_page(site, head, source="page", data_pixel="load")
     if way == "gpc":
         await visitor.context.add_init_script(GPC)
 
@@ -25,11 +25,11 @@ async def test_opt_out_of_sale_reaches_the_gateway_and_not_the_pixel(visitor, st
     await visitor.does(bought(f"order-c7-{way}"))
     await visitor.sends()
 
-    assert (visitor.beacons()[-1]["consent"], street.emulator.hits()["hits"]) == (signals, [])
+    assert (visitor.beacons()[-1]["consent"], site.emulator.hits()["hits"]) == (signals, [])
 
 
-async def test_gpp_platform_is_awaited_until_ready(visitor, street):
-    a_page(street, GPP, source="page", data_pixel="load")
+async def test_gpp_platform_is_awaited_until_ready(visitor, site):
+    a_page(site, GPP, source="page", data_pixel="load")
 
     await visitor.goes_to("/")
     await visitor.does(bought("order-c14"))
@@ -39,32 +39,32 @@ async def test_gpp_platform_is_awaited_until_ready(visitor, street):
     await visitor.sends()
     await visitor.settles()
 
-    assert (early, street.emulator.hits()["hits"]) == (([], []), [])
+    assert (early, site.emulator.hits()["hits"]) == (([], []), [])
 
 
 @pytest.mark.parametrize("way", OPT_OUTS)
-async def test_opt_out_of_sale_can_restrict_data_use(visitor, street, way):
-    a_page(street, OPT_OUTS[way][0], source="page", data_pixel="load", data_opt_out="restrict")
+async def test_opt_out_of_sale_can_restrict_data_use(visitor, site, way):
+    a_page(site, OPT_OUTS[way][0], source="page", data_pixel="load", data_opt_out="restrict")
     if way == "gpc":
         await visitor.context.add_init_script(GPC)
 
     await visitor.goes_to("/")
     await visitor.does(bought(f"order-c8-{way}"))
-    await until(lambda: len(street.hits()) == 1)
+    await until(lambda: len(site.hits()) == 1)
 
-    hits = [hit["parameters"] for hit in street.emulator.hits()["hits"]]
+    hits = [hit["parameters"] for hit in site.emulator.hits()["hits"]]
     assert [hit.get("restricted_data_use") for hit in hits] == ["restrict_optimization"] * 2
 
 
 @pytest.mark.parametrize("head", [GPP + US % f"[{NOT_OUT}]", GPP + in_gpp(2, EUROPE["1, 3, 4, 7"])])
-async def test_data_use_is_unrestricted_without_an_opt_out(visitor, street, head):
-    a_page(street, head, source="page", data_pixel="load")
+async def test_data_use_is_unrestricted_without_an_opt_out(visitor, site, head):
+    a_page(site, head, source="page", data_pixel="load")
 
     await visitor.goes_to("/")
     await visitor.does(bought(f"order-c9-{len(head)}"))
-    await until(lambda: len(street.hits()) == 1)
+    await until(lambda: len(site.hits()) == 1)
 
-    hits = [hit["parameters"] for hit in street.emulator.hits()["hits"]]
+    hits = [hit["parameters"] for hit in site.emulator.hits()["hits"]]
     assert [hit.get("restricted_data_use") for hit in hits] == [None, None]
 
 
@@ -76,14 +76,14 @@ async def test_data_use_is_unrestricted_without_an_opt_out(visitor, street, head
         (GPP, in_gpp(2, EUROPE["1, 7"])),
     ],
 )
-async def test_data_use_is_restricted_without_consent_to_profiles(visitor, street, head, said):
-    a_page(street, head, data_pixel="load")
+async def test_data_use_is_restricted_without_consent_to_profiles(visitor, site, head, said):
+    a_page(site, head, data_pixel="load")
 
     await visitor.goes_to("/")
     await visitor.idles()
     await visitor.does(said)
     await visitor.does(bought(f"order-c10-{len(head)}"))
-    await until(lambda: len(street.hits()) == 1)
+    await until(lambda: len(site.hits()) == 1)
 
-    hits = [hit["parameters"] for hit in street.emulator.hits()["hits"]]
+    hits = [hit["parameters"] for hit in site.emulator.hits()["hits"]]
     assert hits[-1].get("restricted_data_use") == "restrict_optimization"

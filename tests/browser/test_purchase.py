@@ -16,51 +16,51 @@ IDENTIFIERS = [
 ]
 
 
-async def test_purchase_three_pages_after_the_landing_is_counted_once(visitor, street):
+async def test_purchase_three_pages_after_the_landing_is_counted_once(visitor, site):
     for path in ("/", "/mugs", "/basket", "/thanks"):
-        street.shop.page(path, "", head=street.tag() + street.x_tag())
+        site.shop.page(path, "", head=site.tag() + site.x_tag())
 
     await visitor.goes_to(f"/?twclid={TWCLID}")
     for path in ("/mugs", "/basket", "/thanks"):
         await visitor.goes_to(path)
     await visitor.does(bought("order-1"))
-    await until(lambda: street.counted("order-1") == ONCE)
+    await until(lambda: site.counted("order-1") == ONCE)
 
-    [sent] = street.sent()
+    [sent] = site.sent()
     identifiers = sent["identifiers"]
     del identifiers[0]["twpid"]
     assert identifiers == IDENTIFIERS
 
 
-async def test_purchase_in_a_single_page_application_is_counted_once(visitor, street):
-    street.shop.page("/", "", head=street.tag() + street.x_tag())
+async def test_purchase_in_a_single_page_application_is_counted_once(visitor, site):
+    site.shop.page("/", "", head=site.tag() + site.x_tag())
 
     await visitor.goes_to(f"/?twclid={TWCLID}")
     for path in ("/mugs", "/basket", "/thanks"):
         await visitor.does(f"history.pushState({{}}, '', '{path}')")
     await visitor.does(bought("order-spa"))
-    await until(lambda: street.counted("order-spa") == ONCE)
+    await until(lambda: site.counted("order-spa") == ONCE)
 
-    [sent] = street.sent()
+    [sent] = site.sent()
     assert sent["identifiers"][0]["twclid"] == TWCLID
-    assert sent["event_source_url"] == f"{street.shop.origin}/thanks"
+    assert sent["event_source_url"] == f"{site.shop.origin}/thanks"
 
 
-async def test_thank_you_page_in_two_tabs_is_counted_once(visitor, street):
+async def test_thank_you_page_in_two_tabs_is_counted_once(visitor, site):
     buy = f"<script>{bought('order-thanked')}</script>"
-    street.shop.page("/thanks", buy, head=street.tag() + street.x_tag())
+    site.shop.page("/thanks", buy, head=site.tag() + site.x_tag())
 
     await visitor.goes_to(f"/thanks?twclid={TWCLID}")
-    await until(lambda: street.counted("order-thanked") == ONCE)
+    await until(lambda: site.counted("order-thanked") == ONCE)
     other = await visitor.other_tab()
-    await other.goto(street.shop.origin + "/thanks")
+    await other.goto(site.shop.origin + "/thanks")
     await other.wait_for_load_state("networkidle")
 
-    assert street.counted("order-thanked") == ONCE
+    assert site.counted("order-thanked") == ONCE
 
 
-async def test_purchase_offline_then_online_is_counted_once(visitor, street):
-    street.shop.page("/", "", head=street.tag() + street.x_tag())
+async def test_purchase_offline_then_online_is_counted_once(visitor, site):
+    site.shop.page("/", "", head=site.tag() + site.x_tag())
 
     await visitor.goes_to(f"/?twclid={TWCLID}")
     await visitor.page.wait_for_function("() => window.twq && twq.exe")
@@ -69,21 +69,21 @@ async def test_purchase_offline_then_online_is_counted_once(visitor, street):
     await visitor.does(bought("order-away"))
     await visitor.waits_for_a_failure()
     await visitor.context.set_offline(False)
-    await until(lambda: street.counted("order-away")["api"] == 1)
+    await until(lambda: site.counted("order-away")["api"] == 1)
 
     # X's script must store its own offline calls; it gets the id all the same.
-    assert street.counted("order-away")["counted"] == 1
+    assert site.counted("order-away")["counted"] == 1
     assert (await visitor.sends())[-1]["twin"] == "loaded"
 
 
-async def test_page_and_gateway_send_x_the_same_data(visitor, street):
-    street.shop.page("/", "", head=street.tag() + street.x_tag())
+async def test_page_and_gateway_send_x_the_same_data(visitor, site):
+    site.shop.page("/", "", head=site.tag() + site.x_tag())
 
     await visitor.goes_to("/")
     await visitor.does(bought("order-2"))
-    await until(lambda: street.counted("order-2") == ONCE)
+    await until(lambda: site.counted("order-2") == ONCE)
 
-    [[sent], [hit]] = street.sent(), street.hits()
+    [[sent], [hit]] = site.sent(), site.hits()
     assert (sent["value"], sent["price_currency"], sent["number_items"]) == ("49.90", "EUR", 2)
     assert hit == {
         "conversion_id": "order-2",
@@ -112,53 +112,53 @@ SEEN = {
 }  # fmt: skip
 
 
-async def test_simulated_pixel_script_behaves_like_xs(visitor, street):
-    street.shop.page("/", "", head=street.tag() + street.x_tag())
+async def test_simulated_pixel_script_behaves_like_xs(visitor, site):
+    site.shop.page("/", "", head=site.tag() + site.x_tag())
 
     await visitor.goes_to(f"/?twclid={TWCLID}")
     await visitor.does(bought("order-seen"))
-    await until(lambda: len(street.hits()) == 1)
-    hits = [hit["parameters"] for hit in street.emulator.hits()["hits"]]
+    await until(lambda: len(site.hits()) == 1)
+    hits = [hit["parameters"] for hit in site.emulator.hits()["hits"]]
 
     assert [set(hit) for hit in hits] == [SEEN, SEEN]
     assert [hit["txn_id"] for hit in hits] == ["o8z6j", "o8z6k"]
     assert [(hit["clid_src"], hit["tw_pid_src"]) for hit in hits] == [("1", "1"), ("1", "2")]
 
 
-async def test_gateway_copy_counts_if_xs_script_is_blocked(visitor, street):
+async def test_gateway_copy_counts_if_xs_script_is_blocked(visitor, site):
     await visitor.context.route("**/uwt.js", lambda route: route.abort("blockedbyclient"))
-    street.shop.page("/", "", head=street.tag() + street.x_tag())
+    site.shop.page("/", "", head=site.tag() + site.x_tag())
 
     await visitor.goes_to("/")
     await visitor.does(bought("order-3"))
-    await until(lambda: street.counted("order-3") == BY_API)
+    await until(lambda: site.counted("order-3") == BY_API)
 
     assert [send["twin"] for send in await visitor.sends()] == ["blocked"]
 
 
-async def test_script_loads_the_pixel_on_request(visitor, street):
-    street.shop.page("/", "", head=street.tag(data_pixel="load"))
+async def test_script_loads_the_pixel_on_request(visitor, site):
+    site.shop.page("/", "", head=site.tag(data_pixel="load"))
 
     await visitor.goes_to("/")
     await visitor.does(bought("order-4"))
-    await until(lambda: street.counted("order-4") == ONCE)
+    await until(lambda: site.counted("order-4") == ONCE)
 
     assert [send["twin"] for send in await visitor.sends()] == ["loaded"]
 
 
-async def test_pixel_loaded_later_is_awaited(visitor, street):
-    street.shop.page("/", "", head=street.tag())
+async def test_pixel_loaded_later_is_awaited(visitor, site):
+    site.shop.page("/", "", head=site.tag())
 
     await visitor.goes_to("/")
     await visitor.does(bought("order-5"))
-    await visitor.does(street.x_stub())
-    await until(lambda: street.counted("order-5") == ONCE)
+    await visitor.does(site.x_stub())
+    await until(lambda: site.counted("order-5") == ONCE)
 
     assert [send["twin"] for send in await visitor.sends()] == ["loaded"]
 
 
-async def test_pixel_loaded_after_the_tab_was_hidden_is_called(visitor, street):
-    street.shop.page("/", "", head=street.tag())
+async def test_pixel_loaded_after_the_tab_was_hidden_is_called(visitor, site):
+    site.shop.page("/", "", head=site.tag())
     hide = (
         "Object.defineProperty(document, 'hidden', {get: () => true});"
         " document.dispatchEvent(new Event('visibilitychange'))"
@@ -169,9 +169,9 @@ async def test_pixel_loaded_after_the_tab_was_hidden_is_called(visitor, street):
     await visitor.does(
         f"{bought('order-hidden')};"
         # After hashing; X's script loads when everything has been sent.
-        f" setTimeout(() => {{ {hide} }}, 300); setTimeout(() => {{ {street.x_stub()} }}, 700)"
+        f" setTimeout(() => {{ {hide} }}, 300); setTimeout(() => {{ {site.x_stub()} }}, 700)"
     )
-    await until(lambda: street.counted("order-hidden") == ONCE)
+    await until(lambda: site.counted("order-hidden") == ONCE)
     await visitor.settles()
 
     assert len(await visitor.sends()) == 1
@@ -180,22 +180,22 @@ async def test_pixel_loaded_after_the_tab_was_hidden_is_called(visitor, street):
 @pytest.mark.parametrize(
     ("setting", "value"), [("data_pixel", "off"), ("data_events", '{"sign_up":"tw-o8z6j-o8z6m"}')]
 )
-async def test_pixel_is_not_called_if_disabled(visitor, street, setting, value):
-    street.shop.page("/", "", head=street.tag(**{setting: value}) + street.x_tag())
+async def test_pixel_is_not_called_if_disabled(visitor, site, setting, value):
+    site.shop.page("/", "", head=site.tag(**{setting: value}) + site.x_tag())
 
     await visitor.goes_to("/")
     await visitor.does(bought(f"order-6-{setting}"))
-    await until(lambda: street.counted(f"order-6-{setting}") == BY_API)
+    await until(lambda: site.counted(f"order-6-{setting}") == BY_API)
 
     assert ["twin" in send for send in await visitor.sends()] == [False]
 
 
-async def test_page_errors_are_reported_to_the_page(visitor, street):
+async def test_page_errors_are_reported_to_the_page(visitor, site):
     throws = "<script>throw new Error('the page is at fault')</script>"
     handler = "<script>window.seen = []; window.onerror = (text) => { seen.push(text); };</script>"
     broken = "<script>window.dataLayer = {push: 7}; window.__tcfapi = () => { throw 1 };</script>"
-    tag = street.tag(data_pixel="off")
-    street.shop.page("/", throws, head=handler + throws + broken + tag + street.x_tag() + throws)
+    tag = site.tag(data_pixel="off")
+    site.shop.page("/", throws, head=handler + throws + broken + tag + site.x_tag() + throws)
 
     await visitor.goes_to("/")
     await visitor.does("delete window.__tcfapi")
@@ -207,11 +207,11 @@ async def test_page_errors_are_reported_to_the_page(visitor, street):
     assert seen == ["Uncaught Error: the page is at fault"] * 3
 
 
-async def test_unavailable_gateway_causes_no_page_error(visitor, street):
+async def test_unavailable_gateway_causes_no_page_error(visitor, site):
     driven = "Object.defineProperty(navigator, 'webdriver', {get: () => window.driven})"
     await visitor.context.add_init_script(driven)
     await visitor.context.route("**/t?*", lambda route: route.abort())
-    street.shop.page("/", "", head=street.tag(data_pixel="off"))
+    site.shop.page("/", "", head=site.tag(data_pixel="off"))
 
     await visitor.goes_to("/")
     for robot in ("true", "false"):
@@ -224,68 +224,68 @@ async def test_unavailable_gateway_causes_no_page_error(visitor, street):
     assert visitor.errors == []
 
 
-async def test_page_with_errors_sends_its_purchase(visitor, street):
+async def test_page_with_errors_sends_its_purchase(visitor, site):
     throws = "<script>throw new Error('the page is at fault')</script>"
-    street.shop.page("/", throws, head=throws + street.tag() + street.x_tag())
+    site.shop.page("/", throws, head=throws + site.tag() + site.x_tag())
 
     await visitor.goes_to("/")
     await visitor.does(bought("order-7"))
 
-    await until(lambda: street.counted("order-7") == ONCE)
+    await until(lambda: site.counted("order-7") == ONCE)
 
 
-async def test_calls_before_the_script_loads_are_sent(visitor, street):
+async def test_calls_before_the_script_loads_are_sent(visitor, site):
     early = f"<script>{bought('order-8')}</script>"
-    street.shop.page("/", early, head=street.tag() + street.x_tag())
+    site.shop.page("/", early, head=site.tag() + site.x_tag())
 
     await visitor.goes_to("/")
 
-    await until(lambda: street.counted("order-8") == ONCE)
+    await until(lambda: site.counted("order-8") == ONCE)
 
 
-async def test_invalid_early_calls_lose_no_other_call(visitor, street):
+async def test_invalid_early_calls_lose_no_other_call(visitor, site):
     early = "window.seen = []; window.onerror = (text) => { seen.push(text); };"
     early += f" twite.q = [null, 7, {{}}, ['consent', null]]; {bought('order-early')}"
-    street.shop.page("/", f"<script>{early}</script>", head=street.tag(data_pixel="off"))
+    site.shop.page("/", f"<script>{early}</script>", head=site.tag(data_pixel="off"))
 
     await visitor.goes_to("/")
-    await until(lambda: street.counted("order-early") == BY_API)
+    await until(lambda: site.counted("order-early") == BY_API)
 
     assert await visitor.does("seen") == []
 
 
 @pytest.mark.parametrize("how", ["order_id", "transaction_id", "conversion_id"])
-async def test_reloaded_thank_you_page_sends_nothing_new(visitor, street, how):
+async def test_reloaded_thank_you_page_sends_nothing_new(visitor, site, how):
     buy = f"<script>{bought(f'order-9-{how}').replace('order_id', how)}</script>"
-    street.shop.page("/thanks", buy, head=street.tag() + street.x_tag())
+    site.shop.page("/thanks", buy, head=site.tag() + site.x_tag())
 
     await visitor.goes_to("/thanks")
-    await until(lambda: street.counted(f"order-9-{how}") == ONCE)
+    await until(lambda: site.counted(f"order-9-{how}") == ONCE)
     await visitor.page.reload()
     await visitor.goes_to("/thanks")
     await visitor.settles()
 
-    assert (len(await visitor.sends()), len(street.hits())) == (1, 1)
+    assert (len(await visitor.sends()), len(site.hits())) == (1, 1)
 
 
-async def test_reloaded_page_without_an_order_id_is_recognized(visitor, street):
+async def test_reloaded_page_without_an_order_id_is_recognized(visitor, site):
     buy = "<script>twite('purchase', {value: 1, currency: 'EUR', email: 'a@example.com'})</script>"
-    street.shop.page("/thanks", buy, head=street.tag() + street.x_tag())
+    site.shop.page("/thanks", buy, head=site.tag() + site.x_tag())
 
     await visitor.goes_to("/thanks")
-    await until(lambda: len(street.hits()) == 1 and len(street.sent()) == 1)
+    await until(lambda: len(site.hits()) == 1 and len(site.sent()) == 1)
     await visitor.page.reload()
     await visitor.settles()
 
-    assert (len(await visitor.sends()), len(street.hits())) == (1, 1)
+    assert (len(await visitor.sends()), len(site.hits())) == (1, 1)
 
 
 BASKETS = ["null", "[null, {id: 'SKU-1'}]", "{id: 'SKU-1'}", "'SKU-1'", "7"]
 
 
 @pytest.mark.parametrize("basket", BASKETS)
-async def test_invalid_contents_lose_no_sale(visitor, street, basket):
-    street.shop.page("/", "", head=street.tag(data_pixel="off"))
+async def test_invalid_contents_lose_no_sale(visitor, site, basket):
+    site.shop.page("/", "", head=site.tag(data_pixel="off"))
     order = f"order-b{BASKETS.index(basket)}"
 
     await visitor.goes_to("/")
@@ -293,18 +293,18 @@ async def test_invalid_contents_lose_no_sale(visitor, street, basket):
         f"twite('purchase', {{order_id: '{order}', email: 'a@example.com', contents: {basket}}})"
     )
 
-    await until(lambda: street.counted(order) == BY_API)
+    await until(lambda: site.counted(order) == BY_API)
 
 
-async def test_two_equal_events_on_one_page_are_separate(visitor, street):
-    street.shop.page("/", "", head=street.tag(data_pixel="off"))
+async def test_two_equal_events_on_one_page_are_separate(visitor, site):
+    site.shop.page("/", "", head=site.tag(data_pixel="off"))
     add = "twite('purchase', {value: 1, currency: 'EUR', email: 'a@example.com'});"
 
     await visitor.goes_to("/")
     await visitor.does(add + add)
-    await until(lambda: len(street.sent()) == 2)
+    await until(lambda: len(site.sent()) == 2)
 
-    assert len({conversion["conversion_id"] for conversion in street.sent()}) == 2
+    assert len({conversion["conversion_id"] for conversion in site.sent()}) == 2
 
 
 PERSONS = [
@@ -326,8 +326,8 @@ PERSONS = [
 ]
 
 
-async def test_persons_are_hashed_as_by_the_gateway(visitor, street):
-    street.shop.page("/", "", head=street.tag(data_pixel="off"))
+async def test_persons_are_hashed_as_by_the_gateway(visitor, site):
+    site.shop.page("/", "", head=site.tag(data_pixel="off"))
     calls = [f"twite('purchase', {{{kind}: {text!r}}})" for kind, text in PERSONS]
 
     await visitor.goes_to("/")
@@ -347,25 +347,25 @@ async def test_persons_are_hashed_as_by_the_gateway(visitor, street):
     assert found == [digest if isinstance(digest, str) else None for digest in expected]
 
 
-async def test_missing_web_crypto_omits_the_person_and_keeps_the_sale(visitor, street):
+async def test_missing_web_crypto_omits_the_person_and_keeps_the_sale(visitor, site):
     await visitor.context.add_init_script(
         "Object.defineProperty(crypto, 'subtle', {value: undefined})"
     )
-    street.shop.page("/", "", head=street.tag(data_pixel="off"))
+    site.shop.page("/", "", head=site.tag(data_pixel="off"))
 
     await visitor.goes_to(f"/?twclid={TWCLID}")
     await visitor.does(bought("order-http"))
-    await until(lambda: street.counted("order-http") == BY_API)
+    await until(lambda: site.counted("order-http") == BY_API)
 
     [conversion] = await visitor.sends()
     assert [name for name in conversion if "sha256" in name or name in ("email", "phone")] == []
 
 
-async def test_missing_web_crypto_accepts_a_given_digest(visitor, street):
+async def test_missing_web_crypto_accepts_a_given_digest(visitor, site):
     await visitor.context.add_init_script(
         "Object.defineProperty(crypto, 'subtle', {value: undefined})"
     )
-    street.shop.page("/", "", head=street.tag(data_pixel="off"))
+    site.shop.page("/", "", head=site.tag(data_pixel="off"))
     known = phone_digest("+442079460958", region=None, path="")
 
     await visitor.goes_to("/")
@@ -375,12 +375,12 @@ async def test_missing_web_crypto_accepts_a_given_digest(visitor, street):
     assert (conversion.get("email_sha256"), conversion["phone_sha256"]) == (None, known)
 
 
-async def test_no_raw_person_leaves_the_browser(visitor, street):
-    street.shop.page("/thanks", "", head=street.tag() + street.x_tag())
+async def test_no_raw_person_leaves_the_browser(visitor, site):
+    site.shop.page("/thanks", "", head=site.tag() + site.x_tag())
 
     await visitor.goes_to("/thanks?to=shopper%40example.com&mail=shopper@example.com&size=2")
     await visitor.does(bought("order-10"))
-    await until(lambda: street.counted("order-10") == ONCE)
+    await until(lambda: site.counted("order-10") == ONCE)
     [conversion] = await visitor.sends()
     said = str(visitor.beacons()).lower()
 

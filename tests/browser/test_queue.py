@@ -11,11 +11,11 @@ BY_API = {"api": 1, "pixel": 0, "counted": 1}
 
 
 @pytest.fixture
-def page(street):
-    street.shop.page("/", "", head=street.tag(data_pixel="off"))
-    street.shop.page("/thanks", "", head=street.tag(data_pixel="off"))
-    street.shop.page("/elsewhere", "")
-    return street
+def page(site):
+    site.shop.page("/", "", head=site.tag(data_pixel="off"))
+    site.shop.page("/thanks", "", head=site.tag(data_pixel="off"))
+    site.shop.page("/elsewhere", "")
+    return site
 
 
 async def test_offline_purchase_is_sent_when_online(visitor, page):

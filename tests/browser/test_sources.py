@@ -7,10 +7,10 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]
 
 
 @pytest.fixture
-def page(street):
-    street.shop.page("/", "", head=street.tag(data_pixel="off"))
-    street.shop.page("/elsewhere", "")
-    return street
+def page(site):
+    site.shop.page("/", "", head=site.tag(data_pixel="off"))
+    site.shop.page("/elsewhere", "")
+    return site
 
 
 async def test_conversion_stored_by_a_script_without_a_source_is_sent(visitor, page):

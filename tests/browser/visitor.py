@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from playwright.async_api import Browser, BrowserContext, Error, Page, Playwright, Request
-from shop import Street
+from shop import ShopSite
 
 AGENT = (
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
@@ -47,10 +47,10 @@ def left(conversion: str) -> str:
 
 
 class Visitor:
-    def __init__(self, context: BrowserContext, page: Page, street: Street) -> None:
+    def __init__(self, context: BrowserContext, page: Page, site: ShopSite) -> None:
         self._context = context
         self.page = page
-        self.street = street
+        self.site = site
         self.requests: list[Request] = []
         self.errors: list[str] = []
         # Whether a test may have changed more than storage, cookies and the page's URL.
@@ -85,30 +85,30 @@ class Visitor:
     @classmethod
     @asynccontextmanager
     async def in_context(
-        cls, browser: Browser, street: Street, **options: object
+        cls, browser: Browser, site: ShopSite, **options: object
     ) -> AsyncIterator["Visitor"]:
         context = await browser.new_context(**options)
         try:
-            yield cls(context, await context.new_page(), street)
+            yield cls(context, await context.new_page(), site)
         finally:
             await close(context)
 
     @classmethod
     @asynccontextmanager
     async def of_profile(
-        cls, playwright: Playwright, chromium: str, street: Street, folder: Path, *flags: str
+        cls, playwright: Playwright, chromium: str, site: ShopSite, folder: Path, *flags: str
     ) -> AsyncIterator["Visitor"]:
         """A visitor whose browser has its own profile folder with preferences."""
         context = await playwright.chromium.launch_persistent_context(
             folder, executable_path=chromium, args=[*FLAGS, *flags]
         )
         try:
-            yield cls(context, context.pages[0], street)
+            yield cls(context, context.pages[0], site)
         finally:
             await context.close()
 
     async def goes_to(self, path: str) -> None:
-        await self.page.goto(self.street.shop.origin + path)
+        await self.page.goto(self.site.shop.origin + path)
 
     async def other_tab(self) -> Page:
         return await self.context.new_page()
@@ -164,7 +164,7 @@ class Visitor:
         return [
             json.loads(request.post_data or "{}")
             for request in self.requests
-            if request.method == "POST" and request.url.startswith(f"{self.street.gateway_url}/t?")
+            if request.method == "POST" and request.url.startswith(f"{self.site.gateway_url}/t?")
         ]
 
     def conversions(self) -> list[dict[str, object]]:
@@ -186,9 +186,9 @@ class SharedTab:
         self._page: Page | None = None
 
     @asynccontextmanager
-    async def visited(self, street: Street) -> AsyncIterator[Visitor]:
+    async def visited(self, site: ShopSite) -> AsyncIterator[Visitor]:
         page = self._page or await (await self._browser.new_context()).new_page()
-        visitor = Visitor(page.context, page, street)
+        visitor = Visitor(page.context, page, site)
         self._page = None
         try:
             yield visitor

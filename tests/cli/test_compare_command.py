@@ -270,7 +270,7 @@ persons = "sealed"
 
 
 @pytest.fixture
-def at_doors(command, container, tmp_path):
+def compare_at_endpoints(command, container, tmp_path):
     """Run it for one case: one source requires consent, the other does not."""
     path = tmp_path / "doors.toml"
     path.write_text(SOURCES)
@@ -309,9 +309,9 @@ def hit(query="", *, event=None, headers=None):
         (hit(event={**PURCHASE, "x-ga-gcs": "G100"}), "consent_denied: gcs"),
     ],
 )
-def test_event_held_back_by_the_gateway_is_not_a_match(at_doors, came, reason):
-    code, out, _ = at_doors(came)
-    _, told, _ = at_doors(came, "--json")
+def test_event_held_back_by_the_gateway_is_not_a_match(compare_at_endpoints, came, reason):
+    code, out, _ = compare_at_endpoints(came)
+    _, told, _ = compare_at_endpoints(came, "--json")
 
     assert code == 1
     assert f"not sent {reason}, 1 time" in out
@@ -331,27 +331,27 @@ def test_event_held_back_by_the_gateway_is_not_a_match(at_doors, came, reason):
         {"event": {"event_name": "page_view", "user_agent": ROBOT}},
     ],
 )
-def test_accepted_or_unsent_event_is_a_match(at_doors, came):
-    code, out, err = at_doors(came)
+def test_accepted_or_unsent_event_is_a_match(compare_at_endpoints, came):
+    code, out, err = compare_at_endpoints(came)
 
     assert (code, err, "not sent" in out) == (0, "", False), out
 
 
-def test_consent_signal_beside_the_event_is_used(at_doors, container):
+def test_consent_signal_beside_the_event_is_used(compare_at_endpoints, container):
     path = Path(container)
     tag = 'name = "X purchase"\n'
     path.write_text(path.read_text().replace(tag, f'{tag}consent = ["ad_storage"]\n'))
 
-    silent = at_doors(case())
-    granted = at_doors(case({**PURCHASE, "consent": {"ad_storage": "GRANTED"}}))
+    silent = compare_at_endpoints(case())
+    granted = compare_at_endpoints(case({**PURCHASE, "consent": {"ad_storage": "GRANTED"}}))
 
     assert (silent[0], "missing POST" in silent[1]) == (1, True)
     assert granted[0] == 0, granted
 
 
-def test_source_of_the_requests_can_be_chosen(at_doors):
-    strict = at_doors(case(), "--source", "strict")
-    nobodys = at_doors(case(), "--source", "nobody")
+def test_source_of_the_requests_can_be_chosen(compare_at_endpoints):
+    strict = compare_at_endpoints(case(), "--source", "strict")
+    nobodys = compare_at_endpoints(case(), "--source", "nobody")
 
     assert (strict[0], "not sent consent_missing, 1 time" in strict[1]) == (1, True)
     assert (nobodys[0], "no source 'nobody'. Available: shop, strict" in nobodys[2]) == (1, True)

@@ -132,7 +132,7 @@ def test_dry_run_lists_possible_duplicates(command, late):
     assert (
         err == doubt + "X could count 1 conversion twice. Use --may-count-twice to send anyway.\n"
     )
-    assert [letter["delivery"] for letter in told["may_count_twice"]] == [3]
+    assert [history["delivery"] for history in told["may_count_twice"]] == [3]
 
 
 def test_discard_of_a_possible_duplicate_needs_no_confirmation(command, late):

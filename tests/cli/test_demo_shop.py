@@ -15,7 +15,7 @@ X = "http://127.0.0.1:9"
 OVERLAP = {"since": "2026-11-25", "both": 3, "two_ids": 1, "by": [], "advice": {"two_ids": "mend"}}
 
 
-class PlayedGateway(BaseHTTPRequestHandler):
+class FakeGateway(BaseHTTPRequestHandler):
     """Records requests, and returns a deduplication report."""
 
     told: list
@@ -46,7 +46,7 @@ def told():
 
 @pytest.fixture
 def gateway(told):
-    class Gateway(PlayedGateway):
+    class Gateway(FakeGateway):
         pass
 
     Gateway.told = told

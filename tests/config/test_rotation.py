@@ -39,7 +39,7 @@ async def seal_with(settings, key: str) -> None:
         await store.close()
 
 
-async def a_house(folder):
+async def settings_with_credentials(folder):
     (folder / "twite.secret").write_text(f"{FIRST}\n")
     settings = read(folder, IN_A_FILE)
     await seal_with(settings, FIRST)
@@ -47,7 +47,7 @@ async def a_house(folder):
 
 
 async def test_new_key_alone_opens_what_the_old_key_sealed(tmp_path):
-    settings = await a_house(tmp_path)
+    settings = await settings_with_credentials(tmp_path)
 
     done = await rotate(settings, ENVIRONMENT, by="ada (command)")
 
@@ -60,7 +60,7 @@ async def test_new_key_alone_opens_what_the_old_key_sealed(tmp_path):
 
 
 async def test_key_files_are_readable_only_by_their_owner(tmp_path):
-    settings = await a_house(tmp_path)
+    settings = await settings_with_credentials(tmp_path)
 
     await rotate(settings, ENVIRONMENT, by="ada (command)")
 
@@ -71,7 +71,7 @@ async def test_key_files_are_readable_only_by_their_owner(tmp_path):
     ("key", "former"), [(FIRST, FIRST), (SECOND, FIRST)], ids=["before", "after"]
 )
 async def test_interrupted_rotation_continues_when_run_again(tmp_path, key, former):
-    await a_house(tmp_path)
+    await settings_with_credentials(tmp_path)
     (tmp_path / "twite.secret").write_text(key)
     (tmp_path / "twite.secret.former").write_text(former)
     settings = load(tmp_path / "twite.toml", ENVIRONMENT)
@@ -102,7 +102,7 @@ async def test_named_old_key_reseals_everything_with_the_new_key(tmp_path):
 
 
 async def test_key_that_opens_nothing_leaves_both_keys(tmp_path):
-    await a_house(tmp_path)
+    await settings_with_credentials(tmp_path)
     (tmp_path / "twite.secret").write_text(SECOND)
     settings = load(write(tmp_path, IN_A_FILE), ENVIRONMENT)
 

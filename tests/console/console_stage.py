@@ -73,7 +73,7 @@ PEOPLE: Mapping[str, tuple[Role, Sequence[str] | None]] = {
 }
 
 
-class Heard(msgspec.Struct, frozen=True):
+class BrowserResponse(msgspec.Struct, frozen=True):
     status: int
     text: str
     headers: Mapping[str, str]
@@ -103,7 +103,7 @@ class SimulatedBrowser:
 
     async def ask(
         self, method: str, path: str, *, body: object = None, headers: Mapping[str, str] = {}
-    ) -> Heard:
+    ) -> BrowserResponse:
         said = {"Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())}
         async with self._http.request(
             method, self.url + path, data=body, headers=said | headers, allow_redirects=False
@@ -115,14 +115,14 @@ class SimulatedBrowser:
                 else:
                     self.cookies.pop(name, None)
             held = {key.lower(): value for key, value in answer.headers.items()}
-            return Heard(answer.status, text, held, answer.cookies)
+            return BrowserResponse(answer.status, text, held, answer.cookies)
 
-    async def get(self, path: str, **headers: str) -> Heard:
+    async def get(self, path: str, **headers: str) -> BrowserResponse:
         return await self.ask("GET", path, headers=headers)
 
     async def post(
         self, path: str, fields: object = (), *, headers: Mapping[str, str] = {}
-    ) -> Heard:
+    ) -> BrowserResponse:
         """Send a form with the token of a console page."""
         page = await self.get("/console/account")
         if page.status == 303:
@@ -132,7 +132,7 @@ class SimulatedBrowser:
         body = aiohttp.FormData([("form_token", token), *pairs])
         return await self.ask("POST", path, body=body, headers={"Origin": self.url} | headers)
 
-    async def sign_in(self, name: str, password: str = PASSWORD, **more: str) -> Heard:
+    async def sign_in(self, name: str, password: str = PASSWORD, **more: str) -> BrowserResponse:
         self.cookies.clear()
         return await self.post(
             "/console/sign-in", {"name": name, "password": password, "code": "", **more}

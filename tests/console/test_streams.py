@@ -47,8 +47,8 @@ def test_user_with_the_most_streams_loses_one_when_full():
     assert [stream.ended.is_set() for stream in greedy] == [True, False, False]
 
 
-async def test_many_streams_of_one_user_do_not_displace_others(house_of_one):
-    vic, olga = await house_of_one.signed_in("vic"), await house_of_one.signed_in("olga")
+async def test_many_streams_of_one_user_do_not_displace_others(small_console):
+    vic, olga = await small_console.signed_in("vic"), await small_console.signed_in("olga")
 
     async with aiohttp.ClientSession() as http, AsyncExitStack() as opened:
         vics = [await opened.enter_async_context(_stream(http, vic)) for _ in range(MOST + EACH)]
@@ -63,7 +63,7 @@ async def test_many_streams_of_one_user_do_not_displace_others(house_of_one):
 
 
 @pytest.fixture
-async def house_of_one(tmp_path):
+async def small_console(tmp_path):
     stage = ConsoleStage(tmp_path)
     await stage.start()
     yield stage

@@ -12,7 +12,7 @@ import pytest
 from builders import NOW, a_destination, a_source
 from fakes import MovingClock, SeededRandomness
 from memory_store.store import MemoryStore
-from raw_http import heard, request, say
+from raw_http import parse_response, request, say
 from store_contract.claiming import ClaimLaws
 from store_contract.recording import BalanceLaws, RecordingLaws
 from store_contract.settling import SettlingLaws
@@ -151,9 +151,11 @@ async def test_new_format_is_parsed_and_accepted_at_its_own_route():
     order = b'{"order": "order-1", "total": "49.90", "mail": "shopper@example.com"}'
     key = {"Authorization": "Bearer a-source-key"}
 
-    refused = heard(await say(server.port, request("POST", "/coupons", order, {})))
-    unreadable = heard(await say(server.port, request("POST", "/coupons", b'{"order": 1}', key)))
-    answer = heard(await say(server.port, request("POST", "/coupons", order, key)))
+    refused = parse_response(await say(server.port, request("POST", "/coupons", order, {})))
+    unreadable = parse_response(
+        await say(server.port, request("POST", "/coupons", b'{"order": 1}', key))
+    )
+    answer = parse_response(await say(server.port, request("POST", "/coupons", order, key)))
     await server.stop()
 
     assert (refused.status, unreadable.status, answer.status) == (401, 400, 202)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from test_diagnostics_at_x import OAUTH, TOKEN
-from test_rotation import FIRST, IN_A_FILE, a_house
+from test_rotation import FIRST, IN_A_FILE, settings_with_credentials
 
 from twite.diagnostics import CheckStatus
 from twite.diagnostics.access import access
@@ -35,7 +35,7 @@ FORBIDDEN = {"errors": [{"code": "UNAUTHORIZED_CLIENT_APPLICATION", "message": "
 
 
 @contextlib.asynccontextmanager
-async def an_odd_x(answers):
+async def odd_x_server(answers):
     """Listen, and answer paths by their suffix with (status, body), all others with 503.
 
     No Date.
@@ -69,7 +69,7 @@ async def told_by(look, settings, topic):
 
 
 async def test_missing_date_header_of_x_is_amber(tmp_path):
-    async with an_odd_x({}) as url:
+    async with odd_x_server({}) as url:
         settings = read(tmp_path, at(url))
 
         assert await told_by(network, settings, "clock") == [
@@ -82,7 +82,7 @@ async def test_missing_date_header_of_x_is_amber(tmp_path):
 
 
 async def test_unavailable_x_leaves_credentials_amber(tmp_path):
-    async with an_odd_x({}) as url:
+    async with odd_x_server({}) as url:
         ((light, found, meaning),) = await told_by(access, read(tmp_path, at(url)), "credentials")
 
     assert (light, meaning) == (
@@ -95,7 +95,7 @@ async def test_unavailable_x_leaves_credentials_amber(tmp_path):
 @pytest.mark.parametrize(("status", "document"), [(403, FORBIDDEN), (503, {})])
 async def test_unreadable_events_are_amber(tmp_path, status, document):
     answers = {"authenticated_user_access": (200, ROLES), "web_event_tags": (status, document)}
-    async with an_odd_x(answers) as url:
+    async with odd_x_server(answers) as url:
         ((light, _, meaning),) = await told_by(access, read(tmp_path, at(url)), "events")
 
     assert (light, meaning) == (
@@ -108,7 +108,7 @@ async def test_undocumented_event_status_is_amber(tmp_path):
     listed = {"data": [{**TAG, "status": "RESTING"}], "next_cursor": None}
     text = GOOD.replace(', sign_up = "tw-o8z6j-o8z6m"', "")
     answers = {"authenticated_user_access": (200, ROLES), "web_event_tags": (200, listed)}
-    async with an_odd_x(answers) as url:
+    async with odd_x_server(answers) as url:
         settings = read(tmp_path, text.replace("https://ads-api.x.com", url).replace(TOKEN, OAUTH))
 
         ((light, found, meaning),) = await told_by(access, settings, "events")
@@ -124,7 +124,7 @@ async def test_last_tracking_time_of_an_event_is_shown(tmp_path):
         "authenticated_user_access": (200, ROLES),
         "web_event_tags": (200, {"data": [tag], "next_cursor": None}),
     }
-    async with an_odd_x(answers) as url:
+    async with odd_x_server(answers) as url:
         settings = read(tmp_path, text.replace("https://ads-api.x.com", url).replace(TOKEN, OAUTH))
 
         ((light, found, _),) = await told_by(access, settings, "events")
@@ -149,7 +149,7 @@ async def test_failing_sign_in_host_is_amber(tmp_path, x_emulator, oauth, topic)
 
 
 async def test_undecryptable_credentials_are_red(tmp_path):
-    await a_house(tmp_path)
+    await settings_with_credentials(tmp_path)
     (tmp_path / "twite.secret").write_text("another-key-than-the-one-that-sealed\n")
     text = IN_A_FILE.replace(f"{TOKEN}\n", "")
 
@@ -162,7 +162,7 @@ async def test_undecryptable_credentials_are_red(tmp_path):
 
 
 async def test_configured_old_key_and_data_that_needs_it_are_amber(tmp_path):
-    await a_house(tmp_path)
+    await settings_with_credentials(tmp_path)
     former = '[server]\nformer_secret_keys = ["the-key-before-the-first-one"]'
     needless = await told_by(key, read(tmp_path, IN_A_FILE.replace("[server]", former)), "key")
     (tmp_path / "twite.secret").write_text("another-key-than-the-one-that-sealed\n")
@@ -187,7 +187,7 @@ async def test_configured_old_key_and_data_that_needs_it_are_amber(tmp_path):
 
 
 async def test_interrupted_rotation_is_amber(tmp_path):
-    await a_house(tmp_path)
+    await settings_with_credentials(tmp_path)
     (tmp_path / "twite.secret.former").write_text("the-key-before-the-first-one\n")
 
     ((light, found, _),) = await told_by(key, read(tmp_path, IN_A_FILE), "key")
@@ -197,7 +197,7 @@ async def test_interrupted_rotation_is_amber(tmp_path):
 
 
 async def test_key_check_without_old_data_has_no_findings(tmp_path):
-    await a_house(tmp_path)
+    await settings_with_credentials(tmp_path)
 
     assert await told_by(key, read(tmp_path, IN_A_FILE), "key") == []
 
@@ -238,7 +238,7 @@ async def test_missing_public_address_with_pages_is_amber(tmp_path):
 
 async def test_public_address_of_another_server_is_amber(tmp_path):
     for_servers = GOOD.replace('origins = ["https://shop.example"]\n', "")
-    async with an_odd_x({"": (200, {"hello": "world"})}) as url:
+    async with odd_x_server({"": (200, {"hello": "world"})}) as url:
         text = for_servers.replace("https://t.shop.example", url)
 
         found = await told_by(public_address, read(tmp_path, text), "public address")

@@ -1,7 +1,7 @@
 """The metrics and the console at the public address, without credentials."""
 
 import pytest
-from test_diagnostics_rare import an_odd_x
+from test_diagnostics_rare import odd_x_server
 
 from twite.diagnostics import CheckStatus
 from twite.diagnostics.endpoint import closed
@@ -13,7 +13,7 @@ OFFICE = '[console]\nnetworks = ["203.0.113.0/24"]\n'
 
 async def found_at(tmp_path, answers, *, more=""):
     settings = read(tmp_path, GOOD + more)
-    async with an_odd_x(answers) as url:
+    async with odd_x_server(answers) as url:
         return [
             (finding.light, finding.found.removeprefix(url))
             async for finding in closed(url, settings)

@@ -15,11 +15,11 @@ from twite.domain.stats.value_guard import (
 )
 
 
-def _norm(amounts, currency="EUR"):
-    norm = UsualAmount(pixel="o8z6j", event="o8z6k", currency=currency)
+def _usual_amount(amounts, currency="EUR"):
+    usual_amount = UsualAmount(pixel="o8z6j", event="o8z6k", currency=currency)
     for amount in amounts:
-        norm = learnt(norm, amount)
-    return norm
+        usual_amount = learnt(usual_amount, amount)
+    return usual_amount
 
 
 def _orders(many, *, middle=50, seed=1):
@@ -27,8 +27,12 @@ def _orders(many, *, middle=50, seed=1):
     return [f"{middle * 2 ** randomness.uniform(-1, 1):.2f}" for _ in range(many)]
 
 
-def _kind(norms, value, currency="EUR"):
-    flag = remarkable({norm.currency: norm for norm in norms}, value=value, currency=currency)
+def _kind(usual_amounts, value, currency="EUR"):
+    flag = remarkable(
+        {usual_amount.currency: usual_amount for usual_amount in usual_amounts},
+        value=value,
+        currency=currency,
+    )
     return None if flag is None else flag.kind
 
 
@@ -47,62 +51,63 @@ def _kind(norms, value, currency="EUR"):
     ],
 )
 def test_amount_is_judged_by_usual_amounts(value, kind):
-    assert _kind([_norm(_orders(200))], value) == kind
+    assert _kind([_usual_amount(_orders(200))], value) == kind
 
 
 def test_minor_units_are_recognized_with_a_single_price():
-    assert _kind([_norm(["49.90"] * 100)], "4990.00") == UnusualAmount.MINOR_UNITS
+    assert _kind([_usual_amount(["49.90"] * 100)], "4990.00") == UnusualAmount.MINOR_UNITS
 
 
 def test_yen_have_no_minor_units():
     assert (
-        _kind([_norm(_orders(100, middle=5_000), "JPY")], "500000", "JPY") == UnusualAmount.OUTLIER
+        _kind([_usual_amount(_orders(100, middle=5_000), "JPY")], "500000", "JPY")
+        == UnusualAmount.OUTLIER
     )
 
 
 def test_dinar_has_1000_minor_units():
-    norm = _norm(_orders(100), "KWD")
+    usual_amount = _usual_amount(_orders(100), "KWD")
 
-    assert _kind([norm], "50000", "KWD") == UnusualAmount.MINOR_UNITS
+    assert _kind([usual_amount], "50000", "KWD") == UnusualAmount.MINOR_UNITS
 
 
 def test_nothing_is_flagged_before_enough_was_seen():
-    assert _kind([_norm(_orders(LEAST_SEEN - 1))], "1000000.00") is None
+    assert _kind([_usual_amount(_orders(LEAST_SEEN - 1))], "1000000.00") is None
 
 
 def test_usual_zero_is_not_flagged():
-    norm = _norm([*_orders(90), *["0.00"] * 10])
+    usual_amount = _usual_amount([*_orders(90), *["0.00"] * 10])
 
-    assert _kind([norm], "0.00") is None
+    assert _kind([usual_amount], "0.00") is None
 
 
 def test_new_currency_is_flagged_until_seen_a_few_times():
-    euros = _norm(_orders(100))
+    euros = _usual_amount(_orders(100))
 
     before = _kind([euros], "49.90", "USD")
-    after = _kind([euros, _norm(_orders(5), "USD")], "49.90", "USD")
+    after = _kind([euros, _usual_amount(_orders(5), "USD")], "49.90", "USD")
 
     assert (before, after) == (UnusualAmount.CURRENCY, None)
 
 
 def test_outliers_change_the_usual_amount_slowly():
-    norm = _norm(_orders(500))
+    usual_amount = _usual_amount(_orders(500))
 
     for _ in range(20):
-        norm = learnt(norm, "9999999.00")
+        usual_amount = learnt(usual_amount, "9999999.00")
 
-    assert _kind([norm], "9999999.00") == UnusualAmount.OUTLIER
-    assert _kind([norm], "49.90") is None
+    assert _kind([usual_amount], "9999999.00") == UnusualAmount.OUTLIER
+    assert _kind([usual_amount], "49.90") is None
 
 
 def test_new_prices_are_learned():
-    norm = _norm([*_orders(300), *_orders(3_000, middle=2_000)])
+    usual_amount = _usual_amount([*_orders(300), *_orders(3_000, middle=2_000)])
 
-    assert _kind([norm], "2000.00") is None
+    assert _kind([usual_amount], "2000.00") is None
 
 
 def test_flag_shows_the_usual_amount():
-    flag = remarkable({"EUR": _norm(["49.90"] * 50)}, value="0.00", currency="EUR")
+    flag = remarkable({"EUR": _usual_amount(["49.90"] * 50)}, value="0.00", currency="EUR")
 
     assert flag is not None
     assert flag.usual == "49.90 EUR"
@@ -110,7 +115,10 @@ def test_flag_shows_the_usual_amount():
 
 @given(st.lists(st.decimals(0, 10**15, places=2), max_size=80))
 def test_any_amounts_are_learned(amounts):
-    norm = _norm([f"{amount:.2f}" for amount in amounts])
+    usual_amount = _usual_amount([f"{amount:.2f}" for amount in amounts])
 
-    assert norm.seen == len(amounts)
-    assert remarkable({"EUR": norm}, value="1.00", currency="EUR") is None or norm.known
+    assert usual_amount.seen == len(amounts)
+    assert (
+        remarkable({"EUR": usual_amount}, value="1.00", currency="EUR") is None
+        or usual_amount.known
+    )

@@ -154,9 +154,9 @@ def test_listener_gets_messages_of_other_templates():
     engine = QuickJsEngine(template(code))
     first = engine.start(call())
 
-    heard = engine.resume(first.run, (EffectAnswer(id=0, type="done", value={"a": 1}),), now=NOW)
+    later = engine.resume(first.run, (EffectAnswer(id=0, type="done", value={"a": 1}),), now=NOW)
 
-    assert heard.effects == (LogEffect(text='{"a":1}'),)
+    assert later.effects == (LogEffect(text='{"a":1}'),)
 
 
 def test_storage_returns_copies_and_changes_by_effects():

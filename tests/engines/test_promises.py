@@ -157,13 +157,13 @@ def test_request_callback_gets_status_headers_and_body():
 
 
 def test_request_callback_gets_0_for_a_failure_and_minus_1_for_a_timeout():
-    heard = []
+    logged = []
     for reason in ("failed", "timed_out"):
         engine = QuickJsEngine(template(LEGACY))
         first = engine.start(call())
-        heard += texts(engine.resume(first.run, (EffectAnswer(id=1, reason=reason),), now=NOW))
+        logged += texts(engine.resume(first.run, (EffectAnswer(id=1, reason=reason),), now=NOW))
 
-    assert heard == ["0 {} undefined", "-1 {} undefined"]
+    assert logged == ["0 {} undefined", "-1 {} undefined"]
 
 
 def test_invalid_url_fails_without_an_effect():

@@ -25,8 +25,8 @@ from twite.formats.page_visit import Visitor
 
 NOW = 1_795_600_000_000
 EVENTS = {
-    name: f"o8z6{letter}"
-    for name, letter in {
+    name: f"o8z6{suffix}"
+    for name, suffix in {
         "purchase": "a",
         "lead": "b",
         "add_to_cart": "c",

@@ -260,7 +260,7 @@ def test_tags_get_unmapped_events_only_of_people(visitor, reason):
         for who in (visitor, Visitor(user_agent="Mozilla/5.0 Firefox/140.0"))
     ]
 
-    assert [len(tagged.heard) for tagged in seen] == [0, 1]
+    assert [len(tagged.tag_events) for tagged in seen] == [0, 1]
     assert [tagged.ignored[0].reason for tagged in seen] == [reason, "not_configured"]
 
 

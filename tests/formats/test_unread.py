@@ -43,7 +43,7 @@ def found_in(tagged):
     )
 
 
-def what_comes_of(tagged):
+def results_of(tagged):
     """Return for each conversion its id, or the code and path of its first error."""
     return [
         (result.faults[0].code, result.faults[0].path)
@@ -159,14 +159,14 @@ UNREAD = [
     [(endpoint, good, *fault) for endpoint, good, each in UNREAD for fault in each],
 )
 def test_unreadable_event_is_refused_and_the_others_accepted(endpoint, good, bad, code, path):
-    assert what_comes_of(endpoint(good("A"), bad, good("B"))) == ["A", (code, path), "B"]
+    assert results_of(endpoint(good("A"), bad, good("B"))) == ["A", (code, path), "B"]
 
 
 def test_malformed_line_costs_no_other_hit():
     bought = f"v=2&tid=G-1&en=purchase&ep.twclid={CLICK}&ep.transaction_id="
     lines = "\n".join((f"{bought}A", "v=1&en=purchase", f"{bought}B&{'a=1&' * 500}", f"{bought}C"))
 
-    assert what_comes_of(ga4.read("", lines.encode())) == [
+    assert results_of(ga4.read("", lines.encode())) == [
         "A",
         ("wrong_type", "v"),
         ("too_many", ""),
@@ -196,7 +196,7 @@ def test_unreadable_event_reaches_no_tag():
 
     found = found_in(read)
 
-    assert [heard.conversion for heard in found.heard] == [1]
+    assert [tag_event.conversion for tag_event in found.tag_events] == [1]
     assert [event["event_name"] for event in read.readable] == ["purchase"]
 
 

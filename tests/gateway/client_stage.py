@@ -52,7 +52,7 @@ const path = require('getRequestPath')();
 """
 
 
-class PlayedContainer:
+class FakeContainer:
     """Stores events; waits or fails on demand."""
 
     def __init__(self) -> None:
@@ -105,7 +105,7 @@ class ClientStage:
         time: float = 0.2,
         **said: Any,
     ) -> None:
-        self.container = PlayedContainer()
+        self.container = FakeContainer()
         self.notices = Notices()
         self.clock = MovingClock()
         self.fetched: list[HttpEffect] = []

@@ -53,7 +53,7 @@ class SignInStage:
         self.connect = XSignIn(
             ask=self.asks,
             clock=self.clock,
-            keeper=self.logins,
+            credential_store=self.logins,
             destinations={pixel.pixel: pixel},
             noted_as=noted_as,
         )

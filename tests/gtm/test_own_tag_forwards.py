@@ -43,7 +43,7 @@ class Remembering(dict):
         return super().get(name, default)
 
 
-def what_the_door_reads():
+def fields_the_endpoint_reads():
     """Return the paths of the leaves, dotted if nested."""
     asked = set()
     # Without a currency, the value is not read.
@@ -55,7 +55,7 @@ def what_the_door_reads():
     return asked - tables
 
 
-PLACES = sorted((what_the_door_reads() | SIGNALS.keys()) - {"event_name"})
+PLACES = sorted((fields_the_endpoint_reads() | SIGNALS.keys()) - {"event_name"})
 
 
 def a_value_for(place):

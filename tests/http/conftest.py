@@ -8,7 +8,7 @@ from http_stage import Stage
 from pages import (
     a_stage,
 )
-from tag_stage import PROXY, TagStage, what_it_needs
+from tag_stage import PROXY, TagStage, stage_arguments
 
 from memory_store.store import MemoryStore
 
@@ -53,7 +53,7 @@ async def page(staged, store):
 @pytest.fixture
 def make_api(staged) -> Callable[..., Awaitable[TagStage]]:
     async def open_(*sources, **said) -> TagStage:
-        needs, store = what_it_needs(*sources)
+        needs, store = stage_arguments(*sources)
         return TagStage(await staged(**needs, trusted_proxies=PROXY, **said), store)
 
     return open_

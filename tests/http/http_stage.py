@@ -8,7 +8,7 @@ from typing import Any
 from builders import NOW, a_destination, a_source
 from fakes import SeededRandomness
 from memory_store.store import MemoryStore
-from raw_http import Heard, Line, heard, line_to, request, say
+from raw_http import HttpResponse, Line, line_to, parse_response, request, say
 from twite.domain.destination import Destination, Source
 from twite.domain.history import ConversionCounts, History
 from twite.domain.people.users import AuditEvent
@@ -25,7 +25,7 @@ from twite.http import GatewayServices, HttpApplication, HttpLimits, HttpSetting
 from twite.http.route_table import ROUTES
 
 KEY = "a-source-key"
-DESK_TOKEN = "the-token-of-the-desk"
+CONTROL_TOKEN = "a-control-token"
 
 
 class StoppedClock:
@@ -39,7 +39,7 @@ class StoppedClock:
         """Wait for nothing."""
 
 
-class PlayedAccept:
+class FakeAccept:
     """Gives preset answers; records the requests."""
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ class PlayedAccept:
         return self.x_answer
 
 
-class PlayedRecords:
+class FakeRecords:
     def __init__(self) -> None:
         self.histories: list[History] = []
         self.asked: list[tuple[str, tuple[str, ...], str]] = []
@@ -95,7 +95,7 @@ class PlayedRecords:
         return [tally for tally in self.counted if tally.day >= query.since]
 
 
-class PlayedMoves:
+class FakeMoves:
     def __init__(self) -> None:
         self.done: list[tuple[str, tuple[int, ...], str, int]] = []
         self.sure: set[int] = set()
@@ -122,7 +122,7 @@ class Notices:
         self.seen.append(notice)
 
 
-class PlayedEraser:
+class FakeEraser:
     """`told` contains the slices of erasures in order; the log is always empty."""
 
     def __init__(self) -> None:
@@ -138,10 +138,10 @@ class Stage:
     """A server on a real socket, and its collaborators."""
 
     def __init__(self, **said: Any) -> None:
-        self.accept = PlayedAccept()
-        self.records = said.pop("records", PlayedRecords())
-        self.desk = said.pop("moves", PlayedMoves())
-        self.eraser = PlayedEraser()
+        self.accept = FakeAccept()
+        self.records = said.pop("records", FakeRecords())
+        self.moves = said.pop("moves", FakeMoves())
+        self.eraser = FakeEraser()
         self.choose = RecordConsentChoice(
             opt_outs=MemoryStore(), clock=StoppedClock(), salt=b"salt"
         )
@@ -154,7 +154,7 @@ class Stage:
         services = GatewayServices(
             accept=said.pop("accept", self.accept),
             records=self.records,
-            moves=self.desk,
+            moves=self.moves,
             eraser=self.eraser,
             people=said.pop("people", MemoryStore().people),
             previews=said.pop("previews", previews),
@@ -164,7 +164,7 @@ class Stage:
             destinations=said.pop("destinations", {"o8z6j": a_destination()}),
             ready=lambda: self.why_not_ready,
             metrics=lambda accounts: b"accounts %d\n" % len(list(accounts)),
-            control_token=said.pop("control_token", Secret(DESK_TOKEN)),
+            control_token=said.pop("control_token", Secret(CONTROL_TOKEN)),
             observer=self.notices,
             **said,
         )
@@ -181,12 +181,14 @@ class Stage:
         *,
         key: str | None = KEY,
         headers: Mapping[str, str] | None = None,
-    ) -> Heard:
+    ) -> HttpResponse:
         """Send a request over a socket of its own, and read the answer to its end."""
         said = {} if key is None else {"Authorization": f"Bearer {key}"}
-        return heard(await self.say(request(method, path, body, said | dict(headers or {}))))
+        return parse_response(
+            await self.say(request(method, path, body, said | dict(headers or {})))
+        )
 
-    async def submit(self, body: bytes, **said: Any) -> Heard:
+    async def submit(self, body: bytes, **said: Any) -> HttpResponse:
         return await self.ask("POST", "/v1/conversions", body, **said)
 
     async def say(self, sent: bytes) -> bytes:
@@ -222,4 +224,4 @@ QUICK = HttpLimits(
 async def one_answer(reader: asyncio.StreamReader) -> bytes:
     """Read a response from a connection that stays open."""
     head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
-    return head + await reader.readexactly(int(heard(head).headers["content-length"]))
+    return head + await reader.readexactly(int(parse_response(head).headers["content-length"]))

@@ -10,7 +10,7 @@ from http_stage import Stage, StoppedClock
 from builders import NOW
 from fakes import SeededRandomness
 from memory_store.store import MemoryStore
-from raw_http import Heard
+from raw_http import HttpResponse
 from twite.domain.destination import Destination, PixelToken, Source
 from twite.domain.secret import Secret
 from twite.domain.submission import Recorded, Submission
@@ -65,7 +65,7 @@ class TagStage:
         *,
         origin: str | None = PAGE,
         headers: Mapping[str, str] | None = None,
-    ) -> Heard:
+    ) -> HttpResponse:
         """Send a request as a browser does from a page of the shop."""
         said = {} if origin is None else {"Origin": origin}
         return await self.stage.ask(
@@ -74,7 +74,7 @@ class TagStage:
 
     async def of_server(
         self, method: str, path: str, body: bytes = b"", *, key: str | None = None, **more: Any
-    ) -> Heard:
+    ) -> HttpResponse:
         """Send a request as a server does; without `key`, the path contains one."""
         return await self.stage.ask(method, path, body, key=key, **more)
 
@@ -100,7 +100,7 @@ def receipt_of(number: int) -> str:
     return [randomness.receipt() for _ in range(number)][-1]
 
 
-def what_it_needs(*sources: Source) -> tuple[dict[str, Any], KeepingStore]:
+def stage_arguments(*sources: Source) -> tuple[dict[str, Any], KeepingStore]:
     """Return a function that starts a stage for these sources, and its store."""
     store = KeepingStore()
     destinations = {
@@ -125,7 +125,7 @@ def what_it_needs(*sources: Source) -> tuple[dict[str, Any], KeepingStore]:
     return said, store
 
 
-__all__ = ["CLICK", "KEY", "NOW", "PAGE", "TagStage", "a_shop", "what_it_needs"]
+__all__ = ["CLICK", "KEY", "NOW", "PAGE", "TagStage", "a_shop", "stage_arguments"]
 
 
 PROXY = (ip_network("127.0.0.1/32"),)

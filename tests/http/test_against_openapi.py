@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
-from http_stage import DESK_TOKEN, KEY, Stage
+from http_stage import CONTROL_TOKEN, KEY, Stage
 from hypothesis import HealthCheck, settings
 from pages import SHOP, a_shop
 
@@ -40,7 +40,7 @@ CREDENTIALS = {
     "/t": {"Origin": SHOP},
     **{route.path: {"Origin": SHOP} for route in ROUTES if route.claimable},
     "/v1": {"Authorization": f"Bearer {KEY}"},
-    "/-/desk": {"Authorization": f"Bearer {DESK_TOKEN}"},
+    "/-/desk": {"Authorization": f"Bearer {CONTROL_TOKEN}"},
     "/11": {"X-Pixel-Token": "emulator-pixel-token-o8z6j"},
     "/12": {"X-Pixel-Token": "emulator-pixel-token-o8z6j"},
 }

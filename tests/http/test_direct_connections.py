@@ -15,7 +15,7 @@ from direct_stage import (
 )
 from http_stage import QUICK, one_answer
 
-from raw_http import heard
+from raw_http import parse_response
 from twite.gateway.ports.events import Troubled
 from twite.http import HttpLimits
 
@@ -64,7 +64,7 @@ async def test_incomplete_body_is_refused_with_408(tmp_path):
 
     assert direct == ordinary
     assert direct[:2] == (direct[0], 0)
-    assert heard(direct[0]).status == 408
+    assert parse_response(direct[0]).status == 408
 
 
 async def test_disconnect_before_the_body_is_complete_leaves_the_gate(tmp_path):
@@ -105,7 +105,7 @@ async def test_disconnect_before_the_response_still_records_the_submission(tmp_p
             protocol.connection_lost(ConnectionResetError())
             inside = shop.inside
         answer = await say_whole(shop, post())
-        return inside, transport.written, json.loads(heard(answer).body)["duplicates"]
+        return inside, transport.written, json.loads(parse_response(answer).body)["duplicates"]
 
     direct, ordinary = await both(tmp_path, play)
 
@@ -127,7 +127,7 @@ async def test_full_queue_refuses_requests(tmp_path):
     direct, ordinary = await both(tmp_path, play, queue_limit=1)
 
     assert direct == ordinary
-    refused, accepted = map(heard, direct[0])
+    refused, accepted = map(parse_response, direct[0])
     assert (refused.status, refused.headers["retry-after"], accepted.status) == (429, "1", 202)
 
 
@@ -145,7 +145,7 @@ async def test_full_gate_refuses_requests(tmp_path):
     direct, ordinary = await both(tmp_path, play, limits=HttpLimits(requests=1))
 
     assert direct == ordinary
-    assert [heard(answer).status for answer in direct[0]] == [429, 202]
+    assert [parse_response(answer).status for answer in direct[0]] == [429, 202]
 
 
 async def test_closed_store_refuses_requests(tmp_path):
@@ -163,7 +163,7 @@ async def test_closed_store_refuses_requests(tmp_path):
     direct, ordinary = shown
 
     assert direct == ordinary
-    assert heard(direct[0]).status == 503
+    assert parse_response(direct[0]).status == 503
 
 
 async def test_internal_error_is_answered_and_reported(tmp_path):
@@ -176,7 +176,7 @@ async def test_internal_error_is_answered_and_reported(tmp_path):
     direct, ordinary = await both(tmp_path, play, wake=wake)
 
     assert direct == ordinary
-    assert heard(direct[0]).status == 500
+    assert parse_response(direct[0]).status == 500
     assert direct[2] == [Troubled(where="/v1/conversions", reason=direct[2][0].reason)]
     assert "ZeroDivisionError in wake" in direct[2][0].reason
 

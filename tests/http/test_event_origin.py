@@ -1,6 +1,6 @@
 """What tags know about the origin of their events."""
 
-from tag_stage import KEY, PROXY, TagStage, what_it_needs
+from tag_stage import KEY, PROXY, TagStage, stage_arguments
 
 from twite.gateway.ports.tags import FiringResult
 
@@ -23,7 +23,7 @@ class OriginListener:
 
 
 async def test_tag_events_say_whether_a_page_sent_them(staged):
-    needs, store = what_it_needs()
+    needs, store = stage_arguments()
     needs["accept"].tag_dispatcher = listener = OriginListener()
     api = TagStage(await staged(**needs, trusted_proxies=PROXY), store)
     beacon = b'{"v": 1, "conversions": [{"event": "purchase", "conversion_id": "A-1"}]}'

@@ -29,7 +29,7 @@ from twite.http.routes.beacon import GIF
 KEPT = f"_twite=1.{NOW}.{CLICK}; Path=/; Max-Age=7776000; Domain=shop.example; Secure; SameSite=Lax"
 
 
-async def the_lives(store, conversion_id="order-1"):
+async def histories_of(store, conversion_id="order-1"):
     return list(
         await store.find(
             ByConversionId(pixel="o8z6j", events=["o8z6k"], conversion_id=conversion_id)
@@ -38,7 +38,7 @@ async def the_lives(store, conversion_id="order-1"):
 
 
 async def the_identifiers(store, conversion_id="order-1"):
-    (history,) = await the_lives(store, conversion_id)
+    (history,) = await histories_of(store, conversion_id)
     found = {}
     for element in msgspec.json.decode(history.sent)["identifiers"]:
         found |= element
@@ -48,7 +48,7 @@ async def the_identifiers(store, conversion_id="order-1"):
 async def test_beacon_is_answered_after_its_conversions_are_on_disk(page, store):
     answer = await beacon(page, a_message({"conversion_id": "order-1"}))
 
-    (history,) = await the_lives(store)
+    (history,) = await histories_of(store)
     assert (answer.status, answer.body, history.state) == (204, b"", State.QUEUED)
     assert answer.headers["access-control-allow-origin"] == SHOP
     assert answer.headers["access-control-allow-credentials"] == "true"
@@ -61,7 +61,7 @@ async def test_repeated_beacon_is_a_duplicate(page, store):
     for _ in range(2):
         await beacon(page, a_message({"conversion_id": "order-1"}))
 
-    (history,) = await the_lives(store)
+    (history,) = await histories_of(store)
     assert history.duplicates == 1
 
 
@@ -147,7 +147,7 @@ async def test_denial_suppresses_where_consent_is_optional(page, store):
         page, a_message({"conversion_id": "order-1"}, click={"id": CLICK, "at": NOW}, consent=said)
     )
 
-    (history,) = await the_lives(store)
+    (history,) = await histories_of(store)
     assert history.state is State.SUPPRESSED
     assert "set-cookie" not in answer.headers
 
@@ -156,7 +156,7 @@ async def test_denial_suppresses_where_consent_is_optional(page, store):
 async def test_gpc_opts_out_only_with_the_value_1(page, store, said, opted_out):
     await beacon(page, a_message({"conversion_id": "order-1"}), Sec_GPC=said)
 
-    (history,) = await the_lives(store)
+    (history,) = await histories_of(store)
     assert (history.state is State.SUPPRESSED) is opted_out
 
 
@@ -258,7 +258,7 @@ async def test_bad_conversion_is_named_and_the_others_are_accepted(page, store):
         1: ("url", "wrong_type"),
         2: ("event", "event_unknown"),
     }
-    assert [len(await the_lives(store, f"order-{n}")) for n in range(1, 5)] == [1, 0, 0, 1]
+    assert [len(await histories_of(store, f"order-{n}")) for n in range(1, 5)] == [1, 0, 0, 1]
     [account] = await store.balance()
     assert (account.received, account.rejected, account.balance) == (4, 2, 0)
 
@@ -266,7 +266,7 @@ async def test_bad_conversion_is_named_and_the_others_are_accepted(page, store):
 async def test_unreadable_consent_signal_is_no_consent(page, store):
     await beacon(page, a_message({"conversion_id": "order-1"}, consent={"tcf": ["C"]}))
 
-    (history,) = await the_lives(store)
+    (history,) = await histories_of(store)
     assert history.state is State.SUPPRESSED
 
 
@@ -351,7 +351,7 @@ async def test_image_of_a_page_without_javascript_is_a_conversion(page, store):
     assert (answer.status, answer.body) == (200, GIF)
     assert answer.headers["content-type"] == "image/gif"
     assert answer.headers["cache-control"] == "no-store"
-    assert len(await the_lives(store)) == 1
+    assert len(await histories_of(store)) == 1
 
 
 async def test_image_without_required_consent_is_suppressed(staged, store):
@@ -364,5 +364,5 @@ async def test_image_without_required_consent_is_suppressed(staged, store):
         headers={"Referer": f"{SHOP}/thanks", "User-Agent": AGENT},
     )
 
-    (history,) = await the_lives(store)
+    (history,) = await histories_of(store)
     assert history.state is State.SUPPRESSED

@@ -6,7 +6,7 @@ from ipaddress import ip_network
 
 import msgspec
 import pytest
-from tag_stage import NOW, TagStage, a_shop, what_it_needs
+from tag_stage import NOW, TagStage, a_shop, stage_arguments
 
 from twite.domain.consent import ConsentPolicy
 from twite.domain.destination import ClickCookie
@@ -21,21 +21,21 @@ NO = {"consent_state": {"ad_storage": False}}
 @pytest.fixture
 def make_api(staged) -> Callable[..., Awaitable[TagStage]]:
     async def open_(*sources) -> TagStage:
-        needs, store = what_it_needs(*sources)
+        needs, store = stage_arguments(*sources)
         return TagStage(await staged(**needs, trusted_proxies=PROXY), store)
 
     return open_
 
 
 async def asked(api, body, *, path=DATA, cookie="", **more):
-    heard = await api.of_page(
+    response = await api.of_page(
         "POST",
         path,
         msgspec.json.encode(body),
         headers={"Host": "t.shop.example", "Cookie": cookie},
         **more,
     )
-    return heard.headers.get("set-cookie")
+    return response.headers.get("set-cookie")
 
 
 WHOSE = [
@@ -78,9 +78,9 @@ async def test_client_id_cookie_is_http_only_if_configured(make_api):
 async def test_image_sets_the_client_id_cookie(make_api, method):
     api = await make_api()
 
-    heard = await api.of_page(method, f"{DATA}&client_id=a", headers={"Host": "t.shop.example"})
+    response = await api.of_page(method, f"{DATA}&client_id=a", headers={"Host": "t.shop.example"})
 
-    assert heard.headers["set-cookie"] == f"_dcid=a; {REST}"
+    assert response.headers["set-cookie"] == f"_dcid=a; {REST}"
 
 
 NONE = {

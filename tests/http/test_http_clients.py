@@ -6,7 +6,7 @@ from ipaddress import ip_network
 
 import pytest
 from http_stage import Stage
-from tag_stage import CLICK, TagStage, what_it_needs
+from tag_stage import CLICK, TagStage, stage_arguments
 
 from twite.domain.errors import ClientFailed, LedgerUnavailable, TemplatePaused, TemplatesBusy
 from twite.gateway.ports.events import Troubled
@@ -17,7 +17,7 @@ from twite.http import HttpLimits
 Staged = Callable[..., Awaitable[Stage]]
 
 
-class PlayedClients:
+class FakeClients:
     """Gives preset answers; records the requests."""
 
     def __init__(self, answer: ClientResponse | Exception | None = None) -> None:
@@ -40,7 +40,7 @@ CLAIMED = ClientResponse(
 
 
 async def test_response_of_a_client_template_is_the_response(staged: Staged):
-    stage = await staged(clients=PlayedClients(CLAIMED))
+    stage = await staged(clients=FakeClients(CLAIMED))
 
     said = await stage.say(b"GET /in HTTP/1.1\r\nHost: t.shop.example\r\nConnection: close\r\n\r\n")
 
@@ -57,7 +57,7 @@ async def test_response_of_a_client_template_is_the_response(staged: Staged):
 
 
 async def test_client_template_gets_the_whole_request(staged: Staged):
-    clients = PlayedClients(CLAIMED)
+    clients = FakeClients(CLAIMED)
     stage = await staged(clients=clients)
 
     await stage.ask("PUT", "/some/path?a=1&b=%20", b"\xc3\xa4", key=None, headers={"X-One": "1"})
@@ -72,7 +72,7 @@ async def test_client_template_gets_the_whole_request(staged: Staged):
 async def test_client_template_reads_the_container_headers_set_by_the_proxy(
     staged: Staged, names: tuple[str, ...]
 ):
-    clients = PlayedClients(CLAIMED)
+    clients = FakeClients(CLAIMED)
     stage = await staged(
         clients=clients, trusted_proxies=(ip_network("127.0.0.1/32"),), container_headers=names
     )
@@ -85,7 +85,7 @@ async def test_client_template_reads_the_container_headers_set_by_the_proxy(
 
 
 async def test_client_template_gets_an_inflated_body_or_none(staged: Staged):
-    clients = PlayedClients(CLAIMED)
+    clients = FakeClients(CLAIMED)
     stage = await staged(clients=clients)
 
     await stage.ask("POST", "/in", gzip.compress(b"{}"), headers={"Content-Encoding": "gzip"})
@@ -96,13 +96,13 @@ async def test_client_template_gets_an_inflated_body_or_none(staged: Staged):
 
 
 async def test_unclaimed_request_is_404_as_without_clients(staged: Staged):
-    with_clients = await staged(clients=PlayedClients())
+    with_clients = await staged(clients=FakeClients())
     without = await staged()
 
-    heard = [await stage.ask("POST", "/nowhere", b"x") for stage in (with_clients, without)]
+    reply = [await stage.ask("POST", "/nowhere", b"x") for stage in (with_clients, without)]
 
-    assert [response.status for response in heard] == [404, 404]
-    assert heard[0].json() == heard[1].json()
+    assert [response.status for response in reply] == [404, 404]
+    assert reply[0].json() == reply[1].json()
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ async def test_unclaimed_request_is_404_as_without_clients(staged: Staged):
 async def test_client_templates_are_not_asked_about_built_in_routes(
     staged: Staged, method: str, path: str
 ):
-    clients = PlayedClients(CLAIMED)
+    clients = FakeClients(CLAIMED)
     stage = await staged(clients=clients)
 
     await stage.ask(method, path)
@@ -137,24 +137,24 @@ async def test_client_templates_are_not_asked_about_built_in_routes(
 
 
 async def test_client_template_can_claim_a_tag_endpoint(staged: Staged):
-    stage = await staged(clients=PlayedClients(CLAIMED))
+    stage = await staged(clients=FakeClients(CLAIMED))
 
-    heard = await stage.ask("POST", "/data?v=2&event=purchase", b"{}")
+    reply = await stage.ask("POST", "/data?v=2&event=purchase", b"{}")
 
-    assert (heard.status, heard.body) == (201, b"taken")
+    assert (reply.status, reply.body) == (201, b"taken")
 
 
 @pytest.mark.parametrize("encoding", ["identity", "gzip"])
 async def test_unclaimed_tag_request_is_read_by_its_endpoint(staged: Staged, encoding: str):
-    clients = PlayedClients()
-    needs, store = what_it_needs()
+    clients = FakeClients()
+    needs, store = stage_arguments()
     api = TagStage(await staged(**needs, clients=clients), store)
     body = f'{{"event_name": "purchase", "transaction_id": "T-1", "twclid": "{CLICK}"}}'.encode()
     sent = gzip.compress(body) if encoding == "gzip" else body
 
-    heard = await api.of_page("POST", "/data?v=2", sent, headers={"Content-Encoding": encoding})
+    reply = await api.of_page("POST", "/data?v=2", sent, headers={"Content-Encoding": encoding})
 
-    assert heard.status == 200
+    assert reply.status == 200
     assert [conversion["conversion_id"] for conversion in await api.sent()] == ["T-1"]
     assert [request.body for request in clients.asked] == [body.decode()]
 
@@ -172,45 +172,45 @@ async def test_unclaimed_tag_request_is_read_by_its_endpoint(staged: Staged, enc
 async def test_failure_of_a_client_template_is_reported_in_the_response(
     staged: Staged, fault, status, code
 ):
-    stage = await staged(clients=PlayedClients(fault))
+    stage = await staged(clients=FakeClients(fault))
 
-    heard = await stage.ask("POST", "/in", b"{}")
+    reply = await stage.ask("POST", "/in", b"{}")
 
-    assert (heard.status, heard.json()["errors"][0]["code"]) == (status, code)
+    assert (reply.status, reply.json()["errors"][0]["code"]) == (status, code)
 
 
 async def test_internal_error_is_reported_without_the_requested_path(staged: Staged):
-    stage = await staged(clients=PlayedClients(RuntimeError("ouch")))
+    stage = await staged(clients=FakeClients(RuntimeError("ouch")))
 
-    heard = await stage.ask("GET", "/shopper@example.com")
+    reply = await stage.ask("GET", "/shopper@example.com")
 
-    assert heard.status == 500
+    assert reply.status == 500
     [told] = [notice for notice in stage.notices.seen if isinstance(notice, Troubled)]
     assert told.where == "a client's route"
 
 
 async def test_oversized_body_is_413_before_a_client_template_is_asked(staged: Staged):
-    clients = PlayedClients(CLAIMED)
+    clients = FakeClients(CLAIMED)
     stage = await staged(clients=clients, limits=HttpLimits(body=1_000))
 
-    heard = await stage.ask("POST", "/in", b"x" * 1_001)
+    reply = await stage.ask("POST", "/in", b"x" * 1_001)
 
-    assert heard.status == 413
+    assert reply.status == 413
     assert clients.asked == []
 
 
 async def test_client_template_requests_are_rate_limited_by_address(staged: Staged):
-    stage = await staged(clients=PlayedClients(CLAIMED), browser_rate=2)
+    stage = await staged(clients=FakeClients(CLAIMED), browser_rate=2)
 
-    heard = [await stage.ask("GET", "/in") for _ in range(3)]
+    reply = [await stage.ask("GET", "/in") for _ in range(3)]
 
-    assert [response.status for response in heard] == [201, 201, 429]
-    assert heard[2].json()["errors"][0]["code"] == "too_fast"
+    assert [response.status for response in reply] == [201, 201, 429]
+    assert reply[2].json()["errors"][0]["code"] == "too_fast"
 
 
 async def test_status_204_has_no_body(staged: Staged):
-    stage = await staged(clients=PlayedClients(ClientResponse(status=204, body=b"x")))
+    stage = await staged(clients=FakeClients(ClientResponse(status=204, body=b"x")))
 
-    heard = await stage.ask("GET", "/in")
+    reply = await stage.ask("GET", "/in")
 
-    assert (heard.status, heard.body) == (204, b"")
+    assert (reply.status, reply.body) == (204, b"")

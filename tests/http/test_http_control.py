@@ -1,6 +1,6 @@
 import msgspec
 import pytest
-from http_stage import DESK_TOKEN
+from http_stage import CONTROL_TOKEN
 
 from builders import NOW
 from memory_store.store import MemoryStore
@@ -12,11 +12,11 @@ from twite.gateway.ports.privacy import EraseStore
 
 async def test_control_channel_replays_with_its_token(stage):
     answer = await stage.ask(
-        "POST", "/-/desk", b'{"do":"replay","deliveries":[4,7]}', key=DESK_TOKEN
+        "POST", "/-/desk", b'{"do":"replay","deliveries":[4,7]}', key=CONTROL_TOKEN
     )
 
     assert (answer.status, answer.json()) == (200, {"done": 2})
-    assert stage.desk.done == [("replay", (4, 7), "", NOW)]
+    assert stage.moves.done == [("replay", (4, 7), "", NOW)]
 
 
 @pytest.mark.parametrize("do", ["replay", "discard"])
@@ -26,26 +26,26 @@ async def test_control_channel_records_who_acted_and_what_is_confirmed(stage, do
     )
     order = {"do": do, "deliveries": [4, 7], "sure": [7], "deed": msgspec.to_builtins(audit_event)}
 
-    answer = await stage.ask("POST", "/-/desk", msgspec.json.encode(order), key=DESK_TOKEN)
+    answer = await stage.ask("POST", "/-/desk", msgspec.json.encode(order), key=CONTROL_TOKEN)
 
     assert answer.status == 200
-    assert stage.desk.audit_events == [audit_event]
-    assert stage.desk.sure == ({7} if do == "replay" else set())
+    assert stage.moves.audit_events == [audit_event]
+    assert stage.moves.sure == ({7} if do == "replay" else set())
 
 
 async def test_control_channel_discards_with_the_note_as_reason(stage):
     answer = await stage.ask(
-        "POST", "/-/desk", b'{"do":"discard","deliveries":[4],"note":"a test"}', key=DESK_TOKEN
+        "POST", "/-/desk", b'{"do":"discard","deliveries":[4],"note":"a test"}', key=CONTROL_TOKEN
     )
 
     assert (answer.status, answer.json()) == (200, {"done": 1})
-    assert stage.desk.done == [("discard", (4,), "a test", NOW)]
+    assert stage.moves.done == [("discard", (4,), "a test", NOW)]
 
 
 async def test_control_channel_erases_by_ids_and_keys(stage):
     order = b'{"do":"erase","erasing":{"conversions":[4,7],"keys":["AAAAAAAAAAAAAAAAAAAAAA=="]}}'
 
-    answer = await stage.ask("POST", "/-/desk", order, key=DESK_TOKEN)
+    answer = await stage.ask("POST", "/-/desk", order, key=CONTROL_TOKEN)
 
     assert (answer.status, answer.json()) == (200, {"done": 2})
     assert stage.eraser.told == [EraseStore(conversions=(4, 7), keys=(bytes(16),))]
@@ -62,7 +62,7 @@ async def test_control_channel_changes_users_and_writes_the_audit_log(staged):
     note = msgspec.json.encode(ControlCommand(do="note", audit_event=audit_event))
 
     orders = (add, add, note)
-    answers = [await stage.ask("POST", "/-/desk", order, key=DESK_TOKEN) for order in orders]
+    answers = [await stage.ask("POST", "/-/desk", order, key=CONTROL_TOKEN) for order in orders]
 
     assert [answer.json() for answer in answers] == [
         {"done": 1, "result": "done"},
@@ -82,7 +82,7 @@ async def test_control_channel_is_404_without_its_token(stage, key):
 
     assert answer.status == 404
     assert answer.faults() == [("", "route")]
-    assert stage.desk.done == []
+    assert stage.moves.done == []
 
 
 async def test_gateway_without_a_control_token_has_no_control_channel(staged):
@@ -113,8 +113,8 @@ async def test_gateway_without_a_control_token_has_no_control_channel(staged):
     ],
 )
 async def test_malformed_control_order_is_400(stage, order):
-    answer = await stage.ask("POST", "/-/desk", order, key=DESK_TOKEN)
+    answer = await stage.ask("POST", "/-/desk", order, key=CONTROL_TOKEN)
 
     assert answer.status == 400
     assert answer.faults() == [("", "wrong_shape")]
-    assert stage.desk.done == []
+    assert stage.moves.done == []

@@ -6,7 +6,7 @@ import resource
 import subprocess
 import sys
 
-from raw_http import heard, say
+from raw_http import parse_response, say
 from twite.gateway.ports.events import Troubled
 from twite.http import HttpLimits
 
@@ -18,7 +18,7 @@ async def test_new_connection_is_served_when_idle_connections_fill_the_limit(sta
     stage = await staged(limits=FEW)
     idle = [await asyncio.open_connection("127.0.0.1", stage.server.port) for _ in range(60)]
 
-    statuses = [heard(await say(stage.server.port, PING)).status for _ in range(40)]
+    statuses = [parse_response(await say(stage.server.port, PING)).status for _ in range(40)]
     async with asyncio.timeout(5):
         while not stage.notices.seen:  # noqa: ASYNC110 - the sweep sets no event
             await asyncio.sleep(0.01)
@@ -40,11 +40,11 @@ async def test_longest_idle_connection_is_closed_first(staged):
     writer.write(PING.replace(b"Connection: close\r\n", b""))
     await second.readuntil(b"}")
 
-    assert heard(await say(stage.server.port, PING)).status == 200
+    assert parse_response(await say(stage.server.port, PING)).status == 200
 
     assert await asyncio.wait_for(_left(first), 5) == b""
     writer.write(PING)
-    assert heard(await asyncio.wait_for(second.read(), 5)).status == 200
+    assert parse_response(await asyncio.wait_for(second.read(), 5)).status == 200
     unused.close()
     writer.close()
 

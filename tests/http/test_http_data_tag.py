@@ -5,12 +5,12 @@ from tag_stage import CLICK, NOW
 async def test_data_tag_post_is_answered_with_time_and_id(api):
     body = msgspec.json.encode({"transaction_id": "T-1", "twclid": CLICK})
 
-    heard = await api.of_page(
+    response = await api.of_page(
         "POST", "/data?v=2&event=purchase", body, headers={"Content-Type": "text/plain"}
     )
 
-    told = heard.json()
-    assert (heard.status, told["timestamp"]) == (200, NOW // 1_000)
+    told = response.json()
+    assert (response.status, told["timestamp"]) == (200, NOW // 1_000)
     assert told["unique_event_id"].startswith(f"{NOW}_")
     assert [conversion["conversion_id"] for conversion in await api.sent()] == ["T-1"]
 
@@ -18,26 +18,26 @@ async def test_data_tag_post_is_answered_with_time_and_id(api):
 async def test_data_tag_list_is_answered_with_a_list(api):
     events = [{"event": "purchase", "unique_event_id": "u-1", "twclid": CLICK}, {"event": "scroll"}]
 
-    heard = await api.of_page("POST", "/data?v=2", msgspec.json.encode(events))
+    response = await api.of_page("POST", "/data?v=2", msgspec.json.encode(events))
 
-    assert [item["unique_event_id"][:4] for item in heard.json()] == ["u-1", f"{NOW}"[:4]]
+    assert [item["unique_event_id"][:4] for item in response.json()] == ["u-1", f"{NOW}"[:4]]
 
 
 async def test_data_tag_get_is_answered_with_an_image(api):
-    heard = await api.of_page("GET", f"/data?v=2&event=sign_up&event_id=e-1&twclid={CLICK}")
+    response = await api.of_page("GET", f"/data?v=2&event=sign_up&event_id=e-1&twclid={CLICK}")
 
-    assert (heard.status, heard.headers["content-type"]) == (200, "image/gif")
-    assert heard.body.startswith(b"GIF89a")
+    assert (response.status, response.headers["content-type"]) == (200, "image/gif")
+    assert response.body.startswith(b"GIF89a")
 
 
 async def test_data_tag_redirect_address_is_not_followed(api):
-    heard = await api.of_page("GET", "/data?event=sign_up&twclid=a&r=https://evil.example/")
+    response = await api.of_page("GET", "/data?event=sign_up&twclid=a&r=https://evil.example/")
 
-    assert (heard.status, "location" in heard.headers) == (200, False)
+    assert (response.status, "location" in response.headers) == (200, False)
 
 
 async def test_data_tag_form_is_read(api):
-    heard = await api.of_page(
+    response = await api.of_page(
         "POST",
         "/data?v=2&event=purchase",
         b"transaction_id=T-1&items.0.item_id=A&twclid=abc",
@@ -45,5 +45,5 @@ async def test_data_tag_form_is_read(api):
     )
 
     (sent,) = await api.sent()
-    assert heard.status == 200
+    assert response.status == 200
     assert sent["contents"] == [{"content_id": "A"}]

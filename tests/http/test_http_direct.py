@@ -8,7 +8,7 @@ import pytest
 from direct_stage import MIXED, ONE, ORDER, PING, Shop, both, chunked, post, say_whole
 from http_stage import KEY
 
-from raw_http import heard
+from raw_http import parse_response
 from twite.domain.submission import Endpoint
 from twite.gateway.ports.events import TurnedAway
 from twite.http.direct import DirectIntake
@@ -116,7 +116,7 @@ async def test_direct_route_takes_path_limit_and_endpoint_from_its_row(tmp_path,
 
     async with shop.running():
         statuses = [
-            heard(await say_whole(shop, post(body, target=target))).status
+            parse_response(await say_whole(shop, post(body, target=target))).status
             for target, body in [
                 ("/orders", ONE),
                 ("/v1/conversions", ONE),
@@ -136,7 +136,7 @@ async def test_without_the_row_no_request_is_handled_directly(tmp_path):
     shop = Shop(tmp_path, is_direct=True, routes=[])
 
     async with shop.running():
-        answer = heard(await say_whole(shop, post()))
+        answer = parse_response(await say_whole(shop, post()))
 
     assert answer.status == 404
     assert shop.collector.direct is None
@@ -150,4 +150,4 @@ async def test_garbage_after_a_request_is_refused(tmp_path):
     (direct, *_), (ordinary, *_) = await both(tmp_path, play)
 
     assert direct == ordinary
-    assert heard(direct).status == 400
+    assert parse_response(direct).status == 400

@@ -4,7 +4,7 @@ import re
 from urllib.parse import unquote
 
 import pytest
-from tag_stage import KEY, PROXY, TagStage, a_shop, what_it_needs
+from tag_stage import KEY, PROXY, TagStage, a_shop, stage_arguments
 
 from twite.domain.consent import ConsentPolicy
 from twite.domain.destination import ClickCookie
@@ -37,12 +37,12 @@ class Asks:
 
     async def hit(self, path=HIT, *, cookie="", host="t.shop.example", **more):
         """Return the cookie FPID that the response sets, and the client ids of the event."""
-        heard = await self.api.of_page(
+        response = await self.api.of_page(
             "POST", path, headers={"Host": host, "Cookie": cookie}, **more
         )
-        assert heard.status == 200
+        assert response.status == 200
         [event] = self.listener.events[-1:]
-        [found] = [*re.findall(r"FPID=[^\n]*", heard.headers.get("set-cookie", "")), None][:1]
+        [found] = [*re.findall(r"FPID=[^\n]*", response.headers.get("set-cookie", "")), None][:1]
         return found, (event["client_id"], event.get("x-ga-js_client_id"))
 
 
@@ -50,7 +50,7 @@ class Asks:
 def asks(staged):
     async def open_(mode, **said):
         shop = a_shop(cookie=ClickCookie(fpid=mode), **said)
-        needs, store = what_it_needs(shop)
+        needs, store = stage_arguments(shop)
         needs["accept"].tag_dispatcher = listener = Listener()
         api = TagStage(await staged(**needs, trusted_proxies=PROXY), store)
         return Asks(api, listener)
@@ -156,8 +156,8 @@ async def test_invalid_cookie_is_replaced(asks, value):
 async def test_server_hit_keeps_its_client_id(asks):
     ask = await asks("new")
 
-    heard = await ask.api.of_server("POST", f"{HIT}&api_secret={KEY}")
+    response = await ask.api.of_server("POST", f"{HIT}&api_secret={KEY}")
 
-    assert heard.status == 200
-    assert "FPID" not in heard.headers.get("set-cookie", "")
+    assert response.status == 200
+    assert "FPID" not in response.headers.get("set-cookie", "")
     assert ask.listener.events[-1]["client_id"] == "1234.1775537645"

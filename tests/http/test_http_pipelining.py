@@ -5,7 +5,7 @@ import tracemalloc
 
 import pytest
 
-from raw_http import heard, line_to
+from raw_http import line_to, parse_response
 from twite.http import HttpLimits
 
 PING = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -13,13 +13,13 @@ PING = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
 
 async def one_answer(reader: asyncio.StreamReader) -> bytes:
     head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
-    return head + await reader.readexactly(int(heard(head).headers["content-length"]))
+    return head + await reader.readexactly(int(parse_response(head).headers["content-length"]))
 
 
 async def test_thousands_of_pipelined_requests_are_all_answered(stage):
     async with stage.line() as (reader, writer):
         writer.write(PING * 5_000)
-        statuses = {heard(await one_answer(reader)).status for _ in range(5_000)}
+        statuses = {parse_response(await one_answer(reader)).status for _ in range(5_000)}
 
     assert statuses == {200}
 
@@ -41,7 +41,7 @@ async def test_pipelined_bodies_arrive_whole_and_in_order(stage, size):
     async with stage.line() as (reader, writer):
         writer.write(b"".join(request for pair in pairs for request in pair))
         for _ in bodies:
-            assert heard(await one_answer(reader)).status == 202
+            assert parse_response(await one_answer(reader)).status == 202
 
     assert [body for _, body, _ in stage.accept.seen] == bodies
 
@@ -64,7 +64,7 @@ async def test_waiting_request_pauses_the_input_without_objects(staged):
             assert len(connection.pipeline) < 100
             held = tracemalloc.get_traced_memory()[0] - before
             stage.accept.until.set()
-            assert heard(await one_answer(reader)).status == 202
+            assert parse_response(await one_answer(reader)).status == 202
     finally:
         tracemalloc.stop()
 

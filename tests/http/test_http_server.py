@@ -5,7 +5,7 @@ import struct
 import pytest
 from http_stage import HEAD, ONE, QUICK, Stage, a_receipt, one_answer
 
-from raw_http import heard
+from raw_http import parse_response
 from twite.domain.errors import LedgerFull, SettingsError
 from twite.http import HttpLimits, Server
 
@@ -49,13 +49,13 @@ async def test_connection_serves_many_requests(stage):
     async with stage.line() as (reader, writer):
         for _ in range(3):
             writer.write(HEAD + ONE)
-            assert heard(await one_answer(reader)).status == 202
+            assert parse_response(await one_answer(reader)).status == 202
 
 
 async def test_pipelined_requests_are_answered_in_order(stage):
     async with stage.line() as (reader, writer):
         writer.write(HEAD + ONE + b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n" + HEAD + ONE)
-        statuses = [heard(await one_answer(reader)).status for _ in range(3)]
+        statuses = [parse_response(await one_answer(reader)).status for _ in range(3)]
 
     assert statuses == [202, 200, 202]
 
@@ -76,7 +76,7 @@ async def test_slow_headers_are_cut_off_at_the_deadline(staged):
 
     async with stage.line() as (reader, writer):
         trickling = asyncio.create_task(trickle(writer))
-        answer = heard(await asyncio.wait_for(reader.read(), 5))
+        answer = parse_response(await asyncio.wait_for(reader.read(), 5))
         trickling.cancel()
 
     assert answer.status == 408
@@ -87,7 +87,7 @@ async def test_slow_headers_are_cut_off_at_the_deadline(staged):
 async def test_slow_body_is_cut_off_at_the_deadline(staged):
     stage = await staged(limits=QUICK)
 
-    answer = heard(await stage.say(HEAD + ONE[:-1]))
+    answer = parse_response(await stage.say(HEAD + ONE[:-1]))
 
     assert answer.status == 408
     assert stage.accept.seen == []
@@ -143,20 +143,22 @@ async def test_client_that_does_not_read_its_response_is_cut_off(staged):
     ],
 )
 async def test_oversized_headers_are_refused(stage, headers):
-    answer = heard(await stage.say(b"GET /healthz HTTP/1.1\r\nHost: a\r\n" + headers + b"\r\n\r\n"))
+    answer = parse_response(
+        await stage.say(b"GET /healthz HTTP/1.1\r\nHost: a\r\n" + headers + b"\r\n\r\n")
+    )
 
     assert answer.status == 431
     assert answer.faults() == [("", "headers_too_large")]
 
 
 async def test_endless_headers_are_refused_before_they_end(stage):
-    answer = heard(await stage.say(b"GET /healthz HTTP/1.1\r\nX: " + b"y" * 100_000))
+    answer = parse_response(await stage.say(b"GET /healthz HTTP/1.1\r\nX: " + b"y" * 100_000))
 
     assert answer.status == 431
 
 
 async def test_endless_path_is_refused_before_it_ends(stage):
-    answer = heard(await stage.say(b"GET /" + b"y" * 100_000))
+    answer = parse_response(await stage.say(b"GET /" + b"y" * 100_000))
 
     assert answer.status == 431
 
@@ -168,9 +170,9 @@ async def test_connections_above_the_limit_get_retry_after(staged):
     async with stage.line() as (first_reader, first_writer):
         first_writer.write(HEAD + ONE)
         await stage.accept.came.wait()
-        second = heard(await stage.say(b""))
+        second = parse_response(await stage.say(b""))
         stage.accept.until.set()
-        assert heard(await one_answer(first_reader)).status == 202
+        assert parse_response(await one_answer(first_reader)).status == 202
 
     assert second.status == 503
     assert second.faults() == [("", "too_many_connections")]
@@ -182,9 +184,9 @@ async def test_connection_is_reusable_after_a_refused_body(stage):
 
     async with stage.line() as (reader, writer):
         writer.write(head + b" " * 2_000_000)
-        refused = heard(await one_answer(reader))
+        refused = parse_response(await one_answer(reader))
         writer.write(HEAD + ONE)
-        taken = heard(await one_answer(reader))
+        taken = parse_response(await one_answer(reader))
 
     assert (refused.status, taken.status) == (413, 202)
 
@@ -195,7 +197,7 @@ async def test_refused_body_is_discarded_up_to_a_limit(staged):
 
     async with stage.line() as (reader, writer):
         writer.write(head)
-        refused = heard(await one_answer(reader))
+        refused = parse_response(await one_answer(reader))
         with pytest.raises(ConnectionError):
             await write_for_ever(writer)
 
@@ -205,7 +207,7 @@ async def test_refused_body_is_discarded_up_to_a_limit(staged):
 async def test_expect_continue_is_not_granted_for_an_oversized_body(stage):
     head = HEAD.replace(b"Length: 20", b"Length: 2000000\r\nExpect: 100-continue")
 
-    answer = heard(await stage.say(head))
+    answer = parse_response(await stage.say(head))
 
     assert answer.status == 413
 
@@ -215,7 +217,7 @@ async def test_expect_continue_is_granted(stage):
         writer.write(HEAD.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n"))
         leave = await reader.readuntil(b"\r\n\r\n")
         writer.write(ONE)
-        answer = heard(await one_answer(reader))
+        answer = parse_response(await one_answer(reader))
 
     assert leave == b"HTTP/1.1 100 Continue\r\n\r\n"
     assert answer.status == 202
@@ -235,7 +237,7 @@ async def test_expect_continue_is_granted(stage):
     ],
 )
 async def test_malformed_http_request_is_400(stage, sent):
-    answer = heard(await stage.say(sent + ONE))
+    answer = parse_response(await stage.say(sent + ONE))
 
     assert answer.status == 400
     assert answer.faults() == [("", "http_malformed")]
@@ -243,7 +245,7 @@ async def test_malformed_http_request_is_400(stage, sent):
 
 
 async def test_upgrade_is_declined_and_the_request_answered(stage):
-    answer = heard(
+    answer = parse_response(
         await stage.say(
             b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\n"
             b"Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n\r\n"
@@ -254,7 +256,7 @@ async def test_upgrade_is_declined_and_the_request_answered(stage):
 
 
 async def test_websocket_upgrade_is_declined(stage):
-    answer = heard(
+    answer = parse_response(
         await stage.say(
             b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
             b"Sec-WebSocket-Key: x\r\nSec-WebSocket-Version: 13\r\n\r\nmore"
@@ -334,7 +336,7 @@ async def test_half_closed_client_still_gets_its_response(stage):
         await stage.accept.came.wait()
         await asyncio.sleep(0.02)
         stage.accept.until.set()
-        answer = heard(await asyncio.wait_for(reader.read(), 5))
+        answer = parse_response(await asyncio.wait_for(reader.read(), 5))
 
     assert (answer.status, answer.headers["connection"]) == (202, "close")
 

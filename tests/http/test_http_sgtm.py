@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 from http_stage import Stage
-from tag_stage import CLICK, KEY, TagStage, what_it_needs
+from tag_stage import CLICK, KEY, TagStage, stage_arguments
 
 EMAIL = hashlib.sha256(b"shopper@example.com").hexdigest()
 
 
 @pytest.fixture
 async def shop() -> AsyncIterator[TagStage]:
-    said, store = what_it_needs()
+    said, store = stage_arguments()
     stage = Stage(**said)
     await stage.server.start()
     yield TagStage(stage, store)
@@ -35,9 +35,9 @@ def a_purchase(**changed: Any) -> bytes:
 
 
 async def test_container_event_becomes_a_conversion(shop):
-    heard = await shop.of_server("POST", "/v1/sgtm", a_purchase(), key=KEY)
+    response = await shop.of_server("POST", "/v1/sgtm", a_purchase(), key=KEY)
 
-    assert (heard.status, heard.json()["accepted"]) == (202, 1)
+    assert (response.status, response.json()["accepted"]) == (202, 1)
     [sent] = await shop.sent()
     assert sent["conversion_id"] == "order-1001"
     assert sent["value"] == "49.90"
@@ -55,26 +55,26 @@ async def test_visitor_data_of_the_container_is_trusted(shop):
 
 
 async def test_unmapped_event_is_counted_and_no_failure(shop):
-    heard = await shop.of_server("POST", "/v1/sgtm", a_purchase(event_name="scroll"), key=KEY)
+    response = await shop.of_server("POST", "/v1/sgtm", a_purchase(event_name="scroll"), key=KEY)
 
-    assert (heard.status, heard.json()["accepted"], heard.json()["ignored"]) == (202, 0, 1)
+    assert (response.status, response.json()["accepted"], response.json()["ignored"]) == (202, 0, 1)
     assert await shop.ignored() == [("scroll", "not_configured", 1)]
 
 
 async def test_rejected_conversion_is_422_with_the_reason(shop):
-    heard = await shop.of_server(
+    response = await shop.of_server(
         "POST", "/v1/sgtm", a_purchase(email_sha256="", twclid=""), key=KEY
     )
 
-    assert heard.status == 422
-    assert heard.json()["rejected"][0]["errors"][0]["code"] == "identifier_missing"
+    assert response.status == 422
+    assert response.json()["rejected"][0]["errors"][0]["code"] == "identifier_missing"
 
 
 @pytest.mark.parametrize(("key", "code"), [(None, "key_missing"), ("another", "key_wrong")])
 async def test_request_without_a_source_key_is_401(shop, key, code):
-    heard = await shop.of_server("POST", "/v1/sgtm", a_purchase(), key=key)
+    response = await shop.of_server("POST", "/v1/sgtm", a_purchase(), key=key)
 
-    assert (heard.status, heard.json()["errors"][0]["code"]) == (401, code)
+    assert (response.status, response.json()["errors"][0]["code"]) == (401, code)
 
 
 async def test_malformed_request_is_400_and_another_method_405(shop):
@@ -88,6 +88,6 @@ async def test_malformed_request_is_400_and_another_method_405(shop):
 async def test_pixel_of_another_source_is_rejected(shop):
     body = json.loads(a_purchase()) | {"pixel": "other"}
 
-    heard = await shop.of_server("POST", "/v1/sgtm", json.dumps(body).encode(), key=KEY)
+    response = await shop.of_server("POST", "/v1/sgtm", json.dumps(body).encode(), key=KEY)
 
-    assert (heard.status, heard.json()["errors"][0]["code"]) == (422, "pixel_unknown")
+    assert (response.status, response.json()["errors"][0]["code"]) == (422, "pixel_unknown")

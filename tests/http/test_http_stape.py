@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import pytest
 from http_stage import StoppedClock
-from tag_stage import CLICK, KEY, TagStage, a_shop, what_it_needs
+from tag_stage import CLICK, KEY, TagStage, a_shop, stage_arguments
 
 from twite.domain.destination import Destination
 from twite.domain.secret import Secret
@@ -50,7 +50,7 @@ class ProxyStage(TagStage):
 @pytest.fixture
 def proxies(staged) -> Callable[..., Awaitable[ProxyStage]]:
     async def open_(*sources) -> ProxyStage:
-        needs, store = what_it_needs(*sources)
+        needs, store = stage_arguments(*sources)
         secret_store = SecretStore(state=store, seal=AesSeal(Secret("a-key-to-seal-with-it")))
         tag_credentials = TagCredentials(
             secret_store=secret_store,
@@ -80,23 +80,25 @@ async def proxy(proxies) -> ProxyStage:
 
 
 async def test_conversion_is_stored_and_answered_as_x_does(proxy):
-    heard = await proxy.post(a_body())
+    response = await proxy.post(a_body())
 
-    assert heard.status == 200
-    assert heard.json()["data"]["conversions_processed"] == 1
+    assert response.status == 200
+    assert response.json()["data"]["conversions_processed"] == 1
     assert [conversion["conversion_id"] for conversion in await proxy.sent()] == ["T-1"]
     assert [(submission.source, submission.endpoint) for submission in proxy.store.kept] == [
         ("shop", Endpoint.STAPE)
     ]
 
 
-@pytest.mark.parametrize(("said", "heard"), [("12", "12"), ("11", "11"), (None, "12"), ("x", "12")])
-async def test_api_version_is_the_tags_or_the_current_version(proxy, said, heard):
+@pytest.mark.parametrize(
+    ("said", "response"), [("12", "12"), ("11", "11"), (None, "12"), ("x", "12")]
+)
+async def test_api_version_is_the_tags_or_the_current_version(proxy, said, response):
     headers = {} if said is None else {"x-twitter-api-version": said}
 
     answer = await proxy.post(a_body(), **headers)
 
-    assert answer.headers["x-current-api-version"] == heard
+    assert answer.headers["x-current-api-version"] == response
 
 
 async def test_no_secret_of_the_body_is_stored(proxy):
@@ -111,9 +113,9 @@ async def test_no_secret_of_the_body_is_stored(proxy):
 
 @pytest.mark.parametrize("key", ["wrong", "", "%00"])
 async def test_wrong_key_is_refused_in_x_format(proxy, key):
-    heard = await proxy.post(a_body(), f"/stape-api/{key}/v1/twitter/auth-proxy")
+    response = await proxy.post(a_body(), f"/stape-api/{key}/v1/twitter/auth-proxy")
 
-    assert (heard.status, heard.json()["errors"][0]["code"]) == (401, "UNAUTHORIZED_ACCESS")
+    assert (response.status, response.json()["errors"][0]["code"]) == (401, "UNAUTHORIZED_ACCESS")
 
 
 @pytest.mark.parametrize(
@@ -128,11 +130,11 @@ async def test_wrong_key_is_refused_in_x_format(proxy, key):
     ],
 )
 async def test_refusals_have_x_format(proxy, body, status, code):
-    heard = await proxy.post(body)
+    response = await proxy.post(body)
 
-    assert heard.status == status
-    assert code in [error["code"] for error in heard.json()["errors"]]
-    assert "request" in heard.json()
+    assert response.status == status
+    assert code in [error["code"] for error in response.json()["errors"]]
+    assert "request" in response.json()
     assert await proxy.sent() == []
 
 
@@ -145,33 +147,33 @@ async def test_refusals_have_x_format(proxy, body, status, code):
     ],
 )
 async def test_unknown_methods_and_paths_are_refused_in_x_format(proxy, method, path, status):
-    heard = await proxy.stage.ask(method, path, b"", key=None)
+    response = await proxy.stage.ask(method, path, b"", key=None)
 
-    assert (heard.status, set(heard.json())) == (status, {"errors", "request"})
+    assert (response.status, set(response.json())) == (status, {"errors", "request"})
 
 
 async def test_oversized_body_is_refused_in_x_format(proxy):
-    heard = await proxy.post(b" " * (1024 * 1024 + 1))
+    response = await proxy.post(b" " * (1024 * 1024 + 1))
 
-    assert (heard.status, set(heard.json())) == (413, {"errors", "request"})
+    assert (response.status, set(response.json())) == (413, {"errors", "request"})
 
 
 async def test_credentials_of_unknown_pixels_are_refused_by_default(proxy):
-    heard = await proxy.post(a_body("p9"))
+    response = await proxy.post(a_body("p9"))
 
-    assert heard.status == 404
-    assert heard.json()["errors"][0]["message"] == "pixel_id (p9) was not found"
+    assert response.status == 404
+    assert response.json()["errors"][0]["message"] == "pixel_id (p9) was not found"
     assert list(await proxy.store.load(SealedSecret)) == []
 
 
 async def test_allowed_credentials_are_stored_sealed_and_their_pixel_receives(proxies):
     proxy = await proxies(a_shop(stape_credentials="stored"))
 
-    heard = await proxy.post(a_body("p9"))
+    response = await proxy.post(a_body("p9"))
 
     (secret,) = await proxy.store.load(SealedSecret)
     name, sealed = secret.name, secret.sealed
-    assert (heard.status, name) == (200, "stape/p9")
+    assert (response.status, name) == (200, "stape/p9")
     assert [account.pixel for account in await proxy.store.balance()] == ["p9"]
     for secret in AUTH.values():
         assert secret.encode() not in sealed
@@ -180,9 +182,9 @@ async def test_allowed_credentials_are_stored_sealed_and_their_pixel_receives(pr
 async def test_allowed_pixel_without_credentials_is_unknown(proxies):
     proxy = await proxies(a_shop(stape_credentials="stored"))
 
-    heard = await proxy.post(a_body("p9").replace(b'"auth":', b'"other":'))
+    response = await proxy.post(a_body("p9").replace(b'"auth":', b'"other":'))
 
-    assert heard.status == 404
+    assert response.status == 404
 
 
 async def test_source_cannot_use_the_stored_credentials_of_another_source(proxies):
@@ -193,16 +195,16 @@ async def test_source_cannot_use_the_stored_credentials_of_another_source(proxie
     )
     await proxy.post(a_body("p9"))
 
-    heard = await proxy.post(a_body("p9"), f"/stape-api/{theirs.reveal()}/v1/twitter/auth-proxy")
+    response = await proxy.post(a_body("p9"), f"/stape-api/{theirs.reveal()}/v1/twitter/auth-proxy")
 
-    assert heard.status == 404
+    assert response.status == 404
 
 
 async def test_pixels_with_stored_credentials_are_limited(proxies):
     proxy = await proxies(a_shop(stape_credentials="stored"))
     await proxy.post(a_body("p8"))
 
-    heard = await proxy.post(a_body("p9"))
+    response = await proxy.post(a_body("p9"))
 
-    assert heard.status == 400
-    assert heard.json()["errors"][0]["parameter"] == "pixel_id"
+    assert response.status == 400
+    assert response.json()["errors"][0]["parameter"] == "pixel_id"

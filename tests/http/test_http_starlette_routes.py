@@ -8,7 +8,7 @@ from twite.domain.history import ConversionCounts, History, PastAttempt
 from twite.domain.secret import Secret
 
 
-def a_life(event: str = "o8z6k", **said) -> History:
+def a_history(event: str = "o8z6k", **said) -> History:
     told = {
         "delivery": 1,
         "pixel": "o8z6j",
@@ -27,7 +27,7 @@ def a_life(event: str = "o8z6k", **said) -> History:
 
 async def test_history_lists_each_attempt(stage):
     stage.records.histories = [
-        a_life(
+        a_history(
             attempts=(
                 PastAttempt(at=NOW + 5, outcome="errored", status=503, answer="try later"),
                 PastAttempt(at=NOW + 9, outcome="errored", status=None, answer="", ambiguous=True),
@@ -76,7 +76,7 @@ async def test_history_lists_each_attempt(stage):
 
 
 async def test_history_of_an_unmapped_event_is_returned(stage):
-    stage.records.histories = [a_life("o8z6z")]
+    stage.records.histories = [a_history("o8z6z")]
 
     answer = await stage.ask("GET", "/v1/conversions/o8z6j/order-1001")
 
@@ -84,7 +84,7 @@ async def test_history_of_an_unmapped_event_is_returned(stage):
 
 
 async def test_history_returns_the_latest_event_and_lists_the_others(stage):
-    stage.records.histories = [a_life(), a_life("o8z6m", received_at=NOW + 1)]
+    stage.records.histories = [a_history(), a_history("o8z6m", received_at=NOW + 1)]
 
     answer = await stage.ask("GET", "/v1/conversions/o8z6j/order-1001")
 
@@ -94,7 +94,7 @@ async def test_history_returns_the_latest_event_and_lists_the_others(stage):
 
 @pytest.mark.parametrize("asked", ["purchase", "o8z6k"])
 async def test_history_can_be_selected_by_event_name_or_x_id(stage, asked):
-    stage.records.histories = [a_life(), a_life("o8z6m", received_at=NOW + 1)]
+    stage.records.histories = [a_history(), a_history("o8z6m", received_at=NOW + 1)]
 
     answer = await stage.ask("GET", f"/v1/conversions/o8z6j/order-1001?event={asked}")
 
@@ -127,7 +127,7 @@ async def test_unknown_conversion_is_404(stage):
 async def test_source_cannot_read_pixels_of_other_sources(staged):
     agency = msgspec.structs.replace(a_source("other", pixel="oka17"), key=Secret("another-key"))
     stage = await staged(sources=[a_source(), agency])
-    stage.records.histories = [a_life()]
+    stage.records.histories = [a_history()]
 
     answer = await stage.ask("GET", "/v1/conversions/o8z6j/order-1001", key="another-key")
 

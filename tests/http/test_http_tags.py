@@ -15,9 +15,11 @@ SIGNED_UP = b'{"events":[{"name":"sign_up","params":{"event_id":"e-1","twclid":"
 
 
 async def test_page_hit_becomes_a_conversion_with_visitor_address_and_browser(api):
-    heard = await api.of_page("POST", GA4 + LANDING, BOUGHT, headers={"Content-Type": "text/plain"})
+    response = await api.of_page(
+        "POST", GA4 + LANDING, BOUGHT, headers={"Content-Type": "text/plain"}
+    )
 
-    assert (heard.status, heard.body) == (200, b"")
+    assert (response.status, response.body) == (200, b"")
     assert await api.sent() == [
         {
             "conversion_id": "T-1",
@@ -35,11 +37,11 @@ async def test_page_hit_becomes_a_conversion_with_visitor_address_and_browser(ap
 
 
 async def test_page_may_read_the_response_with_credentials(api):
-    heard = await api.of_page("POST", GA4 + LANDING, BOUGHT)
+    response = await api.of_page("POST", GA4 + LANDING, BOUGHT)
 
-    assert heard.headers["access-control-allow-origin"] == PAGE
-    assert heard.headers["access-control-allow-credentials"] == "true"
-    assert heard.headers["vary"] == "Origin"
+    assert response.headers["access-control-allow-origin"] == PAGE
+    assert response.headers["access-control-allow-credentials"] == "true"
+    assert response.headers["vary"] == "Origin"
 
 
 async def test_retried_hit_is_one_conversion(api):
@@ -57,9 +59,9 @@ async def test_different_hits_of_one_page_are_different_conversions(api):
 
 
 async def test_unmapped_events_are_only_counted(api):
-    heard = await api.of_page("POST", GA4 + LANDING, b"en=scroll\nen=scroll\nen=user_engagement")
+    response = await api.of_page("POST", GA4 + LANDING, b"en=scroll\nen=scroll\nen=user_engagement")
 
-    assert heard.status == 200
+    assert response.status == 200
     assert await api.ignored() == [
         ("scroll", "not_configured", 2),
         ("user_engagement", "not_configured", 1),
@@ -69,25 +71,25 @@ async def test_unmapped_events_are_only_counted(api):
 
 @pytest.mark.parametrize("path", ["/g/collect?v=2&tid=G-1&en=sign_up", "/mp/collect", "/data"])
 async def test_unknown_origin_is_refused_with_a_message(api, path):
-    heard = await api.of_page("POST", path, b"", origin="https://other.example")
+    response = await api.of_page("POST", path, b"", origin="https://other.example")
 
-    assert (heard.status, heard.json()["errors"][0]["code"]) == (403, "origin_wrong")
-    assert "https://other.example" in heard.json()["errors"][0]["message"]
+    assert (response.status, response.json()["errors"][0]["code"]) == (403, "origin_wrong")
+    assert "https://other.example" in response.json()["errors"][0]["message"]
 
 
 @pytest.mark.parametrize("path", ["/g/collect?v=2&tid=G-1&en=sign_up", "/mp/collect", "/data"])
 async def test_request_without_key_and_origin_is_refused(api, path):
-    heard = await api.of_page("POST", path, b"", origin=None)
+    response = await api.of_page("POST", path, b"", origin=None)
 
-    assert (heard.status, heard.json()["errors"][0]["code"]) == (403, "origin_missing")
+    assert (response.status, response.json()["errors"][0]["code"]) == (403, "origin_missing")
 
 
 async def test_image_without_an_origin_is_identified_by_its_referer(api):
-    heard = await api.of_page(
+    response = await api.of_page(
         "GET", f"{GA4}{LANDING}&en=sign_up", origin=None, headers={"Referer": f"{PAGE}/"}
     )
 
-    assert heard.status == 200
+    assert response.status == 200
     assert len(await api.sent()) == 1
 
 
@@ -110,15 +112,15 @@ async def test_preflight_is_answered_only_for_origins_of_the_source(api, path):
     ],
 )
 async def test_other_methods_are_405_with_the_allowed_methods(api, path, allowed):
-    heard = await api.of_page("PUT", path)
+    response = await api.of_page("PUT", path)
 
-    assert (heard.status, heard.headers["allow"]) == (405, allowed)
+    assert (response.status, response.headers["allow"]) == (405, allowed)
 
 
 async def test_wrong_secret_is_refused(api):
-    heard = await api.of_server("POST", "/mp/collect?api_secret=wrong", SIGNED_UP)
+    response = await api.of_server("POST", "/mp/collect?api_secret=wrong", SIGNED_UP)
 
-    assert (heard.status, heard.json()["errors"][0]["code"]) == (401, "key_wrong")
+    assert (response.status, response.json()["errors"][0]["code"]) == (401, "key_wrong")
 
 
 @pytest.mark.parametrize("key", [None, KEY])
@@ -130,9 +132,9 @@ async def test_server_with_the_source_key_may_name_the_visitor(api, key):
     }
     path = "/mp/collect?measurement_id=G-1" + ("" if key else f"&api_secret={KEY}")
 
-    heard = await api.of_server("POST", path, msgspec.json.encode(body), key=key)
+    response = await api.of_server("POST", path, msgspec.json.encode(body), key=key)
 
-    assert (heard.status, heard.body) == (204, b"")
+    assert (response.status, response.body) == (204, b"")
     assert [conversion["identifiers"] for conversion in await api.sent()] == [
         [{"ip_address": "198.51.100.9", "user_agent": "Mozilla/5.0 Phone"}]
     ]
@@ -142,10 +144,10 @@ async def test_server_address_is_no_identifier(api):
     path = f"/mp/collect?api_secret={KEY}"
     body = b'{"events":[{"name":"sign_up","params":{"event_id":"e-1"}}]}'
 
-    heard = await api.of_server("POST", path, body, headers={"User-Agent": "Mozilla/5.0"})
+    response = await api.of_server("POST", path, body, headers={"User-Agent": "Mozilla/5.0"})
 
-    assert heard.status == 422
-    assert [error["code"] for error in heard.json()["errors"]] == ["identifier_missing"]
+    assert response.status == 422
+    assert [error["code"] for error in response.json()["errors"]] == ["identifier_missing"]
 
 
 async def test_debug_route_predicts_the_result_and_stores_nothing(api):
@@ -156,14 +158,14 @@ async def test_debug_route_predicts_the_result_and_stores_nothing(api):
         {"name": "sign_up", "params": {"twclid": CLICK, "consent": {"ad_storage": "denied"}}},
     ]
 
-    heard = await api.of_server(
+    response = await api.of_server(
         "POST", f"/debug/mp/collect?api_secret={KEY}", msgspec.json.encode({"events": events})
     )
 
-    assert heard.status == 200
+    assert response.status == 200
     assert [
         (error["fieldPath"], error["validationCode"])
-        for error in heard.json()["validationMessages"]
+        for error in response.json()["validationMessages"]
     ] == [
         ("events[1].name", "not_configured"),
         ("events[2].value", "not_an_amount"),
@@ -179,22 +181,22 @@ async def test_denial_in_the_url_of_a_server_request_counts(api, path, signal):
     if "mp" in path:
         event = {"events": [{"name": "purchase", "params": event}]}
 
-    heard = await api.of_server(
+    response = await api.of_server(
         "POST", f"{path}?v=2&{signal}&api_secret={KEY}", msgspec.json.encode(event)
     )
 
-    assert heard.status < 300
+    assert response.status < 300
     if path.startswith("/debug"):
-        [message] = heard.json()["validationMessages"]
+        [message] = response.json()["validationMessages"]
         assert message["validationCode"] == "suppressed"
     else:
         assert [conversion["identifiers"] for conversion in await api.sent()] == [[]]
 
 
 async def test_debug_route_reports_a_malformed_request(api):
-    heard = await api.of_page("POST", "/debug/mp/collect", b"[]")
+    response = await api.of_page("POST", "/debug/mp/collect", b"[]")
 
-    assert [error["validationCode"] for error in heard.json()["validationMessages"]] == [
+    assert [error["validationCode"] for error in response.json()["validationMessages"]] == [
         "wrong_shape"
     ]
 
@@ -202,25 +204,25 @@ async def test_debug_route_reports_a_malformed_request(api):
 async def test_secret_is_useless_for_a_source_without_a_key(make_api):
     api = await make_api(a_shop(key=None))
 
-    heard = await api.of_server("POST", f"/mp/collect?api_secret={KEY}", SIGNED_UP)
+    response = await api.of_server("POST", f"/mp/collect?api_secret={KEY}", SIGNED_UP)
 
-    assert heard.status == 401
+    assert response.status == 401
 
 
 async def test_response_sets_the_click_cookie_on_the_same_site(api):
-    heard = await api.of_page(
+    response = await api.of_page(
         "POST", GA4 + LANDING, b"en=scroll", headers={"Host": "t.shop.example"}
     )
 
-    assert heard.headers["set-cookie"].startswith(f"_twite=1.{NOW}.{CLICK}; ")
-    assert "Domain=shop.example" in heard.headers["set-cookie"]
+    assert response.headers["set-cookie"].startswith(f"_twite=1.{NOW}.{CLICK}; ")
+    assert "Domain=shop.example" in response.headers["set-cookie"]
 
 
 @pytest.mark.parametrize("query", [f"{GA4}{LANDING}&gcs=G100", GA4])
 async def test_no_click_cookie_is_set_without_consent_or_click(api, query):
-    heard = await api.of_page("POST", query, b"en=scroll", headers={"Host": "t.shop.example"})
+    response = await api.of_page("POST", query, b"en=scroll", headers={"Host": "t.shop.example"})
 
-    assert (heard.status, "set-cookie" in heard.headers) == (200, False)
+    assert (response.status, "set-cookie" in response.headers) == (200, False)
 
 
 @pytest.mark.parametrize(
@@ -239,15 +241,15 @@ async def test_gpc_suppresses_tag_requests(api, path):
 
 
 async def test_denial_deletes_the_click_cookie(api):
-    heard = await api.of_page(
+    response = await api.of_page(
         "POST",
         f"{GA4}{LANDING}&gcs=G100",
         b"en=scroll",
         headers={"Host": "t.shop.example", "Cookie": f"_twite=1.{NOW}.{CLICK}"},
     )
 
-    assert heard.headers["set-cookie"].startswith("_twite=;")
-    assert "Max-Age=0" in heard.headers["set-cookie"]
+    assert response.headers["set-cookie"].startswith("_twite=;")
+    assert "Max-Age=0" in response.headers["set-cookie"]
 
 
 async def test_click_cookie_becomes_an_identifier(api):
@@ -260,45 +262,45 @@ async def test_click_cookie_becomes_an_identifier(api):
 
 
 async def test_rejection_is_422_with_its_reasons(api):
-    heard = await api.of_page("POST", GA4 + LANDING, b"en=purchase&ep.value=1,5&ep.currency=EUR")
+    response = await api.of_page("POST", GA4 + LANDING, b"en=purchase&ep.value=1,5&ep.currency=EUR")
 
-    assert heard.status == 422
-    assert [(error["path"], error["code"]) for error in heard.json()["errors"]] == [
+    assert response.status == 422
+    assert [(error["path"], error["code"]) for error in response.json()["errors"]] == [
         ("value", "not_an_amount")
     ]
-    assert heard.headers["access-control-allow-origin"] == PAGE
+    assert response.headers["access-control-allow-origin"] == PAGE
 
 
 async def test_partial_rejection_is_no_failure(api):
-    heard = await api.of_page(
+    response = await api.of_page(
         "POST", GA4 + LANDING, b"en=purchase&ep.value=1,5&ep.currency=EUR\nen=sign_up"
     )
 
-    assert heard.status == 200
+    assert response.status == 200
     assert len(await api.sent()) == 1
 
 
 async def test_page_may_read_why_a_request_is_malformed(api):
-    heard = await api.of_page("POST", "/g/collect?v=1", b"en=sign_up")
+    response = await api.of_page("POST", "/g/collect?v=1", b"en=sign_up")
 
-    assert (heard.status, heard.json()["errors"][0]["code"]) == (400, "wrong_shape")
-    assert heard.headers["access-control-allow-origin"] == PAGE
+    assert (response.status, response.json()["errors"][0]["code"]) == (400, "wrong_shape")
+    assert response.headers["access-control-allow-origin"] == PAGE
 
 
 async def test_page_body_is_limited(api):
-    heard = await api.of_page("POST", "/data?event=sign_up", b" " * (64 * 1024 + 1))
+    response = await api.of_page("POST", "/data?event=sign_up", b" " * (64 * 1024 + 1))
 
-    assert (heard.status, heard.json()["errors"][0]["code"]) == (413, "body_too_large")
+    assert (response.status, response.json()["errors"][0]["code"]) == (413, "body_too_large")
 
 
 async def test_server_body_may_be_larger_than_a_page_body(api):
     events = [{"name": "sign_up", "params": {"event_id": "e-1", "twclid": "a", "x": "y" * 100_000}}]
 
-    heard = await api.of_server(
+    response = await api.of_server(
         "POST", f"/mp/collect?api_secret={KEY}", msgspec.json.encode({"events": events})
     )
 
-    assert heard.status == 204
+    assert response.status == 204
 
 
 async def test_shared_origin_requires_the_source_name(make_api):
@@ -366,12 +368,12 @@ async def test_personal_data_of_a_hit_is_not_stored_raw(api):
 
 
 async def test_too_many_parameters_are_refused(api):
-    heard = await api.of_page("GET", GA4 + "&a=1" * 2_000)
+    response = await api.of_page("GET", GA4 + "&a=1" * 2_000)
 
-    assert (heard.status, heard.json()["errors"][0]["code"]) == (413, "too_many")
+    assert (response.status, response.json()["errors"][0]["code"]) == (413, "too_many")
 
 
 async def test_too_many_events_are_refused(api):
-    heard = await api.of_page("POST", GA4, b"en=scroll\n" * 51)
+    response = await api.of_page("POST", GA4, b"en=scroll\n" * 51)
 
-    assert (heard.status, heard.json()["errors"][0]["code"]) == (413, "too_many")
+    assert (response.status, response.json()["errors"][0]["code"]) == (413, "too_many")

@@ -6,7 +6,7 @@ import tracemalloc
 import msgspec
 import pytest
 
-from raw_http import heard, line_to, say
+from raw_http import line_to, parse_response, say
 from twite.http import HttpLimits, Server
 
 LIMITS = HttpLimits(headers_seconds=5, body_seconds=5, closing_seconds=0.1, sweep_seconds=0.02)
@@ -58,7 +58,7 @@ async def test_trailer_is_not_a_header(echo):
     sent = chunked(b"/", ONE, headers=b"Connection: close\r\nTrailer: X-Forwarded-For\r\n")
     trailers = b"0\r\nX-Forwarded-For: 6.6.6.6\r\nAuthorization: Bearer a\r\nExpect: x\r\n\r\n"
 
-    answer = heard(await say(echo.port, sent + trailers)).json()
+    answer = parse_response(await say(echo.port, sent + trailers)).json()
 
     assert answer == {
         "headers": {
@@ -76,7 +76,7 @@ async def test_trailer_during_the_body_read_is_not_a_header(echo):
         for piece in (chunked(b"/", ONE), b"0\r\n", b"X-Forwarded-For: 6.6.6.6\r\n", b"\r\n"):
             writer.write(piece)
             await asyncio.sleep(0.01)
-        head = heard(await asyncio.wait_for(reader.readuntil(b"}"), 5))
+        head = parse_response(await asyncio.wait_for(reader.readuntil(b"}"), 5))
 
     assert "x-forwarded-for" not in head.body.decode()
 
@@ -88,7 +88,9 @@ async def test_key_in_a_trailer_does_not_authenticate(stage):
         headers=b"Connection: close\r\nContent-Type: application/json\r\n",
     )
 
-    answer = heard(await stage.say(body + b"0\r\nAuthorization: Bearer a-source-key\r\n\r\n"))
+    answer = parse_response(
+        await stage.say(body + b"0\r\nAuthorization: Bearer a-source-key\r\n\r\n")
+    )
 
     assert answer.status == 401
     assert stage.accept.seen == []
@@ -105,7 +107,7 @@ async def test_key_in_a_trailer_does_not_authenticate(stage):
     ],
 )
 async def test_chunk_extensions_and_trailers_count_as_headers(echo, endless):
-    answer = heard(await say(echo.port, chunked(b"/", ONE) + endless))
+    answer = parse_response(await say(echo.port, chunked(b"/", ONE) + endless))
 
     assert answer.status == 431
     assert answer.faults() == [("", "headers_too_large")]
@@ -125,7 +127,7 @@ async def test_connection_closes_after_an_early_response(stage, method):
 async def test_body_of_many_small_chunks_is_read(echo):
     sent = chunked(b"/", *[b"x"] * 30_000, headers=b"Connection: close\r\n")
 
-    answer = heard(await say(echo.port, sent + b"0\r\n\r\n"))
+    answer = parse_response(await say(echo.port, sent + b"0\r\n\r\n"))
 
     assert len(answer.json()["body"]) == 30_000
 

@@ -93,8 +93,8 @@ async def test_every_endpoint_delays_refusals(
     stage = await staged()
 
     async def once() -> None:
-        heard = await stage.ask(method, path, b"{}", key=key)
-        assert heard.status in {401, 404, 405}
+        response = await stage.ask(method, path, b"{}", key=key)
+        assert response.status in {401, 404, 405}
 
     for _ in range(REFUSALS // 20):
         await asyncio.gather(*[once() for _ in range(20)])

@@ -4,7 +4,7 @@ import gzip
 import json
 
 import pytest
-from tag_stage import CLICK, KEY, TagStage, what_it_needs
+from tag_stage import CLICK, KEY, TagStage, stage_arguments
 
 from twite.gateway.ports.events import TurnedAway
 
@@ -16,7 +16,7 @@ MANY = json.dumps({"conversions": [{}] * 1_001}).encode()
 
 @pytest.fixture
 async def api(staged) -> TagStage:
-    needs, store = what_it_needs()
+    needs, store = stage_arguments()
     return TagStage(await staged(**needs), store)
 
 

@@ -4,15 +4,15 @@ import asyncio
 import re
 
 import pytest
-from http_stage import DESK_TOKEN, Stage
+from http_stage import CONTROL_TOKEN, Stage
 from pages import SHOP, a_shop
-from test_http_clients import CLAIMED, PlayedClients
+from test_http_clients import CLAIMED, FakeClients
 
 from builders import a_destination
 from fakes import MovingClock, SeededRandomness
 from memory_store.store import MemoryStore
 from openapi_document import document
-from raw_http import heard
+from raw_http import parse_response
 from twite.domain.destination import Source
 from twite.domain.secret import Secret
 from twite.domain.submission import Endpoint
@@ -55,7 +55,7 @@ def path_of(route: Route, **other: str) -> str:
 def credentials_of(route: Route) -> dict[str, str]:
     """Return the credentials for each way of authentication, combined where allowed."""
     if route.path == "/-/desk":
-        return {"Authorization": f"Bearer {DESK_TOKEN}"}
+        return {"Authorization": f"Bearer {CONTROL_TOKEN}"}
     if route.path == "/metrics":
         return {"Authorization": "Bearer metrics-key"}
     if route.claimable or route.path == "/t":
@@ -154,7 +154,7 @@ async def test_late_body_is_refused_at_every_route(staged):
         lines |= {"Content-Type": "application/json"}
         head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
         said = await stage.say(f"POST {path_of(route)} HTTP/1.1\r\n{head}\r\n{{".encode())
-        return heard(said).status
+        return parse_response(said).status
 
     statuses = await asyncio.gather(*map(half_a_body, WITH_BODY))
 
@@ -202,7 +202,7 @@ def test_every_route_has_a_constant_label():
 
 @EVERY
 async def test_client_templates_are_asked_only_about_claimable_paths(staged, route):
-    clients = PlayedClients(CLAIMED)
+    clients = FakeClients(CLAIMED)
     stage = await gateway_of(staged, clients=clients)
 
     for method in ("GET", "POST", "DELETE"):

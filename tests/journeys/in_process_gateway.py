@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from builders import a_destination, a_source
-from raw_http import Heard, heard, request, say
+from raw_http import HttpResponse, parse_response, request, say
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.consent_choice import RecordConsentChoice
 from twite.gateway.ports.queries import ByConversionId
@@ -63,12 +63,14 @@ class InProcessGateway:
         await self.server.stop()
         await self.store.close()
 
-    async def submit(self, given: object, **headers: str) -> Heard:
+    async def submit(self, given: object, **headers: str) -> HttpResponse:
         """Post to the native route; a body that is not bytes is encoded as JSON."""
         said = {"Authorization": f"Bearer {KEY}"} | _header_names(headers)
         return await self._post("/v1/conversions", given, said)
 
-    async def submit_as_x(self, given: object, *, pixel: str = "o8z6j", **headers: str) -> Heard:
+    async def submit_as_x(
+        self, given: object, *, pixel: str = "o8z6j", **headers: str
+    ) -> HttpResponse:
         """Post to X's route."""
         said = {"X-Pixel-Token": PIXEL_TOKEN} | _header_names(headers)
         return await self._post(f"/12/measurement/conversions/{pixel}", given, said)
@@ -90,9 +92,9 @@ class InProcessGateway:
         )
         return json.loads(history.sent)
 
-    async def _post(self, path: str, given: object, headers: dict[str, str]) -> Heard:
+    async def _post(self, path: str, given: object, headers: dict[str, str]) -> HttpResponse:
         body = given if isinstance(given, bytes) else json.dumps(given).encode()
-        return heard(await say(self.server.port, request("POST", path, body, headers)))
+        return parse_response(await say(self.server.port, request("POST", path, body, headers)))
 
 
 def _header_names(headers: dict[str, str]) -> dict[str, str]:

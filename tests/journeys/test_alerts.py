@@ -27,7 +27,7 @@ class Chat(BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers["content-length"]))
-        self.server.heard.append((dict(self.headers), body))
+        self.server.received.append((dict(self.headers), body))
         self.send_response(self.server.status)
         self.end_headers()
 
@@ -40,12 +40,12 @@ class Listener(ThreadingHTTPServer):
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Chat)
-        self.heard = []
+        self.received = []
         self.status = 204
 
     @property
     def said(self):
-        return [json.loads(body) for _, body in self.heard]
+        return [json.loads(body) for _, body in self.received]
 
     def settings(self):
         address = f"http://127.0.0.1:{self.server_port}/hooks/T0"
@@ -95,7 +95,7 @@ def test_revoked_token_alerts_once_within_a_minute_and_loses_nothing(tmp_path, x
         began = time.monotonic()
 
         gateway.post({"conversions": [a_purchase(f"late-{i}") for i in range(50)]})
-        wait_for(lambda: bool(chat.heard), seconds=60)
+        wait_for(lambda: bool(chat.received), seconds=60)
         took = time.monotonic() - began
         listed = command(gateway, "alerts", "list", "--json")
         gateway.kill()
@@ -105,7 +105,7 @@ def test_revoked_token_alerts_once_within_a_minute_and_loses_nothing(tmp_path, x
         page = gateway.get("/metrics")[1]["text"]
         log = gateway.log()
 
-    [(headers, body)] = chat.heard
+    [(headers, body)] = chat.received
     [said] = chat.said
     assert headers["webhook-signature"] == signed(headers, body)
     assert (said["code"], said["subject"], said["event"], said["severity"]) == (
@@ -134,7 +134,7 @@ def test_tokens_revoked_under_load_only_delay(tmp_path, x_emulator, chat, figure
     for turn in range(REVOCATIONS):
         folder = tmp_path / str(turn)
         folder.mkdir()
-        before = len(chat.heard)
+        before = len(chat.received)
         with Gateway(folder, x_emulator.url, extra=chat.settings()) as gateway:
             for batch in range(LOAD):
                 if batch == LOAD // 2:
@@ -142,7 +142,7 @@ def test_tokens_revoked_under_load_only_delay(tmp_path, x_emulator, chat, figure
                     began = time.monotonic()
                 ids = [f"{turn}-{batch}-{number}" for number in range(100)]
                 gateway.post({"conversions": [a_purchase(id_) for id_ in ids]})
-            wait_for(lambda before=before: len(chat.heard) > before, seconds=60)
+            wait_for(lambda before=before: len(chat.received) > before, seconds=60)
             took.append(time.monotonic() - began)
             restore(x_emulator)
             gateway.stop()
@@ -168,16 +168,16 @@ def test_failed_webhook_message_is_repeated_after_a_restart_under_the_same_id(
     with Gateway(tmp_path, x_emulator.url, extra=chat.settings()) as gateway:
         revoke(x_emulator)
         gateway.post(a_purchase("order-1"))
-        wait_for(lambda: bool(chat.heard), seconds=60)
-        refused = chat.heard[0][0]["webhook-id"]
+        wait_for(lambda: bool(chat.received), seconds=60)
+        refused = chat.received[0][0]["webhook-id"]
         gateway.stop()
 
         chat.status = 204
-        before = len(chat.heard)
+        before = len(chat.received)
         gateway.start()
-        wait_for(lambda: len(chat.heard) > before, seconds=60)
+        wait_for(lambda: len(chat.received) > before, seconds=60)
 
-    assert chat.heard[-1][0]["webhook-id"] == refused
+    assert chat.received[-1][0]["webhook-id"] == refused
 
 
 def test_damaged_database_alerts_once_though_nothing_can_start(tmp_path, x_emulator, chat):
@@ -205,7 +205,7 @@ def test_restored_older_database_alerts(tmp_path, x_emulator, chat):
 
         shutil.copy(older, tmp_path / "twite.db")
         gateway.start()
-        wait_for(lambda: bool(chat.heard))
+        wait_for(lambda: bool(chat.received))
 
     assert [(said["code"], said["severity"]) for said in chat.said] == [
         ("store_restored", "warning")
@@ -216,7 +216,7 @@ def test_nearly_full_disk_alerts_at_the_start(tmp_path, x_emulator, chat):
     # More than this machine can have free.
     extra = f'{chat.settings()}\ndisk_free = "1024GiB"'
     with Gateway(tmp_path, x_emulator.url, extra=extra):
-        wait_for(lambda: bool(chat.heard))
+        wait_for(lambda: bool(chat.received))
 
     assert [(said["code"], said["subject"]) for said in chat.said] == [
         ("disk_nearly_full", "store")
@@ -233,7 +233,7 @@ def test_imbalance_alerts_at_the_start_and_the_stop(tmp_path, x_emulator, chat):
         connection.close()
 
         gateway.start()
-        wait_for(lambda: bool(chat.heard))
+        wait_for(lambda: bool(chat.received))
         page = gateway.get("/metrics")[1]["text"]
         at_the_start = gateway.log().count("are unaccounted for")
         accounting = command(gateway, "accounting")

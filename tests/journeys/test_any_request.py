@@ -104,10 +104,10 @@ class Line:
         self._line.sendall(b"%b %b HTTP/1.1\r\n%b\r\n%b" % (method.encode(), target, head, body))
         answer = http.client.HTTPResponse(self._line, method=method)
         answer.begin()
-        heard = answer.status, answer.read()
+        received = answer.status, answer.read()
         if answer.will_close:
             self.close()
-        return heard
+        return received
 
     def close(self) -> None:
         if self._line is not None:
@@ -140,7 +140,7 @@ def is_clear(body: bytes) -> bool:
 @pytest.mark.parametrize("api", DOORS)
 def test_any_request_is_accepted_ignored_or_refused_with_a_message(gateway, api, figure):
     begun, known, bodies = DOORS[api]
-    heard: dict[int, int] = {}
+    received: dict[int, int] = {}
 
     @settings(max_examples=EXAMPLES, database=None, suppress_health_check=list(HealthCheck))
     @given(st.sampled_from(["POST", "POST", "GET"]), QUERIES, bodies | st.binary(), TYPES)
@@ -150,7 +150,7 @@ def test_any_request_is_accepted_ignored_or_refused_with_a_message(gateway, api,
             method, target, {"Content-Type": kind} | known, body if method == "POST" else b""
         )
 
-        heard[status] = heard.get(status, 0) + 1
+        received[status] = received.get(status, 0) + 1
         assert status < 500
         assert status < 300 or is_clear(said)
 
@@ -158,6 +158,6 @@ def test_any_request_is_accepted_ignored_or_refused_with_a_message(gateway, api,
         ask()
     balance = gateway.balance()
 
-    figure(f"any request at {api.replace(KEY, '…')} is answered", f"{heard}")
+    figure(f"any request at {api.replace(KEY, '…')} is answered", f"{received}")
     assert balance["balance"] == 0
     assert "unexpected" not in gateway.log()

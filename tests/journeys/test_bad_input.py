@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from in_process_gateway import KEY, InProcessGateway, left_in_the_middle
 
-from raw_http import heard, line_to, request
+from raw_http import line_to, parse_response, request
 
 GOOD = {"event": "purchase", "conversion_id": "good", "twclid": "23opevjt88psuo13lu8d020qkn"}
 EMAIL_DIGEST = hashlib.sha256(b"shopper@example.com").hexdigest()
@@ -331,7 +331,7 @@ async def test_slow_headers_are_closed_at_the_deadline(api):
         for byte in sent[:40]:
             writer.write(bytes([byte]))
             await asyncio.sleep(0.02)
-        answer = heard(await asyncio.wait_for(reader.read(), 5))
+        answer = parse_response(await asyncio.wait_for(reader.read(), 5))
 
     assert (answer.status, answer.faults()) == (408, [("", "too_slow")])
     assert await api.counts() == {}

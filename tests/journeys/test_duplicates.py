@@ -27,7 +27,7 @@ MORE_SOURCES = "".join(
 )
 
 
-class Crowd:
+class ClosedConnections:
     """Many connections that post new ids and now and then repeat one.
 
     A request without a response is posted again unchanged until it gets one.
@@ -105,7 +105,7 @@ class Crowd:
         return answer.status not in {429, 503}
 
 
-async def submit_all(crowd: Crowd) -> int:
+async def submit_all(crowd: ClosedConnections) -> int:
     """Post from all connections, with restarts during the run; return the number of restarts."""
     posting = [asyncio.create_task(crowd.post_on(number)) for number in range(CONNECTIONS)]
     restarts = 0
@@ -141,7 +141,7 @@ async def test_no_duplicate_reaches_x_from_many_connections_over_restarts(tmp_pa
         with gateway.config.open("a") as config:
             config.write(MORE_SOURCES)
         with gateway:
-            crowd = Crowd(gateway)
+            crowd = ClosedConnections(gateway)
             with BalanceWatch(gateway) as watch:
                 restarts = await submit_all(crowd)
             balance = await asyncio.to_thread(drained, gateway)

@@ -103,9 +103,9 @@ def test_canary_of_check_reaches_x_and_shows_the_response(x_emulator, tmp_path):
     gateway = Unsigned(tmp_path, x_emulator.url)
     log_in(gateway)
     with gateway:
-        sung = command(gateway, "check", "--canary", "purchase", "--json")
+        result = command(gateway, "check", "--canary", "purchase", "--json")
 
-    findings = [load for load in json.loads(sung.stdout)["findings"] if load["topic"] == "canary"]
+    findings = [load for load in json.loads(result.stdout)["findings"] if load["topic"] == "canary"]
     assert [finding["light"] for finding in findings] == ["green"]
     assert "X accepted twite-canary-" in findings[0]["found"]
     assert x_emulator.received()["conversions"] == 1
@@ -116,10 +116,10 @@ def test_canary_refused_by_x_fails_with_the_message_of_x(x_emulator, tmp_path):
     log_in(gateway)
     x_emulator.add(users=[{"id": "370773112", "roles": {"18ce552mlaq": ["ACCOUNT_ADMIN"]}}])
     with gateway:
-        sung = command(gateway, "check", "--canary", "purchase", "--json")
+        result = command(gateway, "check", "--canary", "purchase", "--json")
 
-    findings = [load for load in json.loads(sung.stdout)["findings"] if load["topic"] == "canary"]
-    assert (sung.returncode, [finding["light"] for finding in findings]) == (1, ["red"])
+    findings = [load for load in json.loads(result.stdout)["findings"] if load["topic"] == "canary"]
+    assert (result.returncode, [finding["light"] for finding in findings]) == (1, ["red"])
     assert "does not have access to account" in findings[0]["found"]
 
 
@@ -127,9 +127,9 @@ def test_canary_without_a_gateway_is_not_sent(x_emulator, tmp_path):
     gateway = Unsigned(tmp_path, x_emulator.url)
     log_in(gateway)
 
-    sung = command(gateway, "check", "--canary", "purchase", "--json")
+    result = command(gateway, "check", "--canary", "purchase", "--json")
 
-    findings = [load for load in json.loads(sung.stdout)["findings"] if load["topic"] == "canary"]
+    findings = [load for load in json.loads(result.stdout)["findings"] if load["topic"] == "canary"]
     assert [(finding["light"], finding["meaning"]) for finding in findings] == [
         ("red", "Twite did not send the test conversion.")
     ]

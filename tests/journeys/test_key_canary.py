@@ -12,7 +12,7 @@ from test_tag_destination import with_tag
 from vendor import Vendor
 
 ENCODED = KEY.replace("-", "%2D")
-ODDLY = "".join(f"%{ord(letter):02X}" for letter in KEY)
+ODDLY = "".join(f"%{ord(payload):02X}" for payload in KEY)
 SHOWN = f"Bearer {KEY}"
 PAGE = "https://shop.example/?twclid=23opevjt88psuo13lu8d020qkn"
 GA4 = f"v=2&tid=G-1&cid=1.2&en=purchase&ep.transaction_id=%s&epn.value=1&cu=EUR&dl={PAGE}"

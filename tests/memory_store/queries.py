@@ -25,7 +25,7 @@ _MOST_LIVES = 1_000
 
 # The fields of a query are the arguments of its method.
 _METHODS: Final[Mapping[type, str]] = {
-    port.ByConversionId: "_find_life",
+    port.ByConversionId: "_find_histories",
     port.ByReceipt: "_find_submission",
     port.AtRest: "_find_resting",
     port.IgnoredQuery: "_answer_ignored",
@@ -83,7 +83,7 @@ class MemoryQueries:
                 by_pixel.setdefault(pixel, []).append((at, size))
         return by_pixel
 
-    def _find_life(
+    def _find_histories(
         self, *, pixel: str, events: Sequence[str] | None, conversion_id: str
     ) -> Sequence[History]:
         found = []

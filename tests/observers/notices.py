@@ -23,6 +23,6 @@ def an_attempt(outcome="errored", **more):
     return Attempted(**(values | more))
 
 
-def a_door(**more):
+def an_accepted_notice(**more):
     counts = {"accepted": 0, "duplicates": 0, "suppressed": 0, "rejected": 0}
     return Accepted(source="shop", **(counts | more))

@@ -1,4 +1,4 @@
-from notices import ALERT, a_door, an_attempt
+from notices import ALERT, an_accepted_notice, an_attempt
 
 from twite.domain.alert import AlertKind, AlertPhase
 from twite.domain.history import ConversionCounts
@@ -26,7 +26,7 @@ def test_notices_are_counted():
     metrics = Metrics()
     both = Several((metrics, metrics))
     for notice in (
-        a_door(accepted=2, duplicates=1, suppressed=3, rejected=4),
+        an_accepted_notice(accepted=2, duplicates=1, suppressed=3, rejected=4),
         an_attempt(),
         Moved(pixel="o8z6j", trigger="postponed", deliveries=3),
         Paused(pixel="o8z6j", reason="401"),

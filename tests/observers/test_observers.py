@@ -3,7 +3,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from notices import ALERT, a_door, an_attempt
+from notices import ALERT, an_accepted_notice, an_attempt
 
 from twite.domain.alert import AlertKind, AlertPhase
 from twite.gateway.ports.events import (
@@ -60,7 +60,7 @@ def test_failed_attempt_is_a_warning_with_its_reason(capsys):
 @pytest.mark.parametrize(
     "notice",
     [
-        a_door(accepted=1),
+        an_accepted_notice(accepted=1),
         an_attempt("delivered"),
         Moved(pixel="p", trigger="delivered", deliveries=1),
     ],
@@ -80,7 +80,7 @@ def test_success_is_not_logged_at_the_default_level(capsys, notice):
             "deliveries given up",
             "warning",
         ),
-        (a_door(rejected=2), "conversions rejected", "info"),
+        (an_accepted_notice(rejected=2), "conversions rejected", "info"),
     ],
 )
 def test_important_notice_is_logged(capsys, notice, says, level):
@@ -126,7 +126,9 @@ def test_persons_echoed_by_x_are_not_logged(capsys, said, logged):
 
 
 def test_refusal_at_intake_is_logged_and_counted_with_the_reason(capsys):
-    refused = a_door(rejected=3, endpoint="beacon", codes={"event_unknown": 2, "wrong_type": 1})
+    refused = an_accepted_notice(
+        rejected=3, endpoint="beacon", codes={"event_unknown": 2, "wrong_type": 1}
+    )
     metrics = Metrics()
 
     line = lines(capsys, refused)[0]

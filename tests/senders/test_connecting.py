@@ -60,7 +60,7 @@ async def posted(port, *, tls=None, scheme="https", within=400):
 
 
 @contextlib.asynccontextmanager
-async def an_x(certificate):
+async def fake_x(certificate):
     """Listen with TLS, and read a request if one comes."""
     requests = []
 
@@ -89,7 +89,7 @@ async def test_invalid_certificate_gets_no_request(names, days, trusted, tmp_pat
     path = a_certificate(tmp_path, names=names, days=days)
     tls = ssl.create_default_context(cafile=path) if trusted else None
 
-    async with an_x(path) as (port, requests):
+    async with fake_x(path) as (port, requests):
         came = await posted(port, tls=tls)
 
     assert came == NoResponse(reason="no connection: ClientConnectorCertificateError", left=False)

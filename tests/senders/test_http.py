@@ -13,7 +13,7 @@ from twite.senders.web import PublicWeb
 
 
 @contextlib.asynccontextmanager
-async def an_x(reply, *, read=True) -> AsyncIterator[str]:
+async def fake_x(reply, *, read=True) -> AsyncIterator[str]:
     """Listen, read one request whole, and let `reply` do the rest."""
 
     handled = asyncio.Event()
@@ -58,7 +58,7 @@ def saying(data):
 
 async def test_response_has_lowercase_headers():
     data = b"HTTP/1.1 200 OK\r\nX-Rate-Limit-Reset: 7\r\nContent-Length: 2\r\n\r\n{}"
-    async with an_x(saying(data)) as url:
+    async with fake_x(saying(data)) as url:
         came = await posted(url)
 
     assert came == Response(
@@ -129,7 +129,7 @@ async def test_unresolved_name_has_not_left():
 
 
 async def test_server_without_tls_never_gets_the_request():
-    async with an_x(saying(b"220 mail.example ESMTP\r\n"), read=False) as url:
+    async with fake_x(saying(b"220 mail.example ESMTP\r\n"), read=False) as url:
         came = await posted(url.replace("http://", "https://"))
 
     assert isinstance(came, NoResponse)
@@ -137,7 +137,7 @@ async def test_server_without_tls_never_gets_the_request():
 
 
 async def test_connection_closed_without_a_response_may_have_been_processed():
-    async with an_x(saying(b"")) as url:
+    async with fake_x(saying(b"")) as url:
         came = await posted(url)
 
     assert came == NoResponse(reason="connection lost: ServerDisconnectedError", left=True)
@@ -147,7 +147,7 @@ async def test_timeout_may_have_been_processed():
     async def silence(writer):
         await asyncio.sleep(1)
 
-    async with an_x(silence) as url:
+    async with fake_x(silence) as url:
         came = await posted(url, within=200)
 
     assert came == NoResponse(reason="no answer in time", left=True)
@@ -162,7 +162,7 @@ async def test_timeout_may_have_been_processed():
     ids=["short of its length", "without its last chunk"],
 )
 async def test_truncated_response_is_marked(data):
-    async with an_x(saying(data)) as url:
+    async with fake_x(saying(data)) as url:
         came = await posted(url)
 
     assert isinstance(came, Response)
@@ -176,7 +176,7 @@ async def test_endless_response_is_truncated():
             writer.write(b" " * 100_000)
             await writer.drain()
 
-    async with an_x(endless) as url:
+    async with fake_x(endless) as url:
         came = await posted(url)
 
     assert isinstance(came, Response)
@@ -185,7 +185,7 @@ async def test_endless_response_is_truncated():
 
 async def test_redirect_is_not_followed_with_credentials():
     data = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"
-    async with an_x(saying(data)) as url:
+    async with fake_x(saying(data)) as url:
         came = await posted(url)
 
     assert isinstance(came, Response)
@@ -193,7 +193,7 @@ async def test_redirect_is_not_followed_with_credentials():
 
 
 async def test_non_http_response_may_have_been_processed():
-    async with an_x(saying(b"\x00\x01\x02nonsense\r\n\r\n")) as url:
+    async with fake_x(saying(b"\x00\x01\x02nonsense\r\n\r\n")) as url:
         came = await posted(url)
 
     assert isinstance(came, NoResponse)

@@ -26,11 +26,11 @@ class _Opening(Protocol):
     async def open(self, path: str) -> FileStore: ...
 
 
-class FileGround:
+class FileStoreData:
     """A store in its own folder.
 
     It runs in the loop of another thread, and each call blocks the simulator until it is done. The
-    same seed thus gives the same story, whatever threads the store uses.
+    same seed thus gives the same scenario, whatever threads the store uses.
     """
 
     def __init__(self, name: str) -> None:

@@ -3,7 +3,7 @@
     python -m simulator.nth_fault
 
 runs a small scenario once to count its operations, then once for each operation and each way to
-fail. `--call 12=DIES_AFTER` or `--request 3=CUT` runs one of them, and prints its story.
+fail. `--call 12=DIES_AFTER` or `--request 3=CUT` runs one of them, and prints its steps.
 """
 
 import argparse
@@ -17,24 +17,34 @@ import msgspec
 from builders import a_destination, a_destination_with_oauth
 from simulator.checks import Finding
 from simulator.clock import TrialClock
-from simulator.files import FileGround
-from simulator.store import CallFault, Ground, MemoryGround
-from simulator.story import CLICK, Happening, Offer, Stop
+from simulator.files import FileStoreData
+from simulator.scenario import CLICK, Happening, Offer, Stop
+from simulator.store import CallFault, MemoryStoreData, StoreData
 from simulator.world import World
-from simulator.x import POISON, Met, Weather
+from simulator.x import POISON, Met, RequestFault
 from twite.domain.destination import Destination
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.delivery.worker import WorkerConfig
 
 CALL_FAULTS: Final = tuple(fault for fault in CallFault if fault is not CallFault.NONE)
 # A single 400 is X's verdict on the content of the request, not a network fault.
-_NEVER: Final = (Weather.FAIR, Weather.ALL_ALIKE)
+_NEVER: Final = (RequestFault.FAIR, RequestFault.ALL_ALIKE)
 # Each way a request can fail; `+` means that X processed the request although the response is lost.
 REQUEST_FAULTS: Final[Mapping[str, Met]] = {
-    **{kind.name: Met(weather=kind, takes=False) for kind in Weather if kind not in _NEVER},
     **{
-        f"{kind.name}+": Met(weather=kind)
-        for kind in (Weather.TIMEOUT, Weather.RESET, Weather.CUT, Weather.ERROR, Weather.LOCKED)
+        kind.name: Met(request_fault=kind, takes=False)
+        for kind in RequestFault
+        if kind not in _NEVER
+    },
+    **{
+        f"{kind.name}+": Met(request_fault=kind)
+        for kind in (
+            RequestFault.TIMEOUT,
+            RequestFault.RESET,
+            RequestFault.CUT,
+            RequestFault.ERROR,
+            RequestFault.LOCKED,
+        )
     },
 }
 _PIXELS: Final = ("oaaa1", "oaaa2")
@@ -173,12 +183,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 async def _run(
     scenario: Scenario, store: str | None, tell: Callable[[str], None]
 ) -> tuple[Finding, ...]:
-    ground: Ground = MemoryGround() if store is None else FileGround(store)
-    world = World(plot=scenario, ground=ground, clock=TrialClock(), tell=tell)
+    store_data: StoreData = MemoryStoreData() if store is None else FileStoreData(store)
+    world = World(scenario=scenario, store_data=store_data, clock=TrialClock(), tell=tell)
     try:
         await world.play()
     finally:
-        await ground.close()
+        await store_data.close()
     return tuple(world.judge.findings)
 
 

@@ -37,7 +37,7 @@ class CallFault(Enum):
     DIES_AFTER = auto()  # the process ends just after it, before its caller hears
 
 
-class Ground(Protocol):
+class StoreData(Protocol):
     """A store's data, which outlives the processes."""
 
     async def do(self, act: Callable[[Store], Awaitable[T]]) -> T:
@@ -53,7 +53,7 @@ class Ground(Protocol):
         ...
 
 
-class MemoryGround:
+class MemoryStoreData:
     """A MemoryStore or a subclass."""
 
     def __init__(self, store: MemoryStore | None = None) -> None:
@@ -121,7 +121,7 @@ class MortalStore:
     def __init__(
         self,
         *,
-        ground: Ground,
+        store_data: StoreData,
         span: Span,
         clock: TrialClock,
         time: Clock,
@@ -129,7 +129,7 @@ class MortalStore:
         witness: Witness,
     ) -> None:
         """`time` is the time as the process knows it."""
-        self._ground = ground
+        self._store_data = store_data
         self._span = span
         self._clock = clock
         self._time = time
@@ -227,7 +227,7 @@ class MortalStore:
             await self._span.end()
         if fault is CallFault.REFUSED:
             raise LedgerUnavailable(reason=f"{name} failed before it was done", retry_after=1)
-        result = await self._ground.do(act)
+        result = await self._store_data.do(act)
         tell(result)
         self._clock.beat()
         if fault is CallFault.DIES_AFTER:

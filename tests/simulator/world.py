@@ -9,8 +9,8 @@ from simulator.checks import told
 from simulator.clock import TrialClock
 from simulator.judge import Judge, Key
 from simulator.randomness import TrialChance
-from simulator.store import Ground, MortalStore, Span
-from simulator.story import Crash, Happening, Jump, Offer, Plot, Replay, Stop
+from simulator.scenario import Crash, Happening, Jump, Offer, Replay, Scenario, Stop
+from simulator.store import MortalStore, Span, StoreData
 from simulator.x import SimulatedX, SpanTransport
 from twite.domain.delivery import State
 from twite.domain.destination import RATE_WINDOW
@@ -32,21 +32,26 @@ _STOP_WITHIN: Final = 60 * SECOND
 
 
 class World:
-    """Runs a plot, then until all deliveries have drained."""
+    """Runs a scenario, then until all deliveries have drained."""
 
     def __init__(
-        self, *, plot: Plot, ground: Ground, clock: TrialClock, tell: Callable[[str], None]
+        self,
+        *,
+        scenario: Scenario,
+        store_data: StoreData,
+        clock: TrialClock,
+        tell: Callable[[str], None],
     ) -> None:
         self.clock = clock
         self.judge = Judge(
-            clock=clock, destinations=plot.destinations, worker_config=plot.worker_config
+            clock=clock, destinations=scenario.destinations, worker_config=scenario.worker_config
         )
         self.spans = 0
-        self._plot = plot
-        self._ground = ground
+        self._scenario = scenario
+        self._store_data = store_data
         self._tell = tell
-        meters = {destination.pixel: destination.meter for destination in plot.destinations}
-        self._x = SimulatedX(clock=clock, judge=self.judge, mischief=plot, meters=meters)
+        meters = {destination.pixel: destination.meter for destination in scenario.destinations}
+        self._x = SimulatedX(clock=clock, judge=self.judge, mischief=scenario, meters=meters)
         self._span = Span(0)
         self._steady = MonotonicClock(clock)
         self._accept: Accept | None = None
@@ -54,33 +59,33 @@ class World:
         self._back_at = 0
         # Tasks that outlive a process: the world itself, and the clients.
         self._outside: set[asyncio.Task[object]] = set()
-        clock.shift = plot.shift
-        if min(destination.rate for destination in plot.destinations) < _TIGHT:
+        clock.shift = scenario.shift
+        if min(destination.rate for destination in scenario.destinations) < _TIGHT:
             # A worker that waits for its limit polls like one that waits for nothing.
             clock.leap = MINUTE
 
     async def play(self) -> None:
-        """Run the plot. It stops at the first finding."""
+        """Run the scenario. It stops at the first finding."""
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._unexpected)
         me = asyncio.current_task()
         assert me is not None
         self._outside.add(me)
         self._boot()
-        for at, happening in self._plot.timeline():
+        for at, happening in self._scenario.timeline():
             if not await self._pass(at):
                 return
             self.say(str(happening)[:300])
             await self._happen(happening)
             await self._weigh()
-        self._plot.still()
+        self._scenario.still()
         self._span.steps = None
         self.say("all trouble is over")
         await self._drain()
         await self._end(crashed=False)
 
     def say(self, text: str) -> None:
-        """Log the next line of the story."""
+        """Log the next line of the log."""
         self._tell(f"{told(self.clock.elapsed())}  {text}")
 
     def see(self, notice: GatewayEvent) -> None:
@@ -132,11 +137,11 @@ class World:
         self.say(f"process {span.number} starts")
         steady = self._steady = MonotonicClock(self.clock)
         store = MortalStore(
-            ground=self._ground,
+            store_data=self._store_data,
             span=span,
             clock=self.clock,
             time=steady,
-            mischief=self._plot,
+            mischief=self._scenario,
             witness=self.judge,
         )
         randomness = TrialChance(f"process {span.number}")
@@ -148,20 +153,20 @@ class World:
             version="12",
         )
         run = self._run = DeliveryRunner(
-            destinations=self._plot.destinations,
+            destinations=self._scenario.destinations,
             outbox=store,
             x_client=post,
             clock=steady,
             randomness=randomness,
             observer=self,
-            worker_config=self._plot.worker_config,
+            worker_config=self._scenario.worker_config,
         )
         accept = Accept(
             ledger=store,
             clock=steady,
             randomness=randomness,
             destinations={
-                destination.pixel: destination for destination in self._plot.destinations
+                destination.pixel: destination for destination in self._scenario.destinations
             },
             salt=b"trial",
             wake=run.wake,
@@ -195,8 +200,8 @@ class World:
                 task.cancel()
             await asyncio.sleep(0)
         await asyncio.gather(*(asyncio.all_tasks() - self._outside), return_exceptions=True)
-        await self._ground.reopen(crashed=crashed)
-        away = self._plot.away()
+        await self._store_data.reopen(crashed=crashed)
+        away = self._scenario.away()
         self._back_at = self.clock.elapsed() + away
         self.say(f"process {span.number} {'dies' if crashed else 'has stopped'}, for {away} ms")
 
@@ -233,12 +238,14 @@ class World:
             self.judge.acknowledged(key)
 
     async def _replay(self) -> None:
-        histories = await self._ground.do(lambda store: store.find(AtRest(pixel=None, limit=_ALL)))
+        histories = await self._store_data.do(
+            lambda store: store.find(AtRest(pixel=None, limit=_ALL))
+        )
         held = [live for live in histories if live.state is State.HELD]
         for letter in held:
             self.judge.replayed((letter.pixel, letter.event, letter.conversion_id))
         ids, now = [letter.delivery for letter in held], self._steady.now()
-        await self._ground.do(
+        await self._store_data.do(
             lambda store: store.move(outbox.Replay(deliveries=ids, sure=ids), now=now)
         )
         if self._run is not None:
@@ -261,16 +268,16 @@ class World:
 
     def _patience(self) -> int:
         """Return how long draining may take, by the tightest limit and X's last reset."""
-        tightest = min(destination.rate for destination in self._plot.destinations)
+        tightest = min(destination.rate for destination in self._scenario.destinations)
         return HOUR + RATE_WINDOW * (2 + len(self.judge.truths) // tightest)
 
     async def _weigh(self) -> int:
         """Check the balance and the pixel without faults; return the number pending."""
-        account = total(await self._ground.do(lambda store: store.balance()))
+        account = total(await self._store_data.do(lambda store: store.balance()))
         if account.balance != 0:
             self.judge.fail("balance", str(account))
-        if self._plot.calm is not None:
-            self.judge.check_prompt(self._plot.calm)
+        if self._scenario.calm is not None:
+            self.judge.check_prompt(self._scenario.calm)
         return account.pending
 
     async def _settle_up(self) -> None:
@@ -295,7 +302,7 @@ class World:
 
     async def _states(self, key: Key) -> list[State]:
         pixel, event, conversion_id = key
-        histories = await self._ground.do(
+        histories = await self._store_data.do(
             lambda store: store.find(
                 ByConversionId(pixel=pixel, events=[event], conversion_id=conversion_id)
             )

@@ -21,7 +21,7 @@ POISON: Final = "poison"
 _TIMEOUT: Final = 30 * SECOND
 
 
-class Weather(Enum):
+class RequestFault(Enum):
     """The faults of one request."""
 
     FAIR = auto()
@@ -50,7 +50,7 @@ class Met(msgspec.Struct, frozen=True, kw_only=True):
     `status` is of an error; `there` and `back` are delays in milliseconds; `wait` is for a limit.
     """
 
-    weather: Weather = Weather.FAIR
+    request_fault: RequestFault = RequestFault.FAIR
     takes: bool = True
     status: int = 503
     there: int = 20
@@ -78,9 +78,15 @@ class _Sent(msgspec.Struct):
 
 _CONVERSION: Final = msgspec.json.Decoder(_Conversion)
 _SENT: Final = msgspec.json.Decoder(_Sent)
-_LOST: Final = {Weather.TIMEOUT, Weather.RESET, Weather.CUT, Weather.ERROR, Weather.LOCKED}
-_UNSURE: Final = _LOST | {Weather.WRONG_COUNT, Weather.NOT_JSON}
-_PIXEL_REFUSED: Final = {Weather.REVOKED, Weather.FORBIDDEN, Weather.MOVED}
+_LOST: Final = {
+    RequestFault.TIMEOUT,
+    RequestFault.RESET,
+    RequestFault.CUT,
+    RequestFault.ERROR,
+    RequestFault.LOCKED,
+}
+_UNSURE: Final = _LOST | {RequestFault.WRONG_COUNT, RequestFault.NOT_JSON}
+_PIXEL_REFUSED: Final = {RequestFault.REVOKED, RequestFault.FORBIDDEN, RequestFault.MOVED}
 
 
 class SimulatedX:
@@ -113,7 +119,7 @@ class SimulatedX:
             (pixel, conversion.event_id, conversion.conversion_id) for conversion in read
         ]
         request = self._judge.leaves(span, pixel, list(zip(keys, bodies, strict=True)))
-        if met.weather is Weather.DIES_BEFORE:
+        if met.request_fault is RequestFault.DIES_BEFORE:
             await span.end()
         await clock.sleep(met.there)
         clock.beat()
@@ -121,9 +127,9 @@ class SimulatedX:
             (conversion for conversion in read if conversion.description.startswith(POISON)), None
         )
         came = self._treat(request, met, poison)
-        if met.weather is Weather.DIES_AFTER:
+        if met.request_fault is RequestFault.DIES_AFTER:
             await span.end()
-        await clock.sleep(_TIMEOUT if met.weather is Weather.TIMEOUT else met.back)
+        await clock.sleep(_TIMEOUT if met.request_fault is RequestFault.TIMEOUT else met.back)
         await span.step()
         self._tell(request, came)
         return came
@@ -133,22 +139,22 @@ class SimulatedX:
     ) -> Response | NoResponse:
         """Process the request as X, and return the response."""
         limited = self._limited(request.pixel, met)
-        if met.weather is Weather.NO_CONNECTION:
+        if met.request_fault is RequestFault.NO_CONNECTION:
             return NoResponse(reason="no connection", left=False)
         if limited is not None:
             return limited
-        if met.weather in _PIXEL_REFUSED:
-            return self._refusal(_STATUS[met.weather], "UNAUTHORIZED_ACCESS", "not you")
-        if met.weather is Weather.WRONG_EVENT:
+        if met.request_fault in _PIXEL_REFUSED:
+            return self._refusal(_STATUS[met.request_fault], "UNAUTHORIZED_ACCESS", "not you")
+        if met.request_fault is RequestFault.WRONG_EVENT:
             text = f"event_id ({request.keys[0][1]}) does not belong to provided account"
             return self._refusal(404, spec.NOT_FOUND, text, "event_id")
-        if met.weather is Weather.ALL_ALIKE:
+        if met.request_fault is RequestFault.ALL_ALIKE:
             return self._refusal(400, spec.INVALID_PARAMETER, spec.NO_IDENTIFIER)
-        unsure = met.weather in _UNSURE
-        if unsure and not met.takes and met.weather in _LOST:
+        unsure = met.request_fault in _UNSURE
+        if unsure and not met.takes and met.request_fault in _LOST:
             return self._lost(met, len(request.keys))
         if poison is not None:
-            if met.weather in _LOST:
+            if met.request_fault in _LOST:
                 return self._lost(met, len(request.keys))
             return self._refused_for(poison)
         self._judge.takes(request)
@@ -159,7 +165,7 @@ class SimulatedX:
     def _limited(self, pixel: str, met: Met) -> Response | None:
         """Return a 429 if a limit applies."""
         meter, now = self._meters[pixel], self._clock.elapsed()
-        if met.weather is Weather.LIMITED:
+        if met.request_fault is RequestFault.LIMITED:
             # Whole seconds of X's clock.
             reset = (self._clock.true_now() + met.wait) // SECOND * SECOND - START
             self._limits[meter] = max(self._limits.get(meter, 0), reset)
@@ -167,25 +173,25 @@ class SimulatedX:
         if now < until:
             headers = {spec.ACCOUNT_RATE_RESET: str((START + until) // SECOND)}
             return self._refusal(429, spec.TOO_MANY_REQUESTS, "slow down", headers=headers)
-        if met.weather is Weather.LIMITED_WITHOUT_RESET:
+        if met.request_fault is RequestFault.LIMITED_WITHOUT_RESET:
             return self._refusal(429, spec.TOO_MANY_REQUESTS, "slow down")
         return None
 
     def _lost(  # noqa: PLR0911  a table, too
         self, met: Met, sent: int
     ) -> Response | NoResponse:
-        match met.weather:
-            case Weather.TIMEOUT:
+        match met.request_fault:
+            case RequestFault.TIMEOUT:
                 return NoResponse(reason="no answer in time", left=True)
-            case Weather.RESET:
+            case RequestFault.RESET:
                 return NoResponse(reason="connection lost", left=True)
-            case Weather.CUT:
+            case RequestFault.CUT:
                 return self._answer(200, _processed(sent)[:20], whole=False)
-            case Weather.WRONG_COUNT:
+            case RequestFault.WRONG_COUNT:
                 return self._answer(200, _processed(sent - 1))
-            case Weather.NOT_JSON:
+            case RequestFault.NOT_JSON:
                 return self._answer(200, b"<html>done</html>")
-            case Weather.LOCKED:
+            case RequestFault.LOCKED:
                 return self._refusal(423, "LOCK_ACQUISITION_TIMEOUT", "locked")
             case _:
                 return self._refusal(met.status, spec.SERVICE_UNAVAILABLE, "later")
@@ -245,7 +251,7 @@ class SimulatedX:
             self._judge.told_reset(request, int(reset) * SECOND - START)
 
 
-_STATUS: Final = {Weather.REVOKED: 401, Weather.FORBIDDEN: 403, Weather.MOVED: 302}
+_STATUS: Final = {RequestFault.REVOKED: 401, RequestFault.FORBIDDEN: 403, RequestFault.MOVED: 302}
 
 
 def _processed(many: int) -> bytes:

@@ -157,7 +157,9 @@ async def deliver(store: Store, conversion_id: str) -> None:
     await settle(store, batch, "delivered", delivered(batch))
 
 
-async def bury(store: Store, conversion_id: str, *, pixel: str = PIXEL, at: int = NOW) -> int:
+async def add_dead_letter(
+    store: Store, conversion_id: str, *, pixel: str = PIXEL, at: int = NOW
+) -> int:
     """Submit one conversion and make it a dead letter; return the delivery."""
     await record(store, conversion_id, receipt=f"r-{conversion_id}", pixel=pixel)
     batch = await claim(store, pixel=pixel)

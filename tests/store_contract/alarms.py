@@ -5,7 +5,7 @@ import msgspec
 from builders import NOW
 from store_contract.actions import (
     PIXEL,
-    bury,
+    add_dead_letter,
     claim,
     deliver,
     delivered,
@@ -61,7 +61,7 @@ class AlarmLaws:
     async def test_backlog_includes_sending_and_postponed_but_no_settled_deliveries(
         self, store: Store
     ) -> None:
-        await bury(store, "dead")
+        await add_dead_letter(store, "dead")
         await deliver(store, "delivered")
         await record(store, "postponed", receipt="r1")
         batch = await claim(store)
@@ -121,7 +121,7 @@ class AlarmLaws:
     async def test_accepted_conversions_are_counted_by_pixel_without_refused_ones(
         self, store: Store
     ) -> None:
-        await bury(store, "dead")
+        await add_dead_letter(store, "dead")
         for minute in (0, 2):
             await record(store, f"order-{minute}", receipt=f"r{minute}")
             batch = await claim(store)

@@ -6,8 +6,8 @@ import msgspec
 
 from builders import NOW, a_conversion, a_submission, an_entry
 from store_contract.actions import (
+    add_dead_letter,
     balanced,
-    bury,
     claim,
     claim_or_none,
     dead_lettered,
@@ -101,7 +101,7 @@ class CopyLaws:
         )
 
     async def test_corrected_body_supersedes_a_dead_letter(self, store: Store) -> None:
-        dead = await bury(store, "order-1")
+        dead = await add_dead_letter(store, "order-1")
 
         recorded = await again(store, corrected())
 
@@ -115,7 +115,7 @@ class CopyLaws:
         )
 
     async def test_superseded_delivery_is_never_sent(self, store: Store) -> None:
-        dead = await bury(store, "order-1")
+        dead = await add_dead_letter(store, "order-1")
         await again(store, corrected())
 
         replayed = (await store.move(Replay(deliveries=[dead], sure=[dead]), now=NOW + 2)).moved
@@ -128,7 +128,7 @@ class CopyLaws:
         assert await claim_or_none(store, now=NOW + 2) is None
 
     async def test_same_body_is_a_duplicate_of_a_dead_letter(self, store: Store) -> None:
-        await bury(store, "order-1")
+        await add_dead_letter(store, "order-1")
 
         assert await record(store, "order-1", receipt="r2", at=NOW + 1) == DUPLICATE
         assert await again(store, denied("order-2"), receipt="r3") == Recorded()
@@ -151,7 +151,7 @@ class CopyLaws:
         assert await again(store, at_time(NOW + 1)) == Recorded()
 
     async def test_new_copy_replaces_a_dead_letter_after_the_window(self, store: Store) -> None:
-        dead = await bury(store, "order-1")
+        dead = await add_dead_letter(store, "order-1")
 
         late = await record(store, "order-1", receipt="r2", at=NOW + DEFAULT_WINDOW + 1)
 
@@ -181,7 +181,7 @@ class CopyLaws:
         )
 
     async def test_failed_tag_delivery_is_replayed_only_by_a_user(self, store: Store) -> None:
-        await bury(store, "order-1", pixel="tag:crm")
+        await add_dead_letter(store, "order-1", pixel="tag:crm")
 
         assert await again(store, corrected(pixel="tag:crm")) == DUPLICATE
 
@@ -208,7 +208,7 @@ class CopyLaws:
         )
 
     async def test_denial_withdraws_held_and_dead_conversions(self, store: Store) -> None:
-        dead = await bury(store, "order-1")
+        dead = await add_dead_letter(store, "order-1")
         await store.record(a_submission(an_entry("order-2", held="why"), receipt="r-held"))
         held = (await of_receipt(store, "r-held")).delivery
 

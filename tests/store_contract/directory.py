@@ -73,11 +73,11 @@ def a_key(id_: str = "k1", *, at: int = NOW) -> ApiKey:
     )
 
 
-DEED = AuditEvent(at=NOW, who="grace", what="user.test", subject="ada")
+AUDIT_EVENT = AuditEvent(at=NOW, who="grace", what="user.test", subject="ada")
 
 
 async def join(store: Store, user: User) -> None:
-    assert await store.people.change(UserAdded(user=user), audit_event=DEED) is Result.DONE
+    assert await store.people.change(UserAdded(user=user), audit_event=AUDIT_EVENT) is Result.DONE
 
 
 async def enter(store: Store, session: Session) -> None:
@@ -89,7 +89,7 @@ class DirectoryLaws:
         await join(store, somebody())
         other = msgspec.structs.replace(somebody(), role=Role.ADMIN, pixels=None)
 
-        again = await store.people.change(UserAdded(user=other), audit_event=DEED)
+        again = await store.people.change(UserAdded(user=other), audit_event=AUDIT_EVENT)
 
         assert again is Result.TAKEN
         assert await store.people.user("ada") == somebody()
@@ -114,7 +114,7 @@ class DirectoryLaws:
     ) -> None:
         await join(store, somebody())
 
-        result = await store.people.change(change, audit_event=DEED)
+        result = await store.people.change(change, audit_event=AUDIT_EVENT)
 
         assert result is Result.DONE
         assert await store.people.user("ada") == msgspec.structs.replace(somebody(), **makes)
@@ -123,7 +123,7 @@ class DirectoryLaws:
         await join(store, msgspec.structs.replace(somebody(), code_since=None, recovery=()))
         begun = TwoFactorEnabled(name="ada", since=NOW + 2, step=7, recovery=("first", "second"))
 
-        results = [await store.people.change(begun, audit_event=DEED) for _ in range(2)]
+        results = [await store.people.change(begun, audit_event=AUDIT_EVENT) for _ in range(2)]
 
         assert results == [Result.DONE, Result.OTHERWISE]
         assert await store.people.user("ada") == somebody()
@@ -139,7 +139,7 @@ class DirectoryLaws:
         for name in ("ada", "adam"):
             await store.put([SealedSecret(name=CODES + name, sealed=b"sealed")])
 
-        await store.people.change(change, audit_event=DEED)
+        await store.people.change(change, audit_event=AUDIT_EVENT)
 
         assert [secret.name for secret in await store.load(SealedSecret, prefix=CODES)] == [
             f"{CODES}adam"
@@ -153,7 +153,7 @@ class DirectoryLaws:
             UserAllowed(name="ada", role=Role.VIEWER, pixels=None),
             PasswordSet(name="ada", password=Secret("$new"), at=NOW),
         ):
-            await store.people.change(change, audit_event=DEED)
+            await store.people.change(change, audit_event=AUDIT_EVENT)
 
         assert len(await store.load(SealedSecret, prefix=CODES)) == 1
 
@@ -161,7 +161,7 @@ class DirectoryLaws:
         await join(store, somebody())
         given = PasswordSet(name="ada", password=Secret("$2"), at=NOW, was=Secret("$0"))
 
-        assert await store.people.change(given, audit_event=DEED) is Result.OTHERWISE
+        assert await store.people.change(given, audit_event=AUDIT_EVENT) is Result.OTHERWISE
         assert not await store.people.update(
             Rehashed(user="ada", was=Secret("$0"), now=Secret("$2"))
         )
@@ -184,9 +184,9 @@ class DirectoryLaws:
         self, store: Store, change: ChangeOfOne
     ) -> None:
         await join(store, somebody())
-        await store.people.change(UserRemoved(name="ada"), audit_event=DEED)
+        await store.people.change(UserRemoved(name="ada"), audit_event=AUDIT_EVENT)
 
-        assert await store.people.change(change, audit_event=DEED) is Result.GONE
+        assert await store.people.change(change, audit_event=AUDIT_EVENT) is Result.GONE
         assert await store.people.user("ada") is None
 
     @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ class DirectoryLaws:
         for digest in (b"1", b"2"):
             await enter(store, a_session(digest))
 
-        await store.people.change(change, audit_event=DEED)
+        await store.people.change(change, audit_event=AUDIT_EVENT)
 
         assert [session.digest for session in await store.people.sessions("ada")] == left
 
@@ -214,10 +214,10 @@ class DirectoryLaws:
         await join(store, somebody("grace"))
         await enter(store, a_session(b"1", user="grace"))
         less = UserAllowed(name="grace", role=Role.VIEWER, pixels=None)
-        await store.people.change(less, audit_event=DEED)
+        await store.people.change(less, audit_event=AUDIT_EVENT)
 
         removed = UserRemoved(name="ada")
-        result = await store.people.change(removed, audit_event=DEED, session_digest=b"1")
+        result = await store.people.change(removed, audit_event=AUDIT_EVENT, session_digest=b"1")
 
         assert result is Result.OVER
         assert await store.people.user("ada") == somebody()
@@ -238,9 +238,9 @@ class DirectoryLaws:
         await join(store, msgspec.structs.replace(somebody("eve"), role=Role.ADMIN))
         grace = msgspec.structs.replace(admin, name="grace")
 
-        alone = await store.people.change(end, audit_event=DEED)
+        alone = await store.people.change(end, audit_event=AUDIT_EVENT)
         await join(store, grace)
-        with_another = await store.people.change(end, audit_event=DEED)
+        with_another = await store.people.change(end, audit_event=AUDIT_EVENT)
 
         assert (alone, with_another) == (Result.LAST, Result.DONE)
 
@@ -248,7 +248,7 @@ class DirectoryLaws:
         await join(store, somebody())
 
         for _ in range(2):
-            audit_event = msgspec.structs.replace(DEED, what="user.remove")
+            audit_event = msgspec.structs.replace(AUDIT_EVENT, what="user.remove")
             await store.people.change(UserRemoved(name="ada"), audit_event=audit_event)
 
         chain = await store.people.audit(after=0, limit=9)
@@ -256,10 +256,10 @@ class DirectoryLaws:
 
     async def test_api_keys_are_stored_and_revoked_once(self, store: Store) -> None:
         for key in (a_key("k1"), a_key("k2", at=NOW + 1)):
-            await store.people.change(KeyMade(key=key), audit_event=DEED)
+            await store.people.change(KeyMade(key=key), audit_event=AUDIT_EVENT)
 
         revoked = [
-            await store.people.change(KeyRevoked(id="k1", at=NOW + 9), audit_event=DEED)
+            await store.people.change(KeyRevoked(id="k1", at=NOW + 9), audit_event=AUDIT_EVENT)
             for _ in range(2)
         ]
 

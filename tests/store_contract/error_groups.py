@@ -6,8 +6,8 @@ from builders import NOW, a_submission, an_entry
 from store_contract.actions import (
     EVENT,
     PIXEL,
+    add_dead_letter,
     balanced,
-    bury,
     claim,
     dead_lettered,
     deliver,
@@ -39,8 +39,8 @@ class ErrorGroupLaws:
     async def test_error_groups_have_the_dead_and_held_deliveries_by_reason(
         self, store: Store
     ) -> None:
-        await bury(store, "order-1", at=NOW + 1)
-        await bury(store, "order-2", at=NOW + 2)
+        await add_dead_letter(store, "order-1", at=NOW + 1)
+        await add_dead_letter(store, "order-2", at=NOW + 2)
         await _hold(store, "order-3")
 
         error_groups = list(await store.group(EVERYTHING))
@@ -80,7 +80,7 @@ class ErrorGroupLaws:
         assert len(error_groups) == 231
 
     async def test_error_group_is_listed_page_by_page(self, store: Store) -> None:
-        dead = [await bury(store, f"order-{number}") for number in range(3)]
+        dead = [await add_dead_letter(store, f"order-{number}") for number in range(3)]
         (error_group,) = await store.group(EVERYTHING)
 
         first = await store.find(InErrorGroup(scope=EVERYTHING, group=error_group, limit=2))
@@ -94,20 +94,20 @@ class ErrorGroupLaws:
     async def test_resting_among_returns_only_visible_dead_or_held_deliveries(
         self, store: Store
     ) -> None:
-        dead = await bury(store, "order-1")
+        dead = await add_dead_letter(store, "order-1")
         await deliver(store, "order-2")
         (done,) = await histories(store, "order-2")
 
         which = [dead, done.delivery, 999]
 
         assert [
-            letter.delivery
-            for letter in await store.find(RestingAmong(scope=EVERYTHING, deliveries=which))
+            history.delivery
+            for history in await store.find(RestingAmong(scope=EVERYTHING, deliveries=which))
         ] == [dead]
         assert list(await store.find(RestingAmong(scope=OTHERS, deliveries=which))) == []
 
     async def test_edited_delivery_is_sent_as_edited(self, store: Store) -> None:
-        dead = await bury(store, "order-1")
+        dead = await add_dead_letter(store, "order-1")
         amendment = EditedBody(delivery=dead, event="o8z6m", body=b'{"event_id":"o8z6m"}')
 
         refused = (
@@ -166,7 +166,7 @@ class ErrorGroupLaws:
         ]
 
     async def test_edited_conversion_takes_the_key_of_its_new_event(self, store: Store) -> None:
-        dead = await bury(store, "order-1")
+        dead = await add_dead_letter(store, "order-1")
         amendment = EditedBody(delivery=dead, event="o8z6m", body=b"{}")
         await store.move(EditBodies(edited=[amendment], note="another event"), now=NOW)
 
@@ -179,7 +179,7 @@ class ErrorGroupLaws:
         await store.record(a_submission(other, receipt="r0"))
         batch = await claim(store)
         await settle(store, batch, "delivered", delivered(batch))
-        dead = await bury(store, "order-1")
+        dead = await add_dead_letter(store, "order-1")
 
         refused = (
             await store.move(

@@ -5,8 +5,8 @@ from store_contract.actions import (
     EVENT,
     FAR,
     PIXEL,
+    add_dead_letter,
     balanced,
-    bury,
     claim,
     claim_or_none,
     histories,
@@ -152,7 +152,7 @@ class CrashLaws:
 
 class DoubtLaws:
     async def test_dead_letters_can_be_held_instead(self, store: Store) -> None:
-        dead = await bury(store, "order-1")
+        dead = await add_dead_letter(store, "order-1")
 
         done = (
             await store.move(

@@ -8,8 +8,8 @@ from store_contract.actions import (
     EVENT,
     FAR,
     PIXEL,
+    add_dead_letter,
     balanced,
-    bury,
     claim,
     claim_or_none,
     deliver,
@@ -35,7 +35,7 @@ from twite.gateway.ports.store import Store
 class OperationLaws:
     async def test_at_rest_lists_the_latest_first(self, store: Store) -> None:
         for number, pixel in enumerate((PIXEL, "p2", PIXEL)):
-            await bury(store, f"order-{number}", pixel=pixel, at=NOW + number)
+            await add_dead_letter(store, f"order-{number}", pixel=pixel, at=NOW + number)
 
         everywhere = await store.find(AtRest(pixel=None, limit=2))
         here = await store.find(AtRest(pixel=PIXEL, limit=9))
@@ -44,7 +44,7 @@ class OperationLaws:
         assert [history.conversion_id for history in here] == ["order-2", "order-0"]
 
     async def test_replayed_delivery_is_sent_unchanged(self, store: Store) -> None:
-        dead = await bury(store, "order-1")
+        dead = await add_dead_letter(store, "order-1")
 
         replayed = (await store.move(Replay(deliveries=[dead]), now=NOW + 5)).moved
 
@@ -68,7 +68,7 @@ class OperationLaws:
         self, store: Store
     ) -> None:
         held = await _held_in_doubt(store, "order-1")
-        dead = await bury(store, "order-2")
+        dead = await add_dead_letter(store, "order-2")
 
         rests = {
             history.delivery: history for history in await store.find(AtRest(pixel=None, limit=9))
@@ -120,7 +120,7 @@ class OperationLaws:
         assert (history.state, history.reason) == (State.HELD, MAY_COUNT_TWICE)
 
     async def test_move_of_many_deliveries_is_audited_once(self, store: Store) -> None:
-        dead = await bury(store, "order-1")
+        dead = await add_dead_letter(store, "order-1")
         entries = [an_entry(f"more-{number}", index=number) for number in range(600)]
         held = [msgspec.structs.replace(plain, held="consent") for plain in entries]
         await store.record(a_submission(*held, receipt="r-many"))
@@ -131,7 +131,7 @@ class OperationLaws:
         replayed = (
             await store.move(Replay(deliveries=ids_), now=NOW + 5, audit_event=audit_event)
         ).moved
-        again = await bury(store, "order-2")
+        again = await add_dead_letter(store, "order-2")
         discarded = (
             await store.move(
                 Discard(deliveries=[again], note="no"), now=NOW + 6, audit_event=given_up
@@ -144,7 +144,7 @@ class OperationLaws:
         assert [entry.audit_event for entry in noted] == [audit_event, given_up]
 
     async def test_discarded_delivery_is_suppressed_with_the_note(self, store: Store) -> None:
-        dead = await bury(store, "order-1")
+        dead = await add_dead_letter(store, "order-1")
 
         discarded = (
             await store.move(Discard(deliveries=[dead], note="a test order"), now=NOW + 5)
@@ -159,7 +159,8 @@ class OperationLaws:
 
     async def test_discarded_conversion_keeps_its_key(self, store: Store) -> None:
         await store.move(
-            Discard(deliveries=[await bury(store, "order-1")], note="a test order"), now=NOW
+            Discard(deliveries=[await add_dead_letter(store, "order-1")], note="a test order"),
+            now=NOW,
         )
 
         again = await record(store, "order-1", receipt="r2")

@@ -6,8 +6,8 @@ import pytest
 from builders import NOW, a_conversion, a_submission, an_entry
 from store_contract.actions import (
     PIXEL,
+    add_dead_letter,
     balanced,
-    bury,
     claim,
     claim_or_none,
     deliver,
@@ -161,7 +161,7 @@ class ConsentLaws:
     async def test_replayed_conversion_of_an_opted_out_person_is_not_sent(
         self, store: Store
     ) -> None:
-        dead = await bury(store, "order-1")
+        dead = await add_dead_letter(store, "order-1")
         await store.revoke(keys(store), now=NOW)
 
         await store.move(Replay(deliveries=[dead]), now=NOW)
@@ -220,7 +220,7 @@ class ConsentLaws:
         assert list(rest) == [DecidedDelivery(delivery=two.delivery, pixel="o8z6j", evidence=None)]
 
     async def test_taken_back_deliveries_are_suppressed(self, store: Store) -> None:
-        dead = await bury(store, "order-1")
+        dead = await add_dead_letter(store, "order-1")
         await record(store, "order-2", receipt="r2")
         (queued,) = await histories(store, "order-2")
 
@@ -245,7 +245,7 @@ class ConsentLaws:
         )
 
     async def test_only_queued_deliveries_are_held_again(self, store: Store) -> None:
-        dead = await bury(store, "order-1")
+        dead = await add_dead_letter(store, "order-1")
         await record(store, "order-2", receipt="r2")
         (queued,) = await histories(store, "order-2")
 

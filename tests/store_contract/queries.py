@@ -7,7 +7,7 @@ from builders import NOW, a_submission, an_entry, matching
 from store_contract.actions import (
     EVENT,
     PIXEL,
-    bury,
+    add_dead_letter,
     claim,
     deliver,
     delivered,
@@ -46,7 +46,7 @@ class TallyLaws:
     async def test_flows_are_counted_by_every_span_length(self, store: Store) -> None:
         await deliver(store, "order-1")
         await record(store, "order-1", receipt="r2", at=NOW + 1)
-        await bury(store, "order-2")
+        await add_dead_letter(store, "order-2")
 
         flow = FlowCounts(at=MINUTE_OF_NOW, received=3, duplicate=1, delivered=1, dead=1)
         assert list(await store.answer(FlowsQuery(scope=EVERYTHING, span=MINUTE, since=0))) == [
@@ -170,7 +170,7 @@ class ConsoleQueryLaws:
         self, store: Store, look: ListQuery, found: list[str]
     ) -> None:
         await deliver(store, "done")
-        await bury(store, "dead")
+        await add_dead_letter(store, "dead")
         await record(store, "elsewhere", receipt="r3", pixel="p2")
         suppressed = an_entry("not sent", suppressed="no consent")
         await store.record(a_submission(suppressed, receipt="r4"))
@@ -248,9 +248,11 @@ class ConsoleQueryLaws:
         assert (await store.page(ListQuery(flagged=True, reason="zero"))).summaries == ()
 
     async def test_usual_amounts_are_stored(self, store: Store) -> None:
-        norm = UsualAmount(pixel=PIXEL, event=EVENT, currency="EUR", seen=2, first=(1.5, 1.7))
-        await store.put([norm])
-        learnt = msgspec.structs.replace(norm, seen=30, center=1.6, spread=0.2, first=())
+        usual_amount = UsualAmount(
+            pixel=PIXEL, event=EVENT, currency="EUR", seen=2, first=(1.5, 1.7)
+        )
+        await store.put([usual_amount])
+        learnt = msgspec.structs.replace(usual_amount, seen=30, center=1.6, spread=0.2, first=())
         await store.put([learnt])
 
         assert list(await store.load(UsualAmount)) == [learnt]

@@ -9,8 +9,8 @@ from builders import NOW, a_submission, an_entry
 from store_contract.actions import (
     EVENT,
     PIXEL,
+    add_dead_letter,
     balanced,
-    bury,
     claim,
     claim_or_none,
     deliver,
@@ -336,7 +336,7 @@ class RecordingLaws:
 class BalanceLaws:
     async def test_every_conversion_is_accounted_for(self, store: Store) -> None:
         await deliver(store, "delivered")
-        await bury(store, "dead")
+        await add_dead_letter(store, "dead")
         await record(store, "sending", receipt="r3")
         await claim(store)
         await store.record(

@@ -119,7 +119,7 @@ class PayloadSeal:
         return sealed[:1].decode()
 
 
-def a_letter(number: int = 1, *, seal: Seal | None, index: int = 0) -> AcceptedConversion:
+def a_payload(number: int = 1, *, seal: Seal | None, index: int = 0) -> AcceptedConversion:
     """Return a tag's queued payloads."""
     letter = TagPayload(pixel="o8z6j", at=NOW, event={"number": number})
     body = written(letter, name=TAG, seal=seal)
@@ -143,9 +143,9 @@ async def opened(store: Store, *, seal: Seal) -> list[object]:
 
 class TagPayloadLaws:
     async def test_queued_payload_is_resealed_and_sent_unchanged(self, store: Store) -> None:
-        await post(store, a_letter(1, seal=PayloadSeal(b"1")))
-        await post(store, a_letter(2, seal=PayloadSeal(b"1")))
-        await post(store, a_letter(3, seal=None))
+        await post(store, a_payload(1, seal=PayloadSeal(b"1")))
+        await post(store, a_payload(2, seal=PayloadSeal(b"1")))
+        await post(store, a_payload(3, seal=None))
         await record(store, "order-of-a-pixel")
 
         done = await Resealing(outbox=store, seal=PayloadSeal(b"2", b"1")).all()
@@ -155,7 +155,7 @@ class TagPayloadLaws:
         assert await opened(store, seal=PayloadSeal(b"2")) == [1, 2, 3]
 
     async def test_dead_payload_is_resealed(self, store: Store) -> None:
-        await post(store, a_letter(seal=PayloadSeal(b"1")))
+        await post(store, a_payload(seal=PayloadSeal(b"1")))
         batch = await claim(store, pixel=TAG)
         await settle(store, batch, "rejected", dead_lettered(batch))
 
@@ -166,7 +166,7 @@ class TagPayloadLaws:
         assert await opened(store, seal=PayloadSeal(b"2")) == [1]
 
     async def test_payload_in_flight_is_resealed_for_its_next_attempt(self, store: Store) -> None:
-        await post(store, a_letter(1, seal=None), a_letter(2, seal=None, index=1))
+        await post(store, a_payload(1, seal=None), a_payload(2, seal=None, index=1))
         batch = await claim(store, pixel=TAG)
         first, second = batch.deliveries
 
@@ -182,7 +182,7 @@ class TagPayloadLaws:
         ]  # fmt: skip
 
     async def test_delivered_payload_needs_no_key(self, store: Store) -> None:
-        await post(store, a_letter(seal=PayloadSeal(b"1")))
+        await post(store, a_payload(seal=PayloadSeal(b"1")))
         batch = await claim(store, pixel=TAG)
 
         await settle(store, batch, "delivered", delivered(batch))
@@ -191,7 +191,7 @@ class TagPayloadLaws:
         assert await Resealing(outbox=store, seal=PayloadSeal(b"2", b"1")).all() == 0
 
     async def test_resealing_works_in_slices_and_skips_none(self, store: Store) -> None:
-        sealed = [a_letter(number, seal=PayloadSeal(b"1"), index=number) for number in range(5)]
+        sealed = [a_payload(number, seal=PayloadSeal(b"1"), index=number) for number in range(5)]
         others = [an_entry(f"other-{number}", index=number) for number in range(5, 9)]
         await post(store, *sealed[:3], *others, *sealed[3:])
         resealing = Resealing(outbox=store, seal=PayloadSeal(b"2", b"1"))
@@ -209,7 +209,7 @@ class TagPayloadLaws:
         self, store: Store
     ) -> None:
         for number in range(3):
-            await post(store, a_letter(number, seal=PayloadSeal(str(number).encode())))
+            await post(store, a_payload(number, seal=PayloadSeal(str(number).encode())))
         seal = PayloadSeal(b"2", b"1")
         before = left(seal, secrets=(), heads=await store.answer(PayloadHeadsQuery()))
 

@@ -8,8 +8,8 @@ import pytest
 
 from builders import NOW, a_submission, an_entry
 from store_contract.actions import (
+    add_dead_letter,
     balanced,
-    bury,
     claim,
     dead_lettered,
     deliver,
@@ -54,9 +54,9 @@ async def dead_of(path):
     reader = await SQLiteReader.open(path)
     try:
         return [
-            letter
-            for letter in await reader.find(AtRest(pixel=None, limit=9))
-            if letter.state == "dead"
+            history
+            for history in await reader.find(AtRest(pixel=None, limit=9))
+            if history.state == "dead"
         ]
     finally:
         await reader.close()
@@ -96,7 +96,7 @@ async def test_dead_letter_with_a_later_copy_needs_confirmation_to_replay(path, 
 
 async def test_older_of_two_dead_copies_needs_confirmation_to_replay(path, store):
     (older,) = await dead_of(path)
-    newer = await bury(store, "order-1")
+    newer = await add_dead_letter(store, "order-1")
 
     done = (await store.move(Replay(deliveries=[older.delivery, newer]), now=NOW + 9)).moved
 
@@ -117,7 +117,7 @@ async def test_console_sees_the_other_copy(store):
 async def test_key_taken_over_by_an_edit_survives_a_restart(path):
     """Several copies had the key before: the key log deletes them all."""
     store = await SQLiteStore.open(path)
-    edited = await bury(store, "order-1")
+    edited = await add_dead_letter(store, "order-1")
     for number in range(3):
         copy = corrected_by(number, event=OTHER)
         await store.record(a_submission(copy, receipt=f"r{number}"))

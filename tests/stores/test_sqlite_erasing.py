@@ -166,11 +166,11 @@ async def test_erasure_by_conversion_id_covers_all_requests_of_the_source(store,
 
 
 async def test_tag_payload_is_erased_with_its_conversion(store, path):
-    letter = b'{"pixel":"o8z6j","at":1,"sealed":"AAAA"}'
+    payload = b'{"pixel":"o8z6j","at":1,"sealed":"AAAA"}'
     await record(
         store,
         entry("order-1", ADA),
-        entry("refund/order-1/3", ADA, index=1, pixel="tag:crm", body=letter),
+        entry("refund/order-1/3", ADA, index=1, pixel="tag:crm", body=payload),
         said=[native("order-1", ADA)],
     )
 
@@ -181,8 +181,8 @@ async def test_tag_payload_is_erased_with_its_conversion(store, path):
 
 
 async def test_tag_only_event_is_found_by_its_public_id(store, path):
-    letter = b'{"pixel":"o8z6j","at":1,"sealed":"AAAA"}'
-    told = entry("some_event/order/1", ADA, pixel="tag:crm", body=letter)
+    payload = b'{"pixel":"o8z6j","at":1,"sealed":"AAAA"}'
+    told = entry("some_event/order/1", ADA, pixel="tag:crm", body=payload)
     await record(store, msgspec.structs.replace(told, called="order/1"), said=[])
     whom = all_of([asked(CONVERSION_ID, "order/1", region=None)])
 

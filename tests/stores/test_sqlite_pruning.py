@@ -389,5 +389,5 @@ async def test_rejections_are_kept_for_seven_days(path, store):
     prune(path, now=NOW + DAY + KEPT_FOR + 1)
 
     left = await store.answer(RejectionsQuery(wanted=RejectionQuery()))
-    assert [letter.conversion_id for letter in left] == ["o2"]
+    assert [rejection.conversion_id for rejection in left] == ["o2"]
     assert total(await store.balance()).rejected == 3

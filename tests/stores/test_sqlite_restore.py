@@ -89,7 +89,7 @@ async def test_older_copy_beside_a_newer_log_sends_nothing_twice(path, copy, mak
 
     assert (len(sent), again, len(held)) == (50, [], 50)
     [aside] = Path(path).parent.glob("twite.db.stray-*-wal")
-    assert {(letter.state, letter.reason) for letter in held} == {(State.HELD, OLDER_COPY)}
+    assert {(history.state, history.reason) for history in held} == {(State.HELD, OLDER_COPY)}
     assert store.told[0].startswith(before)
     assert aside.name in store.told[0]
     assert aside.read_bytes() == log

@@ -4,7 +4,7 @@ import sqlite3
 from contextlib import closing
 
 from store_contract.actions import claim_or_none
-from store_contract.sealing import TAG, PayloadSeal, a_letter, post
+from store_contract.sealing import TAG, PayloadSeal, a_payload, post
 from twite.gateway.tags.run.payload import Resealing
 from twite.stores.sqlite import SQLiteStore
 
@@ -12,7 +12,7 @@ from twite.stores.sqlite import SQLiteStore
 async def test_damaged_payload_is_not_repaired_by_a_new_key(tmp_path):
     path = str(tmp_path / "twite.db")
     store = await SQLiteStore.open(path)
-    await post(store, a_letter(1, seal=PayloadSeal(b"1")))
+    await post(store, a_payload(1, seal=PayloadSeal(b"1")))
     await store.close()
     with closing(sqlite3.connect(path, isolation_level=None)) as file:
         changed = file.execute(

@@ -287,13 +287,13 @@ def test_command_prints_what_it_copied(path, tmp_path, postgres_url, monkeypatch
     monkeypatch.setattr("twite.cli.store._EVERY", 0)
 
     code = run(["store", "copy", f"sqlite:{path}", "env:TWITE_STORE"])
-    heard = capsys.readouterr()
+    output = capsys.readouterr()
     as_json = run(["store", "copy", "env:TWITE_STORE", f"sqlite:{tmp_path}/back.db", "--json"])
     told = json.loads(capsys.readouterr().out)
 
     assert (code, as_json) == (0, 0)
-    assert "rows of 40 tables, all equal" in heard.out
-    assert "Copied 1 of 1 rows of the table lease" in heard.err
-    assert "Compared 1 of 1 rows of the table lease" in heard.err
-    assert "Do not start a gateway on the old store again" in heard.err
+    assert "rows of 40 tables, all equal" in output.out
+    assert "Copied 1 of 1 rows of the table lease" in output.err
+    assert "Compared 1 of 1 rows of the table lease" in output.err
+    assert "Do not start a gateway on the old store again" in output.err
     assert told["rows"]["conversion"] == told["conversions"] == told["histories"]

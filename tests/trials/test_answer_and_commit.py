@@ -9,12 +9,12 @@ import pytest
 from gateway_processes import PIXEL, Gateway, wait_for
 
 from simulator.clock import TrialClock
-from simulator.files import FileGround
+from simulator.files import FileStoreData
 from simulator.nth_fault import Scenario
-from simulator.store import MemoryGround
-from simulator.story import CLICK, Offer
+from simulator.scenario import CLICK, Offer
+from simulator.store import MemoryStoreData
 from simulator.world import World
-from simulator.x import Met, Weather
+from simulator.x import Met, RequestFault
 from twite.domain.times import DAY, HOUR, MINUTE
 from twite.testing.emulator import running_emulator
 
@@ -39,10 +39,10 @@ def a_sale(number):
 class DiesOfEachAnswer(Scenario):
     """Each sale's first request ends the process as soon as X has taken it."""
 
-    def __init__(self, sales, *, weather=Weather.DIES_AFTER):
+    def __init__(self, sales, *, request_fault=RequestFault.DIES_AFTER):
         super().__init__()
         self.sales = sales
-        self.weather = weather
+        self.request_fault = request_fault
         self.died = 0
 
     def timeline(self):
@@ -53,7 +53,7 @@ class DiesOfEachAnswer(Scenario):
         self.requests += 1
         if self.requests % 2 and self.died < self.sales:
             self.died += 1
-            return Met(weather=self.weather)
+            return Met(request_fault=self.request_fault)
         return Met()
 
 
@@ -66,28 +66,30 @@ class NeverHears(Scenario):
         yield DAYS * DAY, a_sale(10_000)
 
     def on_request(self, pixel):  # noqa: ARG002 there is only one pixel
-        return Met(weather=Weather.TIMEOUT) if self._counting else Met()
+        return Met(request_fault=RequestFault.TIMEOUT) if self._counting else Met()
 
 
-async def played(plot, ground):
-    world = World(plot=plot, ground=ground, clock=TrialClock(), tell=lambda _: None)
+async def played(scenario, store_data):
+    world = World(scenario=scenario, store_data=store_data, clock=TrialClock(), tell=lambda _: None)
     try:
         await world.play()
     finally:
-        await ground.close()
+        await store_data.close()
     return world
 
 
 @pytest.mark.parametrize("store", [None, SQLITE], ids=["memory", "sqlite"])
 def test_each_death_between_response_and_commit_costs_one_equal_copy(store, figure):
     deaths = DEATHS if LONG or store is None else 10
-    plot = DiesOfEachAnswer(deaths)
+    scenario = DiesOfEachAnswer(deaths)
 
-    world = asyncio.run(played(plot, MemoryGround() if store is None else FileGround(store)))
+    world = asyncio.run(
+        played(scenario, MemoryStoreData() if store is None else FileStoreData(store))
+    )
 
     # The judge compares the bytes of each copy, and the time since X accepted the first.
     assert [*map(str, world.judge.findings)] == []
-    assert (plot.died, world.judge.copies) == (deaths, 2 * deaths)
+    assert (scenario.died, world.judge.copies) == (deaths, 2 * deaths)
     figure(
         "an unknown outcome is sent again with the same id and body",
         f"{deaths} deaths between X's answer and our commit, {world.judge.copies} copies, 0 differ",
@@ -95,16 +97,16 @@ def test_each_death_between_response_and_commit_costs_one_equal_copy(store, figu
 
 
 def test_death_before_x_received_the_request_costs_the_same():
-    plot = DiesOfEachAnswer(DEATHS, weather=Weather.DIES_BEFORE)
+    scenario = DiesOfEachAnswer(DEATHS, request_fault=RequestFault.DIES_BEFORE)
 
-    world = asyncio.run(played(plot, MemoryGround()))
+    world = asyncio.run(played(scenario, MemoryStoreData()))
 
     assert [*map(str, world.judge.findings)] == []
     assert world.judge.copies == 2 * DEATHS
 
 
 def test_days_without_a_response_send_nothing_after_forty_hours(figure):
-    world = asyncio.run(played(NeverHears(), MemoryGround()))
+    world = asyncio.run(played(NeverHears(), MemoryStoreData()))
 
     assert [*map(str, world.judge.findings)] == []
     figure(

@@ -41,7 +41,7 @@ KINDS = ("plain", "plain", "plain", "corrected", "corrected", "limited", "denied
 ALL_KINDS = (*KINDS, "unclear", "limited otherwise", "limited")
 
 
-class Street:
+class CopyTrial:
     """One store, and an X that records what it accepts."""
 
     def __init__(self, store, seed, *, kinds=KINDS, names=NAMES, together=True):
@@ -162,18 +162,18 @@ async def test_x_gets_one_body_of_all_copies_and_none_after_a_denial(kind, tmp_p
             if kind == "memory"
             else await SQLiteStore.open(str(tmp_path / f"{seed}.db"), fresh_keys=3)
         )
-        street = Street(store, seed)
+        trial = CopyTrial(store, seed)
         for _ in range(STEPS):
-            await street.step()
+            await trial.step()
         await store.close()
-        counts += street.counts
-        wrong += [(seed, *mistake) for mistake in street.wrong]
+        counts += trial.counts
+        wrong += [(seed, *mistake) for mistake in trial.wrong]
     assert wrong == []
     told = ", ".join(f"{many} {what}" for what, many in sorted(counts.items()))
     figure(f"copies on {kind}", f"{SEEDS} seeds: {told}; 0 with two bodies, 0 after a denial")
 
 
-async def known(street):
+async def known(trial):
     """Return what a store knows about all conversions, without ids."""
     return [
         (
@@ -182,7 +182,7 @@ async def known(street):
             len(history.supersedes), len(history.attempts),
         )
         for number in range(FEW)
-        for history in await histories(street.store, f"order-{number}")
+        for history in await histories(trial.store, f"order-{number}")
     ]  # fmt: skip
 
 
@@ -190,19 +190,19 @@ async def test_copies_in_one_request_match_copies_one_by_one(tmp_path, figure):
     compared, copies = 0, 0
     for seed in range(SEEDS):
         file = str(tmp_path / f"{seed}.db")
-        wanted = Street(MemoryStore(), seed, kinds=ALL_KINDS, names=FEW, together=False)
-        streets = [
-            Street(MemoryStore(), seed, kinds=ALL_KINDS, names=FEW),
-            Street(await SQLiteStore.open(file, fresh_keys=1), seed, kinds=ALL_KINDS, names=FEW),
+        wanted = CopyTrial(MemoryStore(), seed, kinds=ALL_KINDS, names=FEW, together=False)
+        trials = [
+            CopyTrial(MemoryStore(), seed, kinds=ALL_KINDS, names=FEW),
+            CopyTrial(await SQLiteStore.open(file, fresh_keys=1), seed, kinds=ALL_KINDS, names=FEW),
         ]
         for step in range(STEPS):
             await wanted.step()
-            for street in streets:
-                await street.step()
-                assert await known(street) == await known(wanted), (seed, step, type(street.store))
-            compared += len(streets)
+            for trial in trials:
+                await trial.step()
+                assert await known(trial) == await known(wanted), (seed, step, type(trial.store))
+            compared += len(trials)
         copies += wanted.counts["copies"]
-        await streets[1].store.close()
+        await trials[1].store.close()
     figure(
         "copies in one request", f"{SEEDS} seeds, {copies:,} copies: {compared:,} of {compared:,} "
         "comparisons with the same copies one by one are equal",

@@ -1,4 +1,4 @@
-"""The seeded simulator: a few stories by default, thousands with TWITE_TRIAL=1."""
+"""The seeded simulator: a few scenarios by default, thousands with TWITE_TRIAL=1."""
 
 import asyncio
 import os
@@ -10,11 +10,11 @@ import pytest
 from memory_store.store import MemoryStore
 from simulator.clock import TrialClock
 from simulator.nth_fault import Scenario
+from simulator.scenario import Conversions, Jump, Stop
 from simulator.simulator import main, play
-from simulator.store import MemoryGround
-from simulator.story import Conversions, Jump, Stop
+from simulator.store import MemoryStoreData
 from simulator.world import World
-from simulator.x import Met, Weather
+from simulator.x import Met, RequestFault
 from twite.domain.times import HOUR, MINUTE, SECOND
 from twite.gateway.delivery.worker import WorkerConfig
 
@@ -30,7 +30,7 @@ def broken(played):
 
 
 @pytest.mark.parametrize("chunk", CHUNKS)
-def test_no_story_breaks_a_promise(chunk, figure):
+def test_no_scenario_breaks_a_promise(chunk, figure):
     seeds = range(chunk * EACH, (chunk + 1) * EACH)
 
     played = [
@@ -40,8 +40,8 @@ def test_no_story_breaks_a_promise(chunk, figure):
 
     assert [line for run in played for line in broken(run)] == []
     figure(
-        "no story of the simulator breaks a promise",
-        f"{len(played):,} stories of {'ten days' if LONG else 'three quarters of an hour'}, "
+        "no scenario of the simulator breaks a promise",
+        f"{len(played):,} scenarios of {'ten days' if LONG else 'three quarters of an hour'}, "
         f"{sum(run.conversions for run in played):,} conversions, "
         f"{sum(run.requests for run in played):,} requests, "
         f"{sum(run.processes for run in played):,} processes: 0 checks broken",
@@ -56,17 +56,17 @@ def test_virtual_days_break_no_promise():
 
 
 @pytest.mark.parametrize("store", [None, SQLITE] if LONG else [None])
-def test_same_seed_plays_the_same_story(store):
-    stories: list[list[str]] = [[], []]
+def test_same_seed_plays_the_same_scenario(store):
+    scenarios: list[list[str]] = [[], []]
 
-    for story in stories:
-        play(8, days=0.1 if store is None else 0.03, store=store, tell=story.append)
+    for steps in scenarios:
+        play(8, days=0.1 if store is None else 0.03, store=store, tell=steps.append)
 
-    assert len(stories[0]) > 100
-    assert stories[0] == stories[1]
+    assert len(scenarios[0]) > 100
+    assert scenarios[0] == scenarios[1]
 
 
-def test_command_plays_the_named_story(capsys):
+def test_command_plays_the_named_scenario(capsys):
     status = main(["--seed", "8", "--days", "0.1", "-v"])
 
     assert status == 0
@@ -77,7 +77,7 @@ class Outage(Scenario):
     """X accepts everything but does not respond for two days."""
 
     def on_request(self, pixel):  # noqa: ARG002 the same for every pixel
-        return Met(weather=Weather.TIMEOUT) if self._counting else Met()
+        return Met(request_fault=RequestFault.TIMEOUT) if self._counting else Met()
 
     def timeline(self):
         yield from super().timeline()
@@ -94,7 +94,9 @@ class PutBack(Scenario):
         yield 10 * SECOND, Jump(by=-24 * HOUR)
 
     def on_request(self, pixel):  # noqa: ARG002 the same for every pixel
-        return Met(weather=Weather.LIMITED, wait=10 * MINUTE) if self._counting else Met()
+        return (
+            Met(request_fault=RequestFault.LIMITED, wait=10 * MINUTE) if self._counting else Met()
+        )
 
 
 class AllAlike(Scenario):
@@ -114,13 +116,13 @@ class AllAlike(Scenario):
         yield HOUR, Jump(by=0)
 
     def on_request(self, pixel):  # noqa: ARG002 there is only one pixel
-        return Met(weather=Weather.ALL_ALIKE) if self._counting else Met()
+        return Met(request_fault=RequestFault.ALL_ALIKE) if self._counting else Met()
 
 
-async def checks_broken(plot, store=None):
-    """Run a plot on a store, and return the names of the failed checks."""
-    ground = MemoryGround(store)
-    world = World(plot=plot, ground=ground, clock=TrialClock(), tell=lambda _: None)
+async def checks_broken(scenario, store=None):
+    """Run a scenario on a store, and return the names of the failed checks."""
+    store_data = MemoryStoreData(store)
+    world = World(scenario=scenario, store_data=store_data, clock=TrialClock(), tell=lambda _: None)
     # The world observes all tasks of its loop.
     await world.play()
     return {finding.check for finding in (*world.judge.findings, *world.judge.known)}
@@ -170,7 +172,7 @@ class Unbalanced(MemoryStore):
 
 
 @pytest.mark.parametrize(
-    ("store", "plot", "check"),
+    ("store", "scenario", "check"),
     [
         (Forgetful, Scenario, "nothing_lost"),
         (Amnesiac, Scenario, "no_resend_after_success"),
@@ -183,8 +185,8 @@ class Unbalanced(MemoryStore):
         (Unbalanced, Scenario, "balance"),
     ],
 )
-def test_store_that_breaks_a_promise_is_detected(store, plot, check):
-    assert check in asyncio.run(checks_broken(plot(), store()))
+def test_store_that_breaks_a_promise_is_detected(store, scenario, check):
+    assert check in asyncio.run(checks_broken(scenario(), store()))
 
 
 def test_wall_clock_set_back_by_a_day_delays_nothing():

@@ -15,7 +15,7 @@ FOREIGN = ("NOT_FOUND", "event_id (abc) does not belong to provided account", "e
 NOT_SET = ("INVALID_PARAMETER", "event_id (abc) is not a single event tag (SET)", "event_id")
 
 
-def heard(status, body=b"", *, headers=None, whole=True, sent=1):
+def decoded(status, body=b"", *, headers=None, whole=True, sent=1):
     return decode(status=status, headers=headers or {}, body=body, whole=whole, sent=sent, now=NOW)
 
 
@@ -38,12 +38,12 @@ def complaints(*said):
 def test_matching_count_is_a_delivery():
     body = success(conversions_processed=3, debug_id="ff02e052-36e4-47d6-bdf0-6d8986446562")
 
-    assert heard(200, body, sent=3) == Delivered(debug_id="ff02e052-36e4-47d6-bdf0-6d8986446562")
+    assert decoded(200, body, sent=3) == Delivered(debug_id="ff02e052-36e4-47d6-bdf0-6d8986446562")
 
 
 @pytest.mark.parametrize("debug_id", [None, 5, ["a"], {"a": 1}, "x" * 10_000])
 def test_odd_debug_id_is_still_a_delivery(debug_id):
-    outcome = heard(200, success(conversions_processed=1, debug_id=debug_id))
+    outcome = decoded(200, success(conversions_processed=1, debug_id=debug_id))
 
     assert isinstance(outcome, Delivered)
     assert len(outcome.debug_id) <= 512
@@ -52,12 +52,12 @@ def test_odd_debug_id_is_still_a_delivery(debug_id):
 def test_null_errors_are_still_a_delivery():
     body = b'{"data":{"conversions_processed":1,"debug_id":"d"},"errors":null}'
 
-    assert heard(200, body) == Delivered(debug_id="d")
+    assert decoded(200, body) == Delivered(debug_id="d")
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, -2, 10**30])
 def test_different_count_is_ambiguous(count):
-    outcome = heard(200, success(conversions_processed=count), sent=2)
+    outcome = decoded(200, success(conversions_processed=count), sent=2)
 
     assert outcome == Errored(reason=f"X processed {count} of 2", ambiguous=True)
 
@@ -87,24 +87,24 @@ def test_different_count_is_ambiguous(count):
     ],
 )
 def test_success_without_a_count_is_ambiguous(body):
-    assert heard(200, body) == UNCOUNTED
+    assert decoded(200, body) == UNCOUNTED
 
 
 def test_other_2xx_without_a_count_is_ambiguous():
-    outcome = heard(204)
+    outcome = decoded(204)
 
     assert outcome == Errored(reason="204 without a count of conversions processed", ambiguous=True)
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 404, 429, 500, 503])
 def test_truncated_response_is_ambiguous_whatever_its_status(status):
-    outcome = heard(status, success(conversions_processed=1), whole=False)
+    outcome = decoded(status, success(conversions_processed=1), whole=False)
 
     assert outcome == Errored(reason=f"the response ({status}) was truncated", ambiguous=True)
 
 
 def test_status_400_concerns_conversions_and_keeps_the_message():
-    outcome = heard(400, errors(HASH))
+    outcome = decoded(400, errors(HASH))
 
     assert outcome == Rejected(
         scope=RejectionScope.CONVERSION,
@@ -116,13 +116,13 @@ def test_status_400_concerns_conversions_and_keeps_the_message():
 @pytest.mark.parametrize("body", [b"", b"<html>", b"{", b'{"errors":[{"code":[]}]}'])
 @pytest.mark.parametrize("sent", [1, 2])
 def test_status_400_without_readable_errors_is_unclear(body, sent):
-    assert heard(400, body, sent=sent) == Rejected(scope=RejectionScope.UNCLEAR, reason="400")
+    assert decoded(400, body, sent=sent) == Rejected(scope=RejectionScope.UNCLEAR, reason="400")
 
 
 def test_error_without_a_message_does_not_hide_the_others():
     body = b'{"errors":[{"code":null,"message":null,"parameter":null},{"code":89,"message":"m"}]}'
 
-    assert heard(400, body).complaints == complaints(("", "", ""), ("89", "m", ""))
+    assert decoded(400, body).complaints == complaints(("", "", ""), ("89", "m", ""))
 
 
 @pytest.mark.parametrize(
@@ -130,15 +130,15 @@ def test_error_without_a_message_does_not_hide_the_others():
     [(400, ("INVALID_PARAMETER", "Conversion count limit is 500", "")), (413, ("X", "m", ""))],
 )
 def test_too_many_conversions_concern_the_size(status, said):
-    assert heard(status, errors(said)).scope is RejectionScope.SIZE
+    assert decoded(status, errors(said)).scope is RejectionScope.SIZE
 
 
 def test_status_413_without_json_concerns_the_size():
-    assert heard(413, b"<html>").scope is RejectionScope.SIZE
+    assert decoded(413, b"<html>").scope is RejectionScope.SIZE
 
 
 def test_status_404_about_the_event_concerns_the_event():
-    outcome = heard(404, errors(FOREIGN, NOT_SET))
+    outcome = decoded(404, errors(FOREIGN, NOT_SET))
 
     assert outcome == Rejected(
         scope=RejectionScope.EVENT,
@@ -157,40 +157,40 @@ def test_status_404_about_the_event_concerns_the_event():
     ],
 )
 def test_other_404_concerns_the_pixel(body):
-    assert heard(404, body).scope is RejectionScope.PIXEL
+    assert decoded(404, body).scope is RejectionScope.PIXEL
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>not found</html>", b'{"errors":[]}', b"{}"])
 @pytest.mark.parametrize("status", [301, 302, 304, 307, 402, 403, 404, 405, 410, 418, 451])
 def test_refusal_without_errors_of_x_is_unclear(status, body):
-    assert heard(status, body) == Rejected(scope=RejectionScope.UNCLEAR, reason=str(status))
+    assert decoded(status, body) == Rejected(scope=RejectionScope.UNCLEAR, reason=str(status))
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>not you</html>"])
 def test_status_401_concerns_the_pixel_whatever_its_body(body):
-    assert heard(401, body).scope is RejectionScope.PIXEL
+    assert decoded(401, body).scope is RejectionScope.PIXEL
 
 
 @pytest.mark.parametrize("status", [301, 302, 304, 307, 401, 402, 403, 405, 410, 418, 451])
 def test_settings_and_access_errors_concern_the_pixel(status):
-    assert heard(status, errors(("C", "m", ""))) == Rejected(
+    assert decoded(status, errors(("C", "m", ""))) == Rejected(
         scope=RejectionScope.PIXEL, reason=f"{status} C: m", complaints=complaints(("C", "m", ""))
     )
 
 
 @pytest.mark.parametrize("status", [408, 423, 500, 502, 503, 504, 599])
 def test_possibly_processed_request_is_ambiguous(status):
-    assert heard(status, b"<html>") == Errored(reason=f"{status}", ambiguous=True)
+    assert decoded(status, b"<html>") == Errored(reason=f"{status}", ambiguous=True)
 
 
 def test_status_503_is_retried_at_its_time():
-    outcome = heard(503, headers={"retry-after": "30"})
+    outcome = decoded(503, headers={"retry-after": "30"})
 
     assert outcome == Errored(reason="503", ambiguous=True, retry_at=NOW + 30 * SECOND)
 
 
 def limited(**headers):
-    outcome = heard(
+    outcome = decoded(
         429,
         errors(("TOO_MANY_REQUESTS", "", "")),
         headers={k.replace("_", "-"): v for k, v in headers.items()},
@@ -237,7 +237,7 @@ def test_status_429_with_an_absurd_reset_waits_a_minute(reset):
 )
 def test_absurd_retry_after_is_ignored(after):
     assert limited(retry_after=after) == MINUTE
-    assert heard(503, headers={"retry-after": after}).retry_at is None
+    assert decoded(503, headers={"retry-after": after}).retry_at is None
 
 
 @pytest.mark.parametrize(("more", "wait"), [(0, LONGEST_WAIT), (1, DEFAULT_WAIT)])
@@ -246,7 +246,7 @@ def test_retry_after_is_obeyed_up_to_the_longest_wait(more, wait):
 
 
 def test_reason_has_at_most_five_complaints():
-    outcome = heard(400, errors(*[(f"CODE{n}", "no", "") for n in range(7)]))
+    outcome = decoded(400, errors(*[(f"CODE{n}", "no", "") for n in range(7)]))
 
     assert [f"CODE{n}" in outcome.reason for n in range(7)] == [True] * 5 + [False] * 2
 
@@ -254,7 +254,7 @@ def test_reason_has_at_most_five_complaints():
 def test_messages_of_x_are_truncated():
     long = ("C" * 1_000, "m" * 10_000, "p" * 1_000)
 
-    outcome = heard(400, errors(*[long] * 2_000))
+    outcome = decoded(400, errors(*[long] * 2_000))
 
     assert len(outcome.reason) <= 512
     assert len(outcome.complaints) == 1_000
@@ -314,7 +314,7 @@ JSONISH = st.recursive(
     ),
 )
 def test_every_response_has_an_outcome(status, body, whole, headers):
-    outcome = heard(status, body, whole=whole, headers=headers)
+    outcome = decoded(status, body, whole=whole, headers=headers)
 
     assert isinstance(outcome, Delivered | Errored | Rejected)
     assert not isinstance(outcome, Delivered) or (whole and 200 <= status < 300)
@@ -324,4 +324,4 @@ def test_every_response_has_an_outcome(status, body, whole, headers):
 def test_count_is_a_success_only_with_a_2xx_status(status):
     body = b'{"data":{"conversions_processed":2,"debug_id":"d"}}'
 
-    assert isinstance(heard(status, body, sent=2), Delivered) == (200 <= status < 300)
+    assert isinstance(decoded(status, body, sent=2), Delivered) == (200 <= status < 300)

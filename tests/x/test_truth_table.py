@@ -121,7 +121,7 @@ ROWS = [
 TWO = tuple(Delivery(id=n, conversion_id=f"c{n}", body=b"{}", received_at=NOW) for n in range(2))
 
 
-def heard(status, body, *, whole=True, headers=None):
+def decoded(status, body, *, whole=True, headers=None):
     return decode(status=status, headers=headers or {}, body=body, whole=whole, sent=2, now=NOW)
 
 
@@ -131,7 +131,7 @@ def heard(status, body, *, whole=True, headers=None):
 def test_each_observed_response_has_its_meaning(status, body, meaning):
     kind, detail, trigger = meaning
 
-    outcome = heard(status, body)
+    outcome = decoded(status, body)
 
     assert type(outcome) is kind
     assert {Errored: "ambiguous", Rejected: "scope"}.get(kind) is None or detail == getattr(
@@ -147,7 +147,7 @@ def test_each_observed_response_has_its_meaning(status, body, meaning):
     ("status", "body"), [row[1:3] for row in ROWS], ids=[row[0] for row in ROWS]
 )
 def test_truncated_response_is_ambiguous_whatever_it_began_with(status, body):
-    outcome = heard(status, body, whole=False)
+    outcome = decoded(status, body, whole=False)
 
     assert (type(outcome), outcome.ambiguous) == (Errored, True)
 
@@ -166,4 +166,4 @@ def test_truncated_response_is_ambiguous_whatever_it_began_with(status, body):
     ids=["reset", "account", "retry-after", "none", "in the past", "year 2100", "no number"],
 )
 def test_status_429_waits_for_a_plausible_time(headers, wait):
-    assert heard(429, b"", headers=headers).retry_at == NOW + wait
+    assert decoded(429, b"", headers=headers).retry_at == NOW + wait

@@ -74,26 +74,26 @@ class CompareEndpoints:
         return next(iter([*of_page, *self._sources]), _NOBODYS)
 
     def _entered(self, event: Event, case: CapturedCase, source: Source) -> EndpointResult:
-        heard = TagEvent(event=event, visitor=_visitor(case, source, event))
-        native = in_our_words(heard)
-        seen = event if case.event is not None else as_seen(heard)
+        tag_event = TagEvent(event=event, visitor=_visitor(case, source, event))
+        native = in_our_words(tag_event)
+        seen = event if case.event is not None else as_seen(tag_event)
         return EndpointResult(
             event=msgspec.convert(dict(seen), dict[str, Tree]),
             granted=granted(native.consent),
             region=source.region,
-            kept_back=self._kept_back(heard, case, source),
+            kept_back=self._kept_back(tag_event, case, source),
         )
 
-    def _kept_back(self, heard: TagEvent, case: CapturedCase, source: Source) -> str | None:
+    def _kept_back(self, tag_event: TagEvent, case: CapturedCase, source: Source) -> str | None:
         found = parse_events(
-            [heard.event],
+            [tag_event.event],
             source=source,
             destinations=self._destinations,
-            visitor=heard.visitor,
+            visitor=tag_event.visitor,
         )
-        if not found.heard:
+        if not found.tag_events:
             return found.ignored[0].reason
-        native = in_our_words(heard)
+        native = in_our_words(tag_event)
         # A case without a time gets the current time, which is used to judge a TC string.
         judge = judging(policy=policy_for(source.consent), now=case.now or SystemClock().now())
         identifiers = identifiers_of(native, region=source.region, faults=[], notes=[])

@@ -138,7 +138,7 @@ def connect(
     return XSignIn(
         ask=ask_x(settings),
         clock=clock,
-        keeper=logins,
+        credential_store=logins,
         destinations={destination.pixel: destination for destination in settings.destinations()},
         noted_as=noted_as,
         open_sign_ins=open_sign_ins,

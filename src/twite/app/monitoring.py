@@ -212,7 +212,7 @@ async def send_trial(settings: Settings) -> Response | NoResponse:
 
 
 class ValueGuardSetup:
-    """Value guards with their stored norms, and the task that saves updated norms."""
+    """Value guards with the stored usual amounts, and the task that saves updated ones."""
 
     def __init__(self, guards: ValueGuards, state: StateStore, clock: Clock) -> None:
         self.guards = guards
@@ -228,12 +228,12 @@ class ValueGuardSetup:
                 destination.pixel: destination.value_guard
                 for destination in settings.destinations()
             },
-            norms=await state.load(UsualAmount),
+            usual_amounts=await state.load(UsualAmount),
         )
         return cls(guards, state, clock)
 
     async def stop(self) -> None:
-        """Store the latest norms."""
+        """Store the latest usual amounts."""
         self._task.cancel()
         await asyncio.wait([self._task])
         with suppress(LedgerUnavailable):

@@ -33,20 +33,20 @@ ENDS: Final = (
 )
 
 
-class Worth(msgspec.Struct, frozen=True):
+class ConversionValue(msgspec.Struct, frozen=True):
     """The value of a conversion, read from the body for X."""
 
     value: str | None = None
     price_currency: str | None = None
 
 
-_WORTH: Final = msgspec.json.Decoder(Worth)
+_WORTH: Final = msgspec.json.Decoder(ConversionValue)
 
 
 def worth_of(body: bytes) -> str:
     """Return the amount with its currency; "" without an amount."""
     try:
-        worth = _WORTH.decode(body) if body else Worth()
+        worth = _WORTH.decode(body) if body else ConversionValue()
     except msgspec.DecodeError:
         return ""
     return f"{worth.value} {worth.price_currency or ''}".strip() if worth.value else ""

@@ -135,15 +135,15 @@ async def _post(
 
 async def _ended(
     http: aiohttp.ClientSession, gateway: Reachable, source: Source, which: str
-) -> "_Life":
+) -> "_History":
     """Poll the history of the test conversion until it is final or the time is up."""
-    history = _Life(state="queued")
+    history = _History(state="queued")
     end = time.monotonic() + _WAIT
     while time.monotonic() < end:
         url = f"{gateway.url}/v1/conversions/{which}"
         async with http.get(url, headers=_signed(source)) as answer:
             if answer.status == _OK:
-                history = msgspec.json.decode(await answer.read(), type=_Life)
+                history = msgspec.json.decode(await answer.read(), type=_History)
         refused = history.state == "queued" and any(
             attempt.outcome == "rejected" for attempt in history.attempts
         )
@@ -153,7 +153,7 @@ async def _ended(
     return history
 
 
-def _told(history: "_Life", number: str) -> CheckFinding:
+def _told(history: "_History", number: str) -> CheckFinding:
     last = history.attempts[-1] if history.attempts else _Attempt(outcome="")
     answer = f"{last.status or ''} {(last.answer or '')[:_WORDS]}".strip() or history.reason
     if history.state == "delivered":
@@ -188,7 +188,7 @@ class _Attempt(msgspec.Struct):
     answer: str | None = None
 
 
-class _Life(msgspec.Struct):
+class _History(msgspec.Struct):
     state: str
     attempts: list[_Attempt] = []
     reason: str | None = None

@@ -173,23 +173,23 @@ def answer_event_tags(
     denied = refuse_account(caller.user, found[1])
     if denied is not None:
         return denied
-    shelf = _Shelf(state, found[1])
+    routes = _EventTagRoutes(state, found[1])
     pairs = dict(request.query_pairs())
     verbs: Mapping[str, Callable[[Mapping[str, str]], XAnswer]]
     if found[2] is None:
-        verbs = {"GET": shelf.listed, "POST": shelf.created}
+        verbs = {"GET": routes.listed, "POST": routes.created}
     else:
         verbs = {
-            "GET": partial(shelf.read, found[2]),
-            "PUT": partial(shelf.updated, found[2]),
-            "DELETE": partial(shelf.deleted, found[2]),
+            "GET": partial(routes.read, found[2]),
+            "PUT": partial(routes.updated, found[2]),
+            "DELETE": partial(routes.deleted, found[2]),
         }
     if request.method in verbs:
         return verbs[request.method](pairs)
     return wrong_method(request.method)
 
 
-class _Shelf(Struct, frozen=True):
+class _EventTagRoutes(Struct, frozen=True):
     """The tags of one account."""
 
     state: EmulatedState

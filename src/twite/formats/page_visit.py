@@ -215,7 +215,7 @@ def _ours(value: str) -> Click | None:
     return read_click(click_id, int(at))
 
 
-class _Kept(msgspec.Struct, frozen=True):
+class _XClickCookie(msgspec.Struct, frozen=True):
     timestamp: int | float = 0
 
 
@@ -224,7 +224,7 @@ def _of_x(value: str) -> Click | None:
     at = 0
     if text.startswith("{"):
         try:
-            at = int(msgspec.json.decode(text, type=_Kept).timestamp)
+            at = int(msgspec.json.decode(text, type=_XClickCookie).timestamp)
         except (msgspec.MsgspecError, UnicodeError, RecursionError, OverflowError):
             return None
     return read_click(text, max(0, at))

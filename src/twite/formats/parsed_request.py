@@ -77,17 +77,17 @@ class ParsedRequest(Masked, frozen=True, kw_only=True):
     `conversions` use the event names of the source's pixel; their `consent` has every raw signal of
     the request, by name. `hit` is the request as JSON, scrubbed, stored to explain later how it was
     read. `repeated` has, for each conversion without an id, the fields that its client repeats on a
-    retry, such as `GA4 <page> <count>`; None if only the conversion itself repeats. `heard` lists
-    the events for which tags may fire, whether or not they are sent to X. `faults` has the faults
-    of each conversion in addition to those of the native rules, or is empty. `unwanted` contains
-    ignored conversions with consent signals, by their place in `ignored`: a denial counts for all
-    copies. It holds personal data: its repr is masked.
+    retry, such as `GA4 <page> <count>`; None if only the conversion itself repeats. `tag_events`
+    lists the events for which tags may fire, whether or not they are sent to X. `faults` has the
+    faults of each conversion in addition to those of the native rules, or is empty. `unwanted`
+    contains ignored conversions with consent signals, by their place in `ignored`: a denial counts
+    for all copies. It holds personal data: its repr is masked.
     """
 
     conversions: tuple[Native, ...] = ()
     ignored: tuple[Ignored, ...] = ()
     hit: msgspec.Raw | None = None
     repeated: tuple[str | None, ...] = ()
-    heard: tuple[TagEvent, ...] = ()
+    tag_events: tuple[TagEvent, ...] = ()
     faults: tuple[tuple[Fault, ...], ...] = ()
     unwanted: tuple[tuple[int, Native], ...] = ()

@@ -54,7 +54,7 @@ class HttpApplication:
         self._services = HttpServices(
             **msgspec.structs.asdict(given) | {"ready": self._why_not_ready},
             keys=keys,
-            authorization=Authorization(keys=keys, ring=ApiKeyLookup(given.people)),
+            authorization=Authorization(keys=keys, api_keys=ApiKeyLookup(given.people)),
             origins=origins,
             script=PageScript(source_named=origins.named, destinations=given.destinations),
             nonces=NonceMemory(seconds=2 * spec.OAUTH_WINDOW_SECONDS),

@@ -252,7 +252,7 @@ class Authorization:
     """Identifies requesters by their source key or API key."""
 
     keys: SourceKeys
-    ring: ApiKeyLookup
+    api_keys: ApiKeyLookup
 
     async def require(self, headers: Mapping[bytes, bytes], scope: KeyScope) -> Requester:
         """Return the requester. Raises HttpRefusal: 401, and 403 if the key lacks the scope."""
@@ -260,7 +260,7 @@ class Authorization:
         if offered is None or not offered.startswith(_OURS):
             source = self.keys.require(headers)
             return Requester(pixels=source.pixels, source=source.name)
-        key = await self.ring.find(offered.decode("latin-1"))
+        key = await self.api_keys.find(offered.decode("latin-1"))
         if key is None:
             raise HttpRefusal(WRONG_KEY)
         if scope not in key.scopes:
@@ -270,7 +270,11 @@ class Authorization:
     async def may_see_metrics(self, headers: Mapping[bytes, bytes]) -> bool:
         """Return whether the request's API key may read the metrics, which cover every pixel."""
         offered = bearer(headers) or b""
-        key = await self.ring.find(offered.decode("latin-1")) if offered.startswith(_OURS) else None
+        key = (
+            await self.api_keys.find(offered.decode("latin-1"))
+            if offered.startswith(_OURS)
+            else None
+        )
         return key is not None and KeyScope.METRICS in key.scopes and key.pixels is None
 
 

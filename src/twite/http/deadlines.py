@@ -18,7 +18,7 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 from uvicorn.server import ServerState
 
-from twite.http.limits import Crowd, HttpLimits
+from twite.http.limits import ClosedConnections, HttpLimits
 from twite.http.responses import EXTENSION, HttpResponse, again, error
 
 _NEVER: Final = float("inf")
@@ -32,7 +32,7 @@ class Config(uvicorn.Config):
     """uvicorn's settings, and Twite's limits."""
 
     limits: HttpLimits = HttpLimits()
-    crowd: Crowd
+    crowd: ClosedConnections
 
 
 class _Flow(FlowControl):

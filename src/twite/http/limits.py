@@ -43,7 +43,7 @@ class HttpLimits(msgspec.Struct, frozen=True, kw_only=True):
     tell_seconds: float = 60.0
 
 
-class Crowd:
+class ClosedConnections:
     """Counts connections closed or refused at the connection limit, since the last report.
 
     While `is_stopping`, connections accepted before the listeners closed are closed unread.

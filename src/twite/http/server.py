@@ -12,7 +12,7 @@ from twite.domain.errors import SettingsError
 from twite.http.application import HttpApplication
 from twite.http.deadlines import DeadlineProtocol
 from twite.http.direct import DirectConfig, DirectProtocol
-from twite.http.limits import Crowd, HttpLimits
+from twite.http.limits import ClosedConnections, HttpLimits
 
 _BACKLOG: Final = 2_048
 _POLL_SECONDS: Final = 0.01
@@ -42,7 +42,7 @@ class Server:
         self._local = local
         self._collector = collector
         self._limits = limits or HttpLimits()
-        self._crowd = Crowd()
+        self._crowd = ClosedConnections()
         self._uvicorn: uvicorn.Server | None = None
         self._beat: asyncio.Task[None] | None = None
 

@@ -43,7 +43,7 @@ class GoogleAccount:
         self._signer = _of_this_machine() if key is None else signer_of(key)
         self._project = project or (None if key is None else key.project)
         self._is_machine = key is None
-        self._way = _Way(api_url)
+        self._way = _TokenTransport(api_url)
         # A separate pool: DNS lookups use the loop's pool, which waiting threads must not fill.
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="twite-google")
 
@@ -82,7 +82,7 @@ class GoogleAccount:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-class _Came(msgspec.Struct, frozen=True, kw_only=True):
+class _TokenResponse(msgspec.Struct, frozen=True, kw_only=True):
     """A response, as google-auth reads it."""
 
     status: int
@@ -90,7 +90,7 @@ class _Came(msgspec.Struct, frozen=True, kw_only=True):
     data: bytes
 
 
-class _Way:
+class _TokenTransport:
     """The HTTP client for token requests."""
 
     def __init__(self, api_url: str | None) -> None:
@@ -101,7 +101,7 @@ class _Way:
 
     async def go(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
-    ) -> _Came:
+    ) -> _TokenResponse:
         """Send a request. Raises aiohttp.ClientError, OSError, TimeoutError."""
         if self._session is None:
             self._session = aiohttp.ClientSession(
@@ -116,7 +116,7 @@ class _Way:
             if not await read_into(data, answer, most=_LONGEST_ANSWER):
                 raise OSError("the response is too long to be Google's")
             answer_headers = {name.lower(): text for name, text in answer.headers.items()}
-            return _Came(status=answer.status, headers=answer_headers, data=bytes(data))
+            return _TokenResponse(status=answer.status, headers=answer_headers, data=bytes(data))
 
     def _there(self, url: str) -> str:
         if self._api_url is not None and url.startswith(METADATA):
@@ -133,7 +133,7 @@ class _Way:
 class _Asking:
     """The transport that google-auth calls in its thread. `status` is the last response's."""
 
-    def __init__(self, way: _Way, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, way: _TokenTransport, loop: asyncio.AbstractEventLoop) -> None:
         self._way = way
         self._loop = loop
         self.status: int | None = None
@@ -145,7 +145,7 @@ class _Asking:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         **_: object,
-    ) -> _Came:
+    ) -> _TokenResponse:
         """Send a request, and wait for the response. Raises TransportError, RuntimeError."""
         from google.auth import exceptions  # noqa: PLC0415  # see google_key
 

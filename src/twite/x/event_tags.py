@@ -55,7 +55,7 @@ class EventTagPage(msgspec.Struct, frozen=True, kw_only=True):
     next_cursor: str | None = None
 
 
-class EventTagShelf(msgspec.Struct, frozen=True, kw_only=True):
+class EventTagQuestions(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     account: str
     page: int = MOST_LISTED

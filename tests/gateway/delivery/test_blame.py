@@ -51,7 +51,7 @@ class Pixel(Blame):
         return self.draw
 
     async def hears(self, outcome, *ids, event=EVENT, is_open=False):
-        await self.hear(event, group_of(*ids), outcome, is_open=is_open)
+        await self.record_outcome(event, group_of(*ids), outcome, is_open=is_open)
 
     def opens(self, outcome, *ids, why=None):
         return self.is_open(EVENT, group_of(*ids), outcome, why)

@@ -30,7 +30,7 @@ TOKEN = PixelToken(token=Secret("emulator-pixel-token-o8z6j"))
 UNSIGNED = replace(a_destination(), credentials=MissingCredentials())
 
 
-DEED = AuditEvent(at=NOW, who="ada (command)", what="connect.done", subject="o8z6j")
+AUDIT_EVENT = AuditEvent(at=NOW, who="ada (command)", what="connect.done", subject="o8z6j")
 TAG = "tag:crm"
 
 
@@ -166,23 +166,23 @@ async def test_queued_tag_payloads_need_only_the_new_key_after_a_rotation():
 async def test_rotation_is_audited_and_a_rotation_without_a_key_is_not():
     stage = CredentialStage()
 
-    await stage.commands.reseal(audit_event=DEED)
+    await stage.commands.reseal(audit_event=AUDIT_EVENT)
     stage.next_key = None
     with pytest.raises(SettingsError):
-        await stage.commands.reseal(audit_event=DEED)
+        await stage.commands.reseal(audit_event=AUDIT_EVENT)
 
-    assert await stage.audit_events() == [DEED]
+    assert await stage.audit_events() == [AUDIT_EVENT]
 
 
 async def test_credential_commands_are_audited():
     stage = CredentialStage()
     sealed = AesSeal(FIRST).close("login/o8z6j/pixel_token", TOKEN.token.reveal().encode())
-    forget = replace(DEED, what="connect.forget")
+    forget = replace(AUDIT_EVENT, what="connect.forget")
 
-    await stage.commands.keep("login/o8z6j/pixel_token", sealed, audit_event=DEED)
+    await stage.commands.keep("login/o8z6j/pixel_token", sealed, audit_event=AUDIT_EVENT)
     await stage.commands.forget_sealed("login/o8z6j/pixel_token", audit_event=forget)
 
-    assert await stage.audit_events() == [DEED, forget]
+    assert await stage.audit_events() == [AUDIT_EVENT, forget]
 
 
 async def test_credentials_deleted_during_a_rotation_stay_deleted():

@@ -39,7 +39,7 @@ class ChooserStage:
     def told(self, kind: str, came, outcome) -> bool:
         credentials = OLD if kind == OAUTH else NEW
         asked = replace(BOTH, credentials=credentials, fallback=None)
-        return self.credential_chooser.hear(asked, came, outcome)
+        return self.credential_chooser.record(asked, came, outcome)
 
 
 def test_new_credentials_are_tried_first():

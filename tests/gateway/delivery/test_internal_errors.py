@@ -263,9 +263,9 @@ async def test_replayed_delivery_is_sent_at_once():
     await setting.record("a")
     await setting.clock.advance(SECOND)
     dead = (await setting.store.find(AtRest(pixel=None, limit=1)))[0]
-    desk = WakingMoves(moves=setting.store, wake_all=setting.run.wake_all)
+    moves = WakingMoves(moves=setting.store, wake_all=setting.run.wake_all)
 
-    await desk.move(Replay(deliveries=[dead.delivery]), now=setting.clock.now())
+    await moves.move(Replay(deliveries=[dead.delivery]), now=setting.clock.now())
     await setting.clock.advance(SECOND)
 
     assert await setting.state("a") == "delivered"

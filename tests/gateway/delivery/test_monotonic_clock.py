@@ -10,7 +10,7 @@ from twite.gateway.delivery.monotonic_clock import MonotonicClock
 def told(clock, ahead, times=3, *, took=100):
     """Make X report this many times how far it is ahead of the machine's initial clock."""
     for _ in range(times):
-        clock.hear((START + ahead) // SECOND * SECOND, took=took)
+        clock.observe((START + ahead) // SECOND * SECOND, took=took)
 
 
 START = MovingClock().now()
@@ -103,10 +103,10 @@ def test_clock_is_never_before_the_latest_record():
 
 async def test_clock_is_trusted_after_a_response_or_minutes_of_silence():
     moving = MovingClock()
-    heard, silent = MonotonicClock(moving), MonotonicClock(moving)
-    told(heard, 0, 1)
+    answered, silent = MonotonicClock(moving), MonotonicClock(moving)
+    told(answered, 0, 1)
 
-    at_first = (heard.is_trusted, silent.is_trusted)
+    at_first = (answered.is_trusted, silent.is_trusted)
     await moving.advance(5 * MINUTE)
 
     assert (at_first, silent.is_trusted) == ((True, False), True)

@@ -29,7 +29,7 @@ PASSWORD = "a sentence that does well"
 TOTP = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
 
 
-DEED = AuditEvent(at=0, who="grace", what="user.test", subject="ada")
+AUDIT_EVENT = AuditEvent(at=0, who="grace", what="user.test", subject="ada")
 
 
 class AuthenticationStage:
@@ -41,7 +41,7 @@ class AuthenticationStage:
         self.secret_store = SecretStore(
             state=self.state, seal=AesSeal(Secret("a-key-that-seals-secrets"))
         )
-        self.keeper = Authentication(
+        self.authentication = Authentication(
             people=self.people,
             passwords=self.passwords,
             clock=self.clock,
@@ -56,11 +56,11 @@ class AuthenticationStage:
             password_at=0,
             **{"role": Role.ADMIN, "password": Secret(f"plain:{PASSWORD}")} | said,
         )
-        await self.people.change(UserAdded(user=user), audit_event=DEED)
+        await self.people.change(UserAdded(user=user), audit_event=AUDIT_EVENT)
         return user
 
     async def try_(self, name="ada", password=PASSWORD, code="", address="203.0.113.7"):
-        return await self.keeper.sign_in(
+        return await self.authentication.sign_in(
             LoginAttempt(
                 name=name, password=password, code=code, address=address, agent="a browser"
             )

@@ -172,17 +172,17 @@ async def test_api_key_is_stored_as_a_hash_and_found_until_revoked(user_accounts
         "reports", scopes=[KeyScope.LIVES, KeyScope.ACCOUNTING], pixels=["o8z6j"], by="ada"
     )
     text = made.text.reveal()
-    ring = ApiKeyLookup(people)
+    api_keys = ApiKeyLookup(people)
 
-    found = await ring.find(text)
+    found = await api_keys.find(text)
     await user_accounts.revoke_key(made.key.id, by="ada")
 
     assert found == made.key
     assert made.key.digest == digest_of(text)
     assert text.startswith(f"twk_{made.key.id}_")
     assert len(text) >= 43
-    assert await ring.find(text) is None
-    assert await ring.find(text[:-1]) is None
+    assert await api_keys.find(text) is None
+    assert await api_keys.find(text[:-1]) is None
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from authentication_stage import DEED, PASSWORD
+from authentication_stage import AUDIT_EVENT, PASSWORD
 
 from twite.domain.errors import SignedOut
 from twite.domain.people.users import (
@@ -80,11 +80,11 @@ async def test_session_ends_after_30_minutes_of_inactivity(api):
     token = await api.token()
 
     await api.clock.advance(29 * MINUTE)
-    still = await api.keeper.inside(token)
+    still = await api.authentication.inside(token)
     await api.clock.advance(29 * MINUTE)
-    used = await api.keeper.inside(token)
+    used = await api.authentication.inside(token)
     await api.clock.advance(30 * MINUTE)
-    over = await api.keeper.inside(token)
+    over = await api.authentication.inside(token)
 
     assert (still is not None, used is not None, over) == (True, True, None)
     assert list(await api.people.sessions("ada")) == []
@@ -96,30 +96,30 @@ async def test_session_ends_after_twelve_hours(api):
 
     for _ in range(12 * 3 - 1):
         await api.clock.advance(20 * MINUTE)
-        assert await api.keeper.inside(token) is not None
+        assert await api.authentication.inside(token) is not None
     await api.clock.advance(20 * MINUTE)
 
-    assert await api.keeper.inside(token) is None
+    assert await api.authentication.inside(token) is None
 
 
 async def test_session_of_a_removed_user_is_over(api):
     await api.add(role=Role.VIEWER)
     token = await api.token()
 
-    await api.people.change(UserRemoved(name="ada"), audit_event=DEED)
+    await api.people.change(UserRemoved(name="ada"), audit_event=AUDIT_EVENT)
 
-    assert await api.keeper.inside(token) is None
+    assert await api.authentication.inside(token) is None
 
 
 async def test_renewed_session_has_a_new_token_and_the_old_ends(api):
     await api.add()
     token = await api.token()
-    inside = await api.keeper.inside(token)
+    inside = await api.authentication.inside(token)
 
-    renewed = (await api.keeper.renew(inside)).reveal()
+    renewed = (await api.authentication.renew(inside)).reveal()
 
-    assert await api.keeper.inside(token) is None
-    again = await api.keeper.inside(renewed)
+    assert await api.authentication.inside(token) is None
+    again = await api.authentication.inside(renewed)
     assert again.session.begun_at == inside.session.begun_at
 
 
@@ -133,33 +133,33 @@ async def test_renewed_session_has_a_new_token_and_the_old_ends(api):
 )
 async def test_ended_session_is_not_renewed(api, change):
     await api.add(role=Role.OPERATOR)
-    inside = await api.keeper.inside(await api.token())
-    await api.people.change(change, audit_event=DEED)
+    inside = await api.authentication.inside(await api.token())
+    await api.people.change(change, audit_event=AUDIT_EVENT)
 
     with pytest.raises(SignedOut):
-        await api.keeper.renew(inside)
+        await api.authentication.renew(inside)
 
     assert list(await api.people.sessions("ada")) == []
 
 
 async def test_replaced_password_is_not_confirmed(api):
     await api.add()
-    inside = await api.keeper.inside(await api.token())
+    inside = await api.authentication.inside(await api.token())
     given = PasswordSet(
         name="ada", password=Secret("plain:another"), at=0, but=inside.session.digest
     )
-    await api.people.change(given, audit_event=DEED)
+    await api.people.change(given, audit_event=AUDIT_EVENT)
 
     with pytest.raises(SignedOut):
-        await api.keeper.confirms(inside, PASSWORD, "203.0.113.7")
+        await api.authentication.confirms(inside, PASSWORD, "203.0.113.7")
 
 
 async def test_wrong_password_in_a_session_is_audited(api):
     await api.add()
-    inside = await api.keeper.inside(await api.token())
+    inside = await api.authentication.inside(await api.token())
 
-    wrong = await api.keeper.confirms(inside, "another sentence", "203.0.113.7")
-    right = await api.keeper.confirms(inside, PASSWORD, "203.0.113.7")
+    wrong = await api.authentication.confirms(inside, "another sentence", "203.0.113.7")
+    right = await api.authentication.confirms(inside, PASSWORD, "203.0.113.7")
 
     (last, before) = await api.people.audit(limit=2)
     assert (wrong, right) == (False, True)
@@ -174,7 +174,7 @@ async def test_wrong_password_in_a_session_is_audited(api):
 async def test_existing_admin_of_some_pixels_is_an_operator(api):
     await api.add(pixels=("o8z6j",))
 
-    inside = await api.keeper.inside(await api.token())
+    inside = await api.authentication.inside(await api.token())
 
     assert inside.viewer == Viewer(name="ada", role=Role.OPERATOR, pixels=frozenset({"o8z6j"}))
 
@@ -183,11 +183,11 @@ async def test_leave_everywhere_keeps_the_current_session(api):
     await api.add()
     here, elsewhere = await api.token(), await api.token()
 
-    ended = await api.keeper.leave_everywhere(await api.keeper.inside(here))
+    ended = await api.authentication.leave_everywhere(await api.authentication.inside(here))
 
     assert ended == 1
-    assert await api.keeper.inside(here) is not None
-    assert await api.keeper.inside(elsewhere) is None
+    assert await api.authentication.inside(here) is not None
+    assert await api.authentication.inside(elsewhere) is None
 
 
 async def test_each_guess_after_five_doubles_the_wait(api):
@@ -268,15 +268,15 @@ async def test_outdated_hash_is_renewed_at_the_next_sign_in(api):
 
 
 async def test_console_is_open_once_there_is_an_admin(api):
-    nobody = await api.keeper.is_open()
+    nobody = await api.authentication.is_open()
     await api.add("vic", role=Role.VIEWER)
     await api.add("olga", role=Role.OPERATOR)
     # As an earlier store may contain it: no longer an admin.
     await api.add("former", pixels=("o8z6j",))
-    others = await api.keeper.is_open()
+    others = await api.authentication.is_open()
     await api.add()
 
-    assert (nobody, others, await api.keeper.is_open()) == (False, False, True)
+    assert (nobody, others, await api.authentication.is_open()) == (False, False, True)
 
 
 @pytest.mark.parametrize(
@@ -285,10 +285,10 @@ async def test_console_is_open_once_there_is_an_admin(api):
 async def test_console_stays_open_because_the_last_admin_cannot_be_removed(api, change):
     await api.add()
     await api.add("grace")
-    await api.people.change(UserRemoved(name="grace"), audit_event=DEED)
+    await api.people.change(UserRemoved(name="grace"), audit_event=AUDIT_EVENT)
 
-    result = await api.people.change(change, audit_event=DEED)
+    result = await api.people.change(change, audit_event=AUDIT_EVENT)
 
     assert result is Result.LAST
     assert any(user.is_admin for user in await api.people.users())
-    assert await api.keeper.is_open()
+    assert await api.authentication.is_open()

@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from authentication_stage import DEED, TOTP
+from authentication_stage import AUDIT_EVENT, TOTP
 
 from twite.domain.errors import SignedOut
 from twite.domain.people.users import (
@@ -27,7 +27,7 @@ async def test_expired_session_can_neither_enable_nor_disable_two_factor(api, wh
     session_digest = digest_of(await api.token())
     factor = TwoFactor(people=api.people, secret_store=api.secret_store, clock=api.clock)
     change = UserAllowed(name="ada", role=Role.VIEWER, pixels=None)
-    await api.people.change(change, audit_event=DEED)
+    await api.people.change(change, audit_event=AUDIT_EVENT)
 
     asked = (
         factor.begin(user, Secret(TOTP), api.code(), session_digest=session_digest)

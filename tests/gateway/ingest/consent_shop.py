@@ -76,7 +76,7 @@ class Shop:
             )
         )  # fmt: skip
 
-    async def every_life(self):
+    async def both_histories(self):
         """Return the histories of an order at the pixel and at the tag."""
         of_tag = await self.store.find(
             ByConversionId(pixel="tag:crm", events=["purchase"], conversion_id="order-1")

@@ -113,10 +113,10 @@ ORDERS = [
 
 
 def guards():
-    norm = UsualAmount(pixel="o8z6j", event="o8z6k", currency="EUR")
+    usual_amount = UsualAmount(pixel="o8z6j", event="o8z6k", currency="EUR")
     for number in range(200):
-        norm = learnt(norm, f"{40 + number % 20}.00")
-    return ValueGuards(pixels={"o8z6j": ValueGuard.HOLD}, norms=[norm])
+        usual_amount = learnt(usual_amount, f"{40 + number % 20}.00")
+    return ValueGuards(pixels={"o8z6j": ValueGuard.HOLD}, usual_amounts=[usual_amount])
 
 
 SETTINGS = {

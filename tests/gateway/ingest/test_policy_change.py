@@ -108,15 +108,15 @@ async def test_tag_deliveries_are_decided_again_by_the_tag_policy():
     shop = Shop(personalization_denied=ConsentAction.SEND, unclear=None)
     judge = judging(policy=policy_for(first), now=NOW)
     evidence = judge(said, Identifiers(), "o8z6j").evidence
-    letter = msgspec.structs.replace(an_entry(pixel="tag:crm", event="purchase"), consent=evidence)
+    payload = msgspec.structs.replace(an_entry(pixel="tag:crm", event="purchase"), consent=evidence)
     await shop.start_again()
     await shop.sell(consent=said)
-    await shop.store.record(a_submission(letter, receipt="r-tag"))
-    before = [history.state for history in await shop.every_life()]
+    await shop.store.record(a_submission(payload, receipt="r-tag"))
+    before = [history.state for history in await shop.both_histories()]
 
     shop.policy(personalization_denied=ConsentAction.RESTRICT, unclear=ConsentAction.HOLD)
     await shop.start_again()
 
     assert before == [State.QUEUED, State.QUEUED]
-    histories = {history.pixel: history.state for history in await shop.every_life()}
+    histories = {history.pixel: history.state for history in await shop.both_histories()}
     assert histories == {"o8z6j": State.HELD, "tag:crm": State.SUPPRESSED}

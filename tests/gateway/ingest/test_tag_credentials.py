@@ -41,7 +41,7 @@ def keys(name="one") -> OAuthKeys:
     )
 
 
-class PlayedSender:
+class FakeSender:
     """Records the destinations."""
 
     def __init__(self):
@@ -71,7 +71,7 @@ class TagCredentialStage:
     def __init__(self, state=None, *, key=KEY, former=()):
         self.clock = MovingClock()
         self.store = FailingStore()
-        self.sender = PlayedSender()
+        self.sender = FakeSender()
         self.notices: list[GatewayEvent] = []
         self.state = state or MemoryState()
         self.destinations = {"o8z6j": a_destination()}

@@ -14,7 +14,7 @@ from twite.domain.errors import LedgerUnavailable
 from twite.domain.stats.value_guard import UsualAmount, ValueGuard, learnt, reach_of, remarkable
 from twite.gateway.ingest.value_guard import (
     KEEP_EVERY,
-    MOST_NORMS,
+    MOST_USUAL_AMOUNTS,
     OF_SO_MANY,
     WELL_KNOWN,
     ValueGuards,
@@ -29,7 +29,10 @@ async def _kept(guards):
     """Return how many amounts the guards have seen for each changed event and currency."""
     store = MemoryStore()
     await guards.keep(store)
-    return {(norm.event, norm.currency): norm.seen for norm in await store.load(UsualAmount)}
+    return {
+        (usual_amount.event, usual_amount.currency): usual_amount.seen
+        for usual_amount in await store.load(UsualAmount)
+    }
 
 
 def _taught(**said):
@@ -78,7 +81,7 @@ async def test_learned_amounts_survive_a_restart():
     store = MemoryStore()
     await _taught().keep(store)
 
-    guards = ValueGuards(norms=await store.load(UsualAmount))
+    guards = ValueGuards(usual_amounts=await store.load(UsualAmount))
 
     flag, _ = guards.look("shop")(_worth("0.00"))
     assert flag is not None
@@ -97,18 +100,20 @@ async def test_unwritten_amounts_are_written_with_the_next():
 
     await guards.keep(store)
 
-    (norm,) = await store.load(UsualAmount)
-    assert norm.seen == 50
+    (usual_amount,) = await store.load(UsualAmount)
+    assert usual_amount.seen == 50
 
 
 async def test_remembered_amounts_are_limited():
     guards = ValueGuards()
-    guards.learn("x-api", [_worth("1.00", event=f"e{number}") for number in range(MOST_NORMS + 5)])
+    guards.learn(
+        "x-api", [_worth("1.00", event=f"e{number}") for number in range(MOST_USUAL_AMOUNTS + 5)]
+    )
     store = MemoryStore()
 
     await guards.keep(store)
 
-    assert len(await store.load(UsualAmount)) == MOST_NORMS
+    assert len(await store.load(UsualAmount)) == MOST_USUAL_AMOUNTS
 
 
 async def test_conversions_without_amount_or_currency_are_neither_learned_nor_flagged():
@@ -135,7 +140,7 @@ def test_usual_amount_in_an_unusual_currency_is_flagged():
     assert _taught().look("shop")(_worth("49.90", currency="USD"))[0].kind == "currency"
 
 
-def _norm(currency, seen):
+def _usual_amount(currency, seen):
     return UsualAmount(
         pixel="o8z6j", event="o8z6k", currency=currency, seen=seen, center=1.7, spread=0.02
     )
@@ -143,7 +148,8 @@ def _norm(currency, seen):
 
 def test_rare_currency_of_an_event_is_flagged():
     guards = ValueGuards(
-        norms=[_norm("EUR", 30), _norm("USD", 5_000)], pixels={"o8z6j": ValueGuard.HOLD}
+        usual_amounts=[_usual_amount("EUR", 30), _usual_amount("USD", 5_000)],
+        pixels={"o8z6j": ValueGuard.HOLD},
     )
     look = guards.look("shop")
 
@@ -168,9 +174,9 @@ async def test_every_fourth_amount_of_a_well_known_event_is_learned():
 
 async def test_remembered_events_of_before_a_restart_count():
     guards = ValueGuards(
-        norms=[
-            msgspec.structs.replace(_norm("EUR", 30), event=f"e{number}")
-            for number in range(MOST_NORMS - 1)
+        usual_amounts=[
+            msgspec.structs.replace(_usual_amount("EUR", 30), event=f"e{number}")
+            for number in range(MOST_USUAL_AMOUNTS - 1)
         ]
     )
 
@@ -199,8 +205,8 @@ async def test_changed_amounts_are_stored_every_half_minute_and_after_a_failure(
     await clock.advance(3 * KEEP_EVERY)
 
     assert (early, store.writes) == (0, 2)
-    (norm,) = await store.load(UsualAmount)
-    assert norm.seen == 50
+    (usual_amount,) = await store.load(UsualAmount)
+    assert usual_amount.seen == 50
     running.cancel()
     await settled()
 
@@ -210,11 +216,11 @@ async def test_changed_amounts_are_stored_every_half_minute_and_after_a_failure(
     value=st.decimals("0.01", "9000000", places=2),
 )
 def test_fast_pass_skips_only_amounts_the_full_check_accepts(prices, value):
-    norm = UsualAmount(pixel="o8z6j", event="o8z6k", currency="EUR")
+    usual_amount = UsualAmount(pixel="o8z6j", event="o8z6k", currency="EUR")
     for price in prices:
-        norm = learnt(norm, str(price))
-    least, most = reach_of(norm)
+        usual_amount = learnt(usual_amount, str(price))
+    least, most = reach_of(usual_amount)
 
-    closer = remarkable({"EUR": norm}, value=str(value), currency="EUR")
+    closer = remarkable({"EUR": usual_amount}, value=str(value), currency="EUR")
 
     assert closer is None or not least < float(value) < most

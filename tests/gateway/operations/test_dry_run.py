@@ -34,7 +34,7 @@ class Played:
     """The stored submissions; counts the reads."""
 
     def __init__(self, kept=()):
-        self._kept = {letter.delivery: letter for letter in kept}
+        self._kept = {history.delivery: history for history in kept}
         self.asked = []
 
     async def answer(self, query):

@@ -16,7 +16,7 @@ from twite.gtm.container.parts import ALL_EVENTS, Container, ContainerTag, Conta
 from twite.machine.system import SystemClock
 
 
-async def heard(store, *, event, firing, identity="A2", data=None):
+async def dispatched(store, *, event, firing, identity="A2", data=None):
     """Record the payload of a tag for an event with an id; `data` are its other fields."""
     tag = ContainerTag(name="crm", template="main", triggers=("P", ALL_EVENTS), firing=firing)
     container = Container(
@@ -48,7 +48,7 @@ async def heard(store, *, event, firing, identity="A2", data=None):
 async def test_each_trigger_has_its_own_delivery_found_by_the_same_id():
     store = MemoryStore()
 
-    ids = await heard(store, event="purchase", firing=Firing.EACH_TRIGGER)
+    ids = await dispatched(store, event="purchase", firing=Firing.EACH_TRIGGER)
 
     histories = await store.find(ByConversionId(pixel="tag:crm", events=None, conversion_id="A2"))
     assert sorted(ids) == ["A2/All Events", "A2/P"]
@@ -59,7 +59,7 @@ async def test_each_trigger_has_its_own_delivery_found_by_the_same_id():
 async def test_event_of_any_name_is_found_by_its_id():
     store = MemoryStore()
 
-    ids = await heard(store, event="some_event", firing=Firing.ONCE)
+    ids = await dispatched(store, event="some_event", firing=Firing.ONCE)
 
     histories = await store.find(ByConversionId(pixel="tag:crm", events=None, conversion_id="A2"))
     assert ids == ["some_event/A2"]
@@ -69,7 +69,7 @@ async def test_event_of_any_name_is_found_by_its_id():
 async def test_delivery_identified_by_its_id_has_no_second_name():
     store = MemoryStore()
 
-    ids = await heard(store, event="purchase", firing=Firing.ONCE)
+    ids = await dispatched(store, event="purchase", firing=Firing.ONCE)
 
     (history,) = await store.find(ByConversionId(pixel="tag:crm", events=None, conversion_id="A2"))
     assert ids == ["A2"]
@@ -80,8 +80,8 @@ async def test_delivery_identified_by_its_id_has_no_second_name():
 async def test_event_name_and_id_contain_no_person(person):
     store = MemoryStore()
 
-    (named,) = await heard(store, event=f"call {person}", firing=Firing.ONCE)
-    (derived,) = await heard(store, event="purchase", firing=Firing.ONCE, identity=person)
+    (named,) = await dispatched(store, event=f"call {person}", firing=Firing.ONCE)
+    (derived,) = await dispatched(store, event="purchase", firing=Firing.ONCE, identity=person)
 
     assert named == "call ***/A2"
     assert person not in derived
@@ -93,7 +93,9 @@ async def test_different_phone_numbers_give_different_ids_even_if_omitted():
     phones = [{"phone": "+442079460958"}, {"phone": "+442079460959"}, {"phone": "+442079460958"}]
 
     ids = [
-        (await heard(store, event="purchase", firing=Firing.ONCE, identity=None, data=phone))[0]
+        (await dispatched(store, event="purchase", firing=Firing.ONCE, identity=None, data=phone))[
+            0
+        ]
         for phone in phones
     ]
 

@@ -13,7 +13,7 @@ from twite.gtm.template.sandbox import Call, Turn
 CALL = Call(fields={}, now=NOW)
 
 
-class PlayedProcess:
+class FakeProcess:
     """Runs a turn until the test ends it; `template` sets its cost or error."""
 
     def __init__(self):
@@ -48,7 +48,7 @@ class PlayedProcess:
 
 @pytest.fixture
 def process():
-    return PlayedProcess()
+    return FakeProcess()
 
 
 async def together(worker, process, *turns):

@@ -51,7 +51,7 @@ def fire(*variables):
     )
 
 
-async def heard(fires, *, call=None, **said):
+async def dispatched(fires, *, call=None, **said):
     """Return the random number in each tag's payload."""
     native = Native(event="purchase", **({"conversion_id": said.pop("id")} if "id" in said else {}))
     firing_result = await fires.dispatch(
@@ -72,8 +72,8 @@ async def heard(fires, *, call=None, **said):
 async def test_tags_of_an_event_and_its_repetition_share_one_draw():
     fires = fire(LOT)
 
-    draws = [await heard(fires, id=f"order-{n}") for n in range(100)]
-    again = [await heard(fires, id=f"order-{n}") for n in range(100)]
+    draws = [await dispatched(fires, id=f"order-{n}") for n in range(100)]
+    again = [await dispatched(fires, id=f"order-{n}") for n in range(100)]
 
     picked = [draw for draw in draws if len(draw) == 2]
     assert again == draws
@@ -90,22 +90,22 @@ async def test_tags_of_an_event_and_its_repetition_share_one_draw():
 async def test_repeated_event_has_the_same_draw_however_it_is_recognized(said):
     fires = fire(LOT)
 
-    first, again = await heard(fires, **said), await heard(fires, **said)
+    first, again = await dispatched(fires, **said), await dispatched(fires, **said)
 
     assert first == again
     assert first["tag:all"] > 0
 
 
 async def test_nothing_is_drawn_without_random_variables():
-    assert await heard(fire(), id="order-1") == {"tag:all": 0}
+    assert await dispatched(fire(), id="order-1") == {"tag:all": 0}
 
 
 async def test_created_events_with_one_id_have_their_own_draws():
     fires = fire(LOT)
     calls = [None, *(TagCall(id=id_, root="r", tags=("caller",)) for id_ in ("a", "b"))]
 
-    draws = [await heard(fires, id="order-1", call=call) for call in calls]
-    again = [await heard(fires, id="order-1", call=call) for call in calls]
+    draws = [await dispatched(fires, id="order-1", call=call) for call in calls]
+    again = [await dispatched(fires, id="order-1", call=call) for call in calls]
 
     assert again == draws
     assert len({draw["tag:all"] for draw in draws}) == 3

@@ -90,7 +90,7 @@ class Stage:
             opt_outs=MemoryStore(),
         )
 
-    async def hear(self, *, hangs=False):
+    async def ingest(self, *, hangs=False):
         """Return the tags that fire for an event, and the reasons of the others."""
         event = {"event_name": "purchase", "hangs": hangs}
         said = TagRemark(event=event, native=Native(event="purchase"), conversion_id="order-1")
@@ -115,15 +115,15 @@ async def stage():
 
 
 async def test_good_variable_decides(stage):
-    fired, unfired = await stage.hear()
+    fired, unfired = await stage.ingest()
 
     assert (fired, unfired) == ({"tag:picky", "tag:plain", "tag:filled"}, {})
 
 
 async def test_tag_with_a_paused_variable_does_not_fire_and_says_why(stage):
-    await stage.hear(hangs=True)
+    await stage.ingest(hangs=True)
 
-    fired, unfired = await stage.hear()
+    fired, unfired = await stage.ingest()
 
     assert fired == {"tag:plain", "tag:filled"}
     assert unfired == {"tag:picky": ("unfilled", RESTS)}
@@ -132,17 +132,17 @@ async def test_tag_with_a_paused_variable_does_not_fire_and_says_why(stage):
 
 
 async def test_variable_decides_again_after_its_pause(stage):
-    await stage.hear(hangs=True)
+    await stage.ingest(hangs=True)
     await stage.clock.advance(60_000)
 
-    heard = [await stage.hear() for _ in range(3)]
+    results = [await stage.ingest() for _ in range(3)]
 
-    assert [unfired for _, unfired in heard] == [{}, {}, {}]
+    assert [unfired for _, unfired in results] == [{}, {}, {}]
 
 
 async def test_crashing_variable_is_reported_and_costs_later_events_nothing(stage):
-    first = await stage.hear(hangs="crashes")
-    second = await stage.hear()
+    first = await stage.ingest(hangs="crashes")
+    second = await stage.ingest()
 
     only = {"tag:plain", "tag:filled"}, {"tag:picky": ("unfilled", RESTS)}
     assert (first, second) == (only, only)
@@ -154,24 +154,24 @@ async def test_crashing_variable_is_reported_and_costs_later_events_nothing(stag
 
 
 async def test_simultaneous_events_cost_one_crash(stage):
-    heard = await asyncio.gather(*(stage.hear(hangs="crashes") for _ in range(5)))
+    results = await asyncio.gather(*(stage.ingest(hangs="crashes") for _ in range(5)))
 
-    assert heard == [({"tag:plain", "tag:filled"}, {"tag:picky": ("unfilled", RESTS)})] * 5
+    assert results == [({"tag:plain", "tag:filled"}, {"tag:picky": ("unfilled", RESTS)})] * 5
     assert len([notice for notice in stage.seen.notices if type(notice) is Troubled]) == 1
 
 
 async def test_slow_variable_has_a_share_of_the_ingest_time(stage):
-    heard = [await stage.hear(hangs="slow") for _ in range(100)]
+    results = [await stage.ingest(hangs="slow") for _ in range(100)]
     await stage.clock.advance(1_000)
-    after = await stage.hear(hangs="slow")
+    after = await stage.ingest(hangs="slow")
 
     held = ({"tag:plain", "tag:filled"}, {"tag:picky": ("unfilled", SLOW)})
-    assert heard[-1] == held
-    assert 2 < heard.index(held) < 60
+    assert results[-1] == held
+    assert 2 < results.index(held) < 60
     assert after[1] == {}
 
 
 async def test_fast_variable_is_never_paused(stage):
-    heard = [await stage.hear() for _ in range(300)]
+    results = [await stage.ingest() for _ in range(300)]
 
-    assert all(unfired == {} for _, unfired in heard)
+    assert all(unfired == {} for _, unfired in results)

@@ -84,7 +84,7 @@ def shared(stage):
     return XSignIn(
         ask=stage.asks,
         clock=stage.clock,
-        keeper=stage.logins,
+        credential_store=stage.logins,
         destinations=stage.connect.destinations,
         open_sign_ins=SealedSignIns(secret_store=stage.secret_store, clock=stage.clock),
     )
@@ -238,7 +238,7 @@ async def test_sign_in_requires_an_app(x_emulator):
 
 async def test_sign_in_without_a_key_begins_nothing(x_emulator):
     stage = SignInStage(x_emulator.url)
-    keyless = XSignIn(ask=stage.asks, clock=stage.clock, keeper=None, destinations={})
+    keyless = XSignIn(ask=stage.asks, clock=stage.clock, credential_store=None, destinations={})
 
     with pytest.raises(SettingsError, match="cannot store any without a key"):
         await keyless.begin("o8z6j")

@@ -195,14 +195,14 @@ class SignInPage:
     async def _tried(self, visit: PageRequest) -> Response:
         form = visit.form
         there = inside(form.first("next"))
-        offer = LoginAttempt(
+        attempt = LoginAttempt(
             name=form.first("name").strip().lower(),
             password=form.first("password"),
             code=form.first("code").strip(),
             address=visit.address,
             agent=visit.request.headers.get("user-agent", ""),
         )
-        result = await self.authentication.sign_in(offer)
+        result = await self.authentication.sign_in(attempt)
         if not isinstance(result, LoginSucceeded):
             wrong = f"Too many attempts. Wait {result.wait} s." if result.wait else _WRONG
             return visit.page(
@@ -210,7 +210,7 @@ class SignInPage:
                 status=429 if result.wait else 403,
                 title="Sign in",
                 there=there,
-                name=offer.name[:64],
+                name=attempt.name[:64],
                 wrong=wrong,
             )
         # An earlier session of the browser ends, so that its token cannot be used any more.

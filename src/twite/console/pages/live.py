@@ -134,14 +134,14 @@ class LivePage:
         if look.before is None and isinstance(at, int) and at:
             before = await self.records.answer(NumberAtQuery(at=at))
             look = msgspec.structs.replace(look, before=before)
-        sight = await self.records.page(look)
+        listing = await self.records.page(look)
         return visit.page(
             "live.html",
             title="Live",
-            lines=[self._line(summary) for summary in sight.summaries],
-            back_to=sight.back_to,
+            lines=[self._line(summary) for summary in listing.summaries],
+            back_to=listing.back_to,
             # Not the latest id of all, which would reveal when other sources' conversions arrive.
-            latest=max((summary.delivery for summary in sight.summaries), default=0),
+            latest=max((summary.delivery for summary in listing.summaries), default=0),
             is_first=look.before is None,
             query=asked_again(query, FILTERS),
             chosen={name: query.first(name) for name in FILTERS},
@@ -204,12 +204,12 @@ class LivePage:
             yield b"retry: 1000\n\n"
             until = self.clock.elapsed() + lasting
             while True:
-                sight = await self.records.page(look)
-                if sight.summaries:
-                    number = sight.summaries[0].delivery
-                    lines = [self._line(summary) for summary in reversed(sight.summaries)]
+                listing = await self.records.page(look)
+                if listing.summaries:
+                    number = listing.summaries[0].delivery
+                    lines = [self._line(summary) for summary in reversed(listing.summaries)]
                     yield b"id: %d\ndata: %s\n\n" % (number, msgspec.json.encode(lines))
-                look = msgspec.structs.replace(look, after=max(sight.latest, look.after))
+                look = msgspec.structs.replace(look, after=max(listing.latest, look.after))
                 if self.clock.elapsed() >= until:
                     return
                 await wait_for_event(stream.ended, self.clock, most=_EVERY)
@@ -225,11 +225,11 @@ class LivePage:
         found: list[ConversionSummary] = []
         look = look_of(visit, form, limit=1_000)
         while len(found) < _EXPORTED:
-            sight = await self.records.page(look)
-            found += sight.summaries
-            if sight.back_to is None:
+            listing = await self.records.page(look)
+            found += listing.summaries
+            if listing.back_to is None:
                 break
-            look = msgspec.structs.replace(look, before=sight.back_to)
+            look = msgspec.structs.replace(look, before=listing.back_to)
         head = ("number", "received_at", "pixel", "event", "name", "conversion_id", "source")
         return table(
             "conversions",

@@ -77,7 +77,7 @@ def rejections_seen(visit: PageRequest, *, name: str, limit: int) -> RejectionQu
 AMOUNTS_PATH: Final = "/console/value-guards"
 _AMOUNT_FILTERS: Final = ("pixel", "reason")
 _AMOUNTS_ON_A_PAGE: Final = 50
-_MOST_NORMS: Final = 200
+_MOST_USUAL_AMOUNTS: Final = 200
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
@@ -103,25 +103,34 @@ class AmountsPage:
 
     async def _show(self, visit: PageRequest) -> Response:
         look = look_of(visit, visit.query, limit=_AMOUNTS_ON_A_PAGE)
-        sight = await self.records.page(msgspec.structs.replace(look, flagged=True))
-        seen = [norm for norm in await self.state.load(UsualAmount) if look.scope.shows(norm.pixel)]
-        seen.sort(key=lambda norm: -norm.seen)
+        listing = await self.records.page(msgspec.structs.replace(look, flagged=True))
+        seen = [
+            usual_amount
+            for usual_amount in await self.state.load(UsualAmount)
+            if look.scope.shows(usual_amount.pixel)
+        ]
+        seen.sort(key=lambda usual_amount: -usual_amount.seen)
         return visit.page(
             "amounts.html",
             title="Value guards",
             lines=[
-                (summary, self.names(summary.pixel, summary.event)) for summary in sight.summaries
+                (summary, self.names(summary.pixel, summary.event)) for summary in listing.summaries
             ],
             tones=TONES,
             meaning={kind.value: sentence for kind, sentence in MEANING.items()},
             kinds=[kind.value for kind in UnusualAmount],
             chosen={name: visit.query.first(name) for name in _AMOUNT_FILTERS},
             query=asked_again(visit.query, _AMOUNT_FILTERS),
-            back_to=sight.back_to,
+            back_to=listing.back_to,
             is_first=look.before is None,
-            norms=[(norm, self.names(norm.pixel, norm.event), _range(norm)) for norm in seen][
-                :_MOST_NORMS
-            ],
+            usual_amounts=[
+                (
+                    usual_amount,
+                    self.names(usual_amount.pixel, usual_amount.event),
+                    _range(usual_amount),
+                )
+                for usual_amount in seen
+            ][:_MOST_USUAL_AMOUNTS],
             least=LEAST_SEEN,
             guards=[
                 (pixel, self.destinations[pixel].value_guard.value)
@@ -134,10 +143,13 @@ class AmountsPage:
         )
 
 
-def _range(norm: UsualAmount) -> str:
+def _range(usual_amount: UsualAmount) -> str:
     """Return the range of the middle half of the amounts."""
-    if not norm.known:
+    if not usual_amount.known:
         return ""
-    places = len(norm.usual.partition(".")[2])
-    low, high = 10 ** (norm.center - norm.spread), 10 ** (norm.center + norm.spread)
+    places = len(usual_amount.usual.partition(".")[2])
+    low, high = (
+        10 ** (usual_amount.center - usual_amount.spread),
+        10 ** (usual_amount.center + usual_amount.spread),
+    )
     return f"{low:.{places}f} to {high:.{places}f}"

@@ -104,79 +104,88 @@ class UsualAmount(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return f"{10**self.center:.{DECIMALS.get(self.currency, 2)}f}" if self.known else ""
 
 
-Norms = Mapping[str, UsualAmount]
+UsualAmounts = Mapping[str, UsualAmount]
 
 
-def remarkable(norms: Norms, *, value: str, currency: str) -> ValueFlag | None:
-    """Return what is unusual about an amount; `norms` are the event's, by currency."""
-    norm = norms.get(currency)
+def remarkable(usual_amounts: UsualAmounts, *, value: str, currency: str) -> ValueFlag | None:
+    """Return what is unusual about an amount; `usual_amounts` are the event's, by currency."""
+    usual_amount = usual_amounts.get(currency)
     kind: UnusualAmount | None = None
     usual = ""
-    leading = max(norms.values(), key=lambda norm: norm.seen, default=None)
+    leading = max(usual_amounts.values(), key=lambda usual_amount: usual_amount.seen, default=None)
     if (
         leading is not None
         and leading.currency != currency
         and leading.known
-        and (norm is None or norm.seen < max(_NEW_CURRENCY, leading.seen * _RARELY_SEEN))
+        and (
+            usual_amount is None
+            or usual_amount.seen < max(_NEW_CURRENCY, leading.seen * _RARELY_SEEN)
+        )
     ):
         kind, usual = UnusualAmount.CURRENCY, f"{leading.usual} {leading.currency}"
-    elif norm is not None and norm.known:
-        kind, usual = _kind(norm, value), f"{norm.usual} {currency}"
+    elif usual_amount is not None and usual_amount.known:
+        kind, usual = _kind(usual_amount, value), f"{usual_amount.usual} {currency}"
     if kind is None:
         return None
     return ValueFlag(kind=kind.value, value=value, currency=currency, usual=usual)
 
 
-def reach_of(norm: UsualAmount) -> tuple[float, float] | None:
+def reach_of(usual_amount: UsualAmount) -> tuple[float, float] | None:
     """Return bounds between which no amount of an event with one currency is unusual, if known."""
-    if not norm.known:
+    if not usual_amount.known:
         return None
-    least, most = norm.center - _LEAST_DISTANCE, norm.center + _LEAST_DISTANCE
+    least, most = usual_amount.center - _LEAST_DISTANCE, usual_amount.center + _LEAST_DISTANCE
     return 10.0**least, 10.0 ** min(most, _LARGEST)
 
 
-def learnt(norm: UsualAmount, value: str) -> UsualAmount:
+def learnt(usual_amount: UsualAmount, value: str) -> UsualAmount:
     """Return the usual amounts after one more amount."""
     amount = float(value)
     if amount <= 0:
-        return msgspec.structs.replace(norm, seen=norm.seen + 1, zeros=norm.zeros + 1)
+        return msgspec.structs.replace(
+            usual_amount, seen=usual_amount.seen + 1, zeros=usual_amount.zeros + 1
+        )
     log = math.log10(amount)
-    if norm.seen - norm.zeros < LEAST_SEEN:
-        first = (*norm.first, log)
-        seen = norm.seen + 1
+    if usual_amount.seen - usual_amount.zeros < LEAST_SEEN:
+        first = (*usual_amount.first, log)
+        seen = usual_amount.seen + 1
         if len(first) < LEAST_SEEN:
-            return msgspec.structs.replace(norm, seen=seen, first=first)
+            return msgspec.structs.replace(usual_amount, seen=seen, first=first)
         from statistics import median  # noqa: PLC0415  # takes milliseconds
 
         center = median(first)
         spread = max(_LEAST_SPREAD, median([abs(logged - center) for logged in first]))
-        return msgspec.structs.replace(norm, seen=seen, first=(), center=center, spread=spread)
-    distance = log - norm.center
+        return msgspec.structs.replace(
+            usual_amount, seen=seen, first=(), center=center, spread=spread
+        )
+    distance = log - usual_amount.center
     far = abs(distance)
-    step = _STEP * norm.spread
+    step = _STEP * usual_amount.spread
     moved = min(step, far)
-    spread = norm.spread + (step if far >= norm.spread else -step)
+    spread = usual_amount.spread + (step if far >= usual_amount.spread else -step)
     return UsualAmount(
-        pixel=norm.pixel,
-        event=norm.event,
-        currency=norm.currency,
-        seen=norm.seen + 1,
-        zeros=norm.zeros,
-        center=norm.center + (moved if distance >= 0 else -moved),
+        pixel=usual_amount.pixel,
+        event=usual_amount.event,
+        currency=usual_amount.currency,
+        seen=usual_amount.seen + 1,
+        zeros=usual_amount.zeros,
+        center=usual_amount.center + (moved if distance >= 0 else -moved),
         spread=max(_LEAST_SPREAD, spread),
     )
 
 
-def _kind(norm: UsualAmount, value: str) -> UnusualAmount | None:
+def _kind(usual_amount: UsualAmount, value: str) -> UnusualAmount | None:
     amount = float(value)
     if not amount:
-        return UnusualAmount.ZERO if norm.zeros <= norm.seen * _RARELY_ZERO else None
-    distance = math.log10(amount) - norm.center
-    exponent = DECIMALS.get(norm.currency, 2)
-    near = max(_NEAR_LEAST, _NEAR_SPREADS * norm.spread)
+        return (
+            UnusualAmount.ZERO if usual_amount.zeros <= usual_amount.seen * _RARELY_ZERO else None
+        )
+    distance = math.log10(amount) - usual_amount.center
+    exponent = DECIMALS.get(usual_amount.currency, 2)
+    near = max(_NEAR_LEAST, _NEAR_SPREADS * usual_amount.spread)
     # Minor units are whole numbers. Amounts that vary a hundredfold do not reveal them.
     if exponent and amount.is_integer() and abs(distance - exponent) <= near < exponent / 2:
         return UnusualAmount.MINOR_UNITS
-    if abs(distance) > max(_LEAST_DISTANCE, _SPREADS * norm.spread):
+    if abs(distance) > max(_LEAST_DISTANCE, _SPREADS * usual_amount.spread):
         return UnusualAmount.OUTLIER
     return None

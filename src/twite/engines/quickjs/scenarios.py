@@ -38,7 +38,7 @@ def _verdict(
         reported = _TOLD.decode(engine.scenario(f"{setup}\n{scenario.code}", now=now))
     except quickjs.JSException as error:
         passed = limit_passed(str(error), time=limits.time, memory=limits.memory)
-        reported = _Told(failures=(_Failed(message=passed),))
+        reported = _ScenarioOutcome(failures=(_Failed(message=passed),))
     before = setup.count("\n") + 1
     return ScenarioResult(
         name=scenario.name,
@@ -66,9 +66,9 @@ class _Failed(msgspec.Struct, frozen=True):
     lines: tuple[int, ...] = ()
 
 
-class _Told(msgspec.Struct, frozen=True):
+class _ScenarioOutcome(msgspec.Struct, frozen=True):
     failures: tuple[_Failed, ...] = ()
     logs: tuple[str, ...] = ()
 
 
-_TOLD: Final = msgspec.json.Decoder(_Told)
+_TOLD: Final = msgspec.json.Decoder(_ScenarioOutcome)

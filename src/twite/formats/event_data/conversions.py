@@ -229,7 +229,7 @@ def parse_events(
     again: list[str | None] = []
     traces: list[dict[str, object]] = []
     ignored: list[Ignored] = []
-    heard: list[TagEvent] = []
+    tag_events: list[TagEvent] = []
     faults: dict[int, tuple[Fault, ...]] = {}
     unwanted: list[tuple[int, Native]] = []
     for place, event in enumerate(events):
@@ -250,10 +250,10 @@ def parse_events(
                     unwanted.append((len(ignored), denier))
             ignored.append(name)
             if name.reason in UNKNOWN_TO_X:
-                heard.append(TagEvent(event=event, visitor=visitor, repeated=said_again))
+                tag_events.append(TagEvent(event=event, visitor=visitor, repeated=said_again))
             continue
         place_of = len(conversions)
-        heard.append(
+        tag_events.append(
             TagEvent(event=event, visitor=visitor, repeated=said_again, conversion=place_of)
         )
         conversions.append(_conversion(event, name, visitor, pixel))
@@ -264,15 +264,15 @@ def parse_events(
         ignored=tuple(ignored),
         hit=msgspec.Raw(msgspec.json.encode(traces)) if traces else None,
         repeated=tuple(again),
-        heard=tuple(heard),
+        tag_events=tuple(tag_events),
         faults=tuple([faults.get(n, ()) for n in range(len(conversions))]) if faults else (),
         unwanted=tuple(unwanted),
     )
 
 
-def as_seen(heard: TagEvent) -> Event:
+def as_seen(tag_event: TagEvent) -> Event:
     """Return the event with the request's own address and user agent instead of the stated ones."""
-    event, visitor = heard.event, heard.visitor
+    event, visitor = tag_event.event, tag_event.visitor
     if visitor.trusted:
         return event
     claimed = {*_ADDRESSES, *_AGENTS}
@@ -283,10 +283,10 @@ def as_seen(heard: TagEvent) -> Event:
     return seen | {name: text for name, text in fields.items() if text is not None}
 
 
-def in_our_words(heard: TagEvent) -> Native:
+def in_our_words(tag_event: TagEvent) -> Native:
     """Return the event as a conversion in the native format, with the event's name unchanged."""
-    name = first_text(heard.event, ("event_name",)) or ""
-    return _conversion(heard.event, name, heard.visitor, None)
+    name = first_text(tag_event.event, ("event_name",)) or ""
+    return _conversion(tag_event.event, name, tag_event.visitor, None)
 
 
 def click_of(events: Iterable[Event], visitor: Visitor) -> Click | None:

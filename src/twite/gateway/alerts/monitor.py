@@ -70,7 +70,7 @@ class EventListener:
 
     def see(self, notice: GatewayEvent) -> None:
         """Record an event, and wake the monitor if the event matters for alerts."""
-        if type(notice) not in _HEARD_OF:
+        if type(notice) not in _IMMEDIATE_EVENTS:
             # Most events do not matter here: every request causes one.
             return
         match notice:
@@ -224,7 +224,11 @@ class Monitor:
 
     async def check_events(self) -> None:
         self._listener.news.clear()
-        whole = _HEARD if self._disk is not None else _HEARD | {AlertKind.DISK_NEARLY_FULL}
+        whole = (
+            _EVENT_DRIVEN
+            if self._disk is not None
+            else _EVENT_DRIVEN | {AlertKind.DISK_NEARLY_FULL}
+        )
         self.register.take(self._listener.readings(self._pixels), whole=whole)
         await self.register.save()
 
@@ -320,6 +324,6 @@ class Monitor:
 
 # The changed conditions that only the process itself can see.
 _OWN: Final = frozenset({AlertKind.TEMPLATE_HUNG})
-_HEARD_OF: Final = frozenset({Paused, Resumed, Troubled, Misdated, ConditionChanged})
+_IMMEDIATE_EVENTS: Final = frozenset({Paused, Resumed, Troubled, Misdated, ConditionChanged})
 # The kinds that events open.
-_HEARD: Final = frozenset(AlertKind).difference(*(row.kinds for row in CHECKS))
+_EVENT_DRIVEN: Final = frozenset(AlertKind).difference(*(row.kinds for row in CHECKS))

@@ -298,9 +298,9 @@ class BatchSender:
             await self._settler.settle(in_flight.batch, tried, decided)
         except TransientError:
             # The circuit breaker must receive a refusal even if the store fails.
-            await self._blame.hear(event, group, outcome, is_open=is_open)
+            await self._blame.record_outcome(event, group, outcome, is_open=is_open)
             raise
-        await self._blame.hear(event, group, outcome, is_open=is_open)
+        await self._blame.record_outcome(event, group, outcome, is_open=is_open)
         if isinstance(outcome, Delivered):
             await self._rejections.recall(in_flight.batch)
         return outcome, is_open

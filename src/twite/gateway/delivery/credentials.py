@@ -75,7 +75,7 @@ class CredentialChooser:
         first = goes_first(self._status(new), now=self._clock.elapsed())
         return (new, old) if first else (old, new)
 
-    def hear(self, asked: Destination, response: Response | NoResponse, outcome: Outcome) -> bool:
+    def record(self, asked: Destination, response: Response | NoResponse, outcome: Outcome) -> bool:
         """Record the response; return whether X refused the credential."""
         taken = verdict(response, outcome)
         ours = (self._destination.credentials, self._destination.fallback)

@@ -78,7 +78,7 @@ class MonotonicClock:
         self._zero = max(self._zero, latest - self._clock.elapsed())
         self._ahead_before = ahead
 
-    def hear(self, date: int, *, took: int) -> None:
+    def observe(self, date: int, *, took: int) -> None:
         """Record X's Date header (ms, whole seconds) from a response after `took` milliseconds."""
         if took > _TELLING:
             return

@@ -282,7 +282,9 @@ class Blame:
             return False
         return (why is not None and is_failed(why)) or self.suspects.explain(group)
 
-    async def hear(self, event: str, group: Group, outcome: Outcome, *, is_open: bool) -> None:
+    async def record_outcome(
+        self, event: str, group: Group, outcome: Outcome, *, is_open: bool
+    ) -> None:
         """Record the outcome of a request. Raises LedgerUnavailable."""
         suspects, is_known = self.suspects, self.suspects.explain(group)
         if isinstance(outcome, Delivered):

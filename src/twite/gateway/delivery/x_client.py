@@ -74,7 +74,7 @@ class XClient:
             return response, Errored(reason=response.reason, ambiguous=response.left)
         theirs = _dated(response)
         if theirs is not None:
-            self.clock.hear(theirs, took=self.clock.elapsed() - began)
+            self.clock.observe(theirs, took=self.clock.elapsed() - began)
         outcome = decode(
             status=response.status,
             headers=response.headers,
@@ -181,14 +181,14 @@ class RequestSender:
         first, *others = self._credentials.order()
         response, outcome = await self._ask_as(first, in_flight, group)
         for other in others:
-            refused = self._credentials.hear(first, response, outcome)
+            refused = self._credentials.record(first, response, outcome)
             if not (refused and await self._may_resend(in_flight, group)):
                 return response, outcome
             await self._settler.settle(
                 in_flight.batch, self.tried(in_flight, outcome, response), ()
             )
             response, outcome = await self._ask_as(other, in_flight, group)
-            self._credentials.hear(other, response, outcome)
+            self._credentials.record(other, response, outcome)
         return response, outcome
 
     async def _ask_as(

@@ -115,24 +115,24 @@ class Authentication:
             self._is_open = any(user.is_admin for user in await self.people.users())
         return self._is_open
 
-    async def sign_in(self, offer: LoginAttempt) -> LoginSucceeded | LoginFailed:
-        wait = await self._admit(offer)
+    async def sign_in(self, attempt: LoginAttempt) -> LoginSucceeded | LoginFailed:
+        wait = await self._admit(attempt)
         if wait:
             return LoginFailed(wait=-(-wait // SECOND))
-        user = await self._known(offer)
+        user = await self._known(attempt)
         now = self.clock.now()
         if user is None:
-            await self._refused(offer, at=now)
+            await self._refused(attempt, at=now)
             return LoginFailed()
-        user = await self._rehashed(user, offer.password)
+        user = await self._rehashed(user, attempt.password)
         token = secrets.token_urlsafe(_BYTES)
         session = Session(
             digest=digest_of(token),
             user=user.name,
             begun_at=now,
             seen_at=now,
-            address=offer.address,
-            agent=offer.agent[:200],
+            address=attempt.address,
+            agent=attempt.agent[:200],
         )
         begun = await self.people.update(
             SessionBegun(
@@ -144,11 +144,11 @@ class Authentication:
         )
         if not begun:
             # The user was removed, or got another password, during the computation of the hash.
-            await self._refused(offer, at=now)
+            await self._refused(attempt, at=now)
             return LoginFailed()
-        await self._passed(offer)
+        await self._passed(attempt)
         await self.people.note(
-            AuditEvent(at=now, who=user.name, what=AuditAction.SIGN_IN, detail=offer.address)
+            AuditEvent(at=now, who=user.name, what=AuditAction.SIGN_IN, detail=attempt.address)
         )
         return LoginSucceeded(token=Secret(token), viewer=viewer_of(user))
 
@@ -175,18 +175,18 @@ class Authentication:
         password changed meanwhile.
         """
         user = inside.user
-        offer = LoginAttempt(name=user.name, password=password, address=address)
-        if not password or len(password) > _LONGEST_PASSWORD or await self._admit(offer):
+        attempt = LoginAttempt(name=user.name, password=password, address=address)
+        if not password or len(password) > _LONGEST_PASSWORD or await self._admit(attempt):
             return False
         right = await self.passwords.verify(user.password.reveal(), password)
         if right:
-            await self._passed(offer)
+            await self._passed(attempt)
             now = await self.people.user(user.name)
             still = await self.people.session(inside.session.digest)
             if now is None or now.password != user.password or still is None:
                 raise SignedOut
         else:
-            await self._refused(offer, at=self.clock.now(), what=AuditAction.CONFIRM_REFUSED)
+            await self._refused(attempt, at=self.clock.now(), what=AuditAction.CONFIRM_REFUSED)
         return right
 
     async def renew(self, inside: AuthenticatedSession) -> Secret:
@@ -221,16 +221,16 @@ class Authentication:
         )
         return ended
 
-    async def _known(self, offer: LoginAttempt) -> User | None:
+    async def _known(self, attempt: LoginAttempt) -> User | None:
         """Return the user with this password and code."""
-        fits = NAME.fullmatch(offer.name) and len(offer.password) <= _LONGEST_PASSWORD
-        user = await self.people.user(offer.name) if fits else None
+        fits = NAME.fullmatch(attempt.name) and len(attempt.password) <= _LONGEST_PASSWORD
+        user = await self.people.user(attempt.name) if fits else None
         # Also created for known users. Otherwise, the first sign-in with an unknown name would take
         # longer.
         nobodys = await self._nobody()
         hash_ = nobodys if user is None else user.password.reveal()
-        right = await self.passwords.verify(hash_, offer.password if fits else "")
-        if user is None or not right or not await self._second(user, offer.code):
+        right = await self.passwords.verify(hash_, attempt.password if fits else "")
+        if user is None or not right or not await self._second(user, attempt.code):
             return None
         return user
 
@@ -249,9 +249,11 @@ class Authentication:
         return bool(code) and bool(await self.people.update(recovery))
 
     async def _refused(
-        self, offer: LoginAttempt, *, at: int, what: str = AuditAction.SIGN_IN_REFUSED
+        self, attempt: LoginAttempt, *, at: int, what: str = AuditAction.SIGN_IN_REFUSED
     ) -> None:
-        await self.people.note(AuditEvent(at=at, who=_name(offer), what=what, detail=offer.address))
+        await self.people.note(
+            AuditEvent(at=at, who=_name(attempt), what=what, detail=attempt.address)
+        )
 
     async def _rehashed(self, user: User, password: str) -> User:
         """Rehash a password stored with a different cost; return the updated user."""
@@ -269,26 +271,26 @@ class Authentication:
             self._nobodys = await self.passwords.hash(secrets.token_urlsafe(_BYTES))
         return self._nobodys
 
-    async def _admit(self, offer: LoginAttempt) -> int:
+    async def _admit(self, attempt: LoginAttempt) -> int:
         """Return the milliseconds to wait; with 0, a failure is counted.
 
         The failure is counted first. Otherwise, many concurrent attempts would all be checked.
         """
-        limits, now = _limits(offer), self.clock.now()
+        limits, now = _limits(attempt), self.clock.now()
         while True:
             failed = await self.people.failed_sign_ins([limit.key for limit in limits])
             wait = longest_wait(limits, failed, now=now)
             if wait or await self.people.update(SignInTried(limits=limits, at=now)):
                 return wait
 
-    async def _passed(self, offer: LoginAttempt) -> None:
-        by_both, *others = (limit.key for limit in _limits(offer))
+    async def _passed(self, attempt: LoginAttempt) -> None:
+        by_both, *others = (limit.key for limit in _limits(attempt))
         await self.people.update(FailuresReset(key=by_both, others=tuple(others)))
 
 
-def _limits(offer: LoginAttempt) -> tuple[SignInLimit, ...]:
+def _limits(attempt: LoginAttempt) -> tuple[SignInLimit, ...]:
     """Return the limits of a sign-in. The one by name and address is first."""
-    name, network = _name(offer), _network(offer)
+    name, network = _name(attempt), _network(attempt)
     return (
         SignInLimit(key=digest_of(f"{name} {network}"), free=5),
         SignInLimit(key=digest_of(f" {network}"), free=20),
@@ -312,20 +314,20 @@ def viewer_of(user: User) -> Viewer:
     return Viewer(name=user.name, role=Role.OPERATOR if limited else user.role, pixels=pixels)
 
 
-def _name(offer: LoginAttempt) -> str:
+def _name(attempt: LoginAttempt) -> str:
     """Return the name if it is well-formed: the text may be a password in the wrong field."""
-    return offer.name if NAME.fullmatch(offer.name) else "(no name)"
+    return attempt.name if NAME.fullmatch(attempt.name) else "(no name)"
 
 
-def _network(offer: LoginAttempt) -> str:
+def _network(attempt: LoginAttempt) -> str:
     """Return the address; for IPv6 its /64, since one client has all of it."""
     try:
-        there = ip_address(offer.address)
+        there = ip_address(attempt.address)
     except ValueError:
-        return offer.address
+        return attempt.address
     if isinstance(there, IPv6Address):
         return str(IPv6Network((int(there) >> 64 << 64, 64)))
-    return offer.address
+    return attempt.address
 
 
 class ApiKeyLookup:

@@ -124,7 +124,7 @@ def tag_events(reading: ParsedNative, found: ParsedRequest | None) -> tuple[TagR
 
     No tag fires for a conversion that was added only for its denial.
     """
-    if found is not None and found.heard:
+    if found is not None and found.tag_events:
         return tuple(
             TagRemark(
                 event=as_seen(tag_event),
@@ -135,7 +135,7 @@ def tag_events(reading: ParsedNative, found: ParsedRequest | None) -> tuple[TagR
                 if tag_event.conversion is None
                 else reading.results[tag_event.conversion].index,
             )
-            for tag_event in found.heard
+            for tag_event in found.tag_events
         )
     wanted = len(reading.results) - (0 if found is None else len(found.unwanted))
     return tuple(

@@ -26,7 +26,7 @@ from twite.gateway.ports.state import StateStore
 
 KEEP_EVERY: Final = 30 * SECOND
 # Clients of X's conversion route may name any event, so the number of remembered events is limited.
-MOST_NORMS: Final = 10_000
+MOST_USUAL_AMOUNTS: Final = 10_000
 HELD_FOR: Final = "value guard"
 # After WELL_KNOWN amounts, Twite learns only one in OF_SO_MANY.
 WELL_KNOWN: Final = 500
@@ -41,26 +41,28 @@ class ValueGuards:
         *,
         sources: Mapping[str, ValueGuard | None] | None = None,
         pixels: Mapping[str, ValueGuard] | None = None,
-        norms: Iterable[UsualAmount] = (),
+        usual_amounts: Iterable[UsualAmount] = (),
     ) -> None:
         self._sources = sources or {}
         self._pixels = pixels or {}
-        self._norms: dict[tuple[str, str], dict[str, UsualAmount]] = {}
+        self._usual_amounts: dict[tuple[str, str], dict[str, UsualAmount]] = {}
         self._many = 0
         self._turn = 0
         self._changed: set[tuple[str, str, str]] = set()
         # For events with one currency: (currency, lower and upper bound of unremarkable amounts).
         self._usual: dict[tuple[str, str], tuple[str, float, float]] = {}
-        for norm in norms:
-            self._norms.setdefault((norm.pixel, norm.event), {})[norm.currency] = norm
+        for usual_amount in usual_amounts:
+            self._usual_amounts.setdefault((usual_amount.pixel, usual_amount.event), {})[
+                usual_amount.currency
+            ] = usual_amount
             self._many += 1
-        for own in self._norms.values():
+        for own in self._usual_amounts.values():
             self._note(own)
 
     def look(self, source: str) -> Look:
         """Return the function that checks the conversions of a source."""
         by_source = self._sources.get(source)
-        norms, pixels, quick = self._norms, self._pixels, self._usual
+        usual_amounts, pixels, quick = self._usual_amounts, self._pixels, self._usual
 
         def look(conversion: Conversion) -> tuple[ValueFlag | None, str | None]:
             if conversion.value is None or conversion.currency is None:
@@ -71,7 +73,7 @@ class ValueGuards:
                 currency, least, most = usual
                 if currency == conversion.currency and least < float(conversion.value) < most:
                     return _NOTHING
-            own = norms.get(which)
+            own = usual_amounts.get(which)
             if own is None:
                 return _NOTHING
             guard = by_source or pixels.get(conversion.pixel, ValueGuard.FLAG)
@@ -92,23 +94,23 @@ class ValueGuards:
             if conversion is None or conversion.value is None or conversion.currency is None:
                 continue
             which = conversion.pixel, conversion.event
-            own = self._norms.get(which, {})
-            norm = own.get(conversion.currency)
-            if norm is not None and norm.seen > WELL_KNOWN:
+            own = self._usual_amounts.get(which, {})
+            usual_amount = own.get(conversion.currency)
+            if usual_amount is not None and usual_amount.seen > WELL_KNOWN:
                 self._turn += 1
                 if self._turn % OF_SO_MANY:
                     continue
             if (by_source or self._pixels.get(conversion.pixel, ValueGuard.FLAG)) is ValueGuard.OFF:
                 continue
-            if norm is None:
-                if self._many >= MOST_NORMS:
+            if usual_amount is None:
+                if self._many >= MOST_USUAL_AMOUNTS:
                     continue
                 self._many += 1
-                self._norms[which] = own
-                norm = UsualAmount(
+                self._usual_amounts[which] = own
+                usual_amount = UsualAmount(
                     pixel=conversion.pixel, event=conversion.event, currency=conversion.currency
                 )
-            own[conversion.currency] = learnt(norm, conversion.value)
+            own[conversion.currency] = learnt(usual_amount, conversion.value)
             learned[which] = own
             self._changed.add((conversion.pixel, conversion.event, conversion.currency))
         for own in learned.values():
@@ -116,20 +118,23 @@ class ValueGuards:
 
     def _note(self, own: Mapping[str, UsualAmount]) -> None:
         """Cache the usual range of an event; with two currencies there is none."""
-        (norm, *others) = own.values()
-        which = norm.pixel, norm.event
-        reach = None if others else reach_of(norm)
+        (usual_amount, *others) = own.values()
+        which = usual_amount.pixel, usual_amount.event
+        reach = None if others else reach_of(usual_amount)
         if reach is None:
             self._usual.pop(which, None)
         else:
-            self._usual[which] = norm.currency, *reach
+            self._usual[which] = usual_amount.currency, *reach
 
     async def keep(self, state: StateStore) -> None:
         """Store changed amounts. After a failure they are stored with the next change."""
         changed, self._changed = self._changed, set()
         try:
             await state.put(
-                [self._norms[pixel, event][currency] for pixel, event, currency in sorted(changed)]
+                [
+                    self._usual_amounts[pixel, event][currency]
+                    for pixel, event, currency in sorted(changed)
+                ]
             )
         except LedgerUnavailable:
             self._changed |= changed

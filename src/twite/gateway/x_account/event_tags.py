@@ -19,7 +19,7 @@ from twite.x.event_tags import (
     MOST_LISTED,
     EventTag,
     EventTagChange,
-    EventTagShelf,
+    EventTagQuestions,
     bare,
     faults,
     read_page,
@@ -40,7 +40,7 @@ class AdsAccount:
         self._ask = ask
         self._keys = keys
         self.account = account
-        self._shelf = EventTagShelf(version=ask.address.version, account=account, page=page)
+        self._shelf = EventTagQuestions(version=ask.address.version, account=account, page=page)
 
     async def events(self, *, with_deleted: bool = False) -> list[EventTag]:
         found: dict[str, EventTag] = {}

@@ -76,7 +76,7 @@ class SealedSignIns:
         began = {name: kept.began for name, kept in (await self._all(PREFIX)).items()}
         for old in _in_the_way(began, now):
             await self.secret_store.forget(old)
-        kept = _Kept(
+        kept = _SealedSignIn(
             token=sign_in.requested.token,
             secret=sign_in.requested.secret.reveal(),
             pixel=sign_in.pixel,
@@ -95,12 +95,12 @@ class SealedSignIns:
     async def end(self, token: str) -> None:
         await self.secret_store.forget(_name(token))
 
-    async def _all(self, prefix: str) -> Mapping[str, "_Kept"]:
+    async def _all(self, prefix: str) -> Mapping[str, "_SealedSignIn"]:
         found = await self.secret_store.all(prefix)
-        return {name: msgspec.json.decode(plain, type=_Kept) for name, plain in found}
+        return {name: msgspec.json.decode(plain, type=_SealedSignIn) for name, plain in found}
 
 
-class _Kept(Masked, frozen=True, kw_only=True):
+class _SealedSignIn(Masked, frozen=True, kw_only=True):
     """The sealed sign-in. Its repr shows no secrets."""
 
     in_repr = ("pixel",)

@@ -73,7 +73,7 @@ class XSignIn:
 
     ask: XInquiries
     clock: Clock
-    keeper: CredentialStore | None
+    credential_store: CredentialStore | None
     destinations: Mapping[str, Destination]
     noted_as: str | None = None
     open_sign_ins: OpenSignIns | None = None
@@ -125,9 +125,9 @@ class XSignIn:
 
     async def paste(self, pixel: str, token: PixelToken) -> SignInCompleted:
         """Store a pixel token, unless X refuses it. Raises the errors of finish_by_callback."""
-        keeper = self._must_keep()
+        credential_store = self._must_keep()
         access = await self._checked(self._must_be_used(pixel, PIXEL_TOKEN), token)
-        await keeper.keep_pixel_token(
+        await credential_store.keep_pixel_token(
             pixel, token, audit_event=self._audit_event(DONE, pixel, PIXEL_TOKEN)
         )
         return SignInCompleted(pixel=pixel, kind=PIXEL_TOKEN, access=access)
@@ -138,8 +138,8 @@ class XSignIn:
         With `revoke`, the OAuth token is also revoked at X, wherever it is used. A token that X no
         longer knows is only deleted. Raises RefusedByX, XUnanswering, NotOpened, LedgerUnavailable.
         """
-        keeper = self._must_keep()
-        login = (await keeper.all()).get(pixel, StoredCredentials())
+        credential_store = self._must_keep()
+        login = (await credential_store.all()).get(pixel, StoredCredentials())
         held = login.oauth if kind == OAUTH else login.pixel_token
         if held is None:
             return False
@@ -147,7 +147,9 @@ class XSignIn:
         if revoke and isinstance(held, OAuthKeys):
             await self._revoke(held)
             detail = f"{kind}, revoked at X"
-        await keeper.forget(pixel, kind, audit_event=self._audit_event(FORGOTTEN, pixel, detail))
+        await credential_store.forget(
+            pixel, kind, audit_event=self._audit_event(FORGOTTEN, pixel, detail)
+        )
         return True
 
     def _audit_event(self, what: str, pixel: str, detail: str) -> AuditEvent | None:
@@ -165,7 +167,7 @@ class XSignIn:
                 raise
 
     async def _finish(self, began: OpenSignIn, verifier: str) -> SignInCompleted:
-        keeper, app = self._must_keep(), self._app()
+        credential_store, app = self._must_keep(), self._app()
         # A sign-in can be finished only once, even if it fails.
         await self._open.end(began.requested.token)
         oauth_url = self.ask.address.oauth_url
@@ -175,7 +177,7 @@ class XSignIn:
         # each app (an assumption; X does not say), so the token may be in use elsewhere.
         access = await self._checked(self._known(began.pixel), who.keys)
         audit_event = self._audit_event(DONE, began.pixel, f"{OAUTH} as @{who.screen_name}")
-        await keeper.keep_oauth(
+        await credential_store.keep_oauth(
             began.pixel, who.keys, screen_name=who.screen_name, audit_event=audit_event
         )
         return SignInCompleted(
@@ -228,11 +230,11 @@ class XSignIn:
         return app
 
     def _must_keep(self) -> CredentialStore:
-        if self.keeper is None:
+        if self.credential_store is None:
             raise SettingsError(
                 place="server.secret_key",
                 message="is missing: Twite encrypts stored credentials, and cannot store any "
                 'without a key. Set server.secret_key = "file:twite.secret" '
                 "(twite init creates the file), or set TWITE_SECRET_KEY",
             )
-        return self.keeper
+        return self.credential_store

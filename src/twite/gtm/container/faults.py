@@ -30,7 +30,7 @@ def faults(container: Container) -> Iterator[ContainerUnusable]:
     yield from _twice("variable", container.variables)
     yield from _twice("client", container.clients)
     yield from _twice("transformation", container.transformations)
-    look = _Look(container)
+    look = _FaultSearch(container)
     for at, trigger in enumerate(container.triggers):
         yield from look.at_triggers(trigger.all_of, f"trigger[{at}].all_of")
         yield from look.at_conditions(trigger.when, f"trigger[{at}].when")
@@ -70,7 +70,7 @@ def names_in_conditions(when: Iterable[Condition]) -> list[str]:
     return [name for condition in when for name in names_in([condition.left, condition.right])]
 
 
-class _Look:
+class _FaultSearch:
     def __init__(self, container: Container) -> None:
         self._variables = {EVENT, *(variable.name for variable in container.variables)}
         self._triggers = {ALL_EVENTS, *(trigger.name for trigger in container.triggers)}

@@ -115,7 +115,7 @@ def plan(
     for tag in sorted(container.tags, key=lambda each: -each.priority):
         try:
             fired += decide.fired(tag)
-        except _Passes as passes:
+        except _NotFired as passes:
             passed.append(SkippedTag(tag.name, str(passes), passes.bar))
         except Unfilled as why:
             passed.append(SkippedTag(tag.name, str(why), NotFiredReason.UNFILLED))
@@ -147,7 +147,7 @@ def client_name(container: Container, client: str) -> str:
     return client
 
 
-class _Passes(Exception):
+class _NotFired(Exception):
     """The tag does not fire; the text says why."""
 
     def __init__(self, why: str, bar: NotFiredReason) -> None:
@@ -170,17 +170,17 @@ class _Planner:
         self._seen: dict[tuple[str, ...], tuple[dict[str, Tree], Values]] = {}
 
     def fired(self, tag: ContainerTag) -> list[FiredTag]:
-        """Return the tag once for each time that it fires. Raises _Passes, Unfilled, TooLong."""
+        """Return the tag once for each time that it fires. Raises _NotFired, Unfilled, TooLong."""
         rests = self._rests(tag)
         if rests is not None:
             raise rests
         fitting = [name for name in tag.triggers if self._fits(name) is not False]
         if not fitting:
             why = "none of its triggers matches" if tag.triggers else "it has no trigger"
-            raise _Passes(why, NotFiredReason.TRIGGER)
+            raise _NotFired(why, NotFiredReason.TRIGGER)
         blocking = next((name for name in tag.unless if self._fits(name)), None)
         if blocking is not None:
-            raise _Passes(f"the exception {blocking!r} matches", NotFiredReason.EXCEPTION)
+            raise _NotFired(f"the exception {blocking!r} matches", NotFiredReason.EXCEPTION)
         # Checked last, so that consent is not the reason given for tags for other events.
         lacks = self._lacks_consent(tag)
         if lacks is not None:
@@ -205,17 +205,19 @@ class _Planner:
         )
         return None if pending == DECIDED else pending
 
-    def _lacks_consent(self, tag: ContainerTag) -> _Passes | None:
+    def _lacks_consent(self, tag: ContainerTag) -> _NotFired | None:
         missing = [signal for signal in tag.consent if not self._granted(signal)]
-        return _Passes(f"consent {', '.join(missing)}", NotFiredReason.CONSENT) if missing else None
+        return (
+            _NotFired(f"consent {', '.join(missing)}", NotFiredReason.CONSENT) if missing else None
+        )
 
-    def _rests(self, tag: ContainerTag) -> _Passes | None:
+    def _rests(self, tag: ContainerTag) -> _NotFired | None:
         if tag.paused:
-            return _Passes("it is paused", NotFiredReason.PAUSED)
+            return _NotFired("it is paused", NotFiredReason.PAUSED)
         if tag.starts_at is not None and self._occasion.now < tag.starts_at:
-            return _Passes(f"it fires from {spelled(tag.starts_at)} on", NotFiredReason.PAUSED)
+            return _NotFired(f"it fires from {spelled(tag.starts_at)} on", NotFiredReason.PAUSED)
         if tag.ends_at is not None and self._occasion.now >= tag.ends_at:
-            return _Passes(f"it fired until {spelled(tag.ends_at)}", NotFiredReason.PAUSED)
+            return _NotFired(f"it fired until {spelled(tag.ends_at)}", NotFiredReason.PAUSED)
         return None
 
     def _fits(self, name: str) -> bool | None:
@@ -246,7 +248,7 @@ class _Planner:
         template = self._container.templates.get(tag.template)
         if template is None:
             why = f"its template {tag.template!r} is not in the container"
-            raise _Passes(why, NotFiredReason.UNFILLED)
+            raise _NotFired(why, NotFiredReason.UNFILLED)
         chain = (*beside, tag.name)
         event: dict[str, Tree] = {}
         fields: dict[str, Tree] = {}
@@ -278,13 +280,13 @@ class _Planner:
             return None
         tag = self._tags.get(beside.tag)
         if tag is None or beside.tag in chain or len(chain) > DEEPEST:
-            raise _Passes(f"the tag {beside.tag!r} cannot run with it", NotFiredReason.BESIDE)
+            raise _NotFired(f"the tag {beside.tag!r} cannot run with it", NotFiredReason.BESIDE)
         kept_back = self._rests(tag) or self._lacks_consent(tag)
         if kept_back is None:
             return self._filled(tag, "", beside=chain)
         if stops and beside.needed:
             why = f"the tag {beside.tag!r}, which it needs, does not run: {kept_back}"
-            raise _Passes(why, NotFiredReason.BESIDE)
+            raise _NotFired(why, NotFiredReason.BESIDE)
         return None
 
     def _as_seen_by(self, tag: ContainerTag) -> tuple[dict[str, Tree], Values]:

@@ -52,7 +52,7 @@ def without_secrets(
 
     `place_of` returns the storage place for a name.
     """
-    taking = _Taking(container, named, place_of)
+    taking = _SecretExtraction(container, named, place_of)
     clean = msgspec.structs.replace(
         container,
         variables=tuple(taking.of_variable(variable) for variable in container.variables),
@@ -62,7 +62,7 @@ def without_secrets(
     return clean, tuple(taking.taken), tuple(taking.left)
 
 
-class _Taking:
+class _SecretExtraction:
     def __init__(
         self, container: Container, named: frozenset[str], place_of: Callable[[str], str]
     ) -> None:

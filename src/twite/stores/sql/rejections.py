@@ -35,7 +35,7 @@ _RING: Final = 1 << 16
 Rejected = dict[int, list[tuple[Submission, RejectedConversion]]]
 
 
-class _Told(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class _StoredRejection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The encoded column of a row."""
 
     endpoint: str = msgspec.field(name="door")
@@ -55,7 +55,7 @@ def add(session: WriterSession, rejected: Rejected) -> None:
         latest = some[-MOST_KEPT:]
         for place, (submission, refusal) in enumerate(latest, counted - len(latest)):
             rejection = rejection_of(submission, refusal)
-            row = _Told(
+            row = _StoredRejection(
                 endpoint=rejection.endpoint,
                 receipt=rejection.receipt,
                 index=rejection.index,
@@ -121,7 +121,7 @@ def _key(id_: int, at: int) -> str:
     return f"{id_}@{at}"
 
 
-def _read(encoded: bytes) -> _Told | None:
+def _read(encoded: bytes) -> _StoredRejection | None:
     try:
         return _DECODER.decode(encoded)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -129,7 +129,7 @@ def _read(encoded: bytes) -> _Told | None:
 
 
 _ENCODER: Final = msgspec.json.Encoder()
-_DECODER: Final = msgspec.json.Decoder(_Told)
+_DECODER: Final = msgspec.json.Decoder(_StoredRejection)
 
 
 # Day, source, endpoint, name, reason.

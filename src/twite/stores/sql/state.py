@@ -130,7 +130,7 @@ def _alert(*row: Any) -> Alert | None:  # noqa: ANN401 - a row of the database
     )
 
 
-def _norm(*row: Any) -> UsualAmount:  # noqa: ANN401 - a row of the database
+def _usual_amount(*row: Any) -> UsualAmount:  # noqa: ANN401 - a row of the database
     *values, first = row
     return record_of(UsualAmount, (*values, tuple(msgspec.json.decode(first, type=list[float]))))
 
@@ -146,7 +146,7 @@ _READ: Final[Mapping[type, tuple[str, Callable[..., Any]]]] = {
     RateLimitWindow: ("closures", _in_order(RateLimitWindow)),
     ClockRecord: ("timed", _in_order(ClockRecord)),
     DecisionPolicy: ("policies", _in_order(DecisionPolicy)),
-    UsualAmount: ("norms", _norm),
+    UsualAmount: ("norms", _usual_amount),
     Alert: ("alerts", _alert),
     HourlyTraffic: ("traffic", _in_order(HourlyTraffic)),
     SealedSecret: ("sealed", _in_order(SealedSecret)),

@@ -13,7 +13,7 @@ from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.tags import BrowserWait, ContainerRun, EventOrigin
 from twite.gateway.ports.transport import NoResponse, Web, WebRequest
 from twite.gateway.tags.clients.conversation import TemplateClient
-from twite.gateway.tags.google.calls import Came, GoogleCalls, InsertIds, LogMessage
+from twite.gateway.tags.google.calls import GoogleCalls, GoogleResponse, InsertIds, LogMessage
 from twite.gateway.tags.google.requests import GoogleClient, GoogleRequestDenied
 from twite.gateway.tags.run.outbound import answer_of
 from twite.gateway.tags.run.to_x import ToX
@@ -115,7 +115,7 @@ class ClientOutbound:
     def calls(
         self, *, log_message: LogMessage, mark: bytes
     ) -> Callable[[Service], Awaitable[EffectAnswer]]:
-        async def ask(asking: GoogleRequest) -> Came:
+        async def ask(asking: GoogleRequest) -> GoogleResponse:
             asked = WebRequest(
                 url=asking.url,
                 method=asking.method,
@@ -133,7 +133,7 @@ class ClientOutbound:
         ).perform
 
 
-def _log_no_answer(came: Came, log_message: LogMessage) -> None:
+def _log_no_answer(came: GoogleResponse, log_message: LogMessage) -> None:
     """Log why Google did not respond, because a client keeps no record of its attempts."""
     if isinstance(came, NoResponse):
         log_message(f"no answer from Google: {came.reason}")

@@ -157,8 +157,8 @@ class Transactions:
 NOT_CONFIGURED: Final = "not_configured"
 _TIMED_OUT: Final = "timed_out"
 
-Came = HttpAnswer | NoResponse | GoogleRequestDenied
-Sends = Callable[[GoogleRequest], Awaitable[Came]]
+GoogleResponse = HttpAnswer | NoResponse | GoogleRequestDenied
+Sends = Callable[[GoogleRequest], Awaitable[GoogleResponse]]
 LogMessage = Callable[[str], None]
 
 
@@ -328,7 +328,7 @@ def _transaction(options: Mapping[str, Tree]) -> str | None:
     return found if isinstance(found, str) and found else None
 
 
-def _without(came: Came) -> GoogleResult:
+def _without(came: GoogleResponse) -> GoogleResult:
     """Return the message for a template whose call got no response, or an incomplete one."""
     if isinstance(came, GoogleRequestDenied):
         return GoogleResult(reason=NOT_CONFIGURED)

@@ -26,7 +26,7 @@ Found = Secret | NoGoogleToken
 Scopes = tuple[str, ...]
 
 
-class _Kept(msgspec.Struct, frozen=True, kw_only=True):
+class _CachedToken(msgspec.Struct, frozen=True, kw_only=True):
     found: Found
     until: int
 
@@ -37,7 +37,7 @@ class TokenCache:
     def __init__(self, account: GoogleTokenSource, *, clock: Clock) -> None:
         self._account = account
         self._clock = clock
-        self._kept: dict[Scopes, _Kept] = {}
+        self._kept: dict[Scopes, _CachedToken] = {}
         self._asking: dict[Scopes, asyncio.Task[Found]] = {}
 
     async def of(self, scopes: Scopes) -> Found:
@@ -72,14 +72,14 @@ class TokenCache:
         now = self._clock.elapsed()
         if isinstance(came, NoGoogleToken):
             if came.refused:
-                self._keep(key, _Kept(found=came, until=now + REFUSED_FOR))
+                self._keep(key, _CachedToken(found=came, until=now + REFUSED_FOR))
             return came
         # A token with a shorter lifetime is used for half of its lifetime.
         life = max(came.life - AHEAD, came.life // 2)
-        self._keep(key, _Kept(found=came.text, until=now + life))
+        self._keep(key, _CachedToken(found=came.text, until=now + life))
         return came.text
 
-    def _keep(self, key: Scopes, kept: _Kept) -> None:
+    def _keep(self, key: Scopes, kept: _CachedToken) -> None:
         self._kept.pop(key, None)
         if len(self._kept) >= MOST_SCOPES:
             self._kept.pop(next(iter(self._kept)))

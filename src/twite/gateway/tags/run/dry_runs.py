@@ -26,7 +26,7 @@ _ANSWER: Final = Response(
 )
 
 
-class _NothingSent:
+class _DryRunWeb:
     """Answers requests instead of sending them."""
 
     async def ask(self, asked: WebRequest) -> Response:
@@ -73,7 +73,7 @@ class DryRuns:
             payload = read(body, name=pixel, seal=self._seal)
         except (NotOpened, msgspec.DecodeError, UnicodeDecodeError):
             return
-        nothing = _NothingSent()
+        nothing = _DryRunWeb()
         run_context = msgspec.structs.replace(
             self._run_context,
             web=nothing,

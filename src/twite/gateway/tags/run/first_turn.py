@@ -127,7 +127,7 @@ class FirstTurns:
         except EngineLost as lost:
             first.begun = False
             trials.lose(whose, lost)
-        except (_MayNotBegin, TemplateUnusable):
+        except (_TurnSkipped, TemplateUnusable):
             pass  # the durable run reports it
         except Exception as error:  # noqa: BLE001  the event must be stored, whatever it is
             self.observer.see(Troubled(where=TroublePlace.TAG, reason=type(error).__name__))
@@ -174,7 +174,7 @@ def _record(
     recorder.end(result.replace("_", " "))
 
 
-class _MayNotBegin(Exception):
+class _TurnSkipped(Exception):
     """The tag is on probation, or it is too late."""
 
 
@@ -206,7 +206,7 @@ class _FirstTurn:
     async def run(self) -> _Effects | None:
         """Return the effects; None if the tag does not run, needs answers first, or failed.
 
-        Raises EngineLost, TemplateUnusable, TemplatesBusy, _MayNotBegin.
+        Raises EngineLost, TemplateUnusable, TemplatesBusy, _TurnSkipped.
         """
         known = VariableCache(container=self._given.version, storage=self._storage)
         fired: FiredTag | str | None = None
@@ -264,7 +264,7 @@ class _FirstTurn:
     def _gate(self) -> None:
         if not self.begun:
             if not self._may_begin():
-                raise _MayNotBegin
+                raise _TurnSkipped
             self.begun = True
 
     def _record(self, turn: Turn) -> None:

@@ -132,7 +132,9 @@ class TagOutbound:
 
         local = self.rule.redirected(asked)
 
-        async def send(leaving: "_Leaving") -> HttpAnswer | NoResponse | GoogleRequestDenied:
+        async def send(
+            leaving: "_OutboundAttempt",
+        ) -> HttpAnswer | NoResponse | GoogleRequestDenied:
             if local is not None:
                 return await leaving.out(self.run_context.web.ask(local))
             if effect.authorization is None:
@@ -178,13 +180,15 @@ class TagOutbound:
 
     async def _out(
         self,
-        send: Callable[["_Leaving"], Awaitable[HttpAnswer | NoResponse | GoogleRequestDenied]],
+        send: Callable[
+            ["_OutboundAttempt"], Awaitable[HttpAnswer | NoResponse | GoogleRequestDenied]
+        ],
         *,
         asking: GoogleRequest | None = None,
     ) -> HttpAnswer | NoResponse | GoogleRequestDenied:
         counts = not self._looks_up
         async with self._slots:
-            leaving = _Leaving(self._count if counts else lambda _more: None)
+            leaving = _OutboundAttempt(self._count if counts else lambda _more: None)
             try:
                 response = await send(leaving)
             except asyncio.CancelledError:
@@ -196,7 +200,7 @@ class TagOutbound:
                 self.tried.append(self._trial(response, asking, counts=counts))
             return response
 
-    def _by(self, leaving: "_Leaving") -> Sends:
+    def _by(self, leaving: "_OutboundAttempt") -> Sends:
         async def send(asked: WebRequest) -> HttpAnswer | NoResponse:
             return await leaving.out(self.run_context.web.ask(asked))
 
@@ -223,7 +227,7 @@ class TagOutbound:
         )
 
 
-class _Leaving:
+class _OutboundAttempt:
     """One attempt. `began` tells whether bytes may have left; waiting for a token sends none."""
 
     def __init__(self, count: Callable[[int], None]) -> None:

@@ -71,7 +71,7 @@ class TagPayload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return "TagPayload(***)"
 
 
-class _Inside(msgspec.Struct, frozen=True, kw_only=True):
+class _SealedPart(msgspec.Struct, frozen=True, kw_only=True):
     event: dict[str, Tree]
     request: Incoming
 
@@ -113,7 +113,7 @@ def written(payload: TagPayload, *, name: str, seal: Seal | None = None) -> byte
     """
     if seal is None:
         return _encoded(payload)
-    inside = _encoded(_Inside(event=payload.event, request=payload.request))
+    inside = _encoded(_SealedPart(event=payload.event, request=payload.request))
     return _ENCODER.encode(
         msgspec.structs.replace(
             payload, event={}, request=Incoming(), sealed=seal.close(name, inside)
@@ -152,7 +152,7 @@ def decided(body: bytes) -> bytes | None:
     return _ENCODER.encode(msgspec.structs.replace(payload, pending=None))
 
 
-def _encoded(value: TagPayload | _Inside) -> bytes:
+def _encoded(value: TagPayload | _SealedPart) -> bytes:
     try:
         return _ENCODER.encode(value)
     except (UnicodeEncodeError, OverflowError, TypeError):
@@ -180,7 +180,7 @@ def _text(text: str) -> str:
 _HALF: Final = re.compile("[\ud800-\udfff]")
 _ENCODER: Final = msgspec.json.Encoder()
 _PAYLOAD: Final = msgspec.json.Decoder(TagPayload)
-_INSIDE: Final = msgspec.json.Decoder(_Inside)
+_INSIDE: Final = msgspec.json.Decoder(_SealedPart)
 
 
 # Deliveries per transaction, and transactions per progress report.

@@ -50,11 +50,11 @@ class PreviewedTagEvent:
             rule, name = rules.get(fired.tag.name), fired.tag.name
             if rule is None:
                 continue
-            heard = rule.listens_to(self.parsed.source.name)
-            why = f"trigger {fired.trigger}" if heard else "it does not listen to the source"
-            if heard and fired.pending is not None:
+            listens = rule.listens_to(self.parsed.source.name)
+            why = f"trigger {fired.trigger}" if listens else "it does not listen to the source"
+            if listens and fired.pending is not None:
                 why = "its run decides, because a trigger needs a value from another server"
-            self.trace.tag(seen, name, why, fires=heard)
+            self.trace.tag(seen, name, why, fires=listens)
         for passed in planned.passed:
             if passed.tag in rules:
                 self.trace.tag(seen, passed.tag, passed.why, fires=False)

@@ -25,7 +25,7 @@ MOST_WAITING: Final = 200
 _AGAIN: Final = 1  # seconds
 
 
-class _Rests(Exception):
+class _TemplatePaused(Exception):
     """The template is paused for this many milliseconds."""
 
     def __init__(self, wait: int) -> None:
@@ -80,7 +80,7 @@ class ClientEngines:
                 at,
                 lambda gate: workers[at].start("", self._templates[template], call, gate=gate),
             )
-        except _Rests as rests:
+        except _TemplatePaused as rests:
             raise _paused(template, rests.wait) from None
 
     async def resume(
@@ -99,7 +99,7 @@ class ClientEngines:
                     at,
                     lambda gate: worker.resume("", own, answers, now=now, gate=gate),
                 )
-            except _Rests:
+            except _TemplatePaused:
                 continue
 
     async def end(self, template: str, run: int) -> None:
@@ -115,7 +115,7 @@ class ClientEngines:
     async def _turn(
         self, name: str, at: int, act: Callable[[Callable[[], None]], Awaitable[Turn]]
     ) -> Turn:
-        """Run a turn in a process. Raises _Rests if it may not begin now.
+        """Run a turn in a process. Raises _TemplatePaused if it may not begin now.
 
         A run's number says which process has it.
         """
@@ -126,7 +126,7 @@ class ClientEngines:
             # Checked when its turn comes, after the result of the previous turn is known.
             nonlocal begun
             if wait := self._probations.begin(whose):
-                raise _Rests(wait)
+                raise _TemplatePaused(wait)
             begun = True
 
         took, spent, done = 0.0, False, False

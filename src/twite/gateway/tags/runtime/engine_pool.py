@@ -24,7 +24,7 @@ _WEIGHT: Final = 0.2  # the weight of the last turn in the average
 _WIDER: Final = 4.0  # times the CPU limit, for proven tags
 
 
-class _Pace:
+class _TemplatePace:
     def __init__(self) -> None:
         self.is_slow = False
         self._mean = 0.0  # seconds
@@ -61,7 +61,7 @@ class EnginePool:
         # The number of successful runs of each tag since it exceeded a limit.
         self._ended_well: dict[str, int] = {}
         self._prepared: dict[str, Sequence[Template]] = {}
-        self._paces: dict[str, _Pace] = {}
+        self._paces: dict[str, _TemplatePace] = {}
         self._policies: dict[int, tuple[Template, PermissionPolicy]] = {}
 
     def start(self) -> None:
@@ -135,10 +135,10 @@ class EnginePool:
             found = self._policies[id(template)] = template, policy(template.grants)
         return found[1]
 
-    def _pace_of(self, tag: str) -> _Pace:
+    def _pace_of(self, tag: str) -> _TemplatePace:
         found = self._paces.get(tag)
         if found is None:
-            found = self._paces[tag] = _Pace()
+            found = self._paces[tag] = _TemplatePace()
         return found
 
 

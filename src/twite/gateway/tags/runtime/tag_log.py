@@ -92,7 +92,7 @@ class ClientLines:
     ) -> None:
         self._tells = tells
         self._elapsed = elapsed
-        self._paces: dict[str, _Pace] = {}
+        self._paces: dict[str, _LineBudget] = {}
 
     def of(
         self,
@@ -104,14 +104,14 @@ class ClientLines:
         """Return the log of one run of a client, or of a variable for an event."""
         pace = self._paces.get(whose)
         if pace is None:
-            pace = self._paces[whose] = _Pace(whose, self._tells, self._elapsed)
+            pace = self._paces[whose] = _LineBudget(whose, self._tells, self._elapsed)
         return RunLines(pace, request, secrets, () if event is None else (event,))
 
 
 class RunLines:
     def __init__(
         self,
-        pace: "_Pace",
+        pace: "_LineBudget",
         request: Incoming,
         secrets: Iterable[Secret],
         events: Iterable[object],
@@ -144,7 +144,7 @@ class RunLines:
         return LineMask(secrets, {}, persons=persons)
 
 
-class _Pace:
+class _LineBudget:
     """The remaining lines of an owner's minute, and the number of dropped lines."""
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The story of one seed: submissions, and faults with their times."""
+"""The scenario of one seed: submissions, and faults with their times."""
 
 from collections.abc import Callable, Iterator, Mapping
 from random import Random
@@ -9,7 +9,7 @@ import msgspec
 from builders import a_destination, a_destination_with_oauth
 from simulator.judge import Key
 from simulator.store import CallFault
-from simulator.x import POISON, Met, Weather
+from simulator.x import POISON, Met, RequestFault
 from twite.domain.destination import Destination
 from twite.domain.times import DAY, HOUR, MINUTE, SECOND
 from twite.gateway.delivery.worker import WorkerConfig
@@ -58,32 +58,37 @@ class Climate(msgspec.Struct, frozen=True, kw_only=True):
 
     begin: int
     end: int
-    weather: Mapping[Weather, float]
+    request_fault: Mapping[RequestFault, float]
 
 
-_BAD: Final[tuple[Mapping[Weather, float], ...]] = (
-    {Weather.TIMEOUT: 1, Weather.FAIR: 0.2},
-    {Weather.ERROR: 1, Weather.FAIR: 0.1},
-    {Weather.NO_CONNECTION: 1},
-    {Weather.REVOKED: 1},
-    {Weather.FORBIDDEN: 1, Weather.MOVED: 1},
-    {Weather.LIMITED: 0.3, Weather.FAIR: 0.7},
-    {Weather.LIMITED: 0.2, Weather.LIMITED_WITHOUT_RESET: 0.2, Weather.ERROR: 0.2},
-    {Weather.WRONG_EVENT: 0.3, Weather.FAIR: 0.7},
-    {Weather.CUT: 1, Weather.RESET: 1, Weather.FAIR: 1},
-    {Weather.WRONG_COUNT: 1, Weather.NOT_JSON: 1, Weather.LOCKED: 1, Weather.FAIR: 1},
-    dict.fromkeys(list(Weather)[:-3], 1.0),
+_BAD: Final[tuple[Mapping[RequestFault, float], ...]] = (
+    {RequestFault.TIMEOUT: 1, RequestFault.FAIR: 0.2},
+    {RequestFault.ERROR: 1, RequestFault.FAIR: 0.1},
+    {RequestFault.NO_CONNECTION: 1},
+    {RequestFault.REVOKED: 1},
+    {RequestFault.FORBIDDEN: 1, RequestFault.MOVED: 1},
+    {RequestFault.LIMITED: 0.3, RequestFault.FAIR: 0.7},
+    {RequestFault.LIMITED: 0.2, RequestFault.LIMITED_WITHOUT_RESET: 0.2, RequestFault.ERROR: 0.2},
+    {RequestFault.WRONG_EVENT: 0.3, RequestFault.FAIR: 0.7},
+    {RequestFault.CUT: 1, RequestFault.RESET: 1, RequestFault.FAIR: 1},
+    {
+        RequestFault.WRONG_COUNT: 1,
+        RequestFault.NOT_JSON: 1,
+        RequestFault.LOCKED: 1,
+        RequestFault.FAIR: 1,
+    },
+    dict.fromkeys(list(RequestFault)[:-3], 1.0),
 )
-_LONG: Final[tuple[Mapping[Weather, float], ...]] = (
-    {Weather.TIMEOUT: 1},
-    {Weather.ERROR: 1},
-    {Weather.NO_CONNECTION: 1},
-    {Weather.ERROR: 1, Weather.NO_CONNECTION: 1, Weather.CUT: 1},
+_LONG: Final[tuple[Mapping[RequestFault, float], ...]] = (
+    {RequestFault.TIMEOUT: 1},
+    {RequestFault.ERROR: 1},
+    {RequestFault.NO_CONNECTION: 1},
+    {RequestFault.ERROR: 1, RequestFault.NO_CONNECTION: 1, RequestFault.CUT: 1},
 )
 
 
-class Plot(Protocol):
-    """What the world needs of a story."""
+class Scenario(Protocol):
+    """What the world needs of a scenario."""
 
     destinations: tuple[Destination, ...]
     worker_config: WorkerConfig
@@ -107,7 +112,7 @@ class Plot(Protocol):
         ...
 
 
-class Story:
+class SeededScenario:
     """Everything is derived from the seed. `elapsed` returns the time since the start."""
 
     def __init__(self, seed: int, *, days: float, elapsed: Callable[[], int]) -> None:
@@ -168,15 +173,15 @@ class Story:
 
     def on_request(self, pixel: str) -> Met:
         randomness, now = self._meeting, self._elapsed()
-        weather = Weather.FAIR
+        request_fault = RequestFault.FAIR
         if not self._over:
             for climate in self._climates.get(pixel, ()):
                 if climate.begin <= now < climate.end:
-                    kinds, weights = zip(*climate.weather.items(), strict=True)
-                    weather = randomness.choices(kinds, weights)[0]
+                    kinds, weights = zip(*climate.request_fault.items(), strict=True)
+                    request_fault = randomness.choices(kinds, weights)[0]
         troubled = pixel != CALM and not self._over
         return Met(
-            weather=weather,
+            request_fault=request_fault,
             takes=randomness.random() < 0.5,
             status=randomness.choice([500, 502, 503, 504]),
             there=randomness.choice([5, 20, 60]),
@@ -209,13 +214,13 @@ class Story:
             begin = randomness.randrange(self._end)
             length = randomness.choice([MINUTE, 10 * MINUTE, HOUR, 6 * HOUR])
             climates.append(
-                Climate(begin=begin, end=begin + length, weather=randomness.choice(_BAD))
+                Climate(begin=begin, end=begin + length, request_fault=randomness.choice(_BAD))
             )
         if randomness.random() < 0.15:
             begin = randomness.randrange(max(1, self._end // 4))
             length = randomness.choice([30 * HOUR, 45 * HOUR, 8 * DAY])
             climates.append(
-                Climate(begin=begin, end=begin + length, weather=randomness.choice(_LONG))
+                Climate(begin=begin, end=begin + length, request_fault=randomness.choice(_LONG))
             )
         return tuple(climates)
 
