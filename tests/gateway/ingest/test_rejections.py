@@ -60,6 +60,15 @@ def test_no_email_or_phone_is_stored_at_any_path(path, person):
 
 
 @pytest.mark.parametrize(
+    "field",
+    ["email", "email_sha256", "phone", "phone_sha256", "twclid", "twpid", "ip", "user_agent"],
+)
+def test_single_word_in_a_personal_field_is_stored_as_its_shape(field):
+    assert masked_value(field, "Lovelace") == "Xxxxxxxx"
+    assert masked_value("event", "Lovelace") == "Lovelace"
+
+
+@pytest.mark.parametrize(
     "value", ["x" * 100_000, msgspec.Raw(b'"' + b"1" * 100_000 + b'"'), ["a"] * 9_000]
 )
 def test_long_value_is_truncated(value):

@@ -14,13 +14,14 @@ from twite.domain.submission import LONGEST_TEXT, LONGEST_VALUE, MOST_FAULTS, Re
 from twite.formats.native.conversion import ReadConversion
 from twite.formats.parsed_request import Native
 from twite.redaction.mask_text import masked_text
+from twite.redaction.vocabulary import FieldKind, kind_of
 
 # Fields that may identify a person: Twite stores only the shape, such as `xxxx@xxxx`.
 _PERSONS: Final = frozenset(
-    {
-        "email", "email_sha256", "phone", "phone_sha256", "twclid", "twpid", "ip", "user_agent",
-    }
-)  # fmt: skip
+    name
+    for name in Native.__struct_fields__
+    if kind_of(name) not in {FieldKind.ANY, FieldKind.PLAIN}
+)
 # Free text: Twite stores only the length.
 _WRITTEN: Final = frozenset({"url", "description", "search"})
 _STEP: Final = re.compile(r"([a-z_0-9]+)(?:\[(\d+)\])?")
