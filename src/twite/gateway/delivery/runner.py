@@ -336,10 +336,10 @@ class DeliveryRunner:
                 destination.pixel for destination in destinations if destination.meter == name
             ]
             rate_limit = RateLimit(limit=limits[name], clock=self.clock, past=sent, pixels=pixels)
-            until = max((closed.get(pixel, 0) for pixel in pixels), default=0)
-            if until:
-                rate_limit.obey(left=0, reset=until)
-                rate_limit.noted(until)
+            ends = [closed[pixel] for pixel in pixels if pixel in closed]
+            if ends:
+                rate_limit.obey(left=0, reset=max(ends))
+                rate_limit.noted(max(ends))
             rate_limits[name] = rate_limit
         return rate_limits
 
