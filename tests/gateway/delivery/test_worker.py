@@ -330,3 +330,27 @@ async def test_suspects_are_sent_alone_at_once():
 
     assert [len(ids) for ids in setting.sent()] == [1] * 30
     await setting.run.stop(within=1_000)
+
+
+async def test_an_accepted_batch_frees_its_slot_before_it_is_settled():
+    setting = Setting(worker_config=WorkerConfig(batch=2, in_flight=1))
+    settle, can_settle = setting.store.settle, asyncio.Event()
+
+    async def waiting(settlement):
+        await can_settle.wait()
+        return await settle(settlement)
+
+    setting.store.settle = waiting
+    await setting.record("a", "b", "c", "d", "e", "f")
+    await setting.run.start()
+    await setting.clock.advance(SECOND)
+    before = setting.sent()
+
+    can_settle.set()
+    await setting.clock.advance(SECOND)
+
+    # A third batch under a lease would be one more than the slots and the settlements together.
+    assert before == [["a", "b"], ["c", "d"]]
+    assert setting.sent() == [["a", "b"], ["c", "d"], ["e", "f"]]
+    assert [await setting.state(id_) for id_ in "abcdef"] == ["delivered"] * 6
+    await setting.run.stop(within=1_000)

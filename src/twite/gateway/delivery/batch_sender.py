@@ -94,6 +94,7 @@ class BatchSender:
         self._settler = Settler(
             delivery_store=delivery_store, clock=clock, observer=observer, lease=lease
         )
+        self._settler.settles = self.requests.settles
         self._request_sender = RequestSender(
             destination=destination,
             x_client=x_client,

@@ -5,7 +5,8 @@ itself. For conversions that X read, its error codes answer this. For a 5xx, a 4
 no answer, it depends on which conversions X accepts in the meantime.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Final, TypeGuard
 
@@ -161,26 +162,29 @@ def is_too_late(group: Group, *, now: int) -> bool:
 class Settler:
     """Stores settlements and reports them.
 
-    `lease` (ms) is the new lease of deliveries not settled yet.
+    `lease` (ms) is the new lease of deliveries not settled yet. `settles` is entered with the lease
+    of a batch that X has accepted, while it is settled.
     """
 
     delivery_store: DeliveryStore
     clock: Clock
     observer: Observer
     lease: int
+    settles: Callable[[int], AbstractContextManager[None]] | None = None
 
     async def settle(
         self, batch: Batch, tried: Attempt | None, decided: tuple[Transition, ...]
     ) -> None:
         """Write an attempt and transitions together. Raises LedgerUnavailable."""
-        await self.delivery_store.settle(
-            Settlement(
-                lease=batch.lease,
-                attempt=tried,
-                transitions=decided,
-                lease_until=self.clock.now() + self.lease,
-            )
+        settlement = Settlement(
+            lease=batch.lease,
+            attempt=tried,
+            transitions=decided,
+            lease_until=self.clock.now() + self.lease,
         )
+        is_accepted = _is_accepted(batch, decided)
+        with self.settles(batch.lease) if self.settles and is_accepted else nullcontext():
+            await self.delivery_store.settle(settlement)
         for transition in decided:
             self.observer.see(
                 Moved(
@@ -227,6 +231,15 @@ class Settler:
         others = tuple(id_ for id_ in ids_of(batch.deliveries) if id_ not in set(named))
         back = Transition(trigger=Trigger.POSTPONED, deliveries=others, due_at=due_at)
         await self.settle(batch, tried, (blamed, back) if others else (blamed,))
+
+
+def _is_accepted(batch: Batch, decided: Sequence[Transition]) -> bool:
+    """Whether X has accepted all deliveries of a batch in one request."""
+    return any(
+        transition.trigger is Trigger.DELIVERED
+        and len(transition.deliveries) == len(batch.deliveries)
+        for transition in decided
+    )
 
 
 def _waited(batch: Batch, transition: Transition, *, now: int) -> dict[int, int]:

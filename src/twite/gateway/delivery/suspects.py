@@ -7,7 +7,7 @@ forgets them.
 """
 
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import Final, TypeGuard, TypeVar
@@ -61,12 +61,15 @@ class _Isolated(msgspec.Struct, frozen=True):
 class RequestsInFlight:
     """The requests of one pixel without a response yet, by the lease of their batch.
 
-    A request hangs if it is slow, and X meanwhile accepts one that was sent later.
+    A request hangs if it is slow, and X meanwhile accepts one that was sent later. `freed` is
+    called when a batch needs no slot any more, because X has accepted it.
     """
 
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
         self._sent_at: dict[int, int] = {}
+        self._settling: set[int] = set()
+        self.freed: Callable[[], None] = lambda: None
         # When the latest of the accepted requests was sent.
         self._accepted = -1
 
@@ -78,6 +81,19 @@ class RequestsInFlight:
             yield
         finally:
             del self._sent_at[lease]
+
+    @contextmanager
+    def settles(self, lease: int) -> Iterator[None]:
+        """Record that an accepted batch is being settled: its slot is free.
+
+        The store can then commit the settlement together with the next claim.
+        """
+        self._settling.add(lease)
+        self.freed()
+        try:
+            yield
+        finally:
+            self._settling.discard(lease)
 
     def accepted(self, *, sent_at: int) -> None:
         """Record that X accepted a request that was sent at this time."""
@@ -92,6 +108,13 @@ class RequestsInFlight:
     def hanging(self) -> int:
         """Return how many requests are hanging."""
         return sum(map(self.is_hanging, self._sent_at))
+
+    def without_slot(self, most: int) -> int:
+        """Return how many batches use no slot: hanging ones, and accepted ones, at most `most`.
+
+        Without this limit, leases would pile up while the store settles nothing.
+        """
+        return self.hanging() + min(len(self._settling), most)
 
     def slow(self) -> int:
         """Return how many requests are slow."""

@@ -138,6 +138,7 @@ class Worker:
 
     def __post_init__(self) -> None:
         self._began = self.clock.elapsed()
+        self.batch_handler.requests.freed = self._reopened.set
 
     def wake(self) -> None:
         self._news.set()
@@ -265,9 +266,9 @@ class Worker:
         return 1 if slow == many < 2 * self.worker_config.in_flight else 0
 
     def _free_slots(self) -> int:
-        many = len(self._leases_in_flight)
-        used = many - self.batch_handler.requests.hanging()
-        return min(self.worker_config.in_flight - used, MOST_AT_ONCE - many)
+        many, slots = len(self._leases_in_flight), self.worker_config.in_flight
+        used = many - self.batch_handler.requests.without_slot(slots)
+        return min(slots - used, MOST_AT_ONCE - many)
 
     async def _claim(self, most: int) -> Sequence[Batch]:
         async with self.rate_limit.lock:
