@@ -1,4 +1,4 @@
-# Every target sets up what it needs. Python 3.11 or newer, make and a package registry are enough.
+# Each target installs its dependencies. It needs Python 3.11 or newer, make and a package index.
 SHELL := /bin/sh
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done)
@@ -6,25 +6,25 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN_STAMP := $(VENV)/.run
 DEV_STAMP := $(VENV)/.dev
-# Some tests wait: processes start, sockets answer, browsers draw. So one more than cores.
+# One more than cores, because some tests wait for processes, sockets and browsers.
 JOBS ?= $(shell echo $$((1 + $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1))))
 TRIALS ?= tests/journeys tests/trials tests/engines/test_engine_process.py tests/engines/test_memory_of_all_processes.py tests/senders/test_faults.py tests/gateway/delivery/test_hanging_requests.py tests/gateway/delivery/test_known_culprits.py tests/gateway/delivery/test_isolated_failures.py tests/gateway/delivery/test_revoked_credentials.py tests/http/test_http_crowd.py tests/http/test_http_trailers.py tests/http/test_incoming.py tests/stores/test_sqlite_kills.py tests/stores/test_sqlite_pruning.py tests/console/test_no_input_raises.py tests/console/test_persons_everywhere.py tests/formats/test_consent_everywhere.py tests/gateway/ingest/test_denials_in_rejected_copies.py tests/upgrades tests/testing tests/gateway/ingest/test_tag_only_events.py tests/redaction/test_known_secrets.py tests/redaction/test_scrubbing.py tests/http/test_against_openapi.py tests/consent/test_matrix.py tests/engines/test_out_of_memory.py
 
-# Tests start hundreds of processes: without bytecode on disk each would compile all it imports.
+# Tests start hundreds of processes. Without bytecode on disk, each would compile its imports.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test chromium php cached check format lint types layers floors cover bench torture mutate postgres oracle axe generate screenshots lock clean
 .DEFAULT_GOAL := help
 
-help:  ## say what there is
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+help:  ## list the targets
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/pyvenv.cfg:
-	@test -n "$(PYTHON)" || { echo "Twite needs Python 3.11 or newer: install it, or say which one with make PYTHON=/path/to/python3" >&2; exit 1; }
-	@"$(PYTHON)" -m venv $(VENV) || { rm -rf $(VENV); echo "This Python cannot make a virtual environment: on Debian and Ubuntu, apt-get install python3-venv" >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo "Twite needs Python 3.11 or newer. Install it, or set its path: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@"$(PYTHON)" -m venv $(VENV) || { rm -rf $(VENV); echo "This Python cannot create a virtual environment. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 
-# The requirement files name every part with its hash: --no-deps, for an older pip otherwise looks for extras
-# ("coverage[toml]") in whatever was released last, and refuses that for having no hash.
+# The requirement files contain all packages with their hashes. Without --no-deps, an older pip looks for extras
+# ("coverage[toml]") in the latest release, and refuses it because it has no hash.
 $(RUN_STAMP): requirements/run.txt pyproject.toml | $(VENV)/pyvenv.cfg
 	@echo "Setting up $(VENV) (once) …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --no-deps --require-hashes -r requirements/run.txt
@@ -39,26 +39,28 @@ $(DEV_STAMP): requirements/dev.txt $(RUN_STAMP)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --no-deps --require-hashes -r requirements/dev.txt
 	@touch $@
 
-demo: $(RUN_STAMP)  ## gateway, emulator and a small shop on loopback: about 1,000 orders, told as they happen
+demo: $(RUN_STAMP)  ## run a gateway, an X emulator and a small shop on loopback: about 1,000 orders
 	@$(BIN)/python -m twite demo $(ARGS)
 
-test: $(DEV_STAMP) chromium php cached  ## all tests, in parallel
+test: $(DEV_STAMP) chromium php cached  ## run all tests, in parallel
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -rs $(ARGS)
 
-check: lint types layers test  ## everything that must be green before a commit
+check: lint types layers test  ## run all checks for a commit
 
-lint: $(DEV_STAMP)
+lint: $(DEV_STAMP)  ## check style and the rules of CONTRIBUTING.md
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/python -m pytest -n 0 --noconftest tests/contributing/test_house_rules.py
 
-types: $(DEV_STAMP)
+types: $(DEV_STAMP)  ## check types with mypy
 	@$(BIN)/mypy
 
-layers floors: $(DEV_STAMP)  # `floors` is the former name
+layers: $(DEV_STAMP)  ## check imports between the layers
 	@$(BIN)/lint-imports
 
-format: $(DEV_STAMP)  ## put the code in order
+floors: layers  # the former name
+
+format: $(DEV_STAMP)  ## format the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
@@ -68,7 +70,7 @@ chromium:
 php:
 	@sh tests/journeys/php.sh
 
-cover: $(DEV_STAMP) chromium php  ## the tests with branch coverage
+cover: $(DEV_STAMP) chromium php  ## run the tests with branch coverage
 	@$(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term-missing:skip-covered $(ARGS)
 
 .venv-bench/.done: requirements/bench.txt $(RUN_STAMP)
@@ -76,11 +78,11 @@ cover: $(DEV_STAMP) chromium php  ## the tests with branch coverage
 	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/bench.txt
 	@touch $@
 
-bench: $(DEV_STAMP) .venv-bench/.done  ## ratios, side by side in one run on this machine
+bench: $(DEV_STAMP) .venv-bench/.done  ## measure performance on this machine, in comparison with other programs
 	@$(BIN)/python -m bench $(ARGS)
 
-# What measures time runs by itself, after the rest. One trial: make torture TRIALS=tests/trials/test_poison.py
-torture: $(DEV_STAMP)  ## the long trials of every promise, and a table of their figures (hours; one: TRIALS=FILE)
+# Trials that measure time run alone, after the others. One trial: make torture TRIALS=tests/trials/test_poison.py
+torture: $(DEV_STAMP)  ## run the long trials of all guarantees, and print their figures (hours; one: TRIALS=FILE)
 	@rm -f torture.jsonl
 	@export TWITE_TRIAL=1 TWITE_FIGURES=torture.jsonl; ended=0; \
 		$(BIN)/python -m pytest -n $(JOBS) -m "not alone" $(TRIALS) $(ARGS) || ended=$$?; \
@@ -88,10 +90,10 @@ torture: $(DEV_STAMP)  ## the long trials of every promise, and a table of their
 		$(BIN)/python tests/trials/figures.py torture.jsonl; [ $$ended = 0 ] || [ $$ended = 5 ]
 
 # Short forms of two of these run in `make test`.
-postgres:  ## the long trials of several gateways on PostgreSQL: kills, failovers, cuts (an hour)
+postgres:  ## run the long trials of several gateways on PostgreSQL: kills, failovers, cuts (an hour)
 	@$(MAKE) --no-print-directory torture TRIALS="tests/trials/test_several_gateways.py tests/trials/test_same_keys.py tests/trials/test_network_partitions.py tests/trials/test_postgres_cuts.py"
 
-mutate: $(DEV_STAMP)  ## change the code of what decides, and see whether its tests notice (one: ARGS=x/oauth1.py)
+mutate: $(DEV_STAMP)  ## change critical code, and list changes that no test notices (one file: ARGS=x/oauth1.py)
 	@$(BIN)/python tests/mutate.py $(ARGS)
 
 NPM_INSTALL := npm install --no-save --no-package-lock --no-audit --no-fund --silent
@@ -110,24 +112,24 @@ cached:
 		[ -e .axe/.done ] || { $(NPM_INSTALL) --offline --prefix .axe $(PACKAGES_axe) 2> /dev/null && touch .axe/.done; } || rm -rf .axe; \
 	fi
 
-oracle: $(DEV_STAMP) .oracle/.done  ## our readings of consent strings against the IAB's own packages
+oracle: $(DEV_STAMP) .oracle/.done  ## compare the decoding of consent strings with the packages of the IAB
 	@TWITE_ORACLE=10000 $(BIN)/python -m pytest -s tests/consent/test_against_the_iab.py $(ARGS)
 
-axe: $(DEV_STAMP) chromium .axe/.done  ## the console's pages against axe-core, which looks for what hinders people
+axe: $(DEV_STAMP) chromium .axe/.done  ## check the accessibility of the console with axe-core
 	@TWITE_TRIAL=1 $(BIN)/python -m pytest tests/browser/test_console.py $(ARGS)
 
-generate: $(DEV_STAMP)  ## write the files of the package that are made from others: twite.min.js, openapi.json
+generate: $(DEV_STAMP)  ## write generated files of the package: twite.min.js, openapi.json
 	@$(BIN)/python tests/script_minifier.py
 	@PYTHONPATH=tests $(BIN)/python tests/openapi_document.py
 
-screenshots: $(DEV_STAMP) chromium  ## the pictures of the console in docs/, drawn anew
+screenshots: $(DEV_STAMP) chromium  ## make the screenshots of the console in docs/
 	@$(BIN)/python tests/browser/screenshots.py
 
-lock: $(DEV_STAMP)  ## resolve the requirement files anew
+lock: $(DEV_STAMP)  ## resolve the requirement files again
 	@for set in "run pyproject.toml --extra emulator --extra postgres" "dev pyproject.toml --extra emulator --extra postgres requirements/dev.in -c requirements/run.txt" "bench requirements/bench.in"; do \
 		set -- $$set; out=$$1; shift; \
 		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 			--no-emit-index-url --no-emit-find-links --no-header "$$@" -o requirements/$$out.txt; done
 
-clean:  ## remove what the targets made
+clean:  ## remove generated files and environments
 	@rm -rf $(VENV) .venv-bench .oracle .axe torture.jsonl .mypy_cache .ruff_cache .hypothesis
