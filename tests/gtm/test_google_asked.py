@@ -10,9 +10,9 @@ from twite.gtm.google_requests.firestore import fields_of, tree_of_fields, tree_
 from twite.gtm.google_requests.request import (
     GoogleResult,
     RequestNotSent,
-    analytics_told,
+    analytics_result,
     script_request,
-    script_told,
+    script_result,
 )
 
 DOCUMENT = "projects/p/databases/(default)/documents"
@@ -119,7 +119,7 @@ def test_document_is_requested_by_its_full_name():
     ],
 )
 def test_document_response_is_read(status, answer, told):
-    assert firestore.read_told(status, encoded(answer)) == told
+    assert firestore.read_result(status, encoded(answer)) == told
 
 
 @pytest.mark.parametrize(
@@ -208,11 +208,11 @@ def test_query_response_is_read():
         {"readTime": "2026-11-26T10:00:00Z"},
     ]
 
-    assert firestore.query_told(200, encoded(found)) == GoogleResult(
+    assert firestore.query_result(200, encoded(found)) == GoogleResult(
         value=[{"id": "1", "data": {"a": True}}]
     )
-    assert firestore.query_told(200, encoded([{"readTime": "x"}])) == GoogleResult(value=[])
-    assert firestore.query_told(200, b"{}") == GoogleResult(reason="failed")
+    assert firestore.query_result(200, encoded([{"readTime": "x"}])) == GoogleResult(value=[])
+    assert firestore.query_result(200, b"{}") == GoogleResult(reason="failed")
 
 
 def test_document_written_to_a_collection_gets_the_new_id():
@@ -314,7 +314,7 @@ def test_invalid_table_is_refused(table):
     ],
 )
 def test_insert_response_is_read(status, answer, told):
-    assert bigquery.told(status, encoded(answer), [{"a": 1}, {"a": 2}]) == told
+    assert bigquery.insert_result(status, encoded(answer), [{"a": 1}, {"a": 2}]) == told
 
 
 @pytest.mark.parametrize(
@@ -348,14 +348,14 @@ def test_script_timeout_is_limited(given_, meant):
 def test_script_response_is_read():
     headers = {"cache-control": "max-age=900", "expires": "x", "server": "y"}
 
-    told = script_told(200, headers, b"// a")
+    told = script_result(200, headers, b"// a")
 
     assert told == GoogleResult(
         value={"script": "// a", "metadata": {"cache-control": "max-age=900", "expires": "x"}}
     )
-    assert script_told(404, {}, b"") == GoogleResult(reason="failed")
-    assert analytics_told(204, {}) == GoogleResult(value={})
-    assert analytics_told(302, {"location": "https://a.example/"}) == GoogleResult(
+    assert script_result(404, {}, b"") == GoogleResult(reason="failed")
+    assert analytics_result(204, {}) == GoogleResult(value={})
+    assert analytics_result(302, {"location": "https://a.example/"}) == GoogleResult(
         value={"location": "https://a.example/"}
     )
-    assert analytics_told(500, {}) == GoogleResult(reason="failed")
+    assert analytics_result(500, {}) == GoogleResult(reason="failed")

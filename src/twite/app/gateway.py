@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from twite.app.console_services import ConsoleServices, OnDemandConsole
 from twite.app.http_clients import OnDemandTransport
 from twite.app.logins import FollowSecrets, credential_vault, given, safe_of, shared_sign_in
-from twite.app.monitoring import Monitoring, ValueGuardSetup, tell_opened
+from twite.app.monitoring import Monitoring, ValueGuardSetup, report_opened
 from twite.app.sealing import sealed_anew
 from twite.app.store_access import engine_of
 from twite.app.tags import companies_of, lent_to, may_send
@@ -135,7 +135,7 @@ class Gateway:
                     counted=self._metrics.counted,
                 ),
             )
-            tell_opened(store, self._observer)
+            report_opened(store, self._observer)
             safe = safe_of(settings, store)
             stored = await given(settings, safe.secret_store if safe else None)
             tags = self._tags = await self._tags_of(store, safe)

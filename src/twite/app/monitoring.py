@@ -164,7 +164,7 @@ async def _ended(tasks: list[asyncio.Task[None]]) -> None:
     tasks.clear()
 
 
-def tell_opened(store: Store, observer: Observer) -> None:
+def report_opened(store: Store, observer: Observer) -> None:
     """Report what opening the store showed, and open the alerts about it."""
     alerts = {AlertKind.STORE_RESTORED: store.told, AlertKind.WEAK_DURABILITY: store.weak}
     for kind, sentences in alerts.items():

@@ -24,7 +24,7 @@ from twite.gateway.ports.findings import CheckFinding
 from twite.machine.system import SystemClock, raise_limit, use_one_arena
 
 
-async def say_unusable(settings: Settings, error: StoreUnusable) -> None:
+async def report_unusable(settings: Settings, error: StoreUnusable) -> None:
     """Send a message to the webhook, if there is one, at most once a day.
 
     A file next to the database records the message, so that a restart loop does not repeat it.
@@ -95,7 +95,7 @@ def serve(
             gateway = Gateway(settings, examine=examine, worker=worker)
             return runner.run(_until_stopped(gateway, ready, settings, worker))
         except StoreUnusable as error:
-            runner.run(say_unusable(settings, error))
+            runner.run(report_unusable(settings, error))
             raise
 
 

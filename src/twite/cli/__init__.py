@@ -133,16 +133,16 @@ def explained(act: Callable[[], object], *, asked: str, debug: bool) -> int:
     except SystemExit as end:
         if end.code is None or isinstance(end.code, int):
             return end.code or 0
-        _say(f"Error: {end.code}")
+        _print_error(f"Error: {end.code}")
     except TwiteError as error:
-        _say(f"Error: {error}")
+        _print_error(f"Error: {error}")
     except KeyboardInterrupt:
         return _INTERRUPTED
     except Exception as error:  # noqa: BLE001  # the outermost handler: users see no unrequested traceback
         if debug:
             traceback.print_exc()
         else:
-            _say(
+            _print_error(
                 f"Error: internal error in Twite ({type(error).__name__}). Run `twite --debug "
                 f"{asked} …` and report the output, without your secrets."
             )
@@ -151,7 +151,7 @@ def explained(act: Callable[[], object], *, asked: str, debug: bool) -> int:
     return 1
 
 
-def _say(sentence: str) -> None:
+def _print_error(sentence: str) -> None:
     # Imported only for usage errors: typer imports Rich, which other commands do not need.
     from twite.cli.printing import complain  # noqa: PLC0415  # see above
 

@@ -43,7 +43,7 @@ def accounting(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> Non
         ]
         parts = {
             "by": by,
-            "forecast": [_told(forecast) for forecast in expected],
+            "forecast": [_as_json(forecast) for forecast in expected],
         } | ignored_as_json(ignored)
         printing.print_json(_sums(total(accounts)) | parts)
     else:
@@ -85,7 +85,7 @@ def _print_forecasts(expected: Sequence[Forecast]) -> None:
     )
 
 
-def _told(forecast: Forecast) -> dict[str, object]:
+def _as_json(forecast: Forecast) -> dict[str, object]:
     return {
         "pixel": forecast.pixel,
         "pending": forecast.pending,

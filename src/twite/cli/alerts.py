@@ -33,7 +33,7 @@ def listed(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
     alerts = asyncio.run(read_alerts(found))
     still = [alert for alert in alerts if alert.resolved_at is None]
     if as_json:
-        printing.print_json([_told(alert) for alert in still])
+        printing.print_json([_as_json(alert) for alert in still])
     elif still:
         _print(still)
     else:
@@ -87,7 +87,7 @@ def _print(alerts: Sequence[Alert]) -> None:
     )
 
 
-def _told(alert: Alert) -> dict[str, object]:
+def _as_json(alert: Alert) -> dict[str, object]:
     return {
         "code": alert.kind,
         "severity": "critical" if RULES[alert.kind].urgent else "warning",

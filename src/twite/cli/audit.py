@@ -67,7 +67,7 @@ def listed(*, config: Config = DEFAULT_CONFIG, limit: Limit = 50, as_json: Json 
     """
     entries = read_records(load(config), lambda records: records.people.audit(limit=limit))
     if as_json:
-        printing.print_json([_told(entry) for entry in entries])
+        printing.print_json([_as_json(entry) for entry in entries])
     elif not entries:
         printing.say("The audit log is empty.")
     else:
@@ -123,7 +123,7 @@ def verify(*, config: Config = DEFAULT_CONFIG, head: Head = None, as_json: Json 
         raise typer.Exit(1)
 
 
-def _told(entry: AuditEntry) -> dict[str, object]:
+def _as_json(entry: AuditEntry) -> dict[str, object]:
     audit_event = entry.audit_event
     return {
         "number": entry.number,

@@ -244,7 +244,7 @@ def _report(
     for name in unknown:
         printing.complain(f"{name} is neither dead nor held. twite show {name} shows its history.")
     if doubted and (refused or order.dry_run):
-        _tell_doubts(doubted, refused=refused)
+        _print_doubts(doubted, refused=refused)
     missed = 0 if order.dry_run or refused else len(chosen) - done
     if missed:
         printing.complain(
@@ -253,7 +253,7 @@ def _report(
         )
 
 
-def _tell_doubts(doubted: Sequence[Doubt], *, refused: bool) -> None:
+def _print_doubts(doubted: Sequence[Doubt], *, refused: bool) -> None:
     for history, why in doubted[:_SHOWN]:
         printing.complain(f"{history.conversion_id} ({history.delivery}): {why}.")
     if len(doubted) > _SHOWN:

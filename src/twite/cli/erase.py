@@ -111,10 +111,10 @@ def erase_persons(
     letters = TagPayloadReader(settings)
     found = asyncio.run(look(settings, wish, opened=letters.opened))
     if dry_run:
-        _tell(wish, found, letters, done=None, as_json=as_json)
+        _print_result(wish, found, letters, done=None, as_json=as_json)
         return
     if not yes:
-        _tell(wish, found, letters, done=None, as_json=False)
+        _print_result(wish, found, letters, done=None, as_json=False)
         can_ask = file != _STDIN and sys.stdin.isatty()
         if not can_ask or not typer.confirm("Erase this data permanently?", err=True):
             printing.complain("Nothing was erased. Use --yes to erase without confirmation.")
@@ -122,7 +122,7 @@ def erase_persons(
     done = asyncio.run(
         erase(settings, wish, found, opened=letters.opened, report=printing.complain)
     )
-    _tell(wish, found, letters, done=done, as_json=as_json)
+    _print_result(wish, found, letters, done=done, as_json=as_json)
     if done.left or not done.is_log_empty:
         raise typer.Exit(1)
 
@@ -170,7 +170,7 @@ def _read(
     return tuple(found)
 
 
-def _tell(
+def _print_result(
     wish: EraseRequest,
     found: EraseTraces,
     letters: TagPayloadReader,

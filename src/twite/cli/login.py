@@ -70,7 +70,7 @@ def login(
         connected = asyncio.run(_by_callback(connect, chosen, callback, as_json=as_json))
     else:
         connected = asyncio.run(_by_pin(connect, chosen, as_json=as_json))
-    _told(found, connected, as_json=as_json)
+    _print_result(found, connected, as_json=as_json)
 
 
 async def _by_pin(connect: XSignIn, pixel: str, *, as_json: bool) -> SignInCompleted:
@@ -125,7 +125,7 @@ def _pasted(*, as_json: bool) -> str:
     return token
 
 
-def _told(settings: Settings, connected: SignInCompleted, *, as_json: bool) -> None:
+def _print_result(settings: Settings, connected: SignInCompleted, *, as_json: bool) -> None:
     gateway = running(settings.store.gateway_file)
     access = connected.access
     roles = None if access is None else access.roles

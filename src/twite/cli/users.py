@@ -77,7 +77,7 @@ def listed(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
     if users and not any(user.is_admin for user in users):
         printing.complain(NO_ADMIN)
     if as_json:
-        printing.print_json([_told(user) for user in users])
+        printing.print_json([_as_json(user) for user in users])
     elif not users:
         printing.say("There are no users yet. Create one: twite user add NAME --role admin")
     else:
@@ -169,7 +169,7 @@ def known_pixels(settings: Settings, pixels: list[str] | None) -> None:
             )
 
 
-def _told(user: User) -> dict[str, object]:
+def _as_json(user: User) -> dict[str, object]:
     return {
         "name": user.name,
         "role": user.role.value,

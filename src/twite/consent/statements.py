@@ -115,7 +115,7 @@ def _words(name: str, named: Signals, _policy: ConsentPolicy, _now: int) -> Iter
         # The long form of Consent Mode contains the same data in more detail.
         yield Statement(_MATTERS[name], ConsentStatus.BY_DEFAULT, name, name)
     else:
-        yield _said(_MATTERS[name], name, name, granted=granted)
+        yield _statement(_MATTERS[name], name, name, granted=granted)
 
 
 def _kinds(named: Signals) -> Mapping[str, GcdValue]:
@@ -139,11 +139,13 @@ def _of_tc_string(
     for purpose in (*policy.tcf_purposes, *policy.tcf_optimization_purposes):
         if found.asked(purpose):
             granted = found.allows(purpose, vendor)
-            yield _said(_matter(purpose, policy), f"{by} purpose {purpose}", by, granted=granted)
+            yield _statement(
+                _matter(purpose, policy), f"{by} purpose {purpose}", by, granted=granted
+            )
     if vendor is not None:
         disclosed = found.disclosed is None or vendor in found.disclosed
         granted = disclosed and vendor in found.vendors
-        yield _said(Purpose.USER_DATA, f"{by} vendor", by, granted=granted)
+        yield _statement(Purpose.USER_DATA, f"{by} vendor", by, granted=granted)
 
 
 def _matter(purpose: int, policy: ConsentPolicy) -> Purpose:
@@ -161,7 +163,7 @@ def _additional(name: str, named: Signals, policy: ConsentPolicy, _now: int) -> 
         yield _unclear(name)
     else:
         granted = policy.ac_provider_id in found.consented
-        yield _said(Purpose.USER_DATA, name, name, granted=granted)
+        yield _statement(Purpose.USER_DATA, name, name, granted=granted)
 
 
 def _own_vendors(
@@ -173,7 +175,7 @@ def _own_vendors(
     if isinstance(found, MalformedSignal):
         yield _unclear(name)
     else:
-        yield _said(Purpose.USER_DATA, name, name, granted=policy.cmp_vendor in found)
+        yield _statement(Purpose.USER_DATA, name, name, granted=policy.cmp_vendor in found)
 
 
 def _gpp(name: str, named: Signals, policy: ConsentPolicy, now: int) -> Iterator[Statement]:
@@ -215,7 +217,7 @@ def _of_section(
 def _of_canada(found: CanadaString, policy: ConsentPolicy) -> Iterator[Statement]:
     for purpose in (*policy.tcf_purposes, *policy.tcf_optimization_purposes):
         by = f"gpp tcfca purpose {purpose}"
-        yield _said(_matter(purpose, policy), by, "gpp", granted=found.allows(purpose))
+        yield _statement(_matter(purpose, policy), by, "gpp", granted=found.allows(purpose))
 
 
 def _usp(name: str, named: Signals, _policy: ConsentPolicy, _now: int) -> Iterator[Statement]:
@@ -257,7 +259,7 @@ def _gcs(name: str, named: Signals, _policy: ConsentPolicy, _now: int) -> Iterat
         # The short form cannot distinguish an update from a default; the long form can.
         yield Statement(Purpose.STORAGE, ConsentStatus.BY_DEFAULT, name, name)
     elif granted is not None:
-        yield _said(Purpose.STORAGE, name, name, granted=granted)
+        yield _statement(Purpose.STORAGE, name, name, granted=granted)
 
 
 def _europe(name: str, named: Signals, _policy: ConsentPolicy, _now: int) -> Iterator[Statement]:
@@ -279,7 +281,7 @@ def _nothing(_name: str, _named: Signals, _policy: ConsentPolicy, _now: int) -> 
     return iter(())
 
 
-def _said(matter: Purpose, by: str, signal: str, *, granted: bool) -> Statement:
+def _statement(matter: Purpose, by: str, signal: str, *, granted: bool) -> Statement:
     return Statement(matter, ConsentStatus.GRANTED if granted else ConsentStatus.DENIED, by, signal)
 
 

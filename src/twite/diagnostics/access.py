@@ -84,12 +84,12 @@ async def _credentials(
             "Run the check again.",
         )
     else:
-        yield green("credentials", f"{name}: {_told(found)}")
+        yield green("credentials", f"{name}: {_description(found)}")
         if isinstance(held, OAuthKeys) and pixel.account is None:
             yield await _no_account(settings, pixel, held)
 
 
-def _told(found: AccessCheck) -> str:
+def _description(found: AccessCheck) -> str:
     if found.roles is not None:
         return f"the user is {', '.join(found.roles)} on ads account {found.account}"
     return "X did not refuse the credentials; the first conversion shows whether X accepts them"

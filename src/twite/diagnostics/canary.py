@@ -80,7 +80,7 @@ async def canary(settings: Settings, test: TestConversion) -> AsyncIterator[Chec
             "Check the gateway's log, and run the check again.",
         )
         return
-    yield _told(history, number)
+    yield _finding(history, number)
 
 
 def _sender(settings: Settings, test: TestConversion) -> tuple[Source, str]:
@@ -153,7 +153,7 @@ async def _ended(
     return history
 
 
-def _told(history: "_History", number: str) -> CheckFinding:
+def _finding(history: "_History", number: str) -> CheckFinding:
     last = history.attempts[-1] if history.attempts else _Attempt(outcome="")
     answer = f"{last.status or ''} {(last.answer or '')[:_WORDS]}".strip() or history.reason
     if history.state == "delivered":

@@ -241,12 +241,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 end=given.end,
                 least=given.least,
                 seed=given.seed,
-                tell=_say if given.verbose else lambda _: None,
+                tell=_print_line if given.verbose else lambda _: None,
             )
         except GatewayError as error:
-            _say(f"broken: {error}")
+            _print_line(f"broken: {error}")
             return 1
-    _say(told(ended, end=given.end))
+    _print_line(told(ended, end=given.end))
     return 1 if ended.broken else 0
 
 
@@ -257,7 +257,7 @@ def _explained(gateway: GatewayProcess, conversion_id: str, tally: ReceivedTally
     return tally.api <= sum(bool(attempt["ambiguous"]) for attempt in attempts) + 1
 
 
-def _say(line: str) -> None:
+def _print_line(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 

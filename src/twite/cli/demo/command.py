@@ -47,7 +47,7 @@ def demo(*, stay: Stay = False, orders: Orders = None) -> None:
         printing.say("")
         chosen = orders or with_mailboxes(example_orders(), Path(folder))
         story: DemoStory = play(cast, chosen)
-        good = tell_the_end(cast, story)
+        good = print_summary(cast, story)
         if stay:
             _stay(cast)
         else:
@@ -117,7 +117,7 @@ _MEANINGS: Final = {
 }
 
 
-def tell_the_end(cast: DemoProcesses, story: DemoStory) -> bool:
+def print_summary(cast: DemoProcesses, story: DemoStory) -> bool:
     """Print the final tables; return whether all counts agree."""
     balance = cast.balance()
     counted = EmulatorCounts(cast)

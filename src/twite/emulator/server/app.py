@@ -19,7 +19,14 @@ from twite.emulator.exchange import (
 from twite.emulator.faults import FaultKind, InjectedFault
 from twite.emulator.judge import CONVERSIONS, Judge, Received
 from twite.emulator.server.control import PREFIX, answer_control
-from twite.emulator.server.mischief import UNANSWERED, UNJUDGED, dated, judged, say_with, spoiled
+from twite.emulator.server.mischief import (
+    UNANSWERED,
+    UNJUDGED,
+    dated,
+    judged,
+    respond_with_fault,
+    spoiled,
+)
 from twite.emulator.server.wire import OpenProtocol, Receive, Scope, Send, Wire
 from twite.emulator.switches import Switches
 from twite.x import spec
@@ -74,9 +81,9 @@ class EmulatorApp:
         if match:
             self._note(scope, pixel, verdict, fault, body)
         if verdict is not None:
-            await self._say(verdict, fault, wire)
+            await self._respond(verdict, fault, wire)
 
-    async def _say(self, verdict: XVerdict, fault: InjectedFault | None, wire: Wire) -> None:
+    async def _respond(self, verdict: XVerdict, fault: InjectedFault | None, wire: Wire) -> None:
         if fault is None:
             await wire.say(dated(verdict.answer, self._judge.now()))
             return
@@ -84,7 +91,7 @@ class EmulatorApp:
             return
         skew = fault.seconds if fault.kind is FaultKind.CLOCK_SKEW else 0
         answer = dated(spoiled(verdict.answer, fault), self._judge.now() + skew)
-        await say_with(fault, answer, wire)
+        await respond_with_fault(fault, answer, wire)
 
     async def _unread(self, scope: Scope, wire: Wire, pixel: str | None) -> None:
         """The client disconnected, or sent too much: the connection ends without a check."""

@@ -104,11 +104,11 @@ def _spoiled_body(answer: XAnswer, fault: InjectedFault) -> bytes:
             return answer.body
 
 
-async def say_with(fault: InjectedFault, answer: XAnswer, wire: Wire) -> None:
+async def respond_with_fault(fault: InjectedFault, answer: XAnswer, wire: Wire) -> None:
     """Send `answer` with the effect of `fault`."""
     if fault.kind in _PARTS:
         part = _PARTS[fault.kind](answer)
-        await wire.say_bytes(part, seconds=fault.seconds, hard=fault.hard)
+        await wire.send_bytes(part, seconds=fault.seconds, hard=fault.hard)
         return
     length = ("content-length", str(len(answer.body)))
     names = {name.lower() for name in fault.headers}
@@ -116,15 +116,15 @@ async def say_with(fault: InjectedFault, answer: XAnswer, wire: Wire) -> None:
         await wire.end(hard=fault.hard)
     elif fault.kind is FaultKind.CUT_OFF:
         part = answer.body[: fault.bytes or len(answer.body) // 2]
-        await wire.say_raw(answer.with_headers(length), part, hard=fault.hard)
+        await wire.send_raw(answer.with_headers(length), part, hard=fault.hard)
     elif fault.kind is FaultKind.OPEN_CHUNKS:
         chunked = answer.with_headers(("transfer-encoding", "chunked"))
         chunk = b"%x\r\n%b\r\n" % (len(answer.body), answer.body)
-        await wire.say_raw(chunked, chunk, hard=fault.hard)
+        await wire.send_raw(chunked, chunk, hard=fault.hard)
     elif fault.kind is FaultKind.TRICKLE:
         await wire.trickle(answer, size=fault.bytes or 1, seconds=fault.seconds)
     elif names & {"content-length", "transfer-encoding"}:
-        await wire.say_raw(answer, answer.body, hard=fault.hard)
+        await wire.send_raw(answer, answer.body, hard=fault.hard)
     else:
         await wire.say(answer)
 

@@ -89,14 +89,14 @@ class Wire:
             await self._send({"type": "http.response.body", "body": part, "more_body": True})
         await self._send({"type": "http.response.body"})
 
-    async def say_raw(self, answer: XAnswer, *parts: bytes, hard: bool = False) -> None:
+    async def send_raw(self, answer: XAnswer, *parts: bytes, hard: bool = False) -> None:
         """Write the head of `answer` and `parts` unchanged, then end the connection.
 
         The caller sets the Content-Length.
         """
-        await self.say_bytes(self.head(answer), *parts, hard=hard)
+        await self.send_bytes(self.head(answer), *parts, hard=hard)
 
-    async def say_bytes(self, *parts: bytes, seconds: float = 0, hard: bool = False) -> None:
+    async def send_bytes(self, *parts: bytes, seconds: float = 0, hard: bool = False) -> None:
         """Write bytes, wait, and end the connection."""
         transport = self._transport()
         for part in parts:

@@ -299,12 +299,12 @@ class QuickJsProcess:
         if line.sent:
             asked = line.sent.popleft()
             self._runs.pop(asked.run.number, None)
-            task = asyncio.get_running_loop().create_task(self._tell(line, asked))
+            task = asyncio.get_running_loop().create_task(self._report_end(line, asked))
             self._reports.add(task)
             task.add_done_callback(self._reports.discard)
         self._ask_again(line)
 
-    async def _tell(self, line: EngineLine, asked: AskedTurn) -> None:
+    async def _report_end(self, line: EngineLine, asked: AskedTurn) -> None:
         """Tell the caller how the process ended."""
         reason = line.why
         try:

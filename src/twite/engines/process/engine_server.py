@@ -155,9 +155,9 @@ class EngineServer:
             return
         *lines, self._held = (self._held + data).split(b"\n")
         for text in lines:
-            self._told(json.loads(text))
+            self._handle(json.loads(text))
 
-    def _told(self, said: dict[str, int]) -> None:
+    def _handle(self, said: dict[str, int]) -> None:
         if "spawn" in said:
             waiting = self._spawned.pop(said["spawn"])
             if not waiting.done():

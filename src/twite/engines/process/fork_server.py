@@ -95,13 +95,13 @@ class ForkServer:
             pid = os.fork()
         except OSError:
             _close(ends)
-            self._say({"spawn": asked["spawn"], "pid": 0})
+            self._send({"spawn": asked["spawn"], "pid": 0})
             return
         if pid == 0:
             _become(ends, parent=server, memory=asked["memory"], filters=self._filters)
         _close(ends)
         self._children.add(pid)
-        self._say({"spawn": asked["spawn"], "pid": pid})
+        self._send({"spawn": asked["spawn"], "pid": pid})
 
     def _reap(self) -> None:
         while self._children:
@@ -109,9 +109,9 @@ class ForkServer:
             if pid == 0:
                 return
             self._children.discard(pid)
-            self._say({"pid": pid, "status": os.waitstatus_to_exitcode(status)})
+            self._send({"pid": pid, "status": os.waitstatus_to_exitcode(status)})
 
-    def _say(self, said: dict[str, int]) -> None:
+    def _send(self, said: dict[str, int]) -> None:
         with suppress(BrokenPipeError):  # the next read ends the server
             self._line.sendall(json.dumps(said).encode() + b"\n")
 

@@ -56,7 +56,7 @@ class Sweeper:
                 cautious=self.cautious,
             )
         )
-        self._tell_offset()
+        self._report_offset()
         ahead = self.clock.ahead
         if ahead is not None and (self._stored is None or abs(ahead - self._stored) >= NOTICEABLE):
             await self.outbox.put([ClockRecord(ahead=ahead)])
@@ -70,7 +70,7 @@ class Sweeper:
             return LONGEST_REST
         return min(LONGEST_REST, max(SHORTEST_REST, swept.next_due - now))
 
-    def _tell_offset(self) -> None:
+    def _report_offset(self) -> None:
         """Report the offset of the machine's clock from X's, whenever it changes."""
         offset = self.clock.offset
         if abs(offset - self._offset_told) >= NOTICEABLE:

@@ -45,7 +45,7 @@ def insert(
     return posted(f"{_ROOT}{_address(table)}/insertAll", body, scope=SCOPE, is_told=True)
 
 
-def told(status: int, body: bytes, rows: Tree) -> GoogleResult:
+def insert_result(status: int, body: bytes, rows: Tree) -> GoogleResult:
     answer = tree_of(body)
     if status != 200:
         listed = error_of(answer).get("errors")

@@ -169,7 +169,7 @@ def read(project: str, path: str, *, transaction: str | None) -> GoogleRequest:
     return _asking(project, ":batchGet", body, transaction)
 
 
-def read_told(status: int, body: bytes) -> GoogleResult:
+def read_result(status: int, body: bytes) -> GoogleResult:
     answer = tree_of(body)
     if status != 200 or error_of(answer):
         return GoogleResult(reason=reason_of(answer))
@@ -197,7 +197,7 @@ def query(
     return _asking(project, f"{parent}:runQuery", {"structuredQuery": asked}, transaction)
 
 
-def query_told(status: int, body: bytes) -> GoogleResult:
+def query_result(status: int, body: bytes) -> GoogleResult:
     answer = tree_of(body)
     if status != 200 or error_of(answer) or not isinstance(answer, list):
         return GoogleResult(reason=reason_of(answer))

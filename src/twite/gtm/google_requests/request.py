@@ -122,14 +122,14 @@ def script_request(name: Tree, options: Tree) -> GoogleRequest:
     )
 
 
-def script_told(status: int, headers: Mapping[str, str], body: bytes) -> GoogleResult:
+def script_result(status: int, headers: Mapping[str, str], body: bytes) -> GoogleResult:
     if not 200 <= status < 300:
         return GoogleResult(reason=FAILED)
     kept: dict[str, Tree] = {name: headers[name] for name in _OF_KEEPING if name in headers}
     return GoogleResult(value={"script": body.decode("utf-8", "replace"), "metadata": kept})
 
 
-def analytics_told(status: int, headers: Mapping[str, str]) -> GoogleResult:
+def analytics_result(status: int, headers: Mapping[str, str]) -> GoogleResult:
     if not 200 <= status < 400:
         return GoogleResult(reason=FAILED)
     return GoogleResult(value={"location": headers["location"]} if "location" in headers else {})

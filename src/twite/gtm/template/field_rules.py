@@ -78,7 +78,7 @@ def _wrong(field: Field, value: Tree, scope: _Scope) -> Iterator[str]:
         yield from _wrong_rows(field, value, scope)
     for rule in field.validators:
         if hold(rule.conditions, scope.values, unknown=scope.unknown) and not _keeps(rule, value):
-            yield rule.message or _said(rule)
+            yield rule.message or _rule_text(rule)
 
 
 def _wrong_rows(table: Field, rows: list[Tree], scope: _Scope) -> Iterator[str]:
@@ -182,7 +182,7 @@ def _bounds(rule: Validator) -> tuple[int | None, int | None]:
     return least, most
 
 
-def _said(rule: Validator) -> str:
+def _rule_text(rule: Validator) -> str:
     match rule.type:
         case "REGEX":
             return f"must match {rule.arguments[0]}"

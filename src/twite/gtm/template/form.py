@@ -86,7 +86,7 @@ def _rows(
     fields: tuple[Field, ...], defaults: dict[str, Tree], above: tuple[str, ...], table: str = ""
 ) -> Iterator[FormRow]:
     for field in fields:
-        own = " or ".join(map(_said, field.conditions))
+        own = " or ".join(map(_condition_text, field.conditions))
         whens = (*above, own) if own else above
         if field.type not in HOLDS_NOTHING:
             yield FormRow(
@@ -105,10 +105,10 @@ def _rows(
         yield from _rows(field.fields, defaults, whens, table)
         for choice in field.choices:
             chosen = EnablingCondition(field=field.name, type="EQUALS", value=choice.value)
-            yield from _rows(choice.fields, defaults, (*whens, _said(chosen)), table)
+            yield from _rows(choice.fields, defaults, (*whens, _condition_text(chosen)), table)
 
 
-def _said(condition: EnablingCondition) -> str:
+def _condition_text(condition: EnablingCondition) -> str:
     value = json.dumps(condition.value, ensure_ascii=False)
     match condition.type:
         case "EQUALS":

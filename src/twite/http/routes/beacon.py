@@ -85,7 +85,7 @@ async def answer(request: HttpRequest, visit: PageVisit) -> HttpResponse:
     )
     cookies = browser.of_click(beacon.click)
     if posts:
-        answer = _told(rejected, beacon.places, (_NEVER_KEPT, *_FINAL, *cookies))
+        answer = _response(rejected, beacon.places, (_NEVER_KEPT, *_FINAL, *cookies))
     else:
         answer = HttpResponse(status=200, body=GIF, headers=(*_IMAGE, *cookies))
     return with_tags(answer, responses, browser, services.observer)
@@ -101,7 +101,7 @@ def with_verdict(
     return msgspec.structs.replace(answer, headers=(*answer.headers, *_FINAL))
 
 
-def _told(
+def _response(
     refusals: Sequence[RejectedConversion],
     places: Sequence[int],
     headers: tuple[tuple[bytes, bytes], ...],

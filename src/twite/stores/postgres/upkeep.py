@@ -151,9 +151,9 @@ class PostgresUpkeep:
     def _decide(self, size: int, limit: int) -> None:
         """Refuse requests from the size limit on, until there is free space again."""
         if size >= limit * (_NOT_NEARLY if self._is_nearly_full else _NEARLY):
-            self._say_nearly_full(size, limit, holds=True)
+            self._report_nearly_full(size, limit, holds=True)
         elif self._is_nearly_full:
-            self._say_nearly_full(size, limit, holds=False)
+            self._report_nearly_full(size, limit, holds=False)
         if size >= limit:
             if self._recorder.refusing is None:
                 reason = f"{SIZE_REACHED} ({size >> 20} MiB)"
@@ -162,7 +162,7 @@ class PostgresUpkeep:
         elif size < limit * _ROOM:
             self._recorder.refusing = None
 
-    def _say_nearly_full(self, size: int, limit: int, *, holds: bool) -> None:
+    def _report_nearly_full(self, size: int, limit: int, *, holds: bool) -> None:
         if holds is self._is_nearly_full:
             return
         self._is_nearly_full = holds

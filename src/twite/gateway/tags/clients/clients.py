@@ -97,7 +97,7 @@ class Clients:
             try:
                 call = self._call(client, request)
             except Unfilled as unfilled:
-                self._say(client, f"the template's fields cannot be filled in: {unfilled}")
+                self._report_fault(client, f"the template's fields cannot be filled in: {unfilled}")
                 continue
             try:
                 turn = await self.runs.start(client.name, call)
@@ -149,9 +149,9 @@ class Clients:
             if isinstance(effect, Keep | Forget):
                 self.storage.change(client.template, effect)
             elif isinstance(effect, LogEffect) and effect.denied is not None:
-                self._say(client, f"the template lacks the permission {effect.denied}")
+                self._report_fault(client, f"the template lacks the permission {effect.denied}")
         if turn.error is not None:
-            self._say(client, in_short(turn))
+            self._report_fault(client, in_short(turn))
         if not turn.done or turn.listening:
             await self.runs.end(client.name, turn.run)
 
@@ -171,7 +171,7 @@ class Clients:
     def _write(self, client: str, line: TagLogLine) -> None:
         self.observer.see(ClientSaid(client=client, text=line.text, own=line.own))
 
-    def _say(self, client: TemplateClient, sentence: str) -> None:
+    def _report_fault(self, client: TemplateClient, sentence: str) -> None:
         """Report a fault of a template, but not for each request that meets it."""
         now, key = self.clock.elapsed(), (client.name, sentence)
         if now - self._said.get(key, -AGAIN) >= AGAIN:
@@ -192,7 +192,7 @@ class Clients:
             storage=self.storage,
             site=self._site(client, request),
             mark=self.randomness.nonce().encode(),
-            log_message=partial(self._say, client),
+            log_message=partial(self._report_fault, client),
             lines=lines,
         )
         # A client may continue after its response, when no caller waits.

@@ -27,9 +27,9 @@ from twite.gtm.google_requests.request import (
     GoogleRequest,
     GoogleResult,
     RequestNotSent,
-    analytics_told,
+    analytics_result,
     script_request,
-    script_told,
+    script_result,
 )
 from twite.gtm.template.allowed import OWN_PROJECT
 from twite.gtm.template.effects import Service
@@ -207,7 +207,9 @@ class GoogleCalls:
         asking = bigquery.insert(
             place, rows, given.at(2), id_of=lambda row: self._marks.row(where, row)
         )
-        return await self._ask(asking, lambda status, body: bigquery.told(status, body, rows))
+        return await self._ask(
+            asking, lambda status, body: bigquery.insert_result(status, body, rows)
+        )
 
     async def read(self, given: "_Given") -> GoogleResult:
         options = given.mapping(1)
@@ -215,7 +217,7 @@ class GoogleCalls:
         if transaction is not None:
             self._transactions.check(transaction, project)
         asking = firestore.read(project, given.text(0), transaction=transaction)
-        return await self._ask(asking, firestore.read_told)
+        return await self._ask(asking, firestore.read_result)
 
     async def query(self, given: "_Given") -> GoogleResult:
         options = given.mapping(2)
@@ -229,7 +231,7 @@ class GoogleCalls:
             limit=options.get("limit"),
             transaction=transaction,
         )
-        return await self._ask(asking, firestore.query_told)
+        return await self._ask(asking, firestore.query_result)
 
     async def write(self, given: "_Given") -> GoogleResult:
         """Write a Firestore document. Within a transaction, the write is kept until the commit."""
@@ -266,7 +268,7 @@ class GoogleCalls:
         came = await self._sends(asking)
         if not isinstance(came, HttpAnswer) or not came.whole:
             return _without(came)
-        return script_told(came.status, came.headers, came.body)
+        return script_result(came.status, came.headers, came.body)
 
     async def event(self, given: "_Given") -> GoogleResult:
         """Send an event to Google Analytics."""
@@ -283,7 +285,7 @@ class GoogleCalls:
         came = await self._sends(GoogleRequest(url=url, headers=headers, body=body.encode()))
         if not isinstance(came, HttpAnswer):
             return _without(came)
-        return analytics_told(came.status, came.headers)
+        return analytics_result(came.status, came.headers)
 
     async def _ask(
         self, asking: GoogleRequest, read: Callable[[int, bytes], GoogleResult]

@@ -43,11 +43,11 @@ class ReadConnection:
         """
         if is_long:
             async with self._counting:
-                return await self._told(asyncio.to_thread(_apart, self._path, view))
+                return await self._translated(asyncio.to_thread(_apart, self._path, view))
         loop = asyncio.get_running_loop()
-        return await self._told(loop.run_in_executor(self._thread, view, self._connection))
+        return await self._translated(loop.run_in_executor(self._thread, view, self._connection))
 
-    async def _told(self, reading: Awaitable[T]) -> T:
+    async def _translated(self, reading: Awaitable[T]) -> T:
         """Await a result. SQLite errors become errors of the port."""
         try:
             return await reading

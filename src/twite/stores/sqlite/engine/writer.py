@@ -273,7 +273,7 @@ class Writer:
         return [(operation.done, results, None)]  # type: ignore[list-item]  # as above
 
     def _refused(self, group: Sequence[Operation], error: Exception) -> list[_Outcome]:
-        return [(operation.done, None, _told(error)) for operation in group]  # type: ignore[misc]  # as above
+        return [(operation.done, None, _translated(error)) for operation in group]  # type: ignore[misc]  # as above
 
     def _make_room(self) -> bool:
         """Stop intake, so that stored conversions can be sent; False if it was already stopped."""
@@ -386,7 +386,7 @@ def _closing() -> LedgerUnavailable:
     return LedgerUnavailable(reason="the store is closing", retry_after=_RETRY_AFTER_FAILURE)
 
 
-def _told(error: Exception) -> Exception:
+def _translated(error: Exception) -> Exception:
     """Turn transient SQLite errors into LedgerUnavailable; bugs keep their type."""
     if not isinstance(error, sqlite3.Error | StoreUnusable):
         return error
