@@ -43,7 +43,7 @@ demo: $(RUN_STAMP)  ## run a gateway, an X emulator and a small shop on loopback
 	@$(BIN)/python -m twite demo $(ARGS)
 
 test: $(DEV_STAMP) chromium php cached  ## run all tests, in parallel
-	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -rs $(ARGS)
+	@$(BIN)/python -m pytest --forks=$(JOBS) -rs $(ARGS)
 
 check: lint types layers test  ## run all checks for a commit
 

@@ -2,8 +2,7 @@ import gc
 import json
 import os
 import random
-from collections.abc import Callable, Generator, Iterator
-from itertools import islice
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ import fork_server
 from twite.testing.emulator import Emulator
 from twite.testing.gateway import GatewayProcess
 
-pytest_plugins = ["twite.testing.plugin", "postgres_server"]
+pytest_plugins = ["twite.testing.plugin", "postgres_server", "forked_workers"]
 # Before any test imports them, so that pytest explains their assertions.
 pytest.register_assert_rewrite("store_contract")
 
@@ -27,9 +26,6 @@ settings.register_profile(
 settings.load_profile("twite")
 GatewayProcess.popen = fork_server.Popen
 Emulator.popen = fork_server.Popen
-PROCESSES = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-PROCESS = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
-HERE = Path(__file__).parent
 SHUFFLE = os.environ.get("TWITE_SHUFFLE")
 
 
@@ -44,41 +40,10 @@ def pytest_collection() -> Iterator[None]:
         gc.enable()
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_make_collect_report(
-    collector: pytest.Collector,
-) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """Make each process start with different folders.
-
-    In a new clone, every test module is compiled once, not by all processes at the same time.
-    """
-    report = yield
-    if collector.path == HERE and report.passed:
-        folders = report.result
-        first = len(folders) * int(PROCESS.removeprefix("gw")) // PROCESSES
-        report.result = [*folders[first:], *folders[:first]]
-    return report
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the trials first in each process: at the end, no other process could share them.
-
-    Each process first gets a part of the list (`--dist worksteal`). With TWITE_SHUFFLE=seed, the
-    order is random: a test that depends on another one fails.
-    """
-    if PROCESSES > 1:
-        items.sort(key=lambda item: item.nodeid.split("/", 2)[1])
+    """With TWITE_SHUFFLE=seed, the order is random: a test that depends on another one fails."""
     if SHUFFLE:
         random.Random(SHUFFLE).shuffle(items)
-        return
-    trials = [item for item in items if item.path.parent.name == "trials"]
-    others = iter([item for item in items if item.path.parent.name != "trials"])
-    ordered: list[pytest.Item] = []
-    for process in range(PROCESSES):
-        own = trials[process::PROCESSES]
-        size = (len(items) - len(ordered)) // (PROCESSES - process)
-        ordered += [*own, *islice(others, max(0, size - len(own)))]
-    items[:] = [*ordered, *others]
 
 
 @pytest.fixture
