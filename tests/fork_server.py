@@ -183,6 +183,8 @@ def _import_everything() -> None:
             importlib.import_module(module.name)
     # Typer imports it, and pydantic with it, when it reads the first option.
     importlib.import_module("typer._adapters")
+    # Cached, like the modules: the first store of each process would run all migrations.
+    sys.modules["twite.stores.sqlite.engine.schema"].newest_schema()
     gc.freeze()
 
 
