@@ -8,7 +8,7 @@ from twite.gateway.ingest.stape_proxy import SealedCredentials
 from twite.gateway.tags.run.payload import PayloadPerson, TagPayload
 from twite.gateway.x_account.credential_store import _SignedIn
 from twite.gtm.template.sandbox import Incoming
-from twite.stores.sql.rejections import _Told
+from twite.stores.sql.rejections import _StoredRejection
 
 STORED = [
     (_SignedIn, {"consumer_key", "consumer_secret", "token", "token_secret", "screen_name"}),
@@ -16,7 +16,7 @@ STORED = [
         SealedCredentials,
         {"source", "consumer_key", "consumer_secret", "token", "token_secret", "passing"},
     ),
-    (_Told, {"door", "receipt", "index", "event", "conversion_id", "faults", "marks"}),
+    (_StoredRejection, {"door", "receipt", "index", "event", "conversion_id", "faults", "marks"}),
     (MaskedFault, {"path", "code", "message", "value"}),
     (
         TagPayload,
