@@ -27,8 +27,8 @@ FRESH_KEYS: Final = 192 * 1024
 # Keys that moved in the last round are removed from memory during the first eighth of the next
 # round.
 _FORGET_SPEED: Final = 8
-# Each walk moves an eighth of the buckets to the large table. With ten million keys, about 20 then
-# share a page in each of the two tables; without `recent_key`, there were 3.
+# Each walk moves an eighth of the buckets to the large table, so that eight times as many keys
+# share its pages.
 _WALKS: Final = 8
 
 _READ_AT_ONCE: Final = 16_384
