@@ -261,7 +261,7 @@ def _become(request: dict[str, Any]) -> None:
 
     @atexit.register
     def end() -> None:
-        """Skip the deletion of all modules, which costs more than a command. It runs last."""
+        """Exit without deleting the modules, which takes longer than a command. It runs last."""
         try:
             sys.stdout.flush()
             sys.stderr.flush()

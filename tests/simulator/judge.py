@@ -268,7 +268,7 @@ class Judge:
         self.troubled_at = self._clock.elapsed()
 
     def replayed(self, key: Key) -> None:
-        """Observe that a user sends it again."""
+        """Observe that a user sends the conversion again."""
         truth = self.truths[key]
         truth.first_doubt = truth.taken_at = None
         truth.replayed_at = self._clock.elapsed()

@@ -88,7 +88,7 @@ _LONG: Final[tuple[Mapping[RequestFault, float], ...]] = (
 
 
 class Scenario(Protocol):
-    """What the world needs of a scenario."""
+    """What the world needs from a scenario."""
 
     destinations: tuple[Destination, ...]
     worker_config: WorkerConfig

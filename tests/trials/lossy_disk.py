@@ -99,7 +99,7 @@ class Disk:
 
 
 class LossyVFS(apsw.VFS):
-    """Opens the files of folders that have a Disk, as "lossy"; locks and shared memory are real."""
+    """The VFS "lossy": simulates files in folders with a Disk; locks and shared memory are real."""
 
     def __init__(self) -> None:
         super().__init__("lossy", "unix")

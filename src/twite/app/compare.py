@@ -179,7 +179,7 @@ class Comparison:
                 request=case.request,
                 consent=entered.granted,
                 client=case.client or client,
-                # Different random numbers from the old system's; one per event, as in a gateway.
+                # One random number per event, as in a gateway. It is not the old system's.
                 draw=case.line,
             )
             at_intake = _AtIntake(self._engines, self._about)

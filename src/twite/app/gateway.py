@@ -229,7 +229,7 @@ class Gateway:
             await self._engines.stop()
 
     def _started_engines(self) -> "EngineServer | None":
-        """Start the processes of tags and client templates; None without any."""
+        """Start the processes of tags and client templates; None if there are none."""
         settings = self._settings
         if settings.tags is None and settings.imported is None and not settings.clients:
             return None
@@ -242,7 +242,7 @@ class Gateway:
             self._run.wake(pixel)
 
     async def _tags_of(self, store: Store, safe: "CredentialVault | None") -> "TagRuntime | None":
-        """Start the tags and client templates; None without any. Raises SettingsError."""
+        """Start the tags and client templates; None if there are none. Raises SettingsError."""
         settings, engines = self._settings, self._engines
         if engines is None:
             return None

@@ -82,7 +82,7 @@ class TagRuntime:
         self._seal = seal
         self._previews = previews
         self._dry_runs: DryRuns | None = None
-        # The client templates, after `serve_clients`, and their engines; None without any.
+        # The client templates, after `serve_clients`, and their engines; None if there are none.
         self.clients: Clients | None = None
         self._client_engines: ClientEngines | None = None
         self._preparing: asyncio.Task[None] | None = None

@@ -142,7 +142,7 @@ class GatewayAddress:
 
     @property
     def add_up(self) -> Callable[[bytes], Awaitable[bytes]] | None:
-        """Adds the metrics of other workers to a page; None without any."""
+        """Adds the metrics of other workers to a page; None if there are none."""
         return None if self._metrics is None else self._metrics.add_up
 
     async def leave(self, url: str) -> None:
@@ -201,7 +201,8 @@ class WorkerSupervisor:
     def run(self) -> WorkerPlace | None:
         """Start the workers: in each of them, return its place. In the parent, None at the end.
 
-        Raises SettingsError if the address cannot be bound, and WorkersEnded.
+        Raises SettingsError if the address cannot be bound, and WorkersEnded if no worker could
+        start.
         """
         address = self._settings.server.listen
         # Without SO_REUSEPORT first, so that another gateway on this port is an error.

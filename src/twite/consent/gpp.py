@@ -136,7 +136,7 @@ _VERSION: Final = 1
 _HIGHEST: Final = 4_095
 _SID: Final = re.compile(r"-?[0-9]{1,4}", re.ASCII)
 
-# A decoded section; `bool | None` is section 6, opted out or not.
+# A decoded section. Section 6 is a bool (opted out or not), or None if US law does not apply.
 Section = TcString | CanadaString | UsSection | MalformedSignal | bool | None
 
 

@@ -1,7 +1,7 @@
 """Translate all consent signals of a conversion into statements of one vocabulary.
 
-A statement is one status of one purpose. Signals are read in the order of precedence: words from
-the site, the IAB's strings, Google's long form, Google's short form.
+A statement is one status of one purpose. Signals are read in order of precedence: words from the
+site, the IAB's strings, Google's long form, Google's short form.
 """
 
 import re

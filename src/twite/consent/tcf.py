@@ -7,7 +7,7 @@ from typing import Final, Self
 
 import msgspec
 
-# No real string is nearly as long. Without a limit, a client could make decoding slow.
+# Real strings are far shorter. Without a limit, a client could make decoding slow.
 LONGEST: Final = 16_384
 
 
@@ -218,7 +218,7 @@ def doubt(found: TcString, *, now: int) -> str | None:
 
 def _core(bits: Bits) -> TcString:
     if bits.take(6) != 2:
-        raise UnreadableBits("not of version 2")
+        raise UnreadableBits("not version 2")
     return TcString(
         created=bits.take(36) * 100,
         updated=bits.take(36) * 100,

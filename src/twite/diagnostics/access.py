@@ -57,7 +57,7 @@ async def _credentials(
             "credentials",
             f"pixel {pixel.pixel}: no user has signed in",
             "The pixel's conversions stay queued.",
-            f"Run twite login --pixel {pixel.pixel}; or paste a pixel token, with --pixel-token.",
+            f"Run twite login --pixel {pixel.pixel}; or paste a pixel token with --pixel-token.",
         )
         return
     if not _is_whole(held):
@@ -219,7 +219,7 @@ def _is_whole(held: PixelToken | OAuthKeys) -> bool:
 
 def _cut_short(pixel: Destination, held: PixelToken | OAuthKeys) -> Iterator[CheckFinding]:
     if isinstance(held, PixelToken):
-        return  # X does not document the length of these.
+        return  # X does not document the length of a pixel token.
     short = [name for name, part in _parts(held).items() if len(part) < _SHORTEST_PART]
     if short:
         yield amber(

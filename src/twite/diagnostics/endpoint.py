@@ -117,7 +117,7 @@ def _listening(settings: Settings) -> CheckFinding:
 
 
 async def closed(public: str, settings: Settings) -> AsyncIterator[CheckFinding]:
-    """Check that metrics and console are not public. `url` has no trailing slash."""
+    """Check that metrics and console are not public. `public` has no trailing slash."""
     yield await _metrics_closed(f"{public}/metrics")
     yield await _console_closed(f"{public}/console/sign-in", settings)
 
@@ -137,7 +137,7 @@ async def _metrics_closed(url: str) -> CheckFinding:
 
 
 async def _console_closed(url: str, settings: Settings) -> CheckFinding:
-    """Check whether the console answers here, for a client outside the proxy."""
+    """Check whether the console answers at the public URL, where it should not."""
     answer = await reach(url, method="GET")
     if isinstance(answer, str) or answer.status >= 400 or b"Twite" not in answer.body:
         return green("public address", f"{url} is not public")

@@ -33,7 +33,7 @@ _NO_ROOM: Final = 64 << 20
 
 
 def disk(folder: Path) -> Iterator[CheckFinding]:
-    """Measure the disk of the folder, with a temporary file."""
+    """Check the free space and the speed of the folder's disk."""
     yield on_room(shutil.disk_usage(folder).free, folder)
     try:
         yield on_sync(sync_ms(folder))

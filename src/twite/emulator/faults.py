@@ -86,7 +86,7 @@ class Armed(Struct, kw_only=True):
 
 
 class FaultBoard:
-    """The armed faults, in the order of addition. The first ready fault hits."""
+    """The armed faults, in the order in which they were added. The first ready fault hits."""
 
     def __init__(self) -> None:
         self.armed: list[Armed] = []

@@ -50,7 +50,7 @@ class Hits:
 
 
 class NonceWindow:
-    """Nonces seen within the window, to detect replays like X. [doc OA]"""
+    """Nonces seen within the window, to detect replays, as X does. [doc OA]"""
 
     def __init__(self) -> None:
         self._seen: set[tuple[str, ...]] = set()

@@ -99,7 +99,7 @@ class DeadlineProtocol(HttpToolsProtocol):
             self.end()
 
     def data_received(self, data: bytes) -> None:
-        """Parse input in slices, up to a request that has to wait."""
+        """Parse input in slices; hold what follows a request that has to wait."""
         if self.held:
             self.held += data
             return

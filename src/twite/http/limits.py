@@ -55,7 +55,7 @@ class ClosedConnections:
         self.refused = 0
 
     def told(self) -> str | None:
-        """Return a sentence about the events since the last report, None without any."""
+        """Return a sentence about the events since the last report; None if there were none."""
         closed, refused = self.closed, self.refused
         self.closed = self.refused = 0
         if not closed and not refused:

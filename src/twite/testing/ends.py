@@ -202,7 +202,7 @@ def told(ended: EndedRun, *, end: End) -> str:
         looked_at = min(ended.resent, _LOOKED_AT)
         words += (
             f"{ended.repeated:,} submitted again and not sent again; {ended.resent:,} resent as "
-            f"ambiguous, {looked_at} of them checked: 0 without an attempt of unknown result; "
+            f"ambiguous, {looked_at} of them checked: each resend followed an unknown result; "
         )
     else:
         words += (

@@ -40,8 +40,8 @@ class Spawns(Protocol):
 class PipeEnds:
     """The gateway's ends of two pipes.
 
-    A pipe wakes its reader only when there is data. A socket also wakes a process that waits for
-    data when the other end has received the process's last message.
+    A pipe wakes its reader only when there is data. A socket would also wake it when the other end
+    has read the message that it sent.
     """
 
     reader: int

@@ -53,7 +53,7 @@ class EngineServer:
 
     @property
     def pid(self) -> int | None:
-        """The process id of the fork server, if it runs."""
+        """The process id of the fork server, if it is running."""
         return None if self._server is None else self._server.pid
 
     def start(self) -> None:

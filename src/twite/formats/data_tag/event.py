@@ -111,7 +111,7 @@ def _fill_from_items(event: dict[str, object]) -> None:
 
 
 def _fill_from_action(event: dict[str, object]) -> None:
-    """Read `ecommerce.purchase.actionField`, as tags for Universal Analytics have it."""
+    """Read `ecommerce.purchase.actionField`, which tags for Universal Analytics send."""
     commerce = event.get("ecommerce")
     if not isinstance(commerce, Mapping):
         return

@@ -124,7 +124,7 @@ def ignored_as(name: str, reason: str) -> Ignored:
 
 @lru_cache(maxsize=1_024)
 def _squashed(name: str) -> str:
-    """`Add to Cart`, `addToCart` and `add-to-cart` become the same."""
+    """Reduce `Add to Cart`, `addToCart` and `add-to-cart` to the same name."""
     return _NOT_A_LETTER.sub("", name.lower())
 
 

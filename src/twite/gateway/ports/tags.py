@@ -175,9 +175,9 @@ class EventOrigin(Masked, frozen=True, kw_only=True):
     """How events arrived: what tags may know and do about it.
 
     `request` is the part that tags may read, `client` the client template that parsed it. `waits`:
-    a browser waits for the response. `from_page`: a page sent the events, or the event of which a
-    tag made them. `call`: a tag created the events. `persons` lists the people of the tag's own
-    event: their opt-outs apply to the created events. Its repr is masked.
+    a browser waits for the response. `from_page`: a page sent the events, or the event from
+    which a tag created them. `call`: a tag created the events. `persons` lists the people of the
+    tag's own event: their opt-outs apply to the created events. Its repr is masked.
     """
 
     in_repr = ("client",)

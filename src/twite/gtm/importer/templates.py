@@ -31,7 +31,7 @@ class AskingVariables:
         for name in dict.fromkeys(names):
             if self._needs(name, lambda _: True):
                 yield (
-                    f"{name!r} in its fields runs a template, so the variable "
+                    f"its fields use {name!r}, which runs a template, so the variable "
                     "has no value in a client"
                 )
 

@@ -20,8 +20,8 @@ _WRITERS: Final = 2
 _MOST_TOGETHER: Final = 2_000
 # If the database refuses this many submissions of a group alone, the group's others are not tried.
 MOST_FAILED: Final = 3
-# While a group is written, the next one collects as many conversions, at most for this time: groups
-# of all sizes need the same number of statements.
+# While one group is written, the next waits until it has as many conversions, but at most for this
+# time: a large group needs no more statements than a small one.
 COLLECT_FOR: Final = 0.05  # seconds
 _RETRY_AFTER: Final = 1
 

@@ -44,9 +44,9 @@ class TagPayload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `seed` is the seed of a first turn that ran before the response, 0 without one. `cookies` are
     digests of the cookies that it set. `pixels`: the browser sends its pixels. `preview` names
     the trace of a preview session. `source` is the event's source if the tag may run the container;
-    `from_page` is then whether a page sent the event, or the event of which a tag made it. `call`
-    is the call of a tag that created the event. `pending` are triggers that decide whether the tag
-    fires.
+    `from_page` is then whether a page sent the event, or the event from which a tag created it.
+    `call` is the call of a tag that created the event. `pending` are triggers that decide whether
+    the tag fires.
     """
 
     pixel: str
