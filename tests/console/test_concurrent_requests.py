@@ -60,7 +60,7 @@ async def stage(tmp_path):
 
 
 async def known(stage):
-    """Return users, and keys, as the store has them."""
+    """Return the users and the keys in the store."""
     async with open_staff(stage.settings) as user_accounts:
         return {user.name: user for user in await user_accounts.users()}, list(
             await user_accounts.keys()

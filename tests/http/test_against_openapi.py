@@ -130,7 +130,7 @@ def answered(case, address):
         case.path_parameters["source_key"] = KEY
 
     with requests.Session() as session:
-        # Reading proxies from the environment costs more than a request.
+        # Reading proxies from the environment takes longer than a request.
         session.trust_env = False
         case.call_and_validate(
             base_url=address, session=session, checks=[getattr(checks, name) for name in CHECKS]

@@ -41,8 +41,8 @@ REST = 0 if LONG else 0.02  # seconds between two requests of others
 SWITCHES = ("rate_limit=1000000000", "dedup_scope=all", "log_bodies=0")
 TEMPLATE = Path(__file__).parents[1] / "templates/crm_post.tpl"
 PAGE = "https://shop.example"
-# Every value of a subject, and no other, matches one of these. Each begins with a text, which a
-# search finds quickly.
+# Every value of a subject, and no other, matches one of these. Each begins with literal text, which
+# a search finds quickly.
 LOOKS = [
     re.compile(look)
     for look in (

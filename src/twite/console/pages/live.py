@@ -81,7 +81,7 @@ class Streams:
             self._end_oldest(who)
         elif len(self._open) >= self._most:
             greatest = max(counts.values())
-            # If several users have as many, the user with the oldest stream.
+            # Of the users with the most streams, take the one with the oldest stream.
             self._end_oldest(
                 next(stream.who for stream in self._open if counts[stream.who] == greatest)
             )

@@ -60,7 +60,7 @@ class ConsentChoice(Masked, frozen=True, forbid_unknown_fields=True, omit_defaul
     twclid: str | None = None
 
     def person(self, *, region: str | None) -> tuple[Identifiers, list[Fault]]:
-        """Return the identifiers, and the faults because of which the choice must not be applied.
+        """Return the identifiers, and the faults that prevent the choice from being applied.
 
         An unreadable identifier is a fault, because the choice would not apply to its person.
         """
