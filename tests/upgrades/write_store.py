@@ -223,7 +223,8 @@ def left_waiting(gateway: GatewayProcess, x: Emulator, vendor: Vendor) -> None:
     ):
         gateway.post(conversion)
     wait_for(lambda: vendor.came > before, gateway.ended)
-    wait_for(lambda: len(attempts(gateway, "doubt-1")) > 1, gateway.ended)
+    # A circuit breaker tries other conversions first.
+    wait_for(lambda: len(attempts(gateway, "doubt-1")) > 1, gateway.ended, seconds=180)
 
 
 def attempts(gateway: GatewayProcess, id_: str) -> list[object]:
