@@ -24,7 +24,7 @@ class PixelToken(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class XApp(msgspec.Struct, frozen=True, kw_only=True):
-    """An app registered at X, that users sign in to."""
+    """An app registered with X, which users authorize."""
 
     consumer_key: str
     consumer_secret: Secret
@@ -77,7 +77,7 @@ Credentials = PixelToken | OAuthKeys | MissingCredentials
 class Destination(msgspec.Struct, frozen=True, kw_only=True):
     """Where deliveries go. `events` maps event names to X's event ids in base 36.
 
-    `fallback` are the former credentials, while `credentials` are new: see
+    `fallback` holds the previous credentials while `credentials` are new: see
     twite.gateway.delivery.credentials.
     """
 
@@ -101,9 +101,9 @@ class ClickCookie(msgspec.Struct, frozen=True, kw_only=True):
     """The cookie that stores a click id: its `names`, and `days` after the click.
 
     Scripts cannot read `http_only` cookies, except X's own cookie, which X's script needs. With
-    `client_id`, the client id of Stape's Data Tag is set, too, as Stape's client does. `fpid` is
-    whether GA4 hits set Google's cookie FPID: `off`, with `new` client ids, or with the page's own
-    id (`migrate`).
+    `client_id`, the client id of Stape's Data Tag is set, too, as Stape's client does. `fpid` says
+    whether GA4 hits set Google's cookie FPID: never (`off`), with `new` client ids, or with the
+    page's own id (`migrate`).
     """
 
     names: tuple[str, ...] = ("_twite",)
@@ -114,17 +114,18 @@ class ClickCookie(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """A client that may submit: its key, its origins, the pixels of its conversions.
+    """A client that may submit conversions: its key, its origins and the pixels it may submit for.
 
-    `region` (ISO 3166, such as "GB") is that of phone numbers without a country code. Conversions
+    `region` (ISO 3166, such as "GB") applies to phone numbers without a country code. Conversions
     may name any of `pixels`; `pixel` is the default. `events` maps a tag's event names (lower-case)
-    to event names or `ignore`. The credentials in requests from Stape's tags are replaced with the
-    `configured` ones; for unknown pixels, they are `stored` or kept until delivery (`passing`).
+    to Twite's event names or `ignore`. The credentials in requests from Stape's tags are replaced
+    with the `configured` ones; for unknown pixels, they are `stored` or kept until delivery
+    (`passing`).
 
     For requests from pages, `browser_value_limit` (a decimal) is the highest value accepted, and
-    `browser_rate` the limit of requests per hour for all pages. `twin` is whether the script also
-    sends conversions with X's pixel: if the page loaded it (`use`), after loading it (`load`), or
-    never (`off`).
+    `browser_rate` is the number of requests per hour that all pages together may send. `twin` says
+    when the script also sends conversions with X's pixel: if the page loaded it (`use`), after
+    loading it (`load`), or never (`off`).
     """
 
     name: str

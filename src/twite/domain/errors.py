@@ -15,7 +15,8 @@ class ClientError(TwiteError):
 class MalformedRequest(ClientError):
     """The body is not JSON, or has the wrong shape.
 
-    `path` names the place, such as `conversions[3].email` (empty: the whole); `code` is stable.
+    `path` names the place, such as `conversions[3].email` (empty: the whole body); `code` is
+    stable.
     """
 
     def __init__(self, *, code: str, path: str, message: str) -> None:
@@ -75,7 +76,7 @@ class StoreUnusable(OperatorError):
 
 
 class InvalidAccountChange(OperatorError):
-    """A user, role, password or key is not allowed as requested."""
+    """The requested change of a user, role, password or key is not allowed."""
 
 
 class NotOpened(OperatorError):
@@ -90,7 +91,7 @@ class NotOpened(OperatorError):
 
 
 class RefusedByX(OperatorError):
-    """X, or the user who signed in, refused a request other than conversions.
+    """X, or the user who signed in, refused a request that does not send conversions.
 
     `why` is one word for programs; `reason` holds X's words, which may echo the request; `cure`
     says what to do.
@@ -109,7 +110,7 @@ class EventRefused(OperatorError):
 
 
 class ClientFailed(OperatorError):
-    """A client claimed the request and did not respond. `late`: its time limit ended the run."""
+    """A client claimed the request and did not respond. `late`: it exceeded its time limit."""
 
     def __init__(self, *, client: str, late: bool = False) -> None:
         why = "did not answer in time" if late else "ended without an answer"
@@ -139,7 +140,7 @@ class TemplatesBusy(TransientError):
 
 
 class TemplatePaused(TemplatesBusy):
-    """A template passed a limit and is on probation: it pauses between runs."""
+    """A template exceeded a limit and is on probation: it pauses between runs."""
 
     def __init__(self, *, template: str, retry_after: int) -> None:
         super().__init__(

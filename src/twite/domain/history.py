@@ -45,9 +45,9 @@ class History(Masked, frozen=True, kw_only=True):
     `sent` is the body sent to X (JSON), empty after pruning; `reason` says why it is held, dead or
     suppressed; `duplicates` counts repeats; `paused` is why its pixel is paused; `spent` is the
     rate limit that is used up until `spent_until`; `consent` is the stored decision (JSON); X may
-    have received it at `ambiguous_since` or later; `called` is the id that its source uses;
+    have received it at `ambiguous_since` or later; `called` is the source's own id for it;
     `superseded_by` is the later copy with the same dedup key, `supersedes` are the earlier ones;
-    sending it would duplicate `rival`.
+    `rival` is another copy that sending this one would duplicate.
     """
 
     in_repr = ("pixel", "event", "conversion_id", "state")
@@ -122,7 +122,7 @@ class ConversionCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def total(accounts: Iterable[ConversionCounts]) -> ConversionCounts:
-    """Return the sum of counts, with empty names."""
+    """Return the sum of all counts; its source and pixel are empty."""
     sums = dict.fromkeys(ConversionCounts.__struct_fields__[2:], 0)
     for account in accounts:
         for name in sums:

@@ -24,7 +24,7 @@ MAX_PHONE: Final = 64
 MAX_IP: Final = 64
 MAX_USER_AGENT: Final = 2_048
 
-# Placeholders of forms and exports for unknown values.
+# Placeholders that forms and exports write for unknown values.
 PLACEHOLDERS: Final = frozenset(
     {
         "", "-", "--", "0", "?", "(none)", "(not set)", "[object object]", "false", "n/a", "na",
@@ -33,7 +33,7 @@ PLACEHOLDERS: Final = frozenset(
 )  # fmt: skip
 _LONGEST_PLACEHOLDER: Final = max(map(len, PLACEHOLDERS))
 
-# Regions of ISO 3166 that have phone numbers. The library has the same, and takes long to import.
+# Regions of ISO 3166 that have phone numbers. The library has the same list, but is slow to import.
 _REGIONS: Final = """
 AC AD AE AF AG AI AL AM AO AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO
 BQ BR BS BT BW BY BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK
@@ -54,8 +54,8 @@ _ANY_DIGEST: Final = re.compile(
 )
 _SHORT_DIGEST: Final = re.compile(r"[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{128}", re.ASCII)
 # A local part, labels, and a last label of letters, punycode or another script. International
-# addresses stay unchanged, because X only trims and lower-cases [doc WEB]. U+FFFD replaces a lost
-# character.
+# addresses stay unchanged, because X only trims and lower-cases [doc WEB]. U+FFFD stands for a
+# character that was lost in decoding.
 _EMAIL: Final = re.compile(
     r"""[^\s\x00-\x1f\x7f-\x9f@"(),:;<>\[\\\]\ufffd]{1,64}@"""
     r"""(?:(?![_-])[^\s\x00-,./:-@\[-^\x60{-\xa0\ufffd]{1,63}\.)+"""
@@ -255,8 +255,8 @@ _PRIVATE: Final = tuple(
 )  # fmt: skip
 _OCTET: Final = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _DOTTED: Final = re.compile(rf"({_OCTET})\.{_OCTET}\.{_OCTET}\.{_OCTET}", re.ASCII)
-# The first octets without a private range. The library gives the same result for each address, at
-# fifteen times the cost.
+# First octets that belong to no private range. The library gives the same result for each address,
+# at fifteen times the cost.
 _PUBLIC_FIRST: Final = frozenset(map(str, range(1, 224))) - {
     "10",
     "100",

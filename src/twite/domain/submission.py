@@ -16,12 +16,12 @@ from twite.domain.times import DAY
 # Names per source and day. The rest is counted as OTHER, because pages may generate names.
 MOST_NAMES: Final = 100
 OTHER: Final = "other"
-# The prefix of the reason of a tag that did not fire; the name of the item is the tag's.
+# For a tag that did not fire, the reason has this prefix, and the name is the tag's.
 NOT_FIRED: Final = "tag_"
 # How long rejections are kept, and how many for each source and pixel.
 KEPT_FOR: Final = 7 * DAY
 MOST_KEPT: Final = 5_000
-# Limits of one rejection: faults, and characters of a text.
+# What one rejection may store: the number of faults, and the characters of each text.
 MOST_FAULTS: Final = 8
 LONGEST_VALUE: Final = 64
 LONGEST_TEXT: Final = 256
@@ -41,7 +41,7 @@ class Endpoint(StrEnum):
 
 
 class Ignored(msgspec.Struct, frozen=True, kw_only=True):
-    """An item that is not a conversion of its source. It is counted and not stored.
+    """An item that its source does not treat as a conversion. It is counted, but not stored.
 
     `name` is its name at the endpoint, such as `scroll`, cut to 64 characters.
     """
@@ -53,8 +53,8 @@ class Ignored(msgspec.Struct, frozen=True, kw_only=True):
 class UnfiredTags(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A tag that received an event and did not fire.
 
-    `tag` is the pixel of its deliveries; `bar` is a code, `why` completes "did not fire:". `index`
-    is the conversion's place in the submission; with None, the tag is only counted.
+    `tag` is the pixel of its deliveries; `bar` is the reason as a code, `why` completes "did not
+    fire:". `index` is the conversion's place in the submission; with None, the tag is only counted.
     """
 
     tag: str
@@ -68,8 +68,8 @@ class AcceptedConversion(Masked, frozen=True, kw_only=True, gc=False):
 
     `key` is the dedup key (16 bytes); `body` the JSON for X; `suppressed` why it is not sent,
     `held` why it needs a user's decision; `consent` the stored decision (JSON); `index` its place
-    in the submission. `key_set` are its match keys, None if X does not match it; `flag` is a remark
-    on its amount; `called` the id that its source uses, if different.
+    in the submission. `key_set` are its match keys, None if X does not match it; `flag` says what
+    is unusual about its amount; `called` is the source's own id for it, if different.
     """
 
     in_repr = ("index", "pixel", "event", "conversion_id")
@@ -90,7 +90,7 @@ class AcceptedConversion(Masked, frozen=True, kw_only=True, gc=False):
 class FlawedIdentifier(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A flaw of one conversion, accepted or rejected. `pixel` and `event` may be "".
 
-    `wins` is whether the conversion would have a second match key without this flaw.
+    `wins` says whether the conversion would have a second match key without this flaw.
     """
 
     index: int
@@ -103,7 +103,7 @@ class FlawedIdentifier(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class RejectedConversion(msgspec.Struct, frozen=True, kw_only=True):
     """One rejected conversion, and why. `pixel` may be "".
 
-    `errors` are for the response. `event`, `conversion_id` and `faults` are stored masked; `marks`
+    `errors` go into the response. `event`, `conversion_id` and `faults` are stored masked; `marks`
     let erasure find the person.
     """
 
@@ -117,7 +117,7 @@ class RejectedConversion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Idempotency(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Digests (16 bytes) of an idempotency key with its source, and of the request's content."""
+    """Digests (16 bytes) of a source and its idempotency key, and of the request's content."""
 
     key: bytes
     said: bytes
@@ -147,7 +147,7 @@ class Submission(Masked, frozen=True, kw_only=True):
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a commit: the indexes of duplicate and held conversions.
 
-    Conversions are held if X may have another copy. With `conflict`, another request has this
+    Conversions are held if X may have another copy. If `conflict` is set, another request has this
     idempotency key, and nothing was stored.
     """
 
@@ -159,8 +159,8 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
 class Rejection(msgspec.Struct, frozen=True, kw_only=True):
     """One rejected conversion.
 
-    `at` is in milliseconds; `index` is its place in the request with the receipt. `pixel`, `event`
-    (masked) and `conversion_id` may be "".
+    `at` is in milliseconds; `index` is its place in the request that has this receipt. `pixel`,
+    `event` (masked) and `conversion_id` may be "".
     """
 
     at: int
@@ -177,8 +177,8 @@ class Rejection(msgspec.Struct, frozen=True, kw_only=True):
 class RejectionQuery(msgspec.Struct, frozen=True, kw_only=True):
     """A filter of rejections: all conditions must hold.
 
-    `code` matches any fault; `pixels` None matches all pixels, and rejections without one; `name`
-    is a conversion id or a receipt.
+    `code` matches if any fault has it; `pixels` None matches all pixels, and rejections without a
+    pixel; `name` is a conversion id or a receipt.
     """
 
     since: int = 0

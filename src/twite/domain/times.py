@@ -12,7 +12,7 @@ MINUTE: Final = 60 * SECOND
 HOUR: Final = 60 * MINUTE
 DAY: Final = 24 * HOUR
 
-# A shop's clock may be wrong. A day is more than any mistake with time zones.
+# A shop's clock may be wrong. No mistake with time zones exceeds a day.
 FUTURE_TOLERANCE: Final = DAY
 
 # The zones that X's general pages accept: Z, ±HHMM, ±HH:MM, ±HH. [doc FUND timezones]
@@ -36,14 +36,14 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def moment(text: str, *, now: int, path: str) -> int | Fault:
-    """Read a time with a zone into milliseconds, rounded down.
+    """Convert a time with a zone to milliseconds, rounded down.
 
     `now` is in milliseconds. A time without a zone is a fault, because X rejects it [doc WEB]; so
     are the hour 24 and the second 60.
     """
     seconds, rest = _MS_OF_SECONDS.get(text[16:19]), _MS_OF_END.get(text[19:])
     if seconds is not None and rest is not None:
-        # Many conversions are of the same minute.
+        # Many conversions fall into the same minute, so minutes are cached.
         minute = _read_minute(text[:16])
         if minute is not None:
             ms = minute + seconds + rest

@@ -48,7 +48,7 @@ def judge_conversions(request: XRequestReceived, pixel_id: str, state: EmulatedS
 
 
 def judge_unchecked(request: XRequestReceived, pixel_id: str, state: EmulatedState) -> XVerdict:
-    """Only count the elements of `conversions`, because the `checks` switch is off."""
+    """Only count the elements of `conversions`; used while the `checks` switch is off."""
     try:
         number = len(_COUNTER.decode(request.body).conversions)
     except msgspec.MsgspecError:
@@ -63,7 +63,7 @@ def judge_unchecked(request: XRequestReceived, pixel_id: str, state: EmulatedSta
 
 
 class _Case:
-    """A request whose caller may use the pixel."""
+    """A request from a caller that may use the pixel."""
 
     def __init__(self, caller: Caller, pixel: EmulatedPixel, state: EmulatedState) -> None:
         self._caller = caller

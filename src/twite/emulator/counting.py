@@ -24,11 +24,11 @@ class EventTally(Struct, gc=False):
     counted: int = 0
     api_at: float | None = None  # when the last copy arrived, epoch seconds
     pixel_at: float | None = None
-    kept: Channel = "api"  # the source of the copy that counts
+    kept: Channel = "api"  # where the copy that counts came from
 
 
 class EventCount(Struct):
-    """All copies of one event. `deduplicated` copies were not counted, as duplicates."""
+    """All copies of one event. `deduplicated` counts those left out as duplicates."""
 
     received_api: int = 0
     received_pixel: int = 0

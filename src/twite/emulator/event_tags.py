@@ -53,7 +53,7 @@ class Listing(Struct, frozen=True, kw_only=True):
 
 
 def listing_of(pairs: Mapping[str, str]) -> Listing | Problem:
-    """Read the parameters of a list. Parameters that X does not document are ignored."""
+    """Read the parameters of a list request. Parameters that X does not document are ignored."""
     if "cursor" in pairs and pairs.get("with_total_count") == "true":
         named = "cursor, with_total_count"
         message = EXCLUSIVE.format(parameter=named)

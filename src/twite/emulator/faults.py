@@ -1,4 +1,4 @@
-"""Faults on demand: their kind, their requests, and how often they occur."""
+"""Faults on demand: which kind, for which requests, and how often."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -47,10 +47,10 @@ DEFAULT_STATUS: Final[Mapping[FaultKind, int]] = {
 class InjectedFault(
     Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
 ):
-    """A fault hits `count` requests (0: all, until deleted), after `after` requests without it.
+    """Spares the first `after` requests, then hits `count` requests (0: all, until it is deleted).
 
     With `event`, `holding` or `over`, it hits only requests with a conversion of that event id,
-    with that text in the body, or with a longer body (bytes).
+    with that text in the body, or with a body longer than that (bytes).
     """
 
     kind: FaultKind

@@ -22,7 +22,7 @@ from twite.emulator.exchange import (
 from twite.emulator.switches import Switches
 from twite.x import spec
 
-# ISO 4217 codes in use, funds and metals left out (list one of the maintenance agency, 2026).
+# ISO 4217 codes in use, without funds and metals (list one of the maintenance agency, 2026).
 _TEXT: Final = """
 AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP
 BYN BZD CAD CDF CHF CLP CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP

@@ -34,7 +34,7 @@ from twite.emulator.switches import Switches
 from twite.emulator.world import EmulatedAccount, Permission, World
 from twite.x import spec
 
-# X's real pixel script is not available offline, so this script replaces it.
+# X's real pixel script is not available offline, so this script stands in for it.
 _SCRIPT_PATH: Final = "/uwt.js"
 
 _SCRIPT: Final = Path(__file__).with_name("uwt.js").read_bytes()
@@ -184,7 +184,7 @@ def _is_sandbox(request: XRequestReceived) -> bool:
     return request.headers.get("host", "").lower().startswith("ads-api-sandbox.")
 
 
-MAX_BODY_BYTES = 64 * 1024 * 1024  # of all kept bodies together
+MAX_BODY_BYTES = 64 * 1024 * 1024  # total size of all stored bodies
 
 
 class Received(Struct, kw_only=True):

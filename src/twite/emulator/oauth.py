@@ -21,8 +21,8 @@ try:
     )
     from authlib.oauth1.rfc5849.util import escape, unescape
 except ImportError:
-    # Only the commands that run the emulator import Authlib, which `pip install twite` does not
-    # install.
+    # Only the commands that run the emulator import Authlib; `pip install twite` does not install
+    # it.
     raise SystemExit(
         "The X emulator needs the package authlib, which is not installed in twite's environment: "
         f"run `{sys.executable} -m pip install authlib`"
@@ -61,9 +61,9 @@ def verify(
 ) -> Signed:
     """Verify the signature of a request.
 
-    Raises UnsignedError. `names` are the exact oauth_ parameters required; `secret_of` maps
-    temporary tokens to their secrets where the token is not an access token (RFC 5849, section
-    2.3).
+    Raises UnsignedError. `names` are exactly the oauth_ parameters that the request must have;
+    `secret_of` maps temporary tokens to their secrets, for steps that sign with one (RFC 5849,
+    section 2.3).
     """
     world, at, window = state.world, state.signed_at, state.switches.oauth_window
     parameters = authorization_parameters(request)
@@ -103,7 +103,7 @@ def authorization_parameters(request: XRequestReceived) -> dict[str, str]:
 
 
 def base_string(request: XRequestReceived, parameters: Mapping[str, str]) -> str:
-    """RFC 5849, section 3.4.1; a JSON body contributes nothing."""
+    """Return the string to sign (RFC 5849, section 3.4.1); a JSON body is not part of it."""
     pairs = [*request.query_pairs(), *request.form_pairs()]
     pairs += [(key, value) for key, value in parameters.items() if key != "oauth_signature"]
     parts = (request.method.upper(), normalize_base_string_uri(request.url))

@@ -13,7 +13,7 @@ from twite.emulator.exchange import XAnswer, XRequestReceived
 from twite.emulator.state import EmulatedState
 
 GIF: Final = b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
-PAGE_VIEW: Final = "page_view"  # how a hit of the base code is counted: its txn_id is the pixel
+PAGE_VIEW: Final = "page_view"  # the event of base code hits, whose txn_id is the pixel
 
 
 def take_hit(request: XRequestReceived, state: EmulatedState) -> XAnswer:

@@ -17,7 +17,7 @@ MAX_HITS: Final = 10_000
 
 
 class Hit(Struct, kw_only=True):
-    """One hit, and how often it was received. `parameters` are those of its first copy."""
+    """One hit, and how often it was received. `parameters` come from its first copy."""
 
     at: float
     parameters: Mapping[str, str]
@@ -57,10 +57,7 @@ class NonceWindow:
         self._order: deque[tuple[float, tuple[str, ...]]] = deque()
 
     def remember(self, key: tuple[str, ...], *, at: float, window: float) -> bool:
-        """Record a nonce; return True if `key` is new.
-
-        It is kept for the window before and after its time.
-        """
+        """Record a nonce, and remember it for twice the window; return True if `key` is new."""
         while self._order and self._order[0][0] < at - 2 * window:
             self._seen.discard(self._order.popleft()[1])
         if key in self._seen:
@@ -105,7 +102,7 @@ class Windows:
     def take(self, account: str, amount: int, *, at: float, switches: Switches) -> Allowance:
         """Use `amount` of the account's allowance, or nothing if it is not enough.
 
-        An amount of 0 only reads it.
+        An amount of 0 only reads the allowance.
         """
         began = self._began.get(account)
         if began is None or not began <= at < began + switches.rate_window:

@@ -64,7 +64,7 @@ def _questions() -> Iterator[tuple[str, str]]:
             yield name, question
 
 
-# The open question of each switch, in the order of the fields; shown in the docs and by `GET
+# The open question behind each switch, in the order of the fields; shown in the docs and by `GET
 # switches`.
 QUESTIONS: Final[Mapping[str, str]] = dict(_questions())
 

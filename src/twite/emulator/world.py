@@ -87,7 +87,7 @@ class EmulatedToken(_Entry, frozen=True, kw_only=True):
 
 
 class World:
-    """The entries of each kind, by their key; `events` are found by either of their ids."""
+    """The entries of each kind, by key; an event is found by either of its two ids."""
 
     def __init__(self) -> None:
         self.accounts: dict[str, EmulatedAccount] = {}

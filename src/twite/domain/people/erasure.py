@@ -19,7 +19,7 @@ PHONE: Final = "phone"
 CLICK: Final = "click"
 CONVERSION_ID: Final = "conversion_id"
 KINDS: Final = (EMAIL, PHONE, CLICK, CONVERSION_ID)
-# The characters that ids of X's format and of the native format may contain.
+# The most characters that an id in X's format or the native format may have.
 LONGEST_ID: Final = 512
 # Shorter values would occur in unrelated texts.
 SHORTEST_CLICK: Final = 12
@@ -27,7 +27,7 @@ SHORTEST_CLICK: Final = 12
 _DIGEST: Final = re.compile(r"[0-9a-fA-F]{64}")
 _WORD: Final = re.compile(rb"[0-9A-Za-z_-]{8,}")
 _RUN_OF_HEX: Final = re.compile(rb"[0-9a-fA-F]{64,}")
-# A letter that JSON or a URL encodes ends a word.
+# A character escaped by JSON or a URL ends a word.
 _SPELLED: Final = re.compile(rb"\\(?:u[0-9a-fA-F]{4}|.)|%[0-9a-fA-F]{2}")
 _ADDRESS: Final = re.compile(rb"[^\s\"'<>(),;:=&?/\\|]+(?:@|%40)[^\s\"'<>(),;:=&?/\\|#]+")
 
@@ -76,7 +76,7 @@ class ErasureSubject(Masked, frozen=True, kw_only=True):
 
 
 def asked(kind: str, text: str, *, region: str | None) -> ErasureIdentifier | Fault:
-    """Read one identifier. The fault does not repeat it."""
+    """Read one identifier. A fault does not repeat the identifier."""
     plain = text.strip()
     if kind == EMAIL:
         return _email(plain)
@@ -111,7 +111,7 @@ def _email(text: str) -> ErasureIdentifier | Fault:
     low = text.lower()
     return ErasureIdentifier(
         kind=EMAIL,
-        # Some sources that hash do not lower-case first, or hash twice.
+        # Some sources hash without lower-casing first, or hash twice.
         words=(digest, _sha256(digest), _sha256(text)),
         texts=(low, quote(low).lower(), quote(low, safe="@").lower()),
         person=person,
@@ -127,7 +127,7 @@ def _phone(text: str, region: str | None) -> ErasureIdentifier | Fault:
         return ErasureIdentifier(kind=PHONE, words=(digest, _sha256(digest)), person=person)
     number = normalize.e164(text, region)
     digits = number.removeprefix("+")
-    # Some sources hash only the digits, and tags may have the unchanged number.
+    # Some sources hash only the digits, and tags may contain the plain number.
     return ErasureIdentifier(
         kind=PHONE, words=(digest, _sha256(digest), _sha256(digits), digits), person=person
     )

@@ -7,14 +7,14 @@ import msgspec
 
 from twite.domain.times import MINUTE, SECOND
 
-# The number of counts in a store. Beyond it, those with the oldest failure are deleted.
+# The most counts that a store holds. Beyond it, the counts with the oldest failure are deleted.
 MOST_COUNTS: Final = 3 * 16_384
 FORGOTTEN_AFTER: Final = 60 * MINUTE
 _LONGEST: Final = 15 * MINUTE
 
 
 class FailedSignIns(msgspec.Struct, frozen=True, kw_only=True):
-    """The number of failed sign-ins of a key, and the time of the last one.
+    """The number of failed sign-ins for a key, and the time of the last one.
 
     The key is a hash of a user name, an address, or both.
     """
@@ -35,7 +35,7 @@ class SignInLimit(msgspec.Struct, frozen=True, kw_only=True):
     free: int
 
     def wait(self, failed: FailedSignIns | None, *, now: int) -> int:
-        """Return the milliseconds that the key must wait."""
+        """Return how many milliseconds the key must still wait."""
         if failed is None or failed.times < self.free or now - failed.at >= FORGOTTEN_AFTER:
             return 0
         # The clock of the gateway that counted the failure may be ahead of this one.

@@ -40,9 +40,9 @@ class KeyScope(StrEnum):
 class User(msgspec.Struct, frozen=True, kw_only=True):
     """A user. Times are milliseconds.
 
-    `pixels` are the pixels that the user sees, None for all. `password` is a hash with salt and
-    cost. Codes are required since `code_since`; `code_step` is the last used time step, `recovery`
-    the hashes of unused recovery codes.
+    `pixels` are the pixels that the user may see (None: all). `password` is a hash with salt and
+    cost. Sign-in codes have been required since `code_since`; `code_step` is the time step of the
+    last code used, `recovery` the hashes of unused recovery codes.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Session(Masked, frozen=True, kw_only=True):
 
 
 class ApiKey(Masked, frozen=True, kw_only=True):
-    """An API key. `id` names it; `digest` is its stored hash."""
+    """An API key. `id` identifies it; `digest` is its stored hash."""
 
     in_repr = ("id", "name")
     id: str
@@ -220,10 +220,9 @@ class UserAllowed(msgspec.Struct, frozen=True, kw_only=True, tag="Allowed"):
 
 
 class PasswordSet(msgspec.Struct, frozen=True, kw_only=True, tag="PasswordGiven"):
-    """Set a password at `at`.
+    """Set a user's password; `at` is the time of the change.
 
-    All sessions except `but` end. With `was`, the change requires that `was` is the current
-    password hash.
+    All sessions except `but` end. If `was` is given, it must be the current password hash.
     """
 
     name: str
@@ -234,7 +233,7 @@ class PasswordSet(msgspec.Struct, frozen=True, kw_only=True, tag="PasswordGiven"
 
 
 class TwoFactorEnabled(msgspec.Struct, frozen=True, kw_only=True, tag="CodesBegun"):
-    """Require codes, if none were required. All sessions except `but` end."""
+    """Require sign-in codes, if none were required. All sessions except `but` end."""
 
     name: str
     since: int
@@ -244,7 +243,7 @@ class TwoFactorEnabled(msgspec.Struct, frozen=True, kw_only=True, tag="CodesBegu
 
 
 class TwoFactorDisabled(msgspec.Struct, frozen=True, kw_only=True, tag="CodesEnded"):
-    """Require no codes. All sessions except `but` end."""
+    """Stop requiring sign-in codes. All sessions except `but` end."""
 
     name: str
     but: bytes = b""
@@ -275,7 +274,7 @@ class Result(StrEnum):
 
 
 def ends_admin(change: ChangeOfOne) -> bool:
-    """Return whether the user is not an admin after the change."""
+    """Return whether the user is no longer an admin after the change."""
     return isinstance(change, UserRemoved) or (
         isinstance(change, UserAllowed)
         and not (change.role is Role.ADMIN and change.pixels is None)
@@ -283,5 +282,5 @@ def ends_admin(change: ChangeOfOne) -> bool:
 
 
 def spared(change: ChangeOfOne) -> bytes:
-    """Return the digest of the session that continues; empty if none does."""
+    """Return the digest of the session that stays signed in; empty if none does."""
     return b"" if isinstance(change, UserRemoved | UserAllowed) else change.but

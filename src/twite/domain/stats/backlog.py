@@ -7,7 +7,7 @@ from twite.domain.times import HOUR
 
 
 class BacklogHour(msgspec.Struct, frozen=True, kw_only=True):
-    """Pending deliveries of a pixel with a `delivery.rank` within one hour.
+    """A pixel's pending deliveries whose `delivery.rank` falls within one hour.
 
     `hour` is hours since the epoch; `first` is the first rank, `oldest` the earliest receipt (ms).
     """
@@ -34,8 +34,8 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
 
     `rate` is conversions per hour. `drained_at` (ms) is None if nothing was delivered recently:
     then the other fields assume sending at the rate limit. `late` conversions have missed their
-    deadline; `misses` also includes those that will. `next_deadline` (ms) is the first not yet
-    missed.
+    deadline; `misses` also includes those that will miss it. `next_deadline` (ms) is the first one
+    not yet missed.
     """
 
     pixel: str
@@ -49,5 +49,5 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def stalled(self) -> bool:
-        """Whether conversions are pending and none is delivered."""
+        """Whether conversions are pending but none were delivered recently."""
         return self.pending > 0 and self.drained_at is None

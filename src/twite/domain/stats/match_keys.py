@@ -58,9 +58,9 @@ _FIELDS: Final[Mapping[str, MatchKeys]] = {
 
 DOUBLE: Final = "double_hash"
 PLACEHOLDER: Final = "email_placeholder"
-# Hashes that X accepts, but that match nobody.
+# Flaws that leave a hash that X accepts but that matches nobody.
 _OF_NOBODY: Final = frozenset({DOUBLE, PLACEHOLDER})
-# Flaws whose correction adds a match key.
+# Flaws that, once fixed, add a match key.
 MENDABLE: Final = frozenset(
     {
         DOUBLE, "email_unusable", "ip_private", "ip_unusable", "not_sha256",
@@ -149,12 +149,12 @@ def _drawn(c: str) -> str:
     return "9" if c.isdigit() else c if c in _KEPT_SIGNS else "?"
 
 
-# For ASCII text: twenty times as fast.
+# A lookup table for ASCII text, twenty times as fast.
 _TABLE: Final = "".join(_drawn(chr(code)) for code in range(128)).ljust(256, "?").encode()
 
 
 class Flaw(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A flaw of a match key. `shape` shows how it is written, without its characters."""
+    """A flaw of a match key. `shape` shows how the value is written without revealing it."""
 
     code: str
     path: str
@@ -175,7 +175,7 @@ def key_set_of(identifiers: Identifiers) -> int:
 
 
 def without_nobody(key_set: int, flaws: Iterable[Flaw]) -> int:
-    """Return a key set without hashes that cannot match a person."""
+    """Return a key set without the keys whose hashes cannot match a person."""
     for flaw in flaws:
         if flaw.code in _OF_NOBODY:
             key_set &= ~int(_FIELDS.get(flaw.path, 0))
@@ -183,7 +183,7 @@ def without_nobody(key_set: int, flaws: Iterable[Flaw]) -> int:
 
 
 def winning(key_set: int, flaws: Iterable[Flaw]) -> frozenset[str]:
-    """Return the codes whose correction would give a conversion a second match key.
+    """Return the codes of flaws that, once fixed, would give a conversion a second match key.
 
     `key_set` excludes keys that cannot match a person.
     """
@@ -291,7 +291,7 @@ _EMAILS_OF_NOBODY: Final = _PHONES_OF_NOBODY | _OF_PLACEHOLDERS
 class FlawCount(msgspec.Struct, frozen=True, kw_only=True):
     """How often a flaw occurred, with the shape and delivery of the latest case.
 
-    `event` is "" if unknown; `delivery` is None if the conversion was rejected; `wins` counts
+    `event` is "" if unknown; `delivery` is None if the conversion was rejected; `wins` counts the
     conversions that would have a second key without the flaw.
     """
 

@@ -17,12 +17,12 @@ from twite.domain.times import DAY, HOUR
 MEETS_WITHIN: Final = 48 * HOUR
 
 
-# Days in the report. Sightings are kept for these, plus the window of the first.
+# Days in the report. Sightings are kept for these days, plus the first day's window.
 MOST_DAYS: Final = 14
 KEPT_FOR: Final = MOST_DAYS * DAY + MEETS_WITHIN
-# The number of listed orders with two ids, latest first.
+# The most orders with two ids that are listed, latest first.
 MOST_PAIRS: Final = 100
-# The number of listed pixel reports per conversion.
+# The most pixel reports listed per conversion.
 MOST_TOLD: Final = 20
 
 # What each count means, and what to do about it.
@@ -58,7 +58,7 @@ class SightingPath(StrEnum):
 
 
 class Sighting(Masked, frozen=True, kw_only=True, gc=False):
-    """One conversion id seen once. `at` is in milliseconds; `event` is X's event id.
+    """One arrival of a conversion id. `at` is in milliseconds; `event` is X's event id.
 
     Two marks are equal if event, value, currency and identifier are equal. They reveal one order
     with two ids, but not the identifier.
@@ -82,11 +82,11 @@ class PixelReport(msgspec.Struct, frozen=True, kw_only=True):
     blocked: bool = False
 
     def after(self, received_at: int) -> int:
-        """Return the milliseconds after the gateway's copy; negative if before."""
+        """Return how many milliseconds after the gateway's copy it was sent; negative if before."""
         return self.at - received_at
 
     def meets(self, received_at: int) -> bool:
-        """Return whether X drops one of the two copies: both arrived within 48 hours."""
+        """Return whether X drops one of the two copies, because both arrived within 48 hours."""
         return not self.blocked and abs(self.after(received_at)) <= MEETS_WITHIN
 
 
@@ -95,8 +95,8 @@ class DedupReport(msgspec.Struct, frozen=True, kw_only=True):
 
     `day` is days since 1970. `both`, `pixel_only` and `server_only` are disjoint. Of these,
     `blocked`: X's script did not load; `page_and_server`: the gateway received both; `two_ids`: a
-    page's id and a server's id with the same marks within 48 hours; `late`: pixel and gateway more
-    than 48 hours apart.
+    page's id and a server's id with the same marks within 48 hours; `late`: the copies of pixel
+    and gateway were more than 48 hours apart.
     """
 
     pixel: str
@@ -134,7 +134,7 @@ def marks(conversion: Conversion, *, salt: bytes) -> tuple[int | None, int | Non
 
 
 def total(overlaps: Iterable[DedupReport]) -> DedupReport:
-    """Return the sum of reports, with empty names and day 0."""
+    """Return the sum of all reports; its names are empty, and its day is 0."""
     sums = dict.fromkeys(DedupReport.__struct_fields__[3:], 0)
     for overlap in overlaps:
         for name in sums:
@@ -142,12 +142,12 @@ def total(overlaps: Iterable[DedupReport]) -> DedupReport:
     return DedupReport(pixel="", event="", day=0, **sums)
 
 
-# Many orders have the same amount.
+# Cached because many orders have the same amount.
 @lru_cache(maxsize=1_024)
 def _same(
     salt: bytes, pixel: str, event: str, value: str | None, currency: str | None
 ) -> "list[hashlib.blake2b]":
-    """Return hashes of what two sightings have in common besides the person, one for each kind."""
+    """Return hashes of all that two marks share except the identifier, one per kind."""
     same = f"{pixel}\0{event}\0{value}\0{currency}\0"
     return [
         hashlib.blake2b(f"{same}{kind}\0".encode(), key=salt, digest_size=8)

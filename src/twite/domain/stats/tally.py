@@ -19,14 +19,14 @@ KEPT: Final[Mapping[int, int]] = {
     QUARTER: 9 * DAY,
     DAY: 35 * DAY,
 }
-# Days that match keys and their flaws are kept.
+# How many days match keys and their flaws are kept.
 KEPT_DAYS: Final = 92
 
 _QUARTERS: Final = 4
 
 
 class Counting(StrEnum):
-    """A kind of event that is counted, and reported to observers after the commit."""
+    """What is counted, and reported to observers after the commit."""
 
     KIT = "kit"  # conversions by key set (a number)
     FLAW = "flaw"  # flawed match keys, by code

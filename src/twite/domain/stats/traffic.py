@@ -12,13 +12,13 @@ from twite.domain.times import DAY, HOUR
 LEARNT_FROM: Final = 8 * DAY
 # A source with a shorter history is not judged.
 LEAST_KNOWN: Final = 7 * DAY
-# Hours kept before a source's last.
+# How many hours are kept before a source's last one.
 KEPT_HOURS: Final = 16 * 24
 SHORTEST_SILENCE: Final = HOUR
 # A silence is unusual if longer than this multiple of the longest one.
 TIMES_THE_LONGEST: Final = 2
-# The number of expected conversions. Even at a twentieth of the usual traffic, as on a holiday, the
-# probability that none of them arrives is below 1 %.
+# From this many expected conversions on, a silence is unusual. Even at a twentieth of the usual
+# traffic, as on a holiday, the probability that none of them arrives is below 1 %.
 EXPECTED: Final = 100
 _A_WEEK_OF_HOURS: Final = 7 * 24
 
@@ -26,8 +26,9 @@ _A_WEEK_OF_HOURS: Final = 7 * 24
 class HourlyTraffic(msgspec.Struct, frozen=True, kw_only=True):
     """One hour with conversions of a source, as found by the check that runs every minute.
 
-    `hour` is hours since the epoch; `first_at` and `last_at` are the checks (ms) that found new
-    conversions; `count` is the conversions of this hour, `received` the total so far.
+    `hour` is hours since the epoch; `first_at` and `last_at` are the times (ms) of the first and
+    last check that found new conversions; `count` is the conversions of this hour, `received` the
+    total so far.
     """
 
     source: str
@@ -39,7 +40,7 @@ class HourlyTraffic(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Silence(msgspec.Struct, frozen=True, kw_only=True):
-    """How long a source has sent nothing, and the usual duration (ms).
+    """How long a source has sent nothing, and how long it may usually be silent (ms).
 
     `expected` is the number of conversions in the same hours one week before.
     """
@@ -61,7 +62,7 @@ def noted(
 ) -> list[HourlyTraffic]:
     """Return the hours that changed; `received` is the total of each source so far.
 
-    `latest` is the last hour of each source. Conversions before the first check count as one.
+    `latest` is the last hour of each source. All conversions before the first check count as one.
     """
     changed = []
     for source, many in received.items():
@@ -71,7 +72,7 @@ def noted(
             continue
         hour = now // HOUR
         if before is not None and (before.hour >= hour or more < 0):
-            # The same hour, or the clock or the count was set back.
+            # Still the same hour, or the clock or the count was set back.
             count = before.count + max(0, more)
             last_at = max(before.last_at, now) if more > 0 else before.last_at
             changed.append(
@@ -94,7 +95,7 @@ def noted(
 def silence(hours: Iterable[HourlyTraffic], *, now: int, since: int) -> Silence | None:
     """Return the silence of one source, or None if there is too little data.
 
-    `since` is when the gateway started to listen. Only days before the last conversion count, so
+    `since` is when the gateway started listening. Only days before the last conversion count, so
     that a long silence does not become usual.
     """
     known = sorted(hours, key=lambda traffic: traffic.hour)
@@ -115,6 +116,6 @@ def silence(hours: Iterable[HourlyTraffic], *, now: int, since: int) -> Silence 
 
 
 def _expected(known: Sequence[HourlyTraffic], missing: range) -> int:
-    """Return how many conversions arrived a week before, in the given whole hours."""
+    """Return how many conversions arrived exactly a week before the given hours."""
     counts = {hour.hour: hour.count for hour in known}
     return sum(counts.get(hour - _A_WEEK_OF_HOURS, 0) for hour in missing)

@@ -13,17 +13,17 @@ import msgspec
 
 from twite.domain.conversion import DECIMALS
 
-# The number of amounts before an amount can be unusual.
+# So many amounts must be seen before one can be unusual.
 LEAST_SEEN: Final = 20
-# Step of the medians per amount, as a share of the spread.
+# How far one amount moves the medians, as a share of the spread.
 _STEP: Final = 0.05
-# At least 4 %, for events with nearly equal amounts.
+# The smallest spread is 4 %, for events whose amounts are nearly equal.
 _LEAST_SPREAD: Final = math.log10(1.04)
 # An outlier is at least this many spreads, and a factor of ten, from the usual amount.
 _SPREADS: Final = 8
 _LEAST_DISTANCE: Final = 1.0
 _LARGEST: Final = 300.0  # the largest exponent of a float, approximately
-# The largest distance from a hundred times the usual amount for minor units.
+# An amount this close to a hundred times the usual one is probably in minor units.
 _NEAR_SPREADS: Final = 3
 _NEAR_LEAST: Final = math.log10(1.5)
 # With a smaller share of zeros, a zero is unusual.
@@ -34,7 +34,7 @@ _NEW_CURRENCY: Final = 5
 
 
 class ValueGuard(StrEnum):
-    """The action on a conversion with an unusual amount."""
+    """What to do with a conversion whose amount is unusual."""
 
     OFF = "off"  # no check, and nothing is learned
     FLAG = "flag"  # sent, and shown
@@ -69,7 +69,7 @@ MEANING: Final[Mapping[UnusualAmount, tuple[str, str]]] = {
 
 
 class ValueFlag(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A remark on one amount. `usual` is the event's usual amount."""
+    """Why one amount is unusual. `usual` is the event's usual amount."""
 
     kind: str
     value: str
@@ -80,8 +80,8 @@ class ValueFlag(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class UsualAmount(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The usual amounts of one event in one currency.
 
-    `center` and `spread` are medians of decimal logarithms; `first` contains the first logarithms,
-    until there are enough; `zeros` of `seen` were zero.
+    `center` and `spread` are medians of decimal logarithms; `first` contains the first logarithms
+    until there are enough of them; `zeros` of the `seen` amounts were zero.
     """
 
     pixel: str
@@ -108,7 +108,7 @@ UsualAmounts = Mapping[str, UsualAmount]
 
 
 def remarkable(usual_amounts: UsualAmounts, *, value: str, currency: str) -> ValueFlag | None:
-    """Return what is unusual about an amount; `usual_amounts` are the event's, by currency."""
+    """Return what is unusual about an amount; `usual_amounts` holds the event's, by currency."""
     usual_amount = usual_amounts.get(currency)
     kind: UnusualAmount | None = None
     usual = ""
@@ -131,7 +131,7 @@ def remarkable(usual_amounts: UsualAmounts, *, value: str, currency: str) -> Val
 
 
 def reach_of(usual_amount: UsualAmount) -> tuple[float, float] | None:
-    """Return bounds between which no amount of an event with one currency is unusual, if known."""
+    """Return the range in which no amount is unusual, if known; for an event with one currency."""
     if not usual_amount.known:
         return None
     least, most = usual_amount.center - _LEAST_DISTANCE, usual_amount.center + _LEAST_DISTANCE
@@ -139,7 +139,7 @@ def reach_of(usual_amount: UsualAmount) -> tuple[float, float] | None:
 
 
 def learnt(usual_amount: UsualAmount, value: str) -> UsualAmount:
-    """Return the usual amounts after one more amount."""
+    """Return the usual amounts, updated with one more amount."""
     amount = float(value)
     if amount <= 0:
         return msgspec.structs.replace(
@@ -183,7 +183,7 @@ def _kind(usual_amount: UsualAmount, value: str) -> UnusualAmount | None:
     distance = math.log10(amount) - usual_amount.center
     exponent = DECIMALS.get(usual_amount.currency, 2)
     near = max(_NEAR_LEAST, _NEAR_SPREADS * usual_amount.spread)
-    # Minor units are whole numbers. Amounts that vary a hundredfold do not reveal them.
+    # Minor units are whole numbers. If amounts vary a hundredfold, they cannot be recognized.
     if exponent and amount.is_integer() and abs(distance - exponent) <= near < exponent / 2:
         return UnusualAmount.MINOR_UNITS
     if abs(distance) > max(_LEAST_DISTANCE, _SPREADS * usual_amount.spread):

@@ -94,7 +94,7 @@ class EmulatorApp:
         await respond_with_fault(fault, answer, wire)
 
     async def _unread(self, scope: Scope, wire: Wire, pixel: str | None) -> None:
-        """The client disconnected, or sent too much: the connection ends without a check."""
+        """The client disconnected, or sent too much: the connection ends unchecked."""
         verdict: XVerdict | None = None
         if wire.overflowed:
             problem = Problem(spec.INVALID_PARAMETER, BODY_TOO_LARGE)

@@ -1,4 +1,4 @@
-"""Apply faults to a real connection; other faults become responses here."""
+"""Apply connection faults to the real connection, and turn all other faults into responses."""
 
 import gzip
 from collections.abc import Callable, Mapping
@@ -71,7 +71,7 @@ def unjudged_answer(fault: InjectedFault, judge: Judge) -> XAnswer:
 
 
 def spoiled(answer: XAnswer, fault: InjectedFault) -> XAnswer:
-    """Return a judged response with its body changed, if the fault changes bodies."""
+    """Return the emulator's response, with a changed body if the fault changes bodies."""
     match fault.kind:
         case FaultKind.EMPTY:
             return msgspec.structs.replace(answer, status=fault.answer_status, body=b"")

@@ -21,7 +21,7 @@ _NO_BODY: Final = (204, 304)
 
 
 class OpenProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, which also gives each request access to its connection."""
+    """uvicorn's protocol, extended so that each request has access to its connection."""
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -36,7 +36,7 @@ class Wire:
         self.overflowed = False  # the client sent more than MAX_BODY
 
     async def body(self) -> bytes | None:
-        """Return the whole body; None if the client left, or sent more than MAX_BODY."""
+        """Return the whole body; None if the client disconnected, or sent more than MAX_BODY."""
         parts: list[bytes] = []
         size = 0
         while True:
@@ -108,7 +108,7 @@ class Wire:
 
     @staticmethod
     def head(answer: XAnswer) -> bytes:
-        """Return the head of an answer after which the connection is closed."""
+        """Return the head of an answer that announces the end of the connection."""
         phrase = HTTPStatus(answer.status).phrase if answer.status in _KNOWN else "Unknown"
         lines = [f"HTTP/1.1 {answer.status} {phrase}"]
         lines += [f"{name}: {value}" for name, value in answer.headers]

@@ -1,7 +1,7 @@
-"""An engine process: runs turns in the order of their arrival, and does nothing else.
+"""An engine process: runs turns in the order in which they arrive, and does nothing else.
 
-The kernel ends the process with SIGPROF when a turn exceeds its CPU time limit. After another
-exceeded limit, the process responds and ends, because the engine may be damaged.
+The kernel ends the process with SIGPROF when a turn exceeds its CPU time limit. If a turn exceeds
+any other limit, the process responds and ends, because the engine may be damaged.
 """
 
 import hashlib
@@ -40,14 +40,14 @@ _CHUNK: Final = 64 * 1024  # bytes
 _MOST: Final = 1 << 30
 _POLLED: Final = 0.0003  # seconds
 _QUICK_REQUESTS: Final = 8
-_TIMER: Final = signal.ITIMER_PROF  # of CPU time; its signal ends the process
+_TIMER: Final = signal.ITIMER_PROF  # counts CPU time; its signal ends the process
 _REQUEST: Final = msgspec.msgpack.Decoder(EngineRequest)
 _LIMITS: Final = msgspec.json.Decoder(ContextLimits)
 _LOST: Final = "unknown run: the run has ended, or it exceeded a limit"
 
 
 class _Templates:
-    """The contexts of templates by number, and the runs that wait in them."""
+    """The contexts of templates by number, and the runs that are suspended in them."""
 
     def __init__(self) -> None:
         self._contexts: dict[int, TemplateContext | CodeUnusable] = {}
@@ -103,7 +103,7 @@ class _Templates:
 
 
 def _replayed(context: TemplateContext, parts: tuple[str, ...]) -> tuple[str, TurnHead]:
-    """Begin a run, and repeat its turns, which depend only on their input."""
+    """Begin a run, and repeat its turns: the result depends only on their input."""
     text, head = context.start(parts[0], parts[1])
     for arguments in parts[2:]:
         text, head = context.resume(head.run, arguments)
@@ -152,8 +152,8 @@ def sha256(text: str, encoding: str) -> str | None:
 class RequestPipe:
     """Reads requests.
 
-    After several requests in a row that followed a response quickly, the process polls for the next
-    one before it sleeps: waking up a core takes about as long as a short turn.
+    If several requests in a row arrived soon after the last response, the process polls for the
+    next one before it sleeps: waking up a core takes about as long as a short turn.
     """
 
     def __init__(
@@ -168,10 +168,10 @@ class RequestPipe:
         self._polls = polls
         self._poller = select.poll()
         self._poller.register(pipe, select.POLLIN)
-        self._quick = 0  # requests in a row
+        self._quick = 0  # quick requests in a row
 
     def is_ready(self) -> bool:
-        """Return whether `read` would not wait. If it would, let another process use the core."""
+        """Return whether `read` would return at once. If not, let another process use the core."""
         if self._poller.poll(0):
             return True
         os.sched_yield()  # for the gateway
@@ -205,7 +205,7 @@ def serve() -> None:
                 response = templates.turn(request)
                 _write(framed(response))
                 if response.ends:
-                    # Freeing the remaining objects could crash, or take long.
+                    # Freeing the remaining objects could crash or take a long time.
                     os._exit(0)
                 templates.tidy()
 
@@ -217,7 +217,7 @@ def _write(data: bytes) -> None:
 
 
 def warm_up() -> None:
-    """Import and compile everything that the first run needs: an engine process opens no file."""
+    """Import and compile all that the first run needs: an engine process opens no files."""
     context = _context(
         "return require('sha256Sync')('a') + require('sha256Sync')('a', {outputEncoding: 'hex'});",
         '{"policy":{},"kind":"TAG","limits":{"effects":1,"output":1000},"keys":{}}',

@@ -1,4 +1,4 @@
-"""The connection to one engine process, and the runs that wait in it."""
+"""The connection to one engine process, and the runs that are suspended in it."""
 
 import asyncio
 import contextlib
@@ -49,7 +49,7 @@ class PipeEnds:
 
 
 class TemplateBoot(msgspec.Struct, frozen=True):
-    """A template: what a process loads, and the permissions of its effects."""
+    """A template: what a process loads of it, and which effects it may request."""
 
     template: Template
     parts: tuple[str, str, str]
@@ -57,7 +57,7 @@ class TemplateBoot(msgspec.Struct, frozen=True):
 
 
 class TemplateBoots:
-    """The parts of templates that a process loads. `keys` are those of hmacSha256, by id."""
+    """The parts of templates that a process loads. `keys` are the keys for hmacSha256, by id."""
 
     def __init__(self, limits: RunLimits, keys: Mapping[str, str]) -> None:
         self._limits = limits
@@ -82,7 +82,7 @@ class EngineRun:
         self.boot = boot
         self.parts: tuple[str, ...] | None = parts
         self.last = ""
-        self.line: EngineLine | None = None  # the line in which it waits
+        self.line: EngineLine | None = None  # the process in which it is suspended
         self._size = len(parts[0]) + len(parts[1])
 
     def add(self, text: str) -> None:
@@ -118,8 +118,8 @@ class EngineLine:
             os.set_blocking(end, False)
         self._clock = clock
         self._polls = polls
-        self._began = 0.0  # the only turn in progress
-        self._short = 0  # turns in a row
+        self._began = 0.0  # when the only turn in progress began
+        self._short = 0  # short turns in a row
         self.pid = pid
         self.frames = FrameReader(most=longest)
         self._loaded: dict[int, int] = {}
@@ -129,9 +129,9 @@ class EngineLine:
         self.sent: deque[AskedTurn] = deque()
         self.answered = 0  # turns
         self.is_open = True
-        self.why = ""  # Twite ended it
+        self.why = ""  # why Twite ended the process
         self.took = 0.0
-        # The current turn, and since when it runs, as last checked.
+        # The current turn, and when it began, as of the last check.
         self.at: AskedTurn | None = None
         self.cpu = self.since = 0.0
 
@@ -144,14 +144,14 @@ class EngineLine:
         if not self.sent and (request.act is Act.RUN or request.act is Act.RESUME):
             self._flush()
         else:
-            # Other requests of this round of the loop are sent together with it.
+            # All requests of this iteration of the event loop are sent together.
             asyncio.get_running_loop().call_soon(self._flush)
 
     def add(self, asked: AskedTurn) -> None:
         """Add a turn whose request was written.
 
-        If several turns in a row were short and alone, the event loop polls before it sleeps, as
-        the engine process does (see `RequestPipe`).
+        If several turns in a row were short, and no others were pending, the event loop polls
+        before it sleeps, as the engine process does (see `RequestPipe`).
         """
         self.sent.append(asked)
         if len(self.sent) == 1:
@@ -160,7 +160,7 @@ class EngineLine:
                 self._poll(asked)
 
     def remove(self) -> None:
-        """Remove the first turn, which was answered."""
+        """Remove the first turn, now that it has been answered."""
         is_short = self._clock() - self._began < _POLLED
         self._short = self._short + 1 if is_short and len(self.sent) == 1 else 0
         self.sent.popleft()
@@ -203,20 +203,20 @@ class EngineLine:
                 asyncio.get_running_loop().add_writer(self.ends.writer, self._flush)
             return
         except OSError:
-            self._out.clear()  # the end of its output is being read
+            self._out.clear()  # the process has ended; its reader handles that
         if self._is_full:
             self._is_full = False
             asyncio.get_running_loop().remove_writer(self.ends.writer)
         self._is_flushing = False
 
     def burned(self) -> float | None:
-        """Return the CPU seconds of the process; None if they are not known."""
+        """Return how many CPU seconds the process has used; None if unknown."""
         if sys.platform != "linux":
             return time.monotonic()
         if not self.pid.done() or self.pid.cancelled() or not self.pid.result():
             return None
         try:
-            # The kernel's number of a process's CPU clock.
+            # How Linux numbers the CPU clock of a process.
             return time.clock_gettime((~self.pid.result() << 3) | 2)
         except OSError:
             return None

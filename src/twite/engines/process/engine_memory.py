@@ -2,7 +2,7 @@
 
 A process reserves its memory limit from its start to its end. If the total is not enough for
 another process, the process that has been idle longest ends; its runs continue in its next
-process. If no process is idle, the new one waits for its turn.
+process. If no process is idle, the new one waits in a queue.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from collections import deque
 from typing import Final, Protocol
 
 MOST: Final = 4 << 30  # bytes
-_SHARE: Final = 1.0  # seconds; then a busy process lets others go first
+_SHARE: Final = 1.0  # seconds; after that, a busy process lets others go first
 
 
 class MemoryUser(Protocol):
@@ -35,11 +35,11 @@ class EngineMemory:
 
     @property
     def held(self) -> int:
-        """The bytes that are held now."""
+        """The bytes that are reserved now."""
         return sum(memory for memory, _ in self._held.values())
 
     def has(self, user: MemoryUser) -> bool:
-        """Return whether a process may begin a turn now, without waiting for its memory."""
+        """Return whether a process may begin a turn now, without queueing for memory."""
         found = self._held.get(user)
         if found is None or not self._queue:
             return found is not None
@@ -53,13 +53,13 @@ class EngineMemory:
         await ticket
 
     def hold_now(self, user: MemoryUser, memory: int) -> bool:
-        """Return whether a process holds its memory, without waiting and without ending others."""
+        """Reserve memory only if it is free; return whether the process has its memory."""
         if user not in self._held and not self._queue and self.held + memory <= self._most:
             self._held[user] = memory, asyncio.get_running_loop().time()
         return user in self._held
 
     def release(self, user: MemoryUser) -> None:
-        """Give back the memory of a process that has ended."""
+        """Release the memory of a process that has ended."""
         if self._held.pop(user, None) is not None:
             self.serve()
 

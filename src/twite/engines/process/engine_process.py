@@ -1,8 +1,8 @@
 """The gateway's side of an engine process.
 
 Requests are sent in batches and answered in order. The process is not trusted: every response is
-read as a turn of the requested run, and an effect that the template has no permission for ends the
-process.
+parsed as a turn of the requested run. If it asks for an effect that the template has no permission
+for, Twite ends the process.
 """
 
 import asyncio
@@ -38,8 +38,8 @@ from twite.gtm.template.sandbox import Call, EffectAnswer, RunLimits, Turn
 from twite.gtm.template.template import Template
 
 IDLE: Final = 60.0  # seconds without a run
-BEHIND: Final = 19  # nice value: a fiftieth of a core, or less, if other processes need it
-_SLOWER: Final = 12  # times the CPU limit, if the kernel did not end the process
+BEHIND: Final = 19  # nice value: at most a fiftieth of a core if other processes need it
+_SLOWER: Final = 12  # times the CPU limit; used if the kernel did not end the process
 _LONGER: Final = 2.75  # maximum CPU seconds over the limit
 _LEAST: Final = 0.5  # seconds, enough to load a template
 _STUCK: Final = 120.0  # seconds for a turn that uses no CPU
@@ -63,7 +63,7 @@ _RESPONSE: Final = msgspec.msgpack.Decoder(EngineResponse)
 class QuickJsProcess:
     """One engine process; see gateway.ports.engines.EngineProcess.
 
-    `keys` are those of hmacSha256, by id; without a run for `idle` seconds the process ends.
+    `keys` are the keys for hmacSha256, by id; after `idle` seconds without a run, the process ends.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class QuickJsProcess:
             return
         try:
             line = self._current()
-        except TemplatesBusy:  # the first run reports it
+        except TemplatesBusy:  # the first run reports the error
             self._total.release(self)
             return
         self.stays = True
@@ -144,7 +144,7 @@ class QuickJsProcess:
         return self._used_at if self._line is not None and not self._line.sent else None
 
     def rest(self) -> None:
-        """End the process, which is idle. Its runs continue in the next one."""
+        """End the idle process. Its runs continue in the next one."""
         if self._line is not None:
             self._close(self._line)
         self._total.release(self)
@@ -190,7 +190,7 @@ class QuickJsProcess:
         return await asked.future
 
     def _current(self) -> EngineLine:
-        """Return the line to the process; start one if there is none. Raises TemplatesBusy."""
+        """Return the connection; start a process if there is none. Raises TemplatesBusy."""
         if self._is_over:
             raise asyncio.CancelledError
         if self._line is None:
@@ -234,7 +234,7 @@ class QuickJsProcess:
             self._condemn(line, _UNREADABLE)
 
     def _hear(self, line: EngineLine, response: EngineResponse) -> None:
-        """Process a response. Raises msgspec.DecodeError for an invalid one."""
+        """Process a response. Raises msgspec.DecodeError if it is invalid."""
         if not line.sent or line.sent[0].run.number != response.run:
             raise msgspec.DecodeError("the response is for another run")
         asked = line.sent[0]
@@ -248,13 +248,13 @@ class QuickJsProcess:
         took = response.took if 0 <= response.took <= self._patience else self._patience
         is_full = (turn.error or "").startswith(OUT_OF_MEMORY)
         if response.ends and is_full and line.answered:
-            # Earlier runs may have left too little memory, so the run is repeated alone.
+            # Earlier runs may have left too little memory, so the run is repeated in a new process.
             asked.took += took
             self._close(line)
             self._ask_again(line)
             return
         line.remove()
-        # This turn has no other caller yet.
+        # The frozen turn can be changed, because no one else has it yet.
         msgspec.structs.force_setattr(turn, "run", run.number)
         msgspec.structs.force_setattr(turn, "took", took + asked.took)
         if turn.done and not turn.listening:
@@ -270,14 +270,14 @@ class QuickJsProcess:
             asked.future.set_result(turn)
 
     def _checked(self, line: EngineLine, run: EngineRun, text: str) -> Turn | None:
-        """Return a turn with permitted effects; None if Twite ended the process for its effects."""
+        """Return a turn with only permitted effects; None if Twite ended the process."""
         turn = read_turn(text)
         if len(turn.effects) > self._limits.effects:
             raise msgspec.DecodeError("the turn has more effects than a run may have")
         for effect in turn.effects:
             lacked = lacking(effect, run.boot.policy)
             if lacked is not None:
-                # The sandbox checks each call, so the sandbox was bypassed.
+                # The sandbox checks every call itself, so it must have been bypassed.
                 self._condemn(line, _NOT_ALLOWED.format(permission=lacked))
                 return None
         return turn
@@ -323,7 +323,7 @@ class QuickJsProcess:
             asked.future.set_exception(lost)
 
     def _time_out(self, asked: AskedTurn) -> None:
-        """Answer a turn that exceeded its time limit: the kernel ended the process."""
+        """Answer a turn for which the kernel ended the process: it exceeded its time limit."""
         if not asked.future.done():
             limit = self._limits.time
             error, took = too_long(limit), limit + asked.took
@@ -331,7 +331,7 @@ class QuickJsProcess:
             asked.future.set_result(turn)
 
     def _ask_again(self, line: EngineLine) -> None:
-        """Repeat the requests of this process in the next one, which keeps its memory."""
+        """Repeat the pending requests in the next process, which takes over the memory."""
         waiting = [asked for asked in line.sent if not asked.future.done()]
         line.sent.clear()
         for asked in waiting:

@@ -1,4 +1,4 @@
-"""The gateway's side of the fork server: start it, request processes, learn how they ended."""
+"""The gateway's side of the fork server: start it, request processes, find out how they ended."""
 
 import asyncio
 import contextlib
@@ -32,10 +32,10 @@ _ENDING: Final = 2.0  # seconds
 class EngineServer:
     """Makes engine processes; see gateway.ports.engines.EngineProcesses.
 
-    `keys` are the keys of hmacSha256, by id; `memory` is the limit of all processes together, in
-    bytes. Use it in one event loop. The fork server is started
-    with the first process, and again if it has ended. Several users may share it: each calls
-    `start` and, after it has stopped its own processes, `stop`.
+    `keys` are the keys for hmacSha256, by id; `memory` is the limit for all processes together, in
+    bytes. Use a server in one event loop only. The fork server is started with the first process,
+    and again if it has ended. Several users may share it: each calls `start` and, after it has
+    stopped its own processes, `stop`.
     """
 
     def __init__(self, *, keys: Mapping[str, str] | None = None, memory: int = MOST) -> None:
@@ -69,7 +69,7 @@ class EngineServer:
         return made
 
     async def stop(self) -> None:
-        """End all of them, if no other user is left."""
+        """End all processes, if no other user is left."""
         self._users = max(0, self._users - 1)
         if self._users:
             return
@@ -113,11 +113,11 @@ class EngineServer:
                 self._line.send(json.dumps({"kill": pid}).encode() + b"\n")
 
     def ended(self, pid: int) -> asyncio.Future[int]:
-        """Return how a process ended, once it has: the number of the signal, below zero."""
+        """Return the future exit status of a process; a signal's number is below zero."""
         return self._ended.setdefault(pid, asyncio.get_running_loop().create_future())
 
     def forget(self, pid: int) -> None:
-        """Forget how a process ended."""
+        """Forget the exit status of a process."""
         self._ended.pop(pid, None)
 
     def _started(self) -> socket.socket:

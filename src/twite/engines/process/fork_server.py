@@ -26,7 +26,7 @@ _MOST_DESCRIPTORS: Final = 64
 _FAILED: Final = 70
 _TRIAL_MEMORY: Final = 256 * 1024 * 1024
 _MOST_OPEN: Final = 1024
-_FIRST_TO_END: Final = "900"  # of 1000: the kernel ends this process before the gateway
+_FIRST_TO_END: Final = "900"  # of 1000: without memory, the kernel ends this before the gateway
 
 
 def main() -> None:
@@ -34,7 +34,7 @@ def main() -> None:
     end_with(os.getppid())
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
-    # It ends a step at its limit, even if the gateway ignores or blocks the signal.
+    # SIGPROF must end a step at its limit, even if the gateway ignores or blocks the signal.
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGPROF])
     with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123
@@ -85,7 +85,7 @@ class ForkServer:
 
     def _obey(self, asked: dict[str, int]) -> None:
         if "kill" in asked:
-            # Only this process reaps children, so the number still belongs to the same process.
+            # Only this process reaps its children, so the id still belongs to that child.
             if asked["kill"] in self._children:
                 os.kill(asked["kill"], signal.SIGKILL)
             return
@@ -117,12 +117,12 @@ class ForkServer:
 
 
 def works_with_filter() -> bool:
-    """Return whether turns run with filtered system calls: another libc may need others."""
+    """Return whether turns work with the system call filter: another libc may need other calls."""
     server = os.getpid()
     try:
         pid = os.fork()
     except OSError:
-        return True  # as in the engine processes, which fail in the same way
+        return True  # the engine processes will fail in the same way
     if pid == 0:
         try:
             isolate(parent=server, memory=_TRIAL_MEMORY)

@@ -21,7 +21,7 @@ class Act(IntEnum):
 
 
 class EngineRequest(msgspec.Struct, frozen=True, array_like=True):
-    """`run` is the gateway's number of a run, `template` its number of a template."""
+    """`run` and `template` are the gateway's numbers for a run and a template."""
 
     act: Act
     run: int
@@ -30,9 +30,9 @@ class EngineRequest(msgspec.Struct, frozen=True, array_like=True):
 
 
 class EngineResponse(msgspec.Struct, frozen=True, array_like=True):
-    """A turn as JSON, and the CPU seconds that it used. `ends`: the process ends after it.
+    """A turn as JSON, and the CPU seconds that it used. `ends`: the process ends afterwards.
 
-    `line` above 0: the template's code is unusable there, as the message says.
+    If `line` is above 0, the template's code cannot be used: `message` says what is wrong there.
     """
 
     run: int
@@ -60,7 +60,7 @@ class FrameReader:
         if not held and len(data) >= _LENGTH:
             size = int.from_bytes(data[:_LENGTH])
             if size == len(data) - _LENGTH and size <= self._most:
-                yield data[_LENGTH:]  # one whole frame, as usual
+                yield data[_LENGTH:]  # exactly one frame, the usual case
                 return
         held += data
         at = 0

@@ -20,7 +20,7 @@ _NO_NEW_PRIVS: Final = 38  # PR_SET_NO_NEW_PRIVS
 _SECCOMP: Final = 22  # PR_SET_SECCOMP
 _FILTER: Final = 2  # SECCOMP_MODE_FILTER
 _NOBODY: Final = 65_534
-INPUT: Final = 0  # the remaining descriptors, both of pipes
+INPUT: Final = 0  # the only descriptors left open, both pipes
 OUTPUT: Final = 1
 
 
@@ -35,7 +35,7 @@ def isolate(*, parent: int, memory: int, filters: bool = True) -> None:
     """Give up everything that the process does not need.
 
     `memory` is in bytes, in addition to the current size. All descriptors except `INPUT` and
-    `OUTPUT` must be closed already. `filters`: filter the system calls.
+    `OUTPUT` must already be closed. `filters` says whether to filter system calls.
     """
     os.setpgid(0, 0)
     end_with(parent)
@@ -44,7 +44,7 @@ def isolate(*, parent: int, memory: int, filters: bool = True) -> None:
             os.setgroups([])
             os.setresgid(_NOBODY, _NOBODY, _NOBODY)
             os.setresuid(_NOBODY, _NOBODY, _NOBODY)
-        end_with(parent)  # a change of user clears this setting
+        end_with(parent)  # changing the user clears this setting
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_FSIZE, 0)
     _limit(resource.RLIMIT_NOFILE, OUTPUT + 1)
@@ -62,17 +62,17 @@ def _limit(kind: int, most: int) -> None:
         resource.setrlimit(kind, (most, most))
 
 
-_MAPPED: Final = [1 << 30]  # bytes of address space of this process, as its parent read them
+_MAPPED: Final = [1 << 30]  # bytes of address space, as read by the parent process
 
 
 def read_mapped() -> None:
-    """Read the used address space, before the process has no descriptors to read it with."""
+    """Read the size of the address space, while the process can still open files."""
     with suppress(OSError), open("/proc/self/statm", "rb") as file:  # noqa: PTH123
         _MAPPED[0] = int(file.read().split()[0]) * resource.getpagesize()
 
 
-# By machine: its number (AUDIT_ARCH_…), and its numbers of: read write close poll (or ppoll) mmap
-# munmap mremap mprotect madvise brk futex sched_yield clock_gettime gettimeofday getrusage
+# For each machine: its number (AUDIT_ARCH_…), and its numbers for read write close poll (or ppoll)
+# mmap munmap mremap mprotect madvise brk futex sched_yield clock_gettime gettimeofday getrusage
 # getrandom getpid rt_sigaction rt_sigprocmask rt_sigreturn restart_syscall exit exit_group
 # setitimer.
 _CALLS: Final = {
@@ -107,7 +107,7 @@ class _Program(ctypes.Structure):
 
 
 def _filter_calls() -> None:
-    """Refuse all system calls that a turn does not need, on a known machine."""
+    """Refuse all system calls that a turn does not need, if the machine is known."""
     known = _CALLS.get(os.uname().machine)
     if sys.platform != "linux" or known is None:
         return

@@ -1,6 +1,6 @@
 """A hardened QuickJS context of one template: its input and output are strings.
 
-It does not depend on the gateway, so that an engine process loads little besides the engine.
+This module does not depend on the gateway, so that an engine process loads little but the engine.
 """
 
 import re
@@ -12,9 +12,9 @@ from typing import Final
 import msgspec
 import quickjs
 
-# If there is no memory for an error object, the engine throws null, or reports an error that cannot
-# be displayed. This happens when a table of property names cannot grow.
-# An error has no message if that did not fit.
+# Without memory for an error object, the engine throws null, or reports an error that cannot be
+# displayed. This happens when a table of property names cannot grow. If only the message does not
+# fit, the error has none.
 _FULL: Final = frozenset(
     {
         "InternalError: out of memory",
@@ -23,7 +23,7 @@ _FULL: Final = frozenset(
         "thrown: [uninitialized]",
     }
 )
-# The beginnings of the errors of exceeded limits.
+# Errors for exceeded limits begin with these.
 OUT_OF_MEMORY: Final = "the run used too much memory"
 TOO_LONG: Final = "the run took too much time"
 BOOT_TIME: Final = 10.0  # seconds; the sandbox is Twite's own code
@@ -31,7 +31,7 @@ _BOOT_MEMORY: Final = 16 * 1024 * 1024  # minimum, in bytes
 # Runs between two checks; a check walks the whole heap, which takes 0.05 ms.
 _BETWEEN_WEIGHINGS: Final = 100
 # The engine collects cyclic garbage when it creates an object, including the "out of memory" error.
-# In the middle of the failed operation, a collection can crash the process. The engine collects at
+# A collection in the middle of the failed operation can crash the process. The engine collects at
 # one and a half times the memory in use after the last collection. A context therefore collects
 # when it is created, so that the next threshold is above the memory limit. (The `gc` of the binding
 # also collects Python's garbage, and takes far longer.)
@@ -87,8 +87,8 @@ Sha256 = Callable[[str, str], str | None]
 class Sandbox:
     """A hardened context that has run no template.
 
-    The engine calls no Python function while it limits the time. With `sha256`, which returns the
-    hash of a string in an encoding, the caller therefore limits the time of each call.
+    While a time limit is set, the engine calls no Python functions. So with `sha256`, which returns
+    the hash of a string in an encoding, the caller must limit the time of each call.
     """
 
     def __init__(self, *, testing: bool = False, sha256: Sha256 | None = None) -> None:
@@ -152,7 +152,7 @@ class TemplateContext:
         return int(self._context.memory()["malloc_size"])
 
     def open(self) -> None:
-        """Recreate the context, without remains of earlier runs."""
+        """Recreate the context, so that nothing of earlier runs is left."""
         self._runs = 0
         self._tidy_at = _BETWEEN_WEIGHINGS
         self._waiting: set[int] = set()
@@ -188,7 +188,8 @@ class TemplateContext:
     def tidy(self) -> None:
         """Free the memory that earlier runs left. Call it between turns.
 
-        The context is recreated after many runs, and when it is half full, unless a run waits.
+        The context is recreated after many runs, and when it is half full, unless a run is
+        suspended in it.
         """
         self._tidy_at = self._runs + _BETWEEN_WEIGHINGS
         held = self.memory()
@@ -227,12 +228,12 @@ class TemplateContext:
 
 
 def _well_formed(text: str) -> str:
-    """Replace halves of surrogate pairs, which the engine writes as escapes and no one can read."""
+    """Replace lone surrogates, which the engine writes as escapes that no decoder accepts."""
     return _ESCAPES.sub(lambda found: "\\ufffd" if found["half"] else found[0], text)
 
 
 def limit_passed(error: str, *, time: float, memory: int) -> str:
-    """Return the exceeded limit that the engine's error message describes, and a fix."""
+    """Explain which limit the engine's error message means, and how to fix it."""
     head = error.partition("\n")[0]
     if "interrupted" in head:
         return too_long(time)
@@ -250,7 +251,7 @@ def too_long(time: float) -> str:
 
 
 def _placed(error: str) -> tuple[int, str]:
-    """Return the line of the code, and the engine's error message."""
+    """Return the line in the template's code, and the engine's error message."""
     head, _, stack = error.partition("\n")
     _, _, place = stack.partition("<input>:")
     digits = place.split(":")[0]
@@ -286,7 +287,7 @@ SANDBOX_LINE: Final = 100_000
 
 @cache
 def script(*, testing: bool = False) -> str:
-    """Return the sandbox as an expression; with the test globals, if requested."""
+    """Return the sandbox as a JavaScript expression; if `testing`, with the test globals."""
     return "".join(_pieces(testing=testing))
 
 

@@ -32,8 +32,8 @@ _SECTION: Final = "SANDBOXED_JS_FOR_SERVER"
 def suffixes() -> msgspec.Raw:
     """Return the Public Suffix List's rules by top-level domain, as JSON: `{"uk": " co.uk … "}`.
 
-    Rules of one label are left out: the list's default rule covers them. Private rules, such
-    as `myshopify.com`, count: a cookie must not be set above a shop of such a platform.
+    Rules of one label are left out: the list's default rule covers them. Private rules, such as
+    `myshopify.com`, are included: a shop's cookie must not be valid for the whole platform.
     """
     from importlib.resources import files  # noqa: PLC0415  # slow to import
 
@@ -59,9 +59,9 @@ def _ascii(label: str) -> str:
 def boot_of(
     template: Template, *, limits: RunLimits, keys: Mapping[str, str] | None = None
 ) -> tuple[str, ContextLimits]:
-    """Return the boot text of a template's contexts. `keys` are those of hmacSha256, by id.
+    """Return the boot text of a template's contexts. `keys` are the keys for hmacSha256, by id.
 
-    Raises TemplateUnusable for code that no limit can contain.
+    Raises TemplateUnusable for code that would escape every limit.
     """
     found = refused(template.code.text)
     if found is not None:
@@ -71,9 +71,9 @@ def boot_of(
         "policy": allowed,
         "kind": template.kind,
         "limits": {"effects": limits.effects, "output": limits.output},
-        # 150 kB that few templates need.
+        # Left out of most templates, because it takes 150 kB.
         "suffixes": suffixes() if "computeEffectiveTldPlusOne" in template.code.text else None,
-        # A key without a permission is not passed to the template.
+        # The template gets only the keys that it has a permission for.
         "keys": {id_: key for id_, key in (keys or {}).items() if matches(allowed.keys, id_)},
     }
     return _JSON.encode(boot).decode(), ContextLimits(
@@ -85,12 +85,12 @@ def boot_of(
 
 
 def unusable(template: Template, line: int, message: str) -> TemplateUnusable:
-    """Return the error of a line of the template's code."""
+    """Return the error for a line of the template's code."""
     return TemplateUnusable(section=_SECTION, line=template.code.line + line - 1, message=message)
 
 
 def call_texts(call: Call) -> tuple[str, str]:
-    """Return a call and its event as JSON. The template gets a new copy for each use."""
+    """Return a call and its event as JSON: the template decodes its own copy each time."""
     plain = msgspec.structs.replace(call, event=None)
     return _JSON.encode(plain).decode(), _JSON.encode(call.event or {}).decode()
 
@@ -115,7 +115,7 @@ class QuickJsEngine:
         testing: bool = False,
     ) -> None:
         self._policy = policy(template.grants)
-        self._is_new = True  # whether the context has run nothing
+        self._is_new = True  # whether the context has not run anything yet
         boot, context_limits = boot_of(template, limits=limits or RunLimits(), keys=keys)
         try:
             self._context = TemplateContext(
@@ -129,7 +129,7 @@ class QuickJsEngine:
 
     @property
     def contexts(self) -> int:
-        """How many contexts were created so far."""
+        """How many contexts have been created so far."""
         return self._context.contexts
 
     def start(self, call: Call) -> Turn:
@@ -183,8 +183,7 @@ class QuickJsEngine:
         for effect in turn.effects:
             permission = lacking(effect, self._policy)
             if permission is not None:
-                # The sandbox checks each call, so an effect without permission means that it was
-                # bypassed.
+                # The sandbox checks every call itself, so it must have been bypassed.
                 self._context.open()
                 return Turn(run=0, error=f"an effect that {permission} does not allow", spent=True)
         return turn

@@ -10,7 +10,7 @@ from twite.engines.quickjs.engine import QuickJsEngine
 from twite.gtm.template.sandbox import RunLimits
 from twite.gtm.template.template import Failure, Scenario, ScenarioResult, Scenarios, Template
 
-# Scenarios are the user's own, and run once: they may take longer than a run in the gateway.
+# Scenarios are the user's own code and run once, so they may take longer than a run in the gateway.
 LIMITS: Final = RunLimits(time=5.0, memory=64 * 1024 * 1024)
 
 

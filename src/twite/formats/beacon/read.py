@@ -62,11 +62,11 @@ _NULL: Final = msgspec.Raw(b"null")
 
 
 class Beacon(msgspec.Struct, frozen=True, kw_only=True):
-    """The conversions of a message, and what X's pixel did with each.
+    """The conversions in a message, and what X's pixel did with each.
 
-    `click` is the newest click of the page and its cookies; `consent` applies to all conversions,
-    in addition to their own signals. Indexes refer to the message, including its ignored
-    conversions.
+    `click` is the newest click in the page's message and cookies; `consent` applies to all
+    conversions, in addition to their own signals. Indexes are positions in the message, which count
+    ignored conversions.
     """
 
     found: ParsedRequest
@@ -77,7 +77,7 @@ class Beacon(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read(body: bytes, seen: Visitor) -> Beacon:
-    """Read a message of the script. Raises MalformedRequest, including for too many conversions.
+    """Read a message of the script. Raises MalformedRequest, also for too many conversions.
 
     Faults of a single conversion are reported with that conversion.
     """
@@ -108,7 +108,7 @@ def read(body: bytes, seen: Visitor) -> Beacon:
 def read_image(pairs: Sequence[tuple[str, str]], seen: Visitor) -> Beacon:
     """Read the image request of a page without JavaScript: one conversion, from the query.
 
-    Of a repeated parameter, the first counts; of a consent signal, the strictest.
+    If a parameter is repeated, its first value counts; for a consent signal, the strictest does.
     """
     query = dict(reversed(pairs))
     page = query.get("url") or seen.referer
@@ -131,7 +131,7 @@ def read_image(pairs: Sequence[tuple[str, str]], seen: Visitor) -> Beacon:
 def _bounded(
     conversions: Iterable[tuple[BeaconConversion, tuple[Fault, ...]]],
 ) -> Iterator[tuple[BeaconConversion, tuple[Fault, ...]]]:
-    """Omit the items that exceed the number of items read from one message."""
+    """Omit items beyond the number that Twite reads from one message."""
     left = MAX_ITEMS_IN_ALL
     for conversion, wrong in conversions:
         lines = len(conversion.contents or ())

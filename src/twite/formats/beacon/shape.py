@@ -1,8 +1,8 @@
 """The JSON shape of the browser script's beacon, decoded part by part; unknown fields are ignored.
 
-An old gateway must understand a new script, and a script drops a refused message. So the decoder
-skips whatever it can instead of refusing the message. An unreadable part does not affect the
-others.
+An old gateway must understand a new script, and a script drops a message that was refused. So the
+decoder skips whatever it cannot read instead of refusing the message. An unreadable part does not
+affect the others.
 """
 
 from collections.abc import Mapping
@@ -43,7 +43,7 @@ class BeaconContent(msgspec.Struct, frozen=True, omit_defaults=True):
 class BeaconConversion(Masked, frozen=True, omit_defaults=True):
     """One conversion as the page reports it.
 
-    `at` is a time of the browser's clock. Its repr is masked.
+    `at` is a time on the browser's clock. Its repr is masked.
     """
 
     event: str | None = None
@@ -76,7 +76,7 @@ class BeaconIgnored(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class BeaconMessage(Masked, frozen=True, omit_defaults=True):
-    """The content of one beacon. `sent` is a time of the browser's clock. Its repr is masked."""
+    """The content of one beacon. `sent` is a time on the browser's clock. Its repr is masked."""
 
     v: msgspec.Raw = _NULL
     sent: msgspec.Raw = _NULL

@@ -1,8 +1,9 @@
-"""Stape's Data Tag: its fields as common event data, by the names that Stape's client reads.
+"""Stape's Data Tag: convert its fields to common event data, as Stape's client does.
 
 [seen DC] If several fields map to one name, the first that is not empty is used. The client id
 comes from the event (client_id, data_client_id, _dcid), else from the cookie, else from the tag's
-temporary id of this page (_dcid_temp); otherwise it is new. The events of a list share one id.
+temporary id for this page (_dcid_temp); otherwise a new one is created. All events of a list have
+one client id.
 """
 
 from collections.abc import Mapping, Sequence
@@ -51,7 +52,7 @@ _ADDRESS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "postal_code": ("postal_code", "postalCode", "zip"),
     }
 )  # fmt: skip
-# The single item of an event, given as fields of the event itself.
+# If an event has a single item, its fields may be fields of the event itself.
 _ONE_ITEM: Final = ("item_id", "item_name", "item_brand", "item_category")
 _UNNAMED: Final = "Data"
 # The enhanced e-commerce actions of Universal Analytics. The first one present is used.

@@ -4,7 +4,7 @@ GET     ?v=2&event=NAME and either `dtdc` (base64 of JSON), `dtcd` (JSON), or th
 POST    ?v=2&event=NAME and a body: JSON of any content type (text/plain avoids a preflight), a
         list of events in JSON, or a form whose dotted keys (`items.0.item_id`) are paths
 
-If a name is in both query and body, the body's value counts; of a consent signal, the strictest
+If a name is in both query and body, the body's value counts; for a consent signal, the strictest
 value. Each event of a list is read separately.
 """
 
@@ -33,7 +33,7 @@ from twite.formats.strict_json import (
 
 MAX_EVENTS: Final = 100
 MAX_PARAMETERS: Final = 2_000
-MAX_ASKED: Final = 500  # parameters of a query, which apply to each event of a list
+MAX_ASKED: Final = 500  # the most parameters of a query, as they apply to each event of a list
 _DEEPEST: Final = 8
 _LONGEST_LIST: Final = 1_000
 
@@ -57,7 +57,7 @@ def read(
     """Read one request. `form` says whether the body is form-encoded.
 
     `cookies` are the browser's cookies; `otherwise` is the client id for a browser without one.
-    Raises Malformed for a body that is neither a form nor JSON.
+    Raises MalformedRequest for a body that is neither a form nor JSON.
     """
     given, listed, unread = given_of(query, body, form=form)
     client = client_id_in(given, cookies)
@@ -65,7 +65,7 @@ def read(
         {} if place in unread else event_of(fields, client=client)
         for place, fields in enumerate(given)
     ]
-    # Not by a generated id, because a retry without the cookie gets another id.
+    # Computed before a generated id is added, because a retry without the cookie gets another id.
     repeated = [_repeated(event, place) for place, event in enumerate(events)]
     if otherwise and not client:
         events = [{**event, "client_id": otherwise} for event in events]
@@ -140,7 +140,7 @@ def _pairs(text: str, *, most: int = MAX_PARAMETERS) -> list[tuple[str, str]]:
 
 
 def _first(pairs: list[tuple[str, str]]) -> dict[str, object]:
-    """Return the first value of each key; of a signal, the strictest."""
+    """Return the first value of each key; for a consent signal, the strictest."""
     return {**dict(reversed(pairs)), **said_in(pairs)}
 
 

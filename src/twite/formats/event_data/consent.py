@@ -1,4 +1,4 @@
-"""Collect the consent signals of an event (Consent Mode, IAB strings, GPC), raw, by name."""
+"""Collect an event's consent signals (Consent Mode, IAB strings, GPC) by name, unchanged."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -36,14 +36,13 @@ _OF_THE_HIT: Final = "x-ga-mp2-"
 
 
 def _spellings(name: str) -> set[str]:
-    """Yield the spellings of a name: `us_privacy`, `usPrivacy`, `usprivacy`, `US_PRIVACY`."""
+    """Return the spellings of a name: `us_privacy`, `usPrivacy`, `usprivacy`, `US_PRIVACY`."""
     first, *rest = name.split("_")
     camel = first + "".join(map(str.capitalize, rest))
     return {name, name.upper(), camel, camel.lower(), camel.upper()}
 
 
-# The names above, and Google's Consent Mode in a hit [doc]; from the name of a parameter to that of
-# its signal.
+# Parameter → signal: the names above, and Google's Consent Mode in a hit [doc].
 SIGNALS: Final = {
     f"{prefix}{place}": name for prefix in ("", _OF_THE_HIT) for place, name in _PASSED_ON
 } | {"x-ga-gcs": "gcs", "x-ga-gcd": "gcd", "x-ga-npa": "npa"}
@@ -53,7 +52,7 @@ _PLACES: Final = SIGNALS | {
     for place, name in _PASSED_ON
     for spelled in _spellings(place)
 }
-# Groups of parameters of a hit (`up.`, `sst.`) that may hold signals, too.
+# Groups of a hit's parameters (`up.`, `sst.`) that may also contain signals.
 _GROUPS: Final = ("x-ga-mp2-user_properties", "x-sst-system_properties")
 # Tables of Google's signals: Stape's Data Tag (true and false, or words), and the Measurement
 # Protocol (words). Each may be one object, its JSON, or dotted keys.
@@ -61,7 +60,7 @@ _TABLES: Final = tuple(
     prefix + name for prefix in ("", _OF_THE_HIT) for name in ("consent_state", "consent")
 )
 _DOTTED: Final = tuple(f"{table}." for table in _TABLES)
-# If a signal has two values, the matching one counts: an opt-out, or a law that applies.
+# If a signal has two values, the one that matches counts: an opt-out, or a law that applies.
 _FLAG: Final = re.compile("1|true|yes", re.IGNORECASE)
 _STRICT: Final = {
     "usp": re.compile(r"1[YN-]Y[YN-]", re.IGNORECASE),
@@ -75,9 +74,10 @@ _OF_GCS: Final = "G0-1".index
 # The person's location, as Google and sGTM hosts report it; ISO 3166.
 _REGIONS: Final = ("x-ga-ur", "event_location.country", "user_location.country_id")
 _REGION: Final = re.compile(r"[A-Za-z]{2}(?:-[A-Za-z0-9]{1,3})?", re.ASCII)
-# Google lists it among its signals, but it is not a signal.
+# Google lists these among its signals, but they are not signals.
 _NO_SIGNALS: Final = frozenset({"wait_for_update"})
-# If one of these has two different values, it is unreadable; the values of other signals are words.
+# If one of these has two different values, it counts as unreadable. All other signals are words,
+# which can be ranked.
 _STRINGS: Final = frozenset({"tcf", "gpp", "gpp_sid", "gcd", "ac", "vendors"})
 _YES: Final = frozenset({"granted", "true", "1", "yes"})
 _NO: Final = frozenset({"denied", "false", "0", "no"})
@@ -167,7 +167,7 @@ def stricter_at(place: str, first: object, second: object) -> object:
 def strictest(*tables: object) -> dict[str, str | bool]:
     """Merge tables of signals; the stricter of two values counts.
 
-    A value that is not true, false or text becomes text that grants nothing.
+    A value other than true, false or text becomes text that grants nothing.
     """
     found: dict[str, str | bool] = {}
     for table in tables:
@@ -184,9 +184,10 @@ def strictest(*tables: object) -> dict[str, str | bool]:
 
 
 def _table(given: object) -> Mapping[str, object]:
-    """Return a table of signals, which may be the JSON of one.
+    """Return a table of signals, which may be given as JSON.
 
-    A plain no denies, a plain yes grants nothing, and any other value may be a denial.
+    Instead of a table, a plain no denies, a plain yes grants nothing, and any other value may be a
+    denial.
     """
     if isinstance(given, str) and given.lstrip().startswith("{"):
         try:
@@ -215,7 +216,7 @@ def stricter(name: str, first: str, second: str) -> str:
     if first == second:
         return second
     if name == "gcs" and _GCS.fullmatch(first) and _GCS.fullmatch(second):
-        # Each position separately: denied, not stated, granted.
+        # Each position is ranked separately: denied, then not stated, then granted.
         return "".join(min(pair, key=_OF_GCS) for pair in zip(first, second, strict=True))
     strict = _STRICT.get(name)
     if strict is not None:
@@ -228,7 +229,7 @@ def stricter(name: str, first: str, second: str) -> str:
 
 
 def _freedom(word: str) -> int:
-    """Rank a word: a denial, an unreadable value, a grant."""
+    """Rank a word: a denial comes first, then an unreadable value, then a grant."""
     plain = word.strip().lower()
     return _DENIED if plain in _NO else _FREE if plain in _YES else _UNCLEAR
 

@@ -1,8 +1,8 @@
 """Convert common event data to conversions, for all tag formats.
 
 Reads Google's common event data [doc GDOC common-event-data], the extra names that Stape's tag
-reads [seen TW, DC], and the spellings of hand-made tags. Each tag format maps its own wire format
-to event data, and calls this.
+reads [seen TW, DC], and the spellings that hand-written tags use. Each tag format maps its own wire
+format to event data, and calls this module.
 """
 
 import base64
@@ -66,8 +66,8 @@ REASONS: Final[Mapping[str, str]] = MappingProxyType(
 # X does not get these events, but tags may still fire for them.
 UNKNOWN_TO_X: Final = frozenset({"told_to", "not_configured"})
 
-# Names that mean one of X's event types [doc WEB]: of each group, the name that the pixel has
-# counts. The first is the name in our own examples; GA4's recommended names are among them.
+# Names for X's event types, one group for each type [doc WEB]: the name that the pixel has is used.
+# The first name of a group is the one in our own examples; GA4's recommended names are included.
 SPELLINGS: Final = (
     ("purchase", "order", "complete_payment"),
     ("sign_up", "complete_registration", "registration"),
@@ -91,8 +91,8 @@ _NOT_A_LETTER: Final = re.compile(r"[\W_]+")
 def our_name(name: str, *, chosen: Mapping[str, str], known: Iterable[str]) -> str | Ignored:
     """Return the name among `known` for a tag's event, or the reason why it has none.
 
-    The source's own mapping, `chosen`, has priority. Otherwise it is the pixel's event with this
-    name, with a name that differs only in capitals, spaces and hyphens, or with a synonym.
+    The source's own mapping, `chosen`, has priority. Otherwise the pixel's event matches if it has
+    this name, a name that differs only in capitals, spaces and hyphens, or a synonym.
     """
     plain = name.strip().lower()
     if not plain:
@@ -106,7 +106,7 @@ def our_name(name: str, *, chosen: Mapping[str, str], known: Iterable[str]) -> s
     if plain in names:
         return plain
     squashed = {_squashed(name): name for name in names}
-    # Limits the size of the cache.
+    # Longer names are not cached, which limits the size of the cache.
     own = _squashed(plain) if len(plain) <= _LONGEST_NAME else plain
     for spelling in (own, *_SAME.get(own, ())):
         if spelling in squashed:
@@ -163,7 +163,7 @@ def _hexadecimal(text: str | None) -> str | None:
 
 _ONE_ALPHABET: Final = str.maketrans("-_", "+/")
 
-# URLs with which Google's tag assistant shows a page inside its own. [seen TW, DT]
+# URLs of Google's Tag Assistant, which shows a page inside its own. [seen TW, DT]
 PREVIEW_PAGE: Final = "https://gtm-msr.appspot.com/"
 
 _IDS: Final = (
@@ -178,10 +178,10 @@ _SEARCHES: Final = ("search_term", "search_string", "searchTerm")
 _CLICKS: Final = ("twclid", "_twclid", "common_cookie.twclid", "common_cookie._twclid")
 _ADDRESSES: Final = ("ip_override", "ipOverride", "ip", "ip_address")
 _AGENTS: Final = ("user_agent", "userAgent")
-# Seconds, milliseconds or microseconds since the epoch, by the number of digits.
-# The name is one of the pixel's events.
+# Reasons that apply only to events whose name is one of the pixel's.
 _MAY_DENY: Final = frozenset({"bot", "value_limit"})
 _ALL_READ: Final[Mapping[int, Fault]] = MappingProxyType({})
+# Seconds, milliseconds or microseconds since the epoch, by the number of digits.
 _STAMP: Final = re.compile(r"[0-9]{10}(?:[0-9]{3}){0,2}", re.ASCII)
 
 
@@ -271,7 +271,7 @@ def parse_events(
 
 
 def as_seen(tag_event: TagEvent) -> Event:
-    """Return the event with the request's own address and user agent instead of the stated ones."""
+    """Return the event with the request's own address and user agent, not those in its data."""
     event, visitor = tag_event.event, tag_event.visitor
     if visitor.trusted:
         return event
@@ -290,10 +290,10 @@ def in_our_words(tag_event: TagEvent) -> Native:
 
 
 def click_of(events: Iterable[Event], visitor: Visitor) -> Click | None:
-    """Return the newest click of the request's pages and the browser's cookies.
+    """Return the newest click in the request's page URLs and the browser's cookies.
 
     The URL of a page keeps its click while the page is open. So if a hit is not the first of its
-    page (GA4 counts them), the click in the URL may be the oldest.
+    page (GA4 counts them), the click in the URL may be older than the cookies' clicks.
     """
     seen = (
         read_click(found, 0 if _is_later(event) else visitor.now)
@@ -316,7 +316,7 @@ def _named(
     if (first_text(event, _PAGES) or "").startswith(PREVIEW_PAGE):
         return ignored_as(name, "preview")
     found = our_name(name, chosen=source.events, known=known)
-    # X does not get ignored events, but tags may fire for them, and receive the same data.
+    # X does not get ignored events, but tags may fire for them, with the same data.
     for_nobody = isinstance(found, Ignored) and found.reason not in UNKNOWN_TO_X
     if for_nobody:
         return found
@@ -357,7 +357,7 @@ def _conversion(event: Event, name: str, visitor: Visitor, pixel: str | None) ->
 
 
 def _time(event: Event) -> str | None:
-    """Return the stated time; a Unix time is converted to ISO 8601."""
+    """Return the event's own time; a Unix time is converted to ISO 8601."""
     stated = first_text(event, _TIMES)
     if stated is None or not _STAMP.fullmatch(stated):
         return stated
@@ -366,7 +366,7 @@ def _time(event: Event) -> str | None:
 
 
 def _click(event: Event, page: str | None, visitor: Visitor) -> str | None:
-    """Return the click id: of the page's URL, else a field, a cookie, the referrer.
+    """Return the click id from the page's URL, else from a field, a cookie or the referrer.
 
     An unusable field is passed on: the native format leaves it out with a note.
     """

@@ -76,7 +76,7 @@ def _item(line: NativeContent) -> dict[str, object]:
 
 
 def _number(raw: msgspec.Raw, path: str) -> float | int | None:
-    """Return a number as JavaScript would have it; None if it is not an amount."""
+    """Return an amount as a JavaScript number; None if it is not an amount."""
     read = amount_in(raw, path=path)
     if not isinstance(read, str):
         return None

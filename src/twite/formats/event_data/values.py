@@ -16,10 +16,10 @@ from twite.formats.page_visit import scrubbed_url
 from twite.formats.parsed_request import Event, NativeContent
 
 NULL: Final = msgspec.Raw(b"null")
-# The native format rejects these characters.
+# Stands for an unreadable amount: the native format rejects it.
 NO_AMOUNT: Final = msgspec.Raw(b"{}")
 
-# And halves of surrogate pairs, which cannot be encoded.
+# Control characters, and lone surrogates, which cannot be encoded.
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 _NOTHING: Final = PLACEHOLDERS - {"0"}
 
@@ -52,8 +52,8 @@ def first_text(event: Event, places: Iterable[str]) -> str | None:
 def text_of(value: object) -> str | None:
     """Return a string or number as a string; for a list, its first element; None for other values.
 
-    Control characters become spaces, because pages send them. The native format refuses them as a
-    mistake in a program.
+    Control characters become spaces, because web pages do send them. The native format refuses
+    them, because there they are a programming error.
     """
     if isinstance(value, list):
         value = value[0] if value else None
@@ -82,7 +82,7 @@ def _path(place: str) -> tuple[str, ...]:
 
 
 MAX_ITEMS: Final = 200  # Google's limit for one event [doc]
-MAX_ITEMS_IN_ALL: Final = 2_000  # per request, so that a request from outside is read quickly
+MAX_ITEMS_IN_ALL: Final = 2_000  # per request, so that no request takes long to read
 
 _LISTS: Final = ("items", "ecommerce.items", "contents")
 _VALUES: Final = (
@@ -108,7 +108,7 @@ def items_of(event: Event) -> list[Event]:
 
 
 def worth_of(event: Event, items: Sequence[Event]) -> tuple[msgspec.Raw, str | None]:
-    """Return value and currency: the stated ones, else the sum of the items' prices.
+    """Return value and currency: the event's own, else the sum of the items' prices.
 
     A value without a currency is omitted, because X would count it in US dollars. Google omits it
     from revenue, too. [doc]
@@ -162,7 +162,7 @@ def _quantity(item: Event) -> int | None:
 
 _LONGEST: Final = 256
 _MOST_NAMES: Final = 64
-# Other fields are not searched, because a request from outside may have any number of them.
+# Only so many fields are searched, because a request may have any number of them.
 _MOST_LOOKED_AT: Final = 256
 _MOST_ITEMS: Final = 20
 _KEPT: Final = (
@@ -179,7 +179,7 @@ _ITEM: Final = (
     "item_category", "item_variant", "coupon", "discount", "index",
 )  # fmt: skip
 _CONSENT: Final = ("consent_state", "consent")
-# Field names do not look like a name, phone number or address of a person.
+# Field names that do not look like a person's name, phone number or address.
 _FIELD: Final = re.compile(r"[A-Za-z_][A-Za-z_.-]{0,39}[0-9]{0,3}", re.ASCII)
 
 
