@@ -76,7 +76,7 @@ async def test_missing_date_header_of_x_is_amber(tmp_path):
             (
                 CheckStatus.AMBER,
                 "X's response had no Date header",
-                "The clocks could not be compared.",
+                "Twite could not compare this machine's clock with X's.",
             )
         ]
 

@@ -132,7 +132,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
         "encrypts stored credentials (`twite login`, Stape's tag) and queued tag events",
     )
     former_secret_keys: tuple[Secret, ...] = setting(
-        [], "previous keys; at each start, Twite re-encrypts their data"
+        [], "previous keys; at each start, Twite re-encrypts the data encrypted with them"
     )
     hmac_keys: Mapping[str, Secret] = setting(
         {}, "keys for `hmacSha256` in templates, as a table from key id to secret"
@@ -260,7 +260,7 @@ class XSettings(msgspec.Struct, frozen=True, kw_only=True):
     )
     restricted_data_use: Literal["conversion", "unsupported"] = setting(
         "conversion",
-        "where in the request to write `restricted_data_use`, because X does not document it",
+        "where a request to X contains `restricted_data_use`; X does not document the place",
     )
     consumer_key: str | None = setting(
         None, "API key of the X app for signing in", example="env:X_CONSUMER_KEY"

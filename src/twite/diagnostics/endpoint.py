@@ -41,7 +41,7 @@ async def public_address(settings: Settings) -> AsyncIterator[CheckFinding]:
         yield red(
             "public address",
             f"{public} uses HTTP, but pages use HTTPS",
-            "Browsers block such requests.",
+            "Browsers block requests from HTTPS pages to this URL.",
             "Put a proxy with a certificate in front of the gateway, and change the URL to https.",
         )
     answer = await reach(public)

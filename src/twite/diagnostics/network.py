@@ -189,7 +189,7 @@ def _clocks(settings: Settings, answer: ConnectionResult) -> CheckFinding:
         return amber(
             "clock",
             "X's response had no Date header",
-            "The clocks could not be compared.",
+            "Twite could not compare this machine's clock with X's.",
             "Make sure that this machine synchronizes its clock with NTP.",
         )
     off = (

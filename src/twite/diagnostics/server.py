@@ -22,7 +22,7 @@ def server(settings: Settings, found: ServerExamination) -> Iterator[CheckFindin
         yield amber(
             "store",
             f"the database's clock is {found.clock_ahead / 1_000:+.1f} s ahead of this machine",
-            "Times of conversions and of deliveries do not match.",
+            "The recorded times of conversions and of deliveries do not match.",
             "Synchronize both clocks with NTP.",
         )
     yield from _way(found)
@@ -77,7 +77,7 @@ def _connections(settings: Settings, found: ServerExamination) -> Iterator[Check
             "store",
             f"{shown}; a gateway opens up to {found.connections_each}, and there "
             f"{'is 1 gateway' if count == 1 else f'are {count} gateways'}",
-            "Requests that get no connection are answered with 503.",
+            "Requests get 503 if no database connection is free.",
             "Raise max_connections of PostgreSQL, or the limit of the database or role.",
         )
     else:

@@ -64,7 +64,7 @@ def on_sync(took: float) -> CheckFinding:
         return amber(
             "disk",
             shown,
-            "Twite syncs before each response. Batches and parallel requests share a sync.",
+            "Each response waits for a sync. Batches and parallel requests share a sync.",
             "Put the store on a local SSD, or submit in batches.",
         )
     if took < _TOO_FAST_MS:
@@ -188,7 +188,7 @@ def _unusable(error: StoreUnusable | TransientError) -> CheckFinding:
     found, cure = error.reason, "Check the disk, and run the check again"
     if isinstance(error, StoreUnusable):
         found, cure = f"{error.path}: {error.reason}", error.cure
-    return red("store", found, "The gateway cannot use the store either.", f"{cure}.")
+    return red("store", found, "The gateway cannot use this store.", f"{cure}.")
 
 
 def _balance(accounts: Sequence[ConversionCounts]) -> Iterator[CheckFinding]:
