@@ -188,6 +188,8 @@ class SharedTab:
     @asynccontextmanager
     async def visited(self, site: ShopSite) -> AsyncIterator[Visitor]:
         page = self._page or await (await self._browser.new_context()).new_page()
+        # The browser may set a cookie of the last page only after that page has gone.
+        await page.context.clear_cookies()
         visitor = Visitor(page.context, page, site)
         self._page = None
         try:
@@ -222,7 +224,6 @@ async def _forget(page: Page, origins: set[str]) -> None:
         await devtools.send("Storage.clearDataForOrigin", {"origin": origin, "storageTypes": "all"})
     await devtools.send("Network.clearBrowserCache")
     await devtools.detach()
-    await context.clear_cookies()
     await context.set_offline(False)
 
 
