@@ -82,8 +82,8 @@ def test_held_deliveries_are_replayed_on_request(command, shop):
 
 
 DOUBT = (
-    "order-3 (3): X may have had this conversion since 2026-11-25 09:46; after 40 hours, X may not "
-    "drop a duplicate.\n"
+    "order-3 (3): X may already have this conversion since 2026-11-25 09:46; after 40 hours, X may "
+    "not drop a duplicate.\n"
 )
 
 

@@ -9,18 +9,18 @@ MOST_KEYS: Final = 65_536
 class RateLimiter:
     """A rate limiter. Each key has a bucket of `size` tokens, which fills up in `per` milliseconds.
 
-    Beyond `most` keys, the least recently used one is dropped, because its bucket is the fullest.
+    Beyond `most` keys, the least recently used key is dropped: its bucket is probably the fullest.
     """
 
     def __init__(self, *, size: int, per: int, most: int = MOST_KEYS) -> None:
         self._size = size
         self._per = per
         self._most = most
-        # How far each bucket is from full (a token counts as `per`), and since when.
+        # By key: how much the bucket lacked (a token counts as `per`), and at what time.
         self._lacking: OrderedDict[str, tuple[int, int]] = OrderedDict()
 
     def spend(self, key: str, *, now: int) -> int:
-        """Take a token and return 0; without a token, return the milliseconds until the next.
+        """Take a token and return 0, or return the milliseconds until there is one.
 
         `now` is a monotonic time.
         """

@@ -150,7 +150,7 @@ def test_ambiguous_delivery_of_a_cautious_tag_needs_confirmation(known, after):
 
     said = doubt(history, now=NOW + after, is_cautious=True)
 
-    assert said.startswith("the tag's vendor may have had this conversion since ")
+    assert said.startswith("the tag's vendor may already have this conversion since ")
     assert said.endswith("and Twite repeats the request only if you confirm")
 
 
@@ -173,7 +173,7 @@ def test_copy_needs_confirmation_forty_hours_after_its_receipt(reason):
     assert doubt(history, now=NOW + AMBIGUITY_WINDOW - 1) is None
     assert doubt(history, now=NOW + AMBIGUITY_WINDOW - 1, changed=True) is not None
     assert doubt(history, now=NOW + AMBIGUITY_WINDOW).startswith(
-        "X may have had this conversion since "
+        "X may already have this conversion since "
     )
 
 
@@ -181,7 +181,7 @@ def test_ambiguous_tag_delivery_mentions_the_vendor():
     history = msgspec.structs.replace(_history(attempts=(_unanswered(NOW),)), pixel="tag:crm")
 
     assert doubt(history, now=NOW + AMBIGUITY_WINDOW).startswith(
-        "the tag's vendor may have had this conversion since "
+        "the tag's vendor may already have this conversion since "
     )
 
 

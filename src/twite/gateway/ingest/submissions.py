@@ -79,7 +79,7 @@ class SubmissionBuilder:
         idempotency: Idempotency | None = None,
         firing: FiringResult = NOTHING_FIRED,
     ) -> UncommittedRequest:
-        """Return the request as it will be recorded; `split` are its results, if already split."""
+        """Return the request as it will be recorded; `split` is the output of `split`, if known."""
         entries, refusals, remarks = split or self.split(reading, source)
         now = self.clock.now()
         flaws = flawed(reading.results) + self._double_hashes.among(matchable(reading))
@@ -111,7 +111,7 @@ class SubmissionBuilder:
         *,
         idempotency: Idempotency | None,
     ) -> UncommittedRequest:
-        """Return what `of_native` returns, for a reading from `read_typical`."""
+        """Do the same as `of_native` for a reading from `read_typical`."""
         (result,) = reading.results
         conversion = result.conversion
         if conversion is None:
@@ -163,8 +163,8 @@ class SubmissionBuilder:
         entries, flaws = weigh_match_keys(
             entries,
             flawed_x(reading.conversions, reading.flaws, revoked) + doubles,
-            # Other flaws are visible in the digest itself. If several elements have a hash, X gets
-            # the last one, which may be good.
+            # Other flaws are visible in the digest itself. If several identifiers contain a hash, X
+            # gets the last hash, which may be valid.
             of_nobody=doubles,
         )
         return Submission(
@@ -186,11 +186,11 @@ class SubmissionBuilder:
         )
 
     def receipt(self, request: UncommittedRequest, recorded: Recorded) -> AcceptReceipt:
-        """Return the receipt after the commit, and learn from the amounts."""
+        """Return the receipt of a committed request, and learn its amounts."""
         return receipt_of(request, recorded, self._learn(request, recorded))
 
     def _learn(self, request: UncommittedRequest, recorded: Recorded) -> tuple[int, ...]:
-        """Learn from the amounts of a committed request; return its duplicates, without tags."""
+        """Learn a committed request's amounts; return its duplicates, except those of tags."""
         results = request.reading.results
         duplicates = tuple([index for index in recorded.duplicates if index < len(results)])
         if not sends_nothing():

@@ -1,4 +1,4 @@
-"""Native conversions whose event no pixel has, but a tag receives: accepted for that tag."""
+"""Accept native conversions whose event no pixel defines if a tag receives the event."""
 
 from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from typing import Literal, Protocol, get_args
@@ -23,9 +23,9 @@ class Dispatch(Protocol):
 
 
 class TagOnlyEvents(msgspec.Struct, frozen=True, kw_only=True):
-    """The events that a tag received, by their index in the request, with their entries.
+    """The events that only tags received: the tags' entries by the event's index in the request.
 
-    An event without an entry needs consent that it lacks.
+    An event with no entries lacks the consent that its tags require.
     """
 
     entries: Mapping[int, tuple[AcceptedConversion, ...]] = {}
@@ -36,7 +36,7 @@ class TagOnlyEvents(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(entry for entries in self.entries.values() for entry in entries)
 
     def counted_in(self, receipt: AcceptReceipt, recorded: Recorded) -> AcceptReceipt:
-        """Return the receipt of the other conversions with these events."""
+        """Add these events to the receipt of the request's other conversions."""
         if not self.entries:
             return receipt
         places: dict[Status, list[int]] = {status: [] for status in get_args(Status)}
@@ -64,7 +64,7 @@ class TagOnlyEvents(msgspec.Struct, frozen=True, kw_only=True):
         return reasons[0] if reasons else "tag_consent"
 
     def warnings(self, reading: ParsedNative) -> Iterator[IdentifierWarning]:
-        """Yield the error as a warning: the event may be misspelled."""
+        """Yield each unknown-event error as a warning: the event may be misspelled."""
         for index in self.entries:
             yield IdentifierWarning(index=index, warnings=reading.results[index].faults)
 
@@ -72,7 +72,7 @@ class TagOnlyEvents(msgspec.Struct, frozen=True, kw_only=True):
 async def tag_only_events(
     reading: ParsedNative, dispatch: Dispatch, *, first: int
 ) -> TagOnlyEvents:
-    """Fire the tags of each conversion whose only fault is its event; entries start at `first`."""
+    """Fire tags for conversions whose only fault is an unknown event; indexes start at `first`."""
     entries: dict[int, tuple[AcceptedConversion, ...]] = {}
     unfired: list[UnfiredTags] = []
     for given, result in zip(reading.given, reading.results, strict=True):

@@ -28,7 +28,7 @@ KEEP_EVERY: Final = 30 * SECOND
 # Clients of X's conversion route may name any event, so the number of remembered events is limited.
 MOST_USUAL_AMOUNTS: Final = 10_000
 HELD_FOR: Final = "value guard"
-# After WELL_KNOWN amounts, Twite learns only one in OF_SO_MANY.
+# After WELL_KNOWN amounts of an event, Twite learns only one amount in OF_SO_MANY.
 WELL_KNOWN: Final = 500
 OF_SO_MANY: Final = 4
 
@@ -49,7 +49,7 @@ class ValueGuards:
         self._many = 0
         self._turn = 0
         self._changed: set[tuple[str, str, str]] = set()
-        # For events with one currency: (currency, lower and upper bound of unremarkable amounts).
+        # For events with one currency: (currency, lower and upper bound of the usual amounts).
         self._usual: dict[tuple[str, str], tuple[str, float, float]] = {}
         for usual_amount in usual_amounts:
             self._usual_amounts.setdefault((usual_amount.pixel, usual_amount.event), {})[
@@ -117,7 +117,7 @@ class ValueGuards:
             self._note(own)
 
     def _note(self, own: Mapping[str, UsualAmount]) -> None:
-        """Cache the usual range of an event; with two currencies there is none."""
+        """Cache the usual range of an event, unless the event has several currencies."""
         (usual_amount, *others) = own.values()
         which = usual_amount.pixel, usual_amount.event
         reach = None if others else reach_of(usual_amount)
@@ -127,7 +127,7 @@ class ValueGuards:
             self._usual[which] = usual_amount.currency, *reach
 
     async def keep(self, state: StateStore) -> None:
-        """Store changed amounts. After a failure they are stored with the next change."""
+        """Store changed amounts. If that fails, the next call stores them."""
         changed, self._changed = self._changed, set()
         try:
             await state.put(

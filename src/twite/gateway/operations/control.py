@@ -1,4 +1,4 @@
-"""The messages of the control channel, from commands on this machine to the running gateway."""
+"""The messages that commands on this machine exchange with the running gateway."""
 
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -18,16 +18,16 @@ Sealed = Annotated[bytes, msgspec.Meta(max_length=16_384)]
 class ControlCommand(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
 ):
-    """An action on deliveries, the vault, users, or a person's data.
+    """A command about deliveries, the vault, users, a person's data, or tag previews.
 
     `note` is the reason for discarding; `sure` lists deliveries to resend although X may have them.
     For the vault, `keep` stores `sealed` (base64) under a `name`, `forget` removes it, `reseal`
     reads the key again and seals all secrets with it, and `reseal_letters` reseals some of the
     queued tag payloads after the delivery `after`. `deed` is the audit event. `erase` is one slice
     of an erasure. For users and API keys, `change` makes a change, and `note` only writes the audit
-    event. Passwords and keys arrive as hashes. `preview_open` opens a preview session of tags for
-    the user of the audit event, which sends unless `note` is "nothing"; `name` is the session of
-    the other two.
+    event. Passwords and keys are already hashed. `preview_open` opens a tag preview session for the
+    user named in the audit event; its tags send requests unless `note` is "nothing". For
+    `preview_read` and `preview_close`, `name` is the session.
     """
 
     do: Literal[
@@ -64,7 +64,7 @@ class ControlCommand(
 
 
 class PreviewState(Masked, frozen=True, kw_only=True):
-    """A preview session of tags: its token, its end in milliseconds, and its requests."""
+    """A tag preview session: its token, its end in milliseconds, and its requests."""
 
     in_repr = ("session",)
     session: str
@@ -77,9 +77,9 @@ class PreviewState(Masked, frozen=True, kw_only=True):
 class ControlResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The number of changed deliveries or secrets.
 
-    `last` is where the next slice continues, if there is one. For an erasure see
-    gateway.operations. `result` is that of a change of users or API keys, and `why` the reason
-    why no preview session was opened.
+    `last` is where the next slice continues; None after the last slice. For an erasure see
+    gateway.operations. `result` is the result of a change of users or API keys. If no preview
+    session was opened, `why` is the reason.
     """
 
     done: int

@@ -40,7 +40,7 @@ class EventPathCounts(PathCounts, frozen=True, kw_only=True):
 
 
 class PairOf(msgspec.Struct, frozen=True, kw_only=True):
-    """One order under two ids: the page's, and a server's within 48 hours."""
+    """One order with two ids: one from the page and, within 48 hours, one from a server."""
 
     pixel: str
     event: str
@@ -51,9 +51,10 @@ class PairOf(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PathCountsBy(PathCounts, frozen=True, kw_only=True, omit_defaults=True):
-    """The sum since a day, its parts, and advice for each count above zero.
+    """The total counts since a day, the counts by event and day, and advice.
 
-    `pairs` are the latest MOST_PAIRS of the conversions counted as `two_ids`.
+    `advice` has a text for each total above zero. `pairs` are the latest MOST_PAIRS of the
+    conversions counted as `two_ids`.
     """
 
     since: str

@@ -45,9 +45,10 @@ def event_today(
     destination: Destination | None,
     source: Source | None,
 ) -> MappedEvent:
-    """Return the X event of a conversion by the current settings.
+    """Return the X event to which the current settings map a conversion.
 
-    `tree` is its submission from `opened`, `place` its index in it.
+    `tree` is the conversion's submission, decoded by `opened`, and `place` the index of the
+    conversion in the submission.
     """
     if destination is None:
         return MappedEvent(fault=f"pixel {pixel} is no longer in the settings")
@@ -86,7 +87,7 @@ def _text(tree: object, name: str) -> str:
 # Work for about 2 ms, then pause for 2 ms.
 AT_ONCE: Final = 50
 BREATH: Final = 2
-# A submission of this size (bytes) takes about a millisecond to decode.
+# Decoding a submission of this size (bytes) takes about a millisecond.
 LARGE: Final = 128 * 1024
 
 
@@ -102,7 +103,7 @@ class DryRunResult(msgspec.Struct, frozen=True, kw_only=True):
 class DryRun:
     """Applies an edit to conversions without storing or sending them.
 
-    `is_cautious`: whether a pixel or tag never resends ambiguous deliveries automatically.
+    `is_cautious` returns whether a pixel or tag never resends ambiguous deliveries automatically.
     """
 
     destinations: Mapping[str, Destination]

@@ -104,9 +104,9 @@ def doubt(
     """Return why X could count a resent conversion twice; None if it could not.
 
     Within 40 hours of the first ambiguous attempt, X drops the same body under the same id as a
-    duplicate. Another copy that was sent, or may be, is always a reason. `changed` is whether the
-    body would differ. With `is_cautious`, the destination resends no ambiguous delivery without a
-    user's decision.
+    duplicate. Another copy that was sent, or may still be sent, is always a reason. `changed` is
+    whether the new body differs. With `is_cautious`, ambiguous deliveries to this destination are
+    resent only if a user decides so.
     """
     if history.rival is not None:
         return (
@@ -120,7 +120,7 @@ def doubt(
     is_tags = history.pixel.startswith(PREFIX)
     whose = "the tag's vendor" if is_tags else "X"
     since = "" if first is None else f" since {spelled(first)[:16].replace('T', ' ')}"
-    had = f"{whose} may have had this conversion{since}"
+    had = f"{whose} may already have this conversion{since}"
     in_time = first is not None and now - first < AMBIGUITY_WINDOW
     if in_time and changed:
         return f"{whose} may already have this conversion, and the new body differs"
@@ -138,13 +138,13 @@ def _ambiguous_since(history: History) -> int | None:
     if history.ambiguous_since is not None:
         known.append(history.ambiguous_since)
     if not known and history.reason in MAYBE_SENT:
-        # No attempt is recorded; it cannot be earlier than the receipt.
+        # No attempt is recorded, but the first one cannot be earlier than the receipt.
         return history.received_at
     return min(known, default=None)
 
 
 def _put_event(sent: dict[str, object], event: str) -> None:
-    """Replace the event id or name, at its usual position."""
+    """Replace the event id or name; put the new one at its usual position."""
     named = event.startswith("gtm_")
     for name in ("event_id", "event_name"):
         sent.pop(name, None)
@@ -171,7 +171,7 @@ def _drop(sent: dict[str, object], names: tuple[str, ...]) -> None:
 
 
 def _change_amount(sent: dict[str, object], edit: Edit) -> str | None:
-    """Change the amount and its currency; return the faults of the new values."""
+    """Change the amount and its currency; return the fault of a new value, if any."""
     if edit.value is not None:
         read = amount(edit.value, path="value")
         if isinstance(read, Fault):
@@ -203,7 +203,7 @@ def _divided(value: str, divisor: int) -> str:
 
 
 def _missing_identifiers(sent: dict[str, object]) -> str | None:
-    """Return a fault if X could not match: each element must suffice alone. [seen SW]"""
+    """Return a fault unless each element of `identifiers` is enough for a match. [seen SW]"""
     elements = sent.get("identifiers")
     enough = isinstance(elements, list) and elements and all(map(_enough, elements))
     return None if enough else "the edit would leave no match key"

@@ -1,4 +1,4 @@
-"""Erase a person from the store, without changing the balance.
+"""Erase a person from the store without changing the accounting.
 
     search        on a read-only connection alongside the owner: `EraseTraces` block put the
     identifiers on the opt-out list
@@ -15,9 +15,9 @@ import msgspec
 
 from twite.domain.people.erasure import ErasureSubject
 
-# The reason of a queued delivery that is not sent.
+# The reason recorded for a queued delivery that is not sent because of an erasure.
 ERASED: Final = "erased: the person's data was removed from the store"
-# The replacements of a conversion id and of a text.
+# PREFIX begins the id that replaces a conversion id; GONE replaces other texts.
 PREFIX: Final = "erased-"
 GONE: Final = "erased"
 
@@ -25,7 +25,7 @@ GONE: Final = "erased"
 def named_places(
     body: bytes, whom: ErasureSubject, ids: frozenset[str]
 ) -> tuple[tuple[int, ...] | None, list[str]] | None:
-    """Return (indexes of conversions that name the person, their conversion ids).
+    """Return (indexes of the conversions that name the person, their conversion ids).
 
     None if the body does not name the person; the indexes are None if the whole body must be
     erased.
@@ -68,7 +68,7 @@ def cut(body: bytes, places: Sequence[int] | None) -> bytes:
     left = [
         {GONE: True} if place in gone else conversion for place, conversion in enumerate(several)
     ]
-    # Other keys hold a tag's request, which covers all conversions: drop them.
+    # Other keys contain a tag's request, which concerns all conversions: drop them.
     return msgspec.json.encode({"conversions": left})
 
 

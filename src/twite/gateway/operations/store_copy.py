@@ -19,7 +19,7 @@ from twite.gateway.ports.store_copy import (
     Row,
 )
 
-# Rows and bytes of a transaction.
+# The most rows and bytes in one transaction.
 _ROWS: Final = 5_000
 _BYTES: Final = 4 * 1024 * 1024
 _HISTORIES: Final = 200
@@ -27,7 +27,7 @@ CURE: Final = "Copy into a new database, and report the fault if the copy fails 
 
 
 class CopyProgress(Protocol):
-    """Receives how many rows of a table are done: copied, or compared if `is_checking`."""
+    """Reports how many rows of a table were copied, or compared if `is_checking`."""
 
     def __call__(self, table: str, done: int, total: int, *, is_checking: bool) -> None: ...
 
@@ -35,8 +35,8 @@ class CopyProgress(Protocol):
 class StoreCopied(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a copy. `rows` counts the rows by table, `copied` those of this run.
 
-    `histories` is the number of conversions whose histories were compared; `pending` deliveries
-    will be sent by the next gateway.
+    `histories` is the number of conversions whose histories were compared, and `pending` the number
+    of deliveries that the next gateway will send.
     """
 
     source: str
@@ -54,9 +54,10 @@ async def copy_store(
     open_target: Callable[[str], AbstractAsyncContextManager[CopyTarget]],
     progress: CopyProgress,
 ) -> StoreCopied:
-    """Copy a store, or continue to. `open_target` gets the state of the source.
+    """Copy a store, or continue an interrupted copy.
 
-    Raises StoreUnusable; the target can then not be used, and the same call continues the copy.
+    `open_target` gets the state of the source. Raises StoreUnusable: the target cannot be used yet;
+    calling again continues the copy.
     """
     began = time.monotonic()
     state = await source.state()

@@ -1,4 +1,4 @@
-"""Copies: decide what happens when a conversion arrives whose dedup key another copy has.
+"""Copies: decide what happens to a new conversion whose dedup key is already recorded.
 
 The stores call it in the transaction that records the copy.
 """
@@ -23,16 +23,17 @@ LIMITED: Final = "superseded: the consent in a later copy allows less"
 OTHER_BODY: Final = f"{MAYBE_ARRIVED}: X may have the earlier copy, which had a different body"
 _RESTRICTED: Final = "restricted"
 _UNLIMITED: Final = Evidence(action="send", rule="nothing_said", policy="")
-# A conversion without a time gets the time of its receipt. The clocks differ by less than this.
+# A conversion without a time gets the time of its receipt. The time read for this differs from
+# `received_at` by less than this.
 _AT_RECEIPT: Final = MINUTE
 _TIME: Final = re.compile(rb'\{"conversion_time":"([^"]*)"')
 
 
 class Holder(msgspec.Struct, frozen=True, kw_only=True):
-    """The conversion with the dedup key. `state` is SUPPRESSED if it is not sent.
+    """The recorded conversion that has the dedup key.
 
-    `is_live` is whether it is within the dedup window, or may still be sent. `is_ambiguous` is
-    whether X may have it.
+    `state` is SUPPRESSED if it is not sent. `is_live` is whether the conversion is within the dedup
+    window or may still be sent. `is_ambiguous` is whether X may have received it.
     """
 
     state: State
@@ -53,7 +54,7 @@ class CopyOutcome(StrEnum):
 
 
 class CopyDecision(msgspec.Struct, frozen=True, kw_only=True):
-    """With `takes`, the copy is stored and gets the key; otherwise it is a duplicate.
+    """If `takes` is true, the copy is stored and gets the key; otherwise it is a duplicate.
 
     `outcome` and `reason` apply to the holder; `held` is why the copy is held.
     """
@@ -69,7 +70,7 @@ _NEW: Final = CopyDecision(takes=True)
 
 
 def rule(copy: AcceptedConversion, holder: Holder, *, at: int) -> CopyDecision:
-    """Decide about a copy, received at `at`, of a conversion that was recorded before."""
+    """Decide about a copy (received at `at`) of a conversion that is already recorded."""
     if copy.suppressed is not None:
         return CopyDecision(
             takes=True, outcome=CopyOutcome.WITHDRAWN, reason=by_later(copy.suppressed)
@@ -87,12 +88,12 @@ def rule(copy: AcceptedConversion, holder: Holder, *, at: int) -> CopyDecision:
 
 
 def _corrected(copy: AcceptedConversion, holder: Holder, *, at: int) -> CopyDecision | None:
-    """A dead letter is replaced by another body, unless that has fewer consent limits."""
+    """Replace a dead letter by a copy with another body, unless consent limits the copy less."""
     if holder.state is not State.DEAD:
         return None
     if said(copy.body, at=at) == said(holder.body, at=holder.received_at):
         return None
-    # The recipient of a tag may have received a part, so only a user may send it again.
+    # A tag's vendor may have received part of it, so only a user may send it again.
     if copy.pixel.startswith(PREFIX) or not limits_of(copy.consent) >= limits_of(holder.evidence):
         return None
     # X may have received it, so it is sent again only unchanged, with the same id.
@@ -119,7 +120,7 @@ def _allowing_less(copy: AcceptedConversion, holder: Holder) -> CopyDecision | N
 def said(body: bytes, *, at: int) -> bytes:
     """Return a body without its time if that is only the time of receipt (`at`).
 
-    Otherwise a repeat of a conversion without a time would count as a correction.
+    Otherwise, a repeated conversion that has no time of its own would count as a correction.
     """
     found = _TIME.match(body)
     if found is None:
@@ -131,7 +132,7 @@ def said(body: bytes, *, at: int) -> bytes:
 
 
 def asks(copy: AcceptedConversion) -> bool:
-    """Return whether a copy of a suppressed conversion takes the key.
+    """Return whether a copy of a suppressed conversion gets the key.
 
     Missing consent is not a denial.
     """
@@ -154,7 +155,7 @@ def limits_of(kept: bytes | None) -> frozenset[str]:
 
 
 def _decided(kept: bytes | None) -> Evidence:
-    """Return the evidence; without a readable one, of a conversion that consent did not limit."""
+    """Return the evidence; if it is missing or unreadable, assume no limits by consent."""
     try:
         return _UNLIMITED if kept is None else read_evidence(kept)
     except msgspec.DecodeError:

@@ -15,9 +15,9 @@ class SignInUpdate(msgspec.Struct, frozen=True):
 
 
 class SessionBegun(SignInUpdate, frozen=True, kw_only=True):
-    """Store a session, if the user still has the `known` password and codes.
+    """Store a session if the user's password and codes are still those of `known`.
 
-    Sessions begun or seen before the given times are deleted.
+    Sessions that began or were last used before the given times are deleted.
     """
 
     session: Session
@@ -27,7 +27,7 @@ class SessionBegun(SignInUpdate, frozen=True, kw_only=True):
 
 
 class SessionMoved(SignInUpdate, frozen=True, kw_only=True):
-    """Give a session another digest."""
+    """Replace the digest of a session."""
 
     digest: bytes
     to: bytes
@@ -47,7 +47,7 @@ class SessionEnded(SignInUpdate, frozen=True, kw_only=True):
 
 
 class SessionsEnded(SignInUpdate, frozen=True, kw_only=True):
-    """Delete all sessions of a user but one."""
+    """Delete all sessions of a user except one."""
 
     user: str
     but: bytes = b""
@@ -83,7 +83,7 @@ class SignInTried(SignInUpdate, frozen=True, kw_only=True):
 
 
 class FailuresReset(SignInUpdate, frozen=True, kw_only=True):
-    """After a successful sign-in, delete the count of one key, and subtract one from the others."""
+    """After a sign-in, delete the failure count of one key, and subtract one from the others."""
 
     key: bytes
     others: tuple[bytes, ...]
@@ -112,23 +112,23 @@ class DirectoryReader(Protocol):
     async def audit(
         self, *, before: int | None = None, after: int | None = None, limit: int
     ) -> Sequence[AuditEntry]:
-        """Return entries before a number, latest first.
+        """Return the entries with a number below `before`, latest first.
 
-        With `after`, return the entries after that number, in order.
+        With `after`, return the entries with a number above it, in ascending order.
         """
 
 
 class AccountDirectory(DirectoryReader, Protocol):
-    """Users and API keys, changed in the store or through the gateway that owns it."""
+    """Changes users and API keys, in the store or through the gateway that owns it."""
 
     async def change(
         self, change: Change, *, audit_event: AuditEvent, session_digest: bytes = b""
     ) -> Result:
         """Apply a change and write the audit event in one transaction.
 
-        The two-factor secret of a user without codes is deleted. `session_digest` belongs to the
-        requesting session: if that has ended, nothing is changed. It is empty for commands on this
-        machine.
+        The two-factor secrets of users without codes are deleted. `session_digest` is that of the
+        requesting session: if the session has ended, nothing is changed. Commands on this machine
+        pass an empty digest.
         """
 
     async def note(self, audit_event: AuditEvent) -> None:

@@ -19,17 +19,17 @@ class EngineLost(OperatorError):
 
 
 class EngineProcess(Protocol):
-    """One process that runs turns of any templates, in the order of the calls.
+    """One process that runs the turns of templates in the order of the calls.
 
-    A process that ends is replaced. A run that was waiting in it continues in the next process: its
-    turns are repeated there, without their effects. Run numbers are never reused. An idle process
+    A process that ends is replaced. The runs that were waiting in it continue in the next process,
+    which repeats their turns without the effects. Run numbers are never reused. An idle process
     ends, unless it `stays`.
     """
 
     stays: bool
 
     def prepare(self, template: Template) -> None:
-        """Start the process and load a template, so that its first run does not wait for this.
+        """Start the process and load a template, so that the first run need not wait for that.
 
         The process then stays until another one needs its memory. Does nothing if the
         memory of all processes is not enough.
@@ -39,7 +39,7 @@ class EngineProcess(Protocol):
         """Begin a run. Raises EngineLost, TemplateUnusable, TemplatesBusy."""
 
     async def resume(self, run: int, answers: tuple[EffectAnswer, ...], *, now: int) -> Turn:
-        """Continue a run with responses, or after a time. Raises the errors of `start`."""
+        """Continue a run, with responses or after a wait. Raises the errors of `start`."""
 
     def end(self, run: int) -> None:
         """Forget a run that will not be resumed."""
@@ -55,13 +55,13 @@ class EngineProcesses(Protocol):
     """Makes engine processes. Each is started when it is first needed, and ends when idle."""
 
     def start(self) -> None:
-        """Prepare for another user of the processes, so that its first run does not wait.
+        """Prepare for another caller, so that its first run does not wait for a process.
 
-        Call it in the event loop.
+        To be called in the event loop.
         """
 
     def process(self, limits: RunLimits) -> EngineProcess:
         """Return a process whose runs have these limits."""
 
     async def stop(self) -> None:
-        """End all of them after the last user's call."""
+        """End all processes when the last caller has called this."""

@@ -16,9 +16,9 @@ class GatewayEvent(msgspec.Struct, frozen=True):
 
 
 class Accepted(GatewayEvent, frozen=True, kw_only=True):
-    """A submission, or several of one source, were committed.
+    """One or more submissions of a source were committed.
 
-    `codes` counts rejected conversions by their first fault code (domain.fault.CODES).
+    `codes` counts rejected conversions by the code of their first fault (domain.fault.CODES).
     """
 
     source: str
@@ -42,7 +42,7 @@ class TagFired(GatewayEvent, frozen=True, kw_only=True):
 
 
 class TagPassed(GatewayEvent, frozen=True, kw_only=True):
-    """A tag received events and did not fire. `times` is their number, `bar` the reason."""
+    """A tag did not fire for some events. `times` is their number, `bar` the reason."""
 
     tag: str
     source: str
@@ -65,7 +65,7 @@ class ContainerCalled(GatewayEvent, frozen=True, kw_only=True):
 
 
 class TagSaid(GatewayEvent, frozen=True, kw_only=True):
-    """A log line from a tag's template, or from the sandbox about it, masked and shortened."""
+    """A masked and shortened log line, written by a tag's template or by the sandbox about it."""
 
     tag: str
     text: str
@@ -81,9 +81,9 @@ class ClientSaid(GatewayEvent, frozen=True, kw_only=True):
 
 
 class TurnedAway(GatewayEvent, frozen=True, kw_only=True):
-    """A request was refused as a whole; a retry would be refused, too.
+    """A whole request was refused, and would be refused again.
 
-    `code` is the reason. `source` is the source of the key, page or pixel that the request named.
+    `code` is the reason. `source` is the source to which the request's key, page or pixel belongs.
     """
 
     source: str
@@ -109,8 +109,8 @@ class Judged(GatewayEvent, frozen=True, kw_only=True):
 class Attempted(GatewayEvent, frozen=True, kw_only=True):
     """A request to X ended. `took` is in milliseconds.
 
-    `isolating` is whether it was part of a bisect; `again` is the number of its conversions that X
-    may already have.
+    `isolating` is whether the request was part of a bisect; `again` is the number of its
+    conversions that X may already have.
     """
 
     pixel: str
@@ -128,7 +128,7 @@ class Attempted(GatewayEvent, frozen=True, kw_only=True):
 class Moved(GatewayEvent, frozen=True, kw_only=True):
     """Deliveries changed their state.
 
-    `waited` has the number of deliveries that X accepted, by the milliseconds since their receipt.
+    `waited` counts the deliveries that X accepted, by the milliseconds since their receipt.
     """
 
     pixel: str
@@ -164,7 +164,7 @@ class Presented(GatewayEvent, frozen=True, kw_only=True):
 
 
 class Misdated(GatewayEvent, frozen=True, kw_only=True):
-    """The offset of X's clock from the machine's, in milliseconds, after it changed."""
+    """The offset of X's clock from the machine's changed to `offset` milliseconds."""
 
     offset: int
 
@@ -201,7 +201,7 @@ class Troubled(GatewayEvent, frozen=True, kw_only=True):
 
 
 class ConditionChanged(GatewayEvent, frozen=True, kw_only=True):
-    """A condition for an alert began (`holds`) or ended."""
+    """The condition for an alert began or ended; `holds` is whether it began."""
 
     kind: AlertKind
     subject: str
@@ -210,14 +210,14 @@ class ConditionChanged(GatewayEvent, frozen=True, kw_only=True):
 
 
 class Alerted(GatewayEvent, frozen=True, kw_only=True):
-    """An alert opened, is still open after a day, or resolved."""
+    """An alert was opened, was still open after a day, or was resolved."""
 
     alert: Alert
     phase: AlertPhase
 
 
 class WebhookTried(GatewayEvent, frozen=True, kw_only=True):
-    """A webhook call ended. `refused` is the reason of a failure, or None."""
+    """A webhook call ended. `refused` is the reason if the call failed, else None."""
 
     kind: AlertKind
     phase: AlertPhase
@@ -225,7 +225,7 @@ class WebhookTried(GatewayEvent, frozen=True, kw_only=True):
 
 
 class MonitorChecked(GatewayEvent, frozen=True, kw_only=True):
-    """The results of one run of the monitor. Parts that could not be read are None.
+    """The results of one run of the monitor. Values that could not be read are None.
 
     `alerts` are all open alerts, including those of an earlier process.
     """
@@ -237,7 +237,7 @@ class MonitorChecked(GatewayEvent, frozen=True, kw_only=True):
 
 
 class MonitorStopped(GatewayEvent, frozen=True, kw_only=True):
-    """Another gateway on the same store monitors from now on."""
+    """The monitor of this gateway stopped: another gateway on the same store runs it now."""
 
 
 class SilentObserver:

@@ -47,7 +47,7 @@ class Disk(Protocol):
 
 
 async def wait_for_event(event: asyncio.Event, clock: Clock, *, most: int) -> None:
-    """Wait until the event is set, but at most `most` milliseconds of the clock."""
+    """Wait until the event is set, for at most `most` milliseconds."""
     timer = asyncio.ensure_future(clock.sleep(most))
     news = asyncio.ensure_future(event.wait())
     try:

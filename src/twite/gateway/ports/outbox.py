@@ -17,8 +17,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
 
     Times are milliseconds. Deliveries that became ambiguous before `ambiguous_after` are not
     claimed. `limits` are lower batch limits for some events. One delivery is claimed even if it
-    exceeds `most_bytes`. Deliveries in `passing` and of `passing_events` are skipped. Without
-    `suspects`, deliveries that may crash the sender are skipped.
+    exceeds `most_bytes`. The deliveries in `passing`, and those of `passing_events`, are skipped;
+    unless `suspects` is set, so are deliveries that may crash the sender.
     """
 
     pixel: str
@@ -36,8 +36,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
 class SweepRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The times of one sweep, in milliseconds.
 
-    Times beyond `furthest` are wrong: another clock wrote them. `holding` contains the leases in
-    flight, which do not expire. Ambiguous deliveries of `cautious` pixels are held immediately.
+    Times beyond `furthest` are wrong: they come from another clock. `holding` contains the leases
+    in flight, which do not expire. Ambiguous deliveries of `cautious` pixels are held immediately.
     """
 
     now: int
@@ -88,8 +88,8 @@ class Discard(msgspec.Struct, frozen=True, kw_only=True):
 class EditBodies(msgspec.Struct, frozen=True, kw_only=True):
     """Replace the bodies of dead and held deliveries, and queue them; they keep their ids.
 
-    With another event, another delivery may have the dedup key: the edit is refused. `sure` is
-    explained in Replay.
+    The edit is refused if it changes the event and another delivery already has the new dedup key.
+    `sure` is explained in Replay.
     """
 
     edited: Sequence[EditedBody]
@@ -116,7 +116,7 @@ class Recall(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TakeBack(msgspec.Struct, frozen=True, kw_only=True):
-    """Suppress unsent deliveries, or with `hold`, hold the queued ones."""
+    """Suppress unsent deliveries; with `hold`, hold the queued ones instead."""
 
     deliveries: Sequence[int]
     reason: str
@@ -127,18 +127,18 @@ Move = Replay | Discard | EditBodies | HoldRejected | Recall | TakeBack
 
 
 class MoveResult(msgspec.Struct, frozen=True, kw_only=True):
-    """The number of moved deliveries, and the reasons for refusing others, by delivery."""
+    """The number of moved deliveries, and for each refused delivery the reason."""
 
     moved: int
     refused: Mapping[int, str] = {}
 
 
-# (tag name, payload) → the new payload; None to keep it.
+# (tag name, payload) → the new payload, or None to leave it unchanged.
 Write = Callable[[str, bytes], bytes | None]
 
 
 class RewrittenPayloads(msgspec.Struct, frozen=True, kw_only=True):
-    """The number of payloads rewritten, and the last delivery checked; None at the end."""
+    """The number of rewritten payloads, and the last delivery checked (None: all are done)."""
 
     payloads: int = 0
     last: int | None = None
@@ -160,10 +160,11 @@ class Outbox(Moves, Protocol):
     """The delivery queue of a store."""
 
     async def claim(self, claim: Claim) -> Batch | None:
-        """Lease due deliveries of one event of the pixel, earliest `domain.delivery.rank` first.
+        """Lease due deliveries of one event of the pixel, in the order of `domain.delivery.rank`.
 
-        All have the event of the first delivery. Deliveries that `together` separates are claimed
-        alone. The claim is durable on return. None if nothing is due.
+        All have the event of the first delivery. A delivery that `together` separates from the
+        others is claimed alone. The claim is durable when this returns. Returns None if nothing is
+        due.
         """
 
     async def claim_several(self, claim: Claim, *, most: int) -> Sequence[Batch]:
@@ -181,9 +182,9 @@ class Outbox(Moves, Protocol):
     async def sweep(self, sweeping: SweepRequest) -> SweepResult:
         """Apply the changes that depend only on time.
 
-        Expired leases are queued again as ambiguous since the claim. Queued deliveries that became
-        ambiguous before `ambiguous_before`, or were received before `waiting_before`, are held. A
-        due time beyond `furthest` becomes now.
+        Deliveries with an expired lease are queued again, as ambiguous since their claim. Queued
+        deliveries that became ambiguous before `ambiguous_before`, or were received before
+        `waiting_before`, are held. A due time beyond `furthest` is set to now.
         """
 
     async def rewrite(self, write: Write, *, after: int, limit: int) -> RewrittenPayloads:

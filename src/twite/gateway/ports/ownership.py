@@ -1,4 +1,4 @@
-"""Ownership port: which accounts this gateway sends to, where several share one store."""
+"""Ownership port: which accounts this gateway sends to if several gateways share a store."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final, Protocol
@@ -20,7 +20,7 @@ class News(msgspec.Struct, frozen=True, kw_only=True):
     """Changes in the store by other processes.
 
     `ready` lists the pixels with deliveries that are ready to be sent. `versions` has a number for
-    each kind of record (PAUSES, SECRETS), which rises with each change.
+    each kind of record (PAUSES, SECRETS) that increases with each change.
     """
 
     ready: frozenset[str] = frozenset()
@@ -28,10 +28,10 @@ class News(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GatewayCondition(msgspec.Struct, frozen=True, kw_only=True):
-    """A condition for an alert that only one gateway can see, such as a wrong clock.
+    """An alert condition that only one gateway can detect, such as a wrong clock.
 
-    `kind` is the value of an AlertKind, perhaps of another version of Twite. `bad` is None if the
-    gateway does not know. `gateway` is the name of the gateway.
+    `kind` is the value of an AlertKind, perhaps one of another Twite version. `bad` is None if the
+    gateway does not know whether the condition holds. `gateway` is the name of the gateway.
     """
 
     kind: str
@@ -52,8 +52,8 @@ class Ownership(Protocol):
     def is_leader(self) -> bool:
         """Whether this gateway runs the tasks of a single gateway: alerts and their webhook.
 
-        A leader that cannot reach the database remains one until another gateway has become the
-        leader and this one has read that. It writes nothing meanwhile: see `may_send`.
+        A leader that cannot reach the database stays the leader until it has read that another
+        gateway became the leader. Meanwhile it writes nothing: see `may_send`.
         """
 
     @property
@@ -62,15 +62,15 @@ class Ownership(Protocol):
 
     @property
     def next_news(self) -> int:
-        """The milliseconds from one `news` to the next."""
+        """The milliseconds between two calls of `news`."""
 
     def report(self, conditions: Sequence[GatewayCondition]) -> None:
-        """Replace the conditions of this gateway with the next `refresh`."""
+        """Set the conditions that the next `refresh` stores for this gateway."""
 
     def reported(self) -> Sequence[GatewayCondition] | None:
-        """Return the conditions of the other gateways, as of the last `refresh`.
+        """Return the conditions that other gateways had stored before the last `refresh`.
 
-        None: no other gateway is running.
+        Returns None if no other gateway is running.
         """
 
     @property
@@ -80,29 +80,30 @@ class Ownership(Protocol):
     async def join(self, accounts: Mapping[str, str], *, longest_request: int) -> None:
         """Join the gateways on this store.
 
-        `accounts` maps each pixel to its account; `longest_request` is in ms. May be called again,
-        with other pixels or after a loss of the lease. Raises LedgerUnavailable.
+        `accounts` maps each pixel to its account; `longest_request` is in ms. May be called again:
+        with other pixels, or after the lease was lost. Raises LedgerUnavailable.
         """
 
     async def refresh(self) -> frozenset[str] | None:
         """Renew the lease and divide the accounts; return the accounts that this gateway sends to.
 
-        An account that this gateway owns, and that is not returned, is for another gateway: finish
-        its requests, and call `give_up`. None: the lease was lost, and other gateways send what
-        this gateway claimed. End all requests before `join`. Raises LedgerUnavailable.
+        If an account that this gateway owns is not returned, another gateway gets it: finish its
+        requests, then call `give_up`. Returns None if the lease was lost: other gateways send what
+        this gateway had claimed, so end all requests before calling `join`. Raises
+        LedgerUnavailable.
         """
 
     async def news(self, idle: Mapping[str, Collection[str]]) -> News:
-        """Return changes by other processes. `idle` maps pixels to the events not sent now.
+        """Return changes by other processes.
 
         Raises LedgerUnavailable.
         """
 
     async def give_up(self, accounts: Collection[str]) -> None:
-        """Let another gateway take accounts. Raises LedgerUnavailable."""
+        """Give up accounts, so that another gateway can own them. Raises LedgerUnavailable."""
 
     async def leave(self) -> None:
         """Give up all accounts and the lease. Raises LedgerUnavailable."""
 
     def may_send(self) -> bool:
-        """Whether the lease is valid; otherwise, others may send what this gateway claimed."""
+        """Whether the lease is valid; if not, other gateways may send what this one claimed."""

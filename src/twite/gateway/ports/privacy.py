@@ -16,7 +16,7 @@ Place = Literal["answer", "reason", "note", "amended", "pause", "closure", "igno
 class ErasedText(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The conversions to erase from a submission's body, by index.
 
-    With None, the whole body is erased.
+    If `places` is None, the whole body is erased.
     """
 
     submission: Number
@@ -24,7 +24,7 @@ class ErasedText(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class SearchText(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The place of a text that names a person, and its delivery, attempt or pixel.
+    """A text that names a person: its place, and the delivery, attempt or pixel it belongs to.
 
     An ignored event is identified by a digest of its name, and a rejection by its id and time,
     because its row may be reused.
@@ -37,7 +37,7 @@ class SearchText(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class EraseStore(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One slice of an erasure. Deliveries in flight are left for a later slice.
 
-    `keys` go on the opt-out list; `deed` goes into the audit log; `anew` rebuilds the index of
+    `keys` are added to the opt-out list, and `deed` to the audit log. `anew` rebuilds the index of
     sightings; `ends` empties the write-ahead log.
     """
 
@@ -54,7 +54,7 @@ class EraseStore(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class EraseTraces(msgspec.Struct, kw_only=True):
     """The result of a search. `states` counts conversions by pixel and state.
 
-    `letters` counts tag payloads, `audit_events` counts audit events that name the person.
+    `payloads` counts tag payloads, and `audit_events` the audit events that name the person.
     `in_progress` are conversions in flight, which `conversions` does not contain.
     """
 
@@ -77,9 +77,9 @@ class EraseTraces(msgspec.Struct, kw_only=True):
 class EraseSearch(msgspec.Struct, frozen=True, kw_only=True):
     """The search for a person.
 
-    `pixel` limits named conversion ids to one pixel. `opened` opens a tag payload if there is a
-    key: (tag, body) → text. It may be called from any thread. `pursued` lists conversions to erase
-    even if the text that named them is gone.
+    `pixel` limits the given conversion ids to one pixel. `opened` decrypts a tag payload if there
+    is a key: (tag, body) → text; any thread may call it. `pursued` lists conversions to erase even
+    if the text that named the person is gone.
     """
 
     whom: ErasureSubject
@@ -89,10 +89,10 @@ class EraseSearch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Privacy(Protocol):
-    """The opt-out list, by `domain.consent.person_keys`, and erasure.
+    """Erasure, and the opt-out list, whose keys come from `domain.consent.person_keys`.
 
-    A claim suppresses deliveries of people on the list. `has_opt_outs` and `lists` may use
-    a copy.
+    A claim suppresses deliveries about people on the list. `has_opt_outs` and `lists` may read from
+    a copy of the list.
     """
 
     def has_opt_outs(self) -> bool:
@@ -110,6 +110,6 @@ class Privacy(Protocol):
     async def erase(self, erasing: EraseStore, *, now: int) -> int:
         """Erase one slice durably; return the number of conversions erased.
 
-        With `ends`, return 1 when the write-ahead log is empty, 0 if a reader blocked this for too
-        long.
+        With `ends`, return 1 once the write-ahead log is empty, or 0 if a reader prevented that for
+        too long.
         """

@@ -52,7 +52,7 @@ class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
     before: int | None = None
     after: int = 0
     limit: int = 50
-    # Only conversions with unusual amounts; `reason` is then the kind of amount.
+    # Find only conversions with unusual amounts; `reason` is then the kind of unusual amount.
     flagged: bool = False
 
 
@@ -76,7 +76,7 @@ class ConversionSummary(Masked, frozen=True, kw_only=True):
 class SummaryPage(msgspec.Struct, frozen=True, kw_only=True):
     """The conversions found, newest first.
 
-    The next page continues before the number `back_to`, which is None at the end.
+    The next page continues before the number `back_to`, which is None on the last page.
     """
 
     summaries: tuple[ConversionSummary, ...]
@@ -87,7 +87,7 @@ class SummaryPage(msgspec.Struct, frozen=True, kw_only=True):
 class ConversionOrigin(Masked, frozen=True, kw_only=True):
     """The submission of a conversion, and its index (`place`) in the body.
 
-    `body` is empty once it is pruned; `amended` are (time, note) of edits.
+    `body` is empty once it is pruned; `amended` has the (time, note) of each edit.
     """
 
     in_repr = ("history", "endpoint", "place")

@@ -1,4 +1,4 @@
-"""Secret store: secrets that arrive over the network, sealed, by name.
+"""Secret store: secrets that Twite receives over the network, stored sealed, by name.
 
 A sealed text is bound to its name, and cannot be opened under another one.
 """
@@ -43,7 +43,7 @@ class TurnedSeal(Seal, Protocol):
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class SecretStore:
-    """Stores secrets, and seals them again after the key was changed."""
+    """Stores secrets, and reseals them after a change of the key."""
 
     state: StateStore
     seal: Seal

@@ -23,12 +23,13 @@ from twite.domain.secret import Masked
 from twite.domain.stats.traffic import HourlyTraffic
 from twite.domain.stats.value_guard import UsualAmount
 
-# How the reason of a user's pause begins: nothing is sent, not even probes, until a user ends it.
+# The reason of a pause by a user begins with this. Until a user ends the pause, nothing is sent,
+# not even probes.
 PAUSED_BY_USER: Final = "paused by hand"
 
 
 class Pause(msgspec.Struct, frozen=True, kw_only=True):
-    """A pause of a pixel, or with `event` of one of its events. `since` is in milliseconds."""
+    """A pause of a pixel, or of its event `event` if that is set. `since` is in milliseconds."""
 
     pixel: str
     since: int
@@ -51,8 +52,8 @@ class RateLimitWindow(msgspec.Struct, frozen=True, kw_only=True):
 class ClockRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The stored state of the clock, in milliseconds.
 
-    `latest` is the latest time on record (0: none), `last` the last written time: they differ after
-    a clock was ahead. `put` writes only `ahead`, the offset of X's clock.
+    `latest` is the latest recorded time (0: none) and `last` the time written last: they differ
+    after a clock was ahead. `put` writes only `ahead`, the offset of X's clock.
     """
 
     latest: int = 0
@@ -61,14 +62,14 @@ class ClockRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DecisionPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """The consent policy version under which a source's deliveries were decided."""
+    """The version of the consent policy that was applied to a source's deliveries."""
 
     source: str
     version: str
 
 
 class SealedSecret(Masked, frozen=True, kw_only=True):
-    """A secret that the store cannot open."""
+    """An encrypted secret: the store itself cannot decrypt it."""
 
     in_repr = ("name",)
     name: str
@@ -93,9 +94,9 @@ class StateReader(Protocol):
     """Reads records."""
 
     async def load(self, kind: type[R], *, prefix: str = "") -> Sequence[R]:
-        """Return the records of a kind whose key has the prefix, by key.
+        """Return the records of a kind whose keys begin with the prefix, ordered by key.
 
-        Alerts are ordered by opening time. Raises LedgerUnavailable.
+        Alerts are ordered by the time they were opened. Raises LedgerUnavailable.
         """
 
 
@@ -112,9 +113,9 @@ class StateStore(StateReader, Protocol):
     ) -> None:
         """Store records of one kind, by key, and delete the `gone` keys.
 
-        With `was`, a secret is stored only if the current one is `was` (compare and set). A pause
-        does not replace one that a user made, unless a user made both. Traffic of a source is
-        deleted if it is more than KEPT_HOURS older than the newest. Raises LedgerUnavailable.
+        With `was`, a secret is stored only if the stored one equals `was` (compare and set). A
+        pause by a user is replaced only by another pause by a user. Traffic that is more than
+        KEPT_HOURS older than the source's newest traffic is deleted. Raises LedgerUnavailable.
         """
 
     async def delete(
@@ -122,5 +123,5 @@ class StateStore(StateReader, Protocol):
     ) -> None:
         """Delete pauses, alerts or secrets, if they exist. Raises LedgerUnavailable.
 
-        A Pause as a key is deleted only if the stored one is equal.
+        If a key is a Pause, the stored pause is deleted only if it is equal.
         """

@@ -30,9 +30,10 @@ class Intake(Protocol):
         """Commit a submission, its conversions, dedup keys and deliveries, all or nothing.
 
         Returns when the commit is durable. An entry is a duplicate if its key was seen within the
-        dedup window, or its delivery is unsent. Duplicates are counted and never sent. Suppressed
-        entries are stored without a key. Ignored and rejected items are counted; rejections are
-        stored. Raises LedgerFull, LedgerUnavailable; nothing is stored then.
+        dedup window, or belongs to a delivery that is still unsent. Duplicates are counted and
+        never sent. Suppressed entries are stored without a key. Ignored and rejected items are
+        counted; rejections are stored. Raises LedgerFull, LedgerUnavailable; nothing is stored
+        then.
         """
         ...
 
@@ -43,10 +44,9 @@ class Intake(Protocol):
     ) -> None:
         """Commit each submission as `record` does, without a task and a future for each.
 
-        `done` is called on the loop's thread.
-
-        It gets the result or the error of each, in order, and must not raise. If none can be
-        queued, it is called before the return. A submission that fails does not affect the others.
+        `done` is called on the thread of the event loop. It gets the result or error of each
+        submission, in order, and must not raise. If no submission can be queued, `done` is called
+        before this returns. A submission that fails does not affect the others.
         """
 
 
@@ -67,14 +67,14 @@ class StoreReader(Queries, StateReader, Protocol):
 class Store(Intake, Outbox, Queries, StateStore, Privacy, Protocol):
     """All ports of a store.
 
-    `told` contains remarks for the operator about its state at the start. `weak` describes settings
-    of the database server with which it can lose commits.
+    `told` contains remarks for the operator about the store's state when it was opened. `weak`
+    describes settings that let the database server lose commits.
     """
 
     salt: bytes
     told: tuple[str, ...]
     weak: tuple[str, ...]
-    # Done after a permanent failure of the store. The process must then end and open the store
+    # Completed after a permanent failure of the store. The process must then end and open the store
     # again.
     failed: asyncio.Future[StoreUnusable]
 
@@ -100,11 +100,12 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
 class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How to open a store as its owner. The default, for commands, prunes nothing.
 
-    `dedup_window` is milliseconds; `queue_limit` the conversions that may wait for a commit;
-    `reserve` the bytes kept for a full disk; `size_limit` the bytes that a database on a server may
-    have (None: any number); `now` the time for pruning (ms; None if not trusted); `timed` gets the
-    seconds of each commit, on any thread, `counted` what was counted with it. With
-    `accept_weak_durability`, a server may lose commits in a power failure.
+    `dedup_window` is in milliseconds. `queue_limit` is the number of conversions that may wait for
+    a commit. `reserve` is the number of bytes reserved for when the disk is full. `size_limit` is
+    the most bytes of a database on a server (None: no limit). `now` returns the time for pruning
+    (ms; None if the clock is not trusted). `timed` gets the duration of each commit in seconds, on
+    any thread, and `counted` what was counted in the commit. With `accept_weak_durability`, a
+    server that may lose commits in a power failure is accepted.
     """
 
     dedup_window: int = DEFAULT_WINDOW
@@ -130,11 +131,11 @@ class RunningGateway(msgspec.Struct, frozen=True, kw_only=True):
 class ServerExamination(msgspec.Struct, frozen=True, kw_only=True):
     """Findings about a database on a server.
 
-    `weak` has a sentence for each setting that can lose commits. `clock_ahead` is the lead of its
-    clock over this machine's in milliseconds. `schema` is 0 if the database is new.
+    `weak` has a sentence for each setting that can cause lost commits. `clock_ahead` is how far its
+    clock is ahead of this machine's, in milliseconds. `schema` is 0 if the database is new.
     `may_migrate` is whether the role may create and change tables. `hosts` and `attributes`
-    (`target_session_attrs`) are those of the URL, and `size` is in bytes. `connections` is the
-    limit for all gateways, and `connections_each` the number that one needs.
+    (`target_session_attrs`) come from the URL; `size` is in bytes. `connections` is the limit for
+    all gateways together, and `connections_each` the number that one gateway needs.
     """
 
     software: str
@@ -153,9 +154,10 @@ class ServerExamination(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoreExamination(msgspec.Struct, frozen=True, kw_only=True):
-    """Findings about an undamaged store. Each is None without a finding.
+    """Findings about an undamaged store. A field is None if there is nothing to report.
 
-    `stray` is why its log belongs to another copy; `older` is why it is an older copy of itself.
+    `stray` says why the store's log belongs to another copy; `older` says why the file is an older
+    copy of the store.
     """
 
     stray: str | None = None
@@ -174,10 +176,10 @@ class Backup(msgspec.Struct, frozen=True, kw_only=True):
 class Restored(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a restore.
 
-    At the next start, `pending` deliveries are `sent`, or held if they may have been sent since the
-    backup (`why`). `received_after` counts lost conversions that are newer than the backup;
-    `latest` is the time of the last request (ms since 1970); `aside` is the path of the previous
-    database.
+    At the next start, the `pending` deliveries are sent if `sent` is true. Otherwise they are held,
+    because they may have been sent since the backup (`why`). `received_after` counts lost
+    conversions that are newer than the backup; `latest` is the time of the last request (ms since
+    1970); `aside` is the path of the previous database.
     """
 
     database: str
@@ -194,9 +196,10 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
 class Recovered(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a recovery.
 
-    `rows` counts the saved rows by table. `held` deliveries were pending, or may have been; `dead`
-    deliveries are damaged; `lost` counts lost conversions by source and pixel; `behind` counts
-    conversions received after the file's last state. `unsure` names tables that may lack rows.
+    `rows` counts the saved rows by table. `held` counts deliveries that were or may have been
+    pending, `dead` the damaged deliveries, `lost` the lost conversions by source and pixel, and
+    `behind` the conversions received after the file's last state. `unsure` names tables that may
+    lack rows.
     """
 
     to: str
@@ -217,7 +220,7 @@ class StoreEngine(Protocol):
 
     @property
     def is_server(self) -> bool:
-        """Whether a place is the URL of a database server instead of the path of a file."""
+        """Whether a place is the URL of a database server, not the path of a file."""
 
     @property
     def version(self) -> str:
@@ -230,7 +233,7 @@ class StoreEngine(Protocol):
         """Open a store for reading, whether or not a process owns it. Raises StoreUnusable."""
 
     async def examine(self, place: str, *, is_owned: bool) -> StoreExamination:
-        """Check for damage without owning the store. Raises StoreUnusable, LedgerUnavailable."""
+        """Check a store for damage without owning it. Raises StoreUnusable, LedgerUnavailable."""
 
     def back_up(self, place: str, to: str) -> Backup:
         """Copy the store into a new file, whether or not it is owned. Raises StoreUnusable."""
@@ -241,8 +244,8 @@ class StoreEngine(Protocol):
     def recover(self, place: str, to: str | None, known: Sequence[tuple[str, str]]) -> Recovered:
         """Save the readable parts into a new store.
 
-        It replaces the old one, or is written `to` a file. `known` contains the (pixel, event)
-        pairs of the settings. Raises StoreInUse, StoreUnusable.
+        The new store replaces the old one unless `to` names a file for it. `known` contains the
+        (pixel, event) pairs of the settings. Raises StoreInUse, StoreUnusable.
         """
 
     async def open_copy_source(self, place: str) -> CopySource:
@@ -251,7 +254,8 @@ class StoreEngine(Protocol):
     async def open_copy_target(
         self, place: str, *, state: str, accept_weak_durability: bool
     ) -> CopyTarget:
-        """Begin a copy into a new store, or continue one of a source with the same state.
+        """Begin a copy into a new store, or continue an interrupted copy.
 
-        Raises StoreUnusable, and StoreInUse if a process owns it.
+        A copy can be continued if the source's state is still `state`. Raises StoreUnusable, and
+        StoreInUse if a process owns the target.
         """

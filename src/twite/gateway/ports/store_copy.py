@@ -1,7 +1,7 @@
-"""Store copy port: the two sides of a copy from one store into another, of any engine.
+"""Store copy port: the two sides of a copy from one store to another, whatever their engines.
 
 Both sides return the rows of a table in the order of its key, with the same columns and the same
-Python values. The rows of a target therefore say how far an interrupted copy has come.
+Python values. The rows of a target therefore show how far an interrupted copy got.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -17,7 +17,7 @@ PIECE: Final = 500
 
 
 class CopiedTable(msgspec.Struct, frozen=True):
-    """A table. The first `key` columns are its key; the first `compared` are equal in both stores.
+    """A table. The first `key` columns are its key; the first `compared` ones match in both stores.
 
     The values of other columns may differ between engines.
     """
@@ -29,9 +29,9 @@ class CopiedTable(msgspec.Struct, frozen=True):
 
 
 class CopiedDeployment(msgspec.Struct, frozen=True, kw_only=True):
-    """The data of a store that exists only once.
+    """Store-wide data: each store has exactly one record of it.
 
-    `ahead` is the lead of X's clock; `bodies` and `lives` are the progress of pruning.
+    `ahead` is how far X's clock is ahead; `bodies` and `lives` are the progress of pruning.
     """
 
     salt: bytes
@@ -86,10 +86,10 @@ class CopyTarget(CopySide, Protocol):
         """Commit rows, all or nothing."""
 
     def stored(self, row: Row) -> Row:
-        """Return a row as this engine stores it."""
+        """Return the row as this engine would store it."""
 
     async def complete(self, deployment: CopiedDeployment) -> None:
-        """Write the data that exists only once, and let new ids follow the copied ones."""
+        """Write the store-wide data, and make new ids continue after the copied ones."""
 
     async def publish(self) -> None:
-        """End the copy: from here on a gateway can open the store."""
+        """Complete the copy: from now on a gateway can open the store."""

@@ -29,7 +29,7 @@ SuppliedHeaders = tuple[tuple[str, Secret], ...]
 
 
 def completed(request: Incoming, headers: SuppliedHeaders) -> Incoming:
-    """Return the request with the headers added. If it already has one of them, add none."""
+    """Return the request with the headers added, unless it already has one of them."""
     if not headers or {name for name, _ in headers} & {name for name, _ in request.headers}:
         return request
     added = tuple((name, value.reveal()) for name, value in headers)
@@ -37,19 +37,19 @@ def completed(request: Incoming, headers: SuppliedHeaders) -> Incoming:
 
 
 def policy_for(policy: ConsentPolicy) -> ConsentPolicy:
-    """Return a source's policy for tags, which have no restricted data use."""
+    """Return a source's policy for tags, which do not support restricted data use."""
     return msgspec.structs.replace(policy, can_restrict=False)
 
 
 class RepeatPolicy(StrEnum):
-    """The handling of a run with an unknown result."""
+    """What happens to a run whose result is unknown."""
 
     AT_LEAST_ONCE = "at_least_once"  # the run is repeated
     AT_MOST_ONCE = "at_most_once"  # the delivery is held for a user
 
 
 class PersonHandling(StrEnum):
-    """The form in which an event is stored and passed to the template."""
+    """How personal data in an event is stored and passed to the template."""
 
     HASHED = "hashed"  # emails and names as SHA-256, without phone numbers
     SEALED = "sealed"  # as received, encrypted
@@ -58,11 +58,12 @@ class PersonHandling(StrEnum):
 class TagRule(msgspec.Struct, frozen=True, kw_only=True):
     """The rule of one tag.
 
-    `timeout` is the milliseconds for a run, `rate` the runs in fifteen minutes, `in_flight` the
-    concurrent runs. `sources` None means all. `allow_hosts` may have private addresses. `secrets`
-    are masked in logs and stored responses; `field_secrets` are those in the fields of the
-    container, and are masked in events that the tag creates. `redirect` has loopback URLs to call
-    instead of a host; the host `*` is any other.
+    `timeout` is the time limit of a run in milliseconds, `rate` the number of runs allowed in
+    fifteen minutes, `in_flight` the number of concurrent runs. If `sources` is None, all sources
+    are meant. `allow_hosts` may have private addresses. `secrets` are masked in logs and stored
+    responses; `field_secrets` are secrets in the fields of the container, and are masked in events
+    that the tag creates. `redirect` maps a host to the loopback URL to call instead; `*` stands for
+    all other hosts.
     """
 
     name: str
@@ -88,7 +89,7 @@ class TagRule(msgspec.Struct, frozen=True, kw_only=True):
         return self.repeat is RepeatPolicy.AT_MOST_ONCE
 
     def redirected(self, asked: WebRequest) -> WebRequest | None:
-        """Return the request to the local server that stands for its host, if there is one."""
+        """Return the request to the local server that replaces its host; None if there is none."""
         parts = urlsplit(asked.url) if self.redirect else None
         host = "" if parts is None else parts.hostname or ""
         local = self.redirect.get(host, self.redirect.get(ANY_HOST)) if host else None
@@ -108,8 +109,8 @@ class TagRule(msgspec.Struct, frozen=True, kw_only=True):
 class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """A container, and the rules of its tags by name.
 
-    A tag without a rule runs only as a setup or cleanup tag. `headers` are added to a request that
-    has none of them, for templates and variables; they are never stored.
+    A tag without a rule runs only as a setup or cleanup tag. `headers` are added to requests
+    without any of these headers, for templates and variables; they are never stored.
     """
 
     container: Container
@@ -117,7 +118,7 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
     headers: SuppliedHeaders = ()
 
     def completed(self, request: Incoming) -> Incoming:
-        """Return the request with `headers` added. If it already has one of them, add none."""
+        """Return the request with `headers` added, unless it already has one of them."""
         return completed(request, self.headers)
 
 
@@ -129,7 +130,7 @@ def rules_of(configs: Iterable[ContainerConfig]) -> Iterator[tuple[ContainerConf
 
 
 class TagRemark(Masked, frozen=True, kw_only=True):
-    """A received event: `event` raw, `native` in the native format. Its repr is masked.
+    """A received event: `event` as received, `native` in the native format. Its repr is masked.
 
     `conversion_id` is the id of its conversion, if it has one; `index` is the position of the
     conversion in the submission; `repeated` are the fields that a retry repeats.
@@ -143,9 +144,9 @@ class TagRemark(Masked, frozen=True, kw_only=True):
 
 
 class FiringResult(msgspec.Struct, frozen=True, kw_only=True):
-    """The tags that fired for a submission, and those that did not, with the reason.
+    """The tags that fired for a submission, and why the others did not.
 
-    `responses` contains the additions of fired tags to the answer, by the index of their entry.
+    `responses` has what fired tags add to the answer, by the index of their entry.
     """
 
     fired: tuple[AcceptedConversion, ...] = ()
@@ -154,10 +155,10 @@ class FiringResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TagCall(msgspec.Struct, frozen=True, kw_only=True):
-    """The call to runContainer with which a tag created an event.
+    """The runContainer call by which a tag created an event.
 
     `id` is the same when a repeated run creates the same event. `root` names the run of the first
-    tag, `tags` the calling tags, first to last.
+    tag; `tags` lists the calling tags, first to last.
     """
 
     id: str
@@ -166,18 +167,19 @@ class TagCall(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BrowserWait(msgspec.Struct, frozen=True, kw_only=True):
-    """A browser waits for the answer. `pixels` is whether it can send pixels."""
+    """A browser waits for the answer. `pixels` is whether it can load pixels."""
 
     pixels: bool = False
 
 
 class EventOrigin(Masked, frozen=True, kw_only=True):
-    """How events arrived: what tags may know and do about it.
+    """Where events came from: what tags may read about that, and how they may respond.
 
-    `request` is the part that tags may read, `client` the client template that parsed it. `waits`:
-    a browser waits for the response. `from_page`: a page sent the events, or the event from
-    which a tag created them. `call`: a tag created the events. `persons` lists the people of the
-    tag's own event: their opt-outs apply to the created events. Its repr is masked.
+    `request` is the part that tags may read, `client` the client template that parsed it. `waits`
+    is set if a browser waits for the response. `from_page` is whether a page sent the events, or
+    the event from which a tag created them. `call` is set if a tag created the events. `persons`
+    lists the people of the tag's own event: their opt-outs apply to the created events. Its repr is
+    masked.
     """
 
     in_repr = ("client",)
@@ -200,7 +202,7 @@ class TagOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ContainerRun(msgspec.Struct, frozen=True, kw_only=True):
-    """The tags that fired for an event of a client, and their additions to its answer."""
+    """The tags that fired for an event of a client, and what they add to its answer."""
 
     tags: tuple[TagOutcome, ...] = ()
     responses: tuple[TagResponse, ...] = ()
@@ -223,12 +225,12 @@ class DispatchesTags(Protocol):
     ) -> FiringResult:
         """Return an entry for each tag that fires for each event; indexes start at `first`.
 
-        `held` is why conversions are held, by index: their tags are held, too.
+        `held` has the reasons of held conversions, by index: their tags are held, too.
         """
 
 
 class GoogleToken(msgspec.Struct, frozen=True, kw_only=True):
-    """An access token. `life` is its validity in milliseconds."""
+    """An access token. It is valid for `life` milliseconds."""
 
     text: Secret
     life: int
@@ -242,7 +244,7 @@ class NoGoogleToken(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GoogleTokenSource(Protocol):
-    """A source of tokens: a service account, by key or of this machine."""
+    """A source of tokens: a service account, with a key or provided by this machine."""
 
     async def token(self, scopes: tuple[str, ...]) -> GoogleToken | NoGoogleToken:
         """Request a token for scopes. Raises only CancelledError."""

@@ -73,5 +73,5 @@ class Web(Protocol):
     async def ask(self, asked: WebRequest) -> Response | NoResponse:
         """Send a request. Raises only CancelledError: a failure is a NoResponse.
 
-        For a forbidden address, nothing is sent.
+        Nothing is sent to a forbidden address.
         """

@@ -1,6 +1,6 @@
 """Preview sessions: the user of each, its end, and its latest requests.
 
-Sessions are in memory only, few, and short. Without a session, nothing is recorded.
+Sessions are kept only in memory; they are few and short. Without a session, nothing is recorded.
 """
 
 from collections import deque
@@ -20,7 +20,7 @@ from twite.gateway.preview.trace import (
 )
 from twite.redaction.mask_text import masked_path, masked_query
 
-HEADER: Final = "x-gtm-server-preview"  # as Google's preview calls it
+HEADER: Final = "x-gtm-server-preview"  # the name that Google's preview uses
 COOKIE: Final = "gtm_preview"
 LASTS: Final = HOUR
 HANDLED_WITHIN: Final = (
@@ -37,7 +37,7 @@ DryRun = Callable[[str, bytes, RequestTrace], None]
 
 
 class PreviewUnavailable(OperatorError):
-    """No session can be opened: other processes would get some of its requests, and send them."""
+    """No session can be opened: some of its requests would reach other processes, which send."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -48,7 +48,7 @@ class PreviewUnavailable(OperatorError):
 
 
 class PreviewSession:
-    """A session. `version` changes with each recorded text."""
+    """A session. `version` increases with each recorded text."""
 
     def __init__(
         self, id_: str, *, who: str, token: Secret, sends_nothing: bool, until: int, ends_at: int
@@ -93,7 +93,7 @@ class PreviewSessions:
         return bool(self._by_token)
 
     def open(self, who: str, *, sends_nothing: bool) -> PreviewSession:
-        """Open a session; beyond the limit, the oldest one ends. Raises PreviewUnavailable."""
+        """Open a session; at the limit, the oldest session ends. Raises PreviewUnavailable."""
         if self.shares_port:
             raise PreviewUnavailable
         self._expire()
@@ -121,7 +121,7 @@ class PreviewSessions:
         return [session for session in self._by_token.values() if session.who == who][::-1]
 
     def named(self, id_: str, *, who: str) -> PreviewSession | None:
-        """Return a user's session by its id, or the latest one."""
+        """Return a user's session by its id, or the latest session if the id is LATEST."""
         found = self.of(who)
         return next((each for each in found if id_ in {each.id, LATEST}), None)
 
@@ -134,7 +134,7 @@ class PreviewSessions:
         query: str,
         headers: Iterable[tuple[str, str]],
     ) -> RequestTrace | None:
-        """Begin the trace of a request with this token; None if it belongs to no session."""
+        """Begin the trace of a request with this token; None if no session has the token."""
         self._expire()
         session = self._by_token.get(_digest(token))
         if session is None:
@@ -183,5 +183,5 @@ class PreviewSessions:
 
 
 def _digest(token: str) -> bytes:
-    """Return the key of a token: a look-up by it tells nothing about other tokens."""
+    """Return the lookup key of a token: it does not let anyone guess other tokens."""
     return blake2b(token.encode("utf-8", "replace"), digest_size=16).digest()

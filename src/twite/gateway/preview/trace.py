@@ -1,6 +1,7 @@
 """A previewed request: what Twite did with it. All texts are masked when they are recorded.
 
-`current()` is the trace of the request that is being handled; without a session, there is none.
+`current()` returns the trace of the request that is being handled, or None if the request belongs
+to no session.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -97,10 +98,11 @@ class PreviewedRequest(msgspec.Struct, kw_only=True):
 
 
 class RequestTrace:
-    """Records one request into `seen`. `sends_nothing`: neither stored nor sent.
+    """Records one request into `seen`.
 
-    `id` connects deliveries with the trace. `dry_run` runs a tag's entry without sending.
-    `handling` tells whether the request may still be handled: a task that outlives it is not.
+    If `sends_nothing`, the request is neither stored nor sent. `id` connects deliveries with the
+    trace. `dry_run` runs a tag's entry without sending. `handling` returns whether the request may
+    still be in progress; tasks that outlive the request are not traced.
     """
 
     def __init__(
@@ -120,7 +122,7 @@ class RequestTrace:
         self._left = [MOST_TEXT]  # shared with `prolonged` traces
 
     def prolonged(self) -> "RequestTrace":
-        """Return a trace of the same request for a task that ends soon, whenever it began."""
+        """Return a trace of the same request for a short task that may begin after the request."""
         other = copy(self)
         other.handling = lambda: True
         return other
@@ -150,7 +152,7 @@ class RequestTrace:
     def event(
         self, name: str, data: Mapping[str, object], consent: str, mask: LineMask
     ) -> PreviewEvent | None:
-        """Record an event; None if there are too many. `mask` has the secrets of the tags."""
+        """Record an event; None if there are too many. `mask` knows the secrets of the tags."""
         if len(self.seen.events) >= MOST_EVENTS:
             return None
         event = PreviewEvent(
@@ -194,7 +196,7 @@ class RequestTrace:
         self.tell()
 
     def record_entries(self, entries: Iterable[AcceptedConversion]) -> None:
-        """Record what the request would store; if nothing is to be sent, start dry runs of tags."""
+        """Record the entries of the request; if nothing is to be sent, start dry runs of tags."""
         for entry in entries:
             if entry.pixel.startswith(PREFIX):
                 if self.sends_nothing and entry.suppressed is None and self._dry_run is not None:
@@ -216,7 +218,7 @@ class RequestTrace:
                 self.tell()
 
     def run(self, name: str, mask: LineMask, templates: Iterable["Template"] = ()) -> "RunRecorder":
-        """Return a recorder of a run; its texts pass the mask."""
+        """Return a recorder for a run; it masks all texts with `mask`."""
         run = PreviewRun(
             name=self.shortened(name),
             permissions=tuple(
@@ -229,12 +231,12 @@ class RequestTrace:
         return RunRecorder(self, run, mask)
 
     def tell(self) -> None:
-        """Record that there is something new."""
+        """Increase the version, because something was recorded."""
         self.seen.version += 1
         self._changed()
 
     def shortened(self, text: str) -> str:
-        """Return a text within the bounds of the request."""
+        """Shorten a text to the limits of a text and of the request."""
         text = text if len(text) <= LONGEST else text[:LONGEST] + LEFT_OUT
         if len(text) > self._left[0]:
             text = LEFT_OUT if text else ""
@@ -297,7 +299,7 @@ def _only(masked: object) -> object:
 
 
 def _spelled(effect: AnyEffect) -> tuple[str, str]:
-    """Return the kind of a line, and its text before masking."""
+    """Return the kind of a line, and its unmasked text."""
     match effect:
         case HttpEffect():
             headers = f" [{', '.join(effect.headers)}]" if effect.headers else ""
@@ -344,9 +346,9 @@ def current() -> RequestTrace | None:
 
 
 def set_current(trace: RequestTrace | None) -> None:
-    """Record what this task and its child tasks do into the trace.
+    """Record in the trace what this task and its child tasks do.
 
-    A server may handle the next request of a connection in a child task, which then sets None.
+    A server may handle the next request of a connection in a child task: that task sets None.
     """
     _CURRENT.set(trace)
 

@@ -1,7 +1,7 @@
 """Clients: templates that claim a request, run the container, and answer.
 
-Clients run in the order of priority, until one claims the request. Its events are on disk before
-the answer is sent.
+Clients run in the order of priority, until one claims the request. The events of the client are on
+disk before the answer is sent.
 """
 
 import asyncio
@@ -45,11 +45,11 @@ MOST_SENTENCES: Final = 1_000
 
 @dataclass(slots=True, eq=False, repr=False)
 class Clients:
-    """Offers requests to the clients.
+    """Passes requests to the clients until one of them claims the request.
 
-    `runs` knows templates by their client's name. `outbound` sends requests for a client;
-    `registrable` finds the registrable domain of a host. A client without an answer after `within`
-    milliseconds is cancelled.
+    `runs` runs the templates, by the name of their client. `outbound` sends requests for a client;
+    `registrable` finds the registrable domain of a host. A client that has not answered after
+    `within` milliseconds is cancelled.
     """
 
     clients: Sequence[TemplateClient]
@@ -144,7 +144,7 @@ class Clients:
         )
 
     async def _passed(self, client: TemplateClient, turn: Turn) -> None:
-        """Record the log lines of a client that claims nothing. Its other effects are ignored."""
+        """Process a turn that claims nothing: apply its storage changes, and report its faults."""
         for effect in turn.effects:
             if isinstance(effect, Keep | Forget):
                 self.storage.change(client.template, effect)
@@ -156,7 +156,7 @@ class Clients:
             await self.runs.end(client.name, turn.run)
 
     def _site(self, client: TemplateClient, request: Incoming) -> ResponseSite:
-        """Return where tags may set cookies: only for pages of the gateway's own site."""
+        """Return the site where tags may set cookies, which they may only for its own pages."""
         host, page = host_of(request).lower(), _page_of(request)
         site = self.registrable(host)
         ours = page in {"", host} or (site is not None and self.registrable(page) == site)
@@ -172,7 +172,7 @@ class Clients:
         self.observer.see(ClientSaid(client=client, text=line.text, own=line.own))
 
     def _report_fault(self, client: TemplateClient, sentence: str) -> None:
-        """Report a fault of a template, but not for each request that meets it."""
+        """Report a template's fault, at most once a minute for the same fault."""
         now, key = self.clock.elapsed(), (client.name, sentence)
         if now - self._said.get(key, -AGAIN) >= AGAIN:
             if len(self._said) >= MOST_SENTENCES:
@@ -199,7 +199,7 @@ class Clients:
         task = asyncio.create_task(talk.go_on(turn, within=self.within))
         self._talks.add(task)
         task.add_done_callback(self._talks.discard)
-        self._asking -= 1  # from here on, the conversation is counted
+        self._asking -= 1  # from now on it is counted in `_talks`
         try:
             return await asyncio.shield(talk.answered)
         finally:

@@ -50,10 +50,10 @@ Kept = asyncio.Future[ContainerRun]
 class TemplateClient(Masked, frozen=True, kw_only=True):
     """A client: a template with its fields; `source` is the source of its events.
 
-    Fields of a client in a `container` may refer to variables; with `defaults`, missing fields get
-    their defaults. `secrets` never appear in the log; `field_secrets`, which are those in the
-    fields, are masked in its events. `allow_hosts` names hosts that may have private addresses.
-    `headers` are added to a request that has none of them.
+    The fields of a client in a `container` may refer to variables. With `defaults`, missing fields
+    get the template's defaults. `secrets` never appear in the log; `field_secrets` are the secrets
+    in the fields, and are masked in the client's events. `allow_hosts` names hosts that may have
+    private addresses. `headers` are added to requests without any of these headers.
     """
 
     in_repr = ("name",)
@@ -70,7 +70,7 @@ class TemplateClient(Masked, frozen=True, kw_only=True):
     headers: SuppliedHeaders = ()
 
     def fields_for(self, request: Incoming, *, now: int, draw: int = 0) -> dict[str, Tree]:
-        """Return the fields with the values of variables; `draw` is the random seed.
+        """Return the fields with variables replaced by their values; `draw` is the random seed.
 
         Raises Unfilled.
         """
@@ -95,27 +95,27 @@ class RunsContainer(Protocol):
         client: TemplateClient,
         waits: bool,
     ) -> ContainerRun:
-        """Return the tags that fired, after the commit.
+        """Accept the event; after the commit, return the tags that fired.
 
-        `waits` is whether the response was not sent yet. Raises MalformedRequest, LedgerFull,
+        `waits` is whether the response is still to be sent. Raises MalformedRequest, LedgerFull,
         LedgerUnavailable; nothing is stored then.
         """
         ...
 
 
 class ClientEffects(Protocol):
-    """Sends the outbound requests of clients. `log_message` gets messages for its author."""
+    """Sends the requests of clients. `log_message` gets messages for the template's author."""
 
     async def fetch(
         self, request: HttpEffect, *, client: TemplateClient, log_message: Callable[[str], None]
     ) -> EffectAnswer:
-        """Send an HTTP request; return the answer, or the reason why there is none."""
+        """Send an HTTP request; return the response, or the reason why there is none."""
         ...
 
     def calls(
         self, *, log_message: Callable[[str], None], mark: bytes
     ) -> Callable[[Service], Awaitable[EffectAnswer]]:
-        """Return an object that performs the Google calls of one run.
+        """Return a function that performs the Google calls of one run.
 
         `mark` is unique to the run.
         """
@@ -126,8 +126,9 @@ class ClientEffects(Protocol):
 class ClientConversation:
     """One claimed request.
 
-    `answered` becomes the response, or the reason why there is none. `log_message` gets messages
-    for the template's author; `lines` gets what the template logs. `mark` is unique to the run.
+    `answered` is completed with the response, or with the error that prevented it. `log_message`
+    gets messages for the template's author; `lines` gets what the template logs. `mark` is unique
+    to the run.
     """
 
     client: TemplateClient
@@ -145,12 +146,13 @@ class ClientConversation:
     answered: asyncio.Future[ClientResponse] = field(init=False, default_factory=asyncio.Future)
     _response: ClientResponse = field(init=False, default_factory=ClientResponse)
     _responds: bool = field(init=False, default=False)
-    # The tasks whose results are awaited, and by effect the events being committed.
+    # The tasks whose results the template waits for, and the events being committed, with the
+    # number of their effect.
     _asked: set[Asked] = field(init=False, default_factory=set)
     _kept: list[tuple[int, Kept]] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
-        # A failure that no caller awaits is not logged.
+        # Retrieve the exception, so that asyncio does not log it if no caller waits.
         self.answered.add_done_callback(lambda future: future.cancelled() or future.exception())
         self._call = self.outbound.calls(log_message=self.log_message, mark=self.mark)
         if (trace := current()) is not None:
@@ -194,7 +196,7 @@ class ClientConversation:
             turn = await self.runs.resume(
                 self.client.name, turn.run, answers, now=self.runs.clock.now()
             )
-        # Commits in progress are finished, whatever the outcome of the run.
+        # Commits in progress are completed, whatever the outcome of the run.
         await self._on_disk()
 
     def _perform(self, effect: AnyEffect) -> tuple[EffectAnswer, ...]:
@@ -239,7 +241,7 @@ class ClientConversation:
         return (await asked,)
 
     async def _after_event(self, effect: AfterEvent) -> tuple[EffectAnswer, ...]:
-        """Report the tags that fired. None has run yet: each is only queued."""
+        """Report the tags that fired. They are only queued: none has run yet."""
         ran = await self._on_disk(effect.event)
         tags: list[Tree] = [
             {"id": outcome.tag, "status": outcome.status, "executionTime": 0}
@@ -249,7 +251,7 @@ class ClientConversation:
         return (EffectAnswer(id=effect.id, value={"tags": tags}),)
 
     async def _on_disk(self, event: int = 0) -> list[ContainerRun]:
-        """Wait for the events of runContainer, or for the event of one effect."""
+        """Wait until all events of runContainer, or the event of one effect, are on disk."""
         kept = [call for number, call in self._kept if event in {0, number}]
         return await asyncio.gather(*kept)
 
@@ -260,7 +262,7 @@ class ClientConversation:
             self.log_message(str(unfit))
 
     async def _answer(self) -> None:
-        """Respond after all events of runContainer are on disk. Raises a commit's error."""
+        """Respond once all events of runContainer are on disk. Raises the error of a commit."""
         if not self._responds or self.answered.done():
             return
         ran = await self._on_disk()
@@ -272,7 +274,7 @@ class ClientConversation:
         self.answered.set_result(beneath(self._response, tags))
 
     async def _come(self, turn: Turn) -> tuple[EffectAnswer, ...]:
-        """Wait for results, or for the time at which the template wants to be resumed."""
+        """Wait for results, or until the time when the template is to be resumed."""
         waiting: set[asyncio.Task[tuple[EffectAnswer, ...]]] = set(self._asked)
         if turn.wake_at is not None:
             waiting.add(asyncio.create_task(self._woken(turn.wake_at)))

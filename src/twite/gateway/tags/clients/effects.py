@@ -1,4 +1,4 @@
-"""Effects of client templates: events accepted, HTTP requests and Google calls sent."""
+"""Effects of client templates: accept events, send HTTP requests, perform Google calls."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
@@ -61,7 +61,7 @@ class ClientEvents:
 def _visitor(request: Incoming, *, now: int) -> Visitor:
     """Return the visitor of the event.
 
-    What the template says about the visitor is trusted, because the operator chose the template.
+    The template's data about the visitor is trusted, because the operator chose the template.
     """
     headers = dict(request.headers)
     return Visitor(
@@ -134,6 +134,6 @@ class ClientOutbound:
 
 
 def _log_no_answer(came: GoogleResponse, log_message: LogMessage) -> None:
-    """Log why Google did not respond, because a client keeps no record of its attempts."""
+    """Log why Google did not respond, because a client's attempts are not recorded."""
     if isinstance(came, NoResponse):
         log_message(f"no answer from Google: {came.reason}")

@@ -1,7 +1,7 @@
-"""Google services for templates: access tokens, and requests that carry them.
+"""Google services for templates: access tokens, and requests that use them.
 
     getGoogleAuth ──▶ GoogleClient.send ─▶ TokenCache ─▶ GoogleTokenSource (the port)
     BigQuery, Firestore, … ─▶ GoogleCalls ─▶ GoogleClient.send ─▶ Web (the port of all templates)
 
-The tag run or client conversation limits and counts the requests.
+Tag runs and client conversations limit and count the requests.
 """

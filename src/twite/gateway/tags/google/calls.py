@@ -1,8 +1,8 @@
 """Perform a template's calls to Google's services (BigQuery, Firestore, …).
 
 A refused call returns the result that Google's reference describes. `log_message` gets messages for
-the template's author or the operator. Insert ids deduplicate rows and documents when a delivery
-runs again.
+the template's author or the operator. Insert ids prevent duplicate rows and documents when a
+delivery runs again.
 """
 
 import re
@@ -46,8 +46,8 @@ _TIME_AS_TEXT: Final = re.compile(r"[0-9]{10}(?:[0-9]{3}){0,2}", re.ASCII)
 class InsertIds:
     """The insert ids of one run.
 
-    `of` identifies the run, and is the same if the run is repeated. `at` is the start time of the
-    run's clock, in milliseconds.
+    `of` identifies the run, and stays the same if the run is repeated. `at` is the start time of
+    the run's clock, in milliseconds.
     """
 
     def __init__(self, of: bytes, *, at: int = 0) -> None:
@@ -110,7 +110,7 @@ class Transactions:
     async def begin(self, project: str, *, former: Tree) -> GoogleResult:
         """Begin a transaction.
 
-        `former` is the id of the transaction that it repeats after a conflict.
+        `former` is the id of the transaction that this one repeats after a conflict.
         """
         asking = firestore.begin(project, former=former if isinstance(former, str) else None)
         result = await self._ask(asking, firestore.begun)
@@ -119,7 +119,7 @@ class Transactions:
         return result
 
     def check(self, transaction: str, project: str) -> None:
-        """Raise RequestNotSent if the run has no such transaction in the project."""
+        """Raise RequestNotSent unless the transaction is open, and in this project."""
         found = self._open.get(transaction)
         if found is None:
             raise RequestNotSent("the transaction is not open")
@@ -127,12 +127,12 @@ class Transactions:
             raise RequestNotSent("the transaction belongs to a different project")
 
     def keep(self, transaction: str, project: str, write: FirestoreWrite) -> None:
-        """Keep a write until the commit. Raises RequestNotSent."""
+        """Remember a write for the commit. Raises RequestNotSent."""
         self.check(transaction, project)
         self._open[transaction].writes += (write,)
 
     async def commit(self, transaction: str) -> GoogleResult:
-        """Send the kept writes; the value is their ids in order. Raises RequestNotSent."""
+        """Send the remembered writes; the value is the list of their ids. Raises RequestNotSent."""
         found = self._taken(transaction)
         asking = firestore.commit(found.project, found.writes, transaction=transaction)
         result = await self._ask(asking, firestore.done)
@@ -143,7 +143,7 @@ class Transactions:
         )
 
     async def rollback(self, transaction: str) -> GoogleResult:
-        """End the transaction without a write. Raises RequestNotSent."""
+        """End the transaction without its writes. Raises RequestNotSent."""
         found = self._taken(transaction)
         return await self._ask(firestore.rollback(found.project, transaction), firestore.done)
 
@@ -163,7 +163,7 @@ LogMessage = Callable[[str], None]
 
 
 class GoogleCalls:
-    """The Google calls of one run. `sends` sends a request."""
+    """Performs the Google calls of one run. `sends` sends a request."""
 
     def __init__(
         self, google: GoogleClient, *, sends: Sends, log_message: LogMessage, marks: InsertIds
@@ -189,7 +189,7 @@ class GoogleCalls:
         return EffectAnswer(id=service.id, value=result.value, reason=result.reason)
 
     def _act(self, service: Service) -> "_Act":
-        """Return the method of a service. Raises RequestNotSent if it is unknown or unset."""
+        """Return the method of a service. Raises RequestNotSent if it is unknown, or not set up."""
         act = _ACTS.get(service.name)
         if act is None:
             raise RequestNotSent("is not a Google service", reason=FAILED)
@@ -234,7 +234,7 @@ class GoogleCalls:
         return await self._ask(asking, firestore.query_result)
 
     async def write(self, given: "_Given") -> GoogleResult:
-        """Write a Firestore document. Within a transaction, the write is kept until the commit."""
+        """Write a Firestore document; in a transaction, only the commit sends the write."""
         path, fields, options = given.text(0), given.at(1), given.mapping(2)
         project = await self._project(options.get("projectId"))
         write = firestore.write(
@@ -331,7 +331,7 @@ def _transaction(options: Mapping[str, Tree]) -> str | None:
 
 
 def _without(came: GoogleResponse) -> GoogleResult:
-    """Return the message for a template whose call got no response, or an incomplete one."""
+    """Return the result of a call that got no response, or an incomplete one."""
     if isinstance(came, GoogleRequestDenied):
         return GoogleResult(reason=NOT_CONFIGURED)
     late = isinstance(came, NoResponse) and came.reason == "no answer in time"

@@ -1,4 +1,4 @@
-"""Requests to Google: endpoints, cached access tokens, and the requests that carry them."""
+"""Requests to Google: endpoints, cached access tokens, and the requests that use them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # A token must still be valid when the request arrives.
 AHEAD: Final = 2 * MINUTE
-# Google would refuse the same request again, so callers get the same result for this long.
+# Google would refuse the same request again, so its refusal is reused for this long.
 REFUSED_FOR: Final = 30 * SECOND
 # Scopes may contain data of an event, so their number is limited.
 MOST_SCOPES: Final = 64
@@ -50,7 +50,7 @@ class TokenCache:
         if asking is None:
             asking = self._asking[key] = asyncio.create_task(self._ask(key))
             asking.add_done_callback(lambda _: self._asking.pop(key, None))
-        # If a caller gives up, the others still wait for the same token.
+        # If one caller gives up, the others continue to wait for the same token.
         return await asyncio.shield(asking)
 
     def forget(self, scopes: Scopes, token: Secret) -> None:
@@ -87,22 +87,22 @@ class TokenCache:
 
 
 _APIS: Final = "googleapis.com"
-# Other hosts that Twite's own service calls use. A template's requests to these hosts stay
+# Other hosts that Twite's own service calls use. Requests by templates to these hosts stay
 # unchanged.
 _BESIDE: Final = frozenset({"www.google-analytics.com", "www.googletagmanager.com"})
 
 
 class GoogleEndpoints:
-    """The targets of Google requests.
+    """The addresses to which Google requests are sent.
 
-    `api_url` replaces all of googleapis.com; paths stay unchanged.
+    `api_url` replaces all hosts under googleapis.com; paths stay unchanged.
     """
 
     def __init__(self, api_url: str | None = None) -> None:
         self._instead = None if api_url is None else _parsed(api_url)
 
     def of(self, url: str, *, own: bool = False) -> str:
-        """Return the target of a request; `own` is whether a Google service call needs it."""
+        """Return the address to use for `url`; `own` is whether a Google service call uses it."""
         instead, meant = self._instead, read(url)
         if instead is None or meant is None:
             return url
@@ -117,7 +117,7 @@ class GoogleEndpoints:
         return moved
 
     def redirected(self, asked: WebRequest, *, own: bool) -> WebRequest:
-        """Return a request to its target. The host of `api_url` may have a private address."""
+        """Return a request to the new address. The host of `api_url` may have a private address."""
         url = self.of(asked.url, own=own)
         if self._instead is None or url == asked.url:
             return asked
@@ -138,7 +138,7 @@ def may_carry(url: str) -> bool:
 
 
 def is_of_the_apis(host: str) -> bool:
-    """Return whether a host is under googleapis.com, in the form used for connections."""
+    """Return whether a host, in the form used for connections, is under googleapis.com."""
     return host == _APIS or host.endswith(f".{_APIS}")
 
 
@@ -174,7 +174,7 @@ class GoogleRequestDenied(msgspec.Struct, frozen=True, kw_only=True):
 class GoogleClient:
     """A client for Google's services.
 
-    Without an `account`, it only sends requests without a token.
+    Without an `account`, it sends only requests that need no token.
     """
 
     def __init__(
@@ -193,16 +193,16 @@ class GoogleClient:
         return self._tokens is not None
 
     async def project(self) -> str | None:
-        """Return the default project (GOOGLE_CLOUD_PROJECT at Google)."""
+        """Return the default project (at Google: GOOGLE_CLOUD_PROJECT)."""
         return None if self._account is None else await self._account.project()
 
     async def send(
         self, asked: WebRequest, *, scopes: Scopes | None, by: Sends, own: bool = False
     ) -> Response | NoResponse | GoogleRequestDenied:
-        """Send a request, with a token if there are scopes.
+        """Send a request, with a token if `scopes` is given.
 
-        `own` is whether a Google service call needs it. After a refused token, the request is
-        repeated once with a new token. Tokens are sent only to Google.
+        `own` is whether a Google service call makes the request. If Google refuses the token, the
+        request is repeated once with a new token. Tokens are sent only to Google.
         """
         there = self._places.redirected(asked, own=own)
         if scopes is None:

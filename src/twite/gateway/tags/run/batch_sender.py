@@ -81,7 +81,7 @@ class TagBatchSender(BatchHandler):
     async def take(self, batch: Batch) -> None:
         """Run a batch and settle each of its deliveries.
 
-        If the store fails, deliveries that ran stay `sending` until their lease expires.
+        If the store fails, deliveries that have run stay `sending` until their lease expires.
         """
         tasks = [
             asyncio.create_task(self._run_delivery(batch, delivery))
@@ -96,7 +96,7 @@ class TagBatchSender(BatchHandler):
             raise
 
     async def give_back(self, batch: Batch, deliveries: Sequence[int], *, wait: int = 0) -> None:
-        """Return deliveries that did not run to the queue. This does not count as an attempt."""
+        """Requeue deliveries that did not run. This does not count as an attempt."""
         await self._settler.give_back(batch, deliveries, wait=wait)
 
     async def _run_delivery(self, batch: Batch, delivery: Delivery) -> None:
@@ -140,7 +140,7 @@ class TagBatchSender(BatchHandler):
             await self._count_fault(batch, delivery, error, tag_run, at=at)
 
     def _record_cost(self, tag_run: TagRun | str, ran: RunOutcome) -> None:
-        """Record the cost of a run; a tag that passed a limit is slowed down."""
+        """Record the cost of a run, and slow down a tag that exceeded a limit."""
         if not isinstance(tag_run, str) and tag_run.lost is not None:
             self._trials.lose(self._whose, tag_run.lost)
         else:
@@ -150,15 +150,15 @@ class TagBatchSender(BatchHandler):
         self.circuit_breaker.slow_down(self._trials.rest(self._whose))
 
     def _tag_run(self, delivery: Delivery) -> TagRun | str:
-        """Return the tag run, or the reason why there is none."""
+        """Return the run of the delivery's tag, or the reason why it cannot run."""
         try:
             payload = read(delivery.body, name=self.rule.pixel, seal=self.seal)
         except NotOpened as unopened:
             return str(unopened)
         except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
             return f"the queued payload cannot be read: {wrong}"
-        # The seed is secret, and the same for every run of this delivery. A first turn before the
-        # response has its own seed.
+        # The seed is secret, and is the same for every run of this delivery. A first turn before
+        # the response has its own seed.
         seed = blake2b(f"{self.rule.pixel}\0{delivery.id}".encode(), digest_size=6).digest()
         return TagRun(
             self.run_context,
@@ -172,13 +172,13 @@ class TagBatchSender(BatchHandler):
         )
 
     async def _record_decision(self, delivery: Delivery) -> None:
-        """Store that the pending triggers matched: a retry must not decide again.
+        """Store that the pending triggers matched, because a retry must not evaluate them again.
 
         Raises LedgerUnavailable.
         """
 
         def write(name: str, body: bytes) -> bytes | None:
-            # Another sender may have settled the delivery: then this is the next one.
+            # If another sender has settled the delivery, `body` is that of the next delivery.
             is_same = name == self.rule.pixel and body == delivery.body
             return decided(body) if is_same else None
 
@@ -216,11 +216,11 @@ class TagBatchSender(BatchHandler):
         )
         self.run_context.engine_pool.record_run(self.rule.pixel, is_spent=ran.is_spent)
         if ran.undecided and not ran.passed_a_limit:
-            return  # deliveries that need no look-up go on
+            return  # deliveries that need no lookup continue
         if ran.succeeded or not (ran.may_pass or ran.passed_a_limit):
             self.circuit_breaker.record_response()
         else:
-            # The tag's other deliveries would also hang, and each would reach the limits.
+            # The tag's other deliveries would also hang, or reach the limits.
             self.circuit_breaker.record_failure(randomness=self.randomness.fraction())
 
     async def _count_fault(
@@ -278,8 +278,9 @@ class TagWorkers:
             observer=self.observer,
             pause=pause,
         )
-        # Much longer than most runs. A run that waits longer, for a setup tag of other runs, keeps
-        # its claim (`holding`): only a gateway that has ended loses its claims to another one.
+        # Much longer than most runs. A run that waits even longer, for a setup tag that other runs
+        # use, does not lose its claim, which is in `holding`: only when a gateway has ended do its
+        # claims expire.
         lease = max(_SHORTEST_LEASE, 3 * rule.timeout)
         batch_handler = TagBatchSender(
             container_config=self._of[rule.pixel],
