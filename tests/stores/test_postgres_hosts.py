@@ -221,7 +221,9 @@ async def test_connection_lost_during_opening_is_explained(postgres_url, monkeyp
 def test_pooler_without_prepared_statements_is_named_with_the_solution(error):
     reason = Address("postgresql://twite@db/ledger").reason(error('prepared statement "x" …'))
 
-    assert reason.startswith("the pooler keeps no prepared statements: add statement_cache_size=0")
+    assert reason.startswith(
+        "the pooler does not support prepared statements: add statement_cache_size=0"
+    )
 
 
 async def test_database_without_utf8_is_refused(postgres_server):

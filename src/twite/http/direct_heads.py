@@ -11,7 +11,7 @@ _MOST_HEADS: Final = 512
 
 
 class DirectHead(NamedTuple):
-    """The content of a request's head, if admissible; its body has `length` bytes."""
+    """The parsed head of a request that may be handled directly; `length` is its body's size."""
 
     source: Source
     weight: int
@@ -20,9 +20,9 @@ class DirectHead(NamedTuple):
 
 
 class DirectHeads:
-    """The heads of recent requests, as bytes, with what the parser read in them.
+    """The heads of recent requests, as raw bytes, with the result of parsing each.
 
-    Only heads without an idempotency key are kept, of connections that stay open.
+    A head is kept only if it has no idempotency key and its connection stays open.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Limits of the HTTP layer: sizes, times, admission of requests, delays of refusals."""
+"""Limits of the HTTP layer: sizes, timeouts, concurrent requests, and delays after refusals."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final, final
@@ -21,7 +21,7 @@ class HttpLimits(msgspec.Struct, frozen=True, kw_only=True):
     `in_hand` the total size of their bodies; further requests are refused with 429. `page_body`,
     `page_requests` and `page_in_hand` are the same limits for browser requests, which have no key.
     `discarded` is the part of a refused body that is read, so that the client sees the response
-    before the connection closes. `tell_seconds` is the interval of log lines about too many
+    before the connection closes. `tell_seconds` is the time between two log lines about too many
     connections.
     """
 
@@ -34,7 +34,7 @@ class HttpLimits(msgspec.Struct, frozen=True, kw_only=True):
     connections: int = 4_096
     requests: int = 1_024
     in_hand: int = 64 * 1024 * 1024
-    page_body: int = 64 * 1024  # the limit of browsers for sendBeacon
+    page_body: int = 64 * 1024  # browsers limit sendBeacon to this
     page_requests: int = 512
     page_in_hand: int = 16 * 1024 * 1024
     discarded: int = 8 * 1024 * 1024
@@ -92,8 +92,8 @@ class AdmissionGate:
 
     def admits(self, weight: int) -> bool:
         """Admit a request of this weight; return False if there is no room for it."""
-        # One request is always admitted. Otherwise, a body larger than the whole limit could never
-        # be.
+        # One request is always admitted. Otherwise, a body larger than the whole limit would never
+        # be accepted.
         if self._inside and (self._inside >= self._requests or self._weight + weight > self._size):
             return False
         self._inside += 1
@@ -119,7 +119,7 @@ class AdmissionGate:
 _BUSY: Final = again(429, "too_busy")
 
 
-REFUSALS: Final = 600  # per address and minute: a page with a wrong key is not delayed
+REFUSALS: Final = 600  # per address and minute; high enough not to delay a page with a wrong key
 # Refusals that anyone can cause: no key, forbidden, no such route, too many requests.
 DELAYED: Final = frozenset({401, 403, 404, 405, 429, 503})
 

@@ -39,7 +39,8 @@ class Origins:
     """Finds sources by the origins of their pages.
 
     A source without origins accepts no browser requests. `rate` is the limit of requests per minute
-    from one address, for all sources; a source may have a limit for all its visitors.
+    from one address to all sources together; a source may also limit the requests of all its
+    visitors together.
     """
 
     def __init__(
@@ -123,16 +124,16 @@ class Origins:
         return source
 
     def _wait(self, source: Source, address: str | None) -> int:
-        """Return the milliseconds until this address and this source may send again."""
+        """Count a request; return the milliseconds until this address or source may send again."""
         now = self._clock.elapsed()
         wait = self._addresses.spend(line_of(address), now=now)
         whole = self._sources.get(source.name)
-        # An address stopped by its own limit uses nothing of the shared limit.
+        # A request refused by the limit of its address does not count towards the source's limit.
         return wait if wait or whole is None else whole.spend(source.name, now=now)
 
 
 def page_origin(headers: Mapping[bytes, bytes]) -> str | None:
-    """Return the origin of the page: `Origin`, or else that of `Referer`; None without either.
+    """Return the page's origin from `Origin`, else from `Referer`; None if both are missing.
 
     Requests for images and same-site scripts have no `Origin`; a page that hides its address sends
     `null`.

@@ -1,4 +1,4 @@
-"""HTTP responses, exceptions as responses: `{"errors": [{"path", "code", "message"}]}`."""
+"""HTTP responses, and conversion of exceptions to `{"errors": [{"path", "code", "message"}]}`."""
 
 import traceback
 from collections.abc import Iterable
@@ -28,13 +28,13 @@ _HEADS: Final = {
 
 
 class Connection(Protocol):
-    """The server's object for a connection. `active` is the current request."""
+    """uvicorn's object for a connection. `active` is the current request."""
 
     active: RequestResponseCycle | None
 
 
 def cycle_of(scope: Scope) -> RequestResponseCycle | None:
-    """Return the server's object for the request; None under another server."""
+    """Return uvicorn's object for the request; None if another server runs the application."""
     extension = scope.get("extensions", {}).get(EXTENSION)
     if extension is None:
         return None
@@ -74,8 +74,8 @@ def head_of(
     return b"%b%d\r\n%b%b\r\n" % (_HEADS[status], length, rest, last)
 
 
-# The error codes of whole requests, besides those of Malformed. The reference page lists them; a
-# test compares the two.
+# The error codes for whole requests, besides the codes of Malformed. The reference page lists them;
+# a test compares the two.
 CODES: Final[dict[str, str]] = {
     "body_unreadable": "the body cannot be read as JSON in UTF-8",
     "body_too_large": "the body is too large",
@@ -119,7 +119,7 @@ AGAIN_SECONDS: Final = 1
 
 
 class HttpResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A complete response. `headers` are added to length and type; `code` is the error code."""
+    """A complete response. `headers` follow length and type; `code` is the error code."""
 
     status: int
     body: bytes
@@ -160,7 +160,7 @@ def error(
 def again(status: int, code: str, seconds: int = AGAIN_SECONDS, *, of: str = "") -> HttpResponse:
     """Build a response that asks for a retry after some seconds.
 
-    `of` names the limited resource.
+    `of` names what is limited.
     """
     named = f"{of}: " if of else ""
     return error(
@@ -201,7 +201,7 @@ _ENCODER: Final = msgspec.json.Encoder()
 NO_ROUTE: Final = error(404, "route", "no such route; /v1/openapi.json lists all routes")
 
 
-# Refusals that a retry would meet again: the client should drop the request.
+# A retry would be refused with the same status: the client should drop the request.
 FOR_GOOD: Final = frozenset({400, 409, 413, 415, 422})
 
 

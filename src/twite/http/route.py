@@ -35,7 +35,7 @@ _PARAMETER: Final = re.compile(r"\\\{(\w+)(:path)?\\\}")
 # HttpLimits.
 NO_BODY: Final = 0  # the body is not read
 SMALL_BODY: Final = 64 * 1024
-FULL_BODY: Final = 1 << 62  # the limit of HttpLimits, which is lower for pages
+FULL_BODY: Final = 1 << 62  # only HttpLimits applies; its limit for pages is lower
 
 
 class HttpRequest(msgspec.Struct):
@@ -54,16 +54,16 @@ class HttpRequest(msgspec.Struct):
     body: bytes = b""
 
     def remove_keys(self) -> None:
-        """Remove source keys from the query and the headers, which tags and clients can read."""
+        """Remove source keys from the query and the headers, so that tags and clients see none."""
         self.scope = self.services.keys.removed(self.scope)
         self.headers = dict(self.scope["headers"])
 
     def query(self) -> dict[str, str]:
-        """Return the query's parameters, the first of each name; {} if there are too many."""
+        """Return the first query parameter of each name; {} if there are too many parameters."""
         return dict(reversed(self.query_pairs()))
 
     def query_pairs(self) -> list[tuple[str, str]]:
-        """Return the query's parameters in their order; [] if there are too many."""
+        """Return the query parameters in their original order; [] if there are too many."""
         try:
             return parse_qsl(
                 self.query_string, keep_blank_values=True, max_num_fields=MAX_PARAMETERS
@@ -112,9 +112,9 @@ class Route(msgspec.Struct, Generic[CallerT], frozen=True, kw_only=True):
     `path` has parameters in braces; `{name:path}` may hold slashes. `methods` is empty for all
     methods. `authenticate` returns the caller for `answer`, or raises HttpRefusal. `label` names
     the route in metrics and the log; `endpoint` is the endpoint of its conversions, and has its own
-    limit of concurrent requests. `refused` converts an exception to a response; the caller is None
-    if unknown. `preflight` answers OPTIONS. `operations` are the ids of the public methods in
-    `openapi/openapi.yaml`. Client templates may claim a `claimable` path.
+    limit of concurrent requests. `refused` converts an exception to a response; its caller is None
+    if the request was not authenticated. `preflight` answers OPTIONS. `operations` are the ids of
+    the public methods in `openapi/openapi.yaml`. Client templates may claim a `claimable` path.
     """
 
     path: str

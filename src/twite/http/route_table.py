@@ -49,7 +49,7 @@ def _tag_route(
     answer: Callable[[HttpRequest, Source | PageVisit], Awaitable[HttpResponse]],
     **operations: str,
 ) -> Route[Source | PageVisit]:
-    """Return the row of a path for tags, with the methods of its operations."""
+    """Return the row of a tag path; it accepts the methods that `operations` name."""
     return Route(
         path=path,
         methods=tuple(method.upper() for method in operations),
@@ -83,7 +83,7 @@ def _read_route(
 
 
 def _rest_of_x(prefix: str) -> Route[None]:
-    """Return the row for the rest of a prefix: 404 in X's shape."""
+    """Return the row that answers all other paths under a prefix with 404 in X's format."""
     return Route(
         path=f"{prefix}{{rest:path}}",
         methods=(),

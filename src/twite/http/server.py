@@ -121,8 +121,8 @@ class Server:
         direct = self._collector.direct
         # Polled, because uvicorn does not report when its sets become empty.
         while loop.time() < until:
-            # A request that is handled directly has no task, and after its client has left, no
-            # connection.
+            # A directly handled request has no task, and no connection either once its client has
+            # left.
             is_occupied = direct is not None and direct.gate.is_occupied
             if not (state.connections or state.tasks or is_occupied):
                 return
@@ -161,13 +161,13 @@ def listening_socket(
             message=f"cannot listen on {host}:{port} ({_reason(error)}). "
             "Stop the process that listens there, or choose another address",
         ) from None
-    # Accepted sockets inherit TCP_NODELAY. asyncio does not set it on a listener from outside, and
-    # the second response of a connection then waits 40 ms for an acknowledgement.
+    # Accepted sockets inherit TCP_NODELAY. asyncio does not set it on a listener that it did not
+    # create, and the second response of a connection then waits 40 ms for an acknowledgement.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 
 
 def _reason(error: OSError | OverflowError) -> str:
-    """Return the system's error message, because asyncio and socket repeat the address."""
+    """Return the system's error message, because those of asyncio and socket repeat the address."""
     number = error.errno if isinstance(error, OSError) else None
     return os.strerror(number) if number is not None and number > 0 else str(error)

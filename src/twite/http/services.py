@@ -51,7 +51,7 @@ class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def front(self) -> Front:
-        """Recognizes requests from this machine. URLs on loopback mean that there is no proxy."""
+        """Recognizes requests from this machine; loopback URLs are taken to mean no proxy."""
         urls = (self.public_url, self.console_url)
         is_public = any(url is not None and not is_own_name(host_of(url) or "") for url in urls)
         return Front(
@@ -65,9 +65,10 @@ class GatewayServices(msgspec.Struct, frozen=True, kw_only=True):
     """The parts of the gateway that routes use.
 
     `ready` returns the reason why requests cannot be accepted now, or None. `metrics` renders the
-    Prometheus text, and `add_up` adds that of other processes. `control_token` authenticates
-    `POST /-/desk`, which does not exist without one. `logins` is None for a gateway without a vault
-    key, `proxy` without a route for Stape's auth proxy. `console` serves all paths under /console.
+    Prometheus text, and `add_up` adds the metrics of other processes. `control_token` authenticates
+    `POST /-/desk`, which does not exist without one. `logins` is None if the gateway has no vault
+    key, `proxy` if no route is configured for Stape's auth proxy. `console` serves all paths under
+    /console.
     """
 
     accept: Accept

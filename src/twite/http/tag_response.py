@@ -59,7 +59,7 @@ def _site(browser: BrowserCookies) -> ResponseSite:
 
 
 def _streamed(answer: HttpResponse, pixels: Sequence[str]) -> HttpResponse:
-    """Return the response as Google's scripts read it: messages, one of which is the response."""
+    """Return the response as a stream for Google's scripts: pixels to send, then the response."""
     body = answer.body.decode("utf-8")
     messages = (
         {"send_pixel": pixels},

@@ -4,8 +4,8 @@ Keys are derived from the strings in the settings.
 
     1 byte version · 4 bytes key id · 12 bytes nonce · ciphertext and tag
 
-The name of a secret is authenticated with it. NIST SP 800-38D allows 2^32 random nonces per key; a
-deployment seals a few secrets a day.
+The ciphertext is bound to the name of its secret. NIST SP 800-38D allows 2^32 random nonces per
+key; a deployment seals a few secrets a day.
 
 Both libraries are imported on first use: a gateway rarely needs them at startup.
 """
@@ -36,12 +36,13 @@ class AesSeal:
         self._texts = (key, *former)
 
     def turn(self, seal: "AesSeal") -> None:
-        # In one step, because the writer thread of a store may seal at the same time.
+        # One assignment replaces all keys, because a store's writer thread may seal at the same
+        # time.
         self.__dict__ = dict(vars(seal))
 
     @cached_property
     def _derived(self) -> "list[tuple[bytes, AESGCM]]":
-        """The ids of the keys and the keys, the current one first."""
+        """Pairs of key id and key, the current key first."""
         return [_derived(text) for text in self._texts]
 
     @property
@@ -99,15 +100,15 @@ def _bound_to(name: str) -> bytes:
     return b"twite\0" + name.encode()
 
 
-# Each takes 64 MiB and a core for tens of milliseconds, so unauthenticated clients must not start
-# many at once.
+# A hash takes 64 MiB and a core for tens of milliseconds, so unauthenticated clients must not be
+# able to start many at once.
 _AT_ONCE: Final = 2
 
 
 class Argon2Passwords:
     """Hashes and verifies passwords on other threads, a few at a time.
 
-    The cost is the second of RFC 9106 (4): 64 MiB, three passes.
+    The parameters are the second recommended option of RFC 9106, section 4: 64 MiB, three passes.
     """
 
     def __init__(self) -> None:

@@ -19,12 +19,12 @@ try:
 except ImportError:  # Windows has no such limit
     resource = None  # type: ignore[assignment]
 
-# CLOCK_BOOTTIME, if the system has it, goes on while the machine sleeps.
+# CLOCK_BOOTTIME, where it exists, also counts the time that the machine sleeps.
 _SINCE_BOOT: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class SystemClock:
-    """Wall time for stored times, monotonic time for waiting."""
+    """Wall-clock time for stored times, monotonic time for waiting."""
 
     def now(self) -> int:
         """Return milliseconds since the epoch."""
@@ -40,8 +40,8 @@ class SystemClock:
 
 
 _VARIANTS: Final = "89ab"  # the first digits of a UUID's variant (RFC 9562, 4.1)
-# Bytes of randomness in a receipt, and how many receipts' worth is read at once: each read releases
-# the GIL, and the thread that accepts and sends must wait to get it back.
+# The random bytes of one receipt, and the number of receipts for which bytes are read at once: each
+# read releases the GIL, and the thread that accepts and sends must then wait to get it back.
 _CHANCE: Final = 10
 _AT_ONCE: Final = 256
 
@@ -65,7 +65,7 @@ class SystemRandomness:
         return f"{at[:8]}-{at[8:]}{self._ending()}"
 
     def _ending(self) -> str:
-        """Return a random end of a receipt that was never returned before; from any thread.
+        """Return the random end of a receipt, never the same one twice. Any thread may call it.
 
         Its last 12 digits are all random.
         """
@@ -113,7 +113,7 @@ def _size(path: Path) -> int:
         return 0
 
 
-SPARE: Final = 256  # for the store, X, tags and clients, files of the process, and the log
+SPARE: Final = 256  # for the store, X, tags and clients, the process's own files, and the log
 _FEWEST: Final = 16
 _M_ARENA_MAX: Final = -8  # glibc, malloc.h
 
@@ -140,8 +140,8 @@ def use_one_arena() -> None:
 def room_for_connections(most: int) -> int:
     """Return the connection limit, at most `most`, so that SPARE descriptors stay free.
 
-    Each connection needs a descriptor. Without free descriptors, the system silently accepts no
-    connections, and neither the store nor the sender can open one.
+    Each connection needs a descriptor. When no descriptor is free, the system silently stops
+    accepting connections, and neither the store nor the sender can open one.
     """
     if resource is None:
         return most

@@ -36,8 +36,8 @@ _TOLERABLE: Final = 30 * SECOND
 
 _DIM, _BOLD, _CYAN, _MAGENTA, _PLAIN = "\033[2m", "\033[1m", "\033[36m", "\033[35m", "\033[0m"
 _COLORS: Final = {"error": "\033[31m", "warning": "\033[33m", "info": "\033[32m"}
-_WIDTH: Final = 30  # of an event: values are one below the other
-# A value with one of these is quoted.
+_WIDTH: Final = 30  # of the event's text, so that the values of all lines are aligned
+# A value that contains one of these characters is quoted.
 _SEPARATING: Final = frozenset(" \t=\r\n\"'")
 # State changes that the log reports, by the trigger's stored name.
 _MOVES: Final[dict[str, str]] = {
@@ -45,19 +45,19 @@ _MOVES: Final[dict[str, str]] = {
     Trigger.HELD: "deliveries held",
     Trigger.EXPIRED: "leases expired",
 }
-# By whether X accepted the credential, and whether that is news.
+# Keys: whether X accepted the credential, and whether the result differs from the last one.
 _PRESENTED: Final = {
     (True, True): ("info", "X accepted a credential"),
     (True, False): ("debug", "X accepted a credential again"),
     (False, False): ("warning", "X refused a credential; trying the other"),
 }
-# By whether Twite says it.
+# Key: whether the message is Twite's own.
 _SAID: Final = {False: "template message", True: "sandbox message"}
 _LEVELS: Final = ("debug", "info", "warning", "error")
 
 
 class LineLogger:
-    """Writes lines to the standard error of its creation, as JSON or for a person."""
+    """Writes lines as JSON or as text, to what was standard error when it was created."""
 
     def __init__(self, *, level: str, as_json: bool) -> None:
         """`level` is the lowest level that is written."""

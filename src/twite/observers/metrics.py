@@ -1,7 +1,7 @@
 """Prometheus metrics.
 
-The number of series is bounded: label values come from the configuration and from Twite; any other
-source, pixel or status counts as `other`.
+The number of series is bounded: label values come from the configuration and from Twite's code; any
+other source, pixel or status is counted as `other`.
 """
 
 from collections import defaultdict
@@ -44,7 +44,7 @@ STATUSES: Final = frozenset(
     {200, 201, 202, 204, 301, 302, 303, 307, 308, 400, 401, 403, 404, 405, 406, 408, 409, 410}
     | {411, 413, 414, 415, 422, 423, 429, 431, 500, 501, 502, 503, 504, 520, 521, 522, 523, 524}
 )
-# Gauges that only the monitoring gateway has.
+# Gauges that exist only on the gateway that monitors.
 _MONITORED: Final = (
     "twite_alert_open",
     "twite_pending_conversions",
@@ -61,7 +61,7 @@ _KEY_LABELS: Final[Mapping[int, str]] = {
 }
 _SECONDS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30)
 _COMMIT_SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
-# from the duration of one request to the promised 48 hours
+# from the duration of one request to 48 hours, within which Twite promises to deliver
 _DELIVERY_SECONDS: Final = (0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 900, 3_600, 14_400, 43_200, 86_400,
                             144_000, 172_800)  # fmt: skip
 
@@ -97,11 +97,11 @@ class Metrics:
         self._paused_events: dict[str, set[str]] = defaultdict(set)
 
     def know(self, tags: Collection[str]) -> None:
-        """Give tags their own series, by the destination names of their deliveries."""
+        """Give each tag its own series, named as the destination of its deliveries."""
         if self._pixels is not None:
             self._pixels = self._pixels | frozenset(tags)
         if self._sources is not None:
-            # Conversions that a template sends to X count under the tag.
+            # If a template sends a conversion to X, its source is the tag.
             self._sources = self._sources | frozenset(tags)
 
     def see(self, notice: GatewayEvent) -> None:
@@ -233,7 +233,7 @@ class Metrics:
         return self.latest()
 
     def latest(self) -> bytes:
-        """Return the metrics as text, with the balance of the last `rendered`."""
+        """Return the metrics as text, with the balance from the last call of `rendered`."""
         from twite.observers.prometheus import page_of  # noqa: PLC0415  # see there
 
         return page_of(self._series())
@@ -310,7 +310,7 @@ class Metrics:
         self._values[name][self._known(GAUGES[name][1], labels)] = to
 
     def _known(self, kinds: str, labels: Iterable[str]) -> tuple[str, ...]:
-        """Return the labels; a source or a pixel without series of its own is `other`."""
+        """Return the labels, with `other` for a source or pixel that has no series of its own."""
         known = {"source": self._sources, "pixel": self._pixels}
         return tuple(
             [

@@ -38,7 +38,7 @@ def page_of(series: Iterable[Series]) -> bytes:
 def added_up(live: Sequence[bytes], gone: Sequence[bytes] = ()) -> bytes:
     """Merge several pages of metrics into one.
 
-    Counters and histograms are added; of a gauge, the largest value counts. Pages of ended
+    Counters and histograms are added up; a gauge gets the largest of its values. Pages of ended
     processes (`gone`) contribute no gauges.
     """
     families: dict[str, Metric] = {}

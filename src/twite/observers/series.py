@@ -31,7 +31,7 @@ class Series(msgspec.Struct, frozen=True):
 
 
 class Histogram:
-    """A histogram of durations, with at most one label. Each series is observed by one thread."""
+    """A histogram of durations, with at most one label. Only one thread observes each series."""
 
     def __init__(
         self, name: str, text: str, *, limits: Sequence[float], label: str | None = None
@@ -48,7 +48,7 @@ class Histogram:
             self.observe({}, "")
 
     def observe(self, waited: Mapping[float, int] | Mapping[int, int], label: str) -> None:
-        """Add observations: their number by milliseconds."""
+        """Add observations: `waited` maps each duration in milliseconds to its number."""
         counts = self._counts.setdefault(label, [0] * len(self._names))
         total = 0.0
         for ms, many in waited.items():

@@ -2,6 +2,6 @@
 
 `vocabulary` classifies field names; `shapes` and `secrets` classify values. `scrub_*` remove
 personal data before it is stored or passed to a tag; `mask_*` hide personal data and secrets in
-output. Every scrubbed field is also masked, but not the reverse, because masking prefers to hide
-too much.
+output. Every scrubbed field is also masked, but not the reverse, because it is better to mask too
+much than too little.
 """

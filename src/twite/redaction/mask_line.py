@@ -11,10 +11,10 @@ from twite.redaction.secrets import spellings
 from twite.redaction.shapes import MASK
 from twite.redaction.vocabulary import FieldContext, FieldKind, kind_of, row_of, told_by
 
-_SHORTEST: Final = 4  # shorter texts occur everywhere
-_LONGEST: Final = 1_000  # longer texts are searched in pieces
+_SHORTEST: Final = 4  # masking shorter texts would garble most lines
+_LONGEST: Final = 1_000  # longer texts are split, and each piece is masked
 _MOST: Final = 5_000
-_LOOKED_AT: Final = 16 * 1024  # characters of a text; lines are shorter
+_LOOKED_AT: Final = 16 * 1024  # characters of a text that are searched; lines are shorter
 _DEEPEST: Final = 32
 _WORD: Final = re.compile(r"[^\W\d_]{4,}")
 _TELLING: Final = frozenset(
@@ -41,7 +41,7 @@ class LineMask:
         pieces = (piece for text in (*telling(event), *persons) if text for piece in _pieces(text))
         keys = (spelling for secret in secrets for spelling in spellings(secret))
         hidden = {piece.lower() for piece in (*keys, *pieces) if len(piece) >= _SHORTEST}
-        # Searching for more texts than this would take too long.
+        # With more texts than this, the search would take too long, so everything is masked.
         self._is_blind = blind or len(hidden) > _MOST
         # Longest first: a long text may contain a short one.
         self._hidden = sorted(hidden, key=len)[::-1][:_MOST]
@@ -50,7 +50,7 @@ class LineMask:
         return _line(masked_words(self._without_hidden(text)), most)
 
     def own(self, sentence: str, *, most: int) -> str:
-        """Mask a sentence from Twite, in which `SetCookie: …` is not a header."""
+        """Mask one of Twite's own messages, in which `SetCookie: …` is not a header."""
         return _line(self._without_hidden(sentence), most)
 
     def _without_hidden(self, text: str) -> str:
@@ -66,7 +66,7 @@ class LineMask:
         for word in self._hidden:
             if word in low:
                 head, low = _replaced(head, low, word)
-        # The end of a truncated text may be part of a masked text.
+        # The end of a truncated text may be the beginning of a text to mask.
         return head[: len(head) - longest] if is_cut else head
 
 
@@ -127,7 +127,7 @@ def _replaced(head: str, low: str, word: str) -> tuple[str, str]:
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """Yield a text in pieces of similar length, none of them too short to be found."""
+    """Split a text into pieces of similar length, so that no piece is too short to be masked."""
     text = text.strip()
     if not text:
         return

@@ -16,14 +16,14 @@ from twite.redaction.vocabulary import FieldKind, is_harmless_parameter, kind_of
 from twite.redaction.words import HARMLESS_FIELDS
 
 _LONGEST: Final = 200
-# Echoed values, from the first quotation mark or bracket to the last (a value may contain some),
-# hashes and addresses.
+# Echoed values, from the first quotation mark or bracket to the last (a value may contain others),
+# hashes and email addresses.
 _ECHOED: Final = re.compile(r"""\(.*\)|".*"|[0-9A-Fa-f]{32,}|\S+@\S+""", re.DOTALL)
 HIDDEN: Final = "…"
 
 
 def masked_text(text: str, *, plain: bool = False) -> str:
-    """Mask a text. `plain` is for ids, which may look like tokens."""
+    """Mask a text. With `plain`, words that look like tokens are shown: they are ids."""
     if holds_a_person(text):
         text = without_persons(text)
     shown: list[str] = []
@@ -35,7 +35,7 @@ def masked_text(text: str, *, plain: bool = False) -> str:
             shown.append(_piece(found, plain=plain or at <= plain_until))
             continue
         name = found["name"]
-        kind = FieldKind.ANY if name.isupper() else kind_of(name)  # error codes have this form, too
+        kind = FieldKind.ANY if name.isupper() else kind_of(name)  # error codes look like this, too
         shown.append(found["named"])
         if kind is FieldKind.ANY:
             continue
@@ -116,7 +116,7 @@ def _piece(found: re.Match[str], *, plain: bool) -> str:
 
 
 def _value_of(text: str, at: int, kind: FieldKind) -> int:
-    """Return the end of the value after a name, even in a text that is partly JSON."""
+    """Return where the value after a name ends; the text may be partly JSON."""
     if kind is FieldKind.PEOPLE and text[at : at + 1] in {"{", "["}:
         return len(text)
     quote = text[at - 1 : at]
@@ -142,7 +142,7 @@ def _word(word: str, *, plain: bool) -> str:
 
 
 def _is_token(word: str) -> bool:
-    """Return whether a word looks machine-made: long, of letters and digits, unbroken."""
+    """Return whether a word looks generated: long, with both letters and digits."""
     if len(word) < _SHORTEST_TOKEN:
         return False
     head = word[:_TOKEN_LOOKED_AT]
@@ -162,7 +162,7 @@ def _is_phone(number: str, *, plain: bool) -> bool:
         return not plain and len(digits) > _FEWEST and not is_moment
     whole, dot, part = number.partition(".")
     if dot and whole.isdecimal() and part.isdecimal():
-        # An amount; or two long numbers, by which Google identifies a browser.
+        # Amounts are shown. Two long numbers, as in Google's browser ids, are hidden.
         return len(whole) >= _LONG_HALF and len(part) >= _LONG_HALF
     return True
 
@@ -202,7 +202,7 @@ _PIECES: Final = re.compile(
 
 
 def masked_value(path: str, value: object, *, shown: frozenset[str], salt: bytes) -> str:
-    """Return the visible part of a compared value; `shown` lists fields that the user allows.
+    """Return what a comparison shows of a value; `shown` lists fields that the user allows.
 
     Numbers of up to six digits, and texts of fields without personal data, are shown. Other texts
     are replaced by their length and a few digits of a hash, so that equal texts look the same.

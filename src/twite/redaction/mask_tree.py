@@ -1,7 +1,7 @@
 """Mask personal data and secrets in JSON, by field names and by the form of values.
 
-A name decides for everything below it. Other values are masked like any text, including JSON, a
-form or a URL within a string.
+A field's name decides how everything below it is masked. If it indicates nothing, a value is masked
+like any text, including JSON, a form or a URL within a string.
 """
 
 import re
@@ -25,11 +25,11 @@ from twite.redaction.vocabulary import (
 # Longer texts are truncated, and at most this many characters of a tree are processed.
 LONGEST_TEXT: Final = 16 * 1024
 MOST_LOOKED_AT: Final = 128 * 1024
-_COST: Final = 4  # per value: its quotes and commas
+_COST: Final = 4  # added for each value, for its quotes and comma
 _MARGIN: Final = 64
 _LONGEST_NAME: Final = 80
 _HEAD: Final = 8
-# Values that are nested deeper are not shown. JSON in a string in JSON counts as deeper.
+# Values that are nested deeper are not shown. JSON within a string adds a level.
 _DEEPEST: Final = 24
 
 
@@ -100,7 +100,7 @@ class _Walk:
         return _MASKS[kind](_cut(text))
 
     def _any(self, text: str, depth: int) -> str:
-        """Return JSON or a form in a text, masked; "" if the text is neither."""
+        """Mask a text that is JSON or a form; return "" if it is neither."""
         read = _read(text) if text.lstrip()[:1] in {"{", "["} else None
         if read is not None:
             return msgspec.json.encode(self.masked(read, FieldKind.ANY, depth + 1)).decode()
@@ -146,7 +146,7 @@ def _cut(text: str) -> str:
 
 
 def _head(text: str) -> str:
-    """Return enough of a value to compare it with another, and too little to reveal it."""
+    """Return the beginning of a value: enough for a comparison, too little to reveal the value."""
     return f"{text[:_HEAD]}{HIDDEN}" if len(text) > 2 * _HEAD else HIDDEN if text else ""
 
 

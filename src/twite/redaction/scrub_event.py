@@ -26,7 +26,7 @@ from twite.redaction.vocabulary import (
     told_by,
 )
 
-_NOTHING: Final = msgspec.UNSET  # replaces a scrubbed value that cannot be kept
+_NOTHING: Final = msgspec.UNSET  # stands for a value that is removed
 _DIGEST: Final = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 # Values that are nested deeper than in any real event are removed.
 _DEEPEST: Final = 32
@@ -38,16 +38,16 @@ def scrubbed_event(
     """Return the scrubbed event.
 
     `region` applies to phone numbers without a country code. Without `phones`, phone numbers are
-    removed, except submitted hashes, because vendors hash different forms: X and Google `+44…`,
-    Meta, Pinterest and Snapchat only the digits. Unreadable emails and phone numbers are removed.
-    In other texts, and in keys, an email or a number with its country code becomes `***`; in URLs,
-    parameters with personal data are removed.
+    removed, but submitted hashes of them stay. The reason is that vendors hash different forms: X
+    and Google hash `+44…`, but Meta, Pinterest and Snapchat only the digits. Unreadable emails and
+    phone numbers are removed. In other texts, and in keys, an email or a number with its country
+    code becomes `***`; in URLs, parameters with personal data are removed.
     """
     return _Scrubbing(region, phones=phones).table(event, FieldContext.EVENT, None, 0)
 
 
 class _Scrubbing:
-    """`kind` is the kind of data that the parent key indicates, if any."""
+    """One run. `kind` is the kind of data that the parent key indicates, if any."""
 
     def __init__(self, region: str | None, *, phones: bool) -> None:
         self._region = region
@@ -78,7 +78,7 @@ class _Scrubbing:
         if depth > _DEEPEST:
             return _NOTHING
         if isinstance(value, Mapping):
-            # Of a place, only the street is personal data.
+            # In an address, only the street is personal data.
             is_place = kind is FieldKind.NAME and is_about_people(name)
             return self.table(value, among, None if is_place else kind, depth)
         if isinstance(value, list):
@@ -109,7 +109,7 @@ class _Scrubbing:
         scrubbed = self._value("", tree, among, None, depth + 1)
         if scrubbed is _NOTHING:
             return _NOTHING
-        # Duplicate keys are in the text, but not in the tree.
+        # The text may contain duplicate keys, which the tree lacks.
         is_same = scrubbed == tree and not repeated
         return text if is_same else json.dumps(scrubbed, separators=(",", ":"))
 
@@ -117,7 +117,8 @@ class _Scrubbing:
 def _read_json(text: str, repeated: list[str]) -> object:
     """Return the JSON in a text, which may be percent-encoded; None if there is none.
 
-    JSON in a string in JSON becomes a string again. `repeated` receives duplicate keys.
+    If the JSON contains JSON in a string, that stays a string. Duplicate keys are added to
+    `repeated`.
     """
     for _ in range(MOST_UNQUOTED):
         start = text.lstrip()[:1]

@@ -21,12 +21,13 @@ from twite.redaction.shapes import (
 )
 from twite.redaction.vocabulary import FieldContext, person_in
 
-# Parameters with true or false, under a name that could also hold a phone number (`mobile`).
+# Values that mean true or false, for parameters whose name could also be that of a phone number
+# (`mobile`).
 WHETHER: Final = frozenset({"", "0", "1", "true", "false", "yes", "no"})
 
 
 def without_persons(text: str) -> str:
-    """Return a text with `***` for emails and phone numbers, or a URL without such parameters.
+    """Replace emails and phone numbers with `***`; in a URL, drop parameters that contain any.
 
     If personal data appears only after decoding, the decoded text is returned. A text that is too
     long to search becomes `***`.
@@ -45,7 +46,7 @@ def free_text(text: str | None) -> str | None:
     return _free(plain) if len(plain) <= _LONGEST_REMEMBERED else without_persons(plain)
 
 
-# Shops have a limited number of products, and each is bought often.
+# The cache is effective because a shop sells the same products again and again.
 @lru_cache(maxsize=8_192)
 def _free(plain: str) -> str | None:
     return without_persons(plain) or None
@@ -69,7 +70,7 @@ def scrubbed_address(text: str, *, inside: int = 0) -> str:
     )
     if not names_a_person(cleaned):
         return cleaned
-    # `&#64;` is an at sign, although its characters also separate parts of a URL.
+    # Personal data may remain because `&#64;` is an at sign, but was split at `&` and `#`.
     origin = _ORIGIN.match(text)
     return f"{origin[0] if origin else ''}-"
 
@@ -87,7 +88,7 @@ def scrubbed_path(path: str) -> str:
 def names_a_person(part: str) -> bool:
     """Return whether a part of a URL, or a cookie, contains personal data, escaped or not.
 
-    `name=…` and `"name": "…"` count, too, if the name is a field of personal data.
+    `name=…` and `"name": "…"` also count if the name indicates personal data.
     """
     if not may_hold_a_person(part) and "=" not in part:
         return False
@@ -100,11 +101,13 @@ def names_a_person(part: str) -> bool:
 def scrubbed_json(kept: bytes, *, thoroughly: bool = False) -> bytes:
     """Return JSON with `***` for personal data in its texts and keys.
 
-    Typed data, whose texts were already scrubbed one by one, is searched only for emails and
-    numbers with a plus, because that is fast. `thoroughly` is for other data.
+    By default, the JSON is searched only for emails and for numbers with a plus, because that is
+    fast: this suffices for typed data, whose texts were already scrubbed one by one. For other
+    data, pass `thoroughly`.
     """
     if not thoroughly:
-        # Searched for as numbers, which is ten times as fast as a search in bytes.
+        # The signs are integers: searching bytes for an integer is ten times as fast as for a byte
+        # string.
         if _AT not in kept and _PLUS not in kept and _PERCENT not in kept and kept.isascii():
             return kept
         if _HINT_IN_JSON.search(kept) is None:
@@ -160,7 +163,7 @@ def _parameter(pair: str, inside: int) -> str | None:
 
 
 def _paired(text: str) -> Iterator[tuple[int, int]]:
-    """Yield the positions of values after the name of a person's field.
+    """Yield the position of each value that follows the name of a field for personal data.
 
     A value may itself be a pair (`q=email=…`): each name is examined once.
     """
@@ -168,7 +171,7 @@ def _paired(text: str) -> Iterator[tuple[int, int]]:
     while (found := _NAME.search(text, at)) is not None:
         at = found.end()
         is_json = found["key"] is not None
-        # An object in a text may describe a thing, and then its `name` is not personal data.
+        # An object in a text may describe a thing, whose `name` is not personal data.
         among = FieldContext.THINGS if is_json else FieldContext.EVENT
         if person_in(found["key"] or found["name"], among) is None:
             continue
@@ -195,7 +198,8 @@ _PAGE: Final = re.compile(r"https?://|[/?#]\S", re.IGNORECASE)
 # The parameter in which Stape's web tag encodes a whole event.
 _PACKED: Final = re.compile(r"dt(?:dc|cd)")
 _AT, _PLUS, _PERCENT = b"@+%"
-# Most keys and names. Without a capital letter and a digit, a word is neither base64 nor a number.
+# This matches most keys and names. Without capital letters and digits, a word is neither base64
+# nor a number.
 _PLAIN_WORD: Final = re.compile(rb'"[a-z_]*"')
 _TEXT_IN_JSON: Final = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _HINT_IN_JSON: Final = re.compile(rb"@|%(?:25)*(?:40|2[Bb])|\+\s?\(?[1-9]|\xef\xbc\x8b")

@@ -1,7 +1,7 @@
 """Find likely secrets in texts: known formats, and words that look random.
 
-`{{names}}` in a text are ignored. A doubtful text counts as a secret. Ids of pixels and streams,
-UUIDs, images and long event names do not count.
+`{{names}}` in a text are ignored. In case of doubt, a text counts as a secret. Ids of pixels and
+streams, UUIDs, images and long event names do not count.
 """
 
 import base64
@@ -57,8 +57,8 @@ def masked(text: str) -> str:
 def without_secrets(event: Mapping[str, Tree], secrets: Iterable[Secret]) -> Mapping[str, Tree]:
     """Return an event without these known secrets; the same object if it has none.
 
-    Numbers, secrets of fewer than eight characters, and those of fewer than twelve without a digit
-    or without a letter may be ids or words, and are kept.
+    Short secrets may also be ids or words, so these are not removed: numbers, secrets of fewer than
+    eight characters, and secrets of fewer than twelve that lack digits or letters.
     """
     texts = [secret.reveal() for secret in secrets]
     keys = {spelling for text in texts if _is_key(text) for spelling in spellings(text)}
@@ -103,13 +103,14 @@ def spellings(secret: str) -> frozenset[str]:
 def base64_parts(secret: bytes) -> set[bytes]:
     """Return the parts of a secret that its base64 form always contains, in either alphabet.
 
-    There are three, by the position in a group of three bytes at which the secret begins. The
-    letters at its ends depend on the neighboring text, and are not included.
+    base64 encodes groups of three bytes, so there are three forms: the secret may begin at each
+    position of a group. The letters at its ends are left out, because they also depend on the
+    neighboring text.
     """
     texts = set()
     for before in range(3):
         packed = base64.b64encode(bytes(before) + secret)
-        # The letters that depend on the secret alone: four of them encode three bytes.
+        # Only the letters that depend on nothing but the secret: four letters encode three bytes.
         shown = packed[(4 * before + 2) // 3 : 4 * (before + len(secret)) // 3]
         texts |= {shown, shown.translate(_URL_ALPHABET)}
     return texts
@@ -165,7 +166,7 @@ def _entropy(text: str) -> float:
     return -sum(count / len(text) * math.log2(count / len(text)) for count in counts)
 
 
-# Names of variables in a text.
+# References to variables, as in `{{name}}`.
 _NAMES: Final = re.compile(r"\{\{[^{}]+\}\}")
 _CODE: Final = re.compile(r"[A-Za-z0-9+/_=.~|-]{20,}", re.ASCII)
 # A secret access key: its slashes split it into parts that could be names. A key without slashes is
@@ -183,7 +184,7 @@ _LIKE_WORDS: Final = re.compile(r"[A-Z]?[a-z]{3,}|[A-Z]{4,}")
 _VOWEL: Final = re.compile(r"[aeiouyAEIOUY]")
 _SHORTEST: Final = 20
 _SHORTEST_KNOWN: Final = 8
-_SHORTEST_WORDS: Final = 12  # of a secret without a digit or without a letter
+_SHORTEST_WORDS: Final = 12  # of a secret that lacks digits or letters
 _SHORTEST_ENCODED: Final = 8
 _UNESCAPED: Final = ("", "/", "-_.!~*'()", ";,/?:@&=+$-_.!~*'()#")  # Python's and JavaScript's
 _URL_ALPHABET: Final = bytes.maketrans(b"+/", b"-_")

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from phonenumbers import PhoneMetadata
 
 MASK: Final = "***"
-# In hexadecimal digits of any length, or in base64.
+# A hash: hexadecimal digits of any usual length, or a SHA-256 in base64.
 ANY_DIGEST: Final = re.compile(r"[0-9a-fA-F]{32,128}|[A-Za-z0-9+/_-]{43}=?", re.ASCII)
-# The number of characters from which a text counts as personal data without a search. URLs and
+# Texts with more characters are not searched, and count as personal data. Usual URLs and
 # descriptions have a tenth of that length.
 MOST_READ: Final = 16 * 1024
 # The maximum nesting of escapes.
@@ -41,7 +41,7 @@ def may_hold_a_person(text: str) -> bool:
         return True
     if not text.isascii() and not _is_spelled_plainly(text):
         return True
-    # In base64, an @, and a plus at the beginning, always produce a capital letter.
+    # The base64 of a text with an @, or with a plus at its beginning, has a capital letter.
     return len(text) >= _SHORTEST_CODED and not text.islower() and _RUN.search(text) is not None
 
 
@@ -64,9 +64,9 @@ def holds_a_person(text: str) -> bool:
 def reading(text: str) -> str | None:
     """Return a text with its escapes decoded, including nested ones.
 
-    Decodes percent-encoding, HTML entities, escapes of JSON and JavaScript, and other forms of
-    letters and digits (full-width, with invisible characters between). None if the escapes are
-    nested too deeply.
+    Decodes percent-encoding, HTML entities, escapes of JSON and JavaScript, and unusual forms of
+    letters and digits (full-width, or with invisible characters in between). Returns None if the
+    escapes are nested too deeply.
     """
     longest = 2 * len(text) + _SHORT_TEXT  # one letter may expand to eighteen characters
     for _ in range(MOST_UNQUOTED + 1):
@@ -112,9 +112,9 @@ def _reads_as_a_person(packed: str) -> bool:
 
 
 def _readings(word: str) -> Iterator[str]:
-    """Yield a word in the alphabet of base64, and its parts.
+    """Yield what may be base64 in a word: the whole word, and its parts.
 
-    Characters of the alphabet may also separate words: `/u/ZXJp…`, `order_ZXJp…`.
+    Some characters of the base64 alphabet may also separate words: `/u/ZXJp…`, `order_ZXJp…`.
     """
     word = word.rstrip("=")
     yield word.replace("-", "+").replace("_", "/")
@@ -152,7 +152,7 @@ def _is_spelled_plainly(text: str) -> bool:
 
 
 def _spelled_plainly(text: str) -> str:
-    """Return the text with the plain forms of letters, digits and punctuation."""
+    """Replace unusual forms of letters, digits and punctuation with the plain ones."""
     text = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text))
     text = text.replace("\u3002", ".").replace("\u2212", "-")
     return _OTHER_DIGIT.sub(lambda found: f"{unicodedata.decimal(found[0])}", text)
@@ -160,7 +160,7 @@ def _spelled_plainly(text: str) -> str:
 
 @cache
 def _phone() -> re.Pattern[str]:
-    # Compiling takes as long as for all other patterns, and few texts need it.
+    # Compiled on first use: few texts need it, and it takes as long as all other patterns together.
     return re.compile(_PHONE, re.VERBOSE)
 
 
@@ -181,12 +181,12 @@ def _is_phone(found: re.Match[str]) -> bool:
         digits = "".join(f"{unicodedata.decimal(digit)}" for digit in digits)
     if found["plus"]:
         return _country_of(digits) is not None
-    # Next to letters, or without a plus, it must match a country's number plan.
+    # A number next to letters, or without a plus, must match its country's number plan.
     return _is_given_out(digits)
 
 
 def _is_given_out(digits: str) -> bool:
-    """Return whether it is a valid phone number by its country's patterns.
+    """Return whether digits match the number plan of their country.
 
     The library's own parser takes fifteen times as long; a text may hold thousands of numbers.
     """
@@ -206,10 +206,10 @@ def _country_of(digits: str) -> int | None:
     return next((code for code in codes if code in _regions()), None)
 
 
-# The number of countries.
+# The cache has at most one entry per country.
 @cache
 def _numbers_of(country: int) -> tuple[frozenset[int], re.Pattern[str], re.Pattern[str], str]:
-    """Return a country's number lengths, their pattern, and what replaces a trunk prefix."""
+    """Return a country's number lengths, number pattern, trunk prefix and its substitute."""
     lengths: set[int] = set()
     patterns = []
     named = map(partial(_region, country), _regions()[country])
@@ -277,7 +277,7 @@ _EMAIL: Final = re.compile(
     """,
     re.VERBOSE,
 )
-# After a word that indicates neither a phone nor a person, a plus and digits are an id:
+# A plus and digits are an id if the word before them indicates neither a phone nor a person:
 # `SHOP+12025550123`.
 _LABELS: Final = "|".join(
     sorted(filter(str.isascii, PHONES | SHORT_PHONES | WHOSE), key=len, reverse=True)
@@ -303,6 +303,6 @@ _BREAKS: Final = re.compile(r"[\t\r\n]")
 _SHORT_TEXT: Final = 100
 _SHORTEST: Final = 6  # an email: a@b.co
 _SHORTEST_CODED: Final = 10
-# As most ids are: a name in lower case, then a number, or a short number.
+# The form of most ids: a name in lower case, then a number; or a short number alone.
 _PLAIN: Final = re.compile(r"[a-z][a-z_-]*[0-9]*|[0-9]{1,9}")
 _RUN: Final = re.compile(r"[A-Za-z0-9+/_-]{10}")

@@ -1,10 +1,10 @@
 """Classify fields by name: personal data, a secret, an id, or unknown.
 
-Any spelling of a name counts (`fullName`, `full_name`, `FULL-NAME`, `Prénom`), even with an owner
-before it (`billing_first_name`, `custPhone`). Some words depend on the place: a `name` is personal
-data at the top of an event and in data about a person, but not in an item. `told_by` is for
-scrubbing, and only returns certain results, because a wrong result would remove data. `kind_of` is
-for masking, and guesses more.
+A name is recognized in any spelling (`fullName`, `full_name`, `FULL-NAME`, `Prénom`), even after a
+word for its owner (`billing_first_name`, `custPhone`). The meaning of some words depends on where
+they occur: a `name` is personal data at the top of an event and in data about a person, but not in
+an item. `told_by` is for scrubbing: it returns a kind only if that is certain, because a mistake
+would remove data. `kind_of` is for masking, and may guess.
 """
 
 import re
@@ -24,16 +24,16 @@ class FieldKind(StrEnum):
     NAME = "name"  # a person's name, a street, a date of birth
     DETAIL = "detail"  # a town, a gender: never scrubbed, always masked
     PEOPLE = "people"  # everything below the field
-    TOKEN = "token"  # noqa: S105  a name; what tells one person or browser from others
-    CLICK = "click"  # X's click id, and the ids by which X's script knows a browser
+    TOKEN = "token"  # noqa: S105  a name; an id that distinguishes a person or browser
+    CLICK = "click"  # X's click id, and the ids by which X's script recognizes a browser
     SECRET = "secret"  # noqa: S105  a name
-    ADDRESS = "address"  # of a machine, also a list of them
+    ADDRESS = "address"  # one or more IP addresses
     AGENT = "agent"
     COOKIES = "cookies"
     HEADERS = "headers"
     QUERY = "query"
     PATH = "path"
-    BODY = "body"  # of a request, as text
+    BODY = "body"  # the body of a request, as text
     PLAIN = "plain"  # an id of any length
     ANY = "any"
 
@@ -53,7 +53,7 @@ def told_by(
 ) -> tuple[FieldKind | None, FieldContext]:
     """Return which of PERSONS a field contains, and the context of the fields below it.
 
-    In a dotted name, the last part counts; the others set the context.
+    The last part of a dotted name determines the kind, the parts before it the context.
     """
     return _told(name[-_LONGEST:], among)
 
@@ -65,7 +65,7 @@ def person_in(name: str, among: FieldContext = FieldContext.EVENT) -> FieldKind 
 def person_in_row(
     row: Mapping[str, object], *, alone: bool = False
 ) -> tuple[FieldKind, frozenset[str], frozenset[str]] | None:
-    """Return which of PERSONS a name-value row contains, with its names and values.
+    """Return which of PERSONS a name-value row contains, and its name and value fields.
 
     An example is `{"name": "Telefon", "value": "02079460016"}`. `alone` accepts only rows without
     other fields, because items also have a name and a value.
@@ -143,12 +143,12 @@ class _RowPart(StrEnum):
     BESIDE = "beside"
 
 
-# The cache is limited.
+# Longer names are cut, because they are cached.
 _LONGEST: Final = 128
 _LONGEST_ROW: Final = 12
-# Characters of one name, because each costs a search through the prefixes.
+# Prefixes that are removed from one name, because each removal searches through all prefixes.
 _MOST_OWNERS: Final = 3
-# `user_data.email` and `user[email]` have two steps, and `Tel.-Nr.` is one.
+# `user_data.email` and `user[email]` have two steps; `Tel.-Nr.` has one.
 _STEPS: Final = re.compile(r"(?<=\w)(?:\.|\]?\[)(?=\w)")
 _HUMP: Final = re.compile(r"([a-z0-9])([A-Z])")
 _PARTS: Final = re.compile(r"[^a-z0-9]+")
@@ -234,7 +234,7 @@ def _kind(name: str) -> FieldKind:
     if person is not None and word.rstrip("0123456789") not in _OF_THINGS:
         return person
     if word.startswith("xga"):
-        # Fields that Google's container adds to an event; few of them say nothing about a browser.
+        # Fields that Google's container adds to an event; most of them may identify a browser.
         return FieldKind.PLAIN if word in words.PLAIN_OF_GOOGLE else FieldKind.TOKEN
     if promises_secret(name):
         return FieldKind.SECRET
@@ -248,7 +248,7 @@ def _kind(name: str) -> FieldKind:
 def _person(word: str) -> tuple[FieldKind | None, bool]:
     """Return which of PERSONS a word indicates, and whether it does so only in some contexts."""
     if not word.endswith(_ENDINGS) and not word.startswith(_BEGINNINGS):
-        # The case of nearly all names.
+        # Nearly all names end here.
         found = _SHORT.get(word)
         return (_LONG.get(word), False) if found is None else (found, True)
     word = _HASHED.sub("", word)

@@ -1,7 +1,8 @@
-"""The words in field names, by the data that such fields contain.
+"""The words that occur in field names, grouped by the kind of data that they indicate.
 
 Words are in lower case, without accents and separators: `Tel.-Nr.` is `telnr`. The languages are
-those of X's larger markets. `vocabulary` reads them; docs/reference/redaction.md explains them.
+those of X's larger markets. `vocabulary` uses the words, and docs/reference/redaction.md explains
+them.
 """
 
 from collections.abc import Mapping
@@ -67,22 +68,23 @@ NAMES: Final = _words(
     ονομα επωνυμο ชื่อ นามสกุล الاسم العنوان
     """
 )
-# Personal data in data about people and events; elsewhere, data about things.
+# Words for personal data in data about people and events; elsewhere they describe things.
 SHORT_EMAILS: Final = _words("em")
 SHORT_PHONES: Final = _words(
     "ph mobile mobil cell handy mob gsm natel movil celular cellulare telemovil komorka"
 )
 SHORT_NAMES: Final = _words("fn ln")
-# Equally short, but used for things so often that masks ignore them.
+# Also short, but things have such fields so often that masking ignores these words.
 NAMES_OF_THINGS: Final = _words("name names nom nome nombre naam namn navn nimi rue nev")
-# Personal data that is stored unchanged, because tags need it. Masks hide it.
+# Personal data that is stored unchanged, because tags need it; masked in output.
 DETAILS: Final = _words(
     """
     ct st city town zip zipcode postalcode postcode plz db gender ge sex iban ssn line1 line2
     placeofbirth ort wohnort ville ciudad citta cidade stad codepostal codigopostal cep postnummer
     """
 )  # fmt: skip
-# Owners. After an owner, a short word is as clear as a long one: `customer_name`, `cust_mobile`.
+# Owners. After a word for an owner, a short word is as clear as a long one: `customer_name`,
+# `cust_mobile`.
 WHOSE: Final = _words(
     """
     applicant attendee billing buyer cardholder client contact customer cust delivery guest holder
@@ -114,7 +116,7 @@ BEHIND: Final = _words(
     lower lowercase trimmed full
     """
 )
-# Words for the number of a phone.
+# The word for "number" in names such as `phone_number`.
 NUMBER: Final = _words("number numbers nummer numero num nr no")
 HASHES: Final = _words("sha256 sha512 sha1 md5 hashed hash")
 
@@ -131,7 +133,8 @@ PEOPLE_BEHIND: Final = ("provideddata", "properties", "details", "address", "dat
 # Objects about a place or a thing, although their names contain a word for people: a list of works
 # is not about people.
 NOT_PEOPLE: Final = _words("client clients home homes work works your yours")
-# Rows of name and value, as in forms and shops: the name indicates the kind of the value.
+# Name-value rows, as in forms and shops: the content of the name field indicates the kind of the
+# value.
 ROW_NAMES: Final = _words(
     "name key field label id title question attribute property code slug fieldname fieldkey"
     " fieldlabel fieldid attributename attributecode propertyname"
@@ -162,7 +165,7 @@ TOKENS: Final = _words(
 # X's click id, and the ids by which X's script recognizes a browser.
 CLICKS: Final = _words("twclid twpid")
 SECRETS: Final = _words("key sealed sig authorization proxyauthorization pin otp cvv cvc pan")
-# Words that indicate a secret wherever they occur; those of the second group count as two words.
+# Words that indicate a secret wherever they occur; those of the second group are two words in one.
 SECRET_WORDS: Final = _words(
     """
     token tokens secret password passwd pwd bearer credential credentials authorization passphrase
@@ -200,7 +203,7 @@ PLAIN_OF_GOOGLE: Final = _words(
     xgadmacps xgamp1pa xgamp1tr xgamp1ev xgasystemproperties
     """
 )
-# Google's own names that a mask would otherwise treat as tokens.
+# Names from Google, which masking would otherwise treat as tokens.
 OF_GOOGLE: Final = _words(
     """
     sha256_email_address sha256_phone_number sha256_first_name sha256_last_name sha256_street

@@ -1,7 +1,7 @@
-"""OAuth tokens of a Google service account: by its key, or by the machine's metadata server.
+"""OAuth tokens of a Google service account, from its key or the machine's metadata server.
 
-google-auth builds and reads the exchange. It blocks, so it runs in a thread. Its requests use
-Twite's HTTP client, and `google.api_url` if set.
+google-auth builds the requests and reads the responses. It blocks, so it runs in a thread. Its
+requests use Twite's HTTP client, and `google.api_url` if set.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ _LONGEST_REASON: Final = 200
 
 
 class GoogleAccount:
-    """A service account: see gateway.tags.google. Without a `key`, it is the machine's account."""
+    """A service account: see gateway.tags.google. No `key`: the machine's account."""
 
     def __init__(
         self, key: ServiceKey | None, *, project: str | None = None, api_url: str | None = None
@@ -66,7 +66,7 @@ class GoogleAccount:
         return GoogleToken(text=Secret(signer.token), life=_life(signer.expiry))
 
     async def project(self) -> str | None:
-        """Return the project of the settings, of the key, or of the machine."""
+        """Return the project from the settings, else from the key, else from the machine."""
         if self._project is None and self._is_machine:
             try:
                 came = await self._way.go("GET", _PROJECT, _FLAVOR, None)
@@ -83,7 +83,7 @@ class GoogleAccount:
 
 
 class _TokenResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A response, as google-auth reads it."""
+    """A response in the form that google-auth expects."""
 
     status: int
     headers: Mapping[str, str]
@@ -131,7 +131,7 @@ class _TokenTransport:
 
 
 class _Asking:
-    """The transport that google-auth calls in its thread. `status` is the last response's."""
+    """The transport that google-auth calls in its thread. `status` is that of the last response."""
 
     def __init__(self, way: _TokenTransport, loop: asyncio.AbstractEventLoop) -> None:
         self._way = way
@@ -151,7 +151,7 @@ class _Asking:
 
         self.status = None
         if self._way.is_stopped:
-            # google-auth retries no errors other than its own.
+            # google-auth retries only its own errors, so it does not retry this one.
             raise RuntimeError("the account was stopped")
         sending = asyncio.run_coroutine_threadsafe(
             self._way.go(method, url, headers or {}, body), self._loop
@@ -173,7 +173,7 @@ def _of_this_machine() -> "Scoped":
 
 
 def _life(expiry: datetime | None) -> int:
-    """Return milliseconds until a time from google-auth, which is in UTC without a time zone."""
+    """Return the milliseconds until `expiry`, a UTC time of google-auth without a time zone."""
     if expiry is None:
         return 0
     left = expiry.replace(tzinfo=UTC) - datetime.now(UTC)

@@ -17,11 +17,11 @@ _TEXTS = ("client_email", "private_key", "token_uri")
 
 
 class WrongKey(ValueError):
-    """An invalid key. The message says why, without any part of the key."""
+    """An invalid key. The message says why, and contains no part of the key."""
 
 
 class ServiceKey(msgspec.Struct, frozen=True, kw_only=True):
-    """The JSON key file, and the account that it belongs to."""
+    """The text of a JSON key file, and the account and project that it names."""
 
     email: str
     project: str | None

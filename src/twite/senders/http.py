@@ -14,14 +14,14 @@ from twite.gateway.ports.transport import NoResponse, OutboundRequest, Response
 
 
 class LeaseIsOver(Exception):
-    """The gateway may no longer send the request, and has sent no byte of it."""
+    """The lease ended before the first byte was sent, so the request must not be sent."""
 
 
 class Leaving:
     """Records whether the first byte of a request is about to be sent, or was sent.
 
-    An earlier failure (DNS, refused, TLS, connection timeout) means that nothing arrived. Pass it
-    as `trace_request_ctx`. Raises LeaseIsOver if the request may no longer be sent.
+    If a request fails earlier (DNS, refused, TLS, connection timeout), nothing has arrived. Pass
+    the object as `trace_request_ctx`. Raises LeaseIsOver if the request may no longer be sent.
     """
 
     def __init__(self, may_send: Callable[[], bool]) -> None:
@@ -38,7 +38,7 @@ class Leaving:
             raise LeaseIsOver
 
     def begin_body(self) -> None:
-        """Check again: aiohttp sends the headers with the body, in a later turn of the loop."""
+        """Check again: aiohttp sends headers and body together, in a later turn of the loop."""
         if not self._has_body:
             self.begin()
             self._has_body = True
@@ -79,7 +79,7 @@ async def read_into(body: bytearray, response: aiohttp.ClientResponse, *, most: 
 
 
 def response_of(response: aiohttp.ClientResponse, body: bytearray, *, whole: bool) -> Response:
-    """Return a response for the port, with header names in lower case."""
+    """Return aiohttp's response in the form of the port, with header names in lower case."""
     headers = {name.lower(): text for name, text in response.headers.items()}
     return Response(status=response.status, headers=headers, body=bytes(body), whole=whole)
 
@@ -93,8 +93,8 @@ class HttpTransport:
     """Posts signed requests.
 
     `timeout` in milliseconds covers one whole request. `connections` limits the open connections; 0
-    is no limit. Each pixel's sender has its own limit: with a common limit, hanging requests of one
-    pixel would block the requests of others.
+    is no limit. Each pixel's sender has its own limit: if they shared one, hanging requests of one
+    pixel would block those of others.
     """
 
     timeout: int
@@ -145,7 +145,7 @@ class HttpTransport:
                 try:
                     whole = await read_into(body, response, most=_LONGEST_ANSWER)
                 except (aiohttp.ClientError, OSError, TimeoutError, asyncio.IncompleteReadError):
-                    # A truncated response is still a response.
+                    # A truncated response still proves that X received the request.
                     whole = False
                 return response_of(response, body, whole=whole)
         except (LeaseIsOver, aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:

@@ -10,7 +10,7 @@ from typing import Final
 from twite.gateway.ports.transport import NoResponse, Response
 from twite.x.inquiry import Inquiry
 
-# A list of a thousand events with embed codes is far smaller.
+# Far larger than the largest response, a list of a thousand events with embed codes.
 _LONGEST_INQUIRY: Final = 8 << 20
 
 

@@ -2,7 +2,7 @@
 
 A template's URL comes from its author, or from the visitor if a field contains event data. The URL
 is parsed once, and the host name is resolved here, so the connection uses exactly the host and the
-addresses that were checked. Private networks are those in RFC 6890's registries that are not
+addresses that were checked. Private networks are those that RFC 6890's registries mark as not
 globally reachable. They are listed here because Python's list differs between versions. If an IPv6
 address embeds an IPv4 address, both are checked, because a gateway on the path could connect to the
 IPv4 address.
@@ -32,13 +32,13 @@ _OWN: Final = frozenset(
 
 
 class NotPublic(OSError):
-    """A name or address that is not public."""
+    """The host is not public, or its name resolves to no public address."""
 
 
 class _CutOff(OSError):
-    """A response that ended early, or does not match its headers.
+    """The response ended early, or does not match its headers.
 
-    A template must not act on half of a response.
+    A template must not act on an incomplete response.
     """
 
 
@@ -47,7 +47,7 @@ class PublicWeb:
 
     def __init__(self, *, names: AbstractResolver | None = None) -> None:
         self._names = names
-        # A connection of a tag that may use it must not be reused by a tag that may not.
+        # By allowed private hosts, so that no tag reuses a connection that it may not open.
         self._sessions: dict[frozenset[str], aiohttp.ClientSession] = {}
 
     async def stop(self) -> None:
@@ -119,7 +119,7 @@ class _Guarded(AbstractResolver):
 
 
 def _read_url(text: str) -> URL | None:
-    """Parse a URL as the connection does: lower-case host, invalid characters dropped."""
+    """Parse a URL as aiohttp does: the host in lower case, without invalid characters."""
     try:
         url = URL(text)
     except ValueError:
@@ -128,7 +128,7 @@ def _read_url(text: str) -> URL | None:
 
 
 def _as_connected(hosts: Iterable[str]) -> frozenset[str]:
-    """Return hosts in the spelling that a connection uses."""
+    """Return hosts in the spelling that aiohttp uses."""
     found = set()
     for host in hosts:
         bare = host.strip("[]")
@@ -155,7 +155,7 @@ def _why(error: Exception, *, left: bool) -> str:
 
 
 async def _read(response: aiohttp.ClientResponse) -> Response:
-    """Return the whole response, or its beginning. Raises _CutOff if the connection ended."""
+    """Return the response, truncated if it is too long. Raises _CutOff if the connection ended."""
     body = bytearray()
     try:
         whole = await read_into(body, response, most=LONGEST_ANSWER)
@@ -201,13 +201,13 @@ NOT_PUBLIC_6: Final = tuple(
         ),
     )
 )
-# The position of the embedded IPv4 address: how many bits are below it.
+# Networks with an embedded IPv4 address, and the number of bits after that address.
 _CARRIES: Final = (
     (IPv6Network("::ffff:0:0/96"), 0),  # IPv4-mapped
     (IPv6Network("64:ff9b::/96"), 0),  # NAT64 (RFC 6052)
     (IPv6Network("2002::/16"), 80),  # 6to4 (RFC 3056)
 )
-_ISATAP: Final = frozenset({0x5EFE, 0x0200_5EFE})  # RFC 5214, the upper half of the interface
+_ISATAP: Final = frozenset({0x5EFE, 0x0200_5EFE})  # RFC 5214: the interface id's upper half
 _LOW: Final = (1 << 32) - 1
 
 

@@ -40,7 +40,7 @@ class SomeRejected(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def page(request: HttpRequest) -> PageVisit:
-    """Return the visit of a page that may post. Raises HttpRefusal (403, 429)."""
+    """Return the visit, if the page may post. Raises HttpRefusal (403, 429)."""
     request.remove_keys()
     return request.services.origins.visit(request.scope, request.query().get("s"))
 
@@ -94,7 +94,7 @@ async def answer(request: HttpRequest, visit: PageVisit) -> HttpResponse:
 def with_verdict(
     request: HttpRequest, visit: PageVisit | None, fault: Exception, where: str
 ) -> HttpResponse:
-    """Return the response to an exception; it shows the script whether a retry is useless."""
+    """Return the response to an exception; a header tells the script not to retry in vain."""
     answer = in_our_shape(request, visit, fault, where)
     if visit is None or answer.status not in FOR_GOOD:
         return answer

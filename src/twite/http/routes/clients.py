@@ -1,4 +1,4 @@
-"""Let client templates claim requests: paths without a route, and the tag routes."""
+"""Let client templates claim requests to the tag routes and to paths without a route."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
@@ -62,7 +62,8 @@ class ClientRoute:
         try:
             return await self._clients.answer(request)
         except TemplatePaused:
-            # Refused requests also count, so that retries after a refusal are not faster.
+            # Delay the refusal and count it as a running request: otherwise retries would be
+            # faster.
             if self._held < _MOST_HELD:
                 self._held += 1
                 try:

@@ -1,6 +1,6 @@
 """`POST /-/desk`, `/healthz`, `/readyz`, `/metrics`, `/v1/openapi.json`: for the operator.
 
-The first is the control channel of commands on this machine to the running gateway.
+Commands on this machine use `/-/desk` to control the running gateway.
 """
 
 from functools import cache
@@ -149,7 +149,7 @@ async def healthz(_request: HttpRequest, _caller: None) -> HttpResponse:
 
 
 async def readyz(request: HttpRequest, _caller: None) -> HttpResponse:
-    """Respond whether the gateway accepts submissions."""
+    """Respond with 200 if the gateway accepts submissions, and with 503 otherwise."""
     why_not = request.services.ready()
     if why_not is None:
         return _OK

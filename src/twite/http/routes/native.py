@@ -43,7 +43,7 @@ def is_idempotency_key(key: bytes) -> bool:
 def taking(
     endpoint: Endpoint, read: Callable[[HttpRequest, Source], ParsedRequest]
 ) -> Callable[[HttpRequest, Source], Awaitable[HttpResponse]]:
-    """Return a handler for another server format, with responses as on the native route."""
+    """Return a handler for another server format; its responses are those of the native route."""
 
     async def answer(request: HttpRequest, source: Source) -> HttpResponse:
         found = read(request, source)
@@ -93,7 +93,7 @@ _BAD_IDEMPOTENCY_KEY: Final = error(
     "Idempotency-Key must have 1 to 255 characters of printable ASCII",
 )
 _ENCODER: Final = msgspec.json.Encoder()
-# A receipt's id has no character that JSON escapes.
+# No character of a receipt's id needs escaping in JSON, so the id can be inserted as it is.
 _TYPICAL: Final = _ENCODER.encode(
     NativeReceipt(receipt="*", accepted=1, duplicates=0, suppressed=0, rejected=())
 ).split(b"*")
@@ -119,7 +119,7 @@ _NO_PIXEL: Final = error(422, "pixel_unknown", fault.CODES["pixel_unknown"], pat
 
 
 class ChoiceNoted(msgspec.Struct, frozen=True, kw_only=True):
-    """The recorded choice, and the number of the person's identifiers."""
+    """The recorded choice, and how many identifiers of the person it applies to."""
 
     consent: Literal["granted", "revoked"]
     identifiers: int

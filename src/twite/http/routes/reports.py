@@ -115,7 +115,7 @@ class BalanceBy(Balance, frozen=True, kw_only=True, omit_defaults=True):
 
 
 async def history(request: HttpRequest, caller: Requester) -> HttpResponse:
-    """Answer with the latest history under this id, and the others. Raises HttpRefusal (404).
+    """Answer with the latest history of this id; `others` has the rest. Raises HttpRefusal (404).
 
     `event` in the query selects one event, by its name in the settings or X's id.
     """
@@ -126,8 +126,8 @@ async def history(request: HttpRequest, caller: Requester) -> HttpResponse:
     destination = services.destinations.get(pixel)
     if destination is None or not caller.sees(pixel):
         raise HttpRefusal(_UNKNOWN)
-    # Without an event, search all events that the pixel ever had, because their mapping may have
-    # changed.
+    # Without an event, search all events that the pixel ever had, because the mapping in the
+    # settings may have changed.
     events = None if event is None else (destination.events.get(event, event),)
     histories = await services.records.find(
         ByConversionId(pixel=pixel, events=events, conversion_id=conversion_id)
@@ -190,7 +190,7 @@ async def balance(request: HttpRequest, caller: Requester) -> HttpResponse:
 def balance_of(
     accounts: Sequence[ConversionCounts], ignored: tuple[IgnoredBy, ...] = ()
 ) -> BalanceBy:
-    """Return the total of the accounts, and the accounts themselves."""
+    """Return the sum over the accounts, and the counts of each account."""
     return BalanceBy(
         **_sums(total(accounts)),
         ignored=ignored,
@@ -240,7 +240,7 @@ _UNKNOWN: Final = error(404, "conversion_unknown")
 _ENCODER: Final = msgspec.json.Encoder()
 
 
-# how many rejections one response lists, the latest first
+# the maximum number of rejections in one response, which lists the latest first
 MOST_LISTED: Final = 1_000
 
 

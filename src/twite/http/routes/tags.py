@@ -57,7 +57,7 @@ class Named(msgspec.Struct, frozen=True, kw_only=True):
 class TagFormat(msgspec.Struct, frozen=True, kw_only=True):
     """A tag format: functions that read a request and build the response.
 
-    `reply` also receives the time. `keeps_client` is whether the client id becomes a cookie.
+    `reply` also receives the time. `keeps_client` is whether the client id is stored in a cookie.
     """
 
     endpoint: Endpoint
@@ -67,7 +67,7 @@ class TagFormat(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def page_or_key(request: HttpRequest) -> Source | PageVisit:
-    """Return the source whose key the request carries, or the visit of a page that may post.
+    """Return the source whose key the request carries, or the visit, if the page may post.
 
     Raises HttpRefusal (401, 403, 429).
     """
@@ -142,7 +142,7 @@ def taking(
 
 
 async def debug(request: HttpRequest, caller: Source | PageVisit) -> HttpResponse:
-    """Answer with what would happen to the events."""
+    """Report what would happen to the events, and store nothing."""
     source, visit = _whose(caller)
     return judged(
         request.body,
@@ -158,7 +158,7 @@ def _whose(caller: Source | PageVisit) -> tuple[Source, PageVisit | None]:
 
 
 def _named(request: HttpRequest, query: Mapping[str, str]) -> str | None:
-    """Return the source that the query names. GA4 uses the parameter `s` for other data."""
+    """Return the query's `s` if it names a source: GA4 uses this parameter for other data."""
     name = query.get("s")
     return name if name and request.services.origins.named(name) else None
 
@@ -193,7 +193,7 @@ def _reply_to_data_tag(
 
 
 def _reads_stream(request: HttpRequest, form: TagFormat) -> bool:
-    """Return whether the script reads a stream. Stape's Data Tag does so for POST only."""
+    """Return whether the script expects a stream. Stape's Data Tag expects one only for POST."""
     reads = form.endpoint is Endpoint.GA4 or request.method == "POST"
     return reads and STREAMS in request.query()
 
@@ -292,7 +292,7 @@ def judged(
     destinations: Mapping[str, Destination],
     visitor: Visitor,
 ) -> HttpResponse:
-    """Return the errors of a request, and the events that would be ignored or not sent."""
+    """Report the errors of a request, and the events that would be ignored or not sent."""
     try:
         tagged = measurement_protocol.read(body, query=query, measurement="")
         messages = tuple(_said(tagged, source, destinations, visitor))

@@ -2,8 +2,8 @@
 
 X's route is authenticated by the pixel's own OAuth credentials: existing X API clients change only
 the host. Stape's tag sends the source key in the path; an Authorization header is ignored. Every
-response is a JSON object, because the tag reports neither success nor failure for other responses.
-[seen TW]
+response is a JSON object, because the tag reports neither success nor failure if a response is
+anything else. [seen TW]
 """
 
 import hmac
@@ -142,7 +142,7 @@ def in_x_shape(
 
 
 def _signed(keys: OAuthKeys, request: HttpRequest) -> bool:
-    """Verify the OAuth signature for the host that the client called, or the public one.
+    """Verify the OAuth signature, for the public URL or for the host that the client called.
 
     Query parameters mean nothing on this route, but they are part of the signature.
     """
@@ -156,7 +156,7 @@ def _signed(keys: OAuthKeys, request: HttpRequest) -> bool:
     url = services.settings.public_url
     public = url.rstrip("/") if url else None
     now = services.clock.now() // 1_000
-    # The scheme is the client's, in front of any proxy; the Host header may be the proxy's.
+    # The client signed the URL that it called; a proxy may have changed its scheme and host.
     for origin in (public, f"https://{host}", f"http://{host}"):
         if origin is None:
             continue
@@ -169,7 +169,7 @@ def _signed(keys: OAuthKeys, request: HttpRequest) -> bool:
 
 
 def _translated(request: HttpRequest, answer: HttpResponse, account: str | None) -> HttpResponse:
-    """Return, in X's format, a refusal that X itself never sends, or an internal error."""
+    """Return a refusal that X itself never sends, or an internal error, in X's format."""
     errors = tuple(
         XError(
             code=_CODES.get(answer.status, spec.INVALID_PARAMETER),
@@ -234,7 +234,7 @@ def _echo(account: str | None) -> XRequestEcho:
 
 
 def _version_header(request: HttpRequest) -> tuple[bytes, bytes]:
-    """Return the version of the path, or of the header, or the default."""
+    """Return the API version from the path, else from the header, else the default."""
     named = request.path[1:3].encode()
     if named not in _VERSIONS:
         named = request.headers.get(b"x-twitter-api-version", _DEFAULT_VERSION).strip()
@@ -252,7 +252,7 @@ _DECODER: Final = msgspec.json.Decoder(ErrorBody)
 
 
 async def key_in_path(request: HttpRequest) -> Source:
-    """Return the source of the key in the path. Raises XRefusal (401)."""
+    """Return the source whose key is in the path. Raises XRefusal (401)."""
     key = request.parameters["source_key"].encode("utf-8", "surrogateescape")
     source = request.services.keys.find(key)
     if source is None:

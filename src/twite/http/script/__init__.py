@@ -33,7 +33,7 @@ _FOR_EVER: Final = (b"cache-control", b"public, max-age=31536000, immutable")
 _ALWAYS: Final = (
     (b"content-type", b"text/javascript; charset=utf-8"),
     (b"x-content-type-options", b"nosniff"),
-    # Subresource Integrity needs the first, cross-origin isolated pages the second.
+    # Subresource Integrity needs the first header, cross-origin isolated pages the second.
     (b"access-control-allow-origin", b"*"),
     (b"cross-origin-resource-policy", b"cross-origin"),
     (b"vary", b"Accept-Encoding"),
@@ -43,7 +43,7 @@ _UNSAFE: Final = {ord("<"): "\\u003c", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 
 
 class ServedScript(msgspec.Struct, frozen=True, kw_only=True):
-    """One script in every served encoding, by encoding name; "" is uncompressed."""
+    """A script in each available encoding, by the encoding's name; "" is uncompressed."""
 
     bodies: Mapping[bytes, bytes]
     tag: bytes
@@ -81,7 +81,7 @@ class PageScript:
 
     @property
     def path(self) -> str:
-        """The versioned address: its content never changes."""
+        """The script's versioned path, whose content never changes."""
         name, _ = self._script()
         return f"{PREFIX}{name}.js"
 
@@ -106,7 +106,7 @@ class PageScript:
         return self._served[name]
 
     def _by_itself(self) -> ServedScript:
-        # No source has an empty name.
+        # "" is free for the script without settings, because no source has an empty name.
         if "" not in self._served:
             self._served[""] = _served(self._script()[1], _FOR_EVER)
         return self._served[""]
@@ -149,7 +149,7 @@ def _phone(region: str | None) -> list[str] | None:
     """Return the country code, and the prefix of national numbers that E.164 omits."""
     if region is None:
         return None
-    # Imported on use: the import takes as long as the rest of a short command.
+    # Imported only here: the import takes as long as the rest of a short command.
     from phonenumbers import country_code_for_region, ndd_prefix_for_region  # noqa: PLC0415
 
     prefix = ndd_prefix_for_region(region, strip_non_digits=True)
@@ -179,7 +179,7 @@ def _best(accepted: bytes) -> bytes:
 
 
 def _tags(etags: bytes) -> set[bytes]:
-    """RFC 9110, 13.1.2: compared weakly. A `*` has no meaning for GET."""
+    """Return the tags for a weak comparison (RFC 9110, 13.1.2). `*` is not supported."""
     return {tag.strip().removeprefix(b"W/") for tag in etags.split(b",")}
 
 

@@ -6,8 +6,8 @@ from typing import Final
 
 from twite.domain.delivery import Delivery, rank
 
-# How long a claim may miss a delivery that became ready after those of the last claim, in seconds.
-# The search for such deliveries takes at most this share of the time.
+# How long claims may miss a delivery that became ready before their place, in seconds. Searches
+# from the beginning take at most this share of the time.
 _SEARCH_EVERY: Final = 1.0
 _SEARCHING: Final = 1 / 10
 _MOST: Final = 10.0
@@ -17,15 +17,15 @@ Place = tuple[int, int]  # the rank and the id of a delivery
 
 
 class ClaimStarts:
-    """The place in the queue after which the search for an event's ready deliveries begins.
+    """The places in the queue after which claims search for ready deliveries, by pixel and event.
 
-    While another transaction is open, the index entries of removed deliveries stay, and each claim
-    would read all of them again. Only the owner of an account claims its deliveries, so its process
-    knows where the last claim ended.
+    While any older transaction is open, PostgreSQL keeps the index entries of removed deliveries,
+    and each claim would read all of them again. Only the owner of an account claims its deliveries,
+    so its process knows where the last claim ended.
     """
 
     def __init__(self) -> None:
-        # By pixel: the places of its events, and when they are no longer valid.
+        # For each pixel, the places of its events, and the time until which they are valid.
         self._places: dict[str, tuple[dict[int, Place], float]] = {}
 
     def of(self, pixel: str) -> Mapping[int, Place]:
@@ -45,12 +45,12 @@ class ClaimStarts:
         self._places[pixel][0][event] = place
 
     def ended(self, pixel: str, event: int) -> None:
-        """Restart from the first, because a claim found fewer deliveries than its limit."""
+        """Search from the beginning again: a claim found fewer deliveries than its limit."""
         if pixel in self._places:
             self._places[pixel][0].pop(event, None)
 
     def made_ready(self, first: int) -> None:
-        """Restart from the first if deliveries of this rank or later may have become ready."""
+        """Search from the beginning again if a delivery before a place may have become ready."""
         known = (place for places, _ in self._places.values() for place in places.values())
         if any(first <= last for last, _ in known):
             self._places.clear()

@@ -18,22 +18,22 @@ from twite.stores.postgres import arrays
 from twite.stores.postgres.bridge import wait_for
 from twite.stores.postgres.dialect import PostgresStatement, shared
 
-# A migration locks `schema_version`. It waits for running transactions, and new ones wait for it
-# before they have a snapshot or another lock: they neither miss rows of a rewritten table nor cause
-# a deadlock.
+# Every transaction begins with this lock, and a migration takes the exclusive one. So a migration
+# waits for running transactions, and new ones wait for it before they have a snapshot or another
+# lock: they neither miss rows of a rewritten table nor cause a deadlock.
 _GATE: Final = "LOCK TABLE schema_version IN ACCESS SHARE MODE"
-# The server does not notice that a client has gone while its session waits for a lock. So it ends
-# the wait before the client ends the connection (STALLED).
+# While a session waits for a lock, the server does not notice that its client has gone. So
+# lock_timeout ends the wait before the client would abort the connection (STALLED).
 UNIT: Final = (
     f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = '10s'; {_GATE}"
 )
-# A view reads one snapshot.
+# All statements of a view read the same snapshot.
 _VIEW: Final = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {_GATE}"
 _CONNECT_WITHIN: Final = 5.0  # seconds
-# One of several hosts may vanish silently: the next must be tried within a lease.
+# With several hosts: one may vanish silently, and the next must be tried within a lease.
 NEXT_HOST_AFTER: Final = 2.0  # seconds
-# When a host counts as dead: seconds, and milliseconds for the last. Not every system has all of
-# them.
+# When a host counts as dead: times in seconds, the last one in milliseconds. Some systems lack some
+# of these options.
 _DEAD_HOST: Final = {
     "TCP_KEEPIDLE": 3,
     "TCP_KEEPINTVL": 1,
@@ -46,10 +46,10 @@ _DEAD_CLIENT: Final = (
     "set_config('tcp_keepalives_count', '3', false), set_config('tcp_user_timeout', '6s', false)"
 )
 _STATEMENTS: Final = 400
-# A writing statement waits only for the locks of other short transactions.
+# Long enough: a writing statement waits only for the locks of other short transactions.
 STALLED: Final = 20.0  # seconds
-# Options of the URL that are not passed to the driver: Twite's own, and those of libpq that the
-# driver would pass to the server. Twite has its own time limits.
+# Options of the URL that are not passed to the driver: first those that Twite handles, then options
+# of libpq that the driver would pass on to the server. Twite has its own time limits.
 _OWN_OPTIONS: Final = frozenset({"statement_cache_size", "target_session_attrs"})
 _OF_LIBPQ: Final = frozenset(
     {
@@ -74,7 +74,7 @@ SESSION_ATTRIBUTES: Final = (
     "standby",
     "prefer-standby",
 )
-# In the error for a name with several addresses that all refuse connections.
+# Part of the error message if all addresses of a host name refuse connections.
 _REFUSED: Final = f"[Errno {errno.ECONNREFUSED}]"
 RETRY_AFTER: Final = 5  # seconds
 
@@ -96,9 +96,10 @@ READ_ONLY: Final = (
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.exceptions.TargetServerAttributeNotMatched,
 )
-# A newer version of Twite has changed what a statement uses.
+# A newer version of Twite has changed a table or column that the statement uses.
 _OTHER_SCHEMA: Final = (asyncpg.UndefinedColumnError, asyncpg.UndefinedTableError)
-# A pooler in transaction mode has sent a statement to a different connection from its name.
+# A pooler in transaction mode has prepared a statement on one connection and executed it on
+# another.
 _UNKEPT: Final = (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError)
 
 
@@ -117,7 +118,7 @@ def is_passing(error: BaseException | None) -> bool:
 
 
 class Address:
-    """A URL of a database. Messages contain only `shown`, which has no password."""
+    """The URL of a database. Messages contain only `shown`, which has no password."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -129,7 +130,7 @@ class Address:
         left_out = _OWN_OPTIONS | _OF_LIBPQ
         self._tls: ssl.SSLContext | None = None
         if own.get("sslrootcert") == "system":
-            # As libpq does: the certificates of the system always verify the host name, too.
+            # As in libpq, the system's certificates imply that the host name is verified, too.
             self._tls = ssl.create_default_context()
             left_out |= _TLS_OPTIONS
         self._binds_channel = own.get("channel_binding") == "require"
@@ -137,7 +138,7 @@ class Address:
             name: own[name] for name in _TLS_FILES if own.get(name, "system") != "system"
         }
         rest = [pair for pair in options if pair[0] not in left_out]
-        # One for each host. The first is the one that accepted writes last.
+        # A URL for each host, first that of the host that last accepted writes.
         self.urls = _urls(parts, rest)
         user, _, hosts = parts.netloc.rpartition("@")
         name = user.partition(":")[0]
@@ -155,7 +156,8 @@ class Address:
 
         Raises ValueError for an option of the URL that cannot be used.
 
-        On its own, the driver would stop at a host that starts, shuts down or does not answer.
+        All hosts are tried here, because the driver would give up at the first host that starts,
+        shuts down or does not answer.
         """
         if self._binds_channel:
             raise ValueError("channel_binding=require is not supported. Write sslmode=verify-full")
@@ -165,10 +167,10 @@ class Address:
             try:
                 driver = await self._connected(url, within)
             except (*LOST, *READ_ONLY, asyncpg.PostgresError) as error:
-                # A standby is the less informative failure.
+                # Prefer any other failure: that a host is a standby says less.
                 failed = error if failed is None or isinstance(failed, READ_ONLY) else failed
                 continue
-            # Another task may have found it meanwhile.
+            # Another task may have moved this URL to the front already.
             self.urls.remove(url)
             self.urls.insert(0, url)
             return driver
@@ -188,8 +190,8 @@ class Address:
         )
         arrays.use_on(driver)
         if _notice_dead_host(driver):
-            # The server must notice, too: it keeps the locks of a gateway that is cut off while it
-            # sends a result, or waits for the rest of a statement.
+            # The server must also notice a dead gateway: while it sends it a result, or waits for
+            # the rest of a statement, it keeps the gateway's locks.
             await driver.execute(_DEAD_CLIENT)
         return driver
 
@@ -199,8 +201,8 @@ class Address:
             return "the database accepts no writes: it is a standby, or read-only"
         if isinstance(error, _UNKEPT):
             return (
-                "the pooler keeps no prepared statements: add statement_cache_size=0 to store.url, "
-                "or set max_prepared_statements in PgBouncer"
+                "the pooler does not support prepared statements: add statement_cache_size=0 to "
+                "store.url, or set max_prepared_statements in PgBouncer"
             )
         if self.attributes not in SESSION_ATTRIBUTES:
             return f"target_session_attrs must be one of {', '.join(SESSION_ATTRIBUTES)}"
@@ -217,7 +219,7 @@ class Address:
         return said.splitlines()[0] if said else type(error).__name__
 
     def _unreadable_file(self, error: OSError) -> str | None:
-        """Return the option and its file if a file named in the URL caused the error."""
+        """Return a message if the error is due to an unreadable file that the URL names."""
         if isinstance(error, FileNotFoundError | PermissionError):
             for name, file in self._files.items():
                 if not os.access(file, os.R_OK):
@@ -225,7 +227,7 @@ class Address:
         return None
 
     def unavailable(self, error: BaseException) -> LedgerUnavailable:
-        """Return the LedgerUnavailable for the caller."""
+        """Return the error as LedgerUnavailable."""
         found = LedgerUnavailable(reason=self.reason(error), retry_after=RETRY_AFTER)
         found.__cause__ = error
         return found
@@ -246,7 +248,7 @@ def _reason_of_network(error: OSError) -> str:
 def _notice_dead_host(driver: "asyncpg.Connection[asyncpg.Record]") -> bool:
     """End a TCP connection some seconds after its host has stopped answering packets.
 
-    Otherwise, only STALLED would end a statement that waits for the host of a failed primary.
+    Otherwise, a statement that waits for the dead host of a primary would only end after STALLED.
     Return whether it is a TCP connection.
     """
     used = driver._transport.get_extra_info("socket")  # noqa: SLF001
@@ -261,7 +263,7 @@ def _notice_dead_host(driver: "asyncpg.Connection[asyncpg.Record]") -> bool:
 
 
 def _urls(parts: SplitResult, options: Sequence[tuple[str, str]]) -> list[str]:
-    """Return the URL of each host; where hosts and ports do not match, the driver says so."""
+    """Return a URL for each host; if hosts and ports do not match, the driver reports it."""
     user, at, named = parts.netloc.rpartition("@")
     given = dict(options)
     hosts = (named or given.pop("host", "")).split(",")
@@ -307,14 +309,14 @@ class PostgresConnection:
 
     def __init__(self, driver: "asyncpg.Connection[asyncpg.Record]") -> None:
         self.driver = driver
-        # Seconds after which a statement without a result means that the server is cut off.
+        # After this many seconds without a result, the server counts as cut off.
         self.patience = STALLED
-        # PostgreSQL stores no NUL. Few strings contain one, so only the strings of a failed
+        # PostgreSQL cannot store NUL. Few strings contain one, so only the strings of a failed
         # statement are cleaned.
         self.replaces_nul = False
 
     def execute(self, statement: str, values: Any = (), /) -> ResultRows:  # noqa: ANN401 - of any type
-        """Run a shared statement, or one without parameters."""
+        """Run a statement of stores/sql, or one without parameters."""
         if statement == "BEGIN":
             return wait_for(self._executed(_VIEW, ()))
         return self.run(shared(statement), values)
@@ -354,14 +356,15 @@ class PostgresConnection:
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
-        """Abort the connection if a statement takes too long. No cancel request is sent."""
+        """Abort the connection if a statement takes too long, without a cancel request."""
         alarm = asyncio.get_running_loop().call_later(self.patience, self.terminate)
         try:
             yield
         except AttributeError as error:
             if self.is_open:
                 raise
-            # The driver has lost its protocol between two messages of a statement.
+            # The connection was aborted between two messages of a statement, and the driver's
+            # protocol object is gone.
             raise asyncpg.InterfaceError("the connection was aborted") from error
         finally:
             alarm.cancel()
