@@ -1,13 +1,14 @@
-"""The commands. Each file holds one command, or several about one subject.
+"""The commands. Each file contains one command, or several on the same subject.
 
-A command is a function with its name, or a `typer.Typer` of several; `application` adds it. Its
-docstring is its help, with an example. It reads settings, calls one thing of `app`, prints, and
-exits by `raise typer.Exit(code)` if the code is not 0.
+A command is a function of the same name, or a `typer.Typer` with several subcommands; `application`
+registers it. The docstring of the function is its help text and ends with an example. The function
+reads the settings, calls one function of `app` and prints the result. If the exit code is not 0, it
+raises `typer.Exit(code)`.
 
 A command raises TwiteError for errors it can explain; `main` prints the message. Commands print
-through `printing`, which escapes control characters. GROUPS has every command with its help, so
-that `twite --help` imports none of them; a file is imported when its command is run. `options` has
-what several commands share.
+through `printing`, which escapes control characters. GROUPS lists every command with a one-line
+help text, so that `twite --help` does not import the commands; a file is imported when its command
+is run. `options` contains the options that several commands share.
 
 Exit codes: 0 done · 1 a failure, explained on standard error · 2 wrong usage.
 """
@@ -66,7 +67,7 @@ GROUPS: Final = {
 COMMANDS: Final = {
     name: sentence for commands in GROUPS.values() for name, sentence in commands.items()
 }
-# Former names, which still work and are not listed.
+# Former names, which still work but are not listed.
 ALIASES: Final = {"overlap": "dedup", "shadow": "compare"}
 _INTERRUPTED: Final = 130  # the shell convention: 128 + SIGINT
 
@@ -96,7 +97,7 @@ def run(arguments: Sequence[str]) -> int:
 def _usual_serve(words: list[str]) -> tuple[str | None, bool] | None:
     """Return the options of `serve [--config PATH] [--json]`; None for other arguments.
 
-    Typer and Pydantic, which reads options, take a fifth of the start time.
+    Parsing these options here avoids importing Typer and Pydantic, a fifth of the start time.
     """
     as_json = words[-1:] == ["--json"]
     match words[:-1] if as_json else words:
@@ -112,7 +113,7 @@ def _serve(config: str | None, as_json: bool) -> None:  # noqa: FBT001  # see ab
     from twite.cli.serve import serve  # noqa: PLC0415  # commands are imported late
     from twite.config.settings import FILE  # noqa: PLC0415
 
-    # Modules stay: collecting garbage among them took a tenth of the start time.
+    # Modules are never freed: searching them for garbage took a tenth of the start time.
     gc.freeze()
     gc.enable()
     serve(config=FILE if config is None else Path(config), as_json=as_json)
@@ -138,7 +139,7 @@ def explained(act: Callable[[], object], *, asked: str, debug: bool) -> int:
         _print_error(f"Error: {error}")
     except KeyboardInterrupt:
         return _INTERRUPTED
-    except Exception as error:  # noqa: BLE001  # the outermost handler: users see no unrequested traceback
+    except Exception as error:  # noqa: BLE001  # the outermost handler: tracebacks are only for --debug
         if debug:
             traceback.print_exc()
         else:

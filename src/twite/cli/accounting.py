@@ -23,7 +23,7 @@ def accounting(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> Non
 
     Below it, for each pixel with pending conversions: when all will be sent, and how many will miss
     the 48-hour deadline. At the end, events that tag and page endpoints ignored in the last seven
-    days. Exits with 1 if it does not balance.
+    days. Exits with 1 if the two sides are not equal.
 
     Example: `twite accounting --json | jq .balance`
     """
@@ -111,7 +111,7 @@ _IGNORED_COLUMNS: Final = ("source", "door", "event", "reason", "times")
 
 
 def print_ignored(counted: Sequence[IgnoredTally]) -> None:
-    """Print the most frequent reasons, summed over all days. Without any, print nothing."""
+    """Print the most frequent reasons, summed over all days, or nothing if there are none."""
     sums: Counter[tuple[str, str, str, str]] = Counter()
     for tally in counted:
         sums[tally.source, tally.endpoint, tally.name, tally.reason] += tally.times
@@ -129,7 +129,7 @@ def print_ignored(counted: Sequence[IgnoredTally]) -> None:
 
 
 def ignored_as_json(counted: Sequence[IgnoredTally]) -> dict[str, object]:
-    """Return the ignored events as JSON, under `ignored`; without any, an empty dict."""
+    """Return the ignored events for JSON, under `ignored`, or an empty dict if there are none."""
     rows = [
         {
             "day": spelled(tally.day * DAY)[:10],

@@ -100,7 +100,7 @@ def _as_json(alert: Alert) -> dict[str, object]:
 
 
 def _words(came: Response | NoResponse) -> str:
-    """Describe the webhook's response. Its text shows what is wrong with the URL or the format."""
+    """Return the webhook's response, which may explain what is wrong with the URL or the format."""
     if isinstance(came, NoResponse):
         return came.reason
     body = came.body[:_SHOWN].decode("utf-8", "replace")

@@ -10,7 +10,7 @@ import typer
 from twite import __version__
 from twite.cli import COMMANDS, GROUPS
 
-# Commands whose module has another name.
+# Commands whose module has a different name.
 _FILES: Final = {
     "import": "import_container",
     "logout": "login",
@@ -25,7 +25,7 @@ _FILES: Final = {
     "tag": "tag.command",
     "serve": "serve_command",
 }
-# Commands whose function has another name.
+# Commands whose function has a different name.
 _FUNCTIONS: Final = {
     "import": "import_container",
     "erase": "erase_persons",
@@ -57,7 +57,7 @@ def application(asked: str | None) -> typer.Typer:
 
 
 def _add(app: typer.Typer, name: str) -> None:
-    """Add a command: a function, or a Typer application of several."""
+    """Add a command: a function, or a Typer application with several subcommands."""
     module = import_module(f"twite.cli.{_FILES.get(name, name)}")
     command = getattr(module, _FUNCTIONS.get(name, name))
     if isinstance(command, typer.Typer):
@@ -69,7 +69,7 @@ def _add(app: typer.Typer, name: str) -> None:
 
 
 def _summarized(text: str) -> str:
-    """Return a docstring whose first sentence is a paragraph without a full stop, as a summary."""
+    """Make the first sentence of a docstring a paragraph of its own, without its full stop."""
     summary, *rest = re.split(r"\.(?:\s+|$)", text, maxsplit=1)
     return "\n\n".join((summary, *rest))
 

@@ -57,9 +57,9 @@ def compare(
     """Run the container on captured traffic and send nothing.
 
     Each line of a capture contains the incoming `event` or `request`, and the requests that the
-    other system `sent` for it. Both can also be on separate lines with the same `trace`. Values
-    that may be personal data or keys are masked. Events that the gateway would not send (consent,
-    bots) are listed with the reason. Exits with 1 if anything differs.
+    other system `sent` for it. The two can also be on separate lines that have the same `trace`.
+    Values that may be personal data or keys are masked. Events that the gateway would not send
+    (consent, bots) are listed with the reason. Exits with 1 if anything differs.
 
     Example: `twite compare capture.jsonl --ignore '*.external_id'`
     """

@@ -141,7 +141,7 @@ def discard(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Discard conversions permanently. They count as suppressed.
+    """Discard conversions permanently. Twite then counts them as suppressed.
 
     Example: `twite dead discard order-1001 --note "test order"`
     """
@@ -194,9 +194,9 @@ def _doubted(settings: Settings, histories: Sequence[History], now: int) -> list
 def _chosen(
     histories: Sequence[History], order: DeadLetterCommand
 ) -> tuple[list[History], list[str]]:
-    """Return the selected histories, and the ids that select none.
+    """Return the selected histories, and the ids that match no history.
 
-    A name that is both a conversion id and a delivery number selects the conversion id.
+    A name that is both a conversion id and a delivery number is taken as the conversion id.
     """
     if order.every:
         return [history for history in histories if order.held or history.state is State.DEAD], []
@@ -249,7 +249,7 @@ def _report(
     if missed:
         printing.complain(
             f"{plural(missed, 'delivery was', 'deliveries were')} no longer dead or held, and "
-            "did not change."
+            "not changed."
         )
 
 

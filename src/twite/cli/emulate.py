@@ -60,7 +60,7 @@ def emulate(
         raise typer.BadParameter(error.message, param_hint=error.place) from None
     except EmulatorInputError as error:
         raise typer.BadParameter(str(error), param_hint="--switch") from None
-    # The server raises the signal again after a clean stop.
+    # After a clean stop, the server raises the signal again.
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         serve(host=where.host, port=where.port, switches=chosen, world=known, ready=ready)
@@ -79,7 +79,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _known(file: Path | None) -> dict[str, object]:
-    """Return the additions to the world. Raises BadParameter for invalid ones."""
+    """Return what the file adds to the emulator. Raises BadParameter if the file is invalid."""
     if file is None:
         return {}
     try:

@@ -84,7 +84,7 @@ def erase_persons(
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """The gateway keeps running. Counts stay; queued conversions of the person are not sent.
+    """The gateway keeps running. Counts are kept; the person's queued conversions are not sent.
 
     Identifiers on the command line stay in the shell's history: use a file or standard input.
     Erase data at X, in backups and in your own files separately.
@@ -128,7 +128,7 @@ def erase_persons(
 
 
 def _lines(file: Path) -> list[tuple[str, str, str]]:
-    """Read (where, kind, text) of each line. Errors name the line, but do not quote it."""
+    """Read (where, kind, text) from each line. Errors give the line number, not the content."""
     try:
         content = sys.stdin.read() if file == _STDIN else file.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as failure:

@@ -221,7 +221,7 @@ def _change(
 
 
 def _done(change: Coroutine[None, None, EventTag]) -> EventTag:
-    """Make a change at X. Report a change that X would refuse as a usage error."""
+    """Make a change at X; if X would refuse the change, raise a usage error."""
     try:
         return asyncio.run(change)
     except EventRefused as wrong:
@@ -303,7 +303,7 @@ def snippet(
 
     The snippets are for pages, servers and Google's server tag.
 
-    With `--for`, print only one snippet, ready for a file.
+    With `--for`, print only one snippet, ready to be saved to a file.
 
     Example: `twite events snippet purchase --for python`
     """

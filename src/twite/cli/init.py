@@ -38,8 +38,9 @@ def init(
 ) -> None:
     """Only their owner can read the files (mode 0600).
 
-    Your servers send the API key. A second key encrypts the credentials of twite login and the
-    events queued for tags; if TWITE_SECRET_KEY is set, the settings use it and no file is written.
+    Your servers send the API key with their requests. A second key encrypts the credentials of
+    twite login and the events queued for tags. If TWITE_SECRET_KEY is set, the settings use that
+    key, and no file is written for it.
 
     Example: `twite init --pixel o8z6j --event purchase=o8z6k`
     """

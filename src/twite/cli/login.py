@@ -50,9 +50,9 @@ def login(
 ) -> None:
     """The credentials are stored encrypted, and a running gateway uses them at once.
 
-    The app is your own: `x.consumer_key` and `x.consumer_secret`. The user needs the role Account
-    administrator or Ad manager. A pixel token is never an argument, because other users of the
-    machine could read it.
+    You sign in through your own app (`x.consumer_key` and `x.consumer_secret`). The user needs the
+    role Account administrator or Ad manager. You cannot pass a pixel token as an argument, because
+    other users of the machine could read it.
 
     Example: `twite login --pixel o8z6j`
     """

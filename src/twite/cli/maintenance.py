@@ -24,7 +24,7 @@ def backup(
     config: Config = DEFAULT_CONFIG,
     as_json: Json = False,
 ) -> None:
-    """The gateway keeps running. The copy is checked before it gets its name.
+    """The gateway keeps running. The file gets its final name only after the copy was checked.
 
     Example: `twite backup /backup/twite-2026-11-25.db`
     """
@@ -150,9 +150,9 @@ def _print_recovered(done: Recovered) -> None:
 def rotate_key(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
     """The gateway keeps running. If the command is interrupted, run it again.
 
-    A key in a file is replaced. Change a key in the environment yourself; this command then
-    encrypts everything with it, as the gateway does when it starts. Exits with 1 if something is
-    still encrypted with a former key.
+    If the key is in a file, the command replaces it. If it is in the environment, change it
+    yourself first; the command then encrypts everything with the new key, as the gateway does when
+    it starts. Exits with 1 if something is still encrypted with a former key.
 
     Example: `twite rotate-key --config /etc/twite/twite.toml`
     """

@@ -31,7 +31,7 @@ def known_pixel(found: Settings, pixel: str | None) -> None:
     """Reject a pixel that is not configured, as a usage error."""
     known = [destination.pixel for destination in found.destinations()]
     known += [] if found.tags is None else [rule.pixel for rule in found.tags.rules.values()]
-    # The tags of a container are not read here, so any tag name is allowed.
+    # The tags of a container are not read here, so any name of such a tag is allowed.
     is_imported = found.imported is not None and (pixel or "").startswith(PREFIX)
     if pixel is not None and pixel not in known and not is_imported:
         there = ", ".join(known) or "none"

@@ -1,7 +1,7 @@
 """Output on the terminal.
 
-Every text passes `safe`, because X's responses repeat text that clients sent. Rich is imported only
-for tables and styles: `twite serve` needs neither.
+All text is escaped by `safe`, because X's responses repeat text that clients sent. Rich is imported
+only for tables and styles: `twite serve` needs neither.
 """
 
 import re

@@ -98,7 +98,7 @@ def print_rejection(rejection: Rejection) -> None:
 
 
 def _rows(rejection: Rejection) -> list[list[str]]:
-    """Return a row for each fault. Only the first row repeats the details of the rejection."""
+    """Return a row for each fault. Only the first row has the time, source and conversion id."""
     rows = [
         ["", "", "", fault.code, fault.path, fault.value, fault.message]
         for fault in rejection.faults

@@ -61,7 +61,7 @@ def serve(
 def _started(
     settings: Settings, many: int, *, place: str, announce: Callable[[str], None]
 ) -> WorkerPlace | None:
-    """Start the workers. Returns in each worker and, at the end, in the parent, with None."""
+    """Start the workers. Returns in each worker process; in the parent, returns None at the end."""
     refuse_shared_file(settings.store.url, many, place)
     try:
         return WorkerSupervisor(settings, many, announced=announce, warn=printing.complain).run()
@@ -70,7 +70,7 @@ def _started(
 
 
 async def _examined(path: Path) -> AsyncIterator[CheckFinding]:
-    """Run the diagnostics on another thread. The first run imports them."""
+    """Run the diagnostics; the first run imports them on another thread."""
     await asyncio.to_thread(import_module, "twite.diagnostics")
     from twite.diagnostics import examine  # noqa: PLC0415  # imported by now
 

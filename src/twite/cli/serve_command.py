@@ -1,4 +1,4 @@
-"""The options of `twite serve`, apart from it: the usual start does not import Typer."""
+"""The options of `twite serve`, in a separate module so that the usual start needs no Typer."""
 
 from typing import Annotated
 

@@ -93,7 +93,7 @@ def _histories(settings: Settings, name: str, pixel: str | None) -> list[History
 
     async def read(records: StoreReader) -> None:
         own = [destination.pixel for destination in settings.destinations()]
-        # Tags, and pixels that are no longer configured.
+        # These are tags, and pixels that are no longer configured.
         others = {account.pixel for account in await records.balance()}.difference(own)
         for known in (*own, *sorted(others)):
             if pixel in {None, known}:

@@ -203,7 +203,7 @@ def add_key(
     pixel: Pixels = None,
     as_json: Json = False,
 ) -> None:
-    """Create a key. It is shown once and not stored.
+    """Create a key. Twite shows the key once and does not store it.
 
     Example: `twite key add reports --scope accounting --scope lives`
     """

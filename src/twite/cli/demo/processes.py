@@ -17,7 +17,7 @@ from twite.testing.gateway import environment
 
 KEY: Final = "demo-source-key-demo-source-key"
 PIXEL: Final = "o8z6j"
-TOKEN: Final = "emulator-pixel-token-o8z6j"  # noqa: S105  the emulator's own, made up
+TOKEN: Final = "emulator-pixel-token-o8z6j"  # noqa: S105  invented, and valid only at the emulator
 
 # Small batches, so that a demo with few conversions sends several requests.
 _SETTINGS: Final = """\
@@ -120,8 +120,8 @@ class DemoProcesses:
         return counts
 
     def pending(self) -> object:
-        """Return how many conversions are pending: of the shop, or of all if the shop has none."""
-        # A request to the gateway costs a fraction of a command's start.
+        """Return how many conversions are pending: the shop's or, if it has none, all."""
+        # A request to the gateway is much faster than starting the command for the balance.
         found = send(self.gateway_url, "GET", "/v1/accounting", headers=self.shop.headers)
         return json.loads(found)["pending"] or self.balance()["pending"]
 

@@ -97,7 +97,7 @@ def unknown() -> str:
 
 
 def _scripts(gateway: str, x: str) -> str:
-    """Return the script tags: the shop's, and twite.js, which loads X's from the emulator."""
+    """Return two script tags: shop.js, and twite.js, which loads X's pixel from the emulator."""
     return (
         '<script src="/shop.js"></script>'
         f'<script async src="{escape(gateway)}/twite.js?s=shop" '
@@ -234,7 +234,7 @@ class _Pages(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the signature that it calls
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  as in the base class
         """Log nothing: the demo prints its own lines."""
 
     def _page(self, text: str, status: int = 200) -> None:

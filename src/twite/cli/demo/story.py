@@ -27,7 +27,7 @@ _AGENT: Final = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefo
 
 
 class Purchase(msgspec.Struct, frozen=True, kw_only=True):
-    """Conversion ids: of X's pixel, of the shop's orders, and generated ones."""
+    """Conversion ids: those that X's pixel sent, those of the shop's orders, and generated ones."""
 
     fired: tuple[str, ...]
     orders: tuple[str, ...]
@@ -95,7 +95,7 @@ def _send_beacon(
 
 
 def _fire_pixel(cast: DemoProcesses, conversion_id: str) -> None:
-    """Send a hit of X's pixel, in the form that browsers request. [seen 3P]"""
+    """Send the request that X's pixel sends from a browser. [seen 3P]"""
     parameters = {
         "txn_id": "o8z6k",
         "p_id": "Twitter",

@@ -226,7 +226,7 @@ def _seconds(text: str) -> float:
     return float(min(int(text), 3_600)) if text.isascii() and text.isdecimal() else 0.0
 
 
-_EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 — where we connect, not listen
+_EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 — to connect to, not to listen on
 
 
 class NoKey(OperatorError):

@@ -125,7 +125,7 @@ _PIECE: Final = 1 << 20
 class OpenedFile(msgspec.Struct, frozen=True, kw_only=True):
     """A file that was read to its end without an error.
 
-    `size` and `digest` (SHA-256) are of its content, decompressed; `rows` counts the rows that are
+    `size` and `digest` (SHA-256) describe the decompressed content; `rows` counts the rows that are
     not blank. `columns` is None for JSON.
     """
 
@@ -220,7 +220,7 @@ def _cells(opened: OpenedFile, *, header: bool = False) -> Iterator[tuple[int, l
 
 
 def _written(opened: OpenedFile) -> Iterator[tuple[int, bytes]]:
-    """Yield (number, JSON): the line of JSON Lines, the place in an array from 1."""
+    """Yield (number, JSON): the line number in JSON Lines, or the position in an array, from 1."""
     if opened.kind == "json":
         found = elements(_whole(opened)) or []
         yield from ((number, bytes(raw)) for number, raw in enumerate(found, 1))
@@ -268,7 +268,7 @@ def _measured(start: bytes, stream: BinaryIO) -> tuple[int, bytes]:
 
 
 def _require_text(opened: OpenedFile) -> None:
-    """Raise Unreadable, which names the line, unless the whole file is in its encoding."""
+    """Raise Unreadable, which names the line, if the file has bytes invalid in its encoding."""
     decoder = codecs.getincrementaldecoder(opened.encoding)()
     line = 1
     with _decompressed(opened.path) as stream:

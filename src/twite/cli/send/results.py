@@ -74,10 +74,10 @@ def refused(row: FileRow) -> RowResult:
 def judge(
     rows: Sequence[FileRow], answer: NativeReceipt, *, lost: bool = False, dry: bool = False
 ) -> list[RowResult]:
-    """Return the results of the rows of one request, from its answer.
+    """Return the result of each row of a request, given the gateway's answer.
 
-    `lost` is whether an earlier answer to the same rows may have been lost; `dry` whether this is a
-    dry run.
+    `lost` is whether an earlier answer for the same rows may have been lost; `dry`, whether this is
+    a dry run.
     """
     errors = {item.index: item.errors for item in answer.rejected}
     warnings = {warning.index: warning.warnings for warning in answer.warnings}
@@ -155,7 +155,7 @@ class ResultTally(msgspec.Struct, kw_only=True):
 
 
 def _code(finding: RowFinding) -> str:
-    """Values like placeholders are grouped by field."""
+    """Return the code; for values that look like placeholders, with the field, to group them."""
     return f"{finding.code} ({finding.field})" if finding.code == "placeholder" else finding.code
 
 

@@ -98,7 +98,7 @@ class SendDryRun:
         return judge(rows, answer, dry=True)
 
     def _again(self, read: ReadConversion) -> bool:
-        """Whether an earlier row has the same dedup key. Suppressed rows claim no key."""
+        """Whether an earlier row has the same dedup key. Suppressed rows reserve no key."""
         conversion = read.conversion
         if conversion is None or read.suppressed:
             return False
@@ -132,7 +132,7 @@ class SendOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The options of a run.
 
     `options` is a digest of all options that affect what is sent, and where. `patience` is in
-    seconds; with `report` None, each report is next to its file.
+    seconds. If `report` is None, each report is written next to its file.
     """
 
     reading: RowOptions

@@ -1,4 +1,4 @@
-"""`twite tag`: test, run, try and lint a template, and print its form."""
+"""`twite tag`: test, run, try and lint a template, and print its fields."""
 
 import asyncio
 from pathlib import Path
@@ -304,7 +304,7 @@ def _print_trial(vendor: FakeVendor, trial: TagTrial) -> None:
 
 
 def _complain(error: str) -> None:
-    # The name of JavaScript's plain errors is Error, too.
+    # A plain JavaScript error already begins with "Error: ".
     printing.complain(f"Error: {error.removeprefix('Error: ')}")
 
 
@@ -329,7 +329,7 @@ def _print_findings(file: Path, found: tuple[LintWarning, ...]) -> None:
 
 
 def _returned_by(turns: tuple[Turn, ...]) -> Tree:
-    """Return what the code returned, in its first turn or when its promise settled."""
+    """Return what the code returned, at once or through a promise."""
     return next((turn.returned for turn in turns if turn.returned is not None), None)
 
 
