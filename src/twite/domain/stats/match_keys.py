@@ -118,7 +118,7 @@ FLAWS: Final[Mapping[str, tuple[str, str]]] = {
     "twpid_unusable": (CODES["twpid_unusable"], "send the cookie _twpid unchanged"),
     "upper_case_hash": (
         "a hash in upper case: X documents lower case. Twite converts it",
-        "write hashes in lower case, for recipients other than Twite",
+        "nothing for Twite; write hashes in lower case for other recipients",
     ),
     "user_agent_unusable": (
         CODES["user_agent_unusable"],
