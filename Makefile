@@ -50,7 +50,7 @@ check: lint types layers test  ## run all checks for a commit
 lint: $(DEV_STAMP)  ## check style and the rules of CONTRIBUTING.md
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/python -m pytest -n 0 --noconftest tests/contributing/test_house_rules.py
+	@$(BIN)/python -m pytest --noconftest tests/contributing/test_house_rules.py
 
 types: $(DEV_STAMP)  ## check types with mypy
 	@$(BIN)/mypy
@@ -71,7 +71,7 @@ php:
 	@sh tests/journeys/php.sh
 
 cover: $(DEV_STAMP) chromium php  ## run the tests with branch coverage
-	@$(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term-missing:skip-covered $(ARGS)
+	@$(BIN)/python -m pytest --forks=$(JOBS) --cov --cov-report=term-missing:skip-covered $(ARGS)
 
 .venv-bench/.done: requirements/bench.txt $(RUN_STAMP)
 	@"$(PYTHON)" -m venv .venv-bench
@@ -85,8 +85,8 @@ bench: $(DEV_STAMP) .venv-bench/.done  ## measure performance on this machine, i
 torture: $(DEV_STAMP)  ## run the long trials of all guarantees, and print their figures (hours; one: TRIALS=FILE)
 	@rm -f torture.jsonl
 	@export TWITE_TRIAL=1 TWITE_FIGURES=torture.jsonl; ended=0; \
-		$(BIN)/python -m pytest -n $(JOBS) -m "not alone" $(TRIALS) $(ARGS) || ended=$$?; \
-		$(BIN)/python -m pytest -n 0 -m alone $(TRIALS) $(ARGS) || { [ $$? = 5 ] || ended=1; }; \
+		$(BIN)/python -m pytest --forks=$(JOBS) -m "not alone" $(TRIALS) $(ARGS) || ended=$$?; \
+		$(BIN)/python -m pytest -m alone $(TRIALS) $(ARGS) || { [ $$? = 5 ] || ended=1; }; \
 		$(BIN)/python tests/trials/figures.py torture.jsonl; [ $$ended = 0 ] || [ $$ended = 5 ]
 
 # Short forms of two of these run in `make test`.
