@@ -16,14 +16,14 @@ from twite.redaction.scrub_text import names_a_person, scrubbed_path
 
 
 class Visitor(Masked, frozen=True, kw_only=True):
-    """Facts about the request itself, in contrast to the data of its events.
+    """Facts about the request itself, as opposed to the data in its events.
 
     A browser's request has its own address, user agent, page (`referer`) and cookies. Addresses and
-    user agents in its events are not trusted. A server's request, which carries a key, has no
-    visitor: then `trusted` is true, and the data of the events is used. Events with a value above
+    user agents in its events are not trusted. A request from a server, which has a key, has no
+    visitor: then `trusted` is true, and the data in the events is used. Events with a value above
     `value_limit` are ignored, unless it is None. `opted_out` is `Sec-GPC: 1`; `now` is in
-    milliseconds. `consent` are further signals of its events; of two values of a signal, the
-    stricter counts. Its repr is masked.
+    milliseconds. `consent` contains further consent signals for its events; if a signal has two
+    values, the stricter one counts. Its repr is masked.
     """
 
     in_repr = ("trusted",)
@@ -41,8 +41,8 @@ class Visitor(Masked, frozen=True, kw_only=True):
 SERVER: Final = Visitor(trusted=True)
 
 
-# Words in the names of robots and download tools. Licensed lists contain more words. These cover
-# most robots, and occur in no real browser. (There is a phone named Cubot.)
+# Words in the names of robots and download tools. Longer lists exist, but need a licence. These
+# words cover most robots, and occur in no real browser. (There is a phone named Cubot.)
 _ROBOT: Final = re.compile(
     r"(?<!cu)bot(?:\b|[/_ -])|crawl|spider|slurp|headless|phantomjs|lighthouse|pagespeed|gtmetrix|"
     r"pingdom|facebookexternalhit|mediapartners|scrapy|puppeteer|selenium|playwright|"
@@ -61,12 +61,12 @@ def _is_robot(user_agent: str) -> bool:
     return _ROBOT.search(user_agent) is not None
 
 
-# Campaign parameters describe the origin of a visit. Others may contain names, tokens or addresses.
+# Campaign parameters say where a visit came from. Others may contain names, tokens or addresses.
 KEPT_PARAMETERS: Final = frozenset(
     {"utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", "utm_id"}
 )
 
-# A URL from which only parts of the path and what follows it may be removed.
+# A URL in which only parts of the path, and what follows the path, may have to be removed.
 _SIMPLE: Final = re.compile(r"(https?://[a-z0-9.-]+(?::[0-9]{1,4})?(?:/[^\s?#@%\\]*)?)(?:[?#].*)?")
 # Characters that a host name cannot contain.
 _NO_HOST: Final = re.compile(r"[\s\x00-\x1f]")
@@ -77,11 +77,11 @@ _LONGEST_REMEMBERED: Final = 2_048
 def scrubbed_url(text: str) -> str | None:
     """Return the URL without user name, personal data and fragment.
 
-    Of its parameters, only campaign parameters stay. None if it is not an http(s) URL. The click id
-    was already read as an identifier.
+    Only campaign parameters are kept. None if it is not an http(s) URL. The click id has already
+    been read as an identifier.
     """
     if ("?" in text or "#" in text) and "utm_" not in text:
-        # Many orders come from the same page.
+        # Reduced before the cache is used, because many orders come from the same page.
         simple = _SIMPLE.fullmatch(text)
         text = text if simple is None else simple[1]
     return _scrubbed_once(text) if len(text) <= _LONGEST_REMEMBERED else _scrubbed(text)
@@ -117,7 +117,7 @@ _scrubbed_once: Final = lru_cache(maxsize=4_096)(_scrubbed)
 
 
 def _names_a_person(value: str) -> bool:
-    # A plus before a phone number, if it was not escaped, was decoded to a blank.
+    # The plus of a phone number is decoded to a space if it was not escaped.
     return names_a_person(value) or names_a_person(value.replace(" ", "+", 1))
 
 
@@ -143,7 +143,7 @@ class Click(Masked, frozen=True, kw_only=True):
 
 
 def cookies_of(header: str) -> dict[str, str]:
-    """Return the cookies of a request by name; of duplicates the first, as browsers intend."""
+    """Return a request's cookies by name; the first of duplicates counts, as browsers intend."""
     found: dict[str, str] = {}
     for pair in header.split(";", _MOST_COOKIES)[:_MOST_COOKIES]:
         name, equals, value = pair.strip().partition("=")
@@ -167,9 +167,9 @@ def newest(clicks: Iterable[Click]) -> Click | None:
 
 
 def newest_of(seen: Sequence[Click], kept: Sequence[Click]) -> Click | None:
-    """Return the newest click of this request and its cookies.
+    """Return the newest click of this request and of its cookies.
 
-    A click that is already in a cookie keeps its first time: reloading a page does not renew it.
+    A click that is already in a cookie keeps its original time: reloading a page does not renew it.
     """
     first: dict[str, int] = {}
     for click in sorted(kept, key=lambda click: -click.at):
@@ -180,7 +180,7 @@ def newest_of(seen: Sequence[Click], kept: Sequence[Click]) -> Click | None:
 
 
 def cookie_value(name: str, click: Click) -> str:
-    """Return the cookie value of this name (one of NAMES) that keeps a click."""
+    """Return the value that stores a click in the cookie of this name (one of NAMES)."""
     if name == OURS:
         return f"{_FORM}.{click.at}.{click.id}"
     if name == OF_STAPE:

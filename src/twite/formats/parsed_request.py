@@ -59,10 +59,10 @@ Event = Mapping[str, object]
 
 
 class TagEvent(Masked, frozen=True, kw_only=True):
-    """An event as tags see it. It holds personal data: its repr is masked.
+    """An event for tags. It holds personal data: its repr is masked.
 
-    `event` is common event data from `visitor`. `conversion` is its index among the conversions,
-    None if the event is not a conversion; `repeated` is as in ParsedRequest.
+    `event` is common event data that `visitor` sent. `conversion` is its index among the
+    conversions, None if the event is not a conversion; for `repeated`, see ParsedRequest.
     """
 
     event: Event
@@ -75,13 +75,14 @@ class ParsedRequest(Masked, frozen=True, kw_only=True):
     """The content of a request.
 
     `conversions` use the event names of the source's pixel; their `consent` has every raw signal of
-    the request, by name. `hit` is the request as JSON, scrubbed, stored to explain later how it was
-    read. `repeated` has, for each conversion without an id, the fields that its client repeats on a
-    retry, such as `GA4 <page> <count>`; None if only the conversion itself repeats. `tag_events`
-    lists the events for which tags may fire, whether or not they are sent to X. `faults` has the
-    faults of each conversion in addition to those of the native rules, or is empty. `unwanted`
-    contains ignored conversions with consent signals, by their place in `ignored`: a denial counts
-    for all copies. It holds personal data: its repr is masked.
+    the request, by name. `hit` is the scrubbed request as JSON, which is stored so that users can
+    see how it was read. `repeated` has, for each conversion without an id, the fields that its
+    client repeats on a retry, such as `GA4 <page> <count>`; None if a retry repeats only the
+    conversion itself. `tag_events` lists the events for which tags may fire, whether or not they
+    are sent to X. `faults` is empty, or has for each conversion the faults that the native rules do
+    not find. `unwanted` contains ignored conversions with consent signals, by their place in
+    `ignored`, because a denial applies to all copies of a conversion. It holds personal data: its
+    repr is masked.
     """
 
     conversions: tuple[Native, ...] = ()

@@ -1,10 +1,10 @@
-"""Strict JSON: refuse duplicate keys, and repair broken characters of pages and tags.
+"""Strict JSON: refuse duplicate keys, and repair broken characters that pages and tags send.
 
 msgspec refuses NaN, Infinity, lone surrogates, bad UTF-8 and raw control characters, and stops at
 deep nesting with a RecursionError. msgspec silently keeps the last of duplicate keys, which could
 bypass a signature or a consent check, so duplicates are refused here. Requests of pages and tags
-are repaired before decoding: a name truncated within an emoji contains half a character, and must
-not cause the loss of an order.
+are repaired before decoding: a name truncated within an emoji contains half a character, and an
+order must not be lost because of that.
 """
 
 import json
@@ -23,14 +23,14 @@ T = TypeVar("T")
 
 _ENCODER: Final = msgspec.json.Encoder()
 _A_HALF: Final = re.compile(rb"\\u[dD][89a-fA-F]")
-# Each escape is matched separately, so that none is matched within another: a surrogate pair; half
-# of one; any other.
+# Escapes are matched one after the other, so that no match begins inside another escape: a
+# surrogate pair, a lone surrogate, or any other escape.
 _ESCAPE: Final = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
     rb"|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
     re.DOTALL,
 )
-# Searched for as numbers, which takes a fifth of the time of a search for bytes.
+# Numbers, because searching for a number takes a fifth of the time of searching for bytes.
 _BACKSLASH, _DELETE, _BEFORE_C1 = b"\\\x7f\xc2"
 _UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 _UNKNOWN: Final = re.compile(r"unknown field `(.*?)`")
@@ -59,9 +59,9 @@ _KINDS: Final = {
 def decode(decoder: msgspec.json.Decoder[T], body: bytes, *, frame: bool = False) -> T:
     """Decode strictly.
 
-    Raises MalformedRequest with the place and the fix. With a `frame`, the parts stay raw, to be
-    decoded separately, and their duplicate keys are not checked here. The decoder's structs must
-    omit defaults on encoding (omit_defaults).
+    Raises MalformedRequest with the place and the fix. With `frame`, the parts stay raw and are
+    decoded later; duplicate keys in them are not checked here. The decoder's structs must be
+    declared with omit_defaults.
     """
     value = decode_shape(decoder, body)
     refuse_duplicate_keys(body, value, within=not frame)
@@ -69,7 +69,7 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes, *, frame: bool = False
 
 
 def decode_shape(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
-    """Decode as `decode` does, without a search for duplicate keys."""
+    """Decode as `decode` does, but do not look for duplicate keys."""
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
@@ -102,17 +102,17 @@ def without_halves(body: bytes) -> bytes:
 
 
 def refuse_duplicate_keys(body: bytes, value: object, *, within: bool = True) -> None:
-    """Raise MalformedRequest if an object names a key twice; `within`: also the topmost one.
+    """Raise MalformedRequest if an object has a key twice; with `within`, check inner objects, too.
 
     A decoder drops strings (of duplicate keys, unknown fields, nulls) and adds none. So if the
-    result, encoded again, has as many strings as the input, no key was dropped. The slow check is
-    for the rest.
+    result, encoded again, has as many strings as the input, no key was dropped. Otherwise, the slow
+    check decides.
     """
     texts = _texts(body)
     if texts is not None and texts == _texts(_ENCODER.encode(value)):
         return
     try:
-        # Numbers stay text: this function does not reject a number of 5,000 digits.
+        # Numbers stay text, so that a number of 5,000 digits is not rejected here.
         hook = _unique if within else _Pairs
         read = json.loads(body, object_pairs_hook=hook, parse_int=str, parse_float=str)
     except RecursionError:
@@ -200,7 +200,7 @@ def _typed_words(types: str) -> str:
 
 
 def _field_names(shape: object) -> set[str]:
-    """Return the names of all fields that the shape has at any depth."""
+    """Return the names of all fields in the shape, at any depth."""
     names: set[str] = set()
     waiting, seen = [msgspec.inspect.type_info(shape)], set[int]()
     while waiting:
@@ -224,7 +224,7 @@ def _shown(text: str) -> str:
 
 
 def _why_not_json(error: Exception, body: bytes) -> str:
-    """Explain the syntax error. The decoder's own message has a byte offset and quotes nothing."""
+    """Explain the syntax error. The decoder's own message contains a byte offset, and no input."""
     if body[:3] == b"\xef\xbb\xbf" or body[:2] in {b"\xff\xfe", b"\xfe\xff"}:
         return "not JSON: it begins with a byte-order mark; send plain UTF-8"
     half = next((escape for escape in _ESCAPE.finditer(body) if escape["half"]), None)

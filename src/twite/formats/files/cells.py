@@ -2,8 +2,9 @@
 
     12.50   12,50   1,234.50   1.234,50   1 234,50   1'234.50   GBP 55.45   55.45 €   -5.00   (5.00)
 
-A comma or dot before exactly three digits (`1,234`) is ambiguous: decimals or thousands. It is only
-read if something settles it: a second separator, the currency's own decimals, or `--decimal`.
+A comma or dot before exactly three digits (`1,234`) is ambiguous: decimals or thousands. It is read
+only if something settles the question: a second separator, the currency's number of decimals, or
+`--decimal`.
 """
 
 import re
@@ -20,7 +21,7 @@ from twite.formats.files.findings import NOTES, RowFinding, shown
 
 Decimal = Literal["comma", "point"]
 
-# Symbols of exactly one currency; $ and ¥ are not.
+# Symbols that stand for exactly one currency, unlike $ and ¥.
 _SIGNS: Final[Mapping[str, str]] = MappingProxyType(
     {"€": "EUR", "£": "GBP", "₹": "INR", "₺": "TRY", "₩": "KRW", "₫": "VND", "₴": "UAH", "₪": "ILS"}
 )
@@ -35,7 +36,7 @@ _THREE: Final = 3
 class Amount(msgspec.Struct, frozen=True, kw_only=True):
     """`text` is a decimal string such as 1234.50; `currency` is the currency in the cell, if any.
 
-    `reread` is whether the text was interpreted, not only copied.
+    `reread` says whether the text was interpreted rather than copied.
     """
 
     text: str
@@ -44,7 +45,7 @@ class Amount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_amount(cell: str, *, currency: str | None, decimal: Decimal | None) -> Amount | RowFinding:
-    """Read a cell that is not empty. `currency` is the code in its own column, upper-case."""
+    """Read a cell that is not empty. `currency` is the code in the currency column, upper-case."""
     plain = cell.strip()
     if _POINTED.fullmatch(plain) and not _may_be_grouped(plain):
         return Amount(text=plain)
@@ -81,7 +82,7 @@ def _ambiguous(cell: str, number: str) -> RowFinding:
 def _apart(text: str) -> tuple[str | None, str]:
     """Split a currency from its number: `GBP 55.45`, `55.45 gbp`, `€55`.
 
-    `$` is split off, unnamed.
+    `$` is removed, but names no currency.
     """
     for sign, code in _SIGNS.items():
         if sign in text:
@@ -202,7 +203,7 @@ def read_moment(cell: str, *, zone: tzinfo | None) -> Moment | RowFinding:
     try:
         return _read(parts, zone)
     except ValueError:
-        # An impossible date, an impossible offset, or a year outside 1 to 9999 in UTC.
+        # The date or offset does not exist, or the year is outside 1 to 9999 in UTC.
         return _unread(plain)
 
 

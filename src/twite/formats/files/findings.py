@@ -16,8 +16,8 @@ from twite.domain.secret import Masked
 from twite.domain.times import LATEST, moment
 from twite.redaction.shapes import holds_a_person
 
-# Codes that only files have; every other code of a row is the gateway's (domain.fault.CODES, and
-# the codes of a request of the wrong shape).
+# Codes that only files have. All other codes are those of the gateway: domain.fault.CODES, and the
+# codes for a request of the wrong shape.
 ERRORS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "amount_ambiguous": "the amount has a separator that may mark decimals or thousands",
@@ -61,7 +61,7 @@ class RowFinding(msgspec.Struct, frozen=True, gc=False):
 
 
 class FileRow(Masked, frozen=True, kw_only=True):
-    """One row, read.
+    """One row after reading.
 
     `number` is the row number in a spreadsheet; `order` is the conversion id, given or generated.
     `body` is a native conversion as JSON, None if there are `errors`. It holds personal data: its
@@ -76,8 +76,8 @@ class FileRow(Masked, frozen=True, kw_only=True):
     notes: tuple[RowFinding, ...] = ()
 
 
-# A spreadsheet shows 100023000001 as 1.00023E+11 (1,00023E+11), and saves this form; Java writes
-# 1.00023E11. Without a point or a plus, the text may be an id: 12E4.
+# A spreadsheet shows 100023000001 as 1.00023E+11 (or 1,00023E+11), and saves that; Java writes
+# 1.00023E11. Without a point or a plus, as in 12E4, the text may really be an id.
 _ROUNDED: Final = re.compile(r"\d(?:[.,]\d+[eE]\+?|[eE]\+)\d{1,3}")
 
 
@@ -100,7 +100,7 @@ def shown(text: str) -> str:
     return f'"{kept}{"…" if len(text) > 24 else ""}"'
 
 
-# About 200 bytes per order. The gateway deduplicates repeats that are further apart.
+# An order takes about 200 bytes. The gateway deduplicates repeats that are further apart.
 REMEMBERED: Final = 500_000
 
 
@@ -116,8 +116,9 @@ class Repeats:
 
         The code is `same_as_earlier` or `differs_from_earlier`, which are notes, or `id_shared`, an
         error: if person, time or value differ, these are two orders, and one would be lost.
-        Different spellings of one value (case of an email, spaces) are equal, and an empty field is
-        equal to any value. A denial of consent is never an error: it must reach the gateway.
+        Spellings of one value (case of an email, spaces) count as equal, and an empty field counts
+        as equal to any value. A row that denies consent is never an error, because the denial must
+        reach the gateway.
         """
         key = dedup_key(
             str(conversion.get("pixel", "")),
@@ -146,7 +147,7 @@ _FIELDS: Final = (
     "user_agent", "url", "contents", "description", "search", "consent",
 )  # fmt: skip
 _NOTHING: Final = b"\0\0"
-_PHONE_END: Final = 8  # digits that are equal with and without a country code
+_PHONE_END: Final = 8  # the last digits, which are the same with and without a country code
 
 
 def _trace(field: str, value: object) -> bytes:
@@ -172,9 +173,9 @@ def _plain(amount: str) -> str:
 
 
 def _contradictions(pairs: Mapping[str, tuple[bytes, bytes]]) -> list[str]:
-    """Return which of person, time and value are in both rows and differ.
+    """Return which of person, time and value both rows have, but with different content.
 
-    The person differs if no identifier is the same.
+    The person differs if the rows have no identifier in common.
     """
     same = {
         field: earlier == other

@@ -22,7 +22,7 @@ _WRAPPED: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 def elements(body: bytes) -> list[msgspec.Raw] | None:
     """Split a JSON file into its conversions: one, an array, or {"conversions": […]}.
 
-    None if it is JSON Lines with another file name. Raises UnreadableFile if it is not JSON.
+    None if the file is JSON Lines under another file name. Raises UnreadableFile if it is not JSON.
     """
     text = body.lstrip(b"\xef\xbb\xbf \t\r\n")
     try:
@@ -102,7 +102,7 @@ def _refused(number: int, code: str, path: str, message: str) -> FileRow:
 
 
 def _with(added: dict[str, str], text: bytes) -> bytes:
-    """Add fields at the front, and leave the rest as written: numbers keep their digits.
+    """Add fields at the front, and leave the rest as written, so that numbers keep their digits.
 
     An existing empty field is removed, because an object must not contain a key twice.
     """

@@ -1,7 +1,7 @@
 """Convert one row of a table into a native conversion, with findings.
 
-An ambiguous value is refused, with the option that resolves it. The gateway checks whether an
-identifier is usable, and reports that in its response.
+An ambiguous value is refused, and the error names the option that resolves it. The gateway checks
+whether an identifier is usable, and reports that in its response.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ _SEPARATOR: Final = re.compile(r"\s*[|;\n]\s*")
 _AFTER: Final = re.compile(r"(.+?)\s+[x\u00d7]\s?(\d{1,9})(?:\s*@\s*(\S.*))?", re.ASCII)
 _BEFORE: Final = re.compile(r"(\d{1,9})\s?[x\u00d7]\s+(.+?)(?:\s*@\s*(\S.*))?", re.ASCII)
 _ALONE: Final = re.compile(r"([^@{}\[\]]+?)(?:\s*@\s*(\S.*))?")
-# Other systems' names for the fields of an item, after Twite's own.
+# Names for the fields of an item: Twite's own first, then those of other systems.
 _FIELDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "id": ("id", "sku", "item_id", "product_id", "variant_id"),
@@ -113,7 +113,7 @@ def _mapped(
 
 
 def _text(raw: msgspec.Raw | None) -> str | None:
-    """Return a JSON text or number as written; None for anything else, or nothing."""
+    """Return a JSON text or number as written; None if it is empty or anything else."""
     if raw is None:
         return None
     written = bytes(raw).decode()
@@ -122,7 +122,7 @@ def _text(raw: msgspec.Raw | None) -> str | None:
     return written if re.fullmatch(r"-?\d+(\.\d+)?", written, re.ASCII) else None
 
 
-# "0" and "false" are empty as personal data, but not as an amount or as consent.
+# "0" and "false" are placeholders in personal data, but not in amounts and consent.
 _EMPTY: Final = PLACEHOLDERS - {"0", "false"}
 _ID: Final = "conversion_id"
 _IDENTIFYING: Final = frozenset(
@@ -242,7 +242,7 @@ def _read_money(draft: _Draft, reading: RowOptions) -> None:
 
 def _read_amount(draft: _Draft, reading: RowOptions) -> str | None:
     code, wrong = _currency(draft.given.get("currency"))
-    # The default currency does not replace an unreadable cell.
+    # The default currency does not replace a currency cell that cannot be read.
     otherwise = None if wrong else reading.currency
     if "value" not in draft.given:
         return code or otherwise

@@ -18,7 +18,7 @@ from twite.domain.errors import ClientError
 
 Kind = Literal["csv", "json", "jsonl", "parquet"]
 
-SAMPLE: Final = 65_536  # bytes at a file's start that suffice to detect its kind
+SAMPLE: Final = 65_536  # bytes at the start of a file that are enough to detect its kind
 MAX_CELL: Final = 131_072  # characters; a longer cell is caused by a quote that was never closed
 
 _ENDINGS: Final[dict[str, Kind]] = {
@@ -91,8 +91,9 @@ class Separated(msgspec.Struct, frozen=True, kw_only=True):
 def separator_of(sample: str, *, chosen: str | None = None) -> Separated:
     """Detect the separator from the file's first lines, unless an option sets it.
 
-    It is the candidate that splits every line into the same number of cells, at least two; among
-    several, the candidate with the most cells. Without one, it is the comma.
+    It is the candidate that splits every line into the same number of cells, at least two; if there
+    are several, the one with the most cells. Otherwise it is the one that splits the header into
+    the most cells, or the comma.
     """
     named = re.match(r"sep=(.)\r?\n", sample)
     if named is not None:
@@ -112,9 +113,9 @@ def separator_of(sample: str, *, chosen: str | None = None) -> Separated:
 
 
 def cells(lines: Iterable[str], separated: Separated) -> Iterator[tuple[int, list[str]]]:
-    """Yield (row number, cells) as a spreadsheet counts them, the header as row 1.
+    """Yield (row number, cells), counted as in a spreadsheet: the header is row 1.
 
-    Blank rows count and are not yielded. Raises UnreadableFile with the line of a broken quote.
+    Blank rows are counted, but not yielded. Raises UnreadableFile with the line of a broken quote.
     """
     lines = iter(lines)
     for _ in range(separated.skip):
@@ -143,7 +144,7 @@ def row_id(digest: bytes, number: int) -> str:
 
 
 def _widths(sample: str, separator: str) -> list[int]:
-    """Count the cells of up to 20 rows; the last may be truncated, and is left out of several."""
+    """Count the cells of up to 20 rows, without the last of several: it may be truncated."""
     reader = csv.reader(io.StringIO(sample, newline=""), delimiter=separator)
     found: list[int] = []
     try:

@@ -2,7 +2,7 @@
 
     FPID2.<labels of the domain>.<client id, percent-encoded>
 
-A client id that the server creates is 32 bytes in base64, a dot, and the time of the page's own id.
+A client id that the server creates is 32 bytes in base64, a dot, and the time in the page's own id.
 [seen in public request logs; how Google derives the bytes is unknown]
 """
 
@@ -40,8 +40,8 @@ def value_of(client: str, *, domain: str | None) -> str:
 def new_client_id(sent: str | None, *, migrate: bool, key: bytes, now: int) -> str | None:
     """Return the client id for a browser without the cookie; None if the page sent no id.
 
-    With `migrate`, the page's own id. Otherwise a keyed hash of it, so that hits that a page sends
-    before it gets the cookie have the same id.
+    With `migrate`, it is the page's own id. Otherwise it is a keyed hash of that id, so that all
+    hits that a page sends before it gets the cookie have one client id.
     """
     if not sent:
         return None

@@ -77,7 +77,7 @@ def number_of(text: str) -> int | float | str:
 
 
 MAX_EVENTS: Final = 50  # Google accepts 25 in the Measurement Protocol [doc]; its tags send fewer
-MAX_PARAMETERS: Final = 500  # 200 items [doc], and the other parameters
+MAX_PARAMETERS: Final = 500  # 200 items [doc] and all other parameters
 
 # Parameters that have another name in event data. [doc GDOC, seen D8A]
 NAMED: Final[Mapping[str, str]] = MappingProxyType(
@@ -100,7 +100,7 @@ NAMED: Final[Mapping[str, str]] = MappingProxyType(
         "ul": "language",
         "sr": "screen_resolution",
         "cu": "currency",
-        # A server that forwards hits uses these names for the data of the visitor.
+        # A server that forwards hits sends the visitor's data under these names.
         "uip": "ip_override",
         "_uip": "ip_override",
         "ua": "user_agent",
@@ -145,7 +145,7 @@ _REPEATED: Final = ("tid", "cid", "sid", "_p", "_s")
 
 
 def read(query: str, body: bytes) -> Tagged:
-    """Read the hits of one request. Raises MalformedRequest, including for too many hits."""
+    """Read the hits of one request. Raises MalformedRequest, also for too many hits."""
     hits, unread = hits_of(query, body)
     return Tagged(
         events=tuple([event_of(hit) for hit in hits]),  # an empty hit is an empty event
@@ -161,10 +161,10 @@ def hits_of(query: str, body: bytes) -> tuple[list[dict[str, str]], Mapping[int,
     a consent signal, the strictest value anywhere counts.
     """
     shared = _parameters(query)
-    # Split as bytes, because text has other line ends, such as U+2028.
+    # Split as bytes, because in text other characters, such as U+2028, also end a line.
     lines = [line.decode("utf-8", "replace") for line in body.splitlines() if line.strip()]
     refuse_more(len(lines), MAX_EVENTS, "events", path="")
-    # Items belong to one event, and are not copied from a long query to each of a hundred events.
+    # Items belong to one event, so items in the query are not copied to every event.
     for_lines = {key: text for key, text in shared.items() if _ITEM.fullmatch(key) is None}
 
     def read_one(line: str) -> dict[str, str]:

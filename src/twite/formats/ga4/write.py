@@ -12,7 +12,7 @@ from twite.formats.ga4 import read as ga4
 from twite.formats.ga4.read import CODES
 
 _SHARED: Final = ("v", "tid")
-# If two names map to one parameter, the name that a server uses.
+# If two parameters have one name in event data, the one that a server would send is used.
 _BACK: Final = {name: key for key, name in ga4.NAMED.items() if key != "uip"}
 _ITEM_BACK: Final = {name: code for code, name in CODES.items()}
 _HINTS_BACK: Final = {name: key for key, name in ga4.HINTS.items()}
@@ -26,7 +26,7 @@ _MOST_ITEMS: Final = 200
 def hit_of(event: Mapping[str, object]) -> tuple[str, str]:
     """Return a hit: its query, and its body.
 
-    Raises ValueError for an event without GA4 property.
+    Raises ValueError for an event without a GA4 measurement id.
     """
     measurement = event.get("x-ga-measurement_id")
     if not isinstance(measurement, str) or not measurement.startswith("G-"):

@@ -38,8 +38,9 @@ _NOTHING: Final = msgspec.Raw(b"null")
 def read(body: bytes, *, measurement: str, query: str = "") -> Tagged:
     """Read one request.
 
-    `measurement` is its measurement id, which identifies the stream. In the URL's `query`, only
-    consent signals are read. Raises MalformedRequest if it is not JSON, or not of this shape.
+    `measurement` is the request's measurement id, which identifies the data stream. In the URL's
+    `query`, only consent signals are read. Raises MalformedRequest if it is not JSON, or not of
+    this shape.
     """
     events, unread = events_of(body, query=query)
     return Tagged(
@@ -108,7 +109,7 @@ def _properties(given: object) -> dict[str, object]:
 
 
 def _repeated(event: Mapping[str, object], place: int, measurement: str) -> str | None:
-    """Return the fields that a program repeats on a retry: the user, and the microsecond."""
+    """Return the fields that a program repeats on a retry: the user and the microseconds."""
     whose = first_text(event, ("client_id", "user_id"))
     stamp = first_text(event, ("timestamp_micros",))
     if whose is None or stamp is None:

@@ -30,9 +30,9 @@ class NativeReceipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """The outcome of a request.
 
     `warnings` names omitted identifiers, and the errors of conversions that are suppressed because
-    consent is denied. `duplicates`, `suppressed` and `held` count conversions, with their indexes;
-    a user must release held ones; `suppressed_reasons` has the reason for each suppressed one.
-    `ignored` counts tag events that are not conversions of the source.
+    consent is denied. `duplicates`, `suppressed` and `held` count conversions; their indexes are in
+    fields of their own; a user must release held ones; `suppressed_reasons` has the reason for each
+    suppressed one. `ignored` counts tag events that the source does not send as conversions.
     """
 
     receipt: str
@@ -50,7 +50,7 @@ class NativeReceipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class ErrorDetail(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One thing wrong with a request. `path` is the place in the body, "" for the whole."""
+    """One error in a request. `path` is the place in the body, "" for the whole body."""
 
     path: str
     code: str
@@ -58,6 +58,6 @@ class ErrorDetail(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
-    """The body of every response of 400 and above, except on the routes in X's shape."""
+    """The body of every response with a status of 400 or above, except on routes in X's format."""
 
     errors: tuple[ErrorDetail, ...]

@@ -55,10 +55,10 @@ _KEY: Final = frozenset({"pixel", "event", "conversion_id"})
 class ReadContext(Masked, frozen=True, kw_only=True):
     """The context in which a conversion is read.
 
-    `careful` is whether its texts may contain control characters, `lengthy` whether one may be
+    `careful` says whether its texts may contain control characters, `lengthy` whether a text may be
     longer than MAX_TEXT; `consent` decides by its signals and identifiers. `repeated` has the
-    fields that a client repeats in a retry of this conversion, and `faults` its known faults (see
-    ParsedRequest). It contains a secret: its repr is masked.
+    fields that a client repeats in a retry of this conversion, and `faults` the faults already
+    known (see ParsedRequest). The context contains a secret: its repr is masked.
     """
 
     source: Source
@@ -95,7 +95,7 @@ class ReadConversion(msgspec.Struct, frozen=True, kw_only=True):
     event: str = ""
     flaws: tuple[Flaw, ...] = ()
     is_faulty: bool = False
-    is_unknown_event: bool = False  # its only fault: a tag may still receive it
+    is_unknown_event: bool = False  # this is its only fault, so tags may still get it
 
 
 def read_conversion(given: Native, index: int, context: ReadContext) -> ReadConversion:
@@ -164,8 +164,7 @@ def read_conversion(given: Native, index: int, context: ReadContext) -> ReadConv
     if not identity:
         conversion = _with_id(conversion, index, context, timed=at is not None)
     if verdict is not PLAIN:
-        # Checked after the id, so that the conversion has the same id if its consent signals
-        # change.
+        # Applied after the id is derived, so that the id stays the same if consent signals change.
         conversion = msgspec.structs.replace(
             conversion,
             identifiers=left,
@@ -250,7 +249,7 @@ def _contents_kept(
 
 
 def may_be_amount(raw: msgspec.Raw) -> bool:
-    """Whether a string can only be an amount, valid or not."""
+    """Whether a value can be nothing but an amount, valid or not."""
     return len(raw) < 32 and _IN_NO_AMOUNT.isdisjoint(bytes(raw))
 
 
@@ -294,10 +293,11 @@ def _near(name: str, known: tuple[str, ...]) -> list[str]:
 def _with_id(
     conversion: Conversion, index: int, context: ReadContext, *, timed: bool
 ) -> Conversion:
-    """Give a conversion without an id a derived one, from the fields that a retry repeats.
+    """Give a conversion without an id one that is derived from the fields that a retry repeats.
 
-    These are its idempotency key, the fields that its format knows to be repeated, or else all its
-    fields. Without a time, the day is included: the same sign-up a day later is another conversion.
+    These are its idempotency key, the fields that its format knows to be repeated, or else all
+    fields of the conversion. Without a time, the day is included: the same sign-up a day later is
+    another conversion.
     """
     scope = f"{conversion.pixel}\0{conversion.event}"
     if context.idempotency_key is not None:
@@ -312,7 +312,7 @@ def _with_id(
             dated = msgspec.structs.replace(conversion, time=context.now // DAY)
         text = _ENCODER.encode(dated).decode()
         if not text.isascii():
-            # An accented letter has two equivalent encodings.
+            # An accented letter can be encoded in two ways.
             text = unicodedata.normalize("NFC", text)
         derived = derived_id(salt=context.salt, scope=f"content\0{scope}", repeated=text.encode())
     return msgspec.structs.replace(conversion, conversion_id=derived)
@@ -329,8 +329,8 @@ def tell_repeats_apart(
 
     They are not retries of each other: a retry repeats the whole request, and then each gets the
     same id again. The first keeps its id; the other ids are derived from it and the position. Equal
-    conversions that differ in consent keep one id, so that a denial among them counts. `repeated`
-    is explained in ParsedRequest, and also distinguishes conversions.
+    conversions that differ in consent keep one id, so that a denial among them counts. Conversions
+    with fields in `repeated` (see ParsedRequest) already have different ids.
     """
     nameless = [
         place

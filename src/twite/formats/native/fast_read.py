@@ -1,4 +1,4 @@
-"""Read the usual conversion in one pass: complete, without faults and notes.
+"""Read the usual kind of conversion in one pass: complete, without faults and notes.
 
 The result is the same as from `read_conversion`, which is slower and reads all other conversions.
 """
@@ -35,8 +35,8 @@ from twite.redaction.shapes import holds_a_person
 _NULL: Final = b"null"
 _ABSENT: Final = Native().value
 _TIDY: Final = re.compile(rb'"((?:0|[1-9][0-9]{0,17})\.[0-9]{2})"')
-_UNUSUAL: Final = "\0"  # marks an amount that read_conversion must read
-# The contents that were read before, by their values. Longer ones are not remembered.
+_UNUSUAL: Final = "\0"  # marks an amount that only read_conversion can read
+# Cached lines of `contents`, by their values. Longer lines are not cached.
 _Line = tuple[object, ...]
 _MOST_LINES: Final = 8_192
 _LONGEST_LINE: Final = 512
@@ -90,7 +90,7 @@ def read_fast(  # noqa: C901, PLR0911, PLR0912 - a branch for each part that may
     return ReadConversion(
         index=index,
         pixel=pixel,
-        # In the order of the fields, which takes a quarter of the time that names take.
+        # Passed by position, which takes a quarter of the time that names take.
         scrubbed=Native(
             given.event,
             given.conversion_id,

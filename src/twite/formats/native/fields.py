@@ -1,4 +1,4 @@
-"""Read a native conversion field by field, if the strict decoder failed.
+"""Read a native conversion field by field, after the strict decoder has failed.
 
 Readable fields are kept with the faults, so that only this conversion is rejected, with all its
 errors at once. Used by `POST /v1/conversions` and `twite send`.
@@ -17,7 +17,7 @@ from twite.domain.fault import Fault, fault
 from twite.formats.parsed_request import UNREADABLE, Native, NativeContent
 from twite.formats.strict_json import as_fault, decode, kind_of
 
-# Codes of Malformed that can affect a single conversion: the JSON around it can be read.
+# Codes of MalformedRequest that concern a single conversion: the JSON around it can be read.
 OF_ONE: Final = frozenset({"wrong_shape", "unknown_field", "duplicate_key"})
 MAX_FAULTS: Final = 10  # per conversion: a body of 1 MiB can contain 100,000 wrong fields
 
@@ -120,7 +120,7 @@ def _read(
 def _object(raw: bytes, path: str, example: str, faults: list[Fault]) -> dict[str, msgspec.Raw]:
     """Decode an object.
 
-    A non-object and a duplicate key are faults; a duplicate key is left out.
+    Any other type and duplicate keys are faults; duplicate keys are left out.
     """
     text = raw.lstrip()
     if text[:1] != b"{":
@@ -142,7 +142,7 @@ _TWICE: Final = "the key occurs twice in one object: remove one of them"
 
 
 def _fault(wrong: MalformedRequest, path: str, name: str) -> Fault:
-    """Return a description of the values that a field accepts, with an example if there is one."""
+    """Return a fault that says what the field accepts, with an example if there is one."""
     example = f": write it like {_EXAMPLES[name]}" if name in _EXAMPLES else ""
     return fault(path, "wrong_type", f"{wrong.message}{example}")
 

@@ -42,7 +42,7 @@ _FRAME: Final = msgspec.json.Decoder(Frame)
 _KEYS_ONLY: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ENCODER: Final = msgspec.json.Encoder()
 _BATCH: Final = re.compile(rb'\s*\{\s*"conversions"\s*:')
-_BACKSLASH: Final = ord("\\")  # a search for a number is faster than one for bytes
+_BACKSLASH: Final = ord("\\")  # searching for a number is faster than for bytes
 _NO_FAULTS: Final[tuple[Fault, ...]] = ()
 _HALF: Final = fault(
     "",
@@ -50,7 +50,7 @@ _HALF: Final = fault(
     "an escape such as \\ud800 is half of a surrogate pair: do not split strings "
     "inside a character",
 )
-# A missing value, and the fields that could contain it: an unreadable field is not missing.
+# Missing value → the fields that could contain it. A field that cannot be read is not missing.
 _MISSING: Final[Mapping[str, frozenset[str]]] = {
     "event_missing": frozenset({"event"}),
     "currency_missing": frozenset({"currency"}),
@@ -88,7 +88,7 @@ def read(
     """Read a request. Raises MalformedRequest if it is not JSON, or has no conversions.
 
     A conversion with the wrong shape does not affect the others: its faults are in its result.
-    `now` is in milliseconds; `salt` goes into derived ids; `consent` decides by a conversion's
+    `now` is in milliseconds; `salt` is used for derived ids; `consent` decides by a conversion's
     signals and identifiers.
     """
     single = not _is_batch(body)
@@ -125,9 +125,9 @@ def _read_at_once(body: bytes, context: ReadContext, *, single: bool) -> ParsedN
             is_complete = False
         results.append(result)
     kept = _kept(results, single=single)
-    # Each string of a usual conversion's stored form comes from a string of the request, except a
-    # click id from the URL. So if both have the same number of strings, the decoder dropped no
-    # duplicate key.
+    # Every string in the stored form of a usual conversion comes from a string of the request,
+    # except a click id from the URL. So if both have the same number of strings, the decoder
+    # dropped no duplicate key.
     if not is_complete or kept.count(b'"') != body.count(b'"'):
         try:
             refuse_duplicate_keys(body, value)
@@ -137,7 +137,7 @@ def _read_at_once(body: bytes, context: ReadContext, *, single: bool) -> ParsedN
 
 
 def _read_apart(body: bytes, context: ReadContext, *, single: bool) -> ParsedNative:
-    """Read a request in which a conversion may have the wrong shape."""
+    """Read a request in which some conversions may have the wrong shape."""
     given, wrong = _decoded(body, single=single)
     results = (
         [read_conversion(item, index, context) for index, item in enumerate(given)]
@@ -168,7 +168,7 @@ def _parsed(
 def read_typical(body: bytes, context: ReadContext) -> ParsedNative | None:
     """Read a request with one usual conversion as `read` does; None for any other request.
 
-    `context` is for such requests: neither careful nor lengthy.
+    `context` must be neither careful nor lengthy.
     """
     if len(body) > MAX_TEXT or may_hold_control_characters(body):
         return None
@@ -227,7 +227,7 @@ def read_parsed(
 
 
 def named(body: bytes, *, source: str, key: str, salt: bytes) -> Idempotency:
-    """Return the idempotency key of a request with a digest of its content.
+    """Return digests of a request's idempotency key and of its content.
 
     Key order in objects and white space do not matter.
     """
@@ -285,7 +285,7 @@ def _with_halves(
     found = []
     at = whole.index(parts[0])
     for (conversion, faults), part in zip(each, parts, strict=True):
-        # Both have the same length, so a part has the same position in both.
+        # `whole` and `body` have the same length, so a part is at the same position in both.
         start = whole.index(part, at)
         at = start + len(part)
         is_whole = body[start:at] == part
@@ -296,7 +296,7 @@ def _with_halves(
 def _misshapen(
     given: Native, index: int, context: ReadContext, faults: tuple[Fault, ...]
 ) -> ReadConversion:
-    """Read a conversion of the wrong shape, without faults that follow from others."""
+    """Read a conversion of the wrong shape; report no faults that merely follow from others."""
     if not faults:
         return read_conversion(given, index, context)
     result = read_conversion(given, index, msgspec.structs.replace(context, faults=faults))

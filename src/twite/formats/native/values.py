@@ -69,7 +69,7 @@ def refuse_long_texts(given: Native, url: str | None, faults: list[Fault]) -> No
 
 
 def refuse_control_characters(given: Native, faults: list[Fault]) -> None:
-    """Add a fault for every text with a control character; a user agent is omitted instead."""
+    """Add a fault for every text with a control character, except the user agent."""
     for name in Native.__struct_fields__:
         text = getattr(given, name)
         if isinstance(text, str) and name != "user_agent" and _CONTROL.search(text.strip()):
@@ -86,7 +86,7 @@ def flaws_of(
 ) -> tuple[Flaw, ...]:
     """Return the flaws of match keys; `faults` are the faults and notes found so far."""
     if not faults and given.email_sha256 is None and given.phone_sha256 is None:
-        # The usual case, and fast.
+        # A fast path for the usual case.
         email, click = given.email, given.twclid
         if (email is None or ("@" in email and not is_placeholder(email))) and (
             click is None or not click.startswith(_OUR_COOKIE)
@@ -118,7 +118,7 @@ def flaws_of(
 
 
 def digests_of(given: Native) -> tuple[bool, bool]:
-    """Return whether email and phone were submitted as digests, in whichever field."""
+    """Return whether email and phone were submitted as digests, in either of their fields."""
     return (
         given.email_sha256 is not None or (given.email is not None and is_digest(given.email)),
         given.phone_sha256 is not None or (given.phone is not None and is_digest(given.phone)),
@@ -135,8 +135,9 @@ def identifiers_of(
 ) -> Identifiers:
     """Read the match keys.
 
-    A wrong hash is a programming error, and refused. Other unusable identifiers, typed by a person
-    or sent by a browser, are omitted with a note, and the conversion keeps the rest.
+    A wrong hash is a programming error, and the conversion is refused. Other unusable identifiers,
+    typed by a person or sent by a browser, are omitted with a note, and the conversion keeps the
+    rest.
     """
     email = phone = click = browser = ip = agent = None
     if given.email_sha256 is not None:
@@ -164,11 +165,11 @@ def identifiers_of(
     )
 
 
-# A shop sees few different browsers, each of them often.
+# Cached, because a shop's visitors use few different browsers.
 @lru_cache(maxsize=2_048)
 def user_agent_of(text: str) -> str | Fault:
     read = normalize.user_agent(text, path="user_agent")
-    # Robots include their owner's URL.
+    # Robots put contact details of their owner into it.
     is_bad = isinstance(read, str) and holds_a_person(read)
     return fault("user_agent", "user_agent_unusable") if is_bad else read
 

@@ -22,7 +22,7 @@ _LONGEST_PIXEL: Final = 64
 
 
 class SgtmTagRequest(Masked, frozen=True, kw_only=True):
-    """The tag's event, and its pixel. It holds personal data: its repr is masked."""
+    """The event that the tag sent, and its pixel. It holds personal data: its repr is masked."""
 
     tagged: Tagged
     pixel: str | None = None

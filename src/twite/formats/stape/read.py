@@ -19,7 +19,7 @@ from twite.domain.secret import Masked, Secret
 from twite.domain.times import DAY
 from twite.formats.strict_json import decode, wrong_shape
 
-# More than X accepts: the X format rejects the rest with X's error.
+# More than X accepts, so that the X format can reject larger requests with X's error.
 _MOST: Final = 1_000
 _DECODER: Final = msgspec.json.Decoder(dict[str, object])
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
@@ -34,7 +34,7 @@ _AUTH: Final = ("consumer_key", "consumer_secret", "oauth_token", "oauth_token_s
 
 
 class Proxied(Masked, frozen=True, kw_only=True):
-    """A request to the proxy. `body` is the request to X; `keys` are the credentials in it, if any.
+    """A request to the proxy. `body` is for X; `keys` are the credentials that were sent, if any.
 
     It contains personal data and secrets: its repr is masked.
     """
@@ -46,7 +46,7 @@ class Proxied(Masked, frozen=True, kw_only=True):
 
 
 def read(body: bytes, *, now: int, salt: bytes) -> Proxied:
-    """Read a request. `now` is the time for conversions without one, because X requires a time.
+    """Read a request. Conversions without a time get the time `now`, because X requires one.
 
     Raises MalformedRequest if it is not JSON, or has no pixel or no conversions.
     """
@@ -83,7 +83,7 @@ def _mended(given: object, place: int, pixel: str, *, now: int, salt: bytes) -> 
 def _timed(
     conversion: dict[str, object], place: int, pixel: str, *, now: int, salt: bytes
 ) -> dict[str, object]:
-    """Add the time that old tags did not send; with it, an id that is the same on a retry."""
+    """Add a time, which old tags did not send, and an id that is the same on a retry."""
     at = conversion.get("conversion_time")
     if isinstance(at, str) and _STAMP.fullmatch(at):
         del conversion["conversion_time"]
@@ -99,7 +99,7 @@ def _timed(
 
 
 def _identifiers(given: object) -> object:
-    """Remove the empty objects that the tag inserts for an `undefined` field."""
+    """Remove the empty objects that the tag sends for fields that are `undefined`."""
     if not isinstance(given, list):
         return given
     return [identifier for identifier in given if identifier != {}]

@@ -1,7 +1,7 @@
-"""X API format: requests to X's Conversion API, from any existing client, to conversions.
+"""X API format: read requests to X's Conversion API, as any existing client sends them.
 
-Requests that X would refuse are refused as a whole, in X's own words, with all errors and without
-an index [doc WEB]. Valid requests become canonical: one time field, two decimals, short event id.
+A request that X would refuse is refused as a whole, in X's own words: with all errors, but without
+indexes [doc WEB]. A valid request is made canonical: one time field, two decimals, short event id.
 Fields that X does not document are ignored, as X appears to do [seen ST, RS].
 """
 
@@ -221,7 +221,7 @@ def _time(given: XConversion, complaints: list[XComplaint]) -> int | None:
 
 
 def _identifiers(given: list[XIdentifier], complaints: list[XComplaint]) -> Identifiers:
-    """Merge the elements into one; each must suffice alone. [doc WEB; seen SW]"""
+    """Merge the elements into one; each must be sufficient by itself. [doc WEB; seen SW]"""
     click = email = phone = ip = agent = browser = None
     enough = bool(given)
     for element in given:
@@ -231,7 +231,7 @@ def _identifiers(given: list[XIdentifier], complaints: list[XComplaint]) -> Iden
         own_agent = without_persons((element.user_agent or "").strip())
         click, ip, agent = own_click or click, own_ip or ip, own_agent or agent
         browser = _nobodys(element.twpid) or browser
-        # A malformed hash has its own error.
+        # A malformed hash is reported by another error.
         enough = enough and bool(
             own_click
             or (element.hashed_email or "").strip()
@@ -278,7 +278,7 @@ def _digest(text: str | None, parameter: str, complaints: list[XComplaint]) -> s
     if not isinstance(digest, Fault):
         return digest
     if digest.code == "hash_of_nothing":
-        # The hash matches nobody, but X accepts it: many clients hash an empty field.
+        # The hash of an empty field matches nobody, but X accepts it, and many clients send it.
         return plain.lower()
     # X echoes the value, and an error must not contain a raw address or number.
     shown = _shown(plain) if plain.isalnum() and not plain.isdigit() else "***"
@@ -345,7 +345,7 @@ def _scrubbed(request: XRequest) -> XRequest:
 
 
 def _refused(complaints: list[XComplaint]) -> XApiRefusal:
-    """X files a mix of NOT_FOUND and INVALID_PARAMETER under 404. [doc WEB sample]"""
+    """X responds to a mix of NOT_FOUND and INVALID_PARAMETER with 404. [doc WEB sample]"""
     missing = any(complaint.code == spec.NOT_FOUND for complaint in complaints)
     return XApiRefusal(status=404 if missing else 400, complaints=tuple(complaints))
 

@@ -1,8 +1,8 @@
-"""Alert state: open, remind and resolve alerts from the results of repeated checks.
+"""Alert state: open, repeat and resolve alerts according to the results of repeated checks.
 
-At most one alert is open for a kind and a subject. It opens when the check has been bad for its
-rule's `opens_after`, and resolves when the check has been good for `calm`. An unknown result
-changes nothing. Unsaved changes are written with the next change.
+At most one alert is open for a kind and a subject. It opens when the results have been bad for the
+time `opens_after` of its rule, and resolves when they have been good for the time `calm`. An
+unknown result changes nothing. If a write fails, it is repeated with the next change.
 """
 
 import asyncio
@@ -19,14 +19,14 @@ from twite.gateway.ports.state import StateStore
 
 Key = tuple[AlertKind, str]
 
-# The number of resolved alerts kept while the webhook cannot be reached.
+# The most resolved alerts that are kept while the webhook cannot be reached.
 MOST_UNSENT: Final = 100
 
 
 class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a check of one subject: bad, good, or unknown (None).
 
-    `reason` describes the condition for the alert's reader.
+    `reason` describes the condition to the person who reads the alert.
     """
 
     kind: AlertKind
@@ -84,8 +84,8 @@ class AlertStore:
     def take(self, readings: Iterable[CheckResult], *, whole: Collection[AlertKind] = ()) -> None:
         """Process check results.
 
-        For `whole` kinds, a subject without a result counts as good, so that an alert about a pixel
-        or a source resolves after its removal from the settings.
+        For the kinds in `whole`, a subject without a result counts as good, so that an alert
+        resolves after its pixel or source has been removed from the settings.
         """
         seen = set()
         for reading in readings:
@@ -96,7 +96,7 @@ class AlertStore:
                 self._judge(CheckResult(kind=kind, subject=subject, bad=False))
 
     def record_sent(self, alert: Alert) -> None:
-        """Record that the webhook accepted the message, unless the alert has changed since."""
+        """Record that the webhook accepted a message, unless its alert has changed since."""
         if self._unsent_resolved.get(alert.id) == alert:
             del self._unsent_resolved[alert.id]
             self._forget(alert.id)
@@ -160,7 +160,7 @@ class AlertStore:
         self.notify(alert, AlertPhase.OPENED)
 
     def _go_on(self, alert: Alert, reading: CheckResult) -> None:
-        """Remind once a day, with the current reason."""
+        """Keep an alert open: update its reason, and send a reminder once a day."""
         if reading.bad and reading.reason != alert.reason:
             alert = msgspec.structs.replace(alert, reason=reading.reason)
             self._keep(alert)

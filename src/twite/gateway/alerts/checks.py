@@ -22,12 +22,12 @@ from twite.redaction.mask_text import without_echoes
 
 STORE: Final = "store"
 CLOCK: Final = "clock"
-# The limit of `twite check`. A wrong clock affects the times of received conversions, but not
+# `twite check` has the same limit. A wrong clock affects the times of received conversions, but not
 # signatures, which use X's time.
 CLOCK_OFF: Final = 30 * SECOND
-# An alert opens when this much of the 48 hours is left and nothing of a pixel is delivered.
+# An alert opens when this much of the 48 hours is left and nothing is delivered to the pixel.
 DEADLINE_NEAR: Final = 12 * HOUR
-# The statuses with which X refuses unknown or unauthorized credentials.
+# X refuses unknown or unauthorized credentials with these statuses.
 _NOBODY: Final = frozenset({"401", "403"})
 _KINDS: Final = frozenset(kind.value for kind in AlertKind)
 _MIB: Final = 1 << 20
@@ -41,7 +41,7 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CheckContext(msgspec.Struct, frozen=True, kw_only=True):
-    """What checks know besides their facts: time (ms), configured pixels and sources, limits."""
+    """What checks need besides their facts: time (ms), configured pixels and sources, limits."""
 
     now: int
     pixels: Sequence[str]
@@ -52,7 +52,7 @@ class CheckContext(msgspec.Struct, frozen=True, kw_only=True):
 class CheckFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What the monitor read for one run. A part that could not be read is None.
 
-    `silences` has an entry for each source, None for one with little history.
+    `silences` has an entry for each source, which is None if the source has too little history.
     """
 
     accounts: Sequence[ConversionCounts] | None = None
@@ -64,9 +64,9 @@ class CheckFacts(msgspec.Struct, frozen=True, kw_only=True):
 class AlertCheck(msgspec.Struct, frozen=True, kw_only=True):
     """A row of `CHECKS`.
 
-    `check` gets the field `fact` of CheckFacts, and does not run if that is None. A subject of the
-    `kinds` without a result counts as good, so that an alert about a pixel or a source resolves
-    after its removal from the settings.
+    `check` gets the field `fact` of CheckFacts, and does not run if that is None. For the `kinds`,
+    a subject without a result counts as good, so that an alert resolves after its pixel or source
+    has been removed from the settings.
     """
 
     fact: str
@@ -168,7 +168,7 @@ def of_space(space: DiskSpace, context: CheckContext) -> Iterator[CheckResult]:
 
 
 def of_clock(offset: int) -> CheckResult:
-    """Check the offset (ms) of X's clock from this machine's."""
+    """Check how far X's clock is from this machine's (ms)."""
     apart = abs(offset)
     way = "behind" if offset > 0 else "ahead of"
     return CheckResult(
@@ -182,7 +182,7 @@ def of_clock(offset: int) -> CheckResult:
 def of_gateways(
     own: Iterable[CheckResult], others: Sequence[GatewayCondition], *, name: str
 ) -> Iterator[CheckResult]:
-    """Combine the results of this gateway, called `name`, with what the others report.
+    """Combine the results of this gateway, which is called `name`, with those of the others.
 
     The result of a subject is bad if any gateway reports it as bad. The reason names these
     gateways.
@@ -191,7 +191,7 @@ def of_gateways(
     for result in own:
         found[result.key] = {f"Gateway {name}: {result.reason}": result.bad}
     for other in others:
-        # Another version of Twite may know other kinds.
+        # The other gateway may be another version of Twite, which has other kinds.
         if other.kind in _KINDS:
             results = found.setdefault((AlertKind(other.kind), other.subject), {})
             results[f"Gateway {other.gateway}: {other.reason}"] = other.bad

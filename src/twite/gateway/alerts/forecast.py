@@ -1,7 +1,7 @@
-"""Forecast when each pixel's backlog is sent, and how many deliveries miss 48 hours.
+"""Forecast when each pixel's backlog will be sent, and how much misses the 48-hour deadline.
 
-The rate is the recent delivery rate, at most the rate limit. Times with an empty queue are
-excluded: a low rate then only means little traffic.
+The rate is the recent delivery rate, at most the rate limit. Times with an empty queue do not
+count, because a low rate then only means little traffic.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,8 +30,8 @@ def forecasts(
 ) -> list[Forecast]:
     """Return the forecast of each pixel.
 
-    `delivered` lists (time, conversions) of the last LOOK_BACK, by pixel. Pixels that share a limit
-    are assumed to use it in proportion to their pending deliveries.
+    `delivered` lists (time, conversions) for the last LOOK_BACK, by pixel. Pixels that share a
+    limit are assumed to use it in proportion to their pending deliveries.
     """
     waiting: dict[str, list[BacklogHour]] = {}
     for hour in backlog:
@@ -87,9 +87,9 @@ def _forecast(
 
 
 def _seen(delivered: Deliveries, *, oldest: int, now: int) -> float | None:
-    """Return conversions per millisecond since the oldest began to wait; None if too short.
+    """Return conversions per millisecond since the oldest was received; None if too recent.
 
-    While it waited the queue was not empty, so this is the achievable rate.
+    The queue has not been empty since then, so this is the rate that can be achieved.
     """
     span = min(LOOK_BACK, now - oldest)
     if span < LEAST_SEEN:
@@ -98,7 +98,7 @@ def _seen(delivered: Deliveries, *, oldest: int, now: int) -> float | None:
 
 
 def _missing(waiting: Sequence[BacklogHour], rate: float, *, now: int) -> tuple[int, int]:
-    """Return (deliveries late now, deliveries late when sent), sent oldest first.
+    """Return how many deliveries are late now, and how many will be, sent oldest first.
 
     Within an hour, deadlines are assumed to be spread evenly.
     """
@@ -110,7 +110,7 @@ def _missing(waiting: Sequence[BacklogHour], rate: float, *, now: int) -> tuple[
             last = max(last, hour.last_deadline)
         span = last - first
         late += hour.deliveries * min(1.0, max(0.0, (now - first) / span))
-        # They are sent from `begin` on; their deadlines go from `first` to `last`.
+        # These deliveries are sent from `begin` on; their deadlines range from `first` to `last`.
         begin, took = now + before / rate, hour.deliveries / rate
         misses += hour.deliveries * _too_late(begin - first, begin + took - last)
         before += hour.deliveries
@@ -118,7 +118,7 @@ def _missing(waiting: Sequence[BacklogHour], rate: float, *, now: int) -> tuple[
 
 
 def _too_late(at_the_start: float, at_the_end: float) -> float:
-    """Return the part of a straight line between two values that lies above 0."""
+    """Return the share of a straight line between two values that lies above 0."""
     if at_the_start <= 0 and at_the_end <= 0:
         return 0.0
     if at_the_start > 0 and at_the_end > 0:

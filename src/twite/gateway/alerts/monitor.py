@@ -46,14 +46,14 @@ from twite.gateway.ports.queries import DeliveredQuery, Queries
 from twite.gateway.ports.state import Pause, StateStore
 
 EVERY: Final = MINUTE
-# A failed commit is ignored after this long.
+# A failed commit no longer counts after this time.
 STORE_FAILED_FOR: Final = 15 * SECOND
 # The components that report failed writes.
 _WRITERS: Final = frozenset({TroublePlace.LEDGER, TroublePlace.OUTBOX, TroublePlace.SWEEP})
 
 
 class EventListener:
-    """An Observer that keeps events which may open an alert."""
+    """An Observer that records the events that may open an alert."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -69,7 +69,7 @@ class EventListener:
         self._name = ""
 
     def see(self, notice: GatewayEvent) -> None:
-        """Record an event, and wake the monitor if the event matters for alerts."""
+        """Record an event that matters for alerts, and wake the monitor."""
         if type(notice) not in _IMMEDIATE_EVENTS:
             # Most events do not matter here: every request causes one.
             return
@@ -107,7 +107,7 @@ class EventListener:
             self.news.set()
 
     def conditions(self) -> list[GatewayCondition]:
-        """Return the conditions of this gateway that no other gateway can see."""
+        """Return the conditions that only this gateway can detect."""
         return [
             GatewayCondition(
                 kind=result.kind, subject=result.subject, reason=result.reason, bad=result.bad
@@ -208,7 +208,8 @@ class Monitor:
     async def run(self) -> None:
         """Run all checks every minute, and react to events, until cancelled.
 
-        If the store does not respond, a check may wait for it for a minute; events do not.
+        If the store does not respond, a check may wait a minute for it, but events are still
+        handled.
         """
         await asyncio.gather(self._look_each_minute(), self._follow_events())
 
@@ -322,8 +323,8 @@ class Monitor:
         self.on_change()
 
 
-# The changed conditions that only the process itself can see.
+# The kinds of changed conditions that only the process itself can detect.
 _OWN: Final = frozenset({AlertKind.TEMPLATE_HUNG})
 _IMMEDIATE_EVENTS: Final = frozenset({Paused, Resumed, Troubled, Misdated, ConditionChanged})
-# The kinds that events open.
+# The kinds of alerts that are opened by events, not by checks.
 _EVENT_DRIVEN: Final = frozenset(AlertKind).difference(*(row.kinds for row in CHECKS))

@@ -1,8 +1,8 @@
 """Notifier: send alerts to the webhook, and retry until it accepts them.
 
 Messages are signed according to Standard Webhooks: HMAC-SHA256 over `id.timestamp.body`, in base64,
-after `v1,`. Messages unsent at shutdown are sent after the next start, so a message may arrive
-twice, with the same `webhook-id`.
+after `v1,`. Messages that are unsent at shutdown are sent after the next start, so a message may
+arrive twice, with the same `webhook-id`.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from twite.gateway.ports.transport import NoResponse, OutboundRequest, Response,
 _PREFIX: Final = "whsec_"
 _TEST: Final = "test"
 _PAGES: Final = "docs/how-to/alerts"
-# Without them, a chat shows no link, and no mention of everyone.
+# Replaces the characters with which a text could create links, or mention everyone in a chat.
 _HARMLESS: Final = str.maketrans({"<": "(", ">": ")", "@": "(at)"})
 
 
@@ -36,7 +36,7 @@ class AlertMessage(msgspec.Struct, frozen=True, kw_only=True):
     """The JSON of a message. Times are RFC 3339 in UTC.
 
     `text` is the complete message, which Slack's and Mattermost's webhooks show. The JSON has no
-    `type` and no `payload`, because these chats use the names for other purposes.
+    `type` and no `payload`, because these chats use those names for other purposes.
     """
 
     text: str
@@ -88,7 +88,7 @@ def enveloped(alert: Alert, phase: AlertPhase, *, gateway: str) -> Envelope:
 
 
 def trial(*, id_: str, now: int, gateway: str) -> Envelope:
-    """Return the message of `twite alerts test`."""
+    """Return the message that `twite alerts test` sends."""
     message = AlertMessage(
         text=f"[test] Twite's alerts arrive here. Gateway {gateway}.",
         event=_TEST,
@@ -107,7 +107,7 @@ def trial(*, id_: str, now: int, gateway: str) -> Envelope:
 
 
 def headers(envelope: Envelope, *, now: int, secret: Secret | None) -> Mapping[str, str]:
-    """Return the headers of one attempt at a time in milliseconds."""
+    """Return the headers of one attempt; `now` is in milliseconds."""
     stamp = str(now // SECOND)
     fields = {
         "Content-Type": "application/json",
@@ -133,7 +133,7 @@ def unreadable(secret: Secret) -> bool:
 
 
 def _key(secret: Secret) -> bytes:
-    """Return the key: base64 after `whsec_`; other secrets are used unchanged."""
+    """Return the key: decoded from base64 if the secret begins with `whsec_`, else unchanged."""
     text = secret.reveal()
     if text.startswith(_PREFIX) and not unreadable(secret):
         return base64.b64decode(text.removeprefix(_PREFIX), validate=True)
@@ -231,7 +231,8 @@ async def post(
 def why_not(response: Response | NoResponse) -> str | None:
     """Return why the webhook refused a message; None if it was accepted.
 
-    The reason contains no text of the response. A redirect is not followed and counts as a refusal.
+    The reason does not contain text from the response. A redirect is not followed and counts as a
+    refusal.
     """
     if isinstance(response, NoResponse):
         return response.reason

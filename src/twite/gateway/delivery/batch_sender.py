@@ -1,8 +1,8 @@
 """Send one claimed batch to X: send requests, bisect a refused batch, settle the deliveries.
 
 A refusal or failure can be the fault of one conversion, of its event or of the pixel. The sender
-distinguishes these cases by the other conversions that X accepts in the meantime: of the same
-batch, event or pixel.
+tells these cases apart by what else X accepts in the meantime: other conversions of the batch, of
+the event or of the pixel.
 """
 
 import asyncio
@@ -55,7 +55,7 @@ from twite.gateway.ports.outbox import DeliveryStore
 from twite.gateway.ports.state import Pause
 from twite.x import spec
 
-# How long deliveries that a bisect did not reach must wait: its budget is per minute.
+# How long deliveries wait that a bisect did not reach, because its budget is per minute.
 BISECT_PAUSE: Final = MINUTE
 _GIVING_BACK: Final = 1  # seconds
 
@@ -81,7 +81,7 @@ class BatchSender:
         in_flight: int,
         pauses: Iterable[Pause] = (),
     ) -> None:
-        """`pauses` are the event pauses in force at the start."""
+        """`pauses` are the event pauses that are in force at the start."""
         self._cautious = destination.is_cautious
         self._delivery_store = delivery_store
         self._circuit_breaker = circuit_breaker
@@ -144,8 +144,8 @@ class BatchSender:
     def passing_events(self) -> frozenset[str]:
         """Return the events that the next claim must skip.
 
-        These are paused events, and failing events with batches in flight. More of their batches
-        would also fail, and take slots from healthy events.
+        These are paused events, and failing events with batches in flight. Further batches of
+        failing events would fail, too, and take slots from healthy events.
         """
         return self.pauses.closed() | self._events.troubled(self.limits())
 
@@ -160,7 +160,7 @@ class BatchSender:
     def passing(self) -> frozenset[int]:
         """Return the deliveries that the next claim must skip: suspects, until their turn.
 
-        A paused event is probed with other deliveries, not with isolated ones or the rest of a bad
+        A paused event is probed with fresh deliveries, not with isolated ones or the rest of a bad
         batch.
         """
         events = self.pauses.want_others()
@@ -184,7 +184,7 @@ class BatchSender:
 
     async def take(self, batch: Batch) -> None:
         # If the store fails, sent deliveries stay `sending`: their lease expires, and Twite sends
-        # them again as ambiguous. A bug in Twite counts as a crash due to these deliveries.
+        # them again as ambiguous. A bug in Twite counts as a crash that these deliveries caused.
         in_flight = InFlightBatch(batch, at=self._clock.now())
         try:
             try:
@@ -215,7 +215,7 @@ class BatchSender:
         batch = in_flight.batch
         fresh, suspects, isolated = self._suspects.split(batch.deliveries)
         if suspects:
-            # A delivery on which X fails can take half a minute, so the suspects are sent first.
+            # X can take half a minute to fail, so the suspects are sent before isolated deliveries.
             patient = tuple(filter(self._suspects.was_refused_alone, isolated))
             await self._settler.give_back(
                 batch,
@@ -230,7 +230,7 @@ class BatchSender:
                 await self._settler.give_back(batch, ids_of(rest))
                 return
             if group is not fresh:
-                # Suspects can take long. Meanwhile, other deliveries of the event are sent.
+                # Suspects can take long. Meanwhile, the event's other deliveries may be sent.
                 self._events.ended(batch.lease)
             allowed = await self._still_allowed(batch, group) if place else group
             if allowed:
@@ -255,7 +255,7 @@ class BatchSender:
         return tuple(delivery for delivery in group if delivery.id not in withdrawn)
 
     async def _send(self, in_flight: InFlightBatch, group: Group) -> None:
-        """Send a group that the rate limit has counted; bisect it if X refuses it."""
+        """Send a group that the rate limit already counts; bisect it if X refuses it."""
         outcome, is_open = await self._try(in_flight, group)
         if is_open and len(group) > 1:
             await self._bisect(in_flight, group, outcome)
@@ -298,7 +298,7 @@ class BatchSender:
         try:
             await self._settler.settle(in_flight.batch, tried, decided)
         except TransientError:
-            # The circuit breaker must receive a refusal even if the store fails.
+            # The circuit breaker must know of a refusal even if the store fails.
             await self._blame.record_outcome(event, group, outcome, is_open=is_open)
             raise
         await self._blame.record_outcome(event, group, outcome, is_open=is_open)
@@ -342,7 +342,7 @@ class BatchSender:
         await self._settler.give_back(batch, ids_of(rest), wait=0 if at_once else BISECT_PAUSE)
 
     async def _run_bisect(self, in_flight: InFlightBatch, bisect: Bisect, why: Outcome) -> Group:
-        """Send the groups that the bisect returns; return the last one if it was not sent."""
+        """Send the groups that the bisect returns, and return the last group if it was not sent."""
         event = in_flight.batch.event
         while not (
             self.stopping or self._circuit_breaker.is_tripped or event in self.pauses.paused()
@@ -388,7 +388,7 @@ class BatchSender:
             await self._settler.give_back(batch, [delivery.id], wait=self._backoff(times))
 
     def _forget_mixed(self, group: Group) -> bool:
-        """Forget that a bisect did not reach these deliveries; return whether any was recorded."""
+        """Forget that a bisect did not reach these deliveries; return whether it had missed any."""
         if not self._mixed:
             return False
         known = self._mixed.keys() & ids_of(group)

@@ -1,15 +1,16 @@
 """Bisect a refused batch: find the bad conversions, and deliver the rest.
 
-X refuses a whole request for one bad conversion and names no index; it only echoes the value [doc
-WEB]. The bisect matches echoed values first, and halves otherwise. One bad conversion in 500 costs
-18 more requests by halving, 2 by matching.
+X refuses a whole request because of one bad conversion, and does not name its index; it only echoes
+the value [doc WEB]. The bisect first looks for echoed values, and otherwise halves the batch. One
+bad conversion in 500 costs 18 more requests by halving, 2 by matching.
 
 A batch that fails (5xx, no answer) while X accepts others is split, too. A failure can take half a
-minute, so few failures matter more than few requests: it is cut into groups of about the square
-root of its size, and a group that fails, or is likely to, is sent one by one.
+minute, so it matters more to have few failures than few requests: the batch is cut into groups of
+about the square root of its size, and the deliveries of a group that fails, or is likely to fail,
+are sent one by one.
 
-Halving goes depth first, so each budget settles some deliveries. If most of the known conversions
-are bad, each is tried alone.
+Halving goes depth first, so each budget settles some deliveries. If a large share of the tried
+conversions is bad, the rest are tried one by one.
 """
 
 import re
@@ -39,15 +40,15 @@ _LEAST_BYTES: Final = 50_000
 
 Kind = frozenset[tuple[str, str]]
 
-# The number of requests per bisect; the rest waits for the next bisect. One pixel's errors must not
-# use up the account's rate limit.
+# The most requests per bisect; the rest waits for the next bisect, because one pixel's errors must
+# not use up the account's rate limit.
 BUDGET: Final = 64
 # After this many identical refusals in a row without an acceptance, the account may be at fault.
 ALIKE: Final = 10
 # Before Twite blames the account, it tries this many more conversions alone, spread over the rest.
 CONTROLS: Final = 5
 
-# The same for refusals that do not mention conversions (401, HTML): fewer, to spare X.
+# The same numbers for refusals that do not mention conversions (401, HTML): lower, to spare X.
 ALIKE_AS_SUCH: Final = 3
 # Stop after this many failed groups in a row: X itself may be down.
 STUCK: Final = 10
@@ -75,9 +76,9 @@ def kind_of(complaints: Iterable[XComplaint]) -> Kind:
 class Bisect:
     """The untried groups of one batch.
 
-    `next` returns a group, `learn` records its refusal. `cleared` contains the ids of deliveries
-    that were held until X accepted others of their event. Their refusals are not evidence about the
-    account.
+    `next` returns a group, `learn` records that it was refused. `cleared` contains the ids of
+    deliveries that were held until X accepted others of their event: if X refuses them again, this
+    is not evidence about the account.
     """
 
     def __init__(
@@ -90,7 +91,8 @@ class Bisect:
         self._alike = ALIKE_AS_SUCH if as_such else ALIKE
         self._controls = ALIKE_AS_SUCH if as_such else CONTROLS
         self._stuck = 0
-        # Splitting after failures needs no budget: it sends each delivery twice, or three times.
+        # Splitting after failures sends each delivery two or three times, so this does not limit
+        # it.
         self._budget = BUDGET if isinstance(why, Rejected) else 3 * len(batch)
         self._failed_alone = 0
         self._cleared = cleared
@@ -100,7 +102,7 @@ class Bisect:
         self.taken = 0
         self._too_large: list[int] = []
         self.refused: list[tuple[Delivery, Rejected]] = []
-        # The most recent of them: those refused since X last accepted a group.
+        # Those of them that were refused since X last accepted a group.
         self.row: list[tuple[Delivery, Rejected]] = []
         self._split(batch, why)
 
@@ -133,7 +135,7 @@ class Bisect:
     def learn(self, group: Group, refusal: Rejected) -> None:
         """Record that X refused a group.
 
-        A single delivery is the bad one; a larger group is split.
+        If the group is a single delivery, that one is bad; a larger group is split.
         """
         if len(group) > 1:
             self._split(group, refusal)
@@ -175,7 +177,7 @@ class Bisect:
         return known >= _TELLING and len(self.refused) > _BAD_SHARE * known
 
     def _likely_fails(self, group: Group) -> bool:
-        """Whether one of these is likely to fail, by the deliveries that failed alone so far."""
+        """Whether a group is likely to fail, judging by how many deliveries failed alone so far."""
         known = self.taken + self._failed_alone
         if known < _TELLING or not self._failed_alone:
             return False
@@ -230,9 +232,9 @@ class Bisect:
 
 
 def _suspects(group: Group, complaints: Sequence[XComplaint]) -> tuple[Delivery, ...]:
-    """Return the deliveries with an echoed value, if every error names a value of some delivery.
+    """Return the deliveries with an echoed value, if every error echoes a value of some delivery.
 
-    Return none if there are many suspects: halving is cheaper then.
+    If they are many, return none, because halving is then cheaper.
     """
     found: dict[int, Delivery] = {}
     for complaint in complaints:
@@ -249,7 +251,7 @@ def _suspects(group: Group, complaints: Sequence[XComplaint]) -> tuple[Delivery,
 
 
 def _quoted(complaint: XComplaint) -> bytes | None:
-    """Return the echoed field and value as JSON of a body, or None without an echo."""
+    """Return the echoed field and value as they appear in a JSON body; None if there is no echo."""
     for pattern in _ECHOED:
         echoed = pattern.match(complaint.message)
         if echoed is not None and complaint.parameter:
@@ -261,8 +263,8 @@ def _quoted(complaint: XComplaint) -> bytes | None:
 class BatchSize:
     """The size of the next batch.
 
-    `most` shrinks while the rate limit leaves too little for a bisect, so that one bad batch does
-    not use up every window, and grows again later. `most_bytes` only shrinks.
+    `most` shrinks while the rate limit is too low for a bisect, so that one bad batch does not use
+    up every window, and grows again later. `most_bytes` only shrinks.
     """
 
     def __init__(self) -> None:
@@ -278,7 +280,7 @@ class BatchSize:
         self.most = max(1, many // 2)
 
     def too_many(self, group: Group, why: Outcome) -> None:
-        """Lower the number, to half if X refused it, or to an eighth if X failed."""
+        """Lower the number of conversions: to half if X refused it, or to an eighth if X failed."""
         if isinstance(why, Errored):
             self.most = min(self.most, max(1, len(group) // _FEWER))
         elif _is_size(why) and _counts(why):

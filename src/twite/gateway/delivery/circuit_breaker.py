@@ -1,7 +1,7 @@
 """Circuit breaker: stop sending to a pixel that X refuses; probe it with one delivery at a time.
 
 Refusals of one event's conversions pause only that event: the pixel's other events are sent. Once a
-minute another delivery of the event probes it; refused probes are held.
+minute, another delivery of the event is sent as a probe; refused probes are held.
 """
 
 from collections.abc import Container, Iterable, Mapping
@@ -16,12 +16,12 @@ from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.state import PAUSED_BY_USER, Pause, StateStore
 
 PROBE_EVERY: Final = MINUTE
-# The wait before a second conversion is tried, after a refusal whose cause is the conversion or the
-# pixel.
+# How long to wait before another conversion is tried, if the refused one or the pixel may be at
+# fault.
 GLANCE: Final = 2 * SECOND
 # A request after a failure holds this many times fewer conversions.
 _FEWER: Final = 8
-# How the reason of an event pause begins.
+# The reason of an event pause begins with this.
 REFUSED_ALIKE: Final = "all conversions refused alike"
 
 
@@ -39,7 +39,7 @@ class CircuitBreaker:
     clock: Clock
     observer: Observer
     pause: Pause | None
-    # The pause as stored; a write may have failed.
+    # The pause in the store; it may differ from `pause` if a write failed.
     _stored: Pause | None = field(init=False)
     _is_writing: bool = field(init=False, default=False)
     # A restart may be the fix: probe at once.
@@ -50,8 +50,8 @@ class CircuitBreaker:
     # A tag that exceeded a limit is slowed down, whatever the outcome of its runs.
     _slow_until: int = field(init=False)
     _is_slow: bool = field(init=False, default=False)
-    # A delivery was refused, and it is unknown whether the pixel is at fault. Until `_same_at`,
-    # only a different delivery may be the probe.
+    # A delivery was refused, and the pixel may or may not be at fault. Until `_same_at`, only a
+    # different delivery may be the probe.
     _doubted: bool = field(init=False, default=False)
     _same_at: int = field(init=False, default=0)
 
@@ -85,7 +85,7 @@ class CircuitBreaker:
 
     @property
     def backs_off(self) -> bool:
-        """Whether the back-off after a failure forbids new requests."""
+        """Whether no new requests may be sent, because of the back-off after a failure."""
         return self.clock.elapsed() < max(self._backoff_until, self._slow_until)
 
     @property
@@ -96,8 +96,8 @@ class CircuitBreaker:
     def size_of_probe(self, usual: int) -> int:
         """Return how many conversions the next request may hold.
 
-        One while only probes may be sent; few after failures, because one of the conversions may be
-        the cause.
+        It is one while only probes may be sent, and small after failures, because one of the
+        conversions may be the cause.
         """
         return 1 if self.paused else max(1, usual // _FEWER**self._failures)
 
@@ -138,8 +138,8 @@ class CircuitBreaker:
     def follow(self, stored: Pause | None, *, noted: Pause | None) -> bool:
         """Apply the stored pause, if a user made or ended it; return whether that ended a pause.
 
-        `noted` is the value of that property before the store was read. Other pauses are written
-        only by the owner of the pixel.
+        `noted` is the value of the property of that name before the store was read. All other
+        pauses are written only by the gateway that owns the pixel.
         """
         if noted is not self.noted:
             return False  # this gateway has changed it since
@@ -159,9 +159,9 @@ class CircuitBreaker:
     async def doubt(self, reason: str, *, alone: bool, is_likely: bool) -> None:
         """Record a refusal that may concern one delivery or the whole pixel.
 
-        Another delivery is tried soon; if X refuses it too, the pixel is at fault. If the first was
-        `alone` in its request and there is no other, it is retried like a probe. With `is_likely`,
-        the pixel counts as paused meanwhile.
+        Another delivery is tried soon; if X refuses it, too, the pixel is at fault. If the first
+        one was `alone` in its request, and there is no other, it is retried like a probe. With
+        `is_likely`, the pixel is paused in the meantime.
         """
         if self.paused:
             await self.trip(reason)
@@ -176,7 +176,7 @@ class CircuitBreaker:
     async def trip(self, reason: str) -> None:
         """Open the breaker: stop sending except for probes."""
         if self.by_hand:
-            return  # the delivery was in flight; nothing is sent now anyway
+            return  # the delivery was already in flight; nothing more is sent anyway
         self._doubted = False
         self._probe_at = self.clock.elapsed() + PROBE_EVERY
         await self._note(reason)
@@ -205,11 +205,11 @@ class CircuitBreaker:
         now = self.clock.elapsed()
         self._probe_at = now + PROBE_EVERY
         if now < self._backoff_until:
-            # Several batches were in flight: count one outage.
+            # Several batches were in flight, but it is one outage.
             return
         self._failures += 1
         rest = backoff(attempts=self._failures, randomness=randomness)
-        # At most the probe interval, so that a recovered X is noticed.
+        # At most the probe interval, so that the gateway notices when X has recovered.
         self._backoff_until = now + min(rest, PROBE_EVERY)
 
     def slow_down(self, rest: int | None) -> None:
@@ -236,7 +236,8 @@ class CircuitBreaker:
         if self._stored is not None:
             noted, self._stored = self._stored, None
             try:
-                # Not a pause that a user has made meanwhile through another gateway.
+                # This does not delete a pause that a user has made meanwhile through another
+                # gateway.
                 await self.state.delete(Pause, noted)
             except TransientError:
                 self._stored = noted
@@ -260,24 +261,25 @@ class EventPauses:
         self._clock = clock
         self._observer = observer
         self._pauses = {pause.event: pause for pause in pauses}
-        # The pauses as stored; a write may have failed.
+        # The pauses in the store; they may differ from `_pauses` if a write failed.
         self._stored = dict(self._pauses)
         # A restart may be the fix: probe at once.
         self._probe_at = dict.fromkeys(self._pauses, clock.elapsed())
 
     def paused(self) -> frozenset[str]:
-        """Return the paused events: only probes of them are sent."""
+        """Return the paused events. Only probes are sent for them."""
         return frozenset(self._pauses)
 
     def closed(self) -> frozenset[str]:
-        """Return the paused events without a due probe."""
+        """Return the paused events whose next probe is not due yet."""
         now = self._clock.elapsed()
         return frozenset(event for event, at in self._probe_at.items() if now < at)
 
     def want_others(self) -> frozenset[str]:
-        """Return the paused events whose probe must be a delivery not known to be bad.
+        """Return the paused events whose probe must be a delivery that is not known to be bad.
 
-        If there is none until the next probe is due, any delivery may be the probe.
+        If there is no such delivery until the following probe is due, any delivery may be the
+        probe.
         """
         now = self._clock.elapsed()
         return frozenset(event for event, at in self._probe_at.items() if now < at + PROBE_EVERY)
@@ -326,7 +328,7 @@ class EventPauses:
     def follow(self, stored: Container[Pause], *, noted: Mapping[str, Pause]) -> None:
         """End the pauses that a user ended through another gateway.
 
-        `noted` is the property of that name, from before the store was read.
+        `noted` is the value of the property of that name before the store was read.
         """
         for event, pause in self.noted.items():
             if noted.get(event) is pause and pause not in stored:

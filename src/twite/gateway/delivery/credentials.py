@@ -19,16 +19,16 @@ from twite.gateway.ports.transport import NoResponse, Response
 
 PIXEL_TOKEN: Final = "pixel_token"  # noqa: S105  the name of an authentication method
 OAUTH: Final = "oauth"
-# A refused new credential is tried second for this long. Otherwise, each request would be sent
-# twice.
+# If X refuses the new credential, the old one is tried first for this long. Otherwise, each request
+# would be sent twice.
 AGAIN: Final = 10 * MINUTE
 _UNKNOWN: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
 
 
 class CredentialStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """X's last verdict on a credential: `taken` is None before the first verdict.
+    """X's last verdict on a credential: `taken` says whether X accepted it (None: not known yet).
 
-    `at` is when, in milliseconds of the monotonic clock.
+    `at` is the time of the verdict, in milliseconds of the monotonic clock.
     """
 
     taken: bool | None = None
@@ -41,7 +41,7 @@ def goes_first(new: CredentialStatus, *, now: int) -> bool:
 
 
 def verdict(response: Response | NoResponse, outcome: Outcome) -> bool | None:
-    """Whether X accepted a credential; None if the response does not show it.
+    """Whether X accepted a credential; None if the response does not tell.
 
     X returns 404 to a user without a role on the pixel's account. [doc WEB]
     """
@@ -66,7 +66,7 @@ class CredentialChooser:
         self._standings = {}
 
     def order(self) -> tuple[Destination, ...]:
-        """Return the destination once for each credential, in the order of attempts."""
+        """Return the destination with each credential, in the order in which to try them."""
         destination = self._destination
         if destination.fallback is None:
             return (destination,)

@@ -1,6 +1,6 @@
 """Groups: deliveries that share a request to X.
 
-Most are `NewDeliveries`. These functions read their columns, and build no `Delivery`.
+Most are `NewDeliveries`: these functions read its columns, and do not build a `Delivery`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -32,7 +32,7 @@ def received_of(group: Group) -> Sequence[int]:
 
 
 def ambiguous_of(group: Group) -> list[int]:
-    """Return since when X may have received deliveries, for those that it may have."""
+    """Return, for each delivery that X may already have received, since when that is so."""
     if isinstance(group, NewDeliveries):
         return []
     return [delivery.ambiguous_since for delivery in group if delivery.ambiguous_since is not None]

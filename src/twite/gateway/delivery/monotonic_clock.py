@@ -2,8 +2,8 @@
 
 The clock reads the wall clock once at the start, and then follows the monotonic clock. Changes of
 the wall clock therefore do not affect due times, leases or rate limit windows. A constant error is
-harmless, too, because ages are differences. The clock detects a change between two processes by X's
-`Date` header and the offset that the last process stored.
+harmless, too, because ages are differences. X's `Date` header, and the offset that the last process
+stored, show whether the wall clock was changed between two processes.
 """
 
 from collections import deque
@@ -14,10 +14,10 @@ from twite.gateway.ports.machine import Clock
 
 # X's Date has whole seconds, and a response takes time: smaller differences are noise.
 NOTICEABLE: Final = 5 * SECOND
-# A response that took longer does not count: its Date is ignored.
+# If a response took longer, its Date is ignored.
 _TELLING: Final = 5 * SECOND
 _REMEMBERED: Final = 9
-# This many responses must agree on X's time: one may be a proxy's.
+# This many responses must agree on X's time, because one may come from a proxy.
 _AGREEING: Final = 3
 # Without a response for this long, trust the machine's clock, unless the process seems to have
 # been down for longer than _AWAY.
@@ -31,7 +31,8 @@ class MonotonicClock:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._began = clock.elapsed()
-        # The wall time at `elapsed` zero: by the machine, by this clock, and by X's responses.
+        # The wall time when `elapsed` was zero: by the machine, by this clock, and by X's
+        # responses.
         self._machine = self._zero = clock.now() - self._began
         self._heard: deque[int] = deque(maxlen=_REMEMBERED)
         self._ahead_before: int | None = None
@@ -69,7 +70,7 @@ class MonotonicClock:
         return self._apart(machine)
 
     def theirs(self) -> int:
-        """Return X's time, if known; otherwise the machine's."""
+        """Return X's time, if known; otherwise this clock's."""
         return self.now() + self._apart(self._zero)
 
     def resume(self, *, latest: int, ahead: int | None) -> None:
@@ -91,7 +92,8 @@ class MonotonicClock:
     def _compare(self) -> None:
         """Correct this clock by X's time and the stored offset, if the machine's clock is wrong.
 
-        If the machine's clock agrees with X, it is used unchanged, because a user has corrected it.
+        If the machine's clock agrees with X, its time is used unchanged, because a user has
+        corrected it.
         """
         if self._ahead_before is not None and self._apart(self._machine):
             self._zero += self._apart(self._zero + self._ahead_before)

@@ -12,7 +12,7 @@ from twite.domain.destination import RATE_WINDOW
 from twite.domain.times import SECOND
 from twite.gateway.ports.machine import Clock
 
-# A reset more than this many windows ahead is caused by a wrong header or a wrong clock.
+# If a reset is more than this many windows ahead, the header or a clock must be wrong.
 _CREDIBLE: Final = 2
 
 
@@ -24,7 +24,7 @@ class Meter:
         self._window = window
         self._sent: deque[tuple[int, int]] = deque(sorted(past))
         self._total = sum(count for _, count in self._sent)
-        # The allowance left until a time, according to X.
+        # How much X still allows, and until when, according to its headers.
         self._left = self._reset = 0
 
     def allowance(self, now: int) -> int:
@@ -57,7 +57,7 @@ class Meter:
     def obey(self, *, left: int, reset: int) -> None:
         """Record the limit from X's headers: `left` until `reset`.
 
-        X may count conversions or requests [conflict]: counting conversions satisfies both.
+        X may count conversions or requests [conflict]; counting conversions is safe in both cases.
         """
         self._left = left
         self._reset = reset
@@ -66,7 +66,7 @@ class Meter:
         return now < self._reset <= now + _CREDIBLE * self._window
 
     def _forget(self, now: int) -> None:
-        # The clock went back: conversions sent later than now count as sent now.
+        # If the clock went back, conversions with a later time count as sent now.
         ahead = 0
         while self._sent and self._sent[-1][0] > now:
             ahead += self._sent.pop()[1]
@@ -77,9 +77,9 @@ class Meter:
 
 
 class RateLimit:
-    """The conversions an account may still send in its window.
+    """How many conversions an account may still send in its window.
 
-    Workers hold `lock` from reading `left` until `spend`, because a claim is written to disk in
+    Workers hold `lock` from the call of `left` until `spend`, because they write a claim to disk in
     between.
     """
 
@@ -138,7 +138,8 @@ class RateLimit:
     def obey(self, *, left: int, reset: int) -> None:
         """Apply X's headers: `left` conversions until `reset` (wall time).
 
-        Responses may arrive out of order: after a zero, an older response does not raise the limit.
+        Responses may arrive out of order, so once X has sent a zero, no response raises the limit
+        before the reset.
         """
         now = self._clock.elapsed()
         at = reset - self._clock.now() + now

@@ -19,16 +19,16 @@ from twite.gateway.delivery.settlement import Settler
 from twite.gateway.ports.outbox import HoldRejected, Recall
 from twite.x.spec import MAX_CONVERSIONS
 
-# After this many identical refusals in a row and no acceptance, the event may be at fault.
+# After this many identical refusals in a row, without an acceptance, the event may be at fault.
 RUN: Final = 5
-# The number of deliveries remembered per run of refusals. Beyond it, a retried delivery counts as a
-# new one.
+# How many deliveries are remembered per run of refusals. Beyond that, a retried delivery counts as
+# a new one.
 _LONGEST_RUN: Final = 10_000
-# If more than _SHARE of the last _RECENT conversions was refused, batches are SMALL.
+# If X refused more than _SHARE of the last _RECENT conversions, batches are SMALL.
 _SHARE: Final = 0.01
 _RECENT: Final = 1_000
 SMALL: Final = 50
-# How much a batch grows after a full one that X accepted entirely.
+# How much larger the next batch may be after X accepted a full batch entirely.
 _STEP: Final = 50
 
 Found = Sequence[tuple[Delivery, Rejected]]
@@ -39,19 +39,21 @@ class RejectionStats:
 
     def __init__(self) -> None:
         self.size = MAX_CONVERSIONS
-        # Deliveries refused in a row with the same error since X last accepted one of the event.
+        # Deliveries of the event that X refused in a row with the same error, since it last
+        # accepted one.
         self._run: list[int] = []
         self._kind: Kind = frozenset()
         # Not sent, because other deliveries of the batch were refused with the same error.
         self._unsent: set[int] = set()
-        # Held before X accepted others: another refusal is caused by these deliveries.
+        # Deliveries that were held until X accepted others: if X refuses them again, they are at
+        # fault.
         self._cleared: set[int] = set()
         self._taken = self._refused = 0.0
         self._is_known = False
 
     @property
     def doubts(self) -> bool:
-        """Whether the event may be at fault, not its conversions."""
+        """Whether the event may be at fault, rather than its conversions."""
         return len(self._run) >= RUN
 
     def run(self) -> tuple[int, ...]:
@@ -60,8 +62,8 @@ class RejectionStats:
     def doubt_too(self, deliveries: Iterable[int]) -> None:
         """Record unsent deliveries.
 
-        Others in their batch were refused with the same error. They are held together, until the
-        next acceptance. Otherwise a large bad batch would pause the event again and again.
+        Others in their batch were refused with the same error. The next acceptance clears them all
+        together; otherwise a large bad batch would pause the event again and again.
         """
         self._unsent.update(deliveries)
 
@@ -84,8 +86,7 @@ class RejectionStats:
     def took(self) -> bool:
         """Record that X accepted deliveries; return whether held ones must be requeued.
 
-        The first acceptance of a process returns True, too, because the last process may have held
-        some.
+        The first acceptance also returns True, because the last process may have held some.
         """
         recalls = self.doubts or not self._is_known
         if self.doubts:
@@ -146,11 +147,11 @@ class Rejections:
             await self._begin_to_doubt(batch, rejection_stats, found[-1][1].reason)
 
     async def settle_bisect(self, batch: Batch, bisect: Bisect, found: Found) -> None:
-        """Settle the deliveries that a bisect found to be refused for their content.
+        """Settle the deliveries that X refused for their content during a bisect.
 
         If X accepted part of the batch, the refused conversions are at fault. An exception is a
-        long run of refusals after the last acceptance: these are held. A short run is held if the
-        next conversion of the event is refused, too.
+        long run of refusals after the last acceptance: its deliveries are held. Those of a short
+        run are held if X refuses the next conversion of the event, too.
         """
         ids = {delivery.id for delivery, _ in found}
         row = [refused for refused in bisect.row if refused[0].id in ids]
@@ -164,10 +165,7 @@ class Rejections:
                 self.stats_by_event[batch.event].refused(delivery, refusal)
 
     async def blame_the_event(self, batch: Batch, found: Found) -> None:
-        """Hold deliveries and pause their event:
-
-        X refused many with one error and accepted none.
-        """
+        """Hold deliveries and pause their event, because X refused many alike and accepted none."""
         reason = f"{REFUSED_ALIKE}: {found[0][1].reason}"
         rejection_stats = self.stats_by_event[batch.event]
         for delivery, refusal in found:
@@ -192,14 +190,14 @@ class Rejections:
         try:
             await self.settler.move(recall, Trigger.RECALLED, pixel=batch.pixel)
         except TransientError:
-            # Try again at the next delivery X accepts.
+            # Try again when X accepts the next delivery.
             rejection_stats.forget()
             raise
 
     async def _begin_to_doubt(
         self, batch: Batch, rejection_stats: RejectionStats, refusal: str
     ) -> None:
-        """Hold the dead letters of this run, too, and pause the event."""
+        """Pause the event, and hold those deliveries of the run that are already dead letters."""
         reason = f"{REFUSED_ALIKE}: {refusal}"
         hold = HoldRejected(deliveries=rejection_stats.run(), reason=reason)
         await self.settler.move(hold, Trigger.HELD, pixel=batch.pixel, reason=reason)

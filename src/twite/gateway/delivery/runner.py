@@ -41,7 +41,7 @@ class TagWorkerFactory(Protocol):
 class DeliveryRunner:
     """The workers of all pixels and tags, and the sweeper.
 
-    With `ownership`, only the workers of accounts that this gateway owns. No request to X lasts
+    With `ownership`, only the workers of accounts that this gateway owns run. No request to X lasts
     longer than `longest_request` (ms).
     """
 
@@ -58,7 +58,7 @@ class DeliveryRunner:
     # Called when other gateways or commands have changed records: see `News.versions`.
     listeners: dict[str, Listener] = field(init=False)
     _workers: dict[str, Worker] = field(init=False, default_factory=dict)
-    # Also workers that were told to stop, until their last request has ended.
+    # All workers, including those told to stop whose last request has not ended yet.
     _running: dict[asyncio.Task[None], tuple[Worker, str]] = field(init=False, default_factory=dict)
     _tasks: set[asyncio.Task[None]] = field(init=False, default_factory=set)
     _joined: dict[str, str] = field(init=False, default_factory=dict)
@@ -158,7 +158,8 @@ class DeliveryRunner:
         if self.ownership is None:
             await self._begin(self._accounts(), last=timed.last)
         else:
-            # Another gateway may have stopped while it held a lock that this needs.
+            # This may fail, because another gateway may have stopped with a lock that is needed
+            # here.
             rest = await self._try_to_share_out(self.ownership)
             self._keep(asyncio.create_task(self._keep_sharing(self.ownership, rest)))
             follower = StoreFollower(
@@ -172,7 +173,7 @@ class DeliveryRunner:
         self._keep(asyncio.create_task(self._sweep.run(self._stopping)))
 
     def _accounts(self) -> dict[str, str]:
-        """Return the account of each pixel and tag."""
+        """Return the account to which each pixel and tag belongs."""
         rules = () if self.tags is None else self.tags.rules
         return {destination.pixel: destination.meter for destination in self.destinations} | {
             rule.pixel: rule.pixel for rule in rules
@@ -197,7 +198,7 @@ class DeliveryRunner:
                 if rule.pixel in accounts
             ]
         if self._stopping.is_set():
-            return  # the gateway is stopping: these workers would never be stopped
+            return  # the gateway is already stopping, so nothing would stop these workers
         for worker in workers:
             self._run(worker, accounts[worker.pixel])
 
@@ -219,12 +220,12 @@ class DeliveryRunner:
             rest = await self._try_to_share_out(ownership)
 
     async def _try_to_share_out(self, ownership: Ownership) -> int:
-        """Divide the accounts; return the milliseconds until the next time."""
+        """Divide the accounts; return the milliseconds until this should be repeated."""
         try:
             await self._share_out(ownership)
         except TransientError as error:
             self.observer.see(Troubled(where=TroublePlace.OUTBOX, reason=error.reason))
-        except Exception as fault:  # noqa: BLE001  without a lease nothing is ever sent
+        except Exception as fault:  # noqa: BLE001  without a lease, nothing is sent
             reason = type(fault).__name__
             self.observer.see(Troubled(where=TroublePlace.OUTBOX, reason=reason))
         else:
@@ -244,7 +245,7 @@ class DeliveryRunner:
         owned = await ownership.refresh()
         if owned is None:
             await self._end([worker for worker, _ in self._running.values()])
-            self._owned, self._joined = frozenset(), {}  # join again next time
+            self._owned, self._joined = frozenset(), {}  # so that it joins again next time
             return
         for account in self._owned - owned - self._leaving:
             self._leaving.add(account)
@@ -261,7 +262,7 @@ class DeliveryRunner:
         await self._follow_pauses()
 
     async def _hand_over(self, ownership: Ownership, account: str) -> None:
-        """Let another gateway have an account once the requests in flight have ended."""
+        """Release an account to another gateway once the requests in flight have ended."""
         await self._end([worker for worker, name in self._running.values() if name == account])
         while not self._stopping.is_set():
             try:
@@ -314,8 +315,8 @@ class DeliveryRunner:
     ) -> Mapping[str, RateLimit]:
         """Return one rate limit per account, which counts conversions sent before this start.
 
-        The time since the latest recorded time (`last`) counts as zero, because the machine's clock
-        may have changed meanwhile. Sending a little late is better than sending too early.
+        The time since `last`, the latest recorded time, does not count, because the machine's clock
+        may have changed meanwhile. It is better to send a little late than too early.
         """
         now = self.clock.now()
         away = max(0, now - last) if last else 0

@@ -1,8 +1,8 @@
 """Settlement: decide what a response means for deliveries (retry, dead letter), and store it.
 
 `Blame` decides what is at fault after a bad response: a conversion, its event, the pixel, or X
-itself. For conversions that X read, its error codes answer this. For a 5xx, a 401, an HTML page or
-no answer, it depends on which conversions X accepts in the meantime.
+itself. If X read the conversions, its error codes tell. After a 5xx, a 401, an HTML page or no
+answer, it depends on which conversions X accepts in the meantime.
 """
 
 from collections.abc import Callable, Sequence
@@ -39,15 +39,15 @@ from twite.gateway.ports.machine import Clock, Randomness
 from twite.gateway.ports.outbox import DeliveryStore, HoldRejected, Recall
 from twite.gateway.ports.transport import NoResponse, Response
 
-# The beginning of the reason of an event pause after failures.
+# After failures, the reason of an event pause begins with this.
 FAILS_AT_ALL: Final = "all conversions failed"
-# After this many different deliveries were refused in a row, without an acceptance or another
-# verdict, the pixel may be at fault, even if the deliveries are suspects. Paused events and
-# deliveries that X refused alone before do not count, because they are not new evidence.
+# After refusals of this many different deliveries in a row, without an acceptance or another
+# verdict, the pixel may be at fault, even if the deliveries are suspects. Deliveries of paused
+# events, and those that X has refused alone before, do not count: they are not new evidence.
 MOST_IN_A_ROW: Final = 20
-# The number of failed deliveries remembered, so that a probe uses a different one.
+# How many failed deliveries are remembered, so that a probe uses a different one.
 _MOST_FAILED: Final = 1_000
-# Retries at a time that X named are spread over this interval after that time.
+# If X names a time for a retry, retries are spread over this interval after it.
 LONGEST_JITTER: Final = 5 * SECOND
 
 
@@ -62,7 +62,7 @@ def transitions(
     """Return the transitions of the deliveries of one request.
 
     `randomness` is in [0, 1). `cautious`: hold ambiguous deliveries instead of retrying them. A
-    rejected request must have one conversion: larger ones are bisected first.
+    rejected request must have a single conversion, because larger ones are bisected first.
     """
     ids = ids_of(deliveries)
     match outcome:
@@ -74,8 +74,9 @@ def transitions(
             tries = max(delivery.attempts for delivery in deliveries) + 1
             due = now + (wait := backoff(attempts=tries, randomness=randomness))
             if retry_at is not None:
-                # Spread retries after the time that X named, never before it. A time beyond the
-                # longest back-off is shortened; the claim checks the rate limit again.
+                # Spread retries after the time that X named, never before it. If it is further
+                # ahead than the longest back-off, retry earlier; the claim checks the rate limit
+                # again.
                 due = min(retry_at, now + LAST_CEILING) + min(wait, LONGEST_JITTER)
             return (
                 Transition(trigger=Trigger.POSTPONED, deliveries=ids, due_at=due, reason=reason),
@@ -137,7 +138,7 @@ def fault(
 class InFlightBatch:
     """A claimed batch, and the group in the current request.
 
-    `at` is when the request began; `left` is whether X may have received it.
+    `at` is when the request began; `left` says whether X may have received it.
     """
 
     def __init__(self, batch: Batch, *, at: int) -> None:
@@ -153,7 +154,7 @@ class InFlightBatch:
 
 
 def is_too_late(group: Group, *, now: int) -> bool:
-    """Whether an ambiguous delivery is now too old to resend: a bisect can take half an hour."""
+    """Whether an ambiguous delivery has become too old to resend, for example during a bisect."""
     since = ambiguous_of(group)
     return bool(since) and now - min(since) > AMBIGUITY_WINDOW
 
@@ -162,8 +163,8 @@ def is_too_late(group: Group, *, now: int) -> bool:
 class Settler:
     """Stores settlements and reports them.
 
-    `lease` (ms) is the new lease of deliveries not settled yet. `settles` is entered with the lease
-    of a batch that X has accepted, while it is settled.
+    `lease` (ms) is the new lease of deliveries not settled yet. `settles` is a context that is
+    entered, with the lease, while an accepted batch is settled.
     """
 
     delivery_store: DeliveryStore
@@ -217,7 +218,7 @@ class Settler:
     async def settle_fault(
         self, in_flight: InFlightBatch, error: Exception, *, due_at: int
     ) -> None:
-        """Record a bug in Twite, which counts as a crash of the deliveries being sent."""
+        """Record a bug in Twite, which counts as a crash that the current deliveries caused."""
         batch, named = in_flight.batch, ids_of(in_flight.group)
         tried = fault(
             in_flight.group,
@@ -243,7 +244,7 @@ def _is_accepted(batch: Batch, decided: Sequence[Transition]) -> bool:
 
 
 def _waited(batch: Batch, transition: Transition, *, now: int) -> dict[int, int]:
-    """Return the deliveries X accepted, by the milliseconds since their receipt."""
+    """Count the deliveries that X accepted, by the milliseconds since their receipt."""
     if transition.trigger is not Trigger.DELIVERED:
         return {}
     taken = batch.deliveries
@@ -265,7 +266,7 @@ def _words(response: Response | NoResponse) -> str:
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class Blame:
-    """Reads the responses of one pixel and trips its circuit breaker or event pauses."""
+    """Evaluates the responses for one pixel, and trips its circuit breaker or event pauses."""
 
     suspects: Suspects
     circuit_breaker: CircuitBreaker
@@ -274,9 +275,9 @@ class Blame:
     cautious: bool
     # Deliveries (id → event) that failed since X last accepted one.
     failed: dict[int, str] = field(init=False, default_factory=dict)
-    # Those of them that were alone in their request.
+    # Those of `failed` that were alone in their request.
     _failed_alone: set[int] = field(init=False, default_factory=set)
-    # First delivery of each group refused since X last accepted or judged one.
+    # The first delivery of each group that was refused since X last accepted or judged a group.
     _row: set[int] = field(init=False, default_factory=set)
 
     def is_open(self, event: str, group: Group, outcome: Outcome, why: Outcome | None) -> bool:
@@ -323,7 +324,7 @@ class Blame:
                 if is_failed(outcome) and suspects.is_the_event(event):
                     await self.pauses.trip(event, f"{FAILS_AT_ALL}: {outcome.reason}")
                 elif not (is_open or is_known) or not is_failed(outcome):
-                    # X itself may be down: try others.
+                    # X itself may be down: try other deliveries.
                     self._remember(event, group)
                     self.circuit_breaker.record_failure(randomness=self.randomness.fraction())
 
@@ -337,8 +338,8 @@ class Blame:
     def failed_but_one(self) -> frozenset[int]:
         """Return the failed deliveries except one, which may be retried.
 
-        The retried delivery is chosen at random among those not sent alone before, because bad
-        deliveries may be adjacent. If all were sent alone, return none.
+        The one to retry is chosen at random among those not yet sent alone, because bad deliveries
+        may be adjacent. If all have been sent alone, return an empty set.
         """
         together = [id_ for id_ in self.failed if id_ not in self._failed_alone]
         if not together:
@@ -357,7 +358,7 @@ class Blame:
             self._row.clear()
 
     async def all_alike(self, event: str, found: Sequence[tuple[Delivery, Rejected]]) -> None:
-        """Record deliveries of a batch that X refused one by one, and of which it accepted none."""
+        """Record that X refused each delivery of a batch when sent alone, and accepted none."""
         refusal = found[-1][1]
         self.suspects.blamed(refusal)
         await self._stop(event, [delivery for delivery, _ in found], refusal)

@@ -1,4 +1,4 @@
-"""Several gateways on one store: notice soon what another gateway or a command has written."""
+"""Several gateways on one store: find out soon what another gateway or a command has written."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -17,8 +17,8 @@ Listener = Callable[[], Awaitable[None]]
 class StoreFollower:
     """Wakes idle workers of this gateway, and calls listeners when records have changed.
 
-    `workers` are those of this gateway, by pixel. The listener of a kind in `News.versions` is
-    called whenever the version of that kind has changed, and once after the start.
+    `workers` are those of this gateway, by pixel. Each listener is called when the version of its
+    kind in `News.versions` has changed, and once after the start.
     """
 
     ownership: Ownership
@@ -35,14 +35,14 @@ class StoreFollower:
                 await self.once()
                 rest = self.ownership.next_news
             except TransientError:
-                rest = SHARE_OUT_EVERY  # the renewal of the lease reports it
-            except Exception as fault:  # noqa: BLE001  one failure must not end it
+                rest = SHARE_OUT_EVERY  # the renewal of the lease reports the error
+            except Exception as fault:  # noqa: BLE001  a failure must not end the loop
                 self.observer.see(Troubled(where=TroublePlace.OUTBOX, reason=type(fault).__name__))
                 rest = SHARE_OUT_EVERY
             await wait_for_event(stopping, self.clock, most=rest)
 
     async def once(self) -> None:
-        """Read the changes, and pass them on. A listener that failed is called again next time."""
+        """Read the changes, and report them. A listener that failed is called again next time."""
         idle = {
             pixel: worker.batch_handler.passing_events()
             for pixel, worker in self.workers.items()

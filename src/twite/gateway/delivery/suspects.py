@@ -1,8 +1,8 @@
-"""Suspects: deliveries of requests that failed, or that X refused without giving a cause.
+"""Suspects: deliveries in requests that failed, or that X refused without naming a cause.
 
 A delivery is a suspect until X accepts it. If X accepts other deliveries meanwhile, the suspects
 are bisected, and the bad one is isolated: it is sent alone from then on. One batch with suspects is
-in flight at a time, so they do not delay others. Suspects are kept in memory only: a restart
+in flight at a time, so they do not delay others. Suspects are kept only in memory, so a restart
 forgets them.
 """
 
@@ -20,24 +20,24 @@ from twite.gateway.delivery.circuit_breaker import PROBE_EVERY
 from twite.gateway.delivery.groups import Group
 from twite.gateway.ports.machine import Clock
 
-# Give up a delivery after this many refusals while sent alone, if X accepted other deliveries
-# between any two of them. An unstable credential does not cause this pattern.
+# Give up a delivery that X has refused this often when sent alone, if it accepted other deliveries
+# between any two of these refusals. An unstable credential does not cause this pattern.
 CERTAIN: Final = 5
 # If X also refuses other deliveries at random, more refusals are needed: so many that a good
-# delivery reaches the number with at most this probability.
+# delivery is refused that often with at most this probability.
 _CHANCE: Final = 1e-3
 # The share of bad requests is a moving average over about this many requests.
 _RECENT: Final = 10
-# A request that takes longer may be hanging.
+# A request that takes longer than this may be hanging.
 SLOW: Final = 3 * SECOND
 # The maximum number of isolated deliveries in one batch.
 TURN: Final = 10
 # The maximum number of suspects remembered; the oldest are dropped.
 MOST: Final = 20_000
 
-# Blame the event after this many different conversions in a row have failed or been refused, while
-# X accepted conversions of other events. Isolated conversions do not count, because they are not
-# new evidence.
+# Blame the event if this many of its conversions in a row have failed or been refused, while X
+# accepted conversions of other events. Isolated conversions do not count, because they are not new
+# evidence.
 ROW: Final = 5
 
 Kind = tuple[str, str]
@@ -47,8 +47,8 @@ T = TypeVar("T")
 class _Isolated(msgspec.Struct, frozen=True):
     """A delivery that is sent alone.
 
-    `proven`: consecutive refusals with proof; `times`: total of bad requests; `last`: the last one;
-    `is_refused`: whether X has refused it alone for its content.
+    `proven` counts consecutive refusals between which X accepted others; `times` counts all bad
+    requests, of which `last` is the latest; `is_refused` says whether X has refused it, sent alone.
     """
 
     event: str = ""
@@ -61,8 +61,8 @@ class _Isolated(msgspec.Struct, frozen=True):
 class RequestsInFlight:
     """The requests of one pixel without a response yet, by the lease of their batch.
 
-    A request hangs if it is slow, and X meanwhile accepts one that was sent later. `freed` is
-    called when a batch needs no slot any more, because X has accepted it.
+    A request hangs if it is slow, and X has accepted a request that was sent later. `freed` is
+    called when a batch no longer needs its slot, because X has accepted it.
     """
 
     def __init__(self, *, clock: Clock) -> None:
@@ -70,7 +70,7 @@ class RequestsInFlight:
         self._sent_at: dict[int, int] = {}
         self._settling: set[int] = set()
         self.freed: Callable[[], None] = lambda: None
-        # When the latest of the accepted requests was sent.
+        # When the last of the accepted requests was sent.
         self._accepted = -1
 
     @contextmanager
@@ -84,7 +84,7 @@ class RequestsInFlight:
 
     @contextmanager
     def settles(self, lease: int) -> Iterator[None]:
-        """Record that an accepted batch is being settled: its slot is free.
+        """Free the slot of an accepted batch while it is being settled.
 
         The store can then commit the settlement together with the next claim.
         """
@@ -110,9 +110,9 @@ class RequestsInFlight:
         return sum(map(self.is_hanging, self._sent_at))
 
     def without_slot(self, most: int) -> int:
-        """Return how many batches use no slot: hanging ones, and accepted ones, at most `most`.
+        """Return how many batches use no slot: hanging ones, and at most `most` accepted ones.
 
-        Without this limit, leases would pile up while the store settles nothing.
+        Without this limit, leases would pile up if the store settles nothing.
         """
         return self.hanging() + min(len(self._settling), most)
 
@@ -130,19 +130,20 @@ class Suspects:
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
         self.requests = RequestsInFlight(clock=clock)
-        # The lease of the batch in flight that holds suspects.
+        # The lease of the batch in flight that contains suspects.
         self._lease: int | None = None
         self._isolated_rest = False
         # When an isolated delivery may be tried even if X has accepted nothing since.
         self._retry_at = clock.elapsed()
         self._now = 0
-        # The share of bad requests among those without isolated deliveries.
+        # The share of bad requests; those with isolated deliveries are not counted.
         self._bad_share = 0.0
         self._taken_at = -1
         # Delivery id → request at which it became a suspect.
         self._since: dict[int, int] = {}
         self._isolated: dict[int, _Isolated] = {}
-        # Event → first delivery of each bad request in a row while X accepted others.
+        # Event → first delivery of each of its bad requests in a row, if X accepted others in
+        # between.
         self._row_by_event: dict[str, set[int]] = {}
         # Event → its last bad request.
         self._bad_at: dict[str, int] = {}
@@ -179,15 +180,15 @@ class Suspects:
             self._since.setdefault(delivery.id, self._taken_at - 1)
 
     def explain(self, group: Iterable[Delivery]) -> bool:
-        """Whether a delivery is at fault: X accepted others since it became a suspect."""
+        """Whether a delivery is at fault: X has accepted others since it became a suspect."""
         return bool(self._since) and any(
             self._since.get(delivery.id, self._taken_at) < self._taken_at for delivery in group
         )
 
     def is_certain(self, proven: int) -> bool:
-        """Whether this number of refusals proves a delivery's fault.
+        """Whether this many refusals prove that a delivery is at fault.
 
-        Others were accepted meanwhile.
+        X accepted other deliveries between them.
         """
         return proven >= CERTAIN and self._bad_share**proven <= _CHANCE
 
@@ -200,16 +201,16 @@ class Suspects:
         return _kind(refusal) in self._shown
 
     def blamed(self, refusal: Rejected) -> None:
-        """Record that this kind of refusal concerned the pixel this time."""
+        """Record that a refusal of this kind concerned the pixel this time."""
         self._shown.discard(_kind(refusal))
 
     def is_isolated(self, delivery: Delivery) -> bool:
         return delivery.id in self._isolated
 
     def was_refused_alone(self, delivery: Delivery) -> bool:
-        """Whether X refused the delivery alone before.
+        """Whether X has already refused the delivery when sent alone.
 
-        Another refusal is then not evidence about the pixel.
+        Then another refusal is not evidence about the pixel.
         """
         return self._isolated.get(delivery.id, _Isolated()).is_refused
 
@@ -227,7 +228,8 @@ class Suspects:
     def passing(self) -> frozenset[int]:
         """Return the deliveries that the next claim must skip.
 
-        An isolated delivery is tried again after X accepted another one, or after a minute.
+        An isolated delivery is tried again after X has accepted another delivery, or after a
+        minute.
         """
         known = self.known()
         if self._lease is not None and not self.requests.is_hanging(self._lease):
@@ -273,7 +275,7 @@ class Suspects:
     ) -> tuple[int, int]:
         """Record that a delivery sent alone failed, or was refused.
 
-        Returns (consecutive refusals with acceptances in between, total of bad requests).
+        Returns (consecutive refusals with acceptances in between, total number of bad requests).
         """
         self._retry_at = self._clock.elapsed() + PROBE_EVERY
         self._now += 1
@@ -315,12 +317,13 @@ def _trim(remembered: dict[int, T]) -> None:
 class EventsInFlight:
     """The events of one pixel with batches in flight.
 
-    Failing events never use all slots. `slots` is the maximum of concurrent batches of the pixel.
+    Failing events never use all slots. `slots` is the maximum number of concurrent batches of the
+    pixel.
     """
 
     def __init__(self, *, slots: int) -> None:
         self._batches: Counter[str] = Counter()
-        # Lease → event, of batches that count.
+        # Lease → event, for the batches that use a slot of their event.
         self._events: dict[int, str] = {}
         self._bisected: list[str] = []
         self._half = max(1, slots // 2)
@@ -330,7 +333,7 @@ class EventsInFlight:
         self._batches[event] += 1
 
     def ended(self, lease: int) -> None:
-        """Free the slot of a batch. A second call has no effect."""
+        """Free the slot of a batch. Calling it again has no effect."""
         event = self._events.pop(lease, None)
         if event is not None:
             self._batches[event] -= 1

@@ -42,9 +42,9 @@ class Sweeper:
     _stored: int | None = field(init=False, default=None)
 
     async def once(self) -> int:
-        """Sweep once; return the milliseconds until the next sweep is useful."""
+        """Sweep once; return the milliseconds until the next sweep is needed."""
         now = self.clock.now()
-        # While the clock is not trusted, hold no delivery because of its age.
+        # While the clock is not trusted, no delivery is held because of its age.
         ages = self.clock.is_trusted
         swept = await self.outbox.sweep(
             SweepRequest(
@@ -71,7 +71,7 @@ class Sweeper:
         return min(LONGEST_REST, max(SHORTEST_REST, swept.next_due - now))
 
     def _report_offset(self) -> None:
-        """Report the offset of the machine's clock from X's, whenever it changes."""
+        """Report how far the machine's clock is from X's, whenever this changes."""
         offset = self.clock.offset
         if abs(offset - self._offset_told) >= NOTICEABLE:
             self._offset_told = offset
@@ -87,7 +87,7 @@ class Sweeper:
                 self.trouble = error.reason
                 self.observer.see(Troubled(where=TroublePlace.SWEEP, reason=error.reason))
                 rest = LONGEST_REST
-            except Exception as fault:  # noqa: BLE001  without the sweeper no retry is ever sent
+            except Exception as fault:  # noqa: BLE001  without the sweeper, no retry is sent
                 self.observer.see(Troubled(where=TroublePlace.SWEEP, reason=type(fault).__name__))
                 rest = LONGEST_REST
             await wait_for_event(stopping, self.clock, most=rest)

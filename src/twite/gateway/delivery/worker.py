@@ -19,11 +19,11 @@ from twite.gateway.ports.machine import Clock, wait_for_event
 from twite.gateway.ports.outbox import Claim, DeliveryStore
 from twite.gateway.ports.state import Pause, RateLimitWindow
 
-# The pause after a failure of the store.
+# The pause after the store has failed.
 STORE_PAUSE: Final = 2 * SECOND
 # The maximum number of requests of a pixel in flight, including hanging ones.
 MOST_AT_ONCE: Final = 64
-# Without a wake-up, check the queue after this time: another process may have queued something.
+# Check the queue after this time even without a wake-up, as another process may have added to it.
 IDLE: Final = 5 * SECOND
 FOREVER: Final = 1 << 62
 
@@ -31,8 +31,8 @@ FOREVER: Final = 1 << 62
 class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Batch size, concurrency and timing of a worker. Times are milliseconds.
 
-    `linger` is the wait after a batch that was not full, so that the next one fills up. `lease`
-    must outlast the slowest request by far.
+    `linger` is the wait after a batch that was not full, so that the next batch becomes fuller.
+    `lease` must be much longer than the slowest request.
     """
 
     batch: int = 500
@@ -44,7 +44,7 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
 class BatchHandler(Protocol):
     """Sends the batches of a worker: to X, or through a tag's template.
 
-    Methods with a default apply to pixels. Handlers of tags inherit them.
+    The methods with a default matter only for pixels; handlers of tags inherit the defaults.
     """
 
     stopping: bool
@@ -52,7 +52,7 @@ class BatchHandler(Protocol):
 
     @property
     def pauses(self) -> EventPauses | None:
-        """The paused events. None: a tag has none."""
+        """The event pauses; None for a tag, which has none."""
 
     @property
     def most(self) -> int:
@@ -78,7 +78,7 @@ class BatchHandler(Protocol):
         del destination
 
     def limits(self) -> Mapping[str, int]:
-        """Return the batch size by event, for events whose limit is below the usual one."""
+        """Return the maximum batch size by event, for events whose limit is lower than usual."""
         return {}
 
     def passing_events(self) -> frozenset[str]:
@@ -90,14 +90,14 @@ class BatchHandler(Protocol):
         return frozenset()
 
     def suspects(self) -> frozenset[int]:
-        """Return the deliveries whose result is weak evidence about the pixel.
+        """Return the deliveries whose result says little about the pixel.
 
         They are not used as probes.
         """
         return frozenset()
 
     def claimed(self, batch: Batch) -> None:
-        """Record that a batch will be taken."""
+        """Record that a batch was claimed."""
         del batch
 
     async def take(self, batch: Batch) -> None:
@@ -127,12 +127,13 @@ class Worker:
     _began: int = field(init=False)
     _leases_in_flight: set[int] = field(init=False, default_factory=set)
     _news: asyncio.Event = field(init=False, default_factory=asyncio.Event)
-    # Set when a batch is done or at shutdown. Only these end a wait for the breaker early.
+    # Set when a batch is done, and on changes such as a shutdown: ends a wait for the breaker
+    # early.
     _reopened: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     _tasks: set[asyncio.Task[None]] = field(init=False, default_factory=set)
     _stopping: bool = field(init=False, default=False)
     _spent_until: int = field(init=False, default=0)
-    # Whether it waits for conversions, and whether another process has queued some.
+    # Whether the worker waits for conversions, and whether another process has queued some.
     is_idle: bool = field(init=False, default=False)
     _is_called: bool = field(init=False, default=False)
 
@@ -154,7 +155,7 @@ class Worker:
     def use(self, destination: Destination) -> None:
         self.batch_handler.use(destination)
         self.wake()
-        # A paused worker ignores wake-ups: new credentials may end the pause.
+        # A paused worker ignores ordinary wake-ups, but new credentials may end the pause.
         self._reopened.set()
 
     async def hold(self, who: str) -> None:
@@ -178,7 +179,7 @@ class Worker:
     ) -> None:
         """Apply pauses that a user made or ended through another gateway on the same store.
 
-        `stored` contains all pauses; `noted` is from before they were read.
+        `stored` contains all pauses; `noted` is the result of `noted` before they were read.
         """
         whole, of_events = noted
         keys = {(pause.pixel, pause.event): pause for pause in stored}
@@ -204,7 +205,7 @@ class Worker:
             if self._tasks:
                 await asyncio.wait(self._tasks)
         finally:
-            # Cancelled: in-flight batches must end before the store and the transport close.
+            # If cancelled, batches in flight must end before the store and the transport close.
             for task in self._tasks:
                 task.cancel()
             if self._tasks:
@@ -216,12 +217,12 @@ class Worker:
         except TransientError as error:
             self.observer.see(Troubled(where=TroublePlace.OUTBOX, reason=error.reason))
             await wait_for_event(self._reopened, self.clock, most=STORE_PAUSE)
-        except Exception as error:  # noqa: BLE001  a worker that ends leaves its pixel unsent
+        except Exception as error:  # noqa: BLE001  a pixel without its worker is stuck
             self.observer.see(Troubled(where=TroublePlace.WORKER, reason=type(error).__name__))
             await wait_for_event(self._reopened, self.clock, most=STORE_PAUSE)
 
     async def _claim_and_handle(self) -> None:
-        """Claim batches and start to send them, or wait until one may be due."""
+        """Claim batches and start sending them, or wait until a batch may be due."""
         self._news.clear()
         self._reopened.clear()
         batches: Sequence[Batch] = ()
@@ -234,7 +235,7 @@ class Worker:
         if not closed and not self._stopping:
             batches = await self._claim(most)
         if not batches:
-            # A paused worker ignores wake-ups for new conversions: there may be thousands.
+            # A paused worker ignores wake-ups for new conversions, as there may be thousands.
             event = self._reopened if closed else self._news
             self.is_idle, self._is_called = not (closed or self._is_called), False
             try:
@@ -249,16 +250,16 @@ class Worker:
             task.add_done_callback(self._tasks.discard)
         last = batches[-1]
         if self.circuit_breaker.probes:
-            # A probe is sent alone: its response decides.
+            # Wait for the response to the probe, because it decides what is sent next.
             await asyncio.wait(tasks)
         elif len(last.deliveries) < self._asked_for(last) and not _is_cut(last):
             await self._linger()
 
     def _room(self) -> int:
-        """Return how many conversions the next request may hold: none while all slots are used.
+        """Return how many conversions the next request may hold; 0 while all slots are in use.
 
-        A hanging request uses no slot. While X responds to no request, single conversions are sent,
-        because one conversion in each batch may cause X to hang.
+        A hanging request uses no slot. While X does not respond to any request, conversions are
+        sent one by one, because one conversion in each batch may make X hang.
         """
         if self._free_slots() > 0:
             return self.worker_config.batch
@@ -298,7 +299,7 @@ class Worker:
             self.holding.discard(batch.lease)
 
     async def _claim_at_most(self, most: int, left: int) -> Sequence[Batch]:
-        """Claim at most `most` deliveries for a request, and `left` for all free slots.
+        """Claim at most `most` deliveries per request, and at most `left` for all free slots.
 
         A half-open breaker probes with a new delivery each time.
         """
@@ -320,8 +321,8 @@ class Worker:
         )
         failed, suspects = self.batch_handler.failed, self.batch_handler.suspects()
         if not self.circuit_breaker.probes:
-            # Batches that are claimed together do not know each other's responses, and only one
-            # batch of suspects is in flight.
+            # Only usual batches are claimed together, because none of them can take the others'
+            # responses into account, and only one batch of suspects may be in flight.
             is_usual = not (claim.limits or claim.passing or events or suspects)
             slots = min(self._free_slots(), left // claim.limit) if is_usual else 1
             return await self.outbox.claim_several(claim, most=max(1, slots))
@@ -334,7 +335,7 @@ class Worker:
         if not (failed or suspects):
             return await self.outbox.claim(claim)
         events = claim.passing_events
-        # A different delivery from the last probes, and a different event if possible.
+        # Choose a delivery that was not among the last probes, and another event if possible.
         passing = suspects.union(failed)
         probes = [(events.union(failed.values()), passing), (events, passing)]
         for passing_events, passed in probes if failed else []:
@@ -355,12 +356,12 @@ class Worker:
         )
 
     def _asked_for(self, batch: Batch) -> int:
-        """Return the batch size that was allowed for its event."""
+        """Return the maximum batch size that was in force for its event."""
         limit = min(self.worker_config.batch, self.batch_handler.most)
         return min(limit, self.batch_handler.limits().get(batch.event, limit))
 
     async def _limit_wait(self) -> int:
-        """Return milliseconds until the rate limit allows more; a long wait is stored."""
+        """Return the milliseconds until the rate limit allows more; a long wait is stored."""
         wait = self.rate_limit.wait()
         until = self.clock.now() + wait
         if (
@@ -378,7 +379,7 @@ class Worker:
     async def _handle(self, batch: Batch) -> None:
         try:
             await self.batch_handler.take(batch)
-        except Exception as error:  # noqa: BLE001  a bug may cost this batch its lease, no more
+        except Exception as error:  # noqa: BLE001  a bug may cost only this batch its lease
             self.observer.see(Troubled(where=TroublePlace.BATCH, reason=type(error).__name__))
         finally:
             self.holding.discard(batch.lease)
@@ -392,7 +393,7 @@ class Worker:
 
 
 def _is_cut(batch: Batch) -> bool:
-    """Whether a short batch does not imply an empty queue: it contains a suspect, or is large."""
+    """Whether the queue may hold more despite a short batch: it contains a suspect, or is large."""
     size = sum(len(delivery.body) for delivery in batch.deliveries)
     return size > MOST_BYTES // 2 or any(
         delivery.crashes >= SUSPECT for delivery in batch.deliveries

@@ -35,20 +35,20 @@ from twite.x.decode import decode, limit_of
 from twite.x.encode import conversions_url
 from twite.x.oauth1 import sign
 
-# The reason of a pixel without credentials.
+# The reason that a pixel without credentials is paused.
 NOBODY_SIGNED_IN: Final = "no user has signed in for this pixel: run twite login"
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class XClient:
-    """Sends requests to X. The clock learns X's time from the Date header of responses."""
+    """Sends requests to X. The clock is told X's time, from the Date header of responses."""
 
     transport: Transport
     clock: MonotonicClock
     randomness: Randomness
     api_url: str
     version: str
-    # False once another gateway may have claimed the deliveries of this one.
+    # Returns False once another gateway may have claimed this gateway's deliveries.
     may_send: Callable[[], bool] = always
 
     async def send(
@@ -56,7 +56,7 @@ class XClient:
     ) -> tuple[Response | NoResponse, Outcome]:
         """Send one request of `count` conversions. Never raises.
 
-        It has a new signature, because X accepts a nonce once.
+        Each request is signed anew, because X accepts a nonce only once.
         """
         if isinstance(destination.credentials, MissingCredentials):
             nothing = NoResponse(reason=NOBODY_SIGNED_IN, left=False)
@@ -100,7 +100,7 @@ class XClient:
     def was_misdated(
         self, destination: Destination, response: Response | NoResponse, *, at: int
     ) -> bool:
-        """Whether a request was signed with the wrong time: X refuses stale timestamps.
+        """Whether a request was signed with the wrong time, which X refuses.
 
         `at` is the signed time; X's own time is in the Date header. [doc OA]
         """
@@ -146,7 +146,7 @@ def _dated(response: Response) -> int | None:
         return None
 
 
-@lru_cache(maxsize=8)  # it is the same for all responses of a second
+@lru_cache(maxsize=8)  # all responses within a second have the same Date
 def _milliseconds(date: str) -> int:
     return int(parsedate_to_datetime(date).timestamp()) * SECOND
 
@@ -177,7 +177,7 @@ class RequestSender:
     async def ask(
         self, in_flight: InFlightBatch, group: Group
     ) -> tuple[Response | NoResponse, Outcome]:
-        """Send a group; if X refuses the credential, send it again with the pixel's other one."""
+        """Send a group; if X refuses the credential, try the pixel's other credential."""
         first, *others = self._credentials.order()
         response, outcome = await self._ask_as(first, in_flight, group)
         for other in others:
@@ -199,7 +199,7 @@ class RequestSender:
         if _is_refused_as_such(response, outcome):
             misdated = self._x_client.was_misdated(destination, response, at=signed_at)
             if misdated and await self._may_resend(in_flight, group):
-                # Retry once: the clock has learned X's time from this response.
+                # Retry once, because the clock now knows X's time from this response.
                 await self._settler.settle(
                     in_flight.batch, self.tried(in_flight, outcome, response), ()
                 )
@@ -209,8 +209,8 @@ class RequestSender:
     async def _may_resend(self, in_flight: InFlightBatch, group: Group) -> bool:
         """Whether a refused group may be sent again; spend the rate limit for it.
 
-        It may not if one of its deliveries was denied meanwhile, or its person opted out: the queue
-        suppresses such deliveries.
+        It may not if consent for one of its deliveries was denied meanwhile, or its person opted
+        out: the queue then suppresses that delivery.
         """
         named = msgspec.structs.replace(in_flight.batch, deliveries=group)
         if await self._delivery_store.withdrawn(named):
@@ -256,7 +256,7 @@ class RequestSender:
                 ]
             )
         except TransientError as error:
-            # The limit holds in memory; the next response tries to store it again.
+            # The limit is in force in memory; the next response causes another attempt to store it.
             self._observer.see(Troubled(where=TroublePlace.OUTBOX, reason=error.reason))
         else:
             self._rate_limit.noted(until)

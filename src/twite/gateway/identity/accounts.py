@@ -1,8 +1,8 @@
 """Accounts: create, change and remove users and API keys.
 
 Each change and its audit event are written in one transaction. The last admin cannot be removed or
-demoted, because a console without an admin would stay closed. An admin sees all pixels: limits
-would be pointless, because admins create users and keys.
+demoted, because the console is closed while there is no admin. An admin sees all pixels: limits
+would be pointless, because an admin can create users and keys without limits.
 """
 
 import re
@@ -66,9 +66,9 @@ class Accounts:
     """Users and API keys.
 
     Every method receives `by`, the acting user, and raises InvalidAccountChange and
-    LedgerUnavailable. `session_digest` belongs to the requesting session. If that session ended
-    before the change, for example by another user's change, SignedOut is raised and nothing is
-    changed.
+    LedgerUnavailable. `session_digest` identifies the requesting session. If that session has ended
+    before the change, for example because another user removed this user, SignedOut is raised and
+    nothing is changed.
     """
 
     def __init__(self, *, people: AccountDirectory, passwords: Passwords, clock: Clock) -> None:
@@ -121,7 +121,7 @@ class Accounts:
     ) -> tuple[str, ...] | None:
         """Change a user's role or pixels, and end their sessions.
 
-        Returns the pixels that the user now sees.
+        Returns the pixels that the user may see now.
         """
         refuse_limited(role, pixels)
         change = UserAllowed(name=name, role=role, pixels=_sorted(pixels))
@@ -154,7 +154,7 @@ class Accounts:
         await self._change(change, name, by=by, session_digest=session_digest)
 
     async def drop_codes(self, name: str, *, by: str, session_digest: bytes = b"") -> None:
-        """Turn off two-factor authentication, for a lost device."""
+        """Turn off two-factor authentication, for a user who lost the device."""
         await self._change(TwoFactorDisabled(name=name), name, by=by, session_digest=session_digest)
 
     async def remove(self, name: str, *, by: str, session_digest: bytes = b"") -> None:
@@ -251,7 +251,7 @@ class Accounts:
 
 
 def refuse_limited(role: Role, pixels: Iterable[str] | None) -> None:
-    """Raise InvalidAccountChange for an admin of only some pixels: an admin can lift any limit."""
+    """Raise InvalidAccountChange if an admin would be limited to some pixels."""
     if role is Role.ADMIN and pixels is not None:
         raise InvalidAccountChange(
             "an admin cannot be limited to some pixels, because an admin can lift any limit: "
@@ -262,7 +262,8 @@ def refuse_limited(role: Role, pixels: Iterable[str] | None) -> None:
 def refuse_weak(password: str, *, name: str) -> None:
     """Raise InvalidAccountChange for a password that is short, common, or contains the name.
 
-    Only length matters, not the kinds of characters. [ASVS 5.0 6.2.1, 6.2.4, 6.2.5]
+    Length counts, but the kinds of characters do not. [ASVS 5.0 6.2.1, 6.2.4,
+    6.2.5]
     """
     if len(password) < SHORTEST:
         raise InvalidAccountChange(
@@ -350,7 +351,7 @@ def _weight(text: str) -> int:
 
 
 def _known(text: str, at: int) -> int:
-    """Return the length of the common word or sequence that begins here; 1 if there is none."""
+    """Return the length of the common word or sequence at a position; 1 if there is none."""
     word = next((word for word in _COMMON if text.startswith(word, at)), "")
     year = _YEAR.match(text, at)
     same = len(text) - at - len(text[at:].lstrip(text[at]))

@@ -1,8 +1,8 @@
 """Authentication: sign in, sessions, sign out, API keys.
 
 A wrong name, a wrong password and a wrong code get the same response after the same time. Attempts
-are limited by address (for IPv6, by /64 network), by name and address, and by name. The counts are
-in the store, so that all gateways on one database share them.
+are limited by address (for IPv6, by /64 network), by name, and by both together. The counts are
+stored, so that all gateways on one database share them.
 """
 
 import hashlib
@@ -60,7 +60,7 @@ class SessionTimes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LoginAttempt(Masked, frozen=True, kw_only=True):
-    """Name, password and code as typed, with the address. Its repr shows no secrets."""
+    """Name, password and code as typed, and the client's address. Its repr shows no secrets."""
 
     in_repr = ("address",)
     name: str
@@ -143,7 +143,7 @@ class Authentication:
             )
         )
         if not begun:
-            # The user was removed, or got another password, during the computation of the hash.
+            # While the hash was computed, the user was removed or got another password.
             await self._refused(attempt, at=now)
             return LoginFailed()
         await self._passed(attempt)
@@ -169,9 +169,9 @@ class Authentication:
         return AuthenticatedSession(viewer=viewer_of(user), session=session, user=user)
 
     async def confirms(self, inside: AuthenticatedSession, password: str, address: str) -> bool:
-        """Return whether the signed-in user's password is correct, before a sensitive action.
+        """Return whether the signed-in user's password is correct; used before a sensitive action.
 
-        A wrong password counts like one at sign-in. Raises SignedOut if the session ended or the
+        A wrong password counts as a failed sign-in. Raises SignedOut if the session ended or the
         password changed meanwhile.
         """
         user = inside.user
@@ -225,8 +225,8 @@ class Authentication:
         """Return the user with this password and code."""
         fits = NAME.fullmatch(attempt.name) and len(attempt.password) <= _LONGEST_PASSWORD
         user = await self.people.user(attempt.name) if fits else None
-        # Also created for known users. Otherwise, the first sign-in with an unknown name would take
-        # longer.
+        # Created even if the user is known. Otherwise, the first sign-in with an unknown name would
+        # take longer.
         nobodys = await self._nobody()
         hash_ = nobodys if user is None else user.password.reveal()
         right = await self.passwords.verify(hash_, attempt.password if fits else "")
@@ -235,7 +235,7 @@ class Authentication:
         return user
 
     async def _second(self, user: User, code: str) -> bool:
-        """Return whether the code is valid and unused, or none is required."""
+        """Return whether the code is valid and unused, or no code is required."""
         if user.code_since is None:
             return True
         if self.secret_store is not None:
@@ -266,15 +266,16 @@ class Authentication:
         return msgspec.structs.replace(user, password=hash_)
 
     async def _nobody(self) -> str:
-        """Return the hash of a random password, so that unknown names take as long."""
+        """Return the hash of a random password, so that a check of unknown names takes as long."""
         if self._nobodys is None:
             self._nobodys = await self.passwords.hash(secrets.token_urlsafe(_BYTES))
         return self._nobodys
 
     async def _admit(self, attempt: LoginAttempt) -> int:
-        """Return the milliseconds to wait; with 0, a failure is counted.
+        """Return the milliseconds to wait; if 0, count a failure.
 
-        The failure is counted first. Otherwise, many concurrent attempts would all be checked.
+        The failure is counted before the check. Otherwise, many concurrent attempts would all be
+        checked.
         """
         limits, now = _limits(attempt), self.clock.now()
         while True:
@@ -289,7 +290,7 @@ class Authentication:
 
 
 def _limits(attempt: LoginAttempt) -> tuple[SignInLimit, ...]:
-    """Return the limits of a sign-in. The one by name and address is first."""
+    """Return the limits of a sign-in. The first one is by name and address."""
     name, network = _name(attempt), _network(attempt)
     return (
         SignInLimit(key=digest_of(f"{name} {network}"), free=5),
@@ -299,15 +300,15 @@ def _limits(attempt: LoginAttempt) -> tuple[SignInLimit, ...]:
 
 
 def digest_of(token: str) -> bytes:
-    """Return the stored digest of a token or API key: random values need no slow hash."""
+    """Return the digest to store for a token or API key: random values need no slow hash."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
 def viewer_of(user: User) -> Viewer:
     """Return a user's permissions and visible pixels.
 
-    An admin sees all pixels. A stored admin of only some pixels, from older versions, counts as an
-    operator of these pixels.
+    An admin sees all pixels. Older versions could store an admin of only some pixels, who counts as
+    an operator of these pixels.
     """
     pixels = None if user.pixels is None else frozenset(user.pixels)
     limited = user.role is Role.ADMIN and not user.is_admin
@@ -315,12 +316,12 @@ def viewer_of(user: User) -> Viewer:
 
 
 def _name(attempt: LoginAttempt) -> str:
-    """Return the name if it is well-formed: the text may be a password in the wrong field."""
+    """Return the name if it is well-formed: it may be a password typed into the wrong field."""
     return attempt.name if NAME.fullmatch(attempt.name) else "(no name)"
 
 
 def _network(attempt: LoginAttempt) -> str:
-    """Return the address; for IPv6 its /64, since one client has all of it."""
+    """Return the address; for IPv6, its /64 network, because a client has the whole network."""
     try:
         there = ip_address(attempt.address)
     except ValueError:

@@ -1,6 +1,6 @@
 """Two-factor authentication: TOTP codes (RFC 6238), recovery codes, turning it on and off.
 
-The TOTP secret is sealed: the store alone reveals no codes.
+The TOTP secret is sealed, so that the store alone does not reveal codes.
 """
 
 import asyncio
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 class TwoFactor:
     """Turns codes on and off.
 
-    Each method ends the user's sessions except the requesting one, `session_digest`. Each raises
-    SignedOut if that session has ended, InvalidAccountChange, and LedgerUnavailable.
+    Each method ends the user's sessions except the requesting session, `session_digest`. Each
+    raises SignedOut if that session has ended, InvalidAccountChange and LedgerUnavailable.
     """
 
     def __init__(
@@ -42,15 +42,15 @@ class TwoFactor:
         self._people = people
         self._secret_store = secret_store
         self._clock = clock
-        # The lock keeps the secret and the stored record consistent during a change.
+        # The lock keeps the sealed secret and the user's record consistent during a change.
         self._turn = asyncio.Lock()
 
     async def begin(
         self, user: User, secret: Secret, code: str, *, session_digest: bytes = b""
     ) -> Sequence[str] | None:
-        """Require codes of this secret from now on; return recovery codes.
+        """Require codes from this secret from now on; return recovery codes.
 
-        With a wrong code, return None and change nothing.
+        If `code` is wrong, return None and change nothing.
         """
         now = self._clock.now()
         step = step_of(secret, code, now=now)
@@ -111,7 +111,7 @@ def fresh_secret() -> Secret:
 
 
 def address_of(secret: Secret, name: str) -> str:
-    """Return the URL for an authenticator's QR code. It contains the secret."""
+    """Return the URL for the QR code that an authenticator app scans. It contains the secret."""
     return _totp(secret).provisioning_uri(name=name, issuer_name=ISSUER)
 
 
@@ -143,6 +143,6 @@ def recovery_codes() -> list[str]:
 
 
 def hash_of(recovery: str) -> str:
-    """Return the stored hash of a recovery code: random values need no slow hash."""
+    """Return the hash under which a recovery code is stored: random values need no slow hash."""
     spelled = "".join(c for c in recovery.lower() if c.isalnum())
     return hashlib.sha256(spelled.encode("utf-8", "surrogatepass")).hexdigest()

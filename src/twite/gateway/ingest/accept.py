@@ -51,7 +51,7 @@ from twite.gateway.ports.tags import DispatchesTags, EventOrigin
 from twite.gateway.preview.trace import current
 
 NO_ORIGIN: Final = EventOrigin()
-# A request as read, its name, and its context if it has one usual conversion.
+# A parsed request, its idempotency, and its context if it is a single usual conversion.
 _Reading = tuple[ParsedNative, Idempotency | None, TypicalContext | None]
 # Clients of X's conversion route use the pixel's own credentials and have no source.
 X_SOURCE = "x-api"
@@ -61,8 +61,8 @@ X_SOURCE = "x-api"
 class Accept:
     """Accepts requests.
 
-    `wake` is called for each pixel with new deliveries. `wall` is the time of conversions without
-    one; `clock` measures intervals. Without `tag_dispatcher`, no tags fire.
+    `wake` is called for each pixel with new deliveries. `wall` gives conversions without a time the
+    current time; `clock` measures intervals. Without `tag_dispatcher`, no tags fire.
     """
 
     ledger: Intake
@@ -98,7 +98,7 @@ class Accept:
 
     @property
     def trouble(self) -> str | None:
-        """The reason of a recently failed commit, or None."""
+        """Why a commit failed recently, or None."""
         return self._recorder.trouble
 
     async def native(
@@ -118,7 +118,7 @@ class Accept:
             self._recorder.end(request)
 
     def takes_directly(self, source: Source) -> bool:
-        """Return whether `native_soon` accepts requests of a source: no tag may fire for them."""
+        """Return whether `native_soon` may accept a source's requests: no tag can fire for them."""
         return self.tag_dispatcher is None or not self.tag_dispatcher.listens_to(source.name)
 
     def native_soon(
@@ -126,11 +126,12 @@ class Accept:
     ) -> None:
         """Accept requests as `native` does, without tasks, in one commit if possible.
 
-        `done` is called on the loop's thread with each request and its receipt or error. It may be
-        called several times, and before the return.
+        `done` is called in the event loop's thread with each request and its receipt or error. It
+        may be called several times, and before this method returns.
         """
-        # Each step for all requests: a processor that alternates between the two steps takes a
-        # quarter longer, because its caches hold only one of them.
+        # Each of the two steps is done for all requests before the next step. Alternating between
+        # them takes a quarter longer, because the CPU caches hold the code and data of only one
+        # step.
         contexts: dict[str, TypicalContext] = {}
         readings: list[tuple[PendingRequestT, _Reading]] = []
         for request in requests:
@@ -158,7 +159,7 @@ class Accept:
             )
 
     def _read_soon(self, request: PendingRequest, contexts: dict[str, TypicalContext]) -> _Reading:
-        """Read a request. `contexts` are those of the group, by source."""
+        """Read a request. `contexts` caches the group's contexts by source."""
         source, key = request.source, request.idempotency_key
         context = contexts.get(source.name)
         if context is None:
@@ -236,10 +237,11 @@ class Accept:
         pixel_calls: Sequence[PixelCall] = (),
         origin: EventOrigin = NO_ORIGIN,
     ) -> AcceptReceipt:
-        """Accept a request that another format has read.
+        """Accept a request that was parsed from another format.
 
-        `pixel_calls` are the page's reports of X's pixel; `origin` is for tags. Ignored items are
-        counted in the same commit. Raises LedgerFull, LedgerUnavailable; nothing is stored then.
+        `pixel_calls` says what X's pixel in the page did; `origin` is passed to tags. Ignored items
+        are counted in the same commit. Raises LedgerFull, LedgerUnavailable; nothing is stored
+        then.
         """
         now = self._wall.now()
         read = partial(
@@ -325,7 +327,7 @@ class Accept:
         source: str = X_SOURCE,
         endpoint: Endpoint = Endpoint.X_API,
     ) -> XAcceptReceipt:
-        """Accept a request in X's format, for a pixel that its client may use.
+        """Accept a request in X's format, for a pixel that the client may use.
 
         Raises XAcceptRefusal if X would refuse the request, LedgerFull, LedgerUnavailable.
         """
@@ -352,7 +354,7 @@ class Accept:
         return XAcceptReceipt(receipt=submission.receipt, processed=len(submission.entries))
 
     def _judge(self, source: Source, now: int, persons: Iterable[Identifiers] = ()) -> Judge:
-        """Return a judge of consent; an opt-out of one of `persons` applies to all conversions."""
+        """Return a judge of consent; if one of `persons` opted out, this covers all conversions."""
         if self.opt_outs is None or not self.opt_outs.has_opt_outs():
             return judging(policy=source.consent, now=now, revoked=None)
 

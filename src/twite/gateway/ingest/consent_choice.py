@@ -35,7 +35,7 @@ _DECIDING = frozenset({Purpose.STORAGE, Purpose.USER_DATA, Purpose.SALE})
 def revokes(signals: Signals, policy: ConsentPolicy, *, now: int) -> bool | None:
     """Return whether the signals revoke consent (True) or give it (False).
 
-    None if they do neither, or one is unreadable.
+    None if they do neither, or if a signal is unreadable.
     """
     stated = statements(signals, policy, now=now)
     deciding = {statement.word for statement in stated if statement.matter in _DECIDING}
@@ -80,7 +80,7 @@ class ConsentChoice(Masked, frozen=True, forbid_unknown_fields=True, omit_defaul
 
 
 class ConsentChoiceResult(msgspec.Struct, frozen=True, kw_only=True):
-    """The choice recorded, and the number of its identifiers."""
+    """The recorded choice, and the number of identifiers that it applies to."""
 
     revoked: bool
     identifiers: int
@@ -89,7 +89,7 @@ class ConsentChoiceResult(msgspec.Struct, frozen=True, kw_only=True):
 class UnusableChoice(Exception):
     """The choice cannot be recorded.
 
-    `faults` are the reasons; without faults, the body is not a choice.
+    `faults` are the reasons; if there are none, the signals are not a clear choice.
     """
 
     def __init__(self, faults: Sequence[Fault]) -> None:
@@ -106,7 +106,7 @@ class RecordConsentChoice:
     salt: bytes
 
     async def note(self, *, source: Source, body: bytes) -> ConsentChoiceResult:
-        """Store a choice. Deliveries claimed later obey the choice.
+        """Store a choice, which applies to all deliveries that are claimed afterwards.
 
         Raises MalformedRequest, UnusableChoice, LedgerUnavailable.
         """
@@ -130,10 +130,7 @@ class RecordConsentChoice:
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class PolicyChange:
-    """Runs at start, before sending.
-
-    Suppresses or holds conversions that the new policy forbids.
-    """
+    """Suppresses or holds conversions that a changed policy forbids. Runs before sending starts."""
 
     sources: Iterable[Source]
     store: DeliveryStore
@@ -143,8 +140,8 @@ class PolicyChange:
     async def once(self) -> int:
         """Apply changed policies; return the number of deliveries suppressed or held.
 
-        Raises LedgerUnavailable. A policy is stored last, so that the change is repeated after an
-        interruption.
+        Raises LedgerUnavailable. The policy is stored last, so that an interrupted change is
+        repeated at the next start.
         """
         policies = await self.store.load(DecisionPolicy)
         noted = {policy.source: policy.version for policy in policies}

@@ -1,4 +1,4 @@
-"""Build the records of a parsed request: entries (dedup key, X body, consent) and sightings."""
+"""Build the records of a parsed request: entries (dedup key, body for X, consent) and notices."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,7 +37,7 @@ from twite.x.encode import batch_body, conversion_body
 
 _NO_CODES: Final[Mapping[str, int]] = {}
 _PASSED: Final = (None, None)
-# Conversion → (flag of an unusual amount or None, reason to hold it or None).
+# Conversion → (why its amount is unusual or None, reason to hold it or None).
 Look = Callable[[Conversion], tuple[ValueFlag | None, str | None]]
 
 
@@ -95,7 +95,7 @@ def of_x(
 def with_denials(
     found: ParsedRequest, read: Callable[[ParsedRequest], ParsedNative]
 ) -> ParsedRequest:
-    """Append ignored conversions with denied consent, so that the denial is recorded."""
+    """Append ignored conversions that deny consent, so that the denials are recorded."""
     alone = msgspec.structs.replace(
         found,
         conversions=tuple(native for _, native in found.unwanted),
@@ -120,9 +120,9 @@ def with_denials(
 
 
 def tag_events(reading: ParsedNative, found: ParsedRequest | None) -> tuple[TagRemark, ...]:
-    """Return the events for which tags may fire: parsed ones, or the accepted conversions.
+    """Return the events for which tags may fire: the parsed events, or the accepted conversions.
 
-    No tag fires for a conversion that was added only for its denial.
+    No tag fires for a conversion that was added only because it denies consent.
     """
     if found is not None and found.tag_events:
         return tuple(
@@ -151,7 +151,7 @@ def tag_events(reading: ParsedNative, found: ParsedRequest | None) -> tuple[TagR
 
 
 def held_indexes(entries: Sequence[AcceptedConversion], recorded: Recorded) -> tuple[int, ...]:
-    """Return the indexes of the entries that are held, without the duplicates."""
+    """Return the indexes of the entries that are held and not duplicates."""
     return tuple(
         [
             entry.index
@@ -163,7 +163,7 @@ def held_indexes(entries: Sequence[AcceptedConversion], recorded: Recorded) -> t
 
 
 def suppressions(entries: Sequence[AcceptedConversion]) -> tuple[Suppressed, ...]:
-    """Return the suppressed entries, with the reason."""
+    """Return the suppressed entries, with their reasons."""
     return tuple(
         [
             Suppressed(index=entry.index, reason=entry.suppressed)
@@ -174,7 +174,7 @@ def suppressions(entries: Sequence[AcceptedConversion]) -> tuple[Suppressed, ...
 
 
 def responses_of(firing: FiringResult, duplicates: Sequence[int]) -> tuple[TagResponse, ...]:
-    """Return what the tags add to the response. A duplicate does not run, and adds nothing."""
+    """Return what the tags add to the response. For a duplicate, no tag runs."""
     return tuple(
         response
         for index, response in firing.responses.items()
@@ -201,7 +201,7 @@ def _tag_status(entry: AcceptedConversion, duplicates: Sequence[int]) -> TagStat
 
 
 def is_typical(submission: Submission, recorded: Recorded) -> bool:
-    """Return whether a submission was accepted as its only conversion, and nothing else."""
+    """Return whether a submission is a single conversion that was accepted without remarks."""
     entries = submission.entries
     return (
         len(entries) == 1
@@ -214,7 +214,7 @@ def is_typical(submission: Submission, recorded: Recorded) -> bool:
 
 
 def accepted_notice(source: str, endpoint: Endpoint, *, accepted: int) -> Accepted:
-    """Return the notice of typical submissions of a source."""
+    """Return the notice about typical submissions of a source."""
     return Accepted(
         source=source,
         accepted=accepted,
@@ -229,7 +229,7 @@ def accepted_notice(source: str, endpoint: Endpoint, *, accepted: int) -> Accept
 def notices_of(
     submission: Submission, fired: Sequence[AcceptedConversion], duplicates: Sequence[int]
 ) -> Iterator[GatewayEvent]:
-    """Yield the notices of a committed submission; `fired` contains the tags' entries."""
+    """Yield the notices about a committed submission; `fired` contains the tags' entries."""
     tags = {entry.index for entry in fired}
     own = [entry for entry in submission.entries if entry.index not in tags]
     suppressed = sum(entry.suppressed is not None for entry in own)

@@ -1,9 +1,9 @@
 """Identifier flaws: find identifiers that X cannot match, and estimate the lost matches.
 
-A digest does not reveal a double hash. But a person who buys twice, or is reported by a page and by
-a server, may appear with a digest and with the hash of that digest. DoubleHashFilter therefore
-remembers the hash of each digest of a pixel: eight bytes in a table of fixed size, in which new
-entries overwrite old ones. The table is in memory only.
+A digest does not show whether it was hashed twice. But a person who buys twice, or is reported by a
+page and by a server, may appear once with a digest and once with the hash of that digest.
+DoubleHashFilter therefore remembers the hashes of a pixel's digests: eight bytes each, in a table
+of fixed size in which new entries overwrite old ones. The table is kept only in memory.
 """
 
 import zlib
@@ -36,7 +36,7 @@ def flawed(results: Sequence[ReadConversion]) -> tuple[FlawedIdentifier, ...]:
 
 
 def matchable(reading: ParsedNative) -> list[tuple[int, Conversion, bool, bool]]:
-    """Return conversions that X may match, each with two flags: email and phone were digests."""
+    """Return the conversions that X may match, and whether their email and phone were digests."""
     return [
         (read.index, read.conversion, *digests_of(given))
         for given, read in zip(reading.given, reading.results, strict=True)
@@ -49,7 +49,7 @@ def matchable(reading: ParsedNative) -> list[tuple[int, Conversion, bool, bool]]
 def matchable_x(
     conversions: Sequence[Conversion], flaws: Sequence[tuple[int, Flaw]], revoked: Sequence[bool]
 ) -> list[tuple[int, Conversion, bool, bool]]:
-    """Return the same for X's format, where all identifiers are digests."""
+    """Return the same for X's format, in which all emails and phone numbers are digests."""
     doubles = {index for index, flaw in flaws if flaw.code == DOUBLE}
     return [
         (index, conversion, True, True)
@@ -77,9 +77,9 @@ def weigh_match_keys(
     *,
     of_nobody: Sequence[FlawedIdentifier],
 ) -> tuple[tuple[AcceptedConversion, ...], tuple[FlawedIdentifier, ...]]:
-    """Return the entries without useless match keys, and the flaws with their cost.
+    """Return the entries without useless match keys, and the flaws with what they cost.
 
-    `of_nobody` are flaws that the identifiers themselves do not reveal.
+    `of_nobody` contains flaws that the identifiers themselves do not reveal.
     """
     if not flaws:
         return entries, flaws
@@ -94,7 +94,7 @@ def weigh_match_keys(
     }
     weighted = []
     for flaw in flaws:
-        # A code counts once for a conversion, even if several fields have the flaw.
+        # A code counts once per conversion, even if several fields have the flaw.
         key = flaw.index, flaw.flaw.code
         weighted.append(msgspec.structs.replace(flaw, wins=True) if key in wins else flaw)
         wins.discard(key)
@@ -119,7 +119,7 @@ def _by_index(flaws: Sequence[FlawedIdentifier]) -> Mapping[int, list[Flaw]]:
 class DoubleHashFilter:
     """Finds double hashes per pixel, so that no source learns which people another pixel knows.
 
-    Only pixels with submitted digests are remembered.
+    Identifiers are remembered only for pixels to which digests were submitted.
     """
 
     def __init__(self, *, slots: int = SLOTS) -> None:

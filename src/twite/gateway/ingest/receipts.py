@@ -52,7 +52,7 @@ class XAcceptReceipt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class XAcceptRefusal(Exception):
-    """A request that X would refuse, with X's errors. X refuses requests whole."""
+    """A request that X would refuse, with X's errors. X refuses whole requests."""
 
     def __init__(self, *, status: int, complaints: tuple[XComplaint, ...]) -> None:
         super().__init__(f"{status}: {', '.join(complaint.code for complaint in complaints)}")
@@ -61,7 +61,7 @@ class XAcceptRefusal(Exception):
 
 
 class PendingRequest(Protocol):
-    """A request in the native format that was received and not accepted yet."""
+    """A request in the native format that was received, but not accepted yet."""
 
     @property
     def source(self) -> Source: ...
@@ -74,8 +74,8 @@ class PendingRequest(Protocol):
 
 
 PendingRequestT = TypeVar("PendingRequestT", bound=PendingRequest)
-# Requests with their receipts or errors. A receipt is only its id if the request has one
-# conversion, which was accepted without a remark.
+# Called with requests and their receipts or errors. For a single conversion that was accepted
+# without remarks, the receipt is only its id.
 Answers = Callable[[Sequence[tuple[PendingRequestT, AcceptReceipt | str | Exception]]], None]
 
 
@@ -101,7 +101,7 @@ class UncommittedRequest(msgspec.Struct, frozen=True, kw_only=True):
 def receipt_of(
     request: UncommittedRequest, recorded: Recorded, duplicates: tuple[int, ...]
 ) -> AcceptReceipt:
-    """Return the receipt after the commit; `duplicates` are those of the request's conversions."""
+    """Return the receipt after the commit; `duplicates` are indexes of its own conversions."""
     submission, firing = request.submission, request.firing
     fired = len(firing.fired)
     entries = submission.entries[:-fired] if fired else submission.entries

@@ -1,4 +1,4 @@
-"""Record submissions: commit, wake the workers, report the result, and know the last failure."""
+"""Record submissions: commit, wake the workers, report the result, remember the last failure."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ class SubmissionRecorder:
     clock: Clock
     wake: Callable[[str], None]
     observer: Observer
-    # Requests in progress, each with a future of its end if a caller waits for it.
+    # Requests in progress, each with a future if a caller waits for its end.
     _begun: dict[object, asyncio.Future[None] | None] = field(init=False, default_factory=dict)
     # When a commit last failed (monotonic), and why.
     _failed: tuple[int, str] | None = field(init=False, default=None)
@@ -37,10 +37,10 @@ class SubmissionRecorder:
 
     @property
     def trouble(self) -> str | None:
-        """The reason of a recently failed commit, or None.
+        """Why a commit failed recently, or None.
 
-        It expires after a few seconds: otherwise a load balancer that stops traffic because of it
-        would never notice the recovery.
+        The reason expires after a few seconds. Otherwise, a load balancer that stops traffic
+        because of it would never notice that commits succeed again.
         """
         if self._failed is None:
             return None
@@ -102,7 +102,7 @@ class SubmissionRecorder:
     def _noted(
         self, submissions: Sequence[Submission], results: Sequence[Recorded | Exception]
     ) -> Sequence[Recorded | Exception]:
-        """Report the results of a commit. Typical submissions share one notice."""
+        """Report the results of a commit. All typical submissions are reported in one notice."""
         noted = list(results)
         typical: dict[tuple[str, Endpoint], list[int]] = {}
         for place, (submission, result) in enumerate(zip(submissions, results, strict=True)):

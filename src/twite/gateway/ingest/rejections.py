@@ -25,7 +25,7 @@ _PERSONS: Final = frozenset(
 # Free text: Twite stores only the length.
 _WRITTEN: Final = frozenset({"url", "description", "search"})
 _STEP: Final = re.compile(r"([a-z_0-9]+)(?:\[(\d+)\])?")
-# Amounts and single words. Masks would not change them, and are slow.
+# Amounts and single words: masking is slow, and would not change them.
 _HARMLESS: Final = re.compile(
     r"-?[0-9]{1,7}(?:[.,][0-9]{1,4})?|[A-Za-z]{1,16}(?:_[A-Za-z]{1,16}){0,3}"
 )
@@ -51,7 +51,7 @@ def refusal_of(given: Native, read: ReadConversion, *, salt: bytes) -> RejectedC
 
 
 def _masked(fault: Fault, given: Native) -> MaskedFault:
-    # Paths and messages contain unknown field names as the client wrote them.
+    # Paths and messages may contain unknown field names as the client wrote them.
     return MaskedFault(
         path=_masked_words(fault.path[:LONGEST_VALUE]),
         code=fault.code,
@@ -63,7 +63,7 @@ def _masked(fault: Fault, given: Native) -> MaskedFault:
 def masked_value(path: str, value: object) -> str:
     """Return the stored form of a value, at most LONGEST_VALUE characters; "" for none.
 
-    Personal fields are stored as a shape, other strings masked.
+    Personal fields are stored as a shape; other strings are masked.
     """
     if value is None or value == "":
         return ""
@@ -79,7 +79,7 @@ def masked_value(path: str, value: object) -> str:
     if name in _PERSONS or mixed_up:
         shown = shape_of(text)
     elif name == "time":
-        # The masks would treat a date as a telephone number. The shape of the date shows the fault.
+        # Masking would treat a date as a telephone number. The shape of the date shows the fault.
         shown = _LETTER.sub("x", _DIGIT.sub("9", text))
     else:
         shown = masked_text(text)
@@ -116,7 +116,7 @@ def _as_text(value: object) -> str:
         if not raw.startswith(b'"'):
             return (
                 "" if raw == b"null" else raw.decode("utf-8", "replace")
-            )  # the key as the client wrote it
+            )  # the value as the client wrote it
         try:
             return msgspec.json.decode(raw, type=str)
         except (msgspec.DecodeError, UnicodeDecodeError):

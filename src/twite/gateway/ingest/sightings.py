@@ -1,4 +1,4 @@
-"""Sightings: which conversions were seen by which path, for the deduplication report."""
+"""Sightings: which conversions arrived by which path, for the deduplication report."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ _GIVEN: Final[Mapping[PixelCall, SightingPath]] = {
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class SightingBuilder:
-    """Creates sightings for the `watched` pixels: only these have reports from pages."""
+    """Creates sightings for the `watched` pixels, because only these get reports from pages."""
 
     pixels: frozenset[str] = frozenset()
     destinations: Mapping[str, Destination]
@@ -39,7 +39,7 @@ class SightingBuilder:
         """Return the sightings of a request.
 
         For a beacon, `pixel_calls` has an item for each of `results`. Suppressed and held
-        conversions count only as seen by X's pixel.
+        conversions count only if X's pixel has them.
         """
         seen: list[Sighting] = []
         way = SightingPath.PAGE if endpoint is Endpoint.BEACON else SightingPath.SERVER
@@ -58,7 +58,7 @@ class SightingBuilder:
         return tuple(seen)
 
     def of_server(self, conversion: Conversion, *, now: int) -> tuple[Sighting, ...]:
-        """Return the sighting of a conversion from a server that is sent."""
+        """Return the sighting of a conversion that came from a server and is sent."""
         if conversion.pixel not in self.pixels:
             return ()
         return (self._sighting(conversion, SightingPath.SERVER, at=now),)
@@ -84,7 +84,7 @@ class SightingBuilder:
         )
 
     def _pixel_call(self, result: ReadConversion, way: SightingPath, *, now: int) -> list[Sighting]:
-        """Return the sighting at X's pixel, at the page's time but not in the future."""
+        """Return the sighting by X's pixel, with the page's time unless it is in the future."""
         conversion = result.conversion
         if conversion is not None:
             return [self._sighting(conversion, way, at=min(conversion.time, now))]
@@ -98,5 +98,5 @@ class SightingBuilder:
 
 
 def watched(sources: Iterable[Source]) -> frozenset[str]:
-    """Return the pixels with reports from pages: the pixels of sources with origins."""
+    """Return the pixels that get reports from pages: those of sources with origins."""
     return frozenset(pixel for source in sources if source.origins for pixel in source.pixels)

@@ -1,7 +1,7 @@
-"""Stape's auth proxy: accept requests from Stape's X tag for the pixel they name.
+"""Stape's auth proxy: accept requests from Stape's X tag for the pixels that they name.
 
-Credentials that a tag sends along, for a pixel not in the settings, are stored sealed, under the
-source that sent them first: no other source can use or change them. `passing` credentials are
+If a tag sends credentials for a pixel that is not in the settings, they are sealed and stored for
+the source that sent them first: no other source can use or change them. `passing` credentials are
 deleted once the queue of their pixel is empty.
 """
 
@@ -30,7 +30,8 @@ from twite.x import spec
 PREFIX: Final = "stape/"
 STORED: Final = "stored"
 PASSING: Final = "passing"
-# How often passing credentials are checked. Recently used ones are kept.
+# How often unused passing credentials are deleted, and how long credentials stay after their last
+# use.
 LOOK: Final = MINUTE
 # Each pixel has a worker that polls the queue, so the number of pixels is limited.
 MOST_PIXELS: Final = 1_000
@@ -55,12 +56,12 @@ class SendsForPixel(Protocol):
 
 
 class TooManyPixels(Exception):
-    """The limit of pixels with tag credentials is reached."""
+    """The limit on pixels with tag credentials is reached."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class TagCredentials:
-    """Keeps tag credentials by source.
+    """Stores the credentials that tags send, by source.
 
     `destinations` are the pixels for which the gateway accepts conversions.
     """
@@ -78,7 +79,7 @@ class TagCredentials:
     _used: dict[str, int] = field(init=False, default_factory=dict)
 
     async def load(self) -> None:
-        """Use the stored destinations, including those of other gateways. Raises NotOpened."""
+        """Load the stored destinations, including other gateways'. Raises NotOpened."""
         for name, plain in await self.secret_store.all(PREFIX):
             pixel = name.removeprefix(PREFIX)
             if pixel in self.destinations and pixel not in self._owners:
@@ -131,9 +132,9 @@ class TagCredentials:
                 )
 
     async def forget_settled(self) -> None:
-        """Delete passing credentials of pixels with an empty queue.
+        """Delete the passing credentials of pixels with an empty queue.
 
-        Recently used ones are kept: their conversions may not be committed yet.
+        Recently used credentials are kept, because their conversions may not be committed yet.
         """
         before = self.clock.elapsed() - LOOK
         idle = [pixel for pixel, used in self._used.items() if used < before]
@@ -152,7 +153,7 @@ class TagCredentials:
     async def _keep(
         self, pixel: str, brought: OAuthKeys, *, source: Source, passing: bool
     ) -> Destination:
-        # Claim the pixel before the first await, because another source may send it meanwhile.
+        # Claim the pixel before the first await, because another source may name it meanwhile.
         self._owners[pixel] = source.name
         self._note_use(pixel, passing=passing)
         try:
@@ -195,7 +196,7 @@ class StapeProxy:
     tag_credentials: TagCredentials | None = None
 
     async def take(self, *, source: Source, body: bytes) -> tuple[XAcceptReceipt, str | None]:
-        """Accept a request; return the receipt, and the account that X would name.
+        """Accept a request; return the receipt, and the account that X's response would name.
 
         Raises XAcceptRefusal, LedgerFull, LedgerUnavailable; nothing is stored then.
         """
