@@ -22,12 +22,13 @@ from twite.stores.postgres.store import PostgresReader
 from twite.stores.sql.copied_tables import TABLES, quoted
 from twite.stores.sql.statements import named
 
-# Tables with several rows for one row of another engine: a row for each connection that counted.
+# Queries that add up rows: in these tables, several connections count the same thing in a row each,
+# where other engines have one row.
 _SUMMED: Final = named(Path(__file__).with_name("copying.sql").read_text("utf-8"))
 # Columns whose Python values differ from those of other engines.
 _READ_AS: Final = {("attempt", "ambiguous"): "ambiguous::int"}
-# Columns that only this engine has: 0 is the slot of commands, and the id of a node that no longer
-# exists.
+# Columns that only this engine has. They get 0, which is the slot of commands and the id of no
+# living node.
 _MORE_COLUMNS: Final = {
     "lease": "node", "flow": "slot", "waited": "writer", "matched": "slot", "flaw": "slot",
 }  # fmt: skip
@@ -44,7 +45,7 @@ SELECT greatest((SELECT max(id) FROM submission), (SELECT max(id) FROM conversio
 
 
 class _PostgresCopySide:
-    """The common part of both sides. `guard` holds the locks, `driver` reads and writes."""
+    """What source and target have in common. `guard` holds the locks, `driver` reads and writes."""
 
     tables: Sequence[CopiedTable] = TABLES
 
@@ -96,11 +97,11 @@ class _PostgresCopySide:
 
 
 class PostgresCopySource(_PostgresCopySide):
-    """Implements CopySource: one view of the database, during which no gateway can start."""
+    """Implements CopySource: reads one snapshot, and lets no gateway start meanwhile."""
 
     @classmethod
     async def open(cls, url: str) -> Self:
-        """Connect. Raises StoreUnusable for a store of another version, or if a gateway runs."""
+        """Connect. Raises StoreUnusable if the schema has another version or a gateway runs."""
         address = Address(url)
         driver = await connected(address)
         source = cls(address, driver, driver)
@@ -116,8 +117,8 @@ class PostgresCopySource(_PostgresCopySide):
 
     async def state(self) -> str:
         with self._explained():
-            # A sequence is not part of the snapshot, and each writing transaction takes a number
-            # from it.
+            # The sequence shows whether anything was written: it is not part of the snapshot, and
+            # each writing transaction takes a number from it.
             row = await self._driver.fetchrow(
                 "SELECT encode(salt, 'hex'), last_value FROM deployment, id_group"
             )
@@ -234,7 +235,7 @@ class PostgresCopyTarget(_PostgresCopySide):
 
     async def publish(self) -> None:
         with self._explained():
-            # If its connection had been lost, the guard would have let a gateway start.
+            # Fails if the guard's connection was lost: a gateway may then have started.
             await self._guard.execute("SELECT 1")
             async with self._driver.transaction():
                 await self._driver.execute("SET LOCAL synchronous_commit = on")
@@ -247,7 +248,8 @@ async def _exclude(guard: Any, address: Address, *, has_tables: bool) -> None:  
         "SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL lock_timeout = '10s'"
     )
     if has_tables:
-        # A gateway must renew its row, so a suspended gateway cannot continue meanwhile.
+        # A gateway must renew its row before it sends, so a suspended gateway cannot continue
+        # during the copy.
         await guard.execute("LOCK TABLE node IN SHARE MODE")
     if not await guard.fetchval(f"SELECT pg_try_advisory_xact_lock({COPY_LOCK})"):
         raise StoreUnusable(

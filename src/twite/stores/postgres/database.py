@@ -33,12 +33,12 @@ from twite.stores.sql.database import View
 T = TypeVar("T")
 
 _READERS: Final = 4
-# The most that a gateway needs.
+# The maximum number of connections of a gateway.
 CONNECTIONS: Final = MOST_SESSIONS + _READERS
 # How often a transaction is retried after conflicts with others.
 _CLASHES_MOST: Final = 8
 _AFTER_A_CLASH: Final = 0.05  # seconds, doubled for each retry
-# Seconds between two attempts to connect, and for how long Twite looks for the result of a COMMIT.
+# Seconds between two attempts to connect, and the time limit for finding the result of a COMMIT.
 _BACKOFF: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 PATIENCE: Final = 15.0
 # Seconds for one statement of a view. Erasures and reports scan whole tables.
@@ -96,7 +96,7 @@ class Connections:
         return connection
 
     def drop(self) -> None:
-        """Abort idle connections, because their server is no longer the primary."""
+        """Abort idle connections: their server may no longer be the primary."""
         while self._idle:
             self._idle.pop().terminate()
 
@@ -115,7 +115,7 @@ class PostgresReads:
         self._readers = Connections(address, _READERS)
 
     async def read(self, view: View[T], *, is_long: bool = False) -> T:
-        """Run a view, and return its result. A lost connection is replaced once."""
+        """Run a view, and return its result. If the connection is lost, try once more."""
         replaces_nul = False
         for again in (True, False):
             async with self._readers.lend() as connection:
@@ -179,7 +179,7 @@ class PostgresDatabase(PostgresReads):
     ) -> T:
         """Commit a unit of work. Raises LedgerUnavailable.
 
-        After a COMMIT without an answer, check its result for up to `patience` seconds. `begins` is
+        If the result of a COMMIT is unknown, look for it for up to `patience` seconds. `begins` is
         explained in PostgresSession.transact.
         """
         work = partial(PostgresSession.transact, unit=unit, lost=LOST, begins=begins)
@@ -209,7 +209,8 @@ class PostgresDatabase(PostgresReads):
                     raise self._address.unavailable(error) from error
                 replaces_nul = isinstance(error, NUL)
                 if isinstance(error, CLASHES):
-                    # If all ids of this second are used, the next second has new ones.
+                    # This pause also suffices if all ids of this second are used: the next second
+                    # has new ones.
                     await asyncio.sleep(min(_AFTER_A_CLASH * 2 ** (tries - 1), 0.5))
         raise AssertionError  # the last attempt returns or raises
 
@@ -252,9 +253,9 @@ class PostgresDatabase(PostgresReads):
         }
 
     async def _is_committed(self, unknown: CommitUnknown, patience: float) -> bool:
-        """Find the result of a COMMIT. Raises LedgerUnavailable if it stays unknown.
+        """Find out if a COMMIT succeeded. Raises LedgerUnavailable if that stays unknown.
 
-        While the database closes, that takes at most PATIENCE.
+        While the database closes, the search takes at most PATIENCE.
         """
         began = time.monotonic()
         pauses = iter(_BACKOFF)
@@ -275,7 +276,7 @@ class PostgresDatabase(PostgresReads):
             await asyncio.sleep(pause)
 
     async def vacuum(self) -> bool:
-        """Remove old versions of rows that can hold personal data; return whether that worked."""
+        """Remove old row versions, which may hold personal data; return whether that worked."""
         try:
             driver = await self._address.connect()
             try:
@@ -296,16 +297,16 @@ class PostgresDatabase(PostgresReads):
 
 
 def _tries(error: Exception) -> int:
-    """Return how often a unit of work is retried after such an error."""
+    """Return how often a unit of work is tried at most if it fails with this error."""
     if isinstance(error, CLASHES):
         return _CLASHES_MOST
     return 2 if isinstance(error, (*LOST, NUL)) and not isinstance(error, READ_ONLY) else 1
 
 
 def _looked_up(connection: PostgresConnection, mark: int) -> bool:
-    """Return whether a transaction was committed; if it was, wait until that is durable."""
+    """Return whether a transaction was committed; if it was, wait until the commit is durable."""
     if connection.run(statement("confirm"), {"id": mark}).fetchone() is not None:
-        return False  # and it never will be, because its mark is now used
-    # If a standby confirms commits, it confirms a later commit after this one.
+        return False  # nor can it be from now on: `confirm` has used its mark
+    # With a synchronous standby, a later commit is only confirmed after this one.
     connection.run(statement("begin"), {"mark": None})
     return True

@@ -75,7 +75,7 @@ def statement(name: str) -> PostgresStatement:
 
 @cache
 def shared(text: str) -> PostgresStatement:
-    """Return the statement for a shared statement's text, or for a text without parameters."""
+    """Return the translation of a statement of stores/sql, or of a text without parameters."""
     name = _NAMES.get(text)
     return _numbered(text) if name is None else statement(name)
 
@@ -97,7 +97,7 @@ def at_once(names: tuple[str, ...]) -> str:
 
 
 def _with_begin(text: str) -> str:
-    """Insert `begin` into a statement that is the first of its transaction."""
+    """Insert `begin` into a statement that can be the first of its transaction."""
     return text.replace("AS (begin)", f"AS ({_OWN['begin']})")
 
 

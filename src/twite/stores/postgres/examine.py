@@ -19,7 +19,7 @@ _NEEDED_ON: Final = {
     "full_page_writes": "a power failure can damage pages",
     "synchronous_commit": "a power failure loses the latest commits",
 }
-# SQL_ASCII stores all bytes unchanged.
+# Encodings that can store every text. SQL_ASCII stores all bytes unchanged.
 _ENCODINGS: Final = frozenset({"UTF8", "SQL_ASCII"})
 _SETTINGS: Final = "SELECT name, setting FROM pg_settings WHERE name = ANY ($1)"
 _GATEWAYS: Final = """
@@ -27,7 +27,7 @@ SELECT node.name, node.version, ownership.account IS NOT NULL
 FROM node LEFT JOIN ownership ON ownership.node = node.id AND ownership.account = '#leader'
 WHERE node.until > clock_timestamp() ORDER BY node.id
 """
-# What the server, the database and the role allow, without the connections of other programs.
+# How many connections the server, the database and the role allow, minus those of other programs.
 _CONNECTIONS: Final = """
 WITH own AS (SELECT count(*) AS open FROM pg_stat_activity WHERE application_name = 'twite'),
 used AS (
@@ -55,7 +55,7 @@ _CLOCK: Final = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 
 
 async def connected(address: Address) -> "asyncpg.Connection[Any]":
-    """Connect. Raises StoreUnusable, including for a database that cannot store all texts."""
+    """Connect. Raises StoreUnusable, also if the database's encoding cannot store every text."""
     try:
         driver = await address.connect()
     except (*LOST, *READ_ONLY, asyncpg.PostgresError, ValueError) as error:
@@ -88,7 +88,7 @@ def explained(address: Address, *, cure: str, failed: str = "") -> Iterator[None
 
 
 async def weak_settings(driver: "asyncpg.Connection[Any]") -> tuple[str, ...]:
-    """Return a sentence for each setting with which the server can lose acknowledged commits."""
+    """Describe each setting that allows the server to lose acknowledged commits."""
     found = dict(await driver.fetch(_SETTINGS, list(_NEEDED_ON)))
     return tuple(
         f"{name} is off: {effect}"
@@ -135,7 +135,7 @@ async def _examined(driver: "asyncpg.Connection[Any]", address: Address) -> Stor
             may_migrate=await driver.fetchval(_MAY_MIGRATE),
             hosts=len(address.urls),
             attributes=address.attributes,
-            # A pooler invents the process id that it tells its clients.
+            # A pooler sends its clients an invented process id.
             is_pooled=driver.get_server_pid() != await driver.fetchval("SELECT pg_backend_pid()"),
             size=await driver.fetchval("SELECT pg_database_size(current_database())"),
             connections=await driver.fetchval(_CONNECTIONS),

@@ -13,7 +13,7 @@ _PENDING: Final = frozenset({State.QUEUED, State.SENDING, State.HELD})
 
 
 class PostgresKeys:
-    """Implements DedupKeyStore. Requested keys stay locked until the commit."""
+    """Implements DedupKeyStore. Keys that a transaction requests stay locked until its commit."""
 
     def __init__(self, run: RunsStatements, *, window: int) -> None:
         self._run = run
@@ -107,7 +107,7 @@ class PostgresKeys:
             )
 
 
-OLD: Final = -1  # the version of a copy that must be read again
+OLD: Final = -1  # marks a copy that must be read again
 
 
 class OptOutCopy:
@@ -119,7 +119,7 @@ class OptOutCopy:
 
 
 class PostgresOptOuts(OptOutList):
-    """The opt-out list in the database. The copy in memory is read again if the version differs."""
+    """The opt-out list in the database. If its version has changed, the copy is read again."""
 
     def __init__(self, run: RunsStatements, copy: OptOutCopy) -> None:
         self._copy = copy
@@ -138,7 +138,7 @@ class PostgresOptOuts(OptOutList):
     def among(
         self, deliveries: Iterable[Delivery], *, pixel: str, version: int | None = None
     ) -> list[int]:
-        """See OptOutList.among. `version` is that of the list, if it is known already."""
+        """See OptOutList.among. `version` is the list's current version, if known."""
         if version is None or version != self._copy.version:
             self.refresh()
         return super().among(deliveries, pixel=pixel)

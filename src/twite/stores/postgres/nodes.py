@@ -1,9 +1,9 @@
 """Nodes: the gateways that share a database, their leases, and the accounts that each one owns.
 
-A node has one row. It renews the lease in that row, and checks the lease by its own clock before
-each request. Another node fences it by deleting its row, after the lease has been expired for as
-long as a request may take. Only then are its claims queued again and its accounts taken over. An id
-is never reused.
+Each node has one row with a lease. The node renews the lease, and before each request it checks by
+its own clock that the lease has not expired. When a lease has been expired for as long as a request
+may take, another node fences its owner by deleting the row. Only then are the deliveries that the
+fenced node had claimed queued again, and its accounts taken over. The id of a node is never reused.
 """
 
 import asyncio
@@ -34,11 +34,11 @@ _MARGIN: Final = SECOND // 2
 # the others must renew their leases and settle first.
 _OTHERS_FIRST: Final = 2 * SHARE_OUT_EVERY
 _SOON: Final = 50  # milliseconds between two checks of a node that is about to be fenced
-# Milliseconds between two checks for deliveries that other gateways have queued. The checks take at
+# Milliseconds between two checks for deliveries that other gateways have queued. The checks use at
 # most this share of the time.
 _LOOK_EVERY: Final = SECOND // 5
 _LOOKING: Final = 1 / 10
-_AGAIN: Final = 0.1  # seconds between two checks of the others
+_AGAIN: Final = 0.1  # seconds between two checks of whether the others have read the list
 LEADER: Final = "#leader"
 _FURTHEST: Final = 1 << 62
 
@@ -48,7 +48,7 @@ _Versions: Final = msgspec.json.Decoder(dict[str, int])
 
 
 class NotOwner(Exception):
-    """Another node owns the account, this one was fenced, or a user has paused the pixel."""
+    """Another node owns the account, this node was fenced, or a user has paused the pixel."""
 
 
 class PostgresOwnership:
@@ -64,7 +64,7 @@ class PostgresOwnership:
         self._until = 0.0  # the end of the lease, by `boot_time`
         self._owned: frozenset[str] = frozenset()
         self._is_fenced = False
-        self._due = 0.0  # the next refresh, by `boot_time`
+        self._due = 0.0  # the time of the next refresh, by `boot_time`
         self._fences_from = 0.0  # by `boot_time`
         self.next_news = SHARE_OUT_EVERY
         self._conditions: Sequence[GatewayCondition] = ()
@@ -133,14 +133,14 @@ class PostgresOwnership:
         return self._owned - {LEADER}
 
     def let_others_first(self) -> None:
-        """Fence no node for some seconds, because none could write before."""
+        """Fence no node for some seconds: until now, none could write and so renew its lease."""
         self._fences_from = boot_time() + _OTHERS_FIRST / SECOND
 
     async def news(self, idle: Mapping[str, Collection[str]]) -> News:
         began = time.perf_counter()
         news = await self._database.read(partial(_news, idle))
         took = int((time.perf_counter() - began) * SECOND)
-        # Commands also write, but rarely.
+        # A single gateway checks rarely, because then only commands make changes.
         most = SHARE_OUT_EVERY if self._others is None else _LOOK_EVERY
         self.next_news = max(most, int(took / _LOOKING))
         if news.versions.get("opt_out") != self._database.names.opt_outs.version:
@@ -158,7 +158,7 @@ class PostgresOwnership:
         await self._database.write(lambda session: session.run("leave_nodes"))
 
     async def until_others_suppress(self) -> None:
-        """Wait until all other gateways suppress the people who are on the opt-out list now.
+        """Wait until all other gateways know the current opt-out list.
 
         Each reads the list when it renews its lease. Raises LedgerUnavailable.
         """
@@ -201,7 +201,7 @@ class PostgresOwnership:
     ) -> tuple[frozenset[str], frozenset[str]]:
         """Remove nodes with an expired lease, requeue their claims, and divide the accounts again.
 
-        One transaction: accounts of a fenced node have a new owner at once.
+        This is one transaction, so the accounts of a fenced node have a new owner at once.
         """
         margin = _MARGIN / SECOND
         if boot_time() >= self._fences_from:
@@ -218,7 +218,7 @@ class PostgresOwnership:
     def _share_out(self, session: PostgresSession) -> tuple[frozenset[str], frozenset[str]]:
         """Take unowned accounts assigned to this node; return (owned accounts, assigned accounts).
 
-        One node runs this at a time, and its statements see all nodes that joined before.
+        Only one node at a time runs this, and its statements see all nodes that have joined.
         Otherwise, a node could take an account from a node that has just joined.
         """
         session.run("lock_leader")
@@ -236,9 +236,11 @@ class PostgresOwnership:
 
 
 def owner_of(account: str, nodes: Sequence[tuple[int, frozenset[str]]]) -> int | None:
-    """Return the node to which an account is assigned, among (id, accounts that the node knows).
+    """Return the node to which an account is assigned.
 
-    By rendezvous hashing: a node that joins or leaves moves only its own share.
+    `nodes` contains the id of each node and the accounts that the node knows.
+
+    Uses rendezvous hashing: when a node joins or leaves, only its own share moves.
     """
     able = [node for node, accounts in nodes if account in accounts]
     return max(able, key=lambda node: _weight(account, node), default=None)
@@ -249,7 +251,7 @@ def _weight(account: str, node: int) -> bytes:
 
 
 def _named(reports: Sequence[tuple[str, str]]) -> list[GatewayCondition]:
-    """Return the conditions of (name of a node, its conditions as JSON)."""
+    """Decode conditions from pairs of a node's name and its conditions as JSON."""
     return [
         msgspec.structs.replace(condition, gateway=name)
         for name, conditions in reports

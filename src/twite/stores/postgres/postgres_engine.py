@@ -43,7 +43,7 @@ class PostgresEngine:
         return reader
 
     async def examine(self, place: str, *, is_owned: bool) -> StoreExamination:
-        """Connect, and check the server's settings. PostgreSQL itself checks for damage."""
+        """Connect, and check the server's settings. Damage is left to PostgreSQL's own checks."""
         del is_owned  # other processes may use the database
         found: StoreExamination = await _module("examine").examined(place)
         return found

@@ -16,9 +16,10 @@ from twite.stores.sql import intake
 
 # While one group is written, the next is collected.
 _WRITERS: Final = 2
-# The number of conversions for which a group has ids.
+# The maximum number of conversions in a group; ids are allocated for as many.
 _MOST_TOGETHER: Final = 2_000
-# If the database refuses this many submissions of a group alone, the group's others are not tried.
+# If each of this many submissions fails when committed separately, the rest of the group is not
+# tried.
 MOST_FAILED: Final = 3
 # While one group is written, the next waits until it has as many conversions, but at most for this
 # time: a large group needs no more statements than a small one.
@@ -34,11 +35,11 @@ class _Waiting:
     submission: Submission
     done: Done
     size: int
-    opt_outs: int  # the version of the opt-out list at the decision to record it
+    opt_outs: int  # the version of the opt-out list that was used to decide about it
 
 
 class _Results:
-    """The results of a group of submissions. Calls `done` with the last of them."""
+    """Collects the results of some submissions, and calls `done` when it has them all."""
 
     def __init__(self, many: int, done: Callable[[Sequence[Recorded | Exception]], None]) -> None:
         self._results: dict[int, Recorded | Exception] = {}
@@ -65,13 +66,13 @@ class Recorder:
         self._closing = False
         self._conversions = 0
         self._bytes = 0
-        # The conversions being written, the number of groups so far, and whether the next group
-        # waits until it has as many.
+        # The number of conversions being written, the number of groups so far, and whether the next
+        # group waits until it has as many conversions.
         self._writing = 0
         self._groups = 0
         self._collects = False
         self._tasks: list[asyncio.Task[None]] = []
-        # Whether erasures wait until this process has read the opt-out list.
+        # Whether this process has a lease: erasures then wait until it has read the opt-out list.
         self.follows_opt_outs: Callable[[], bool] = lambda: True
         # Why submissions are refused while other operations continue, or None.
         self.refusing: str | None = None
@@ -181,7 +182,7 @@ class Recorder:
         return group
 
     async def _commit(self, group: list[_Waiting]) -> None:
-        """Commit a group. If it fails because of one submission, commit each separately."""
+        """Commit a group. If one submission may have made it fail, commit each separately."""
         try:
             recorded = await self._database.write(partial(self._record, group), begins=True)
         except Exception as error:  # noqa: BLE001 - the error goes to the caller, and must not end the recorder
@@ -194,7 +195,7 @@ class Recorder:
             waiting.done(result)
 
     async def _commit_each(self, group: list[_Waiting]) -> None:
-        """Commit each submission separately, until the database seems to refuse all."""
+        """Commit each submission separately, until so many have failed that the rest would, too."""
         failed = 0
         for place, waiting in enumerate(group, 1):
             try:
@@ -218,14 +219,14 @@ class Recorder:
             version = session.opt_outs.refresh()
             if any(waiting.opt_outs != version for waiting in group):
                 raise LedgerUnavailable(
-                    reason="persons have opted out since this gateway lost its lease",
+                    reason="people have opted out since this gateway lost its lease",
                     retry_after=_RETRY_AFTER,
                 )
         return record(session, [waiting.submission for waiting in group])
 
 
 def _is_of_one(error: Exception) -> bool:
-    """Whether one submission of a group can be the cause of an error."""
+    """Whether an error of a group may be due to only one of its submissions."""
     return not (isinstance(error, LedgerUnavailable) and is_passing(error.__cause__))
 
 

@@ -19,12 +19,14 @@ _ALONE: Final = "LOCK TABLE schema_version IN ACCESS EXCLUSIVE MODE"
 # A migration that waits for a lock delays all gateways. So it ends after this time, and is tried
 # again after a pause, in seconds.
 _LOCKED_WITHIN: Final = "SET LOCAL lock_timeout = '2s'"
-# The server ends a migration whose process is suspended: it would lock out all gateways.
+# The server ends a migration whose process is suspended, which would otherwise lock out all
+# gateways.
 _ENDED_IF_IDLE: Final = "SET LOCAL idle_in_transaction_session_timeout = '8s'"
 _AGAIN: Final = 1.0
 _PATIENCE: Final = 60.0
 OLDEST: Final = 14
-# Held by `twite store copy`. Each process that opens the database to write shares it for a moment.
+# `twite store copy` holds this lock. Each process that opens the database to write briefly acquires
+# it as a shared lock.
 COPY_LOCK: Final = "7461, 0"
 _SHARED: Final = f"SELECT pg_try_advisory_xact_lock_shared({COPY_LOCK})"
 
@@ -43,7 +45,8 @@ async def migrate(
 ) -> bool:
     """Migrate the database to the newest version; return whether it had an older one.
 
-    Raises StoreUnusable if the database is newer or a copy uses it; `is_copy` is for that copy.
+    Raises StoreUnusable if the database is newer, or if a `twite store copy` uses it and this is
+    not that command (`is_copy`).
     """
     major = driver.get_server_version().major
     if major < OLDEST:
@@ -69,7 +72,7 @@ async def migrate(
 
 
 async def _migrate(driver: "asyncpg.Connection[Any]", address: Address, *, is_copy: bool) -> bool:
-    """Migrate inside the running transaction; return whether gateways could be running."""
+    """Migrate inside the running transaction; return whether there was an older version."""
     await driver.execute(_ENDED_IF_IDLE)
     await driver.execute(_LOCK)
     if not is_copy and not await driver.fetchval(_SHARED):

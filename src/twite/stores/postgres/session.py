@@ -26,10 +26,10 @@ T = TypeVar("T")
 MOST_SESSIONS: Final = 6  # per node
 # The number of ids in one block: 11 bits.
 _PLACES: Final = 1 << 11
-# Ids rise with time, so a block is not used for longer.
+# How long a block is used: ids must rise with time.
 BLOCK_FOR: Final = 1.0  # seconds
 _NEVER: Final = 1 << 62
-# Each of these tables counts in a row for the connection's slot, to avoid lock conflicts.
+# These statements count in rows for the connection's slot, to avoid lock conflicts.
 _SLOTTED: Final = frozenset({"count_flow", "count_waited", "count_matched", "count_flaws"})
 # The counts in the rows of `tally`.
 _COUNTED: Final = ("received", "delivered", "duplicate", "suppressed", "rejected")
@@ -41,11 +41,11 @@ _LOCKED: Final[Mapping[str, str]] = {
     "all_rejections": "lock_ring",
     "ignored": "lock_ignored",
 }
-# Statements that may open a transaction, because their ids are already known.
+# Statements that may open a transaction if the ids for them are already known.
 _FIRST: Final[Mapping[str, str]] = {"take_keys": "take_first_keys"}
-# These can make deliveries ready.
+# Statements that can make deliveries ready.
 _READYING: Final = frozenset({"promote", "promote_far", "postpone", "replay", "recall"})
-# All gateways follow what these change.
+# Statements that change what other gateways must read again.
 _FOLLOWED: Final[Mapping[str, str]] = {
     "add_pause": PAUSES,
     "remove_pause": PAUSES,
@@ -57,7 +57,7 @@ _FOLLOWED: Final[Mapping[str, str]] = {
 
 
 class SharedNames:
-    """Ids of events and accounts, opt-outs and claim starts, for all connections of a process.
+    """Ids of events and accounts, opt-outs and claim starts, shared by a process's connections.
 
     Rows of events and accounts never change, so the copies stay valid.
     """
@@ -71,7 +71,7 @@ class SharedNames:
 
 
 class CommitUnknown(Exception):
-    """The connection was lost around COMMIT. `result` is valid if `mark` is in the database."""
+    """The connection was lost during COMMIT. If `mark` is in the database, `result` is valid."""
 
     def __init__(self, mark: int, result: object) -> None:
         super().__init__(mark)
@@ -80,7 +80,7 @@ class CommitUnknown(Exception):
 
 
 class _Seeds(dict[int, int]):
-    """The checksum seeds of each event. Events that another node has added are looked up."""
+    """The checksum seeds by event. The seed of an event that another node added is looked up."""
 
     def __init__(self, shared: dict[int, int], look_up: Callable[[int], int]) -> None:
         super().__init__()
@@ -124,10 +124,11 @@ class PostgresSession(WriterSession):
         self._block_until = 0.0  # by the monotonic clock
         self._denied: set[int] | None = None
         self.claim_starts = names.claim_starts
-        # The time of receipt of the oldest delivery that the transaction makes ready.
+        # When the oldest delivery that the transaction makes ready was received.
         self._ready_from: int = _NEVER
         self._changed: set[str] = set()
-        # The transaction's id, or 0. It is in the database if `_is_marked`.
+        # The transaction's id, or 0. If `_is_marked`, the transaction has written it to the
+        # database.
         self.mark = 0
         self._is_marked = False
         self.seeds = _Seeds(names.seeds, self._seed)
@@ -137,7 +138,7 @@ class PostgresSession(WriterSession):
 
     @property
     def _slot(self) -> int:
-        """The slot of its counts. Connections of a slot wait for each other, and slots are few."""
+        """The slot of the session's counts. Connections with the same slot wait for each other."""
         return self._node() % 64 * MOST_SESSIONS + self.place
 
     def transact(
@@ -152,7 +153,7 @@ class PostgresSession(WriterSession):
         `begins` is whether the unit's first statement may begin the transaction.
         Raises CommitUnknown if COMMIT fails with one of `lost`.
         """
-        # The id of the last transaction is never used again.
+        # Never use the id of the last transaction again.
         self._next = max(self._next, self.mark + 1)
         self.mark, self._is_marked = 0, False
         try:
@@ -162,12 +163,13 @@ class PostgresSession(WriterSession):
             result = unit(self)
             self.tally.write()
             self._flush(counters=True)
-            # The last locks of a transaction, in one order.
+            # Locks that every transaction acquires last, in the same order.
             for what in sorted(self._changed):
                 self.run("note_change", what=what)
         except BaseException:
             self._forget()
-            # After 4096 blocks in a second, another session can have the same one.
+            # Use no block twice after a rollback: after 4096 blocks in a second, another session
+            # may get the same one.
             self._end = 0
             if self.connection.is_open:
                 self.connection.execute("ROLLBACK")
@@ -224,7 +226,7 @@ class PostgresSession(WriterSession):
         return found
 
     def run_first(self, name: str, /, **values: object) -> list[Any]:
-        """Run a statement that includes `begin`; return the rest of its row, after the mark."""
+        """Run a statement that includes `begin`; return its row, without the mark at the start."""
         mark = None if self._is_marked else self.mark or None
         values |= {"node": self._node(), "mark": mark}
         began = monotonic()
@@ -266,14 +268,14 @@ class PostgresSession(WriterSession):
     def _flush(self, *, counters: bool = False) -> None:
         """Send the buffered rows.
 
-        Counters are sent at the end of a transaction, in a fixed order, because other transactions
-        wait for their rows.
+        Counters are sent only at the end of a transaction, because other transactions wait for
+        their rows, and in a fixed order.
         """
         names = sorted(self._pending if counters else self._pending.keys() - _SLOTTED)
         pending = {name: self._pending.pop(name) for name in names}
         if counters and self._tally:
-            # PostgreSQL executes the last part of a statement first. Moves also count into `tally`
-            # before anything else, so this does, too.
+            # PostgreSQL executes the last part of a statement first. Moves write to `tally` before
+            # anything else, so this statement must do so, too.
             accounts = list(self._tally)
             sums = [list(column) for column in zip(*self._tally.values(), strict=True)]
             pending["add_tally"] = [[self._slot] * len(accounts), list(accounts), *sums]
@@ -296,7 +298,7 @@ class PostgresSession(WriterSession):
         self._denied = None
 
     def is_row_damage(self, error: Exception) -> bool:
-        """Return False, because PostgreSQL aborts the transaction after such an error."""
+        """Return False: no row can be skipped, because an error aborts the whole transaction."""
         del error
         return False
 
@@ -337,7 +339,8 @@ class PostgresSession(WriterSession):
 
     def _added(self, name: str, **values: object) -> int:
         row = self.run(name, **values).fetchone()
-        # No row: another transaction has added it meanwhile, and the next statement can read it.
+        # If there is no row, another transaction has just added it, and a second statement can read
+        # it.
         return int((row or self.run(name, **values).fetchone())[0])
 
     def _seed(self, event: int) -> int:
@@ -369,7 +372,7 @@ class PostgresSession(WriterSession):
         return int(self.run("next_lease").fetchone()[0])
 
     def lock_names(self, keys: Iterable[bytes]) -> None:
-        """Lock names against other requests, in sorted order, to prevent deadlocks."""
+        """Lock names, so that other requests wait; in sorted order, to prevent deadlocks."""
         names = sorted({key.hex() for key in keys})
         if names:
             self.run("lock_name", names=names)

@@ -1,11 +1,12 @@
-"""Settlements, even by a fenced node: nothing is sent after a recorded success.
+"""Settlements, also by a fenced node: once a success is recorded, nothing is sent again.
 
-A settlement is retried until it is recorded, because it has X's response. Meanwhile, its batch uses
-a slot of the pixel, so that a pixel whose responses cannot be recorded soon sends no more.
+A settlement is retried until it is recorded, because it contains X's response. Meanwhile, its batch
+occupies one of the pixel's slots, so a pixel whose responses cannot be recorded soon stops sending.
 
-A fenced node can learn that X has accepted deliveries that another node is sending again. Their
-success is recorded when that attempt has ended. The batch does not wait for this: to end the
-attempt of a gateway that has died, this node may have to join again.
+X may accept deliveries of a fenced node while another node is already sending them again. Their
+success is recorded when the other node's attempt has ended. The fenced node's batch does not wait
+for this: if the other gateway has died, this node may have to join again before that attempt can
+end.
 """
 
 import asyncio
@@ -27,10 +28,10 @@ from twite.stores.sql import outbox
 
 _AGAIN: Final = 0.5  # seconds
 # Seconds between two tries after an error that a retry is unlikely to fix, and between two reports
-# of such errors. The alert resolves when none was reported for STORE_FAILED_FOR.
+# of such errors. The alert resolves when no error was reported for STORE_FAILED_FOR.
 _AFTER_A_FAULT: Final = 5.0
 _REPORT_EVERY: Final = 60.0
-# Seconds that a stop waits for late successes.
+# Seconds for which a stop waits to record late successes.
 _LATE_WITHIN: Final = 10.0
 _FOREVER: Final = float("inf")
 
@@ -47,11 +48,11 @@ class Settlements:
         self._observer = observer
         self._closed = False
         self._reported_at = float("-inf")
-        # The successes not recorded yet, because another node sends the deliveries.
+        # Successes that are not recorded yet, because another node is sending the deliveries.
         self.late: dict[asyncio.Task[None], Settlement] = {}
 
     def accepted(self) -> frozenset[int]:
-        """Return deliveries that X has accepted, and that this node must not claim."""
+        """Return deliveries that this node must not claim, because X has accepted them."""
         return frozenset().union(*map(_accepted, self.late.values()))
 
     async def close(self) -> None:
@@ -83,10 +84,10 @@ class Settlements:
     async def _settled(
         self, settlement: Settlement, *, delays_batch: bool
     ) -> tuple[int, Settlement | None]:
-        """Settle; return how many deliveries were late, and what must be settled later.
+        """Settle; return how many deliveries were late, and the part that must be settled later.
 
-        `delays_batch` is whether the batch ends only after this. A node that was fenced ends its
-        batches before it joins again.
+        `delays_batch` is whether the batch waits for this: a node that was fenced ends its batches
+        before it joins again.
         """
         while True:
             try:
@@ -138,7 +139,7 @@ def _named(settlement: Settlement) -> frozenset[int]:
 
 
 def _accepted(settlement: Settlement) -> frozenset[int]:
-    """Return the deliveries that X has accepted."""
+    """Return the deliveries of a settlement that X has accepted."""
     return frozenset(
         id_
         for change in settlement.transitions

@@ -94,7 +94,7 @@ class PostgresReader(SqlQueries, SqlStateReader):
 
 
 class _OneAtATime:
-    """Implements Database for users and API keys: what a unit reads is unchanged when it writes."""
+    """Implements Database for users and API keys: units run one at a time, so reads stay valid."""
 
     def __init__(self, database: PostgresDatabase) -> None:
         self._database = database
@@ -248,7 +248,7 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         return batch
 
     async def claim_several(self, claim: Claim, *, most: int) -> Sequence[Batch]:  # noqa: ARG002
-        """Claim one batch: claims of several would wait for each other's transactions."""
+        """Claim only one batch, because several claims would wait for each other's transactions."""
         batch = await self.claim(claim)
         return () if batch is None else (batch,)
 
@@ -262,15 +262,15 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
 
     async def restore(self, keys: Sequence[bytes]) -> None:
         await super().restore(keys)
-        # Another node may have changed the list since the last read, and a claim may have read the
-        # new list.
+        # Read the list again: another node may have changed it since the last read, and a claim may
+        # already have used the new list.
         self._opted_out_copy.version = OLD
 
     async def erase(self, erasing: EraseStore, *, now: int) -> int:
         """Erase one slice.
 
-        With keys, return when all gateways suppress new conversions with them. Otherwise, a gateway
-        could store one after the search for this person.
+        If keys are given, return only when all gateways suppress new conversions with these keys.
+        Otherwise, a gateway could store one after the search for this person.
         """
         done = await super().erase(erasing, now=now)
         if erasing.keys:
@@ -279,7 +279,7 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         return done
 
     async def _vacuum(self) -> bool:
-        """Delete the row versions from before the erasure; return whether that is done."""
+        """Delete row versions from before the erasure; return whether this has finished."""
         if self._vacuuming is None or self._vacuuming.done():
             self._vacuuming = asyncio.create_task(self._database.vacuum())
         done, _ = await asyncio.wait({self._vacuuming}, timeout=_VACUUM_WITHIN)

@@ -28,8 +28,8 @@ _REST_OF_KEYS: Final = DAY
 # Seconds between two searches for old rows, after a slice, and between two checks of the size.
 _LOOK_FOR_OLD: Final = 5.0
 _AFTER_A_SLICE: Final = 0.05
-# Pruning rests for this many times the duration of a slice, so that it delays requests little: at
-# first, and after it has had work for _LATE seconds without a break.
+# Pruning rests for this many times the duration of a slice, so that it delays requests little: the
+# first number applies at first, the second after _LATE seconds of work without a break.
 _RESTS: Final = 9
 _RESTS_LATE: Final = 1
 _LATE: Final = 3600.0
@@ -85,7 +85,7 @@ class PostgresUpkeep:
         self._is_nearly_full = False
         # The last reported failure of pruning, until pruning succeeds.
         self._reported = ""
-        # Of several gateways, one prunes.
+        # If there are several gateways, only one prunes.
         self.may_prune: Callable[[], bool] = lambda: True
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -115,7 +115,7 @@ class PostgresUpkeep:
             await asyncio.sleep(rest_after(took, busy=began - busy_since))
 
     async def _sliced(self) -> int:
-        """Prune a slice; return the amount."""
+        """Prune a slice; return its size."""
         now = self._now()
         if now is None or not self.may_prune():
             return 0
@@ -124,7 +124,7 @@ class PostgresUpkeep:
         except LedgerUnavailable as error:
             if not is_passing(error.__cause__):
                 self._report(error.reason)
-            # Otherwise, the next request or delivery reports it.
+            # A passing error is reported by the next request or delivery.
             return 0
         except Exception as fault:  # noqa: BLE001 an unpruned store grows without limit
             self._report(type(fault).__name__)
@@ -149,7 +149,7 @@ class PostgresUpkeep:
             await asyncio.sleep(_LOOK_AT_SIZE)
 
     def _decide(self, size: int, limit: int) -> None:
-        """Refuse requests from the size limit on, until there is free space again."""
+        """Refuse requests when the size limit is reached, until there is space again."""
         if size >= limit * (_NOT_NEARLY if self._is_nearly_full else _NEARLY):
             self._report_nearly_full(size, limit, holds=True)
         elif self._is_nearly_full:
@@ -178,9 +178,9 @@ class PostgresUpkeep:
 
 
 def rest_after(took: float, *, busy: float) -> float:
-    """Return the seconds to rest after a slice that took so long, `busy` seconds after the first.
+    """Return the seconds to rest after a slice; `busy` is the time since the first slice.
 
-    On a busy server, a slice takes longer, and so does the rest.
+    Slices take longer on a busy server, so pruning also rests for longer.
     """
     return max(_AFTER_A_SLICE, took * (_RESTS if busy < _LATE else _RESTS_LATE))
 

@@ -1,6 +1,6 @@
-"""Usual claims and settlements: one statement each, where the shared code runs ten.
+"""Usual claims and settlements, with one statement each; the shared code needs ten.
 
-The shared code of `stores/sql` does the same, and handles all unusual cases.
+The shared code in `stores/sql` has the same effect, and also handles all unusual cases.
 """
 
 import time
@@ -31,13 +31,13 @@ Columns = Sequence[Sequence[Any]]
 
 
 class Unusual(Exception):
-    """The statement has changed deliveries that need the shared code; roll the transaction back."""
+    """Roll back and use the shared code: the statement changed deliveries that it cannot handle."""
 
 
 def claim(session: PostgresSession, wish: Claim, *, account: str) -> tuple[Batch | None, bool]:
-    """Lease deliveries like `outbox.claim`; return the batch, and whether it is the final result.
+    """Lease deliveries like `outbox.claim`; return the batch, and whether this result is final.
 
-    Otherwise nothing is claimed, and the shared code decides. Raises Unusual.
+    If it is not final, nothing was claimed, and the shared code must be used. Raises Unusual.
     """
     if session.largest_body * wish.limit > wish.most_bytes:
         return None, False

@@ -24,11 +24,11 @@ def claimable(
     limit: int,
     most_bytes: int,
 ) -> tuple[list[Delivery], list[int]]:
-    """Return the ready deliveries of a lane (a pixel's event), and the ids of damaged ones.
+    """Return the ready deliveries of a lane (a pixel's event), and the ids of damaged deliveries.
 
     Deliveries that crashed the sender `crashes` times or more, and those in `passing` (JSON), are
-    skipped. The bodies have at most `most_bytes` together. A delivery is damaged if its checksum is
-    wrong or its conversion is missing.
+    skipped. The total size of the bodies is at most `most_bytes`. A delivery is damaged if its
+    checksum is wrong or its conversion is missing.
     """
     wish = {
         "lane": lane,
@@ -46,7 +46,7 @@ def claimable(
         sizes = [len(delivery.body) for delivery in found or ()]
         session.largest_body = max(sizes, default=session.largest_body)
         if found:
-            # The bodies may be larger than those in the last claim.
+            # The bodies may be larger than expected from the last claim.
             del found[fitting(sizes, most_bytes) :]
     except Exception as error:
         if not is_damage(session, error):
@@ -54,7 +54,8 @@ def claimable(
         found = None
     if found:
         return found, []
-    # No row at all: the conversions of the ready deliveries are missing.
+    # Nothing was found, because the conversions of the ready deliveries are missing, or something
+    # is damaged.
     try:
         wish["limit"] = _fitting(session, wish, most_bytes)
     except Exception as error:
@@ -69,7 +70,7 @@ def is_damage(session: WriterSession, error: Exception) -> bool:
 
 
 def _fitting(session: WriterSession, wish: Mapping[str, object], most_bytes: int) -> int:
-    """Return how many of the ready deliveries have at most `most_bytes` together."""
+    """Return how many of the ready deliveries fit into `most_bytes`."""
     sizes = _Sizes.decode(session.run("ready_sizes", **wish).fetchone()[0])
     return fitting(sizes, most_bytes)
 
@@ -77,7 +78,7 @@ def _fitting(session: WriterSession, wish: Mapping[str, object], most_bytes: int
 def verified(
     seed: int, rows: Iterable[Row], bodies: bytes, *, unsummed: int
 ) -> list[Delivery] | None:
-    """Read the row that contains a batch; None if anything in it is inconsistent."""
+    """Return the deliveries of a batch; None if anything in its rows is inconsistent."""
     found = []
     start = 0
     for id_, conversion_id, size, received_at, attempts, ambiguous_since, crashes, total in rows:

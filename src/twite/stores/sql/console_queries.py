@@ -63,10 +63,10 @@ def page(connection: SqlConnection, look: ListQuery) -> SummaryPage:
 
 
 def number_at(connection: SqlConnection, *, at: int) -> int:
-    """Return the first number of the conversions received at or after a time.
+    """Return the number of the first conversion that was received at or after a time.
 
-    Submissions are numbered in the order of receipt, so a binary search finds it. After the clock
-    was set back, the number is approximate.
+    Submissions are numbered in the order of receipt, so a binary search finds it. If the clock was
+    set back, the result is approximate.
     """
     with view(connection):
         low, high = 1, connection.execute(query("last_submission")).fetchone()[0] + 1
@@ -122,7 +122,7 @@ def kept(
 
 
 def error_groups(connection: SqlConnection, *, scope: QueryScope) -> list[ErrorGroup]:
-    """Return the error groups by state, event and reason, with a skip scan of an index."""
+    """Return the error groups by state, event and reason, by skipping through an index."""
     found: list[ErrorGroup] = []
     with view(connection):
         for lane, pixel, event in connection.execute(query("lanes")).fetchall():
@@ -220,7 +220,7 @@ def _flag(row: Sequence[str | None]) -> ValueFlag | None:
 
 
 def _place(nth: int, refusals: bytes | str | None) -> int:
-    """Return the position in its submission of the nth conversion that was not refused."""
+    """Return the position of the nth accepted conversion in its submission."""
     if not refusals:
         return nth
     refused = {refusal.index for refusal in _Refusals.decode(refusals)}

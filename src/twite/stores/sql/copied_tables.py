@@ -1,8 +1,8 @@
-"""The tables of a store, as `twite store copy` moves them between engines.
+"""The tables that `twite store copy` copies from one engine to another.
 
-Columns are those that all engines have. The key columns come first, and sort in the same order in
-every engine. Tables of one row, and tables of a single engine, are not listed: each engine writes
-its own.
+Only columns that all engines have are listed. The key columns come first, and sort in the same
+order in every engine. Tables of one row, and tables of a single engine, are not listed: each engine
+writes its own.
 """
 
 from pathlib import Path
@@ -11,7 +11,8 @@ from typing import Final
 from twite.gateway.ports.store_copy import CopiedTable
 
 _FILE: Final = Path(__file__).with_name("copied_tables.txt")
-# In SQLite, a key was taken when its conversion was received; PostgreSQL stores the time.
+# Only the first columns are compared: PostgreSQL also stores when a key was taken, while SQLite
+# derives it from the conversion's time of receipt.
 _COMPARED: Final = {"dedup": 2}
 
 

@@ -1,4 +1,4 @@
-"""Copies of one conversion: which delivery has its dedup key, and which had it before."""
+"""Copies of one conversion: which delivery holds its dedup key, and which held it before."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -38,7 +38,7 @@ class KeyContest:
         self._entries_of = entries
         # Why copies are held, by delivery.
         self.held: dict[int, str] = {}
-        # (former holder of the key, its ruling, the copy)
+        # (former holder of the key, the decision about it, the copy)
         self._ruled: list[tuple[int, CopyDecision, WantedKey]] = []
         # State and reason of the deliveries that a copy of this group withdrew or holds.
         self._changed: dict[int, tuple[State, str]] = {}
@@ -52,7 +52,7 @@ class KeyContest:
         """Return whether a delivery takes the key of another delivery."""
         copy, _ = self._entries[wish.delivery]
         if holding is not AT_ONCE and holder not in self._changed and _stays(copy, holding):
-            return False  # the usual case: the holder need not be read
+            return False  # the usual case, in which the holder's data need not be read
         present = self._holder(holder, holding, at=wish.at)
         ruling = rule(copy, present, at=wish.at)
         if ruling.takes or ruling.outcome is not CopyOutcome.STAYS:
@@ -81,7 +81,7 @@ class KeyContest:
                 run("hold_queued", deliveries=ids, now=wish.at, reason=ruling.reason)
 
     def _holder(self, delivery: int, holding: Holding, *, at: int) -> Holder:
-        """Return the holder after the effects of the earlier copies."""
+        """Return the holder as it is after the effects of earlier copies in the group."""
         if holding is AT_ONCE:
             before = self._of_this_group(delivery)
             is_recent = before.received_at >= at - self._session.keys.window
@@ -124,7 +124,7 @@ class KeyContest:
 
 
 def _stays(copy: AcceptedConversion, holding: Holding) -> bool:
-    """Return whether a copy is a duplicate regardless of the other data of the holder."""
+    """Return whether a copy is a duplicate, whatever the rest of the holder's data is."""
     is_settled = holding.state not in {*_WAITING, State.DEAD}
     says_nothing = is_plain(copy) and holding.state is not State.DEAD
     return holding.is_live and copy.suppressed is None and (says_nothing or is_settled)
@@ -151,7 +151,7 @@ def named(run: RunsStatements, deliveries: Sequence[int]) -> list[NamedDelivery]
 def rivals(
     run: RunsStatements, resting: Sequence[NamedDelivery], holders: Mapping[bytes, int]
 ) -> dict[int, Rival]:
-    """Return, for dead or held deliveries, another copy that was or may be sent, or has the key."""
+    """Return, for each dead or held delivery, a copy that was or may be sent, or has the key."""
     if not resting:
         return {}
     keys = list(dict.fromkeys(letter.key for letter in resting))
@@ -179,8 +179,8 @@ def rivals(
                 continue
             state, is_suppressed, tried_at = found[other]
             if state is None:
-                # If X had accepted an earlier copy within the dedup window, this one would be its
-                # duplicate.
+                # An earlier copy that X had accepted within the dedup window would have made this
+                # copy a duplicate, so only a later copy counts.
                 later = other > letter.delivery or (tried_at or 0) >= letter.received_at
                 counts = not is_suppressed and later
             else:
@@ -192,7 +192,7 @@ def rivals(
 
 
 def holders_in(connection: SqlConnection, keys: Sequence[bytes]) -> dict[bytes, int]:
-    """Return the holder of each key, from the data on disk."""
+    """Return the holder of each key, according to the data on disk."""
     values = {"keys": b"".join(keys), "places": as_json(range(len(keys)))}
     found = connection.execute(query("deliveries_of_keys"), values).fetchall()
     return {keys[place]: delivery for place, delivery in found if delivery is not None}

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class WantedKey(msgspec.Struct, frozen=True, gc=False):
-    """A delivery that requests a dedup key at a time (milliseconds)."""
+    """A delivery's request for a dedup key, at a time in milliseconds."""
 
     key: bytes
     delivery: int
@@ -34,7 +34,7 @@ class Holding(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     state: State | None = None
 
 
-# A delivery of the same transaction: its entry has its state.
+# The holder is a delivery of the same transaction, so its state is in the transaction's entry.
 AT_ONCE: Final = Holding(is_live=True)
 
 
@@ -51,14 +51,14 @@ class DedupKeyStore(Protocol):
     ) -> Mapping[int, int]:
         """Assign each key to the delivery that requests it.
 
-        Return the deliveries that are duplicates, with the holder of their key. A delivery holds
-        its key for the dedup window, and while it may still be sent. `contest` decides whether a
-        delivery takes over a key that another delivery had.
+        Return the holder of the key for each delivery that is a duplicate. A delivery holds its key
+        for the dedup window, and while it may still be sent. `contest` decides whether a delivery
+        takes over another delivery's key.
         """
         ...
 
     def take_over(self, wish: WantedKey, /) -> int | None:
-        """Assign a key to a stored delivery; return the current holder, if there is one."""
+        """Assign a key to a stored delivery, or return another delivery that holds it now."""
         ...
 
     def holders(self, keys: Sequence[bytes], /) -> Mapping[bytes, int]:
@@ -67,7 +67,7 @@ class DedupKeyStore(Protocol):
 
 
 class WriterSession:
-    """The session with which units of work write. The engine's session assigns ids and names."""
+    """The session through which units of work write. Engines implement the assignment of ids."""
 
     connection: SqlConnection
     keys: DedupKeyStore
@@ -80,13 +80,13 @@ class WriterSession:
     unsummed: int
     # The number of claims, settlements and erasures.
     turn: int
-    # Older sightings were deleted, at most a minute ago.
+    # Sightings before this time were deleted, at most a minute ago.
     sighted_since: int = -(1 << 62)
     # The size of the largest body of the last claim; before the first claim, an upper bound.
     largest_body: int = 1 << 30
 
     def moved(self) -> None:
-        """Record a change of delivery state."""
+        """Count a change of delivery states."""
         self.turn += 1
 
     def run(self, name: str, /, **values: object) -> Cursor:
@@ -95,9 +95,9 @@ class WriterSession:
     def run_rows(
         self, name: str, rows: Sequence[object], width: int, *rest: object
     ) -> Iterator[tuple[int, int, Cursor]]:
-        """Run a statement over flattened rows in chunks; yield (start, size, cursor) of each.
+        """Run a statement on flattened rows in chunks; yield (start, size, cursor) for each chunk.
 
-        `rest` are the parameters after the rows.
+        `rest` contains the parameters that follow the rows.
         """
         for start, size in slices(len(rows) // width):
             piece = rows[start * width : (start + size) * width]
@@ -165,7 +165,7 @@ class Database(ReadsViews, Protocol):
 
 
 def seed_of(pixel: str, event: str) -> int:
-    """Return the start value for checksums of a pixel's event."""
+    """Return the initial value for the checksums of a pixel's event."""
     return crc32(f"{pixel}\0{event}\0".encode())
 
 

@@ -106,7 +106,7 @@ def session_of(connection: SqlConnection, *, digest: bytes) -> Session | None:
 def failed_sign_ins(
     connection: SqlConnection, *, keys: Iterable[bytes]
 ) -> dict[bytes, FailedSignIns]:
-    """Return the counted failures of keys."""
+    """Return the failed sign-ins counted for each key."""
     found = {}
     for key in keys:
         row = connection.execute(query("failed_sign_in"), {"key": key}).fetchone()
@@ -151,7 +151,7 @@ def _session(row: tuple[bytes, str, int, int, str, str]) -> Session:
 
 
 def _api_key(row: tuple[str, str, bytes, str, str | None, int, str, int | None]) -> ApiKey:
-    """A scope that only another version knows grants nothing here."""
+    """Read an API key. A scope that this version does not know grants nothing."""
     id_, name, digest, scopes, pixels, created_at, made_by, revoked_at = row
     return ApiKey(
         id=id_,
@@ -174,7 +174,7 @@ def _entry(row: tuple[int, int, str, str, str, str, bytes]) -> AuditEntry:
 
 
 def listed(names: Iterable[str] | None) -> str | None:
-    """Return names in their stored form."""
+    """Encode names as they are stored."""
     return None if names is None else msgspec.json.encode(list(names)).decode()
 
 

@@ -23,7 +23,7 @@ from twite.stores.sql.statements import SqlConnection, as_json, query
 _PAGE: Final = 1_000
 _BODIES: Final = 250
 _IDS: Final = re.compile(rb'"conversion_id":\s*"?((?:[^",}\\]|\\.)*)')
-# Texts that are searched separately: (place, statement).
+# Where other texts are stored that must be searched: (place, statement).
 _TEXTS: Final[tuple[tuple[Place, str], ...]] = (
     ("answer", "answers_after"),
     ("reason", "reasons_after"),
@@ -67,8 +67,8 @@ class Search:
         self._of_source: dict[str, set[str]] = defaultdict(set)
         self._of_pixel: dict[str, set[str]] = defaultdict(set)
         self._cuts: dict[int, ErasedText] = {}
-        # The last submission of the first pass. Later ones are for the next search; otherwise, this
-        # one would not end while more data of the person is received.
+        # The last submission of the first pass. Later submissions are left to the next search;
+        # otherwise, this search would not end while more data about the person is received.
         self._last: int | None = None
 
     def run(self) -> EraseTraces:
@@ -121,7 +121,8 @@ class Search:
         if hit.state == State.SENDING:
             self._in_progress.add(hit.id)
         if hit.conversion_id.startswith(PREFIX) or hit.pixel.startswith(TAG):
-            # An erased conversion has no id any more; the id of a tag delivery is derived.
+            # Do not search for these ids: an erased conversion has none any more, and that of a tag
+            # delivery is derived.
             return
         self._of_source[hit.source].add(hit.conversion_id)
         self._of_pixel[hit.pixel].add(hit.conversion_id)
@@ -163,7 +164,7 @@ class Search:
             self._last = last
 
     def _became(self, first: int, entries: int, named: Sequence[str], *, alone: bool) -> None:
-        """Add the conversions of the erased positions of a submission."""
+        """Add the conversions that a submission's erased positions became."""
         for row in self._connection.execute(
             query("conversions_between"), {"first": first, "end": first + entries}
         ):
@@ -206,7 +207,7 @@ class Search:
                     yield SearchText(place="answer", of=attempt)
 
     def _rejections(self) -> Iterator[SearchText]:
-        """Find rejections with the identifiers, with an erased id, or with either in their text."""
+        """Find rejections whose data or text contains the identifiers or an erased id."""
         salt = bytes(self._connection.execute(query("read_deployment")).fetchone()[0])
         own = frozenset(marks((word.decode() for word in self._whom.words), salt=salt))
         for key, source, conversion_id, found, text in kept_rejections(self._connection):
@@ -247,7 +248,7 @@ class Search:
 
 
 def search(connection: SqlConnection, wanted: EraseSearch) -> EraseTraces:
-    """Return the rows and texts that name the person."""
+    """Return the rows and texts that identify the person."""
     return Search(connection, wanted).run()
 
 

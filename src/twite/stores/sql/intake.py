@@ -31,28 +31,28 @@ def record(session: WriterSession, submissions: Sequence[Submission]) -> list[Re
 
 
 class _Page:
-    """The rows of one group of submissions, flattened, ready for statements of many rows."""
+    """The rows of one group of submissions, flattened for statements that insert many rows."""
 
     def __init__(self, session: WriterSession) -> None:
         self._session = session
         self._submissions: list[object] = []
         self._wanted: list[WantedKey] = []
         self._suppressions: list[object] = []
-        # One row per entry, until duplicates are known: (id, submission, lane, entry, account, at).
+        # One row per entry, duplicates included: (id, submission, lane, entry, account, at).
         self._conversions: list[tuple[int, int, int, AcceptedConversion, int, int]] = []
         self._tally: dict[int, list[int]] = {}
-        # For each (source, pixel, event): the account, the lane, and the counts of the account.
+        # By (source, pixel, event): the account, the lane, and the counts of the account.
         self._places: dict[tuple[str, str, str], tuple[int, int, list[int]]] = {}
         self._ignored = rejections.IgnoredCounts()
         self._sightings = sightings.Seen()
         self._rejected: rejections.Rejected = {}
-        # Flaws of match keys, with the id of the first entry of their submission.
+        # Submissions with flawed match keys, each after the id of its first entry.
         self._flawed: list[tuple[int, Submission]] = []
         self._at = 0  # the latest time of receipt
-        # The first id of each submission, and the positions of its entries.
+        # The submissions, and the first id of each.
         self._firsts: list[int] = []
         self._taken: list[Submission] = []
-        # Positions in `_taken` of submissions whose name another request has.
+        # Positions in `_taken` of submissions whose idempotency key another request has.
         self._conflicts: set[int] = set()
 
     def add(self, submission: Submission) -> None:
@@ -67,7 +67,7 @@ class _Page:
         if submission.ignored or submission.unfired:
             rejections.count_ignored(self._ignored, submission)
         if not entries and not submission.refusals:
-            # It cannot be queried later, so no row is written.
+            # Such a submission cannot be queried later, so no row is written.
             self._firsts.append(0)
             self._taken.append(submission)
             return
@@ -82,8 +82,8 @@ class _Page:
             counts[_RECEIVED] += 1
             counts[_REJECTED] += 1
             self._rejected.setdefault(account, []).append((submission, refusal))
-        # For a request that was rejected as a whole, only the rejections are stored, so a client
-        # with only bad requests writes no more than their ring buffer.
+        # If a request was rejected as a whole, only the rejections are stored, so a client with
+        # only bad requests writes no more than the ring buffer of rejections.
         number = session.next_submission() if entries else 0
         if entries:
             self._submissions += (
@@ -197,7 +197,7 @@ class _Page:
                 session.tally.flaw(day, account, lane, flaw, delivery)
 
     def _take_keys(self, contest: KeyContest) -> Mapping[int, int]:
-        """Assign the keys; return the ids of deliveries whose key another delivery has."""
+        """Assign the keys; return the deliveries whose key another has, with its holder."""
         if not self._wanted:
             return {}
         late = self._session.keys.take(self._wanted, contest)
@@ -241,14 +241,15 @@ class _Page:
 
 
 def _places_of(refusals: Sequence[RejectedConversion]) -> bytes:
-    """Return the indexes of rejected conversions; accepted ones have the remaining indexes."""
+    """Encode the indexes of rejected conversions; all other indexes are those of accepted ones."""
     return msgspec.json.encode([{"index": refusal.index} for refusal in refusals])
 
 
 def _conflicts(session: WriterSession, submission: Submission) -> bool:
-    """Return whether another request has its name; store a new name.
+    """Return whether a different request has used this idempotency key; store the key if it is new.
 
-    A name is kept as long as a dedup key. Each new name deletes a few expired ones.
+    An idempotency key is stored for as long as a dedup key. Each new one deletes a few expired
+    ones.
     """
     name = submission.idempotency
     if name is None:

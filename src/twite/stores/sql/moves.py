@@ -35,14 +35,14 @@ from twite.stores.sql.directory import note
 from twite.stores.sql.outbox import withdraw
 from twite.stores.sql.statements import SqlConnection, as_json, query
 
-# The number of deliveries moved by one statement: a few milliseconds of the writer's time.
+# How many deliveries one statement moves, which takes the writer a few milliseconds.
 SLICE: Final = 250
-# The number of deliveries that need about six statements each.
+# How many are moved at once if each needs about six statements.
 _EDITED: Final = 50
 
 
 class SqlMoves:
-    """Implements Moves, and what engines share of Outbox. Store classes inherit it."""
+    """Implements Moves, and the part of Outbox that engines share. Store classes inherit it."""
 
     _database: Database
 
@@ -217,7 +217,7 @@ _TAGS: Final = {"first": PREFIX, "beyond": PREFIX + "\U0010ffff"}
 
 
 def heads(connection: SqlConnection) -> list[tuple[bytes, int]]:
-    """Return (first 6 bytes of a sealed text, number of payloads that start with them)."""
+    """Return pairs: the first 6 bytes of sealed texts, and how many payloads begin with them."""
     found = []
     for head, many in connection.execute(query("payload_heads"), _TAGS).fetchall():
         try:
@@ -228,7 +228,7 @@ def heads(connection: SqlConnection) -> list[tuple[bytes, int]]:
 
 
 def rewritten(session: WriterSession, write: Write, *, after: int, limit: int) -> RewrittenPayloads:
-    """Rewrite payloads among `limit` unsettled deliveries after `after`."""
+    """Rewrite the payloads of the next `limit` unsettled deliveries after `after`."""
     many, last = session.run("outbox_after", after=after, limit=limit).fetchone()
     if not many:
         return RewrittenPayloads()
@@ -252,10 +252,10 @@ def _written(session: WriterSession, write: Write, row: Sequence[object]) -> boo
         received_at=received_at,
         conversion_id=conversion_id,
     )
-    # Payloads from before checksums were introduced are claimed without a check.
+    # Payloads that are older than checksums are claimed without a check.
     unsummed = total is None and delivery <= session.unsummed
     if total != adds_up(body=body) and not unsummed:
-        return False  # a claim must detect the damage
+        return False  # leave the damage to be detected by a claim
     anew = write(pixel, body)
     if anew is None:
         return False

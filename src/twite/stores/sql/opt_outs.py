@@ -1,4 +1,4 @@
-"""Opt-out list: the keys of people who opted out, as a copy in memory."""
+"""Opt-out list: a copy in memory of the keys of people who opted out."""
 
 from collections.abc import Iterable, Sequence
 
@@ -23,7 +23,7 @@ class OptOutList:
         self.keys = {key for (key,) in self._run("opt_outs")}
 
     def revoke(self, keys: Sequence[bytes], *, now: int) -> None:
-        """Add keys to the list. A listed key keeps its time."""
+        """Add keys to the list. The time of a key that is already listed does not change."""
         for key in keys:
             self._run("add_opt_out", key=key, now=now)
         self.keys.update(keys)

@@ -41,7 +41,7 @@ _Ids: Final = msgspec.json.Decoder(list[int])
 
 
 def claim(session: WriterSession, wish: Claim, *, damaged: list[int]) -> Batch | None:
-    """Lease pending deliveries of one event: the pixel's event with the oldest delivery.
+    """Lease pending deliveries of one event: the event of the pixel with the oldest delivery.
 
     Damaged deliveries become dead letters, and their ids are added to `damaged`. Deliveries of
     people who revoked consent are not sent.
@@ -95,7 +95,7 @@ def claim(session: WriterSession, wish: Claim, *, damaged: list[int]) -> Batch |
 
 
 def withdrawn(session: WriterSession, batch: Batch) -> list[int]:
-    """Return the deliveries of a batch in flight that were denied or opted out since its claim."""
+    """Return the deliveries of a batch in flight whose consent was withdrawn since the claim."""
     listed = set(session.opt_outs.among(batch.deliveries, pixel=batch.pixel))
     gone = listed | session.denied
     return [delivery.id for delivery in batch.deliveries if delivery.id in gone]
@@ -110,7 +110,7 @@ def check(settlement: Settlement) -> None:
 def settle(session: WriterSession, settlement: Settlement) -> int:
     """Write the attempt and the next states.
 
-    Return the number of transitions that came after the lease.
+    Return the number of transitions that came too late, after the end of the lease.
     """
     lease = settlement.lease
     settled = 0
@@ -178,8 +178,8 @@ def expire(
 ) -> int:
     """End the leases that expire before a time; return the number of freed deliveries.
 
-    `died` is whether their process crashed, possibly because of one of them. `leases` is the name
-    of the statement that selects them.
+    `died` is whether the process that held the leases crashed, possibly because of a delivery.
+    `leases` is the name of the statement that selects the leases.
     """
     freed = 0
     expired = session.run(leases, now=now, furthest=furthest).fetchall()
@@ -238,7 +238,7 @@ def withdraw_denied(session: WriterSession) -> None:
 
 
 def _told_at(session: WriterSession, settlement: Settlement) -> int:
-    """Return the time of the latest attempt; without an attempt, of the claim."""
+    """Return the time of the latest attempt; if there was none, the time of the claim."""
     if settlement.attempt is not None:
         return settlement.attempt.at
     return _claimed_at(session, settlement.lease)
@@ -351,7 +351,7 @@ def _move(session: WriterSession, transition: Transition, *, lease: int, at: int
 def _count_crashes(
     session: WriterSession, *, lease: int, deliveries: str, alone: bool, at: int | None
 ) -> int:
-    """Record a sender crash with these deliveries, and give up those with too many crashes.
+    """Record that the sender crashed with these deliveries; give up those with too many crashes.
 
     Returns how many were given up.
     """

@@ -88,25 +88,26 @@ def erase(session: WriterSession, erasing: EraseStore, *, now: int) -> int:
     if rejected:
         rejections.drop(session, rejected)
     if erasing.anew:
-        # Its pages were split during inserts, so their unused parts may contain copies.
+        # The unused parts of pages that were split during inserts may contain copies.
         session.run("index_anew")
     return done
 
 
 def digest_of(conversion_id: str, *, salt: bytes) -> str:
-    """Return the replacement of a conversion id: stable, and only in this deployment."""
+    """Return the replacement for a conversion id: always the same, but only in this deployment."""
     found = hmac.digest(salt, f"{PREFIX}\0{conversion_id}".encode(), "sha256")
     return f"{PREFIX}{found.hex()[:_DIGITS]}"
 
 
 def _conversions(session: WriterSession, erasing: EraseStore, *, now: int) -> int:
-    # A sender has the delivery in memory: its result is checked again.
+    # Deliveries being sent are left out: the sender has them in memory, and they are checked again
+    # when the result is recorded.
     found = session.run("to_erase", deliveries=as_json(erasing.conversions))
     rows = [row for row in found.fetchall() if row[-1] != State.SENDING]
     withdraw(session.run, [row[0] for row in rows], now=now, reason=ERASED)
     salt = bytes(session.run("read_deployment").fetchone()[0])
     for id_, lane, pixel, event, name, _suppressed, received_at, size, _ in rows:
-        # Pruning would search for it under the erased name.
+        # Remove it now: pruning would search for the erased name.
         session.run("forget_suppression", key=dedup_key(pixel, event, name), delivery=id_)
         named = name if name.startswith(PREFIX) else digest_of(name, salt=salt)
         body = _filled(b"", size and size + len(name.encode()) - len(named))
@@ -129,7 +130,7 @@ def _cut(session: WriterSession, erased: ErasedText) -> None:
     if row is None:
         return
     body, refusals, unfired = row
-    # Without positions: the rest of the body, apart from its conversions.
+    # If `places` is empty, only data beside the body names the person, so the body stays.
     left = body if erased.places == () else _filled(cut(body, erased.places), len(body))
     session.run(
         "cut_submission",
@@ -141,7 +142,7 @@ def _cut(session: WriterSession, erased: ErasedText) -> None:
 
 
 def _filled(left: bytes, size: int) -> bytes:
-    """Return the rest with its former length: an empty object, or JSON followed by spaces.
+    """Pad what is left to its former length: an empty object, or JSON followed by spaces.
 
     A row of the same length is overwritten in place. If a row shrinks, SQLite moves its neighbours,
     and leaves copies of them in the unused part of pages.
@@ -150,7 +151,7 @@ def _filled(left: bytes, size: int) -> bytes:
 
 
 def _without(refusals: bytes | None, places: Sequence[int] | None) -> bytes | None:
-    """Return rejections without the details of some conversions, or of all; codes stay."""
+    """Return rejections without details of some conversions, or of all; only the codes stay."""
     if refusals is None:
         return None
     decoded = msgspec.json.decode(refusals)
@@ -169,9 +170,9 @@ def _empty(session: WriterSession, text: SearchText) -> None:
 
 
 def _unname(session: WriterSession, goes: Callable[[str], bool]) -> None:
-    """Count ignored items with erased names under another name.
+    """Move the counts of ignored items with an erased name to another name.
 
-    The table is written again: its pages were split during inserts, and may contain copies.
+    The whole table is written again, because pages that were split may contain copies of old rows.
     """
     rows = session.run("ignored", since=0).fetchall()
     session.run("forget_all_ignored")

@@ -29,7 +29,7 @@ Row = tuple[int, int, int, int]
 
 
 class PruningPlace(msgspec.Struct, frozen=True, kw_only=True):
-    """How far pruning has come; see the table."""
+    """How far pruning has come: the row of the table `pruning`."""
 
     bodies: int
     lives: int
@@ -38,12 +38,12 @@ class PruningPlace(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SqlPruner(Generic[B]):
-    """Prunes old rows in small slices between commits. Engines add how dedup keys are forgotten.
+    """Prunes old rows in small slices between commits. Engines add the pruning of dedup keys.
 
-    Submissions are in the order of receipt, so pruning of each kind is a scan with a stored
-    position. A conversion that is not settled by then is a straggler, and is checked again until it
-    is settled. Accounts are never changed. The last submission and the last attempt stay, because
-    new ids continue from them. `Retention` has the retention of each kind.
+    Submissions are ordered by time of receipt, so for each kind of data, pruning is a scan with a
+    stored position. A conversion that is not settled when the scan passes it is a straggler, and is
+    checked again until it is settled. Accounts are never changed. The last submission and the last
+    attempt stay, because new ids continue from them. `Retention` has the retention of each kind.
     """
 
     def __init__(self, keeping: Retention) -> None:
@@ -52,7 +52,7 @@ class SqlPruner(Generic[B]):
         self._straggler = 0
 
     def slice(self, session: B, *, now: int, most: int) -> int:
-        """Prune up to about `most` conversions of one kind; return the amount, 0 for none."""
+        """Prune data of one kind, of about `most` conversions; return of how many, 0 if of none."""
         steps = (
             self._bodies,
             self._histories,
@@ -118,7 +118,7 @@ class SqlPruner(Generic[B]):
                 session.run("empty_conversions", **span)
                 session.run("empty_amended", **span)
             session.run("forget_straggler", delivery=delivery)
-        # Then start from the first again.
+        # After the last page, start from the first straggler again.
         self._straggler = rows[-1][0] if len(rows) == most else 0
         return len(rows) if len(rows) == most else 0
 
@@ -127,7 +127,7 @@ class SqlPruner(Generic[B]):
         return session.run("forget_attempts", before=before, limit=most).rowcount
 
     def _ignored(self, session: B, now: int, most: int) -> int:
-        del most  # a day has few names
+        del most  # there are only a few names per day
         return session.run("forget_ignored", before=(now - self._keeping.lives) // DAY).rowcount
 
     def _rejections(self, session: B, now: int, most: int) -> int:
@@ -154,9 +154,9 @@ def _old(
 
 
 def _past(session: WriterSession, rows: Sequence[Row], *, now: int, keep: int) -> Sequence[Row]:
-    """Return the old rows before the first that is not old.
+    """Return the old rows, up to the first row that is not old.
 
-    A row that was written by a wrong clock counts as old as the next row with a plausible time.
+    A row with the time of a wrong clock counts as as old as the next row with a plausible time.
     """
     old = list(takewhile(lambda row: row[3] < now - keep or row[3] > now + _AHEAD, rows))
     if old and old[-1][3] > now + _AHEAD:

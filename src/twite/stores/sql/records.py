@@ -29,7 +29,7 @@ def history(
 ) -> list[History]:
     """Return the histories of a conversion id, found by the dedup key of each event.
 
-    This includes histories of tags whose ids are derived from it.
+    This includes histories of tags, whose ids are derived from the conversion's.
     """
     with view(connection):
         if events is None:
@@ -78,7 +78,7 @@ def accounts(connection: SqlConnection) -> list[ConversionCounts]:
 
 
 def spent(connection: SqlConnection, *, since: int) -> dict[str, list[tuple[int, int]]]:
-    """Return (time, conversions) of each attempt since a time, by pixel."""
+    """Return time and number of conversions of each attempt since a time, by pixel."""
     by_pixel: dict[str, list[tuple[int, int]]] = {}
     for pixel, at, size in connection.execute(query("spent"), {"since": since}).fetchall():
         by_pixel.setdefault(pixel, []).append((at, size))
@@ -178,7 +178,7 @@ def histories(connection: SqlConnection, deliveries: Sequence[int]) -> list[Hist
 
 
 def _rivals(connection: SqlConnection, deliveries: Sequence[int]) -> dict[int, Rival]:
-    """Return the other copies that rival dead and held deliveries."""
+    """Return, for each dead or held delivery, another copy that rivals it."""
 
     def run(name: str, /, **values: object) -> Cursor:
         return connection.execute(query(name), values)
@@ -207,7 +207,7 @@ _Unfired = list[tuple[str, str, list[int]]]
 
 
 def unfired_kept(submission: Submission) -> bytes | None:
-    """Encode the tags that did not fire for stored conversions; None if there are none."""
+    """Encode which tags did not fire for which stored conversions; None if all fired."""
     places = {entry.index: place for place, entry in enumerate(submission.entries)}
     found: dict[tuple[str, str], list[int]] = {}
     for unfired in submission.unfired:

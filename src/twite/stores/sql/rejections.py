@@ -1,4 +1,4 @@
-"""Rejected conversions: write them with their submission, and keep the latest of each account.
+"""Rejected conversions: write them with their submission, up to a limit for each account.
 
 A row's id is its account and its place in the account's ring buffer. At the limit, a new row
 overwrites the account's oldest, so a flood of bad requests neither grows the table nor displaces
@@ -36,7 +36,7 @@ Rejected = dict[int, list[tuple[Submission, RejectedConversion]]]
 
 
 class _StoredRejection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The encoded column of a row."""
+    """The content of a row's encoded column."""
 
     endpoint: str = msgspec.field(name="door")
     receipt: str
@@ -48,7 +48,7 @@ class _StoredRejection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
 
 
 def add(session: WriterSession, rejected: Rejected) -> None:
-    """Write rejections inside the running transaction, after their accounts were counted."""
+    """Write rejections inside the running transaction. Count them in their accounts before."""
     rows: list[object] = []
     for account, some in sorted(rejected.items(), key=itemgetter(0)):
         counted = int(session.run("rejected_so_far", account=account).fetchone()[0])
@@ -117,7 +117,7 @@ def drop(session: WriterSession, keys: Collection[str]) -> None:
 
 
 def _key(id_: int, at: int) -> str:
-    """Return an id of a row that a later row in the same place does not have."""
+    """Return an id for a row; a later row in the same place has a different one."""
     return f"{id_}@{at}"
 
 
@@ -143,7 +143,7 @@ def count_ignored(tally: IgnoredCounts, submission: Submission) -> None:
 
 
 def add_ignored(session: WriterSession, tally: IgnoredCounts) -> None:
-    """Add to the counts. If there are too many names, the latest are counted as OTHER."""
+    """Add to the counts. After too many different names, new ones are counted as OTHER."""
     for (day, source, endpoint, name, reason), times in sorted(tally.items()):
         session.run(
             "count_ignored",

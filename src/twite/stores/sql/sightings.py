@@ -45,7 +45,7 @@ def add(session: WriterSession, seen: Seen) -> None:
 def twins(
     connection: SqlConnection, *, pixel: str, event: str, conversion_id: str
 ) -> list[PixelReport]:
-    """Return the first reports of a conversion id to X's pixel."""
+    """Return the first times that a conversion id was reported to X's pixel."""
     values = {
         "pixel": pixel,
         "event": event,

@@ -15,9 +15,9 @@ _NUMBERED: Final = re.compile(r"([0-9]{4})_\w+\.sql")
 _ROW: Final = re.compile(r"VALUES (\([^()]+\))")
 
 # In SQLite, a statement of 256 rows costs little more per row than one of 1,000. Each statement
-# releases the interpreter's lock and must acquire it again. The usual group, of up to 64 rows, is
-# therefore one statement of any size; larger groups use powers of two, which keeps the number of
-# different statements small.
+# releases the interpreter's lock and must acquire it again. So a usual group, of up to 64 rows, is
+# one statement of exactly that size; larger groups use powers of two, so that there are few
+# different statements.
 MOST_ROWS: Final = 256
 _ANY_SIZE: Final = 64
 
@@ -84,12 +84,12 @@ def as_json(values: Iterable[int | str]) -> str:
 
 
 def record_of(kind: type[T], row: Sequence[object]) -> T:
-    """Return a record whose fields are the columns of a row, in their order."""
+    """Build a record whose fields are the columns of a row, in the same order."""
     return kind(**dict(zip(kind.__struct_fields__, row, strict=True)))
 
 
 def slices(count: int) -> list[tuple[int, int]]:
-    """Split a number of rows into a few (start, size), with sizes whose statements are cached."""
+    """Split rows into a few slices (start, size); statements of these sizes are cached."""
     cut = []
     start = 0
     while start < count:
@@ -106,7 +106,7 @@ def _bare(body: str) -> str:
     return "\n".join(lines).rstrip(";")
 
 
-# The state of a delivery; SQLite records some sends only in the lease.
+# The state of a delivery. SQLite records only in the lease that some deliveries are being sent.
 SHOWN_STATE: Final = """CASE WHEN outbox.id IN (
     SELECT claimed.value FROM lease CROSS JOIN json_each(lease.deliveries) AS claimed
     WHERE lease.unmarked) THEN 'sending' ELSE outbox.state END"""

@@ -54,7 +54,7 @@ class TallyWriter:
         self._cleared = 0  # the hour of the last deletion of old counts
 
     def flow(self, at: int, account: int, counts: Iterable[int], *, first: int = RECEIVED) -> None:
-        """Count traffic at a time; `counts` are the values of the fields from `first` on."""
+        """Count traffic at a time; `counts` has the values of the fields, `first` and later."""
         key = at // MINUTE, account
         sums = self._flows.get(key)
         if sums is None:
@@ -63,7 +63,7 @@ class TallyWriter:
             sums[place] += many
 
     def delivered(self, at: int, account: int, received: Mapping[int, int]) -> None:
-        """Count accepted deliveries; `received` is their number by time of receipt."""
+        """Count deliveries that X accepted; `received` is their number by time of receipt."""
         self.flow(at, account, (sum(received.values()),), first=DELIVERED)
         minute = at // MINUTE
         for received_at, many in received.items():
