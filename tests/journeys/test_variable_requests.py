@@ -121,4 +121,4 @@ def test_trigger_is_decided_once_by_the_run_and_shown_in_the_history(tmp_path, x
     assert counts == (6, 5, 1, 0)
     assert "because      the tag did not fire: none of its triggers matches" in shown[1]
     assert "a lookup that decides whether the tag fires failed (503)" in shown[2]
-    assert "look-up" not in shown[0]
+    assert "lookup" not in shown[0]

@@ -1,7 +1,7 @@
 """Erase a person from the store without changing the accounting.
 
-    search        on a read-only connection alongside the owner: `EraseTraces` block put the
-    identifiers on the opt-out list
+    search        on a read-only connection, next to the owner of the store: `EraseTraces`
+    block         put the identifiers on the opt-out list
     erase         by row ids, in slices between commits: `EraseStore`
     search again  until nothing is found; then empty the write-ahead log
 

@@ -40,10 +40,10 @@ class StoredCredentials(msgspec.Struct, frozen=True, kw_only=True):
     pixel_token: PixelToken | None = None
 
     def given_to(self, written: Destination) -> Destination:
-        """Return a destination of the settings, with its stored credentials added.
+        """Return a destination from the settings, with these credentials added.
 
-        For each kind, credentials in the settings override stored ones. If there are two kinds, the
-        pixel token is the new one.
+        For each kind, credentials in the settings override stored ones. If there are both kinds,
+        the pixel token is used first, and OAuth is the fallback.
         """
         own = (written.credentials, written.fallback)
         token = next(
@@ -75,7 +75,7 @@ class CredentialStore:
     ) -> None:
         """Store OAuth credentials from a sign-in, replacing earlier ones.
 
-        Raises LedgerUnavailable, and NotOpened if a running gateway has another key.
+        Raises LedgerUnavailable; NotOpened if a running gateway uses another key.
         """
         kept = _SignedIn(**in_plain_text(keys), screen_name=screen_name)
         await self._secret_store.put(
@@ -114,14 +114,14 @@ class CredentialStore:
         return found
 
     async def take_up(self) -> None:
-        """Use stored credentials. Without a running gateway, do nothing."""
+        """Make the gateway use the stored credentials. Here, no gateway is running: do nothing."""
 
 
 class CredentialCommands(CredentialStore):
     """The vault of a running gateway.
 
-    Changes take effect before the answer. Commands on the same machine seal secrets with the shared
-    key, so no secret is sent in plain text.
+    Changes take effect before the command is answered. Commands on the same machine seal secrets
+    with the same key, so no secret is sent in plain text.
     """
 
     def __init__(
@@ -137,11 +137,11 @@ class CredentialCommands(CredentialStore):
         passed: Callable[[], Awaitable[None]],
         note: Callable[[AuditEvent], Awaitable[None]],
     ) -> None:
-        """`key` reads the settings' keys again; `written` contains the pixels of the settings.
+        """`key` reads the keys in the settings again; `written` has the pixels of the settings.
 
         `destinations` are the pixels in use; `send_to` replaces the credentials that a pixel's
-        worker uses; `outbox` holds the queued tag payloads; `passed` waits
-        until requests being accepted are on disk; `note` writes into the audit log.
+        worker uses; `outbox` has the queued tag payloads; `passed` waits until requests that are
+        being accepted are on disk; `note` writes to the audit log.
         """
         super().__init__(secret_store)
         self._seal = seal
@@ -166,9 +166,9 @@ class CredentialCommands(CredentialStore):
                     self._send_to(now)
 
     async def follow(self) -> None:
-        """Use what another gateway or a command has stored.
+        """Use the credentials that another gateway or a command has stored.
 
-        If another key sealed it, read the keys of the settings again. Raises NotOpened,
+        If they were sealed with another key, read the keys in the settings again. Raises NotOpened,
         SettingsError, LedgerUnavailable.
         """
         try:
@@ -204,7 +204,7 @@ class CredentialCommands(CredentialStore):
         return len(secrets)
 
     async def reseal_payloads(self, *, after: int) -> RewrittenPayloads:
-        """Reseal some tag payloads, after a delivery. Raises LedgerUnavailable."""
+        """Reseal some payloads of deliveries with an id above `after`. Raises LedgerUnavailable."""
         return await self._resealing.some(after=after)
 
 

@@ -69,7 +69,8 @@ def _trigger(
 ) -> ExplainedTrigger:
     """Return the verdict.
 
-    The first part that does not match decides, or else one that needs a look-up, or the last one.
+    The first part that does not match decides. If there is none, the last part that needs a lookup
+    decides, or else the last part.
     """
     name, decided, left = trigger.name, "it has no condition", ""
     undecided: ExplainedTrigger | None = None
@@ -81,7 +82,7 @@ def _trigger(
             left = f"{other} does not match"
             return ExplainedTrigger(name=name, matches=False, decided=decided, left=left)
         if found is None:
-            left = f"? ({other} needs a look-up)"
+            left = f"? ({other} needs a lookup)"
             undecided = ExplainedTrigger(name=name, matches=None, decided=decided, left=left)
     for condition in trigger.when:
         decided = spelled_out(condition)

@@ -30,7 +30,7 @@ from twite.gateway.preview.trace import RequestTrace, set_current
 from twite.gateway.tags.run.payload import TagPayload, persons_in
 
 MOST_NESTED: Final = 5
-# Events created by one run and by the runs that its events cause.
+# The most events created by one run together with the runs that its events cause.
 MOST_CREATED: Final = 100
 WAITS: Final = 5 * SECOND
 _MOST_ROOTS: Final = 10_000
@@ -48,7 +48,7 @@ class EndedTags:
         self._changed.set()
 
     async def wait(self, names: Iterable[str], *, until: float) -> None:
-        """Wait until each of these tags has ended, or until a time of the event loop."""
+        """Wait until each of these tags has ended, or until the event loop's time is `until`."""
         expected = sorted(names)
         while _lacks(self.tags, expected):
             self._changed.clear()
@@ -78,7 +78,7 @@ class ContainerCalls:
         self._created: OrderedDict[str, set[str]] = OrderedDict()
 
     def denied(self, call: TagCall, payload: TagPayload) -> str | None:
-        """Return why a call creates no event: a limit, or a source that is no longer configured."""
+        """Return why a call may not create an event; None if it may."""
         if len(call.tags) > MOST_NESTED:
             return f"the event was created by {MOST_NESTED} nested calls, which is the limit"
         if payload.source not in self._sources:
@@ -104,7 +104,7 @@ class ContainerCalls:
 
         Raises MalformedRequest, LedgerFull, LedgerUnavailable; nothing is stored then.
         """
-        # In a task, because a trace is recorded by task.
+        # In its own task, because the current trace is set per task.
         return await asyncio.create_task(self._accepted(event, call, payload, trace))
 
     async def _accepted(
@@ -141,10 +141,10 @@ class ContainerCalls:
                 trusted=True,
                 referer=headers.get("referer"),
                 cookies=cookies_of(headers.get("cookie", "")),
-                # The template may have computed the amount from what the page sent.
+                # The template may have computed the amount from data that the page sent.
                 value_limit=source.browser_value_limit if payload.from_page else None,
                 now=payload.at,
-                # The event's consent counts for all events that its tags create.
+                # The event's consent also applies to all events that its tags create.
                 consent=_signals(payload),
             ),
             repeated=[f"runContainer {call.id}"],
@@ -161,7 +161,7 @@ class ContainerCalls:
         )
 
     def expect(self, call: TagCall) -> EndedTags:
-        """Collect the tags of a call's event that end from now on, until `forget`."""
+        """Record which tags of the call's event end from now on, until `forget` is called."""
         return self._ended.setdefault(call.id, EndedTags())
 
     def forget(self, call: TagCall) -> None:
@@ -177,7 +177,7 @@ class ContainerCalls:
 def _signals(payload: TagPayload) -> dict[str, str | bool]:
     """Return the signals of a payload's event and of its request."""
     signals = signals_of(payload.event, opted_out=False)
-    # An unreadable signal is not granted, but does not deny either.
+    # An unreadable signal is neither a grant nor a denial.
     granted = {
         name: is_granted
         for name, is_granted in payload.granted.items()

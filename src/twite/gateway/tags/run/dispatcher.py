@@ -1,8 +1,8 @@
 """Tag dispatcher: for an incoming event, make a delivery for each tag that fires.
 
 Decisions are made in memory, on the received event; the queue stores payloads (see `payload.py`).
-The fields of a tag are evaluated when it runs: its keys are never stored, and a corrected field
-applies to queued payloads, too.
+The fields of a tag are evaluated when the tag runs. Therefore secrets in fields are never stored,
+and a corrected field also applies to queued payloads.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -66,7 +66,7 @@ _KNOWN: Final = frozenset(name for group in SPELLINGS for name in group)
 class TagDispatcher:
     """Decides which tags fire. `seal` protects payloads of tags that need raw identifiers.
 
-    `known` contains the event names that get their own count.
+    `known` contains the event names that are counted separately.
     """
 
     container_configs: Sequence[ContainerConfig]
@@ -84,7 +84,7 @@ class TagDispatcher:
     _ingest: IngestEvaluation = field(init=False)
     _known: frozenset[str] = field(init=False)
     _draws: bool = field(init=False)
-    # By pixel, and whether triggers are pending.
+    # By (pixel, whether triggers are pending).
     _readable: dict[tuple[str, bool], ReadableRequest] = field(init=False)
     _calling: frozenset[str] = field(init=False)
 
@@ -100,7 +100,7 @@ class TagDispatcher:
             for container_config in self.container_configs
             for variable in container_config.container.variables
         ) or any(
-            # The event's deliveries find each other by its random number.
+            # The deliveries of an event recognize each other by the event's random number.
             tag.setup is not None or tag.teardown is not None
             for container_config in self.container_configs
             for tag in container_config.container.tags
@@ -182,7 +182,8 @@ class TagDispatcher:
                     trace, parsed, container_configs=self.container_configs, ingest=self._ingest
                 )
             for container_config in self.container_configs:
-                # Payloads contain the request as received, without the settings' headers.
+                # Payloads contain the request as received, without the headers that the settings
+                # add.
                 seen = structs.replace(occasion, request=container_config.completed(request))
                 known = self._ingest.cache(container_config)
                 planned = await self._planned(container_config, seen, source.name, known)
@@ -244,7 +245,7 @@ class TagDispatcher:
         verdict, name = parsed.verdict, parsed.name
         event = name if name in self._known else OTHER
         called = identity = parsed.remark.conversion_id or self._identity(parsed, rule.pixel)
-        # Only the key is stored, so its inputs must differ between events.
+        # Only the dedup key is stored, so its inputs must differ between event names.
         if event == OTHER:
             identity = f"{name}/{identity}"
         if fired.tag.firing is parts.Firing.EACH_TRIGGER:
@@ -282,7 +283,7 @@ class TagDispatcher:
         origin: EventOrigin,
     ) -> TagPayload:
         if parsed.is_suppressed:
-            # Without personal data and event data.
+            # The payload has no personal data and no event data.
             return TagPayload(pixel=parsed.source.pixel, at=0, event={"event_name": parsed.name})
         hashed = rule.persons is PersonHandling.HASHED
         occasion = parsed.occasion
@@ -339,7 +340,7 @@ class TagDispatcher:
 
 
 def _as_read(payload: TagPayload, rule: TagRule, *, pixels: bool) -> TagPayload:
-    """Return a payload as the durable run will read it."""
+    """Return the payload in the form in which the durable run will read it."""
     read_back = read(written(payload, name=rule.pixel), name=rule.pixel)
     return structs.replace(read_back, pixels=pixels)
 
@@ -354,7 +355,7 @@ def _held_with(
 
 
 class _NoTemplates:
-    """The dispatcher of containers without variables that run code."""
+    """For containers without variables that run template code."""
 
     def value(self, template: object, fields: object, occasion: object) -> None:
         raise AssertionError(f"{template}, {fields}, {occasion}: no variable has a template")

@@ -56,7 +56,7 @@ class DryRuns:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, pixel: str, body: bytes, trace: RequestTrace) -> None:
-        """Begin a run of a tag's entry; beyond the limit, nothing runs."""
+        """Begin a run of a tag's entry, unless too many are in progress."""
         if pixel in self._rules and len(self._tasks) < MOST_PENDING:
             task = asyncio.create_task(self._run(pixel, body, trace))
             self._tasks.add(task)

@@ -47,8 +47,8 @@ _Running = asyncio.Task[_Effects | None]
 class FirstTurns:
     """Runs first turns, for at most `within` milliseconds per request; 0 runs none.
 
-    Turns of one tag run one after another. While a turn of a tag is late, the tag gets no other
-    turn: see `late`.
+    The turns of one tag run one after another. While a turn of a tag is late (see `late`), the tag
+    gets no other turn.
     """
 
     engine_pool: EnginePool
@@ -60,7 +60,7 @@ class FirstTurns:
     late: dict[str, set[_Running]] = field(init=False, default_factory=dict)
 
     def deadline(self) -> float:
-        """Return the response time of a request received now, by the event loop's clock."""
+        """Return the event loop's time when a request received now must be answered."""
         return asyncio.get_running_loop().time() + self.within / SECOND
 
     async def run(self, given: RunInput, *, until: float) -> TagResponse | None:
@@ -105,7 +105,7 @@ class FirstTurns:
         task.add_done_callback(ended)
 
     def _may_run(self, rule: TagRule) -> bool:
-        """Whether the tag is not on probation, and was rarely too slow."""
+        """Whether the tag is not on probation, and has CPU time left for first turns."""
         trials = self.engine_pool.trials
         whose = f"tag {rule.name}"
         return trials.rest(whose) is None and trials.share(f"{whose}, first turn").is_left
@@ -117,7 +117,7 @@ class FirstTurns:
         worker = self.engine_pool.worker(given.rule.pixel)
 
         def may_begin() -> bool:
-            # Other turns may have taken all the time.
+            # Other turns may have used up the time.
             return loop.time() < until and not trials.begin(whose)
 
         first = _FirstTurn(given, worker, self.storage, may_begin=may_begin)
@@ -128,7 +128,7 @@ class FirstTurns:
             first.begun = False
             trials.lose(whose, lost)
         except (_TurnSkipped, TemplateUnusable):
-            pass  # the durable run reports it
+            pass  # the durable run reports the reason
         except Exception as error:  # noqa: BLE001  the event must be stored, whatever it is
             self.observer.see(Troubled(where=TroublePlace.TAG, reason=type(error).__name__))
         finally:
@@ -175,13 +175,14 @@ def _record(
 
 
 class _TurnSkipped(Exception):
-    """The tag is on probation, or it is too late."""
+    """The turn was not begun: the tag is on probation, or there is no time left."""
 
 
 class _FirstTurn:
-    """One first turn. `begun`: a turn was begun; `spent`: one exceeded a limit.
+    """One first turn.
 
-    `took` is in CPU seconds.
+    `begun` is whether a turn was begun, `spent` whether a turn exceeded a limit; `took` is in CPU
+    seconds.
     """
 
     def __init__(
@@ -196,7 +197,7 @@ class _FirstTurn:
         self._worker = worker
         self._storage = storage
         self._may_begin = may_begin
-        # Under a separate name, because deliveries of the tag wait in another queue.
+        # Under a separate name, because the tag's deliveries wait in the queue of its own name.
         self._whose = f"{given.rule.pixel}, first turn"
         self._effects: list[tuple[Template, AnyEffect]] = []
         self._listened: set[str] = set()
@@ -245,7 +246,7 @@ class _FirstTurn:
                 cleanup_waits = await self._in_sequence(fired.teardown) is None
         has_ended = turn.error is None and turn.outcome is not RunResult.SILENT
         if callbacks and has_ended and not cleanup_waits:
-            # The tag has run, as have all tags that its callbacks report.
+            # The tag has run, and so have all tags that its callbacks report.
             answers = tuple(_completed(id_, fired, turn) for id_ in callbacks)
             turn = await self._worker.resume(self._whose, run, answers, now=call.now)
             self._record(turn)

@@ -1,8 +1,9 @@
 """Tags that run once per event, although several deliveries of the event contain them.
 
-A setup or cleanup tag of several tags is a part of each of their deliveries, and may have a
-delivery for its own trigger. The first of these runs the tag; the others wait for its end. If it
-succeeded, they continue without it. A restart forgets which tags have run.
+A setup or cleanup tag of several tags is part of each of their deliveries, and may have a delivery
+of its own if it has a trigger. The first of these deliveries runs the tag; the others wait until it
+ends. If it succeeded, they do not run it again. After a restart, it is not known which tags have
+run.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ MOST: Final = 10_000
 
 
 class TagOfEvent(NamedTuple):
-    """A tag of a container, and an event by its receipt and its random draw."""
+    """A tag of a container, and an event: the time of its receipt, and its random number."""
 
     container: int
     at: int
@@ -24,14 +25,14 @@ class TagOfEvent(NamedTuple):
 
 @dataclass(slots=True, eq=False, repr=False)
 class OncePerEvent:
-    """Remembers the latest tags that succeeded, at most `most`."""
+    """Remembers the latest `most` tags that succeeded."""
 
     most: int = MOST
     _running: dict[TagOfEvent, asyncio.Event] = field(init=False, default_factory=dict)
     _succeeded: OrderedDict[TagOfEvent, None] = field(init=False, default_factory=OrderedDict)
 
     async def begin(self, tag: TagOfEvent) -> bool:
-        """Return whether the caller runs the tag, and must call `end`; False if it has succeeded.
+        """Return True if the caller is to run the tag and call `end`, False if it has succeeded.
 
         Waits while another delivery runs the tag.
         """

@@ -1,6 +1,6 @@
 """Outbound requests of one tag run: HTTP requests, and calls to Google's services.
 
-Each has limits. A run may only be repeated if none of its requests may have been sent.
+Each has limits. Some runs may be repeated only if certainly none of their requests was sent.
 """
 
 import asyncio
@@ -56,7 +56,7 @@ class RunContext(msgspec.Struct, frozen=True, kw_only=True):
     # False once another gateway may have claimed the deliveries of this one.
     may_send: Callable[[], bool] = always
     previews: PreviewSessions | None = None
-    container_calls: ContainerCalls | None = None  # None where the container does not run
+    container_calls: ContainerCalls | None = None  # None if this process does not run containers
     once_per_event: OncePerEvent = msgspec.field(default_factory=OncePerEvent)
 
     def trace(self, preview: str) -> RequestTrace | None:
@@ -79,7 +79,7 @@ _LONGEST_WORDS: Final = 1_500
 
 @dataclass(slots=True, eq=False, repr=False)
 class TagOutbound:
-    """Performs the requests of one tag run. `tried` are their outcomes."""
+    """Performs the requests of one tag run. `tried` has their outcomes."""
 
     run_context: RunContext
     _: KW_ONLY
@@ -98,15 +98,15 @@ class TagOutbound:
 
     @property
     def left(self) -> bool:
-        """Whether any request was sent, or may have been."""
+        """Whether any request was sent, or may have been sent."""
         return self._in_progress > 0 or any(request.left for request in self.tried)
 
     @contextmanager
     def looking_up(self) -> Iterator[None]:
         """Count requests within this context as unsent.
 
-        They only look up a value, and may be repeated. Google's container also looks up a variable
-        whenever it needs the value.
+        These requests only look up a value, and may be repeated. Google's container also looks up a
+        variable each time it needs the value.
         """
         self._looks_up = True
         try:
@@ -195,7 +195,7 @@ class TagOutbound:
                 left = counts and leaving.began
                 self.tried.append(RequestOutcome(status=None, words="no answer in time", left=left))
                 raise
-            # A request without the permission is not an attempt: it would be refused again.
+            # A request that was denied a token is not an attempt: it would be denied again.
             if not isinstance(response, GoogleRequestDenied):
                 self.tried.append(self._trial(response, asking, counts=counts))
             return response
@@ -228,14 +228,14 @@ class TagOutbound:
 
 
 class _OutboundAttempt:
-    """One attempt. `began` tells whether bytes may have left; waiting for a token sends none."""
+    """One attempt. `began` is whether bytes may have been sent: not while it waits for a token."""
 
     def __init__(self, count: Callable[[int], None]) -> None:
         self._count = count
         self.began = False
 
     async def out(self, going: Awaitable[T]) -> T:
-        """Await a request, and count it as in progress."""
+        """Wait for a request, and count it as in progress meanwhile."""
         self.began = True
         self._count(1)
         try:
@@ -245,7 +245,7 @@ class _OutboundAttempt:
 
 
 class TemplateRun:
-    """A run begun at `began`. `after` are callbacks to call at the end of the event."""
+    """A template's run, begun at `began`. `after` has callbacks for the end of the event."""
 
     def __init__(self, template: Template, *, began: int) -> None:
         self.template = template

@@ -1,14 +1,17 @@
 """Outcome of a tag run: decide whether its delivery is delivered, retried, held or dead.
 
-| the template | its requests | at least once | at most once | |---|---|---|---| | gtmOnSuccess |
-any result | delivered | delivered | | its engine process ended | any result | held | held | | its
-pending triggers do not match | only look-ups | not fired | not fired | | its pending triggers lack
-a value | only look-ups | retried | retried | | anything else | none was sent | retried | retried |
-| anything else | no answer to one, 408, 425, 429, 5xx, Firestore's 409 | retried | held | |
-anything else | all answered, at least one refused (4xx) | retried MOST_TRIES times, then dead |
-dead | | anything else | all answered, none refused | retried MOST_TRIES times, then dead | held |
+| the template | its requests | at least once | at most once |
+|---|---|---|---|
+| gtmOnSuccess | any result | delivered | delivered |
+| its engine process ended | any result | held | held |
+| its pending triggers do not match | only lookups | not fired | not fired |
+| its pending triggers lack a value | only lookups | retried | retried |
+| anything else | none was sent | retried | retried |
+| anything else | one got no answer, 408, 425, 429, 5xx or Firestore's 409 | retried | held |
+| anything else | all answered, at least one refused (4xx) | MOST_TRIES tries, then dead | dead |
+| anything else | all answered, none refused | MOST_TRIES tries, then dead | held |
 
-After MOST_LOOK_UPS tries, a value missing for pending triggers is undefined.
+After MOST_LOOK_UPS tries, a value that pending triggers lack is taken as undefined.
 """
 
 from typing import Final
@@ -33,10 +36,10 @@ from twite.gtm.template.sandbox import RunResult
 # The maximum number of attempts after a vendor's refusal or a template's error, because retries
 # rarely help.
 MOST_TRIES: Final = 5
-# The maximum number of attempts to look up a value for a trigger: about half an hour.
+# The maximum number of attempts to look up a value for a trigger: they take half an hour.
 MOST_LOOK_UPS: Final = 12
 _TOO_LONG: Final = "it took longer than"
-# The beginnings of the errors for CPU or memory limits, and for any other limit.
+# How errors about CPU or memory limits begin, and how errors about any limit begin.
 _SPENT: Final = ("the run ",)
 _LIMIT: Final = (*_SPENT, _TOO_LONG, "more than ", "it made more than ")
 NOT_FIRED: Final = "the tag did not fire"
@@ -45,11 +48,11 @@ _PASSING: Final = frozenset({408, 425, 429})
 
 
 class RequestOutcome(msgspec.Struct, frozen=True, kw_only=True):
-    """A request of a run.
+    """The outcome of one request of a run.
 
-    `words` is the masked response; `left` is whether it may have been sent. `retry_after` is in
-    milliseconds, if the answer has one. `passing` is whether a retry may get another answer,
-    regardless of the status.
+    `words` is the masked response; `left` is whether the request may have been sent. `retry_after`
+    is in milliseconds, None if the response has none. `passing` is whether a retry may get another
+    response, regardless of the status.
     """
 
     status: int | None
@@ -65,17 +68,17 @@ class RequestOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_refused(self) -> bool:
-        """Whether the vendor refused it for its content."""
+        """Whether the vendor refused the request because of its content."""
         return self.status is not None and 400 <= self.status < 500 and not self.may_pass
 
 
 class RunOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """The outcome of a run.
 
-    `error` is the thrown error, or the exceeded limit. `barred` is why the tag did not run, which a
-    user must fix. `lost` is whether the engine process ended during one of its turns. `notes` are
-    added to the attempt's record. `not_fired` is why pending triggers decided against the tag;
-    `undecided`: they have not decided yet.
+    `error` is the thrown error, or the exceeded limit. `barred` is why the tag did not run: a user
+    must fix that. `lost` is whether the engine process ended during one of the run's turns. `notes`
+    are added to the attempt's record. `not_fired` is why pending triggers did not fire the tag;
+    `undecided` is whether they are still to be evaluated.
     """
 
     outcome: RunResult = RunResult.SILENT
@@ -89,7 +92,7 @@ class RunOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def succeeded(self) -> bool:
-        """Whether the template reported success, and nothing was thrown."""
+        """Whether the template reported success and threw no error."""
         return self.outcome is RunResult.SUCCESS and self.error is None
 
     @property
@@ -104,7 +107,7 @@ class RunOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_spent(self) -> bool:
-        """Whether CPU or memory ran out: such a run costs far more than others."""
+        """Whether the run used up its CPU time or memory: such runs cost far more than others."""
         return self.lost or (self.error is not None and self.error.startswith(_SPENT))
 
     @property
@@ -141,7 +144,7 @@ class RunOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def timed_out(timeout: int) -> str:
-    """Return the error of a run that exceeded its tag's timeout in milliseconds, and a fix."""
+    """Return the error of a run that exceeded its tag's timeout (milliseconds), with a fix."""
     return (
         f"{_TOO_LONG} {timeout / SECOND:g} s. "
         "Raise timeout in [[tag]] (for an imported tag in [container]), at most to 1 min"
@@ -186,13 +189,13 @@ def transition_of(
 
 
 def _final(ran: RunOutcome, *, rule: TagRule, tries: int) -> tuple[Trigger, str | None] | None:
-    """Return the trigger and reason that end the delivery's tries; None to try again."""
+    """Return the trigger and reason that end the delivery's attempts; None to retry."""
     at_most_once = rule.repeat is RepeatPolicy.AT_MOST_ONCE and ran.left
     found: tuple[Trigger, str | None] | None = None
     if ran.not_fired is not None:
         found = Trigger.NOT_FIRED, ran.reason
     elif ran.barred is not None or ran.lost:
-        # A repeated run would probably end another process.
+        # Another run would probably end another engine process.
         found = Trigger.HELD, ran.barred or ran.reason
     elif ran.undecided:
         if tries >= MOST_LOOK_UPS:
@@ -213,7 +216,7 @@ def _outcome_of(ran: RunOutcome) -> AttemptOutcome:
 
 
 def _is_refused(ran: RunOutcome) -> bool:
-    """Whether every request was answered, and one was refused."""
+    """Whether no failed request may succeed on a retry, and at least one was refused."""
     return (
         ran.error is None and not ran.may_pass and any(request.is_refused for request in ran.tried)
     )

@@ -15,7 +15,7 @@ from twite.gtm.container.values import EventContext
 from twite.redaction.scrub_event import scrubbed_event
 from twite.redaction.scrub_text import without_persons
 
-# Names from outside are limited in number, because the store has a row for each.
+# All unknown event names share this name, because the store has a row for each name.
 OTHER: Final = "other"
 
 
@@ -55,7 +55,7 @@ class ParsedTagEvent:
 
     @cached_property
     def scrubbed(self) -> dict[str, object]:
-        """The input of a derived id. It includes phone numbers, which distinguish people."""
+        """The input of a derived id. It has phone numbers, because they distinguish people."""
         return scrubbed_event(self.remark.event, region=self.source.region)
 
     @cached_property

@@ -37,16 +37,16 @@ class PayloadPerson(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 class TagPayload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One event for one tag.
 
-    `at` is the time of receipt, in milliseconds; `pixel` is the source's pixel. `granted` are
+    `at` is the time of receipt, in milliseconds; `pixel` is the source's pixel. `granted` has the
     consent signals sent in addition to the event's own, and whether each was granted. `draw` is the
-    event's random number; 0 for none. It may contain personal data: its repr is masked.
+    event's random number, or 0. The payload may contain personal data, so its repr is masked.
 
-    `seed` is the seed of a first turn that ran before the response, 0 without one. `cookies` are
-    digests of the cookies that it set. `pixels`: the browser sends its pixels. `preview` names
-    the trace of a preview session. `source` is the event's source if the tag may run the container;
-    `from_page` is then whether a page sent the event, or the event from which a tag created it.
-    `call` is the call of a tag that created the event. `pending` are triggers that decide whether
-    the tag fires.
+    `seed` is the seed of the first turn, if it ran before the response, else 0. `cookies` has
+    digests of the cookies that the first turn set, and `pixels` is whether the browser loads its
+    pixels. `preview` names the trace of a preview session. If the tag may run the container,
+    `source` is the event's source, and `from_page` is whether a page sent the event, or the event
+    from which a tag created it. `call` is the tag's call that created the event. `pending` are
+    triggers still to be evaluated: they decide whether the tag fires.
     """
 
     pixel: str
@@ -91,7 +91,7 @@ def payload_persons(persons: Iterable[Identifiers]) -> tuple[PayloadPerson, ...]
 
 
 def persons_in(payload: TagPayload) -> tuple[Identifiers, ...]:
-    """Return the people of a payload, in the form that `payload_persons` takes."""
+    """Return the people of a payload, in the form that `payload_persons` accepts."""
     return tuple(
         Identifiers(
             click_id=person.twclid, email=person.hashed_email, phone=person.hashed_phone_number
@@ -107,7 +107,7 @@ def cookie_mark(cookie: SetCookie) -> str:
 
 
 def written(payload: TagPayload, *, name: str, seal: Seal | None = None) -> bytes:
-    """Encode a payload; with a seal, seal it under the tag's name.
+    """Encode a payload; with a seal, seal its event and request under the tag's name.
 
     Values that JSON cannot hold are converted.
     """
@@ -145,7 +145,7 @@ def resealed(body: bytes, *, name: str, seal: Seal) -> bytes | None:
 
 
 def decided(body: bytes) -> bytes | None:
-    """Return a payload whose triggers have decided that its tag fires; None if none is pending."""
+    """Return a payload without its pending triggers; None if it has none."""
     payload = _PAYLOAD.decode(body)
     if payload.pending is None:
         return None
@@ -191,8 +191,8 @@ _TURNS: Final = 40
 class UnsealedCounts(msgspec.Struct, frozen=True, kw_only=True):
     """Counts of texts not sealed with the current key.
 
-    `secrets` and `payloads` were sealed with a former key; `strange` counts payloads by the name of
-    a missing key.
+    `secrets` and `payloads` count those sealed with a former key; `strange` counts payloads by the
+    name of the missing key.
     """
 
     secrets: int = 0
@@ -213,9 +213,9 @@ class Resealing:
         self._seal = seal
 
     async def some(self, *, after: int = 0) -> RewrittenPayloads:
-        """Reseal the payloads of some deliveries after the given one.
+        """Reseal the payloads of some deliveries with an id above `after`.
 
-        Payloads that cannot be opened are kept.
+        Payloads that cannot be opened are left unchanged.
         """
         done, at = 0, after
         for _ in range(_TURNS):
@@ -227,7 +227,7 @@ class Resealing:
         return RewrittenPayloads(payloads=done, last=at)
 
     async def all(self) -> int:
-        """Reseal all payloads; return their number. Raises LedgerUnavailable."""
+        """Reseal all payloads; return how many were resealed. Raises LedgerUnavailable."""
         done, last = 0, 0
         while True:
             some = await self.some(after=last)
@@ -237,7 +237,7 @@ class Resealing:
             last = some.last
 
     def anew(self, name: str, body: bytes) -> bytes | None:
-        """Return a payload sealed with the current key; None if it stays as it is."""
+        """Return a payload sealed with the current key; None if it is to stay as it is."""
         try:
             return resealed(body, name=name, seal=self._seal)
         except (NotOpened, msgspec.DecodeError, UnicodeDecodeError):
@@ -253,7 +253,7 @@ def counted(*, secrets: int = 0, payloads: int = 0) -> str:
 def left(
     seal: Seal, *, secrets: Sequence[SealedSecret], heads: Sequence[tuple[bytes, int]]
 ) -> UnsealedCounts:
-    """Count texts sealed with former or unknown keys, by their first bytes."""
+    """Count texts that a former or unknown key sealed, judging by their first bytes."""
     strange: dict[str, int] = {}
     for head, many in heads:
         if not seal.is_current(head) and not seal.is_former(head):

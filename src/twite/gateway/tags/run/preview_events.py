@@ -1,4 +1,4 @@
-"""Record the decisions about the tags of an event for a preview session."""
+"""Record, for a preview session, the decisions about the tags of an event."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, field

@@ -16,7 +16,7 @@ from twite.gtm.template.texts import names_in
 from twite.redaction.scrub_text import names_a_person, scrubbed_address, without_persons
 from twite.redaction.vocabulary import person_in
 
-# API keys of Twite and of vendors: no template needs them.
+# Headers with API keys of Twite or of vendors, and headers that no template needs.
 _NEVER: Final = frozenset(
     {"authorization", "proxy-authorization", "x-pixel-token", "content-length", "connection"}
 )
@@ -37,7 +37,7 @@ class ReadableRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def unnamed(self) -> tuple[str, ...]:
-        """The parts that may be read under any name: `cookies`, `headers`."""
+        """The parts that may be read whatever their names: `cookies`, `headers`."""
         granted = {"cookies": self.cookies, "headers": self.headers}
         return tuple(kind for kind, names in granted.items() if not _ANY_NAME.isdisjoint(names))
 
@@ -59,7 +59,7 @@ def readable(container: Container, tag: ContainerTag, *, decides: bool = False) 
 def readable_by_all(containers: Iterable[Container]) -> ReadableRequest:
     """Return the parts that any tag, trigger or variable of the containers may read.
 
-    A tag that runs the container passes the request on to all of them.
+    A tag that runs the container passes the request to all tags of the containers.
     """
     policies: list[PermissionPolicy] = []
     variables: list[Variable] = []
@@ -86,7 +86,7 @@ def may_run_container(container: Container, tag: ContainerTag) -> bool:
 
 
 def may_respond(container: Container, tag: ContainerTag) -> bool:
-    """Return whether a tag, or its setup or cleanup tag, may add anything to a response."""
+    """Return whether a tag, or its setup or cleanup tag, may add to a response."""
     templates = (container.templates.get(item.template) for item in _chain(container, tag))
     return any(
         can_respond(policy(template.grants)) for template in templates if template is not None
@@ -109,10 +109,10 @@ def templates_before_response(
 
 
 def kept(request: Incoming, may: ReadableRequest, *, hashed: bool) -> Incoming:
-    """Return the part of a request to keep; with `hashed`, without personal data.
+    """Return the part of a request to store; with `hashed`, without personal data.
 
-    Hashed payloads are stored unencrypted: then a cookie or header is kept only if a permission
-    names it.
+    Hashed payloads are stored unencrypted, so with `hashed` a cookie or header is stored only if a
+    permission names it.
     """
     may_cookies = _named(may.cookies) if hashed else may.cookies
     may_headers = may.headers
@@ -177,10 +177,10 @@ def _named(expressions: Iterable[str]) -> tuple[str, ...]:
 
 
 def _read_by_triggers(container: Container, tag: ContainerTag, *, on: bool) -> list[str]:
-    """Return the variables in the conditions of a tag's triggers and exceptions, if `on`."""
+    """Return the variables in a tag's triggers and exceptions if `on`, else none."""
     triggers = {trigger.name: trigger for trigger in container.triggers}
     names = [*tag.triggers, *tag.unless] if on else []
-    for name in names:  # a trigger group adds its triggers
+    for name in names:  # a trigger group also adds its members
         more = triggers[name].all_of if name in triggers else ()
         names += [other for other in more if other not in names]
     conditions = [cond for name in names if name in triggers for cond in triggers[name].when]
@@ -223,7 +223,7 @@ def _joined(policies: Iterable[PermissionPolicy], variables: Iterable[Variable])
         query += granted.query
         parts.update(granted.request)
     for variable in variables:
-        # A name built from variables may be any name.
+        # If the name is built from variables, it may be any name.
         is_plain = "{{" not in variable.key
         match variable.type:
             case VariableSource.REQUEST_HEADER:

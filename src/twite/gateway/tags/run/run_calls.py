@@ -1,4 +1,4 @@
-"""The calls to runContainer in one tag run: onStart, onComplete, and callbacks of their events."""
+"""The runContainer calls of one tag run: onStart, onComplete, and their events' callbacks."""
 
 import asyncio
 from collections import Counter
@@ -38,7 +38,7 @@ _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
 
 
 class CreatedEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An event that the run created: its tags, and those that have ended."""
+    """An event that the run created, its tags, and which of them have ended."""
 
     call: TagCall
     tags: tuple[TagOutcome, ...] = ()
@@ -49,7 +49,7 @@ class CreatedEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True, eq=False, repr=False)
 class RunCalls:
-    """Performs the calls of one run. `notes` name the created events, for the attempt's record."""
+    """Performs the calls of one run. `notes` lists the created events, for the attempt's record."""
 
     run_context: RunContext
     _: KW_ONLY
@@ -66,7 +66,7 @@ class RunCalls:
     _seen: Counter[bytes] = field(init=False, default_factory=Counter)
 
     async def perform(self, effect: RunContainer, run: TemplateRun) -> None:
-        """Create the event, and call the template back. If it cannot be stored, the run fails."""
+        """Create the event, and call back. If the event cannot be stored, the run fails."""
         created = await self._created(effect)
         if created is None:
             run.error = "the event of runContainer could not be stored"
@@ -78,14 +78,14 @@ class RunCalls:
             run.tasks.add(asyncio.create_task(self._completed(effect.id, created)))
 
     def after_event(self, effect: AfterEvent, run: TemplateRun) -> bool:
-        """Call back when the tags of a created event have ended; False for the run's own event."""
+        """Call back when a created event's tags have ended; False if the event is the run's own."""
         created = self._events.get((run, effect.event))
         if created is not None:
             run.tasks.add(asyncio.create_task(self._completed(effect.id, created)))
         return created is not None
 
     def close(self) -> None:
-        """Stop collecting tags that end."""
+        """Stop recording which tags end."""
         if self.run_context.container_calls is not None:
             for call in self._expected:
                 self.run_context.container_calls.forget(call)
@@ -120,7 +120,8 @@ class RunCalls:
             self._count("unreadable")
             return CreatedEvent(call=call)
         except TransientError as passing:
-            # Not an answer of the tag's vendor: the run is retried like a request without one.
+            # This is no response from the tag's vendor: retry the run as after a request without a
+            # response.
             self.unstored.append(RequestOutcome(status=None, words=passing.reason, left=False))
             self._count("failed")
             return None
@@ -137,7 +138,7 @@ class RunCalls:
         )
 
     def _call(self, event: "Mapping[str, Tree]") -> TagCall:
-        """Return the call: the same in each run of this delivery that creates the same event."""
+        """Return the call. Repeated runs that create the same event get the same call."""
         before = self.payload.call
         tags = (*(() if before is None else before.tags), self.rule.name)
         run = (self.rule.pixel, self.seed, self.payload.at, "" if before is None else before.id)
@@ -156,7 +157,7 @@ class RunCalls:
     async def _completed(self, id_: int, created: CreatedEvent) -> EffectAnswer:
         ended = created.ended
         if ended is not None and not (self.trace is not None and self.trace.sends_nothing):
-            # Tags that called wait in the queue of a run that may wait for this one.
+            # Do not wait for the calling tags: their runs may in turn wait for this run.
             awaited = [
                 outcome.tag
                 for outcome in created.tags
@@ -184,5 +185,5 @@ def _statuses(created: CreatedEvent) -> "list[Tree]":
 
 
 async def answered(answer: EffectAnswer) -> EffectAnswer:
-    """Return an answer in the form of a request's answer."""
+    """Return an answer as a coroutine, like the answer to a request."""
     return answer

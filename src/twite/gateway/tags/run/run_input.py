@@ -41,7 +41,7 @@ _HITS: Final = "/g/collect"
 
 
 def does_not_run(skipped: SkippedTag) -> str:
-    """Return why a tag does not run although it fired, for users."""
+    """Return why a tag that fired does not run, in words for users."""
     return f"the tag does not run: {skipped.why}"
 
 
@@ -67,7 +67,7 @@ class RunInput(Masked, frozen=True, kw_only=True):
         return tuple(container.templates[name] for name in names if name in container.templates)
 
     def unknown_trigger(self, pending: PendingTriggers) -> str | None:
-        """Return a pending trigger that the container no longer has."""
+        """Return a pending trigger that the container no longer has; None if there is none."""
         known = {trigger.name for trigger in self.container_config.container.triggers}
         names = (*pending.triggers, *pending.unless)
         return next((name for name in names if name not in known), None)
@@ -78,7 +78,7 @@ class RunInput(Masked, frozen=True, kw_only=True):
         return None if planned.fired else self._skipped(planned)
 
     def plan(self, variables: Variables) -> FiredTag | str:
-        """Evaluate the tag's fields with the current settings; return why the tag does not run."""
+        """Evaluate the tag's fields with the current settings, or return why it does not run."""
         planned = self._planned(variables, DECIDED, filled=True)
         return planned.fired[0] if planned.fired else does_not_run(self._skipped(planned))
 
@@ -103,7 +103,7 @@ class RunInput(Masked, frozen=True, kw_only=True):
         return plan(container, occasion, variables=variables, filled=filled)
 
     def once_per_event(self, fired: FiredTag) -> TagOfEvent | None:
-        """Return a setup or cleanup tag that runs once for the event; None for other tags."""
+        """Identify a setup or cleanup tag that runs once per event; None for other tags."""
         container, payload = self.container_config.container, self.payload
         if not payload.draw or fired.tag.firing is not Firing.ONCE:
             return None
@@ -137,16 +137,16 @@ class RunInput(Masked, frozen=True, kw_only=True):
         )
 
     def _seed_of(self, fired: FiredTag) -> int:
-        """Return the seed of a tag: of one that runs once for the event, the same for each run."""
+        """Return the seed of a tag: always the same one if the tag runs once per event."""
         if self.once_per_event(fired) is None:
             return self.seed
         text = f"{fired.tag.name}\0{self.payload.draw}".encode("utf-8", "replace")
         return int.from_bytes(blake2b(text, digest_size=6).digest()) or 1
 
     def ignored(self, effect: AnyEffect, *, turn: int) -> str | None:
-        """Return a log line for an effect of a turn that is possible only before the response.
+        """Return a log line about an effect that is possible only before the response.
 
-        None if the first turn, which ran before the response, had the effect.
+        None if the effect already took place, in the first turn before the response.
         """
         api = _APIS.get(type(effect), type(effect).__name__)
         in_first_turn = self.payload.seed and turn == 1
@@ -162,7 +162,7 @@ class RunInput(Masked, frozen=True, kw_only=True):
         return f"{api} was ignored: the response was sent before the tag ran"
 
     def _extracted(self, fired: FiredTag) -> list[dict[str, Tree]] | None:
-        """Return the events that the template can extract: only this one."""
+        """Return the events that the template can extract from the request: only this event."""
         is_hit = self.payload.request.path == _HITS
         return [fired.event] if is_hit and "extractEvents" in fired.template.code.text else None
 

@@ -1,4 +1,4 @@
-"""The time limit of a tag run, which stops while other runs use the process."""
+"""The time limit of a tag run; its clock stops while other runs use the engine process."""
 
 import asyncio
 from collections.abc import Iterator
@@ -26,14 +26,14 @@ class RunTimeout:
 
     @contextmanager
     def stopped(self) -> Iterator[UsedTime]:
-        """Stop the time. Only what the caller notes as used counts against the limit."""
+        """Stop the time. Only the time that the caller reports as used counts against the limit."""
         limit, since, used = self.limit, self.clock.elapsed(), UsedTime()
         left = 0.0 if limit is None else _stop(limit)
         try:
             yield used
         finally:
             for run in self.runs:
-                # The template's clock stops, too, because its requests did not run meanwhile.
+                # The template's clock stops, too, because its own requests did not run meanwhile.
                 run.began += self.clock.elapsed() - since
             if limit is not None and not limit.expired():
                 now = asyncio.get_running_loop().time()

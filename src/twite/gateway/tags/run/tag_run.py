@@ -51,11 +51,11 @@ _NOT_FIRED: Final = (NotFiredReason.TRIGGER, NotFiredReason.EXCEPTION)
 
 
 class TagRun:
-    """One run. `seed` is the random seed of the delivery. Use it once.
+    """One run, to be run once. `seed` is the random seed of the delivery.
 
     If triggers are pending, the run evaluates them first, and calls `on_fired` before the tag runs.
-    If a look-up for them fails and this is not the `last_try`, the run ends undecided. `burned` is
-    the CPU time of its turns in seconds, `spent` whether a variable exceeded a limit, `lost` the
+    If a lookup for a trigger fails and this is not the `last_try`, the run ends undecided. `burned`
+    is the CPU time of its turns in seconds, `spent` whether a variable exceeded a limit, `lost` the
     error if the engine process ended during a turn.
     """
 
@@ -112,9 +112,9 @@ class TagRun:
         return self._way_out.left
 
     async def run(self) -> RunOutcome:
-        """Run, and record the outcome for a preview, and for a tag that waits for this one.
+        """Run, and record the outcome for previews and for a tag that waits for this tag.
 
-        Raises only CancelledError, and what `on_fired` raises.
+        Raises only CancelledError and the errors of `on_fired`.
         """
         ran = await self._to_the_end()
         calls = self._run_context.container_calls
@@ -127,8 +127,8 @@ class TagRun:
     async def _to_the_end(self) -> RunOutcome:
         """Run to the end, within the tag's timeout.
 
-        Raises as `run` does. Only turns and requests of the run count, not the wait for the
-        process.
+        Raises as `run` does. The run's turns and requests count against the timeout, the wait for
+        the process does not.
         """
         outcome = RunResult.SILENT
         error: str | None = timed_out(self._rule.timeout)
@@ -181,7 +181,7 @@ class TagRun:
     async def _run(self, planned: FiredTag) -> tuple[RunResult, str | None]:
         outcome, error = await self._with_beside(planned)
         for run in self._runs:
-            # Templates that requested a call after all tags have run.
+            # For templates that requested a call after all tags have run.
             self._report_end(run, planned, outcome)
         while any(not run.is_over for run in self._runs):
             await self._step()
@@ -190,7 +190,7 @@ class TagRun:
         return outcome, error
 
     async def _filled(self, plan: Callable[[VariableCache], T]) -> T:
-        """Plan; wait for the variables that the plan needs."""
+        """Call `plan` until all variables that it needs have a value."""
         while True:
             try:
                 return plan(self._variables)
@@ -226,7 +226,7 @@ class TagRun:
         before, is_shared = len(self._runs), False
         try:
             outcome, error = await self._in_sequence(fired)
-            # The messages of this delivery reach only listeners of this delivery.
+            # A listener gets only messages of its delivery: other deliveries must run it again.
             listens = any(run.listening for run in self._runs[before:])
             is_shared = outcome is RunResult.SUCCESS and error is None and not listens
         finally:
@@ -248,7 +248,7 @@ class TagRun:
         return outcome, error
 
     async def _run_template(self, fired: FiredTag) -> tuple[RunResult, str | None]:
-        """Run one template until it only waits for the end of the event."""
+        """Run one template until it waits only for the end of the event."""
         run = TemplateRun(fired.template, began=self._run_context.clock.elapsed())
         self._runs.append(run)
         call = self._input.call(
@@ -293,7 +293,7 @@ class TagRun:
         await self._follow(run, turn)
 
     async def _follow(self, run: TemplateRun, turn: Turn) -> None:
-        """Record a turn, and start the effects it asks for."""
+        """Record a turn, and start the effects that it requests."""
         if self._recorder is not None:
             self._recorder.turn(run.template.name, turn)
         run.turns += 1
@@ -303,7 +303,7 @@ class TagRun:
         if turn.outcome is not RunResult.SILENT:
             run.outcome = turn.outcome
         if self._way_out.is_too_much(turn):
-            # A turn that exceeds a limit has no effects, as with every limit.
+            # As with every limit, no effects of the turn that exceeds it are performed.
             run.error = TOO_MANY
             return
         policy = self._run_context.engine_pool.policy(run.template)
@@ -389,7 +389,7 @@ class TagRun:
         return turn
 
     async def _forget(self) -> None:
-        """Cancel pending tasks, and drop the runs from the engine."""
+        """Cancel pending tasks, and make the engine forget the runs."""
         tasks = [task for run in self._runs for task in run.tasks]
         for task in tasks:
             task.cancel()

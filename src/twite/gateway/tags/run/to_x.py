@@ -1,7 +1,8 @@
-"""Queue requests of templates to X, or to Stape's proxy for X, for delivery by Twite.
+"""Queue templates' requests to X, or to Stape's proxy for X, so that Twite delivers them.
 
-The template gets a response like X's after the commit. Its conversions then use batches, dedup
-keys, retries and the pixel's own credentials, not those of the template.
+After the commit, the template gets a response like X's. Its conversions are then delivered like all
+others: with batches, dedup keys, retries, and the credentials of the pixel instead of the
+template's.
 """
 
 import re
@@ -32,7 +33,7 @@ _PROXY: Final = re.compile(r"/stape-api/[^/]*/v1/twitter/auth-proxy/?")
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class ToX:
-    """Accepts requests to X. `api_url` is from the settings; it may be an emulator's."""
+    """Accepts requests to X. `api_url` comes from the settings, and may be that of an emulator."""
 
     accept: Accept
     proxy: StapeProxy
@@ -48,7 +49,8 @@ class ToX:
     ) -> Response | None:
         """Accept a request for a configured pixel; None for any other request.
 
-        `source` is the name in the counts, `endpoint` the endpoint of the original request.
+        `source` is the source under which the conversions are counted, `endpoint` the endpoint of
+        the original request.
         """
         try:
             taken = await self._taken(request, source=source, endpoint=endpoint)
@@ -69,7 +71,7 @@ class ToX:
     async def _taken(
         self, request: HttpEffect, *, source: str, endpoint: Endpoint
     ) -> tuple[XAcceptReceipt, str | None] | None:
-        """Accept a request; return the receipt, and the account that X would name."""
+        """Accept a request; return the receipt, and the account that X's response would name."""
         if request.method != "POST":
             return None
         parts = urlsplit(request.url)

@@ -1,6 +1,6 @@
 """Evaluate template variables: at ingest, while the client waits, and in tag runs.
 
-A plan that needs a variable's value stops there, and is made again once the value is known.
+Planning stops when it needs a variable's value, and starts again once the value is known.
 """
 
 from collections.abc import Callable
@@ -41,7 +41,7 @@ class PendingVariable(Exception):
 class VariableCache:
     """The values of one event's variables, kept across plans: see gtm.container.values.Variables.
 
-    If a variable has no value, it keeps the reason.
+    If a variable has no value, the reason is stored instead.
     """
 
     def __init__(self, *, container: ContainerVersion, storage: TemplateStorage) -> None:
@@ -54,7 +54,7 @@ class VariableCache:
         self._values[awaited.place] = value
 
     def put_unfilled(self, awaited: PendingVariable, why: Unfilled) -> None:
-        """Store the reason why there is no value, for later plans."""
+        """Store the reason why a variable has no value, for later plans."""
         self._unfilled[awaited.place] = why
 
     def value(self, template: Template, fields: dict[str, Tree], occasion: EventContext) -> Value:
@@ -93,18 +93,19 @@ def returned(turn: Turn) -> Value:
 
 
 def _place(template: Template, fields: dict[str, Tree], occasion: EventContext) -> bytes:
-    """Return the key of this value, because transformations change the event for a tag."""
+    """Return a value's key. It includes the event, which transformations may change for a tag."""
     return msgspec.json.encode(
         [id(template), fields, dict(occasion.event), occasion.draw], order="sorted"
     )
 
 
 class IngestEvaluation:
-    """Plans tags without evaluating their fields, and without looking up values elsewhere.
+    """Decides which tags fire, without evaluating their fields or requesting values from servers.
 
-    Stores the items of variables, and logs their lines. After a template exceeded a limit, it
-    pauses. Until then, tags that need its value do not fire, and the reason is recorded: otherwise
-    each submission would wait for the limit. Fast templates are not slowed down.
+    Stores the items of variables, and logs their lines. A template that exceeded a limit is paused
+    for a while. During the pause, tags that need its value do not fire, and the reason is recorded:
+    otherwise each submission would wait until the limit is reached. Fast templates are not slowed
+    down.
     """
 
     def __init__(
@@ -123,7 +124,7 @@ class IngestEvaluation:
     async def planned(
         self, container_config: ContainerConfig, occasion: EventContext, known: VariableCache
     ) -> FiringPlan:
-        """Return which tags fire. Template code runs in an engine process."""
+        """Return which tags fire. The code of templates runs in an engine process."""
         container = container_config.container
         return await self._with_values(
             container_config,
@@ -137,7 +138,7 @@ class IngestEvaluation:
     ) -> Explanation:
         """Return the values of all variables, and the verdicts of all triggers.
 
-        Values that `planned` has evaluated are in `known`. The others are evaluated here, without
+        `known` has the values that `planned` has evaluated. The others are evaluated here, without
         storing items or logging.
         """
         container = container_config.container
@@ -158,7 +159,7 @@ class IngestEvaluation:
         *,
         performs: bool = True,
     ) -> T:
-        """Repeat until all needed values are known. `performs` is whether effects are performed."""
+        """Repeat `act` until it has all values. `performs` is whether effects are performed."""
         while True:
             try:
                 return act()
@@ -212,13 +213,13 @@ class IngestEvaluation:
         container_config: ContainerConfig,
         occasion: EventContext,
     ) -> None:
-        """Store items, unless a preview sends nothing, and log lines."""
+        """Log lines, and store items unless this is a preview that sends nothing."""
         if turn.error is None and not turn.effects:
             return
         secrets = [secret for rule in container_config.rules.values() for secret in rule.secrets]
         lines = self._lines.of(name_of(template), occasion.request, secrets, occasion.event)
         policy = self._engine_pool.policy(template)
-        # The engine process is not trusted: the effect needs its permission here, too.
+        # The engine process is not trusted, so permissions for effects are checked here, too.
         allowed = tuple(effect for effect in turn.effects if lacking(effect, policy) is None)
         lines.log_turn(structs.replace(turn, effects=allowed))
         for effect in allowed:

@@ -1,7 +1,7 @@
-"""Engine processes of client templates: each client has a few, which no other client uses.
+"""Engine processes of client templates: each client has a few processes of its own.
 
 A run that hangs occupies a process of its client until a limit ends the run, or until Twite ends
-the process. Other clients have other processes; runs of one client go to its least busy process. A
+the process. Other clients are not affected. A new run goes to the client's least busy process. A
 template that exceeded a limit is on probation.
 """
 
@@ -36,10 +36,10 @@ class _TemplatePaused(Exception):
 class ClientEngines:
     """Runs client templates.
 
-    `templates` are known by name. Each has at most `processes`, started on demand, and at most
-    `waiting` turns in progress or queued; further ones are refused with TemplatesBusy. On
-    probation, a new run during the pause is refused with TemplatePaused, and a continued run waits.
-    Run numbers are unique per template.
+    `templates` has the templates by the name of their client. Each template has at most
+    `processes`, started on demand, and at most `waiting` turns that wait or are in progress:
+    further runs are refused with TemplatesBusy. During a pause on probation, new runs are refused
+    with TemplatePaused, and continued runs wait. Run numbers are unique per template.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class ClientEngines:
             raise TemplatesBusy(
                 reason="the client's engine processes have too many requests", retry_after=_AGAIN
             )
-        # Among equally idle processes, use the first, so that few are started.
+        # If several processes have equally little to do, use the first, so that few are started.
         at = min(range(len(workers)), key=lambda index: workers[index].load)
         try:
             return await self._turn(
@@ -86,7 +86,7 @@ class ClientEngines:
     async def resume(
         self, template: str, run: int, answers: tuple[EffectAnswer, ...], *, now: int
     ) -> Turn:
-        """Continue a run with answers, or only with the time that has passed."""
+        """Continue a run, with answers or because its time has come."""
         own, at = divmod(run, len(self._workers[template]))
         worker = self._workers[template][at]
         while True:
@@ -117,13 +117,14 @@ class ClientEngines:
     ) -> Turn:
         """Run a turn in a process. Raises _TemplatePaused if it may not begin now.
 
-        A run's number says which process has it.
+        The run's number tells which process has the run.
         """
         workers, whose = self._workers[name], _whose(name)
         begun = False
 
         def gate() -> None:
-            # Checked when its turn comes, after the result of the previous turn is known.
+            # Check when the turn is about to begin, because the result of the previous turn is
+            # known then.
             nonlocal begun
             if wait := self._probations.begin(whose):
                 raise _TemplatePaused(wait)
@@ -142,8 +143,8 @@ class ClientEngines:
             if begun:
                 self._probations.end(whose, took=took, spent=spent, done=done)
         if spent:
-            # A sender whose request hung will probably send it again, so this process is now
-            # chosen last.
+            # A sender whose request hung will probably send it again, so this process gets the
+            # lowest priority.
             workers[at].process.demote()
         return msgspec.structs.replace(turn, run=turn.run * len(workers) + at)
 

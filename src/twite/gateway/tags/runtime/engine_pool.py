@@ -35,11 +35,11 @@ class _TemplatePace:
 
 
 class EnginePool:
-    """One process for proven tags, one for ingest, and one for each other tag.
+    """One process for all proven tags, one for ingest, and one for each other tag.
 
-    Intake decides which tags fire while the client waits, so variables run in their own process
-    there. Slow and unproven tags run alone, with narrower limits. A template that exceeded a limit
-    pauses after its runs (`trials`).
+    At ingest, Twite decides which tags fire while the client waits, so variables have their own
+    process there. Slow and unproven tags run alone, with narrower limits. A template that exceeded
+    a limit is paused after each of its runs (`trials`).
     """
 
     def __init__(
@@ -56,9 +56,9 @@ class EnginePool:
         self._narrow = limits or RunLimits()
         self._shared: EngineWorker | None = None
         self._ingest_worker: EngineWorker | None = None
-        # Workers of tags that are not proven, or were not at some time; created on demand.
+        # Workers of tags that are or once were unproven; created on demand.
         self._own: dict[str, EngineWorker] = {}
-        # The number of successful runs of each tag since it exceeded a limit.
+        # The number of runs of each tag since it last exceeded a limit, at most PROVEN.
         self._ended_well: dict[str, int] = {}
         self._prepared: dict[str, Sequence[Template]] = {}
         self._paces: dict[str, _TemplatePace] = {}
@@ -84,13 +84,13 @@ class EnginePool:
 
     @property
     def ingest_worker(self) -> EngineWorker:
-        """The worker that decides which tags fire. Raises RuntimeError before `start`."""
+        """The worker for deciding which tags fire. Raises RuntimeError before `start`."""
         if self._ingest_worker is None:
             raise RuntimeError("the engine pool has not been started")
         return self._ingest_worker
 
     def worker(self, tag: str) -> EngineWorker:
-        """Return the worker of a tag's runs. Raises RuntimeError before `start`."""
+        """Return the worker for the runs of a tag. Raises RuntimeError before `start`."""
         if self._shared is None:
             raise RuntimeError("the engine pool has not been started")
         if self._ended_well.get(tag, 0) >= PROVEN and not self._pace_of(tag).is_slow:
@@ -104,7 +104,7 @@ class EnginePool:
     ) -> None:
         """Load the templates of a tag, and those of its triggers' variables, for the first run.
 
-        The processes stay when they are idle. Also when the tag moves to the shared process.
+        The processes then stay when idle, also after the tag has moved to the shared process.
         """
         self._prepared[tag] = templates
         for worker, loaded in (
@@ -146,7 +146,7 @@ MOST_BYTES: Final = 1024 * 1024  # of one template's items, as JSON
 
 
 class TemplateStorage:
-    """The storage of all templates. A template's runs share its items."""
+    """The stored items of all templates. All runs of a template share its items."""
 
     def __init__(self, *, most: int = MOST_BYTES) -> None:
         self._most = most

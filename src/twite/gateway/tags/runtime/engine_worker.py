@@ -1,7 +1,7 @@
 """Engine worker: one engine process, and the queue of turns for it.
 
-The waiting tag that has used the least CPU so far is next. A tag with many or long turns therefore
-delays other tags only by the turns in progress.
+The next turn belongs to the waiting tag that has used the least CPU time so far. A tag with many or
+long turns therefore delays other tags only by its turns in progress.
 """
 
 import asyncio
@@ -25,7 +25,8 @@ class EngineWorker:
         self.process = process
         self._free = at_once
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
-        # CPU seconds used by each tag. A new tag starts with as much as the tag that began last.
+        # CPU seconds used by each tag. A new tag starts with the CPU time of the tag whose turn
+        # began last.
         self._taken: dict[str, float] = {}
         self._least = 0.0
         self.load = 0  # turns that wait or are in progress
@@ -103,7 +104,7 @@ class EngineWorker:
             futures = self._waiting.pop(whose)
             future = futures.popleft()
             if futures:
-                # Move to the end, so that other tags with as much CPU time go first.
+                # Move to the end, so that other tags that used as little CPU time are next.
                 self._waiting[whose] = futures
             if not future.done():
                 self._free -= 1

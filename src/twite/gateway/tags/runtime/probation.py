@@ -12,7 +12,7 @@ from twite.gateway.ports.engines import EngineLost
 from twite.gateway.ports.events import ConditionChanged, Observer, Troubled
 
 PROVEN: Final = 20  # consecutive runs within the limits
-REST: Final = 19  # times the duration of a turn, so that the template gets a twentieth of a core
+REST: Final = 19  # times the turn: so a template gets a twentieth of a core
 _IN_HAND: Final = SECOND
 _NEW_PROCESS: Final = 0.05  # minimum CPU seconds charged for a turn that ended its process
 
@@ -37,7 +37,7 @@ class Probation:
         return max(rest, _IN_HAND) if self._in_progress else rest
 
     def begin(self, now: int) -> int:
-        """Start a turn, or return the wait in milliseconds."""
+        """Start a turn and return 0, or return the milliseconds to wait."""
         wait = self.wait(now)
         self._in_progress += wait == 0
         return wait
@@ -45,8 +45,8 @@ class Probation:
     def end(self, now: int, *, took: float, spent: bool, done: bool) -> bool | None:
         """Record the end of a turn.
 
-        Return whether the template is now on probation, None if unchanged. `spent` is whether a
-        limit was exceeded; `done` whether the run is over.
+        Return whether the template is now on probation, or None if that has not changed. `spent` is
+        whether the turn exceeded a limit, `done` whether the run is over.
         """
         self._in_progress = max(0, self._in_progress - 1)
         was_on, self.is_on = self.is_on, self.is_on or spent
@@ -66,7 +66,7 @@ _MOST_SAVED: Final = 0.25  # seconds of CPU
 
 
 class CpuBudget:
-    """The CPU budget of one variable at ingest, where the client waits.
+    """The CPU budget of one variable at ingest, or of a tag's first turns: a client is waiting.
 
     `elapsed` returns monotonic milliseconds.
     """
@@ -78,14 +78,14 @@ class CpuBudget:
 
     @property
     def is_left(self) -> bool:
-        """Whether there is time left for another run."""
+        """Whether there is CPU time left for another run."""
         now = self._elapsed()
         self._left = min(_MOST_SAVED, self._left + (now - self._at) / SECOND * _CPU_PER_SECOND)
         self._at = now
         return self._left > 0
 
     def take(self, took: float) -> None:
-        """Count a run, given its CPU seconds."""
+        """Subtract a run from the budget, given its CPU seconds."""
         if took > _SLOW_RUN:
             self._left -= took
 
@@ -100,14 +100,14 @@ class Probations:
         self._shares: dict[str, CpuBudget] = {}
 
     def share(self, whose: str) -> CpuBudget:
-        """Return a variable's remaining time at intake."""
+        """Return the CPU budget of a variable at ingest, or of a tag's first turns."""
         found = self._shares.get(whose)
         if found is None:
             found = self._shares[whose] = CpuBudget(elapsed=self._elapsed)
         return found
 
     def begin(self, whose: str) -> int:
-        """Start a turn, or return the wait in milliseconds."""
+        """Start a turn and return 0, or return the milliseconds to wait."""
         return self._of.setdefault(whose, Probation()).begin(self._elapsed())
 
     def end(self, whose: str, *, took: float, spent: bool, done: bool = True) -> None:
@@ -126,7 +126,7 @@ class Probations:
         self._observer.see(Troubled(where=whose, reason=reason))
 
     def lose(self, whose: str, lost: EngineLost) -> None:
-        """Record a turn during which the engine process ended. Call it in place of `end`."""
+        """Record a turn during which the engine process ended. To be called instead of `end`."""
         trial = self._of.setdefault(whose, Probation())
         trial.end(self._elapsed(), took=max(lost.took, _NEW_PROCESS), spent=True, done=True)
         reason = f"{lost}: Twite now pauses the template after each run"

@@ -26,7 +26,7 @@ MASKED_EVENT: Final = "runContainer masked a secret of the template's fields in 
 
 
 class TagLogLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One log line. `own` is whether Twite wrote it, not the template."""
+    """One log line. `own` is whether Twite wrote it instead of the template."""
 
     text: str
     own: bool
@@ -36,8 +36,8 @@ class TagLogLine(msgspec.Struct, frozen=True, kw_only=True):
 class TagLog:
     """The log lines of one run.
 
-    `mask` is created once, for the first line. `room` is called before each line, and returns
-    whether limits beyond this run allow it.
+    `mask` is called once, for the first line. `room` is called before each line, and returns
+    whether the limits that apply across runs allow the line.
     """
 
     mask: Callable[[], LineMask]
@@ -81,11 +81,11 @@ class TagLog:
 MOST_A_MINUTE: Final = 100  # lines of one client
 _LONGEST_BODY: Final = (
     1024 * 1024
-)  # longer texts are not searched for personal data, and are not shown
+)  # longer bodies are not searched for personal data; then no text is shown
 
 
 class ClientLines:
-    """The log of all clients, or of all variables. `tells` receives each line with its owner."""
+    """The log of all clients or all variables. `tells` receives each line with its owner's name."""
 
     def __init__(
         self, tells: Callable[[str, TagLogLine], None], *, elapsed: Callable[[], int]
@@ -101,7 +101,7 @@ class ClientLines:
         secrets: Iterable[Secret],
         event: Mapping[str, object] | None = None,
     ) -> "RunLines":
-        """Return the log of one run of a client, or of a variable for an event."""
+        """Return the log for one run of a client, or of a variable for one event."""
         pace = self._paces.get(whose)
         if pace is None:
             pace = self._paces[whose] = _LineBudget(whose, self._tells, self._elapsed)
@@ -122,7 +122,7 @@ class RunLines:
         self._lines = TagLog(self.mask, pace.write, room=pace.has_room)
 
     def log_turn(self, turn: Turn) -> None:
-        """Log the lines of a turn. Missing permissions are reported elsewhere."""
+        """Log the lines that a turn wrote. Missing permissions are reported elsewhere."""
         self._events += [
             effect.event for effect in turn.effects if isinstance(effect, RunContainer)
         ]
@@ -145,7 +145,7 @@ class RunLines:
 
 
 class _LineBudget:
-    """The remaining lines of an owner's minute, and the number of dropped lines."""
+    """How many lines an owner has logged in the current minute, and how many were dropped."""
 
     def __init__(
         self, whose: str, tells: Callable[[str, TagLogLine], None], elapsed: Callable[[], int]
@@ -158,7 +158,7 @@ class _LineBudget:
         self._left = 0
 
     def has_room(self) -> bool:
-        """Take one line of the budget; return whether there was one."""
+        """Count a line; return whether the budget allows it."""
         now = self._elapsed()
         if now - self._began >= MINUTE:
             if self._left:
@@ -181,7 +181,7 @@ class _LineBudget:
 
 
 def _said_in(request: Incoming) -> Iterator[Mapping[str, object]]:
-    """Yield the parts of a request besides its body, by name."""
+    """Yield a request's headers, cookies and query parameters, each by name."""
     headers = dict(request.headers)
     yield headers
     yield cookies_of(headers.get("cookie", ""))
@@ -198,7 +198,7 @@ def _read(body: str) -> object:
 
 
 def _form(text: str) -> dict[str, list[str]]:
-    """Return the parameters of a form or query by name, even from several lines (GA4)."""
+    """Return the parameters of a form or query by name, also if it has several lines (GA4)."""
     found: dict[str, list[str]] = {}
     for name, value in parse_qsl("&".join(text.splitlines()), keep_blank_values=True):
         found.setdefault(name, []).append(value)
