@@ -98,7 +98,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     )
     container_headers: tuple[str, ...] = setting(
         [],
-        "`x-gtm-…` headers that all trusted proxies set or clear; templates can read only these",
+        "`x-gtm-…` headers that all trusted proxies set or clear; templates cannot read others",
         ListOf(Text(values.container_header)),
         example=["x-gtm-identifier", "x-gtm-default-domain", "x-gtm-api-key"],
     )

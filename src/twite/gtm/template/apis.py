@@ -135,7 +135,7 @@ APIS: Final = {
     "sendMessage": _needs("use_message"),
     "sendPixelFromBrowser": _needs(
         "send_pixel_from_browser",
-        "returns true only in the first step of a tag, if the script reads a stream",
+        "returns true only in the first step of a tag, if the page reads the response as a stream",
     ),
     "setCookie": _needs("set_cookies", "ignores the case of option names"),
     "setPixelResponse": _needs("access_response"),
