@@ -1,4 +1,4 @@
-"""Load a server container with its templates and secrets; `[[client]]` templates."""
+"""Load a server container with its templates and secrets, and the `[[client]]` templates."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -101,10 +101,10 @@ def secret_reader(
 def with_secrets(
     container: Container, *, path: Path, environ: Mapping[str, str], sealed: Mapping[str, str]
 ) -> Container:
-    """Insert the container's secrets. Raises SettingsError for a missing one.
+    """Insert the container's secrets. Raises SettingsError if one is missing.
 
-    A secret may refer to variables; an error for an unknown variable names the place, and never
-    shows the secret.
+    A secret may refer to variables. If a variable is unknown, the error names the secret's place,
+    and never shows the secret.
     """
     try:
         whole = opened(container, secret_reader(path, environ, sealed))
@@ -156,7 +156,7 @@ def clients(
 def secrets_in_fields(
     secrets: Iterable[Secret], fields: Iterable[Mapping[str, Tree]]
 ) -> tuple[Secret, ...]:
-    """Return the secrets that are values in the fields of tags or of a client."""
+    """Return the secrets that are values of the given fields, of tags or of a client."""
     texts = set(texts_in([dict(each) for each in fields]))
     return tuple(secret for secret in secrets if secret.reveal() in texts)
 
@@ -171,8 +171,8 @@ def with_those_of(
 ) -> "tuple[TemplateClient, ...]":
     """Add the clients of containers; `source` is the source of their events.
 
-    `allow_hosts` lists hosts that they may reach although the addresses are private. Clients
-    without a template are Google's own: Twite's tag routes replace them. Raises SettingsError.
+    `allow_hosts` lists hosts that clients may reach even at private addresses. Clients without a
+    template are Google's own: Twite's tag routes replace them. Raises SettingsError.
     """
     from twite.gateway.tags.clients.conversation import TemplateClient  # noqa: PLC0415  # see above
 

@@ -63,7 +63,7 @@ def _cut(text: str) -> Iterator[TomlBlock]:
 
 
 def _lines(text: str) -> list[str]:
-    """Return the lines as TOML defines them, with their ends."""
+    """Split text into lines as TOML defines them, keeping the line ends."""
     lines = text.split("\n")
     return [f"{line}\n" for line in lines[:-1]] + lines[-1:] * bool(lines[-1])
 
@@ -153,7 +153,7 @@ class SettingsFileDraft:
             ) from None
 
     def _mapped(self, found: Sequence[TomlBlock]) -> str:
-        """Return the text with the mapping. Raises SettingsError if there is no place for it."""
+        """Return the text with the mapping added. Raises SettingsError if Twite cannot add it."""
         place = _place_of_events(found, self.pixel)
         if place is None:
             raise SettingsError(
@@ -190,7 +190,7 @@ class SettingsFileDraft:
 
 
 def _read(path: Path) -> tuple[str, bytes]:
-    """Return the text with its own line ends and byte order mark."""
+    """Return the file's text, with its line ends unchanged, and its byte order mark."""
     try:
         held = path.read_bytes()
         bom = b"\xef\xbb\xbf"
@@ -226,7 +226,7 @@ def _place_of_events(found: Sequence[TomlBlock], pixel: str) -> int | None:
 
 
 def _events_of(tree: Mapping[str, object], pixel: str) -> dict[str, object] | None:
-    """Return the events of a pixel, or of the only pixel if the block stands below its header."""
+    """Return a pixel's events. A block such as [pixel.events] belongs to the pixel above it."""
     written = tree.get("pixel")
     if isinstance(written, dict):
         return _table(written.get("events"))

@@ -9,9 +9,10 @@ import msgspec
 
 
 class PublicTemplate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A template at one commit. `needs` are its permissions; `tests` and `passed` its own tests.
+    """A template at one commit. `needs` are its permissions.
 
-    `tried` is the verdict of the fake vendor in `twite tag try`, if its vendor is known.
+    `tests` counts the template's own tests, and `passed` those that passed. `tried` is the verdict
+    of the fake vendor in `twite tag try`, if Twite can imitate the template's vendor.
     """
 
     name: str

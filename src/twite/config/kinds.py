@@ -1,7 +1,7 @@
 """Kinds of settings: how a value is read from TOML, and its name in errors.
 
-`Setting` describes one key. The loader, the reference page's test and the file of `twite init` are
-derived from these descriptions.
+`Setting` describes one key. The loader, the test of the reference page and the file that
+`twite init` writes are derived from these descriptions.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -33,7 +33,7 @@ class Kind(msgspec.Struct, frozen=True):
         raise NotImplementedError
 
     def wrong(self, value: object, place: str) -> SettingsError:
-        """Return an error that names both types. It omits the value, a possible secret."""
+        """Return an error that gives both types, but not the value, which may be secret."""
         return SettingsError(
             place=place,
             message=f"must be {self.name}, not {_type_of(value)}. Write it as {self.example}",
@@ -46,8 +46,8 @@ _OF_ITS_TYPE: Final = Kind()
 class Setting(msgspec.Struct, frozen=True):
     """One key: its default in TOML (None for none), its meaning in a sentence, and its kind.
 
-    Without a kind, the field's type determines it. `twite init` shows `example` instead of the
-    default. Calling a setting returns the default as the gateway uses it.
+    If no kind is given, it follows from the field's type. `twite init` shows `example` instead of
+    the default. Calling a setting returns the default, converted for the gateway.
     """
 
     default: object
@@ -139,7 +139,7 @@ class Flag(Kind, frozen=True):
 
 
 class SecretText(Kind, frozen=True):
-    """A secret, or one of `words`, which are not secret; with `lines`, of several lines."""
+    """A secret, or one of `words`, which are not secret. `lines` allows several lines."""
 
     words: tuple[str, ...] = ()
     lines: bool = False
@@ -172,7 +172,7 @@ class Anything(Kind, frozen=True):
 class ListOf(Kind, frozen=True):
     """A list; `then` converts it, given the elements and the place.
 
-    If duplicates are forbidden, `distinct` is the name of an element in the error.
+    If duplicates are forbidden, `distinct` is what the error calls an element.
     """
 
     name: ClassVar[str] = "a list of strings"

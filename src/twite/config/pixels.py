@@ -59,7 +59,7 @@ def _destination(written: PixelTable, place: str, rate: int) -> Destination:
 
 
 def _credentials(written: AuthTable | None, place: str) -> tuple[Credentials, OAuthKeys | None]:
-    """Return the preferred credentials, and the fallback. Without any, stored ones are used."""
+    """Return the preferred credentials and the fallback. If none are set, stored ones are used."""
     if written is None:
         return MissingCredentials(), None
     keys = _oauth_keys(written, place)

@@ -124,7 +124,7 @@ COOKIE: Final = Table(
 
 
 def _action(*words: str) -> Choice:
-    """Return a choice of actions on consent; None ignores the signals."""
+    """Return the choice of one of these consent actions; `ignore` becomes None."""
     return Choice(words, lambda word: None if word == "ignore" else ConsentAction(word))
 
 

@@ -1,4 +1,4 @@
-"""`secret_key`: the key that encrypts credentials and personal data; settings that need it."""
+"""`secret_key`: the key that encrypts credentials and personal data, and settings that need it."""
 
 import secrets
 from collections.abc import Mapping
@@ -77,7 +77,7 @@ def with_former_key(written: SettingsFile, file: Path | None) -> SettingsFile:
 
 
 def refuse_unsealed(written: SettingsFile) -> None:
-    """Raise SettingsError if a setting needs a key and there is no strong one."""
+    """Raise SettingsError if a key is too weak, or if a setting needs a key and there is none."""
     server = written.server
     keys = [(server.secret_key, "server.secret_key")] + [
         (key, f"server.former_secret_keys[{index}]")

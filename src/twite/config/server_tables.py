@@ -214,12 +214,12 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def exists(self) -> bool:
-        """Whether there is a store. A server always counts as one."""
+        """Whether there is a store. A database server is assumed to have one."""
         return self.url.server is not None or self.path.exists()
 
     @property
     def keeping(self) -> Retention:
-        """Retention times. A dedup key is deleted with its history, which must last as long."""
+        """Retention times. Histories last at least as long as the dedup keys deleted with them."""
         lives = max(self.dedup_window, self.keep_lives)
         return Retention(bodies=self.keep_bodies, lives=lives, dead=self.keep_dead)
 
@@ -270,7 +270,7 @@ class XSettings(msgspec.Struct, frozen=True, kw_only=True):
     )
 
     def __post_init__(self) -> None:
-        """Raises SettingsError if only half of the app is named."""
+        """Raises SettingsError if only one of the app's key and secret is set."""
         if (self.consumer_key is None) != (self.consumer_secret is None):
             missing = "consumer_key" if self.consumer_key is None else "consumer_secret"
             raise SettingsError(

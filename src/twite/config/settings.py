@@ -116,7 +116,7 @@ def load(path: Path, environ: Mapping[str, str], *, credentials: bool = True) ->
     try:
         kept_in = key_file(tree, folder)
         written = ROOT.read(tree, "", reader)
-        assert isinstance(written, SettingsFile)  # noqa: S101  # ROOT makes it; for the type checker
+        assert isinstance(written, SettingsFile)  # noqa: S101  # always true: for the type checker
         written = with_former_key(with_secret_key(written, environ), kept_in)
         if credentials:
             refuse_unsealed(written)
@@ -213,7 +213,7 @@ def variable(key: str, index: str = "0") -> str:
 
 
 def _put(node: object, kind: Kind, steps: list[str], given: tuple[str, str], place: str) -> str:
-    """Set what a variable (name, text) stands for, and return its place in the settings."""
+    """Set the key that a variable (name, text) stands for, and return the key's place."""
     name, text = given
     step = steps[0]
     below: Kind | None = None
@@ -238,7 +238,7 @@ def _put(node: object, kind: Kind, steps: list[str], given: tuple[str, str], pla
 
 
 def _index(node: list[object], step: str, name: str) -> int:
-    """Return the index. The index after the last creates a new table."""
+    """Return the index of a table. The index after the last one creates a new table."""
     index = int(step)
     if index > len(node):
         raise SettingsError(

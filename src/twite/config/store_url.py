@@ -24,7 +24,7 @@ class StoreUrl(msgspec.Struct, frozen=True, kw_only=True):
 def read_store_url(text: str, place: str) -> StoreUrl:
     """Read `sqlite:` and a path, or the URL of a database server."""
     engine, _, name = text.partition(":")
-    engine = "postgresql" if engine == "postgres" else engine  # as many providers write it
+    engine = "postgresql" if engine == "postgres" else engine  # the scheme that many providers use
     if engine not in ENGINES or not name:
         raise SettingsError(
             place=place,

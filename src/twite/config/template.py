@@ -42,7 +42,7 @@ def rendered(
 
 
 def _table(name: str, written: Mapping[str, str]) -> Iterator[str]:
-    """Yield the lines of a table; for a list of tables without a table, an example."""
+    """Yield the lines of a table, or those of an example for an empty list of tables."""
     setting = ROOT.fields[name]
     yield from _comment(setting.meaning)
     if isinstance(setting.kind, Tables):

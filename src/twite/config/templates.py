@@ -45,7 +45,7 @@ def engine_of(template: Template) -> "QuickJsEngine":
 
 
 class CodeCheck:
-    """Checks the JavaScript of templates. Those with usable code share a context."""
+    """Checks the JavaScript of templates. Templates with usable code share a context."""
 
     def __init__(self) -> None:
         self._engine: QuickJsEngine | None = None
@@ -129,7 +129,7 @@ def run_template(
 
 
 def _without_tags(effects: Iterable[AnyEffect]) -> Iterator[EffectAnswer]:
-    """Yield the answers to calls about events that fire no tags."""
+    """Yield the answers to calls of runContainer, as if no tag fired."""
     for effect in effects:
         match effect:
             case RunContainer(id=id_):

@@ -185,7 +185,7 @@ class Reader:
 def present(text: str, place: str, complaint: str, *, lines: bool = False) -> str:
     """Return the text.
 
-    Raises SettingsError for an empty text, or for several lines without `lines`.
+    Raises SettingsError if the text is empty, or if it has several lines and `lines` is False.
     """
     if not text:
         raise SettingsError(place=place, message=complaint)
@@ -197,7 +197,7 @@ def present(text: str, place: str, complaint: str, *, lines: bool = False) -> st
     return text
 
 
-# A longer file was not written by hand.
+# A file with more lines was not written by hand, and searching it would be slow.
 _MOST_LINES: Final = 2_000
 _STEP: Final = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 
@@ -250,7 +250,7 @@ def _has(node: object, steps: list[str | int]) -> bool:
 
 
 def _within(lines: list[str], begins: int, end: int, steps: list[str | int]) -> tuple[int, int]:
-    """Find the key in the lines of its statement; otherwise, the start of the statement."""
+    """Return the position of the key within its statement, or the start of the statement."""
     names = [step for step in steps if isinstance(step, str)]
     name = (
         re.compile(rf"(?<![\w-])[\"']?{re.escape(names[-1])}[\"']?(?=\s*[=.\]])") if names else None

@@ -258,7 +258,7 @@ def x_id(text: str, place: str, what: str) -> str:
 
 
 def event_id(text: str, place: str, *, pixel: str) -> str:
-    """Read an event id in either form and return it in base 36, or read a name with `gtm_`."""
+    """Read an event id in either form and return it in base 36; accept a name with `gtm_`."""
     if _NAMED_EVENT.fullmatch(text) is not None:
         return text
     found = text

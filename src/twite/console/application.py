@@ -39,7 +39,7 @@ LOGIN: Final = f"{ROOT}/sign-in"
 MOST_FORM: Final = 1 << 20
 _MOST_SAID: Final = 256
 _MOST_AT_ONCE: Final = 8
-# Repeated attempts are not written again, so that they do not fill the audit log.
+# The same attempt is logged once in this time, so that repetitions do not fill the audit log.
 _NOTED_EVERY: Final = 10 * MINUTE
 POLICY: Final = (
     "default-src 'none'; "
@@ -130,7 +130,7 @@ class Console:
             response.headers["strict-transport-security"] = _HSTS
         await response(scope, receive, send)
 
-    # The services that pages use; see page.Surroundings.
+    # The methods below are the services that pages use; see page.Surroundings.
 
     def draw(self, visit: PageRequest, template: str, values: Mapping[str, object]) -> str:
         viewer = visit.inside.viewer if visit.inside is not None else None

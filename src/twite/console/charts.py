@@ -43,7 +43,7 @@ class BarChart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def columns(steps: Sequence[tuple[str, str, Sequence[tuple[str, int]]]]) -> BarChart:
-    """Lay out columns. Each is (name, title, segments from the bottom as (tone, count))."""
+    """Lay out a column for each step: (name, title, ((tone, count) of each segment, upward))."""
     most = max((sum(count for _, count in parts) for _, _, parts in steps), default=0)
     place = WIDTH / max(1, len(steps))
     width = place * (1 - _GAP)

@@ -176,7 +176,7 @@ class PageRequest:
 
 
 class AccountAction(Protocol):
-    """A change of users or keys, such as `remove` of Accounts with its other arguments bound."""
+    """A change of users or keys, such as `Accounts.remove` with its other arguments bound."""
 
     async def __call__(self, *, by: str, session_digest: bytes) -> object: ...
 

@@ -155,7 +155,7 @@ def _spelled_out(c: str) -> str:
     return f"⟨U+{ord(c):04X}⟩"
 
 
-# Characters with which a spreadsheet formula begins, in both widths. (OWASP ASVS 1.2.10)
+# Characters that start a formula in a spreadsheet (OWASP ASVS 1.2.10), including full-width ones.
 _FORMULA: Final = frozenset(
     "=+-@\t\r\n\0\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}"
     "\N{FULLWIDTH HYPHEN-MINUS}\N{FULLWIDTH COMMERCIAL AT}"

@@ -20,7 +20,7 @@ Network = IPv4Network | IPv6Network
 Themes: Final = ("auto", "light", "dark")
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
-# No part of the path leads to a parent folder, in any spelling.
+# A path without `..` or `.` segments, percent-encoded or not.
 _INSIDE: Final = re.compile(
     r"/console(?:/(?!(?:\.|%2[eE]){1,2}(?:[/?]|$))[\w.~%@:+-]+)*/?(?:\?[\w.~%&=@:+/-]*)?",
     re.ASCII,
@@ -88,8 +88,8 @@ class RequestChecks:
             "The operator of this gateway can add your network to console.networks in twite.toml."
             if address
             else (
-                "A proxy in front of Twite may not forward the client address, so the console "
-                "is closed. The proxy must set X-Forwarded-For and be listed in "
+                "Twite cannot tell your address, perhaps because of a proxy, so the console is "
+                "closed. The proxy must set X-Forwarded-For and be listed in "
                 "server.trusted_proxies. On the machine itself, open the console at "
                 "server.local_listen."
             ),
@@ -98,7 +98,7 @@ class RequestChecks:
     def name(self, request: Request) -> AllowedHost:
         """Return the host name of the request.
 
-        Raises AccessDenied for a foreign name (DNS rebinding).
+        Raises AccessDenied for a name that is not this gateway's (DNS rebinding).
         """
         host = request.headers.get("host", "").lower()
         if host == self._public:
@@ -185,6 +185,6 @@ def keep_theme(response: Response, theme: str, *, name: AllowedHost) -> None:
 
 
 def inside(path: str) -> str:
-    """Return the path if it belongs to the console; otherwise the path of the console."""
+    """Return the path if it belongs to the console; otherwise the console's start page."""
     fits = len(path) <= 2_000 and _INSIDE.fullmatch(path)
     return path if fits else "/console"

@@ -1,4 +1,4 @@
-"""Shared by the pages about conversions: visible pixels, filters and event names."""
+"""What the pages about conversions share: visible pixels, filters and event names."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ TONES: Final[Mapping[State, str]] = {
     State.DEAD: "bad",
     State.SUPPRESSED: "none",
 }
-# The final states of conversions, in the order of the chart.
+# The counts of the balance and their colours, in the order of the chart.
 ENDS: Final = (
     ("delivered", "ok"),
     ("pending", "wait"),
@@ -91,7 +91,7 @@ def clock_of(at: int) -> str:
 
 
 class EventNames:
-    """The names in the settings of X's event ids."""
+    """The names that the settings give to X's event ids."""
 
     def __init__(self, destinations: Mapping[str, Destination]) -> None:
         self._destinations = destinations

@@ -32,7 +32,7 @@ _NAMES: Final = {OAUTH: "signed-in credentials", PIXEL_TOKEN: "pixel token"}
 class ConnectPage:
     """The page that connects a pixel. A sign-in at X must end in the session that started it.
 
-    `destinations` are the pixels in use, `written` the pixels of the settings.
+    `destinations` are the pixels in use; `written` are the pixels in the settings.
     """
 
     connect: XSignIn

@@ -308,7 +308,7 @@ class DeadLettersPage:
 
 
 def _mendable(error_group: ErrorGroup) -> bool:
-    """Return whether the reason is X's; the reasons of tags are not."""
+    """Return whether the group is about a pixel: the conversions of tags cannot be edited."""
     return not error_group.pixel.startswith(PREFIX)
 
 

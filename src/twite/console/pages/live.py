@@ -65,8 +65,8 @@ class Stream:
 class Streams:
     """The open streams, oldest first: at most `each` per user and `most` in total.
 
-    At the user's limit, a new stream ends the user's oldest. At the total limit, it ends the oldest
-    stream of the user with the most.
+    At the limit per user, a new stream ends the user's oldest stream. At the total limit, it ends
+    the oldest stream of the user with the most streams.
     """
 
     def __init__(self, *, each: int = EACH, most: int = MOST) -> None:
@@ -81,7 +81,7 @@ class Streams:
             self._end_oldest(who)
         elif len(self._open) >= self._most:
             greatest = max(counts.values())
-            # Of the users with the most streams, take the one with the oldest stream.
+            # If several users have the most streams, the one with the oldest stream loses it.
             self._end_oldest(
                 next(stream.who for stream in self._open if counts[stream.who] == greatest)
             )
@@ -140,7 +140,7 @@ class LivePage:
             title="Live",
             lines=[self._line(summary) for summary in listing.summaries],
             back_to=listing.back_to,
-            # Not the latest id of all, which would reveal when other sources' conversions arrive.
+            # Only of the shown conversions: the latest of all would reveal when others arrive.
             latest=max((summary.delivery for summary in listing.summaries), default=0),
             is_first=look.before is None,
             query=asked_again(query, FILTERS),
@@ -152,7 +152,7 @@ class LivePage:
         )
 
     async def _found(self, visit: PageRequest, named: str) -> Response:
-        """Redirect to the conversion with an id; to the latest if several events share the id.
+        """Redirect to the conversion with an id, or the latest one if several events share the id.
 
         The search covers all events that a pixel ever had, because `events` may have changed since.
         If no configured pixel has the id, it also covers pixels that are no longer configured.
@@ -190,7 +190,7 @@ class LivePage:
         if after is None:
             after = visit.query.number("after") or 0
         look = msgspec.structs.replace(look, before=None, after=after)
-        # A client that does not request a stream gets the existing conversions.
+        # A client that does not request a stream gets only the existing conversions.
         lasting = _STREAM if "text/event-stream" in visit.request.headers.get("accept", "") else 0
         return StreamingResponse(
             self._events(look, lasting, visit.viewer.name),

@@ -34,7 +34,7 @@ PATH: Final = "/console"
 
 
 class TimeSpan(msgspec.Struct, frozen=True):
-    """A time range of the chart. Each bar covers `each` counted spans."""
+    """A time range of the chart, and the time that each bar covers, both in milliseconds."""
 
     name: str
     title: str
@@ -154,7 +154,7 @@ class OverviewPage:
             raised
             for raised in await self.state.load(Alert)
             if raised.resolved_at is None
-            # By its kind, because a source may have the same name as a pixel.
+            # The kind, not the name, shows what it is about: a source may be named like a pixel.
             and (
                 scope.shows(raised.subject)
                 if RULES[raised.kind].about_pixel
@@ -237,7 +237,7 @@ def _bars(
 
 
 def _step(bar: BalanceBar) -> tuple[str, str, list[tuple[str, int]]]:
-    """Return a bar with its text and its parts, from the bottom."""
+    """Return a bar's name, its text for screen readers, and its parts from bottom to top."""
     flow = bar.flow
     idle = flow.duplicate + flow.suppressed
     refused = flow.rejected + flow.dead

@@ -150,8 +150,8 @@ def _flaws(counts: Sequence[FlawCount], *, whole: int) -> list[FlawShare]:
 
 
 DEDUP_PATH: Final = "/console/twins"
-# Counting takes seconds in a large store, so the last result is shown, and counted again when it is
-# old.
+# Counting takes seconds in a large store, so the page shows the last result, and counts again if
+# the result is older than this.
 _OLD_AFTER: Final = 5 * MINUTE
 _WORTH_WAITING: Final = 0.05
 _TONES: Final = {
@@ -163,7 +163,7 @@ _TONES: Final = {
     "two_ids": "bad",
     "late": "bad",
 }
-# These three are disjoint; the others are subsets of them.
+# These three counts are disjoint; the others are subsets of them.
 _APART: Final = ("both", "pixel_only", "server_only")
 
 
@@ -225,7 +225,7 @@ class DedupReportPage:
         )  # fmt: skip
 
     async def _look_again(self, now: int) -> None:
-        """Count again when the result is old, and wait for the result if that is quick."""
+        """Start a new count if the last one is old, and wait a moment in case it is quick."""
         fresh = self._counted is not None and now - self._counted[0] < _OLD_AFTER
         if not fresh and self._counting is None:
             self._counting = asyncio.create_task(self._count(now))
