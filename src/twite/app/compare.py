@@ -1,4 +1,4 @@
-"""`twite compare`: run a container for captured traffic. Its requests are not sent."""
+"""`twite compare`: run a container on captured traffic, without sending its requests."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -77,8 +77,8 @@ async def shadow_of(
 ) -> tuple["Comparison", int]:
     """Return a runner for the container, and the number of its secrets that are missing here.
 
-    `named` is another container file than that of the settings; `source` overrides the source of
-    all requests. Raises SettingsError.
+    `named` is a container file to use instead of the one in the settings; `source` overrides the
+    source of all requests. Raises SettingsError.
     """
     settings = _settings(config, environ, needed=named is None)
     path = named or (settings.container if settings is not None else None)
@@ -219,7 +219,7 @@ class Comparison:
 class _CaseRun:
     """Runs tags for a case; collects their requests and failures.
 
-    The old system's requests of the case, in `sent`, say how requests are answered.
+    Each request gets the response that the old system got for it, from `sent` of the case.
     """
 
     container: Container
@@ -238,9 +238,9 @@ class _CaseRun:
         region: str | None,
         pending: PendingTriggers = DECIDED,
     ) -> None:
-        """Run a tag that fires, its fields filled in from the stored form of the event.
+        """Run a tag that fires, with fields taken from the event as a gateway would store it.
 
-        Triggers in `pending` decide with the captured responses.
+        The captured responses decide the triggers in `pending`.
         """
         if self.hashed:
             may = readable(self.container, tag, decides=pending != DECIDED)
@@ -310,7 +310,7 @@ class _CaseRun:
     def _to_its_end(
         self, template: Template, call: Call, *, now: int
     ) -> tuple[Turn, list[HttpEffect]]:
-        """Run to the end with the old system's answers; return the last turn and the requests."""
+        """Run a template with the old system's responses; return the last turn and the requests."""
         engine = self.engines.of(template)
         turn = engine.start(call)
         found: list[HttpEffect] = []
@@ -345,7 +345,7 @@ class _Engines:
 
 
 class _AtIntake:
-    """A minimal ingest turn: see gateway.tags."""
+    """The minimum of an intake turn (see gateway.tags) that variables need."""
 
     def __init__(self, engines: _Engines, about: sandbox.ContainerVersion) -> None:
         self._engines = engines
@@ -369,7 +369,7 @@ def _kind_of(turn: Turn) -> str:
 def _answer(
     waiting: int, requests: Sequence[HttpEffect], sent: Sequence[CapturedRequest]
 ) -> EffectAnswer:
-    """Answer as the old system was answered if the request was captured; else with success."""
+    """Return the response that the old system got, or success if the request was not captured."""
     request = next((asked for asked in requests if asked.id == waiting), None)
     if request is None:
         # A service call, or the end of the event.

@@ -67,7 +67,7 @@ class CompareEndpoints:
         return [self._entered(event, case, source) for event in _events(case)]
 
     def _source(self, request: Incoming) -> Source:
-        """Return the source of a request: by its page's origin; else the first possible one."""
+        """Return the source with the origin of the request's page, or else the first possible."""
         headers = dict(request.headers)
         origin = headers.get("origin") or _origin(headers.get("referer", ""))
         of_page = [source for source in self._sources if origin in source.origins]
@@ -136,7 +136,7 @@ def _read(reads: ReadFields, request: Incoming) -> Sequence[Event]:
 def _visitor(case: CapturedCase, source: Source, event: Event) -> Visitor:
     """Return the visitor of a request.
 
-    A request with a key is a server's, whose claims are trusted.
+    A request with a key comes from a server, whose data about the visitor is trusted.
     """
     headers = dict(case.request.headers)
     keyed = "api_secret" in parse_qs(case.request.query) or "authorization" in headers

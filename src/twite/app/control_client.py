@@ -47,7 +47,7 @@ class Reachable(msgspec.Struct, frozen=True, kw_only=True):
 def leave_address(file: Path, *, url: str, token: Secret) -> None:
     """Write the address file, so that this user's commands can reach this process.
 
-    The gateway also runs if the folder is not writable, as in a container.
+    If the folder is not writable, as in a container, the gateway runs without the file.
     """
     address = Reachable(pid=os.getpid(), url=url, token=token.reveal())
     with suppress(OSError):
@@ -96,7 +96,7 @@ async def owner_of(settings: Settings, in_use: StoreInUse) -> AsyncIterator["Gat
 
 @asynccontextmanager
 async def client_of(gateway: Reachable) -> AsyncIterator["GatewayClient"]:
-    import aiohttp  # noqa: PLC0415  # the gateway itself, which leaves the address, needs none
+    import aiohttp  # noqa: PLC0415  # needed only by clients, not by the gateway
 
     timeout = aiohttp.ClientTimeout(total=_PATIENCE)
     async with aiohttp.ClientSession(timeout=timeout) as http:
@@ -181,7 +181,7 @@ class GatewayClient:
     async def _in_slices(
         self, commands: Sequence[ControlCommand], audit_event: AuditEvent | None
     ) -> int:
-        """Send commands that form one action: the first carries the audit event."""
+        """Send several commands as one action: only the first contains the audit event."""
         done = 0
         for place, command in enumerate(commands):
             noted = None if place else audit_event
@@ -233,7 +233,7 @@ def _command(move: Replay | Discard, some: tuple[int, ...]) -> ControlCommand:
 
 
 def _answered(status: int, body: bytes) -> str:
-    """Turn the gateway's refusal into an error; for the vault, with its reason."""
+    """Describe the gateway's refusal, with the reason if the vault refused."""
     try:
         errors = msgspec.json.decode(body, type=ErrorBody).errors
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -60,7 +60,7 @@ class EraseResult(msgspec.Struct, frozen=True, kw_only=True):
 class EraseRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The people to erase.
 
-    `pixel` limits conversion ids to one pixel; with `returns`, later conversions are not
+    `pixel` limits conversion ids to one pixel. If `returns` is set, later conversions are not
     suppressed.
     """
 
@@ -83,7 +83,7 @@ class TagPayloadReader:
         self.unopened: set[bytes] = set()
 
     def opened(self, tag: str, body: bytes) -> bytes:
-        """Return everything in a payload that can be read."""
+        """Return the payload, decrypted if possible."""
         if not body or b'"sealed"' not in body:
             return body
         try:
@@ -154,7 +154,7 @@ async def erase(
 
 @asynccontextmanager
 async def _owner(settings: Settings) -> AsyncIterator[Callable[[EraseStore], Awaitable[int]]]:
-    """Have the store's owner erase slices, with a pause for other writers after each."""
+    """Yield a function: the store's owner erases a slice, then other writers get a pause."""
     async with open_operations(settings) as operations:
 
         async def do(erasing: EraseStore) -> int:
@@ -171,7 +171,7 @@ def _slices(found: EraseTraces) -> Iterator[EraseStore]:
     yield from (EraseStore(cuts=some) for some in _some(found.cuts, _CUTS))
     yield from (EraseStore(sightings=some) for some in _some(found.sightings, _SLICE))
     yield from (EraseStore(texts=some) for some in _some(found.texts, _SLICE))
-    # Last: after an interruption, these lead to the remaining data.
+    # Conversions come last: after an interruption, they lead to the data that remains.
     yield from (EraseStore(conversions=some) for some in _some(found.conversions, _SLICE))
 
 
@@ -195,7 +195,7 @@ def _keys(
 
 
 def _audit_event(wish: EraseRequest, found: EraseTraces, *, salt: bytes) -> AuditEvent:
-    """Return the audit entry: a digest that the same identifiers give again, in this store only."""
+    """Return the audit entry. Its digest is the same for the same identifiers in this store."""
     whom = wish.whom
     named = sorted(
         [*whom.words, *(conversion_id.encode() for conversion_id in whom.conversion_ids)]

@@ -49,9 +49,9 @@ if TYPE_CHECKING:
 
 # The maximum duration of a shutdown. Requests still in flight are ambiguous at the next start.
 STOP_WITHIN: Final = 20 * SECOND
-# Seconds for which a busy thread keeps the GIL from the store's writer, which asks for it some
-# twenty times a commit. With Python's default of 5 ms, throughput fell from 2,300 requests a second
-# to 28 while two connections ran a tight loop (docs: performance).
+# Seconds that the store's writer waits before a busy thread releases the GIL. The writer needs the
+# GIL some twenty times per commit. With Python's default of 5 ms, throughput fell from 2,300
+# requests a second to 28 while two connections ran a tight loop (docs: performance).
 _TURN: Final = 0.0005
 
 
@@ -117,7 +117,7 @@ class Gateway:
         Raises StoreInUse, StoreUnusable, and SettingsError if the address cannot be bound.
         """
         settings = self._settings
-        # At the same time as the store, so that the first tags do not wait for it.
+        # The engines start while the store opens, so that the first tags do not wait for them.
         self._engines = self._started_engines()
         try:
             store = self._store = await engine_of(settings).open(

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class OnDemandTransport:
-    """Implements Transport by an HttpTransport; the parameters are the same."""
+    """Implements Transport with an HttpTransport, and has the same parameters."""
 
     def __init__(self, *, timeout: int, connections: int = 0) -> None:
         self._timeout = timeout

@@ -1,9 +1,8 @@
 """`twite import`: write an export as container.toml and templates; put secrets into the store.
 
-    # twite import <digest> the first line of the file: a digest of everything written
-
-A file that was changed by hand is not overwritten: its digest differs. Files and new folders are
-readable by their owner alone.
+The first line of container.toml, `# twite import <digest>`, contains a digest of all written files.
+If a file was changed by hand, the digest differs, and `twite import` does not overwrite it. Only
+their owner can read the files and new folders.
 """
 
 import os
@@ -45,7 +44,7 @@ class ContainerChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PersonVariable(msgspec.Struct, frozen=True, kw_only=True):
-    """A variable that reads personal data. The data is hashed unless tag payloads are sealed."""
+    """A variable that reads personal data, which is hashed unless tag payloads are sealed."""
 
     variable: str
     key: str
@@ -197,7 +196,7 @@ def _digest(text: str, files: Mapping[str, str]) -> str:
 
 
 def _sealed_in(text: str) -> set[str]:
-    """Return the names of secrets that an import has sealed, as a container.toml names them."""
+    """Return the names of the sealed secrets to which a container.toml refers."""
     return set(re.findall(f'"{SEALED}({CONTAINER}[A-Za-z0-9/-]+)"', text))
 
 

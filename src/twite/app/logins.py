@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 
 class CredentialVault(msgspec.Struct, frozen=True, kw_only=True):
-    """A running gateway's vault, and its key, which can be rotated."""
+    """A running gateway's vault, with its key, which can be rotated."""
 
     secret_store: SecretStore
     seal: TurnedSeal
@@ -134,7 +134,7 @@ def connect(
     noted_as: str | None = None,
     open_sign_ins: OpenSignIns | None = None,
 ) -> XSignIn:
-    """Return the OAuth sign-in; `noted_as` is described in its class."""
+    """Return the OAuth sign-in; see XSignIn for `noted_as`."""
     return XSignIn(
         ask=ask_x(settings),
         clock=clock,
@@ -153,7 +153,7 @@ def shared_sign_in(
     store: Store,
     clock: Clock,
 ) -> XSignIn:
-    """Return the sign-in of a gateway. If others share the store, any of them may finish it."""
+    """Return the sign-in for a gateway. Any gateway on the same store can complete it."""
     if safe is None or store.ownership is None:
         return connect(settings, logins, clock=clock)
     sealed = SealedSignIns(secret_store=safe.secret_store, clock=clock)
@@ -173,15 +173,16 @@ async def stored(settings: Settings) -> tuple[Destination, ...]:
 
 
 def connect_alone(settings: Settings, *, by: str) -> XSignIn:
-    """Return the OAuth sign-in for a command. It writes to the store or through its gateway.
+    """Return the OAuth sign-in for a command. It writes to the store, or through its gateway.
 
-    `by` is the user of the command.
+    `by` is the user who runs the command.
 
-    Its actions also raise StoreUnusable, and StoreInUse if the store's owner cannot be reached.
+    The sign-in's methods also raise StoreUnusable, and StoreInUse if the store's owner cannot be
+    reached.
     """
     seal = vault_seal(settings)
-    # Without a key, the sign-in itself reports that when it is used.
-    # A sign-in waiting at X must not lock the store.
+    # If there is no key, the sign-in reports that when it is used.
+    # The store is opened only when needed: a sign-in that waits for X must not lock it.
     state = StateOnDemand(partial(open_secrets, settings))
     logins = None if seal is None else CredentialStore(SecretStore(state=state, seal=seal))
     return connect(settings, logins, clock=SystemClock(), noted_as=by)
@@ -289,7 +290,7 @@ def events_manager(
 ) -> EventTagManager:
     """Return the Events Manager; `destinations` include stored credentials.
 
-    `note` writes into the audit log; with None, the command's own access to the store is used.
+    `note` writes into the audit log; the default opens the store to do so.
     """
     return EventTagManager(
         ask=ask_x(settings),

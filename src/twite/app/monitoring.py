@@ -43,8 +43,8 @@ _LOOK_FOR_THE_LEAD: Final = 2 * SECOND
 class Monitoring:
     """Monitors a store and its senders, from `start` to `stop`.
 
-    Where several gateways share the store, only their leader does. It follows their pauses, and the
-    others report conditions that only they can see.
+    If several gateways share the store, only their leader monitors it. The leader also follows the
+    pauses that the others set; they report to it the conditions that only they can see.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Monitoring:
         await BalanceCheck(records=self._store, observer=self._observer).once()
 
     async def _lead(self, ownership: Ownership) -> None:
-        """Monitor whenever this gateway is the leader."""
+        """Monitor the store while this gateway is the leader."""
         while True:
             ownership.report(self._listener.conditions())
             if not ownership.is_leader:
@@ -136,9 +136,9 @@ class Monitoring:
 
 
 class _LeadersState(StateOnDemand):
-    """Implements StateStore for the leader. Without a valid lease, it refuses to write.
+    """Implements StateStore for the leader.
 
-    Another gateway may have become the leader.
+    It refuses to write if the lease has expired, because another gateway may be the leader now.
     """
 
     def __init__(self, store: StateStore, ownership: Ownership) -> None:
@@ -165,7 +165,7 @@ async def _ended(tasks: list[asyncio.Task[None]]) -> None:
 
 
 def report_opened(store: Store, observer: Observer) -> None:
-    """Report what opening the store showed, and open the alerts about it."""
+    """Report the problems found when the store was opened, and open the alerts about them."""
     alerts = {AlertKind.STORE_RESTORED: store.told, AlertKind.WEAK_DURABILITY: store.weak}
     for kind, sentences in alerts.items():
         for sentence in sentences:

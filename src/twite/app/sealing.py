@@ -2,8 +2,8 @@
 
 A rotation can be interrupted at any step; the next run continues:
 
-    1 the key is copied to a file of its own, as a former key: settings loaded now have both
-    2  the new key takes its place
+    1  the key is copied to another file, as a former key: settings loaded now contain both keys
+    2  the new key replaces it in the first file
     3  secrets and queued payloads are resealed with the new key, here or in the running gateway
     4  the former key is deleted if nothing needs it any more
 """
@@ -52,7 +52,7 @@ async def forget_secrets(
 ) -> None:
     """Delete secrets. Raises StoreUnusable, StoreInUse, LedgerUnavailable.
 
-    The audit log records their number, and for each container the first name; `by` is the user.
+    The audit log records the container and the number of secrets; `by` is the user.
     """
     async with open_secrets(settings) as state:
         what = AuditAction.CONTAINER_FORGET_SECRETS
@@ -84,7 +84,7 @@ def _audit_event(what: str, by: str, container: str, count: int) -> AuditEvent:
 
 
 class ResealResult(msgspec.Struct, frozen=True, kw_only=True):
-    """The number of secrets, and of resealed payloads."""
+    """The number of secrets in the vault, and the number of payloads that were resealed."""
 
     secrets: int = 0
     payloads: int = 0
@@ -118,7 +118,7 @@ async def reseal(settings: Settings, *, audit_event: AuditEvent | None = None) -
 async def sealed_anew(safe: CredentialVault, outbox: Outbox, *, observer: Observer) -> None:
     """Seal everything with the current key after a gateway has started.
 
-    Errors are logged. No data is lost, and the next start tries again.
+    Errors are logged; they lose no data, and the next start tries again.
     """
     try:
         await safe.secret_store.all("")
@@ -144,10 +144,10 @@ async def still_sealed(settings: Settings) -> UnsealedCounts:
 
 
 class RotationResult(msgspec.Struct, frozen=True, kw_only=True):
-    """The number of secrets sealed with the current key, and of resealed payloads.
+    """How many secrets are sealed with the current key, and how many payloads were resealed.
 
-    `file` holds a new key, if one was made. `left` counts secrets and payloads still sealed with
-    other keys; `gateway` is the process that owns the store.
+    `file` contains the new key, if the command created one. `left` counts secrets and payloads
+    still sealed with other keys; `gateway` is the process that owns the store.
     """
 
     secrets: int

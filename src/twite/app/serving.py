@@ -33,7 +33,7 @@ async def report_unusable(settings: Settings, error: StoreUnusable) -> None:
     note = settings.store.alerted_file
     clock = SystemClock()
     now = clock.now()
-    # A record from the future means that the clock was wrong.
+    # A record with a time in the future is ignored: the clock was wrong.
     if webhook is None or 0 <= now - _told_at(note) < REMIND_EVERY:
         return
     reason = f"{error.reason}. {error.cure}"
@@ -84,9 +84,9 @@ def serve(
 
     If SIGHUP is ignored at the start, as under `nohup`, it stays ignored. `ready` receives the
     address; `examine` runs the diagnostics for the console. A `worker` also stops with its parent.
-    A second signal ends the process immediately: requests in flight are resent as ambiguous after
-    the next start. Raises StoreInUse, SettingsError, and StoreUnusable, which is also raised if the
-    store fails permanently later.
+    A second signal ends the process immediately; requests in flight are resent as ambiguous after
+    the next start. Raises StoreInUse, SettingsError, and StoreUnusable, also if the store fails
+    permanently while the gateway runs.
     """
     raise_limit()
     use_one_arena()

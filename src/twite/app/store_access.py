@@ -83,7 +83,7 @@ def read_records(settings: Settings, read: Callable[[StoreReader], Awaitable[T]]
 async def open_operations(settings: Settings) -> AsyncIterator[Store | GatewayClient]:
     """Change the store: directly, or through the gateway that owns it.
 
-    Raises StoreUnusable, and StoreInUse where the owner does not say how to reach it.
+    Raises StoreUnusable, and StoreInUse if the owner has left no address to reach it.
     """
     try:
         store = await open_store(settings)
@@ -144,7 +144,7 @@ class GatewayDirectory:
 
 
 class StateOnDemand:
-    """Implements StateStore with a store that `opened` opens for each call."""
+    """Implements StateStore by opening a store for each call, with `opened`."""
 
     def __init__(self, opened: Callable[[], AbstractAsyncContextManager[StateStore]]) -> None:
         self._opened = opened

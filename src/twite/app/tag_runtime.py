@@ -1,6 +1,6 @@
 """Run tags and client templates: engines, workers, outbound connections.
 
-Imported only by gateways that have some.
+Imported only by gateways that have tags or client templates.
 """
 
 import asyncio
@@ -66,7 +66,7 @@ class TagRuntime:
         seal: Seal | None,
         previews: PreviewSessions,
     ) -> None:
-        """`seal` is the gateway's own: queued payloads must open after a key rotation."""
+        """`seal` must be the gateway's own, which can decrypt payloads after a key rotation too."""
         self._container_configs = container_configs
         self._templates = clients_of(settings, container_configs)
         self._settings = settings
@@ -211,8 +211,8 @@ def _event_names(settings: Settings, container_configs: Iterable[ContainerConfig
     return names
 
 
-_ESCAPED: Final = 3  # text as JSON is at most twice as long, plus some overhead
-_COPIES: Final = 32  # bytes per character of a body: as text, parsed, as event, as effects
+_ESCAPED: Final = 3  # text becomes at most twice as long in JSON, plus some overhead
+_COPIES: Final = 32  # bytes for a character's copies: body as text, parsed, event, effects
 _MOST_MEMORY: Final = 256 * 1024 * 1024
 
 

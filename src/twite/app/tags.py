@@ -1,4 +1,4 @@
-"""Read tags and client templates from the settings; wire the credentials that tags send."""
+"""Read tags and client templates from the settings; set up credentials that tags send."""
 
 import os
 from collections.abc import Callable, Iterable, MutableMapping
@@ -58,7 +58,7 @@ def clients_of(
 ) -> "tuple[TemplateClient, ...]":
     """Return the client templates of the settings, and of their containers.
 
-    Requests that have none of the `server.stape` headers get them. Raises SettingsError.
+    The headers of `server.stape` are added to requests that have none. Raises SettingsError.
     """
     imported, headers = settings.imported, settings.server.stape.headers
     clients = with_those_of(
@@ -79,7 +79,7 @@ def _keys(headers: SuppliedHeaders) -> tuple[Secret, ...]:
 
 
 def may_send(store: Store) -> Callable[[], bool]:
-    """Return the check before each request: whether this gateway still owns what it claimed."""
+    """Return a check to run before each request: does this gateway still own what it claimed?"""
     return always if store.ownership is None else store.ownership.may_send
 
 

@@ -59,9 +59,9 @@ async def try_tag(
     request: Incoming,
     local_url: str,
 ) -> TagTrial:
-    """Run it as if for a browser. Every request goes to `local_url`.
+    """Run a template as for an event from a browser. Every request goes to `local_url`.
 
-    Raises SettingsError for a template or field.
+    Raises SettingsError for an invalid template or field.
     """
     table = TagTable(name=_NAME, template=str(path), fields=fields, redirect={ANY_HOST: local_url})
     try:
@@ -122,7 +122,7 @@ def _site_of(payload: TagPayload) -> ResponseSite:
 
 
 def _without_table(place: str) -> str:
-    """Return a place in the settings without its table, which exists only for this run."""
+    """Remove from a place the table that exists only for this run: users do not know it."""
     return place.removeprefix("tag[0].").removeprefix("fields.")
 
 
@@ -137,12 +137,12 @@ class _Lines:
             self.lines.append(notice.text)
 
     def add(self, _tag: str, line: str) -> None:
-        """Keep a line from Twite."""
+        """Add a line that Twite logged."""
         self.lines.append(line)
 
 
 class _NotToX:
-    """Queues nothing for X: the request goes to the local server."""
+    """Queues no conversion for X, so that the request goes to the local server instead."""
 
     async def take(self, request: HttpEffect, *, source: str) -> Response | None:
         del request, source

@@ -49,7 +49,7 @@ class WorkerPlace(msgspec.Struct, frozen=True, kw_only=True):
     def when_told_to_stop(
         self, loop: asyncio.AbstractEventLoop, stop: Callable[[], object]
     ) -> None:
-        """Call `stop` once the parent stops or has ended."""
+        """Call `stop` as soon as the parent stops or ends."""
 
         def ended() -> None:
             loop.remove_reader(self.parent)
@@ -64,9 +64,9 @@ class WorkerPlace(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkerMetrics:
-    """Adds a worker's metrics to those of the others, which each serves on a socket.
+    """Adds a worker's metrics to those of the others; each worker serves its own on a socket.
 
-    Counters of a worker that has ended are kept as they were last seen: a sum never falls.
+    The last values of a worker that has ended still count, so that a sum never falls.
     """
 
     def __init__(self, folder: Path, rendered: Callable[[], bytes]) -> None:
@@ -80,7 +80,7 @@ class WorkerMetrics:
         self._server = await asyncio.start_unix_server(self._serve, path=self._own)
 
     async def stop(self) -> None:
-        """Stop serving, and leave the last values."""
+        """Stop serving, and save the last values for the other workers."""
         if self._server is not None:
             self._server.close()
             self._seen(self._own).write_bytes(self._rendered())
@@ -128,7 +128,7 @@ async def _asked(where: Path) -> bytes:
 
 
 class GatewayAddress:
-    """How clients, commands and other workers reach a gateway, which may be a `worker`."""
+    """How clients, commands and other workers reach a gateway or one of its workers."""
 
     def __init__(
         self, settings: Settings, worker: WorkerPlace | None, rendered: Callable[[], bytes]
@@ -146,7 +146,7 @@ class GatewayAddress:
         return None if self._metrics is None else self._metrics.add_up
 
     async def leave(self, url: str) -> None:
-        """Leave the address for commands. The parent of workers does this for them."""
+        """Write the address file for commands. For workers, their parent writes it."""
         if self._metrics is None:
             leave_address(self._file, url=url, token=self.token)
         else:
@@ -178,9 +178,9 @@ class WorkerSupervisor:
         announced: Callable[[str], None],
         warn: Callable[[str], None],
     ) -> None:
-        """`announced` gets the URL, once all workers accept requests.
+        """`announced` is called with the URL, once all workers accept requests.
 
-        `warn` gets a sentence when a worker has ended and is replaced.
+        `warn` is called with a message when a worker has ended and is replaced.
         """
         self._settings = settings
         self._count = count
@@ -199,7 +199,7 @@ class WorkerSupervisor:
         self._port = 0
 
     def run(self) -> WorkerPlace | None:
-        """Start the workers: in each of them, return its place. In the parent, None at the end.
+        """Start the workers. Returns its place in each worker; in the parent, None at the end.
 
         Raises SettingsError if the address cannot be bound, and WorkersEnded if no worker could
         start.
@@ -253,7 +253,7 @@ class WorkerSupervisor:
         return None
 
     def _may_start(self) -> bool:
-        """Whether a worker may start now: one that cannot start is not restarted in a loop."""
+        """Whether a worker may start now: the delay avoids restarting a broken one in a loop."""
         is_first = self._started < self._count
         return is_first or time.monotonic() - self._started_at >= _AT_MOST_EVERY
 

@@ -61,7 +61,7 @@ async def _credentials(
         )
         return
     if not _is_whole(held):
-        return  # unreadable credentials were reported
+        return  # unreadable credentials were already reported
     for finding in _cut_short(pixel, held):
         yield finding
     name = f"pixel {pixel.pixel}: {_NAMES[type(held)]}"
@@ -152,7 +152,7 @@ def _on_event(pixel: Destination, name: str, event: str, known: Sequence[EventTa
     shown = f"pixel {pixel.pixel}: {_both(pixel, name, event)}"
     if event.startswith(_OF_X):
         return green("events", f"{shown}: X creates it at the first conversion")
-    # X does not say which of its two ids a conversion names. [unknown]
+    # X does not document which of an event's two ids a conversion must contain. [unknown]
     tag = next((listed for listed in known if event in {listed.id, listed.website_tag_id}), None)
     if tag is None:
         return red(
@@ -177,7 +177,7 @@ def _on_event(pixel: Destination, name: str, event: str, known: Sequence[EventTa
             f"{what}; tracking, last conversion at {tag.last_tracked_at or 'an unknown time'}",
         )
     if tag.status == UNVERIFIED:
-        # At most a day, after the first conversion. [doc WEB]
+        # The status changes within a day of the first conversion. [doc WEB]
         return green("events", f"{what}; X has tracked no conversion of it yet")
     return amber(
         "events",
@@ -201,7 +201,7 @@ def _twice(pixel: Destination) -> Iterator[CheckFinding]:
 
 
 def _both(pixel: Destination, name: str, event: str) -> str:
-    """Show an event in both forms: the sent one, and the one of X's pixel."""
+    """Show an event's id in both forms: as Twite sends it, and as X's pixel uses it."""
     long = "" if event.startswith(_OF_X) else f" (tw-{pixel.pixel}-{event})"
     return f"{name} → {event}{long}"
 

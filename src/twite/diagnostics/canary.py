@@ -27,9 +27,9 @@ _WORDS: Final = 200
 
 
 class TestConversion(msgspec.Struct, frozen=True, kw_only=True):
-    """The event of the test conversion, by its name in the settings, and the pixel.
+    """The event of the test conversion (its name in the settings), and the pixel.
 
-    With a single pixel, `pixel` may be None.
+    `pixel` may be None if there is only one.
     """
 
     event: str

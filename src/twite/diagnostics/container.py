@@ -1,7 +1,7 @@
 """Diagnostics of tags, container and `[google]`: code, secrets, credentials, hashed personal data.
 
-For hashed personal data, each tag runs for sample events with one kind of personal data, once raw
-and once hashed, and the check compares its requests.
+If personal data is hashed, each tag runs for sample events with one kind of personal data each:
+once with raw and once with hashed data. The check compares the requests of the two runs.
 """
 
 import os
@@ -53,7 +53,7 @@ _EMAIL: Final = "shopper@mail.example"
 _PHONE: Final = "+442079460958"
 _NAMED: Final[dict[str, Tree]] = {"first_name": "erika", "last_name": "muster"}
 _STREET: Final[dict[str, Tree]] = {"street": "long lane 1"}
-# In every field where templates look for them.
+# Each kind of data is in every field where templates look for it.
 _PERSONAL: Final[Mapping[str, tuple[Mapping[str, Tree], ...]]] = {
     "email": (
         {"user_data": {"email_address": _EMAIL}},
@@ -76,7 +76,7 @@ _PERSONAL: Final[Mapping[str, tuple[Mapping[str, Tree], ...]]] = {
 def sent_otherwise(
     container: Container, tag: ContainerTag, *, setting: str
 ) -> Iterator[CheckFinding]:
-    """Report values that a tag sends differently for hashed data; `setting` seals data instead."""
+    """Report values that a tag sends differently if data is hashed, and the setting to change."""
     try:
         runs = _Runs(container, tag)
         kinds = [kind for kind, samples in _PERSONAL.items() if any(map(runs.differ, samples))]
@@ -98,7 +98,7 @@ def sent_otherwise(
 
 
 class _Runs:
-    """`sent` says whether the tag has made any request."""
+    """Runs a tag with raw and with hashed data. `sent` is whether it made any request."""
 
     def __init__(self, container: Container, tag: ContainerTag) -> None:
         self._tag = tag
@@ -210,7 +210,7 @@ _PERSONS: Final = 'persons = "sealed"'
 
 
 def tags(settings: Settings) -> Iterator[CheckFinding]:
-    """Check each tag of the settings; template and fields were checked before."""
+    """Check each tag of the settings. Loading them has already checked templates and fields."""
     if settings.tags is None:
         return
     container = settings.tags.container

@@ -16,7 +16,7 @@ from twite.http.addresses import host_of
 from twite.http.cookies import cookie_domain
 
 _SCRIPT: Final = "/twite.js"
-# The gateway challenges a request without a key by this name.
+# A gateway refuses a request without a key at this path, with this realm.
 _OURS: Final = "/v1/accounting"
 _REALM: Final = 'realm="twite"'
 _OK: Final = 200
@@ -58,14 +58,14 @@ async def public_address(settings: Settings) -> AsyncIterator[CheckFinding]:
         async for finding in closed(public.rstrip("/"), settings):
             yield finding
     for source in reached:
-        # Requested as a page would; without a source, there is no script.
+        # The script is requested as a page would; without a source for pages, there is none.
         yield await _script(f"{public.rstrip('/')}{_SCRIPT}?s={quote(source.name)}")
     if not reached:
         yield await _servers(f"{public.rstrip('/')}{_OURS}")
 
 
 async def _servers(url: str) -> CheckFinding:
-    """Check that a gateway answers there. For pages, the script is checked."""
+    """Check that a gateway answers servers at this URL. `_script` checks this for pages."""
     answer = await reach(url, method="GET")
     if not isinstance(answer, str) and _REALM in answer.challenge:
         return green("public address", f"{url} requires a key from servers")

@@ -114,7 +114,7 @@ async def secured(url: str) -> TlsResult | str:
 
 
 def _ahead(at: float, date: str | None) -> int | None:
-    """A Date header has whole seconds: half a second is added."""
+    """Return this clock minus a Date header. Half a second is added: it has whole seconds."""
     try:
         return (
             None
@@ -129,7 +129,7 @@ _LITTLE: Final = 30 * SECOND
 _MUCH: Final = OAUTH_WINDOW_SECONDS * SECOND
 _WAITS: Final = "Twite cannot deliver conversions. They stay queued in the store."
 _SHOWN: Final = 3
-OF_X: Final = frozenset({"DNS", "TLS", "X"})  # failures of these mean that X cannot be reached
+OF_X: Final = frozenset({"DNS", "TLS", "X"})  # if one of these checks fails, X is unreachable
 
 
 async def network(settings: Settings) -> AsyncIterator[CheckFinding]:

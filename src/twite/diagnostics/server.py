@@ -7,9 +7,9 @@ from twite.config.settings import Settings
 from twite.gateway.ports.findings import CheckFinding, amber, green, red
 from twite.gateway.ports.store import ServerExamination
 
-# Milliseconds. Leases of gateways last for seconds, by the database's clock.
+# In milliseconds. Gateways hold leases for seconds, measured by the database's clock.
 _CLOCKS_APART: Final = 2_000
-# The share of store.size_limit from which the database is nearly full.
+# If the database uses this share of store.size_limit, it is nearly full.
 _NEARLY_FULL: Final = 0.8
 _ACCEPTS_WRITES: Final = frozenset({"read-write", "primary"})
 
@@ -69,7 +69,7 @@ def _way(found: ServerExamination) -> Iterator[CheckFinding]:
 def _connections(settings: Settings, found: ServerExamination) -> Iterator[CheckFinding]:
     if found.is_pooled:
         return  # the pooler has a limit of its own
-    # Before the first start, the gateways of this machine are only in the settings.
+    # Before the first start, only the settings say how many gateways this machine will run.
     count = max(settings.server.workers, len(found.gateways))
     shown = f"the server allows Twite {found.connections} connections"
     if found.connections < count * found.connections_each:
@@ -86,7 +86,7 @@ def _connections(settings: Settings, found: ServerExamination) -> Iterator[Check
 
 def _size(settings: Settings, found: ServerExamination) -> Iterator[CheckFinding]:
     limit = settings.store.size_limit
-    shown = f"the database has {found.size / (1 << 20):,.0f} MiB"
+    shown = f"the database uses {found.size / (1 << 20):,.0f} MiB"
     if limit is None:
         yield amber(
             "store",

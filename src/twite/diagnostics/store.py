@@ -24,10 +24,8 @@ from twite.gateway.ports.state import Pause
 
 _PAGE: Final = b"\0" * 4096
 _SYNCS: Final = 21
-# Above this, requests wait noticeably for their commits. Below this, a cache confirms before the
-# disk does.
-_SLOW_MS: Final = 5.0
-_TOO_FAST_MS: Final = 0.05
+_SLOW_MS: Final = 5.0  # if a sync takes longer, requests wait noticeably for their commits
+_TOO_FAST_MS: Final = 0.05  # if a sync is faster, a cache confirmed it, and not the disk
 _LITTLE_ROOM: Final = 1 << 30
 _NO_ROOM: Final = 64 << 20
 
@@ -145,8 +143,8 @@ async def _file(settings: Settings) -> AsyncIterator[CheckFinding]:
             "store",
             found.older,
             "The next start holds all pending deliveries, because they may have been sent.",
-            "Restore the newest backup, or start the gateway without it and then check twite "
-            "dead list.",
+            "Restore the newest backup, or start the gateway without restoring it and then check "
+            "twite dead list.",
         )
     async for finding in _contents(settings):
         yield finding
@@ -254,7 +252,7 @@ def _on_alert(alert: Alert) -> CheckFinding:
     light = red if rule.urgent else amber
     return light(
         "alerts",
-        f"{alert.kind} of {alert.subject} is open: {alert.reason}",
+        f"{alert.kind} is open for {alert.subject}: {alert.reason}",
         f"{rule.title[0].upper()}{rule.title[1:]}.",
         f"See {page_of(alert.kind)}.",
     )

@@ -23,7 +23,7 @@ class AlertKind(StrEnum):
     STORE_FAILING = "store_failing"  # commits fail: Twite responds to submissions with 503
     # The database is damaged, or cannot be opened: the gateway has ended.
     STORE_UNUSABLE = "store_unusable"
-    STORE_RESTORED = "store_restored"  # the database is an older copy of itself
+    STORE_RESTORED = "store_restored"  # the database was replaced by an older copy
     # The database server's settings can lose commits, which the operator has accepted.
     WEAK_DURABILITY = "weak_durability"
     DISK_NEARLY_FULL = "disk_nearly_full"  # little space is left on the disk of the database
@@ -33,7 +33,7 @@ class AlertKind(StrEnum):
 
 
 class AlertRule(msgspec.Struct, frozen=True, kw_only=True):
-    """How an alert of a kind behaves. Times are milliseconds.
+    """How alerts of one kind behave. Times are in milliseconds.
 
     `urgent`: conversions are refused, delayed or at risk now. `about_pixel`: the subject is the id
     of a pixel. The alert opens after the condition has held for `opens_after`, and resolves `calm`
@@ -94,11 +94,11 @@ class AlertPhase(StrEnum):
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
-    """An open or resolved alert on a pixel, a source, or the store. Times are milliseconds.
+    """An open or resolved alert about a pixel, a source, or the store. Times are in milliseconds.
 
     `reason` contains no text from X's responses. `said_at` is the time of the last notification;
-    `news` is the message that the webhook has not received yet. `resolved_at` is None while it is
-    open.
+    `news` is the message that the webhook has not received yet. `resolved_at` is None while the
+    alert is open.
     """
 
     id: str

@@ -36,14 +36,15 @@ STRICT_REGIONS: Final = EEA | {"GB", "CH"}
 class ConsentPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """A source's action for each kind of consent signal.
 
-    The `_denied` keys are for denials, `us_opt_out` for an opt-out under a law of the United
-    States, `unclear` for unreadable signals (None: ignore them), `missing` for no signal where
-    consent is needed: if `required`, and for persons in `strict_regions` (ISO 3166).
+    The `_denied` actions apply to denials, `us_opt_out` to an opt-out under a law of the United
+    States, and `unclear` to unreadable signals (None ignores them). `missing` applies if consent is
+    needed but there is no signal. Consent is needed if `required` is set, and for persons in
+    `strict_regions` (ISO 3166).
 
     A TC string must grant all `tcf_purposes`. If it denies one of `tcf_optimization_purposes`,
-    personalization is denied. `tcf_vendor_id`, `ac_provider_id` and `cmp_vendor` name X in three
-    vendor lists; None: not checked. `can_restrict`: X is trusted to read `restricted_data_use`;
-    otherwise such conversions are not sent.
+    personalization is denied. `tcf_vendor_id`, `ac_provider_id` and `cmp_vendor` identify X in
+    three vendor lists; a list is not checked if its id is None. If `can_restrict` is False, because
+    X may not read `restricted_data_use`, conversions to restrict are not sent.
     """
 
     required: bool = False
@@ -76,11 +77,12 @@ def policy_version(policy: ConsentPolicy) -> str:
 
 
 class ConsentDecision(msgspec.Struct, frozen=True, kw_only=True):
-    """The decision on one conversion, its rule, and why.
+    """The decision on one conversion, the rule that made it, and the reason.
 
     `strip` names identifiers to remove; `restricted` sets X's `restricted_data_use`: both also
     apply when a user releases a held conversion. `evidence` (JSON) is stored as a record of the
-    decision; None without signals and requirements. `signals` are the signals of the request.
+    decision; it is None if there were neither signals nor requirements. `signals` are the signals
+    of the request.
     """
 
     action: ConsentAction = ConsentAction.SEND
@@ -114,10 +116,10 @@ def is_denial(reason: str) -> bool:
 
 
 def person_keys(identifiers: Identifiers, *, pixel: str, salt: bytes) -> tuple[bytes, ...]:
-    """Return 16 bytes for each click id, email and phone, for one pixel.
+    """Return a hash of 16 bytes for each click id, email and phone, for one pixel.
 
-    The hash is keyed with the deployment's salt. Without it, trying all phone numbers would reveal
-    the list.
+    The hash is keyed with the deployment's salt. Without a key, anyone with the list could find its
+    phone numbers by trying all of them.
     """
     kinds = (("c", identifiers.click_id), ("e", identifiers.email), ("p", identifiers.phone))
     return tuple(

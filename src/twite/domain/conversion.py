@@ -14,7 +14,7 @@ from twite.domain.secret import Masked
 from twite.domain.times import DAY, HOUR
 
 MAX_DIGITS: Final = 18
-# ISO 4217, currencies in use without funds, metals and XXX.
+# The currencies of ISO 4217 in use, except funds, metals and XXX.
 _CODES: Final = """
     AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP
     BYN BZD CAD CDF CHF CLP CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP
@@ -27,7 +27,7 @@ _CODES: Final = """
 CURRENCIES: Final = frozenset(_CODES.split())
 _WHOLE: Final = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF"
 _THOUSANDTHS: Final = "BHD IQD JOD KWD LYD OMR TND"
-# ISO 4217: decimals, if not 2.
+# The number of decimals by ISO 4217, where it is not 2.
 DECIMALS: Final[Mapping[str, int]] = {
     **dict.fromkeys(_WHOLE.split(), 0),
     **dict.fromkeys(_THOUSANDTHS.split(), 3),
@@ -37,7 +37,7 @@ _TIDY: Final = re.compile(r"(?:0|[1-9][0-9]{0,17})\.[0-9]{2}", re.ASCII)
 _PLAIN: Final = re.compile(r"(-?)([0-9]{1,18})(?:\.([0-9]{1,18}))?", re.ASCII)
 _LONG: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?", re.ASCII)
 _EXPONENT: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?[eE][+-]?([0-9]+)", re.ASCII)
-# The length of amounts and codes that a message may quote: too short for a phone number.
+# Amounts and codes that a message may quote: they are too short to be a phone number.
 _HARMLESS_AMOUNT: Final = re.compile(r"-?[0-9.,']{1,10}", re.ASCII)
 _HARMLESS_CODE: Final = re.compile(r"[A-Za-z0-9]{1,6}", re.ASCII)
 # X drops a copy within 48 hours [doc WEB], and Twite may resend a conversion 40 hours later, so
@@ -108,7 +108,7 @@ class Conversion(Masked, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def dedup_key(pixel: str, event: str, conversion_id: str) -> bytes:
-    """Return the dedup key: 16 bytes of (pixel, event id, conversion id), none with NUL."""
+    """Return the dedup key, a hash of 16 bytes. The arguments must not contain NUL."""
     return hashlib.blake2b(f"{pixel}\0{event}\0{conversion_id}".encode(), digest_size=16).digest()
 
 
@@ -123,7 +123,7 @@ def derived_id(*, salt: bytes, scope: str, repeated: bytes) -> str:
 
 
 def amount(text: str, *, path: str) -> str | Fault:
-    """Read an amount into a decimal string with at least two decimals: `20` → `20.00`.
+    """Convert an amount to a decimal string with at least two decimals: `20` → `20.00`.
 
     X rejects a bare whole number for a double [seen RS #4075, ST], and uses the string `"20.00"` in
     its sample [doc WEB]. A comma is a fault: it may separate thousands or decimals.

@@ -39,7 +39,7 @@ ANSWER_LIMIT: Final = 2_048
 # The prefix of the response text of a tag run that made no request.
 NO_REQUEST: Final = "it made no request"
 
-# Why a store holds a delivery or lets a lease expire, for users.
+# Reasons, shown to users, why a store holds a delivery or lets a lease expire.
 MAYBE_ARRIVED: Final = "it may have arrived already"  # the prefix of reasons of held deliveries
 MAY_COUNT_TWICE: Final = f"{MAYBE_ARRIVED}: sending it again could count it twice"
 WAITED_TOO_LONG: Final = "it has waited too long to be sent"
@@ -81,9 +81,9 @@ TRANSITIONS: Final[Mapping[State, Mapping[Trigger, State]]] = MappingProxyType(
         State.QUEUED: MappingProxyType(
             {
                 Trigger.CLAIMED: State.SENDING,
-                # It was in the queue for too long.
+                # The delivery was in the queue for too long.
                 Trigger.HELD: State.HELD,
-                # Its person withdrew consent, or a stricter policy does not allow sending it.
+                # The person withdrew consent, or a policy that is now stricter forbids sending.
                 Trigger.WITHDRAWN: State.SUPPRESSED,
             }
         ),
@@ -95,7 +95,7 @@ TRANSITIONS: Final[Mapping[State, Mapping[Trigger, State]]] = MappingProxyType(
                 Trigger.HELD: State.HELD,
                 # The sender ended between claim and settlement: X may already have it.
                 Trigger.EXPIRED: State.QUEUED,
-                # The trigger of a tag had to look up a value, and does not match.
+                # A tag's trigger needed a value that had to be looked up, and did not match.
                 Trigger.NOT_FIRED: State.SUPPRESSED,
             }
         ),
@@ -104,7 +104,7 @@ TRANSITIONS: Final[Mapping[State, Mapping[Trigger, State]]] = MappingProxyType(
             {
                 Trigger.REPLAYED: State.QUEUED,
                 Trigger.DISCARDED: State.SUPPRESSED,
-                # It was held because it might not be at fault; X has since accepted others.
+                # X's error may not be about this delivery; X has since accepted others.
                 Trigger.RECALLED: State.QUEUED,
             }
         ),
@@ -112,7 +112,7 @@ TRANSITIONS: Final[Mapping[State, Mapping[Trigger, State]]] = MappingProxyType(
             {
                 Trigger.REPLAYED: State.QUEUED,
                 Trigger.DISCARDED: State.SUPPRESSED,
-                # X has since refused others with the same error, so it may not be at fault.
+                # X has since refused others with the same error, so this one may not be the cause.
                 Trigger.HELD: State.HELD,
             }
         ),
@@ -122,7 +122,7 @@ TRANSITIONS: Final[Mapping[State, Mapping[Trigger, State]]] = MappingProxyType(
 
 
 def after(state: State, trigger: Trigger) -> State:
-    """Return the next state. Raises IllegalTransition if the table has none."""
+    """Return the next state. Raises IllegalTransition if the trigger is not allowed."""
     following = TRANSITIONS[state].get(trigger)
     if following is None:
         raise IllegalTransition(f"{trigger} is not for a delivery that is {state}")
@@ -152,8 +152,8 @@ class Delivery(Masked, frozen=True, kw_only=True, gc=False):
 class NewDeliveries(Sequence[Delivery]):
     """Deliveries that were not sent before, as columns.
 
-    `bodies` has their bodies, joined by commas as in a request. Most batches need no more, so each
-    `Delivery` is built only when code asks for one.
+    `bodies` has their bodies, joined by commas as in a request. Most batches need only the columns,
+    so the `Delivery` objects are built only when code accesses one.
     """
 
     ids: tuple[int, ...]
@@ -188,7 +188,7 @@ class NewDeliveries(Sequence[Delivery]):
 
 
 def split_bodies(joined: bytes, sizes: Sequence[int]) -> list[memoryview]:
-    """Return bodies that commas join, without a copy."""
+    """Split bodies that are joined by commas, without copying them."""
     view = memoryview(joined)
     bodies = []
     start = 0
@@ -210,7 +210,8 @@ def counted_by_time(received: Sequence[int]) -> Mapping[int, int]:
 def rank(*, received_at: int, ambiguous_since: int | None) -> int:
     """Return the sort key of the queue: the earlier of two deadlines, minus 48 hours.
 
-    The deadlines are 48 hours after receipt, and 40 hours after X may first have received it.
+    The deadlines are 48 hours after receipt, and 40 hours after X may first have received the
+    delivery.
     """
     if ambiguous_since is None:
         return received_at
@@ -246,7 +247,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Attempt(Masked, frozen=True, kw_only=True):
-    """One request to X, append-only.
+    """One request to X. Stored attempts are never changed.
 
     `status` is None without a response; `answer` is X's text, shortened; `deliveries` are the ids
     of the sent deliveries.
