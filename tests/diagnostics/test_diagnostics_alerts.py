@@ -37,14 +37,14 @@ async def test_open_alerts_are_red_or_amber_with_their_pages(tmp_path):
         CheckFinding(
             topic="alerts",
             light=CheckStatus.RED,
-            found="pixel_paused of o8z6j is open: 404",
+            found="pixel_paused is open for o8z6j: 404",
             meaning="The pixel is paused.",
             cure="See docs/how-to/alerts/pixel_paused.md.",
         ),
         CheckFinding(
             topic="alerts",
             light=CheckStatus.AMBER,
-            found="conversions_held of o8z6j is open: 3 are held",
+            found="conversions_held is open for o8z6j: 3 are held",
             meaning="Conversions are held.",
             cure="See docs/how-to/alerts/conversions_held.md.",
         ),

@@ -51,7 +51,7 @@ def test_healthy_server_has_only_green_findings(settings):
     said = "\n".join(finding.found for finding in findings)
     assert "2 gateways use the database: one (Twite 0.1.0, the leader), two (Twite 0.1.0)" in said
     assert "the server allows Twite 97 connections" in said
-    assert "the database has 500 MiB of " in said
+    assert "the database uses 500 MiB of " in said
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_healthy_server_has_only_green_findings(settings):
             "amber",
             "the server allows Twite 19 connections; a gateway opens up to 10",
         ),
-        ({"size": 900 << 20}, "amber", "the database has 900 MiB of "),
+        ({"size": 900 << 20}, "amber", "the database uses 900 MiB of "),
         ({"schema": 0, "gateways": ()}, "green", "the database has no tables yet"),
         (
             {"schema": 0, "gateways": (), "may_migrate": False},
@@ -98,7 +98,7 @@ def test_missing_size_limit_is_amber(settings):
     findings = server(msgspec.structs.replace(settings, store=store), WELL)
 
     assert [finding.found for finding in findings if str(finding.light) == "amber"] == [
-        "the database has 500 MiB; store.size_limit is not set"
+        "the database uses 500 MiB; store.size_limit is not set"
     ]
 
 
