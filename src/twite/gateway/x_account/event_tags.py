@@ -26,7 +26,7 @@ from twite.x.event_tags import (
     read_tag,
 )
 
-# A longer list is a paging loop: X allows an account far fewer events.
+# A longer list means that the pages repeat: X allows an account far fewer events.
 _MOST_PAGES: Final = 100
 
 
@@ -69,7 +69,7 @@ class AdsAccount:
         return await self._ask.ask_as(self._keys, question, read_tag, about=self._named)
 
     async def delete(self, event: str) -> EventTag:
-        """Delete an event: X accepts no more conversions for it."""
+        """Delete an event: from then on, X refuses conversions for it."""
         question = self._shelf.deletion(event)
         return await self._ask.ask_as(self._keys, question, read_tag, about=self._named)
 
@@ -119,8 +119,8 @@ class EventTagManager:
 
     Methods that send requests to X also raise RefusedByX and XUnanswering. Methods that change
     events receive `by`, the acting user, and write to the audit log first; they also raise the
-    store's errors. `destinations` have their credentials; `drafts` creates a draft from (pixel,
-    name, event id). `url` is the gateway's URL for servers; `note` writes into the audit log.
+    store's errors. `destinations` contain the credentials. `drafts` creates a draft from (pixel,
+    name, event id). `url` is the gateway's URL for servers; `note` writes to the audit log.
     """
 
     ask: XInquiries
@@ -136,7 +136,7 @@ class EventTagManager:
         return await self._account(pixel).events(with_deleted=with_deleted)
 
     def names(self, pixel: str, tag: EventTag) -> tuple[str, ...]:
-        """Return the names in the settings for an event, by either of its ids."""
+        """Return the names that the settings give to an event, under either of its ids."""
         ids = {tag.id, tag.website_tag_id}
         return tuple(name for name, id_ in self._known(pixel).events.items() if id_ in ids)
 
@@ -148,14 +148,14 @@ class EventTagManager:
         return await account.create(change)
 
     async def update(self, pixel: str, event: str, change: EventTagChange, *, by: str) -> EventTag:
-        """Change an event, by its name in the settings or X's id. Raises the errors of create."""
+        """Change the event with a name in the settings or an id. Raises the errors of create."""
         tag = await self.event_tag(pixel, event)
         _refuse(faults(change, now=tag))
         await self._noted(AuditAction.EVENT_UPDATE, f"{pixel} {tag.id}", _in_words(change), by=by)
         return await self._account(pixel).update(tag.id, change)
 
     async def delete(self, pixel: str, event: str, *, by: str) -> EventTag:
-        """Delete an event: X accepts no more conversions for it. Raises SettingsError."""
+        """Delete an event: from then on, X refuses conversions for it. Raises SettingsError."""
         tag = await self.event_tag(pixel, event)
         await self._noted(AuditAction.EVENT_DELETE, f"{pixel} {tag.id}", tag.name, by=by)
         return await self._account(pixel).delete(tag.id)

@@ -42,7 +42,7 @@ APPLY_AT: Final = "help.x.com/en/forms/xdev/conversion-api-request"  # [doc FUND
 class RejectionMessage(NamedTuple):
     """The description of a refusal: what is wrong, and the fix.
 
-    `{about}` is the account, user or address concerned.
+    `{about}` stands for the account, pixel or URL that the refusal is about.
     """
 
     fact: str
@@ -119,9 +119,9 @@ _WORDS: Final = MappingProxyType(
 
 
 def refused(refusal: InquiryRefusal, *, about: str = "", off: int = 0) -> RefusedByX:
-    """Return the error of a refusal, in words.
+    """Return the error for a refusal, in words.
 
-    `off` is X's lead over this machine's clock in seconds.
+    `off` is how many seconds X's clock is ahead of this machine's.
     """
     fact, cure = _WORDS[refusal.why]
     reason = fact.format(about=about or "the account", of=f" for {about}" if about else "")
@@ -136,7 +136,7 @@ def refused(refusal: InquiryRefusal, *, about: str = "", off: int = 0) -> Refuse
     return RefusedByX(why=refusal.why, status=refusal.status, reason=reason, cure=cure)
 
 
-_LONGEST_WAIT: Final = 900  # seconds: X has no windows longer than this [doc FUND]
+_LONGEST_WAIT: Final = 900  # seconds: X's rate limit windows are not longer than this [doc FUND]
 _T = TypeVar("_T")
 
 
@@ -159,7 +159,7 @@ class XInquiryAddress(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class XInquiries:
-    """Requests to X's Ads API. Each method raises RefusedByX and XUnanswering."""
+    """Sends requests to X's Ads API. Each method raises RefusedByX and XUnanswering."""
 
     inquiries: Inquiries
     clock: Clock
@@ -175,8 +175,8 @@ class XInquiries:
     ) -> _T:
         """Send the request that `make` builds from a nonce and a time (seconds).
 
-        X accepts a nonce once. `read` receives status and body; `about` is the account or pixel to
-        name in an error.
+        X accepts each nonce only once. `read` gets status and body; `about` is the account, pixel
+        or URL to name in an error.
         """
         inquiry = make(self.randomness.nonce(), self.clock.now() // SECOND)
         came = await self.inquiries.ask(inquiry)
@@ -213,7 +213,7 @@ class XInquiries:
 
 
 def _passing(inquiry: Inquiry, came: Response, *, now: int) -> XUnanswering | None:
-    """Return the error of a transient answer (rate limit, 5xx), or None."""
+    """Return the error for a transient response (rate limit, 5xx), or None."""
     if is_ambiguous(came.status):
         answer = f"{came.status} {words_of(came.body)}".strip()
         return _unanswered(inquiry, answer, left=True)
@@ -233,7 +233,7 @@ def _unanswered(inquiry: Inquiry, reason: str, *, left: bool) -> XUnanswering:
 
 
 def _off(came: Response, now: int) -> int:
-    """Return X's lead over this machine's clock in seconds, from its Date header; 0 without one."""
+    """Return how many seconds X's clock is ahead, from its Date header; 0 if there is none."""
     try:
         return int(parsedate_to_datetime(came.headers["date"]).timestamp()) - now // SECOND
     except (KeyError, ValueError, TypeError, OverflowError):
@@ -241,10 +241,10 @@ def _off(came: Response, now: int) -> int:
 
 
 class AccessCheck(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of an access check without a refusal.
+    """The result of an access check in which X refused nothing.
 
-    `roles` is None if X did not return them. With roles, X accepts conversions of the pixel's
-    account; without, it is only known that X did not refuse the credentials.
+    `roles` is None if X did not return roles. With roles, X accepts conversions for the pixel's
+    account; without them, it is only known that X did not refuse the credentials.
     """
 
     account: str | None = None
@@ -256,8 +256,8 @@ async def check_access(
 ) -> AccessCheck:
     """Check access without sending a conversion. Raises RefusedByX, XUnanswering.
 
-    The roles are read if the settings have an account. Otherwise, and for an app that may not read
-    roles, the check sends a request without conversions.
+    The check reads the user's roles if the settings have an account. Otherwise, or if the app may
+    not read roles, the check sends a request without conversions.
     """
     pixel = destination.pixel
     if isinstance(credentials, PixelToken) or destination.account is None:

@@ -1,4 +1,4 @@
-"""Open sign-ins: those that a user has begun and not finished, in memory or in the store."""
+"""Open sign-ins: begun but not yet finished by a user; kept in memory or in the store."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ class OpenSignIn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OpenSignIns(Protocol):
-    """Keeps open sign-ins for PATIENCE, by their token."""
+    """Stores open sign-ins for PATIENCE, by token."""
 
     async def add(self, sign_in: OpenSignIn) -> None:
         """Keep a sign-in. Raises LedgerUnavailable, NotOpened."""
@@ -116,7 +116,7 @@ def _name(token: str) -> str:
 
 
 def _in_the_way(began: Mapping[str, int], now: int) -> list[str]:
-    """Return the expired sign-ins, and the oldest ones, so that one more may begin."""
+    """Return the sign-ins to delete before another may begin: the expired and the oldest ones."""
     late = [key for key, at in began.items() if now - at > PATIENCE]
     rest = sorted(began.keys() - late, key=lambda key: began[key])
     return late + rest[: max(0, len(rest) - MOST_OPEN + 1)]

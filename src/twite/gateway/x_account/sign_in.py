@@ -52,7 +52,7 @@ class SignInStarted(msgspec.Struct, frozen=True, kw_only=True):
 class SignInCompleted(msgspec.Struct, frozen=True, kw_only=True):
     """A completed sign-in, with stored credentials.
 
-    `access` is None if X did not answer the check.
+    `access` is None if X did not answer the access check.
     """
 
     pixel: str
@@ -67,8 +67,8 @@ class XSignIn:
 
     Without a vault (no secret key), a sign-in cannot start, because credentials could not be
     stored. `destinations` are the pixels of the settings. `noted_as` is the user of this process,
-    for the audit log; None if the caller writes its own audit events.
-    Without `open_sign_ins`, open sign-ins are kept in memory.
+    as named in the audit log, or None if the caller writes the audit events. Without
+    `open_sign_ins`, open sign-ins are kept in memory.
     """
 
     ask: XInquiries
@@ -85,7 +85,7 @@ class XSignIn:
     async def begin(
         self, pixel: str, *, callback: str | None = None, by: str = ""
     ) -> SignInStarted:
-        """Start a sign-in; without a `callback`, X shows a PIN.
+        """Start a sign-in; without a `callback`, X shows a PIN to the user.
 
         `by` names the session that must finish it. Raises RefusedByX, XUnanswering, and
         SettingsError if the app, the key or the pixel is missing.
@@ -100,7 +100,7 @@ class XSignIn:
         return SignInStarted(page=page, token=requested.token)
 
     async def finish_by_callback(self, query: str, *, by: str = "") -> SignInCompleted:
-        """Finish with the query string of the callback request.
+        """Finish a sign-in with the query string of the callback request.
 
         Raises RefusedByX, XUnanswering, NotOpened, LedgerUnavailable.
         """
@@ -113,7 +113,7 @@ class XSignIn:
         return await self._finish(began, verifier)
 
     async def finish_by_pin(self, token: str, pin: str, *, by: str = "") -> SignInCompleted:
-        """Finish with the PIN that X showed; `token` is that of SignInStarted.
+        """Finish a sign-in with the PIN that X showed; `token` is that of SignInStarted.
 
         Raises the errors of finish_by_callback.
         """
@@ -135,8 +135,9 @@ class XSignIn:
     async def forget(self, pixel: str, kind: str, *, revoke: bool = False) -> bool:
         """Delete stored credentials of one kind; return whether there were any.
 
-        With `revoke`, the OAuth token is also revoked at X, wherever it is used. A token that X no
-        longer knows is only deleted. Raises RefusedByX, XUnanswering, NotOpened, LedgerUnavailable.
+        With `revoke`, the OAuth token is also revoked at X, so it stops working wherever it is
+        used. A token that X no longer knows is only deleted here. Raises RefusedByX, XUnanswering,
+        NotOpened, LedgerUnavailable.
         """
         credential_store = self._must_keep()
         login = (await credential_store.all()).get(pixel, StoredCredentials())
@@ -190,8 +191,8 @@ class XSignIn:
         try:
             return await check_access(self.ask, destination, credentials)
         except XUnanswering:
-            # Keep the credentials although X was slow: the first delivery shows whether X accepts
-            # them.
+            # Store the credentials although X did not answer: the first delivery will show whether
+            # X accepts them.
             return None
 
     async def _begun(self, token: str, by: str) -> OpenSignIn:

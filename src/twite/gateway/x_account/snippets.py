@@ -32,7 +32,7 @@ class Snippet(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SnippetCall(msgspec.Struct, frozen=True, kw_only=True):
-    """The data of a snippet: the event's name in the settings, X's id, pixel, the gateway's URL.
+    """The data of a snippet: the event's name in the settings, X's id, the pixel, and the URL.
 
     `names_pixel` is whether the source may submit to several pixels.
     """
@@ -45,13 +45,13 @@ class SnippetCall(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def body(self) -> dict[str, str]:
-        """A sample conversion of the event, as a server submits it."""
+        """A sample conversion, as a server submits it."""
         own = {"pixel": self.pixel} if self.names_pixel else {}
         return {"event": self.name, **own, **SAMPLE}
 
 
 def snippets(called: SnippetCall, *, server_only: bool = False) -> tuple[Snippet, ...]:
-    """Return all snippets. For an event that only servers send, omit the snippets for pages."""
+    """Return all snippets; with `server_only`, those for pages are omitted."""
     return tuple(
         make(called)
         for kind, make in MAKERS.items()

@@ -1,4 +1,4 @@
-"""Compare the requests of tags in Twite with the requests that another system sent.
+"""Compare the requests that tags send in Twite with those that another system sent.
 
 lines ─ capture ─▶ cases: the incoming request, and the requests sent for it cases + requests of the
 tags here ─ comparison ─▶ matched, different, missing, extra

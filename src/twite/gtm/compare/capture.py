@@ -1,14 +1,15 @@
 """Read lines of captured traffic into cases.
 
-A line is a JSON object with one of three shapes, which may be mixed:
+Each line is a JSON object with one of these shapes:
 
     {"event": {…} or "request": {…}, "sent": [{…}, …]}    a whole case
     {"trace": "…", "event" or "request": …}                what came in
     {"trace": "…", "sent": …}                              what was sent for it
     {"TraceId": "…", "Type": "Request", "RequestUrl": …}   the same, as Stape's tags log it
 
-Lines of one trace form one case; a line without a trace is a case of its own. A request's header
-`trace-id` is its trace, as in Stape's logs. [seen: facts on preview and logs]
+The lines with the same trace form one case; a line without a trace is a case of its own. The
+`trace-id` header of a request counts as its trace, as in Stape's logs. [seen: facts on preview and
+logs]
 """
 
 from collections.abc import Iterable, Mapping
@@ -34,7 +35,8 @@ class CaptureUnusable(OperatorError):
 class CapturedRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A captured request. `headers` is None if they were not captured.
 
-    `status` and `answer` are the response's, if known. It holds personal data and keys.
+    `status` and `answer` are those of the response, if known. The request contains personal data
+    and keys, which its repr hides.
     """
 
     url: str
@@ -49,9 +51,9 @@ class CapturedRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CapturedCase(msgspec.Struct, frozen=True, kw_only=True):
-    """An incoming event or request, and the requests sent for it. `line` is its first line.
+    """An incoming event or request, and the requests sent for it. `line` is the first line.
 
-    Without an `event` it is read from the request; `now` is in milliseconds, 0 if unknown.
+    If there is no `event`, it is read from the request. `now` is in milliseconds, 0 if unknown.
     """
 
     line: int
@@ -91,7 +93,7 @@ def read_cases(lines: Iterable[bytes]) -> tuple[CapturedCase, ...]:
 
 
 class WrittenRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A request to the container, as a person writes it in JSON."""
+    """A request to the container, in a JSON form that people can write."""
 
     method: str = "GET"
     path: str = "/"

@@ -1,8 +1,8 @@
-"""Compare requests of Twite's tags with captured ones: pair them, and list the differences.
+"""Compare requests of Twite's tags with captured requests: pair them, list the differences.
 
-Two requests can be paired if method, host and path are equal; among several, the pair with the
-fewest differences is chosen. Bodies are compared as JSON or as forms, if possible; only headers set
-by a template are compared.
+Two requests can be paired if method, host and path are equal. If there are several candidates, the
+pair with the fewest differences is chosen. Bodies are compared as JSON or as forms, if possible;
+only headers set by a template are compared.
 """
 
 from collections import Counter
@@ -19,7 +19,7 @@ from twite.gtm.template.effects import HttpEffect
 from twite.redaction.mask_text import shown_path
 from twite.redaction.secrets import is_confidential
 
-# Random or time-dependent parameters: their values are not compared, only counted.
+# Random or time-dependent parameters: their differences are only counted.
 VOLATILE: Final = (
     "*.conversion_timestamp",
     "*.event_time",
@@ -29,7 +29,7 @@ VOLATILE: Final = (
     "*.sent_at",
     "headers.x-request-id",
 )
-STAND_IN: Final = "(a secret that is not here)"  # placeholders are not compared
+STAND_IN: Final = "(a secret that is not here)"  # values with this placeholder are not compared
 ABSENT: Final = "(absent)"
 _MOST_DEEP: Final = 40
 
@@ -55,7 +55,8 @@ class TagRequest(msgspec.Struct, frozen=True, kw_only=True):
 class ComparisonResult(msgspec.Struct, frozen=True, kw_only=True):
     """The result of comparing one case.
 
-    `missing` are URLs that only the other system sent, `extra` URLs that only Twite sent.
+    `missing` has the URLs of requests that only the other system sent, `extra` those that only
+    Twite sent.
     """
 
     pairs: tuple[ComparedPair, ...] = ()
@@ -95,7 +96,7 @@ def compared(
 
 class _Parts(msgspec.Struct, frozen=True, kw_only=True):
     about: str  # method and URL without the query
-    place: str  # the same, without parts that may be keys
+    place: str  # the same without parts that may be keys
     query: Tree
     headers: dict[str, str] | None
     body: Tree
@@ -176,7 +177,7 @@ def _pair(there: _Parts, here: _Parts, tag: str, ignore: Sequence[str]) -> Compa
 
 
 def _headers(there: dict[str, str] | None, here: dict[str, str] | None) -> Iterator[Difference]:
-    """Compare the headers that a template sets; others come from the HTTP client."""
+    """Compare only headers that a template sets: others come from the HTTP client."""
     if there is None:
         return
     for name, value in (here or {}).items():
@@ -205,10 +206,10 @@ Mask = Callable[[str, Tree], str]
 
 
 class ShownDifference(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of one case: the comparison, and Twite's tags that failed, with the reason.
+    """The result of one case: the comparison, and the tags that failed in Twite, with the reason.
 
-    `unread` is the error of an unreadable case; `kept_back` the reason why the gateway passed an
-    event to no tag, one for each event.
+    `unread` is the error if the case cannot be read. `kept_back` has a reason for each event that
+    the gateway passed to no tag.
     """
 
     line: int
@@ -221,7 +222,7 @@ class ShownDifference(msgspec.Struct, frozen=True, kw_only=True):
 class DifferenceGroup(msgspec.Struct, frozen=True, kw_only=True):
     """Differences at the same place in requests of the same tag.
 
-    `times` counts them; the masked values are an example from `line`.
+    `times` is their number; `there` and `here` are masked example values from `line`.
     """
 
     tag: str
@@ -234,9 +235,10 @@ class DifferenceGroup(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ComparisonSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """The summary. `matched` and `different` count requests, the others count by name.
+    """The summary of all cases.
 
-    `kept_back` counts events, by the reason.
+    `matched` and `different` count requests; the other fields count by URL, tag or error.
+    `kept_back` counts events by the reason.
     """
 
     cases: int

@@ -5,6 +5,6 @@
                              └─────── reading ────────┘
     Container + EventContext ─ plan ─▶ FiringPlan
 
-`parts` contains the parts' classes, `references` handles `{{names}}` in their texts, and `texts`
-converts values to text like JavaScript.
+`parts` has the classes of the parts. `gtm.template.texts` handles `{{names}}` in texts, and
+converts values to text as JavaScript does.
 """

@@ -1,7 +1,7 @@
-"""Trigger conditions, compared as JavaScript strings or numbers; regular expressions by RE2.
+"""Trigger conditions: compare values as JavaScript strings or numbers, or match them by RE2.
 
-RE2 runs in linear time. Patterns may come from variables, and so from clients: an invalid pattern
-matches nothing, and the cache of compiled patterns is bounded.
+RE2 runs in linear time. Patterns may come from variables, and therefore from clients: an invalid
+pattern matches nothing, and the number of cached compiled patterns is limited.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ import re2
 from twite.gtm.container.parts import Condition, Operator
 from twite.gtm.template.texts import Value, filled, number_of, text_of
 
-_MEMORY: Final = 1024 * 1024  # bytes of one compiled pattern with its automaton
+_MEMORY: Final = 1024 * 1024  # the most bytes for one compiled pattern with its automaton
 _KEPT: Final = 1024
 
 
@@ -35,7 +35,7 @@ class _Pattern(Protocol):
 def regex_match(
     pattern: str, text: str, *, ignore_case: bool = False, whole: bool = False
 ) -> Match | None:
-    """Return the match: anywhere in the text, or of the whole text if `whole` is set."""
+    """Return the match of a pattern in the text; if `whole`, it must match the whole text."""
     compiled = _compiled(_sound(pattern), ignore_case)
     if not isinstance(compiled, str):
         return compiled.fullmatch(_sound(text)) if whole else compiled.search(_sound(text))

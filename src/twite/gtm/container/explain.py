@@ -1,4 +1,4 @@
-"""Explain a container's decision on an event: each variable's value, each trigger's verdict."""
+"""Explain a container's decision about an event: values of variables, verdicts of triggers."""
 
 from collections.abc import Callable
 
@@ -20,7 +20,7 @@ class ExplainedValue(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExplainedTrigger(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether a trigger matches. `decided` is the condition that decided, `left` its left side.
+    """Whether a trigger matches. `decided` is the condition that decided, `left` its left value.
 
     `matches` is None if the trigger needs a value from another server.
     """
@@ -44,7 +44,7 @@ def explained(container: Container, occasion: EventContext, variables: Variables
     triggers = {trigger.name: trigger for trigger in container.triggers}
 
     def verdict(name: str) -> bool | None:
-        """Return whether a trigger matches; "All Events" does."""
+        """Return whether a trigger matches; "All Events" always does."""
         if name in triggers and name not in verdicts:
             verdicts[name] = _trigger(triggers[name], values, verdict)
         return name not in triggers or verdicts[name].matches

@@ -188,7 +188,7 @@ def _beside(tag: ContainerTag) -> tuple[str, ...]:
 
 
 def _rings(needs: Mapping[str, Sequence[str]], what: str) -> Iterator[ContainerUnusable]:
-    """Yield each cycle once, and chains that are too long."""
+    """Yield a fault for each cycle (once), and for each chain that is too long."""
     depth: dict[str, int] = {}
     for first in needs:
         path: list[str] = []

@@ -1,7 +1,7 @@
 """The parts of a container: tags, triggers, variables, clients, transformations.
 
-Texts in fields, tables and conditions may hold `{{names}}` of variables: see `references`. Names
-are unique among tags, among triggers, and among variables.
+Texts in fields, tables and conditions may contain `{{names}}` of variables: see
+`gtm.template.texts`. Two tags never have the same name, nor two triggers or two variables.
 """
 
 from collections.abc import Mapping
@@ -69,7 +69,7 @@ class Firing(StrEnum):
 class SequencedTag(ContainerPart, frozen=True, kw_only=True):
     """A tag that runs before (setup) or after (teardown) another.
 
-    `needed` is whether its failure prevents the next tag from running.
+    `needed` is whether a failure prevents the tag that comes next from running.
     """
 
     tag: str
@@ -77,12 +77,12 @@ class SequencedTag(ContainerPart, frozen=True, kw_only=True):
 
 
 class ContainerTag(ContainerPart, frozen=True, kw_only=True):
-    """A template with its fields, and the rules when it fires.
+    """A template with its fields, and the rules for when it fires.
 
-    `defaults` is whether missing fields get their defaults; an imported tag keeps its saved values.
-    `secrets` are parts of `fields` by path, such as `rows.0.value`, each with its storage place.
-    `consent` are the signals that must be granted. `starts_at` and `ends_at` are milliseconds since
-    1970; the tag fires within this period.
+    `defaults` is whether missing fields get their defaults; it is false for imported tags, which
+    have only their saved values. `secrets` maps paths in `fields`, such as `rows.0.value`, to
+    storage places. `consent` lists the signals that must be granted. `starts_at` and `ends_at` are
+    milliseconds since 1970; the tag fires within this period.
     """
 
     name: str
@@ -136,7 +136,7 @@ class LookupRow(ContainerPart, frozen=True, kw_only=True):
 
 
 class ValueFormat(ContainerPart, frozen=True, kw_only=True):
-    """Conversions of a variable's value: case, and replacements of some values.
+    """How a variable's value is converted: its case, and replacements for some values.
 
     `instead` has the keys `null`, `undefined`, `true` and `false`.
     """
@@ -148,12 +148,12 @@ class ValueFormat(ContainerPart, frozen=True, kw_only=True):
 class Variable(ContainerPart, frozen=True, kw_only=True):
     """A named value.
 
-    `value` of a constant; `key` names the event's data, header or cookie, which `decode`
-    percent-decodes; `least` and `most` bound a random number, and may be texts with names; `input`,
-    `rows` of a table, where `whole` patterns must match the whole input and `captures` fills `$1` …
-    into the result; `template` and `fields` belong to a template. `default` replaces a missing
-    value; None means no default. `secrets` as in ContainerTag; a secret constant has the path
-    `value`.
+    A constant has a `value`. `key` names the event data, header or cookie to read; `decode`
+    percent-decodes the cookie. `least` and `most` are the bounds of a random number, and may be
+    texts with `{{names}}`. A table has an `input` and `rows`: with `whole`, patterns must match the
+    whole input, and with `captures`, `$1` … in the result are replaced. `template` and `fields`
+    belong to a template variable. `default` replaces a missing value; None means no default.
+    `secrets` is as in ContainerTag; the path of a secret constant is `value`.
     """
 
     name: str
@@ -203,10 +203,11 @@ TemplatedPart = ContainerTag | Variable | ContainerClient
 
 
 class Transformation(ContainerPart, frozen=True, kw_only=True):
-    """A change of the event as tags see it; conditions of tags see the unchanged event.
+    """A change of the event that tags see. Their triggers see the unchanged event.
 
-    Exactly one of `exclude`, `allow` (dotted keys) and `set` is not empty. `when` must hold; `tags`
-    and `templates` are affected, or with `others` excluded; empty means all.
+    Exactly one of `exclude`, `allow` (dotted keys) and `set` is not empty. The change applies if
+    all of `when` hold, to tags that are in `tags` or have a template in `templates`, or with
+    `others` to all other tags; if both are empty, to all tags.
     """
 
     name: str

@@ -43,9 +43,10 @@ from twite.gtm.template.texts import DEEPEST, UNDEFINED, TooLong, text_of
 
 
 class PendingTriggers(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Triggers that need values from another server, and so decide later whether a tag fires.
+    """Triggers that need a value from another server: they decide later whether the tag fires.
 
-    One of `triggers` must match, and none of `unless`. Without `triggers`, one has matched already.
+    One of `triggers` must match, and none of `unless`. If `triggers` is empty, a trigger has
+    already matched.
     """
 
     triggers: tuple[str, ...] = ()
@@ -55,10 +56,10 @@ class PendingTriggers(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 class FiredTag(msgspec.Struct, frozen=True, kw_only=True):
     """A tag that fires. `fields` is the template's `data`, `event` the event as the tag sees it.
 
-    `fields` may hold secrets: they must not be stored. `trigger` is the one that matched, "" for a
-    setup or teardown tag. `setup` runs before, `teardown` after; `tag` configures whether a failure
-    stops the next one. `consent` are the signals found granted. With `pending`, these triggers
-    decide later whether the tag fires.
+    `fields` may contain secrets, so they must not be stored. `trigger` is the trigger that matched,
+    "" for a setup or teardown tag. `setup` runs before the tag, `teardown` after it; `tag` says
+    whether a failure stops the tag that comes next. `consent` lists the required signals, all
+    granted. If there are `pending` triggers, they decide later whether the tag fires.
     """
 
     tag: ContainerTag
@@ -102,9 +103,10 @@ def plan(
 ) -> FiringPlan:
     """Decide for each tag whether it fires.
 
-    A tag whose fields cannot be evaluated is skipped, with the reason. Without `filled`, fields are
-    not evaluated: `fields` and `event` are empty, and only variables of triggers run. If a trigger
-    needs a value from another server, and no other trigger decides, its tag fires with `pending`.
+    A tag whose fields cannot be evaluated is skipped, with the reason. Unless `filled` is set,
+    fields are not evaluated: `fields` and `event` are empty, and only the variables of triggers
+    run. If a trigger needs a value from another server, and no other trigger decides, its tag is
+    returned as fired, with `pending`.
     """
     client = client_name(container, occasion.client)
     if client != occasion.client:
@@ -129,7 +131,7 @@ DECIDED: Final = PendingTriggers()
 
 
 def only(container: Container, tag: str, pending: PendingTriggers = DECIDED) -> Container:
-    """Return the container with one tag, to repeat an earlier decision: only `pending` decides."""
+    """Return the container with triggers for one tag only: those of `pending`, or All Events."""
     triggers = pending.triggers or (ALL_EVENTS,)
     tags = tuple(
         msgspec.structs.replace(
@@ -170,7 +172,7 @@ class _Planner:
         self._seen: dict[tuple[str, ...], tuple[dict[str, Tree], Values]] = {}
 
     def fired(self, tag: ContainerTag) -> list[FiredTag]:
-        """Return the tag once for each time that it fires. Raises _NotFired, Unfilled, TooLong."""
+        """Return the tag once per firing. Raises _NotFired, Unfilled, TooLong."""
         rests = self._rests(tag)
         if rests is not None:
             raise rests
@@ -181,7 +183,7 @@ class _Planner:
         blocking = next((name for name in tag.unless if self._fits(name)), None)
         if blocking is not None:
             raise _NotFired(f"the exception {blocking!r} matches", NotFiredReason.EXCEPTION)
-        # Checked last, so that consent is not the reason given for tags for other events.
+        # Checked last: for tags that do not match the event, consent must not be the stated reason.
         lacks = self._lacks_consent(tag)
         if lacks is not None:
             raise lacks
@@ -224,7 +226,7 @@ class _Planner:
         """Return whether a trigger matches; None if that needs a value from another server."""
         if name not in self._fitting:
             trigger = self._triggers.get(name)
-            # A missing trigger matches nothing.
+            # A trigger that does not exist matches nothing.
             self._fitting[name] = trigger is not None and self._all_fit(trigger)
         return self._fitting[name]
 
@@ -274,7 +276,7 @@ class _Planner:
     ) -> FiredTag | None:
         """Return a setup or teardown tag, without its own triggers and exceptions.
 
-        A needed one that does not run `stops` the main tag, except for tags after it.
+        If the tag is needed and does not run, the main tag does not run either, if `stops`.
         """
         if beside is None:
             return None
@@ -320,7 +322,7 @@ class _Planner:
         return event
 
     def _granted(self, signal: str) -> bool:
-        """Return whether a signal is granted: by known signals, consent_state, or gcs."""
+        """Return whether a signal is granted, according to known signals, consent_state or gcs."""
         if signal in self._occasion.consent:
             return self._occasion.consent[signal]
         stated = value_at(self._occasion.event, f"consent_state.{signal}")
@@ -353,7 +355,7 @@ def _order(change: Transformation) -> int:
     return 0 if change.allow else 1 if change.set else 2
 
 
-# Fields of `user_data` that Google also sends as hashes, next to the raw ones.
+# Fields of `user_data` that Google sends both raw and hashed.
 _HASHED: Final = frozenset({"email_address", "phone_number", "first_name", "last_name"})
 _GRANTED: Final = frozenset({"true", "granted", "1"})
 # `gcs` is `G1<ad_storage><analytics_storage>`.

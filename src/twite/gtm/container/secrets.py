@@ -1,9 +1,9 @@
-r"""Secrets of a container: stored elsewhere, and inserted before it runs.
+r"""Secrets of a container: stored elsewhere, and inserted before the container runs.
 
 A secret is a string in `fields` (of a tag, client or variable template), or in another variable's
-`value`, `default` or `rows`. The part's `secrets` names it by its path, such as `rows.0.value`,
-with its storage place. A dot in a step is written `\.`. `{{names}}` in a secret are replaced as in
-any other text.
+`value`, `default` or `rows`. The part's `secrets` maps the path of the string, such as
+`rows.0.value`, to its storage place. A dot in a step of the path is written `\.`. `{{names}}` in a
+secret are replaced as in any other text.
 """
 
 import re
@@ -46,7 +46,7 @@ def opened(container: Container, secret_at: Callable[[str], str]) -> Container:
 
 
 def hidden(container: Container) -> Iterator[str]:
-    """Yield the secrets of an opened container, which must not be shown.
+    """Yield the secrets in an opened container: they must not be shown.
 
     Variable names in them are omitted.
     """
@@ -67,12 +67,12 @@ def as_step(name: str) -> str:
 
 
 def put(tree: Tree, path: list[str], text: str) -> Tree:
-    """Return the tree with the text at the path. Raises KeyError for an invalid path."""
+    """Return the tree with the text put at the path. Raises KeyError for an invalid path."""
     if not path:
         return text
     step, *rest = path
     if isinstance(tree, dict):
-        # The last step may be a new key: the secret is the value, and the key did not exist.
+        # The last step may be a new key, because the file omits values that are secret.
         return {**tree, step: put(tree[step] if rest else tree.get(step), rest, text)}
     if isinstance(tree, list) and step.isdecimal() and int(step) < len(tree):
         at = int(step)
@@ -105,7 +105,7 @@ def _opened(part: Part, place: str, secret_at: Callable[[str], str]) -> Part:
 
 
 def variable_texts(part: TemplatedPart) -> dict[str, Tree] | None:
-    """Return what may hold the secrets of a variable; None if the part has them in `fields`."""
+    """Return the texts of a variable that may be secret; None if the part has them in `fields`."""
     if not isinstance(part, Variable) or part.type is VariableSource.TEMPLATE:
         return None
     rows: list[Tree] = [{"key": row.key, "value": row.value} for row in part.rows]

@@ -236,7 +236,7 @@ def _list(tree: list[Tree], place: str) -> str:
 
 
 def _text(text: str) -> str:
-    # JSON's escapes are valid in TOML, which needs one more.
+    # JSON's escapes are valid in TOML, which also requires an escape for DEL.
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 

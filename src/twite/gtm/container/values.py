@@ -35,9 +35,9 @@ def value_at(event: Mapping[str, Tree], path: str) -> Value:
 
 
 def without_path(event: Mapping[str, Tree], path: str) -> dict[str, Tree]:
-    """Return the event without the value at the path; in a list, the value becomes null.
+    """Return the event without the value at the path; a value in a list becomes null.
 
-    Removing it would shift the indexes of later paths.
+    Removing it from the list would shift the indexes of later paths.
     """
     if path in event:
         return {key: value for key, value in event.items() if key != path}
@@ -80,8 +80,8 @@ def only_paths(event: Mapping[str, Tree], paths: Sequence[str]) -> dict[str, Tre
 class EventContext(msgspec.Struct, frozen=True, kw_only=True):
     """The event for which a container runs, and its request.
 
-    `now` is in milliseconds; `consent` are known signals, which override those of the event;
-    `draw` seeds the event's random numbers.
+    `now` is in milliseconds. `consent` has signals that override those of the event. `draw` seeds
+    the event's random numbers.
     """
 
     event: Mapping[str, Tree]
@@ -100,7 +100,7 @@ class Variables(Protocol):
     def value(self, template: Template, fields: dict[str, Tree], occasion: EventContext) -> Value:
         """Return the template's result; UNDEFINED if it returned nothing or failed.
 
-        `draw` in the context is the variable's own.
+        `occasion.draw` is derived for this variable.
         """
 
 
@@ -109,7 +109,7 @@ class Unfilled(Exception):
 
 
 class LookupNeeded(Unfilled):
-    """Another server has the value: it is looked up when the tag runs."""
+    """The value must be requested from another server, which happens when the tag runs."""
 
 
 class Values:
@@ -306,7 +306,7 @@ def _of_event(path: str) -> Callable[[EventContext, Container], Value]:
 
 
 _MOST_DRAWN: Final = 2_147_483_647
-_SAFE: Final = 1 << 53  # beyond, JavaScript's numbers lose integer precision
+_SAFE: Final = 1 << 53  # above this, JavaScript's numbers lose integer precision
 _BUILT_IN: Final[Mapping[VariableSource, Callable[[EventContext, Container], Value]]] = {
     VariableSource.EVENT_NAME: _of_event("event_name"),
     VariableSource.CLIENT_NAME: lambda occasion, _: occasion.client,

@@ -2,5 +2,6 @@
 
     arguments of a call ─▶ GoogleRequest ─▶ HTTP response ─▶ GoogleResult: settles the promise
 
-Sources: Google's reference of the sandbox [doc], BigQuery's and Firestore's of their REST [doc].
+Sources: Sources: Google's reference of the sandbox [doc], and those of BigQuery's and Firestore's
+REST APIs [doc].
 """

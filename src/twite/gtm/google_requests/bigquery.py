@@ -29,7 +29,7 @@ def insert(
 ) -> GoogleRequest:
     """Return the request that adds rows to (project, dataset, table). Raises RequestNotSent.
 
-    `id_of` returns the insertId of a row, by which BigQuery deduplicates.
+    `id_of` returns the insertId of a row, which BigQuery uses to drop duplicates.
     """
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise RequestNotSent("rows must be a list of objects", reason="invalid")

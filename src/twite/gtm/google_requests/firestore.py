@@ -1,7 +1,7 @@
 """Firestore over REST, version 1: read and query documents, and write them in commits.
 
-Paths go into bodies where possible; in a URL, each segment is encoded. A segment `..` is refused:
-it would refer to a different document from the permitted one. Source:
+Paths go into bodies where possible; in a URL, each segment is encoded. A segment `..` is refused,
+because it would lead to a document other than the permitted one. Source:
 cloud.google.com/firestore/docs/reference/rest/v1/projects.databases.documents [doc]
 """
 
@@ -75,7 +75,7 @@ def tree_of_value(value: Tree) -> Tree:
 
 
 def leaves_of(value: Mapping[str, Tree], before: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    """Return the paths of all values in a document: a merge writes only these."""
+    """Return the paths of all values in a document: a merge writes only these paths."""
     found: list[tuple[str, ...]] = []
     for name, child in value.items():
         place = (*before, name)
@@ -206,7 +206,7 @@ def query_result(status: int, body: bytes) -> GoogleResult:
 
 
 def write(project: str, path: str, given: Tree, *, merge: bool, new_id: str) -> FirestoreWrite:
-    """Return a write of a document, or of a new document with `new_id` in a collection.
+    """Return a write of a document. If `path` is a collection, it is a new document, `new_id`.
 
     Raises RequestNotSent.
     """

@@ -25,10 +25,10 @@ class RequestNotSent(Exception):
 class GoogleRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A request to Google.
 
-    `scopes` are the OAuth scopes of its token; without scopes, it has no token. `timeout` is in
-    milliseconds, None if not given. `passing` lists temporary error statuses besides the usual
-    ones; `is_told` is whether a successful response may be stored, because documents may contain
-    personal data. The request itself contains personal data: its repr is masked.
+    `scopes` are the OAuth scopes of its token; without scopes, the request has no token. `timeout`
+    is in milliseconds, None if not given. `passing` lists statuses that are temporary errors, in
+    addition to the usual ones. `is_told` is whether a successful response may be stored: documents
+    may contain personal data. The request itself contains personal data: its repr is masked.
     """
 
     url: str
@@ -45,7 +45,7 @@ class GoogleRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GoogleResult(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of a request. With a `reason`, it failed, and `value` has details."""
+    """The result of a request. If there is a `reason`, it failed, and `value` has details."""
 
     value: Tree = None
     reason: str | None = None
@@ -94,7 +94,7 @@ def reason_of(answer: Tree) -> str:
 
 
 ANALYTICS: Final = "https://www.google-analytics.com/g/collect"
-# URL by name; the sandbox has the same list.
+# The URLs of scripts, by name. The sandbox has the same list.
 PLACES: Final[Mapping[str, str]] = {
     "ANALYTICS": "https://www.google-analytics.com/analytics.js",
     "GTAG": "https://www.googletagmanager.com/gtag/js",

@@ -3,5 +3,5 @@
     bytes ─ reading ─▶ Export ─ importing ─▶ ImportResult: the container, its templates' texts, a
                                              line for every part, and the extracted secrets
 
-`coverage` lists how every kind of Google's parts is imported.
+`coverage` lists how each type of part in Google's containers is imported.
 """

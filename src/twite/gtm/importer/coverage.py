@@ -1,7 +1,8 @@
 """The part types of an export, and how each is supported.
 
-Sources: facts on container exports (one real export, two generators whose output Google accepted),
-and the Tag Manager API's reference. A type that is not in these tables is reported as unknown.
+Sources: facts on container exports (a real export, and two generators whose output Google
+accepted), and the reference of the Tag Manager API. A type that is not in these tables is reported
+as unknown.
 """
 
 from collections.abc import Mapping
@@ -94,7 +95,7 @@ TRIGGERS: Final[Mapping[str, KnownPart]] = {
         )
     },
 }
-# The trigger that every container has, and that no export lists.
+# The id of the trigger that every container has and no export lists.
 ALL_EVENTS_ID: Final = "2147479574"
 OPERATORS: Final[Mapping[str, Operator | None]] = {
     "EQUALS": Operator.EQUALS,
@@ -106,7 +107,7 @@ OPERATORS: Final[Mapping[str, Operator | None]] = {
     "GREATER_OR_EQUALS": Operator.GREATER_OR_EQUAL,
     "LESS": Operator.LESS,
     "LESS_OR_EQUALS": Operator.LESS_OR_EQUAL,
-    # For web containers, which have a page.
+    # Only in web containers, which have a page.
     "CSS_SELECTOR": None,
     "URL_MATCHES": None,
 }

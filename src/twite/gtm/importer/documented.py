@@ -1,9 +1,10 @@
 """How each documented key of each part is imported. Every key that Google documents is listed.
 
-Source: the resources of the Tag Manager API, version 2, which exports spell in capitals
-(developers.google.com/tag-platform/tag-manager/api/v2/reference, and its discovery document);
-`transformation`, `galleryTemplateId` and `templateDeveloperId` are only in the pages. Some keys
-(`firingRuleId`, `blockingRuleId`, `isWeakReference`) are in only one of the two sources.
+Sources: the resources of the Tag Manager API, version 2, in its reference
+(developers.google.com/tag-platform/tag-manager/api/v2/reference) and in its discovery document.
+Exports spell words in capitals. `transformation`, `galleryTemplateId` and `templateDeveloperId` are
+only in the reference; some other keys (`firingRuleId`, `blockingRuleId`, `isWeakReference`) are in
+only one of the two sources.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,13 +16,13 @@ import msgspec
 
 class KeyTreatment(StrEnum):
     DONE = "done"  # it is imported
-    NOTED = "noted"  # it is dropped, and the part's report line says so
+    NOTED = "noted"  # it is dropped, and the report line of the part says so
     LEFT_OUT = "left out"  # it would change when or what is sent: the part is left out
     IDLE = "nothing to do"  # it does not affect execution
 
 
 class DocumentedKey(msgspec.Struct, frozen=True):
-    """`reason` is empty if the key is imported, or does not affect execution."""
+    """How a key is treated, and why. `reason` is "" if it is imported or affects nothing."""
 
     treatment: KeyTreatment
     reason: str = ""
@@ -52,7 +53,7 @@ _TAG: Final = _keys(
     "parameter",
     "firingTriggerId",  # the report lists each tag without a trigger: such a tag never fires
     "blockingTriggerId",  # if Twite leaves out an exception, it also leaves out the tag
-    "priority",  # 0 and a note, if the value is not an integer
+    "priority",  # imported as 0, with a note, if the value is not an integer
     "setupTag",
     "teardownTag",
     "tagFiringOption",  # once per page load is imported as once per event
@@ -124,7 +125,7 @@ RESOURCES: Final[Mapping[str, Mapping[str, DocumentedKey]]] = {
     "customTemplate": _keys("templateId", "name", "templateData", "galleryReference"),
     "galleryReference": _keys(
         "galleryTemplateId",
-        "isModified",  # unmodified templates are public: Twite searches them for no secrets
+        "isModified",  # unmodified templates are public, so Twite does not search them for secrets
         idle=("host", "owner", "repository", "version", "signature", "templateDeveloperId"),
     ),
     "builtInVariable": _keys("name", "type"),

@@ -1,8 +1,8 @@
 """Import an export: build the container, with a report line for every part.
 
-A part that cannot run is omitted, with the parts that need it: a tag without its variable, a
-trigger without its condition. If an omission would send more data than before (an exception, a
-transformation that removes data), the affected tags are paused.
+A part that cannot run is left out, and so are the parts that need it, such as a tag that needs a
+variable. If more data would be sent without the part (an exception, a transformation that removes
+data), the affected tags are paused.
 """
 
 from collections.abc import Callable, Mapping
@@ -75,7 +75,7 @@ class _Import:
     def __init__(self, export: Export, try_out: Callable[[Template], object]) -> None:
         self._export = export
         self._report = ImportReport()
-        # Twite's built-in parts always exist, with their own meaning.
+        # The names of Twite's built-in parts are taken.
         self._names: dict[str, set[str]] = {"trigger": {ALL_EVENTS}, "variable": {EVENT}}
         self._templates = ExportTemplates(export, try_out)
 
@@ -184,7 +184,7 @@ class _Import:
         return triggers, missing
 
     def _triggers_before_groups(self) -> list[tuple[str, ExportPart]]:
-        """Return the triggers with their names, a group after the triggers that it lists."""
+        """Return the triggers with their names; groups follow the triggers that they list."""
         pieces = [
             (self._name("trigger", piece.text("name") or "trigger"), piece)
             for piece in self._export.parts["trigger"]
@@ -201,7 +201,7 @@ class _Import:
     def _read_transformations(
         self, variables: frozenset[str], tags: Mapping[str, ImportedTag]
     ) -> tuple[list[Transformation], dict[str, str]]:
-        """Return the transformations, and the tags affected by each omitted one."""
+        """Return the transformations, and by tag the omitted transformation that affects it."""
         changes = []
         missed: dict[str, str] = {}
         for piece in self._export.parts["transformation"]:
@@ -252,7 +252,7 @@ class _Import:
 
 
 def _lists(piece: ExportPart) -> list[str]:
-    """Return the ids of the triggers that a trigger group lists; [] for another trigger."""
+    """Return the ids of the triggers that a trigger group lists; [] for other triggers."""
     if spelled(piece.word) != simple_parts.GROUP:
         return []
     with suppress(LeftOut):

@@ -24,7 +24,7 @@ from twite.redaction.vocabulary import promises_secret
 def suspected(
     fields: Mapping[str, Tree], forms: tuple[Field, ...], named: frozenset[str]
 ) -> Iterator[tuple[str, str, bool]]:
-    """Yield (path, text, suspect) of every text in fields, with paths such as `rows.0.value`.
+    """Yield (path, text, suspect) for every text in fields; a path is such as `rows.0.value`.
 
     `suspect` is whether the field name indicates a secret. `forms` are the template's fields,
     `named` the names given by the user.
@@ -39,7 +39,7 @@ def is_secret(text: str, *, suspect: bool) -> bool:
     """Return whether a string is a secret; `suspect` is whether its field name indicates one."""
     if not suspect:
         return looks_secret(text)
-    # Next to references, a word such as Bearer or a separator is not a secret.
+    # Besides references, a word such as Bearer or a separator is no secret.
     beside = [_PLAIN.sub("", literal) for literal in literals(text)] if "{{" in text else [text]
     return any(beside)
 
@@ -53,7 +53,7 @@ def _in_tree(
         for at, child in enumerate(tree):
             yield from _in_tree(child, f"{path}.{at}", suspect=suspect, named=named)
     elif isinstance(tree, dict):
-        # In a row of name and value, the name shows what the value is.
+        # In a row with a name and a value, the name tells what the value is.
         label = next((v for k, v in tree.items() if k in LABELS and isinstance(v, str)), "")
         is_labelled = suspect or promises_secret(label) or label in named
         for key, child in tree.items():
@@ -68,7 +68,7 @@ _PLAIN: Final = re.compile(r"\b(?:Bearer|Basic|Token)\b|[^A-Za-z0-9]+", re.IGNOR
 class PlaintextSecret(msgspec.Struct, frozen=True, kw_only=True):
     """A likely secret in plain text: its place, and the fix.
 
-    `path` is a path in the part, such as `when.0.right`, or the lines of a template.
+    `path` is a path in the part, such as `when.0.right`, or names the lines of a template.
     """
 
     kind: str
@@ -86,7 +86,7 @@ def left_in_clear(
 ) -> tuple[PlaintextSecret, ...]:
     """Return the likely secrets that remain in a container and its templates.
 
-    `public` contains templates from the public gallery, `besides` secrets already reported.
+    `public` contains templates from the public gallery, `besides` the secrets reported already.
     """
     listed = {(beside.kind, beside.name, beside.path) for beside in besides}
     found = [
@@ -181,7 +181,7 @@ def _has_secret_default(field: Field) -> bool:
     return promises and plain and bool(literals(str(field.default))) and field.type == "TEXT"
 
 
-# Templates repeat lines, mostly in the JSON of their permissions.
+# Cached, because templates repeat lines, mostly in the JSON of their permissions.
 @lru_cache(maxsize=4096)
 def _line_holds_secret(line: str) -> bool:
     if looks_secret(line):
@@ -193,7 +193,7 @@ def _line_holds_secret(line: str) -> bool:
 
 
 def _unescaped(line: str) -> str:
-    """Undo the escapes of JSON and JavaScript, because a secret may follow one."""
+    """Undo the escapes of JSON and JavaScript, because a secret may follow an escape."""
     return _BREAK.sub(" ", _ESCAPE.sub(lambda found: chr(int(found[1], 16)), line))
 
 
