@@ -100,7 +100,7 @@ def _size(settings: Settings, found: ServerExamination) -> Iterator[CheckFinding
         yield amber(
             "store",
             f"{shown} of {limit / (1 << 20):,.0f} MiB",
-            "At store.size_limit, the gateway answers requests with 503.",
+            "If the database reaches store.size_limit, the gateway returns 503.",
             "Raise store.size_limit, or keep data for a shorter time.",
         )
 
