@@ -59,7 +59,7 @@ def test_another_person_time_or_value_under_one_id_is_an_error(change, others):
     finding = repeats.see(7, an_order(1, **FULL_ORDER | change))
 
     assert finding.code == "id_shared"
-    assert f"of row 2, but a different {others}: " in finding.message
+    assert f"as row 2, but a different {others}: " in finding.message
 
 
 @pytest.mark.parametrize(

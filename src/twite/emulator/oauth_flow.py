@@ -1,6 +1,6 @@
 """The OAuth sign-in: request token, authorize (page, PIN or callback), access token, revocation.
 
-[doc OA] On X these live on api.x.com; here they are on the same server.
+[doc OA] X has these routes on api.x.com; here they are on the same server.
 """
 
 from collections.abc import Mapping

@@ -19,7 +19,7 @@ PHONE: Final = "phone"
 CLICK: Final = "click"
 CONVERSION_ID: Final = "conversion_id"
 KINDS: Final = (EMAIL, PHONE, CLICK, CONVERSION_ID)
-# The most characters that an id in X's format or the native format may have.
+# No id in X's format or the native format has more characters.
 LONGEST_ID: Final = 512
 # Shorter values would occur in unrelated texts.
 SHORTEST_CLICK: Final = 12

@@ -24,7 +24,7 @@ _DIGEST_DIGITS: Final = 64
 
 
 class MatchKeys(IntFlag):
-    """The identifiers that a conversion carries."""
+    """The identifiers that a conversion contains."""
 
     CLICK = 1
     EMAIL = 2

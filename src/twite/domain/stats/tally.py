@@ -11,7 +11,7 @@ import msgspec
 
 from twite.domain.times import DAY, HOUR, MINUTE
 
-# Span → how long its sums are kept.
+# Span → how long the sums of that span are kept.
 QUARTER: Final = DAY // 4
 KEPT: Final[Mapping[int, int]] = {
     MINUTE: 3 * HOUR,

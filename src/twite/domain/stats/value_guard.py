@@ -63,7 +63,7 @@ MEANING: Final[Mapping[UnusualAmount, tuple[str, str]]] = {
     ),
     UnusualAmount.CURRENCY: (
         "in a different currency from the event's usual amounts",
-        "if the shop now sells in this currency, do nothing: Twite learns it soon",
+        "if the shop now sells in this currency, do nothing: Twite will soon accept it",
     ),
 }
 

@@ -1,8 +1,8 @@
 """The memory of all engine processes together.
 
 A process reserves its memory limit from its start to its end. If the total is not enough for
-another process, the process that has been idle longest ends; its runs continue in its next
-process. If no process is idle, the new one waits in a queue.
+another process, the process that has been idle longest ends; its runs continue in the process that
+replaces it. If no process is idle, the new one waits in a queue.
 """
 
 import asyncio

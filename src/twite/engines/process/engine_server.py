@@ -57,7 +57,7 @@ class EngineServer:
         return None if self._server is None else self._server.pid
 
     def start(self) -> None:
-        """Start the fork server, so that the first run does not wait for it."""
+        """Start the fork server now, so that the first run need not wait for it."""
         self._users += 1
         with contextlib.suppress(OSError):  # the first run reports the error
             self._started()

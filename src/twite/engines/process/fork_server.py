@@ -26,7 +26,7 @@ _MOST_DESCRIPTORS: Final = 64
 _FAILED: Final = 70
 _TRIAL_MEMORY: Final = 256 * 1024 * 1024
 _MOST_OPEN: Final = 1024
-_FIRST_TO_END: Final = "900"  # of 1000: without memory, the kernel ends this before the gateway
+_FIRST_TO_END: Final = "900"  # of 1000: if memory runs out, this ends before the gateway
 
 
 def main() -> None:

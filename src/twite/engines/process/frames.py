@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 _LENGTH: Final = 4  # bytes
-# Whether the two sides may poll before they sleep. With one core, only one of them can run.
+# Whether the two sides may poll before they sleep. With one core, only one side can run at a time.
 POLLS: Final = sys.platform == "linux" and len(os.sched_getaffinity(0)) > 1
 
 

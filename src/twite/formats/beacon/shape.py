@@ -130,7 +130,7 @@ def click_in(raw: msgspec.Raw) -> BeaconClick | None:
 
 
 def ignored_in(raw: msgspec.Raw) -> list[BeaconIgnored]:
-    """Return the ignored events; badly typed ones have neither name nor reason."""
+    """Return the ignored events; those of the wrong type have neither name nor reason."""
     given = _typed(_LIST, raw, "", []) or []
     return [_typed(_IGNORED, entry, "", []) or BeaconIgnored() for entry in given]
 

@@ -188,7 +188,7 @@ _STAMP: Final = re.compile(r"[0-9]{10}(?:[0-9]{3}){0,2}", re.ASCII)
 class Tagged(Masked, frozen=True, kw_only=True):
     """The events of one tag request, as event data. It holds personal data: its repr is masked.
 
-    `repeated` has, for each event, the fields that a retry repeats, or None; `listed` is whether
+    `repeated` has, for each event, the fields that a retry repeats, or None; `listed` says whether
     the events arrived as a list. `client` is the client id of Stape's Data Tag, or "". `unread` has
     the errors of unreadable events, by index; such an event is empty.
     """

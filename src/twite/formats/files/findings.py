@@ -198,8 +198,8 @@ def _denies(consent: object) -> bool:
 
 def _shared(row: int, others: list[str]) -> RowFinding:
     message = (
-        f"the id and event of row {row}, but a different {' and '.join(others)}: two orders with "
-        "one id would count as one. Use the column that distinguishes orders (--map "
+        f"the same id and event as row {row}, but a different {' and '.join(others)}: two orders "
+        "with one id would count as one. Use the column that distinguishes orders (--map "
         "conversion_id=COLUMN), or remove the wrong row"
     )
     return RowFinding("conversion_id", "id_shared", message)

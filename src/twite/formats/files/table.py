@@ -58,7 +58,7 @@ def kind_of(name: str, start: bytes) -> Kind:
 
 
 def encoding_of(start: bytes) -> str:
-    """Detect the text encoding: UTF-8, or UTF-16 by its BOM or its zeros."""
+    """Detect the text encoding: UTF-8, or UTF-16 by its byte-order mark or its zero bytes."""
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "utf-16"
     if start.startswith(b"\xef\xbb\xbf"):

@@ -24,7 +24,7 @@ _MOST_ITEMS: Final = 200
 
 
 def hit_of(event: Mapping[str, object]) -> tuple[str, str]:
-    """Return a hit: its query, and its body.
+    """Return the query and the body of a hit.
 
     Raises ValueError for an event without a GA4 measurement id.
     """

@@ -328,9 +328,9 @@ def tell_repeats_apart(
     """Give equal conversions without an id in one request different ids.
 
     They are not retries of each other: a retry repeats the whole request, and then each gets the
-    same id again. The first keeps its id; the other ids are derived from it and the position. Equal
-    conversions that differ in consent keep one id, so that a denial among them counts. Conversions
-    with fields in `repeated` (see ParsedRequest) already have different ids.
+    same id again. The first keeps its id; the other ids are derived from that id and the position.
+    Equal conversions that differ in consent keep one id, so that a denial among them counts.
+    Conversions with fields in `repeated` (see ParsedRequest) already have different ids.
     """
     nameless = [
         place

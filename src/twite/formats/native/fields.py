@@ -1,7 +1,7 @@
 """Read a native conversion field by field, after the strict decoder has failed.
 
-Readable fields are kept with the faults, so that only this conversion is rejected, with all its
-errors at once. Used by `POST /v1/conversions` and `twite send`.
+Readable fields are returned together with the faults, so that only this conversion is rejected,
+with all its errors at once. Used by `POST /v1/conversions` and `twite send`.
 """
 
 import re

@@ -172,7 +172,7 @@ class Bisect:
 
     @property
     def _is_mostly_bad(self) -> bool:
-        """Whether trying each conversion takes fewer requests than halving."""
+        """Whether sending each conversion alone takes fewer requests than halving."""
         known = self.taken + len(self.refused)
         return known >= _TELLING and len(self.refused) > _BAD_SHARE * known
 
