@@ -61,7 +61,7 @@ _EMAIL: Final = re.compile(
     r"""(?:(?![_-])[^\s\x00-,./:-@\[-^\x60{-\xa0\ufffd]{1,63}\.)+"""
     r"""(?:[a-z]{2,63}|xn--[a-z0-9-]{1,58}[a-z0-9]|[^\s\x00-\xa0\ufffd]{2,63})"""
 )
-# Addresses that need no other check, as most do.
+# Most addresses match this, and need no other check.
 _PLAIN_EMAIL: Final = re.compile(
     r"[A-Za-z0-9._+-]{1,64}@(?:[A-Za-z0-9][A-Za-z0-9-]{0,62}\.)+[A-Za-z]{2,63}", re.ASCII
 )

@@ -1,7 +1,8 @@
 """The conversions endpoint: check one request.
 
 [doc WEB] The order of checks: credentials (401), app (403), pixel and account (404), body, number
-of conversions, then every problem of every conversion; one problem refuses the whole request.
+of conversions, then every problem of every conversion; because of one problem, the whole request is
+refused.
 """
 
 from typing import Final
@@ -142,7 +143,7 @@ class _Case:
     def _refused(
         self, problems: list[Problem], allowance: Allowance, number: int | None
     ) -> XVerdict:
-        # X returns NOT_FOUND together with INVALID_PARAMETER as 404. [doc WEB]
+        # If there are both NOT_FOUND and INVALID_PARAMETER, X responds with 404. [doc WEB]
         missed = any(problem.code == spec.NOT_FOUND for problem in problems)
         answer = refusal(404 if missed else 400, *problems, **self._params)
         return self._said(answer, allowance, number, problems[0].message[:200])

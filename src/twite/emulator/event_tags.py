@@ -1,6 +1,6 @@
 """Web event tags, which the Events Manager shows as events. [doc WEB]
 
-The parameters of POST and PUT are in the query; `request.params` echoes them typed.
+The parameters of POST and PUT are in the query; `request.params` echoes them with their types.
 """
 
 import re

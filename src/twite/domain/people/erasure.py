@@ -56,11 +56,11 @@ class ErasureSubject(Masked, frozen=True, kw_only=True):
     conversion_ids: frozenset[str]
 
     def named_in(self, kept: bytes) -> bool:
-        """Return whether text from Twite contains the values, as whole words."""
+        """Return whether text that Twite wrote contains one of the values as a whole word."""
         return bool(self.words) and not self.words.isdisjoint(_WORD.findall(kept))
 
     def named_in_any(self, text: bytes) -> bool:
-        """Return whether any text contains the values, plain or encoded."""
+        """Return whether text of any origin contains one of the values, plain or encoded."""
         if not self.words and not self.texts:
             return False
         apart = _SPELLED.sub(b" ", text)

@@ -38,7 +38,7 @@ class SignInLimit(msgspec.Struct, frozen=True, kw_only=True):
         """Return how many milliseconds the key must still wait."""
         if failed is None or failed.times < self.free or now - failed.at >= FORGOTTEN_AFTER:
             return 0
-        # The clock of the gateway that counted the failure may be ahead of this one.
+        # The failure may have been counted by another gateway, whose clock may be ahead.
         began = min(failed.at, now)
         return max(0, began + min(_LONGEST, SECOND << min(failed.times - self.free, 20)) - now)
 

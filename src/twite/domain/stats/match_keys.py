@@ -18,7 +18,7 @@ from twite.domain.times import DAY
 
 # X's longest window after a click. [doc WEB, web_event_tags]
 STALE_AFTER: Final = 30 * DAY
-# The longest stored example, which contains only shapes.
+# The maximum length of a stored shape.
 LONGEST_SHAPE: Final = 48
 _DIGEST_DIGITS: Final = 64
 
@@ -43,7 +43,7 @@ KEYS: Final[Mapping[str, MatchKeys]] = {
     "IP and user agent": PAIR,
 }
 
-# The names of fields at each endpoint → match key.
+# Field name, as any endpoint spells it → match key.
 _FIELDS: Final[Mapping[str, MatchKeys]] = {
     "twclid": MatchKeys.CLICK,
     "email": MatchKeys.EMAIL,

@@ -55,7 +55,7 @@ class FlowCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeliveryTimes(msgspec.Struct, frozen=True, kw_only=True):
-    """Durations from receipt to delivery in one span: deliveries by slot."""
+    """How long deliveries took, from receipt on, in one span: their number by slot."""
 
     at: int
     slots: Mapping[int, int]
@@ -77,7 +77,7 @@ def first_of(slot: int) -> int:
 
 
 def quantile(slots: Mapping[int, int], part: float) -> int | None:
-    """Return the middle of the slot that contains a quantile; None without values."""
+    """Return the middle of the slot that contains a quantile; None if there are no values."""
     whole = sum(slots.values())
     left = part * whole
     for slot, many in sorted(slots.items()):

@@ -15,7 +15,7 @@ LEAST_KNOWN: Final = 7 * DAY
 # How many hours are kept before a source's last one.
 KEPT_HOURS: Final = 16 * 24
 SHORTEST_SILENCE: Final = HOUR
-# A silence is unusual if longer than this multiple of the longest one.
+# A silence is unusual if it is longer than this multiple of the longest earlier one.
 TIMES_THE_LONGEST: Final = 2
 # From this many expected conversions on, a silence is unusual. Even at a twentieth of the usual
 # traffic, as on a holiday, the probability that none of them arrives is below 1 %.

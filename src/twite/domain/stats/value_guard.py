@@ -26,9 +26,9 @@ _LARGEST: Final = 300.0  # the largest exponent of a float, approximately
 # An amount this close to a hundred times the usual one is probably in minor units.
 _NEAR_SPREADS: Final = 3
 _NEAR_LEAST: Final = math.log10(1.5)
-# With a smaller share of zeros, a zero is unusual.
+# If the share of zeros is smaller, a zero is unusual.
 _RARELY_ZERO: Final = 0.02
-# A currency with a smaller share of the event's amounts is unusual.
+# If a currency's share of the event's amounts is smaller, the currency is unusual.
 _RARELY_SEEN: Final = 0.02
 _NEW_CURRENCY: Final = 5
 

@@ -1,6 +1,6 @@
 """Alert state: open, repeat and resolve alerts according to the results of repeated checks.
 
-At most one alert is open for a kind and a subject. It opens when the results have been bad for the
+At most one alert is open for each kind and subject. It opens when the results have been bad for the
 time `opens_after` of its rule, and resolves when they have been good for the time `calm`. An
 unknown result changes nothing. If a write fails, it is repeated with the next change.
 """

@@ -11,7 +11,7 @@ from twite.domain.destination import RATE_WINDOW, Destination
 from twite.domain.stats.backlog import BacklogHour, Forecast
 from twite.domain.times import HOUR, MINUTE
 
-# Recent deliveries are read over one window of the rate limit.
+# Deliveries are recent if they are within one window of the rate limit.
 LOOK_BACK: Final = RATE_WINDOW
 # Until the oldest delivery has waited this long, the rate limit is the better estimate.
 LEAST_SEEN: Final = MINUTE

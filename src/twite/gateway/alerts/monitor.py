@@ -93,7 +93,7 @@ class EventListener:
         self.news.set()
 
     def follow(self, pauses: Sequence[Pause]) -> None:
-        """Replace the pauses with those in the store, which other gateways also write."""
+        """Replace the pauses with those in the store, to which other gateways write, too."""
         paused = {pause.pixel: pause.reason for pause in pauses if not pause.event}
         events = {(pause.pixel, pause.event): pause.reason for pause in pauses if pause.event}
         if (paused, events) != (self.paused, self.paused_events):

@@ -9,8 +9,8 @@ minute, so it matters more to have few failures than few requests: the batch is 
 about the square root of its size, and the deliveries of a group that fails, or is likely to fail,
 are sent one by one.
 
-Halving goes depth first, so each budget settles some deliveries. If a large share of the tried
-conversions is bad, the rest are tried one by one.
+Halving goes depth first, so that some deliveries are settled before the budget is used up. If a
+large share of the tried conversions is bad, the rest are tried one by one.
 """
 
 import re
@@ -33,7 +33,7 @@ from twite.domain.delivery import (
 from twite.gateway.delivery.groups import Group
 from twite.x import spec
 
-# After a failure, the next batch has this many times fewer conversions.
+# After a failure, the size of the next batch is divided by this.
 _FEWER: Final = 8
 # A batch that X refuses as too large is halved down to this size.
 _LEAST_BYTES: Final = 50_000

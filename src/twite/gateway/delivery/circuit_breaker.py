@@ -19,7 +19,7 @@ PROBE_EVERY: Final = MINUTE
 # How long to wait before another conversion is tried, if the refused one or the pixel may be at
 # fault.
 GLANCE: Final = 2 * SECOND
-# A request after a failure holds this many times fewer conversions.
+# After a failure, the size of the next request is divided by this.
 _FEWER: Final = 8
 # The reason of an event pause begins with this.
 REFUSED_ALIKE: Final = "all conversions refused alike"

@@ -339,7 +339,7 @@ class EventsInFlight:
             self._batches[event] -= 1
 
     def troubled(self, limited: Container[str]) -> frozenset[str]:
-        """Return the events that may have no further batch now.
+        """Return the events for which no further batch may be claimed now.
 
         These events are being bisected, or are `limited` and use half of the slots.
         """

@@ -87,8 +87,8 @@ class XClient:
             ours = outcome.retry_at - self._ahead(response)
             outcome = msgspec.structs.replace(outcome, retry_at=ours)
         if not isinstance(outcome, Delivered):
-            # X echoes refused values. They are masked, because users see reasons, and error groups
-            # use them.
+            # X echoes refused values. They are masked, because reasons are shown to users, and
+            # errors are grouped by them.
             outcome = msgspec.structs.replace(outcome, reason=_on_one_line(outcome.reason))
         return response, outcome
 

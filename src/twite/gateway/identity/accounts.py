@@ -139,7 +139,7 @@ class Accounts:
         but: bytes = b"",
         session_digest: bytes = b"",
     ) -> None:
-        """Replace a password; with `was`, only if that is the current one.
+        """Replace a password; if `was` is given, it must be the current hash.
 
         All other sessions end.
         """

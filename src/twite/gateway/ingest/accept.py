@@ -1,4 +1,4 @@
-"""Accept a request: read it, hash identifiers, apply consent, and commit it before the answer."""
+"""Accept a request: read it, hash identifiers, apply consent, and commit it before responding."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -124,7 +124,7 @@ class Accept:
     def native_soon(
         self, requests: Sequence[PendingRequestT], done: Answers[PendingRequestT]
     ) -> None:
-        """Accept requests as `native` does, without tasks, in one commit if possible.
+        """Accept requests as `native` does, but without asyncio tasks, in one commit if possible.
 
         `done` is called in the event loop's thread with each request and its receipt or error. It
         may be called several times, and before this method returns.
