@@ -5,12 +5,17 @@ Times are monotonic, so that changes of the wall clock neither reset the count n
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, Self
 
-from twite.domain.destination import RATE_WINDOW
+import msgspec
+
+from twite.domain.destination import RATE_WINDOW, Destination
 from twite.domain.times import SECOND
 from twite.gateway.ports.machine import Clock
+from twite.gateway.ports.outbox import DeliveryStore
+from twite.gateway.ports.queries import AttemptsQuery
+from twite.gateway.ports.state import RateLimitWindow
 
 # If a reset is more than this many windows ahead, the header or a clock must be wrong.
 _CREDIBLE: Final = 2
@@ -150,3 +155,57 @@ class RateLimit:
         elif now < self._closed_until:
             return
         self._meter.obey(left=left, reset=at)
+
+
+class GatewayStart(msgspec.Struct, frozen=True):
+    """When the gateway started, and how long before that it had recorded something (ms).
+
+    That time does not count, because the machine's clock may have changed meanwhile. It is better
+    to send a little late than too early.
+    """
+
+    at: int = 0
+    away: int = 0
+
+    @classmethod
+    def after(cls, last: int, *, now: int) -> Self:
+        """Return the start of now; `last` is the latest recorded time, or 0."""
+        return cls(at=now, away=max(0, now - last) if last else 0)
+
+    def later(self, at: int) -> int:
+        """Return when a conversion counts as sent."""
+        return at + self.away if at < self.at else at
+
+    def end(self, until: int) -> int:
+        """Return when a stored window ends.
+
+        No window is longer than a credible one. Without this limit, a window that was stored long
+        after the latest recorded time would become too long to be credible.
+        """
+        return max(until, min(until + self.away, self.at + _CREDIBLE * RATE_WINDOW))
+
+
+async def restored_limits(
+    outbox: DeliveryStore, clock: Clock, destinations: Sequence[Destination], *, start: GatewayStart
+) -> Mapping[str, RateLimit]:
+    """Return one rate limit per account, with earlier sends and the stored end of X's window."""
+    now = clock.now()
+    away = start.away if now < start.at + RATE_WINDOW else 0
+    spent = await outbox.answer(AttemptsQuery(since=now - away - RATE_WINDOW))
+    closed = {
+        window.pixel: start.end(window.until) for window in await outbox.load(RateLimitWindow)
+    }
+    accounts: dict[str, list[Destination]] = {}
+    for destination in destinations:
+        accounts.setdefault(destination.meter, []).append(destination)
+    rate_limits = {}
+    for name, members in accounts.items():
+        pixels = [destination.pixel for destination in members]
+        sent = [(start.later(at), many) for pixel in pixels for at, many in spent.get(pixel, ())]
+        rate_limit = RateLimit(limit=members[-1].rate, clock=clock, past=sent, pixels=pixels)
+        ends = [closed[pixel] for pixel in pixels if pixel in closed]
+        if ends:
+            rate_limit.obey(left=0, reset=max(ends))
+            rate_limit.noted(max(ends))
+        rate_limits[name] = rate_limit
+    return rate_limits

@@ -11,7 +11,7 @@ from twite.domain.errors import TransientError
 from twite.gateway.delivery.batch_sender import BatchSender
 from twite.gateway.delivery.circuit_breaker import CircuitBreaker, pause_by_user
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
-from twite.gateway.delivery.rate_limit import RateLimit
+from twite.gateway.delivery.rate_limit import GatewayStart, RateLimit, restored_limits
 from twite.gateway.delivery.shared_store import Listener, StoreFollower
 from twite.gateway.delivery.sweeper import Sweeper
 from twite.gateway.delivery.worker import Worker, WorkerConfig
@@ -21,7 +21,7 @@ from twite.gateway.ports.machine import Randomness, wait_for_event
 from twite.gateway.ports.outbox import DeliveryStore
 from twite.gateway.ports.ownership import PAUSES, SHARE_OUT_EVERY, Ownership
 from twite.gateway.ports.queries import AttemptsQuery
-from twite.gateway.ports.state import ClockRecord, Pause, RateLimitWindow
+from twite.gateway.ports.state import ClockRecord, Pause
 from twite.gateway.ports.tags import TagRule
 
 
@@ -63,6 +63,9 @@ class DeliveryRunner:
     _tasks: set[asyncio.Task[None]] = field(init=False, default_factory=set)
     _joined: dict[str, str] = field(init=False, default_factory=dict)
     _owned: frozenset[str] = field(init=False, default=frozenset())
+    _start: GatewayStart = field(init=False, default=GatewayStart())
+    # Added pixels whose limits and pauses are being read.
+    _added: set[str] = field(init=False, default_factory=set)
     # Accounts that another gateway may own only after their last requests have ended.
     _leaving: set[str] = field(init=False, default_factory=set)
     _stopping: asyncio.Event = field(init=False, default_factory=asyncio.Event)
@@ -103,11 +106,9 @@ class DeliveryRunner:
         worker = self._workers.get(destination.pixel)
         if worker is not None:
             worker.use(destination)
-        elif not self._stopping.is_set() and self.ownership is None:
-            rate_limit = RateLimit(
-                limit=destination.rate, clock=self.clock, past=(), pixels=[destination.pixel]
-            )
-            self._run(self._make_worker(destination, rate_limit, ()), destination.meter)
+        elif self.ownership is None and destination.pixel not in self._added:
+            self._added.add(destination.pixel)
+            self._keep(asyncio.create_task(self._add(destination.pixel)))
 
     def leave(self, pixel: str) -> None:
         """Stop the worker of a pixel. Batches in flight finish; pending deliveries stay queued."""
@@ -156,7 +157,8 @@ class DeliveryRunner:
         self.clock.resume(latest=timed.latest, ahead=timed.ahead)
         await self._sweep.once()
         if self.ownership is None:
-            await self._begin(self._accounts(), last=timed.last)
+            self._start = GatewayStart.after(timed.last, now=self.clock.now())
+            await self._begin(self._accounts(), start=self._start)
         else:
             # This may fail, because another gateway may have stopped with a lock that is needed
             # here.
@@ -179,17 +181,23 @@ class DeliveryRunner:
             rule.pixel: rule.pixel for rule in rules
         }
 
-    async def _begin(self, accounts: Mapping[str, str], *, last: int) -> None:
-        """Start the workers of some pixels and tags. `last` is the latest recorded time."""
+    async def _begin(self, accounts: Mapping[str, str], *, start: GatewayStart) -> None:
+        """Start the workers of some pixels and tags."""
         pauses = list(await self.outbox.load(Pause))
-        destinations = [known for known in self.destinations if known.pixel in accounts]
-        rate_limits = await self._rate_limits(destinations, last)
-        workers = [
-            self._make_worker(destination, rate_limits[destination.meter], pauses)
-            for destination in destinations
-        ]
+        rate_limits = await restored_limits(
+            self.outbox, self.clock, self._destinations_of(accounts), start=start
+        )
+        past: Mapping[str, Sequence[tuple[int, int]]] = {}
         if self.tags is not None:
             past = await self.outbox.answer(AttemptsQuery(since=self.clock.now() - RATE_WINDOW))
+        if self._stopping.is_set():
+            return  # the gateway is already stopping, so nothing would stop these workers
+        # A pixel may have been removed meanwhile, or got new credentials.
+        workers = [
+            self._make_worker(destination, rate_limits[destination.meter], pauses)
+            for destination in self._destinations_of(accounts)
+        ]
+        if self.tags is not None:
             workers += [
                 self.tags.make_worker(
                     rule, past=past.get(rule.pixel, ()), pause=_whole(pauses, rule.pixel)
@@ -197,10 +205,28 @@ class DeliveryRunner:
                 for rule in self.tags.rules
                 if rule.pixel in accounts
             ]
-        if self._stopping.is_set():
-            return  # the gateway is already stopping, so nothing would stop these workers
         for worker in workers:
             self._run(worker, accounts[worker.pixel])
+
+    def _destinations_of(self, accounts: Mapping[str, str]) -> Sequence[Destination]:
+        return [known for known in self.destinations if known.pixel in accounts]
+
+    async def _add(self, pixel: str) -> None:
+        """Start the worker of an added pixel, as soon as its limits and pauses can be read."""
+        while not self._stopping.is_set():
+            try:
+                accounts = self._accounts()
+                await self._begin(
+                    {pixel: accounts[pixel]} if pixel in accounts else {}, start=self._start
+                )
+                break
+            except TransientError as error:
+                self.observer.see(Troubled(where=TroublePlace.OUTBOX, reason=error.reason))
+            except Exception as fault:  # noqa: BLE001  a pixel without a worker is never sent
+                reason = type(fault).__name__
+                self.observer.see(Troubled(where=TroublePlace.OUTBOX, reason=reason))
+            await wait_for_event(self._stopping, self.clock, most=SHARE_OUT_EVERY)
+        self._added.discard(pixel)
 
     def _run(self, worker: Worker, account: str) -> None:
         self._workers[worker.pixel] = worker
@@ -258,7 +284,7 @@ class DeliveryRunner:
         }
         if idle:
             (timed,) = await self.outbox.load(ClockRecord)
-            await self._begin(idle, last=timed.last)
+            await self._begin(idle, start=GatewayStart.after(timed.last, now=self.clock.now()))
         await self._follow_pauses()
 
     async def _hand_over(self, ownership: Ownership, account: str) -> None:
@@ -309,40 +335,6 @@ class DeliveryRunner:
             with suppress(TransientError):  # the lease ends soon in any case
                 await self.ownership.leave()
         return not unfinished
-
-    async def _rate_limits(
-        self, destinations: Sequence[Destination], last: int
-    ) -> Mapping[str, RateLimit]:
-        """Return one rate limit per account, which counts conversions sent before this start.
-
-        The time since `last`, the latest recorded time, does not count, because the machine's clock
-        may have changed meanwhile. It is better to send a little late than too early.
-        """
-        now = self.clock.now()
-        away = max(0, now - last) if last else 0
-        spent = await self.outbox.answer(AttemptsQuery(since=now - away - RATE_WINDOW))
-        past: dict[str, list[tuple[int, int]]] = {}
-        limits: dict[str, int] = {}
-        for destination in destinations:
-            past.setdefault(destination.meter, []).extend(
-                (at + away, many) for at, many in spent.get(destination.pixel, ())
-            )
-            limits[destination.meter] = destination.rate
-        closed = {
-            window.pixel: window.until + away for window in await self.outbox.load(RateLimitWindow)
-        }
-        rate_limits = {}
-        for name, sent in past.items():
-            pixels = [
-                destination.pixel for destination in destinations if destination.meter == name
-            ]
-            rate_limit = RateLimit(limit=limits[name], clock=self.clock, past=sent, pixels=pixels)
-            ends = [closed[pixel] for pixel in pixels if pixel in closed]
-            if ends:
-                rate_limit.obey(left=0, reset=max(ends))
-                rate_limit.noted(max(ends))
-            rate_limits[name] = rate_limit
-        return rate_limits
 
     def _make_worker(
         self, destination: Destination, rate_limit: RateLimit, pauses: Sequence[Pause]
