@@ -96,12 +96,12 @@ def test_successful_trial_breaks_no_promise():
         (
             "kill",
             {"tallies": {"a": ONCE, "b": ReceivedTally(api=2, counted=2)}},
-            "were not counted once",
+            "were not counted exactly once",
         ),
         (
             "kill",
             {"tallies": {"a": ONCE, "b": ReceivedTally(api=2, counted=0)}},
-            "were not counted once",
+            "were not counted exactly once",
         ),
         ("kill", {"unexplained": ["b"]}, "resent although X's response was known"),
         ("kill", {"problems": ["500: {}"]}, "responses were wrong, as 500"),

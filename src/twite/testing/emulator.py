@@ -36,7 +36,7 @@ class Emulator:
         self.url = url
 
     def reset(self, what: str = "all") -> None:
-        """Reset everything; `received` keeps world, switches, faults and clock."""
+        """Reset everything, or with `received` all but the world, switches, faults and clock."""
         self._ask("POST", "reset", {"what": what})
 
     def received(self, *, last: int | None = None, bodies: bool = False) -> JsonObject:
@@ -45,7 +45,7 @@ class Emulator:
         return self._ask("GET", f"received?{urlencode(query)}")
 
     def counted(self, *, ids: bool = True, **only: str) -> JsonObject:
-        """Return X's counts; `only` narrows them to a `pixel` or an `event`."""
+        """Return what X counted; `only` selects a `pixel` or an `event`."""
         return self._ask("GET", f"counted?{urlencode({'ids': int(ids)} | only)}")
 
     def hits(self) -> JsonObject:
@@ -69,7 +69,7 @@ class Emulator:
         return self._ask("PATCH", "switches", changes)
 
     def add(self, **world: Json) -> JsonObject:
-        """Add entries to the world, or change them: lists under pixels, events, users, …"""
+        """Add or change entries of the world, given as lists: pixels, events, users, …"""
         return self._ask("PUT", "world", world)
 
     def world(self) -> JsonObject:
@@ -106,7 +106,7 @@ class ReceivedTally(msgspec.Struct, frozen=True):
 
 
 class EventCounts(msgspec.Struct, frozen=True):
-    """X's counts of one event, and of its conversion ids."""
+    """What X counted for one event, and for each of its conversion ids."""
 
     received_api: int
     received_pixel: int
@@ -120,7 +120,7 @@ class _CountedPixel(msgspec.Struct):
 
 
 def counts_of(emulator: Emulator, pixel: str) -> dict[str, EventCounts]:
-    """Return X's counts of a pixel, by event."""
+    """Return what X counted for a pixel, by event."""
     pixels = msgspec.convert(emulator.counted()["pixels"], dict[str, _CountedPixel])
     return pixels[pixel].events if pixel in pixels else {}
 

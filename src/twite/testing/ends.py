@@ -4,8 +4,8 @@
     python -m twite.testing.ends --ends 200 --least 250000 --folder /var/lib/twite-trial
     python -m twite.testing.ends --end stop --ends 20
 
-Real processes and real sockets, on the disk of the folder. The emulator of X decides, because only
-it knows what X received and counted.
+The trial uses real processes and sockets, and the disk of the folder. The result is that of X's
+emulator, because only X knows what it received and counted.
 """
 
 import argparse
@@ -57,9 +57,9 @@ pixel = "{_PIXEL}"
 
 
 class SeenConversions(msgspec.Struct, kw_only=True):
-    """Conversions seen from outside.
+    """What happened to conversions, as seen from outside the gateway.
 
-    `unexplained` ones were resent although no outcome was unknown.
+    `unexplained` are conversions that were resent although every outcome was known.
     """
 
     acknowledged: Collection[str]
@@ -75,7 +75,8 @@ class SeenConversions(msgspec.Struct, kw_only=True):
 class EndedRun(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a trial. `broken` describes the broken promises.
 
-    `resent` conversions went to X more than once; `longest` is the longest stop, in seconds.
+    `resent` is how many conversions were sent to X more than once; `longest` is the longest stop,
+    in seconds.
     """
 
     ends: int
@@ -96,7 +97,7 @@ def judge(seen: SeenConversions, *, end: End) -> tuple[str, ...]:
         (seen.problems, "responses were wrong"),
         (seen.residues, "checks of the balance found a value other than 0"),
         (lost, "acknowledged conversions never reached X"),
-        (twice, "conversions were not counted once by X"),
+        (twice, "conversions were not counted exactly once by X"),
         (seen.unexplained, "conversions were resent although X's response was known"),
     ]
     if end == "stop":
@@ -141,7 +142,7 @@ def play(
 
     The folder holds the settings, the database and the log. Raises GatewayError, EmulatorError.
     """
-    randomness = random.Random(seed)  # noqa: S311 - a trial that can be repeated
+    randomness = random.Random(seed)  # noqa: S311 - so that a trial can be repeated
     codes: set[int] = set()
     longest = 0.0
     config = folder / "twite.toml"
@@ -222,7 +223,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--least", type=int, default=0, help="the minimum number of acknowledged conversions"
     )
-    parser.add_argument("--seed", type=int, default=1, help="the way to end the gateway")
+    parser.add_argument("--seed", type=int, default=1, help="the seed of the random pauses")
     parser.add_argument("--folder", type=Path, help="an empty folder, on the disk to test")
     parser.add_argument(
         "-v", "--verbose", action="store_true", help="print a line for each kill or stop"

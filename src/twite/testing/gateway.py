@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar, Final, Self
 
-# A process that has not stopped by then has far exceeded its own deadline.
+# Far longer than the gateway's own deadline for a stop.
 STOP_SECONDS: Final = 40
 _LOOK_SECONDS: Final = 0.25
 
@@ -28,7 +28,7 @@ class GatewayError(AssertionError):
 class GatewayProcess:
     """A gateway with a settings file; `start` may follow each `stop` and each `kill`.
 
-    `note` is the address file next to the database, and `key` a source key. Its processes get
+    `note` is the address file next to the database, and `key` a source key. Its processes run in
     `environment`. Tests may replace `popen`, which starts them.
     """
 

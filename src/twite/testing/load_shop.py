@@ -23,20 +23,21 @@ _PAUSE_SECONDS: Final = 0.005
 
 
 class PostingStyle(StrEnum):
-    """How a client posts. The gateway has a direct and an ordinary route for the same path."""
+    """How a client posts. The gateway handles the same path in a fast and in an ordinary way."""
 
-    BATCH = "batches"  # one connection each, headers and body apart
-    SINGLE = "single conversions"  # on one connection, with the same headers
+    BATCH = "batches"  # one connection for each, with headers and body sent separately
+    SINGLE = "single conversions"  # all on one connection, with the same headers
     NAMED = "idempotency keys"  # as above, with an Idempotency-Key
-    PIPELINED = "pipelined requests"  # several in one write
+    PIPELINED = "pipelined requests"  # several requests in one write
     HALF_CLOSED = "half-closed connections"  # the client stops sending before the response
     IN_PIECES = "requests in pieces"  # with a pause in the body
-    CHUNKED = "chunked batches"  # the ordinary route
+    CHUNKED = "chunked batches"  # handled in the ordinary way
 
 
 _KEEPS: Final = frozenset({PostingStyle.SINGLE, PostingStyle.NAMED, PostingStyle.PIPELINED})
 _BATCHES: Final = frozenset({PostingStyle.BATCH, PostingStyle.CHUNKED})
-# Other styles have one client each. The gateway passes on together what arrives together.
+# How many clients send single conversions, because the gateway stores together what arrives
+# together. The other styles have one client each.
 _SINGLE_CLIENTS: Final = 8
 
 # The conversion ids of each request of a round.
@@ -44,7 +45,7 @@ _Round = Sequence[Sequence[str]]
 
 
 class LoadShop:
-    """Posts orders until the end of its block, with clients of each style.
+    """Posts orders while its `with` block runs, with clients of each style.
 
     With `repeats`, one round in eight repeats an earlier round that may or may not have been
     acknowledged, as a client does after a lost response. `unanswered` lists complete requests
@@ -134,7 +135,7 @@ class LoadShop:
 
 
 class ShopClient:
-    """One connection at a time, as bytes: no library sends half a request, or several at once.
+    """A client that writes bytes, because no library sends half a request, or several at once.
 
     `has_sent` is whether the last round was sent completely.
     """
@@ -220,7 +221,7 @@ class ShopClient:
 
 
 def _new_round(style: PostingStyle, number: int, made: int) -> _Round:
-    # Ids of one length: a client that keeps its connection then repeats its headers.
+    # All ids have the same length, so a client that keeps its connection sends identical headers.
     if style in _BATCHES:
         return [[f"k-{number:02}-{made + i:07}" for i in range(_BATCH)]]
     many = _PIPELINED if style is PostingStyle.PIPELINED else 1

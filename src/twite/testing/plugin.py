@@ -9,7 +9,7 @@ from twite.testing.emulator import Emulator, running_emulator
 
 @pytest.fixture(scope="session")
 def x_emulator_process() -> Iterator[Emulator]:
-    """The session's emulator, in a separate process on a free port of loopback."""
+    """The session's emulator, in a separate process on a free loopback port."""
     with running_emulator() as emulator:
         yield emulator
 

@@ -3,8 +3,8 @@
 The rules follow the vendors' reference pages of November 2026: X's web conversions, Meta's customer
 information and server event parameters, TikTok's Events API 2.0 (which hashes phone numbers with
 their plus), Pinterest's list of events, Snapchat's Conversions API v3, and LinkedIn's Conversions
-API. A judge returns problems: an empty list is a request that the vendor would accept and match. It
-shares no code with templates or with Twite.
+API. A judge returns a list of problems, which is empty if the vendor would accept and match the
+request. Judges share no code with templates or with Twite.
 """
 
 import hashlib
@@ -46,9 +46,9 @@ class KnownPerson:
 
 @dataclass(frozen=True)
 class VendorRules:
-    """One vendor: its hosts, the path of its API, its judge, and its answer to a good request.
+    """One vendor: its hosts, the path of its API, its judge, and its response to a good request.
 
-    Without hosts, the path identifies the vendor.
+    If there are no hosts, the path identifies the vendor.
     """
 
     name: str
@@ -67,7 +67,7 @@ def vendor_of(request: VendorRequest) -> VendorRules | None:
 
 
 def problems_of(request: VendorRequest, person: KnownPerson) -> list[str]:
-    """Return what is wrong with a request; a request to an unknown host has no problem."""
+    """Return what is wrong with a request; requests to unknown hosts are not judged."""
     rules = vendor_of(request)
     if rules is None:
         return []

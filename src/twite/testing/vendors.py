@@ -1,6 +1,6 @@
-"""A fake vendor on loopback: it answers like the vendors' conversion APIs, and judges requests.
+"""A fake vendor on loopback: it responds like the vendors' conversion APIs, and judges requests.
 
-A redirected tag names the host that it meant in `X-Forwarded-Host`.
+Requests of tags are redirected here; `X-Forwarded-Host` names the host that the tag meant.
 """
 
 import json

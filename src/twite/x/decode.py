@@ -1,22 +1,22 @@
-"""X's response to a batch, to one outcome.
+"""Convert X's response to a batch to one outcome.
 
 Response                                               Outcome
 200, conversions_processed = conversions sent          Delivered
-200 with another number, or without one, or with       Errored, ambiguous: some of it may be counted
+200 with another number, or without one, or with       Errored, ambiguous: X may have counted some
 errors, or not JSON
-400 with X's errors                                    Rejected, CONVERSION: X takes nothing of it
-400 about the event id, which all of a request share   Rejected, EVENT
+400 with X's errors                                    Rejected, CONVERSION: X has accepted none
+400 about the event id, which a request has only once  Rejected, EVENT
 400 "Conversion count limit is 500", 413               Rejected, SIZE
 404, every NOT_FOUND about event_id                    Rejected, EVENT
 401; 404 otherwise, 403, 3xx, other 4xx with X's       Rejected, PIXEL: settings, not conversions
 errors
-400 and these without X's errors, as a page of HTML    Rejected, UNCLEAR: perhaps a firewall
+400 and these without X's errors (an HTML page)        Rejected, UNCLEAR: perhaps a firewall
 408, 423                                               Errored, ambiguous (undocumented)
 429                                                    Errored, not processed; waits for the reset
 5xx, a truncated response Errored, ambiguous: a proxy may have given up after X had done the work
 
-X documents that a request fails as a whole or not at all [doc WEB]; errors without JSON occur, and
-the status then decides [doc FUND].
+According to X's documentation, a request fails as a whole or not at all [doc WEB]. Error responses
+without JSON occur; the status then decides [doc FUND].
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,9 +28,9 @@ from twite.domain.delivery import Delivered, Errored, Outcome, Rejected, Rejecti
 from twite.domain.times import MINUTE, SECOND
 from twite.x import spec
 
-# The wait after a 429 without a reset time. [guess] X's window is fifteen minutes.
+# How long to wait after a 429 without a reset time. [guess] X's window is fifteen minutes.
 DEFAULT_WAIT: Final = MINUTE
-# A reset later than this means a wrong clock or header.
+# If the reset is later than this, the clock or the header is wrong.
 LONGEST_WAIT: Final = 2 * spec.RATE_WINDOW_SECONDS * SECOND
 _LONGEST_WORDS: Final = 512
 
@@ -43,7 +43,7 @@ class ErrorEntry(msgspec.Struct, frozen=True):
 
 class _Counted(msgspec.Struct, frozen=True):
     conversions_processed: int | None = None
-    debug_id: object = None  # for users: an unexpected type must not make the response unreadable
+    debug_id: object = None  # only shown: no type of it may make the response unreadable
 
 
 class _Body(msgspec.Struct, frozen=True):
@@ -77,7 +77,7 @@ def decode(
 
 
 def is_ambiguous(status: int) -> bool:
-    """Whether X may have done the work although it responded with this error."""
+    """Whether X may have processed the request although it responded with this error."""
     return status in {408, 423} or status >= 500
 
 
@@ -122,12 +122,13 @@ def _scope(status: int, complaints: tuple[XComplaint, ...]) -> RejectionScope:
         return RejectionScope.EVENT if about == {"event_id"} else RejectionScope.PIXEL
     if status == 400 and complaints:
         if any(_is_about_the_event(complaint) for complaint in complaints):
-            # All conversions of a request have one event, so the conversions are not at fault.
+            # All conversions of a request have the same event, so none of them is at fault by
+            # itself.
             return RejectionScope.EVENT
         return RejectionScope.CONVERSION
     if status == 401 or complaints:
         return RejectionScope.PIXEL
-    # An HTML page, or nothing: the response may not be from X, and may not concern the credentials.
+    # An HTML page, or no body: the response may not be from X, so do not blame the credentials.
     return RejectionScope.UNCLEAR
 
 

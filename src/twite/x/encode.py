@@ -1,9 +1,9 @@
-"""Conversions to X's JSON, and the identifiers in rendered conversions.
+"""Encode conversions as X's JSON, and read the identifiers in encoded conversions.
 
 The output is valid under every reading of X's documentation: one time field, UTC, three digits of
 milliseconds and `Z`; amounts as strings with two decimals or more, always with their currency; the
-bare event id; identifiers in the layout of X's own sample, in which every element suffices by
-itself (the live API has refused elements with an IP address alone [seen SW]).
+bare event id; identifiers in the layout of X's own sample, in which every element identifies the
+person by itself (the live API has refused elements with only an IP address [seen SW]).
 """
 
 from collections.abc import Sequence
@@ -56,7 +56,7 @@ _ENCODER: Final = msgspec.json.Encoder()
 def conversion_body(conversion: Conversion) -> bytes:
     event, contents = conversion.event, conversion.contents
     is_name = event.startswith("gtm_")
-    # In the order of the fields, which takes half of the time that names take.
+    # Positional arguments, in the order of the fields, take half of the time that keywords take.
     return _ENCODER.encode(
         _Conversion(
             spelled(conversion.time),
@@ -99,10 +99,10 @@ def conversions_url(*, api_url: str, version: str, pixel: str) -> str:
 
 
 def _identifiers(given: Identifiers) -> list[_Identifier]:
-    """One element for each strong identifier, one for IP and user agent together. [doc WEB sample]
+    """Return an element for each strong identifier, one for IP and user agent. [doc WEB sample]
 
-    If only one of the two is known, it goes into the first strong element; alone it would be
-    refused.
+    If only the IP address or only the user agent is known, it is added to the first strong element,
+    because X would refuse it alone.
     """
     pair = given.ip is not None and given.user_agent is not None
     ip = None if pair else given.ip
@@ -151,8 +151,8 @@ def persons_of(body: bytes) -> tuple[Identifiers, ...]:
 def pixel_of(body: bytes, *, otherwise: str) -> str:
     """Return the pixel whose opt-out list applies to a body.
 
-    A body for X has no pixel, and belongs to the pixel of its delivery; a tag payload names the
-    pixel of its source.
+    A body for X names no pixel, so the delivery's pixel applies (`otherwise`); a tag payload names
+    the pixel of its source.
     """
     try:
         return _PLACED.decode(body).pixel

@@ -3,7 +3,7 @@
 POST and PUT carry their parameters in the query string. [doc WEB]
 
 A tag has two ids: `id` and `website_tag_id`. X does not say which of them a conversion's `event_id`
-is; `id` names the tag in every call, and is the one used here. [guess]
+is; `id` is used here, because it identifies the tag in every call. [guess]
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ from twite.x import spec
 from twite.x.inquiry import Question, decoded
 
 MOST_LISTED: Final = 1_000  # per response [doc WEB]
-UNVERIFIED: Final = "UNVERIFIED"  # created, and X has seen no conversion of it yet
+UNVERIFIED: Final = "UNVERIFIED"  # created, but X has received no conversion for it yet
 TRACKING: Final = "TRACKING"
 # X's Events Manager shows two types under other names. [doc WEB]
 SHOWN_AS: Final = {"SIGN_UP": "Lead", "SITE_VISIT": "Page view"}
@@ -77,7 +77,7 @@ class EventTagQuestions(msgspec.Struct, frozen=True, kw_only=True):
         return Question(method="PUT", path=f"{self._one(tag)}?{_query(_written(change))}")
 
     def deletion(self, tag: str) -> Question:
-        """Build the request that deletes a tag. X keeps it, marked as deleted."""
+        """Build the request that deletes a tag. X does not remove it, but marks it as deleted."""
         return Question(method="DELETE", path=self._one(tag))
 
     @property

@@ -3,11 +3,11 @@
 A Question is unsigned, an Inquiry is the signed request. An error response becomes an
 InquiryRefusal, which is a value, because a user must resolve most refusals.
 
-The Ads API, by who must act:
+What must be corrected after an error of the Ads API:
 
     401                      the credentials, or this machine's clock
     403                      the app, or the account
-    404                      the account or the event: another one, or not this user's
+    404                      the account or the event: it does not exist, or is not this user's
     other 4xx                the parameters
 """
 
@@ -128,7 +128,7 @@ class _Errors(msgspec.Struct, frozen=True):
 
 
 def decoded(body: bytes, kind: type[_T]) -> _T | None:
-    """Return a response of this type; None for another body."""
+    """Decode a response of this type; return None for any other body."""
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -181,8 +181,8 @@ def with_nothing(
 
     X has no request that checks a pixel token, or an app approved only for conversions. X checks
     credentials before it reads a body, so it refuses this request either because of the
-    credentials, the app or the pixel, or because it is empty. A refusal as empty does not prove
-    that X would accept a conversion. [guess]
+    credentials, the app or the pixel, or because it is empty. If X refuses it as empty, this does
+    not prove that X would accept a conversion. [guess]
     """
     url = conversions_url(api_url=api_url, version=version, pixel=pixel)
     headers = {"Content-Type": "application/json"}

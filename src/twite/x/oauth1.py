@@ -1,8 +1,8 @@
 """OAuth 1.0a user context, HMAC-SHA1: sign requests to X, and verify requests to the gateway.
 
-A JSON body contributes nothing to the signature (RFC 5849, 3.4.1.3.1), and the host is part of it:
-sign for the host that is called. X accepts a nonce once and refuses stale timestamps, so every
-attempt gets a new signature. [doc OA]
+A JSON body is not part of the signature (RFC 5849, 3.4.1.3.1), but the host is: sign for the host
+that is called. X accepts each nonce only once and refuses stale timestamps, so every attempt needs
+a new signature. [doc OA]
 """
 
 from collections.abc import Mapping
@@ -70,7 +70,7 @@ def _authorization(method: str, url: str, **signed: str | None) -> str:
 
 
 def verify(*, method: str, url: str, authorization: str, keys: OAuthKeys, now: int) -> str | None:
-    """Return the nonce of a header that `keys` signed for this request, else None.
+    """Return the nonce if the header is a signature of this request with `keys`, else None.
 
     `now` is in seconds. The caller checks whether the nonce was used before.
     """
@@ -94,7 +94,7 @@ def verify(*, method: str, url: str, authorization: str, keys: OAuthKeys, now: i
             resource_owner_secret=keys.token_secret.reveal(),
         )
     except ValueError:
-        # The caller chose the host, which may not be valid in a URL.
+        # The client chose the host, which may be invalid in a URL.
         return None
     return given["oauth_nonce"] if good else None
 
@@ -116,7 +116,7 @@ def parameters(authorization: str) -> dict[str, str] | None:
 
 
 class _Request(msgspec.Struct):
-    """The part of a request that oauthlib's verification reads."""
+    """The attributes of a request that oauthlib's verification reads."""
 
     uri: str
     http_method: str

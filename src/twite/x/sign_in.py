@@ -1,11 +1,11 @@
-"""Signing in at X by OAuth 1.0a, with a callback or a PIN: each step's request, and its answer.
+"""Sign in at X by OAuth 1.0a, with a callback or a PIN: the request of each step, and X's response.
 
     begin     POST /oauth/request_token     the app asks for a request token          → Requested
     page      /oauth/authorize              the user allows access, and gets a PIN or is redirected
     finish    POST /oauth/access_token      the request token and the verifier        → SignedIn
     end       POST /1.1/oauth/invalidate_token.json     the access token is revoked
 
-An answer that is none of these is a Refusal. [doc OA]
+Any other response is a Refusal. [doc OA]
 """
 
 from typing import Final
@@ -88,7 +88,7 @@ def finish(
     *,
     oauth_url: str,
 ) -> Inquiry:
-    """Build the request for the access token; `verifier` is the PIN, or from the callback."""
+    """Build the request for the access token; `verifier` is the PIN, or that of the callback."""
     url = f"{oauth_url}{spec.ACCESS_TOKEN_PATH}"
     signed = sign_step(
         url=url,

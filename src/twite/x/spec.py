@@ -1,8 +1,8 @@
 """Facts about X's Conversion API, and nothing else: paths, names, limits, codes, messages.
 
-Grades of a fact: [doc] X says so in its documentation; [seen] read in other senders' code or
-traffic; [guess] inferred. Where X says nothing, the emulator has a switch and the gateway takes the
-choice that holds under every reading.
+How certain a fact is: [doc] X documents it; [seen] found in other senders' code or traffic; [guess]
+inferred. Where X documents nothing, the emulator has a switch, and the gateway behaves so that it
+is right in either case.
 
 Sources:
     WEB   docs.x.com/x-ads-api/measurement/web-conversions
@@ -113,7 +113,8 @@ SERVICE_UNAVAILABLE: Final = "SERVICE_UNAVAILABLE"
 OVER_CAPACITY: Final = "OVER_CAPACITY"
 WEB_EVENT_TAG_NOT_FOUND: Final = "WEB_EVENT_TAG_NOT_FOUND"
 
-# The exact messages. {} is replaced by the refused value. [doc WEB] unless noted
+# The exact messages, [doc WEB] unless noted. Words in braces are replaced, for example by the
+# refused value.
 NO_IDENTIFIER: Final = "At least one user identifier must be provided"
 NOT_A_HASH: Final = "{parameter} ({value}) is not a valid SHA-256 hash"
 NOT_A_TIME: Final = 'Expected Time in yyyy-MM-ddTHH:mm:ss.SSSZ, got "{value}" for {parameter}'

@@ -106,7 +106,8 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         # Remarks for the operator about the file, found at startup.
         self.told = opened.told
         self.weak: tuple[str, ...] = ()
-        # Done after a permanent failure. The process must then end, and open the file again.
+        # Completed by a permanent failure: the process must then end, and a new one open the file
+        # again.
         self.failed = failed
 
     @classmethod
@@ -171,7 +172,7 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
             checkpoints.start()
             undo.callback(checkpoints.close)
             if keeping is not None and room.given_up:
-                # Space that the reserve released is for stored conversions, not for new ones.
+                # The space of the released reserve is for stored conversions, not for new ones.
                 writer.refusing = DISK_FULL
             await asyncio.to_thread(writer.start)
             undo.push_async_callback(writer.close)
@@ -208,7 +209,7 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
             return
         self._closed = True
         await self._upkeep.close()
-        # On a full disk, the epoch file is not written; the next owner then checks the file more
+        # If the disk is full, this is not recorded, and the next owner checks the file more
         # closely.
         with suppress(LedgerUnavailable):
             await self._writer.submit_act(OwnerSession.leave)
@@ -252,7 +253,7 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         except Exception:
             if most == 1:
                 raise
-            # The batches before the one that failed can be sent.
+            # Claim one at a time: the batches before the faulty one can be sent.
             return await self.claim_several(claim, most=1)
         if damaged:
             many, dead = len(damaged), Trigger.GIVEN_UP
@@ -262,7 +263,7 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         return batches
 
     async def settle(self, settlement: Settlement) -> int:
-        """Settle. Retries while the disk is full or fails, to keep X's response."""
+        """Settle. Retries while the disk is full or fails, so that X's response is not lost."""
         outbox.check(settlement)
         settle = usual.settle
         while True:
@@ -278,7 +279,7 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
 
 
 def _passes(error: LedgerUnavailable) -> bool:
-    """Return whether a retry may succeed: full or failing disk, or a lock held elsewhere."""
+    """Return whether a retry may succeed: the disk is full or failing, or the file is locked."""
     if is_final(error.__cause__):
         return False
     code = getattr(error.__cause__, "sqlite_errorcode", 0) & 0xFF

@@ -23,23 +23,23 @@ from twite.stores.sqlite.engine.connection import connect_checkpointer, is_final
 _LINE: Final = (
     "twite-epoch 2 {deployment} {epoch:020d} {turn:020d} {conversions:020d} {moved:020d}\n"
 )
-# The first version has no `moved`.
+# Version 1 has no `moved`.
 _READ: Final = re.compile(
     rb"twite-epoch [12] ([0-9a-f]{16}) ([0-9]{20}) ([0-9]{20}) ([0-9]{20})(?: ([0-9]{20}))?\n"
 )
 
 
 class StoreMark(msgspec.Struct, frozen=True, kw_only=True):
-    """The store's progress, in `<database>.epoch`: it detects a database restored from a backup.
+    """The store's progress, in `<database>.epoch`, by which a restored backup is detected.
 
-    A restored database does not know what was sent since the backup. This file, like the database,
-    counts claims, settlements and erasures ("turns"), after each commit and before its data is
-    sent. A database that has seen fewer turns than the file is an older copy of itself. The file is
-    written in place and synced about once a second: it is up to date after a killed process, and
-    after a power loss it may be behind the database, never ahead. `deployment` identifies the
-    store; `conversions` is the highest id given to a conversion. `moved` is a turn whose
-    changes have been moved from the log into the database file. A file that has not reached it is
-    another copy, and the log next to it belongs to a different one.
+    A restored database does not know what was sent since the backup. Both the database and this
+    file count claims, settlements and erasures ("turns"); the file is written after each commit,
+    before its data is sent. A database with fewer turns than the file is an older copy. The file is
+    written in place and synced about once a second: it is up to date if the process is killed, and
+    after a power loss it may be behind the database, but never ahead. `deployment` identifies the
+    store; `conversions` is the highest id of a conversion so far. `moved` is a turn whose changes
+    have been moved from the log into the database file. A database file that has not reached this
+    turn is another copy, to which the log next to it does not belong.
     """
 
     deployment: str
@@ -55,7 +55,7 @@ def deployment_of(salt: bytes) -> str:
 
 
 def later_steps(number: int) -> str:
-    """Return a sentence: how many turns an older copy lacks, and what a turn is."""
+    """Describe how many turns an older copy lacks, and what a turn is."""
     steps = "step" if number == 1 else "steps"
     return f"{number} later {steps} (deliveries taken from the queue, results recorded, erasures)"
 
@@ -172,12 +172,12 @@ class Checkpoints:
         failed: Callable[[Exception], None] = lambda _error: None,
         grown: Callable[[int], None] = lambda _size: None,
     ) -> None:
-        """`turn` is the writer's lock, acquired to truncate the log to `size` bytes.
+        """`turn` is the writer's lock, acquired to truncate the log.
 
-        `mark` is synced a few times a second while something is written, and receives the progress
-        of the database file. Two callbacks run on the event loop's thread: `failed` when the file
-        or the disk can no longer be trusted, and `grown` with the size of the log (bytes), each
-        time the log has doubled because a reader prevents its restart.
+        `mark` is synced a few times a second during writes, and told how far the database file has
+        come. Two callbacks run on the event loop's thread: `failed` when the file or the disk can
+        no longer be trusted, and `grown` with the size of the log (bytes), each time the log has
+        doubled because a reader prevents its restart.
         """
         self._mark = mark
         self._failed = failed
@@ -185,7 +185,7 @@ class Checkpoints:
         self._told_of = _TOLD_FROM * log_limit
         self._loop = asyncio.get_running_loop()
         self._cutting = False
-        # How often the log was empty after a checkpoint.
+        # How often a checkpoint has emptied the log.
         self._emptied = 0
         self._path = path
         self._log = Path(f"{path}-wal")
@@ -207,7 +207,7 @@ class Checkpoints:
         self._written.set()
 
     def cut(self) -> None:
-        """Request that the log be emptied, because it still contains pruned data."""
+        """Request that the log is emptied, because it still contains pruned data."""
         self._cutting = True
         self._written.set()
 
@@ -243,8 +243,8 @@ class Checkpoints:
     def _move(self, connection: sqlite3.Connection) -> None:
         """Checkpoint the log; past the size limit, repeat until the log restarts.
 
-        During commits, each pass leaves what was written during it. Passes are repeated while they
-        get shorter, and only the last one makes the writer wait.
+        A pass does not move what is committed while it runs. So it is repeated until a pass is
+        short, and only the last one makes the writer wait.
         """
         took = self._checkpoint(connection, "PASSIVE")
         if self._size() < self._log_limit and not self._cutting:
@@ -259,7 +259,8 @@ class Checkpoints:
         with self._turn:
             self._checkpoint(connection, kind)
         if kind == "TRUNCATE" and self._emptied == emptied:
-            # A reader uses the data to remove: try again at the next commit or request.
+            # A reader still uses the data to be removed: try again after the next commit or
+            # request.
             self._cutting = True
         self._mind_the_size()
 
@@ -285,8 +286,8 @@ class Checkpoints:
         try:
             busy, logged, moved = found = _wal_checkpoint(connection, kind)
             whole = not busy and logged == moved
-            # SQLite does not report when it skips the sync of the database, because of a commit in
-            # between. The log then keeps its length.
+            # If a commit intervenes, SQLite skips the sync of the database without reporting it. If
+            # a second checkpoint finds the log unchanged, there was no such commit.
             if whole and kind == "PASSIVE":
                 whole = _wal_checkpoint(connection, "PASSIVE") == found
             if whole and self._mark is not None:
@@ -302,6 +303,6 @@ class Checkpoints:
 
 
 def _wal_checkpoint(connection: sqlite3.Connection, kind: str) -> tuple[int, int, int]:
-    """Return whether the checkpoint was blocked, the number of frames, and those moved."""
+    """Return whether the checkpoint was blocked, the number of frames, and how many were moved."""
     busy, logged, moved = connection.execute(f"PRAGMA wal_checkpoint({kind})").fetchone()
     return busy, logged, moved

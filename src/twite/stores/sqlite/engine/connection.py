@@ -45,8 +45,8 @@ def is_full(error: BaseException | None) -> bool:
 def is_final(error: BaseException | None) -> bool:
     """Return whether the process must end because the store's state is unknown.
 
-    The file is damaged, or a sync failed: the next sync may then succeed although earlier data was
-    lost.
+    This is so if the file is damaged or a sync failed: after a failed sync, the next one may
+    succeed although earlier data was lost.
     """
     if error is None:
         return False
@@ -79,14 +79,15 @@ def _code(error: BaseException) -> int:
     return code if isinstance(code, int) else 0
 
 
-# UPSERT with several rows, RETURNING, UPDATE FROM, JSON functions built in on Debian and Python.
+# Has multi-row UPSERT, RETURNING, UPDATE FROM, and JSON functions as built by Debian and Python.
 LEAST_SQLITE: Final = (3, 35, 0)
 _BUSY_MS: Final = 10_000
-# Pages of the dedup table that stay in memory; the rest is in the system's file cache.
+# Enough for the pages of the dedup table that are used often; the rest is in the system's file
+# cache.
 _WRITER_CACHE_KIB: Final = 8 * 1024
 _LOG_KEPT: Final = 64 * 1024 * 1024
 _READER_CACHE_KIB: Final = 4 * 1024
-# Space for every size of every repeated statement, and for all other statements.
+# Enough for all statements, including every size of those with a variable number of rows.
 _STATEMENTS: Final = 256
 
 WRITER_SETTINGS: Final[Mapping[str, tuple[str | int, str | int]]] = {
@@ -94,14 +95,14 @@ WRITER_SETTINGS: Final[Mapping[str, tuple[str | int, str | int]]] = {
     "journal_mode": ("WAL", "wal"),
     # A commit survives power loss; NORMAL lost acknowledged rows in 70 of 100 simulated cuts.
     "synchronous": ("FULL", 2),
-    # Needed where a plain fsync leaves data in the disk's cache (macOS); elsewhere it is the same.
+    # Needed on macOS, where a plain fsync leaves data in the disk's cache; no effect elsewhere.
     "fullfsync": ("ON", 1),
     "checkpoint_fullfsync": ("ON", 1),
-    # A log that grew because of a reader is truncated when it restarts.
+    # If a reader has made the log grow beyond this, it is truncated when it restarts.
     "journal_size_limit": (_LOG_KEPT, _LOG_KEPT),
-    # Deleted data is overwritten: identifiers must not linger in free pages.
+    # Overwrite deleted data: identifiers must not remain in free pages.
     "secure_delete": ("ON", 1),
-    # Checkpoints run on their own thread: they would delay commits.
+    # Checkpoints run on a separate thread, because they would delay commits.
     "wal_autocheckpoint": (0, 0),
     "foreign_keys": ("OFF", 0),
     # A CHECK constraint on the state cost 1.5 µs per row. Instead, states come from an enum, and
@@ -125,7 +126,7 @@ def create(path: str) -> None:
 
 
 def sync_folder(path: str | Path) -> None:
-    """Make the names in a file's folder durable. Raises OSError."""
+    """Make new file names in a file's folder durable. Raises OSError."""
     folder = os.open(Path(path).resolve().parent, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(folder)
@@ -136,8 +137,8 @@ def sync_folder(path: str | Path) -> None:
 def connect_writer(path: str, *, patience: int = _BUSY_MS) -> sqlite3.Connection:
     """Open the only connection that writes.
 
-    Raises StoreUnusable if a pragma has no effect. `patience` is how long it waits for a lock, in
-    milliseconds.
+    Raises StoreUnusable if a pragma has no effect. `patience` is how long the connection waits for
+    a lock, in milliseconds.
     """
     refuse_old_sqlite(path, sqlite3.sqlite_version_info)
     connection = _connect(path, f"{Path(path).resolve().as_uri()}?mode=rw", patience)
@@ -173,7 +174,7 @@ def connect_reader(path: str) -> sqlite3.Connection:
     try:
         connection.execute(f"PRAGMA cache_size = -{_READER_CACHE_KIB}")
         connection.execute("PRAGMA query_only = ON")
-        # One damaged text must not hide the other rows.
+        # A damaged text must not make the other rows unreadable.
         connection.text_factory = _text
         connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     except (sqlite3.Error, UnicodeError) as error:

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class ReadConnection:
-    """A database for reading, without owning it."""
+    """A read-only database, whose owner may be another process."""
 
     def __init__(self, connection: sqlite3.Connection, path: str) -> None:
         self._connection = connection

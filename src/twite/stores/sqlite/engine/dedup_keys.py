@@ -1,12 +1,13 @@
 """Dedup keys: which delivery holds each dedup key.
 
-Random keys in a large table rewrite a page for each key. With ten million keys, this used a fifth
-of the CPU time of intake. So new keys are appended to a log (`fresh_key`) and kept in memory. Later
-they move in key order, a 256th of the key space at a time, so that many keys share a page: first to
-the table `recent_key`, and from there, every eighth time, to the large table `dedup`. A key is in
-memory and the log, in `recent_key`, or in `dedup`; if in several, the first of them has its holder.
-The log contains every key that the tables lack, so memory can be rebuilt from it. A rollback also
-undoes the changes in memory. Filters save the search for keys that are in no table.
+Inserting random keys into a large table rewrites a page for each key, which used a fifth of the CPU
+time of intake with ten million keys. So new keys are appended to a log (`fresh_key`) and kept in
+memory. Later they move in key order, a 256th of the key space at a time, so that many keys share a
+page: first to the table `recent_key`, and from there, every eighth time, to the large table
+`dedup`. A key is in memory and the log, in `recent_key`, or in `dedup`. If it is in several of
+them, the first has its current holder. The log contains every key that the tables lack, so memory
+can be rebuilt from it. A rollback also undoes the changes in memory. Filters avoid searches for
+keys that are in no table.
 """
 
 import struct
@@ -21,8 +22,8 @@ from twite.stores.sql.statements import RunsStatements, as_json
 from twite.stores.sqlite.engine.key_filters import KeyFilters, range_of
 
 _BUCKETS: Final = 256
-# A key needs about 150 bytes of memory. The more keys memory holds, the more share a page when they
-# move to the table.
+# A key needs about 150 bytes of memory. The more keys are in memory, the more of them share a page
+# when they move to the table.
 FRESH_KEYS: Final = 192 * 1024
 # Keys that moved in the last round are removed from memory during the first eighth of the next
 # round.
@@ -53,9 +54,9 @@ _PENDING: Final = frozenset({State.QUEUED, State.SENDING, State.HELD})
 class _Round(msgspec.Struct, frozen=True):
     """The progress of a walk through the key space.
 
-    Deliveries before `began` are in a table once their bucket has been passed. Those before
-    `high` are all in a table. After an eighth of the walk, the log contains no delivery before
-    `low`.
+    Once the walk has passed a bucket, its keys of deliveries before `began` are in a table. All
+    keys of deliveries before `high` are in a table. After an eighth of the walk, the log contains
+    no delivery before `low`.
     """
 
     bucket: int = 0
@@ -67,7 +68,7 @@ class _Round(msgspec.Struct, frozen=True):
 
 
 class DedupKeys:
-    """The dedup keys. Used only by the writer's thread. Ids grow from call to call."""
+    """The dedup keys. Used only by the writer's thread; delivery ids increase with each call."""
 
     def __init__(self, run: RunsStatements, *, window: int, fresh: int) -> None:
         """`window` is the dedup window in milliseconds; `fresh` is the number of keys in memory."""
@@ -134,7 +135,7 @@ class DedupKeys:
     def take_over(self, wish: WantedKey) -> int | None:
         """Assign a key to a stored delivery; return the current holder, if there is one.
 
-        The key goes into the table immediately, because the log is only for new deliveries.
+        The key is written to the table at once, because the log is only for new deliveries.
         `finish` removes former holders from the log.
         """
         candidates = self._candidates([wish])
@@ -152,7 +153,7 @@ class DedupKeys:
     def finish(self) -> None:
         """Remove keys that were taken over from the log, and write changed filters.
 
-        Call it before the commit. The log has no index, so one scan removes all.
+        Call it before the commit. The log has no index, so all are removed in one scan.
         """
         self.filters.write()
         if self._taken_over:
@@ -199,9 +200,9 @@ class DedupKeys:
             self._count -= 1
 
     def _read(self) -> None:
-        """Read the keys of the log that are not in the table yet: half a million in a large one.
+        """Read the keys of the log that are not in a table yet; a large store has half a million.
 
-        Reading them one row at a time took 1.5 times as long.
+        They are read in chunks: row by row, this took 1.5 times as long.
         """
         buckets, high, began = self._buckets, self._round.high, self._round.began
         passed = self._round.bucket or _BUCKETS
@@ -244,7 +245,7 @@ class DedupKeys:
         return candidates
 
     def _holdings(self, candidates: Mapping[int, int]) -> Callable[[int, int], Holding]:
-        """Return whether and how a holder has its key at a time."""
+        """Return a function that tells whether and how a delivery holds its key at a given time."""
         if not candidates:
             return lambda _holder, _at: _GONE
         found = self._run("holdings", deliveries=as_json(list(set(candidates.values()))))
@@ -264,9 +265,10 @@ class DedupKeys:
         return holding
 
     def _merge(self, *, taken: int) -> None:
-        """Shrink the memory to its size.
+        """Move keys to the tables until memory holds no more than `fresh` keys.
 
-        The log of a store that kept more keys is merged at twice the rate of new keys.
+        If the store was opened with a larger limit before, this takes a while: two keys may move
+        for each new one.
         """
         self._owed += 2 * taken
         while self._owed > 0 and self._count > self._fresh:

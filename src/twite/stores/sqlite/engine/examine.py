@@ -23,10 +23,10 @@ _CUT_BY_POWER: Final = 1
 
 
 def examine(path: str, *, seconds: float | None, owned: bool = False) -> bool:
-    """Check for damage; return whether the time was enough for the whole check.
+    """Check for damage; return whether the check could be completed in time.
 
-    With `owned`, the log is skipped, because its owner changes it. Raises StoreUnusable with the
-    cure if the file or its log is damaged.
+    With `owned`, the log is skipped, because its owner changes it. If the file or its log is
+    damaged, raises StoreUnusable, which says what to do.
     """
     if Path(path).stat().st_size == 0:
         if log_of(path) is not None:
@@ -74,7 +74,7 @@ def _refuse(path: str, problem: str) -> None:
 
 
 def _refuse_damaged_lease(path: str, connection: sqlite3.Connection) -> None:
-    """Check the lists of leases: only they show the deliveries under unmarked leases."""
+    """Check the lists in leases, the only record of which deliveries are under unmarked leases."""
     columns = {row[1] for row in connection.execute("PRAGMA table_info(lease)")}
     if "unmarked" not in columns:  # a new file, or an older schema, which is migrated later
         return
@@ -84,7 +84,7 @@ def _refuse_damaged_lease(path: str, connection: sqlite3.Connection) -> None:
 
 
 def _refuse_what_is_adrift(path: str, connection: sqlite3.Connection) -> None:
-    """Check references: a damaged number is still a number, in an otherwise intact file."""
+    """Check references, because SQLite does not notice a number that was changed by damage."""
     found = connection.execute(query("find_orphans")).fetchone()
     if found is not None:
         raise damaged(
@@ -93,7 +93,7 @@ def _refuse_what_is_adrift(path: str, connection: sqlite3.Connection) -> None:
 
 
 def _refuse_a_cut_log(connection: sqlite3.Connection, path: str) -> None:
-    """Raise an error for a damaged frame: SQLite silently drops the log after it."""
+    """Raise an error if a frame is damaged, because SQLite silently drops the log from there on."""
     connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     dropped = dropped_commits(path)
     if dropped > _CUT_BY_POWER:
@@ -101,7 +101,7 @@ def _refuse_a_cut_log(connection: sqlite3.Connection, path: str) -> None:
 
 
 def dropped_commits(path: str) -> int:
-    """Return the number of complete commits in the log after the end that SQLite detects.
+    """Return the number of complete commits in the log after what SQLite takes for its end.
 
     A connection must have read the database before, because that builds the log's index.
     """

@@ -1,9 +1,10 @@
-"""Key filters: which dedup keys the tables cannot contain.
+"""Key filters: they show which dedup keys cannot be in the tables.
 
-Almost every key is new. In a table of ten million keys, the search for a new key reads a page from
-the file. So there is a bitmap for each 256th of the key space, in memory and in the database. Each
-key of the tables sets one bit, and a key whose bit is not set is in neither. Bits are written
-in the transaction that adds the keys. A bit without a key only costs a search.
+Almost every key is new. In a table of ten million keys, each search for a new key would read a page
+from the file. To avoid this, there is a bitmap for each 256th of the key space, in memory and in
+the database. Each key in the two tables sets one bit, so a key whose bit is not set is in neither
+table. Bits are written in the transaction that adds the keys. A bit that is set without a key only
+costs a search.
 """
 
 from collections.abc import Iterable
@@ -14,14 +15,15 @@ from twite.stores.sql.database import WantedKey
 from twite.stores.sql.statements import RunsStatements
 
 _PARTS: Final = 256
-# Sixteen bits per key: then at most one new key in eight is searched for before the bitmap is
-# rebuilt for twice as many keys.
+# With sixteen bits per key, at most one new key in eight is searched for in vain before the bitmap
+# is rebuilt for twice as many keys.
 _BYTES_PER_KEY: Final = 2
 # Three bytes of a key select the bit.
 _LEAST_BYTES, _MOST_BYTES = 64, 65_536
-# The bitmap of a part that may contain any key.
+# The bitmap of a part without a filter: any key may be in the table.
 _ANY: Final = b"\xff"
-# The bitmap of a larger part would have too many bits set, and take too long to rebuild.
+# A part with more keys has no filter: too many bits would be set, and a rebuild would take too
+# long.
 _MOST_KEYS: Final = 131_072
 
 
@@ -33,7 +35,7 @@ class KeyFilters:
         self._bitmaps = [bytearray(_ANY) for _ in range(_PARTS)]
         self._room = [0] * _PARTS
         self._changed: set[int] = set()
-        # The bitmaps before the running transaction rebuilt them.
+        # Bitmaps that the running transaction has rebuilt, as they were before.
         self._before: dict[int, tuple[bytearray, int]] = {}
         for part, room, bitmap, checksum in run("key_filters").fetchall():
             if checksum == _checksum(part, room, bitmap):
@@ -52,7 +54,7 @@ class KeyFilters:
         return found
 
     def add(self, part: int, keys: bytes) -> None:
-        """Set the bits of joined keys of a part, which are already in the table."""
+        """Set the bits of keys (joined) that are already in the table of a part."""
         self._room[part] -= len(keys) // 16
         if self._room[part] < 0:
             self.rebuild(part)
@@ -72,14 +74,14 @@ class KeyFilters:
         self._before.clear()
 
     def rolled_back(self) -> None:
-        """Restore rebuilt bitmaps; bits that were set since then only cost a search."""
+        """Restore rebuilt bitmaps. Bits set by the transaction stay: each only costs a search."""
         for part, (bitmap, room) in self._before.items():
             self._bitmaps[part], self._room[part] = bitmap, room
         self._changed.clear()
         self._before.clear()
 
     def rebuild(self, part: int) -> None:
-        """Build a bitmap from the table, of a size for twice as many keys."""
+        """Build a bitmap from the table, large enough for twice as many keys."""
         self._changed.add(part)
         self._before.setdefault(part, (self._bitmaps[part], self._room[part]))
         found = self._run("keys_of_part", **range_of(part), limit=_MOST_KEYS).fetchone()
@@ -95,7 +97,7 @@ class KeyFilters:
 
 
 def range_of(part: int) -> dict[str, bytes]:
-    """Return the least and the highest key of a part, for statements."""
+    """Return the lowest and the highest key of a part, as parameters for statements."""
     return {"first": bytes([part]), "last": bytes([part]) + b"\xff" * 15}
 
 

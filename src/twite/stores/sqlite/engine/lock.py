@@ -13,7 +13,7 @@ class OwnerLock:
     """Holds `<database>.lock`, with the owner's process id in it, until it is released.
 
     The lock file is next to the actual database file, even if symbolic links lead there. It is
-    never removed: otherwise two owners could lock two files of the same name.
+    never removed: otherwise, two owners could each lock a different file with this name.
     """
 
     def __init__(self, descriptor: int) -> None:

@@ -64,12 +64,13 @@ class LogFile:
             self.begins_well = self._sums == (rest[2], rest[3])
         self.salts = (rest[0], rest[1])
         if not self.begins_well:
-            # Only the header is damaged: all frames of a log have the same salts.
+            # The header is damaged, so take the salts from a frame: all frames of a log have the
+            # same.
             self._order = "little"
             self.salts = _FRAME.unpack_from(content, _HEADER.size)[2:4]
 
     def headers(self, *, after: int = 0) -> list[LogFrame]:
-        """Return the frames of this log after the first `behind`, intact or not."""
+        """Return the frames of this log, intact or not, without the first `after` ones."""
         return list(self._frames(after))
 
     def page(self, frame: LogFrame) -> bytes:
@@ -93,9 +94,10 @@ class LogFile:
     def sound(self) -> tuple[dict[int, bytes], bool]:
         """Return the newest intact version of each committed page.
 
-        Also return whether all frames are intact. A frame's checksum continues that of the previous
-        frame and covers its page, but not the salts. After a damaged frame, the chain continues
-        from its stored or its computed checksum, so that a flipped bit damages only its own page.
+        Also return whether all frames are intact. The checksum of a frame continues that of the
+        previous frame; it covers the page, but not the salts. After a damaged frame, the chain is
+        continued both from its stored and from its computed checksum, so a flipped bit damages only
+        its own page.
         """
         pages: dict[int, bytes] = {}
         pending: dict[int, bytes] = {}
@@ -112,7 +114,7 @@ class LogFile:
             continued = sums == frame.sums
             other = None if continued or computed is None else self._add(computed, added)
             if other is not None and other == frame.sums:
-                # Only the checksums of the previous frame were damaged.
+                # In the previous frame, only the checksums were damaged: its page is intact.
                 assert before is not None  # noqa: S101 - `computed` is that frame's
                 pending[before.page] = self.page(before)
                 continued = True
@@ -180,7 +182,7 @@ _LEAF: Final = struct.Struct(">BHHHBH")
 
 
 class _StrayLog(NamedTuple):
-    """A log of another copy. `turn` is the turn of that copy, if it belongs to the same store."""
+    """A log of another copy. `turn` is that copy's turn if it is of the same store, else 0."""
 
     why: str
     turn: int
@@ -188,7 +190,7 @@ class _StrayLog(NamedTuple):
 
 
 def stray_log(database: str) -> str | None:
-    """Return why the log next to a database belongs to another copy of it; None if it does not.
+    """Return why the log next to a database belongs to another copy; None if the log is its own.
 
     SQLite applies any log that it finds next to a database, so a backup copied over a database
     whose process was killed would become a mixture of both.
@@ -205,8 +207,8 @@ def _stray_log(database: str) -> _StrayLog | None:
         return None
     try:
         with Path(database).open("rb") as opened:
-            # `twite backup` writes one file that needs no log, and SQLite changes this before it
-            # creates a log.
+            # `twite backup` marks its file as one that needs no log, and SQLite changes the mark
+            # before it creates a log.
             is_backup = opened.read(_FORMAT.stop)[_FORMAT] == _NEVER_LOGGED
     except FileNotFoundError:
         return None
@@ -223,7 +225,7 @@ def _stray_log(database: str) -> _StrayLog | None:
 def _compared(
     file: "_Progress", first: "_Progress | None", last: "_Progress | None", mark: StoreMark | None
 ) -> _StrayLog | None:
-    """Compare the commit numbers of the file and its log: a log continues where the file ended.
+    """Compare the commit numbers: a database's own log continues where its file ends.
 
     `first` and `last` are the first and the last commit of the log.
     """
@@ -300,7 +302,7 @@ def _progress_in(page: bytes, root: int) -> _Progress | None:
 
 
 def set_stray_log_aside(database: str, *, also_older: bool = True) -> str | None:
-    """Rename a stray log, and return a sentence about it.
+    """Rename a stray log; return a message about it, or None if there is none.
 
     Raises OSError. Without `also_older`, a log that ends before the database is kept, because it
     may be truncated.
@@ -310,9 +312,10 @@ def set_stray_log_aside(database: str, *, also_older: bool = True) -> str | None
         return None
     mark = read_mark(database)
     if mark is not None and stray.turn > mark.turn:
-        # The epoch file may be as old as the database: only this log shows later deliveries.
+        # The epoch file may be as old as the database, so that only this log shows later
+        # deliveries.
         write_mark(database, structs.replace(mark, turn=stray.turn))
-    # SQLite builds the index again from the log.
+    # The log's index can go: SQLite rebuilds it from the log.
     aside = set_aside(database, "stray", suffixes=("-wal", "-shm"))
     return f"{stray.why}. The log is set aside as {Path(aside).name}-wal, and is not used"
 

@@ -41,7 +41,7 @@ from twite.stores.sqlite.engine.schema import (
 # A file of about 200 MB is checked in this time. A larger file is accepted: unsettled deliveries
 # are checked first, and `twite check` checks the whole file.
 CHECKED_FOR: Final = 1.0
-# Bytes. The gateway's address file needs a page, and so does the content of the log.
+# Bytes. Space for a start: the gateway's address file and the content of the log need some pages.
 _A_START: Final = 256 * 1024
 
 
@@ -66,7 +66,7 @@ class _Doubt(msgspec.Struct, frozen=True, kw_only=True):
 def prepare(path: str, reserve: Reserve) -> OpenedStore:
     """Prepare the file for its owner.
 
-    Raises StoreUnusable. On a full disk, the reserve is released, so that the start can write.
+    Raises StoreUnusable. If the disk is full, the reserve is released, so that the start can write.
     """
     try:
         stray = set_stray_log_aside(path)
@@ -139,12 +139,12 @@ def _opened(path: str, stray: str | None) -> OpenedStore:
             epoch=max(epoch, known.epoch) + 1,
             turn=max(turn, known.turn) + (doubt is not None),
             conversions=conversions,
-            # The file has not reached a turn that another copy had reached.
+            # Not the turn of another copy: this file has not reached it.
             moved=0 if doubt is not None or stray is not None else known.moved,
         )
         if not marked:
-            # Written before the database refers to it. Otherwise, a crash here would look like a
-            # loss.
+            # The epoch file is written before the database records that it exists. Otherwise, after
+            # a crash in between, the file would seem lost.
             write_mark(path, here)
         connection.execute("BEGIN IMMEDIATE")
         restored = [] if stray is None else [stray]

@@ -16,12 +16,13 @@ from twite.stores.sqlite.engine.unmarked_leases import AFFECTED, UnmarkedLeases
 
 _STATEMENT: Final = 1  # SQLITE_ERROR
 _FOREVER: Final = 1 << 62
-# A fencing token is the epoch, then a count within it: it grows across restarts without a write.
+# A fencing token consists of the epoch and a count within it, so that tokens increase across
+# restarts although the count is not stored.
 _LEASES_AN_EPOCH: Final = 1 << 32
 
 
 def leases_of(epoch: int) -> Iterator[int]:
-    """Yield fencing tokens, each higher than any before in this and earlier epochs."""
+    """Yield fencing tokens, each higher than all before it in this and in earlier epochs."""
     return count(epoch * _LEASES_AN_EPOCH + 1)
 
 
@@ -45,7 +46,7 @@ class OwnerSession(WriterSession):
     ) -> None:
         """`window` is the dedup window in milliseconds; `fresh_keys` limits the keys in memory.
 
-        `leases` outlives the session: no fencing token is used twice, not even after an I/O error.
+        `leases` outlives the session, so no fencing token is used twice, even after an I/O error.
         """
         self.connection = connection
         self._leases = leases
@@ -53,7 +54,7 @@ class OwnerSession(WriterSession):
         self._accounts: dict[tuple[str, str], int] = {}
         self._whose: dict[int, tuple[str, str]] = {}  # the reverse mapping
         self.seeds: dict[int, int] = {}  # the checksum seeds of each lane
-        self.unsummed = 0  # conversions up to this id have none
+        self.unsummed = 0  # conversions up to this id have no checksum
         self.turn = 0  # the number of claims, settlements and erasures
         self._submission = self._conversion = self._attempt = 0
         self.unmarked = UnmarkedLeases(connection)
@@ -82,8 +83,8 @@ class OwnerSession(WriterSession):
     def finish(self) -> None:
         """Write the counts and changes of the whole transaction. Call it before the commit.
 
-        The turn is always written, even if unchanged: if the end of the log is lost, the rest then
-        has the turn of its own last commit, not of an older one.
+        The turn is always written, even if it is unchanged: if the end of the log is lost, what
+        remains then has the turn of its last commit, not an older one.
         """
         self.keys.finish()
         self.tally.write()
@@ -108,7 +109,7 @@ class OwnerSession(WriterSession):
         self._read()
 
     def run(self, name: str, /, **values: object) -> Cursor:
-        """Run a statement; before one that reads states, mark all leases."""
+        """Run a statement. If it reads states, mark all leases before."""
         if self.unmarked and name in AFFECTED:
             self.unmarked.prepare(name, values)
         return super().run(name, **values)
@@ -183,10 +184,10 @@ class OwnerSession(WriterSession):
         return next(self._leases)
 
 
-# The driver looks for an adapter of each None and each bytes, which takes as long as writing two
-# columns. So rows without refusals, tags and suppression have statements without these columns,
-# and bodies are passed as bytearray. By statement: the column of the body, the columns that are
-# usually NULL, from the last, and the statement without them.
+# For each None and each bytes, the driver looks for an adapter, which takes as long as writing two
+# columns. So rows without refusals, tags and suppression have separate statements without these
+# columns, and bodies are passed as bytearray. For each statement: the column of the body, the
+# columns that are usually NULL (the last one first), and the statement without these columns.
 _BODIES: Final[Mapping[str, tuple[int, tuple[int, ...], str]]] = {
     "add_submissions": (7, (9, 8), "add_usual_submissions"),
     "add_conversions": (4, (5,), "add_usual_conversions"),
@@ -194,7 +195,7 @@ _BODIES: Final[Mapping[str, tuple[int, tuple[int, ...], str]]] = {
 
 
 def _prepared(name: str, rows: list[Any], width: int) -> tuple[str, list[Any], int]:
-    """Return a statement, flattened rows and their width, in the driver's fastest form."""
+    """Return the statement, flattened rows and row width that the driver processes fastest."""
     body, seldom, usual = _BODIES[name]
     rows[body::width] = map(bytearray, rows[body::width])
     if any(rows[place::width].count(None) * width < len(rows) for place in seldom):

@@ -13,7 +13,7 @@ class Reserve:
     """The reserve file. The writer's thread releases it, and another thread creates it again."""
 
     def __init__(self, database: str, size: int) -> None:
-        """`size` is in bytes; 0 keeps none."""
+        """`size` is in bytes; 0 means no reserve."""
         self.path = Path(f"{database}.reserve")
         self._size = size
         # Whether the reserve existed when the disk was full. If so, intake waits until it exists
@@ -37,7 +37,7 @@ class Reserve:
             self.given_up = False
             return True
         try:
-            # A file of another size, or an incomplete one.
+            # Remove a file with another size, or an incomplete one.
             self.path.unlink(missing_ok=True)
             if shutil.disk_usage(self.path.parent).free < self._size + self._size // 4:
                 return False
@@ -50,7 +50,7 @@ class Reserve:
             finally:
                 os.close(descriptor)
         except OSError:
-            # There is space, but the file cannot be created: do not wait for it.
+            # There was space, but the file cannot be created, so intake must not wait for it.
             self.given_up = False
             self.path.unlink(missing_ok=True)
             return False

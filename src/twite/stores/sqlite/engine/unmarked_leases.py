@@ -16,7 +16,7 @@ from twite.stores.sql.statements import QUERIES, SqlConnection, query
 Place = tuple[int, int]  # the rank and the id of a delivery
 FIRST: Final[Place] = -(1 << 62), 0
 
-# These statements consider unmarked leases, or concern no delivery under a lease.
+# Statements that take unmarked leases into account, or concern no delivery under a lease.
 _UNAFFECTED: Final = frozenset(
     {
         "add_deliveries",
@@ -30,7 +30,7 @@ _UNAFFECTED: Final = frozenset(
     }
 )
 _READS_STATES: Final = re.compile(r"\b(?:state|lease)\b|UPDATE outbox|DELETE FROM outbox")
-# These concern the deliveries of one lease, which must be marked.
+# Statements about the deliveries of one lease, which must be marked before.
 _OF_ONE_LEASE: Final = frozenset(
     {
         "taken_of",
@@ -44,7 +44,7 @@ _OF_ONE_LEASE: Final = frozenset(
         "rest",
     }
 )
-# The other statements before which all leases must be marked, and those of one lease.
+# All statements before which leases must be marked.
 AFFECTED: Final = frozenset(
     name
     for name, text in QUERIES.items()
@@ -67,10 +67,11 @@ class LeasedDeliveries(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UnmarkedLeases:
-    """The unmarked leases of the only owner. Used only by the writer's thread.
+    """The unmarked leases of the store's owner. Used only by the writer's thread.
 
     `places` has the last claimed place of each event: all ready deliveries up to it are under an
-    unmarked lease. After a rollback, `is_stale`: only the database knows the unmarked leases.
+    unmarked lease. After a rollback, `is_stale` is set: the unmarked leases must be read from the
+    database.
     """
 
     def __init__(self, connection: SqlConnection) -> None:
@@ -87,9 +88,10 @@ class UnmarkedLeases:
         self.places[event] = place
 
     def prepare(self, name: str, values: Mapping[str, object]) -> None:
-        """Mark all leases, unless the statement is for deliveries of a marked lease.
+        """Mark all leases, unless the statement only concerns deliveries of a marked lease.
 
-        Deliveries that are ready again at once may be before a place.
+        Leases are also marked for deliveries that become ready at once, because these may be before
+        a place.
         """
         is_of_marked = name in _OF_ONE_LEASE and values["lease"] not in self.leases
         makes_ready = name == "postpone" and values["due_at"] is None
@@ -114,7 +116,7 @@ class UnmarkedLeases:
             self.mark()
 
     def forget(self) -> None:
-        """Read the leases from the database at the next use, because of a rollback."""
+        """After a rollback: read the leases from the database when they are next needed."""
         self.is_stale = True
         self.leases.clear()
         self.places.clear()

@@ -59,12 +59,13 @@ class Pruner(SqlPruner[OwnerSession]):
         return 0
 
 
-# How soon after the disk has space again submissions are accepted, in seconds.
+# When the disk has space again, submissions are accepted within this time, in seconds.
 _LOOK_FOR_ROOM: Final = 0.5
-# If the reserve could not be created at the start, one check in this many tries again.
+# If the reserve could not be created at the start, one in this many checks tries again.
 _LOOK_FOR_MORE: Final = 40
 _LOOK_FOR_OLD: Final = 5.0
-# The target duration of a slice of pruning. Afterwards, the writer is free for four times as long.
+# The target duration of a slice of pruning. After a slice, the writer is left free for four times
+# as long.
 _SLICE: Final = 0.004
 _SHARE: Final = 4
 _LEAST: Final = 16
@@ -86,8 +87,8 @@ class Upkeep:
     ) -> None:
         """Without `keeping`, nothing is pruned; `pruned` is called when pruning has finished.
 
-        `now` returns the time for ages (ms), or None while the clock is not trusted: a machine that
-        starts in 1970 or in 2100 must not prune by its wrong clock.
+        `now` returns the time (ms) from which ages are calculated, or None while the clock is not
+        trusted: a machine whose clock starts in 1970 or 2100 must not prune by it.
         """
         self._writer = writer
         self._reserve = reserve
@@ -123,7 +124,8 @@ class Upkeep:
         try:
             return self._reserve.make()
         except OSError:
-            # The folder may become writable again. Without this, intake would be refused forever.
+            # Do not give up: the folder may become writable again, and otherwise intake would be
+            # refused forever.
             return False
 
     async def _prune(self) -> None:
@@ -164,7 +166,7 @@ class Upkeep:
 
 
 def counted_on() -> Callable[[], int]:
-    """Return the wall time at the start plus monotonic time, unaffected by later clock changes."""
+    """Return a clock that starts at the current wall time and ignores later clock changes."""
     wall, monotonic = time.time_ns() // 1_000_000, time.monotonic()
     return lambda: wall + int((time.monotonic() - monotonic) * 1_000)
 

@@ -1,6 +1,6 @@
 """Usual claims and settlements, with fewer statements than the shared code.
 
-The code in `stores/sql` does the same for all others.
+The shared code in `stores/sql` has the same effect, and handles all other cases.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,10 +19,10 @@ from twite.stores.sqlite.engine.unmarked_leases import FIRST, LeasedDeliveries
 
 # The ids, conversion ids, sizes, checksums and accounts of deliveries.
 _Columns = tuple[list[int], list[str], list[int], list[int], list[int]]
-# Columns as JSON, the number of deliveries that were tried before, and the joined bodies.
+# The columns as JSON, how many of the deliveries were tried before, and the joined bodies.
 _Row = tuple[str, int, bytes | None]
 _OF_RANK: Final = msgspec.json.Decoder(_Columns)
-# The same, and the ranks.
+# The same columns, and the ranks.
 _AFTER_RANK: Final = msgspec.json.Decoder(
     tuple[list[int], list[str], list[int], list[int], list[int], list[int]]
 )
@@ -67,7 +67,7 @@ class _Ready(msgspec.Struct):
 
 
 class VanishedDelivery(Exception):
-    """A delivery of the lease is gone: roll back, and settle with the shared code."""
+    """A delivery of the lease no longer exists: roll back, and settle with the shared code."""
 
 
 def claim(session: OwnerSession, wish: Claim, *, damaged: list[int]) -> Batch | None:
@@ -83,14 +83,14 @@ def settle(session: OwnerSession, settlement: Settlement) -> int:
 
 
 def _claim(session: OwnerSession, wish: Claim) -> tuple[Batch | None, bool]:
-    """Lease deliveries; return the batch, and whether it is the final result.
+    """Lease deliveries; return the batch, and whether this result is final.
 
-    Otherwise nothing is claimed, and the shared code decides.
+    If it is not final, nothing was claimed, and the shared code must be used.
     """
     if wish.passing or session.largest_body * wish.limit > wish.most_bytes:
         return None, False
     unmarked = session.unmarked
-    # Deliveries that have just become ready may precede the places.
+    # Deliveries that have just become ready may be before the last claimed places.
     if session.run("promote", now=wish.now, limit=outbox.MOST_MOVED).rowcount or unmarked.is_stale:
         unmarked.mark()
     first = session.run(
@@ -173,7 +173,7 @@ def _sound(session: OwnerSession, wish: Claim, event_id: int, limit: int) -> _Re
     except Exception as error:
         if not is_damage(session, error):
             raise
-        return None  # or a conversion is missing, or from before checksums
+        return None  # damaged, or a conversion is missing, or is older than checksums
     if found is None or not found.ids:
         return None
     session.largest_body = max(found.sizes)
@@ -183,7 +183,7 @@ def _sound(session: OwnerSession, wish: Claim, event_id: int, limit: int) -> _Re
 def _read(seed: int, row: _Row, *, received_at: int | None = None) -> _Ready | None:
     """Return the deliveries of a row, if none is unusual or damaged.
 
-    `received_at` is their common time of receipt; without it, the row has their times.
+    `received_at` is the time of receipt of all deliveries; if None, the row contains their times.
     """
     columns, tried, joined = row
     if tried:
@@ -198,12 +198,12 @@ def _read(seed: int, row: _Row, *, received_at: int | None = None) -> _Ready | N
 
 
 def _is_sound(seed: int, ready: _Ready, sums: Sequence[int]) -> bool:
-    """Return whether each delivery has the checksum of `stores/sql/database.py`."""
+    """Return whether each delivery has the right checksum, as in `stores/sql/database.py`."""
     start, bodies = 0, ready.bodies
     for id_, at, name, size, expected in zip(
         ready.ids, ready.received, ready.names, ready.sizes, sums, strict=True
     ):
-        head = crc32(name.encode() + b"\0", seed ^ id_ ^ at)  # of which 32 bits count
+        head = crc32(name.encode() + b"\0", seed ^ id_ ^ at)  # only its lower 32 bits matter
         if crc32(bodies[start : start + size], head) != expected:
             return False
         start += size + 1

@@ -1,8 +1,8 @@
 """Writer thread: commits all waiting changes together (group commit).
 
-A future gets its result only after the COMMIT with its work. A failed group is rolled back, and its
-operations are then tried one by one, so that only the bad one fails. A failed operation leaves no
-changes.
+The caller gets the result of an operation only after the COMMIT that contains it. A failed group is
+rolled back, and its operations are then tried one by one, so that only the faulty one fails. A
+failed operation changes nothing.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 _RETRY_AFTER: Final = 1
 _RETRY_AFTER_FAILURE: Final = 5
-# Larger commits gain nothing, and make every caller wait.
+# Larger commits are not more efficient, and make every caller wait.
 _MOST_TOGETHER: Final = 2_000
 # The reason why intake stops while stored conversions are sent and settled.
 DISK_FULL: Final = "the disk is full"
@@ -54,7 +54,7 @@ class Recording:
 
 @dataclass(slots=True, eq=False)
 class Acting(Generic[T]):
-    """Any other change that waits for its commit."""
+    """Any operation other than Recording that waits for its commit."""
 
     act: Callable[[OwnerSession], T]
     done: Callable[[T | None, Exception | None], None]
@@ -92,8 +92,8 @@ class Writer:
         `open_session` opens the connection, at the start and again after an I/O error. On the
         writer's thread, `written` is called first after each commit, and `full` when the disk is
         full: `refusing` is then set until another component clears it. `failed` is called once, on
-        the event loop's thread, when the state of the store is unknown: no operation is executed
-        any more. `timed` receives the seconds of each group, on the writer's thread.
+        the event loop's thread, when the state of the store is unknown; from then on, no operation
+        is executed. `timed` receives the duration of each group in seconds, on the writer's thread.
         """
         self._open_session = open_session
         self._committed = committed
@@ -103,7 +103,7 @@ class Writer:
         self._timed = timed
         # Why submissions are refused while other operations continue, or None.
         self.refusing: str | None = None
-        # Why no operation is executed any more.
+        # Why no operation is executed any more, or None.
         self._final: Exception | None = None
         self._turn = turn
         self._most_conversions = most_conversions
@@ -112,7 +112,7 @@ class Writer:
         self._queue: Handover[Operation | Closing] = Handover(self._loop)
         self._thread = threading.Thread(target=self._run, name="twite-writer", daemon=True)
         self._session: OwnerSession | None = None
-        # Both are used only by the event loop's thread.
+        # The counts are used only by the event loop's thread.
         self._waiting_conversions = 0
         self._waiting_bytes = 0
         self._closing = False
@@ -204,7 +204,7 @@ class Writer:
                 if self._session is not None:
                     self._written(self._session)
                 self._loop.call_soon_threadsafe(self._resolve, group, outcomes)
-            # Otherwise, the last group's values would stay in memory until the next group.
+            # Free the memory of this group now, not when the next group replaces it.
             del group
         if self._session is not None:
             self._session.connection.close()
@@ -226,11 +226,11 @@ class Writer:
         return group, True
 
     def _outcomes(self, group: Sequence[Operation]) -> list[_Outcome]:
-        """Commit. After any error, the callers get a result, and the writer continues.
+        """Commit a group. Whatever fails, the callers get a result and the writer continues.
 
-        If even the rollback fails, the connection is closed. Operations of the group that were
-        already committed one by one are then reported as failed; a repeated submission counts as a
-        duplicate.
+        If even the rollback fails, the connection is closed. Then even operations that were already
+        committed one by one are reported as failed; a submission that is repeated because of this
+        counts as a duplicate.
         """
         try:
             return self._commit(group)
@@ -260,7 +260,7 @@ class Writer:
             return self._one_by_one(group, error)
 
     def _one_by_one(self, group: Sequence[Operation], error: Exception) -> list[_Outcome]:
-        """Commit the parts of a failed group separately, so that only a bad one fails."""
+        """Commit the parts of a failed group separately, so that only a faulty one fails."""
         if len(group) > 1:
             return [outcome for operation in group for outcome in self._commit([operation])]
         (operation,) = group
@@ -276,7 +276,7 @@ class Writer:
         return [(operation.done, None, _translated(error)) for operation in group]  # type: ignore[misc]  # as above
 
     def _make_room(self) -> bool:
-        """Stop intake, so that stored conversions can be sent; False if it was already stopped."""
+        """Stop intake, so that stored conversions can be sent; return False if already stopped."""
         if self.refusing is not None or self._full is None:
             return False
         self.refusing = DISK_FULL
@@ -377,7 +377,7 @@ def _pass_on(
 def _with_refused(
     done: Callable[[Results], None], refused: Mapping[int, Exception], results: Results
 ) -> None:
-    """Call `done` with the results, and the errors of submissions that were not queued."""
+    """Call `done` with the results and, for submissions that were not queued, their errors."""
     rest = iter(results)
     done([refused[i] if i in refused else next(rest) for i in range(len(results) + len(refused))])
 

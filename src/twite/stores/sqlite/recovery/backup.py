@@ -1,7 +1,7 @@
 """Back up the database while its owner keeps working, and restore a backup.
 
-The copy reads one snapshot, a few megabytes at a time. Commits continue meanwhile; the log keeps
-changes since the snapshot, and shrinks again after the copy.
+The copy reads one snapshot, a few megabytes at a time. Commits continue meanwhile: the log grows by
+the changes since the snapshot, and shrinks again after the copy.
 """
 
 import os
@@ -29,9 +29,9 @@ from twite.stores.sqlite.engine.log_file import set_aside
 from twite.stores.sqlite.engine.schema import refuse_newer, version_of
 
 _PAGES: Final = 256
-# The pause between two pieces, because the owner's writes to the disk go first.
+# The pause between two pieces, so that the owner's writes to the disk have priority.
 _PAUSE: Final = 0.004
-# The number of unwritten pieces that the system may cache, so that they are not all written at
+# How many unwritten pieces the system may cache; without a limit, it would write all of them at
 # once.
 _UNSYNCED: Final = 4
 
@@ -61,7 +61,7 @@ def backup(path: str, to: str) -> Backup:
 
 
 def _refuse(path: str, target: Path) -> None:
-    """Check first for errors that would otherwise appear only after a long copy."""
+    """Detect errors now that would otherwise appear only after a long copy."""
     if not Path(path).is_file():
         raise StoreUnusable(
             path=path, reason="the database does not exist", cure="Give the path of the database"
@@ -99,12 +99,12 @@ def _copy(source: sqlite3.Connection, draft: Path) -> None:
     try:
         with closing(sqlite3.connect(draft, isolation_level=None)) as copy:
             copy.execute("PRAGMA synchronous = OFF")
-            # Without it, each commit by the owner would restart the copy.
+            # Without a transaction, each commit by the owner would restart the copy.
             source.execute("BEGIN")
             source.execute("SELECT count(*) FROM sqlite_schema").fetchone()
             source.backup(copy, pages=_PAGES, progress=breathe)
             source.execute("COMMIT")
-            # One file that needs no log.
+            # The backup is a single file that needs no log.
             copy.execute("PRAGMA journal_mode = DELETE").fetchone()
     finally:
         os.close(descriptor)

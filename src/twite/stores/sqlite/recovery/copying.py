@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 _GIVE: Final = "Give the path of the database that the gateway uses"
 
-# The log of keys goes before the tables, as in `DedupKeys`.
+# The log of keys has priority over the tables, as in `DedupKeys`.
 _HELD_KEYS: Final = """
 WITH fresh AS (
   SELECT key, max(delivery) AS delivery FROM fresh_key CROSS JOIN merge_round
@@ -71,11 +71,11 @@ _CHECKSUM: Final = """coalesce(checksum,
     WHERE lane.id = conversion.lane AND submission.id = conversion.submission) END)"""
 
 
-# Only SQLite has leases that mark deliveries as in flight without a change of state.
+# Only in SQLite can a delivery be in flight while its state says otherwise: its lease shows it.
 _UNMARKED: Final = "FROM lease CROSS JOIN json_each(lease.deliveries) AS claimed WHERE unmarked"
 _LISTED: Final = f"outbox.id IN (SELECT claimed.value {_UNMARKED})"
 _LISTED_BY: Final = f"(SELECT lease.id {_UNMARKED} AND claimed.value = outbox.id)"
-# Expressions for columns whose copy differs from the stored value.
+# Expressions for columns that are copied with another value than the stored one.
 _WRITTEN: Final = {
     ("conversion", "checksum"): _CHECKSUM,
     ("outbox", "state"): f"CASE WHEN {_LISTED} THEN 'sending' ELSE state END",
@@ -93,7 +93,8 @@ class SQLiteCopySource:
         self._file = path
         self._lock = lock
         self._connection = connection
-        # One thread: an interrupted copy closes the connection after the running statement.
+        # A single thread, so that an interrupted copy closes the connection after the running
+        # statement.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="twite-copy")
         connection.text_factory = str
         connection.create_function("twite_checksum", 6, _checksum, deterministic=True)
@@ -155,7 +156,7 @@ class SQLiteCopySource:
         return await self._ran(lambda: self._connection.execute(statement).fetchall())
 
     async def _ran(self, act: Callable[[], T]) -> T:
-        """Call on the connection's thread. Raises StoreUnusable."""
+        """Run a function on the connection's thread. Raises StoreUnusable."""
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, act)
         except (sqlite3.Error, OSError, UnicodeError) as error:
@@ -211,7 +212,7 @@ class SQLiteCopyTarget(SQLiteCopySource):
         await self._ran(lambda: self._add(table, rows))
 
     def _add(self, table: CopiedTable, rows: Sequence[Row]) -> None:
-        # The time at which a key was taken is not stored.
+        # SQLite does not store the time at which a key was taken.
         columns = table.columns[: table.compared]
         if len(columns) < len(table.columns):
             rows = [row[: len(columns)] for row in rows]
@@ -246,7 +247,7 @@ class SQLiteCopyTarget(SQLiteCopySource):
             (deployment.salt, max(deployment.epoch, tokens), deployment.ahead),
         )
         execute("UPDATE pruning SET bodies = ?, lives = ?", (deployment.bodies, deployment.lives))
-        # All keys are in the table; the log has those of the following conversions.
+        # All keys are in the table; the log will have the keys of the conversions that follow.
         execute("UPDATE merge_round SET bucket = 0, began = :at, low = :at, high = :at",
                 {"at": following})  # fmt: skip
         execute("COMMIT")
@@ -302,7 +303,7 @@ def _refuse(path: str) -> None:
 
 def _refuse_existing(path: str) -> None:
     log = Path(f"{path}-wal")
-    # Reading commands leave an empty log.
+    # An empty log is left by commands that only read.
     if Path(path).exists() or (log.exists() and log.stat().st_size):
         raise StoreUnusable(
             path=path,
@@ -324,7 +325,7 @@ def _draft_of(path: str) -> str:
 
 
 def _discard_incomplete(draft: str) -> None:
-    """Remove a `.copying` file without a source: the copy was stopped in its first or last step."""
+    """Remove a `.copying` file that names no source: the copy stopped in its first or last step."""
     if Path(draft).exists():
         connection = connect_reader(draft)
         try:
@@ -358,7 +359,7 @@ def _begin(connection: sqlite3.Connection, draft: str, state: str) -> None:
 
 @cache
 def _reading(table: CopiedTable, *, is_continued: bool) -> str:
-    """Return the statement for the rows of a table, or for those after a key."""
+    """Return the statement that reads the rows of a table, all of them or those after a key."""
     keys = ", ".join(quoted(table.columns[: table.key]))
     marks = ", ".join("?" * table.key)
     columns = ", ".join(

@@ -1,7 +1,8 @@
 """Read a database file page by page, without SQLite.
 
-Intact pages can be read despite damage. SQLite reaches a row from the root of its table: a damaged
-page hides all pages below it. Here, each page is read separately. [sqlite.org/fileformat2.html]
+Intact pages can be read despite damage. SQLite reaches a row from the root of its table, so a
+damaged page hides all pages below it. Here, each page is read by itself.
+[sqlite.org/fileformat2.html]
 """
 
 import copy
@@ -25,7 +26,7 @@ _INDEX_INNER: Final = 0x02
 _KINDS: Final = (TABLE_LEAF, INDEX_LEAF, _TABLE_INNER, _INDEX_INNER)
 _FILE_HEADER: Final = 100
 _FIRST_FREE: Final = 32
-# The largest part of a payload on its own page, in tables and in indexes.
+# The maximum part of a payload that is stored on the row's own page, in tables and in indexes.
 _MOST_HERE: Final = {TABLE_LEAF: PAGE_SIZE - 35, INDEX_LEAF: (PAGE_SIZE - 12) * 64 // 255 - 23}
 _LEAST_HERE: Final = (PAGE_SIZE - 12) * 32 // 255 - 23
 
@@ -38,14 +39,14 @@ class PageRow(NamedTuple):
 
 
 class LeafPage(NamedTuple):
-    """The readable rows of one page, and whether these are all its rows."""
+    """The readable rows of one page, and whether they are all rows of the page."""
 
     rows: list[PageRow]
     whole: bool
 
 
 class PageTree(NamedTuple):
-    """The pages with rows below a root, and whether all inner pages were intact."""
+    """The pages with rows below a root, and whether all inner pages on the way are intact."""
 
     pages: list[int]
     whole: bool

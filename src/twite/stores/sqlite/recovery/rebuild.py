@@ -19,9 +19,9 @@ from twite.stores.sqlite.recovery.salvage import Salvage, SalvagedRow
 
 
 def put_where_they_belong(new: sqlite3.Connection) -> None:
-    """Assign each conversion to its submission, by its number."""
+    """Assign each conversion to its submission, by the conversion's number."""
     new.execute("CREATE INDEX by_first ON submission (first, entries)")
-    # If two begin at the same number, the first had no conversions.
+    # If two submissions begin at the same number, the first had no conversions.
     new.execute(
         "UPDATE conversion SET submission = coalesce("
         "(SELECT CASE WHEN conversion.id < whose.first + whose.entries THEN whose.id END "
@@ -94,7 +94,7 @@ def make_keys(new: sqlite3.Connection) -> None:
 
 def make_balance(new: sqlite3.Connection) -> dict[str, int]:
     """Balance the accounts; return the lost conversions by account."""
-    # The row of an account may be lost although its deliveries exist.
+    # The row of an account may be lost although deliveries of the account exist.
     new.execute(
         "INSERT OR IGNORE INTO account (id, source, pixel) SELECT DISTINCT outbox.account, "
         "coalesce(submission.source, 'recovered'), lane.pixel FROM outbox "
@@ -110,7 +110,8 @@ def make_balance(new: sqlite3.Connection) -> dict[str, int]:
         id_, source, pixel, received, delivered, *others = row
         missing = received - delivered - sum(others)
         if missing < 0:
-            # Held as possibly sent, and also counted as delivered: one of the two is wrong.
+            # A delivery is held as possibly sent, and also counted as delivered: do not count it
+            # twice.
             delivered = max(0, delivered + missing)
         elif missing:
             lost[f"{source} → {pixel or 'no pixel'}"] = missing
@@ -184,7 +185,7 @@ class Rebuild:
         )
 
     def _identity(self) -> None:
-        """Continue the same deployment, with higher numbers than the old file or its epoch file."""
+        """Continue the deployment, with numbers above those of the old file and its epoch file."""
         left = read_mark(self._path)
         found = next(iter(self._salvage.rows("deployment")), None)
         values = {} if found is None else dict(found.values)
@@ -202,7 +203,7 @@ class Rebuild:
             ),
         )
         self._unsummed = _number(values.get("unsummed"))
-        # The file does not show what was sent or received since then.
+        # Whether the file is an older copy, which does not show what was sent or received since.
         self._older = values.get("marked") != 0 and (
             left is None or left.turn > _number(values.get("turn"))
         )
@@ -215,7 +216,7 @@ class Rebuild:
             )
 
     def _copy(self, table: str, rows: Iterable[Mapping[str, object]]) -> None:
-        """Insert rows. Rows that the table rejects are omitted, and so are duplicates."""
+        """Insert rows. Duplicates and rows that the table rejects are left out."""
         before = self._count(f"SELECT count(*) FROM {table}")  # noqa: S608 own table
         for values in rows:
             names = ", ".join(values)
@@ -231,7 +232,7 @@ class Rebuild:
         self._rows[table] = after - before
 
     def _conversions(self) -> set[int]:
-        """Save conversions; return those that are damaged, and saved without their bodies."""
+        """Save conversions; return the damaged ones, which are saved without their bodies."""
         times = self._received()
         seeds = {
             id_: seed_of(pixel, event)
@@ -263,7 +264,7 @@ class Rebuild:
         return dead
 
     def _received(self) -> dict[int, int]:
-        """Return when each delivery was received, from any row that records it."""
+        """Return when each delivery was received, according to any row that records it."""
         times: dict[int, int] = {}
         for first, entries, at in self._new.execute(
             "SELECT first, entries, received_at FROM submission WHERE entries < ?", (_MANY,)
@@ -279,8 +280,8 @@ class Rebuild:
         body, name, delivery = values.get("body"), values.get("conversion_id"), values.get("id")
         if not (isinstance(body, bytes) and isinstance(name, str) and isinstance(delivery, int)):
             return False
-        # A pruned conversion has nothing left to send; one from before checksums cannot be
-        # verified.
+        # A pruned conversion has nothing left to send, and a conversion that is older than
+        # checksums cannot be verified.
         if not body or (values.get("checksum") is None and delivery <= self._unsummed):
             return True
         return at is not None and values.get("checksum") == checksum(
@@ -290,7 +291,7 @@ class Rebuild:
     def _find_lane(
         self, seeds: dict[int, int], values: Mapping[str, object], at: int | None
     ) -> None:
-        """Identify a lane whose row is lost, by the only pixel and event whose checksums match."""
+        """Identify a lane whose row is lost: checksums match for only one pixel and event."""
         lane = values["lane"]
         for pixel, event in self._known:
             seed = seed_of(pixel, event)
@@ -309,14 +310,15 @@ class Rebuild:
             if isinstance(delivery, int) and not (delivery in best and best[delivery].sure):
                 best[delivery] = row
         leased = self._leased(best)
-        # A lost lease may have been the only sign that deliveries were being sent.
+        # If a lease is lost, deliveries may have been sent without any other trace.
         is_known = leased is not None and self._salvage.whole("lease")
         sure = is_known and self._pages.log_is_whole and not self._older
         for delivery in leased or ():
             values, is_sure = best[delivery]
             best[delivery] = SalvagedRow({**values, "state": "sending"}, sure=is_sure)
         self._copy("outbox", (self._unsettled(row, dead, sure=sure) for row in best.values()))
-        # A row that is unreachable from the root may have been settled long ago.
+        # A row that cannot be reached from the root may be left over from a delivery settled long
+        # ago.
         unsure = as_json(id_ for id_, row in best.items() if not row.sure)
         execute(
             "DELETE FROM outbox WHERE id IN (SELECT value FROM json_each(?)) "
@@ -337,7 +339,7 @@ class Rebuild:
     def _leased(self, outbox: Mapping[int, SalvagedRow]) -> set[int] | None:
         """Return the deliveries that were being sent although the outbox calls them queued.
 
-        None if the list of a lease is damaged. Rows of the outbox may be lost.
+        Return None if the list of a lease is damaged. Rows of the outbox may be lost.
         """
         found: set[int] = set()
         is_whole = self._salvage.whole("outbox")

@@ -24,8 +24,8 @@ from twite.stores.sqlite.recovery.salvage import Salvage
 def recover(path: str, to: str | None, *, known: Sequence[tuple[str, str]] = ()) -> Recovered:
     """Save the intact rows into a new file, and rename the damaged one.
 
-    Without `to`, the new file replaces it. `known` contains pairs (pixel, event), which identify
-    conversions whose lane row is lost. Raises StoreInUse, StoreUnusable.
+    Without `to`, the new file takes its place. `known` contains pairs (pixel, event), which
+    identify conversions whose lane row is lost. Raises StoreInUse, StoreUnusable.
     """
     path = os.path.realpath(path)
     target = to or f"{path}.recovered"
@@ -77,7 +77,7 @@ def _saved(path: str, target: str, known: Sequence[tuple[str, str]]) -> Recovere
 
 
 def _newest(pages: Pages, new: sqlite3.Connection) -> Pages:
-    """Ignore a log that was truncated before commits that the database file already contains."""
+    """Ignore the log if it is truncated, and the database file already contains later commits."""
     alone = pages.without_log()
     return alone if _commits(alone, new) > _commits(pages, new) else pages
 

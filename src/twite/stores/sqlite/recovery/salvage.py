@@ -18,14 +18,14 @@ _MOMENTS: Final = 1_000_000_000_000
 
 
 class SalvagedRow(NamedTuple):
-    """A row, by column names. `sure` is whether it was reached from its table's root."""
+    """A row, by column name. `sure` is whether the row was reached from the root of its table."""
 
     values: Mapping[str, Value]
     sure: bool
 
 
 class Salvage:
-    """Reads the tables of a damaged database, by the schema of a new one."""
+    """Reads the tables of a damaged database, using the schema of a new one."""
 
     def __init__(self, pages: Pages, new: sqlite3.Connection) -> None:
         """`new` is a database with the newest schema, and is used only for the schema."""
@@ -45,7 +45,7 @@ class Salvage:
             for number in range(2, pages.count + 1)
             if number not in reached and pages.kind(number) in {TABLE_LEAF, INDEX_LEAF}
         ]
-        # Unreadable parts: pages that contain rows, some of them invalid.
+        # Pages with rows of which some are invalid, so that a part cannot be read.
         self.damaged_pages: set[int] = set()
 
     def whole(self, table: str) -> bool:
@@ -59,7 +59,7 @@ class Salvage:
         )
 
     def rows(self, table: str) -> Iterator[SalvagedRow]:
-        """Yield the rows found of a table, possibly with duplicates."""
+        """Yield the rows of a table that can be found, possibly with duplicates."""
         columns = self._columns[table]
         tree = self._trees.get(table)
         for number in () if tree is None else tree.pages:
@@ -95,7 +95,7 @@ def roots(pages: Pages) -> dict[str, int]:
 
 
 class _Columns(NamedTuple):
-    """The stored columns, and the column that is the rowid."""
+    """The names of the stored columns, and of the column that is the rowid."""
 
     names: tuple[str, ...]
     rowid: str | None
@@ -115,7 +115,7 @@ def _stored(new: sqlite3.Connection, table: str) -> _Columns:
 
 
 def _named(columns: _Columns, row: PageRow) -> dict[str, Value] | None:
-    """Return the values by column; later columns have none. None if there are too many values."""
+    """Return the values by column, without those of later columns; None if there are too many."""
     if len(row.values) > len(columns.names):
         return None
     named = dict(zip(columns.names, row.values, strict=False))
@@ -127,7 +127,7 @@ def _named(columns: _Columns, row: PageRow) -> dict[str, Value] | None:
 def _like(
     least: int, *kinds: type, also: Callable[[Sequence[Value]], bool] = lambda _values: True
 ) -> Callable[[Sequence[Value]], bool]:
-    """Return a test of rows: the minimum number of values, and the types of the first ones."""
+    """Return a test for rows: the minimum number of values, and the types of the first values."""
 
     def looks(values: Sequence[Value]) -> bool:
         return len(values) >= least and all(map(isinstance, values, kinds)) and also(values)
@@ -142,8 +142,9 @@ def _attempted(values: Sequence[Value]) -> bool:
     return False
 
 
-# The form of rows on a page that no root leads to. Other tables are not guessed. A pattern has the
-# original columns of a table: later columns may follow, and `_named` rejects rows with too many.
+# What rows of a table look like, to recognize them on a page that no root leads to. Rows of other
+# tables are not guessed. A pattern has the original columns of its table: columns that were added
+# later may follow, and `_named` rejects rows with too many.
 LOOKS: Final[Mapping[str, Callable[[Sequence[Value]], bool]]] = {
     "submission": _like(
         9, NoneType, str, str, str, int, int, int, bytes,
