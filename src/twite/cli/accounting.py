@@ -21,9 +21,9 @@ _COLUMNS: Final = (*ConversionCounts.__struct_fields__[2:], "balance")
 def accounting(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
     """Received = delivered + duplicate + suppressed + rejected + dead + held + pending.
 
-    Below it, for each pixel with pending conversions: when all will be sent, and how many will miss
-    the 48-hour deadline. At the end, events that tag and page endpoints ignored in the last seven
-    days. Exits with 1 if the two sides are not equal.
+    Below the balance, the command shows for each pixel with pending conversions when all will be
+    sent, and how many will miss the 48-hour deadline. At the end, it lists events that tag and page
+    endpoints ignored in the last seven days. Exits with 1 if the two sides are not equal.
 
     Example: `twite accounting --json | jq .balance`
     """

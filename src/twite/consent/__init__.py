@@ -1,1 +1,1 @@
-"""Consent signals (Consent Mode, TCF, GPP, US privacy) to a verdict on a conversion."""
+"""Turn consent signals (Consent Mode, TCF, GPP, US privacy) into a verdict on a conversion."""

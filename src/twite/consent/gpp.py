@@ -70,7 +70,7 @@ LAYOUTS: Final[Mapping[int, _Layout]] = MappingProxyType(
         27: _Layout("usri", 16, 18, gpc=False),
     }
 )
-# From this version on, a segment that names the section may precede the core.
+# From this section on, a segment with the section's number may precede the core.
 _WITH_HEADER: Final = 24
 _GPC: Final = 1
 

@@ -57,7 +57,7 @@ class ConsentStatus(StrEnum):
 
 
 class Statement(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """`by` describes the author for readers; `signal` is the signal's name."""
+    """`by` tells readers where the statement comes from; `signal` is the signal's name."""
 
     matter: Purpose
     word: ConsentStatus
@@ -83,7 +83,7 @@ def statements(given: Signals, policy: ConsentPolicy, *, now: int) -> tuple[Stat
 def _unknown(names: Iterable[str]) -> str:
     """Report an unknown signal.
 
-    Its name may hold anything: only a misspelt signal name is shown.
+    Its name may contain anything, so it is shown only if it is a misspelt known name.
     """
     for name in names:
         near = get_close_matches(name[:_LONGEST_NAME], KNOWN, n=1, cutoff=0.75)
@@ -196,7 +196,7 @@ def _gpp(name: str, named: Signals, policy: ConsentPolicy, now: int) -> Iterator
 def _of_section(
     section: Section, policy: ConsentPolicy, now: int, *, applies: bool
 ) -> Iterator[Statement]:
-    """An opt-out counts in any section; a lack of consent only where that law applies."""
+    """An opt-out counts in any section; a lack of consent, only if the section's law applies."""
     match section:
         case UsSection():
             if section.opt_out is not None:
@@ -290,7 +290,7 @@ def _unclear(signal: str, by: str = "") -> Statement:
 
 
 _REGION: Final = re.compile(r"([A-Z]{2})(?:-[A-Z0-9]{1,3})?", re.ASCII)
-# The European Union's spelling.
+# Codes that the European Union uses instead of those of ISO 3166.
 _ALIASES: Final = MappingProxyType({"UK": "GB", "EL": "GR"})
 _MATTERS: Final = MappingProxyType(
     {

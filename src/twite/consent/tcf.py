@@ -18,7 +18,7 @@ class MalformedSignal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 _BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
-# Fibonacci numbers beyond the largest possible id.
+# A longer Fibonacci code would be a number beyond the largest possible id.
 _LONGEST_CODE: Final = 24
 
 
@@ -120,9 +120,9 @@ class Ranges(msgspec.Struct, frozen=True):
             yield from range(first, last + 1)
 
 
-# In milliseconds: since then, a new string with a policy older than 4 is invalid; and version 2 did
-# not exist before 21 August 2019.
-_POLICY_4_SINCE: Final = 1_696_032_000_000  # 30 September 2023
+# In milliseconds. Since 30 September 2023, new strings with a policy older than 4 are invalid;
+# before 21 August 2019, version 2 did not exist.
+_POLICY_4_SINCE: Final = 1_696_032_000_000
 _BEGINNING: Final = 1_566_345_600_000
 _DAY: Final = 86_400_000
 
@@ -167,7 +167,7 @@ class TcString(msgspec.Struct, frozen=True, kw_only=True):
         """Whether a purpose has consent, and no publisher restriction excludes the vendor."""
         if purpose not in self.purposes:
             return False
-        # A restriction to consent changes nothing. With any other, there is no consent to rely on.
+        # A restriction that requires consent (1) changes nothing; any other rules consent out.
         return vendor is None or not any(
             restriction.purpose == purpose
             and restriction.kind != 1

@@ -40,7 +40,7 @@ from twite.domain.consent import (
 from twite.domain.conversion import Identifiers
 from twite.redaction.scrub_text import without_persons
 
-# These signals have values of a few letters; a longer value is invalid.
+# Values of these signals are stored as hashes. Others have a few letters; longer ones are invalid.
 _HASHED: Final = frozenset({"tcf", "gpp", "ac", "vendors"})
 _LONGEST_KEPT: Final = 32
 _MOST_SIGNALS: Final = 32
@@ -100,8 +100,8 @@ _DECODER: Final = msgspec.json.Decoder(Evidence)
 OF_STORAGE: Final = ("click_id", "browser_id")
 OF_USER_DATA: Final = ("email", "phone", "ip", "user_agent")
 
-# Many conversions share signals of a few words, so their verdicts are cached. A TC string, which is
-# judged by the time, is longer.
+# Many conversions share signals of a few words, so their verdicts are cached. TC strings are longer
+# than this; their verdicts depend on the current time, and are not cached.
 _LONGEST_WORD: Final = 32
 
 _STRICTER: Final = {action: rank for rank, action in enumerate(ConsentAction)}
@@ -215,7 +215,7 @@ def _shown(
 
 
 def _objections(stated: Sequence[Statement], policy: ConsentPolicy) -> Iterator[ConsentDecision]:
-    """Yield the action of each statement that is not a grant; the first of the strictest counts."""
+    """Yield the action of each statement that is not a grant. The first of the strictest wins."""
     for statement in stated:
         if statement.word is ConsentStatus.DENIED:
             action = _of(statement.matter, policy)
@@ -273,9 +273,9 @@ def _restricted(stated: Sequence[Statement], policy: ConsentPolicy) -> bool:
 def _granted(stated: Sequence[Statement]) -> bool:
     """Whether the first signal about storage or user data is a grant by the person.
 
-    Google's long form always covers both, and both must be granted by an update: `t` is a default
-    grant of the site. If words are known to be such a default, the next signal may know more. If
-    a denial only strips data, the other purpose's grant remains.
+    Google's long form always covers both purposes, and both must be granted by an update, because
+    `t` is only the site's default. If words only state such a default, the next signal decides. If
+    a denial of one purpose only strips data, the grant of the other purpose still counts.
     """
     about = [
         statement
@@ -292,20 +292,22 @@ def _granted(stated: Sequence[Statement]) -> bool:
 
 
 def _source(statement: Statement) -> str:
-    """Google's words count as one signal."""
+    """Return the name of the signal, with Google's words counting as one signal."""
     return "words" if statement.signal in DECIDING else statement.signal
 
 
-# These parts of reading an IAB string depend on the policy; only the string's hash is stored.
+# What Twite reads from these signals depends on the policy. They cannot be read again under a new
+# policy, because only their hashes are stored.
 _OF_THE_IAB: Final = frozenset({"tcf", "gpp tcfeu", "gpp", "ac", "vendors"})
 _NOTHING: Final = Evidence(action="send", rule="nothing_said", policy="")
 
 
 def decide_again(kept: bytes | None, policy: ConsentPolicy) -> ConsentDecision | None:
-    """Return the new action for a delivery, suppress or hold; None if it may stay.
+    """Return the new action for a delivery, suppress or hold; None if the delivery may stay.
 
-    `kept` is the evidence of the first decision, None without signals. The rendered body is never
-    changed: if the new policy would strip or restrict the body, the delivery is suppressed.
+    `kept` is the evidence of the first decision, or None if there were no signals. The rendered
+    body is never changed: if the new policy would strip or restrict the body, the delivery is
+    suppressed.
     """
     try:
         before = _NOTHING if kept is None else read_evidence(kept)
@@ -331,7 +333,7 @@ def _reads_alike(before: Evidence, policy: ConsentPolicy) -> bool:
 
 
 def _unread(statements: Sequence[Statement]) -> tuple[Statement, ...]:
-    """Return the statements without unreadable strings, which may be denials."""
+    """Return the statements; those from IAB strings become unclear, as they may be denials."""
     return tuple(
         Statement(Purpose.ANY, ConsentStatus.UNCLEAR, statement.signal, statement.signal)
         if statement.signal in _OF_THE_IAB
