@@ -161,7 +161,7 @@ def main(chosen: list[str]) -> int:
             files = [str(TESTS / file) for file in MODULES[module]["tests"]]
             mutator = Mutator(module, files)
             only = MODULES[module].get("only", "")
-            pytest.main(["-n", "0", "-x", "-k", only, *files], plugins=[mutator])
+            pytest.main(["-x", "-k", only, *files], plugins=[mutator])
             killed = 100 * (mutator.many - len(mutator.survivors)) / max(mutator.many, 1)
             listed = MODULES[module].get("survivors", {})
             new = [name for name in mutator.survivors if name not in listed]
