@@ -90,6 +90,11 @@ class DedupKeys:
     def take(
         self, wanted: Sequence[WantedKey], contest: Callable[[WantedKey, int, Holding], bool]
     ) -> dict[int, int]:
+        """Assign keys: see `DedupKeyStore`.
+
+        Call it once in a transaction, before `take_over`: after a rollback, keys that were taken
+        after a move would be missing from memory.
+        """
         candidates = self._candidates(wanted)
         keys = [wish.key for wish in wanted]
         if not candidates and len(set(keys)) == len(keys):
