@@ -154,7 +154,7 @@ async def test_too_short_secret_is_amber_and_not_shown(tmp_path, x_emulator):
     assert findings[0] == (
         CheckStatus.AMBER,
         "credentials",
-        "pixel o8z6j: shorter than X's keys: consumer_secret",
+        "pixel o8z6j: too short for one of X's keys: consumer_secret",
     )
     assert "cut-off" not in json.dumps(findings)
 

@@ -224,7 +224,7 @@ def _cut_short(pixel: Destination, held: PixelToken | OAuthKeys) -> Iterator[Che
     if short:
         yield amber(
             "credentials",
-            f"pixel {pixel.pixel}: shorter than X's keys: {' and '.join(short)}",
+            f"pixel {pixel.pixel}: too short for one of X's keys: {' and '.join(short)}",
             "If a part of the key is missing, X returns 401.",
             "Copy it again from X's developer console.",
         )
