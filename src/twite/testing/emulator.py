@@ -36,7 +36,7 @@ class Emulator:
         self.url = url
 
     def reset(self, what: str = "all") -> None:
-        """Reset everything, or with `received` all but the world, switches, faults and clock."""
+        """Reset everything; with `received`, keep the world, switches, faults and clock."""
         self._ask("POST", "reset", {"what": what})
 
     def received(self, *, last: int | None = None, bodies: bool = False) -> JsonObject:

@@ -62,8 +62,7 @@ class ClientRoute:
         try:
             return await self._clients.answer(request)
         except TemplatePaused:
-            # Delay the refusal and count it as a running request: otherwise retries would be
-            # faster.
+            # Delay the refusal, so that a client gains nothing by retrying at once.
             if self._held < _MOST_HELD:
                 self._held += 1
                 try:

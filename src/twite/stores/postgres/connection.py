@@ -167,7 +167,7 @@ class Address:
             try:
                 driver = await self._connected(url, within)
             except (*LOST, *READ_ONLY, asyncpg.PostgresError) as error:
-                # Prefer any other failure: that a host is a standby says less.
+                # Prefer any other failure: it says more than that a host is a standby.
                 failed = error if failed is None or isinstance(failed, READ_ONLY) else failed
                 continue
             # Another task may have moved this URL to the front already.
@@ -190,8 +190,8 @@ class Address:
         )
         arrays.use_on(driver)
         if _notice_dead_host(driver):
-            # The server must also notice a dead gateway: while it sends it a result, or waits for
-            # the rest of a statement, it keeps the gateway's locks.
+            # The server must also notice a dead gateway. Otherwise, it would keep the locks of one
+            # that is cut off while the server sends a result or waits for the rest of a statement.
             await driver.execute(_DEAD_CLIENT)
         return driver
 

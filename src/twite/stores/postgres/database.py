@@ -297,7 +297,7 @@ class PostgresDatabase(PostgresReads):
 
 
 def _tries(error: Exception) -> int:
-    """Return how often a unit of work is tried at most if it fails with this error."""
+    """Return the maximum number of tries of a unit of work that fails with this error."""
     if isinstance(error, CLASHES):
         return _CLASHES_MOST
     return 2 if isinstance(error, (*LOST, NUL)) and not isinstance(error, READ_ONLY) else 1

@@ -3,10 +3,10 @@
 A settlement is retried until it is recorded, because it contains X's response. Meanwhile, its batch
 occupies one of the pixel's slots, so a pixel whose responses cannot be recorded soon stops sending.
 
-X may accept deliveries of a fenced node while another node is already sending them again. Their
-success is recorded when the other node's attempt has ended. The fenced node's batch does not wait
-for this: if the other gateway has died, this node may have to join again before that attempt can
-end.
+A fenced node may receive X's acceptance of deliveries that another node is already sending again.
+Their success is recorded when the other node's attempt has ended. The fenced node's batch does not
+wait for this: if the other gateway has died, this node may have to join again before that attempt
+can end.
 """
 
 import asyncio

@@ -11,8 +11,8 @@ from typing import Final
 from twite.gateway.ports.store_copy import CopiedTable
 
 _FILE: Final = Path(__file__).with_name("copied_tables.txt")
-# Only the first columns are compared: PostgreSQL also stores when a key was taken, while SQLite
-# derives it from the conversion's time of receipt.
+# Of these tables, only so many columns are compared: PostgreSQL also stores when a key was taken,
+# while SQLite uses the time at which the conversion was received.
 _COMPARED: Final = {"dedup": 2}
 
 

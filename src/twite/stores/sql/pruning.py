@@ -52,7 +52,7 @@ class SqlPruner(Generic[B]):
         self._straggler = 0
 
     def slice(self, session: B, *, now: int, most: int) -> int:
-        """Prune data of one kind, of about `most` conversions; return of how many, 0 if of none."""
+        """Prune data of one kind, for about `most` conversions; return how many were pruned."""
         steps = (
             self._bodies,
             self._histories,
@@ -156,7 +156,7 @@ def _old(
 def _past(session: WriterSession, rows: Sequence[Row], *, now: int, keep: int) -> Sequence[Row]:
     """Return the old rows, up to the first row that is not old.
 
-    A row with the time of a wrong clock counts as as old as the next row with a plausible time.
+    A row whose time comes from a wrong clock is treated like the next row with a plausible time.
     """
     old = list(takewhile(lambda row: row[3] < now - keep or row[3] > now + _AHEAD, rows))
     if old and old[-1][3] > now + _AHEAD:

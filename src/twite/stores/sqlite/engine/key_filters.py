@@ -54,7 +54,7 @@ class KeyFilters:
         return found
 
     def add(self, part: int, keys: bytes) -> None:
-        """Set the bits of keys (joined) that are already in the table of a part."""
+        """Set the bits of a part's keys (joined bytes), which the table already contains."""
         self._room[part] -= len(keys) // 16
         if self._room[part] < 0:
             self.rebuild(part)
