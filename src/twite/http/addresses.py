@@ -18,10 +18,10 @@ _MOST_HOST: Final = 253
 def client_address(peer: str, forwarded: Sequence[bytes], trusted: Iterable[Network]) -> str | None:
     """Return the address of the nearest hop that is not a trusted proxy.
 
-    `peer` is the other end of the connection; `forwarded` holds the values of X-Forwarded-For in
-    the order of the request. The entries are read from the right, as long as each hop is in
-    `trusted`, because a client can forge entries further left. An entry that is not an address ends
-    the search at the proxy that wrote it. None if `peer` is None.
+    `peer` is the other end of the connection; `forwarded` has the values of X-Forwarded-For in the
+    order in which they were received. The entries are read from right to left as long as each hop
+    is in `trusted`, because a client can forge all entries further left. An entry that is not an
+    address ends the search at the proxy that wrote it. None if `peer` is None.
     """
     here = _address(peer)
     if here is None:
@@ -39,13 +39,13 @@ def client_address(peer: str, forwarded: Sequence[bytes], trusted: Iterable[Netw
 
 
 def address_of(scope: Scope, trusted: Iterable[Network]) -> str | None:
-    """Return the client's address for an ASGI scope, as `client_address` finds it."""
+    """Return the client's address, as found by `client_address`, for an ASGI scope."""
     forwarded = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
     return client_address(_peer(scope), forwarded, trusted)
 
 
 def line_of(address: str | None) -> str:
-    """Return the key of one Internet connection: an IPv4 address, or a /64 of IPv6.
+    """Return a key for an Internet connection: an IPv4 address, or a /64 of IPv6.
 
     A household or a phone can use any address in its /64. "" for an unknown address.
     """
@@ -59,11 +59,12 @@ def comes_from(scope: Scope, trusted: Iterable[Network]) -> bool:
 
 
 class Front(msgspec.Struct, frozen=True, kw_only=True):
-    """Distinguishes requests from this machine from requests through a proxy.
+    """Tells requests from this machine apart from requests through a proxy.
 
     `is_proxied` is whether the gateway is behind a proxy. nginx's `proxy_pass` sets no forwarding
     header, and uses the upstream's name as the host, so a request without a forwarding header may
-    come from anyone. Only requests to `local_port`, which no proxy uses, are certain.
+    come from anyone. Only requests to `local_port`, which no proxy uses, certainly come from this
+    machine.
     """
 
     trusted: tuple[Network, ...] = ()

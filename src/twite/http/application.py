@@ -43,8 +43,7 @@ class HttpApplication:
         origins = Origins(
             given.sources, clock=clock, rate=settings.browser_rate, trusted_proxies=proxies
         )
-        # Requests without a key have separate gates, so that they cannot fill the gate of the
-        # others.
+        # Requests without a key have separate gates, so that they cannot block requests with a key.
         page_gate, client_gate = (
             AdmissionGate(requests=limits.page_requests, size=limits.page_in_hand, largest=largest)
             for largest in (limits.page_body, limits.body)
@@ -83,7 +82,7 @@ class HttpApplication:
         self._closing = False
 
     def opened(self) -> None:
-        """Record that a server started to listen."""
+        """Record that a server has begun to listen."""
         self._closing = False
 
     def crowded(self, reason: str) -> None:
@@ -135,7 +134,7 @@ class HttpApplication:
         scope: Scope,
         receive: Receive,
     ) -> HttpResponse:
-        """Respond by the client template that claims the request, or by its route."""
+        """Respond with the client template that claims the request, or with the request's route."""
         if self._clients is not None:
             try:
                 found, receive = await self._clients.answer(scope, receive)
@@ -169,15 +168,15 @@ class HttpApplication:
 
 # Seconds between two responses that need no store: about a tenth of the event loop's time.
 SPACE: Final = 0.001
-# The longest wait, so that pages with many visitors get the script only this much later.
+# The longest wait: even with many visitors, a page gets the script only this much later.
 LONGEST: Final = 0.05
 
 
 class CheapRequests:
-    """Spaces responses that need no store while requests are inside one of the gates.
+    """Spaces out responses that need no store while one of the gates is in use.
 
     A connection that sends the next request as soon as it has a response keeps the event loop busy,
-    and the store's writer waits for the interpreter.
+    so that the thread that writes to the store has to wait for the interpreter.
     """
 
     def __init__(self, gates: Sequence[AdmissionGate]) -> None:
@@ -185,7 +184,7 @@ class CheapRequests:
         self._next = 0.0
 
     def wait(self, route: Route[object], method: str, *, now: float) -> float:
-        """Return the seconds for which the response must wait. `now` is in seconds, monotonic."""
+        """Return how many seconds the response must wait. `now` is in monotonic seconds."""
         if route.endpoint is not None or (route.body != NO_BODY and method == "POST"):
             return 0.0
         if not any(gate.is_occupied for gate in self._gates):
@@ -195,7 +194,7 @@ class CheapRequests:
         return turn - now
 
 
-# Google's preview names its session in this header, or in this cookie.
+# Google's preview sends the name of its session in this header or in this cookie.
 _HEADER: Final = HEADER.encode()
 _COOKIE: Final = COOKIE.encode()
 
@@ -203,7 +202,7 @@ _COOKIE: Final = COOKIE.encode()
 def _begin(
     previews: PreviewSessions, scope: Scope, keys: SourceKeys
 ) -> tuple[Scope, RequestTrace | None]:
-    """Return the request without its token, and its trace; None if it belongs to no session."""
+    """Return the request without its preview token, and its trace (None: it has no session)."""
     token, headers = _taken(scope["headers"])
     if not token:
         return scope, None

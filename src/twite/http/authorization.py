@@ -1,4 +1,4 @@
-"""Source keys, API keys and OAuth nonces: who sends a request, and what this requester may see."""
+"""Source keys, API keys and OAuth nonces: who sends a request, and what the sender may see."""
 
 import base64
 import binascii
@@ -27,16 +27,16 @@ _BEARER: Final = b"bearer "
 
 
 class SourceKeys:
-    """The sources by a keyed digest of their source keys.
+    """The sources, by a keyed digest of their source keys.
 
-    The digest's key is new in each process, so that comparison times reveal nothing about a source
-    key.
+    The digest's key is new in each process, so that the time of a comparison reveals nothing
+    about a source key.
     """
 
     def __init__(self, sources: Iterable[Source]) -> None:
         self._pepper = secrets.token_bytes(32)
         self._sources: dict[bytes, Source] = {}
-        # Each with its parts that no encoding changes, the longest first.
+        # Each key with those of its parts that no encoding changes, the longest first.
         self._spelled: list[tuple[tuple[bytes, ...], bytes]] = []
         self._packed: list[tuple[tuple[bytes, ...], bytes]] = []
         lengths = []
@@ -54,7 +54,7 @@ class SourceKeys:
             if len(key) >= _SHORTEST_HIDDEN:
                 self._spelled.append((_plains(key), key))
                 self._packed += [(_plains(said), said) for said in base64_parts(key)]
-        # A shorter text is no key, so it needs no digest.
+        # A shorter text cannot be a key, so no digest is computed.
         self._shortest = min(lengths, default=0)
         plains = [longest for (longest, *_), _ in (*self._spelled, *self._packed)]
         self._hint = _hint_of(plains) if len(plains) > _FEW else None
@@ -75,8 +75,8 @@ class SourceKeys:
     def removed(self, scope: Scope) -> Scope:
         """Return a request without source keys in its path, query and headers.
 
-        Routes store, and pass to tags and clients, only this request and a body without keys: see
-        `without`.
+        Only this request, and a body without keys (see `without`), are stored and passed to tags
+        and clients.
         """
         query: bytes = scope["query_string"]
         parts = [
@@ -101,18 +101,18 @@ class SourceKeys:
     def without(self, data: bytes) -> bytes:
         """Return a body, or a part of a request, with each source key replaced by MASK.
 
-        Keys are found in plain text, percent-encoded (even repeatedly), escaped in JSON, and within
+        Keys are found in plain text, percent-encoded (even several times), escaped in JSON, and in
         base64.
         """
         if self._hint is not None and self._hint.search(data) is None:
             return data
-        # A search for a number takes a small part of the time that a search for an escape takes.
+        # Searching for a digit takes a fraction of the time of searching for an escape.
         is_odd = (_PERCENT in data or (_BACKSLASH in data and b"\\u00" in data)) and (
             _ODDLY_ENCODED.search(data) is not None
         )
         for plains, key in self._spelled:
-            # Encodings never change letters and digits. The slow search is only for strings that
-            # may contain a key.
+            # Encodings never change letters and digits. So the slow search is needed only for
+            # strings that may contain a key.
             if is_odd or (plains[0] in data and _holds_all(data, plains)):
                 data = _spelled(key).sub(MASK, data)
         for plains, said in self._packed:
@@ -154,10 +154,10 @@ class _Hint(Protocol):
 
 
 def _hint_of(plains: Iterable[bytes]) -> _Hint | None:
-    """Return a pattern that matches part of any source key, so that one search covers the data.
+    """Return a pattern that matches a part of each source key, so that one search finds all keys.
 
-    None if there is no such pattern: a key of special characters has no part to match, and many
-    keys need too large an automaton.
+    None if there is no such pattern: a key that consists of special characters has no part to
+    match, and a pattern for many keys needs too large an automaton.
     """
     plains = tuple(plains)
     if not all(plains):
@@ -173,7 +173,7 @@ def _hint_of(plains: Iterable[bytes]) -> _Hint | None:
 
 
 def _plains(key: bytes) -> tuple[bytes, ...]:
-    """Return the runs of letters and digits in a key, the longest first; never empty."""
+    """Return the runs of letters and digits in a key, the longest first; at least one text."""
     return tuple(sorted(set(_PLAIN.findall(key)), key=len, reverse=True)) or (b"",)
 
 
@@ -212,12 +212,12 @@ def _unauthorized(code: str, message: str) -> HttpResponse:
 MASK: Final = b"***"
 # A shorter key could be an ordinary word. `twite check` warns about short keys.
 _SHORTEST_HIDDEN: Final = 12
-# Up to this many keys are searched for one at a time. Each search with a pattern lets other
-# threads run, which costs as much as these searches.
+# Up to this many keys are searched for one by one. A search with a pattern lets other threads run,
+# which costs as much as these searches.
 _FEW: Final = 50
 _HINT_MEMORY: Final = 16 * 1024 * 1024  # bytes
 _PLAIN: Final = re.compile(rb"[A-Za-z0-9]+")
-# A letter or digit that a client encoded needlessly.
+# An encoded letter or digit that needs no encoding.
 _ODDLY_ENCODED: Final = re.compile(rb"(?:%(?:25){0,4}|\\u00)(?:3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa])")
 _PERCENT, _BACKSLASH = b"%\\"
 _ONE_ALPHABET: Final = bytes.maketrans(b"-_", b"+/")
@@ -233,7 +233,7 @@ _OURS: Final = KEY_PREFIX.encode()
 
 
 class Requester(msgspec.Struct, frozen=True, kw_only=True):
-    """The permissions of a requester: visible pixels, and one source's balance or all (None)."""
+    """What a requester may see: some pixels, and the balance of one source or of all (None)."""
 
     pixels: frozenset[str] | None
     source: str | None = None
@@ -243,7 +243,7 @@ class Requester(msgspec.Struct, frozen=True, kw_only=True):
         return self.pixels is None or pixel in self.pixels
 
     def counts(self, account: ConversionCounts) -> bool:
-        """Return whether an account belongs to the balance that the requester may see."""
+        """Return whether an account is part of the balance that the requester may see."""
         return account.source == self.source if self.source else self.sees(account.pixel)
 
 
@@ -281,8 +281,8 @@ class Authorization:
 class NonceMemory:
     """Remembers each nonce for at least `seconds`, and at most twice as long.
 
-    Digests of 16 bytes are kept in two generations. Only nonces with valid signatures are stored,
-    so strangers cannot fill the memory.
+    It stores digests of 16 bytes, in two generations. Nonces are stored only if the signature is
+    valid, so strangers cannot fill the memory.
     """
 
     def __init__(self, *, seconds: int) -> None:
@@ -302,7 +302,7 @@ class NonceMemory:
 
     def _turn(self, now: int) -> None:
         age = now - self._turned_at
-        if age < 0:  # the clock was set back: remember for longer
+        if age < 0:  # the clock was set back: remember the nonces for longer
             self._turned_at = now
         if age < self._seconds:
             return

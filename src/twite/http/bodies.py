@@ -66,7 +66,7 @@ def require_json(headers: Mapping[bytes, bytes]) -> None:
 def inflate(body: bytes, encoding: bytes, limit: int) -> bytes:
     """Decompress one layer of gzip or zstd.
 
-    Raises HttpRefusal (413, 415, 400). At most `limit` + 1 bytes of the output are in memory.
+    Raises HttpRefusal (413, 415, 400). At most `limit` + 1 bytes of output are kept in memory.
     """
     name = encoding.strip().lower()
     if name == b"gzip":
@@ -118,14 +118,13 @@ def _unzstd(body: bytes, limit: int) -> bytes:
     decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
     try:
         promised = zstandard.get_frame_parameters(body).content_size
-        # The library allocates a frame of declared size at once, so the declared size must be
-        # small.
+        # The library allocates the declared size of a frame at once, so that must be small.
         if limit < promised != zstandard.CONTENTSIZE_UNKNOWN:
             raise HttpRefusal(_too_large(limit))
         return decompressor.decompress(body, max_output_size=limit, allow_extra_data=False)
     except zstandard.ZstdError:
         pass
-    # A truncated body and one over the limit raise the same error of the library.
+    # The library raises the same error for a truncated body and for a body over the limit.
     try:
         with decompressor.stream_reader(io.BytesIO(body)) as stream:
             inflated = stream.read(limit + 1)

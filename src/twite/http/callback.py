@@ -1,6 +1,6 @@
 """The loopback address to which X redirects a browser after an OAuth sign-in on the command line.
 
-It accepts one request that names the sign-in, and answers all others with 404.
+It accepts requests to the callback's path, and answers all others with 404.
 """
 
 import asyncio
@@ -25,10 +25,10 @@ _NOTHING: Final = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: c
 
 
 class Callback:
-    """The listener for the redirect. `address` is an http URL on this machine."""
+    """Listens for the redirect. `address` is an http URL on this machine."""
 
     def __init__(self, address: str) -> None:
-        """Raises SettingsError unless it is an address of this machine with a port."""
+        """Raises SettingsError unless `address` is on this machine and has a port."""
         parts = urlsplit(address)
         if parts.scheme != "http" or parts.hostname not in LOOPBACK or not parts.port:
             raise SettingsError(
@@ -62,7 +62,7 @@ class Callback:
             await self._server.wait_closed()
 
     async def query(self, token: str, *, seconds: float) -> str | None:
-        """Return the query of the redirect; None if it did not arrive in time."""
+        """Return the query string of the redirect; None if it did not arrive in time."""
         try:
             async with asyncio.timeout(seconds):
                 while True:

@@ -30,7 +30,7 @@ def set_cookies(
     """Return the headers that store a click until it expires; none for an expired click.
 
     `domain` is the registrable domain, or None for a host-only cookie. A click of unknown age
-    counts from now, so that a later click is newer.
+    counts as new, so that a later click is newer still.
     """
     at = click.at or now
     left = (at + wanted.days * DAY - now) // SECOND
@@ -96,7 +96,7 @@ def cookie_domain(hosts: tuple[str | None, ...], origin: str) -> tuple[bool, str
 
 @lru_cache(maxsize=1_024)
 def registrable_domain(host: str) -> str | None:
-    """Return the registrable domain of a host by the Public Suffix List, or None."""
+    """Return the registrable domain of a host, according to the Public Suffix List, or None."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -113,19 +113,19 @@ def _suffixes() -> PublicSuffixList:
 Signals = Mapping[str, str | bool]
 Headers = tuple[tuple[bytes, bytes], ...]
 
-# Storing anything on the device needs the same consent as storing a click.
+# Storing any id on the device needs the same consent as storing a click.
 _SOME_CLICK: Final = Click(id="click")
-# The rules of a consent verdict under which nobody has denied consent.
+# The rules of consent verdicts for which the person has not denied consent.
 _UNDECIDED: Final = frozenset({"missing", "unclear"})
 
 
 class BrowserCookies(msgspec.Struct, frozen=True, kw_only=True):
-    """Stores a click or a client id with the response to a page.
+    """Stores a click or a client id in the browser, with the response to a page's request.
 
     Consent must allow it, and the page must be on the gateway's site. If the person denies consent,
-    existing cookies are deleted. `signal_sets` are the consent signals of the request, which must
-    all allow it. `hosts` are possible host names of the request, most likely first; `cookies` are
-    the browser's.
+    existing cookies are deleted. `signal_sets` are the request's sets of consent signals, all of
+    which must allow it. `hosts` are possible host names of the request, most likely first;
+    `cookies` are the cookies that the browser sent.
     """
 
     signal_sets: Sequence[Signals]
@@ -147,10 +147,10 @@ class BrowserCookies(msgspec.Struct, frozen=True, kw_only=True):
         return drop_cookies(kept, domain=domain) if False in answers else ()
 
     def of_client(self, client: str) -> Headers:
-        """Return the header that stores the client id of Stape's Data Tag, by the rules for clicks.
+        """Return the header that stores the Data Tag's client id, under the same rules as clicks.
 
-        Stape's client also sets it for pages of other sites (`SameSite=None`); Twite does not track
-        people across sites.
+        Stape's client also sets this cookie for pages of other sites (`SameSite=None`), but Twite
+        does not track people across sites.
         """
         ours, domain = cookie_domain(self.hosts, self.visit.origin)
         wanted = self.visit.source.cookie
@@ -174,8 +174,9 @@ class BrowserCookies(msgspec.Struct, frozen=True, kw_only=True):
     def of_ga4_client(self, sent: str | None, *, key: bytes) -> tuple[str | None, Headers]:
         """Return the client id of a GA4 request, and the headers that store it in the cookie FPID.
 
-        `sent` is the page's own id; it counts if the id is None. The rules are those for clicks,
-        and no signal may deny `analytics_storage`. `key` is a secret for new ids.
+        `sent` is the id that the page sent: it is used if the returned id is None. The rules for
+        clicks apply; in addition, no signal may deny `analytics_storage`. `key` is the secret from
+        which new ids are made.
         """
         ours, domain = cookie_domain(self.hosts, self.visit.origin)
         mode = self.visit.source.cookie.fpid
@@ -212,9 +213,9 @@ def called(headers: Mapping[bytes, bytes]) -> str | None:
 
 
 def _allowed(click: Click, signals: Signals, policy: ConsentPolicy, now: int) -> bool | None:
-    """Return whether consent allows storing a click on the device, by the rules for sending it.
+    """Return whether consent allows storing a click on the device: as for sending the click.
 
-    None: consent is needed, and the person has neither given nor denied it.
+    Returns None if consent is needed, and the person has neither given nor denied it.
     """
     found = verdict(dict(signals) or None, Identifiers(click_id=click.id), policy=policy, now=now)
     if (

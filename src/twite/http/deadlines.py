@@ -1,8 +1,9 @@
 """uvicorn's HTTP protocol with deadlines and limits against slow or greedy clients.
 
 uvicorn has no deadline for receiving a request and no limit on headers, and creates a timer for
-each idle connection. Here, each connection has one number, the time at which it is closed, and a
-sweep twice a second checks all connections. A request costs an assignment instead of a timer.
+each idle connection. Here, each connection stores the time at which it is to be closed, and a sweep
+checks all connections twice a second. Each request therefore costs an assignment instead of a
+timer.
 """
 
 from typing import Final, Never
@@ -23,20 +24,20 @@ from twite.http.responses import EXTENSION, HttpResponse, again, error
 
 _NEVER: Final = float("inf")
 # The maximum number of bytes parsed at once, except within a body of known length. One read may
-# contain thousands of requests, and the objects of each are many times as large.
+# contain thousands of requests, whose objects are many times as large.
 _SLICE: Final = 1_024
 _CHUNK_LINE: Final = 12  # of a chunk besides its data: up to 8 digits, and two line ends
 
 
 class Config(uvicorn.Config):
-    """uvicorn's settings, and Twite's limits."""
+    """uvicorn's settings together with Twite's limits."""
 
     limits: HttpLimits = HttpLimits()
     crowd: ClosedConnections
 
 
 class _Flow(FlowControl):
-    """uvicorn's flow control, which reads nothing more while input is held."""
+    """uvicorn's flow control, except that nothing more is read while input is held."""
 
     holds = False
 
@@ -48,12 +49,13 @@ class _Flow(FlowControl):
 class DeadlineProtocol(HttpToolsProtocol):
     """One connection.
 
-    `active` is the request that runs or ran last, `cycle` the latest received request: they differ
-    if a client pipelines requests. `due` is the time (loop time) at which the connection is closed,
-    unless there is progress before: complete headers, body data, or a new request. `read_by` is the
-    time by which the client must have read some pending output. `last` is whether this is the last
-    request. `held` is input that is not parsed yet, because earlier requests are not answered.
-    Trailers are dropped: no route reads them, and as headers they would be trusted.
+    `active` is the request that is running or ran last, `cycle` the request that was received last:
+    they differ if a client pipelines requests. `due` is the time (of the loop's clock) at which the
+    connection is closed unless there is progress before: complete headers, body data, or a new
+    request. `read_by` is the time by which the client must have read some of the pending output.
+    `last` is whether the current request is the last one. `held` is input that is not parsed yet,
+    because earlier requests are not answered. Trailers are dropped: no route reads them, and they
+    would be trusted like headers.
     """
 
     flow: _Flow
@@ -69,7 +71,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         self.limits = config.limits
         self.crowd = config.crowd
         self.due = self.read_by = _NEVER
-        self.since = 0.0  # when it was opened, or answered last (loop time)
+        self.since = 0.0  # when it was opened, or last answered (loop time)
         self.in_headers = False
         self.in_body = False
         self.active: RequestResponseCycle | None = None
@@ -77,7 +79,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         self.closing = False
         self.last = False
         self.head_size = 0  # bytes of the parsed headers, names and values
-        # Bytes of the unfinished headers, which the parser buffers without a limit.
+        # The bytes received since the headers began: the parser buffers them without a limit.
         self.unfinished = 0
         self.body_bytes = 0
         self.beside = 0  # bytes of extensions and trailers in a chunked body
@@ -114,7 +116,7 @@ class DeadlineProtocol(HttpToolsProtocol):
             at = until
 
     def _parse(self, data: bytes) -> bool:
-        """Parse a slice; return whether more may follow."""
+        """Parse a slice; return whether to continue parsing."""
         if self.in_headers:
             self.unfinished += len(data)
         body_of = self.cycle if self.in_body else None
@@ -141,7 +143,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         return True
 
     def eof_received(self) -> bool | None:  # type: ignore[override] # uvicorn's always closes
-        """Keep the connection open while a half-closed client awaits its answer."""
+        """Keep the connection open while a half-closed client waits for its response."""
         if self.closing or self.in_headers or self.in_body or not self._is_answering():
             return None
         self.cycle.keep_alive = False
@@ -156,8 +158,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         super().resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        # uvicorn notifies only the request that came last, which is not the running one if the
-        # client pipelines.
+        # uvicorn notifies only the latest request: if the client pipelines, not the running one.
         if self.active is not None:
             self.active.disconnected = True
             self.active.message_event.set()
@@ -197,7 +198,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         self.scope["extensions"] = self.extensions
 
     def on_chunk_header(self) -> None:
-        """Count the chunk's header line, which may be longer than the data."""
+        """Allow for the chunk's header line, which may be longer than its data."""
         self.beside -= _CHUNK_LINE
 
     def on_body(self, body: bytes) -> None:
@@ -237,19 +238,18 @@ class DeadlineProtocol(HttpToolsProtocol):
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)
         elif self.in_body and (self.last or self.expect_100_continue):
-            # Refused before its body arrived, or before `100 Continue`: the client may or may not
-            # send the body.
+            # Refused before the body or `100 Continue`: the client may or may not send the body.
             self._linger()
         elif not self.in_body and not self.in_headers:
             self.due = self.loop.time() + self.limits.idle_seconds
         if self.held and not self.pipeline:
-            # In the next turn of the loop, so that other connections are not delayed.
+            # Continue in the next turn of the loop, so that other connections are not delayed.
             self.loop.call_soon(self._go_on)
         elif not self.pipeline:
             self.flow.resume_reading()
 
     def _hold(self, data: bytes) -> None:
-        """Keep input for later, and read no more until then."""
+        """Keep input for later, and read nothing more until then."""
         self.held = data
         self.flow.pause_reading()
         self.flow.holds = True
@@ -269,14 +269,14 @@ class DeadlineProtocol(HttpToolsProtocol):
     # --- closing ---------------------------------------------------------------------------------
 
     def sweep(self, now: float) -> None:
-        """End the connection if it is overdue."""
+        """Close the connection if it is overdue."""
         if now >= self.read_by:
             self.transport.abort()
             return
         if now < self.due:
             return
         if self.closing or self.transport.is_closing():
-            # The connection is closing, and the client neither reads the rest nor disconnects.
+            # The connection is closing, but the client neither reads the rest nor disconnects.
             self.transport.abort()
         elif self.flow.read_paused:
             # Twite itself is not reading.
@@ -287,7 +287,7 @@ class DeadlineProtocol(HttpToolsProtocol):
             self.end()
 
     def refuse(self, answer: HttpResponse) -> None:
-        """Respond without the application, and close when the client has had time to read."""
+        """Respond without the application, and close after giving the client time to read."""
         # The unfinished headers are no longer needed, and may be large.
         if self.in_headers:
             self.headers.clear()
@@ -298,7 +298,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         self._linger()
 
     def end(self) -> None:
-        """Close when everything is written, or at a deadline."""
+        """Close the connection when everything is written, or at a deadline."""
         self.closing = True
         self._let_go()
         self.due = self.loop.time() + self.limits.closing_seconds
@@ -337,7 +337,7 @@ class DeadlineProtocol(HttpToolsProtocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether no request awaits an answer and no body is arriving."""
+        """Whether no request is waiting for a response and no body is arriving."""
         return not (self.closing or self.in_body or self._is_answering())
 
     def _make_room(self) -> bool:
@@ -370,8 +370,8 @@ class DeadlineProtocol(HttpToolsProtocol):
         return True
 
     def _count_beside(self, length: int) -> None:
-        """Count the bytes of a chunked body besides its data, because clients can inflate them."""
-        # Unused allowance of one chunk is not added to that of the next.
+        """Limit a chunked body's bytes besides its data, because clients can send many of them."""
+        # The unused allowance of a chunk is not carried over to the next chunk.
         self.beside = max(0, self.beside + length)
         if self.beside <= self.limits.headers:
             return

@@ -1,10 +1,10 @@
-"""Handle the usual `POST /v1/conversions` on its connection, without a task and a future.
+"""Handle usual requests `POST /v1/conversions` on their connection, without a task each.
 
-The parser's callbacks check the key and admit the request. The requests of one turn of the loop are
-passed to the store together; the store's callback writes the responses. A client that keeps its
-connection repeats its headers: `DirectHeads` remembers them, and such a request needs no parser.
-Unusual requests are handled by the ordinary route, before or after their body is read. Both give
-the same responses.
+The parser's callbacks check the key and admit the request. The requests of one turn of the event
+loop are passed to the store together; the store's callback writes the responses. Clients that reuse
+a connection send the same headers again: `DirectHeads` remembers these, so that such requests need
+no parsing. Unusual requests are handed to the ordinary route, before or after their body is read.
+Both ways give the same responses.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ from twite.http.services import HttpServices
 _UNUSUAL: Final = frozenset({b"content-encoding", b"expect", b"transfer-encoding", b"upgrade"})
 
 
-# A larger request is passed on at once, because a group gains nothing by it.
+# Larger requests are passed on at once, because grouping them saves nothing.
 _LARGE: Final = 8_192
 _NEVER: Final = float("inf")
 
@@ -51,7 +51,7 @@ _NEVER: Final = float("inf")
 class DirectRequest:
     """A request that is handled directly. It replaces uvicorn's cycle.
 
-    It leaves the gate when it has a response, or when its client leaves before the body is
+    It leaves the gate when it has a response, or when the client disconnects before the body is
     complete.
     """
 
@@ -71,7 +71,7 @@ class DirectRequest:
         self.protocol = protocol
         self.intake = intake
         self.source = head.source
-        self.weight: int | None = head.weight  # None after it has left the gate
+        self.weight: int | None = head.weight  # None once it has left the gate
         self.headers = head.headers
         self.idempotency_key = idempotency_key
         self.keep_alive = True
@@ -84,7 +84,7 @@ class DirectRequest:
 
     @property
     def message_event(self) -> "DirectRequest":
-        """Uvicorn's event of a request, which is set when the client leaves, among other cases."""
+        """What uvicorn takes for the request's event, set for example if the client disconnects."""
         return self
 
     @property
@@ -100,7 +100,7 @@ class DirectRequest:
         return self.protocol.server_state.default_headers
 
     def set(self) -> None:
-        """Leave the gate if the client is gone and its body will never be complete."""
+        """Leave the gate if the client has disconnected, so that the body will stay incomplete."""
         if self.disconnected and self.more_body:
             self.leave()
 
@@ -116,7 +116,7 @@ class DirectRequest:
         self.protocol.on_response_complete()
 
     def ordinary_scope(self) -> HTTPScope:
-        """Return what uvicorn gives to the application."""
+        """Return the scope that uvicorn would pass to the application."""
         protocol = self.protocol
         return {
             "type": "http",
@@ -137,7 +137,7 @@ class DirectRequest:
 
 
 class DirectIntake:
-    """Admits the usual requests of a route that `routes.native.answer` answers."""
+    """Admits the usual requests for a route whose other requests `routes.native.answer` handles."""
 
     def __init__(
         self, services: HttpServices, throttle: RefusalThrottle, route: Route[Source]
@@ -174,7 +174,7 @@ class DirectIntake:
         return head, None if name is None else services.keys.without(name).decode("ascii")
 
     def admits(self, head: DirectHead) -> bool:
-        """Admit a request with this head, unless it is unusual now."""
+        """Admit a request with this head, if it can be handled directly at the moment."""
         services = self._services
         return (
             not services.previews.is_open
@@ -274,7 +274,7 @@ class DirectIntake:
 
 
 class DirectConfig(Config):
-    """The server's settings. Without `direct`, the ordinary routes handle all requests."""
+    """The server's settings. If `direct` is None, the ordinary routes handle all requests."""
 
     direct: DirectIntake | None = None
 
@@ -342,7 +342,7 @@ class DirectProtocol(DeadlineProtocol):
         if (
             self.intake is not None
             and self.url == self.intake.url
-            # Otherwise, the request waits in uvicorn's queue.
+            # While another request is being answered, this one waits in uvicorn's queue.
             and not self._is_answering()
             and self.parser.get_method() == b"POST"
             and self.parser.get_http_version() == "1.1"
@@ -374,7 +374,7 @@ class DirectProtocol(DeadlineProtocol):
     def answer_in_a_task(
         self, request: DirectRequest, app: ASGI3Application, body: bytes = b""
     ) -> None:
-        """Let an ASGI application respond in place of the request."""
+        """Let an ASGI application respond to the request."""
         event = asyncio.Event()
         event.set()
         cycle = RequestResponseCycle(

@@ -96,7 +96,8 @@ class Ownership(Protocol):
     async def news(self, idle: Mapping[str, Collection[str]]) -> News:
         """Return changes by other processes.
 
-        Raises LedgerUnavailable.
+        `idle` maps pixels to those of their events that are not being sent now. Raises
+        LedgerUnavailable.
         """
 
     async def give_up(self, accounts: Collection[str]) -> None:

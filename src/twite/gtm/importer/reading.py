@@ -1,6 +1,6 @@
 """Parse the JSON of an export into parts and parameters.
 
-Errors name the place of a malformed part.
+Errors name the place of the malformed part.
 """
 
 import re
@@ -74,8 +74,8 @@ class ExportPart(msgspec.Struct, frozen=True, kw_only=True):
 class Export(msgspec.Struct, frozen=True, kw_only=True):
     """The whole export.
 
-    `parts` are by key; `about` is its container. `beside` contains other keys next to the parts,
-    `outside` other keys next to the version.
+    `parts` has the parts by key; `about` is the export's `container`. `beside` has the other keys
+    of `containerVersion`, `outside` the keys next to `containerVersion`.
     """
 
     name: str
@@ -111,7 +111,7 @@ def read_export(content: bytes) -> Export:
 
 
 def spelled(word: str) -> str:
-    """Return a word in the spelling of exports: `customEvent` in the API is CUSTOM_EVENT."""
+    """Return a word as exports spell it: the API's `customEvent` becomes CUSTOM_EVENT."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", word).upper()
 
 
@@ -187,7 +187,7 @@ def value(parameter: ExportPart) -> Value:
     """Return one parameter's value. Raises ContainerUnusable."""
     word = spelled(parameter.text("type"))
     if word == "LIST":
-        # In a list, an undefined value needs a position: it becomes an empty text.
+        # In a list, an undefined value must keep its position, so it becomes an empty text.
         items = [value(piece) for piece in parameter.pieces("list")]
         return ["" if item is UNDEFINED else item for item in items]
     if word == "MAP":
@@ -238,7 +238,7 @@ def is_set(flag: Tree) -> bool:
 
 
 def rows_in(held: dict[str, Tree], key: str) -> list[dict[str, Tree]]:
-    """Return the rows of a table among values. Raises LeftOut if the value is not a table."""
+    """Return the rows of the table with this key. Raises LeftOut if its value is not a table."""
     found = held.get(key)
     rows = found if isinstance(found, list) else [] if found in (None, "") else [found]
     if not all(isinstance(row, dict) for row in rows):

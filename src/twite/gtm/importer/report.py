@@ -1,4 +1,4 @@
-"""The report of an import: a line for every part, and the keys and parts that are not imported."""
+"""The report of an import: a line for every part, and notes on what is not imported."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
@@ -16,8 +16,8 @@ from twite.redaction.secrets import masked
 class ReportLine(msgspec.Struct, frozen=True, kw_only=True):
     """The outcome of one part.
 
-    `kind` is a word such as `tag`, `word` the export's word for its type. Lines are printed: likely
-    secrets in names and notes are removed.
+    `kind` is a word such as `tag`, `word` the export's word for the part's type. Because lines are
+    printed, likely secrets in names and notes are masked.
     """
 
     kind: str
@@ -75,8 +75,8 @@ _KINDS: Final = ("template", "client", "variable", "trigger", "tag", "transforma
 def unread(resource: str, piece: ExportPart, *, narrows: bool = False) -> list[str]:
     """Return notes on keys of a part, and of its parameters, that are not imported.
 
-    `narrows` is for parts in which any key may restrict firing: an unknown key then omits the part.
-    Raises LeftOut.
+    `narrows` is for parts in which any key may restrict firing: such a part is left out if it has
+    an unknown key. Raises LeftOut.
     """
     notes = list(_keys_of(resource, piece, narrows=narrows))
     for parameter in piece.pieces("parameter"):

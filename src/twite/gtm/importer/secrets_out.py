@@ -1,4 +1,4 @@
-"""Extract secrets from a container: likely secrets, and the constants that feed them."""
+"""Extract secrets from a container: likely secrets, and constants used in secret fields."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -48,7 +48,7 @@ class ExtractedSecrets(msgspec.Struct, frozen=True, kw_only=True):
 def without_secrets(
     container: Container, *, named: frozenset[str], place_of: Callable[[str], str]
 ) -> tuple[Container, tuple[ExtractedSecrets, ...], tuple[PlaintextSecret, ...]]:
-    """Return the container without secrets, the secrets, and the secrets too long to store.
+    """Return the container without its secrets, the secrets, and those too long to store.
 
     `place_of` returns the storage place for a name.
     """
@@ -95,7 +95,7 @@ class _SecretExtraction:
             or variable.name in self._feeding
             or (variable.type is VariableSource.CONSTANT and promises_secret(variable.name))
         )
-        # A value that is compared with a secret is a secret.
+        # A value with which a secret is compared is itself a secret.
         told_keys = any(promises_secret(name) for name in names_in(variable.input))
         texts = [("value", variable.value, is_suspect), ("default", variable.default, is_suspect)]
         for at, row in enumerate(variable.rows):
@@ -157,7 +157,7 @@ def _words_in(tree: Tree) -> Iterator[str]:
 def sealed_name(place: str, *, folder: str) -> str:
     """Return a name for the vault: readable, and unique for each place and folder.
 
-    Two containers with equal names keep their own secrets.
+    Containers whose parts have the same names therefore do not share secrets.
     """
     readable = _PLAIN.sub("-", masked(place))[:_READABLE].strip("-")
     return f"{readable}-{_digest(f'{folder}/{place}')}"

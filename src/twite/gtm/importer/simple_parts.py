@@ -47,7 +47,7 @@ from twite.gtm.template.texts import literal, number_of
 
 
 def known_or_left_out(table: Mapping[str, KnownPart], word: str) -> KnownPart:
-    """Return the table's entry for a type. Raises LeftOut for an omitted or unknown type."""
+    """Return the table's entry for a type. Raises LeftOut if it is unsupported or unknown."""
     found = known(table, word)
     if found is None:
         raise LeftOut(f"the type {word!r} is not known to Twite")
@@ -75,7 +75,7 @@ def condition(piece: ExportPart) -> Condition:
 def trigger(
     piece: ExportPart, name: str, names: Mapping[str, str], missing: Mapping[str, str]
 ) -> tuple[ContainerTrigger, list[str]]:
-    """Return the trigger. `names` are the triggers that a group may list; both are by id."""
+    """Return the trigger. `names` and `missing` name imported and omitted triggers by id."""
     word = spelled(piece.word)
     found = known_or_left_out(TRIGGERS, word)
     all_of = _group(piece, names, missing) if word == GROUP else ()
@@ -110,7 +110,8 @@ def _group(
         if id_ not in names:
             raise LeftOut(f"it lists the trigger {missing.get(id_, id_)!r}, which is left out")
         if ids.count(id_) > 1:
-            # In Google's container, such a trigger must fire as often as the group lists it.
+            # In Google's container, such a group needs the trigger to fire as often as it is
+            # listed.
             raise LeftOut(
                 f"it lists the trigger {names[id_]!r} more than once, but a trigger matches an "
                 "event at most once, so the group never fires"
@@ -186,7 +187,7 @@ def _inner(piece: ExportPart, key: str, tree: dict[str, Tree]) -> ExportPart:
 def compared(
     word: str, left: str, right: str, *, negate: bool = False, ignore_case: bool = False
 ) -> Condition:
-    """Return the condition for an operator of the export. Raises LeftOut if it is unsupported."""
+    """Return a condition with an operator of the export. Raises LeftOut if it is unsupported."""
     operator = OPERATORS.get(word)
     if operator is None:
         raise LeftOut(f"a condition uses the operator {word}, which server containers do not have")
@@ -258,7 +259,7 @@ def _table(source: VariableSource, name: str, held: dict[str, Tree], default: Tr
         input=_there(text_in(held, "input")),
         rows=rows,
         default=default,
-        # The defaults of the form, for values that were not saved. [guess]
+        # Values that were not saved get the defaults of Google's form. [guess]
         ignore_case=flag_in(held, "ignoreCase"),
         whole=flag_in(held, "fullMatch"),
         captures=flag_in(held, "replaceAfterMatch"),
@@ -276,7 +277,8 @@ def _format(piece: ExportPart) -> ValueFormat | None:
     for key, word in _INSTEAD.items():
         held = tree.get(key)
         if isinstance(held, dict):
-            # Without a value: the transformation sets undefined, which is no value here.
+            # If there is no value, the variable is set to undefined in Google's container, and to
+            # "" here.
             put = value(_inner(piece, f"formatValue.{key}", held))
             instead[word] = put if isinstance(put, str | int | float | bool) else ""
     word = spelled(str(tree.get("caseConversionType") or "NONE"))

@@ -31,7 +31,7 @@ _MILLISECONDS = re.compile(r"[0-9]{1,15}", re.ASCII)
 
 
 class ImportContext(msgspec.Struct, frozen=True, kw_only=True):
-    """The names that a tag may refer to. Triggers are by id, omitted triggers by name."""
+    """What a tag may refer to. `triggers` and `missing_triggers` (omitted: names) are by id."""
 
     variables: frozenset[str]
     triggers: Mapping[str, ContainerTrigger]
@@ -40,7 +40,7 @@ class ImportContext(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ImportedTag(msgspec.Struct, frozen=True, kw_only=True):
-    """An imported tag. `notes` describe differences, `held` is why it must not fire yet."""
+    """An imported tag. `notes` tell differences, `held` the reasons why it must not fire yet."""
 
     tag: ContainerTag
     word: str
@@ -113,11 +113,11 @@ def read_tags(
 def told_of(
     read: Mapping[str, ImportedTag], missed: Mapping[str, str], report: ImportReport
 ) -> tuple[ContainerTag, ...]:
-    """Report the tags; return them, paused if they would see or send too much.
+    """Report the tags and return them, paused if a user must first review them.
 
     `missed` maps affected tags to the transformation that was left out.
     """
-    # The setup and teardown tags of others.
+    # Tags that are the setup or teardown tag of another tag.
     beside = {
         step.tag
         for other in read.values()
@@ -164,7 +164,7 @@ def _stopped_by(
     *,
     seen: tuple[str, ...],
 ) -> str:
-    """Return the paused tag that it needs to fire; "" if there is none."""
+    """Return the paused tag without which this tag cannot fire; "" if there is none."""
     for beside in (tag.setup, tag.teardown):
         if beside is None or beside.tag in seen:
             continue
@@ -217,7 +217,7 @@ def _triggers(piece: ExportPart, here: ImportContext, notes: list[str]) -> tuple
 def _exceptions(piece: ExportPart, here: ImportContext) -> tuple[str, ...]:
     names, missing = _named(piece, "blockingTriggerId", here)
     if missing:
-        # Without the exception, the tag would fire where it must not.
+        # Without the exception, the tag would also fire when it must not.
         raise LeftOut(
             f"its exception {missing[0]!r} is left out, so the tag would also fire where the "
             "exception applies"
@@ -254,7 +254,7 @@ def _firing(piece: ExportPart) -> tuple[Firing, list[str]]:
 
 
 def _moment(piece: ExportPart, key: str) -> tuple[int | None, list[str]]:
-    """Return a time in milliseconds, and why the tag is held if it is invalid."""
+    """Return a time in milliseconds, or why the tag is held: the time is invalid."""
     held = piece.tree.get(key)
     if not holds(held):
         return None, []

@@ -104,14 +104,14 @@ class ExportTemplates:
             self._read[name] = words[0], [*notes, *_apis_of(template)]
 
     def report(self, report: ImportReport, container: Container) -> None:
-        """Report the templates, and the services that they call with the parts' fields."""
+        """Report the templates, and which Google services they call for the parts."""
         for name, (word, notes) in self._read.items():
             uses = (part for part in container.templated if part.template == name)
             calls = _calls_to_google(self.by_name[name], uses)
             report.add("template", name, word, notes=[*notes, *calls])
 
     def named_by(self, word: str, kind: TemplateKind) -> str:
-        """Return the name of a part's template, "" for a part without one. Raises LeftOut."""
+        """Return the name of a part's template, "" if the part has no template. Raises LeftOut."""
         if not word.startswith("cvt_"):
             return ""
         if word in self._broken:
@@ -143,7 +143,7 @@ def _apis_of(template: Template) -> Iterator[str]:
 
 
 def _calls_to_google(template: Template, parts: Iterable[TemplatedPart]) -> Iterator[str]:
-    """Yield a note for each service of Google that a part's fields switch on."""
+    """Yield a note for each Google service that the fields of a part enable."""
     called = [google_calls(template, part.fields, defaults=part.defaults) for part in parts]
     for name in GOOGLE_SERVICES:
         if any(name in services for services in called):

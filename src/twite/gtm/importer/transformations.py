@@ -1,7 +1,7 @@
 """Import transformations.
 
-A transformation that cannot be read completely is omitted, because the unreadable part could
-restrict its tags, its conditions, or the removed data.
+A transformation that cannot be read completely is left out: what cannot be read might change which
+tags it applies to, when it applies, or which data it removes.
 """
 
 from collections.abc import Mapping
@@ -39,7 +39,7 @@ def transformation(
         )
     words = [text_in(row, "tagType") for row in types]
     others = flag_in(held, "allTagsExcept")
-    # Left-out tags do not need it.
+    # Tags that are left out do not need the transformation.
     for_tags = tuple(tags[name] for name in named if name in tags)
     for_templates = tuple(templates[word] for word in words if word in templates)
     if (named or words) and not (for_tags or for_templates) and not others:

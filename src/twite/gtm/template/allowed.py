@@ -93,7 +93,7 @@ def _cookie_allowed(cookie: SetCookie, allowed: PermissionPolicy) -> bool:
 
 
 def _service_allowed(service: Service, allowed: PermissionPolicy) -> tuple[str, bool]:
-    """Return the permission that a call needs, and whether it is granted. Unknown calls are not."""
+    """Return the permission that a call needs, and whether it has it. Unknown calls do not."""
     first = service.arguments[0] if service.arguments else None
     match service.name, first:
         case "BigQuery.insert", {

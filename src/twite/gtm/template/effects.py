@@ -1,7 +1,7 @@
 """Effects: a template's requests, cookies, logs and responses, as values.
 
-An engine returns them; the caller performs them. Effects with an `id` are answered by that id (see
-sandbox.EffectAnswer). Milliseconds are whole numbers. All other effects need no answer.
+An engine returns them; the caller performs them. Effects with an `id` get an answer with this id
+(see sandbox.EffectAnswer). Milliseconds are whole numbers. All other effects need no answer.
 """
 
 from typing import TypeAlias
@@ -36,7 +36,7 @@ class HttpEffect(Effect, frozen=True, kw_only=True, tag="request"):
 
 
 class SetCookie(Effect, frozen=True, kw_only=True, tag="cookie"):
-    """A cookie of the response. `value` is in its header form; `domain` may be "auto"."""
+    """A cookie of the response. `value` is encoded as in the header; `domain` may be "auto"."""
 
     name: str
     value: str
@@ -81,7 +81,7 @@ class Body(Effect, frozen=True, kw_only=True, tag="body"):
 
 
 class PixelBody(Effect, frozen=True, kw_only=True, tag="pixel_body"):
-    """A response of a one-pixel GIF that is not cached, with status 200."""
+    """Respond with an uncacheable one-pixel GIF and status 200."""
 
 
 class Respond(Effect, frozen=True, kw_only=True, tag="respond"):
@@ -100,7 +100,7 @@ class MessageEffect(Effect, frozen=True, kw_only=True, tag="message"):
 
 
 class Keep(Effect, frozen=True, kw_only=True, tag="keep"):
-    """A change of the template's storage; `value` None removes the item."""
+    """Change an item in the template's storage; if `value` is None, remove it."""
 
     key: str
     value: Tree = None
@@ -115,7 +115,7 @@ class ClaimEffect(Effect, frozen=True, kw_only=True, tag="claim"):
 
 
 class RunContainer(Effect, frozen=True, kw_only=True, tag="run_container"):
-    """Run tags for an event; answered twice if both callbacks are given."""
+    """Run tags for an event. Each of the callbacks that are given gets an answer."""
 
     id: int
     event: dict[str, Tree]
@@ -126,7 +126,7 @@ class RunContainer(Effect, frozen=True, kw_only=True, tag="run_container"):
 class AfterEvent(Effect, frozen=True, kw_only=True, tag="after_event"):
     """Answer when all tags of the event have run.
 
-    `event` is the id of the event's RunContainer; 0 without one.
+    `event` is the id of the RunContainer that created the event; 0 for the run's own event.
     """
 
     id: int

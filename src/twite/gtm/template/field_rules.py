@@ -1,8 +1,8 @@
 """Validate the field values of a template by the rules of its form.
 
-Only known values of visible fields are checked, not values of variables. If Google does not
-document how a rule treats a value, the value passes: decimals for a number, and empty text unless
-it is forbidden.
+Only known values of visible fields are checked, not values of variables. A value passes if Google
+does not document how a rule treats it: decimals where a number is required, and empty text unless
+that is forbidden.
 """
 
 import re
@@ -35,7 +35,7 @@ class FieldRemark(msgspec.Struct, frozen=True):
 
 
 class _Scope(msgspec.Struct, frozen=True):
-    """The values that conditions refer to; those named in `unknown` are decided by a variable."""
+    """The values that conditions refer to. Those named in `unknown` come from variables."""
 
     values: Mapping[str, Tree]
     unknown: frozenset[str]
@@ -68,7 +68,7 @@ def _remarks(fields: tuple[Field, ...], given: Mapping[str, Tree]) -> Iterator[F
 
 def _wrong(field: Field, value: Tree, scope: _Scope) -> Iterator[str]:
     if isinstance(value, str) and any(names_in(value)):
-        return  # known only for an event
+        return  # the value is known only for an event
     if field.type == "CHECKBOX" and value is not None and not isinstance(value, bool):
         yield "must be true or false"
     if field.type in TABLES and value is not None:
@@ -148,7 +148,7 @@ def _keeps(rule: Validator, value: Tree) -> bool:
         case "REGEX" if rule.arguments and not isinstance(value, list):
             try:
                 return re.fullmatch(rule.arguments[0], text_of(value)) is not None
-            except re.error:  # an RE2 pattern that Python cannot compile
+            except re.error:  # the pattern is valid in RE2 but not in Python
                 return True
         case "STRING_LENGTH" if isinstance(value, str):
             return _is_within(len(value), rule)

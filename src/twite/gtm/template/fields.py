@@ -1,8 +1,8 @@
 """Fields of a template: its form, and the `data` object for its code.
 
-Groups and labels have no value; nested fields are flat keys. A field whose enabling conditions do
-not hold is absent from `data`; so is an empty table, and an empty text unless the template allows
-it.
+Groups and labels have no value; nested fields are top-level keys. A field whose enabling conditions
+do not hold is absent from `data`. So is an empty table, and so is an empty text unless the template
+allows that.
 """
 
 from collections.abc import Iterator, Mapping
@@ -51,8 +51,8 @@ class Validator(msgspec.Struct, frozen=True, kw_only=True):
 class Field(msgspec.Struct, frozen=True, kw_only=True):
     """One field. `columns` are the columns of a table, `fields` the nested fields.
 
-    `unset` allows an empty choice, `from_variables` a variable as the value; with `empty`, text may
-    be empty; values of a `unique` column must differ.
+    `unset` allows no choice, and `from_variables` a variable as the value. With `empty`, text may
+    be empty. The values of a `unique` column must differ.
     """
 
     type: str
@@ -79,14 +79,14 @@ def read_fields(tree: Tree) -> tuple[Field, ...]:
 
 
 def shown_text(tree: Tree) -> str:
-    """Return a text of the form: a string, or `text` of an object for translators; else ""."""
+    """Return a text of the form: a string, or the `text` of an object (for translators)."""
     if isinstance(tree, dict):
         tree = tree.get("text")
     return tree if isinstance(tree, str) else ""
 
 
 def unreadable_texts(tree: Tree) -> Iterator[str]:
-    """Return each text of the form that has another shape, as `help of NAME`."""
+    """Yield the place of each text that is neither a string nor such an object: `help of NAME`."""
     if isinstance(tree, list):
         for child in tree:
             yield from unreadable_texts(child)
@@ -118,9 +118,9 @@ def fill(
 ) -> dict[str, Tree]:
     """Return `data` for the given values, with defaults for untouched fields.
 
-    `written` has names of variables where `given` has their values: a field whose variable has no
-    value is absent, but a field with empty text is present. Names that are not fields of the
-    template are kept, because templates read such keys, too.
+    `written` has the fields before variables were replaced by their values in `given`: it tells a
+    field whose variable has no value, which is absent, from an untouched field. Names that are not
+    fields of the template are kept, because templates read such keys, too.
     """
     values = values_of(fields, given, written=written)
     seen = shown(fields, values)

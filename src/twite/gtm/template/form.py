@@ -19,14 +19,14 @@ from twite.gtm.template.fields import (
 from twite.gtm.template.template import Template
 from twite.gtm.template.texts import names_in
 
-# The services that need an account.
+# Google services that need an account.
 GOOGLE_SERVICES: Final = ("getGoogleAuth", "BigQuery", "Firestore")
 
 
 class FormRow(msgspec.Struct, frozen=True, kw_only=True):
     """A field, or a column named `TABLE[].COLUMN`. `default` is its value in a new form.
 
-    `when` is the condition to use the field; it is empty if the field is always used.
+    `when` is the condition under which the field is used, "" for always.
     """
 
     name: str
@@ -48,8 +48,8 @@ def is_switched_off(
 ) -> bool:
     """Return whether the form hides all fields about a service that it can hide.
 
-    Templates that use a service on request hide its fields until then. `service` is a word in
-    their names or labels.
+    Templates with an optional service hide its fields until the service is enabled. `service` is
+    a word in the names or labels of these fields.
     """
     word = service.lower()
     rows = form_rows(fields)
@@ -61,7 +61,7 @@ def is_switched_off(
     if not hidden:
         return False
     values = values_of(fields, given) if defaults else given
-    # A value from a variable may be either.
+    # A field set by a variable may either hide or show others.
     deciding = {row.name for row in rows if any(names_in(values.get(row.name)))}
     conditions = {name for row in rows for name in deciding if name in row.when}
     return not conditions and shown(fields, values).isdisjoint(hidden)

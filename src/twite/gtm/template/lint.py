@@ -1,8 +1,8 @@
 """Lint a template: code that Google's compiler refuses, and permissions that do not fit the code.
 
-It checks tokens, not meaning, so it only warns, and never prevents a template from running.
+It checks tokens, not meaning. Therefore it only warns, and never prevents a template from running.
 Sources: developers.google.com/tag-platform/tag-manager/templates/sandboxed-javascript and
-…/standard-library; a warning says if these pages are unclear about a point.
+…/standard-library. If these pages are unclear about a point, the warning says so.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ from twite.gtm.template.template import Template
 
 
 class LintWarning(msgspec.Struct, frozen=True):
-    """A warning. `line` is of the file, None if it has no line; `code` is stable."""
+    """A warning. `line` is the line in the file, or None; `code` never changes."""
 
     code: str
     message: str
@@ -183,7 +183,7 @@ def _declared(found: Sequence[JsToken]) -> frozenset[str]:
 
 
 def _in_brackets(found: Sequence[JsToken], at: int, *, step: int) -> set[str]:
-    """Return the tokens between a bracket and its partner, or the single token there."""
+    """Return the tokens between a bracket and its counterpart, or else the single token."""
     names: set[str] = set()
     depth = 0
     while 0 <= at < len(found):

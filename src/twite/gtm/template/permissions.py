@@ -1,10 +1,10 @@
 """Permissions of a template: read SERVER_PERMISSIONS, and build a policy to check calls.
 
-A policy's patterns are regular expressions with the same meaning in Python and JavaScript: the
-sandbox checks each call, and the caller that performs an effect checks again. A call without a
-permission is refused. A URL pattern is a prefix of the whole URL; `*` in its host matches any
-labels, in its path any text; a pattern without a path matches only the host. In names, `*` is any
-text.
+A policy's patterns are regular expressions with the same meaning in Python and JavaScript, because
+the sandbox checks each call, and the code that performs the effect checks it again. A call without
+a permission is refused. A URL pattern matches URLs that begin with it. `*` matches any labels in
+its host, and any text in its path. A pattern without a path matches all URLs of the host. In names,
+`*` matches any text.
 """
 
 import re
@@ -35,7 +35,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CookieGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Cookies that may be set: expressions, and two flags that are True, False, or None (any)."""
+    """Cookies that may be set: expressions, and two flags: True, False, or None for any."""
 
     name: str
     domain: str
@@ -47,8 +47,9 @@ class CookieGrant(msgspec.Struct, frozen=True, kw_only=True):
 class PermissionPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """All grants of a template. The tuple (".*",) allows everything; an empty tuple allows nothing.
 
-    `plain` names the permissions that have no parameters. `tables` are (project, dataset, table,
-    operation), `documents` (project, path, operation), `messages` (type, action), all expressions.
+    `plain` names the permissions that have no parameters. `tables` has (project, dataset, table,
+    operation), `documents` (project, path, operation) and `messages` (type, action); all are
+    expressions.
     """
 
     plain: tuple[str, ...] = ()
@@ -117,7 +118,7 @@ def url_expression(pattern: str) -> str:
     begin = f"{scheme.lower()}://{place}"
     if not rest:
         return begin + r"(?:[/?#].*)?"
-    # Both spellings of a whole host, `https://*.example.com/` and `…/*`, mean the same.
+    # The two ways to write a whole host, `https://*.example.com/` and `…/*`, mean the same.
     return begin + _expression(rest, ".*") + ("" if rest.endswith("*") else ".*")
 
 
@@ -235,7 +236,7 @@ def _set_cookies(given: Parameters) -> dict[str, tuple[CookieGrant, ...]]:
 
 
 def _flag(word: str) -> bool | None:
-    """Read `any`, a word that requires the flag (`secure`, `session`, `require_…`), or a ban."""
+    """Read a flag: `any`, a word that requires it (`secure`, `session`, `require_…`), or a ban."""
     if word in {"", "any"}:
         return None
     return word in {"secure", "session"} or word.startswith("require")
@@ -274,7 +275,7 @@ def _cell(row: Parameters, column: str) -> str:
 
 
 def _keys(given: Parameters) -> dict[str, tuple[str, ...]]:
-    # Exports spell the parameter both ways.
+    # Exports have both spellings of the parameter.
     return {"keys": _names(given.get("keyIds")) + _names(given.get("keys"))}
 
 

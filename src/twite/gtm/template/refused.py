@@ -1,8 +1,8 @@
 """Refuse code that no engine limit can contain, before it runs.
 
-Only a full parser knows whether a slash divides or begins a regular expression, and a string or
-comment may be hidden behind that. If this is unclear, the words are searched everywhere, even in
-strings and comments, so that code cannot pass as a comment.
+Only a full parser can tell a slash that divides from one that begins a regular expression, and a
+wrong guess could make code look like a string or a comment. If it is unclear, the forbidden words
+are searched everywhere, even in strings and comments.
 """
 
 import re
@@ -24,7 +24,7 @@ class TokenKind(StrEnum):
 
 
 class JsToken(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One token and the line it begins on, from 1."""
+    """One token, and the line on which it begins (from 1)."""
 
     sort: TokenKind
     text: str
@@ -97,8 +97,8 @@ class RefusedCode(msgspec.Struct, frozen=True, kw_only=True):
 def refused(code: str) -> RefusedCode | None:
     """Return the first forbidden piece of code.
 
-    One operation on a BigInt may take minutes. The rest of an `async` function or an `import` stays
-    in the engine's queue, where the sandbox cannot reach it, until the engine is freed.
+    One operation on a BigInt may take minutes. The rest of an `async` function, or an `import`,
+    stays in the engine's queue until the engine is freed: the sandbox cannot reach it there.
     """
     found = tuple(tokens(code))
     spans = [(1, code)] if _is_doubtful(code, found) else _sure(found)
@@ -111,7 +111,7 @@ def refused(code: str) -> RefusedCode | None:
 
 
 def _sure(found: Sequence[JsToken]) -> Iterator[tuple[int, str]]:
-    """Yield candidates with their surroundings, which tell a keyword from a name."""
+    """Yield candidates with the following token, which tells a keyword from a name."""
     for at, token in enumerate(found):
         near = "".join(token.text for token in found[max(0, at - 1) : at])
         if token.sort is TokenKind.NUMBER:
@@ -124,7 +124,7 @@ def _sure(found: Sequence[JsToken]) -> Iterator[tuple[int, str]]:
 def _is_doubtful(code: str, found: Sequence[JsToken]) -> bool:
     if "<!--" in code or "-->" in code:  # these also begin comments
         return True
-    heads: list[bool] = []  # of the open brackets: whether a statement follows them
+    heads: list[bool] = []  # for each open bracket: whether a statement follows it
     statement_follows = False
     for at, token in enumerate(found):
         before = found[at - 1] if at else None
@@ -173,7 +173,7 @@ _HEADS: Final = frozenset({"if", "while", "for", "with"})
 _BEFORE_REGEX: Final = frozenset(
     {"return", "typeof", "case", "in", "delete", "void", "throw", "new", "do", "else"}
 )
-# After these, a regular expression may begin, unless they are names.
+# After these words, a regular expression may begin, unless the words are names.
 _DOUBTFUL: Final = frozenset(
     {"of", "yield", "await", "instanceof", "extends", "break", "continue", "debugger", "default"}
 )

@@ -48,9 +48,9 @@ class InvalidResponse(Exception):
 
 
 def added(response: ClientResponse, effect: AnyEffect, *, site: str | None) -> ClientResponse:
-    """Return the response with the effect applied; other effects change nothing.
+    """Return the response with the effect applied, if it concerns the response.
 
-    `site` is the registrable domain of the requested host, None without one. Raises
+    `site` is the registrable domain of the requested host, None if it has none. Raises
     InvalidResponse.
     """
     match effect:
@@ -113,7 +113,7 @@ def _with_cookie(response: ClientResponse, cookie: SetCookie, site: str | None) 
     written = f"{cookie.name}={cookie.value}" + "".join(
         f"; {attribute}" for attribute in _attributes(cookie, site)
     )
-    # Of two cookies that a browser would store under one key, the later one wins.
+    # If a browser would store two cookies under one key, the later cookie replaces the earlier.
     kept = tuple(
         cooky for cooky in response.cookies if cookie_place(cooky) != cookie_place(written)
     )

@@ -40,10 +40,9 @@ class ContainerVersion(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     """One run. `fields` becomes `data`; `now` is in milliseconds; `seed` seeds random numbers.
 
-    `event` is None without an event, as in a client. `storage` is the template's storage,
-    `listened` the message types that other templates listen to, `extracted` the events of a
-    Measurement Protocol request, `browser_pixels` whether the client can have its browser send
-    pixels.
+    `event` is None if there is no event, as in a client. `storage` is the template's storage,
+    `listened` the message types that other templates listen to, `extracted` the events that the
+    request contains, and `browser_pixels` whether the browser can be made to load pixels.
     """
 
     fields: dict[str, Tree]
@@ -92,13 +91,14 @@ class RunResult(StrEnum):
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
     """The result of one turn. `error` is the thrown error, or the exceeded limit.
 
-    Effects before an error are kept, as in Google's sandbox; after an exceeded limit, there are
-    none.
+    Effects before an error remain valid, as in Google's sandbox. If a limit was exceeded, there are
+    no effects.
 
-    `returned` is set once: by the first turn, or by the one that settles the returned promise.
-    `waiting` contains the ids of effects that await an answer, `wake_at` the time (milliseconds) at
-    which a promise times out. `done` if neither is set. An error ends the run; `spent` is whether
-    it was an exceeded limit, so that the turn's effects are unknown.
+    `returned` is set once: by the first turn, or by the turn that settles the returned promise.
+    `waiting` contains the ids of effects that wait for an answer; `wake_at` is the time
+    (milliseconds) when a promise times out. If neither is set, the run is `done`. An error ends the
+    run; `spent` is whether the error was an exceeded limit, after which the turn's effects are
+    unknown.
     """
 
     run: int
@@ -133,8 +133,8 @@ class RunLimits(msgspec.Struct, frozen=True, kw_only=True):
 class Engine(Protocol):
     """Runs one template, one turn at a time.
 
-    Several runs may wait for their answers at once. After an exceeded limit the engine is reset:
-    the waiting runs are lost with it, and `resume` reports that as an error.
+    Several runs may wait for their answers at once. After an exceeded limit, the engine is reset.
+    The runs that were waiting are then lost: `resume` returns an error for them.
     """
 
     def start(self, call: Call) -> Turn:
@@ -144,4 +144,4 @@ class Engine(Protocol):
         """Continue a run with answers, or after a timer."""
 
     def end(self, run: int) -> None:
-        """Drop a run that will not be resumed."""
+        """Forget a run that will not be resumed."""

@@ -46,10 +46,11 @@ class TagResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ResponseSite(msgspec.Struct, frozen=True, kw_only=True):
-    """The site for cookies of a response.
+    """The site on which a response may set cookies.
 
-    `host` is the gateway's name for the browser, `site` its registrable domain, or None. `reserved`
-    are cookie names that tags cannot use. Without `keeps`, no cookie is set.
+    `host` is the host name by which the browser reached the gateway, `site` its registrable domain,
+    or None. `reserved` has cookie names that tags cannot use. Unless `keeps` is set, tags set no
+    cookies.
     """
 
     host: str = ""
@@ -65,7 +66,7 @@ def can_respond(policy: PermissionPolicy) -> bool:
 
 
 def response_of(tag: str, effects: Iterable[AnyEffect]) -> TagResponse:
-    """Select the effects that concern the response."""
+    """Return the effects that concern the response."""
     cookies: list[SetCookie] = []
     headers: list[Header] = []
     pixels: list[str] = []
@@ -88,9 +89,9 @@ def joined(
     site: ResponseSite,
     log_message: Callable[[str, str], None],
 ) -> ClientResponse:
-    """Return the headers and cookies of all tags; among duplicates, the later one is used.
+    """Return the headers and cookies of all tags; of duplicates, the last is used.
 
-    `log_message` receives a tag, and why part of its response was omitted.
+    `log_message` gets the name of a tag, and why part of its response was left out.
     """
     whole = ClientResponse()
     for response in responses:

@@ -1,7 +1,7 @@
 """Parse a `.tpl` file, and its own tests.
 
-A file consists of sections, each after a line `___NAME___`, in any order; most are optional. Text
-inside the JSON sections is escaped as in JavaScript, which JSON decodes.
+A file consists of sections in any order, each after a line `___NAME___`; most sections are
+optional. The texts in the JSON sections are escaped as in JavaScript, which JSON decodes.
 """
 
 import re
@@ -41,7 +41,7 @@ class TemplatePart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TemplateWarning(msgspec.Struct, frozen=True, kw_only=True):
-    """A deviation from Google's file format that does not affect a run. `line` is its line."""
+    """A deviation from Google's file format, on `line`, that does not affect runs."""
 
     message: str
     line: int
@@ -104,7 +104,7 @@ def split(text: str) -> Mapping[str, TemplatePart]:
 
 
 def refuse_web(parts: Mapping[str, TemplatePart]) -> None:
-    """Raise TemplateUnusable for a template that is made for browsers."""
+    """Raise TemplateUnusable if the template is made for browsers."""
     for name in ("SANDBOXED_JS_FOR_WEB_TEMPLATE", "WEB_PERMISSIONS"):
         if name in parts:
             raise _is_web(name, parts[name].line - 1, _called(parts))
@@ -201,7 +201,7 @@ def _warnings(parts: Mapping[str, TemplatePart]) -> Iterator[TemplateWarning]:
             yield TemplateWarning(message=message, line=part.line)
 
 
-_TERMS: Final = "TERMS_OF_SERVICE"  # irrelevant, and occurs twice in some templates
+_TERMS: Final = "TERMS_OF_SERVICE"  # has no effect, and occurs twice in some templates
 _LAST_COMMA: Final = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[]}])')
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
 _CONTROL: Final = re.compile(r"[\x00-\x1f]")
@@ -220,9 +220,9 @@ class Scenarios(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """A failed assertion, with the nearest lines of setup, scenario and template.
+    """A failed assertion, with the innermost line of the setup, the scenario and the template.
 
-    Line numbers count from 1 in their text; None if the text has no such call.
+    Lines count from 1 in each of these texts. A line is None if no call is in that text.
     """
 
     message: str

@@ -42,7 +42,7 @@ def number_of(value: Value) -> float:
         return 0.0
     if text.removeprefix("-").removeprefix("+") == "Infinity":
         return -math.inf if text.startswith("-") else math.inf
-    # Python's own spellings (inf, nan, 1_000) are not numbers in JavaScript.
+    # JavaScript does not accept some numbers that Python accepts (inf, nan, 1_000).
     return _as_float(text) if set(text) <= _OF_NUMBERS else math.nan
 
 
@@ -79,7 +79,7 @@ LONGEST: Final = 1024 * 1024  # characters: texts that contain each other twice 
 
 
 class TooLong(Exception):
-    """A text exceeded the limit. Callers in this module catch it."""
+    """A text exceeded the limit."""
 
 
 def names_in(tree: Tree) -> Iterator[str]:
