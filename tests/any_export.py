@@ -182,7 +182,7 @@ class AnyExport:
 
 
 def any_secret(randomness: random.Random) -> tuple[str, str]:
-    """Return a text that contains a secret, and the secret."""
+    """Return a text that contains a secret, and that secret."""
 
     def drawn(signs, length):
         return "".join(randomness.choices(signs, k=length))

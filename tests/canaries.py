@@ -1,4 +1,4 @@
-"""One person and two keys in every spelling that must be removed, and values that must stay."""
+"""A person and two keys in every spelling that must be removed, and values that must stay."""
 
 import base64
 from urllib.parse import quote
@@ -82,7 +82,7 @@ NEEDLES = tuple(
 
 
 def found_in(kept: bytes) -> list[str]:
-    """Return the parts of the person that it contains."""
+    """Return the parts of the person's data that these bytes contain."""
     low = kept.lower()
     return [needle.decode() for needle in NEEDLES if needle in low]
 
@@ -113,7 +113,7 @@ NAME_FIELDS = (
     "checkout[shipping_address][first_name]",
 )  # fmt: skip
 
-# As forms and shops list fields: the name tells what the value is.
+# Fields as forms and shops list them: the name says what the value is.
 ROWS = (
     {"name": "Telefon", "value": "02079460016"},
     {"name": "Vorname", "value": NAME},
@@ -125,7 +125,7 @@ ROWS = (
     {"name": "landline", "value": {"string_value": "02079460016"}, "type": "text"},
     {"question": "Your phone", "answers": ["02079460016"]},
 )
-# The same forms, but about things.
+# Fields of the same structure, but about things.
 HARMLESS_ROWS = (
     {"name": "Color", "value": "Red"}, {"item_name": "Telefon", "value": 499},
     {"name": "Phone", "value": "499", "price": 499, "sku": "P-1"},

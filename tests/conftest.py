@@ -41,7 +41,7 @@ def pytest_collection() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With TWITE_SHUFFLE=seed, the order is random: a test that depends on another one fails."""
+    """With TWITE_SHUFFLE=seed, the order is random, so that tests that depend on others fail."""
     if SHUFFLE:
         random.Random(SHUFFLE).shuffle(items)
 

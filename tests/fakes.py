@@ -65,7 +65,7 @@ class MovingClock:
 
 
 async def settled(turns: int = 12) -> None:
-    """Run the event loop until every task waits for the clock, for a limited number of turns."""
+    """Run the event loop until every task waits for the clock, or for a limited number of turns."""
     ready = getattr(asyncio.get_running_loop(), "_ready", None)
     for _ in range(turns):
         await asyncio.sleep(0)
@@ -247,7 +247,7 @@ class PlainPasswords:
 class HeldPasswords(PlainPasswords):
     """Blocks calls of `verify` or `hash` until the test releases them.
 
-    A test can then act while a slow hash would run.
+    A test can thus act at a moment when a slow hash would be running.
     """
 
     def __init__(self) -> None:

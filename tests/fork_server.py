@@ -28,7 +28,8 @@ from typing import Any
 
 _MESSAGE_BYTES = 1 << 20
 # Read once, before or while modules are imported. A process with a different value from the fork
-# server's must be started separately. One without a value does not: no test is about its absence.
+# server's must be started separately. A process without a value need not be: no test is about a
+# missing value.
 _READ_AT_START = ("LD_PRELOAD", "SSL_CERT_FILE")
 _SERVERS = {name: os.environ.get(name) for name in _READ_AT_START}
 # Waiting times of a gateway's senders, in milliseconds. Tests on a virtual clock cover the
@@ -37,7 +38,8 @@ _SHORT_WAITS = {
     ("twite.domain.delivery", "FIRST_CEILING"): 200,
     ("twite.gateway.delivery.sweeper", "LONGEST_REST"): 200,
     ("twite.gateway.delivery.worker", "IDLE"): 100,
-    # Longer than the processes that a trial kills: only what crashes a sender must be suspected.
+    # Longer than the processes that a trial kills live: only what crashes a sender may become a
+    # suspect.
     ("twite.gateway.delivery.worker", "SETTLED_IN"): 1_000,
 }
 _SIGNATURE = inspect.signature(subprocess.Popen._execute_child)  # noqa: SLF001 - no public hook
@@ -105,7 +107,7 @@ _PIPES = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
 
 
 def _run(command: list[str], **options: Any) -> subprocess.CompletedProcess[Any]:
-    """Do what `subprocess.run` does with `capture_output`, `input`, `timeout` and `check`."""
+    """Do what `subprocess.run` does, with `capture_output`, `input`, `timeout` and `check`."""
     given = options.pop("input", None)
     timeout = options.pop("timeout", None)
     check = options.pop("check", False)
@@ -183,7 +185,7 @@ def _import_everything() -> None:
             importlib.import_module(module.name)
     # Typer imports it, and pydantic with it, when it reads the first option.
     importlib.import_module("typer._adapters")
-    # Cached, like the modules: the first store of each process would run all migrations.
+    # Cached, like the modules; otherwise the first store of each process would run all migrations.
     sys.modules["twite.stores.sqlite.engine.schema"].newest_schema()
     gc.freeze()
 

@@ -1,7 +1,7 @@
 """Run a command through the tests' fork server, as if this process were the command.
 
-The arguments are the name of the server's socket, the module, and the command's arguments. With
-`python -IS`, it starts in a fraction of the time that `python -m twite` takes.
+The arguments are the name of the server's socket, the module, and the command's arguments. Run with
+`python -IS`, this file starts in a fraction of the time that `python -m twite` takes.
 """
 
 import json

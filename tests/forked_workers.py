@@ -1,8 +1,9 @@
 """Run the tests in forked workers: `--forks=N`.
 
 The tests are collected once. Each worker is a fork of that process, and gets a file at a time: the
-next one of its folder, then of a folder that no worker has, then of another worker's folder. Most
-folders thus start their servers once, and no worker is left with a long rest.
+next one of its folder, then one of a folder that no worker has, then one of another worker's
+folder. Most folders thus start their servers only once, and no worker has much left when the others
+are done.
 """
 
 import atexit
@@ -16,7 +17,7 @@ from typing import Any
 
 import pytest
 
-# The costliest folders first: what remains at the end are short files.
+# The costliest folders come first, so that only short files are left at the end.
 COSTLY_FIRST = ("trials", "journeys", "stores", "browser", "console", "gateway", "engines", "http")
 _ASKS, _STARTS, _ENDS = range(3)
 
@@ -43,7 +44,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
 
 
 class Files:
-    """The files that no worker has yet, as (folder, places of its tests in the list of all)."""
+    """The files not yet given to a worker: (folder, positions of its tests in the list of all)."""
 
     def __init__(self, names: Sequence[str]) -> None:
         files = groupby(enumerate(names), key=lambda test: test[1].partition("::")[0])
@@ -171,7 +172,7 @@ def _work(session: pytest.Session, pipe: Connection) -> None:
     """Be a worker."""
     config, manager = session.config, session.config.pluginmanager
     manager.unregister(name="terminalreporter")
-    # The parent's captured output is in a file whose place all forks would share.
+    # The parent captures output in a file; all forks would share its file position.
     capture = manager.getplugin("capturemanager")
     capture.stop_global_capturing()
     capture.start_global_capturing()
@@ -192,7 +193,7 @@ def _run_all(session: pytest.Session, pipe: Connection, reports: _Reports) -> No
     while at is not None:
         following = next(tests, None)
         pipe.send((_STARTS, at))
-        # The parent has closed its end, or says nothing unasked.
+        # Anything to read means that the parent has closed its end: it sends nothing unasked.
         stops = pipe.poll()
         after = None if following is None or stops else session.items[following]
         session.config.hook.pytest_runtest_protocol(item=session.items[at], nextitem=after)

@@ -1,6 +1,6 @@
 """A local fake of Google: tokens, BigQuery, Firestore, and any other request.
 
-It has its own checks, and verifies signatures with a different library from Twite's.
+It makes its own checks, and verifies signatures with a different library than Twite's.
 """
 
 import base64
@@ -54,7 +54,7 @@ def key_file(**said: Any) -> str:
 
 @cache
 def _key() -> rsa.RSAPrivateKey:
-    """Return the key of this run. It is short: reading one of the usual size costs 46 ms."""
+    """Return the key of this run. The key is short: reading one of the usual size takes 46 ms."""
     return rsa.generate_private_key(public_exponent=65_537, key_size=1_024)  # noqa: S505 - see above
 
 

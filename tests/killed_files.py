@@ -3,7 +3,7 @@
 import shutil
 
 # Checkpoints go on while the files are copied. The epoch file records the progress of the database,
-# and checkpoints move log pages into the database: in this order, no copied file is ahead of the
+# and checkpoints move log pages into the database: copied in this order, no file is ahead of the
 # next.
 KILLED_FILES = (".epoch", "-wal", "")
 

@@ -14,7 +14,7 @@ class MakesEngine(Protocol):
 
 
 class LocalEngines:
-    """Makes local processes; see twite.gateway.ports.engines.EngineProcesses."""
+    """Creates local processes; see twite.gateway.ports.engines.EngineProcesses."""
 
     def __init__(self, make: MakesEngine) -> None:
         self._make = make

@@ -6,7 +6,7 @@ each mutant runs in a fork, which stops at the first failure. `mutants.toml` nam
 module (`only` selects some, like -k of pytest), and the survivors that change nothing for a caller,
 each with a reason. A mutant that takes ten times the CPU time of the unchanged module, or never
 ends, counts as detected. The run also fails if a listed survivor no longer survives, or if `only`
-selects none of a file's tests.
+selects no test of a file.
 """
 
 import ast
@@ -139,7 +139,8 @@ class Mutator:
                 if not passed:
                     raise pytest.UsageError(f"the tests of {self.module} fail as it is")
                 cpu = 3 + int(10 * used)
-                # Ends mutants that loop. Other work may slow the machine down, so it is long.
+                # Ends mutants that loop. The time is long, because other work may slow the machine
+                # down.
                 waited = 20 + 30 * (time.monotonic() - began)
             self.many += code is not None
             if code is not None and passed:

@@ -177,7 +177,7 @@ def _header(kind: str) -> Json:
 
 
 def _with_content(written: Json) -> Json:
-    """Return a body or a response with the abbreviation `json` expanded."""
+    """Return a body or a response with its abbreviated `json` entry expanded."""
     if "json" not in written:
         return written
     rest = {name: value for name, value in written.items() if name not in {"json", "example"}}

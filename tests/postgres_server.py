@@ -27,7 +27,7 @@ SETTINGS = {
     "log_checkpoints": "off",
     "deadlock_timeout": "200ms",
 }
-# A cluster that has never been started, by the programs that created it.
+# Clusters that have never been started, by the programs that created them.
 _KEPT: dict[Path, Path] = {}
 SYSTEM = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 
@@ -88,7 +88,7 @@ class PostgresServer:
         self.start()
 
     def _initialize(self, data: str) -> None:
-        """Create a new cluster. The first one is kept: copying it costs a tenth of an `initdb`."""
+        """Create a new cluster. The first one is kept, as a copy costs a tenth of an `initdb`."""
         kept = _KEPT.get(self._programs)
         if kept is None:
             self.run("initdb", "-D", data, "-U", "twite", "-A", "trust", "-E", "UTF8")
@@ -107,7 +107,7 @@ class PostgresServer:
                 raise RuntimeError(f"cannot copy {cluster}")
 
     def give(self, *files: Path) -> None:
-        """Make the user of the server's processes the owner of files."""
+        """Make the user that runs the server the owner of files."""
         if self._user:
             for file in files:
                 os.chown(file, self._user["user"], self._user["group"])  # type: ignore[arg-type]
@@ -172,7 +172,7 @@ class PostgresServer:
                 continue  # it has ended
             fields = text.split()
             if self._process.pid in {int(number.split()[0]), int(fields[1])}:
-                # Of the process and its ended children.
+                # These fields count the process and its ended children.
                 ticks += sum(map(int, fields[11:15]))
         return ticks / os.sysconf("SC_CLK_TCK")
 

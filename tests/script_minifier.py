@@ -74,7 +74,7 @@ def shortened(text: str) -> str:
 
 
 def inlined(text: str) -> str:
-    """Inline constants in capitals: numbers, and values used once."""
+    """Inline constants named in capitals: numbers, and values that are used once."""
     for declaration, name, value in _CONSTANT.findall(text):
         rest = text.replace(declaration, "")
         uses = re.compile(rf"\b{name}\b")
@@ -87,7 +87,7 @@ def tightened(text: str) -> str:
     """Remove redundant syntax, and use shorter spellings.
 
     `text` never assigns to a constant, and has no empty statement; each ends with a semicolon or a
-    block. A single kind of quotation mark compresses best: the one in the settings.
+    block. Using only one kind of quotation mark compresses best: the one that the settings use.
     """
 
     def shorter(match: re.Match[str]) -> str:

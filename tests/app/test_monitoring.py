@@ -1,4 +1,4 @@
-"""The leader of the gateways on one store opens all alerts, and a new leader continues."""
+"""Of the gateways on one store, only the leader opens alerts; a new leader carries on."""
 
 import msgspec
 import pytest

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-# Half of the CPU time of startup went into these.
+# Importing these used to take half of the CPU time of startup.
 LATE = (
     "aiohttp", "argon2", "cryptography", "jinja2", "oauthlib", "phonenumbers", "pydantic", "rich",
     "statistics", "tomlkit", "typer", "yaml", "yarl",

@@ -205,7 +205,7 @@ def test_killed_gateway_is_not_taken_for_a_running_one(tmp_path):
 
 
 def test_unwritable_files_do_not_stop_the_gateway(tmp_path):
-    """The settings of a container are often in a read-only folder."""
+    """A container often has its settings in a read-only folder."""
     (tmp_path / "twite.toml").write_text('[store]\nurl = "postgresql://twite@db/twite"\n')
     settings = load(tmp_path / "twite.toml", {})
     for file in (settings.store.gateway_file, settings.store.alerted_file):

@@ -16,7 +16,7 @@ TCF = """
     hear.forEach((f) => f(Object.assign(said, {purpose: {consents}}), true));
   }
 """
-# The same for the Global Privacy Platform, by section.
+# Another one, for the Global Privacy Platform, with signals by section.
 GPP = """
   var listeners = [], ping = {gppString: 'DBAA', applicableSections: [], parsedSections: {}};
   ping.signalStatus = 'not ready';
@@ -36,7 +36,7 @@ US_OF_OLD = """
   say('ready', 6, 'DBABTA~1YYN',
     {uspv1: {Version: 1, Notice: 'Y', OptOutSale: 'Y', LspaCovered: 'N'}})
 """
-# As @iabgpp/cmpapi 3.2.0 writes them, with these purposes.
+# Strings as @iabgpp/cmpapi 3.2.0 writes them, with these purposes.
 EUROPE = {
     "none": "DBABMA~CQuSqEAQuSqEAAfAAAENB4FgAAAAAAAAAAAAAAAAAAAA.IAAA.YAAAAAAAAAAA",
     "1": "DBABMA~CQuSqEAQuSqEAAfAAAENB4FgAIAAAAAAAAAAAAAAAAAA.IAAA.YAAAAAAAAAAA",

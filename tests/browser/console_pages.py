@@ -17,7 +17,7 @@ from console_stage import PASSWORD, SETTINGS, ConsoleStage
 
 KEY: Final = "a-source-key-of-some-length"
 PIXEL: Final = "o8z6j"
-# Values for the parameters of paths.
+# Values for path parameters.
 PARTS: Final[Mapping[str, str]] = {
     "name": "vic",
     "pixel": PIXEL,

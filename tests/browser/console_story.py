@@ -1,4 +1,4 @@
-"""A day at a shop that gives every page about conversions some content."""
+"""A day at a shop that puts some content on every page about conversions."""
 
 import asyncio
 import hashlib

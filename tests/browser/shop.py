@@ -131,14 +131,14 @@ class ShopSite:
         return X_STUB % self.pixel_url
 
     def counted(self, conversion_id: str, event: str = "o8z6k") -> dict[str, int]:
-        """How often X got it by API and by pixel, and how often it counted it."""
+        """How often X received the conversion by API and by pixel, and how often it counted it."""
         pixels = self.emulator.counted(ids=True)["pixels"]
         found = pixels.get("o8z6j", {}).get("events", {}).get(event, {}).get("ids", {})
         tally = found.get(conversion_id, {"api": 0, "pixel": 0, "counted": 0})
         return {name: tally[name] for name in ("api", "pixel", "counted")}
 
     def sent(self) -> list[dict[str, object]]:
-        """The conversions that X had by API, in order."""
+        """The conversions that X received by API, in order."""
         entries = self.emulator.received(bodies=True)["entries"]
         return [load for entry in entries for load in json.loads(entry["body"])["conversions"]]
 

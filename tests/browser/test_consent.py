@@ -58,7 +58,7 @@ async def test_waiting_conversions_are_sent_after_consent(visitor, site):
     assert cookies["_twite"].endswith(TWCLID)
 
 
-# How each is granted after the page has loaded, and the signals that the gateway gets.
+# How each kind of consent is granted after page load, and the signals that the gateway gets.
 WAYS = {
     "the page says it": (
         "",

@@ -46,7 +46,7 @@ async def test_withdrawn_consent_deletes_everything(visitor, site, way):
 
     kept = await visitor.does("Object.keys(localStorage)")
     assert (kept, await visitor.cookies()) == ([], {})
-    # The gateway is told, to delete cookies that scripts cannot see.
+    # The gateway is told, so that it deletes the cookies that scripts cannot see.
     assert ["conversions" in said for said in visitor.beacons()] == [False]
 
 

@@ -92,7 +92,7 @@ async def test_axe_finds_no_serious_issue(browser, stage, signed_in, size, schem
     context, page = await opened(browser, signed_in, size, scheme, bypass_csp=True)
     await context.add_init_script(path=AXE)
 
-    # The short form tests half of the pages in one variant, and the rest in the other.
+    # The short form tests half of the pages in one variant and the other half in the other.
     first, step = (0, 1) if LONG else (LOOKS.index((size, scheme)), len(LOOKS))
     found = {}
     for path in pages_of(stage)[first::step]:

@@ -46,7 +46,7 @@ async def test_demo_order_is_counted_once_and_shown(browser, cast):
 
 
 def counted(cast: DemoProcesses) -> dict[str, int]:
-    """How often X got the order by API and by pixel, and how often it counted the order."""
+    """How often X received the order by API and by pixel, and how often X counted it."""
     events = cast.x.counted(ids=True)["pixels"].get("o8z6j", {}).get("events", {})
     tally = events.get("o8z6k", {}).get("ids", {}).get("shop-0001", {})
     return {name: tally.get(name, 0) for name in ("api", "pixel", "counted")}

@@ -71,7 +71,7 @@ async def test_purchase_offline_then_online_is_counted_once(visitor, site):
     await visitor.context.set_offline(False)
     await until(lambda: site.counted("order-away")["api"] == 1)
 
-    # X's script must store its own offline calls; it gets the id all the same.
+    # X's script was called with the id, too, but saving calls made while offline is up to X.
     assert site.counted("order-away")["counted"] == 1
     assert (await visitor.sends())[-1]["twin"] == "loaded"
 
@@ -168,7 +168,7 @@ async def test_pixel_loaded_after_the_tab_was_hidden_is_called(visitor, site):
     await visitor.idles()
     await visitor.does(
         f"{bought('order-hidden')};"
-        # After hashing; X's script loads when everything has been sent.
+        # The page hides after hashing is done; X's script loads after everything has been sent.
         f" setTimeout(() => {{ {hide} }}, 300); setTimeout(() => {{ {site.x_stub()} }}, 700)"
     )
     await until(lambda: site.counted("order-hidden") == ONCE)

@@ -19,7 +19,7 @@ def page(site):
 
 
 async def test_offline_purchase_is_sent_when_online(visitor, page):
-    # So late that only the `online` event can be the reason.
+    # The next retry is so late that only the `online` event can cause the request.
     await visitor.context.add_init_script("Math.random = () => 1000")
 
     await visitor.goes_to("/")
@@ -32,7 +32,7 @@ async def test_offline_purchase_is_sent_when_online(visitor, page):
 
 
 async def test_offline_failures_do_not_delay_sending_when_online(visitor, page):
-    # The script waits as long as it can each time.
+    # Make each wait between retries as long as possible.
     await visitor.context.add_init_script("Math.random = () => 1")
     # The browser reports `online` at once, which is too early for this test.
     await visitor.context.add_init_script(
@@ -89,7 +89,7 @@ async def test_offline_purchase_is_sent_from_the_next_page(visitor, page):
 
 
 def answering(page, *answers, only=""):
-    """Answer instead of the gateway with a response that pages may read; then pass requests on."""
+    """Give these answers instead of the gateway's, readable by pages; then pass requests on."""
     left = list(answers)
     allowed = {
         "access-control-allow-origin": page.shop.origin,
@@ -107,7 +107,7 @@ def answering(page, *answers, only=""):
     return stand
 
 
-# A failing gateway, one that is restarting, a firewall, a captive portal.
+# Answers of a failing gateway, a restarting one, a firewall and a captive portal.
 NOBODYS = [(status, {}) for status in (503, 429, 404, 403, 413, 400, 405, 502, 200, 204)]
 
 
@@ -199,7 +199,7 @@ async def test_tab_closed_at_once_sends_its_conversion(visitor, page):
 
 
 class SlowLine:
-    """Delays each message; records the highest number at once."""
+    """Delays each message; records the maximum number of concurrent messages."""
 
     def __init__(self) -> None:
         self.now = 0
@@ -225,7 +225,7 @@ async def test_only_one_of_two_tabs_sends_at_a_time(visitor, page):
     await visitor.context.set_offline(False)
     await until(lambda: page.counted("order-tabs") == BY_API)
     await visitor.settles()
-    # A tab that waits for its turn gets it now.
+    # Let a tab that still waits for the lock get it now.
     await other.evaluate("navigator.locks.request('twite', () => {})")
 
     # On a busy machine, the other tab may not know yet what has left the queue, and sends a

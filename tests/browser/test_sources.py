@@ -44,7 +44,7 @@ async def test_sources_of_a_shared_origin_send_separately(visitor, page):
     for path, count in (("/other", 1), ("/", 2)):
         await visitor.goes_to(path)
         await visitor.idles()
-        # The same order counts for another source, but not again for a source that had it.
+        # The same order counts for another source, but only once for each source.
         await visitor.does(bought("order-shared"))
         await visitor.sends(count)
         await visitor.page.wait_for_load_state("networkidle")

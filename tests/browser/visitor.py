@@ -26,7 +26,8 @@ FLAGS = [
     "--disable-quic",
     # Otherwise the browser reports that it is automated.
     "--disable-blink-features=AutomationControlled",
-    # By a flag, because requests of a page that is being left ignore other settings.
+    # Set by a flag, because requests that a page sends while it is being left ignore other
+    # settings.
     f"--user-agent={AGENT}",
 ]
 TWCLID = "2-3k9x0abcd1efgh2ijkl3mnop4q"
@@ -34,7 +35,7 @@ SHOPPER = ("shopper@", "shopper%40")
 
 
 def bought(order: str) -> str:
-    """The call of a thank-you page, which also serves as an expression."""
+    """Return the script call of a thank-you page, which is also a valid expression."""
     return f"""twite('purchase', {{order_id: '{order}', value: 49.9, currency: 'EUR',
       email: ' Shopper@Example.com ', phone: '020 7946 0958',
       contents: [{{id: 'SKU-1', name: 'Mug', price: 24.95, quantity: 2, group: 'mugs',
@@ -142,7 +143,7 @@ class Visitor:
         )
 
     async def waits_for_a_failure(self) -> None:
-        """Wait until a request has failed and its response can no longer arrive."""
+        """Wait until a request has failed and no response to it can arrive any more."""
         await self.page.wait_for_function(
             "() => Object.keys(localStorage).some((key) => /^twite:/.test(key) &&"
             " JSON.parse(localStorage[key]).tries)"
@@ -150,7 +151,7 @@ class Visitor:
         await asyncio.sleep(0.05)
 
     async def sends(self, count: int = 1) -> list[dict[str, object]]:
-        """Wait until this number of conversions have left the browser, and return all of them."""
+        """Wait until the browser has sent this many conversions, and return all it has sent."""
         await until(lambda: len(self.conversions()) >= count)
         return self.conversions()
 
@@ -228,7 +229,7 @@ async def _forget(page: Page, origins: set[str]) -> None:
 
 
 async def close(context: BrowserContext) -> None:
-    # A busy browser may never answer; its end also closes the context.
+    # A busy browser may never answer; ending the browser closes the context, too.
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(context.close(), 30)
 

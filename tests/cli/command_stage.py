@@ -31,7 +31,7 @@ key = "env:TWITE_SHOP_KEY"
 pixel = "o8z6j"
 """
 KEY = "a-key-that-nobody-will-guess"
-# Commands under test do not get the machine's environment.
+# Commands under test do not inherit the machine's environment variables.
 ENVIRONMENT = {
     "PATH": os.environ["PATH"],
     "PYTHONPATH": os.pathsep.join(sys.path),
@@ -60,7 +60,7 @@ def twite(*arguments: str, environ: dict[str, str] | None = None) -> tuple[int, 
 
 
 def store_in(folder: Path) -> None:
-    """Make a store: order-1 is delivered, order-2 dead, order-3 held, order-4 waits."""
+    """Make a store where order-1 is delivered, order-2 dead, order-3 held, and order-4 queued."""
     for name, content in _files_of_store().items():
         (folder / name).write_bytes(content)
 

@@ -54,7 +54,7 @@ def test_forecast_is_json(command, shop):
     _, out, _ = command("accounting", "--config", str(shop), "--json")
 
     [expected] = json.loads(out)["forecast"]
-    # The delay depends on the day of the run.
+    # These fields depend on the date on which the test runs.
     late = {"rate_per_hour", "drained_at", "late", "misses", "next_deadline_at"}
     assert {name: expected[name] for name in expected.keys() - late} == {
         "pixel": "o8z6j",
@@ -88,7 +88,7 @@ def test_accounting_needs_no_credentials(command, shop, monkeypatch):
 
 
 def _lose_what_was_delivered(path):
-    """Damage the counts as a bug might."""
+    """Corrupt the counts, as a bug might."""
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE account SET delivered = delivered - 1")
     connection.close()

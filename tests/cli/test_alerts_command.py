@@ -32,7 +32,7 @@ OVER = Alert(
 
 
 class Chat(BaseHTTPRequestHandler):
-    """Records a message, and accepts it or not as its server is set."""
+    """Records each message, and accepts or refuses it, depending on a setting of its server."""
 
     def do_POST(self):
         self.server.bodies.append(self.rfile.read(int(self.headers["content-length"])))

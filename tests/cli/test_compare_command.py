@@ -271,7 +271,7 @@ persons = "sealed"
 
 @pytest.fixture
 def compare_at_endpoints(command, container, tmp_path):
-    """Run it for one case: one source requires consent, the other does not."""
+    """Return a function that runs `compare` with two sources; only one requires consent."""
     path = tmp_path / "doors.toml"
     path.write_text(SOURCES)
 

@@ -89,7 +89,7 @@ DOUBT = (
 
 @pytest.fixture
 def late(shop):
-    """The shop, with attempts sixty hours ago."""
+    """The shop, with all attempts moved to sixty hours ago."""
     long_ago = time.time_ns() // 1_000_000 - 60 * HOUR
     with closing(sqlite3.connect(shop.parent / "twite.db")) as store:
         store.execute("UPDATE attempt SET at = ?", (long_ago,))
@@ -245,7 +245,7 @@ def test_printable_text_is_shown_unchanged():
 
 @pytest.fixture
 def twice(shop):
-    """The shop, with a later copy of its dead letter that an earlier version accepted as new."""
+    """The shop, with a later copy of its dead letter, accepted as new by an earlier version."""
     path = str(shop.parent / "twite.db")
     with closing(sqlite3.connect(path)) as store, store:
         store.executescript("DELETE FROM fresh_key; DELETE FROM dedup")

@@ -1,4 +1,4 @@
-"""`twite demo` as a process: it ends by itself, or stays for the console."""
+"""`twite demo` as a process: it exits by itself, or keeps running for the console."""
 
 import re
 import signal
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.journey
 
 @pytest.fixture
 def orders(tmp_path):
-    """The example's first rows, enough for everything that the demo does."""
+    """The first rows of the example file, enough for everything that the demo does."""
     with ORDERS.open(encoding="utf-8-sig") as whole:
         path = tmp_path / "orders.csv"
         path.write_text("".join(islice(whole, 320)), encoding="utf-8")

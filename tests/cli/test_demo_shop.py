@@ -16,7 +16,7 @@ OVERLAP = {"since": "2026-11-25", "both": 3, "two_ids": 1, "by": [], "advice": {
 
 
 class FakeGateway(BaseHTTPRequestHandler):
-    """Records requests, and returns a deduplication report."""
+    """Records POST requests; answers with a deduplication report."""
 
     told: list
 

@@ -29,7 +29,7 @@ def keyed(shop, monkeypatch):
 
 
 def changed(folder, change):
-    """Return the export with a change."""
+    """Return the export with one change."""
     tree = json.loads(SHOP.read_text())
     change(tree["containerVersion"])
     path = folder / "changed.json"

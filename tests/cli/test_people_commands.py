@@ -62,7 +62,7 @@ def audited(tmp_path, store_of_three):
 
 
 def add_apart(config, name):
-    """Add an admin by a process of its own, with a real standard input."""
+    """Add an admin in a separate process, with a real standard input."""
     done = fork_server.run(
         [
             *(sys.executable, "-m", "twite", "user", "add", name, "--password-stdin"),

@@ -30,7 +30,7 @@ def answer(status=202, retry_after=0.0, **said):
 
 
 class Stage:
-    """A gateway with scripted answers, and a clock that advances with each wait."""
+    """A gateway with scripted answers, and a clock that advances when the code waits."""
 
     def __init__(self, *answers, patience=600.0):
         self.answers = list(answers)

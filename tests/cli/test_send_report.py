@@ -56,7 +56,7 @@ def test_unconfirmed_report_lines_are_truncated(path):
     report.write([verdict(2)])
     report.close()
     with path.open("ab") as file:
-        # Longer than its replacement.
+        # This text is longer than what replaces it.
         file.write(b"3,o-3,accepted,,,\r\n4,o-4,accepted,,,\r\n5,o-5,acc")
 
     again = SendReport(path, earlier_run(path, size=10, sha256="ab"))

@@ -1,4 +1,4 @@
-"""`twite tag list`: facts about public templates, and whether a file is one of them."""
+"""`twite tag list`: the known public templates, and whether a file is one of them."""
 
 import hashlib
 import json

@@ -6,7 +6,7 @@ from written import GOOD, read
 
 
 def policy(tmp_path, *lines):
-    # The only source is at the end of the file.
+    # The file ends with its only source, so the policy belongs to that source.
     return read(tmp_path, GOOD + "\n[source.consent_policy]\n" + "\n".join(lines))
 
 

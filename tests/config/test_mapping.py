@@ -1,4 +1,4 @@
-"""Adding an event to the settings changes that line, and nothing else."""
+"""Adding an event to the settings changes the line of that event, and nothing else."""
 
 import os
 import stat
@@ -62,7 +62,7 @@ events.purchase = "o8z6k"
 events.sign_up = "o8z6m"  # leads
 auth = { pixel_token = "env:X_PIXEL_TOKEN" }
 """
-# Each pixel next to its source, and a comment about what follows.
+# Each pixel stands next to its source, and each comment describes what follows it.
 IN_TURN = """\
 [[pixel]]
 id = "o6dkt"

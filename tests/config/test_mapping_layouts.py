@@ -1,4 +1,4 @@
-"""In every TOML layout, a mapping changes only its own line, and takes effect."""
+"""In every TOML layout, adding a mapping changes only its own line, and takes effect."""
 
 import re
 import tomllib

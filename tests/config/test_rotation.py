@@ -19,7 +19,7 @@ IN_A_FILE = GOOD.replace("[server]", '[server]\nsecret_key = "file:twite.secret"
 
 
 async def stored(settings, *keys: str) -> PixelToken | None:
-    """Return the token that these keys open; with one key, nothing is resealed."""
+    """Return the token that these keys can open; with only one key, nothing is sealed again."""
     store = await SQLiteStore.open(str(settings.store.path))
     try:
         seal = AesSeal(Secret(keys[0]), [Secret(key) for key in keys[1:]])

@@ -36,7 +36,7 @@ pytestmark = pytest.mark.skipif(
     reason="the IAB's packages are not there: run `make oracle` (it needs node and npm)",
 )
 SETS = ("special_features", "purposes", "legitimate_interests", "vendors", "vendor_interests")
-# The packages' name of each section id.
+# The name of each section id in the IAB's packages.
 NAMES = {2: "tcfeuv2", 5: "tcfcav1", 6: "uspv1"} | {
     id_: section.name for id_, section in LAYOUTS.items()
 }
@@ -81,7 +81,7 @@ def mangled(randomness, text):
 
 
 def fields_of(read):
-    """Return Twite's result in the form of the IAB's."""
+    """Return Twite's result in the format of the IAB's packages."""
     fields = {name: getattr(read, name) for name in read.__struct_fields__}
     for name in SETS:
         fields[name] = sorted(set(fields[name]))
@@ -112,7 +112,7 @@ def test_tc_strings_are_read_as_by_the_iab():
 
 def test_corrupt_tc_string_is_never_consent():
     randomness = random.Random(2)
-    # Few vendors, because their reader expands ranges, and a corrupt range may contain thousands.
+    # Few vendors: the IAB's reader expands ranges, and a corrupt range may contain thousands.
     texts = [
         mangled(randomness, a_tc_string(randomness, vendors=(0, 3, 40))) for _ in range(MANY // 10)
     ]
@@ -125,7 +125,7 @@ def test_corrupt_tc_string_is_never_consent():
             tally["ours refuses" if "error" not in theirs else "both refuse"] += 1
         elif "error" in theirs:
             tally["theirs refuses"] += 1
-            # They refuse numbers that Twite reads but ignores.
+            # The IAB's packages refuse numbers that Twite reads but ignores.
             if doubt(ours, now=MADE) is None:
                 differing.append((text, ours, theirs))
         else:
@@ -169,7 +169,7 @@ def a_gpp_string(randomness):
 
 
 def us_fields(read, theirs):
-    """Return (Twite's, IAB's) relevant values."""
+    """Return pairs of the relevant values: (Twite's, the IAB's)."""
     pairs = [(read.sale, theirs.get("SaleOptOut"))]
     if read.sharing is not None:
         pairs.append((read.sharing, theirs.get("SharingOptOut")))

@@ -1,6 +1,6 @@
 """Every combination of signals, compared with a table written from the documented rules.
 
-The table is independent of the code: it knows the meaning of each string from its construction.
+The table is independent of the code: it knows what each string means, because it made the string.
 """
 
 import os
@@ -52,7 +52,7 @@ def combinations():
 
 
 def words_said_yes(storage, data, gcd):
-    """A grant in words does not count if the long form attributes it to the site."""
+    """Granted in words; not counted if Google's long form says it is only the site's default."""
     return "granted" in (storage, data) and gcd != BY_DEFAULT
 
 
@@ -149,13 +149,13 @@ def whole(said, policy):
     return action, rule, reason, strip, ConsentAction.RESTRICT in named
 
 
-# What denials of storage and of user data remove if they strip.
+# What a denial of storage, or of user data, removes if the policy is to strip.
 DEVICE = ("click_id", "browser_id")
 TOLD = ("email", "phone", "ip", "user_agent")
 
 
-# All combinations with the default policy. Every eleventh of the other combinations, which covers
-# each pair of words.
+# All combinations with the default policy. With other policies every eleventh combination, which
+# still covers each pair of words.
 SOME = 1 if os.environ.get("TWITE_TRIAL") == "1" else 11
 
 

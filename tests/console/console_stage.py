@@ -123,7 +123,7 @@ class SimulatedBrowser:
     async def post(
         self, path: str, fields: object = (), *, headers: Mapping[str, str] = {}
     ) -> BrowserResponse:
-        """Send a form with the token of a console page."""
+        """Send a form with the token from a console page."""
         page = await self.get("/console/account")
         if page.status == 303:
             page = await self.get("/console/sign-in")

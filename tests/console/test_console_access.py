@@ -66,7 +66,7 @@ async def test_proxy_without_a_client_address_is_not_local(stage, name):
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8080", "localhost", "upstream", "t.shop.example"])
 async def test_proxy_without_headers_is_not_local(stage, host):
-    """A plain nginx `proxy_pass`: no X-Forwarded-For, and the upstream's name as Host."""
+    """A bare nginx `proxy_pass`: no X-Forwarded-For, and the upstream's name as Host."""
     through = SimulatedBrowser(stage.gateway.url)
     async with through:
         answer = await through.get("/console/sign-in", Host=host)
@@ -77,7 +77,7 @@ async def test_proxy_without_headers_is_not_local(stage, host):
 
 @pytest.mark.parametrize("public", [None, "http://127.0.0.1:8080"])
 async def test_console_url_of_its_own_works_behind_a_proxy(tmp_path, public):
-    """If only console.url is public, a silent proxy does not count as local either."""
+    """A proxy without X-Forwarded-For does not count as local if only console.url is public."""
     named = SETTINGS.replace("[console]\n", '[console]\nurl = "https://twite.shop.example"\n')
     named = named.replace('trusted_proxies = ["127.0.0.9/32"]\n', "")
     ours = "" if public is None else f'public_url = "{public}"\n'

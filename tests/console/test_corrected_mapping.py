@@ -28,7 +28,7 @@ HIT = (
 
 @pytest.mark.journey
 async def test_dead_letters_are_replayed_with_the_corrected_mapping(tmp_path):
-    """With a server's event name, and with a tag's name that the source maps."""
+    """Tested with a server's event name, and with a tag's event name that the source maps."""
     with running_emulator() as emulator:
         wrong = SETTINGS.replace(CORRECT, WRONG)
         before = await _started(tmp_path, wrong, "sign_up", x=emulator.url)

@@ -1,4 +1,4 @@
-"""Decisions about held deliveries: confirmed if they could count twice, and audited."""
+"""Decisions about held deliveries: audited, and confirmed first if something could count twice."""
 
 import html
 import re
@@ -59,7 +59,7 @@ async def resting(tmp_path_factory):
 
 
 async def _in_doubt(store, name, *, since, reason, pixel="o8z6j"):
-    """Make a dead letter of a delivery that X may have received earlier."""
+    """Make a dead letter out of a delivery that X may have received earlier."""
     await store.record(a_submission(an_entry(name, pixel=pixel), receipt=name, received_at=since))
     for outcome, transition, ambiguous in (
         ("errored", Trigger.POSTPONED, True),
@@ -93,7 +93,7 @@ async def states(stage):
 
 
 def doubted_since(stage, name):
-    """Return since when X may have one, as the gateway assumes."""
+    """Return the time since which, in the gateway's view, X may have the conversion."""
     with closing(sqlite3.connect(stage.settings.store.path)) as store:
         (found,) = store.execute(
             "SELECT ambiguous_since FROM outbox JOIN conversion USING (id) "

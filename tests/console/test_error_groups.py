@@ -11,7 +11,7 @@ from twite.stores.sqlite import SQLiteStore
 async def test_small_groups_do_not_hide_the_largest_and_are_counted(tmp_path):
     stage = ConsoleStage(tmp_path)
     store = await SQLiteStore.open(str(stage.settings.store.path))
-    # As left by a client of X's format that makes up event ids.
+    # What a client leaves that uses X's format and makes up event ids.
     strays = [
         an_entry("order-1", index=number, event=f"a{number:04}", held="no such event")
         for number in range(215)

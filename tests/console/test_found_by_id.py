@@ -12,7 +12,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 # `events` in the settings contains only o8z6k and o8z6m: others were mapped earlier, or came in X's
 # format.
 KEPT = {"order-77": ("o8z6j", "o8z6k"), "lead-77": ("o8z6j", "o8z6z"), "own-77": ("o6dkt", "o6dkz")}
-# Of a pixel that is no longer in the settings, and of only a tag.
+# One conversion of a pixel that is no longer in the settings, and one that only a tag got.
 ELSEWHERE = {"old-77": ("o9old", "o9olk"), "tag-77": ("tag:crm", "purchase")}
 
 

@@ -104,7 +104,7 @@ async def test_hostile_field_is_escaped_in_every_history(day, admin, field):
     shown = []
     for kind in KINDS:
         status, answer, conversion_id = day.said[field, kind]
-        # Refused with a bounded message, or accepted and found.
+        # The text is refused with a message of bounded size, or accepted and found.
         assert len(answer) < 20_000
         if status < 300:
             found = await admin.get(f"/console/live?{urlencode({'id': conversion_id})}")
@@ -254,7 +254,7 @@ async def _measured(http, url, name, text, conversion_id):
 
 @contextlib.asynccontextmanager
 async def _hostile_outside():
-    """X and a vendor, which refuse everything with hostile texts, of each kind in turn."""
+    """X and a vendor that refuse everything, with hostile messages of each kind in turn."""
     turns = iter(range(1_000_000))
 
     async def refuse(request):

@@ -28,7 +28,8 @@ def order(number, **said):
     return {"event": "purchase", "conversion_id": f"order-{number}", "twclid": CLICK} | said
 
 
-# Of ten, four have one match key; one of these four lost its second to a bad phone number.
+# Of ten orders, four have one match key; one of these four lacks a second only because its phone
+# number is bad.
 ORDERS = [
     *(order(number, email=f"buyer{number}@shop.alt") for number in range(6)),
     *(order(number) for number in range(6, 9)),
@@ -144,7 +145,8 @@ async def test_deduplication_page_shows_conversions_by_path(day):
     while "The report is being prepared" in text:
         text = await text_of(day, "/twins")
 
-    # The page also reported its pixel's conversion here; the server's others came from no page.
+    # The page also reported its pixel's conversion to the gateway; the server's other conversions
+    # came from no page.
     assert re.search(r"purchase o8z6j 2 0 10 0 1 1 0", text)
     assert re.search(r"sign_up o8z6j 0 0 1 0 0 0 0", text)
 
@@ -162,7 +164,7 @@ async def test_overview_shows_delivery_times_and_forecast(day):
 async def test_overview_adds_up_each_span(day, span):
     page = await page_of(day, f"?span={span}")
 
-    # Of the fifteen one was a duplicate, and X refused one.
+    # Of the fifteen, one was a duplicate, and X refused another.
     figure = r'<td class="right">(\d+)</td>'
     bars = re.findall(rf'<tr><td class="nowrap">[^<]+</td>{figure}{figure}', page)
     assert sum(int(received) for received, _ in bars) == 15

@@ -70,7 +70,7 @@ async def test_operator_of_one_pixel_cannot_decide_about_another(both):
         "reason": "400 INVALID_PARAMETER: conversion_time is too old",
     }
 
-    # The number of a delivery of another error group, added to the form.
+    # Add to the form the number of a delivery from another error group.
     listed = await operator.get("/console/live?state=dead&pixel=o8z6j")
     number = listed.text.split('<td class="id"><a href="/console/live/')[1].split('"')[0]
     answer = await operator.post("/console/dead/replay", {**error_group, "delivery": number})

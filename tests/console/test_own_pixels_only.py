@@ -174,7 +174,7 @@ async def test_hidden_data_answers_like_missing_data(agency, numbers, name):
 
     different = []
     for route in agency.routes:
-        # Sign-in does not depend on a pixel, and is throttled from the second time on.
+        # Signing in and out does not depend on a pixel, and repeated sign-ins are throttled.
         if route.path in {"/console/sign-out", "/console/sign-in"}:
             continue
         answers = []

@@ -8,7 +8,7 @@ import pytest
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 FOLDER = Path(__file__).parents[2] / "docs/reference"
-# Not visible pages: X sends browsers to the one, and the other is a stream.
+# Not visible pages: X redirects browsers to one of them; the other is a stream.
 ASIDE = {
     "/console/connect/callback",
     "/console/live/new",

@@ -146,7 +146,7 @@ async def test_person_is_in_no_stored_copy_and_on_no_page(tmp_path):
             kept[f"twite {args}"] = await asyncio.to_thread(
                 _command, tmp_path / "twite.toml", *args
             )
-        # The log of writes is still there.
+        # The write-ahead log still exists at this point.
         files = [path for path in tmp_path.rglob("*") if path.is_file()]
         disk = {path.name: path.read_bytes() for path in files if path.name != "twite.toml"}
         await stage.stop()

@@ -151,7 +151,7 @@ async def _submitted(url):
 
 
 async def _refused(url):
-    """Wait until X and the vendor have refused a few."""
+    """Wait until X and the vendor have refused a few requests."""
     async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as http:
         for _ in range(300):
             async with http.get(f"{url}/v1/conversions/o8z6j/by-native") as answer:

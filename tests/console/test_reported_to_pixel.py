@@ -22,7 +22,7 @@ HOUR = 3_600_000
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def reported(tmp_path_factory):
-    """A gateway to which the pages of one pixel report; those of the other do not."""
+    """A gateway that gets reports from the pages of one pixel, but not from the other's."""
     key = 'key = "a-source-key-of-some-length"'
     settings = SETTINGS.replace(key, f'{key}\norigins = ["{SHOP}"]')
     stage = ConsoleStage(tmp_path_factory.mktemp("reported"), settings)
@@ -30,7 +30,7 @@ async def reported(tmp_path_factory):
     now = time.time_ns() // 1_000_000
     twins = {"met": "loaded", "alone": "absent", "kept-out": "blocked"}
     await _beacon(stage, [_bought(name, twin, now) for name, twin in twins.items()], now)
-    # The server sends it again 49 hours after the page, which is the gateway's first copy.
+    # The server's copy arrives first, 49 hours after the page reported the conversion to the pixel.
     await _submit(stage, "a-source-key-of-some-length", "late")
     await _beacon(stage, [_bought("late", "loaded", now - 49 * HOUR)], now)
     await _submit(stage, "another-source-key-of-some-length", "unwatched")

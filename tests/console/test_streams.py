@@ -1,4 +1,4 @@
-"""Live streams: no user takes the streams of others."""
+"""Live streams: no user can use up the streams of others."""
 
 from contextlib import AsyncExitStack
 

@@ -19,7 +19,7 @@ def order(number, **said):
     return {"event": "purchase", "conversion_id": f"order-{number}"} | said
 
 
-# Forty addresses of nobody, two double hashes, one of them with a click id, and four people.
+# Forty addresses that belong to nobody, two double hashes, one with a click id, and four people.
 ORDERS = [
     *(order(number, email=f"noreply+{number}@shop.alt") for number in range(40)),
     order(40, email="anna@shop.alt", email_sha256=sha256(sha256("anna@shop.alt"))),

@@ -50,7 +50,7 @@ async def ada(stage, emulator):
 
 
 def allow(page: str) -> tuple[str, str]:
-    """Authorize at X as its page's form does; return the redirect and the page."""
+    """Authorize at X as the form on its page does; return the redirect and the page."""
 
     class Stay(urllib.request.HTTPRedirectHandler):
         def redirect_request(self, *_args):

@@ -1,6 +1,6 @@
 """The rules of CONTRIBUTING.md that a machine can check: sizes, names, places and words.
 
-`make lint` runs this file, so it must stay fast. The allow-lists only shrink.
+`make lint` runs this file, so it must stay fast. The lists of exceptions may only shrink.
 """
 
 import ast
@@ -52,7 +52,7 @@ X_IMPORTERS = frozenset(
     }
 )
 
-# Names that say nothing about what they hold: row, conversion, delivery, key do.
+# Names that say nothing about their content; names like row, conversion, delivery or key do.
 AVOIDED_NAMES = ("one",)
 
 # A word that Twite's prose avoids, the word to use instead, and how often the old one may still
@@ -138,7 +138,7 @@ def test_each_test_file_has_at_most_400_lines():
 
 
 def test_no_text_is_a_statement():
-    """The second line of a message without parentheses or `+` is not part of the message."""
+    """Without parentheses or `+`, the second line of a message would not be part of it."""
     found = []
     for file in FILES:
         for node in ast.walk(ast.parse(text_of(file))):

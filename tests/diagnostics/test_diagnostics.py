@@ -1,4 +1,4 @@
-"""The findings of diagnostics. `tests/cli/test_check.py` has it run as a whole."""
+"""The findings of diagnostics. `tests/cli/test_check.py` runs the whole command."""
 
 import sqlite3
 from pathlib import Path

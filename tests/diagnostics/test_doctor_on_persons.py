@@ -1,4 +1,4 @@
-"""Diagnostics of tags that get hashed personal data: whether they send the same."""
+"""Diagnostics of tags that get hashed personal data: would they send the same requests?"""
 
 import pytest
 from test_containers import CONTAINER, TEMPLATE

@@ -1,4 +1,4 @@
-"""The Compose file of "Run on several machines": its references exist, and its parts match."""
+"""The Compose file of "Run on several machines": all references exist, and its parts match."""
 
 import re
 import shlex

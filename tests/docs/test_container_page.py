@@ -78,7 +78,7 @@ def test_every_table_key_is_documented():
     named: dict[str, set[str]] = {}
     at = ""
     for head, keys in re.findall(r"^\| (?:`\[\[(\w+)\]\]`)? ?\| (`.+?) \|", table, re.MULTILINE):
-        at = head or at  # later lines of a table omit it
+        at = head or at  # only the first row of each name gives it
         named.setdefault(at, set()).update(re.findall(r"`(\w+)`", keys))
 
     assert named == {name: set(struct.__struct_fields__) for name, struct in STRUCTS.items()}
@@ -98,7 +98,7 @@ def test_every_variable_source_is_documented():
 
 
 def test_every_export_key_is_documented_with_its_treatment():
-    """A row names keys of one treatment; only keys that are not imported need a reason."""
+    """All keys of a row are treated alike; only keys that are not imported need a reason."""
     rows = re.findall(
         r"^\| (?:`(\w+)`|all parts) \| (`.+?) \| (.+?) \| ?(.*?) ?\|$",
         PAGE.split("### Keys\n")[1],

@@ -1,4 +1,4 @@
-"""The guarantees page names existing trials, and every trial with a measurement."""
+"""The guarantees page names only existing trials, and every trial that measures something."""
 
 import re
 from pathlib import Path

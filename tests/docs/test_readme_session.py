@@ -46,7 +46,8 @@ def checkout(tmp_path):
 def test_readme_session_works_as_pasted(checkout):
     port = str(free_port())
     text = session()
-    # In an interactive zsh a "#" is an argument, and an apostrophe after it opens a quote.
+    # In an interactive zsh, "#" does not start a comment: it is an argument, and an apostrophe
+    # after it opens a quote.
     assert "#" not in text
     # A user changes only the token. The port is changed, because the usual one may be in
     # use.

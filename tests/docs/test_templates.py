@@ -16,7 +16,7 @@ PAGE = (ROOT / "docs/reference/templates.md").read_text()
 
 
 def test_every_api_is_documented_in_its_table():
-    """The first table names the APIs that need no note by permission, the second all others."""
+    """The first table lists, by permission, the APIs that need no note; the second all others."""
     section = PAGE.split("## APIs")[1].split("\n## ")[0]
     alike, others = section.split("| API | permission | state | how |")
 

@@ -76,7 +76,7 @@ def test_invalid_identifier_is_a_fault_that_does_not_repeat_it(kind, text):
         f'{{"hashed_email":"{sha256(ADA)}"}}',
         f'{{"hashed_phone_number":"{sha256(NUMBER)}"}}',
         f'{{"twclid":"{TWCLID}"}}',
-        # As others hash: twice, without the plus sign, before lower-casing.
+        # Hashes as other software makes them: twice, without the plus sign, before lower-casing.
         f'{{"email_sha256":"{sha256(sha256(ADA))}"}}',
         f'{{"phone_sha256":"{sha256(NUMBER[1:])}"}}',
     ],

@@ -54,7 +54,7 @@ def test_user_changes_keep_their_tags_on_the_control_channel():
 
 
 def classes_with(word):
-    """Yield the classes of the modules that contain a word, each with its path."""
+    """Yield the classes that contain such words, each with its path."""
     for path in SOURCES.rglob("*.py"):
         text = path.read_text("utf-8")
         if word in text:
@@ -88,7 +88,7 @@ def test_no_serialized_union_is_tagged_by_class_names():
     assert told == []
 
 
-# Stored, in settings, or in answers and metrics. A word may be added, and never changed.
+# Stored, in settings, or in answers and metrics. Words may be added, but never changed.
 WORDS = {
     State: "queued sending delivered held dead suppressed",
     Trigger: "claimed delivered postponed buried held lapsed withdrawn not_fired replayed recalled "

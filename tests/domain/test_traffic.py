@@ -78,7 +78,7 @@ def test_silence_of_a_busy_office_is_noticed_on_the_same_day():
         for office_hour in office_hours(2, count=60)
         if office_hour.hour < FIRST + (7 + 4) * 24
     ]
-    # Friday, after the same hours of last Friday had brought 120.
+    # It is Friday; the same hours of last Friday brought 120 conversions.
     found = judged(hours, at(1, 4, 11))
 
     assert (found.expected, found.unusual) == (120, True)

@@ -32,7 +32,7 @@ def counted(emulator, conversion_id="order-1"):
 
 
 def last(emulator):
-    """The newest entry; it waits, because a request may still be on its way."""
+    """The newest entry; waits for it, because a request may still be on its way."""
     until = time.monotonic() + 5
     while time.monotonic() < until:
         entries = emulator.received(last=1, bodies=True)["entries"]

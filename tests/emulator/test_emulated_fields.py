@@ -17,7 +17,7 @@ def problems(*switches, **changes):
 
 
 def in_body(text):
-    """Problems of a conversion with `text` as raw JSON at the end of it."""
+    """The problems of a conversion with `text` appended as raw JSON."""
     conversion = (
         '{"conversion_time":"2026-11-25T00:00:00.000Z","event_id":"o8z6k",'
         '"identifiers":[{"twclid":"abc"}],' + text + "}"

@@ -50,7 +50,7 @@ def test_same_call_returns_the_same():
     ],
 )
 def test_exceeded_limit_is_named(code, error):
-    # Filling the memory takes longer than the others' time limit.
+    # Filling the memory takes longer than the time limit used for the other cases.
     limits = RunLimits(time=3.0 if "memory" in error else 0.1)
     engine = QuickJsEngine(template(code), limits=limits)
 
@@ -181,7 +181,7 @@ def test_each_scenario_has_a_new_context():
 
 def test_effect_that_bypassed_the_sandbox_is_denied():
     engine = QuickJsEngine(template("require('logToConsole')('x'); return 1;"))
-    # As if a template had bypassed the check in each call.
+    # The result is as if a template had bypassed the check in each call.
     engine._policy = PermissionPolicy()  # noqa: SLF001  # only the second check
 
     turn = engine.start(call())

@@ -10,11 +10,11 @@ from twite.engines.process.engine_line import AskedTurn, EngineLine, PipeEnds
 
 SHORT = 0.0004  # seconds
 LONG = 0.0006
-MANY = 50  # more rounds than the loop needs before it sleeps
+MANY = 50  # a loop that is about to sleep does so in fewer rounds
 
 
 class WatchedSelector(selectors.DefaultSelector):
-    """Calls `act` instead of sleeping, or after many rounds without sleep."""
+    """Calls `act` when the loop would sleep, or after many rounds in which it did not."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Engine processes: their memory, and a failure costs only one run."""
+"""Engine processes: their memory, and that a failure costs only one run."""
 
 import asyncio
 import contextlib
@@ -249,7 +249,7 @@ async def test_turns_are_replayed_in_a_new_process_without_their_effects(
 
     assert told[0] == told[1]
     assert told[0][0] is RunResult.SUCCESS
-    assert len(told[0][1]) == 1  # only the connection, and none of the requests
+    assert len(told[0][1]) == 1  # only the message about the connection: no request was made
 
 
 async def test_memory_left_by_earlier_runs_ends_no_run(server):
@@ -335,7 +335,7 @@ async def test_idle_process_ends_and_the_next_run_starts_another(server, monkeyp
     await process.resume(first.run, ANSWER, now=NOW)
     await until(lambda: process.pid is None)
 
-    assert still == pid  # a run waited in it
+    assert still == pid  # kept, because a run still waited in it
     assert await succeeds(process)
     assert process.pid != pid
     process.stop()

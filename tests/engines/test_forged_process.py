@@ -1,4 +1,4 @@
-"""A compromised engine process: none of its answers gets it anything forbidden."""
+"""A compromised engine process: whatever it answers, it cannot do anything forbidden."""
 
 import asyncio
 import os
@@ -118,7 +118,7 @@ async def test_invalid_turn_costs_the_process_and_reaches_no_run(answer):
     assert 1_000_000_001 in server.killed
     assert second.error is None
     if not isinstance(first, str):
-        assert first.outcome == "success"  # it already had its answer
+        assert first.outcome == "success"  # its answer had already arrived
     else:
         assert first == "the engine process sent an invalid response, so Twite ended it"
 

@@ -1,4 +1,4 @@
-"""Templates that try to escape or to exceed their limits: a file for each way."""
+"""Templates that try to escape or to exceed their limits: one file for each way to try."""
 
 from pathlib import Path
 

@@ -8,7 +8,7 @@ from template_stage import ALL, call, small, template
 
 from twite.engines.quickjs.engine import QuickJsEngine
 
-# Seconds of CPU; the limit is 0.1, and a busy machine adds to it. Without it: 1.7 s to hours.
+# CPU seconds: the limit is 0.1, with a margin for a busy machine. Unlimited: 1.7 s to hours.
 MOST = 1.2
 LONG = "const long = 'b'.repeat(65000), many = 'a'.repeat(65000), huge = '1'.repeat(3e6);\n"
 PROGRAMS = {

@@ -12,7 +12,7 @@ from twite.engines.quickjs.engine import QuickJsEngine
 from twite.gtm.template.sandbox import RunLimits
 
 LONG = os.environ.get("TWITE_TRIAL") == "1"
-# Of memory limits, in bytes. With shorter steps, memory runs out in more places.
+# Steps between the memory limits, in bytes. With shorter steps, memory runs out in more places.
 STEP, NEAR_STEP = (7_001, 4_001) if LONG else (21_003, 16_003)
 SCRIPT = """
 from template_stage import call, template
@@ -46,7 +46,7 @@ def test_memory_growth_ends_only_its_run(code, first):
 
 
 def test_cycles_are_collected_between_runs_without_pythons_collector():
-    """The binding's own collection also runs Python's, with all objects of a gateway."""
+    """The binding's own collector would also run Python's, over all objects of a gateway."""
     script = """
 import gc
 from template_stage import call, template

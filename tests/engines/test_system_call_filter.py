@@ -48,4 +48,4 @@ async def test_compromised_process_can_do_nothing_outside():
     )
     told, _ = await ran.communicate()
 
-    assert told == b"100\n"  # and a bit for each that is possible
+    assert told == b"100\n"  # 100, plus a bit for each action that succeeded

@@ -87,7 +87,7 @@ async def test_process_wakes_up_once_per_turn(process):
 
 
 def woken(pid):
-    """How many times a process has waited."""
+    """Return how many times a process has given up the CPU to wait."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("voluntary_ctxt")).split()[1])
 

@@ -95,13 +95,13 @@ def test_non_ascii_host_is_written_in_punycode(name, ascii_name):
 @pytest.mark.parametrize(
     "name",
     [
-        "\u0301a.example",  # begins with a mark
+        "\u0301a.example",  # begins with a combining mark
         "a\u200db.example",  # a joiner that joins nothing
-        "xn--a.ß.example",  # no Punycode
-        "xn--zca\u0301.example",  # Punycode and more
-        "xn--ab-j1t.ß.example",  # Punycode of what is written otherwise
+        "xn--a.ß.example",  # not valid Punycode
+        "xn--zca\u0301.example",  # Punycode followed by another character
+        "xn--ab-j1t.ß.example",  # Punycode of a name that is normally written differently
         "a\u05d0.example",  # two directions in a word
-        "a⒈com",  # a dot inside of a character
+        "a⒈com",  # a dot that is part of another character
         "a‥b.example",
         "a\u06ddb.example",
         "a\U000e0001b.example",

@@ -1,4 +1,4 @@
-"""A table of each signal in each place of each tag format, alone and with a grant elsewhere."""
+"""Each signal in each place of each tag format, alone and with a grant elsewhere, as a table."""
 
 import base64
 import json
@@ -17,7 +17,7 @@ from twite.formats.ga4 import read as ga4
 from twite.formats.measurement_protocol import read as measurement_protocol
 from twite.formats.sgtm_tag import read as sgtm_tag
 
-# The name in a request, a denying value and another.
+# Per signal: its name in a request, a value that denies consent, and one that does not.
 SIGNALS = [
     ("us_privacy", "1YYN", "1YNN"),
     ("gpc", "1", "0"),

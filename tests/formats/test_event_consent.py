@@ -49,7 +49,7 @@ def decided(signals, policy=DEFAULT):
         ("gdpr_consent=one&ep.gdpr_consent=another", {"tcf": "unreadable"}),
         ("gdpr_consent=one&ep.gdpr_consent=one", {"tcf": "one"}),
         ("us_privacy=&gdpr=", {}),
-        # The same if one place has it twice.
+        # The same holds if one place contains the signal twice.
         ("us_privacy=1YNN&us_privacy=1YYN", {"usp": "1YYN"}),
         ("us_privacy=1YYN&us_privacy=1YNN", {"usp": "1YYN"}),
         ("us_privacy=&us_privacy=1YYN", {"usp": "1YYN"}),

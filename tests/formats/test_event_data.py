@@ -211,10 +211,11 @@ def test_newest_click_of_page_and_cookies_is_kept():
 @pytest.mark.parametrize(
     ("cookies", "count", "click"),
     [
-        # The page is viewed again, with the age that it had.
+        # The page is viewed again: the click keeps its age.
         ({"_twite": f"1.{NOW - 5}.landed"}, 1, ("landed", NOW - 5)),
         ({"_twite": f"1.{NOW - 5}.landed", "_twclid": "landed"}, 2, ("landed", NOW - 5)),
-        # Another tab had a landing since: further events of this page are older.
+        # Another tab has had a newer landing since: later events of this page still have the older
+        # click.
         ({"_twite": f"1.{NOW - 5}.newer"}, 7, ("newer", NOW - 5)),
         ({"_twite": f"1.{NOW - 5}.older"}, 1, ("landed", NOW)),
         ({}, 7, ("landed", 0)),

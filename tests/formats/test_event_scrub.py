@@ -189,7 +189,7 @@ def test_person_is_found_at_every_place(event, kept):
     assert json.loads(spelled) == json.loads(json.dumps(kept).replace('"Ann"', '"ANN"'))
 
 
-# None of these occurs in another text.
+# None of these occurs in any other text of the test.
 LOCAL, DIGITS, WHO = "qzshopperqz", "15550100199", "Zqannazq"
 TEXTS = st.sampled_from(
     [
@@ -231,7 +231,7 @@ INSIDE = st.recursive(
 
 @given(event=EVENTS, planted=INSIDE, region=st.sampled_from([None, "US", "GB"]))
 def test_no_person_survives_in_a_queued_payload(event, planted, region):
-    # The short words mean a person only inside personal data.
+    # Short names such as "ln" mean a person only inside personal data.
     if "ln" in json.dumps(planted):
         planted = {"user_data": json.loads(json.dumps(planted).replace("items", "x"))}
 

@@ -87,7 +87,7 @@ def read_both(body, **context):
         read = read_or_refusal(body, **context)
     with patch.object(native, "read_fast", lambda *_: None):
         thorough = read_or_refusal(body, **context)
-    # A request with one usual conversion has a reader of its own.
+    # A request with a single typical conversion has a separate reader.
     assert typical(body, **context) in (None, thorough)
     return read, thorough, results
 

@@ -113,7 +113,7 @@ def test_known_click_keeps_its_time():
             "https://shop.example/a?utm_source=x&utm_medium=cpc",
         ),
         ("https://shop.example/a?utm_term=bob%40example.com", "https://shop.example/a"),
-        # A plus that the page did not escape decodes to a blank.
+        # A plus sign that the page did not escape decodes to a space.
         ("https://shop.example/a?utm_campaign=+442079460016", "https://shop.example/a"),
         ("https://shop.example/a?utm_term=+44-20-7946-0016", "https://shop.example/a"),
         ("https://shop.example/a?utm_content=tel+442079460016", "https://shop.example/a"),

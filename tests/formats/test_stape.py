@@ -158,7 +158,7 @@ def test_any_conversions_are_read_or_refused_as_x_does(conversions, auth):
 
     try:
         said = becomes(json.dumps(body).encode())
-    except MalformedRequest:  # NaN, half a character
+    except MalformedRequest:  # NaN, and half of a surrogate pair
         return
 
     assert said.get("refused") or len(said["conversions"]) == len(conversions)

@@ -20,7 +20,7 @@ from twite.formats.strict_json import with_replacements
 
 VISITOR = Visitor(trusted=True, now=NOW)
 CLICK = "23opevjt88psuo13lu8d020qkn"
-# A name cut inside an emoji, as a browser's `JSON.stringify` writes it.
+# A name cut off in the middle of an emoji, as a browser's `JSON.stringify` writes it.
 CUT = '"Mug \\ud83d"'
 
 

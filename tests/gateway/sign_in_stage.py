@@ -65,7 +65,7 @@ class SignInStage:
 
 
 async def by_pin(stage: SignInStage, **choice: str):
-    """Complete a sign-in for the pixel; `choice` is the button that is pressed."""
+    """Complete a sign-in for the pixel; `choice` is the button to press."""
     begun = await stage.connect.begin("o8z6j")
     pin, _ = answer_the_page(begun.page, **choice)
     return await stage.connect.finish_by_pin(begun.token, pin)

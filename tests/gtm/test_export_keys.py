@@ -1,4 +1,4 @@
-"""Every key of an export is imported or reported; a missing key never makes a part do more."""
+"""Each key of an export is imported or reported; a missing key never makes a part do more."""
 
 import pytest
 from export_parts import (

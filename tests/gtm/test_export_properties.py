@@ -26,7 +26,7 @@ def brought(tree):
 
 
 def plain(name):
-    """The name in the export: the import renames one of two equal names."""
+    """Return the name in the export: if two parts have the same name, the import renames one."""
     return re.sub(r"( \(\d+\))+$", "", name)
 
 

@@ -1,4 +1,4 @@
-"""Which tags of a container fire, and their fields."""
+"""Which tags of a container fire, and with which fields."""
 
 import pytest
 from container_parts import (

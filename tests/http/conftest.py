@@ -14,7 +14,7 @@ from memory_store.store import MemoryStore
 
 
 def pytest_asyncio_loop_factories(config, item):
-    """Every test of the server runs on both loops: ours is uvloop, and Windows has none."""
+    """Tests of the server run on both loops: Twite uses uvloop, which Windows does not have."""
     both = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
     return both if "test_http_server" in item.nodeid else {"uvloop": uvloop.new_event_loop}
 

@@ -123,7 +123,7 @@ class Notices:
 
 
 class FakeEraser:
-    """`told` contains the slices of erasures in order; the log is always empty."""
+    """`told` lists the slices of erasures in order; the log is always empty."""
 
     def __init__(self) -> None:
         self.told: list[EraseStore] = []

@@ -19,7 +19,7 @@ from twite.gateway.ingest.stape_proxy import StapeProxy
 from twite.http.route_table import ROUTES
 from twite.stores.sqlite import SQLiteStore
 
-# More conversions than a request may contain are too large a body: 413, as documented.
+# A request with too many conversions has too large a body: 413, as documented.
 REFUSALS = "400 401 403 404 405 406 409 413 415 422 428 429 5xx"
 CHECKS = (
     "not_a_server_error",
@@ -32,8 +32,8 @@ CHECKS = (
 )
 DOCUMENT = document()
 LONG = bool(os.environ.get("TWITE_TRIAL"))
-# Of the cases that schemathesis derives from the schema of an operation, the short form sends the
-# first and every third one: there are 400 of some.
+# The short form sends the first and every third of the cases that schemathesis derives from the
+# schema of an operation: some operations have 400.
 EVERY = 1 if LONG else 3
 SEEN = Counter[tuple[str, str]]()
 CREDENTIALS = {
@@ -84,7 +84,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     loop.close()
 
 
-# Imported in the test: otherwise each test process would build it.
+# Imported inside the test; otherwise each test process would build it.
 @pytest.mark.parametrize("path", DOCUMENT["paths"])
 def test_responses_match_the_openapi_document(path, address):
     import schemathesis  # noqa: PLC0415

@@ -38,7 +38,7 @@ def test_registrable_domain_is_never_a_public_suffix(host, domain):
     [
         (("t.shop.example", None), "https://shop.example", (True, "shop.example")),
         (("t.shop.example", None), "https://www.shop.example", (True, "shop.example")),
-        # A proxy that does not pass the name on.
+        # A proxy that does not pass on the host name.
         (("127.0.0.1", "t.shop.example"), "https://shop.example", (True, "shop.example")),
         (("t.shop.example", None), "https://other.example", (False, None)),
         (("evil.example", None), "https://shop.example", (False, None)),

@@ -1,4 +1,4 @@
-"""The cookie `_dcid` in the response to Stape's Data Tag, set as Stape's client sets it."""
+"""The cookie `_dcid` in the response to Stape's Data Tag is set as Stape's client sets it."""
 
 import re
 from collections.abc import Awaitable, Callable

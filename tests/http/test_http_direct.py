@@ -146,7 +146,7 @@ async def test_garbage_after_a_request_is_refused(tmp_path):
     async def play(shop):
         return await say_whole(shop, post(keep=True) + b"\x00\x01\r\n\r\n")
 
-    # The time when its body is read decides whether the previous request is stored.
+    # Whether the request before the garbage is stored depends on when its body is read.
     (direct, *_), (ordinary, *_) = await both(tmp_path, play)
 
     assert direct == ordinary

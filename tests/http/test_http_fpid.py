@@ -1,4 +1,4 @@
-"""The cookie FPID in the response to a GA4 hit, set as Google's server container sets it."""
+"""The cookie FPID in the response to a GA4 hit is set as Google's server container sets it."""
 
 import re
 from urllib.parse import unquote

@@ -1,4 +1,4 @@
-"""Pipelined requests are answered in order, and parsed no faster than answered."""
+"""Pipelined requests are answered in order, and parsed no faster than they are answered."""
 
 import asyncio
 import tracemalloc

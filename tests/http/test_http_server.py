@@ -318,7 +318,8 @@ async def test_response_to_a_connection_closed_meanwhile_is_no_error(stage, answ
     async with stage.line() as (_, writer):
         writer.write(HEAD + ONE)
         await stage.accept.came.wait()
-        # The request goes on in the loop's next turn, before the protocol hears of the end.
+        # The request continues in the loop's next turn, before the protocol learns of the
+        # disconnect.
         stage.accept.until.set()
         for connection in stage.server._uvicorn.server_state.connections:  # noqa: SLF001
             connection.transport.abort()

@@ -14,7 +14,7 @@ ONE = b'{"event":"purchase"}'
 
 
 class Echo:
-    """A server that reads the body, then answers with the headers that it has."""
+    """A server that reads the body, then responds with the headers that it knows."""
 
     direct = None
 

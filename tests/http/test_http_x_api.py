@@ -85,9 +85,9 @@ async def test_wrong_pixel_token_is_401_in_x_format(stage, headers):
 @pytest.mark.parametrize(
     "url",
     [
-        f"https://t.shop.example{PATH}",  # the Host header, even if a proxy changed the scheme
+        f"https://t.shop.example{PATH}",  # the host as sent, even if a proxy changed the scheme
         f"http://t.shop.example{PATH}",
-        f"https://public.example{PATH}",  # the public address, even if a proxy changed the host
+        f"https://public.example{PATH}",  # at the public address, even if a proxy changed the host
     ],
 )
 async def test_signature_of_the_called_host_is_valid(staged, url):

@@ -1,4 +1,4 @@
-"""The load of the trials takes each way through the gateway: direct, direct again, ordinary."""
+"""The trials' load uses all paths through the gateway: direct, direct again, ordinary."""
 
 import asyncio
 import time
@@ -25,7 +25,7 @@ WAYS = {
 
 
 class TakenWays:
-    """Counts the requests of each way."""
+    """Counts the requests on each path."""
 
     def __init__(self, monkeypatch):
         self.parsed = self.direct = self.ordinary = 0

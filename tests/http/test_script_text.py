@@ -40,7 +40,7 @@ def test_omitted_settings_are_the_defaults_of_the_script():
     written = files("twite.http.script").joinpath("twite.js").read_text("utf-8")
     [block] = re.findall(r"const settings = (\{.*?\n\});", written, re.DOTALL)
     own = json.loads(quickjs.Context().eval(f"JSON.stringify({block})"))
-    # If absent: false, no phone prefix, and no opt-out signal, which is not sent.
+    # Defaults for absent keys: false, no phone prefix, and no opt-out signal, which is not sent.
     absent = {"phone": None, "http_only": False, "opt_out": "suppress"}
 
     assert {name: own.get(name, absent.get(name)) for name in DEFAULTS} == dict(DEFAULTS)
@@ -51,7 +51,7 @@ def test_served_script_is_made_from_its_source():
 
 
 def test_script_compiles():
-    # Compiled as the body of a function that is never called.
+    # It is compiled as the body of a function that is never called.
     compiled = quickjs.Context().eval(f"typeof function () {{{minified()}}}")
 
     assert compiled == "function"
@@ -63,7 +63,7 @@ def test_script_uses_nothing_that_a_strict_policy_forbids(word):
 
 
 NAMED = [
-    # Variables and parameters get short, consistent names of letters that already occur.
+    # Variables and parameters consistently get short names made of letters that already occur.
     ("let total=1;const more=(given)=>total+given;", "let c=1;const e=(t)=>c+t;"),
     # Properties keep theirs.
     ("const value=other.value;", "const e=other.value;"),
@@ -76,7 +76,7 @@ NAMED = [
     ("const long=a+b;", "const c=a+b;"),
     ("const all=(...rest)=>[...rest];", "const n=(...c)=>[...c];"),
     ("const all=(of)=>[...Object.keys(of)];", "const e=(c)=>[...Object.keys(c)];"),
-    # Local names are reused in each statement; names of others, or undeclared ones, stay.
+    # Each statement reuses the same local names; undeclared names, or those local to another, stay.
     ("const all=(word)=>word;let sum=(text)=>all(text);", "const c=(t)=>t;let e=(t)=>c(t);"),
     ("const all=(text)=>text;all(text);", "const n=(c)=>c;n(text);"),
     # A name that shadows a global one gets the same short name.

@@ -76,7 +76,7 @@ class InProcessGateway:
         return await self._post(f"/12/measurement/conversions/{pixel}", given, said)
 
     async def counts(self) -> Counts:
-        """Return the store's conversions of all sources; {} if there are none."""
+        """Return the store's counts of all sources' conversions; {} if there are none."""
         found: Counts = {}
         for account in await self.store.balance():
             for name in (*account.__struct_fields__[2:], "balance"):

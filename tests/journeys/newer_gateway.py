@@ -10,7 +10,7 @@ from twite.cli import main
 from twite.stores.postgres import schema
 
 # Like an earlier migration, it rewrites tables that all gateways use, in an order in which no
-# gateway locks them. It takes so long that requests wait.
+# gateway locks them. It takes long enough that requests have to wait.
 MIGRATION = """
 ALTER TABLE outbox ADD newer text
   GENERATED ALWAYS AS (CASE WHEN state = 'held' THEN state END) STORED;

@@ -66,7 +66,7 @@ def log_in(
 ) -> tuple[int, str, str]:
     """Run `twite login`, act as the user on X's page, and return the finished process.
 
-    `typed` is typed instead of the PIN.
+    `typed` is entered instead of the PIN.
     """
     command = [
         sys.executable, "-m", "twite", "login", *arguments, "--config", str(gateway.config)
@@ -97,6 +97,6 @@ def log_in(
 
 
 def _follow(address: str) -> None:
-    """Go where X sends the browser."""
+    """Follow X's redirect, as the browser does."""
     with urllib.request.urlopen(address, timeout=30) as page:
         assert "you can close this page" in page.read().decode()

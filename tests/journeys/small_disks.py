@@ -16,7 +16,7 @@ FULL_AT = 3 * MIB
 
 
 class GatewayOnDisk(Gateway):
-    """Only its database is in `disk`."""
+    """A gateway that has only its database in `disk`."""
 
     def __init__(self, folder: Path, x: str, *, disk: Path, extra: str = "") -> None:
         super().__init__(folder, x, extra=extra)
@@ -54,7 +54,7 @@ class SmallDisk:
         self._size = FULL_AT
 
     def limit(self, gateway: Gateway) -> None:
-        """It is limited already."""
+        """Do nothing: the file system limits the size already."""
 
     def grow(self, gateway: Gateway, by: int = FULL_AT) -> None:  # noqa: ARG002 - as LimitedFiles
         self._size += by

@@ -1,4 +1,4 @@
-"""Random requests to the page and tag routes are accepted, ignored or refused with a reason."""
+"""Random requests to the page and tag routes are accepted, ignored, or refused with a reason."""
 
 import http.client
 import json

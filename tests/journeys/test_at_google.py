@@ -156,7 +156,7 @@ def test_tag_writes_rows_and_documents_and_publishes_and_a_client_reads_them(tmp
     assert len(orders) == 5
     published = [body for _, path, body in google.asked if path.endswith(":publish")]
     assert sorted(published) == [f"order-{n}" for n in range(1, 6)]
-    # One token per set of scopes, however many runs at once.
+    # One token per set of scopes, however many runs there are at once.
     assert sorted(scopes.rpartition("/")[2] for scopes in google.granted.values()) == [
         "bigquery.insertdata",
         "datastore",
@@ -233,7 +233,7 @@ def test_tag_waits_for_a_google_token_and_sends_nothing(tmp_path, x_emulator):
             wait_for(lambda: attempts(gateway) != [])
             waiting = gateway.get("/v1/conversions/tag:rows/order-1")[1]
 
-    # Requests that had left would be held.
+    # If a request had been sent, the delivery would be held.
     assert waiting["state"] in {"queued", "sending"}
     assert "no token from Google: denied: as played" in waiting["attempts"][0]["answer"]
     assert google.asked == []

@@ -26,7 +26,7 @@ def test_queued_conversions_obey_an_opt_out_and_a_stricter_policy(tmp_path, x_em
         gateway.stop()
     written = gateway.config.read_text()
 
-    # [[source]] is the last table of the file, so the line belongs to it.
+    # [[source]] is the last table of the file, so the appended line belongs to it.
     strict = Gateway(tmp_path, x_emulator.url)
     strict.config.write_text(written.replace(NOWHERE, x_emulator.url) + 'consent = "required"\n')
     with strict:

@@ -58,7 +58,7 @@ def test_exported_container_is_imported_runs_and_delivers(tmp_path, x_emulator):
     gateway = with_key(tmp_path, x_emulator.url)
     folder = tmp_path / "container"
     with gateway:
-        # The gateway owns the store, so the secrets go through it.
+        # The gateway owns the store, so the command passes the secrets to it.
         done = command(gateway, "import", str(EXPORT), "--out", str(folder), "--allow-left-out")
         gateway.stop()
     file = folder / "container.toml"
@@ -85,7 +85,7 @@ def test_exported_container_is_imported_runs_and_delivers(tmp_path, x_emulator):
         claimed = gateway.post(order, "/orders")[0]
         balance = gateway.drained()
         tags = {name: row_of(gateway, f"tag:{name}") for name in ("X purchase", "X sign-up")}
-        # Counted under the names of the tags, which the source's key cannot read.
+        # These are counted under the names of the tags, which the source's key cannot read.
         wait_for(lambda: len(conversions_at(x_emulator)) == 3)
         told = json.loads(command(gateway, "accounting", "--json").stdout)
 

@@ -95,7 +95,7 @@ def test_x_api_client_only_changes_its_host(tmp_path, x_emulator):
     }
     with Gateway(tmp_path, x_emulator.url) as gateway:
         status, answer = post_to_x(gateway.url, body, {"X-Pixel-Token": TOKEN})
-        # A source's balance does not include X's route.
+        # A source's balance does not include what came by X's route.
         wait_for(lambda: x_emulator.received()["requests"] > 0)
 
     assert status == 200
@@ -123,7 +123,7 @@ def post_to_x(url, body, headers):
 
 
 def test_bad_conversion_is_dead_and_the_rest_of_its_batch_delivered(tmp_path, x_emulator):
-    # X refuses IPv6, which the gateway cannot know before.
+    # X refuses IPv6, which the gateway cannot know beforehand.
     x_emulator.switch(allow_ipv6=False)
     good = [a_purchase(f"order-{i}", ip=f"203.0.113.{i}", user_agent="UA") for i in range(99)]
     bad = a_purchase("order-bad", ip="2001:db8::1", user_agent="UA")

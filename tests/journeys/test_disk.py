@@ -63,7 +63,7 @@ class Shop:
             wait_for(lambda ids=ids: not self.post_these([ids], [client]), seconds=5)
 
     def post_these(self, orders, clients):
-        """Post from each client the orders of a request; return the refused ones."""
+        """Let each client post its request's orders; return the refused orders."""
         for client, ids in zip(clients, orders, strict=True):
             client.send([ids])
         refused = []
@@ -97,7 +97,7 @@ def test_full_disk_refuses_keeps_promises_and_recovers(tmp_path, limits, figure,
         running_emulator(*switches) as x,
         GatewayOnDisk(tmp_path, x.url, disk=place, extra="batch = 50\nin_flight = 16") as gateway,
     ):
-        # Responses are under way when the disk fills: their requests must not be sent twice.
+        # X's responses are under way when the disk fills: these requests must not be sent twice.
         x.fault("slow", seconds=0.2, count=0)
         disk.limit(gateway)
         with closing(Shop(gateway)) as shop, BalanceWatch(gateway) as watch:

@@ -1,7 +1,8 @@
 """No file of a running gateway contains erased people, after it has stored their data everywhere.
 
-Each subject arrives in every way: sent, waiting, refused, twice, for a tag, from a page, in X's
-format. The test searches all bytes of all files that the gateway and its commands write.
+Each subject has conversions of every kind: sent, waiting, refused, repeated, for a tag, from a
+page, in X's format. The test searches all bytes of all files that the gateway and its commands
+write.
 """
 
 import hashlib
@@ -37,7 +38,7 @@ from twite.testing.emulator import running_emulator
 LONG = os.environ.get("TWITE_TRIAL") == "1"
 SUBJECTS = 1_000 if LONG else 12
 OTHERS = 20_000 if LONG else 100
-REST = 0 if LONG else 0.02  # seconds between two requests of others
+REST = 0 if LONG else 0.02  # seconds between two requests of other people
 SWITCHES = ("rate_limit=1000000000", "dedup_scope=all", "log_bodies=0")
 TEMPLATE = Path(__file__).parents[1] / "templates/crm_post.tpl"
 PAGE = "https://shop.example"
@@ -50,7 +51,7 @@ LOOKS = [
         rb"198\.51\.100\.\d+", rb"7700 ?900 ?\d{3}",
     )
 ]  # fmt: skip
-# By file, the findings of the last search with their surroundings.
+# The findings of the last search with their surroundings, by file.
 AROUND = {}
 # "x" for each byte that is a hexadecimal digit, and a space for the others.
 IS_HEX = bytes(ord("x" if byte in b"0123456789abcdef" else " ") for byte in range(256))
@@ -87,7 +88,7 @@ def digests(number):
 
 
 def first_wave(number):
-    """Sent, and for the tag; only by email; only by click; refused."""
+    """One sent to X and the tag; one with only an email; one with only a click; one refused."""
     first, two, three, four, *_ = ids(number)
     around = {"ip": ip(number), "user_agent": f"Agent/{number:06d}"}
     persons = {
@@ -105,7 +106,7 @@ def first_wave(number):
 
 
 def second_wave(number):
-    """The first again; two that X refuses for a while."""
+    """The first one again, and two that X refuses for a while."""
     *_, waits, late, _ = ids(number)
     return [
         first_wave(number)[0],
@@ -119,7 +120,7 @@ def signed_up(conversion_id, **person):
 
 
 def again(number):
-    """Send the old file again, and something new."""
+    """Send the old file again, plus something new."""
     return [
         first_wave(number)[0] | {"conversion_id": f"late-{number}"},
         {"event": "sign_up", "conversion_id": f"later-{number}", "phone": phone(number)},
@@ -195,7 +196,7 @@ def found_in(folder, numbers):
 
 
 def runs_of_hex(content):
-    """Yield each run of 64 hexadecimal digits or more, after its place."""
+    """Yield (position, run) for each run of 64 or more hexadecimal digits."""
     is_hex = content.translate(IS_HEX)
     at = is_hex.find(b"x" * 64)
     while at >= 0:
@@ -253,7 +254,7 @@ persons = "sealed"
 
 @contextmanager
 def coming(gateway, taken):
-    """Others continue to buy, one request at a time."""
+    """Let other people continue to buy, one request at a time."""
     over = threading.Event()
 
     def come():
@@ -309,7 +310,7 @@ def by_state(found):
 
 
 def write_down(gateway):
-    """Save the output of commands where the test searches."""
+    """Save the output of commands in a place that the test searches."""
     for name, words in {
         "dead": ("dead", "list", "--json"),
         "audit": ("audit", "list", "--json"),
@@ -352,7 +353,7 @@ def test_erased_person_is_in_no_file(tmp_path, figure):
         once_more, _ = erased(gateway, "--yes", stdin=listed(numbers))
         gateway.stop()
         at_rest = found_in(tmp_path, numbers)
-        # The older copy contains them all again, and the opt-out list removes them.
+        # The older copy contains all subjects again, and the opt-out list removes them.
         told = dict(AROUND)
         (tmp_path / "twite.db").write_bytes(older)
         put_back = found_in(tmp_path, numbers)

@@ -82,7 +82,7 @@ def test_failed_sync_ends_the_process_and_the_next_continues(tmp_path, failing, 
 
 
 def failed_and_started_again(gateway, failing):
-    """Return three answers, the code with which the first process ended, and the last balance."""
+    """Return three answers, the exit code of the first process, and the last balance."""
     first = post(gateway, "first")
     gateway.drained()
     failing.touch()

@@ -1,6 +1,6 @@
 """Templates that hang, in real gateways: only their own runs fail, and no shutdown waits.
 
-They run engine steps that are so long that the engine does not check its clock for many seconds.
+These templates run engine steps so long that the engine does not check its clock for many seconds.
 The kernel ends the process instead.
 """
 
@@ -150,7 +150,7 @@ def test_hanging_client_costs_only_its_requests(tmp_path, x_emulator):
         log = gateway.log()
         stopped = gateway.stop()
 
-    # On probation, it gets no requests; clients that it might have served get 503.
+    # While on probation, the template gets no requests; callers that it might have served get 503.
     assert (first, other, posted) == (502, 503, 202)
     assert "client Hangs" in log
     assert stopped == 0

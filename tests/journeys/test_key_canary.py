@@ -123,7 +123,7 @@ def _asked(url, way, path, body, headers):
 
 
 def _spelled(kept):
-    """Return the spellings of the key that it contains."""
+    """Return the spellings of the key that these bytes contain."""
     low = kept.lower()
     return [
         spelling
@@ -153,7 +153,7 @@ def test_key_inside_a_request_is_neither_stored_nor_passed_on(tmp_path, x_emulat
             log = gateway.log()
 
     statuses = {way: status for way, (status, _) in came.items() if status not in {200, 202, 204}}
-    # Refused because of other fields. Their rejections are kept, too.
+    # These are refused because of other fields, and their rejections are stored, too.
     assert statuses == {
         "native, wrong": 422,
         "native, no JSON": 400,
@@ -190,7 +190,7 @@ def test_no_endpoint_leaves_a_key_on_disk_in_the_log_or_with_a_tag(tmp_path, x_e
                     statuses[way] = answer.status
             except OSError as refused:
                 statuses[way] = getattr(refused, "code", 0)
-        # Two refuse the format of the body; their key was valid.
+        # Two routes refuse the format of the body; the key was valid.
         refused = {way: status for way, status in statuses.items() if status >= 300}
         assert refused == {"sgtm": 400, "stape": 400}
         wait_for(lambda: vendor.count() >= 6)

@@ -19,7 +19,7 @@ BOTH = f'{IN_THE_ENVIRONMENT}\nformer_secret_keys = ["env:TWITE_FORMER_SECRET_KE
 
 
 class Shut(Vendor):
-    """A vendor that fails until it is opened."""
+    """A vendor that answers 503 until the test calls `open`."""
 
     def __init__(self) -> None:
         super().__init__(lambda _: 503)

@@ -1,7 +1,7 @@
 """A gateway is killed at random moments: what it acknowledged is delivered, and nothing twice.
 
-`twite.testing.ends` is the trial; these tests run its short and long form, and check that it finds
-errors.
+`twite.testing.ends` contains the trial; these tests run its short and long form, and check that it
+finds errors.
 """
 
 import contextlib

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.journey
 PGBOUNCER = os.environ.get("TWITE_TEST_PGBOUNCER") or shutil.which(
     "pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin"
 )
-# The message with which a client requests TLS.
+# The message by which a client requests TLS.
 SSL_REQUEST = bytes.fromhex("0000000804d2162f")
 POOLER = """
 [databases]

@@ -93,7 +93,7 @@ def with_container(folder: Path, x: str, vendor: str) -> Gateway:
 
 
 def test_created_events_reach_tags_and_x_once_although_the_run_is_repeated(tmp_path, x_emulator):
-    # The first answer to the caller is an error: its run is repeated.
+    # The caller's first request is answered with an error, so its run is repeated.
     vendor = Vendor()
     vendor.behaviour = lambda count: 500 if "mail" in str(vendor.came) and count == 1 else 200
     with vendor, with_container(tmp_path, x_emulator.url, vendor.url) as gateway:
@@ -151,7 +151,7 @@ def test_created_event_survives_a_kill_once_the_template_has_continued(tmp_path,
     with vendor, with_container(tmp_path, x_emulator.url, vendor.url) as gateway:
         gateway.stop()
         (tmp_path / "caller.tpl").write_text(CALLER.replace(told, sends))
-        # The created event's tag would be the first to send.
+        # No tag fires for the created event; otherwise, its tag would send first.
         (tmp_path / "container.toml").write_text(CONTAINER.replace('"sign_up"', '"nothing"'))
         gateway.start()
         hit(gateway, "purchase", ep__transaction_id="order-1", gcs="G111", ep__twclid=TWCLID)

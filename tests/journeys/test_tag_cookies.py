@@ -77,7 +77,7 @@ class Browser:
 def with_cookies(
     folder: Path, x: str, endpoint: str, *, server: str = PATIENT, fields: str = "", code: str = ""
 ) -> Gateway:
-    """Return a gateway with a tag that keeps cookies; `code` stands before the template's."""
+    """Return a gateway with a tag that keeps cookies; `code` is put before the template's code."""
     text = (TEMPLATES / "ad_cookies.tpl").read_text()
     start = "___SANDBOXED_JS_FOR_SERVER___\n\n"
     (folder / "ads.tpl").write_text(text.replace(start, start + code))
@@ -125,7 +125,8 @@ def test_engine_process_of_a_cookie_tag_starts_with_the_gateway(tmp_path, x_emul
 
     def engines() -> list[int]:
         forked = [pid for server in children(gateway.process.pid) for pid in children(server)]
-        # The fork server's test of the filter has more descriptors than the two pipes.
+        # An engine process has only its two pipes open; the fork server's test of the filter has
+        # more descriptors.
         return [pid for pid in forked if len(list(Path(f"/proc/{pid}/fd").iterdir())) == 2]
 
     with Vendor() as vendor, with_cookies(tmp_path, x_emulator.url, vendor.url) as gateway:

@@ -261,7 +261,7 @@ def test_kill_during_a_run_repeats_or_holds_it(tmp_path, x_emulator, repeat, ask
         wait_for(lambda: vendor.count() == 1)
         gateway.kill()
         with sqlite3.connect(tmp_path / "twite.db") as store:
-            store.execute("UPDATE lease SET until = 0")  # of the killed sender
+            store.execute("UPDATE lease SET until = 0")  # the lease of the killed sender
         gateway.start()
         balance = gateway.drained()
         history = gateway.get("/v1/conversions/tag:crm/order-1")[1]

@@ -66,7 +66,8 @@ def typed(tmp_path, tmp_path_factory):
 
     yield run
     for shell in running:
-        # Its own group, to end what a failed page leaves behind.
+        # The shell has its own process group, so that whatever a failed page leaves behind can be
+        # ended.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(shell.pid, signal.SIGKILL)
 

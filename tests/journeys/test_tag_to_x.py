@@ -114,6 +114,6 @@ def test_template_requests_to_x_use_the_gateways_batched_delivery(tmp_path, x_em
     assert found["tag:own", "o8z6j"]["delivered"] == 40
     ids = x_emulator.counted()["pixels"]["o8z6j"]["events"]["o8z6k"]["ids"]
     assert {name for name in ids if name.startswith("x-")} == {f"x-order-{n}" for n in range(40)}
-    # Far fewer requests than conversions, with the pixel's own token.
+    # There are far fewer requests than conversions, and they use the pixel's own token.
     taken = [entry for entry in x_emulator.received()["entries"] if entry["status"] == 200]
     assert len(taken) < 40

@@ -132,7 +132,7 @@ def test_credentials_given_to_one_gateway_are_used_by_both(unsigned, x_emulator)
 
     assert (code, problem) == (0, "")
     wait_for(lambda: at_x(x_emulator, 0) and at_x(x_emulator, 1), unsigned[1].ended)
-    # Either gateway may have sent these; the other one can, too.
+    # Either gateway may have sent these conversions; check that the other one can send, too.
     for number in range(2):
         unsigned[number].stop()
         wait_for(lambda number=number: _owns(unsigned[1 - number], f"alone-{number}", x_emulator))

@@ -95,7 +95,7 @@ def test_workers_on_sqlite_are_refused_with_the_remedy(tmp_path, x_emulator):
 
 
 def test_preview_is_refused_with_several_workers(tmp_path, x_emulator, postgres_url):
-    """The other process would send the requests of a session that sends nothing."""
+    """If the session sends nothing, the other process would still send what reaches it."""
     with WorkersGateway(tmp_path, x_emulator.url, postgres_url) as gateway:
         refused = command(gateway, "tag", "preview", "--send-nothing")
         trail = command(gateway, "audit", "--json")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
 
-# Number of earlier requests to a status; None means no response.
+# Maps the number of earlier requests to a status; None means no response.
 Behaviour = Callable[[int], int | None]
 HANGING = 3.0  # seconds, longer than the template waits
 

@@ -50,7 +50,7 @@ class MemoryConsents:
         ]
 
     def _without_the_listed(self, rows: Iterable[MemoryRow], *, now: int) -> list[MemoryRow]:
-        """Suppress the deliveries whose person is on the list, and return the others."""
+        """Suppress the deliveries of people on the list, and return the others."""
         rows = list(rows)
         listed = (
             [row for row in rows if self.lists(self._keys_of(row))] if self.has_opt_outs() else []

@@ -30,7 +30,7 @@ _RESTING = (State.DEAD, State.HELD)
 
 
 class MemoryOperations:
-    """Implements Moves. `_rows` are the store's conversions."""
+    """Implements Moves. `_rows` contains the store's conversions."""
 
     people: MemoryDirectory
     _rows: dict[int, MemoryRow]

@@ -46,7 +46,7 @@ class MemoryQueries:
 
     def __init__(self) -> None:
         self._rows: dict[int, MemoryRow] = {}
-        # All rows that are not delivered or suppressed, and some that are.
+        # All rows that are neither delivered nor suppressed, and possibly some that are.
         self._open: dict[int, MemoryRow] = {}
         # (pixel, time, conversions) that X accepted.
         self._taken: list[tuple[str, int, int]] = []
@@ -142,7 +142,7 @@ class MemoryQueries:
         )
 
     def _rival(self, row: MemoryRow) -> Rival | None:
-        """Return another copy that was or may be sent, or that has the key."""
+        """Return another copy that was sent, may be sent, or has the dedup key."""
         if row.state not in _RESTING:
             return None
         for other in sorted(self._rows.values(), key=lambda other: -other.id):

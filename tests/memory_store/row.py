@@ -41,7 +41,8 @@ class MemoryRow:
     tries: int = 0
     crashes: int = 0
     not_fired: tuple[TagNotFired, ...] = ()
-    # The later copy that has its key, and the reason not to retry a failed attempt in flight.
+    # The later copy that has taken over the key; and why not to retry if the attempt in flight
+    # fails.
     superseded_by: int | None = None
     denied: str | None = None
     attempts: list[PastAttempt] = field(default_factory=list)
@@ -144,7 +145,7 @@ def _held(row: MemoryRow) -> HeldGroup:
 def crashed(crashes: int, *, alone: bool) -> int:
     """Return the crash count after another crash of the sender.
 
-    After two crashes in shared requests, a delivery is a suspect and is sent alone. The count then
-    increases only for requests with no other delivery.
+    After two crashes in shared requests, a delivery is a suspect and is sent alone. From then on,
+    the count increases only for requests without any other delivery.
     """
     return max(crashes, SUSPECT) + 1 if alone else min(crashes + 1, max(crashes, SUSPECT))

@@ -199,7 +199,8 @@ def test_notices_reported_elsewhere_are_not_logged(capsys, notice):
 @pytest.mark.parametrize("notice", GatewayEvent.__subclasses__(), ids=lambda kind: kind.__name__)
 @given(data=st.data())
 def test_any_notice_can_be_logged(notice, data):
-    # An exception of an observer stops its caller: a pause would be neither stored nor counted.
+    # An exception in an observer would stop its caller: a pause would be neither stored nor
+    # counted.
     log = Log(LineLogger(level="debug", as_json=True))
 
     log.see(data.draw(st.builds(notice, **EVERY_FIELD_OF.get(notice, {}))))

@@ -62,7 +62,7 @@ def test_long_text_is_cut():
 @pytest.mark.parametrize(
     ("before", "after", "kept"),
     [
-        (LOOKED_AT, 0, LOOKED_AT + 3),  # exactly as long as the mask looks
+        (LOOKED_AT, 0, LOOKED_AT + 3),  # exactly as far as the mask looks
         (LOOKED_AT, 1, LOOKED_AT - 5),
         (LOOKED_AT - 4, 100, LOOKED_AT - 5),
         (LOOKED_AT + 1, 0, LOOKED_AT),  # the name is incomplete, so it is cut off

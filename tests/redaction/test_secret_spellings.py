@@ -46,7 +46,7 @@ def test_base64_is_replaced_except_for_letters_that_depend_on_the_neighbors(
     assert own == [*range(first, last + 1)]
     if after or (before + len(key.encode())) % 3 == 0:
         assert without(low, key) == f"{low[:first]}***{low[last + 1 :]}"
-    else:  # the bits after the secret are zero at the end of a text
+    else:  # at the end of a text, the bits that follow the secret are zero
         assert without(low, key) == f"{low[:first]}***{low[last:]}"
 
 

@@ -30,7 +30,8 @@ FIELDS = [
     *((name, FieldKind.PHONE) for name in PHONE_FIELDS),
     *((name, FieldKind.NAME) for name in NAME_FIELDS),
 ]
-# The name means a thing as often as a person: shown at the top level, masked inside personal data.
+# These names mean a thing as often as a person: shown at the top level, masked inside personal
+# data.
 OF_THINGS = {plain(name) for name in words.NAMES_OF_THINGS}
 
 

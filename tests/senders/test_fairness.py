@@ -1,4 +1,4 @@
-"""All pixels share one client for X: hanging requests of one do not delay another's."""
+"""All pixels share one client for X: hanging requests of one pixel do not delay another's."""
 
 import asyncio
 

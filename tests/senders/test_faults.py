@@ -30,7 +30,7 @@ FAR = 60  # seconds: beyond every timeout
 MAYBE = (Errored, True)
 LATER = (Errored, False)
 PIXEL = (Rejected, RejectionScope.PIXEL)
-# Not X's own text: perhaps a proxy's, perhaps about one conversion.
+# The text is not X's own: perhaps it is a proxy's, perhaps it is about one conversion.
 UNCLEAR = (Rejected, RejectionScope.UNCLEAR)
 EVENT = (Rejected, RejectionScope.EVENT)
 SOME = (Rejected, RejectionScope.CONVERSION)
@@ -157,7 +157,7 @@ def test_at_least_forty_faults_are_tested():
 
 
 async def test_all_faults_in_sequence_lose_nothing(x_emulator, poster, figure):
-    """No exceptions, no losses, and nothing given up that X never judged."""
+    """No exceptions, no losses, and nothing is given up that X never judged."""
     # Faults that pause a pixel and rate limits take a minute each: they run only in the trial.
     slow = (PIXEL, LATER)
     chosen = [

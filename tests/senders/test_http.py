@@ -14,7 +14,7 @@ from twite.senders.web import PublicWeb
 
 @contextlib.asynccontextmanager
 async def fake_x(reply, *, read=True) -> AsyncIterator[str]:
-    """Listen, read one request whole, and let `reply` do the rest."""
+    """Listen, read one complete request, and let `reply` do the rest."""
 
     handled = asyncio.Event()
 

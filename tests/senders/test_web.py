@@ -22,7 +22,7 @@ HOSTS = [
 
 
 class Names(AbstractResolver):
-    """Every name leads to one address."""
+    """A resolver that returns the same address for every name."""
 
     def __init__(self, address: str) -> None:
         self._address = address
@@ -122,7 +122,7 @@ async def test_name_of_a_private_address_is_not_connected(address, served):
 
 
 async def test_rebound_name_is_judged_by_its_current_address(served):
-    # The other one is also local, so the first may be sent.
+    # The other address of the name is local, too, so the first request may be sent.
     names = Names("127.0.0.1")
     out = PublicWeb(names=names)
     address = f"http://rebound.example:{served.rpartition(':')[2]}/moved"

@@ -36,7 +36,7 @@ class FailingAlarms:
 
 
 class SlowAlarms(MemoryStore):
-    """Its first write waits, then fails on demand."""
+    """A store whose first write waits until the test makes it fail."""
 
     def __init__(self):
         super().__init__()
@@ -295,7 +295,7 @@ async def test_alert_that_could_not_be_loaded_is_not_opened_twice():
     await before.register.save()
     [opened] = await alarms.load(Alert)
     stage = Stage(alarms)
-    stage.register.new_id()  # not the id of the first
+    stage.register.new_id()  # uses up an id, so that the new id differs from the first one
     await stage.later(MINUTE)
     alarms.unreadable = True
     with pytest.raises(LedgerUnavailable):

@@ -92,18 +92,19 @@ def test_delivery_before_its_deadline_is_not_missed():
 
 
 def test_delivery_after_its_deadline_is_counted():
-    # A thousand an hour; the last of them is due in eight hours and sent in ten.
+    # At a thousand an hour, the last one is due in eight hours but sent in ten.
     found = forecast(waiting(40, 10_000), delivered=[(NOW - MINUTE, 250)])
 
-    # They are sent in hours 0 to 10 and due in hours 8 to 9: late from 8.89 hours on.
+    # They are sent during hours 0 to 10 and due during hours 8 to 9, so those sent after 8.89 hours
+    # are late.
     assert (found.rate, found.misses, found.late) == (1_000, 1_111, 0)
 
 
 def test_later_deliveries_wait_for_earlier_ones():
     found = forecast(waiting(47, 900), waiting(46, 900), delivered=[(NOW - MINUTE, 125)])
 
-    # 500 an hour: the first 900 are sent in time, within 1.8 hours. The next are sent until 3.6
-    # hours, and due from 2 to 3: a quarter is in time.
+    # 500 an hour: the first 900 are sent in time, within 1.8 hours. The others are sent by 3.6
+    # hours and due from 2 to 3 hours: a quarter of them is in time.
     assert found.misses == 675
 
 

@@ -95,7 +95,7 @@ class Stage:
         )
 
     async def day(self, *ids):
-        """Receive these, each from the source named by its id's prefix; check; let a day pass."""
+        """Receive conversions from the sources that their ids begin with; check; let a day pass."""
         for id_ in ids:
             await self.receive(id_, source=id_.split("-")[0])
         await self.monitor.look()

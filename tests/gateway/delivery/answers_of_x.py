@@ -42,7 +42,7 @@ def x_with(setting, is_bad, answer, *, took=50):
     setting.transport.post = post
 
 
-# All of X's answers to a single conversion; the long trial uses each of them.
+# Every kind of answer of X to a single conversion; the long trial uses all of them.
 ALONE = [answer for answer in ANSWERS if answer not in {"400", "500", "hang"}]
 if os.environ.get("TWITE_TRIAL") != "1":
     ALONE = ["401", "403 in HTML", "302"]

@@ -20,7 +20,7 @@ def of_account(account, pixel):
 
 
 class ScriptedOwnership:
-    """An Ownership whose accounts a test decides: `due` to this gateway, or lost (None)."""
+    """Ownership decided by a test: which accounts are `due` to this gateway, or lost (None)."""
 
     def __init__(self, *due):
         self.due = frozenset(due)
@@ -66,7 +66,7 @@ class ScriptedOwnership:
 
 
 class SharedSetting(Setting):
-    """Two pixels of one account and a third without, on a shared store."""
+    """Two pixels of one account, and a third pixel without an account, on a shared store."""
 
     def __init__(self, *due):
         self.ownership = ScriptedOwnership(*due)

@@ -49,7 +49,7 @@ class Trial:
         self.verdicts = 0
 
     def round(self):
-        """Bisect the rest once; what it does not reach is left for the next round."""
+        """Bisect the rest once; what this round does not reach is left for the next one."""
         bisect = Bisect(self.left, self._words(self.left), self.cleared)
         tried = 0
         while (group := bisect.next()) is not None:
@@ -266,7 +266,7 @@ def test_bad_conversions_in_a_row_do_not_blame_the_account(count):
 
 @pytest.mark.parametrize("count", [9, 10, 14, 15, 16, 50, 250])
 def test_fifteen_equal_refusals_since_the_last_success_may_blame_the_account(count):
-    """X may refuse everything from some moment on; earlier successes prove nothing."""
+    """X may start to refuse everything at some point; successes before that prove nothing."""
     trial = Trial(a_batch(), range(500 - count, 500)).until_all_is_known()
 
     assert bool(trial.verdicts) is (count >= 15)

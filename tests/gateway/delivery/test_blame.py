@@ -1,4 +1,4 @@
-"""Which of conversion, event, pixel and X is at fault after a bad response."""
+"""What is at fault after a bad response: the conversion, the event, the pixel or X."""
 
 import pytest
 from worker_bench import Seen, Setting
@@ -57,7 +57,7 @@ class Pixel(Blame):
         return self.is_open(EVENT, group_of(*ids), outcome, why)
 
     def suspect(self, *ids):
-        """Make X accept another delivery after these have failed."""
+        """Let these deliveries fail; then make X accept another one."""
         self.suspects.note(group_of(*ids), event=EVENT)
         self.suspects.took(group_of(99), event=OTHER)
 

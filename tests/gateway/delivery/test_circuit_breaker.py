@@ -214,7 +214,7 @@ async def test_new_requests_are_forbidden_until_the_back_off_ends():
     await clock.advance(1)
 
     assert (before, breaker.backs_off) == (True, False)
-    # The back-off has ended, so the next failure is another outage.
+    # The back-off has ended, so the next failure counts as a new outage.
     breaker.record_failure(randomness=0.5)
     assert breaker.size_of_probe(500) == 7
 

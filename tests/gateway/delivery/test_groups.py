@@ -1,4 +1,4 @@
-"""Groups: columns of new deliveries mean the same as the deliveries."""
+"""Groups: deliveries stored as columns mean the same as single delivery objects."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""An internal error costs a batch its lease, and no more."""
+"""An internal error costs a batch its lease, and nothing else."""
 
 import asyncio
 import re
@@ -32,7 +32,7 @@ def seen(setting, kind):
 
 
 def failing(method, error, *, times=1):
-    """Return the method of a store that fails at first."""
+    """Return a store method that fails the first `times` times."""
     left = [error] * times
 
     async def act(*given, **named):
@@ -205,7 +205,7 @@ async def test_batch_waiting_for_a_slot_does_not_use_a_revoked_token():
 
     await setting.clock.advance(30 * SECOND)
 
-    # The other one shows whether the first was at fault.
+    # The result for the other delivery shows whether the first one was at fault.
     assert setting.sent() == [["a"], ["b"]]
     await setting.run.stop(within=1_000)
 

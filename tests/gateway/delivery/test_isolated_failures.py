@@ -20,7 +20,7 @@ from twite.gateway.ports.transport import NoResponse
 DENIED = "consent_denied: ad_storage"
 LONG = os.environ.get("TWITE_TRIAL") == "1"
 MANY_BAD, MANY_GOOD = (1_000, 60) if LONG else (300, 20)
-# An answer to one conversion, and whether others come meanwhile: each with each in the long form.
+# The answer to one conversion, and whether others arrive meanwhile; the long form tests all pairs.
 FAILURES = [*product(["500", "hang"], [True, False])] if LONG else [("500", True), ("hang", False)]
 
 
@@ -40,7 +40,8 @@ async def test_failing_event_does_not_stop_another(answer):
                 waits.append(second)
                 break
 
-    # Until the culprit is known: at most two probes, or two missing responses.
+    # Only until the culprit is known do others wait: for at most two probes, or two missing
+    # responses.
     assert len(waits) == MANY_GOOD
     assert max(waits[5:]) <= 5
     assert sum(waits) <= 200
@@ -254,7 +255,7 @@ async def test_conversion_denied_during_a_bisection_is_not_sent_again(answer, op
     async def deny():
         denied_at.append(len(setting.transport.sent))
         if opts_out:
-            # All conversions of the builders are of one person.
+            # All conversions from the builders belong to the same person.
             person = a_conversion().identifiers
             keys = person_keys(person, pixel="o8z6j", salt=setting.store.salt)
             await setting.store.revoke(keys, now=setting.steady.now())

@@ -25,7 +25,7 @@ ANSWERS = {
 
 
 class X:
-    """Returns this answer to each request with a bad conversion, or to all."""
+    """An X that gives this answer to each request with a bad conversion, or to all requests."""
 
     def __init__(self, setting, bad, answer):
         self.setting = setting

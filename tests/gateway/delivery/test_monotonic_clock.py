@@ -8,7 +8,7 @@ from twite.gateway.delivery.monotonic_clock import MonotonicClock
 
 
 def told(clock, ahead, times=3, *, took=100):
-    """Make X report this many times how far it is ahead of the machine's initial clock."""
+    """Report X's time `times` times; X is `ahead` of the clock with which the machine started."""
     for _ in range(times):
         clock.observe((START + ahead) // SECOND * SECOND, took=took)
 

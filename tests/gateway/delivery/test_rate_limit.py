@@ -33,7 +33,7 @@ def limited(*, reset, date=None):
 
 
 def slow_claims(setting, ms):
-    """Delay each claim, like a disk."""
+    """Delay each claim, as a slow disk would."""
     claim = setting.store.claim
 
     async def slowly(wish):

@@ -43,7 +43,7 @@ async def test_credentials_revoked_for_an_hour_kill_no_delivery(answer):
 async def test_credentials_revoked_after_an_outage_do_not_blame_conversions(
     answer,
 ):
-    """Requests at which X failed make suspects; refusals of many suspects prove nothing."""
+    """A request at which X fails creates suspects; refusals of many suspects prove nothing."""
     setting = Setting(worker_config=WorkerConfig(batch=50))
     now = [ANSWERS["500"]]
     x_with(setting, lambda conversion: now[0] is not None and conversion["event_id"] == GOOD, None)

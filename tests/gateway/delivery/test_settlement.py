@@ -51,7 +51,7 @@ def test_accepted_batch_is_delivered():
 def test_batch_is_postponed_by_its_longest_tried_delivery():
     outcome = Errored(reason="503", ambiguous=True)
 
-    # Two has been tried three times: its fourth failure has a ceiling of 40 s.
+    # Delivery 2 has been tried three times: the ceiling for its fourth failure is 40 s.
     assert decided(TWO, outcome) == (
         Transition(
             trigger=Trigger.POSTPONED, deliveries=(1, 2), due_at=NOW + 20 * SECOND, reason="503"
@@ -253,7 +253,7 @@ async def test_settlement_extends_the_lease_and_reports_each_transition():
         Settlement(lease=7, attempt=tried, transitions=written, lease_until=NOW + 30 * SECOND)
     ]
     assert settler.observer.notices == [
-        # The third was received by a clock that is ahead.
+        # The third one was received when the clock was ahead.
         Moved(pixel="o8z6j", trigger=Trigger.DELIVERED, deliveries=2, waited={5: 1, 0: 1}),
         Moved(pixel="o8z6j", trigger=Trigger.GIVEN_UP, deliveries=1, reason="400 C: m"),
     ]

@@ -17,7 +17,7 @@ NO_IDENTIFIER = ("INVALID_PARAMETER", "At least one user identifier must be prov
 
 
 def unless_bad(*bad):
-    """Answer like X to requests that contain one of these conversion ids."""
+    """Return answers of X to requests that contain one of these conversion ids."""
 
     def reply(outbound):
         ids = {conversion["conversion_id"] for conversion in conversions_of(outbound)}
@@ -349,7 +349,7 @@ async def test_an_accepted_batch_frees_its_slot_before_it_is_settled():
     can_settle.set()
     await setting.clock.advance(SECOND)
 
-    # A third batch under a lease would be one more than the slots and the settlements together.
+    # A third leased batch would exceed the number of slots plus unfinished settlements.
     assert before == [["a", "b"], ["c", "d"]]
     assert setting.sent() == [["a", "b"], ["c", "d"], ["e", "f"]]
     assert [await setting.state(id_) for id_ in "abcdef"] == ["delivered"] * 6

@@ -110,7 +110,8 @@ async def test_wrong_clock_is_corrected_by_x_for_the_next_signature():
 
     stamps = [timestamp_of(outbound) for outbound in setting.transport.sent]
     assert stamps[0] == right // SECOND - 3600
-    # Signed again at once; a minute later, it would be the probe of a refused pixel.
+    # The request was signed again at once; if it came a minute later, it would be the probe of a
+    # refused pixel.
     assert abs(stamps[1] - right // SECOND) <= 1
     assert [notice for notice in setting.seen.notices if isinstance(notice, Paused)] == []
     assert await setting.state("a") == "delivered"

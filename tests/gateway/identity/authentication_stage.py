@@ -74,7 +74,7 @@ class AuthenticationStage:
     async def with_codes(self) -> list[str]:
         """Enable two-factor authentication for ada; return her recovery codes.
 
-        It uses the current code.
+        This uses up the current code.
         """
         user = await self.add()
         factor = TwoFactor(people=self.people, secret_store=self.secret_store, clock=self.clock)

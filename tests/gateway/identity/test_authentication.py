@@ -271,7 +271,7 @@ async def test_console_is_open_once_there_is_an_admin(api):
     nobody = await api.authentication.is_open()
     await api.add("vic", role=Role.VIEWER)
     await api.add("olga", role=Role.OPERATOR)
-    # As an earlier store may contain it: no longer an admin.
+    # An earlier store may contain a user like this, who is no longer an admin.
     await api.add("former", pixels=("o8z6j",))
     others = await api.authentication.is_open()
     await api.add()

@@ -18,7 +18,7 @@ from twite.gateway.ports.events import Accepted, Judged, Troubled
 
 
 class AcceptStage:
-    """An Accept with a memory store; records what was woken, seen and recorded."""
+    """An Accept with a memory store; notes what was woken, seen and recorded."""
 
     def __init__(self):
         self.store = MemoryStore()

@@ -1,4 +1,4 @@
-"""A jump of the wall clock affects only the times of conversions without one."""
+"""A jump of the wall clock affects only conversions that came without a time of their own."""
 
 import json
 

@@ -27,7 +27,7 @@ class PendingOrder:
 
 
 class OptOuts:
-    """One person opted out."""
+    """An opt-out list with one person on it."""
 
     def has_opt_outs(self):
         return True
@@ -146,7 +146,7 @@ async def test_group_is_recorded_like_its_single_requests(settings, required, na
         for body in bodies()
     ]
     pending = [PendingOrder(source, body, name) for body in bodies()]
-    # Guards learn from earlier commits.
+    # Value guards learn only from earlier commits.
     sizes = 1 if "guards" in settings else len(pending)
     answers = [
         answer

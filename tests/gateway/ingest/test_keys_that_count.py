@@ -46,18 +46,19 @@ def counted(stage):
 @pytest.mark.parametrize(
     ("fields", "key_set", "wins"),
     [
-        # A value that identifies nobody is not a match key, and removing it gains none.
+        # A value that identifies nobody is not a match key, and removing it would not add one.
         ({"email": "noreply+7@shop.alt"}, CLICK, []),
         ({"email_sha256": sha256("noreply@example.com")}, CLICK, []),
         ({"email_sha256": sha256(NOTHING)}, CLICK, ["double_hash"]),
-        # Hashed once, it would be a match key; with two others it is not the second.
+        # Hashed only once, the email would be a match key; next to two others it would not be the
+        # second.
         ({"email": "anna@shop.alt", "email_sha256": sha256(ADDRESS)}, CLICK, ["double_hash"]),
         (
             {"email": "anna@shop.alt", "email_sha256": sha256(ADDRESS), "phone": NUMBER},
             CLICK | PHONE,
             [],
         ),
-        # Both hashes in one conversion, and no other match key: the code counts once.
+        # Both are hashed twice, and there is no other match key: the code counts only once.
         (
             {
                 "twclid": None,
@@ -69,7 +70,7 @@ def counted(stage):
             0,
             ["double_hash"],
         ),
-        # Alone, it would have one match key, not two.
+        # Even if fixed, the conversion would have one match key, not two.
         (
             {"twclid": None, "email": "anna@shop.alt", "email_sha256": sha256(ADDRESS)},
             0,
@@ -81,7 +82,7 @@ def counted(stage):
         ({"ip": "192.168.1.1"}, CLICK, []),
         ({"ip": "192.168.1.1", "user_agent": "Mozilla/5.0"}, CLICK | MatchKeys.AGENT,
          ["ip_private"]),
-        # Already fixed, or no match key at all.
+        # The value is fixed automatically, or is no match key at all.
         ({"email_sha256": ADDRESS.upper()}, CLICK | EMAIL, []),
         ({"twpid": "?"}, CLICK, []),
         ({"twclid": "(not set)", "email": "anna@shop.alt"}, EMAIL, ["twclid_unusable"]),
@@ -112,7 +113,7 @@ async def test_double_hash_known_by_an_earlier_digest_is_no_key():
         ([NOTHING], CLICK, []),
         ([sha256("noreply@example.com")], CLICK, []),
         ([sha256(NOTHING)], CLICK, ["double_hash"]),
-        # The last of several is sent, and this one identifies a person.
+        # Of several values the last is sent, and here it identifies a person.
         ([sha256(NOTHING), ADDRESS], CLICK | EMAIL, []),
         ([sha256("noreply@example.com"), ADDRESS], CLICK | EMAIL, []),
         ([ADDRESS], CLICK | EMAIL, []),

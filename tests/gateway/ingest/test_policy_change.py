@@ -102,7 +102,7 @@ async def test_held_conversion_stays_held_after_a_policy_change():
 
 async def test_tag_deliveries_are_decided_again_by_the_tag_policy():
     # With an unreadable signal and a denial of personalization, the pixel's copy is held and
-    # restricted. Templates get no such restriction.
+    # restricted. Templates are not given that restriction.
     said = {"npa": "1", "us_privacy": "what?"}
     first = ConsentPolicy(personalization_denied=ConsentAction.SEND, unclear=None)
     shop = Shop(personalization_denied=ConsentAction.SEND, unclear=None)

@@ -107,7 +107,7 @@ async def test_shared_request_is_parsed_once():
         _histories(many), Edit(today=True), now=NOW, scope=EVERYTHING
     )
 
-    # It is large, so the reader yields to other tasks after every few conversions.
+    # The conversions are large, so the reader yields to other tasks after every few of them.
     assert len(body) > LARGE
     assert {result.edited.event for result in found} == {"o8z6k"}
     assert clock.breaths == 4

@@ -17,7 +17,7 @@ from twite.redaction.mask_text import masked_text
 from twite.redaction.mask_tree import MOST_LOOKED_AT, masked_tree, masked_words
 
 HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
-# Recognized by their form, anywhere.
+# Recognized anywhere by what they look like.
 LOOKS = (
     HASH,
     HASH.upper(),
@@ -35,7 +35,7 @@ LOOKS = (
     "fb.1.1764063980123.1098115397",
     "1187329187.1764063980",
 )
-# Recognized by their field name, in any form.
+# Recognized by their field name, whatever they look like.
 NAMED = (
     ("user_data", {"address": [{"first_name": "Grizelda", "city": "Llanfair"}]}),
     ("userData", {"customer_note": "Grizelda"}),
@@ -283,7 +283,7 @@ def test_long_text_is_not_truncated_within_a_secret():
 
 
 def _leaks(body, secret):
-    """Return the ways of showing a body that reveal a secret."""
+    """Return those ways of showing a body that reveal a secret."""
     told = msgspec.json.encode(body)
     history = History(
         delivery=7,

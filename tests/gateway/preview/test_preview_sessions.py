@@ -57,7 +57,7 @@ async def test_session_ends_after_its_time(previews, clock):
 
 
 def test_worker_process_opens_no_session(clock):
-    """Another process would send the requests of a session that sends nothing."""
+    """If the session sends nothing, another process would still send what reaches it."""
     previews = PreviewSessions(clock=clock, randomness=SystemRandomness(), shares_port=True)
 
     with pytest.raises(PreviewUnavailable, match="workers = 1"):

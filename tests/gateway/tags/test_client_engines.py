@@ -171,7 +171,7 @@ async def test_resumed_run_waits_until_its_template_pause_ends(stage):
     await stage.clock.advance(60_000)
 
     assert early == set()
-    assert (await resumed).outcome is RunResult.SUCCESS  # another run's limit is not its own
+    assert (await resumed).outcome is RunResult.SUCCESS  # another run's limit does not apply to it
 
 
 async def test_crashing_run_costs_its_process_and_pauses_the_template(stage):
@@ -196,7 +196,7 @@ async def test_crashing_run_costs_its_process_and_pauses_the_template(stage):
 
 
 async def test_out_of_memory_error_cannot_be_caught(stage):
-    """The terminating error needs memory; without any, it becomes a catchable error."""
+    """The error that ends a run needs memory; if none is left, it becomes a catchable error."""
     full = """
     const held = [];
     for (const size of [100000, 1000, 100, 30]) {
@@ -215,7 +215,7 @@ async def test_out_of_memory_error_cannot_be_caught(stage):
 
 
 async def test_oversized_output_ends_the_run_without_probation(stage):
-    """Otherwise a client with a large body would decide when the template runs."""
+    """Otherwise a client that sends a large body could decide when the template may run."""
     large = "require('logToConsole')('x'.repeat(data.size)); data.gtmOnSuccess();"
     engines = stage.engines(
         large=large, limits=msgspec.structs.replace(RunLimits(), output=100_000)

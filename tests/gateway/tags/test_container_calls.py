@@ -77,7 +77,7 @@ class NotForX:
 
 
 class ContainerStage:
-    """A tag `caller` for `order`, `mail` and `bill` for `upsell`, and a pixel with `purchase`."""
+    """Tag `caller` gets `order`; `mail` and `bill` get `upsell`; a pixel gets `purchase`."""
 
     def __init__(self, code):
         self.notices, self.submissions, self.woken = [], [], []

@@ -1,4 +1,4 @@
-"""Ids of a tag's deliveries: a unique id, and the known conversion id for searches."""
+"""Ids of a tag's deliveries: a unique id, and the conversion id that users search for."""
 
 import pytest
 from test_variables_at_ingest import NOW, TEMPLATE

@@ -1,4 +1,4 @@
-"""Cleanup tags run before the answer if their tag ends in its first turn."""
+"""Cleanup tags run before the response if the tag they clean up after ends in its first turn."""
 
 import pytest
 from test_first_turns import RANDOM, WAITS, Stage

@@ -1,4 +1,4 @@
-"""Limits of the events that tags create: their size, and the highest amount from a page."""
+"""Limits of the events that tags create: their size, and the highest amount a page may send."""
 
 import pytest
 from test_container_calls import RUN, ContainerStage

@@ -143,7 +143,7 @@ async def test_request_data_of_a_trigger_is_stored_only_while_it_is_pending():
 
 
 class Decided:
-    """Counts the stored decisions, and what had been sent by then."""
+    """Records which URLs had been requested each time a decision was stored."""
 
     def __init__(self, stage):
         self.stage = stage

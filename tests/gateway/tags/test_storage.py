@@ -13,7 +13,7 @@ OTHER = msgspec.structs.replace(TEMPLATE, name="Another")
 
 
 def keep(key, size):
-    """It has `size` bytes including quotes, without its key."""
+    """Return an item of `size` bytes: its quotes count, its key does not."""
     return Keep(key=key, value="x" * (size - 2))
 
 

@@ -1,4 +1,4 @@
-"""Headers of the settings reach triggers and clients at intake, and no payload."""
+"""Headers named in the settings reach triggers and clients at intake, but no payload."""
 
 import msgspec
 import pytest

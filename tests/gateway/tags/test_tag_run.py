@@ -156,7 +156,7 @@ async def test_promises_do_not_time_out_during_other_runs():
     answered = stage.web.ask
 
     async def ask(asked):
-        # Not at once: the expired time is reported first.
+        # Answer with a delay, so that the expired time limit is reported first.
         await asyncio.sleep(0.05)
         return await answered(asked)
 
@@ -164,7 +164,7 @@ async def test_promises_do_not_time_out_during_other_runs():
 
     class Late(QuickJsEngine):
         def start(self, call):
-            clock.skipped += 10_000  # twice the time of a promise
+            clock.skipped += 10_000  # twice as long as a promise may take
             return super().start(call)
 
     ran = await stage.run(

@@ -133,7 +133,7 @@ class Stage:
         await self.flight.take(await self.comes(name, hangs=hangs, loops=loops))
 
     async def withdraw(self, name):
-        """Discard what would hang again."""
+        """Discard a delivery that would hang again."""
         history = await self.history(name)
         await self.store.move(
             TakeBack(deliveries=[history.delivery], reason="withdrawn", hold=False), now=NOW
@@ -286,7 +286,8 @@ async def test_run_time_is_recorded(stage):
         await stage.goes(f"order-{number}")
     before = stage.engine_pool.worker("tag:crm")
 
-    # Within the limit of proven templates, but much longer than others should wait.
+    # This run stays within the limit of proven templates, but lasts much longer than others should
+    # have to wait.
     await stage.goes("order-20", hangs=None, loops=2_000_000)
 
     assert stage.engine_pool.worker("tag:crm") is not before

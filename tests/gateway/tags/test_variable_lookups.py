@@ -1,4 +1,4 @@
-"""Variables that request their value from a server: the tag waits for it, the client does not."""
+"""Variables that request their value from a server: the tag waits for them, the client does not."""
 
 import asyncio
 from pathlib import Path

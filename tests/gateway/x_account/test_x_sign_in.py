@@ -300,7 +300,7 @@ async def test_revoked_token_is_unusable(x_emulator):
 
     assert stage.asked[-1] == "/1.1/oauth/invalidate_token.json"
     await stage.logins.keep_oauth("o8z6j", keys, screen_name="example_ads")
-    # X no longer knows it, so revoking it is no failure.
+    # X no longer knows the token, so revoking it does not fail.
     assert await stage.connect.forget("o8z6j", OAUTH, revoke=True)
     assert not await stage.connect.forget("o8z6j", PIXEL_TOKEN)
 
