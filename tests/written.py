@@ -1,4 +1,4 @@
-"""Valid settings as text, for tests that change one place at a time."""
+"""Valid settings as text, for tests that change them in one place at a time."""
 
 from pathlib import Path
 

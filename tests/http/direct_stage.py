@@ -133,7 +133,7 @@ def undated(answers):
 
 
 async def both(tmp_path, play, **said):
-    """Run on a direct and on an ordinary server; return the responses and the store of each."""
+    """Run with and without the direct route; return the responses and the store of each server."""
     shown = []
     for is_direct in (True, False):
         shop = Shop(tmp_path, is_direct=is_direct, **said)

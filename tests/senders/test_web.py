@@ -122,7 +122,7 @@ async def test_name_of_a_private_address_is_not_connected(address, served):
 
 
 async def test_rebound_name_is_judged_by_its_current_address(served):
-    # The other address of the name is local, too, so the first request may be sent.
+    # The name resolves to a local address: only the first request, whose host is allowed, is sent.
     names = Names("127.0.0.1")
     out = PublicWeb(names=names)
     address = f"http://rebound.example:{served.rpartition(':')[2]}/moved"

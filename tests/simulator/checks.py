@@ -6,7 +6,7 @@ import msgspec
 
 from twite.domain.times import SECOND
 
-# Every check, and its requirement.
+# Every check, and what it requires.
 CHECKS: Final = {
     "balance": "received = delivered + … at every sample",
     "nothing_lost": "what was acknowledged ends in exactly one visible state",
@@ -35,7 +35,7 @@ CHECKS: Final = {
     "no_fault_of_ours": "nothing is raised that nobody expected",
 }
 
-# Known not to hold: counted, but not fatal. See docs/explanation/fault-injection.md.
+# Checks that are known to fail: counted, but not fatal. See docs/explanation/fault-injection.md.
 OPEN: Final[frozenset[str]] = frozenset()
 
 

@@ -10,7 +10,7 @@ from twite.gateway.delivery.sweeper import LONGEST_REST
 from twite.gateway.delivery.worker import IDLE
 
 START: Final = 1_795_600_000_000
-# After this many turns of the loop without activity, nothing can run.
+# After this many turns of the loop without activity, no task can run any more.
 _STILL: Final = 9
 # Polls with at least this interval may be delayed: see `next_moment`.
 _POLLS: Final = {IDLE, LONGEST_REST}
@@ -19,7 +19,7 @@ _Sleeper = tuple[int, int, asyncio.Future[None]]
 
 
 class TrialClock:
-    """Virtual time in milliseconds. `shift` is how wrong the gateway's wall clock is.
+    """Virtual time in milliseconds. `shift` is the error of the gateway's wall clock.
 
     The gateway polls every five seconds, which is 170,000 times per worker in ten days. Polls that
     cannot find anything are delayed to the next possible event, by at most `leap`. `exact` keeps
@@ -43,7 +43,7 @@ class TrialClock:
         return self.true_now() + self.shift
 
     def true_now(self) -> int:
-        """Return X's time, which is right."""
+        """Return X's time, which is always right."""
         return START + self._elapsed
 
     def elapsed(self) -> int:

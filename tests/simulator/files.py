@@ -29,8 +29,8 @@ class _Opening(Protocol):
 class FileStoreData:
     """A store in its own folder.
 
-    It runs in the loop of another thread, and each call blocks the simulator until it is done. The
-    same seed thus gives the same scenario, whatever threads the store uses.
+    It runs in the loop of another thread, and each call blocks the simulator until it is done. Thus
+    the same seed gives the same scenario, whatever threads the store uses.
     """
 
     def __init__(self, name: str) -> None:
@@ -86,5 +86,5 @@ async def _done(act: Callable[[Store], Awaitable[T]], store: Store) -> T:
 
 
 def _memory_disk() -> str | None:
-    """Return a folder in memory if possible: simulated power never fails."""
+    """Return a folder in memory if possible: here the power never fails."""
     return "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108  a folder of our own in it

@@ -1,6 +1,7 @@
 """The judge: records acknowledgements and X's requests, and checks what must never happen.
 
-It is independent of the gateway: it asks what the store has done, not what the gateway believes.
+It is independent of the gateway: it looks at what the store has done, not at what the gateway
+believes.
 """
 
 from collections import deque
@@ -26,7 +27,8 @@ _GRACE: Final = MINUTE
 _GOING: Final = 3 * SECOND
 # The maximum time to X for a pixel without faults.
 PROMPT: Final = 30 * SECOND
-# A request that takes longer no longer counts towards the limit, up to this many for a pixel.
+# A request that takes longer stops counting towards the limit of concurrent ones, as long as the
+# pixel has fewer than MOST_IN_FLIGHT.
 MAY_HANG: Final = 3 * SECOND
 MOST_IN_FLIGHT: Final = 64
 
@@ -47,7 +49,7 @@ class Truth:
     ever_taken: bool = False
     settled_at: int | None = None
     replayed_at: int | None = None
-    # When it was last submitted, and the delivery with its key, if it was claimed.
+    # When it was last submitted; and the delivery that has its key, once claimed.
     offered_at: int = 0
     delivery: int | None = None
     in_progress: int = 0
@@ -74,11 +76,12 @@ class _Pixel:
     """The judge's record of a pixel."""
 
     in_progress: list[Request] = field(default_factory=list)
-    # The conversions of slow requests.
+    # The conversions in slow requests.
     slow: set[Key] = field(default_factory=set)
     refused_at: int | None = None
-    # How many different conversions X refused since it last accepted or judged any; and whether, in
-    # this process, X accepted others after one of them failed: then these may be at fault.
+    # The different conversions that X has refused since it last accepted or judged any; and
+    # whether, in this process, X accepted others after one of these failed: then these conversions
+    # may be at fault.
     refused: set[Key] = field(default_factory=set)
     refusals: int = 0
     is_unclear: bool = False
@@ -114,7 +117,7 @@ class Judge:
         self._rates = {destination.meter: destination.rate for destination in destinations}
         self._sent: dict[str, deque[tuple[int, int]]] = {rate: deque() for rate in self._rates}
         self._resets: dict[str, tuple[int, int, Span]] = {}
-        # The stored resets: others are lost when their process crashes.
+        # The stored resets: those not stored are lost when their process crashes.
         self._noted: dict[str, int] = {}
         self._pixels = {destination.pixel: _Pixel() for destination in destinations}
         self._ids: dict[int, Key] = {}
@@ -246,7 +249,7 @@ class Judge:
             truth.delivery = max(delivery.id, truth.delivery or 0)
 
     def doubted(self, deliveries: Sequence[int]) -> None:
-        """Observe that these are held instead of given up."""
+        """Observe that these deliveries are held instead of given up."""
         self._dead.difference_update(deliveries)
 
     def settled(self, settlement: Settlement) -> None:
@@ -277,7 +280,7 @@ class Judge:
         """Check a pixel without faults at X: X has everything received while nothing failed."""
         now = self._clock.elapsed()
         if now - self._pixels[pixel].poisoned_at < 2 * PROBE_EVERY:
-            # Its own fault: after five equal refusals in a row, it is only probed.
+            # This is the pixel's own fault: after five equal refusals in a row, it is only probed.
             return
         for key, truth in self.truths.items():
             at = truth.acknowledged_at
@@ -361,7 +364,7 @@ class Judge:
         truth.in_progress += 1
 
     def _check_successor(self, key: Key, truth: Truth, *, body: bytes) -> None:
-        """Check a copy that took another's key: the other was dead, not at X, and different."""
+        """Check a copy that took over a key: the old delivery was dead, not at X, and different."""
         if truth.delivery not in self._dead:
             self.fail("only_dead_is_corrected", f"{_named(key)} was not given up")
         if truth.first_doubt is not None or truth.taken_at is not None:

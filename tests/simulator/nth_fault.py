@@ -53,7 +53,7 @@ _PIXELS: Final = ("oaaa1", "oaaa2")
 class Scenario:
     """Five submissions to two pixels, one bad conversion, a repetition, a clean stop.
 
-    One operation fails: `call` and `request` are (which one, how), counted from 0.
+    One operation fails: `call` or `request` is (its number, counted from 0; how it fails).
     """
 
     destinations: tuple[Destination, ...]

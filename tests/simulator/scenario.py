@@ -15,7 +15,7 @@ from twite.domain.times import DAY, HOUR, MINUTE, SECOND
 from twite.gateway.delivery.worker import WorkerConfig
 
 CLICK: Final = "23opevjt88psuo13lu8d020qkn"
-# It has its own account and no faults at X: others must not slow it down.
+# This pixel has its own account and no faults at X: other pixels must not slow it down.
 CALM: Final = "ocalm"
 _TROUBLED: Final = ("oaaa1", "oaaa2", "oaaa3")
 
@@ -41,7 +41,7 @@ class Stop(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Jump(msgspec.Struct, frozen=True, kw_only=True):
-    """The gateway's wall clock jumps by so much (ms)."""
+    """The gateway's wall clock jumps by this much (ms)."""
 
     by: int
 
@@ -96,7 +96,7 @@ class Scenario(Protocol):
     calm: str | None
 
     def timeline(self) -> Iterator[tuple[int, Happening]]:
-        """Return what happens when (elapsed), in order."""
+        """Yield (elapsed time, event) of all that happens, in order."""
         ...
 
     def on_call(self, name: str) -> tuple[CallFault, int, int]: ...
@@ -139,7 +139,7 @@ class SeededScenario:
         )
 
     def timeline(self) -> Iterator[tuple[int, Happening]]:
-        """Return what happens when, in order."""
+        """Return (time, event) of all that happens, in order."""
         randomness = self._random
         happenings: list[tuple[int, Happening]] = []
         for at in sorted(self._moments(randomness.randint(15, 60))):

@@ -31,10 +31,10 @@ class CallFault(Enum):
     """The fate of one call."""
 
     NONE = auto()
-    REFUSED = auto()  # it fails, and nothing was done
-    UNKNOWN = auto()  # it fails, and it was done
-    DIES_BEFORE = auto()  # the process ends just before it
-    DIES_AFTER = auto()  # the process ends just after it, before its caller hears
+    REFUSED = auto()  # the call fails, and nothing was done
+    UNKNOWN = auto()  # the call fails, although it was carried out
+    DIES_BEFORE = auto()  # the process ends just before the call
+    DIES_AFTER = auto()  # the process ends just after the call, before the caller gets the result
 
 
 class StoreData(Protocol):
@@ -201,7 +201,7 @@ class MortalStore:
             self._witness.claimed(batch)
 
     def _settled(self, settlement: Settlement, late: int) -> None:
-        # If some came too late, it is unknown which.
+        # If some transitions came too late, it is unknown which ones.
         if not late:
             self._witness.settled(settlement)
 
@@ -215,7 +215,7 @@ class MortalStore:
         act: Callable[[Store], Awaitable[T]],
         tell: Callable[[T], object] = lambda _: None,
     ) -> T:
-        """Run it with its faults; `tell` receives what was really done."""
+        """Run the call with its faults; `tell` receives the result of what was really done."""
         self._clock.beat()
         await self._span.step()
         fault, before, after = self._mischief.on_call(name)

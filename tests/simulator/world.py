@@ -32,7 +32,7 @@ _STOP_WITHIN: Final = 60 * SECOND
 
 
 class World:
-    """Runs a scenario, then until all deliveries have drained."""
+    """Runs a scenario, then continues until no delivery is left to send."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class World:
         await self._end(crashed=False)
 
     def say(self, text: str) -> None:
-        """Log the next line of the log."""
+        """Write the next line of the log."""
         self._tell(f"{told(self.clock.elapsed())}  {text}")
 
     def see(self, notice: GatewayEvent) -> None:
@@ -194,7 +194,7 @@ class World:
         if crashed:
             self.judge.ended(span)
         for _ in range(_CANCELLING):
-            # A dying process that releases something gets no answer from the store.
+            # A dying process that tries to release something gets no answer from the store.
             tasks = asyncio.all_tasks() - self._outside
             for task in tasks:
                 task.cancel()
@@ -307,8 +307,8 @@ class World:
                 ByConversionId(pixel=pixel, events=[event], conversion_id=conversion_id)
             )
         )
-        # A copy whose key moved to a later copy says so; the conversion is with the later one. A
-        # repeated denial is recorded again.
+        # A copy whose key has moved to a later copy is marked; only the later one counts for the
+        # conversion. A repeated denial is recorded again.
         states = [live.state for live in histories if live.superseded_by is None]
         return states[:1] if set(states) == {State.SUPPRESSED} else states
 

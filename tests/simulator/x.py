@@ -47,7 +47,7 @@ class RequestFault(Enum):
 class Met(msgspec.Struct, frozen=True, kw_only=True):
     """The faults of a request. `takes`: whether X processes it although the response is lost.
 
-    `status` is of an error; `there` and `back` are delays in milliseconds; `wait` is for a limit.
+    `status` is for an error; `there` and `back` are delays in ms; `wait` is for a limit.
     """
 
     request_fault: RequestFault = RequestFault.FAIR
@@ -166,7 +166,7 @@ class SimulatedX:
         """Return a 429 if a limit applies."""
         meter, now = self._meters[pixel], self._clock.elapsed()
         if met.request_fault is RequestFault.LIMITED:
-            # Whole seconds of X's clock.
+            # Round down to whole seconds of X's clock.
             reset = (self._clock.true_now() + met.wait) // SECOND * SECOND - START
             self._limits[meter] = max(self._limits.get(meter, 0), reset)
         until = self._limits.get(meter, 0)

@@ -111,7 +111,7 @@ async def settle(
     ambiguous: bool = False,
     lease_until: int = NOW + MINUTE,
 ) -> int:
-    """Settle a batch after an attempt with all its deliveries."""
+    """Settle a batch after an attempt that sent all its deliveries."""
     attempt = Attempt(
         at=at,
         pixel=batch.pixel,

@@ -138,7 +138,7 @@ class CopyLaws:
         batch = await claim(store)
         await settle(store, batch, "rejected", dead_lettered(batch))
 
-        # Without a given time, each copy has its time of receipt.
+        # If no time was given, each copy has the time of its receipt.
         assert await again(store, at_time(NOW + HOUR), at=NOW + HOUR) == DUPLICATE
         # A copy with a time corrects it.
         assert await again(store, at_time(NOW - HOUR), receipt="r3") == Recorded()

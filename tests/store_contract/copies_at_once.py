@@ -63,7 +63,7 @@ async def _first(store: Store, state: str, names: Sequence[str]) -> None:
     if "in doubt" in state:
         await settle(store, batch, "errored", in_doubt, ambiguous=True, lease_until=_LATER)
     if state == "dead, in doubt":
-        # Claimed again when it is due.
+        # Claim the delivery again when it is due.
         batch = await claim(store, now=_LATER, lease_until=2 * _LATER)
     if state.startswith("dead"):
         await settle(store, batch, "rejected", dead_lettered(batch), lease_until=_LATER)
@@ -89,9 +89,9 @@ async def _what_became(store: Store, *receipts: str) -> dict[str, list[tuple[obj
 
 class CopiesAtOnceLaws:
     async def _alike(self, store: Store, state: str, *, at: int) -> None:
-        """Submit two copies of each kind in one request, and in two.
+        """Submit each pair of kinds of copies, in one request and in two.
 
-        All pairs are in the same requests: each pair is for a separate conversion.
+        All pairs share these requests: each pair belongs to a separate conversion.
         """
         pairs = list(product(_KINDS, repeat=2))
         names = [f"{way}-{place}" for way in ("once", "each") for place in range(len(pairs))]

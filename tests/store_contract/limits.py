@@ -30,7 +30,7 @@ from twite.gateway.ports.store import Store
 
 
 def expired(*deliveries: int, until: int = NOW) -> Transition:
-    """Return the transition of a failed sender."""
+    """Return the transition of deliveries whose sender has failed."""
     return Transition(trigger=Trigger.EXPIRED, deliveries=deliveries, due_at=until)
 
 

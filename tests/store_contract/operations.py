@@ -203,7 +203,7 @@ class OperationLaws:
         }
 
     async def _held_for_its_amount(self, store: Store) -> dict[str, int]:
-        """Return the deliveries of two orders and their tags, and another held one, by id."""
+        """Return the held deliveries of two orders and their tags, and one more, by id."""
         reason = "value guard: 100 times the usual"
         named = (
             (PIXEL, "order-1"), (PIXEL, "order-11"), ("tag:crm", "order-1"),
@@ -292,7 +292,7 @@ class OperationLaws:
 
 
 async def _held_in_doubt(store: Store, conversion_id: str) -> int:
-    """Hold a delivery that X may have since NOW; return it."""
+    """Hold a delivery that X may have received at NOW; return it."""
     await record(store, conversion_id, receipt=f"r-{conversion_id}")
     await claim(store, lease_until=NOW + 10)
     await sweep(store, now=NOW + 11, ambiguous_before=FAR)

@@ -76,7 +76,7 @@ class PrivacyLaws:
 
 
 def keys(store: Store, *, pixel: str = PIXEL) -> tuple[bytes, ...]:
-    """Return the keys of the person in all conversions of the builders."""
+    """Return the keys of the person to whom all conversions from the builders belong."""
     return person_keys(a_conversion().identifiers, pixel=pixel, salt=store.salt)
 
 

@@ -182,17 +182,18 @@ class SightingLaws:
     async def test_orders_that_only_look_alike_are_not_paired(self, store: Store) -> None:
         await _sight(
             store,
-            # Two orders of one person, each by both paths.
+            # Two orders of one person, each seen on both paths.
             *_seen("order-1", SightingPath.PIXEL, SightingPath.SERVER, email=1),
             *_seen("order-2", SightingPath.PIXEL, SightingPath.SERVER, email=1),
-            # The same number with another identifier, with another event, and too long ago.
+            # Orders with the same number, but with another identifier, with another event, and too
+            # long ago.
             *_seen("page-3", SightingPath.PAGE, email=3),
             *_seen("order-3", SightingPath.SERVER, click=3),
             *_seen("page-4", SightingPath.PAGE, email=4),
             *_seen("order-4", SightingPath.SERVER, email=4, event="o8z6m"),
             *_seen("page-5", SightingPath.PAGE, email=5, at=NOW - MEETS_WITHIN - 1),
             *_seen("order-5", SightingPath.SERVER, email=5),
-            # Two pages, two servers.
+            # Two sightings by pages, and two by servers.
             *_seen("page-6", SightingPath.PAGE, email=6),
             *_seen("page-7", SightingPath.PAGE, email=6),
             *_seen("order-8", SightingPath.SERVER, email=8),

@@ -112,7 +112,7 @@ def kept(path):
 
 
 def holding(path):
-    """Return the files whose bytes contain her digest."""
+    """Return the files whose bytes contain Ada's digest."""
     files = Path(path).parent.iterdir()
     return [file.name for file in files if ADA.encode() in file.read_bytes()]
 

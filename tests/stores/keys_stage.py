@@ -13,7 +13,7 @@ def counted(book, table):
 
 
 def key_of(part, number=0):
-    """Return a key in a 256th of the key space."""
+    """Return a key in one of the 256 parts of the key space."""
     return bytes([part]) + number.to_bytes(15, "big")
 
 

@@ -19,7 +19,7 @@ from twite.stores.sqlite.recovery.copying import SQLiteCopySource
 
 RELEASED = Path(__file__).parents[1] / "upgrades" / "stores" / "schema-29" / "store.tar.xz"
 # Kinds of rows that the released store lacks, or has in only one form. One key has no delivery;
-# another is in the table and, newer, in the log.
+# another is in the table and, with a newer delivery, in the log.
 MORE = """
 UPDATE outbox SET state = 'sending', due_at = NULL,
   lease = (SELECT (epoch << 32) + 1 FROM deployment)

@@ -23,7 +23,7 @@ class Rows(list):
 
 
 class Book:
-    """A session that answers from rows in memory, and fails where a test wants it to."""
+    """A session that answers from rows in memory, and fails where the test wants it to."""
 
     def __init__(self, *deliveries, totals=None, largest_body=0, unsummed=0, failing=None):
         self.deliveries = deliveries

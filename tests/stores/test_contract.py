@@ -42,7 +42,7 @@ def methods_of(port: type) -> set[str]:
 
 @pytest.fixture(scope="module")
 def nodes() -> list[ast.AST]:
-    """The syntax of the laws."""
+    """The syntax trees of the files that contain the contract's tests."""
     trees = (ast.parse(path.read_text()) for path in set(law_files()))
     return [node for tree in trees for node in ast.walk(tree)]
 

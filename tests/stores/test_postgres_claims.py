@@ -61,7 +61,7 @@ def statements(monkeypatch):
 
 @pytest.fixture
 def clock(monkeypatch):
-    """The frozen time of claim starts, in seconds."""
+    """The frozen time that the code for claim starts reads, in seconds."""
     time = [0.0]
     monkeypatch.setattr(claim_starts, "monotonic", lambda: time[0])
     return time
@@ -100,7 +100,7 @@ async def test_usual_batch_needs_one_statement_to_claim_and_two_to_settle(store,
     assert [name for name in statements if name not in counts] == [
         "claim_usual",
         "settle_delivered",
-        "count_delivered",  # in memory; written with the other counts
+        "count_delivered",  # a count kept in memory and written with the other counts
     ]
 
 
@@ -121,7 +121,7 @@ async def test_retry_that_is_due_is_claimed_before_later_deliveries(store, state
 async def test_settlement_waits_for_an_expiry_of_its_lease(
     store, postgres_url, monkeypatch, is_claimed_again
 ):
-    """X accepts a batch while another gateway ends its lease and may claim it again."""
+    """X accepts a batch while another gateway ends the batch's lease and may claim it again."""
     monkeypatch.setattr(settlements, "_LATE_WITHIN", 0.0)
     await record(store, "order-1")
     batch = await claim(store)
@@ -160,7 +160,7 @@ async def test_claim_of_nearly_all_rows_changes_no_index(store, postgres_url):
 
     claimed, updated, hot = await store._database.write(unit, begins=True)  # noqa: SLF001
     assert (claimed, updated) == (50, 50)
-    assert hot >= 45  # claimed rows are longer, so the last two do not fit on a full page
+    assert hot >= 45  # claimed rows are longer: on a full page, the last two do not fit
 
 
 async def test_claim_finds_a_delivery_from_the_first_hours_of_1970(store):

@@ -1,4 +1,4 @@
-"""Random operations on three nodes: nothing is sent after a success, and nothing is stuck."""
+"""Random operations on three nodes: nothing is sent after a success, and nothing gets stuck."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""The URL in store.url: its options and errors; of several hosts, the primary is found."""
+"""The URL in store.url: its options and errors; and among several hosts, the primary is found."""
 
 import asyncio
 import socket

@@ -127,7 +127,7 @@ async def test_settlement_that_keeps_failing_is_reported_once_and_recorded_after
 async def test_settlement_that_keeps_failing_is_reported_again_while_it_fails(
     store, seen, failures, database_session, monkeypatch
 ):
-    """The alert resolves when no failure was reported for some minutes."""
+    """The alert resolves once no failure has been reported for some minutes."""
     monkeypatch.setattr(settlements, "_REPORT_EVERY", 0.0)
     batch = await claimed(store)
     await refuse_attempts(database_session)
@@ -142,7 +142,7 @@ async def test_settlement_that_keeps_failing_is_reported_again_while_it_fails(
 async def test_gateway_joins_again_while_a_settlement_keeps_failing(
     store, failures, open_node, end_lease, database_session
 ):
-    """It ends its batches first. Otherwise, one of them would keep all accounts from being sent."""
+    """It ends its batches first; otherwise, one of them would block sending for all accounts."""
     batch = await claimed(store)
     other = await open_node()
     await refuse_attempts(database_session)

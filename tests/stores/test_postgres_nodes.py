@@ -184,7 +184,7 @@ async def test_fenced_node_sends_nothing_before_it_has_joined_again(open_node, e
 async def test_after_an_outage_of_the_database_a_node_lets_the_others_renew_their_leases(
     open_node, end_lease, monkeypatch
 ):
-    """Otherwise what X accepted from them during the outage would be sent again."""
+    """Otherwise, what X accepted from the other nodes during the outage would be sent again."""
     first, second = [await open_node() for _ in range(2)]
     mine, others = await balanced(first, second)
     for store in (first, second):
@@ -218,7 +218,7 @@ async def test_next_refresh_is_due_when_another_node_can_be_fenced(
 
     await first.ownership.refresh()
 
-    # 0.3 s of the lease, 0.4 s for the longest request, and a margin of 0.5 s.
+    # 0.3 s left of the lease, 0.4 s for the longest request, and a margin of 0.5 s.
     assert 1_000 < usual <= 2_000
     assert first.ownership.next_refresh <= 1_200
     assert await first.ownership.refresh() < frozenset(ACCOUNTS.values())

@@ -25,5 +25,5 @@ async def test_only_the_leader_of_several_gateways_prunes(postgres_url):
     for store in stores:
         await store.close()
 
-    # The third has not joined, like a single process or a test.
+    # The third gateway has not joined, like the store of a single process or a test.
     assert prunes == [True, False, True]

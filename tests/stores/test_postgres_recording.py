@@ -31,7 +31,7 @@ async def other(postgres_url):
 @pytest.fixture
 async def store(postgres_url, clock):
     store = await PostgresStore.open(postgres_url, StoreOptions())
-    # Then the only writing connection knows the account and the event, and has reserved ids.
+    # After this, the only writing connection knows the account and the event, and has reserved ids.
     await store.record(submission("order-0"))
     yield store
     await store.close()
@@ -71,7 +71,7 @@ async def ids_of(driver, table):
 async def test_group_of_new_conversions_needs_four_round_trips(store, round_trips):
     await store.record(submission("order-1", "order-2"))
 
-    # BEGIN, the dedup keys with the mark, all other rows, COMMIT
+    # BEGIN, the dedup keys together with the mark, all other rows, COMMIT
     assert round_trips == [4]
 
 
@@ -134,7 +134,7 @@ async def test_group_without_conversions_uses_its_transaction_mark(store, other)
 
 
 class SlowDatabase:
-    """A database that writes each group until the test ends it."""
+    """A database in which writing a group takes until the test ends it."""
 
     def __init__(self):
         self.names = SharedNames()

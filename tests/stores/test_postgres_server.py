@@ -184,7 +184,7 @@ async def test_lost_connections_are_replaced(store, postgres_url):
 
 async def test_unresponsive_server_is_given_up(store, postgres_url, monkeypatch):
     monkeypatch.setattr(connection, "STALLED", 0.3)
-    await record(store, "order-1")  # with the existing connections
+    await record(store, "order-1")  # while the existing connections still work
     blocking = await asyncpg.connect(postgres_url)
     async with blocking.transaction():
         await blocking.execute("LOCK TABLE dedup")
@@ -201,7 +201,7 @@ async def test_unresponsive_server_is_given_up(store, postgres_url, monkeypatch)
 
 
 async def test_success_is_recorded_although_the_connection_is_aborted(postgres_url, monkeypatch):
-    """As after a suspension, when the time limit has passed and the server has answered, too."""
+    """Like after a suspension: the time limit has passed, and the server has answered, too."""
     store = await PostgresStore.open(postgres_url, OPTIONS)
     await record(store, "order-1")
     batch = await claim(store)

@@ -44,7 +44,7 @@ async def test_store_closes_while_it_looks_for_the_result_of_a_commit(open_node,
 
 
 async def late(open_node, end_lease):
-    """Return a store with a late success, a store that sends its batch again, and the batch."""
+    """Return a store with a late success, one that sends the same batch again, and the batch."""
     first = await open_node()
     batch = await claimed(first, "c1")
     second = await open_node()

@@ -35,7 +35,7 @@ def newer_version(store, monkeypatch):
 
 @pytest.fixture
 async def session(empty_postgres_url, store):
-    """A session of another program; it ends before the database is removed."""
+    """A session of another program, which ends before the database is removed."""
     connection = await asyncpg.connect(empty_postgres_url)
     yield connection
     await connection.close()

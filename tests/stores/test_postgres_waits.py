@@ -26,7 +26,7 @@ ACCOUNT = "account"
 
 @pytest.fixture
 async def store(postgres_url, monkeypatch):
-    # Claims start as after a claim of small bodies.
+    # Claims start as they would after a claim of small bodies.
     monkeypatch.setattr(PostgresSession, "largest_body", 1)
     store = await PostgresStore.open(postgres_url, StoreOptions())
     await store.ownership.join({PIXEL: ACCOUNT}, longest_request=0)
@@ -52,7 +52,7 @@ async def until_one_waits(connection):
 
 @pytest.fixture
 async def blocked_claim(store, other):
-    """A claim that waits for a transaction on its account's row, and that transaction's end."""
+    """A claim that waits for a transaction on its account's row; a call ends the transaction."""
     await record(store, "order-1")
     await other.execute("BEGIN")
     await other.execute("SELECT FROM ownership WHERE account = $1 FOR UPDATE", ACCOUNT)

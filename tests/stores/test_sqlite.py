@@ -43,10 +43,10 @@ class TestKeysInTheTable(
     RejectionLaws,
     PrivacyLaws,
 ):
-    """The laws of conversions, if most keys are looked up in the table.
+    """The contract's tests about conversions, with most keys looked up in the table.
 
-    Claims begin as after a claim of small bodies: a usual claim has statements of its own. The
-    first claim of a store reads the sizes of bodies.
+    Claims begin as they would after a claim of small bodies: a typical claim has separate
+    statements. The first claim of a store reads the sizes of bodies.
     """
 
     @pytest.fixture

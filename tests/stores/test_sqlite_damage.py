@@ -36,7 +36,7 @@ class Watching:
 
 @pytest.fixture
 def without_checkpoints(monkeypatch):
-    """The log stays as written, however long the test takes."""
+    """Without checkpoints, the log stays as written, however long the test takes."""
     checkpoints = "twite.stores.sqlite.engine.checkpoints.Checkpoints"
     monkeypatch.setattr(f"{checkpoints}._move", lambda *_: None)
 
@@ -89,7 +89,8 @@ async def test_damaged_deliveries_are_given_up_and_the_others_sent(path, how):
 
     assert [delivery.conversion_id for delivery in batch.deliveries] == ["order-0", "order-2"]
     given_up = Moved(pixel="o8z6j", trigger=Trigger.GIVEN_UP, deliveries=1, reason=DAMAGED)
-    # One without its conversion does not block others; it is found when claimed alone.
+    # A delivery without its conversion does not block others; the damage is found when it is
+    # claimed alone.
     assert seen == ([] if how == "no conversion" else [given_up])
     assert [(history.state, history.reason) for history in resting if history.delivery == 2] in (
         [(State.DEAD, DAMAGED)],
@@ -175,7 +176,8 @@ async def test_damaged_file_is_refused_with_the_recovery_command(path):
 @pytest.mark.usefixtures("without_checkpoints")
 async def test_log_that_ends_before_commits_is_refused_and_kept(path):
     store = await SQLiteStore.open(path)
-    # Unchanged: rows that a checkpoint restores from the log would not be lost.
+    # The database is put back unchanged: rows that a checkpoint had copied from the log would not
+    # be lost.
     database = Path(path).read_bytes()
     for number in range(5):
         await store.record(a_submission(an_entry(f"order-{number}"), receipt=f"r{number}"))

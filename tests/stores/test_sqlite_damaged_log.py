@@ -18,7 +18,7 @@ COMMITS = 6
 
 @pytest.fixture(scope="module")
 def log(tmp_path_factory):
-    """The log of a killed process: several pages per commit, each commit with its own pages."""
+    """The log of a killed process: several pages per commit, different ones in each commit."""
     path = tmp_path_factory.mktemp("log") / "some.db"
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
@@ -45,7 +45,7 @@ def test_bit_flip_outside_a_page_loses_no_page(log, offset):
     sound, whole = LogFile(log).sound()
     assert whole
     _, count = newest(log)
-    # Only the checksum of the last frame shows whether its page is intact.
+    # For the last frame, only the checksum shows whether its page is intact.
     seen = count if offset < 16 else count - 1
 
     for frame in range(seen):

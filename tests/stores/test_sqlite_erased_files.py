@@ -1,4 +1,4 @@
-"""No byte of an erased person is left in the files, and rejections lose nothing else."""
+"""No byte of an erased person is left in the files; rejections lose nothing but their data."""
 
 import asyncio
 import sqlite3
@@ -151,7 +151,8 @@ async def test_erasure_deletes_rejections_and_keeps_their_counts(store, path):
         said=[native("hers", ADA), native("order-1", ADA), native("his", BOB)],
         refusals=(refusal(store, "hers", ADA), refusal(store, "his", BOB, index=2)),
     )
-    # Rejected as a whole: nothing else is stored. One is under the id of a conversion of hers.
+    # Rejected as a whole: nothing else is stored. One rejection has the id of one of her
+    # conversions.
     await record(
         store,
         said=[],

@@ -47,7 +47,7 @@ def store(book, filters, numbers, *, first=1):
 
 
 def found(filters, numbers, *, part=PART):
-    """Return the numbers whose keys may be in the table."""
+    """Return the numbers whose keys, by the filter, may be in the table."""
     wanted = [WantedKey(key(number, part=part), number, NOW) for number in numbers]
     return {wish.delivery for wish in filters.possible(wanted)}
 
@@ -170,7 +170,7 @@ def test_deleted_keys_are_gone_from_the_next_bitmap(book):
     filters = KeyFilters(book.run)
     store(book, filters, range(1_000))
     book.connection.execute("DELETE FROM dedup")
-    # The bitmap is rebuilt when it has got as many keys again.
+    # The bitmap is rebuilt once as many keys have been added as it had at first.
     store(book, filters, range(1_000, 2_001), first=2_000)
 
     assert len(found(filters, range(1_000))) < 1_000 / 8 * 1.1

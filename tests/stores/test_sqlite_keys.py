@@ -120,7 +120,7 @@ def test_rollback_returns_a_key_taken_by_two_copies(book):
 
 def test_forget_removes_only_old_settled_keys_from_memory(book):
     submit(book, range(100), receipt="r1")
-    # 1 to 60 and 71 to 80 are settled; of the old ones, 61 to 70 are pending.
+    # Deliveries 1 to 60 and 71 to 80 are settled; of the old ones, 61 to 70 are still pending.
     book.connection.execute("DELETE FROM outbox WHERE id <= 60 OR id BETWEEN 71 AND 80")
 
     for part in range(256):
@@ -131,7 +131,7 @@ def test_forget_removes_only_old_settled_keys_from_memory(book):
 
 
 def log(book, deliveries, *, merge_round=(0, 0, 0, 0)):
-    """Write a log (delivery → key) as a stopped gateway leaves it."""
+    """Write a key log (delivery → key) like one that a stopped gateway leaves."""
     book.connection.execute("DELETE FROM fresh_key")
     book.connection.executemany("INSERT INTO fresh_key VALUES (?, ?)", deliveries.items())
     book.connection.execute(
@@ -195,7 +195,7 @@ def test_part_with_more_keys_than_owed_is_merged_in_advance(book):
         take(keys, (key_of(255, number), 1_000 + number))
         merged.append(counted(book, MERGED))
 
-    # Each part has five keys, and each new key moves two of them.
+    # Each part has five keys and is moved whole; each new key requires that two more are moved.
     assert merged == [5, 5, 10, 10, 10, 15]
 
 
@@ -211,7 +211,7 @@ def test_log_loses_merged_keys_during_an_eighth_of_a_walk(book):
         (least,) = book.connection.execute("SELECT min(delivery) FROM fresh_key").fetchone()
         first.append(least)
 
-    # Two parts for each new key.
+    # With each new key, the walk visits two parts.
     assert first == [min(1 + 16 * many, 257) for many in range(1, 19)]
 
 
@@ -352,7 +352,7 @@ def test_key_taken_over_from_the_table_needs_no_memory(book):
         keys.take_over(WantedKey(key_of(1, number), 1, NOW))
     take(keys, (key_of(3), 6))
 
-    # Memory has one key too many, and moves the first of the two.
+    # Memory contains one key too many, so the first of the two is moved to the table.
     assert counted(book, MERGED) == 6
 
 

@@ -126,8 +126,8 @@ class Mark:
 async def test_epoch_file_says_what_is_durable(path, monkeypatch, overtaken):
     """SQLite syncs the database at the end of a checkpoint only if nothing was committed meanwhile.
 
-    It returns the same in both cases. A power cut may remove unsynced pages; if the epoch file
-    counted them, the start would set aside the log that has them.
+    It returns the same in both cases. A power cut may lose unsynced pages; if the epoch file
+    counted them, the next start would set aside the log that still has them.
     """
     create(path)
     writer = connect_writer(path)

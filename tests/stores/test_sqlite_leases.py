@@ -31,7 +31,7 @@ async def test_expired_lease_is_removed_and_others_stay(store, tmp_path):
     swept = await sweep(store, now=NOW + 11)
 
     assert (swept.expired, leases(tmp_path)) == (1, [held.lease])
-    # It is gone, and its deliveries are claimed under another lease.
+    # The first lease is gone, and its deliveries are claimed under another one.
     assert (await sweep(store, now=NOW + 11)).expired == 0
     again = await claim(store, now=NOW + 11)
     assert (ids(again), leases(tmp_path)) == (["order-0"], [held.lease, again.lease])
@@ -80,7 +80,7 @@ async def test_crash_counts_accumulate_until_the_process_survives_a_claim(tmp_pa
 
     assert crashes == [[0, 0], [1, 1]]
     assert [delivery.crashes for delivery in alone.deliveries] == [2]
-    # Its lease expired in a process that still runs.
+    # This delivery's lease expired while its process was still running.
     assert {delivery.conversion_id: delivery.crashes for delivery in again.deliveries}[
         alone.deliveries[0].conversion_id
     ] == 0

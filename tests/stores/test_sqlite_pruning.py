@@ -293,7 +293,7 @@ async def test_pruned_body_is_in_no_file(path):
     after = copies()
     await store.close()
 
-    # The last submission is not old: its conversion, as received and as sent.
+    # The last submission is not old, so its conversion remains, as received and as sent.
     assert before >= 300
     assert after <= 2
 
@@ -326,7 +326,7 @@ async def test_future_dated_conversions_are_pruned_with_their_successors(path, s
 async def test_pruning_error_is_reported_and_pruning_continues(path):
     await deliver_and_close(path, "one", "last", at=NOW)
     with closing(sqlite3.connect(path)) as connection:
-        # A row that the pruner cannot read.
+        # Add a row that the pruner cannot read.
         connection.execute("UPDATE pruning SET rested_at = 'never'")
         connection.commit()
     seen = []

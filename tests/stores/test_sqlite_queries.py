@@ -58,7 +58,7 @@ WALKS = {
     "forget_old_failed_sign_ins": {"failed_sign_in"},
     # An erasure searches everything, and ignored events are counted by name and day.
     "ignored_names": {"ignored"},
-    # The log of recent dedup keys, after a key changed its delivery: 196,608 rows at most.
+    # The log of recent dedup keys, read after a key got another delivery: 196,608 rows at most.
     "forget_taken_over": {"fresh_key"},
     # At most 5,000 for each account.
     "kept_rejections": {"rejection"},
@@ -103,7 +103,7 @@ def _walked(connection, statement):
     names = set(re.findall(r":(\w+)", statement))
     values = dict.fromkeys(names, 0) if names else (0,) * statement.count("?")
     plan = connection.execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall()
-    # "SCAN t" reads every row, except if an index scan ends early.
+    # "SCAN t" reads every row; "SCAN t USING INDEX" may end early.
     return {
         match[1]
         for *_, detail in plan

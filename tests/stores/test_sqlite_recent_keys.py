@@ -30,7 +30,7 @@ def test_an_eighth_of_the_parts_moves_to_the_large_table_in_each_walk(book):
         moved.append(counted(book, "dedup"))
         assert keys.holders([key for key, _ in wanted]) == dict(wanted)
 
-    # A part that moves in the nth walk has n keys.
+    # A part that is moved in the nth walk has n keys.
     assert moved == [32 * sum(range(1, walk + 2)) for walk in range(8)]
     assert counted(book, "recent_key") == 256 * 8 - moved[-1]
 
@@ -72,7 +72,7 @@ def test_a_rollback_undoes_a_move_to_the_large_table(book):
     book.connection.execute("ROLLBACK TO vain")
     keys.rolled_back()
 
-    # The first walk moves every eighth part from the seventh on.
+    # The first walk moves every eighth part, starting with the seventh.
     again = (take(keys, (key_of(7), 9)), counted(book, "dedup"))
 
     assert (tables, during, again) == ([7, 0], 1, (({}, []), 1))

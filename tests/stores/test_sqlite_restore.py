@@ -57,8 +57,8 @@ async def deliver(store):
 async def killed(path, copy, make_copy):
     """Leave the files of a killed owner that sent everything after the copy.
 
-    Sent deliveries are in the database, and the latest only in the log. Return the conversions at
-    X.
+    Sent deliveries are in the database; the latest ones are only in the log. Return the conversions
+    at X.
     """
     made = str(Path(path).with_name("made.db"))
     store = await SQLiteStore.open(made)
@@ -155,7 +155,7 @@ async def test_log_of_a_different_store_is_set_aside(path, copy, tmp_path, with_
 
 
 async def test_log_of_an_older_copy_is_set_aside(path, copy, tmp_path):
-    """A store that was used elsewhere and moved back is next to its old log."""
+    """A store was used elsewhere and then moved back next to its old log."""
     await killed(path, copy, backup)
     there = str(tmp_path / "there.db")
     for suffix in ("", "-wal", ".epoch"):

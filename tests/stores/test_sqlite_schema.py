@@ -12,7 +12,7 @@ def connect(path):
 
 
 def content(connection):
-    """Return all of a database but its salt, which is random."""
+    """Return the whole content of a database, except for its random salt."""
     connection.execute("UPDATE deployment SET salt = x'00'")
     schema = connection.execute("SELECT * FROM sqlite_schema ORDER BY rowid").fetchall()
     return version_of(connection), schema, list(connection.iterdump())

@@ -1,4 +1,4 @@
-"""A store from before a stored sum existed gets the sum of its rows."""
+"""A store from before a stored sum existed gets that sum, computed from its rows."""
 
 import sqlite3
 from contextlib import closing, contextmanager

@@ -67,7 +67,7 @@ async def test_submission_does_not_wait_for_a_whole_error_group(store, do):
 
 
 async def test_bad_submission_fails_alone(store):
-    # A lone surrogate has no bytes: SQLite cannot be given it.
+    # A lone surrogate has no bytes: it cannot be passed to SQLite.
     bad = submission(1, conversion_id="\ud800")
 
     answers = await asyncio.gather(

@@ -120,7 +120,7 @@ async def new_conversion(store, order="new-1"):
 def test_copied_store_continues_with_new_ids(path, tmp_path, postgres_url, is_back):
     copy(f"sqlite:{path}", postgres_url)
     if is_back:
-        # Numbers that were reserved and not used.
+        # Leave gaps in the ids, as if some had been reserved but not used.
         for table in ("lane (id, pixel, event)", "account (id, source, pixel)"):
             name = table.partition(" ")[0]
             added = (

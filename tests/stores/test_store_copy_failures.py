@@ -103,7 +103,7 @@ def test_draft_of_another_source_is_not_continued(path, tmp_path):
 
 
 def during_the_copy(url, statement):
-    """Return a progress callback that runs a statement on another connection after one table."""
+    """Return a progress callback that runs a statement on another connection after table norm."""
 
     def change(table, _done, _total, *, is_checking):
         if (table, is_checking) != ("norm", False):

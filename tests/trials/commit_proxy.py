@@ -2,9 +2,10 @@
 
 python commit_proxy.py SEED FOLDER...
 
-Each folder has a link `server` to the folder of a server's socket; clients connect to the socket in
+Each folder has a link `server` to the folder of a server's socket; clients connect to a socket in
 the folder itself. Each line on standard input cuts the connection of one later commit that writes:
-before it reaches the server, while it is under way, or after it. Each cut is a line of output.
+before it reaches the server, while it is under way, or after it. Each cut is reported as a line of
+output.
 """
 
 import asyncio

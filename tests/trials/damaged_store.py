@@ -31,8 +31,8 @@ KNOWN = [(PIXEL, event) for event in EVENTS]
 SUFFIXES = ("", "-wal", ".epoch")
 SUBMISSIONS = 150
 EACH = 4
-# How much of the log the database also contains: nothing since the second start; the first two
-# thirds, with a longer log; the same, with a restarted log; everything.
+# How much of the log the database also contains: nothing since the second start; two thirds, and
+# the log went on growing; two thirds, and the log was restarted; everything.
 CHECKPOINTS = ("none", "half", "restarted", "all")
 FRAME = 24 + PAGE_SIZE
 TABLES = ("conversion", "submission", "outbox")
@@ -87,7 +87,7 @@ async def _made(folder: Path, checkpoint: str) -> Truth:
     truth = Truth(bodies={}, delivered=set(), pages={}, count=0)
     for number in range(SUBMISSIONS):
         if number == SUBMISSIONS // 3:
-            # The checkpoint moves everything up to here into the database.
+            # Closing runs a checkpoint, which moves everything up to here into the database.
             await _deliver(store, truth, 200)
             await store.close()
             store = await SQLiteStore.open(str(made / "twite.db"), fresh_keys=64)
@@ -206,7 +206,7 @@ def damage(source: Path, folder: Path, seed: int) -> tuple[str, set[int]]:
 
 
 def _touched(source: Path, how: str, place: int, end: int) -> set[int]:
-    """Return the pages whose newest version lies there."""
+    """Return the pages whose newest version is in the damaged place."""
     log = log_of(f"{source}/twite.db")
     assert log is not None
     frames = {frame.page: frame.place for frame in log.headers()}

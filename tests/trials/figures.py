@@ -13,7 +13,7 @@ NUMBER = re.compile(r"\b\d[\d,]*\b")
 def table(lines: Iterable[str]) -> str:
     """Return a Markdown table with one row for each promise.
 
-    Runs that differ only in whole numbers belong to one trial: their numbers are added.
+    Figures that differ only in whole numbers belong to one trial, and these numbers are added up.
     """
     figures: dict[str, list[str]] = defaultdict(list)
     for line in lines:

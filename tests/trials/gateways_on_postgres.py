@@ -76,7 +76,7 @@ class SlowSender(subprocess.Popen):
 
 
 class UnfencedSender(SlowSender):
-    # With a longer pause, so that almost every suspension falls into one.
+    # The pause is longer, so that almost every suspension falls into a pause.
     words = ("--no-fence", "--pause=0.3")
 
 
@@ -119,7 +119,7 @@ class Shops:
         self.acknowledged = set()
         self.answers = {"accepted": 0, "duplicates": 0}
         self.problems = []
-        # When the request of the latest acknowledgement was sent, and when that arrived.
+        # When the latest acknowledged request was sent, and when its acknowledgement arrived.
         self.latest = self.latest_answer = 0.0
         self._stopping = threading.Event()
         self._lock = threading.Lock()
@@ -191,7 +191,7 @@ class Outcome(NamedTuple):
     succeeded: int
     resent: int
     late: list[tuple[str, str]]
-    # Their arrivals, stops and attempts, in seconds from the recorded success.
+    # The arrivals, stops and attempts of late conversions, in seconds from the recorded success.
     late_details: Collection[str]
     lost: set[tuple[str, str]]
 
@@ -209,7 +209,7 @@ class Trial:
         self.begin(stack)
 
     def begin(self, stack):
-        """Start the gateways, once X knows their pixels."""
+        """Add the pixels to X, then start the gateways."""
         self.x.add(
             pixels=[
                 {"id": pixel, "account": "18ce54d4x5t", "token": f"token-of-{pixel}"}
@@ -383,7 +383,7 @@ class Trial:
             self.gateways[0].ended,
             seconds=120,
         )
-        # For all sources at one moment.
+        # Count everything for all sources at one moment.
         names = "delivered", "dead", "held", "pending"
         counts = self.psql(
             "SELECT (SELECT sum(delivered) FROM tally), "

@@ -66,9 +66,9 @@ def program(seed: str) -> str:
 def sweep(number: int) -> str:
     """Return one of endlessly many programs in which memory runs out everywhere.
 
-    Each repeats one operation with a changing number of free blocks, so that each allocation fails
-    at some time: see hostile_sweep.js. All functions are covered once there is a program for each
-    receiver, then all rules.
+    Each program repeats one operation with a changing number of free blocks, so that every
+    allocation fails at some point: see hostile_sweep.js. All functions are covered once there is a
+    program for each receiver, then all rules.
     """
     maker = _Maker(Random(f"sweep:{number}"))
     acts = (*reachable(), *rules()["statement"], *rules()["value"])

@@ -36,7 +36,7 @@ from twite.gateway.ports.engines import EngineLost  # noqa: E402
 from twite.gtm.template.sandbox import EffectAnswer, Incoming, RunLimits, Turn  # noqa: E402
 from twite.gtm.template.template import Template, TemplateUnusable  # noqa: E402
 
-SWEEP: Final = "sweep"  # the seed of the runs in which memory runs out everywhere
+SWEEP: Final = "sweep"  # the seed for runs in which memory runs out at every possible point
 HONEST = (HERE / "hostile_honest.js").read_text()
 GIVEN = {
     "fields": {"field": "value", "list": [1, 2]},
@@ -78,7 +78,7 @@ class Tally:
 
     @property
     def ended(self) -> int:
-        """Return how many processes ended during a run without a limit."""
+        """Return how many processes ended during a run for a reason other than a limit."""
         return sum(count for outcome, count in self.outcomes.items() if "process" in outcome)
 
     @property
@@ -139,7 +139,7 @@ async def _unharmed(server: EngineServer) -> str:
 async def ran(
     server: EngineServer, text: str, limits: Settings, before: str, each: int
 ) -> tuple[Counter[str], str]:
-    """Run one program; return how its runs ended, and the harm."""
+    """Run one program; return how its runs ended, and the harm that it did."""
     hostile = template(HONEST + text)
     outcomes: Counter[str] = Counter()
     process, endless = None, 0

@@ -32,7 +32,8 @@ from twite.stores.sqlite.engine.owner_session import OwnerSession, leases_of
 CUTS_A_LIFE: Final = 4
 EVENTS: Final = ("o8z6k", "o8z6m")
 SETTINGS: Final = {name: asked for name, (asked, _) in WRITER_SETTINGS.items()}
-# The number of dedup keys in memory: few, so that they are always moved to the table, or enough.
+# The number of dedup keys that fit in memory: so few that keys are always moved to the table, or
+# enough.
 FRESH_KEYS: Final = (24, 1_000, 1_000)
 
 
@@ -46,7 +47,8 @@ class Broken(AssertionError):
 class Tally(msgspec.Struct):
     """The results of some lives.
 
-    `lost` counts acknowledged conversions that were lost, `losing` the cuts that lost some.
+    `lost` counts acknowledged conversions that were lost, `losing` the cuts at which some were
+    lost.
     """
 
     cuts: int = 0
@@ -71,7 +73,7 @@ class Tally(msgspec.Struct):
 class _Noted:
     """A connection for migrations, each of which is a commit.
 
-    Like apsw's, it is not one that Twite copies a new database to: see `Life._open`.
+    Like apsw's connections, Twite does not copy a new database to it: see `Life._open`.
     """
 
     def __init__(self, connection: Connection, note: Callable[[], None]) -> None:
@@ -205,7 +207,7 @@ class Life:
         """Record the commit, which may be lost if the disk was off before it ended."""
         rows = rows_of(self._writer)
         if self._disk.off:
-            # Later transactions have no effect.
+            # Transactions after the cut have no effect.
             self._in_flight = rows if self._in_flight is None else self._in_flight
             return
         self.tally.transactions += 1

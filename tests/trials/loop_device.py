@@ -1,4 +1,4 @@
-"""A real file system on a loop device, and its state on disk at a moment.
+"""A real file system on a loop device, and its state on disk at a given moment.
 
 The device is a file in memory. Unsynced writes are in the page cache, not in that file; an atomic
 copy of the file is what a power cut would leave.

@@ -23,15 +23,15 @@ LOST: Final = 0.5
 TORN: Final = 0.3
 # (lost, torn) for each of ten cuts.
 _SEVERITIES: Final = ((1.0, 0.0), (0.02, 0.0), *[(LOST, TORN)] * 8)
-# Without any sync, the cut comes after this many operations.
+# If nothing is synced, the cut comes after this many operations.
 _MOST_OPERATIONS: Final = 2_000
 
-# (offset, bytes) is a write; (size, None) cuts the file to size.
+# (offset, bytes) is a write; (size, None) truncates the file to this size.
 Change = tuple[int, bytes | None]
 
 
 class Disk:
-    """The durable and the possible state of a folder's disk."""
+    """The durable state of a folder's disk, and the states in which a power cut may leave it."""
 
     def __init__(self, images: Mapping[str, bytes]) -> None:
         self.off = False

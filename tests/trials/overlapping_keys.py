@@ -20,7 +20,7 @@ from twite.stores.postgres.store import PostgresStore
 
 CLIENTS, SENDERS = 12, 2
 SIZES = (1, 1, 1, 2, 20, 100)
-# New ids per second, and how many of them are in use.
+# New ids per second, and how many ids a submission can choose from.
 PACE, SPAN = 400, 400
 
 

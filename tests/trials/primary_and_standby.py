@@ -12,7 +12,7 @@ from pathlib import Path
 from postgres_server import PostgresServer, programs
 
 PROXY = str(Path(__file__).with_name("commit_proxy.py"))
-# The second reconnects quickly after a restart of the first.
+# The standby reconnects quickly after a restart of the primary.
 SETTINGS = {
     "track_commit_timestamp": "on",
     "max_connections": "100",

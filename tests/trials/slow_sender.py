@@ -1,4 +1,4 @@
-"""Run `twite` with a pause between a claim and its request, in which the process is stopped.
+"""Run `twite` with a pause between a claim and its request: a moment to stop the process.
 
 python slow_sender.py serve --config twite.toml
 python slow_sender.py --no-fence serve --config twite.toml    control: without the lease check

@@ -35,7 +35,7 @@ CASES = [*product(WHEN, MOVES)] if LONG else [*zip(3 * [*WHEN], MOVES, strict=Fa
 
 
 class World:
-    """X for 90 minutes, with 30 minutes of downtime; its own clock is right."""
+    """X for 90 minutes, of which it is down for 30; its own clock is right."""
 
     def __init__(self, setting):
         self.setting = setting

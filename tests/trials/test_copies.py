@@ -174,7 +174,7 @@ async def test_x_gets_one_body_of_all_copies_and_none_after_a_denial(kind, tmp_p
 
 
 async def known(trial):
-    """Return what a store knows about all conversions, without ids."""
+    """Return what a store knows about all conversions, without its delivery ids."""
     return [
         (
             history.conversion_id, history.state, history.reason, history.sent, history.duplicates,

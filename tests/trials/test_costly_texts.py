@@ -131,7 +131,7 @@ def _cost(gateway, request):
     for _ in range(TIMES):
         path, said = request()
         body = json.dumps(said, ensure_ascii=False).encode()
-        # 413 if its stored form is longer than the request.
+        # The answer is 413 if the stored form, which may be longer than the request, is too long.
         with contextlib.suppress(HTTPError):
             urlopen(Request(f"{gateway.url}{path}", body, BROWSER), timeout=60).close()
     return (_burned(gateway) - before) / TIMES * 1_000 / (len(body) / 1_000)

@@ -108,7 +108,7 @@ class Life:
             transitions=(Transition(trigger=Trigger.DELIVERED, deliveries=ids),),
             lease_until=NOW,
         )
-        # None if the second try failed, too.
+        # The result is None if the second try failed, too.
         if await self.act(writer, lambda book: usual.settle(book, settlement)) is not None:
             self.settled |= {delivery.conversion_id for delivery in batch.deliveries}
 

@@ -24,7 +24,7 @@ def told(tried):
 
 
 def test_no_failing_operation_breaks_a_promise(figure):
-    # One run in eleven: most kinds of failure occur, but not at each operation.
+    # The short form runs one case in eleven: most kinds of failure, but not at each operation.
     tried = try_all(step=1 if LONG else STEP)
 
     assert broken(tried) == []

@@ -15,7 +15,7 @@ from sockets import sending
 LONG = os.environ.get("TWITE_TRIAL") == "1"
 PIXEL, GOOD, BAD = "o8z6j", "o8z6k", "o8z6m"
 WAITING = 10_000 if LONG else 1_000
-MORE = 100  # per second, of the refused event, while the good one arrives
+MORE = 100  # conversions of the refused event per second, while those of the good one arrive
 LONGEST = 65 * 1_000  # milliseconds: a minute until the probe
 SUBMISSIONS = 3_000 if LONG else 60
 EVERY = 0.02  # seconds

@@ -57,8 +57,9 @@ async def test_no_good_conversion_is_given_up_and_no_bad_one_delivered(count, fi
     for seed in range(SEEDS):
         bad = {f"c{n}" for n in Random(f"{count} {seed}").sample(range(500), count)}
 
-        # If nearly all are bad, the account may be at fault: one probe a minute. If X accepted the
-        # good one earlier, the rest of its batch waits for other deliveries, two minutes each.
+        # If nearly all are bad, the account may be at fault, so there is only one probe a minute.
+        # If X accepted the good one earlier, the rest of its batch waits for other deliveries, two
+        # minutes each.
         asked, account, x = await isolated(bad, minutes=1_000)
 
         assert not x.taken & bad
@@ -119,7 +120,7 @@ ANSWERS = {
     "413": Response(status=413, headers={}, body=b"<html>no</html>"),
 }
 FAILS = {"500", HANG}
-# By number of bad conversions: the maximum minutes and requests for the good ones of a batch.
+# The maximum minutes and requests until a batch's good ones are sent, by number of bad ones.
 LONGEST = {1: 4, 3: 5, 25: 6, 40: 6}
 LONGEST_OF_NO_ANSWER = {1: 8, 3: 10, 25: 30, 40: 40}
 MOST_REQUESTS = {1: 120, 3: 200, 25: 700, 40: 800}
@@ -161,7 +162,7 @@ async def test_good_conversions_are_delivered_whatever_the_response_to_bad_ones(
             minutes += 1
         requests.append(x.requests)
         lasted.append(minutes)
-        # Conversions that make X fail are held after 40 hours; the rest is decided long before.
+        # Conversions that make X fail are held after 40 hours; all others are decided long before.
         fails = kind in FAILS
         with rare_looks():
             for hour in range(0 if fails and not LONG else 42 if fails else 8):

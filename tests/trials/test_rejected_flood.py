@@ -73,7 +73,7 @@ async def test_flood_of_bad_requests_is_bounded_on_disk(tmp_path, figure):
         salt=store.salt,
         wake=lambda _pixel: None,
     )
-    # The ring is filled first, to measure the steady state.
+    # The ring buffer is filled first, so that the steady state is measured.
     for part in range(MOST_KEPT // 500):
         await accept.native(source=a_source(), body=body(f"first-{part}", bad=True, many=500))
     full = pages(path)

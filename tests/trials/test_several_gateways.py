@@ -60,7 +60,7 @@ def test_several_gateways_lose_nothing_and_send_nothing_after_its_success(tmp_pa
     assert shops.problems == []
     assert outcome.lost == set()
     assert outcome.late == [], "\n".join(sorted(outcome.late_details)[:40])
-    # Accepted as new twice: two conversions with one id.
+    # If an id were accepted as new twice, there would be two conversions with that id.
     many = len(outcome.arrived)
     assert outcome.succeeded == many
     assert outcome.balance == {"delivered": many, "dead": 0, "held": 0, "pending": 0}

@@ -41,7 +41,7 @@ def folder(tmp_path, written, monkeypatch):
 
 
 def gateway_in(folder, written, x, vendor, *, url):
-    """Return a gateway of the time when the store was written, on a store."""
+    """Return a gateway on a store, with its clock set to when the store was written."""
     config = settings_in(folder, x=x.url, vendor=vendor.url)
     config.write_text(config.read_text().replace(BACK_TO, url))
     note = "twite.db.gateway" if url == BACK_TO else "twite.postgresql.gateway"
@@ -82,7 +82,7 @@ def test_gateway_continues_with_a_copied_store(folder, written, x_emulator, post
             page = signed_in(gateway, "ada", "many words here 7")
             audit = twite(gateway.config, "audit", "verify")
             gateway.stop()
-        # And back, with the same settings and another file.
+        # Move the store back, with the same settings and another file.
         (folder / "twite.db").rename(folder / "former.db")
         assert run(["store", "copy", postgres_url, f"sqlite:{folder}/twite.db"]) == 0
         gateway = gateway_in(folder, written, x_emulator, vendor, url=BACK_TO)
@@ -108,6 +108,6 @@ def test_gateway_continues_with_a_copied_store(folder, written, x_emulator, post
 
 
 def sent(x):
-    """Return how often X got each conversion of the pixel."""
+    """Return how often X received each conversion of the pixel."""
     events = x.counted()["pixels"]["o8z6j"]["events"]
     return {id_: told["api"] for event in events.values() for id_, told in event["ids"].items()}

@@ -27,7 +27,7 @@ from twite.testing.gateway import GatewayProcess
 STORES = sorted((Path(__file__).parent / "stores").iterdir())
 CLOCKS = Path(__file__).parent / "shifted_clock"
 LARGEST = 50_000
-# Different each time: texts of today's code, and a forecast.
+# These differ each time: texts of today's code, and a forecast.
 SAID_ANEW = frozenset({"message", "help", "waiting", "forecast"})
 
 pytestmark = pytest.mark.timeout(120)
@@ -198,7 +198,7 @@ def now():
 
 
 def only(answer, *, like):
-    """Return the part of an answer that an earlier one has; new keys may have been added."""
+    """Return the part of an answer that the earlier one has, too; keys may have been added."""
     if isinstance(answer, dict) and isinstance(like, dict):
         return {
             key: only(value, like=like[key])

@@ -113,7 +113,7 @@ class Vendor:
 
 
 def settings_in(folder: Path, *, x: str, vendor: str, token: str = RIGHT_TOKEN) -> Path:
-    """Write the settings with which the store was written, for another X and vendor."""
+    """Write the settings that the store was written with, but for another X and vendor."""
     shutil.copy(HERE / "crm.tpl", folder / "crm.tpl")
     path = folder / "twite.toml"
     path.write_text(SETTINGS.format(x=x, vendor=vendor, token=token))
@@ -169,10 +169,10 @@ def signed_up(id_: str, **more: object) -> dict[str, object]:
 def fill(gateway: GatewayProcess, x: Emulator, vendor: Vendor) -> None:
     """Bring every kind of record into the store."""
     config = gateway.config
-    # The first pixel's only credential is the one in the store.
+    # The first pixel has no credential but the one in the store.
     login = ("login", "--pixel", "o8z6j", "--pixel-token")
     done(config, *login, typed="emulator-pixel-token-o8z6j\n")
-    # Typical amounts are known after twenty of them.
+    # Typical amounts are known after twenty conversions.
     usual = [bought(f"usual-{n}", value=f"{40 + n}.90") for n in range(1, 25)]
     gateway.post({"conversions": usual})
     gateway.drained()

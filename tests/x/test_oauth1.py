@@ -70,7 +70,7 @@ def test_sign_in_step_is_signed_by_app_and_request_token():
 
 
 def test_published_signature_of_query_and_form_is_verified():
-    # The form's pairs are signed like the query's; here both stand in the query.
+    # Form parameters are signed like query parameters; here both are in the query.
     url = (
         "https://api.x.com/1.1/statuses/update.json?include_entities=true"
         "&status=Hello%20Ladies%20%2B%20Gentlemen%2C%20a%20signed%20OAuth%20request%21"

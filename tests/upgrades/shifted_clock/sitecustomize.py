@@ -1,4 +1,4 @@
-"""Set a process's clock back by TEST_CLOCK_BACK milliseconds: to when its store was written."""
+"""Set a process's clock back by TEST_CLOCK_BACK milliseconds, to when its store was written."""
 
 import os
 import time
