@@ -25,7 +25,7 @@ CHANGES = [
     (
         'name = "shop"',
         'name = "x-api"',
-        "source[0].name: 'x-api' is reserved for requests to X's route. Choose another name",
+        "source[0].name: 'x-api' is reserved for requests in X's format. Choose another name",
     ),
     (
         'name = "shop"',

@@ -32,7 +32,7 @@ SHOWN = ("", "/live", "/live?state=dead", "/live/new?after=0", "/dead", "/match-
 
 
 def _native(name, number):
-    """A conversion with the person in each text field; the last is refused."""
+    """Conversions with the person in their text fields; the last one has an unknown field."""
     texts = {
         "description": f"for {name}",
         "search": name,

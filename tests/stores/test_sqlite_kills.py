@@ -31,7 +31,7 @@ class Copies:
     def __init__(self, path, folder):
         self.path = path
         self.folder = folder
-        # One at a time, so that a copy shows one moment.
+        # One step at a time, so that each copy captures a single moment.
         self.still = Lock()
         self.acknowledged = 0
         # Copy name to the number of conversions acknowledged before it.

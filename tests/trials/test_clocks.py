@@ -35,7 +35,7 @@ CASES = [*product(WHEN, MOVES)] if LONG else [*zip(3 * [*WHEN], MOVES, strict=Fa
 
 
 class World:
-    """X for 90 minutes, of which it is down for 30; its own clock is right."""
+    """A stand-in for X, which is down for 30 of 90 minutes, and whose own clock is correct."""
 
     def __init__(self, setting):
         self.setting = setting

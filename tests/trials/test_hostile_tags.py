@@ -168,7 +168,10 @@ async def test_hostile_tag_costs_only_its_own_runs(kind, tmp_path, x_emulator, f
 
 
 def pace(hostile: list[dict[str, float]], other: list[dict[str, float]], pixel: str) -> float:
-    """Return the speed next to a hostile tag relative to the other: the median of rounds."""
+    """Return the speed of `pixel` beside a hostile tag, divided by that in the `other` runs.
+
+    This is the median over the rounds.
+    """
     return statistics.median(
         beside[pixel] / seconds[pixel] for seconds, beside in zip(hostile, other, strict=True)
     )

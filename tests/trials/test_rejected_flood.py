@@ -1,4 +1,4 @@
-"""A flood of bad requests is bounded on disk; its cost for good requests is measured."""
+"""A flood of bad requests uses bounded disk space; its cost for good requests is measured."""
 
 import asyncio
 import os

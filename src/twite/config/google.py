@@ -75,7 +75,7 @@ GOOGLE: Final = Table(
         ),
         "project": Setting(
             None,
-            "the project that templates use by default (`GOOGLE_CLOUD_PROJECT` at Google)",
+            "the project that templates use by default, which Google calls `GOOGLE_CLOUD_PROJECT`",
             Text(),
             example="shop-1",
         ),

@@ -97,7 +97,7 @@ def _oauth_keys(written: AuthTable, place: str) -> OAuthKeys | None:
     )
 
 
-# The source name of conversions on X's route.
+# The source name of conversions from requests in X's format.
 _RESERVED: Final = frozenset({"x-api"})
 _SHORTEST_KEY: Final = 16
 
@@ -133,7 +133,7 @@ def _source(written: SourceTable, place: str, pixels: Pixels, *, can_restrict: b
     if name in _RESERVED:
         raise SettingsError(
             place=f"{place}.name",
-            message=f"{name!r} is reserved for requests to X's route. Choose another name",
+            message=f"{name!r} is reserved for requests in X's format. Choose another name",
         )
     if written.key is None and not written.origins:
         raise SettingsError(

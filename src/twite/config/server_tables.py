@@ -260,7 +260,7 @@ class XSettings(msgspec.Struct, frozen=True, kw_only=True):
     )
     restricted_data_use: Literal["conversion", "unsupported"] = setting(
         "conversion",
-        "where a request to X contains `restricted_data_use`; X does not document the place",
+        "where a request to X contains `restricted_data_use`; X does not document where it belongs",
     )
     consumer_key: str | None = setting(
         None, "API key of the X app for signing in", example="env:X_CONSUMER_KEY"

@@ -16,7 +16,8 @@ from twite.domain.people.users import AuditEvent, Role, Viewer
 from twite.gateway.identity.authentication import AuthenticatedSession, Authentication
 
 MOST_FIELDS = 2_000
-# Characters allowed in a path with its query; all others, as in an id from X, are percent-encoded.
+# Characters left as they are in a path and its query. All others, such as those in an id from X,
+# are percent-encoded.
 _KEPT = "/?&=%:@+,;~"
 
 

@@ -75,7 +75,7 @@ def sources(settings: Settings) -> Iterator[CheckFinding]:
         yield amber(
             "sources",
             "there is no [[source]]",
-            "The gateway accepts conversions only on X's route, with a pixel's own credentials.",
+            "The gateway accepts conversions only in X's format, with a pixel's own credentials.",
             f"Add one to {settings.path} to open /v1/conversions.",
         )
     for source in settings.submitters:
@@ -88,7 +88,7 @@ def sources(settings: Settings) -> Iterator[CheckFinding]:
             yield amber(
                 "sources",
                 f"no source may submit to pixel {pixel.pixel}",
-                "Conversions reach this pixel only through X's route.",
+                "This pixel gets conversions only in X's format, with its own credentials.",
                 f'Add the pixel to a source: pixels = ["{pixel.pixel}"].',
             )
 

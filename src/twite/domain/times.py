@@ -15,7 +15,7 @@ DAY: Final = 24 * HOUR
 # A shop's clock may be wrong. No mistake with time zones exceeds a day.
 FUTURE_TOLERANCE: Final = DAY
 
-# The zones that X's general pages accept: Z, ±HHMM, ±HH:MM, ±HH. [doc FUND timezones]
+# The time zones in X's general API documentation: Z, ±HHMM, ±HH:MM, ±HH. [doc FUND timezones]
 _MOMENT: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ](?:[01][0-9]|2[0-3]):[0-9]{2}"
     r"(?::[0-9]{2}(?:[.,][0-9]{1,9})?)?(?:[Zz]|[+-][0-9]{2}(?::?[0-5][0-9])?)",

@@ -159,9 +159,9 @@ class CircuitBreaker:
     async def doubt(self, reason: str, *, alone: bool, is_likely: bool) -> None:
         """Record a refusal that may concern one delivery or the whole pixel.
 
-        Another delivery is tried soon; if X refuses it, too, the pixel is at fault. If the first
-        one was `alone` in its request, and there is no other, it is retried like a probe. With
-        `is_likely`, the pixel is paused in the meantime.
+        Another delivery is tried soon; if X refuses it, too, the pixel is at fault. If no other is
+        pending, the refused one is retried: soon, or after the interval of probes if it was `alone`
+        in its request. With `is_likely`, the pixel is paused in the meantime.
         """
         if self.paused:
             await self.trip(reason)

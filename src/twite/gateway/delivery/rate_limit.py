@@ -188,7 +188,7 @@ class GatewayStart(msgspec.Struct, frozen=True):
 async def restored_limits(
     outbox: DeliveryStore, clock: Clock, destinations: Sequence[Destination], *, start: GatewayStart
 ) -> Mapping[str, RateLimit]:
-    """Return one rate limit per account, with earlier sends and the stored end of X's window."""
+    """Restore a rate limit per account from earlier sends and the stored end of X's window."""
     now = clock.now()
     away = start.away if now < start.at + RATE_WINDOW else 0
     spent = await outbox.answer(AttemptsQuery(since=now - away - RATE_WINDOW))

@@ -118,7 +118,7 @@ class DeliveryRunner:
             worker.stop()
 
     async def hold(self, pixel: str, *, who: str) -> bool:
-        """Pause a pixel at a user's request; return whether a gateway sends to it.
+        """Pause a pixel at a user's request. Return whether any gateway has a worker for it.
 
         Raises LedgerUnavailable.
         """
@@ -131,7 +131,7 @@ class DeliveryRunner:
         return worker is not None
 
     async def release(self, pixel: str) -> bool:
-        """End any pause of a pixel; return whether a gateway sends to it."""
+        """End any pause of a pixel. Return whether any gateway has a worker for it."""
         is_elsewhere = self._is_elsewhere(pixel)
         if is_elsewhere:
             pauses = await self.outbox.load(Pause)

@@ -88,7 +88,7 @@ class SightingBuilder:
         conversion = result.conversion
         if conversion is not None:
             return [self._sighting(conversion, way, at=min(conversion.time, now))]
-        # The gateway rejected it, for example without an identifier, so only X's pixel has it.
+        # The gateway rejected it, for example because it had no identifier: only X's pixel has it.
         given = result.scrubbed
         event = self.destinations[result.pixel].events.get((given.event or "").strip().lower())
         identity = "" if given.conversion_id is None else str(given.conversion_id).strip()

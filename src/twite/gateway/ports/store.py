@@ -156,8 +156,8 @@ class ServerExamination(msgspec.Struct, frozen=True, kw_only=True):
 class StoreExamination(msgspec.Struct, frozen=True, kw_only=True):
     """Findings about an undamaged store. A field is None if there is nothing to report.
 
-    `stray` says why the store's log belongs to another copy; `older` says why the file is an older
-    copy of the store.
+    `stray` is a message about a log that belongs to another copy of the store; `older` is one about
+    a file that is an older copy of the store.
     """
 
     stray: str | None = None

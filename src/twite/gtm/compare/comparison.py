@@ -209,7 +209,7 @@ class ShownDifference(msgspec.Struct, frozen=True, kw_only=True):
     """The result of one case: the comparison, and the tags that failed in Twite, with the reason.
 
     `unread` is the error if the case cannot be read. `kept_back` has a reason for each event that
-    the gateway passed to no tag.
+    the gateway did not pass to any tag.
     """
 
     line: int

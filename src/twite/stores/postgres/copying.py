@@ -27,8 +27,8 @@ from twite.stores.sql.statements import named
 _SUMMED: Final = named(Path(__file__).with_name("copying.sql").read_text("utf-8"))
 # Columns whose Python values differ from those of other engines.
 _READ_AS: Final = {("attempt", "ambiguous"): "ambiguous::int"}
-# Columns that only this engine has. They get 0, which is the slot of commands and the id of no
-# living node.
+# Columns that only this engine has. The copy sets them to 0: slot 0 belongs to commands, and no
+# running node has the id 0.
 _MORE_COLUMNS: Final = {
     "lease": "node", "flow": "slot", "waited": "writer", "matched": "slot", "flaw": "slot",
 }  # fmt: skip

@@ -34,7 +34,7 @@ from twite.stores.sql.statements import RunsStatements, as_json
 from twite.stores.sql.tallies import GIVEN_UP
 
 # The maximum number of deliveries that one transaction moves when many are due at once, so that
-# commits continue.
+# other commits are not held up.
 MOST_MOVED: Final = 10_000
 
 _Ids: Final = msgspec.json.Decoder(list[int])

@@ -251,7 +251,7 @@ async def _carrying(asked: WebRequest, token: Found, by: Sends) -> Response | No
 
 
 def _without(token: str, came: Response) -> Response:
-    """Return a response without the token, because templates and their logs can read it."""
+    """Mask the token in a response, because templates can read and log the response."""
     headers = {name: text.replace(token, _MASKED) for name, text in came.headers.items()}
     body = came.body.replace(token.encode(), _MASKED.encode())
     return msgspec.structs.replace(came, headers=headers, body=body)
