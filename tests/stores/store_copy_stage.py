@@ -12,6 +12,7 @@ import asyncpg
 
 from twite.app.store_access import copy_stores
 from twite.gateway.ports.store import StoreOptions
+from twite.stores.postgres.schema import COPY_LOCK
 from twite.stores.postgres.store import PostgresStore
 from twite.stores.sql.copied_tables import TABLES
 from twite.stores.sqlite import SQLiteStore
@@ -120,7 +121,10 @@ async def joined(url):
 
 
 def copy_and_die(source, target, at):
-    """Copy in a process that is killed at a step; return whether it was."""
+    """Copy in a process that is killed at a step; return whether it was.
+
+    PostgreSQL's locks of the process are released.
+    """
     child = os.fork()
     if child == 0:
         seen = 0
@@ -135,4 +139,15 @@ def copy_and_die(source, target, at):
             copy(source, target, progress=die_in_time)
         finally:
             os._exit(0)
-    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    was_killed = os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    for url in (source, target):
+        if url.startswith("postgresql:"):
+            asyncio.run(_until_unlocked(url))
+    return was_killed
+
+
+async def _until_unlocked(url):
+    """Wait until the server notices the end of a process, which takes a while on a busy machine."""
+    connection = await asyncpg.connect(url)
+    await connection.execute(f"SELECT pg_advisory_lock({COPY_LOCK})")
+    await connection.close()
