@@ -281,7 +281,7 @@ async def _look(path: str, truth: Truth, verdict: Verdict) -> None:
             )
             verdict.missing += not histories
     except (LedgerUnavailable, StoreUnusable):
-        # A reader reports it.
+        # The connection that reads reports the damage.
         verdict.told = True
     finally:
         await store.close()

@@ -58,8 +58,8 @@ async def test_no_good_conversion_is_given_up_and_no_bad_one_delivered(count, fi
         bad = {f"c{n}" for n in Random(f"{count} {seed}").sample(range(500), count)}
 
         # If nearly all are bad, the account may be at fault, so there is only one probe a minute.
-        # If X accepted the good one earlier, the rest of its batch waits for other deliveries, two
-        # minutes each.
+        # Each time X accepted a good conversion earlier, the rest of its batch waits two minutes
+        # for other deliveries.
         asked, account, x = await isolated(bad, minutes=1_000)
 
         assert not x.taken & bad

@@ -256,7 +256,7 @@ class GatewaySecrets(CredentialReader):
 
 
 def vault_seal(settings: Settings) -> TurnedSeal | None:
-    """Return the seal, with the former keys; None without a key."""
+    """Return a seal that also opens data of the former keys, or None if there is no key."""
     server = settings.server
     return seal_of(server.secret_key, server.former_secret_keys)
 

@@ -39,7 +39,7 @@ LOGIN: Final = f"{ROOT}/sign-in"
 MOST_FORM: Final = 1 << 20
 _MOST_SAID: Final = 256
 _MOST_AT_ONCE: Final = 8
-# The same attempt is logged once in this time, so that repetitions do not fill the audit log.
+# The same attempt is logged at most once in this period, so that repetitions do not fill the log.
 _NOTED_EVERY: Final = 10 * MINUTE
 POLICY: Final = (
     "default-src 'none'; "

@@ -111,7 +111,7 @@ class SourceKeys:
             _ODDLY_ENCODED.search(data) is not None
         )
         for plains, key in self._spelled:
-            # Encodings never change letters and digits. So the slow search is needed only for
+            # No encoding changes letters or digits. So the slow search is needed only for
             # strings that may contain a key.
             if is_odd or (plains[0] in data and _holds_all(data, plains)):
                 data = _spelled(key).sub(MASK, data)

@@ -79,7 +79,7 @@ def head_of(
 CODES: Final[dict[str, str]] = {
     "body_unreadable": "the body cannot be read as JSON in UTF-8",
     "body_too_large": "the body is too large",
-    "client_failed": "the client template that claimed the request ended without a response",
+    "client_failed": "a client template claimed the request, but sent no response",
     "client_late": "the client template that claimed the request did not respond in time",
     "code": "the value is not an error code of conversions",
     "consent_unclear": "the signals contain neither a denial nor a grant",

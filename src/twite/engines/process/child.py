@@ -91,7 +91,7 @@ class _Templates:
         return EngineResponse(run, text, time.thread_time() - began)
 
     def tidy(self) -> None:
-        """Free the memory that the last turn left."""
+        """Free memory that the last turn no longer needs."""
         if self._last is not None and self._last.is_untidy:
             with _boot_time():
                 self._last.tidy()

@@ -21,7 +21,7 @@ _GCS: Final = ("gcs", "gcd", "npa")  # Google's consent strings, and their names
 
 
 def event_of(native: Native) -> dict[str, object]:
-    """Return the event data, without absent fields. It contains personal data."""
+    """Return the event data. Absent fields are left out. It contains personal data."""
     fields: dict[str, object | None] = {
         "event_name": native.event,
         "transaction_id": _text(native.conversion_id),

@@ -266,7 +266,7 @@ class Authentication:
         return msgspec.structs.replace(user, password=hash_)
 
     async def _nobody(self) -> str:
-        """Return the hash of a random password, so that a check of unknown names takes as long."""
+        """Return the hash of a random password, so that an unknown name takes as much time."""
         if self._nobodys is None:
             self._nobodys = await self.passwords.hash(secrets.token_urlsafe(_BYTES))
         return self._nobodys

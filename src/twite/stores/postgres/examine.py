@@ -45,7 +45,7 @@ SELECT greatest(0, least(
   (SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user AND rolconnlimit >= 0)))::int
 FROM own, used, allowed
 """
-# Whether the role may create tables and change those of Twite.
+# Whether the role may create tables and change Twite's.
 _MAY_MIGRATE: Final = """
 SELECT coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)
   AND coalesce((SELECT pg_has_role(relowner, 'USAGE') FROM pg_class

@@ -129,7 +129,7 @@ class TagBatchSender(BatchHandler):
         except TransientError as error:
             self.observer.see(Troubled(where=TroublePlace.OUTBOX, reason=error.reason))
         except asyncio.CancelledError:
-            # The shutdown deadline has passed. Requests that may have left stay ambiguous.
+            # The shutdown deadline has passed. Requests that may have been sent stay ambiguous.
             if not (isinstance(tag_run, TagRun) and tag_run.left):
                 with suppress(TimeoutError, TransientError):
                     async with asyncio.timeout(_GIVING_BACK):

@@ -79,9 +79,8 @@ class TagLog:
 
 
 MOST_A_MINUTE: Final = 100  # lines of one client
-_LONGEST_BODY: Final = (
-    1024 * 1024
-)  # longer bodies are not searched for personal data; then no text is shown
+# Longer bodies are not searched for personal data, so none of their text is shown.
+_LONGEST_BODY: Final = 1024 * 1024
 
 
 class ClientLines:

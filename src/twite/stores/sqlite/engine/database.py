@@ -39,7 +39,7 @@ class ReadConnection:
     async def read(self, view: Callable[[sqlite3.Connection], T], *, is_long: bool = False) -> T:
         """Run a view, and return its result.
 
-        Long views use a separate connection, one at a time.
+        Views that take long share a separate connection, and wait for each other.
         """
         if is_long:
             async with self._counting:

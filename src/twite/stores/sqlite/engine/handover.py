@@ -26,8 +26,7 @@ class Handover(Generic[T]):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._waiting: deque[T] = deque()
-        # Tokens only wake the writer. A superfluous token does no harm: the writer checks once for
-        # nothing.
+        # Tokens only wake the writer. A superfluous token costs it one needless check.
         self._tokens: SimpleQueue[None] = SimpleQueue()
         self._idle = False
         # Whether the loop is checking if more operations arrive.
