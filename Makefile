@@ -6,8 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN_STAMP := $(VENV)/.run
 DEV_STAMP := $(VENV)/.dev
-# One more than cores, because some tests wait for processes, sockets and browsers.
-JOBS ?= $(shell echo $$((1 + $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1))))
+# More than cores, because many tests wait for processes, sockets and browsers.
+JOBS ?= $(shell echo $$((1 + 2 * $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1))))
 TRIALS ?= tests/journeys tests/trials tests/engines/test_engine_process.py tests/engines/test_memory_of_all_processes.py tests/senders/test_faults.py tests/gateway/delivery/test_hanging_requests.py tests/gateway/delivery/test_known_culprits.py tests/gateway/delivery/test_isolated_failures.py tests/gateway/delivery/test_revoked_credentials.py tests/http/test_http_crowd.py tests/http/test_http_trailers.py tests/http/test_incoming.py tests/stores/test_sqlite_kills.py tests/stores/test_sqlite_pruning.py tests/console/test_no_input_raises.py tests/console/test_persons_everywhere.py tests/formats/test_consent_everywhere.py tests/gateway/ingest/test_denials_in_rejected_copies.py tests/upgrades tests/testing tests/gateway/ingest/test_tag_only_events.py tests/redaction/test_known_secrets.py tests/redaction/test_scrubbing.py tests/http/test_against_openapi.py tests/consent/test_matrix.py tests/engines/test_out_of_memory.py
 
 # Tests start hundreds of processes. Without bytecode on disk, each would compile its imports.
