@@ -56,6 +56,20 @@ def test_limit_reports_that_there_are_more(command, shop):
     assert err == "Only the latest 1 are shown; --limit shows more.\n"
 
 
+def test_list_of_a_period_excludes_what_died_before_and_after(command, shop):
+    def listed(*period: str) -> list[str]:
+        _, out, _ = command("dead", "list", *period, "--config", str(shop), "--json")
+        return [history["conversion_id"] for history in json.loads(out)]
+
+    assert listed("--since", "2026-11-25") == ["order-3", "order-2"]
+    assert listed("--since", "2026-11-26") == []
+    assert listed("--until", "2026-11-25T09:46:00Z") == []
+    assert listed("--since", "2026-11-25T09:46:00Z", "--until", "2026-11-26") == [
+        "order-3",
+        "order-2",
+    ]
+
+
 @pytest.mark.parametrize("name", ["order-2", "2"])
 def test_delivery_is_replayed_by_conversion_id_or_number(command, shop, name):
     assert command("dead", "replay", name, "--config", str(shop)) == (

@@ -2,6 +2,7 @@
 
 import re
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -35,13 +36,13 @@ def demo(tmp_path):
     interpreter = tmp_path / "python"
     fork_server.write_command(interpreter, module="")
 
-    def start(*arguments):
+    def start(*arguments, **environment):
         return fork_server.Popen(
             [sys.executable, "-m", "twite", "demo", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env=ENVIRONMENT | {"PYTHONEXECUTABLE": str(interpreter)},
+            env=ENVIRONMENT | {"PYTHONEXECUTABLE": str(interpreter)} | environment,
         )
 
     return start
@@ -71,6 +72,23 @@ def test_demo_with_stay_prints_the_console_link_and_login(demo):
     assert process.returncode == 0
     assert shares_of(matching).get("email", 0) > 60, matching
     assert "email_placeholder" not in matching
+
+
+def test_sigterm_leaves_neither_processes_nor_files(demo, tmp_path):
+    with demo("--stay", TMPDIR=str(tmp_path)) as process:
+        told = until("Ctrl-C", process.stdout)
+        addresses = re.findall(r"127\.0\.0\.1:(\d+)", told)
+        process.terminate()
+        process.communicate(timeout=30)
+
+    assert len(set(addresses)) == 3  # gateway, shop, X
+    assert not [port for port in addresses if is_open(int(port))]
+    assert not list(tmp_path.glob("twite-demo-*"))
+
+
+def is_open(port):
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 def until(word, lines):

@@ -7,9 +7,10 @@ import msgspec
 import pytest
 from command_stage import RECEIPT, settings_in
 
-from builders import a_submission
+from builders import NOW, a_submission
+from twite.cli.rejected import print_rejection
 from twite.domain.fault import MaskedFault
-from twite.domain.submission import RejectedConversion
+from twite.domain.submission import RejectedConversion, Rejection
 from twite.machine.system import SystemClock
 from twite.stores.sqlite import SQLiteStore
 
@@ -81,6 +82,18 @@ def test_show_prints_a_rejected_conversion(command, refused):
     assert "order-1  event bought of pixel o8z6j: rejected\n" in out
     assert f"  receipt      {RECEIPT}, conversion 1 of the request\n" in out
     assert "  event_unknown  event: bought\n               no such event\n" in out
+
+
+def test_show_says_that_a_fault_concerns_the_whole_conversion(capsys):
+    missing = MaskedFault(path="", code="identifier_missing", message="no key", value="")
+    print_rejection(
+        Rejection(
+            receipt=RECEIPT, source="shop", endpoint="native", pixel="", index=0, at=NOW, event="",
+            conversion_id="", faults=(missing,),
+        )
+    )  # fmt: skip
+
+    assert "  identifier_missing  the whole conversion\n" in capsys.readouterr().out
 
 
 def test_show_prints_all_rejections_of_a_receipt(command, refused):

@@ -78,6 +78,12 @@ def test_flaw_has_a_code(fields, code):
     assert [flaw.code for flaw in _flaws(**fields)] == [code]
 
 
+def test_flaw_names_a_private_address_and_masks_a_public_one():
+    shapes = [_flaws(ip=ip)[0].shape for ip in ("127.0.0.1", "203.0.113.700")]
+
+    assert shapes == ["127.0.0.1", "999.9.999.999"]
+
+
 def test_good_identifiers_have_no_flaws():
     assert _flaws(email="anna@shop.de", phone="+44 20 7946 0958", ip="192.0.2.1") == ()
 

@@ -128,8 +128,14 @@ class MemoryQueries:
             )
         return accounts
 
-    def _find_resting(self, *, pixel: str | None, limit: int) -> Sequence[History]:
-        found = [row for row in self._in(*_RESTING) if pixel in (None, row.entry.pixel)]
+    def _find_resting(
+        self, *, pixel: str | None, since: int, until: int, limit: int
+    ) -> Sequence[History]:
+        found = [
+            row
+            for row in self._in(*_RESTING)
+            if pixel in (None, row.entry.pixel) and since <= row.rested_at < until
+        ]
         found.sort(key=lambda row: (row.rested_at, row.id), reverse=True)
         return [self._history(row) for row in found[:limit]]
 

@@ -43,6 +43,16 @@ class OperationLaws:
         assert [history.conversion_id for history in everywhere] == ["order-2", "order-1"]
         assert [history.conversion_id for history in here] == ["order-2", "order-0"]
 
+    async def test_at_rest_lists_a_period_up_to_but_not_including_its_end(
+        self, store: Store
+    ) -> None:
+        for number in range(4):
+            await add_dead_letter(store, f"order-{number}", at=NOW + number)
+
+        found = await store.find(AtRest(since=NOW + 1, until=NOW + 3, limit=9))
+
+        assert [history.conversion_id for history in found] == ["order-2", "order-1"]
+
     async def test_replayed_delivery_is_sent_unchanged(self, store: Store) -> None:
         dead = await add_dead_letter(store, "order-1")
 

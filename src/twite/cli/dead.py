@@ -1,7 +1,6 @@
 """`twite dead`: list, replay or discard dead and held deliveries."""
 
 import asyncio
-import time
 from collections.abc import Sequence
 from typing import Annotated, Final, Literal
 
@@ -10,17 +9,27 @@ import typer
 
 from twite.app.store_access import open_operations, read_records
 from twite.cli import printing
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, known_pixel, load, who
+from twite.cli.options import (
+    DEFAULT_CONFIG,
+    Config,
+    Json,
+    Pixel,
+    known_pixel,
+    load,
+    time_given,
+    who,
+)
 from twite.cli.show import history_as_json
 from twite.config.settings import Settings
 from twite.domain.delivery import State
 from twite.domain.history import History
 from twite.domain.people.users import AuditAction, AuditEvent
 from twite.domain.plural import plural
-from twite.domain.times import spelled
+from twite.domain.times import LATEST, spelled
 from twite.gateway.operations.edit import doubt
 from twite.gateway.ports.outbox import Discard, Replay
 from twite.gateway.ports.queries import AtRest
+from twite.machine.system import SystemClock
 from twite.redaction.mask_tree import masked_words
 
 _MOST: Final = 100_000
@@ -45,6 +54,18 @@ Sure = Annotated[
 Note = Annotated[str, typer.Option("--note", help="The reason, stored with the conversions")]
 Limit = Annotated[
     int, typer.Option("--limit", min=1, max=_MOST, help="Show at most this many conversions")
+]
+Since = Annotated[
+    str | None,
+    typer.Option(
+        "--since", metavar="TIME", show_default=False, help="Only those dead or held since then"
+    ),
+]
+Until = Annotated[
+    str | None,
+    typer.Option(
+        "--until", metavar="TIME", show_default=False, help="Only those dead or held before then"
+    ),
 ]
 
 
@@ -76,16 +97,26 @@ def listed(
     *,
     config: Config = DEFAULT_CONFIG,
     pixel: Pixel = None,
+    since: Since = None,
+    until: Until = None,
     limit: Limit = 100,
     as_json: Json = False,
 ) -> None:
     """List dead letters and held conversions, latest first.
 
-    Example: `twite dead list --json`
+    Example: `twite dead list --since 2026-11-24 --until 2026-11-25`
     """
     found = load(config)
     known_pixel(found, pixel)
-    histories = _resting(found, pixel, limit)
+    now = SystemClock().now()
+    ends = time_given("--until", until, now)
+    wanted = AtRest(
+        pixel=pixel,
+        since=time_given("--since", since, now) or 0,
+        until=LATEST if ends is None else ends,
+        limit=limit,
+    )
+    histories = _resting(found, wanted)
     if as_json:
         printing.print_json([history_as_json(history) for history in histories])
     elif not histories:
@@ -170,8 +201,8 @@ def _decide(settings: Settings, order: DeadLetterCommand) -> None:
         raise typer.BadParameter("give ids, or --all. Run twite dead list to see the ids")
     if order.held and not order.every:
         raise typer.BadParameter("--held requires --all; ids always include held conversions")
-    chosen, unknown = _chosen(_resting(settings, order.pixel, _MOST), order)
-    now = time.time_ns() // 1_000_000
+    chosen, unknown = _chosen(_resting(settings, AtRest(pixel=order.pixel, limit=_MOST)), order)
+    now = SystemClock().now()
     doubted = _doubted(settings, chosen, now) if order.do == "replay" else []
     refused = bool(doubted) and not order.is_sure
     done = 0
@@ -287,8 +318,8 @@ def _print(histories: Sequence[History]) -> None:
     )
 
 
-def _resting(settings: Settings, pixel: str | None, limit: int) -> Sequence[History]:
-    return read_records(settings, lambda records: records.find(AtRest(pixel=pixel, limit=limit)))
+def _resting(settings: Settings, wanted: AtRest) -> Sequence[History]:
+    return read_records(settings, lambda records: records.find(wanted))
 
 
 async def _carried_out(

@@ -1,16 +1,14 @@
 """`twite emulate`: run only the emulator of X."""
 
 import os
-import signal
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import msgspec
 import typer
 
 from twite.cli import printing
-from twite.cli.options import Json
+from twite.cli.options import Json, interrupt_on_sigterm
 from twite.config.values import address
 from twite.domain.errors import SettingsError
 from twite.emulator.exchange import EmulatorInputError
@@ -61,7 +59,7 @@ def emulate(
     except EmulatorInputError as error:
         raise typer.BadParameter(str(error), param_hint="--switch") from None
     # After a clean stop, the server raises the signal again.
-    signal.signal(signal.SIGTERM, _interrupt)
+    interrupt_on_sigterm()
     try:
         serve(host=where.host, port=where.port, switches=chosen, world=known, ready=ready)
     except KeyboardInterrupt:
@@ -71,11 +69,6 @@ def emulate(
             place="--listen",
             message=f"cannot listen on {where} ({error.strerror}). Choose another address",
         ) from None
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    del number, frame
-    raise KeyboardInterrupt
 
 
 def _known(file: Path | None) -> dict[str, object]:

@@ -2,13 +2,18 @@
 
 import getpass
 import os
+import signal
+from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 import typer
 
 from twite.config import settings
 from twite.config.settings import FILE, Settings
+from twite.domain.fault import Fault
+from twite.domain.times import SECOND, moment
 from twite.gateway.ports.tags import PREFIX
 
 Config = Annotated[Path, typer.Option("--config", "-c", metavar="PATH", help="The settings file")]
@@ -58,3 +63,30 @@ def who() -> str:
         return f"{getpass.getuser()} (command)"
     except (OSError, KeyError):
         return "(command)"
+
+
+def time_given(option: str, given: str | None, now: int) -> int | None:
+    """Read the value of an option, a UTC day or an ISO 8601 time with a zone, in milliseconds.
+
+    Raises BadParameter for other text, and for a time more than a day after `now`.
+    """
+    if given is None:
+        return None
+    try:
+        day = datetime.strptime(given, "%Y-%m-%d").replace(tzinfo=UTC)
+        return int(day.timestamp()) * SECOND
+    except ValueError:
+        read = moment(given, now=now, path=option)
+    if isinstance(read, Fault):
+        raise typer.BadParameter(read.message, param_hint=option)
+    return read
+
+
+def interrupt_on_sigterm() -> None:
+    """Let SIGTERM raise KeyboardInterrupt, so that the command ends its processes as on Ctrl-C."""
+    signal.signal(signal.SIGTERM, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    del number, frame
+    raise KeyboardInterrupt

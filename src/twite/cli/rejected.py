@@ -1,18 +1,17 @@
 """`twite rejected`: list conversions rejected at intake, and the reasons."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Annotated, Final
 
 import typer
 
 from twite.app.store_access import read_records
 from twite.cli import printing
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, load
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, time_given
 from twite.config.settings import Settings
-from twite.domain.fault import CODES, Fault
+from twite.domain.fault import CODES
 from twite.domain.submission import KEPT_FOR, Rejection, RejectionQuery
-from twite.domain.times import SECOND, moment, spelled
+from twite.domain.times import spelled
 from twite.gateway.ports.queries import RejectionsQuery
 from twite.http.routes.reports import rejection_view
 from twite.machine.system import SystemClock
@@ -62,7 +61,10 @@ def rejected(
     settings = load(config)
     now = SystemClock().now()
     wanted = RejectionQuery(
-        since=max(now - KEPT_FOR, _moment(since, now)), code=code, source=source, limit=limit
+        since=max(now - KEPT_FOR, time_given("--since", since, now) or 0),
+        code=code,
+        source=source,
+        limit=limit,
     )
     found = read_rejections(settings, wanted)
     if as_json:
@@ -93,7 +95,7 @@ def print_rejection(rejection: Rejection) -> None:
     printing.say(f"  received at  {spelled(rejection.at)}")
     for fault in rejection.faults:
         value = f": {fault.value}" if fault.value else ""
-        printing.say(f"  {fault.code}  {fault.path or 'the whole'}{value}")
+        printing.say(f"  {fault.code}  {fault.path or 'the whole conversion'}{value}")
         printing.say(f"               {fault.message}")
 
 
@@ -106,16 +108,3 @@ def _rows(rejection: Rejection) -> list[list[str]]:
     rows = rows or [[""] * len(_COLUMNS)]
     rows[0][:3] = [spelled(rejection.at), rejection.source, rejection.conversion_id or "none"]
     return rows
-
-
-def _moment(given: str | None, now: int) -> int:
-    if given is None:
-        return 0
-    try:
-        day = datetime.strptime(given, "%Y-%m-%d").replace(tzinfo=UTC)
-        return int(day.timestamp()) * SECOND
-    except ValueError:
-        read = moment(given, now=now, path="--since")
-    if isinstance(read, Fault):
-        raise typer.BadParameter(read.message, param_hint="--since")
-    return read

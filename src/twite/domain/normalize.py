@@ -231,6 +231,11 @@ def ip_address(text: str, *, path: str) -> str | Fault:
     return fault(path, found) if found.startswith("ip_") else found
 
 
+def is_private_address(text: str) -> bool:
+    """Return True for an IP address that belongs to a network, not to a person: 10.0.0.1, ::1."""
+    return len(text) <= MAX_IP and _public_address(text) == "ip_private"
+
+
 def user_agent(text: str, *, path: str) -> str | Fault:
     """Read a user agent: trimmed, without control characters, of limited length."""
     plain = text.strip()

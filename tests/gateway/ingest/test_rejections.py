@@ -34,7 +34,9 @@ async def rejected(**fields):
         ("currency", {"value": "5", "currency": "EURO", "twclid": "abc"}, "EURO"),
         ("time", {"time": "24/11/2026", "twclid": "abc"}, "99/99/9999"),
         ("email", {"email": "Ada Lovelace"}, "Xxx Xxxxxxxx"),
-        ("ip", {"ip": "10.1.2.3", "user_agent": "curl"}, "99.9.9.9"),
+        ("ip", {"ip": "10.1.2.3", "user_agent": "curl"}, "10.1.2.3"),
+        ("ip", {"ip": "::1", "user_agent": "curl"}, "::1"),
+        ("ip", {"ip": "203.0.113.700", "user_agent": "curl"}, "999.9.999.999"),
         ("contents[1].price", {
             "contents": [{"id": "A"}, {"id": "B", "price": "cheap"}], "twclid": "abc",
         }, "xxxxx"),

@@ -13,6 +13,7 @@ import typer
 from twite.cli import printing
 from twite.cli.demo.processes import PIXEL, DemoProcesses
 from twite.cli.demo.story import DemoStory, play
+from twite.cli.options import interrupt_on_sigterm
 from twite.domain.fault import CODES
 from twite.formats.files import findings
 from twite.testing.emulator import counts_of
@@ -39,6 +40,7 @@ def demo(*, stay: Stay = False, orders: Orders = None) -> None:
 
     Example: `twite demo --stay`
     """
+    interrupt_on_sigterm()
     with (
         tempfile.TemporaryDirectory(prefix="twite-demo-") as folder,
         DemoProcesses(Path(folder)) as cast,

@@ -72,16 +72,19 @@ class DemoProcesses:
             )
             self.config.write_text(settings, encoding="utf-8")
             self.config.chmod(0o600)
-            self._gateway = self._start("serve", "--json")
+            ends.callback(self._end_gateway)
+            self._start_gateway()
             self.shop.open(gateway=self.gateway_url, x=self.x.url, key=KEY)
             self._ends = ends.pop_all()
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._ends.close()
+
+    def _end_gateway(self) -> None:
         if self._gateway is not None:
             self._gateway.terminate()
             self._gateway.communicate(timeout=_READY_SECONDS)
-        self._ends.close()
 
     def twite(
         self, *arguments: str, quiet: bool = False, stdin: str | None = None
@@ -130,19 +133,19 @@ class DemoProcesses:
         if self._gateway is not None:
             self._gateway.wait()
 
-    def _start(self, *arguments: str) -> subprocess.Popen[str]:
+    def _start_gateway(self) -> None:
         process = subprocess.Popen(  # noqa: S603  as above
-            [sys.executable, "-m", "twite", *arguments, "--config", str(self.config)],
+            [sys.executable, "-m", "twite", "serve", "--json", "--config", str(self.config)],
             text=True,
             stdout=subprocess.PIPE,
             env=_ENVIRONMENT,
         )
+        self._gateway = process
         line = process.stdout.readline() if process.stdout else ""
         if not line:
             process.wait(_READY_SECONDS)
             raise typer.Exit(1)
         self.gateway_url = json.loads(line)["url"]
-        return process
 
 
 def _free_port() -> int:

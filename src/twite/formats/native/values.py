@@ -127,7 +127,9 @@ def digests_of(given: Native) -> tuple[bool, bool]:
 
 def _shape(given: Native, path: str) -> str:
     text = getattr(given, path, None) if path else None
-    return shape_of(text) if isinstance(text, str) else ""
+    if not isinstance(text, str):
+        return ""
+    return text if path == "ip" and normalize.is_private_address(text) else shape_of(text)
 
 
 def identifiers_of(

@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from twite.domain.fault import Fault, MaskedFault
+from twite.domain.normalize import is_private_address
 from twite.domain.stats.match_keys import shape_of
 from twite.domain.submission import LONGEST_TEXT, LONGEST_VALUE, MOST_FAULTS, RejectedConversion
 from twite.formats.native.conversion import ReadConversion
@@ -63,7 +64,8 @@ def _masked(fault: Fault, given: Native) -> MaskedFault:
 def masked_value(path: str, value: object) -> str:
     """Return the stored form of a value, at most LONGEST_VALUE characters; "" for none.
 
-    Personal fields are stored as a shape; other strings are masked.
+    Personal fields are stored as a shape; other strings are masked. A private IP address is that of
+    a proxy, not of a person, and its value is needed to find the proxy.
     """
     if value is None or value == "":
         return ""
@@ -75,6 +77,8 @@ def masked_value(path: str, value: object) -> str:
     text = text[:_MOST_LOOKED_AT]
     mixed_up = name in {"value", "price", "currency"} and _holds_more(text)
     if name not in _PERSONS and not mixed_up and _HARMLESS.fullmatch(text):
+        return text
+    if name == "ip" and is_private_address(text):
         return text
     if name in _PERSONS or mixed_up:
         shown = shape_of(text)

@@ -14,6 +14,7 @@ from twite.domain.stats.sightings import DedupReport, PixelReport, TwoIds
 from twite.domain.stats.tally import DeliveryTimes, FlowCounts
 from twite.domain.stats.value_guard import ValueFlag
 from twite.domain.submission import IgnoredTally, Rejection, RejectionQuery
+from twite.domain.times import LATEST
 
 T = TypeVar("T")
 Answer_co = TypeVar("Answer_co", covariant=True)
@@ -150,9 +151,11 @@ class ByReceipt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AtRest(msgspec.Struct, frozen=True, kw_only=True):
-    """Dead and held deliveries, latest first."""
+    """Deliveries that became dead or held in `since <= time < until` (ms), latest first."""
 
     pixel: str | None = None
+    since: int = 0
+    until: int = LATEST
     limit: int
 
 

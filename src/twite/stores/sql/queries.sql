@@ -832,6 +832,7 @@ WHERE submission.receipt = :receipt ORDER BY conversion.id LIMIT :limit;
 -- Dead and held deliveries, the latest first.
 SELECT outbox.id FROM outbox INDEXED BY resting JOIN lane ON lane.id = outbox.lane
 WHERE outbox.state IN ('held', 'dead') AND (:pixel IS NULL OR lane.pixel = :pixel)
+  AND outbox.rested_at >= :since AND outbox.rested_at < :until
 ORDER BY outbox.rested_at DESC, outbox.id DESC LIMIT :limit;
 
 -- name: find_orphans

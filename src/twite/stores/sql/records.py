@@ -63,12 +63,13 @@ def submission(connection: SqlConnection, receipt: str) -> list[History]:
         return histories(connection, [delivery for (delivery,) in found])
 
 
-def resting(connection: SqlConnection, *, pixel: str | None, limit: int) -> list[History]:
-    """Return dead and held deliveries, latest first."""
+def resting(
+    connection: SqlConnection, *, pixel: str | None, since: int, until: int, limit: int
+) -> list[History]:
+    """Return the deliveries that became dead or held in a period, latest first."""
+    chosen = {"pixel": pixel, "since": since, "until": until, "limit": limit}
     with view(connection):
-        found = connection.execute(
-            query("resting_deliveries"), {"pixel": pixel, "limit": limit}
-        ).fetchall()
+        found = connection.execute(query("resting_deliveries"), chosen).fetchall()
         return histories(connection, [delivery for (delivery,) in found])
 
 
