@@ -22,6 +22,7 @@ from twite.domain.fault import Fault
 from twite.formats.data_tag.event import client_id_in, event_of
 from twite.formats.event_data.consent import merged, said_in
 from twite.formats.event_data.conversions import Tagged
+from twite.formats.event_data.dotted_keys import expanded
 from twite.formats.event_data.values import first_text
 from twite.formats.strict_json import (
     decode,
@@ -34,8 +35,6 @@ from twite.formats.strict_json import (
 MAX_EVENTS: Final = 100
 MAX_PARAMETERS: Final = 2_000
 MAX_ASKED: Final = 500  # the most parameters of a query, as they apply to each event of a list
-_DEEPEST: Final = 8
-_LONGEST_LIST: Final = 1_000
 
 _DECODER: Final = msgspec.json.Decoder(object)
 _EACH: Final = msgspec.json.Decoder(list[msgspec.Raw])
@@ -90,7 +89,7 @@ def given_of(
     asked = _first(_pairs(query, most=MAX_ASKED))
     if form:
         pairs = _pairs(body.decode("utf-8", "replace"))
-        return [merged(asked, _expanded(pairs), said_in(pairs))], False, _ALL_READ
+        return [merged(asked, expanded(pairs), said_in(pairs))], False, _ALL_READ
     body = with_replacements(body)
     if not body.lstrip().startswith(b"["):
         sent = decode(_DECODER, body)
@@ -142,33 +141,6 @@ def _pairs(text: str, *, most: int = MAX_PARAMETERS) -> list[tuple[str, str]]:
 def _first(pairs: list[tuple[str, str]]) -> dict[str, object]:
     """Return the first value of each key; for a consent signal, the strictest."""
     return {**dict(reversed(pairs)), **said_in(pairs)}
-
-
-def _expanded(pairs: list[tuple[str, str]]) -> dict[str, object]:
-    """Build the objects and lists that dotted keys name; a number is a list index.
-
-    Lists are built as dicts with numeric keys, and converted at the end.
-    """
-    root: dict[str, object] = {}
-    for key, text in pairs:
-        *way, last = key.split(".")[:_DEEPEST]
-        inside = root
-        for step in way:
-            deeper = inside.setdefault(step, {})
-            if not isinstance(deeper, dict):
-                deeper = inside[step] = {}
-            inside = deeper
-        inside[last] = text
-    return {name: _listed(value) for name, value in root.items()}
-
-
-def _listed(value: object) -> object:
-    if not isinstance(value, dict):
-        return value
-    inside = {name: _listed(child) for name, child in value.items()}
-    if all(name.isascii() and name.isdigit() for name in inside) and len(inside) <= _LONGEST_LIST:
-        return [inside[name] for name in sorted(inside, key=lambda name: (len(name), name))]
-    return inside
 
 
 def _table(value: object, path: str) -> Mapping[str, object]:

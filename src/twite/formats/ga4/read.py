@@ -15,6 +15,7 @@ from twite.domain.errors import MalformedRequest
 from twite.domain.fault import Fault
 from twite.formats.event_data.consent import is_signal, merged, stricter_at
 from twite.formats.event_data.conversions import Tagged
+from twite.formats.event_data.dotted_keys import expanded
 from twite.formats.strict_json import each_by_itself, refuse_more, wrong_shape
 
 CODES: Final[Mapping[str, str]] = MappingProxyType(
@@ -128,12 +129,14 @@ HINTS: Final[Mapping[str, str]] = MappingProxyType(
 )
 _OWN: Final = "the tag's own"
 _GOOGLES: Final = "Google's"
+_USER_PROPERTIES: Final = "x-ga-mp2-user_properties"
+_USER_DATA: Final = "user_data"
 _PREFIXES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "ep": _OWN,
         "epn": _OWN,
-        "up": "x-ga-mp2-user_properties",
-        "upn": "x-ga-mp2-user_properties",
+        "up": _USER_PROPERTIES,
+        "upn": _USER_PROPERTIES,
         "sst": "x-sst-system_properties",
     }
 )
@@ -192,13 +195,26 @@ def event_of(hit: Mapping[str, str]) -> dict[str, object]:
         group, name, value = _placed(key, text)
         there = groups.setdefault(group, {})
         there[name] = _stricter(group, name, there.get(name), value, otherwise=value)
+    for group in (_OWN, _USER_PROPERTIES):
+        if group in groups:
+            groups[group] = _with_nested_persons(groups[group])
     event = merged(groups.pop(_OWN, {}), groups.pop(_GOOGLES, {})) | groups
     if items:
         event["items"] = [items[place] for place in sorted(items)]
     persons = _persons(hit.get("em", ""))
     if persons:
-        event.setdefault("user_data", persons)
+        stated = event.get(_USER_DATA)
+        event[_USER_DATA] = persons | (stated if isinstance(stated, dict) else {})
     return event
+
+
+def _with_nested_persons(group: dict[str, object]) -> dict[str, object]:
+    """Nest `user_data.address.city`, as in common event data [doc GDOC]; other names stay flat."""
+    dotted = {name: value for name, value in group.items() if name.startswith(f"{_USER_DATA}.")}
+    if not dotted:
+        return group
+    flat = {name: value for name, value in group.items() if name not in dotted}
+    return flat | expanded(dotted.items())
 
 
 def _placed(key: str, text: str) -> tuple[str, str, object]:

@@ -1,0 +1,167 @@
+"""User-provided data of a GA4 hit: nested for tags as in Google's container, and the same for X."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import pytest
+from tag_cases import DESTINATIONS, a_shop
+
+from twite.engines.quickjs.engine import QuickJsEngine
+from twite.formats.event_data.conversions import parse_events
+from twite.formats.ga4 import read as ga4
+from twite.formats.page_visit import Visitor
+from twite.gtm.template.effects import HttpEffect
+from twite.gtm.template.sandbox import Call
+from twite.gtm.template.template import read_template
+from twite.testing.vendor_rules import KnownPerson, VendorRequest, problems_of, query_of
+
+TEMPLATES = Path(__file__).parents[1] / "templates"
+NOW = 1_795_600_000_000
+QUERY = "v=2&tid=G-1&cid=1.2&en=purchase&ep.transaction_id=T1&cu=EUR&epn.value=5"
+PERSON = (
+    "&ep.user_data.email_address=shopper%40mail.example&ep.user_data.phone_number=%2B442079460958"
+    "&ep.user_data.address.first_name=Ada&ep.user_data.address.city=London"
+)
+EMAIL, PHONE = "shopper@mail.example", "+442079460958"
+
+
+def event_of(more):
+    return ga4.read(QUERY + more, b"").readable[0]
+
+
+def person_at_x(more):
+    """Return the email and the phone number of the hit's conversion."""
+    found = parse_events(
+        [event_of(more)], source=a_shop(), destinations=DESTINATIONS, visitor=Visitor(now=NOW)
+    )
+    (native,) = found.conversions
+    return native.email, native.phone
+
+
+def read_by_template(code, more):
+    """Return what a template's code reads from the hit's event data."""
+    text = (TEMPLATES / "crm_post.tpl").read_text()
+    whole = re.sub(
+        r"(?<=___SANDBOXED_JS_FOR_SERVER___\n)(.|\n)*?(?=\n___SERVER_PERMISSIONS___)", code, text
+    )
+    turn = QuickJsEngine(read_template(whole.encode())).start(
+        Call(fields={}, now=NOW, event=event_of(more))
+    )
+    assert turn.error is None, turn.error
+    return turn.returned
+
+
+def test_dotted_user_data_is_nested():
+    assert event_of(PERSON)["user_data"] == {
+        "email_address": EMAIL,
+        "phone_number": PHONE,
+        "address": {"first_name": "Ada", "city": "London"},
+    }
+
+
+def test_no_flat_copy_of_user_data_is_left():
+    assert not [name for name in event_of(PERSON) if name.startswith("user_data.")]
+
+
+def test_dotted_user_data_of_the_user_properties_is_nested_there():
+    event = event_of("&up.user_data.email_address=a%40mail.example&up.plan=gold")
+
+    assert event["x-ga-mp2-user_properties"] == {
+        "user_data": {"email_address": "a@mail.example"},
+        "plan": "gold",
+    }
+    assert "user_data" not in event
+
+
+def test_several_addresses_are_a_list():
+    several = "&ep.user_data.address.1.city=Bath&ep.user_data.address.0.city=York"
+
+    assert event_of(several)["user_data"] == {"address": [{"city": "York"}, {"city": "Bath"}]}
+
+
+def test_other_dotted_names_stay_flat():
+    event = event_of("&ep.user_data_origin.kind=crm&ep.cart.size=5&ep.user_data=x")
+
+    assert (event["user_data_origin.kind"], event["cart.size"]) == ("crm", "5")
+    assert event["user_data"] == "x"
+
+
+def test_nested_user_data_replaces_a_text():
+    assert event_of("&ep.user_data=x" + PERSON)["user_data"]["email_address"] == EMAIL
+
+
+def test_many_dots_give_a_tree_of_limited_depth():
+    event = event_of("&ep.user_data" + ".a" * 5_000 + "=1")
+
+    assert json.dumps(event["user_data"]) == '{"a": ' * 7 + '"1"' + "}" * 7
+
+
+def test_hashes_of_the_hit_are_added_to_dotted_user_data():
+    event = event_of(
+        "&em=tv.1~em.LwqdzVpbW9K4trGkTbpX1NY7fdirDBPw2cYceijjobI&ep.user_data.email_address=a%40b.example"
+    )
+
+    assert event["user_data"] == {
+        "email_address": "a@b.example",
+        "sha256_email_address": "LwqdzVpbW9K4trGkTbpX1NY7fdirDBPw2cYceijjobI",
+    }
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        (PERSON, (EMAIL, PHONE)),
+        ("&ep.user_data.email=a%40b.example&ep.user_data.phone=%2B15550100", ("a@b.example", "+15550100")),
+        ("&ep.email=a%40b.example" + PERSON, ("a@b.example", PHONE)),
+        ("&ep.user_data=x" + PERSON, (EMAIL, PHONE)),
+        ("&ep.user_data.0.email_address=a%40b.example", ("a@b.example", None)),
+    ],
+)  # fmt: skip
+def test_conversion_for_x_has_the_same_person(more, expected):
+    assert person_at_x(more) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("user_data.email_address", EMAIL),
+        ("user_data.address.city", "London"),
+        ("user_data.address", {"first_name": "Ada", "city": "London"}),
+        ("user_data.nothing", None),
+    ],
+)
+def test_template_reads_user_data_by_path(path, expected):
+    assert read_by_template(f"return require('getEventData')('{path}');", PERSON) == expected
+
+
+def test_template_reads_user_data_as_an_object():
+    code = "const user = require('getEventData')('user_data') || {}; return user.email_address;"
+
+    assert read_by_template(code, PERSON) == EMAIL
+
+
+def test_tag_for_meta_sends_the_hashes_of_the_person_of_a_hit():
+    template = read_template((TEMPLATES / "meta_post.tpl").read_bytes())
+
+    turn = QuickJsEngine(template).start(
+        Call(fields={"pixelId": "1", "accessToken": "t"}, now=NOW, event=event_of(PERSON))
+    )
+
+    (sent,) = [effect for effect in turn.effects if isinstance(effect, HttpEffect)]
+    body = json.loads(sent.body)
+    assert body["data"][0]["user_data"]["em"] == hashlib.sha256(EMAIL.encode()).hexdigest()
+    path, _, query = sent.url.removeprefix("https://graph.facebook.com").partition("?")
+    judged = problems_of(
+        VendorRequest(
+            host="graph.facebook.com",
+            method="POST",
+            path=path,
+            query=query_of(query),
+            headers={},
+            body=body,
+        ),
+        KnownPerson(email=EMAIL, phone=PHONE),
+    )
+    assert not [problem for problem in judged if "hash" in problem]
