@@ -10,7 +10,7 @@ _LONGEST_LIST: Final = 1_000
 def expanded(pairs: Iterable[tuple[str, object]]) -> dict[str, object]:
     """Return the tree of the pairs; an object whose keys are all numbers becomes a list.
 
-    If two pairs contradict each other, an object replaces a text, and a later text an earlier value.
+    If two pairs contradict each other, an object replaces a text, and a later text any value.
     """
     root: dict[str, object] = {}
     for key, value in pairs:
