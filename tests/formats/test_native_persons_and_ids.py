@@ -5,6 +5,8 @@ from readings import FULL, NOW, a_source, read, read_bytes
 
 from twite.domain.conversion import Identifiers
 from twite.domain.times import DAY
+from twite.formats.native import read as native
+from twite.redaction.scrub_text import scrubbed_json
 
 PERSON = {
     "email": "canary@example.com",
@@ -35,6 +37,33 @@ def test_no_raw_person_reaches_the_disk_or_a_fault(field, event):
 
     assert b"canary" not in reading.body
     assert "canary" not in f"{reading!r}"
+
+
+@pytest.mark.parametrize("field", sorted(PERSON))
+def test_faulty_conversion_beside_good_ones_is_stored_without_persons(field):
+    faulty = {"event": "purchase", "conversion_id": "c", "value": "x", field: PERSON[field]}
+
+    reading = read_bytes(json.dumps({"conversions": [FULL, faulty, FULL]}).encode())
+
+    assert [result.is_faulty for result in reading.results] == [False, True, False]
+    assert b"canary" not in reading.body
+    assert len(json.loads(reading.body)["conversions"]) == 3
+
+
+def test_only_faulty_conversions_of_a_request_are_searched_thoroughly(monkeypatch):
+    searched = []
+
+    def searching(kept, *, thoroughly=False):
+        searched.append((json.loads(kept)["conversion_id"], thoroughly))
+        return scrubbed_json(kept, thoroughly=thoroughly)
+
+    monkeypatch.setattr(native, "scrubbed_json", searching)
+    several = [FULL | {"conversion_id": id_} for id_ in ("1", "2", "3")]
+    several[1]["value"] = "x"
+
+    read_bytes(json.dumps({"conversions": several}).encode())
+
+    assert searched == [("1", False), ("2", True), ("3", False)]
 
 
 def test_denial_suppresses_and_stores_no_match_key():

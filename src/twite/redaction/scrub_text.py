@@ -112,18 +112,28 @@ def scrubbed_json(kept: bytes, *, thoroughly: bool = False) -> bytes:
             return kept
         if _HINT_IN_JSON.search(kept) is None:
             return kept
-    return _TEXT_IN_JSON.sub(_scrubbed_literal, kept)
+    return _TEXT_IN_JSON.sub(_scrubbed_match, kept)
 
 
-def _scrubbed_literal(found: re.Match[bytes]) -> bytes:
+def _scrubbed_match(found: re.Match[bytes]) -> bytes:
     literal = found[0]
-    if _PLAIN_WORD.fullmatch(literal):
+    if found.lastgroup == "plain":
         return literal
+    if len(literal) <= _LONGEST_REMEMBERED:
+        return _scrubbed_once(literal)
+    return _scrubbed_literal(literal)
+
+
+def _scrubbed_literal(literal: bytes) -> bytes:
     text = msgspec.json.decode(literal, type=str)
     if ANY_DIGEST.fullmatch(text):
         return literal
     scrubbed = without_persons(text)
     return literal if scrubbed == text else msgspec.json.encode(scrubbed)
+
+
+# Rejected conversions of a client repeat its user agents, pages and products.
+_scrubbed_once: Final = lru_cache(maxsize=8_192)(_scrubbed_literal)
 
 
 def _cleaned(text: str) -> str:
@@ -184,7 +194,7 @@ def _paired(text: str) -> Iterator[tuple[int, int]]:
             yield value.span()
 
 
-_LONGEST_REMEMBERED: Final = 128
+_LONGEST_REMEMBERED: Final = 256
 _NAME: Final = re.compile(
     r"""(?:^|(?<=[?&;\#\s+=/]))(?P<name>[\w.\[\]-]{1,128})=
     | "(?P<key>[^"]{1,128})"\s*:\s*\[?\s*"?""",
@@ -198,8 +208,9 @@ _PAGE: Final = re.compile(r"https?://|[/?#]\S", re.IGNORECASE)
 # The parameter in which Stape's web tag encodes a whole event.
 _PACKED: Final = re.compile(r"dt(?:dc|cd)")
 _AT, _PLUS, _PERCENT = b"@+%"
-# This matches most keys and names. Without capital letters and digits, a word is neither base64
-# nor a number.
-_PLAIN_WORD: Final = re.compile(rb'"[a-z_]*"')
-_TEXT_IN_JSON: Final = re.compile(rb'"(?:[^"\\]|\\.)*"')
+# A text, or a run of words that may be most keys and names: without capital letters and digits, a
+# word is neither base64 nor a number.
+_TEXT_IN_JSON: Final = re.compile(
+    rb"""(?P<plain>(?:"[a-z_]*"[^"]*+)++) | "(?:[^"\\]|\\.)*" """, re.VERBOSE
+)
 _HINT_IN_JSON: Final = re.compile(rb"@|%(?:25)*(?:40|2[Bb])|\+\s?\(?[1-9]|\xef\xbc\x8b")

@@ -133,7 +133,7 @@ def _read_at_once(body: bytes, context: ReadContext, *, single: bool) -> ParsedN
             refuse_duplicate_keys(body, value)
         except MalformedRequest:
             return None
-    return _parsed(results, given, kept, context)
+    return _parsed(results, given, kept, context, single=single)
 
 
 def _read_apart(body: bytes, context: ReadContext, *, single: bool) -> ParsedNative:
@@ -147,7 +147,7 @@ def _read_apart(body: bytes, context: ReadContext, *, single: bool) -> ParsedNat
             for index, (item, faults) in enumerate(zip(given, wrong, strict=True))
         ]
     )
-    return _parsed(results, given, _kept(results, single=single), context)
+    return _parsed(results, given, _kept(results, single=single), context, single=single)
 
 
 def _kept(results: Sequence[ReadConversion], *, single: bool) -> bytes:
@@ -156,12 +156,19 @@ def _kept(results: Sequence[ReadConversion], *, single: bool) -> bytes:
 
 
 def _parsed(
-    results: list[ReadConversion], given: Sequence[Native], kept: bytes, context: ReadContext
+    results: list[ReadConversion],
+    given: Sequence[Native],
+    kept: bytes,
+    context: ReadContext,
+    *,
+    single: bool,
 ) -> ParsedNative:
     if context.idempotency_key is None:
         tell_repeats_apart(results, given, salt=context.salt)
     return ParsedNative(
-        results=tuple(results), body=_without_persons(kept, results), given=tuple(given)
+        results=tuple(results),
+        body=_without_persons(kept, results, single=single),
+        given=tuple(given),
     )
 
 
@@ -220,7 +227,7 @@ def read_parsed(
         results.append(read_fast(item, index, own) or read_conversion(item, index, own))
     tell_repeats_apart(results, found.conversions, salt=salt, repeated=again)
     kept = _ENCODER.encode({"conversions": [result.scrubbed for result in results]})
-    body = _without_persons(kept, results)
+    body = _without_persons(kept, results, single=False)
     if found.hit is not None:
         body = b'%b,"hit":%b}' % (body[:-1], scrubbed_json(bytes(found.hit), thoroughly=True))
     return ParsedNative(results=tuple(results), body=body, given=found.conversions)
@@ -314,12 +321,18 @@ def _require_count(count: int) -> None:
     refuse_more(count, MAX_CONVERSIONS, "conversions", path="conversions")
 
 
-def _without_persons(kept: bytes, results: Sequence[ReadConversion]) -> bytes:
+def _without_persons(kept: bytes, results: Sequence[ReadConversion], *, single: bool) -> bytes:
     """Return the stored form. In a faulty conversion, any value may contain personal data."""
-    for result in results:
-        if result.is_faulty:
-            return scrubbed_json(kept, thoroughly=True)
-    return scrubbed_json(kept)
+    faulty = [result.is_faulty for result in results]
+    if True not in faulty:
+        return scrubbed_json(kept)
+    if single or False not in faulty:
+        return scrubbed_json(kept, thoroughly=True)
+    parts = [
+        scrubbed_json(_ENCODER.encode(result.scrubbed), thoroughly=result.is_faulty)
+        for result in results
+    ]
+    return b'{"conversions":[%b]}' % b",".join(parts)
 
 
 def _is_batch(body: bytes) -> bool:
