@@ -259,6 +259,7 @@ def _become(request: dict[str, Any]) -> None:
     sys.argv = [request["module"], *request["argv"]]
     sys.executable = os.environ.pop("PYTHONEXECUTABLE", sys.executable)
     sys.modules.pop(f"{request['module']}.__main__", None)
+    _customize(os.environ.get("PYTHONPATH", ""))
     status = 0
 
     @atexit.register
@@ -279,6 +280,15 @@ def _become(request: dict[str, Any]) -> None:
     except BaseException:
         atexit.unregister(end)
         raise
+
+
+def _customize(python_path: str) -> None:
+    """Import from PYTHONPATH first, and run its `sitecustomize`, as the interpreter would."""
+    folders = [os.path.realpath(folder) for folder in python_path.split(os.pathsep) if folder]
+    sys.path[:0] = folders
+    if importlib.machinery.PathFinder.find_spec("sitecustomize", folders):
+        sys.modules.pop("sitecustomize", None)
+        importlib.import_module("sitecustomize")
 
 
 HAS_PIDFD = hasattr(os, "pidfd_open")

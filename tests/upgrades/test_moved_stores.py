@@ -3,7 +3,6 @@
 import asyncio
 import http.cookiejar
 import json
-import os
 import re
 import tarfile
 import urllib.error
@@ -12,11 +11,12 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from test_upgrades import CLOCKS, at_the_time, now, opened_once
-from write_store import KEY, Vendor, bought, settings_in, twite
+from shifted_gateway import ShiftedGateway
+from test_upgrades import at_the_time, opened_once
+from write_store import Vendor, bought, twite
 
 from twite.cli import run
-from twite.testing.gateway import GatewayProcess, wait_for
+from twite.testing.gateway import wait_for
 
 RELEASE = Path(__file__).parent / "stores" / "schema-29"
 BACK_TO = "sqlite:twite.db"
@@ -41,14 +41,10 @@ def folder(tmp_path, written, monkeypatch):
 
 
 def gateway_in(folder, written, x, vendor, *, url):
-    """Return a gateway on a store, with its clock set to when the store was written."""
-    config = settings_in(folder, x=x.url, vendor=vendor.url)
-    config.write_text(config.read_text().replace(BACK_TO, url))
+    """Return a gateway on a store, soon after the store was written."""
     note = "twite.db.gateway" if url == BACK_TO else "twite.postgresql.gateway"
-    gateway = GatewayProcess(config, note=folder / note, key=KEY)
-    paths = [str(CLOCKS), *filter(None, [gateway.environment.get("PYTHONPATH")])]
-    back = now() - written["written_at"] - 3_600_000
-    gateway.environment |= {"PYTHONPATH": os.pathsep.join(paths), "TEST_CLOCK_BACK": str(back)}
+    gateway = ShiftedGateway(folder, written["written_at"], x=x, vendor=vendor.url, note=note)
+    gateway.config.write_text(gateway.config.read_text().replace(BACK_TO, url))
     return gateway
 
 
@@ -68,8 +64,7 @@ def signed_in(gateway, name, password):
 
 
 def test_gateway_continues_with_a_copied_store(folder, written, x_emulator, postgres_url):
-    vendor, back = Vendor(), now() - written["written_at"]
-    x_emulator.clock(shift=-back / 1_000)
+    vendor = Vendor()
     assert run(["store", "copy", f"sqlite:{folder}/twite.db", postgres_url]) == 0
     gateway = gateway_in(folder, written, x_emulator, vendor, url=postgres_url)
     try:

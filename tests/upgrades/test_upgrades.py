@@ -11,7 +11,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from write_store import KEY, Vendor, reports, settings_in
+from shifted_gateway import ShiftedGateway, now
+from write_store import Vendor, reports, settings_in
 
 from twite.cli import run
 from twite.stores.sqlite import SQLiteStore
@@ -22,10 +23,8 @@ from twite.stores.sqlite.engine.schema import (
     schema_of,
     version_of,
 )
-from twite.testing.gateway import GatewayProcess
 
 STORES = sorted((Path(__file__).parent / "stores").iterdir())
-CLOCKS = Path(__file__).parent / "shifted_clock"
 LARGEST = 50_000
 # These differ each time: texts of today's code, and a forecast.
 SAID_ANEW = frozenset({"message", "help", "waiting", "forecast"})
@@ -80,16 +79,10 @@ def test_audit_log_verifies(upgraded, capsys):
 
 @pytest.mark.journey
 def test_pending_deliveries_are_sent(folder, written, x_emulator):
-    vendor, back = Vendor(), now() - written["written_at"]
-    x_emulator.clock(shift=-back / 1_000)
-    config = settings_in(folder, x=x_emulator.url, vendor=vendor.url)
-    gateway = GatewayProcess(config, note=folder / "twite.db.gateway", key=KEY)
-    gateway.environment |= {
-        "PYTHONPATH": os.pathsep.join(
-            [str(CLOCKS), *filter(None, [gateway.environment.get("PYTHONPATH")])]
-        ),
-        "TEST_CLOCK_BACK": str(back - 3_600_000),
-    }
+    vendor = Vendor()
+    gateway = ShiftedGateway(
+        folder, written["written_at"], x=x_emulator, vendor=vendor.url, note="twite.db.gateway"
+    )
     try:
         with gateway:
             after = gateway.drained()
@@ -191,10 +184,6 @@ def at_the_time(monkeypatch, written):
     """Set the clock of this process back to when the store was written."""
     real, back = time.time_ns, (now() - written["written_at"]) * 1_000_000
     monkeypatch.setattr(time, "time_ns", lambda: real() - back)
-
-
-def now():
-    return time.time_ns() // 1_000_000
 
 
 def only(answer, *, like):
