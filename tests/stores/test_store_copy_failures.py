@@ -78,7 +78,7 @@ def test_incomplete_copy_is_no_store(path, postgres_url):
     for opening in (
         engine.open(postgres_url, StoreOptions()),
         engine.open_reader(postgres_url),
-        engine.examine(postgres_url, is_owned=False),
+        engine.examine(postgres_url),
         engine.open_copy_source(postgres_url),
     ):
         with pytest.raises(StoreUnusable, match="an incomplete copy of another store"):

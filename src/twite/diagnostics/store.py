@@ -124,9 +124,8 @@ async def _file(settings: Settings) -> AsyncIterator[CheckFinding]:
             "Run the check as the user that runs twite serve, or change the file's owner.",
         )
         return
-    gateway = running(settings.store.gateway_file)
     try:
-        found = await engine_of(settings).examine(str(path), is_owned=gateway is not None)
+        found = await engine_of(settings).examine(str(path))
     except (StoreUnusable, TransientError) as error:
         yield _unusable(error)
         return
@@ -152,7 +151,7 @@ async def _file(settings: Settings) -> AsyncIterator[CheckFinding]:
 
 async def _on_server(settings: Settings) -> AsyncIterator[CheckFinding]:
     try:
-        found = await engine_of(settings).examine(settings.store.place, is_owned=False)
+        found = await engine_of(settings).examine(settings.store.place)
     except (StoreUnusable, TransientError) as error:
         yield _unusable(error)
         return

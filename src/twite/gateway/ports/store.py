@@ -232,7 +232,7 @@ class StoreEngine(Protocol):
     async def open_reader(self, place: str) -> StoreReader:
         """Open a store for reading, whether or not a process owns it. Raises StoreUnusable."""
 
-    async def examine(self, place: str, *, is_owned: bool) -> StoreExamination:
+    async def examine(self, place: str) -> StoreExamination:
         """Check a store for damage without owning it. Raises StoreUnusable, LedgerUnavailable."""
 
     def back_up(self, place: str, to: str) -> Backup:

@@ -42,9 +42,8 @@ class PostgresEngine:
         reader: StoreReader = await _module("store").PostgresReader.open(place)
         return reader
 
-    async def examine(self, place: str, *, is_owned: bool) -> StoreExamination:
+    async def examine(self, place: str) -> StoreExamination:
         """Connect, and check the server's settings. Damage is left to PostgreSQL's own checks."""
-        del is_owned  # other processes may use the database
         found: StoreExamination = await _module("examine").examined(place)
         return found
 

@@ -16,6 +16,7 @@ from twite.gateway.ports.store import (
 )
 from twite.gateway.ports.store_copy import CopySource, CopyTarget
 from twite.stores.sqlite.engine.examine import examine
+from twite.stores.sqlite.engine.lock import has_owner, refuse_other_path, refuse_second_name
 from twite.stores.sqlite.engine.log_file import stray_log
 from twite.stores.sqlite.engine.opening import older_copy
 from twite.stores.sqlite.recovery.backup import backup, restore
@@ -37,10 +38,11 @@ class SQLiteEngine:
         return await SQLiteStore.open(place, options)
 
     async def open_reader(self, place: str) -> StoreReader:
+        await asyncio.to_thread(refuse_other_path, place)
         return await SQLiteReader.open(place)
 
-    async def examine(self, place: str, *, is_owned: bool) -> StoreExamination:
-        return await asyncio.to_thread(_examined, place, is_owned=is_owned)
+    async def examine(self, place: str) -> StoreExamination:
+        return await asyncio.to_thread(_examined, place)
 
     def back_up(self, place: str, to: str) -> Backup:
         return backup(place, to)
@@ -61,7 +63,10 @@ class SQLiteEngine:
         return await asyncio.to_thread(SQLiteCopyTarget.open_for, place, state=state)
 
 
-def _examined(path: str, *, is_owned: bool) -> StoreExamination:
+def _examined(path: str) -> StoreExamination:
+    refuse_other_path(path)
+    refuse_second_name(path)
+    is_owned = has_owner(path)
     stray = None if is_owned else stray_log(path)
     if stray is not None:
         return StoreExamination(stray=stray)

@@ -128,7 +128,7 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         async with AsyncExitStack() as undo:
             # Companion files are next to the actual file, even if the path is a symbolic link.
             path = await asyncio.to_thread(os.path.realpath, path)
-            lock = await asyncio.to_thread(OwnerLock.take, path)
+            lock = await asyncio.to_thread(OwnerLock.take, path, creating=True)
             undo.callback(lock.release)
             room = Reserve(path, options.reserve)
             opened = await asyncio.to_thread(prepare, path, room)

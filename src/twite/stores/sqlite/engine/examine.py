@@ -4,7 +4,7 @@ import sqlite3
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -33,10 +33,15 @@ def examine(path: str, *, seconds: float | None, owned: bool = False) -> bool:
             # Opening an empty file makes SQLite delete the log.
             raise damaged(path, "it is empty, but the log next to it is not")
         return True
-    with closing(connect_reader(path)) as connection, _within(connection, seconds):
+    # Closed after the connection: a process that closes a file loses SQLite's locks on it.
+    with (
+        ExitStack() as files,
+        closing(connect_reader(path)) as connection,
+        _within(connection, seconds),
+    ):
         try:
             if not owned:
-                _refuse_a_cut_log(connection, path)
+                _refuse_a_cut_log(connection, path, files)
             tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_schema")}
             for table in _FIRST:
                 if table in tables:
@@ -92,36 +97,37 @@ def _refuse_what_is_adrift(path: str, connection: sqlite3.Connection) -> None:
         )
 
 
-def _refuse_a_cut_log(connection: sqlite3.Connection, path: str) -> None:
+def _refuse_a_cut_log(connection: sqlite3.Connection, path: str, files: ExitStack) -> None:
     """Raise an error if a frame is damaged, because SQLite silently drops the log from there on."""
     connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    dropped = dropped_commits(path)
+    dropped = _dropped_commits(path, files)
     if dropped > _CUT_BY_POWER:
         raise damaged(path, f"its log lacks the last {plural(dropped, 'commit')}")
 
 
-def dropped_commits(path: str) -> int:
+def _dropped_commits(path: str, files: ExitStack) -> int:
     """Return the number of complete commits in the log after what SQLite takes for its end.
 
-    A connection must have read the database before, because that builds the log's index.
+    A connection must have read the database before, because that builds the log's index. `files`
+    gets the files that are opened.
     """
     log = log_of(path)
     if log is None:
         return 0
     try:
-        with Path(f"{path}-shm").open("rb") as index:
-            index.seek(_VALID_FRAMES)
-            valid = int.from_bytes(index.read(4), sys.byteorder)
+        index = files.enter_context(Path(f"{path}-shm").open("rb"))  # noqa: SIM115 `files` closes it
     except FileNotFoundError:
         return 0
+    index.seek(_VALID_FRAMES)
+    valid = int.from_bytes(index.read(4), sys.byteorder)
     left = log.headers(after=valid)
     commits = sum(1 for frame in left if frame.pages)
     if log.begins_well or not commits:
         return commits
     # Commits that the database file already contains are not lost.
-    with Path(path).open("rb") as file:
-        for frame in {frame.page: frame for frame in left}.values():
-            file.seek((frame.page - 1) * log.page_size)
-            if file.read(log.page_size) != log.page(frame):
-                return commits
+    file = files.enter_context(Path(path).open("rb"))  # noqa: SIM115 - as above
+    for frame in {frame.page: frame for frame in left}.values():
+        file.seek((frame.page - 1) * log.page_size)
+        if file.read(log.page_size) != log.page(frame):
+            return commits
     return 0

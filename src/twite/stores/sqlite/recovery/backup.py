@@ -24,7 +24,7 @@ from twite.stores.sqlite.engine.checkpoints import (
     read_mark,
 )
 from twite.stores.sqlite.engine.connection import connect_reader, damaged, sync_folder
-from twite.stores.sqlite.engine.lock import OwnerLock
+from twite.stores.sqlite.engine.lock import OwnerLock, refuse_other_path
 from twite.stores.sqlite.engine.log_file import set_aside
 from twite.stores.sqlite.engine.schema import refuse_newer, version_of
 
@@ -66,6 +66,7 @@ def _refuse(path: str, target: Path) -> None:
         raise StoreUnusable(
             path=path, reason="the database does not exist", cure="Give the path of the database"
         )
+    refuse_other_path(path)
     if target.exists():
         raise StoreUnusable(
             path=str(target),
