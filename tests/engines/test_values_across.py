@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from template_stage import NOW, call, ran, returned, template
 
-from twite.engines.quickjs.engine import QuickJsEngine, boot_of
+from twite.engines.boot import boot_of
+from twite.engines.quickjs.engine import QuickJsEngine
 from twite.gtm.template.permissions import Grant
 from twite.gtm.template.sandbox import EffectAnswer, RunLimits
 

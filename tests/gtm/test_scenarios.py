@@ -4,7 +4,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from twite.engines.quickjs.context import too_long
+from twite.engines.context_limits import too_long
 from twite.engines.quickjs.scenarios import run_scenarios
 from twite.gtm.template.sandbox import RunLimits
 from twite.gtm.template.template import (

@@ -28,9 +28,9 @@ import msgspec  # noqa: E402  after the path
 from hostile_grammar import program, sweep  # noqa: E402
 from template_stage import call, template  # noqa: E402
 
+from twite.engines.context_limits import TOO_LONG  # noqa: E402
 from twite.engines.process.engine_process import QuickJsProcess  # noqa: E402
 from twite.engines.process.engine_server import EngineServer  # noqa: E402
-from twite.engines.quickjs.context import TOO_LONG  # noqa: E402
 from twite.engines.quickjs.engine import QuickJsEngine  # noqa: E402
 from twite.gateway.ports.engines import EngineLost  # noqa: E402
 from twite.gtm.template.sandbox import EffectAnswer, Incoming, RunLimits, Turn  # noqa: E402

@@ -7,8 +7,8 @@ import pytest
 from client_stage import ClientStage
 
 from twite.domain.errors import ClientFailed, LedgerUnavailable, TemplatePaused, TemplatesBusy
+from twite.engines.context_limits import too_long
 from twite.engines.process.engine_server import EngineServer
-from twite.engines.quickjs.context import too_long
 from twite.gateway.ports.events import Troubled
 from twite.gateway.ports.tags import TagOutcome
 from twite.gateway.tags.runtime.probation import PROVEN

@@ -17,6 +17,7 @@ from typing import Final
 import msgspec
 import quickjs
 
+from twite.engines.context_limits import ContextLimits
 from twite.engines.process.frames import (
     POLLS,
     Act,
@@ -29,7 +30,6 @@ from twite.engines.process.isolation import INPUT, OUTPUT
 from twite.engines.quickjs.context import (
     BOOT_TIME,
     CodeUnusable,
-    ContextLimits,
     LimitPassed,
     Sandbox,
     TemplateContext,

@@ -13,8 +13,8 @@ from typing import Final, Protocol
 
 import msgspec
 
+from twite.engines.boot import boot_of, code_of
 from twite.engines.process.frames import POLLS, Act, EngineRequest, FrameReader, framed
-from twite.engines.quickjs.engine import boot_of
 from twite.gtm.template.permissions import PermissionPolicy, policy
 from twite.gtm.template.sandbox import RunLimits, Turn
 from twite.gtm.template.template import Template
@@ -68,7 +68,7 @@ class TemplateBoots:
         found = self._boots.get(id(template))
         if found is None:
             boot, limits = boot_of(template, limits=self._limits, keys=self._keys)
-            parts = boot, template.code.text, msgspec.json.encode(limits).decode()
+            parts = boot, code_of(template), msgspec.json.encode(limits).decode()
             found = TemplateBoot(template, parts, policy(template.grants))
             self._boots[id(template)] = found
         return found

@@ -15,6 +15,8 @@ from typing import Final
 import msgspec
 
 from twite.domain.errors import TemplatesBusy
+from twite.engines.boot import answers_text, call_texts, read_turn, unusable
+from twite.engines.context_limits import OUT_OF_MEMORY, too_long
 from twite.engines.process.engine_line import (
     AskedTurn,
     EngineLine,
@@ -25,13 +27,6 @@ from twite.engines.process.engine_line import (
 )
 from twite.engines.process.engine_memory import EngineMemory
 from twite.engines.process.frames import Act, EngineRequest, EngineResponse, FrameTooLong
-from twite.engines.quickjs.context import OUT_OF_MEMORY, too_long
-from twite.engines.quickjs.engine import (
-    answers_text,
-    call_texts,
-    read_turn,
-    unusable,
-)
 from twite.gateway.ports.engines import EngineLost
 from twite.gtm.template.allowed import lacking
 from twite.gtm.template.sandbox import Call, EffectAnswer, RunLimits, Turn

@@ -12,20 +12,8 @@ from typing import Final
 import msgspec
 import quickjs
 
-# Without memory for an error object, the engine throws null, or reports an error that cannot be
-# displayed. This happens when a table of property names cannot grow. If only the message does not
-# fit, the error has none.
-_FULL: Final = frozenset(
-    {
-        "InternalError: out of memory",
-        "InternalError: ",
-        "thrown: null",
-        "thrown: [uninitialized]",
-    }
-)
-# Errors for exceeded limits begin with these.
-OUT_OF_MEMORY: Final = "the run used too much memory"
-TOO_LONG: Final = "the run took too much time"
+from twite.engines.context_limits import FULL, ContextLimits, limit_passed
+
 BOOT_TIME: Final = 10.0  # seconds; the sandbox is Twite's own code
 _BOOT_MEMORY: Final = 16 * 1024 * 1024  # minimum, in bytes
 # Runs between two checks; a check walks the whole heap, which takes 0.05 ms.
@@ -41,15 +29,6 @@ _COLLECT: Final = """((ArrayBuffer) => (size) => {
   const held = new ArrayBuffer(size);
   return [{}, {}].length;
 })(ArrayBuffer)"""
-
-
-class ContextLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """See gtm.template.sandbox.RunLimits."""
-
-    time: float
-    memory: int
-    stack: int
-    recycle_after: int
 
 
 class TurnHead(msgspec.Struct, frozen=True):
@@ -214,7 +193,7 @@ class TemplateContext:
             head = _HEAD.decode(text)
         except msgspec.DecodeError as error:
             raise LimitPassed(f"its request cannot be read: {error}") from None
-        if head.error in _FULL:
+        if head.error in FULL:
             raise self._passed(head.error)
         if head.is_over:
             self._waiting.discard(head.run)
@@ -230,24 +209,6 @@ class TemplateContext:
 def _well_formed(text: str) -> str:
     """Replace lone surrogates, which the engine writes as escapes that no decoder accepts."""
     return _ESCAPES.sub(lambda found: "\\ufffd" if found["half"] else found[0], text)
-
-
-def limit_passed(error: str, *, time: float, memory: int) -> str:
-    """Explain which limit the engine's error message means, and how to fix it."""
-    head = error.partition("\n")[0]
-    if "interrupted" in head:
-        return too_long(time)
-    if head == "null" or head in _FULL or "out of memory" in head:
-        return f"{OUT_OF_MEMORY}. A template may use {memory / (1 << 20):.4g} MiB. Keep less data"
-    return f"the run exceeded a limit: {head}"
-
-
-def too_long(time: float) -> str:
-    """Return the error for a step that used up its CPU time (in seconds)."""
-    return (
-        f"{TOO_LONG}. A step may use {time * 1_000:.4g} ms of CPU time. "
-        "Simplify the template's loops and regular expressions"
-    )
 
 
 def _placed(error: str) -> tuple[int, str]:

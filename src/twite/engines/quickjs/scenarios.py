@@ -5,7 +5,8 @@ from typing import Final
 import msgspec
 import quickjs
 
-from twite.engines.quickjs.context import SANDBOX_LINE, SCENARIO_LINE, limit_passed
+from twite.engines.context_limits import limit_passed
+from twite.engines.quickjs.context import SANDBOX_LINE, SCENARIO_LINE
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.gtm.template.sandbox import RunLimits
 from twite.gtm.template.template import Failure, Scenario, ScenarioResult, Scenarios, Template

@@ -24,11 +24,16 @@ class TokenKind(StrEnum):
 
 
 class JsToken(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One token, and the line on which it begins (from 1)."""
+    """One token, the line on which it begins (from 1), and its offset in the code."""
 
     sort: TokenKind
     text: str
     line: int
+    at: int
+
+    @property
+    def end(self) -> int:
+        return self.at + len(self.text)
 
 
 def tokens(code: str) -> Iterator[JsToken]:
@@ -42,7 +47,7 @@ def tokens(code: str) -> Iterator[JsToken]:
             at = found.end()
             continue
         sort, text = _next(code, at, before)
-        before = JsToken(sort=sort, text=text, line=line)
+        before = JsToken(sort=sort, text=text, line=line, at=at)
         yield before
         line += text.count("\n")
         at += len(text)
