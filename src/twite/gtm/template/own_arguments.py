@@ -60,14 +60,14 @@ def with_own_arguments(code: str, *, of_all: str = "[data]") -> str:
         name += "_"
     edits = _Edits(found, pairs, name)
     for at in uses:
-        inside = [one for one in functions if one.body <= at <= one.end]
+        inside = [function for function in functions if function.body <= at <= function.end]
         if inside:
-            min(inside, key=lambda one: one.end - one.body).uses.append(at)
+            min(inside, key=lambda function: function.end - function.body).uses.append(at)
         edits.rename(at)
-    outside = len(uses) > sum(len(one.uses) for one in functions)
-    for one in reversed(functions):  # inner functions end before outer ones
-        if one.uses:
-            edits.declare(one)
+    outside = len(uses) > sum(len(function.uses) for function in functions)
+    for function in reversed(functions):  # inner functions end before outer ones
+        if function.uses:
+            edits.declare(function)
     head = f"const {name}={of_all};" if outside else ""
     return head + edits.applied(code)
 
@@ -158,7 +158,7 @@ def _is_use(found: Sequence[JsToken], at: int, pairs: dict[int, int]) -> bool:
 
 def _bracket(found: Sequence[JsToken], at: int, pairs: dict[int, int]) -> str:
     """Return the innermost open bracket around a token."""
-    opening = [one for one, other in pairs.items() if one < at < other]
+    opening = [first for first, last in pairs.items() if first < at < last]
     return found[max(opening)].text if opening else ""
 
 
@@ -184,7 +184,7 @@ class _Edits:
         self._changes: list[tuple[int, int, int, str]] = []
 
     def rename(self, at: int) -> None:
-        """Rename one use of `arguments`; in `{arguments}`, keep the key."""
+        """Rename a use of `arguments`; in `{arguments}`, keep the key."""
         found, token = self._found, self._found[at]
         before = found[at - 1].text if at else ""
         after = found[at + 1].text if at + 1 < len(found) else ""
@@ -194,21 +194,21 @@ class _Edits:
         text = f"{NAME}:{self._name}" if is_short else self._name
         self._changes.append((token.at, _NAME, token.end, text))
 
-    def declare(self, one: _Function) -> None:
+    def declare(self, function: _Function) -> None:
         """Declare the array at the start of a function's body."""
         found = self._found
         declared = f"const {self._name}=[...{NAME}];"
-        body, end = found[one.body], found[one.end]
-        if one.arrow is None:
+        body, end = found[function.body], found[function.end]
+        if function.arrow is None:
             self._insert(body.end, _BODY, declared)
             return
-        head, arrow = found[one.head], found[one.arrow]
+        head, arrow = found[function.head], found[function.arrow]
         has_brackets = head.text == "("
         self._insert(head.at, _HEAD, "(function " if has_brackets else "(function (")
         self._changes.append((arrow.at, _NAME, arrow.end, "" if has_brackets else ")"))
-        if one.is_block:
+        if function.is_block:
             self._insert(body.end, _BODY, declared)
-            self._insert(end.end, _END, ");" if self._needs_end(one.end) else ")")
+            self._insert(end.end, _END, ");" if self._needs_end(function.end) else ")")
         else:
             self._insert(body.at, _BODY, "{" + declared + "return(")
             self._insert(end.end, _END, ")})")
