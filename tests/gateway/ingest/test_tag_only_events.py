@@ -119,3 +119,23 @@ async def test_unknown_event_is_rejected_without_tags():
     receipt = await AcceptStage().native(newsletter())
 
     assert counts(receipt) == (0, 0, 0, 1)
+
+
+async def test_tag_only_events_without_an_id_are_new():
+    stage = with_tag()
+
+    receipts = [await stage.native(newsletter(None)) for _ in range(3)]
+
+    assert [counts(receipt) for receipt in receipts] == [(1, 0, 0, 0)] * 3
+
+
+async def test_request_with_the_same_idempotency_key_is_a_repetition():
+    stage = with_tag()
+    events = (newsletter(None), newsletter(None))
+
+    first, again, other = [
+        await stage.native(*events, idempotency_key=key) for key in ("a", "a", "b")
+    ]
+
+    assert counts(first) == counts(other) == (2, 0, 0, 0)
+    assert counts(again) == (0, 2, 0, 0)

@@ -86,17 +86,3 @@ async def test_event_name_and_id_contain_no_person(person):
     assert named == "call ***/A2"
     assert person not in derived
     assert len(derived) > len(person)
-
-
-async def test_different_phone_numbers_give_different_ids_even_if_omitted():
-    store = MemoryStore()
-    phones = [{"phone": "+442079460958"}, {"phone": "+442079460959"}, {"phone": "+442079460958"}]
-
-    ids = [
-        (await dispatched(store, event="purchase", firing=Firing.ONCE, identity=None, data=phone))[
-            0
-        ]
-        for phone in phones
-    ]
-
-    assert ids[0] == ids[2] != ids[1]

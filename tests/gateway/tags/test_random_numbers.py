@@ -1,5 +1,7 @@
 """Random numbers of an event: the trigger and every attempt of the tag get the same one."""
 
+from uuid import uuid4
+
 import pytest
 from test_variables_at_ingest import NOW, TEMPLATE
 
@@ -61,7 +63,7 @@ async def dispatched(fires, *, call=None, **said):
             )
         ],
         source=a_source(),
-        origin=EventOrigin(client="native", call=call),
+        origin=EventOrigin(request_id=uuid4().hex, client="native", call=call),
         now=NOW,
         first=1,
         held={},
@@ -84,16 +86,25 @@ async def test_tags_of_an_event_and_its_repetition_share_one_draw():
 
 @pytest.mark.parametrize(
     "said",
-    [{"conversion_id": "order-1"}, {"repeated": "a hit"}, {"event": {"value": 5}}],
-    ids=["id", "repeated", "content"],
+    [{"id": "order-1"}, {"repeated": "a hit"}, {"repeated": "a hit", "conversion_id": "derived"}],
+    ids=["own id", "request", "request of a conversion"],
 )
 async def test_repeated_event_has_the_same_draw_however_it_is_recognized(said):
     fires = fire(LOT)
 
-    first, again = await dispatched(fires, **said), await dispatched(fires, **said)
+    first, again = await dispatched(fires, **dict(said)), await dispatched(fires, **dict(said))
 
     assert first == again
     assert first["tag:all"] > 0
+
+
+@pytest.mark.parametrize("said", [{}, {"conversion_id": "derived"}], ids=["tag", "conversion"])
+async def test_new_event_with_equal_content_has_its_own_draw(said):
+    fires = fire(LOT)
+
+    draws = [(await dispatched(fires, **said))["tag:all"] for _ in range(3)]
+
+    assert len(set(draws)) == 3
 
 
 async def test_nothing_is_drawn_without_random_variables():

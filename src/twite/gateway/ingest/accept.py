@@ -285,10 +285,11 @@ class Accept:
         entries, refusals, remarks = self._submissions.split(reading, source)
         firing, tag_only = NOTHING_FIRED, TagOnlyEvents()
         if self.tag_dispatcher is not None and self.tag_dispatcher.listens_to(source.name):
+            request_id = self.randomness.nonce() if idempotency is None else idempotency.key.hex()
             dispatch = partial(
                 self.tag_dispatcher.dispatch,
                 source=source,
-                origin=origin,
+                origin=msgspec.structs.replace(origin, request_id=request_id),
                 now=self._wall.now(),
             )
             firing = await dispatch(

@@ -175,6 +175,7 @@ class BrowserWait(msgspec.Struct, frozen=True, kw_only=True):
 class EventOrigin(Masked, frozen=True, kw_only=True):
     """Where events came from: what tags may read about that, and how they may respond.
 
+    `request_id` is the same for each repetition of the request, and unique if there is none.
     `request` is the part that tags may read, `client` the client template that parsed it. `waits`
     is set if a browser waits for the response. `from_page` is whether a page sent the events, or
     the event from which a tag created them. `call` is set if a tag created the events. `persons`
@@ -183,6 +184,7 @@ class EventOrigin(Masked, frozen=True, kw_only=True):
     """
 
     in_repr = ("client",)
+    request_id: str = ""
     request: Incoming = Incoming()
     client: str = ""
     waits: BrowserWait | None = None

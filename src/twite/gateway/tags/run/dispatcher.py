@@ -11,17 +11,14 @@ from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
-import msgspec
 from msgspec import structs
 
 from twite.consent.google import granted
 from twite.domain.consent import ConsentAction, person_keys
-from twite.domain.conversion import Identifiers, dedup_key, derived_id
+from twite.domain.conversion import Identifiers, dedup_key
 from twite.domain.destination import Source
 from twite.domain.submission import AcceptedConversion, UnfiredTags
-from twite.domain.times import DAY
 from twite.formats.event_data.conversions import SPELLINGS
-from twite.formats.native.conversion import MAX_ID
 from twite.gateway.ports.events import Observer, SilentObserver
 from twite.gateway.ports.privacy import Privacy
 from twite.gateway.ports.secret_store import Seal
@@ -54,7 +51,6 @@ from twite.gateway.tags.runtime.engine_pool import EnginePool, TemplateStorage
 from twite.gtm.container import parts
 from twite.gtm.container.plan import FiredTag, FiringPlan, PendingTriggers, plan
 from twite.gtm.container.values import EventContext
-from twite.redaction.shapes import holds_a_person
 
 if TYPE_CHECKING:
     from twite.gtm.template.tag_response import TagResponse
@@ -164,7 +160,7 @@ class TagDispatcher:
         revoked = (
             partial(self._revoked, persons=origin.persons) if self.opt_outs.has_opt_outs() else None
         )
-        for tag_event in remarks:
+        for position, tag_event in enumerate(remarks):
             occasion = EventContext(
                 event=tag_event.event,  # type: ignore[arg-type] # decoded JSON
                 now=now,
@@ -172,7 +168,15 @@ class TagDispatcher:
                 client=origin.client,
                 consent=granted(tag_event.native.consent),
             )
-            parsed = ParsedTagEvent(tag_event, source=source, occasion=occasion, revoked=revoked)
+            parsed = ParsedTagEvent(
+                tag_event,
+                source=source,
+                occasion=occasion,
+                revoked=revoked,
+                salt=self.salt,
+                request_id=origin.request_id,
+                position=position,
+            )
             if self._draws:
                 draw = self._draw(parsed, origin.call)
                 occasion = parsed.occasion = structs.replace(occasion, draw=draw)
@@ -244,7 +248,7 @@ class TagDispatcher:
     ) -> AcceptedConversion:
         verdict, name = parsed.verdict, parsed.name
         event = name if name in self._known else OTHER
-        called = identity = parsed.remark.conversion_id or self._identity(parsed, rule.pixel)
+        identity, called = parsed.identity.id, parsed.identity.called
         # Only the dedup key is stored, so its inputs must differ between event names.
         if event == OTHER:
             identity = f"{name}/{identity}"
@@ -314,29 +318,13 @@ class TagDispatcher:
         )
 
     def _draw(self, parsed: ParsedTagEvent, call: TagCall | None = None) -> int:
-        """Return the random number of the event, which stays the same when the client retries."""
-        identity = parsed.remark.conversion_id or self._identity(parsed, "")
+        """Return the random number of the event, which stays the same if the event is repeated."""
+        identity = parsed.identity.id
         if call is not None:
             identity = f"{identity}/{call.id}"  # other events may have the same id
         seed = f"{parsed.source.name}\0{parsed.name}\0{identity}"
         whole = blake2b(seed.encode("utf-8", "replace"), key=self.salt[:64], digest_size=6)
         return int.from_bytes(whole.digest()) or 1
-
-    def _identity(self, parsed: ParsedTagEvent, place: str) -> str:
-        """Return the id of the event, or an id derived from the fields that a retry repeats."""
-        remark = parsed.remark
-        given = (
-            "" if remark.native.conversion_id is None else str(remark.native.conversion_id).strip()
-        )
-        if given and len(given) <= MAX_ID and given.isprintable() and not holds_a_person(given):
-            return given
-        scope = f"{place}\0{parsed.name}"
-        if remark.repeated is not None:
-            repeated = f"{parsed.source.name}\0{remark.repeated}".encode("utf-8", "replace")
-            return derived_id(salt=self.salt, scope=f"hit\0{scope}", repeated=repeated)
-        day = str(parsed.occasion.now // DAY).encode() if remark.native.time is None else b""
-        whole = _ENCODER.encode(parsed.scrubbed)
-        return derived_id(salt=self.salt, scope=f"content\0{scope}", repeated=day + whole)
 
 
 def _as_read(payload: TagPayload, rule: TagRule, *, pixels: bool) -> TagPayload:
@@ -383,6 +371,3 @@ def _without_fire(
                 UnfiredTags(tag=rule.pixel, bar=passed.bar.value, why=passed.why, index=index)
             )
     return found
-
-
-_ENCODER: Final = msgspec.json.Encoder(order="deterministic")
