@@ -284,9 +284,11 @@ def _become(request: dict[str, Any]) -> None:
 
 def _customize(python_path: str) -> None:
     """Import from PYTHONPATH first, and run its `sitecustomize`, as the interpreter would."""
-    folders = [os.path.realpath(folder) for folder in python_path.split(os.pathsep) if folder]
-    sys.path[:0] = folders
-    if importlib.machinery.PathFinder.find_spec("sitecustomize", folders):
+    given = [os.path.realpath(folder) for folder in python_path.split(os.pathsep) if folder]
+    added = [folder for folder in given if folder not in sys.path]
+    sys.path[:0] = added
+    # This process has run a `sitecustomize` of the other folders.
+    if importlib.machinery.PathFinder.find_spec("sitecustomize", added):
         sys.modules.pop("sitecustomize", None)
         importlib.import_module("sitecustomize")
 

@@ -24,3 +24,14 @@ def test_process_runs_the_sitecustomize_of_its_python_path(tmp_path):
         )
 
         assert (ran.stdout, ran.stderr) == (f"{now}\n", "")
+
+
+def test_process_with_the_python_path_of_the_tests_starts():
+    ran = fork_server.run(
+        [sys.executable, "-m", "twite", "--version"],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+    )
+
+    assert (ran.returncode, ran.stderr) == (0, "")
