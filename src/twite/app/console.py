@@ -163,6 +163,7 @@ def console(settings: Settings, behind: ConsoleServices) -> Console:
         clock=clock,
         observer=behind.observer,
         known_as=settings.known_as,
+        emulated=settings.x.emulator is not None,
     )
 
 

@@ -385,6 +385,7 @@ class Gateway:
             local=None if local is None else (local.host, local.port),
             limits=limits,
             shares_port=self._address.is_shared,
+            emulated=settings.x.emulator is not None,
         )
 
 

@@ -27,6 +27,7 @@ GROUPS: Final = {
     "Start": {
         "demo": "Run a demo with an X emulator and a small shop",
         "init": "Write a commented twite.toml and an API key",
+        "connect": "Switch from the built-in emulator to X",
         "check": "Check settings, credentials, store and gateway",
         "serve": "Run the gateway",
         "emulate": "Run only the X emulator",

@@ -3,12 +3,13 @@
 import os
 import secrets
 from pathlib import Path
-from typing import Annotated
+from types import MappingProxyType
+from typing import Annotated, Final
 
 import typer
 
 from twite.cli import printing
-from twite.cli.options import DEFAULT_CONFIG, Json
+from twite.cli.options import DEFAULT_CONFIG, Json, event_pairs
 from twite.config.secret_key import KEY_FILE, VARIABLE, new_key
 from twite.config.template import rendered
 from twite.domain.errors import SettingsError
@@ -25,6 +26,19 @@ Event = Annotated[
     ),
 ]
 PLACEHOLDER = "your-pixel-id"
+_PLACEHOLDER_EVENTS: Final = MappingProxyType({"purchase": "your-event-id"})
+# `.db*` covers the files that SQLite and the gateway keep beside the database.
+_IGNORED: Final = ("*.key", "*.secret", "*.token", "*.db", "*.db-*", "*.db.*")
+_IGNORED_BY: Final = "# Keys and stores of Twite"
+BuiltIn = Annotated[
+    bool, typer.Option("--emulator", help="Send to the built-in emulator, without an account at X")
+]
+# The emulator's first pixel, and the events that most shops need.
+_EMULATED_PIXEL: Final = "o8z6j"
+_EMULATED_EVENTS: Final = MappingProxyType(
+    {"purchase": "o8z6k", "sign_up": "o8z6m", "add_to_cart": "o8z6p"}
+)
+_EMULATOR: Final = "127.0.0.1:8090"
 Force = Annotated[bool, typer.Option("--force", help="Overwrite the file, and keep the key")]
 
 
@@ -33,6 +47,7 @@ def init(
     config: Target = DEFAULT_CONFIG,
     pixel: PixelId = PLACEHOLDER,
     event: Event = None,
+    emulator: BuiltIn = False,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -40,17 +55,21 @@ def init(
 
     Your servers send the API key with their requests. A second key encrypts the credentials of
     twite login and the events queued for tags. If TWITE_SECRET_KEY is set, the settings use that
-    key, and no file is written for it.
+    key, and no file is written for it. `.gitignore` gets lines for the keys and the store.
 
-    Example: `twite init --pixel o8z6j --event purchase=o8z6k`
+    Example: `twite init --emulator`, or `twite init --pixel o8z6j --event purchase=o8z6k`
     """
     key_file, secret_file = config.with_name("shop.key"), config.with_name(KEY_FILE)
     named = bool(os.environ.get(VARIABLE, "").strip())
+    if emulator and pixel == PLACEHOLDER:
+        pixel = _EMULATED_PIXEL
+    events = event_pairs(event or [])
     text = rendered(
         pixel=pixel,
-        events=_pairs(event or []),
+        events=events or dict(_EMULATED_EVENTS if emulator else _PLACEHOLDER_EVENTS),
         key_file=key_file.name,
         secret=f"env:{VARIABLE}" if named else f"file:{KEY_FILE}",
+        emulator=_EMULATOR if emulator else None,
     )
     if config.exists() and not force:
         raise SettingsError(
@@ -64,6 +83,7 @@ def init(
         # Keep an existing secret key: a new key could not decrypt what the old one encrypted.
         _write(secret_file, f"{new_key()}\n")
     _write(config, text)
+    _ignore(config.with_name(".gitignore"))
     if as_json:
         printing.print_json(
             {
@@ -85,20 +105,26 @@ def init(
     printing.say(
         f"The key in {where} encrypts stored credentials and events queued for tags. Keep a copy."
     )
+    if emulator:
+        printing.say("Next: run twite serve, and send a conversion. Nothing is sent to X.")
+        return
     missing = "" if event and pixel != PLACEHOLDER else "fill in the ids, "
     printing.say(f"Next: {missing}set X_PIXEL_TOKEN, and run twite check.")
 
 
-def _pairs(events: list[str]) -> dict[str, str]:
-    pairs: dict[str, str] = {}
-    for pair in events:
-        name, equals, event = pair.partition("=")
-        if not (name and equals and event):
-            raise typer.BadParameter(
-                f"{pair!r} is not of the form NAME=ID, such as purchase=o8z6k", param_hint="--event"
-            )
-        pairs[name] = event
-    return pairs or {"purchase": "your-event-id"}
+def _ignore(path: Path) -> None:
+    """Add what must not be committed to `.gitignore`: keys, stores, settings with secrets."""
+    try:
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        missing = [line for line in _IGNORED if line not in text.splitlines()]
+        if missing:
+            head = text if not text or text.endswith("\n") else f"{text}\n"
+            path.write_text("\n".join((f"{head}{_IGNORED_BY}", *missing, "")), encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as failure:
+        why = getattr(failure, "strerror", None) or "not UTF-8 text"
+        printing.complain(
+            f"Warning: {path} cannot be written ({why}). Do not commit the key files."
+        )
 
 
 def _write(path: Path, text: str) -> None:

@@ -64,7 +64,7 @@ def login(
     chosen = one_pixel(found, pixel)
     connect = connect_alone(found, by=who())
     if pixel_token:
-        token = PixelToken(token=Secret(_pasted(as_json=as_json)))
+        token = PixelToken(token=Secret(pasted_token(as_json=as_json)))
         connected = asyncio.run(connect.paste(chosen, token))
     elif callback is not None:
         connected = asyncio.run(_by_callback(connect, chosen, callback, as_json=as_json))
@@ -104,7 +104,7 @@ def _show(begun: SignInStarted, sentence: str, *, as_json: bool) -> None:
         printing.say(begun.page)
 
 
-def _pasted(*, as_json: bool) -> str:
+def pasted_token(*, as_json: bool) -> str:
     """Read a token without showing it."""
     if sys.stdin.isatty():
         pasted = getpass.getpass("Pixel token (not shown): ")

@@ -57,6 +57,19 @@ def one_pixel(found: Settings, pixel: str | None) -> str:
     return known[0] if pixel is None else pixel
 
 
+def event_pairs(events: list[str]) -> dict[str, str]:
+    """Read `--event NAME=ID`. Raises BadParameter."""
+    pairs: dict[str, str] = {}
+    for pair in events:
+        name, equals, event = pair.partition("=")
+        if not (name and equals and event):
+            raise typer.BadParameter(
+                f"{pair!r} is not of the form NAME=ID, such as purchase=o8z6k", param_hint="--event"
+            )
+        pairs[name] = event
+    return pairs
+
+
 def who() -> str:
     """Return the user of this machine, for the audit log."""
     try:

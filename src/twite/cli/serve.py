@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -35,6 +36,21 @@ def serve(
     def announce(url: str) -> None:
         _announce(settings, url, as_json=as_json)
 
+    with _emulated_x(settings):
+        _serve(settings, workers, announce, as_json=as_json)
+
+
+def _emulated_x(settings: Settings) -> AbstractContextManager[None]:
+    if settings.x.emulator is None:
+        return nullcontext()
+    from twite.app.emulated_x import emulated_x  # noqa: PLC0415  # few gateways have it
+
+    return emulated_x(settings)
+
+
+def _serve(
+    settings: Settings, workers: int | None, announce: Callable[[str], None], *, as_json: bool
+) -> None:
     many, worker = settings.server.workers if workers is None else workers, None
     if many > 1:
         place = "server.workers" if workers is None else "--workers"
@@ -89,5 +105,9 @@ def _announce(settings: Settings, url: str, *, as_json: bool) -> None:
     if settings.server.public_url is not None:
         printing.say(f"  seen as   {settings.server.public_url}")
     printing.say(f"  store     {settings.store.shown}")
-    printing.say(f"  sends to  {settings.x.api_url}, pixels: {pixels}")
+    if settings.x.emulator is None:
+        printing.say(f"  sends to  {settings.x.api_url}, pixels: {pixels}")
+    else:
+        printing.say(f"  sends to  the built-in emulator, NOT to X, pixels: {pixels}")
+        printing.say("            twite connect switches to X")
     printing.say("  stops     on Ctrl-C or SIGTERM, after in-flight requests have finished")

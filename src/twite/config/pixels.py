@@ -20,14 +20,18 @@ from twite.domain.secret import Secret
 from twite.formats.event_data.conversions import IGNORE
 
 
-def destinations(written: tuple[PixelTable, ...], *, rate: int) -> tuple[Destination, ...]:
+def destinations(
+    written: tuple[PixelTable, ...], *, rate: int, emulated: bool = False
+) -> tuple[Destination, ...]:
     """Check every pixel, and return the destinations.
 
-    `rate` is in conversions per fifteen minutes.
+    `rate` is in conversions per fifteen minutes. If X is `emulated`, a pixel needs no `auth`.
     """
     made = tuple(
         _destination(pixel, f"pixel[{index}]", rate) for index, pixel in enumerate(written)
     )
+    if emulated:
+        made = tuple(map(_with_token, made))
     values.differ([destination.pixel for destination in made], "pixel[{}].id", "pixel")
     return made
 
@@ -56,6 +60,14 @@ def _destination(written: PixelTable, place: str, rate: int) -> Destination:
         is_cautious=written.on_ambiguous == "hold",
         value_guard=written.value_guard,
     )
+
+
+def _with_token(destination: Destination) -> Destination:
+    """Give a pixel without credentials a token of the emulator."""
+    if not isinstance(destination.credentials, MissingCredentials):
+        return destination
+    token = PixelToken(token=Secret(f"emulator-pixel-token-{destination.pixel}"))
+    return msgspec.structs.replace(destination, credentials=token)
 
 
 def _credentials(written: AuthTable | None, place: str) -> tuple[Credentials, OAuthKeys | None]:

@@ -237,6 +237,13 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
 class XSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The table `[x]`. Without an `app`, nobody can sign in to X."""
 
+    emulator: HostPort | None = setting(
+        None,
+        "address of the built-in emulator. `twite serve` starts it, and sends all conversions to "
+        "it instead of X and `api_url`; `twite connect` switches to X",
+        Text(values.local_address),
+        example="127.0.0.1:8090",
+    )
     api_url: str = setting(API_URL, "base URL of X's Conversion API", _URL)
     oauth_url: str = setting(OAUTH_URL, "base URL of X's sign-in", _URL)
     api_version: Literal["12", "11"] = setting(VERSION, "")
@@ -270,7 +277,13 @@ class XSettings(msgspec.Struct, frozen=True, kw_only=True):
     )
 
     def __post_init__(self) -> None:
-        """Raises SettingsError if only one of the app's key and secret is set."""
+        """Replace X's URLs by the emulator's.
+
+        Raises SettingsError if only one of the app's key and secret is set.
+        """
+        if self.emulator is not None:
+            for name in ("api_url", "oauth_url"):
+                msgspec.structs.force_setattr(self, name, f"http://{self.emulator}")
         if (self.consumer_key is None) != (self.consumer_secret is None):
             missing = "consumer_key" if self.consumer_key is None else "consumer_secret"
             raise SettingsError(

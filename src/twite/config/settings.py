@@ -135,7 +135,9 @@ def _checked(written: SettingsFile, path: Path, reader: Reader, kept_in: Path | 
     store = written.store.url
     refuse_shared_file(store, server.workers, "server.workers")
     place = msgspec.structs.replace(store, path=Path(os.path.realpath(folder / store.path)))
-    pixels = destinations(written.pixel, rate=written.x.rate)
+    pixels = destinations(
+        written.pixel, rate=written.x.rate, emulated=written.x.emulator is not None
+    )
     submitters = sources(
         written.source,
         pixels={pixel.pixel: pixel.events for pixel in pixels},

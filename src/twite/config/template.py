@@ -11,6 +11,9 @@ from twite.config.schema import ROOT
 from twite.config.secret_key import KEY_FILE
 
 _WIDTH: Final = 100
+STORE: Final = "sqlite:twite.db"
+# Conversions for the emulator have a store of their own, which the switch to X leaves behind.
+EMULATED_STORE: Final = "sqlite:emulator.db"
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 # Shown as comments, including the heading: the instructions add whole tables, and a second heading
 # of the same name is a TOML error.
@@ -23,14 +26,19 @@ _HEAD: Final = """\
 
 
 def rendered(
-    *, pixel: str, events: Mapping[str, str], key_file: str, secret: str = f"file:{KEY_FILE}"
+    *,
+    pixel: str,
+    events: Mapping[str, str],
+    key_file: str,
+    secret: str = f"file:{KEY_FILE}",
+    emulator: str | None = None,
 ) -> str:
-    """Return the text of a settings file."""
+    """Return the text of a settings file; with `emulator` (HOST:PORT), for the emulator."""
     pairs = ", ".join(f"{_quoted(name)} = {_quoted(event)}" for name, event in events.items())
     written = {
         "server.listen": _quoted("127.0.0.1:8080"),
         "server.secret_key": _quoted(secret),
-        "store.url": _quoted("sqlite:twite.db"),
+        "store.url": _quoted(STORE if emulator is None else EMULATED_STORE),
         "pixel.id": _quoted(pixel),
         "pixel.auth": '{ pixel_token = "env:X_PIXEL_TOKEN" }',
         "pixel.events": f"{{ {pairs} }}",
@@ -38,6 +46,10 @@ def rendered(
         "source.key": _quoted(f"file:{key_file}"),
         "source.pixel": _quoted(pixel),
     }
+    if emulator is not None:
+        written["x.emulator"] = _quoted(emulator)
+        # The emulator knows the pixel, with a token of its own.
+        del written["pixel.auth"]
     return "\n".join((_HEAD, *(line for name in ROOT.fields for line in _table(name, written))))
 
 

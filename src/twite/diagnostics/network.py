@@ -135,6 +135,14 @@ OF_X: Final = frozenset({"DNS", "TLS", "X"})  # if one of these checks fails, X 
 async def network(settings: Settings) -> AsyncIterator[CheckFinding]:
     """Send X a request without credentials, and compare clocks."""
     x = settings.x
+    if x.emulator is not None:
+        yield amber(
+            "X",
+            f'x.emulator = "{x.emulator}": conversions go to the built-in emulator, not to X',
+            "X receives nothing, and counts nothing.",
+            "Run twite connect to switch to X.",
+        )
+        return
     async for finding in _found(x.api_url, needed=True):
         yield finding
         if finding.light is CheckStatus.RED:

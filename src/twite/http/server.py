@@ -14,6 +14,8 @@ from twite.http.deadlines import DeadlineProtocol
 from twite.http.direct import DirectConfig, DirectProtocol
 from twite.http.limits import ClosedConnections, HttpLimits
 
+# Conversions go to the built-in emulator, not to X.
+EMULATED: Final = ("x-twite-destination", "emulator")
 _BACKLOG: Final = 2_048
 _POLL_SECONDS: Final = 0.01
 _LAST_SECONDS: Final = 1.0
@@ -23,7 +25,8 @@ class Server:
     """Listens, and serves the ASGI application.
 
     `port` may be 0: the system chooses one, and `port` holds it after the start. `local` is a
-    second address, only for this machine. With `shares_port`, several processes listen.
+    second address, only for this machine. With `shares_port`, several processes listen. If X is
+    `emulated`, each response says so in a header.
     """
 
     def __init__(
@@ -35,9 +38,11 @@ class Server:
         local: tuple[str, int] | None = None,
         limits: HttpLimits | None = None,
         shares_port: bool = False,
+        emulated: bool = False,
     ) -> None:
         self.host = host
         self._shares_port = shares_port
+        self._headers = [EMULATED] if emulated else []
         self.port = port
         self._local = local
         self._collector = collector
@@ -77,6 +82,7 @@ class Server:
             access_log=False,
             proxy_headers=False,
             server_header=False,
+            headers=self._headers,
             backlog=_BACKLOG,
         )
         self._crowd.is_stopping = False

@@ -1,6 +1,7 @@
 """A client of the emulator's control plane, and a way to start the emulator as a process."""
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -126,15 +127,26 @@ def counts_of(emulator: Emulator, pixel: str) -> dict[str, EventCounts]:
 
 
 @contextmanager
-def running_emulator(*switches: str, arguments: Sequence[str] = ()) -> Iterator[Emulator]:
-    """Start the emulator on a free port with switches like `strict_time=on`; stop it at the end."""
-    command = [sys.executable, "-m", "twite", "emulate", "--listen", "127.0.0.1:0", "--json"]
+def running_emulator(
+    *switches: str, listen: str = "127.0.0.1:0", arguments: Sequence[str] = ()
+) -> Iterator[Emulator]:
+    """Start the emulator with switches like `strict_time=on`; stop it at the end.
+
+    It listens on a free port by default. A forked child that leaves the block does not stop it.
+    """
+    owner = os.getpid()
+    command = [sys.executable, "-m", "twite", "emulate", "--listen", listen, "--json"]
     for switch in switches:
         command += ["--switch", switch]
     with (
         tempfile.TemporaryFile() as complaints,
         Emulator.popen(
-            [*command, *arguments], stdout=subprocess.PIPE, stderr=complaints, text=True
+            [*command, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            text=True,
+            # Ctrl-C must not end it before the gateway's last requests.
+            start_new_session=True,
         ) as process,
     ):
         try:
@@ -145,7 +157,8 @@ def running_emulator(*switches: str, arguments: Sequence[str] = ()) -> Iterator[
                 raise EmulatorError(complaints.read().decode(errors="replace").strip())
             yield Emulator(json.loads(line)["url"])
         finally:
-            _stop(process)
+            if os.getpid() == owner:
+                _stop(process)
 
 
 def _stop(process: subprocess.Popen[str]) -> None:
