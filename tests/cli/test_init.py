@@ -1,6 +1,7 @@
 import json
 import re
 import stat
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from command_stage import ENVIRONMENT
 from twite.config.schema import ROOT
 from twite.config.settings import load
 from twite.config.template import rendered
+from twite.domain.destination import PixelToken
 
 
 def mode(path: Path) -> int:
@@ -32,7 +34,7 @@ def test_init_writes_settings_and_keys_readable_only_by_the_owner(command, tmp_p
         ),
         "",
     )
-    made = {file.name: mode(file) for file in tmp_path.iterdir()}
+    made = {file.name: mode(file) for file in tmp_path.iterdir() if file.name != ".gitignore"}
     assert made == {"shop.key": 0o600, "twite.secret": 0o600, "twite.toml": 0o600}
     assert re.fullmatch(r"[0-9A-Za-z_-]{43}\n", (tmp_path / "shop.key").read_text())
 
@@ -51,6 +53,43 @@ def test_written_settings_are_usable(command, tmp_path):
     assert settings.pixels[0].events == {"purchase": "o8z6k", "sign_up": "o8z6m"}
     key = (tmp_path / "shop.key").read_text().strip()
     assert settings.submitters[0].key.reveal() == key
+
+
+def test_git_ignores_keys_and_stores_but_not_the_settings(command, tmp_path):
+    ignore = tmp_path / ".gitignore"
+    ignore.write_text("/build\n*.key")
+
+    command("init", "--emulator", "--config", str(tmp_path / "twite.toml"))
+    first = ignore.read_text()
+    command("init", "--force", "--config", str(tmp_path / "twite.toml"))
+    stores = ("twite.db", "twite.db-wal", "twite.db.lock", "twite.db.reserve")
+    for name in stores:
+        (tmp_path / name).touch()
+    status = subprocess.run(  # noqa: S602 - a constant
+        "git init -q . && git status --short",  # noqa: S607
+        shell=True,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert first == ignore.read_text()
+    assert first.startswith("/build\n*.key\n# Keys and stores of Twite\n*.secret\n")
+    assert status.stdout == "?? .gitignore\n?? twite.toml\n"
+
+
+def test_emulator_settings_need_no_credentials(command, tmp_path):
+    path = tmp_path / "twite.toml"
+
+    code, out, _ = command("init", "--emulator", "--config", str(path))
+
+    settings = load(path, {})
+    assert (code, settings.warnings) == (0, ())
+    assert settings.x.api_url == settings.x.oauth_url == f"http://{settings.x.emulator}"
+    assert settings.store.path.name == "emulator.db"
+    assert isinstance(settings.pixels[0].credentials, PixelToken)
+    assert out.endswith("\nNext: run twite serve, and send a conversion. Nothing is sent to X.\n")
 
 
 @pytest.mark.parametrize("added", ['[container]\nfile = "container.toml"', "[google]"])
@@ -94,7 +133,7 @@ def test_key_in_the_environment_is_referenced_and_no_file_created(command, tmp_p
 
     command("init", "--config", str(path))
 
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["shop.key", "twite.toml"]
+    assert sorted(file.name for file in tmp_path.glob("[!.]*")) == ["shop.key", "twite.toml"]
     assert 'secret_key = "env:TWITE_SECRET_KEY"' in path.read_text()
 
 

@@ -1,5 +1,6 @@
-"""The session in README.md, pasted into a shell unchanged, with the emulator in place of X."""
+"""The session in README.md, pasted into a shell unchanged, with the built-in emulator."""
 
+import json
 import os
 import re
 import shutil
@@ -11,10 +12,8 @@ from pathlib import Path
 import pytest
 
 import fork_server
-from twite.testing.emulator import running_emulator
 
 ROOT = Path(__file__).parents[2]
-TOKEN = "emulator-pixel-token-o8z6j"
 PORT = "8080"
 BASH = shutil.which("bash") or "/bin/bash"
 _NOTE_FAILURES = "trap 'echo $? \"$BASH_COMMAND\" >> failed' ERR"
@@ -49,34 +48,40 @@ def test_readme_session_works_as_pasted(checkout):
     # In an interactive zsh, "#" does not start a comment: it is an argument, and an apostrophe
     # after it opens a quote.
     assert "#" not in text
-    # A user changes only the token. The port is changed, because the usual one may be in
-    # use.
-    assert (text.count("…"), text.count(f":{PORT}")) == (1, 1)
-    pasted = text.replace("…", TOKEN).replace(f":{PORT}", f":{port}")
+    # A user changes nothing. The ports are changed, because the usual ones may be in use.
+    assert (text.count("…"), text.count(f":{PORT}")) == (0, 1)
+    emulator = f"127.0.0.1:{free_port()}"
+    shell = f"""{_NOTE_FAILURES}
+{text.replace(f":{PORT}", f":{port}")}
+until .venv/bin/twite show order-1001 | grep -q ": delivered"; do :; done
+curl -s http://{emulator}/_emulator/counted > counted.json
+kill %1
+wait
+"""
+    interpreter = checkout / "python"
+    fork_server.write_command(interpreter, module="")
 
-    with running_emulator() as x:
-        done = subprocess.run(
-            [BASH, "-c", f"{_NOTE_FAILURES}\n{pasted}\nkill %1; wait"],
-            cwd=checkout,
-            env={
-                "PATH": os.environ["PATH"],
-                "HOME": str(checkout),
-                "PYTHONPATH": os.pathsep.join(sys.path),
-                "TWITE_X__API_URL": x.url,
-                "TWITE_SERVER__LISTEN": f"127.0.0.1:{port}",
-            },
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        counted = x.counted()
+    done = subprocess.run(
+        [BASH, "-c", shell],
+        cwd=checkout,
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(checkout),
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "PYTHONEXECUTABLE": str(interpreter),
+            "TWITE_X__EMULATOR": emulator,
+            "TWITE_SERVER__LISTEN": f"127.0.0.1:{port}",
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
 
-    # Some of the example's rows are bad on purpose, and a dry run of them says so.
-    assert (checkout / "failed").read_text().splitlines() == [
-        "1 .venv/bin/twite send examples/orders.csv --dry-run"
-    ], done.stderr
+    assert not (checkout / "failed").exists(), done.stderr
     assert '"accepted":1,"duplicates":0,"suppressed":0,"rejected":[]}' in done.stdout
     assert re.search(r"order-1001.*(queued|sending|delivered)", done.stdout)
     assert re.search(r"│ all.*│ +1 │", done.stdout.split("balance")[-1])
+    counted = json.loads((checkout / "counted.json").read_text())
     assert counted["pixels"]["o8z6j"]["events"]["o8z6k"]["counted"] == 1
+    assert "Stopped." in done.stdout

@@ -206,18 +206,6 @@ def test_stop_is_clean(stop):
     assert (ready["pid"], process.returncode, rest) == (process.pid, 0, (b"", b""))
 
 
-def test_missing_authlib_is_explained():
-    code = "import sys; sys.modules['authlib'] = None;from twite.cli import main; main(['emulate'])"
-
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False
-    )
-
-    assert done.returncode == 1
-    assert done.stderr.endswith("-m pip install authlib`\n")
-    assert "Traceback" not in done.stderr
-
-
 def test_address_in_use_exits_1(x_emulator_process):
     address = urlsplit(x_emulator_process.url).netloc
     with (

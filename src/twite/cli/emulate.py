@@ -36,14 +36,14 @@ WorldFile = Annotated[
 
 def emulate(
     *,
-    listen: Listen = "127.0.0.1:8081",
+    listen: Listen = "127.0.0.1:8090",
     switch: Switch = None,
     world: WorldFile = None,
     as_json: Json = False,
 ) -> None:
     """Runs until SIGINT or SIGTERM. docs/reference/emulator.md lists its switches.
 
-    Example: `twite emulate --listen 127.0.0.1:8081 --switch strict_time=on`
+    Example: `twite emulate --listen 127.0.0.1:8090 --switch strict_time=on`
     """
 
     def ready(url: str) -> None:

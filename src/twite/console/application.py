@@ -86,7 +86,7 @@ class Console:
         clock: Clock,
         observer: Observer,
         known_as: str,
-        emulated: bool,
+        emulated: bool = False,
     ) -> None:
         # All routes, in the order of the navigation.
         self.routes = tuple(route for page in pages for route in page.routes)
@@ -97,10 +97,9 @@ class Console:
         self._clock = clock
         self._observer = observer
         self._known_as = known_as
-        self._emulated = emulated
         self._static = static_files()
         self._served = {file.name: file for file in self._static.values()}
-        self._templates = PageTemplates(self._static)
+        self._templates = PageTemplates(self._static, emulated=emulated)
         self._said: OrderedDict[str, list[Notice]] = OrderedDict()
         self._refusals = RateLimiter(size=1, per=_NOTED_EVERY)
 
@@ -145,7 +144,6 @@ class Console:
             "said": self._said.pop(visit.token, []),
             "now": visit.now,
             "known_as": self._known_as,
-            "emulated": self._emulated,
         }
         return self._templates.draw(template, frame | dict(values))
 

@@ -51,7 +51,7 @@ class PageTemplates:
     Text is escaped unless marked as markup; undefined variables are errors.
     """
 
-    def __init__(self, static: Mapping[str, StaticFile]) -> None:
+    def __init__(self, static: Mapping[str, StaticFile], *, emulated: bool = False) -> None:
         self._environment = Environment(
             loader=PackageLoader("twite.console", "templates"),
             autoescape=True,
@@ -74,6 +74,7 @@ class PageTemplates:
         self._environment.globals |= {
             "static": {name: STATIC + file.name for name, file in static.items()},
             "Role": Role,
+            "emulated": emulated,
             "figures": figures,
         }
 

@@ -1,32 +1,22 @@
 """Verify OAuth 1.0a as X does, with Authlib's primitives (RFC 5849, section 3)."""
 
 import hmac
-import sys
 from collections.abc import Mapping
 from typing import Final
 from urllib.request import parse_http_list, parse_keqv_list
 
+from authlib.oauth1.rfc5849.signature import (
+    hmac_sha1_signature,
+    normalize_base_string_uri,
+    normalize_parameters,
+)
+from authlib.oauth1.rfc5849.util import escape, unescape
 from msgspec import Struct
 
 from twite.emulator.exchange import XRequestReceived
 from twite.emulator.state import EmulatedState
 from twite.emulator.world import EmulatedApp, EmulatedToken, EmulatedUser, World
 from twite.x import spec
-
-try:
-    from authlib.oauth1.rfc5849.signature import (
-        hmac_sha1_signature,
-        normalize_base_string_uri,
-        normalize_parameters,
-    )
-    from authlib.oauth1.rfc5849.util import escape, unescape
-except ImportError:
-    # Only the commands that run the emulator import Authlib; `pip install twite` does not install
-    # it.
-    raise SystemExit(
-        "The X emulator needs the package authlib, which is not installed in twite's environment: "
-        f"run `{sys.executable} -m pip install authlib`"
-    ) from None
 
 SEVEN: Final = frozenset(spec.OAUTH_PARAMETERS)
 

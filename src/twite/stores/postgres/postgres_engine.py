@@ -85,6 +85,6 @@ def _module(name: str) -> Any:  # noqa: ANN401 - a module
         raise StoreUnusable(
             path="store.url",
             reason=f"PostgreSQL needs packages that are not installed: {', '.join(missing)}",
-            cure='In the checkout, run pip install ".[postgres]"',
+            cure="Run pip install 'twite[postgres]'",
         )
     return import_module(f"twite.stores.postgres.{name}")
