@@ -23,7 +23,7 @@ async def found(tmp_path, url, more=""):
 async def test_without_the_extra_the_error_names_it(monkeypatch):
     monkeypatch.setattr(postgres_engine, "find_spec", lambda _name: None)
 
-    with pytest.raises(StoreUnusable, match=r'pip install "\.\[postgres\]"'):
+    with pytest.raises(StoreUnusable, match=r"pip install 'twite\[postgres\]'"):
         await ENGINE.open("postgresql://twite@db/twite", StoreOptions())
 
 
