@@ -1,5 +1,6 @@
 """The template fork server starts before the store opens, and ends if opening fails."""
 
+import asyncio
 import sys
 from pathlib import Path
 
@@ -57,3 +58,39 @@ async def test_fork_server_starts_before_the_store_and_ends_with_it(
 
     assert len(store.children) - len(before) == started
     assert children() == before
+
+
+LISTENS = """
+import asyncio, sys
+from pathlib import Path
+from twite.app.gateway import Gateway
+from twite.config.settings import load
+
+async def listen() -> None:
+    gateway = Gateway(load(Path(sys.argv[1]), environ={}))
+    await gateway.start()
+    print("quickjs" in sys.modules, "quickjs" in Path("/proc/self/maps").read_text())
+    await gateway.stop()
+
+asyncio.run(listen())
+"""
+CLIENT = '[[client]]\ntemplate = "client.tpl"\nsource = "shop"\n'
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+async def test_process_that_listens_does_not_map_the_engine(tmp_path):
+    (tmp_path / "twite.toml").write_text(SETTINGS + TAG + CLIENT)
+    (tmp_path / "ads.tpl").write_text((TEMPLATES / "ad_cookies.tpl").read_text())
+    (tmp_path / "client.tpl").write_text((TEMPLATES / "client_json.tpl").read_text())
+
+    ran = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        LISTENS,
+        str(tmp_path / "twite.toml"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    told, _ = await ran.communicate()
+
+    assert told == b"False False\n"

@@ -3,8 +3,6 @@
 import pytest
 from template_stage import NOW, call, template
 
-from twite.config.templates import CodeCheck
-from twite.engines.quickjs import engine as engine_module
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.gtm.template.apis import APIS
 from twite.gtm.template.effects import LogEffect
@@ -150,21 +148,6 @@ def test_syntax_error_is_refused_with_its_line(code, line):
         QuickJsEngine(template(code))
 
     assert (caught.value.section, caught.value.line) == ("SANDBOXED_JS_FOR_SERVER", line)
-
-
-def test_code_check_in_one_context_matches_separate_contexts(monkeypatch):
-    check = CodeCheck()
-    for code, _ in [*NO_JAVASCRIPT, ("});\n(function () {", 0)]:
-        check.check(template("return 1;"))
-        with pytest.raises(TemplateUnusable) as caught:
-            check.check(template(code))
-        with pytest.raises(TemplateUnusable) as alone:
-            QuickJsEngine(template(code))
-        assert (caught.value.line, caught.value.message) == (alone.value.line, alone.value.message)
-
-    check.check(template("return 1;"))
-    monkeypatch.setattr(engine_module, "TemplateContext", None)
-    check.check(template("return 2;"))
 
 
 def test_each_scenario_has_a_new_context():

@@ -235,7 +235,7 @@ class Gateway:
             return None
         from twite.app.tag_runtime import started_engines  # noqa: PLC0415  # few gateways have tags
 
-        return started_engines(settings)
+        return started_engines(settings, self._observer)
 
     def _wake(self, pixel: str) -> None:
         if self._run is not None:

@@ -15,8 +15,8 @@ from typing import Final, Literal
 import msgspec
 
 from twite.config.containers import SEALED, read_container
-from twite.config.templates import CodeCheck
 from twite.domain.errors import SettingsError
+from twite.engines.process.code_check import CodeCheck
 from twite.gateway.ports.secret_store import CONTAINER
 from twite.gtm.container.parts import Container, ContainerUnusable, VariableSource
 from twite.gtm.container.toml_file import TemplateFile, container_text
@@ -137,7 +137,8 @@ def _imported(source: Path, keep: Keep, named: frozenset[str], *, within: str) -
         with source.open("rb") as file:
             content = file.read(LARGEST + 1)
         export = read_export(content)
-        found = imported(export, named=named, place_of=place_of, try_out=CodeCheck().check)
+        with CodeCheck() as code_check:
+            found = imported(export, named=named, place_of=place_of, try_out=code_check.check)
     except OSError as error:
         message = f"cannot be read ({error.strerror})"
         raise SettingsError(place=str(source), message=message) from None

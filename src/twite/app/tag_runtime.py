@@ -40,11 +40,12 @@ from twite.http.cookies import registrable_domain
 from twite.machine.system import SystemClock
 
 
-def started_engines(settings: Settings) -> EngineServer:
+def started_engines(settings: Settings, observer: Observer) -> EngineServer:
     """Start the fork server of all tags and client templates."""
     # The signing keys for templates, by id. A template's permissions select its keys.
     keys = {id_: key.reveal() for id_, key in settings.server.hmac_keys.items()}
-    engines = EngineServer(keys=keys, memory=settings.server.engine_memory)
+    memory = settings.server.engine_memory
+    engines = EngineServer(keys=keys, memory=memory, observer=observer)
     engines.start()
     return engines
 

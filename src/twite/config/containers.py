@@ -14,6 +14,7 @@ from twite.domain.destination import Source
 from twite.domain.errors import SettingsError
 from twite.domain.json_tree import Tree
 from twite.domain.secret import Secret
+from twite.engines.process.code_check import CodeCheck
 from twite.gateway.ports.secret_store import CONTAINER, SecretStore
 from twite.gtm.container.faults import faults
 from twite.gtm.container.parts import Container, ContainerUnusable
@@ -21,7 +22,7 @@ from twite.gtm.container.secrets import hidden as hidden_in
 from twite.gtm.container.secrets import opened
 from twite.gtm.template.field_rules import remarks_on
 from twite.gtm.template.fields import fill
-from twite.gtm.template.template import TemplateKind
+from twite.gtm.template.template import Template, TemplateKind
 from twite.redaction.mask_line import texts_in
 
 if TYPE_CHECKING:
@@ -139,17 +140,20 @@ def clients(
     secrets = tuple(Secret(text) for text in sorted(hidden))
     made: list[TemplateClient] = []
     warnings: list[str] = []
-    for index, table in enumerate(written):
-        place = f"client[{index}]"
-        client, doubts = _client(table, place=place, folder=folder, sources=sources)
-        if client.name in {other.name for other in made}:
-            raise SettingsError(
-                place=f"{place}.name",
-                message=f"another client is already named {client.name!r}. Choose a different name",
-            )
-        in_fields = secrets_in_fields(secrets, [client.fields])
-        made.append(msgspec.structs.replace(client, secrets=secrets, field_secrets=in_fields))
-        warnings += doubts
+    with CodeCheck() as code_check:
+        for index, table in enumerate(written):
+            place = f"client[{index}]"
+            template = checked_template(folder / table.template, code_check)
+            client, doubts = _client(table, template, place=place, sources=sources)
+            if client.name in {other.name for other in made}:
+                raise SettingsError(
+                    place=f"{place}.name",
+                    message=f"another client is already named {client.name!r}. "
+                    "Choose a different name",
+                )
+            in_fields = secrets_in_fields(secrets, [client.fields])
+            made.append(msgspec.structs.replace(client, secrets=secrets, field_secrets=in_fields))
+            warnings += doubts
     return tuple(made), tuple(warnings)
 
 
@@ -206,11 +210,10 @@ def with_those_of(
 
 
 def _client(
-    written: ClientTable, *, place: str, folder: Path, sources: Sequence[Source]
+    written: ClientTable, template: Template, *, place: str, sources: Sequence[Source]
 ) -> "tuple[TemplateClient, list[str]]":
     from twite.gateway.tags.clients.conversation import TemplateClient  # noqa: PLC0415  # see above
 
-    template = checked_template(folder / written.template)
     if template.kind is not TemplateKind.CLIENT:
         raise SettingsError(
             place=f"{place}.template",

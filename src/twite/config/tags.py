@@ -19,6 +19,7 @@ from twite.consent.google import DECIDING, OTHERS
 from twite.domain.errors import SettingsError
 from twite.domain.json_tree import Tree
 from twite.domain.secret import Secret
+from twite.engines.process.code_check import CodeCheck
 from twite.gateway.ports.secret_store import SecretStore
 from twite.gateway.ports.tags import ContainerConfig, PersonHandling, TagRule
 from twite.gtm.container import parts
@@ -63,12 +64,16 @@ def container_config(
     triggers: list[parts.ContainerTrigger] = []
     tags: list[parts.ContainerTag] = []
     rules: dict[str, TagRule] = {}
+    with CodeCheck() as code_check:
+        for index, table in enumerate(written):
+            if table.template not in templates:
+                templates[table.template] = _template(
+                    folder / table.template,
+                    f"tag[{index}].template",
+                    code_check if whole else None,
+                )
     for index, table in enumerate(written):
         place = f"tag[{index}]"
-        if table.template not in templates:
-            templates[table.template] = _template(
-                folder / table.template, f"{place}.template", whole=whole
-            )
         if whole:
             warnings += _fitting(templates[table.template], table.fields, f"{place}.fields")
         own = tuple(_triggers(table, place))
@@ -144,8 +149,8 @@ async def company_of(
     return ContainerConfig(container=container, rules=rules)
 
 
-def _template(path: Path, place: str, *, whole: bool) -> Template:
-    template = checked_template(path) if whole else load_template(path)
+def _template(path: Path, place: str, code_check: CodeCheck | None) -> Template:
+    template = load_template(path) if code_check is None else checked_template(path, code_check)
     if template.kind is not TemplateKind.TAG:
         raise SettingsError(
             place=place,

@@ -11,6 +11,7 @@ import msgspec
 
 from twite.domain.errors import SettingsError
 from twite.domain.json_tree import Tree
+from twite.engines.process.code_check import CodeCheck
 from twite.gtm.template.effects import AfterEvent, AnyEffect, RunContainer
 from twite.gtm.template.sandbox import Call, EffectAnswer, Incoming, Turn
 from twite.gtm.template.template import (
@@ -44,24 +45,11 @@ def engine_of(template: Template) -> "QuickJsEngine":
     return QuickJsEngine(template)
 
 
-class CodeCheck:
-    """Checks the JavaScript of templates. Templates with usable code share a context."""
-
-    def __init__(self) -> None:
-        self._engine: QuickJsEngine | None = None
-
-    def check(self, template: Template) -> None:
-        """Raise TemplateUnusable for code with syntax errors."""
-        if self._engine is None or not self._engine.loads(template.code.text):
-            self._engine = None
-            self._engine = engine_of(template)
-
-
-def checked_template(path: Path) -> Template:
+def checked_template(path: Path, code_check: CodeCheck) -> Template:
     """Read a template and check its JavaScript. Raises SettingsError."""
     template = load_template(path)
     with placed(path):
-        engine_of(template)
+        code_check.check(template)
     return template
 
 

@@ -13,6 +13,7 @@ from twite.diagnostics.canary import TestConversion, canary
 from twite.diagnostics.configuration import configuration, key, pixels, sources
 from twite.diagnostics.container import container, google, tags
 from twite.diagnostics.endpoint import pages, public_address
+from twite.diagnostics.engines import engines
 from twite.diagnostics.network import OF_X, network
 from twite.diagnostics.store import alerts, store
 from twite.domain.errors import SettingsError
@@ -21,7 +22,7 @@ from twite.gateway.ports.findings import CheckFinding, CheckStatus, red
 __all__ = ["CheckFinding", "CheckStatus", "TestConversion", "examine"]
 
 # The checks, in the order of the report. These read the settings alone.
-SETTINGS_CHECKS: Final = (pixels, sources, tags, pages)
+SETTINGS_CHECKS: Final = (pixels, sources, tags, engines, pages)
 # These also read files, the store and the network.
 CHECKS: Final = (container, google, alerts, store, key, network)
 

@@ -13,11 +13,12 @@ from twite.app.compare import Comparison, sealed_of
 from twite.app.compare_endpoints import CompareEndpoints
 from twite.config.containers import load_container, with_secrets
 from twite.config.settings import Settings
-from twite.config.templates import CodeCheck, placed
+from twite.config.templates import placed
 from twite.diagnostics.stape_tag import stape_tag
 from twite.domain.errors import NotOpened, SettingsError
 from twite.domain.json_tree import Tree
 from twite.domain.plural import plural
+from twite.engines.process.code_check import CodeCheck
 from twite.gateway.ports.findings import CheckFinding, amber, green, red
 from twite.gateway.ports.tags import NoGoogleToken, PersonHandling, TagRule
 from twite.gateway.tags.run.readable_request import (
@@ -200,10 +201,10 @@ def _hashed(opened: Container) -> Iterator[CheckFinding]:
 
 
 def _try_out(path: Path, templates: Mapping[str, Template]) -> None:
-    code = CodeCheck()
-    for name, template in templates.items():
-        with placed(Path(f"{path}: template {name!r}")):
-            code.check(template)
+    with CodeCheck() as code_check:
+        for name, template in templates.items():
+            with placed(Path(f"{path}: template {name!r}")):
+                code_check.check(template)
 
 
 _PERSONS: Final = 'persons = "sealed"'

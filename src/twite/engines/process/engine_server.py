@@ -17,12 +17,17 @@ from twite.domain.errors import TemplatesBusy
 from twite.engines.process.engine_line import PipeEnds
 from twite.engines.process.engine_memory import MOST, EngineMemory
 from twite.engines.process.engine_process import QuickJsProcess
+from twite.gateway.ports.events import Observer, SilentObserver, Troubled, TroublePlace
 from twite.gtm.template.sandbox import RunLimits
 
 # Ignore paths of the environment, so that the running version of Twite comes first.
 _PROGRAM: Final = (
     "import sys; sys.path.insert(0, sys.argv[1]); "
     "from twite.engines.process.fork_server import main; main()"
+)
+NO_FILTER: Final = (
+    "the kernel does not filter the system calls of engine processes here (seccomp). Templates "
+    "still run in processes without files, sockets and credentials"
 )
 _CHUNK: Final = 64 * 1024
 _RETRY_AFTER: Final = 1  # seconds
@@ -38,8 +43,16 @@ class EngineServer:
     stopped its own processes, `stop`.
     """
 
-    def __init__(self, *, keys: Mapping[str, str] | None = None, memory: int = MOST) -> None:
+    def __init__(
+        self,
+        *,
+        keys: Mapping[str, str] | None = None,
+        memory: int = MOST,
+        observer: Observer | None = None,
+    ) -> None:
         self._keys = keys or {}
+        self._observer = SilentObserver() if observer is None else observer
+        self._is_reported = False  # whether a missing filter has been reported
         self.memory = EngineMemory(memory)
         self._server: subprocess.Popen[bytes] | None = None
         self._ending: list[subprocess.Popen[bytes]] = []
@@ -158,7 +171,9 @@ class EngineServer:
             self._handle(json.loads(text))
 
     def _handle(self, said: dict[str, int]) -> None:
-        if "spawn" in said:
+        if "filters" in said:
+            self._report(filters=bool(said["filters"]))
+        elif "spawn" in said:
             waiting = self._spawned.pop(said["spawn"])
             if not waiting.done():
                 waiting.set_result(said["pid"])
@@ -166,6 +181,11 @@ class EngineServer:
             ended = self.ended(said["pid"])
             if not ended.done():
                 ended.set_result(said["status"])
+
+    def _report(self, *, filters: bool) -> None:
+        if not filters and not self._is_reported:
+            self._is_reported = True
+            self._observer.see(Troubled(where=TroublePlace.ENGINES, reason=NO_FILTER))
 
     def _forget(self) -> None:
         """Close the connection to the fork server: the kernel then ends its processes."""

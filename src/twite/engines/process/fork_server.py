@@ -6,7 +6,8 @@ does.
 
     the gateway sends   {"spawn": 7, "memory": …}, with the ends of its two pipes
                         {"kill": 1234}
-    the server sends    {"spawn": 7, "pid": 1234}, {"pid": 1234, "status": -11}
+    the server sends    {"filters": true}, once: whether the kernel filters system calls
+                        {"spawn": 7, "pid": 1234}, {"pid": 1234, "status": -11}
 """
 
 import gc
@@ -55,6 +56,7 @@ class ForkServer:
         self._ends: list[int] = []
         self._children: set[int] = set()
         self._filters = works_with_filter()
+        self._send({"filters": self._filters})
         self._ended, wakes = os.pipe()
         os.set_blocking(self._ended, False)
         os.set_blocking(wakes, False)
@@ -117,7 +119,10 @@ class ForkServer:
 
 
 def works_with_filter() -> bool:
-    """Return whether turns work with the system call filter: another libc may need other calls."""
+    """Return whether turns work with the system call filter.
+
+    The kernel may refuse it, and another libc may need other calls.
+    """
     server = os.getpid()
     try:
         pid = os.fork()

@@ -35,7 +35,8 @@ def isolate(*, parent: int, memory: int, filters: bool = True) -> None:
     """Give up everything that the process does not need.
 
     `memory` is in bytes, in addition to the current size. All descriptors except `INPUT` and
-    `OUTPUT` must already be closed. `filters` says whether to filter system calls.
+    `OUTPUT` must already be closed. `filters` says whether to filter system calls. Raises OSError
+    if the kernel refuses the filter.
     """
     os.setpgid(0, 0)
     end_with(parent)
@@ -53,7 +54,7 @@ def isolate(*, parent: int, memory: int, filters: bool = True) -> None:
     _prctl(_DUMPABLE, 0)
     _prctl(_NO_NEW_PRIVS, 1)
     if filters:
-        _filter_calls()
+        filter_calls()
 
 
 def _limit(kind: int, most: int) -> None:
@@ -106,11 +107,11 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("steps", ctypes.POINTER(_Step)))
 
 
-def _filter_calls() -> None:
-    """Refuse all system calls that a turn does not need, if the machine is known."""
+def filter_calls() -> None:
+    """Refuse all system calls that a turn does not need. Raises OSError if that is impossible."""
     known = _CALLS.get(os.uname().machine)
     if sys.platform != "linux" or known is None:
-        return
+        raise OSError(errno.ENOSYS, "there is no filter of system calls for this system")
     machine, calls = known
     allowed = [int(call) for call in calls.split()]
     steps = [
@@ -123,7 +124,9 @@ def _filter_calls() -> None:
         (_RETURN, 0, 0, _ALLOW),
     ]
     program = _Program(len(steps), (_Step * len(steps))(*(_Step(*step) for step in steps)))
-    _LIBC.prctl(_SECCOMP, _FILTER, ctypes.byref(program), 0, 0)
+    if _LIBC.prctl(_SECCOMP, _FILTER, ctypes.byref(program), 0, 0) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
 
 
 def _prctl(option: int, value: int) -> None:
@@ -131,4 +134,4 @@ def _prctl(option: int, value: int) -> None:
         _LIBC.prctl(option, value, 0, 0, 0)
 
 
-_LIBC: Final = ctypes.CDLL(None)
+_LIBC: Final = ctypes.CDLL(None, use_errno=True)

@@ -117,6 +117,14 @@ class TemplateContext:
         self._waiting.discard(run)
         self.enter("end", str(run))
 
+    def loads(self, code: str) -> bool:
+        """Load code that replaces the template's; return whether it is usable."""
+        try:
+            self.enter("load", code)
+        except quickjs.JSException:
+            return False
+        return True
+
     def enter(self, act: str, *given: str) -> str:
         """Call the sandbox. Raises quickjs.JSException for an uncaught exception of the code."""
         outcome = str(self._entrance(act, *given))

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
-import quickjs
 
 from twite.engines.boot import answers_text, boot_of, call_texts, code_of, read_turn, unusable
 from twite.engines.quickjs.context import (
@@ -21,7 +20,6 @@ from twite.engines.quickjs.context import (
 from twite.gtm.template.allowed import lacking
 from twite.gtm.template.own_arguments import with_own_arguments
 from twite.gtm.template.permissions import policy
-from twite.gtm.template.refused import refused
 from twite.gtm.template.sandbox import Call, EffectAnswer, RunLimits, Turn
 from twite.gtm.template.template import Template
 
@@ -73,16 +71,6 @@ class QuickJsEngine:
     def apis(self) -> tuple[str, ...]:
         """Return the names that `require` knows."""
         return tuple(msgspec.json.decode(self._context.enter("apis"), type=list[str]))
-
-    def loads(self, code: str) -> bool:
-        """Load code that replaces the template's; return whether it is usable."""
-        if refused(code) is not None:
-            return False
-        try:
-            self._context.enter("load", with_own_arguments(code))
-        except quickjs.JSException:
-            return False
-        return True
 
     def scenario(self, code: str, *, now: int) -> msgspec.Raw:
         """Run one scenario of a template's tests in a separate context; return its result."""

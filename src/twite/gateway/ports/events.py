@@ -178,6 +178,7 @@ class TroublePlace(StrEnum):
     CONNECTIONS = "connections"
     CONSENT = "consent"
     CONSOLE = "console"
+    ENGINES = "engines"
     BATCH = "flight"
     WORKER = "lane"
     LEDGER = "ledger"
