@@ -18,7 +18,8 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]
 AXE = Path(__file__).parents[2] / ".axe/node_modules/axe-core/axe.min.js"
 SIZES = {"desktop": (1280, 800), "phone": (390, 844)}
 SERIOUS = {"serious", "critical"}
-# Each size and each color scheme; the long form tests all combinations.
+# Each size and each color scheme, for half of the pages each. The long form tests all pages in all
+# combinations.
 LOOKS = [("desktop", "light"), ("phone", "dark")]
 LONG = os.environ.get("TWITE_TRIAL") == "1"
 if LONG:
@@ -59,6 +60,12 @@ async def opened(browser, state, size, scheme, **options):
     return context, await context.new_page()
 
 
+def pages_in(stage, size, scheme):
+    """Return the pages to test in one size and color scheme."""
+    pages = pages_of(stage)
+    return pages if LONG else pages[LOOKS.index((size, scheme)) :: len(LOOKS)]
+
+
 @pytest.mark.parametrize(("size", "scheme"), LOOKS)
 async def test_every_page_opens_without_errors_or_horizontal_scrolling(
     browser, stage, signed_in, size, scheme
@@ -72,7 +79,7 @@ async def test_every_page_opens_without_errors_or_horizontal_scrolling(
     page.on("dialog", lambda dialog: said.append(f"a dialog: {dialog.message}"))
 
     wrong = {}
-    for path in pages_of(stage):
+    for path in pages_in(stage, size, scheme):
         said.clear()
         answer = await page.goto(stage.url + path, wait_until="domcontentloaded")
         wide = await page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
@@ -92,10 +99,8 @@ async def test_axe_finds_no_serious_issue(browser, stage, signed_in, size, schem
     context, page = await opened(browser, signed_in, size, scheme, bypass_csp=True)
     await context.add_init_script(path=AXE)
 
-    # The short form tests half of the pages in one variant and the other half in the other.
-    first, step = (0, 1) if LONG else (LOOKS.index((size, scheme)), len(LOOKS))
     found = {}
-    for path in pages_of(stage)[first::step]:
+    for path in pages_in(stage, size, scheme):
         await page.goto(stage.url + path, wait_until="domcontentloaded")
         result = await page.evaluate("axe.run({resultTypes: ['violations']})")
         serious = [
