@@ -85,7 +85,7 @@ async def test_disconnect_before_the_body_is_complete_leaves_the_gate(tmp_path):
 
 
 async def test_body_is_freed_after_a_disconnect_or_timeout(tmp_path):
-    async with Shop(tmp_path, is_direct=True).running() as shop:
+    async with Shop(tmp_path, is_direct=True, limits=QUICK).running() as shop:
         for ends in (lambda each: each.connection_lost(None), lambda each: each.sweep(each.due)):
             protocol, _ = connected(shop)
             protocol.data_received(post()[:-5])
