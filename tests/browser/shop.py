@@ -116,12 +116,15 @@ class ShopSite:
 
     def tag(self, source: str = "page", **attributes: str) -> str:
         """Twite's script tag, with attributes like data_pixel."""
-        said = {"data-pixel-url": self.pixel_url} | {
-            name.replace("_", "-"): value for name, value in attributes.items()
-        }
-        written = " ".join(f"{name}='{value}'" for name, value in said.items())
+        written = " ".join(
+            f"{name.replace('_', '-')}='{value}'" for name, value in attributes.items()
+        )
         address = f"{self.gateway_url}/twite.js?s={source}"
-        return f"<script>{STUB}</script><script async src='{address}' {written}></script>"
+        return f"<script>{self.stub()}</script><script async src='{address}' {written}></script>"
+
+    def stub(self) -> str:
+        """Queue calls until the script has loaded, and load X's script from the emulator."""
+        return f"{STUB} twite('config', {{pixel_url: '{self.pixel_url}'}});"
 
     def x_tag(self) -> str:
         """X's base code, which loads the emulator's stand-in."""

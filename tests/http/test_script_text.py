@@ -40,8 +40,9 @@ def test_omitted_settings_are_the_defaults_of_the_script():
     written = files("twite.http.script").joinpath("twite.js").read_text("utf-8")
     [block] = re.findall(r"const settings = (\{.*?\n\});", written, re.DOTALL)
     own = json.loads(quickjs.Context().eval(f"JSON.stringify({block})"))
-    # Defaults for absent keys: false, no phone prefix, and no opt-out signal, which is not sent.
-    absent = {"phone": None, "http_only": False, "opt_out": "suppress"}
+    # Defaults for absent keys: false, no phone prefix, no opt-out signal, which is not sent, and a
+    # pixel that is neither loaded nor off.
+    absent = {"phone": None, "http_only": False, "opt_out": "suppress", "pixel": "use"}
 
     assert {name: own.get(name, absent.get(name)) for name in DEFAULTS} == dict(DEFAULTS)
 

@@ -4,7 +4,7 @@
 (function (w, d) {
   'use strict';
   if (w.twq && w.twq.exe) return;
-  const home = new URL(d.currentScript.src).origin;
+  const home = new URL(Reflect.get(Document.prototype, 'currentScript', d).src).origin;
   const VERSION = '2.4.11';
   const MONTH = 2628000;
   const page = uuid();

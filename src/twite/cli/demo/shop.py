@@ -18,9 +18,10 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 # The script is a separate file, because the shop's Content-Security-Policy forbids inline scripts.
-# The first line queues calls until twite.js has loaded.
-SHOP_JS: Final = """\
+# The first line queues calls until twite.js has loaded, which loads X's pixel from the emulator.
+_SHOP_JS: Final = """\
 window.twite = window.twite || function () { (twite.q = twite.q || []).push(arguments); };
+twite('config', {pixel_url: %s});
 const order = document.body.dataset;
 if (order.id) {
   twite('purchase', {
@@ -41,28 +42,28 @@ _NAV: Final = (
 )
 
 
-def landing(gateway: str, x: str) -> str:
+def landing(gateway: str) -> str:
     """Return the landing page of an advertisement."""
     return _page(
         "A small shop",
         "<p>An advertisement on X would lead here with a click id, such as "
         '<a href="/?twclid=2-demo3k9x0abcd1efgh2ijkl3">this link</a>.</p>'
         '<p><a href="/mug">View the mug</a></p>',
-        scripts=_scripts(gateway, x),
+        scripts=_scripts(gateway),
     )
 
 
-def mug(gateway: str, x: str) -> str:
+def mug(gateway: str) -> str:
     """Return the page of the shop's only product."""
     return _page(
         "Mug, EUR 24.95",
         '<form method="post" action="/order"><p><label>Email <input name="email" type="email" '
         'value="shopper@mail.internal" required></label></p><button>Buy it</button></form>',
-        scripts=_scripts(gateway, x),
+        scripts=_scripts(gateway),
     )
 
 
-def thanks(gateway: str, x: str, order: Mapping[str, str]) -> str:
+def thanks(gateway: str, order: Mapping[str, str]) -> str:
     """Return the page after the order, which reports the order through the script."""
     attributes = " ".join(f'data-{name}="{escape(value)}"' for name, value in order.items())
     return _page(
@@ -71,7 +72,7 @@ def thanks(gateway: str, x: str, order: Mapping[str, str]) -> str:
         "gateway. This page sends it again, to the gateway and to X's pixel, with the same id. "
         "Reload the page: X still counts the order once.</p>"
         '<p><a href="/overlap">Deduplication report</a></p>',
-        scripts=_scripts(gateway, x),
+        scripts=_scripts(gateway),
         body=attributes,
     )
 
@@ -96,13 +97,15 @@ def unknown() -> str:
     return _page("Page not found", "")
 
 
-def _scripts(gateway: str, x: str) -> str:
-    """Return two script tags: shop.js, and twite.js, which loads X's pixel from the emulator."""
+def _scripts(gateway: str) -> str:
     return (
         '<script src="/shop.js"></script>'
-        f'<script async src="{escape(gateway)}/twite.js?s=shop" '
-        f'data-pixel-url="{escape(x)}/uwt.js"></script>'
+        f'<script async src="{escape(gateway)}/twite.js?s=shop"></script>'
     )
+
+
+def shop_script(x: str) -> str:
+    return _SHOP_JS % json.dumps(f"{x}/uwt.js")
 
 
 def _page(title: str, text: str, *, scripts: str = "", head: str = "", body: str = "") -> str:
@@ -204,21 +207,21 @@ class _Pages(BaseHTTPRequestHandler):
         shop = self.of
         match parts.path:
             case "/":
-                self._page(landing(shop.gateway, shop.x))
+                self._page(landing(shop.gateway))
             case "/mug":
-                self._page(mug(shop.gateway, shop.x))
+                self._page(mug(shop.gateway))
             case "/thanks":
                 wanted = parse_qs(parts.query).get("order", [""])[0]
                 order = shop.orders.get(wanted)
                 if order is None:
                     self._page(unknown(), status=404)
                     return
-                self._page(thanks(shop.gateway, shop.x, msgspec.structs.asdict(order)))
+                self._page(thanks(shop.gateway, msgspec.structs.asdict(order)))
             case "/overlap":
                 report = send(shop.gateway, "GET", "/v1/overlap?days=1", headers=shop.headers)
                 self._page(overlap(json.loads(report)))
             case "/shop.js":
-                self._send(200, _SCRIPT, SHOP_JS.encode())
+                self._send(200, _SCRIPT, shop_script(shop.x).encode())
             case _:
                 self._page(unknown(), status=404)
 

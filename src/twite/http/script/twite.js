@@ -1,11 +1,16 @@
 // Twite's first-party script, for browsers of 2020 and later. Its functions for pages:
 // docs/reference/script.md. Its messages to the gateway: docs/reference/beacon.md.
 (function (w, d) {
-if (w.twite && w.twite.runs) return;
+// HTML that strangers put into the page, such as <img name="currentScript">, can replace any property
+// of the document, and add missing ones to the window, but not properties of prototypes or functions.
+const tag = Reflect.get(Document.prototype, 'currentScript', d) || {};
+const callable = (called) => typeof w[called] === 'function' && w[called];
+
+const stub = callable('twite');
+if (stub.runs) return;
 
 const nav = navigator;
 const place = location;
-const tag = d.currentScript || d.querySelector('script[src*="/twite."]') || {};
 
 // How long a conversion waits until it is known whether X's script loaded, and the interval of the
 // checks.
@@ -22,11 +27,9 @@ const CLICK = /^(?!null$|undefined$)[\w-]{1,512}$/;
 const DIGEST = /^[0-9a-f]{64}$/i;
 const ROBOT = /(^|[^u])bot|crawl|spider|headless|lighthouse/i;
 
+// A page without a consent setting is a page that did not ask its visitors: it needs their consent.
 const settings = {
   events: {},
-  // A page without a consent setting is a page that did not ask its visitors.
-  consent: 'required',
-  pixel: 'use',
   pixel_url: 'https://static.ads-twitter.com/uwt.js',
   cookie_days: 90
 };
@@ -47,26 +50,20 @@ const parsed = quietly((text) => JSON.parse(text));
 // Calls `after` after each call of a method of another script.
 const follow = (owner, called, after) => {
   const step = owner[called];
-  owner[called] = function () {
-    const made = step.apply(this, arguments);
+  owner[called] = (...said) => {
+    const made = step.apply(owner, said);
     quietly(after)();
     return made;
   };
 };
 
-const configure = (more) => Object.keys(more || {}).forEach((key) => {
-  const value = more[key];
-  // Attributes of the tag have names such as pixelId, and texts as values.
-  settings[key.replace(/[A-Z]/g, '_$&').toLowerCase()] = /^[{[]\s*"/.test(value) ? JSON.parse(value) : value;
-});
-
 let held = [];
 const twite = quietly((called, given) => {
-  if (d.prerendering) {
+  if (d.prerendering === true) {
     held.push([called, given]);
     if (!/^con(fig|sent)$/.test(called)) ignore(called, 'prerender');
   } else if (called === 'config') {
-    configure(given);
+    Object.assign(settings, given);
     reconsider();
   } else if (called === 'consent') {
     learn(own, given);
@@ -78,7 +75,7 @@ const twite = quietly((called, given) => {
 twite.runs = true;
 
 const begin = quietly(() => {
-  const listen = (target, called, f) => target.addEventListener(called, quietly(f));
+  const listen = (target, called, f) => addEventListener.call(target, called, quietly(f));
   look(reloaded());
   follow(history, 'pushState', look);
   follow(history, 'replaceState', look);
@@ -108,7 +105,7 @@ const put = (key, text) => quietly(() => (box[key] = text))() || (box = {[key]: 
 const mark = () => settings.source + ':';
 const queued = () => Object.keys(box).filter((key) => /^twite:\d{13}/.test(key.replace(mark(), ''))).sort();
 
-const readCookie = (called) => (('; ' + d.cookie).split('; ' + called + '=')[1] || '').split(';')[0];
+const readCookie = quietly((called) => ('; ' + d.cookie).split('; ' + called + '=')[1].split(';')[0]);
 
 const setCookie = (value) => {
   const rest = '_twite=' + value + ';path=/;samesite=lax;max-age=' + (value ? settings.cookie_days * 86400 : 0) + (w.isSecureContext ? ';secure' : '');
@@ -143,7 +140,7 @@ const read = (text) => {
 };
 
 const readXs = quietly((text) => {
-  const found = JSON.parse(decodeURIComponent(text));
+  const found = parsed(decodeURIComponent(text));
   return {id: found.twclid, at: +found.timestamp || 0};
 });
 
@@ -198,10 +195,7 @@ const says = (words, word) => words.ad_storage === word || words.ad_user_data ==
 
 // Each interface is queried once, when it is available. It calls again after each change.
 const ask = (called, api, question) => {
-  if (api && !asked[called]) {
-    asked[called] = true;
-    quietly(question)(api);
-  }
+  if (api && !asked[called]) quietly(question)(asked[called] = api);
 };
 
 const worst = () => Math.min(3, ...Object.values(grades));
@@ -239,19 +233,19 @@ const listenForConsent = () => {
       reconsider();
     }));
   });
-  const ics = (w.google_tag_data || {}).ics || {};
-  ask('ics', ics.addListener, () => ics.addListener(['ad_storage', 'ad_user_data'], quietly(reconsider)));
   // The arguments of gtag().
-  Array.from(w.dataLayer || []).slice(heard).forEach((entry) => {
+  quietly(() => Array.from(w.dataLayer || []).slice(heard).forEach((entry) => {
     heard++;
     if (entry && entry[0] === 'consent') learn(google, entry[2], entry[1] !== 'update');
-  });
+  }))();
+  if (nav.globalPrivacyControl) others.gpc = true;
   // The resulting state in Google's tag.
-  Object.keys(ics.entries || {}).forEach((called) => {
+  const ics = (w.google_tag_data || {}).ics || {};
+  ask('ics', ics.addListener, () => ics.addListener(['ad_storage', 'ad_user_data'], quietly(reconsider)));
+  Object.keys({...ics.entries}).forEach((called) => {
     learn(google, {[called]: ics.entries[called].default}, true);
     learn(google, {[called]: ics.entries[called].update});
   });
-  if (nav.globalPrivacyControl) others.gpc = true;
 };
 
 const robot = () => nav.webdriver || ROBOT.test(nav.userAgent);
@@ -299,7 +293,7 @@ const reconsider = () => {
 };
 
 // When the page is idle.
-const soon = () => (w.requestIdleCallback || setTimeout)(quietly(reconsider), {timeout: 1000});
+const soon = () => (callable('requestIdleCallback') || setTimeout)(quietly(reconsider), {timeout: 1000});
 
 // ---- One conversion.
 
@@ -340,7 +334,7 @@ const convert = (event, given, at, url) => {
     search: text(given.search),
     url: url
   };
-  if (JSON.stringify(one).length > LONGEST * 0.8) one.contents = [];
+  if (JSON.stringify(one).length > 1.6e4) one.contents = [];
   const id = one.conversion_id = text(given.conversion_id || given.order_id || given.transaction_id) || remembered(JSON.stringify(one));
   const called = mark() + event + ' ' + id;
   const seen = parsed(box['twite.seen']) || [];
@@ -390,28 +384,29 @@ const identify = async (one, given) => {
 // ---- The same conversion at X's pixel.
 
 let failed;
-const loadPixel = () => {
+const loadPixel = quietly(() => {
   const limits = terms();
-  if (w.twq || settings.pixel !== 'load' || !limits || !settings.pixel_id) return;
+  if (callable('twq') || settings.pixel !== 'load' || !limits || !settings.pixel_id) return;
   const twq = w.twq = function () {
     twq.exe ? twq.exe.apply(twq, arguments) : twq.queue.push(arguments);
   };
   twq.version = '1.1';
   twq.queue = [];
   const script = d.createElement('script');
-  script.src = settings.pixel_url;
+  // Some content security policies require a Trusted Type.
+  script.src = quietly(() => trustedTypes.createPolicy('twite', {createScriptURL: String}).createScriptURL(settings.pixel_url))() || settings.pixel_url;
   script.nonce = tag.nonce;
   script.onerror = () => { failed = true; };
   d.head.append(script);
   twq('config', settings.pixel_id, limits);
-};
+});
 
 const tellPixel = (entry, given) => {
   const one = entry.one;
   const limits = terms();
   const event = limits && settings.events[one.event];
-  entry.waits = event && !w.twq;
-  if (!event || !w.twq) return;
+  entry.waits = event && !callable('twq');
+  if (!event || entry.waits) return;
   const lines = one.contents;
   const parameters = {
     conversion_id: one.conversion_id,
@@ -465,12 +460,12 @@ let timer;
 
 const keep = (entry) => {
   const keys = queued();
-  if (keys.length > 2 * MOST) delete box[keys[0]];
+  if (keys.length > 40) delete box[keys[0]];
   put(entry.key, JSON.stringify(entry));
 };
 
 const post = (more, forGood) => {
-  const target = new URL('t?s=' + settings.source, settings.gateway || tag.src || place.href);
+  const target = new URL('t?s=' + settings.source, settings.gateway || tag.src);
   const message = JSON.stringify({v: 1, sent: Date.now(), ...more});
   if (forGood && nav.sendBeacon && nav.sendBeacon(target, message)) return;
   // Browsers wait for a response as long as the connection is open, which would block the other
@@ -553,14 +548,17 @@ const leave = (forGood) => {
 
 // ---- Start.
 
-const calls = (w.twite || {}).q || [];
 quietly(() => {
-  configure(w.twiteSettings);
+  Object.assign(settings, w.twiteSettings);
   settings.source = settings.source || new URL(tag.src).searchParams.get('s');
-  configure({...tag.dataset});
+  // Attributes have names such as pixelId, and texts as values. None sets an address.
+  Object.keys({...tag.dataset}).forEach((key) => {
+    const value = tag.dataset[key];
+    if (!/url|gateway/i.test(key)) settings[key.replace(/[A-Z]/g, '_$&').toLowerCase()] = /^[{[]/.test(value) ? parsed(value) : value;
+  });
 })();
 w.twite = twite;
-if (d.prerendering) d.addEventListener('prerenderingchange', begin);
+if (d.prerendering === true) addEventListener.call(d, 'prerenderingchange', begin);
 else begin();
-Array.from(calls, quietly((call) => twite(...call)));
+Array.from(stub.q || [], quietly((call) => twite(...call)));
 })(window, document);
