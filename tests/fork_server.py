@@ -285,7 +285,8 @@ def _become(request: dict[str, Any]) -> None:
 def _customize(python_path: str) -> None:
     """Import from PYTHONPATH first, and run its `sitecustomize`, as the interpreter would."""
     given = [os.path.realpath(folder) for folder in python_path.split(os.pathsep) if folder]
-    added = [folder for folder in given if folder not in sys.path]
+    known = [*map(os.path.realpath, sys.path)]
+    added = [folder for folder in given if folder not in known]
     sys.path[:0] = added
     # This process has run a `sitecustomize` of the other folders.
     if importlib.machinery.PathFinder.find_spec("sitecustomize", added):

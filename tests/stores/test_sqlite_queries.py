@@ -1,6 +1,8 @@
 """The named statements: all are used and have a query plan, and none scans settled rows."""
 
+import locale
 import re
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 
@@ -136,3 +138,20 @@ def test_slices_cover_every_row_once(count):
 def test_duplicate_statement_name_is_refused():
     with pytest.raises(ValueError, match="same name"):
         named("-- name: a\nSELECT 1;\n-- name: a\nSELECT 2;\n")
+
+
+def test_inserted_rows_are_counted_in_a_turkish_locale():
+    before = locale.setlocale(locale.LC_CTYPE)
+    try:
+        locale.setlocale(locale.LC_CTYPE, "tr_TR.UTF-8")
+    except locale.Error:
+        pytest.skip("this machine has no Turkish locale")
+    try:
+        with closing(sqlite3.connect(":memory:")) as memory:
+            memory.execute("CREATE TABLE opt_out (key BLOB PRIMARY KEY, since INTEGER)")
+            values = {"key": b"1", "now": 1}
+            counts = [memory.execute(QUERIES["add_opt_out"], values).rowcount for _ in range(2)]
+    finally:
+        locale.setlocale(locale.LC_CTYPE, before)
+
+    assert counts == [1, 0]

@@ -47,7 +47,7 @@ _INDEXED: Final = (
 )
 _PARAMETER: Final = re.compile(r"(?<!:):([a-z_]+)")
 _PLACE: Final = re.compile(r"\$(\d+)")
-_MAIN: Final = re.compile(r"^(SELECT|INSERT|UPDATE|DELETE)\b", re.MULTILINE)
+_MAIN: Final = re.compile(r"^(SELECT|insert|INSERT|UPDATE|DELETE)\b", re.MULTILINE)
 
 
 class PostgresStatement(msgspec.Struct, frozen=True):

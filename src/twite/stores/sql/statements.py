@@ -101,9 +101,13 @@ def slices(count: int) -> list[tuple[int, int]]:
 
 
 def _bare(body: str) -> str:
-    """Remove the comment above the statement and the semicolon below it."""
+    """Remove the comment above the statement and the semicolon below it.
+
+    The module sqlite3 compares the first word with "insert" in the process's locale. In a Turkish
+    one, "I" is not the capital of "i", and the `rowcount` of an INSERT would be -1.
+    """
     lines = [line for line in body.strip().splitlines() if not line.startswith("--")]
-    return "\n".join(lines).rstrip(";")
+    return re.sub("^INSERT", "insert", "\n".join(lines).rstrip(";"))
 
 
 # The state of a delivery. SQLite records only in the lease that some deliveries are being sent.
