@@ -6,7 +6,7 @@ import string
 import msgspec
 import pytest
 from container_parts import planned
-from export_parts import HEAD, boolean, brought, table, tag, template, text
+from export_parts import CODE, HEAD, boolean, brought, table, tag, template, text
 from secret_cases import OTHERS, SECRETS
 
 from twite.gtm.container.parts import VariableSource
@@ -231,6 +231,36 @@ def test_secret_in_a_template_is_reported_with_its_line(section, where):
     found = brought(templates=[made], tag=[tag("Tag")])
 
     assert clear(found) == [("template", "T1", where)], found.lines
+
+
+IN_A_TEST = f"{CODE}\n___TESTS___\n\nscenarios:\n- code: '{SECRET}'\n"
+IN_THE_SETUP = f"___TESTS___\nsetup: const accessToken = 'made-up-token';\n{CODE}"
+IN_A_HELP_TEXT = (
+    '___TEMPLATE_PARAMETERS___\n[{"type": "TEXT", "name": "f",\n'
+    f'"help": "such as \\"{SECRET}\\"", "valueHint": "{SECRET}"}}]\n{CODE}'
+)
+
+
+@pytest.mark.parametrize("section", [IN_A_TEST, IN_THE_SETUP, IN_A_HELP_TEXT])
+def test_made_up_secret_in_tests_and_help_texts_is_not_reported(section):
+    made = template(1) | {"templateData": HEAD % ("TAG", "cvt_temp_public_id") + section}
+
+    found = brought(templates=[made], tag=[tag("Tag")])
+
+    assert clear(found) == [], found.lines
+
+
+def test_secret_after_the_tests_and_beside_a_help_text_is_reported():
+    section = (
+        "___TESTS___\n\n___TEMPLATE_PARAMETERS___\n"
+        f'[{{"type": "TEXT", "name": "f", "help": "a", "displayName": "{SECRET}"}}]\n'
+        f'___SANDBOXED_JS_FOR_SERVER___\nconst k = {{"help": "{SECRET}"}};\n'
+    )
+    made = template(1) | {"templateData": HEAD % ("TAG", "cvt_temp_public_id") + section}
+
+    found = brought(templates=[made], tag=[tag("Tag")])
+
+    assert clear(found) == [("template", "T1", "lines 6, 8")], found.lines
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,14 @@ def test_every_built_in_variable_is_imported_as_documented(word, known):
 @pytest.mark.parametrize(("word", "known"), coverage.VARIABLES.items())
 def test_every_variable_kind_is_imported_as_documented(word, known):
     word = "cvt_190000001_1" if word == "cvt_" else word
-    needed = {"ed": "keyPath", "rh": "headerName", "k": "name", "smm": "input", "remm": "input"}
+    needed = {
+        "ed": "keyPath",
+        "rh": "headerName",
+        "k": "name",
+        "smm": "input",
+        "remm": "input",
+        "fs": "documentPath",
+    }
     parameters = [text(needed[word], "x")] if word in needed else []
 
     found = brought(templates=[template(1, "MACRO")], variable=[variable("V", word, *parameters)])

@@ -124,6 +124,11 @@ VARIABLES: Final[Mapping[str, KnownPart]] = {
         "the value comes from the event's event_location, and is undefined without it",
         VariableSource.VISITOR_REGION,
     ),
+    "fs": _differs(
+        "Firestore lookup",
+        "the template 'Firestore Lookup' of Twite reads the document, each time without a cache",
+        VariableSource.TEMPLATE,
+    ),
     "ctv": _runs("Container version", VariableSource.CONTAINER_VERSION),
     "cid": _runs("Container ID", VariableSource.CONTAINER_ID),
     "dbg": _differs("Debug mode", "always false in Twite", VariableSource.DEBUG_MODE),

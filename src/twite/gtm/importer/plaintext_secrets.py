@@ -159,9 +159,7 @@ def _texts(tree: Tree, path: str) -> Iterator[tuple[str, bool, str]]:
 
 
 def _in_template(name: str, text: str, template: Template) -> Iterator[PlaintextSecret]:
-    lines = [
-        at for at, line in enumerate(text.split("\n"), 1) if _line_holds_secret(_unescaped(line))
-    ]
+    lines = [at for at, line in _judged_lines(text) if _line_holds_secret(_unescaped(line))]
     if lines:
         shown = ", ".join(str(number) for number in lines[:_MOST_LINES])
         more = f" and {len(lines) - _MOST_LINES} more" if len(lines) > _MOST_LINES else ""
@@ -173,6 +171,20 @@ def _in_template(name: str, text: str, template: Template) -> Iterator[Plaintext
             yield PlaintextSecret(
                 kind="template", name=masked(name), path=path, cure=_EMPTY_DEFAULT
             )
+
+
+def _judged_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a template with their numbers, without tests and texts for people.
+
+    These contain made-up values that look like secrets, and their authors published them.
+    """
+    section = ""
+    for at, line in enumerate(text.split("\n"), 1):
+        head = _HEAD.fullmatch(line)
+        section = head[1] if head else section
+        if section == "TESTS":
+            continue
+        yield at, _HELP.sub("", line) if section == "TEMPLATE_PARAMETERS" else line
 
 
 def _has_secret_default(field: Field) -> bool:
@@ -198,6 +210,8 @@ def _unescaped(line: str) -> str:
 
 
 _MOST_LINES: Final = 20
+_HEAD: Final = re.compile(r"\ufeff?___([A-Z0-9_]+)___\s*")
+_HELP: Final = re.compile(r'"(?:help|valueHint)"\s*:\s*"(?:[^"\\]|\\.)*"')
 _ESCAPE: Final = re.compile(r"\\+u([0-9a-fA-F]{4})")
 _BREAK: Final = re.compile(r"\\+[nrt]")
 # `apiKey = "sesame-1"`: a string of some length, assigned to a name that indicates a secret.

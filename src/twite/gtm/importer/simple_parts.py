@@ -22,6 +22,7 @@ from twite.gtm.container.parts import (
     Variable,
     VariableSource,
 )
+from twite.gtm.importer import firestore_lookup
 from twite.gtm.importer.coverage import (
     BUILT_INS,
     CLIENTS,
@@ -122,12 +123,18 @@ def _group(
 def variable(piece: ExportPart, name: str, template: str) -> tuple[Variable, list[str]]:
     found = known_or_left_out(VARIABLES, piece.word)
     held = values(piece.pieces("parameter"))
-    made = _variable(found.source or VariableSource.CONSTANT, name, held, template)
+    is_lookup = piece.word == firestore_lookup.WORD
+    if is_lookup:
+        made = _template_of(name, template, firestore_lookup.fields_of(held), _default(held))
+    else:
+        made = _variable(found.source or VariableSource.CONSTANT, name, held, template)
     form = _format(piece)
     if form is not None:
         made = msgspec.structs.replace(made, format=form)
     notes = unread("variable", piece)
-    if not template:
+    if is_lookup:
+        notes += _strange(held, firestore_lookup.KNOWN | _DEFAULT)
+    elif not template:
         notes += _strange(held, _OF_VARIABLES.get(made.type, frozenset()))
         notes += [
             f"in its table the column {key!r} is not known to Twite, and is not kept"
@@ -205,7 +212,7 @@ def _refuse_no_pattern(pattern: str) -> None:
 
 
 def _variable(source: VariableSource, name: str, held: dict[str, Tree], template: str) -> Variable:
-    default = held.get("defaultValue", "") if flag_in(held, "setDefaultValue") else None
+    default = _default(held)
     match source:
         case VariableSource.CONSTANT:
             return Variable(name=name, type=source, value=held.get("value"))
@@ -220,12 +227,27 @@ def _variable(source: VariableSource, name: str, held: dict[str, Tree], template
         case VariableSource.LOOKUP | VariableSource.REGEX_LOOKUP:
             return _table(source, name, held, default)
         case VariableSource.TEMPLATE:
-            return Variable(name=name, type=source, template=template, fields=held, defaults=False)
+            return _template_of(name, template, held, None)
         case _:
             bounds = held if source is VariableSource.RANDOM else {}
             least, most = _bound(bounds.get("min")), _bound(bounds.get("max"))
             return Variable(name=name, type=source, least=least, most=most)
     return Variable(name=name, type=source, key=_there(key), default=default)
+
+
+def _default(held: dict[str, Tree]) -> Tree:
+    return held.get("defaultValue", "") if flag_in(held, "setDefaultValue") else None
+
+
+def _template_of(name: str, template: str, fields: dict[str, Tree], default: Tree) -> Variable:
+    return Variable(
+        name=name,
+        type=VariableSource.TEMPLATE,
+        template=template,
+        fields=fields,
+        defaults=False,
+        default=default,
+    )
 
 
 def _bound(bound: Tree) -> int | float | str | None:

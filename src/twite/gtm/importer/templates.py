@@ -7,6 +7,7 @@ from typing import Final
 from twite.domain.json_tree import Tree
 from twite.gtm.container.faults import needed_by
 from twite.gtm.container.parts import Container, TemplatedPart, Variable, VariableSource
+from twite.gtm.importer import firestore_lookup
 from twite.gtm.importer.reading import Export, ExportPart, LeftOut
 from twite.gtm.importer.report import ImportReport, holds, strangers, unread
 from twite.gtm.template.apis import APIS, ApiSupport
@@ -102,6 +103,12 @@ class ExportTemplates:
             if gallery and not holds(gallery.get("isModified")):
                 self.public.add(name)
             self._read[name] = words[0], [*notes, *_apis_of(template)]
+        if any(piece.word == firestore_lookup.WORD for piece in self._export.parts["variable"]):
+            name = name_for("template", firestore_lookup.NAME)
+            self.by_word[firestore_lookup.WORD] = name
+            self.by_name[name] = read_template(firestore_lookup.TEXT.encode())
+            self.texts[name] = firestore_lookup.TEXT
+            self._read[name] = firestore_lookup.WORD, ["it is Twite's own: it runs the variables"]
 
     def report(self, report: ImportReport, container: Container) -> None:
         """Report the templates, and which Google services they call for the parts."""
@@ -112,7 +119,7 @@ class ExportTemplates:
 
     def named_by(self, word: str, kind: TemplateKind) -> str:
         """Return the name of a part's template, "" if the part has no template. Raises LeftOut."""
-        if not word.startswith("cvt_"):
+        if not word.startswith("cvt_") and word not in self.by_word:
             return ""
         if word in self._broken:
             raise LeftOut(self._broken[word])
