@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from twite.config.collected_errors import combined
 from twite.config.schema import TagTable
 from twite.config.server_tables import StapeHeaders
 from twite.config.tags import container_config
@@ -67,7 +68,10 @@ async def try_tag(
     try:
         config, warnings = container_config((table,), folder=Path(), sources=())
     except SettingsError as error:
-        raise SettingsError(place=_without_table(error.place), message=error.message) from None
+        raise combined(
+            SettingsError(place=_without_table(each.place), message=each.message)
+            for each in error.each
+        ) from None
     if config is None:
         raise SettingsError(place=str(path), message="is not a tag")
     config = msgspec.structs.replace(config, headers=_STAPE_HEADERS.headers)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from twite.config.collected_errors import CollectedErrors, combined
 from twite.config.schema import ClientTable
 from twite.config.secret_key import VARIABLE
 from twite.config.templates import checked_template, load_template
@@ -37,8 +38,7 @@ def load_container(path: Path) -> Container:
     container, _ = read_container(path)
     wrong = list(faults(container))
     if wrong:
-        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-        raise _placed(path, wrong[0], more)
+        raise combined(_placed(path, each) for each in wrong)
     return container
 
 
@@ -121,9 +121,9 @@ def with_secrets(
     return whole
 
 
-def _placed(path: Path, error: ContainerUnusable, more: str = "") -> SettingsError:
+def _placed(path: Path, error: ContainerUnusable) -> SettingsError:
     place = f"{path}: {error.place}" if error.place else str(path)
-    return SettingsError(place=place, message=error.message + more)
+    return SettingsError(place=place, message=error.message)
 
 
 def clients(
@@ -140,20 +140,25 @@ def clients(
     secrets = tuple(Secret(text) for text in sorted(hidden))
     made: list[TemplateClient] = []
     warnings: list[str] = []
+    wrong = CollectedErrors()
     with CodeCheck() as code_check:
         for index, table in enumerate(written):
-            place = f"client[{index}]"
-            template = checked_template(folder / table.template, code_check)
-            client, doubts = _client(table, template, place=place, sources=sources)
-            if client.name in {other.name for other in made}:
-                raise SettingsError(
-                    place=f"{place}.name",
-                    message=f"another client is already named {client.name!r}. "
-                    "Choose a different name",
+            with wrong.collect():
+                place = f"client[{index}]"
+                template = checked_template(folder / table.template, code_check)
+                client, doubts = _client(table, template, place=place, sources=sources)
+                if client.name in {other.name for other in made}:
+                    raise SettingsError(
+                        place=f"{place}.name",
+                        message=f"another client is already named {client.name!r}. "
+                        "Choose a different name",
+                    )
+                in_fields = secrets_in_fields(secrets, [client.fields])
+                made.append(
+                    msgspec.structs.replace(client, secrets=secrets, field_secrets=in_fields)
                 )
-            in_fields = secrets_in_fields(secrets, [client.fields])
-            made.append(msgspec.structs.replace(client, secrets=secrets, field_secrets=in_fields))
-            warnings += doubts
+                warnings += doubts
+    wrong.raise_any()
     return tuple(made), tuple(warnings)
 
 
@@ -220,11 +225,15 @@ def _client(
             message=f"{written.template} is not a client template: its INFO section has the "
             f"type {template.kind.value}. Only CLIENT templates can claim requests",
         )
-    doubts = []
-    for remark in remarks_on(template.fields, written.fields):
-        if not remark.doubt:
-            raise SettingsError(place=f"{place}.fields.{remark.field}", message=remark.message)
-        doubts.append(f"{place}.fields.{remark.field}: {remark.message}")
+    remarks = remarks_on(template.fields, written.fields)
+    wrong = [
+        SettingsError(place=f"{place}.fields.{remark.field}", message=remark.message)
+        for remark in remarks
+        if not remark.doubt
+    ]
+    if wrong:
+        raise combined(wrong)
+    doubts = [f"{place}.fields.{remark.field}: {remark.message}" for remark in remarks]
     client = TemplateClient(
         name=written.name or template.name or written.template,
         template=template,

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Final, Literal, get_args, get_origin, get_type
 import msgspec
 
 from twite.config import values
+from twite.config.collected_errors import CollectedErrors
 from twite.config.toml import Reader, nearest, present
 from twite.domain.errors import SettingsError
 from twite.domain.secret import Secret
@@ -184,9 +185,13 @@ class ListOf(Kind, frozen=True):
     def read(self, value: object, place: str, reader: Reader) -> object:
         if not isinstance(value, list):
             raise self.wrong(value, place)
-        read = tuple(
-            self.item.read(element, f"{place}[{at}]", reader) for at, element in enumerate(value)
-        )
+        elements = []
+        wrong = CollectedErrors()
+        for at, element in enumerate(value):
+            with wrong.collect():
+                elements.append(self.item.read(element, f"{place}[{at}]", reader))
+        wrong.raise_any()
+        read = tuple(elements)
         if self.distinct:
             values.differ([str(element) for element in read], f"{place}[{{}}]", self.distinct)
         return read if self.then is None else self.then(read, place)
@@ -208,9 +213,13 @@ class MapOf(Kind, frozen=True):
     def read(self, value: object, place: str, reader: Reader) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise self.wrong(value, place)
-        return {
-            key: self.item.read(below, f"{place}.{key}", reader) for key, below in value.items()
-        }
+        read = {}
+        wrong = CollectedErrors()
+        for key, below in value.items():
+            with wrong.collect():
+                read[key] = self.item.read(below, f"{place}.{key}", reader)
+        wrong.raise_any()
+        return read
 
 
 class Table(Kind, frozen=True):
@@ -225,24 +234,30 @@ class Table(Kind, frozen=True):
     def read(self, value: object, place: str, reader: Reader) -> object:
         if not isinstance(value, dict):
             raise self.wrong(value, place)
+        wrong = CollectedErrors()
         for key in value:
-            if key not in self.fields:
-                raise SettingsError(
-                    place=_below(place, key),
-                    message=f"unknown key. {nearest(key, self.fields)}",
-                )
+            with wrong.collect():
+                self._refuse_unknown(key, place)
         read = {}
         for key, field in self.fields.items():
-            if key in value:
-                read[key] = field.kind.read(value[key], _below(place, key), reader)
-            elif field.default is REQUIRED:
-                raise SettingsError(
-                    place=_below(place, key),
-                    message=f"is missing. Set {key} = {field.kind.example}",
-                )
-            else:
-                read[key] = field()
+            with wrong.collect():
+                if key in value:
+                    read[key] = field.kind.read(value[key], _below(place, key), reader)
+                elif field.default is REQUIRED:
+                    raise SettingsError(
+                        place=_below(place, key),
+                        message=f"is missing. Set {key} = {field.kind.example}",
+                    )
+                else:
+                    read[key] = field()
+        wrong.raise_any()
         return self.make(**read)
+
+    def _refuse_unknown(self, key: str, place: str) -> None:
+        if key not in self.fields:
+            raise SettingsError(
+                place=_below(place, key), message=f"unknown key. {nearest(key, self.fields)}"
+            )
 
     def settings(self, place: str = "") -> Iterator[tuple[str, Setting]]:
         """Yield each key that holds a value, such as `server.listen` or `pixel[].auth.token`.

@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from twite.config import toml, values
+from twite.config.collected_errors import CollectedErrors
 from twite.config.schema import AuthTable, PixelTable, SourceTable
 from twite.domain.destination import (
     Credentials,
@@ -27,13 +28,15 @@ def destinations(
 
     `rate` is in conversions per fifteen minutes. If X is `emulated`, a pixel needs no `auth`.
     """
-    made = tuple(
-        _destination(pixel, f"pixel[{index}]", rate) for index, pixel in enumerate(written)
-    )
-    if emulated:
-        made = tuple(map(_with_token, made))
-    values.differ([destination.pixel for destination in made], "pixel[{}].id", "pixel")
-    return made
+    made = []
+    wrong = CollectedErrors()
+    for index, pixel in enumerate(written):
+        with wrong.collect():
+            made.append(_destination(pixel, f"pixel[{index}]", rate))
+    with wrong.collect():
+        values.differ([pixel.id for pixel in written], "pixel[{}].id", "pixel")
+    wrong.raise_any()
+    return tuple(map(_with_token, made)) if emulated else tuple(made)
 
 
 def _destination(written: PixelTable, place: str, rate: int) -> Destination:
@@ -124,13 +127,16 @@ def sources(
 
     `can_restrict` says whether X supports restricted use.
     """
-    made = tuple(
-        _source(source, f"source[{index}]", pixels, can_restrict=can_restrict)
-        for index, source in enumerate(written)
-    )
-    values.differ([source.name for source in made], "source[{}].name", "source")
-    _differ_in_key(made)
-    return made
+    made = []
+    wrong = CollectedErrors()
+    for index, source in enumerate(written):
+        with wrong.collect():
+            made.append(_source(source, f"source[{index}]", pixels, can_restrict=can_restrict))
+    with wrong.collect():
+        values.differ([source.name for source in written], "source[{}].name", "source")
+    wrong.raise_any()
+    _differ_in_key(tuple(made))
+    return tuple(made)
 
 
 def weak_keys(made: tuple[Source, ...]) -> Iterator[str]:

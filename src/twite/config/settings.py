@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from twite.config import toml, values
+from twite.config.collected_errors import CollectedErrors, combined
 from twite.config.containers import clients
 from twite.config.google import GoogleSettings
 from twite.config.kinds import Kind, ListOf, MapOf, Table
@@ -123,10 +124,15 @@ def load(path: Path, environ: Mapping[str, str], *, credentials: bool = True) ->
         written = with_persons(written)
         return _checked(written, path, reader, kept_in)
     except SettingsError as error:
-        if error.place not in overridden:
-            raise
-        place = f"{error.place} (set by {overridden[error.place]})"
-        raise SettingsError(place=place, message=error.message) from None
+        raise combined(_with_variable(each, overridden) for each in error.each) from None
+
+
+def _with_variable(error: SettingsError, overridden: Mapping[str, str]) -> SettingsError:
+    """Name the environment variable that set the value."""
+    if error.place not in overridden:
+        return error
+    place = f"{error.place} (set by {overridden[error.place]})"
+    return SettingsError(place=place, message=error.message)
 
 
 def _checked(written: SettingsFile, path: Path, reader: Reader, kept_in: Path | None) -> Settings:
@@ -135,21 +141,29 @@ def _checked(written: SettingsFile, path: Path, reader: Reader, kept_in: Path | 
     store = written.store.url
     refuse_shared_file(store, server.workers, "server.workers")
     place = msgspec.structs.replace(store, path=Path(os.path.realpath(folder / store.path)))
-    pixels = destinations(
-        written.pixel, rate=written.x.rate, emulated=written.x.emulator is not None
-    )
-    submitters = sources(
-        written.source,
-        pixels={pixel.pixel: pixel.events for pixel in pixels},
-        can_restrict=written.x.restricted_data_use == "conversion",
-    )
-    claimants, doubts = clients(
-        written.client, folder=folder, sources=submitters, hidden=reader.hidden
-    )
-    names = [submitter.name for submitter in submitters]
-    tags, of_tags = container_config(
-        written.tag, folder=folder, sources=names, hidden=reader.hidden, whole=reader.credentials
-    )
+    names = [table.name for table in written.source]
+    wrong = CollectedErrors()
+    with wrong.collect():
+        pixels = destinations(
+            written.pixel, rate=written.x.rate, emulated=written.x.emulator is not None
+        )
+        submitters = sources(
+            written.source,
+            pixels={pixel.pixel: pixel.events for pixel in pixels},
+            can_restrict=written.x.restricted_data_use == "conversion",
+        )
+        claimants, doubts = clients(
+            written.client, folder=folder, sources=submitters, hidden=reader.hidden
+        )
+    with wrong.collect():
+        tags, of_tags = container_config(
+            written.tag,
+            folder=folder,
+            sources=names,
+            hidden=reader.hidden,
+            whole=reader.credentials,
+        )
+    wrong.raise_any()
     return Settings(
         path=path,
         server=server,

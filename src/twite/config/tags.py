@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from twite.config import toml, values
+from twite.config.collected_errors import CollectedErrors, combined
 from twite.config.containers import (
     load_container,
     sealed_secrets,
@@ -56,7 +57,9 @@ def container_config(
     """
     if not written:
         return None, ()
-    values.differ([table.name for table in written], "tag[{}].name", "tag")
+    wrong = CollectedErrors()
+    with wrong.collect():
+        values.differ([table.name for table in written], "tag[{}].name", "tag")
     secrets = tuple(Secret(text) for text in sorted(hidden))
     in_fields = secrets_in_fields(secrets, [table.fields for table in written])
     warnings: list[str] = []
@@ -67,33 +70,38 @@ def container_config(
     with CodeCheck() as code_check:
         for index, table in enumerate(written):
             if table.template not in templates:
-                templates[table.template] = _template(
-                    folder / table.template,
-                    f"tag[{index}].template",
-                    code_check if whole else None,
-                )
+                with wrong.collect():
+                    templates[table.template] = _template(
+                        folder / table.template,
+                        f"tag[{index}].template",
+                        code_check if whole else None,
+                    )
     for index, table in enumerate(written):
         place = f"tag[{index}]"
-        if whole:
-            warnings += _fitting(templates[table.template], table.fields, f"{place}.fields")
+        if whole and table.template in templates:
+            with wrong.collect():
+                warnings += _fitting(templates[table.template], table.fields, f"{place}.fields")
         own = tuple(_triggers(table, place))
         triggers += own
-        tags.append(
-            parts.ContainerTag(
-                name=table.name,
-                template=table.template,
-                triggers=tuple(trigger.name for trigger in own),
-                fields=table.fields,
-                consent=tuple(_signal(name, f"{place}.consent") for name in table.consent),
+        with wrong.collect():
+            tags.append(
+                parts.ContainerTag(
+                    name=table.name,
+                    template=table.template,
+                    triggers=tuple(trigger.name for trigger in own),
+                    fields=table.fields,
+                    consent=tuple(_signal(name, f"{place}.consent") for name in table.consent),
+                )
             )
-        )
-        rules[table.name] = msgspec.structs.replace(
-            _rule(table, place, sources),
-            name=table.name,
-            rate=table.rate,
-            secrets=secrets,
-            field_secrets=in_fields,
-        )
+        with wrong.collect():
+            rules[table.name] = msgspec.structs.replace(
+                _rule(table, place, sources),
+                name=table.name,
+                rate=table.rate,
+                secrets=secrets,
+                field_secrets=in_fields,
+            )
+    wrong.raise_any()
     container = parts.Container(
         name="twite.toml",
         tags=tuple(tags),
@@ -160,21 +168,26 @@ def _template(path: Path, place: str, code_check: CodeCheck | None) -> Template:
     return template
 
 
-def _fitting(template: Template, given: Mapping[str, Tree], place: str) -> Iterator[str]:
-    """Yield warnings about fields that the template may not accept. Raises SettingsError."""
+def _fitting(template: Template, given: Mapping[str, Tree], place: str) -> list[str]:
+    """Return warnings about fields that the template may not accept. Raises SettingsError."""
     known = sorted({field.name for field in flat(template.fields)})
+    warnings: list[str] = []
+    wrong: list[SettingsError] = []
     for remark in remarks_on(template.fields, given):
         where = f"{place}.{remark.field}: {remark.message}"
         if remark.field not in known:
             hint = toml.nearest(remark.field, known, none="The template has no fields")
-            yield f"{where}. {hint}"
+            warnings.append(f"{where}. {hint}")
         elif remark.doubt:
-            yield f"{where}. Ignore this if a variable sets the field; otherwise correct the value"
-        else:
-            raise SettingsError(
-                place=f"{place}.{remark.field}",
-                message=f"{remark.message}. {template.name or 'The template'} requires it",
+            warnings.append(
+                f"{where}. Ignore this if a variable sets the field; otherwise correct the value"
             )
+        else:
+            message = f"{remark.message}. {template.name or 'The template'} requires it"
+            wrong.append(SettingsError(place=f"{place}.{remark.field}", message=message))
+    if wrong:
+        raise combined(wrong)
+    return warnings
 
 
 def _triggers(tag: TagTable, place: str) -> Iterator[parts.ContainerTrigger]:

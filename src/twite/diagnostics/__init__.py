@@ -39,7 +39,8 @@ async def examine(
         for finding in configuration(settings):
             yield finding
     except SettingsError as error:
-        yield _wrong(path, error)
+        for each in error.each:
+            yield _wrong(path, each)
         try:
             settings = load(path, environ, credentials=False)
         except SettingsError:

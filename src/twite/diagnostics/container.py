@@ -150,8 +150,9 @@ async def container(settings: Settings) -> AsyncIterator[CheckFinding]:
         sealed = await sealed_of(settings)
         opened = with_secrets(found, path=path, environ=os.environ, sealed=sealed)
     except SettingsError as error:
-        problem, _, cure = str(error).partition(". ")
-        yield red("container", problem, _STOPS, f"{cure or 'Fix it there'}.")
+        for each in error.each:
+            problem, _, cure = str(each).partition(". ")
+            yield red("container", problem, _STOPS, f"{cure or 'Fix it there'}.")
         return
     except NotOpened as error:
         yield red("container", "a secret cannot be decrypted", _STOPS, f"{error}.")

@@ -45,12 +45,24 @@ class OperatorError(TwiteError):
 
 
 class SettingsError(OperatorError):
-    """A setting is wrong. `place` is the key's path, such as `pixel[0].auth`."""
+    """A setting is wrong. `place` is the key's path, such as `pixel[0].auth`.
 
-    def __init__(self, *, place: str, message: str) -> None:
-        super().__init__(f"{place}: {message}" if place else message)
+    `others` are the errors of further settings, found at the same time. The text has a line each.
+    """
+
+    def __init__(
+        self, *, place: str, message: str, others: "tuple[SettingsError, ...]" = ()
+    ) -> None:
+        own = f"{place}: {message}" if place else message
+        super().__init__("\n".join([own, *map(str, others)]))
         self.place = place
         self.message = message
+        self.others = others
+
+    @property
+    def each(self) -> "tuple[SettingsError, ...]":
+        """The errors one by one."""
+        return (SettingsError(place=self.place, message=self.message), *self.others)
 
 
 class StoreInUse(OperatorError):

@@ -1,0 +1,39 @@
+"""Report all wrong settings at once: collect the errors of settings that are read independently."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from twite.domain.errors import SettingsError
+
+
+class CollectedErrors:
+    """Errors in the order of their occurrence.
+
+    wrong = CollectedErrors()
+    for table in tables:
+        with wrong.collect():
+            read(table)
+    wrong.raise_any()
+    """
+
+    def __init__(self) -> None:
+        self._found: list[SettingsError] = []
+
+    @contextmanager
+    def collect(self) -> Iterator[None]:
+        """Keep a SettingsError of the block instead of raising it."""
+        try:
+            yield
+        except SettingsError as error:
+            self._found += error.each
+
+    def raise_any(self) -> None:
+        """Raise the errors as one SettingsError, if there are any."""
+        if self._found:
+            raise combined(self._found)
+
+
+def combined(errors: Iterable[SettingsError]) -> SettingsError:
+    """Return one error for all; there is at least one."""
+    first, *others = errors
+    return SettingsError(place=first.place, message=first.message, others=tuple(others))
