@@ -176,6 +176,38 @@ ___SERVER_PERMISSIONS___
 """
 
 
+ENDS = """const log = require('logToConsole');
+require('addEventCallback')((id, event) => log(event.tags));
+%s
+___SERVER_PERMISSIONS___
+[{"instance": {"key": {"publicId": "read_event_metadata", "versionId": "1"}, "param": []}},
+ {"instance": {"key": {"publicId": "send_http", "versionId": "1"}, "param": []}},
+ {"instance": {"key": {"publicId": "logging", "versionId": "1"}, "param": [
+  {"key": "environments", "value": {"type": 1, "string": "all"}}]}}]
+"""
+ASKS = (
+    "require('sendHttpRequest')('https://a.example/', {}).then((response) => "
+    "response.statusCode === 200 ? data.gtmOnSuccess() : data.gtmOnFailure());"
+)
+
+
+@pytest.mark.parametrize(
+    ("act", "answer", "status"),
+    [
+        ("data.gtmOnSuccess();", (), "success"),
+        ("data.gtmOnFailure();", (), "failure"),
+        (ASKS, ("--answer", '{"status": 200}'), "success"),
+        (ASKS, ("--answer", '{"status": 500}'), "failure"),
+    ],
+)
+def test_callback_of_the_event_gets_the_tag_that_ran(command, written, act, answer, status):
+    _, out, _ = command("tag", "run", written(ENDS % act), *answer)
+
+    said = f'[{{"id":"A tag","status":"{status}","executionTime":0}}]'
+    assert f"log {json.dumps({'text': said}, separators=(',', ':'))}\n" in out
+    assert f"outcome: {status}\n" in out
+
+
 def test_run_shows_created_events_and_calls_back_at_once(command, written):
     code, out, _ = command("tag", "run", written(CALLS))
 

@@ -278,3 +278,36 @@ def test_debug_logs_are_written_only_in_debug_mode():
 
     assert (quiet.effects, quiet.error) == ((), None)
     assert shown.effects == (LogEffect(text="x"),)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "require('sendHttpRequest')('https://a.example/', {method: 'POST'}, {a: 1});",
+        "require('sendHttpRequest')('https://a.example/', () => 0, {method: 'POST'}, {a: 1});",
+    ],
+)
+def test_body_that_is_an_object_is_reported(code):
+    log, request = effects(code)
+
+    assert log == LogEffect(
+        text="sendHttpRequest: the body is not a text, and becomes [object Object]. "
+        "Use JSON.stringify",
+        own=True,
+    )
+    assert request.body == "[object Object]"
+
+
+def test_response_body_that_is_an_array_is_reported():
+    log, body = effects("require('setResponseBody')([1, 2]);")
+
+    assert (
+        log.text == "setResponseBody: the body is not a text, and becomes 1,2. Use JSON.stringify"
+    )
+    assert body.text == "1,2"
+
+
+def test_cookie_with_half_a_character_is_set():
+    (cookie,) = effects("require('setCookie')('a', '\\uD800');")
+
+    assert cookie.value == "%EF%BF%BD"

@@ -149,6 +149,24 @@ def test_denied_call_can_be_queried():
     ]
 
 
+def test_pattern_of_keys_within_an_object_covers_the_object():
+    grants = (
+        Grant(
+            permission="read_event_data",
+            parameters={"eventDataAccess": "specific", "keyPatterns": ["user_data.*"]},
+        ),
+    )
+    code = (
+        "const read = require('getEventData'); return [read('user_data'), read('user_data.email')];"
+    )
+
+    both = returned(code, grants=grants, event={"user_data": {"email": "a"}})
+    longer = ran("require('getEventData')('user_data_more');", grants=grants)
+
+    assert both == [{"email": "a"}, "a"]
+    assert longer.error == "Error: permission denied: read_event_data (user_data_more)"
+
+
 def test_whole_event_requires_the_full_grant():
     grants = (
         Grant(

@@ -34,6 +34,8 @@ def value(expression: str, **changed: object) -> object:
         ("require('makeString')(null)", "null"),
         ("require('encodeUri')('https://a.example/ä b?c=d')", "https://a.example/%C3%A4%20b?c=d"),
         ("require('encodeUriComponent')('a/b?ä')", "a%2Fb%3F%C3%A4"),
+        ("require('encodeUriComponent')('a\\uD800')", "a%EF%BF%BD"),
+        ("require('encodeUri')('\\uDC00/')", "%EF%BF%BD/"),
         ("require('decodeUri')('%C3%A4%2F')", "ä%2F"),
         ("require('decodeUriComponent')('%C3%A4%2F')", "ä/"),
         ("require('getType')(require('decodeUriComponent')('%zz'))", "undefined"),
@@ -99,6 +101,35 @@ def test_frozen_object_keeps_its_keys():
     """
 
     assert returned(code) == [False, 1, True, {"b": 2}]
+
+
+def test_assignment_to_a_frozen_object_does_nothing():
+    code = """
+    const Object = require('Object');
+    const held = {a: 1, deep: {b: 2}};
+    const same = Object.freeze(held) === held;
+    held.a = 2;
+    held.c = 3;
+    held.toString = 4;
+    held.deep.b = 5;
+    const names = [];
+    for (const name in held) names.push(name);
+    return [
+      same, held, names, Object.keys(held), held.hasOwnProperty('a'), held.hasOwnProperty('c'),
+      require('getType')(held.toString), Object.freeze(held) === held
+    ];
+    """
+
+    kept = {"a": 1, "deep": {"b": 5}}
+    assert returned(code) == [
+        *(True, kept, ["a", "deep"], ["a", "deep"], True, False, "function", True)
+    ]
+
+
+def test_frozen_array_refuses_changes_with_an_error():
+    turn = ran("const a = require('Object').freeze([1]);\na.push(2);")
+
+    assert (turn.error, turn.line) == ("TypeError: object is not extensible", 2)
 
 
 @pytest.mark.parametrize("size", [0, 1, 3, 55, 56, 63, 64, 65, 119, 120, 1000])

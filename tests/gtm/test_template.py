@@ -180,6 +180,14 @@ def test_terms_can_occur_twice():
     assert read_template(text.encode()).kind is read_template(LEAST.encode()).kind
 
 
+TEXT_AS_URL = """[{"instance": {"key": {"publicId": "send_http"}, "param": [
+{"key": "allowedUrls", "value": {"type": 1, "string": "specific"}},
+{"key": "urls", "value": {"type": 2, "listItem": [{"type": 1, "string": "shop"}]}}]}}]"""
+TEXT_AS_LIST = """[{"instance": {"key": {"publicId": "get_cookies"}, "param": [
+{"key": "cookieAccess", "value": {"type": 1, "string": "specific"}},
+{"key": "cookieNames", "value": {"type": 1, "string": "a"}}]}}]"""
+
+
 @pytest.mark.parametrize(
     ("text", "section", "line", "words"),
     [
@@ -203,6 +211,18 @@ def test_terms_can_occur_twice():
             "SERVER_PERMISSIONS",
             5,
             "an object was expected",
+        ),
+        (
+            f"{LEAST}\n___SERVER_PERMISSIONS___\n{TEXT_AS_URL}",
+            "SERVER_PERMISSIONS",
+            5,
+            "'shop' is not a URL pattern",
+        ),
+        (
+            f"{LEAST}\n___SERVER_PERMISSIONS___\n{TEXT_AS_LIST}",
+            "SERVER_PERMISSIONS",
+            5,
+            "an array was expected",
         ),
     ],
 )

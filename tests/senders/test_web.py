@@ -48,6 +48,10 @@ async def served():
     async def moved(_: web.Request) -> web.Response:
         return web.Response(status=302, headers={"location": "/long"})
 
+    async def repeated(_: web.Request) -> web.Response:
+        headers = [("Set-Cookie", "a=1, b"), ("X-A", "1"), ("set-cookie", "c=2"), ("x-a", "2")]
+        return web.Response(headers=headers)
+
     async def never(_: web.Request) -> web.Response:
         await asyncio.sleep(30)
         return web.Response()
@@ -64,6 +68,7 @@ async def served():
         [
             web.get("/long", long),
             web.get("/moved", moved),
+            web.get("/repeated", repeated),
             web.get("/never", never),
             web.get("/half", half),
         ]
@@ -165,6 +170,14 @@ async def test_redirect_is_a_response(served, outbound):
 
     assert isinstance(came, Response)
     assert (came.status, came.headers["location"]) == (302, "/long")
+
+
+async def test_repeated_headers_are_joined_and_cookies_kept_apart(served, outbound):
+    came = await outbound.ask(asked(f"{served}/repeated"))
+
+    assert isinstance(came, Response)
+    assert (came.headers["x-a"], came.cookies) == ("1, 2", ("a=1, b", "c=2"))
+    assert "set-cookie" not in came.headers
 
 
 async def test_endless_response_is_truncated(served, outbound):

@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from twite.domain.errors import SettingsError
 from twite.domain.json_tree import Tree
 from twite.engines.process.code_check import CodeCheck
 from twite.gtm.template.effects import AfterEvent, AnyEffect, RunContainer
-from twite.gtm.template.sandbox import Call, EffectAnswer, Incoming, Turn
+from twite.gtm.template.sandbox import Call, EffectAnswer, Incoming, RunResult, Turn
 from twite.gtm.template.template import (
     ScenarioResult,
     Template,
@@ -100,15 +100,22 @@ def run_template(
         extracted=extracted(request),
     )
     turns = [engine.start(call)]
+    callbacks: set[int] = set()  # of addEventCallback, for the end of the event
     while not turns[-1].done and len(turns) < _MOST_TURNS:
         last = turns[-1]
         answers = tuple(_without_tags(last.effects))
-        if not answers and last.waiting and answer is None:
+        callbacks |= {e.id for e in last.effects if isinstance(e, AfterEvent) and not e.event}
+        requests = [effect for effect in last.waiting if effect not in callbacks]
+        if not answers and requests and answer is None:
             break
         if not answers and answer is not None:
             answers = tuple(
-                msgspec.structs.replace(answer, id=effect, phase="complete")
-                for effect in last.waiting
+                msgspec.structs.replace(answer, id=effect, phase="complete") for effect in requests
+            )
+        if not answers and last.wake_at is None:
+            # The tag has run: it is the only one of the event.
+            answers = tuple(
+                _ended(id_, template, turns) for id_ in last.waiting if id_ in callbacks
             )
         if not answers and last.wake_at is not None:
             now = last.wake_at
@@ -127,6 +134,14 @@ def _without_tags(effects: Iterable[AnyEffect]) -> Iterator[EffectAnswer]:
                     yield EffectAnswer(id=id_, phase="complete")
             case AfterEvent(id=id_, event=event) if event:
                 yield EffectAnswer(id=id_, phase="complete", value={"tags": []})
+
+
+def _ended(id_: int, template: Template, turns: Sequence[Turn]) -> EffectAnswer:
+    """Return what addEventCallback reports about the run."""
+    succeeded = any(turn.outcome is RunResult.SUCCESS for turn in turns)
+    status = "success" if succeeded else "failure"
+    tag: dict[str, Tree] = {"id": template.name, "status": status, "executionTime": 0}
+    return EffectAnswer(id=id_, phase="complete", value={"tags": [tag]})
 
 
 def _now() -> int:

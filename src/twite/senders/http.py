@@ -80,8 +80,21 @@ async def read_into(body: bytearray, response: aiohttp.ClientResponse, *, most: 
 
 def response_of(response: aiohttp.ClientResponse, body: bytearray, *, whole: bool) -> Response:
     """Return aiohttp's response in the form of the port, with header names in lower case."""
-    headers = {name.lower(): text for name, text in response.headers.items()}
-    return Response(status=response.status, headers=headers, body=bytes(body), whole=whole)
+    headers: dict[str, str] = {}
+    cookies: list[str] = []
+    for name, text in response.headers.items():
+        lower = name.lower()
+        if lower == "set-cookie":
+            cookies.append(text)
+        else:
+            headers[lower] = f"{headers[lower]}, {text}" if lower in headers else text
+    return Response(
+        status=response.status,
+        headers=headers,
+        cookies=tuple(cookies),
+        body=bytes(body),
+        whole=whole,
+    )
 
 
 # Far larger than any of X's responses. A larger response is not from X.

@@ -231,12 +231,16 @@ async def test_authorization_header_of_a_template_is_replaced():
 
 
 async def test_token_in_a_response_is_masked():
-    echo = Response(status=200, headers={"x-echo": "token-1"}, body=b'{"is": "token-1"}')
+    echo = Response(
+        status=200, headers={"x-echo": "token-1"}, cookies=("a=token-1",), body=b'{"is": "token-1"}'
+    )
     google = GoogleClient(ScriptedAccount(), clock=MovingClock())
 
     came = await google.send(asked(), scopes=SCOPES, by=ScriptedWeb([echo]).ask)
 
-    assert came == Response(status=200, headers={"x-echo": "***"}, body=b'{"is": "***"}')
+    assert came == Response(
+        status=200, headers={"x-echo": "***"}, cookies=("a=***",), body=b'{"is": "***"}'
+    )
 
 
 @pytest.mark.parametrize(

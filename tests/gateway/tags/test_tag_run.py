@@ -137,6 +137,21 @@ class BusyEngines(LocalEngines):
         return BusyProcess(QuickJsEngine, limits)
 
 
+async def test_cookies_of_a_response_reach_the_template_as_a_list():
+    cookies = ("a=1; Path=/", "b=2, 3")
+    stage = Stage(Response(status=200, headers={"x-a": "1, 2"}, cookies=cookies, body=b"\xff\x00"))
+
+    ran = await stage.run(
+        SEND + "send('https://a.example/').then((response) => {"
+        "  const [first, second] = response.headers['set-cookie'];"
+        "  if (first === 'a=1; Path=/' && second === 'b=2, 3' && response.headers['x-a'] === '1, 2'"
+        "    && response.body === '\\ufffd\\0') data.gtmOnSuccess();"
+        "});"
+    )
+
+    assert ran.succeeded
+
+
 async def test_time_of_other_runs_does_not_count():
     stage = Stage(Response(status=200, headers={}, body=b""))
 

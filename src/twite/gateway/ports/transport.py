@@ -9,11 +9,16 @@ from twite.domain.secret import Masked
 
 
 class Response(Masked, frozen=True, kw_only=True):
-    """X's response. Names in `headers` are lower-case; `whole` is False if `body` was truncated."""
+    """A response. `whole` is False if `body` was truncated.
+
+    Names in `headers` are lower-case, and repeated headers are joined with a comma. `cookies`
+    contains the Set-Cookie headers, which cannot be joined.
+    """
 
     in_repr = ("status",)
     status: int
     headers: Mapping[str, str]
+    cookies: tuple[str, ...] = ()
     body: bytes
     whole: bool = True
 

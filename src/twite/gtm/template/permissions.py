@@ -210,8 +210,17 @@ def _response(given: Parameters) -> dict[str, tuple[str, ...]]:
 
 
 def _event(given: Parameters) -> dict[str, tuple[str, ...]]:
-    any_key = given.get("eventDataAccess", "any") == "any"
-    return {"event": ALL if any_key else _names(given.get("keyPatterns"))}
+    if given.get("eventDataAccess", "any") == "any":
+        return {"event": ALL}
+    patterns = map(as_text, as_list(given.get("keyPatterns")))
+    return {"event": tuple(map(_key_expression, patterns))}
+
+
+def _key_expression(pattern: str) -> str:
+    """Return the expression of a key pattern. `user_data.*` also covers `user_data`."""
+    if pattern.endswith(".*"):
+        return _expression(pattern[:-2], r"[\s\S]*") + r"(?:\.[\s\S]*)?"
+    return _expression(pattern, r"[\s\S]*")
 
 
 def _read_cookies(given: Parameters) -> dict[str, tuple[str, ...]]:

@@ -14,7 +14,7 @@ import msgspec
 from twite.domain.errors import OperatorError
 from twite.domain.json_tree import Tree, WrongShape, as_list, as_mapping, as_text
 from twite.gtm.template.fields import Field, read_fields, shown_text, unreadable_texts
-from twite.gtm.template.permissions import Grant, read_grants
+from twite.gtm.template.permissions import Grant, policy, read_grants
 
 Value = TypeVar("Value")
 
@@ -79,11 +79,18 @@ def read_template(content: bytes) -> Template:
         description=shown_text(about.get("description")),
         fields=_read(parts, "TEMPLATE_PARAMETERS", read_fields),
         code=_section(parts, "SANDBOXED_JS_FOR_SERVER"),
-        grants=_read(parts, "SERVER_PERMISSIONS", read_grants),
+        grants=_read(parts, "SERVER_PERMISSIONS", _grants),
         tests=parts.get("TESTS"),
         notes=parts["NOTES"].text.strip() if "NOTES" in parts else "",
         warnings=tuple(_warnings(parts)),
     )
+
+
+def _grants(tree: Tree) -> tuple[Grant, ...]:
+    """Read SERVER_PERMISSIONS, and check that a policy can be built. Raises WrongShape."""
+    grants = read_grants(tree)
+    policy(grants)
+    return grants
 
 
 def split(text: str) -> Mapping[str, TemplatePart]:

@@ -3,7 +3,7 @@
 const {
   Array, Error, Function, Int32Array, Map, Math, Number, Object, Promise, RangeError, Reflect, RegExp,
   Set, String, Symbol, SyntaxError, TypeError, Uint8Array, WeakMap, JSON, parseInt, decodeURI,
-  decodeURIComponent, encodeURI, encodeURIComponent, Iterator, BigInt,
+  decodeURIComponent, encodeURI, encodeURIComponent, Iterator, BigInt, Proxy,
 } = globalThis;
 const evaluate = globalThis.eval; // under another name, eval has no access to the sandbox's scope
 const apply = Reflect.apply;
@@ -11,6 +11,7 @@ const ownProperty = Object.prototype.hasOwnProperty;
 const nativeNormalize = String.prototype.normalize;
 const nativeIndexOf = String.prototype.indexOf;
 const nativeLastIndexOf = String.prototype.lastIndexOf;
+const nativeToWellFormed = String.prototype.toWellFormed;
 const nativeIsWellFormed = String.prototype.isWellFormed;
 const nativeTrim = String.prototype.trim;
 const nativeTest = RegExp.prototype.test;

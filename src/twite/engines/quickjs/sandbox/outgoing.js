@@ -47,6 +47,16 @@ function asksService(name, given) {
   return promise;
 }
 
+// Google documents a body as a text. An object would silently become "[object Object]".
+function bodyText(api, body) {
+  const text = makeString(body);
+  if (typeof body === 'object') {
+    const shown = text.length > 40 ? text.slice(0, 40) + '…' : text;
+    push({ effect: 'log', text: api + ': the body is not a text, and becomes ' + shown + '. Use JSON.stringify', own: true });
+  }
+  return text;
+}
+
 function sendHttp(address, callback, options, body) {
   const given = options || {};
   const href = hrefFor(makeString(address));
@@ -82,7 +92,7 @@ function sendHttp(address, callback, options, body) {
     return promise;
   }
   effect.headers = headers;
-  if (body !== undefined && body !== null) effect.body = makeString(body);
+  if (body !== undefined && body !== null) effect.body = bodyText('sendHttpRequest', body);
   if (given.timeout !== undefined) effect.timeout = Math.max(0, whole(given.timeout));
   if (given.authorization) effect.authorization = authorizations.get(given.authorization) || [];
   ask(effect, settle);
@@ -119,7 +129,7 @@ const outgoingApis = {
     need(cookieFits(text, cookie), 'set_cookies', text);
     cookie.effect = 'cookie';
     cookie.name = text;
-    cookie.value = noEncode ? makeString(value) : encodeURIComponent(makeString(value));
+    cookie.value = noEncode ? makeString(value) : encodedUri(encodeURIComponent, makeString(value));
     push(cookie);
   },
   logToConsole(...parts) {
@@ -136,7 +146,7 @@ const outgoingApis = {
   },
   setResponseBody(body, encoding) {
     need(granted.response.indexOf('body') >= 0, 'access_response', 'body');
-    push({ effect: 'body', text: makeString(body), encoding: makeString(encoding || 'utf8') });
+    push({ effect: 'body', text: bodyText('setResponseBody', body), encoding: makeString(encoding || 'utf8') });
   },
   setResponseHeader(name, value) {
     const lower = makeString(name).toLowerCase();

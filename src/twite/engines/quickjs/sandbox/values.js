@@ -58,15 +58,29 @@ function ofEach(list) {
   };
 }
 
+// In Google's interpreter (gtm.js), an assignment to a frozen object does nothing. In strict mode, the
+// engine would throw. So setters ignore assignments to the object's keys, and its prototype ignores
+// those to other names.
+const IGNORES_WRITES = new Proxy(Object.prototype, { set: () => true });
+
 function frozen(object) {
-  if (object !== null && typeof object === 'object') spend(Object.keys(object).length);
-  return Object.freeze(object);
+  if (object === null || typeof object !== 'object') return object;
+  const keys = Object.keys(object);
+  spend(keys.length);
+  if (Array.isArray(object) || !Object.isExtensible(object)) return Object.freeze(object);
+  for (const key of keys) {
+    const value = object[key];
+    Reflect.defineProperty(object, key, { get: () => value, set() {}, enumerable: true, configurable: false });
+  }
+  Reflect.setPrototypeOf(object, IGNORES_WRITES);
+  return Object.preventExtensions(object);
 }
 
 function encodedUri(encode, value) {
   const text = String(value);
   spend(text.length);
-  return encode(text);
+  // Half a surrogate pair, which the engine's function refuses, becomes U+FFFD.
+  return encode(apply(nativeToWellFormed, text, []));
 }
 
 function copied(value) {

@@ -253,5 +253,6 @@ async def _carrying(asked: WebRequest, token: Found, by: Sends) -> Response | No
 def _without(token: str, came: Response) -> Response:
     """Mask the token in a response, because templates can read and log the response."""
     headers = {name: text.replace(token, _MASKED) for name, text in came.headers.items()}
+    cookies = tuple(text.replace(token, _MASKED) for text in came.cookies)
     body = came.body.replace(token.encode(), _MASKED.encode())
-    return msgspec.structs.replace(came, headers=headers, body=body)
+    return msgspec.structs.replace(came, headers=headers, cookies=cookies, body=body)

@@ -270,9 +270,14 @@ def answer_of(id_: int, response: HttpAnswer | NoResponse) -> EffectAnswer:
     if isinstance(response, NoResponse):
         late = response.reason == "no answer in time"
         return EffectAnswer(id=id_, reason="timed_out" if late else "failed")
+    headers: dict[str, str | list[str]] = dict(response.headers)
+    if response.cookies:
+        headers["set-cookie"] = list(
+            response.cookies
+        )  # as in Node.js, on which Google's server runs
     return EffectAnswer(
         id=id_,
         status=response.status,
-        headers=dict(response.headers),
+        headers=headers,
         body=response.body.decode("utf-8", "replace"),
     )
