@@ -211,8 +211,9 @@ HEAD = (
 )
 
 
+# The deadline for headers stays long: it begins before the client can send anything, so that on a
+# busy machine a short one would end the connection of a client that is not slow.
 QUICK = HttpLimits(
-    headers_seconds=0.1,
     body_seconds=0.1,
     idle_seconds=0.1,
     closing_seconds=0.1,
