@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import asyncpg
 import pytest
 from postgres_nodes_stage import ACCOUNTS
 from store_copy_stage import prepare
 
 from twite.gateway.ports.store import StoreOptions
+from twite.stores.postgres.session import PostgresSession
 from twite.stores.postgres.store import PostgresStore
 from twite.stores.sqlite.engine.connection import connect_writer, create
 from twite.stores.sqlite.engine.schema import migrate
@@ -83,3 +85,20 @@ def end_lease(postgres_server, postgres_url):
         )
 
     return end
+
+
+@pytest.fixture
+def deadlocks(monkeypatch):
+    """The deadlocks that ended a transaction; the store runs its unit of work again."""
+    ended = []
+    transact = PostgresSession.transact
+
+    def noting(session, unit, lost, **how):
+        try:
+            return transact(session, unit, lost, **how)
+        except asyncpg.DeadlockDetectedError as error:
+            ended.append(error)
+            raise
+
+    monkeypatch.setattr(PostgresSession, "transact", noting)
+    return ended

@@ -204,24 +204,27 @@ async def test_after_an_outage_of_the_database_a_node_lets_the_others_renew_thei
 
 
 async def test_next_refresh_is_due_when_another_node_can_be_fenced(
-    open_node, postgres_server, postgres_url
+    open_node, postgres_server, postgres_url, monkeypatch
 ):
     first, second = [await open_node() for _ in range(2)]
     await balanced(first, second)
     usual = first.ownership.next_refresh
+    # Usually, the next refresh is due before the lease has ended, whatever the other node does.
+    monkeypatch.setattr(nodes, "SHARE_OUT_EVERY", 600_000)
     database = postgres_url.partition("@/")[2].partition("?")[0]
     postgres_server.psql(
-        f"UPDATE node SET until = now() + interval '0.3 s', longest_request = 400 "  # noqa: S608
+        f"UPDATE node SET until = now() + interval '5 s', longest_request = 400 "  # noqa: S608
         f"WHERE id = {second.ownership.node}",
         database,
     )
 
-    await first.ownership.refresh()
+    owned_now = await first.ownership.refresh()
 
-    # 0.3 s left of the lease, 0.4 s for the longest request, and a margin of 0.5 s.
-    assert 1_000 < usual <= 2_000
-    assert first.ownership.next_refresh <= 1_200
-    assert await first.ownership.refresh() < frozenset(ACCOUNTS.values())
+    # 5 s left of the lease, 0.4 s for the longest request, and a margin of 0.5 s. The node itself
+    # can be fenced after 8.5 s.
+    assert 0 < usual <= 2_000
+    assert first.ownership.next_refresh <= 5_900
+    assert owned_now < frozenset(ACCOUNTS.values())
 
 
 async def test_leaving_node_hands_over_at_once(open_node):

@@ -26,10 +26,8 @@ NOW = 1_795_600_000_000
 LEASE = 60_000
 KEY = bytes(32)
 ACCOUNTS = {"o8z6j": "o8z6j"}
-# How long a test waits for an operation that nothing may block.
-SOON = 5
-# How long the other transaction may run before it blocks.
-AS_FAR_AS_IT_CAN = 0.2
+# Seconds after which a test fails whose operation hangs.
+SOON = 30
 
 
 @pytest.fixture
@@ -67,18 +65,24 @@ async def other(postgres_url):
 
 
 @pytest.fixture
-def meanwhile(monkeypatch):
+def meanwhile(monkeypatch, other):
     """Start another operation after a statement of a unit of work, and run it until it blocks."""
     started = []
     run = PostgresSession.run
 
-    def after(name, begin, within=AS_FAR_AS_IT_CAN):
+    async def until_it_blocks(task):
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+        async with asyncio.timeout(SOON):
+            while not (task.done() or await other.fetchval(waiting)):
+                await asyncio.wait({task}, timeout=0.01)
+
+    def after(name, begin):
         def runs(session, statement, /, **values):
             result = run(session, statement, **values)
             if statement == name and not started:
                 started.append(None)
                 task = started[0] = asyncio.get_running_loop().create_task(begin())
-                wait_for(asyncio.wait({task}, timeout=within))
+                wait_for(until_it_blocks(task))
             return result
 
         monkeypatch.setattr(PostgresSession, "run", runs)
@@ -147,23 +151,6 @@ async def test_payload_erased_while_resealed_stays_erased(open_node, meanwhile, 
     assert done.payloads == 1
     body = await other.fetchval("SELECT body FROM conversion")
     assert body.strip() == b"{}"
-
-
-@pytest.fixture
-def deadlocks(monkeypatch):
-    """The deadlocks that ended a transaction; the store runs its unit of work again."""
-    ended = []
-    transact = PostgresSession.transact
-
-    def noting(session, unit, lost, **how):
-        try:
-            return transact(session, unit, lost, **how)
-        except asyncpg.DeadlockDetectedError as error:
-            ended.append(error)
-            raise
-
-    monkeypatch.setattr(PostgresSession, "transact", noting)
-    return ended
 
 
 def is_held(*conversion_ids):
@@ -287,7 +274,7 @@ async def test_key_taken_over_while_pruned_stays(open_node, meanwhile, postgres_
         taken = await store.claim(a_claim())
         await store.settle(a_settlement(taken, Trigger.DELIVERED))
 
-    started = meanwhile("next_keys", again, SOON)
+    started = meanwhile("next_keys", again)
     while await database.write(lambda book: pruner.slice(book, now=later, most=500)):
         pass
     await database.close()

@@ -43,10 +43,19 @@ async def other(postgres_url):
     await connection.close()
 
 
-async def until_one_waits(connection):
-    async with asyncio.timeout(20):
-        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
-        while not await connection.fetchval(waiting):  # noqa: ASYNC110 - another process changes it
+@pytest.fixture
+async def stalled(postgres_url):
+    """A connection with a transaction that stands still for a while."""
+    connection = await asyncpg.connect(postgres_url)
+    yield connection
+    await connection.close()
+
+
+async def until_waiting(connection, sessions):
+    """Return once this many sessions wait for a lock."""
+    async with asyncio.timeout(30):
+        waiting = "SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted"
+        while await connection.fetchval(waiting) < sessions:  # noqa: ASYNC110 - others change it
             await asyncio.sleep(0.01)
 
 
@@ -57,7 +66,7 @@ async def blocked_claim(store, other):
     await other.execute("BEGIN")
     await other.execute("SELECT FROM ownership WHERE account = $1 FOR UPDATE", ACCOUNT)
     claiming = asyncio.create_task(claim_or_none(store))
-    await until_one_waits(other)
+    await until_waiting(other, 1)
 
     async def end():
         await other.execute("COMMIT")
@@ -91,48 +100,35 @@ async def test_without_a_change_the_claim_succeeds(blocked_claim):
     assert ids(await blocked_claim()) == ["order-1"]
 
 
-@pytest.fixture
-def deadlocks(monkeypatch):
-    """The deadlocks that ended a transaction of the store."""
-    ended = []
-    transact = PostgresSession.transact
-
-    def noting(session, unit, lost, **how):
-        try:
-            return transact(session, unit, lost, **how)
-        except asyncpg.DeadlockDetectedError as error:
-            ended.append(error)
-            raise
-
-    monkeypatch.setattr(PostgresSession, "transact", noting)
-    return ended
-
-
-async def test_settlement_is_repeated_after_a_deadlock(store, other, deadlocks):
+async def test_settlement_is_repeated_after_a_deadlock(store, other, stalled, deadlocks):
     """A typical settlement locks deliveries in page order, other statements in id order."""
-    for conversion_id in ("order-1", "order-2"):
+    for conversion_id in ("order-1", "order-2", "order-3"):
         await record(store, conversion_id, receipt=conversion_id)
     batch = await claim(store)
-    first, second = (delivery.id for delivery in batch.deliveries)
+    first, second, third = (delivery.id for delivery in batch.deliveries)
     await move_to_the_end(other, first)
-    # Only the settlement checks for the deadlock, after the other transaction caused it.
+    # Only the settlement checks for the deadlock.
     await other.execute("SET deadlock_timeout = '60s'")
-    await store._database.write(  # noqa: SLF001
-        lambda book: book.connection.execute("SET deadlock_timeout = '1s'")
-    )
     locking = "SELECT FROM outbox WHERE id = $1 FOR UPDATE"
     await other.execute("BEGIN")
     await other.execute(locking, first)
+    await stalled.execute("BEGIN")
+    await stalled.execute(locking, third)
+    # It locks the second delivery, and waits for the third one while the other transaction begins
+    # to wait for the second. Then it waits for the first one.
     settling = asyncio.create_task(settle(store, batch, "delivered", delivered(batch)))
-    await until_one_waits(other)
-    await other.execute(locking, second)
+    await until_waiting(stalled, 1)
+    waiting = asyncio.create_task(other.execute(locking, second))
+    await until_waiting(stalled, 2)
+    await stalled.execute("COMMIT")
+    await waiting
     await other.execute("COMMIT")
 
     late = await settling
 
     (account,) = await store.balance()
     assert (late, len(deadlocks)) == (0, 1)
-    assert (account.delivered, account.pending, account.balance) == (2, 0, 0)
+    assert (account.delivered, account.pending, account.balance) == (3, 0, 0)
 
 
 async def move_to_the_end(connection, delivery):
