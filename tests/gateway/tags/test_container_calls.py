@@ -23,6 +23,7 @@ from twite.gateway.ingest.accept import Accept
 from twite.gateway.ports.events import ContainerCalled, TagSaid
 from twite.gateway.ports.tags import ContainerConfig, EventOrigin, TagRemark, TagRule
 from twite.gateway.tags.google.requests import GoogleClient
+from twite.gateway.tags.run import run_calls
 from twite.gateway.tags.run.container_calls import MOST_CREATED, MOST_NESTED, ContainerCalls
 from twite.gateway.tags.run.dispatcher import TagDispatcher
 from twite.gateway.tags.run.outbound import RunContext
@@ -109,7 +110,7 @@ class ContainerStage:
         )
         names = ("caller", "mail", "bill", "paged")
         self.config = ContainerConfig(
-            container=container, rules={name: TagRule(name=name, timeout=5_000) for name in names}
+            container=container, rules={name: TagRule(name=name, timeout=60_000) for name in names}
         )
         dispatcher = TagDispatcher(
             [self.config], engine_pool=self.pool, salt=b"x" * 16, opt_outs=self.store
@@ -289,17 +290,19 @@ async def test_unfinished_tags_are_awaited_for_half_the_time(stage):
         "  data.gtmOnSuccess();\n"
         "}));"
     )
-    stage.config.rules["caller"] = TagRule(name="caller", timeout=200)
+    stage.config.rules["caller"] = TagRule(name="caller", timeout=2_000)
 
     ran = await stage.run(await stage.received())
 
     assert (ran.succeeded, stage.lines) == (True, ["queued,queued"])
 
 
-async def test_on_start_alone_does_not_keep_the_run_open(stage):
+async def test_on_start_alone_does_not_keep_the_run_open(stage, monkeypatch):
+    monkeypatch.setattr(run_calls, "WAITS", 3_600_000)
     stage = stage(RUN + "run({event_name: 'upsell'}, undefined, () => data.gtmOnSuccess());")
+    stage.config.rules["caller"] = TagRule(name="caller", timeout=7_200_000)
 
-    ran = await asyncio.wait_for(stage.run(await stage.received()), 2)
+    ran = await asyncio.wait_for(stage.run(await stage.received()), 30)
 
     assert ran.succeeded
 
