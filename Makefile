@@ -30,7 +30,8 @@ $(RUN_STAMP): requirements/run.txt pyproject.toml | $(VENV)/pyvenv.cfg
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --no-deps --require-hashes -r requirements/run.txt
 	@# The package itself is on the path by this one line: no build backend is needed to run it.
 	@echo "$(CURDIR)/src" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/twite.pth"
-	@printf '#!%s\nfrom twite.__main__ import main\n\nmain()\n' "$(CURDIR)/$(BIN)/python" > $(BIN)/twite
+	@# A path with a blank cannot stand after "#!".
+	@printf '#!/bin/sh\nexec "%s" -m twite "$$@"\n' "$(CURDIR)/$(BIN)/python" > $(BIN)/twite
 	@chmod +x $(BIN)/twite
 	@touch $@
 
@@ -96,26 +97,23 @@ postgres:  ## run the long trials of several gateways on PostgreSQL: kills, fail
 mutate: $(DEV_STAMP)  ## change critical code, and list changes that no test notices (one file: ARGS=x/oauth1.py)
 	@$(BIN)/python tests/mutate.py $(ARGS)
 
-NPM_INSTALL := npm install --no-save --no-package-lock --no-audit --no-fund --silent
-PACKAGES_oracle := @iabtcf/core@1.5.6 @iabgpp/cmpapi@3.2.0
-PACKAGES_axe := axe-core@4.14.1
+NODE_PACKAGES := requirements/node/package.json requirements/node/package-lock.json
 
-.oracle/.done .axe/.done: .%/.done:
-	@command -v npm > /dev/null || { echo "make $* needs node and npm" >&2; exit 1; }
-	@$(NPM_INSTALL) --prefix .$* $(PACKAGES_$*)
+.node/.done: $(NODE_PACKAGES)
+	@command -v npm > /dev/null || { echo "The tests of consent strings and accessibility need node and npm" >&2; exit 1; }
+	@mkdir -p .node && cp $(NODE_PACKAGES) .node
+	@npm ci --prefix .node --no-audit --no-fund --silent $(NPM_OPTIONS)
 	@touch $@
 
 # The tests that need these packages run where npm has them in its cache. Elsewhere they are skipped.
 cached:
 	@if command -v npm > /dev/null; then \
-		[ -e .oracle/.done ] || { $(NPM_INSTALL) --offline --prefix .oracle $(PACKAGES_oracle) 2> /dev/null && touch .oracle/.done; } || rm -rf .oracle; \
-		[ -e .axe/.done ] || { $(NPM_INSTALL) --offline --prefix .axe $(PACKAGES_axe) 2> /dev/null && touch .axe/.done; } || rm -rf .axe; \
-	fi
+		$(MAKE) --no-print-directory .node/.done NPM_OPTIONS=--offline > /dev/null 2>&1 || rm -rf .node; fi
 
-oracle: $(DEV_STAMP) .oracle/.done  ## compare the decoding of consent strings with the packages of the IAB
+oracle: $(DEV_STAMP) .node/.done  ## compare the decoding of consent strings with the packages of the IAB
 	@TWITE_ORACLE=10000 $(BIN)/python -m pytest -s tests/consent/test_against_the_iab.py $(ARGS)
 
-axe: $(DEV_STAMP) chromium .axe/.done  ## check the accessibility of the console with axe-core
+axe: $(DEV_STAMP) chromium .node/.done  ## check the accessibility of the console with axe-core
 	@TWITE_TRIAL=1 $(BIN)/python -m pytest tests/browser/test_console.py $(ARGS)
 
 generate: $(DEV_STAMP)  ## write generated files of the package: twite.min.js, openapi.json
@@ -130,6 +128,7 @@ lock: $(DEV_STAMP)  ## resolve the requirement files again
 		set -- $$set; out=$$1; shift; \
 		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 			--no-emit-index-url --no-emit-find-links --no-header "$$@" -o requirements/$$out.txt; done
+	@npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund --silent --prefix requirements/node
 
 clean:  ## remove generated files and environments
-	@rm -rf $(VENV) .venv-bench .oracle .axe torture.jsonl .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .venv-bench .node torture.jsonl .mypy_cache .ruff_cache .hypothesis

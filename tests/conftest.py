@@ -12,7 +12,7 @@ import fork_server
 from twite.testing.emulator import Emulator
 from twite.testing.gateway import GatewayProcess
 
-pytest_plugins = ["twite.testing.plugin", "postgres_server", "forked_workers"]
+pytest_plugins = ["twite.testing.plugin", "postgres_server", "forked_workers", "unexpected_skips"]
 # Before any test imports them, so that pytest explains their assertions.
 pytest.register_assert_rewrite("store_contract")
 

@@ -15,7 +15,7 @@ from twite.testing.emulator import running_emulator
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]
 
-AXE = Path(__file__).parents[2] / ".axe/node_modules/axe-core/axe.min.js"
+AXE = Path(__file__).parents[2] / ".node/node_modules/axe-core/axe.min.js"
 SIZES = {"desktop": (1280, 800), "phone": (390, 844)}
 SERIOUS = {"serious", "critical"}
 # Each size and each color scheme, for half of the pages each. The long form tests all pages in all

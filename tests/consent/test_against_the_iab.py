@@ -28,7 +28,7 @@ from twite.consent.gpp import LAYOUTS, UsSection, decode_gpp
 from twite.consent.tcf import CanadaString, MalformedSignal, decode_tcf, doubt
 
 HERE = Path(__file__).parent
-PACKAGES = HERE.parents[1] / ".oracle"
+PACKAGES = HERE.parents[1] / ".node"
 MANY = int(os.environ.get("TWITE_ORACLE", "300"))
 NODE = shutil.which("node")
 pytestmark = pytest.mark.skipif(
