@@ -55,6 +55,22 @@ SPELLINGS = {
     "phone, dialled from America": "011 44 20 7946 0016",
     "phone, behind whose it is": f"user{PHONE}",
     "phone, chat link": f"https://wa.me/{DIGITS}",
+    "phone, chat parameter": f"https://api.whatsapp.com/send?phone={DIGITS}",
+    "phone, form": f"note=call+%2B{DIGITS}",
+    "phone, item of a hit": f"pr1=idA~nm%2B{DIGITS}~qt1",
+    "phone, base 64 in an item": f"idA~nm{_coded(PHONE).rstrip('=')}~qt1",
+    "email, base 64 in an item": f"idA~nm{_coded(EMAIL).rstrip('=')}~qt1",
+    "phone, two plus signs": f"++{DIGITS}",
+    "phone, middle dots": "+44\u00b720\u00b77946\u00b70016",
+    "phone, long dashes": "+44\u201320\u20137946\u20130016",
+    "phone, two blanks": "+44  20  7946  0016",
+    "phone, brackets without blanks": "(020)79460016",
+    "phone, link with slashes": "tel://02079460016",
+    "phone, link for a message": "smsto:02079460016",
+    "phone, behind a word": "Tel: 020 7946 0016",
+    "phone, behind a word in Chinese": "\u7535\u8bdd\uff1a02079460016",
+    "email, quoted": f'"Erika {EMAIL.partition("@")[0]}"@canary.example',
+    "email, blank before the sign": EMAIL.replace("@", "\u00a0@"),
 }
 # Every spelling contains one of these parts, and nothing else does. Small letters.
 NEEDLES = tuple(
@@ -71,6 +87,9 @@ NEEDLES = tuple(
             b"7946\\r",
             b"7946\\\\r",
             b"7946%200016",
+            b"7946  0016",
+            "7946\u00b70016".encode(),
+            "7946\u20130016".encode(),
             b"7946+0016",
             b"7946&nbsp;0016",
             "7946\u200b0016".encode(),
@@ -91,6 +110,7 @@ def found_in(kept: bytes) -> list[str]:
 EMAIL_FIELDS = (
     "email", "e-mail", "Email", "EMAIL_ADDRESS", "emailAddress", "mail", "userEmail",
     "customer_email", "billing-email", "order_email", "custEmail", "user_data.email_address",
+    "confirm_email", "email_again",
     "correo", "correo_electronico", "courriel", "indirizzo_email", "email_cliente", "メール",
 )  # fmt: skip
 PHONE_FIELDS = (
@@ -101,7 +121,8 @@ PHONE_FIELDS = (
     "téléphone", "numero_de_telephone", "telefono_cliente", "telefono", "teléfono", "telemovel",
     "celular", "телефон", "電話番号", "手机号", "msisdn", "whatsapp", "fax", "order_phone",
     "phone2", "phone_e164", "user_data.phone_number", "landline", "customer_landline",
-    "festnetz", "festnetznummer", "sms", "sms_number", "purchaser_phone",
+    "festnetz", "festnetznummer", "sms", "sms_number", "purchaser_phone", "confirm_phone",
+    "day_phone", "wa_number", "tel.nr", "мобильный_телефон", "联系电话",
 )  # fmt: skip
 NAME_FIELDS = (
     "first_name", "firstName", "fname", "vorname", "Nachname", "familienname", "prénom", "prenom",
@@ -110,7 +131,7 @@ NAME_FIELDS = (
     "street", "Straße", "strasse", "hausnummer", "billing_street_2", "lieferadresse", "direccion",
     "purchaser_name", "purchaser_first_name", "geburtsdatum", "date_of_birth",
     "fecha_de_nacimiento", "お名前", "ad_soyad", "name_on_card",
-    "checkout[shipping_address][first_name]",
+    "checkout[shipping_address][first_name]", "owner_name", "cc-name", "card_holder", "收件人",
 )  # fmt: skip
 
 # Fields as forms and shops list them: the name says what the value is.

@@ -115,7 +115,7 @@ def _requests_with(spelling, number):
         yield f"/mp/collect?measurement_id=G-1&api_secret={KEY}", {}, measured
         hit = {f"ep.{key}": _text(value) for key, value in params.items()}
         hit |= {"v": "2", "tid": "G-1", "en": said["event_name"], "cid": "1.2"}
-        hit |= {"dl": said["page_location"], "api_secret": KEY}
+        hit |= {"dl": said["page_location"], "api_secret": KEY, "pr1": f"idA~nm{spelling}~qt1"}
         yield f"/g/collect?{urlencode(hit)}", page, None
     beacon = {"v": 1, "sent": 1, "conversions": orders}
     yield "/t?s=shop", page, beacon

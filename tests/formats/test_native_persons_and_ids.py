@@ -1,11 +1,12 @@
 import json
 
 import pytest
-from readings import FULL, NOW, a_source, read, read_bytes
+from readings import FULL, NOW, a_source, read, read_bytes, read_one_x
 
 from twite.domain.conversion import Identifiers
 from twite.domain.times import DAY
 from twite.formats.native import read as native
+from twite.formats.x_api.read import XApiRefusal
 from twite.redaction.scrub_text import scrubbed_json
 
 PERSON = {
@@ -203,3 +204,27 @@ def test_equal_conversions_with_different_consent_share_an_id():
 
 def test_repeated_id_is_one_conversion():
     assert ids_of(FULL, FULL) == ["order-1001", "order-1001"]
+
+
+@pytest.mark.parametrize(
+    "id_",
+    [
+        "whatsapp://send?phone=442079460059",
+        "https://api.whatsapp.com/send?text=hi&phone=442079460059",
+        "Tel: 020 7946 0059",
+        "first_name=Zqerika",
+        '{"first_name":"Zqerika"}',
+        "order?%66irst_name%3DZqerika",
+        "call+%2B442079460059",
+    ],
+)
+def test_id_with_personal_data_in_any_form_is_rejected_and_not_stored(id_):
+    body = json.dumps({"conversions": [FULL, FULL | {"conversion_id": id_}]}).encode()
+
+    reading = read_bytes(body)
+
+    assert [fault.code for fault in reading.results[1].faults] == ["id_is_a_person"]
+    assert json.loads(reading.body)["conversions"][1]["conversion_id"] == "***"
+    x = read_one_x(conversion_id=id_)
+    assert isinstance(x, XApiRefusal)
+    assert id_ not in f"{x.complaints}"

@@ -171,7 +171,7 @@ def test_number_beside_letters_is_a_phone_if_the_library_says_so():
             is_phone = phonenumbers.is_valid_number(phonenumbers.parse(said, None))
         except phonenumbers.NumberParseException:
             is_phone = False
-        assert holds_a_person(f"tel{said}") == (is_phone and 8 <= len(digits) <= 15), said
+        assert holds_a_person(f"tel{said}") == (is_phone and 7 <= len(digits) <= 15), said
 
 
 def _ids():

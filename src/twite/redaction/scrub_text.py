@@ -12,7 +12,6 @@ from twite.redaction.shapes import (
     ANY_DIGEST,
     MASK,
     MOST_READ,
-    MOST_UNQUOTED,
     masked_base64,
     masked_plain,
     may_hold_a_person,
@@ -55,7 +54,7 @@ def _free(plain: str) -> str | None:
 def scrubbed_address(text: str, *, inside: int = 0) -> str:
     """Return a URL without the parameters that contain personal data.
 
-    `inside` is its nesting depth.
+    `inside` is its nesting depth. If a URL is nested too deeply, the whole parameter is removed.
     """
     if not names_a_person(text) and _PACKED.search(text) is None:
         return text
@@ -86,7 +85,7 @@ def scrubbed_path(path: str) -> str:
 
 
 def names_a_person(part: str) -> bool:
-    """Return whether a part of a URL, or a cookie, contains personal data, escaped or not.
+    """Return whether an id, a cookie or a part of a URL contains personal data, escaped or not.
 
     `name=…` and `"name": "…"` also count if the name indicates personal data.
     """
@@ -166,7 +165,7 @@ def _parameter(pair: str, inside: int) -> str | None:
     if _PACKED.fullmatch(unquote_plus(name)):
         return None
     plain = unquote_plus(value)
-    if inside < MOST_UNQUOTED and _PAGE.match(plain):
+    if inside < _MOST_INSIDE and _PAGE.match(plain):
         cleaned = scrubbed_address(plain, inside=inside + 1)
         pair = pair if cleaned == plain else f"{name}={quote(cleaned, safe='')}"
     return None if names_a_person(pair) else pair
@@ -195,6 +194,8 @@ def _paired(text: str) -> Iterator[tuple[int, int]]:
 
 
 _LONGEST_REMEMBERED: Final = 256
+# Each level of nested URLs is searched again.
+_MOST_INSIDE: Final = 2
 _NAME: Final = re.compile(
     r"""(?:^|(?<=[?&;\#\s+=/]))(?P<name>[\w.\[\]-]{1,128})=
     | "(?P<key>[^"]{1,128})"\s*:\s*\[?\s*"?""",

@@ -182,13 +182,21 @@ _LOOKS: Final = (
 
 @lru_cache(maxsize=8_192)
 def _told(name: str, among: FieldContext) -> tuple[FieldKind | None, FieldContext]:
-    *before, last = _STEPS.split(name)
+    *before, last = _steps(name)
     for step in before:
         among = _within(plain(step), among)
     word = plain(last)
     found, is_short = _person(word)
     nobodys = is_short and among is FieldContext.THINGS
     return None if nobodys else found, _within(word, among)
+
+
+def _steps(name: str) -> list[str]:
+    """Return the steps of a path. `tel.nr` is one step: a number is of what stands before it."""
+    *before, last = _STEPS.split(name)
+    if before and plain(last) in words.NUMBER:
+        last = f"{before.pop()}.{last}"
+    return [*before, last]
 
 
 def _part_of_row(name: str) -> _RowPart | None:
@@ -218,7 +226,7 @@ def _place(word: str) -> FieldContext | None:
 @lru_cache(maxsize=8_192)
 def _kind_of(name: str) -> FieldKind:
     found = FieldKind.ANY
-    for part in _STEPS.split(name):
+    for part in _steps(name):
         found = _kind(part)
         if found is FieldKind.PEOPLE:
             return found

@@ -21,6 +21,11 @@ EMAILS: Final = _words(
     postaelettronica enderecodeemail epost epostadresse epostadress eposta sahkoposti mailto
     почта электроннаяпочта имейл メール メールアドレス 邮箱 电子邮件 電子郵件 이메일
     emailadress mailadres surel อีเมล
+    emailaddres адресэлектроннойпочты элпочта элнаяпочта البريدالالكتروني البريدالإلكتروني
+    replyto confirmarcorreo repetircorreo emailconferma confermaemail repetiremail
+    confirmaremail repetiremailadresse wiederholteemail 메일 메일주소 メルアド 電子メール 邮箱地址
+    電郵 thuđientu
+    thudientu
     """
 )
 PHONES: Final = _words(
@@ -36,12 +41,28 @@ PHONES: Final = _words(
     telefone telefones telemovel numerodetelefone
     telefoon telefoonnummer mobielnummer gsmnummer telefonnumre tlf puhelin puhelinnumero
     numertelefonu telefonszam telefonnumarasi ceptelefonu
-    телефон номертелефона мобильный 電話 電話番号 電話番號 携帯番号 电话 电话号码 手机 手机号
+    тел телефон номертелефона мобильный 電話 電話番号 電話番號 携帯番号 电话 电话号码 手机 手机号
     手机号码
-    전화번호 휴대폰 휴대전화
+    전화 전화번호 휴대폰 휴대전화
     携帯電話 携帯電話番号 携帯 nohp nomorhp nomortelepon telepon fone telefonecontato dienthoai
     sodienthoai telefonnicislo telefonprivat telfixe phonehome phonemobile mobiel tfno
     τηλεφωνο โทรศัพท์ هاتف الهاتف جوال טלפון
+    phonework phonecell phoneday phonedaytime phoneevening phonenight phoneoffice phoneprimary
+    phonesecondary phonebusiness phoneother phoneprivate telhome telwork telnational teloffice
+    telday wanumber nomorwa nowa notelp nohandphone telp sdt sođienthoai teleponrumah
+    telefonocasa telefonocontacto telefonodecontacto telcontacto numerocelular numeromovil
+    numerowhatsapp numtelefono nrotelefono numerodecelular numerodemovil telefonodecasa
+    telefonotrabajo numerocellulare telcellulare numerodicellulare numportable numeroportable
+    numerodeportable telephonefixe telephonedomicile telephonepersonnel telefongeschaftlich
+    telefontagsuber telefonabends telefondienstlich ruckrufnummer rueckrufnummer mobilnummer
+    mobiltelefonnummer telefonnumer telefonnummermobil telefonnummerprivat matkapuhelin
+    matkapuhelinnumero nrtelefonu telefonkontaktowy telkontaktowy numerkontaktowy mobilszam
+    mobiltelefonszam numartelefon nrtelefon numardetelefon ceptel мобильныйтелефон мобтелефон
+    контактныйтелефон номермобильного сотовый сотовыйтелефон телефондлясвязи домашнийтелефон
+    рабочийтелефон 联系电话 联系方式 移动电话 联系手机 聯絡電話 手機 手機號碼 行動電話
+    連絡先電話番号 連絡先 固定電話 휴대폰번호 휴대전화번호 연락처 핸드폰
+    핸드폰번호 เบอร์โทร เบอร์โทรศัพท์ เบอร์มือถือ رقمالهاتف الجوال رقمالجوال الموبايل מספרטלפון נייד
+    κινητο τηλεφωνοεπικοινωνιας
     """
 )
 NAMES: Final = _words(
@@ -66,16 +87,33 @@ NAMES: Final = _words(
     お名前 フリガナ ご住所 nameoncard cardname accountholder kontoinhaber contactperson
     ansprechpartner shiptoname namalengkap alamat adsoyad isim hoten jmeno prijmeni
     ονομα επωνυμο ชื่อ นามสกุล الاسم العنوان
+    ccname cardholder bankaccountholder additionalname honorificname middleinitial
+    middleinitials secondname preferredname mothersmaidenname consignee consigneename
+    receivername attn postaladdress residentialaddress mailingaddress fulladdress
+    permanentaddress currentaddress bday dayofbirth strassehausnr strassehausnummer strassenr
+    adresszusatz namevorname vorundnachname vornamenachname rufname geburtsname
+    strasseundhausnummer nomprenom prenomnom nometprenom nomclient nomduclient adresselivraison
+    adressefacturation adressedelivraison adressedefacturation nombreapellidos nombreyapellidos
+    nombreyapellido segundonombre callenumero direccionenvio direcciondeenvio
+    direccionfacturacion nomeecognome cognomenome indirizzospedizione indirizzofatturazione
+    enderecoentrega enderecodeentrega nomesobrenome nomedamae tussenvoegsel voorenachternaam
+    fødselsdato fødselsdag imienazwisko imieinazwisko nazwiskoiimie jmenoprijmeni jmenoaprijmeni
+    teljesnev prenume soyisim adisoyadi фио имяфамилия адресдоставки имяполучателя фамилияимя
+    收件人 收件人姓名 收货人 收货地址 联系人 详细地址 收件地址 姓氏 收件人地址 氏名カナ フルネーム
+    生年 番地 수령인 받는사람 배송지 ที่อยู่ ชื่อนามสกุล
+    ชื่อจริง điachi diachi hovaten namadepan namabelakang alamatlengkap tanggallahir
+    namapenerima الاسمالكامل اسمالعائلة الاسمالاول שםפרטי שםמשפחה שםמלא כתובת ονοματεπωνυμο
+    διευθυνση
     """
 )
 # Words for personal data in data about people and events; elsewhere they describe things.
 SHORT_EMAILS: Final = _words("em")
 SHORT_PHONES: Final = _words(
-    "ph mobile mobil cell handy mob gsm natel movil celular cellulare telemovil komorka"
+    "ph wa mobile mobil cell handy mob gsm natel movil celular cellulare telemovil komorka"
 )
-SHORT_NAMES: Final = _words("fn ln")
+SHORT_NAMES: Final = _words("fn ln 姓 名")
 # Also short, but things have such fields so often that masking ignores these words.
-NAMES_OF_THINGS: Final = _words("name names nom nome nombre naam namn navn nimi rue nev")
+NAMES_OF_THINGS: Final = _words("name names nom nome nombre naam namn navn nimi rue nev nume שם")
 # Personal data that is stored unchanged, because tags need it; masked in output.
 DETAILS: Final = _words(
     """
@@ -93,6 +131,8 @@ WHOSE: Final = _words(
     kunde kunden besteller kaufer empfanger rechnung rechnungs liefer lieferung
     acheteur livraison facturation cliente clientes comprador destinatario usuario utente acquirente
     klant koper kund kunder asiakas klient musteri
+    child kids baby spouse mother father guardian owner donor employee receiver organizer friend
+    my votre mon tu su seu uw billto
     """
 )
 # Other prefixes, which do not indicate an owner.
@@ -101,6 +141,8 @@ BESIDE: Final = _words(
     account alt alternate alternative bill business checkout company custom daytime emergency
     evening form input invoice main mobile new office order other personal preferred private raw
     ship verified work
+    agent backup callback cc confirm confirmar conferma confirmation conferma day driver field
+    login manager newsletter night paypal recovery referrer repeat reply replyto retype verify wa
     """
 )
 # Suffixes.
@@ -114,6 +156,7 @@ BEHIND: Final = _words(
     """
     raw plain clean cleaned normalized normalised formatted e164 intl international input field
     lower lowercase trimmed full
+    confirm confirmation again repeat verify retype
     """
 )
 # The word for "number" in names such as `phone_number`.
@@ -132,7 +175,12 @@ PEOPLE: Final = _words(
 PEOPLE_BEHIND: Final = ("provideddata", "properties", "details", "address", "data", "info")
 # Objects about a place or a thing, although their names contain a word for people: a list of works
 # is not about people.
-NOT_PEOPLE: Final = _words("client clients home homes work works your yours")
+NOT_PEOPLE: Final = _words(
+    """
+    client clients home homes work works your yours child childs kids kidss baby babys my mys votre
+    votres mon mons tu tus su sus seu seus uw uws
+    """
+)
 # Name-value rows, as in forms and shops: the content of the name field indicates the kind of the
 # value.
 ROW_NAMES: Final = _words(

@@ -22,7 +22,8 @@ from twite.domain.errors import ClientError, OperatorError
 from twite.domain.fault import ReportedFault
 from twite.formats.files.findings import NOTES, FileRow, RowFinding
 from twite.formats.native.answers import NativeReceipt
-from twite.redaction.shapes import MASK, holds_a_person
+from twite.redaction.scrub_text import names_a_person
+from twite.redaction.shapes import MASK
 
 _REPEATS: Final = frozenset({"same_as_earlier", "differs_from_earlier"})
 _LOST: Final = RowFinding(field="", code="answer_lost", message=NOTES["answer_lost"])
@@ -283,7 +284,7 @@ def open_report(path: Path, state: ReportState, *, source: Path, overwrite: bool
 
 
 def _lines(verdict: RowResult) -> Iterable[tuple[str, ...]]:
-    order = MASK if holds_a_person(verdict.order) else _harmless(verdict.order)
+    order = MASK if names_a_person(verdict.order) else _harmless(verdict.order)
     start = (str(verdict.number), order, str(verdict.kind))
     findings = (*verdict.errors, *verdict.notes)
     if not findings:

@@ -14,7 +14,7 @@ from twite.domain.conversion import dedup_key
 from twite.domain.fault import Fault
 from twite.domain.secret import Masked
 from twite.domain.times import LATEST, moment
-from twite.redaction.shapes import holds_a_person
+from twite.redaction.scrub_text import names_a_person
 
 # Codes that only files have. All other codes are those of the gateway: domain.fault.CODES, and the
 # codes for a request of the wrong shape.
@@ -94,7 +94,7 @@ def rounded(order: str) -> RowFinding | None:
 
 def shown(text: str) -> str:
     """Quote a cell, shortened and without characters that could control a terminal or a page."""
-    if holds_a_person(text):
+    if names_a_person(text):
         return '"…"'  # a person in the wrong column is still personal data
     kept = "".join(c if c.isprintable() else "?" for c in text[:24])
     return f'"{kept}{"…" if len(text) > 24 else ""}"'

@@ -38,8 +38,8 @@ from twite.formats.native.values import (
 )
 from twite.formats.page_visit import scrubbed_url
 from twite.formats.parsed_request import Native, NativeContent
-from twite.redaction.scrub_text import free_text
-from twite.redaction.shapes import MASK, holds_a_person
+from twite.redaction.scrub_text import free_text, names_a_person
+from twite.redaction.shapes import MASK
 
 MAX_ID: Final = 256
 _LONGEST_GUESS: Final = 64  # a longer key is not a misspelling
@@ -257,7 +257,7 @@ def _identity(given: Native, faults: list[Fault]) -> str:
     identity = "" if given.conversion_id is None else str(given.conversion_id).strip()
     if len(identity) > MAX_ID:
         faults.append(fault("conversion_id", "text_too_long", f"longer than {MAX_ID} characters"))
-    elif identity and holds_a_person(identity):
+    elif identity and names_a_person(identity):
         faults.append(fault("conversion_id", "id_is_a_person"))
         return MASK
     return identity

@@ -29,8 +29,7 @@ from twite.formats.native.values import (
 )
 from twite.formats.page_visit import scrubbed_url
 from twite.formats.parsed_request import Native, NativeContent
-from twite.redaction.scrub_text import free_text
-from twite.redaction.shapes import holds_a_person
+from twite.redaction.scrub_text import free_text, names_a_person
 
 _NULL: Final = b"null"
 _ABSENT: Final = Native().value
@@ -54,7 +53,7 @@ def read_fast(  # noqa: C901, PLR0911, PLR0912 - a branch for each part that may
         return None
     pixel, event = placed
     identity = str(identity).strip()
-    if not 0 < len(identity) <= MAX_ID or holds_a_person(identity):
+    if not 0 < len(identity) <= MAX_ID or names_a_person(identity):
         return None
     identifiers = _identifiers(given, context.source.region)
     if identifiers is None or not identifiers.suffice:

@@ -21,8 +21,8 @@ from twite.domain.stats.match_keys import Flaw, digest_flaw, shape_of
 from twite.domain.times import LATEST, moment
 from twite.formats.page_visit import scrubbed_url
 from twite.formats.strict_json import decode
-from twite.redaction.scrub_text import free_text, scrubbed_json, without_persons
-from twite.redaction.shapes import MASK, holds_a_person
+from twite.redaction.scrub_text import free_text, names_a_person, scrubbed_json, without_persons
+from twite.redaction.shapes import MASK
 from twite.x import spec
 
 
@@ -187,7 +187,7 @@ def _event(
     """
     if not given.event_id:
         named = given.event_name
-        if named and _EVENT_NAME.fullmatch(named) and not holds_a_person(named):
+        if named and _EVENT_NAME.fullmatch(named) and not names_a_person(named):
             return named
         complaints.append(_invalid(spec.EVENT_MISSING, "event_id"))
         return None
@@ -248,7 +248,7 @@ def _identifiers(given: list[XIdentifier], complaints: list[XComplaint]) -> Iden
 
 def _nobodys(text: str | None) -> str:
     plain = (text or "").strip()
-    return "" if plain and holds_a_person(plain) else plain
+    return "" if plain and names_a_person(plain) else plain
 
 
 def _flaws(given: list[XIdentifier]) -> list[Flaw]:
@@ -310,7 +310,7 @@ def _double(raw: msgspec.Raw, parameter: str, complaints: list[XComplaint]) -> s
 
 def _identity(given: XConversion, complaints: list[XComplaint]) -> str:
     identity = "" if given.conversion_id is None else str(given.conversion_id).strip()
-    if holds_a_person(identity):
+    if names_a_person(identity):
         complaints.append(_wrong_type("String", MASK, "conversion_id"))
     elif len(identity) > _MAX_ID or _CONTROL.search(identity):
         complaints.append(_wrong_type("String", identity, "conversion_id"))

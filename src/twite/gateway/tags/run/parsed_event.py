@@ -16,8 +16,7 @@ from twite.formats.native.values import identifiers_of
 from twite.gateway.ports.tags import TagRemark, policy_for
 from twite.gtm.container.values import EventContext
 from twite.redaction.scrub_event import scrubbed_event
-from twite.redaction.scrub_text import without_persons
-from twite.redaction.shapes import holds_a_person
+from twite.redaction.scrub_text import names_a_person, without_persons
 
 # All unknown event names share this name, because the store has a row for each name.
 OTHER: Final = "other"
@@ -79,7 +78,7 @@ class ParsedTagEvent:
         """
         remark, given = self.remark, self.remark.native.conversion_id
         own = "" if given is None else str(given).strip()
-        if own and len(own) <= MAX_ID and own.isprintable() and not holds_a_person(own):
+        if own and len(own) <= MAX_ID and own.isprintable() and not names_a_person(own):
             return TagEventIdentity(id=own, called=own)
         if own:
             return self._identified("id", own)
