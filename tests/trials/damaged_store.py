@@ -17,6 +17,7 @@ from twite.domain.errors import LedgerUnavailable, StoreUnusable
 from twite.domain.times import HOUR
 from twite.gateway.ports.outbox import Claim
 from twite.gateway.ports.queries import ByConversionId
+from twite.gateway.ports.store import Recovered
 from twite.stores.sqlite import SQLiteStore
 from twite.stores.sqlite.engine.checkpoints import Checkpoints
 from twite.stores.sqlite.engine.connection import connect_reader
@@ -215,6 +216,35 @@ def _touched(source: Path, how: str, place: int, end: int) -> set[int]:
         return pages - frames.keys()
     first, last = (place - 32) // FRAME, (end - 33) // FRAME
     return {page for page, at in frames.items() if first <= at <= last}
+
+
+def flip_outbox(source: Path, folder: Path, truth: Truth, seed: int) -> None:
+    """Copy a store's files, and flip one bit of a page of the outbox in the database."""
+    for suffix in SUFFIXES:
+        shutil.copyfile(f"{source}/twite.db{suffix}", f"{folder}/twite.db{suffix}")
+    randomness = random.Random(seed)
+    page = randomness.choice(sorted(set(truth.pages["outbox"].values())))
+    content = bytearray((folder / "twite.db").read_bytes())
+    # Rows are at the end of a page.
+    content[page * PAGE_SIZE - 1 - randomness.randrange(PAGE_SIZE // 2)] ^= (
+        1 << randomness.randrange(8)
+    )
+    (folder / "twite.db").write_bytes(content)
+
+
+async def recovered(path: str, truth: Truth) -> tuple[Recovered, Verdict]:
+    """Recover a store, send what is pending, and check."""
+    done = recover(path, None, known=KNOWN)
+    verdict = Verdict(seed=0, how="flip the outbox")
+    for name, body in await _sent(path, verdict):
+        verdict.altered += truth.bodies.get(name) != body
+        verdict.again += name in truth.delivered
+    store = await SQLiteStore.open(path, fresh_keys=64)
+    for account in await store.balance():
+        verdict.balance += abs(account.balance)
+        verdict.missing += account.pending
+    await store.close()
+    return done, verdict
 
 
 def judge(source: Path, folder: Path, truth: Truth, seed: int) -> Verdict:

@@ -123,6 +123,10 @@ def _print_recovered(done: Recovered) -> None:
     printing.say(f"{done.to}: {rows['conversion']} conversions from {rows['submission']} requests")
     printing.say(f"  pending   {done.pending} to send when the gateway starts")
     printing.say(f"  held      {done.held} that may already have been sent")
+    if done.unknown:
+        printing.say(
+            f"            {done.unknown} of them had unknown values, such as no known state"
+        )
     printing.say(f"  dead      {done.dead}, including those with damaged bodies")
     lost = sum(done.lost.values())
     printing.say(f"  lost      {lost} received conversions that cannot be recovered")

@@ -197,9 +197,9 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a recovery.
 
     `rows` counts the saved rows by table. `held` counts deliveries that were or may have been
-    pending, `dead` the damaged deliveries, `lost` the lost conversions by source and pixel, and
-    `behind` the conversions received after the file's last state. `unsure` names tables that may
-    lack rows.
+    pending, and `unknown` those of them with values that Twite does not write. `dead` counts the
+    damaged deliveries, `lost` the lost conversions by source and pixel, and `behind` the
+    conversions received after the file's last state. `unsure` names tables that may lack rows.
     """
 
     to: str
@@ -210,6 +210,7 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True):
     behind: int
     pending: int
     held: int
+    unknown: int
     dead: int
     lost: Mapping[str, int]
     unsure: tuple[str, ...]

@@ -10,7 +10,8 @@ from twite.domain.delivery import AttemptOutcome, State
 from twite.stores.sqlite.engine.page_records import TABLE_LEAF, Value
 from twite.stores.sqlite.recovery.pages import INDEX_LEAF, LeafPage, PageRow, Pages
 
-_STATES: Final = frozenset({State.QUEUED, State.SENDING, State.HELD, State.DEAD})
+# The states in the outbox.
+UNSETTLED: Final = frozenset({State.QUEUED, State.SENDING, State.HELD, State.DEAD})
 _OUTCOMES: Final = frozenset(AttemptOutcome)
 _RECEIPT: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 # Delivery numbers are below this, times in milliseconds above.
@@ -152,7 +153,7 @@ LOOKS: Final[Mapping[str, Callable[[Sequence[Value]], bool]]] = {
     ),
     "conversion": _like(6, NoneType, int, int, str, bytes),
     "outbox": _like(
-        12, NoneType, int, int, int, str, also=lambda values: values[4] in _STATES
+        12, NoneType, int, int, int, str, also=lambda values: values[4] in UNSETTLED
     ),
     "attempt": _like(8, NoneType, int, int, str, also=lambda values: values[3] in _OUTCOMES),
     "attempted": _attempted,

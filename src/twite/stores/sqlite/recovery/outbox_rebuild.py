@@ -1,0 +1,270 @@
+"""Rebuild the unsettled deliveries from the outbox of a damaged file."""
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple
+
+import msgspec
+
+from twite.domain.delivery import DAMAGED, PATIENCE, RECOVERED
+from twite.stores.sql.statements import as_json
+from twite.stores.sqlite.recovery.pages import Pages
+from twite.stores.sqlite.recovery.salvage import UNSETTLED, Salvage, SalvagedRow
+
+_IDS: Final = msgspec.json.Decoder(list[int])
+_COUNTS: Final = ("attempts", "crashes")
+_STRAY: Final = "account NOT IN (SELECT id FROM account)"
+_OPTIONAL_TIMES: Final = ("due_at", "ambiguous_since", "replayed_at", "rested_at")
+
+
+class RebuiltOutbox(NamedTuple):
+    """The number of deliveries that are held because of the recovery.
+
+    `unknown` of them have values that Twite does not write.
+    """
+
+    held: int
+    unknown: int
+
+
+class OutboxRebuild:
+    """One run, after conversions, submissions and accounts have been copied into `new`."""
+
+    def __init__(
+        self,
+        *,
+        pages: Pages,
+        salvage: Salvage,
+        new: sqlite3.Connection,
+        dead: set[int],
+        received: Mapping[int, int],
+        is_older: bool,
+        now: int,
+    ) -> None:
+        """`dead` are deliveries with a damaged conversion; `received` is when each arrived.
+
+        With `is_older`, the file does not show what was sent since.
+        """
+        self._pages = pages
+        self._salvage = salvage
+        self._new = new
+        self._dead = dead
+        self._received = received
+        self._is_older = is_older
+        self._now = now
+        self._latest = max([now, *received.values()]) + PATIENCE
+        self._lanes: dict[int, int] = dict(new.execute("SELECT id, lane FROM conversion"))
+        self._unknown: set[int] = set()
+
+    def run(self) -> RebuiltOutbox:
+        """Fill the table. Deliveries that may have been sent are held."""
+        execute = self._new.execute
+        best: dict[int, SalvagedRow] = {}
+        for row in self._salvage.rows("outbox"):
+            delivery = row.values.get("id")
+            if isinstance(delivery, int) and not (delivery in best and best[delivery].sure):
+                best[delivery] = row
+        leased = self._leased(best)
+        # If a lease is lost, deliveries may have been sent without any other trace.
+        is_known = leased is not None and self._salvage.whole("lease")
+        sure = is_known and self._pages.log_is_whole and not self._is_older
+        for delivery in leased or ():
+            values, is_sure = best[delivery]
+            best[delivery] = SalvagedRow({**values, "state": "sending"}, sure=is_sure)
+        copy_rows(self._new, "outbox", (self._unsettled(row, sure=sure) for row in best.values()))
+        # A row that cannot be reached from the root may be left over from a delivery settled long
+        # ago.
+        unsure = as_json(id_ for id_, row in best.items() if not row.sure)
+        execute(
+            "DELETE FROM outbox WHERE id IN (SELECT value FROM json_each(?)) "
+            "AND id IN (SELECT delivery FROM attempted "
+            "JOIN attempt ON attempt.id = attempt WHERE outcome = 'delivered')",
+            (unsure,),
+        )
+        execute("DELETE FROM outbox WHERE id NOT IN (SELECT id FROM conversion)")
+        put_where_they_belong(self._new)
+        stand_in_for_submissions(self._new, now=self._now)
+        create_lost_accounts(self._new)
+        if self._is_older or not self._salvage.whole("outbox"):
+            hold_the_missing(self._new, now=self._now)
+        self._unknown |= hold_strays(self._new, now=self._now)
+        held = {
+            id_
+            for (id_,) in execute(
+                "SELECT id FROM outbox WHERE state = 'held' AND reason = ?", (RECOVERED,)
+            )
+        }
+        return RebuiltOutbox(held=len(held), unknown=len(held & self._unknown))
+
+    def _leased(self, outbox: Mapping[int, SalvagedRow]) -> set[int] | None:
+        """Return the deliveries that were being sent although the outbox calls them queued.
+
+        Return None if the list of a lease is damaged. Rows of the outbox may be lost.
+        """
+        found: set[int] = set()
+        is_whole = self._salvage.whole("outbox")
+        for row in self._salvage.rows("lease"):
+            if not row.values.get("unmarked"):
+                continue
+            try:
+                listed = set(_IDS.decode(str(row.values.get("deliveries"))))
+            except msgspec.DecodeError:
+                return None
+            present = listed & outbox.keys()
+            if (
+                len(listed) != row.values.get("open")
+                or (is_whole and present != listed)
+                or any(outbox[id_].values.get("state") != "queued" for id_ in present)
+            ):
+                return None
+            found |= present
+        return found
+
+    def _unsettled(self, row: SalvagedRow, *, sure: bool) -> Mapping[str, object]:
+        """Return an outbox row for the new file."""
+        delivery = row.values["id"]
+        assert isinstance(delivery, int)  # noqa: S101 checked by the caller
+        values = {**row.values, "lease": None} | self._corrected(delivery, row.values)
+        if delivery in self._dead:
+            return values | self._at_rest("dead", DAMAGED)
+        if (
+            delivery in self._unknown
+            or values["state"] == "sending"
+            or (values["state"] == "queued" and not (row.sure and sure))
+        ):
+            return values | self._at_rest("held", RECOVERED)
+        return values
+
+    def _corrected(self, delivery: int, values: Mapping[str, object]) -> dict[str, object]:
+        """Return other values for those that Twite does not write, and note the delivery.
+
+        SQLite stores any value in any column, so a flipped bit can make a state that does not
+        exist, or a time that never comes: such a delivery would never be sent or shown.
+        """
+        corrected: dict[str, object] = {
+            name: None
+            for name in _OPTIONAL_TIMES
+            if values.get(name) is not None and not self._is_time(values[name])
+        }
+        corrected |= {name: 0 for name in _COUNTS if not _is_count(values.get(name, 0))}
+        if not self._is_time(values.get("received_at")):
+            corrected["received_at"] = self._received.get(delivery, self._now)
+        if not isinstance(values.get("reason"), str | None):
+            corrected["reason"] = RECOVERED
+        if not isinstance(values.get("account"), int):
+            corrected["account"] = 0
+        # The lane of the conversion has been verified with its checksum.
+        if values.get("lane") != self._lanes.get(delivery, values.get("lane")):
+            corrected["lane"] = self._lanes[delivery]
+        if corrected or values.get("state") not in UNSETTLED:
+            self._unknown.add(delivery)
+        return corrected
+
+    def _is_time(self, value: object) -> bool:
+        return isinstance(value, int) and 0 < value <= self._latest
+
+    def _at_rest(self, state: str, reason: str) -> dict[str, object]:
+        return {"state": state, "reason": reason, "due_at": None, "rested_at": self._now}
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and value >= 0
+
+
+def create_lost_accounts(new: sqlite3.Connection) -> None:
+    """Create the accounts whose rows are lost although they have deliveries."""
+    # The number that most of an account's deliveries have is the right one.
+    new.execute(
+        "INSERT OR IGNORE INTO account (id, source, pixel) SELECT outbox.account, "
+        "coalesce(submission.source, 'recovered'), lane.pixel FROM outbox "
+        "JOIN conversion ON conversion.id = outbox.id JOIN lane ON lane.id = outbox.lane "
+        "LEFT JOIN submission ON submission.id = conversion.submission "
+        "WHERE outbox.account NOT IN (SELECT id FROM account) "
+        "GROUP BY 1, 2, 3 ORDER BY count(*) DESC"
+    )
+
+
+def hold_strays(new: sqlite3.Connection, *, now: int) -> set[int]:
+    """Hold the deliveries of accounts that never existed, give them theirs, and return them."""
+    found = {id_ for (id_,) in new.execute(f"SELECT id FROM outbox WHERE {_STRAY}")}  # noqa: S608 constant
+    new.execute(
+        "UPDATE outbox SET state = 'held', due_at = NULL, reason = ?, rested_at = ?, account = "  # noqa: S608 - as above
+        "(SELECT account.id FROM account JOIN conversion ON conversion.id = outbox.id "
+        "JOIN submission ON submission.id = conversion.submission "
+        "JOIN lane ON lane.id = outbox.lane "
+        "WHERE account.source = submission.source AND account.pixel = lane.pixel) "
+        f"WHERE {_STRAY}",
+        (RECOVERED, now),
+    )
+    return found
+
+
+def put_where_they_belong(new: sqlite3.Connection) -> None:
+    """Assign each conversion to its submission, by the conversion's number."""
+    new.execute("CREATE INDEX by_first ON submission (first, entries)")
+    # If two submissions begin at the same number, the first had no conversions.
+    new.execute(
+        "UPDATE conversion SET submission = coalesce("
+        "(SELECT CASE WHEN conversion.id < whose.first + whose.entries THEN whose.id END "
+        "FROM submission AS whose WHERE whose.first <= conversion.id "
+        "ORDER BY whose.first DESC, whose.entries DESC LIMIT 1), "
+        "CASE WHEN submission IN (SELECT id FROM submission) THEN -id ELSE submission END) "
+        "WHERE NOT EXISTS (SELECT 1 FROM submission AS said WHERE said.id = conversion.submission "
+        "AND conversion.id >= said.first AND conversion.id < said.first + said.entries)"
+    )
+    new.execute("DROP INDEX by_first")
+
+
+def stand_in_for_submissions(new: sqlite3.Connection, *, now: int) -> None:
+    """Create a placeholder for each lost submission whose conversions survive."""
+    new.execute(
+        "INSERT INTO submission (id, receipt, source, door, received_at, first, entries, body) "
+        "SELECT conversion.submission, 'recovered-' || conversion.submission, "
+        "coalesce(max(account.source), 'recovered'), 'native', "
+        "coalesce(min(outbox.received_at), ?), min(conversion.id), "
+        "max(conversion.id) - min(conversion.id) + 1, x'' "
+        "FROM conversion LEFT JOIN outbox ON outbox.id = conversion.id "
+        "LEFT JOIN account ON account.id = outbox.account "
+        "WHERE conversion.submission NOT IN (SELECT id FROM submission) "
+        "GROUP BY conversion.submission",
+        (now,),
+    )
+
+
+def hold_the_missing(new: sqlite3.Connection, *, now: int) -> None:
+    """Hold conversions that may have been sent."""
+    new.execute(
+        "INSERT INTO account (source, pixel) SELECT DISTINCT submission.source, lane.pixel "
+        "FROM conversion JOIN submission ON submission.id = conversion.submission "
+        "JOIN lane ON lane.id = conversion.lane WHERE true ON CONFLICT DO NOTHING"
+    )
+    new.execute(
+        "INSERT INTO outbox (id, lane, account, received_at, state, rested_at, reason) "
+        "SELECT conversion.id, conversion.lane, account.id, submission.received_at, 'held', ?, ? "
+        "FROM conversion JOIN submission ON submission.id = conversion.submission "
+        "JOIN lane ON lane.id = conversion.lane "
+        "JOIN account ON account.source = submission.source AND account.pixel = lane.pixel "
+        "WHERE conversion.suppressed IS NULL AND length(conversion.body) > 0 "
+        "AND conversion.id NOT IN (SELECT id FROM outbox) "
+        "AND conversion.id NOT IN (SELECT delivery FROM discarded) "
+        "AND conversion.id NOT IN (SELECT delivery FROM attempted "
+        "JOIN attempt ON attempt.id = attempt WHERE outcome = 'delivered')",
+        (now, RECOVERED),
+    )
+
+
+def copy_rows(new: sqlite3.Connection, table: str, rows: Iterable[Mapping[str, object]]) -> int:
+    """Insert rows, and return how many. Duplicates and rows that the table rejects are left out."""
+    count = f"SELECT count(*) FROM {table}"  # noqa: S608 own table
+    before = new.execute(count).fetchone()[0]
+    for values in rows:
+        names = ", ".join(values)
+        marks = ", ".join("?" * len(values))
+        try:
+            new.execute(
+                f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({marks})",  # noqa: S608 own columns
+                tuple(values.values()),
+            )
+        except (sqlite3.Error, OverflowError):
+            continue
+    return int(new.execute(count).fetchone()[0]) - int(before)
