@@ -219,16 +219,15 @@ def _touched(source: Path, how: str, place: int, end: int) -> set[int]:
 
 
 def flip_outbox(source: Path, folder: Path, truth: Truth, seed: int) -> None:
-    """Copy a store's files, and flip one bit of a page of the outbox in the database."""
-    for suffix in SUFFIXES:
+    """Copy a store whose log has been checkpointed, and flip one bit of a page of the outbox."""
+    for suffix in ("", ".epoch"):
         shutil.copyfile(f"{source}/twite.db{suffix}", f"{folder}/twite.db{suffix}")
     randomness = random.Random(seed)
     page = randomness.choice(sorted(set(truth.pages["outbox"].values())))
     content = bytearray((folder / "twite.db").read_bytes())
     # Rows are at the end of a page.
-    content[page * PAGE_SIZE - 1 - randomness.randrange(PAGE_SIZE // 2)] ^= (
-        1 << randomness.randrange(8)
-    )
+    place = page * PAGE_SIZE - 1 - randomness.randrange(PAGE_SIZE // 2)
+    content[place] ^= 1 << randomness.randrange(8)
     (folder / "twite.db").write_bytes(content)
 
 

@@ -37,7 +37,7 @@ def pause(seconds):
 def shorten(lease):
     """Shorten the lease, and what depends on it: its renewal, and the end of stuck transactions."""
     nodes.LEASE = lease * SECOND
-    nodes.SHARE_OUT_EVERY = lease * SECOND // 4
+    nodes.SHARE_OUT_EVERY = nodes.LOCK_PATIENCE = lease * SECOND // 4
     for name in ("begin", "take_first_keys"):
         begin = statement(name)
         msgspec.structs.force_setattr(begin, "text", begin.text.replace("'8s'", f"'{lease}s'"))

@@ -34,6 +34,7 @@ class ScriptedOwnership:
         self.ready = {}
         self.versions = {}
         self.idle = []
+        self.renewed = 0
 
     def _note(self, name):
         self.calls.append(name)
@@ -49,6 +50,9 @@ class ScriptedOwnership:
     async def refresh(self):
         self._note("refresh")
         return self.due
+
+    async def renew(self):
+        self.renewed += 1
 
     async def news(self, idle):
         self._note("news")

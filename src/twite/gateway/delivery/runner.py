@@ -164,6 +164,7 @@ class DeliveryRunner:
             # here.
             rest = await self._try_to_share_out(self.ownership)
             self._keep(asyncio.create_task(self._keep_sharing(self.ownership, rest)))
+            self._keep(asyncio.create_task(self._keep_lease(self.ownership)))
             follower = StoreFollower(
                 ownership=self.ownership,
                 workers=self._workers,
@@ -244,6 +245,13 @@ class DeliveryRunner:
         while not self._stopping.is_set():
             await wait_for_event(self._stopping, self.clock, most=rest)
             rest = await self._try_to_share_out(ownership)
+
+    async def _keep_lease(self, ownership: Ownership) -> None:
+        """Renew the lease while the accounts are divided, and workers start, until stopped."""
+        while not self._stopping.is_set():
+            await wait_for_event(self._stopping, self.clock, most=SHARE_OUT_EVERY)
+            with suppress(TransientError):  # the division reports it
+                await ownership.renew()
 
     async def _try_to_share_out(self, ownership: Ownership) -> int:
         """Divide the accounts; return the milliseconds until this should be repeated."""

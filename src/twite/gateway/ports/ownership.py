@@ -93,6 +93,9 @@ class Ownership(Protocol):
         LedgerUnavailable.
         """
 
+    async def renew(self) -> None:
+        """Renew the lease if `refresh` is late. Raises LedgerUnavailable."""
+
     async def news(self, idle: Mapping[str, Collection[str]]) -> News:
         """Return changes by other processes.
 

@@ -117,6 +117,11 @@ def is_passing(error: BaseException | None) -> bool:
     return error is None or isinstance(error, (*passing, LedgerUnavailable))
 
 
+def is_lock_timeout(error: LedgerUnavailable) -> bool:
+    """Whether a transaction of another session kept a lock for too long."""
+    return isinstance(error.__cause__, asyncpg.LockNotAvailableError)
+
+
 class Address:
     """The URL of a database. Messages contain only `shown`, which has no password."""
 

@@ -60,6 +60,7 @@ class Connections:
         self._idle: list[PostgresConnection] = []
         self._free = asyncio.Semaphore(limit)
         self._closed = False
+        self._lent = 0
         # The time and the reason of the last failed attempt to connect.
         self._failed_at = float("-inf")
         self._trouble: LedgerUnavailable | None = None
@@ -69,9 +70,11 @@ class Connections:
         """Lend a connection. Raises LedgerUnavailable if none can be opened."""
         async with self._free:
             connection = await self._taken()
+            self._lent += 1
             try:
                 yield connection
             finally:
+                self._lent -= 1
                 if connection.is_open and not self._closed:
                     self._idle.append(connection)
                 else:
@@ -94,6 +97,11 @@ class Connections:
             raise self._trouble from error
         self._trouble = None
         return connection
+
+    @property
+    def in_use(self) -> int:
+        """The number of connections that are lent."""
+        return self._lent
 
     def drop(self) -> None:
         """Abort idle connections: their server may no longer be the primary."""
@@ -159,7 +167,8 @@ class PostgresDatabase(PostgresReads):
     ) -> None:
         """`window` is the dedup window (ms); `timed` gets each commit's duration in seconds."""
         super().__init__(address)
-        self._writers = Connections(address, MOST_SESSIONS)
+        self._writers = Connections(address, MOST_SESSIONS - 1)
+        self._reserved = Connections(address, 1)
         self._sessions: dict[PostgresConnection, PostgresSession] = {}
         self._window = window
         self._timed = timed
@@ -176,14 +185,24 @@ class PostgresDatabase(PostgresReads):
         *,
         patience: float = PATIENCE,
         begins: bool = False,
+        reserved: bool = False,
     ) -> T:
         """Commit a unit of work. Raises LedgerUnavailable.
+
+        `reserved` is for the lease of this process: it has its own connection, because hundreds of
+        workers, or transactions that wait for a lock, can occupy the others for seconds.
 
         If the result of a COMMIT is unknown, look for it for up to `patience` seconds. `begins` is
         explained in PostgresSession.transact.
         """
         work = partial(PostgresSession.transact, unit=unit, lost=LOST, begins=begins)
-        return await self._kept(self._written(work, patience))
+        pool = self._reserved if reserved else self._writers
+        return await self._kept(self._written(work, patience, pool))
+
+    @property
+    def connections_in_use(self) -> int:
+        """The number of writing connections that are in use."""
+        return self._writers.in_use
 
     def _kept(self, work: Coroutine[Any, Any, T]) -> asyncio.Future[T]:
         task = asyncio.create_task(work)
@@ -191,13 +210,15 @@ class PostgresDatabase(PostgresReads):
         task.add_done_callback(self._running.discard)
         return asyncio.shield(task)
 
-    async def _written(self, work: Callable[[PostgresSession], T], patience: float) -> T:
+    async def _written(
+        self, work: Callable[[PostgresSession], T], patience: float, pool: Connections
+    ) -> T:
         replaces_nul = False
         for tries in count(1):
             try:
-                return await self._tried(work, replaces_nul=replaces_nul)
+                return await self._tried(work, pool, replaces_nul=replaces_nul)
             except CommitUnknown as unknown:
-                if await self._is_committed(unknown, patience):
+                if await self._is_committed(unknown, patience, pool):
                     return unknown.result  # type: ignore[return-value]  # of this unit
             except ValueError:
                 raise  # the driver cannot encode a value
@@ -214,8 +235,10 @@ class PostgresDatabase(PostgresReads):
                     await asyncio.sleep(min(_AFTER_A_CLASH * 2 ** (tries - 1), 0.5))
         raise AssertionError  # the last attempt returns or raises
 
-    async def _tried(self, work: Callable[[PostgresSession], T], *, replaces_nul: bool) -> T:
-        async with self._writers.lend() as connection:
+    async def _tried(
+        self, work: Callable[[PostgresSession], T], pool: Connections, *, replaces_nul: bool
+    ) -> T:
+        async with pool.lend() as connection:
             connection.replaces_nul = replaces_nul
             session = self._sessions.get(connection)
             began = time.perf_counter()
@@ -246,13 +269,16 @@ class PostgresDatabase(PostgresReads):
 
     def _drop(self) -> None:
         self._writers.drop()
+        self._reserved.drop()
         self._sessions = {
             connection: session
             for connection, session in self._sessions.items()
             if connection.is_open
         }
 
-    async def _is_committed(self, unknown: CommitUnknown, patience: float) -> bool:
+    async def _is_committed(
+        self, unknown: CommitUnknown, patience: float, pool: Connections
+    ) -> bool:
         """Find out if a COMMIT succeeded. Raises LedgerUnavailable if that stays unknown.
 
         While the database closes, the search takes at most PATIENCE.
@@ -262,7 +288,7 @@ class PostgresDatabase(PostgresReads):
         pause = 0.0
         while True:
             try:
-                async with self._writers.lend() as connection:
+                async with pool.lend() as connection:
                     return await run_in_greenlet(partial(_looked_up, connection, unknown.mark))
             except (LedgerUnavailable, *LOST, *READ_ONLY, asyncpg.PostgresError) as error:
                 self._drop()
@@ -293,6 +319,7 @@ class PostgresDatabase(PostgresReads):
         while self._running:
             await asyncio.wait(list(self._running))
         await self._writers.close()
+        await self._reserved.close()
         await super().close()
 
 

@@ -15,13 +15,16 @@ from typing import Any, Final
 
 import msgspec
 
+from twite.domain.errors import LedgerUnavailable
 from twite.domain.times import SECOND
+from twite.gateway.ports.events import Observer
 from twite.gateway.ports.ownership import SHARE_OUT_EVERY, GatewayCondition, News
 from twite.gateway.ports.state import PAUSED_BY_USER
-from twite.stores.postgres.connection import PostgresConnection
+from twite.stores.postgres.connection import PostgresConnection, is_lock_timeout
 from twite.stores.postgres.database import PostgresDatabase
 from twite.stores.postgres.dialect import statement
 from twite.stores.postgres.session import PostgresSession
+from twite.stores.postgres.waits import OwnershipWaits
 from twite.stores.sql import outbox
 
 # How long a lease lasts, in milliseconds. With requests of at most 15 s (the default), another node
@@ -33,6 +36,9 @@ _MARGIN: Final = SECOND // 2
 # Milliseconds after a lapse of its own lease, or a migration, during which a node fences no other:
 # the others must renew their leases and settle first.
 _OTHERS_FIRST: Final = 2 * SHARE_OUT_EVERY
+# How long the division of the accounts waits for a lock, in milliseconds. A gateway that was cut
+# off may keep one for seconds, and the own lease must not expire meanwhile.
+LOCK_PATIENCE: Final = LEASE // 4
 _SOON: Final = 50  # milliseconds between two checks of a node that is about to be fenced
 # Milliseconds between two checks for deliveries that other gateways have queued. The checks use at
 # most this share of the time.
@@ -54,15 +60,20 @@ class NotOwner(Exception):
 class PostgresOwnership:
     """Implements Ownership."""
 
-    def __init__(self, database: PostgresDatabase, *, name: str, version: str) -> None:
+    def __init__(
+        self, database: PostgresDatabase, *, name: str, version: str, observer: Observer
+    ) -> None:
         """`name` and `version` are shown to operators."""
         self._database = database
+        self._waits = OwnershipWaits(database, observer)
+        self._late = 0.0  # how long a node has been due to be fenced, in seconds
         self.name = name
         self._version = version
         self._accounts: Mapping[str, str] = {}
         self._longest_request = 0
         self._until = 0.0  # the end of the lease, by `boot_time`
         self._owned: frozenset[str] = frozenset()
+        self._renew_from = 0.0  # when `renew` renews it, by `boot_time`
         self._is_fenced = False
         self._due = 0.0  # the time of the next refresh, by `boot_time`
         self._fences_from = 0.0  # by `boot_time`
@@ -118,19 +129,44 @@ class PostgresOwnership:
             await self._database.write(lambda session: session.run("know_accounts", **known))
 
     async def refresh(self) -> frozenset[str] | None:
+        refreshed = await self._waits.watched(self._refreshed())
+        await self._waits.report_late(self._late, locked=boot_time() >= self._fences_from)
+        return refreshed
+
+    async def _refreshed(self) -> frozenset[str] | None:
         began = boot_time()
-        if await self._database.write(self._renewed):
-            if began >= self._until:
-                self.let_others_first()
-            self._until = began + LEASE / SECOND
-        else:
-            self._is_fenced = True
+        self._waits.step = "renewing the lease"
+        if not await self._renew():
             self._owned = frozenset()
             return None
-        owned, mine = await self._database.write(self._fence_and_share_out)
+        self._waits.step = "dividing the accounts among the gateways"
+        try:
+            owned, mine = await self._database.write(self._fence_and_share_out, reserved=True)
+        except LedgerUnavailable as error:
+            if not is_lock_timeout(error):
+                raise
+            # The lease must be renewed before the next try.
+            self._due = boot_time()
+            return self._owned - {LEADER}
         self._owned = owned & mine
         self._due = min(began + SHARE_OUT_EVERY / SECOND, self._due)
         return self._owned - {LEADER}
+
+    async def renew(self) -> None:
+        if self.node and not self._is_fenced and boot_time() >= self._renew_from:
+            await self._renew()
+
+    async def _renew(self) -> bool:
+        """Renew the lease; return False if this node was fenced."""
+        began = boot_time()
+        if not await self._database.write(self._renewed, reserved=True):
+            self._is_fenced = True
+            return False
+        if began >= self._until:
+            self.let_others_first()
+        self._until = began + LEASE / SECOND
+        self._renew_from = began + 2 * SHARE_OUT_EVERY / SECOND
+        return True
 
     def let_others_first(self) -> None:
         """Fence no node for some seconds: until now, none could write and so renew its lease."""
@@ -155,7 +191,7 @@ class PostgresOwnership:
     async def leave(self) -> None:
         self._owned = frozenset()
         self._until = 0.0
-        await self._database.write(lambda session: session.run("leave_nodes"))
+        await self._database.write(lambda session: session.run("leave_nodes"), reserved=True)
 
     async def until_others_suppress(self) -> None:
         """Wait until all other gateways know the current opt-out list.
@@ -181,7 +217,8 @@ class PostgresOwnership:
                     lease=LEASE / SECOND,
                     **known,
                 ).fetchone()[0]
-            )
+            ),
+            reserved=True,
         )
         self._until = began + LEASE / SECOND
         self._is_fenced = False
@@ -204,11 +241,13 @@ class PostgresOwnership:
         This is one transaction, so the accounts of a fenced node have a new owner at once.
         """
         margin = _MARGIN / SECOND
+        session.run("wait_briefly", within=LOCK_PATIENCE)
         if boot_time() >= self._fences_from:
             session.run("fence_nodes", margin=margin)
         # A node that does not renew its lease will be fenced.
         left: float = session.run("next_fence", margin=margin).fetchone()[0]
         self._due = max(boot_time() + left, self._fences_from)
+        self._late = -left
         now = time.time_ns() // 1_000_000
         outbox.expire(
             session, leases="leases_of_dead_nodes", now=now, furthest=_FURTHEST, died=True

@@ -23,7 +23,8 @@ from twite.stores.sql.tallies import TallyWriter
 
 T = TypeVar("T")
 
-MOST_SESSIONS: Final = 6  # per node
+# The most sessions of a node.
+MOST_SESSIONS: Final = 7
 # The number of ids in one block: 11 bits.
 _PLACES: Final = 1 << 11
 # How long a block is used: ids must rise with time.

@@ -928,6 +928,20 @@ DELETE FROM node WHERE id IN (
     < clock_timestamp()
   ORDER BY id FOR UPDATE SKIP LOCKED);
 
+-- name: busy_sessions
+-- Sessions of this database in a transaction, the oldest first: the process id, and what it does. The log
+-- leaves out what follows a bracket.
+SELECT pid, concat_ws(', ', state || ' for '
+    || round(extract(epoch FROM clock_timestamp() - xact_start)::numeric, 1) || ' s',
+  'waits for ' || wait_event_type || ' ' || wait_event,
+  'blocked by ' || nullif(array_to_string(pg_blocking_pids(pid), ' '), ''),
+  'from ' || host(client_addr), 
+  left(split_part(regexp_replace(query, '\s+', ' ', 'g'), '(', 1), 60))
+FROM pg_stat_activity
+WHERE datname = current_database() AND xact_start IS NOT NULL AND pid <> pg_backend_pid()
+  AND backend_type = 'client backend'
+ORDER BY xact_start LIMIT 8;
+
 -- name: next_fence
 -- The seconds until the first of the nodes must be fenced if it does not renew its lease.
 SELECT coalesce(extract(epoch FROM min(until + make_interval(secs => longest_request / 1000.0))
@@ -951,6 +965,10 @@ SELECT EXISTS (SELECT FROM node
 -- name: lock_leader
 -- Let one node at a time divide the accounts.
 SELECT version FROM ownership WHERE account = '#leader' FOR UPDATE;
+
+-- name: wait_briefly
+-- Wait at most :within milliseconds for each lock of this transaction.
+SELECT set_config('lock_timeout', :within::bigint::text, true);
 
 -- name: take_accounts
 -- Take accounts without an owner. Those of other nodes are not even locked, because their claims

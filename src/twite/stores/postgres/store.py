@@ -133,7 +133,9 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         self._vacuuming: asyncio.Task[bool] | None = None
         self._closed = False
         self.people = SqlDirectory(_OneAtATime(database))
-        self.ownership = PostgresOwnership(database, name=socket.gethostname(), version=__version__)
+        self.ownership = PostgresOwnership(
+            database, name=socket.gethostname(), version=__version__, observer=observer
+        )
         self.settlements = Settlements(
             database, may_send=self.ownership.may_send, observer=observer
         )
