@@ -135,7 +135,17 @@ def test_audit_actions_keep_their_values():
 
 def test_trouble_metric_keeps_its_labels():
     assert {place.value for place in TroublePlace} == {
-        *("audit", "balance", "connections", "consent", "console", "flight", "lane", "ledger"),
-        *("lent credentials", "log", "lookout", "outbox", "pruning", "store", "sweep", "tag"),
+        *("audit", "balance", "connections", "consent", "console", "engines", "flight", "lane"),
+        *(
+            "ledger",
+            "lent credentials",
+            "log",
+            "lookout",
+            "outbox",
+            "pruning",
+            "store",
+            "sweep",
+            "tag",
+        ),
         *("vault", "webhook", "X's route"),
     }
