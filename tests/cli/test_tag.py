@@ -316,23 +316,6 @@ def test_invalid_json_is_wrong_usage(command, written, arguments):
     assert arguments[0] in err
 
 
-def test_lint_prints_file_line_and_code(command, written):
-    path = written("const a = new Thing();\nreturn require('getEventData')('a');")
-
-    code, out, _ = command("tag", "lint", path)
-
-    assert code == 1
-    assert out == (
-        f"{path}:4: Google's sandbox has no `new` [language]\n"
-        f"{path}: getEventData needs read_event_data, which is not declared [permission_missing]\n"
-    )
-
-
-def test_lint_finds_nothing_in_the_twite_tag(command):
-    assert command("tag", "lint", str(OWN)) == (0, "No findings.\n", "")
-    assert command("tag", "lint", str(OWN), "--json") == (0, "[]\n", "")
-
-
 def test_fields_prints_the_form_and_a_valid_toml_block(command):
     code, out, err = command("tag", "fields", str(TEMPLATES / "x_post.tpl"))
 

@@ -194,3 +194,31 @@ def test_stape_x_tag_in_oauth_mode_reaches_the_proxy(command, headers, host, key
 
     address = f"POST https://{host}/stape-api/{key}/v1/twitter/auth-proxy"
     assert ran == (0, f"✓ {address} → 200 (X, through Stape's auth proxy)\noutcome: success\n", "")
+
+
+@pytest.mark.parametrize("phone", ["+44 20 7946 0958", "020 7946 0958", "442079460958"])
+def test_phone_number_that_is_not_e164_is_a_warning(command, phone):
+    person = {"email_address": "shopper@mail.example", "phone_number": phone}
+
+    _, _, err = tried(command, event={"user_data": person})
+
+    assert err.startswith(
+        "event: user_data.phone_number is not in E.164 form, such as +442079460958."
+    )
+
+
+@pytest.mark.parametrize(
+    "event",
+    [{"phone": "+442079460958"}, {"phone": sha256(b"+442079460958").hexdigest()}, {"phone": ""}],
+)
+def test_other_phone_number_is_no_warning(command, event):
+    assert tried(command, event=event)[2] == ""
+
+
+def test_hash_of_a_phone_number_with_blanks_is_a_problem(command):
+    person = {"email_address": "shopper@mail.example", "phone_number": "+44 20 7946 0958"}
+
+    code, out, _ = tried(command, event={"user_data": person})
+
+    assert code == 1
+    assert "    ph is not the hash of the person's phone" in out.splitlines()

@@ -15,7 +15,8 @@ from twite.formats.page_visit import Visitor
 from twite.gtm.template.effects import HttpEffect
 from twite.gtm.template.sandbox import Call
 from twite.gtm.template.template import read_template
-from twite.testing.vendor_rules import KnownPerson, VendorRequest, problems_of, query_of
+from twite.testing.vendor_checks import KnownPerson, VendorRequest, query_of
+from twite.testing.vendor_rules import problems_of
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 NOW = 1_795_600_000_000

@@ -1,27 +1,20 @@
 """The fake vendor accepts documented requests, and names each reason for a refusal."""
 
 import copy
-import hashlib
 import json
-import time
 import urllib.error
 import urllib.request
 
 import pytest
+from vendor_requests import DIGITS, EMAIL, NOW, OTHERS, PLUS, TOKEN, sha
 
-from twite.testing.vendor_rules import VENDORS, KnownPerson, VendorRequest, problems_of
+from twite.testing.vendor_checks import KnownPerson, VendorRequest
+from twite.testing.vendor_rules import VENDORS, problems_of
 from twite.testing.vendors import FakeVendor
 
 PERSON = KnownPerson(email=" Shopper@Mail.example", phone="+442079460958")
 
 
-def sha(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-EMAIL, DIGITS, PLUS = sha("shopper@mail.example"), sha("442079460958"), sha("+442079460958")
-NOW = int(time.time())
-TOKEN = {"authorization": "Bearer token"}
 STAPE = "X, through Stape's auth proxy"
 RESTLI = TOKEN | {"x-restli-protocol-version": "2.0.0"}
 GOOD = {
@@ -169,6 +162,7 @@ GOOD = {
             "user": {"userIds": [{"idType": "SHA256_EMAIL", "idValue": EMAIL}]},
         },
     ),
+    **OTHERS,
 }
 
 
@@ -189,6 +183,9 @@ CONVERSION = ("conversions", 0)
 IDENTIFIERS = (*CONVERSION, "identifiers")
 
 
+REDDIT = ("data", "events", 0)
+KLAVIYO = ("data", "attributes")
+PROFILE = (*KLAVIYO, "profile", "data", "attributes")
 BROKEN = [
     ("X", ("conversions",), [], "conversions is empty"),
     ("X", (*CONVERSION, "event_id"), None, "event_id is missing"),
@@ -228,6 +225,35 @@ BROKEN = [
     ("LinkedIn", ("conversionHappenedAt",), NOW, "conversionHappenedAt is not a time in milli"),
     ("LinkedIn", ("conversionValue", "amount"), 49.9, "conversionValue.amount is not a string"),
     ("LinkedIn", ("user", "userIds"), [], "user has neither userIds nor a first and last name"),
+    ("Reddit", ("data",), {}, "data.events is empty"),
+    ("Reddit", (*REDDIT, "event_at"), NOW, "event_at is not a time in milliseconds"),
+    ("Reddit", (*REDDIT, "event_at"), (NOW - 8 * 86_400) * 1000, "event_at is in the future, or"),
+    ("Reddit", (*REDDIT, "action_source"), None, "action_source is missing"),
+    ("Reddit", (*REDDIT, "type"), {"tracking_type": "Purchase"}, "tracking_type 'Purchase' is not"),
+    ("Reddit", (*REDDIT, "type"), {"tracking_type": "CUSTOM"}, "custom_event_name is missing"),
+    ("Reddit", (*REDDIT, "metadata", "value"), "free", "value is not a number"),
+    ("Reddit", (*REDDIT, "user", "email"), sha("Shopper@Mail.example"), "user.email is neither"),
+    ("Reddit", (*REDDIT, "user", "phone_number"), DIGITS, "user.phone_number is neither"),
+    ("Microsoft", ("data",), [], "data is empty"),
+    ("Microsoft", (*EVENT, "eventType"), "purchase", "eventType is neither pageLoad nor custom"),
+    ("Microsoft", (*EVENT, "eventTime"), NOW * 1000, "eventTime is not a whole number of seconds"),
+    ("Microsoft", (*EVENT, "userData", "em"), sha("a@b.example"), "em is not the hash of the"),
+    ("Microsoft", (*EVENT, "userData", "ph"), "+442079460958", "ph is not a SHA-256"),
+    ("Microsoft", (*EVENT, "userData", "ph"), sha("0207"), "ph is not the hash of the person's"),
+    ("OpenAI", ("events",), [], "events is empty"),
+    ("OpenAI", ("events", 0, "id"), None, "id is missing"),
+    ("OpenAI", ("events", 0, "timestamp_ms"), NOW, "timestamp_ms is not a time in milliseconds"),
+    ("OpenAI", ("events", 0, "type"), "custom", "custom_event_name is missing"),
+    ("OpenAI", ("events", 0, "source_url"), "", "source_url is missing"),
+    ("OpenAI", ("events", 0, "data"), {"a": 1}, "type is missing"),
+    ("OpenAI", ("events", 0, "user", "email_sha256"), "a@b.example", "email_sha256 is not a SHA"),
+    ("OpenAI", ("events", 0, "user", "email_sha256"), DIGITS, "email_sha256 is not the hash of"),
+    ("Klaviyo", ("data", "type"), "profile", "data.type is not event"),
+    ("Klaviyo", (*KLAVIYO, "properties"), None, "properties is not an object"),
+    ("Klaviyo", (*KLAVIYO, "metric"), {}, "the metric has no name"),
+    ("Klaviyo", (*KLAVIYO, "profile"), {}, "the profile has no identifier"),
+    ("Klaviyo", (*PROFILE, "phone_number"), "020 7946 0958", "phone_number does not have the"),
+    ("Klaviyo", (*PROFILE, "email"), EMAIL, "email is not the person's email"),
 ]
 
 
@@ -270,6 +296,12 @@ def test_each_broken_rule_is_named(vendor, place, value, problem):
             {"headers": TOKEN | {"linkedin-version": "202601"}},
             "the header X-Restli-Protocol-Version is not 2.0.0",
         ),
+        ("Reddit", {"headers": {}}, "the header Authorization is not a bearer token"),
+        ("Microsoft", {"headers": {}}, "the header Authorization is not a bearer token"),
+        ("OpenAI", {"headers": {}}, "the header Authorization is not a bearer token"),
+        ("OpenAI", {"query": {}}, "the query has no pid"),
+        ("Klaviyo", {"headers": TOKEN}, "the header Authorization is not a Klaviyo-API-Key"),
+        ("Klaviyo", {"headers": TOKEN}, "the header revision is not a date such as 2026-10-15"),
         ("Meta", {"path": "/v20.0/me/events"}, "Meta has no path /v20.0/me/events"),
         ("Meta", {"method": "GET"}, "the method is GET, not POST"),
         ("Meta", {"body": None}, "the body is not a JSON object"),
@@ -279,6 +311,28 @@ def test_wrong_method_or_address_is_named(vendor, change, problem):
     request = VendorRequest(**{**vars(GOOD[vendor]), **change})
 
     assert problem in problems_of(request, PERSON)
+
+
+@pytest.mark.parametrize("path", ["/api/profiles/", "/api/profile-import/"])
+def test_other_requests_to_klaviyo_are_not_judged(path):
+    request = VendorRequest(**{**vars(GOOD["Klaviyo"]), "path": path, "method": "GET"})
+
+    assert problems_of(request, PERSON) == []
+
+
+def test_hash_of_a_phone_number_with_blanks_is_refused():
+    person = KnownPerson(phone="+44 20 7946 0958")
+    request = copy.deepcopy(GOOD["TikTok"])
+    request.body["data"][0]["user"] = {"phone": sha("+44 20 7946 0958")}
+
+    assert problems_of(request, person) == ["phone is not the hash of the person's phone"]
+    assert person.hashes(plus=True)["phone"] == PLUS
+    assert person.hashes(plus=False)["phone"] == DIGITS
+
+
+@pytest.mark.parametrize("email", ["shop.per@mail.example", "Shopper+x@mail.example"])
+def test_microsoft_ignores_dots_and_suffixes_of_an_email(email):
+    assert problems_of(GOOD["Microsoft"], KnownPerson(email=email)) == []
 
 
 @pytest.mark.parametrize("vendor", GOOD)

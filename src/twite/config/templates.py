@@ -63,6 +63,18 @@ def placed(path: Path) -> Iterator[None]:
         raise SettingsError(place=f"{path}, line {error.line}", message=message) from None
 
 
+def syntax_errors(template: Template) -> Iterator[TemplateUnusable]:
+    """Yield the errors that prevent the code and the tests from running."""
+    try:
+        engine_of(template)
+    except TemplateUnusable as error:
+        yield error
+    try:
+        read_scenarios(template.tests)
+    except TemplateUnusable as error:
+        yield error
+
+
 def verdicts_of(path: Path, template: Template) -> tuple[ScenarioResult, ...]:
     """Run the template's own tests. Raises SettingsError for code or tests with syntax errors."""
     from twite.engines.quickjs.scenarios import run_scenarios  # noqa: PLC0415  # as above

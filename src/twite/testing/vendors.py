@@ -10,13 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from twite.testing.vendor_rules import (
-    KnownPerson,
-    VendorRequest,
-    problems_of,
-    query_of,
-    vendor_of,
-)
+from twite.testing.vendor_checks import KnownPerson, VendorRequest, query_of
+from twite.testing.vendor_rules import problems_of, vendor_of
 
 
 @dataclass(frozen=True)

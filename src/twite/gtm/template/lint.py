@@ -16,7 +16,7 @@ from twite.gtm.template.apis import APIS
 from twite.gtm.template.fields import flat
 from twite.gtm.template.permissions import Grant, policy
 from twite.gtm.template.refused import JsToken, TokenKind, tokens
-from twite.gtm.template.template import Template
+from twite.gtm.template.template import Template, TemplateUnusable
 
 
 class LintWarning(msgspec.Struct, frozen=True):
@@ -25,6 +25,11 @@ class LintWarning(msgspec.Struct, frozen=True):
     code: str
     message: str
     line: int | None = None
+
+
+def syntax_warning(error: TemplateUnusable) -> LintWarning:
+    """Return the warning about a section that cannot be read."""
+    return LintWarning("syntax", f"{error.section}: {error.message}", error.line)
 
 
 def lint(template: Template) -> tuple[LintWarning, ...]:
