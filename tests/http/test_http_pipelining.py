@@ -8,6 +8,11 @@ import pytest
 from raw_http import line_to, parse_response
 from twite.http import HttpLimits
 
+SUBMIT = (
+    b"POST /v1/conversions HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer a-source-key\r\n"
+    b"Content-Type: application/json\r\n"
+)
+ONE = SUBMIT + b"Content-Length: 2\r\n\r\n{}"
 PING = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
@@ -27,13 +32,9 @@ async def test_thousands_of_pipelined_requests_are_all_answered(stage):
 @pytest.mark.parametrize("size", [0, 700, 3_000, 300_000])
 async def test_pipelined_bodies_arrive_whole_and_in_order(stage, size):
     bodies = [b'{"n":%d,"x":"%b"}' % (n, b"y" * size) for n in range(12)]
-    head = (
-        b"POST /v1/conversions HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer a-source-key\r\n"
-        b"Content-Type: application/json\r\n"
-    )
-    counted = [head + b"Content-Length: %d\r\n\r\n%b" % (len(body), body) for body in bodies[::2]]
+    counted = [SUBMIT + b"Content-Length: %d\r\n\r\n%b" % (len(body), body) for body in bodies[::2]]
     chunks = [
-        head + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+        SUBMIT + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
         for body in bodies[1::2]
     ]
     pairs = zip(counted, chunks, strict=True)
@@ -49,15 +50,11 @@ async def test_pipelined_bodies_arrive_whole_and_in_order(stage, size):
 async def test_waiting_request_pauses_the_input_without_objects(staged):
     stage = await staged(limits=HttpLimits(closing_seconds=0.1, sweep_seconds=0.02))
     stage.accept.until = asyncio.Event()
-    first = (
-        b"POST /v1/conversions HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer a-source-key\r\n"
-        b"Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
-    )
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
         async with line_to(stage.server.port) as (reader, writer):
-            writer.write(first + b"GET / HTTP/1.1\r\n\r\n" * 14_000)
+            writer.write(ONE + b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 14_000)
             await stage.accept.came.wait()
             assert (await stage.ask("GET", "/healthz")).status == 200
             [connection] = stage.server._uvicorn.server_state.connections  # noqa: SLF001
@@ -69,3 +66,61 @@ async def test_waiting_request_pauses_the_input_without_objects(staged):
         tracemalloc.stop()
 
     assert held < 3_000_000
+
+
+MALFORMED = {
+    "no HTTP": (b"NONSENSE\r\n\r\n", 400),
+    "large headers": (b"GET / HTTP/1.1\r\nHost: a\r\nA: " + b"a" * 20_000, 431),
+    "no host": (b"GET / HTTP/1.1\r\n\r\n", 400),
+    "a malformed body": (SUBMIT + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
+    "a late end": (b"GET / HTTP/1.1\r\nHost", 408),
+    "a late body": (SUBMIT + b"Content-Length: 9\r\n\r\n{", 408),
+}
+
+
+@pytest.mark.parametrize(("sent", "status"), MALFORMED.values(), ids=MALFORMED)
+@pytest.mark.parametrize("ahead", [1, 3])
+async def test_malformed_request_is_refused_after_the_earlier_responses(
+    staged, ahead, sent, status
+):
+    limits = HttpLimits(headers_seconds=0.05, body_seconds=0.05, sweep_seconds=0.01)
+    stage = await staged(limits=limits)
+    stage.accept.until = asyncio.Event()
+
+    async with stage.line() as (reader, writer):
+        writer.write(ONE * ahead + sent)
+        await stage.accept.came.wait()
+        await asyncio.sleep(0.15 if status == 408 else 0.01)
+        early = bytes(reader._buffer)  # noqa: SLF001
+        stage.accept.until.set()
+        statuses = [parse_response(await one_answer(reader)).status for _ in range(ahead + 1)]
+        rest = await asyncio.wait_for(reader.read(), 5)
+
+    assert (early, statuses, rest) == (b"", [202] * ahead + [status], b"")
+    assert [body for _, body, _ in stage.accept.seen] == [b"{}"] * ahead
+
+
+async def test_half_closed_client_gets_the_earlier_responses_and_the_refusal(stage):
+    stage.accept.until = asyncio.Event()
+
+    async with stage.line() as (reader, writer):
+        writer.write(ONE + b"NONSENSE\r\n\r\n")
+        writer.write_eof()
+        await stage.accept.came.wait()
+        await asyncio.sleep(0.01)
+        stage.accept.until.set()
+        statuses = [parse_response(await one_answer(reader)).status for _ in range(2)]
+
+    assert statuses == [202, 400]
+
+
+async def test_request_that_was_answered_early_is_not_refused_too(stage):
+    wrong = SUBMIT.replace(b"a-source-key", b"another-key") + b"Transfer-Encoding: chunked\r\n\r\n"
+
+    async with stage.line() as (reader, writer):
+        writer.write(wrong + b"1\r\n{\r\n")
+        first = parse_response(await one_answer(reader))
+        writer.write(b"zz\r\n")
+        rest = await asyncio.wait_for(reader.read(), 5)
+
+    assert (first.status, rest) == (401, b"")

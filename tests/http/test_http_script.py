@@ -37,7 +37,6 @@ async def test_script_contains_the_settings_of_its_source(page):
         "content-type": "text/javascript; charset=utf-8",
         "cache-control": "public, max-age=300",
     }
-    assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["access-control-allow-origin"] == "*"
     assert "set-cookie" not in answer.headers
 

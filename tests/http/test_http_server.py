@@ -249,29 +249,8 @@ async def test_malformed_http_request_is_400(stage, sent):
 
     assert answer.status == 400
     assert answer.faults() == [("", "http_malformed")]
+    assert answer.headers["x-content-type-options"] == "nosniff"
     assert stage.accept.seen == []
-
-
-async def test_upgrade_is_declined_and_the_request_answered(stage):
-    answer = parse_response(
-        await stage.say(
-            b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\n"
-            b"Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n\r\n"
-        )
-    )
-
-    assert (answer.status, answer.headers["connection"]) == (200, "close")
-
-
-async def test_websocket_upgrade_is_declined(stage):
-    answer = parse_response(
-        await stage.say(
-            b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-            b"Sec-WebSocket-Key: x\r\nSec-WebSocket-Version: 13\r\n\r\nmore"
-        )
-    )
-
-    assert answer.status == 200
 
 
 @pytest.mark.parametrize("part", [0, 10, len(HEAD), len(HEAD) + 5])

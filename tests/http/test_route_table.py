@@ -12,7 +12,7 @@ from builders import a_destination
 from fakes import MovingClock, SeededRandomness
 from memory_store.store import MemoryStore
 from openapi_document import document
-from raw_http import parse_response
+from raw_http import parse_response, request
 from twite.domain.destination import Source
 from twite.domain.secret import Secret
 from twite.domain.submission import Endpoint
@@ -248,3 +248,13 @@ async def test_errors_and_refusals_carry_the_label_and_endpoint_of_the_route(sta
     assert [notice for notice in stage.notices.seen if isinstance(notice, TurnedAway)] == [
         TurnedAway(source="shop", endpoint="sgtm", code="body_too_large")
     ]
+
+
+@EVERY
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
+async def test_browsers_guess_no_type_of_any_response(gateway, route, method):
+    sent = request(method, path_of(route), b"{}", credentials_of(route))
+
+    answer = (await gateway.say(sent)).lower()
+
+    assert answer.count(b"x-content-type-options: nosniff\r\n") == 1

@@ -60,7 +60,6 @@ HEADERS: Final = {
     "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
     # Not no-referrer, because browsers would then hide the origin of the console's own forms.
     "referrer-policy": "same-origin",
-    "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
 _HSTS: Final = "max-age=31536000; includeSubDomains"

@@ -9,56 +9,26 @@ timer.
 from typing import Final, Never
 
 import httptools
-import uvicorn
 from uvicorn._types import ASGI3Application
-from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import (
-    STATUS_LINE,
-    HttpToolsProtocol,
-    RequestResponseCycle,
-)
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
-from twite.http.limits import ClosedConnections, HttpLimits
-from twite.http.responses import EXTENSION, HttpResponse, again, error
+from twite.http.closing import NEVER, ClosingProtocol, Config
+from twite.http.responses import EXTENSION, again, error
 
-_NEVER: Final = float("inf")
 # The maximum number of bytes parsed at once, except within a body of known length. One read may
 # contain thousands of requests, whose objects are many times as large.
 _SLICE: Final = 1_024
 _CHUNK_LINE: Final = 12  # of a chunk besides its data: up to 8 digits, and two line ends
 
 
-class Config(uvicorn.Config):
-    """uvicorn's settings together with Twite's limits."""
+class DeadlineProtocol(ClosingProtocol):
+    """One connection. Progress is complete headers, body data, or a new request.
 
-    limits: HttpLimits = HttpLimits()
-    crowd: ClosedConnections
-
-
-class _Flow(FlowControl):
-    """uvicorn's flow control, except that nothing more is read while input is held."""
-
-    holds = False
-
-    def resume_reading(self) -> None:
-        if not self.holds:
-            super().resume_reading()
-
-
-class DeadlineProtocol(HttpToolsProtocol):
-    """One connection.
-
-    `active` is the request that is running or ran last, `cycle` the request that was received last:
-    they differ if a client pipelines requests. `due` is the time (of the loop's clock) at which the
-    connection is closed unless there is progress before: complete headers, body data, or a new
-    request. `read_by` is the time by which the client must have read some of the pending output.
-    `last` is whether the current request is the last one. `held` is input that is not parsed yet,
-    because earlier requests are not answered. Trailers are dropped: no route reads them, and they
+    `read_by` is the time by which the client must have read some of the pending output. `last` is
+    whether the current request is the last one. Trailers are dropped: no route reads them, and they
     would be trusted like headers.
     """
-
-    flow: _Flow
 
     def __init__(
         self,
@@ -67,16 +37,11 @@ class DeadlineProtocol(HttpToolsProtocol):
         app_state: dict[str, object],
         _loop: object = None,
     ) -> None:
-        super().__init__(config=config, server_state=server_state, app_state=app_state)
-        self.limits = config.limits
+        super().__init__(config, server_state, app_state)
         self.crowd = config.crowd
-        self.due = self.read_by = _NEVER
+        self.read_by = NEVER
         self.since = 0.0  # when it was opened, or last answered (loop time)
-        self.in_headers = False
-        self.in_body = False
-        self.active: RequestResponseCycle | None = None
         self.extensions: dict[str, dict[object, object]] = {EXTENSION: {"connection": self}}
-        self.closing = False
         self.last = False
         self.head_size = 0  # bytes of the parsed headers, names and values
         # The bytes received since the headers began: the parser buffers them without a limit.
@@ -84,20 +49,18 @@ class DeadlineProtocol(HttpToolsProtocol):
         self.body_bytes = 0
         self.beside = 0  # bytes of extensions and trailers in a chunked body
         self.discarded = 0
-        self.held = b""
 
     # --- transport callbacks ---------------------------------------------------------------------
 
     def connection_made(self, transport: object) -> None:
-        super().connection_made(transport)  # type: ignore[arg-type] # asyncio types it too widely
-        self.flow = _Flow(self.transport)
+        super().connection_made(transport)
         self.due = self.loop.time() + self.limits.headers_seconds
         self.since = self.loop.time()
         if self.crowd.is_stopping:
             self.end()
         elif len(self.connections) > self.limits.connections and not self._make_room():
             self.crowd.refused += 1
-            self._write(_TOO_MANY)
+            self.write(_TOO_MANY)
             self.end()
 
     def data_received(self, data: bytes) -> None:
@@ -108,7 +71,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         at = 0
         while at < len(data) and not self.closing:
             if self.pipeline:
-                self._hold(data[at:])
+                self.hold(data[at:])
                 return
             until = at + max(_SLICE, self._rest_of_body())
             if not self._parse(data[at:until]):
@@ -122,12 +85,8 @@ class DeadlineProtocol(HttpToolsProtocol):
         body_of = self.cycle if self.in_body else None
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            # No other protocol is supported. Respond in HTTP/1.1 and close the connection, because
-            # the following bytes may be in the other protocol.
-            if self.cycle is not None:
-                self.cycle.keep_alive = False
-            return False
+        except httptools.HttpParserUpgrade as upgrade:
+            return self._parse_without_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError:
             if not self.closing:
                 self.refuse(error(400, "http_malformed"))
@@ -142,29 +101,26 @@ class DeadlineProtocol(HttpToolsProtocol):
             self._wait_for_rest(len(data))
         return True
 
-    def eof_received(self) -> bool | None:  # type: ignore[override] # uvicorn's always closes
-        """Keep the connection open while a half-closed client waits for its response."""
-        if self.closing or self.in_headers or self.in_body or not self._is_answering():
-            return None
-        self.cycle.keep_alive = False
-        return True
+    def _parse_without_upgrade(self, rest: bytes) -> bool:
+        """Parse the headers again, without `Upgrade`, and the rest of the slice.
+
+        Clients offer another protocol, such as h2c, and send an HTTP/1.1 request in case that the
+        server ignores the offer (RFC 9110, 7.8). The parser would skip its body.
+        """
+        method, version = self.parser.get_method(), self.parser.get_http_version()
+        lines = [b"%b %b HTTP/%b" % (method, self.url, version.encode())]
+        lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn
+        return self._parse(b"\r\n".join((*lines, b"", b""))) and (not rest or self._parse(rest))
 
     def pause_writing(self) -> None:
         self.read_by = self.loop.time() + self.limits.body_seconds
         super().pause_writing()
 
     def resume_writing(self) -> None:
-        self.read_by = _NEVER
+        self.read_by = NEVER
         super().resume_writing()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        # uvicorn notifies only the latest request: if the client pipelines, not the running one.
-        if self.active is not None:
-            self.active.disconnected = True
-            self.active.message_event.set()
-        self.pipeline.clear()
-        self.held = b""
-        super().connection_lost(exc)
 
     # --- parser callbacks ------------------------------------------------------------------------
 
@@ -183,13 +139,25 @@ class DeadlineProtocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        self.in_headers = False
-        if self.closing:
+        if self.closing or self._offers_upgrade():
             return
+        if not self._has_host():
+            self.refuse(_WRONG_HOST)
+            return
+        self.in_headers = False
         self.in_body = True
         self.discarded = self.body_bytes = self.beside = 0
         self.due = self.loop.time() + self.limits.body_seconds
         self._begin_request()
+
+    def _offers_upgrade(self) -> bool:
+        """Return whether the headers will be parsed again, without the offer."""
+        return self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+
+    def _has_host(self) -> bool:
+        """Return whether there is exactly one Host. HTTP/1.0 does without (RFC 9112, 3.2)."""
+        hosts = [name for name, _ in self.headers if name == b"host"]
+        return len(hosts) == 1 or (not hosts and self.parser.get_http_version() == "1.0")
 
     def _begin_request(self) -> None:
         super().on_headers_complete()
@@ -211,7 +179,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         self.beside -= length
 
     def on_message_complete(self) -> None:
-        if self.closing:
+        if self.closing or self.in_headers:
             return
         self.in_body = False
         if self.last:
@@ -219,7 +187,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         if self.cycle.response_complete:
             self.due = self.loop.time() + self.limits.idle_seconds
         else:
-            self.due = _NEVER
+            self.due = NEVER
         super().on_message_complete()
 
     # --- response callbacks ----------------------------------------------------------------------
@@ -237,9 +205,12 @@ class DeadlineProtocol(HttpToolsProtocol):
         if self.pipeline:
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)
+        elif self.refusal is not None:
+            self.write(self.refusal)
+            self.linger()
         elif self.in_body and (self.last or self.expect_100_continue):
             # Refused before the body or `100 Continue`: the client may or may not send the body.
-            self._linger()
+            self.linger()
         elif not self.in_body and not self.in_headers:
             self.due = self.loop.time() + self.limits.idle_seconds
         if self.held and not self.pipeline:
@@ -248,23 +219,12 @@ class DeadlineProtocol(HttpToolsProtocol):
         elif not self.pipeline:
             self.flow.resume_reading()
 
-    def _hold(self, data: bytes) -> None:
-        """Keep input for later, and read nothing more until then."""
-        self.held = data
-        self.flow.pause_reading()
-        self.flow.holds = True
-
     def _go_on(self) -> None:
         """Parse the held input, now that the earlier requests are answered."""
-        held = self._let_go()
+        held = self.release()
         if not self.transport.is_closing():
             self.flow.resume_reading()
             self.data_received(held)
-
-    def _let_go(self) -> bytes:
-        held, self.held = self.held, b""
-        self.flow.holds = False
-        return held
 
     # --- closing ---------------------------------------------------------------------------------
 
@@ -286,45 +246,6 @@ class DeadlineProtocol(HttpToolsProtocol):
         else:
             self.end()
 
-    def refuse(self, answer: HttpResponse) -> None:
-        """Respond without the application, and close after giving the client time to read."""
-        # The unfinished headers are no longer needed, and may be large.
-        if self.in_headers:
-            self.headers.clear()
-        if self.active is not None:
-            self.active.disconnected = True
-            self.active.message_event.set()
-        self._write(answer)
-        self._linger()
-
-    def end(self) -> None:
-        """Close the connection when everything is written, or at a deadline."""
-        self.closing = True
-        self._let_go()
-        self.due = self.loop.time() + self.limits.closing_seconds
-        self.transport.close()
-
-    def _write(self, answer: HttpResponse) -> None:
-        head = [STATUS_LINE[answer.status]]
-        for name, value in (
-            *answer.headers,
-            (b"content-length", b"%d" % len(answer.body)),
-            (b"connection", b"close"),
-        ):
-            head += (name, b": ", value, b"\r\n")
-        self.transport.write(b"".join((*head, b"\r\n", answer.body)))
-
-    def _linger(self) -> None:
-        """Send nothing more, but read until the client disconnects or a deadline passes.
-
-        Closing while the client still sends would reset the connection and lose the response.
-        """
-        self.closing = True
-        self._let_go()
-        self.due = self.loop.time() + self.limits.closing_seconds
-        self.transport.write_eof()
-        self.flow.resume_reading()
-
     def _wait_for_rest(self, length: int) -> None:
         """Keep reading a body that arrives in pieces, even if the response was already sent."""
         if self.cycle.response_complete:
@@ -338,7 +259,7 @@ class DeadlineProtocol(HttpToolsProtocol):
     @property
     def is_idle(self) -> bool:
         """Whether no request is waiting for a response and no body is arriving."""
-        return not (self.closing or self.in_body or self._is_answering())
+        return not (self.closing or self.in_body or self.is_answering)
 
     def _make_room(self) -> bool:
         """Close the connection that has been idle longest; return whether there was one."""
@@ -355,9 +276,6 @@ class DeadlineProtocol(HttpToolsProtocol):
         longest.closing = True
         longest.transport.abort()
         return True
-
-    def _is_answering(self) -> bool:
-        return self.active is not None and not self.active.response_complete
 
     def _has_room(self, length: int) -> bool:
         """Count the bytes of the headers; refuse the request and return False at the limit."""
@@ -398,3 +316,4 @@ class DeadlineProtocol(HttpToolsProtocol):
 _HEADERS_TOO_LARGE: Final = error(431, "headers_too_large")
 _TOO_MANY: Final = again(503, "too_many_connections")
 _TOO_SLOW: Final = error(408, "too_slow")
+_WRONG_HOST: Final = error(400, "host")

@@ -24,7 +24,8 @@ from twite.gateway.ingest.receipts import AcceptReceipt
 from twite.gateway.preview.trace import current
 from twite.http.authorization import bearer
 from twite.http.bodies import is_json
-from twite.http.deadlines import Config, DeadlineProtocol
+from twite.http.closing import NEVER, Config
+from twite.http.deadlines import DeadlineProtocol
 from twite.http.direct_heads import END_OF_HEAD, LONGEST_HEAD, DirectHead, DirectHeads
 from twite.http.limits import DELAYED, RefusalThrottle
 from twite.http.responses import (
@@ -40,12 +41,11 @@ from twite.http.routes.native import is_idempotency_key, told, typical_body
 from twite.http.services import HttpServices
 
 # Requests with one of these headers are handled by the ordinary route.
-_UNUSUAL: Final = frozenset({b"content-encoding", b"expect", b"transfer-encoding", b"upgrade"})
+_UNUSUAL: Final = frozenset({b"content-encoding", b"expect", b"transfer-encoding"})
 
 
 # Larger requests are passed on at once, because grouping them saves nothing.
 _LARGE: Final = 8_192
-_NEVER: Final = float("inf")
 
 
 class DirectRequest:
@@ -316,7 +316,7 @@ class DirectProtocol(DeadlineProtocol):
             request = DirectRequest(self, intake, head, [data[end:]])
             request.more_body = False
             self.cycle = self.active = request  # type: ignore[assignment]  # it replaces a cycle
-            self.due = _NEVER
+            self.due = NEVER
             intake.submit(request)
         else:
             super().data_received(data)
@@ -343,7 +343,7 @@ class DirectProtocol(DeadlineProtocol):
             self.intake is not None
             and self.url == self.intake.url
             # While another request is being answered, this one waits in uvicorn's queue.
-            and not self._is_answering()
+            and not self.is_answering
             and self.parser.get_method() == b"POST"
             and self.parser.get_http_version() == "1.1"
         ):

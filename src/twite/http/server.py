@@ -17,6 +17,8 @@ from twite.http.limits import ClosedConnections, HttpLimits
 # Conversions go to the built-in emulator, not to X.
 EMULATED: Final = ("x-twite-destination", "emulator")
 _BACKLOG: Final = 2_048
+# Browsers guess no other type than the response's.
+_NOSNIFF: Final = ("x-content-type-options", "nosniff")
 _POLL_SECONDS: Final = 0.01
 _LAST_SECONDS: Final = 1.0
 
@@ -42,7 +44,7 @@ class Server:
     ) -> None:
         self.host = host
         self._shares_port = shares_port
-        self._headers = [EMULATED] if emulated else []
+        self._headers = [_NOSNIFF, *([EMULATED] if emulated else [])]
         self.port = port
         self._local = local
         self._collector = collector

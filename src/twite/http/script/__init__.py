@@ -32,7 +32,6 @@ _FIVE_MINUTES: Final = (b"cache-control", b"public, max-age=300")
 _FOR_EVER: Final = (b"cache-control", b"public, max-age=31536000, immutable")
 _ALWAYS: Final = (
     (b"content-type", b"text/javascript; charset=utf-8"),
-    (b"x-content-type-options", b"nosniff"),
     # Subresource Integrity needs the first header, cross-origin isolated pages the second.
     (b"access-control-allow-origin", b"*"),
     (b"cross-origin-resource-policy", b"cross-origin"),
