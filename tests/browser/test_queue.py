@@ -354,6 +354,7 @@ async def test_invalid_call_loses_no_other_call(visitor, page):
 
 
 async def test_time_is_correct_with_a_wrong_browser_clock(visitor, page):
+    before = page.today()
     await visitor.context.add_init_script("const now = Date.now; Date.now = () => now() - 9e10")
 
     await visitor.goes_to("/")
@@ -363,4 +364,4 @@ async def test_time_is_correct_with_a_wrong_browser_clock(visitor, page):
     await visitor.sends()
     [said] = visitor.beacons()
     assert 0 <= said["sent"] - said["conversions"][0]["at"] < 60_000
-    assert page.sent()[0]["conversion_time"][:10] == page.today()
+    assert before <= page.sent()[0]["conversion_time"][:10] <= page.today()
