@@ -56,6 +56,16 @@ def test_client_gets_its_configured_fields(tmp_path):
     assert [secret.reveal() for secret in client.field_secrets] == ["kept in a file"]
 
 
+def test_secret_in_plain_text_in_a_client_field_is_hidden_and_reported(tmp_path):
+    found = read(tmp_path, f'{GOOD}\n{ORDERS}[client.fields]\nsecret = "sesame-open"\n')
+
+    [client] = found.clients
+    assert [secret.reveal() for secret in client.field_secrets] == ["sesame-open"]
+    assert "sesame-open" in {secret.reveal() for secret in client.secrets}
+    assert any("client[0].fields.secret: a secret in clear" in text for text in found.warnings)
+    assert "sesame-open" not in f"{found.warnings}"
+
+
 def test_allow_hosts_opens_internal_hosts(tmp_path):
     written = 'allow_hosts = ["Stock.internal", "[::1]"]\n'
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from twite.config.settings import load
+from twite.config.toml import IN_CLEAR_TEXT
 from twite.diagnostics.container import tags
 from twite.domain.errors import SettingsError
 from twite.gateway.ports.tags import PersonHandling, RepeatPolicy
@@ -84,7 +85,9 @@ def with_choice(folder: Path, given: str, **said: object):
     start = "___TEMPLATE_PARAMETERS___\n\n["
     assert start in text
     (folder / "own.tpl").write_text(text.replace(start, f"{start}{json.dumps(more)}, "))
-    return settings(folder, GOOD.replace("crm_post", "own").replace("{ ", f'{{ mode = "{given}", '))
+    return settings(
+        folder, GOOD.replace("crm_post", "own").replace("{ ", f'{{ {more["name"]} = "{given}", ')
+    )
 
 
 def test_invalid_choice_is_an_error_unless_a_variable_may_choose(tmp_path):
@@ -148,3 +151,40 @@ def test_pixel_that_holds_ambiguous_deliveries_is_cautious(tmp_path):
     )
 
     assert load(path, {"TOKEN": "a-token-of-sixteen-or-more"}).is_cautious("o8z6j")
+
+
+@pytest.mark.parametrize(
+    ("written", "place", "secrets"),
+    [
+        ('apiKey = "sesame-open"', "apiKey", ["sesame-open"]),
+        ('note = "sk_live_4eC39HqLyjWDarjtT1zdp7dc"', "note", ["sk_live_4eC39HqLyjWDarjtT1zdp7dc"]),
+        ('rows = [{ name = "X-Api-Key", value = "sesame-open" }]', "rows.0.value", ["sesame-open"]),
+        ('token = "Bearer open-{{id}}"', "token", ["Bearer open-"]),
+    ],
+)
+def test_secret_in_plain_text_in_a_tag_field_is_hidden_and_reported(
+    tmp_path, written, place, secrets
+):
+    found = settings(tmp_path, GOOD.replace("{ ", f"{{ {written}, "))
+
+    rule = found.tags.rules["crm"]
+    assert [secret.reveal() for secret in rule.field_secrets] == secrets
+    assert set(secrets) < {secret.reveal() for secret in rule.secrets}
+    warnings = [warning for warning in found.warnings if "clear text" in warning]
+    assert warnings == [f"tag[0].fields.{place}: {IN_CLEAR_TEXT}"]
+
+
+@pytest.mark.parametrize(
+    "written",
+    ['key = "env:CRM"', 'token = "{{token}}"', 'mode = "advanced"', 'tokenType = "Bearer"'],
+)
+def test_other_tag_field_is_no_secret_in_plain_text(tmp_path, written):
+    found = settings(tmp_path, GOOD.replace("{ ", f"{{ {written}, "))
+
+    assert not [warning for warning in found.warnings if "clear text" in warning]
+
+
+def test_choice_of_a_template_is_no_secret(tmp_path):
+    found = with_choice(tmp_path, "a", name="tokenPlace", displayName="Where the API token goes")
+
+    assert not [warning for warning in found.warnings if "clear text" in warning]

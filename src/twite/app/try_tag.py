@@ -11,6 +11,7 @@ from twite.config.collected_errors import combined
 from twite.config.schema import TagTable
 from twite.config.server_tables import StapeHeaders
 from twite.config.tags import container_config
+from twite.config.toml import IN_CLEAR_TEXT
 from twite.domain.errors import SettingsError
 from twite.domain.json_tree import Tree
 from twite.domain.secret import Secret
@@ -112,7 +113,10 @@ async def try_tag(
         outcome=outcome,
         cookies=cookies,
         lines=tuple(seen.lines),
-        warnings=tuple(_without_table(warning) for warning in warnings),
+        # Fields of a trial are not kept, so a secret in them need not be elsewhere.
+        warnings=tuple(
+            _without_table(warning) for warning in warnings if not warning.endswith(IN_CLEAR_TEXT)
+        ),
     )
 
 

@@ -10,7 +10,7 @@ from twite.config.collected_errors import CollectedErrors, combined
 from twite.config.schema import ClientTable
 from twite.config.secret_key import VARIABLE
 from twite.config.templates import checked_template, load_template
-from twite.config.toml import Reader
+from twite.config.toml import IN_CLEAR_TEXT, Reader
 from twite.domain.destination import Source
 from twite.domain.errors import SettingsError
 from twite.domain.json_tree import Tree
@@ -21,10 +21,13 @@ from twite.gtm.container.faults import faults
 from twite.gtm.container.parts import Container, ContainerUnusable
 from twite.gtm.container.secrets import hidden as hidden_in
 from twite.gtm.container.secrets import opened
+from twite.gtm.importer.plaintext_secrets import is_secret, suspected
 from twite.gtm.template.field_rules import remarks_on
-from twite.gtm.template.fields import fill
+from twite.gtm.template.fields import fill, flat
 from twite.gtm.template.template import Template, TemplateKind
+from twite.gtm.template.texts import literals
 from twite.redaction.mask_line import texts_in
+from twite.redaction.secrets import masked
 
 if TYPE_CHECKING:
     from twite.gateway.tags.clients.conversation import TemplateClient
@@ -153,11 +156,16 @@ def clients(
                         message=f"another client is already named {client.name!r}. "
                         "Choose a different name",
                     )
-                in_fields = secrets_in_fields(secrets, [client.fields])
-                made.append(
-                    msgspec.structs.replace(client, secrets=secrets, field_secrets=in_fields)
+                written_out, clear = plaintext_secrets(
+                    template, table.fields, f"{place}.fields", hidden=hidden
                 )
-                warnings += doubts
+                in_fields = (*secrets_in_fields(secrets, [client.fields]), *written_out)
+                made.append(
+                    msgspec.structs.replace(
+                        client, secrets=(*secrets, *written_out), field_secrets=in_fields
+                    )
+                )
+                warnings += (*doubts, *clear)
     wrong.raise_any()
     return tuple(made), tuple(warnings)
 
@@ -168,6 +176,29 @@ def secrets_in_fields(
     """Return the secrets that are values of the given fields, of tags or of a client."""
     texts = set(texts_in([dict(each) for each in fields]))
     return tuple(secret for secret in secrets if secret.reveal() in texts)
+
+
+def plaintext_secrets(
+    template: Template, fields: Mapping[str, Tree], place: str, *, hidden: Iterable[str]
+) -> tuple[list[Secret], list[str]]:
+    """Return the likely secrets that are written in fields, and a warning for each.
+
+    The name of a field and the form of its value decide. `hidden` contains values read from the
+    environment or files. Choices and defaults of the template are public.
+    """
+    forms = tuple(flat(template.fields))
+    public = [field.default for field in forms]
+    public += [choice.value for field in forms for choice in field.choices]
+    known = {*hidden, *texts_in(public)}
+    found: list[Secret] = []
+    warnings: list[str] = []
+    for path, text, is_suspect in suspected(fields, template.fields, frozenset()):
+        if text in known or not is_secret(text, suspect=is_suspect):
+            continue
+        # Of a text with references to variables, what stands beside them.
+        found += map(Secret, literals(text))
+        warnings.append(f"{place}.{masked(path)}: {IN_CLEAR_TEXT}")
+    return found, warnings
 
 
 def with_those_of(

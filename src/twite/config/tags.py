@@ -10,6 +10,7 @@ from twite.config import toml, values
 from twite.config.collected_errors import CollectedErrors, combined
 from twite.config.containers import (
     load_container,
+    plaintext_secrets,
     sealed_secrets,
     secrets_in_fields,
     with_secrets,
@@ -62,6 +63,7 @@ def container_config(
         values.differ([table.name for table in written], "tag[{}].name", "tag")
     secrets = tuple(Secret(text) for text in sorted(hidden))
     in_fields = secrets_in_fields(secrets, [table.fields for table in written])
+    written_out: list[Secret] = []
     warnings: list[str] = []
     templates: dict[str, Template] = {}
     triggers: list[parts.ContainerTrigger] = []
@@ -78,9 +80,14 @@ def container_config(
                     )
     for index, table in enumerate(written):
         place = f"tag[{index}]"
-        if whole and table.template in templates:
-            with wrong.collect():
-                warnings += _fitting(templates[table.template], table.fields, f"{place}.fields")
+        if table.template in templates:
+            template, here = templates[table.template], f"{place}.fields"
+            if whole:
+                with wrong.collect():
+                    warnings += _fitting(template, table.fields, here)
+            found, clear = plaintext_secrets(template, table.fields, here, hidden=hidden)
+            written_out += found
+            warnings += clear
         own = tuple(_triggers(table, place))
         triggers += own
         with wrong.collect():
@@ -98,10 +105,14 @@ def container_config(
                 _rule(table, place, sources),
                 name=table.name,
                 rate=table.rate,
-                secrets=secrets,
-                field_secrets=in_fields,
             )
     wrong.raise_any()
+    rules = {
+        name: msgspec.structs.replace(
+            rule, secrets=(*secrets, *written_out), field_secrets=(*in_fields, *written_out)
+        )
+        for name, rule in rules.items()
+    }
     container = parts.Container(
         name="twite.toml",
         tags=tuple(tags),

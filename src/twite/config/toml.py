@@ -89,6 +89,12 @@ _ELSEWHERE = ("env:", "file:")
 _LONGEST_FILE = 65_536
 
 
+IN_CLEAR_TEXT: Final = (
+    "a secret in clear text. Put it into an environment variable or a file, and write "
+    '"env:NAME" or "file:PATH"'
+)
+
+
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class Reader:
     """Reads values from the environment and files, and collects warnings.
@@ -123,10 +129,7 @@ class Reader:
         if value.startswith(_ELSEWHERE):
             return Secret(self._unless_unreadable(value, place, lines=lines))
         if place not in self.overridden and value:
-            self.warnings.append(
-                f"{place}: a secret in clear text. Put it into an environment variable or a "
-                'file, and write "env:NAME" or "file:PATH"'
-            )
+            self.warnings.append(f"{place}: {IN_CLEAR_TEXT}")
         empty = "is empty. Write the secret, or leave the key out"
         return Secret(present(value, place, empty, lines=lines))
 

@@ -40,8 +40,7 @@ def is_secret(text: str, *, suspect: bool) -> bool:
     if not suspect:
         return looks_secret(text)
     # Besides references, a word such as Bearer or a separator is no secret.
-    beside = [_PLAIN.sub("", literal) for literal in literals(text)] if "{{" in text else [text]
-    return any(beside)
+    return any(_PLAIN.sub("", literal) for literal in literals(text))
 
 
 def _in_tree(
