@@ -117,3 +117,44 @@ def test_template_requests_to_x_use_the_gateways_batched_delivery(tmp_path, x_em
     # There are far fewer requests than conversions, and they use the pixel's own token.
     taken = [entry for entry in x_emulator.received()["entries"] if entry["status"] == 200]
     assert len(taken) < 40
+
+
+def with_redirect(folder: Path, x: str, redirect: str) -> Gateway:
+    """Return a gateway whose tag sends the gateway's own conversion to X, with the same id."""
+    text = (ROOT / "tests/templates/x_post.tpl").read_text()
+    (folder / "same.tpl").write_text(text.replace("'x-' + makeString", "makeString"))
+    gateway = with_tag(Gateway(folder, x), folder / "same.tpl", {"endpoint": X, "pixel": ""})
+    with gateway.config.open("a") as config:
+        config.write(f'redirect = {{ {redirect} = "{x}" }}\n')
+    return gateway
+
+
+def copies_at_x(x_emulator) -> int:
+    ids = x_emulator.counted()["pixels"]["o8z6j"]["events"]["o8z6k"]["ids"]
+    return ids["order-1"]["api"]
+
+
+def test_redirect_of_all_other_hosts_sends_no_conversion_to_x_twice(tmp_path, x_emulator):
+    with with_redirect(tmp_path, x_emulator.url, '"*"') as gateway:
+        gateway.post(bought(1))
+        wait_for(lambda: row_exists(gateway, "tag:own", "o8z6j"), seconds=30)
+        gateway.drained()
+        found = rows(gateway)
+
+    assert copies_at_x(x_emulator) == 1
+    assert found["shop", "tag:own"]["delivered"] == 1
+    assert found["tag:own", "o8z6j"]["duplicate"] == 1
+
+
+def test_redirect_that_names_x_applies(tmp_path, x_emulator):
+    with with_redirect(tmp_path, x_emulator.url, '"ads-api.x.com"') as gateway:
+        gateway.post(bought(1))
+        gateway.drained()
+        entries = x_emulator.received()["entries"]
+
+    # The tag's own token is unknown to the emulator: the request came from the tag.
+    assert 401 in [entry["status"] for entry in entries]
+
+
+def row_exists(gateway: Gateway, source: str, pixel: str) -> bool:
+    return (source, pixel) in rows(gateway)

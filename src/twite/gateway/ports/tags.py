@@ -88,6 +88,10 @@ class TagRule(msgspec.Struct, frozen=True, kw_only=True):
         """Whether ambiguous runs are held for a user."""
         return self.repeat is RepeatPolicy.AT_MOST_ONCE
 
+    def names_host_of(self, asked: WebRequest) -> bool:
+        """Return whether `redirect` has the request's own host, not only `*`."""
+        return bool(self.redirect) and urlsplit(asked.url).hostname in self.redirect
+
     def redirected(self, asked: WebRequest) -> WebRequest | None:
         """Return the request to the local server that replaces its host; None if there is none."""
         parts = urlsplit(asked.url) if self.redirect else None

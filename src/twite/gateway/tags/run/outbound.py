@@ -135,13 +135,15 @@ class TagOutbound:
         async def send(
             leaving: "_OutboundAttempt",
         ) -> HttpAnswer | NoResponse | GoogleRequestDenied:
-            if local is not None:
-                return await leaving.out(self.run_context.web.ask(local))
-            if effect.authorization is None:
+            # A redirect of all other hosts does not apply to conversions for X that Twite delivers:
+            # X would get those of the source a second time.
+            if effect.authorization is None and not self.rule.names_host_of(asked):
                 to_x = self.run_context.to_x.take(effect, source=self.rule.pixel)
                 taken = await leaving.out(to_x)
                 if taken is not None:
                     return taken
+            if local is not None:
+                return await leaving.out(self.run_context.web.ask(local))
             return await self.run_context.google.send(
                 asked, scopes=effect.authorization, by=self._by(leaving)
             )
