@@ -138,3 +138,23 @@ def test_response_that_http_cannot_express_is_refused(effect):
 )
 def test_body_is_encoded_as_in_node(text, encoding, expected):
     assert in_bytes(text, encoding) == expected
+
+
+@pytest.mark.parametrize(
+    "effect",
+    [
+        cookie(name="twite"),
+        cookie(name="__Host-twite"),
+        cookie(name="__HOST-Twite-Visitor"),
+        Header(name="set-cookie", value="twite=1; Path=/console"),
+        Header(name="set-cookie", value=" =twite=1"),
+        Header(name="set-cookie", value="__Host-twite=1"),
+    ],
+)
+def test_cookie_of_the_console_is_refused(effect):
+    with pytest.raises(InvalidResponse, match="console"):
+        told(effect)
+
+
+def test_click_cookie_is_not_the_console_s():
+    assert told(cookie(name="_twite")).cookies == ("_twite=b; Path=/",)

@@ -214,3 +214,46 @@ async def test_status_204_has_no_body(staged: Staged):
     reply = await stage.ask("GET", "/in")
 
     assert (reply.status, reply.body) == (204, b"")
+
+
+async def test_page_of_a_client_template_is_sandboxed(staged: Staged):
+    own = (("content-type", "text/html"), ("content-security-policy", "default-src *"))
+    stage = await staged(clients=FakeClients(ClientResponse(headers=own, body=b"<p>")))
+
+    said = await stage.say(b"GET /in HTTP/1.1\r\nHost: t.shop.example\r\nConnection: close\r\n\r\n")
+
+    lines = said.partition(b"\r\n\r\n")[0].split(b"\r\n")
+    assert b"content-security-policy: sandbox" in lines
+    assert b"x-content-type-options: nosniff" in lines
+
+
+COOKIES = "a=1; twite=secret; __Host-twite=secret; _twite=1.2.x; twite-visitor=secret; b=2"
+
+
+@pytest.mark.parametrize("path", ["/elsewhere", "/g/collect?v=2"])
+async def test_client_template_cannot_read_the_cookies_of_the_console(staged: Staged, path: str):
+    clients = FakeClients(CLAIMED)
+    stage = await staged(clients=clients)
+
+    await stage.ask("GET", path, key=None, headers={"Cookie": COOKIES})
+    await stage.ask("GET", path, key=None, headers={"Cookie": "__Host-twite-visitor=secret"})
+
+    mixed, only = clients.asked
+    assert dict(mixed.headers)["cookie"] == "a=1; _twite=1.2.x; b=2"
+    assert "cookie" not in dict(only.headers)
+
+
+async def test_client_templates_do_not_run_on_the_console_s_own_host(staged: Staged):
+    clients = FakeClients(CLAIMED)
+    stage = await staged(
+        clients=clients,
+        public_url="https://t.shop.example",
+        console_url="https://console.shop.example",
+    )
+
+    statuses = [
+        (await stage.ask("GET", "/promo", key=None, headers={"Host": host})).status
+        for host in ("console.shop.example", "CONSOLE.shop.example:443", "t.shop.example")
+    ]
+
+    assert (statuses, len(clients.asked)) == ([404, 404, 201], 1)

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from twite.domain.loopback import is_own_name
+from twite.domain.people.console_cookies import HOST_BOUND, SESSION, THEME, VISITOR
 
 Network = IPv4Network | IPv6Network
 Themes: Final = ("auto", "light", "dark")
@@ -46,11 +47,11 @@ class AllowedHost(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def session_cookie(self) -> str:
-        return "__Host-twite" if self.is_secure else "twite"
+        return f"{HOST_BOUND}{SESSION}" if self.is_secure else SESSION
 
     @property
     def visitor_cookie(self) -> str:
-        return "__Host-twite-visitor" if self.is_secure else "twite-visitor"
+        return f"{HOST_BOUND}{VISITOR}" if self.is_secure else VISITOR
 
 
 class RequestChecks:
@@ -167,14 +168,14 @@ def forget_token(response: Response, cookie: str, *, name: AllowedHost) -> None:
 
 def theme_of(request: Request) -> str:
     """Return the chosen theme: auto, light or dark."""
-    held = request.cookies.get("twite-theme", "")
+    held = request.cookies.get(THEME, "")
     return held if held in Themes else "auto"
 
 
 def keep_theme(response: Response, theme: str, *, name: AllowedHost) -> None:
     """Set the cookie with the theme, for one year."""
     response.set_cookie(
-        "twite-theme",
+        THEME,
         theme,
         path="/console",
         max_age=_YEAR_SECONDS,

@@ -11,6 +11,7 @@ from twite.config.toml import position
 from twite.diagnostics.access import access
 from twite.diagnostics.canary import TestConversion, canary
 from twite.diagnostics.configuration import configuration, key, pixels, sources
+from twite.diagnostics.console import console
 from twite.diagnostics.container import container, google, tags
 from twite.diagnostics.endpoint import pages, public_address
 from twite.diagnostics.engines import engines
@@ -22,7 +23,7 @@ from twite.gateway.ports.findings import CheckFinding, CheckStatus, red
 __all__ = ["CheckFinding", "CheckStatus", "TestConversion", "examine"]
 
 # The checks, in the order of the report. These read the settings alone.
-SETTINGS_CHECKS: Final = (pixels, sources, tags, engines, pages)
+SETTINGS_CHECKS: Final = (pixels, sources, tags, engines, console, pages)
 # These also read files, the store and the network.
 CHECKS: Final = (container, google, alerts, store, key, network)
 

@@ -14,6 +14,7 @@ from twite.app.compare_endpoints import CompareEndpoints
 from twite.config.containers import load_container, with_secrets
 from twite.config.settings import Settings
 from twite.config.templates import placed
+from twite.diagnostics.console import host
 from twite.diagnostics.stape_tag import stape_tag
 from twite.domain.errors import NotOpened, SettingsError
 from twite.domain.json_tree import Tree
@@ -170,6 +171,9 @@ async def container(settings: Settings) -> AsyncIterator[CheckFinding]:
             "Paused tags do not fire.",
             f"If this is not intended, remove paused = true in {path.name}.",
         )
+    if found.clients and not settings.clients:
+        for finding in host(settings):
+            yield finding
     for finding in _of_parts(settings, opened):
         yield finding
 

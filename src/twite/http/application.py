@@ -14,6 +14,7 @@ from twite.gateway.preview.sessions import COOKIE, HEADER, PreviewSessions
 from twite.gateway.preview.trace import RequestTrace, current, set_current
 from twite.http.addresses import host_of
 from twite.http.authorization import Authorization, NonceMemory, SourceKeys
+from twite.http.cookies import called, without_console_cookies_in
 from twite.http.direct import DirectIntake
 from twite.http.limits import AdmissionGate, RefusalThrottle
 from twite.http.origins import Origins
@@ -67,6 +68,7 @@ class HttpApplication:
         self._clients: ClientRoute | None = None
         if given.clients is not None:
             self._clients = ClientRoute(given.clients, self._services, client_gate)
+        self._console_host = settings.console_host
         self._routes = RouteFinder(routes)
         self._patience = RefusalThrottle(clock=clock, trusted_proxies=proxies)
         self._cheap = CheapRequests((self._services.gate, page_gate, client_gate))
@@ -99,6 +101,7 @@ class HttpApplication:
         if route is not None and route.label is TroublePlace.CONSOLE and console is not None:
             await console(scope, receive, send)
             return
+        scope = without_console_cookies_in(scope)
         trace = None
         if current() is not None:
             # A pipelined request is handled in a child task of the request before it.
@@ -106,7 +109,8 @@ class HttpApplication:
         if (previews := self._given.previews).is_open:
             scope, trace = _begin(previews, scope, self._services.keys)
         try:
-            if route is not None and (self._clients is None or not route.claimable):
+            clients = self._clients_of(scope)
+            if route is not None and (clients is None or not route.claimable):
                 wait = self._cheap.wait(
                     route, scope["method"], now=asyncio.get_running_loop().time()
                 )
@@ -115,7 +119,7 @@ class HttpApplication:
                 request = self._request(scope, receive, parameters)
                 answer = await answered(route, request)
             else:
-                answer = await self._claimed(route, parameters, scope, receive)
+                answer = await self._claimed(clients, route, parameters, scope, receive)
         except (ClientGone, asyncio.CancelledError):
             # No client is waiting: the client left, or the server closed the connection at the end
             # of the shutdown time. An exception would only log an error.
@@ -129,15 +133,16 @@ class HttpApplication:
 
     async def _claimed(
         self,
+        clients: ClientRoute | None,
         route: Route[Any] | None,
         parameters: Mapping[str, str],
         scope: Scope,
         receive: Receive,
     ) -> HttpResponse:
         """Respond with the client template that claims the request, or with the request's route."""
-        if self._clients is not None:
+        if clients is not None:
             try:
-                found, receive = await self._clients.answer(scope, receive)
+                found, receive = await clients.answer(scope, receive)
             except ClientGone:
                 raise
             except Exception as fault:  # noqa: BLE001 - every request gets an answer
@@ -148,6 +153,12 @@ class HttpApplication:
         if route is None:
             return NO_ROUTE
         return await answered(route, self._request(scope, receive, parameters))
+
+    def _clients_of(self, scope: Scope) -> ClientRoute | None:
+        """Return the client templates of the requested host: none for the console's own host."""
+        host = self._console_host
+        is_console = host is not None and called(dict(scope["headers"])) == host
+        return None if is_console else self._clients
 
     def _request(
         self, scope: Scope, receive: Receive, parameters: Mapping[str, str]

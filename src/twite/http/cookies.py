@@ -10,12 +10,14 @@ from typing import Final
 
 import msgspec
 from publicsuffixlist import PublicSuffixList
+from starlette.types import Scope
 
 from twite.consent.google import denies_analytics
 from twite.consent.verdict import verdict
 from twite.domain.consent import ConsentAction, ConsentPolicy
 from twite.domain.conversion import Identifiers
 from twite.domain.destination import ClickCookie
+from twite.domain.people.console_cookies import SESSION, without_console_cookies
 from twite.domain.times import DAY, SECOND
 from twite.formats.data_tag.event import CLIENT_COOKIE, CLIENT_COOKIE_SECONDS, client_cookie
 from twite.formats.ga4 import client_cookie as fpid
@@ -117,6 +119,7 @@ Headers = tuple[tuple[bytes, bytes], ...]
 _SOME_CLICK: Final = Click(id="click")
 # The rules of consent verdicts for which the person has not denied consent.
 _UNDECIDED: Final = frozenset({"missing", "unclear"})
+_CONSOLE: Final = SESSION.encode()
 
 
 class BrowserCookies(msgspec.Struct, frozen=True, kw_only=True):
@@ -205,6 +208,23 @@ class BrowserCookies(msgspec.Struct, frozen=True, kw_only=True):
         """Return whether each set of signals allows storing a click; see `_allowed`."""
         policy = self.visit.source.consent
         return frozenset(_allowed(click, each, policy, self.now) for each in self.signal_sets)
+
+
+def without_console_cookies_in(scope: Scope) -> Scope:
+    """Return the request without the console's cookies, which only the console may read."""
+    headers = scope["headers"]
+    if not any(name == b"cookie" and _CONSOLE in value for name, value in headers):
+        return scope
+    kept = [
+        (name, without_console_cookies(value.decode("latin-1")).encode("latin-1"))
+        if name == b"cookie"
+        else (name, value)
+        for name, value in headers
+    ]
+    return {
+        **scope,
+        "headers": [(name, value) for name, value in kept if value or name != b"cookie"],
+    }
 
 
 def called(headers: Mapping[bytes, bytes]) -> str | None:

@@ -50,6 +50,13 @@ class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
     limits: HttpLimits = HttpLimits()
 
     @property
+    def console_host(self) -> str | None:
+        """The host name of the console; None if the console has no host of its own."""
+        host = None if self.console_url is None else host_of(self.console_url)
+        other = None if self.public_url is None else host_of(self.public_url)
+        return None if host == other else host
+
+    @property
     def front(self) -> Front:
         """Recognizes requests from this machine; loopback URLs are taken to mean no proxy."""
         urls = (self.public_url, self.console_url)

@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from twite.domain.people.console_cookies import is_console_cookie, sets_console_cookie
 from twite.gtm.template.effects import AnyEffect, Body, Header, PixelBody, SetCookie, Status
 
 AUTO: Final = "auto"  # a cookie's domain: the registrable domain of the requested host
@@ -102,12 +103,16 @@ def _with_header(response: ClientResponse, name: str, value: str | None) -> Clie
         return msgspec.structs.replace(response, headers=kept)
     if _CONTROL.search(value):
         raise InvalidResponse(f"the header {name} contains a control character")
+    if name == "set-cookie" and sets_console_cookie(value):
+        raise InvalidResponse("the header set-cookie sets a cookie of the console")
     return msgspec.structs.replace(response, headers=(*kept, (name, value)))
 
 
 def _with_cookie(response: ClientResponse, cookie: SetCookie, site: str | None) -> ClientResponse:
     if not _TOKEN.fullmatch(cookie.name):
         raise InvalidResponse("the template sets a cookie with an invalid name")
+    if is_console_cookie(cookie.name):
+        raise InvalidResponse(f"the cookie {cookie.name} belongs to the console")
     if not _COOKIE.fullmatch(cookie.value):
         raise InvalidResponse(f"the cookie {cookie.name} has an invalid character in its value")
     written = f"{cookie.name}={cookie.value}" + "".join(

@@ -81,6 +81,8 @@ class ClientRoute:
 def _answer(response: ClientResponse) -> HttpResponse:
     headers = [(name, value) for name, value in response.headers]
     headers += [("set-cookie", cookie) for cookie in response.cookies]
+    # A page of a template runs no scripts, and cannot read the console's pages.
+    headers.append(("content-security-policy", "sandbox"))
     return HttpResponse(
         status=response.status,
         # RFC 9110, 15.3.5 and 15.4.5: these responses have no body.
