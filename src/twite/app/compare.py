@@ -1,23 +1,17 @@
 """`twite compare`: run a container on captured traffic, without sending its requests."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from twite.app.compare_endpoints import CompareEndpoints, reads_of
-from twite.app.logins import CredentialReader
-from twite.app.store_access import open_records
-from twite.config.containers import load_container, sealed_secrets, secret_reader
-from twite.config.secret_key import seal_of
-from twite.config.settings import Settings, load
 from twite.config.templates import engine_of
-from twite.domain.errors import MalformedRequest, SettingsError
+from twite.domain.errors import MalformedRequest
 from twite.domain.json_tree import Tree
-from twite.gateway.ports.secret_store import SecretStore
-from twite.gateway.ports.tags import PersonHandling
+from twite.gateway.ports.tags import ContainerConfig, PersonHandling
 from twite.gateway.tags.run.readable_request import kept, readable
 from twite.gateway.tags.run.variables import (
     PendingVariable,
@@ -27,9 +21,8 @@ from twite.gateway.tags.run.variables import (
     returned_at_ingest,
 )
 from twite.gateway.tags.runtime.engine_pool import TemplateStorage
-from twite.gtm.compare.capture import CapturedCase, CapturedRequest, CaptureUnusable, read_cases
+from twite.gtm.compare.capture import CapturedCase, CapturedRequest
 from twite.gtm.compare.comparison import (
-    STAND_IN,
     ComparisonResult,
     ShownDifference,
     TagRequest,
@@ -46,7 +39,6 @@ from twite.gtm.container.plan import (
     only,
     plan,
 )
-from twite.gtm.container.secrets import opened
 from twite.gtm.container.values import EventContext
 from twite.gtm.template import sandbox
 from twite.gtm.template.effects import HttpEffect
@@ -60,98 +52,18 @@ _NOT_FIRED: Final = (NotFiredReason.TRIGGER, NotFiredReason.EXCEPTION)
 _SEED: Final = 1  # fixed, so that the same capture gives the same result
 
 
-def read_capture(path: Path) -> tuple[CapturedCase, ...]:
-    """Read a capture. Raises SettingsError with file and line."""
-    try:
-        with path.open("rb") as file:
-            return read_cases(file)
-    except OSError as error:
-        message = f"cannot be read ({error.strerror})"
-        raise SettingsError(place=str(path), message=message) from None
-    except CaptureUnusable as error:
-        raise SettingsError(place=f"{path}, line {error.line}", message=error.message) from None
-
-
-async def shadow_of(
-    config: Path, named: Path | None, environ: Mapping[str, str], *, source: str | None = None
-) -> tuple["Comparison", int]:
-    """Return a runner for the container, and the number of its secrets that are missing here.
-
-    `named` is a container file to use instead of the one in the settings; `source` overrides the
-    source of all requests. Raises SettingsError.
-    """
-    settings = _settings(config, environ, needed=named is None)
-    path = named or (settings.container if settings is not None else None)
-    if path is None:
-        raise SettingsError(
-            place="container.file",
-            message="no container is configured. Set one there, or use --container",
-        )
-    container = load_container(path)
-    sealed = {} if settings is None else await sealed_of(settings)
-    lacking = set()
-
-    def secret_at(kept: str) -> str:
-        try:
-            return secret_reader(path, environ, sealed)(kept)
-        except SettingsError:
-            lacking.add(kept)
-            return STAND_IN
-
-    persons = PersonHandling.HASHED
-    if settings is not None and settings.imported is not None:
-        persons = settings.imported.rule.persons
-    shadow = Comparison(
-        opened(container, secret_at),
-        hashed=persons is PersonHandling.HASHED,
-        endpoints=_endpoints(settings, source),
-    )
-    return shadow, len(lacking)
-
-
-def _endpoints(settings: Settings | None, source: str | None) -> CompareEndpoints:
-    sources = () if settings is None else settings.submitters
-    if source is not None and source not in {known.name for known in sources}:
-        there = ", ".join(known.name for known in sources) or "none"
-        raise SettingsError(place="--source", message=f"no source {source!r}. Available: {there}")
-    rule = None if settings is None or settings.imported is None else settings.imported.rule
-    return CompareEndpoints(
-        [known for known in sources if rule is None or rule.listens_to(known.name)],
-        {} if settings is None else {pixel.pixel: pixel for pixel in settings.pixels},
-        named=next((known for known in sources if known.name == source), None),
-    )
-
-
-def _settings(config: Path, environ: Mapping[str, str], *, needed: bool) -> Settings | None:
-    if not needed and not config.exists():
-        return None
-    return load(config, environ, credentials=False)
-
-
-async def sealed_of(settings: Settings) -> Mapping[str, str]:
-    """Return the container's sealed secrets from the store; without a key, an empty dict.
-
-    Raises NotOpened.
-    """
-    key = settings.server.secret_key
-    seal = seal_of(key or None, settings.server.former_secret_keys)
-    if seal is None or not settings.store.exists:
-        return {}
-    async with open_records(settings) as records:
-        return await sealed_secrets(SecretStore(state=CredentialReader(records), seal=seal))
-
-
 class Comparison:
     """Runs a container for captured cases. Each template has one engine; no request is sent.
 
-    With `hashed`, tags see events as in a gateway that stores only hashed personal data. They do
-    not see events that `endpoints` rejects.
+    The rules of the tags decide whether they see events as in a gateway that stores only hashed
+    personal data, and from which sources. They do not see events that `endpoints` rejects.
     """
 
-    def __init__(self, container: Container, *, hashed: bool, endpoints: CompareEndpoints) -> None:
+    def __init__(self, config: ContainerConfig, *, endpoints: CompareEndpoints) -> None:
+        container = config.container
         self._container = container
+        self._rules = config.rules
         self._endpoints = endpoints
-        self._hashed = hashed
         self._engines = _Engines()
         self._about = sandbox.ContainerVersion(
             container_id=container.public_id, version=container.version
@@ -184,7 +96,12 @@ class Comparison:
             )
             at_intake = _AtIntake(self._engines, self._about)
             planned = plan(self._container, occasion, variables=at_intake, filled=False)
-            wanted = [fired for fired in planned.fired if not tags or fired.tag.name in tags]
+            wanted = [
+                fired
+                for fired in planned.fired
+                if (not tags or fired.tag.name in tags)
+                and self._rules[fired.tag.name].listens_to(entered.source)
+            ]
             if entered.kept_back is not None:
                 # A request that neither system sends is not a difference.
                 kept_back += [entered.kept_back] if wanted or case.sent else []
@@ -212,7 +129,10 @@ class Comparison:
         return tuple(made.request for made in run.asked)
 
     def _run(self, sent: Sequence[CapturedRequest]) -> "_CaseRun":
-        return _CaseRun(self._container, self._about, self._engines, self._hashed, sent)
+        hashed = {
+            name for name, rule in self._rules.items() if rule.persons is PersonHandling.HASHED
+        }
+        return _CaseRun(self._container, self._about, self._engines, hashed, sent)
 
 
 @dataclass(slots=True)
@@ -225,7 +145,7 @@ class _CaseRun:
     container: Container
     about: sandbox.ContainerVersion
     engines: "_Engines"
-    hashed: bool
+    hashed: AbstractSet[str]
     sent: Sequence[CapturedRequest]
     asked: list[TagRequest] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
@@ -242,7 +162,7 @@ class _CaseRun:
 
         The captured responses decide the triggers in `pending`.
         """
-        if self.hashed:
+        if tag.name in self.hashed:
             may = readable(self.container, tag, decides=pending != DECIDED)
             event = scrubbed_event(occasion.event, region=region, phones=False)
             occasion = msgspec.structs.replace(

@@ -35,18 +35,19 @@ from twite.machine.system import SystemClock
 class EndpointResult(Masked, frozen=True, kw_only=True):
     """An event as tags see it. It holds personal data: its repr is masked.
 
-    `granted` are the consent signals sent with it; `region` is the source's phone region;
-    `kept_back` is the reason why tags do not receive it, or None.
+    `granted` are the consent signals sent with it; `source` is the name of its source, and `region`
+    the source's phone region; `kept_back` is the reason why tags do not receive it, or None.
     """
 
     event: dict[str, Tree]
     granted: dict[str, bool]
+    source: str
     region: str | None
     kept_back: str | None
 
 
 class CompareEndpoints:
-    """The endpoints of the sources whose events the container's tags receive.
+    """The endpoints of the sources whose events the tags receive.
 
     `named` is the source of all requests.
     """
@@ -80,6 +81,7 @@ class CompareEndpoints:
         return EndpointResult(
             event=msgspec.convert(dict(seen), dict[str, Tree]),
             granted=granted(native.consent),
+            source=source.name,
             region=source.region,
             kept_back=self._kept_back(tag_event, case, source),
         )

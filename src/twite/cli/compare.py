@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from twite.app.compare import read_capture, shadow_of
+from twite.app.compare_settings import read_capture, shadow_of
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json
 from twite.domain.plural import plural
@@ -54,7 +54,7 @@ def compare(
     show: ShowField = None,
     as_json: Json = False,
 ) -> None:
-    """Run the container on captured traffic and send nothing.
+    """Run the container, or else the tags, on captured traffic and send nothing.
 
     Each line of a capture contains the incoming `event` or `request`, and the requests that the
     other system `sent` for it. The two can also be on separate lines that have the same `trace`.

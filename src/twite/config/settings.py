@@ -102,17 +102,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return rule is not None and rule.is_cautious
 
 
-def load(path: Path, environ: Mapping[str, str], *, credentials: bool = True) -> Settings:
+def load(
+    path: Path, environ: Mapping[str, str], *, credentials: bool = True, stand_in: str = ""
+) -> Settings:
     """Read the settings. Relative paths in the file are relative to the file.
 
     Without `credentials`, an unreadable secret is empty instead of an error, for commands that only
-    read. Raises SettingsError, with place and fix.
+    read; in the fields of a template, it is `stand_in`. Raises SettingsError, with place and fix.
     """
     tree = toml.read(path)
     overridden = override(tree, environ)
     folder = path.resolve().parent if path.is_file() else Path.cwd()
     reader = Reader(
-        environ=environ, folder=folder, overridden=frozenset(overridden), credentials=credentials
+        environ=environ,
+        folder=folder,
+        overridden=frozenset(overridden),
+        credentials=credentials,
+        stand_in=stand_in,
     )
     try:
         kept_in = key_file(tree, folder)

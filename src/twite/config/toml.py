@@ -100,13 +100,15 @@ class Reader:
     """Reads values from the environment and files, and collects warnings.
 
     `folder` is the base of `file:` paths; `overridden` are the places that environment variables
-    set; without `credentials`, an unreadable secret is empty instead of an error.
+    set; without `credentials`, an unreadable secret is empty instead of an error, and one in the
+    fields of a template is `stand_in`.
     """
 
     environ: Mapping[str, str]
     folder: Path
     overridden: frozenset[str] = frozenset()
     credentials: bool = True
+    stand_in: str = ""
     warnings: list[str] = field(init=False, default_factory=list)
     # Values from the environment or files, which must not be shown.
     hidden: set[str] = field(init=False, default_factory=set)
@@ -137,7 +139,7 @@ class Reader:
         """Return a scalar; for `env:` or `file:`, return the referenced text."""
         if not isinstance(value, str) or not value.startswith(_ELSEWHERE):
             return value
-        return self._unless_unreadable(value, place)
+        return self._unless_unreadable(value, place) or self.stand_in
 
     def _unless_unreadable(self, value: str, place: str, *, lines: bool = False) -> str:
         try:

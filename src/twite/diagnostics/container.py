@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from twite.app.compare import Comparison, sealed_of
+from twite.app.compare import Comparison
 from twite.app.compare_endpoints import CompareEndpoints
+from twite.app.compare_settings import sealed_of, with_one_rule
 from twite.config.containers import load_container, with_secrets
 from twite.config.settings import Settings
 from twite.config.templates import placed
@@ -104,8 +105,13 @@ class _Runs:
 
     def __init__(self, container: Container, tag: ContainerTag) -> None:
         self._tag = tag
-        self._raw = Comparison(container, hashed=False, endpoints=CompareEndpoints((), {}))
-        self._hashed = Comparison(container, hashed=True, endpoints=CompareEndpoints((), {}))
+        self._raw, self._hashed = (
+            Comparison(
+                with_one_rule(container, TagRule(name="check", persons=persons)),
+                endpoints=CompareEndpoints((), {}),
+            )
+            for persons in (PersonHandling.SEALED, PersonHandling.HASHED)
+        )
         self._event = {**_SAMPLE, "event_name": _event_of(container, tag)}
         self.sent = False
 
