@@ -6,11 +6,11 @@ believes.
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 from simulator.checks import CHECKS, OPEN, Finding, told
 from simulator.clock import TrialClock
+from simulator.records import Key, PixelRecord, Request, Truth
 from simulator.store import Span
 from twite.domain.delivery import AMBIGUITY_WINDOW, PATIENCE, Batch, Settlement, Trigger
 from twite.domain.destination import RATE_WINDOW, Destination
@@ -31,67 +31,7 @@ PROMPT: Final = 30 * SECOND
 # pixel has fewer than MOST_IN_FLIGHT.
 MAY_HANG: Final = 3 * SECOND
 MOST_IN_FLIGHT: Final = 64
-
-Key = tuple[str, str, str]  # pixel, event, conversion id
-
-
-@dataclass(kw_only=True)
-class Truth:
-    """The true state of one conversion. Times are true times since the start."""
-
-    poison: bool = False
-    suppressed: bool = False
-    acknowledged_at: int | None = None
-    first_heard: int | None = None
-    body: bytes | None = None
-    first_doubt: int | None = None
-    taken_at: int | None = None
-    ever_taken: bool = False
-    settled_at: int | None = None
-    replayed_at: int | None = None
-    # When it was last submitted; and the delivery that has its key, once claimed.
-    offered_at: int = 0
-    delivery: int | None = None
-    in_progress: int = 0
-    jumped: bool = False
-    # The process in which X refused it alone for its content, and has not accepted it since.
-    refused_alone: Span | None = None
-    # When it was first in a failed or refused request, if X has not accepted it since.
-    suspect_since: int | None = None
-
-
-@dataclass(kw_only=True, eq=False)
-class Request:
-    """One request, from when it left."""
-
-    span: Span
-    pixel: str
-    keys: tuple[Key, ...]
-    at: int
-    over: bool = False
-
-
-@dataclass(kw_only=True)
-class _Pixel:
-    """The judge's record of a pixel."""
-
-    in_progress: list[Request] = field(default_factory=list)
-    # The conversions in slow requests.
-    slow: set[Key] = field(default_factory=set)
-    refused_at: int | None = None
-    # The different conversions that X has refused since it last accepted or judged any; and
-    # whether, in this process, X accepted others after one of these failed: then these conversions
-    # may be at fault.
-    refused: set[Key] = field(default_factory=set)
-    refusals: int = 0
-    is_unclear: bool = False
-    # The number of the last response that reported an accepted conversion.
-    answers: int = 0
-    taken_at: int = -1
-    # When X last refused one of its conversions alone.
-    poisoned_at: int = -HOUR
-    last_sent: int | None = None
-    span: Span | None = None
+_FOREVER: Final = 1 << 62
 
 
 class Judge:
@@ -119,7 +59,7 @@ class Judge:
         self._resets: dict[str, tuple[int, int, Span]] = {}
         # The stored resets: those not stored are lost when their process crashes.
         self._noted: dict[str, int] = {}
-        self._pixels = {destination.pixel: _Pixel() for destination in destinations}
+        self._pixels = {destination.pixel: PixelRecord() for destination in destinations}
         self._ids: dict[int, Key] = {}
         # The deliveries that X refused and that were given up.
         self._dead: set[int] = set()
@@ -185,7 +125,11 @@ class Judge:
         if pixel.span is not request.span:
             pixel.refused, pixel.is_unclear, pixel.span = set(), False, request.span
             pixel.refusals = 0
+            pixel.refused_events.clear()
+        if not (passed or taken) or (taken and request.event in pixel.bad_until):
+            pixel.bad_until[request.event] = now + _GOING if taken else _FOREVER
         if refused_pixel:
+            pixel.refused_events.add(request.event)
             since = [self.truths[key].suspect_since for key in request.keys]
             pixel.is_unclear |= any(
                 moment is not None and moment < pixel.taken_at for moment in since
@@ -196,6 +140,7 @@ class Judge:
         elif passed:
             pixel.refused_at = None
             pixel.refused.clear()
+            pixel.refused_events.clear()
             pixel.refusals = 0
         pixel.answers += 1
         if taken:
@@ -207,7 +152,7 @@ class Judge:
             elif (doubt or refused_pixel) and truth.suspect_since is None:
                 truth.suspect_since = pixel.answers
 
-    def _count_refusal(self, pixel: _Pixel, request: Request) -> None:
+    def _count_refusal(self, pixel: PixelRecord, request: Request) -> None:
         """Count a refusal, unless X already refused the conversion alone."""
         pixel.refusals += 1
         truth = self.truths[request.keys[0]]
@@ -303,12 +248,22 @@ class Judge:
         # A batch with a slow request does not count towards the limit of concurrent batches, within
         # bounds, until it ends.
         counted = [sent for sent in (*flying, request) if not pixel.slow.issuperset(sent.keys)]
-        if len(counted) > self._worker_config.in_flight or len(flying) >= MOST_IN_FLIGHT:
+        # Bad events use no slots of the others, and all together use at most twice the slots.
+        healthy = [sent for sent in counted if not self._is_bad(sent)]
+        slots = self._worker_config.in_flight
+        is_over = len(healthy) > slots or len(counted) > 2 * slots
+        if is_over or len(flying) >= MOST_IN_FLIGHT:
             self.fail("in_flight", f"{len(counted)} of {len(flying) + 1} for {request.pixel}")
 
     def _note_slow(self, request: Request) -> None:
         if self._clock.elapsed() - request.at >= MAY_HANG:
             self._pixels[request.pixel].slow.update(request.keys)
+            self._pixels[request.pixel].bad_until[request.event] = _FOREVER
+
+    def _is_bad(self, request: Request) -> bool:
+        """Whether X answers badly to the event of a request, or did so when it was claimed."""
+        until = self._pixels[request.pixel].bad_until.get(request.event, -1)
+        return self._clock.elapsed() <= until
 
     def _check_pace(self, request: Request) -> None:
         meter = self._meters[request.pixel]
@@ -336,6 +291,8 @@ class Judge:
             return
         if pixel.refusals == 1 and len(request.keys) == 1:
             return  # the first refusal may be about one conversion; a second one decides
+        if request.event not in pixel.refused_events and len(request.keys) == 1:
+            return  # one request of each event shows whether X refuses the pixel
         since = request.at - pixel.refused_at
         # Deliveries claimed before the refusal was stored may still leave.
         if _GOING < since < PROBE_EVERY - SECOND or (since > _GOING and len(request.keys) > 1):

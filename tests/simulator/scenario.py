@@ -7,7 +7,7 @@ from typing import Final, Protocol
 import msgspec
 
 from builders import a_destination, a_destination_with_oauth
-from simulator.judge import Key
+from simulator.records import Key
 from simulator.store import CallFault
 from simulator.x import POISON, Met, RequestFault
 from twite.domain.destination import Destination

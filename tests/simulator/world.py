@@ -7,8 +7,9 @@ from typing import Final
 from builders import a_source
 from simulator.checks import told
 from simulator.clock import TrialClock
-from simulator.judge import Judge, Key
+from simulator.judge import Judge
 from simulator.randomness import TrialChance
+from simulator.records import Key
 from simulator.scenario import Crash, Happening, Jump, Offer, Replay, Scenario, Stop
 from simulator.store import MortalStore, Span, StoreData
 from simulator.x import SimulatedX, SpanTransport

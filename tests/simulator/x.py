@@ -9,7 +9,8 @@ from typing import Final, Protocol
 import msgspec
 
 from simulator.clock import START, TrialClock
-from simulator.judge import Judge, Key, Request
+from simulator.judge import Judge
+from simulator.records import Key, Request
 from simulator.store import Span
 from twite.domain.times import SECOND
 from twite.gateway.ports.transport import NoResponse, OutboundRequest, Response

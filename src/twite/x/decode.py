@@ -96,6 +96,11 @@ def limit_of(headers: Mapping[str, str]) -> tuple[int, int] | None:
     return None
 
 
+def names_window(headers: Mapping[str, str]) -> bool:
+    """Whether a response names the reset of the account's or the user's rate limit."""
+    return spec.ACCOUNT_RATE_RESET in headers or spec.USER_RATE_RESET in headers
+
+
 def _success(status: int, read: _Body | None, sent: int) -> Outcome:
     if read is None or read.data is None or read.data.conversions_processed is None:
         return Errored(reason=f"{status} without a count of conversions processed", ambiguous=True)

@@ -8,6 +8,7 @@ from memory_store.store import MemoryStore
 from twite.domain.delivery import Delivered, Delivery, Errored, Rejected, RejectionScope
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.delivery.circuit_breaker import CircuitBreaker, EventPauses
+from twite.gateway.delivery.in_flight import RequestsInFlight
 from twite.gateway.delivery.settlement import MOST_IN_A_ROW, Blame
 from twite.gateway.delivery.suspects import ROW, Suspects
 from twite.gateway.ports.state import Pause
@@ -40,7 +41,9 @@ class Pixel(Blame):
         self.clock, self.draw = MovingClock(), 0.0
         common = {"pixel": "p", "state": MemoryStore(), "clock": self.clock, "observer": Seen()}
         super().__init__(
-            suspects=Suspects(clock=self.clock),
+            suspects=Suspects(
+                clock=self.clock, requests=RequestsInFlight(clock=self.clock, slots=4)
+            ),
             circuit_breaker=CircuitBreaker(**common, pause=None),
             pauses=EventPauses(**common, pauses=()),
             randomness=self,

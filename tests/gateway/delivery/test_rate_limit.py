@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 
 import msgspec
+import pytest
 from worker_bench import Setting
 
 from builders import a_destination
@@ -300,3 +301,60 @@ def test_account_is_open_while_x_leaves_one_conversion():
     quota.obey(left=1, reset=clock.now() + MINUTE)
 
     assert (quota.left(), quota.wait(), quota.is_closed_by_x) == (1, 0, False)
+
+
+ONE, OTHER = ("p", "one"), ("p", "other")
+
+
+def exceed(rate_limit, clock, whose=ONE, *, after=10 * MINUTE, names_window=False):
+    rate_limit.exceeded(whose, reset=clock.now() + after, names_window=names_window)
+    return rate_limit.is_closed_by_x
+
+
+@pytest.mark.parametrize(("spent", "is_closed"), [(90, False), (91, True)])
+def test_429_without_a_window_closes_an_account_that_has_little_left(spent, is_closed):
+    clock = MovingClock()
+    rate_limit = a_quota(clock)
+    rate_limit.spend(spent)
+
+    assert exceed(rate_limit, clock) is is_closed
+
+
+@pytest.mark.parametrize(
+    ("left", "ago", "is_closed"),
+    [
+        (None, 0, True), (9, 0, True), (10, 0, False), (50, MINUTE, False),
+        (50, MINUTE + 1, True), (0, 0, True),
+    ],
+)  # fmt: skip
+async def test_429_with_a_window_closes_the_account_unless_x_said_that_much_is_left(
+    left, ago, is_closed
+):
+    clock = MovingClock()
+    rate_limit = a_quota(clock)
+    if left is not None:
+        rate_limit.obey(left=left, reset=clock.now() + 5 * MINUTE)
+    await clock.advance(ago)
+
+    assert exceed(rate_limit, clock, names_window=True) is is_closed
+
+
+async def test_second_limited_event_closes_the_account_until_the_later_reset():
+    clock = MovingClock()
+    rate_limit = a_quota(clock)
+
+    first = exceed(rate_limit, clock), exceed(rate_limit, clock)
+    second = exceed(rate_limit, clock, OTHER, after=MINUTE)
+
+    assert (first, second) == ((False, False), True)
+    assert rate_limit.wait() == 10 * MINUTE
+
+
+async def test_event_whose_limit_was_reset_does_not_close_the_account():
+    clock = MovingClock()
+    rate_limit = a_quota(clock)
+    exceed(rate_limit, clock, after=MINUTE)
+
+    await clock.advance(MINUTE)
+
+    assert not exceed(rate_limit, clock, OTHER)

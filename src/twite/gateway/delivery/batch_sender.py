@@ -30,6 +30,7 @@ from twite.domain.times import MINUTE
 from twite.gateway.delivery.bisect import BatchSize, Bisect
 from twite.gateway.delivery.circuit_breaker import CircuitBreaker, EventPauses
 from twite.gateway.delivery.groups import Group, ids_of
+from twite.gateway.delivery.in_flight import SLOW, RequestsInFlight
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.delivery.rate_limit import RateLimit
 from twite.gateway.delivery.rejections import Rejections, RejectionStats
@@ -41,13 +42,7 @@ from twite.gateway.delivery.settlement import (
     is_too_late,
     transitions,
 )
-from twite.gateway.delivery.suspects import (
-    SLOW,
-    EventsInFlight,
-    Suspects,
-    is_failed,
-    is_refused_as_such,
-)
+from twite.gateway.delivery.suspects import Suspects, is_failed, is_refused_as_such
 from twite.gateway.delivery.x_client import RequestSender, XClient
 from twite.gateway.ports.events import Observer, Troubled, TroublePlace
 from twite.gateway.ports.machine import Randomness
@@ -63,7 +58,7 @@ _GIVING_BACK: Final = 1  # seconds
 class BatchSender:
     """Sends and settles the batches of one pixel; several may be in flight at once.
 
-    Its public methods are those of BatchHandler in gateway.delivery.worker.
+    Its public methods are those of BatchHandler in gateway.delivery.batch_handler.
     """
 
     def __init__(
@@ -89,26 +84,28 @@ class BatchSender:
         self._randomness = randomness
         self._observer = observer
         self._stats_by_event: dict[str, RejectionStats] = defaultdict(RejectionStats)
-        self._suspects = Suspects(clock=clock)
-        self.requests = self._suspects.requests
+        self.requests = RequestsInFlight(clock=clock, slots=in_flight)
+        self._suspects = Suspects(clock=clock, requests=self.requests)
         self._settler = Settler(
             delivery_store=delivery_store, clock=clock, observer=observer, lease=lease
         )
-        self._settler.settles = self.requests.settles
-        self._request_sender = RequestSender(
-            destination=destination,
-            x_client=x_client,
-            rate_limit=rate_limit,
-            settler=self._settler,
-            suspects=self._suspects,
-            clock=clock,
-        )
+        self._settler.settling = self.requests.settling
         self.pauses = EventPauses(
             pixel=destination.pixel,
             state=delivery_store,
             clock=clock,
             observer=observer,
             pauses=pauses,
+        )
+        self._request_sender = RequestSender(
+            destination=destination,
+            x_client=x_client,
+            rate_limit=rate_limit,
+            settler=self._settler,
+            suspects=self._suspects,
+            requests=self.requests,
+            pauses=self.pauses,
+            clock=clock,
         )
         self._blame = Blame(
             suspects=self._suspects,
@@ -124,7 +121,6 @@ class BatchSender:
         )
         # Deliveries (id → event) that a bisect did not reach, from batches that X accepted in part.
         self._mixed: dict[int, str] = {}
-        self._events = EventsInFlight(slots=in_flight)
         self._size = BatchSize()
         self.stopping = False
 
@@ -142,12 +138,15 @@ class BatchSender:
         return small | dict.fromkeys(self.pauses.paused(), 1)
 
     def passing_events(self) -> frozenset[str]:
-        """Return the events that the next claim must skip.
+        """Return the events that the next claim must skip: paused and full ones."""
+        full = self.requests.full(troubled=self._suspects.troubled(), limited=self.limits())
+        return self.pauses.closed() | full
 
-        These are paused events, and failing events with batches in flight. Further batches of
-        failing events would fail, too, and take slots from healthy events.
-        """
-        return self.pauses.closed() | self._events.troubled(self.limits())
+    def troubled_events(self) -> frozenset[str]:
+        return self._suspects.troubled()
+
+    def failing_events(self) -> frozenset[str]:
+        return frozenset(self._blame.failing)
 
     @property
     def most(self) -> int:
@@ -179,7 +178,6 @@ class BatchSender:
 
     def claimed(self, batch: Batch) -> None:
         self.pauses.probed(batch.event)
-        self._events.began(batch.event, batch.lease)
         self._suspects.began(batch)
 
     async def take(self, batch: Batch) -> None:
@@ -204,7 +202,6 @@ class BatchSender:
         except TransientError as error:
             self._observer.see(Troubled(where=TroublePlace.OUTBOX, reason=error.reason))
         finally:
-            self._events.ended(batch.lease)
             self._suspects.ended(batch)
 
     async def give_back(self, batch: Batch, deliveries: Sequence[int]) -> None:
@@ -231,7 +228,7 @@ class BatchSender:
                 return
             if group is not fresh:
                 # Suspects can take long. Meanwhile, the event's other deliveries may be sent.
-                self._events.ended(batch.lease)
+                self.requests.yields(batch)
             allowed = await self._still_allowed(batch, group) if place else group
             if allowed:
                 await self._send(in_flight, allowed)
@@ -293,7 +290,7 @@ class BatchSender:
                 randomness=self._randomness.fraction(),
                 cautious=self._cautious,
             )
-        await self._request_sender.note_limit()
+        await self._request_sender.note_limit(event, outcome)
         tried = self._request_sender.tried(in_flight, outcome, response)
         try:
             await self._settler.settle(in_flight.batch, tried, decided)
@@ -314,13 +311,13 @@ class BatchSender:
         # Only one batch of suspects is in flight at a time, so suspects use no slot of their event.
         suspected = self._suspects.explain(group)
         is_paused = batch.event in self.pauses.paused()
-        if is_paused or not (suspected or self._events.may_bisect(batch.event)):
-            at_once = is_paused or self._events.is_bisected(batch.event)
+        if is_paused or not (suspected or self.requests.may_bisect(batch.event)):
+            at_once = is_paused or self.requests.is_bisected(batch.event)
             await self._settler.give_back(batch, ids_of(group), wait=0 if at_once else BISECT_PAUSE)
             return
         is_known = self._forget_mixed(group) or suspected
         bisect = Bisect(group, why, rejection_stats.cleared(group))
-        with nullcontext() if suspected else self._events.bisecting(batch.event):
+        with nullcontext() if suspected else self.requests.bisecting(batch.event):
             rest = await self._run_bisect(in_flight, bisect, why)
         rest = (*rest, *bisect.give_up())
         self._size.too_large(bisect.too_large)

@@ -285,15 +285,22 @@ class EventPauses:
         return frozenset(event for event, at in self._probe_at.items() if now < at + PROBE_EVERY)
 
     def probed(self, event: str) -> None:
-        if event in self._pauses:
+        pause = self._pauses.get(event)
+        if pause is None:
+            return
+        if pause.is_by_limit:
+            # Its reset has passed. The stored pause is deleted with the next response.
+            del self._pauses[event], self._probe_at[event]
+            self._observer.see(Resumed(pixel=self._pixel, event=event))
+        else:
             self._probe_at[event] = self._clock.elapsed() + PROBE_EVERY
 
     def half_open(self) -> None:
         self._probe_at = dict.fromkeys(self._pauses, self._clock.elapsed())
 
-    async def trip(self, event: str, reason: str) -> None:
-        """Pause an event. Raises LedgerUnavailable."""
-        self._probe_at[event] = self._clock.elapsed() + PROBE_EVERY
+    async def trip(self, event: str, reason: str, *, probe_in: int = PROBE_EVERY) -> None:
+        """Pause an event; the next probe is due in `probe_in` ms. Raises LedgerUnavailable."""
+        self._probe_at[event] = self._clock.elapsed() + probe_in
         before = self._pauses.get(event)
         if before is None or before.reason != reason:
             since = self._clock.now() if before is None else before.since

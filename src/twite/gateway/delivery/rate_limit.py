@@ -11,12 +11,16 @@ from typing import Final, Self
 import msgspec
 
 from twite.domain.destination import RATE_WINDOW, Destination
-from twite.domain.times import SECOND
+from twite.domain.times import MINUTE, SECOND
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.outbox import DeliveryStore
 from twite.gateway.ports.queries import AttemptsQuery
 from twite.gateway.ports.state import RateLimitWindow
 
+# A 429 contradicts what Twite knows if this share of the limit is still left.
+_ROOM: Final = 0.1
+# X's headers are believed for this long when they contradict a later 429.
+_RECENTLY: Final = MINUTE
 # If a reset is more than this many windows ahead, the header or a clock must be wrong.
 _CREDIBLE: Final = 2
 
@@ -106,6 +110,10 @@ class RateLimit:
         )
         self._closed_until = 0
         self._noted_until = 0
+        # When X's headers last said that something is left.
+        self._granted_at: int | None = None
+        # (pixel, event) → the reset of its own limit.
+        self._limited_events: dict[tuple[str, str], int] = {}
         self.lock = asyncio.Lock()
 
     def left(self) -> int:
@@ -154,7 +162,32 @@ class RateLimit:
             self._closed_until = at = max(self._closed_until, at)
         elif now < self._closed_until:
             return
+        else:
+            self._granted_at = now
         self._meter.obey(left=left, reset=at)
+
+    def exceeded(self, whose: tuple[str, str], *, reset: int, names_window: bool) -> None:
+        """Apply a 429 to a request of a pixel and event: until the reset, nothing more is sent.
+
+        This closes the account, unless what X and the meter said before contradicts it: much of the
+        limit is left. If the response `names_window`, the window of the account or user, X's
+        headers must have said so recently. Then only the event is limited. If X also limits another
+        event before the reset, the account is closed after all.
+        """
+        now = self._clock.elapsed()
+        at = reset - self._clock.now() + now
+        events = self._limited_events
+        for event in [event for event, until in events.items() if until <= now]:
+            del events[event]
+        has_room = self._meter.allowance(now) >= _ROOM * self.limit
+        if names_window:
+            granted_at = self._granted_at
+            has_room &= granted_at is not None and now - granted_at <= _RECENTLY
+        if has_room and events.keys() <= {whose}:
+            events[whose] = at
+        else:
+            last = max([at, *events.values()])
+            self.obey(left=0, reset=reset + last - at)
 
 
 class GatewayStart(msgspec.Struct, frozen=True):

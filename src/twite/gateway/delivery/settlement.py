@@ -163,15 +163,15 @@ def is_too_late(group: Group, *, now: int) -> bool:
 class Settler:
     """Stores settlements and reports them.
 
-    `lease` (ms) is the new lease of deliveries not settled yet. `settles` is a context that is
-    entered, with the lease, while an accepted batch is settled.
+    `lease` (ms) is the new lease of deliveries not settled yet. `settling` is a context that
+    is entered while an accepted batch is settled.
     """
 
     delivery_store: DeliveryStore
     clock: Clock
     observer: Observer
     lease: int
-    settles: Callable[[int], AbstractContextManager[None]] | None = None
+    settling: Callable[[Batch], AbstractContextManager[None]] | None = None
 
     async def settle(
         self, batch: Batch, tried: Attempt | None, decided: tuple[Transition, ...]
@@ -184,7 +184,7 @@ class Settler:
             lease_until=self.clock.now() + self.lease,
         )
         is_accepted = _is_accepted(batch, decided)
-        with self.settles(batch.lease) if self.settles and is_accepted else nullcontext():
+        with self.settling(batch) if self.settling and is_accepted else nullcontext():
             await self.delivery_store.settle(settlement)
         for transition in decided:
             self.observer.see(
@@ -275,6 +275,8 @@ class Blame:
     cautious: bool
     # Deliveries (id → event) that failed since X last accepted one.
     failed: dict[int, str] = field(init=False, default_factory=dict)
+    # The events of failed or refused requests since X last answered as if all were well.
+    failing: set[str] = field(init=False, default_factory=set)
     # Those of `failed` that were alone in their request.
     _failed_alone: set[int] = field(init=False, default_factory=set)
     # The first delivery of each group that was refused since X last accepted or judged a group.
@@ -312,13 +314,16 @@ class Blame:
         self._count(event, group, outcome)
         match outcome:
             case Rejected(scope=RejectionScope.PIXEL | RejectionScope.UNCLEAR) if (
-                is_open and len(self._row) < MOST_IN_A_ROW
+                is_open
+                and len(self._row) < MOST_IN_A_ROW
+                and (is_known or not suspects.is_the_event(event))
             ):
                 pass
             case Rejected(scope=RejectionScope.PIXEL | RejectionScope.UNCLEAR):
                 await self._stop(event, group, outcome)
             case Delivered() | Rejected():
                 # X accepted the credentials and judged the content.
+                self.failing.clear()
                 await self.circuit_breaker.passed()
             case Errored(limited=False):
                 if is_failed(outcome) and suspects.is_the_event(event):
@@ -329,6 +334,7 @@ class Blame:
                     self.circuit_breaker.record_failure(randomness=self.randomness.fraction())
 
     def _remember(self, event: str, group: Sequence[Delivery]) -> None:
+        self.failing.add(event)
         for delivery in group[: max(0, _MOST_FAILED - len(self.failed))]:
             self.failed[delivery.id] = event
 
@@ -361,7 +367,9 @@ class Blame:
         """Record that X refused each delivery of a batch when sent alone, and accepted none."""
         refusal = found[-1][1]
         self.suspects.blamed(refusal)
-        await self._stop(event, [delivery for delivery, _ in found], refusal)
+        group = [delivery for delivery, _ in found]
+        self.suspects.refused_alike(group, event=event)
+        await self._stop(event, group, refusal)
 
     async def _stop(self, event: str, group: Sequence[Delivery], refusal: Rejected) -> None:
         """Pause the event or the pixel until a probe is accepted."""
@@ -370,8 +378,9 @@ class Blame:
             await self.pauses.trip(event, f"{REFUSED_ALIKE}: {refusal.reason}")
         else:
             unclear = refusal.scope is RejectionScope.UNCLEAR or self.suspects.is_shown(refusal)
+            is_likely = not (unclear or self.suspects.is_repeated(event))
             await self.circuit_breaker.doubt(
-                refusal.reason, alone=len(group) == 1, is_likely=not unclear
+                refusal.reason, alone=len(group) == 1, is_likely=is_likely
             )
 
 

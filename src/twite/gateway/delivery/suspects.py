@@ -6,18 +6,16 @@ in flight at a time, so they do not delay others. Suspects are kept only in memo
 forgets them.
 """
 
-from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Container, Iterable, Sequence
 from itertools import islice
 from typing import Final, TypeGuard, TypeVar
 
 import msgspec
 
 from twite.domain.delivery import Batch, Delivery, Errored, Outcome, Rejected, RejectionScope
-from twite.domain.times import SECOND
 from twite.gateway.delivery.circuit_breaker import PROBE_EVERY
 from twite.gateway.delivery.groups import Group
+from twite.gateway.delivery.in_flight import RequestsInFlight
 from twite.gateway.ports.machine import Clock
 
 # Give up a delivery that X has refused this often when sent alone, if it accepted other deliveries
@@ -28,8 +26,6 @@ CERTAIN: Final = 5
 _CHANCE: Final = 1e-3
 # The share of bad requests is a moving average over about this many requests.
 _RECENT: Final = 10
-# A request that takes longer than this may be hanging.
-SLOW: Final = 3 * SECOND
 # The maximum number of isolated deliveries in one batch.
 TURN: Final = 10
 # The maximum number of suspects remembered; the oldest are dropped.
@@ -58,78 +54,12 @@ class _Isolated(msgspec.Struct, frozen=True):
     is_refused: bool = False
 
 
-class RequestsInFlight:
-    """The requests of one pixel without a response yet, by the lease of their batch.
-
-    A request hangs if it is slow, and X has accepted a request that was sent later. `freed` is
-    called when a batch no longer needs its slot, because X has accepted it.
-    """
-
-    def __init__(self, *, clock: Clock) -> None:
-        self._clock = clock
-        self._sent_at: dict[int, int] = {}
-        self._settling: set[int] = set()
-        self.freed: Callable[[], None] = lambda: None
-        # When the last of the accepted requests was sent.
-        self._accepted = -1
-
-    @contextmanager
-    def sending(self, lease: int) -> Iterator[None]:
-        """Record that a request is being sent."""
-        self._sent_at[lease] = self._clock.elapsed()
-        try:
-            yield
-        finally:
-            del self._sent_at[lease]
-
-    @contextmanager
-    def settles(self, lease: int) -> Iterator[None]:
-        """Free the slot of an accepted batch while it is being settled.
-
-        The store can then commit the settlement together with the next claim.
-        """
-        self._settling.add(lease)
-        self.freed()
-        try:
-            yield
-        finally:
-            self._settling.discard(lease)
-
-    def accepted(self, *, sent_at: int) -> None:
-        """Record that X accepted a request that was sent at this time."""
-        self._accepted = max(self._accepted, sent_at)
-
-    def was_hanging(self, *, sent_at: int) -> bool:
-        return sent_at < self._accepted and self._is_slow(sent_at)
-
-    def is_hanging(self, lease: int) -> bool:
-        return self.was_hanging(sent_at=self._sent_at.get(lease, self._accepted))
-
-    def hanging(self) -> int:
-        """Return how many requests are hanging."""
-        return sum(map(self.is_hanging, self._sent_at))
-
-    def without_slot(self, most: int) -> int:
-        """Return how many batches use no slot: hanging ones, and at most `most` accepted ones.
-
-        Without this limit, leases would pile up if the store settles nothing.
-        """
-        return self.hanging() + min(len(self._settling), most)
-
-    def slow(self) -> int:
-        """Return how many requests are slow."""
-        return sum(map(self._is_slow, self._sent_at.values()))
-
-    def _is_slow(self, sent_at: int) -> bool:
-        return self._clock.elapsed() - sent_at >= SLOW
-
-
 class Suspects:
     """The suspects of one pixel, and when each may be sent. Time is counted in requests."""
 
-    def __init__(self, *, clock: Clock) -> None:
+    def __init__(self, *, clock: Clock, requests: RequestsInFlight) -> None:
         self._clock = clock
-        self.requests = RequestsInFlight(clock=clock)
+        self._requests = requests
         # The lease of the batch in flight that contains suspects.
         self._lease: int | None = None
         self._isolated_rest = False
@@ -174,6 +104,15 @@ class Suspects:
             self._bad_at[event] = self._now
         _trim(self._since)
 
+    def refused_alike(self, group: Sequence[Delivery], *, event: str) -> None:
+        """Record that X refused each of these deliveries of a batch when sent alone.
+
+        If X accepted other events meanwhile, each counts as a bad request of the event.
+        """
+        if self.explain(group):
+            row = self._row_by_event.setdefault(event, set())
+            row.update(delivery.id for delivery in group)
+
     def hung(self, group: Iterable[Delivery]) -> None:
         """Record that a hanging request failed: one of its deliveries is at fault."""
         for delivery in group:
@@ -191,6 +130,14 @@ class Suspects:
         X accepted other deliveries between them.
         """
         return proven >= CERTAIN and self._bad_share**proven <= _CHANCE
+
+    def troubled(self) -> frozenset[str]:
+        """Return the events with a bad request since X last accepted one of theirs."""
+        return frozenset(self._bad_at)
+
+    def is_repeated(self, event: str) -> bool:
+        """Whether an event has failed more than once while X accepted other events."""
+        return len(self._row_by_event.get(event, ())) > 1
 
     def is_the_event(self, event: str) -> bool:
         """Whether an event keeps failing while X accepts other events of the pixel."""
@@ -232,7 +179,7 @@ class Suspects:
         minute.
         """
         known = self.known()
-        if self._lease is not None and not self.requests.is_hanging(self._lease):
+        if self._lease is not None and not self._requests.is_hanging(self._lease):
             return known
         # Isolated deliveries could fill a small batch, so suspects go first every other time.
         self._isolated_rest = not self._isolated_rest
@@ -312,54 +259,3 @@ def _kind(outcome: Rejected) -> Kind:
 def _trim(remembered: dict[int, T]) -> None:
     for id_ in list(islice(remembered, max(0, len(remembered) - MOST))):
         del remembered[id_]
-
-
-class EventsInFlight:
-    """The events of one pixel with batches in flight.
-
-    Failing events never use all slots. `slots` is the maximum number of concurrent batches of the
-    pixel.
-    """
-
-    def __init__(self, *, slots: int) -> None:
-        self._batches: Counter[str] = Counter()
-        # Lease → event, for the batches that use a slot of their event.
-        self._events: dict[int, str] = {}
-        self._bisected: list[str] = []
-        self._half = max(1, slots // 2)
-
-    def began(self, event: str, lease: int) -> None:
-        self._events[lease] = event
-        self._batches[event] += 1
-
-    def ended(self, lease: int) -> None:
-        """Free the slot of a batch. Calling it again has no effect."""
-        event = self._events.pop(lease, None)
-        if event is not None:
-            self._batches[event] -= 1
-
-    def troubled(self, limited: Container[str]) -> frozenset[str]:
-        """Return the events for which no further batch may be claimed now.
-
-        These events are being bisected, or are `limited` and use half of the slots.
-        """
-        return frozenset(
-            event
-            for event, many in self._batches.items()
-            if (many and event in self._bisected) or (many >= self._half and event in limited)
-        )
-
-    def is_bisected(self, event: str) -> bool:
-        return event in self._bisected
-
-    def may_bisect(self, event: str) -> bool:
-        """Whether a batch of an event may be bisected now."""
-        return not self.is_bisected(event) and len(self._bisected) < self._half
-
-    @contextmanager
-    def bisecting(self, event: str) -> Iterator[None]:
-        self._bisected.append(event)
-        try:
-            yield
-        finally:
-            self._bisected.remove(event)

@@ -1,9 +1,9 @@
 """Delivery worker: one per pixel or tag. It claims batches from the queue and sends them."""
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
@@ -11,9 +11,9 @@ from twite.domain.delivery import AMBIGUITY_WINDOW, MOST_BYTES, SETTLED_IN, SUSP
 from twite.domain.destination import Destination
 from twite.domain.errors import TransientError
 from twite.domain.times import MINUTE, SECOND
-from twite.gateway.delivery.circuit_breaker import CircuitBreaker, EventPauses
+from twite.gateway.delivery.batch_handler import BatchHandler
+from twite.gateway.delivery.circuit_breaker import PROBE_EVERY, CircuitBreaker
 from twite.gateway.delivery.rate_limit import RateLimit
-from twite.gateway.delivery.suspects import SLOW, RequestsInFlight
 from twite.gateway.ports.events import Observer, Troubled, TroublePlace
 from twite.gateway.ports.machine import Clock, wait_for_event
 from twite.gateway.ports.outbox import Claim, DeliveryStore
@@ -21,10 +21,10 @@ from twite.gateway.ports.state import Pause, RateLimitWindow
 
 # The pause after the store has failed.
 STORE_PAUSE: Final = 2 * SECOND
-# The maximum number of requests of a pixel in flight, including hanging ones.
-MOST_AT_ONCE: Final = 64
 # Check the queue after this time even without a wake-up, as another process may have added to it.
 IDLE: Final = 5 * SECOND
+# While only probes are sent, look for conversions of other events no more often than this.
+LOOK_EVERY: Final = SECOND // 5
 FOREVER: Final = 1 << 62
 
 
@@ -39,72 +39,6 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     in_flight: int = 4
     linger: int = 200
     lease: int = 3 * MINUTE
-
-
-class BatchHandler(Protocol):
-    """Sends the batches of a worker: to X, or through a tag's template.
-
-    The methods with a default matter only for pixels; handlers of tags inherit the defaults.
-    """
-
-    stopping: bool
-    requests: RequestsInFlight
-
-    @property
-    def pauses(self) -> EventPauses | None:
-        """The event pauses; None for a tag, which has none."""
-
-    @property
-    def most(self) -> int:
-        """How many conversions the next batch may hold."""
-
-    @property
-    def most_bytes(self) -> int:
-        """How many bytes of conversions the next batch may hold."""
-
-    @property
-    def failed(self) -> dict[int, str]:
-        """The deliveries (id → event) that failed since X last accepted one.
-
-        They are not used as probes.
-        """
-
-    def failed_but_one(self) -> frozenset[int]:
-        """Return the failed deliveries except one, which may be retried."""
-        return frozenset()
-
-    def use(self, destination: Destination) -> None:
-        """Replace the credentials of the pixel."""
-        del destination
-
-    def limits(self) -> Mapping[str, int]:
-        """Return the maximum batch size by event, for events whose limit is lower than usual."""
-        return {}
-
-    def passing_events(self) -> frozenset[str]:
-        """Return the events that the next claim must skip."""
-        return frozenset()
-
-    def passing(self) -> frozenset[int]:
-        """Return the deliveries that the next claim must skip."""
-        return frozenset()
-
-    def suspects(self) -> frozenset[int]:
-        """Return the deliveries whose result says little about the pixel.
-
-        They are not used as probes.
-        """
-        return frozenset()
-
-    def claimed(self, batch: Batch) -> None:
-        """Record that a batch was claimed."""
-        del batch
-
-    async def take(self, batch: Batch) -> None:
-        """Send a batch and settle each of its deliveries."""
-
-    async def give_back(self, batch: Batch, deliveries: Sequence[int]) -> None:
-        """Return unsent deliveries to the queue."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
@@ -125,7 +59,8 @@ class Worker:
     holding: set[int]
     cautious: bool
     _began: int = field(init=False)
-    _leases_in_flight: set[int] = field(init=False, default_factory=set)
+    # The leases of batches that were claimed as probes.
+    _probes: set[int] = field(init=False, default_factory=set)
     _news: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     # Set when a batch is done, and on changes such as a shutdown: ends a wait for the breaker
     # early.
@@ -167,6 +102,7 @@ class Worker:
         await self.circuit_breaker.release()
         if self.batch_handler.pauses is not None:
             await self.batch_handler.pauses.release()
+        self._news.set()
         self._reopened.set()
 
     def noted(self) -> tuple[Pause | None, Mapping[str, Pause]]:
@@ -225,63 +161,70 @@ class Worker:
         """Claim batches and start sending them, or wait until a batch may be due."""
         self._news.clear()
         self._reopened.clear()
-        batches: Sequence[Batch] = ()
-        most = self._room()
-        if not most:
-            await wait_for_event(self._reopened, self.clock, most=SLOW)
-            return
-        # Check the breaker only when a slot is free, because a refusal may have arrived meanwhile.
-        closed = self.circuit_breaker.wait() or min(await self._limit_wait(), IDLE)
-        if not closed and not self._stopping:
-            batches = await self._claim(most)
+        breaker = self.circuit_breaker
+        closed = PROBE_EVERY if breaker.by_hand else min(await self._limit_wait(), IDLE)
+        batches = () if closed or self._stopping else await self._claim()
         if not batches:
-            # A paused worker ignores wake-ups for new conversions, as there may be thousands.
-            event = self._reopened if closed else self._news
-            self.is_idle, self._is_called = not (closed or self._is_called), False
-            try:
-                await wait_for_event(event, self.clock, most=closed or IDLE)
-            finally:
-                self.is_idle = False
+            await self._wait(closed)
             return
         self._is_called = False
-        tasks = [asyncio.create_task(self._handle(batch)) for batch in batches]
-        for task in tasks:
+        for batch in batches:
+            task = asyncio.create_task(self._handle(batch))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         last = batches[-1]
-        if self.circuit_breaker.probes:
-            # Wait for the response to the probe, because it decides what is sent next.
-            await asyncio.wait(tasks)
+        if breaker.probes:
+            self._probes.update(batch.lease for batch in batches)
         elif len(last.deliveries) < self._asked_for(last) and not _is_cut(last):
             await self._linger()
 
-    def _room(self) -> int:
-        """Return how many conversions the next request may hold; 0 while all slots are in use.
+    async def _wait(self, closed: int) -> None:
+        """Wait until a batch may be due. `closed` is the time until anything may be sent."""
+        breaker = self.circuit_breaker
+        if closed or (breaker.probes and self.batch_handler.pauses is None):
+            await wait_for_event(self._reopened, self.clock, most=closed or breaker.wait() or IDLE)
+        elif breaker.probes:
+            # Thousands of conversions may arrive for the events that are only probed.
+            await wait_for_event(self._news, self.clock, most=min(breaker.wait() or IDLE, IDLE))
+            if self._news.is_set():
+                await wait_for_event(self._reopened, self.clock, most=LOOK_EVERY)
+        elif not any(self._openings()):
+            most = self.batch_handler.requests.until_slow()
+            await wait_for_event(self._reopened, self.clock, most=most)
+        else:
+            self.is_idle, self._is_called = not self._is_called, False
+            try:
+                await wait_for_event(self._news, self.clock, most=IDLE)
+            finally:
+                self.is_idle = False
 
-        A hanging request uses no slot. While X does not respond to any request, conversions are
-        sent one by one, because one conversion in each batch may make X hang.
+    def _openings(self) -> Iterator[tuple[int, frozenset[str]]]:
+        """Yield (conversions in the next request, events to skip) for each possible claim.
+
+        While X answers badly, each event may send one request. The events that X has answered
+        badly are only probed, one request at a time, because each response affects the next.
         """
-        if self._free_slots() > 0:
-            return self.worker_config.batch
-        many, slow = len(self._leases_in_flight), self.batch_handler.requests.slow()
-        return 1 if slow == many < 2 * self.worker_config.in_flight else 0
+        handler, breaker = self.batch_handler, self.circuit_breaker
+        size = self.worker_config.batch
+        if breaker.probes:
+            if handler.pauses is not None:
+                failing = handler.failing_events()
+                yield from handler.requests.openings_beside(size, failing=failing)
+            if self._probes or breaker.wait():
+                return
+        yield from handler.requests.openings(size, troubled=handler.troubled_events())
 
-    def _free_slots(self) -> int:
-        many, slots = len(self._leases_in_flight), self.worker_config.in_flight
-        used = many - self.batch_handler.requests.without_slot(slots)
-        return min(slots - used, MOST_AT_ONCE - many)
-
-    async def _claim(self, most: int) -> Sequence[Batch]:
+    async def _claim(self) -> Sequence[Batch]:
         async with self.rate_limit.lock:
             left = self.rate_limit.left()
             if not left:
                 return ()
-            batches = await self._claim_at_most(min(left, most), left)
+            batches = await self._claim_at_most(left)
             self.holding.update(batch.lease for batch in batches)
             if not self._stopping:
                 for batch in batches:
-                    self._leases_in_flight.add(batch.lease)
                     self.rate_limit.spend(len(batch.deliveries))
+                    self.batch_handler.requests.began(batch)
                     self.batch_handler.claimed(batch)
                 return batches
         # Shutdown began while the claim was written.
@@ -298,62 +241,60 @@ class Worker:
         finally:
             self.holding.discard(batch.lease)
 
-    async def _claim_at_most(self, most: int, left: int) -> Sequence[Batch]:
-        """Claim at most `most` deliveries per request, and at most `left` for all free slots.
+    async def _claim_at_most(self, left: int) -> Sequence[Batch]:
+        """Claim for the first opening with due deliveries: at most `left` for all free slots.
 
         A half-open breaker probes with a new delivery each time.
         """
-        now = self.clock.now()
-        ambiguous_after = FOREVER if self.cautious else now - AMBIGUITY_WINDOW
-        limit = self.circuit_breaker.size_of_probe(self.worker_config.batch)
-        events = self.batch_handler.passing_events()
-        claim = Claim(
+        handler, now = self.batch_handler, self.clock.now()
+        usual = Claim(
             pixel=self.pixel,
             now=now,
             lease_until=now + self.worker_config.lease,
-            limit=min(limit, most, self.batch_handler.most),
-            ambiguous_after=ambiguous_after,
-            limits=self.batch_handler.limits(),
-            most_bytes=self.batch_handler.most_bytes,
-            passing_events=events,
-            passing=self.batch_handler.passing(),
+            limit=min(self.circuit_breaker.size_of_probe(self.worker_config.batch), handler.most),
+            ambiguous_after=FOREVER if self.cautious else now - AMBIGUITY_WINDOW,
+            limits=handler.limits(),
+            most_bytes=handler.most_bytes,
+            passing_events=handler.passing_events(),
+            passing=handler.passing(),
             suspects=self.clock.elapsed() - self._began >= SETTLED_IN,
         )
-        failed, suspects = self.batch_handler.failed, self.batch_handler.suspects()
-        if not self.circuit_breaker.probes:
-            # Only usual batches are claimed together, because none of them can take the others'
-            # responses into account, and only one batch of suspects may be in flight.
-            is_usual = not (claim.limits or claim.passing or events or suspects)
-            slots = min(self._free_slots(), left // claim.limit) if is_usual else 1
-            return await self.outbox.claim_several(claim, most=max(1, slots))
-        batch = await self._claim_probe(claim, failed, suspects)
-        return () if batch is None else (batch,)
+        suspects = handler.suspects()
+        for most, others in self._openings():
+            claim = msgspec.structs.replace(
+                usual,
+                limit=min(usual.limit, most, left),
+                passing_events=usual.passing_events | others,
+            )
+            if others:
+                batch = await self._claim_passing(claim, suspects)
+            elif self.circuit_breaker.probes:
+                batch = await self._claim_probe(claim, suspects)
+            else:
+                # Only usual batches are claimed together, because none of them can take the
+                # others' responses into account, and only one batch of suspects may be in flight.
+                is_usual = not (claim.limits or claim.passing or claim.passing_events or suspects)
+                slots = min(handler.requests.free(), left // claim.limit) if is_usual else 1
+                if batches := await self.outbox.claim_several(claim, most=max(1, slots)):
+                    return batches
+                continue
+            if batch is not None:
+                return (batch,)
+        return ()
 
-    async def _claim_probe(
-        self, claim: Claim, failed: Mapping[int, str], suspects: frozenset[int]
-    ) -> Batch | None:
+    async def _claim_probe(self, claim: Claim, suspects: frozenset[int]) -> Batch | None:
+        failed = self.batch_handler.failed
         if not (failed or suspects):
             return await self.outbox.claim(claim)
-        events = claim.passing_events
-        # Choose a delivery that was not among the last probes, and another event if possible.
-        passing = suspects.union(failed)
-        probes = [(events.union(failed.values()), passing), (events, passing)]
-        for passing_events, passed in probes if failed else []:
-            batch = await self._claim_passing(claim, passing_events, passed)
-            if batch is not None:
-                return batch
-        if self.circuit_breaker.wants_another:
-            return None
+        # Choose a delivery that was not among the last probes.
+        batch = await self._claim_passing(claim, suspects.union(failed)) if failed else None
+        if batch is not None or self.circuit_breaker.wants_another:
+            return batch
         passing = suspects.union(self.batch_handler.failed_but_one())
-        batch = await self._claim_passing(claim, events, passing)
-        return batch or await self.outbox.claim(claim)
+        return await self._claim_passing(claim, passing) or await self.outbox.claim(claim)
 
-    async def _claim_passing(
-        self, claim: Claim, events: frozenset[str], deliveries: frozenset[int]
-    ) -> Batch | None:
-        return await self.outbox.claim(
-            msgspec.structs.replace(claim, passing_events=events, passing=deliveries)
-        )
+    async def _claim_passing(self, claim: Claim, deliveries: frozenset[int]) -> Batch | None:
+        return await self.outbox.claim(msgspec.structs.replace(claim, passing=deliveries))
 
     def _asked_for(self, batch: Batch) -> int:
         """Return the maximum batch size that was in force for its event."""
@@ -383,7 +324,8 @@ class Worker:
             self.observer.see(Troubled(where=TroublePlace.BATCH, reason=type(error).__name__))
         finally:
             self.holding.discard(batch.lease)
-            self._leases_in_flight.discard(batch.lease)
+            self._probes.discard(batch.lease)
+            self.batch_handler.requests.ended(batch)
             self._news.set()
             self._reopened.set()
 

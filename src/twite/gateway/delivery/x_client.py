@@ -13,15 +13,17 @@ from twite.domain.delivery import Attempt, Delivered, Errored, Outcome, Rejected
 from twite.domain.destination import Destination, MissingCredentials, OAuthKeys, PixelToken
 from twite.domain.errors import TransientError
 from twite.domain.times import SECOND
+from twite.gateway.delivery.circuit_breaker import EventPauses
 from twite.gateway.delivery.credentials import CredentialChooser
 from twite.gateway.delivery.groups import Group, ambiguous_of, body_of
+from twite.gateway.delivery.in_flight import RequestsInFlight
 from twite.gateway.delivery.monotonic_clock import NOTICEABLE, MonotonicClock
 from twite.gateway.delivery.rate_limit import RateLimit
 from twite.gateway.delivery.settlement import InFlightBatch, Settler, attempt
 from twite.gateway.delivery.suspects import Suspects, is_failed
 from twite.gateway.ports.events import Attempted, Troubled, TroublePlace
 from twite.gateway.ports.machine import Randomness
-from twite.gateway.ports.state import RateLimitWindow
+from twite.gateway.ports.state import LIMITED_BY_X, RateLimitWindow
 from twite.gateway.ports.transport import (
     NoResponse,
     OutboundRequest,
@@ -31,7 +33,7 @@ from twite.gateway.ports.transport import (
 )
 from twite.redaction.mask_tree import masked_words
 from twite.x import spec
-from twite.x.decode import decode, limit_of
+from twite.x.decode import decode, limit_of, names_window
 from twite.x.encode import conversions_url
 from twite.x.oauth1 import sign
 
@@ -160,9 +162,13 @@ class RequestSender:
         rate_limit: RateLimit,
         settler: Settler,
         suspects: Suspects,
+        requests: RequestsInFlight,
+        pauses: EventPauses,
         clock: MonotonicClock,
     ) -> None:
         self._suspects = suspects
+        self._requests = requests
+        self._pauses = pauses
         self._observer = settler.observer
         self._credentials = CredentialChooser(destination, clock=clock, observer=self._observer)
         self._delivery_store = settler.delivery_store
@@ -224,11 +230,11 @@ class RequestSender:
         began = self._clock.elapsed()
         body = body_of(group)
         in_flight.left = True
-        with self._suspects.requests.sending(in_flight.batch.lease):
+        with self._requests.sending(in_flight.batch):
             response, outcome = await self._x_client.send(destination, body, count=len(group))
         if isinstance(outcome, Delivered):
-            self._suspects.requests.accepted(sent_at=began)
-        elif is_failed(outcome) and self._suspects.requests.was_hanging(sent_at=began):
+            self._requests.accepted(in_flight.batch.event, sent_at=began)
+        elif is_failed(outcome) and self._requests.was_hanging(sent_at=began):
             self._suspects.hung(group)
         in_flight.left = not isinstance(outcome, Rejected)
         self._note(in_flight, response, outcome, took=self._clock.elapsed() - began)
@@ -242,24 +248,33 @@ class RequestSender:
             self._rate_limit.spend(count)
             return True
 
-    async def note_limit(self) -> None:
+    async def note_limit(self, event: str, outcome: Outcome) -> None:
         """Store the rate limit reset from a response, before the response is settled."""
-        until = self._rate_limit.unnoted()
-        if until is None:
-            return
-        reason = "X's rate limit is used up"
         try:
+            await self._note_window()
+            if isinstance(outcome, Errored) and outcome.limited:
+                await self._note_event_limit(event, outcome)
+        except TransientError as error:
+            # The limit is in force in memory; the next response causes another attempt to store it.
+            self._observer.see(Troubled(where=TroublePlace.OUTBOX, reason=error.reason))
+
+    async def _note_window(self) -> None:
+        until = self._rate_limit.unnoted()
+        if until is not None:
+            reason = "X's rate limit is used up"
             await self._delivery_store.put(
                 [
                     RateLimitWindow(pixel=pixel, until=until, reason=reason)
                     for pixel in self._rate_limit.pixels
                 ]
             )
-        except TransientError as error:
-            # The limit is in force in memory; the next response causes another attempt to store it.
-            self._observer.see(Troubled(where=TroublePlace.OUTBOX, reason=error.reason))
-        else:
             self._rate_limit.noted(until)
+
+    async def _note_event_limit(self, event: str, limited: Errored) -> None:
+        """Pause an event until its reset, unless X limits the whole account."""
+        if not self._rate_limit.is_closed_by_x and limited.retry_at is not None:
+            wait = max(0, limited.retry_at - self._clock.now())
+            await self._pauses.trip(event, f"{LIMITED_BY_X}: {limited.reason}", probe_in=wait)
 
     def tried(
         self, in_flight: InFlightBatch, outcome: Outcome, response: Response | NoResponse
@@ -296,13 +311,18 @@ class RequestSender:
                 again=len(ambiguous_of(in_flight.group)),
             )
         )
+        if not isinstance(response, Response):
+            return
+        limit = self._x_client.limit(response)
+        is_limited = isinstance(outcome, Errored) and outcome.limited
+        if limit is not None and (limit[0] > 0 or not is_limited):
+            self._rate_limit.obey(left=limit[0], reset=limit[1])
         if isinstance(outcome, Errored) and outcome.limited and outcome.retry_at is not None:
-            self._rate_limit.obey(left=0, reset=outcome.retry_at)
-        elif (
-            isinstance(response, Response) and (limit := self._x_client.limit(response)) is not None
-        ):
-            left, reset = limit
-            self._rate_limit.obey(left=left, reset=reset)
+            self._rate_limit.exceeded(
+                (in_flight.batch.pixel, in_flight.batch.event),
+                reset=outcome.retry_at,
+                names_window=names_window(response.headers),
+            )
 
 
 def _is_refused_as_such(response: Response | NoResponse, outcome: Outcome) -> bool:

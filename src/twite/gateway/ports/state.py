@@ -26,6 +26,9 @@ from twite.domain.stats.value_guard import UsualAmount
 # The reason of a pause by a user begins with this. Until a user ends the pause, nothing is sent,
 # not even probes.
 PAUSED_BY_USER: Final = "paused by hand"
+# The reason of an event pause begins with this if X limits the rate of the event. The pause ends at
+# the reset.
+LIMITED_BY_X: Final = "X limits only this event"
 
 
 class Pause(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +42,10 @@ class Pause(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_by_user(self) -> bool:
         return self.reason.startswith(PAUSED_BY_USER)
+
+    @property
+    def is_by_limit(self) -> bool:
+        return self.reason.startswith(LIMITED_BY_X)
 
 
 class RateLimitWindow(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,12 +12,13 @@ import msgspec
 from twite.domain.delivery import MOST_BYTES, Batch, Delivery, Transition, Trigger
 from twite.domain.errors import NotOpened, TransientError
 from twite.domain.times import SECOND
+from twite.gateway.delivery.batch_handler import BatchHandler
 from twite.gateway.delivery.circuit_breaker import CircuitBreaker
+from twite.gateway.delivery.in_flight import RequestsInFlight
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.delivery.rate_limit import RateLimit
 from twite.gateway.delivery.settlement import Settler, fault
-from twite.gateway.delivery.suspects import RequestsInFlight
-from twite.gateway.delivery.worker import BatchHandler, Worker, WorkerConfig
+from twite.gateway.delivery.worker import Worker, WorkerConfig
 from twite.gateway.ports.events import Attempted, Observer, Troubled, TroublePlace
 from twite.gateway.ports.machine import Randomness
 from twite.gateway.ports.outbox import DeliveryStore
@@ -37,6 +38,8 @@ from twite.gateway.tags.runtime.probation import Probations
 
 _GIVING_BACK: Final = 1  # seconds
 _SEED_BITS: Final = 48
+# The number of batches of a tag in flight.
+_BATCHES_AT_ONCE: Final = 2
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
@@ -66,7 +69,7 @@ class TagBatchSender(BatchHandler):
     pauses: None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        self.requests = RequestsInFlight(clock=self.clock)
+        self.requests = RequestsInFlight(clock=self.clock, slots=_BATCHES_AT_ONCE)
         self._settler = Settler(
             delivery_store=self.delivery_store,
             clock=self.clock,
@@ -303,7 +306,7 @@ class TagWorkers:
             clock=self.clock,
             observer=self.observer,
             worker_config=WorkerConfig(
-                batch=rule.in_flight, in_flight=2, linger=_LINGER, lease=lease
+                batch=rule.in_flight, in_flight=_BATCHES_AT_ONCE, linger=_LINGER, lease=lease
             ),
             holding=self.holding,
             cautious=rule.is_cautious,
