@@ -33,6 +33,8 @@ from twite.stores.sql.database import View
 T = TypeVar("T")
 
 _READERS: Final = 4
+# One for the lease, one for the division of the accounts.
+_RESERVED: Final = 2
 # The maximum number of connections of a gateway.
 CONNECTIONS: Final = MOST_SESSIONS + _READERS
 # How often a transaction is retried after conflicts with others.
@@ -167,8 +169,8 @@ class PostgresDatabase(PostgresReads):
     ) -> None:
         """`window` is the dedup window (ms); `timed` gets each commit's duration in seconds."""
         super().__init__(address)
-        self._writers = Connections(address, MOST_SESSIONS - 1)
-        self._reserved = Connections(address, 1)
+        self._writers = Connections(address, MOST_SESSIONS - _RESERVED)
+        self._reserved = Connections(address, _RESERVED)
         self._sessions: dict[PostgresConnection, PostgresSession] = {}
         self._window = window
         self._timed = timed
@@ -189,8 +191,9 @@ class PostgresDatabase(PostgresReads):
     ) -> T:
         """Commit a unit of work. Raises LedgerUnavailable.
 
-        `reserved` is for the lease of this process: it has its own connection, because hundreds of
-        workers, or transactions that wait for a lock, can occupy the others for seconds.
+        `reserved` is for the lease of this process and for the division of the accounts: they have
+        connections of their own, because hundreds of workers, or transactions that wait for a lock,
+        can occupy the others for seconds.
 
         If the result of a COMMIT is unknown, look for it for up to `patience` seconds. `begins` is
         explained in PostgresSession.transact.

@@ -39,6 +39,8 @@ _OTHERS_FIRST: Final = 2 * SHARE_OUT_EVERY
 # How long the division of the accounts waits for a lock, in milliseconds. A gateway that was cut
 # off may keep one for seconds, and the own lease must not expire meanwhile.
 LOCK_PATIENCE: Final = LEASE // 4
+# How long a node queues claims of dead nodes before it looks after the accounts again, in seconds.
+REQUEUE_FOR: Final = 1.0
 _SOON: Final = 50  # milliseconds between two checks of a node that is about to be fenced
 # Milliseconds between two checks for deliveries that other gateways have queued. The checks use at
 # most this share of the time.
@@ -142,15 +144,28 @@ class PostgresOwnership:
         self._waits.step = "dividing the accounts among the gateways"
         try:
             owned, mine = await self._database.write(self._fence_and_share_out, reserved=True)
+            self._owned = owned & mine
+            self._due = min(began + SHARE_OUT_EVERY / SECOND, self._due)
+            await self._requeue()
         except LedgerUnavailable as error:
             if not is_lock_timeout(error):
                 raise
             # The lease must be renewed before the next try.
             self._due = boot_time()
-            return self._owned - {LEADER}
-        self._owned = owned & mine
-        self._due = min(began + SHARE_OUT_EVERY / SECOND, self._due)
         return self._owned - {LEADER}
+
+    async def _requeue(self) -> None:
+        """Queue again what nodes that no longer exist had claimed, a few leases at a time.
+
+        A node may have had a lease for each of hundreds of accounts. Their new owners need not wait
+        until all are queued.
+        """
+        self._waits.step = "queueing the claims of a dead gateway again"
+        until = boot_time() + REQUEUE_FOR
+        while await self._database.write(_requeued, reserved=True):
+            if boot_time() >= until:
+                self._due = boot_time()
+                return
 
     async def renew(self) -> None:
         if self.node and not self._is_fenced and boot_time() >= self._renew_from:
@@ -236,7 +251,7 @@ class PostgresOwnership:
     def _fence_and_share_out(
         self, session: PostgresSession
     ) -> tuple[frozenset[str], frozenset[str]]:
-        """Remove nodes with an expired lease, requeue their claims, and divide the accounts again.
+        """Remove nodes with an expired lease, and divide the accounts again.
 
         This is one transaction, so the accounts of a fenced node have a new owner at once.
         """
@@ -248,10 +263,6 @@ class PostgresOwnership:
         left: float = session.run("next_fence", margin=margin).fetchone()[0]
         self._due = max(boot_time() + left, self._fences_from)
         self._late = -left
-        now = time.time_ns() // 1_000_000
-        outbox.expire(
-            session, leases="leases_of_dead_nodes", now=now, furthest=_FURTHEST, died=True
-        )
         return self._share_out(session)
 
     def _share_out(self, session: PostgresSession) -> tuple[frozenset[str], frozenset[str]]:
@@ -272,6 +283,15 @@ class PostgresOwnership:
         session.run("take_accounts", accounts=sorted(mine))
         owned = frozenset(account for (account,) in session.run("own_accounts"))
         return owned, mine
+
+
+def _requeued(session: PostgresSession) -> int:
+    """End some leases of nodes that no longer exist; return the number of their deliveries."""
+    session.run("wait_briefly", within=LOCK_PATIENCE)
+    now = time.time_ns() // 1_000_000
+    return outbox.expire(
+        session, leases="leases_of_dead_nodes", now=now, furthest=_FURTHEST, died=True
+    )
 
 
 def owner_of(account: str, nodes: Sequence[tuple[int, frozenset[str]]]) -> int | None:

@@ -24,7 +24,7 @@ from twite.stores.sql.tallies import TallyWriter
 T = TypeVar("T")
 
 # The most sessions of a node.
-MOST_SESSIONS: Final = 7
+MOST_SESSIONS: Final = 8
 # The number of ids in one block: 11 bits.
 _PLACES: Final = 1 << 11
 # How long a block is used: ids must rise with time.

@@ -523,9 +523,10 @@ SELECT id, lane, claimed_at, deliveries FROM lease
 WHERE node = :node AND (until < :now OR until > :furthest) ORDER BY id FOR UPDATE SKIP LOCKED;
 
 -- name: leases_of_dead_nodes
--- The leases of nodes that no longer exist.
+-- Some leases of nodes that no longer exist.
 SELECT id, lane, claimed_at, deliveries FROM lease
-WHERE NOT EXISTS (SELECT FROM node WHERE node.id = lease.node) ORDER BY id FOR UPDATE SKIP LOCKED;
+WHERE NOT EXISTS (SELECT FROM node WHERE node.id = lease.node)
+ORDER BY id LIMIT 20 FOR UPDATE SKIP LOCKED;
 
 -- name: still_under
 -- The deliveries that are still under a lease, as JSON; locked.

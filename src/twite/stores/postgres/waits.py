@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 # Seconds. Usually, accounts are divided within milliseconds.
 LONG: Final = 3.0
-_AGAIN: Final = 10.0
+AGAIN: Final = 10.0
 
 
 class OwnershipWaits:
@@ -39,7 +39,7 @@ class OwnershipWaits:
         began, pause = time.monotonic(), LONG
         while True:
             await asyncio.sleep(pause)
-            waited, pause = time.monotonic() - began, _AGAIN
+            waited, pause = time.monotonic() - began, AGAIN
             await self._report(f"this has taken {waited:.0f} s: {self.step}")
 
     async def report_late(self, late: float, *, locked: bool) -> None:
@@ -50,7 +50,7 @@ class OwnershipWaits:
         now = time.monotonic()
         if late < LONG or now < self._next:
             return
-        self._next = now + _AGAIN
+        self._next = now + AGAIN
         cause = (
             "a transaction has locked its row"
             if locked
