@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from twite.app.logins import vault_seal
-from twite.app.store_access import open_operations, open_records
+from twite.app.store_access import engine_of, open_operations, open_records
 from twite.config.settings import Settings
 from twite.domain.consent import person_keys
 from twite.domain.errors import NotOpened
@@ -130,11 +130,15 @@ async def erase(
             await owner(EraseStore(keys=keys[at : at + _KEYS]))
         await owner(EraseStore(audit_event=_audit_event(wish, first, salt=salt)))
         found, until = first, None
+        erased = EraseTraces()
         pursued: set[int] = set()
         while True:
             pursued.update(found.in_progress)
             for slice_ in _slices(found):
                 counts["conversions"] += await owner(slice_)
+            erased.conversions += found.conversions
+            erased.cuts += found.cuts
+            erased.sightings += found.sightings
             counts["submissions"] += len(found.cuts)
             counts["sightings"] += len(found.sightings)
             counts["texts"] += len(found.texts)
@@ -149,6 +153,11 @@ async def erase(
                 )
                 await asyncio.sleep(_AGAIN)
         is_log_empty = bool(await owner(EraseStore(anew=counts["sightings"] > 0, ends=True)))
+        if is_log_empty and engine_of(settings).is_server:
+            # VACUUM has freed the places of old row versions, but has not overwritten them.
+            for slice_ in _slices(erased):
+                await owner(msgspec.structs.replace(slice_, overwrites=True))
+            is_log_empty = bool(await owner(EraseStore(ends=True)))
     return EraseResult(**counts, listed=len(keys), left=found.size, is_log_empty=is_log_empty)
 
 

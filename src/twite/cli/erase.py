@@ -9,6 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from twite.app.erase import EraseRequest, EraseResult, TagPayloadReader, erase, look
+from twite.app.store_access import engine_of
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, known_pixel, load, who
 from twite.config import values
@@ -28,6 +29,15 @@ from twite.gateway.ports.privacy import EraseTraces
 
 _STDIN: Final = Path("-")
 _LINES: Final = 100_000
+_OLD_IN_LOG: Final = (
+    "The write-ahead log could not be emptied, because another process is reading the database. "
+    "Run the command again later. Until then, twite.db-wal contains the erased data."
+)
+_OLD_ON_SERVER: Final = (
+    "PostgreSQL could not remove the old versions of the erased rows, because an older "
+    "transaction, a standby or a replication slot may still read them. End it, then run VACUUM in "
+    "the database. Until then, its files contain the erased data."
+)
 
 Emails = Annotated[
     list[str] | None,
@@ -123,6 +133,8 @@ def erase_persons(
         erase(settings, wish, found, opened=letters.opened, report=printing.complain)
     )
     _print_result(wish, found, letters, done=done, as_json=as_json)
+    if not done.is_log_empty and not as_json:
+        printing.complain(_OLD_ON_SERVER if engine_of(settings).is_server else _OLD_IN_LOG)
     if done.left or not done.is_log_empty:
         raise typer.Exit(1)
 
@@ -211,12 +223,6 @@ def _print_result(
         printing.complain(
             f"{plural(done.left, 'conversion is', 'conversions are')} still in flight to X. Run "
             "the command again in a minute."
-        )
-    if not done.is_log_empty:
-        printing.complain(
-            "The write-ahead log could not be emptied, because another process is reading the "
-            "database. Run the command again later. Until then, twite.db-wal contains the erased "
-            "data."
         )
     printing.say(
         "Not erased: data at X, in backups and in your own files. Keep the list of "

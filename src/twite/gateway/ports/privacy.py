@@ -38,7 +38,9 @@ class EraseStore(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """One slice of an erasure. Deliveries in flight are left for a later slice.
 
     `keys` are added to the opt-out list, and `deed` to the audit log. `anew` rebuilds the index of
-    sightings; `ends` empties the write-ahead log.
+    sightings; `ends` deletes older versions of the erased data: it empties the write-ahead log, or
+    vacuums the tables. With `overwrites`, which follows `ends`, a store that does not overwrite in
+    place overwrites the places that the erased conversions, cuts and sightings have freed.
     """
 
     conversions: tuple[Number, ...] = ()
@@ -49,6 +51,7 @@ class EraseStore(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     audit_event: AuditEvent | None = msgspec.field(name="deed", default=None)
     anew: bool = False
     ends: bool = False
+    overwrites: bool = False
 
 
 class EraseTraces(msgspec.Struct, kw_only=True):

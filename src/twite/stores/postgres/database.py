@@ -47,9 +47,22 @@ PATIENCE: Final = 15.0
 _READ: Final = 60.0
 _LONG_READ: Final = 600.0
 _VACUUM: Final = (
-    "VACUUM submission, conversion, sighting, attempt, outbox, discarded, amended, called, "
-    "flagged, rejection, ignored, pause, closure"
+    # Statistics contain some of the most frequent values.
+    "VACUUM (ANALYZE) submission, conversion, sighting, attempt, outbox, discarded, amended, "
+    "called, flagged, rejection, ignored, pause, closure"
 )
+# Whether a session, a standby, a replication slot or a prepared transaction needs row versions from
+# before a transaction.
+_IS_OLD_SNAPSHOT: Final = """
+SELECT coalesce(max(age(needed)) > age($1::text::xid), false) FROM (
+  SELECT backend_xmin AS needed FROM pg_stat_activity
+  WHERE pid <> pg_backend_pid() AND (datname = current_database() OR datname IS NULL)
+  UNION ALL SELECT xmin FROM pg_replication_slots
+  UNION ALL SELECT transaction FROM pg_prepared_xacts WHERE database = current_database()
+) AS snapshots WHERE needed IS NOT NULL
+"""
+SNAPSHOTS_END_WITHIN: Final = 20.0  # seconds
+_AGAIN: Final = 0.1  # seconds
 # While the database is unreachable, callers fail immediately between two attempts to connect.
 _REFUSED_FOR: Final = 0.5
 
@@ -305,16 +318,26 @@ class PostgresDatabase(PostgresReads):
             await asyncio.sleep(pause)
 
     async def vacuum(self) -> bool:
-        """Remove old row versions, which may hold personal data; return whether that worked."""
+        """Remove old row versions, which may hold personal data; return whether that worked.
+
+        VACUUM keeps, without an error, what an older snapshot may still read. So this waits for
+        older snapshots to end.
+        """
         try:
             driver = await self._address.connect()
             try:
+                now = await driver.fetchval("SELECT pg_current_xact_id()::text")
+                until = time.monotonic() + SNAPSHOTS_END_WITHIN
+                while is_needed := await driver.fetchval(_IS_OLD_SNAPSHOT, now):
+                    if time.monotonic() >= until:
+                        break
+                    await asyncio.sleep(_AGAIN)
                 await driver.execute(_VACUUM)
             finally:
                 driver.terminate()
         except (*LOST, *READ_ONLY, asyncpg.PostgresError):
             return False
-        return True
+        return not is_needed
 
     async def close(self) -> None:
         """Wait for running operations, and close the connections."""

@@ -913,6 +913,34 @@ RETURNING id;
 -- Store the accounts in this gateway's settings.
 UPDATE node SET accounts = :accounts, longest_request = :longest_request WHERE id = :node;
 
+-- name: conversions_to_overwrite
+-- Erased rows with their bodies; locked.
+SELECT id, body FROM conversion WHERE id = ANY (:ids::bigint[]) ORDER BY id FOR UPDATE;
+
+-- name: fill_conversions
+-- Write row versions that contain only noise, of the length of the body at most.
+UPDATE conversion SET body = substr(:noise::bytea, 1, length(body)) WHERE id = ANY (:ids::bigint[]);
+
+-- name: restore_conversions
+-- Write the body again.
+UPDATE conversion SET body = :body WHERE id = :id;
+
+-- name: submissions_to_overwrite
+-- Erased rows with their bodies; locked.
+SELECT id, body FROM submission WHERE id = ANY (:ids::bigint[]) ORDER BY id FOR UPDATE;
+
+-- name: fill_submissions
+-- Write row versions that contain only noise, of the length of the body at most.
+UPDATE submission SET body = substr(:noise::bytea, 1, length(body)) WHERE id = ANY (:ids::bigint[]);
+
+-- name: restore_submissions
+-- Write the body again.
+UPDATE submission SET body = :body WHERE id = :id;
+
+-- name: write_sightings_again
+-- Write other versions of erased sightings.
+UPDATE sighting SET conversion_id = conversion_id WHERE id = ANY (:ids::bigint[]);
+
 -- name: renew_node
 -- Renew the lease. No row: the node was fenced.
 UPDATE node SET until = clock_timestamp() + make_interval(secs => :lease::float8),

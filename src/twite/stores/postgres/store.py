@@ -24,6 +24,7 @@ from twite.stores.postgres.database import PostgresDatabase, PostgresReads
 from twite.stores.postgres.examine import connected, explained, refuse_weak, weak_settings
 from twite.stores.postgres.keys import OLD
 from twite.stores.postgres.nodes import NotOwner, PostgresOwnership
+from twite.stores.postgres.overwriting import overwrite
 from twite.stores.postgres.recorder import Recorder
 from twite.stores.postgres.schema import migrate, newest_version, present_version
 from twite.stores.postgres.session import PostgresSession
@@ -274,6 +275,8 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         If keys are given, return only when all gateways suppress new conversions with these keys.
         Otherwise, a gateway could store one after the search for this person.
         """
+        if erasing.overwrites:
+            return await self._database.write(lambda session: overwrite(session, erasing))
         done = await super().erase(erasing, now=now)
         if erasing.keys:
             self._opted_out_copy.version = OLD
