@@ -83,7 +83,7 @@ async def try_tag(
     payload = TagPayload(pixel="", at=clock.now(), event=event, request=request, draw=1)
     given = RunInput(container_config=config, rule=config.rules[_NAME], payload=payload, seed=1)
     try:
-        response = await first_turns.run(given, until=first_turns.deadline())
+        response = (await first_turns.run_all({0: given})).get(0)
         cookies: dict[str, str] = {}
         if response is not None:
             payload = after_first_turn(payload, given, response)

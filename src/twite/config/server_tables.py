@@ -121,7 +121,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     )
     tag_response_wait: int = setting(
         "50ms",
-        "how long a browser waits for tags that set cookies or response headers",
+        "how long a browser waits for each tag that sets cookies or response headers",
         duration(0, 5 * SECOND),
     )
     engine_memory: int = setting(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Final
+from typing import Final, NamedTuple
 
 from msgspec import structs
 
@@ -52,10 +52,17 @@ from twite.gtm.container import parts
 from twite.gtm.container.plan import FiredTag, FiringPlan, PendingTriggers, plan
 from twite.gtm.container.values import EventContext
 
-if TYPE_CHECKING:
-    from twite.gtm.template.tag_response import TagResponse
-
 _KNOWN: Final = frozenset(name for group in SPELLINGS for name in group)
+
+
+class _FiredTagEvent(NamedTuple):
+    """A tag that fired for an event; `conversion` is the index of its conversion, if any."""
+
+    parsed: ParsedTagEvent
+    fired: FiredTag
+    rule: TagRule
+    payload: TagPayload
+    conversion: int | None
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -149,13 +156,12 @@ class TagDispatcher:
 
         `held` is why conversions are held, by index: their tags are held, too. Also return the
         reason for each tag of the source that does not fire. If a browser waits, run the first
-        turns of tags that can add to the response.
+        turns of tags that can add to the response, side by side.
         """
         waits, request = origin.waits, origin.request
-        until = self._first_turns.deadline() if waits is not None else 0.0
         trace = current()
-        responses: dict[int, TagResponse] = {}
-        found: list[AcceptedConversion] = []
+        found: list[_FiredTagEvent] = []
+        first_turns: dict[int, RunInput] = {}
         unfired: list[UnfiredTags] = []
         revoked = (
             partial(self._revoked, persons=origin.persons) if self.opt_outs.has_opt_outs() else None
@@ -205,19 +211,21 @@ class TagDispatcher:
                         and fired.pending is None
                     )
                     if waits is not None and may_answer and parsed.is_sent:
-                        given = RunInput(
+                        first_turns[index] = RunInput(
                             container_config=container_config,
                             rule=rule,
                             payload=_as_read(payload, rule, pixels=waits.pixels),
                             seed=self._seed(parsed, fired, rule),
                         )
-                        response = await self._first_turns.run(given, until=until)
-                        if response is not None:
-                            responses[index] = response
-                            payload = after_first_turn(payload, given, response)
-                    entry = self._entry(parsed, fired, rule, payload, index=index, call=origin.call)
-                    found.append(_held_with(entry, held, tag_event.index))
-        return FiringResult(fired=tuple(found), unfired=tuple(unfired), responses=responses)
+                    found.append(_FiredTagEvent(parsed, fired, rule, payload, tag_event.index))
+        responses = await self._first_turns.run_all(first_turns) if first_turns else {}
+        entries: list[AcceptedConversion] = []
+        for index, (parsed, fired, rule, payload, of_conversion) in enumerate(found, first):
+            if index in responses:
+                payload = after_first_turn(payload, first_turns[index], responses[index])  # noqa: PLW2901  # the payload of the durable run
+            entry = self._entry(parsed, fired, rule, payload, index=index, call=origin.call)
+            entries.append(_held_with(entry, held, of_conversion))
+        return FiringResult(fired=tuple(entries), unfired=tuple(unfired), responses=responses)
 
     async def _planned(
         self,

@@ -8,7 +8,7 @@ input and the same random numbers, and performs the rest. See docs/decisions/003
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -36,7 +36,10 @@ from twite.redaction.mask_line import LineMask
 if TYPE_CHECKING:
     from twite.domain.json_tree import Tree
 
-WITHIN: Final = 50  # milliseconds, for all tags of one request
+WITHIN: Final = 50  # milliseconds, for each tag of a request
+# The browser waits for all tags of a request at most this many times as long.
+_ALL_TAGS: Final = 4
+_GRACE: Final = 3  # iterations of the event loop
 
 
 _Effects = tuple[tuple[Template, AnyEffect], ...]
@@ -45,10 +48,10 @@ _Running = asyncio.Task[_Effects | None]
 
 @dataclass(slots=True, eq=False, repr=False)
 class FirstTurns:
-    """Runs first turns, for at most `within` milliseconds per request; 0 runs none.
+    """Runs the first turns of the tags of a request side by side; see `run_all`.
 
-    The turns of one tag run one after another. While a turn of a tag is late (see `late`), the tag
-    gets no other turn.
+    Each tag has `within` milliseconds from when its turn begins; 0 runs none. While a turn of a tag
+    is late (see `late`), the tag gets no other turn.
     """
 
     engine_pool: EnginePool
@@ -59,40 +62,51 @@ class FirstTurns:
     _tasks: set[_Running] = field(init=False, default_factory=set)
     late: dict[str, set[_Running]] = field(init=False, default_factory=dict)
 
-    def deadline(self) -> float:
-        """Return the event loop's time when a request received now must be answered."""
-        return asyncio.get_running_loop().time() + self.within / SECOND
-
-    async def run(self, given: RunInput, *, until: float) -> TagResponse | None:
-        """Return the first turn's additions to the response.
-
-        None if the turn did not run in time.
-        """
-        result, response = await self._ended(given, until=until)
-        self.observer.see(FirstTurnEnded(tag=given.rule.pixel, result=result))
+    async def run_all(self, given: Mapping[int, RunInput]) -> dict[int, TagResponse]:
+        """Return the additions to the response of the first turns that ended in time."""
+        until = asyncio.get_running_loop().time() + _ALL_TAGS * self.within / SECOND
+        ended = await asyncio.gather(*(self._ended(each, until=until) for each in given.values()))
         trace = current()
-        if trace is not None:
-            _record(trace, given, result, response)
-        return response
+        responses: dict[int, TagResponse] = {}
+        for (index, each), (result, response) in zip(given.items(), ended, strict=True):
+            self.observer.see(FirstTurnEnded(tag=each.rule.pixel, result=result))
+            if trace is not None:
+                _record(trace, each, result, response)
+            if response is not None:
+                responses[index] = response
+        return responses
 
     async def _ended(self, given: RunInput, *, until: float) -> tuple[str, TagResponse | None]:
         tag = given.rule.pixel
-        left = until - asyncio.get_running_loop().time()
-        if left <= 0 or tag in self.late or not self._may_run(given.rule):
+        if self.within <= 0 or tag in self.late or not self._may_run(given.rule):
             return "skipped", None
-        task = asyncio.create_task(self._run(given, until=until))
+        began: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        task = asyncio.create_task(self._run(given, until=until, began=began))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        await asyncio.wait({task}, timeout=left)
+        await self._wait(task, began, until=until)
         if not task.done():
             self._note_late(tag, task)
-            return "late", None
+            return ("late" if began.done() else "skipped"), None
         effects = None if task.cancelled() else task.result()
         if effects is None:
             return "failed", None
         policy = self.engine_pool.policy
         allowed = [effect for template, effect in effects if not lacking(effect, policy(template))]
         return "in_time", response_of(tag, allowed)
+
+    async def _wait(self, task: _Running, began: "asyncio.Future[None]", *, until: float) -> None:
+        """Wait until the turn has ended, or its time is over."""
+        loop = asyncio.get_running_loop()
+        task.add_done_callback(lambda _: None if began.done() else began.set_result(None))
+        await asyncio.wait({began}, timeout=until - loop.time())
+        if not task.done() and began.done():
+            left = min(self.within / SECOND, until - loop.time())
+            await asyncio.wait({task}, timeout=left)
+        for _ in range(_GRACE):
+            # If the event loop was busy, the response may have arrived, but is not read yet.
+            if not task.done():
+                await asyncio.sleep(0)
 
     def _note_late(self, tag: str, task: _Running) -> None:
         def ended(task: _Running) -> None:
@@ -110,7 +124,9 @@ class FirstTurns:
         whose = f"tag {rule.name}"
         return trials.rest(whose) is None and trials.share(f"{whose}, first turn").is_left
 
-    async def _run(self, given: RunInput, *, until: float) -> _Effects | None:
+    async def _run(
+        self, given: RunInput, *, until: float, began: "asyncio.Future[None]"
+    ) -> _Effects | None:
         """Return the effects; None if nothing ran."""
         loop = asyncio.get_running_loop()
         trials, whose = self.engine_pool.trials, f"tag {given.rule.name}"
@@ -118,7 +134,11 @@ class FirstTurns:
 
         def may_begin() -> bool:
             # Other turns may have used up the time.
-            return loop.time() < until and not trials.begin(whose)
+            if loop.time() >= until or trials.begin(whose):
+                return False
+            if not began.done():
+                began.set_result(None)
+            return True
 
         first = _FirstTurn(given, worker, self.storage, may_begin=may_begin)
         effects: _Effects | None = None
