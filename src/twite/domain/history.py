@@ -1,12 +1,19 @@
 """History of a conversion (attempts, state), and counts of all conversions by state."""
 
 from collections.abc import Iterable
+from typing import Final
 
 import msgspec
 
-from twite.domain.delivery import NO_REQUEST, State
+from twite.domain.delivery import AMBIGUITY_WINDOW, NO_REQUEST, State
 from twite.domain.secret import Masked
 from twite.domain.times import spelled
+
+# Why an ambiguous delivery is not sent again, until it is held.
+TOO_OLD_TO_RESEND: Final = (
+    "X may have it, and 40 hours have passed since, so it is not sent again. A running gateway "
+    "holds it, usually within 5 minutes"
+)
 
 
 class PastAttempt(Masked, frozen=True, kw_only=True):
@@ -84,6 +91,8 @@ def waiting(history: History, *, now: int) -> str | None:
     """
     if history.state is not State.QUEUED:
         return None
+    if history.ambiguous_since is not None and now - history.ambiguous_since > AMBIGUITY_WINDOW:
+        return TOO_OLD_TO_RESEND
     if history.paused is not None:
         return f"sending is paused: {history.paused}"
     if history.spent is not None and history.spent_until > now:

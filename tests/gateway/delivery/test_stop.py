@@ -1,6 +1,8 @@
 """Orderly shutdown: unsent requests are not ambiguous, and each pending delivery has a reason."""
 
 import asyncio
+from datetime import UTC, datetime
+from email.utils import format_datetime
 
 import msgspec
 import pytest
@@ -10,8 +12,8 @@ from builders import a_destination
 from fakes import MovingClock, conversions_of, refused, taken
 from twite.domain.delivery import MAY_COUNT_TWICE, SENDER_DIED_OF_IT
 from twite.domain.errors import LedgerUnavailable
-from twite.domain.history import waiting
-from twite.domain.times import MINUTE, SECOND, spelled
+from twite.domain.history import TOO_OLD_TO_RESEND, waiting
+from twite.domain.times import HOUR, MINUTE, SECOND, spelled
 from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.ports.events import Misdated
 from twite.gateway.ports.queries import ByConversionId
@@ -31,6 +33,10 @@ async def history_of(setting, conversion_id):
 
 async def why(setting, conversion_id):
     return waiting(await history_of(setting, conversion_id), now=setting.steady.now())
+
+
+def dated(response, date):
+    return Response(status=response.status, headers={"date": date}, body=response.body)
 
 
 async def stopped(setting, *, within=5 * SECOND):
@@ -129,6 +135,53 @@ async def test_cut_off_bisection_is_ambiguous_only_for_the_request_in_flight():
     states = [(await history_of(setting, id_)).state for id_ in "abcd"]
     assert landed is False
     assert states == ["sending", "sending", "queued", "queued"]
+
+
+async def after_days_away(setting, *, days=3):
+    """Let X not answer, and start the next process days later."""
+    await setting.run.start()
+    await setting.record("a")
+    await setting.clock.advance(SECOND)
+    await stopped(setting)
+    setting.clock.jump(days * 24 * HOUR)
+    setting.run = setting.new_run()
+    await setting.run.start()
+
+
+async def test_ambiguous_delivery_is_held_after_days_without_a_gateway():
+    setting = Setting(replies=[NoResponse(reason="no answer in time", left=True)])
+    await after_days_away(setting)
+
+    at_first = (await history_of(setting, "a")).state, await why(setting, "a")
+    await setting.clock.advance(10 * MINUTE)
+
+    history = await history_of(setting, "a")
+    assert at_first == ("queued", TOO_OLD_TO_RESEND)
+    assert (history.state, history.reason, len(setting.sent())) == ("held", MAY_COUNT_TWICE, 1)
+    await setting.run.stop(within=1_000)
+
+
+async def test_clock_that_x_contradicts_holds_no_ambiguous_delivery():
+    setting = Setting(replies=[NoResponse(reason="no answer in time", left=True)])
+    right = format_datetime(datetime.fromtimestamp(setting.clock.now() // SECOND, UTC), usegmt=True)
+    await after_days_away(setting)
+
+    setting.transport.reply(lambda sent: dated(taken(sent), right))
+    await setting.record("b")
+    await setting.clock.advance(10 * MINUTE)
+
+    assert (await history_of(setting, "a")).state == "queued"
+    await setting.run.stop(within=1_000)
+
+
+async def test_unsent_delivery_is_not_held_without_a_trusted_clock():
+    setting = Setting(replies=[NoResponse(reason="no connection", left=False)] * 1_000)
+    await after_days_away(setting, days=8)
+
+    await setting.clock.advance(10 * MINUTE)
+
+    assert (await history_of(setting, "a")).state == "queued"
+    await setting.run.stop(within=1_000)
 
 
 @pytest.mark.parametrize(

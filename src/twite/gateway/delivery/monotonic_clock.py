@@ -59,6 +59,16 @@ class MonotonicClock:
             return True
         return self._away <= _AWAY and self._clock.elapsed() - self._began >= _SILENCE
 
+    @property
+    def may_hold_ambiguous(self) -> bool:
+        """Whether ambiguous deliveries may be held because of their age.
+
+        By this clock, they are too old to be sent. If there is nothing else to send, no response of
+        X can confirm the clock, so a time without responses is enough.
+        """
+        is_silent = not self._heard and self._clock.elapsed() - self._began >= _SILENCE
+        return self.is_trusted or is_silent
+
     def vouched(self) -> int | None:
         """Return the wall time, or None while it is not trusted."""
         return self.now() if self.is_trusted else None

@@ -44,13 +44,11 @@ class Sweeper:
     async def once(self) -> int:
         """Sweep once; return the milliseconds until the next sweep is needed."""
         now = self.clock.now()
-        # While the clock is not trusted, no delivery is held because of its age.
-        ages = self.clock.is_trusted
         swept = await self.outbox.sweep(
             SweepRequest(
                 now=now,
-                ambiguous_before=now - AMBIGUITY_WINDOW if ages else 0,
-                waiting_before=now - PATIENCE if ages else 0,
+                ambiguous_before=now - AMBIGUITY_WINDOW if self.clock.may_hold_ambiguous else 0,
+                waiting_before=now - PATIENCE if self.clock.is_trusted else 0,
                 furthest=now + max(LAST_CEILING, self.lease) + _SLACK,
                 holding=frozenset(self.holding),
                 cautious=self.cautious,
