@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import fork_server
 
 @contextmanager
 def running(
-    *arguments: str, popen: type[subprocess.Popen[str]] = fork_server.Popen
+    *arguments: str, popen: type[subprocess.Popen[str]] = fork_server.Popen, **environment: str
 ) -> Iterator[tuple[subprocess.Popen[str], dict[str, object]]]:
     """Start a command with --json; yield it with its ready message."""
     with popen(
@@ -25,7 +26,7 @@ def running(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=ENVIRONMENT,
+        env=ENVIRONMENT | environment,
     ) as process:
         try:
             line = process.stdout.readline()
@@ -62,6 +63,24 @@ def test_serve_prints_its_url_and_stops_cleanly(tmp_path, number):
     assert receipt["accepted"] == 1
     assert (process.returncode, out) == (0, "")
     assert twite("show", "order-1", "--config", str(path))[0] == 0
+
+
+def test_serve_reports_its_state_to_the_service_manager(tmp_path):
+    path = settings_in(tmp_path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(20)
+        given = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "100000"}
+
+        with running("serve", "--config", str(path), **given) as (process, _):
+            said = {manager.recv(64) for _ in range(4)}
+            process.send_signal(signal.SIGTERM)
+            while (last := manager.recv(64)) == b"WATCHDOG=1":
+                pass
+            process.communicate(timeout=20)
+
+    assert said == {b"READY=1", b"WATCHDOG=1"}
+    assert last == b"STOPPING=1"
 
 
 def test_gateway_under_nohup_survives_its_terminal(tmp_path):

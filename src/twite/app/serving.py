@@ -21,6 +21,7 @@ from twite.domain.errors import StoreUnusable
 from twite.gateway.alerts.checks import STORE
 from twite.gateway.alerts.notifier import enveloped, post, why_not
 from twite.gateway.ports.findings import CheckFinding
+from twite.machine.service_manager import keep_watchdog_quiet, notify, watchdog_seconds
 from twite.machine.system import SystemClock, raise_limit, use_one_arena
 
 
@@ -115,11 +116,20 @@ async def _until_stopped(
         worker.when_told_to_stop(loop, asked.set)
     await gateway.start()
     forget_unusable(settings)
+    # Of several workers, only the parent reports to the service manager.
+    watchdog = watchdog_seconds() if worker is None else None
+    watched = None if watchdog is None else asyncio.create_task(keep_watchdog_quiet(watchdog))
     try:
         ready(gateway.url)
+        if worker is None:
+            notify("READY=1")
         _tune_garbage_collection()
         unusable = await _either(asked, gateway)
     finally:
+        if worker is None:
+            notify("STOPPING=1")
+        if watched is not None:
+            watched.cancel()
         for stop in stops:
             loop.remove_signal_handler(stop)
         landed = await gateway.stop()

@@ -24,6 +24,7 @@ from twite.app.control_client import leave_address, remove_address
 from twite.config.settings import Settings
 from twite.domain.secret import Secret
 from twite.http.server import listening_socket
+from twite.machine.service_manager import notify, watchdog_seconds
 
 _STOPS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 # A worker that ended is replaced immediately, but not more often than once in this many seconds.
@@ -196,6 +197,7 @@ class WorkerSupervisor:
         self._started_at = 0.0
         self._signals = 0
         self._is_up = False
+        self._is_watched = watchdog_seconds() is not None
         self._port = 0
 
     def run(self) -> WorkerPlace | None:
@@ -285,6 +287,8 @@ class WorkerSupervisor:
 
     def _wait(self) -> None:
         """Wait for a signal, the end of a worker, or the URL of one that has started."""
+        if self._is_watched:
+            notify("WATCHDOG=1")  # _LOOK is shorter than any sensible interval
         found, _, _ = select.select([self._woken[0], *self._starting], [], [], _LOOK)
         for pipe in found:
             said = os.read(pipe, 4_096)
@@ -298,6 +302,7 @@ class WorkerSupervisor:
                 url = said.decode()
                 leave_address(self._settings.store.gateway_file, url=url, token=self._token)
                 self._announced(url)
+                notify("READY=1")
 
     def _ended(self) -> list[tuple[int, int]]:
         """Return (pid, exit code) of the workers that have ended."""
@@ -310,6 +315,7 @@ class WorkerSupervisor:
 
     def _stop(self) -> None:
         """Let the workers finish their requests. A second signal kills them."""
+        notify("STOPPING=1")
         os.close(self._alive[1])
         while self._workers:
             for pid, _ in self._ended():
