@@ -26,9 +26,9 @@ def notify(state: str, environ: Mapping[str, str] = os.environ) -> None:
 
 
 def watchdog_seconds(environ: Mapping[str, str] = os.environ) -> float | None:
-    """Return how long the manager waits for WATCHDOG=1 before it kills this process; None: for ever.
+    """Return after how many seconds without WATCHDOG=1 the manager kills this process.
 
-    [doc sd_watchdog_enabled(3)]
+    None: never. [doc sd_watchdog_enabled(3)]
     """
     microseconds, process = environ.get("WATCHDOG_USEC", ""), environ.get("WATCHDOG_PID", "")
     if not microseconds.isdecimal() or process not in {"", str(os.getpid())}:
