@@ -124,7 +124,7 @@ screenshots: $(DEV_STAMP) chromium  ## make the screenshots of the console in do
 	@$(BIN)/python tests/browser/screenshots.py
 
 lock: $(DEV_STAMP)  ## resolve the requirement files again
-	@for set in "run pyproject.toml --extra postgres" "dev pyproject.toml --extra postgres requirements/dev.in -c requirements/run.txt" "bench requirements/bench.in"; do \
+	@for set in "run pyproject.toml --extra postgres" "dev pyproject.toml --extra postgres requirements/dev.in -c requirements/run.txt" "build requirements/build.in -c requirements/dev.txt" "bench requirements/bench.in"; do \
 		set -- $$set; out=$$1; shift; \
 		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 			--no-emit-index-url --no-emit-find-links --no-header "$$@" -o requirements/$$out.txt; done
