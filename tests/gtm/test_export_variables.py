@@ -53,6 +53,7 @@ def test_every_variable_kind_is_imported_as_documented(word, known):
         "ed": "keyPath",
         "rh": "headerName",
         "k": "name",
+        "qp": "queryParamName",
         "smm": "input",
         "remm": "input",
         "fs": "documentPath",

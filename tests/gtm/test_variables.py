@@ -4,6 +4,7 @@ import pytest
 from container_parts import EVENT, Returning, field, filled, incoming, occasion, template
 
 from twite.gtm.container.parts import LookupRow, ValueFormat, Variable, VariableSource
+from twite.gtm.template.sandbox import Incoming
 from twite.gtm.template.template import TemplateKind
 from twite.gtm.template.texts import UNDEFINED
 
@@ -111,6 +112,22 @@ def test_first_cookie_value_is_read_and_decoded_on_request(decode, value):
     found = filled("{{It}}", variable("It", "cookie", key="shop", decode=decode), on=on)
 
     assert found == value
+
+
+@pytest.mark.parametrize(
+    ("query", "value"),
+    [
+        ("v=2&ep.plan=a%2Fb%20c&ep.plan=2", "a/b c"),
+        ("ep.plan=", ""),
+        ("EP.PLAN=x", "none"),
+        ("", "none"),
+    ],
+)
+def test_first_value_of_a_query_parameter_is_read_decoded(query, value):
+    on = occasion(request=Incoming(query=query))
+    asked = variable("It", "query_parameter", key="ep.plan", default="none")
+
+    assert filled("{{It}}", asked, on=on) == value
 
 
 def test_lookup_table_uses_the_first_equal_row():

@@ -53,6 +53,19 @@ def test_data_read_by_variables_is_stored_without_persons():
     assert found.query == "ref=x"
 
 
+@pytest.mark.parametrize(("key", "kept_query"), [("ref", "ref=x"), ("mail", ""), ("ri", "")])
+def test_query_parameter_read_by_a_variable_is_stored_alone(key, kept_query):
+    asked = Variable(name="asked", type=VariableSource.QUERY_PARAMETER, key=key)
+
+    assert of(asked, note="{{asked}}").query == kept_query
+
+
+def test_secret_parameter_is_never_stored():
+    asked = Variable(name="asked", type=VariableSource.QUERY_PARAMETER, key="api_secret")
+
+    assert of(asked, note="{{asked}}", hashed=False).query == ""
+
+
 def test_key_is_never_stored():
     any_header = Variable(name="any", type=VariableSource.REQUEST_HEADER, key="{{which}}")
 

@@ -228,6 +228,7 @@ _NEEDED: Final[Mapping[VariableSource, str]] = {
     VariableSource.EVENT_DATA: "key",
     VariableSource.REQUEST_HEADER: "key",
     VariableSource.COOKIE: "key",
+    VariableSource.QUERY_PARAMETER: "key",
     VariableSource.LOOKUP: "input",
     VariableSource.REGEX_LOOKUP: "input",
     VariableSource.TEMPLATE: "template",

@@ -107,6 +107,7 @@ class VariableSource(StrEnum):
     EVENT_DATA = "event_data"
     REQUEST_HEADER = "request_header"
     COOKIE = "cookie"
+    QUERY_PARAMETER = "query_parameter"
     LOOKUP = "lookup"
     REGEX_LOOKUP = "regex_lookup"
     RANDOM = "random"
@@ -148,12 +149,12 @@ class ValueFormat(ContainerPart, frozen=True, kw_only=True):
 class Variable(ContainerPart, frozen=True, kw_only=True):
     """A named value.
 
-    A constant has a `value`. `key` names the event data, header or cookie to read; `decode`
-    percent-decodes the cookie. `least` and `most` are the bounds of a random number, and may be
-    texts with `{{names}}`. A table has an `input` and `rows`: with `whole`, patterns must match the
-    whole input, and with `captures`, `$1` … in the result are replaced. `template` and `fields`
-    belong to a template variable. `default` replaces a missing value; None means no default.
-    `secrets` is as in ContainerTag; the path of a secret constant is `value`.
+    A constant has a `value`. `key` names the event data, header, cookie or query parameter to read;
+    `decode` percent-decodes the cookie. `least` and `most` are the bounds of a random number, and
+    may be texts with `{{names}}`. A table has an `input` and `rows`: with `whole`, patterns must
+    match the whole input, and with `captures`, `$1` … in the result are replaced. `template` and
+    `fields` belong to a template variable. `default` replaces a missing value; None means no
+    default. `secrets` is as in ContainerTag; the path of a secret constant is `value`.
     """
 
     name: str

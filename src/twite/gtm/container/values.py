@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Final, Protocol
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 import msgspec
 
@@ -158,7 +158,12 @@ class Values:
         match variable.type:
             case VariableSource.CONSTANT:
                 return self._constant(variable.value)
-            case VariableSource.EVENT_DATA | VariableSource.REQUEST_HEADER | VariableSource.COOKIE:
+            case (
+                VariableSource.EVENT_DATA
+                | VariableSource.REQUEST_HEADER
+                | VariableSource.COOKIE
+                | VariableSource.QUERY_PARAMETER
+            ):
                 return self._brought(variable, text_of(self.filled(variable.key)))
             case VariableSource.LOOKUP | VariableSource.REGEX_LOOKUP:
                 is_plain = variable.type is VariableSource.LOOKUP
@@ -180,6 +185,8 @@ class Values:
             return value_at(self._occasion.event, key)
         if variable.type is VariableSource.REQUEST_HEADER:
             return _header(self._occasion.request, key)
+        if variable.type is VariableSource.QUERY_PARAMETER:
+            return _parameter(self._occasion.request, key)
         return _cookie(self._occasion.request, key, decode=variable.decode)
 
     def _looked_up(self, variable: Variable) -> Value:
@@ -253,6 +260,12 @@ def _finite(value: Value) -> float | None:
 def _header(request: Incoming, name: str) -> Value:
     found = [value for key, value in request.headers if key == name.lower()]
     return ", ".join(found) if found else UNDEFINED
+
+
+def _parameter(request: Incoming, name: str) -> Value:
+    """Return the first value, decoded, like getRequestQueryParameter."""
+    pairs = parse_qsl(request.query, keep_blank_values=True, errors="replace")
+    return next((value for key, value in pairs if key == name), UNDEFINED)
 
 
 def _cookie(request: Incoming, name: str, *, decode: bool) -> Value:

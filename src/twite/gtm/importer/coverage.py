@@ -117,6 +117,8 @@ VARIABLES: Final[Mapping[str, KnownPart]] = {
     "ed": _runs("Event data", VariableSource.EVENT_DATA),
     "rh": _runs("Request header", VariableSource.REQUEST_HEADER),
     "k": _runs("Cookie value", VariableSource.COOKIE),
+    # [seen google/gps-phoebe, demo/gtm/phoebe_demo_server_container.json]
+    "qp": _runs("Query parameter", VariableSource.QUERY_PARAMETER),
     "smm": _runs("Lookup table", VariableSource.LOOKUP),
     "remm": _runs("Regex table", VariableSource.REGEX_LOOKUP),
     "vr": _differs(

@@ -220,6 +220,8 @@ def _variable(source: VariableSource, name: str, held: dict[str, Tree], template
             key = text_in(held, "keyPath")
         case VariableSource.REQUEST_HEADER:
             key = text_in(held, "headerName")
+        case VariableSource.QUERY_PARAMETER:
+            key = text_in(held, "queryParamName")
         case VariableSource.COOKIE:
             decode = flag_in(held, "decodeCookie")
             key = text_in(held, "name") or text_in(held, "cookieName")
@@ -317,6 +319,7 @@ _OF_VARIABLES: Mapping[VariableSource, frozenset[str]] = {
     VariableSource.CONSTANT: frozenset({"value"}),
     VariableSource.EVENT_DATA: _DEFAULT | {"keyPath"},
     VariableSource.REQUEST_HEADER: _DEFAULT | {"headerName"},
+    VariableSource.QUERY_PARAMETER: _DEFAULT | {"queryParamName"},
     VariableSource.COOKIE: _DEFAULT | {"name", "cookieName", "decodeCookie"},
     VariableSource.RANDOM: frozenset({"min", "max"}),
     VariableSource.LOOKUP: _DEFAULT | {"input", "map"},

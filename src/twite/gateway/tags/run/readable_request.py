@@ -230,6 +230,8 @@ def _joined(policies: Iterable[PermissionPolicy], variables: Iterable[Variable])
                 headers.append(re.escape(variable.key.lower()) if is_plain else ALL[0])
             case VariableSource.COOKIE:
                 cookies.append(re.escape(variable.key) if is_plain else ALL[0])
+            case VariableSource.QUERY_PARAMETER:
+                query.append(re.escape(variable.key) if is_plain else ALL[0])
             case VariableSource.QUERY_STRING:
                 query += ALL
             case VariableSource.REQUEST_PATH:
