@@ -54,14 +54,18 @@ def _free(plain: str) -> str | None:
 def scrubbed_address(text: str, *, inside: int = 0) -> str:
     """Return a URL without the parameters that contain personal data.
 
-    `inside` is its nesting depth. If a URL is nested too deeply, the whole parameter is removed.
+    `inside` is its nesting depth. Of a URL in a parameter, only its own parameters are removed; if it
+    is nested too deeply, or in one of very many parameters, the whole parameter is.
     """
     if not names_a_person(text) and _PACKED.search(text) is None:
         return text
     whole, hashed, fragment = text.partition("#")
     before, mark, query = whole.partition("?")
     asked = query.split("&") if len(query) <= MOST_READ else []
-    read = [_parameter(part, inside) for part in asked]
+    read = [
+        _parameter(part, inside if place < _MOST_NESTED else _MOST_INSIDE)
+        for place, part in enumerate(asked)
+    ]
     parameters = [parameter for parameter in read if parameter is not None]
     tail = f"#{fragment}" if hashed and not names_a_person(fragment) else ""
     cleaned = (
@@ -196,6 +200,7 @@ def _paired(text: str) -> Iterator[tuple[int, int]]:
 _LONGEST_REMEMBERED: Final = 256
 # Each level of nested URLs is searched again.
 _MOST_INSIDE: Final = 2
+_MOST_NESTED: Final = 50
 _NAME: Final = re.compile(
     r"""(?:^|(?<=[?&;\#\s+=/]))(?P<name>[\w.\[\]-]{1,128})=
     | "(?P<key>[^"]{1,128})"\s*:\s*\[?\s*"?""",
