@@ -56,3 +56,24 @@ def test_other_texts_are_unchanged(text):
 def test_hashed_name_is_not_hashed_again(name):
     assert scrubbed({"first_name": name}) == {"first_name": name}
     assert scrubbed({"first_name": "Anna"}) == {"first_name": sha256(b"anna").hexdigest()}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["telefon_filiale_2", "ecomPhoneOfDriver", "form.0.whatsapp_kontakt", "x-tel-night-shift"],
+)
+@pytest.mark.parametrize("number", ["020 7946 0059", "+44 20 7946 0059", 442079460059])
+def test_long_number_in_a_field_with_a_word_for_phone_is_a_phone_number(name, number):
+    assert "79460059" not in f"{scrubbed_event({name: number}, region='GB')}".replace(" ", "")
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"phone_order_id": "1000234567", "sms_message_id": 12345678901, "phone_sku": "10023456"},
+        {"phone_case_color": "black", "phone_rank": "12", "telefon_note": "see page 12345678"},
+        {"order_number": "442079460059", "telephony_plan": "12345678", "phone_sent_at": "20261127"},
+    ],
+)
+def test_other_value_of_a_field_with_a_word_for_phone_is_unchanged(event):
+    assert scrubbed_event(event, region="GB") == event

@@ -13,7 +13,7 @@ from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING, Final
 
 from twite.redaction.vocabulary import FieldKind, person_in
-from twite.redaction.words import NUMBER, PHONES, SHORT_PHONES, WHOSE
+from twite.redaction.words import NUMBER, PHONE_LABELS, PHONES, SHORT_PHONES, WHOSE
 
 if TYPE_CHECKING:
     from phonenumbers import PhoneMetadata
@@ -25,6 +25,13 @@ def phones_in(text: str) -> Iterator[tuple[int, int]]:
         found = _in_run(text, run)
         if found is not None:
             yield found
+
+
+def may_be_phone(value: object) -> bool:
+    """Return whether a value is a number of the right length for a phone, and nothing else."""
+    if isinstance(value, int):
+        return _LEAST <= value < 10**_LONGEST_NUMBER
+    return isinstance(value, str) and _ALONE.fullmatch(value) is not None
 
 
 def _in_run(text: str, run: re.Match[str]) -> tuple[int, int] | None:
@@ -95,9 +102,12 @@ def _phone_word(label: str) -> tuple[str, bool]:
 
     The word has up to three parts: `Tel.-Nr.`, `phone number is`. It is "" if there is none.
     """
-    parts = _PARTS.findall(label)[-_MOST_PARTS:]
-    if parts and parts[-1].lower() in _FILLERS:
+    parts = _PARTS.findall(label)
+    while parts and parts[-1].lower() in _FILLERS:
         parts.pop()
+    parts = parts[-_MOST_PARTS:]
+    if parts and parts[-1].lower() in PHONE_LABELS:
+        return parts[-1], False
     names = ("".join(parts[at:]) for at in range(len(parts)))
     name = next((name for name in names if person_in(name) is FieldKind.PHONE), "")
     return name, bool(name) and parts[-1].lower() in NUMBER
@@ -110,7 +120,7 @@ def _within(text: str, run: re.Match[str]) -> int | None:
         rest = text[found.start("code") : run.end()][:_LONGEST_RUN]
         if _begins_with_a_number(rest, ""):
             return found.start()
-    areas = _AREA.finditer(text, *run.span()) if "(" in run[0] else ()
+    areas = _AREA.finditer(text, *run.span()) if "(" in run[0] or "[" in run[0] else ()
     for found in areas:
         rest = text[found.start("area") : run.end()][:_LONGEST_RUN]
         if _follows_area(found["area"], rest):
@@ -226,6 +236,7 @@ _NUMBER_KINDS: Final = (
     "pager", "uan", "voicemail",
 )  # fmt: skip
 _FEWEST: Final = 7
+_LEAST: Final = 10**6
 _LONGEST_NUMBER: Final = 15
 _LONGEST_RUN: Final = 64
 _FEWEST_WITH_TRUNK, _MOST_WITH_TRUNK = 9, 12
@@ -237,7 +248,8 @@ _SHORTEST_WORD: Final = 3
 _GAP: Final = (
     r"(?:[\s()\[\].,:_*~|/\u00b7\u2022\u2010-\u2015\u2212-]{0,5}|\)?\+{1,2}\(?|\+[\u00b7\u2013-]\+)"
 )
-_RUN: Final = re.compile(rf"[(\[]?\d(?:{_GAP}\d){{6,}}")
+_RUN: Final = re.compile(rf"(?:[(\[]\s?)?\d(?:{_GAP}\d){{6,}}")
+_ALONE: Final = re.compile(rf"\s*\+?(?:[(\[]\s?)?\d(?:{_GAP}\d){{6,14}}\s*")
 _GROUP: Final = re.compile(r"\d+")
 # After a plus, a number with these separators needs no number plan.
 _NARROW: Final = re.compile(r"[(\[]?[1-9](?:[\s+()._/\u2010-\u2015\u2212-]{0,3}\d){7,}")
@@ -260,11 +272,11 @@ _LINK: Final = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 # The signs between a label and its number. After the strong ones, any number is a phone number.
-_SIGNS: Final = " \t\u00a0\u202f:.=#\uff1a\u2116\"'+-\u2013\u2014"
+_SIGNS: Final = " \t\r\n\u00a0\u202f:.=#\uff1a\u2116\"'+-\u2013\u2014"
 _STRONG: Final = frozenset(":.=#\uff1a\u2116")
 _BEFORE_NUMBERS: Final = frozenset(_SIGNS) - {"-"}
 _ENDS_OF_LINKS: Final = frozenset(":/=+")
-_FILLERS: Final = frozenset({"is", "ist", "est", "es"})
+_FILLERS: Final = frozenset({"is", "ist", "est", "es", "me", "on", "at", "us", "under", "unter"})
 _LONGEST_LABEL: Final = 32
 _PARTS: Final = re.compile(r"[^\W\d_]+")
 _DAY: Final = re.compile(r"(?:19|20)\d\d[-/.]?[01]\d[-/.]?[0-3]\d(?!\d)", re.ASCII)
@@ -275,5 +287,7 @@ _DOUBLE: Final = re.compile(
     """,
     re.VERBOSE,
 )
-_AREA: Final = re.compile(r"\((?<![A-Za-z02-9_)\]]\()(?P<area>0\d{0,4}|[2-9]\d\d|[1-9]{2})\)")
-_OF_BRAZIL: Final = re.compile(r"\d\d\)\D{0,3}(?:9\d{4}\D{0,3}\d{4}|\d{4}-\d{4})(?!\d)")
+_AREA: Final = re.compile(
+    r"[(\[](?<![A-Za-z02-9_)\]].)\s?(?P<area>0\d{0,4}|[2-9]\d\d|[1-9]{2})\s?[)\]]"
+)
+_OF_BRAZIL: Final = re.compile(r"\d\d\s?[)\]]\D{0,3}(?:9\d{4}\D{0,3}\d{4}|\d{4}-\d{4})(?!\d)")

@@ -15,6 +15,7 @@ import msgspec
 
 from twite.domain import normalize
 from twite.domain.fault import Fault
+from twite.redaction.phones import may_be_phone
 from twite.redaction.scrub_text import WHETHER, without_persons
 from twite.redaction.shapes import ANY_DIGEST, MOST_UNQUOTED
 from twite.redaction.vocabulary import (
@@ -22,6 +23,7 @@ from twite.redaction.vocabulary import (
     FieldKind,
     is_about_people,
     is_digest_key,
+    may_name_a_phone,
     person_in_row,
     told_by,
 )
@@ -84,11 +86,12 @@ class _Scrubbing:
         if isinstance(value, list):
             ones = [self._value(name, item, among, kind, depth + 1) for item in value]
             return [item for item in ones if item is not _NOTHING]
-        if kind is not None and not isinstance(value, bool):
-            if isinstance(value, float) and value.is_integer():
-                value = int(value)
-            if isinstance(value, str | int):
-                return self._read(name, f"{value}".strip(), kind)
+        if isinstance(value, float) and value.is_integer() and kind is not None:
+            value = int(value)
+        if kind is None and may_be_phone(value) and may_name_a_phone(name):
+            kind = FieldKind.PHONE
+        if kind is not None and isinstance(value, str | int) and not isinstance(value, bool):
+            return self._read(name, f"{value}".strip(), kind)
         return self._text(value, among, depth) if isinstance(value, str) else value
 
     def _read(self, name: str, text: str, kind: FieldKind) -> object:

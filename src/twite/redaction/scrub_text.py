@@ -54,8 +54,8 @@ def _free(plain: str) -> str | None:
 def scrubbed_address(text: str, *, inside: int = 0) -> str:
     """Return a URL without the parameters that contain personal data.
 
-    `inside` is its nesting depth. Of a URL in a parameter, only its own parameters are removed; if it
-    is nested too deeply, or in one of very many parameters, the whole parameter is.
+    `inside` is its nesting depth. A URL in a parameter is treated likewise; if it is nested too
+    deeply, or in one of very many parameters, the whole parameter is removed.
     """
     if not names_a_person(text) and _PACKED.search(text) is None:
         return text

@@ -133,7 +133,7 @@ def _decoded(text: str) -> str:
             # A form: its blanks are plus signs, because its plus signs are escaped.
             text = text.replace("+", " ")
         text = unquote(text)
-    if "~" in text:
+    if "~" in text or ("pr" in text and "=" in text):
         text = _ITEM_KEY.sub("; ", text)
     return text if text.isascii() else _spelled_plainly(text)
 

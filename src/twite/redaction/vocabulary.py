@@ -62,6 +62,11 @@ def person_in(name: str, among: FieldContext = FieldContext.EVENT) -> FieldKind 
     return _told(name[-_LONGEST:], among)[0]
 
 
+def may_name_a_phone(name: str) -> bool:
+    """Return whether a name has a word for phone anywhere: then a long number is a phone number."""
+    return _may_name_a_phone(name[-_LONGEST:])
+
+
 def person_in_row(
     row: Mapping[str, object], *, alone: bool = False
 ) -> tuple[FieldKind, frozenset[str], frozenset[str]] | None:
@@ -191,6 +196,14 @@ def _told(name: str, among: FieldContext) -> tuple[FieldKind | None, FieldContex
     return None if nobodys else found, _within(word, among)
 
 
+@lru_cache(maxsize=8_192)
+def _may_name_a_phone(name: str) -> bool:
+    parts = [plain(part) for part in _PARTS_OF_ANY.split(_HUMP.sub(r"\1_\2", name)) if part]
+    if not words.BESIDE_PHONES.isdisjoint(part.rstrip("0123456789") for part in parts):
+        return False
+    return any(_LONG.get(part.rstrip("0123456789")) is FieldKind.PHONE for part in parts)
+
+
 def _steps(name: str) -> list[str]:
     """Return the steps of a path. `tel.nr` is one step: a number is of what stands before it."""
     *before, last = _STEPS.split(name)
@@ -259,10 +272,10 @@ def _person(word: str) -> tuple[FieldKind | None, bool]:
         # Nearly all names end here.
         found = _SHORT.get(word)
         return (_LONG.get(word), False) if found is None else (found, True)
-    word = _HASHED.sub("", word)
-    bare = _without(word, _BEHIND)
-    word = bare if bare != word or word.isdigit() else word.rstrip("0123456789")
-    for form in dict.fromkeys((word, _without(word, _BEHIND))):
+    whole = _HASHED.sub("", word)
+    bare = _without(whole, _BEHIND)
+    word = bare if bare != whole or whole.isdigit() else whole.rstrip("0123456789")
+    for form in dict.fromkeys((whole, word, _without(word, _BEHIND))):
         if form in _SHORT:
             return _SHORT[form], True
         found = _long(form)

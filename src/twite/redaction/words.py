@@ -15,6 +15,7 @@ def _words(text: str) -> frozenset[str]:
 
 EMAILS: Final = _words(
     """
+    adressecourriel adresseducourriel
     email emails emailaddress emailaddresses emailid emailaddr mail mails mailaddress mailadresse
     emailadresse emailadres adresseemail adressemail adressemel courriel correo correos
     correoelectronico direcciondecorreo emaildirection indirizzoemail indirizzomail posta
@@ -26,6 +27,7 @@ EMAILS: Final = _words(
     confirmaremail repetiremailadresse wiederholteemail 메일 메일주소 メルアド 電子メール 邮箱地址
     電郵 thuđientu
     thudientu
+    эладрес 电子邮箱 メルアド enderecoemail enderecoeletronico emailkunde
     """
 )
 PHONES: Final = _words(
@@ -63,6 +65,9 @@ PHONES: Final = _words(
     連絡先電話番号 連絡先 固定電話 휴대폰번호 휴대전화번호 연락처 핸드폰
     핸드폰번호 เบอร์โทร เบอร์โทรศัพท์ เบอร์มือถือ رقمالهاتف الجوال رقمالجوال الموبايل מספרטלפון נייד
     κινητο τηλεφωνοεπικοινωνιας
+    handphone nohandphone cellularphone phonenumberconfirmed ntelephone nodetelephone
+    mobieletelefoon telmovil numeromobile celularwhatsapp telefongsm telefonkom telefonfijo
+    telefonokontaktowy telefonecelular
     """
 )
 NAMES: Final = _words(
@@ -104,6 +109,16 @@ NAMES: Final = _words(
     ชื่อจริง điachi diachi hovaten namadepan namabelakang alamatlengkap tanggallahir
     namapenerima الاسمالكامل اسمالعائلة الاسمالاول שםפרטי שםמשפחה שםמלא כתובת ονοματεπωνυμο
     διευθυνση
+    apellidopaterno apellidomaterno ultimonome nomedamae nomemae voorletters familynames
+    wohnadresse adres adresdostawy adreszamieszkania lname fname housenr hausnr
+    nomusuel nomdusage segundoapellidos nomenome お名前姓 お名前名 氏名姓 氏名名 姓カナ 名カナ
+    ふりがな
+    """
+)
+# Labels of phone numbers within a text: `Cep: 0532 123 45 67`.
+PHONE_LABELS: Final = _words(
+    """
+    portable puh kom cep hp sdt sđt mov tf tlfn моб тел โทร هاتف call ring dial anruf rufen
     """
 )
 # Words for personal data in data about people and events; elsewhere they describe things.
@@ -133,6 +148,12 @@ WHOSE: Final = _words(
     klant koper kund kunder asiakas klient musteri
     child kids baby spouse mother father guardian owner donor employee receiver organizer friend
     my votre mon tu su seu uw billto
+    empfaenger kaeufer auftraggeber inhaber halter reisender gast patienten acquereur
+    beneficiaire titulaire destinataire comprador titular huesped pasajero intestatario
+    proprietario cessionario ontvanger besteller mottaker modtager klienta zamawiajacego
+    odbiorcy alici musteri cliente клиент клиента покупатель покупателя получатель получателя
+    заказчик заказчика 客户 顾客 收货人 收件人 联系人 买家 用户 会员 订购人 お客様 ご注文者 注文者
+    お届け先 届け先 고객 주문자 구매자 수령자
     """
 )
 # Other prefixes, which do not indicate an owner.
@@ -143,6 +164,7 @@ BESIDE: Final = _words(
     ship verified work
     agent backup callback cc confirm confirmar conferma confirmation conferma day driver field
     login manager newsletter night paypal recovery referrer repeat reply replyto retype verify wa
+    txt inp frm lbl telefon kontakt gsm mobiele n
     """
 )
 # Suffixes.
@@ -150,6 +172,9 @@ WHOSE_BEHIND: Final = _words(
     """
     customer user buyer shopper kunde kunden acheteur cliente usuario utente comprador ofuser
     ofcustomer delcliente ducliente duclient docliente
+    client contact contacto contatto kontakt klant klienta klient odbiorcy ontvanger
+    destinataire destinatario pasajero huesped kund kunden empfaenger empfanger comprador
+    клиента покупателя получателя заказчика 客户
     """
 )
 BEHIND: Final = _words(
@@ -157,10 +182,22 @@ BEHIND: Final = _words(
     raw plain clean cleaned normalized normalised formatted e164 intl international input field
     lower lowercase trimmed full
     confirm confirmation again repeat verify retype
+    principal principale primary secondary fijo komorkowy
+    stacjonarny gsm dom domowy privat prive personnel personal laboral trabajo casa lavoro
+    work home dostawy envio entrega spedizione livraison facturation
     """
 )
 # The word for "number" in names such as `phone_number`.
 NUMBER: Final = _words("number numbers nummer numero num nr no")
+# Words that say that a number in a field is no phone number, although the field's name has a word
+# for phone: `phone_order_id`.
+BESIDE_PHONES: Final = _words(
+    """
+    id ids sku ean gtin upc isbn asin code order price amount cost value total count qty quantity
+    time date day ts timestamp at version build size width height weight model serial imei imsi
+    article item product case cover invoice campaign template ad adset pixel hash digest score
+    """
+)
 HASHES: Final = _words("sha256 sha512 sha1 md5 hashed hash")
 
 # Objects whose fields are data about a person.
