@@ -52,3 +52,18 @@ def test_public_address_without_https_is_amber(tmp_path):
 
 def test_server_only_source_has_no_page_findings(tmp_path):
     assert found(tmp_path, GOOD.replace('origins = ["https://shop.example"]\n', "")) == []
+
+
+def test_rate_of_several_processes_is_named(tmp_path):
+    several = GOOD.replace("sqlite:twite.db", "postgresql:///twite").replace(
+        "[server]\n", "[server]\nworkers = 4\n"
+    )
+
+    (first, *_) = found(tmp_path, several)
+
+    status, said = first
+    assert status is CheckStatus.GREEN
+    assert said == (
+        "each of the 4 processes counts requests of pages alone: one address may send up to 2,400 "
+        "a minute to this machine"
+    )

@@ -49,3 +49,14 @@ def test_table_is_bounded_and_forgets_the_least_recent():
 
     assert taken(buckets, "203.0.113.2", now=3, times=1) == [59_999]
     assert taken(buckets, "203.0.113.1", now=3, times=1) == [0]
+
+
+def test_debt_is_waited_for():
+    buckets = RateLimiter(size=2, per=60_000)
+    buckets.take(HERE, 2, now=0)
+    full = buckets.wait(HERE, now=0)
+    buckets.take(HERE, 3, now=0)
+
+    assert (full, buckets.wait(HERE, now=0), buckets.wait(HERE, now=89_999)) == (0, 90_000, 1)
+    assert buckets.wait(HERE, now=90_000) == 0
+    assert buckets.wait("another", now=0) == 0

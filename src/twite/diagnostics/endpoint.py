@@ -171,6 +171,7 @@ def pages(settings: Settings) -> Iterator[CheckFinding]:
             "and share one rate limit.",
             "Add the proxy's network, unless browsers connect directly to the gateway.",
         )
+    yield from _rates(settings)
     url = settings.server.public_url
     if url is None:
         yield amber(
@@ -190,6 +191,17 @@ def pages(settings: Settings) -> Iterator[CheckFinding]:
         )
     for source in reached:
         yield from _kept(source, url)
+
+
+def _rates(settings: Settings) -> Iterator[CheckFinding]:
+    """Report limits that grow with the number of processes, because each process counts alone."""
+    workers, rate = settings.server.workers, settings.server.browser_rate
+    if workers > 1:
+        yield green(
+            "pages",
+            f"each of the {workers} processes counts requests of pages alone: one address may send "
+            f"up to {workers * rate:,} a minute to this machine",
+        )
 
 
 def _kept(source: Source, url: str) -> Iterator[CheckFinding]:

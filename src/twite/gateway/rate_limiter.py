@@ -24,13 +24,28 @@ class RateLimiter:
 
         `now` is a monotonic time.
         """
-        lacked, at = self._lacking.get(key, (0, now))
-        lacking = max(0, lacked - (now - at) * self._size) + self._per
+        lacking = self._lack(key, now) + self._per
         beyond = lacking - self._per * self._size
         if beyond > 0:
             return -(-beyond // self._size)
+        self._put(key, lacking, now)
+        return 0
+
+    def take(self, key: str, tokens: int, *, now: int) -> None:
+        """Take tokens that are already used, even if the bucket does not have as many."""
+        self._put(key, self._lack(key, now) + tokens * self._per, now)
+
+    def wait(self, key: str, *, now: int) -> int:
+        """Return the milliseconds until the bucket is not in debt; 0 if it is not."""
+        beyond = self._lack(key, now) - self._per * self._size
+        return -(-beyond // self._size) if beyond > 0 else 0
+
+    def _lack(self, key: str, now: int) -> int:
+        lacked, at = self._lacking.get(key, (0, now))
+        return max(0, lacked - (now - at) * self._size)
+
+    def _put(self, key: str, lacking: int, now: int) -> None:
         self._lacking[key] = lacking, now
         self._lacking.move_to_end(key)
         if len(self._lacking) > self._most:
             self._lacking.popitem(last=False)
-        return 0

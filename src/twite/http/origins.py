@@ -1,6 +1,6 @@
 """Find the source of a browser request by its Origin, and answer CORS preflights."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -11,6 +11,7 @@ from twite.domain.destination import Source
 from twite.domain.times import HOUR, MINUTE, SECOND
 from twite.gateway.ports.machine import Clock
 from twite.gateway.rate_limiter import RateLimiter
+from twite.http.address_budget import AddressBudget, ResultT
 from twite.http.addresses import Network, address_of, line_of
 from twite.http.responses import CODES, HttpRefusal, HttpResponse, again, error
 
@@ -39,8 +40,8 @@ class Origins:
     """Finds sources by the origins of their pages.
 
     A source without origins accepts no browser requests. `rate` is the limit of requests per minute
-    from one address to all sources together; a source may also limit the requests of all its
-    visitors together.
+    from one address to all sources together, and of the CPU time that they use; a source may also
+    limit the requests of all its visitors together. Each process counts by itself.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Origins:
         # A burst of the full rate is accepted: a page that is online again sends everything it has
         # stored.
         self._addresses = RateLimiter(size=rate, per=MINUTE)
+        self._budget = AddressBudget(rate=rate)
         self._sources = {
             source.name: RateLimiter(size=source.browser_rate, per=HOUR)
             for source in self._named.values()
@@ -88,6 +90,17 @@ class Origins:
         if wait:
             raise HttpRefusal(visit.answered(again(429, "too_fast", -(-wait // SECOND))))
         return visit
+
+    async def metered(self, visit: PageVisit, work: Callable[[], Awaitable[ResultT]]) -> ResultT:
+        """Do the work for a page's request, and count its CPU time for the visitor's address.
+
+        Raises HttpRefusal (429) if the address has used too much CPU time.
+        """
+        line = line_of(visit.address)
+        wait = self._budget.wait(line, now=self._clock.elapsed())
+        if wait:
+            raise HttpRefusal(again(429, "too_fast", -(-wait // SECOND), of=_CPU_TIME))
+        return await self._budget.metered(work(), line, self._clock.elapsed)
 
     def preflight(
         self, headers: Mapping[bytes, bytes], name: str | None = None, *, reads: bytes = _HEADERS
@@ -125,8 +138,9 @@ class Origins:
 
     def _wait(self, source: Source, address: str | None) -> int:
         """Count a request; return the milliseconds until this address or source may send again."""
-        now = self._clock.elapsed()
-        wait = self._addresses.spend(line_of(address), now=now)
+        now, line = self._clock.elapsed(), line_of(address)
+        # A debt of CPU time is refused before the body is read.
+        wait = self._budget.wait(line, now=now) or self._addresses.spend(line, now=now)
         whole = self._sources.get(source.name)
         # A request refused by the limit of its address does not count towards the source's limit.
         return wait if wait or whole is None else whole.spend(source.name, now=now)
@@ -176,6 +190,7 @@ def _wrong(origin: str) -> HttpResponse:
     )
 
 
+_CPU_TIME: Final = "the requests from this address need too much CPU time"
 _NO_ORIGIN: Final = error(
     403, "origin_missing", f"{CODES['origin_missing']}: servers post to /v1/conversions with a key"
 )

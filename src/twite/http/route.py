@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from functools import cache
+from functools import cache, partial
 from types import MappingProxyType
 from typing import Any, Final, Generic, TypeVar
 from urllib.parse import parse_qsl
@@ -191,16 +191,22 @@ async def _admitted(route: Route[CallerT], request: HttpRequest, caller: CallerT
     if route.endpoint is None:
         if has_body:
             request.body = await read_body(request.headers, request.receive, limit)
-        return await route.answer(request, caller)
+        return await _answered(route, request, caller)
     gate = services.page_gate if is_page else services.gate
     weight = gate.enter(request.headers)
     try:
         if has_body:
             body = await read_body(request.headers, request.receive, limit)
             request.body = services.keys.without(body)
-        return await route.answer(request, caller)
+        return await _answered(route, request, caller)
     finally:
         gate.leave(weight)
+
+
+async def _answered(route: Route[CallerT], request: HttpRequest, caller: CallerT) -> HttpResponse:
+    if not isinstance(caller, PageVisit):
+        return await route.answer(request, caller)
+    return await request.services.origins.metered(caller, partial(route.answer, request, caller))
 
 
 def _require_method(route: Route[CallerT], method: str) -> None:

@@ -1,0 +1,144 @@
+"""The CPU time of one address is limited, on a real socket."""
+
+import asyncio
+import time
+
+import pytest
+from pages import SHOP, a_stage
+
+from memory_store.store import MemoryStore
+from twite.http.address_budget import REQUEST_MS, AddressBudget
+from twite.http.responses import HttpResponse
+from twite.http.route import FULL_BODY, HttpRequest, Route
+from twite.http.routes import tags
+from twite.http.routes.beacon import page
+
+RATE = 20
+HEADERS = {"Origin": SHOP}
+
+
+def used(milliseconds: float) -> None:
+    until = time.thread_time() + milliseconds / 1_000
+    while time.thread_time() < until:
+        pass
+
+
+async def heavy(request: HttpRequest, _visit: object) -> HttpResponse:
+    used(float(request.body or 0))
+    await asyncio.sleep(0)
+    used(float(request.body or 0))
+    return HttpResponse(status=200, body=b"")
+
+
+def a_route(path, authenticate):
+    return Route(
+        path=path,
+        methods=("POST",),
+        label=path,
+        authenticate=authenticate,
+        answer=heavy,
+        body=FULL_BODY,
+    )
+
+
+ROUTES = [a_route("/heavy", page), a_route("/of-servers", tags.page_or_key)]
+
+
+@pytest.fixture
+async def stage(staged):
+    return await staged(**a_stage(MemoryStore()), routes=ROUTES, browser_rate=RATE)
+
+
+async def statuses(stage, path, body, times, **said):
+    said = {"key": None, "headers": HEADERS} | said
+    return [(await stage.ask("POST", path, body, **said)).status for _ in range(times)]
+
+
+async def test_address_that_uses_much_cpu_time_is_refused(stage):
+    # Each request uses 60 ms, and the address has 100 ms.
+    assert RATE * REQUEST_MS == 100
+
+    answers = await statuses(stage, "/heavy", b"30", 4)
+
+    assert answers == [200, 200, 429, 429]
+
+
+async def test_refusal_says_when_to_retry(stage):
+    *_, last = [
+        await stage.ask("POST", "/heavy", b"60", key=None, headers=HEADERS) for _ in range(2)
+    ]
+
+    assert (last.status, last.faults()) == (429, [("", "too_fast")])
+    assert int(last.headers["retry-after"]) >= 1
+
+
+async def test_requests_that_arrive_together_are_refused_too(stage):
+    said = {"key": None, "headers": HEADERS}
+    answers = await asyncio.gather(
+        *(stage.ask("POST", "/heavy", b"60", **said) for _ in range(RATE))
+    )
+
+    assert {answer.status for answer in answers} == {200, 429}
+    # Those that were past the check when the budget was used up.
+    assert sum(answer.status == 200 for answer in answers) <= RATE // 2
+
+
+async def test_usual_requests_use_the_whole_rate(stage):
+    answers = await statuses(stage, "/heavy", b"0", RATE + 1)
+
+    assert answers == [200] * RATE + [429]
+
+
+async def test_servers_with_a_key_have_no_limit_of_cpu_time(stage):
+    answers = await statuses(stage, "/of-servers", b"60", 4, key="a-source-key", headers={})
+
+    assert answers == [200] * 4
+
+
+async def test_budget_counts_steps_and_not_the_waits_between_them():
+    budget = AddressBudget(rate=1)  # 5 ms
+
+    async def work() -> str:
+        used(2)
+        await asyncio.sleep(0.01)
+        return "done"
+
+    async def others() -> None:
+        used(20)
+
+    done, _ = await asyncio.gather(budget.metered(work(), "a", lambda: 0), others())
+
+    assert (done, budget.wait("a", now=0)) == ("done", 0)
+
+
+async def test_cancelled_and_failed_work_is_counted_and_hears_of_it():
+    budget = AddressBudget(rate=1)
+    heard = []
+
+    async def work() -> None:
+        used(6)
+        try:
+            await asyncio.sleep(10)
+        except asyncio.CancelledError:
+            heard.append("cancelled")
+            raise
+
+    async def fails() -> None:
+        used(6)
+        raise ValueError
+
+    task = asyncio.ensure_future(_run(budget.metered(work(), "a", lambda: 0)))
+    await asyncio.sleep(0.02)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    with pytest.raises(ValueError, match=r"^$"):
+        await budget.metered(fails(), "b", lambda: 0)
+
+    assert heard == ["cancelled"]
+    assert budget.wait("a", now=0) > 0
+    assert budget.wait("b", now=0) > 0
+
+
+async def _run(work) -> object:
+    return await work
