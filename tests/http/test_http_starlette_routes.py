@@ -3,7 +3,7 @@ import pytest
 
 from builders import NOW, a_source
 from twite.domain.delivery import State
-from twite.domain.errors import LedgerUnavailable
+from twite.domain.errors import LedgerUnavailable, StoreUnusable
 from twite.domain.history import ConversionCounts, History, PastAttempt
 from twite.domain.secret import Secret
 
@@ -228,6 +228,20 @@ async def test_unavailable_store_is_503(stage):
 
     assert answer.status == 503
     assert answer.headers["retry-after"] == "5"
+
+
+async def test_read_error_of_the_store_is_503_and_reported_with_its_remedy(stage):
+    stage.records.trouble = StoreUnusable(
+        path="twite.db", reason="it is damaged (malformed)", cure="Run twite recover"
+    )
+
+    answer = await stage.ask("GET", "/v1/accounting")
+
+    assert (answer.status, answer.headers["retry-after"]) == (503, "5")
+    assert answer.faults() == [("", "ledger_unavailable")]
+    assert [notice.reason for notice in stage.notices.seen] == [
+        "the store is unusable: it is damaged (malformed). Run twite recover"
+    ]
 
 
 async def test_unexpected_error_is_500_and_reported_once(stage):

@@ -14,6 +14,7 @@ from twite.domain.errors import (
     LedgerUnavailable,
     MalformedRequest,
     NameTaken,
+    StoreUnusable,
     TemplatePaused,
     TemplatesBusy,
 )
@@ -202,6 +203,8 @@ _ENCODER: Final = msgspec.json.Encoder()
 NO_ROUTE: Final = error(404, "route", "no such route; /v1/openapi.json lists all routes")
 
 
+# When to try again after a failed read. The process usually ends, and is started again.
+_UNREADABLE_FOR: Final = 5  # seconds
 # A retry would be refused with the same status: the client should drop the request.
 FOR_GOOD: Final = frozenset({400, 409, 413, 415, 422})
 
@@ -219,10 +222,8 @@ def answer_to(fault: Exception, *, where: str, observer: Observer) -> HttpRespon
             answer = error(413 if code == "too_many" else 400, code, message, path=path)
         case NameTaken():
             answer = error(409, "idempotency_key_reused")
-        case LedgerFull(retry_after=seconds):
-            answer = again(429, "ledger_full", seconds)
-        case LedgerUnavailable(retry_after=seconds):
-            answer = again(503, "ledger_unavailable", seconds)
+        case LedgerFull() | LedgerUnavailable() | StoreUnusable():
+            answer = _of_store(fault, where, observer)
         case TemplatePaused(template=name, retry_after=seconds):
             answer = again(503, "template_rests", seconds, of=name)
         case TemplatesBusy(retry_after=seconds):
@@ -234,6 +235,20 @@ def answer_to(fault: Exception, *, where: str, observer: Observer) -> HttpRespon
         case _:
             answer = _unexpected(fault, where, observer)
     return answer
+
+
+def _of_store(
+    fault: LedgerFull | LedgerUnavailable | StoreUnusable, where: str, observer: Observer
+) -> HttpResponse:
+    match fault:
+        case LedgerFull(retry_after=seconds):
+            return again(429, "ledger_full", seconds)
+        case LedgerUnavailable(retry_after=seconds):
+            return again(503, "ledger_unavailable", seconds)
+        case StoreUnusable(reason=reason, cure=cure):
+            # A read failed: the file is damaged, or the disk does not read it.
+            observer.see(Troubled(where=where, reason=f"the store is unusable: {reason}. {cure}"))
+            return again(503, "ledger_unavailable", _UNREADABLE_FOR)
 
 
 def _unexpected(fault: Exception, where: str, observer: Observer) -> HttpResponse:

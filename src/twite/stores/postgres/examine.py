@@ -1,7 +1,7 @@
 """Examine a server: whether its settings keep acknowledged commits, its version and its clock."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -21,7 +21,10 @@ _NEEDED_ON: Final = {
 }
 # Encodings that can store every text. SQL_ASCII stores all bytes unchanged.
 _ENCODINGS: Final = frozenset({"UTF8", "SQL_ASCII"})
-_SETTINGS: Final = "SELECT name, setting FROM pg_settings WHERE name = ANY ($1)"
+_SETTINGS: Final = (
+    "SELECT name, setting FROM pg_settings "
+    "WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit')"
+)
 _GATEWAYS: Final = """
 SELECT node.name, node.version, ownership.account IS NOT NULL
 FROM node LEFT JOIN ownership ON ownership.node = node.id AND ownership.account = '#leader'
@@ -89,7 +92,15 @@ def explained(address: Address, *, cure: str, failed: str = "") -> Iterator[None
 
 async def weak_settings(driver: "asyncpg.Connection[Any]") -> tuple[str, ...]:
     """Describe each setting that allows the server to lose acknowledged commits."""
-    found = dict(await driver.fetch(_SETTINGS, list(_NEEDED_ON)))
+    return _described(dict(await driver.fetch(_SETTINGS)))
+
+
+def weak_settings_of(connection: Any) -> tuple[str, ...]:  # noqa: ANN401 - a connection of this engine
+    """Do the same as `weak_settings`, as a view."""
+    return _described(dict(connection.execute(_SETTINGS).fetchall()))
+
+
+def _described(found: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(
         f"{name} is off: {effect}"
         for name, effect in _NEEDED_ON.items()

@@ -194,6 +194,7 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
             store.ownership.let_others_first()
         if upkeep is not None:
             upkeep.may_prune = store.ownership.may_prune
+            upkeep.weak = weak
             upkeep.start()
         return store
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final
@@ -17,6 +17,7 @@ from twite.gateway.ports.events import ConditionChanged, Observer, Troubled, Tro
 from twite.gateway.ports.store import Retention
 from twite.stores.postgres.connection import is_passing
 from twite.stores.postgres.database import PostgresDatabase
+from twite.stores.postgres.examine import weak_settings_of
 from twite.stores.postgres.recorder import Recorder
 from twite.stores.postgres.session import PostgresSession
 from twite.stores.sql.pruning import SqlPruner, note_place, place_of
@@ -34,6 +35,7 @@ _RESTS: Final = 9
 _RESTS_LATE: Final = 1
 _LATE: Final = 3600.0
 _LOOK_AT_SIZE: Final = 10.0
+LOOK_AT_DURABILITY: Final = 10.0
 # Requests are accepted again when the database is smaller than this part of the limit.
 _ROOM: Final = 0.98
 # The alert opens at the first part of the limit, and resolves at the second.
@@ -83,6 +85,8 @@ class PostgresUpkeep:
         self._now = now
         self._observer = observer
         self._is_nearly_full = False
+        # Settings of the server that can lose commits, as last reported.
+        self.weak: tuple[str, ...] = ()
         # The last reported failure of pruning, until pruning succeeds.
         self._reported = ""
         # If there are several gateways, only one prunes.
@@ -90,7 +94,7 @@ class PostgresUpkeep:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        work: list[Coroutine[Any, Any, None]] = [self._prune()]
+        work: list[Coroutine[Any, Any, None]] = [self._prune(), self._watch_durability()]
         if self._size_limit is not None:
             work.append(self._watch_size(self._size_limit))
         self._tasks = [asyncio.create_task(part) for part in work]
@@ -141,6 +145,26 @@ class PostgresUpkeep:
         if not session.run("try_to_prune").fetchone()[0]:
             return 0  # another node prunes
         return self._pruner.slice(session, now=now, most=_SLICE)
+
+    async def _watch_durability(self) -> None:
+        """Report when a setting of the server begins or ceases to endanger commits."""
+        while True:
+            await asyncio.sleep(LOOK_AT_DURABILITY)
+            with suppress(LedgerUnavailable):  # the next request reports it
+                weak = await self._database.read(weak_settings_of)
+                if weak != self.weak:
+                    self.weak = weak
+                    self._report_weak(weak)
+
+    def _report_weak(self, weak: Sequence[str]) -> None:
+        reason = "; ".join(weak)
+        if weak:
+            self._observer.see(Troubled(where=TroublePlace.STORE, reason=reason))
+        self._observer.see(
+            ConditionChanged(
+                kind=AlertKind.WEAK_DURABILITY, subject=STORE, reason=reason, holds=bool(weak)
+            )
+        )
 
     async def _watch_size(self, limit: int) -> None:
         while True:
