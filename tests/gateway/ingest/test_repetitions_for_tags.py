@@ -113,3 +113,14 @@ async def test_denial_among_equal_conversions_of_a_request_counts_for_tags_too(s
     kept = [entry for entry in stage.submissions[0].entries if entry.pixel == "tag:crm"]
     assert len({entry.key for entry in kept}) == 1
     assert json.loads(kept[1].body)["event"] == {"event_name": "purchase"}
+
+
+@pytest.mark.parametrize(
+    ("more", "waiting"), [("&ep.transaction_id=T1", 0), ("&_p=77&_s=1", 0), ("", 1)]
+)
+async def test_denial_in_a_repeated_event_withdraws_the_queued_one(stage, more, waiting):
+    await hit(stage, f"&gcs=G111{more}")
+    await hit(stage, f"&gcs=G100{more}")
+
+    (balance,) = [row for row in await stage.store.balance() if row.pixel == "tag:crm"]
+    assert (balance.received, balance.pending, balance.suppressed) == (2, waiting, 2 - waiting)
