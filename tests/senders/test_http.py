@@ -2,6 +2,9 @@
 
 import asyncio
 import contextlib
+import socket
+import threading
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -10,6 +13,8 @@ from twite.gateway.ports.ownership import LEASE_IS_OVER
 from twite.gateway.ports.transport import NoResponse, OutboundRequest, Response, WebRequest
 from twite.senders.http import HttpTransport
 from twite.senders.web import PublicWeb
+
+ACCEPTED = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
 
 @contextlib.asynccontextmanager
@@ -207,3 +212,78 @@ def test_repr_of_a_request_hides_credentials():
 
     assert "secret" not in repr(outbound)
     assert "person" not in repr(outbound)
+
+
+class ThreadedX:
+    """An X in its own thread: it answers while the loop of the test stands still."""
+
+    def __init__(self, requests, *, parts=(ACCEPTED,)):
+        self.parts = parts
+        self.answered = threading.Event()
+        self._left = requests
+        self._lock = threading.Lock()
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.url = "http://{}:{}/".format(*self._socket.getsockname())
+        threading.Thread(target=self._serve, args=(requests,), daemon=True).start()
+
+    def _serve(self, requests):
+        for _ in range(requests):
+            connection, _ = self._socket.accept()
+            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+
+    def _answer(self, connection):
+        with connection:
+            while not connection.recv(65_536).endswith(b"{}"):
+                pass
+            time.sleep(0.1)
+            for part in self.parts:
+                connection.sendall(part)
+            with self._lock:
+                self._left -= 1
+                if not self._left:
+                    self.answered.set()
+            connection.recv(1)
+
+    def close(self):
+        self._socket.close()
+
+
+def stand_still(x):
+    """Run nothing in this thread, as after SIGSTOP, until the timeout of 2 s has passed."""
+    x.answered.wait(5)
+    time.sleep(2.5)
+
+
+@pytest.mark.parametrize("ask", [to_x, for_a_template])
+async def test_responses_that_arrived_while_the_process_stood_still_count(ask):
+    x = ThreadedX(4, parts=(ACCEPTED[:-2], ACCEPTED[-2:]))
+    asked = [asyncio.create_task(ask(x.url, lambda: True)) for _ in range(4)]
+    await asyncio.sleep(0.05)
+
+    stand_still(x)
+
+    came = await asyncio.gather(*asked)
+    x.close()
+    assert [answer.status for answer in came] == [200] * 4
+
+
+@pytest.mark.parametrize("ask", [to_x, for_a_template])
+async def test_request_without_a_response_fails_soon_after_the_process_stood_still(ask):
+    x = ThreadedX(1, parts=())
+    asked = asyncio.create_task(ask(x.url, lambda: True))
+    await asyncio.sleep(0.05)
+
+    stand_still(x)
+
+    came = await asked
+    x.close()
+    assert came == NoResponse(reason="no answer in time", left=True)
+
+
+async def test_response_cut_by_the_timeout_is_truncated():
+    x = ThreadedX(1, parts=(ACCEPTED[:-1],))
+
+    came = await posted(x.url, within=300)
+
+    x.close()
+    assert (came.status, came.whole) == (200, False)

@@ -2,7 +2,8 @@
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Final
@@ -97,8 +98,40 @@ def response_of(response: aiohttp.ClientResponse, body: bytearray, *, whole: boo
     )
 
 
+# If a timer is later than this (seconds), the process stood still, for example because of SIGSTOP.
+# Responses that arrived meanwhile are read for at most _READING before a request fails.
+_LATE: Final = 0.5
+_READING: Final = 2.0
+
+
+@asynccontextmanager
+async def response_timeout(seconds: float) -> AsyncIterator[None]:
+    """Raise TimeoutError after this time, but first read what has arrived."""
+    loop = asyncio.get_running_loop()
+    due = loop.time() + seconds
+
+    def decide() -> None:
+        now = loop.time()
+        timeout.reschedule(now + (_READING if now - due > _LATE else 0))
+
+    async with asyncio.timeout(None) as timeout:
+        timer = loop.call_at(due, decide)
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+
 # Far larger than any of X's responses. A larger response is not from X.
 _LONGEST_ANSWER: Final = 1024 * 1024
+_FAILURES: Final = (
+    LeaseIsOver,
+    aiohttp.ClientError,
+    OSError,
+    TimeoutError,
+    asyncio.IncompleteReadError,
+    ValueError,
+)
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
@@ -118,7 +151,7 @@ class HttpTransport:
 
     def __post_init__(self) -> None:
         self._timeout = aiohttp.ClientTimeout(
-            total=self.timeout / 1_000, sock_connect=min(10.0, self.timeout / 1_000)
+            total=None, sock_connect=min(10.0, self.timeout / 1_000)
         )
 
     async def start(self) -> None:
@@ -146,24 +179,27 @@ class HttpTransport:
         if self._session is None:
             raise RuntimeError("start the transport before sending")
         leaving = Leaving(outbound.may_send)
+        response: aiohttp.ClientResponse | None = None
+        body = bytearray()
         try:
-            async with self._session.post(
-                outbound.url,
-                data=outbound.body,
-                headers=outbound.headers,
-                allow_redirects=False,
-                trace_request_ctx=leaving,
-            ) as response:
-                body = bytearray()
-                try:
-                    whole = await read_into(body, response, most=_LONGEST_ANSWER)
-                except (aiohttp.ClientError, OSError, TimeoutError, asyncio.IncompleteReadError):
-                    # A truncated response still proves that X received the request.
-                    whole = False
+            async with (
+                response_timeout(self.timeout / 1_000),
+                self._session.post(
+                    outbound.url,
+                    data=outbound.body,
+                    headers=outbound.headers,
+                    allow_redirects=False,
+                    trace_request_ctx=leaving,
+                ) as response,
+            ):
+                whole = await read_into(body, response, most=_LONGEST_ANSWER)
                 return response_of(response, body, whole=whole)
-        except (LeaseIsOver, aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+        except _FAILURES as error:
             if leaving.is_lease_over:
                 return NoResponse(reason=LEASE_IS_OVER, left=False)
+            if response is not None:
+                # A truncated response still proves that X received the request.
+                return response_of(response, body, whole=False)
             return no_answer(error, left=leaving.began)
 
 

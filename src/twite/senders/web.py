@@ -20,7 +20,14 @@ from yarl import URL
 
 from twite.gateway.ports.ownership import LEASE_IS_OVER
 from twite.gateway.ports.transport import NoResponse, Response, WebRequest
-from twite.senders.http import LeaseIsOver, Leaving, read_into, response_of, watching_what_leaves
+from twite.senders.http import (
+    LeaseIsOver,
+    Leaving,
+    read_into,
+    response_of,
+    response_timeout,
+    watching_what_leaves,
+)
 
 LONGEST_ANSWER: Final = 1024 * 1024
 _CONNECT: Final = 5.0  # seconds
@@ -67,15 +74,18 @@ class PublicWeb:
         seconds = asked.timeout / 1_000
         leaving = Leaving(asked.may_send)
         try:
-            async with self._session(allow_hosts).request(
-                asked.method,
-                url,
-                data=asked.body or None,
-                headers={k: v for k, v in asked.headers.items() if k.lower() not in _OWN},
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=_CONNECT),
-                trace_request_ctx=leaving,
-            ) as response:
+            async with (
+                response_timeout(seconds),
+                self._session(allow_hosts).request(
+                    asked.method,
+                    url,
+                    data=asked.body or None,
+                    headers={k: v for k, v in asked.headers.items() if k.lower() not in _OWN},
+                    allow_redirects=False,
+                    timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT),
+                    trace_request_ctx=leaving,
+                ) as response,
+            ):
                 return await _read(response)
         except (LeaseIsOver, aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             if leaving.is_lease_over:
