@@ -9,7 +9,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 import msgspec
+import phonenumbers
 import pytest
+from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
 from twite.formats.page_visit import scrubbed_url
 from twite.redaction.mask_text import masked_text
@@ -109,6 +111,43 @@ def test_fields_of_persons_are_recognized(kind, figure):
 
     figure(f"field names for {kind}: recognized", f"{len(names) - len(missed)} of {len(names)}")
     assert len(missed) <= (1 - LEAST_FOUND) * len(names), missed
+
+
+def _example_numbers():
+    kinds = (PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE)
+    for region in sorted(phonenumbers.SUPPORTED_REGIONS):
+        for kind in kinds:
+            number = phonenumbers.example_number_for_type(region, kind)
+            if number is not None:
+                yield number
+
+
+@pytest.mark.parametrize(
+    ("style", "spell"),
+    [
+        (PhoneNumberFormat.E164, "{}".format),
+        (PhoneNumberFormat.E164, "tel{}".format),
+        (PhoneNumberFormat.E164, lambda text: text.replace("+", "https://wa.me/")),
+        (PhoneNumberFormat.E164, lambda text: text.replace("+", "mobile=")),
+        (PhoneNumberFormat.RFC3966, "{}".format),
+        (PhoneNumberFormat.INTERNATIONAL, "{}".format),
+        (PhoneNumberFormat.INTERNATIONAL, lambda text: re.sub("[ -]", "\u2013", text)),
+        (PhoneNumberFormat.INTERNATIONAL, lambda text: re.sub("[ -]", " \u00b7 ", text)),
+        (PhoneNumberFormat.INTERNATIONAL, lambda text: quote(text).replace("%20", "+")),
+        (PhoneNumberFormat.INTERNATIONAL, lambda text: text.replace("+", "00")),
+        (PhoneNumberFormat.INTERNATIONAL, lambda text: text.replace("+", "011 ")),
+        (PhoneNumberFormat.INTERNATIONAL, lambda text: re.sub("[ -]", "-", f"00 {text[1:]}")),
+        (PhoneNumberFormat.NATIONAL, "Tel: {}".format),
+        (PhoneNumberFormat.NATIONAL, "tel:{}".format),
+        (PhoneNumberFormat.NATIONAL, lambda text: re.sub("[ -]", ".", f"Phone no. {text}")),
+    ],
+)
+def test_number_of_every_country_is_found_in_each_promised_form(style, spell):
+    numbers = [phonenumbers.format_number(number, style) for number in _example_numbers()]
+    promised = [text for text in numbers if sum(map(str.isdecimal, text)) >= 7]
+
+    assert len(promised) > 400
+    assert [text for text in promised if not holds_a_person(spell(text))] == []
 
 
 def test_fields_of_things_are_not_taken_for_persons():

@@ -88,12 +88,20 @@ def _is_labelled(head: str, run: str) -> bool:
         return len(digits) <= _LONGEST_NUMBER or _begins_with_a_number(run, "")
     # `WA 98101-1449` is a place.
     is_word = len(name) >= _SHORTEST_WORD or not name.isascii()
-    if not is_word or not (sign[0].isspace() or sign[0] == "+"):
-        return False
-    # After a word alone, as in `Telefon 4006381333931`, a number has a trunk prefix or is valid.
+    return is_word and (sign[0].isspace() or sign[0] == "+") and _is_like_a_phone(run, digits)
+
+
+def _is_like_a_phone(run: str, digits: str) -> bool:
+    """Return whether a run after a word alone is a phone number.
+
+    It has a trunk prefix, has several groups, or is valid: `Telefon 4006381333931` is an article.
+    """
     if digits[0] == "0":
         return _FEWEST_WITH_TRUNK <= len(digits) <= _MOST_WITH_TRUNK
-    return not run.isdecimal() and any(_begins_with_a_number(run, code) for code in ("", "1"))
+    groups = len(_GROUP.findall(run, 0, _LONGEST_RUN))
+    if groups >= _GROUPS_OF_PHONES and len(digits) > _FEWEST:
+        return True
+    return groups > 1 and any(_begins_with_a_number(run, code) for code in ("", "1"))
 
 
 @lru_cache(maxsize=4_096)
@@ -237,6 +245,7 @@ _NUMBER_KINDS: Final = (
 )  # fmt: skip
 _FEWEST: Final = 7
 _LEAST: Final = 10**6
+_GROUPS_OF_PHONES: Final = 3
 _LONGEST_NUMBER: Final = 15
 _LONGEST_RUN: Final = 64
 _FEWEST_WITH_TRUNK, _MOST_WITH_TRUNK = 9, 12
