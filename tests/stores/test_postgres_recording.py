@@ -9,6 +9,7 @@ import pytest
 
 from builders import NOW, a_submission, an_entry
 from store_contract.actions import PIXEL
+from twite.domain.errors import LedgerFull, LedgerUnavailable
 from twite.domain.submission import Recorded, RejectedConversion
 from twite.gateway.ports.store import StoreOptions
 from twite.stores.postgres import connection, recorder, session
@@ -233,6 +234,85 @@ async def test_close_writes_a_smaller_group_at_once(slow_recorder, database, mon
 
     assert size == 1
     assert await asyncio.gather(*first, second) == [Recorded()] * 4
+
+
+def kilobytes(conversion_id, size):
+    """Return a submission with a body of this size."""
+    entry = msgspec.structs.replace(an_entry(conversion_id), body=b"x" * size * 1_000)
+    return a_submission(entry, receipt=conversion_id)
+
+
+@pytest.mark.parametrize(
+    ("queued", "fits", "exceeds"),
+    [
+        (submission("a", "b", "c"), submission("d"), submission("d", "e")),
+        (
+            msgspec.structs.replace(submission("a"), entries=()),
+            submission("b", "c", "d"),
+            submission("b", "c", "d", "e"),
+        ),
+        (kilobytes("a", 5), kilobytes("b", 4), kilobytes("b", 5)),
+    ],
+)
+async def test_submission_that_exceeds_the_queue_is_refused(database, queued, fits, exceeds):
+    recorder = Recorder(database, most_conversions=4, most_bytes=10_000)  # it does not begin
+    waiting = [asyncio.create_task(recorder.submit(queued))]
+    await turns()
+
+    with pytest.raises(LedgerFull, match="too many writes are queued"):
+        await asyncio.wait_for(recorder.submit(exceeds), 20)
+    waiting.append(asyncio.create_task(recorder.submit(fits)))
+    await turns()
+
+    assert not any(task.done() for task in waiting)
+    for task in waiting:
+        task.cancel()
+
+
+async def test_submission_larger_than_the_limit_is_accepted_by_an_empty_queue(database):
+    recorder = Recorder(database, most_conversions=1, most_bytes=1_000)
+
+    waiting = asyncio.create_task(recorder.submit(kilobytes("a", 2)))
+    await turns()
+
+    assert not waiting.done()
+    waiting.cancel()
+
+
+async def test_queue_has_room_again_when_its_submissions_are_written(slow_recorder, database):
+    slow_recorder._most_conversions = 1  # noqa: SLF001
+    first = asyncio.create_task(slow_recorder.submit(submission("a")))
+    _, end = await database.begun.get()
+    refused = asyncio.create_task(slow_recorder.submit(submission("b")))
+    await turns()
+    is_refused = refused.done()
+
+    end.set_result(None)
+    await first
+    second = asyncio.create_task(slow_recorder.submit(submission("b")))
+    _, end = await database.begun.get()
+    end.set_result(None)
+
+    assert is_refused
+    assert isinstance(refused.exception(), LedgerFull)
+    assert await second == Recorded()
+
+
+async def test_submission_is_refused_with_the_reason_while_the_recorder_refuses(database):
+    recorder = Recorder(database, most_conversions=1_000, most_bytes=1 << 20)
+    recorder.refusing = "the database is full"
+
+    with pytest.raises(LedgerUnavailable, match="the database is full"):
+        await asyncio.wait_for(recorder.submit(submission("a")), 20)
+
+
+async def test_submission_is_refused_after_the_recorder_closed(database):
+    recorder = Recorder(database, most_conversions=1_000, most_bytes=1 << 20)
+    recorder.start()
+    await recorder.close()
+
+    with pytest.raises(LedgerUnavailable, match="the store is closing"):
+        await asyncio.wait_for(recorder.submit(submission("a")), 20)
 
 
 @pytest.mark.parametrize(

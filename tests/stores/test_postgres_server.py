@@ -14,7 +14,6 @@ from twite.domain.errors import LedgerUnavailable, StoreUnusable
 from twite.domain.history import total
 from twite.domain.submission import Recorded
 from twite.domain.times import DAY, HOUR
-from twite.gateway.ports.privacy import EraseStore
 from twite.gateway.ports.queries import ByConversionId
 from twite.gateway.ports.store import Retention, StoreOptions
 from twite.stores.postgres import connection, schema
@@ -362,10 +361,6 @@ async def test_text_with_nul_is_stored_without_it(store):
     assert recorded == Recorded()
     assert [history.conversion_id for history in found] == ["order\ufffdone"]
     assert total(await store.balance()).balance == 0
-
-
-async def test_erasure_ends_when_the_tables_are_vacuumed(store):
-    assert await store.erase(EraseStore(ends=True), now=NOW) == 1
 
 
 async def test_old_rows_are_pruned_and_the_accounts_stay(postgres_url):
