@@ -20,10 +20,10 @@ async def found(tmp_path, url, more=""):
     return [finding async for finding in store(settings)]
 
 
-async def test_without_the_extra_the_error_names_it(monkeypatch):
+async def test_without_the_driver_the_error_says_how_to_install_it(monkeypatch):
     monkeypatch.setattr(postgres_engine, "find_spec", lambda _name: None)
 
-    with pytest.raises(StoreUnusable, match=r"pip install 'twite\[postgres\]'"):
+    with pytest.raises(StoreUnusable, match=r"--require-hashes -r requirements/run.txt"):
         await ENGINE.open("postgresql://twite@db/twite", StoreOptions())
 
 

@@ -85,6 +85,6 @@ def _module(name: str) -> Any:  # noqa: ANN401 - a module
         raise StoreUnusable(
             path="store.url",
             reason=f"PostgreSQL needs packages that are not installed: {', '.join(missing)}",
-            cure="Run pip install 'twite[postgres]'",
+            cure="Run pip install --no-deps --require-hashes -r requirements/run.txt",
         )
     return import_module(f"twite.stores.postgres.{name}")
