@@ -102,7 +102,7 @@ NODE_PACKAGES := requirements/node/package.json requirements/node/package-lock.j
 .node/.done: $(NODE_PACKAGES)
 	@command -v npm > /dev/null || { echo "The tests of consent strings and accessibility need node and npm" >&2; exit 1; }
 	@mkdir -p .node && cp $(NODE_PACKAGES) .node
-	@npm ci --prefix .node --no-audit --no-fund --silent $(NPM_OPTIONS)
+	@npm ci --prefix .node --no-audit --no-fund --loglevel=error $(NPM_OPTIONS)
 	@touch $@
 
 # The tests that need these packages run where npm has them in its cache. Elsewhere they are skipped.
