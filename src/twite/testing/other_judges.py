@@ -64,7 +64,7 @@ def judge_openai(request: VendorRequest, person: KnownPerson) -> Iterator[str]:
         yield from recent_milliseconds(event.get("timestamp_ms"), days=7, name="timestamp_ms")
         if event.get("type") == "custom":
             yield from required(event, "custom_event_name")
-        if event.get("action_source", "web") == "web":
+        if event.get("action_source") == "web":
             yield from required(event, "source_url")
         yield from required(mapping_at(event, "data"), "type")
         user = mapping_at(event, "user")
