@@ -184,7 +184,7 @@ BEHIND: Final = _words(
     confirm confirmation again repeat verify retype
     principal principale primary secondary fijo komorkowy
     stacjonarny gsm dom domowy privat prive personnel personal laboral trabajo casa lavoro
-    work home dostawy envio entrega spedizione livraison facturation
+    work dostawy envio entrega spedizione livraison facturation
     """
 )
 # The word for "number" in names such as `phone_number`.
