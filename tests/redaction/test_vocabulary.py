@@ -87,3 +87,14 @@ def test_short_name_counts_only_in_the_context_of_persons():
     assert told_by("items.0.name")[0] is None
     assert told_by("user_data.name")[0] is FieldKind.NAME
     assert told_by("cust_name", FieldContext.THINGS)[0] is FieldKind.NAME
+
+
+@pytest.mark.parametrize("name", ["x-ga-js_client_id", "x-ga-ur", "x-ga-dc", "xGaAnythingNew"])
+def test_unknown_field_of_googles_container_is_a_token(name):
+    """It may identify a browser."""
+    assert kind_of(name) is FieldKind.TOKEN
+
+
+@pytest.mark.parametrize("name", ["x-ga-protocol_version", "x-ga-gcs", "x-ga-measurement_id"])
+def test_field_of_googles_container_about_the_hit_is_plain(name):
+    assert kind_of(name) is FieldKind.PLAIN

@@ -1,0 +1,45 @@
+"""Masking in JSON: pairs of headers, long lists and mappings."""
+
+import pytest
+
+from twite.redaction.mask_text import HIDDEN
+from twite.redaction.mask_tree import MOST_LOOKED_AT, masked_tree
+from twite.redaction.shapes import MASK
+
+COST = 4  # of each value
+
+
+@pytest.mark.parametrize("field", ["first_name", "email", "phone", "customer"])
+def test_two_persons_in_a_list_are_no_header(field):
+    assert masked_tree(["Grizelda", "Hephzibah"], field) == [MASK, MASK]
+
+
+def test_only_a_pair_of_texts_is_a_header():
+    headers = [["accept", "text/html"], ["accept", 1], ["accept", "text/html", "Grizelda"]]
+
+    assert masked_tree(headers, "headers") == [
+        ["accept", "text/html"],
+        [MASK, HIDDEN],
+        [MASK, MASK, MASK],
+    ]
+
+
+def test_list_is_cut_where_the_limit_is_reached():
+    shown = masked_tree([1] * MOST_LOOKED_AT)
+
+    assert len(shown) == MOST_LOOKED_AT // COST - 1
+    assert shown[:-1] == [1] * (len(shown) - 1)
+    assert shown[-1] == HIDDEN
+
+
+def test_mapping_is_cut_where_the_limit_is_reached():
+    shown = masked_tree({f"f{n}": True for n in range(MOST_LOOKED_AT // COST)})
+
+    assert len(shown) < MOST_LOOKED_AT // COST
+    assert list(shown)[-1] == HIDDEN
+
+
+def test_list_is_cut_for_its_long_texts():
+    shown = masked_tree(["word " * 4_000] * 100)
+
+    assert len(shown) < 10
