@@ -1,4 +1,4 @@
-"""Notes in a run's record about the events that it created."""
+"""Events that a run created, in its record, and one that could not be stored."""
 
 import msgspec
 import pytest
@@ -54,3 +54,21 @@ async def test_secret_field_is_stored_in_no_created_event(name):
     assert KEY not in stored + "".join(bodies)
     assert all("by ***" in body for body in bodies)
     assert stage.lines == [MASKED_EVENT]
+
+
+async def test_effects_after_an_event_that_could_not_be_stored_are_not_performed():
+    """The run is repeated, and would perform them again."""
+    stage = ContainerStage(
+        "const send = require('sendHttpRequest');\n"
+        + RUN
+        + "run({event_name: 'upsell'}); send('https://vendor.example/').then(data.gtmOnSuccess);\n"
+    )
+    stage.fails = True
+
+    try:
+        ran = await stage.run(await stage.received())
+    finally:
+        await stage.pool.stop()
+
+    assert [(request.words, request.left) for request in ran.tried] == [("the disk is full", False)]
+    assert not ran.succeeded

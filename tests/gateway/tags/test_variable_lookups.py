@@ -216,6 +216,17 @@ async def test_lookup_is_not_sending_for_at_most_once_tags():
     assert transition.trigger is Ended.POSTPONED
 
 
+async def test_request_after_a_lookup_is_sending():
+    stage = Stage(body("gold"), NoResponse(reason="cut", left=True))
+    rule = TagRule(name="crm", repeat=RepeatPolicy.AT_MOST_ONCE)
+
+    ran = await stage.run(repeat=rule.repeat)
+
+    transition = transition_of(ran, 1, rule=rule, tries=1, now=NOW, randomness=0.5)
+    assert ran.left
+    assert transition.trigger is Ended.HELD
+
+
 async def test_timeout_during_a_lookup_is_not_sending():
     class Silent(ScriptedWeb):
         async def ask(self, _asked):
