@@ -130,6 +130,7 @@ class ClientStage:
             observer=self.notices,
             limits=RunLimits(time=time),
         )
+        self.charged: list[float] = []
         self.clients = Clients(
             clients[::-1],
             runs=self.engines,
@@ -149,7 +150,8 @@ class ClientStage:
     ) -> ClientResponse | None:
         headers = (("host", "t.shop.example:8443"), ("user-agent", "Mozilla/5.0"), *more)
         return await self.clients.answer(
-            Incoming(path=path, headers=headers, remote_address="203.0.113.7", **said)
+            Incoming(path=path, headers=headers, remote_address="203.0.113.7", **said),
+            charge=self.charged.append,
         )
 
     async def stop(self) -> None:

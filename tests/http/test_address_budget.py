@@ -4,7 +4,9 @@ import asyncio
 import time
 
 import pytest
+from http_stage import StoppedClock
 from pages import SHOP, a_stage
+from test_http_clients import FakeClients
 
 from memory_store.store import MemoryStore
 from twite.http.address_budget import REQUEST_MS, AddressBudget
@@ -95,8 +97,17 @@ async def test_servers_with_a_key_have_no_limit_of_cpu_time(stage):
     assert answers == [200] * 4
 
 
+async def test_cpu_time_of_client_templates_counts(staged):
+    clients = FakeClients(took=0.06)
+    stage = await staged(**a_stage(MemoryStore()), clients=clients, browser_rate=RATE)
+
+    answers = [(await stage.ask("GET", "/elsewhere", key=None)).status for _ in range(4)]
+
+    assert (answers, len(clients.asked)) == ([404, 404, 429, 429], 2)
+
+
 async def test_budget_counts_steps_and_not_the_waits_between_them():
-    budget = AddressBudget(rate=1)  # 5 ms
+    budget = AddressBudget(rate=1, clock=StoppedClock())  # 5 ms
 
     async def work() -> str:
         used(2)
@@ -106,13 +117,13 @@ async def test_budget_counts_steps_and_not_the_waits_between_them():
     async def others() -> None:
         used(20)
 
-    done, _ = await asyncio.gather(budget.metered(work(), "a", lambda: 0), others())
+    done, _ = await asyncio.gather(budget.metered(work(), "a"), others())
 
-    assert (done, budget.wait("a", now=0)) == ("done", 0)
+    assert (done, budget.wait("a")) == ("done", 0)
 
 
 async def test_cancelled_and_failed_work_is_counted_and_hears_of_it():
-    budget = AddressBudget(rate=1)
+    budget = AddressBudget(rate=1, clock=StoppedClock())
     heard = []
 
     async def work() -> None:
@@ -127,17 +138,17 @@ async def test_cancelled_and_failed_work_is_counted_and_hears_of_it():
         used(6)
         raise ValueError
 
-    task = asyncio.ensure_future(_run(budget.metered(work(), "a", lambda: 0)))
+    task = asyncio.ensure_future(_run(budget.metered(work(), "a")))
     await asyncio.sleep(0.02)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     with pytest.raises(ValueError, match=r"^$"):
-        await budget.metered(fails(), "b", lambda: 0)
+        await budget.metered(fails(), "b")
 
     assert heard == ["cancelled"]
-    assert budget.wait("a", now=0) > 0
-    assert budget.wait("b", now=0) > 0
+    assert budget.wait("a") > 0
+    assert budget.wait("b") > 0
 
 
 async def _run(work) -> object:

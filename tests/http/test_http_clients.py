@@ -20,12 +20,18 @@ Staged = Callable[..., Awaitable[Stage]]
 class FakeClients:
     """Gives preset answers; records the requests."""
 
-    def __init__(self, answer: ClientResponse | Exception | None = None) -> None:
+    def __init__(
+        self, answer: ClientResponse | Exception | None = None, *, took: float = 0.0
+    ) -> None:
         self.said = answer
+        self.took = took
         self.asked: list[Incoming] = []
 
-    async def answer(self, request: Incoming) -> ClientResponse | None:
+    async def answer(
+        self, request: Incoming, *, charge: Callable[[float], None]
+    ) -> ClientResponse | None:
         self.asked.append(request)
+        charge(self.took)
         if isinstance(self.said, Exception):
             raise self.said
         return self.said

@@ -61,7 +61,7 @@ class Origins:
         # A burst of the full rate is accepted: a page that is online again sends everything it has
         # stored.
         self._addresses = RateLimiter(size=rate, per=MINUTE)
-        self._budget = AddressBudget(rate=rate)
+        self.budget = AddressBudget(rate=rate, clock=clock)
         self._sources = {
             source.name: RateLimiter(size=source.browser_rate, per=HOUR)
             for source in self._named.values()
@@ -97,10 +97,8 @@ class Origins:
         Raises HttpRefusal (429) if the address has used too much CPU time.
         """
         line = line_of(visit.address)
-        wait = self._budget.wait(line, now=self._clock.elapsed())
-        if wait:
-            raise HttpRefusal(again(429, "too_fast", -(-wait // SECOND), of=_CPU_TIME))
-        return await self._budget.metered(work(), line, self._clock.elapsed)
+        self.budget.require(line)
+        return await self.budget.metered(work(), line)
 
     def preflight(
         self, headers: Mapping[bytes, bytes], name: str | None = None, *, reads: bytes = _HEADERS
@@ -140,7 +138,7 @@ class Origins:
         """Count a request; return the milliseconds until this address or source may send again."""
         now, line = self._clock.elapsed(), line_of(address)
         # A debt of CPU time is refused before the body is read.
-        wait = self._budget.wait(line, now=now) or self._addresses.spend(line, now=now)
+        wait = self.budget.wait(line) or self._addresses.spend(line, now=now)
         whole = self._sources.get(source.name)
         # A request refused by the limit of its address does not count towards the source's limit.
         return wait if wait or whole is None else whole.spend(source.name, now=now)
@@ -190,7 +188,6 @@ def _wrong(origin: str) -> HttpResponse:
     )
 
 
-_CPU_TIME: Final = "the requests from this address need too much CPU time"
 _NO_ORIGIN: Final = error(
     403, "origin_missing", f"{CODES['origin_missing']}: servers post to /v1/conversions with a key"
 )

@@ -346,3 +346,13 @@ async def test_start_and_end_of_a_clients_probation_are_reported_once(staged):
         "the template exceeded a limit",
         "the template had enough successful runs",
     ]
+
+
+async def test_cpu_time_of_every_turn_is_charged(staged):
+    stage = staged("1;", ANSWERS)
+
+    await stage.ask("/in")
+
+    # The client that does not claim the request, and two turns of the one that does.
+    assert len(stage.charged) == 3
+    assert min(stage.charged) > 0

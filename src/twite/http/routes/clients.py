@@ -33,6 +33,7 @@ class ClientRoute:
         self._clock = services.clock
         self._gate = gate
         self._settings = services.settings
+        self._budget = services.origins.budget
         self._rates = RateLimiter(size=services.settings.browser_rate, per=MINUTE)
         self._body_limit = services.limits.body
         self._held = 0
@@ -44,7 +45,9 @@ class ClientRoute:
         """
         headers = dict(scope["headers"])
         address = address_of(scope, self._settings.trusted_proxies) or ""
-        wait = self._rates.spend(line_of(address), now=self._clock.elapsed())
+        line = line_of(address)
+        self._budget.require(line)
+        wait = self._rates.spend(line, now=self._clock.elapsed())
         if wait:
             raise HttpRefusal(again(429, "too_fast", -(-wait // SECOND)))
         weight = self._gate.enter(headers)
@@ -53,14 +56,19 @@ class ClientRoute:
             encoding = headers.get(b"content-encoding")
             plain = inflate(body, encoding, self._body_limit) if body and encoding else body
             seen, known = self._keys.removed(scope), self._keys.without(plain)
-            found = await self._asked(incoming_of(seen, known, self._settings, address=address))
+            self._budget.require(line)
+            request = incoming_of(seen, known, self._settings, address=address)
+            found = await self._budget.metered(self._asked(request, line), line)
         finally:
             self._gate.leave(weight)
         return (None, _again(body, receive)) if found is None else (_answer(found), receive)
 
-    async def _asked(self, request: Incoming) -> ClientResponse | None:
+    async def _asked(self, request: Incoming, line: str) -> ClientResponse | None:
+        def charge(seconds: float) -> None:
+            self._budget.charge(line, round(seconds * 1_000_000))
+
         try:
-            return await self._clients.answer(request)
+            return await self._clients.answer(request, charge=charge)
         except TemplatePaused:
             # Delay the refusal, so that a client gains nothing by retrying at once.
             if self._held < _MOST_HELD:

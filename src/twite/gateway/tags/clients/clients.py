@@ -78,20 +78,25 @@ class Clients:
     def some(self) -> bool:
         return bool(self.clients)
 
-    async def answer(self, request: Incoming) -> ClientResponse | None:
+    async def answer(
+        self, request: Incoming, *, charge: Callable[[float], None]
+    ) -> ClientResponse | None:
         """Return the answer of the client that claims the request; None if no client does.
 
+        `charge` gets the CPU seconds of each turn, also after the answer.
         Raises ClientFailed, TemplatesBusy, and the errors of RunsContainer.
         """
         if self._asking + len(self._talks) >= self.most:
             raise TemplatesBusy(reason="clients have too many requests in flight", retry_after=1)
         self._asking += 1
         try:
-            return await self._asked(request)
+            return await self._asked(request, charge)
         finally:
             self._asking -= 1
 
-    async def _asked(self, request: Incoming) -> ClientResponse | None:
+    async def _asked(
+        self, request: Incoming, charge: Callable[[float], None]
+    ) -> ClientResponse | None:
         broken: TemplatePaused | ClientFailed | None = None
         for client in self.clients:
             try:
@@ -101,6 +106,7 @@ class Clients:
                 continue
             try:
                 turn = await self.runs.start(client.name, call)
+                charge(turn.took)
             except TemplatePaused as rests:
                 broken = broken or rests
                 continue
@@ -109,7 +115,7 @@ class Clients:
             if any(isinstance(effect, ClaimEffect) for effect in turn.effects):
                 if trace is not None:
                     trace.claimed(client.name)
-                return await self._claimed(client, request, turn, lines)
+                return await self._claimed(client, request, turn, lines, charge)
             if trace is not None:
                 trace.run(f"client {client.name}", lines.mask()).turn(client.name, turn)
             lines.log_turn(turn)
@@ -181,7 +187,12 @@ class Clients:
             self.observer.see(Troubled(where=f"client {client.name}", reason=sentence))
 
     async def _claimed(
-        self, client: TemplateClient, request: Incoming, turn: Turn, lines: RunLines
+        self,
+        client: TemplateClient,
+        request: Incoming,
+        turn: Turn,
+        lines: RunLines,
+        charge: Callable[[float], None],
     ) -> ClientResponse:
         talk = ClientConversation(
             client=client,
@@ -196,7 +207,7 @@ class Clients:
             lines=lines,
         )
         # A client may continue after its response, when no caller waits.
-        task = asyncio.create_task(talk.go_on(turn, within=self.within))
+        task = asyncio.create_task(talk.go_on(turn, within=self.within, charge=charge))
         self._talks.add(task)
         task.add_done_callback(self._talks.discard)
         self._asking -= 1  # from now on it is counted in `_talks`

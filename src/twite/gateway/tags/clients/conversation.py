@@ -159,9 +159,12 @@ class ClientConversation:
             name, templates = f"client {self.client.name}", (self.client.template,)
             self._recorder = trace.run(name, self.lines.mask(), templates)
 
-    async def go_on(self, turn: Turn, *, within: int) -> None:
-        """Run turn after turn, until the run ends or the time limit is reached."""
-        work = asyncio.create_task(self._turns(turn))
+    async def go_on(self, turn: Turn, *, within: int, charge: Callable[[float], None]) -> None:
+        """Run turn after turn, until the run ends or the time limit is reached.
+
+        `charge` gets the CPU seconds of each turn after this one.
+        """
+        work = asyncio.create_task(self._turns(turn, charge))
         limit = asyncio.create_task(self.runs.clock.sleep(within))
         late = False
         try:
@@ -181,7 +184,7 @@ class ClientConversation:
             await self.runs.end(self.client.name, turn.run)
             self._fail(ClientFailed(client=self.client.name, late=late))
 
-    async def _turns(self, turn: Turn) -> None:
+    async def _turns(self, turn: Turn, charge: Callable[[float], None]) -> None:
         while True:
             self.lines.log_turn(turn)
             if self._recorder is not None:
@@ -196,6 +199,7 @@ class ClientConversation:
             turn = await self.runs.resume(
                 self.client.name, turn.run, answers, now=self.runs.clock.now()
             )
+            charge(turn.took)
         # Commits in progress are completed, whatever the outcome of the run.
         await self._on_disk()
 
