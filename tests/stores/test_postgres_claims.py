@@ -7,12 +7,13 @@ import asyncpg
 import pytest
 
 from builders import NOW, a_submission, an_entry
-from store_contract.actions import PIXEL, claim, delivered, ids, postponed, settle
+from store_contract.actions import PIXEL, claim, claim_or_none, delivered, ids, postponed, settle
 from store_contract.claiming import ClaimLaws
 from store_contract.copies import CopyLaws
 from store_contract.limits import CrashLaws, LimitLaws
 from store_contract.settling import SettlingLaws, SweepLaws
-from twite.domain.delivery import Delivery, State
+from twite.domain.delivery import DAMAGED, Delivery, State, Trigger
+from twite.gateway.ports.events import Moved
 from twite.gateway.ports.outbox import Claim, Replay
 from twite.gateway.ports.store import StoreOptions
 from twite.stores.postgres import claim_starts, schema, settlements, usual
@@ -139,6 +140,27 @@ async def test_settlement_waits_for_an_expiry_of_its_lease(
     await expiring.close()
     assert (late, account.pending) == ((1, 1) if is_claimed_again else (0, 0))
     assert account.balance == 0
+
+
+async def test_damaged_delivery_is_given_up_and_reported(postgres_url, small_bodies):
+    del small_bodies
+    notices = []
+    observer = type("Seen", (), {"see": lambda _, notice: notices.append(notice)})()
+    store = await PostgresStore.open(postgres_url, StoreOptions(observer=observer))
+    await record(store, "order-1", "order-2")
+    changing = await asyncpg.connect(postgres_url)
+    damage = "UPDATE conversion SET checksum = checksum + 1 WHERE conversion_id = 'order-1'"
+    await changing.execute(damage)
+    await changing.close()
+
+    batches = [await claim(store), await claim_or_none(store)]
+    (account,) = await store.balance()
+    await store.close()
+
+    given_up = Moved(pixel=PIXEL, trigger=Trigger.GIVEN_UP, deliveries=1, reason=DAMAGED)
+    assert [batch and ids(batch) for batch in batches] == [["order-2"], None]
+    assert [notice for notice in notices if isinstance(notice, Moved)] == [given_up]
+    assert (account.dead, account.pending, account.balance) == (1, 1, 0)
 
 
 async def test_claim_of_nearly_all_rows_changes_no_index(store, postgres_url):
