@@ -1,11 +1,23 @@
 import pytest
 from iab_strings import DAY, MADE, disclosed, tc_core
 
-from twite.consent.tcf import MalformedSignal, Ranges, Restriction, TcString, decode_tcf, doubt
+from twite.consent.tcf import (
+    IdBits,
+    MalformedSignal,
+    Ranges,
+    Restriction,
+    TcString,
+    decode_tcf,
+    doubt,
+)
 
 
 def singles(*ids):
     return Ranges(tuple((id_, id_) for id_ in ids))
+
+
+def bits_of(*ids):
+    return IdBits(max(ids), sum(1 << (max(ids) - id_) for id_ in ids))
 
 
 def test_core_is_read_completely():
@@ -26,8 +38,8 @@ def test_core_is_read_completely():
         legitimate_interests=frozenset(),
         purpose_one_treatment=False,
         publisher_country="DE",
-        vendors=singles(1, 25, 755),
-        vendor_interests=Ranges(()),
+        vendors=bits_of(1, 25, 755),
+        vendor_interests=IdBits(0, 0),
         restrictions=(
             Restriction(purpose=7, kind=0, vendors=Ranges(((25, 30),))),
             Restriction(purpose=2, kind=1, vendors=singles(755)),
@@ -37,13 +49,18 @@ def test_core_is_read_completely():
 
 
 def test_vendor_ranges_are_the_same_vendors():
-    assert decode_tcf(tc_core(as_ranges=True)) == decode_tcf(tc_core())
+    ranges, bits = decode_tcf(tc_core(as_ranges=True)).vendors, decode_tcf(tc_core()).vendors
+
+    assert list(ranges) == list(bits) == [1, 25, 755]
+    assert len(ranges) == len(bits) == 3
+    assert [id_ in ranges for id_ in range(800)] == [id_ in bits for id_ in range(800)]
+    assert not any(id_ in bits for id_ in (-1, 0, 756, 1 << 16))
 
 
 def test_disclosed_vendors_are_read_from_their_segment():
     read = decode_tcf(f"{tc_core()}.{disclosed([2, 25])}")
 
-    assert read.disclosed == singles(2, 25)
+    assert read.disclosed == bits_of(2, 25)
 
 
 @pytest.mark.parametrize(

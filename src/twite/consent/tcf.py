@@ -101,14 +101,6 @@ class Ranges(msgspec.Struct, frozen=True):
             ranges.append((first, before))
         return cls(tuple(ranges))
 
-    @classmethod
-    def vendors(cls, bits: Bits) -> Self:
-        """Read vendors in TCF's form: the highest id, then one bit for each vendor, or ranges."""
-        highest = bits.take(16)
-        if bits.flag():
-            return cls.fixed(bits)
-        return cls(tuple((id_, id_) for id_ in sorted(bits.flags(highest))))
-
     def __contains__(self, id_: int) -> bool:
         return any(first <= id_ <= last for first, last in self.ranges)
 
@@ -118,6 +110,36 @@ class Ranges(msgspec.Struct, frozen=True):
     def __iter__(self) -> Iterator[int]:
         for first, last in self.ranges:
             yield from range(first, last + 1)
+
+
+class IdBits(msgspec.Struct, frozen=True):
+    """Ids as one number of `highest` bits, of which the first is that of the id 1.
+
+    A string names up to a thousand vendors, and at most one of them is asked for.
+    """
+
+    highest: int
+    bits: int
+
+    def __contains__(self, id_: int) -> bool:
+        return 0 < id_ <= self.highest and self.bits >> (self.highest - id_) & 1 == 1
+
+    def __len__(self) -> int:
+        return self.bits.bit_count()
+
+    def __iter__(self) -> Iterator[int]:
+        return (id_ for id_ in range(1, self.highest + 1) if id_ in self)
+
+
+Vendors = Ranges | IdBits
+
+
+def _vendors(bits: Bits) -> Vendors:
+    """Read vendors in TCF's form: the highest id, then one bit for each vendor, or ranges."""
+    highest = bits.take(16)
+    if bits.flag():
+        return Ranges.fixed(bits)
+    return IdBits(highest, bits.take(highest))
 
 
 # In milliseconds. Since 30 September 2023, new strings with a policy older than 4 are invalid;
@@ -155,10 +177,10 @@ class TcString(msgspec.Struct, frozen=True, kw_only=True):
     legitimate_interests: frozenset[int]
     purpose_one_treatment: bool
     publisher_country: str
-    vendors: Ranges
-    vendor_interests: Ranges
+    vendors: Vendors
+    vendor_interests: Vendors
     restrictions: tuple[Restriction, ...]
-    disclosed: Ranges | None = None
+    disclosed: Vendors | None = None
 
     def asked(self, purpose: int) -> bool:
         return purpose != 1 or not self.purpose_one_treatment
@@ -184,9 +206,9 @@ def decode_tcf(text: str) -> TcString | MalformedSignal:
             bits = Bits(other)
             match bits.take(3):
                 case 1:
-                    found = msgspec.structs.replace(found, disclosed=Ranges.vendors(bits))
+                    found = msgspec.structs.replace(found, disclosed=_vendors(bits))
                 case 2:
-                    Ranges.vendors(bits)
+                    _vendors(bits)
                 case 3:
                     _publisher(bits)
                 case _:
@@ -234,8 +256,8 @@ def _core(bits: Bits) -> TcString:
         legitimate_interests=bits.flags(24),
         purpose_one_treatment=bits.flag(),
         publisher_country=bits.letters(2),
-        vendors=Ranges.vendors(bits),
-        vendor_interests=Ranges.vendors(bits),
+        vendors=_vendors(bits),
+        vendor_interests=_vendors(bits),
         restrictions=_restrictions(bits),
     )
 
