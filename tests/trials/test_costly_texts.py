@@ -45,6 +45,9 @@ PIECES = {
     "pairs": "a=b&",
     "addresses in addresses": "https://a.b/?x=https%3A%2F%2Fa.b%2F%3Fx%3D",
     "entities": "&#43;1&#64;",
+    "words for phone": "0call 555]011",
+    "area codes": "(415) 555-01 ",
+    "escapes in escapes": "&#37;25&#37;252541",
 }
 
 
@@ -67,6 +70,7 @@ def _texts():
         "distinct names behind an owner": _pairs("work"),
         "names in JSON": ",".join(f'"{name}":1' for name in _names())[:LENGTH],
         "letters that stand for many": "\ufdfa" * (LENGTH // 3),
+        "no-break blanks": "\u00a0" * (LENGTH // 2),
         "backslashes": "\\" * LENGTH,
     }
 

@@ -178,8 +178,8 @@ _ESCAPE: Final = re.compile(
     re.VERBOSE,
 )
 _INVISIBLE: Final = re.compile(r"[\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
-# No-break blanks around an at sign.
-_BLANK_AT: Final = re.compile(r"[\u00a0\u2007\u202f]*[@\uff20][\u00a0\u2007\u202f]*")
+# No-break blanks around an at sign. Without a limit, the time for many blanks would be quadratic.
+_BLANK_AT: Final = re.compile(r"[\u00a0\u2007\u202f]{0,3}[@\uff20][\u00a0\u2007\u202f]{0,3}")
 # In an item of a GA4 hit, a key directly precedes its value: `pr1=idSKU-1~nmMug`.
 _ITEM_KEY: Final = re.compile(r"(?:~|\bpr[0-9]{1,3}=)(?:[kv][0-9]{1,3}|[a-z][a-z0-9])")
 _ESCAPED_ESCAPE: Final = re.compile(r"(?P<sign>\\)\\+|(?P<and>&)(?:amp;)+")
