@@ -72,6 +72,7 @@ MALFORMED = {
     "no HTTP": (b"NONSENSE\r\n\r\n", 400),
     "large headers": (b"GET / HTTP/1.1\r\nHost: a\r\nA: " + b"a" * 20_000, 431),
     "no host": (b"GET / HTTP/1.1\r\n\r\n", 400),
+    "no host, and more requests": (b"GET / HTTP/1.1\r\n\r\n" + PING + PING, 400),
     "a malformed body": (SUBMIT + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
     "a late end": (b"GET / HTTP/1.1\r\nHost", 408),
     "a late body": (SUBMIT + b"Content-Length: 9\r\n\r\n{", 408),
@@ -83,14 +84,16 @@ MALFORMED = {
 async def test_malformed_request_is_refused_after_the_earlier_responses(
     staged, ahead, sent, status
 ):
-    limits = HttpLimits(headers_seconds=0.05, body_seconds=0.05, sweep_seconds=0.01)
+    limits = HttpLimits(
+        headers_seconds=0.05, body_seconds=0.05, sweep_seconds=0.01, closing_seconds=1.0
+    )
     stage = await staged(limits=limits)
     stage.accept.until = asyncio.Event()
 
     async with stage.line() as (reader, writer):
         writer.write(ONE * ahead + sent)
         await stage.accept.came.wait()
-        await asyncio.sleep(0.15 if status == 408 else 0.01)
+        await asyncio.sleep(0.15)  # longer than all deadlines
         early = bytes(reader._buffer)  # noqa: SLF001
         stage.accept.until.set()
         statuses = [parse_response(await one_answer(reader)).status for _ in range(ahead + 1)]

@@ -125,6 +125,8 @@ class DeadlineProtocol(ClosingProtocol):
     # --- parser callbacks ------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
+        if self.closing:
+            return
         self.in_headers = True
         self.head_size = self.unfinished = 0
         self.due = self.loop.time() + self.limits.headers_seconds
