@@ -1,6 +1,8 @@
 """parseUrl follows the WHATWG standard. Expected values are Node 20's, except for `^` in a path,
 which the current standard escapes."""
 
+from urllib.parse import unquote_plus
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -208,3 +210,41 @@ def test_normalized_url_stays_unchanged(address):
     if turn.returned is not None:
         first, second = turn.returned
         assert first == second
+
+
+_ENGINE = QuickJsEngine(template("return require('parseUrl')(data.url) || null;"))
+_PATHS = st.text("ab/.-_~!$&'()*+,;=:@[]|%2eE^ {}", max_size=12).map(lambda text: f"/{text}")
+_QUERIES = st.text("ab=&+%20C3A4?/\"'<>#é\\", max_size=12).map(lambda text: f"?{text}")
+
+
+@given(
+    scheme=st.sampled_from(["https:", "http:", "HTTP:", "ftp:"]),
+    host=st.sampled_from(
+        ["shop.example", "a-b.c", "localhost", "1.2", "a.1", "a.0x1", "Shop.example", "a..b", "ä.b"]
+    ),
+    path=st.one_of(st.just(""), _PATHS),
+    query=st.one_of(st.just(""), _QUERIES),
+    fragment=st.one_of(st.just(""), st.text("ab#?`<é ", max_size=6).map(lambda text: f"#{text}")),
+)
+def test_ordinary_urls_are_parsed_like_any(scheme, host, path, query, fragment):
+    address = f"{scheme}//{host}{path}{query}{fragment}"
+    # The tab has no meaning, but no ordinary address contains one.
+    ordinary, other = (
+        _ENGINE.start(call(fields={"url": text})).returned
+        for text in (address, f"{scheme}//\t{host}{path}{query}{fragment}")
+    )
+
+    assert ordinary == other
+
+
+@given(st.text("%CcE3a4fF80+b2é😀", max_size=24))
+def test_parameters_are_decoded_as_utf_8(text):
+    found = _ENGINE.start(call(fields={"url": f"https://shop.example/?q={text}"})).returned
+
+    assert found["searchParams"] == {"q": unquote_plus(text, errors="replace")}
+
+
+def test_changed_container_version_is_not_read_again():
+    code = "const get = require('getContainerVersion'); get().version = 'x'; return get().version;"
+
+    assert returned(code) == "1"

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import Final
 
 from twite.redaction.mask_text import HIDDEN
@@ -38,32 +39,42 @@ class LineMask:
         persons: Iterable[str] = (),
         blind: bool = False,
     ) -> None:
-        pieces = (piece for text in (*telling(event), *persons) if text for piece in _pieces(text))
-        keys = (spelling for secret in secrets for spelling in spellings(secret))
-        hidden = {piece.lower() for piece in (*keys, *pieces) if len(piece) >= _SHORTEST}
-        # With more texts than this, the search would take too long, so everything is masked.
-        self._is_blind = blind or len(hidden) > _MOST
-        # Longest first: a long text may contain a short one.
-        self._hidden = sorted(hidden, key=len)[::-1][:_MOST]
+        self._secrets = tuple(secrets)
+        self._event = event
+        self._persons = tuple(persons)
+        self._is_blind = blind
 
     def over(self, text: str, *, most: int) -> str:
-        return _line(masked_words(self._without_hidden(text)), most)
+        return _line(masked_words(self._without_hidden(text)), most) if text else ""
 
     def own(self, sentence: str, *, most: int) -> str:
         """Mask one of Twite's own messages, in which `SetCookie: …` is not a header."""
         return _line(self._without_hidden(sentence), most)
 
+    @cached_property
+    def _hidden(self) -> list[str] | None:
+        """The texts to mask, in lower case; None if there are too many, so everything is masked.
+
+        They are found when the first text is masked: most runs mask only a short response.
+        """
+        texts = (*telling(self._event), *self._persons)
+        pieces = (piece for text in texts if text for piece in _pieces(text))
+        keys = (spelling for secret in self._secrets for spelling in spellings(secret))
+        hidden = {piece.lower() for piece in (*keys, *pieces) if len(piece) >= _SHORTEST}
+        # Longest first: a long text may contain a short one.
+        return sorted(hidden, key=len)[::-1] if len(hidden) <= _MOST else None
+
     def _without_hidden(self, text: str) -> str:
-        if self._is_blind:
+        if self._is_blind or (hidden := self._hidden) is None:
             return HIDDEN
-        longest = len(self._hidden[0]) if self._hidden else 0
+        longest = len(hidden[0]) if hidden else 0
         head = text[: _LOOKED_AT + longest]
         is_cut = len(head) < len(text)
         # Templates trim and lower-case values before they hash them.
         low = head.lower()
         if len(low) != len(head):
             low = head
-        for word in self._hidden:
+        for word in hidden:
             if word in low:
                 head, low = _replaced(head, low, word)
         # The end of a truncated text may be the beginning of a text to mask.

@@ -213,7 +213,12 @@ def _steps(name: str) -> list[str]:
 
 
 def _part_of_row(name: str) -> _RowPart | None:
-    return _PARTS_OF_ROWS.get(plain(name[-_LONGEST:]))
+    return _known_part_of_row(name[-_LONGEST:])
+
+
+@lru_cache(maxsize=8_192)
+def _known_part_of_row(name: str) -> _RowPart | None:
+    return _PARTS_OF_ROWS.get(plain(name))
 
 
 def _within(word: str, among: FieldContext) -> FieldContext:

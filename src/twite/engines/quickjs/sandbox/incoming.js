@@ -49,7 +49,7 @@ const incomingApis = {
   },
   getContainerVersion() {
     needPlain('read_container_data');
-    return copied(current.call.container);
+    return Object.assign({}, current.call.container);
   },
   getRequestHeader(name) {
     const lower = makeString(name).toLowerCase();

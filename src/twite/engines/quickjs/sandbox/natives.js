@@ -15,6 +15,9 @@ const nativeToWellFormed = String.prototype.toWellFormed;
 const nativeIsWellFormed = String.prototype.isWellFormed;
 const nativeTrim = String.prototype.trim;
 const nativeTest = RegExp.prototype.test;
+const nativeExec = RegExp.prototype.exec;
+const nativeToBase64 = globalThis.btoa;
+const nativeFromBase64 = globalThis.atob;
 const nativeSource = Function.prototype.toString;
 // A function of Twite, if the kernel limits the time; undefined otherwise.
 const nativeSha256 = globalThis.sha256;

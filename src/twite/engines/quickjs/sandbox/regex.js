@@ -61,6 +61,23 @@ function translated(pattern, insensitive) {
   return { source: out, insensitive: flags.i };
 }
 
+// Most templates use the same few patterns in each run.
+const TRANSLATED = [new Map(), new Map()]; // by whether case is ignored
+const MOST_TRANSLATED = 32;
+const LONGEST_TRANSLATED = 200;
+
+function translatedOnce(pattern, insensitive) {
+  if (pattern.length > LONGEST_TRANSLATED) return translated(pattern, insensitive);
+  const known = TRANSLATED[insensitive ? 1 : 0];
+  let found = known.get(pattern);
+  if (found === undefined) {
+    found = translated(pattern, insensitive);
+    if (known.size >= MOST_TRANSLATED) known.clear();
+    known.set(pattern, found);
+  }
+  return found;
+}
+
 // An escape outside of brackets.
 function escaped(rest, folds) {
   if (hasOwn(PLACES, rest[1])) return { text: PLACES[rest[1]], size: 2 };
@@ -170,7 +187,7 @@ function ranges(ends, outside, folds) {
 
 function createRegex(pattern, flags) {
   const asked = String(flags || '');
-  const found = translated(makeString(pattern), asked.indexOf('i') >= 0);
+  const found = translatedOnce(makeString(pattern), asked.indexOf('i') >= 0);
   if (!found) return null;
   const wanted = (asked.indexOf('g') >= 0 ? 'g' : '') + (found.insensitive ? 'i' : '') + 'u';
   try {

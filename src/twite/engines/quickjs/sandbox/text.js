@@ -13,6 +13,7 @@ const ROUND = new Int32Array([
 const SCHEDULE = new Int32Array(64);
 const BASE64 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
 const HEX = '0123456789abcdef';
+const ASCII = /^[\0-\x7f]*$/;
 
 function utf8(text) {
   const size = text.length;
@@ -211,16 +212,10 @@ function base64(bytes, forUrls) {
 function fromBase64(text) {
   const plain = text.replace(/-/g, '+').replace(/_/g, '/').replace(/=+$/, '');
   if (/[^A-Za-z0-9+/]/.test(plain) || plain.length % 4 === 1) return undefined;
-  const bytes = [];
-  let bits = 0;
-  let held = 0;
-  for (let at = 0; at < plain.length; at++) {
-    held = ((held << 6) | BASE64.indexOf(plain[at])) & 0xffff;
-    bits += 6;
-    if (bits >= 8) {
-      bits -= 8;
-      bytes.push((held >> bits) & 255);
-    }
-  }
+  spend(plain.length);
+  const text8 = nativeFromBase64(plain + '='.repeat((4 - (plain.length % 4)) % 4)); // a character for each byte
+  if (regexTest(ASCII, text8)) return text8;
+  const bytes = new Uint8Array(text8.length);
+  for (let at = 0; at < bytes.length; at++) bytes[at] = text8.charCodeAt(at);
   return fromUtf8(bytes);
 }

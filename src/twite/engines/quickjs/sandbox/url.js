@@ -40,7 +40,30 @@ function percentDecoded(text) {
   return fromUtf8(bytes);
 }
 
+// Most addresses: a name in lower case, and no character to escape, decode or remove.
+const ORDINARY = new RegExp(
+  '^(https?:)//((?:[a-z0-9-]+\\.)*[a-z][a-z0-9-]*)(/[!$&-;=@-\\[\\]_a-z|~]*)?(\\?[!$-&(-;=?-~]+)?(#[!#-;=?-_a-~]+)?$',
+);
+const LONGEST_ORDINARY = 4000;
+
+function ordinary(text) {
+  if (text.length > LONGEST_ORDINARY) return undefined;
+  spend(text.length);
+  const found = apply(nativeExec, ORDINARY, [text]);
+  // Segments such as `..` are removed.
+  if (found === null || (found[3] !== undefined && indexIn(found[3], '/.', 0) >= 0)) return undefined;
+  return {
+    protocol: found[1], username: '', password: '', hostname: found[2], port: '',
+    path: found[3] === undefined ? [''] : found[3].slice(1).split('/'), opaque: null,
+    search: found[4] || '', hash: found[5] || '', bare: '',
+  };
+}
+
 function parseAddress(input) {
+  return ordinary(input) || anyAddress(input);
+}
+
+function anyAddress(input) {
   const text = input.replace(/^[\0-\x20]+|[\0-\x20]+$/g, '').replace(/[\t\n\r]/g, '');
   const scheme = /^[a-zA-Z][a-zA-Z0-9+.-]*:/.exec(text);
   if (!scheme) return undefined;
@@ -224,7 +247,11 @@ function pathnameOf(url) {
 }
 
 function formDecoded(text) {
-  return percentDecoded(text.replace(/\+/g, ' '));
+  const spaced = indexIn(text, '+', 0) < 0 ? text : text.replace(/\+/g, ' ');
+  if (indexIn(spaced, '%', 0) < 0) return spaced;
+  // The engine's function refuses invalid UTF-8, and keeps half a surrogate pair.
+  const decoded = apply(nativeIsWellFormed, spaced, []) ? valueApis.decodeUriComponent(spaced) : undefined;
+  return decoded === undefined ? percentDecoded(spaced) : decoded;
 }
 
 // The pairs of a query, decoded; a name that occurs more than once has an array.

@@ -169,7 +169,12 @@ function sha256Sync(input, options) {
 }
 
 function toBase64(input, options) {
-  return base64(utf8(makeString(input)), !!(options && options.urlEncoding));
+  const text = makeString(input);
+  const forUrls = !!(options && options.urlEncoding);
+  if (!regexTest(ASCII, text)) return base64(utf8(text), forUrls);
+  spend(text.length);
+  const encoded = nativeToBase64(text);
+  return forUrls ? encoded.replace(/\+/g, '-').replace(/\//g, '_').replace(/=+$/, '') : encoded;
 }
 
 // sfc32, seeded by the run: the same run gets the same numbers.
