@@ -219,3 +219,8 @@ def test_shop_orders_are_not_taken_for_persons(figure):
 
     figure("orders whose id or words were taken for a person", f"{len(harmed)} of {len(rows)}")
     assert harmed == []
+
+
+@pytest.mark.parametrize(("times", "counts"), [(50, False), (51, True)])
+def test_run_of_more_than_fifty_numbers_in_brackets_counts_as_a_person(times, counts):
+    assert holds_a_person("(100) 155-01 " * times) is counts

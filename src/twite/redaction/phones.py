@@ -129,7 +129,10 @@ def _within(text: str, run: re.Match[str]) -> int | None:
         if _begins_with_a_number(rest, ""):
             return found.start()
     areas = _AREA.finditer(text, *run.span()) if "(" in run[0] or "[" in run[0] else ()
-    for found in areas:
+    for place, found in enumerate(areas):
+        if place == _MOST_AREAS:
+            # So many brackets are no ordinary text: not worth the time for each.
+            return found.start()
         rest = text[found.start("area") : run.end()][:_LONGEST_RUN]
         if _follows_area(found["area"], rest):
             return found.start()
@@ -187,13 +190,23 @@ def _is_given_out(digits: str) -> bool:
     own = digits[len(f"{country}") : _LONGEST_NUMBER]
     if len(own) in lengths and pattern.match(own):
         return True
+    prefix = trunk.match(own)
+    if prefix is None or not prefix.end():
+        return False
     bare = trunk.sub(without_trunk, own, count=1)
-    return bare != own and len(bare) in lengths and pattern.match(bare) is not None
+    return len(bare) in lengths and pattern.match(bare) is not None
 
 
 def _country_of(digits: str) -> int | None:
-    codes = (int(digits[:size]) for size in (1, 2, 3))
-    return next((code for code in codes if code in _regions()), None)
+    for code in (digits[:1], digits[:2], digits[:3]):
+        if code in _codes():
+            return int(code)
+    return None
+
+
+@cache
+def _codes() -> frozenset[str]:
+    return frozenset(map(str, _regions()))
 
 
 # The cache has at most one entry per country.
@@ -246,6 +259,7 @@ _NUMBER_KINDS: Final = (
 _FEWEST: Final = 7
 _LEAST: Final = 10**6
 _GROUPS_OF_PHONES: Final = 3
+_MOST_AREAS: Final = 50
 _LONGEST_NUMBER: Final = 15
 _LONGEST_RUN: Final = 64
 _FEWEST_WITH_TRUNK, _MOST_WITH_TRUNK = 9, 12
