@@ -223,4 +223,4 @@ def test_shop_orders_are_not_taken_for_persons(figure):
 
 @pytest.mark.parametrize(("times", "counts"), [(50, False), (51, True)])
 def test_run_of_more_than_fifty_numbers_in_brackets_counts_as_a_person(times, counts):
-    assert holds_a_person("(100) 155-01 " * times) is counts
+    assert holds_a_person("(455) 155-01 " * times) is counts
