@@ -1,38 +1,76 @@
 """Mutation testing: change the code of critical modules, and check that their tests fail.
 
 `make mutate` runs all modules, `make mutate ARGS=x/oauth1.py` one of them. Each mutant changes a
-comparison, an operator, a number or a truth value in one function. The tests are collected once;
-each mutant runs in a fork, which stops at the first failure. `mutants.toml` names the tests of each
-module (`only` selects some, like -k of pytest), and the survivors that change nothing for a caller,
-each with a reason. A mutant that takes ten times the CPU time of the unchanged module, or never
-ends, counts as detected. The run also fails if a listed survivor no longer survives, or if `only`
-selects no test of a file.
+comparison, an operator, a number or a truth value in one function, forces a condition to be true or
+false, drops a statement, or returns None. The tests are collected once. A first run notes which
+tests call which function; each mutant then runs in a fork with the tests that call its function,
+the quickest first, and stops at the first failure. `mutants.toml` names the tests of each module
+(`only` selects some, like -k of pytest), and the survivors that change nothing for a caller, each
+with a reason. A mutant that takes ten times the CPU time of its tests, or never ends, counts as
+detected. The run also fails if a listed survivor no longer survives, or if `only` selects no test
+of a file.
 """
 
 import ast
 import gc
+import json
 import os
 import resource
 import select
 import signal
 import sys
+import tempfile
 import time
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from types import CodeType, FunctionType
+from typing import TextIO
 
 import pytest
 
 TESTS = Path(__file__).parent
 SOURCES = TESTS.parent / "src/twite"
 LEAST_KILLED = 95  # per cent
+CALLED: set[str] = set()  # the functions that the running test has called
 MODULES = tomllib.loads((TESTS / "mutants.toml").read_text("utf-8"))
 COMPARISONS = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq,
     ast.NotEq: ast.Eq, ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In,
 }  # fmt: skip
 OPERATORS = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add, ast.FloorDiv: ast.Mult}
+# A dropped assignment to a local variable would be an error almost everywhere.
+DROPPED = (ast.Expr, ast.AugAssign, ast.Delete, ast.Raise, ast.Continue, ast.Break)
+BLOCKS = ("body", "orelse", "finalbody")
+
+
+def forced(node: ast.AST) -> Iterator[tuple[str, object, str]]:
+    """Yield (field, its new value, name) of each mutant of a node with a condition or a result."""
+    match node:
+        case ast.If(test=test) | ast.IfExp(test=test):
+            for value in (True, False):
+                yield "test", ast.Constant(value), f"if {ast.unparse(test)} -> {value}"
+        case ast.While(test=test) if not isinstance(test, ast.Constant):
+            yield "test", ast.Constant(value=False), f"while {ast.unparse(test)} -> False"
+        case ast.comprehension(ifs=[test]):
+            yield "ifs", [], f"for … if {ast.unparse(test)} -> True"
+        case ast.Return(value=value) if value is not None and not isinstance(value, ast.Constant):
+            yield "value", ast.Constant(None), f"return {ast.unparse(value)} -> None"
+    for block in BLOCKS:
+        statements = getattr(node, block, None)
+        for at, statement in enumerate(statements if isinstance(statements, list) else ()):
+            if is_dropped(statement):
+                rest = [*statements[:at], ast.Pass(), *statements[at + 1 :]]
+                yield block, rest, f"{ast.unparse(statement)} -> pass"
+
+
+def is_dropped(statement: ast.AST) -> bool:
+    match statement:
+        case ast.Expr(value=ast.Constant() | ast.Yield()):
+            return False
+        case ast.Assign(targets=[target]) | ast.AnnAssign(target=target, value=ast.expr()):
+            return isinstance(target, ast.Attribute | ast.Subscript)
+    return isinstance(statement, DROPPED)
 
 
 def change(node: ast.AST) -> tuple[str, object] | None:  # noqa: PLR0911 - a table
@@ -64,33 +102,51 @@ def functions(tree: ast.AST, path: str = "") -> Iterator[tuple[str, ast.AST]]:
             yield f"{path}{node.name}", node
 
 
+def compiled(tree: ast.AST, file: Path) -> CodeType:
+    return compile(ast.fix_missing_locations(tree), str(file), "exec", dont_inherit=True)
+
+
 def mutants(file: Path) -> Iterator[tuple[str, str, CodeType]]:
     """Yield (name, function, code of the module) of each mutant."""
     tree = ast.parse(file.read_text("utf-8"))
     for function, body in functions(tree):
-        for number, node in enumerate(n for line in body.body for n in ast.walk(line)):
+        nodes = [node for line in body.body for node in ast.walk(line)]
+        for number, node in enumerate(nodes):
             changed = change(node)
             if changed is None:
                 continue
             before, kept = ast.unparse(node), getattr(node, changed[0])
             setattr(node, *changed)
-            code = compile(ast.fix_missing_locations(tree), str(file), "exec", dont_inherit=True)
-            name = f"{function} {number}: {before} -> {ast.unparse(node)}"
+            code, name = compiled(tree, file), f"{before} -> {ast.unparse(node)}"
             setattr(node, changed[0], kept)
-            yield " ".join(name.split()), function, code
+            yield " ".join(f"{function} {number}: {name}".split()), function, code
+        for number, node in enumerate([body, *nodes]):
+            for field, value, name in forced(node):
+                kept = getattr(node, field)
+                setattr(node, field, value)
+                code = compiled(tree, file)
+                setattr(node, field, kept)
+                yield " ".join(f"{function} {number - 1}: {name}".split()), function, code
 
 
-def passes(pid: int, seconds: float) -> tuple[bool, float]:
-    """Return whether a process exits with 0, and its CPU time in seconds.
+def probes(file: Path) -> Iterator[tuple[str, CodeType]]:
+    """Yield (function, code of the module), where the function notes that it was called."""
+    tree = ast.parse(file.read_text("utf-8"))
+    for function, body in functions(tree):
+        kept = body.body
+        note = ast.parse(f"__import__('sys').modules['mutate'].CALLED.add({function!r})").body
+        body.body = [*note, *kept]
+        yield function, compiled(tree, file)
+        body.body = kept
 
-    It is killed after `seconds`.
-    """
+
+def passes(pid: int, seconds: float) -> bool:
+    """Return whether a process exits with 0. It is killed after `seconds`."""
     process = os.pidfd_open(pid)
     if not select.select([process], [], [], seconds)[0]:
         os.kill(pid, signal.SIGKILL)
     os.close(process)
-    _, status, used = os.wait4(pid, 0)
-    return status == 0, used.ru_utime + used.ru_stime
+    return os.waitpid(pid, 0)[1] == 0
 
 
 def apply(code: CodeType, name: str) -> None:
@@ -116,40 +172,99 @@ class Mutator:
         self.survivors: list[str] = []
         self.many = 0
         self.is_fork = False
+        # Of the first run: function → its tests, as (CPU time in seconds, position in the session).
+        self.tests: dict[str, list[tuple[float, int]]] = {}
+        self.notes: TextIO | None = None  # where the fork of the first run writes its tests
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
+        # Only now, because pytest rewrites its assertions.
+        import postgres_server  # noqa: PLC0415
+
         gc.unfreeze()
         unused = {*self.files} - {str(item.path) for item in session.items}
         if unused:
             raise pytest.UsageError(f"no test is selected of {', '.join(sorted(unused))}")
-        waited, cpu = 300.0, 300
-        for name, function, code in [("as it is", "", None), *mutants(SOURCES / self.module)]:
-            began = time.monotonic()
-            pid = os.fork()
-            if pid == 0:
-                self.is_fork = True
-                resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu))
-                session.config.pluginmanager.unregister(name="terminalreporter")
-                if code is not None:
-                    apply(code, function)
-                return None  # pytest's own loop follows
-            passed, used = passes(pid, waited)
-            if code is None:
-                if not passed:
-                    raise pytest.UsageError(f"the tests of {self.module} fail as it is")
-                cpu = 3 + int(10 * used)
-                # Ends mutants that loop. The time is long, because other work may slow the machine
-                # down.
-                waited = 20 + 30 * (time.monotonic() - began)
-            self.many += code is not None
-            if code is not None and passed:
+        if "stores/postgres" not in self.module:
+            return self._run_all(session)
+        # All forks use one server: it would take most of the time to start it for each.
+        server = postgres_server.SHARED = postgres_server.PostgresServer(postgres_server.programs())
+        try:
+            return self._run_all(session)
+        finally:
+            if not self.is_fork:
+                server.remove()
+
+    def _run_all(self, session: pytest.Session) -> bool | None:
+        file = SOURCES / self.module
+        if not self._fork(session, list(probes(file)), None):
+            return None
+        for name, function, code in mutants(file):
+            tests = sorted(self.tests.get(function, ()))
+            passed = not tests
+            if tests:
+                forked = self._fork(session, [(function, code)], tests)
+                if not forked:
+                    return None  # pytest's own loop follows
+                passed = forked == "passed"
+            self.many += 1
+            if passed:
                 self.survivors.append(name)
         return True
+
+    def _fork(
+        self,
+        session: pytest.Session,
+        codes: list[tuple[str, CodeType]],
+        tests: list[tuple[float, int]] | None,
+    ) -> str:
+        """Run tests in a fork; return "passed" or "failed", and "" in the fork.
+
+        Without `tests`, run all of them, and note which functions they call.
+        """
+        # Ends mutants that loop. The time is long, because other work may slow the machine down.
+        seconds = 300.0 if tests is None else 60 + 30 * sum(cpu for cpu, _ in tests)
+        notes = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - both processes use it
+        pid = os.fork()
+        if pid:
+            passed = passes(pid, seconds)
+            with notes:
+                if tests is None and not passed:
+                    raise pytest.UsageError(f"the tests of {self.module} fail as it is")
+                if tests is None:
+                    notes.seek(0)
+                    self.tests = json.load(notes)
+            return "passed" if passed else "failed"
+        self.is_fork = True
+        session.config.pluginmanager.unregister(name="terminalreporter")
+        if tests is None:
+            self.notes = notes
+        else:
+            cpu = 3 + int(10 * sum(cpu for cpu, _ in tests))
+            resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu))
+            session.items[:] = [session.items[at] for _, at in tests]
+        for function, code in codes:
+            apply(code, function)
+        return ""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        if self.notes is None:
+            return (yield)
+        CALLED.clear()
+        began = time.process_time()
+        result = yield
+        at = item.session.items.index(item)
+        for function in CALLED:
+            self.tests.setdefault(function, []).append((time.process_time() - began, at))
+        return result
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if self.is_fork:
+            if self.notes is not None:
+                json.dump(self.tests, self.notes)
+                self.notes.flush()
             os._exit(bool(session.testsfailed))
 
 
@@ -182,4 +297,5 @@ def main(chosen: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    sys.modules["mutate"] = sys.modules["__main__"]
     sys.exit(main(sys.argv[1:]))

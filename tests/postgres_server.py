@@ -27,6 +27,8 @@ SETTINGS = {
     "log_checkpoints": "off",
     "deadlock_timeout": "200ms",
 }
+# The server of all tests, if the process that runs them has started one.
+SHARED: "PostgresServer | None" = None
 # Clusters that have never been started, by the programs that created them.
 _KEPT: dict[Path, Path] = {}
 SYSTEM = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
@@ -199,6 +201,9 @@ class PostgresServer:
         while self.psql(f"SELECT pg_last_wal_replay_lsn() >= '{position}'") != "t":
             time.sleep(0.02)
 
+    def has(self, database: str) -> bool:
+        return database in self.psql("SELECT datname FROM pg_database").split()
+
     def create(self, database: str) -> str:
         """Create a database, and return its URL."""
         self.psql(f"CREATE DATABASE {database}")
@@ -238,7 +243,7 @@ END $$
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """A server of this test process, with a database that has the newest schema."""
-    server = PostgresServer(programs())
+    server = SHARED or PostgresServer(programs())
 
     # An optional dependency, which most tests do not need.
     from twite.stores.postgres.store import PostgresStore  # noqa: PLC0415
@@ -247,9 +252,11 @@ def postgres_server() -> Iterator[PostgresServer]:
         store = await PostgresStore.open(server.create(DATABASE), StoreOptions())
         await store.close()
 
-    asyncio.run(migrate())
+    if not server.has(DATABASE):
+        asyncio.run(migrate())
     yield server
-    server.remove()
+    if server is not SHARED:
+        server.remove()
 
 
 @pytest.fixture(scope="session")

@@ -43,3 +43,18 @@ def test_list_is_cut_for_its_long_texts():
     shown = masked_tree(["word " * 4_000] * 100)
 
     assert len(shown) < 10
+
+
+def test_addresses_show_their_networks():
+    assert masked_tree("203.0.113.77, 198.51.100.8", "ip") == "203.0.113.…, 198.51.100.…"
+
+
+@pytest.mark.parametrize(
+    ("agent", "shown"),
+    [
+        ("Mozilla/5.0 (X11; Linux x86_64)", "Mozilla/5.0 … (31 characters)"),
+        (f"{'A' * 24}bc def", f"{'A' * 24} … (30 characters)"),
+    ],
+)
+def test_user_agent_shows_its_first_word_and_its_length(agent, shown):
+    assert masked_tree(agent, "user_agent") == shown
