@@ -101,7 +101,7 @@ def response_of(response: aiohttp.ClientResponse, body: bytearray, *, whole: boo
 # If a timer is later than this (seconds), the process stood still, for example because of SIGSTOP.
 # Responses that arrived meanwhile are read for at most _READING before a request fails.
 _LATE: Final = 0.5
-_READING: Final = 2.0
+_READING: Final = 5.0
 
 
 @asynccontextmanager
