@@ -150,6 +150,6 @@ async def test_database_connection_limit_counts(tmp_path, postgres_server, empty
 
     findings = [finding async for finding in store(settings)]
 
-    assert "the server allows Twite 4 connections; a gateway opens up to 10" in " ".join(
+    assert "the server allows Twite 4 connections; a gateway opens up to 12" in " ".join(
         finding.found for finding in findings if str(finding.light) == "amber"
     )
