@@ -98,3 +98,9 @@ def test_unknown_field_of_googles_container_is_a_token(name):
 @pytest.mark.parametrize("name", ["x-ga-protocol_version", "x-ga-gcs", "x-ga-measurement_id"])
 def test_field_of_googles_container_about_the_hit_is_plain(name):
     assert kind_of(name) is FieldKind.PLAIN
+
+
+@pytest.mark.parametrize("name", ["acf_2_last_name", "passenger1LastName", "q7.first-name"])
+def test_sure_name_is_recognized_whatever_stands_before(name):
+    assert told_by(name, FieldContext.THINGS)[0] is FieldKind.NAME
+    assert kind_of(name) is FieldKind.NAME

@@ -8,9 +8,10 @@ from typing import Final
 
 from twite.redaction.mask_text import HIDDEN
 from twite.redaction.mask_tree import masked_words
+from twite.redaction.rows import row_of
 from twite.redaction.secrets import spellings
 from twite.redaction.shapes import MASK
-from twite.redaction.vocabulary import FieldContext, FieldKind, kind_of, row_of, told_by
+from twite.redaction.vocabulary import FieldContext, FieldKind, kind_of, told_by
 
 _SHORTEST: Final = 4  # masking shorter texts would garble most lines
 _LONGEST: Final = 1_000  # longer texts are split, and each piece is masked

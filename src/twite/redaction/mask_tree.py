@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from twite.redaction.mask_text import HIDDEN, masked_path, masked_query, masked_text, network
+from twite.redaction.rows import person_in_row
 from twite.redaction.shapes import MASK
 from twite.redaction.vocabulary import (
     PERSONS,
@@ -19,7 +20,6 @@ from twite.redaction.vocabulary import (
     is_harmless_header,
     is_well_known,
     kind_of,
-    person_in_row,
 )
 
 # Longer texts are truncated, and at most this many characters of a tree are processed.

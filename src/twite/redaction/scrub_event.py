@@ -16,6 +16,7 @@ import msgspec
 from twite.domain import normalize
 from twite.domain.fault import Fault
 from twite.redaction.phones import may_be_phone
+from twite.redaction.rows import person_in_row
 from twite.redaction.scrub_text import WHETHER, without_persons
 from twite.redaction.shapes import ANY_DIGEST, MOST_UNQUOTED
 from twite.redaction.vocabulary import (
@@ -24,7 +25,6 @@ from twite.redaction.vocabulary import (
     is_about_people,
     is_digest_key,
     may_name_a_phone,
-    person_in_row,
     told_by,
 )
 

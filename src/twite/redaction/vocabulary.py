@@ -55,62 +55,31 @@ def told_by(
 
     The last part of a dotted name determines the kind, the parts before it the context.
     """
-    return _told(name[-_LONGEST:], among)
+    return _told(name[-LONGEST_NAME:], among)
 
 
 def person_in(name: str, among: FieldContext = FieldContext.EVENT) -> FieldKind | None:
-    return _told(name[-_LONGEST:], among)[0]
+    return _told(name[-LONGEST_NAME:], among)[0]
 
 
 def may_name_a_phone(name: str) -> bool:
     """Return whether a name has a word for phone anywhere: then a long number is a phone number."""
-    return _may_name_a_phone(name[-_LONGEST:])
-
-
-def person_in_row(
-    row: Mapping[str, object], *, alone: bool = False
-) -> tuple[FieldKind, frozenset[str], frozenset[str]] | None:
-    """Return which of PERSONS a name-value row contains, and its name and value fields.
-
-    An example is `{"name": "Telefon", "value": "02079460016"}`. `alone` accepts only rows without
-    other fields, because items also have a name and a value.
-    """
-    if not 2 <= len(row) <= _LONGEST_ROW:
-        return None
-    labels, values = row_of(row)
-    if not values or (alone and None in map(_part_of_row, row)):
-        return None
-    kinds = {name: kind for name, label in labels.items() if (kind := person_in(label)) is not None}
-    return (next(iter(kinds.values())), frozenset(kinds), values) if kinds else None
-
-
-def row_of(row: Mapping[str, object]) -> tuple[dict[str, str], frozenset[str]]:
-    """Return the labels of a row by field name, and the names of its value fields.
-
-    `{"title": "Telefon", "answer": "…"}` has the label `Telefon`, and the value field `answer`.
-    """
-    parts = {name: _part_of_row(name) for name in row}
-    labels = {
-        name: label
-        for name, part in parts.items()
-        if part is _RowPart.NAME and isinstance(label := row[name], str)
-    }
-    return labels, frozenset(name for name, part in parts.items() if part is _RowPart.VALUE)
+    return _may_name_a_phone(name[-LONGEST_NAME:])
 
 
 def is_about_people(name: str) -> bool:
     """Return whether a field contains data about a person, such as `user_data`."""
-    return _place(plain(name[-_LONGEST:].rpartition(".")[2])) is FieldContext.PERSON
+    return _place(plain(name[-LONGEST_NAME:].rpartition(".")[2])) is FieldContext.PERSON
 
 
 def is_digest_key(name: str) -> bool:
     """Return whether a name indicates a hash, such as `sha256_email_address`."""
-    return _HASHED.search(plain(name[-_LONGEST:].rpartition(".")[2])) is not None
+    return _HASHED.search(plain(name[-LONGEST_NAME:].rpartition(".")[2])) is not None
 
 
 def kind_of(name: str) -> FieldKind:
     """Return the possible kind of a field. A dotted name is the path of a nested field."""
-    return _kind_of(name[-_LONGEST:])
+    return _kind_of(name[-LONGEST_NAME:])
 
 
 def promises_secret(text: str) -> bool:
@@ -142,15 +111,8 @@ def plain(name: str) -> str:
     )
 
 
-class _RowPart(StrEnum):
-    NAME = "name"
-    VALUE = "value"
-    BESIDE = "beside"
-
-
 # Longer names are cut, because they are cached.
-_LONGEST: Final = 128
-_LONGEST_ROW: Final = 12
+LONGEST_NAME: Final = 128
 # Prefixes that are removed from one name, because each removal searches through all prefixes.
 _MOST_OWNERS: Final = 3
 # `user_data.email` and `user[email]` have two steps; `Tel.-Nr.` has one.
@@ -192,16 +154,27 @@ def _told(name: str, among: FieldContext) -> tuple[FieldKind | None, FieldContex
         among = _within(plain(step), among)
     word = plain(last)
     found, is_short = _person(word)
+    if found is None and _ends_in_a_name(last):
+        found = FieldKind.NAME
     nobodys = is_short and among is FieldContext.THINGS
     return None if nobodys else found, _within(word, among)
 
 
+def _ends_in_a_name(name: str) -> bool:
+    parts = _parts(name)
+    return any("".join(parts[-size:]) in words.SURE_NAMES for size in (1, 2, 3))
+
+
+def _parts(name: str) -> list[str]:
+    parts = (plain(part) for part in _PARTS_OF_ANY.split(_HUMP.sub(r"\1_\2", name)))
+    return [bare for part in parts if (bare := part.rstrip("0123456789"))]
+
+
 @lru_cache(maxsize=8_192)
 def _may_name_a_phone(name: str) -> bool:
-    parts = [plain(part) for part in _PARTS_OF_ANY.split(_HUMP.sub(r"\1_\2", name)) if part]
-    if not words.BESIDE_PHONES.isdisjoint(part.rstrip("0123456789") for part in parts):
-        return False
-    return any(_LONG.get(part.rstrip("0123456789")) is FieldKind.PHONE for part in parts)
+    parts = _parts(name)
+    is_beside = not words.BESIDE_PHONES.isdisjoint(parts)
+    return not is_beside and any(_LONG.get(part) is FieldKind.PHONE for part in parts)
 
 
 def _steps(name: str) -> list[str]:
@@ -210,15 +183,6 @@ def _steps(name: str) -> list[str]:
     if before and plain(last) in words.NUMBER:
         last = f"{before.pop()}.{last}"
     return [*before, last]
-
-
-def _part_of_row(name: str) -> _RowPart | None:
-    return _known_part_of_row(name[-_LONGEST:])
-
-
-@lru_cache(maxsize=8_192)
-def _known_part_of_row(name: str) -> _RowPart | None:
-    return _PARTS_OF_ROWS.get(plain(name))
 
 
 def _within(word: str, among: FieldContext) -> FieldContext:
@@ -257,6 +221,8 @@ def _kind(name: str) -> FieldKind:
     if known is not None:
         return known
     person, _ = _person(word)
+    if person is None and _ends_in_a_name(name):
+        person = FieldKind.NAME
     if person is not None and word.rstrip("0123456789") not in _OF_THINGS:
         return person
     if word.startswith("xga"):
@@ -370,11 +336,6 @@ _EVENTS: Final = _compared(words.EVENTS)
 _PEOPLE: Final = _compared(
     words.PEOPLE | ((words.WHOSE | {f"{owner}s" for owner in words.WHOSE}) - words.NOT_PEOPLE)
 )
-_PARTS_OF_ROWS: Final = {
-    **dict.fromkeys(words.ROW_NAMES, _RowPart.NAME),
-    **dict.fromkeys(words.ROW_VALUES, _RowPart.VALUE),
-    **dict.fromkeys(words.BESIDE_IN_ROWS, _RowPart.BESIDE),
-}
 _KNOWN: Final = _by_word(
     {
         FieldKind.DETAIL: words.DETAILS,

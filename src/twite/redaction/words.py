@@ -113,12 +113,23 @@ NAMES: Final = _words(
     wohnadresse adres adresdostawy adreszamieszkania lname fname housenr hausnr
     nomusuel nomdusage segundoapellidos nomenome お名前姓 お名前名 氏名姓 氏名名 姓カナ 名カナ
     ふりがな
+    성함 kontoinhabername legalname fulllegalname domiciliofiscal viaindirizzo
     """
 )
 # Labels of phone numbers within a text: `Cep: 0532 123 45 67`.
 PHONE_LABELS: Final = _words(
     """
     portable puh kom cep hp sdt sđt mov tf tlfn моб тел โทร هاتف call ring dial anruf rufen
+    """
+)
+# Names of which the last parts say a person's name, whatever stands before: `acf_2_last_name`.
+SURE_NAMES: Final = _words(
+    """
+    firstname lastname fullname surname middlename maidenname givenname familyname forename
+    dateofbirth birthdate dob streetaddress housenumber
+    vorname nachname familienname geburtsdatum hausnummer prenom nomdefamille datedenaissance
+    apellido apellidos fechadenacimiento cognome datadinascita sobrenome voornaam achternaam
+    geboortedatum fornamn efternamn fornavn etternavn nazwisko
     """
 )
 # Words for personal data in data about people and events; elsewhere they describe things.
@@ -154,6 +165,7 @@ WHOSE: Final = _words(
     odbiorcy alici musteri cliente клиент клиента покупатель покупателя получатель получателя
     заказчик заказчика 客户 顾客 收货人 收件人 联系人 买家 用户 会员 订购人 お客様 ご注文者 注文者
     お届け先 届け先 고객 주문자 구매자 수령자
+    husband wife tenant landlord kin nextofkin heir pupil shipper 받는분
     """
 )
 # Other prefixes, which do not indicate an owner.
@@ -165,6 +177,8 @@ BESIDE: Final = _words(
     agent backup callback cc confirm confirmar conferma confirmation conferma day driver field
     login manager newsletter night paypal recovery referrer repeat reply replyto retype verify wa
     txt inp frm lbl telefon kontakt gsm mobiele n
+    full wc acf bcc to from accounting signup register registration subscribe notify pickup
+    numerode 紧急 收货 ご ご連絡先
     """
 )
 # Suffixes.
@@ -175,6 +189,7 @@ WHOSE_BEHIND: Final = _words(
     client contact contacto contatto kontakt klant klienta klient odbiorcy ontvanger
     destinataire destinatario pasajero huesped kund kunden empfaenger empfanger comprador
     клиента покупателя получателя заказчика 客户
+    inhaber beneficiaire titulaire intestatario titular
     """
 )
 BEHIND: Final = _words(
@@ -185,6 +200,7 @@ BEHIND: Final = _words(
     principal principale primary secondary fijo komorkowy
     stacjonarny gsm dom domowy privat prive personnel personal laboral trabajo casa lavoro
     work dostawy envio entrega spedizione livraison facturation
+    lieferung rechnung kind withcode
     """
 )
 # The word for "number" in names such as `phone_number`.
