@@ -31,9 +31,10 @@ POSTERS, EACH, REST = 4, 50, 0.02
 REPEATED = 0.3
 GATEWAYS = 3
 TIMEOUT = 1  # seconds: the longest request
-LEASE = 8
+LEASE = int(os.environ.get("TWITE_TRIAL_LEASE", "8"))
 STOPPED = LEASE + TIMEOUT + 4
-PIXELS = {f"trial{n}": f"event{n}" for n in range(4)}
+# Each pixel has its own ads account. With hundreds, the workers occupy all connections.
+PIXELS = {f"trial{n}": f"event{n}" for n in range(int(os.environ.get("TWITE_TRIAL_PIXELS", "4")))}
 KEYS = cycle(f"a-key-of-the-shop-of-{pixel}" for pixel in PIXELS)
 SLOW = str(Path(__file__).with_name("slow_sender.py"))
 SWITCHES = ("rate_limit=1000000000", "dedup_scope=all", "log_bodies=1000000")
