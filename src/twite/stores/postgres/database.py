@@ -57,7 +57,8 @@ _IS_OLD_SNAPSHOT: Final = """
 SELECT coalesce(max(age(needed)) > age($1::text::xid), false) FROM (
   SELECT backend_xmin AS needed FROM pg_stat_activity
   WHERE pid <> pg_backend_pid() AND (datname = current_database() OR datname IS NULL)
-    AND (query NOT LIKE 'autovacuum: VACUUM%' OR query LIKE 'autovacuum: VACUUM ANALYZE%')
+    AND (coalesce(query, '') NOT LIKE 'autovacuum: VACUUM%'
+      OR query LIKE 'autovacuum: VACUUM ANALYZE%')
   UNION ALL SELECT xmin FROM pg_replication_slots
   UNION ALL SELECT transaction FROM pg_prepared_xacts WHERE database = current_database()
 ) AS snapshots WHERE needed IS NOT NULL
