@@ -173,6 +173,17 @@ def test_failures_in_callbacks_and_swallowed_by_promises_count():
     assert failed(swallowed) == ["inside"]
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "assertThat(data.none).isUndefined(); data.none = 1;",
+        "const data = {a: 1}; assertThat(data.a).isEqualTo(1);",
+    ],
+)
+def test_data_of_a_test_is_an_empty_object_or_its_own(code):
+    assert verdict(code).failures == ()
+
+
 def test_scenarios_are_isolated():
     scenario = "mock('getType', 'mocked'); runCode({});"
     scenarios = Scenarios(

@@ -13,7 +13,9 @@ function scenario(text) {
   bench = { mocks: new Map(), calls: new Map(), failures: [] };
   runs.set(run.id, run);
   try {
-    const act = wrapped('(require, mock, mockObject, runCode, assertApi, assertThat, fail)', code);
+    const globals = '(require, mock, mockObject, runCode, assertApi, assertThat, fail)';
+    // Tests of public templates read `data`, and may also declare a variable of this name.
+    const act = wrapped(globals, code, (text) => '((data) => (' + text + '))({})');
     act(require, mock, mockObject, runCode, assertApi, assertThat, failScenario);
     settleAll(run);
   } catch (error) {

@@ -40,9 +40,9 @@ function load(code) {
 
 // A function with this body. A body that closes the function early, to add code outside of it, is
 // refused: the text of the function would then differ from its source.
-function wrapped(parameters, body) {
+function wrapped(parameters, body, around = (text) => text) {
   const text = 'function ' + parameters + ' {' + body + '\n}';
-  const made = evaluate('"use strict"; (' + text + ')');
+  const made = evaluate('"use strict"; (' + around(text) + ')');
   if (typeof made !== 'function' || apply(nativeSource, made, []) !== text) {
     throw new SyntaxError('a closing brace ends the code too early');
   }
