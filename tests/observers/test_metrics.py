@@ -19,6 +19,7 @@ from twite.gateway.ports.events import (
 )
 from twite.gateway.ports.machine import DiskSpace
 from twite.observers import Several
+from twite.observers import metrics as metrics_module
 from twite.observers.metrics import Metrics
 
 
@@ -251,3 +252,45 @@ def test_match_keys_flaws_and_amounts_have_a_bounded_number_of_series():
     ):
         assert line in page
     assert [line for line in page if "gone" in line] == []
+
+
+def test_labels_of_a_count_are_computed_once(monkeypatch):
+    computed = []
+    monkeypatch.setattr(metrics_module, "keys_in", lambda keys: computed.append(keys) or 3)
+    metrics = Metrics(sources=["shop"], pixels=["o8z6j"])
+
+    for _ in range(3):
+        metrics.counted([counted("shop", Counting.KIT, "27", 2)])
+
+    page = metrics.rendered([]).decode().splitlines()
+    assert computed == [27]
+    line = 'twite_matchable_conversions_total{keys="3",pixel="o8z6j",source="shop"} 6.0'
+    assert line in page
+
+
+def test_counts_of_a_tag_that_is_added_later_have_their_own_series():
+    metrics = Metrics(sources=["shop"], pixels=["o8z6j"])
+    count = counted("tag", Counting.FLAW, "double_hash")
+    metrics.counted([count])
+
+    metrics.know(["tag"])
+    metrics.counted([count])
+
+    page = metrics.rendered([]).decode().splitlines()
+    for source in ("other", "tag"):
+        labels = f'code="double_hash",pixel="o8z6j",source="{source}"'
+        assert f"twite_match_flaws_total{{{labels}}} 1.0" in page
+
+
+def test_number_of_remembered_labels_is_bounded(monkeypatch):
+    computed = []
+    monkeypatch.setattr(metrics_module, "_MOST_RESOLVED", 3)
+    monkeypatch.setattr(metrics_module, "keys_in", lambda keys: computed.append(keys) or 1)
+    metrics = Metrics()
+
+    for _ in range(2):
+        metrics.counted([counted("shop", Counting.KIT, str(keys)) for keys in range(4)])
+
+    line = 'twite_matchable_conversions_total{keys="1",pixel="o8z6j",source="shop"} 8.0'
+    assert line in metrics.rendered([]).decode().splitlines()
+    assert computed == [0, 1, 2, 3] * 2

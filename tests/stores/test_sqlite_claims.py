@@ -108,7 +108,6 @@ async def test_usual_batch_rewrites_no_row_of_the_outbox(store, path, statements
         "ready_after_rank",
         "add_unmarked_lease",
         "remove_range",
-        "count_delivered",
         "add_attempt",
         "add_attempted",
         "drop_lease",

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from builders import NOW, a_submission, an_entry
+from store_contract.actions import claim, delivered, settle
 from twite.domain.errors import LedgerFull, LedgerUnavailable
 from twite.domain.history import total
 from twite.domain.stats.match_keys import Flaw
@@ -22,6 +23,7 @@ from twite.gateway.ports.queries import AtRest
 from twite.gateway.ports.store import StoreOptions
 from twite.stores.sql.moves import SLICE
 from twite.stores.sqlite import SQLiteStore
+from twite.stores.sqlite.engine.owner_session import OwnerSession
 from twite.stores.sqlite.engine.writer import Writer
 
 
@@ -322,3 +324,33 @@ async def test_only_committed_counts_are_reported(tmp_path):
         ("shop", "o8z6j", Counting.FLAW, "phone_unusable", 1),
         ("shop", "o8z6j", Counting.FLAGGED, "minor_units", 2),
     }
+
+
+async def test_one_statement_counts_the_conversions_of_several_accounts(store, monkeypatch):
+    executed = []
+    committed = OwnerSession.committed
+
+    def traced(session):
+        session.connection.set_trace_callback(executed.append)
+        committed(session)
+
+    monkeypatch.setattr(OwnerSession, "committed", traced)
+    await store.record(a_submission(an_entry("order-1"), receipt="r1"))
+    executed.clear()
+
+    sources = ("shop", "gym", "bar")
+    await asyncio.gather(
+        *(
+            store.record(a_submission(an_entry(f"of-{source}"), receipt=source, source=source))
+            for source in sources
+        )
+    )
+    batch = await claim(store)
+    await settle(store, batch, "delivered", delivered(batch))
+
+    counting = [text for text in executed if text.startswith("UPDATE account")]
+    assert len(batch.deliveries) == 4
+    assert len(counting) == 2
+    assert {(a.source, a.received, a.delivered) for a in await store.balance()} == {
+        ("shop", 2, 2), ("gym", 1, 1), ("bar", 1, 1),
+    }  # fmt: skip

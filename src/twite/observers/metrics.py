@@ -5,7 +5,7 @@ other source, pixel or status is counted as `other`.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from twite.domain.alert import AlertPhase
@@ -64,6 +64,10 @@ _COMMIT_SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 
 # from the duration of one request to 48 hours, within which Twite promises to deliver
 _DELIVERY_SECONDS: Final = (0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 900, 3_600, 14_400, 43_200, 86_400,
                             144_000, 172_800)  # fmt: skip
+# The values of a metric, and the labels of one of its series.
+_Place = tuple[dict[tuple[str, ...], float], tuple[str, ...]]
+# Resolving labels takes longer than counting, so the series of recent counts are kept.
+_MOST_RESOLVED: Final = 10_000
 
 
 class Metrics:
@@ -95,6 +99,8 @@ class Metrics:
             "twite_commit_seconds", "Duration of a commit of the store.", limits=_COMMIT_SECONDS
         )
         self._paused_events: dict[str, set[str]] = defaultdict(set)
+        # The series of match keys, flaws and amounts that commits added to.
+        self._resolved: dict[tuple[str, str, Counting, str], Sequence[_Place]] = {}
 
     def know(self, tags: Collection[str]) -> None:
         """Give each tag its own series, named as the destination of its deliveries."""
@@ -103,6 +109,7 @@ class Metrics:
         if self._sources is not None:
             # If a template sends a conversion to X, its source is the tag.
             self._sources = self._sources | frozenset(tags)
+        self._resolved = {}
 
     def see(self, notice: GatewayEvent) -> None:
         """Count an event."""
@@ -194,30 +201,19 @@ class Metrics:
 
     def counted(self, counted: Iterable[Counted]) -> None:
         """Count a commit's match keys and amounts. Called from the store's thread."""
+        resolved = self._resolved
         for count in counted:
-            whose = count.source, count.pixel
-            match count.what:
-                case Counting.KIT:
-                    key_set = int(count.word)
-                    self._count(
-                        "twite_matchable_conversions_total",
-                        *whose,
-                        str(keys_in(key_set)),
-                        times=count.times,
-                    )
-                    for needed, label in _KEY_LABELS.items():
-                        if key_set & needed == needed:
-                            self._count("twite_match_keys_total", *whose, label, times=count.times)
-                case Counting.FLAW:
-                    self._count("twite_match_flaws_total", *whose, count.word, times=count.times)
-                case Counting.FLAGGED | Counting.HELD:
-                    self._count(
-                        "twite_remarkable_amounts_total",
-                        *whose,
-                        count.word,
-                        count.what.value,
-                        times=count.times,
-                    )
+            subject = count.source, count.pixel, count.what, count.word
+            places = resolved.get(subject)
+            if places is None:
+                if len(resolved) >= _MOST_RESOLVED:
+                    resolved.clear()
+                places = resolved[subject] = [
+                    (self._values[name], self._known(COUNTERS[name][1], labels))
+                    for name, *labels in _series_of(*subject)
+                ]
+            for values, key in places:
+                values[key] = values.get(key, 0.0) + count.times
 
     def rendered(self, accounts: Iterable[ConversionCounts]) -> bytes:
         """Return the metrics as text, with the current balance."""
@@ -330,3 +326,20 @@ def _status(status: int | None) -> str:
     if status is None:
         return "none"
     return str(status) if status in STATUSES else OTHER
+
+
+def _series_of(
+    source: str, pixel: str, what: Counting, word: str
+) -> Iterator[tuple[str, str, str, *tuple[str, ...]]]:
+    """Yield the name and the labels of each series that counts this."""
+    match what:
+        case Counting.KIT:
+            key_set = int(word)
+            yield "twite_matchable_conversions_total", source, pixel, str(keys_in(key_set))
+            for needed, label in _KEY_LABELS.items():
+                if key_set & needed == needed:
+                    yield "twite_match_keys_total", source, pixel, label
+        case Counting.FLAW:
+            yield "twite_match_flaws_total", source, pixel, word
+        case Counting.FLAGGED | Counting.HELD:
+            yield "twite_remarkable_amounts_total", source, pixel, word, what.value

@@ -15,7 +15,7 @@ import msgspec
 from twite.domain.stats.tally import Counted
 from twite.gateway.ports.ownership import PAUSES, SECRETS
 from twite.stores.postgres.claim_starts import ClaimStarts
-from twite.stores.postgres.connection import NO_ROWS, PostgresConnection, ResultRows
+from twite.stores.postgres.connection import PostgresConnection, ResultRows
 from twite.stores.postgres.dialect import at_once, statement
 from twite.stores.postgres.keys import OptOutCopy, PostgresKeys, PostgresOptOuts
 from twite.stores.sql.database import WriterSession, seed_of
@@ -35,6 +35,13 @@ _SLOTTED: Final = frozenset({"count_flow", "count_waited", "count_matched", "cou
 # The counts in the rows of `tally`.
 _COUNTED: Final = ("received", "delivered", "duplicate", "suppressed", "rejected")
 _REJECTED: Final = _COUNTED.index("rejected")
+# Rows of these statements begin with the account; then come the counts at these places.
+_COUNTS: Final[Mapping[str, Sequence[int]]] = {
+    "count_received": tuple(
+        map(_COUNTED.index, ("received", "duplicate", "suppressed", "rejected"))
+    ),
+    "count_delivered": (_COUNTED.index("delivered"),),
+}
 # Units that must run one at a time begin with this lock.
 _LOCKED: Final[Mapping[str, str]] = {
     "last_deed": "lock_deeds",
@@ -197,12 +204,6 @@ class PostgresSession(WriterSession):
 
     def run(self, name: str, /, **values: object) -> ResultRows:
         """Run a named statement, after inserting the buffered rows."""
-        if name == "count_received":
-            self._count(**values)
-            return NO_ROWS
-        if name == "count_delivered":
-            self._count(account=values["account"], delivered=values["deliveries"])
-            return NO_ROWS
         if name in _FIRST and self.mark and not self._is_marked and not self._pending:
             name, values["mark"] = _FIRST[name], self.mark
             self._is_marked = True
@@ -246,6 +247,9 @@ class PostgresSession(WriterSession):
         """Buffer flattened rows, to insert them together with others."""
         if not rows:
             return
+        if name in _COUNTS:
+            self._count(rows, width, _COUNTS[name])
+            return
         if name == "add_deliveries":
             self._made_ready(rows[3::width])
         columns: list[list[object]] = [list(rows[place::width]) for place in range(width)]
@@ -258,13 +262,11 @@ class PostgresSession(WriterSession):
     def _made_ready(self, received: Sequence[Any]) -> None:
         self._ready_from = min(self._ready_from, *received)
 
-    def _count(self, *, account: object, **counts: object) -> None:
-        assert isinstance(account, int)  # noqa: S101 - of these two statements
-        sums = self._tally[account]
-        for place, name in enumerate(_COUNTED):
-            many = counts.get(name, 0)
-            assert isinstance(many, int)  # noqa: S101 - of these two statements
-            sums[place] += many
+    def _count(self, rows: Sequence[Any], width: int, places: Sequence[int]) -> None:
+        for start in range(0, len(rows), width):
+            sums = self._tally[rows[start]]
+            for place, many in zip(places, rows[start + 1 : start + width], strict=True):
+                sums[place] += many
 
     def _flush(self, *, counters: bool = False) -> None:
         """Send the buffered rows.

@@ -24,7 +24,7 @@ from twite.gateway.ports.state import PAUSED_BY_USER
 from twite.stores.postgres.claim_starts import Place
 from twite.stores.postgres.session import PostgresSession
 from twite.stores.sql.claimable import Row, verified
-from twite.stores.sql.outbox import MOST_MOVED
+from twite.stores.sql.outbox import MOST_MOVED, count_delivered
 
 # The columns of `Row`.
 Columns = Sequence[Sequence[Any]]
@@ -98,9 +98,7 @@ def settle(session: PostgresSession, settlement: Settlement) -> int | None:
         accounts or (), received or (), numbers or (), strict=True
     ):
         times_of.setdefault(account, {})[received_at] = many
-    for account, times in times_of.items():
-        session.run("count_delivered", account=account, deliveries=sum(times.values()))
-        session.tally.delivered(attempt.at, account, times)
+    count_delivered(session, times_of, at=attempt.at)
     return 0
 
 

@@ -171,16 +171,11 @@ class _Page:
     def _count(self) -> None:
         """Add to the received counts of accounts and of the current minute."""
         session = self._session
+        rows: list[int] = []
         for account, counts in self._tally.items():
-            session.run(
-                "count_received",
-                account=account,
-                received=counts[_RECEIVED],
-                duplicate=counts[_DUPLICATE],
-                suppressed=counts[_SUPPRESSED],
-                rejected=counts[_REJECTED],
-            )
+            rows += (account, *counts)
             session.tally.flow(self._at, account, counts)
+        session.add_rows("count_received", rows, 5)
 
     def _tally_flaws(self, duplicates: Mapping[int, int]) -> None:
         """Count the flawed match keys of new and rejected conversions."""

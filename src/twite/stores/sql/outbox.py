@@ -1,6 +1,6 @@
 """Outbox: claim, settle and sweep deliveries (leases, retries), inside the running transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final
 
@@ -250,10 +250,23 @@ def _claimed_at(session: WriterSession, lease: int) -> int:
 
 def _count_delivered(session: WriterSession, ids: str, *, lease: int, at: int) -> None:
     """Add the lease's delivered deliveries to the counts of their accounts."""
-    for account, taken in session.run("taken_of", lease=lease, deliveries=ids).fetchall():
-        received = counted_by_time(_Ids.decode(taken))
-        session.run("count_delivered", account=account, deliveries=sum(received.values()))
-        session.tally.delivered(at, account, received)
+    taken = session.run("taken_of", lease=lease, deliveries=ids).fetchall()
+    count_delivered(
+        session, {account: counted_by_time(_Ids.decode(times)) for account, times in taken}, at=at
+    )
+
+
+def count_delivered(
+    session: WriterSession, received: Mapping[int, Mapping[int, int]], *, at: int
+) -> None:
+    """Add deliveries that X accepted to the counts of their accounts.
+
+    `received` is their number by account and time of receipt.
+    """
+    rows: list[int] = []
+    for account, times in received.items():
+        rows += (account, session.tally.delivered(at, account, times))
+    session.add_rows("count_delivered", rows, 2)
 
 
 def _leased(session: WriterSession, wish: Claim, lane: int, batch: Batch) -> Batch:

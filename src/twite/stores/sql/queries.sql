@@ -229,11 +229,11 @@ SELECT value, count(*) FROM json_each(:deliveries) WHERE true GROUP BY value
 ON CONFLICT (delivery) DO UPDATE SET times = times + excluded.times;
 
 -- name: count_received
--- Add to the received counts of an account.
+-- Add to the received counts of accounts.
 UPDATE account
-SET received = received + :received, duplicate = duplicate + :duplicate,
-    suppressed = suppressed + :suppressed, rejected = rejected + :rejected
-WHERE id = :account;
+SET received = received + added.column2, duplicate = duplicate + added.column3,
+    suppressed = suppressed + added.column4, rejected = rejected + added.column5
+FROM (VALUES (?, ?, ?, ?, ?)) AS added WHERE account.id = added.column1;
 
 -- name: put_sealed
 -- Store a sealed secret, replacing one of the same name.
@@ -511,8 +511,9 @@ GROUP BY account;
 SELECT coalesce(max(claimed_at), 0) FROM lease WHERE id = :lease;
 
 -- name: count_delivered
--- Add to the delivered counts of an account.
-UPDATE account SET delivered = delivered + :deliveries WHERE id = :account;
+-- Add to the delivered counts of accounts.
+UPDATE account SET delivered = delivered + added.column2
+FROM (VALUES (?, ?)) AS added WHERE account.id = added.column1;
 
 -- name: remove_delivered
 -- Remove delivered deliveries from the outbox.

@@ -62,12 +62,17 @@ class TallyWriter:
         for place, many in enumerate(counts, first):
             sums[place] += many
 
-    def delivered(self, at: int, account: int, received: Mapping[int, int]) -> None:
-        """Count deliveries that X accepted; `received` is their number by time of receipt."""
-        self.flow(at, account, (sum(received.values()),), first=DELIVERED)
+    def delivered(self, at: int, account: int, received: Mapping[int, int]) -> int:
+        """Count deliveries that X accepted; `received` is their number by time of receipt.
+
+        Return their number.
+        """
+        deliveries = sum(received.values())
+        self.flow(at, account, (deliveries,), first=DELIVERED)
         minute = at // MINUTE
         for received_at, many in received.items():
             self._waits[minute, account, slot_of(at - received_at)] += many
+        return deliveries
 
     def flaw(
         self, day: int, account: int, lane: int, identifier: FlawedIdentifier, delivery: int | None

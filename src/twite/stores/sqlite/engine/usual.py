@@ -142,9 +142,7 @@ def _settle(session: OwnerSession, settlement: Settlement) -> int | None:
         removed = session.run("remove_listed", deliveries=leased.listed).rowcount
     if removed != many:
         raise VanishedDelivery
-    for account, received in leased.received.items():
-        session.run("count_delivered", account=account, deliveries=sum(received.values()))
-        session.tally.delivered(attempt.at, account, received)
+    outbox.count_delivered(session, leased.received, at=attempt.at)
     outbox.add_attempt(session, attempt, lane=event_id, deliveries=leased.listed)
     session.run("drop_lease", lease=settlement.lease)
     del session.unmarked.leases[settlement.lease]
