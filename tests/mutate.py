@@ -23,9 +23,9 @@ import tempfile
 import time
 import tomllib
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from types import CodeType, FunctionType
-from typing import TextIO
 
 import pytest
 
@@ -166,7 +166,9 @@ def apply(code: CodeType, name: str) -> None:
 class Mutator:
     """A pytest plugin that runs the collected tests once for each mutant."""
 
-    def __init__(self, module: str, files: list[str]) -> None:
+    def __init__(self, module: str, files: list[str], notes: Path) -> None:
+        """The first run writes its tests to `notes`."""
+        self.notes = notes
         self.module = module
         self.files = files
         self.survivors: list[str] = []
@@ -174,7 +176,7 @@ class Mutator:
         self.is_fork = False
         # Of the first run: function → its tests, as (CPU time in seconds, position in the session).
         self.tests: dict[str, list[tuple[float, int]]] = {}
-        self.notes: TextIO | None = None  # where the fork of the first run writes its tests
+        self.is_first = False
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
@@ -197,8 +199,17 @@ class Mutator:
 
     def _run_all(self, session: pytest.Session) -> bool | None:
         file = SOURCES / self.module
-        if not self._fork(session, list(probes(file)), None):
+        first = self._fork(session, list(probes(file)), None)
+        if not first:
             return None
+        if first == "passed":
+            self.tests = json.loads(self.notes.read_text("utf-8"))
+            # Without a change, the tests must also pass in the order of the mutants.
+            first = self._fork(session, [], sorted(set(map(tuple, chain(*self.tests.values())))))
+        if not first:
+            return None
+        if first == "failed":
+            raise pytest.UsageError(f"the tests of {self.module} fail as it is")
         for name, function, code in mutants(file):
             tests = sorted(self.tests.get(function, ()))
             passed = not tests
@@ -224,21 +235,13 @@ class Mutator:
         """
         # Ends mutants that loop. The time is long, because other work may slow the machine down.
         seconds = 300.0 if tests is None else 60 + 30 * sum(cpu for cpu, _ in tests)
-        notes = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - both processes use it
         pid = os.fork()
         if pid:
-            passed = passes(pid, seconds)
-            with notes:
-                if tests is None and not passed:
-                    raise pytest.UsageError(f"the tests of {self.module} fail as it is")
-                if tests is None:
-                    notes.seek(0)
-                    self.tests = json.load(notes)
-            return "passed" if passed else "failed"
+            return "passed" if passes(pid, seconds) else "failed"
         self.is_fork = True
         session.config.pluginmanager.unregister(name="terminalreporter")
         if tests is None:
-            self.notes = notes
+            self.is_first = True
         else:
             cpu = 3 + int(10 * sum(cpu for cpu, _ in tests))
             resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu))
@@ -249,22 +252,21 @@ class Mutator:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
-        if self.notes is None:
+        if not self.is_first:
             return (yield)
         CALLED.clear()
         began = time.process_time()
         result = yield
-        at = item.session.items.index(item)
+        test = time.process_time() - began, item.session.items.index(item)
         for function in CALLED:
-            self.tests.setdefault(function, []).append((time.process_time() - began, at))
+            self.tests.setdefault(function, []).append(test)
         return result
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if self.is_fork:
-            if self.notes is not None:
-                json.dump(self.tests, self.notes)
-                self.notes.flush()
+            if self.is_first:
+                self.notes.write_text(json.dumps(self.tests), "utf-8")
             os._exit(bool(session.testsfailed))
 
 
@@ -275,9 +277,10 @@ def main(chosen: list[str]) -> int:
         pid = os.fork()  # each starts without the modules of the others
         if pid == 0:
             files = [str(TESTS / file) for file in MODULES[module]["tests"]]
-            mutator = Mutator(module, files)
             only = MODULES[module].get("only", "")
-            pytest.main(["-x", "-k", only, *files], plugins=[mutator])
+            with tempfile.TemporaryDirectory() as folder:
+                mutator = Mutator(module, files, Path(folder) / "tests.json")
+                pytest.main(["-x", "-k", only, *files], plugins=[mutator])
             killed = 100 * (mutator.many - len(mutator.survivors)) / max(mutator.many, 1)
             listed = MODULES[module].get("survivors", {})
             new = [name for name in mutator.survivors if name not in listed]
