@@ -357,3 +357,15 @@ def test_field_with_over_2000_names_ends_only_its_run():
         (1, None, False),
         (2, 1, False),
     ]
+
+
+def test_frozen_promise_and_function_still_work():
+    code = """
+    const freeze = require('Object').freeze;
+    const promise = freeze(require('Promise').create((resolve) => resolve(1)));
+    const act = freeze((value) => value + 1);
+    promise.then((value) => require('logToConsole')(act(value)));
+    """
+    turn = ran(code)
+
+    assert (turn.error, [effect.text for effect in turn.effects]) == (None, ["2"])

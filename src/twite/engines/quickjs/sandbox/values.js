@@ -64,10 +64,11 @@ function ofEach(list) {
 const IGNORES_WRITES = new Proxy(Object.prototype, { set: () => true });
 
 function frozen(object) {
-  if (object === null || typeof object !== 'object') return object;
+  if (object === null || typeof object !== 'object') return Object.freeze(object);
   const keys = Object.keys(object);
   spend(keys.length);
-  if (Array.isArray(object) || !Object.isExtensible(object)) return Object.freeze(object);
+  const isPlain = Object.getPrototypeOf(object) === Object.prototype;
+  if (!isPlain || !Object.isExtensible(object)) return Object.freeze(object);
   for (const key of keys) {
     const value = object[key];
     Reflect.defineProperty(object, key, { get: () => value, set() {}, enumerable: true, configurable: false });
