@@ -3,12 +3,12 @@
 import asyncio
 
 import pytest
-from worker_bench import FullStore, Seen
+from worker_bench import FullStore, Seen, Setting
 
-from fakes import MovingClock
+from fakes import MovingClock, refused
 from memory_store.store import MemoryStore
 from twite.domain.errors import LedgerUnavailable
-from twite.domain.times import MINUTE
+from twite.domain.times import MINUTE, SECOND
 from twite.gateway.delivery.circuit_breaker import CircuitBreaker, pause_by_user
 from twite.gateway.ports.events import Paused, Resumed
 from twite.gateway.ports.state import Pause
@@ -52,6 +52,49 @@ async def test_responses_in_flight_neither_end_nor_replace_a_users_pause():
     await circuit_breaker.trip("401: not yours")
 
     assert [pause.reason for pause in await store.load(Pause)] == ["paused by hand, by ada"]
+    assert (circuit_breaker.by_hand, circuit_breaker.wait()) == (True, MINUTE)
+    assert [notice.reason for notice in circuit_breaker.observer.notices] == [BY_ADA]
+
+
+async def test_nothing_is_sent_during_a_users_pause_although_x_refuses_a_request_in_flight():
+    setting = Setting()
+    answers = asyncio.Event()
+
+    async def post(outbound):
+        setting.transport.sent.append(outbound)
+        await answers.wait()
+        return refused(("UNAUTHORIZED_ACCESS", "not yours", ""), status=401)
+
+    setting.transport.post = post
+    await setting.record("a")
+    await setting.run.start()
+    await setting.clock.advance(SECOND)
+    await setting.run.hold("o8z6j", who="ada")
+    answers.set()
+    await setting.clock.advance(SECOND)
+    await setting.record("b")
+    await setting.clock.advance(10 * MINUTE)
+
+    assert len(setting.transport.sent) == 1
+    assert await paused_by(setting.store) == [BY_ADA]
+    await setting.run.stop(within=1_000)
+
+
+async def test_release_ends_the_pauses_of_events_too():
+    setting = Setting()
+    await setting.run.start()
+    pauses = setting.run._workers["o8z6j"].batch_handler.pauses  # noqa: SLF001 - a probe would end it
+    await pauses.trip("o8z6k", "400: alike")
+    await setting.record("a")
+    await setting.clock.advance(SECOND)
+    before = list(setting.transport.sent)
+
+    await setting.run.release("o8z6j")
+    await setting.clock.advance(SECOND)
+
+    assert (before, len(setting.transport.sent)) == ([], 1)
+    assert await paused_by(setting.store) == []
+    await setting.run.stop(within=1_000)
 
 
 async def test_user_ends_any_pause_and_the_next_delivery_is_sent_at_once():

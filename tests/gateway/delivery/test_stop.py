@@ -94,6 +94,26 @@ async def test_batch_that_cannot_be_returned_at_the_stop_keeps_no_other_batch():
     assert states == ["queued", "queued", "sending"]
 
 
+async def test_request_in_flight_is_answered_before_the_stop_ends():
+    setting = Setting()
+
+    async def post(outbound):
+        setting.transport.sent.append(outbound)
+        await setting.clock.sleep(SECOND)
+        return taken(outbound)
+
+    setting.transport.post = post
+    await setting.record("a")
+    await setting.run.start()
+    await setting.clock.advance(500)
+
+    landed = await stopped(setting)
+
+    history = await history_of(setting, "a")
+    assert (landed, history.state) == (True, "delivered")
+    assert [attempt.ambiguous for attempt in history.attempts] == [False]
+
+
 async def test_running_bisection_ends_with_its_current_request():
     setting = Setting()
 
