@@ -4,6 +4,7 @@
     make bench ARGS=--quick                          without a store of millions, about three
     make bench ARGS="--only single --only hundred"   two of them
     make bench ARGS="--only delivery --only start --queued 1000000"
+    make bench ARGS=--console                        the console's pages, on a full store
     make bench ARGS="--only peer --peer 'node server.js --port {port}'"
 
 Each figure is the median of several runs, the sides taken in turn, by the clock and by CPU time.
@@ -18,6 +19,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from bench import console
 from bench.figures import FIGURES, Bench
 from bench.verdict import verdict
 
@@ -29,7 +31,7 @@ POST /v1/conversions with 200, 201, 202 or 204. The body is a JSON object: a con
 _LONG = ("settled", "keys", "pruning")
 
 
-def main() -> int:
+def parser() -> argparse.ArgumentParser:
     asked = argparse.ArgumentParser(
         prog="make bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -43,15 +45,23 @@ def main() -> int:
     asked.add_argument("--pruned", type=int, default=1_000_000)
     asked.add_argument("--queued", type=int, default=100_000)
     asked.add_argument("--peer", metavar="COMMAND", help=_PEER.replace("%", "%%"))
+    asked.add_argument("--console", action="store_true",
+                       help="measure the console's pages, on --settled conversions")  # fmt: skip
     asked.add_argument("--json", action="store_true")
-    chosen = asked.parse_args()
+    return asked
+
+
+def main() -> int:
+    chosen = parser().parse_args()
+    if chosen.console:
+        return console.run(chosen.settled, store=None, times=15)
     names = chosen.only or [
         name for name in FIGURES if name != "peer" and not (chosen.quick and name in _LONG)
     ]
     if chosen.peer and "peer" not in names:
         names.append("peer")
     if "peer" in names and not chosen.peer:
-        asked.error("the figure `peer` needs --peer COMMAND")
+        parser().error("the figure `peer` needs --peer COMMAND")
     with tempfile.TemporaryDirectory(prefix="twite-bench-") as folder:
         bench = Bench(Path(folder), chosen)
         for name in names:

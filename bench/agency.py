@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench import fill
-from twite.domain.stats.match_keys import Matching, matching
+from builders import matching
+from twite.domain.stats.match_keys import Matching
 from twite.domain.stats.sightings import KEPT_FOR
 from twite.domain.stats.tally import KEPT
 from twite.domain.times import DAY, HOUR, MINUTE

@@ -1,6 +1,6 @@
-"""`python -m bench.console`: how long the console's pages take, on a full store and a bare one.
+"""`make bench ARGS=--console`: how long the console's pages take, on a full store and a bare one.
 
-    python -m bench.console                     an agency's store of five million conversions
+    make bench ARGS=--console                   an agency's store of five million conversions
     python -m bench.console --settled 500000    a smaller one
     python -m bench.console --store FILE        one that was made before; it is used as it is
 
@@ -45,21 +45,30 @@ class ConsoleRig(msgspec.Struct, frozen=True, kw_only=True):
     settled: int
 
 
-def main() -> int:
+def parser() -> argparse.ArgumentParser:
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("--settled", type=int, default=5_000_000)
     asked.add_argument("--store", type=Path)
     asked.add_argument("--times", type=int, default=15)
-    chosen = asked.parse_args()
+    return asked
+
+
+def main() -> int:
+    chosen = parser().parse_args()
+    return run(chosen.settled, store=chosen.store, times=chosen.times)
+
+
+def run(size: int, *, store: Path | None, times: int) -> int:
+    """Measure on a store that exists, or on a new one of that size."""
     with tempfile.TemporaryDirectory(prefix="twite-bench-") as scratch:
         folder = Path(scratch)
-        full = chosen.store or folder / "full.db"
-        if chosen.store is None or not chosen.store.exists():
-            print(f"filling a store with {chosen.settled:,} conversions …", file=sys.stderr)
-            agency.make(full, chosen.settled)
+        full = store or folder / "full.db"
+        if not full.exists():
+            print(f"filling a store with {size:,} conversions …", file=sys.stderr)
+            agency.make(full, size)
         bare = folder / "bare.db"
         fill.make(bare, settled=1, queued=0, first=0)
-        several = asyncio.run(measured(folder, {"bare": bare, "full": full}, chosen.times))
+        several = asyncio.run(measured(folder, {"bare": bare, "full": full}, times))
     return told(several)
 
 
@@ -67,7 +76,7 @@ def pages(settled: int) -> Mapping[str, tuple[str, str]]:
     """Return the pages that are asked for, by what they are called: who asks, and where."""
     middle = max(1, settled // 2)
     error_group = (
-        f"/dead/heap?pixel={fill.PIXEL}&event=o8z6k&state=dead"
+        f"/dead/group?pixel={fill.PIXEL}&event=o8z6k&state=dead"
         "&reason=400+INVALID_PARAMETER%3A+reason+number+7"
     )
     by_admin = {
@@ -83,8 +92,8 @@ def pages(settled: int) -> Mapping[str, tuple[str, str]]:
         "live, delivered": "/live?state=delivered",
         "live, dead": "/live?state=dead",
         "live, suppressed (none)": "/live?state=suppressed",
-        "a life": f"/live/{middle}",
-        "a life, by its id": f"/live?id=old-{middle}",
+        "a history": f"/live/{middle}",
+        "a history, by its id": f"/live?id=old-{middle}",
         "match keys, 7 days": "/match-keys",
         "match keys, 90 days": "/match-keys?days=90",
         "twins": "/twins",
@@ -92,7 +101,7 @@ def pages(settled: int) -> Mapping[str, tuple[str, str]]:
         "a pixel": f"/pixels/{fill.PIXEL}",
         "audit": "/audit",
         "dead letters and held": "/dead",
-        "a heap of them": error_group,
+        "an error group": error_group,
         "value guards": "/value-guards",
         "value guards, one kind (no entries)": "/value-guards?reason=zero",
     }

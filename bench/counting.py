@@ -37,12 +37,16 @@ from twite.stores.sqlite import SQLiteStore
 AT_ONCE = 64
 
 
-def main() -> int:
+def parser() -> argparse.ArgumentParser:
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("--conversions", type=int, default=20_000)
     asked.add_argument("--turns", type=int, default=7)
     asked.add_argument("--profile", action="store_true")
-    chosen = asked.parse_args()
+    return asked
+
+
+def main() -> int:
+    chosen = parser().parse_args()
     for each in (1, 100):
         with tempfile.TemporaryDirectory(prefix="twite-bench-") as folder:
             took = asyncio.run(measured(Path(folder), each, chosen))
@@ -121,8 +125,8 @@ def uncounted() -> Iterator[None]:
         for name in ("flow", "write"):
             cut.enter_context(patch.object(TallyWriter, name, nothing))
         cut.enter_context(patch("twite.formats.native.conversion.flaws_of", lambda *_, **__: ()))
-        cut.enter_context(patch("twite.gateway.ingest.accept.flawed", lambda _: ()))
-        cut.enter_context(patch("twite.gateway.ingest.entries.kit_of", nothing))
+        cut.enter_context(patch("twite.gateway.ingest.submissions.flawed", lambda _: ()))
+        cut.enter_context(patch("twite.gateway.ingest.entries.key_set_of", nothing))
         yield
 
 

@@ -108,12 +108,16 @@ def burn() -> None:
         pass
 
 
-def main() -> int:
+def parser() -> argparse.ArgumentParser:
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("--requests", type=int, default=200)
     asked.add_argument("--pause", type=float, default=0.05, help="seconds between two requests")
     asked.add_argument("--busy", type=int, default=0)
-    chosen = asked.parse_args()
+    return asked
+
+
+def main() -> int:
+    chosen = parser().parse_args()
     others = [multiprocessing.Process(target=burn, daemon=True) for _ in range(chosen.busy)]
     for other in others:
         other.start()

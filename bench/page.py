@@ -20,7 +20,7 @@ TESTS = Path(__file__).parents[1] / "tests"
 sys.path[:0] = [str(TESTS / "browser"), str(TESTS / "journeys")]
 
 from playwright.async_api import Browser, async_playwright  # noqa: E402 - after the path to it
-from shop import Shop, Street, a_street  # noqa: E402
+from shop import Shop, ShopSite, running_site  # noqa: E402
 from visitor import FLAGS, TWCLID  # noqa: E402
 
 from twite.http.script import script  # noqa: E402
@@ -37,10 +37,14 @@ BUY = """() => {
 Figures = dict[str, list[float]]
 
 
-def main() -> int:
+def parser() -> argparse.ArgumentParser:
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("--runs", type=int, default=15)
-    runs = asked.parse_args().runs
+    return asked
+
+
+def main() -> int:
+    runs = parser().parse_args().runs
     chromium = os.environ.get("TWITE_CHROMIUM") or shutil.which("chromium")
     if chromium is None:
         print("There is no Chromium here: install it, or name one with TWITE_CHROMIUM")
@@ -49,16 +53,16 @@ def main() -> int:
         tempfile.TemporaryDirectory() as folder,
         Shop() as shop,
         running_emulator() as emulator,
-        a_street(Path(folder), shop, emulator) as street,
+        running_site(Path(folder), shop, emulator) as site,
     ):
-        found = asyncio.run(_measured(street, chromium, runs))
+        found = asyncio.run(_measured(site, chromium, runs))
     _say(found, runs)
     return 0
 
 
-async def _measured(street: Street, chromium: str, runs: int) -> dict[float, Figures]:
-    street.shop.page("/empty", "")
-    street.shop.page("/ours", "", head=street.tag(data_pixel="off"))
+async def _measured(site: ShopSite, chromium: str, runs: int) -> dict[float, Figures]:
+    site.shop.page("/empty", "")
+    site.shop.page("/ours", "", head=site.tag(data_pixel="off"))
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         found: dict[float, Figures] = {}
@@ -66,7 +70,7 @@ async def _measured(street: Street, chromium: str, runs: int) -> dict[float, Fig
             figures = found[slowed] = {}
             for _ in range(runs):
                 for side, buys in SIDES.items():
-                    address = f"{street.shop.origin}/{side}?twclid={TWCLID}"
+                    address = f"{site.shop.origin}/{side}?twclid={TWCLID}"
                     await _visit(browser, address, side, slowed, figures, buys=buys)
         await browser.close()
     return found

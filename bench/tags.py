@@ -236,12 +236,16 @@ async def processes(rounds: int, each: int) -> float:
     return at_once / rate
 
 
-def main() -> int:
+def parser() -> argparse.ArgumentParser:
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("--runs", type=int, default=100_000)
     asked.add_argument("--rounds", type=int, default=5)
     asked.add_argument("--each", type=int, default=2_000)
-    chosen = asked.parse_args()
+    return asked
+
+
+def main() -> int:
+    chosen = parser().parse_args()
     engine = QuickJsEngine(template())
     sides = {"ours": ours(engine), "bare": bare()}
     for run in sides.values():

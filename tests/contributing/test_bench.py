@@ -1,0 +1,72 @@
+"""The benchmark's modules can be imported, and the commands in the docs are valid."""
+
+import importlib
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+sys.path.append(str(ROOT))
+
+from bench import console, counting  # noqa: E402 - after the path to it
+
+MODULES = sorted(file.stem for file in (ROOT / "bench").glob("*.py"))
+# This one runs in an environment of its own, with X's SDK.
+FOREIGN = {"sdk"}
+PAGES = [
+    *(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "CHANGELOG.md",
+    *(ROOT / "bench").glob("*.py"),
+]  # fmt: skip
+QUOTED = re.compile(
+    r"make bench(?: ARGS=(?:\"(?P<quoted>[^\"]*)\"|(?P<plain>[^\s`\"]+)))?"
+    r"|python -m bench\.(?P<module>\w+)(?P<arguments>(?: --?[a-z]\S*(?: [\w.]+)?)*)"
+)
+
+
+def commands():
+    """Return the quoted commands, as modules and arguments."""
+    found = set()
+    for page in PAGES:
+        for match in QUOTED.finditer(page.read_text("utf-8")):
+            arguments = match["quoted"] or match["plain"] or match["arguments"] or ""
+            found.add((match["module"] or "__main__", arguments.replace("`", "").strip()))
+    return sorted(found)
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name not in FOREIGN])
+def test_each_module_of_the_benchmark_can_be_imported(module, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])  # a module may add folders of tests
+
+    importlib.import_module(f"bench.{module}")
+
+
+@pytest.mark.parametrize(("module", "arguments"), commands())
+def test_each_quoted_command_has_valid_arguments(module, arguments):
+    imported = importlib.import_module(f"bench.{module}")
+    if not hasattr(imported, "parser"):
+        assert not arguments or module == "load"  # it is started by others, without options
+        return
+
+    imported.parser().parse_args(shlex.split(arguments.replace("FILE", "twite.db")))
+
+
+def test_commands_are_found_in_the_docs():
+    found = commands()
+
+    assert {("__main__", "--console"), ("console", "--times 7"), ("__main__", "")} <= set(found)
+    assert len(found) >= 15
+
+
+def test_all_pages_of_the_console_are_measured(capsys):
+    console.run(300, store=None, times=1)
+
+    said = capsys.readouterr().out.splitlines()
+    assert [line[:36].strip() for line in said[1:-1]] == list(console.pages(300))
+
+
+def test_counters_can_be_switched_off():
+    with counting.uncounted():
+        pass
