@@ -91,11 +91,8 @@ def telling(value: object, among: FieldContext = FieldContext.EVENT) -> Iterator
             yield from texts_in(value)
         elif isinstance(value, list):
             waiting += [(each, where, depth + 1) for each in value]
-        elif isinstance(value, str) and value.lstrip()[:1] in {"{", "["}:
-            try:
-                waiting.append((json.loads(value), where, depth + 1))
-            except (ValueError, RecursionError):
-                continue
+        elif value is None or isinstance(value, str | int | float):
+            waiting += [(inner, where, depth + 1) for inner in _parsed(value)]
         elif isinstance(value, Mapping):
             labels, values = row_of(value)
             labelled = values if any(_tells(label, where) for label in labels.values()) else ()
@@ -107,6 +104,16 @@ def telling(value: object, among: FieldContext = FieldContext.EVENT) -> Iterator
                         yield from _WORD.findall(text)
                 else:
                     waiting.append((held, inside, depth + 1))
+
+
+def _parsed(value: object) -> tuple[object, ...]:
+    """Return the value of a text that is a JSON object or array."""
+    if not isinstance(value, str) or value.lstrip()[:1] not in {"{", "["}:
+        return ()
+    try:
+        return (json.loads(value),)
+    except (ValueError, RecursionError):
+        return ()
 
 
 def texts_in(value: object) -> Iterator[str]:
@@ -141,7 +148,9 @@ def _replaced(head: str, low: str, word: str) -> tuple[str, str]:
 def _pieces(text: str) -> Iterator[str]:
     """Split a text into pieces of similar length, so that no piece is too short to be masked."""
     text = text.strip()
-    if not text:
+    if len(text) <= _LONGEST:
+        if text:
+            yield text
         return
     size = -(-len(text) // -(-len(text) // _LONGEST))
     yield from (text[at : at + size] for at in range(0, len(text), size))
