@@ -63,8 +63,8 @@ def _after_plus(run: str, word: str, sign: str) -> int:
         # A plus and digits are an id if the word before them indicates neither a phone nor a
         # person: `SHOP+12025550123`.
         # Of two plus signs, the first may be the blank of a form.
-        may_be_phone = word.lower() in _GLUED or sign.endswith("++")
-        return len(run) if may_be_phone and _begins_with_a_number(run, "") else 0
+        is_label = word.lower() in _GLUED or sign.endswith("++")
+        return len(run) if is_label and _begins_with_a_number(run, "") else 0
     decimals = _DECIMALS.fullmatch(run)
     if decimals is not None and decimals["second"]:
         return 0
