@@ -1,80 +1,29 @@
 """What is at fault after a bad response: the conversion, the event, the pixel or X."""
 
 import pytest
-from worker_bench import Seen, Setting
+from blamed_pixel import (
+    BAD,
+    DELIVERED,
+    EVENT,
+    FAILED,
+    LARGE,
+    LIMITED,
+    NOT_YOU,
+    OTHER,
+    PAGE,
+    UNSENT,
+    WRONG_EVENT,
+    Pixel,
+    group_of,
+)
+from worker_bench import Setting
 
-from fakes import MovingClock, refused
-from memory_store.store import MemoryStore
-from twite.domain.delivery import Delivered, Delivery, Errored, Rejected, RejectionScope
+from fakes import refused
 from twite.domain.times import MINUTE, SECOND
-from twite.gateway.delivery.circuit_breaker import CircuitBreaker, EventPauses
-from twite.gateway.delivery.in_flight import RequestsInFlight
-from twite.gateway.delivery.settlement import MOST_IN_A_ROW, Blame
-from twite.gateway.delivery.suspects import ROW, Suspects
+from twite.gateway.delivery.settlement import MOST_IN_A_ROW
 from twite.gateway.ports.state import Pause
 
 NO_IDENTIFIER = ("INVALID_PARAMETER", "At least one user identifier must be provided", "")
-EVENT, OTHER = "o8z6k", "o8z6m"
-DELIVERED = Delivered(debug_id="d")
-FAILED = Errored(reason="503", ambiguous=True)
-UNSENT = Errored(reason="no connection", ambiguous=False)
-LIMITED = Errored(reason="429", ambiguous=False, limited=True)
-BAD, LARGE, WRONG_EVENT, NOT_YOU, PAGE = (
-    Rejected(scope=scope, reason=f"{status} refused")
-    for scope, status in (
-        (RejectionScope.CONVERSION, 400), (RejectionScope.SIZE, 413), (RejectionScope.EVENT, 404),
-        (RejectionScope.PIXEL, 401), (RejectionScope.UNCLEAR, 403),
-    )
-)  # fmt: skip
-
-
-def group_of(*ids):
-    return tuple(
-        Delivery(id=id_, conversion_id=f"c{id_}", body=b"{}", received_at=0) for id_ in ids
-    )
-
-
-class Pixel(Blame):
-    """The blame of a pixel, with its own breaker, pauses and suspects."""
-
-    def __init__(self, *, cautious=False):
-        self.clock, self.draw = MovingClock(), 0.0
-        common = {"pixel": "p", "state": MemoryStore(), "clock": self.clock, "observer": Seen()}
-        super().__init__(
-            suspects=Suspects(
-                clock=self.clock, requests=RequestsInFlight(clock=self.clock, slots=4)
-            ),
-            circuit_breaker=CircuitBreaker(**common, pause=None),
-            pauses=EventPauses(**common, pauses=()),
-            randomness=self,
-            cautious=cautious,
-        )
-
-    def fraction(self):
-        return self.draw
-
-    async def hears(self, outcome, *ids, event=EVENT, is_open=False):
-        await self.record_outcome(event, group_of(*ids), outcome, is_open=is_open)
-
-    def opens(self, outcome, *ids, why=None):
-        return self.is_open(EVENT, group_of(*ids), outcome, why)
-
-    def suspect(self, *ids):
-        """Let these deliveries fail; then make X accept another one."""
-        self.suspects.note(group_of(*ids), event=EVENT)
-        self.suspects.took(group_of(99), event=OTHER)
-
-    def refuse_alone(self, delivery, refusal):
-        """Make X refuse a delivery alone twice, and accept another before each refusal."""
-        for _ in range(2):
-            self.suspects.took(group_of(99), event=OTHER)
-            self.suspects.found(*group_of(delivery), refusal, event=EVENT)
-
-    def blame_the_event(self):
-        """Make the event fail again and again, while X accepts another event."""
-        for number in range(ROW):
-            self.suspects.took(group_of(99), event=OTHER)
-            self.suspects.note(group_of(1_000 + number), event=EVENT)
 
 
 async def test_refused_probe_is_held_across_a_restart():
@@ -364,3 +313,40 @@ async def test_after_an_acceptance_no_delivery_counts_as_sent_alone():
     await pixel.hears(UNSENT, 1, 2)
 
     assert pixel.failed_but_one() == {2}
+
+
+@pytest.mark.parametrize(
+    ("accepted", "is_the_event"), [(OTHER, True), (EVENT, False), (None, False)]
+)
+async def test_batch_refused_alike_beside_accepted_events_pauses_its_event(accepted, is_the_event):
+    pixel, found = Pixel(), [(delivery, PAGE) for delivery in group_of(*range(1, 7))]
+    await pixel.hears(PAGE, *range(1, 7), is_open=True)
+    if accepted is not None:
+        await pixel.hears(DELIVERED, 99, event=accepted)
+
+    await pixel.all_alike(EVENT, found)
+
+    assert (pixel.pauses.paused() == {EVENT}) is is_the_event
+    assert pixel.circuit_breaker.paused is not is_the_event
+
+
+async def test_refusal_of_a_repeatedly_bad_event_pauses_the_pixel_only_tentatively():
+    pixel = Pixel()
+    for number in range(2):
+        pixel.suspects.took(group_of(99), event=OTHER)
+        pixel.suspects.note(group_of(number), event=EVENT)
+
+    await pixel.hears(NOT_YOU, 7)
+
+    assert (pixel.circuit_breaker.paused, pixel.circuit_breaker.pause) == (True, None)
+
+
+async def test_events_fail_until_x_accepts_or_judges_one():
+    pixel = Pixel()
+    await pixel.hears(FAILED, 1)
+    await pixel.hears(NOT_YOU, 2, event=OTHER)
+
+    before = set(pixel.failing)
+    await pixel.hears(BAD, 3, event="third")
+
+    assert (before, pixel.failing) == ({EVENT, OTHER}, set())

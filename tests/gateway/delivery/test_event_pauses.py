@@ -9,7 +9,7 @@ from twite.domain.errors import LedgerUnavailable
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.delivery.circuit_breaker import EventPauses
 from twite.gateway.ports.events import Resumed
-from twite.gateway.ports.state import Pause
+from twite.gateway.ports.state import LIMITED_BY_X, Pause
 
 REFUSED = "400: alike"
 NOW = MovingClock().now()
@@ -149,3 +149,19 @@ async def test_event_pause_made_meanwhile_is_not_ended_by_a_stale_read():
     pauses.follow(read, noted=before)
 
     assert pauses.paused() == {"one"}
+
+
+async def test_limit_of_an_event_ends_with_its_first_request_after_the_reset():
+    clock, store, seen = MovingClock(), MemoryStore(), Seen()
+    pauses = event_pauses(store, clock=clock, observer=seen)
+    await pauses.trip("one", f"{LIMITED_BY_X}: 429", probe_in=5 * MINUTE)
+    await clock.advance(5 * MINUTE - 1)
+    before = pauses.closed()
+    await clock.advance(1)
+
+    pauses.probed("one")
+
+    assert (before, pauses.closed(), pauses.paused()) == ({"one"}, set(), set())
+    assert seen.notices[1:] == [Resumed(pixel="p", event="one")]
+    await pauses.passed("one")
+    assert await paused_by(store) == []

@@ -75,6 +75,8 @@ class Suspects:
         # Event → first delivery of each of its bad requests in a row, if X accepted others in
         # between.
         self._row_by_event: dict[str, set[int]] = {}
+        # Event → its first bad request since X last accepted one of the event.
+        self._bad_since: dict[str, int] = {}
         # Event → its last bad request.
         self._bad_at: dict[str, int] = {}
         # Refusals known to be about conversions, not about the pixel.
@@ -87,6 +89,7 @@ class Suspects:
         self._bad_share -= self._bad_share / _RECENT
         self._row_by_event.pop(event, None)
         self._bad_at.pop(event, None)
+        self._bad_since.pop(event, None)
         if self._since or self._isolated:
             for delivery in group:
                 self._since.pop(delivery.id, None)
@@ -99,6 +102,7 @@ class Suspects:
             self._since.setdefault(delivery.id, self._now)
         if not self.is_isolated(group[0]):
             self._bad_share += (1 - self._bad_share) / _RECENT
+            self._bad_since.setdefault(event, self._now)
         if not self.is_isolated(group[0]) and self._bad_at.get(event, -1) < self._taken_at:
             self._row_by_event.setdefault(event, set()).add(group[0].id)
             self._bad_at[event] = self._now
@@ -107,9 +111,9 @@ class Suspects:
     def refused_alike(self, group: Sequence[Delivery], *, event: str) -> None:
         """Record that X refused each of these deliveries of a batch when sent alone.
 
-        If X accepted other events meanwhile, each counts as a bad request of the event.
+        If X accepted only other events meanwhile, each counts as a bad request of the event.
         """
-        if self.explain(group):
+        if self._bad_since.get(event, self._taken_at) < self._taken_at:
             row = self._row_by_event.setdefault(event, set())
             row.update(delivery.id for delivery in group)
 
