@@ -3,7 +3,9 @@
 function compiledPolicy(policy) {
   const expressions = (list) =>
     (list || []).map((one) => (one === '.*' ? null : new RegExp('^(?:' + one + ')$')));
-  const rows = (list) => (list || []).map(expressions);
+  // In a row, `*` for a whole cell also means everything.
+  const cells = (list) => expressions(list.map((one) => (one === '[\\s\\S]*' ? '.*' : one)));
+  const rows = (list) => (list || []).map(cells);
   return {
     plain: policy.plain || [], logging: policy.logging || '',
     request: policy.request || [], response: policy.response || [],
@@ -14,7 +16,7 @@ function compiledPolicy(policy) {
     scopes: expressions(policy.scopes), messages: rows(policy.messages),
     tables: rows(policy.tables), documents: rows(policy.documents),
     setCookies: (policy.set_cookies || []).map((one) => ({
-      place: expressions([one.name, one.domain, one.path]), secure: one.secure, session: one.session,
+      place: cells([one.name, one.domain, one.path]), secure: one.secure, session: one.session,
     })),
   };
 }
@@ -33,7 +35,12 @@ function everything(expressions) {
 }
 
 function rowFits(rows, texts) {
-  return rows.some((row) => texts.every((text, i) => row[i] === null || regexTest(row[i], text)));
+  for (let i = 0; i < rows.length; i++) {
+    let at = 0;
+    while (at < texts.length && (rows[i][at] === null || regexTest(rows[i][at], texts[at]))) at++;
+    if (at === texts.length) return true;
+  }
+  return false;
 }
 
 function cookieFits(name, cookie) {

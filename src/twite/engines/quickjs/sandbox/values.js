@@ -197,9 +197,9 @@ function draw(run) {
 
 // A whole number between two bounds (inclusive, in either order, numbers or texts).
 function generateRandom(min, max) {
-  const ends = [Number(min), Number(max)];
-  const low = Math.ceil(Math.min(...ends));
-  const high = Math.floor(Math.max(...ends));
+  const [first, second] = [Number(min), Number(max)];
+  const low = Math.ceil(first < second ? first : second);
+  const high = Math.floor(first < second ? second : first);
   return Math.floor(draw(current) * (high - low + 1)) + low;
 }
 
