@@ -169,6 +169,7 @@ class Mutator:
     def __init__(self, module: str, files: list[str], notes: Path) -> None:
         """The first run writes its tests to `notes`."""
         self.notes = notes
+        self.listed = MODULES[module].get("survivors", {})
         self.module = module
         self.files = files
         self.survivors: list[str] = []
@@ -221,6 +222,8 @@ class Mutator:
             self.many += 1
             if passed:
                 self.survivors.append(name)
+                if name not in self.listed:
+                    print(f"{self.module} survives: {name}", file=sys.__stdout__, flush=True)
         return True
 
     def _fork(
@@ -282,14 +285,14 @@ def main(chosen: list[str]) -> int:
                 mutator = Mutator(module, files, Path(folder) / "tests.json")
                 pytest.main(["-x", "-k", only, *files], plugins=[mutator])
             killed = 100 * (mutator.many - len(mutator.survivors)) / max(mutator.many, 1)
-            listed = MODULES[module].get("survivors", {})
-            new = [name for name in mutator.survivors if name not in listed]
-            stale = [f"no longer survives: {name}" for name in listed.keys() - mutator.survivors]
+            new = set(mutator.survivors) - mutator.listed.keys()
+            stale = [
+                f"no longer survives: {name}" for name in mutator.listed.keys() - mutator.survivors
+            ]
             spent = resource.getrusage(resource.RUSAGE_CHILDREN)
             print(
                 f"{module}: {mutator.many} mutants, {killed:.0f} % killed, "
                 f"{spent.ru_utime + spent.ru_stime:.0f} s of CPU",
-                *new,
                 *stale,
                 sep="\n  ",
             )

@@ -58,3 +58,16 @@ def test_addresses_show_their_networks():
 )
 def test_user_agent_shows_its_first_word_and_its_length(agent, shown):
     assert masked_tree(agent, "user_agent") == shown
+
+
+@pytest.mark.parametrize(("levels", "shown"), [(24, 1), (25, HIDDEN)])
+def test_values_below_24_levels_are_hidden(levels, shown):
+    tree = 1
+    for _ in range(levels):
+        tree = [tree]
+
+    found = masked_tree(tree)
+    for _ in range(levels):
+        [found] = found
+
+    assert found == shown
