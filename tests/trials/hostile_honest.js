@@ -14,7 +14,7 @@ if (data.honest) {
   say(() => [require('getAllEventData')(), require('getRequestHeader')('x'), require('getTimestampMillis')()]);
   say(() => require('templateDataStorage').getItemCopy('a'));
   say(() => require('generateRandom')(1, 1000));
-  say(() => ((...given) => given.length)(...[1, 2], ...arguments) + `${1}${[2]}`);
+  say(() => ((...given) => given.length)(...[1, 2], ...[data]) + `${1}${[2]}`);
   require('Promise').create((done) => done(1)).then((one) => require('logToConsole')('heard', one));
   require('sendHttpRequest')('https://a.example/', {});
   return said;
