@@ -1,5 +1,7 @@
 """Store contract: the erasure of a person, and the end of a store."""
 
+import hashlib
+
 import msgspec
 import pytest
 
@@ -23,12 +25,23 @@ from twite.domain.errors import LedgerUnavailable
 from twite.domain.history import ConversionCounts
 from twite.domain.people.users import AuditEvent
 from twite.domain.submission import AcceptedConversion, Recorded
-from twite.gateway.operations.erase import ERASED, PREFIX
+from twite.gateway.operations.erase import ERASED, GONE, PREFIX
 from twite.gateway.ports.outbox import Replay, TakeBack
-from twite.gateway.ports.privacy import EraseStore
-from twite.gateway.ports.queries import AtRest, ByReceipt, DecidedDelivery, UndeliveredQuery
+from twite.gateway.ports.privacy import ErasedText, EraseStore
+from twite.gateway.ports.queries import (
+    AtRest,
+    ByReceipt,
+    DecidedDelivery,
+    QueryScope,
+    SubmissionsQuery,
+    UndeliveredQuery,
+)
 from twite.gateway.ports.state import DecisionPolicy
 from twite.gateway.ports.store import Store
+
+
+def email_of(number: int) -> str:
+    return hashlib.sha256(f"shopper-{number}@shop.example".encode()).hexdigest()
 
 
 class PrivacyLaws:
@@ -47,6 +60,29 @@ class PrivacyLaws:
         assert after.sent.strip() in {b"", b"{}"}
         assert (whole.received, whole.suppressed) == (1, 1)
         assert await claim_or_none(store, now=NOW + 2) is None
+
+    async def test_part_of_a_large_request_is_erased(self, store: Store) -> None:
+        people = [email_of(number) for number in range(40)]
+        said = [
+            {"conversion_id": f"order-{number}", "email_sha256": digest}
+            for number, digest in enumerate(people)
+        ]
+        body = msgspec.json.encode({"conversions": said})
+        entries = [an_entry(f"order-{number}", index=number) for number in range(40)]
+        await store.record(msgspec.structs.replace(a_submission(*entries), body=body))
+        (first,) = await histories(store, "order-0")
+        (last,) = await histories(store, "order-39")
+        wanted = SubmissionsQuery(deliveries=[last.delivery], scope=QueryScope())
+
+        (before,) = await store.answer(wanted)
+        cuts = (ErasedText(submission=first.delivery, places=(7,)),)  # a new store: the same id
+        await store.erase(EraseStore(cuts=cuts), now=NOW + 1)
+
+        (after,) = await store.answer(wanted)
+        assert len(body) > 2_048
+        assert (before.body, before.place) == (body, 39)
+        left = [*said[:7], {GONE: True}, *said[8:]]
+        assert msgspec.json.decode(after.body) == {"conversions": left}
 
     async def test_conversion_in_flight_is_not_erased_yet(self, store: Store) -> None:
         await record(store, "order-1")

@@ -21,6 +21,7 @@ from twite.gateway.ports.queries import (
 )
 from twite.stores.sql.records import histories, view
 from twite.stores.sql.statements import SqlConnection, as_json, query
+from twite.stores.sql.stored_bodies import body_of
 from twite.stores.sql.tallies import pixels_of
 
 _UNSETTLED = frozenset({State.QUEUED, State.SENDING, State.HELD, State.DEAD})
@@ -94,7 +95,7 @@ def origin(
         return ConversionOrigin(
             history=found[0],
             endpoint=endpoint,
-            body=body,
+            body=body_of(body),
             place=_place(nth, refusals),
             flag=_flag(flag),
             amended=tuple(connection.execute(query("amended"), {"delivery": delivery}).fetchall()),
@@ -112,7 +113,7 @@ def kept(
         ]
         wanted = sorted({submission for _, submission, _ in seen})
         found = connection.execute(query("get_submissions"), {"submissions": as_json(wanted)})
-        bodies = {id_: (body, refusals) for id_, body, refusals in found}
+        bodies = {id_: (body_of(body), refusals) for id_, body, refusals in found}
     return [
         KeptSubmission(
             delivery=id_, body=bodies[submission][0], place=_place(nth, bodies[submission][1])

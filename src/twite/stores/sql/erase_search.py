@@ -19,6 +19,7 @@ from twite.gateway.ports.tags import PREFIX as TAG
 from twite.stores.sql.privacy import digest_of
 from twite.stores.sql.rejections import kept_rejections
 from twite.stores.sql.statements import SqlConnection, as_json, query
+from twite.stores.sql.stored_bodies import body_of
 
 _PAGE: Final = 1_000
 _BODIES: Final = 250
@@ -138,7 +139,8 @@ class Search:
         nobody: frozenset[bytes] = frozenset()
         last = 0
         for row in self._pages("submissions_after", size=_BODIES):
-            id_, first, entries, source, body, refusals, unfired = row
+            id_, first, entries, source, stored, refusals, unfired = row
+            body = body_of(stored)
             if self._last is not None and id_ > self._last:
                 break
             last = id_

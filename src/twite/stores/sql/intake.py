@@ -13,6 +13,7 @@ from twite.stores.sql import rejections, sightings
 from twite.stores.sql.copies import KeyContest
 from twite.stores.sql.database import WantedKey, WriterSession, checksum
 from twite.stores.sql.records import unfired_kept
+from twite.stores.sql.stored_bodies import stored
 
 _RECEIVED, _DUPLICATE, _SUPPRESSED, _REJECTED = range(4)
 _NEW: Final = Recorded()
@@ -88,7 +89,7 @@ class _Page:
         if entries:
             self._submissions += (
                 number, submission.receipt, submission.source, submission.endpoint.value, at, first,
-                len(entries), submission.body,
+                len(entries), stored(submission.body),
                 _places_of(submission.refusals) if submission.refusals else None,
                 unfired_kept(submission) if submission.unfired else None,
             )  # fmt: skip

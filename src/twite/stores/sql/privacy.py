@@ -20,6 +20,7 @@ from twite.stores.sql import rejections
 from twite.stores.sql.database import Database, WriterSession, checksum
 from twite.stores.sql.outbox import withdraw
 from twite.stores.sql.statements import as_json
+from twite.stores.sql.stored_bodies import body_of, stored_in_place
 
 _DIGITS: Final = 24
 _EMPTIED: Final[Mapping[Place, str]] = {
@@ -112,7 +113,8 @@ def _conversions(session: WriterSession, erasing: EraseStore, *, now: int) -> in
         # Remove it now: pruning would search for the erased name.
         session.run("forget_suppression", key=dedup_key(pixel, event, name), delivery=id_)
         named = name if name.startswith(PREFIX) else digest_of(name, salt=salt)
-        body = _filled(b"", size and size + len(name.encode()) - len(named))
+        room = size and size + len(name.encode()) - len(named)
+        body = b"{}".ljust(room) if room > 0 else b""
         sum_ = checksum(
             session.seeds[lane], delivery=id_, received_at=received_at,
             conversion_id=named.encode(), body=body,
@@ -131,9 +133,9 @@ def _cut(session: WriterSession, erased: ErasedText) -> None:
     row = session.run("to_cut", submission=erased.submission).fetchone()
     if row is None:
         return
-    body, refusals, unfired = row
+    stored, refusals, unfired = row
     # If `places` is empty, only data beside the body names the person, so the body stays.
-    left = body if erased.places == () else _filled(cut(body, erased.places), len(body))
+    left = stored if erased.places == () else _filled(cut(body_of(stored), erased.places), stored)
     session.run(
         "cut_submission",
         submission=erased.submission,
@@ -143,13 +145,9 @@ def _cut(session: WriterSession, erased: ErasedText) -> None:
     )
 
 
-def _filled(left: bytes, size: int) -> bytes:
-    """Pad what is left to its former length: an empty object, or JSON followed by spaces.
-
-    A row of the same length is overwritten in place. If a row shrinks, SQLite moves its neighbours,
-    and leaves copies of them in the unused part of pages.
-    """
-    return (left or b"{}").ljust(size) if size > 0 else b""
+def _filled(left: bytes, before: bytes) -> bytes:
+    """Return what is left, for the place of the former bytes."""
+    return stored_in_place(left or b"{}", len(before)) if before else b""
 
 
 def _without(refusals: bytes | None, places: Sequence[int] | None) -> bytes | None:
