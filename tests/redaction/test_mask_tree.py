@@ -3,7 +3,7 @@
 import pytest
 
 from twite.redaction.mask_text import HIDDEN
-from twite.redaction.mask_tree import MOST_LOOKED_AT, masked_tree
+from twite.redaction.mask_tree import MOST_LOOKED_AT, masked_tree, masked_words
 from twite.redaction.shapes import MASK
 
 COST = 4  # of each value
@@ -71,3 +71,21 @@ def test_values_below_24_levels_are_hidden(levels, shown):
         [found] = found
 
     assert found == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ('{"first_name": "Grizelda"}', '{"first_name":"***"}'),
+        ('[1, {"first_name": "Grizelda"}]', '[1,{"first_name":"***"}]'),
+        ('x{"first_name": "Grizelda"}', 'x{"first_name":"***"}'),
+        ('400: [{"first_name": "Grizelda"}]', '400: [{"first_name":"***"}]'),
+        ('first_name: ["Grizelda"]', 'first_name: ["***"]'),
+        ('"first_name" : ["Grizelda"]', '"first_name" : ["***"]'),
+        (f'{"words " * 50}first_name = ["Grizelda"]', f'{"words " * 50}first_name = ["***"]'),
+        ('note: ["Grizelda"]', 'note: ["Grizelda"]'),
+        ("order [1] of 2 {", "order [1] of 2 {"),
+    ],
+)
+def test_json_behind_words_is_masked_by_its_names(text, shown):
+    assert masked_words(text) == shown
