@@ -6,6 +6,7 @@ from typer.main import get_command
 
 from twite import __version__
 from twite.cli import ALIASES, COMMANDS, GROUPS, explained, run
+from twite.cli import application as application_module
 from twite.cli.application import application
 from twite.domain.errors import SettingsError, StoreInUse
 
@@ -80,8 +81,14 @@ def test_every_command_has_help_with_an_example(capsys, words):
     assert "Example: twite" in shown.replace("`", "")
 
 
-def test_version_is_printed():
-    assert twite("--version") == (0, f"twite {__version__}\n", "")
+@pytest.mark.parametrize(
+    ("built_from", "shown"), [("1a2b3c4d5e6f", " (commit 1a2b3c4d5e6f)"), (None, "")]
+)
+def test_version_is_printed_with_the_commit_if_known(monkeypatch, capsys, built_from, shown):
+    monkeypatch.setattr(application_module, "commit", lambda: built_from)
+
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out == f"twite {__version__}{shown}\n"
 
 
 def test_unknown_command_is_wrong_usage_with_a_suggestion():

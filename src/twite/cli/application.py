@@ -9,6 +9,7 @@ import typer
 
 from twite import __version__
 from twite.cli import COMMANDS, GROUPS
+from twite.machine.commit import commit
 
 # Commands whose module has a different name.
 _FILES: Final = {
@@ -76,7 +77,8 @@ def _summarized(text: str) -> str:
 
 def _version(asked: bool) -> None:  # noqa: FBT001  # the signature that Typer calls
     if asked:
-        typer.echo(f"twite {__version__}")
+        built_from = commit()
+        typer.echo(f"twite {__version__}" + (f" (commit {built_from})" if built_from else ""))
         raise typer.Exit
 
 
@@ -85,7 +87,10 @@ def _globals(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", help="Print the version and exit", is_eager=True, callback=_version
+            "--version",
+            help="Print the version and commit, and exit",
+            is_eager=True,
+            callback=_version,
         ),
     ] = False,
     debug: Annotated[
