@@ -121,10 +121,11 @@ class Stage:
             pending=pending,
         )  # fmt: skip
         try:
-            return await TagRun(
+            self.tag_run = TagRun(
                 run_context, container_config=container_config, rule=rule, payload=letter, seed=7,
                 **dict(run),
-            ).run()  # fmt: skip
+            )  # fmt: skip
+            return await self.tag_run.run()
         finally:
             await engine_pool.stop()
 
