@@ -222,14 +222,15 @@ class BatchSender:
             isolated = patient
         groups = [*filter(None, (fresh, suspects)), *((delivery,) for delivery in isolated)]
         for place, group in enumerate(groups):
-            if place and not await self._may_send(in_flight, group):
-                rest = [delivery for group in groups[place:] for delivery in group]
-                await self._settler.give_back(batch, ids_of(rest))
+            allowed = await self._still_allowed(batch, group) if place else group
+            # The rate limit counts a request when it leaves, so nothing may delay it from here on.
+            if place and not await self._may_send(in_flight, allowed):
+                for left in (allowed, *groups[place + 1 :]):
+                    await self._settler.give_back(batch, ids_of(left))
                 return
             if group is not fresh:
                 # Suspects can take long. Meanwhile, the event's other deliveries may be sent.
                 self.requests.yields(batch)
-            allowed = await self._still_allowed(batch, group) if place else group
             if allowed:
                 await self._send(in_flight, allowed)
 
