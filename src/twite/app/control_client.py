@@ -18,6 +18,7 @@ from twite.gateway.operations.control import (
     ControlCommand,
     ControlResult,
     PreviewState,
+    ReloadReport,
 )
 from twite.gateway.ports.outbox import Discard, MoveResult, Replay
 from twite.gateway.ports.privacy import EraseStore
@@ -103,6 +104,19 @@ async def client_of(gateway: Reachable) -> AsyncIterator["GatewayClient"]:
         yield GatewayClient(http, gateway)
 
 
+async def reload_gateway(settings: Settings, *, dry_run: bool) -> ReloadReport:
+    """Make the running gateway of this machine reload its settings. Raises LedgerUnavailable."""
+    found = running(settings.store.gateway_file)
+    if found is None:
+        raise LedgerUnavailable(
+            reason=f"no gateway is running on {settings.store.shown}. Start it with twite serve. "
+            "If store.url has changed, restart the gateway",
+            retry_after=1,
+        )
+    async with client_of(found) as client:
+        return await client.reload(dry_run=dry_run)
+
+
 class GatewayClient:
     """A client for the control channel of this machine's gateway.
 
@@ -164,6 +178,13 @@ class GatewayClient:
 
     async def note(self, audit_event: AuditEvent) -> None:
         await self._ask(ControlCommand(do="note", audit_event=audit_event))
+
+    async def reload(self, *, dry_run: bool) -> ReloadReport:
+        """Make the gateway reload its settings; in a dry run, only compare them."""
+        report = (await self._ask(ControlCommand(do="reload", dry_run=dry_run))).reload
+        if report is None:
+            raise self._refused("did not report a result")
+        return report
 
     async def preview(
         self, do: PreviewAction, *, audit_event: AuditEvent, name: str = "", note: str = ""

@@ -38,6 +38,11 @@ def emulated_x(settings: Settings) -> Iterator[None]:
         ) from None
 
 
+def add_pixels(settings: Settings) -> None:
+    """Add the pixels of reloaded settings to the running emulator of `x.emulator`."""
+    _add(Emulator(f"http://{settings.x.emulator}"), _world(settings))
+
+
 def _add(emulator: Emulator, world: Mapping[str, Json]) -> bool:
     """Add entries to a running emulator; return False if there is none."""
     try:

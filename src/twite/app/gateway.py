@@ -5,10 +5,12 @@ import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from twite.app.console_services import ConsoleServices, OnDemandConsole
+from twite.app.console_services import OnDemandConsole
 from twite.app.http_clients import OnDemandTransport
+from twite.app.http_parts import GatewayParts, SettingsInUse, http_settings
 from twite.app.logins import FollowSecrets, credential_vault, given, safe_of, shared_sign_in
 from twite.app.monitoring import Monitoring, ValueGuardSetup, report_opened
+from twite.app.reload import SettingsReload
 from twite.app.sealing import sealed_anew
 from twite.app.store_access import engine_of
 from twite.app.tags import companies_of, lent_to, may_send
@@ -24,17 +26,17 @@ from twite.gateway.delivery.runner import DeliveryRunner
 from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.delivery.x_client import XClient
 from twite.gateway.ingest.accept import X_SOURCE, Accept
-from twite.gateway.ingest.consent_choice import PolicyChange, RecordConsentChoice
+from twite.gateway.ingest.consent_choice import PolicyChange
 from twite.gateway.ingest.sightings import SightingBuilder, watched
-from twite.gateway.ingest.stape_proxy import StapeProxy
-from twite.gateway.operations.moves import WakingMoves
+from twite.gateway.operations.control import ReloadReport
 from twite.gateway.ports.directory import Passwords
+from twite.gateway.ports.events import ReloadResult
 from twite.gateway.ports.findings import CheckFinding
-from twite.gateway.ports.ownership import SECRETS
+from twite.gateway.ports.ownership import RELOADS, SECRETS
 from twite.gateway.ports.store import Store, StoreOptions
 from twite.gateway.preview.sessions import PreviewSessions
-from twite.http import GatewayServices, HttpApplication, HttpLimits, HttpSettings, Server
-from twite.machine.system import SystemClock, SystemRandomness, room_for_connections
+from twite.http import Server
+from twite.machine.system import SystemClock, SystemRandomness
 from twite.observers import Several
 from twite.observers.log import LineLogger, Log
 from twite.observers.metrics import Metrics
@@ -42,7 +44,6 @@ from twite.observers.metrics import Metrics
 if TYPE_CHECKING:
     from twite.app.logins import CredentialVault
     from twite.app.tag_runtime import TagRuntime
-    from twite.console.application import Console
     from twite.engines.process.engine_server import EngineServer
     from twite.gateway.ingest.stape_proxy import TagCredentials
     from twite.gateway.x_account.sign_in import XSignIn
@@ -101,7 +102,8 @@ class Gateway:
         self._value_guard_setup: ValueGuardSetup | None = None
         self._looking_after: asyncio.Task[None] | None = None
         self._sealing: asyncio.Task[None] | None = None
-        self.console: OnDemandConsole | None = None
+        self._reload: SettingsReload | None = None
+        self._is_up = False
         self.connect: XSignIn | None = None
 
     @property
@@ -163,7 +165,8 @@ class Gateway:
             if tags is not None:
                 tags.serve_clients(accept, destinations)
                 tags.prepare()
-            server = self._server = self._collector(store, run, safe, accept, destinations)
+            parts, in_use = self._parts_of_http(store, run, safe, accept, destinations)
+            server = self._server = self._listener_of(in_use)
             monitoring = self._monitoring = Monitoring(
                 settings,
                 store=store,
@@ -172,6 +175,8 @@ class Gateway:
                 randomness=self._randomness,
                 observer=self._observer,
             )
+            self._reload = SettingsReload(parts, in_use, server=server, monitoring=monitoring)
+            run.listeners[RELOADS] = self._reload.follow
             await monitoring.start()
             await PolicyChange(
                 sources=settings.sources(), store=store, clock=self._clock, observer=self._observer
@@ -185,11 +190,34 @@ class Gateway:
                     sealed_anew(safe, store, observer=self._observer)
                 )
             await server.start()
-            await self._address.leave(self.url)
+            await self._address.leave(self.url, self.reload_alone)
+            self._is_up = True
         except BaseException:
             await self.stop()
             raise
         sys.setswitchinterval(_TURN)
+
+    @property
+    def console(self) -> OnDemandConsole | None:
+        """The console; None before the start."""
+        return None if self._reload is None else self._reload.in_use.console
+
+    async def reload(self, dry_run: bool = False) -> ReloadReport:  # noqa: FBT001, FBT002
+        """Reload the settings of all workers, and tell the gateways on other machines to do so."""
+        own = await self.reload_alone(dry_run)
+        report = await self._address.reload_others(own, dry_run=dry_run)
+        ownership = None if self._store is None else self._store.ownership
+        if ownership is not None and not dry_run and own.result is not ReloadResult.FAILED:
+            await ownership.announce(RELOADS)
+        return report
+
+    async def reload_alone(self, dry_run: bool = False) -> ReloadReport:  # noqa: FBT001, FBT002
+        """Read the settings again in this process, and use what does not need a restart."""
+        if self._reload is None or not self._is_up:
+            return ReloadReport(
+                result=ReloadResult.FAILED, problems=("the gateway is starting or stopping",)
+            )
+        return await self._reload.run(dry_run=dry_run)
 
     async def failed(self) -> StoreUnusable:
         """Wait until the store fails permanently, and return the error."""
@@ -199,7 +227,9 @@ class Gateway:
 
     async def stop(self) -> bool:
         """Finish requests, close the store; return whether all requests finished."""
-        landed = True
+        landed, self._is_up = True, False
+        if self._reload is not None:
+            await self._reload.stop()
         if self._server is not None:
             await self._server.stop()
         if self._tags is not None:
@@ -262,7 +292,8 @@ class Gateway:
             previews=self.previews,
         )
         tags.start()
-        self._metrics.know(tags.names)
+        # If a template sends a conversion to X, its source is the tag.
+        self._metrics.know(sources=tags.names, pixels=tags.names)
         return tags
 
     def _sender(
@@ -297,14 +328,14 @@ class Gateway:
             longest_request=x.timeout,
         )
 
-    def _collector(
+    def _parts_of_http(
         self,
         store: Store,
         run: DeliveryRunner,
         safe: "CredentialVault | None",
         accept: Accept,
         destinations: dict[str, Destination],
-    ) -> Server:
+    ) -> tuple[GatewayParts, SettingsInUse]:
         settings = self._settings
         tag_credentials = self._tag_credentials = lent_to(
             settings,
@@ -320,76 +351,42 @@ class Gateway:
         )
         self.connect = shared_sign_in(settings, safe, logins, store=store, clock=self._clock)
         run.listeners[SECRETS] = FollowSecrets(logins, tag_credentials, self._observer)
-        server, local = settings.server, settings.server.local_listen
-        limits = HttpLimits(
-            connections=room_for_connections(HttpLimits().connections),
-            body=server.max_body,
-            body_seconds=server.receive_deadline / SECOND,
-        )
-        how = HttpSettings(
-            public_url=server.public_url,
-            console_url=settings.console.url,
-            trusted_proxies=server.trusted_proxies,
-            container_headers=server.container_headers,
-            local_port=None if local is None else local.port,
-            browser_rate=server.browser_rate,
-            metrics_key=server.metrics_key,
-            limits=limits,
-        )
-        behind = ConsoleServices(
+        parts = GatewayParts(
             store=store,
+            safe=safe,
             run=run,
-            accept=accept,
-            connect=self.connect,
-            destinations=destinations,
-            secret_store=safe.secret_store if safe else None,
+            clock=self._clock,
+            wall=self._wall,
+            observer=self._observer,
+            metrics=self._metrics,
+            guards=accept.guards,
+            previews=self.previews,
+            address=self._address,
             passwords=self._passwords,
             examine=self._examine,
-            previews=self.previews,
-            front=how.front,
-            clock=self._clock,
-            observer=self._observer,
-        )
-        self.console = OnDemandConsole(lambda: _console(settings, behind))
-        services = GatewayServices(
-            accept=accept,
-            records=store,
-            moves=WakingMoves(moves=store, wake_all=run.wake_all),
-            choose=RecordConsentChoice(opt_outs=store, clock=self._clock, salt=store.salt),
-            clock=self._clock,
-            sources=settings.sources(),
-            destinations=destinations,
-            ready=lambda: accept.trouble or run.trouble,
-            metrics=self._metrics.rendered,
-            add_up=self._address.add_up,
-            eraser=store,
-            people=store.people,
             logins=logins,
-            proxy=StapeProxy(
-                accept=accept,
-                clock=self._wall,
-                salt=store.salt,
-                destinations=destinations,
-                tag_credentials=tag_credentials,
-            ),
-            clients=None if self._tags is None else self._tags.clients,
-            previews=self.previews,
-            console=self.console,
-            control_token=self._address.token,
-            observer=self._observer,
+            connect=self.connect,
+            reload=self.reload,
         )
+        in_use = SettingsInUse.built(
+            settings,
+            parts,
+            accept,
+            destinations,
+            tags=self._tags,
+            tag_credentials=tag_credentials,
+        )
+        return parts, in_use
+
+    def _listener_of(self, in_use: SettingsInUse) -> Server:
+        settings = self._settings
+        server, local = settings.server, settings.server.local_listen
         return Server(
-            HttpApplication(services, how),
+            in_use.application,
             host=server.listen.host,
             port=self._address.port,
             local=None if local is None else (local.host, local.port),
-            limits=limits,
+            limits=http_settings(settings).limits,
             shares_port=self._address.is_shared,
             emulated=settings.x.emulator is not None,
         )
-
-
-def _console(settings: Settings, services: ConsoleServices) -> "Console":
-    from twite.app.console import console  # noqa: PLC0415  # few starts need the console
-
-    return console(settings, services)

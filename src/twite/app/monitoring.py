@@ -64,6 +64,7 @@ class Monitoring:
         self._randomness = randomness
         self._observer = observer
         self._transport = OnDemandTransport(timeout=WEBHOOK_TIMEOUT, connections=2)
+        self._monitor: Monitor | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._leading: list[asyncio.Task[None]] = []
 
@@ -73,6 +74,12 @@ class Monitoring:
             await self._begin()
         else:
             self._leading = [asyncio.create_task(self._lead(self._store.ownership))]
+
+    def use(self, settings: Settings) -> None:
+        """Monitor the pixels and sources of reloaded settings."""
+        self._settings = settings
+        if self._monitor is not None:
+            self._monitor.watch(settings.destinations(), _sources_of(settings))
 
     async def stop(self) -> None:
         """Stop, after a final check of the balance.
@@ -108,7 +115,7 @@ class Monitoring:
         if ownership is not None:
             state = _LeadersState(self._store, ownership)
             self._listener.follow_gateways(ownership.reported(), name=ownership.name)
-        monitor = Monitor(
+        monitor = self._monitor = Monitor(
             listener=self._listener,
             records=self._store,
             state=state,
@@ -117,7 +124,7 @@ class Monitoring:
             clock=self._clock,
             observer=self._observer,
             destinations=settings.destinations(),
-            sources=(*(source.name for source in settings.sources()), X_SOURCE),
+            sources=_sources_of(settings),
             thresholds=settings.alerts.thresholds,
             new_id=self._randomness.receipt,
         )
@@ -133,6 +140,10 @@ class Monitoring:
         monitor.on_change = notifier.wake
         await monitor.start()
         self._tasks += [asyncio.create_task(monitor.run()), asyncio.create_task(notifier.run())]
+
+
+def _sources_of(settings: Settings) -> tuple[str, ...]:
+    return (*(source.name for source in settings.sources()), X_SOURCE)
 
 
 class _LeadersState(StateOnDemand):

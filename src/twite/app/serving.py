@@ -71,7 +71,7 @@ def _told_at(note: Path) -> int:
         return 0
 
 
-_STOPS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 def serve(
@@ -81,13 +81,13 @@ def serve(
     examine: Callable[[], AsyncIterator[CheckFinding]],
     worker: WorkerPlace | None = None,
 ) -> bool:
-    """Run until SIGTERM, SIGINT or SIGHUP, then stop; return whether all requests finished.
+    """Run until SIGTERM or SIGINT, then stop; return whether all requests finished.
 
-    If SIGHUP is ignored at the start, as under `nohup`, it stays ignored. `ready` receives the
-    address; `examine` runs the diagnostics for the console. A `worker` also stops with its parent.
-    A second signal ends the process immediately; requests in flight are resent as ambiguous after
-    the next start. Raises StoreInUse, SettingsError, and StoreUnusable, also if the store fails
-    permanently while the gateway runs.
+    SIGHUP reloads the settings. If it is ignored at the start, as under `nohup`, it stays ignored.
+    `ready` receives the address; `examine` runs the diagnostics for the console. A `worker` also
+    stops with its parent. A second signal ends the process immediately; requests in flight are
+    resent as ambiguous after the next start. Raises StoreInUse, SettingsError, and StoreUnusable,
+    also if the store fails permanently while the gateway runs.
     """
     raise_limit()
     use_one_arena()
@@ -107,11 +107,13 @@ async def _until_stopped(
     worker: WorkerPlace | None,
 ) -> bool:
     loop = asyncio.get_running_loop()
-    asked = asyncio.Event()
-    hangs_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
-    stops = [stop for stop in _STOPS if hangs_up or stop != signal.SIGHUP]
-    for stop in stops:
+    asked, reloads = asyncio.Event(), asyncio.Event()
+    for stop in _STOPS:
         loop.add_signal_handler(stop, asked.set)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        loop.add_signal_handler(signal.SIGHUP, reloads.set)
+    # The parent of several workers blocks it until here.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
     if worker is not None:
         worker.when_told_to_stop(loop, asked.set)
     await gateway.start()
@@ -119,23 +121,35 @@ async def _until_stopped(
     # Of several workers, only the parent reports to the service manager.
     watchdog = watchdog_seconds() if worker is None else None
     watched = None if watchdog is None else asyncio.create_task(keep_watchdog_quiet(watchdog))
+    reloading: asyncio.Task[None] | None = None
     try:
         ready(gateway.url)
         if worker is None:
             notify("READY=1")
         _tune_garbage_collection()
+        reloading = asyncio.create_task(_reload(reloads, gateway))
         unusable = await _either(asked, gateway)
     finally:
         if worker is None:
             notify("STOPPING=1")
         if watched is not None:
             watched.cancel()
-        for stop in stops:
+        if reloading is not None:
+            reloading.cancel()
+        for stop in _STOPS:
             loop.remove_signal_handler(stop)
         landed = await gateway.stop()
     if unusable is not None:
         raise unusable
     return landed
+
+
+async def _reload(reloads: asyncio.Event, gateway: Gateway) -> None:
+    """Reload the settings after each SIGHUP; several signals during a reload cause one more."""
+    while True:
+        await reloads.wait()
+        reloads.clear()
+        await gateway.reload_alone()
 
 
 async def _either(asked: asyncio.Event, gateway: Gateway) -> StoreUnusable | None:

@@ -12,7 +12,7 @@ import msgspec
 from twite.app.http_clients import OnDemandWeb
 from twite.app.tags import clients_of, may_send
 from twite.config.settings import Settings
-from twite.domain.destination import Destination
+from twite.domain.destination import Destination, Source
 from twite.engines.process.engine_server import EngineServer
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.ingest.accept import Accept
@@ -87,6 +87,9 @@ class TagRuntime:
         self.clients: Clients | None = None
         self._client_engines: ClientEngines | None = None
         self._preparing: asyncio.Task[None] | None = None
+        # The parts that accept conversions and events.
+        self._intakes: list[ToX | ClientEvents] = []
+        self._container_calls: ContainerCalls | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -97,6 +100,13 @@ class TagRuntime:
         """Accept runs."""
         if self._container_configs:
             self._engine_pool.start()
+
+    def use(self, accept: Accept, sources: Iterable[Source]) -> None:
+        """Accept conversions and events with other settings, after a reload."""
+        for intake in self._intakes:
+            intake.use(accept)
+        if self._container_calls is not None:
+            self._container_calls.use(accept, sources)
 
     def prepare(self) -> None:
         """Load templates of tags that set cookies."""
@@ -152,10 +162,12 @@ class TagRuntime:
             observer=observer,
             limits=limits_for(self._settings.server.max_body),
         )
+        events = ClientEvents(accept=accept, destinations=destinations, clock=clock)
+        self._intakes.append(events)
         self.clients = Clients(
             self._templates,
             runs=engines,
-            container=ClientEvents(accept=accept, destinations=destinations, clock=clock),
+            container=events,
             outbound=ClientOutbound(self._web, self._to_x(accept, destinations), self._google),
             storage=TemplateStorage(),
             registrable=registrable_domain,
@@ -168,6 +180,9 @@ class TagRuntime:
         """Return the workers of the tags; None without tags."""
         if not self._container_configs:
             return None
+        calls = self._container_calls = ContainerCalls(
+            accept=accept, sources=self._settings.sources(), destinations=destinations
+        )
         run_context = RunContext(
             engine_pool=self._engine_pool,
             web=self._web,
@@ -178,9 +193,7 @@ class TagRuntime:
             observer=self._observer,
             may_send=may_send(self._store),
             previews=self._previews,
-            container_calls=ContainerCalls(
-                accept=accept, sources=self._settings.sources(), destinations=destinations
-            ),
+            container_calls=calls,
         )
         self._dry_runs = DryRuns(self._container_configs, run_context, seal=self._seal)
         self._previews.dry_run = self._dry_runs.start
@@ -201,7 +214,9 @@ class TagRuntime:
             accept=accept, clock=SystemClock(), salt=self._store.salt, destinations=destinations
         )
         api_url = self._settings.x.api_url
-        return ToX(accept=accept, proxy=proxy, destinations=destinations, api_url=api_url)
+        to_x = ToX(accept=accept, proxy=proxy, destinations=destinations, api_url=api_url)
+        self._intakes.append(to_x)
+        return to_x
 
 
 def _event_names(settings: Settings, container_configs: Iterable[ContainerConfig]) -> set[str]:

@@ -21,12 +21,15 @@ from typing import Final
 import msgspec
 
 from twite.app.control_client import leave_address, remove_address
+from twite.app.worker_reload import Reload, WorkerReloads, combined, mark_reloaded
 from twite.config.settings import Settings
 from twite.domain.secret import Secret
+from twite.gateway.operations.control import ReloadReport
+from twite.gateway.ports.events import ReloadResult
 from twite.http.server import listening_socket
-from twite.machine.service_manager import notify, watchdog_seconds
+from twite.machine.service_manager import notify, reloading, watchdog_seconds
 
-_STOPS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 # A worker that ended is replaced immediately, but not more often than once in this many seconds.
 _AT_MOST_EVERY: Final = 1.0
 _LOOK: Final = 0.5
@@ -136,6 +139,8 @@ class GatewayAddress:
     ) -> None:
         self._file = settings.store.gateway_file
         self._metrics = None if worker is None else WorkerMetrics(worker.folder, rendered)
+        self._folder = None if worker is None else worker.folder
+        self._reloads: WorkerReloads | None = None
         self.is_shared = worker is not None
         self.port = settings.server.listen.port if worker is None else worker.port
         # The token of the control channel.
@@ -146,18 +151,36 @@ class GatewayAddress:
         """Adds the metrics of other workers to a page; None if there are none."""
         return None if self._metrics is None else self._metrics.add_up
 
-    async def leave(self, url: str) -> None:
-        """Write the address file for commands. For workers, their parent writes it."""
-        if self._metrics is None:
+    async def leave(self, url: str, reload: Reload) -> None:
+        """Write the address file for commands. For workers, their parent writes it.
+
+        `reload` reloads the settings of this process.
+        """
+        if self._metrics is None or self._folder is None:
             leave_address(self._file, url=url, token=self.token)
-        else:
-            await self._metrics.start()
+            return
+        await self._metrics.start()
+        self._reloads = WorkerReloads(self._folder, reload)
+        await self._reloads.start()
+
+    async def reload_others(self, own: ReloadReport, *, dry_run: bool) -> ReloadReport:
+        """Reload the other workers, unless the settings have mistakes; return the whole report."""
+        if self._reloads is None or own.result is ReloadResult.FAILED:
+            return own
+        return combined(own, await self._reloads.others(dry_run))
+
+    def mark_reloaded(self) -> None:
+        """Record that new workers must read the settings again."""
+        if self._folder is not None:
+            mark_reloaded(self._folder)
 
     async def withdraw(self) -> None:
         if self._metrics is None:
             remove_address(self._file)
         else:
             await self._metrics.stop()
+        if self._reloads is not None:
+            await self._reloads.stop()
 
 
 class WorkersEnded(Exception):
@@ -196,6 +219,7 @@ class WorkerSupervisor:
         self._started = 0
         self._started_at = 0.0
         self._signals = 0
+        self._reloads = 0
         self._is_up = False
         self._is_watched = watchdog_seconds() is not None
         self._port = 0
@@ -228,9 +252,13 @@ class WorkerSupervisor:
 
         os.set_blocking(self._woken[1], False)
         signal.set_wakeup_fd(self._woken[1], warn_on_full_buffer=False)
-        for number in _STOPS:
+
+        def reload(_number: int, _frame: object) -> None:
+            self._reloads += 1
+
+        for number, act in (*((stops, stop) for stops in _STOPS), (signal.SIGHUP, reload)):
             if signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, stop)
+                signal.signal(number, act)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
 
     def _supervise(self) -> WorkerPlace | None:
@@ -249,10 +277,21 @@ class WorkerSupervisor:
                     return place
                 continue
             self._wait()
+            self._forward_reloads()
         self._stop()
         if code is not None:
             raise WorkersEnded(code)
         return None
+
+    def _forward_reloads(self) -> None:
+        """Let all workers reload their settings."""
+        if not self._reloads:
+            return
+        self._reloads = 0
+        notify(reloading())
+        for pid in self._workers:
+            os.kill(pid, signal.SIGHUP)
+        notify("READY=1")
 
     def _may_start(self) -> bool:
         """Whether a worker may start now: the delay avoids restarting a broken one in a loop."""
@@ -261,8 +300,11 @@ class WorkerSupervisor:
 
     def _start(self) -> WorkerPlace | None:
         ready, told = os.pipe()
+        # A worker unblocks the signal when it can handle it, and then gets the pending one.
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
         pid = os.fork()
         if pid:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
             os.close(told)
             self._starting[ready] = pid
             self._workers.add(pid)
@@ -272,7 +314,7 @@ class WorkerSupervisor:
         # Ctrl-C is handled by the parent.
         os.setpgid(0, 0)
         signal.set_wakeup_fd(-1)
-        for number in (*_STOPS, signal.SIGCHLD):
+        for number in (*_STOPS, signal.SIGHUP, signal.SIGCHLD):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, signal.SIG_DFL)
         for unused in (ready, self._alive[1], *self._woken, *self._starting):

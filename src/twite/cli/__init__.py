@@ -45,6 +45,7 @@ GROUPS: Final = {
         "dedup": "Compare conversion ids sent by X's pixel and the gateway",
     },
     "Operations": {
+        "reload": "Make the running gateway use changed settings",
         "accounting": "Show the balance and a forecast of pending conversions",
         "alerts": "List open alerts, or test their webhook",
         "erase": "Erase a person from the store",

@@ -9,10 +9,12 @@ from importlib import import_module
 from pathlib import Path
 
 from twite.app.serving import serve as run
+from twite.app.worker_reload import is_reloaded
 from twite.app.workers import WorkerPlace, WorkersEnded, WorkerSupervisor
 from twite.cli import printing
 from twite.config.settings import FILE, Settings, load
 from twite.config.store_url import refuse_shared_file
+from twite.domain.errors import SettingsError
 from twite.gateway.ports.findings import CheckFinding
 
 
@@ -22,7 +24,7 @@ def serve(
     workers: int | None = None,
     as_json: bool = False,
 ) -> None:
-    """On SIGTERM, SIGINT or SIGHUP, in-flight requests finish before shutdown."""
+    """On SIGTERM or SIGINT, in-flight requests finish before shutdown. SIGHUP reloads settings."""
     settings = load(config, os.environ)
     for warning in settings.warnings:
         printing.complain(f"Warning: {warning}.")
@@ -59,6 +61,7 @@ def _serve(
             if not as_json:
                 printing.say("Stopped.")
             return
+        settings = _current(settings, worker)
     landed = run(
         settings,
         ready=announce if worker is None else worker.announce,
@@ -72,6 +75,20 @@ def _serve(
         )
     if not as_json and worker is None:
         printing.say("Stopped.")
+
+
+def _current(settings: Settings, worker: WorkerPlace) -> Settings:
+    """Return the settings for a worker: read again if a reload has replaced those of the parent.
+
+    If the file has mistakes by now, the worker starts with the settings of the parent.
+    """
+    if not is_reloaded(worker.folder):
+        return settings
+    try:
+        return load(settings.path, os.environ)
+    except SettingsError as error:
+        printing.complain(f"Warning: a worker starts with the settings of the first start: {error}")
+        return settings
 
 
 def _started(

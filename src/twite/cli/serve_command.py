@@ -22,7 +22,7 @@ def serve(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """On SIGTERM, SIGINT or SIGHUP, in-flight requests finish before shutdown.
+    """On SIGTERM or SIGINT, in-flight requests finish before shutdown. SIGHUP reloads the settings.
 
     Example: `twite serve --config /etc/twite/twite.toml`
     """

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+from twite.config.toml import position
 from twite.domain.errors import SettingsError
 
 
@@ -37,3 +39,14 @@ def combined(errors: Iterable[SettingsError]) -> SettingsError:
     """Return one error for all; there is at least one."""
     first, *others = errors
     return SettingsError(place=first.place, message=first.message, others=tuple(others))
+
+
+def located(path: Path, error: SettingsError) -> tuple[str, ...]:
+    """Return each error with the settings file and the line."""
+    found = []
+    for each in error.each:
+        line, _ = position(path, each.place) or (0, 0)
+        place = f"{path}:{line}" if line else str(path)
+        # The place of a syntax error begins with the file.
+        found.append(str(each) if each.place.startswith(str(path)) else f"{place}: {each}")
+    return tuple(found)

@@ -37,17 +37,19 @@ class HttpApplication:
         settings: HttpSettings | None = None,
         *,
         routes: Sequence[Route[Any]] = ROUTES,
+        memory: "RequestMemory | None" = None,
     ) -> None:
+        """`memory` is that of the application before a reload of the settings."""
         settings = settings or HttpSettings()
         clock, limits, proxies = given.clock, settings.limits, settings.trusted_proxies
         keys = SourceKeys(given.sources)
-        origins = Origins(
-            given.sources, clock=clock, rate=settings.browser_rate, trusted_proxies=proxies
-        )
-        # Requests without a key have separate gates, so that they cannot block requests with a key.
-        page_gate, client_gate = (
-            AdmissionGate(requests=limits.page_requests, size=limits.page_in_hand, largest=largest)
-            for largest in (limits.page_body, limits.body)
+        memory = self.memory = memory or RequestMemory(given, settings)
+        origins = memory.origins = Origins(
+            given.sources,
+            clock=clock,
+            rate=settings.browser_rate,
+            trusted_proxies=proxies,
+            previous=memory.origins,
         )
         public = settings.public_url
         self._given = given
@@ -57,9 +59,9 @@ class HttpApplication:
             authorization=Authorization(keys=keys, api_keys=ApiKeyLookup(given.people)),
             origins=origins,
             script=PageScript(source_named=origins.named, destinations=given.destinations),
-            nonces=NonceMemory(seconds=2 * spec.OAUTH_WINDOW_SECONDS),
-            gate=AdmissionGate(requests=limits.requests, size=limits.in_hand, largest=limits.body),
-            page_gate=page_gate,
+            nonces=memory.nonces,
+            gate=memory.gate,
+            page_gate=memory.page_gate,
             front=settings.front,
             settings=settings,
             limits=limits,
@@ -67,11 +69,11 @@ class HttpApplication:
         )
         self._clients: ClientRoute | None = None
         if given.clients is not None:
-            self._clients = ClientRoute(given.clients, self._services, client_gate)
+            self._clients = ClientRoute(given.clients, self._services, memory.client_gate)
         self._console_host = settings.console_host
         self._routes = RouteFinder(routes)
-        self._patience = RefusalThrottle(clock=clock, trusted_proxies=proxies)
-        self._cheap = CheapRequests((self._services.gate, page_gate, client_gate))
+        self._patience = memory.throttle
+        self._cheap = memory.cheap
         # None: all requests are handled by the ordinary routes.
         self.direct: DirectIntake | None = next(
             (
@@ -82,6 +84,9 @@ class HttpApplication:
             None,
         )
         self._closing = False
+        # Requests in progress, without the console's.
+        self._requests = 0
+        self._drained = asyncio.Event()
 
     def opened(self) -> None:
         """Record that a server has begun to listen."""
@@ -95,7 +100,22 @@ class HttpApplication:
         """Record that the server stops: readiness ends, running requests continue."""
         self._closing = True
 
+    async def drained(self) -> None:
+        """Wait until no request is in progress here. The caller has replaced this application."""
+        while self._requests:
+            self._drained.clear()
+            await self._drained.wait()
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        self._requests += 1
+        try:
+            await self._answer(scope, receive, send)
+        finally:
+            self._requests -= 1
+            self._drained.set()
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         route, parameters = self._routes.find(scope["path"])
         console = self._given.console
         if route is not None and route.label is TroublePlace.CONSOLE and console is not None:
@@ -175,6 +195,25 @@ class HttpApplication:
 
     def _why_not_ready(self) -> str | None:
         return "the gateway is stopping" if self._closing else self._given.ready()
+
+
+class RequestMemory:
+    """What limits and replay protection remember: it outlives a reload of the settings."""
+
+    def __init__(self, given: GatewayServices, settings: HttpSettings) -> None:
+        clock, limits = given.clock, settings.limits
+        self.origins: Origins | None = None
+        self.nonces = NonceMemory(seconds=2 * spec.OAUTH_WINDOW_SECONDS)
+        self.gate = AdmissionGate(
+            requests=limits.requests, size=limits.in_hand, largest=limits.body
+        )
+        # Requests without a key have separate gates, so that they cannot block requests with a key.
+        self.page_gate, self.client_gate = (
+            AdmissionGate(requests=limits.page_requests, size=limits.page_in_hand, largest=largest)
+            for largest in (limits.page_body, limits.body)
+        )
+        self.throttle = RefusalThrottle(clock=clock, trusted_proxies=settings.trusted_proxies)
+        self.cheap = CheapRequests((self.gate, self.page_gate, self.client_gate))
 
 
 # Seconds between two responses that need no store: about a tenth of the event loop's time.

@@ -13,7 +13,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn._types import ASGI3Application, HTTPScope
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
@@ -209,7 +209,7 @@ class DirectIntake:
                 request.body = keys.without(body)
                 ready.append(request)
             else:
-                # Tags were added while the body arrived.
+                # A reload replaced the settings, or added tags, while the body arrived.
                 request.leave()
                 request.protocol.answer_in_a_task(request, request.protocol.app, body)
         if not ready:
@@ -292,6 +292,11 @@ class DirectProtocol(DeadlineProtocol):
         super().__init__(config, server_state, app_state)
         self.intake = config.direct
 
+    def use(self, app: ASGIApp, intake: DirectIntake | None) -> None:
+        """Let another application answer the requests that begin from now on."""
+        self.app = app
+        self.intake = intake
+
     def data_received(self, data: bytes) -> None:
         intake, active = self.intake, self.active
         if (
@@ -368,8 +373,8 @@ class DirectProtocol(DeadlineProtocol):
     def on_message_complete(self) -> None:
         super().on_message_complete()
         cycle: object = self.cycle
-        if isinstance(cycle, DirectRequest) and self.intake is not None and not self.closing:
-            self.intake.submit(cycle)
+        if isinstance(cycle, DirectRequest) and not self.closing:
+            cycle.intake.submit(cycle)
 
     def answer_in_a_task(
         self, request: DirectRequest, app: ASGI3Application, body: bytes = b""

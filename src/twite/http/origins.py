@@ -51,7 +51,9 @@ class Origins:
         clock: Clock,
         rate: int,
         trusted_proxies: Sequence[Network] = (),
+        previous: "Origins | None" = None,
     ) -> None:
+        """`previous` are the origins before a reload of the settings, whose counts go on."""
         self._named = {source.name: source for source in sources if source.origins}
         self._by_origin: dict[str, list[Source]] = {}
         for source in self._named.values():
@@ -60,12 +62,17 @@ class Origins:
         self._clock = clock
         # A burst of the full rate is accepted: a page that is online again sends everything it has
         # stored.
-        self._addresses = RateLimiter(size=rate, per=MINUTE)
+        self.addresses = RateLimiter(size=rate, per=MINUTE)
         self.budget = AddressBudget(rate=rate, clock=clock)
-        self._sources = {
-            source.name: RateLimiter(size=source.browser_rate, per=HOUR)
+        before: Mapping[tuple[str, int], RateLimiter] = {}
+        if previous is not None:
+            self.addresses, self.budget = previous.addresses, previous.budget
+            before = previous.source_limits
+        self.source_limits: dict[tuple[str, int], RateLimiter] = {
+            (source.name, limit): before.get((source.name, limit))
+            or RateLimiter(size=limit, per=HOUR)
             for source in self._named.values()
-            if source.browser_rate is not None
+            if (limit := source.browser_rate) is not None
         }
         self.trusted = tuple(trusted_proxies)
 
@@ -138,8 +145,8 @@ class Origins:
         """Count a request; return the milliseconds until this address or source may send again."""
         now, line = self._clock.elapsed(), line_of(address)
         # A debt of CPU time is refused before the body is read.
-        wait = self.budget.wait(line) or self._addresses.spend(line, now=now)
-        whole = self._sources.get(source.name)
+        wait = self.budget.wait(line) or self.addresses.spend(line, now=now)
+        whole = self.source_limits.get((source.name, source.browser_rate or 0))
         # A request refused by the limit of its address does not count towards the source's limit.
         return wait if wait or whole is None else whole.spend(source.name, now=now)
 

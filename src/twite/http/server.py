@@ -99,6 +99,23 @@ class Server:
         self._collector.opened()
         self._beat = asyncio.get_running_loop().create_task(self._keep_time(server))
 
+    def use(self, collector: HttpApplication) -> None:
+        """Serve another application from now on.
+
+        Connections stay open. The previous application answers the requests that it has begun.
+        """
+        self._collector = collector
+        server = self._uvicorn
+        if server is None:
+            return
+        config = server.config
+        assert isinstance(config, DirectConfig)  # noqa: S101  # created in `start`
+        config.app = config.loaded_app = collector
+        config.direct = collector.direct
+        for connection in server.server_state.connections:
+            if isinstance(connection, DirectProtocol):
+                connection.use(collector, collector.direct)
+
     async def stop(self) -> None:
         """Stop accepting connections, and finish running requests within the limit."""
         server, self._uvicorn = self._uvicorn, None

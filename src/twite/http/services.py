@@ -13,6 +13,7 @@ from twite.domain.secret import Secret
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.consent_choice import RecordConsentChoice
 from twite.gateway.ingest.stape_proxy import StapeProxy
+from twite.gateway.operations.control import ReloadReport
 from twite.gateway.ports.directory import AccountDirectory
 from twite.gateway.ports.events import Observer, SilentObserver
 from twite.gateway.ports.machine import Clock
@@ -75,7 +76,7 @@ class GatewayServices(msgspec.Struct, frozen=True, kw_only=True):
     Prometheus text, and `add_up` adds the metrics of other processes. `control_token` authenticates
     `POST /-/desk`, which does not exist without one. `logins` is None if the gateway has no vault
     key, `proxy` if no route is configured for Stape's auth proxy. `console` serves all paths under
-    /console.
+    /console. `reload` reads the settings again; with True, it only compares them.
     """
 
     accept: Accept
@@ -96,6 +97,7 @@ class GatewayServices(msgspec.Struct, frozen=True, kw_only=True):
     clients: "Clients | None" = None
     console: ASGIApp | None = None
     control_token: Secret | None = None
+    reload: Callable[[bool], Awaitable[ReloadReport]] | None = None
     observer: Observer = SilentObserver()
 
 

@@ -6,6 +6,7 @@
 import asyncio
 import os
 import socket
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
@@ -23,6 +24,11 @@ def notify(state: str, environ: Mapping[str, str] = os.environ) -> None:
     # A manager that does not listen must not stop the gateway.
     with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.sendto(state.encode(), address)
+
+
+def reloading() -> str:
+    """Return the state during a reload. `Type=notify-reload` needs the time. [doc sd_notify(3)]"""
+    return f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1_000}"
 
 
 def watchdog_seconds(environ: Mapping[str, str] = os.environ) -> float | None:

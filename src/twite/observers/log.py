@@ -22,6 +22,8 @@ from twite.gateway.ports.events import (
     Moved,
     Paused,
     Presented,
+    Reloaded,
+    ReloadResult,
     Resumed,
     TagSaid,
     Troubled,
@@ -53,6 +55,13 @@ _PRESENTED: Final = {
 }
 # Key: whether the message is Twite's own.
 _SAID: Final = {False: "template message", True: "sandbox message"}
+_TAKEN: Final = frozenset({ReloadResult.RELOADED, ReloadResult.UNCHANGED})
+_RELOADED: Final = {
+    ReloadResult.RELOADED: "settings reloaded",
+    ReloadResult.UNCHANGED: "settings unchanged",
+    ReloadResult.NEEDS_RESTART: "settings need a restart",
+    ReloadResult.FAILED: "settings not reloaded",
+}
 _LEVELS: Final = ("debug", "info", "warning", "error")
 
 
@@ -188,8 +197,16 @@ class Log:
                 self._say(
                     "warning", "webhook failed", alert=notice.kind, reason=without_echoes(reason)
                 )
+            case Reloaded():
+                self._see_reloaded(notice)
             case _:
                 pass
+
+    def _see_reloaded(self, notice: Reloaded) -> None:
+        level = "info" if notice.result in _TAKEN else "error"
+        restart = {"restart": ", ".join(notice.restart)} if notice.restart else {}
+        problems = {"reason": "; ".join(notice.problems)} if notice.problems else {}
+        self._say(level, _RELOADED[notice.result], **notice.tables, **restart, **problems)
 
     def _see_alerted(self, notice: Alerted) -> None:
         alert = notice.alert

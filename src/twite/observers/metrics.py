@@ -28,6 +28,7 @@ from twite.gateway.ports.events import (
     Moved,
     Paused,
     Presented,
+    Reloaded,
     Resumed,
     TagFired,
     TagPassed,
@@ -102,13 +103,12 @@ class Metrics:
         # The series of match keys, flaws and amounts that commits added to.
         self._resolved: dict[tuple[str, str, Counting, str], Sequence[_Place]] = {}
 
-    def know(self, tags: Collection[str]) -> None:
-        """Give each tag its own series, named as the destination of its deliveries."""
+    def know(self, *, sources: Collection[str] = (), pixels: Collection[str] = ()) -> None:
+        """Give more sources and pixels their own series."""
         if self._pixels is not None:
-            self._pixels = self._pixels | frozenset(tags)
+            self._pixels = self._pixels | frozenset(pixels)
         if self._sources is not None:
-            # If a template sends a conversion to X, its source is the tag.
-            self._sources = self._sources | frozenset(tags)
+            self._sources = self._sources | frozenset(sources)
         self._resolved = {}
 
     def see(self, notice: GatewayEvent) -> None:
@@ -134,8 +134,9 @@ class Metrics:
                     self._delivery.observe(notice.waited, self._pixel(pixel))
             case Paused() | Resumed():
                 self._see_pause(notice)
-            case Troubled(where=where):
-                self._count("twite_troubles_total", where)
+            case Troubled(where=name) | Reloaded(result=name):
+                counted = "troubles" if isinstance(notice, Troubled) else "reloads"
+                self._count(f"twite_{counted}_total", name)
             case TagFired() | TagPassed() | TagSaid() | FirstTurnEnded() | ContainerCalled():
                 self._see_tag(notice)
             case _:

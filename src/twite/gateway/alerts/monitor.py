@@ -179,14 +179,18 @@ class Monitor:
         self._disk = disk
         self._clock = clock
         self._observer = observer
-        self._destinations = tuple(destinations)
-        self._pixels = tuple(destination.pixel for destination in destinations)
-        self._sources = tuple(sources)
+        self.watch(destinations, sources)
         self._thresholds = thresholds
         self._began = clock.now()
         self._hours: dict[str, list[HourlyTraffic]] | None = None
         self.on_change: Callable[[], None] = lambda: None
         self.register = AlertStore(state=state, clock=clock, new_id=new_id, notify=self._on_alert)
+
+    def watch(self, destinations: Sequence[Destination], sources: Collection[str]) -> None:
+        """Check these pixels and sources from now on."""
+        self._destinations = tuple(destinations)
+        self._pixels = tuple(destination.pixel for destination in destinations)
+        self._sources = tuple(sources)
 
     async def start(self) -> None:
         """Load the alerts and pauses of the last process, and run all checks."""

@@ -102,7 +102,7 @@ class RateLimit:
     ) -> None:
         """`past` lists earlier sends as (wall time, conversions); `pixels` share the limit."""
         self.limit = limit
-        self.pixels = pixels
+        self.pixels = list(pixels)
         self._clock = clock
         ago = clock.elapsed() - clock.now()
         self._meter = Meter(
@@ -115,6 +115,10 @@ class RateLimit:
         # (pixel, event) → the reset of its own limit.
         self._limited_events: dict[tuple[str, str], int] = {}
         self.lock = asyncio.Lock()
+
+    def share(self, pixels: Iterable[str]) -> None:
+        """Share the limit with more pixels of the account."""
+        self.pixels += [pixel for pixel in pixels if pixel not in self.pixels]
 
     def left(self) -> int:
         """Return how many conversions may be sent now."""

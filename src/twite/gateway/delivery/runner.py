@@ -1,17 +1,17 @@
 """Delivery runner: starts and stops the workers of all pixels and tags, and the sweeper."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from twite.domain.destination import RATE_WINDOW, Destination
 from twite.domain.errors import TransientError
-from twite.gateway.delivery.batch_sender import BatchSender
-from twite.gateway.delivery.circuit_breaker import CircuitBreaker, pause_by_user
+from twite.gateway.delivery.circuit_breaker import pause_by_user
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
-from twite.gateway.delivery.rate_limit import GatewayStart, RateLimit, restored_limits
+from twite.gateway.delivery.pixel_workers import PixelWorkers, pause_of
+from twite.gateway.delivery.rate_limit import GatewayStart, restored_limits
 from twite.gateway.delivery.shared_store import Listener, StoreFollower
 from twite.gateway.delivery.sweeper import Sweeper
 from twite.gateway.delivery.worker import Worker, WorkerConfig
@@ -71,12 +71,21 @@ class DeliveryRunner:
     _stopping: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     # The leases in flight in this process. The sweeper must not expire these leases.
     _holding: set[int] = field(init=False)
+    _pixels: PixelWorkers = field(init=False)
     _sweep: Sweeper = field(init=False)
 
     def __post_init__(self) -> None:
         self.listeners = {PAUSES: self._follow_pauses}
         self._holding = set() if self.tags is None else self.tags.holding
-        rules = () if self.tags is None else self.tags.rules
+        self._pixels = PixelWorkers(
+            outbox=self.outbox,
+            x_client=self.x_client,
+            clock=self.clock,
+            randomness=self.randomness,
+            observer=self.observer,
+            worker_config=self.worker_config,
+            holding=self._holding,
+        )
         self._sweep = Sweeper(
             outbox=self.outbox,
             clock=self.clock,
@@ -84,10 +93,15 @@ class DeliveryRunner:
             wake_all=self.wake_all,
             lease=self.worker_config.lease,
             holding=self._holding,
-            cautious=frozenset(
-                [destination.pixel for destination in self.destinations if destination.is_cautious]
-                + [rule.pixel for rule in rules if rule.is_cautious]
-            ),
+            cautious=self._cautious(),
+        )
+
+    def _cautious(self) -> frozenset[str]:
+        """Return the pixels and tags whose ambiguous deliveries are held."""
+        rules = () if self.tags is None else self.tags.rules
+        return frozenset(
+            [destination.pixel for destination in self.destinations if destination.is_cautious]
+            + [rule.pixel for rule in rules if rule.is_cautious]
         )
 
     def wake(self, pixel: str) -> None:
@@ -116,6 +130,29 @@ class DeliveryRunner:
         worker = self._workers.pop(pixel, None)
         if worker is not None:
             worker.stop()
+
+    def replace(self, destinations: Sequence[Destination]) -> None:
+        """Send to these pixels instead of the previous ones, after a reload of the settings."""
+        before = {known.pixel: known for known in self.destinations}
+        for pixel in before.keys() - {destination.pixel for destination in destinations}:
+            self.leave(pixel)
+        for destination in destinations:
+            known = before.get(destination.pixel)
+            if known is None or _auth(known) != _auth(destination):
+                self.send_to(destination)
+            if known is not None and _worker_settings(known) != _worker_settings(destination):
+                self._keep(asyncio.create_task(self._start_again(destination.pixel)))
+        self.destinations = tuple(destinations)
+        self._sweep.cautious = self._cautious()
+
+    async def _start_again(self, pixel: str) -> None:
+        """Replace the worker of a pixel once its requests in flight have ended."""
+        worker = self._workers.get(pixel)
+        await self._end([] if worker is None else [worker])
+        # With ownership, the next division of the accounts starts the worker.
+        if self.ownership is None and pixel not in self._added:
+            self._added.add(pixel)
+            await self._add(pixel)
 
     async def hold(self, pixel: str, *, who: str) -> bool:
         """Pause a pixel at a user's request. Return whether any gateway has a worker for it.
@@ -185,23 +222,30 @@ class DeliveryRunner:
     async def _begin(self, accounts: Mapping[str, str], *, start: GatewayStart) -> None:
         """Start the workers of some pixels and tags."""
         pauses = list(await self.outbox.load(Pause))
-        rate_limits = await restored_limits(
-            self.outbox, self.clock, self._destinations_of(accounts), start=start
+        rate_limits = dict(
+            await restored_limits(
+                self.outbox, self.clock, self._destinations_of(accounts), start=start
+            )
         )
         past: Mapping[str, Sequence[tuple[int, int]]] = {}
         if self.tags is not None:
             past = await self.outbox.answer(AttemptsQuery(since=self.clock.now() - RATE_WINDOW))
         if self._stopping.is_set():
             return  # the gateway is already stopping, so nothing would stop these workers
+        # A pixel that a reload has added shares the limit of its account's running workers.
+        for worker, account in self._running.values():
+            if account in rate_limits and self._workers.get(worker.pixel) is worker:
+                worker.rate_limit.share(rate_limits[account].pixels)
+                rate_limits[account] = worker.rate_limit
         # A pixel may have been removed meanwhile, or got new credentials.
         workers = [
-            self._make_worker(destination, rate_limits[destination.meter], pauses)
+            self._pixels.make_worker(destination, rate_limits[destination.meter], pauses)
             for destination in self._destinations_of(accounts)
         ]
         if self.tags is not None:
             workers += [
                 self.tags.make_worker(
-                    rule, past=past.get(rule.pixel, ()), pause=_whole(pauses, rule.pixel)
+                    rule, past=past.get(rule.pixel, ()), pause=pause_of(pauses, rule.pixel)
                 )
                 for rule in self.tags.rules
                 if rule.pixel in accounts
@@ -344,43 +388,11 @@ class DeliveryRunner:
                 await self.ownership.leave()
         return not unfinished
 
-    def _make_worker(
-        self, destination: Destination, rate_limit: RateLimit, pauses: Sequence[Pause]
-    ) -> Worker:
-        circuit_breaker = CircuitBreaker(
-            pixel=destination.pixel,
-            state=self.outbox,
-            clock=self.clock,
-            observer=self.observer,
-            pause=_whole(pauses, destination.pixel),
-        )
-        batch_handler = BatchSender(
-            destination=destination,
-            delivery_store=self.outbox,
-            x_client=self.x_client,
-            rate_limit=rate_limit,
-            circuit_breaker=circuit_breaker,
-            clock=self.clock,
-            randomness=self.randomness,
-            observer=self.observer,
-            lease=self.worker_config.lease,
-            in_flight=self.worker_config.in_flight,
-            pauses=[pause for pause in pauses if pause.pixel == destination.pixel and pause.event],
-        )
-        return Worker(
-            pixel=destination.pixel,
-            outbox=self.outbox,
-            batch_handler=batch_handler,
-            rate_limit=rate_limit,
-            circuit_breaker=circuit_breaker,
-            clock=self.clock,
-            observer=self.observer,
-            worker_config=self.worker_config,
-            holding=self._holding,
-            cautious=destination.is_cautious,
-        )
+
+def _auth(destination: Destination) -> tuple[object, object]:
+    return destination.credentials, destination.fallback
 
 
-def _whole(pauses: Iterable[Pause], pixel: str) -> Pause | None:
-    """Return the pause of a pixel itself, not of one of its events."""
-    return next((pause for pause in pauses if (pause.pixel, pause.event) == (pixel, "")), None)
+def _worker_settings(destination: Destination) -> tuple[object, ...]:
+    """Return the settings that a worker reads only when it starts."""
+    return destination.meter, destination.rate, destination.is_cautious

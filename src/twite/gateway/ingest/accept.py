@@ -77,6 +77,9 @@ class Accept:
     observer: Observer = field(default_factory=SilentObserver)
     wall: Clock | None = None
     tag_dispatcher: DispatchesTags | None = None
+    # After a reload, another object accepts new requests, and shares the recorder with this one.
+    recorder: SubmissionRecorder | None = None
+    is_replaced: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self._wall = self.wall or self.clock
@@ -88,7 +91,7 @@ class Accept:
             sightings=self.sightings
             or SightingBuilder(destinations=self.destinations, salt=self.salt),
         )
-        self._recorder = SubmissionRecorder(
+        self._recorder = self.recorder = self.recorder or SubmissionRecorder(
             ledger=self.ledger, clock=self.clock, wake=self.wake, observer=self.observer
         )
 
@@ -118,7 +121,12 @@ class Accept:
             self._recorder.end(request)
 
     def takes_directly(self, source: Source) -> bool:
-        """Return whether `native_soon` may accept a source's requests: no tag can fire for them."""
+        """Return whether `native_soon` may accept a source's requests.
+
+        That is so until a reload replaces this object, if no tag can fire for them.
+        """
+        if self.is_replaced:
+            return False
         return self.tag_dispatcher is None or not self.tag_dispatcher.listens_to(source.name)
 
     def native_soon(

@@ -1,7 +1,7 @@
 """Consent choices that arrive without a conversion, and changes of a source's consent policy."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -130,16 +130,20 @@ class RecordConsentChoice:
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class PolicyChange:
-    """Suppresses or holds conversions that a changed policy forbids. Runs before sending starts."""
+    """Suppresses or holds conversions that a changed policy forbids.
+
+    Runs before sending starts, and after a reload of the settings.
+    """
 
     sources: Iterable[Source]
     store: DeliveryStore
     clock: Clock
     observer: Observer
 
-    async def once(self) -> int:
+    async def once(self, *, again: Container[str] = ()) -> int:
         """Apply changed policies; return the number of deliveries suppressed or held.
 
+        The policies of the sources in `again` are applied even if they have been applied before.
         Raises LedgerUnavailable. The policy is stored last, so that an interrupted change is
         repeated at the next start.
         """
@@ -148,7 +152,7 @@ class PolicyChange:
         taken = 0
         for source in self.sources:
             version = policy_version(source.consent)
-            if noted.get(source.name) == version:
+            if noted.get(source.name) == version and source.name not in again:
                 continue
             if source.name in noted:
                 taken += await self._of(source)

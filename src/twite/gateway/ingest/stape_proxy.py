@@ -6,7 +6,7 @@ deleted once the queue of their pixel is empty.
 """
 
 import re
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Container, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -78,6 +78,16 @@ class TagCredentials:
     # Pixel → last use of its passing credentials (monotonic).
     _used: dict[str, int] = field(init=False, default_factory=dict)
 
+    def replace(self, destinations: MutableMapping[str, Destination]) -> None:
+        """Use other pixels, after a reload of the settings."""
+        before, self.destinations = self.destinations, destinations
+        for pixel in list(self._owners):
+            known = destinations.get(pixel)
+            if known is not None and known is not before.get(pixel):
+                # The pixel is now in the settings, which take precedence.
+                del self._owners[pixel]
+                self._used.pop(pixel, None)
+
     async def load(self) -> None:
         """Load the stored destinations, including other gateways'. Raises NotOpened."""
         for name, plain in await self.secret_store.all(PREFIX):
@@ -95,6 +105,14 @@ class TagCredentials:
             keys, known = kept.keys, self.destinations.get(pixel)
             if known is None or known.credentials != keys:
                 self._take_up(pixel, keys)
+
+    def stored(self, settings: Container[str]) -> dict[str, Destination]:
+        """Return the pixels with stored credentials, except those in the settings."""
+        return {
+            pixel: self.destinations[pixel]
+            for pixel in self._owners
+            if pixel in self.destinations and pixel not in settings
+        }
 
     async def destination(
         self, pixel: str, *, source: Source, brought: OAuthKeys | None
@@ -167,6 +185,8 @@ class TagCredentials:
                 self._owners.pop(pixel, None)
                 self._used.pop(pixel, None)
             raise
+        if pixel not in self._owners and pixel in self.destinations:
+            return self.destinations[pixel]  # a reload has added the pixel to the settings
         return self._take_up(pixel, brought)
 
     def _note_use(self, pixel: str, *, passing: bool) -> None:

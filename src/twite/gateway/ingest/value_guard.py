@@ -43,8 +43,7 @@ class ValueGuards:
         pixels: Mapping[str, ValueGuard] | None = None,
         usual_amounts: Iterable[UsualAmount] = (),
     ) -> None:
-        self._sources = sources or {}
-        self._pixels = pixels or {}
+        self.use(sources=sources or {}, pixels=pixels or {})
         self._usual_amounts: dict[tuple[str, str], dict[str, UsualAmount]] = {}
         self._many = 0
         self._turn = 0
@@ -58,6 +57,15 @@ class ValueGuards:
             self._many += 1
         for own in self._usual_amounts.values():
             self._note(own)
+
+    def use(
+        self,
+        *,
+        sources: Mapping[str, ValueGuard | None],
+        pixels: Mapping[str, ValueGuard],
+    ) -> None:
+        """Check with these settings from now on. The learned amounts stay."""
+        self._sources, self._pixels = sources, pixels
 
     def look(self, source: str) -> Look:
         """Return the function that checks the conversions of a source."""

@@ -6,6 +6,7 @@ import msgspec
 
 from twite.domain.people.users import AuditEvent, Change, Result
 from twite.domain.secret import Masked, Secret
+from twite.gateway.ports.events import ReloadResult
 from twite.gateway.ports.privacy import EraseStore
 from twite.gateway.preview.trace import PreviewedRequest
 
@@ -27,7 +28,8 @@ class ControlCommand(
     of an erasure. For users and API keys, `change` makes a change, and `note` only writes the audit
     event. Passwords and keys are already hashed. `preview_open` opens a tag preview session for the
     user named in the audit event; its tags send requests unless `note` is "nothing". For
-    `preview_read` and `preview_close`, `name` is the session.
+    `preview_read` and `preview_close`, `name` is the session. `reload` reads the settings again;
+    with `dry_run`, it only compares them.
     """
 
     do: Literal[
@@ -43,6 +45,7 @@ class ControlCommand(
         "preview_open",
         "preview_read",
         "preview_close",
+        "reload",
     ]
     deliveries: tuple[Delivery, ...] | None = None
     note: str = ""
@@ -53,6 +56,7 @@ class ControlCommand(
     audit_event: AuditEvent | None = msgspec.field(name="deed", default=None)
     erasing: EraseStore | None = None
     change: dict[str, Any] | None = None
+    dry_run: bool = False
 
     @classmethod
     def changing(cls, change: Change, *, audit_event: AuditEvent) -> Self:
@@ -74,12 +78,27 @@ class PreviewState(Masked, frozen=True, kw_only=True):
     requests: tuple[PreviewedRequest, ...] = ()
 
 
+class ReloadReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a reload changed, or would change in a dry run.
+
+    `restart` lists the keys whose new values need a restart; `problems` are the mistakes in the
+    settings, or the reasons why the gateway kept the old ones. `processes` is the number of
+    processes of this machine that use the new settings.
+    """
+
+    result: ReloadResult
+    changes: tuple[str, ...] = ()
+    restart: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+    processes: int = 1
+
+
 class ControlResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The number of changed deliveries or secrets.
 
     `last` is where the next slice continues; None after the last slice. For an erasure see
     gateway.operations. `result` is the result of a change of users or API keys. If no preview
-    session was opened, `why` is the reason.
+    session was opened, `why` is the reason. `reload` is the report of a reload.
     """
 
     done: int
@@ -87,6 +106,7 @@ class ControlResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     result: Result | None = None
     preview: PreviewState | None = None
     why: str = ""
+    reload: ReloadReport | None = None
 
 
 def changed(command: ControlCommand) -> Change:

@@ -201,6 +201,28 @@ class Troubled(GatewayEvent, frozen=True, kw_only=True):
     reason: str
 
 
+class ReloadResult(StrEnum):
+    """The result of a reload of the settings. After the last two, the gateway kept the old ones."""
+
+    RELOADED = "reloaded"
+    UNCHANGED = "unchanged"
+    NEEDS_RESTART = "needs_restart"
+    FAILED = "failed"
+
+
+class Reloaded(GatewayEvent, frozen=True, kw_only=True):
+    """The gateway read its settings again.
+
+    `tables` counts the changed tables of each kind, such as `pixel`; `restart` lists the keys whose
+    new values need a restart; `problems` says why the old settings are kept.
+    """
+
+    result: ReloadResult
+    tables: Mapping[str, int] = {}
+    restart: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
 class ConditionChanged(GatewayEvent, frozen=True, kw_only=True):
     """The condition for an alert began or ended; `holds` is whether it began."""
 

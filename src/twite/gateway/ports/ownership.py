@@ -14,13 +14,15 @@ LEASE_IS_OVER: Final = "this gateway has lost its lease in the database"
 # Kinds of records whose changes all gateways follow.
 PAUSES: Final = "pause"
 SECRETS: Final = "secret"
+# A command has told all gateways to reload their settings.
+RELOADS: Final = "reload"
 
 
 class News(msgspec.Struct, frozen=True, kw_only=True):
     """Changes in the store by other processes.
 
     `ready` lists the pixels with deliveries that are ready to be sent. `versions` has a number for
-    each kind of record (PAUSES, SECRETS) that increases with each change.
+    each kind of change (PAUSES, SECRETS, RELOADS) that increases with each change.
     """
 
     ready: frozenset[str] = frozenset()
@@ -101,6 +103,12 @@ class Ownership(Protocol):
 
         `idle` maps pixels to those of their events that are not being sent now. Raises
         LedgerUnavailable.
+        """
+
+    async def announce(self, what: str) -> None:
+        """Increase the version of a kind of change, so that all gateways follow it.
+
+        Raises LedgerUnavailable.
         """
 
     async def give_up(self, accounts: Collection[str]) -> None:

@@ -165,6 +165,13 @@ class CredentialCommands(CredentialStore):
                     self._destinations[written.pixel] = now
                     self._send_to(now)
 
+    def use(
+        self, written: Sequence[Destination], destinations: MutableMapping[str, Destination]
+    ) -> None:
+        """Replace the pixels of the settings, and the pixels in use, after a reload."""
+        self._written = tuple(written)
+        self._destinations = destinations
+
     async def follow(self) -> None:
         """Use the credentials that another gateway or a command has stored.
 

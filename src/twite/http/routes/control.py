@@ -46,6 +46,8 @@ async def answer(request: HttpRequest, _caller: None) -> HttpResponse:
         done = ControlResult(done=await _of_persons(order, request.services))
     elif order.do in {"change", "note"}:
         done = await _of_users(order, request.services)
+    elif order.do == "reload":
+        done = await _of_settings(order, request.services)
     elif order.do.startswith("preview_"):
         done = await _of_previews(order, request.services)
     else:
@@ -85,6 +87,14 @@ async def _of_users(order: ControlCommand, services: HttpServices) -> ControlRes
         raise _wrong(str(wrong)) from None
     result = await services.people.change(change, audit_event=order.audit_event)
     return ControlResult(done=int(result is Result.DONE), result=result)
+
+
+async def _of_settings(order: ControlCommand, services: HttpServices) -> ControlResult:
+    """Read the settings again."""
+    if services.reload is None:
+        raise _wrong("this gateway cannot reload its settings")
+    report = await services.reload(order.dry_run)
+    return ControlResult(done=len(report.changes), reload=report)
 
 
 async def _of_previews(order: ControlCommand, services: HttpServices) -> ControlResult:

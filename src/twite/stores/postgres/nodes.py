@@ -198,6 +198,9 @@ class PostgresOwnership:
             await self._database.write(lambda session: session.opt_outs.refresh())
         return news
 
+    async def announce(self, what: str) -> None:
+        await self._database.write(lambda session: session.run("note_change", what=what))
+
     async def give_up(self, accounts: Collection[str]) -> None:
         await self._database.write(
             lambda session: session.run("give_up_accounts", accounts=sorted(accounts))

@@ -32,6 +32,11 @@ class ClientEvents:
         self._destinations = destinations
         self._clock = clock
 
+    def use(self, accept: Accept) -> None:
+        """Accept events with other settings, after a reload."""
+        self._accept = accept
+        self._destinations = accept.destinations
+
     async def run(
         self,
         event: Mapping[str, Tree],

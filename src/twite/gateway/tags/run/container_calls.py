@@ -77,6 +77,12 @@ class ContainerCalls:
         self._ended: dict[str, EndedTags] = {}
         self._created: OrderedDict[str, set[str]] = OrderedDict()
 
+    def use(self, accept: Accept, sources: Iterable[Source]) -> None:
+        """Accept events with other settings, after a reload."""
+        self._accept = accept
+        self._sources = {source.name: source for source in sources}
+        self._destinations = accept.destinations
+
     def denied(self, call: TagCall, payload: TagPayload) -> str | None:
         """Return why a call may not create an event; None if it may."""
         if len(call.tags) > MOST_NESTED:
@@ -104,18 +110,19 @@ class ContainerCalls:
 
         Raises MalformedRequest, LedgerFull, LedgerUnavailable; nothing is stored then.
         """
+        source = self._sources[payload.source]
         # In its own task, because the current trace is set per task.
-        return await asyncio.create_task(self._accepted(event, call, payload, trace))
+        return await asyncio.create_task(self._accepted(event, call, payload, source, trace))
 
     async def _accepted(
         self,
         event: Mapping[str, Tree],
         call: TagCall,
         payload: TagPayload,
+        source: Source,
         trace: RequestTrace | None,
     ) -> AcceptReceipt:
         set_current(None if trace is None else trace.prolonged())
-        source = self._sources[payload.source]
         return await self._accept.parsed(
             self._found(event, call, payload, source),
             source=source,

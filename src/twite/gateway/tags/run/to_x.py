@@ -5,6 +5,7 @@ others: with batches, dedup keys, retries, and the credentials of the pixel inst
 template's.
 """
 
+import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -43,6 +44,14 @@ class ToX:
 
     def __post_init__(self) -> None:
         self._api = urlsplit(self.api_url).netloc
+
+    def use(self, accept: Accept) -> None:
+        """Accept requests with other settings, after a reload."""
+        self.accept = accept
+        self.destinations = accept.destinations
+        self.proxy = dataclasses.replace(
+            self.proxy, accept=accept, destinations=accept.destinations
+        )
 
     async def take(
         self, request: HttpEffect, *, source: str, endpoint: Endpoint = Endpoint.TAG

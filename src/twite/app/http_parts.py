@@ -1,0 +1,165 @@
+"""Build what answers requests from the settings: at the start, and again at each reload."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from twite.app.console_services import ConsoleServices, OnDemandConsole
+from twite.app.logins import CredentialVault
+from twite.app.workers import GatewayAddress
+from twite.config.settings import Settings
+from twite.domain.destination import Destination
+from twite.domain.times import SECOND
+from twite.gateway.delivery.monotonic_clock import MonotonicClock
+from twite.gateway.delivery.runner import DeliveryRunner
+from twite.gateway.ingest.accept import Accept
+from twite.gateway.ingest.consent_choice import RecordConsentChoice
+from twite.gateway.ingest.stape_proxy import StapeProxy, TagCredentials
+from twite.gateway.ingest.value_guard import ValueGuards
+from twite.gateway.operations.control import ReloadReport
+from twite.gateway.operations.moves import WakingMoves
+from twite.gateway.ports.directory import Passwords
+from twite.gateway.ports.events import Observer
+from twite.gateway.ports.findings import CheckFinding
+from twite.gateway.ports.machine import Clock
+from twite.gateway.ports.store import Store
+from twite.gateway.preview.sessions import PreviewSessions
+from twite.gateway.x_account.credential_store import CredentialCommands
+from twite.gateway.x_account.sign_in import XSignIn
+from twite.http import GatewayServices, HttpApplication, HttpLimits, HttpSettings
+from twite.http.application import RequestMemory
+from twite.machine.system import room_for_connections
+from twite.observers.metrics import Metrics
+
+if TYPE_CHECKING:
+    from twite.app.tag_runtime import TagRuntime
+    from twite.console.application import Console
+
+
+class GatewayParts(msgspec.Struct, frozen=True, kw_only=True):
+    """The parts of a running gateway that stay when its settings are reloaded."""
+
+    store: Store
+    safe: CredentialVault | None
+    run: DeliveryRunner
+    clock: MonotonicClock
+    wall: Clock
+    observer: Observer
+    metrics: Metrics
+    guards: ValueGuards
+    previews: PreviewSessions
+    address: GatewayAddress
+    passwords: Passwords | None
+    examine: Callable[[], AsyncIterator[CheckFinding]] | None
+    logins: CredentialCommands | None
+    connect: XSignIn
+    reload: Callable[[bool], Awaitable[ReloadReport]]
+
+
+class SettingsInUse(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings of a gateway, with the parts that a reload replaces together with them."""
+
+    settings: Settings
+    destinations: dict[str, Destination]
+    accept: Accept
+    tags: "TagRuntime | None"
+    tag_credentials: TagCredentials | None
+    console: OnDemandConsole
+    application: HttpApplication
+
+    @classmethod
+    def built(
+        cls,
+        settings: Settings,
+        parts: GatewayParts,
+        accept: Accept,
+        destinations: dict[str, Destination],
+        *,
+        tags: "TagRuntime | None",
+        tag_credentials: TagCredentials | None,
+        memory: RequestMemory | None = None,
+    ) -> "SettingsInUse":
+        """Build the HTTP application and the console.
+
+        `memory` is that of the application before a reload.
+        """
+        settings_of_http = http_settings(settings)
+        store, run = parts.store, parts.run
+        behind = ConsoleServices(
+            store=store,
+            run=run,
+            accept=accept,
+            connect=parts.connect,
+            destinations=destinations,
+            secret_store=parts.safe.secret_store if parts.safe else None,
+            passwords=parts.passwords,
+            examine=parts.examine,
+            previews=parts.previews,
+            front=settings_of_http.front,
+            clock=parts.clock,
+            observer=parts.observer,
+        )
+        console = OnDemandConsole(lambda: _console(settings, behind))
+        services = GatewayServices(
+            accept=accept,
+            records=store,
+            moves=WakingMoves(moves=store, wake_all=run.wake_all),
+            choose=RecordConsentChoice(opt_outs=store, clock=parts.clock, salt=store.salt),
+            clock=parts.clock,
+            sources=settings.sources(),
+            destinations=destinations,
+            ready=lambda: accept.trouble or run.trouble,
+            metrics=parts.metrics.rendered,
+            add_up=parts.address.add_up,
+            eraser=store,
+            people=store.people,
+            logins=parts.logins,
+            proxy=StapeProxy(
+                accept=accept,
+                clock=parts.wall,
+                salt=store.salt,
+                destinations=destinations,
+                tag_credentials=tag_credentials,
+            ),
+            clients=None if tags is None else tags.clients,
+            previews=parts.previews,
+            console=console,
+            control_token=parts.address.token,
+            reload=parts.reload,
+            observer=parts.observer,
+        )
+        return cls(
+            settings=settings,
+            destinations=destinations,
+            accept=accept,
+            tags=tags,
+            tag_credentials=tag_credentials,
+            console=console,
+            application=HttpApplication(services, settings_of_http, memory=memory),
+        )
+
+
+def http_settings(settings: Settings) -> HttpSettings:
+    """Return the addresses and limits of the HTTP server."""
+    server, local = settings.server, settings.server.local_listen
+    return HttpSettings(
+        public_url=server.public_url,
+        console_url=settings.console.url,
+        trusted_proxies=server.trusted_proxies,
+        container_headers=server.container_headers,
+        local_port=None if local is None else local.port,
+        browser_rate=server.browser_rate,
+        metrics_key=server.metrics_key,
+        limits=HttpLimits(
+            connections=room_for_connections(HttpLimits().connections),
+            body=server.max_body,
+            body_seconds=server.receive_deadline / SECOND,
+        ),
+    )
+
+
+def _console(settings: Settings, services: ConsoleServices) -> "Console":
+    from twite.app.console import console  # noqa: PLC0415  # few starts need the console
+
+    return console(settings, services)

@@ -1,0 +1,259 @@
+"""Reload the settings of a running gateway, without losing a request or a connection.
+
+Everything that depends on the settings is built anew, and replaces the old parts between two
+requests. Requests that have begun are answered with the old parts.
+"""
+
+import asyncio
+import dataclasses
+import os
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from typing import Final
+
+from twite.app.http_parts import GatewayParts, SettingsInUse
+from twite.app.logins import FollowSecrets, given
+from twite.app.monitoring import Monitoring
+from twite.app.tags import lent_to
+from twite.config.collected_errors import located
+from twite.config.difference import SettingsDifference, difference, with_reloaded
+from twite.config.settings import Settings, load
+from twite.domain.destination import Destination
+from twite.domain.errors import OperatorError, SettingsError, TransientError
+from twite.domain.times import SECOND
+from twite.gateway.ingest.consent_choice import PolicyChange
+from twite.gateway.ingest.sightings import SightingBuilder, watched
+from twite.gateway.ingest.stape_proxy import TagCredentials
+from twite.gateway.operations.control import ReloadReport
+from twite.gateway.ports.events import Reloaded, ReloadResult, Troubled, TroublePlace
+from twite.gateway.ports.ownership import SECRETS
+from twite.http import Server
+from twite.machine.service_manager import notify, reloading
+
+_AGAIN: Final = 5 * SECOND
+_OTHER_X: Final = (
+    "the settings are for another X, so the gateway kept the old ones. Restart the gateway"
+)
+
+
+class SettingsReload:
+    """Replaces the settings in use (`in_use`) with those of the file."""
+
+    def __init__(
+        self, parts: GatewayParts, in_use: SettingsInUse, *, server: Server, monitoring: Monitoring
+    ) -> None:
+        self.in_use = in_use
+        self._parts = parts
+        self._server = server
+        self._monitoring = monitoring
+        self._turn = asyncio.Lock()
+        self._follows = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self, *, dry_run: bool = False, is_quiet: bool = False) -> ReloadReport:
+        """Read the file, and use its settings; in a dry run, only compare them.
+
+        If the file has mistakes, the old settings stay in use. With `is_quiet`, nothing is logged
+        if nothing has changed.
+        """
+        async with self._turn:
+            if dry_run:
+                return await self._reloaded(dry_run=True)
+            is_main = not self._parts.address.is_shared
+            if is_main:
+                notify(reloading())
+            try:
+                report = await self._reloaded(dry_run=False)
+            finally:
+                if is_main:
+                    notify("READY=1")
+        if not (is_quiet and report.result is ReloadResult.UNCHANGED):
+            self._parts.observer.see(
+                Reloaded(
+                    result=report.result,
+                    tables=Counter(change.split(maxsplit=1)[0] for change in report.changes),
+                    restart=report.restart,
+                    problems=report.problems,
+                )
+            )
+        return report
+
+    async def follow(self) -> None:
+        """Reload because a command at another gateway says so. A `listener` of the runner."""
+        if not self._follows:
+            self._follows = True  # called once after the start
+            return
+        await self.run(is_quiet=True)
+
+    async def stop(self) -> None:
+        """Wait for a reload, and end the work that it has left."""
+        async with self._turn:
+            for task in self._tasks:
+                task.cancel()
+            if self._tasks:
+                await asyncio.wait(self._tasks)
+
+    async def _reloaded(self, *, dry_run: bool) -> ReloadReport:
+        parts, running = self._parts, self.in_use.settings
+        try:
+            written = await asyncio.to_thread(load, running.path, os.environ)
+            found = difference(running, written)
+            if found.changes and not dry_run:
+                await self._use(with_reloaded(running, written))
+                parts.address.mark_reloaded()
+        except SettingsError as wrong:
+            return ReloadReport(result=ReloadResult.FAILED, problems=located(running.path, wrong))
+        except (OperatorError, TransientError) as error:
+            return ReloadReport(result=ReloadResult.FAILED, problems=(str(error),))
+        except Exception as fault:  # noqa: BLE001  a bug must not end the gateway's reloads
+            problem = f"internal error in Twite ({type(fault).__name__})"
+            return ReloadReport(result=ReloadResult.FAILED, problems=(problem,))
+        return _report(found)
+
+    async def _use(self, settings: Settings) -> None:
+        """Replace the settings. Raises OperatorError and TransientError: nothing has changed."""
+        parts, before = self._parts, self.in_use
+        if settings.x.emulator is not None:
+            from twite.app.emulated_x import add_pixels  # noqa: PLC0415  # few gateways have it
+
+            await asyncio.to_thread(add_pixels, settings)
+        stored = await given(settings, parts.safe.secret_store if parts.safe else None)
+        destinations = {destination.pixel: destination for destination in stored}
+        tag_credentials = before.tag_credentials
+        if tag_credentials is not None:
+            destinations = tag_credentials.stored(destinations) | destinations
+        else:
+            tag_credentials = lent_to(
+                settings,
+                secret_store=parts.safe.secret_store if parts.safe else None,
+                records=parts.store,
+                destinations=destinations,
+                run=parts.run,
+                clock=parts.clock,
+                observer=parts.observer,
+            )
+        changed = _changed_policies(before.settings, settings)
+        # Nothing waits from here until the swap is complete, so no request sees a part of it.
+        in_use = self._swap(settings, destinations, tag_credentials)
+        await self._follow_up(before, in_use, changed)
+
+    def _swap(
+        self,
+        settings: Settings,
+        destinations: dict[str, Destination],
+        tag_credentials: TagCredentials | None,
+    ) -> SettingsInUse:
+        parts, before = self._parts, self.in_use
+        sources = settings.sources()
+        accept = dataclasses.replace(
+            before.accept,
+            destinations=destinations,
+            sightings=SightingBuilder(
+                pixels=watched(sources), destinations=destinations, salt=parts.store.salt
+            ),
+        )
+        in_use = SettingsInUse.built(
+            settings,
+            parts,
+            accept,
+            destinations,
+            tags=before.tags,
+            tag_credentials=tag_credentials,
+            memory=before.application.memory,
+        )
+        # The rest cannot fail.
+        self.in_use = in_use
+        parts.metrics.know(sources=[source.name for source in sources], pixels=list(destinations))
+        parts.guards.use(
+            sources={source.name: source.value_guard for source in sources},
+            pixels={pixel.pixel: pixel.value_guard for pixel in settings.destinations()},
+        )
+        if before.tags is not None:
+            before.tags.use(accept, sources)
+        if parts.logins is not None:
+            parts.logins.use(settings.destinations(), destinations)
+        parts.connect.destinations = {pixel.pixel: pixel for pixel in settings.destinations()}
+        parts.run.listeners[SECRETS] = FollowSecrets(parts.logins, tag_credentials, parts.observer)
+        if before.tag_credentials is not None:
+            before.tag_credentials.replace(destinations)
+        parts.run.replace(tuple(destinations.values()))
+        self._server.use(in_use.application)
+        before.accept.is_replaced = True
+        self._monitoring.use(settings)
+        return in_use
+
+    async def _follow_up(
+        self, before: SettingsInUse, in_use: SettingsInUse, changed: frozenset[str]
+    ) -> None:
+        """Apply the settings to what is queued, and to requests that had begun before."""
+        parts = self._parts
+        if in_use.tag_credentials is not None:
+            await self._repeated(in_use.tag_credentials.load)
+            if before.tag_credentials is None:
+                self._keep(in_use.tag_credentials.run())
+        if parts.logins is not None:
+            # A command may have stored credentials after they were read.
+            await self._repeated(parts.logins.take_up)
+        policy = PolicyChange(
+            sources=in_use.settings.sources(),
+            store=parts.store,
+            clock=parts.clock,
+            observer=parts.observer,
+        )
+
+        async def judge() -> None:
+            await policy.once(again=changed)
+
+        async def judge_late() -> None:
+            await before.application.drained()
+            await before.accept.passed()
+            await self._repeated(judge)
+
+        await self._repeated(judge)
+        if changed:
+            self._keep(judge_late())
+
+    async def _repeated(self, act: Callable[[], Awaitable[object]]) -> None:
+        """Do something, and repeat it in the background until it succeeds."""
+        try:
+            await act()
+        except (OperatorError, TransientError) as error:
+            self._parts.observer.see(Troubled(where=TroublePlace.STORE, reason=str(error)))
+            self._keep(self._later(act))
+
+    async def _later(self, act: Callable[[], Awaitable[object]]) -> None:
+        while True:
+            await self._parts.clock.sleep(_AGAIN)
+            with suppress(OperatorError, TransientError):
+                await act()
+                return
+
+    def _keep(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _changed_policies(before: Settings, after: Settings) -> frozenset[str]:
+    """Return the sources whose consent policy has changed."""
+    policies = {source.name: source.consent for source in before.sources()}
+    return frozenset(
+        source.name
+        for source in after.sources()
+        if policies.get(source.name, source.consent) != source.consent
+    )
+
+
+def _report(found: SettingsDifference) -> ReloadReport:
+    if found.is_other_x:
+        return ReloadReport(
+            result=ReloadResult.NEEDS_RESTART,
+            restart=found.restart,
+            problems=(_OTHER_X,),
+        )
+    return ReloadReport(
+        result=ReloadResult.RELOADED if found.changes else ReloadResult.UNCHANGED,
+        changes=tuple(map(str, found.changes)),
+        restart=found.restart,
+    )

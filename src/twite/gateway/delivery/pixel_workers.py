@@ -1,0 +1,71 @@
+"""Make the workers of pixels."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from twite.domain.destination import Destination
+from twite.gateway.delivery.batch_sender import BatchSender
+from twite.gateway.delivery.circuit_breaker import CircuitBreaker
+from twite.gateway.delivery.monotonic_clock import MonotonicClock
+from twite.gateway.delivery.rate_limit import RateLimit
+from twite.gateway.delivery.worker import Worker, WorkerConfig
+from twite.gateway.delivery.x_client import XClient
+from twite.gateway.ports.events import Observer
+from twite.gateway.ports.machine import Randomness
+from twite.gateway.ports.outbox import DeliveryStore
+from twite.gateway.ports.state import Pause
+
+
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
+class PixelWorkers:
+    """Makes a worker for each pixel. `holding` collects the leases in flight of all workers."""
+
+    outbox: DeliveryStore
+    x_client: XClient
+    clock: MonotonicClock
+    randomness: Randomness
+    observer: Observer
+    worker_config: WorkerConfig
+    holding: set[int]
+
+    def make_worker(
+        self, destination: Destination, rate_limit: RateLimit, pauses: Sequence[Pause]
+    ) -> Worker:
+        """Return a worker that uses the rate limit of the pixel's account."""
+        circuit_breaker = CircuitBreaker(
+            pixel=destination.pixel,
+            state=self.outbox,
+            clock=self.clock,
+            observer=self.observer,
+            pause=pause_of(pauses, destination.pixel),
+        )
+        batch_handler = BatchSender(
+            destination=destination,
+            delivery_store=self.outbox,
+            x_client=self.x_client,
+            rate_limit=rate_limit,
+            circuit_breaker=circuit_breaker,
+            clock=self.clock,
+            randomness=self.randomness,
+            observer=self.observer,
+            lease=self.worker_config.lease,
+            in_flight=self.worker_config.in_flight,
+            pauses=[pause for pause in pauses if pause.pixel == destination.pixel and pause.event],
+        )
+        return Worker(
+            pixel=destination.pixel,
+            outbox=self.outbox,
+            batch_handler=batch_handler,
+            rate_limit=rate_limit,
+            circuit_breaker=circuit_breaker,
+            clock=self.clock,
+            observer=self.observer,
+            worker_config=self.worker_config,
+            holding=self.holding,
+            cautious=destination.is_cautious,
+        )
+
+
+def pause_of(pauses: Iterable[Pause], pixel: str) -> Pause | None:
+    """Return the pause of a pixel itself, not of one of its events."""
+    return next((pause for pause in pauses if (pause.pixel, pause.event) == (pixel, "")), None)
