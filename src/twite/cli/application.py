@@ -21,6 +21,7 @@ _FILES: Final = {
     "restore": "maintenance",
     "recover": "maintenance",
     "rotate-key": "maintenance",
+    "reload": "maintenance",
     "send": "send.command",
     "demo": "demo.command",
     "tag": "tag.command",

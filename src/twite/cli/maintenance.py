@@ -1,19 +1,28 @@
-"""`twite backup`, `restore`, `recover` and `rotate-key`: maintain the store's files and its key."""
+"""`twite backup`, `restore`, `recover`, `rotate-key` and `reload`: store, key and settings."""
 
 import asyncio
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
+from twite.app.control_client import reload_gateway
 from twite.app.sealing import RotationResult, rotate
 from twite.app.store_access import back_up, recover_store, restore_store
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, who
+from twite.config.collected_errors import located
+from twite.domain.errors import SettingsError
+from twite.domain.plural import plural
+from twite.gateway.operations.control import ReloadReport
+from twite.gateway.ports.events import ReloadResult
 from twite.gateway.ports.store import Recovered, Restored
 from twite.gateway.tags.run.payload import counted
+
+# The gateway kept the old settings.
+_KEPT: Final = frozenset({ReloadResult.NEEDS_RESTART, ReloadResult.FAILED})
 
 
 def backup(
@@ -204,3 +213,47 @@ def _cure(done: RotationResult) -> str:
     if done.gateway is None:
         return ""
     return f", restart the gateway (process {done.gateway} is running with different keys)"
+
+
+def reload(
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would change, and change nothing")
+    ] = False,
+    config: Config = DEFAULT_CONFIG,
+    as_json: Json = False,
+) -> None:
+    """Requests and connections go on. All workers reload, and other nodes read their own files.
+
+    If the file has mistakes, the gateway keeps the old settings. The command lists the changed keys
+    that need a restart. Exits with 1 if the gateway kept the old settings.
+
+    Example: `twite reload --dry-run`
+    """
+    try:
+        report = asyncio.run(reload_gateway(load(config), dry_run=dry_run))
+    except SettingsError as wrong:
+        report = ReloadReport(result=ReloadResult.FAILED, problems=located(config, wrong))
+    if as_json:
+        printing.print_json(report)
+    else:
+        _print_reloaded(report, dry_run=dry_run)
+    if report.result in _KEPT:
+        raise typer.Exit(1)
+
+
+def _print_reloaded(report: ReloadReport, *, dry_run: bool) -> None:
+    for change in report.changes:
+        printing.say(f"  {change}")
+    for key in report.restart:
+        printing.say(f"  {key} needs a restart")
+    for problem in report.problems:
+        printing.complain(f"Error: {problem}")
+    if report.result in _KEPT:
+        printing.complain("The gateway keeps the old settings.")
+    elif dry_run:
+        printing.say("Nothing was changed: this was a dry run.")
+    elif report.result is ReloadResult.UNCHANGED:
+        printing.say("Nothing to reload.")
+    else:
+        printing.say(f"Reloaded in {plural(report.processes, 'process', 'processes')}.")

@@ -42,8 +42,6 @@ from twite.http.services import HttpServices
 
 # Requests with one of these headers are handled by the ordinary route.
 _UNUSUAL: Final = frozenset({b"content-encoding", b"expect", b"transfer-encoding"})
-
-
 # Larger requests are passed on at once, because grouping them saves nothing.
 _LARGE: Final = 8_192
 
@@ -84,7 +82,7 @@ class DirectRequest:
 
     @property
     def message_event(self) -> "DirectRequest":
-        """What uvicorn takes for the request's event, set for example if the client disconnects."""
+        """What uvicorn takes for the request's event, set if the client disconnects."""
         return self
 
     @property
