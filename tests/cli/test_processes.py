@@ -1,6 +1,7 @@
 """Commands that run until they are stopped, as real processes."""
 
 import json
+import re
 import signal
 import socket
 import stat
@@ -46,7 +47,7 @@ def post(url: str, document: object) -> dict[str, object]:
         return json.loads(answer.read())
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_serve_prints_its_url_and_stops_cleanly(tmp_path, number):
     path = settings_in(tmp_path)
 
@@ -81,6 +82,25 @@ def test_serve_reports_its_state_to_the_service_manager(tmp_path):
 
     assert said == {b"READY=1", b"WATCHDOG=1"}
     assert last == b"STOPPING=1"
+
+
+def test_reload_is_reported_to_the_service_manager(tmp_path):
+    path = settings_in(tmp_path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(20)
+
+        given = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
+        with running("serve", "--config", str(path), **given) as (process, _):
+            said = [manager.recv(64)]
+            process.send_signal(signal.SIGHUP)
+            said += [manager.recv(64), manager.recv(64)]
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=20)
+
+    assert (said[0], said[2]) == (b"READY=1", b"READY=1")
+    assert re.fullmatch(rb"RELOADING=1\nMONOTONIC_USEC=[0-9]+", said[1])
+    assert process.returncode == 0
 
 
 def test_gateway_under_nohup_survives_its_terminal(tmp_path):

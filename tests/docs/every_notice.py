@@ -16,6 +16,8 @@ from twite.gateway.ports.events import (
     Moved,
     Paused,
     Presented,
+    Reloaded,
+    ReloadResult,
     TagFired,
     TagPassed,
     TagSaid,
@@ -30,6 +32,7 @@ ALERT = Alert(
     id="a", kind=AlertKind.PIXEL_PAUSED, subject=PIXEL, reason="404", opened_at=1, said_at=1
 )
 EVERY_NOTICE = (
+    Reloaded(result=ReloadResult.RELOADED),
     Accepted(
         source="shop",
         accepted=1,

@@ -273,7 +273,7 @@ def test_counts_of_a_tag_that_is_added_later_have_their_own_series():
     count = counted("tag", Counting.FLAW, "double_hash")
     metrics.counted([count])
 
-    metrics.know(["tag"])
+    metrics.know(sources=["tag"], pixels=["tag"])
     metrics.counted([count])
 
     page = metrics.rendered([]).decode().splitlines()

@@ -59,6 +59,9 @@ class ScriptedOwnership:
         self.idle.append({pixel: set(events) for pixel, events in idle.items()})
         return News(ready=frozenset(self.ready) & idle.keys(), versions=self.versions)
 
+    async def announce(self, what):
+        self.versions[what] = self.versions.get(what, 0) + 1
+
     async def give_up(self, accounts):
         self._note(f"give up {', '.join(accounts)}")
 
