@@ -26,8 +26,14 @@ from twite.formats.native.answers import (
     Suppressed,
 )
 from twite.gateway.ingest.consent_choice import ConsentChoice
-from twite.gateway.operations.control import ControlCommand, ControlResult, PreviewState
+from twite.gateway.operations.control import (
+    ControlCommand,
+    ControlResult,
+    PreviewState,
+    ReloadReport,
+)
 from twite.gateway.operations.dedup_report import EventPathCounts, PairOf, PathCountsBy
+from twite.gateway.ports.events import ReloadResult
 from twite.gateway.ports.privacy import ErasedText, EraseStore, SearchText
 from twite.gateway.preview.trace import (
     PreviewedRequest,
@@ -93,6 +99,8 @@ _NAMES: Final[Mapping[type, str]] = MappingProxyType(
         SearchText: "Text",
         ControlResult: "Done",
         PreviewState: "PreviewState",
+        ReloadReport: "ReloadReport",
+        ReloadResult: "ReloadResult",
         PreviewedRequest: "PreviewedRequest",
         PreviewEvent: "PreviewEvent",
         PreviewRun: "PreviewRun",
