@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bench import fill, postgres, pruning, raw
+from bench import fill, latency, postgres, pruning, raw, shapes
 from bench.orders import order
 from bench.rig import Rig, fresh
 from bench.sample import Sample
@@ -35,6 +35,8 @@ class Bench:
         # Megabytes, by the size of the backlog; seconds of CPU, by the same.
         self.memory: dict[int, float] = {}
         self.starts: dict[int, list[float]] = defaultdict(list)
+        # By requests a second.
+        self.latencies: dict[int, latency.Latencies] = {}
         self._stores: dict[str, Path] = {}
 
     def store(self, *, settled: int = 0, queued: int = 0) -> Path:
@@ -155,15 +157,24 @@ class Bench:
             self.samples[side].append(self.under_load(rig.gateway, rig.url, *shape))
 
     def under_load(
-        self, server: UsesCpu, url: str | Sequence[str], each: int, connections: int
+        self,
+        server: UsesCpu,
+        url: str | Sequence[str],
+        each: int,
+        connections: int,
+        *,
+        seconds: float | None = None,
+        shape: str = "usual",
     ) -> Sample:
         """Run a load generator against each URL, all at once."""
         urls = [url] if isinstance(url, str) else url
         spent = server.cpu()
-        shape = [str(connections), str(each), str(self.chosen.seconds)]
+        seconds = seconds or self.chosen.seconds
+        size = [str(connections), str(each), str(seconds)]
         loads = [
             subprocess.Popen(
-                [sys.executable, "-m", "bench.load", url, fill.KEY, *shape, str(fresh(10_000_000))],
+                [sys.executable, "-m", "bench.load", url, fill.KEY, *size,
+                 str(fresh(10_000_000)), shape],
                 cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             )
             for url in urls
@@ -204,6 +215,8 @@ FIGURES: dict[str, Callable[[Bench], None]] = {
     "settled": Bench.settled,
     "start": Bench.start,
     "flood": Bench.flood,
+    "shapes": shapes.shapes,
+    "latency": latency.latency,
     **postgres.FIGURES,
     "pruning": pruning.pruning,
     "peer": Bench.peer,
@@ -247,9 +260,9 @@ def posted(rig: Rig, seconds: float) -> Sample:
     )
 
 
-def rest(server: UsesCpu) -> None:
-    """Wait until a server has no more work of its start: it imports what it sends with later."""
-    for _ in range(_MOST_LOOKS):
+def rest(server: UsesCpu, looks: int = _MOST_LOOKS) -> None:
+    """Wait until a server has no more work, of its start or of what it has taken in."""
+    for _ in range(looks):
         before = server.cpu()
         time.sleep(_LOOK_SECONDS)
         if server.cpu() - before < _RESTING:

@@ -3,7 +3,7 @@
 It runs in a process of its own and does as little as it can, so that the server is what is
 measured. Every answer must be a 200, 201, 202 or 204: any other voids the run.
 
-    python -m bench.load URL KEY CONNECTIONS EACH SECONDS FIRST
+    python -m bench.load URL KEY CONNECTIONS EACH SECONDS FIRST [SHAPE]
     python -m bench.load flood URL PATH CONNECTIONS     GET the path without a pause, until killed
 """
 
@@ -62,12 +62,15 @@ class Client(asyncio.Protocol):
 
 
 class Run:
-    def __init__(self, host: str, key: str, each: int, seconds: float, first: int) -> None:
+    def __init__(
+        self, host: str, key: str, *, each: int, seconds: float, first: int, shape: str
+    ) -> None:
         self.head = (
             f"POST /v1/conversions HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {key}\r\n"
             "Content-Type: application/json\r\nContent-Length: "
         ).encode()
         self.each = each
+        self.shape = shape
         self.seconds = seconds
         self.numbers = count(first, _PREPARED * each)
         self.requests = iter(())
@@ -84,7 +87,7 @@ class Run:
         self.requests = iter(
             [
                 self.head + str(len(body)).encode() + b"\r\n\r\n" + body
-                for body in bodies(first, requests, self.each)
+                for body in bodies(first, requests, self.each, self.shape)
             ]
         )
 
@@ -149,10 +152,10 @@ async def flood(url: str, path: str, connections: int) -> None:
 
 
 async def main(
-    url: str, key: str, *, connections: int, each: int, seconds: float, first: int
+    url: str, key: str, *, connections: int, each: int, seconds: float, first: int, shape: str
 ) -> None:
     parts = urlsplit(url)
-    run = Run(parts.netloc, key, each, seconds, first)
+    run = Run(parts.netloc, key, each=each, seconds=seconds, first=first, shape=shape)
     loop = asyncio.get_running_loop()
     run.open = connections
     run.end = time.perf_counter() + seconds
@@ -185,5 +188,6 @@ if __name__ == "__main__":
             each=int(sys.argv[4]),
             seconds=float(sys.argv[5]),
             first=int(sys.argv[6]),
+            shape=sys.argv[7] if len(sys.argv) > 7 else "usual",
         )
     )

@@ -4,8 +4,12 @@ Addresses are at .alt, which is nobody's in the DNS (RFC 9476): those at example
 placeholders, and an order in a shop is none.
 """
 
+import base64
 import json
-from collections.abc import Iterator
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 
 CLICK_ID = "2-3k9x0abcd1efgh2ijkl3mnop4q"
 USER_AGENT = (
@@ -33,12 +37,76 @@ def order(number: int) -> dict[str, object]:
     }
 
 
-def bodies(first: int, requests: int, each: int) -> Iterator[bytes]:
-    """Yield request bodies; a conversion id is never used twice."""
+@cache
+def tc_string(visitor: int, vendors: int = 900) -> str:
+    """Return a TC string that allows all purposes, and about half of so many vendors."""
+    randomness = random.Random(visitor)  # noqa: S311  the same strings each time
+    today = int(time.time() * 10) // 864_000 * 864_000
+    fields = [
+        (2, 6), (today, 36), (today, 36), (300, 12), (1, 12), (1, 6), (4, 6), (13, 6), (200, 12),
+        (5, 6), (1, 1), (0, 1), (0, 12), ((1 << 24) - 1, 24), (0, 24), (0, 1), (6, 6), (3, 6),
+    ]  # fmt: skip
+    for _ in ("consent", "legitimate interest"):
+        fields += [(vendors, 16), (0, 1), (randomness.getrandbits(vendors), vendors)]
+    fields.append((0, 12))
+    bits = "".join(f"{value:0{width}b}" for value, width in fields)
+    bits += "0" * (-len(bits) % 24)
+    packed = int(bits, 2).to_bytes(len(bits) // 8, "big")
+    return base64.urlsafe_b64encode(packed).decode()
+
+
+def pixel_of(number: int) -> str:
+    return f"o9{number:03}"
+
+
+Change = Callable[[dict[str, object], int], None]
+
+
+def _unchanged(_order: dict[str, object], _number: int) -> None:
+    pass
+
+
+def _rejected(one_of: int) -> Change:
+    def change(order: dict[str, object], number: int) -> None:
+        if number % one_of == 0:
+            order["event"] = "no_such_event"
+
+    return change
+
+
+def _with_tcf(order: dict[str, object], number: int) -> None:
+    order["consent"] = {"tcf": tc_string(number % 1_000)}
+
+
+def _of_pixels(pixels: int) -> Change:
+    return lambda order, number: order.update(pixel=pixel_of(number % pixels))
+
+
+def _repeated(order: dict[str, object], number: int) -> None:
+    order["conversion_id"] = f"bench-repeated-{number % 1_000}"
+
+
+# What an order of this shape has, where the usual one has it not.
+SHAPES: Mapping[str, Change] = {
+    "usual": _unchanged,
+    "rejected-1": _rejected(100),
+    "rejected-50": _rejected(2),
+    "tcf": _with_tcf,
+    "duplicates": _repeated,
+    "pixels-100": _of_pixels(100),
+    "pixels-500": _of_pixels(500),
+    "tags-1": _unchanged,
+    "tags-10": _unchanged,
+}
+
+
+def bodies(first: int, requests: int, each: int, shape: str = "usual") -> Iterator[bytes]:
+    """Yield request bodies. A conversion id is used once, unless the shape repeats it."""
+    change = SHAPES[shape]
     for request in range(requests):
         start = first + request * each
-        if each == 1:
-            yield json.dumps(order(start)).encode()
-        else:
-            orders = [order(start + i) for i in range(each)]
-            yield json.dumps({"conversions": orders}).encode()
+        orders = []
+        for number in range(start, start + each):
+            orders.append(order(number))
+            change(orders[-1], number)
+        yield json.dumps(orders[0] if each == 1 else {"conversions": orders}).encode()

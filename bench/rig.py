@@ -33,13 +33,23 @@ class Rig:
         queued: int = 0,
         sending: bool = True,
         start: bool = True,
+        extra: str = "",
+        of_shop: str = "",
+        x: str | None = None,
     ) -> None:
-        """`queued` conversions are added to the outbox before the start."""
+        """`queued` conversions are added to the outbox before the start.
+
+        `extra` and `of_shop` are further settings, of the gateway and of its source. `x` is another
+        server in the place of X.
+        """
         self.folder = folder / "rig"
         self.store = store
         self.queued = queued
         self.sending = sending
         self.starting = start
+        self.extra = extra
+        self.of_shop = of_shop
+        self.own_x = x
         self.servers: list[ServerProcess] = []
         self.workers = 1
 
@@ -54,7 +64,7 @@ class Rig:
             "-m", "twite", "emulate", "--listen", "127.0.0.1:0", "--json", "--switch", "checks=off",
             "--switch", "rate_limit=1000000000",
         )  # fmt: skip
-        self.x = str(json.loads(emulator.first_line())["url"])
+        self.x = self.own_x or str(json.loads(emulator.first_line())["url"])
         if self.store is not None:
             self.database = self.store
             if self.store.stat().st_size < _COPIED_BELOW:
@@ -107,11 +117,13 @@ name = "shop"
 key = "env:TWITE_BENCH_KEY"
 pixel = "{fill.PIXEL}"
 region = "GB"
+{self.of_shop}
 [[source]]
 name = "page"
 origins = ["https://shop.example"]
 pixel = "{fill.PIXEL}"
 region = "GB"
+{self.extra}
 """
         )
         self.gateway = self._started("-m", "twite", "serve", "--config", str(config), "--json")

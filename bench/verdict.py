@@ -4,7 +4,7 @@ import os
 import statistics
 import sys
 
-from bench import postgres
+from bench import latency, postgres, shapes
 from bench.figures import FLOODED, Bench
 from bench.sample import Sample, median
 
@@ -27,6 +27,8 @@ def verdict(bench: Bench) -> str:
         *_floods(found),
         *_peer(found),
         *postgres.verdict(found, _ratio),
+        *shapes.verdict(found),
+        *latency.verdict(bench.latencies),
         "",
         *_plain(bench),
     ]
