@@ -26,12 +26,25 @@ IDLE: Final = 5 * SECOND
 # While only probes are sent, look for conversions of other events no more often than this.
 LOOK_EVERY: Final = SECOND // 5
 FOREVER: Final = 1 << 62
+# A request costs as much CPU time as about ten conversions in it, so the workers of a process
+# together send a request that is not full at most this often,
+SPACING: Final = 4  # milliseconds
+# unless a worker would then wait for longer.
+LONGEST_LINGER: Final = 2 * SECOND
+
+
+class LingeringWorkers:
+    """Counts the workers that linger now."""
+
+    def __init__(self) -> None:
+        self.count = 0
 
 
 class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Batch size, concurrency and timing of a worker. Times are milliseconds.
 
-    `linger` is the wait after a batch that was not full, so that the next batch becomes fuller.
+    `linger` is the least wait after a batch that was not full, so that the next batch becomes
+    fuller. With the same `lingering`, many busy workers wait longer, up to LONGEST_LINGER.
     `lease` must be much longer than the slowest request.
     """
 
@@ -39,6 +52,7 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     in_flight: int = 4
     linger: int = 200
     lease: int = 3 * MINUTE
+    lingering: LingeringWorkers = msgspec.field(default_factory=LingeringWorkers)
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
@@ -330,8 +344,17 @@ class Worker:
             self._reopened.set()
 
     async def _linger(self) -> None:
-        if self.worker_config.linger and not self._stopping:
-            await self.clock.sleep(self.worker_config.linger)
+        least, lingering = self.worker_config.linger, self.worker_config.lingering
+        if not least:
+            return
+        lingering.count += 1
+        try:
+            left = max(least, min(lingering.count * SPACING, LONGEST_LINGER))
+            while left > 0 and not self._stopping:
+                await self.clock.sleep(min(left, least))
+                left -= least
+        finally:
+            lingering.count -= 1
 
 
 def _is_cut(batch: Batch) -> bool:
