@@ -2,7 +2,8 @@
 
 import base64
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Final, Self
 
 import msgspec
@@ -47,16 +48,19 @@ class Bits:
     def flag(self) -> bool:
         return self.take(1) == 1
 
-    def letters(self, count: int) -> str:
-        codes = [self.take(6) for _ in range(count)]
-        if max(codes) > 25:
-            raise UnreadableBits("not a letter")
-        return "".join(chr(ord("A") + code) for code in codes)
+    def fields(self, widths: Sequence[int]) -> list[int]:
+        """Take several numbers at once."""
+        left = sum(widths)
+        taken = self.take(left)
+        found = []
+        for width in widths:
+            left -= width
+            found.append(taken >> left & ((1 << width) - 1))
+        return found
 
     def flags(self, count: int) -> frozenset[int]:
         """Return the positions, from 1, of the bits that are set."""
-        written = f"{self.take(count):0{count}b}" if count else ""
-        return frozenset(place for place, bit in enumerate(written, 1) if bit == "1")
+        return _positions(self.take(count), count)
 
     def fibonacci(self) -> int:
         """Read a number in Fibonacci coding, which ends with two set bits."""
@@ -69,6 +73,21 @@ class Bits:
             number += this if bit else 0
             this, following, before = following, this + following, bit
         raise UnreadableBits("a number that is too large")
+
+
+@lru_cache(maxsize=1_024)
+def _positions(flags: int, count: int) -> frozenset[int]:
+    """Return the positions of set bits. Most visitors allow all purposes, or the same few."""
+    return frozenset(place for place in range(1, count + 1) if flags >> (count - place) & 1)
+
+
+@lru_cache(maxsize=1_024)
+def _letters(code: int) -> str:
+    """Return two letters of 6 bits each."""
+    first, second = code >> 6, code & 63
+    if first > 25 or second > 25:
+        raise UnreadableBits("not a letter")
+    return chr(ord("A") + first) + chr(ord("A") + second)
 
 
 class Ranges(msgspec.Struct, frozen=True):
@@ -238,34 +257,36 @@ def doubt(found: TcString, *, now: int) -> str | None:
     return None
 
 
+# After the version: the widths of the fields up to the publisher's country, in bits. The one before
+# the special features is UseNonStandardTexts. [doc V37]
+_CORE_WIDTHS: Final = (36, 36, 12, 12, 6, 12, 12, 6, 1, 1, 12, 24, 24, 1, 12)
+
+
 def _core(bits: Bits) -> TcString:
     if bits.take(6) != 2:
         raise UnreadableBits("not version 2")
+    (created, updated, cmp, cmp_version, screen, language, vendor_list, policy_version,
+     service_specific, _, special_features, purposes, legitimate_interests, purpose_one_treatment,
+     country) = bits.fields(_CORE_WIDTHS)  # fmt: skip
     return TcString(
-        created=bits.take(36) * 100,
-        updated=bits.take(36) * 100,
-        cmp=bits.take(12),
-        cmp_version=bits.take(12),
-        screen=bits.take(6),
-        language=bits.letters(2),
-        vendor_list=bits.take(12),
-        policy_version=bits.take(6),
-        service_specific=bits.flag(),
-        special_features=_after_texts(bits),
-        purposes=bits.flags(24),
-        legitimate_interests=bits.flags(24),
-        purpose_one_treatment=bits.flag(),
-        publisher_country=bits.letters(2),
+        created=created * 100,
+        updated=updated * 100,
+        cmp=cmp,
+        cmp_version=cmp_version,
+        screen=screen,
+        language=_letters(language),
+        vendor_list=vendor_list,
+        policy_version=policy_version,
+        service_specific=service_specific == 1,
+        special_features=_positions(special_features, 12),
+        purposes=_positions(purposes, 24),
+        legitimate_interests=_positions(legitimate_interests, 24),
+        purpose_one_treatment=purpose_one_treatment == 1,
+        publisher_country=_letters(country),
         vendors=_vendors(bits),
         vendor_interests=_vendors(bits),
         restrictions=_restrictions(bits),
     )
-
-
-def _after_texts(bits: Bits) -> frozenset[int]:
-    """Skip UseNonStandardTexts, and read the special features."""
-    bits.flag()
-    return bits.flags(12)
 
 
 def _publisher(bits: Bits) -> None:
