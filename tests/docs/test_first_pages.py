@@ -1,0 +1,91 @@
+"""README.md's first screen and the pages it leads to: picture, calls from a server, and a query."""
+
+import csv
+import re
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from twite.domain.delivery import State
+from twite.gateway.x_account.snippets import SnippetCall, snippets
+
+ROOT = Path(__file__).parents[2]
+PICTURE = ROOT / "docs/images/history.svg"
+CALLS = (ROOT / "docs/how-to/send-from-your-server.md").read_text("utf-8")
+DATABASE = (ROOT / "docs/how-to/send-orders-from-a-database.md").read_text("utf-8")
+LANGUAGES = {"curl": "sh", "python": "python", "node": "js", "php": "php"}
+ORDER = ("S-1001", "2026-11-30T10:00:00Z", "49.90", "EUR", "shopper@shop.example", "", None)
+
+
+def block(page, language):
+    return page.split(f"```{language}\n")[1].split("```")[0]
+
+
+def test_picture_of_the_readme_has_light_and_dark_colours_and_no_outside_address():
+    text = PICTURE.read_text("utf-8")
+
+    assert f"]({PICTURE.relative_to(ROOT)})" in (ROOT / "README.md").read_text("utf-8")
+    style = text.split("<style>")[1].split("</style>")[0]
+    light, dark = style.split("@media (prefers-color-scheme: dark)")
+    used = {name for group in re.findall(r'class="([\w ]+)"', text) for name in group.split()}
+    coloured = set(re.findall(r"\.(\w+)[^{}]*\{[^}]*(?:fill|stroke):", light))
+    assert used <= set(re.findall(r"\.([a-z]+)", light))
+    assert coloured == set(re.findall(r"\.([a-z]+)", dark)) & coloured
+    assert re.findall(r"(?:href|src|url|@import|@font-face)\b.*", text) == []
+    assert set(re.findall(r"https?://[^\"]+", text)) == {"http://www.w3.org/2000/svg"}
+
+
+def test_numbers_in_the_picture_add_up():
+    texts = [element.text for element in ET.fromstring(PICTURE.read_bytes()).iter()]  # noqa: S314
+    (sum_of_states,) = [text for text in texts if text and text.startswith("received ")]
+
+    received, *states = [int(number) for number in re.findall(r"\d+", sum_of_states)]
+
+    assert received == sum(states)
+    assert set(re.findall(r"[a-z]+", sum_of_states)) - {"received"} <= {*State, "duplicate"}
+
+
+@pytest.mark.parametrize("kind", LANGUAGES)
+def test_call_is_the_one_that_the_command_prints(kind):
+    call = SnippetCall(
+        name="purchase",
+        event="o8z6k",
+        pixel="o8z6j",
+        url="https://t.shop.example",
+        names_pixel=False,
+    )
+    (printed,) = [snippet.text for snippet in snippets(call) if snippet.kind == kind]
+
+    assert block(CALLS, LANGUAGES[kind]).strip() == printed.strip()
+
+
+def test_exported_orders_of_the_query_are_accepted_by_send(tmp_path):
+    with sqlite3.connect(":memory:") as database:
+        database.execute(
+            "CREATE TABLE orders(number, paid_at, total, currency, email, phone, x_click_id,"
+            " ad_consent)"
+        )
+        database.execute("INSERT INTO orders VALUES (?, ?, ?, ?, ?, ?, ?, true)", ORDER)
+        database.execute(
+            "INSERT INTO orders VALUES (?, ?, ?, ?, ?, ?, ?, false)", ("S-1002", *ORDER[1:])
+        )
+        rows = database.execute(block(DATABASE, "sql"))
+        with (tmp_path / "orders.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow([column[0] for column in rows.description])
+            writer.writerows(rows)
+
+    twite = [sys.executable, "-m", "twite"]
+    for command in (["init", "--emulator"], ["send", "orders.csv", "--dry-run"]):
+        done = subprocess.run(
+            [*twite, *command], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+
+    report = (tmp_path / "orders.csv.dry-run.csv").read_text("utf-8-sig")
+    verdicts = {row["order"]: row["verdict"] for row in csv.DictReader(report.splitlines())}
+    assert verdicts == {"S-1001": "ready", "S-1002": "suppressed"}
