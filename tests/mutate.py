@@ -6,9 +6,9 @@ false, drops a statement, or returns None. The tests are collected once. A first
 tests call which function; each mutant then runs in a fork with the tests that call its function,
 the quickest first, and stops at the first failure. `mutants.toml` names the tests of each module
 (`only` selects some, like -k of pytest), and the survivors that change nothing for a caller, each
-with a reason. A mutant that takes ten times the CPU time of its tests, or never ends, counts as
-detected. The run also fails if a listed survivor no longer survives, or if `only` selects no test
-of a file.
+with a reason. A mutant counts as detected, too, if it takes ten times the CPU time of its tests, or
+if one takes ten times its usual time and five seconds: so does one that waits for ever. The run
+also fails if a listed survivor no longer survives, or if `only` selects no test of a file.
 """
 
 import ast
@@ -16,7 +16,6 @@ import gc
 import json
 import os
 import resource
-import select
 import signal
 import sys
 import tempfile
@@ -26,6 +25,7 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from types import CodeType, FunctionType
+from typing import NamedTuple
 
 import pytest
 
@@ -140,15 +140,6 @@ def probes(file: Path) -> Iterator[tuple[str, CodeType]]:
         body.body = kept
 
 
-def passes(pid: int, seconds: float) -> bool:
-    """Return whether a process exits with 0. It is killed after `seconds`."""
-    process = os.pidfd_open(pid)
-    if not select.select([process], [], [], seconds)[0]:
-        os.kill(pid, signal.SIGKILL)
-    os.close(process)
-    return os.waitpid(pid, 0)[1] == 0
-
-
 def apply(code: CodeType, name: str) -> None:
     """Replace the code of the function with this name by a mutant's."""
     made = [*code.co_consts]
@@ -163,6 +154,14 @@ def apply(code: CodeType, name: str) -> None:
                 held.__code__ = found
 
 
+class Timed(NamedTuple):
+    """A test in the first run: its time, its CPU time in seconds, and its position."""
+
+    seconds: float
+    cpu: float
+    at: int
+
+
 class Mutator:
     """A pytest plugin that runs the collected tests once for each mutant."""
 
@@ -175,9 +174,10 @@ class Mutator:
         self.survivors: list[str] = []
         self.many = 0
         self.is_fork = False
-        # Of the first run: function → its tests, as (CPU time in seconds, position in the session).
-        self.tests: dict[str, list[tuple[float, int]]] = {}
+        # Of the first run: function → its tests.
+        self.tests: dict[str, list[Timed]] = {}
         self.is_first = False
+        self.limits: dict[str, float] = {}  # of a mutant: test → seconds
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
@@ -204,9 +204,10 @@ class Mutator:
         if not first:
             return None
         if first == "passed":
-            self.tests = json.loads(self.notes.read_text("utf-8"))
+            read = json.loads(self.notes.read_text("utf-8"))
+            self.tests = {of: [Timed(*test) for test in tests] for of, tests in read.items()}
             # Without a change, the tests must also pass in the order of the mutants.
-            first = self._fork(session, [], sorted(set(map(tuple, chain(*self.tests.values())))))
+            first = self._fork(session, [], sorted(set(chain(*self.tests.values()))))
         if not first:
             return None
         if first == "failed":
@@ -230,25 +231,24 @@ class Mutator:
         self,
         session: pytest.Session,
         codes: list[tuple[str, CodeType]],
-        tests: list[tuple[float, int]] | None,
+        tests: list[Timed] | None,
     ) -> str:
         """Run tests in a fork; return "passed" or "failed", and "" in the fork.
 
         Without `tests`, run all of them, and note which functions they call.
         """
-        # Ends mutants that loop. The time is long, because other work may slow the machine down.
-        seconds = 300.0 if tests is None else 60 + 30 * sum(cpu for cpu, _ in tests)
         pid = os.fork()
         if pid:
-            return "passed" if passes(pid, seconds) else "failed"
+            return "failed" if os.waitpid(pid, 0)[1] else "passed"
         self.is_fork = True
         session.config.pluginmanager.unregister(name="terminalreporter")
         if tests is None:
             self.is_first = True
         else:
-            cpu = 3 + int(10 * sum(cpu for cpu, _ in tests))
+            cpu = 3 + int(10 * sum(test.cpu for test in tests))
             resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu))
-            session.items[:] = [session.items[at] for _, at in tests]
+            self.limits = {session.items[test.at].nodeid: 5 + 10 * test.seconds for test in tests}
+            session.items[:] = [session.items[test.at] for test in tests]
         for function, code in codes:
             apply(code, function)
         return ""
@@ -256,11 +256,14 @@ class Mutator:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
         if not self.is_first:
+            # The signal ends the fork.
+            signal.setitimer(signal.ITIMER_REAL, self.limits.get(item.nodeid, 0))
             return (yield)
         CALLED.clear()
-        began = time.process_time()
+        began, cpu = time.monotonic(), time.process_time()
         result = yield
-        test = time.process_time() - began, item.session.items.index(item)
+        seconds, cpu = time.monotonic() - began, time.process_time() - cpu
+        test = Timed(seconds, cpu, item.session.items.index(item))
         for function in CALLED:
             self.tests.setdefault(function, []).append(test)
         return result

@@ -157,9 +157,7 @@ def _cookies(text: str) -> str:
     return "; ".join(f"{masked_text(name)}={HIDDEN}" for name in names if name)
 
 
-def _header(name: str, value: object) -> object:
-    if not isinstance(value, str):
-        return HIDDEN
+def _header(name: str, value: str) -> str:
     if kind_of(name) is FieldKind.COOKIES:
         return _cookies(value)
     return masked_text(_cut(value)) if is_harmless_header(name) else MASK
@@ -176,12 +174,12 @@ def _number(value: object, kind: FieldKind) -> object:
     return HIDDEN
 
 
-def _read(text: str) -> object | None:
+def _read(text: str) -> object:
+    """Return the JSON of a text that starts with a bracket, None if it is none."""
     try:
-        read = msgspec.json.decode(text)
+        return msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError, UnicodeError):
         return None
-    return read if isinstance(read, dict | list) else None
 
 
 _OF_PEOPLE: Final = PERSONS | {FieldKind.DETAIL, FieldKind.PEOPLE}

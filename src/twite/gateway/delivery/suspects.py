@@ -50,12 +50,15 @@ class _Isolated(msgspec.Struct, frozen=True):
     event: str = ""
     proven: int = 0
     times: int = 0
-    last: int = -1
+    last: int = 0
     is_refused: bool = False
 
 
 class Suspects:
-    """The suspects of one pixel, and when each may be sent. Time is counted in requests."""
+    """The suspects of one pixel, and when each may be sent.
+
+    Only the order of bad and accepted requests matters, so time is counted in accepted requests.
+    """
 
     def __init__(self, *, clock: Clock, requests: RequestsInFlight) -> None:
         self._clock = clock
@@ -65,27 +68,25 @@ class Suspects:
         self._isolated_rest = False
         # When an isolated delivery may be tried even if X has accepted nothing since.
         self._retry_at = clock.elapsed()
-        self._now = 0
+        self._accepted = 0
         # The share of bad requests; those with isolated deliveries are not counted.
         self._bad_share = 0.0
-        self._taken_at = -1
-        # Delivery id → request at which it became a suspect.
+        # Delivery id → when it became a suspect.
         self._since: dict[int, int] = {}
         self._isolated: dict[int, _Isolated] = {}
         # Event → first delivery of each of its bad requests in a row, if X accepted others in
         # between.
         self._row_by_event: dict[str, set[int]] = {}
-        # Event → its first bad request since X last accepted one of the event.
+        # Event → when its first bad request was since X last accepted one of the event.
         self._bad_since: dict[str, int] = {}
-        # Event → its last bad request.
+        # Event → when its last bad request was.
         self._bad_at: dict[str, int] = {}
         # Refusals known to be about conversions, not about the pixel.
         self._shown: set[Kind] = set()
 
     def took(self, group: Iterable[Delivery], *, event: str) -> None:
         """Record that X accepted these deliveries."""
-        self._now += 1
-        self._taken_at = self._now
+        self._accepted += 1
         self._bad_share -= self._bad_share / _RECENT
         self._row_by_event.pop(event, None)
         self._bad_at.pop(event, None)
@@ -97,15 +98,14 @@ class Suspects:
 
     def note(self, group: Sequence[Delivery], *, event: str) -> None:
         """Record that a request with these deliveries failed or was refused."""
-        self._now += 1
         for delivery in group:
-            self._since.setdefault(delivery.id, self._now)
+            self._since.setdefault(delivery.id, self._accepted)
         if not self.is_isolated(group[0]):
             self._bad_share += (1 - self._bad_share) / _RECENT
-            self._bad_since.setdefault(event, self._now)
-        if not self.is_isolated(group[0]) and self._bad_at.get(event, -1) < self._taken_at:
+            self._bad_since.setdefault(event, self._accepted)
+        if not self.is_isolated(group[0]) and self._bad_at.get(event, 0) < self._accepted:
             self._row_by_event.setdefault(event, set()).add(group[0].id)
-            self._bad_at[event] = self._now
+            self._bad_at[event] = self._accepted
         _trim(self._since)
 
     def refused_alike(self, group: Sequence[Delivery], *, event: str) -> None:
@@ -113,19 +113,19 @@ class Suspects:
 
         If X accepted only other events meanwhile, each counts as a bad request of the event.
         """
-        if self._bad_since.get(event, self._taken_at) < self._taken_at:
+        if self._bad_since.get(event, self._accepted) < self._accepted:
             row = self._row_by_event.setdefault(event, set())
             row.update(delivery.id for delivery in group)
 
     def hung(self, group: Iterable[Delivery]) -> None:
         """Record that a hanging request failed: one of its deliveries is at fault."""
         for delivery in group:
-            self._since.setdefault(delivery.id, self._taken_at - 1)
+            self._since.setdefault(delivery.id, self._accepted - 1)
 
     def explain(self, group: Iterable[Delivery]) -> bool:
         """Whether a delivery is at fault: X has accepted others since it became a suspect."""
         return bool(self._since) and any(
-            self._since.get(delivery.id, self._taken_at) < self._taken_at for delivery in group
+            self._since.get(delivery.id, self._accepted) < self._accepted for delivery in group
         )
 
     def is_certain(self, proven: int) -> bool:
@@ -173,8 +173,8 @@ class Suspects:
 
     def known(self) -> frozenset[int]:
         """Return the ids of deliveries that may be at fault while X accepts others."""
-        since, taken_at = self._since, self._taken_at
-        return frozenset(id_ for id_ in since if since[id_] < taken_at).union(self._isolated)
+        since, accepted = self._since, self._accepted
+        return frozenset(id_ for id_ in since if since[id_] < accepted).union(self._isolated)
 
     def passing(self) -> frozenset[int]:
         """Return the deliveries that the next claim must skip.
@@ -190,7 +190,7 @@ class Suspects:
         if self._isolated_rest and len(known) > len(self._isolated):
             return frozenset(self._isolated)
         isolated = self._isolated
-        turn = [id_ for id_ in isolated if isolated[id_].last < self._taken_at][:TURN]
+        turn = [id_ for id_ in isolated if isolated[id_].last < self._accepted][:TURN]
         if not turn and self._clock.elapsed() >= self._retry_at:
             turn = list(isolated)[:1]
         for id_ in turn:
@@ -229,13 +229,12 @@ class Suspects:
         Returns (consecutive refusals with acceptances in between, total number of bad requests).
         """
         self._retry_at = self._clock.elapsed() + PROBE_EVERY
-        self._now += 1
         was = self._isolated.pop(delivery.id, _Isolated())
-        proven = 0 if refusal is None else was.proven + (was.last < self._taken_at)
+        proven = 0 if refusal is None else was.proven + (was.last < self._accepted)
         if refusal is not None and proven > 1:
             self._shown.add(_kind(refusal))
         self._isolated[delivery.id] = _Isolated(
-            event, proven, was.times + 1, self._now, was.is_refused or refusal is not None
+            event, proven, was.times + 1, self._accepted, was.is_refused or refusal is not None
         )
         _trim(self._isolated)
         return proven, was.times + 1
@@ -257,7 +256,7 @@ def is_failed(outcome: Outcome) -> TypeGuard[Errored]:
 def _kind(outcome: Rejected) -> Kind:
     """Return the status and codes of a refusal, without echoed values."""
     codes = " ".join(sorted({complaint.code for complaint in outcome.complaints}))
-    return outcome.reason.split(" ", 1)[0], codes
+    return outcome.reason.partition(" ")[0], codes
 
 
 def _trim(remembered: dict[int, T]) -> None:

@@ -1,0 +1,293 @@
+"""Suspects of one pixel: who is at fault, and who is sent alone when."""
+
+import pytest
+from suspects_of_pixel import EVENT, OTHER, Pixel, delivery, group
+
+from twite.domain.delivery import (
+    Batch,
+    Delivered,
+    Errored,
+    Rejected,
+    RejectionScope,
+    XComplaint,
+)
+from twite.gateway.delivery import suspects as module
+from twite.gateway.delivery.circuit_breaker import PROBE_EVERY
+from twite.gateway.delivery.in_flight import SLOW
+from twite.gateway.delivery.suspects import is_failed, is_refused_as_such
+
+
+def batch(lease, *ids):
+    return Batch(lease=lease, pixel="p", event=EVENT, deliveries=group(*ids))
+
+
+def refusal(reason="400 no", *codes):
+    complaints = tuple(XComplaint(code=code, message="m") for code in codes)
+    return Rejected(scope=RejectionScope.UNCLEAR, reason=reason, complaints=complaints)
+
+
+def test_deliveries_of_a_bad_request_are_at_fault_once_x_accepts_others():
+    pixel = Pixel()
+    pixel.note(group(1, 2), event=EVENT)
+    before = pixel.known(), pixel.explain(group(1))
+
+    pixel.accepts_another()
+
+    assert before == (frozenset(), False)
+    assert pixel.known() == {1, 2}
+    assert pixel.explain(group(3, 1))
+    assert not pixel.explain(group(3, 4))
+
+
+def test_deliveries_of_a_later_bad_request_are_not_yet_at_fault():
+    pixel = Pixel()
+    pixel.accepts_another()
+    pixel.note(group(1), event=EVENT)
+
+    assert pixel.known() == frozenset()
+    assert not pixel.explain(group(1))
+
+
+def test_second_bad_request_does_not_clear_a_suspect():
+    pixel = Pixel()
+    pixel.note(group(1), event=EVENT)
+    pixel.accepts_another()
+    pixel.note(group(1), event=EVENT)
+
+    assert pixel.known() == {1}
+
+
+def test_delivery_that_x_accepts_is_no_suspect():
+    pixel = Pixel()
+    pixel.note(group(1, 2), event=EVENT)
+    pixel.took(group(1), event=EVENT)
+
+    assert pixel.known() == {2}
+
+
+def test_isolated_delivery_that_x_accepts_is_not_isolated():
+    pixel = Pixel()
+    pixel.isolates(1, 2)
+    pixel.took(group(1), event=EVENT)
+
+    assert (pixel.is_isolated(delivery(1)), pixel.is_isolated(delivery(2))) == (False, True)
+    assert pixel.known() == {2}
+
+
+def test_deliveries_of_a_hanging_request_are_at_fault_at_once():
+    pixel = Pixel()
+    pixel.hung(group(1, 2))
+
+    assert pixel.known() == {1, 2}
+    assert pixel.explain(group(2))
+
+
+@pytest.mark.parametrize(
+    ("bad", "needed"),  # 1 - 0.9 ** bad is the share of bad requests
+    [(0, 5), (2, 5), (3, 6), (7, 11)],
+)
+def test_more_refusals_are_needed_if_x_refuses_more_at_random(bad, needed):
+    pixel = Pixel()
+    for n in range(bad):
+        pixel.note(group(n), event=EVENT)
+
+    assert [pixel.is_certain(proven) for proven in (needed - 1, needed)] == [False, True]
+
+
+def test_fewer_refusals_are_needed_after_acceptances():
+    pixel = Pixel()
+    for n in range(3):
+        pixel.note(group(n), event=EVENT)
+    pixel.accepts_another()
+
+    assert pixel.is_certain(5)
+
+
+def test_refusals_are_counted_with_acceptances_between():
+    pixel, bad = Pixel(), delivery(1)
+    found = [pixel.found(bad, refusal(), event=EVENT)]
+    for _ in range(2):
+        pixel.accepts_another()
+        found += [pixel.found(bad, refusal(), event=EVENT) for _ in range(2)]
+    found.append(pixel.found(bad, event=EVENT))
+
+    assert found == [(0, 1), (1, 2), (1, 3), (2, 4), (2, 5), (0, 6)]
+
+
+def test_kind_of_refusal_is_about_conversions_after_two_with_an_acceptance_between():
+    pixel, bad = Pixel(), delivery(1)
+    shown = []
+    for _ in range(2):
+        pixel.accepts_another()
+        pixel.found(bad, refusal("400 no", "A", "B"), event=EVENT)
+        shown.append(pixel.is_shown(refusal("400 never", "B", "A")))
+
+    assert shown == [False, True]
+    assert not pixel.is_shown(refusal("401 no", "A", "B"))
+    assert not pixel.is_shown(refusal("400 no", "A"))
+
+
+def test_failures_show_no_kind_of_refusal():
+    pixel = Pixel()
+    for _ in range(3):
+        pixel.accepts_another()
+        pixel.found(delivery(1), event=EVENT)
+
+    assert pixel.known() == {1}
+
+
+def test_kind_of_refusal_that_is_about_the_pixel_is_not_about_conversions():
+    pixel = Pixel()
+    for _ in range(2):
+        pixel.accepts_another()
+        pixel.found(delivery(1), refusal(), event=EVENT)
+    before = pixel.is_shown(refusal())
+
+    pixel.blamed(refusal())
+    pixel.blamed(refusal("401 no"))
+
+    assert (before, pixel.is_shown(refusal())) == (True, False)
+
+
+def test_refusal_of_a_delivery_sent_alone_is_remembered():
+    pixel, bad = Pixel(), delivery(1)
+    was_refused = [pixel.was_refused_alone(bad)]
+    for answer in (None, refusal(), None):
+        pixel.found(bad, answer, event=EVENT)
+        was_refused.append(pixel.was_refused_alone(bad))
+
+    assert was_refused == [False, False, True, True]
+
+
+def test_isolated_deliveries_are_known_by_event():
+    pixel = Pixel()
+    pixel.isolates(1, 2)
+    pixel.isolates(3, event=OTHER)
+
+    assert pixel.isolated_of({EVENT}) == {1, 2}
+    assert pixel.isolated_of({EVENT, OTHER}) == {1, 2, 3}
+    assert pixel.isolated_of(()) == frozenset()
+
+
+def test_isolated_delivery_waits_until_x_accepts_another():
+    pixel = Pixel()
+    pixel.isolates(1)
+    before = pixel.passing()
+    pixel.accepts_another()
+
+    assert (before, pixel.passing()) == ({1}, frozenset())
+
+
+async def test_isolated_deliveries_are_tried_in_turn_after_a_minute():
+    pixel = Pixel()
+    pixel.isolates(1, 2)
+    await pixel.clock.advance(PROBE_EVERY - 1)
+    before = pixel.passing()
+    await pixel.clock.advance(1)
+
+    assert before == {1, 2}
+    assert [pixel.passing() for _ in range(3)] == [{2}, {1}, {2}]
+
+
+async def test_ten_isolated_deliveries_are_sent_at_a_time():
+    pixel = Pixel()
+    pixel.isolates(*range(12))
+    pixel.accepts_another()
+    await pixel.clock.advance(PROBE_EVERY)
+
+    assert [pixel.passing() for _ in range(2)] == [{10, 11}, {8, 9}]
+
+
+def test_isolated_delivery_that_failed_again_waits_for_the_next_acceptance():
+    pixel = Pixel()
+    pixel.isolates(1, 2)
+    pixel.accepts_another()
+    pixel.isolates(1)
+
+    assert pixel.passing() == {1}
+
+
+def test_suspects_and_isolated_deliveries_take_turns():
+    pixel = Pixel()
+    pixel.note(group(1, 2), event=EVENT)
+    pixel.isolates(3)
+    pixel.accepts_another()
+
+    assert [pixel.passing() for _ in range(4)] == [{3}, frozenset(), {3}, frozenset()]
+
+
+async def test_one_batch_with_suspects_is_in_flight_at_a_time():
+    pixel = Pixel()
+    pixel.hung(group(1, 2))
+    pixel.began(batch(6, 7))
+    without = pixel.passing()
+    pixel.began(batch(7, 8, 1))
+    during = pixel.passing()
+    pixel.ended(batch(6, 7))
+    later = pixel.passing()
+    pixel.ended(batch(7, 8, 1))
+
+    assert (without, during, later) == (frozenset(), {1, 2}, {1, 2})
+    assert pixel.passing() == frozenset()
+
+
+async def test_hanging_batch_with_suspects_does_not_stop_the_next():
+    pixel = Pixel()
+    pixel.hung(group(1, 2))
+    first = batch(7, 1)
+    pixel.began(first)
+    pixel.requests.began(first)
+    with pixel.requests.sending(first):
+        before = pixel.passing()
+        await pixel.clock.advance(SLOW)
+        pixel.requests.accepted(OTHER, sent_at=pixel.clock.elapsed())
+
+        assert (before, pixel.passing()) == ({1, 2}, frozenset())
+
+
+def test_batch_is_split_into_unsuspected_suspects_and_isolated():
+    pixel = Pixel()
+    pixel.hung(group(1, 2))
+    pixel.isolates(2, 3)
+
+    assert pixel.split(group(1, 2, 3, 4)) == (group(4), group(1), group(2, 3))
+
+
+def test_batch_without_suspects_stays_whole():
+    pixel, whole = Pixel(), group(1, 2)
+    pixel.note(group(1), event=EVENT)
+
+    unsuspected, *others = pixel.split(whole)
+
+    assert unsuspected is whole
+    assert others == [(), ()]
+
+
+def test_oldest_suspects_are_dropped(monkeypatch):
+    monkeypatch.setattr(module, "MOST", 3)
+    pixel = Pixel()
+    pixel.note(group(1, 2), event=EVENT)
+    pixel.note(group(3, 4), event=EVENT)
+    pixel.accepts_another()
+    suspects = pixel.known()
+    pixel.took(group(2, 3, 4), event=EVENT)
+    pixel.isolates(5, 6, 7, 8, 9)
+
+    assert (suspects, pixel.known()) == ({2, 3, 4}, {7, 8, 9})
+
+
+@pytest.mark.parametrize(
+    ("outcome", "refused", "failed"),
+    [
+        *(
+            (Rejected(scope=scope, reason="no"), scope.value in {"pixel", "unclear"}, False)
+            for scope in RejectionScope
+        ),
+        (Errored(reason="no", ambiguous=True), False, True),
+        (Errored(reason="no", ambiguous=False), False, False),
+        (Errored(reason="no", ambiguous=True, limited=True), False, False),
+        (Delivered(debug_id=""), False, False),
+    ],
+)
+def test_refusals_without_a_cause_and_failures_make_suspects(outcome, refused, failed):
+    assert (is_refused_as_such(outcome), is_failed(outcome)) == (refused, failed)
