@@ -13,7 +13,7 @@ TRIALS ?= tests/journeys tests/trials tests/engines/test_engine_process.py tests
 # Tests start hundreds of processes. Without bytecode on disk, each would compile its imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test chromium php cached check format lint types layers floors cover bench torture mutate postgres oracle axe generate screenshots lock clean
+.PHONY: help demo test chromium php cached check format lint types layers floors cover bench torture mutate postgres oracle axe generate screenshots dist lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -123,6 +123,9 @@ generate: $(DEV_STAMP)  ## write generated files of the package: twite.min.js, o
 screenshots: $(DEV_STAMP) chromium  ## make the screenshots of the console in docs/
 	@$(BIN)/python tests/browser/screenshots.py
 
+dist: $(DEV_STAMP)  ## build the wheel, twite.pyz and the Debian package into dist/
+	@$(BIN)/python deploy/packages $(ARGS)
+
 lock: $(DEV_STAMP)  ## resolve the requirement files again
 	@for set in "run pyproject.toml --extra postgres" "dev pyproject.toml --extra postgres requirements/dev.in -c requirements/run.txt" "build requirements/build.in -c requirements/dev.txt" "bench requirements/bench.in"; do \
 		set -- $$set; out=$$1; shift; \
@@ -131,4 +134,4 @@ lock: $(DEV_STAMP)  ## resolve the requirement files again
 	@npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund --silent --prefix requirements/node
 
 clean:  ## remove generated files and environments
-	@rm -rf $(VENV) .venv-bench .node torture.jsonl .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .venv-bench dist .node torture.jsonl .mypy_cache .ruff_cache .hypothesis

@@ -1,11 +1,14 @@
 """`twite connect`, from the built-in emulator to an X."""
 
 import json
+import tomllib
+from pathlib import Path
 
 import pytest
 
 from twite.cli import run
 from twite.config.settings import load
+from twite.config.switch_to_x import switched_to_x
 from twite.testing.emulator import running_emulator
 
 TOKEN = "emulator-pixel-token-o8z6j"
@@ -117,3 +120,13 @@ def test_result_as_json_names_the_new_store(emulated, typed, command):
         "store": str(emulated.parent / "twite.db"),
         "restart": False,
     }
+
+
+def test_store_for_x_is_in_the_folder_of_the_emulators_store():
+    settings = (
+        '[x]\nemulator = "127.0.0.1:8090"\n[store]\nurl = "sqlite:/var/lib/twite/emulator.db"\n'
+    )
+
+    text = switched_to_x(settings, path=Path("twite.toml"), old_pixel="a", pixel="b", events={})
+
+    assert tomllib.loads(text)["store"] == {"url": "sqlite:/var/lib/twite/twite.db"}

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from command_stage import ENVIRONMENT
 
+from twite.cli import init as init_module
 from twite.config.schema import ROOT
 from twite.config.settings import load
 from twite.config.template import rendered
@@ -53,6 +54,29 @@ def test_written_settings_are_usable(command, tmp_path):
     assert settings.pixels[0].events == {"purchase": "o8z6k", "sign_up": "o8z6m"}
     key = (tmp_path / "shop.key").read_text().strip()
     assert settings.submitters[0].key.reveal() == key
+
+
+def test_settings_in_etc_keep_the_store_in_var_lib(command, tmp_path, monkeypatch):
+    monkeypatch.setattr(init_module, "_ETC", str(tmp_path))
+    path = tmp_path / "twite" / "twite.toml"
+    path.parent.mkdir()
+
+    command("init", "--emulator", "--config", str(path))
+
+    assert tomllib.loads(path.read_text())["store"] == {"url": "sqlite:/var/lib/twite/emulator.db"}
+
+
+def test_a_variable_selects_the_settings_file(command, tmp_path, monkeypatch):
+    path = tmp_path / "shop.toml"
+    monkeypatch.setenv("TWITE_CONFIG", str(path))
+
+    assert command("init", "--emulator")[0] == 0
+    assert path.exists()
+    path.write_text("nonsense")
+    code, out, err = command("serve")
+    assert (code, out) == (1, "")
+    assert err.startswith(f"Error: {path}, ")
+    assert command("serve", "--workers", "1") == (code, out, err)
 
 
 def test_git_ignores_keys_and_stores_but_not_the_settings(command, tmp_path):

@@ -14,6 +14,7 @@ Exit codes: 0 done · 1 a failure, explained on standard error · 2 wrong usage.
 """
 
 import gc
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -71,6 +72,7 @@ COMMANDS: Final = {
 }
 # Former names, which still work but are not listed.
 ALIASES: Final = {"overlap": "dedup", "shadow": "compare"}
+CONFIG_VARIABLE: Final = "TWITE_CONFIG"  # the settings file of commands without --config
 _INTERRUPTED: Final = 130  # the shell convention: 128 + SIGINT
 
 
@@ -118,7 +120,8 @@ def _serve(config: str | None, as_json: bool) -> None:  # noqa: FBT001  # see ab
     # Modules are never freed: searching them for garbage took a tenth of the start time.
     gc.freeze()
     gc.enable()
-    serve(config=FILE if config is None else Path(config), as_json=as_json)
+    path = config or os.environ.get(CONFIG_VARIABLE)
+    serve(config=Path(path) if path else FILE, as_json=as_json)
 
 
 def _typer(asked: str | None, arguments: list[str]) -> None:

@@ -8,14 +8,19 @@ from typing import Annotated, Final
 
 import typer
 
-from twite.cli import printing
+from twite.cli import CONFIG_VARIABLE, printing
 from twite.cli.options import DEFAULT_CONFIG, Json, event_pairs
 from twite.config.secret_key import KEY_FILE, VARIABLE, new_key
 from twite.config.template import rendered
 from twite.domain.errors import SettingsError
 from twite.machine.private_file import replace_file
 
-Target = Annotated[Path, typer.Option("--config", "-c", metavar="PATH", help="The file to write")]
+Target = Annotated[
+    Path,
+    typer.Option(
+        "--config", "-c", metavar="PATH", envvar=CONFIG_VARIABLE, help="The file to write"
+    ),
+]
 PixelId = Annotated[
     str, typer.Option("--pixel", metavar="ID", help="The pixel's id, from X's Events Manager")
 ]
@@ -39,6 +44,9 @@ _EMULATED_EVENTS: Final = MappingProxyType(
     {"purchase": "o8z6k", "sign_up": "o8z6m", "add_to_cart": "o8z6p"}
 )
 _EMULATOR: Final = "127.0.0.1:8090"
+# Settings of the whole machine, and where their store belongs. [doc hier(7)]
+_ETC: Final = "/etc"
+_STATE: Final = Path("/var/lib/twite")
 Force = Annotated[bool, typer.Option("--force", help="Overwrite the file, and keep the key")]
 
 
@@ -53,6 +61,7 @@ def init(
 ) -> None:
     """Only their owner can read the files (mode 0600).
 
+    For settings in /etc, the store is in /var/lib/twite. Otherwise it is next to the settings.
     Your servers send the API key with their requests. A second key encrypts the credentials of
     twite login and the events queued for tags. If TWITE_SECRET_KEY is set, the settings use that
     key, and no file is written for it. `.gitignore` gets lines for the keys and the store.
@@ -70,6 +79,7 @@ def init(
         key_file=key_file.name,
         secret=f"env:{VARIABLE}" if named else f"file:{KEY_FILE}",
         emulator=_EMULATOR if emulator else None,
+        state=_STATE if config.resolve().is_relative_to(_ETC) else None,
     )
     if config.exists() and not force:
         raise SettingsError(

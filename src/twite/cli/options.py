@@ -10,13 +10,19 @@ from typing import Annotated
 
 import typer
 
+from twite.cli import CONFIG_VARIABLE
 from twite.config import settings
 from twite.config.settings import FILE, Settings
 from twite.domain.fault import Fault
 from twite.domain.times import SECOND, moment
 from twite.gateway.ports.tags import PREFIX
 
-Config = Annotated[Path, typer.Option("--config", "-c", metavar="PATH", help="The settings file")]
+Config = Annotated[
+    Path,
+    typer.Option(
+        "--config", "-c", metavar="PATH", envvar=CONFIG_VARIABLE, help="The settings file"
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON")]
 Pixel = Annotated[
     str | None, typer.Option("--pixel", metavar="ID", help="Only this pixel", show_default=False)

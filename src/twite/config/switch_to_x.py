@@ -1,15 +1,19 @@
 """Change settings for the built-in emulator into settings for X."""
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
-from twite.config.template import EMULATED_STORE, STORE
+from twite.config.template import EMULATED_STORE, SQLITE, STORE
 from twite.config.toml import Tree
 from twite.domain.errors import SettingsError
+
+_EMULATED: Final = re.compile(rf"{SQLITE}(.*/)?{re.escape(EMULATED_STORE)}")
 
 
 def switched_to_x(
@@ -43,8 +47,9 @@ def _switch(tree: Tree, old_pixel: str, pixel: str, events: Mapping[str, str]) -
     x, store = tree.get("x"), tree.get("store")
     if isinstance(x, dict):
         x.pop("emulator", None)
-    if isinstance(store, dict) and store.get("url") == EMULATED_STORE:
-        store["url"] = STORE
+    url = store.get("url") if isinstance(store, dict) else None
+    if isinstance(store, dict) and isinstance(url, str) and _EMULATED.fullmatch(url):
+        store["url"] = url.removesuffix(EMULATED_STORE) + STORE
     for table in _tables(tree, "pixel"):
         if table.get("id") == old_pixel:
             table["id"] = pixel

@@ -4,6 +4,7 @@ import json
 import re
 import textwrap
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Final
 
 from twite.config.kinds import Choice, Kind, Setting, Table, Tables
@@ -11,9 +12,10 @@ from twite.config.schema import ROOT
 from twite.config.secret_key import KEY_FILE
 
 _WIDTH: Final = 100
-STORE: Final = "sqlite:twite.db"
+SQLITE: Final = "sqlite:"
+STORE: Final = "twite.db"
 # Conversions for the emulator have a store of their own, which the switch to X leaves behind.
-EMULATED_STORE: Final = "sqlite:emulator.db"
+EMULATED_STORE: Final = "emulator.db"
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 # Shown as comments, including the heading: the instructions add whole tables, and a second heading
 # of the same name is a TOML error.
@@ -32,13 +34,18 @@ def rendered(
     key_file: str,
     secret: str = f"file:{KEY_FILE}",
     emulator: str | None = None,
+    state: Path | None = None,
 ) -> str:
-    """Return the text of a settings file; with `emulator` (HOST:PORT), for the emulator."""
+    """Return the text of a settings file; with `emulator` (HOST:PORT), for the emulator.
+
+    `state` is the folder of the store. None: next to the settings.
+    """
+    store = STORE if emulator is None else EMULATED_STORE
     pairs = ", ".join(f"{_quoted(name)} = {_quoted(event)}" for name, event in events.items())
     written = {
         "server.listen": _quoted("127.0.0.1:8080"),
         "server.secret_key": _quoted(secret),
-        "store.url": _quoted(STORE if emulator is None else EMULATED_STORE),
+        "store.url": _quoted(f"{SQLITE}{store if state is None else state / store}"),
         "pixel.id": _quoted(pixel),
         "pixel.auth": '{ pixel_token = "env:X_PIXEL_TOKEN" }',
         "pixel.events": f"{{ {pairs} }}",

@@ -1,0 +1,91 @@
+"""Try an installed `twite`: from the first settings to a delivered conversion."""
+
+import json
+import os
+import socket
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+
+SECONDS = 120
+ORDER = {
+    "event": "purchase",
+    "conversion_id": "order-1001",
+    "value": "49.90",
+    "currency": "EUR",
+    "email": "shopper@shop.internal",
+}
+
+
+def free_ports() -> tuple[int, int]:
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], other.getsockname()[1]
+
+
+class InstalledTwite:
+    """A command that runs `twite`, and a folder for its settings."""
+
+    def __init__(self, *command: str, folder: Path, environment: dict[str, str] | None = None):
+        self.command = command
+        self.folder = folder
+        folder.mkdir(exist_ok=True)
+        port, x_port = free_ports()
+        self.url = f"http://127.0.0.1:{port}"
+        self.environment = {
+            "HOME": str(folder),
+            "PATH": os.environ["PATH"],
+            "TWITE_SERVER__LISTEN": f"127.0.0.1:{port}",
+            "TWITE_X__EMULATOR": f"127.0.0.1:{x_port}",
+            **(environment or {}),
+        }
+
+    def run(self, *arguments: str) -> str:
+        found = subprocess.run(
+            [*self.command, *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+        assert found.returncode == 0, (arguments, found.stdout, found.stderr)
+        return found.stdout
+
+    def deliver(self) -> None:
+        """Write settings, start the gateway, and send a conversion until it is delivered."""
+        self.run("init", "--emulator")
+        key = self.folder.joinpath("shop.key").read_text().strip()
+        with subprocess.Popen(
+            [*self.command, "serve"],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as gateway:
+            try:
+                assert gateway.stdout is not None
+                assert "Twite listens on" in gateway.stdout.readline()
+                self.send(key)
+                self.wait_for_delivery()
+            finally:
+                gateway.terminate()
+        assert gateway.returncode == 0
+
+    def send(self, key: str) -> None:
+        request = urllib.request.Request(
+            f"{self.url}/v1/conversions",
+            json.dumps(ORDER).encode(),
+            {"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=SECONDS) as response:
+            assert response.status == 202
+
+    def wait_for_delivery(self) -> None:
+        end = time.monotonic() + SECONDS
+        while "delivered" not in self.run("show", "order-1001"):
+            assert time.monotonic() < end
+            time.sleep(0.2)
