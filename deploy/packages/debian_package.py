@@ -40,7 +40,7 @@ def debian_package(packages: Path, out: Path, tree: Path, source: Source, *, pyt
     tree.joinpath("etc/twite/environment").chmod(0o600)
     architecture = _architecture()
     file = out / f"twite_{source.version}_{architecture}.deb"
-    command = ["dpkg-deb", "--root-owner-group", "--build", str(tree), str(file)]
+    command = ["dpkg-deb", "-Zzstd", "--root-owner-group", "--build", str(tree), str(file)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return file
 
@@ -83,7 +83,12 @@ def _place_documents(out: Path, tree: Path, source: Source) -> None:
     licences = out.joinpath(f"twite-{source.version}-licences.txt").read_text("utf-8")
     own = ROOT.joinpath("LICENSE").read_text("utf-8")
     documents.joinpath("copyright").write_text(f"{own}\n\n{licences}", "utf-8")
-    _copy(ROOT / "examples/orders.csv", documents / "examples/orders.csv")
+    for file in (
+        "examples/orders.csv",
+        "deploy/grafana/twite.json",
+        "deploy/prometheus/twite.rules.yml",
+    ):
+        _copy(ROOT / file, documents / "examples" / Path(file).name)
 
 
 def _place_control(tree: Path, source: Source, python: str) -> None:

@@ -22,7 +22,7 @@ def zip_application(folders: dict[str, Path], out: Path, *, epoch: int) -> None:
     digest = hashlib.sha256()
     for name, content in sorted(members.items()):
         digest.update(f"{name} {hashlib.sha256(content).hexdigest()}\n".encode())
-    members["build"] = digest.hexdigest()[:16].encode()
+    members["build"] = " ".join((digest.hexdigest()[:16], *folders)).encode()
     with out.open("wb") as file:
         file.write(_START)
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:

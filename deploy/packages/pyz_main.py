@@ -15,11 +15,7 @@ import zipfile
 def main():
     python = "%d.%d" % sys.version_info[:2]
     with zipfile.ZipFile(sys.argv[0]) as packed:
-        names = packed.namelist()
-        offered = sorted(
-            {name.split("/")[0] for name in names if name[0].isdigit()},
-            key=lambda version: [int(part) for part in version.split(".")],
-        )
+        build, *offered = packed.read("build").decode().split()
         if python not in offered:
             sys.exit(
                 "Error: twite.pyz runs on Python %s, and this is Python %s (%s). Run it with "
@@ -27,7 +23,6 @@ def main():
                 % (", ".join(offered), python, sys.executable, offered[-1], sys.argv[0])
             )
         base = getattr(sys, "_base_executable", None) or sys.executable
-        build = packed.read("build").decode()
         folder = "%s-%s" % (build, hashlib.sha256(base.encode()).hexdigest()[:8])
         place = os.path.join(cache(), folder)
         if not os.path.isdir(place):

@@ -19,6 +19,7 @@ from twite.cli import COMMANDS
 ROOT = Path(__file__).parents[2]
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 EPOCH = "1790000000"
+SOURCE = {"SOURCE_DATE_EPOCH": EPOCH, "TWITE_COMMIT": "1a2b3c4d5e6f"}
 NO_INDEX = ("No matching distribution", "Could not find a version", "NewConnectionError")
 
 
@@ -26,10 +27,9 @@ def build(out):
     command = [sys.executable, str(ROOT / "deploy/packages"), "--out", str(out)]
     environment = {
         **os.environ,
-        "SOURCE_DATE_EPOCH": EPOCH,
-        "TWITE_COMMIT": "1a2b3c4d5e6f",
-        # A good compression takes a minute.
-        "DPKG_DEB_COMPRESSOR_TYPE": "none",
+        **SOURCE,
+        # A better compression takes long.
+        "DPKG_DEB_COMPRESSOR_LEVEL": "1",
     }
     built = subprocess.run(
         [*command, "--pythons", PYTHON, "--debian-python", PYTHON],
@@ -73,8 +73,7 @@ def test_pyz_names_the_versions_of_python_that_it_runs_on(packages, tmp_path):
     pyz = tmp_path / "twite.pyz"
     with zipfile.ZipFile(packages / "twite.pyz") as packed, zipfile.ZipFile(pyz, "w") as other:
         other.writestr("__main__.py", packed.read("__main__.py"))
-        other.writestr("3.99/twite/__init__.py", "")
-        other.writestr("3.100/twite/__init__.py", "")
+        other.writestr("build", "0123456789abcdef 3.99 3.100")
 
     command = [sys.executable, "-I", str(pyz), "--version"]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -103,12 +102,12 @@ def test_wheel_and_source_distribution_have_the_same_bytes_twice(packages, tmp_p
         times = {member.mtime for member in packed.getmembers()}
     again = tmp_path / "again"
     hatchling = (sys.executable, "-m", "hatchling", "build")
-    # Later, elsewhere, from the source distribution, with another umask.
-    for target in ("sdist", "wheel"):
+    # Again, with another umask; the wheel elsewhere, from the source distribution.
+    for target, folder in (("sdist", ROOT), ("wheel", tmp_path / f"twite-{__version__}")):
         subprocess.run(
             ["sh", "-c", 'umask 077; exec "$@"', "-", *hatchling, "-t", target, "-d", str(again)],
-            cwd=tmp_path / f"twite-{__version__}",
-            env={"PATH": os.environ["PATH"], "SOURCE_DATE_EPOCH": EPOCH},
+            cwd=folder,
+            env={"PATH": os.environ["PATH"], **SOURCE},
             check=True,
         )
 
