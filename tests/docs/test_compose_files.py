@@ -36,9 +36,7 @@ REQUIRED = re.compile(r"\$\{(\w+):\?[^}]+\}")
 
 def gateways(name):
     """Return the services of a file that run Twite."""
-    return {
-        key: service for key, service in PARSED[name]["services"].items() if "build" in service
-    }
+    return {key: service for key, service in PARSED[name]["services"].items() if "build" in service}
 
 
 def settings_of(name, folder):
@@ -58,7 +56,9 @@ def mounts(service):
 
 def words(instruction):
     """Return the arguments of an instruction of the Dockerfile, as `["a", "b"]`."""
-    return re.findall(r'"([^"]*)"', re.search(rf"^{instruction} (\[.*\])", DOCKERFILE, re.M)[1])
+    return re.findall(
+        r'"([^"]*)"', re.search(rf"^{instruction} (\[.*\])", DOCKERFILE, re.MULTILINE)[1]
+    )
 
 
 def test_there_is_a_file_for_each_kind_of_store():
@@ -133,7 +133,7 @@ def test_gateways_run_without_rights(name):
         assert service["cap_drop"] == ["ALL"]
         assert service["security_opt"] == ["no-new-privileges:true"]
         assert not service.keys() & {"user", "privileged", "cap_add", "devices"}
-    assert re.search(r"^USER (\d+):(\d+)$", DOCKERFILE, re.M).groups() == ("10001", "10001")
+    assert re.search(r"^USER (\d+):(\d+)$", DOCKERFILE, re.MULTILINE).groups() == ("10001", "10001")
 
 
 @pytest.mark.parametrize("name", FILES)
