@@ -186,8 +186,16 @@ def _of_words(given: tuple[tuple[str, str | bool], ...], policy: ConsentPolicy) 
 
 def _of_all(given: Signals, policy: ConsentPolicy, now: int) -> ConsentDecision:
     stated = statements(given, policy, now=now)
-    found = decide(stated, policy, strict=is_strict(given, policy))
+    found = _decided(stated, policy, strict=is_strict(given, policy))
     return _shown(found, given, policy, now, stated)
+
+
+@lru_cache(maxsize=4_096)
+def _decided(
+    stated: tuple[Statement, ...], policy: ConsentPolicy, *, strict: bool
+) -> ConsentDecision:
+    """Decide once about statements that many strings have in common."""
+    return decide(stated, policy, strict=strict)
 
 
 def _shown(
