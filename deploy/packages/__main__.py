@@ -46,6 +46,9 @@ def build(out: Path, work: Path, *, pythons: list[str], debian_python: str) -> N
         print(f"Packages for Python {python} …", flush=True)
         folders[python] = install_all(python, work / f"python{python}")
         install_package(wheel, folders[python])
+    # With these, pip installs the wheel's dependencies by their hashes.
+    requirements = out / f"twite-{source.version}-requirements.txt"
+    shutil.copyfile(ROOT / "requirements/run.txt", requirements)
     shipped = folders[debian_python]
     write_sbom(shipped, out / f"twite-{source.version}.cdx.json", source)
     write_licences(shipped, out / f"twite-{source.version}-licences.txt")

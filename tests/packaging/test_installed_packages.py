@@ -1,0 +1,69 @@
+"""A trial: each package, installed in an empty place, delivers a conversion and runs the demo.
+
+TWITE_DIST is the folder that `make dist` wrote, and TWITE_PYTHONS lists the Pythons to try.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from installed_twite import InstalledTwite
+
+from twite import __version__
+
+ROOT = Path(__file__).parents[2]
+DIST = Path(os.environ.get("TWITE_DIST", ROOT / "dist"))
+PYTHONS = os.environ.get("TWITE_PYTHONS", sys.executable).split()
+VERSION = re.compile(rf"twite {re.escape(__version__)} \(commit [0-9a-f]{{12}}(-dirty)?\)\n")
+
+pytestmark = [
+    pytest.mark.skipif("TWITE_TRIAL" not in os.environ, reason="a trial: TWITE_TRIAL=1"),
+    pytest.mark.timeout(1200),
+]
+
+
+@pytest.fixture(scope="module")
+def packages():
+    if not DIST.joinpath("twite.pyz").exists():
+        subprocess.run(["make", "-C", str(ROOT), "dist"], check=True)
+    return DIST
+
+
+def try_out(twite):
+    assert VERSION.fullmatch(twite.run("--version"))
+    twite.deliver()
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_wheel_delivers_a_conversion(packages, tmp_path, figure, python):
+    began = time.monotonic()
+    requirements = packages / f"twite-{__version__}-requirements.txt"
+    wheel = packages / f"twite-{__version__}-py3-none-any.whl"
+    pip = [str(tmp_path / "venv/bin/python"), "-m", "pip", "install", "--quiet", "--no-deps"]
+    for command in (
+        [python, "-m", "venv", str(tmp_path / "venv")],
+        [*pip, "--only-binary", ":all:", "--require-hashes", "-r", str(requirements)],
+        [*pip, "--no-index", str(wheel)],
+    ):
+        subprocess.run(command, check=True, cwd=tmp_path)
+    twite = InstalledTwite(str(tmp_path / "venv/bin/twite"), folder=tmp_path / "shop")
+
+    try_out(twite)
+
+    figure(f"wheel, {python}", f"{time.monotonic() - began:.1f} s to delivered, 7 commands")
+    assert "the balance is 0" in twite.run("demo")
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_pyz_delivers_a_conversion(packages, tmp_path, figure, python):
+    began = time.monotonic()
+    twite = InstalledTwite(python, str(packages / "twite.pyz"), folder=tmp_path / "shop")
+
+    try_out(twite)
+
+    figure(f"twite.pyz, {python}", f"{time.monotonic() - began:.1f} s to delivered, 4 commands")
+    assert "the balance is 0" in twite.run("demo")
