@@ -13,7 +13,7 @@ TRIALS ?= tests/journeys tests/trials tests/engines/test_engine_process.py tests
 # Tests start hundreds of processes. Without bytecode on disk, each would compile its imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test chromium php cached check format lint types layers floors cover bench torture mutate postgres oracle axe generate screenshots dist lock clean
+.PHONY: help demo test chromium php cached check format lint types layers floors cover bench torture mutate postgres oracle axe generate screenshots docs dist lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -123,15 +123,23 @@ generate: $(DEV_STAMP)  ## write generated files of the package: twite.min.js, o
 screenshots: $(DEV_STAMP) chromium  ## make the screenshots of the console in docs/
 	@$(BIN)/python tests/browser/screenshots.py
 
+.venv-docs/.done: requirements/docs.txt $(RUN_STAMP)
+	@"$(PYTHON)" -m venv .venv-docs
+	@.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --no-deps --require-hashes -r requirements/docs.txt
+	@touch $@
+
+docs: .venv-docs/.done  ## build the documentation as a site, in site/
+	@.venv-docs/bin/python docs/site/build.py
+
 dist: $(DEV_STAMP)  ## build the wheel, twite.pyz and the Debian package into dist/
 	@$(BIN)/python deploy/packages $(ARGS)
 
 lock: $(DEV_STAMP)  ## resolve the requirement files again
-	@for set in "run pyproject.toml --extra postgres" "dev pyproject.toml --extra postgres requirements/dev.in -c requirements/run.txt" "build requirements/build.in -c requirements/dev.txt" "bench requirements/bench.in"; do \
+	@for set in "run pyproject.toml --extra postgres" "dev pyproject.toml --extra postgres requirements/dev.in -c requirements/run.txt" "build requirements/build.in -c requirements/dev.txt" "bench requirements/bench.in" "docs requirements/docs.in"; do \
 		set -- $$set; out=$$1; shift; \
 		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 			--no-emit-index-url --no-emit-find-links --no-header "$$@" -o requirements/$$out.txt; done
 	@npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund --silent --prefix requirements/node
 
 clean:  ## remove generated files and environments
-	@rm -rf $(VENV) .venv-bench dist .node torture.jsonl .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .venv-bench .venv-docs site dist .node torture.jsonl .mypy_cache .ruff_cache .hypothesis
