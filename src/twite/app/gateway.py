@@ -13,7 +13,7 @@ from twite.app.monitoring import Monitoring, ValueGuardSetup, report_opened
 from twite.app.reload import SettingsReload
 from twite.app.sealing import sealed_anew
 from twite.app.store_access import engine_of
-from twite.app.tags import companies_of, lent_to, may_send
+from twite.app.tags import companies_of, engines_of, lent_to, may_send
 from twite.app.workers import GatewayAddress, WorkerPlace
 from twite.config.google import google_of
 from twite.config.settings import Settings
@@ -34,6 +34,7 @@ from twite.gateway.ports.events import ReloadResult
 from twite.gateway.ports.findings import CheckFinding
 from twite.gateway.ports.ownership import RELOADS, SECRETS
 from twite.gateway.ports.store import Store, StoreOptions
+from twite.gateway.ports.tags import ContainerConfig
 from twite.gateway.preview.sessions import PreviewSessions
 from twite.http import Server
 from twite.machine.system import SystemClock, SystemRandomness
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
     from twite.app.logins import CredentialVault
     from twite.app.tag_runtime import TagRuntime
     from twite.engines.process.engine_server import EngineServer
-    from twite.gateway.ingest.stape_proxy import TagCredentials
     from twite.gateway.x_account.sign_in import XSignIn
 
 # The maximum duration of a shutdown. Requests still in flight are ambiguous at the next start.
@@ -82,10 +82,9 @@ class Gateway:
         self.previews = PreviewSessions(
             clock=self._clock, randomness=self._randomness, shares_port=worker is not None
         )
-        self._metrics = Metrics(
-            sources=[*(source.name for source in settings.sources()), X_SOURCE],
-            pixels=[pixel.pixel for pixel in settings.destinations()],
-        )
+        sources = [*(source.name for source in settings.sources()), X_SOURCE]
+        pixels = [pixel.pixel for pixel in settings.destinations()]
+        self._metrics = Metrics(sources=sources, pixels=pixels)
         self._address = GatewayAddress(settings, worker, self._metrics.latest)
         log = LineLogger(level=settings.log.level, as_json=settings.log.format == "json")
         self._listener = EventListener(self._clock)
@@ -98,7 +97,7 @@ class Gateway:
         self._monitoring: Monitoring | None = None
         self._engines: EngineServer | None = None
         self._tags: TagRuntime | None = None
-        self._tag_credentials: TagCredentials | None = None
+        self._safe: CredentialVault | None = None
         self._value_guard_setup: ValueGuardSetup | None = None
         self._looking_after: asyncio.Task[None] | None = None
         self._sealing: asyncio.Task[None] | None = None
@@ -120,7 +119,7 @@ class Gateway:
         """
         settings = self._settings
         # The engines start while the store opens, so that the first tags do not wait for them.
-        self._engines = self._started_engines()
+        self._engines = engines_of(settings, self._observer)
         try:
             store = self._store = await engine_of(settings).open(
                 settings.store.place,
@@ -140,7 +139,7 @@ class Gateway:
             report_opened(store, self._observer)
             safe = safe_of(settings, store)
             stored = await given(settings, safe.secret_store if safe else None)
-            tags = self._tags = await self._tags_of(store, safe)
+            tags = self._tags = await self._tags_of(safe)
             value_guard_setup = self._value_guard_setup = await ValueGuardSetup.begin(
                 settings, state=store, clock=self._clock
             )
@@ -182,9 +181,9 @@ class Gateway:
                 sources=settings.sources(), store=store, clock=self._clock, observer=self._observer
             ).once()
             await run.start()
-            if self._tag_credentials is not None:
-                await self._tag_credentials.load()
-                self._looking_after = asyncio.create_task(self._tag_credentials.run())
+            if in_use.tag_credentials is not None:
+                await in_use.tag_credentials.load()
+                self._looking_after = asyncio.create_task(in_use.tag_credentials.run())
             if safe is not None and settings.server.former_secret_keys:
                 self._sealing = asyncio.create_task(
                     sealed_anew(safe, store, observer=self._observer)
@@ -232,8 +231,8 @@ class Gateway:
             await self._reload.stop()
         if self._server is not None:
             await self._server.stop()
-        if self._tags is not None:
-            await self._tags.stop_clients()
+        for tags in self._all_tags():
+            await tags.stop_clients()
         if self._run is not None:
             landed = await self._run.stop(within=STOP_WITHIN)
         for task in (self._looking_after, self._sealing):
@@ -252,31 +251,38 @@ class Gateway:
         self._server = self._run = self._store = self._monitoring = self._value_guard_setup = None
         return landed
 
+    def _all_tags(self) -> "list[TagRuntime]":
+        """Return the running tags, with those that a reload has replaced and that still run."""
+        if self._reload is None:
+            return [] if self._tags is None else [self._tags]
+        current = self._reload.in_use.tags
+        return [*self._reload.retired, *(() if current is None else (current,))]
+
     async def _stop_templates(self) -> None:
-        if self._tags is not None:
-            await self._tags.stop()
+        for tags in self._all_tags():
+            await tags.stop()
         if self._engines is not None:
             await self._engines.stop()
-
-    def _started_engines(self) -> "EngineServer | None":
-        """Start the processes of tags and client templates; None if there are none."""
-        settings = self._settings
-        if settings.tags is None and settings.imported is None and not settings.clients:
-            return None
-        from twite.app.tag_runtime import started_engines  # noqa: PLC0415  # few gateways have tags
-
-        return started_engines(settings, self._observer)
 
     def _wake(self, pixel: str) -> None:
         if self._run is not None:
             self._run.wake(pixel)
 
-    async def _tags_of(self, store: Store, safe: "CredentialVault | None") -> "TagRuntime | None":
+    async def _tags_of(self, safe: "CredentialVault | None") -> "TagRuntime | None":
         """Start the tags and client templates; None if there are none. Raises SettingsError."""
-        settings, engines = self._settings, self._engines
-        if engines is None:
+        self._safe = safe
+        if self._engines is None:
             return None
-        container_configs = await companies_of(settings, safe.secret_store if safe else None)
+        secret_store = safe.secret_store if safe else None
+        return self._start_tags(self._settings, await companies_of(self._settings, secret_store))
+
+    def _start_tags(
+        self, settings: Settings, container_configs: Sequence[ContainerConfig]
+    ) -> "TagRuntime | None":
+        engines = self._engines = self._engines or engines_of(settings, self._observer)
+        store, safe = self._store, self._safe
+        if engines is None or store is None or not (container_configs or settings.clients):
+            return None
         from twite.app.tag_runtime import TagRuntime  # noqa: PLC0415  # few gateways have tags
 
         tags = TagRuntime(
@@ -337,7 +343,7 @@ class Gateway:
         destinations: dict[str, Destination],
     ) -> tuple[GatewayParts, SettingsInUse]:
         settings = self._settings
-        tag_credentials = self._tag_credentials = lent_to(
+        tag_credentials = lent_to(
             settings,
             secret_store=safe.secret_store if safe else None,
             records=store,
@@ -367,6 +373,7 @@ class Gateway:
             logins=logins,
             connect=self.connect,
             reload=self.reload,
+            start_tags=self._start_tags,
         )
         in_use = SettingsInUse.built(
             settings,

@@ -1,6 +1,6 @@
 """Build what answers requests from the settings: at the start, and again at each reload."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -35,6 +35,7 @@ from twite.observers.metrics import Metrics
 if TYPE_CHECKING:
     from twite.app.tag_runtime import TagRuntime
     from twite.console.application import Console
+    from twite.gateway.ports.tags import ContainerConfig
 
 
 class GatewayParts(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +56,8 @@ class GatewayParts(msgspec.Struct, frozen=True, kw_only=True):
     logins: CredentialCommands | None
     connect: XSignIn
     reload: Callable[[bool], Awaitable[ReloadReport]]
+    # Starts the tags and client templates of settings and containers; None if there are none.
+    start_tags: "Callable[[Settings, Sequence[ContainerConfig]], TagRuntime | None]"
 
 
 class SettingsInUse(msgspec.Struct, frozen=True, kw_only=True):

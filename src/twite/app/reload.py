@@ -8,16 +8,18 @@ import asyncio
 import dataclasses
 import os
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from twite.app.http_parts import GatewayParts, SettingsInUse
 from twite.app.logins import FollowSecrets, given
 from twite.app.monitoring import Monitoring
-from twite.app.tags import lent_to
+from twite.app.tags import clients_of, companies_of, lent_to
 from twite.config.collected_errors import located
-from twite.config.difference import SettingsDifference, difference, with_reloaded
+from twite.config.difference import SettingsChange, SettingsDifference, difference, with_reloaded
 from twite.config.settings import Settings, load
 from twite.domain.destination import Destination
 from twite.domain.errors import OperatorError, SettingsError, TransientError
@@ -28,10 +30,15 @@ from twite.gateway.ingest.stape_proxy import TagCredentials
 from twite.gateway.operations.control import ReloadReport
 from twite.gateway.ports.events import Reloaded, ReloadResult, Troubled, TroublePlace
 from twite.gateway.ports.ownership import SECRETS
+from twite.gateway.ports.tags import ContainerConfig
 from twite.http import Server
 from twite.machine.service_manager import notify, reloading
 
+if TYPE_CHECKING:
+    from twite.app.tag_runtime import TagRuntime
+
 _AGAIN: Final = 5 * SECOND
+_LATE_WORK: Final = 30 * SECOND
 _OTHER_X: Final = (
     "the settings are for another X, so the gateway kept the old ones. Restart the gateway"
 )
@@ -49,6 +56,8 @@ class SettingsReload:
         self._monitoring = monitoring
         self._turn = asyncio.Lock()
         self._follows = False
+        # Tags that other ones have replaced, until their last runs have ended.
+        self.retired: list[TagRuntime] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, *, dry_run: bool = False, is_quiet: bool = False) -> ReloadReport:
@@ -99,9 +108,15 @@ class SettingsReload:
         try:
             written = await asyncio.to_thread(load, running.path, os.environ)
             found = difference(running, written)
-            if found.changes and not dry_run:
-                await self._use(with_reloaded(running, written))
-                parts.address.mark_reloaded()
+            if not found.is_other_x:
+                settings = with_reloaded(running, written)
+                secret_store = parts.safe.secret_store if parts.safe else None
+                containers = await companies_of(settings, secret_store)
+                clients_of(settings, containers)  # raises SettingsError, also in a dry run
+                found = self._with_container(found, settings, containers)
+                if found.changes and not dry_run:
+                    await self._use(settings, containers)
+                    parts.address.mark_reloaded()
         except SettingsError as wrong:
             return ReloadReport(result=ReloadResult.FAILED, problems=located(running.path, wrong))
         except (OperatorError, TransientError) as error:
@@ -111,7 +126,22 @@ class SettingsReload:
             return ReloadReport(result=ReloadResult.FAILED, problems=(problem,))
         return _report(found)
 
-    async def _use(self, settings: Settings) -> None:
+    def _with_container(
+        self,
+        found: SettingsDifference,
+        settings: Settings,
+        containers: Sequence[ContainerConfig],
+    ) -> SettingsDifference:
+        """Add the container if its file has changed: the last one of `containers`."""
+        tags, imported = self.in_use.tags, settings.imported
+        known = () if tags is None else tuple(tags.container_configs)
+        is_known = any(change.table == "container" for change in found.changes)
+        if imported is None or is_known or containers[-1:] == known[-1:]:
+            return found
+        change = SettingsChange(table="container", name=str(imported.path), change="changed")
+        return msgspec.structs.replace(found, changes=(*found.changes, change))
+
+    async def _use(self, settings: Settings, containers: Sequence[ContainerConfig]) -> None:
         """Replace the settings. Raises OperatorError and TransientError: nothing has changed."""
         parts, before = self._parts, self.in_use
         if settings.x.emulator is not None:
@@ -135,7 +165,10 @@ class SettingsReload:
             )
         changed = _changed_policies(before.settings, settings)
         # Nothing waits from here until the swap is complete, so no request sees a part of it.
-        in_use = self._swap(settings, destinations, tag_credentials)
+        tags = before.tags
+        if not _has_tags(tags, settings, containers):
+            tags = parts.start_tags(settings, containers)
+        in_use = self._swap(settings, destinations, tag_credentials, tags)
         await self._follow_up(before, in_use, changed)
 
     def _swap(
@@ -143,22 +176,32 @@ class SettingsReload:
         settings: Settings,
         destinations: dict[str, Destination],
         tag_credentials: TagCredentials | None,
+        tags: "TagRuntime | None",
     ) -> SettingsInUse:
         parts, before = self._parts, self.in_use
         sources = settings.sources()
+        is_new = tags is not before.tags
+        dispatcher = before.accept.tag_dispatcher
+        if is_new:
+            dispatcher = None if tags is None else tags.dispatcher()
         accept = dataclasses.replace(
             before.accept,
+            tag_dispatcher=dispatcher,
             destinations=destinations,
             sightings=SightingBuilder(
                 pixels=watched(sources), destinations=destinations, salt=parts.store.salt
             ),
         )
+        workers = None
+        if is_new and tags is not None:
+            workers = tags.workers(accept, destinations)
+            tags.serve_clients(accept, destinations)
         in_use = SettingsInUse.built(
             settings,
             parts,
             accept,
             destinations,
-            tags=before.tags,
+            tags=tags,
             tag_credentials=tag_credentials,
             memory=before.application.memory,
         )
@@ -169,8 +212,14 @@ class SettingsReload:
             sources={source.name: source.value_guard for source in sources},
             pixels={pixel.pixel: pixel.value_guard for pixel in settings.destinations()},
         )
-        if before.tags is not None:
-            before.tags.use(accept, sources)
+        if is_new:
+            if tags is None:
+                parts.previews.dry_run = None
+            else:
+                tags.prepare()
+            self._replace_tags(before, parts.run.replace_tags(workers))
+        elif tags is not None:
+            tags.use(accept, sources)
         if parts.logins is not None:
             parts.logins.use(settings.destinations(), destinations)
         parts.connect.destinations = {pixel.pixel: pixel for pixel in settings.destinations()}
@@ -182,6 +231,24 @@ class SettingsReload:
         before.accept.is_replaced = True
         self._monitoring.use(settings)
         return in_use
+
+    def _replace_tags(self, before: SettingsInUse, ending: asyncio.Task[None]) -> None:
+        tags = before.tags
+        if tags is None:
+            return
+        self.retired.append(tags)
+
+        async def retire() -> None:
+            await asyncio.shield(ending)
+            await before.application.drained()
+            await before.accept.passed()
+            # Templates may still do work that no request waits for.
+            await self._parts.clock.sleep(_LATE_WORK)
+            self.retired.remove(tags)
+            await tags.stop_clients()
+            await tags.stop()
+
+        self._keep(retire())
 
     async def _follow_up(
         self, before: SettingsInUse, in_use: SettingsInUse, changed: frozenset[str]
@@ -233,6 +300,17 @@ class SettingsReload:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _has_tags(
+    tags: "TagRuntime | None", settings: Settings, containers: Sequence[ContainerConfig]
+) -> bool:
+    """Return whether these tags are those of the settings."""
+    if tags is None:
+        return not containers and not settings.clients
+    return tuple(tags.container_configs) == tuple(containers) and tuple(
+        tags.templates
+    ) == clients_of(settings, containers)
 
 
 def _changed_policies(before: Settings, after: Settings) -> frozenset[str]:

@@ -68,8 +68,8 @@ class TagRuntime:
         previews: PreviewSessions,
     ) -> None:
         """`seal` must be the gateway's own, which can decrypt payloads after a key rotation too."""
-        self._container_configs = container_configs
-        self._templates = clients_of(settings, container_configs)
+        self.container_configs = container_configs
+        self.templates = clients_of(settings, container_configs)
         self._settings = settings
         self._store = store
         self._clock = clock
@@ -94,11 +94,11 @@ class TagRuntime:
     @property
     def names(self) -> tuple[str, ...]:
         """The tags' destination names, which are used in place of a pixel id."""
-        return tuple(rule.pixel for _, rule in rules_of(self._container_configs))
+        return tuple(rule.pixel for _, rule in rules_of(self.container_configs))
 
     def start(self) -> None:
         """Accept runs."""
-        if self._container_configs:
+        if self.container_configs:
             self._engine_pool.start()
 
     def use(self, accept: Accept, sources: Iterable[Source]) -> None:
@@ -112,7 +112,7 @@ class TagRuntime:
         """Load templates of tags that set cookies."""
         if self._settings.server.tag_response_wait:
             self._preparing = asyncio.create_task(
-                prepare_first_turns(self._engine_pool, self._container_configs)
+                prepare_first_turns(self._engine_pool, self.container_configs)
             )
 
     async def stop_clients(self) -> None:
@@ -136,15 +136,15 @@ class TagRuntime:
 
     def dispatcher(self) -> TagDispatcher | None:
         """Return the dispatcher that decides which tags fire; None without tags."""
-        if not self._container_configs:
+        if not self.container_configs:
             return None
         return TagDispatcher(
-            self._container_configs,
+            self.container_configs,
             engine_pool=self._engine_pool,
             salt=self._store.salt,
             opt_outs=self._store,
             seal=self._seal,
-            known=_event_names(self._settings, self._container_configs),
+            known=_event_names(self._settings, self.container_configs),
             storage=self._storage,
             observer=self._observer,
             first_turn_within=self._settings.server.tag_response_wait,
@@ -152,11 +152,11 @@ class TagRuntime:
 
     def serve_clients(self, accept: Accept, destinations: Mapping[str, Destination]) -> None:
         """Let client templates claim requests."""
-        if not self._templates:
+        if not self.templates:
             return
         clock, observer = SystemClock(), self._observer
         engines = self._client_engines = ClientEngines(
-            {client.name: client.template for client in self._templates},
+            {client.name: client.template for client in self.templates},
             engines=self._engines,
             clock=clock,
             observer=observer,
@@ -165,7 +165,7 @@ class TagRuntime:
         events = ClientEvents(accept=accept, destinations=destinations, clock=clock)
         self._intakes.append(events)
         self.clients = Clients(
-            self._templates,
+            self.templates,
             runs=engines,
             container=events,
             outbound=ClientOutbound(self._web, self._to_x(accept, destinations), self._google),
@@ -178,7 +178,7 @@ class TagRuntime:
 
     def workers(self, accept: Accept, destinations: Mapping[str, Destination]) -> TagWorkers | None:
         """Return the workers of the tags; None without tags."""
-        if not self._container_configs:
+        if not self.container_configs:
             return None
         calls = self._container_calls = ContainerCalls(
             accept=accept, sources=self._settings.sources(), destinations=destinations
@@ -195,10 +195,10 @@ class TagRuntime:
             previews=self._previews,
             container_calls=calls,
         )
-        self._dry_runs = DryRuns(self._container_configs, run_context, seal=self._seal)
+        self._dry_runs = DryRuns(self.container_configs, run_context, seal=self._seal)
         self._previews.dry_run = self._dry_runs.start
         return TagWorkers(
-            self._container_configs,
+            self.container_configs,
             run_context=run_context,
             delivery_store=self._store,
             clock=self._clock,

@@ -1,6 +1,6 @@
 """Compare the settings in use with those of the file: what a reload changes, and what it cannot."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Literal, TypeVar
 
 import msgspec
@@ -36,13 +36,14 @@ _CONSENT: Final = "consent"
 # Structs that are the value of one key, and a struct whose fields are keys of the table around it.
 _VALUES: Final = (HostPort, StoreUrl, Webhook, PixelToken, OAuthKeys, MissingCredentials)
 _INLINE: Final = frozenset({"thresholds"})
-ItemT = TypeVar("ItemT", Destination, Source)
+TableName = Literal["pixel", "source", "tag", "client", "container"]
+ItemT = TypeVar("ItemT")
 
 
 class SettingsChange(msgspec.Struct, frozen=True, kw_only=True):
     """A table that a reload adds, changes or removes. `keys` are the changed keys of the table."""
 
-    table: Literal["pixel", "source", "tag", "client"]
+    table: TableName
     name: str
     change: Literal["added", "changed", "removed"]
     keys: tuple[str, ...] = ()
@@ -70,8 +71,6 @@ def difference(running: Settings, written: Settings) -> SettingsDifference:
         for table in _AT_START
         for key in _differing(getattr(running, table), getattr(written, table), table)
     ]
-    if _tags_differ(running, written):
-        restart += ["tag", "client", "container"]
     is_other_x = not _OTHER_X.isdisjoint(restart)
     if "x.emulator" in restart:  # it determines both URLs
         restart = [key for key in restart if key not in {"x.api_url", "x.oauth_url"}]
@@ -98,41 +97,81 @@ def with_reloaded(running: Settings, written: Settings) -> Settings:
             )
             for source in written.submitters
         ),
+        tags=written.tags,
+        clients=written.clients,
+        container=written.container,
+        imported=written.imported,
     )
 
 
 def _changes(running: Settings, reloaded: Settings) -> Iterator[SettingsChange]:
-    yield from _of_table(
-        "pixel", running.pixels, reloaded.pixels, name=lambda pixel: pixel.pixel, keys=_pixel_keys
-    )
-    yield from _of_table(
-        "source",
-        running.submitters,
-        reloaded.submitters,
-        name=lambda source: source.name,
-        keys=_source_keys,
-    )
+    before, after = running, reloaded
+    yield from _of_table("pixel", _pixels(before), _pixels(after), keys=_pixel_keys)
+    yield from _of_table("source", _sources(before), _sources(after), keys=_source_keys)
+    yield from _of_table("tag", _tags(before), _tags(after))
+    yield from _of_table("client", _clients(before), _clients(after))
+    yield from _of_table("container", _containers(before), _containers(after))
+
+
+def _pixels(settings: Settings) -> dict[str, Destination]:
+    return {pixel.pixel: pixel for pixel in settings.destinations()}
+
+
+def _sources(settings: Settings) -> dict[str, Source]:
+    return {source.name: source for source in settings.sources()}
+
+
+def _tags(settings: Settings) -> dict[str, object]:
+    """Return what belongs to each `[[tag]]`, except the secrets to mask, which all tags share."""
+    config = settings.tags
+    if config is None:
+        return {}
+    container = config.container
+    return {
+        tag.name: (
+            tag,
+            msgspec.structs.replace(config.rules[tag.name], secrets=(), field_secrets=()),
+            container.templates[tag.template],
+            [trigger for trigger in container.triggers if trigger.name in tag.triggers],
+        )
+        for tag in container.tags
+    }
+
+
+def _clients(settings: Settings) -> dict[str, object]:
+    return {
+        client.name: (
+            client.template,
+            client.source.name,
+            client.fields,
+            client.priority,
+            client.allow_hosts,
+        )
+        for client in settings.clients
+    }
+
+
+def _containers(settings: Settings) -> dict[str, object]:
+    """Return the settings of the container; the gateway compares the file's content."""
+    return {} if settings.imported is None else {str(settings.imported.path): settings.imported}
 
 
 def _of_table(
-    table: Literal["pixel", "source"],
-    before: Sequence[ItemT],
-    after: Sequence[ItemT],
+    table: TableName,
+    before: Mapping[str, ItemT],
+    after: Mapping[str, ItemT],
     *,
-    name: Callable[[ItemT], str],
-    keys: Callable[[ItemT, ItemT], tuple[str, ...]],
+    keys: Callable[[ItemT, ItemT], tuple[str, ...]] = lambda _before, _after: (),
 ) -> Iterator[SettingsChange]:
     """Yield the changes of one kind of table, in the order of the file."""
-    old = {name(item): item for item in before}
-    new = {name(item): item for item in after}
-    for known in old.keys() - new.keys():
-        yield SettingsChange(table=table, name=known, change="removed")
-    for known, item in new.items():
-        if known not in old:
-            yield SettingsChange(table=table, name=known, change="added")
-        elif item != old[known]:
+    for name in [name for name in before if name not in after]:
+        yield SettingsChange(table=table, name=name, change="removed")
+    for name, item in after.items():
+        if name not in before:
+            yield SettingsChange(table=table, name=name, change="added")
+        elif item != before[name]:
             yield SettingsChange(
-                table=table, name=known, change="changed", keys=keys(old[known], item)
+                table=table, name=name, change="changed", keys=keys(before[name], item)
             )
 
 
@@ -150,13 +189,6 @@ def _source_keys(before: Source, after: Source) -> tuple[str, ...]:
         else:
             keys.append(_CONSENT if below == "required" else f"consent_policy.{below}")
     return tuple(keys)
-
-
-def _tags_differ(running: Settings, written: Settings) -> bool:
-    return any(
-        getattr(running, part) != getattr(written, part)
-        for part in ("tags", "clients", "container", "imported")
-    )
 
 
 def _differing(before: object, after: object, place: str = "") -> Iterator[str]:

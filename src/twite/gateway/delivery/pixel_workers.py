@@ -1,7 +1,8 @@
-"""Make the workers of pixels."""
+"""Make the workers of pixels and tags."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from twite.domain.destination import Destination
 from twite.gateway.delivery.batch_sender import BatchSender
@@ -14,6 +15,19 @@ from twite.gateway.ports.events import Observer
 from twite.gateway.ports.machine import Randomness
 from twite.gateway.ports.outbox import DeliveryStore
 from twite.gateway.ports.state import Pause
+from twite.gateway.ports.tags import TagRule
+
+
+class TagWorkerFactory(Protocol):
+    """Makes a worker for each tag: see `gateway/tags/run/batch_sender.py`."""
+
+    holding: set[int]
+    rules: tuple[TagRule, ...]
+
+    def make_worker(
+        self, rule: TagRule, *, past: Sequence[tuple[int, int]], pause: Pause | None
+    ) -> Worker:
+        """Return a tag's worker. `past` contains its runs before this start."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
@@ -69,3 +83,12 @@ class PixelWorkers:
 def pause_of(pauses: Iterable[Pause], pixel: str) -> Pause | None:
     """Return the pause of a pixel itself, not of one of its events."""
     return next((pause for pause in pauses if (pause.pixel, pause.event) == (pixel, "")), None)
+
+
+def auth_of(destination: Destination) -> tuple[object, object]:
+    return destination.credentials, destination.fallback
+
+
+def worker_settings(destination: Destination) -> tuple[object, ...]:
+    """Return the settings that a worker reads only when it starts."""
+    return destination.meter, destination.rate, destination.is_cautious

@@ -4,13 +4,18 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from twite.domain.destination import RATE_WINDOW, Destination
 from twite.domain.errors import TransientError
 from twite.gateway.delivery.circuit_breaker import pause_by_user
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
-from twite.gateway.delivery.pixel_workers import PixelWorkers, pause_of
+from twite.gateway.delivery.pixel_workers import (
+    PixelWorkers,
+    TagWorkerFactory,
+    auth_of,
+    pause_of,
+    worker_settings,
+)
 from twite.gateway.delivery.rate_limit import GatewayStart, restored_limits
 from twite.gateway.delivery.shared_store import Listener, StoreFollower
 from twite.gateway.delivery.sweeper import Sweeper
@@ -23,18 +28,6 @@ from twite.gateway.ports.ownership import PAUSES, SHARE_OUT_EVERY, Ownership
 from twite.gateway.ports.queries import AttemptsQuery
 from twite.gateway.ports.state import ClockRecord, Pause
 from twite.gateway.ports.tags import TagRule
-
-
-class TagWorkerFactory(Protocol):
-    """Makes a worker for each tag: see `gateway/tags/run/batch_sender.py`."""
-
-    holding: set[int]
-    rules: tuple[TagRule, ...]
-
-    def make_worker(
-        self, rule: TagRule, *, past: Sequence[tuple[int, int]], pause: Pause | None
-    ) -> Worker:
-        """Return a tag's worker. `past` contains its runs before this start."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
@@ -96,12 +89,15 @@ class DeliveryRunner:
             cautious=self._cautious(),
         )
 
+    @property
+    def _rules(self) -> Sequence[TagRule]:
+        return () if self.tags is None else self.tags.rules
+
     def _cautious(self) -> frozenset[str]:
         """Return the pixels and tags whose ambiguous deliveries are held."""
-        rules = () if self.tags is None else self.tags.rules
         return frozenset(
             [destination.pixel for destination in self.destinations if destination.is_cautious]
-            + [rule.pixel for rule in rules if rule.is_cautious]
+            + [rule.pixel for rule in self._rules if rule.is_cautious]
         )
 
     def wake(self, pixel: str) -> None:
@@ -122,7 +118,7 @@ class DeliveryRunner:
             worker.use(destination)
         elif self.ownership is None and destination.pixel not in self._added:
             self._added.add(destination.pixel)
-            self._keep(asyncio.create_task(self._add(destination.pixel)))
+            self._keep(asyncio.create_task(self._add([destination.pixel])))
 
     def leave(self, pixel: str) -> None:
         """Stop the worker of a pixel. Batches in flight finish; pending deliveries stay queued."""
@@ -138,21 +134,32 @@ class DeliveryRunner:
             self.leave(pixel)
         for destination in destinations:
             known = before.get(destination.pixel)
-            if known is None or _auth(known) != _auth(destination):
+            if known is None or auth_of(known) != auth_of(destination):
                 self.send_to(destination)
-            if known is not None and _worker_settings(known) != _worker_settings(destination):
-                self._keep(asyncio.create_task(self._start_again(destination.pixel)))
+            if known is not None and worker_settings(known) != worker_settings(destination):
+                ending = [self._workers[known.pixel]] if known.pixel in self._workers else []
+                self._keep(asyncio.create_task(self._start_again(ending, [known.pixel])))
         self.destinations = tuple(destinations)
         self._sweep.cautious = self._cautious()
 
-    async def _start_again(self, pixel: str) -> None:
-        """Replace the worker of a pixel once its requests in flight have ended."""
-        worker = self._workers.get(pixel)
-        await self._end([] if worker is None else [worker])
-        # With ownership, the next division of the accounts starts the worker.
-        if self.ownership is None and pixel not in self._added:
-            self._added.add(pixel)
-            await self._add(pixel)
+    async def _start_again(self, ending: Sequence[Worker], pixels: Sequence[str]) -> None:
+        """Start workers once the requests in flight of the previous workers have ended."""
+        await self._end(ending)
+        if self.ownership is None:  # else the next division of the accounts starts them
+            await self._add(pixels)
+
+    def replace_tags(self, tags: TagWorkerFactory | None) -> asyncio.Task[None]:
+        """Run other tags, after a reload. The task ends with the last run of the previous tags."""
+        ending = [self._workers[rule.pixel] for rule in self._rules if rule.pixel in self._workers]
+        for worker in ending:
+            self._workers.pop(worker.pixel).stop()
+        if tags is not None:
+            tags.holding = self._holding
+        self.tags = tags
+        self._sweep.cautious = self._cautious()
+        self._joined = {}  # the longest request may be another one
+        started = self._start_again(ending, [rule.pixel for rule in self._rules])
+        return self._keep(asyncio.create_task(started))
 
     async def hold(self, pixel: str, *, who: str) -> bool:
         """Pause a pixel at a user's request. Return whether any gateway has a worker for it.
@@ -214,9 +221,8 @@ class DeliveryRunner:
 
     def _accounts(self) -> dict[str, str]:
         """Return the account to which each pixel and tag belongs."""
-        rules = () if self.tags is None else self.tags.rules
         return {destination.pixel: destination.meter for destination in self.destinations} | {
-            rule.pixel: rule.pixel for rule in rules
+            rule.pixel: rule.pixel for rule in self._rules
         }
 
     async def _begin(self, accounts: Mapping[str, str], *, start: GatewayStart) -> None:
@@ -251,19 +257,23 @@ class DeliveryRunner:
                 if rule.pixel in accounts
             ]
         for worker in workers:
-            self._run(worker, accounts[worker.pixel])
+            if worker.pixel not in self._workers:  # two reloads may add it at the same time
+                self._run(worker, accounts[worker.pixel])
 
     def _destinations_of(self, accounts: Mapping[str, str]) -> Sequence[Destination]:
         return [known for known in self.destinations if known.pixel in accounts]
 
-    async def _add(self, pixel: str) -> None:
-        """Start the worker of an added pixel, as soon as its limits and pauses can be read."""
+    async def _add(self, pixels: Sequence[str]) -> None:
+        """Start the workers of added pixels, as soon as their limits and pauses can be read."""
         while not self._stopping.is_set():
             try:
                 accounts = self._accounts()
-                await self._begin(
-                    {pixel: accounts[pixel]} if pixel in accounts else {}, start=self._start
-                )
+                added = {
+                    pixel: accounts[pixel]
+                    for pixel in pixels
+                    if pixel in accounts and pixel not in self._workers
+                }
+                await self._begin(added, start=self._start)
                 break
             except TransientError as error:
                 self.observer.see(Troubled(where=TroublePlace.OUTBOX, reason=error.reason))
@@ -271,7 +281,7 @@ class DeliveryRunner:
                 reason = type(fault).__name__
                 self.observer.see(Troubled(where=TroublePlace.OUTBOX, reason=reason))
             await wait_for_event(self._stopping, self.clock, most=SHARE_OUT_EVERY)
-        self._added.discard(pixel)
+        self._added.difference_update(pixels)
 
     def _run(self, worker: Worker, account: str) -> None:
         self._workers[worker.pixel] = worker
@@ -316,8 +326,7 @@ class DeliveryRunner:
             return
         accounts = self._accounts()
         if accounts != self._joined:
-            rules = () if self.tags is None else self.tags.rules
-            longest = max([self.longest_request, *(rule.timeout for rule in rules)])
+            longest = max([self.longest_request, *(rule.timeout for rule in self._rules)])
             await ownership.join(accounts, longest_request=longest)
             self._joined = accounts
         owned = await ownership.refresh()
@@ -387,12 +396,3 @@ class DeliveryRunner:
             with suppress(TransientError):  # the lease ends soon in any case
                 await self.ownership.leave()
         return not unfinished
-
-
-def _auth(destination: Destination) -> tuple[object, object]:
-    return destination.credentials, destination.fallback
-
-
-def _worker_settings(destination: Destination) -> tuple[object, ...]:
-    """Return the settings that a worker reads only when it starts."""
-    return destination.meter, destination.rate, destination.is_cautious
