@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 
 from builders import a_destination, a_submission, an_entry
 from fakes import ScriptedTransport, SeededRandomness
@@ -85,6 +86,11 @@ def tag_credentials(token: str) -> Destination:
     return Destination(pixel="p9", credentials=keys, events={})
 
 
+def of_account(account: str, pixel: str) -> Destination:
+    """Return a pixel of an account that may send one conversion."""
+    return replace(a_destination(pixel=pixel, rate=1), account=account)
+
+
 @pytest.fixture
 async def sending():
     sending = Sending()
@@ -136,3 +142,37 @@ async def test_removed_pixel_is_sent_again_when_it_returns(sending):
 
     assert without == ["p9", "o8z6j"]
     assert [pixel for pixel, _ in await sending.sent(3)] == ["p9", "o8z6j", "p9"]
+
+
+async def test_pixel_added_by_a_reload_shares_the_limit_of_its_account(sending):
+    sending.run.replace([of_account("a", "p1")])
+    await sending.submit("first", "p1")
+    await sending.sent(1)
+    sending.run.replace([of_account("a", pixel) for pixel in ("p1", "p2", "p3")])
+    await sending.submit("second", "p2")
+    await sending.submit("third", "p3")
+    sending.run.replace([*sending.run.destinations, a_destination()])
+    await sending.submit("other", "o8z6j")
+
+    # The limit of one is spent, so only the pixel of another account sends.
+    assert [pixel for pixel, _ in await sending.sent(2)] == ["p1", "o8z6j"]
+
+
+async def test_pixel_whose_account_changes_gets_the_limit_of_the_new_account(sending):
+    sending.run.replace([of_account("a", "p1")])
+    await sending.submit("order-1", "p1")
+    await sending.sent(1)
+
+    sending.run.replace([replace(of_account("b", "p1"), rate=2)])
+    await sending.submit("order-2", "p1")
+
+    assert [pixel for pixel, _ in await sending.sent(2)] == ["p1", "p1"]
+
+
+async def test_unchanged_pixels_keep_their_workers(sending):
+    before = dict(sending.run._workers)  # noqa: SLF001
+
+    sending.run.replace([a_destination(), tag_credentials("first")])
+    sending.run.replace([a_destination()])
+
+    assert dict(sending.run._workers) == before  # noqa: SLF001

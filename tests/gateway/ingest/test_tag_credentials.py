@@ -344,3 +344,20 @@ async def test_credentials_of_another_gateway_are_used_and_kept():
 
     assert [sent.credentials for sent in other.sent_to] == [keys(), keys("two")]
     assert len(await stage.state.load(SealedSecret)) == 1
+
+
+async def test_reload_keeps_stored_credentials_and_prefers_those_of_the_settings():
+    stage = TagCredentialStage()
+    await stage.bring("p8", brought=keys("eight"))
+    await stage.bring("p9", brought=keys("nine"))
+    written = {"o8z6j": a_destination(), "p9": a_destination("p9")}
+
+    after = stage.tag_credentials.stored(written) | written
+    stage.tag_credentials.replace(after)
+    await stage.tag_credentials.load()
+    by_tag = await stage.bring("p9", brought=keys("ten"))
+
+    assert after["p8"].credentials == keys("eight")
+    assert after["p9"] == a_destination("p9")
+    assert by_tag is None  # the source may not use a pixel of the settings that it does not name
+    assert [secret.name for secret in await stage.state.load(SealedSecret)] == ["stape/p8"]
