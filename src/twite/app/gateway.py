@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 from twite.app.console_services import OnDemandConsole
 from twite.app.http_clients import OnDemandTransport
-from twite.app.http_parts import GatewayParts, SettingsInUse, http_settings
+from twite.app.http_parts import GatewayParts, SettingsInUse, engines_of, http_settings
 from twite.app.logins import FollowSecrets, credential_vault, given, safe_of, shared_sign_in
 from twite.app.monitoring import Monitoring, ValueGuardSetup, report_opened
 from twite.app.reload import SettingsReload
 from twite.app.sealing import sealed_anew
 from twite.app.store_access import engine_of
-from twite.app.tags import companies_of, engines_of, lent_to, may_send
+from twite.app.tags import companies_of, lent_to, may_send
 from twite.app.workers import GatewayAddress, WorkerPlace
 from twite.config.google import google_of
 from twite.config.settings import Settings

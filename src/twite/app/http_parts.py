@@ -35,6 +35,7 @@ from twite.observers.metrics import Metrics
 if TYPE_CHECKING:
     from twite.app.tag_runtime import TagRuntime
     from twite.console.application import Console
+    from twite.engines.process.engine_server import EngineServer
     from twite.gateway.ports.tags import ContainerConfig
 
 
@@ -141,6 +142,15 @@ class SettingsInUse(msgspec.Struct, frozen=True, kw_only=True):
             console=console,
             application=HttpApplication(services, settings_of_http, memory=memory),
         )
+
+
+def engines_of(settings: Settings, observer: Observer) -> "EngineServer | None":
+    """Start the processes of tags and client templates; None if there are none."""
+    if settings.tags is None and settings.imported is None and not settings.clients:
+        return None
+    from twite.app.tag_runtime import started_engines  # noqa: PLC0415  # few gateways have tags
+
+    return started_engines(settings, observer)
 
 
 def http_settings(settings: Settings) -> HttpSettings:

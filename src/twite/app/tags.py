@@ -22,17 +22,7 @@ from twite.gateway.ports.tags import ContainerConfig, SuppliedHeaders
 from twite.gateway.ports.transport import always
 
 if TYPE_CHECKING:
-    from twite.engines.process.engine_server import EngineServer
     from twite.gateway.tags.clients.conversation import TemplateClient
-
-
-def engines_of(settings: Settings, observer: Observer) -> "EngineServer | None":
-    """Start the processes of tags and client templates; None if there are none."""
-    if settings.tags is None and settings.imported is None and not settings.clients:
-        return None
-    from twite.app.tag_runtime import started_engines  # noqa: PLC0415  # few gateways have tags
-
-    return started_engines(settings, observer)
 
 
 async def companies_of(

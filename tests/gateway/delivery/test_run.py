@@ -163,7 +163,7 @@ async def test_pixel_whose_account_changes_gets_the_limit_of_the_new_account(sen
     await sending.submit("order-1", "p1")
     await sending.sent(1)
 
-    sending.run.replace([replace(of_account("b", "p1"), rate=2)])
+    sending.run.replace([replace(of_account("b", "p1"), rate=100)])
     await sending.submit("order-2", "p1")
 
     assert [pixel for pixel, _ in await sending.sent(2)] == ["p1", "p1"]
