@@ -86,9 +86,9 @@ def tag_credentials(token: str) -> Destination:
     return Destination(pixel="p9", credentials=keys, events={})
 
 
-def of_account(account: str, pixel: str) -> Destination:
-    """Return a pixel of an account that may send one conversion."""
-    return replace(a_destination(pixel=pixel, rate=1), account=account)
+def of_account(account: str, pixel: str, *, rate: int = 1) -> Destination:
+    """Return a pixel of an account that may send this many conversions."""
+    return replace(a_destination(pixel=pixel, rate=rate), account=account)
 
 
 @pytest.fixture
@@ -158,15 +158,25 @@ async def test_pixel_added_by_a_reload_shares_the_limit_of_its_account(sending):
     assert [pixel for pixel, _ in await sending.sent(2)] == ["p1", "o8z6j"]
 
 
-async def test_pixel_whose_account_changes_gets_the_limit_of_the_new_account(sending):
-    sending.run.replace([of_account("a", "p1")])
-    await sending.submit("order-1", "p1")
-    await sending.sent(1)
+async def test_pixel_whose_account_changes_shares_the_limit_of_the_new_account(sending):
+    sending.run.replace([of_account("a", "p1", rate=9), of_account("b", "p2", rate=9)])
+    for pixel in ("p1", "p2"):
+        await sending.submit(f"first-{pixel}", pixel)
+    await sending.sent(2)
+    before = limits_of(sending, "p1", "p2")
 
-    sending.run.replace([replace(of_account("b", "p1"), rate=100)])
-    await sending.submit("order-2", "p1")
+    sending.run.replace([of_account("b", "p1", rate=9), of_account("b", "p2", rate=9)])
+    await sending.submit("second", "p1")
+    sent = [pixel for pixel, _ in await sending.sent(3)]
+    after = limits_of(sending, "p1", "p2")
 
-    assert [pixel for pixel, _ in await sending.sent(2)] == ["p1", "p1"]
+    assert sent[2] == "p1"
+    assert before[0] is not before[1]
+    assert after[0] is after[1] is before[1]
+
+
+def limits_of(sending, *pixels):
+    return [sending.run._workers[pixel].rate_limit for pixel in pixels]  # noqa: SLF001
 
 
 async def test_unchanged_pixels_keep_their_workers(sending):
