@@ -1,0 +1,106 @@
+"""The pages on deployment and upgrades: commands, settings, proxy and quoted facts."""
+
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from twite.cli.application import application
+from twite.config.settings import load
+
+DOCS = Path(__file__).parents[2] / "docs"
+HOW_TO = {page.stem: page.read_text("utf-8") for page in (DOCS / "how-to").glob("*.md")}
+SERVER = HOW_TO["deploy-on-one-server"]
+CHOICE = HOW_TO["choose-between-sqlite-and-postgresql"]
+PIXEL = """
+[[pixel]]
+id = "o8z6j"
+auth = { pixel_token = "env:X_PIXEL_TOKEN" }
+events = { purchase = "o8z6k" }
+"""
+NEXT = ("Next:", "## Next steps")
+# The pages that this file checks; the others say it where they need it.
+COMPLETE = (
+    "choose-a-route-from-sgtm",
+    "choose-between-sqlite-and-postgresql",
+    "deploy-on-one-server",
+    "deploy-with-docker",
+    "send-from-your-server",
+    "send-orders-from-a-database",
+    "upgrade-and-roll-back",
+)
+
+
+def block(page, language):
+    return re.search(rf"^```{language}\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)[1]
+
+
+def typed(page):
+    """Yield the words of each `twite` command at a prompt; a backslash continues a line."""
+    joined = re.sub(r"\\\n\s*", "", page)
+    for line in re.findall(r"^ *\$ (?:sudo )?(?:\S+/)?twite (.+)$", joined, re.MULTILINE):
+        yield shlex.split(re.split(r" [|>&<]", line)[0], comments=True)
+
+
+def test_commands_of_pages_are_found():
+    assert ["connect"] in list(typed(SERVER))
+    assert len([words for page in HOW_TO.values() for words in typed(page)]) > 30
+
+
+@pytest.mark.parametrize("name", sorted(HOW_TO))
+def test_commands_at_a_prompt_exist_with_their_options(name):
+    for words in typed(HOW_TO[name]):
+        if words[0].startswith("-"):
+            assert words == ["--version"]
+            continue
+        command = get_command(application(words[0])).commands[words[0]]
+        rest = words[1:]
+        while hasattr(command, "commands") and rest and rest[0] in command.commands:
+            command = command.commands[rest.pop(0)]
+        options = {option for parameter in command.params for option in parameter.opts}
+
+        shown = {word.split("=")[0] for word in rest if re.match(r"--?[a-z]", word)}
+
+        assert shown <= options | {"--help"}, (words, sorted(options))
+
+
+def test_settings_behind_a_proxy_load_without_warnings(tmp_path):
+    (tmp_path / "shop.key").write_text("a-key-of-sixteen-or-more")
+    (tmp_path / "twite.toml").write_text(block(SERVER, "toml") + PIXEL)
+
+    settings = load(tmp_path / "twite.toml", {"X_PIXEL_TOKEN": "token"})
+
+    assert settings.warnings == ()
+    assert settings.server.public_url == f"https://{block(SERVER, 'caddy').split()[0]}"
+    upstream = re.search(r"reverse_proxy (\S+)", block(SERVER, "caddy"))[1]
+    assert upstream == str(settings.server.listen)
+
+
+@pytest.mark.skipif(shutil.which("caddy") is None, reason="needs Caddy")
+def test_caddy_accepts_the_configuration_of_one_server(tmp_path):
+    (tmp_path / "Caddyfile").write_text(block(SERVER, "caddy"))
+    command = ["caddy", "validate", "--adapter", "caddyfile", "--config", "Caddyfile"]
+
+    checked = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert "Valid configuration" in checked.stdout + checked.stderr
+
+
+def test_quoted_figures_are_those_of_the_performance_page():
+    page = (DOCS / "reference/performance.md").read_text("utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| durable intake, single req")]
+
+    speed = re.search(r"([\d,]+) single requests/s", CHOICE)[1]
+    ratio = re.search(r"([\d.]+) of that", CHOICE)[1]
+    assert f"; {speed}/s" in rows[0]
+    assert f"**{ratio}**" in rows[1]
+
+
+@pytest.mark.parametrize("name", COMPLETE)
+def test_page_says_how_to_check_it_and_what_comes_next(name):
+    assert "## Check that it works" in HOW_TO[name]
+    assert any(words in HOW_TO[name] for words in NEXT)
