@@ -171,7 +171,9 @@ HARMLESS = (
     "SHOP+12025550123", "ORD+442079460016", "20261127+12025550123", "0012-345-678-9012",
     "0114 496 0123", "011-44", "01144-2026-11", "C:\\new\\table", "ORDER+442079460016", "a=b",
     "size=42",
-    "https://shop.example/products/blue-widget?variant=4077", "R&D", "5+1 pack", "+20 % more",
+    "https://shop.example/products/blue-widget?variant=4077",
+    "https://cdn.shop.example/npm/pkg@4.9.8/x.js", "/docs/tool@2.1.0/index.html", "R&D",
+    "5+1 pack", "+20 % more",
     # dates and times
     "2026-11-27", "2026-11-27T13:26:23Z", "2026-11-27T13:26:23.123+10:00", "27.11.2026 13:26",
     "11/27/2026", "20261127", "1764250000", "1764250000123", "Fri Nov 27 2026 13:26:23 GMT+1100",

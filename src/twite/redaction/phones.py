@@ -38,7 +38,7 @@ def _in_run(text: str, run: re.Match[str]) -> tuple[int, int] | None:
     start, end = run.span()
     if start:
         head = text[max(0, start - _LOOKED_BACK) : start]
-        if "+" in head[-2:] and (plus := _PLUS_REVERSED.match(head[::-1])) is not None:
+        if "+" in head[-_WIDEST_SIGN:] and (plus := _PLUS_REVERSED.match(head[::-1])) is not None:
             length = _after_plus(run[0], plus["word"][::-1], plus["sign"])
             if length:
                 return start - len(plus["sign"]), start + length
@@ -282,7 +282,8 @@ _DECIMALS: Final = re.compile(
 )
 _GLUED: Final = PHONES | SHORT_PHONES | WHOSE
 # Read backwards from the number, because a search for the end of a text takes longer.
-_PLUS_REVERSED: Final = re.compile(r"(?P<sign>\s?\++)(?P<word>[A-Za-z0-9]*)")
+_WIDEST_SIGN: Final = 4  # three blanks and a plus
+_PLUS_REVERSED: Final = re.compile(r"(?P<sign>\s{0,3}\++)(?P<word>[A-Za-z0-9]*)")
 _MARK_OF_LINK: Final = re.compile(r":|wa\.me", re.IGNORECASE)
 _LINK: Final = re.compile(
     r"""

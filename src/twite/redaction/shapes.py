@@ -187,11 +187,11 @@ _ESCAPED_PERCENT: Final = re.compile(r"%(?:25)+(?=[0-9A-Fa-f]{2})")
 _OTHER_DIGIT: Final = re.compile(r"(?![0-9])\d")
 # An email begins where a word begins. Without the lookbehind, a search would start at each letter,
 # and the time for a long word would be quadratic: a minute for 64 kB. The domain ends in letters:
-# `i7@3.40GHz`, `order@1.2` and `logo@2x.png` are not emails.
+# `i7@3.40GHz`, `order@1.2`, `logo@2x.png` and `pkg@1.2/x.js` are not emails.
 _EMAIL: Final = re.compile(
     r"""
     (?:"[^"@\n]{1,64}"|(?<![^\s@])[^\s@]*[^\s@/:])@(?!\d(?:\.\d)?x\.(?:png|jpe?g|webp|gif|svg|avif)\b)
-    (?:[^\s@]+?\.(?=[^\W\d_]{2})|\[)\S*
+    (?:[^\s@/]+?\.(?=[^\W\d_]{2})|\[)\S*
     """,
     re.VERBOSE,
 )

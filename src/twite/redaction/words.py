@@ -27,7 +27,8 @@ EMAILS: Final = _words(
     confirmaremail repetiremailadresse wiederholteemail 메일 메일주소 メルアド 電子メール 邮箱地址
     電郵 thuđientu
     thudientu
-    эладрес 电子邮箱 メルアド enderecoemail enderecoeletronico emailkunde
+    эладрес 电子邮箱 メルアド enderecoemail enderecoeletronico emailkunde correoe
+    adresemail emailc
     """
 )
 PHONES: Final = _words(
@@ -67,7 +68,8 @@ PHONES: Final = _words(
     κινητο τηλεφωνοεπικοινωνιας
     handphone nohandphone cellularphone phonenumberconfirmed ntelephone nodetelephone
     mobieletelefoon telmovil numeromobile celularwhatsapp telefongsm telefonkom telefonfijo
-    telefonokontaktowy telefonecelular
+    telefonokontaktowy telefonecelular contactnum viber celularcontato recapitotelefonico cepno
+    моб brojtelefona brojmobitela
     """
 )
 NAMES: Final = _words(
@@ -113,13 +115,14 @@ NAMES: Final = _words(
     wohnadresse adres adresdostawy adreszamieszkania lname fname housenr hausnr
     nomusuel nomdusage segundoapellidos nomenome お名前姓 お名前名 氏名姓 氏名名 姓カナ 名カナ
     ふりがな
-    성함 kontoinhabername legalname fulllegalname domiciliofiscal viaindirizzo
+    성함 kontoinhabername legalname fulllegalname domiciliofiscal viaindirizzo shipname recipient
+    completename karteninhaber empfanger empfaenger destinataire strnr adsoyadi улица 名字
     """
 )
 # Labels of phone numbers within a text: `Cep: 0532 123 45 67`.
 PHONE_LABELS: Final = _words(
     """
-    portable puh kom cep hp sdt sđt mov tf tlfn моб тел โทร هاتف call ring dial anruf rufen
+    portable puh kom cep hp sdt sđt mov tf tlfn fon моб тел โทร هاتف call ring dial anruf rufen
     """
 )
 # Names of which the last parts say a person's name, whatever stands before: `acf_2_last_name`.
@@ -139,7 +142,9 @@ SHORT_PHONES: Final = _words(
 )
 SHORT_NAMES: Final = _words("fn ln 姓 名")
 # Also short, but things have such fields so often that masking ignores these words.
-NAMES_OF_THINGS: Final = _words("name names nom nome nombre naam namn navn nimi rue nev nume שם")
+NAMES_OF_THINGS: Final = _words(
+    "name names nom nome nombre naam namn navn nimi rue rua nev nume שם"
+)
 # Personal data that is stored unchanged, because tags need it; masked in output.
 DETAILS: Final = _words(
     """
@@ -165,7 +170,8 @@ WHOSE: Final = _words(
     odbiorcy alici musteri cliente клиент клиента покупатель покупателя получатель получателя
     заказчик заказчика 客户 顾客 收货人 收件人 联系人 买家 用户 会员 订购人 お客様 ご注文者 注文者
     お届け先 届け先 고객 주문자 구매자 수령자
-    husband wife tenant landlord kin nextofkin heir pupil shipper 받는분
+    husband wife tenant landlord kin nextofkin heir pupil shipper bride groom booker
+    registrant 받는분
     """
 )
 # Other prefixes, which do not indicate an owner.
@@ -176,7 +182,7 @@ BESIDE: Final = _words(
     ship verified work
     agent backup callback cc confirm confirmar conferma confirmation conferma day driver field
     login manager newsletter night paypal recovery referrer repeat reply replyto retype verify wa
-    txt inp frm lbl telefon kontakt gsm mobiele n
+    txt inp frm lbl tb usr reg telefon kontakt gsm mobiele n
     full wc acf bcc to from accounting signup register registration subscribe notify pickup
     numerode 紧急 收货 ご ご連絡先
     """
@@ -200,7 +206,7 @@ BEHIND: Final = _words(
     principal principale primary secondary fijo komorkowy
     stacjonarny gsm dom domowy privat prive personnel personal laboral trabajo casa lavoro
     work dostawy envio entrega spedizione livraison facturation
-    lieferung rechnung kind withcode
+    lieferung rechnung kind withcode withcountrycode private facture
     """
 )
 # The word for "number" in names such as `phone_number`.
