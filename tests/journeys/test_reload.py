@@ -2,9 +2,11 @@
 
 import http.client
 import json
+import os
 import signal
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -91,6 +93,23 @@ def reload(gateway, *options):
     """Return the exit code and the report of `twite reload`."""
     done = command(gateway, "reload", "--json", *options)
     return done.returncode, json.loads(done.stdout)
+
+
+def workers_of(gateway):
+    pid = gateway.process.pid
+    return {int(pid) for pid in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+
+
+def statuses_of(gateway, key):
+    """Return the statuses of posts on several connections, which all workers accept."""
+    found = set()
+    for number in range(20):
+        try:
+            with connected(gateway, key) as connection:
+                found.add(connection.post(number)[0])
+        except (OSError, http.client.HTTPException):  # the worker was killed
+            found.add(None)
+    return found
 
 
 def delivered_to(x_emulator, pixel, event):
@@ -242,29 +261,39 @@ def test_reload_without_a_gateway_says_so(tmp_path, x_emulator):
     assert "no gateway is running" in done.stderr
 
 
+def test_rotated_key_needs_no_restart(tmp_path, x_emulator):
+    (tmp_path / "twite.secret").write_text("a-key-that-seals-for-a-journey")
+    key = 'listen = "127.0.0.1:0"\nsecret_key = "file:twite.secret"'
+    gateway = Gateway(tmp_path, x_emulator.url)
+    replace(gateway, 'listen = "127.0.0.1:0"', key)
+    with gateway:
+        rotated = command(gateway, "rotate-key")
+        before = reload(gateway)[1]["restart"]
+        (tmp_path / "twite.secret").write_text("another-key-that-nobody-uses-yet")
+        after = reload(gateway)[1]["restart"]
+
+    assert rotated.returncode == 0, rotated.stderr
+    assert (before, after) == ([], ["server.secret_key"])
+
+
 def test_workers_all_reload_and_so_does_a_worker_that_replaces_one(
     tmp_path, x_emulator, postgres_url
 ):
     with PostgresGateway(tmp_path, x_emulator.url, postgres_url, extra="workers = 2") as gateway:
         add(gateway, SECOND)
         report = reload(gateway)[1]
-        statuses = set()
-        for number in range(20):
-            with connected(gateway, SECOND_KEY) as second:
-                statuses.add(second.post(number)[0])
+        statuses = statuses_of(gateway, SECOND_KEY)
+        before = workers_of(gateway)
+        os.kill(min(before), signal.SIGKILL)
+        wait_for(lambda: len(workers_of(gateway) - before) == 1, gateway.ended)
+        wait_for(lambda: statuses_of(gateway, SECOND_KEY) == {202}, gateway.ended)
+        replaced = statuses_of(gateway, SECOND_KEY)
         replace(gateway, SECOND_KEY, "third-key-third-key-third-key")
         gateway.process.send_signal(signal.SIGHUP)
-
-        def all_have_reloaded():
-            found = set()
-            for number in range(20):
-                with connected(gateway, SECOND_KEY) as second:
-                    found.add(second.post(number)[0])
-            return found == {401}
-
-        wait_for(all_have_reloaded, gateway.ended)
+        wait_for(lambda: statuses_of(gateway, SECOND_KEY) == {401}, gateway.ended)
 
     assert (report["result"], report["processes"], statuses) == ("reloaded", 2, {202})
+    assert replaced == {202}
 
 
 def test_reload_on_one_node_lets_the_other_read_its_own_file(tmp_path, x_emulator, postgres_url):

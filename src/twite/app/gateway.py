@@ -137,7 +137,7 @@ class Gateway:
                 ),
             )
             report_opened(store, self._observer)
-            safe = safe_of(settings, store)
+            safe = self._safe = safe_of(settings, store)
             stored = await given(settings, safe.secret_store if safe else None)
             tags = self._tags = await self._tags_of(safe)
             value_guard_setup = self._value_guard_setup = await ValueGuardSetup.begin(
@@ -191,6 +191,8 @@ class Gateway:
             await server.start()
             await self._address.leave(self.url, self.reload_alone)
             self._is_up = True
+            if self._address.is_reloaded:  # perhaps while this worker started
+                await self._reload.run(is_quiet=True)
         except BaseException:
             await self.stop()
             raise
@@ -270,7 +272,6 @@ class Gateway:
 
     async def _tags_of(self, safe: "CredentialVault | None") -> "TagRuntime | None":
         """Start the tags and client templates; None if there are none. Raises SettingsError."""
-        self._safe = safe
         if self._engines is None:
             return None
         secret_store = safe.secret_store if safe else None

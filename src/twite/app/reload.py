@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from twite.app.http_parts import GatewayParts, SettingsInUse
-from twite.app.logins import FollowSecrets, given
+from twite.app.logins import FollowSecrets, given, vault_seal
 from twite.app.monitoring import Monitoring
 from twite.app.tags import clients_of, companies_of, lent_to
 from twite.config.collected_errors import located
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 _AGAIN: Final = 5 * SECOND
 _LATE_WORK: Final = 30 * SECOND
+_KEYS: Final = frozenset({"server.secret_key", "server.former_secret_keys"})
 _OTHER_X: Final = (
     "the settings are for another X, so the gateway kept the old ones. Restart the gateway"
 )
@@ -107,7 +108,7 @@ class SettingsReload:
         parts, running = self._parts, self.in_use.settings
         try:
             written = await asyncio.to_thread(load, running.path, os.environ)
-            found = difference(running, written)
+            found = self._without_turned_keys(difference(running, written), written)
             if not found.is_other_x:
                 settings = with_reloaded(running, written)
                 secret_store = parts.safe.secret_store if parts.safe else None
@@ -125,6 +126,18 @@ class SettingsReload:
             problem = f"internal error in Twite ({type(fault).__name__})"
             return ReloadReport(result=ReloadResult.FAILED, problems=(problem,))
         return _report(found)
+
+    def _without_turned_keys(
+        self, found: SettingsDifference, written: Settings
+    ) -> SettingsDifference:
+        """Leave out the secret key if the gateway already uses it, after `twite rotate-key`."""
+        safe, seal = self._parts.safe, vault_seal(written)
+        if safe is None or seal is None or _KEYS.isdisjoint(found.restart):
+            return found
+        if not safe.seal.is_current(seal.close("", b"")):
+            return found
+        restart = tuple(key for key in found.restart if key not in _KEYS)
+        return msgspec.structs.replace(found, restart=restart)
 
     def _with_container(
         self,

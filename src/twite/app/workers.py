@@ -21,7 +21,7 @@ from typing import Final
 import msgspec
 
 from twite.app.control_client import leave_address, remove_address
-from twite.app.worker_reload import Reload, WorkerReloads, combined, mark_reloaded
+from twite.app.worker_reload import Reload, WorkerReloads, combined, is_reloaded, mark_reloaded
 from twite.config.settings import Settings
 from twite.domain.secret import Secret
 from twite.gateway.operations.control import ReloadReport
@@ -168,6 +168,11 @@ class GatewayAddress:
         if self._reloads is None or own.result is ReloadResult.FAILED:
             return own
         return combined(own, await self._reloads.others(dry_run))
+
+    @property
+    def is_reloaded(self) -> bool:
+        """Whether a worker has reloaded its settings since the parent started."""
+        return self._folder is not None and is_reloaded(self._folder)
 
     def mark_reloaded(self) -> None:
         """Record that new workers must read the settings again."""
