@@ -73,6 +73,7 @@ class InstalledTwite:
                 self.wait_for_delivery()
             finally:
                 gateway.terminate()
+                gateway.communicate(timeout=SECONDS)
         assert gateway.returncode == 0
 
     def send(self, key: str) -> None:
