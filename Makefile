@@ -116,7 +116,8 @@ oracle: $(DEV_STAMP) .node/.done  ## compare the decoding of consent strings wit
 axe: $(DEV_STAMP) chromium .node/.done  ## check the accessibility of the console with axe-core
 	@TWITE_TRIAL=1 $(BIN)/python -m pytest tests/browser/test_console.py $(ARGS)
 
-generate: $(DEV_STAMP)  ## write generated files of the package: twite.min.js, openapi.json
+generate: $(DEV_STAMP)  ## write generated files: twite.min.js, openapi.json, the findings in doctor.md
+	@$(BIN)/python tests/diagnostics_page.py
 	@$(BIN)/python tests/script_minifier.py
 	@PYTHONPATH=tests $(BIN)/python tests/openapi_document.py
 

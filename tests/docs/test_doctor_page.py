@@ -1,71 +1,57 @@
-"""The page on `twite check` explains every warning and failure."""
+"""The page on `twite check` shows every warning and failure of the code, with its fix."""
 
 import ast
-import re
-from collections.abc import Iterator
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "reference" / "doctor.md"
-DIAGNOSTICS = ROOT / "src" / "twite" / "diagnostics"
-NOT_IN_ORDER = {"red", "amber", "light"}
-# The alert's own page explains its meaning.
-ELSEWHERE = {"alerts"}
+import pytest
+
+import diagnostics_page
+from diagnostics_page import ALERTS, DIAGNOSTICS, KINDS, PAGE, Row
 
 
-def texts(node: ast.expr, tree: ast.Module) -> set[str]:
-    """Return the possible texts of an argument: a constant, or the values assigned to its name."""
-    if not isinstance(node, ast.Name):
-        found = [node]
-    else:
-        found = [
-            statement.value
-            for statement in ast.walk(tree)
-            if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None
-            for target in (
-                statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-            )
-            if isinstance(target, ast.Name) and target.id == node.id
-        ]
-    branches = [
-        part
-        for value in found
-        for part in ([value.body, value.orelse] if isinstance(value, ast.IfExp) else [value])
-    ]
-    return {
-        inner
-        for part in branches
-        for inner in (
-            {part.value} if isinstance(part, ast.Constant) else texts_of_names(part, tree)
-        )
-    }
+def calls():
+    for path in DIAGNOSTICS.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            match node:
+                case ast.Call(func=ast.Name(id=kind), args=[topic, _, meaning, fix]) if (
+                    kind in KINDS
+                ):
+                    yield path.name, topic, meaning, fix
 
 
-def texts_of_names(node: ast.expr, tree: ast.Module) -> set[str]:
-    return texts(node, tree) if isinstance(node, ast.Name) else set()
+def test_page_has_the_findings_of_the_code():
+    assert diagnostics_page.page() == PAGE.read_text("utf-8"), "run make generate"
 
 
-def findings() -> Iterator[tuple[str, str]]:
-    """Yield (topic, meaning) of each warning and failure."""
-    for path in sorted(DIAGNOSTICS.glob("*.py")):
-        tree = ast.parse(path.read_text())
-        for node in ast.walk(tree):
-            if (
-                isinstance(node, ast.Call)
-                and isinstance(node.func, ast.Name)
-                and node.func.id in NOT_IN_ORDER
-            ):
-                topic = node.args[0]
-                assert isinstance(topic, ast.Constant), ast.dump(topic)
-                meanings = texts(node.args[2], tree)
-                assert meanings or topic.value in ELSEWHERE, f"{path.name}, line {node.lineno}"
-                for meaning in meanings:
-                    yield topic.value, meaning
+def test_every_finding_has_a_constant_topic_and_a_meaning():
+    topics = {ast.literal_eval(topic) for _, topic, _, _ in calls()}
+
+    assert topics - {ALERTS} <= {row.topic for row in diagnostics_page.rows()}
+    assert [row for row in diagnostics_page.rows() if not row.meaning] == []
+    assert len(diagnostics_page.rows()) >= len({ast.dump(ast.List(c[1:])) for c in calls()}) - 1
 
 
-def test_every_diagnostic_finding_is_documented():
-    rows = re.findall(
-        r"^\| ([\w ]+) \| (?:red|amber|amber or red) \| (.+?) \|", PAGE.read_text(), re.MULTILINE
+def test_finding_shows_values_as_words_in_capitals():
+    (found,) = [row for row in diagnostics_page.rows() if row.finding.startswith("cannot write")]
+
+    assert found == Row(
+        "disk",
+        "red",
+        "cannot write a file in FOLDER (STRERROR)",
+        "Twite cannot write to the store.",
+        "Check the owner of the folder and how the disk is mounted.",
     )
 
-    assert set(rows) == set(findings())
+
+@pytest.mark.parametrize(
+    ("code", "texts"),
+    [
+        ("f'{event}pixel {p.id}: {len(names)}'", ["EVENT pixel ID: NAMES"]),
+        ("'a' if b else f'{c.lower()} d'", ["a", "C d"]),
+        ("'a ' + NAME", ["a first", "a second"]),
+        ("describe()", ["DESCRIBE"]),
+    ],
+)
+def test_text_of_an_expression(code, texts):
+    scope = ast.parse("if x:\n    NAME = 'first'\nelse:\n    NAME = 'second'")
+
+    assert diagnostics_page.templates(ast.parse(code, mode="eval").body, [scope]) == texts
