@@ -8,6 +8,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+ROOT = Path(__file__).parents[2]
 SECONDS = 120
 ORDER = {
     "event": "purchase",
@@ -16,6 +17,14 @@ ORDER = {
     "currency": "EUR",
     "email": "shopper@shop.internal",
 }
+
+
+def built_packages() -> Path:
+    """Return the folder of the packages: TWITE_DIST, or `dist`, after `make dist` if necessary."""
+    folder = Path(os.environ.get("TWITE_DIST", ROOT / "dist"))
+    if not folder.joinpath("twite.pyz").exists():
+        subprocess.run(["make", "-C", str(ROOT), "dist"], check=True)
+    return folder
 
 
 def free_ports() -> tuple[int, int]:

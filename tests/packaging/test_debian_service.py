@@ -11,8 +11,8 @@ from pathlib import Path
 import debian_machine
 import pytest
 from debian_machine import DebianMachine
+from installed_twite import built_packages
 
-DIST = Path(os.environ.get("TWITE_DIST", Path(__file__).parents[2] / "dist"))
 SEND = """
 curl --silent --fail --retry 9 --retry-connrefused http://127.0.0.1:8080/v1/conversions \
   -H "Authorization: Bearer $(cat /etc/twite/shop.key)" -H "Content-Type: application/json" \
@@ -40,7 +40,7 @@ def machine(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def package(machine):
-    (file,) = DIST.glob("twite_*.deb")
+    (file,) = built_packages().glob("twite_*.deb")
     shutil.copy(file, machine.root / "root")
     return f"/root/{file.name}"
 

@@ -8,15 +8,12 @@ import re
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
-from installed_twite import InstalledTwite
+from installed_twite import InstalledTwite, built_packages
 
 from twite import __version__
 
-ROOT = Path(__file__).parents[2]
-DIST = Path(os.environ.get("TWITE_DIST", ROOT / "dist"))
 PYTHONS = os.environ.get("TWITE_PYTHONS", sys.executable).split()
 VERSION = re.compile(rf"twite {re.escape(__version__)} \(commit [0-9a-f]{{12}}(-dirty)?\)\n")
 
@@ -28,9 +25,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def packages():
-    if not DIST.joinpath("twite.pyz").exists():
-        subprocess.run(["make", "-C", str(ROOT), "dist"], check=True)
-    return DIST
+    return built_packages()
 
 
 def try_out(twite):
