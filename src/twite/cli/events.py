@@ -243,7 +243,7 @@ def _write(manager: EventTagManager, draft: SettingsDraft, *, yes: bool, quiet: 
             return False
     asyncio.run(manager.write(draft, by=who()))
     if not quiet:
-        printing.say("Settings written. Restart the gateway to apply them.")
+        printing.say("Settings written. Run twite reload to apply them.")
     return True
 
 

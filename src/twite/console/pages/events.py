@@ -158,9 +158,7 @@ class EventsPage:
                 return visit.back_to(back, message="twite.toml already contains this name.")
             if seen == draft.mark:
                 await self.manager.write(draft, by=visit.viewer.name)
-                message = (
-                    f"{name} was written to twite.toml. Restart the gateway to apply the change."
-                )
+                message = f"{name} was written to twite.toml. Run twite reload to apply the change."
                 return visit.back_to(back, message=message)
         except TwiteError as error:
             return visit.back_to(back, message=str(error), bad=True)
