@@ -149,9 +149,10 @@ def test_body_is_encoded_as_in_node(text, encoding, expected):
         Header(name="set-cookie", value="twite=1; Path=/console"),
         Header(name="set-cookie", value=" =twite=1"),
         Header(name="set-cookie", value="__Host-twite=1"),
+        Header(name="clear-site-data", value='"cookies"'),
     ],
 )
-def test_cookie_of_the_console_is_refused(effect):
+def test_change_of_the_consoles_cookies_is_refused(effect):
     with pytest.raises(InvalidResponse, match="console"):
         told(effect)
 

@@ -105,6 +105,8 @@ def _with_header(response: ClientResponse, name: str, value: str | None) -> Clie
         raise InvalidResponse(f"the header {name} contains a control character")
     if name == "set-cookie" and sets_console_cookie(value):
         raise InvalidResponse("the header set-cookie sets a cookie of the console")
+    if name == "clear-site-data":
+        raise InvalidResponse("the header clear-site-data would delete the cookies of the console")
     return msgspec.structs.replace(response, headers=(*kept, (name, value)))
 
 
