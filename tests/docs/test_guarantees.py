@@ -7,6 +7,10 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/reference/guarantees.md"
 ROW = re.compile(r"^\| (?!promise |---)(.+?) \| (.+?) \| (.+?) \| (.+?) \|$", re.MULTILINE)
 TRIAL = re.compile(r"\[(tests/[\w/]+\.py)\]\(\.\./\.\./(tests/[\w/]+\.py)\)")
+MAIN = re.compile(
+    r"^- \*\*(.+?)\*\*(.+?)\((\d{4}-\d\d-\d\d)\)\.\s+`make torture TRIALS=(\S+)`",
+    re.DOTALL | re.MULTILINE,
+)
 ROWS = ROW.findall(PAGE.read_text("utf-8"))
 
 
@@ -47,3 +51,22 @@ def test_makefile_targets_include_every_trial_on_the_page():
     ]
 
     assert missed == []
+
+
+def test_main_guarantees_quote_figures_and_dates_of_their_rows():
+    page = PAGE.read_text("utf-8")
+    lead = page.split("## The main guarantees\n")[1].split("\n\nAll of these")[0]
+    items = MAIN.findall(lead)
+    default = re.search(r"figures are from (\d{4}-\d\d-\d\d)", page)[1]
+
+    assert len(items) == lead.count("\n- ") + lead.startswith("- ") > 5
+    for claim, text, date, trial in items:
+        measured = [row[2] for row in ROWS if f"[{trial}]" in row[3] and agrees(text, row[2])]
+        assert measured, claim
+        assert date == default or any(date in figures for figures in measured), claim
+
+
+def agrees(text, measured):
+    """Return whether every number of a text is in a row of the tables."""
+    known = set(re.findall(r"\d[\d,]*", measured))
+    return set(re.findall(r"\d[\d,]*\b", text)) <= known
