@@ -257,6 +257,15 @@ async def test_response_waits_until_the_client_reads(tmp_path):
     assert direct[0][0] == b""
 
 
+async def test_pipelined_offers_of_another_protocol_cost_no_body(tmp_path):
+    offer = post(ONE, "Upgrade: h2c", "Connection: upgrade", keep=True)
+
+    direct, ordinary = await both(tmp_path, lambda shop: say_whole(shop, offer * 3 + post()))
+
+    assert direct[0].count(b"HTTP/1.1 202") == 4
+    assert direct == ordinary
+
+
 async def test_pipelined_requests_are_answered_in_order(tmp_path):
     async def play(shop):
         return await say_whole(shop, post(keep=True) * 40 + post())

@@ -59,7 +59,13 @@ async def test_chunked_body_beside_an_offer_arrives(stage):
     assert (answer.status, stage.accept.seen) == (202, [("shop", ONE, None)])
 
 
-async def test_connect_is_refused(stage):
-    answer = parse_response(await stage.say(b"CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n"))
+@pytest.mark.parametrize("target", [b"a:443", b"/x", b"*", b"http://a/x"])
+@pytest.mark.parametrize("more", [b"", b"Host: b\r\n", b"Content-Length: 3\r\n", OFFERS["h2c"]])
+async def test_connect_gets_one_refusal(stage, target, more):
+    """The parser calls every CONNECT an upgrade, also without the header."""
+    sent = b"CONNECT %b HTTP/1.1\r\nHost: a\r\n%b\r\n" % (target, more)
 
-    assert answer.status == 400
+    received = await stage.say(sent + HEAD + ONE)
+
+    assert parse_response(received).status == 400
+    assert (received.count(b"HTTP/1.1 4"), stage.accept.seen) == (1, [])

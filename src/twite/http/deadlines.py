@@ -86,10 +86,11 @@ class DeadlineProtocol(ClosingProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            return self._parse_without_upgrade(data[upgrade.args[0] :])
+            if not self.closing:
+                return self._parse_without_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError:
             if not self.closing:
-                self.refuse(error(400, "http_malformed"))
+                self.refuse(_MALFORMED)
             return False
         if self.closing:
             return False
@@ -141,8 +142,14 @@ class DeadlineProtocol(ClosingProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        if self.closing or self._offers_upgrade():
+        if self.closing:
             return
+        if self.parser.get_method() == b"CONNECT":
+            # The parser takes it for an upgrade, whatever its headers.
+            self.refuse(_MALFORMED)
+            return
+        if self.parser.should_upgrade():
+            return  # the headers will be parsed again, without the offer
         if not self._has_host():
             self.refuse(_WRONG_HOST)
             return
@@ -151,10 +158,6 @@ class DeadlineProtocol(ClosingProtocol):
         self.discarded = self.body_bytes = self.beside = 0
         self.due = self.loop.time() + self.limits.body_seconds
         self._begin_request()
-
-    def _offers_upgrade(self) -> bool:
-        """Return whether the headers will be parsed again, without the offer."""
-        return self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
 
     def _has_host(self) -> bool:
         """Return whether there is exactly one Host. HTTP/1.0 does without (RFC 9112, 3.2)."""
@@ -316,6 +319,7 @@ class DeadlineProtocol(ClosingProtocol):
 
 
 _HEADERS_TOO_LARGE: Final = error(431, "headers_too_large")
+_MALFORMED: Final = error(400, "http_malformed")
 _TOO_MANY: Final = again(503, "too_many_connections")
 _TOO_SLOW: Final = error(408, "too_slow")
 _WRONG_HOST: Final = error(400, "host")

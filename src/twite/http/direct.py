@@ -369,9 +369,9 @@ class DirectProtocol(DeadlineProtocol):
             cycle.parts.append(body)
 
     def on_message_complete(self) -> None:
+        cycle: object = self.cycle if self.in_body and not self.closing else None
         super().on_message_complete()
-        cycle: object = self.cycle
-        if isinstance(cycle, DirectRequest) and not self.closing:
+        if isinstance(cycle, DirectRequest):  # None if the headers will be parsed again
             cycle.intake.submit(cycle)
 
     def answer_in_a_task(
