@@ -7,7 +7,7 @@ tests call which function; each mutant then runs in a fork with the tests that c
 the quickest first, and stops at the first failure. `mutants.toml` names the tests of each module
 (`only` selects some, like -k of pytest), and the survivors that change nothing for a caller, each
 with a reason. A mutant counts as detected, too, if it takes ten times the CPU time of its tests, or
-if one takes ten times its usual time and five seconds: so does one that waits for ever. The run
+if one takes ten times its usual time and three seconds: so does one that waits for ever. The run
 also fails if a listed survivor no longer survives, or if `only` selects no test of a file.
 """
 
@@ -188,7 +188,7 @@ class Mutator:
         unused = {*self.files} - {str(item.path) for item in session.items}
         if unused:
             raise pytest.UsageError(f"no test is selected of {', '.join(sorted(unused))}")
-        if "stores/postgres" not in self.module:
+        if not any("postgres_url" in getattr(item, "fixturenames", ()) for item in session.items):
             return self._run_all(session)
         # All forks use one server: it would take most of the time to start it for each.
         server = postgres_server.SHARED = postgres_server.PostgresServer(postgres_server.programs())
@@ -247,7 +247,7 @@ class Mutator:
         else:
             cpu = 3 + int(10 * sum(test.cpu for test in tests))
             resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu))
-            self.limits = {session.items[test.at].nodeid: 5 + 10 * test.seconds for test in tests}
+            self.limits = {session.items[test.at].nodeid: 3 + 10 * test.seconds for test in tests}
             session.items[:] = [session.items[test.at] for test in tests]
         for function, code in codes:
             apply(code, function)
@@ -269,11 +269,11 @@ class Mutator:
         return result
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
         if self.is_fork:
             if self.is_first:
                 self.notes.write_text(json.dumps(self.tests), "utf-8")
-            os._exit(bool(session.testsfailed))
+            os._exit(bool(exitstatus))
 
 
 def main(chosen: list[str]) -> int:
@@ -286,7 +286,7 @@ def main(chosen: list[str]) -> int:
             only = MODULES[module].get("only", "")
             with tempfile.TemporaryDirectory() as folder:
                 mutator = Mutator(module, files, Path(folder) / "tests.json")
-                pytest.main(["-x", "-k", only, *files], plugins=[mutator])
+                pytest.main(["-x", "-o", "timeout=0", "-k", only, *files], plugins=[mutator])
             killed = 100 * (mutator.many - len(mutator.survivors)) / max(mutator.many, 1)
             new = set(mutator.survivors) - mutator.listed.keys()
             stale = [

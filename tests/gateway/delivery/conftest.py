@@ -1,5 +1,8 @@
+import asyncio
+
 import pytest
 from ownership_stage import SharedSetting
+from worker_stage import Stage
 
 
 @pytest.fixture
@@ -16,3 +19,12 @@ async def begin():
     for setting in begun:
         setting.answer.set()
         await setting.run.stop(within=1_000)
+
+
+@pytest.fixture
+async def stage():
+    stage = Stage()
+    yield stage
+    if hasattr(stage, "running"):
+        async with asyncio.timeout(1):
+            await stage.stop()

@@ -1,0 +1,209 @@
+"""A worker with a scripted queue and handler: what it claims, and how long it lingers."""
+
+import pytest
+from worker_stage import EVENT, PIXEL, Pauses, Stage, batch
+
+from fakes import settled
+from twite.domain.delivery import AMBIGUITY_WINDOW, MOST_BYTES, SETTLED_IN, SUSPECT
+from twite.domain.times import MINUTE, SECOND
+from twite.gateway.delivery.worker import FOREVER, IDLE, STORE_PAUSE
+
+NOTHING = frozenset()
+
+
+async def test_nothing_is_claimed_if_the_rate_limit_allows_nothing(stage):
+    stage.limit.allowed = 0
+    await stage.start()
+
+    assert (stage.claims, stage.notices) == ([], [])
+
+
+@pytest.mark.parametrize("error", [None, ValueError("odd")])
+async def test_batches_claimed_during_a_stop_are_given_back(stage, error):
+    stage.gate.clear()
+    stage.handler.error = error
+    stage.queue = [batch(1, 2), batch(2)]
+    await stage.start()
+    stage.worker.stop()
+    stage.gate.set()
+    await settled()
+    await stage.clock.advance(STORE_PAUSE)
+
+    assert stage.handler.returned == [(1, [0, 1]), (2, [0])]
+    assert (stage.handler.taken, stage.worker.holding, stage.limit.spent) == ([], set(), [])
+    assert len(stage.notices) == (error is not None)
+    assert stage.running.done()
+
+
+@pytest.mark.parametrize("cautious", [False, True])
+async def test_claim_has_the_limits_of_the_worker(cautious):
+    stage = Stage(cautious=cautious)
+    now = stage.clock.now()
+    await stage.start()
+    await stage.stop()
+
+    [(claim, most), *_] = stage.claims
+    assert (claim.pixel, claim.now, claim.lease_until) == (PIXEL, now, now + 3 * MINUTE)
+    assert (claim.limit, claim.most_bytes, most) == (400, 1 << 20, 4)
+    assert claim.ambiguous_after == (FOREVER if cautious else now - AMBIGUITY_WINDOW)
+    assert not claim.suspects
+
+
+async def test_suspects_are_claimed_after_the_first_leases_have_ended(stage):
+    await stage.clock.advance(SETTLED_IN - 1)
+    await stage.start()
+    await stage.clock.advance(1)
+    stage.worker.wake()
+    await settled()
+
+    assert [claim.suspects for claim, _ in stage.claims] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("allowed", "limit", "most"), [(399, 399, 1), (400, 400, 1), (800, 400, 2), (2_000, 400, 4)]
+)
+async def test_claims_stay_within_the_rate_limit(stage, allowed, limit, most):
+    stage.limit.allowed = allowed
+    await stage.start()
+
+    assert [(claim.limit, most) for claim, most in stage.claims] == [(limit, most)]
+
+
+@pytest.mark.parametrize("method", ["limits", "passing", "passing_events", "suspects"])
+async def test_one_batch_is_claimed_at_a_time_while_some_are_skipped(stage, method):
+    skipped = {EVENT: 5} if method == "limits" else frozenset({EVENT})
+    setattr(stage.handler, method, lambda: skipped)
+    await stage.start()
+
+    assert [most for _, most in stage.claims] == [1]
+
+
+@pytest.mark.parametrize(
+    ("batch", "lingers"),
+    [
+        (batch(many=399), True),
+        (batch(many=400), False),
+        (batch(many=2, size=MOST_BYTES // 4), True),
+        (batch(many=2, size=MOST_BYTES // 4 + 1), False),
+        (batch(crashes=SUSPECT), False),
+        (batch(crashes=SUSPECT - 1), True),
+    ],
+)
+async def test_worker_lingers_after_a_batch_that_was_not_full(stage, batch, lingers):
+    stage.queue = [batch]
+    await stage.start()
+    before = len(stage.claims)
+    await stage.clock.advance(200)
+
+    assert (before == 1) == lingers
+    assert len(stage.claims) == (2 if lingers else before)
+
+
+@pytest.mark.parametrize(("others", "wait"), [(0, 200), (99, 400), (100, 404), (2_000, 2_000)])
+async def test_many_workers_linger_longer(stage, others, wait):
+    stage.worker.worker_config.lingering.count = others
+    stage.queue = [batch()]
+    await stage.start()
+    during = stage.worker.worker_config.lingering.count
+    await stage.clock.advance(wait - 1)
+    before = len(stage.claims)
+    await stage.clock.advance(1)
+    await stage.clock.advance(200 - wait % 200 if wait % 200 else 0)
+
+    assert (before, len(stage.claims)) == (1, 2)
+    assert (during, stage.worker.worker_config.lingering.count) == (others + 1, others)
+
+
+async def test_stop_ends_a_long_linger(stage):
+    stage.worker.worker_config.lingering.count = 1_000
+    stage.queue = [batch()]
+    await stage.start()
+    stage.worker.stop()
+    await stage.clock.advance(200)
+
+    assert stage.running.done()
+
+
+async def test_worker_without_linger_claims_at_once():
+    stage = Stage(linger=0)
+    stage.queue = [batch()]
+    await stage.start()
+    claims, lingering = len(stage.claims), stage.worker.worker_config.lingering.count
+    await stage.stop()
+
+    assert (claims > 1, lingering) == (True, 0)
+
+
+@pytest.mark.parametrize(
+    ("failed", "suspects", "found", "skipped"),
+    [
+        ([], [], True, [set()]),
+        ([1], [2], True, [{1, 2}]),
+        ([1], [2], False, [{1, 2}, {2, 3}, set()]),
+        ([], [2], True, [{2, 3}]),
+    ],
+)
+async def test_probe_is_a_delivery_that_did_not_fail(stage, failed, suspects, found, skipped):
+    stage.breaker.probes = True
+    stage.handler.failed = dict.fromkeys(failed, EVENT)
+    stage.handler.suspects = lambda: frozenset(suspects)
+    stage.handler.failed_but_one = lambda: frozenset({3})
+    stage.handler.gate.clear()
+    stage.probes = [batch()] if found else []
+    await stage.start()
+
+    assert stage.skipped == [(frozenset(passing), NOTHING) for passing in skipped]
+    assert (stage.handler.taken, stage.claims) == ([1] if found else [], [])
+
+
+async def test_breaker_that_wants_another_delivery_waits_for_it(stage):
+    stage.breaker.probes = stage.breaker.wants_another = True
+    stage.handler.failed = {1: EVENT}
+    await stage.start()
+
+    assert stage.skipped == [({1}, NOTHING)]
+
+
+async def test_next_probe_waits_for_the_answer_to_the_last(stage):
+    stage.breaker.probes = True
+    stage.handler.gate.clear()
+    stage.probes = [batch(1), batch(2)]
+    await stage.start()
+    await stage.clock.advance(2 * IDLE)
+    before = list(stage.handler.taken)
+    stage.handler.gate.set()
+    await settled(20)
+
+    assert (before, stage.handler.taken) == ([1], [1, 2])
+
+
+async def test_probe_waits_until_the_breaker_allows_it(stage):
+    stage.breaker.probes, waits = True, [300]
+    stage.breaker.wait = lambda: waits[0]
+    stage.probes = [batch()]
+    await stage.start()
+    waits[0] = 0
+    await stage.clock.advance(299)
+    before = list(stage.handler.taken)
+    await stage.clock.advance(1)
+
+    assert (before, stage.handler.taken) == ([], [1])
+
+
+async def test_other_events_are_sent_beside_the_probes(stage):
+    stage.breaker.probes, stage.handler.pauses = True, Pauses()
+    stage.breaker.wait = lambda: 2 * IDLE
+    stage.handler.failing_events = lambda: frozenset({EVENT})
+    stage.handler.passing_events = lambda: frozenset({"o8z6m"})
+    stage.handler.suspects = lambda: frozenset({2})
+    await stage.start()
+    first = list(stage.skipped)
+    stage.worker.wake()
+    await settled()
+    soon = len(stage.skipped)
+    await stage.clock.advance(SECOND // 5)
+    later = len(stage.skipped)
+    await stage.clock.advance(IDLE)
+
+    assert first == [({2}, {EVENT, "o8z6m"})]
+    assert (soon, later, len(stage.skipped), stage.claims) == (1, 2, 3, [])
