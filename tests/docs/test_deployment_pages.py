@@ -29,6 +29,7 @@ COMPLETE = (
     "choose-between-sqlite-and-postgresql",
     "deploy-on-one-server",
     "deploy-with-docker",
+    "send-a-file",
     "send-from-your-server",
     "send-orders-from-a-database",
     "upgrade-and-roll-back",
