@@ -1,0 +1,111 @@
+"""The image delivers a conversion without rights and a writable root."""
+
+import json
+import os
+import signal
+import socket
+import urllib.request
+from pathlib import Path
+
+import pytest
+from image_runtime import USER, BuiltImage, missing
+
+from twite.testing.gateway import wait_for
+
+pytestmark = [
+    pytest.mark.skipif(os.environ.get("TWITE_TRIAL") != "1", reason="a trial: TWITE_TRIAL=1"),
+    pytest.mark.skipif(bool(missing()), reason=f"needs {', '.join(missing())}"),
+    pytest.mark.timeout(900),
+]
+
+
+@pytest.fixture(scope="module")
+def image():
+    built = BuiltImage()
+    yield built
+    built.remove()
+
+
+def free_port():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
+def answer(url, key=None, body=None):
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    if body is not None:
+        headers["Content-Type"] = "application/json"
+    data = None if body is None else json.dumps(body).encode()
+    with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=5) as answered:
+        return json.load(answered)
+
+
+def gateway_of(process):
+    """Return the id of the gateway, which bubblewrap has started."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (entry / "cmdline").read_text().split("\0")
+            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            above = int(Path(f"/proc/{parent}/stat").read_text().rpartition(")")[2].split()[1])
+        except (OSError, ValueError):
+            continue
+        if "serve" in words and "bwrap" not in words[0] and process.pid in {parent, above}:
+            return int(entry.name)
+    raise OSError("no gateway")
+
+
+def delivered(url, key, conversion):
+    found = answer(f"{url}/v1/conversions/o8z6j/{conversion}", key)
+    return found["state"] == "delivered"
+
+
+def stopped(process):
+    """Stop a gateway with SIGTERM; return its exit code and the last line that it wrote."""
+    os.kill(gateway_of(process), signal.SIGTERM)
+    text, _ = process.communicate(timeout=60)
+    return process.returncode, text.strip().splitlines()[-1]
+
+
+def test_image_has_a_user_a_volume_and_a_healthcheck(image):
+    assert image.settings["User"] == f"{USER}:{USER}"
+    assert image.settings["Volumes"] == {"/data": {}}
+    assert image.settings["StopSignal"] == "SIGTERM"
+    assert image.settings["Healthcheck"]["Test"][0] == "CMD"
+
+
+def test_a_conversion_is_delivered_without_rights_and_a_writable_root(image):
+    data, port = image.volume("data"), free_port()
+    listen = {"TWITE_SERVER__LISTEN": f"0.0.0.0:{port}"}
+    listen["TWITE_X__EMULATOR"] = f"127.0.0.1:{free_port()}"
+    url = f"http://127.0.0.1:{port}"
+    program = image.settings["Entrypoint"]
+    assert image.run(*program, "init", "--emulator", data=data) == 0
+    key = (data / "shop.key").read_text().strip()
+
+    gateway = image.start(*program, "serve", data=data, environment=listen)
+    wait_for(lambda: answer(f"{url}/readyz") == {"status": "ok"})
+    status = Path(f"/proc/{gateway_of(gateway)}/status").read_text()
+    body = {"event": "purchase", "conversion_id": "order-1", "email": "shopper@example.com"}
+    answer(f"{url}/v1/conversions", key, body)
+    wait_for(lambda: delivered(url, key, "order-1"))
+    check = [word.replace("8080", str(port)) for word in image.settings["Healthcheck"]["Test"][1:]]
+    healthy = image.run(*check, data=data)
+
+    assert f"Uid:\t{USER}\t" in status
+    assert "CapEff:\t0000000000000000" in status
+    assert healthy == 0
+    assert stopped(gateway) == (0, "Stopped.")
+    assert image.run(*check, data=data) != 0
+
+
+def test_nothing_but_the_volume_and_tmp_can_be_written(image):
+    data = image.volume("probe")
+    attempt = "import sys; open(sys.argv[1], 'w')"
+
+    codes = {
+        place: image.run("python3", "-c", attempt, f"{place}/x", data=data)
+        for place in ("/data", "/tmp", "/", "/etc/twite", "/opt/twite", "/var/tmp", "/usr/bin")  # noqa: S108
+    }
+
+    assert [place for place, code in codes.items() if code == 0] == ["/data", "/tmp"]  # noqa: S108
