@@ -208,9 +208,29 @@ async def test_worker_without_a_free_slot_waits_until_one_is_free(stage):
     before = len(stage.claims)
     stage.worker.wake()
     await settled()
-    busy = len(stage.claims)
+    busy, is_idle = len(stage.claims), stage.worker.is_idle
     stage.handler.gate.set()
     await settled(20)
 
-    assert (before, busy) == (1, 1)
+    assert (before, busy, is_idle) == (1, 1, False)
     assert len(stage.claims) > 1
+
+
+async def test_worker_called_for_another_process_is_idle_after_it_found_something(stage):
+    await stage.start()
+    stage.queue = [batch(many=400)]
+    stage.worker.wake_for_other()
+    await settled(20)
+
+    assert (stage.handler.ended, stage.worker.is_idle) == ([1], True)
+
+
+async def test_idle_worker_looks_again_after_each_batch(stage):
+    stage.handler.gate.clear()
+    stage.queue = [batch(many=400)]
+    await stage.start()
+    before = len(stage.claims)
+    stage.handler.gate.set()
+    await settled(20)
+
+    assert (before, len(stage.claims)) == (2, 3)

@@ -3,7 +3,7 @@
 import pytest
 from worker_stage import EVENT, PIXEL, Pauses, Stage, batch
 
-from fakes import settled
+from fakes import MovingClock, settled
 from twite.domain.delivery import AMBIGUITY_WINDOW, MOST_BYTES, SETTLED_IN, SUSPECT
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.delivery.worker import FOREVER, IDLE, STORE_PAUSE
@@ -207,3 +207,22 @@ async def test_other_events_are_sent_beside_the_probes(stage):
 
     assert first == [({2}, {EVENT, "o8z6m"})]
     assert (soon, later, len(stage.skipped), stage.claims) == (1, 2, 3, [])
+
+
+async def test_suspects_of_a_late_start_are_not_claimed_at_once():
+    clock = MovingClock()
+    await clock.advance(SETTLED_IN)
+    stage = Stage(clock=clock)
+    await stage.start()
+    await stage.stop()
+
+    assert not stage.claims[0][0].suspects
+
+
+async def test_worker_without_probes_claims_for_all_events(stage):
+    stage.handler.pauses = Pauses()
+    stage.handler.failing_events = lambda: frozenset({EVENT})
+    stage.breaker.wait = lambda: MINUTE
+    await stage.start()
+
+    assert (len(stage.claims), stage.skipped) == (1, [])

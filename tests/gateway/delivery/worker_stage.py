@@ -109,8 +109,8 @@ class Limit:
 class Stage:
     """Also the outbox and the observer."""
 
-    def __init__(self, *, cautious=False, **config):
-        self.clock = MovingClock()
+    def __init__(self, *, cautious=False, clock=None, **config):
+        self.clock = clock or MovingClock()
         self.handler, self.breaker, self.limit = Handler(self.clock), Breaker(), Limit()
         self.claims, self.queue, self.stored, self.notices = [], [], [], []
         self.skipped, self.probes = [], []
