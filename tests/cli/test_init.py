@@ -112,6 +112,7 @@ def test_emulator_settings_need_no_credentials(command, tmp_path):
     assert (code, settings.warnings) == (0, ())
     assert settings.x.api_url == settings.x.oauth_url == f"http://{settings.x.emulator}"
     assert settings.store.path.name == "emulator.db"
+    assert path.read_text().count("emulator = ") == 1
     assert isinstance(settings.pixels[0].credentials, PixelToken)
     assert out.endswith("\nNext: run twite serve, and send a conversion. Nothing is sent to X.\n")
 

@@ -83,9 +83,9 @@ def _keys(kind: Kind, table: str, prefix: str, written: Mapping[str, str]) -> It
         yield from _comment(_meaning(setting))
         if value is not None:
             yield f"{prefix}{name} = {value}"
-        if value is None or setting.example is not None:
-            shown = setting.default if setting.example is None else setting.example
-            yield f"# {prefix}{name} = {toml_value(shown)}"
+        shown = toml_value(setting.default if setting.example is None else setting.example)
+        if value is None or (setting.example is not None and shown != value):
+            yield f"# {prefix}{name} = {shown}"
 
 
 def _meaning(setting: Setting) -> str:
