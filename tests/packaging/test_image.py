@@ -1,15 +1,21 @@
-"""The image delivers a conversion without rights and a writable root."""
+"""The image delivers conversions: one gateway, and two on PostgreSQL behind Caddy."""
 
 import json
 import os
+import re
+import shutil
 import signal
 import socket
+import subprocess
 import urllib.request
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from image_runtime import USER, BuiltImage, missing
+import yaml
+from image_runtime import DOCKERFILE, USER, BuiltImage, missing
 
+from postgres_server import PostgresServer, programs
 from twite.testing.gateway import wait_for
 
 pytestmark = [
@@ -17,6 +23,8 @@ pytestmark = [
     pytest.mark.skipif(bool(missing()), reason=f"needs {', '.join(missing())}"),
     pytest.mark.timeout(900),
 ]
+FOLDER = DOCKERFILE.parent
+COMPOSE = yaml.safe_load((FOLDER / "compose.postgres.yaml").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -109,3 +117,81 @@ def test_nothing_but_the_volume_and_tmp_can_be_written(image):
     }
 
     assert [place for place, code in codes.items() if code == 0] == ["/data", "/tmp"]  # noqa: S108
+
+
+@pytest.mark.skipif(shutil.which("caddy") is None, reason="needs Caddy")
+def test_two_gateways_on_postgresql_behind_caddy_lose_nothing_if_one_stops(
+    image, x_emulator, tmp_path
+):
+    settings = image.folder / "settings/twite.toml"
+    settings.parent.mkdir()
+    settings.write_text(
+        (FOLDER / "twite.example.toml").read_text().replace("172.16.0.0/12", "127.0.0.0/8")
+    )
+    key, front, database = "k" * 32, free_port(), free_port()
+    ports = {
+        name: free_port() for name, service in COMPOSE["services"].items() if "build" in service
+    }
+    with ExitStack() as stack:
+        server = PostgresServer(programs(), listen_addresses="127.0.0.1", port=str(database))
+        stack.callback(server.remove)
+        server.create("twite")
+        environment = {
+            "TWITE_STORE": f"postgresql://twite@127.0.0.1:{database}/twite",
+            "TWITE_STORE__URL": COMPOSE["x-gateway"]["environment"]["TWITE_STORE__URL"],
+            "TWITE_SHOP_KEY": key,
+            "TWITE_SECRET_KEY": "s" * 32,
+            "X_PIXEL_TOKEN": "emulator-pixel-token-o8z6j",
+            "TWITE_X__API_URL": x_emulator.url,
+        }
+        gateways = {
+            name: image.start(
+                *image.settings["Entrypoint"],
+                *image.settings["Cmd"],
+                data=image.volume(name),
+                environment=environment | {"TWITE_SERVER__LISTEN": f"0.0.0.0:{port}"},
+                mounts=[(settings.parent, "/etc/twite")],
+            )
+            for name, port in ports.items()
+        }
+        for gateway in gateways.values():
+            stack.callback(gateway.kill)
+        configured = COMPOSE["configs"]["load-balancer"]["content"]
+        for name, port in ports.items():
+            configured = configured.replace(f"{name}:8080", f"127.0.0.1:{port}")
+        configured = re.sub(r"^\S+ \{", f"http://127.0.0.1:{front} {{", configured)
+        (tmp_path / "Caddyfile").write_text(f"{{\n\tadmin off\n}}\n{configured}")
+        caddy = subprocess.Popen(
+            ["caddy", "run", "--adapter", "caddyfile", "--config", "Caddyfile"],
+            cwd=tmp_path,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        stack.callback(caddy.wait, 30)
+        stack.callback(caddy.terminate)
+        for name, port in ports.items():
+            wait_for(
+                lambda port=port: bool(answer(f"http://127.0.0.1:{port}/readyz")),
+                lambda gateway=gateways[name]: gateway.poll() and gateway.stdout.read(),
+                seconds=60,
+            )
+        url = f"http://127.0.0.1:{front}"
+        wait_for(lambda: bool(answer(f"{url}/readyz")))
+
+        for number in range(10):
+            answer(f"{url}/v1/conversions", key, order(number))
+        first = stopped(gateways["gateway-1"])
+        for number in range(10, 20):
+            wait_for(
+                lambda number=number: bool(answer(f"{url}/v1/conversions", key, order(number)))
+            )
+
+        for number in range(20):
+            wait_for(lambda number=number: delivered(url, key, f"order-{number}"), seconds=60)
+        assert first == (0, "Stopped.")
+        assert stopped(gateways["gateway-2"]) == (0, "Stopped.")
+
+
+def order(number):
+    email = f"shopper{number}@example.com"
+    return {"event": "purchase", "conversion_id": f"order-{number}", "email": email}
