@@ -83,9 +83,10 @@ def _keys(kind: Kind, table: str, prefix: str, written: Mapping[str, str]) -> It
         yield from _comment(_meaning(setting))
         if value is not None:
             yield f"{prefix}{name} = {value}"
-        shown = toml_value(setting.default if setting.example is None else setting.example)
-        if value is None or (setting.example is not None and shown != value):
-            yield f"# {prefix}{name} = {shown}"
+        if value is None or setting.example is not None:
+            shown = setting.default if setting.example is None else setting.example
+            if toml_value(shown) != value:
+                yield f"# {prefix}{name} = {toml_value(shown)}"
 
 
 def _meaning(setting: Setting) -> str:
