@@ -218,11 +218,12 @@ async def test_worker_without_a_free_slot_waits_until_one_is_free(stage):
 
 async def test_worker_called_for_another_process_is_idle_after_it_found_something(stage):
     await stage.start()
+    stage.handler.gate.clear()
     stage.queue = [batch(many=400)]
     stage.worker.wake_for_other()
     await settled(20)
 
-    assert (stage.handler.ended, stage.worker.is_idle) == ([1], True)
+    assert (stage.handler.taken, stage.worker.is_idle) == ([1], True)
 
 
 async def test_idle_worker_looks_again_after_each_batch(stage):
