@@ -49,6 +49,13 @@ def until_waiting(process) -> list[str]:
     raise AssertionError(lines)
 
 
+def until_run(process, last: str) -> list[str]:
+    """Return the lines of the next run that ends so; the file may be seen while it is written."""
+    while (lines := until_waiting(process))[-1] != last:
+        pass
+    return lines
+
+
 def replace(path: Path, text: str) -> None:
     """Replace the file, as many editors do."""
     new = path.with_suffix(".new")
@@ -61,7 +68,7 @@ def test_each_change_of_the_file_runs_the_tests(watching):
 
     first = until_waiting(process)
     path.write_text(HEAD + "return 2;" + TESTS)
-    second = until_waiting(process)
+    second = until_run(process, "A tag: 1 of 1 test passed.")
     replace(path, HEAD + "return ;;;(" + TESTS)
     third = until_waiting(process)
     replace(path, HEAD + "return 3 - 1;" + TESTS)
@@ -81,7 +88,7 @@ def test_deleted_file_is_no_end(watching):
     path.unlink()
     path.write_text(HEAD + "return 2;" + TESTS)
 
-    assert until_waiting(process)[-1] == "A tag: 1 of 1 test passed."
+    assert until_run(process, "A tag: 1 of 1 test passed.")
 
 
 def test_absent_file_is_awaited(watching):
@@ -89,7 +96,7 @@ def test_absent_file_is_awaited(watching):
 
     first = until_waiting(process)
     path.write_text(HEAD + "return 2;" + TESTS)
-    second = until_waiting(process)
+    second = until_run(process, "A tag: 1 of 1 test passed.")
 
     assert first == [f"Error: {path}: cannot be read (No such file or directory)"]
     assert second[-1] == "A tag: 1 of 1 test passed."
