@@ -47,7 +47,9 @@ def failing(tmp_path):
     source.write_text(FAILING)
     subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
     file = tmp_path / "now"
-    return file, {"LD_PRELOAD": str(library), "SYNC_FAILS_WHILE": str(file)}
+    # LD_PRELOAD names the library without its folder, because a blank would end the path.
+    environment = {"LD_PRELOAD": library.name, "LD_LIBRARY_PATH": str(tmp_path)}
+    return file, environment | {"SYNC_FAILS_WHILE": str(file)}
 
 
 def post(gateway, name):
