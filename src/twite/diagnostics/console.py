@@ -23,7 +23,7 @@ def host(settings: Settings) -> Iterator[CheckFinding]:
             "console",
             f"client templates answer requests at {public}, where the console is",
             "A fault in the isolation of a template's pages would open the console to the "
-            "template, with the rights of whoever is signed in.",
+            "template, with the rights of the signed-in user.",
             'Give the console its own host name: console.url = "https://console.shop.example". '
             "No template runs there.",
         )
