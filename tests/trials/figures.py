@@ -1,4 +1,4 @@
-"""The measurements of trials, as a table for docs/reference/guarantees.md."""
+"""The measurements of trials, as a table for docs/trials."""
 
 import json
 import re
