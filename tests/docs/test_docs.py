@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from twite.domain.delivery import TRANSITIONS
@@ -117,3 +118,11 @@ def test_every_field_of_a_conversion_is_documented():
 
     assert documented == set(Native.__struct_fields__)
     assert set(NativeContent.__struct_fields__) <= set(re.findall(r"`(\w+)`", line))
+
+
+@pytest.mark.parametrize("page", sorted((DOCS / "how-to").glob("*.md")), ids=lambda page: page.stem)
+def test_how_to_says_how_to_check_it_and_what_comes_next(page):
+    text = page.read_text("utf-8")
+
+    assert "Check that it works" in text
+    assert text.rstrip().split("\n\n")[-1].startswith("Next: ")
