@@ -3,17 +3,19 @@
 `make mutate` runs all modules, `make mutate ARGS=x/oauth1.py` one of them. Each mutant changes a
 comparison, an operator, a number or a truth value in one function, forces a condition to be true or
 false, drops a statement, or returns None. The tests are collected once. A first run notes which
-tests call which function; each mutant then runs in a fork with the tests that call its function,
-the quickest first, and stops at the first failure. `mutants.toml` names the tests of each module
-(`only` selects some, like -k of pytest), and the survivors that change nothing for a caller, each
-with a reason. A mutant counts as detected, too, if it takes ten times the CPU time of its tests, or
-if one takes ten times its usual time and three seconds: so does one that waits for ever. The run
-also fails if a listed survivor no longer survives, or if `only` selects no test of a file.
+tests reach which statement; each mutant then runs in a fork with the tests that reach its
+statement, and stops at the first failure. Quick tests that have detected many mutants run first.
+`mutants.toml` names the tests of each module (`only` selects some, like -k of pytest), and the
+survivors that change nothing for a caller, each with a reason. A mutant counts as detected, too, if
+it takes ten times the CPU time of its tests, or if one takes ten times its usual time and three
+seconds: so does one that waits for ever. The run also fails if a listed survivor no longer
+survives, or if `only` selects no test of a file.
 """
 
 import ast
 import gc
 import json
+import mmap
 import os
 import resource
 import signal
@@ -21,47 +23,58 @@ import sys
 import tempfile
 import time
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from types import CodeType, FunctionType
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import pytest
 
 TESTS = Path(__file__).parent
 SOURCES = TESTS.parent / "src/twite"
 LEAST_KILLED = 95  # per cent
-CALLED: set[str] = set()  # the functions that the running test has called
+REACHED: set[int] = set()  # the lines of statements that the running test has reached
 MODULES = tomllib.loads((TESTS / "mutants.toml").read_text("utf-8"))
 COMPARISONS = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq,
     ast.NotEq: ast.Eq, ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In,
 }  # fmt: skip
+Patch: TypeAlias = tuple[str, CodeType]  # a function's qualified name, and the code of its module
 OPERATORS = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add, ast.FloorDiv: ast.Mult}
 # A dropped assignment to a local variable would be an error almost everywhere.
 DROPPED = (ast.Expr, ast.AugAssign, ast.Delete, ast.Raise, ast.Continue, ast.Break)
-BLOCKS = ("body", "orelse", "finalbody")
 
 
-def forced(node: ast.AST) -> Iterator[tuple[str, object, str]]:
-    """Yield (field, its new value, name) of each mutant of a node with a condition or a result."""
+def forced(node: ast.AST) -> Iterator[tuple[ast.AST, str, object, str]]:
+    """Yield the mutants of a node with a condition, a result or statements.
+
+    Each consists of (what changes: the node or one of its statements, field of the node, its new
+    value, name).
+    """
     match node:
         case ast.If(test=test) | ast.IfExp(test=test):
             for value in (True, False):
-                yield "test", ast.Constant(value), f"if {ast.unparse(test)} -> {value}"
+                yield node, "test", ast.Constant(value), f"if {ast.unparse(test)} -> {value}"
         case ast.While(test=test) if not isinstance(test, ast.Constant):
-            yield "test", ast.Constant(value=False), f"while {ast.unparse(test)} -> False"
+            yield node, "test", ast.Constant(value=False), f"while {ast.unparse(test)} -> False"
         case ast.comprehension(ifs=[test]):
-            yield "ifs", [], f"for … if {ast.unparse(test)} -> True"
+            yield node, "ifs", [], f"for … if {ast.unparse(test)} -> True"
         case ast.Return(value=value) if value is not None and not isinstance(value, ast.Constant):
-            yield "value", ast.Constant(None), f"return {ast.unparse(value)} -> None"
-    for block in BLOCKS:
-        statements = getattr(node, block, None)
-        for at, statement in enumerate(statements if isinstance(statements, list) else ()):
+            yield node, "value", ast.Constant(None), f"return {ast.unparse(value)} -> None"
+    for block, statements in blocks(node):
+        for at, statement in enumerate(statements):
             if is_dropped(statement):
                 rest = [*statements[:at], ast.Pass(), *statements[at + 1 :]]
-                yield block, rest, f"{ast.unparse(statement)} -> pass"
+                yield statement, block, rest, f"{ast.unparse(statement)} -> pass"
+
+
+def blocks(node: ast.AST) -> Iterator[tuple[str, list[ast.stmt]]]:
+    for block in ("body", "orelse", "finalbody"):
+        statements = getattr(node, block, None)
+        if isinstance(statements, list):
+            yield block, statements
 
 
 def is_dropped(statement: ast.AST) -> bool:
@@ -106,11 +119,15 @@ def compiled(tree: ast.AST, file: Path) -> CodeType:
     return compile(ast.fix_missing_locations(tree), str(file), "exec", dont_inherit=True)
 
 
-def mutants(file: Path) -> Iterator[tuple[str, str, CodeType]]:
-    """Yield (name, function, code of the module) of each mutant."""
+def mutants(file: Path) -> Iterator[tuple[str, int, Patch]]:
+    """Yield (name, line of the changed statement, patch) of each mutant."""
     tree = ast.parse(file.read_text("utf-8"))
     for function, body in functions(tree):
         nodes = [node for line in body.body for node in ast.walk(line)]
+        lines = {}
+        for statement in nodes:  # the inner ones after the outer ones
+            if isinstance(statement, ast.stmt):
+                lines |= dict.fromkeys(ast.walk(statement), statement.lineno)
         for number, node in enumerate(nodes):
             changed = change(node)
             if changed is None:
@@ -119,39 +136,44 @@ def mutants(file: Path) -> Iterator[tuple[str, str, CodeType]]:
             setattr(node, *changed)
             code, name = compiled(tree, file), f"{before} -> {ast.unparse(node)}"
             setattr(node, changed[0], kept)
-            yield " ".join(f"{function} {number}: {name}".split()), function, code
-        for number, node in enumerate([body, *nodes]):
-            for field, value, name in forced(node):
+            yield " ".join(f"{function} {number}: {name}".split()), lines[node], (function, code)
+        for number, node in enumerate([body, *nodes], -1):
+            for at, field, value, name in forced(node):
                 kept = getattr(node, field)
                 setattr(node, field, value)
                 code = compiled(tree, file)
                 setattr(node, field, kept)
-                yield " ".join(f"{function} {number - 1}: {name}".split()), function, code
+                yield " ".join(f"{function} {number}: {name}".split()), lines[at], (function, code)
 
 
-def probes(file: Path) -> Iterator[tuple[str, CodeType]]:
-    """Yield (function, code of the module), where the function notes that it was called."""
+def probes(file: Path) -> list[Patch]:
+    """Return patches of all functions, so that each statement notes that it was reached."""
     tree = ast.parse(file.read_text("utf-8"))
+    names = []
     for function, body in functions(tree):
-        kept = body.body
-        note = ast.parse(f"__import__('sys').modules['mutate'].CALLED.add({function!r})").body
-        body.body = [*note, *kept]
-        yield function, compiled(tree, file)
-        body.body = kept
+        names.append(function)
+        for node in ast.walk(body):
+            for _, statements in blocks(node):
+                for at, statement in reversed([*enumerate(statements)]):
+                    note = f"__import__('sys').modules['mutate'].REACHED.add({statement.lineno})"
+                    statements[at:at] = ast.parse(note).body
+    code = compiled(tree, file)
+    return [(name, code) for name in names]
 
 
-def apply(code: CodeType, name: str) -> None:
-    """Replace the code of the function with this name by a mutant's."""
-    made = [*code.co_consts]
+def apply(patch: Patch, held: list[FunctionType]) -> None:
+    """Replace the code of a function, which is among those held, by the patch's."""
+    name, module = patch
+    made = [*module.co_consts]
     while made:
-        found = made.pop()
-        if not isinstance(found, CodeType):
-            continue
-        made += found.co_consts
-        for held in gc.get_objects() if found.co_qualname == name else []:
-            own = held.__code__ if isinstance(held, FunctionType) else None
-            if own and (own.co_qualname, own.co_filename) == (name, code.co_filename):
-                held.__code__ = found
+        code = made.pop()
+        if isinstance(code, CodeType):
+            made += code.co_consts
+            for function in held if code.co_qualname == name else ():
+                own = function.__code__
+                # A property and its setter have the same name.
+                if (own.co_qualname, own.co_firstlineno) == (name, code.co_firstlineno):
+                    function.__code__ = code
 
 
 class Timed(NamedTuple):
@@ -174,10 +196,13 @@ class Mutator:
         self.survivors: list[str] = []
         self.many = 0
         self.is_fork = False
-        # Of the first run: function → its tests.
+        # Of the first run: line of a statement → the tests that reach it.
         self.tests: dict[str, list[Timed]] = {}
         self.is_first = False
-        self.limits: dict[str, float] = {}  # of a mutant: test → seconds
+        self.chosen: dict[str, Timed] = {}  # in a fork
+        self.running = mmap.mmap(-1, 4)  # the position of the test that runs in the fork
+        self.detected: Counter[int] = Counter()  # position of a test → mutants
+        self.held: list[FunctionType] = []  # the functions of the module
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
@@ -200,42 +225,50 @@ class Mutator:
 
     def _run_all(self, session: pytest.Session) -> bool | None:
         file = SOURCES / self.module
-        first = self._fork(session, list(probes(file)), None)
+        self.held = [
+            each
+            for each in gc.get_objects()
+            if isinstance(each, FunctionType) and each.__code__.co_filename == str(file)
+        ]
+        gc.freeze()  # otherwise, each fork copies the memory of what it does not use
+        first = self._fork(session, probes(file), None)
         if not first:
             return None
         if first == "passed":
             read = json.loads(self.notes.read_text("utf-8"))
-            self.tests = {of: [Timed(*test) for test in tests] for of, tests in read.items()}
+            self.tests = {at: [Timed(*test) for test in tests] for at, tests in read.items()}
             # Without a change, the tests must also pass in the order of the mutants.
             first = self._fork(session, [], sorted(set(chain(*self.tests.values()))))
         if not first:
             return None
         if first == "failed":
             raise pytest.UsageError(f"the tests of {self.module} fail as it is")
-        for name, function, code in mutants(file):
-            tests = sorted(self.tests.get(function, ()))
+        for name, line, patch in mutants(file):
+            tests = sorted(self.tests.get(str(line), ()), key=self._cost)
             passed = not tests
             if tests:
-                forked = self._fork(session, [(function, code)], tests)
+                forked = self._fork(session, [patch], tests)
                 if not forked:
                     return None  # pytest's own loop follows
                 passed = forked == "passed"
             self.many += 1
-            if passed:
-                self.survivors.append(name)
-                if name not in self.listed:
-                    print(f"{self.module} survives: {name}", file=sys.__stdout__, flush=True)
+            if not passed:
+                self.detected[int.from_bytes(self.running[:], sys.byteorder)] += 1
+                continue
+            self.survivors.append(name)
+            if name not in self.listed:
+                print(f"{self.module} survives: {name}", file=sys.__stdout__, flush=True)
         return True
 
+    def _cost(self, test: Timed) -> float:
+        return test.seconds / (1 + self.detected[test.at])
+
     def _fork(
-        self,
-        session: pytest.Session,
-        codes: list[tuple[str, CodeType]],
-        tests: list[Timed] | None,
+        self, session: pytest.Session, patches: list[Patch], tests: list[Timed] | None
     ) -> str:
         """Run tests in a fork; return "passed" or "failed", and "" in the fork.
 
-        Without `tests`, run all of them, and note which functions they call.
+        Without `tests`, run all of them, and note which statements they reach.
         """
         pid = os.fork()
         if pid:
@@ -247,25 +280,27 @@ class Mutator:
         else:
             cpu = 3 + int(10 * sum(test.cpu for test in tests))
             resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu))
-            self.limits = {session.items[test.at].nodeid: 3 + 10 * test.seconds for test in tests}
+            self.chosen = {session.items[test.at].nodeid: test for test in tests}
             session.items[:] = [session.items[test.at] for test in tests]
-        for function, code in codes:
-            apply(code, function)
+        for patch in patches:
+            apply(patch, self.held)
         return ""
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
         if not self.is_first:
+            test = self.chosen[item.nodeid]
+            self.running[:] = test.at.to_bytes(4, sys.byteorder)
             # The signal ends the fork.
-            signal.setitimer(signal.ITIMER_REAL, self.limits.get(item.nodeid, 0))
+            signal.setitimer(signal.ITIMER_REAL, 3 + 10 * test.seconds)
             return (yield)
-        CALLED.clear()
+        REACHED.clear()
         began, cpu = time.monotonic(), time.process_time()
         result = yield
         seconds, cpu = time.monotonic() - began, time.process_time() - cpu
         test = Timed(seconds, cpu, item.session.items.index(item))
-        for function in CALLED:
-            self.tests.setdefault(function, []).append(test)
+        for line in REACHED:
+            self.tests.setdefault(str(line), []).append(test)
         return result
 
     @pytest.hookimpl(tryfirst=True)
