@@ -190,6 +190,15 @@ def test_store_path_is_relative_to_the_settings(tmp_path, monkeypatch):
     assert settings.store.gateway_file == folder / "twite.db.gateway"
 
 
+def test_address_file_is_in_the_local_folder_with_postgresql_and_beside_a_sqlite_database(tmp_path):
+    sqlite = 'url = "sqlite:twite.db"\nlocal_folder = "run"'
+    text = GOOD.replace('url = "sqlite:twite.db"', sqlite)
+    server = text.replace("sqlite:twite.db", "postgresql://twite@db/twite")
+
+    assert read(tmp_path, text).store.gateway_file == tmp_path / "twite.db.gateway"
+    assert read(tmp_path, server).store.gateway_file == tmp_path / "run/twite.postgresql.gateway"
+
+
 def test_absolute_store_path_has_two_spellings(tmp_path):
     for url in ("sqlite:/var/lib/twite.db", "sqlite:///var/lib/twite.db"):
         settings = read(tmp_path, GOOD.replace("sqlite:twite.db", url))

@@ -80,7 +80,7 @@ def command(
         [sys.executable, "-m", "twite", *args, "--config", str(gateway.config)],
         capture_output=True,
         text=True,
-        env=ENVIRONMENT,
+        env=gateway.environment,
         check=False,
         timeout=120,
         input=typed,

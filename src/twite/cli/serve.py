@@ -32,7 +32,7 @@ def serve(
     if not os.access(folder, os.W_OK):
         printing.complain(
             f"Warning: {folder} is not writable, so commands on this machine cannot reach this "
-            "gateway."
+            "gateway. Set store.local_folder to a folder that this user can write to."
         )
 
     def announce(url: str) -> None:

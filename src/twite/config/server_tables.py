@@ -149,6 +149,12 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
         "`sqlite:` and a path, relative to the settings file; or the URL of a PostgreSQL database",
         Text(read_store_url),
     )
+    local_folder: str | None = setting(
+        None,
+        "with PostgreSQL, the folder of this gateway's address file, through which commands reach "
+        "the gateway; relative to, and by default, the folder of the settings file",
+        example="/var/lib/twite",
+    )
     accept_weak_durability: bool = setting(
         False,  # noqa: FBT003 - the default
         "whether Twite uses a PostgreSQL server with `fsync`, `full_page_writes` or "

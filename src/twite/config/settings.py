@@ -146,7 +146,8 @@ def _checked(written: SettingsFile, path: Path, reader: Reader, kept_in: Path | 
     server = msgspec.structs.replace(written.server, secret_key_file=kept_in)
     store = written.store.url
     refuse_shared_file(store, server.workers, "server.workers")
-    place = msgspec.structs.replace(store, path=Path(os.path.realpath(folder / store.path)))
+    local_folder = folder if store.server is None else folder / (written.store.local_folder or "")
+    place = msgspec.structs.replace(store, path=Path(os.path.realpath(local_folder / store.path)))
     names = [table.name for table in written.source]
     wrong = CollectedErrors()
     with wrong.collect():
