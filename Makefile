@@ -129,7 +129,8 @@ screenshots: $(DEV_STAMP) chromium  ## make the screenshots of the console in do
 	@.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --no-deps --require-hashes -r requirements/docs.txt
 	@touch $@
 
-docs: .venv-docs/.done  ## build the documentation as a site, in site/
+docs: .venv-docs/.done  ## check the spelling, and build the documentation as a site, in site/
+	@.venv-docs/bin/typos --config docs/site/typos.toml docs src deploy sgtm *.md
 	@.venv-docs/bin/python docs/site/build.py
 
 dist: $(DEV_STAMP)  ## build the wheel, twite.pyz and the Debian package into dist/
