@@ -10,6 +10,7 @@ from twite.app.http_clients import OnDemandTransport
 from twite.app.http_parts import GatewayParts, SettingsInUse, engines_of, http_settings
 from twite.app.logins import FollowSecrets, credential_vault, given, safe_of, shared_sign_in
 from twite.app.monitoring import Monitoring, ValueGuardSetup, report_opened
+from twite.app.observation import Observation
 from twite.app.reload import SettingsReload
 from twite.app.sealing import sealed_anew
 from twite.app.store_access import engine_of
@@ -20,12 +21,11 @@ from twite.config.settings import Settings
 from twite.domain.destination import Destination
 from twite.domain.errors import StoreUnusable
 from twite.domain.times import SECOND
-from twite.gateway.alerts.monitor import EventListener
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.delivery.runner import DeliveryRunner
 from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.delivery.x_client import XClient
-from twite.gateway.ingest.accept import X_SOURCE, Accept
+from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.consent_choice import PolicyChange
 from twite.gateway.ingest.sightings import SightingBuilder, watched
 from twite.gateway.operations.control import ReloadReport
@@ -38,9 +38,6 @@ from twite.gateway.ports.tags import ContainerConfig
 from twite.gateway.preview.sessions import PreviewSessions
 from twite.http import Server
 from twite.machine.system import SystemClock, SystemRandomness
-from twite.observers import Several
-from twite.observers.log import LineLogger, Log
-from twite.observers.metrics import Metrics
 
 if TYPE_CHECKING:
     from twite.app.logins import CredentialVault
@@ -82,13 +79,10 @@ class Gateway:
         self.previews = PreviewSessions(
             clock=self._clock, randomness=self._randomness, shares_port=worker is not None
         )
-        sources = [*(source.name for source in settings.sources()), X_SOURCE]
-        pixels = [pixel.pixel for pixel in settings.destinations()]
-        self._metrics = Metrics(sources=sources, pixels=pixels)
+        observation = Observation(settings, self._clock)
+        self._metrics, self._listener = observation.metrics, observation.listener
+        self._observer = observation.observer
         self._address = GatewayAddress(settings, worker, self._metrics.latest)
-        log = LineLogger(level=settings.log.level, as_json=settings.log.format == "json")
-        self._listener = EventListener(self._clock)
-        self._observer = Several((Log(log), self._metrics, self._listener))
         self._store: Store | None = None
         self._transport = OnDemandTransport(timeout=settings.x.timeout)
         self._google = google_of(settings.google, self._clock)

@@ -10,7 +10,8 @@ through `printing`, which escapes control characters. GROUPS lists every command
 help text, so that `twite --help` does not import the commands; a file is imported when its command
 is run. `options` contains the options that several commands share.
 
-Exit codes: 0 done · 1 a failure, explained on standard error · 2 wrong usage.
+Exit codes: 0 done · 1 a failure, explained on standard error · 2 wrong usage · 141 the reader of
+the output has ended.
 """
 
 import gc
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Final
 
 from twite.domain.errors import TwiteError
+from twite.machine.standard_files import end_with_the_reader, open_missing_files
 
 GROUPS: Final = {
     "Start": {
@@ -78,7 +80,12 @@ _INTERRUPTED: Final = 130  # the shell convention: 128 + SIGINT
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit with its code."""
-    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    open_missing_files()
+    # A gateway continues without a reader of its log.
+    if next((word for word in given if not word.startswith("-")), "") != "serve":
+        end_with_the_reader()
+    sys.exit(run(given))
 
 
 def run(arguments: Sequence[str]) -> int:

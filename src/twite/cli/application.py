@@ -25,7 +25,7 @@ _FILES: Final = {
     "send": "send.command",
     "demo": "demo.command",
     "tag": "tag.command",
-    "serve": "serve_command",
+    "serve": "serve.command",
 }
 # Commands whose function has a different name.
 _FUNCTIONS: Final = {

@@ -5,6 +5,7 @@ A line contains counts, reasons and names from the configuration, and masked tex
 
 import json
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -30,6 +31,7 @@ from twite.gateway.ports.events import (
     TurnedAway,
     WebhookTried,
 )
+from twite.observers.line_output import LineOutput
 from twite.redaction.mask_text import without_echoes
 
 # milliseconds between X's clock and the machine's
@@ -68,12 +70,16 @@ _LEVELS: Final = ("debug", "info", "warning", "error")
 class LineLogger:
     """Writes lines as JSON or as text, to what was standard error when it was created."""
 
-    def __init__(self, *, level: str, as_json: bool) -> None:
-        """`level` is the lowest level that is written."""
+    def __init__(
+        self, *, level: str, as_json: bool, lost: Callable[[], object] = lambda: None
+    ) -> None:
+        """`level` is the lowest level that is written; `lost` is called for each lost line."""
         self._levels = frozenset(_LEVELS[_LEVELS.index(level) :])
         self._as_json = as_json
-        self._to = sys.stderr
-        self._colored = not as_json and self._to.isatty()
+        self._to = LineOutput(sys.stderr)
+        self._colored = not as_json and self._to.is_terminal
+        self._lost = lost
+        self._lost_lines = 0  # since the last line that was written
 
     def write(self, level: str, event: str, **values: object) -> None:
         if level not in self._levels:
@@ -93,8 +99,12 @@ class LineLogger:
         else:
             said = [f"{name}={_shown(value)}" for name, value in sorted(values.items())]
             line = " ".join([f"{now} [{level:<9}] {event:<{_WIDTH}}", *said])
-        self._to.write(f"{line}\n")
-        self._to.flush()
+        if not self._to.write(line):
+            self._lost_lines += 1
+            self._lost()
+        elif self._lost_lines:
+            lost, self._lost_lines = self._lost_lines, 0
+            self.write("warning", "log lines lost", lines=lost)
 
 
 def _shown(value: object) -> str:

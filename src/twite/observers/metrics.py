@@ -196,6 +196,10 @@ class Metrics:
             case MonitorChecked() | MonitorStopped():
                 self._see_looked(notice)
 
+    def lost_log_line(self) -> None:
+        """Count a line that the log could not write."""
+        self._count("twite_lost_log_lines_total")
+
     def committed(self, seconds: float) -> None:
         """Count a commit. Called from the store's thread."""
         self._commits.observe({seconds * 1_000: 1}, "")

@@ -8,10 +8,12 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 
+import msgspec
+
 from twite.app.serving import serve as run
 from twite.app.worker_reload import is_reloaded
 from twite.app.workers import WorkerPlace, WorkersEnded, WorkerSupervisor
-from twite.cli import printing
+from twite.cli.serve.notices import ServeNotices
 from twite.config.settings import FILE, Settings, load
 from twite.config.store_url import refuse_shared_file
 from twite.domain.errors import SettingsError
@@ -26,20 +28,21 @@ def serve(
 ) -> None:
     """On SIGTERM or SIGINT, in-flight requests finish before shutdown. SIGHUP reloads settings."""
     settings = load(config, os.environ)
+    notices = ServeNotices()
     for warning in settings.warnings:
-        printing.complain(f"Warning: {warning}.")
+        notices.warn(f"Warning: {warning}.")
     folder = settings.store.gateway_file.parent
     if not os.access(folder, os.W_OK):
-        printing.complain(
+        notices.warn(
             f"Warning: {folder} is not writable, so commands on this machine cannot reach this "
             "gateway. Set store.local_folder to a folder that this user can write to."
         )
 
     def announce(url: str) -> None:
-        _announce(settings, url, as_json=as_json)
+        _announce(settings, url, notices, as_json=as_json)
 
     with _emulated_x(settings):
-        _serve(settings, workers, announce, as_json=as_json)
+        _serve(settings, workers, announce, notices, as_json=as_json)
 
 
 def _emulated_x(settings: Settings) -> AbstractContextManager[None]:
@@ -51,17 +54,22 @@ def _emulated_x(settings: Settings) -> AbstractContextManager[None]:
 
 
 def _serve(
-    settings: Settings, workers: int | None, announce: Callable[[str], None], *, as_json: bool
+    settings: Settings,
+    workers: int | None,
+    announce: Callable[[str], None],
+    notices: ServeNotices,
+    *,
+    as_json: bool,
 ) -> None:
     many, worker = settings.server.workers if workers is None else workers, None
     if many > 1:
         place = "server.workers" if workers is None else "--workers"
-        worker = _started(settings, many, place=place, announce=announce)
+        worker = _started(settings, many, place=place, announce=announce, notices=notices)
         if worker is None:
             if not as_json:
-                printing.say("Stopped.")
+                notices.say("Stopped.")
             return
-        settings = _current(settings, worker)
+        settings = _current(settings, worker, notices)
     landed = run(
         settings,
         ready=announce if worker is None else worker.announce,
@@ -69,15 +77,15 @@ def _serve(
         worker=worker,
     )
     if not landed:
-        printing.complain(
+        notices.warn(
             "Some requests to X were interrupted; they are resent with the same ids after the next "
             "start."
         )
     if not as_json and worker is None:
-        printing.say("Stopped.")
+        notices.say("Stopped.")
 
 
-def _current(settings: Settings, worker: WorkerPlace) -> Settings:
+def _current(settings: Settings, worker: WorkerPlace, notices: ServeNotices) -> Settings:
     """Return the settings for a worker: read again if a reload has replaced those of the parent.
 
     If the file has mistakes by now, the worker starts with the settings of the parent.
@@ -87,17 +95,22 @@ def _current(settings: Settings, worker: WorkerPlace) -> Settings:
     try:
         return load(settings.path, os.environ)
     except SettingsError as error:
-        printing.complain(f"Warning: a worker starts with the settings of the first start: {error}")
+        notices.warn(f"Warning: a worker starts with the settings of the first start: {error}")
         return settings
 
 
 def _started(
-    settings: Settings, many: int, *, place: str, announce: Callable[[str], None]
+    settings: Settings,
+    many: int,
+    *,
+    place: str,
+    announce: Callable[[str], None],
+    notices: ServeNotices,
 ) -> WorkerPlace | None:
     """Start the workers. Returns in each worker process; in the parent, returns None at the end."""
     refuse_shared_file(settings.store.url, many, place)
     try:
-        return WorkerSupervisor(settings, many, announced=announce, warn=printing.complain).run()
+        return WorkerSupervisor(settings, many, announced=announce, warn=notices.warn).run()
     except WorkersEnded as ended:
         raise SystemExit(ended.code) from None
 
@@ -111,20 +124,19 @@ async def _examined(path: Path) -> AsyncIterator[CheckFinding]:
         yield finding
 
 
-def _announce(settings: Settings, url: str, *, as_json: bool) -> None:
+def _announce(settings: Settings, url: str, notices: ServeNotices, *, as_json: bool) -> None:
     if as_json:
-        printing.print_json_line(
-            {"url": url, "public_url": settings.server.public_url, "pid": os.getpid()}
-        )
+        ready = {"url": url, "public_url": settings.server.public_url, "pid": os.getpid()}
+        notices.say(msgspec.json.encode(ready).decode())
         return
     pixels = ", ".join(pixel.pixel for pixel in settings.destinations()) or "none"
-    printing.say(f"Twite listens on {url}")
+    notices.say(f"Twite listens on {url}")
     if settings.server.public_url is not None:
-        printing.say(f"  seen as   {settings.server.public_url}")
-    printing.say(f"  store     {settings.store.shown}")
+        notices.say(f"  seen as   {settings.server.public_url}")
+    notices.say(f"  store     {settings.store.shown}")
     if settings.x.emulator is None:
-        printing.say(f"  sends to  {settings.x.api_url}, pixels: {pixels}")
+        notices.say(f"  sends to  {settings.x.api_url}, pixels: {pixels}")
     else:
-        printing.say(f"  sends to  the built-in emulator, NOT to X, pixels: {pixels}")
-        printing.say("            twite connect switches to X")
-    printing.say("  stops     on Ctrl-C or SIGTERM, after in-flight requests have finished")
+        notices.say(f"  sends to  the built-in emulator, NOT to X, pixels: {pixels}")
+        notices.say("            twite connect switches to X")
+    notices.say("  stops     on Ctrl-C or SIGTERM, after in-flight requests have finished")
