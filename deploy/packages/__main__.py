@@ -1,6 +1,7 @@
 """Build every package into a folder: `make dist`, or `python deploy/packages --help`."""
 
 import argparse
+import hashlib
 import os
 import shutil
 import tempfile
@@ -46,9 +47,11 @@ def build(out: Path, work: Path, *, pythons: list[str], debian_python: str) -> N
         print(f"Packages for Python {python} …", flush=True)
         folders[python] = install_all(python, work / f"python{python}")
         install_package(wheel, folders[python])
-    # With these, pip installs the wheel's dependencies by their hashes.
+    # With these, pip installs the wheel and its dependencies by their hashes.
+    pinned = (ROOT / "requirements/run.txt").read_text("utf-8")
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
     requirements = out / f"twite-{source.version}-requirements.txt"
-    shutil.copyfile(ROOT / "requirements/run.txt", requirements)
+    requirements.write_text(f"{pinned}./{wheel.name} --hash=sha256:{digest}\n", "utf-8")
     shipped = folders[debian_python]
     write_sbom(shipped, out / f"twite-{source.version}.cdx.json", source)
     write_licences(shipped, out / f"twite-{source.version}-licences.txt")
