@@ -340,7 +340,7 @@ class BatchSender:
         await self._settler.give_back(batch, ids_of(rest), wait=0 if at_once else BISECT_PAUSE)
 
     async def _run_bisect(self, in_flight: InFlightBatch, bisect: Bisect, why: Outcome) -> Group:
-        """Send the groups that the bisect returns, and return the last group if it was not sent."""
+        """Send the groups that the bisect returns; return the last one if it was not settled."""
         event = in_flight.batch.event
         while not (
             self.stopping or self._circuit_breaker.is_tripped or event in self.pauses.paused()
@@ -361,12 +361,12 @@ class BatchSender:
                 bisect.took(group)
             elif is_open and isinstance(outcome, Rejected):
                 bisect.learn(group, outcome)
-            elif is_failed(outcome) and is_failed(why) and not self._cautious:
+            elif is_failed(outcome) and is_failed(why):
                 bisect.failed(group, outcome)
                 if len(group) == 1:
                     self._suspects.found(group[0], event=event)
             else:
-                break
+                return group if is_open else ()
         return ()
 
     async def _give_up_or_back_off(
