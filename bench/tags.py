@@ -10,7 +10,9 @@ few APIs that the template uses, written down as shortly as they can be, and the
 import argparse
 import asyncio
 import json
+import shutil
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -84,6 +86,28 @@ return (act, first, second) => {
   waiting(JSON.parse(first));
   return outcome;
 };
+"""
+NODE = """
+const {createHash} = require('crypto');
+const utf8 = (text) => text;
+const digest = (text) => createHash('sha256').update(text);
+const encoded = (hash, encoding) => hash.digest(encoding);
+const given = JSON.parse(process.argv[1]);
+const enter = (function () { %s })();
+function run() {
+  // As on the other sides: the event is encoded anew each time.
+  JSON.parse(enter('start', JSON.stringify(given.call), JSON.stringify(given.event)));
+  if (enter('resume', '{"statusCode":200,"body":"{}"}') !== 'success') throw new Error('it failed');
+}
+for (let i = 0; i < 20000; i++) run();
+const took = [];
+for (let round = 0; round < given.rounds; round++) {
+  const before = process.cpuUsage();
+  for (let i = 0; i < given.each; i++) run();
+  const {user, system} = process.cpuUsage(before);
+  took.push((user + system) / given.each);
+}
+console.log(JSON.stringify(took));
 """
 EVENT = {
     "event_name": "purchase",
@@ -164,6 +188,18 @@ def bare() -> Callable[[], None]:
     return run
 
 
+def in_node(*, rounds: int, each: int) -> float:
+    """Return the microseconds of CPU time of a run in bare Node.js, compiled and warm."""
+    given = {"event": EVENT, "rounds": rounds, "each": each}
+    given["call"] = {"fields": {"pixel": "o8z6j"}, "now": NOW, "cookies": COOKIES}
+    said = subprocess.run(
+        ["node", "-e", NODE % (BARE % CODE), json.dumps(given)],  # noqa: S607  as installed
+        check=True,
+        capture_output=True,
+    )
+    return statistics.median(json.loads(said.stdout))
+
+
 def timed(run: Callable[[], None], times: int) -> list[float]:
     """Return what each run took, in seconds of the wall's clock."""
     took = []
@@ -236,6 +272,21 @@ async def processes(rounds: int, each: int) -> float:
     return at_once / rate
 
 
+def memory_over(engine: QuickJsEngine, run: Callable[[], None], *, runs: int) -> str:
+    """Run often; return how much memory the context holds at the beginning and at the end."""
+    held = [engine.memory() / 1024]
+    for at in range(runs):
+        run()
+        if at % max(1, min(500, runs // 8)) == 0:
+            held.append(engine.memory() / 1024)
+    # It goes up and down: what refers to itself waits for the engine's own collector.
+    quarter = -(-len(held) // 4)
+    return (
+        f"a context holds at most {max(held[:quarter]):,.0f} KiB in the first quarter of "
+        f"{runs:,} runs, {max(held[-quarter:]):,.0f} in the last"
+    )
+
+
 def parser() -> argparse.ArgumentParser:
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("--runs", type=int, default=100_000)
@@ -264,19 +315,12 @@ def main() -> int:
         print(f"{side:6} p50 {cuts[49] * 1e3:.3f} ms  p99 {cuts[98] * 1e3:.3f} ms  {rate:,.0f}/s")
     ratio = statistics.median(rates["ours"]) / statistics.median(rates["bare"])
     print(f"ours is {ratio:.2f} of a bare context")
+    if shutil.which("node"):
+        took_there = in_node(rounds=chosen.rounds, each=chosen.each)
+        print(f"bare Node.js: {took_there:.0f} µs of CPU time a run")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # as the gateway
         runner.run(processes(chosen.rounds, chosen.each))
-    held = []
-    for at in range(chosen.runs):
-        sides["ours"]()
-        if at % 500 == 0:
-            held.append(engine.memory() / 1024)
-    # It goes up and down: what refers to itself waits for the engine's own collector.
-    quarter = len(held) // 4
-    print(
-        f"a context holds at most {max(held[:quarter]):,.0f} KiB in the first quarter of "
-        f"{chosen.runs:,} runs, {max(held[-quarter:]):,.0f} in the last"
-    )
+    print(memory_over(engine, sides["ours"], runs=chosen.runs))
     return 0
 
 

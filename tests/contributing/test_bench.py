@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from twite.engines.quickjs.engine import QuickJsEngine
+
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT))
 
-from bench import console, counting  # noqa: E402 - after the path to it
+from bench import console, counting, tags  # noqa: E402 - after the path to it
 
 MODULES = sorted(file.stem for file in (ROOT / "bench").glob("*.py"))
 # This one runs in an environment of its own, with X's SDK.
@@ -70,3 +72,12 @@ def test_all_pages_of_the_console_are_measured(capsys):
 def test_counters_can_be_switched_off():
     with counting.uncounted():
         pass
+
+
+@pytest.mark.parametrize("runs", [0, 1, 3, 1_000])
+def test_memory_of_templates_is_measured_over_any_number_of_runs(runs):
+    engine = QuickJsEngine(tags.template())
+
+    said = tags.memory_over(engine, lambda: None, runs=runs)
+
+    assert f"in the first quarter of {runs:,} runs" in said
