@@ -75,7 +75,7 @@ def _rejected(one_of: int) -> Change:
 
 
 def _with_tcf(order: dict[str, object], number: int) -> None:
-    order["consent"] = {"tcf": tc_string(number % 1_000)}
+    order["consent"] = {"tcf": tc_string(number % 100_000)}
 
 
 def _of_pixels(pixels: int) -> Change:

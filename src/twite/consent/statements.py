@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from enum import StrEnum
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
@@ -124,28 +125,47 @@ def _kinds(named: Signals) -> Mapping[str, GcdValue]:
     return {} if isinstance(found, MalformedSignal) else dict(zip(KINDS, found, strict=True))
 
 
-def _tcf(name: str, named: Signals, policy: ConsentPolicy, now: int) -> Iterator[Statement]:
-    if is_europe(named) is not False:
-        yield from _of_tc_string(decode_tcf(str(named[name])), policy, now, "tcf")
+def _tcf(name: str, named: Signals, policy: ConsentPolicy, now: int) -> Iterable[Statement]:
+    if is_europe(named) is False:
+        return ()
+    return _of_tc_string(decode_tcf(str(named[name])), policy, now, "tcf")
 
 
 def _of_tc_string(
     found: TcString | MalformedSignal, policy: ConsentPolicy, now: int, by: str
-) -> Iterator[Statement]:
+) -> tuple[Statement, ...]:
     if isinstance(found, MalformedSignal) or doubt(found, now=now) is not None:
-        yield _unclear(by)
-        return
+        return (_unclear(by),)
     vendor = policy.tcf_vendor_id
-    for purpose in (*policy.tcf_purposes, *policy.tcf_optimization_purposes):
-        if found.asked(purpose):
-            granted = found.allows(purpose, vendor)
-            yield _statement(
-                _matter(purpose, policy), f"{by} purpose {purpose}", by, granted=granted
-            )
-    if vendor is not None:
-        disclosed = found.disclosed is None or vendor in found.disclosed
-        granted = disclosed and vendor in found.vendors
-        yield _statement(Purpose.USER_DATA, f"{by} vendor", by, granted=granted)
+    is_vendor_allowed = vendor is None or (
+        (found.disclosed is None or vendor in found.disclosed) and vendor in found.vendors
+    )
+    allowed, asked_first = found.allowed(vendor), not found.purpose_one_treatment
+    return _of_choices(allowed, policy, by, asked_first, is_vendor_allowed)
+
+
+@lru_cache(maxsize=1_024)
+def _of_choices(
+    allowed: frozenset[int],
+    policy: ConsentPolicy,
+    by: str,
+    asked_first: bool,  # noqa: FBT001  a cache is faster without names
+    is_vendor_allowed: bool,  # noqa: FBT001
+) -> tuple[Statement, ...]:
+    """Return the statements of a TC string. Many persons make the same choices.
+
+    `asked_first` is whether the person was asked about purpose 1.
+    """
+    found = [
+        _statement(
+            _matter(purpose, policy), f"{by} purpose {purpose}", by, granted=purpose in allowed
+        )
+        for purpose in (*policy.tcf_purposes, *policy.tcf_optimization_purposes)
+        if purpose != 1 or asked_first
+    ]
+    if policy.tcf_vendor_id is not None:
+        found.append(_statement(Purpose.USER_DATA, f"{by} vendor", by, granted=is_vendor_allowed))
+    return tuple(found)
 
 
 def _matter(purpose: int, policy: ConsentPolicy) -> Purpose:
@@ -306,7 +326,7 @@ _OF_GCD: Final = MappingProxyType(
         GcdValue.GRANTED_BY_DEFAULT: ConsentStatus.BY_DEFAULT,
     }
 )
-_READERS: Final[Mapping[str, Callable[[str, Signals, ConsentPolicy, int], Iterator[Statement]]]] = (
+_READERS: Final[Mapping[str, Callable[[str, Signals, ConsentPolicy, int], Iterable[Statement]]]] = (
     MappingProxyType(
         {
             **dict.fromkeys(DECIDING, _words),

@@ -2,7 +2,7 @@
 
 import base64
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final, Self
 
@@ -47,16 +47,6 @@ class Bits:
 
     def flag(self) -> bool:
         return self.take(1) == 1
-
-    def fields(self, widths: Sequence[int]) -> list[int]:
-        """Take several numbers at once."""
-        left = sum(widths)
-        taken = self.take(left)
-        found = []
-        for width in widths:
-            left -= width
-            found.append(taken >> left & ((1 << width) - 1))
-        return found
 
     def flags(self, count: int) -> frozenset[int]:
         """Return the positions, from 1, of the bits that are set."""
@@ -155,10 +145,9 @@ Vendors = Ranges | IdBits
 
 def _vendors(bits: Bits) -> Vendors:
     """Read vendors in TCF's form: the highest id, then one bit for each vendor, or ranges."""
-    highest = bits.take(16)
-    if bits.flag():
-        return Ranges.fixed(bits)
-    return IdBits(highest, bits.take(highest))
+    first = bits.take(16 + 1)
+    highest, has_ranges = first >> 1, first & 1
+    return Ranges.fixed(bits) if has_ranges else IdBits(highest, bits.take(highest))
 
 
 # In milliseconds. Since 30 September 2023, new strings with a policy older than 4 are invalid;
@@ -201,19 +190,15 @@ class TcString(msgspec.Struct, frozen=True, kw_only=True):
     restrictions: tuple[Restriction, ...]
     disclosed: Vendors | None = None
 
-    def asked(self, purpose: int) -> bool:
-        return purpose != 1 or not self.purpose_one_treatment
-
-    def allows(self, purpose: int, vendor: int | None) -> bool:
-        """Whether a purpose has consent, and no publisher restriction excludes the vendor."""
-        if purpose not in self.purposes:
-            return False
+    def allowed(self, vendor: int | None) -> frozenset[int]:
+        """Return the purposes with consent, without those that a restriction excludes."""
+        if vendor is None or not self.restrictions:
+            return self.purposes
         # A restriction that requires consent (1) changes nothing; any other rules consent out.
-        return vendor is None or not any(
-            restriction.purpose == purpose
-            and restriction.kind != 1
-            and vendor in restriction.vendors
+        return self.purposes.difference(
+            restriction.purpose
             for restriction in self.restrictions
+            if restriction.kind != 1 and vendor in restriction.vendors
         )
 
 
@@ -257,17 +242,35 @@ def doubt(found: TcString, *, now: int) -> str | None:
     return None
 
 
-# After the version: the widths of the fields up to the publisher's country, in bits. The one before
-# the special features is UseNonStandardTexts. [doc V37]
-_CORE_WIDTHS: Final = (36, 36, 12, 12, 6, 12, 12, 6, 1, 1, 12, 24, 24, 1, 12)
+# The widths of the fields up to the publisher's country, in bits. The one before the special
+# features is UseNonStandardTexts. [doc V37]
+_CORE_WIDTHS: Final = (6, 36, 36, 12, 12, 6, 12, 12, 6, 1, 1, 12, 24, 24, 1, 12)
+_CORE_WIDTH: Final = sum(_CORE_WIDTHS)
+_NO_VENDORS: Final = IdBits(0, 0)
 
 
 def _core(bits: Bits) -> TcString:
-    if bits.take(6) != 2:
-        raise UnreadableBits("not version 2")
-    (created, updated, cmp, cmp_version, screen, language, vendor_list, policy_version,
+    return msgspec.structs.replace(
+        _fields(bits.take(_CORE_WIDTH)),
+        vendors=_vendors(bits),
+        vendor_interests=_vendors(bits),
+        restrictions=_restrictions(bits),
+    )
+
+
+@lru_cache(maxsize=4_096)
+def _fields(number: int) -> TcString:
+    """Read the fields of fixed width. Many visitors of a day have the same ones."""
+    left = _CORE_WIDTH
+    fields = []
+    for width in _CORE_WIDTHS:
+        left -= width
+        fields.append(number >> left & ((1 << width) - 1))
+    (version, created, updated, cmp, cmp_version, screen, language, vendor_list, policy_version,
      service_specific, _, special_features, purposes, legitimate_interests, purpose_one_treatment,
-     country) = bits.fields(_CORE_WIDTHS)  # fmt: skip
+     country) = fields  # fmt: skip
+    if version != 2:
+        raise UnreadableBits("not version 2")
     return TcString(
         created=created * 100,
         updated=updated * 100,
@@ -283,9 +286,9 @@ def _core(bits: Bits) -> TcString:
         legitimate_interests=_positions(legitimate_interests, 24),
         purpose_one_treatment=purpose_one_treatment == 1,
         publisher_country=_letters(country),
-        vendors=_vendors(bits),
-        vendor_interests=_vendors(bits),
-        restrictions=_restrictions(bits),
+        vendors=_NO_VENDORS,
+        vendor_interests=_NO_VENDORS,
+        restrictions=(),
     )
 
 
@@ -296,9 +299,12 @@ def _publisher(bits: Bits) -> None:
 
 
 def _restrictions(bits: Bits) -> tuple[Restriction, ...]:
+    many = bits.take(12)
+    if not many:
+        return ()
     return tuple(
         Restriction(purpose=bits.take(6), kind=bits.take(2), vendors=Ranges.fixed(bits))
-        for _ in range(bits.take(12))
+        for _ in range(many)
     )
 
 

@@ -38,6 +38,7 @@ from twite.domain.consent import (
     stripped,
 )
 from twite.domain.conversion import Identifiers
+from twite.domain.times import DAY
 from twite.redaction.scrub_text import without_persons
 
 # Values of these signals are stored as hashes. Others have a few letters; longer ones are invalid.
@@ -100,9 +101,9 @@ _DECODER: Final = msgspec.json.Decoder(Evidence)
 OF_STORAGE: Final = ("click_id", "browser_id")
 OF_USER_DATA: Final = ("email", "phone", "ip", "user_agent")
 
-# Many conversions share signals of a few words, so their verdicts are cached. TC strings are longer
-# than this; their verdicts depend on the current time, and are not cached.
-_LONGEST_WORD: Final = 32
+# Many conversions share signals, so their verdicts are cached: words, and TC strings, which are the
+# same for all persons who make the same choices on the same day. Longer signals are not cached.
+_LONGEST_CACHED: Final = 2_048
 
 _STRICTER: Final = {action: rank for rank, action in enumerate(ConsentAction)}
 
@@ -125,8 +126,9 @@ def verdict(
     if revoked:
         no = ConsentDecision(action=ConsentAction.SUPPRESS, rule="revoked", reason=REVOKED)
         return _shown(no, given, policy, now)
-    if KNOWN.issuperset(given) and all(len(str(word)) <= _LONGEST_WORD for word in given.values()):
-        found = _of_words(tuple(given.items()), policy)
+    if _is_cached(given):
+        # The date of a TC string has no time of day, so the current one does not matter.
+        found = _of_many(tuple(given.items()), policy, now // DAY * DAY)
     else:
         found = _of_all(given, policy, now)
     if found.strip and not stripped(identifiers, found.strip).suffice:
@@ -179,9 +181,15 @@ def decide(stated: Sequence[Statement], policy: ConsentPolicy, *, strict: bool) 
     return msgspec.structs.replace(found, strip=strip, restricted=restricted)
 
 
+def _is_cached(given: Signals) -> bool:
+    return sum([len(name) + len(str(word)) for name, word in given.items()]) <= _LONGEST_CACHED
+
+
 @lru_cache(maxsize=4_096)
-def _of_words(given: tuple[tuple[str, str | bool], ...], policy: ConsentPolicy) -> ConsentDecision:
-    return _of_all(dict(given), policy, now=0)
+def _of_many(
+    given: tuple[tuple[str, str | bool], ...], policy: ConsentPolicy, now: int
+) -> ConsentDecision:
+    return _of_all(dict(given), policy, now)
 
 
 def _of_all(given: Signals, policy: ConsentPolicy, now: int) -> ConsentDecision:
