@@ -25,6 +25,7 @@ import time
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from types import CodeType, FunctionType
@@ -35,6 +36,7 @@ import pytest
 TESTS = Path(__file__).parent
 SOURCES = TESTS.parent / "src/twite"
 LEAST_KILLED = 95  # per cent
+Cache = type(lru_cache(lambda: None))
 REACHED: set[int] = set()  # the lines of statements that the running test has reached
 MODULES = tomllib.loads((TESTS / "mutants.toml").read_text("utf-8"))
 COMPARISONS = {
@@ -203,6 +205,7 @@ class Mutator:
         self.running = mmap.mmap(-1, 4)  # the position of the test that runs in the fork
         self.detected: Counter[int] = Counter()  # position of a test → mutants
         self.held: list[FunctionType] = []  # the functions of the module
+        self.caches: list[Cache] = []  # of all modules: tests must not find what others cached
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
@@ -225,11 +228,12 @@ class Mutator:
 
     def _run_all(self, session: pytest.Session) -> bool | None:
         file = SOURCES / self.module
-        self.held = [
-            each
-            for each in gc.get_objects()
-            if isinstance(each, FunctionType) and each.__code__.co_filename == str(file)
-        ]
+        objects = gc.get_objects()
+        made = [each for each in objects if isinstance(each, FunctionType)]
+        self.held = [each for each in made if each.__code__.co_filename == str(file)]
+        caches = [each for each in objects if isinstance(each, Cache)]
+        self.caches = [each for each in caches if each.__module__.startswith("twite")]
+        self._clear_caches()
         gc.freeze()  # otherwise, each fork copies the memory of what it does not use
         first = self._fork(session, probes(file), None)
         if not first:
@@ -259,6 +263,10 @@ class Mutator:
             if name not in self.listed:
                 print(f"{self.module} survives: {name}", file=sys.__stdout__, flush=True)
         return True
+
+    def _clear_caches(self) -> None:
+        for cache in self.caches:
+            cache.cache_clear()
 
     def _cost(self, test: Timed) -> float:
         return test.seconds / (1 + self.detected[test.at])
@@ -294,6 +302,7 @@ class Mutator:
             # The signal ends the fork.
             signal.setitimer(signal.ITIMER_REAL, 3 + 10 * test.seconds)
             return (yield)
+        self._clear_caches()
         REACHED.clear()
         began, cpu = time.monotonic(), time.process_time()
         result = yield
