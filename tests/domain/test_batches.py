@@ -5,7 +5,6 @@ import pytest
 from twite.domain.delivery import (
     Delivery,
     NewDeliveries,
-    counted_by_time,
     fitting,
     rank,
     split_bodies,
@@ -72,17 +71,3 @@ def test_columns_of_different_lengths_are_refused():
 
     with pytest.raises(ValueError, match="longer"):
         list(new)
-
-
-@pytest.mark.parametrize(
-    ("received", "counts"),
-    [
-        ([], {}),
-        ([5], {5: 1}),
-        ([5, 5, 5], {5: 3}),
-        ([5, 6, 5], {5: 2, 6: 1}),
-        ([6, 5], {5: 1, 6: 1}),
-    ],
-)
-def test_deliveries_are_counted_by_their_time(received, counts):
-    assert counted_by_time(received) == counts

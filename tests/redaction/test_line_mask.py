@@ -46,6 +46,15 @@ def test_blind_mask_hides_everything():
     assert masked("order 7", blind=True) == "…"
 
 
+def test_foreign_text_is_masked_as_json_and_empty_text_stays_empty():
+    mask = LineMask(["hunter2-hunter2"], {})
+
+    assert mask.over('hunter2-hunter2: {"email":"anna@shop.alt"}', most=99) == (
+        '***: {"email":"***"}'
+    )
+    assert [LineMask([], {}, blind=True).over(text, most=9) for text in ("order", "")] == ["…", ""]
+
+
 @pytest.mark.parametrize(("many", "line"), [(5_000, "by *** at 7"), (5_001, "…")])
 def test_line_is_hidden_if_too_many_texts_are_known(many, line):
     assert masked("by person-00042 at 7", *(f"person-{n:05}" for n in range(many))) == line
@@ -100,6 +109,7 @@ def test_long_text_is_masked_in_pieces_of_similar_length(length, pieces):
         ({"ip": "203.0.113.7"}, ["203.0.113.7"]),
         ({"a": [json.dumps({"email": "Anna"})]}, ["Anna"]),
         ({"a": ' ["{'}, []),
+        ({"quantity": 7, "a": None, "b": [1.5, True], "c": b"anna", "d": ("anna",)}, []),
     ],
 )
 def test_texts_of_telling_fields_are_known(event, texts):

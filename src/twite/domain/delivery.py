@@ -1,6 +1,5 @@
 """Delivery: its states and transitions, the outcome of an attempt, and the back-off."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -197,14 +196,6 @@ def split_bodies(joined: bytes, sizes: Sequence[int]) -> list[memoryview]:
         bodies.append(view[start:end])
         start = end + 1
     return bodies
-
-
-def counted_by_time(received: Sequence[int]) -> Mapping[int, int]:
-    """Return the number of deliveries by time of receipt."""
-    # All conversions of one request were received at the same time.
-    if received and received.count(received[0]) == len(received):
-        return {received[0]: len(received)}
-    return Counter(received)
 
 
 def rank(*, received_at: int, ambiguous_since: int | None) -> int:

@@ -59,7 +59,7 @@ class LineMask:
         They are found when the first text is masked: most runs mask only a short response.
         """
         texts = (*telling(self._event), *self._persons)
-        pieces = (piece for text in texts if text for piece in _pieces(text))
+        pieces = (piece for text in texts for piece in _pieces(text))
         keys = (spelling for secret in self._secrets for spelling in spellings(secret))
         hidden = {piece.lower() for piece in (*keys, *pieces) if len(piece) >= _SHORTEST}
         # Longest first: a long text may contain a short one.
@@ -148,12 +148,9 @@ def _replaced(head: str, low: str, word: str) -> tuple[str, str]:
 def _pieces(text: str) -> Iterator[str]:
     """Split a text into pieces of similar length, so that no piece is too short to be masked."""
     text = text.strip()
-    if len(text) <= _LONGEST:
-        if text:
-            yield text
-        return
-    size = -(-len(text) // -(-len(text) // _LONGEST))
-    yield from (text[at : at + size] for at in range(0, len(text), size))
+    if text:
+        size = -(-len(text) // -(-len(text) // _LONGEST))
+        yield from (text[at : at + size] for at in range(0, len(text), size))
 
 
 def _line(text: str, most: int) -> str:

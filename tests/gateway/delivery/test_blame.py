@@ -124,6 +124,16 @@ async def test_accepted_delivery_is_no_suspect():
     assert not pixel.suspects.explain(group_of(1))
 
 
+@pytest.mark.parametrize("outcome", [BAD, UNSENT, LIMITED])
+async def test_delivery_is_no_suspect_after_an_answer_that_has_another_cause(outcome):
+    pixel = Pixel()
+
+    await pixel.hears(outcome, 1)
+    await pixel.hears(DELIVERED, 99, event=OTHER)
+
+    assert not pixel.suspects.explain(group_of(1))
+
+
 @pytest.mark.parametrize("outcome", [BAD, WRONG_EVENT])
 async def test_content_refusal_closes_the_breaker_and_ends_the_back_off(outcome):
     pixel = Pixel()

@@ -63,6 +63,25 @@ async def test_slow_down_sends_one_request_at_a_time_after_its_pause():
     assert (circuit_breaker.probes, circuit_breaker.wait()) == (False, 0)
 
 
+async def test_user_who_resumes_a_pixel_also_ends_its_back_off():
+    circuit_breaker = a_breaker(MovingClock())
+    circuit_breaker.record_failure(randomness=0.999)
+
+    await circuit_breaker.release()
+
+    assert (circuit_breaker.wait(), circuit_breaker.probes) == (0, False)
+
+
+async def test_pause_that_was_read_before_it_was_ended_here_stays_ended():
+    circuit_breaker = a_breaker(MovingClock())
+    await circuit_breaker.hold("Anna")
+    noted = circuit_breaker.noted
+    await circuit_breaker.release()
+
+    assert circuit_breaker.follow(noted, noted=noted) is False
+    assert not circuit_breaker.paused
+
+
 async def test_new_credentials_retry_the_only_delivery_at_once():
     circuit_breaker = a_breaker(MovingClock())
     await circuit_breaker.doubt("401: not yours", alone=True, is_likely=True)
@@ -173,22 +192,25 @@ async def test_second_doubtful_refusal_trips_the_breaker_for_a_minute():
     clock = MovingClock()
     breaker = a_breaker(clock)
     await breaker.doubt("502: a page", alone=True, is_likely=False)
-    alone = breaker.wants_another
+    # Only another delivery may be the next probe, for a minute.
+    await clock.advance(MINUTE - 1)
+    alone = breaker.wait(), breaker.wants_another
 
     await breaker.doubt(REFUSED, alone=True, is_likely=False)
 
-    assert alone
+    assert alone == (0, True)
     assert (breaker.is_tripped, breaker.wants_another) == (True, False)
     assert breaker.wait() == MINUTE
 
 
 async def test_acceptance_ends_the_doubt():
-    breaker = a_breaker(MovingClock())
+    store = FullStore()
+    breaker = a_breaker(MovingClock(), store=store)
     await breaker.doubt("502: a page", alone=False, is_likely=False)
 
     await breaker.passed()
 
-    assert (breaker.paused, breaker.observer.notices) == (False, [])
+    assert (breaker.paused, breaker.observer.notices, store.writes) == (False, [], 0)
 
 
 async def test_each_failure_makes_the_next_request_eight_times_smaller():

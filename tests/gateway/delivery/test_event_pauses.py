@@ -128,7 +128,8 @@ async def test_user_ends_all_event_pauses():
 
 async def test_event_pauses_ended_through_another_gateway_end():
     store = MemoryStore()
-    pauses = event_pauses(store)
+    seen = Seen()
+    pauses = event_pauses(store, observer=seen)
     await pauses.trip("one", REFUSED)
     await pauses.trip("two", REFUSED)
     await store.delete(Pause, ("p", "one"))
@@ -137,6 +138,7 @@ async def test_event_pauses_ended_through_another_gateway_end():
     pauses.follow(await store.load(Pause), noted=before)
 
     assert pauses.paused() == {"two"}
+    assert seen.notices[2:] == [Resumed(pixel="p", event="one")]
 
 
 async def test_event_pause_made_meanwhile_is_not_ended_by_a_stale_read():

@@ -139,6 +139,7 @@ def test_reset_in_another_century_is_not_believed():
     rate_limit.obey(left=0, reset=clock.now() + 100 * 365 * DAY)
 
     assert rate_limit.left() == 100
+    assert (rate_limit.is_closed_by_x, rate_limit.unnoted()) == (False, None)
 
 
 async def test_limit_is_obeyed_by_the_time_of_x_if_the_clock_is_wrong():
@@ -331,6 +332,7 @@ async def test_429_with_a_window_closes_the_account_unless_x_said_that_much_is_l
     left, ago, is_closed
 ):
     clock = MovingClock()
+    await clock.advance(HOUR)
     rate_limit = a_quota(clock)
     if left is not None:
         rate_limit.obey(left=left, reset=clock.now() + 5 * MINUTE)
@@ -341,6 +343,7 @@ async def test_429_with_a_window_closes_the_account_unless_x_said_that_much_is_l
 
 async def test_second_limited_event_closes_the_account_until_the_later_reset():
     clock = MovingClock()
+    await clock.advance(HOUR)
     rate_limit = a_quota(clock)
 
     first = exceed(rate_limit, clock), exceed(rate_limit, clock)

@@ -117,6 +117,14 @@ def test_past_amounts_dated_in_the_future_count_as_sent_now():
     assert meter.allowance(WINDOW) == 100
 
 
+def test_amount_spent_before_one_dated_in_the_future_does_not_delay_its_return():
+    meter = Meter(limit=100, window=WINDOW, past=[(10**9, 30)])
+
+    meter.spend(0, 10)
+
+    assert [meter.allowance(at) for at in (0, WINDOW)] == [60, 100]
+
+
 @given(
     st.integers(1, 50),
     st.lists(st.tuples(st.integers(0, 400), st.integers(1, 60)), max_size=60),

@@ -1,3 +1,5 @@
+from contextlib import contextmanager
+
 import pytest
 from worker_bench import Seen
 
@@ -259,6 +261,46 @@ async def test_settlement_extends_the_lease_and_reports_each_transition():
     ]
 
 
+@pytest.mark.parametrize(
+    ("written", "is_freed"),
+    [
+        ([Transition(trigger=Trigger.DELIVERED, deliveries=(1, 2))], True),
+        ([Transition(trigger=Trigger.DELIVERED, deliveries=(1,))], False),
+        ([Transition(trigger=Trigger.GIVEN_UP, deliveries=(1, 2))], False),
+    ],
+)
+async def test_slot_is_free_while_an_accepted_batch_is_settled(written, is_freed):
+    entered = []
+
+    class Freed(Written):
+        async def settle(self, settlement):
+            entered.append("settled")
+            await super().settle(settlement)
+
+    @contextmanager
+    def settling(batch):
+        entered.append(batch)
+        yield
+        entered.append("ended")
+
+    settler = a_settler(Freed())
+    settler.settling = settling
+
+    await settler.settle(BATCH, None, tuple(written))
+
+    assert entered == ([BATCH, "settled", "ended"] if is_freed else ["settled"])
+
+
+async def test_accepted_batch_is_settled_without_slots():
+    store = Written()
+
+    await a_settler(store).settle(BATCH, None, decided(TWO, Delivered(debug_id="d")))
+
+    assert [found.transitions for found in store.settlements] == [
+        (Transition(trigger=Trigger.DELIVERED, deliveries=(1, 2)),)
+    ]
+
+
 async def test_unsent_deliveries_go_back_to_the_queue_without_an_attempt():
     store = Written()
 
@@ -286,15 +328,17 @@ async def test_move_is_reported_if_it_moved_a_delivery(many):
 
 
 @pytest.mark.parametrize("left", [True, False])
-@pytest.mark.parametrize(("group", "others"), [(ONE, (2,)), (TWO, ())])
+@pytest.mark.parametrize(("group", "others"), [(ONE, (2,)), (None, ())])
 async def test_bug_counts_as_a_crash_of_the_deliveries_being_sent(left, group, others):
     store, in_flight = Written(), InFlightBatch(BATCH, at=NOW - 3)
-    in_flight.group, in_flight.left = group, left
+    in_flight.left = left
+    if group:  # else the whole batch, as in its first request
+        in_flight.group = group
 
     await a_settler(store).settle_fault(in_flight, ZeroDivisionError(), due_at=NOW + MINUTE)
 
     (found,) = store.settlements
-    named = tuple(delivery.id for delivery in group)
+    named = tuple(delivery.id for delivery in group or TWO)
     assert found.attempt == Attempt(
         at=NOW - 3,
         pixel="o8z6j",

@@ -55,11 +55,7 @@ class Meter:
 
     def spend(self, now: int, count: int) -> None:
         self._forget(now)
-        if self._sent and self._sent[-1][0] == now:
-            count_before = self._sent.pop()[1]
-            self._sent.append((now, count_before + count))
-        else:
-            self._sent.append((now, count))
+        self._sent.append((now, count))
         self._total += count
         self._left -= count
 

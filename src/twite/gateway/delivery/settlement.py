@@ -5,6 +5,7 @@ itself. If X read the conversions, its error codes tell. After a 5xx, a 401, an 
 answer, it depends on which conversions X accepts in the meantime.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -28,7 +29,6 @@ from twite.domain.delivery import (
     Transition,
     Trigger,
     backoff,
-    counted_by_time,
 )
 from twite.domain.times import SECOND
 from twite.gateway.delivery.circuit_breaker import REFUSED_ALIKE, CircuitBreaker, EventPauses
@@ -247,12 +247,10 @@ def _waited(batch: Batch, transition: Transition, *, now: int) -> dict[int, int]
     """Count the deliveries that X accepted, by the milliseconds since their receipt."""
     if transition.trigger is not Trigger.DELIVERED:
         return {}
-    taken = batch.deliveries
-    if len(transition.deliveries) < len(taken):
-        ids = frozenset(transition.deliveries)
-        taken = [delivery for delivery in taken if delivery.id in ids]
+    ids = frozenset(transition.deliveries)
+    taken = [delivery for delivery in batch.deliveries if delivery.id in ids]
     waited: dict[int, int] = {}
-    for received_at, many in counted_by_time(received_of(taken)).items():
+    for received_at, many in Counter(received_of(taken)).items():
         milliseconds = max(0, now - received_at)
         waited[milliseconds] = waited.get(milliseconds, 0) + many
     return waited

@@ -43,17 +43,14 @@ def claimable(
             wish["limit"] = _fitting(session, wish, most_bytes)
         rows, bodies = session.run("claimable", **wish).fetchone()
         found = verified(session.seeds[lane], _Rows.decode(rows), bodies, unsummed=session.unsummed)
-        sizes = [len(delivery.body) for delivery in found or ()]
-        session.largest_body = max(sizes, default=session.largest_body)
         if found:
+            sizes = [len(delivery.body) for delivery in found]
+            session.largest_body = max(sizes)
             # The bodies may be larger than expected from the last claim.
-            del found[fitting(sizes, most_bytes) :]
+            return found[: fitting(sizes, most_bytes)], []
     except Exception as error:
         if not is_damage(session, error):
             raise
-        found = None
-    if found:
-        return found, []
     # Nothing was found, because the conversions of the ready deliveries are missing, or something
     # is damaged.
     try:

@@ -1,5 +1,6 @@
 """Outbox: claim, settle and sweep deliveries (leases, retries), inside the running transaction."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final
@@ -24,7 +25,6 @@ from twite.domain.delivery import (
     Transition,
     Trigger,
     after,
-    counted_by_time,
     together,
 )
 from twite.gateway.ports.outbox import Claim, SweepRequest, SweepResult
@@ -252,7 +252,7 @@ def _count_delivered(session: WriterSession, ids: str, *, lease: int, at: int) -
     """Add the lease's delivered deliveries to the counts of their accounts."""
     taken = session.run("taken_of", lease=lease, deliveries=ids).fetchall()
     count_delivered(
-        session, {account: counted_by_time(_Ids.decode(times)) for account, times in taken}, at=at
+        session, {account: Counter(_Ids.decode(times)) for account, times in taken}, at=at
     )
 
 

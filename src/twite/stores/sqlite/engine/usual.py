@@ -3,13 +3,14 @@
 The shared code in `stores/sql` has the same effect, and handles all other cases.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
 from zlib import crc32
 
 import msgspec
 
-from twite.domain.delivery import Batch, NewDeliveries, Settlement, Trigger, counted_by_time, rank
+from twite.domain.delivery import Batch, NewDeliveries, Settlement, Trigger, rank
 from twite.gateway.ports.outbox import Claim
 from twite.stores.sql import outbox
 from twite.stores.sql.claimable import is_damage
@@ -63,7 +64,7 @@ class _Ready(msgspec.Struct):
         else:
             for account, at in zip(self.accounts, self.received, strict=True):
                 times.setdefault(account, []).append(at)
-        return {account: counted_by_time(received) for account, received in times.items()}
+        return {account: Counter(received) for account, received in times.items()}
 
 
 class VanishedDelivery(Exception):
