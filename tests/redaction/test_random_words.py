@@ -11,9 +11,13 @@ RANDOM = {
     "12 changes of kind in 26 signs": "QUser4NameADateTime2TimeAO",
     "17 changes of kind in 40 signs": "ThanksNameBBzShopNameShop4BANameUserName",
     "18 changes of kind in 42 letters": "zUserBzzOrderBNameBNameNameAAUserBUserName",
+    "digits between words": "order12customer34invoice56",
+    "letters without a vowel": "Bcdfgh1Jklmnp2Qrstvw3Xzbcdf",
     "40 letters without a word": "qXzWvKtRpLmNbGhJdFsCqXzWvKtRpLmNbGhJdFsC",
 }
 NAMES = {
+    "path with digits in each part": "products2/summer2026/dress42/size38/blue7",
+    "letters of one case with one run of digits": "xkcdqwrtzpsdfghjkl42bcd",
     "two runs of digits": "abcdefghi12jklmnopqrst56uv",
     "19 signs": "123a456b789c012d345",
     "20 signs, 16 of them digits": "1234a456b789c012d345",

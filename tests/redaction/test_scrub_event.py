@@ -38,6 +38,18 @@ def test_values_are_removed_beyond_32_levels(event, deepest, empty):
     assert scrubbed(event(deepest + 1)) == event(deepest, empty)
 
 
+def test_json_in_a_text_at_the_deepest_level_is_removed():
+    assert scrubbed(nested(32, "[]")) == nested(31, {})
+    assert scrubbed(nested(31, "[]")) == nested(31, "[]")
+
+
+def test_hash_under_the_name_of_google_is_added_to_a_table_of_the_event():
+    added = {"email_address": DIGEST, "sha256_email_address": DIGEST}
+
+    assert scrubbed({"user_data": {"email_address": EMAIL}}) == {"user_data": added}
+    assert scrubbed({"email_address": EMAIL}) == {"email_address": DIGEST}
+
+
 @pytest.mark.parametrize("times", [0, 1, 4])
 def test_encoded_json_in_a_text_is_scrubbed(times):
     text = json.dumps({"email": EMAIL, "n": 1})

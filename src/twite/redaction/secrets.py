@@ -136,7 +136,7 @@ def _steps(url: re.Match[str]) -> str:
 
 def _is_random(code: str) -> bool:
     if "/" in code and code == code.lower():
-        return any(_is_random(part) for part in code.split("/") if part)
+        return any(_is_random(part) for part in code.split("/"))
     return any(_in_no_language(part) for part in (code, *re.split(r"[^A-Za-z0-9]+", code)))
 
 
