@@ -57,8 +57,6 @@ class DeliveryRunner:
     _joined: dict[str, str] = field(init=False, default_factory=dict)
     _owned: frozenset[str] = field(init=False, default=frozenset())
     _start: GatewayStart = field(init=False, default=GatewayStart())
-    # Added pixels whose limits and pauses are being read.
-    _added: set[str] = field(init=False, default_factory=set)
     # Accounts that another gateway may own only after their last requests have ended.
     _leaving: set[str] = field(init=False, default_factory=set)
     _stopping: asyncio.Event = field(init=False, default_factory=asyncio.Event)
@@ -116,8 +114,7 @@ class DeliveryRunner:
         worker = self._workers.get(destination.pixel)
         if worker is not None:
             worker.use(destination)
-        elif self.ownership is None and destination.pixel not in self._added:
-            self._added.add(destination.pixel)
+        elif self.ownership is None:
             self._keep(asyncio.create_task(self._add([destination.pixel])))
 
     def leave(self, pixel: str) -> None:
@@ -281,7 +278,6 @@ class DeliveryRunner:
                 reason = type(fault).__name__
                 self.observer.see(Troubled(where=TroublePlace.OUTBOX, reason=reason))
             await wait_for_event(self._stopping, self.clock, most=SHARE_OUT_EVERY)
-        self._added.difference_update(pixels)
 
     def _run(self, worker: Worker, account: str) -> None:
         self._workers[worker.pixel] = worker
