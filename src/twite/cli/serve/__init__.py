@@ -13,11 +13,13 @@ import msgspec
 from twite.app.serving import serve as run
 from twite.app.worker_reload import is_reloaded
 from twite.app.workers import WorkerPlace, WorkersEnded, WorkerSupervisor
-from twite.cli.serve.notices import ServeNotices
+from twite.cli.serve.notices import ServeNotices, failures_as_json
+from twite.config.log_format import wants_json
 from twite.config.settings import FILE, Settings, load
 from twite.config.store_url import refuse_shared_file
 from twite.domain.errors import SettingsError
 from twite.gateway.ports.findings import CheckFinding
+from twite.observers.library_log import library_messages
 
 
 def serve(
@@ -27,22 +29,35 @@ def serve(
     as_json: bool = False,
 ) -> None:
     """On SIGTERM or SIGINT, in-flight requests finish before shutdown. SIGHUP reloads settings."""
-    settings = load(config, os.environ)
-    notices = ServeNotices()
+    with failures_as_json() if wants_json(config, os.environ) else nullcontext():
+        settings = load(config, os.environ)
+        notices = ServeNotices(settings.log)
+        _warn(settings, notices)
+
+        def announce(url: str) -> None:
+            if as_json:
+                public_url = settings.server.public_url
+                ready = {"url": url, "public_url": public_url, "pid": os.getpid()}
+                notices.say(msgspec.json.encode(ready).decode())
+            if not as_json or settings.log.format == "json":
+                notices.started(settings, url)
+
+        with library_messages(notices.log), _emulated_x(settings):
+            _serve(settings, workers, announce, notices)
+            if not as_json or settings.log.format == "json":
+                notices.stopped()
+
+
+def _warn(settings: Settings, notices: ServeNotices) -> None:
     for warning in settings.warnings:
-        notices.warn(f"Warning: {warning}.")
+        notices.warn("settings warning", f"Warning: {warning}.")
     folder = settings.store.gateway_file.parent
     if not os.access(folder, os.W_OK):
         notices.warn(
+            "folder not writable",
             f"Warning: {folder} is not writable, so commands on this machine cannot reach this "
-            "gateway. Set store.local_folder to a folder that this user can write to."
+            "gateway.",
         )
-
-    def announce(url: str) -> None:
-        _announce(settings, url, notices, as_json=as_json)
-
-    with _emulated_x(settings):
-        _serve(settings, workers, announce, notices, as_json=as_json)
 
 
 def _emulated_x(settings: Settings) -> AbstractContextManager[None]:
@@ -58,16 +73,14 @@ def _serve(
     workers: int | None,
     announce: Callable[[str], None],
     notices: ServeNotices,
-    *,
-    as_json: bool,
 ) -> None:
     many, worker = settings.server.workers if workers is None else workers, None
     if many > 1:
-        place = "server.workers" if workers is None else "--workers"
-        worker = _started(settings, many, place=place, announce=announce, notices=notices)
+        refuse_shared_file(
+            settings.store.url, many, "server.workers" if workers is None else "--workers"
+        )
+        worker = _started(settings, many, announce, notices)
         if worker is None:
-            if not as_json:
-                notices.say("Stopped.")
             return
         settings = _current(settings, worker, notices)
     landed = run(
@@ -78,11 +91,12 @@ def _serve(
     )
     if not landed:
         notices.warn(
+            "requests interrupted",
             "Some requests to X were interrupted; they are resent with the same ids after the next "
-            "start."
+            "start.",
         )
-    if not as_json and worker is None:
-        notices.say("Stopped.")
+    if worker is not None:
+        raise SystemExit(0)
 
 
 def _current(settings: Settings, worker: WorkerPlace, notices: ServeNotices) -> Settings:
@@ -95,22 +109,20 @@ def _current(settings: Settings, worker: WorkerPlace, notices: ServeNotices) -> 
     try:
         return load(settings.path, os.environ)
     except SettingsError as error:
-        notices.warn(f"Warning: a worker starts with the settings of the first start: {error}")
+        notices.warn(
+            "worker uses earlier settings",
+            f"Warning: a worker starts with the settings of the first start: {error}",
+        )
         return settings
 
 
 def _started(
-    settings: Settings,
-    many: int,
-    *,
-    place: str,
-    announce: Callable[[str], None],
-    notices: ServeNotices,
+    settings: Settings, many: int, announce: Callable[[str], None], notices: ServeNotices
 ) -> WorkerPlace | None:
     """Start the workers. Returns in each worker process; in the parent, returns None at the end."""
-    refuse_shared_file(settings.store.url, many, place)
+    warn = partial(notices.warn, "worker replaced")
     try:
-        return WorkerSupervisor(settings, many, announced=announce, warn=notices.warn).run()
+        return WorkerSupervisor(settings, many, announced=announce, warn=warn).run()
     except WorkersEnded as ended:
         raise SystemExit(ended.code) from None
 
@@ -122,21 +134,3 @@ async def _examined(path: Path) -> AsyncIterator[CheckFinding]:
 
     async for finding in examine(path, os.environ):
         yield finding
-
-
-def _announce(settings: Settings, url: str, notices: ServeNotices, *, as_json: bool) -> None:
-    if as_json:
-        ready = {"url": url, "public_url": settings.server.public_url, "pid": os.getpid()}
-        notices.say(msgspec.json.encode(ready).decode())
-        return
-    pixels = ", ".join(pixel.pixel for pixel in settings.destinations()) or "none"
-    notices.say(f"Twite listens on {url}")
-    if settings.server.public_url is not None:
-        notices.say(f"  seen as   {settings.server.public_url}")
-    notices.say(f"  store     {settings.store.shown}")
-    if settings.x.emulator is None:
-        notices.say(f"  sends to  {settings.x.api_url}, pixels: {pixels}")
-    else:
-        notices.say(f"  sends to  the built-in emulator, NOT to X, pixels: {pixels}")
-        notices.say("            twite connect switches to X")
-    notices.say("  stops     on Ctrl-C or SIGTERM, after in-flight requests have finished")
