@@ -87,6 +87,9 @@ def _place_documents(out: Path, tree: Path, source: Source) -> None:
         "examples/orders.csv",
         "deploy/grafana/twite.json",
         "deploy/prometheus/twite.rules.yml",
+        "deploy/proxies/Caddyfile",
+        "deploy/proxies/haproxy.cfg",
+        "deploy/proxies/nginx.conf",
     ):
         _copy(ROOT / file, documents / "examples" / Path(file).name)
 

@@ -2,19 +2,22 @@
 
 import re
 import shlex
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 from typer.main import get_command
 
 from twite.cli.application import application
+from twite.config.server_tables import ServerSettings
 from twite.config.settings import load
+from twite.domain.times import SECOND
 
 DOCS = Path(__file__).parents[2] / "docs"
 HOW_TO = {page.stem: page.read_text("utf-8") for page in (DOCS / "how-to").glob("*.md")}
 SERVER = HOW_TO["deploy-on-one-server"]
+DEPLOY = DOCS.parent / "deploy"
+PROXIES = sorted((DEPLOY / "proxies").iterdir())
+SITE = "t.shop.example"
 CHOICE = HOW_TO["choose-between-sqlite-and-postgresql"]
 PIXEL = """
 [[pixel]]
@@ -76,19 +79,27 @@ def test_settings_behind_a_proxy_load_without_warnings(tmp_path):
     settings = load(tmp_path / "twite.toml", {"X_PIXEL_TOKEN": "token"})
 
     assert settings.warnings == ()
-    assert settings.server.public_url == f"https://{block(SERVER, 'caddy').split()[0]}"
-    upstream = re.search(r"reverse_proxy (\S+)", block(SERVER, "caddy"))[1]
-    assert upstream == str(settings.server.listen)
+    assert settings.server.public_url == f"https://{SITE}"
 
 
-@pytest.mark.skipif(shutil.which("caddy") is None, reason="needs Caddy")
-def test_caddy_accepts_the_configuration_of_one_server(tmp_path):
-    (tmp_path / "Caddyfile").write_text(block(SERVER, "caddy"))
-    command = ["caddy", "validate", "--adapter", "caddyfile", "--config", "Caddyfile"]
+def test_proxies_are_for_the_same_site_and_gateway():
+    server = ServerSettings()
 
-    checked = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    for file in PROXIES:
+        assert SITE in file.read_text()
+        assert str(server.listen) in file.read_text()
+    nginx = (DEPLOY / "proxies/nginx.conf").read_text()
+    assert f"client_max_body_size {server.max_body >> 20}m;" in nginx
+    assert f"client_body_timeout {server.receive_deadline // SECOND}s;" in nginx
+    assert f"s/{SITE}/" in SERVER
 
-    assert "Valid configuration" in checked.stdout + checked.stderr
+
+def test_package_and_page_name_all_proxies():
+    package = (DEPLOY / "packages/debian_package.py").read_text()
+
+    for file in PROXIES:
+        assert f'"deploy/proxies/{file.name}"' in package
+        assert f"(../../deploy/proxies/{file.name})" in HOW_TO["set-up-a-first-party-domain"]
 
 
 def test_quoted_figures_are_those_of_the_performance_page():

@@ -72,7 +72,8 @@ def _pump(source: socket.socket, sink: socket.socket) -> None:
         return
 
 
-def certify(certificate: Path, key_file: Path) -> None:
+def certify(certificate: Path, key_file: Path, *names: str) -> None:
+    """Write a certificate of its own authority for 127.0.0.1 and these names."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "gateway.example")])
     now = dt.datetime.now(dt.UTC)
@@ -85,7 +86,9 @@ def certify(certificate: Path, key_file: Path) -> None:
         .not_valid_before(now - WEEK)
         .not_valid_after(now + WEEK)
         .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
+            x509.SubjectAlternativeName(
+                [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), *map(x509.DNSName, names)]
+            ),
             critical=False,
         )
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shutil
 import signal
 import socket
@@ -156,14 +155,15 @@ def test_two_gateways_on_postgresql_behind_caddy_lose_nothing_if_one_stops(
         }
         for gateway in gateways.values():
             stack.callback(gateway.kill)
-        configured = COMPOSE["configs"]["load-balancer"]["content"]
+        balancer = COMPOSE["services"]["load-balancer"]["environment"]["GATEWAYS"]
         for name, port in ports.items():
-            configured = configured.replace(f"{name}:8080", f"127.0.0.1:{port}")
-        configured = re.sub(r"^\S+ \{", f"http://127.0.0.1:{front} {{", configured)
+            balancer = balancer.replace(f"{name}:8080", f"127.0.0.1:{port}")
+        configured = (FOLDER.parent / "proxies/Caddyfile").read_text()
         (tmp_path / "Caddyfile").write_text(f"{{\n\tadmin off\n}}\n{configured}")
         caddy = subprocess.Popen(
             ["caddy", "run", "--adapter", "caddyfile", "--config", "Caddyfile"],
             cwd=tmp_path,
+            env=os.environ | {"SITE": f"http://127.0.0.1:{front}", "GATEWAYS": balancer},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
