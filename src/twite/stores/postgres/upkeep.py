@@ -59,8 +59,7 @@ class PostgresPruner(SqlPruner[PostgresSession]):
             session.run("forget_keys", keys=old, before=before)
         is_over = len(rows) < _KEYS
         reached = b"" if is_over else rows[-1][0]
-        rested = now if is_over else place.rested_at
-        note_place(session, msgspec.structs.replace(place, key=reached, rested_at=rested))
+        note_place(session, msgspec.structs.replace(place, key=reached, rested_at=now))
         return 0 if is_over else _KEYS
 
 
@@ -174,10 +173,8 @@ class PostgresUpkeep:
 
     def _decide(self, size: int, limit: int) -> None:
         """Refuse requests when the size limit is reached, until there is space again."""
-        if size >= limit * (_NOT_NEARLY if self._is_nearly_full else _NEARLY):
-            self._report_nearly_full(size, limit, holds=True)
-        elif self._is_nearly_full:
-            self._report_nearly_full(size, limit, holds=False)
+        least = limit * (_NOT_NEARLY if self._is_nearly_full else _NEARLY)
+        self._report_nearly_full(size, limit, holds=size >= least)
         if size >= limit:
             if self._recorder.refusing is None:
                 reason = f"{SIZE_REACHED} ({size >> 20} MiB)"
