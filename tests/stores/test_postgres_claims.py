@@ -12,7 +12,7 @@ from store_contract.claiming import ClaimLaws
 from store_contract.copies import CopyLaws
 from store_contract.limits import CrashLaws, LimitLaws
 from store_contract.settling import SettlingLaws, SweepLaws
-from twite.domain.delivery import DAMAGED, Delivery, State, Trigger
+from twite.domain.delivery import DAMAGED, State, Trigger
 from twite.gateway.ports.events import Moved
 from twite.gateway.ports.outbox import Claim, Replay
 from twite.gateway.ports.store import StoreOptions
@@ -225,19 +225,6 @@ async def test_last_deliveries_are_found_behind_the_claim_start(store, other_gat
     await record(other_gateway, "order-0", at=NOW - 1)
 
     assert ids(await claim(store)) == ["order-0"]
-
-
-def test_claim_starts_last_longer_if_the_search_takes_long(clock):
-    starts = claim_starts.ClaimStarts()
-    last = Delivery(id=7, conversion_id="order-7", body=b"{}", received_at=NOW)
-    starts.claimed("pixel", 1, last, took=0.5)
-
-    clock[0] = 4.9
-    during = dict(starts.of("pixel"))
-    clock[0] = 5.1
-
-    assert during == {1: (NOW, 7)}
-    assert starts.of("pixel") == {}
 
 
 async def test_outbox_of_the_first_schema_is_claimed(empty_postgres_url, small_bodies, monkeypatch):

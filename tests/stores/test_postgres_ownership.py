@@ -140,6 +140,8 @@ def test_process_that_has_not_joined_sends_and_prunes(ownership, database):
     assert ownership.next_news == 2_000
     assert ownership.name == "mine"
     assert ownership.reported() is None
+    assert ownership.account("pixel1") == "pixel1"
+    assert ownership.next_refresh == 50
 
 
 async def test_node_joins_with_its_accounts_and_its_longest_request(ownership, database, clock):
@@ -300,13 +302,14 @@ async def test_next_refresh_is_due_when_a_node_can_be_fenced(joined, database, c
 
 
 async def test_lease_is_renewed_early_enough(joined, database, clock):
-    await joined.refresh()
-    database.ran.clear()
-    for later in (3.9, 0.2):
+    await joined.renew()
+    renewed = [len(database.values_of("renew_node"))]
+    for later in (2 * SHARE_OUT_EVERY - 0.5, 0.5):
         clock.time += later
         await joined.renew()
+        renewed.append(len(database.values_of("renew_node")))
 
-    assert database.names_ran() == ["renew_node", "refresh"]
+    assert renewed == [1, 1, 2]
 
 
 async def test_process_that_has_not_joined_renews_nothing(ownership, database, clock):
@@ -318,6 +321,7 @@ async def test_process_that_has_not_joined_renews_nothing(ownership, database, c
 
 
 async def test_lease_counts_from_before_its_renewal(joined, database, clock):
+    clock.time += 4.0
     database.during = lambda: setattr(clock, "time", clock.time + 1.0)
     await joined.refresh()
     # The renewal began three transactions ago.
@@ -367,14 +371,17 @@ async def test_fence_is_not_due_before_others_could_renew(joined, database):
 
 
 @pytest.mark.parametrize(
-    ("lets_others_first", "cause"),
-    [(False, "a transaction has locked its row"), (True, "the lease of this gateway had expired")],
+    ("seconds", "cause"),
+    [
+        (2 * SHARE_OUT_EVERY, "a transaction has locked its row"),
+        (0.0, "the lease of this gateway had expired"),
+    ],
 )
-async def test_late_fence_is_reported_with_its_cause(
-    joined, database, seen, lets_others_first, cause
+async def test_late_fence_is_reported_with_its_cause(  # noqa: PLR0917 - fixtures
+    joined, database, seen, clock, seconds, cause
 ):
-    if lets_others_first:
-        joined.let_others_first()
+    joined.let_others_first()
+    clock.time += seconds
     database.rows["next_fence"] = [(-9.0,)]
     database.rows["busy_sessions"] = [(42, "idle in transaction")]
 
@@ -430,12 +437,12 @@ async def test_accounts_are_looked_after_between_many_claims_of_dead_nodes(
     joined, database, expired, clock
 ):
     expired.results = [20] * 9
-    database.during = lambda: setattr(clock, "time", clock.time + 0.5)
+    database.during = lambda: setattr(clock, "time", clock.time + 0.25)
 
     await joined.refresh()
 
     # After a second.
-    assert len(expired.calls) == 2
+    assert len(expired.calls) == 4
     assert joined.next_refresh == 50
 
 
@@ -478,7 +485,6 @@ async def test_checks_for_news_use_a_tenth_of_the_time(  # noqa: PLR0917 - fixtu
     await joined.refresh()
     database.rows["news"] = [("{}", "[]")]
     database.during = lambda: setattr(clock, "time", clock.time + takes)
-    clock.time = 0.0
 
     await joined.news({})
 

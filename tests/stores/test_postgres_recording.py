@@ -13,12 +13,9 @@ from twite.domain.errors import LedgerFull, LedgerUnavailable
 from twite.domain.submission import Recorded, RejectedConversion
 from twite.gateway.ports.store import StoreOptions
 from twite.stores.postgres import connection, recorder, session
-from twite.stores.postgres.connection import Address
 from twite.stores.postgres.recorder import Recorder
 from twite.stores.postgres.session import SharedNames
 from twite.stores.postgres.store import PostgresStore
-
-SMALLEST, LARGEST = -(2**63), 2**63 - 1
 
 
 @pytest.fixture
@@ -313,39 +310,3 @@ async def test_submission_is_refused_after_the_recorder_closed(database):
 
     with pytest.raises(LedgerUnavailable, match="the store is closing"):
         await asyncio.wait_for(recorder.submit(submission("a")), 20)
-
-
-@pytest.mark.parametrize(
-    ("kind", "values"),
-    [
-        ("bigint", [SMALLEST, -1, 0, 1, LARGEST]),
-        ("bigint", [None, 7, None]),
-        ("bigint", [None, None]),
-        ("bigint", []),
-        ("text", ["", "Grüße", None, '{a,"b"}', "NULL"]),
-        ("text", []),
-        ("bytea", [b"", b"\x00\xff", None]),
-        ("uuid", [bytes(16), bytes(range(16)), None]),
-    ],
-)
-async def test_array_is_the_same_after_a_round_trip(postgres_url, kind, values):
-    driver = await Address(postgres_url).connect()
-    try:
-        assert await driver.fetchval(f"SELECT $1::{kind}[]", values) == values
-        rows = await driver.fetch(f"SELECT unnest($1::{kind}[])", values)
-        assert [value for (value,) in rows] == values
-    finally:
-        await driver.close()
-
-
-@pytest.mark.parametrize(
-    ("kind", "value"),
-    [("bigint", LARGEST + 1), ("bigint", "1"), ("text", 1), ("text", "\ud800"), ("uuid", b"1")],
-)
-async def test_array_with_a_wrong_value_is_an_error(postgres_url, kind, value):
-    driver = await Address(postgres_url).connect()
-    try:
-        with pytest.raises((asyncpg.DataError, asyncpg.PostgresError)):
-            await driver.fetchval(f"SELECT $1::{kind}[]", [value])
-    finally:
-        await driver.close()

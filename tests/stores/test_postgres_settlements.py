@@ -1,4 +1,4 @@
-"""When settlements are retried, reported and recorded late, beside a database that a test decides."""
+"""When settlements are retried, reported and recorded late. A test decides what happens."""
 
 import asyncio
 from types import SimpleNamespace
@@ -271,9 +271,7 @@ async def test_settlement_without_an_attempt_is_divided_too(settlements, databas
     without = msgspec.structs.replace(a_settlement(), attempt=None)
 
     assert await settlements.settle(without) == 1
-    assert database.settled == [
-        msgspec.structs.replace(a_settlement(accepted=(1,)), attempt=None)
-    ]
+    assert database.settled == [msgspec.structs.replace(a_settlement(accepted=(1,)), attempt=None)]
 
 
 async def test_settlement_ends_with_its_store(settlements, database, clock):
@@ -287,13 +285,11 @@ async def test_settlement_ends_with_its_store(settlements, database, clock):
         await task
 
 
-async def test_stop_waits_for_late_successes_for_a_while(
-    settlements, database, clock, monkeypatch
-):
+async def test_stop_waits_for_late_successes_for_a_while(settlements, database, clock, monkeypatch):
     waits = []
 
-    async def wait(tasks, *, timeout):
-        waits.append((set(tasks), timeout))
+    async def wait(tasks, **limits):
+        waits.append((set(tasks), limits))
 
     monkeypatch.setattr(module.asyncio, "wait", wait)
     database.elsewhere = {2}
@@ -303,6 +299,6 @@ async def test_stop_waits_for_late_successes_for_a_while(
     await settlements.close()
     await settled()
 
-    assert waits == [({task}, LATE_WITHIN)]
+    assert waits == [({task}, {"timeout": LATE_WITHIN})]
     assert task.cancelled()
     assert settlements.accepted() == frozenset()

@@ -207,7 +207,12 @@ async def test_failed_pruning_is_reported_until_it_succeeds(upkeep, database, se
 
 
 async def test_endangered_commits_are_reported_when_that_changes(upkeep, database, seen, clock):
-    settings = [("fsync is off", "full_page_writes is off"), ("fsync is off",), ("fsync is off",), ()]
+    settings = [
+        ("fsync is off", "full_page_writes is off"),
+        ("fsync is off",),
+        ("fsync is off",),
+        (),
+    ]
 
     await started(upkeep)
     for weak in settings:
@@ -252,9 +257,7 @@ async def sized(upkeep, database, clock, *sizes):
             await started(upkeep)
 
 
-async def test_alert_opens_near_the_limit_and_resolves_well_below_it(
-    upkeep, database, seen, clock
-):
+async def test_alert_opens_near_the_limit_and_resolves_well_below_it(upkeep, database, seen, clock):
     await sized(upkeep, database, clock, 0.899, 0.9, 0.95, 0.85, 0.849, 0.849, 0.899, 0.9)
 
     said = "The database has {} MiB; at 1000 MiB (store.size_limit), requests get 503"

@@ -72,7 +72,6 @@ class PostgresOwnership:
         self.name = name
         self._version = version
         self._accounts: Mapping[str, str] = {}
-        self._longest_request = 0
         self._until = 0.0  # the end of the lease, by `boot_time`
         self._owned: frozenset[str] = frozenset()
         self._renew_from = 0.0  # when `renew` renews it, by `boot_time`
@@ -123,11 +122,11 @@ class PostgresOwnership:
 
     async def join(self, accounts: Mapping[str, str], *, longest_request: int) -> None:
         self._accounts = dict(accounts)
-        self._longest_request = longest_request
+        distinct = msgspec.json.encode(sorted({*accounts.values()})).decode()
+        known = {"accounts": distinct, "longest_request": longest_request}
         if self.node == 0 or self._is_fenced:
-            await self._join()
+            await self._join(known)
         else:
-            known = self._known()
             await self._database.write(lambda session: session.run("know_accounts", **known))
 
     async def refresh(self) -> frozenset[str] | None:
@@ -223,8 +222,7 @@ class PostgresOwnership:
                 return
             await asyncio.sleep(_AGAIN)
 
-    async def _join(self) -> None:
-        known = self._known()
+    async def _join(self, known: Mapping[str, object]) -> None:
         began = boot_time()
         self._database.node = await self._database.write(
             lambda session: int(
@@ -246,10 +244,6 @@ class PostgresOwnership:
         row = session.run("renew_node", lease=LEASE / SECOND, conditions=conditions).fetchone()
         session.opt_outs.refresh()  # see until_others_suppress
         return row is not None
-
-    def _known(self) -> Mapping[str, object]:
-        accounts = msgspec.json.encode(sorted({*self._accounts.values()})).decode()
-        return {"accounts": accounts, "longest_request": self._longest_request}
 
     def _fence_and_share_out(
         self, session: PostgresSession
