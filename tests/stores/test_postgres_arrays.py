@@ -47,10 +47,16 @@ async def test_array_with_a_wrong_value_is_an_error(postgres_url, kind, value):
         await driver.close()
 
 
-async def test_first_array_of_a_connection_needs_no_query_of_its_type(postgres_url, monkeypatch):
-    """asyncpg's own codecs would add a query for each kind of array to each new connection."""
-    asked = []
-    monkeypatch.setattr(asyncpg.Connection, "_introspect_types", lambda *_: asked.append(1))
+async def test_asyncpg_encodes_no_array_itself(postgres_url, monkeypatch):
+    """Its own codecs look for nested arrays, and query the types on each new connection."""
+    kinds = []
+    array = arrays._array  # noqa: SLF001
+
+    def encoded(kind, *values):
+        kinds.append(kind)
+        return array(kind, *values)
+
+    monkeypatch.setattr(arrays, "_array", encoded)
     driver = await Address(postgres_url).connect()
     try:
         for kind, value in (("bigint", 1), ("text", "a"), ("bytea", b"a"), ("uuid", bytes(16))):
@@ -58,7 +64,7 @@ async def test_first_array_of_a_connection_needs_no_query_of_its_type(postgres_u
     finally:
         await driver.close()
 
-    assert asked == []
+    assert kinds == [20, 25, 17, 2950]
 
 
 def test_array_has_one_dimension_that_begins_at_one():

@@ -1,7 +1,5 @@
 """After an erasure on PostgreSQL, VACUUM removes the erased row versions."""
 
-import asyncio
-
 import asyncpg
 import pytest
 
@@ -9,7 +7,6 @@ from builders import NOW
 from twite.gateway.ports.privacy import EraseStore
 from twite.gateway.ports.store import StoreOptions
 from twite.stores.postgres import store as store_module
-from twite.stores.postgres.database import PostgresDatabase
 from twite.stores.postgres.store import PostgresStore
 
 ENDS = EraseStore(ends=True)
@@ -22,20 +19,6 @@ async def store(postgres_url):
     store = await PostgresStore.open(postgres_url, StoreOptions())
     yield store
     await store.close()
-
-
-@pytest.fixture
-def vacuums(monkeypatch):
-    """The calls of VACUUM: each lasts until the test sets its result."""
-    begun = asyncio.Queue()
-
-    async def vacuum(_):
-        ended = asyncio.get_running_loop().create_future()
-        begun.put_nowait(ended)
-        return await ended
-
-    monkeypatch.setattr(PostgresDatabase, "vacuum", vacuum)
-    return begun
 
 
 async def vacuumed(url):
@@ -63,30 +46,3 @@ async def test_erasure_has_not_ended_if_the_database_cannot_vacuum(store, monkey
     monkeypatch.setattr(store_module.Address, "connect", refused)
 
     assert await store.erase(ENDS, now=NOW) == 0
-
-
-@pytest.mark.parametrize("worked", [True, False])
-async def test_erasure_has_ended_only_if_its_vacuum_worked(store, vacuums, worked):
-    erasing = asyncio.create_task(store.erase(ENDS, now=NOW))
-
-    (await vacuums.get()).set_result(worked)
-
-    assert await erasing == worked
-
-
-async def test_erasure_has_not_ended_while_its_vacuum_runs(store, vacuums, monkeypatch):
-    monkeypatch.setattr(store_module, "_VACUUM_WITHIN", 0.01)
-
-    ended = [await store.erase(ENDS, now=NOW) for _ in range(2)]
-
-    # The second call waits for the same VACUUM.
-    vacuums.get_nowait()
-    assert vacuums.empty()
-    assert ended == [0, 0]
-
-
-async def test_each_erasure_vacuums_again(store, vacuums):
-    for _ in range(2):
-        erasing = asyncio.create_task(store.erase(ENDS, now=NOW))
-        (await vacuums.get()).set_result(True)
-        assert await erasing == 1

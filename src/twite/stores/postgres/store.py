@@ -223,9 +223,8 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
 
     async def claim(self, claim: Claim) -> Batch | None:
         damaged: list[int] = []
-        accepted = self.settlements.accepted()
-        if accepted:
-            claim = msgspec.structs.replace(claim, passing=claim.passing | accepted)
+        passing = claim.passing | self.settlements.accepted()
+        claim = msgspec.structs.replace(claim, passing=passing)
         account = self.ownership.account(claim.pixel)
 
         def unit(session: PostgresSession, *, tries_usual: bool = True) -> Batch | None:
