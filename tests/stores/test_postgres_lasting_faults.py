@@ -5,6 +5,7 @@ from contextlib import suppress
 
 import asyncpg
 import pytest
+from background_stage import Seen
 from postgres_nodes_stage import ACCOUNTS, NOW, a_claim, owned
 from test_postgres_late_settlements import accepted, late_ones
 
@@ -19,13 +20,6 @@ from twite.stores.postgres.store import PostgresStore
 INDEX = "unknown_index"
 CLASH = f'duplicate key value violates unique constraint "{INDEX}"'
 REFUSE = "ALTER TABLE {} ADD CONSTRAINT refused CHECK (false) NOT VALID"
-
-
-class Seen(list):
-    """Implements Observer."""
-
-    def see(self, notice):
-        self.append(notice)
 
 
 @pytest.fixture(autouse=True)

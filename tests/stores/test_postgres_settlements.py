@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import asyncpg
 import msgspec
 import pytest
-from pauses_stage import pause
+from background_stage import Seen, pause
 
 from builders import NOW
 from fakes import settled
@@ -60,13 +60,6 @@ class Database:
     def settle(self, settlement):
         self.settled.append(settlement)
         return self.late
-
-
-class Seen(list):
-    """Implements Observer."""
-
-    def see(self, notice):
-        self.append(notice)
 
 
 @pytest.fixture

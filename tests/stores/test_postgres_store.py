@@ -5,6 +5,7 @@ import socket
 from types import SimpleNamespace
 
 import pytest
+from background_stage import Seen
 
 from builders import NOW
 from fakes import settled
@@ -97,13 +98,6 @@ class Recorder:
 
     async def close(self):
         self._database.done.append("recorder")
-
-
-class Seen(list):
-    """Implements Observer."""
-
-    def see(self, notice):
-        self.append(notice)
 
 
 @pytest.fixture
@@ -222,19 +216,6 @@ async def test_damaged_deliveries_of_a_claim_are_reported_once(store, database, 
     await store.claim(CLAIM)
 
     assert seen == [Moved(pixel="pixel", trigger=Trigger.GIVEN_UP, deliveries=2, reason=DAMAGED)]
-
-
-async def test_damaged_deliveries_of_a_failed_try_are_not_reported(store, database, seen):
-    async def write(unit, **_):
-        unit(database)
-        database.usual = BATCH, True
-        return unit(database)
-
-    database.damaged, database.write = [4], write
-
-    await store.claim(CLAIM)
-
-    assert seen == []
 
 
 async def test_delivery_whose_success_is_not_recorded_yet_is_not_claimed(store, database):

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import asyncpg
 import pytest
-from pauses_stage import pause
+from background_stage import Seen, pause
 
 from builders import NOW, a_submission, an_entry
 from fakes import settled
@@ -60,13 +60,6 @@ class Database:
         if isinstance(found, Exception):
             raise found
         return found
-
-
-class Seen(list):
-    """Implements Observer."""
-
-    def see(self, notice):
-        self.append(notice)
 
 
 @pytest.fixture

@@ -1,116 +1,11 @@
-"""The statements of a transaction on PostgreSQL: their order, the rows they send, and the ids."""
-
-from types import SimpleNamespace
+"""The statements of a transaction on PostgreSQL: their order, and the rows they send."""
 
 import pytest
+from session_stage import MARK, NODE, SLOT, Lost
 
 from twite.gateway.ports.ownership import PAUSES, SECRETS
-from twite.stores.postgres import session as module
-from twite.stores.postgres.connection import ResultRows
-from twite.stores.postgres.session import CommitUnknown, PostgresSession, SharedNames
+from twite.stores.postgres.session import CommitUnknown
 from twite.stores.sql.database import seed_of
-
-NODE, PLACE = 65, 3
-SLOT = 1 * 8 + PLACE  # the slots of 64 nodes, with 8 sessions each
-MARK = 1 << 30
-BLOCK = 2_048
-
-
-class Connection:
-    """A connection that notes its statements: `rows` has the rows of the next ones by name."""
-
-    def __init__(self):
-        self.is_open = True
-        self.ran = []
-        self.rows = {"read_deployment": [[(b"salt",)]]}
-        self.errors = {}
-        self.marks = 0
-
-    def begin(self):
-        self.note("BEGIN")
-
-    def commit(self):
-        self.note("COMMIT")
-
-    def note(self, name, values=None):
-        self.ran.append((name, values))
-        if name in self.errors:
-            raise self.errors.pop(name)
-
-    def run(self, name, values):
-        self.note(name, {**values})
-        if values.get("mark", 0) is None:
-            # The database chooses the first id of a new block.
-            self.marks += 1
-            mark = MARK * self.marks
-        else:
-            mark = values.get("mark")
-        if name in {"begin", "claim_usual"}:
-            return ResultRows([(mark, "more")], 1)
-        rows = self.rows[name].pop(0) if self.rows.get(name) else []
-        return ResultRows(rows, len(rows))
-
-    def execute(self, statement, values=()):
-        self.note(statement, list(values))
-
-    def names(self):
-        return [name for name, _ in self.ran]
-
-    def values_of(self, name):
-        (values,) = [values for ran, values in self.ran if ran == name]
-        return values
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    """The frozen time, in seconds."""
-    time = [100.0]
-    monkeypatch.setattr(module, "monotonic", lambda: time[0])
-    return time
-
-
-@pytest.fixture
-def names():
-    return SharedNames()
-
-
-@pytest.fixture
-def connection(monkeypatch, clock):
-    monkeypatch.setattr(module, "statement", lambda name: name)
-    monkeypatch.setattr(module, "at_once", lambda names: names)
-    return Connection()
-
-
-@pytest.fixture
-def session(connection, names):
-    session = PostgresSession(connection, names=names, window=9, place=PLACE, node=lambda: NODE)
-    connection.ran.clear()
-    return session
-
-
-class Lost(Exception):
-    """The connection was lost."""
-
-
-@pytest.fixture
-def transact(session):
-    def run(unit=lambda _: None, **how):
-        return session.transact(unit, lost=(Lost,), **how)
-
-    return run
-
-
-@pytest.fixture
-def tally(session):
-    """Counts nothing, and notes what the session tells it."""
-    told = []
-    session.tally = SimpleNamespace(
-        write=lambda: told.append("write"),
-        committed=lambda: told.append("committed"),
-        clear=lambda: told.append("clear"),
-        told=lambda whose: whose,
-    )
-    return told
 
 
 def test_transaction_begins_with_its_mark_and_returns_the_result_of_its_unit(
@@ -301,11 +196,12 @@ def test_statement_whose_units_run_one_at_a_time_is_locked_before(transact, conn
 def test_rejections_of_the_same_transaction_are_counted(transact, connection):
     def unit(session):
         session.add_rows("count_received", [1, 9, 0, 0, 4, 1, 9, 0, 0, 3, 2, 9, 0, 0, 1], 5)
-        return session.run("rejected_so_far", account=1).fetchone()
+        found = session.run("rejected_so_far", account=1)
+        return found.rowcount, found.fetchone()
 
     connection.rows["rejected_so_far"] = [[(10,)]]
 
-    assert transact(unit) == (17,)
+    assert transact(unit) == (1, (17,))
 
 
 def test_changes_that_other_gateways_must_read_are_noted_last_and_in_order(transact, connection):
@@ -370,6 +266,17 @@ def test_counts_of_the_same_kind_do_not_replace_each_other(transact, connection)
         (("count_flow",), [[SLOT], [60], [1]]),
         (("count_flow",), [[SLOT], [60], [2]]),
     ]
+
+
+def test_counts_of_conversions_are_not_repeated_with_the_next_counts(transact, connection):
+    def unit(session):
+        session.add_rows("count_delivered", [5, 7], 2)
+        session.add_rows("count_flow", [60, 1], 2)
+        session.add_rows("count_flow", [60, 2], 2)
+
+    transact(unit)
+
+    assert connection.names()[2:4] == [("count_flow", "add_tally"), ("count_flow",)]
 
 
 def test_counts_are_written_once(transact, connection):
@@ -445,138 +352,12 @@ def test_deliveries_with_denied_consent_can_be_replaced(transact, connection):
     assert "denied" not in connection.names()
 
 
+def test_keys_are_those_of_the_transaction(session, transact, connection):
+    connection.rows["lock_keys"] = [[(b"key", 4)]]
+
+    assert transact(lambda session: session.keys.holders([b"key"])) == {b"key": 4}
+    assert session.keys.window == 9
+
+
 def test_database_error_is_never_a_damaged_row(session):
     assert session.is_row_damage(ValueError()) is False
-
-
-def taken(*counts):
-    """Return a unit that takes so many ids for each submission; its result: (first, submission)."""
-
-    def unit(session):
-        return [(session.next_conversions(count), session.next_submission()) for count in counts]
-
-    return unit
-
-
-def test_ids_of_a_transaction_continue_from_its_mark(transact):
-    first, second, third = transact(taken(2, 0, 3))
-
-    mark = 2 * MARK
-    assert (first, second, third) == ((mark, mark), (mark + 2, mark + 2), (mark + 2, mark + 2))
-
-
-def test_transactions_use_ids_of_the_same_block_for_a_second(transact, connection, clock):
-    results = [transact(taken(3), begins=True)]
-    clock[0] += module.BLOCK_FOR - 0.125
-    results.append(transact(taken(3), begins=True))
-    clock[0] += 0.125
-    results.append(transact(taken(3), begins=True))
-
-    # The session itself began the first block.
-    starts = [first for ((first, _),) in results]
-    assert starts == [MARK + 1, MARK + 4, 2 * MARK]
-
-
-def test_known_mark_is_written_with_the_first_statement(transact, connection):
-    def unit(session):
-        session.next_conversions(3)
-        session.run("take_keys", keys=[])
-
-    transact(unit, begins=True)
-
-    assert connection.names() == ["BEGIN", "take_first_keys", "COMMIT"]
-    assert connection.values_of("take_first_keys") == {
-        "keys": [], "mark": MARK + 1, "slot": SLOT, "node": NODE
-    }  # fmt: skip
-
-
-@pytest.mark.parametrize("before", ["a statement", "rows"])
-def test_mark_is_written_before_any_other_statement(transact, connection, before):
-    def unit(session):
-        session.next_conversions(3)
-        if before == "rows":
-            session.add_rows("add_called", ["a"], 1)
-        else:
-            session.run("lanes")
-        session.run("take_keys", keys=[])
-
-    transact(unit, begins=True)
-
-    other = ("add_called",) if before == "rows" else "lanes"
-    assert connection.names() == ["BEGIN", "begin", other, "take_keys", "COMMIT"]
-    assert connection.values_of("begin")["mark"] == MARK + 1
-
-
-def test_keys_are_taken_with_a_mark_once(transact, connection):
-    def unit(session):
-        session.next_conversions(3)
-        for _ in range(2):
-            session.run("take_keys", keys=[])
-
-    transact(unit, begins=True)
-
-    assert connection.names() == ["BEGIN", "take_first_keys", "take_keys", "COMMIT"]
-
-
-def test_keys_without_a_mark_begin_the_transaction_first(transact, connection):
-    transact(lambda session: session.run("take_keys", keys=[]), begins=True)
-
-    assert connection.names() == ["BEGIN", "begin", "take_keys", "COMMIT"]
-
-
-def test_transaction_without_conversions_uses_an_id_of_the_block(transact):
-    marks = [transact(lambda session: (session.next_conversions(0), session.mark), begins=True)]
-    marks.append(transact(lambda session: (session.next_conversions(0), session.mark), begins=True))
-
-    assert marks == [(MARK + 1, MARK + 1), (MARK + 2, MARK + 2)]
-
-
-def test_larger_transaction_gets_a_whole_new_block(transact, connection):
-    connection.rows["more_ids"] = [[(9 * MARK,)]]
-
-    results = transact(taken(1, BLOCK - 1, 1))
-
-    assert [first for first, _ in results] == [2 * MARK, 2 * MARK + 1, 9 * MARK]
-    assert transact(taken(BLOCK - 1), begins=True)[0][0] == 9 * MARK + 1
-
-
-def test_block_is_not_used_after_a_rollback(transact):
-    def fails(session):
-        session.next_conversions(1)
-        raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        transact(fails, begins=True)
-
-    assert transact(taken(1), begins=True) == [(2 * MARK, 2 * MARK)]
-
-
-def test_attempt_has_an_id_of_its_own(transact):
-    assert transact(lambda session: [session.next_attempt(), session.next_attempt()]) == [
-        2 * MARK,
-        2 * MARK + 1,
-    ]
-
-
-def test_lease_has_the_number_of_the_database(transact, connection):
-    connection.rows["next_lease"] = [[(12,)]]
-
-    assert transact(lambda session: session.next_lease()) == 12
-
-
-def test_names_of_requests_are_locked_in_order(transact, connection):
-    def unit(session):
-        session.lock_names([])
-        session.lock_names([b"\x02", b"\x01", b"\x02"])
-
-    transact(unit)
-
-    assert connection.values_of("lock_name")["names"] == ["01", "02"]
-
-
-def test_lease_is_locked_before_its_deliveries(transact, connection):
-    transact(lambda session: session.lock_batch(7, {3, 1, 2}))
-
-    assert connection.names() == ["BEGIN", "begin", "lock_lease", "lock_deliveries", "COMMIT"]
-    assert connection.values_of("lock_lease")["lease"] == 7
-    assert connection.values_of("lock_deliveries")["deliveries"] == "[1,2,3]"

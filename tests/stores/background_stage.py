@@ -1,4 +1,4 @@
-"""The pauses of a store's background tasks: a test ends them, and moves their clock."""
+"""The background tasks of a store: a test ends their pauses, and reads what they report."""
 
 import asyncio
 from types import SimpleNamespace
@@ -45,3 +45,10 @@ def pause(monkeypatch, module):
     monkeypatch.setattr(module, "asyncio", SimpleNamespace(**names))
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=clock.monotonic))
     return clock
+
+
+class Seen(list):
+    """Implements Observer."""
+
+    def see(self, notice):
+        self.append(notice)
