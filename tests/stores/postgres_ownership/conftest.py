@@ -87,8 +87,8 @@ def expired(monkeypatch):
 
 @pytest.fixture
 def database(monkeypatch, expired):
-    for one in (module, waits):
-        monkeypatch.setattr(one, "statement", lambda name: name)
+    for part in (module, waits):
+        monkeypatch.setattr(part, "statement", lambda name: name)
     return Database()
 
 
