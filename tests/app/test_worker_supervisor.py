@@ -18,7 +18,7 @@ class Workers:
         self.announced = []
         self.file = settings.store.gateway_file
         self.supervisor = WorkerSupervisor(
-            settings, 2, announced=self.announced.append, warn=lambda _: None
+            settings, 2, announced=lambda *said: self.announced.append(said), warn=lambda _: None
         )
         self.pipes = []
 
@@ -30,7 +30,7 @@ class Workers:
 
     def end(self, number, *, ready):
         if ready:
-            os.write(self.pipes[number], URL.encode())
+            os.write(self.pipes[number], f"{URL} admin".encode())
         os.close(self.pipes[number])
         self.supervisor._wait()  # noqa: SLF001
 
@@ -54,8 +54,8 @@ def test_workers_are_announced_once_when_both_accept_requests(workers):
     workers.end(2, ready=True)  # it replaces another one
 
     assert before == ([], False)
-    assert after == ([URL], True)
-    assert workers.announced == [URL]
+    assert after == ([(URL, True)], True)
+    assert workers.announced == [(URL, True)]
 
 
 def test_first_worker_is_not_announced_before_the_second_has_started(workers):
@@ -66,7 +66,7 @@ def test_first_worker_is_not_announced_before_the_second_has_started(workers):
     workers.start()
     workers.end(1, ready=True)
 
-    assert (before, workers.announced) == ([], [URL])
+    assert (before, workers.announced) == ([], [(URL, True)])
 
 
 def test_worker_that_ends_before_it_accepts_requests_is_not_announced(workers):

@@ -220,3 +220,39 @@ def test_wrong_usage_of_emulate_exits_2(words, complaint):
 
     assert (code, out) == (2, "")
     assert complaint in err
+
+
+def test_serve_names_the_console_and_the_command_for_its_first_user(tmp_path):
+    path = settings_in(tmp_path)
+
+    def started():
+        with fork_server.Popen(
+            [sys.executable, "-m", "twite", "serve", "--config", str(path)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=ENVIRONMENT,
+        ) as process:
+            lines = [process.stdout.readline()]
+            while not lines[-1].startswith("  stops"):
+                lines.append(process.stdout.readline())
+            process.send_signal(signal.SIGTERM)
+            process.wait(20)
+        return lines[0].split()[-1], [line.strip() for line in lines]
+
+    first, without_user = started()
+    added = fork_server.run(
+        [sys.executable, "-m", "twite", "user", "add", "ada", "--role", "admin",
+         "--password-stdin", "--config", str(path)],
+        input="correct horse battery staple\n",
+        text=True,
+        capture_output=True,
+        env=ENVIRONMENT,
+    )  # fmt: skip
+    second, with_user = started()
+
+    hint = "needs a first user: twite user add NAME --role admin"
+    assert f"console   {first}/console" in without_user
+    assert without_user[without_user.index(f"console   {first}/console") + 1] == hint
+    assert added.returncode == 0
+    assert f"console   {second}/console" in with_user
+    assert hint not in with_user

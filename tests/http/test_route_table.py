@@ -176,6 +176,7 @@ async def test_authenticated_route_refuses_strangers(gateway, route):
 def test_unauthenticated_routes_are_listed():
     assert {route.path for route in ROUTES} - {route.path for route in AUTHENTICATED} == {
         *UNPUBLISHED,
+        "/",
         "/twite.js",
         "/twite.{hash}.js",
         "/healthz",

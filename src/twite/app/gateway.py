@@ -214,6 +214,12 @@ class Gateway:
             )
         return await self._reload.run(dry_run=dry_run)
 
+    async def has_admin(self) -> bool:
+        """Return whether the console has an admin. Raises LedgerUnavailable."""
+        return self._store is None or any(
+            user.is_admin for user in await self._store.people.users()
+        )
+
     async def failed(self) -> StoreUnusable:
         """Wait until the store fails permanently, and return the error."""
         if self._store is None:

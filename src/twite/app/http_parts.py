@@ -159,6 +159,7 @@ def http_settings(settings: Settings) -> HttpSettings:
     return HttpSettings(
         public_url=server.public_url,
         console_url=settings.console.url,
+        console_networks=settings.console.networks,
         trusted_proxies=server.trusted_proxies,
         container_headers=server.container_headers,
         local_port=None if local is None else local.port,

@@ -17,7 +17,7 @@ from twite.app.monitoring import WEBHOOK_TIMEOUT
 from twite.app.workers import WorkerPlace
 from twite.config.settings import Settings
 from twite.domain.alert import REMIND_EVERY, Alert, AlertKind, AlertPhase
-from twite.domain.errors import StoreUnusable
+from twite.domain.errors import LedgerUnavailable, StoreUnusable
 from twite.gateway.alerts.checks import STORE
 from twite.gateway.alerts.notifier import enveloped, post, why_not
 from twite.gateway.ports.findings import CheckFinding
@@ -77,17 +77,18 @@ _STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 def serve(
     settings: Settings,
     *,
-    ready: Callable[[str], None],
+    ready: Callable[[str, bool], None],
     examine: Callable[[], AsyncIterator[CheckFinding]],
     worker: WorkerPlace | None = None,
 ) -> bool:
     """Run until SIGTERM or SIGINT, then stop; return whether all requests finished.
 
     SIGHUP reloads the settings. If it is ignored at the start, as under `nohup`, it stays ignored.
-    `ready` receives the address; `examine` runs the diagnostics for the console. A `worker` also
-    stops with its parent. A second signal ends the process immediately; requests in flight are
-    resent as ambiguous after the next start. Raises StoreInUse, SettingsError, and StoreUnusable,
-    also if the store fails permanently while the gateway runs.
+    `ready` receives the address, and whether the console has an admin; `examine` runs the
+    diagnostics for the console. A `worker` also stops with its parent. A second signal ends the
+    process immediately; requests in flight are resent as ambiguous after the next start. Raises
+    StoreInUse, SettingsError, and StoreUnusable, also if the store fails permanently while the
+    gateway runs.
     """
     raise_limit()
     use_one_arena()
@@ -102,7 +103,7 @@ def serve(
 
 async def _until_stopped(
     gateway: Gateway,
-    ready: Callable[[str], None],
+    ready: Callable[[str, bool], None],
     settings: Settings,
     worker: WorkerPlace | None,
 ) -> bool:
@@ -123,7 +124,7 @@ async def _until_stopped(
     watched = None if watchdog is None else asyncio.create_task(keep_watchdog_quiet(watchdog))
     reloading: asyncio.Task[None] | None = None
     try:
-        ready(gateway.url)
+        ready(gateway.url, await _has_admin(gateway))
         if worker is None:
             notify("READY=1")
         _tune_garbage_collection()
@@ -142,6 +143,13 @@ async def _until_stopped(
     if unusable is not None:
         raise unusable
     return landed
+
+
+async def _has_admin(gateway: Gateway) -> bool:
+    """Return whether the console has an admin; True if the store does not say."""
+    with suppress(LedgerUnavailable):
+        return await gateway.has_admin()
+    return True
 
 
 async def _reload(reloads: asyncio.Event, gateway: Gateway) -> None:

@@ -61,9 +61,9 @@ class WorkerPlace(msgspec.Struct, frozen=True, kw_only=True):
 
         loop.add_reader(self.parent, ended)
 
-    def announce(self, url: str) -> None:
+    def announce(self, url: str, has_admin: bool) -> None:  # noqa: FBT001  # see `serve`
         """Report that the worker accepts requests."""
-        os.write(self.ready, url.encode())
+        os.write(self.ready, f"{url} {'admin' if has_admin else ''}".encode())
         os.close(self.ready)
 
 
@@ -204,10 +204,10 @@ class WorkerSupervisor:
         settings: Settings,
         count: int,
         *,
-        announced: Callable[[str], None],
+        announced: Callable[[str, bool], None],
         warn: Callable[[str], None],
     ) -> None:
-        """`announced` is called with the URL, once all workers accept requests.
+        """`announced` gets the URL, and whether there is an admin, once all accept requests.
 
         `warn` is called with a message when a worker has ended and is replaced.
         """
@@ -346,9 +346,9 @@ class WorkerSupervisor:
             are_all = self._started >= self._count and not self._starting
             if said and not self._is_up and are_all:
                 self._is_up = True
-                url = said.decode()
+                url, _, admin = said.decode().partition(" ")
                 leave_address(self._settings.store.gateway_file, url=url, token=self._token)
-                self._announced(url)
+                self._announced(url, bool(admin))
                 notify("READY=1")
 
     def _ended(self) -> list[tuple[int, int]]:

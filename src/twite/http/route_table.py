@@ -30,6 +30,7 @@ from twite.http.routes import (
     control,
     native,
     reports,
+    root,
     tags,
     x_api,
 )
@@ -235,6 +236,15 @@ ROUTES: Final[tuple[Route[Any], ...]] = (
         answer=control.answer,
         body=FULL_BODY,
         operations={"post": "desk"},
+    ),
+    Route(
+        path="/",
+        methods=_READ,
+        label="/",
+        authenticate=anyone,
+        answer=root.answer,
+        operations={"get": "root"},
+        claimable=True,
     ),
     _read_route("/healthz", control.healthz, "healthz", anyone),
     _read_route("/readyz", control.readyz, "readyz", anyone),

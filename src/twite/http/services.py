@@ -36,6 +36,7 @@ class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The addresses of the gateway.
 
     `public_url` is its URL for clients, `console_url` the URL of the console, if different;
+    `console_networks` are those that may open the console;
     `local_port` is a port that no proxy uses. `container_headers` are the `x-gtm-…` headers that
     trusted proxies set or clear. `browser_rate` is the limit of requests per minute from one
     address on the browser routes.
@@ -43,6 +44,7 @@ class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     public_url: str | None = None
     console_url: str | None = None
+    console_networks: tuple[Network, ...] = ()
     trusted_proxies: tuple[Network, ...] = ()
     container_headers: tuple[str, ...] = ()
     local_port: int | None = None

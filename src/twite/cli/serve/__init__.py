@@ -34,13 +34,13 @@ def serve(
         notices = ServeNotices(settings.log)
         _warn(settings, notices)
 
-        def announce(url: str) -> None:
+        def announce(url: str, has_admin: bool) -> None:  # noqa: FBT001  # see `run`
             if as_json:
                 public_url = settings.server.public_url
                 ready = {"url": url, "public_url": public_url, "pid": os.getpid()}
                 notices.say(msgspec.json.encode(ready).decode())
             if not as_json or settings.log.format == "json":
-                notices.started(settings, url)
+                notices.started(settings, url, has_admin=has_admin)
 
         with library_messages(notices.log), _emulated_x(settings):
             _serve(settings, workers, announce, notices)
@@ -71,7 +71,7 @@ def _emulated_x(settings: Settings) -> AbstractContextManager[None]:
 def _serve(
     settings: Settings,
     workers: int | None,
-    announce: Callable[[str], None],
+    announce: Callable[[str, bool], None],
     notices: ServeNotices,
 ) -> None:
     many, worker = settings.server.workers if workers is None else workers, None
@@ -117,7 +117,7 @@ def _current(settings: Settings, worker: WorkerPlace, notices: ServeNotices) -> 
 
 
 def _started(
-    settings: Settings, many: int, announce: Callable[[str], None], notices: ServeNotices
+    settings: Settings, many: int, announce: Callable[[str, bool], None], notices: ServeNotices
 ) -> WorkerPlace | None:
     """Start the workers. Returns in each worker process; in the parent, returns None at the end."""
     warn = partial(notices.warn, "worker replaced")

@@ -59,9 +59,10 @@ class ServeNotices:
         else:
             self.log.write("info", "gateway stopped")
 
-    def started(self, settings: Settings, url: str) -> None:
+    def started(self, settings: Settings, url: str, *, has_admin: bool) -> None:
         """Report that the gateway accepts requests."""
         pixels = [pixel.pixel for pixel in settings.destinations()]
+        console = _console_at(settings, url)
         public_url, emulator = settings.server.public_url, settings.x.emulator
         if not self._is_text:
             self.log.write(
@@ -69,6 +70,8 @@ class ServeNotices:
                 "gateway started",
                 url=url,
                 public_url=public_url,
+                console=console,
+                has_admin=has_admin,
                 store=settings.store.shown,
                 sends_to=settings.x.api_url,
                 is_emulator=emulator is not None,
@@ -86,4 +89,13 @@ class ServeNotices:
         else:
             self.say(f"  sends to  the built-in emulator, NOT to X, pixels: {names}")
             self.say("            twite connect switches to X")
+        self.say(f"  console   {console}")
+        if not has_admin:
+            self.say("            needs a first user: twite user add NAME --role admin")
         self.say("  stops     on Ctrl-C or SIGTERM, after in-flight requests have finished")
+
+
+def _console_at(settings: Settings, url: str) -> str:
+    """Return the console's URL; `url` is that of the gateway, whose port may be any free one."""
+    has_own = settings.console.url is not None or settings.server.public_url is not None
+    return settings.console_url if has_own else f"{url}/console"
