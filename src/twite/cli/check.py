@@ -3,14 +3,21 @@
 import asyncio
 import os
 from collections import Counter
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Annotated, Final
 
 import typer
 
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel
-from twite.diagnostics import CheckFinding, CheckStatus, TestConversion, examine
+from twite.diagnostics import (
+    CheckFinding,
+    CheckStatus,
+    SiteTest,
+    TestConversion,
+    examine,
+    examine_site,
+)
 from twite.domain.plural import plural
 
 Canary = Annotated[
@@ -18,6 +25,18 @@ Canary = Annotated[
     typer.Option(
         "--canary", metavar="EVENT", help="Send one conversion of this event", show_default=False
     ),
+]
+Site = Annotated[
+    str | None,
+    typer.Option(
+        "--site",
+        metavar="URL",
+        help="Open this page in a browser instead, and check its script and X's pixel",
+        show_default=False,
+    ),
+]
+GrantConsent = Annotated[
+    bool, typer.Option("--grant-consent", help="With --site: give consent before the event")
 ]
 _RESULTS: Final = {
     CheckStatus.GREEN: ("passed ", "green"),
@@ -31,6 +50,8 @@ def check(
     config: Config = DEFAULT_CONFIG,
     canary: Canary = None,
     pixel: Pixel = None,
+    site: Site = None,
+    grant_consent: GrantConsent = False,
     as_json: Json = False,
 ) -> None:
     """Changes nothing, and sends X no conversions. Exits with 1 if a check fails.
@@ -38,10 +59,19 @@ def check(
     --canary sends one real conversion through the running gateway, and X counts it. It uses a
     reserved email address that belongs to nobody.
 
+    --site checks a page instead, with Chromium and the package playwright (twite[browser]). With
+    --canary, the page fires the event, and the conversion is followed through X's pixel and the
+    gateway.
+
     Example: `twite check --config /etc/twite/twite.toml`
     """
-    test = None if canary is None else TestConversion(event=canary, pixel=pixel)
-    findings = asyncio.run(_findings(config, test, quiet=as_json))
+    if site is None:
+        test = None if canary is None else TestConversion(event=canary, pixel=pixel)
+        run = examine(config, os.environ, test=test)
+    else:
+        page = SiteTest(url=site, event=canary, grants=grant_consent)
+        run = examine_site(config, os.environ, page, pixel=pixel)
+    findings = asyncio.run(_findings(run, quiet=as_json))
     counts = Counter(finding.light for finding in findings)
     if as_json:
         printing.print_json({"ok": not counts[CheckStatus.RED], "findings": findings})
@@ -52,11 +82,9 @@ def check(
         raise typer.Exit(1)
 
 
-async def _findings(
-    config: Path, test: TestConversion | None, *, quiet: bool
-) -> list[CheckFinding]:
+async def _findings(run: AsyncIterator[CheckFinding], *, quiet: bool) -> list[CheckFinding]:
     findings = []
-    async for finding in examine(config, os.environ, test=test):
+    async for finding in run:
         findings.append(finding)
         if not quiet:
             _print(finding)

@@ -16,11 +16,13 @@ from twite.diagnostics.container import container, google, tags
 from twite.diagnostics.endpoint import pages, public_address
 from twite.diagnostics.engines import engines
 from twite.diagnostics.network import OF_X, network
+from twite.diagnostics.site import site
+from twite.diagnostics.site_visit import SiteTest
 from twite.diagnostics.store import alerts, store
 from twite.domain.errors import SettingsError
 from twite.gateway.ports.findings import CheckFinding, CheckStatus, red
 
-__all__ = ["CheckFinding", "CheckStatus", "TestConversion", "examine"]
+__all__ = ["CheckFinding", "CheckStatus", "SiteTest", "TestConversion", "examine", "examine_site"]
 
 # The checks, in the order of the report. These read the settings alone.
 SETTINGS_CHECKS: Final = (pixels, sources, tags, engines, console, pages)
@@ -54,6 +56,14 @@ async def examine(
     if test is not None:
         async for finding in canary(settings, test):
             yield finding
+
+
+async def examine_site(
+    path: Path, environ: Mapping[str, str], test: SiteTest, *, pixel: str | None = None
+) -> AsyncIterator[CheckFinding]:
+    """Yield findings about a page. Raises SettingsError for wrong settings."""
+    async for finding in site(load(path, environ, credentials=False), test, pixel=pixel):
+        yield finding
 
 
 async def _looked(settings: Settings) -> AsyncIterator[CheckFinding]:

@@ -41,7 +41,7 @@ async def canary(settings: Settings, test: TestConversion) -> AsyncIterator[Chec
 
     Raises SettingsError for an unknown event or pixel.
     """
-    source, pixel = _sender(settings, test)
+    source, pixel = sender(settings, test)
     gateway = running(settings.store.gateway_file)
     if gateway is None:
         yield red(
@@ -83,8 +83,38 @@ async def canary(settings: Settings, test: TestConversion) -> AsyncIterator[Chec
     yield _finding(history, number)
 
 
-def _sender(settings: Settings, test: TestConversion) -> tuple[Source, str]:
-    """Return a source that may send the test conversion, and the pixel."""
+async def follow(
+    settings: Settings, test: TestConversion, number: str
+) -> AsyncIterator[CheckFinding]:
+    """Wait for the result of a conversion with this id that another client has submitted."""
+    source, pixel = sender(settings, test)
+    gateway = running(settings.store.gateway_file)
+    if gateway is None:
+        yield _unknown(number, "no gateway is running on this machine")
+        return
+    try:
+        async with aiohttp.ClientSession(timeout=_PATIENCE) as http:
+            history = await _ended(http, gateway, source, f"{pixel}/{number}")
+    except (aiohttp.ClientError, OSError) as failure:
+        yield _unknown(number, f"{gateway.url} cannot be reached ({type(failure).__name__})")
+        return
+    yield _finding(history, number)
+
+
+def _unknown(number: str, why: str) -> CheckFinding:
+    return amber(
+        "canary",
+        f"Twite could not look up {number}: {why}",
+        "It is not known whether the gateway has sent the conversion to X.",
+        f"Run twite show {number} on the gateway's machine.",
+    )
+
+
+def sender(settings: Settings, test: TestConversion) -> tuple[Source, str]:
+    """Return a source that may send the test conversion, and the pixel.
+
+    Raises SettingsError for an unknown event or pixel.
+    """
     known = [
         destination
         for destination in settings.destinations()

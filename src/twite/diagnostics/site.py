@@ -1,0 +1,238 @@
+"""Check a page of a shop as a visitor's browser sees it: the script, X's pixel, and both ways to X.
+
+Without an event, the check sends nothing. With one, X counts a real conversion: once, because both
+ways send the same id. Its email address is reserved and belongs to nobody.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Final
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+
+from twite.config.settings import Settings
+from twite.diagnostics.canary import TestConversion, follow, sender
+from twite.diagnostics.site_visit import SiteRequest, SiteTest, SiteVisit, visit
+from twite.gateway.ports.findings import CheckFinding, amber, green, red
+
+_PAGE_HOW_TO: Final = "docs/how-to/add-the-script-to-a-page.md"
+_ACCEPTED: Final = {200, 204}
+_OK: Final = 200
+_ERRORS: Final = 400
+
+
+class _Rejected(msgspec.Struct):
+    errors: list[dict[str, str]] = []
+
+
+class _BeaconAnswer(msgspec.Struct):
+    rejected: list[_Rejected] = []
+
+
+async def site(
+    settings: Settings, test: SiteTest, *, pixel: str | None = None
+) -> AsyncIterator[CheckFinding]:
+    """Open the page, fire the event, and follow it to X.
+
+    Raises SettingsError for an unknown event, and without Playwright or a browser.
+    """
+    conversion = None
+    if test.event is not None:
+        conversion = TestConversion(event=test.event, pixel=pixel)
+        sender(settings, conversion)
+    visited = await visit(test)
+    for finding in findings(visited, settings, test):
+        yield finding
+    if conversion is not None and any(beacon.status in _ACCEPTED for beacon in visited.beacons()):
+        async for finding in follow(settings, conversion, visited.conversion_id):
+            yield finding
+
+
+def findings(visited: SiteVisit, settings: Settings, test: SiteTest) -> Iterator[CheckFinding]:
+    """Yield what the visit showed, in the order in which a page works."""
+    if visited.failure or visited.status >= _ERRORS:
+        yield red(
+            "site",
+            f"{test.url} cannot be opened: {visited.failure or visited.status}",
+            "The page could not be checked.",
+            "Check the URL in a browser.",
+        )
+        return
+    yield green("site", f"{test.url} answers {visited.status}")
+    yield from _policy(visited, settings)
+    yield from _script(visited, settings)
+    if visited.state.runs:
+        yield from _pixel(visited)
+        if test.event is None:
+            yield from _consent(visited)
+        else:
+            yield from _conversion(visited, test)
+
+
+def _policy(visited: SiteVisit, settings: Settings) -> Iterator[CheckFinding]:
+    """Yield what the page's policy blocks of the hosts that matter."""
+    ours = urlsplit(settings.server.public_url or "").netloc
+    for directive, uri in dict.fromkeys(visited.state.blocked):
+        host = urlsplit(uri).netloc
+        known = {urlsplit(request.url).netloc for request in visited.requests} | {ours}
+        if host and (host in known or host.endswith(("t.co", "twitter.com", "x.com"))):
+            yield red(
+                "site",
+                f"the page's Content Security Policy blocks {host} ({directive})",
+                "The script or X's pixel cannot work on this page.",
+                f"Add https://{host} to {directive}: see {_PAGE_HOW_TO}.",
+            )
+
+
+def _script(visited: SiteVisit, settings: Settings) -> Iterator[CheckFinding]:
+    scripts = visited.of("script")
+    if not scripts:
+        yield red(
+            "site script",
+            "the page does not load /twite.js",
+            "Twite gets no click ids and no conversions from this page.",
+            f"Add the script's tag to the <head> of every page: see {_PAGE_HOW_TO}.",
+        )
+        return
+    script = scripts[0]
+    public = settings.server.public_url
+    if script.status != _OK:
+        yield red(
+            "site script",
+            f"{script.place} cannot be loaded: {script.failure or script.status or 'no response'}",
+            "Twite gets no click ids and no conversions from this page.",
+            "Check the address in the page's tag, and that the proxy forwards /twite.js and /t.",
+        )
+    elif not visited.state.runs:
+        yield red(
+            "site script",
+            f"{script.place} was loaded, but does not run",
+            "Twite gets no click ids and no conversions from this page.",
+            "Look for errors in the browser's console, and for an integrity attribute of an older "
+            "script.",
+        )
+    elif public is not None and urlsplit(public).netloc != urlsplit(script.url).netloc:
+        yield amber(
+            "site script",
+            f"the page loads {script.place}, but server.public_url is {public}",
+            "The page may send its conversions to another gateway.",
+            "Correct the address in the page's tag, or server.public_url.",
+        )
+    else:
+        yield green("site script", f"{script.place} runs")
+    yield from _source(visited, script, settings)
+
+
+def _source(visited: SiteVisit, script: SiteRequest, settings: Settings) -> Iterator[CheckFinding]:
+    """Yield a fault if the source that the script's URL names does not accept the page."""
+    [name, *_] = parse_qs(urlsplit(script.url).query).get("s", [""])
+    source = next((source for source in settings.submitters if source.name == name), None)
+    if source is not None and visited.origin not in source.origins:
+        yield red(
+            "site script",
+            f"source {name} does not accept pages of {visited.origin}",
+            "The gateway refuses the messages of this page.",
+            "Add it to the source's origins, and run twite reload.",
+        )
+
+
+def _pixel(visited: SiteVisit) -> Iterator[CheckFinding]:
+    scripts = visited.of("pixel")
+    if not visited.state.has_pixel:
+        yield amber(
+            "site pixel",
+            "X's pixel is not on the page",
+            "X gets the page's conversions from the gateway only.",
+            'Add X\'s pixel to the page, or set twin = "load" for the source, unless this is '
+            "intended.",
+        )
+    elif not visited.state.pixel_runs:
+        why = next((script.failure for script in scripts if script.failure), "") or "no response"
+        yield amber(
+            "site pixel",
+            f"X's script was not loaded: {why}",
+            "X gets the page's conversions from the gateway only.",
+            "Check the page's Content Security Policy and its consent platform, which may load "
+            "X's script only after consent.",
+        )
+    else:
+        yield green("site pixel", "X's script runs")
+
+
+def _consent(visited: SiteVisit) -> Iterator[CheckFinding]:
+    found = " and ".join(visited.state.platforms) or "no consent platform"
+    yield green("site consent", f"the page has {found}")
+
+
+def _conversion(visited: SiteVisit, test: SiteTest) -> Iterator[CheckFinding]:
+    platforms = " and ".join(visited.state.platforms) or "no consent platform"
+    if not visited.accepted:
+        yield amber(
+            "site consent",
+            f"the script waits for consent; the page has {platforms}",
+            "Before a visitor consents, the script sends and stores nothing.",
+            "The page's consent platform denies: the test cannot answer its banner."
+            if test.grants
+            else "To test the page as with consent, add --grant-consent.",
+        )
+        return
+    yield green("site consent", f"the script may send; the page has {platforms}")
+    beacons = visited.beacons()
+    yield _beacon(beacons[-1] if beacons else None)
+    if visited.state.pixel_runs:
+        yield _ids(visited)
+
+
+def _beacon(beacon: SiteRequest | None) -> CheckFinding:
+    if beacon is None:
+        return red(
+            "site beacon",
+            "the script sent no message to the gateway within 15 s",
+            "The gateway gets no conversions from this page.",
+            "Look for errors in the browser's console.",
+        )
+    answer = _read(beacon.answer)
+    if beacon.status in _ACCEPTED and not answer.rejected:
+        return green("site beacon", f"{beacon.place} answered {beacon.status}")
+    if beacon.status in _ACCEPTED:
+        errors = [error for conversion in answer.rejected for error in conversion.errors]
+        codes = ", ".join(error.get("code", "") for error in errors)
+        return red(
+            "site beacon",
+            f"the gateway rejected the conversion: {codes}",
+            "Other conversions of this page may fail the same way.",
+            "Look up the code in docs/reference/error-codes.md.",
+        )
+    return red(
+        "site beacon",
+        f"{beacon.place} failed: {beacon.status or beacon.failure or 'no response'}",
+        "The gateway gets no conversions from this page.",
+        "Check that the proxy forwards /t, and that the page's policy allows it (connect-src).",
+    )
+
+
+def _read(text: str) -> _BeaconAnswer:
+    try:
+        return msgspec.json.decode(text or "{}", type=_BeaconAnswer)
+    except msgspec.DecodeError:  # of a proxy
+        return _BeaconAnswer()
+
+
+def _ids(visited: SiteVisit) -> CheckFinding:
+    hits = visited.hits()
+    if any(_OK <= hit.status < _ERRORS for hit in hits):
+        return green("site ids", f"X's pixel and the gateway got {visited.conversion_id}")
+    if hits:
+        return amber(
+            "site ids",
+            f"X's pixel sent {visited.conversion_id}, but {hits[0].place} failed: "
+            f"{hits[0].status or hits[0].failure or 'no response'}",
+            "X gets the conversion from the gateway only.",
+            "Check the page's policy: img-src and connect-src need X's hosts.",
+        )
+    return amber(
+        "site ids",
+        "X's pixel sent no event with the conversion's id",
+        "X cannot recognize the copies of the pixel and of the gateway.",
+        "Check that the event has X's id in the pixel's events, and that consent allows X's pixel.",
+    )

@@ -1,0 +1,166 @@
+"""`twite check --site` on pages of a shop, with its own browser."""
+
+import pytest
+
+from twite.diagnostics import CheckStatus, SiteTest, examine_site
+from twite.diagnostics.site_visit import visit
+from twite.domain.errors import SettingsError
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]
+
+GREEN, AMBER, RED = CheckStatus
+
+
+@pytest.fixture
+def check(site, chromium, monkeypatch):
+    """Check a page; return status and text of each topic."""
+    monkeypatch.setenv("TWITE_CHROMIUM", chromium)
+    site.shop.clear()
+    site.emulator.reset("received")
+
+    async def checked(path="/", *, event="purchase", grants=False, origin=None):
+        test = SiteTest(url=f"{origin or site.shop.origin}{path}", event=event, grants=grants)
+        findings = [finding async for finding in examine_site(site.gateway.config, {}, test)]
+        return {finding.topic: (finding.light, finding.found) for finding in findings}
+
+    return checked
+
+
+def conversion_of(found):
+    return found["site ids"][1].split()[-1]
+
+
+async def test_complete_page_passes_and_its_conversion_counts_once(check, site):
+    site.shop.page("/", "", head=site.tag() + site.x_tag())
+
+    found = await check()
+
+    assert {light for light, _ in found.values()} == {GREEN}
+    assert [*found] == [
+        "site",
+        "site script",
+        "site pixel",
+        "site consent",
+        "site beacon",
+        "site ids",
+        "canary",
+    ]
+    assert site.counted(conversion_of(found)) == {"api": 1, "pixel": 1, "counted": 1}
+
+
+async def test_check_without_an_event_sends_nothing(check, site):
+    site.shop.page("/", "", head=site.tag() + site.x_tag())
+
+    found = await check(event=None)
+
+    assert {light for light, _ in found.values()} == {GREEN}
+    assert found["site consent"][1] == "the page has no consent platform"
+    assert (site.sent(), site.hits()) == ([], [])
+
+
+async def test_page_without_the_script_fails(check, site):
+    site.shop.page("/", "", head=site.x_tag())
+
+    assert (await check())["site script"] == (RED, "the page does not load /twite.js")
+
+
+async def test_page_that_cannot_be_opened_fails(check):
+    found = await check("/", origin="http://127.0.0.1:9")
+
+    text = "http://127.0.0.1:9/ cannot be opened: net::ERR_UNSAFE_PORT"
+    assert found == {"site": (RED, text)}
+
+
+async def test_policy_that_blocks_the_script_is_named(check, site):
+    policy = "script-src 'self' 'unsafe-inline'"
+    site.shop.page("/", "", head=site.tag(), content_security_policy=policy)
+
+    found = await check()
+
+    host = site.gateway_url.removeprefix("http://")
+    blocked = f"the page's Content Security Policy blocks {host} (script-src-elem)"
+    assert found["site"] == (RED, blocked)
+    assert found["site script"][0] is RED
+
+
+async def test_policy_that_blocks_messages_is_named(check, site):
+    policy = "connect-src 'self'"
+    site.shop.page("/", "", head=site.tag(), content_security_policy=policy)
+
+    found = await check()
+
+    host = site.gateway_url.removeprefix("http://")
+    assert found["site script"][0] is GREEN
+    assert found["site beacon"][0] is RED
+    # The policy's report arrives after the first findings, so the last state counts.
+    assert found["site"] == (
+        RED,
+        f"the page's Content Security Policy blocks {host} (connect-src)",
+    )
+
+
+async def test_page_without_consent_waits_until_it_is_granted(check, site):
+    site.shop.page("/", "", head=site.tag("asking") + site.x_tag())
+
+    waiting = await check()
+    granted = await check(grants=True)
+
+    text = "the script waits for consent; the page has no consent platform"
+    assert waiting["site consent"] == (AMBER, text)
+    assert "site beacon" not in waiting
+    assert {light for light, _ in granted.values()} == {GREEN}
+
+
+async def test_consent_platform_is_named(check, site):
+    platform = "<script>window.__tcfapi = () => {};</script>"
+    site.shop.page("/", "", head=platform + site.tag())
+
+    found = await check(grants=True)
+
+    assert found["site consent"] == (AMBER, "the script waits for consent; the page has TCF")
+
+
+async def test_page_without_the_pixel_is_a_warning(check, site):
+    site.shop.page("/", "", head=site.tag())
+
+    found = await check()
+
+    assert found["site pixel"] == (AMBER, "X's pixel is not on the page")
+    assert found["canary"][0] is GREEN
+
+
+async def test_blocked_pixel_is_a_warning(check, site):
+    nowhere = site.x_tag().replace(site.pixel_url, "http://127.0.0.1:9/uwt.js")
+    site.shop.page("/", "", head=site.tag() + nowhere)
+
+    found = await check()
+
+    assert found["site pixel"][0] is AMBER
+    assert found["site pixel"][1].startswith("X's script was not loaded: net::ERR")
+    assert found["site beacon"][0] is GREEN
+
+
+async def test_origin_that_no_source_lists_fails(check, site):
+    site.shop.page("/", "", head=site.tag() + site.x_tag())
+    origin = site.shop.origin.replace("shop.localhost", "other.localhost")
+
+    found = await check(origin=origin)
+
+    text = f"source page does not accept pages of {origin}"
+    assert found["site script"] == (RED, text)
+    assert found["site beacon"][0] is RED
+
+
+async def test_unknown_event_is_refused_before_the_visit(check, site):
+    with pytest.raises(SettingsError, match="has no event 'buy'"):
+        await check(event="buy")
+
+    assert site.shop.asked == []
+
+
+async def test_missing_playwright_is_named():
+    def find(name):
+        raise ImportError(name)
+
+    with pytest.raises(SettingsError, match="-m pip install playwright"):
+        await visit(SiteTest(url="http://shop.example"), find=find)
