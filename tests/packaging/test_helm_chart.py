@@ -52,6 +52,8 @@ EXAMPLES = {
         "tolerations": [{"key": "shop", "operator": "Exists", "effect": "NoSchedule"}],
         "podAnnotations": {"example.com/team": "shop"},
     },
+    "sqlite with backups": SQLITE
+    | {"backup": {"enabled": True, "claim": "twite-backups"}, "tolerations": [{"key": "shop"}]},
     "sqlite with a storage class": SQLITE
     | {"store": {"kind": "sqlite", "size": "50Gi", "storageClass": "fast"}},
 }
@@ -339,6 +341,8 @@ def test_chart_has_the_version_of_the_package():
         ({"ingress": {"enabled": True, "host": ""}}, "/ingress/host"),
         ({"files": {"../x": ""}}, "../x"),
         ({"files": {"twite.toml": ""}}, "twite.toml"),
+        ({"backup": {"enabled": True}}, "/backup/claim"),
+        ({"store": {"kind": "postgresql"}, "backup": {"enabled": True, "claim": "c"}}, "/backup"),
     ],
 )
 def test_helm_refuses_a_wrong_value_and_names_it(values, place):

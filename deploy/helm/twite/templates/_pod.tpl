@@ -19,12 +19,7 @@ spec:
     {{- toYaml . | nindent 4 }}
   {{- end }}
   securityContext:
-    runAsNonRoot: true
-    runAsUser: 10001
-    runAsGroup: 10001
-    fsGroup: 10001
-    fsGroupChangePolicy: OnRootMismatch
-    seccompProfile: { type: RuntimeDefault }
+    {{- include "twite.podRights" . | nindent 4 }}
   {{- with .Values.nodeSelector }}
   nodeSelector:
     {{- toYaml . | nindent 4 }}
@@ -42,7 +37,7 @@ spec:
           {{- include "twite.selector" . | nindent 10 }}
   containers:
     - name: gateway
-      image: {{ printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) | quote }}
+      image: {{ include "twite.image" . }}
       imagePullPolicy: {{ .Values.image.pullPolicy }}
       args: [serve, --config, /etc/twite/twite.toml]
       envFrom:
@@ -78,9 +73,7 @@ spec:
       resources:
         {{- toYaml .Values.resources | nindent 8 }}
       securityContext:
-        allowPrivilegeEscalation: false
-        readOnlyRootFilesystem: true
-        capabilities: { drop: [ALL] }
+        {{- include "twite.rights" . | nindent 8 }}
       volumeMounts:
         - { name: settings, mountPath: /etc/twite, readOnly: true }
         - { name: data, mountPath: /data }
