@@ -148,7 +148,6 @@ class TagRun:
         except EngineLost as lost:
             self.lost, error = lost, str(lost)
         finally:
-            self._timeout.limit = None
             # Requests that were cut off here count as attempts.
             await self._forget()
         return RunOutcome(
@@ -281,9 +280,9 @@ class TagRun:
             if run.error is None and (done or is_due):
                 run.tasks.difference_update(done)
                 answers = (task.result() for task in done)
-                # onStart precedes onComplete.
-                first = sorted(answers, key=lambda answer: answer.phase != "start")
-                await self._resume(run, tuple(first))
+                # onStart precedes onComplete; otherwise, in the order of the calls.
+                ordered = sorted(answers, key=lambda answer: (answer.phase != "start", answer.id))
+                await self._resume(run, tuple(ordered))
 
     async def _resume(self, run: TemplateRun, answers: tuple[EffectAnswer, ...]) -> None:
         now = self._now(run)
@@ -361,7 +360,6 @@ class TagRun:
         for id_ in run.after:
             completed = EffectAnswer(id=id_, phase="complete", value={"tags": [tag]})
             run.tasks.add(asyncio.create_task(answered(completed)))
-        run.after = []
 
     def _marks(self) -> InsertIds:
         """Return the insert ids of this delivery, unique across gateways."""
