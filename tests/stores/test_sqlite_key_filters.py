@@ -5,6 +5,7 @@ from contextlib import closing
 from hashlib import blake2b
 
 import pytest
+from keys_stage import keys_of, take
 
 from builders import NOW
 from twite.domain.conversion import DEFAULT_WINDOW
@@ -136,6 +137,48 @@ def test_after_a_rollback_all_keys_of_the_table_are_possible(book):
     assert len(rebuilt) < 20
     assert found(filters, range(40)) == set(range(40))
     assert found(KeyFilters(book.run), range(40)) == set(range(40))
+
+
+# The first two walks do not move the recent keys of this part to the large table.
+RECENT = PART + 1
+
+
+def moved(keys, numbers):
+    """Take keys that move to the table of recent keys at once."""
+    take(keys, *((key(number, part=RECENT), number + 1) for number in numbers))
+    keys.finish()
+
+
+def test_rollback_restores_no_bitmap_from_before_an_earlier_commit(book):
+    moved(keys_of(book, fresh=0), [0])
+    keys = keys_of(book, fresh=0)
+    moved(keys, range(1, 40))  # so many that the bitmap is rebuilt
+    keys.committed()
+    book.connection.execute("SAVEPOINT vain")
+    moved(keys, [40])
+    book.connection.execute("ROLLBACK TO vain")
+
+    keys.rolled_back()
+
+    assert keys.holders([key(number, part=RECENT) for number in range(41)]).keys() == {
+        key(number, part=RECENT) for number in range(40)
+    }
+
+
+def test_rollback_of_a_deletion_and_a_rebuild_restores_the_bitmap(book):
+    keys = keys_of(book, fresh=0)
+    moved(keys, range(40))
+    keys.committed()
+    book.connection.execute("SAVEPOINT vain")
+    keys.forget(RECENT, 100)
+    moved(keys, range(100, 200))
+    forgotten = keys.holders([key(number, part=RECENT) for number in range(40)])
+    book.connection.execute("ROLLBACK TO vain")
+
+    keys.rolled_back()
+
+    assert forgotten == {}
+    assert len(keys.holders([key(number, part=RECENT) for number in range(40)])) == 40
 
 
 def test_part_with_too_many_keys_has_no_bitmap(book, monkeypatch):

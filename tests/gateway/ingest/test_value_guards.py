@@ -65,10 +65,21 @@ def test_source_guard_overrides_the_pixel_guard(said, kind, held):
     assert (flag.kind, reason is not None) == (kind, held)
 
 
-def test_disabled_guard_neither_learns_nor_flags():
+async def test_disabled_guard_neither_learns_nor_flags():
     guards = _taught(pixels={"o8z6j": ValueGuard.OFF})
 
     assert guards.look("shop")(_worth("4990.00")) == (None, None)
+    assert await _kept(guards) == {}
+
+
+def test_currency_that_has_become_rare_is_flagged():
+    guards = ValueGuards(usual_amounts=[_usual_amount("EUR", seen=50)])
+    before = guards.look("shop")(_worth("49.90"))
+
+    guards.learn("shop", [_worth("49.90", currency="USD")] * 25_000)
+
+    assert before == (None, None)
+    assert guards.look("shop")(_worth("49.90"))[0].kind == "currency"
 
 
 def test_usual_amount_is_not_held():

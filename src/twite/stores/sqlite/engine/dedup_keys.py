@@ -164,7 +164,6 @@ class DedupKeys:
         if self._taken_over:
             places = as_json(range(len(self._taken_over)))
             self._run("forget_taken_over", keys=b"".join(self._taken_over), places=places)
-            self._taken_over.clear()
 
     def committed(self) -> None:
         """Apply the changes of the committed transaction to memory."""
@@ -251,8 +250,6 @@ class DedupKeys:
 
     def _holdings(self, candidates: Mapping[int, int]) -> Callable[[int, int], Holding]:
         """Return a function that tells whether and how a delivery holds its key at a given time."""
-        if not candidates:
-            return lambda _holder, _at: _GONE
         found = self._run("holdings", deliveries=as_json(list(set(candidates.values()))))
         holdings = {holding.delivery: holding for holding in _Rows.decode(found.fetchone()[0])}
 
@@ -292,7 +289,6 @@ class DedupKeys:
             joined = b"".join(keys)
             self._run("merge_keys", keys=joined, deliveries=merged)
             self.filters.add(now.bucket, joined)
-            self.filters.write()
         if (now.bucket + now.walk) % _WALKS == 0:
             self._run("settle_keys", **range_of(now.bucket))
             self._run("forget_settled_keys", **range_of(now.bucket))
