@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twite.domain import normalize
-from twite.domain.fault import Fault
-from twite.domain.normalize import ip_address, user_agent
+from twite.domain.fault import Fault, fault
+from twite.domain.normalize import ip_address, is_private_address, user_agent
 
 
 def ip(text):
@@ -32,6 +32,7 @@ def agent(text):
         ("2001:DB8:0:0:0:0:0:1", "2001:db8::1"),
         ("2001:db8:0:0:0:0:0:1", "2001:db8::1"),
         ("[2001:db8::1]", "2001:db8::1"),
+        ("2a02:8108:8ac0:4af0:1:2:3:4", "2a02:8108:8ac0:4af0:1:2:3:4"),
         ("::ffff:203.0.113.7", "203.0.113.7"),
         ("::FFFF:cb00:7107", "203.0.113.7"),
     ],
@@ -49,7 +50,16 @@ def test_address_is_normalized(text, address):
     ],
 )  # fmt: skip
 def test_private_address_is_refused(text):
-    assert ip(text) == "ip_private"
+    assert ip_address(text, path="ip") == fault("ip", "ip_private")
+    assert is_private_address(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["203.0.113.7", "2001:db8::1", "unknown", "", "10.0.0.1".rjust(65)]
+)
+def test_other_texts_are_no_private_address(text):
+    assert not is_private_address(text)
+    assert is_private_address("10.0.0.1".rjust(64))
 
 
 @pytest.mark.parametrize(

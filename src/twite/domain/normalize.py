@@ -285,7 +285,7 @@ def _public_address(text: str) -> str:
         if address.scope_id is not None:
             return "ip_unusable"
         address = address.ipv4_mapped or address
-    if any(address in network for network in _PRIVATE if network.version == address.version):
+    if any(address in network for network in _PRIVATE):
         return "ip_private"
     return str(address)
 

@@ -108,6 +108,7 @@ async def test_tags_start_with_their_recent_runs_and_their_pause(start):
 
 async def test_leases_and_rules_of_tags_count_in_every_sweep(start):
     tags = Tags("meta", repeat=RepeatPolicy.AT_MOST_ONCE)
+    tags.rules += Tags("snap").rules
     tags.holding.add(7)
 
     setting = await start(tags)

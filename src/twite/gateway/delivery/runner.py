@@ -148,8 +148,6 @@ class DeliveryRunner:
     def replace_tags(self, tags: TagWorkerFactory | None) -> asyncio.Task[None]:
         """Run other tags, after a reload. The task ends with the last run of the previous tags."""
         ending = [self._workers[rule.pixel] for rule in self._rules if rule.pixel in self._workers]
-        for worker in ending:
-            self._workers.pop(worker.pixel).stop()
         if tags is not None:
             tags.holding = self._holding
         self.tags = tags
