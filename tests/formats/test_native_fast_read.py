@@ -14,11 +14,13 @@ from test_native_any_input import OBJECTS
 from twite.consent.verdict import judging
 from twite.domain.consent import ConsentAction, ConsentPolicy
 from twite.domain.errors import MalformedRequest
+from twite.domain.fault import fault
 from twite.formats.native import fast_read
 from twite.formats.native import read as native
 from twite.formats.native.conversion import ReadContext
 from twite.formats.native.fast_read import read_fast
 from twite.formats.native.values import MAX_TEXT
+from twite.formats.parsed_request import Native
 
 ORDER = {
     "event": "purchase",
@@ -65,6 +67,7 @@ USUAL = {
         "search": "x" * MAX_TEXT,
         "contents": [{"name": "x" * MAX_TEXT}],
     },
+    "a browser id": ORDER | {"twpid": "tw.1764071000000.123456789012345678"},
 }  # fmt: skip
 
 
@@ -92,22 +95,24 @@ def read_both(body, **context):
     return read, thorough, results
 
 
+def a_context(source=None, now=NOW, **more):
+    source = source or a_source()
+    return ReadContext(
+        source=source,
+        destinations=DESTINATIONS,
+        now=now,
+        salt=b"salt",
+        idempotency_key=None,
+        consent=judging(policy=source.consent, now=now),
+        careful=False,
+        lengthy=False,
+        **more,
+    )
+
+
 def typical(body, *, source=None, now=NOW, idempotency_key=None):
     del idempotency_key
-    source = source or a_source()
-    return native.read_typical(
-        body,
-        ReadContext(
-            source=source,
-            destinations=DESTINATIONS,
-            now=now,
-            salt=b"salt",
-            idempotency_key=None,
-            consent=judging(policy=source.consent, now=now),
-            careful=False,
-            lengthy=False,
-        ),
-    )
+    return native.read_typical(body, a_context(source, now))
 
 
 def read_or_refusal(body, **context):
@@ -166,6 +171,13 @@ def test_incomplete_texts_are_left_to_the_thorough_reader(twice):
     assert [result.is_faulty for result in fast.results] == [True, False]
 
 
+def test_conversion_with_known_faults_is_left_to_the_thorough_reader():
+    given = msgspec.json.decode(json.dumps(ORDER), type=Native)
+
+    assert read_fast(given, 0, a_context()) is not None
+    assert read_fast(given, 0, a_context(faults=(fault("search", "wrong_type"),))) is None
+
+
 def test_conversions_of_one_request_are_read_fast_or_thoroughly_each():
     body = json.dumps({"conversions": [ORDER, ORDER | {"email": "nobody"}, ORDER]}).encode()
 
@@ -211,7 +223,8 @@ VALUES = {
         None, [], [{}], [{"id": "a@b.alt"}], [{"id": 7, "group": "+442079460958"}],
         [{"name": " Mug "}], [{"price": " 9.90"}], [{"price": "x"}], [{"price": {}}],
         [{"quantity": 0}], [{"quantity": 2**31}], [{"quantity": 2}, {"quantity": 3}],
-        [{"quantity": 2}, {}], [{"type": ""}], [{"type": "x" * 4_097}], [{"name": "£\x7f"}],
+        [{"quantity": 2}, {}], [{}, {"quantity": 2}], [{"type": ""}], [{"type": "x" * 4_097}],
+        [{"name": "£\x7f"}],
     ],
     "description": [
         "", " a", "call +442079460958", "a%40b.alt", "£5", "x" * 4_097, "a\nb", "\u0085"
@@ -221,8 +234,9 @@ VALUES = {
         None, {}, {"ad_storage": "granted"}, {"ad_storage": "denied"}, {"x": "y"}, {"tcf": "C"},
         {"ad_user_data": "denied"}, {"ad_personalization": "denied"}, {"gdpr": "1"},
         {"region": "DE"}, {"ad_storage": True}, {"ad_storage": "granted", "us_privacy": "1YNN"},
+        {"ad_storage": "granted", "vendors": "stored as a hash"},
     ],
-    "pixel": ["o8z6j", "p2", "gone", "other", "", None],
+    "pixel": ["o8z6j", "p2", "gone", "closed", "other", "", None],
     "emial": ["x"],
 }  # fmt: skip
 CONVERSIONS = st.fixed_dictionaries(

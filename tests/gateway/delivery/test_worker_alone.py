@@ -120,6 +120,7 @@ async def test_failure_of_a_batch_is_reported_and_ends_it(stage):
 
     assert stage.notices == [Troubled(where=TroublePlace.BATCH, reason="ValueError")]
     assert (stage.worker.holding, stage.handler.requests.free()) == (set(), 4)
+    assert not stage.worker._tasks  # noqa: SLF001 - otherwise, memory would grow with each batch
 
 
 async def test_batch_in_flight_holds_its_lease_and_its_slot(stage):

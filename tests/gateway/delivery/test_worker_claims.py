@@ -1,5 +1,7 @@
 """A worker with a scripted queue and handler: what it claims, and how long it lingers."""
 
+import asyncio
+
 import pytest
 from worker_stage import EVENT, PIXEL, Pauses, Stage, batch
 
@@ -33,6 +35,43 @@ async def test_batches_claimed_during_a_stop_are_given_back(stage, error):
     assert (stage.handler.taken, stage.worker.holding, stage.limit.spent) == ([], set(), [])
     assert len(stage.notices) == (error is not None)
     assert stage.running.done()
+
+
+async def test_stop_waits_for_every_return_although_one_fails(stage):
+    stage.gate.clear()
+    returning = asyncio.Event()
+
+    async def give_back(batch, deliveries):
+        if batch.lease == 1:
+            raise ValueError(deliveries)
+        await returning.wait()
+
+    stage.handler.give_back = give_back
+    stage.queue = [batch(1), batch(2)]
+    await stage.start()
+    stage.worker.stop()
+    stage.gate.set()
+    await settled()
+    await stage.clock.advance(STORE_PAUSE)
+    before = stage.running.done(), set(stage.worker.holding)
+    returning.set()
+    await settled()
+    await stage.clock.advance(STORE_PAUSE)
+
+    assert (before, stage.running.done()) == ((False, {2}), True)
+    assert stage.worker.holding == set()
+
+
+@pytest.mark.parametrize(("waits", "rest"), [(0, IDLE), (3 * SECOND, 3 * SECOND)])
+async def test_worker_that_only_probes_looks_again_when_a_probe_may_be_due(stage, waits, rest):
+    stage.breaker.probes, stage.handler.pauses = True, Pauses()
+    stage.breaker.wait = lambda: waits
+    await stage.start()
+    await stage.clock.advance(rest - 1)
+    before = stage.limit.looks
+    await stage.clock.advance(1)
+
+    assert (before, stage.limit.looks) == (1, 2)
 
 
 @pytest.mark.parametrize("cautious", [False, True])
