@@ -160,39 +160,6 @@ def test_key_that_a_copy_took_is_its_own_after_a_restart(book):
     assert keys_of(book).holders([held]) == {held: 6}
 
 
-def test_rollback_of_a_move_leaves_its_keys_for_the_next_one(book):
-    keys = keys_of(book, fresh=2)
-    early, later = key_of(5), key_of(10)
-    take(keys, (early, 1), (later, 2))
-    keys.committed()
-    book.connection.execute("SAVEPOINT vain")
-    take(keys, (key_of(200), 3))
-    moved = counted(book, MERGED)
-    book.connection.execute("ROLLBACK TO vain")
-
-    keys.rolled_back()
-    take(keys, (key_of(201), 3))
-
-    assert moved == counted(book, MERGED) == 1
-    assert keys_of(book).holders([early, later]) == {early: 1, later: 2}
-
-
-def test_walk_continues_after_a_rollback_where_the_last_commit_left_it(book):
-    keys = keys_of(book, fresh=0)
-    take(keys, (key_of(100), 1))
-    keys.committed()
-    (visited,) = book.connection.execute("SELECT bucket FROM merge_round").fetchone()
-    book.connection.execute("SAVEPOINT vain")
-    take(keys, (key_of(150), 2))
-    book.connection.execute("ROLLBACK TO vain")
-
-    keys.rolled_back()
-    take(keys, (key_of(102), 2))
-
-    assert visited == 101
-    assert book.connection.execute("SELECT bucket, walk FROM merge_round").fetchall() == [(103, 1)]
-
-
 @pytest.mark.parametrize(
     ("merge_round", "in_memory"),
     [

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from twite.domain.delivery import Delivered, Errored, Rejected, RejectionScope, XComplaint
 from twite.domain.times import MINUTE, SECOND
-from twite.x.decode import DEFAULT_WAIT, LONGEST_WAIT, decode, limit_of
+from twite.x import spec
+from twite.x.decode import DEFAULT_WAIT, LONGEST_WAIT, decode, limit_of, names_window
 
 NOW = 1_795_600_000_000
 UNCOUNTED = Errored(reason="200 without a count of conversions processed", ambiguous=True)
@@ -259,6 +260,18 @@ def test_messages_of_x_are_truncated():
     assert len(outcome.reason) <= 512
     assert len(outcome.complaints) == 1_000
     assert outcome.complaints[0] == XComplaint(code="C" * 64, message="m" * 512, parameter="p" * 64)
+
+
+@pytest.mark.parametrize(
+    ("names", "is_named"),
+    [
+        ([spec.ACCOUNT_RATE_RESET], True), ([spec.USER_RATE_RESET], True),
+        ([spec.ACCOUNT_RATE_RESET, spec.USER_RATE_RESET], True),
+        ([spec.ACCOUNT_RATE_REMAINING, "retry-after"], False), ([], False),
+    ],
+)  # fmt: skip
+def test_window_is_named_by_the_reset_of_the_account_or_the_user(names, is_named):
+    assert names_window(dict.fromkeys(names, "1795600900")) is is_named
 
 
 def test_account_limit_is_preferred():
