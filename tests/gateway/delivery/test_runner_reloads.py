@@ -177,12 +177,13 @@ async def test_longest_run_of_new_tags_is_told_to_the_other_gateways(start):
 
 
 async def test_tag_that_another_gateway_owns_does_not_start_after_a_reload(start):
-    setting, after = await start(Tags("meta"), SharedSetting("a")), Tags("meta")
+    before, after = Tags("meta"), Tags("meta")
+    setting = await start(before, SharedSetting("a"))
 
     await setting.run.replace_tags(after)
     await setting.shared_out()
 
-    assert after.workers == {}
+    assert (before.made, after.made) == ([], [])
 
 
 async def test_lease_is_renewed_while_the_accounts_are_divided(start):
@@ -242,6 +243,9 @@ async def test_removed_pixel_is_sent_nothing_more(start):
     await setting.clock.advance(MINUTE)
 
     assert setting.sent() == []
+    # Memory keeps neither its worker nor its tasks: only the sweeper runs.
+    assert setting.run._running == {}  # noqa: SLF001
+    assert len(setting.run._tasks) == 1  # noqa: SLF001
 
 
 async def test_reload_makes_a_pixel_cautious_in_the_next_sweep(start):
@@ -262,6 +266,7 @@ async def test_pixel_changed_before_its_worker_started_starts_once(start):
     await setting.clock.advance(SECOND)
 
     assert setting.run._workers["p2"].rate_limit.limit == 2  # noqa: SLF001
+    assert [worker.pixel for worker, _ in setting.run._running.values()] == ["o8z6j", "p2"]  # noqa: SLF001
     assert [destination.pixel for destination in setting.run.destinations] == ["o8z6j", "p2"]
 
 
