@@ -37,7 +37,9 @@ class Contained(subprocess.Popen):
 
     def __init__(self, command, **more):
         folder = command[-1].rpartition("/")[0]
-        super().__init__([*NAMESPACE, "sh", "-c", READ_ONLY, folder, *command], **more)
+        # A gateway ignores SIGHUP if the tests do, as under nohup.
+        start = ["env", "--default-signal=HUP", *NAMESPACE, "sh", "-c", READ_ONLY, folder]
+        super().__init__([*start, *command], **more)
 
 
 class ContainedGateway(PostgresGateway):
