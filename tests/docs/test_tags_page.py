@@ -24,7 +24,8 @@ def test_documented_field_synonyms_match_the_code():
 
 
 def test_every_tag_endpoint_is_documented():
-    paths = [route.path for route in ROUTES if route.claimable]
+    # A client template may also claim the front page, which is not for tags.
+    paths = [route.path for route in ROUTES if route.claimable and route.path != "/"]
 
     assert len(paths) == 4
     assert [path for path in paths if f" {path}`" not in PAGE] == []

@@ -123,6 +123,7 @@ def test_template_gets_another_name_if_the_export_has_one_of_its_name():
     [
         ((), "it names no document or collection"),
         ((text("operation", "query"),), "it names no document or collection"),
+        ((*BY_PATH[:1], text("operation", "count")), "its operation count is not known to Twite"),
     ],
 )
 def test_lookup_without_a_place_is_left_out(parameters, reason):

@@ -18,6 +18,23 @@ async def test_request_without_exactly_one_host_is_400(stage, hosts):
     assert (answer.status, answer.faults(), stage.accept.seen) == (400, [("", "host")], [])
 
 
+@pytest.mark.parametrize("host", [b"a b", b"a/b", b"a@b", b"a:b", b"[::1", b"a?b", b"a\xc3\xa4"])
+async def test_malformed_host_is_400(stage, host):
+    answer = parse_response(await stage.say(HEAD.replace(b"Host: a", b"Host: " + host) + ONE))
+
+    assert (answer.status, answer.faults(), stage.accept.seen) == (400, [("", "host")], [])
+
+
+@pytest.mark.parametrize(
+    "host", [b"", b"127.0.0.1:80", b"[::1]:80", b"t.shop.example", b"xn--a_b.example:", b"a."]
+)
+async def test_wellformed_host_is_accepted(stage, host):
+    async with stage.line() as (reader, writer):
+        writer.write(HEAD.replace(b"Host: a", b"Host: " + host) + ONE)
+
+        assert parse_response(await one_answer(reader)).status == 202
+
+
 async def test_old_http_needs_no_host(stage):
     answer = parse_response(await stage.say(b"GET /healthz HTTP/1.0\r\n\r\n"))
 

@@ -6,6 +6,7 @@ checks all connections twice a second. Each request therefore costs an assignmen
 timer.
 """
 
+import re
 from typing import Final, Never
 
 import httptools
@@ -160,9 +161,14 @@ class DeadlineProtocol(ClosingProtocol):
         self._begin_request()
 
     def _has_host(self) -> bool:
-        """Return whether there is exactly one Host. HTTP/1.0 does without (RFC 9112, 3.2)."""
-        hosts = [name for name, _ in self.headers if name == b"host"]
-        return len(hosts) == 1 or (not hosts and self.parser.get_http_version() == "1.0")
+        """Return whether there is exactly one valid Host (RFC 9112, 3.2).
+
+        HTTP/1.0 does without.
+        """
+        hosts = [value for name, value in self.headers if name == b"host"]
+        if len(hosts) == 1:
+            return _HOST.fullmatch(hosts[0]) is not None
+        return not hosts and self.parser.get_http_version() == "1.0"
 
     def _begin_request(self) -> None:
         super().on_headers_complete()
@@ -323,3 +329,5 @@ _MALFORMED: Final = error(400, "http_malformed")
 _TOO_MANY: Final = again(503, "too_many_connections")
 _TOO_SLOW: Final = error(408, "too_slow")
 _WRONG_HOST: Final = error(400, "host")
+# A name, an IPv4 or a bracketed IPv6 address, and a port (RFC 3986, 3.2.2); it may be empty.
+_HOST: Final = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[\w.~%!$&'()*+,;=-]*)(:[0-9]*)?")

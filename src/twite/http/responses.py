@@ -90,7 +90,7 @@ CODES: Final[dict[str, str]] = {
     "encoding_malformed": "the body does not match its Content-Encoding",
     "encoding_unknown": "unsupported Content-Encoding",
     "headers_too_large": "the request's headers are too large",
-    "host": "an HTTP/1.1 request has exactly one Host header",
+    "host": "an HTTP/1.1 request has exactly one Host header, which names a host",
     "http_malformed": "the bytes are not an HTTP/1.1 request",
     "idempotency_key": "the Idempotency-Key is empty, too long or not printable ASCII",
     "idempotency_key_reused": "a different request used this Idempotency-Key",

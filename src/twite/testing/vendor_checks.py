@@ -23,10 +23,15 @@ class VendorRequest:
 
 @dataclass(frozen=True)
 class KnownPerson:
-    """The person of the event, in plain text: the judge hashes the values itself."""
+    """The person of the event, in plain text: the judge hashes the values itself.
+
+    `phone` has its country code, as in +44 20 7946 0958. `national` is a number without one, as the
+    event has it: no vendor finds a person by its hash.
+    """
 
     email: str = ""
-    phone: str = ""  # with its country code, as +44 20 7946 0958
+    phone: str = ""
+    national: str = ""
 
     @property
     def e164(self) -> str:
@@ -39,6 +44,11 @@ class KnownPerson:
         phone = self.e164 if plus else self.e164.removeprefix("+")
         plain = {"email": self.email.strip().lower(), "phone": phone}
         return {name: sha256_of(text) for name, text in plain.items() if text}
+
+    def national_hashes(self) -> set[str]:
+        """Return the hashes of the number without a country code, as it is and as digits."""
+        texts = {self.national, re.sub(r"\D", "", self.national)} - {""}
+        return {sha256_of(text) for text in texts}
 
 
 def sha256_of(text: str) -> str:

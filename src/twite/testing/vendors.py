@@ -73,12 +73,15 @@ class FakeVendor:
             body=_json(sent),
         )
         rules = vendor_of(request)
-        problems = tuple(problems_of(request, self.person))
+        problems = [*problems_of(request, self.person)]
+        text = f"{parts.query} {sent.decode('utf-8', 'replace')}"
+        if any(digest in text for digest in self.person.national_hashes()):
+            problems.append("the hash is that of a phone number without its country code")
         status = 400 if problems else 200 if rules is None else rules.status
         self.asked.append(
-            JudgedRequest(request, "" if rules is None else rules.name, problems, status)
+            JudgedRequest(request, "" if rules is None else rules.name, tuple(problems), status)
         )
-        answer = {"error": list(problems)} if problems else {} if rules is None else rules.answer
+        answer = {"error": problems} if problems else {} if rules is None else rules.answer
         body = json.dumps(answer).encode()
         handler.send_response(status)
         handler.send_header("Content-Type", "application/json")

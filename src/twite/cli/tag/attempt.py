@@ -106,8 +106,10 @@ def _print_trial(vendor: FakeVendor, trial: TagTrial) -> None:
 def _person_of(event: dict[str, Tree]) -> KnownPerson:
     """Return the email and phone number of an event, if they are in plain text."""
     email = next((text for _, text in _texts(event, _EMAILS) if "@" in text), "")
-    phones = [text for _, text in _texts(event, _PHONES) if text.startswith("+")]
-    return KnownPerson(email=email, phone=phones[0] if phones else "")
+    phones = [text for _, text in _texts(event, _PHONES) if not _DIGEST.fullmatch(text)]
+    whole = next((text for text in phones if text.startswith("+")), "")
+    national = next((text for text in phones if text.startswith("0")), "")
+    return KnownPerson(email=email, phone=whole, national=national)
 
 
 def _warnings_about_phones(event: dict[str, Tree]) -> Iterator[str]:

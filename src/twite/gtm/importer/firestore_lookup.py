@@ -136,7 +136,10 @@ def fields_of(held: dict[str, Tree]) -> dict[str, Tree]:
     keys: dict[str, Tree] = {"keyPath": text_in(held, "keyPath")}
     if flag_in(held, "setProjectId"):
         keys["projectId"] = text_in(held, "projectId")
-    if text_in(held, "operation") == "query":
+    operation = text_in(held, "operation")
+    if operation not in {"", "read", "query"}:
+        raise LeftOut(f"its operation {operation} is not known to Twite")
+    if operation == "query":
         place = {"operation": "query", "collectionPath": text_in(held, "collectionPath")}
         rows: list[Tree] = [
             {
