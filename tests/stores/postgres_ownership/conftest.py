@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 from background_stage import Seen, pause
-from ownership_stage import ACCOUNTS, ALL, FOREVER, NODE
+from postgres_ownership_stage import ACCOUNTS, ALL, FOREVER, NODE
 
 from builders import NOW
 from twite.stores.postgres import nodes as module

@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from ownership_stage import ACCOUNTS, ALL, FOREVER, LEASE, NODE
+from postgres_ownership_stage import ACCOUNTS, ALL, FOREVER, LEASE, NODE
 
 from fakes import settled
 from twite.stores.postgres import nodes as module

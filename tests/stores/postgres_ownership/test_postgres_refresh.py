@@ -3,7 +3,7 @@
 import asyncpg
 import msgspec
 import pytest
-from ownership_stage import ALL, FOREVER, LEASE, NODE, SHARE_OUT_EVERY
+from postgres_ownership_stage import ALL, FOREVER, LEASE, NODE, SHARE_OUT_EVERY
 
 from builders import NOW
 from twite.domain.errors import LedgerUnavailable
