@@ -2,6 +2,7 @@ import gc
 import json
 import os
 import random
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -27,6 +28,8 @@ settings.load_profile("twite")
 GatewayProcess.popen = fork_server.Popen
 Emulator.popen = fork_server.Popen
 SHUFFLE = os.environ.get("TWITE_SHUFFLE")
+# A background job of a script ignores SIGINT, and so would the processes that tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)

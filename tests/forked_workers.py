@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection, Pipe, wait
 from typing import Any
 
 import pytest
+from _pytest._io import TerminalWriter
 
 # The costliest folders come first, so that only short files are left at the end.
 COSTLY_FIRST = ("trials", "journeys", "stores", "browser", "console", "gateway", "engines", "http")
@@ -157,11 +158,16 @@ class _Run:
 
 
 class _Reports:
-    """Collects the reports of a worker's tests."""
+    """Collects the reports of a worker's tests, in place of the terminal's reporter."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.all: list[Any] = []
+
+    @property
+    def _tw(self) -> TerminalWriter:
+        """Where `config.get_terminal_writer()` looks: a timeout writes its stacks there."""
+        return TerminalWriter(sys.stderr)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         hook = self.config.hook
@@ -178,7 +184,7 @@ def _work(session: pytest.Session, pipe: Connection) -> None:
     capture.start_global_capturing()
     capture.suspend_global_capture()
     reports = _Reports(config)
-    manager.register(reports)
+    manager.register(reports, "terminalreporter")
     try:
         _run_all(session, pipe, reports)
         config.hook.pytest_sessionfinish(session=session, exitstatus=0)

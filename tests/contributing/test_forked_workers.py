@@ -59,6 +59,12 @@ def test_after_it():
 def test_skipped():
     pass
 """
+HANGING = """
+import time
+
+def test_that_hangs():
+    time.sleep(60)
+"""
 
 
 @pytest.fixture
@@ -109,6 +115,14 @@ def test_failures_are_reported_and_a_dead_worker_is_replaced(run):
     assert "the worker ended with status 7 in this test" in output
     assert "for a reason" in output
     assert "slowest 1 durations" in output
+
+
+def test_timeout_is_reported_with_the_line_that_hangs(run):
+    status, output, _ = run({"test_a.py": HANGING}, "--forks=1", "-o", "timeout=1")
+
+    assert status == 1
+    assert "time.sleep(60)\nE       Failed: Timeout (>1.0s) from pytest-timeout." in output
+    assert "AssertionError" not in output
 
 
 def test_the_first_failure_ends_the_run_and_all_fixtures(run):
