@@ -17,7 +17,7 @@ def person_in_row(
     An example is `{"name": "Telefon", "value": "02079460016"}`. `alone` accepts only rows without
     other fields, because items also have a name and a value.
     """
-    if not 2 <= len(row) <= _LONGEST_ROW:
+    if len(row) > _LONGEST_ROW:
         return None
     labels, values = row_of(row)
     if not values or (alone and None in map(_part_of_row, row)):
