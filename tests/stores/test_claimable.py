@@ -120,6 +120,13 @@ def test_sound_deliveries_are_read_together():
     assert (book.names, book.largest_body) == (TOGETHER, 10)
 
 
+def test_nothing_is_read_if_nothing_is_ready():
+    book = Book(largest_body=10)
+
+    assert read(book) == ([], [])
+    assert (book.names, book.largest_body) == ([*TOGETHER, "ready_sizes", "ready_ids"], 10)
+
+
 @pytest.mark.parametrize(
     ("most_bytes", "many"), [(24, 3), (23, 2), (14, 2), (13, 1), (10, 1), (1, 1)]
 )

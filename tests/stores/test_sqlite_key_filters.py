@@ -149,6 +149,15 @@ def moved(keys, numbers):
     keys.finish()
 
 
+def test_bitmap_of_moved_keys_is_written_before_the_commit(book):
+    moved(keys_of(book, fresh=0), range(20))
+
+    anew = KeyFilters(book.run)
+
+    assert found(anew, range(20), part=RECENT) == set(range(20))
+    assert len(found(anew, range(1_000, 2_000), part=RECENT)) < 100
+
+
 def test_rollback_restores_no_bitmap_from_before_an_earlier_commit(book):
     moved(keys_of(book, fresh=0), [0])
     keys = keys_of(book, fresh=0)

@@ -45,7 +45,8 @@ def test_walk_continues_after_a_rollback_where_the_last_commit_left_it(book):
     book.connection.execute("ROLLBACK TO vain")
 
     keys.rolled_back()
-    take(keys, (key_of(102), 2))
+    take(keys, (key_of(50), 2))
 
+    # The walk had passed this part, so another walk moves its key.
     assert visited == 101
-    assert book.connection.execute("SELECT bucket, walk FROM merge_round").fetchall() == [(103, 1)]
+    assert book.connection.execute("SELECT bucket, walk FROM merge_round").fetchall() == [(51, 2)]
