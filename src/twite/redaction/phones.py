@@ -57,8 +57,6 @@ def _after_plus(run: str, word: str, sign: str) -> int:
 
     `sign` is the plus before the run, `word` is directly before that.
     """
-    if run.lstrip("([")[0] == "0":
-        return 0
     if word:
         # A plus and digits are an id if the word before them indicates neither a phone nor a
         # person: `SHOP+12025550123`.
@@ -78,8 +76,6 @@ def _is_labelled(head: str, run: str) -> bool:
     """Return whether a run follows a word for phone, as in `Tel: 020 7946 0958`."""
     label = head.rstrip(_SIGNS)
     sign = head[len(label) :]
-    if not sign or not label:
-        return False
     name, is_number = _phone_word(label[-_LONGEST_LABEL:])
     if not name or _DAY.match(run):
         return False
@@ -94,7 +90,8 @@ def _is_labelled(head: str, run: str) -> bool:
 def _is_like_a_phone(run: str, digits: str) -> bool:
     """Return whether a run after a word alone is a phone number.
 
-    It has a trunk prefix, has several groups, or is valid: `Telefon 4006381333931` is an article.
+    It has a trunk prefix, three groups, or two groups that are a valid number: `Telefon
+    4006381333931` is an article.
     """
     if digits[0] == "0":
         return _FEWEST_WITH_TRUNK <= len(digits) <= _MOST_WITH_TRUNK
@@ -190,10 +187,7 @@ def _is_given_out(digits: str) -> bool:
     own = digits[len(f"{country}") : _LONGEST_NUMBER]
     if len(own) in lengths and pattern.match(own):
         return True
-    prefix = trunk.match(own)
-    if prefix is None or not prefix.end():
-        return False
-    bare = trunk.sub(without_trunk, own, count=1)
+    bare = trunk.sub(without_trunk, own)
     return len(bare) in lengths and pattern.match(bare) is not None
 
 
@@ -232,7 +226,7 @@ def _numbers_of(country: int) -> tuple[frozenset[int], re.Pattern[str], re.Patte
     return (
         frozenset(lengths),
         re.compile("|".join(patterns)),
-        re.compile(rf"\A(?:{trunk})" if trunk else r"(?!)"),
+        re.compile(rf"\A(?:{trunk or '(?!)'})"),
         regions[0].national_prefix_transform_rule or "",
     )
 

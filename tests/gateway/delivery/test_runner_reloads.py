@@ -260,6 +260,13 @@ async def test_reload_makes_a_pixel_cautious_in_the_next_sweep(start):
 
 async def test_pixel_changed_before_its_worker_started_starts_once(start):
     setting = await start(None)
+    load = setting.store.load
+
+    async def slowly(kind):
+        await asyncio.sleep(0)
+        return await load(kind)
+
+    setting.store.load = slowly
 
     setting.run.replace([a_destination(), a_destination("p2", rate=1)])
     setting.run.replace([a_destination(), a_destination("p2", rate=2)])

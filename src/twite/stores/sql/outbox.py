@@ -372,13 +372,12 @@ def _count_crashes(
     found, count = session.run(
         "quarantined", lease=lease, deliveries=deliveries, limit=QUARANTINED
     ).fetchone()
-    if count:
-        session.run(
-            "rest",
-            lease=lease,
-            deliveries=found,
-            state=State.DEAD.value,
-            reason=SENDER_DIED_OF_IT,
-            at=at,
-        )
+    session.run(
+        "rest",
+        lease=lease,
+        deliveries=found,
+        state=State.DEAD.value,
+        reason=SENDER_DIED_OF_IT,
+        at=at,
+    )
     return int(count)
