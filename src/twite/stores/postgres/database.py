@@ -150,7 +150,7 @@ class PostgresReads:
                     return await run_in_greenlet(partial(view, connection))
                 except ValueError:
                     connection.terminate()
-                    raise  # the driver cannot encode a value
+                    raise  # the view cannot decode a value
                 except (*LOST, *READ_ONLY) as error:
                     connection.terminate()
                     self._readers.drop()
@@ -238,8 +238,6 @@ class PostgresDatabase(PostgresReads):
             except CommitUnknown as unknown:
                 if await self._is_committed(unknown, patience, pool):
                     return unknown.result  # type: ignore[return-value]  # of this unit
-            except ValueError:
-                raise  # the driver cannot encode a value
             except (*LOST, *READ_ONLY, asyncpg.PostgresError) as error:
                 # COMMIT was not sent, so nothing was written.
                 if isinstance(error, (*LOST, *READ_ONLY)):
