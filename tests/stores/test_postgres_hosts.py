@@ -136,22 +136,6 @@ async def test_both_kernels_close_a_connection_to_a_dead_host_within_a_lease(tcp
 
 
 @pytest.mark.parametrize(
-    ("url", "hosts"),
-    [
-        ("postgresql://twite:p@db/ledger?sslmode=require", ["twite:p@db/ledger?sslmode=require"]),
-        ("postgresql://db1:1,db2:2,db3/ledger", ["db1:1/ledger", "db2:2/ledger", "db3/ledger"]),
-        (
-            "postgresql://twite@/ledger?host=/run/a,/run/b&port=1,2",
-            ["twite@/ledger?host=%2Frun%2Fa&port=1", "twite@/ledger?host=%2Frun%2Fb&port=2"],
-        ),
-        ("postgresql://db1,db2/ledger?port=6432", ["db1/ledger?port=6432", "db2/ledger?port=6432"]),
-    ],
-)
-def test_each_host_has_its_port_and_all_other_options(url, hosts):
-    assert Address(url).urls == [f"postgresql://{host}" for host in hosts]
-
-
-@pytest.mark.parametrize(
     ("url", "reason"),
     [
         ("postgresql://twite@127.0.0.1:1/twite", "the server refuses connections"),

@@ -45,7 +45,7 @@ class Connection:
         self.patience = None
         self.replaces_nul = None
         self.ran = []
-        self.marks = []  # the rows of the search for a mark
+        self.marks = []  # the rows of the search for a mark, or its error
         self.needed = [False]
         self.error = None
 
@@ -59,6 +59,8 @@ class Connection:
     def run(self, name, values):
         self.ran.append((name, values))
         rows = self.marks if name == "confirm" else []
+        if isinstance(rows, Exception):
+            raise rows
         return ResultRows(rows, len(rows))
 
     async def fetchval(self, statement, *values):

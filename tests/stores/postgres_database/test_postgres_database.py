@@ -23,6 +23,10 @@ MARK = 77
 FOREVER = float("inf")
 
 
+def test_process_has_no_node_before_it_joins(database):
+    assert database.node == 0
+
+
 async def test_unit_of_work_runs_in_a_session_of_a_connection(database, address, notes, clock):
     clock.takes = 0.25
     database.node = 5
@@ -196,6 +200,8 @@ async def test_commit_that_the_database_confirms_is_not_repeated(database, addre
     assert not lost.is_open
     # A later commit, so that this one is durable.
     assert asked.ran == [("confirm", {"id": MARK}), ("begin", {"mark": None})]
+    # The lost session has left its place.
+    assert (await database.write(lambda session: session)).place == 0
 
 
 async def test_commit_that_the_database_does_not_know_is_repeated(database, address):
@@ -231,11 +237,31 @@ async def test_result_of_a_commit_is_searched_until_the_server_answers(database,
     pauses = []
     while not task.done():
         pauses += clock.pauses
-        clock.time += 1.0
+        clock.time += module.PATIENCE
         await clock.end(pauses[-1])
 
     assert await task == "result"
     assert pauses == [0.05, 0.1, 0.2, 0.5, 1.0, 1.0, 1.0]
+
+
+async def test_result_of_a_commit_is_not_searched_on_a_server_that_accepts_no_writes(
+    database, address, clock
+):
+    """Its connection stays open after a failover."""
+    connect = address.connect
+
+    async def connected():
+        connection = await connect()
+        connection.marks = READ_ONLY if len(address.opened) == 2 else []
+        return connection
+
+    address.connect = connected
+    task = asyncio.create_task(database.write(raising(CommitUnknown(MARK, "result"))))
+    await settled()
+    await clock.end(0.05)
+
+    assert await task == "result"
+    assert len(address.opened) == 3
 
 
 @pytest.mark.parametrize(("is_closing", "patience"), [(False, 5.0), (True, module.PATIENCE)])

@@ -217,6 +217,9 @@ class Address:
             said = self._unreadable_file(error) or _reason_of_network(error)
         elif isinstance(error, _OTHER_SCHEMA):
             said = f"the database has a different schema than this version expects: {error.args[0]}"
+        elif isinstance(error, asyncpg.DataError):
+            # The rest may quote a value, or all values of a column.
+            said = str(error.args[0]).partition(":")[0]
         else:
             said = str(error.args[0]) if isinstance(error, asyncpg.PostgresError) else str(error)
         for secret in self._secrets:
