@@ -61,11 +61,17 @@ def test_driver_gets_only_options_that_it_knows():
             "postgresql://twite@/ledger?host=/run/a,/run/b&port=1,2",
             ["twite@/ledger?host=%2Frun%2Fa&port=1", "twite@/ledger?host=%2Frun%2Fb&port=2"],
         ),
+        ("postgresql://db1,db2/ledger?port=1,2,3", ["db1,db2/ledger?port=1%2C2%2C3"]),
         ("postgresql://db1,db2/ledger?port=6432", ["db1/ledger?port=6432", "db2/ledger?port=6432"]),
     ],
 )
 def test_each_host_has_its_port_and_all_other_options(url, hosts):
     assert Address(url).urls == [f"postgresql://{host}" for host in hosts]
+
+
+def test_url_without_a_host_names_none():
+    """The driver then looks for the server's socket in the usual folders."""
+    assert Address("postgresql:///ledger?user=twite").urls == ["postgresql:/ledger?user=twite"]
 
 
 @pytest.mark.parametrize(
@@ -163,6 +169,12 @@ async def test_host_that_accepts_writes_is_asked_first_from_then_on(asked):
     assert hosts(address) == ["c", "a", "b"]
 
 
+async def test_one_of_two_hosts_must_answer_soon(asked):
+    await Address("postgresql://twite@a,b/ledger").connect()
+
+    assert asked.calls[0][1]["timeout"] == 2.0
+
+
 @pytest.mark.parametrize(
     ("errors", "told"),
     [
@@ -251,6 +263,13 @@ def test_error_has_a_reason(error, reason):
     assert Address(URL).reason(error) in {reason, f"[Errno 1] {reason}"}
 
 
+def test_error_of_the_server_has_no_details():
+    error = asyncpg.UniqueViolationError("duplicate key")
+    error.detail = "Key (name)=(ada) already exists."
+
+    assert Address(URL).reason(error) == "duplicate key"
+
+
 @pytest.mark.parametrize(
     ("type_", "value"),
     [("bigint", 1 << 63), ("text[]", ["ada@shop.example", "\ud800"]), ("text::int", "ada")],
@@ -306,3 +325,14 @@ def test_error_becomes_unavailable_with_its_cause():
 
     assert (found.reason, found.retry_after) == ("the server refuses connections", RETRY_AFTER)
     assert found.__cause__ is error
+
+
+@pytest.mark.parametrize(
+    "error", [asyncpg.DuplicatePreparedStatementError, asyncpg.InvalidSQLStatementNameError]
+)
+def test_pooler_without_prepared_statements_is_named_with_the_solution(error):
+    reason = Address("postgresql://twite@db/ledger").reason(error('prepared statement "x" …'))
+
+    assert reason.startswith(
+        "the pooler does not support prepared statements: add statement_cache_size=0"
+    )

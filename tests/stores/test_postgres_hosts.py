@@ -8,7 +8,6 @@ import tempfile
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import asyncpg
 import pytest
 
 from postgres_server import PostgresServer, programs
@@ -197,17 +196,6 @@ async def test_connection_lost_during_opening_is_explained(postgres_url, monkeyp
 
     with pytest.raises(StoreUnusable, match="connection is closed"):
         await PostgresReader.open(postgres_url)
-
-
-@pytest.mark.parametrize(
-    "error", [asyncpg.DuplicatePreparedStatementError, asyncpg.InvalidSQLStatementNameError]
-)
-def test_pooler_without_prepared_statements_is_named_with_the_solution(error):
-    reason = Address("postgresql://twite@db/ledger").reason(error('prepared statement "x" …'))
-
-    assert reason.startswith(
-        "the pooler does not support prepared statements: add statement_cache_size=0"
-    )
 
 
 async def test_database_without_utf8_is_refused(postgres_server):

@@ -217,13 +217,14 @@ class Address:
             said = self._unreadable_file(error) or _reason_of_network(error)
         elif isinstance(error, _OTHER_SCHEMA):
             said = f"the database has a different schema than this version expects: {error.args[0]}"
-        elif isinstance(error, asyncpg.DataError):
-            # The rest may quote a value, or all values of a column.
-            said = str(error.args[0]).partition(":")[0]
         else:
-            said = str(error.args[0]) if isinstance(error, asyncpg.PostgresError) else str(error)
+            said = str(error)
+        if isinstance(error, asyncpg.DataError):
+            # The rest may quote a value, or all values of a column.
+            said = said.partition(":")[0]
         for secret in self._secrets:
             said = said.replace(secret, "***")
+        # The second line has the server's details, with values.
         return said.splitlines()[0] if said else type(error).__name__
 
     def _unreadable_file(self, error: OSError) -> str | None:
