@@ -1,5 +1,9 @@
 """PostgreSQL as an engine: without its extra, and as twite check sees it."""
 
+from importlib.metadata import PackageNotFoundError
+from types import SimpleNamespace
+
+import asyncpg
 import pytest
 
 from twite.config.server_tables import StoreUrl
@@ -12,6 +16,7 @@ from twite.stores.postgres import postgres_engine
 from written import GOOD, read
 
 ENGINE = ENGINES["postgresql"]
+URL = "postgresql://twite@db/twite"
 WEAK = "ALTER DATABASE {} SET synchronous_commit = off"
 
 
@@ -27,14 +32,90 @@ async def test_without_the_driver_the_error_says_how_to_install_it(monkeypatch):
         await ENGINE.open("postgresql://twite@db/twite", StoreOptions())
 
 
-def test_backups_are_made_with_the_tools_of_postgresql():
-    for refused in (
-        lambda: ENGINE.back_up("postgresql://twite@db/twite", "copy"),
-        lambda: ENGINE.restore("postgresql://twite@db/twite", "copy"),
-        lambda: ENGINE.recover("postgresql://twite@db/twite", None, ()),
-    ):
-        with pytest.raises(StoreUnusable, match="pg_"):
-            refused()
+@pytest.mark.parametrize(
+    ("refuse", "what", "tool"),
+    [
+        (lambda: ENGINE.back_up(URL, "copy"), "does not back up", "pg_dump"),
+        (lambda: ENGINE.restore(URL, "copy"), "does not restore", "pg_restore"),
+        (lambda: ENGINE.recover(URL, None, ()), "does not recover", "pg_restore"),
+    ],
+)
+def test_backups_are_made_with_the_tools_of_postgresql(refuse, what, tool):
+    with pytest.raises(StoreUnusable, match=rf"store.url: .*{what} .*{tool}"):
+        refuse()
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """What the modules of the engine are asked to open."""
+    calls = []
+
+    def module(name):
+        def opens(what):
+            async def open_(*given, **named):
+                calls.append((name, what, *given, named))
+                return len(calls)
+
+            return open_
+
+        kinds = {
+            "PostgresStore": "open",
+            "PostgresReader": "open",
+            "PostgresCopySource": "open",
+            "PostgresCopyTarget": "open_for",
+        }
+        classes = {kind: SimpleNamespace(**{how: opens(kind)}) for kind, how in kinds.items()}
+        return SimpleNamespace(examined=opens("examined"), **classes)
+
+    monkeypatch.setattr(postgres_engine, "import_module", module)
+    return calls
+
+
+async def test_driver_is_needed_only_to_open_a_store(opened):
+    options = StoreOptions()
+
+    results = [
+        await ENGINE.open(URL, options),
+        await ENGINE.open_reader(URL),
+        await ENGINE.examine(URL),
+        await ENGINE.open_copy_source(URL),
+        await ENGINE.open_copy_target(URL, state="s", accept_weak_durability=True),
+    ]
+
+    package = "twite.stores.postgres"
+    assert results == [1, 2, 3, 4, 5]
+    assert opened == [
+        (f"{package}.store", "PostgresStore", URL, options, {}),
+        (f"{package}.store", "PostgresReader", URL, {}),
+        (f"{package}.examine", "examined", URL, {}),
+        (f"{package}.copying", "PostgresCopySource", URL, {}),
+        (
+            f"{package}.copying",
+            "PostgresCopyTarget",
+            URL,
+            {"state": "s", "accept_weak_durability": True},
+        ),
+    ]
+
+
+@pytest.mark.parametrize("missing", ["asyncpg", "greenlet"])
+async def test_missing_package_is_named(monkeypatch, missing):
+    monkeypatch.setattr(postgres_engine, "find_spec", lambda name: name != missing or None)
+
+    with pytest.raises(StoreUnusable, match=f"packages that are not installed: {missing}. Run"):
+        await ENGINE.open_reader(URL)
+
+
+def test_version_is_that_of_the_driver(monkeypatch):
+    with_driver = ENGINE.version
+
+    def version(_):
+        raise PackageNotFoundError
+
+    monkeypatch.setattr("importlib.metadata.version", version)
+
+    assert with_driver == f"PostgreSQL through asyncpg {asyncpg.__version__}"
+    assert ENGINE.version == "PostgreSQL, without its driver"
 
 
 async def test_check_names_the_server_and_a_new_database(tmp_path, empty_postgres_url):

@@ -47,16 +47,13 @@ class PostgresEngine:
         found: StoreExamination = await _module("examine").examined(place)
         return found
 
-    def back_up(self, place: str, to: str) -> Backup:
-        del place, to
+    def back_up(self, place: str, to: str) -> Backup:  # noqa: ARG002 - see StoreEngine
         _refuse("back up", "Back up the database with pg_dump or your provider's snapshots")
 
-    def restore(self, place: str, source: str) -> Restored:
-        del place, source
+    def restore(self, place: str, source: str) -> Restored:  # noqa: ARG002 - as above
         _refuse("restore", "Restore the database with pg_restore, while no gateway runs")
 
-    def recover(self, place: str, to: str | None, known: Sequence[tuple[str, str]]) -> Recovered:
-        del place, to, known
+    def recover(self, place: str, to: str | None, known: Sequence[tuple[str, str]]) -> Recovered:  # noqa: ARG002 - as above
         _refuse("recover", "Restore the database from a backup with pg_restore")
 
     async def open_copy_source(self, place: str) -> CopySource:

@@ -1,0 +1,74 @@
+"""How often erased rows are written again, and with what."""
+
+import os
+
+import pytest
+
+from twite.gateway.ports.privacy import ErasedText, EraseStore
+from twite.stores.postgres.connection import ResultRows
+from twite.stores.postgres.overwriting import overwrite
+
+TIMES = 8
+
+
+class Session:
+    """A session that notes its statements."""
+
+    def __init__(self):
+        self.ran = []
+        self.rows = {
+            "conversions_to_overwrite": [(1, b"a" * 30), (2, b"b" * 50)],
+            "submissions_to_overwrite": [(3, b"c" * 70)],
+        }
+
+    def run(self, name, **values):
+        self.ran.append((name, values))
+        return ResultRows(self.rows.get(name, []), 0)
+
+    def of(self, ending):
+        return [(name, values) for name, values in self.ran if name.endswith(ending)]
+
+
+@pytest.fixture
+def session(monkeypatch):
+    monkeypatch.setattr(os, "urandom", lambda size: b"?" * size)
+    return Session()
+
+
+def test_rows_become_noise_of_their_length_then_small_then_what_they_were(session):
+    erasing = EraseStore(conversions=(1, 2), cuts=(ErasedText(submission=3),))
+
+    assert overwrite(session, erasing) == 3
+    noise = [
+        ("fill_conversions", {"ids": [1, 2], "noise": b"?" * 50}),
+        *[("fill_conversions", {"ids": [1, 2], "noise": b""})] * TIMES,
+    ]
+    assert session.of("conversions") == [
+        *noise,
+        ("restore_conversions", {"id": 1, "body": b"a" * 30}),
+        ("restore_conversions", {"id": 2, "body": b"b" * 50}),
+    ]
+    assert [len(values["noise"]) for _, values in session.of("fill_submissions")] == [
+        70,
+        *[0] * TIMES,
+    ]
+    assert session.of("restore_submissions") == [
+        ("restore_submissions", {"id": 3, "body": b"c" * 70})
+    ]
+
+
+def test_sightings_are_written_often_enough_to_fill_small_gaps(session):
+    assert overwrite(session, EraseStore(sightings=(4, 5))) == 0
+    assert session.ran == [("write_sightings_again", {"ids": [4, 5]})] * TIMES
+
+
+def test_rows_that_are_gone_need_no_noise(session):
+    session.rows.clear()
+
+    assert overwrite(session, EraseStore(conversions=(1,))) == 0
+    assert session.of("fill_conversions")[0] == ("fill_conversions", {"ids": [1], "noise": b""})
+
+
+def test_nothing_is_written_without_rows(session):
+    assert overwrite(session, EraseStore()) == 0
+    assert session.ran == []
