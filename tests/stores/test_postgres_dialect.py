@@ -45,6 +45,13 @@ def test_own_statement_replaces_the_shared_one(monkeypatch):
     assert statement("a_query").text == "SELECT sum(b) FROM c"
 
 
+def test_shared_statement_is_translated(monkeypatch):
+    monkeypatch.setitem(QUERIES, "other_query", "SELECT sum(a) FROM b WHERE c = :c")
+
+    found = PostgresStatement("SELECT sum(a)::bigint FROM b WHERE c = $1", ("c",))
+    assert statement("other_query") == found
+
+
 def test_shared_statement_is_translated_by_its_text():
     assert shared(QUERIES["accounts"]) == statement("accounts")
     assert shared("COMMIT") == PostgresStatement("COMMIT", (), has_rows=False)
