@@ -220,11 +220,10 @@ class Address:
         else:
             said = str(error)
         if isinstance(error, asyncpg.DataError):
-            # The rest may quote a value, or all values of a column.
+            # The rest may quote values. So may the server's details, on the next line.
             said = said.partition(":")[0]
         for secret in self._secrets:
             said = said.replace(secret, "***")
-        # The second line has the server's details, with values.
         return said.splitlines()[0] if said else type(error).__name__
 
     def _unreadable_file(self, error: OSError) -> str | None:
