@@ -10,6 +10,7 @@ from typer.main import get_command
 from twite.cli.application import application
 from twite.config.server_tables import ServerSettings
 from twite.config.settings import load
+from twite.domain.destination import DEFAULT_RATE
 from twite.domain.times import SECOND
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -30,8 +31,10 @@ NEXT = ("Next:", "## Next steps")
 COMPLETE = (
     "choose-a-route-from-sgtm",
     "choose-between-sqlite-and-postgresql",
+    "deploy-on-kubernetes",
     "deploy-on-one-server",
     "deploy-with-docker",
+    "harden-a-gateway",
     "send-a-file",
     "send-from-your-server",
     "send-orders-from-a-database",
@@ -110,6 +113,11 @@ def test_quoted_figures_are_those_of_the_performance_page():
     ratio = re.search(r"([\d.]+) of that", CHOICE)[1]
     assert f"; {speed}/s" in rows[0]
     assert f"**{ratio}**" in rows[1]
+    quoted = re.search(r"## The size of the server\n(.*?)\n## ", SERVER, re.DOTALL)[1]
+    for figure in (f"{speed} single", "13,825", "85 MB", "126 MB", "13 GB"):
+        assert figure in quoted
+        assert figure.removesuffix(" single") in page
+    assert f"{DEFAULT_RATE:,} in 15 minutes" in quoted
 
 
 @pytest.mark.parametrize("name", COMPLETE)

@@ -19,8 +19,8 @@ from twite.testing.gateway import wait_for
 
 FOLDER = Path(__file__).parents[2] / "deploy/proxies"
 SITE = "t.shop.example"
-# The proxies see this address, which is not the one of the proxies.
-VISITOR = "127.8.9.2"
+# The proxies see these addresses, which are not their own.
+VISITOR, STRANGER = "127.8.9.2", "127.7.7.7"
 
 
 def installed(program: str) -> str | None:
@@ -100,12 +100,12 @@ class Proxy:
     def reload(self) -> None:
         raise NotImplementedError
 
-    def connection(self, *, plain: bool = False) -> http.client.HTTPConnection:
-        """Return a connection from the address VISITOR."""
+    def connection(
+        self, *, plain: bool = False, source: str = VISITOR
+    ) -> http.client.HTTPConnection:
+        """Return a connection from the address `source`."""
         port = self.plain if plain else self.port
-        link = http.client.HTTPConnection(
-            "127.0.0.1", port, timeout=30, source_address=(VISITOR, 0)
-        )
+        link = http.client.HTTPConnection("127.0.0.1", port, timeout=30, source_address=(source, 0))
         if not plain:
             link.connect()
             link.sock = self._tls.wrap_socket(link.sock, server_hostname=SITE)
@@ -119,9 +119,10 @@ class Proxy:
         headers: Mapping[str, str] = {},
         *,
         plain: bool = False,
+        source: str = VISITOR,
     ) -> tuple[int, http.client.HTTPMessage, bytes]:
         """Return status, headers and body of a request to the site."""
-        link = self.connection(plain=plain)
+        link = self.connection(plain=plain, source=source)
         try:
             link.request(method, path, body, {"Host": SITE} | dict(headers))
             answer = link.getresponse()

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 import pytest
 from gateway_processes import KEY, PIXEL, Gateway, PostgresGateway, command, wait_for
-from proxies import PROXIES, SITE, VISITOR, free_port, installed
+from proxies import PROXIES, SITE, STRANGER, VISITOR, free_port, installed
 
 pytestmark = pytest.mark.journey
 
@@ -18,6 +18,10 @@ JSON = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
 SERVER = f"""public_url = "https://{SITE}"
 trusted_proxies = ["127.0.0.1/32"]
 secret_key = "a-key-that-seals-secrets"
+"""
+CONSOLE = """
+[console]
+networks = ["127.8.9.0/24"]
 """
 
 
@@ -31,7 +35,8 @@ def kind(request):
 def on_port(gateway, port):
     """Let a gateway listen on a port, behind a proxy."""
     text = gateway.config.read_text()
-    gateway.config.write_text(text.replace('"127.0.0.1:0"', f'"127.0.0.1:{port}"\n{SERVER}'))
+    text = text.replace('"127.0.0.1:0"', f'"127.0.0.1:{port}"\n{SERVER}')
+    gateway.config.write_text(text + CONSOLE)
     return gateway
 
 
@@ -74,6 +79,11 @@ def test_conversions_reach_x_and_plain_requests_are_redirected(proxy, gateway, x
     assert (moved, headers["Location"]) == (308, f"https://{SITE}/twite.js?s=shop")
 
 
+def add_admin(gateway):
+    typed = ("user", "add", "ada", "--role", "admin", "--password-stdin")
+    command(gateway, *typed, typed=PASSWORD).check_returncode()
+
+
 class ConsoleUser:
     """A browser that signs in to the console through a proxy, and forges its address."""
 
@@ -104,8 +114,7 @@ class ConsoleUser:
 
 
 def test_console_is_live_and_sees_the_address_of_the_visitor_not_a_forged_one(proxy, gateway):
-    typed = ("user", "add", "ada", "--role", "admin", "--password-stdin")
-    command(gateway, *typed, typed=PASSWORD).check_returncode()
+    add_admin(gateway)
     user = ConsoleUser(proxy)
     signed_in = user.sign_in()
     link = proxy.connection()
@@ -124,6 +133,19 @@ def test_console_is_live_and_sees_the_address_of_the_visitor_not_a_forged_one(pr
     assert b"order-7" in b"".join(lines)
     # The audit log masks the last part of an address.
     assert audit[0]["detail"].startswith(VISITOR.rpartition(".")[0])
+
+
+def test_strangers_read_neither_the_console_nor_metrics_also_with_a_forged_address(proxy, gateway):
+    add_admin(gateway)
+    paths = ("/console/sign-in", "/metrics")
+    forged = ({}, {"X-Forwarded-For": "127.0.0.1"}, {"X-Forwarded-For": VISITOR})
+
+    found = {
+        path: {proxy.ask("GET", path, None, headers, source=STRANGER)[0] for headers in forged}
+        for path in paths
+    }
+
+    assert found == {"/console/sign-in": {403}, "/metrics": {401}}
 
 
 def test_body_over_the_limit_is_refused_and_the_next_request_is_not(proxy, gateway):
