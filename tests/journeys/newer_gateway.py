@@ -1,4 +1,4 @@
-"""Run `twite` as a later version with one more PostgreSQL migration.
+"""Run `twite` as a later version with one more migration of PostgreSQL and of SQLite.
 
 python newer_gateway.py serve --config twite.toml
 """
@@ -8,6 +8,7 @@ import sys
 
 from twite.cli import main
 from twite.stores.postgres import schema
+from twite.stores.sqlite.engine import schema as sqlite_schema
 
 # Like an earlier migration, it rewrites tables that all gateways use, in an order in which no
 # gateway locks them. It takes long enough that requests have to wait.
@@ -20,6 +21,11 @@ ALTER TABLE lease ADD newer text GENERATED ALWAYS AS (deliveries) STORED;
 CREATE INDEX newer_outbox ON outbox (lane, id) WHERE newer IS NULL;
 CREATE TABLE newer (id bigint PRIMARY KEY);
 """
+SQLITE = """
+CREATE TABLE newer (id INTEGER PRIMARY KEY);
+ALTER TABLE conversion ADD COLUMN newer INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX newer_conversion ON conversion (newer) WHERE newer > 0;
+"""
 
 
 class NewerVersion(subprocess.Popen):
@@ -30,6 +36,8 @@ class NewerVersion(subprocess.Popen):
 
 
 if __name__ == "__main__":
-    present = schema.migrations()
-    schema.migrations = lambda: [*present, (present[-1][0] + 1, MIGRATION)]
+    for engine, statements in ((schema, MIGRATION), (sqlite_schema, SQLITE)):
+        present = engine.migrations()
+        more = [*present, (present[-1][0] + 1, statements)]
+        engine.migrations = lambda more=more: more
     main()
