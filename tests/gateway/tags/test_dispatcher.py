@@ -83,12 +83,28 @@ async def test_reason_is_returned_for_each_tag_of_the_source_that_does_not_fire(
     assert [entry.pixel for entry in stage.result.fired] == ["tag:fires"]
 
 
-async def test_source_without_tags_gets_no_reasons():
+async def test_source_without_tags_gets_no_reasons_and_evaluates_no_variable():
     other = TagRule(name="crm", sources=frozenset({"app"}))
-    stage = Stage(a_tag("crm", paused=True), rules={"crm": other})
+    value = Variable(name="v", type=VariableSource.TEMPLATE, template="value")
+    gold = Condition(left="{{v}}", operator=Operator.EQUALS, right="gold")
+    stage = Stage(
+        a_tag("crm", triggers=("gold",)),
+        rules={"crm": other},
+        config={
+            "variables": (value,),
+            "triggers": (ContainerTrigger(name="gold", when=(gold,)),),
+        },
+    )
     await stage.dispatch()
 
-    assert (stage.result.fired, stage.result.unfired) == ((), ())
+    assert (stage.result.fired, stage.result.unfired, stage.pool.calls) == ((), (), [])
+
+
+async def test_tag_whose_fields_cannot_be_evaluated_gets_a_delivery_that_says_so():
+    loop = Variable(name="loop", type=VariableSource.CONSTANT, value="{{loop}}")
+    stage = Stage(a_tag(fields={"a": "{{loop}}"}), config={"variables": (loop,)})
+
+    assert len(await stage.dispatch()) == 1
 
 
 @pytest.mark.parametrize(

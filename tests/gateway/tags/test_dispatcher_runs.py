@@ -1,14 +1,17 @@
 """The dispatcher without an engine: random numbers, pending triggers and first turns."""
 
+import dataclasses
+from types import SimpleNamespace
+
 import pytest
 from dispatcher_stage import CALL, COOKIE, COOKIES, HOLDS, UNCLEAR, Stage, a_remark, a_tag
 
-from builders import NOW
 from twite.gateway.ports.tags import (
     BrowserWait,
 )
 from twite.gateway.tags.run.payload import read
 from twite.gtm.container.parts import (
+    ALL_EVENTS,
     Condition,
     ContainerTrigger,
     Operator,
@@ -17,26 +20,8 @@ from twite.gtm.container.parts import (
     VariableSource,
 )
 from twite.gtm.container.plan import PendingTriggers
-from twite.gtm.template.sandbox import Turn
+from twite.gtm.template.sandbox import Incoming, Turn
 from twite.gtm.template.tag_response import TagResponse
-
-
-async def test_event_becomes_a_delivery_of_each_tag_that_fires():
-    stage = Stage(a_tag("crm"), a_tag("ads"))
-    entries = await stage.dispatch(first=3)
-
-    assert [(entry.index, entry.pixel, entry.event) for entry in entries] == [
-        (3, "tag:crm", "purchase"),
-        (4, "tag:ads", "purchase"),
-    ]
-    assert entries[0].key != entries[1].key
-    payload = read(entries[0].body, name="tag:crm")
-    assert (payload.pixel, payload.at, payload.client) == ("o8z6j", NOW, "native")
-    assert payload.event == {"event_name": "purchase", "value": 5}
-    assert (payload.draw, payload.seed, payload.source, payload.preview) == (0, 0, "", "")
-    assert (payload.from_page, payload.call, payload.pending) == (False, None, None)
-    assert stage.result.responses == {}
-
 
 DRAWING = [
     {"config": {"variables": (Variable(name="v", type=VariableSource.RANDOM, least=1, most=9),)}},
@@ -60,6 +45,7 @@ async def test_random_number_of_an_event_is_repeated_with_it(made):
 
     assert draws[0] == draws[1] > 0
     assert len({*draws}) == 3
+    assert max(draws) < 1 << 48
 
 
 async def test_random_number_cannot_be_computed_without_the_salt():
@@ -137,13 +123,28 @@ async def test_first_turn_needs_a_browser_that_waits_and_an_event_that_is_sent(m
 
 
 async def test_first_turns_have_different_seeds_for_each_tag_and_event():
-    stage, seeds = Stage(a_tag("crm"), a_tag("ads"), grants=(COOKIES,)), []
+    stage, seeds = Stage(a_tag("crm"), a_tag("ads"), grants=(COOKIES,), salt=b"x" * 80), []
     for own in ("A2", "A3", "A2"):
         await stage.dispatch(a_remark(own=own), waits=BrowserWait())
+        assert list(stage.given) == [0, 1]
         seeds.append(tuple(given.seed for given in stage.given.values()))
 
     assert seeds[0] == seeds[2]
     assert len({*seeds[0], *seeds[1]}) == 4
+    # JavaScript holds such numbers exactly.
+    assert max(*seeds[0], *seeds[1]) < 1 << 48
+
+
+async def test_first_turns_are_skipped_if_they_have_no_time():
+    stage, seen = Stage(grants=(COOKIES,)), []
+    dispatcher = dataclasses.replace(
+        stage.dispatcher, first_turn_within=0, observer=SimpleNamespace(see=seen.append)
+    )
+    stage.dispatcher = dispatcher
+    [entry] = await stage.dispatch(waits=BrowserWait())
+
+    assert [(ended.tag, ended.result) for ended in seen] == [("tag:crm", "skipped")]
+    assert read(entry.body, name="tag:crm").seed == 0
 
 
 async def test_tag_with_a_pending_trigger_has_no_first_turn():
@@ -158,3 +159,32 @@ async def test_tag_with_a_pending_trigger_has_no_first_turn():
     await stage.dispatch(waits=BrowserWait())
 
     assert (len(stage.result.fired), stage.given) == (1, {})
+
+
+SHOP = Variable(name="shop", type=VariableSource.REQUEST_HEADER, key="x-shop")
+
+
+async def test_delivery_keeps_only_what_its_own_tag_may_read():
+    stage = Stage(
+        a_tag("crm"), a_tag("ads", fields={"shop": "{{shop}}"}), config={"variables": (SHOP,)}
+    )
+    entries = await stage.dispatch(request=Incoming(headers=(("x-shop", "1"),)))
+
+    kept = [read(entry.body, name=entry.pixel).request.headers for entry in entries]
+    assert kept == [(), (("x-shop", "1"),)]
+
+
+@pytest.mark.parametrize("triggers", [("gold",), ("gold", ALL_EVENTS)])
+async def test_what_a_trigger_reads_is_kept_only_while_it_is_pending(triggers):
+    in_shop = Condition(left="{{shop}}", operator=Operator.EQUALS, right="1")
+    stage = Stage(
+        a_tag(triggers=triggers),
+        turn=Turn(run=1, waiting=(1,)),
+        config={
+            "variables": (*DRAWING[1]["config"]["variables"], SHOP),
+            "triggers": (ContainerTrigger(name="gold", when=(GOLD, in_shop)),),
+        },
+    )
+    payload = await stage.payload(request=Incoming(headers=(("x-shop", "1"),)))
+
+    assert (payload.pending is not None) == (payload.request.headers != ()) == (len(triggers) == 1)

@@ -2,13 +2,15 @@
 
 import pytest
 
-from twite.domain.delivery import Trigger
+from twite.domain.delivery import LAST_CEILING, Trigger
 from twite.gateway.ports.tags import RepeatPolicy, TagRule
 from twite.gateway.tags.run.outcome import (
+    MOST_LOOK_UPS,
     MOST_TRIES,
     RequestOutcome,
     RunOutcome,
     attempt_of,
+    timed_out,
     transition_of,
 )
 from twite.gtm.template.sandbox import RunResult
@@ -133,3 +135,167 @@ def test_only_time_and_memory_violations_start_probation(error, limit, spent):
     ran = RunOutcome(error=error)
 
     assert (ran.passed_a_limit, ran.is_spent) == (limit, spent)
+
+
+def answered(status, **more):
+    return RequestOutcome(status=status, words="", left=True, **more)
+
+
+@pytest.mark.parametrize(
+    ("request_outcome", "may_pass", "is_refused"),
+    [
+        (answered(200), False, False),
+        (answered(399), False, False),
+        (answered(400), False, True),
+        (answered(400, passing=True), True, False),
+        (answered(499), False, True),
+        (answered(500), True, False),
+        (answered(599), True, False),
+        (answered(None), True, False),
+        *((answered(status), True, False) for status in (408, 425, 429)),
+    ],
+)
+def test_refusals_are_final_and_failures_may_pass(request_outcome, may_pass, is_refused):
+    assert (request_outcome.may_pass, request_outcome.is_refused) == (may_pass, is_refused)
+
+
+@pytest.mark.parametrize(
+    ("ran", "reason"),
+    [
+        ({"not_fired": "no trigger"}, "the tag did not fire: no trigger"),
+        ({"error": "thrown"}, "the template failed: thrown"),
+        ({}, "the template reported neither success nor failure"),
+        ({"outcome": RunResult.FAILURE}, "the template reported failure"),
+        ({"outcome": RunResult.FAILURE, "tried": (TAKEN,)}, "the template reported failure"),
+        (
+            {"outcome": RunResult.FAILURE, "tried": (answered(201), TAKEN)},
+            "the template reported failure (201)",
+        ),
+        (
+            {"tried": (DOWN, SILENT, TAKEN)},
+            "the template reported neither success nor failure (no answer)",
+        ),
+        (
+            {"undecided": True, "tried": (TAKEN, DOWN, SILENT)},
+            "a lookup that decides whether the tag fires failed (503)",
+        ),
+        (
+            {"undecided": True, "tried": (REFUSED, SILENT)},
+            "a lookup that decides whether the tag fires failed (no answer)",
+        ),
+        (
+            {"undecided": True},
+            "a lookup that decides whether the tag fires failed (no answer)",
+        ),
+        (
+            {"undecided": True, "error": "it took too long", "tried": (DOWN,)},
+            "a lookup that decides whether the tag fires failed (it took too long)",
+        ),
+    ],
+)
+def test_failed_run_has_a_reason(ran, reason):
+    assert RunOutcome(**ran).reason == reason
+
+
+def test_timeout_says_how_to_raise_it():
+    assert timed_out(1_500) == (
+        "it took longer than 1.5 s. "
+        "Raise timeout in [[tag]] (for an imported tag in [container]), at most to 1 min"
+    )
+
+
+@pytest.mark.parametrize(
+    ("ran", "outcome", "status", "answer", "ambiguous"),
+    [
+        ({"outcome": RunResult.SUCCESS, "tried": (TAKEN,)}, "delivered", 200, "thanks", False),
+        (
+            {"outcome": RunResult.SUCCESS, "tried": (DOWN, TAKEN), "notes": ("a note",)},
+            "delivered",
+            503,
+            "a note",
+            False,
+        ),
+        (
+            {"outcome": RunResult.FAILURE, "tried": (TAKEN, REFUSED, TAKEN)},
+            "rejected",
+            422,
+            "the template reported failure (422): no thanks",
+            False,
+        ),
+        (
+            {"outcome": RunResult.FAILURE, "tried": (TAKEN,)},
+            "errored",
+            200,
+            "the template reported failure: thanks",
+            True,
+        ),
+        (
+            {"error": "thrown", "tried": (REFUSED, UNREACHED)},
+            "errored",
+            None,
+            "the template failed: thrown: no connection",
+            True,
+        ),
+        (
+            {"error": "thrown", "tried": (UNREACHED,), "notes": ("a note",)},
+            "errored",
+            None,
+            "a note: the template failed: thrown: no connection",
+            False,
+        ),
+        (
+            {"error": "thrown"},
+            "errored",
+            None,
+            "it made no request: the template failed: thrown",
+            False,
+        ),
+    ],
+)
+def test_attempt_records_the_worst_answer(ran, outcome, status, answer, ambiguous):
+    tried = attempt_of(RunOutcome(**ran), 7, pixel="tag:crm", event="purchase", at=5)
+
+    assert (tried.outcome, tried.status, tried.answer) == (outcome, status, answer)
+    assert (tried.ambiguous, tried.deliveries, tried.at) == (ambiguous, (7,), 5)
+    assert (tried.pixel, tried.event) == ("tag:crm", "purchase")
+
+
+@pytest.mark.parametrize(
+    ("times", "due"),
+    [((), 2_500), ((1_000, None), 2_500), ((9_000, 3_000), 9_000), ((9_000_000,), LAST_CEILING)],
+)
+def test_retry_waits_for_the_back_off_and_for_the_vendors_time(times, due):
+    tried = tuple(answered(429, retry_after=time) for time in times)
+    postponed = transition(RunOutcome(tried=tried), RepeatPolicy.AT_LEAST_ONCE)
+
+    assert (postponed.due_at, postponed.deliveries) == (1_000 + due, (7,))
+
+
+@pytest.mark.parametrize("repeat", RepeatPolicy)
+def test_tag_whose_triggers_did_not_match_did_not_fire(repeat):
+    ended = transition(RunOutcome(not_fired="no trigger", tried=(DOWN,)), repeat)
+
+    assert (ended.trigger, ended.reason) == (Trigger.NOT_FIRED, "the tag did not fire: no trigger")
+
+
+@pytest.mark.parametrize("repeat", RepeatPolicy)
+def test_lookup_of_a_trigger_is_repeated_for_some_time(repeat):
+    ran = RunOutcome(undecided=True, tried=(DOWN,))
+
+    assert transition(ran, repeat, tries=MOST_LOOK_UPS - 1).trigger is AGAIN
+    ended = transition(ran, repeat, tries=MOST_LOOK_UPS)
+    assert ended.trigger is Trigger.NOT_FIRED
+    assert ended.reason == f"the tag did not fire: {ran.reason}"
+
+
+def test_error_of_a_run_that_was_refused_is_no_refusal():
+    ran = RunOutcome(error="thrown", tried=(REFUSED,))
+
+    assert transition(ran, RepeatPolicy.AT_MOST_ONCE).trigger is HELD
+
+
+@pytest.mark.parametrize("tried", [(), (answered(429),)])
+def test_retry_without_a_wait_is_due_at_once(tried):
+    ran, rule = RunOutcome(tried=tried), TagRule(name="crm")
+
+    assert transition_of(ran, 7, rule=rule, tries=1, now=1_000, randomness=0.0).due_at == 1_000

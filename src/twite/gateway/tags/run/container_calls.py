@@ -9,6 +9,7 @@ deliveries as duplicates.
 import asyncio
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -50,15 +51,11 @@ class EndedTags:
     async def wait(self, names: Iterable[str], *, until: float) -> None:
         """Wait until each of these tags has ended, or until the event loop's time is `until`."""
         expected = sorted(names)
-        while _lacks(self.tags, expected):
-            self._changed.clear()
-            left = until - asyncio.get_running_loop().time()
-            if left <= 0:
-                return
-            try:
-                await asyncio.wait_for(self._changed.wait(), left)
-            except TimeoutError:
-                return
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(until):
+                while _lacks(self.tags, expected):
+                    self._changed.clear()
+                    await self._changed.wait()
 
 
 class ContainerCalls:

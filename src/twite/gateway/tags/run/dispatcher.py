@@ -49,7 +49,7 @@ from twite.gateway.tags.run.run_input import RunInput
 from twite.gateway.tags.run.variables import IngestEvaluation, VariableCache
 from twite.gateway.tags.runtime.engine_pool import EnginePool, TemplateStorage
 from twite.gtm.container import parts
-from twite.gtm.container.plan import FiredTag, FiringPlan, PendingTriggers, plan
+from twite.gtm.container.plan import FiredTag, FiringPlan, PendingTriggers
 from twite.gtm.container.values import EventContext
 
 _KNOWN: Final = frozenset(name for group in SPELLINGS for name in group)
@@ -110,7 +110,7 @@ class TagDispatcher:
         )
         containers = [each.container for each in self.container_configs]
         self._calling = self._pixels_of(may_run_container)
-        whole = readable_by_all(containers) if self._calling else ReadableRequest()
+        whole = readable_by_all(containers)
         self._readable = {
             (rule.pixel, decides): whole
             if rule.pixel in self._calling
@@ -236,13 +236,7 @@ class TagDispatcher:
     ) -> FiringPlan:
         if not any(rule.listens_to(source) for rule in container_config.rules.values()):
             return FiringPlan()
-        runs = any(
-            variable.type is parts.VariableSource.TEMPLATE
-            for variable in container_config.container.variables
-        )
-        if runs:
-            return await self._ingest.planned(container_config, occasion, known)
-        return plan(container_config.container, occasion, variables=_NoTemplates(), filled=False)
+        return await self._ingest.planned(container_config, occasion, known)
 
     def _entry(
         self,
@@ -348,13 +342,6 @@ def _held_with(
     if reason is None or entry.suppressed is not None or entry.held is not None:
         return entry
     return structs.replace(entry, held=reason)
-
-
-class _NoTemplates:
-    """For containers without variables that run template code."""
-
-    def value(self, template: object, fields: object, occasion: object) -> None:
-        raise AssertionError(f"{template}, {fields}, {occasion}: no variable has a template")
 
 
 def _with_rules(

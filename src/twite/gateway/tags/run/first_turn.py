@@ -78,7 +78,7 @@ class FirstTurns:
 
     async def _ended(self, given: RunInput, *, until: float) -> tuple[str, TagResponse | None]:
         tag = given.rule.pixel
-        if self.within <= 0 or tag in self.late or not self._may_run(given.rule):
+        if not self.within or tag in self.late or not self._may_run(given.rule):
             return "skipped", None
         began: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         task = asyncio.create_task(self._run(given, until=until, began=began))
@@ -100,9 +100,7 @@ class FirstTurns:
         loop = asyncio.get_running_loop()
         task.add_done_callback(lambda _: None if began.done() else began.set_result(None))
         await asyncio.wait({began}, timeout=until - loop.time())
-        if not task.done() and began.done():
-            left = min(self.within / SECOND, until - loop.time())
-            await asyncio.wait({task}, timeout=left)
+        await asyncio.wait({task}, timeout=min(self.within / SECOND, until - loop.time()))
         for _ in range(_GRACE):
             # If the event loop was busy, the response may have arrived, but is not read yet.
             if not task.done():
@@ -136,8 +134,7 @@ class FirstTurns:
             # Other turns may have used up the time.
             if loop.time() >= until or trials.begin(whose):
                 return False
-            if not began.done():
-                began.set_result(None)
+            began.set_result(None)
             return True
 
         first = _FirstTurn(given, worker, self.storage, may_begin=may_begin)

@@ -69,7 +69,7 @@ class RequestOutcome(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_refused(self) -> bool:
         """Whether the vendor refused the request because of its content."""
-        return self.status is not None and 400 <= self.status < 500 and not self.may_pass
+        return self.status is not None and self.status >= 400 and not self.may_pass
 
 
 class RunOutcome(msgspec.Struct, frozen=True, kw_only=True):
