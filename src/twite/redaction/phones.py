@@ -185,10 +185,11 @@ def _is_given_out(digits: str) -> bool:
         return False
     lengths, pattern, trunk, without_trunk = _numbers_of(country)
     own = digits[len(f"{country}") : _LONGEST_NUMBER]
-    if len(own) in lengths and pattern.match(own):
-        return True
-    bare = trunk.sub(without_trunk, own)
-    return len(bare) in lengths and pattern.match(bare) is not None
+    # The lengths are checked first, because that is fast.
+    return any(
+        len(number) in lengths and pattern.match(number) is not None
+        for number in (own, trunk.sub(without_trunk, own))
+    )
 
 
 def _country_of(digits: str) -> int | None:
@@ -219,7 +220,7 @@ def _numbers_of(country: int) -> tuple[frozenset[int], re.Pattern[str], re.Patte
         ]
         general = region.general_desc
         if several and general is not None:
-            lengths.update(*(kind.possible_length or general.possible_length for kind in several))
+            lengths.update(general.possible_length)
             any_kind = "|".join(dict.fromkeys(kind.national_number_pattern for kind in several))
             patterns.append(rf"(?=(?:{general.national_number_pattern})\Z)(?:{any_kind})\Z")
     trunk = regions[0].national_prefix_for_parsing

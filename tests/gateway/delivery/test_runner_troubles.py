@@ -88,6 +88,7 @@ async def test_failed_release_of_an_account_is_reported_and_repeated_later(begin
 async def test_stopping_gateway_asks_for_no_more_accounts():
     setting = SharedSetting("a")
     await setting.run.start()
+    await setting.clock.advance(1)
     setting.ownership.calls.clear()
 
     await setting.run.stop(within=1_000)
