@@ -68,6 +68,23 @@ async def test_failed_division_of_the_accounts_is_reported(begin, error, reason)
     assert troubles(setting) == [reason]
 
 
+async def test_bug_in_the_news_of_the_store_is_reported_and_they_are_read_again(begin):
+    setting = await begin("a")
+    await setting.clock.advance(setting.ownership.next_news)
+    news, setting.ownership.news = setting.ownership.news, failing_news
+    await setting.clock.advance(setting.ownership.next_news)
+    setting.ownership.news = news
+    setting.ownership.calls.clear()
+    await setting.clock.advance(SHARE_OUT_EVERY)
+
+    assert set(troubles(setting)) == {"KeyError"}
+    assert "news" in setting.ownership.calls
+
+
+async def failing_news(_idle):
+    raise KeyError
+
+
 async def test_failed_release_of_an_account_is_reported_and_repeated_later(begin):
     setting = await begin("a", "p3")
     workers = dict(setting.run._workers)  # noqa: SLF001

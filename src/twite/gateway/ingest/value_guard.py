@@ -76,11 +76,9 @@ class ValueGuards:
             if conversion.value is None or conversion.currency is None:
                 return _NOTHING
             which = conversion.pixel, conversion.event
-            usual = quick.get(which)
-            if usual is not None:
-                currency, least, most = usual
-                if currency == conversion.currency and least < float(conversion.value) < most:
-                    return _NOTHING
+            currency, least, most = quick.get(which, _UNKNOWN)
+            if currency == conversion.currency and least < float(conversion.value) < most:
+                return _NOTHING
             own = usual_amounts.get(which)
             if own is None:
                 return _NOTHING
@@ -128,10 +126,9 @@ class ValueGuards:
         """Cache the usual range of an event, unless the event has several currencies."""
         (usual_amount, *others) = own.values()
         which = usual_amount.pixel, usual_amount.event
-        reach = None if others else reach_of(usual_amount)
-        if reach is None:
-            self._usual.pop(which, None)
-        else:
+        self._usual.pop(which, None)
+        reach = reach_of(usual_amount)
+        if reach is not None and not others:
             self._usual[which] = usual_amount.currency, *reach
 
     async def keep(self, state: StateStore) -> None:
@@ -158,3 +155,4 @@ class ValueGuards:
 
 
 _NOTHING: Final = (None, None)
+_UNKNOWN: Final = ("", 0.0, 0.0)
