@@ -181,6 +181,14 @@ def restore_store(settings: Settings, source: Path) -> Restored:
     return engine_of(settings).restore(settings.store.place, str(source))
 
 
+def hold_pending(settings: Settings) -> int:
+    """Hold all pending deliveries of a restored store; return their number.
+
+    Raises StoreUnusable.
+    """
+    return asyncio.run(engine_of(settings).hold_pending(settings.store.place))
+
+
 def recover_store(settings: Settings, path: Path | None, to: Path | None) -> Recovered:
     """Save the readable parts of the store, or of another file.
 

@@ -7,9 +7,10 @@ from typing import Annotated, Final
 
 import typer
 
-from twite.app.store_access import copy_stores
+from twite.app.store_access import copy_stores, hold_pending
 from twite.cli import printing
-from twite.cli.options import Json
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, load
+from twite.domain.plural import plural
 from twite.gateway.operations.store_copy import StoreCopied
 
 _EVERY: Final = 2.0  # seconds between two lines about one table
@@ -18,11 +19,6 @@ _EVERY: Final = 2.0  # seconds between two lines about one table
 store = typer.Typer(
     help="Example: `twite store copy sqlite:twite.db env:TWITE_STORE`", no_args_is_help=True
 )
-
-
-@store.callback()
-def _group() -> None:
-    """Make Typer require the name of the subcommand although there is only one."""
 
 
 @store.command("copy")
@@ -70,6 +66,22 @@ def copy(
         printing.print_json(done)
     else:
         _print_copied(done)
+
+
+@store.command("hold")
+def hold(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
+    """Hold all pending deliveries of a restored PostgreSQL database.
+
+    They may have been sent since the backup. Stop all gateways first.
+
+    Example: `twite store hold`
+    """
+    held = hold_pending(load(config))
+    if as_json:
+        printing.print_json({"held": held})
+        return
+    printing.say(f"Held {plural(held, 'pending delivery')}.")
+    printing.say("twite dead list shows them, and twite dead replay sends them.")
 
 
 class _Progress:

@@ -242,6 +242,12 @@ class StoreEngine(Protocol):
     def restore(self, place: str, source: str) -> Restored:
         """Put a copy of a backup in the store's place. Raises StoreInUse, StoreUnusable."""
 
+    async def hold_pending(self, place: str) -> int:
+        """Hold all pending deliveries of a restored store; return their number.
+
+        Raises StoreUnusable, also if a gateway uses the store, or if the engine does it by itself.
+        """
+
     def recover(self, place: str, to: str | None, known: Sequence[tuple[str, str]]) -> Recovered:
         """Save the readable parts into a new store.
 

@@ -51,7 +51,11 @@ class PostgresEngine:
         _refuse("back up", "Back up the database with pg_dump or your provider's snapshots")
 
     def restore(self, place: str, source: str) -> Restored:  # noqa: ARG002 - as above
-        _refuse("restore", "Restore the database with pg_restore, while no gateway runs")
+        _refuse("restore", "Restore it with pg_restore, then run twite store hold")
+
+    async def hold_pending(self, place: str) -> int:
+        held: int = await _module("holding").hold_pending(place)
+        return held
 
     def recover(self, place: str, to: str | None, known: Sequence[tuple[str, str]]) -> Recovered:  # noqa: ARG002 - as above
         _refuse("recover", "Restore the database from a backup with pg_restore")

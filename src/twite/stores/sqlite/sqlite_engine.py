@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 from collections.abc import Sequence
 
-from twite.domain.errors import LedgerUnavailable
+from twite.domain.errors import LedgerUnavailable, StoreUnusable
 from twite.gateway.ports.store import (
     Backup,
     Recovered,
@@ -49,6 +49,13 @@ class SQLiteEngine:
 
     def restore(self, place: str, source: str) -> Restored:
         return restore(place, source)
+
+    async def hold_pending(self, place: str) -> int:
+        raise StoreUnusable(
+            path=place,
+            reason="a gateway itself holds what an older SQLite database may have sent",
+            cure="Run twite restore, and start the gateway",
+        )
 
     def recover(self, place: str, to: str | None, known: Sequence[tuple[str, str]]) -> Recovered:
         return recover(place, to, known=known)
