@@ -205,7 +205,9 @@ def shown(node, place=""):
     """Yield the keys of a tree in the schema's notation."""
     for key, value in node.items():
         inner = f"{place}.{key}" if place else key
-        if key in {"events", "fields", "hmac_keys", "redirect"} and isinstance(value, dict):
+        if key in {"events", "fields", "headers", "hmac_keys", "redirect"} and isinstance(
+            value, dict
+        ):
             yield f"{inner}.*"
         elif isinstance(value, dict):
             yield from shown(value, inner)

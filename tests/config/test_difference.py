@@ -77,6 +77,7 @@ def test_changed_tables_are_named_with_their_keys(tmp_path, old, new, change):
         ("[x]", "[alerts]\ndead_letters = 3\n[x]", "alerts.dead_letters"),
         ("[x]", '[console]\nidle = "20m"\n[x]', "console.idle"),
         ("[x]", '[log]\nlevel = "debug"\n[x]', "log.level"),
+        ("[x]", '[traces]\nendpoint = "http://127.0.0.1:4318"\n[x]', "traces.endpoint"),
         ("[x]", '[server.stape]\nidentifier = "a"\n[x]', "server.stape.identifier"),
     ],
 )

@@ -26,6 +26,7 @@ def families():
     for notice in EVERY_NOTICE:
         metrics.see(notice)
     metrics.committed(0.1)
+    metrics.traced("exported", 1)
     metrics.counted(EVERY_COUNT)
     page = metrics.rendered([ConversionCounts(source="shop", pixel="o8z6j")])
     return list(text_string_to_metric_families(page.decode()))

@@ -168,7 +168,8 @@ def test_image_contains_the_driver_of_postgresql():
     extra = PROJECT["project"]["optional-dependencies"]["postgres"]
     pinned = (ROOT / "requirements/run.txt").read_text()
 
-    assert "--require-hashes -r requirements/run.txt" in DOCKERFILE
+    assert "--require-hashes -r requirements/${PACKAGES}.txt" in DOCKERFILE
+    assert "\nARG PACKAGES=run\n" in DOCKERFILE
     assert [name for name in extra if f"\n{name.partition('>')[0]}==" not in pinned] == []
 
 

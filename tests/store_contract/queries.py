@@ -30,6 +30,7 @@ from twite.gateway.ports.queries import (
     MatchQuery,
     NumberAtQuery,
     QueryScope,
+    ReceiptsQuery,
     SubmissionsQuery,
     WaitsQuery,
 )
@@ -235,6 +236,18 @@ class ConsoleQueryLaws:
             )
             == []
         )
+
+    async def test_receipts_of_conversions_are_found(self, store: Store) -> None:
+        await store.record(a_submission(an_entry("order-0"), an_entry("order-1", index=1)))
+        await store.record(a_submission(an_entry("order-2"), receipt="r2"))
+        found = [(await histories(store, f"order-{number}"))[0] for number in range(3)]
+        ids = [history.delivery for history in found]
+
+        receipts = await store.answer(ReceiptsQuery(deliveries=[*ids, 999]))
+
+        assert receipts == {history.delivery: history.receipt for history in found}
+        assert len(set(receipts.values())) == 2
+        assert await store.answer(ReceiptsQuery(deliveries=[])) == {}
 
     async def test_unusual_amounts_are_found(self, store: Store) -> None:
         await record(store, "order-1")

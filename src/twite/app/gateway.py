@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from twite.app.console_services import OnDemandConsole
 from twite.app.http_clients import OnDemandTransport
-from twite.app.http_parts import GatewayParts, SettingsInUse, engines_of, http_settings
+from twite.app.http_parts import GatewayParts, SettingsInUse, engines_of, server_of
 from twite.app.logins import FollowSecrets, credential_vault, given, safe_of, shared_sign_in
 from twite.app.monitoring import Monitoring, ValueGuardSetup, report_opened
 from twite.app.observation import Observation
@@ -27,6 +27,7 @@ from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.delivery.x_client import XClient
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.consent_choice import PolicyChange
+from twite.gateway.ingest.request_traces import RequestTraces
 from twite.gateway.ingest.sightings import SightingBuilder, watched
 from twite.gateway.operations.control import ReloadReport
 from twite.gateway.ports.directory import Passwords
@@ -36,7 +37,6 @@ from twite.gateway.ports.ownership import RELOADS, SECRETS
 from twite.gateway.ports.store import Store, StoreOptions
 from twite.gateway.ports.tags import ContainerConfig
 from twite.gateway.preview.sessions import PreviewSessions
-from twite.http import Server
 from twite.machine.system import SystemClock, SystemRandomness
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from twite.app.tag_runtime import TagRuntime
     from twite.engines.process.engine_server import EngineServer
     from twite.gateway.x_account.sign_in import XSignIn
+    from twite.http import Server
 
 # The maximum duration of a shutdown. Requests still in flight are ambiguous at the next start.
 STOP_WITHIN: Final = 20 * SECOND
@@ -79,9 +80,8 @@ class Gateway:
         self.previews = PreviewSessions(
             clock=self._clock, randomness=self._randomness, shares_port=worker is not None
         )
-        observation = Observation(settings, self._clock)
-        self._metrics, self._listener = observation.metrics, observation.listener
-        self._observer = observation.observer
+        observation = self._observation = Observation(settings, self._clock)
+        self._metrics, self._observer = observation.metrics, observation.observer
         self._address = GatewayAddress(settings, worker, self._metrics.latest)
         self._store: Store | None = None
         self._transport = OnDemandTransport(timeout=settings.x.timeout)
@@ -131,6 +131,8 @@ class Gateway:
                 ),
             )
             report_opened(store, self._observer)
+            self._observation.start_traces(store)
+            tracing = self._observation.tracing
             safe = self._safe = safe_of(settings, store)
             stored = await given(settings, safe.secret_store if safe else None)
             tags = self._tags = await self._tags_of(safe)
@@ -152,6 +154,7 @@ class Gateway:
                 observer=self._observer,
                 wall=self._wall,
                 tag_dispatcher=None if tags is None else tags.dispatcher(),
+                traces=None if tracing is None else RequestTraces(tracing),
                 guards=value_guard_setup.guards,
             )
             run = self._run = self._sender(store, stored, accept, destinations)
@@ -159,11 +162,11 @@ class Gateway:
                 tags.serve_clients(accept, destinations)
                 tags.prepare()
             parts, in_use = self._parts_of_http(store, run, safe, accept, destinations)
-            server = self._server = self._listener_of(in_use)
+            server = self._server = server_of(in_use, self._address)
             monitoring = self._monitoring = Monitoring(
                 settings,
                 store=store,
-                listener=self._listener,
+                listener=self._observation.listener,
                 clock=self._clock,
                 randomness=self._randomness,
                 observer=self._observer,
@@ -247,6 +250,7 @@ class Gateway:
             await self._monitoring.stop()
         if self._value_guard_setup is not None:
             await self._value_guard_setup.stop()
+        await self._observation.stop()
         if self._store is not None:
             await self._address.withdraw()
             await self._store.close()
@@ -318,6 +322,7 @@ class Gateway:
             api_url=x.api_url,
             version=x.api_version,
             may_send=may_send(store),
+            tracing=self._observation.tracing,
         )
         return DeliveryRunner(
             destinations=stored,
@@ -385,16 +390,3 @@ class Gateway:
             tag_credentials=tag_credentials,
         )
         return parts, in_use
-
-    def _listener_of(self, in_use: SettingsInUse) -> Server:
-        settings = self._settings
-        server, local = settings.server, settings.server.local_listen
-        return Server(
-            in_use.application,
-            host=server.listen.host,
-            port=self._address.port,
-            local=None if local is None else (local.host, local.port),
-            limits=http_settings(settings).limits,
-            shares_port=self._address.is_shared,
-            emulated=settings.x.emulator is not None,
-        )

@@ -27,7 +27,7 @@ from twite.gateway.ports.store import Store
 from twite.gateway.preview.sessions import PreviewSessions
 from twite.gateway.x_account.credential_store import CredentialCommands
 from twite.gateway.x_account.sign_in import XSignIn
-from twite.http import GatewayServices, HttpApplication, HttpLimits, HttpSettings
+from twite.http import GatewayServices, HttpApplication, HttpLimits, HttpSettings, Server
 from twite.http.application import RequestMemory
 from twite.machine.system import room_for_connections
 from twite.observers.metrics import Metrics
@@ -129,6 +129,7 @@ class SettingsInUse(msgspec.Struct, frozen=True, kw_only=True):
             clients=None if tags is None else tags.clients,
             previews=parts.previews,
             console=console,
+            is_traced=accept.traces is not None,
             control_token=parts.address.token,
             reload=parts.reload,
             observer=parts.observer,
@@ -151,6 +152,21 @@ def engines_of(settings: Settings, observer: Observer) -> "EngineServer | None":
     from twite.app.tag_runtime import started_engines  # noqa: PLC0415  # few gateways have tags
 
     return started_engines(settings, observer)
+
+
+def server_of(in_use: SettingsInUse, address: GatewayAddress) -> Server:
+    """Return the HTTP server, which does not listen yet."""
+    settings = in_use.settings
+    server, local = settings.server, settings.server.local_listen
+    return Server(
+        in_use.application,
+        host=server.listen.host,
+        port=address.port,
+        local=None if local is None else (local.host, local.port),
+        limits=http_settings(settings).limits,
+        shares_port=address.is_shared,
+        emulated=settings.x.emulator is not None,
+    )
 
 
 def http_settings(settings: Settings) -> HttpSettings:

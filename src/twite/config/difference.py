@@ -18,7 +18,7 @@ from twite.domain.destination import (
 from twite.gateway.alerts.notifier import Webhook
 
 # Tables of the file that a gateway reads only when it starts.
-_AT_START: Final = ("server", "store", "x", "google", "alerts", "console", "log")
+_AT_START: Final = ("server", "store", "x", "google", "alerts", "console", "log", "traces")
 # If one of these changes, the credentials of the file belong to another X.
 _OTHER_X: Final = frozenset({"x.emulator", "x.api_url", "x.oauth_url"})
 # Attributes whose key in the file has another name.

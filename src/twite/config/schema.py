@@ -36,6 +36,7 @@ from twite.config.server_tables import (
     StoreSettings,
     XSettings,
 )
+from twite.config.trace_table import TraceSettings
 from twite.domain.consent import EEA, ConsentAction, ConsentPolicy
 from twite.domain.destination import DEFAULT_DAYS, ClickCookie
 from twite.domain.errors import SettingsError
@@ -379,6 +380,7 @@ class SettingsFile(msgspec.Struct, frozen=True, kw_only=True):
     alerts: AlertSettings = setting({}, "", ALERTS)
     console: ConsoleSettings = setting({}, "")
     log: LogSettings = setting({}, "")
+    traces: TraceSettings = setting({}, "")
     pixel: tuple[PixelTable, ...] = setting([], "One table for each pixel")
     source: tuple[SourceTable, ...] = setting(
         [], "One table for each client that may submit conversions"

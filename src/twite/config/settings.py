@@ -39,6 +39,7 @@ from twite.config.server_tables import (
 from twite.config.store_url import refuse_shared_file
 from twite.config.tags import ImportedContainer, container_config, imported
 from twite.config.toml import Reader, Tree, nearest, scalar
+from twite.config.trace_table import TraceSettings
 from twite.domain.destination import Destination, Source
 from twite.domain.errors import SettingsError
 from twite.gateway.ports.tags import PREFIX, ContainerConfig
@@ -66,6 +67,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     submitters: tuple[Source, ...]
     console: ConsoleSettings
     google: GoogleSettings
+    traces: TraceSettings = TraceSettings()
     container: Path | None = None
     clients: "tuple[TemplateClient, ...]" = ()
     tags: ContainerConfig | None = None
@@ -180,6 +182,7 @@ def _checked(written: SettingsFile, path: Path, reader: Reader, kept_in: Path | 
         console=written.console,
         google=written.google,
         log=written.log,
+        traces=written.traces,
         pixels=pixels,
         submitters=submitters,
         container=None if written.container.file is None else folder / written.container.file,
@@ -201,6 +204,9 @@ def _doubts(written: SettingsFile) -> Iterator[str]:
             yield f"x.{key}: credentials would travel unencrypted. Use https"
     if written.google.api_url is not None and values.unprotected(written.google.api_url):
         yield "google.api_url: tokens would travel unencrypted. Use https"
+    collector = written.traces.endpoint
+    if collector is not None and written.traces.headers and values.unprotected(collector):
+        yield "traces.endpoint: traces.headers would travel unencrypted. Use https"
     hook = written.alerts.webhook
     if hook is not None and values.unprotected(hook.address.reveal()):
         yield "alerts.webhook: alerts would travel unencrypted. Use https"

@@ -19,6 +19,7 @@ from twite.diagnostics.network import OF_X, network
 from twite.diagnostics.site import site
 from twite.diagnostics.site_visit import SiteTest
 from twite.diagnostics.store import alerts, store
+from twite.diagnostics.traces import traces
 from twite.domain.errors import SettingsError
 from twite.gateway.ports.findings import CheckFinding, CheckStatus, red
 
@@ -27,7 +28,7 @@ __all__ = ["CheckFinding", "CheckStatus", "SiteTest", "TestConversion", "examine
 # The checks, in the order of the report. These read the settings alone.
 SETTINGS_CHECKS: Final = (pixels, sources, tags, engines, console, pages)
 # These also read files, the store and the network.
-CHECKS: Final = (container, google, alerts, store, key, network)
+CHECKS: Final = (container, google, alerts, store, key, traces, network)
 
 
 async def examine(

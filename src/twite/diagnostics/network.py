@@ -64,17 +64,23 @@ async def reach(url: str, *, method: str = "HEAD") -> ConnectionResult | str:
                 challenge=answer.headers.get("WWW-Authenticate", ""),
                 body=b"" if method == "HEAD" else await answer.content.read(_LONGEST),
             )
-    except aiohttp.ClientConnectorDNSError:
-        return "the host does not exist"
-    except aiohttp.ClientSSLError as failure:
-        return f"TLS failed ({type(failure).__name__})"
-    except aiohttp.ClientConnectorError as failure:
-        number = failure.os_error.errno
-        return os.strerror(number).lower() if number else "no connection"
-    except TimeoutError:
-        return f"no answer within {_SECONDS} s"
-    except (aiohttp.ClientError, OSError, ValueError) as failure:
-        return type(failure).__name__
+    except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as failure:
+        return failure_of(failure)
+
+
+def failure_of(failure: Exception) -> str:
+    """Return an error of a request in words."""
+    match failure:
+        case aiohttp.ClientConnectorDNSError():
+            return "the host does not exist"
+        case aiohttp.ClientSSLError():
+            return f"TLS failed ({type(failure).__name__})"
+        case aiohttp.ClientConnectorError(os_error=error):
+            return os.strerror(error.errno).lower() if error.errno else "no connection"
+        case TimeoutError():
+            return f"no answer within {_SECONDS} s"
+        case _:
+            return type(failure).__name__
 
 
 async def addresses(url: str) -> list[str] | str:

@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from twite.gateway.identity.authentication import ApiKeyLookup
 from twite.gateway.ports.events import Troubled, TroublePlace
+from twite.gateway.ports.tracing import trace_parent
 from twite.gateway.preview.sessions import COOKIE, HEADER, PreviewSessions
 from twite.gateway.preview.trace import RequestTrace, current, set_current
 from twite.http.addresses import host_of
@@ -122,6 +123,9 @@ class HttpApplication:
             await console(scope, receive, send)
             return
         scope = without_console_cookies_in(scope)
+        if self._given.is_traced:
+            # Always, because a pipelined request inherits the context of the one before it.
+            trace_parent.set(dict(scope["headers"]).get(b"traceparent"))
         trace = None
         if current() is not None:
             # A pipelined request is handled in a child task of the request before it.

@@ -98,6 +98,7 @@ class GatewayServices(msgspec.Struct, frozen=True, kw_only=True):
     proxy: StapeProxy | None = None
     clients: "Clients | None" = None
     console: ASGIApp | None = None
+    is_traced: bool = False
     control_token: Secret | None = None
     reload: Callable[[bool], Awaitable[ReloadReport]] | None = None
     observer: Observer = SilentObserver()

@@ -200,6 +200,10 @@ class Metrics:
         """Count a line that the log could not write."""
         self._count("twite_lost_log_lines_total")
 
+    def traced(self, result: str, spans: int) -> None:
+        """Count spans. Each result is counted by one thread alone."""
+        self._count("twite_trace_spans_total", result, times=spans)
+
     def committed(self, seconds: float) -> None:
         """Count a commit. Called from the store's thread."""
         self._commits.observe({seconds * 1_000: 1}, "")

@@ -138,13 +138,14 @@ def fault(
 class InFlightBatch:
     """A claimed batch, and the group in the current request.
 
-    `at` is when the request began; `left` says whether X may have received it.
+    `claimed_at` is when the batch was claimed, `at` when the request began; `left` says whether X
+    may have received it.
     """
 
     def __init__(self, batch: Batch, *, at: int) -> None:
         self.batch = batch
         self.group = batch.deliveries
-        self.at = at
+        self.claimed_at = self.at = at
         self.left = False
 
     def rest(self) -> tuple[int, ...]:

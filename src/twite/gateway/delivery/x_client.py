@@ -24,6 +24,7 @@ from twite.gateway.delivery.suspects import Suspects, is_failed
 from twite.gateway.ports.events import Attempted, Troubled, TroublePlace
 from twite.gateway.ports.machine import Randomness
 from twite.gateway.ports.state import LIMITED_BY_X, RateLimitWindow
+from twite.gateway.ports.tracing import SentRequest, Tracing
 from twite.gateway.ports.transport import (
     NoResponse,
     OutboundRequest,
@@ -52,6 +53,7 @@ class XClient:
     version: str
     # Returns False once another gateway may have claimed this gateway's deliveries.
     may_send: Callable[[], bool] = always
+    tracing: Tracing | None = None
 
     async def send(
         self, destination: Destination, body: bytes, *, count: int
@@ -227,7 +229,8 @@ class RequestSender:
         self, destination: Destination, in_flight: InFlightBatch, group: Group
     ) -> tuple[Response | NoResponse, Outcome]:
         in_flight.group, in_flight.at = group, self._clock.now()
-        began = self._clock.elapsed()
+        began, tracing = self._clock.elapsed(), self._x_client.tracing
+        began_ns = 0 if tracing is None else tracing.now()
         body = body_of(group)
         in_flight.left = True
         with self._requests.sending(in_flight.batch):
@@ -238,6 +241,8 @@ class RequestSender:
             self._suspects.hung(group)
         in_flight.left = not isinstance(outcome, Rejected)
         self._note(in_flight, response, outcome, took=self._clock.elapsed() - began)
+        if tracing is not None:
+            tracing.sent(_traced(in_flight, response, outcome, tracing, began=began_ns))
         return response, outcome
 
     async def allowed(self, count: int) -> bool:
@@ -330,4 +335,30 @@ def _is_refused_as_such(response: Response | NoResponse, outcome: Outcome) -> bo
         isinstance(response, Response)
         and response.status == HTTPStatus.UNAUTHORIZED
         and isinstance(outcome, Rejected)
+    )
+
+
+def _traced(
+    in_flight: InFlightBatch,
+    response: Response | NoResponse,
+    outcome: Outcome,
+    tracing: Tracing,
+    *,
+    began: int,
+) -> SentRequest:
+    return SentRequest(
+        pixel=in_flight.batch.pixel,
+        event=in_flight.batch.event,
+        outcome=outcome.kind,
+        status=response.status if isinstance(response, Response) else None,
+        is_ambiguous=isinstance(outcome, Errored) and outcome.ambiguous,
+        conversions=len(in_flight.group),
+        claimed_at=in_flight.claimed_at,
+        began=began,
+        ended=tracing.now(),
+        deliveries=tuple(
+            (delivery.id, delivery.received_at)
+            for delivery in in_flight.group
+            if tracing.keeps(delivery.received_at)
+        ),
     )

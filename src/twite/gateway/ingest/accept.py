@@ -35,6 +35,7 @@ from twite.gateway.ingest.receipts import (
     XAcceptRefusal,
 )
 from twite.gateway.ingest.recorder import SubmissionRecorder
+from twite.gateway.ingest.request_traces import RequestTraces
 from twite.gateway.ingest.sightings import SightingBuilder
 from twite.gateway.ingest.submissions import (
     NOTHING_FIRED,
@@ -48,6 +49,7 @@ from twite.gateway.ports.machine import Clock, Randomness
 from twite.gateway.ports.privacy import Privacy
 from twite.gateway.ports.store import Intake
 from twite.gateway.ports.tags import DispatchesTags, EventOrigin
+from twite.gateway.ports.tracing import trace_parent
 from twite.gateway.preview.trace import current
 
 NO_ORIGIN: Final = EventOrigin()
@@ -77,6 +79,7 @@ class Accept:
     observer: Observer = field(default_factory=SilentObserver)
     wall: Clock | None = None
     tag_dispatcher: DispatchesTags | None = None
+    traces: RequestTraces | None = None
     # After a reload, another object accepts new requests, and shares the recorder with this one.
     recorder: SubmissionRecorder | None = None
     is_replaced: bool = field(init=False, default=False)
@@ -161,9 +164,10 @@ class Accept:
             else:
                 group.append((request, uncommitted))
         if group:
+            began = 0 if self.traces is None else self.traces.now()
             self._recorder.record_soon(
                 [uncommitted.submission for _, uncommitted in group],
-                partial(self._recorded, group, done),
+                partial(self._recorded, group, done, began),
             )
 
     def _read_soon(self, request: PendingRequest, contexts: dict[str, TypicalContext]) -> _Reading:
@@ -195,6 +199,7 @@ class Accept:
         self,
         group: Sequence[tuple[PendingRequestT, UncommittedRequest]],
         done: Answers[PendingRequestT],
+        began: int,
         results: Sequence[Recorded | Exception],
     ) -> None:
         answers: list[tuple[PendingRequestT, AcceptReceipt | str | Exception]] = []
@@ -215,6 +220,8 @@ class Accept:
         done(answers)
         for source, conversions in accepted.items():
             self.guards.learn(source, conversions)
+        if self.traces is not None:
+            self.traces.begin_all(group, results, began=began)
 
     def _read(
         self, source: Source, body: bytes, idempotency_key: str | None
@@ -385,4 +392,8 @@ class Accept:
             trace.record_entries(submission.entries)
             if trace.sends_nothing:
                 return Recorded()
-        return await self._recorder.record(submission, fired)
+        began = 0 if self.traces is None else self.traces.now()
+        recorded = await self._recorder.record(submission, fired)
+        if self.traces is not None:
+            self.traces.begin(submission, recorded, began=began, parent=trace_parent.get())
+        return recorded

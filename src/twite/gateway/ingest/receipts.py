@@ -72,6 +72,9 @@ class PendingRequest(Protocol):
     @property
     def idempotency_key(self) -> str | None: ...
 
+    @property
+    def headers(self) -> Sequence[tuple[bytes, bytes]]: ...
+
 
 PendingRequestT = TypeVar("PendingRequestT", bound=PendingRequest)
 # Called with requests and their receipts or errors. For a single conversion that was accepted

@@ -190,6 +190,7 @@ class TroublePlace(StrEnum):
     STORE = "store"
     SWEEP = "sweep"
     TAG = "tag"
+    TRACES = "traces"
     VAULT = "vault"
     WEBHOOK = "webhook"
 

@@ -267,6 +267,12 @@ class SubmissionsQuery(Query[Sequence[KeptSubmission]], frozen=True, kw_only=Tru
     scope: QueryScope
 
 
+class ReceiptsQuery(Query[Mapping[int, str]], frozen=True, kw_only=True):
+    """The receipts of the given conversions that exist."""
+
+    deliveries: Sequence[int]
+
+
 class NumberAtQuery(Query[int], frozen=True, kw_only=True):
     """The approximate first number of the conversions received since a time."""
 

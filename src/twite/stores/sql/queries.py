@@ -39,6 +39,7 @@ _VIEWS: Final[Mapping[type, Callable[..., Any]]] = {
     port.IdPairsQuery: sightings.pairs,
     port.PixelReportsQuery: sightings.twins,
     port.SubmissionsQuery: console_queries.kept,
+    port.ReceiptsQuery: records.receipts,
     port.NumberAtQuery: console_queries.number_at,
     port.UndeliveredQuery: records.undelivered,
     port.PayloadHeadsQuery: moves.heads,

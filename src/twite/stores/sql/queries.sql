@@ -1708,6 +1708,12 @@ JOIN lane ON lane.id = conversion.lane
 WHERE conversion.id IN (SELECT value FROM json_each(:deliveries))
 ORDER BY conversion.id;
 
+-- name: receipts
+-- The receipts of conversions.
+SELECT conversion.id, submission.receipt
+FROM conversion JOIN submission ON submission.id = conversion.submission
+WHERE conversion.id IN (SELECT value FROM json_each(:deliveries));
+
 -- name: get_submissions
 -- Submissions as stored.
 SELECT id, CAST(body AS BLOB), refusals FROM submission

@@ -203,6 +203,12 @@ def _attempts(connection: SqlConnection, ids: Mapping[str, str]) -> dict[int, li
     return attempts
 
 
+def receipts(connection: SqlConnection, *, deliveries: Sequence[int]) -> dict[int, str]:
+    """Return the receipts of conversions by id."""
+    found = connection.execute(query("receipts"), {"deliveries": as_json(deliveries)})
+    return dict(found.fetchall())
+
+
 # Tag, reason, and the positions of the stored conversions, counting from the first.
 _Unfired = list[tuple[str, str, list[int]]]
 

@@ -1,0 +1,73 @@
+"""Check the collector of traces."""
+
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+
+import aiohttp
+
+from twite.app.observation import can_trace
+from twite.config.settings import Settings
+from twite.diagnostics.network import failure_of
+from twite.gateway.ports.findings import CheckFinding, amber, green, red
+
+_PATIENCE = aiohttp.ClientTimeout(total=5)
+_EFFECT = "No traces are recorded. Conversions are sent as usual."
+
+
+async def traces(settings: Settings) -> AsyncIterator[CheckFinding]:
+    """Send the collector a request without spans."""
+    endpoint = settings.traces.endpoint
+    if endpoint is None:
+        return
+    if not can_trace():
+        yield red(
+            "traces",
+            "traces.endpoint is set, but the extra `otel` is not installed",
+            "twite serve does not start.",
+            "Install requirements/otel.txt, or remove the table [traces].",
+        )
+        return
+    path = "/v1/traces"
+    url = endpoint if endpoint.endswith(path) else f"{endpoint}{path}"
+    answer = await _status(url, {k: v.reveal() for k, v in settings.traces.headers.items()})
+    if isinstance(answer, str):
+        yield amber(
+            "traces",
+            f"the collector at {url} cannot be reached: {answer}",
+            _EFFECT,
+            "Start the collector, or correct traces.endpoint. Its port for OTLP over HTTP is "
+            "usually 4318; 4317 is for gRPC.",
+        )
+    elif answer in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        yield amber(
+            "traces",
+            f"the collector at {url} answers {answer}",
+            _EFFECT,
+            "Correct traces.headers: the collector refuses the key.",
+        )
+    elif answer != HTTPStatus.OK:
+        yield amber(
+            "traces",
+            f"the collector at {url} answers {answer}",
+            _EFFECT,
+            "Correct traces.endpoint: it must accept OTLP over HTTP at /v1/traces.",
+        )
+    else:
+        yield green("traces", f"the collector at {url} accepts spans")
+
+
+async def _status(url: str, headers: dict[str, str]) -> int | str:
+    """Return the status of the answer, or the error."""
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=_PATIENCE, cookie_jar=aiohttp.DummyCookieJar()) as http,
+            http.post(
+                url,
+                data=b"",  # a request of OTLP without spans
+                headers={"Content-Type": "application/x-protobuf"} | headers,
+                allow_redirects=False,
+            ) as answer,
+        ):
+            return answer.status
+    except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as failure:
+        return failure_of(failure)
