@@ -189,7 +189,7 @@ async def test_closing_collector_is_not_ready(stage):
     assert answer.status == 503
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v1/conversions/", "/nowhere", "//v1/conversions"])
+@pytest.mark.parametrize("path", ["/v1", "/v1/conversions/", "/nowhere", "//v1/conversions"])
 async def test_unknown_route_is_404_as_json(stage, path):
     answer = await stage.ask("GET", path)
 

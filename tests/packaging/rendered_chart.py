@@ -12,6 +12,8 @@ from pathlib import Path
 
 import yaml
 
+# LibYAML's, ten times as fast, if PyYAML was built with it.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 CHART = Path(__file__).parents[2] / "deploy/helm/twite"
 
 
@@ -22,7 +24,8 @@ class Refused(Exception):
 def rendered(values, *, release="twite"):
     """Return the objects of the chart. Raises Refused."""
     text = _asked("render", json.dumps(values), release)
-    return [item for part in json.loads(text).values() for item in yaml.safe_load_all(part) if item]
+    parts = json.loads(text).values()
+    return [item for part in parts for item in yaml.load_all(part, _LOADER) if item]
 
 
 def linted(values):
