@@ -1,5 +1,6 @@
 """Tag runs without an engine: the test says which turns each template takes."""
 
+import asyncio
 from collections import defaultdict
 from itertools import count
 
@@ -81,6 +82,12 @@ class Google:
 
     async def send(self, asked, *, by, **_options):
         return GoogleRequestDenied(why="no token") if self.denies else await by(asked)
+
+
+class Silent(ScriptedWeb):
+    async def ask(self, asked):
+        await super().ask(asked)
+        await asyncio.Event().wait()
 
 
 class NotForX:

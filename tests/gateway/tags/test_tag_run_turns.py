@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from scripted_run import (
     Clock,
+    Silent,
     Stage,
     a_line,
     a_request,
@@ -15,7 +16,7 @@ from scripted_run import (
 )
 
 from builders import NOW
-from fakes import ScriptedWeb, settled
+from fakes import settled
 from twite.gateway.ports.engines import EngineLost
 from twite.gateway.ports.transport import Response
 from twite.gateway.tags.run.outbound import MOST_REQUESTS, TOO_MANY
@@ -26,12 +27,6 @@ from twite.gtm.template.effects import (
 )
 from twite.gtm.template.sandbox import RunResult
 from twite.gtm.template.template import TemplateUnusable
-
-
-class Silent(ScriptedWeb):
-    async def ask(self, asked):
-        await super().ask(asked)
-        await asyncio.Event().wait()
 
 
 async def test_run_of_one_turn_succeeds_and_is_forgotten():

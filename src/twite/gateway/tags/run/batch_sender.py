@@ -37,7 +37,6 @@ from twite.gateway.tags.run.tag_run import TagRun
 from twite.gateway.tags.runtime.probation import Probations
 
 _GIVING_BACK: Final = 1  # seconds
-_SEED_BITS: Final = 48
 # The number of batches of a tag in flight.
 _BATCHES_AT_ONCE: Final = 2
 
@@ -171,7 +170,7 @@ class TagBatchSender(BatchHandler):
             preview=self.run_context.trace(payload.preview),
             last_try=delivery.attempts + 1 >= MOST_LOOK_UPS,
             on_fired=lambda: self._record_decision(delivery),
-            seed=payload.seed or int.from_bytes(seed) % (1 << _SEED_BITS) or 1,
+            seed=payload.seed or int.from_bytes(seed) or 1,
         )
 
     async def _record_decision(self, delivery: Delivery) -> None:
