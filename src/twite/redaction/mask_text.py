@@ -151,10 +151,6 @@ def _is_token(word: str) -> bool:
 
 def _is_phone(number: str, *, plain: bool) -> bool:
     digits = "".join(c for c in number if c.isdecimal())
-    if not _FEWEST <= len(digits) <= _MOST:
-        return False
-    if number.startswith("+"):
-        return True
     if _DAY.match(number):
         return False
     if digits == number:
@@ -172,7 +168,7 @@ _MOST_DIGITS: Final = 5
 _LONGEST_ID: Final = 256
 _SHORTEST_TOKEN: Final = 20
 _TOKEN_LOOKED_AT: Final = 256
-_FEWEST, _MOST = 8, 19
+_FEWEST: Final = 8
 _LONG_HALF: Final = 6
 _AT: Final = re.compile(r"[^@]@[^@]|[^%]%40[^%]")
 _HASH: Final = re.compile(r"(?<![0-9A-Fa-f])[0-9A-Fa-f]{32,}", re.ASCII)
