@@ -1,5 +1,9 @@
 """What a field's name tells about the field and those below it, with each rule by itself."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from twite.redaction.vocabulary import (
@@ -50,6 +54,22 @@ def test_sure_name_of_personal_data_counts_everywhere(name, kind, among):
 @pytest.mark.parametrize("among", FieldContext)
 def test_other_name_counts_nowhere(name, among):
     assert told_by(name, among)[0] is person_in(name, among) is None
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_name_of_a_hash_is_recognized_alike_in_every_process(seed):
+    # The order of a set differs between processes.
+    script = "from twite.redaction.vocabulary import person_in; print(person_in('hashed_email'))"
+
+    said = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | {"PYTHONHASHSEED": f"{seed}"},
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+
+    assert said.stdout.strip() == "email"
 
 
 @pytest.mark.parametrize("name", ["name", "fn", "fnconfirm"])

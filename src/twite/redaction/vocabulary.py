@@ -123,7 +123,9 @@ _PARTS_OF_ANY: Final = re.compile(r"[\W_]+")
 _PARTED: Final = re.compile(r"[^A-Za-z0-9]+")
 _WORDS_OF_LABEL: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _THINGS: Final = re.compile(r"^(?:line)?(?:items?|products?|contents?|promotions?|impressions?)$")
-_HASHED: Final = re.compile(rf"^(?:{'|'.join(words.HASHES)})|(?:{'|'.join(words.HASHES)})$")
+# `hashed` before `hash`: a set has another order in each process.
+_HASHES: Final = "|".join(sorted(words.HASHES, key=len, reverse=True))
+_HASHED: Final = re.compile(rf"^(?:{_HASHES})|(?:{_HASHES})$")
 # The kinds that a part of a name indicates, the most sensitive first.
 _LOOKS: Final = (
     (
