@@ -21,6 +21,7 @@ from pathlib import Path
 
 from bench import console
 from bench.figures import FIGURES, Bench
+from bench.orders import SHAPES
 from bench.verdict import verdict
 
 _PEER = """starts another server, for the figure `peer`. {port} in the command, and the environment
@@ -37,6 +38,8 @@ def parser() -> argparse.ArgumentParser:
     )
     asked.add_argument("--only", action="append", choices=FIGURES, metavar="FIGURE",
                        help=f"measure one figure: {', '.join(FIGURES)} (repeatable)")  # fmt: skip
+    asked.add_argument("--shape", action="append", choices=SHAPES, metavar="SHAPE",
+                       help="measure a shape beside the usual one (repeatable)")  # fmt: skip
     asked.add_argument("--quick", action="store_true", help=f"leave out {', '.join(_LONG)}")
     asked.add_argument("--runs", type=int, default=3)
     asked.add_argument("--seconds", type=float, default=5.0)

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bench import fill, latency, postgres, pruning, raw, shapes
-from bench.orders import order
+from bench.orders import batch_for_x
 from bench.rig import Rig, fresh
 from bench.sample import Sample
 from bench.servers import ROOT, ServerProcess, UsesCpu, connects, free_port, python, wait_for
@@ -35,8 +35,8 @@ class Bench:
         # Megabytes, by the size of the backlog; seconds of CPU, by the same.
         self.memory: dict[int, float] = {}
         self.starts: dict[int, list[float]] = defaultdict(list)
-        # By requests a second.
-        self.latencies: dict[int, latency.Latencies] = {}
+        # By the shape of input, and requests a second.
+        self.latencies: dict[tuple[str, int], latency.Latencies] = {}
         self._stores: dict[str, Path] = {}
 
     def store(self, *, settled: int = 0, queued: int = 0) -> Path:
@@ -234,17 +234,7 @@ def sdk(rig: Rig, seconds: float) -> Sample:
 
 def posted(rig: Rig, seconds: float) -> Sample:
     """Post one ready-made batch of 500 again and again: no store, no signing, no settling."""
-    conversion = {
-        "conversion_time": "2026-11-24T10:00:00.000Z",
-        "event_id": "o8z6k",
-        "identifiers": [{"twclid": order(0)["twclid"]}, {"hashed_email": "0" * 64}],
-        "value": "49.90",
-        "price_currency": "EUR",
-        "event_source_url": "https://shop.example/thanks",
-        "contents": [{"content_id": "SKU-1", "content_price": "24.95", "num_items": 2}],
-        "description": "x" * 200,
-    }
-    body = json.dumps({"conversions": [conversion] * 500})
+    body = json.dumps({"conversions": batch_for_x(500)})
     connection = http.client.HTTPConnection(urlsplit(rig.x).netloc)
     headers = {"Content-Type": "application/json", "X-Pixel-Token": fill.TOKEN}
     path = f"/12/measurement/conversions/{fill.PIXEL}"

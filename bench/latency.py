@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Collection
 from contextlib import suppress
 from itertools import count
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -19,25 +18,33 @@ import uvloop
 
 from bench import fill
 from bench.orders import bodies
-from bench.rig import Rig, fresh
+from bench.rig import fresh
 from bench.servers import free_port
+from bench.shapes import rig_of
 
 if TYPE_CHECKING:
     from bench.figures import Bench
 
-RATES: Final = (100, 1_000, 5_000)
+# Shapes of input, and requests a second.
+STREAMS: Final = (
+    ("usual", 100), ("usual", 1_000), ("usual", 5_000), ("pixels-500", 500), ("pixels-500", 1_000),
+)  # fmt: skip
 _CONNECTIONS: Final = 128
 _PATIENCE: Final = 60.0  # seconds
 _ID: Final = re.compile(rb'"conversion_id":"(bench-\d+)"')
 
 
 class Latencies(NamedTuple):
-    """Milliseconds, at these fractions: of a 202, and from it until X has the conversion."""
+    """Milliseconds, at these fractions: of a 202, and from it until X has the conversion.
+
+    `cpu` is seconds of CPU for each conversion.
+    """
 
     answered: tuple[float, ...]
     at_x: tuple[float, ...]
     offered: int
     missing: int
+    cpu: float
 
 
 _FRACTIONS: Final = (0.5, 0.99)
@@ -135,7 +142,7 @@ class OpenLoop:
         else:
             self._free.append(connection)
 
-    async def run(self, rate: int, seconds: float) -> None:
+    async def run(self, rate: int, seconds: float, shape: str) -> None:
         many = int(rate * seconds)
         first = fresh(many)
         head = (
@@ -143,7 +150,9 @@ class OpenLoop:
             f"Authorization: Bearer {fill.KEY}\r\nContent-Type: application/json\r\n"
             "Content-Length: "
         ).encode()
-        requests = [head + b"%d\r\n\r\n" % len(body) + body for body in bodies(first, many, 1)]
+        requests = [
+            head + b"%d\r\n\r\n" % len(body) + body for body in bodies(first, many, 1, shape)
+        ]
         loop = asyncio.get_running_loop()
         for _ in range(_CONNECTIONS):
             _, connection = await loop.create_connection(
@@ -167,30 +176,33 @@ class OpenLoop:
 
 
 def latency(bench: "Bench") -> None:
-    for rate in RATES:
-        bench.runs(f"open loop, {rate:,} a second")
+    bench.store()  # its making needs an event loop of its own
+    for shape, rate in STREAMS:
+        bench.runs(f"open loop, {rate:,} a second, {shape}")
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            bench.latencies[rate] = runner.run(_measured(bench, bench.store(), rate))
+            bench.latencies[shape, rate] = runner.run(_measured(bench, shape, rate))
 
 
-async def _measured(bench: "Bench", store: Path, rate: int) -> Latencies:
+async def _measured(bench: "Bench", shape: str, rate: int) -> Latencies:
     arrivals = Arrivals()
     port = free_port()
     x = await asyncio.get_running_loop().create_server(
         lambda: StandInForX(arrivals), "127.0.0.1", port
     )
-    with Rig(bench.folder, store=store, x=f"http://127.0.0.1:{port}") as rig:
+    with rig_of(bench, shape, x=f"http://127.0.0.1:{port}") as rig:
         warm = OpenLoop(rig.url)
-        await warm.run(min(rate, 500), 1.0)
+        await warm.run(min(rate, 500), 1.0, shape)
         loop = OpenLoop(rig.url)
-        await loop.run(rate, bench.chosen.seconds)
+        spent = rig.gateway.cpu()
+        await loop.run(rate, bench.chosen.seconds, shape)
         await arrivals.all_of(loop.begun)
+        cpu = (rig.gateway.cpu() - spent) / len(loop.begun)
     x.close()
     received = arrivals.times
     answered = [loop.answered[id_] - at for id_, at in loop.begun.items() if id_ in loop.answered]
     at_x = [max(0.0, received[id_] - at) for id_, at in loop.answered.items() if id_ in received]
     missing = 2 * len(loop.begun) - len(answered) - len(at_x)
-    return Latencies(_fractions(answered), _fractions(at_x), len(loop.begun), missing)
+    return Latencies(_fractions(answered), _fractions(at_x), len(loop.begun), missing, cpu)
 
 
 def _fractions(seconds: list[float]) -> tuple[float, ...]:
@@ -198,13 +210,14 @@ def _fractions(seconds: list[float]) -> tuple[float, ...]:
     return tuple(1_000 * ordered[int(len(ordered) * part)] for part in _FRACTIONS)
 
 
-def verdict(found: dict[int, Latencies]) -> list[str]:
+def verdict(found: dict[tuple[str, int], Latencies]) -> list[str]:
     lines = []
-    for rate, latencies in found.items():
+    for (shape, rate), latencies in found.items():
         said = ", ".join(
             f"{name} p50 {parts[0]:.1f} ms, p99 {parts[1]:.1f} ms"
             for name, parts in (("202", latencies.answered), ("then at X", latencies.at_x))
         )
         late = f"; {latencies.missing} missing" if latencies.missing else ""
-        lines.append(f"  open loop, {rate:,} a second: {said}{late}")
+        cpu = f"{latencies.cpu * 1_000_000:.0f} µs of CPU"
+        lines.append(f"  open loop, {shape}, {rate:,} a second: {said}, {cpu}{late}")
     return lines

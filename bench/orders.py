@@ -110,3 +110,18 @@ def bodies(first: int, requests: int, each: int, shape: str = "usual") -> Iterat
             orders.append(order(number))
             change(orders[-1], number)
         yield json.dumps(orders[0] if each == 1 else {"conversions": orders}).encode()
+
+
+def batch_for_x(many: int) -> list[dict[str, object]]:
+    """Return so many equal conversions, as a request to X has them."""
+    conversion: dict[str, object] = {
+        "conversion_time": "2026-11-24T10:00:00.000Z",
+        "event_id": "o8z6k",
+        "identifiers": [{"twclid": CLICK_ID}, {"hashed_email": "0" * 64}],
+        "value": "49.90",
+        "price_currency": "EUR",
+        "event_source_url": "https://shop.example/thanks",
+        "contents": [{"content_id": "SKU-1", "content_price": "24.95", "num_items": 2}],
+        "description": "x" * 200,
+    }
+    return [conversion] * many

@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import time
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -33,20 +34,22 @@ class Rig:
         queued: int = 0,
         sending: bool = True,
         start: bool = True,
+        pixels: Sequence[str] = (),
         extra: str = "",
         of_shop: str = "",
         x: str | None = None,
     ) -> None:
         """`queued` conversions are added to the outbox before the start.
 
-        `extra` and `of_shop` are further settings, of the gateway and of its source. `x` is another
-        server in the place of X.
+        `extra` and `of_shop` are further settings, of the gateway and of its source; `pixels` are
+        the pixels in `extra`. `x` is another server in the place of X.
         """
         self.folder = folder / "rig"
         self.store = store
         self.queued = queued
         self.sending = sending
         self.starting = start
+        self.pixels = (fill.PIXEL, *pixels)
         self.extra = extra
         self.of_shop = of_shop
         self.own_x = x
@@ -140,9 +143,9 @@ region = "GB"
         db.execute("DELETE FROM closure")
         if not self.sending:
             until = time.time_ns() // 1_000_000 + RATE_WINDOW
-            db.execute(
+            db.executemany(
                 "INSERT INTO closure (pixel, until, reason) VALUES (?, ?, 'make bench')",
-                (fill.PIXEL, until),
+                [(pixel, until) for pixel in self.pixels],
             )
         db.close()
 

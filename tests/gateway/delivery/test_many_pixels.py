@@ -1,4 +1,4 @@
-"""Many busy pixels send fewer and fuller requests; few pixels are not delayed."""
+"""Pixels of a busy process send fewer and fuller requests; otherwise, none is delayed."""
 
 import asyncio
 
@@ -7,17 +7,27 @@ from worker_bench import Setting
 
 from builders import a_destination
 from twite.domain.times import SECOND
-from twite.gateway.delivery import worker as worker_module
-from twite.gateway.delivery.worker import LONGEST_LINGER
+from twite.gateway.delivery.worker import (
+    LONGEST_LINGER,
+    LONGEST_SPACING,
+    TOLERATED,
+    LingeringWorkers,
+    WorkerConfig,
+)
 
-PIXELS = 20
-SECONDS = 8
+PIXELS = 100
+SECONDS = 4
 
 
-@pytest.fixture(autouse=True)
-def spacing(monkeypatch):
-    """As if each pixel were 25, so that the test needs only a few."""
-    monkeypatch.setattr(worker_module, "SPACING", 50)
+class LateWorkers(LingeringWorkers):
+    """Workers whose timers were late by the same time always."""
+
+    def __init__(self, late):
+        super().__init__()
+        super().record(late, now=SECOND)
+
+    def record(self, late, *, now):
+        pass
 
 
 async def stream(setting, pixels, *, every):
@@ -29,13 +39,15 @@ async def stream(setting, pixels, *, every):
     return len(pixels) * SECONDS * SECOND // every
 
 
-def a_setting(pixels):
+def a_setting(pixels, *, late=0):
     names = [f"p{number}" for number in range(pixels)]
-    return Setting(destinations=[a_destination(pixel=name) for name in names]), names
+    destinations = [a_destination(pixel=name) for name in names]
+    worker_config = WorkerConfig(lingering=LateWorkers(late))
+    return Setting(destinations=destinations, worker_config=worker_config), names
 
 
-async def test_many_busy_pixels_send_few_requests():
-    setting, names = a_setting(PIXELS)
+async def test_pixels_of_a_busy_process_send_few_requests():
+    setting, names = a_setting(PIXELS, late=100)
     await setting.run.start()
 
     many = await stream(setting, names, every=100)
@@ -44,17 +56,31 @@ async def test_many_busy_pixels_send_few_requests():
 
     assert sum(map(len, setting.sent())) == many
     # At first, no worker knows of the others.
-    assert requests <= 2 * PIXELS + SECONDS * SECOND // 50
+    assert requests <= PIXELS * (2 + SECONDS * SECOND // (PIXELS * LONGEST_SPACING))
     await setting.run.stop(within=1_000)
 
 
-async def test_quiet_pixels_do_not_wait_for_each_other():
-    setting, names = a_setting(PIXELS)
+@pytest.mark.parametrize("late", [0, TOLERATED])
+async def test_many_pixels_do_not_delay_each_other_while_the_process_has_time(late):
+    setting, names = a_setting(PIXELS, late=late)
+    await setting.run.start()
+
+    for tick in range(10):
+        for name in names:
+            await setting.record(f"{name}-{tick}", pixel=name)
+        await setting.clock.advance(250)
+        sent = {id_ for ids in setting.sent() for id_ in ids}
+        assert sent >= {f"{name}-{tick}" for name in names}
+    await setting.run.stop(within=1_000)
+
+
+async def test_quiet_pixel_of_a_busy_process_is_sent_at_once():
+    setting, names = a_setting(PIXELS, late=100)
     await setting.run.start()
 
     for name in names:
         await setting.record(f"{name}-1", pixel=name)
-        await setting.clock.advance(200)
+        await setting.clock.advance(1)
         assert setting.sent()[-1] == [f"{name}-1"]
     await setting.run.stop(within=1_000)
 
@@ -70,7 +96,7 @@ async def test_one_busy_pixel_sends_five_requests_a_second():
 
 
 async def test_stop_does_not_wait_for_lingering_workers():
-    setting, names = a_setting(PIXELS)
+    setting, names = a_setting(PIXELS, late=100)
     await setting.run.start()
     await stream(setting, names, every=200)
 

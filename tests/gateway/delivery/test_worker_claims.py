@@ -8,7 +8,7 @@ from worker_stage import EVENT, PIXEL, Pauses, Stage, batch
 from fakes import MovingClock, settled
 from twite.domain.delivery import AMBIGUITY_WINDOW, MOST_BYTES, SETTLED_IN, SUSPECT
 from twite.domain.times import MINUTE, SECOND
-from twite.gateway.delivery.worker import FOREVER, IDLE, STORE_PAUSE
+from twite.gateway.delivery.worker import FOREVER, IDLE, STORE_PAUSE, LingeringWorkers
 
 NOTHING = frozenset()
 
@@ -138,23 +138,92 @@ async def test_worker_lingers_after_a_batch_that_was_not_full(stage, batch, ling
     assert len(stage.claims) == (2 if lingers else before)
 
 
-@pytest.mark.parametrize(("others", "wait"), [(0, 200), (99, 400), (100, 404), (2_000, 2_000)])
-async def test_many_workers_linger_longer(stage, others, wait):
-    stage.worker.worker_config.lingering.count = others
+def lingering(count, late=0):
+    """Return other workers that linger, whose timers were late by the same time always."""
+    workers = LingeringWorkers()
+    workers.record(late, now=1 << 40)
+    workers.count = count
+    return workers
+
+
+@pytest.mark.parametrize(("others", "wait"), [(0, 200), (199, 200), (200, 201), (2_000, 2_000)])
+async def test_many_workers_linger_longer(others, wait):
+    stage = Stage(lingering=lingering(others))
+    await stage.clock.advance(SECOND)
     stage.queue = [batch()]
     await stage.start()
     during = stage.worker.worker_config.lingering.count
     await stage.clock.advance(wait - 1)
     before = len(stage.claims)
     await stage.clock.advance(1)
-    await stage.clock.advance(200 - wait % 200 if wait % 200 else 0)
 
     assert (before, len(stage.claims)) == (1, 2)
     assert (during, stage.worker.worker_config.lingering.count) == (others + 1, others)
+    await stage.stop()
 
 
-async def test_stop_ends_a_long_linger(stage):
-    stage.worker.worker_config.lingering.count = 1_000
+@pytest.mark.parametrize(
+    ("late", "wait"), [(0, 300), (5, 300), (10, 600), (15, 900), (20, 1_200), (900, 1_200)]
+)
+def test_workers_linger_longer_if_timers_are_late(late, wait):
+    assert lingering(300, late).wait(200) == wait
+
+
+def test_longest_linger_is_two_seconds():
+    assert (lingering(1_000, 100).wait(200), lingering(1_000, 100).wait(3_000)) == (2_000, 3_000)
+
+
+def test_lateness_is_the_mean_of_about_a_second():
+    workers = LingeringWorkers()
+    workers.count = 500
+    waits = []
+    for late, now in ((20, 5_000), (0, 5_250), (0, 5_250), (0, 5_500), (20, 9_000)):
+        workers.record(late, now=now)
+        waits.append(workers.wait(200))
+
+    assert waits == [2_000, 1_500, 1_500, 1_125, 2_000]
+
+
+class LateClock(MovingClock):
+    """A clock whose timers are late."""
+
+    late = 0
+
+    async def sleep(self, ms):
+        await super().sleep(ms + self.late)
+
+
+async def test_worker_notices_that_timers_are_late():
+    workers = LingeringWorkers()
+    stage = Stage(clock=LateClock(), lingering=workers)
+    await stage.clock.advance(SECOND)
+    stage.clock.late = 10
+    stage.queue = [batch()]
+    await stage.start()
+    await stage.clock.advance(210)
+    workers.count = 300
+    wait = workers.wait(200)
+    workers.count = 0
+    await stage.stop()
+
+    assert wait == 600
+
+
+async def test_long_linger_ends_when_few_others_are_left():
+    stage = Stage(lingering=lingering(1_000))
+    stage.queue = [batch()]
+    await stage.start()
+    await stage.clock.advance(200)
+    before = len(stage.claims)
+    stage.worker.worker_config.lingering.count = 1
+    await stage.clock.advance(200)
+
+    assert (before, len(stage.claims)) == (1, 2)
+    await stage.stop()
+
+
+async def test_stop_ends_a_long_linger():
+    stage = Stage(lingering=lingering(1_000))
     stage.queue = [batch()]
     await stage.start()
     stage.worker.stop()
@@ -164,13 +233,13 @@ async def test_stop_ends_a_long_linger(stage):
 
 
 async def test_worker_without_linger_claims_at_once():
-    stage = Stage(linger=0)
+    stage = Stage(linger=0, lingering=lingering(1_000))
     stage.queue = [batch()]
     await stage.start()
-    claims, lingering = len(stage.claims), stage.worker.worker_config.lingering.count
+    claims, others = len(stage.claims), stage.worker.worker_config.lingering.count
     await stage.stop()
 
-    assert (claims > 1, lingering) == (True, 0)
+    assert (claims > 1, others) == (True, 1_000)
 
 
 @pytest.mark.parametrize(

@@ -26,18 +26,37 @@ IDLE: Final = 5 * SECOND
 # While only probes are sent, look for conversions of other events no more often than this.
 LOOK_EVERY: Final = SECOND // 5
 FOREVER: Final = 1 << 62
-# A request costs as much CPU time as about ten conversions in it, so the workers of a process
-# together send a request that is not full at most this often,
-SPACING: Final = 4  # milliseconds
-# unless a worker would then wait for longer.
+# A request costs as much CPU time as about ten conversions in it. So the workers of a process
+# together send a request that is not full at most this often (ms), unless a worker would then wait
+# for longer than LONGEST_LINGER.
+SPACING: Final = 1
+# If the process is so busy that its timers are late by so much (ms), the spacing grows by 1 ms for
+# each _LATER, up to this.
+TOLERATED: Final = 5
+_LATER: Final = 5
+LONGEST_SPACING: Final = 4
 LONGEST_LINGER: Final = 2 * SECOND
 
 
 class LingeringWorkers:
-    """Counts the workers that linger now."""
+    """The workers that linger now, and how late their timers are: the mean of about a second."""
 
     def __init__(self) -> None:
         self.count = 0
+        self._late = 0.0
+        self._at = 0
+
+    def record(self, late: int, *, now: int) -> None:
+        """Record that a timer was late, in milliseconds."""
+        self._late += (late - self._late) * min(1.0, (now - self._at) / SECOND)
+        self._at = now
+
+    def wait(self, least: int) -> int:
+        """Return how long each of them waits for a fuller batch."""
+        later = max(0.0, self._late - TOLERATED) / _LATER
+        return max(
+            least, min(round(self.count * min(SPACING + later, LONGEST_SPACING)), LONGEST_LINGER)
+        )
 
 
 class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -347,12 +366,15 @@ class Worker:
         least, lingering = self.worker_config.linger, self.worker_config.lingering
         if not least:
             return
+        waited = 0
         lingering.count += 1
         try:
-            left = max(least, min(lingering.count * SPACING, LONGEST_LINGER))
-            while left > 0 and not self._stopping:
-                await self.clock.sleep(min(left, least))
-                left -= least
+            while waited < (wait := lingering.wait(least)) and not self._stopping:
+                began, step = self.clock.elapsed(), min(least, wait - waited)
+                await self.clock.sleep(step)
+                now = self.clock.elapsed()
+                lingering.record(now - began - step, now=now)
+                waited += now - began
         finally:
             lingering.count -= 1
 

@@ -73,6 +73,7 @@ class SharedNames:
     def __init__(self) -> None:
         self.events: dict[tuple[str, str], int] = {}
         self.accounts: dict[tuple[str, str], int] = {}
+        self.whose: dict[int, tuple[str, str]] = {}  # the reverse mapping
         self.seeds: dict[int, int] = {}
         self.opt_outs = OptOutCopy()
         self.claim_starts = ClaimStarts()
@@ -192,6 +193,7 @@ class PostgresSession(WriterSession):
             raise
         self._names.events |= self._new_events
         self._names.accounts |= self._new_accounts
+        self._names.whose |= {id_: names for names, id_ in self._new_accounts.items()}
         self._names.seeds |= self.seeds
         self.tally.committed()
         self.claim_starts.made_ready(self._ready_from)
@@ -200,7 +202,7 @@ class PostgresSession(WriterSession):
 
     def told(self) -> Sequence[Counted]:
         """Return the counts committed since the last call."""
-        return self.tally.told({id_: names for names, id_ in self._names.accounts.items()})
+        return self.tally.told(self._names.whose)
 
     def run(self, name: str, /, **values: object) -> ResultRows:
         """Run a named statement, after inserting the buffered rows."""

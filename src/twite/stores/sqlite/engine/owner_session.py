@@ -51,6 +51,7 @@ class OwnerSession(WriterSession):
         self.connection = connection
         self._leases = leases
         self._lanes: dict[tuple[str, str], int] = {}
+        self._lanes_by_pixel: dict[str, list[int]] = {}
         self._accounts: dict[tuple[str, str], int] = {}
         self._whose: dict[int, tuple[str, str]] = {}  # the reverse mapping
         self.seeds: dict[int, int] = {}  # the checksum seeds of each lane
@@ -127,6 +128,9 @@ class OwnerSession(WriterSession):
     def _read(self) -> None:
         execute = self.connection.execute
         self._lanes = {(pixel, event): id_ for id_, pixel, event in execute(query("lanes"))}
+        self._lanes_by_pixel = {}
+        for (pixel, _), lane in self._lanes.items():
+            self._lanes_by_pixel.setdefault(pixel, []).append(lane)
         self._accounts = {
             (source, pixel): id_ for id_, source, pixel in execute(query("account_names"))
         }
@@ -148,8 +152,12 @@ class OwnerSession(WriterSession):
             id_ = max(self._lanes.values(), default=0) + 1
             self.connection.execute(query("add_lane"), (id_, pixel, event))
             self._lanes[pixel, event] = id_
+            self._lanes_by_pixel.setdefault(pixel, []).append(id_)
             self.seeds[id_] = seed_of(pixel, event)
         return id_
+
+    def lanes_of(self, pixel: str) -> Sequence[int]:
+        return self._lanes_by_pixel.get(pixel, ())
 
     def lanes(self) -> Sequence[int]:
         """Return all (pixel, event) ids."""

@@ -94,11 +94,17 @@ def _claim(session: OwnerSession, wish: Claim) -> tuple[Batch | None, bool]:
     # Deliveries that have just become ready may be before the last claimed places.
     if session.run("promote", now=wish.now, limit=outbox.MOST_MOVED).rowcount or unmarked.is_stale:
         unmarked.mark()
+    # The last claimed places are those of all pixels.
+    places = {
+        lane: unmarked.places[lane]
+        for lane in session.lanes_of(wish.pixel)
+        if lane in unmarked.places
+    }
     first = session.run(
         "usual_event",
         pixel=wish.pixel,
         passing_events=msgspec.json.encode(sorted(wish.passing_events)).decode(),
-        places=msgspec.json.encode(unmarked.places).decode(),
+        places=msgspec.json.encode(places).decode(),
         first=FIRST[0],
     ).fetchone()
     if first is None:
