@@ -45,7 +45,10 @@ def changed(text: str, changes: Mapping[str, str]) -> str:
 
 
 class Proxy:
-    """A proxy in front of gateways on these ports. Subclasses adapt and start its file."""
+    """A proxy in front of gateways on these ports. Subclasses adapt and start its file.
+
+    Paths are relative to its folder, whose own path may contain a blank.
+    """
 
     file: ClassVar[str]
     program: ClassVar[str]
@@ -71,6 +74,7 @@ class Proxy:
                 [installed(self.program) or self.program, *self.arguments()],
                 stdout=log,
                 stderr=log,
+                cwd=self.folder,
                 env=self.env(),
             )
         try:
@@ -142,19 +146,19 @@ class Nginx(Proxy):
                 "server 127.0.0.1:8080;": servers,
                 "listen 80;\n    listen [::]:80;": f"listen 127.0.0.1:{self.plain};",
                 "listen 443 ssl;\n    listen [::]:443 ssl;": f"listen 127.0.0.1:{self.port} ssl;",
-                f"/etc/letsencrypt/live/{SITE}/fullchain.pem": str(self.certificate),
-                f"/etc/letsencrypt/live/{SITE}/privkey.pem": str(self.key),
+                f"/etc/letsencrypt/live/{SITE}/fullchain.pem": self.certificate.name,
+                f"/etc/letsencrypt/live/{SITE}/privkey.pem": self.key.name,
             },
         )
         (self.folder / "twite.conf").write_text(written)
         folders = "".join(
-            f"    {name}_temp_path {self.folder}/{name};\n"
+            f"    {name}_temp_path {name};\n"
             for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         )
         user = "user root root;\n" if os.geteuid() == 0 else ""
         (self.folder / "nginx.conf").write_text(
-            f"{user}daemon off;\npid {self.folder}/pid;\nerror_log stderr;\nevents {{}}\n"
-            f"http {{\n{folders}    include {self.folder}/twite.conf;\n}}\n"
+            f"{user}daemon off;\npid pid;\nerror_log stderr;\nevents {{}}\n"
+            f"http {{\n{folders}    include twite.conf;\n}}\n"
         )
 
     def arguments(self) -> list[str]:
@@ -177,7 +181,7 @@ class Haproxy(Proxy):
             "server gateway-1 127.0.0.1:8080": servers,
             "bind :80": f"bind 127.0.0.1:{self.plain}",
             "bind :443": f"bind 127.0.0.1:{self.port}",
-            f"/etc/haproxy/{SITE}.pem": str(both),
+            f"/etc/haproxy/{SITE}.pem": both.name,
             "    user haproxy\n    group haproxy\n": "",
             "log /dev/log local0": "log stderr format raw local0",
         }
@@ -199,7 +203,7 @@ class Caddy(Proxy):
     def write(self) -> None:
         first = self.text.index("{$SITE")
         end = self.text.index("\n", first)
-        tls = f"\n\ttls {self.certificate} {self.key}"
+        tls = f"\n\ttls {self.certificate.name} {self.key.name}"
         self.admin = f"127.0.0.1:{free_port()}"
         options = (
             f"{{\n\tadmin {self.admin}\n\thttp_port {self.plain}\n\thttps_port {self.port}\n}}\n"
@@ -217,7 +221,7 @@ class Caddy(Proxy):
 
     def reload(self) -> None:
         words = ["caddy", "reload", "--force", "--address", self.admin, *self._file]
-        subprocess.run(words, check=True, env=self.env(), capture_output=True)
+        subprocess.run(words, check=True, cwd=self.folder, env=self.env(), capture_output=True)
 
     @property
     def _file(self) -> list[str]:

@@ -13,7 +13,7 @@ from gateway_processes import KEY, PostgresGateway, command, wait_for
 DOCKERFILE = Path(__file__).parents[2] / "deploy/docker/Dockerfile"
 READ_ONLY = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
 # In a user namespace, root could not reach the database of another user.
-MAPPED = () if os.geteuid() == 0 else ("--user", "--map-root-user")
+MAPPED = () if os.getuid() == 0 else ("--user", "--map-root-user")
 NAMESPACE = ("unshare", *MAPPED, "--mount")
 SECOND_KEY = "second-key-second-key-second"
 

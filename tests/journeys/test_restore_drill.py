@@ -41,9 +41,7 @@ class Operator:
 
     def run(self, line):
         """Run a line, and return its output."""
-        for old, new in self._replacing.items():
-            line = line.replace(old, new)
-        words = shlex.split(line)
+        words = [self._replaced(word) for word in shlex.split(line)]
         if words[:2] == ["sudo", "systemctl"]:
             self._systemctl(*words[2:])
             return ""
@@ -57,6 +55,11 @@ class Operator:
             )
         assert done.returncode == 0, (line, done.stdout, done.stderr)
         return done.stdout
+
+    def _replaced(self, word):
+        for old, new in self._replacing.items():
+            word = word.replace(old, new)
+        return word
 
     def _systemctl(self, action, unit):
         assert unit == "twite"
@@ -163,7 +166,7 @@ def test_cron_makes_a_backup_and_deletes_old_ones(tmp_path, x_emulator):
     programs, old = tmp_path / "bin", 20 * 86_400
     programs.mkdir()
     with Gateway(tmp_path, x_emulator.url) as gateway:
-        (programs / "twite").write_text(f'#!/bin/sh\nexec {sys.executable} -m twite "$@"\n')
+        (programs / "twite").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m twite "$@"\n')
         (programs / "twite").chmod(0o755)
         folder = tmp_path / "backup"
         folder.mkdir()
@@ -175,9 +178,13 @@ def test_cron_makes_a_backup_and_deletes_old_ones(tmp_path, x_emulator):
             "TWITE_CONFIG": str(gateway.config),
         }
         # cron reads \% as %.
-        typed = line.replace(r"\%", "%").replace("/backup", str(folder))
+        typed = line.replace(r"\%", "%").replace("/backup", "backup")
         done = subprocess.run(
-            ["/bin/sh", "-c", typed], env=environment, capture_output=True, check=False
+            ["/bin/sh", "-c", typed],
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            check=False,
         )
 
     assert done.returncode == 0, done.stderr

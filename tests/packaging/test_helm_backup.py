@@ -86,9 +86,9 @@ def test_command_writes_a_copy_and_deletes_old_ones(backup, tmp_path):
     stale.touch()
     os.utime(stale, (0, 0))
 
-    line = typed.replace("/backup/", f"{tmp_path}/").replace("/backup ", f"{tmp_path} ")
+    line = typed.replace("/backup", ".")
     environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    subprocess.run([*only["command"], line], check=True, env=environment)
+    subprocess.run([*only["command"], line], check=True, env=environment, cwd=tmp_path)
 
     (copy,) = tmp_path.glob("twite-*.db")
     assert re.fullmatch(r"twite-\d{4}-\d\d-\d\d-\d{4}\.db", copy.name)
