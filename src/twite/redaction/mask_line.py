@@ -2,8 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property, lru_cache
 from typing import Final
 
 from twite.redaction.mask_text import HIDDEN
@@ -11,13 +11,20 @@ from twite.redaction.mask_tree import masked_words
 from twite.redaction.rows import row_of
 from twite.redaction.secrets import spellings
 from twite.redaction.shapes import MASK
-from twite.redaction.vocabulary import FieldContext, FieldKind, kind_of, told_by
+from twite.redaction.vocabulary import (
+    LONGEST_NAME,
+    FieldContext,
+    FieldKind,
+    kind_of,
+    told_by,
+)
 
 _SHORTEST: Final = 4  # masking shorter texts would garble most lines
 _LONGEST: Final = 1_000  # longer texts are split, and each piece is masked
 _MOST: Final = 5_000
 _LOOKED_AT: Final = 16 * 1024  # characters of a text that are searched; lines are shorter
 _DEEPEST: Final = 32
+_OPENING: Final = frozenset("{[")
 _WORD: Final = re.compile(r"[^\W\d_]{4,}")
 _TELLING: Final = frozenset(
     {FieldKind.EMAIL, FieldKind.PHONE, FieldKind.NAME, FieldKind.DETAIL, FieldKind.PEOPLE}
@@ -53,33 +60,37 @@ class LineMask:
         return _line(self._without_hidden(sentence), most)
 
     @cached_property
-    def _hidden(self) -> list[str] | None:
+    def _hidden(self) -> set[str] | None:
         """The texts to mask, in lower case; None if there are too many, so everything is masked.
 
         They are found when the first text is masked: most runs mask only a short response.
         """
-        texts = (*telling(self._event), *self._persons)
-        pieces = (piece for text in texts for piece in _pieces(text))
-        keys = (spelling for secret in self._secrets for spelling in spellings(secret))
-        hidden = {piece.lower() for piece in (*keys, *pieces) if len(piece) >= _SHORTEST}
-        # Longest first: a long text may contain a short one.
-        return sorted(hidden, key=len)[::-1] if len(hidden) <= _MOST else None
+        hidden = {spelling for secret in self._secrets for spelling in _spellings(secret)}
+        for text in {*telling(self._event), *self._persons}:
+            hidden.update(_pieces(text.strip().lower()))
+        return hidden if len(hidden) <= _MOST else None
 
     def _without_hidden(self, text: str) -> str:
         if self._is_blind or (hidden := self._hidden) is None:
             return HIDDEN
-        longest = len(hidden[0]) if hidden else 0
+        longest = max(map(len, hidden), default=0) if len(text) > _LOOKED_AT else 0
         head = text[: _LOOKED_AT + longest]
         is_cut = len(head) < len(text)
         # Templates trim and lower-case values before they hash them.
         low = head.lower()
         if len(low) != len(head):
             low = head
-        for word in hidden:
-            if word in low:
-                head, low = _replaced(head, low, word)
+        # Longest first: a long text may contain a short one.
+        for word in sorted((word for word in hidden if word in low), key=len, reverse=True):
+            head, low = _replaced(head, low, word)
         # The end of a truncated text may be the beginning of a text to mask.
         return head[: len(head) - longest] if is_cut else head
+
+
+@lru_cache(maxsize=1_000)
+def _spellings(secret: str) -> frozenset[str]:
+    """Return the spellings of a secret that are masked, in lower case."""
+    return frozenset(text.lower() for text in spellings(secret) if len(text) >= _SHORTEST)
 
 
 def telling(value: object, among: FieldContext = FieldContext.EVENT) -> Iterator[str]:
@@ -91,24 +102,30 @@ def telling(value: object, among: FieldContext = FieldContext.EVENT) -> Iterator
             yield from texts_in(value)
         elif isinstance(value, list):
             waiting += [(each, where, depth + 1) for each in value]
-        elif value is None or isinstance(value, str | int | float):
+        elif isinstance(value, str):
             waiting += [(inner, where, depth + 1) for inner in _parsed(value)]
         elif isinstance(value, Mapping):
             labels, values = row_of(value)
-            labelled = values if any(_tells(label, where) for label in labels.values()) else ()
+            is_row = bool(values) and any(_tells(label, where)[0] for label in labels.values())
             for name, held in value.items():
-                own, inside = told_by(f"{name}", where)
-                if own is not None or name in labelled or kind_of(f"{name}") in _TELLING:
+                tells, inside = _tells(f"{name}", where)
+                if tells or (is_row and name in values):
                     for text in texts_in(held):
                         yield text
                         yield from _WORD.findall(text)
-                else:
+                elif depth == _DEEPEST or _may_contain_fields(held):
                     waiting.append((held, inside, depth + 1))
 
 
-def _parsed(value: object) -> tuple[object, ...]:
+def _may_contain_fields(value: object) -> bool:
+    if isinstance(value, str):
+        return value.lstrip()[:1] in _OPENING
+    return value is not None and not isinstance(value, int | float)
+
+
+def _parsed(value: str) -> tuple[object, ...]:
     """Return the value of a text that is a JSON object or array."""
-    if not isinstance(value, str) or value.lstrip()[:1] not in {"{", "["}:
+    if value.lstrip()[:1] not in _OPENING:
         return ()
     try:
         return (json.loads(value),)
@@ -130,8 +147,15 @@ def texts_in(value: object) -> Iterator[str]:
             waiting += value
 
 
-def _tells(label: str, among: FieldContext) -> bool:
-    return told_by(label, among)[0] is not None or kind_of(label) in _TELLING
+def _tells(name: str, among: FieldContext) -> tuple[bool, FieldContext]:
+    """Return whether a field is masked, and the context of the fields in it."""
+    return _known_tells(name[-LONGEST_NAME:], among)
+
+
+@lru_cache(maxsize=8_192)
+def _known_tells(name: str, among: FieldContext) -> tuple[bool, FieldContext]:
+    own, inside = told_by(name, among)
+    return own is not None or kind_of(name) in _TELLING, inside
 
 
 def _replaced(head: str, low: str, word: str) -> tuple[str, str]:
@@ -145,13 +169,16 @@ def _replaced(head: str, low: str, word: str) -> tuple[str, str]:
     return masked, MASK.join(low.split(word))
 
 
-def _pieces(text: str) -> Iterator[str]:
+def _pieces(text: str) -> Sequence[str]:
     """Split a text into pieces of similar length, so that no piece is too short to be masked."""
-    text = text.strip()
-    if text:
-        size = -(-len(text) // -(-len(text) // _LONGEST))
-        yield from (text[at : at + size] for at in range(0, len(text), size))
+    if len(text) <= _LONGEST:
+        return (text,) if len(text) >= _SHORTEST else ()
+    size = -(-len(text) // -(-len(text) // _LONGEST))
+    return [text[at : at + size] for at in range(0, len(text), size)]
 
 
 def _line(text: str, most: int) -> str:
-    return "".join(letter if letter.isprintable() else " " for letter in text)[:most]
+    shown = text[:most]
+    if shown.isprintable():
+        return shown
+    return "".join(letter if letter.isprintable() else " " for letter in shown)

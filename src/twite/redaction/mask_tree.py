@@ -6,6 +6,7 @@ like any text, including JSON, a form or a URL within a string.
 
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -29,6 +30,7 @@ _COST: Final = 4  # added for each value, for its quotes and comma
 _MARGIN: Final = 64
 _LONGEST_NAME: Final = 80
 _HEAD: Final = 8
+_SHORT: Final = 10_000  # smaller whole numbers, such as counts, are no phone numbers
 # Values that are nested deeper are not shown. JSON within a string adds a level.
 _DEEPEST: Final = 24
 
@@ -83,7 +85,7 @@ class _Walk:
                 masked[HIDDEN] = HIDDEN
                 break
             self.left -= min(len(key), LONGEST_TEXT)
-            shown = key if is_well_known(key) else masked_text(_cut(key))
+            shown = _key(key) if len(key) <= _LONGEST_NAME else masked_text(_cut(key))
             is_told = row is not None and key in row[2]
             below = row[0] if row is not None and is_told else _below(kind, key, item)
             masked[shown] = self.masked(item, below, depth + 1)
@@ -106,6 +108,11 @@ class _Walk:
             return msgspec.json.encode(self.masked(read, FieldKind.ANY, depth + 1)).decode()
         cut = _cut(text)
         return masked_query(cut) if _FORM.fullmatch(cut) else ""
+
+
+@lru_cache(maxsize=8_192)
+def _key(key: str) -> str:
+    return key if is_well_known(key) else masked_text(key)
 
 
 def _below(kind: FieldKind, key: str, value: object) -> FieldKind:
@@ -169,6 +176,8 @@ def _is_pair(value: list[Any]) -> bool:
 
 def _number(value: object, kind: FieldKind) -> object:
     if kind in {FieldKind.ANY, FieldKind.PLAIN, FieldKind.BODY}:
+        if isinstance(value, int) and abs(value) < _SHORT:
+            return value
         text = str(value)
         return value if masked_text(text, plain=kind is FieldKind.PLAIN) == text else HIDDEN
     return HIDDEN

@@ -31,13 +31,15 @@ def row_of(row: Mapping[str, object]) -> tuple[dict[str, str], frozenset[str]]:
 
     `{"title": "Telefon", "answer": "…"}` has the label `Telefon`, and the value field `answer`.
     """
-    parts = {name: _part_of_row(name) for name in row}
-    labels = {
-        name: label
-        for name, part in parts.items()
-        if part is _RowPart.NAME and isinstance(label := row[name], str)
-    }
-    return labels, frozenset(name for name, part in parts.items() if part is _RowPart.VALUE)
+    labels: dict[str, str] = {}
+    values: list[str] = []
+    for name, held in row.items():
+        part = _part_of_row(name)
+        if part is _RowPart.NAME and isinstance(held, str):
+            labels[name] = held
+        elif part is _RowPart.VALUE:
+            values.append(name)
+    return labels, frozenset(values)
 
 
 class _RowPart(StrEnum):
