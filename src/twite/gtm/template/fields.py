@@ -101,13 +101,10 @@ def unreadable_texts(tree: Tree) -> Iterator[str]:
                 yield from unreadable_texts(child)
 
 
-def flat(fields: tuple[Field, ...]) -> Iterator[Field]:
-    for field in fields:
-        if field.type not in HOLDS_NOTHING:
-            yield field
-        yield from flat(field.fields)
-        for choice in field.choices:
-            yield from flat(choice.fields)
+def flat(fields: tuple[Field, ...]) -> list[Field]:
+    found: list[Field] = []
+    _collect(fields, found)
+    return found
 
 
 def fill(
@@ -122,11 +119,12 @@ def fill(
     field whose variable has no value, which is absent, from an untouched field. Names that are not
     fields of the template are kept, because templates read such keys, too.
     """
-    values = values_of(fields, given, written=written)
+    form = flat(fields)
+    values = _values(form, given, given if written is None else written)
     seen = shown(fields, values)
     data = {name: value for name, value in values.items() if name in seen}
-    known = {field.name for field in flat(fields)}
-    return {**data, **{name: value for name, value in given.items() if name not in known}}
+    known = {field.name for field in form}
+    return data | {name: value for name, value in given.items() if name not in known}
 
 
 def values_of(
@@ -135,18 +133,7 @@ def values_of(
     *,
     written: Mapping[str, Tree] | None = None,
 ) -> dict[str, Tree]:
-    touched = given if written is None else written
-    values: dict[str, Tree] = {}
-    for field in flat(fields):
-        if field.name not in touched:
-            value = _default(field)
-        elif field.name not in given or _is_emptied(field, touched[field.name]):
-            continue
-        else:
-            value = given[field.name]
-        if value is not None and not (field.type in TABLES and value == []):
-            values[field.name] = value
-    return values
+    return _values(flat(fields), given, given if written is None else written)
 
 
 def shown(
@@ -155,7 +142,9 @@ def shown(
     *,
     unknown: frozenset[str] = frozenset(),
 ) -> frozenset[str]:
-    return frozenset(_shown(fields, values, unknown))
+    found: set[str] = set()
+    _show(fields, values, unknown, found)
+    return frozenset(found)
 
 
 def hold(
@@ -168,6 +157,33 @@ def hold(
         condition.field not in unknown and _met(condition, values.get(condition.field))
         for condition in conditions
     )
+
+
+def _collect(fields: tuple[Field, ...], found: list[Field]) -> None:
+    for field in fields:
+        if field.type not in HOLDS_NOTHING:
+            found.append(field)
+        if field.fields:
+            _collect(field.fields, found)
+        for choice in field.choices:
+            if choice.fields:
+                _collect(choice.fields, found)
+
+
+def _values(
+    form: list[Field], given: Mapping[str, Tree], touched: Mapping[str, Tree]
+) -> dict[str, Tree]:
+    values: dict[str, Tree] = {}
+    for field in form:
+        if field.name not in touched:
+            value = _default(field)
+        elif field.name not in given or _is_emptied(field, touched[field.name]):
+            continue
+        else:
+            value = given[field.name]
+        if value is not None and not (value == [] and field.type in TABLES):
+            values[field.name] = value
+    return values
 
 
 def _field(tree: Mapping[str, Tree]) -> Field:
@@ -247,17 +263,21 @@ def _is_emptied(field: Field, value: Tree) -> bool:
     return field.type == "TEXT" and value == "" and not field.empty
 
 
-def _shown(
-    fields: tuple[Field, ...], values: Mapping[str, Tree], unknown: frozenset[str]
-) -> Iterator[str]:
+def _show(
+    fields: tuple[Field, ...],
+    values: Mapping[str, Tree],
+    unknown: frozenset[str],
+    found: set[str],
+) -> None:
     for field in fields:
-        if not hold(field.conditions, values, unknown=unknown):
+        if field.conditions and not hold(field.conditions, values, unknown=unknown):
             continue
-        yield field.name
-        yield from _shown(field.fields, values, unknown)
+        found.add(field.name)
+        if field.fields:
+            _show(field.fields, values, unknown, found)
         for choice in field.choices:
-            if values.get(field.name) == choice.value:
-                yield from _shown(choice.fields, values, unknown)
+            if choice.fields and values.get(field.name) == choice.value:
+                _show(choice.fields, values, unknown, found)
 
 
 def _met(condition: EnablingCondition, value: Tree) -> bool:
