@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from twite.redaction.mask_text import HIDDEN
 from twite.redaction.mask_tree import masked_words
@@ -25,6 +25,7 @@ _MOST: Final = 5_000
 _LOOKED_AT: Final = 16 * 1024  # characters of a text that are searched; lines are shorter
 _DEEPEST: Final = 32
 _OPENING: Final = frozenset("{[")
+_MOST_FIELDS: Final = 50
 _WORD: Final = re.compile(r"[^\W\d_]{4,}")
 _TELLING: Final = frozenset(
     {FieldKind.EMAIL, FieldKind.PHONE, FieldKind.NAME, FieldKind.DETAIL, FieldKind.PEOPLE}
@@ -105,11 +106,11 @@ def telling(value: object, among: FieldContext = FieldContext.EVENT) -> Iterator
         elif isinstance(value, str):
             waiting += [(inner, where, depth + 1) for inner in _parsed(value)]
         elif isinstance(value, Mapping):
-            labels, values = row_of(value)
-            is_row = bool(values) and any(_tells(label, where)[0] for label in labels.values())
-            for name, held in value.items():
-                tells, inside = _tells(f"{name}", where)
-                if tells or (is_row and name in values):
+            fields = _fields_of(value, where)
+            told = fields.values if fields.names and _has_told_name(value, fields, where) else ()
+            for name, tells, inside in fields.each:
+                held = value[name]
+                if tells or name in told:
                     for text in texts_in(held):
                         yield text
                         yield from _WORD.findall(text)
@@ -117,9 +118,44 @@ def telling(value: object, among: FieldContext = FieldContext.EVENT) -> Iterator
                     waiting.append((held, inside, depth + 1))
 
 
+class _Fields(NamedTuple):
+    """The fields of an object: whether each is masked, and the context of the fields in it.
+
+    `names` and `values` are the name and value fields of a name-value row.
+    """
+
+    each: tuple[tuple[str, bool, FieldContext], ...]
+    names: tuple[str, ...]
+    values: frozenset[str]
+
+
+def _fields_of(value: Mapping[str, object], among: FieldContext) -> _Fields:
+    names = tuple(value)
+    # The events of a shop have the same few lists of fields.
+    is_usual = len(names) <= _MOST_FIELDS and len("".join(names)) <= _LONGEST
+    return _known_fields(names, among) if is_usual else _fields(names, among)
+
+
+def _fields(names: tuple[str, ...], among: FieldContext) -> _Fields:
+    labels, values = row_of(dict.fromkeys(names, ""))
+    return _Fields(
+        each=tuple((name, *_tells(name, among)) for name in names),
+        names=tuple(labels) if values else (),
+        values=values,
+    )
+
+
+_known_fields = lru_cache(maxsize=1_000)(_fields)
+
+
+def _has_told_name(row: Mapping[str, object], fields: _Fields, among: FieldContext) -> bool:
+    labels = (row[name] for name in fields.names)
+    return any(isinstance(label, str) and _tells(label, among)[0] for label in labels)
+
+
 def _may_contain_fields(value: object) -> bool:
     if isinstance(value, str):
-        return value.lstrip()[:1] in _OPENING
+        return value[:1] in _OPENING or value[:1].isspace()
     return value is not None and not isinstance(value, int | float)
 
 

@@ -30,7 +30,8 @@ _COST: Final = 4  # added for each value, for its quotes and comma
 _MARGIN: Final = 64
 _LONGEST_NAME: Final = 80
 _HEAD: Final = 8
-_SHORT: Final = 10_000  # smaller whole numbers, such as counts, are no phone numbers
+_SHORT_NUMBER: Final = 100_000  # smaller whole numbers, such as counts, are no phone numbers
+_SHORT_WORD: Final = 5  # letters and digits
 # Values that are nested deeper are not shown. JSON within a string adds a level.
 _DEEPEST: Final = 24
 
@@ -42,14 +43,16 @@ def masked_tree(value: object, name: str = "") -> object:
 
 def masked_words(text: str) -> str:
     """Mask a response or a reason: text, JSON, or text followed by JSON."""
-    place = min((at for mark in "{[" if (at := text.find(mark)) >= 0), default=-1)
-    if place >= 0:
+    opening = _OPENING.search(text)
+    if opening is not None:
+        place = opening.start()
         read = _read(text[place:])
         if read is not None:
-            named = _BEFORE.search(text[max(0, place - _LONGEST_NAME) : place])
+            before = text[:place]
+            named = _BEFORE.search(before[-_LONGEST_NAME:]) if before else None
             kind = FieldKind.ANY if named is None else kind_of(named[1])
             rest = msgspec.json.encode(_Walk().masked(read, kind, 1)).decode()
-            return masked_text(_cut(text[:place])) + rest
+            return masked_text(_cut(before)) + rest if before else rest
     return masked_text(_cut(text))
 
 
@@ -92,6 +95,9 @@ class _Walk:
         return masked
 
     def _text(self, text: str, kind: FieldKind, depth: int) -> str:
+        is_shown = kind is FieldKind.ANY or kind is FieldKind.PLAIN
+        if is_shown and len(text) <= _SHORT_WORD and text.isascii() and text.isalnum():
+            return text  # no form of personal data or secrets is as short
         match kind:
             case FieldKind.ANY | FieldKind.PLAIN if _DIGEST.fullmatch(text):
                 return _head(text)
@@ -176,7 +182,7 @@ def _is_pair(value: list[Any]) -> bool:
 
 def _number(value: object, kind: FieldKind) -> object:
     if kind in {FieldKind.ANY, FieldKind.PLAIN, FieldKind.BODY}:
-        if isinstance(value, int) and abs(value) < _SHORT:
+        if isinstance(value, int) and -_SHORT_NUMBER < value < _SHORT_NUMBER:
             return value
         text = str(value)
         return value if masked_text(text, plain=kind is FieldKind.PLAIN) == text else HIDDEN
@@ -207,5 +213,6 @@ _MASKS: Final[Mapping[FieldKind, Callable[[str], str]]] = {
 }
 _WHOLE_WORDS: Final = re.compile(r"""[\s\S]*[\s"'<>,;()&=?/{}\[\]|]""")
 _DIGEST: Final = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
+_OPENING: Final = re.compile(r"[{\[]")
 _BEFORE: Final = re.compile(r"""([A-Za-z_][A-Za-z0-9_.-]*)["']?\s{0,3}[:=]\s{0,3}$""")
 _FORM: Final = re.compile(r"\??[^\s=&?#]{1,200}=[^\s&]*(?:&[^\s=&]{1,200}=[^\s&]*)+")
