@@ -131,15 +131,31 @@ DECIDED: Final = PendingTriggers()
 
 
 def only(container: Container, tag: str, pending: PendingTriggers = DECIDED) -> Container:
-    """Return the container with triggers for one tag only: those of `pending`, or All Events."""
+    """Return the container with one tag, and the tags that run before and after it.
+
+    Its triggers are those of `pending`, or All Events. The other tags have none.
+    """
     triggers = pending.triggers or (ALL_EVENTS,)
     tags = tuple(
         msgspec.structs.replace(
-            other, triggers=triggers if other.name == tag else (), unless=pending.unless
+            each, triggers=triggers if each.name == tag else (), unless=pending.unless
         )
-        for other in container.tags
+        for each in _with_sequenced(container, tag)
     )
     return msgspec.structs.replace(container, tags=tags)
+
+
+def _with_sequenced(container: Container, tag: str) -> list[ContainerTag]:
+    """Return a tag, its setup and teardown tags, and theirs."""
+    found: list[ContainerTag] = []
+    names = [tag]
+    for name in names:
+        for each in container.tags:
+            if each.name == name:
+                found.append(each)
+                beside = (other.tag for other in (each.setup, each.teardown) if other is not None)
+                names += [other for other in beside if other not in names]
+    return found
 
 
 def client_name(container: Container, client: str) -> str:
@@ -193,19 +209,15 @@ class _Planner:
             decided = next((name for name in fitting if self._fits(name)), None)
             times = [tuple(fitting) if decided is None else (decided,)]
         return [
-            msgspec.structs.replace(
-                self._filled(tag, names[0], beside=()), pending=self._pending(tag, names)
-            )
+            self._filled(tag, names[0], beside=(), pending=self._pending(tag, names))
             for names in times
         ]
 
     def _pending(self, tag: ContainerTag, triggers: tuple[str, ...]) -> PendingTriggers | None:
         """Return the undecided triggers and exceptions; None if there are none."""
-        pending = PendingTriggers(
-            triggers=tuple(name for name in triggers if self._fits(name) is None),
-            unless=tuple(name for name in tag.unless if self._fits(name) is None),
-        )
-        return None if pending == DECIDED else pending
+        undecided = tuple(name for name in triggers if self._fits(name) is None)
+        unless = tuple(name for name in tag.unless if self._fits(name) is None)
+        return PendingTriggers(triggers=undecided, unless=unless) if undecided or unless else None
 
     def _lacks_consent(self, tag: ContainerTag) -> _NotFired | None:
         missing = [signal for signal in tag.consent if not self._granted(signal)]
@@ -246,7 +258,14 @@ class _Planner:
                 fits = None
         return fits
 
-    def _filled(self, tag: ContainerTag, trigger: str, *, beside: tuple[str, ...]) -> FiredTag:
+    def _filled(
+        self,
+        tag: ContainerTag,
+        trigger: str,
+        *,
+        beside: tuple[str, ...],
+        pending: PendingTriggers | None = None,
+    ) -> FiredTag:
         template = self._container.templates.get(tag.template)
         if template is None:
             why = f"its template {tag.template!r} is not in the container"
@@ -269,6 +288,7 @@ class _Planner:
             setup=self._beside(tag.setup, chain),
             teardown=self._beside(tag.teardown, chain, stops=False),
             consent=tag.consent,
+            pending=pending,
         )
 
     def _beside(
@@ -303,8 +323,10 @@ class _Planner:
             event = dict(self._occasion.event)
             for change in sorted(changes, key=_order):
                 event = self._changed(event, change)
-            occasion = msgspec.structs.replace(self._occasion, event=event)
-            values = Values(self._container, occasion, self._variables) if key else self._values
+            values = self._values
+            if changes:
+                occasion = msgspec.structs.replace(self._occasion, event=event)
+                values = Values(self._container, occasion, self._variables)
             self._seen[key] = event, values
         return self._seen[key]
 
