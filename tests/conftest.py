@@ -32,6 +32,12 @@ SHUFFLE = os.environ.get("TWITE_SHUFFLE")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Start one fork server for all workers. It imports while this process collects the tests."""
+    if config.option.forks and fork_server.HAS_PIDFD:
+        fork_server.started()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[None]:
     """Exclude long-lived objects (thousands of tests and modules) from garbage collection."""

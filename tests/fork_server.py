@@ -69,7 +69,7 @@ class ForkedPopen(subprocess.Popen[Any]):
         ends = given["p2cread"], given["c2pwrite"], given["errwrite"]
         standard = [own if end == -1 else end for own, end in enumerate(ends)]
         self._exit, report = os.pipe()
-        server = _server()
+        server, _ = started()
         socket.send_fds(server, [json.dumps(request).encode()], [report, *standard])
         os.close(report)
         self.pid = int(_line(self._exit))
@@ -128,13 +128,17 @@ def _run(command: list[str], **options: Any) -> subprocess.CompletedProcess[Any]
 
 
 @cache
-def _server() -> socket.socket:
-    """Start this process's fork server, which ends with it."""
+def started() -> tuple[socket.socket, str]:
+    """Start this process's fork server, which ends with it; return a socket to it, and its name.
+
+    Forks of this process use the same server, because they inherit the result.
+    """
+    name = f"twite-fork-server-{os.getpid()}"
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _MESSAGE_BYTES)
     environment = {name: text for name, text in os.environ.items() if not name.startswith("TWITE_")}
     with theirs, socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
-        listener.bind(f"\0{_socket_name()}")
+        listener.bind(f"\0{name}")
         listener.listen()
         fds = theirs.fileno(), listener.fileno()
         process = subprocess.Popen(
@@ -148,11 +152,7 @@ def _server() -> socket.socket:
         ours.close()
         process.wait()
 
-    return ours
-
-
-def _socket_name() -> str:
-    return f"twite-fork-server-{os.getpid()}"
+    return ours, name
 
 
 def write_command(path: Path, module: str = "twite") -> None:
@@ -163,9 +163,9 @@ def write_command(path: Path, module: str = "twite") -> None:
     """
     program = f"-m {module}" if module else ""
     if HAS_PIDFD:
-        _server()
+        _, name = started()
         client = Path(__file__).with_name("forked_command.py")
-        program = f'-IS "{client}" {_socket_name()} {module}'
+        program = f'-IS "{client}" {name} {module}'
     skip = "" if module or not HAS_PIDFD else "shift\n"
     path.write_text(f'#!/bin/sh\n{skip}exec "{sys.executable}" {program} "$@"\n')
     path.chmod(0o755)

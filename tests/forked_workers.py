@@ -19,7 +19,10 @@ import pytest
 from _pytest._io import TerminalWriter
 
 # The costliest folders come first, so that only short files are left at the end.
-COSTLY_FIRST = ("trials", "journeys", "stores", "browser", "console", "gateway", "engines", "http")
+COSTLY_FIRST = (
+    "trials", "journeys", "stores", "packaging", "browser", "console", "gateway", "engines", "http",
+    "cli", "upgrades", "senders",
+)  # fmt: skip
 _ASKS, _STARTS, _ENDS = range(3)
 
 
@@ -51,7 +54,7 @@ class Files:
         files = groupby(enumerate(names), key=lambda test: test[1].partition("::")[0])
         self.left = [(name.rpartition("/")[0], [at for at, _ in tests]) for name, tests in files]
         order = {folder: rank for rank, folder in enumerate(COSTLY_FIRST)}
-        self.left.sort(key=lambda file: min(map(order.get, file[0].split("/"), 3 * [9])))
+        self.left.sort(key=lambda file: min(map(order.get, file[0].split("/"), 3 * [99])))
 
     def next(self, folder: str | None, others: set[str | None]) -> tuple[str | None, list[int]]:
         """Return the folder and the tests of a worker's next file; no tests if none is left."""
