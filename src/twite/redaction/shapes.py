@@ -72,8 +72,7 @@ def reading(text: str) -> str | None:
 
 
 def masked_plain(text: str) -> str:
-    if "@" in text:
-        text = _EMAIL.sub(MASK, text)
+    text = _EMAIL.sub(MASK, text)
     kept: list[str] = []
     at = 0
     for start, end in phones_in(text):
@@ -115,9 +114,9 @@ def _readings(word: str) -> Iterator[str]:
     """
     word = word.rstrip("=")
     yield word.replace("-", "+").replace("_", "/")
-    parts = _SEPARATOR.split(word)
-    if len(parts) > 1:
-        yield from (part for part in parts if len(part) >= _SHORTEST_CODED)
+    for part in _SEPARATOR.split(word):
+        if part != word and len(part) >= _SHORTEST_CODED:
+            yield part
 
 
 def _decoded(text: str) -> str:
@@ -133,7 +132,7 @@ def _decoded(text: str) -> str:
             # A form: its blanks are plus signs, because its plus signs are escaped.
             text = text.replace("+", " ")
         text = unquote(text)
-    if "~" in text or ("pr" in text and "=" in text):
+    if "~" in text or "pr" in text:
         text = _ITEM_KEY.sub("; ", text)
     return text if text.isascii() else _spelled_plainly(text)
 
