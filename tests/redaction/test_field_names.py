@@ -36,6 +36,7 @@ EMAIL, PHONE, NAME = FieldKind.EMAIL, FieldKind.PHONE, FieldKind.NAME
         ("mobile_no", PHONE), ("cell_nr", PHONE), ("tel.nr", PHONE), ("tel[nr]", PHONE),
         ("Prénom", NAME), ("first_name_hash", NAME), ("name_of_user", NAME), ("customer_fn", NAME),
         ("new_customer_fn", NAME), ("passenger1LastName", NAME), ("x_date_of_birth", NAME),
+        ("my_phones", PHONE), ("ご連絡先", PHONE), ("zz9_dob", NAME),
         ("x" * LONGEST_NAME + ".email", EMAIL),
     ],
 )  # fmt: skip
@@ -48,7 +49,7 @@ def test_sure_name_of_personal_data_counts_everywhere(name, kind, among):
     "name",
     [
         "number", "nr", "2", "x.sha256", "date_of_birth_x", "new_fn", "a_b_c_fn", "product",
-        "work_home_my_other_email", "email.x", "",
+        "work_home_my_other_email", "email.x", "", "new_mobile", "other_cell",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("among", FieldContext)

@@ -31,7 +31,6 @@ PLACEHOLDERS: Final = frozenset(
         "nan", "nil", "none", "not set", "null", "undefined", "unknown",
     }
 )  # fmt: skip
-_LONGEST_PLACEHOLDER: Final = max(map(len, PLACEHOLDERS))
 
 # Regions of ISO 3166 that have phone numbers. The library has the same list, but is slow to import.
 _REGIONS: Final = """
@@ -177,8 +176,6 @@ def digest(text: str, *, path: str) -> str | Fault:
 
 def click_id(text: str, *, path: str) -> str | Fault:
     """Read a click id: raw, in a landing URL, or in a cookie (`_twite`, X's JSON, raw)."""
-    if len(text) > _LONGEST_PLACEHOLDER and _CLICK_ID.fullmatch(text):
-        return text
     plain = text.strip()
     if _CLICK_ID.fullmatch(plain) and plain.lower() not in PLACEHOLDERS:
         return plain

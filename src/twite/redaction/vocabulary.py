@@ -105,10 +105,8 @@ def plain(name: str) -> str:
     """Return the form of a name for comparison: `userData` and `User-Data` are `userdata`."""
     if name.isascii():
         return _PARTS.sub("", name.lower())
-    bare = unicodedata.normalize("NFKD", name.casefold())
-    return _PARTS_OF_ANY.sub(
-        "", "".join(letter for letter in bare if not unicodedata.combining(letter))
-    )
+    # An accent is no letter.
+    return _PARTS_OF_ANY.sub("", unicodedata.normalize("NFKD", name.casefold()))
 
 
 # Longer names are cut, because they are cached.
@@ -201,8 +199,6 @@ def _place(word: str) -> FieldContext | None:
         return FieldContext.EVENT
     if word in _PEOPLE:
         return FieldContext.PERSON
-    if not word.endswith(words.PEOPLE_BEHIND):
-        return None
     behind = next((ending for ending in words.PEOPLE_BEHIND if word.endswith(ending)), "")
     return FieldContext.PERSON if behind and word.removesuffix(behind) in _PEOPLE else None
 
@@ -259,16 +255,13 @@ def _person(word: str) -> tuple[FieldKind | None, bool]:
 
 def _of_somebody(word: str) -> FieldKind | None:
     behind = _without(word, _WHOSE_BEHIND)
-    if behind != word:
-        found = _long(behind) or _SHORT.get(behind)
-        if found is not None:
-            return found
+    found = _long(behind) or _SHORT.get(behind)
+    if found is not None:
+        return found
     word = _without(word, _BEHIND)
     is_whose = False
     for _ in range(_MOST_OWNERS):
         before = _owner_before(word)
-        if not before:
-            return None
         word = word.removeprefix(before)
         is_whose = is_whose or before in _WHOSE
         found = _long(word) or (_SHORT.get(word) if is_whose else None)
