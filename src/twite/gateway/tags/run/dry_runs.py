@@ -27,15 +27,13 @@ _ANSWER: Final = Response(
 
 
 class _DryRunWeb:
-    """Answers requests instead of sending them."""
+    """Answers requests instead of sending them, those to X like all others."""
 
-    async def ask(self, asked: WebRequest) -> Response:
-        del asked
+    async def ask(self, asked: WebRequest) -> Response:  # noqa: ARG002 - see Web
         return _ANSWER
 
-    async def take(self, request: HttpEffect, *, source: str) -> Response | None:
-        del request, source
-        return _ANSWER
+    async def take(self, request: HttpEffect, *, source: str) -> None:
+        """Queue nothing for X."""
 
 
 class DryRuns:

@@ -140,7 +140,7 @@ def kept(request: Incoming, may: ReadableRequest, *, hashed: bool) -> Incoming:
             for name, value in headers
             if person_in(name.removeprefix("x-")) is None
         ]
-        query = scrubbed_address(f"?{query}")[1:] if query else ""
+        query = scrubbed_address(f"?{query}")[1:]
     if cookies:
         headers.append(("cookie", "; ".join(cookies)))
     path = scrubbed_address(request.path) if hashed else request.path
