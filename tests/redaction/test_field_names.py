@@ -36,7 +36,7 @@ EMAIL, PHONE, NAME = FieldKind.EMAIL, FieldKind.PHONE, FieldKind.NAME
         ("mobile_no", PHONE), ("cell_nr", PHONE), ("tel.nr", PHONE), ("tel[nr]", PHONE),
         ("Prénom", NAME), ("first_name_hash", NAME), ("name_of_user", NAME), ("customer_fn", NAME),
         ("new_customer_fn", NAME), ("passenger1LastName", NAME), ("x_date_of_birth", NAME),
-        ("my_phones", PHONE), ("ご連絡先", PHONE), ("zz9_dob", NAME),
+        ("my_phones", PHONE), ("ご連絡先", PHONE), ("customer姓", NAME), ("zz9_dob", NAME),
         ("x" * LONGEST_NAME + ".email", EMAIL),
     ],
 )  # fmt: skip
