@@ -92,7 +92,6 @@ class _Seeds(dict[int, int]):
     """The checksum seeds by event. The seed of an event that another node added is looked up."""
 
     def __init__(self, shared: dict[int, int], look_up: Callable[[int], int]) -> None:
-        super().__init__()
         self._shared = shared
         self._look_up = look_up
 
