@@ -65,7 +65,8 @@ def opened(monkeypatch):
             "PostgresCopyTarget": "open_for",
         }
         classes = {kind: SimpleNamespace(**{how: opens(kind)}) for kind, how in kinds.items()}
-        return SimpleNamespace(examined=opens("examined"), **classes)
+        functions = {name: opens(name) for name in ("examined", "hold_pending")}
+        return SimpleNamespace(**functions, **classes)
 
     monkeypatch.setattr(postgres_engine, "import_module", module)
     return calls
@@ -80,10 +81,11 @@ async def test_driver_is_needed_only_to_open_a_store(opened):
         await ENGINE.examine(URL),
         await ENGINE.open_copy_source(URL),
         await ENGINE.open_copy_target(URL, state="s", accept_weak_durability=True),
+        await ENGINE.hold_pending(URL),
     ]
 
     package = "twite.stores.postgres"
-    assert results == [1, 2, 3, 4, 5]
+    assert results == [1, 2, 3, 4, 5, 6]
     assert opened == [
         (f"{package}.store", "PostgresStore", URL, options, {}),
         (f"{package}.store", "PostgresReader", URL, {}),
@@ -95,6 +97,7 @@ async def test_driver_is_needed_only_to_open_a_store(opened):
             URL,
             {"state": "s", "accept_weak_durability": True},
         ),
+        (f"{package}.holding", "hold_pending", URL, {}),
     ]
 
 
