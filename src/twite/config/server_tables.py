@@ -268,7 +268,8 @@ class XSettings(msgspec.Struct, frozen=True, kw_only=True):
     )
     in_flight: int = setting(
         4,
-        "maximum number of concurrent requests for each pixel; hanging requests do not count",
+        "maximum number of concurrent requests for each pixel. Hanging requests do not count. With "
+        "1, nor does a batch that Twite bisects",
         Number(1, 64),
     )
     restricted_data_use: Literal["conversion", "unsupported"] = setting(

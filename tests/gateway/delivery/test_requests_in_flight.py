@@ -52,6 +52,17 @@ def test_nothing_may_be_sent_while_all_slots_are_in_use():
     assert (pixel.free(), pixel.may()) == (0, [])
 
 
+@pytest.mark.parametrize(("slots", "may"), [(1, [(SIZE, frozenset({ONE}))]), (2, [])])
+def test_bisect_does_not_take_the_only_slot(slots, may):
+    pixel = Pixel(slots=slots)
+    pixel.send(ONE, slots)
+
+    with pixel.bisecting(ONE):
+        assert pixel.may() == may
+        pixel.send(OTHER)
+        assert pixel.may() == []
+
+
 async def test_another_event_may_send_one_conversion_while_x_is_slow():
     pixel = Pixel()
     pixel.send(ONE, 1)

@@ -4,56 +4,22 @@ The bad event's conversions arrive all the time, so that they compete for every 
 """
 
 import os
-from collections import Counter
 
 import pytest
-from answers_of_x import ANSWERS, BAD, GOOD, page
+from answers_of_x import BAD, GOOD
+from event_streams import EVERY, LIMIT_IN_WORDS, LONGEST, X, p99, stream
 from worker_bench import Setting
 
 from builders import a_destination
-from fakes import conversions_of, refused, taken
+from fakes import taken
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.delivery.in_flight import MOST_AT_ONCE
 from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.ports.state import Pause, RateLimitWindow
-from twite.gateway.ports.transport import NoResponse, Response
+from twite.gateway.ports.transport import Response
 
 LONG = os.environ.get("TWITE_TRIAL") == "1"
-TIMEOUT = 15 * SECOND
-LONGEST = 5 * SECOND  # the promised p99
 SECONDS = 170 if LONG else 50
-GOOD_A_SECOND = 10
-LIMIT_IN_WORDS = b'{"errors":[{"code":"TOO_MANY_REQUESTS","message":"","parameter":""}]}'
-# X's response, and what else it may be.
-EVERY = ANSWERS | {
-    "400 about the event": refused(
-        ("INVALID_PARAMETER", f"event_id ({BAD}) is not a single event tag (SET)", "event_id")
-    ),
-    "404 about the event": refused(
-        ("NOT_FOUND", f"event_id ({BAD}) does not belong to provided account", "event_id"),
-        status=404,
-    ),
-    "404 in HTML": page(404),
-    "405": refused(("METHOD_NOT_ALLOWED", "no", ""), status=405),
-    "408": refused(("CANCELLED_REQUEST", "no", ""), status=408),
-    "413": page(413),
-    "423": refused(("LOCK_ACQUISITION_TIMEOUT", "no", ""), status=423),
-    "429": Response(status=429, headers={}, body=LIMIT_IN_WORDS),
-    "429 with Retry-After": Response(
-        status=429, headers={"retry-after": "600"}, body=LIMIT_IN_WORDS
-    ),
-    "502 in HTML": page(502),
-    "503 with Retry-After": Response(status=503, headers={"retry-after": "120"}, body=b""),
-    "200 in HTML": page(200),
-    "200 for another number": Response(
-        status=200, headers={}, body=b'{"data":{"conversions_processed":1000,"debug_id":"d"}}'
-    ),
-    "200, truncated": Response(status=200, headers={}, body=b'{"data":{', whole=False),
-    "reset": NoResponse(reason="connection reset", left=True),
-    "no connection": NoResponse(reason="no connection", left=False),
-    "slow 500": refused(("INTERNAL_ERROR", "no", ""), status=500),
-}
-SLOW_ANSWERS = {"hang", "slow 500"}
 RATES = (1, 5, 10, 20)
 CASES = [
     (answer, rate) for answer in EVERY for rate in (RATES if LONG or answer == "hang" else (10,))
@@ -68,66 +34,6 @@ def limited(setting, *, seconds, remaining="0"):
         "x-rate-limit-reset": str(setting.steady.now() // SECOND + seconds),
     }
     return Response(status=429, headers=headers, body=LIMIT_IN_WORDS)
-
-
-class X:
-    """An X that answers badly to some events. It counts requests, and accepted conversions."""
-
-    def __init__(self, setting, answer, *, bad=(BAD,), took=100):
-        self.setting = setting
-        self.answer = answer
-        self.bad = bad
-        self.took = took
-        self.slow = answer in SLOW_ANSWERS
-        self.asked = []
-        self.accepted = Counter()
-        self.at = {}
-        self.in_flight = self.most_in_flight = 0
-        setting.transport.post = self.post
-
-    def accept(self, outbound):
-        return taken(outbound)
-
-    def refuse(self):
-        return EVERY[self.answer]
-
-    async def post(self, outbound):
-        sent, clock = conversions_of(outbound), self.setting.clock
-        event = str(sent[0]["event_id"])
-        is_bad = event in self.bad
-        ids = [str(conversion["conversion_id"]) for conversion in sent]
-        self.asked.append((event, clock.elapsed(), ids))
-        self.in_flight += 1
-        self.most_in_flight = max(self.most_in_flight, self.in_flight)
-        await clock.sleep(TIMEOUT if is_bad and self.slow else self.took)
-        self.in_flight -= 1
-        if is_bad:
-            return self.refuse()
-        self.accepted.update(ids)
-        self.at.update(dict.fromkeys(ids, clock.elapsed()))
-        return self.accept(outbound)
-
-    def asked_for(self, event, *, since=0):
-        return [at for name, at, _ in self.asked if name == event and at >= since]
-
-
-async def stream(setting, *, rate, seconds, bad=(BAD,), good=GOOD):
-    """Record conversions of the events all the time; return when each good one was recorded."""
-    born = {}
-    for tick in range(seconds * 20):
-        for event in bad:
-            if tick * rate % 20 < rate:
-                await setting.record(f"bad{event}-{setting.clock.elapsed()}", event=event)
-        if tick % (20 // GOOD_A_SECOND) == 0:
-            await setting.record(id_ := f"good{setting.clock.elapsed()}", event=good)
-            born[id_] = setting.clock.elapsed()
-        await setting.clock.advance(SECOND // 20)
-    return born
-
-
-def p99(x, born):
-    delays = sorted(x.at.get(id_, 10**9) - at for id_, at in born.items())
-    return delays[int(len(delays) * 0.99)]
 
 
 @pytest.mark.parametrize(("answer", "rate"), CASES)
@@ -163,6 +69,48 @@ async def test_bad_event_delays_no_other_with_few_slots_or_slow_responses(answer
     await setting.clock.advance(10 * SECOND)
 
     assert p99(x, born) <= LONGEST + 2 * took
+    await setting.run.stop(within=1_000)
+
+
+class PartlyBadX(X):
+    """An X that answers badly only to a third of the bad event's conversions."""
+
+    def is_bad(self, ids):
+        return any(int(id_.rpartition("-")[2]) // 50 % 3 == 0 for id_ in ids)
+
+
+@pytest.mark.parametrize("answer", ["400", "413", "401", "403 in HTML", "500", "hang"])
+@pytest.mark.parametrize(("slots", "took"), [(1, 50), (1, 100), (1, 1_000), (2, 100)], ids=str)
+async def test_event_with_bad_conversions_delays_no_other(answer, slots, took, figure):
+    setting = Setting(worker_config=WorkerConfig(in_flight=slots))
+    x = PartlyBadX(setting, answer, took=took)
+    await setting.run.start()
+
+    born = await stream(setting, rate=10, seconds=SECONDS)
+    await setting.clock.advance(10 * SECOND)
+
+    figure(
+        f"one event beside one of which X answers a third with {answer}, in_flight {slots}, "
+        f"{took} ms a response",
+        f"p99 {p99(x, born)} ms",
+    )
+    assert p99(x, born) <= LONGEST + (took if took > 100 else 0)
+    await setting.run.stop(within=1_000)
+
+
+@pytest.mark.parametrize("many", [5, 12, 24])
+async def test_many_hanging_events_delay_no_other(many, figure):
+    setting = Setting()
+    events = [f"o8zb{number}" for number in range(many)]
+    x = X(setting, "hang", bad=events)
+    await setting.run.start()
+
+    born = await stream(setting, rate=1, seconds=SECONDS, bad=events)
+    await setting.clock.advance(10 * SECOND)
+
+    figure(f"one event beside {many} that hang", f"p99 {p99(x, born)} ms")
+    assert p99(x, born) <= LONGEST
+    assert x.most_in_flight <= MOST_AT_ONCE
     await setting.run.stop(within=1_000)
 
 

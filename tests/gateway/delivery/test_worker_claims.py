@@ -232,6 +232,15 @@ async def test_stop_ends_a_long_linger():
     assert stage.running.done()
 
 
+async def test_worker_does_not_linger_after_the_one_conversion_that_it_could_claim(stage):
+    stage.handler.requests.openings = lambda _size, **_: [(1, NOTHING)]
+    stage.queue = [batch()]
+    await stage.start()
+
+    assert len(stage.claims) > 1
+    await stage.stop()
+
+
 async def test_worker_without_linger_claims_at_once():
     stage = Stage(linger=0, lingering=lingering(1_000))
     stage.queue = [batch()]

@@ -133,6 +133,9 @@ class RequestsInFlight:
         if len(batches) >= MOST_AT_ONCE:
             return
         others = troubled | self._silent() if any(map(self._hangs, batches)) else troubled
+        if self._slots == 1:
+            # A bisect, which may send its requests for a minute, would hold the only slot.
+            others |= frozenset(self._bisected)
         used = sum(
             in_flight.event not in others and not self._hangs(in_flight) for in_flight in batches
         )

@@ -101,6 +101,8 @@ class Worker:
     _tasks: set[asyncio.Task[None]] = field(init=False, default_factory=set)
     _stopping: bool = field(init=False, default=False)
     _spent_until: int = field(init=False, default=0)
+    # How many conversions the last claim could have had, before the limits of the handler.
+    _opening: int = field(init=False, default=0)
     # Whether the worker waits for conversions, and whether another process has queued some.
     is_idle: bool = field(init=False, default=False)
     _is_called: bool = field(init=False, default=False)
@@ -294,6 +296,7 @@ class Worker:
         )
         suspects = handler.suspects()
         for most, others in self._openings():
+            self._opening = most
             claim = msgspec.structs.replace(
                 usual,
                 limit=min(usual.limit, most, left),
@@ -331,7 +334,7 @@ class Worker:
 
     def _asked_for(self, batch: Batch) -> int:
         """Return the maximum batch size that was in force for its event."""
-        limit = min(self.worker_config.batch, self.batch_handler.most)
+        limit = min(self._opening, self.batch_handler.most)
         return min(limit, self.batch_handler.limits().get(batch.event, limit))
 
     async def _limit_wait(self) -> int:
