@@ -343,8 +343,8 @@ def main(chosen: list[str]) -> int:
                 *stale,
                 sep="\n  ",
             )
-            sys.stdout.flush()
-            os._exit(bool(new or stale) or not mutator.many or killed < LEAST_KILLED)
+            # Not os._exit: the process must remove its temporary files.
+            return int(bool(new or stale) or not mutator.many or killed < LEAST_KILLED)
         status |= os.waitpid(pid, 0)[1]
     return int(status != 0)
 
