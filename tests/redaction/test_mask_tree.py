@@ -86,6 +86,7 @@ def test_values_below_24_levels_are_hidden(levels, shown):
         (f'{"words " * 50}first_name = ["Grizelda"]', f'{"words " * 50}first_name = ["***"]'),
         ('note: ["Grizelda"]', 'note: ["Grizelda"]'),
         ("order [1] of 2 {", "order [1] of 2 {"),
+        ("order 7", "order 7"),
     ],
 )
 def test_json_behind_words_is_masked_by_its_names(text, shown):
