@@ -33,15 +33,15 @@ async def test_usual_time_of_a_first_turn():
     assert FirstTurns(None, storage=None, observer=None).within == WITHIN
 
 
-async def test_late_turn_adds_nothing_and_no_other_turn_of_the_tag_begins_meanwhile():
+async def test_late_turn_adds_nothing_and_no_other_turn_of_the_tag_begins_meanwhile(monkeypatch):
     go = asyncio.Event()
 
     async def slowly():
         await go.wait()
         return turn(a_cookie())
 
-    stage = FirstStage(within=10, main=[slowly, slowly])
-    both = await asyncio.gather(stage.cookies(), stage.cookies())
+    stage = FirstStage(main=[slowly, slowly])
+    both = await both_late(stage, monkeypatch)
     third = await stage.cookies()
     late = list(stage.first.late["tag:crm"])
     go.set()
@@ -51,7 +51,6 @@ async def test_late_turn_adds_nothing_and_no_other_turn_of_the_tag_begins_meanwh
     assert ([*both, third], len(late)) == ([None] * 3, 2)
     assert stage.results == ["late", "late", "skipped"]
     assert stage.first.late == {}
-    stage.first.within = 5_000
     assert await stage.cookies() == []
 
 
@@ -66,16 +65,6 @@ async def test_turn_that_still_waits_for_its_process_is_skipped():
     # It does not begin after its time.
     assert (found, stage.results, stage.started) == (None, ["skipped"], [])
     assert stage.trials.rest("tag crm") is None
-
-
-async def test_turn_that_waits_for_its_process_has_the_time_of_four_turns():
-    stage = FirstStage(within=40, main=[turn(a_cookie())])
-    stage.gate.clear()
-    running = asyncio.create_task(stage.cookies())
-    await asyncio.sleep(0.06)
-    stage.gate.set()
-
-    assert await running == ["a"]
 
 
 async def test_tag_on_probation_has_no_first_turn():
@@ -174,6 +163,15 @@ async def later(times):
         await asyncio.wait_for(asyncio.get_running_loop().run_in_executor(None, int), 5)
 
 
+async def both_late(stage, monkeypatch):
+    """Begin two first turns, and let their time pass."""
+    clock = Clock(monkeypatch)
+    both = [asyncio.create_task(stage.cookies()) for _ in range(2)]
+    await settled()
+    clock.skipped = 60.0
+    return await asyncio.gather(*both)
+
+
 async def test_turn_in_time_is_awaited_and_its_answer_not_delayed(monkeypatch):
     async def slowly():
         await later(3)
@@ -231,10 +229,9 @@ async def test_tag_is_skipped_until_all_its_late_turns_have_ended(monkeypatch):
 
         return made
 
-    stage = FirstStage(within=5, main=[held(gate) for gate in gates])
-    await asyncio.gather(stage.cookies(), stage.cookies())
+    stage = FirstStage(main=[held(gate) for gate in gates])
+    await both_late(stage, monkeypatch)
     clock = Clock(monkeypatch)
-    stage.first.within = 5_000
     gates[0].set()
     await settled()
     skipped = await stage.cookies()

@@ -312,7 +312,7 @@ async def test_time_of_each_ended_tag_is_reported(monkeypatch):
     await stage.perform()
     loop = asyncio.get_running_loop()
     time = loop.time
-    monkeypatch.setattr(loop, "time", lambda: time() + 3)
+    monkeypatch.setattr(loop, "time", lambda: time() + 30)
     stage.calls.ended.add("mail", succeeded=True)
     stage.calls.ended.add("bill", succeeded=True)
     stage.calls.ended.add("mail", succeeded=False)
@@ -321,7 +321,7 @@ async def test_time_of_each_ended_tag_is_reported(monkeypatch):
     [task] = stage.run.tasks
     first, _, third = tags_of(task.result())
     assert [first["status"], third["status"]] == ["success", "failure"]
-    assert 3_000 <= first["executionTime"] < 5_000
+    assert 30_000 <= first["executionTime"] < 60_000
 
 
 async def test_time_of_a_tag_that_has_not_ended_is_zero():

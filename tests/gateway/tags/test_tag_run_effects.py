@@ -82,7 +82,7 @@ async def test_end_of_the_event_is_reported_to_each_template_that_waits_for_it()
         main=[turn(AfterEvent(id=5), outcome=RunResult.FAILURE)],
     )
     tag_run = stage.tag_run(container=stage.container(setup=False))
-    clock.skipped += 50
+    clock.skipped += 50_000
     await tag_run.run()
 
     assert sorted(answers_of(stage)) == [
@@ -92,7 +92,7 @@ async def test_end_of_the_event_is_reported_to_each_template_that_waits_for_it()
     [tags] = (stage.resumed[0][1][0].value["tags"],)
     [tag] = tags
     assert (tag["id"], tag["status"]) == ("crm", "failure")
-    assert 50 <= tag["executionTime"] < 1_000
+    assert 50_000 <= tag["executionTime"] < 100_000
 
 
 async def test_end_of_a_successful_event_is_reported_as_success():
