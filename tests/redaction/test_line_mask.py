@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from twite.redaction import mask_line
 from twite.redaction.mask_line import LineMask, telling
 
 LOOKED_AT = 16 * 1024
@@ -44,6 +45,22 @@ def test_text_whose_lower_case_is_longer_is_masked_as_written():
 
 def test_blind_mask_hides_everything():
     assert masked("order 7", blind=True) == "…"
+
+
+@pytest.mark.parametrize(
+    ("many", "length", "is_remembered"),
+    [(50, 3, True), (51, 3, False), (2, 500, True), (2, 501, False)],
+)
+def test_only_short_lists_of_fields_are_remembered(many, length, is_remembered):
+    known = mask_line._known_fields  # noqa: SLF001
+    known.cache_clear()
+
+    assert told({f"x{n:0{length - 1}}": 1 for n in range(many)}) == []
+    assert known.cache_info().currsize == is_remembered
+
+
+def test_secret_of_four_letters_is_masked():
+    assert LineMask(["aBcd", "xyz"], {}).own("abcD xyz", most=99) == "*** xyz"
 
 
 def test_foreign_text_is_masked_as_json_and_empty_text_stays_empty():
@@ -109,6 +126,8 @@ def test_long_text_is_masked_in_pieces_of_similar_length(length, pieces):
         ({"ip": "203.0.113.7"}, ["203.0.113.7"]),
         ({"a": [json.dumps({"email": "Anna"})]}, ["Anna"]),
         ({"a": ' ["{'}, []),
+        ({"a": ' {"email": "Anna"}'}, ["Anna"]),
+        ({"a": {"title": "Color"}, "email": "Anna"}, ["Anna"]),
         ({"quantity": 7, "a": None, "b": [1.5, True], "c": b"anna", "d": ("anna",)}, []),
     ],
 )

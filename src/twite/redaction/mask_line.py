@@ -74,7 +74,8 @@ class LineMask:
     def _without_hidden(self, text: str) -> str:
         if self._is_blind or (hidden := self._hidden) is None:
             return HIDDEN
-        longest = max(map(len, hidden), default=0) if len(text) > _LOOKED_AT else 0
+        measured = hidden if len(text) > _LOOKED_AT else ()
+        longest = max(map(len, measured), default=0)
         head = text[: _LOOKED_AT + longest]
         is_cut = len(head) < len(text)
         # Templates trim and lower-case values before they hash them.
@@ -107,7 +108,7 @@ def telling(value: object, among: FieldContext = FieldContext.EVENT) -> Iterator
             waiting += [(inner, where, depth + 1) for inner in _parsed(value)]
         elif isinstance(value, Mapping):
             fields = _fields_of(value, where)
-            told = fields.values if fields.names and _has_told_name(value, fields, where) else ()
+            told = fields.values if fields.values and _has_told_name(value, fields, where) else ()
             for name, tells, inside in fields.each:
                 held = value[name]
                 if tells or name in told:
@@ -140,7 +141,7 @@ def _fields(names: tuple[str, ...], among: FieldContext) -> _Fields:
     labels, values = row_of(dict.fromkeys(names, ""))
     return _Fields(
         each=tuple((name, *_tells(name, among)) for name in names),
-        names=tuple(labels) if values else (),
+        names=tuple(labels),
         values=values,
     )
 
@@ -207,8 +208,8 @@ def _replaced(head: str, low: str, word: str) -> tuple[str, str]:
 
 def _pieces(text: str) -> Sequence[str]:
     """Split a text into pieces of similar length, so that no piece is too short to be masked."""
-    if len(text) <= _LONGEST:
-        return (text,) if len(text) >= _SHORTEST else ()
+    if len(text) < _SHORTEST:
+        return ()
     size = -(-len(text) // -(-len(text) // _LONGEST))
     return [text[at : at + size] for at in range(0, len(text), size)]
 
