@@ -19,7 +19,7 @@ from twite.gateway.ports.state import Pause, RateLimitWindow
 from twite.gateway.ports.transport import Response
 
 LONG = os.environ.get("TWITE_TRIAL") == "1"
-SECONDS = 170 if LONG else 50
+SECONDS = 170 if LONG else 30
 RATES = (1, 5, 10, 20)
 CASES = [
     (answer, rate) for answer in EVERY for rate in (RATES if LONG or answer == "hang" else (10,))
@@ -138,7 +138,7 @@ async def test_revoked_credentials_of_several_events_are_probed_once_a_minute(an
     await setting.run.start()
     await stream(setting, rate=5, seconds=10, bad=events[1:], good=events[0])
     first = len(x.asked)
-    await stream(setting, rate=5, seconds=300, bad=events[1:], good=events[0])
+    await stream(setting, rate=2, seconds=300, bad=events[1:], good=events[0])
 
     probes = [ids for _, at, ids in x.asked if at >= 10 * SECOND]
     pauses = await setting.store.load(Pause)
@@ -162,7 +162,7 @@ async def test_x_that_is_down_gets_few_requests_for_several_events(answer):
     x = X(setting, answer, bad=events)
     await setting.run.start()
 
-    await stream(setting, rate=5, seconds=180, bad=events[1:], good=events[0])
+    await stream(setting, rate=2, seconds=180, bad=events[1:], good=events[0])
 
     assert len(x.asked) <= 60
     assert x.most_in_flight <= 8 + len(events)
