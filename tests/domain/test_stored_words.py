@@ -146,6 +146,7 @@ def test_trouble_metric_keeps_its_labels():
             "store",
             "sweep",
             "tag",
+            "traces",
         ),
         *("vault", "webhook", "X's route"),
     }
