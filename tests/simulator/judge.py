@@ -126,7 +126,9 @@ class Judge:
             pixel.refused, pixel.is_unclear, pixel.span = set(), False, request.span
             pixel.refusals = 0
             pixel.refused_events.clear()
-        if not (passed or taken) or (taken and request.event in pixel.bad_until):
+        # With one slot, a bisect uses none of the others' slots, either.
+        is_bisected = not taken and self._worker_config.in_flight == 1
+        if is_bisected or not (passed or taken) or (taken and request.event in pixel.bad_until):
             pixel.bad_until[request.event] = now + _GOING if taken else _FOREVER
         if refused_pixel:
             pixel.refused_events.add(request.event)
@@ -245,6 +247,10 @@ class Judge:
         flying = [sent for sent in pixel.in_progress if sent.span is request.span]
         for sent in flying:
             self._note_slow(sent)
+        is_alone = request.event not in {sent.event for sent in flying}
+        if len(request.keys) == 1 and is_alone and request.at - pixel.slow_at <= _GOING:
+            # While X is slow, each event may send one conversion.
+            pixel.slow.update(request.keys)
         # A batch with a slow request does not count towards the limit of concurrent batches, within
         # bounds, until it ends.
         counted = [sent for sent in (*flying, request) if not pixel.slow.issuperset(sent.keys)]
@@ -257,8 +263,10 @@ class Judge:
 
     def _note_slow(self, request: Request) -> None:
         if self._clock.elapsed() - request.at >= MAY_HANG:
-            self._pixels[request.pixel].slow.update(request.keys)
-            self._pixels[request.pixel].bad_until[request.event] = _FOREVER
+            pixel = self._pixels[request.pixel]
+            pixel.slow.update(request.keys)
+            pixel.slow_at = self._clock.elapsed()
+            pixel.bad_until[request.event] = _FOREVER
 
     def _is_bad(self, request: Request) -> bool:
         """Whether X answers badly to the event of a request, or did so when it was claimed."""

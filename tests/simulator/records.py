@@ -55,6 +55,8 @@ class PixelRecord:
     in_progress: list[Request] = field(default_factory=list)
     # The conversions in slow requests.
     slow: set[Key] = field(default_factory=set)
+    # When a request was last known to be slow.
+    slow_at: int = -(1 << 62)
     # Event → until when its requests may use slots of their own: after a bad response or a slow
     # request, until X accepts one.
     bad_until: dict[str, int] = field(default_factory=dict)

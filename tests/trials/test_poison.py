@@ -51,6 +51,8 @@ async def isolated(bad, *, minutes):
     return x.requests, account, x
 
 
+# With nearly all bad, hundreds of minutes of probes are simulated for each seed.
+@pytest.mark.timeout(3_600 if LONG else 300)
 @pytest.mark.parametrize("count", [1, 2, 5, 10, 50, 250, 499] if LONG else [1, 50])
 async def test_no_good_conversion_is_given_up_and_no_bad_one_delivered(count, figure):
     requests = []
