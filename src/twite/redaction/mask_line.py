@@ -157,7 +157,7 @@ def _has_told_name(row: Mapping[str, object], fields: _Fields, among: FieldConte
 def _may_contain_fields(value: object) -> bool:
     if isinstance(value, str):
         return value[:1] in _OPENING or value[:1].isspace()
-    return value is not None and not isinstance(value, int | float)
+    return not isinstance(value, int | float | None)
 
 
 def _parsed(value: str) -> tuple[object, ...]:
