@@ -64,11 +64,14 @@ def forced(node: ast.AST) -> Iterator[tuple[ast.AST, str, object, str]]:
         case ast.comprehension(ifs=[test]):
             yield node, "ifs", [], f"for … if {ast.unparse(test)} -> True"
         case ast.Return(value=value) if value is not None and not isinstance(value, ast.Constant):
-            yield node, "value", ast.Constant(None), f"return {ast.unparse(value)} -> None"
+            none = ast.IfExp(ast.Constant(True), ast.Constant(None), value)  # noqa: FBT003 - a node
+            yield node, "value", none, f"return {ast.unparse(value)} -> None"
     for block, statements in blocks(node):
         for at, statement in enumerate(statements):
             if is_dropped(statement):
-                rest = [*statements[:at], ast.Pass(), *statements[at + 1 :]]
+                # Not `pass`: without its only `super()`, code could not replace the function's.
+                never = ast.If(ast.Constant(False), [statement], [])  # noqa: FBT003 - as above
+                rest = [*statements[:at], never, *statements[at + 1 :]]
                 yield statement, block, rest, f"{ast.unparse(statement)} -> pass"
 
 
