@@ -224,11 +224,14 @@ def test_hash_of_a_phone_number_with_blanks_is_a_problem(command):
     assert "    ph is not the hash of the person's phone" in out.splitlines()
 
 
-@pytest.mark.parametrize("phone", ["020 7946 0958", "02079460958"])
-def test_hash_of_a_phone_number_without_its_country_code_is_a_problem(command, phone):
+@pytest.mark.parametrize(
+    "phone",
+    ["020 7946 0958", "02079460958", "(020) 7946 0958", "(415) 555-0100", "44 20 7946 0958"],
+)
+def test_hash_of_a_phone_number_that_no_vendor_accepts_is_a_problem(command, phone):
     person = {"email_address": "shopper@mail.example", "phone_number": phone}
 
     code, out, _ = tried(command, event={"user_data": person})
 
     assert code == 1
-    assert "    the hash is that of a phone number without its country code" in out.splitlines()
+    assert "    the hash is that of a phone number that is not in E.164 form" in out.splitlines()

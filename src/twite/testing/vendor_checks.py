@@ -25,13 +25,13 @@ class VendorRequest:
 class KnownPerson:
     """The person of the event, in plain text: the judge hashes the values itself.
 
-    `phone` has its country code, as in +44 20 7946 0958. `national` is a number without one, as the
-    event has it: no vendor finds a person by its hash.
+    `phone` has its country code, as in +44 20 7946 0958. `phones` are all numbers as the event has
+    them.
     """
 
     email: str = ""
     phone: str = ""
-    national: str = ""
+    phones: tuple[str, ...] = ()
 
     @property
     def e164(self) -> str:
@@ -45,10 +45,17 @@ class KnownPerson:
         plain = {"email": self.email.strip().lower(), "phone": phone}
         return {name: sha256_of(text) for name, text in plain.items() if text}
 
-    def national_hashes(self) -> set[str]:
-        """Return the hashes of the number without a country code, as it is and as digits."""
-        texts = {self.national, re.sub(r"\D", "", self.national)} - {""}
-        return {sha256_of(text) for text in texts}
+    def useless_hashes(self) -> set[str]:
+        """Return the hashes by which no vendor finds the person.
+
+        They are those of numbers with separators, or without a country code.
+        """
+        texts = {*self.phones, *(re.sub(r"\D", "", phone) for phone in self.phones)}
+        return {sha256_of(text) for text in texts if text and not _USABLE.fullmatch(text)}
+
+
+# With a country code, which begins with no 0. Vendors differ about the plus.
+_USABLE: Final = re.compile(r"\+?[1-9][0-9]*")
 
 
 def sha256_of(text: str) -> str:

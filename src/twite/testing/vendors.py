@@ -75,8 +75,8 @@ class FakeVendor:
         rules = vendor_of(request)
         problems = [*problems_of(request, self.person)]
         text = f"{parts.query} {sent.decode('utf-8', 'replace')}"
-        if any(digest in text for digest in self.person.national_hashes()):
-            problems.append("the hash is that of a phone number without its country code")
+        if not problems and any(digest in text for digest in self.person.useless_hashes()):
+            problems.append("the hash is that of a phone number that is not in E.164 form")
         status = 400 if problems else 200 if rules is None else rules.status
         self.asked.append(
             JudgedRequest(request, "" if rules is None else rules.name, tuple(problems), status)

@@ -108,8 +108,7 @@ def _person_of(event: dict[str, Tree]) -> KnownPerson:
     email = next((text for _, text in _texts(event, _EMAILS) if "@" in text), "")
     phones = [text for _, text in _texts(event, _PHONES) if not _DIGEST.fullmatch(text)]
     whole = next((text for text in phones if text.startswith("+")), "")
-    national = next((text for text in phones if text.startswith("0")), "")
-    return KnownPerson(email=email, phone=whole, national=national)
+    return KnownPerson(email=email, phone=whole, phones=tuple(phones))
 
 
 def _warnings_about_phones(event: dict[str, Tree]) -> Iterator[str]:
