@@ -155,7 +155,12 @@ def test_tag_runs_with_its_fields_whatever_its_triggers():
 @pytest.mark.parametrize(
     ("made", "why"),
     [
-        (an_input(a_tag(paused=True), a_tag("other")), "it is paused"),
+        (
+            an_input(
+                a_tag(paused=True, setup=SequencedTag(tag="first")), a_tag("first", priority=9)
+            ),
+            "it is paused",
+        ),
         (an_input(a_tag("other", paused=True)), "it is no longer configured"),
         (an_input(a_tag(consent=("ad_storage",))), "consent ad_storage"),
     ],
