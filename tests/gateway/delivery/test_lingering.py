@@ -22,6 +22,10 @@ def test_each_worker_waits_a_millisecond_for_each_that_waits(count, wait):
     assert lingering(count).wait(200) == wait
 
 
+def test_first_late_timer_after_a_second_counts_whole():
+    assert lingering(500, 15).wait(200) == 1_500
+
+
 def test_lateness_is_the_mean_of_about_a_second():
     workers = lingering(300, 5, 25)
     whole = workers.wait(200)
