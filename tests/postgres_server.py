@@ -81,9 +81,6 @@ class PostgresServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._environ = {"PATH": "/usr/bin:/bin", "HOME": str(self.folder), "LC_ALL": "C"}
         self._environ["PGPORT"] = settings.get("port", "5432")
-        # A clock that libfaketime shifts for the tests is also the server's.
-        shift = ("LD_PRELOAD", "FAKETIME", "FAKETIME_DONT_FAKE_MONOTONIC")
-        self._environ |= {name: os.environ[name] for name in shift if name in os.environ}
         data = str(self.folder / "data")
         if primary is None:
             self._initialize(data)
