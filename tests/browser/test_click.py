@@ -146,6 +146,21 @@ async def test_history_back_within_an_application_restores_no_old_click(visitor,
     assert visitor.conversions()[0]["twclid"] == TWCLID
 
 
+async def test_click_counts_though_the_visitor_goes_back_at_once(visitor, site):
+    site.shop.page("/", "", head=site.tag(data_pixel="off"))
+
+    await visitor.goes_to(f"/?twclid={OTHER}")
+    await visitor.hears()
+    await visitor.does(
+        "new Promise((done) => { addEventListener('popstate', done);"
+        f" history.pushState({{}}, '', '/mugs?twclid={TWCLID}'); history.back(); }})"
+    )
+    await visitor.does("twite('purchase', {email: 'shopper@example.com'})")
+    await visitor.sends()
+
+    assert visitor.conversions()[0]["twclid"] == TWCLID
+
+
 async def test_purchase_is_counted_once_with_cookies_blocked(playwright_, chromium, site, tmp_path):
     (tmp_path / "Default").mkdir()
     blocked = {"profile": {"default_content_setting_values": {"cookies": 2}}}

@@ -79,7 +79,8 @@ const begin = quietly(() => {
   look(reloaded());
   follow(history, 'pushState', look);
   follow(history, 'replaceState', look);
-  listen(w, 'popstate', () => look(true));
+  // An old click does not replace one of this page, which may not be kept yet.
+  listen(w, 'popstate', () => landed || look(true));
   // The browser was offline: earlier failures say nothing about the gateway.
   listen(w, 'online', () => { failures = 0; flush(); });
   listen(w, 'load', soon);
