@@ -41,6 +41,8 @@ def test_lint_finds_nothing_in_the_twite_tag(command):
     [
         ("const a = ;", 4, "SANDBOXED_JS_FOR_SERVER: SyntaxError"),
         ("return 1;\nif (1 {", 5, "SANDBOXED_JS_FOR_SERVER: SyntaxError"),
+        # The engine does not tell the line of a regular expression.
+        ("return 1;\nconst a = /b(/;", 4, "SANDBOXED_JS_FOR_SERVER: SyntaxError"),
         ("return 1;\n___TESTS___\nscenarios: [\n", 7, "TESTS: not YAML"),
     ],
 )

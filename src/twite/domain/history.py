@@ -11,8 +11,8 @@ from twite.domain.times import spelled
 
 # Why an ambiguous delivery is not sent again, until it is held.
 TOO_OLD_TO_RESEND: Final = (
-    "X may have it, and 40 hours have passed since, so it is not sent again. A running gateway "
-    "holds it, usually within 5 minutes"
+    "it may have arrived, and 40 hours have passed since, so it is not sent again. A running "
+    "gateway holds it, usually within 5 minutes"
 )
 
 

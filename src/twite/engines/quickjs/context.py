@@ -220,16 +220,20 @@ def _well_formed(text: str) -> str:
 
 
 def _placed(error: str) -> tuple[int, str]:
-    """Return the line in the template's code, and the engine's error message."""
+    """Return the line in the template's code, and the engine's error message.
+
+    It is 1 if the engine tells none, as for a regular expression: the trace then names only lines
+    of the sandbox.
+    """
     head, _, stack = error.partition("\n")
-    _, _, place = stack.partition("<input>:")
-    digits = place.split(":")[0]
-    return (int(digits) if digits.isdigit() else 1), head
+    line = next(map(int, _LINE.findall(stack)), 1)
+    return (line if line < SCENARIO_LINE else 1), head
 
 
 _HEAD: Final = msgspec.json.Decoder(TurnHead)
 _THROWN: Final = msgspec.json.Decoder(tuple[str, str])
 
+_LINE: Final = re.compile(r"<input>:([0-9]+)")
 _ESCAPES: Final = re.compile(r"\\(?:u(?P<half>d[89a-f][0-9a-f]{2})|.)")
 
 # Each file may use the files before it; functions are hoisted.
