@@ -80,7 +80,13 @@ def run(tmp_path):
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-p", "forked_workers", *options],
             cwd=place,
-            env=os.environ | {"PYTHONPATH": str(TESTS), "PLACE": str(place), "PYTEST_ADDOPTS": ""},
+            env=os.environ
+            | {
+                "PYTHONPATH": str(TESTS),
+                "PLACE": str(place),
+                "PYTEST_ADDOPTS": "",
+                "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+            },
             capture_output=True,
             text=True,
             check=False,
@@ -118,7 +124,9 @@ def test_failures_are_reported_and_a_dead_worker_is_replaced(run):
 
 
 def test_timeout_is_reported_with_the_line_that_hangs(run):
-    status, output, _ = run({"test_a.py": HANGING}, "--forks=1", "-o", "timeout=1")
+    status, output, _ = run(
+        {"test_a.py": HANGING}, "--forks=1", "-p", "pytest_timeout", "-o", "timeout=1"
+    )
 
     assert status == 1
     assert "time.sleep(60)\nE       Failed: Timeout (>1.0s) from pytest-timeout." in output

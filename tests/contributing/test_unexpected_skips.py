@@ -64,7 +64,13 @@ def run(folder, *options, ci):
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "unexpected_skips", "-rs", *options],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(TESTS), "CI": ci, "PYTEST_ADDOPTS": ""},
+        env=os.environ
+        | {
+            "PYTHONPATH": str(TESTS),
+            "CI": ci,
+            "PYTEST_ADDOPTS": "",
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        },
         capture_output=True,
         text=True,
         check=False,
