@@ -34,6 +34,7 @@ from twite.gateway.operations.control import (
 )
 from twite.gateway.operations.dedup_report import EventPathCounts, PairOf, PathCountsBy
 from twite.gateway.ports.events import ReloadResult
+from twite.gateway.ports.outbox import EditedBody
 from twite.gateway.ports.privacy import ErasedText, EraseStore, SearchText
 from twite.gateway.preview.trace import (
     PreviewedRequest,
@@ -93,6 +94,7 @@ _NAMES: Final[Mapping[type, str]] = MappingProxyType(
         RejectionView: "ToldRejection",
         MaskedFault: "MaskedFault",
         ControlCommand: "Order",
+        EditedBody: "EditedBody",
         AuditEvent: "Deed",
         EraseStore: "Erasing",
         ErasedText: "Cut",

@@ -24,7 +24,7 @@ from twite.config.settings import load
 from twite.domain.errors import LedgerUnavailable, StoreInUse, StoreUnusable
 from twite.domain.people.users import AuditEvent
 from twite.domain.secret import Secret
-from twite.gateway.ports.outbox import Discard, Replay
+from twite.gateway.ports.outbox import Discard, EditBodies, EditedBody, MoveResult, Replay
 from twite.stores.sqlite import SQLiteStore
 from written import read
 
@@ -93,6 +93,23 @@ async def test_many_deliveries_are_sent_in_several_requests(settings):
             done = (await operations.move(Replay(deliveries=range(25_000)), now=0)).moved
 
     assert done == 25_000
+
+
+async def test_edits_are_sent_in_slices_and_their_refusals_are_gathered(settings):
+    async def answer(request: web.Request) -> web.Response:
+        edited = (await request.json())["edited"]
+        refused = {edited[0]["delivery"]: "has another copy"}
+        return web.json_response({"done": len(edited) - 1, "refused": refused})
+
+    bodies = [EditedBody(delivery=at, event="o8z6k", body=b"{}") for at in range(1_200)]
+    async with a_gateway(answer) as url:
+        leave_word(settings, url)
+        async with open_operations(settings) as operations:
+            done = await operations.move(EditBodies(edited=bodies, note="ada"), now=0)
+
+    assert done == MoveResult(
+        moved=1_197, refused=dict.fromkeys((0, 500, 1_000), "has another copy")
+    )
 
 
 async def test_audit_event_is_sent_once_and_confirmations_with_each_part(settings):

@@ -221,6 +221,8 @@ def test_replay_result_as_json(command, shop):
         "dry_run": False,
         "chosen": ["order-2"],
         "may_count_twice": [],
+        "old_events": [],
+        "refused": [],
         "done": 1,
         "unknown": ["order-9"],
     }

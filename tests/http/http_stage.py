@@ -17,7 +17,7 @@ from twite.domain.submission import IgnoredTally
 from twite.gateway.ingest.consent_choice import RecordConsentChoice
 from twite.gateway.ingest.receipts import AcceptReceipt, XAcceptReceipt
 from twite.gateway.ports.events import GatewayEvent
-from twite.gateway.ports.outbox import Discard, Move, MoveResult, Replay
+from twite.gateway.ports.outbox import Discard, EditBodies, EditedBody, Move, MoveResult, Replay
 from twite.gateway.ports.privacy import EraseStore
 from twite.gateway.ports.queries import ByConversionId, IgnoredQuery, Query, Selection
 from twite.gateway.preview.sessions import PreviewSessions
@@ -99,12 +99,16 @@ class FakeMoves:
     def __init__(self) -> None:
         self.done: list[tuple[str, tuple[int, ...], str, int]] = []
         self.sure: set[int] = set()
+        self.edited: list[EditedBody] = []
         self.audit_events: list[AuditEvent] = []
 
     async def move(
         self, move: Move, *, now: int, audit_event: AuditEvent | None = None
     ) -> MoveResult:
         self.audit_events += [] if audit_event is None else [audit_event]
+        if isinstance(move, EditBodies):
+            self.edited += move.edited
+            return MoveResult(moved=0, refused={move.edited[0].delivery: "has another copy"})
         if isinstance(move, Replay):
             self.sure |= set(move.sure)
             self.done.append(("replay", tuple(move.deliveries), "", now))

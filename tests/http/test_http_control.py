@@ -7,6 +7,7 @@ from memory_store.store import MemoryStore
 from twite.domain.people.users import AuditEvent, Role, User, UserAdded
 from twite.domain.secret import Secret
 from twite.gateway.operations.control import ControlCommand
+from twite.gateway.ports.outbox import EditedBody
 from twite.gateway.ports.privacy import EraseStore
 
 
@@ -40,6 +41,19 @@ async def test_control_channel_discards_with_the_note_as_reason(stage):
 
     assert (answer.status, answer.json()) == (200, {"done": 1})
     assert stage.moves.done == [("discard", (4,), "a test", NOW)]
+
+
+async def test_control_channel_edits_deliveries_and_reports_refusals(stage):
+    edited = EditedBody(delivery=4, event="o8z6k", body=b'{"event_id": "o8z6k"}')
+    order = ControlCommand(do="edit", edited=(edited,), note="ada: event as currently mapped")
+
+    answer = await stage.ask("POST", "/-/desk", msgspec.json.encode(order), key=CONTROL_TOKEN)
+
+    assert (answer.status, answer.json()) == (
+        200,
+        {"done": 0, "refused": {"4": "has another copy"}},
+    )
+    assert stage.moves.edited == [edited]
 
 
 async def test_control_channel_erases_by_ids_and_keys(stage):

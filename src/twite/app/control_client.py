@@ -20,7 +20,7 @@ from twite.gateway.operations.control import (
     PreviewState,
     ReloadReport,
 )
-from twite.gateway.ports.outbox import Discard, MoveResult, Replay
+from twite.gateway.ports.outbox import Discard, EditBodies, MoveResult, Replay
 from twite.gateway.ports.privacy import EraseStore
 from twite.gateway.preview.sessions import PreviewUnavailable
 from twite.machine.private_file import replace_file
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _PATIENCE: Final = 60  # seconds
 _IN_ONE_REQUEST: Final = 10_000
+_BODIES_IN_ONE_REQUEST: Final = 500
 _OK: Final = 200
 PreviewAction = Literal["preview_open", "preview_read", "preview_close"]
 
@@ -130,11 +131,18 @@ class GatewayClient:
         self._token = Secret(gateway.token)
 
     async def move(
-        self, move: Replay | Discard, *, now: int, audit_event: AuditEvent | None = None
+        self,
+        move: Replay | Discard | EditBodies,
+        *,
+        now: int,
+        audit_event: AuditEvent | None = None,
     ) -> MoveResult:
         del now
-        commands = [_command(move, some) for some in _slices(move.deliveries)]
-        return MoveResult(moved=await self._in_slices(commands, audit_event))
+        if isinstance(move, EditBodies):
+            commands = _edits(move)
+        else:
+            commands = [_command(move, some) for some in _slices(move.deliveries)]
+        return await self._in_slices(commands, audit_event)
 
     async def keep(
         self, name: str, sealed: bytes, *, audit_event: AuditEvent | None = None
@@ -201,13 +209,14 @@ class GatewayClient:
 
     async def _in_slices(
         self, commands: Sequence[ControlCommand], audit_event: AuditEvent | None
-    ) -> int:
+    ) -> MoveResult:
         """Send several commands as one action: only the first contains the audit event."""
-        done = 0
+        done, refused = 0, {}
         for place, command in enumerate(commands):
             noted = None if place else audit_event
-            done += (await self._ask(msgspec.structs.replace(command, audit_event=noted))).done
-        return done
+            result = await self._ask(msgspec.structs.replace(command, audit_event=noted))
+            done, refused = done + result.done, refused | result.refused
+        return MoveResult(moved=done, refused=refused)
 
     async def _ask(self, command: ControlCommand) -> ControlResult:
         import aiohttp  # noqa: PLC0415  # see above
@@ -251,6 +260,19 @@ def _command(move: Replay | Discard, some: tuple[int, ...]) -> ControlCommand:
     known = frozenset(move.sure)
     sure = tuple(delivery for delivery in some if delivery in known)
     return ControlCommand(do="replay", deliveries=some, sure=sure)
+
+
+def _edits(move: EditBodies) -> list[ControlCommand]:
+    starts = range(0, len(move.edited), _BODIES_IN_ONE_REQUEST)
+    return [
+        ControlCommand(
+            do="edit",
+            edited=tuple(move.edited[at : at + _BODIES_IN_ONE_REQUEST]),
+            note=move.note,
+            sure=tuple(move.sure),
+        )
+        for at in starts
+    ]
 
 
 def _answered(status: int, body: bytes) -> str:

@@ -1,6 +1,7 @@
 """`twite dead`: list, replay or discard dead and held deliveries."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, Final, Literal
 
@@ -19,6 +20,13 @@ from twite.cli.options import (
     time_given,
     who,
 )
+from twite.cli.replay_plan import (
+    CURRENT,
+    Doubt,
+    ReplayPlan,
+    old_events_in_words,
+    replay_plan,
+)
 from twite.cli.show import history_as_json
 from twite.config.settings import Settings
 from twite.domain.delivery import State
@@ -26,8 +34,7 @@ from twite.domain.history import History
 from twite.domain.people.users import AuditAction, AuditEvent
 from twite.domain.plural import plural
 from twite.domain.times import LATEST, spelled
-from twite.gateway.operations.edit import doubt
-from twite.gateway.ports.outbox import Discard, Replay
+from twite.gateway.ports.outbox import Discard, EditBodies, MoveResult, Replay
 from twite.gateway.ports.queries import AtRest
 from twite.machine.system import SystemClock
 from twite.redaction.mask_tree import masked_words
@@ -50,6 +57,12 @@ DryRun = Annotated[
 Sure = Annotated[
     bool,
     typer.Option("--may-count-twice", help="Also send conversions that X may count twice"),
+]
+CurrentMapping = Annotated[
+    bool,
+    typer.Option(
+        "--current-mapping", help="Send each with the event id that the settings now map it to"
+    ),
 ]
 Note = Annotated[str, typer.Option("--note", help="The reason, stored with the conversions")]
 Limit = Annotated[
@@ -80,10 +93,8 @@ class DeadLetterCommand(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
     dry_run: bool
     is_sure: bool = False
+    current_mapping: bool = False
     as_json: bool
-
-
-Doubt = tuple[History, str]  # a delivery that X could count twice, and why
 
 
 dead = typer.Typer(
@@ -136,6 +147,7 @@ def replay(
     every: All = False,
     held: Held = False,
     may_count_twice: Sure = False,
+    current_mapping: CurrentMapping = False,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
@@ -144,6 +156,9 @@ def replay(
     X may already have received some of these conversions. X could count such a conversion twice if
     40 hours have passed since then. If that is possible, or if the settings forbid resending, the
     command sends nothing unless you add --may-count-twice.
+
+    After you have corrected `events` in the settings, add --current-mapping: otherwise the
+    conversions are sent with the event id that X refused.
 
     Example: `twite dead replay --all --pixel o8z6j --dry-run`
     """
@@ -155,6 +170,7 @@ def replay(
         pixel=pixel,
         dry_run=dry_run,
         is_sure=may_count_twice,
+        current_mapping=current_mapping,
         as_json=as_json,
     )
     _decide(load(config), order)
@@ -203,23 +219,16 @@ def _decide(settings: Settings, order: DeadLetterCommand) -> None:
         raise typer.BadParameter("--held requires --all; ids always include held conversions")
     chosen, unknown = _chosen(_resting(settings, AtRest(pixel=order.pixel, limit=_MOST)), order)
     now = SystemClock().now()
-    doubted = _doubted(settings, chosen, now) if order.do == "replay" else []
-    refused = bool(doubted) and not order.is_sure
-    done = 0
+    plan = ReplayPlan(same=chosen)
+    if order.do == "replay" and chosen:
+        plan = replay_plan(settings, chosen, current_mapping=order.current_mapping, now=now)
+    refused = bool(plan.doubted) and not order.is_sure
+    result = MoveResult(moved=0, refused=plan.faults)
     if chosen and not order.dry_run and not refused:
-        done = asyncio.run(_carried_out(settings, chosen, doubted, order, now))
-    _report(chosen, unknown, doubted, done, order)
-    if unknown or (not order.dry_run and done < len(chosen)):
+        result = asyncio.run(_carried_out(settings, chosen, plan, order, now))
+    _report(chosen, unknown, plan, result, order)
+    if unknown or (not order.dry_run and result.moved < len(chosen)):
         raise typer.Exit(1)
-
-
-def _doubted(settings: Settings, histories: Sequence[History], now: int) -> list[Doubt]:
-    """Return the deliveries that X could count twice if they are sent again."""
-    found = [
-        (history, doubt(history, now=now, is_cautious=settings.is_cautious(history.pixel)))
-        for history in histories
-    ]
-    return [(history, why) for history, why in found if why is not None]
 
 
 def _chosen(
@@ -246,10 +255,11 @@ def _chosen(
 def _report(
     chosen: Sequence[History],
     unknown: Sequence[str],
-    doubted: Sequence[Doubt],
-    done: int,
+    plan: ReplayPlan,
+    result: MoveResult,
     order: DeadLetterCommand,
 ) -> None:
+    doubted, done, not_changed = plan.doubted, result.moved, result.refused
     refused = bool(doubted) and not order.is_sure and not order.dry_run
     held = sum(history.state is State.HELD for history in chosen)
     if order.as_json:
@@ -261,22 +271,29 @@ def _report(
                 "may_count_twice": [
                     {"delivery": history.delivery, "why": why} for history, why in doubted
                 ],
+                "old_events": plan.old_events,
+                "refused": [
+                    {"delivery": delivery, "why": why} for delivery, why in not_changed.items()
+                ],
                 "done": done,
                 "unknown": unknown,
             }
         )
     elif order.dry_run:
         _print(chosen)
-        printing.say(
-            f"{plural(len(chosen), 'delivery')} would be {_participle(order)} ({held} held)."
-        )
+        many = len(chosen) - len(not_changed)
+        printing.say(f"{plural(many, 'delivery')} would be {_participle(order)} ({held} held).")
     elif not refused:
         printing.say(f"{plural(done, 'delivery')} {_participle(order)} ({held} held).")
     for name in unknown:
         printing.complain(f"{name} is neither dead nor held. twite show {name} shows its history.")
+    for sentence in old_events_in_words(plan, current_mapping=order.current_mapping):
+        printing.complain(sentence)
+    for why, times in Counter(not_changed.values()).items():
+        printing.complain(f"{plural(times, 'delivery')} not changed: {why}.")
     if doubted and (refused or order.dry_run):
         _print_doubts(doubted, refused=refused)
-    missed = 0 if order.dry_run or refused else len(chosen) - done
+    missed = 0 if order.dry_run or refused else len(chosen) - done - len(not_changed)
     if missed:
         printing.complain(
             f"{plural(missed, 'delivery was', 'deliveries were')} no longer dead or held, and "
@@ -325,28 +342,40 @@ def _resting(settings: Settings, wanted: AtRest) -> Sequence[History]:
 async def _carried_out(
     settings: Settings,
     chosen: Sequence[History],
-    doubted: Sequence[Doubt],
+    plan: ReplayPlan,
     order: DeadLetterCommand,
     now: int,
-) -> int:
-    deliveries = [history.delivery for history in chosen]
-    move: Replay | Discard = Discard(deliveries=deliveries, note=order.note)
-    if order.do == "replay":
-        move = Replay(deliveries=deliveries, sure=[history.delivery for history, _ in doubted])
-    audit_event = _audit_event(chosen, doubted, order, now)
+) -> MoveResult:
+    same = [history.delivery for history in plan.same]
+    moves: list[Replay | Discard | EditBodies] = []
+    if order.do == "discard":
+        moves = [Discard(deliveries=same, note=order.note)]
+    if order.do == "replay" and same:
+        moves.append(Replay(deliveries=same, sure=plan.sure))
+    if plan.edited:
+        note = f"{who()}: {CURRENT.sentence}"
+        moves.append(EditBodies(edited=plan.edited, note=note, sure=plan.sure))
+    audit_event: AuditEvent | None = _audit_event(chosen, plan, order, now)
+    moved, refused = 0, dict(plan.faults)
     async with open_operations(settings) as operations:
-        return (await operations.move(move, now=now, audit_event=audit_event)).moved
+        for move in moves:
+            result = await operations.move(move, now=now, audit_event=audit_event)
+            moved, refused = moved + result.moved, refused | dict(result.refused)
+            audit_event = None  # one action, although it may take two moves
+    return MoveResult(moved=moved, refused=refused)
 
 
 def _audit_event(
-    chosen: Sequence[History], doubted: Sequence[Doubt], order: DeadLetterCommand, now: int
+    chosen: Sequence[History], plan: ReplayPlan, order: DeadLetterCommand, now: int
 ) -> AuditEvent:
     names = [history.conversion_id for history in chosen[:_NAMED]]
     more = f" and {len(chosen) - _NAMED} more" if len(chosen) > _NAMED else ""
     detail = f"{len(chosen)}: {', '.join(names)}{more}"
     if order.do == "discard":
         detail = f"{detail}; {order.note}"
-    if doubted:
+    if order.current_mapping:
+        detail = f"{detail}; {CURRENT.sentence}"
+    if plan.doubted:
         detail = f"{detail}; may count twice: confirmed"
     pixels = sorted({history.pixel for history in chosen})
     return AuditEvent(

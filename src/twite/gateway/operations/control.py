@@ -7,6 +7,7 @@ import msgspec
 from twite.domain.people.users import AuditEvent, Change, Result
 from twite.domain.secret import Masked, Secret
 from twite.gateway.ports.events import ReloadResult
+from twite.gateway.ports.outbox import EditedBody
 from twite.gateway.ports.privacy import EraseStore
 from twite.gateway.preview.trace import PreviewedRequest
 
@@ -22,6 +23,7 @@ class ControlCommand(
     """A command about deliveries, the vault, users, a person's data, or tag previews.
 
     `note` is the reason for discarding; `sure` lists deliveries to resend although X may have them.
+    `edit` replaces the events and bodies of `edited`, and queues them; the histories keep `note`.
     For the vault, `keep` stores `sealed` (base64) under a `name`, `forget` removes it, `reseal`
     reads the key again and seals all secrets with it, and `reseal_letters` reseals some of the
     queued tag payloads after the delivery `after`. `deed` is the audit event. `erase` is one slice
@@ -35,6 +37,7 @@ class ControlCommand(
     do: Literal[
         "replay",
         "discard",
+        "edit",
         "keep",
         "forget",
         "reseal",
@@ -50,6 +53,7 @@ class ControlCommand(
     deliveries: tuple[Delivery, ...] | None = None
     note: str = ""
     sure: tuple[Delivery, ...] = ()
+    edited: tuple[EditedBody, ...] = ()
     name: Name = ""
     sealed: Sealed = b""
     after: Delivery = 0
@@ -94,7 +98,7 @@ class ReloadReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ControlResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The number of changed deliveries or secrets.
+    """The number of changed deliveries or secrets, and why edits of deliveries were refused.
 
     `last` is where the next slice continues; None after the last slice. For an erasure see
     gateway.operations. `result` is the result of a change of users or API keys. If no preview
@@ -102,6 +106,7 @@ class ControlResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """
 
     done: int
+    refused: dict[int, str] = {}
     last: int | None = None
     result: Result | None = None
     preview: PreviewState | None = None

@@ -17,7 +17,7 @@ from twite.gateway.operations.control import (
     PreviewState,
     changed,
 )
-from twite.gateway.ports.outbox import Discard, Move, Replay
+from twite.gateway.ports.outbox import Discard, EditBodies, Move, Replay
 from twite.gateway.ports.secret_store import CONTAINER
 from twite.gateway.preview.sessions import PreviewUnavailable
 from twite.gateway.x_account.credential_store import PREFIX
@@ -40,8 +40,8 @@ async def answer(request: HttpRequest, _caller: None) -> HttpResponse:
         order = msgspec.json.decode(request.body, type=ControlCommand)
     except (msgspec.DecodeError, RecursionError, UnicodeError) as wrong:
         raise _wrong(str(wrong)) from None
-    if order.do in {"replay", "discard"}:
-        done = ControlResult(done=await _of_deliveries(order, request.services))
+    if order.do in {"replay", "discard", "edit"}:
+        done = await _of_deliveries(order, request.services)
     elif order.do == "erase":
         done = ControlResult(done=await _of_persons(order, request.services))
     elif order.do in {"change", "note"}:
@@ -59,14 +59,19 @@ def _wrong(message: str) -> HttpRefusal:
     return HttpRefusal(error(400, "wrong_shape", message))
 
 
-async def _of_deliveries(order: ControlCommand, services: HttpServices) -> int:
-    if order.deliveries is None:
+async def _of_deliveries(order: ControlCommand, services: HttpServices) -> ControlResult:
+    move: Move
+    if order.do == "edit":
+        move = EditBodies(edited=order.edited, note=order.note, sure=frozenset(order.sure))
+    elif order.deliveries is None:
         raise _wrong("deliveries is missing")
-    move: Move = Discard(deliveries=order.deliveries, note=order.note)
-    if order.do == "replay":
+    elif order.do == "replay":
         move = Replay(deliveries=order.deliveries, sure=frozenset(order.sure))
+    else:
+        move = Discard(deliveries=order.deliveries, note=order.note)
     now = services.clock.now()
-    return (await services.moves.move(move, now=now, audit_event=order.audit_event)).moved
+    result = await services.moves.move(move, now=now, audit_event=order.audit_event)
+    return ControlResult(done=result.moved, refused=dict(result.refused))
 
 
 async def _of_persons(order: ControlCommand, services: HttpServices) -> int:

@@ -1,0 +1,128 @@
+import asyncio
+import json
+
+import msgspec
+import pytest
+from command_stage import settings_in
+
+from builders import NOW, a_submission, an_entry
+from twite.domain.delivery import Attempt, Settlement, Transition, Trigger
+from twite.gateway.ports.outbox import Claim
+from twite.stores.sqlite import SQLiteStore
+
+OLD = "o8zzz"
+NATIVE = b'{"event": "purchase"}'
+IN_X_FORMAT = b'{"conversions": [{"event_id": "tw-o8z6j-o8zzz"}]}'
+
+
+async def dead_letters(path: str, orders: dict[str, bytes]) -> None:
+    store = await SQLiteStore.open(path)
+    try:
+        for order, body in orders.items():
+            submission = a_submission(an_entry(order, event=OLD), receipt=f"r-{order}")
+            await store.record(msgspec.structs.replace(submission, body=body))
+        batch = await store.claim(
+            Claim(pixel="o8z6j", now=NOW, lease_until=NOW + 60_000, limit=9, ambiguous_after=0)
+        )
+        assert batch is not None
+        ids = tuple(delivery.id for delivery in batch.deliveries)
+        await store.settle(
+            Settlement(
+                lease=batch.lease,
+                attempt=Attempt(
+                    at=NOW,
+                    pixel="o8z6j",
+                    event=OLD,
+                    outcome="rejected",
+                    deliveries=ids,
+                    status=404,
+                    answer="no such event",
+                ),
+                transitions=(
+                    Transition(trigger=Trigger.GIVEN_UP, deliveries=ids, reason="no such event"),
+                ),
+                lease_until=NOW + 60_000,
+            )
+        )
+    finally:
+        await store.close()
+
+
+@pytest.fixture
+def refused(tmp_path):
+    """A shop whose dead letters carry an event id that has been corrected in the settings."""
+    asyncio.run(dead_letters(f"{tmp_path}/twite.db", {"order-1": NATIVE, "order-2": NATIVE}))
+    return settings_in(tmp_path)
+
+
+def history(command, shop, order):
+    return json.loads(command("show", order, "--config", str(shop), "--json")[1])[0]
+
+
+@pytest.mark.parametrize("dry_run", [[], ["--dry-run"]])
+def test_replay_says_how_many_carry_an_event_id_that_is_not_the_current_one(
+    command, refused, dry_run
+):
+    code, out, err = command("dead", "replay", "--all", *dry_run, "--config", str(refused))
+
+    assert code == 0
+    assert "2 deliveries " in out
+    assert err == (
+        "2 deliveries carry event o8zzz, but the settings now map the event to o8z6k. "
+        "Add --current-mapping to send that id.\n"
+    )
+
+
+def test_replay_with_the_current_mapping_sends_the_corrected_event_id(command, refused):
+    words = ("dead", "replay", "--all", "--current-mapping", "--config", str(refused))
+    before = history(command, refused, "order-1")
+
+    dry = command(*words, "--dry-run")
+    between = history(command, refused, "order-1")
+    code, out, err = command(*words)
+
+    assert (dry[0], between) == (0, before)
+    assert "2 deliveries would be queued again" in dry[1]
+    assert (code, out) == (0, "2 deliveries queued again (0 held).\n")
+    assert err == dry[2] == "2 deliveries: event o8zzz replaced by o8z6k.\n"
+    after = history(command, refused, "order-1")
+    assert (after["state"], after["event"], after["conversion_id"]) == (
+        "queued",
+        "o8z6k",
+        "order-1",
+    )
+    assert after["sent"]["event_id"] == "o8z6k"
+    (audited,) = json.loads(command("audit", "list", "--json", "--config", str(refused))[1])
+    assert audited["detail"] == "2: order-2, order-1; event as currently mapped"
+
+
+def test_conversion_whose_event_name_is_unknown_is_not_replayed_with_the_mapping(command, tmp_path):
+    asyncio.run(dead_letters(f"{tmp_path}/twite.db", {"order-1": NATIVE, "order-2": IN_X_FORMAT}))
+    shop = settings_in(tmp_path)
+
+    words = ("dead", "replay", "--all", "--current-mapping", "--config", str(shop))
+    code, out, err = command(*words)
+
+    assert (code, out) == (1, "1 delivery queued again (0 held).\n")
+    assert "1 delivery not changed: the request has X's own event id" in err
+    assert history(command, shop, "order-2")["state"] == "dead"
+
+
+def test_edit_of_a_conversion_with_another_copy_is_refused_with_the_reason(command, tmp_path):
+    asyncio.run(dead_letters(f"{tmp_path}/twite.db", {"order-1": NATIVE}))
+    shop = settings_in(tmp_path)
+
+    async def again():
+        store = await SQLiteStore.open(f"{tmp_path}/twite.db")
+        await store.record(a_submission(an_entry("order-1"), receipt="r-again"))
+        await store.close()
+
+    asyncio.run(again())
+    words = ("dead", "replay", "--all", "--current-mapping", "--config", str(shop), "--json")
+    code, out, _ = command(*words)
+
+    told = json.loads(out)
+    assert (code, told["done"]) == (1, 0)
+    assert told["old_events"] == [{"event": OLD, "now": "o8z6k", "deliveries": 1}]
+    (why,) = told["refused"]
+    assert "already has this event and conversion id" in why["why"]
