@@ -211,7 +211,8 @@ class GatewayClient:
         self, commands: Sequence[ControlCommand], audit_event: AuditEvent | None
     ) -> MoveResult:
         """Send several commands as one action: only the first contains the audit event."""
-        done, refused = 0, {}
+        done = 0
+        refused: dict[int, str] = {}
         for place, command in enumerate(commands):
             noted = None if place else audit_event
             result = await self._ask(msgspec.structs.replace(command, audit_event=noted))
