@@ -327,7 +327,10 @@ async def test_new_alert_is_a_table_row_and_opens_and_resolves(monkeypatch):
         )
 
     row = AlertCheck(fact="accounts", check=of_coupons, kinds=frozenset({ToyAlert.COUPONS_GONE}))
-    rules = {**RULES, ToyAlert.COUPONS_GONE: AlertRule(title="no coupons are left", urgent=True)}
+    rules = {
+        **RULES,
+        ToyAlert.COUPONS_GONE: AlertRule(title="no coupons are left", fix="Add some.", urgent=True),
+    }
     monkeypatch.setattr(alert_store, "RULES", rules)
     monkeypatch.setattr(monitor, "CHECKS", (*monitor.CHECKS, row))
     observer, clock, store = AlertObserver(), MovingClock(NOW), MemoryStore()

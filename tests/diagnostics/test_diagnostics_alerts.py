@@ -39,14 +39,16 @@ async def test_open_alerts_are_red_or_amber_with_their_pages(tmp_path):
             light=CheckStatus.RED,
             found="pixel_paused is open for o8z6j: 404",
             meaning="The pixel is paused.",
-            cure="See docs/how-to/alerts/pixel_paused.md.",
+            cure="Compare the reason, the pixel's id and the user's role with Events Manager. "
+            "See docs/how-to/alerts/pixel_paused.md.",
         ),
         CheckFinding(
             topic="alerts",
             light=CheckStatus.AMBER,
             found="conversions_held is open for o8z6j: 3 are held",
             meaning="Conversions are held.",
-            cure="See docs/how-to/alerts/conversions_held.md.",
+            cure="Run twite dead list, then twite dead replay ID or twite dead discard ID. "
+            "See docs/how-to/alerts/conversions_held.md.",
         ),
     ]
 

@@ -62,6 +62,17 @@ def test_every_alert_has_a_page_with_meaning_and_remedy(kind):
     assert all(len(part.strip()) > 20 for part in parts[2::2])
 
 
+@pytest.mark.parametrize("kind", AlertKind)
+def test_first_step_of_an_alert_names_only_commands_and_places_of_its_page(kind):
+    page = " ".join((ROOT / page_of(kind)).read_text().split())
+    fix = RULES[kind].fix
+
+    named = re.findall(r"twite [a-z]+(?: (?:list|replay|discard))?|Events Manager|store\.\w+", fix)
+    assert [words for words in named if words not in page] == []
+    assert fix.endswith(".")
+    assert len(fix) <= 100
+
+
 def test_every_alert_page_belongs_to_an_alert():
     assert {page.stem for page in PAGES.glob("*.md")} == {"README", *AlertKind}
 

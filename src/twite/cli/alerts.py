@@ -11,7 +11,7 @@ from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load
 from twite.domain.alert import RULES, Alert
 from twite.domain.times import spelled
-from twite.gateway.alerts.notifier import page_of, why_not
+from twite.gateway.alerts.notifier import page_of, what_to_do, why_not
 from twite.gateway.ports.transport import NoResponse, Response
 
 _SHOWN: Final = 200
@@ -73,18 +73,14 @@ def _listed_by_default(context: typer.Context) -> None:
 
 def _print(alerts: Sequence[Alert]) -> None:
     printing.print_table(
-        ["alert", "subject", "since", "reason", "what to do"],
+        ["alert", "subject", "since", "reason"],
         [
-            [
-                alert.kind.value,
-                alert.subject,
-                spelled(alert.opened_at),
-                alert.reason,
-                page_of(alert.kind),
-            ]
+            [alert.kind.value, alert.subject, spelled(alert.opened_at), alert.reason]
             for alert in alerts
         ],
     )
+    for kind in dict.fromkeys(alert.kind for alert in alerts):
+        printing.say(f"{kind}: {what_to_do(kind)}")
 
 
 def _as_json(alert: Alert) -> dict[str, object]:

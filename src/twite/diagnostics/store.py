@@ -18,7 +18,7 @@ from twite.diagnostics.server import server
 from twite.domain.alert import RULES, Alert
 from twite.domain.errors import StoreUnusable, TransientError, TwiteError
 from twite.domain.history import ConversionCounts, total
-from twite.gateway.alerts.notifier import page_of
+from twite.gateway.alerts.notifier import what_to_do
 from twite.gateway.ports.findings import CheckFinding, amber, green, red
 from twite.gateway.ports.state import Pause
 
@@ -253,5 +253,5 @@ def _on_alert(alert: Alert) -> CheckFinding:
         "alerts",
         f"{alert.kind} is open for {alert.subject}: {alert.reason}",
         f"{rule.title[0].upper()}{rule.title[1:]}.",
-        f"See {page_of(alert.kind)}.",
+        f"{what_to_do(alert.kind)}.",
     )

@@ -35,12 +35,16 @@ class AlertKind(StrEnum):
 class AlertRule(msgspec.Struct, frozen=True, kw_only=True):
     """How alerts of one kind behave. Times are in milliseconds.
 
+    `fix` is the first step of the page's "What to do". It is shown beside the page's path,
+    because an installation does not contain the pages.
+
     `urgent`: conversions are refused, delayed or at risk now. `about_pixel`: the subject is the id
     of a pixel. The alert opens after the condition has held for `opens_after`, and resolves `calm`
     after its end.
     """
 
     title: str
+    fix: str
     about_pixel: bool = False
     urgent: bool = False
     opens_after: int = 0
@@ -49,39 +53,90 @@ class AlertRule(msgspec.Struct, frozen=True, kw_only=True):
 
 RULES: Final[Mapping[AlertKind, AlertRule]] = {
     AlertKind.CREDENTIALS_REFUSED: AlertRule(
-        title="X refuses the credentials", about_pixel=True, urgent=True, calm=5 * MINUTE
+        title="X refuses the credentials",
+        fix="twite check tests each credential. Replace a refused one, and run twite reload.",
+        about_pixel=True,
+        urgent=True,
+        calm=5 * MINUTE,
     ),
     AlertKind.PIXEL_PAUSED: AlertRule(
-        title="the pixel is paused", about_pixel=True, urgent=True, calm=5 * MINUTE
+        title="the pixel is paused",
+        fix="Compare the reason, the pixel's id and the user's role with Events Manager.",
+        about_pixel=True,
+        urgent=True,
+        calm=5 * MINUTE,
     ),
     AlertKind.EVENT_PAUSED: AlertRule(
-        title="an event of the pixel is paused", about_pixel=True, urgent=True, calm=5 * MINUTE
+        title="an event of the pixel is paused",
+        fix="Read the reason, and compare the event and its id with Events Manager.",
+        about_pixel=True,
+        urgent=True,
+        calm=5 * MINUTE,
     ),
-    AlertKind.DEAD_LETTERS: AlertRule(title="many dead letters", about_pixel=True),
-    AlertKind.CONVERSIONS_HELD: AlertRule(title="conversions are held", about_pixel=True),
+    AlertKind.DEAD_LETTERS: AlertRule(
+        title="many dead letters",
+        fix="twite dead list shows X's messages. Fix the cause, then run twite dead replay ID.",
+        about_pixel=True,
+    ),
+    AlertKind.CONVERSIONS_HELD: AlertRule(
+        title="conversions are held",
+        fix="Run twite dead list, then twite dead replay ID or twite dead discard ID.",
+        about_pixel=True,
+    ),
     AlertKind.DEADLINE_RISK: AlertRule(
         title="conversions will miss the 48-hour deadline",
+        fix="Run twite accounting, and look at other alerts, the log and X's status page.",
         about_pixel=True,
         urgent=True,
         opens_after=3 * MINUTE,
         calm=10 * MINUTE,
     ),
-    AlertKind.SOURCE_SILENT: AlertRule(title="a source has stopped sending", urgent=True),
+    AlertKind.SOURCE_SILENT: AlertRule(
+        title="a source has stopped sending",
+        fix="Check whether the site, tag or consent banner has changed. Place a test order.",
+        urgent=True,
+    ),
     AlertKind.BALANCE_RESIDUE: AlertRule(
-        title="the balance is not 0", urgent=True, calm=5 * MINUTE
+        title="the balance is not 0",
+        fix="Run twite accounting, twite check and twite backup FILE, and report the bug.",
+        urgent=True,
+        calm=5 * MINUTE,
     ),
     AlertKind.STORE_FAILING: AlertRule(
-        title="the store cannot commit", urgent=True, calm=5 * MINUTE
+        title="the store cannot commit",
+        fix="Fix the cause that the reason names, such as a full disk. No restart is needed.",
+        urgent=True,
+        calm=5 * MINUTE,
     ),
-    AlertKind.STORE_UNUSABLE: AlertRule(title="the store cannot be used", urgent=True),
-    AlertKind.STORE_RESTORED: AlertRule(title="the store was replaced by an older copy"),
-    AlertKind.WEAK_DURABILITY: AlertRule(title="the database server can lose conversions"),
+    AlertKind.STORE_UNUSABLE: AlertRule(
+        title="the store cannot be used",
+        fix="Run twite check. Keep the database and its files. If damaged, run twite recover.",
+        urgent=True,
+    ),
+    AlertKind.STORE_RESTORED: AlertRule(
+        title="the store was replaced by an older copy",
+        fix="Compare twite dead list with Events Manager, and replay what X does not have.",
+    ),
+    AlertKind.WEAK_DURABILITY: AlertRule(
+        title="the database server can lose conversions",
+        fix="Turn the setting on, reload it, and remove store.accept_weak_durability.",
+    ),
     AlertKind.DISK_NEARLY_FULL: AlertRule(
-        title="the disk is nearly full", urgent=True, calm=MINUTE
+        title="the disk is nearly full",
+        fix="Free some space, or stop the gateway, move the database, and change store.url.",
+        urgent=True,
+        calm=MINUTE,
     ),
-    AlertKind.TEMPLATE_HUNG: AlertRule(title="a template hangs or crashes", urgent=True),
+    AlertKind.TEMPLATE_HUNG: AlertRule(
+        title="a template hangs or crashes",
+        fix="Find the input with twite show, fix or remove the template, run twite reload.",
+        urgent=True,
+    ),
     AlertKind.CLOCK_WRONG: AlertRule(
-        title="the clock differs from X's", opens_after=MINUTE, calm=10 * MINUTE
+        title="the clock differs from X's",
+        fix="Synchronise this machine's clock. twite check shows the difference.",
+        opens_after=MINUTE,
+        calm=10 * MINUTE,
     ),
 }
 REMIND_EVERY: Final = DAY

@@ -227,5 +227,6 @@ class Log:
             alert=alert.kind,
             subject=alert.subject,
             reason=alert.reason,
+            fix=RULES[alert.kind].fix,
             help=page_of(alert.kind),
         )

@@ -73,6 +73,12 @@ def test_one_held_conversion_opens_an_alert():
     account = ConversionCounts(source="s", pixel="p", received=1, held=1)
 
     assert set(bad(of_accounts([account], CONTEXT))) == {(AlertKind.CONVERSIONS_HELD, "p")}
+    (held,) = [
+        result
+        for result in of_accounts([account], CONTEXT)
+        if result.kind is AlertKind.CONVERSIONS_HELD
+    ]
+    assert held.reason == "1 conversion is held until a user decides whether to send"
 
 
 def test_imbalance_is_reported_by_source_and_pixel():

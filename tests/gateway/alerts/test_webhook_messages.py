@@ -68,7 +68,8 @@ def test_message_has_text_reason_start_and_help():
         "text": (
             "[opened] credentials_refused · o8z6j: X refuses the credentials. "
             "X's response: 401 UNAUTHORIZED_ACCESS. Gateway https://t.shop.example. "
-            "What to do: docs/how-to/alerts/credentials_refused.md"
+            "What to do: twite check tests each credential. Replace a refused one, and run twite "
+            "reload. See docs/how-to/alerts/credentials_refused.md"
         ),
         "event": "opened",
         "code": "credentials_refused",

@@ -122,7 +122,10 @@ def of_accounts(
             kind=AlertKind.CONVERSIONS_HELD,
             subject=pixel,
             bad=held > 0,
-            reason=f"{held} conversions are held until a user decides whether to send them",
+            reason=(
+                f"{plural(held, 'conversion is', 'conversions are')} held until a user decides "
+                "whether to send"
+            ),
         )
     for account in accounts:
         yield CheckResult(

@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.alert import RULES, Alert, AlertPhase
+from twite.domain.alert import RULES, Alert, AlertKind, AlertPhase
 from twite.domain.delivery import backoff
 from twite.domain.secret import Secret
 from twite.domain.times import MINUTE, SECOND, spelled
@@ -64,11 +64,16 @@ def page_of(code: str) -> str:
     return f"{_PAGES}/{code}.md"
 
 
+def what_to_do(kind: AlertKind) -> str:
+    """Return the first step, and the page with the others."""
+    return f"{RULES[kind].fix} See {page_of(kind)}"
+
+
 def enveloped(alert: Alert, phase: AlertPhase, *, gateway: str) -> Envelope:
     """Return the message about an alert. `gateway` is the name of the installation."""
     rule = RULES[alert.kind]
     heading = f"[{phase.replace('_', ' ')}] {alert.kind} · {alert.subject}: {rule.title}."
-    text = f"{heading} {alert.reason}. Gateway {gateway}. What to do: {page_of(alert.kind)}"
+    text = f"{heading} {alert.reason}. Gateway {gateway}. What to do: {what_to_do(alert.kind)}"
     message = AlertMessage(
         text=text.translate(_HARMLESS),
         event=phase,
