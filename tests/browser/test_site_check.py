@@ -1,5 +1,7 @@
 """`twite check --site` on pages of a shop, with its own browser."""
 
+import socket
+
 import pytest
 
 from twite.diagnostics import CheckStatus, SiteTest, examine_site
@@ -149,6 +151,54 @@ async def test_origin_that_no_source_lists_fails(check, site):
     text = f"source page does not accept pages of {origin}"
     assert found["site script"] == (RED, text)
     assert found["site beacon"][0] is RED
+
+
+async def test_password_and_query_of_the_page_are_not_shown(check, site):
+    site.shop.page("/", "", head=site.tag())
+    origin = site.shop.origin.replace("//", "//staff:open-sesame@")
+
+    found = await check("/?email=ann@example.com", origin=origin)
+
+    assert found["site"] == (GREEN, f"{site.shop.origin}/ answers 200")
+
+
+async def test_policy_that_only_reports_blocks_nothing(check, site):
+    policy = {"content_security_policy_report_only": "default-src 'self'"}
+    site.shop.page("/", "", head=site.tag() + site.x_tag(), **policy)
+
+    assert {light for light, _ in (await check()).values()} == {GREEN}
+
+
+@pytest.mark.parametrize(
+    ("host", "light"), [("static.wix.com", GREEN), ("t.co", RED), ("analytics.twitter.com", RED)]
+)
+async def test_only_blocked_hosts_of_x_are_named(check, site, host, light):
+    image = f"<img src='http://{host}/a.png'>"
+    policy = "img-src 'self'"
+    site.shop.page("/", image, head=site.tag(), content_security_policy=policy)
+
+    assert (await check(event=None))["site"][0] is light
+
+
+async def test_page_whose_image_never_arrives_is_checked(check, site, monkeypatch):
+    monkeypatch.setattr("twite.diagnostics.site_visit._LOADING", 100)
+    monkeypatch.setattr("twite.diagnostics.site_visit._OPENING", 5_000)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        image = f"<img src='http://127.0.0.1:{silent.getsockname()[1]}/a.png'>"
+        site.shop.page("/", image, head=site.tag() + site.x_tag())
+
+        assert {light for light, _ in (await check()).values()} == {GREEN}
+
+
+async def test_page_whose_scripts_never_end_fails(check, site, monkeypatch):
+    monkeypatch.setattr("twite.diagnostics.site_visit._ANSWERING", 1.0)
+    endless = "<script>addEventListener('load', () => setTimeout(() => { for (;;) {} }))</script>"
+    site.shop.page("/", "", head=site.tag() + endless)
+
+    light, text = (await check())["site"]
+
+    assert light is RED
+    assert text.endswith("cannot be opened: its scripts do not respond within 1 s")
 
 
 async def test_unknown_event_is_refused_before_the_visit(check, site):

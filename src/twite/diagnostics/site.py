@@ -12,13 +12,14 @@ import msgspec
 
 from twite.config.settings import Settings
 from twite.diagnostics.canary import TestConversion, follow, sender
-from twite.diagnostics.site_visit import SiteRequest, SiteTest, SiteVisit, visit
+from twite.diagnostics.site_visit import SiteRequest, SiteTest, SiteVisit, place_of, visit
 from twite.gateway.ports.findings import CheckFinding, amber, green, red
 
 _PAGE_HOW_TO: Final = "docs/how-to/add-the-script-to-a-page.md"
 _ACCEPTED: Final = {200, 204}
 _OK: Final = 200
 _ERRORS: Final = 400
+_HOSTS_OF_X: Final = ("t.co", "twitter.com", "x.com", "ads-twitter.com")
 
 
 class _Rejected(msgspec.Struct):
@@ -53,12 +54,12 @@ def findings(visited: SiteVisit, settings: Settings, test: SiteTest) -> Iterator
     if visited.failure or visited.status >= _ERRORS:
         yield red(
             "site",
-            f"{test.url} cannot be opened: {visited.failure or visited.status}",
+            f"{place_of(test.url)} cannot be opened: {visited.failure or visited.status}",
             "The page could not be checked.",
             "Check the URL in a browser.",
         )
         return
-    yield green("site", f"{test.url} answers {visited.status}")
+    yield green("site", f"{place_of(test.url)} answers {visited.status}")
     yield from _policy(visited, settings)
     yield from _script(visited, settings)
     if visited.state.runs:
@@ -72,10 +73,10 @@ def findings(visited: SiteVisit, settings: Settings, test: SiteTest) -> Iterator
 def _policy(visited: SiteVisit, settings: Settings) -> Iterator[CheckFinding]:
     """Yield what the page's policy blocks of the hosts that matter."""
     ours = urlsplit(settings.server.public_url or "").netloc
-    for directive, uri in dict.fromkeys(visited.state.blocked):
-        host = urlsplit(uri).netloc
-        known = {urlsplit(request.url).netloc for request in visited.requests} | {ours}
-        if host and (host in known or host.endswith(("t.co", "twitter.com", "x.com"))):
+    known = {urlsplit(request.url).netloc for request in visited.requests} | {ours}
+    blocked = [(directive, urlsplit(uri).netloc) for directive, uri in visited.state.blocked]
+    for directive, host in dict.fromkeys(blocked):
+        if host and (host in known or f".{host}".endswith(tuple(f".{of}" for of in _HOSTS_OF_X))):
             yield red(
                 "site",
                 f"the page's Content Security Policy blocks {host} ({directive})",
@@ -144,7 +145,8 @@ def _pixel(visited: SiteVisit) -> Iterator[CheckFinding]:
             "X's pixel is not on the page",
             "X gets the page's conversions from the gateway only.",
             'Add X\'s pixel to the page, or set twin = "load" for the source, unless this is '
-            "intended.",
+            "intended, or the page's consent platform loads it only after consent: the test cannot "
+            "answer its banner.",
         )
     elif not visited.state.pixel_runs:
         why = next((script.failure for script in scripts if script.failure), "") or "no response"

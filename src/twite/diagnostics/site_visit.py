@@ -29,14 +29,17 @@ _KINDS: Final = {
     "hit": re.compile(r"(/1)?/i/adsct"),
 }
 _CHROMIUM: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-_OPENING: Final = 30_000  # milliseconds until the page has loaded
+_OPENING: Final = 30_000  # milliseconds until the page's HTML has arrived
+_LOADING: Final = 10_000  # milliseconds until its images have; the check goes on without them
+_ANSWERING: Final = 10.0  # seconds until the page's scripts let the check's own run
 _STARTING: Final = 5.0  # seconds until the script runs
 _SENDING: Final = 15.0  # seconds until the conversion was sent on both ways
 _LOOK: Final = 0.1
 _WATCH: Final = """
   window.__twiteBlocked = [];
   addEventListener('securitypolicyviolation', (event) =>
-    __twiteBlocked.push([event.effectiveDirective, event.blockedURI]));
+    event.disposition === 'enforce' &&
+      __twiteBlocked.push([event.effectiveDirective, event.blockedURI]));
 """
 _READ: Final = """() => ({
   runs: typeof window.twite === 'function' && window.twite.runs === true,
@@ -53,6 +56,13 @@ _READ: Final = """() => ({
 })"""
 _GRANT: Final = "() => twite('consent', {ad_storage: 'granted', ad_user_data: 'granted'})"
 _CONVERT: Final = "([event, id, email]) => twite(event, {conversion_id: id, email: email})"
+
+
+def place_of(url: str) -> str:
+    """Return the URL without its password, and without its query, which may name a person."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=host, query="", fragment="").geturl()
 
 
 class SiteTest(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,9 +88,7 @@ class SiteRequest(msgspec.Struct, kw_only=True):
 
     @property
     def place(self) -> str:
-        """The URL without its query, which may name a person."""
-        parts = urlsplit(self.url)
-        return f"{parts.scheme}://{parts.netloc}{parts.path}"
+        return place_of(self.url)
 
 
 class PageState(msgspec.Struct, kw_only=True):
@@ -163,36 +171,63 @@ async def _visited(browser: "Browser", test: SiteTest, failing: type[Exception])
     found = SiteVisit()
     _observe(page, found, failing)
     try:
-        response = await page.goto(test.url, timeout=_OPENING)
+        response = await page.goto(test.url, timeout=_OPENING, wait_until="domcontentloaded")
     except failing as error:
-        # Such as "Page.goto: net::ERR_CONNECTION_REFUSED at https://…".
+        # Such as "Page.goto: net::ERR_CONNECTION_REFUSED at https://…". URLs may hold passwords.
         word = re.search(r"net::\w+", str(error))
-        found.failure = word[0] if word else str(error).splitlines()[0]
+        found.failure = word[0] if word else re.sub(r"\S+://\S+", "…", str(error).splitlines()[0])
         return found
     found.status = response.status if response else 0
-    found.origin = str(await page.evaluate("location.origin"))
-    end = time.monotonic() + _STARTING
-    await _read(page, found)
-    while not found.state.runs and time.monotonic() < end:
-        await asyncio.sleep(_LOOK)
-        await _read(page, found)
-    if test.event is not None and found.state.runs:
-        await _convert(page, found, test, test.event)
-        await _read(page, found)
+    with suppress(failing):
+        await page.wait_for_load_state(timeout=_LOADING)
+    try:
+        await _test(_Scripts(page, failing), found, test)
+    except TimeoutError:
+        found.failure = f"its scripts do not respond within {_ANSWERING:g} s"
     return found
 
 
-async def _read(page: "Page", found: SiteVisit) -> None:
-    found.state = msgspec.convert(await page.evaluate(_READ), PageState)
+class _Scripts:
+    """Runs the check's own scripts on the page."""
+
+    def __init__(self, page: "Page", failing: type[Exception]) -> None:
+        self._page = page
+        self._failing = failing
+
+    async def run(self, script: str, given: object = None) -> object:
+        """Return the script's result, from the next page if this one is just being left.
+
+        Raises TimeoutError if the page's own scripts do not end.
+        """
+        async with asyncio.timeout(_ANSWERING):
+            while True:
+                with suppress(self._failing):
+                    return await self._page.evaluate(script, given)
+                await asyncio.sleep(_LOOK)
+
+    async def state(self) -> PageState:
+        return msgspec.convert(await self.run(_READ), PageState)
 
 
-async def _convert(page: "Page", found: SiteVisit, test: SiteTest, event: str) -> None:
+async def _test(scripts: _Scripts, found: SiteVisit, test: SiteTest) -> None:
+    end = time.monotonic() + _STARTING
+    found.state = await scripts.state()
+    while not found.state.runs and time.monotonic() < end:
+        await asyncio.sleep(_LOOK)
+        found.state = await scripts.state()
+    found.origin = str(await scripts.run("location.origin"))
+    if test.event is not None and found.state.runs:
+        await _convert(scripts, found, test, test.event)
+        found.state = await scripts.state()
+
+
+async def _convert(scripts: _Scripts, found: SiteVisit, test: SiteTest, event: str) -> None:
     """Fire the event, and wait until the page has sent it to the gateway and to X."""
     if test.grants:
-        await page.evaluate(_GRANT)
+        await scripts.run(_GRANT)
     found.conversion_id = f"twite-canary-{time.time_ns() // 1_000_000}"
     parts = [event, found.conversion_id, "canary@twite.example"]
-    found.accepted = await page.evaluate(_CONVERT, parts) == found.conversion_id
+    found.accepted = await scripts.run(_CONVERT, parts) == found.conversion_id
     end = time.monotonic() + _SENDING * found.accepted
     while time.monotonic() < end:
         await asyncio.sleep(_LOOK)
