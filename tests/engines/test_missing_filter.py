@@ -13,6 +13,7 @@ from twite.engines.process import code_check, engine_server, fork_server, isolat
 from twite.engines.process.engine_server import NO_FILTER, EngineServer
 from twite.gateway.ports.events import GatewayEvent, Troubled, TroublePlace
 from twite.gtm.template.sandbox import RunLimits
+from twite.redaction.mask_text import without_echoes
 
 UNFILTERED = """
 import sys; sys.path.insert(0, sys.argv[1])
@@ -65,6 +66,10 @@ def test_unknown_system_has_no_filter(monkeypatch, system, machine):
         isolation.filter_calls()
 
     assert refused.value.errno == errno.ENOSYS
+
+
+def test_log_shows_the_whole_report_of_a_missing_filter():
+    assert without_echoes(NO_FILTER) == NO_FILTER
 
 
 @pytest.mark.parametrize("program", [UNFILTERED, None])

@@ -26,7 +26,7 @@ _PROGRAM: Final = (
     "from twite.engines.process.fork_server import main; main()"
 )
 NO_FILTER: Final = (
-    "the kernel does not filter the system calls of engine processes here (seccomp). Templates "
+    "the kernel does not filter the system calls of engine processes here: no seccomp. Templates "
     "still run in processes without files, sockets and credentials"
 )
 _CHUNK: Final = 64 * 1024
