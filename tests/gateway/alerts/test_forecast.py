@@ -73,6 +73,31 @@ def test_deliveries_before_the_backlog_do_not_count():
     assert found.rate == 600
 
 
+def young(age, many=200):
+    at = NOW - age
+    return BacklogHour(pixel="o8z6j", hour=at // HOUR, deliveries=many, first=at, oldest=at)
+
+
+def test_fresh_backlog_of_which_nothing_is_delivered_is_stalled():
+    assert forecast(young(9_000)).rate > 0
+    assert forecast(young(10_000)).stalled
+    assert forecast(young(59_000)).stalled
+
+
+def test_deliveries_earlier_in_the_minute_of_the_oldest_do_not_count():
+    # The store sums the deliveries of a minute at its end: these may all precede the backlog.
+    began = NOW - 5 * MINUTE - 20_000
+    summed = (NOW - 5 * MINUTE - 1, 60_000)
+
+    assert forecast(young(NOW - began), delivered=[summed]).stalled
+
+
+def test_rate_of_a_young_backlog_is_that_of_its_whole_minutes():
+    summed = [(NOW - 2 * MINUTE - 1, 900), (NOW - MINUTE - 1, 50), (NOW - 1, 50)]
+
+    assert forecast(young(2 * MINUTE + 20_000), delivered=summed).rate == 3_000
+
+
 def test_backlog_without_deliveries_is_stalled():
     found = forecast(waiting(1, 10))
 

@@ -9,12 +9,14 @@ from typing import Final
 
 from twite.domain.destination import RATE_WINDOW, Destination
 from twite.domain.stats.backlog import BacklogHour, Forecast
-from twite.domain.times import HOUR, MINUTE
+from twite.domain.times import HOUR, MINUTE, SECOND
 
 # Deliveries are recent if they are within one window of the rate limit.
 LOOK_BACK: Final = RATE_WINDOW
-# Until the oldest delivery has waited this long, the rate limit is the better estimate.
+# Until the oldest delivery has waited for a whole minute, the rate limit is the better estimate.
 LEAST_SEEN: Final = MINUTE
+# If nothing is delivered for this long while deliveries wait, delivery has stopped.
+LEAST_SILENCE: Final = 10 * SECOND
 
 
 Deliveries = Sequence[tuple[int, int]]
@@ -89,12 +91,19 @@ def _forecast(
 def _seen(delivered: Deliveries, *, oldest: int, now: int) -> float | None:
     """Return conversions per millisecond since the oldest was received; None if too recent.
 
-    The queue has not been empty since then, so this is the rate that can be achieved.
+    The queue has not been empty since then, so this is the rate that can be achieved. Deliveries of
+    one minute may be summed at its end. Therefore those of the minute in which the oldest was
+    received do not count: they may precede it.
     """
-    span = min(LOOK_BACK, now - oldest)
-    if span < LEAST_SEEN:
-        return None
-    return sum(many for at, many in delivered if at > now - span) / span
+    since = max(oldest, now - LOOK_BACK)
+    whole = -(-since // MINUTE) * MINUTE
+    sent = sum(many for at, many in delivered if at >= whole)
+    if now - whole >= LEAST_SEEN:
+        return sent / (now - whole)
+    is_known = not any(since <= at < whole for at, _ in delivered)
+    if not sent and now - (since if is_known else whole) >= LEAST_SILENCE:
+        return 0.0
+    return None
 
 
 def _missing(waiting: Sequence[BacklogHour], rate: float, *, now: int) -> tuple[int, int]:
