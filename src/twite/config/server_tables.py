@@ -269,7 +269,7 @@ class XSettings(msgspec.Struct, frozen=True, kw_only=True):
     in_flight: int = setting(
         4,
         "maximum number of concurrent requests for each pixel. Hanging requests do not count. With "
-        "1, nor does a batch that Twite bisects",
+        "1, nor does a batch that Twite bisects, or that failed before",
         Number(1, 64),
     )
     restricted_data_use: Literal["conversion", "unsupported"] = setting(

@@ -63,6 +63,17 @@ def test_bisect_does_not_take_the_only_slot(slots, may):
         assert pixel.may() == []
 
 
+@pytest.mark.parametrize(("slots", "may"), [(1, [(SIZE, frozenset({ONE}))]), (2, [])])
+def test_suspects_do_not_take_the_only_slot(slots, may):
+    pixel = Pixel(slots=slots)
+    for _ in range(slots):
+        pixel.yields(pixel.send(ONE))
+
+    assert pixel.may() == may
+    pixel.send(OTHER)
+    assert pixel.may() == []
+
+
 async def test_another_event_may_send_one_conversion_while_x_is_slow():
     pixel = Pixel()
     pixel.send(ONE, 1)

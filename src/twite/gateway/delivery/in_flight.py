@@ -134,8 +134,9 @@ class RequestsInFlight:
             return
         others = troubled | self._silent() if any(map(self._hangs, batches)) else troubled
         if self._slots == 1:
-            # A bisect, which may send its requests for a minute, would hold the only slot.
-            others |= frozenset(self._bisected)
+            # A bisect and suspects, which may need many requests, would hold the only slot.
+            yielding = [in_flight.event for in_flight in batches if not in_flight.counts]
+            others |= frozenset(self._bisected).union(yielding)
         used = sum(
             in_flight.event not in others and not self._hangs(in_flight) for in_flight in batches
         )
