@@ -31,6 +31,7 @@ def main() -> None:
         )
         for page, text in texts.items():
             (html / pages.site_path(page)).write_text(text, "utf-8")
+        copy_files(stage, html)
         (html / "llms.txt").write_text(llms_text(), "utf-8")
         problems = broken_links(html)
         if problems:
@@ -54,6 +55,15 @@ def write_stage(stage: Path) -> dict[str, str]:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / file, target)
     return texts
+
+
+def copy_files(stage: Path, html: Path) -> None:
+    """Copy the pictures and downloads to the places to which the Markdown pages link."""
+    for file in stage.rglob("*"):
+        target = html / file.relative_to(stage)
+        if file.is_file() and file.suffix != ".md" and not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, target)
 
 
 def navigation(page: str, text: str) -> str:
@@ -122,6 +132,12 @@ def broken_links(html: Path) -> list[str]:
             )
             if missing:
                 problems.append(f"{name}: broken link {link}")
+    for path in sorted(html.rglob("*.md")):
+        text = pages.FENCE.sub("", path.read_text("utf-8"))
+        for link in dict.fromkeys(link for _, _, link in pages.LINK.findall(text)):
+            parts = urlsplit(link)
+            if not parts.scheme and not (path.parent / unquote(parts.path)).exists():
+                problems.append(f"{path.relative_to(html)}: broken link {link}")
     return problems
 
 

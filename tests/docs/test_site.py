@@ -68,6 +68,17 @@ def test_linked_data_files_become_downloads(pages):
     assert (text, downloads) == ("![h](images/history.svg)", {"docs/images/history.svg"})
 
 
+def test_pictures_are_where_the_markdown_pages_link_to(build, tmp_path):
+    for name in ("stage/images", "html"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "stage/a.md").write_text("![b](images/b.svg)")
+    (tmp_path / "stage/images/b.svg").write_text("<svg/>")
+
+    build.copy_files(tmp_path / "stage", tmp_path / "html")
+
+    assert [path.name for path in (tmp_path / "html").rglob("*.*")] == ["b.svg"]
+
+
 def test_every_staged_link_has_its_file(build, pages, tmp_path):
     texts = build.write_stage(tmp_path)
 
@@ -99,9 +110,11 @@ def test_broken_links_and_outside_files_are_reported(build, tmp_path):
         '<h1 id="a">A</h1><a href="#a">1</a><a href="#b">2</a><a href="b.html">3</a>'
         '<a href="https://x.example">4</a><script src="https://cdn.example/a.js"></script>'
     )
+    (tmp_path / "index.md").write_text("[1](#a) [2](index.md#a) ![3](c.svg) [4](https://x.example)")
 
     assert build.broken_links(tmp_path) == [
         "index.html: loads https://cdn.example/a.js",
         "index.html: broken link #b",
         "index.html: broken link b.html",
+        "index.md: broken link c.svg",
     ]
