@@ -38,7 +38,7 @@ def test_all_checks_passed_exits_0(command, tmp_path, x_emulator: Emulator):
         "credentials; the first conversion shows whether X accepts them\n"
         "passed   events: pixel o8z6j: purchase → o8z6k (tw-o8z6j-o8z6k), sign_up → o8z6m "
         "(tw-o8z6j-o8z6m); not checked, because X requires OAuth to look up "
-        "events\n"
+        "events. A wrong id shows only when X refuses a conversion\n"
         "passed   address: 127.0.0.1:0 is free\n"
     ) in shown
     assert shown.endswith(" 0 failed")

@@ -107,6 +107,11 @@ async def test_pages_cannot_read_the_report(staged, store):
     assert answer.status == 401
 
 
+def test_advice_for_a_page_with_the_script_but_without_the_pixel_names_twin():
+    assert "load X's pixel there" in ADVICE["server_only"]
+    assert 'twin to "load"' in ADVICE["server_only"]
+
+
 def test_every_count_has_advice():
     assert set(COUNTS) == set(DedupReport.__struct_fields__) - {"pixel", "event", "day"}
 

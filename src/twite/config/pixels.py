@@ -15,6 +15,7 @@ from twite.domain.destination import (
     OAuthKeys,
     PixelToken,
     Source,
+    emulator_token,
 )
 from twite.domain.errors import SettingsError
 from twite.domain.secret import Secret
@@ -69,8 +70,7 @@ def _with_token(destination: Destination) -> Destination:
     """Give a pixel without credentials a token of the emulator."""
     if not isinstance(destination.credentials, MissingCredentials):
         return destination
-    token = PixelToken(token=Secret(f"emulator-pixel-token-{destination.pixel}"))
-    return msgspec.structs.replace(destination, credentials=token)
+    return msgspec.structs.replace(destination, credentials=emulator_token(destination.pixel))
 
 
 def _credentials(written: AuthTable | None, place: str) -> tuple[Credentials, OAuthKeys | None]:

@@ -121,7 +121,7 @@ async def _events(settings: Settings, pixel: Destination) -> AsyncIterator[Check
         yield green(
             "events",
             f"pixel {pixel.pixel}: {named}; not checked, because X "
-            "requires OAuth to look up events",
+            "requires OAuth to look up events. A wrong id shows only when X refuses a conversion",
         )
         return
     try:

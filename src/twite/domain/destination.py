@@ -23,6 +23,11 @@ class PixelToken(msgspec.Struct, frozen=True, kw_only=True):
     token: Secret
 
 
+def emulator_token(pixel: str) -> PixelToken:
+    """Return the token of a pixel at the built-in emulator, if the settings name none."""
+    return PixelToken(token=Secret(f"emulator-pixel-token-{pixel}"))
+
+
 class XApp(msgspec.Struct, frozen=True, kw_only=True):
     """An app registered with X, which users authorize."""
 

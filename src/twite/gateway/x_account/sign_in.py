@@ -16,7 +16,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from twite.domain.destination import Destination, OAuthKeys, PixelToken, XApp
+from twite.domain.destination import Destination, OAuthKeys, PixelToken, XApp, emulator_token
 from twite.domain.errors import RefusedByX, SettingsError, XUnanswering
 from twite.domain.people.users import AuditAction, AuditEvent
 from twite.gateway.delivery.credentials import OAUTH, PIXEL_TOKEN
@@ -212,6 +212,12 @@ class XSignIn:
         """Return the pixel. Raises SettingsError if the settings have credentials of this kind."""
         found = self._known(pixel)
         sort = OAuthKeys if kind == OAUTH else PixelToken
+        if kind == PIXEL_TOKEN and found.credentials == emulator_token(pixel):
+            raise SettingsError(
+                place=f"pixel {pixel}",
+                message="needs no pixel token, because the settings send to the emulator, which "
+                "has its own. To store X's token, first remove x.emulator from the settings",
+            )
         if any(isinstance(credential, sort) for credential in (found.credentials, found.fallback)):
             raise SettingsError(
                 place=f"the auth of pixel {pixel}",

@@ -103,6 +103,7 @@ def _python(called: SnippetCall) -> Snippet:
     rows = "".join(f"    {json.dumps(k)}: {json.dumps(v)},\n" for k, v in called.body.items())
     text = f"""import json
 import os
+import urllib.error
 import urllib.request
 
 conversion = {{
@@ -115,8 +116,11 @@ request = urllib.request.Request(
         "Content-Type": "application/json",
     }},
 )
-with urllib.request.urlopen(request, timeout=10) as answer:
-    print(answer.read().decode())
+try:
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        print(answer.read().decode())
+except urllib.error.HTTPError as refusal:
+    raise SystemExit(f"{{refusal.code}} {{refusal.read().decode()}}")
 """
     return Snippet(kind="python", title="Python", description=_SERVER, text=text, suffix="py")
 
