@@ -74,6 +74,18 @@ def test_refused_token_changes_nothing(emulated, typed, command):
     assert not list(emulated.parent.glob("*.connect"))
 
 
+def test_nothing_changes_if_x_does_not_answer(emulated, typed, command, monkeypatch):
+    monkeypatch.setenv("TWITE_X__API_URL", "http://127.0.0.1:9")
+    before = emulated.read_bytes()
+    typed(TOKEN)
+
+    code, out, err = command("connect", *IDS)
+
+    assert (code, out, emulated.read_bytes()) == (1, "", before)
+    assert "is unchanged, because http://127.0.0.1:9 did not answer the check" in err
+    assert not list(emulated.parent.glob("*.connect"))
+
+
 def test_connect_without_a_terminal_names_the_missing_option(emulated, typed, command):
     typed(TOKEN)
 

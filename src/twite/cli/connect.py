@@ -46,7 +46,7 @@ def connect(
     """Asks for the ids of your pixel and events, and for the pixel token.
 
     X checks the token with a request that contains no conversion. If X accepts it, Twite stores it
-    encrypted, and changes the settings file. If X refuses it, nothing changes. Without a terminal,
+    encrypted, and changes the settings file. Otherwise nothing changes. Without a terminal,
     pass the ids as options and the token on standard input.
 
     Example: `twite connect --pixel o8z6j --event purchase=o8z6k`
@@ -78,7 +78,13 @@ def connect(
         replace_file(draft, text.encode())
         switched = settings.load(draft, os.environ)
         token = PixelToken(token=Secret(pasted_token(as_json=as_json)))
-        asyncio.run(connect_alone(switched, by=who()).paste(chosen, token))
+        checked = asyncio.run(connect_alone(switched, by=who()).paste(chosen, token)).access
+        if checked is None:
+            raise SettingsError(
+                place=str(config),
+                message=f"is unchanged, because {switched.x.api_url} did not answer the check of "
+                "the token. Check the connection to X, and run the command again",
+            )
         replace_file(config, text.encode(), mode=config.stat().st_mode & 0o777)
     finally:
         draft.unlink(missing_ok=True)
