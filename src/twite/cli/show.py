@@ -1,6 +1,7 @@
 """`twite show`: show the history of a conversion, as text or JSON."""
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Final
 
 import msgspec
@@ -13,10 +14,17 @@ from twite.cli.rejected import print_rejection, read_rejections
 from twite.config.settings import Settings
 from twite.domain.delivery import NO_REQUEST, State
 from twite.domain.history import History, PastAttempt, waiting
+from twite.domain.plural import plural
 from twite.domain.submission import KEPT_FOR, RejectionQuery
-from twite.domain.times import spelled
+from twite.domain.times import MINUTE, SECOND, spelled
+from twite.gateway.delivery.circuit_breaker import PROBE_EVERY
 from twite.gateway.operations.explain import compact
-from twite.gateway.ports.queries import ByConversionId, ByReceipt
+from twite.gateway.ports.queries import (
+    AttemptsQuery,
+    ByConversionId,
+    ByReceipt,
+    DeliveredQuery,
+)
 from twite.gateway.ports.store import StoreReader
 from twite.gateway.ports.tags import PREFIX
 from twite.http.routes.reports import HistoryView, history_view, rejection_view
@@ -24,6 +32,9 @@ from twite.machine.system import SystemClock
 from twite.redaction.mask_tree import masked_words
 
 _RECEIPT: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+ByPixel = Mapping[str, Sequence[tuple[int, int]]]  # (time, conversions) of each request
 
 
 def show(
@@ -43,6 +54,7 @@ def show(
     known_pixel(found, pixel)
     histories = _histories(found, name, pixel)
     now = SystemClock().now()
+    stalled = _stalled(found, histories, now=now)
     since = now - KEPT_FOR
     pixels = None if pixel is None else frozenset({pixel})
     wanted = RejectionQuery(name=name, pixels=pixels, since=since)
@@ -53,12 +65,18 @@ def show(
             for rejection in refused
         ]
         printing.print_json(
-            [*(history_as_json(history, now=now) for history in histories), *rejections]
+            [
+                *(
+                    history_as_json(history, now=now, stalled=stalled.get(history.pixel))
+                    for history in histories
+                ),
+                *rejections,
+            ]
         )
     for index, history in enumerate(histories if not as_json else ()):
         if index:
             printing.say("")
-        print_history(history, now=now)
+        print_history(history, now=now, stalled=stalled.get(history.pixel))
     for index, rejection in enumerate(refused if not as_json else (), len(histories)):
         if index:
             printing.say("")
@@ -111,6 +129,31 @@ def _histories(settings: Settings, name: str, pixel: str | None) -> list[History
     return sorted(histories.values(), key=lambda history: history.received_at, reverse=True)
 
 
+def _stalled(settings: Settings, histories: Sequence[History], *, now: int) -> dict[str, str]:
+    """Return, for pixels and tags that recently accepted nothing, why conversions wait.
+
+    A conversion that is ready, or was never tried, has no time of its own: after failures, the
+    gateway sends a pixel one request at a time, and waits for at most PROBE_EVERY in between.
+    """
+    if not any(history.state is State.QUEUED for history in histories):
+        return {}
+
+    async def read(records: StoreReader) -> tuple[ByPixel, ByPixel]:
+        since = now - _RECENT
+        tried = await records.answer(AttemptsQuery(since=since))
+        return tried, await records.answer(DeliveredQuery(since=since))
+
+    tried, delivered = read_records(settings, read)
+    return {
+        pixel: f"{'the recipient' if pixel.startswith(PREFIX) else 'X'} accepted nothing in the "
+        f"last {_RECENT // MINUTE} minutes ({plural(len(attempts), 'request')}); after each "
+        f"failure, Twite tries again within {PROBE_EVERY // SECOND} seconds"
+        for pixel, attempts in tried.items()
+        if attempts and not delivered.get(pixel)
+    }
+
+
+_RECENT: Final = 5 * MINUTE
 _LONGEST_ANSWER: Final = 300
 _LONGEST_EVIDENCE: Final = 2_000
 _STYLES: Final = {
@@ -129,7 +172,13 @@ class ShownHistory(HistoryView, frozen=True, kw_only=True, omit_defaults=True):
     supersedes: tuple[int, ...] = ()
 
 
-def history_as_json(history: History, *, now: int = 0) -> ShownHistory:
+def _waiting(history: History, *, now: int, stalled: str | None) -> str | None:
+    """Return why a queued conversion waits, from its own state or the pixel's failures."""
+    why = waiting(history, now=now)
+    return stalled if why is None and history.state is State.QUEUED else why
+
+
+def history_as_json(history: History, *, now: int = 0, stalled: str | None = None) -> ShownHistory:
     """Return a history for JSON output. Responses and reasons are masked."""
     view = history_view(history, now=now)
     return ShownHistory(
@@ -142,7 +191,7 @@ def history_as_json(history: History, *, now: int = 0) -> ShownHistory:
             ),
             "consent": None if history.consent is None else msgspec.Raw(compact(history.consent)),
             "reason": _masked(view.reason),
-            "waiting": _masked(view.waiting),
+            "waiting": _masked(_waiting(history, now=now, stalled=stalled)),
         },
         delivery=history.delivery,
         superseded_by=history.superseded_by,
@@ -154,15 +203,15 @@ def _masked(words: str | None) -> str | None:
     return None if words is None else masked_words(words)
 
 
-def print_history(history: History, *, now: int) -> None:
-    """Print a history with all details. `now` is in milliseconds."""
+def print_history(history: History, *, now: int, stalled: str | None = None) -> None:
+    """Print a history with all details. `now` is in milliseconds; `stalled` as in _stalled."""
     state = printing.styled(history.state.value, _STYLES.get(history.state, "bold"))
     printing.say(
         f"{history.conversion_id}  event {history.event} of pixel {history.pixel}: ", state
     )
     if history.reason:
         printing.say(f"  because      {_safe(history.reason)}")
-    if (why := waiting(history, now=now)) is not None:
+    if (why := _waiting(history, now=now, stalled=stalled)) is not None:
         printing.say(f"  waits        {_safe(why)}")
     printing.say(f"  source       {history.source}")
     printing.say(f"  receipt      {history.receipt}")
