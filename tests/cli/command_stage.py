@@ -1,9 +1,13 @@
 """A folder with settings and a store, for commands."""
 
 import asyncio
+import json
 import os
+import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -57,6 +61,26 @@ def twite(*arguments: str, environ: dict[str, str] | None = None) -> tuple[int, 
         check=False,
     )
     return done.returncode, done.stdout, done.stderr
+
+
+@contextmanager
+def running(
+    *arguments: str, popen: type[subprocess.Popen[str]] = fork_server.Popen, **environment: str
+) -> Iterator[tuple[subprocess.Popen[str], dict[str, object]]]:
+    """Start a command with --json; yield it with its ready message."""
+    with popen(
+        [sys.executable, "-m", "twite", *arguments, "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT | environment,
+    ) as process:
+        try:
+            line = process.stdout.readline()
+            yield process, json.loads(line) if line else {}
+        finally:
+            if process.poll() is None:
+                process.kill()
 
 
 def store_in(folder: Path) -> None:

@@ -3,7 +3,7 @@ import json
 
 import msgspec
 import pytest
-from command_stage import settings_in
+from command_stage import running, settings_in, twite
 
 from builders import NOW, a_submission, an_entry
 from twite.domain.delivery import Attempt, Settlement, Transition, Trigger
@@ -126,3 +126,23 @@ def test_edit_of_a_conversion_with_another_copy_is_refused_with_the_reason(comma
     assert told["old_events"] == [{"event": OLD, "now": "o8z6k", "deliveries": 1}]
     (why,) = told["refused"]
     assert "already has this event and conversion id" in why["why"]
+
+
+def test_running_gateway_replaces_the_event_id_and_says_what_it_refuses(command, tmp_path):
+    orders = {"order-1": NATIVE, "order-2": NATIVE}
+    asyncio.run(dead_letters(f"{tmp_path}/twite.db", orders))
+
+    async def again():
+        store = await SQLiteStore.open(f"{tmp_path}/twite.db")
+        await store.record(a_submission(an_entry("order-1"), receipt="r-again"))
+        await store.close()
+
+    asyncio.run(again())
+    shop = settings_in(tmp_path)
+    with running("serve", "--config", str(shop)):
+        words = ("dead", "replay", "--all", "--current-mapping", "--config", str(shop))
+        code, out, err = twite(*words)
+
+    assert (code, out) == (1, "1 delivery queued again (0 held).\n")
+    assert "another conversion already has this event and conversion id" in err
+    assert history(command, shop, "order-2")["sent"]["event_id"] == "o8z6k"

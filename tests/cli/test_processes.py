@@ -8,33 +8,11 @@ import stat
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
-from command_stage import ENVIRONMENT, KEY, settings_in, store_in, twite
+from command_stage import ENVIRONMENT, KEY, running, settings_in, store_in, twite
 
 import fork_server
-
-
-@contextmanager
-def running(
-    *arguments: str, popen: type[subprocess.Popen[str]] = fork_server.Popen, **environment: str
-) -> Iterator[tuple[subprocess.Popen[str], dict[str, object]]]:
-    """Start a command with --json; yield it with its ready message."""
-    with popen(
-        [sys.executable, "-m", "twite", *arguments, "--json"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=ENVIRONMENT | environment,
-    ) as process:
-        try:
-            line = process.stdout.readline()
-            yield process, json.loads(line) if line else {}
-        finally:
-            if process.poll() is None:
-                process.kill()
 
 
 def post(url: str, document: object) -> dict[str, object]:

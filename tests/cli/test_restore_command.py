@@ -3,8 +3,7 @@
 import json
 import signal
 
-from command_stage import settings_in, store_in, twite
-from test_processes import running
+from command_stage import running, settings_in, store_in, twite
 
 
 def test_backup_is_restored_with_a_summary(tmp_path):
