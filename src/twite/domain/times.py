@@ -12,6 +12,11 @@ MINUTE: Final = 60 * SECOND
 HOUR: Final = 60 * MINUTE
 DAY: Final = 24 * HOUR
 
+# If a timer is later than this, the process stood still, for example because of SIGSTOP. Responses
+# that arrived meanwhile are read for at most READING_TIME before a request fails.
+LATE_TIMER: Final = 500
+READING_TIME: Final = 5 * SECOND
+
 # A shop's clock may be wrong. No mistake with time zones exceeds a day.
 FUTURE_TOLERANCE: Final = DAY
 

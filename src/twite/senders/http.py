@@ -10,6 +10,7 @@ from typing import Final
 
 import aiohttp
 
+from twite.domain.times import LATE_TIMER, READING_TIME
 from twite.gateway.ports.ownership import LEASE_IS_OVER
 from twite.gateway.ports.transport import NoResponse, OutboundRequest, Response
 
@@ -98,12 +99,6 @@ def response_of(response: aiohttp.ClientResponse, body: bytearray, *, whole: boo
     )
 
 
-# If a timer is later than this (seconds), the process stood still, for example because of SIGSTOP.
-# Responses that arrived meanwhile are read for at most _READING before a request fails.
-_LATE: Final = 0.5
-_READING: Final = 5.0
-
-
 @asynccontextmanager
 async def response_timeout(seconds: float) -> AsyncIterator[None]:
     """Raise TimeoutError after this time, but first read what has arrived."""
@@ -112,7 +107,8 @@ async def response_timeout(seconds: float) -> AsyncIterator[None]:
 
     def decide() -> None:
         now = loop.time()
-        timeout.reschedule(now + (_READING if now - due > _LATE else 0))
+        stood_still = now - due > LATE_TIMER / 1_000
+        timeout.reschedule(now + (READING_TIME / 1_000 if stood_still else 0))
 
     async with asyncio.timeout(None) as timeout:
         timer = loop.call_at(due, decide)

@@ -1,6 +1,7 @@
 """The turns of a tag run, without an engine: what resumes which template, and how the run ends."""
 
 import asyncio
+import time
 
 import pytest
 from scripted_run import (
@@ -16,7 +17,8 @@ from scripted_run import (
 )
 
 from builders import NOW
-from fakes import settled
+from fakes import ScriptedWeb, settled
+from twite.domain.times import LATE_TIMER
 from twite.gateway.ports.engines import EngineLost
 from twite.gateway.ports.transport import Response
 from twite.gateway.tags.run.outbound import MOST_REQUESTS, TOO_MANY
@@ -261,3 +263,26 @@ async def test_variable_that_exceeded_a_limit_is_remembered():
 
     assert stage.order == ["one", "two", "main"]
     assert stage.run.spent
+
+
+class Stopped(ScriptedWeb):
+    """The process stands still during a request, and the response has arrived meanwhile."""
+
+    async def ask(self, asked):
+        arrived = asyncio.Event()
+
+        def stand_still():
+            time.sleep((LATE_TIMER + 100) / 1_000)
+            asyncio.get_running_loop().call_later(0.02, arrived.set)
+
+        asyncio.get_running_loop().call_soon(stand_still)
+        await arrived.wait()
+        return await super().ask(asked)
+
+
+async def test_response_that_arrived_while_the_process_stood_still_precedes_a_timer():
+    stage = Stage(main=[waiting(a_request(), wake_at=NOW + 50)])
+    stage.run_context = stage.with_web(Stopped())
+    ran = await stage.ran()
+
+    assert (ran.succeeded, answers_of(stage)) == (True, [("main", [(1, 200)])])

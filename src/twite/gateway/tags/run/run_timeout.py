@@ -1,12 +1,24 @@
 """The time limit of a tag run; its clock stops while other runs use the engine process."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from twite.domain.times import LATE_TIMER, READING_TIME, SECOND
 from twite.gateway.ports.machine import Clock
 from twite.gateway.tags.run.outbound import TemplateRun
+from twite.gtm.template.sandbox import EffectAnswer
+
+
+async def first_done(tasks: Iterable[asyncio.Task[EffectAnswer]], seconds: float | None) -> None:
+    """Wait until a task is done, or for this time; responses that have arrived come first."""
+    loop = asyncio.get_running_loop()
+    due = loop.time() + (seconds or 0)
+    done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    if not done and loop.time() - due > LATE_TIMER / SECOND:
+        reading = READING_TIME / SECOND
+        await asyncio.wait(tasks, timeout=reading, return_when=asyncio.FIRST_COMPLETED)
 
 
 @dataclass(slots=True)

@@ -25,7 +25,7 @@ from twite.gateway.tags.run.outcome import RunOutcome, timed_out
 from twite.gateway.tags.run.payload import TagPayload
 from twite.gateway.tags.run.run_calls import RunCalls, answered
 from twite.gateway.tags.run.run_input import RunInput, does_not_run
-from twite.gateway.tags.run.run_timeout import RunTimeout
+from twite.gateway.tags.run.run_timeout import RunTimeout, first_done
 from twite.gateway.tags.run.variables import PendingVariable, VariableCache
 from twite.gateway.tags.runtime.tag_log import LONGEST_LINE, STORAGE_FULL, TagLog, TagLogLine
 from twite.gtm.container.plan import FiredTag, NotFiredReason, PendingTriggers
@@ -273,7 +273,7 @@ class TagRun:
         if not tasks:
             await asyncio.sleep(wait or 0)
         else:
-            await asyncio.wait(tasks, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
+            await first_done(tasks, wait)
         for run in list(self._runs):
             done = [task for task in run.tasks if task.done()]
             is_due = run.wake_at is not None and run.wake_at <= self._now(run)
