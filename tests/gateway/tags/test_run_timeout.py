@@ -1,12 +1,14 @@
 """The time limit of a run stops while other runs use the engine."""
 
 import asyncio
+import time
 
 import pytest
 
 from fakes import MovingClock
+from twite.domain.times import LATE_TIMER, SECOND
 from twite.gateway.tags.run.outbound import TemplateRun
-from twite.gateway.tags.run.run_timeout import RunTimeout
+from twite.gateway.tags.run.run_timeout import RunTimeout, first_done
 
 
 def left(limit):
@@ -79,3 +81,28 @@ async def test_clocks_of_all_templates_stop(run_timeout, limited):
             await failing_turn(run_timeout)
 
     assert [run.began for run in run_timeout.runs] == [1_005, 1_009]
+
+
+async def test_wait_for_a_task_ends_on_time():
+    never = asyncio.create_task(asyncio.Event().wait())
+
+    async with asyncio.timeout(4):
+        await first_done({never}, 0.6)
+
+    assert not never.done()
+    never.cancel()
+
+
+@pytest.mark.parametrize("seconds", [0, 0.05])
+async def test_late_wait_takes_the_response_that_arrived_meanwhile(seconds):
+    loop, arrived = asyncio.get_running_loop(), asyncio.Event()
+    task = asyncio.create_task(arrived.wait())
+
+    def stand_still():
+        time.sleep((LATE_TIMER + 100) / SECOND)
+        loop.call_later(0.02, arrived.set)
+
+    loop.call_soon(stand_still)
+    await first_done({task}, seconds)
+
+    assert task.done()
