@@ -1,11 +1,12 @@
 """`twite check --site` on pages of a shop, with its own browser."""
 
 import socket
+import sys
 
 import pytest
 
 from twite.diagnostics import CheckStatus, SiteTest, examine_site
-from twite.diagnostics.site_visit import visit
+from twite.diagnostics.site_visit import PageState, SiteRequest, SiteVisit, visit
 from twite.domain.errors import SettingsError
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]
@@ -214,3 +215,24 @@ async def test_missing_playwright_is_named():
 
     with pytest.raises(SettingsError, match="-m pip install playwright"):
         await visit(SiteTest(url="http://shop.example"), find=find)
+
+
+async def test_rejected_conversion_is_not_looked_up(check, monkeypatch):
+    answer = '{"rejected": [{"index": 0, "errors": [{"code": "identifier_missing"}]}]}'
+
+    async def visited(_test):
+        beacon = SiteRequest(
+            kind="beacon", url="http://t.shop.example/t", sent="c-1", status=200, answer=answer
+        )
+        script = SiteRequest(kind="script", url="http://t.shop.example/twite.js", status=200)
+        return SiteVisit(
+            status=200, accepted=True, conversion_id="c-1", state=PageState(runs=True),
+            requests=[script, beacon],
+        )  # fmt: skip
+
+    monkeypatch.setattr(sys.modules["twite.diagnostics.site"], "visit", visited)
+    found = await check()
+
+    text = "the gateway rejected the conversion: identifier_missing"
+    assert found["site beacon"] == (RED, text)
+    assert "canary" not in found

@@ -16,7 +16,8 @@ from twite.diagnostics.site_visit import SiteRequest, SiteTest, SiteVisit, place
 from twite.gateway.ports.findings import CheckFinding, amber, green, red
 
 _PAGE_HOW_TO: Final = "docs/how-to/add-the-script-to-a-page.md"
-_ACCEPTED: Final = {200, 204}
+_STORED: Final = 204
+_ACCEPTED: Final = {200, _STORED}
 _OK: Final = 200
 _ERRORS: Final = 400
 _HOSTS_OF_X: Final = ("t.co", "twitter.com", "x.com", "ads-twitter.com")
@@ -44,7 +45,8 @@ async def site(
     visited = await visit(test)
     for finding in findings(visited, settings, test):
         yield finding
-    if conversion is not None and any(beacon.status in _ACCEPTED for beacon in visited.beacons()):
+    # With 200 instead, the gateway has rejected the conversion.
+    if conversion is not None and any(beacon.status == _STORED for beacon in visited.beacons()):
         async for finding in follow(settings, conversion, visited.conversion_id):
             yield finding
 
