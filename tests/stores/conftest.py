@@ -1,6 +1,6 @@
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -102,3 +102,11 @@ def deadlocks(monkeypatch):
 
     monkeypatch.setattr(PostgresSession, "transact", noting)
     return ended
+
+
+@pytest.fixture
+async def other(postgres_url: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection of another program."""
+    connection = await asyncpg.connect(postgres_url)
+    yield connection
+    await connection.close()

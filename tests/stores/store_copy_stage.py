@@ -151,3 +151,8 @@ async def _until_unlocked(url):
     connection = await asyncpg.connect(url)
     await connection.execute(f"SELECT pg_advisory_lock({COPY_LOCK})")
     await connection.close()
+
+
+def table(name):
+    (found,) = [table for table in TABLES if table.name == name]
+    return found

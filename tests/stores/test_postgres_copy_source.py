@@ -1,11 +1,11 @@
 """A PostgreSQL database as the source of a copy: its rows, its snapshot, and its locks."""
 
 import asyncio
-import time
 
 import asyncpg
 import pytest
-from store_copy_stage import joined
+from postgres_sessions_stage import SESSIONS, sessions_of
+from store_copy_stage import joined, table
 
 from twite.domain.errors import StoreUnusable
 from twite.gateway.ports.store_copy import CopiedDeployment
@@ -13,19 +13,6 @@ from twite.stores.postgres import copying as module
 from twite.stores.postgres import schema
 from twite.stores.postgres.copying import PostgresCopySource
 from twite.stores.postgres.schema import COPY_LOCK
-from twite.stores.sql.copied_tables import TABLES
-
-SESSIONS = """
-SELECT count(*) FROM pg_stat_activity
-WHERE application_name = 'twite' AND datname = current_database()"""
-
-
-@pytest.fixture
-async def other(postgres_url):
-    """A connection of another program."""
-    connection = await asyncpg.connect(postgres_url)
-    yield connection
-    await connection.close()
 
 
 @pytest.fixture
@@ -39,17 +26,6 @@ async def open_source(postgres_url):
     yield open_one
     for source in opened:
         await source.close()
-
-
-def table(name):
-    (found,) = [table for table in TABLES if table.name == name]
-    return found
-
-
-async def until_no_session(connection):
-    end = time.monotonic() + 20
-    while await connection.fetchval(SESSIONS):
-        assert time.monotonic() < end
 
 
 async def pieces(source, name, after=None):
@@ -129,14 +105,14 @@ async def test_state_of_a_source_changes_with_each_written_transaction(open_sour
 
 
 async def test_closed_source_leaves_no_connection(open_source, other):
-    await until_no_session(other)
+    await sessions_of(other, 0)
     source = await open_source()
     during = await other.fetchval(SESSIONS)
 
     await source.close()
 
     assert during == 1
-    await until_no_session(other)
+    await sessions_of(other, 0)
 
 
 async def test_database_error_is_explained(open_source):
@@ -155,7 +131,7 @@ async def test_database_error_is_explained(open_source):
 async def test_source_of_another_version_is_refused_and_left(
     open_source, other, monkeypatch, version, said
 ):  # fmt: skip
-    await until_no_session(other)
+    await sessions_of(other, 0)
     newest = schema.newest_version()
 
     async def present_version(*_):
@@ -165,7 +141,7 @@ async def test_source_of_another_version_is_refused_and_left(
 
     with pytest.raises(StoreUnusable, match=said):
         await open_source()
-    await until_no_session(other)
+    await sessions_of(other, 0)
 
 
 async def test_database_with_a_running_gateway_is_refused(open_source, postgres_url):

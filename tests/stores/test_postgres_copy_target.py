@@ -1,10 +1,9 @@
 """A PostgreSQL database as the target of a copy: what it accepts, and how the copy continues."""
 
-import time
-
 import asyncpg
 import pytest
-from store_copy_stage import joined
+from postgres_sessions_stage import SESSIONS, sessions_of
+from store_copy_stage import joined, table
 
 from builders import NOW
 from store_contract.actions import claim, record
@@ -16,20 +15,8 @@ from twite.stores.postgres import schema
 from twite.stores.postgres.copying import PostgresCopyTarget
 from twite.stores.postgres.schema import COPY_LOCK
 from twite.stores.postgres.store import PostgresStore
-from twite.stores.sql.copied_tables import TABLES
 
-SESSIONS = """
-SELECT count(*) FROM pg_stat_activity
-WHERE application_name = 'twite' AND datname = current_database()"""
 DEPLOYMENT = CopiedDeployment(salt=b"s" * 32, epoch=5, ahead=-7, bodies=4, lives=3)
-
-
-@pytest.fixture
-async def other(postgres_url):
-    """A connection of another program."""
-    connection = await asyncpg.connect(postgres_url)
-    yield connection
-    await connection.close()
 
 
 @pytest.fixture
@@ -45,17 +32,6 @@ async def open_target(postgres_url):
     yield open_one
     for target in opened:
         await target.close()
-
-
-def table(name):
-    (found,) = [table for table in TABLES if table.name == name]
-    return found
-
-
-async def until_no_session(connection):
-    end = time.monotonic() + 20
-    while await connection.fetchval(SESSIONS):
-        assert time.monotonic() < end
 
 
 async def marked(connection):
@@ -85,11 +61,11 @@ async def test_copy_continues_in_the_same_database(open_target, other):
 
 async def test_copy_of_another_state_is_not_continued(open_target, other):
     await (await open_target()).close()
-    await until_no_session(other)
+    await sessions_of(other, 0)
 
     with pytest.raises(StoreUnusable, match="an incomplete copy of another store, of an earlier"):
         await open_target(state="another")
-    await until_no_session(other)
+    await sessions_of(other, 0)
 
 
 async def test_database_with_rows_is_refused(open_target, other):
@@ -294,11 +270,11 @@ async def test_copy_is_not_published_after_its_guard_was_lost(open_target, other
 
 
 async def test_closed_target_leaves_no_connection(open_target, other):
-    await until_no_session(other)
+    await sessions_of(other, 0)
     target = await open_target()
     during = await other.fetchval(SESSIONS)
 
     await target.close()
 
     assert during == 2
-    await until_no_session(other)
+    await sessions_of(other, 0)

@@ -5,6 +5,7 @@ import time
 import asyncpg
 import pytest
 from postgres_nodes_stage import ACCOUNTS
+from postgres_sessions_stage import sessions_of
 
 from builders import NOW
 from store_contract.actions import record
@@ -19,17 +20,6 @@ from twite.stores.postgres.store import PostgresReader, PostgresStore
 
 KEEPING = Retention(bodies=DAY, lives=DAY, dead=DAY)
 KEY = b"k" * 16
-SESSIONS = """
-SELECT count(*) FROM pg_stat_activity
-WHERE application_name = 'twite' AND datname = current_database()"""
-
-
-@pytest.fixture
-async def other(postgres_url):
-    """A connection of another program."""
-    connection = await asyncpg.connect(postgres_url)
-    yield connection
-    await connection.close()
 
 
 @pytest.fixture
@@ -50,14 +40,6 @@ async def reader(postgres_url):
     reader = await PostgresReader.open(postgres_url)
     yield reader
     await reader.close()
-
-
-async def sessions_of(connection, number):
-    """Wait until the database has so many sessions of Twite: the server ends them soon."""
-    end = time.monotonic() + 20
-    while await connection.fetchval(SESSIONS) != number:
-        assert time.monotonic() < end
-    return number
 
 
 async def test_reader_answers_like_the_store(open_store, reader, other):
