@@ -171,7 +171,7 @@ async def test_unclaimed_tag_request_is_read_by_its_endpoint(staged: Staged, enc
         (ClientFailed(client="one"), 502, "client_failed"),
         (ClientFailed(client="one", late=True), 504, "client_late"),
         (TemplatesBusy(reason="full", retry_after=2), 429, "too_busy"),
-        (TemplatePaused(template="one", retry_after=5), 503, "template_rests"),
+        (TemplatePaused(template="one", retry_after=5), 503, "template_paused"),
         (LedgerUnavailable(reason="no disk", retry_after=5), 503, "ledger_unavailable"),
     ],
 )

@@ -6,7 +6,7 @@ import pytest
 from http_stage import a_receipt
 
 from builders import a_source
-from twite.domain.errors import LedgerFull, LedgerUnavailable, MalformedRequest
+from twite.domain.errors import LedgerUnavailable, MalformedRequest, QueueFull
 from twite.domain.fault import fault
 from twite.domain.secret import Secret
 from twite.domain.submission import RejectedConversion
@@ -188,7 +188,7 @@ async def test_too_many_conversions_are_413(stage):
 @pytest.mark.parametrize(
     ("passing", "status", "code"),
     [
-        (LedgerFull(reason="full", retry_after=2), 429, "ledger_full"),
+        (QueueFull(reason="full", retry_after=2), 429, "queue_full"),
         (LedgerUnavailable(reason="disk full", retry_after=30), 503, "ledger_unavailable"),
     ],
 )

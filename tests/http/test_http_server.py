@@ -7,7 +7,7 @@ from direct_stage import connected
 from http_stage import HEAD, ONE, QUICK, Stage, a_receipt, one_answer
 
 from raw_http import parse_response
-from twite.domain.errors import LedgerFull, SettingsError
+from twite.domain.errors import QueueFull, SettingsError
 from twite.http import HttpLimits, Server
 
 
@@ -298,7 +298,7 @@ async def test_reset_connections_leave_no_trace_in_the_log(stage, ahead, caplog)
     assert caplog.records == []
 
 
-@pytest.mark.parametrize("answer", [a_receipt(accepted=1), LedgerFull(reason="", retry_after=1)])
+@pytest.mark.parametrize("answer", [a_receipt(accepted=1), QueueFull(reason="", retry_after=1)])
 async def test_response_to_a_connection_closed_meanwhile_is_no_error(stage, answer, caplog):
     stage.accept.native_answer = answer
     stage.accept.until = asyncio.Event()

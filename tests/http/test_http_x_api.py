@@ -7,7 +7,7 @@ from http_stage import KEY
 from builders import NOW, a_destination
 from twite.domain.delivery import XComplaint
 from twite.domain.destination import OAuthKeys
-from twite.domain.errors import LedgerFull, LedgerUnavailable
+from twite.domain.errors import LedgerUnavailable, QueueFull
 from twite.domain.secret import Secret
 from twite.gateway.ingest.receipts import XAcceptReceipt, XAcceptRefusal
 from twite.x.oauth1 import sign
@@ -210,7 +210,7 @@ async def test_x_refusals_have_x_format(staged):
 
 
 async def test_full_queue_is_429_with_the_reset_time(stage):
-    stage.accept.x_answer = LedgerFull(reason="full", retry_after=7)
+    stage.accept.x_answer = QueueFull(reason="full", retry_after=7)
 
     answer = await post(stage)
 

@@ -37,7 +37,7 @@ from twite.domain.delivery import (
     fitting,
     together,
 )
-from twite.domain.errors import LedgerFull, LedgerUnavailable
+from twite.domain.errors import LedgerUnavailable, QueueFull
 from twite.domain.history import PastAttempt, TagNotFired
 from twite.domain.submission import AcceptedConversion, Recorded, Submission
 from twite.gateway.ports import copies
@@ -75,7 +75,7 @@ class MemoryStore(
         self.ownership = None  # no other process sends
         self.salt = salt
         self.epoch = 1
-        self.refuse: LedgerFull | LedgerUnavailable | None = None
+        self.refuse: QueueFull | LedgerUnavailable | None = None
         self._window = dedup_window
         self._names: dict[bytes, tuple[bytes, int]] = {}
         self._keys: dict[bytes, tuple[int, int]] = {}

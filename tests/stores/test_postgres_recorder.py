@@ -8,7 +8,7 @@ import pytest
 
 from builders import a_submission, an_entry
 from fakes import settled
-from twite.domain.errors import LedgerFull, LedgerUnavailable
+from twite.domain.errors import LedgerUnavailable, QueueFull
 from twite.domain.submission import Idempotency, Recorded
 from twite.stores.postgres import recorder as module
 from twite.stores.postgres.recorder import MOST_FAILED, Recorder
@@ -180,7 +180,7 @@ async def test_queue_has_a_limited_number_of_conversions(recorder, database):
     database.gate.set()
 
     for error in (empty, small, full):
-        assert isinstance(error, LedgerFull)
+        assert isinstance(error, QueueFull)
         assert str(error.reason) == "too many writes are queued for the database"
         assert error.retry_after == 1
     assert await results(again) == [stored("5"), stored("6")]
@@ -200,7 +200,7 @@ async def test_queue_has_a_limited_number_of_bytes(database):
     tasks = await submitted(recorder, first, second)
     database.gate.set()
 
-    assert isinstance(error, LedgerFull)
+    assert isinstance(error, QueueFull)
     assert await results(tasks) == [stored("0"), stored("1")]
     await recorder.close()
 
@@ -275,7 +275,7 @@ async def test_results_of_many_are_reported_together_in_their_order(recorder, da
 
     [(first, full, last)] = reported
     assert (before, first, last) == ([], stored("0"), stored("2"))
-    assert isinstance(full, LedgerFull)
+    assert isinstance(full, QueueFull)
 
 
 @pytest.mark.parametrize("error", [ValueError("odd"), lasting(), passing()])

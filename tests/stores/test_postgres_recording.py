@@ -9,7 +9,7 @@ import pytest
 
 from builders import NOW, a_submission, an_entry
 from store_contract.actions import PIXEL
-from twite.domain.errors import LedgerFull, LedgerUnavailable
+from twite.domain.errors import LedgerUnavailable, QueueFull
 from twite.domain.submission import Recorded, RejectedConversion
 from twite.gateway.ports.store import StoreOptions
 from twite.stores.postgres import connection, recorder, session
@@ -256,7 +256,7 @@ async def test_submission_that_exceeds_the_queue_is_refused(database, queued, fi
     waiting = [asyncio.create_task(recorder.submit(queued))]
     await turns()
 
-    with pytest.raises(LedgerFull, match="too many writes are queued"):
+    with pytest.raises(QueueFull, match="too many writes are queued"):
         await asyncio.wait_for(recorder.submit(exceeds), 20)
     waiting.append(asyncio.create_task(recorder.submit(fits)))
     await turns()
@@ -291,7 +291,7 @@ async def test_queue_has_room_again_when_its_submissions_are_written(slow_record
     end.set_result(None)
 
     assert is_refused
-    assert isinstance(refused.exception(), LedgerFull)
+    assert isinstance(refused.exception(), QueueFull)
     assert await second == Recorded()
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from builders import NOW, a_submission, an_entry
 from store_contract.actions import claim, delivered, settle
-from twite.domain.errors import LedgerFull, LedgerUnavailable
+from twite.domain.errors import LedgerUnavailable, QueueFull
 from twite.domain.history import total
 from twite.domain.stats.match_keys import Flaw
 from twite.domain.stats.tally import Counting
@@ -96,7 +96,7 @@ async def test_queue_refuses_only_submissions_of_a_group_that_do_not_fit(store):
     )
 
     assert answers[0] == answers[2] == Recorded()
-    assert [type(answers[place]) for place in (1, 3)] == [LedgerFull, LedgerFull]
+    assert [type(answers[place]) for place in (1, 3)] == [QueueFull, QueueFull]
     assert total(await store.balance()).received == 10
     assert await recorded(store, [submission(9)]) == [Recorded()]
 
@@ -132,7 +132,7 @@ async def test_full_queue_refuses_at_once(store):
     )
 
     assert answers[:2] == [Recorded(), Recorded()]
-    assert [type(answer) for answer in answers[2:]] == [LedgerFull, LedgerFull]
+    assert [type(answer) for answer in answers[2:]] == [QueueFull, QueueFull]
     assert answers[2].retry_after == 1
 
 
@@ -154,7 +154,7 @@ async def test_queued_bytes_are_limited(tmp_path):
         return_exceptions=True,
     )
 
-    assert [type(answer) for answer in answers] == [Recorded, LedgerFull]
+    assert [type(answer) for answer in answers] == [Recorded, QueueFull]
     await store.close()
 
 

@@ -282,5 +282,5 @@ def _answered(status: int, body: bytes) -> str:
         errors = msgspec.json.decode(body, type=ErrorBody).errors
     except (msgspec.DecodeError, UnicodeDecodeError):
         errors = ()
-    why = [error.message for error in errors[:1] if error.code == "vault_closed"]
+    why = [error.message for error in errors[:1] if error.code == "secret_key_missing"]
     return f"answered {status}" + (f": {why[0]}" if why else "")

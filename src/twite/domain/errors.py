@@ -139,7 +139,7 @@ class TransientError(TwiteError):
         self.retry_after = retry_after
 
 
-class LedgerFull(TransientError):
+class QueueFull(TransientError):
     """The write queue is full."""
 
 

@@ -10,10 +10,10 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 
 from twite.domain.errors import (
     ClientFailed,
-    LedgerFull,
     LedgerUnavailable,
     MalformedRequest,
     NameTaken,
+    QueueFull,
     StoreUnusable,
     TemplatePaused,
     TemplatesBusy,
@@ -97,22 +97,22 @@ CODES: Final[dict[str, str]] = {
     "key_missing": "the request contains no key",
     "key_scope": "the key does not have the scope of this route",
     "key_wrong": "the key is not in the configuration",
-    "ledger_full": "the write queue is full",
     "ledger_unavailable": "the commit failed; the request was not stored",
     "method": "the route does not support this method",
     "not_ready": "the gateway cannot accept conversions now",
     "origin_missing": "the request has no Origin or Referer",
     "origin_wrong": "pages from this origin may not post to this source",
+    "queue_full": "the write queue is full",
     "route": "the gateway has no route with this path",
+    "secret_key_missing": "no secret key, or not the key that encrypted the credentials",
     "since": "not a time with a zone, such as 2026-11-24T10:00:00.000Z",
     "source_unclear": "the request names no source, or a source without origins",
-    "template_rests": "the client template for this request exceeded a limit and is paused",
+    "template_paused": "the client template for this request exceeded a limit and is paused",
     "too_busy": "too many concurrent requests",
     "too_fast": "too many requests from this address, or from pages of this source",
     "too_many_connections": "too many open connections",
     "too_slow": "the request did not arrive in time",
     "unexpected": "internal error; the request was not stored",
-    "vault_closed": "the secret key is missing, or is not the key that encrypted the credentials",
 }
 
 JSON: Final = (b"content-type", b"application/json")
@@ -222,10 +222,10 @@ def answer_to(fault: Exception, *, where: str, observer: Observer) -> HttpRespon
             answer = error(413 if code == "too_many" else 400, code, message, path=path)
         case NameTaken():
             answer = error(409, "idempotency_key_reused")
-        case LedgerFull() | LedgerUnavailable() | StoreUnusable():
+        case QueueFull() | LedgerUnavailable() | StoreUnusable():
             answer = _of_store(fault, where, observer)
         case TemplatePaused(template=name, retry_after=seconds):
-            answer = again(503, "template_rests", seconds, of=name)
+            answer = again(503, "template_paused", seconds, of=name)
         case TemplatesBusy(retry_after=seconds):
             answer = again(429, "too_busy", seconds)
         case ClientFailed(late=late):
@@ -238,11 +238,11 @@ def answer_to(fault: Exception, *, where: str, observer: Observer) -> HttpRespon
 
 
 def _of_store(
-    fault: LedgerFull | LedgerUnavailable | StoreUnusable, where: str, observer: Observer
+    fault: QueueFull | LedgerUnavailable | StoreUnusable, where: str, observer: Observer
 ) -> HttpResponse:
     match fault:
-        case LedgerFull(retry_after=seconds):
-            return again(429, "ledger_full", seconds)
+        case QueueFull(retry_after=seconds):
+            return again(429, "queue_full", seconds)
         case LedgerUnavailable(retry_after=seconds):
             return again(503, "ledger_unavailable", seconds)
         case StoreUnusable(reason=reason, cure=cure):

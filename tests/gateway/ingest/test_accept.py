@@ -7,7 +7,7 @@ from builders import NOW, a_destination, a_source
 from fakes import MovingClock, SeededRandomness
 from memory_store.store import MemoryStore
 from twite.domain.delivery import XComplaint
-from twite.domain.errors import LedgerFull, LedgerUnavailable, MalformedRequest, NameTaken
+from twite.domain.errors import LedgerUnavailable, MalformedRequest, NameTaken, QueueFull
 from twite.domain.fault import Fault
 from twite.domain.times import SECOND
 from twite.formats.native.answers import IdentifierWarning
@@ -197,7 +197,7 @@ async def test_fully_rejected_submission_is_counted():
     ]
 
 
-@pytest.mark.parametrize("trouble", [LedgerFull, LedgerUnavailable])
+@pytest.mark.parametrize("trouble", [QueueFull, LedgerUnavailable])
 async def test_failed_commit_is_not_acknowledged(trouble):
     stage = AcceptStage()
     stage.store.refuse = trouble(reason="disk full", retry_after=2)

@@ -9,7 +9,7 @@ from msgspec import structs
 
 from builders import a_destination
 from twite.domain.delivery import XComplaint
-from twite.domain.errors import LedgerFull, LedgerUnavailable
+from twite.domain.errors import LedgerUnavailable, QueueFull
 from twite.domain.submission import Endpoint
 from twite.gateway.ingest.receipts import XAcceptReceipt, XAcceptRefusal
 from twite.gateway.tags.run.to_x import ToX
@@ -147,7 +147,7 @@ COMPLAINT = XComplaint(code="INVALID_PARAMETER", message="no", parameter="value"
             [("INVALID_PARAMETER", "no", "value")],
         ),
         (
-            LedgerFull(reason="full", retry_after=1),
+            QueueFull(reason="full", retry_after=1),
             429,
             [("TOO_MANY_REQUESTS", "Too many requests", "")],
         ),

@@ -112,7 +112,7 @@ class Accept:
     ) -> AcceptReceipt:
         """Accept a request in the native format.
 
-        Raises MalformedRequest, NameTaken, LedgerFull, LedgerUnavailable; nothing is stored then.
+        Raises MalformedRequest, NameTaken, QueueFull, LedgerUnavailable; nothing is stored then.
         """
         reading, name = self._read(source, body, idempotency_key)
         request = self._recorder.begin()
@@ -255,7 +255,7 @@ class Accept:
         """Accept a request that was parsed from another format.
 
         `pixel_calls` says what X's pixel in the page did; `origin` is passed to tags. Ignored items
-        are counted in the same commit. Raises LedgerFull, LedgerUnavailable; nothing is stored
+        are counted in the same commit. Raises QueueFull, LedgerUnavailable; nothing is stored
         then.
         """
         now = self._wall.now()
@@ -345,7 +345,7 @@ class Accept:
     ) -> XAcceptReceipt:
         """Accept a request in X's format, for a pixel that the client may use.
 
-        Raises XAcceptRefusal if X would refuse the request, LedgerFull, LedgerUnavailable.
+        Raises XAcceptRefusal if X would refuse the request, QueueFull, LedgerUnavailable.
         """
         now = self.clock.now()
         reading = x_api.read(body, destination=destination, salt=self.salt)

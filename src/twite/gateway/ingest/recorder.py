@@ -72,7 +72,7 @@ class SubmissionRecorder:
     ) -> Recorded:
         """Commit a submission, wake the workers of its pixels, and return the result.
 
-        `fired` contains the entries of tags. Raises LedgerFull, LedgerUnavailable, NameTaken.
+        `fired` contains the entries of tags. Raises QueueFull, LedgerUnavailable, NameTaken.
         """
         try:
             recorded = await self.ledger.record(submission)

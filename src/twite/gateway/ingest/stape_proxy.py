@@ -218,7 +218,7 @@ class StapeProxy:
     async def take(self, *, source: Source, body: bytes) -> tuple[XAcceptReceipt, str | None]:
         """Accept a request; return the receipt, and the account that X's response would name.
 
-        Raises XAcceptRefusal, LedgerFull, LedgerUnavailable; nothing is stored then.
+        Raises XAcceptRefusal, QueueFull, LedgerUnavailable; nothing is stored then.
         """
         try:
             proxied = stape.read(body, now=self.clock.now(), salt=self.salt)

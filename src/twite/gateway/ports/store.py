@@ -32,7 +32,7 @@ class Intake(Protocol):
         Returns when the commit is durable. An entry is a duplicate if its key was seen within the
         dedup window, or belongs to a delivery that is still unsent. Duplicates are counted and
         never sent. Suppressed entries are stored without a key. Ignored and rejected items are
-        counted; rejections are stored. Raises LedgerFull, LedgerUnavailable; nothing is stored
+        counted; rejections are stored. Raises QueueFull, LedgerUnavailable; nothing is stored
         then.
         """
         ...

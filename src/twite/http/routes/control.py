@@ -134,7 +134,7 @@ async def _of_previews(order: ControlCommand, services: HttpServices) -> Control
 async def _of_the_vault(order: ControlCommand, services: HttpServices) -> ControlResult:
     logins = services.logins
     if logins is None:
-        raise HttpRefusal(error(409, "vault_closed"))
+        raise HttpRefusal(error(409, "secret_key_missing"))
     try:
         if order.do == "reseal":
             return ControlResult(done=await logins.reseal(audit_event=order.audit_event))
@@ -148,7 +148,7 @@ async def _of_the_vault(order: ControlCommand, services: HttpServices) -> Contro
         else:
             await logins.forget_sealed(order.name, audit_event=order.audit_event)
     except (NotOpened, SettingsError) as wrong:
-        raise HttpRefusal(error(409, "vault_closed", str(wrong))) from None
+        raise HttpRefusal(error(409, "secret_key_missing", str(wrong))) from None
     return ControlResult(done=1)
 
 

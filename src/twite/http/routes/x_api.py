@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from twite.domain.destination import Destination, OAuthKeys, PixelToken, Source
-from twite.domain.errors import LedgerFull, LedgerUnavailable
+from twite.domain.errors import LedgerUnavailable, QueueFull
 from twite.formats.native.answers import ErrorBody
 from twite.gateway.ingest.receipts import XAcceptReceipt, XAcceptRefusal
 from twite.http.responses import JSON, HttpRefusal, HttpResponse, answer_to
@@ -125,7 +125,7 @@ def in_x_shape(
                 for wrong in complaints
             )
             return _shaped(request, status, errors, account)
-        case LedgerFull(retry_after=seconds):
+        case QueueFull(retry_after=seconds):
             return _too_fast(request, seconds, account)
         case LedgerUnavailable(retry_after=seconds):
             return refusal(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from twite.domain.errors import LedgerFull, LedgerUnavailable
+from twite.domain.errors import LedgerUnavailable, QueueFull
 from twite.domain.submission import Recorded, Submission
 from twite.stores.postgres.connection import is_passing
 from twite.stores.postgres.database import PostgresDatabase
@@ -81,7 +81,7 @@ class Recorder:
         self._tasks = [asyncio.create_task(self._run()) for _ in range(_WRITERS)]
 
     async def submit(self, submission: Submission) -> Recorded:
-        """Commit a submission with other queued ones. Raises LedgerFull, LedgerUnavailable."""
+        """Commit a submission with other queued ones. Raises QueueFull, LedgerUnavailable."""
         future: asyncio.Future[Recorded] = asyncio.get_running_loop().create_future()
 
         def done(result: Recorded | Exception) -> None:
@@ -129,7 +129,7 @@ class Recorder:
             self._collects = False
             self._wake.set()
 
-    def _refusal(self, submission: Submission) -> LedgerUnavailable | LedgerFull | None:
+    def _refusal(self, submission: Submission) -> LedgerUnavailable | QueueFull | None:
         """Return why a submission cannot be queued, or None."""
         if self._closing:
             return LedgerUnavailable(reason="the store is closing", retry_after=_RETRY_AFTER)
@@ -140,7 +140,7 @@ class Recorder:
             self._conversions + max(1, len(submission.entries)) > self._most_conversions
             or self._bytes + _size_of(submission) > self._most_bytes
         ):
-            return LedgerFull(
+            return QueueFull(
                 reason="too many writes are queued for the database", retry_after=_RETRY_AFTER
             )
         return None

@@ -97,7 +97,7 @@ class RunsContainer(Protocol):
     ) -> ContainerRun:
         """Accept the event; after the commit, return the tags that fired.
 
-        `waits` is whether the response is still to be sent. Raises MalformedRequest, LedgerFull,
+        `waits` is whether the response is still to be sent. Raises MalformedRequest, QueueFull,
         LedgerUnavailable; nothing is stored then.
         """
         ...

@@ -45,7 +45,7 @@ class ClientEvents:
         client: TemplateClient,
         waits: bool,
     ) -> ContainerRun:
-        """Accept an event. Raises MalformedRequest, LedgerFull, LedgerUnavailable."""
+        """Accept an event. Raises MalformedRequest, QueueFull, LedgerUnavailable."""
         found = parse_events(
             [event],
             source=client.source,

@@ -105,7 +105,7 @@ class ContainerCalls:
     ) -> AcceptReceipt:
         """Accept an event that a run with this payload creates.
 
-        Raises MalformedRequest, LedgerFull, LedgerUnavailable; nothing is stored then.
+        Raises MalformedRequest, QueueFull, LedgerUnavailable; nothing is stored then.
         """
         source = self._sources[payload.source]
         # In its own task, because the current trace is set per task.

@@ -16,7 +16,7 @@ import msgspec
 
 from twite.domain.delivery import XComplaint
 from twite.domain.destination import Destination, Source
-from twite.domain.errors import LedgerFull, TransientError
+from twite.domain.errors import QueueFull, TransientError
 from twite.domain.submission import Endpoint
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.receipts import XAcceptReceipt, XAcceptRefusal
@@ -65,7 +65,7 @@ class ToX:
             taken = await self._taken(request, source=source, endpoint=endpoint)
         except XAcceptRefusal as refused:
             return _refused(refused.status, refused.complaints)
-        except LedgerFull:
+        except QueueFull:
             complaint = XComplaint(code=spec.TOO_MANY_REQUESTS, message="Too many requests")
             return _refused(429, (complaint,))
         except TransientError:

@@ -15,7 +15,7 @@ from functools import partial
 from itertools import islice
 from typing import Final, Generic, TypeVar
 
-from twite.domain.errors import LedgerFull, LedgerUnavailable, StoreUnusable
+from twite.domain.errors import LedgerUnavailable, QueueFull, StoreUnusable
 from twite.domain.submission import Recorded, Submission
 from twite.stores.sql.intake import record
 from twite.stores.sqlite.engine.connection import is_final, is_full
@@ -153,7 +153,7 @@ class Writer:
             )
         )
 
-    def _admit(self, submission: Submission) -> LedgerUnavailable | LedgerFull | None:
+    def _admit(self, submission: Submission) -> LedgerUnavailable | QueueFull | None:
         """Count a submission as waiting, or return why it cannot be queued."""
         entries = submission.entries
         count = len(entries) or 1
@@ -171,7 +171,7 @@ class Writer:
             self._waiting_conversions + count > self._most_conversions
             or self._waiting_bytes + size > self._most_bytes
         ):
-            return LedgerFull(
+            return QueueFull(
                 reason="too many writes are queued for the disk", retry_after=_RETRY_AFTER
             )
         self._waiting_conversions += count
