@@ -23,7 +23,7 @@ from twite.domain.stats.tally import Counting
 from twite.domain.stats.value_guard import UnusualAmount, ValueGuard
 from twite.domain.submission import Endpoint
 from twite.formats.beacon.shape import PixelCall
-from twite.gateway.ports.events import TroublePlace
+from twite.gateway.ports.events import ProblemPlace
 from twite.gateway.ports.findings import CheckStatus
 from twite.gateway.ports.tags import PersonHandling, RepeatPolicy
 from twite.gtm.container.plan import NotFiredReason
@@ -133,20 +133,9 @@ def test_audit_actions_keep_their_values():
     }
 
 
-def test_trouble_metric_keeps_its_labels():
-    assert {place.value for place in TroublePlace} == {
-        *("audit", "balance", "connections", "consent", "console", "engines", "flight", "lane"),
-        *(
-            "ledger",
-            "lent credentials",
-            "log",
-            "lookout",
-            "outbox",
-            "pruning",
-            "store",
-            "sweep",
-            "tag",
-            "traces",
-        ),
-        *("vault", "webhook", "X's route"),
+def test_problem_metric_keeps_its_labels():
+    assert {place.value for place in ProblemPlace} == {
+        *("audit", "balance", "batch", "connections", "consent", "console", "engines", "ledger"),
+        *("alerts", "lent credentials", "log", "outbox", "pruning", "store", "sweep", "tag"),
+        *("traces", "vault", "webhook", "worker", "X's route"),
     }

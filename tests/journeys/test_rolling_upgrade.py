@@ -89,7 +89,7 @@ def test_upgrade_while_the_older_gateway_accepts_requests_loses_nothing(
         codes={code},
     )
     assert judge(seen, end="stop") == ()
-    assert "trouble" not in older.log()
+    assert "problem" not in older.log()
     figure(
         "A schema is upgraded while an older gateway runs",
         f"{len(seen.acknowledged):,} acknowledged, {during:,} of them during the upgrade",

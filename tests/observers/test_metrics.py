@@ -13,8 +13,8 @@ from twite.gateway.ports.events import (
     MonitorStopped,
     Moved,
     Paused,
+    Problem,
     Resumed,
-    Troubled,
     WebhookTried,
 )
 from twite.gateway.ports.machine import DiskSpace
@@ -31,7 +31,7 @@ def test_notices_are_counted():
         an_attempt(),
         Moved(pixel="o8z6j", trigger="postponed", deliveries=3),
         Paused(pixel="o8z6j", reason="401"),
-        Troubled(where="sweep", reason="r"),
+        Problem(where="sweep", reason="r"),
         IgnoredSome(source="shop", endpoint="ga4", reasons={"not_configured": 2}),
     ):
         both.see(notice)
@@ -51,7 +51,7 @@ def test_notices_are_counted():
         'twite_ambiguous_conversions_total{pixel="o8z6j"} 6.0',
         'twite_deliveries_total{pixel="o8z6j",trigger="postponed"} 6.0',
         'twite_pixel_paused{pixel="o8z6j"} 1.0',
-        'twite_troubles_total{where="sweep"} 2.0',
+        'twite_problems_total{where="sweep"} 2.0',
         'twite_balance_conversions{pixel="o8z6j",source="shop",state="received"} 5.0',
         'twite_balance_conversions{pixel="o8z6j",source="shop",state="balance"} 1.0',
     ):
@@ -248,7 +248,7 @@ def test_match_keys_flaws_and_amounts_have_a_bounded_number_of_series():
         f'twite_match_keys_total{{key="phone",{shop}}} 1.0',
         f'twite_match_keys_total{{key="ip_and_user_agent",{shop}}} 2.0',
         'twite_match_flaws_total{code="double_hash",pixel="o8z6j",source="other"} 9.0',
-        f'twite_remarkable_amounts_total{{fate="held",kind="minor_units",{shop}}} 1.0',
+        f'twite_unusual_amounts_total{{fate="held",kind="minor_units",{shop}}} 1.0',
     ):
         assert line in page
     assert [line for line in page if "gone" in line] == []

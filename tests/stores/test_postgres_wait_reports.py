@@ -8,7 +8,7 @@ from background_stage import Seen, pause
 
 from fakes import settled
 from twite.domain.errors import LedgerUnavailable
-from twite.gateway.ports.events import TroublePlace
+from twite.gateway.ports.events import ProblemPlace
 from twite.stores.postgres import waits as module
 from twite.stores.postgres.connection import ResultRows
 from twite.stores.postgres.waits import AGAIN, LONG, OwnershipWaits
@@ -56,7 +56,7 @@ def waits(database, seen, clock):
 
 
 def reasons(seen):
-    assert {notice.where for notice in seen} <= {TroublePlace.STORE}
+    assert {notice.where for notice in seen} <= {ProblemPlace.STORE}
     return [notice.reason for notice in seen]
 
 

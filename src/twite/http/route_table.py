@@ -12,7 +12,7 @@ from twite.domain.destination import Destination, Source
 from twite.domain.people.users import KeyScope
 from twite.domain.submission import Endpoint
 from twite.gateway.operations.control import PATH as CONTROL_PATH
-from twite.gateway.ports.events import TroublePlace
+from twite.gateway.ports.events import ProblemPlace
 from twite.http.origins import PageVisit
 from twite.http.responses import NO_ROUTE, HttpRefusal, HttpResponse
 from twite.http.route import (
@@ -88,7 +88,7 @@ def _rest_of_x(prefix: str) -> Route[None]:
     return Route(
         path=f"{prefix}{{rest:path}}",
         methods=(),
-        label=TroublePlace.X_ROUTE,
+        label=ProblemPlace.X_ROUTE,
         authenticate=anyone,
         answer=x_api.no_route,
         refused=x_api.in_x_shape,
@@ -99,7 +99,7 @@ def _x_route(version: str) -> Route[Destination]:
     return Route(
         path=spec.CONVERSIONS_PATH.format(version=version, pixel_id="{pixel_id}"),
         methods=("POST",),
-        label=TroublePlace.X_ROUTE,
+        label=ProblemPlace.X_ROUTE,
         authenticate=x_api.pixel_credentials,
         answer=x_api.answer,
         body=FULL_BODY,
@@ -219,7 +219,7 @@ ROUTES: Final[tuple[Route[Any], ...]] = (
     Route(
         path="/stape-api/{source_key:path}/v1/twitter/auth-proxy",
         methods=("POST",),
-        label=TroublePlace.X_ROUTE,
+        label=ProblemPlace.X_ROUTE,
         authenticate=x_api.key_in_path,
         answer=x_api.answer_stape,
         body=FULL_BODY,
@@ -259,7 +259,7 @@ ROUTES: Final[tuple[Route[Any], ...]] = (
         Route(
             path=path,
             methods=(),
-            label=TroublePlace.CONSOLE,
+            label=ProblemPlace.CONSOLE,
             authenticate=anyone,
             answer=console_is_absent,
         )

@@ -23,11 +23,11 @@ from twite.gateway.ports.events import (
     Moved,
     Paused,
     Presented,
+    Problem,
     Reloaded,
     ReloadResult,
     Resumed,
     TagSaid,
-    Troubled,
     TurnedAway,
     WebhookTried,
 )
@@ -165,8 +165,8 @@ class Log:
                 pass
             case Paused() | Resumed():
                 self._see_pause(notice)
-            case Troubled(where=where, reason=reason):
-                self._say("error", "trouble", where=where, reason=without_echoes(reason))
+            case Problem(where=where, reason=reason):
+                self._say("error", "problem", where=where, reason=without_echoes(reason))
             case _:
                 self._see_alarm(notice)
 

@@ -28,12 +28,12 @@ from twite.gateway.ports.events import (
     Moved,
     Paused,
     Presented,
+    Problem,
     Reloaded,
     Resumed,
     TagFired,
     TagPassed,
     TagSaid,
-    Troubled,
     TurnedAway,
     WebhookTried,
 )
@@ -134,8 +134,8 @@ class Metrics:
                     self._delivery.observe(notice.waited, self._pixel(pixel))
             case Paused() | Resumed():
                 self._see_pause(notice)
-            case Troubled(where=name) | Reloaded(result=name):
-                counted = "troubles" if isinstance(notice, Troubled) else "reloads"
+            case Problem(where=name) | Reloaded(result=name):
+                counted = "problems" if isinstance(notice, Problem) else "reloads"
                 self._count(f"twite_{counted}_total", name)
             case TagFired() | TagPassed() | TagSaid() | FirstTurnEnded() | ContainerCalled():
                 self._see_tag(notice)
@@ -351,4 +351,4 @@ def _series_of(
         case Counting.FLAW:
             yield "twite_match_flaws_total", source, pixel, word
         case Counting.FLAGGED | Counting.HELD:
-            yield "twite_remarkable_amounts_total", source, pixel, word, what.value
+            yield "twite_unusual_amounts_total", source, pixel, word, what.value

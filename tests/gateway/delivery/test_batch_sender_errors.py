@@ -10,11 +10,11 @@ from batch_sender_stage import (
 )
 
 from twite.domain.errors import LedgerUnavailable
-from twite.gateway.ports.events import Troubled
+from twite.gateway.ports.events import Problem
 
 
 def troubles(stage):
-    return [(str(seen.where), seen.reason) for seen in stage.notices if isinstance(seen, Troubled)]
+    return [(str(seen.where), seen.reason) for seen in stage.notices if isinstance(seen, Problem)]
 
 
 async def unavailable():
@@ -29,7 +29,7 @@ async def test_bug_counts_as_a_crash_of_the_deliveries_in_the_request(attempts):
 
     wait = 5_000 * 2**attempts * stage.draw
     assert stage.ends == {1: ("lapsed", wait), 2: ("lapsed", wait)}
-    assert troubles(stage) == [("flight", "ZeroDivisionError")]
+    assert troubles(stage) == [("batch", "ZeroDivisionError")]
     assert stage.sender.suspects() == frozenset()
 
 

@@ -169,7 +169,7 @@ class Misdated(GatewayEvent, frozen=True, kw_only=True):
     offset: int
 
 
-class TroublePlace(StrEnum):
+class ProblemPlace(StrEnum):
     """The part that failed, as named in metrics and the log."""
 
     X_ROUTE = "X's route"
@@ -179,12 +179,12 @@ class TroublePlace(StrEnum):
     CONSENT = "consent"
     CONSOLE = "console"
     ENGINES = "engines"
-    BATCH = "flight"
-    WORKER = "lane"
+    BATCH = "batch"
+    WORKER = "worker"
     LEDGER = "ledger"
     LENT_CREDENTIALS = "lent credentials"
     LOG = "log"
-    ALERTS = "lookout"
+    ALERTS = "alerts"
     OUTBOX = "outbox"
     PRUNING = "pruning"
     STORE = "store"
@@ -195,7 +195,7 @@ class TroublePlace(StrEnum):
     WEBHOOK = "webhook"
 
 
-class Troubled(GatewayEvent, frozen=True, kw_only=True):
+class Problem(GatewayEvent, frozen=True, kw_only=True):
     """An operation of Twite or the machine failed, and Twite will retry it."""
 
     where: str
