@@ -248,7 +248,7 @@ def test_match_keys_flaws_and_amounts_have_a_bounded_number_of_series():
         f'twite_match_keys_total{{key="phone",{shop}}} 1.0',
         f'twite_match_keys_total{{key="ip_and_user_agent",{shop}}} 2.0',
         'twite_match_flaws_total{code="double_hash",pixel="o8z6j",source="other"} 9.0',
-        f'twite_unusual_amounts_total{{fate="held",kind="minor_units",{shop}}} 1.0',
+        f'twite_unusual_amounts_total{{kind="minor_units",outcome="held",{shop}}} 1.0',
     ):
         assert line in page
     assert [line for line in page if "gone" in line] == []

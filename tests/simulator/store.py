@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 class CallFault(Enum):
-    """The fate of one call."""
+    """The outcome of one call."""
 
     NONE = auto()
     REFUSED = auto()  # the call fails, and nothing was done
@@ -97,7 +97,7 @@ class StoreMischief(Protocol):
     """Decides the faults of calls."""
 
     def on_call(self, name: str) -> tuple[CallFault, int, int]:
-        """Return the fate of a call, and its delays before and after in milliseconds."""
+        """Return the outcome of a call, and its delays before and after in milliseconds."""
         ...
 
 
