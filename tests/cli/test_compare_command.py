@@ -272,7 +272,7 @@ persons = "sealed"
 @pytest.fixture
 def compare_at_endpoints(command, container, tmp_path):
     """Return a function that runs `compare` with two sources; only one requires consent."""
-    path = tmp_path / "doors.toml"
+    path = tmp_path / "endpoints.toml"
     path.write_text(SOURCES)
 
     def compare(came, *arguments):

@@ -44,7 +44,7 @@ def test_ignored_events_as_json_are_by_day():
             {
                 "day": "2026-11-25",
                 "source": "shop",
-                "door": "ga4",
+                "endpoint": "ga4",
                 "name": "scroll",
                 "reason": "not_configured",
                 "times": 3,

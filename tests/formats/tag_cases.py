@@ -57,7 +57,7 @@ def a_shop(events=None):
 
 
 def cases():
-    """Yield (door, case) for every case of every file."""
+    """Yield (endpoint, case) for every case of every file."""
     for file in sorted(FOLDER.glob("*.json")):
         for case in json.loads(file.read_text()):
             yield file.stem.partition("-")[0], case

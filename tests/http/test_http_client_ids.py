@@ -92,7 +92,7 @@ NONE = {
         a_shop(cookie=ClickCookie(client_id=False)), {"client_id": "a"}, DATA,
     ),
     "it is too long for a cookie": (a_shop(), {"client_id": "a" * 257}, DATA),
-    "the door is another tag's": (
+    "the endpoint is another tag's": (
         a_shop(), {"client_id": "a"}, "/g/collect?v=2&tid=G-1&cid=1.2&en=scroll&_p=4",
     ),
 }  # fmt: skip

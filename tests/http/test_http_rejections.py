@@ -36,7 +36,7 @@ async def test_rejection_lists_code_path_value_and_reason(page):
     assert told == {
         "source": "shop",
         "pixel": "o8z6j",
-        "door": "native",
+        "endpoint": "native",
         "receipt": submitted.json()["receipt"],
         "index": 0,
         "event": "bought",

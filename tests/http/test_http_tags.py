@@ -333,7 +333,7 @@ async def test_accounting_lists_ignored_events_of_the_source(make_api):
     assert own.json()["ignored"] == [
         {
             "day": "2026-11-25",
-            "door": "ga4",
+            "endpoint": "ga4",
             "name": "scroll",
             "reason": "not_configured",
             "times": 2,

@@ -52,7 +52,7 @@ def lists(strategy: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
 
 
 # Request lines, headers and bodies of known clients.
-DOORS = {
+ENDPOINTS = {
     "/g/collect": ("v=2&tid=G-1&", PAGE, LINES),
     "/mp/collect": (
         f"api_secret={KEY}&measurement_id=G-1&",
@@ -137,9 +137,9 @@ def is_clear(body: bytes) -> bool:
 
 
 @pytest.mark.timeout(3_600)
-@pytest.mark.parametrize("api", DOORS)
+@pytest.mark.parametrize("api", ENDPOINTS)
 def test_any_request_is_accepted_ignored_or_refused_with_a_message(gateway, api, figure):
-    begun, known, bodies = DOORS[api]
+    begun, known, bodies = ENDPOINTS[api]
     received: dict[int, int] = {}
 
     @settings(max_examples=EXAMPLES, database=None, suppress_health_check=list(HealthCheck))

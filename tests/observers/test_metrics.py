@@ -42,7 +42,7 @@ def test_notices_are_counted():
 
     for line in (
         'twite_conversions_total{source="shop",verdict="accepted"} 4.0',
-        'twite_ignored_total{door="ga4",reason="not_configured",source="shop"} 4.0',
+        'twite_ignored_total{endpoint="ga4",reason="not_configured",source="shop"} 4.0',
         'twite_conversions_total{source="shop",verdict="duplicates"} 2.0',
         'twite_conversions_total{source="shop",verdict="suppressed"} 6.0',
         'twite_conversions_total{source="shop",verdict="rejected"} 8.0',

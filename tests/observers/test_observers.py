@@ -139,11 +139,11 @@ def test_refusal_at_intake_is_logged_and_counted_with_the_reason(capsys):
         "event": "conversions rejected",
         "level": "info",
         "source": "shop",
-        "door": "beacon",
+        "endpoint": "beacon",
         "rejected": 3,
         "codes": {"event_unknown": 2, "wrong_type": 1},
     }
-    series = 'twite_rejected_total{code="%s",door="beacon",source="shop"} %s'
+    series = 'twite_rejected_total{code="%s",endpoint="beacon",source="shop"} %s'
     page = metrics.rendered([]).decode().splitlines()
     assert {series % ("event_unknown", 2.0), series % ("wrong_type", 1.0)} <= set(page)
 

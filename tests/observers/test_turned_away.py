@@ -18,7 +18,7 @@ def test_turned_away_request_is_a_warning_with_source_endpoint_and_code(capsys):
         "event": "request refused",
         "level": "warning",
         "source": "shop",
-        "door": "beacon",
+        "endpoint": "beacon",
         "code": "not_json",
     }
 
@@ -31,5 +31,6 @@ def test_turned_away_request_is_counted_by_source_endpoint_and_code():
     metrics.see(TurnedAway(source="gone", endpoint="native", code="too_many"))
 
     page = metrics.rendered([]).decode().splitlines()
-    assert 'twite_refused_requests_total{code="not_json",door="beacon",source="shop"} 2.0' in page
-    assert 'twite_refused_requests_total{code="too_many",door="native",source="other"} 1.0' in page
+    metric = "twite_refused_requests_total"
+    assert metric + '{code="not_json",endpoint="beacon",source="shop"} 2.0' in page
+    assert metric + '{code="too_many",endpoint="native",source="other"} 1.0' in page

@@ -21,7 +21,7 @@ class Gateways:
     def __init__(self, stores):
         self.clock = MovingClock()
         self.passwords = PlainPasswords()
-        self.doors = [
+        self.replicas = [
             Authentication(
                 people=store.people, passwords=self.passwords, clock=self.clock, secret_store=None
             )
@@ -30,7 +30,7 @@ class Gateways:
 
     async def sign_in(self, number, password):
         attempt = LoginAttempt(name="ada", password=password, address="203.0.113.7")
-        return await self.doors[number % len(self.doors)].sign_in(attempt)
+        return await self.replicas[number % len(self.replicas)].sign_in(attempt)
 
 
 @pytest.fixture

@@ -107,7 +107,7 @@ def _sums(account: ConversionCounts) -> dict[str, int]:
 
 
 _MOST_LINES: Final = 20
-_IGNORED_COLUMNS: Final = ("source", "door", "event", "reason", "times")
+_IGNORED_COLUMNS: Final = ("source", "endpoint", "event", "reason", "times")
 
 
 def print_ignored(counted: Sequence[IgnoredTally]) -> None:
@@ -134,7 +134,7 @@ def ignored_as_json(counted: Sequence[IgnoredTally]) -> dict[str, object]:
         {
             "day": spelled(tally.day * DAY)[:10],
             "source": tally.source,
-            "door": tally.endpoint,
+            "endpoint": tally.endpoint,
             "name": tally.name,
             "reason": tally.reason,
             "times": tally.times,

@@ -127,7 +127,7 @@ class Log:
                     "info",
                     "conversions rejected",
                     source=notice.source,
-                    door=notice.endpoint,
+                    endpoint=notice.endpoint,
                     rejected=rejected,
                     codes=dict(notice.codes),
                 )
@@ -188,7 +188,7 @@ class Log:
                     "warning",
                     "request refused",
                     source=notice.source,
-                    door=notice.endpoint,
+                    endpoint=notice.endpoint,
                     code=notice.code,
                 )
             case TagSaid(own=own, text=text):

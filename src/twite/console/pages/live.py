@@ -233,7 +233,7 @@ class LivePage:
         head = ("number", "received_at", "pixel", "event", "name", "conversion_id", "source")
         return table(
             "conversions",
-            (*head, "door", "state", "reason", "value"),
+            (*head, "endpoint", "state", "reason", "value"),
             [
                 (
                     str(summary.delivery), moment(summary.received_at), summary.pixel,

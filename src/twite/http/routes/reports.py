@@ -98,7 +98,7 @@ class IgnoredBy(msgspec.Struct, frozen=True, kw_only=True):
     """How often a route ignored an event on one day (UTC), and why."""
 
     day: str
-    endpoint: str = msgspec.field(name="door")
+    endpoint: str
     name: str
     reason: str
     times: int
@@ -255,7 +255,7 @@ class RejectionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     at: str
     source: str
     pixel: str
-    endpoint: str = msgspec.field(name="door")
+    endpoint: str
     receipt: str
     index: int
     event: str
