@@ -3,7 +3,6 @@
 `make generate` writes `openapi.json`, which the gateway serves.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -14,49 +13,16 @@ import msgspec
 import yaml
 
 from twite import __version__
-from twite.domain.delivery import State
-from twite.domain.fault import CODES, MaskedFault, ReportedFault
-from twite.domain.people.users import AuditEvent, Result
-from twite.formats.native.answers import (
-    ErrorBody,
-    ErrorDetail,
-    IdentifierWarning,
-    NativeReceipt,
-    RejectedItem,
-    Suppressed,
-)
+from twite.domain.fault import CODES
+from twite.formats.native.answers import ErrorBody, NativeReceipt
 from twite.gateway.ingest.consent_choice import ConsentChoice
-from twite.gateway.operations.control import (
-    ControlCommand,
-    ControlResult,
-    PreviewState,
-    ReloadReport,
-)
-from twite.gateway.operations.dedup_report import EventPathCounts, PairOf, PathCountsBy
-from twite.gateway.ports.events import ReloadResult
-from twite.gateway.ports.outbox import EditedBody
-from twite.gateway.ports.privacy import ErasedText, EraseStore, SearchText
-from twite.gateway.preview.trace import (
-    PreviewedRequest,
-    PreviewEvent,
-    PreviewLine,
-    PreviewPair,
-    PreviewRun,
-)
+from twite.gateway.operations.control import ControlCommand, ControlResult
+from twite.gateway.operations.dedup_report import PathCountsBy
 from twite.http.route_table import ROUTES
 from twite.http.routes.beacon import SomeRejected
 from twite.http.routes.native import ChoiceNoted
-from twite.http.routes.reports import (
-    AttemptView,
-    BalanceBy,
-    BalanceOf,
-    HistoryView,
-    IgnoredBy,
-    RejectionList,
-    RejectionView,
-    TagView,
-)
-from twite.http.routes.x_api import XError, XErrors, XParams, XProcessed, XRequestEcho, XSuccess
+from twite.http.routes.reports import BalanceBy, HistoryView, RejectionList
+from twite.http.routes.x_api import XErrors, XSuccess
 
 Json = dict[str, Any]
 
@@ -64,56 +30,22 @@ FOLDER: Final = Path(__file__).parents[1] / "src/twite/http/openapi"
 
 _COMPONENT: Final = "#/components/schemas/{name}"
 _RETRIES: Final = frozenset({"429", "503"})
-# The published name of each response schema. Generated clients have types with these names, so they
-# stay when a class is renamed.
-_NAMES: Final[Mapping[type, str]] = MappingProxyType(
-    {
-        NativeReceipt: "Receipted",
-        RejectedItem: "Rejected",
-        ReportedFault: "Fault",
-        IdentifierWarning: "Remark",
-        Suppressed: "Suppressed",
-        SomeRejected: "SomeRejected",
-        HistoryView: "ToldLife",
-        State: "State",
-        AttemptView: "TriedOnce",
-        TagView: "ToldTag",
-        BalanceBy: "BalanceBy",
-        BalanceOf: "BalanceOf",
-        IgnoredBy: "IgnoredBy",
-        PathCountsBy: "WaysBy",
-        EventPathCounts: "WaysOf",
-        PairOf: "PairOf",
-        XSuccess: "XSuccess",
-        XRequestEcho: "XRequestEcho",
-        XParams: "XParams",
-        XProcessed: "XProcessed",
-        XErrors: "XErrors",
-        XError: "XError",
-        RejectionList: "Rejections",
-        RejectionView: "ToldRejection",
-        MaskedFault: "MaskedFault",
-        ControlCommand: "Order",
-        EditedBody: "EditedBody",
-        AuditEvent: "Deed",
-        EraseStore: "Erasing",
-        ErasedText: "Cut",
-        SearchText: "Text",
-        ControlResult: "Done",
-        PreviewState: "PreviewState",
-        ReloadReport: "ReloadReport",
-        ReloadResult: "ReloadResult",
-        PreviewedRequest: "PreviewedRequest",
-        PreviewEvent: "PreviewEvent",
-        PreviewRun: "PreviewRun",
-        PreviewLine: "PreviewLine",
-        PreviewPair: "PreviewPair",
-        Result: "AccountResult",
-        ChoiceNoted: "Noted",
-        ConsentChoice: "Choice",
-        ErrorBody: "Errors",
-        ErrorDetail: "Wrong",
-    }
+# The bodies of requests and responses. A schema, also of a part of these, has the name of its
+# class.
+_BODIES: Final = (
+    BalanceBy,
+    ChoiceNoted,
+    ConsentChoice,
+    ControlCommand,
+    ControlResult,
+    ErrorBody,
+    HistoryView,
+    NativeReceipt,
+    PathCountsBy,
+    RejectionList,
+    SomeRejected,
+    XErrors,
+    XSuccess,
 )
 
 
@@ -171,7 +103,7 @@ def _responses(written: Json) -> Iterator[tuple[str, Json]]:
 
 def _errors(
     reasons: Mapping[str, str],
-    name: str = "Errors",
+    name: str = "ErrorBody",
     headers: Mapping[str, Json] = MappingProxyType({}),
 ) -> Iterable[tuple[str, Json]]:
     for status, reason in reasons.items():
@@ -198,25 +130,10 @@ def _with_content(written: Json) -> Json:
 
 
 def _schemas() -> Json:
-    schemas = _component_schemas()
+    _, schemas = msgspec.json.schema_components(_BODIES, ref_template=_COMPONENT)
     # Null after the body has been deleted.
-    schemas["ToldLife"]["properties"]["sent"]["type"] = ["object", "null"]
+    schemas["HistoryView"]["properties"]["sent"]["type"] = ["object", "null"]
     return {**_written()["bodies"], **schemas}
-
-
-def _component_schemas() -> Json:
-    _, found = msgspec.json.schema_components(_NAMES, ref_template=_COMPONENT)
-    published = {shape.__name__: name for shape, name in _NAMES.items()}
-    renamed = re.sub(
-        _COMPONENT.format(name=r"(\w+)"),
-        lambda match: _COMPONENT.format(name=published[match[1]]),
-        msgspec.json.encode(found).decode(),
-    )
-    schemas = msgspec.json.decode(renamed, type=Json)
-    return {
-        published[class_name]: schema | {"title": published[class_name]}
-        for class_name, schema in schemas.items()
-    }
 
 
 if __name__ == "__main__":

@@ -120,7 +120,7 @@ async def test_audit_event_is_sent_once_and_confirmations_with_each_part(setting
 
     async def answer(request: web.Request) -> web.Response:
         order = await request.json()
-        asked.append((order.get("deed"), order.get("sure", [])))
+        asked.append((order.get("audit_event"), order.get("sure", [])))
         return web.json_response({"done": len(order["deliveries"])})
 
     async with a_gateway(answer) as url:

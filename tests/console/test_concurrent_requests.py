@@ -44,7 +44,7 @@ RACES = {
     ),
 }
 # Ada's changes to eve meanwhile.
-DEEDS = {
+CHANGES = {
     "demoted": ("/console/users/eve/role", {"role": "viewer", "sees": "all"}),
     "removed": ("/console/users/eve/remove", {}),
     "given another password": ("/console/users/eve/password", {"new": "a sentence that ada knows"}),
@@ -67,7 +67,7 @@ async def known(stage):
         )
 
 
-@pytest.mark.parametrize("audit_event", DEEDS)
+@pytest.mark.parametrize("audit_event", CHANGES)
 @pytest.mark.parametrize("race", RACES)
 async def test_user_changed_during_a_request_undoes_nothing(stage, race, audit_event):
     ada, eve = await stage.signed_in("ada"), await stage.signed_in("eve")
@@ -76,7 +76,7 @@ async def test_user_changed_during_a_request_undoes_nothing(stage, race, audit_e
     in_progress = asyncio.create_task(eve.post(path, form))
     await stage.passwords.arrived()
 
-    done = await ada.post(DEEDS[audit_event][0], {"own": PASSWORD, **DEEDS[audit_event][1]})
+    done = await ada.post(CHANGES[audit_event][0], {"own": PASSWORD, **CHANGES[audit_event][1]})
     after = await known(stage)
     stage.passwords.let_go()
     answer = await in_progress
@@ -95,7 +95,7 @@ async def test_user_locked_out_during_a_sign_in_stays_out(stage, audit_event):
     in_progress = asyncio.create_task(eve.sign_in("eve"))
     await stage.passwords.arrived()
 
-    await ada.post(DEEDS[audit_event][0], {"own": PASSWORD, **DEEDS[audit_event][1]})
+    await ada.post(CHANGES[audit_event][0], {"own": PASSWORD, **CHANGES[audit_event][1]})
     stage.passwords.let_go()
     answer = await in_progress
 

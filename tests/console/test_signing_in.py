@@ -192,7 +192,7 @@ async def test_key_is_shown_once(stage):
 
 async def test_user_commands_require_the_control_token(stage):
     stranger = stage.browser()
-    order = b'{"do": "note", "deed": {"at": 1, "who": "eve", "what": "login"}}'
+    order = b'{"do": "note", "audit_event": {"at": 1, "who": "eve", "what": "login"}}'
 
     for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Bearer "}):
         answer = await stranger.ask(

@@ -25,7 +25,8 @@ async def test_control_channel_records_who_acted_and_what_is_confirmed(stage, do
     audit_event = AuditEvent(
         at=NOW, who="ada (command)", what=do, subject="o8z6j", detail="2: order-1"
     )
-    order = {"do": do, "deliveries": [4, 7], "sure": [7], "deed": msgspec.to_builtins(audit_event)}
+    written = msgspec.to_builtins(audit_event)
+    order = {"do": do, "deliveries": [4, 7], "sure": [7], "audit_event": written}
 
     answer = await stage.ask("POST", "/-/desk", msgspec.json.encode(order), key=CONTROL_TOKEN)
 
@@ -119,8 +120,8 @@ async def test_gateway_without_a_control_token_has_no_control_channel(staged):
         b'{"do":"replay"}',
         b'{"do":"erase"}',
         b'{"do":"note"}',
-        b'{"do":"change","deed":{"at":1,"who":"ada","what":"add user"}}',
-        b'{"do":"change","change":{"type":"Nothing"},"deed":{"at":1,"who":"a","what":"b"}}',
+        b'{"do":"change","audit_event":{"at":1,"who":"ada","what":"add user"}}',
+        b'{"do":"change","change":{"type":"Nothing"},"audit_event":{"at":1,"who":"a","what":"b"}}',
         b'{"do":"erase","erasing":{"conversions":[-1]}}',
         b'{"do":"erase","erasing":{"everybody":true}}',
         b"[" * 100_000,

@@ -2,7 +2,6 @@ import msgspec
 
 from openapi_document import FOLDER, document, rendered
 from twite.domain.stats.sightings import MOST_DAYS
-from twite.formats.native.answers import NativeReceipt
 from twite.formats.parsed_request import Many, Native, NativeContent
 from twite.formats.x_api.read import XContent, XConversion, XIdentifier, XRequest
 from twite.gateway.operations.dedup_report import DEFAULT_DAYS
@@ -45,12 +44,3 @@ def test_every_schema_reference_exists():
     names = {part.split('"')[0] for part in text.split('"#/components/schemas/')[1:]}
 
     assert names <= set(document()["components"]["schemas"])
-
-
-def test_component_names_do_not_depend_on_class_names():
-    before, name = document(), NativeReceipt.__name__
-    NativeReceipt.__name__ = "AnotherName"
-    try:
-        assert document() == before
-    finally:
-        NativeReceipt.__name__ = name

@@ -26,12 +26,12 @@ class ControlCommand(
     `edit` replaces the events and bodies of `edited`, and queues them; the histories keep `note`.
     For the vault, `keep` stores `sealed` (base64) under a `name`, `forget` removes it, `reseal`
     reads the key again and seals all secrets with it, and `reseal_letters` reseals some of the
-    queued tag payloads after the delivery `after`. `deed` is the audit event. `erase` is one slice
-    of an erasure. For users and API keys, `change` makes a change, and `note` only writes the audit
-    event. Passwords and keys are already hashed. `preview_open` opens a tag preview session for the
-    user named in the audit event; its tags send requests unless `note` is "nothing". For
-    `preview_read` and `preview_close`, `name` is the session. `reload` reads the settings again;
-    with `dry_run`, it only compares them.
+    queued tag payloads after the delivery `after`. `audit_event` is written to the audit log.
+    `erase` is one slice of an erasure. For users and API keys, `change` makes a change, and `note`
+    only writes the audit event. Passwords and keys are already hashed. `preview_open` opens a tag
+    preview session for the user named in the audit event; its tags send requests unless `note` is
+    "nothing". For `preview_read` and `preview_close`, `name` is the session. `reload` reads the
+    settings again; with `dry_run`, it only compares them.
     """
 
     do: Literal[
@@ -57,7 +57,7 @@ class ControlCommand(
     name: Name = ""
     sealed: Sealed = b""
     after: Delivery = 0
-    audit_event: AuditEvent | None = msgspec.field(name="deed", default=None)
+    audit_event: AuditEvent | None = None
     erasing: EraseStore | None = None
     change: dict[str, Any] | None = None
     dry_run: bool = False

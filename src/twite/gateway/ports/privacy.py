@@ -37,10 +37,11 @@ class SearchText(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class EraseStore(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One slice of an erasure. Deliveries in flight are left for a later slice.
 
-    `keys` are added to the opt-out list, and `deed` to the audit log. `anew` rebuilds the index of
-    sightings; `ends` deletes older versions of the erased data: it empties the write-ahead log, or
-    vacuums the tables. With `overwrites`, which follows `ends`, a store that does not overwrite in
-    place overwrites the places that the erased conversions, cuts and sightings have freed.
+    `keys` are added to the opt-out list, and `audit_event` to the audit log. `anew` rebuilds the
+    index of sightings; `ends` deletes older versions of the erased data: it empties the write-ahead
+    log, or vacuums the tables. With `overwrites`, which follows `ends`, a store that does not
+    overwrite in place overwrites the places that the erased conversions, cuts and sightings have
+    freed.
     """
 
     conversions: tuple[Number, ...] = ()
@@ -48,7 +49,7 @@ class EraseStore(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     sightings: tuple[Number, ...] = ()
     texts: tuple[SearchText, ...] = ()
     keys: tuple[bytes, ...] = ()
-    audit_event: AuditEvent | None = msgspec.field(name="deed", default=None)
+    audit_event: AuditEvent | None = None
     anew: bool = False
     ends: bool = False
     overwrites: bool = False

@@ -82,7 +82,7 @@ async def _of_persons(order: ControlCommand, services: HttpServices) -> int:
 
 async def _of_users(order: ControlCommand, services: HttpServices) -> ControlResult:
     if order.audit_event is None:
-        raise _wrong("deed is missing")
+        raise _wrong("audit_event is missing")
     if order.do == "note":
         await services.people.note(order.audit_event)
         return ControlResult(done=1)
