@@ -16,8 +16,8 @@ from twite.gateway.ports.events import (
     ConditionChanged,
     Misdated,
     MonitorStopped,
-    Problem,
     ProblemPlace,
+    ProblemSeen,
 )
 from twite.gateway.ports.state import Pause
 from twite.observers import Several
@@ -149,7 +149,7 @@ async def test_leader_opens_alerts_of_conditions_of_another_gateway(gateways):
     clock, store, [(leads, recorded, _), (_, idle, _)] = gateways
     leads.is_leader = True
     idle.tell(Misdated(offset=-40 * SECOND))
-    idle.tell(Problem(where=ProblemPlace.LEDGER, reason="no space left"))
+    idle.tell(ProblemSeen(where=ProblemPlace.LEDGER, reason="no space left"))
     idle.tell(ConditionChanged(kind=AlertKind.TEMPLATE_HUNG, subject="tag:bad", reason="It hung"))
     await clock.advance(3 * MINUTE)
 
@@ -198,7 +198,7 @@ async def test_leader_without_the_database_alerts_and_writes_nothing(gateways):
     leads.is_leader = True
     await clock.advance(5 * SECOND)
     leads.has_lease = False
-    recorded.tell(Problem(where=ProblemPlace.LEDGER, reason="the server does not answer"))
+    recorded.tell(ProblemSeen(where=ProblemPlace.LEDGER, reason="the server does not answer"))
     await clock.advance(5 * SECOND)
     without = list(await store.load(Alert))
     leads.has_lease = True

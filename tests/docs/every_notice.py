@@ -16,7 +16,7 @@ from twite.gateway.ports.events import (
     Moved,
     Paused,
     Presented,
-    Problem,
+    ProblemSeen,
     Reloaded,
     ReloadResult,
     TagFired,
@@ -66,7 +66,7 @@ EVERY_NOTICE = (
     Paused(pixel=PIXEL, event="o8z6k", reason="400"),
     Presented(pixel=PIXEL, credential="oauth", taken=True, turned=True),
     Misdated(offset=7_000),
-    Problem(where="sweep", reason="full"),
+    ProblemSeen(where="sweep", reason="full"),
     Alerted(alert=ALERT, phase=AlertPhase.OPENED),
     WebhookTried(kind=AlertKind.PIXEL_PAUSED, phase=AlertPhase.OPENED),
     MonitorChecked(

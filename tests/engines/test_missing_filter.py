@@ -11,7 +11,7 @@ from twite.config.settings import load
 from twite.diagnostics.engines import engines
 from twite.engines.process import code_check, engine_server, fork_server, isolation
 from twite.engines.process.engine_server import NO_FILTER, EngineServer
-from twite.gateway.ports.events import GatewayEvent, Problem, ProblemPlace
+from twite.gateway.ports.events import GatewayEvent, ProblemPlace, ProblemSeen
 from twite.gtm.template.sandbox import RunLimits
 from twite.redaction.mask_text import without_echoes
 
@@ -88,7 +88,7 @@ async def test_gateway_reports_a_missing_filter_once(monkeypatch, program):
     finally:
         await server.stop()
 
-    missing = [Problem(where=ProblemPlace.ENGINES, reason=NO_FILTER)]
+    missing = [ProblemSeen(where=ProblemPlace.ENGINES, reason=NO_FILTER)]
     assert (turn.returned, events) == (1, missing if program else [])
 
 

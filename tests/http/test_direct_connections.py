@@ -16,7 +16,7 @@ from direct_stage import (
 from http_stage import QUICK, one_answer
 
 from raw_http import parse_response
-from twite.gateway.ports.events import Problem
+from twite.gateway.ports.events import ProblemSeen
 from twite.http import HttpLimits
 
 
@@ -177,7 +177,7 @@ async def test_internal_error_is_answered_and_reported(tmp_path):
 
     assert direct == ordinary
     assert parse_response(direct[0]).status == 500
-    assert direct[2] == [Problem(where="/v1/conversions", reason=direct[2][0].reason)]
+    assert direct[2] == [ProblemSeen(where="/v1/conversions", reason=direct[2][0].reason)]
     assert "ZeroDivisionError in wake" in direct[2][0].reason
 
 

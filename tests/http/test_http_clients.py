@@ -9,7 +9,7 @@ from http_stage import Stage
 from tag_stage import CLICK, TagStage, stage_arguments
 
 from twite.domain.errors import ClientFailed, LedgerUnavailable, TemplatePaused, TemplatesBusy
-from twite.gateway.ports.events import Problem
+from twite.gateway.ports.events import ProblemSeen
 from twite.gtm.template.response import ClientResponse
 from twite.gtm.template.sandbox import Incoming
 from twite.http import HttpLimits
@@ -191,7 +191,7 @@ async def test_internal_error_is_reported_without_the_requested_path(staged: Sta
     reply = await stage.ask("GET", "/shopper@example.com")
 
     assert reply.status == 500
-    [told] = [notice for notice in stage.notices.seen if isinstance(notice, Problem)]
+    [told] = [notice for notice in stage.notices.seen if isinstance(notice, ProblemSeen)]
     assert told.where == "a client's route"
 
 

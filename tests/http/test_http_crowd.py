@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 from raw_http import parse_response, say
-from twite.gateway.ports.events import Problem
+from twite.gateway.ports.events import ProblemSeen
 from twite.http import HttpLimits
 
 PING = b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
@@ -24,7 +24,7 @@ async def test_new_connection_is_served_when_idle_connections_fill_the_limit(sta
             await asyncio.sleep(0.01)
 
     assert statuses == [200] * 40
-    assert isinstance(stage.notices.seen[0], Problem)
+    assert isinstance(stage.notices.seen[0], ProblemSeen)
     assert "idle connection" in stage.notices.seen[0].reason
     for _, writer in idle:
         writer.close()

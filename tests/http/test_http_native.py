@@ -11,7 +11,7 @@ from twite.domain.fault import fault
 from twite.domain.secret import Secret
 from twite.domain.submission import RejectedConversion
 from twite.formats.native.answers import IdentifierWarning
-from twite.gateway.ports.events import Problem, TurnedAway
+from twite.gateway.ports.events import ProblemSeen, TurnedAway
 from twite.http import HttpLimits
 
 ONE = b'{"event":"purchase","email":"shopper@example.com"}'
@@ -224,7 +224,7 @@ async def test_unexpected_error_is_500_and_reported_once_without_its_text(stage)
     assert answer.status == 500
     assert answer.faults() == [("", "unexpected")]
     [notice] = stage.notices.seen
-    assert isinstance(notice, Problem)
+    assert isinstance(notice, ProblemSeen)
     assert notice.where == "/v1/conversions"
     assert notice.reason.startswith("KeyError in native")
     assert "example" not in notice.reason

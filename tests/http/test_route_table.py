@@ -18,7 +18,7 @@ from twite.domain.secret import Secret
 from twite.domain.submission import Endpoint
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.stape_proxy import StapeProxy
-from twite.gateway.ports.events import Problem, TurnedAway
+from twite.gateway.ports.events import ProblemSeen, TurnedAway
 from twite.http import HttpLimits
 from twite.http.responses import error
 from twite.http.route import NO_BODY, SMALL_BODY, HttpRequest, Route, anyone
@@ -243,7 +243,7 @@ async def test_errors_and_refusals_carry_the_label_and_endpoint_of_the_route(sta
 
     assert [refused.status, fault.status, large.status] == [422, 500, 413]
     assert refused.json()["errors"][0]["message"] == "shop: coupon"
-    assert [notice.where for notice in stage.notices.seen if isinstance(notice, Problem)] == [
+    assert [notice.where for notice in stage.notices.seen if isinstance(notice, ProblemSeen)] == [
         "/toy"
     ]
     assert [notice for notice in stage.notices.seen if isinstance(notice, TurnedAway)] == [

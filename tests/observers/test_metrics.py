@@ -13,7 +13,7 @@ from twite.gateway.ports.events import (
     MonitorStopped,
     Moved,
     Paused,
-    Problem,
+    ProblemSeen,
     Resumed,
     WebhookTried,
 )
@@ -31,7 +31,7 @@ def test_notices_are_counted():
         an_attempt(),
         Moved(pixel="o8z6j", trigger="postponed", deliveries=3),
         Paused(pixel="o8z6j", reason="401"),
-        Problem(where="sweep", reason="r"),
+        ProblemSeen(where="sweep", reason="r"),
         IgnoredSome(source="shop", endpoint="ga4", reasons={"not_configured": 2}),
     ):
         both.see(notice)

@@ -14,7 +14,7 @@ from twite.gateway.ports.events import (
     MonitorChecked,
     Moved,
     Paused,
-    Problem,
+    ProblemSeen,
     Resumed,
     TagSaid,
     WebhookTried,
@@ -74,7 +74,7 @@ def test_success_is_not_logged_at_the_default_level(capsys, notice):
     [
         (Paused(pixel="p", reason="401"), "pixel paused", "error"),
         (Resumed(pixel="p"), "pixel resumed", "info"),
-        (Problem(where="outbox", reason="disk full"), "problem", "error"),
+        (ProblemSeen(where="outbox", reason="disk full"), "problem", "error"),
         (
             Moved(pixel="p", trigger="buried", deliveries=1, reason="r"),
             "deliveries given up",

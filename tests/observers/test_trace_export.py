@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from otlp_receiver import otlp_receiver, values_of
-from twite.gateway.ports.events import Problem, SilentObserver
+from twite.gateway.ports.events import ProblemSeen, SilentObserver
 from twite.gateway.ports.tracing import SentRequest, StoredRequest
 from twite.observers.otel_spans import Collector, OtelSpans, trace_ids
 from twite.observers.trace_queue import MOST_WAITING, TraceQueue, spans_of
@@ -142,7 +142,7 @@ async def test_failed_read_of_receipts_costs_only_its_spans():
     await asyncio.sleep(0)
 
     assert counted == {"failed": 5}
-    assert notices.seen == [Problem(where="traces", reason="OSError")]
+    assert notices.seen == [ProblemSeen(where="traces", reason="OSError")]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.delivery.runner import DeliveryRunner
 from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.delivery.x_client import XClient
-from twite.gateway.ports.events import Problem
+from twite.gateway.ports.events import ProblemSeen
 from twite.gateway.ports.outbox import Replay
 from twite.gateway.ports.queries import AtRest
 from twite.machine.system import SystemClock, SystemRandomness
@@ -198,7 +198,7 @@ async def test_all_faults_in_sequence_lose_nothing(x_emulator, clients, figure):
     assert (account.delivered, account.balance) == (len(ids), 0)
     assert set(counted) == set(ids)
     assert {tally["counted"] for tally in counted.values()} == {1}
-    assert [notice for notice in seen if isinstance(notice, Problem)] == []
+    assert [notice for notice in seen if isinstance(notice, ProblemSeen)] == []
     figure(
         "X answers badly",
         f"{len(FAULTS)} faults classified; {len(chosen)} in a row with {len(ids):,} conversions: "

@@ -23,7 +23,7 @@ from twite.gateway.delivery.runner import DeliveryRunner
 from twite.gateway.delivery.x_client import XClient
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ports import outbox
-from twite.gateway.ports.events import GatewayEvent, Problem
+from twite.gateway.ports.events import GatewayEvent, ProblemSeen
 from twite.gateway.ports.queries import AtRest, ByConversionId
 
 _ALL: Final = 100_000
@@ -92,7 +92,7 @@ class World:
     def see(self, notice: GatewayEvent) -> None:
         """Watch the gateway."""
         self.say(str(notice))
-        if isinstance(notice, Problem) and notice.where not in {"outbox", "sweep", "ledger"}:
+        if isinstance(notice, ProblemSeen) and notice.where not in {"outbox", "sweep", "ledger"}:
             self.judge.fail("no_fault_of_ours", notice.reason)
 
     async def _happen(self, happening: Happening) -> None:

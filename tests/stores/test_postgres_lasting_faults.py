@@ -12,7 +12,7 @@ from test_postgres_late_settlements import accepted, late_ones
 from builders import a_submission, an_entry
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.submission import Recorded
-from twite.gateway.ports.events import Problem, ProblemPlace
+from twite.gateway.ports.events import ProblemPlace, ProblemSeen
 from twite.gateway.ports.store import Retention, StoreOptions
 from twite.stores.postgres import database, recorder, settlements, upkeep
 from twite.stores.postgres.store import PostgresStore
@@ -78,7 +78,7 @@ async def until(is_true):
 
 
 def reports(seen):
-    return [notice for notice in seen if isinstance(notice, Problem)]
+    return [notice for notice in seen if isinstance(notice, ProblemSeen)]
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ async def test_settlement_that_keeps_failing_is_reported_once_and_recorded_after
 
     (after,) = await store.balance()
     assert reports(seen) == [
-        Problem(where=ProblemPlace.OUTBOX, reason=f"X's response cannot be recorded: {CLASH}")
+        ProblemSeen(where=ProblemPlace.OUTBOX, reason=f"X's response cannot be recorded: {CLASH}")
     ]
     assert (before.delivered, before.pending) == (0, 1)
     assert (late, after.delivered, after.pending, after.balance) == (0, 1, 0, 0)
@@ -199,4 +199,4 @@ async def test_pruning_that_keeps_failing_is_reported_once(
 
     await store.close()
     reason = 'new row for relation "pruning" violates check constraint "refused"'
-    assert reports(seen) == [Problem(where=ProblemPlace.PRUNING, reason=reason)]
+    assert reports(seen) == [ProblemSeen(where=ProblemPlace.PRUNING, reason=reason)]

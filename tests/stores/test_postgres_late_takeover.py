@@ -7,7 +7,7 @@ import pytest
 from postgres_nodes_stage import ACCOUNTS, NOW, a_claim, owned
 
 from builders import a_submission, an_entry
-from twite.gateway.ports.events import Problem, ProblemPlace
+from twite.gateway.ports.events import ProblemPlace, ProblemSeen
 from twite.gateway.ports.store import StoreOptions
 from twite.stores.postgres import nodes, waits
 from twite.stores.postgres.session import MOST_SESSIONS
@@ -27,7 +27,7 @@ class Watching:
         return [
             notice.reason
             for notice in self.seen
-            if isinstance(notice, Problem) and notice.where is ProblemPlace.STORE
+            if isinstance(notice, ProblemSeen) and notice.where is ProblemPlace.STORE
         ]
 
 

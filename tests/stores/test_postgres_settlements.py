@@ -12,7 +12,7 @@ from builders import NOW
 from fakes import settled
 from twite.domain.delivery import Attempt, AttemptOutcome, Settlement, Transition, Trigger
 from twite.domain.errors import LedgerUnavailable
-from twite.gateway.ports.events import Problem, ProblemPlace
+from twite.gateway.ports.events import ProblemPlace, ProblemSeen
 from twite.stores.postgres import settlements as module
 from twite.stores.postgres.settlements import Settlements
 from twite.stores.postgres.usual import Unusual
@@ -185,7 +185,7 @@ async def test_settlement_that_keeps_failing_is_retried_less_often_and_reported_
     await clock.end(AFTER_A_FAULT)
 
     assert await task == 0
-    said = Problem(where=ProblemPlace.OUTBOX, reason="X's response cannot be recorded: broken")
+    said = ProblemSeen(where=ProblemPlace.OUTBOX, reason="X's response cannot be recorded: broken")
     assert reports == [1, 2, 2]
     assert seen == [said] * 2
 

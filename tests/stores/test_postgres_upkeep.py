@@ -13,7 +13,7 @@ from twite.domain.alert import AlertKind
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.times import DAY, MINUTE
 from twite.gateway.alerts.checks import STORE
-from twite.gateway.ports.events import ConditionChanged, Problem, ProblemPlace
+from twite.gateway.ports.events import ConditionChanged, ProblemPlace, ProblemSeen
 from twite.gateway.ports.store import Retention, StoreOptions
 from twite.stores.postgres import upkeep as module
 from twite.stores.postgres.connection import Address
@@ -194,7 +194,7 @@ async def test_failed_pruning_is_reported_until_it_succeeds(upkeep, database, se
         await clock.end(LOOK_FOR_OLD)
 
     assert seen == [
-        Problem(where=ProblemPlace.PRUNING, reason=reason)
+        ProblemSeen(where=ProblemPlace.PRUNING, reason=reason)
         for reason in ("broken", "full", "RuntimeError", "RuntimeError")
     ]
 
@@ -216,7 +216,7 @@ async def test_endangered_commits_are_reported_when_that_changes(upkeep, databas
         notice
         for reason in ("fsync is off; full_page_writes is off", "fsync is off", "")
         for notice in (
-            *([Problem(where=ProblemPlace.STORE, reason=reason)] if reason else []),
+            *([ProblemSeen(where=ProblemPlace.STORE, reason=reason)] if reason else []),
             ConditionChanged(
                 kind=AlertKind.WEAK_DURABILITY, subject=STORE, reason=reason, holds=bool(reason)
             ),
@@ -271,8 +271,8 @@ async def test_requests_are_refused_from_the_limit_until_there_is_space(
         refusing.append(recorder.refusing)
 
     assert refusing == [None, *[SIZE_REACHED] * 4, None, SIZE_REACHED]
-    assert [notice for notice in seen if isinstance(notice, Problem)] == [
-        Problem(where=ProblemPlace.STORE, reason=f"{SIZE_REACHED} (1000 MiB)")
+    assert [notice for notice in seen if isinstance(notice, ProblemSeen)] == [
+        ProblemSeen(where=ProblemPlace.STORE, reason=f"{SIZE_REACHED} (1000 MiB)")
     ] * 2
 
 

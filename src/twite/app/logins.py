@@ -18,7 +18,7 @@ from twite.domain.errors import OperatorError
 from twite.domain.people.users import AuditEvent
 from twite.gateway.delivery.runner import DeliveryRunner
 from twite.gateway.ingest.accept import Accept
-from twite.gateway.ports.events import Observer, Problem, ProblemPlace
+from twite.gateway.ports.events import Observer, ProblemPlace, ProblemSeen
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.secret_store import SecretStore, TurnedSeal
 from twite.gateway.ports.state import (
@@ -123,7 +123,7 @@ class FollowSecrets:
             if self._tag_credentials is not None:
                 await self._tag_credentials.load()
         except OperatorError as error:  # a key that this gateway does not have
-            self._observer.see(Problem(where=ProblemPlace.VAULT, reason=str(error)))
+            self._observer.see(ProblemSeen(where=ProblemPlace.VAULT, reason=str(error)))
 
 
 def connect(

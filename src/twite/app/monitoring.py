@@ -23,8 +23,8 @@ from twite.gateway.ports.events import (
     ConditionChanged,
     MonitorStopped,
     Observer,
-    Problem,
     ProblemPlace,
+    ProblemSeen,
 )
 from twite.gateway.ports.machine import Clock, Randomness
 from twite.gateway.ports.ownership import LEASE_IS_OVER, Ownership
@@ -180,7 +180,7 @@ def report_opened(store: Store, observer: Observer) -> None:
     alerts = {AlertKind.STORE_RESTORED: store.told, AlertKind.WEAK_DURABILITY: store.weak}
     for kind, sentences in alerts.items():
         for sentence in sentences:
-            observer.see(Problem(where=ProblemPlace.STORE, reason=sentence))
+            observer.see(ProblemSeen(where=ProblemPlace.STORE, reason=sentence))
         if sentences:
             reason = "; ".join(sentences)
             observer.see(ConditionChanged(kind=kind, subject=STORE, reason=reason))

@@ -28,7 +28,7 @@ from twite.gateway.ingest.consent_choice import PolicyChange
 from twite.gateway.ingest.sightings import SightingBuilder, watched
 from twite.gateway.ingest.stape_proxy import TagCredentials
 from twite.gateway.operations.control import ReloadReport
-from twite.gateway.ports.events import Problem, ProblemPlace, Reloaded, ReloadResult
+from twite.gateway.ports.events import ProblemPlace, ProblemSeen, Reloaded, ReloadResult
 from twite.gateway.ports.ownership import SECRETS
 from twite.gateway.ports.tags import ContainerConfig
 from twite.http import Server
@@ -299,7 +299,7 @@ class SettingsReload:
         try:
             await act()
         except (OperatorError, TransientError) as error:
-            self._parts.observer.see(Problem(where=ProblemPlace.STORE, reason=str(error)))
+            self._parts.observer.see(ProblemSeen(where=ProblemPlace.STORE, reason=str(error)))
             self._keep(self._later(act))
 
     async def _later(self, act: Callable[[], Awaitable[object]]) -> None:

@@ -22,7 +22,7 @@ from twite.domain.errors import NotOpened, SettingsError, StoreInUse, TransientE
 from twite.domain.people.users import AuditAction, AuditEvent
 from twite.domain.plural import plural
 from twite.domain.secret import Secret
-from twite.gateway.ports.events import Observer, Problem, ProblemPlace
+from twite.gateway.ports.events import Observer, ProblemPlace, ProblemSeen
 from twite.gateway.ports.outbox import Outbox
 from twite.gateway.ports.queries import PayloadHeadsQuery
 from twite.gateway.ports.secret_store import Seal, SecretStore
@@ -124,7 +124,7 @@ async def sealed_anew(safe: CredentialVault, outbox: Outbox, *, observer: Observ
         await safe.secret_store.all("")
         await Resealing(outbox=outbox, seal=safe.seal).all()
     except (NotOpened, TransientError) as error:
-        observer.see(Problem(where=ProblemPlace.VAULT, reason=str(error)))
+        observer.see(ProblemSeen(where=ProblemPlace.VAULT, reason=str(error)))
 
 
 async def still_sealed(settings: Settings) -> UnsealedCounts:

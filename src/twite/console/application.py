@@ -30,7 +30,7 @@ from twite.domain.people.users import AuditAction, AuditEvent, Viewer
 from twite.domain.times import MINUTE
 from twite.gateway.identity.authentication import Authentication
 from twite.gateway.ports.directory import AccountDirectory
-from twite.gateway.ports.events import Observer, Problem, ProblemPlace
+from twite.gateway.ports.events import Observer, ProblemPlace, ProblemSeen
 from twite.gateway.ports.machine import Clock
 from twite.gateway.rate_limiter import RateLimiter
 
@@ -122,7 +122,7 @@ class Console:
             )
             response = self._plain(request, AccessDenied(status, title, str(error)))
         except Exception as fault:  # noqa: BLE001 the outermost handler: the browser gets an answer
-            self._observer.see(Problem(where=ProblemPlace.CONSOLE, reason=type(fault).__name__))
+            self._observer.see(ProblemSeen(where=ProblemPlace.CONSOLE, reason=type(fault).__name__))
             response = self._plain(request, _FAULT)
         for key, value in HEADERS.items():
             response.headers.setdefault(key, value)

@@ -9,7 +9,7 @@ import msgspec
 from starlette.types import Receive, Scope, Send
 
 from twite.gateway.identity.authentication import ApiKeyLookup
-from twite.gateway.ports.events import Problem, ProblemPlace
+from twite.gateway.ports.events import ProblemPlace, ProblemSeen
 from twite.gateway.ports.tracing import trace_parent
 from twite.gateway.preview.sessions import COOKIE, HEADER, PreviewSessions
 from twite.gateway.preview.trace import RequestTrace, current, set_current
@@ -95,7 +95,7 @@ class HttpApplication:
 
     def crowded(self, reason: str) -> None:
         """Record that connections were closed or refused at the connection limit."""
-        self._given.observer.see(Problem(where=ProblemPlace.CONNECTIONS, reason=reason))
+        self._given.observer.see(ProblemSeen(where=ProblemPlace.CONNECTIONS, reason=reason))
 
     def closing(self) -> None:
         """Record that the server stops: readiness ends, running requests continue."""

@@ -19,7 +19,7 @@ from twite.domain.errors import (
     TemplatesBusy,
 )
 from twite.formats.native.answers import ErrorBody, ErrorDetail
-from twite.gateway.ports.events import Observer, Problem
+from twite.gateway.ports.events import Observer, ProblemSeen
 
 EXTENSION: Final = "twite.connection"
 _HEADS: Final = {
@@ -247,12 +247,14 @@ def _of_store(
             return again(503, "ledger_unavailable", seconds)
         case StoreUnusable(reason=reason, cure=cure):
             # A read failed: the file is damaged, or the disk does not read it.
-            observer.see(Problem(where=where, reason=f"the store is unusable: {reason}. {cure}"))
+            observer.see(
+                ProblemSeen(where=where, reason=f"the store is unusable: {reason}. {cure}")
+            )
             return again(503, "ledger_unavailable", _UNREADABLE_FOR)
 
 
 def _unexpected(fault: Exception, where: str, observer: Observer) -> HttpResponse:
     frames = traceback.extract_tb(fault.__traceback__)
     place = f" in {frames[-1].name}, line {frames[-1].lineno}" if frames else ""
-    observer.see(Problem(where=where, reason=f"{type(fault).__name__}{place}"))
+    observer.see(ProblemSeen(where=where, reason=f"{type(fault).__name__}{place}"))
     return error(500, "unexpected")

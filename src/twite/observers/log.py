@@ -23,7 +23,7 @@ from twite.gateway.ports.events import (
     Moved,
     Paused,
     Presented,
-    Problem,
+    ProblemSeen,
     Reloaded,
     ReloadResult,
     Resumed,
@@ -165,7 +165,7 @@ class Log:
                 pass
             case Paused() | Resumed():
                 self._see_pause(notice)
-            case Problem(where=where, reason=reason):
+            case ProblemSeen(where=where, reason=reason):
                 self._say("error", "problem", where=where, reason=without_echoes(reason))
             case _:
                 self._see_alarm(notice)

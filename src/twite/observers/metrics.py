@@ -28,7 +28,7 @@ from twite.gateway.ports.events import (
     Moved,
     Paused,
     Presented,
-    Problem,
+    ProblemSeen,
     Reloaded,
     Resumed,
     TagFired,
@@ -134,8 +134,8 @@ class Metrics:
                     self._delivery.observe(notice.waited, self._pixel(pixel))
             case Paused() | Resumed():
                 self._see_pause(notice)
-            case Problem(where=name) | Reloaded(result=name):
-                counted = "problems" if isinstance(notice, Problem) else "reloads"
+            case ProblemSeen(where=name) | Reloaded(result=name):
+                counted = "problems" if isinstance(notice, ProblemSeen) else "reloads"
                 self._count(f"twite_{counted}_total", name)
             case TagFired() | TagPassed() | TagSaid() | FirstTurnEnded() | ContainerCalled():
                 self._see_tag(notice)

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, Protocol
 
-from twite.gateway.ports.events import Observer, Problem, ProblemPlace
+from twite.gateway.ports.events import Observer, ProblemPlace, ProblemSeen
 from twite.gateway.ports.tracing import SentRequest, StoredRequest
 
 TracePart = StoredRequest | SentRequest
@@ -133,7 +133,7 @@ class TraceQueue:
         now = time.monotonic()
         if now - self._reported_at >= _REPORT_EVERY and not self._loop.is_closed():
             self._reported_at = now
-            notice = Problem(where=ProblemPlace.TRACES, reason=reason)
+            notice = ProblemSeen(where=ProblemPlace.TRACES, reason=reason)
             self._loop.call_soon_threadsafe(self._observer.see, notice)
 
 

@@ -18,7 +18,7 @@ from twite.gateway.ports.events import (
     Misdated,
     MonitorChecked,
     Paused,
-    Problem,
+    ProblemSeen,
     Resumed,
 )
 from twite.gateway.ports.machine import DiskSpace
@@ -192,7 +192,7 @@ async def test_failed_commit_alerts_though_nothing_can_be_written(running, where
     await running(stage)
     stage.store.failing = True
 
-    stage.observer.see(Problem(where=where, reason="database or disk is full"))
+    stage.observer.see(ProblemSeen(where=where, reason="database or disk is full"))
     await settled()
 
     assert stage.open() == {(AlertKind.STORE_FAILING, STORE)}
@@ -202,7 +202,7 @@ async def test_other_trouble_is_no_store_alert(running):
     stage = Stage()
     await running(stage)
 
-    stage.observer.see(Problem(where="batch", reason="ValueError"))
+    stage.observer.see(ProblemSeen(where="batch", reason="ValueError"))
     await settled()
 
     assert stage.said() == []
@@ -212,7 +212,7 @@ async def test_store_alert_resolves_after_successful_commits(running):
     stage = Stage()
     await running(stage)
     stage.store.failing = True
-    stage.observer.see(Problem(where="ledger", reason="full"))
+    stage.observer.see(ProblemSeen(where="ledger", reason="full"))
     await settled()
 
     stage.store.failing = False
@@ -267,7 +267,7 @@ async def test_unreadable_figures_are_reported_and_resolve_no_alert(running):
     stage.store.failing = True
     await stage.clock.advance(5 * MINUTE)
 
-    troubles = {notice.where for notice in stage.seen.notices if isinstance(notice, Problem)}
+    troubles = {notice.where for notice in stage.seen.notices if isinstance(notice, ProblemSeen)}
     assert troubles == {"audit", "alerts"}
     assert stage.open() == {(AlertKind.DISK_NEARLY_FULL, STORE)}
 
@@ -347,7 +347,7 @@ async def test_internal_error_does_not_end_the_monitor(running):
     stage.disk.room = DiskSpace(free=1, files={})
     await stage.clock.advance(MINUTE)
 
-    assert Problem(where="alerts", reason="AttributeError") in stage.seen.notices
+    assert ProblemSeen(where="alerts", reason="AttributeError") in stage.seen.notices
     assert (AlertKind.DISK_NEARLY_FULL, STORE) in stage.open()
 
 
@@ -356,7 +356,7 @@ async def test_monitor_checks_once_a_minute_however_many_notices_arrive(running)
     await running(stage)
 
     for _ in range(10 * 60):
-        stage.observer.see(Problem(where="sweep", reason="full"))
+        stage.observer.see(ProblemSeen(where="sweep", reason="full"))
         await stage.clock.advance(SECOND)
 
     looks = [notice for notice in stage.seen.notices if isinstance(notice, MonitorChecked)]
@@ -380,7 +380,7 @@ async def test_notice_opens_an_alert_while_a_check_waits_for_the_store(running):
     stage.store.hangs = True
     await stage.clock.advance(MINUTE)
 
-    stage.observer.see(Problem(where="ledger", reason="the database does not answer"))
+    stage.observer.see(ProblemSeen(where="ledger", reason="the database does not answer"))
     await stage.clock.advance(SECOND)
 
     assert stage.said() == [(AlertPhase.OPENED, AlertKind.STORE_FAILING, STORE)]

@@ -3,7 +3,7 @@ from worker_bench import Seen
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.history import ConversionCounts
 from twite.gateway.delivery.sweeper import BalanceCheck
-from twite.gateway.ports.events import Problem
+from twite.gateway.ports.events import ProblemSeen
 
 
 class Books:
@@ -40,10 +40,10 @@ async def test_imbalances_that_cancel_out_are_both_reported():
     await audit.once()
 
     assert seen.notices == [
-        Problem(
+        ProblemSeen(
             where="balance", reason="1 conversions of source shop and pixel p are unaccounted for"
         ),
-        Problem(
+        ProblemSeen(
             where="balance", reason="-1 conversions of source shop and pixel q are unaccounted for"
         ),
     ]
@@ -61,4 +61,4 @@ async def test_unreadable_accounts_are_reported_without_an_error():
 
     await audit.once()
 
-    assert seen.notices == [Problem(where="audit", reason="disk I/O error")]
+    assert seen.notices == [ProblemSeen(where="audit", reason="disk I/O error")]

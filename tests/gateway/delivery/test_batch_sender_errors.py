@@ -10,11 +10,13 @@ from batch_sender_stage import (
 )
 
 from twite.domain.errors import LedgerUnavailable
-from twite.gateway.ports.events import Problem
+from twite.gateway.ports.events import ProblemSeen
 
 
 def troubles(stage):
-    return [(str(seen.where), seen.reason) for seen in stage.notices if isinstance(seen, Problem)]
+    return [
+        (str(seen.where), seen.reason) for seen in stage.notices if isinstance(seen, ProblemSeen)
+    ]
 
 
 async def unavailable():

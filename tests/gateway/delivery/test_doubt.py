@@ -9,7 +9,7 @@ from twite.domain.times import MINUTE, SECOND
 from twite.gateway.delivery.circuit_breaker import REFUSED_ALIKE
 from twite.gateway.delivery.rejections import RUN, SMALL, RejectionStats
 from twite.gateway.delivery.worker import WorkerConfig
-from twite.gateway.ports.events import Paused, Problem
+from twite.gateway.ports.events import Paused, ProblemSeen
 from twite.gateway.ports.queries import ByConversionId
 from twite.gateway.ports.state import Pause
 
@@ -207,6 +207,6 @@ async def test_internal_error_quarantines_its_delivery_and_delivers_the_others()
         "internal error in Twite: ZeroDivisionError"
     }
     assert set(await states(setting, *(f"c{n}" for n in others))) == {"delivered"}
-    faults = [notice for notice in setting.seen.notices if isinstance(notice, Problem)]
+    faults = [notice for notice in setting.seen.notices if isinstance(notice, ProblemSeen)]
     assert len(faults) == len(history.attempts) == 5
     await setting.run.stop(within=SECOND)

@@ -14,7 +14,7 @@ from twite.domain.errors import LedgerUnavailable
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.delivery.worker import STORE_PAUSE, WorkerConfig
 from twite.gateway.operations.moves import WakingMoves
-from twite.gateway.ports.events import Paused, Problem, Resumed
+from twite.gateway.ports.events import Paused, ProblemSeen, Resumed
 from twite.gateway.ports.outbox import Replay
 from twite.gateway.ports.queries import AtRest
 from twite.gateway.ports.state import Pause
@@ -96,7 +96,7 @@ async def test_cancelled_bisection_does_not_blame_the_account():
 
     assert cut
     assert [pause.pixel for pause in await setting.store.load(Pause)] == ["o8z6j"]
-    assert seen(setting, Problem) == []
+    assert seen(setting, ProblemSeen) == []
     assert {await setting.state(f"late{n}", event="o8z6m") for n in range(20)} == {"queued"}
     await setting.run.stop(within=10)
 
@@ -109,7 +109,7 @@ async def test_internal_error_in_a_worker_is_reported_and_the_worker_continues()
     await setting.record("a")
     await setting.clock.advance(STORE_PAUSE + SECOND)
 
-    assert seen(setting, Problem) == [Problem(where="worker", reason="ZeroDivisionError")]
+    assert seen(setting, ProblemSeen) == [ProblemSeen(where="worker", reason="ZeroDivisionError")]
     assert await setting.state("a") == "delivered"
     await setting.run.stop(within=1_000)
 
@@ -122,7 +122,7 @@ async def test_internal_error_in_the_sweep_is_reported_and_the_sweep_continues()
     await setting.record("a")
     await setting.clock.advance(MINUTE)
 
-    assert seen(setting, Problem) == [Problem(where="sweep", reason="ZeroDivisionError")]
+    assert seen(setting, ProblemSeen) == [ProblemSeen(where="sweep", reason="ZeroDivisionError")]
     assert await setting.state("a") == "delivered"
     await setting.run.stop(within=1_000)
 
@@ -187,7 +187,7 @@ async def test_limit_set_while_all_slots_are_taken_is_obeyed():
     await setting.clock.advance(MINUTE)
 
     assert len(setting.sent()) == 1
-    assert seen(setting, Problem) == []
+    assert seen(setting, ProblemSeen) == []
     await setting.run.stop(within=1_000)
 
 

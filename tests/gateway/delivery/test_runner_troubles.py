@@ -6,7 +6,7 @@ from worker_bench import Setting
 
 from builders import a_destination
 from twite.domain.errors import LedgerUnavailable
-from twite.gateway.ports.events import Problem, ProblemPlace
+from twite.gateway.ports.events import ProblemPlace, ProblemSeen
 from twite.gateway.ports.ownership import SHARE_OUT_EVERY
 from twite.gateway.ports.state import Pause
 
@@ -18,7 +18,7 @@ def troubles(setting):
     return [
         notice.reason
         for notice in setting.seen.notices
-        if isinstance(notice, Problem) and notice.where is ProblemPlace.OUTBOX
+        if isinstance(notice, ProblemSeen) and notice.where is ProblemPlace.OUTBOX
     ]
 
 

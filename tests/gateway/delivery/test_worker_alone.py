@@ -10,7 +10,7 @@ from twite.domain.errors import LedgerUnavailable
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.delivery.circuit_breaker import PROBE_EVERY
 from twite.gateway.delivery.worker import IDLE, STORE_PAUSE
-from twite.gateway.ports.events import Problem, ProblemPlace
+from twite.gateway.ports.events import ProblemPlace, ProblemSeen
 from twite.gateway.ports.state import RateLimitWindow
 
 
@@ -98,9 +98,9 @@ async def test_tag_has_no_pauses_of_events(stage):
     [
         (
             LedgerUnavailable(reason="disk full", retry_after=1),
-            Problem(where=ProblemPlace.OUTBOX, reason="disk full"),
+            ProblemSeen(where=ProblemPlace.OUTBOX, reason="disk full"),
         ),
-        (ValueError("odd"), Problem(where=ProblemPlace.WORKER, reason="ValueError")),
+        (ValueError("odd"), ProblemSeen(where=ProblemPlace.WORKER, reason="ValueError")),
     ],
 )
 async def test_failure_of_the_store_is_reported_and_tried_again_later(stage, error, notice):
@@ -118,7 +118,7 @@ async def test_failure_of_a_batch_is_reported_and_ends_it(stage):
     stage.queue = [batch()]
     await stage.start()
 
-    assert stage.notices == [Problem(where=ProblemPlace.BATCH, reason="ValueError")]
+    assert stage.notices == [ProblemSeen(where=ProblemPlace.BATCH, reason="ValueError")]
     assert (stage.worker.holding, stage.handler.requests.free()) == (set(), 4)
     assert not stage.worker._tasks  # noqa: SLF001 - otherwise, memory would grow with each batch
 

@@ -14,7 +14,7 @@ from twite.formats.native.answers import IdentifierWarning
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.receipts import XAcceptReceipt, XAcceptRefusal
 from twite.gateway.ingest.recorder import TROUBLED_FOR
-from twite.gateway.ports.events import Accepted, Judged, Problem
+from twite.gateway.ports.events import Accepted, Judged, ProblemSeen
 
 
 class AcceptStage:
@@ -306,7 +306,7 @@ async def test_failed_commits_are_reported_once_in_a_while():
                 await stage.native(purchase("a"))
         await stage.clock.advance(TROUBLED_FOR)
 
-    assert stage.notices == [Problem(where="ledger", reason="disk full")] * 3
+    assert stage.notices == [ProblemSeen(where="ledger", reason="disk full")] * 3
 
 
 async def test_failed_commit_is_trouble_for_a_few_seconds():

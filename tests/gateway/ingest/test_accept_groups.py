@@ -16,7 +16,7 @@ from twite.domain.submission import Recorded
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.sightings import SightingBuilder
 from twite.gateway.ingest.value_guard import ValueGuards
-from twite.gateway.ports.events import Accepted, Problem
+from twite.gateway.ports.events import Accepted, ProblemSeen
 
 
 @dataclass
@@ -205,7 +205,7 @@ def test_errors_of_a_group_reach_their_requests():
     assert isinstance(answers[1], str)
     assert isinstance(answers[2], NameTaken)
     assert answers[3].code == "not_json"
-    assert [type(notice) for notice in stage.notices] == [Problem, Accepted]
+    assert [type(notice) for notice in stage.notices] == [ProblemSeen, Accepted]
 
 
 def test_internal_error_in_a_report_is_the_answer_to_its_requests():

@@ -7,7 +7,7 @@ from twite.consent.verdict import judging
 from twite.domain.consent import ConsentAction, ConsentPolicy
 from twite.domain.conversion import Identifiers
 from twite.domain.delivery import State
-from twite.gateway.ports.events import Problem
+from twite.gateway.ports.events import ProblemSeen
 from twite.gateway.ports.tags import policy_for
 
 
@@ -82,7 +82,7 @@ async def test_policy_change_is_reported_once():
     await shop.start_again()
 
     assert shop.notices == [
-        Problem(
+        ProblemSeen(
             where="consent",
             reason="the consent policy of source shop has changed: 1 conversion will not be sent",
         )

@@ -21,7 +21,7 @@ from twite.gateway.ingest.stape_proxy import (
     TagCredentials,
     TooManyPixels,
 )
-from twite.gateway.ports.events import GatewayEvent, Problem
+from twite.gateway.ports.events import GatewayEvent, ProblemSeen
 from twite.gateway.ports.secret_store import SecretStore
 from twite.gateway.ports.state import SealedSecret
 from twite.machine.seal import AesSeal
@@ -327,7 +327,7 @@ async def test_passed_credentials_are_checked_repeatedly_despite_errors():
     looking.cancel()
 
     assert (stage.notices, stage.sender.left) == (
-        [Problem(where="lent credentials", reason="the disk is full")],
+        [ProblemSeen(where="lent credentials", reason="the disk is full")],
         ["p9"],
     )
 

@@ -5,7 +5,7 @@ import asyncio
 from scripted_run import Stage
 
 from builders import NOW
-from twite.gateway.ports.events import FirstTurnEnded, Problem
+from twite.gateway.ports.events import FirstTurnEnded, ProblemSeen
 from twite.gateway.ports.tags import ContainerConfig, TagRule
 from twite.gateway.tags.run.first_turn import (
     FirstTurns,
@@ -48,7 +48,7 @@ class FirstStage(Stage):
         return [
             (str(notice.where), notice.reason)
             for notice in self.notices
-            if isinstance(notice, Problem)
+            if isinstance(notice, ProblemSeen)
         ]
 
     async def start(self, whose, of, call, *, gate=None):

@@ -10,7 +10,7 @@ from twite.domain.errors import LedgerUnavailable
 from twite.gateway.delivery.circuit_breaker import CircuitBreaker
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.ports.engines import EngineLost
-from twite.gateway.ports.events import Attempted, Problem
+from twite.gateway.ports.events import Attempted, ProblemSeen
 from twite.gateway.ports.tags import ContainerConfig, TagRule
 from twite.gateway.ports.transport import Response
 from twite.gateway.tags.run.batch_sender import TagBatchSender
@@ -133,7 +133,7 @@ class SenderStage(Stage):
         return [
             (str(notice.where), notice.reason)
             for notice in self.notices
-            if isinstance(notice, Problem)
+            if isinstance(notice, ProblemSeen)
         ]
 
 

@@ -7,7 +7,7 @@ import pytest
 from client_stage import ClientStage
 
 from twite.domain.secret import Secret
-from twite.gateway.ports.events import ClientSaid, Problem
+from twite.gateway.ports.events import ClientSaid, ProblemSeen
 from twite.gateway.tags.runtime.tag_log import MASKED_EVENT, MOST_A_MINUTE, MOST_LINES
 from twite.gtm.template.response import ClientResponse
 
@@ -137,6 +137,6 @@ async def test_secret_in_a_client_event_is_masked_and_logged(staged):
     await stage.ask()
 
     [(_, event, _)] = stage.container.came
-    reasons = [notice.reason for notice in stage.notices.seen if isinstance(notice, Problem)]
+    reasons = [notice.reason for notice in stage.notices.seen if isinstance(notice, ProblemSeen)]
     assert event == {"event_name": "x", "by": "***"}
     assert reasons == [MASKED_EVENT]

@@ -9,7 +9,7 @@ from client_stage import ClientStage
 from twite.domain.errors import ClientFailed, LedgerUnavailable, TemplatePaused, TemplatesBusy
 from twite.engines.context_limits import too_long
 from twite.engines.process.engine_server import EngineServer
-from twite.gateway.ports.events import Problem
+from twite.gateway.ports.events import ProblemSeen
 from twite.gateway.ports.tags import TagOutcome
 from twite.gateway.tags.runtime.probation import PROVEN
 from twite.gtm.template.response import ClientResponse
@@ -212,7 +212,7 @@ async def test_claiming_client_without_a_response_has_failed(staged, code, reaso
         await stage.ask()
 
     assert caught.value.late is False
-    said = [notice.reason for notice in stage.notices.seen if isinstance(notice, Problem)]
+    said = [notice.reason for notice in stage.notices.seen if isinstance(notice, ProblemSeen)]
     said = [line for line in said if "pauses it" not in line]
     assert said == ([] if reason is None else [reason])
 

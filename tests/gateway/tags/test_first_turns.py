@@ -9,7 +9,7 @@ from fakes import MovingClock
 from local_engines import LocalEngines, LocalProcess
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.gateway.ports.engines import EngineLost
-from twite.gateway.ports.events import FirstTurnEnded, Problem
+from twite.gateway.ports.events import FirstTurnEnded, ProblemSeen
 from twite.gateway.ports.tags import ContainerConfig, TagRule
 from twite.gateway.preview.sessions import PreviewSessions
 from twite.gateway.preview.trace import set_current
@@ -279,7 +279,9 @@ async def test_turn_that_costs_its_process_adds_nothing_and_starts_probation(sta
 
     assert [await stage.run(RANDOM), await stage.run(RANDOM)] == [None, None]
     assert stage.seen.results == ["failed", "skipped"]
-    assert "tag ads" in [notice.where for notice in stage.seen.notices if type(notice) is Problem]
+    assert "tag ads" in [
+        notice.where for notice in stage.seen.notices if type(notice) is ProblemSeen
+    ]
 
 
 async def test_preview_shows_response_effects_without_cookie_values(stage):

@@ -15,7 +15,7 @@ from twite.domain.alert import AlertKind
 from twite.domain.delivery import State
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.gateway.delivery.circuit_breaker import CircuitBreaker
-from twite.gateway.ports.events import ConditionChanged, Problem
+from twite.gateway.ports.events import ConditionChanged, ProblemSeen
 from twite.gateway.ports.outbox import Claim, TakeBack
 from twite.gateway.ports.queries import ByConversionId
 from twite.gateway.ports.tags import ContainerConfig, TagRule
@@ -157,7 +157,7 @@ async def test_run_over_a_limit_is_followed_by_a_pause(stage):
     assert stage.circuit_breaker.wait() > 19 * BRIEF * 1_000 * 0.9
     assert stage.circuit_breaker.probes
     reason = "the template exceeded a limit: Twite now pauses it after each run"
-    assert Problem(where="tag crm", reason=reason) in stage.seen.notices
+    assert ProblemSeen(where="tag crm", reason=reason) in stage.seen.notices
 
 
 async def test_delivery_claimed_meanwhile_waits_without_an_attempt(stage):
@@ -263,7 +263,7 @@ async def test_each_crash_pauses_the_tag_and_the_next_event_runs(stage):
     await stage.goes("order-3")
 
     assert (await stage.history("order-3")).state is State.DELIVERED
-    reasons = [notice.reason for notice in stage.seen.notices if type(notice) is Problem]
+    reasons = [notice.reason for notice in stage.seen.notices if type(notice) is ProblemSeen]
     assert reasons == [f"{CRASHED}: Twite now pauses the template after each run"] * 2
 
 

@@ -13,7 +13,7 @@ from fakes import MovingClock
 from memory_store.store import MemoryStore
 from twite.domain.alert import AlertKind
 from twite.formats.parsed_request import Native
-from twite.gateway.ports.events import ConditionChanged, Problem
+from twite.gateway.ports.events import ConditionChanged, ProblemSeen
 from twite.gateway.ports.tags import ContainerConfig, EventOrigin, TagRemark, TagRule
 from twite.gateway.tags.run.dispatcher import TagDispatcher
 from twite.gateway.tags.runtime.engine_pool import EnginePool
@@ -128,7 +128,7 @@ async def test_tag_with_a_paused_variable_does_not_fire_and_says_why(stage):
     assert fired == {"tag:plain", "tag:filled"}
     assert unfired == {"tag:picky": ("unfilled", RESTS)}
     reason = "the template exceeded a limit: Twite now pauses it after each run"
-    assert stage.seen.notices == [Problem(where="variable Basket", reason=reason)]
+    assert stage.seen.notices == [ProblemSeen(where="variable Basket", reason=reason)]
 
 
 async def test_variable_decides_again_after_its_pause(stage):
@@ -157,7 +157,7 @@ async def test_simultaneous_events_cost_one_crash(stage):
     results = await asyncio.gather(*(stage.ingest(hangs="crashes") for _ in range(5)))
 
     assert results == [({"tag:plain", "tag:filled"}, {"tag:picky": ("unfilled", RESTS)})] * 5
-    assert len([notice for notice in stage.seen.notices if type(notice) is Problem]) == 1
+    assert len([notice for notice in stage.seen.notices if type(notice) is ProblemSeen]) == 1
 
 
 async def test_slow_variable_has_a_share_of_the_ingest_time(stage):

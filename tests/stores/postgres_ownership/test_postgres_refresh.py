@@ -7,7 +7,7 @@ from postgres_ownership_stage import ALL, FOREVER, LEASE, NODE, SHARE_OUT_EVERY
 
 from builders import NOW
 from twite.domain.errors import LedgerUnavailable
-from twite.gateway.ports.events import Problem
+from twite.gateway.ports.events import ProblemSeen
 from twite.gateway.ports.ownership import GatewayCondition
 from twite.stores.postgres.nodes import LEADER, LOCK_PATIENCE
 
@@ -19,7 +19,7 @@ def is_locked():
 
 
 def reasons(seen):
-    return [notice.reason for notice in seen if isinstance(notice, Problem)]
+    return [notice.reason for notice in seen if isinstance(notice, ProblemSeen)]
 
 
 async def test_refresh_renews_the_lease_then_divides_the_accounts(joined, database):

@@ -17,7 +17,7 @@ from twite.domain.errors import TemplatesBusy
 from twite.engines.process.engine_line import PipeEnds
 from twite.engines.process.engine_memory import MOST, EngineMemory
 from twite.engines.process.engine_process import QuickJsProcess
-from twite.gateway.ports.events import Observer, Problem, ProblemPlace, SilentObserver
+from twite.gateway.ports.events import Observer, ProblemPlace, ProblemSeen, SilentObserver
 from twite.gtm.template.sandbox import RunLimits
 
 # Ignore paths of the environment, so that the running version of Twite comes first.
@@ -185,7 +185,7 @@ class EngineServer:
     def _report(self, *, filters: bool) -> None:
         if not filters and not self._is_reported:
             self._is_reported = True
-            self._observer.see(Problem(where=ProblemPlace.ENGINES, reason=NO_FILTER))
+            self._observer.see(ProblemSeen(where=ProblemPlace.ENGINES, reason=NO_FILTER))
 
     def _forget(self) -> None:
         """Close the connection to the fork server: the kernel then ends its processes."""

@@ -36,8 +36,8 @@ from twite.gateway.ports.events import (
     MonitorChecked,
     Observer,
     Paused,
-    Problem,
     ProblemPlace,
+    ProblemSeen,
     Resumed,
 )
 from twite.gateway.ports.machine import Clock, Disk, DiskSpace, wait_for_event
@@ -82,7 +82,7 @@ class EventListener:
                 self.paused.pop(pixel, None)
             case Resumed(pixel=pixel, event=event):
                 self.paused_events.pop((pixel, event), None)
-            case Problem(where=where, reason=reason) if where in _WRITERS:
+            case ProblemSeen(where=where, reason=reason) if where in _WRITERS:
                 self._failed = (self._clock.elapsed(), reason)
             case Misdated(offset=offset):
                 self._offset = offset
@@ -198,7 +198,7 @@ class Monitor:
             await self.register.load()
             pauses = await self._state.load(Pause)
         except TwiteError as error:
-            self._observer.see(Problem(where=ProblemPlace.ALERTS, reason=str(error)))
+            self._observer.see(ProblemSeen(where=ProblemPlace.ALERTS, reason=str(error)))
             pauses = ()
         for pause in pauses:
             if pause.pixel in self._pixels:
@@ -268,14 +268,14 @@ class Monitor:
         try:
             await act()
         except Exception as fault:  # noqa: BLE001  a bug must not end the monitoring
-            self._observer.see(Problem(where=ProblemPlace.ALERTS, reason=type(fault).__name__))
+            self._observer.see(ProblemSeen(where=ProblemPlace.ALERTS, reason=type(fault).__name__))
 
     async def _forecasts(self, now: int) -> list[Forecast] | None:
         try:
             backlog = await self._records.backlog()
             delivered = await self._records.answer(DeliveredQuery(since=now - LOOK_BACK))
         except TwiteError as error:
-            self._observer.see(Problem(where=ProblemPlace.ALERTS, reason=str(error)))
+            self._observer.see(ProblemSeen(where=ProblemPlace.ALERTS, reason=str(error)))
             return None
         return forecasts(
             self._destinations, backlog, delivered, now=now, paused=self._listener.paused
@@ -287,7 +287,7 @@ class Monitor:
         try:
             return await self._disk.space()
         except OSError as error:
-            self._observer.see(Problem(where=ProblemPlace.ALERTS, reason=str(error.strerror)))
+            self._observer.see(ProblemSeen(where=ProblemPlace.ALERTS, reason=str(error.strerror)))
             return None
 
     async def _silences(
@@ -304,7 +304,7 @@ class Monitor:
             if changed:
                 await self._state.put(changed)
         except TwiteError as error:
-            self._observer.see(Problem(where=ProblemPlace.ALERTS, reason=str(error)))
+            self._observer.see(ProblemSeen(where=ProblemPlace.ALERTS, reason=str(error)))
             return None
         for hour in changed:
             some = hours.setdefault(hour.source, [])
@@ -329,6 +329,6 @@ class Monitor:
 
 # The kinds of changed conditions that only the process itself can detect.
 _OWN: Final = frozenset({AlertKind.TEMPLATE_HUNG})
-_IMMEDIATE_EVENTS: Final = frozenset({Paused, Resumed, Problem, Misdated, ConditionChanged})
+_IMMEDIATE_EVENTS: Final = frozenset({Paused, Resumed, ProblemSeen, Misdated, ConditionChanged})
 # The kinds of alerts that are opened by events, not by checks.
 _EVENT_DRIVEN: Final = frozenset(AlertKind).difference(*(row.kinds for row in CHECKS))

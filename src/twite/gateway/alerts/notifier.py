@@ -21,7 +21,7 @@ from twite.domain.delivery import backoff
 from twite.domain.secret import Secret
 from twite.domain.times import MINUTE, SECOND, spelled
 from twite.gateway.alerts.alert_store import AlertStore
-from twite.gateway.ports.events import Observer, Problem, ProblemPlace, WebhookTried
+from twite.gateway.ports.events import Observer, ProblemPlace, ProblemSeen, WebhookTried
 from twite.gateway.ports.machine import Clock, Randomness, wait_for_event
 from twite.gateway.ports.transport import NoResponse, OutboundRequest, Response, Transport
 
@@ -184,7 +184,9 @@ class Notifier:
             try:
                 rest = await self.once()
             except Exception as fault:  # noqa: BLE001  a bug must not end the notifier
-                self.observer.see(Problem(where=ProblemPlace.WEBHOOK, reason=type(fault).__name__))
+                self.observer.see(
+                    ProblemSeen(where=ProblemPlace.WEBHOOK, reason=type(fault).__name__)
+                )
                 rest = _IDLE
             await wait_for_event(self._news, self.clock, most=rest)
 

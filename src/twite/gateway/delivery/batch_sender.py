@@ -44,7 +44,7 @@ from twite.gateway.delivery.settlement import (
 )
 from twite.gateway.delivery.suspects import Suspects, is_failed, is_refused_as_such
 from twite.gateway.delivery.x_client import RequestSender, XClient
-from twite.gateway.ports.events import Observer, Problem, ProblemPlace
+from twite.gateway.ports.events import Observer, ProblemPlace, ProblemSeen
 from twite.gateway.ports.machine import Randomness
 from twite.gateway.ports.outbox import DeliveryStore
 from twite.gateway.ports.state import Pause
@@ -196,11 +196,13 @@ class BatchSender:
                         await self._settler.give_back(in_flight.batch, in_flight.rest())
                 raise
             except Exception as error:  # noqa: BLE001  a sent request must be recorded
-                self._observer.see(Problem(where=ProblemPlace.BATCH, reason=type(error).__name__))
+                self._observer.see(
+                    ProblemSeen(where=ProblemPlace.BATCH, reason=type(error).__name__)
+                )
                 wait = self._backoff(max(delivery.attempts for delivery in in_flight.group) + 1)
                 await self._settler.settle_fault(in_flight, error, due_at=self._clock.now() + wait)
         except TransientError as error:
-            self._observer.see(Problem(where=ProblemPlace.OUTBOX, reason=error.reason))
+            self._observer.see(ProblemSeen(where=ProblemPlace.OUTBOX, reason=error.reason))
         finally:
             self._suspects.ended(batch)
 

@@ -21,7 +21,7 @@ from twite.gateway.delivery.shared_store import Listener, StoreFollower
 from twite.gateway.delivery.sweeper import Sweeper
 from twite.gateway.delivery.worker import Worker, WorkerConfig
 from twite.gateway.delivery.x_client import XClient
-from twite.gateway.ports.events import Observer, Problem, ProblemPlace
+from twite.gateway.ports.events import Observer, ProblemPlace, ProblemSeen
 from twite.gateway.ports.machine import Randomness, wait_for_event
 from twite.gateway.ports.outbox import DeliveryStore
 from twite.gateway.ports.ownership import PAUSES, SHARE_OUT_EVERY, Ownership
@@ -271,10 +271,10 @@ class DeliveryRunner:
                 await self._begin(added, start=self._start)
                 break
             except TransientError as error:
-                self.observer.see(Problem(where=ProblemPlace.OUTBOX, reason=error.reason))
+                self.observer.see(ProblemSeen(where=ProblemPlace.OUTBOX, reason=error.reason))
             except Exception as fault:  # noqa: BLE001  a pixel without a worker is never sent
                 reason = type(fault).__name__
-                self.observer.see(Problem(where=ProblemPlace.OUTBOX, reason=reason))
+                self.observer.see(ProblemSeen(where=ProblemPlace.OUTBOX, reason=reason))
             await wait_for_event(self._stopping, self.clock, most=SHARE_OUT_EVERY)
 
     def _run(self, worker: Worker, account: str) -> None:
@@ -306,10 +306,10 @@ class DeliveryRunner:
         try:
             await self._share_out(ownership)
         except TransientError as error:
-            self.observer.see(Problem(where=ProblemPlace.OUTBOX, reason=error.reason))
+            self.observer.see(ProblemSeen(where=ProblemPlace.OUTBOX, reason=error.reason))
         except Exception as fault:  # noqa: BLE001  without a lease, nothing is sent
             reason = type(fault).__name__
-            self.observer.see(Problem(where=ProblemPlace.OUTBOX, reason=reason))
+            self.observer.see(ProblemSeen(where=ProblemPlace.OUTBOX, reason=reason))
         else:
             return ownership.next_refresh
         return SHARE_OUT_EVERY
@@ -350,7 +350,7 @@ class DeliveryRunner:
                 await ownership.give_up([account])
                 break
             except TransientError as error:
-                self.observer.see(Problem(where=ProblemPlace.OUTBOX, reason=error.reason))
+                self.observer.see(ProblemSeen(where=ProblemPlace.OUTBOX, reason=error.reason))
             await wait_for_event(self._stopping, self.clock, most=SHARE_OUT_EVERY)
         self._leaving.discard(account)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from twite.domain.errors import TransientError
 from twite.gateway.delivery.worker import Worker
-from twite.gateway.ports.events import Observer, Problem, ProblemPlace
+from twite.gateway.ports.events import Observer, ProblemPlace, ProblemSeen
 from twite.gateway.ports.machine import Clock, wait_for_event
 from twite.gateway.ports.ownership import SHARE_OUT_EVERY, Ownership
 
@@ -37,7 +37,9 @@ class StoreFollower:
             except TransientError:
                 rest = SHARE_OUT_EVERY  # the renewal of the lease reports the error
             except Exception as fault:  # noqa: BLE001  a failure must not end the loop
-                self.observer.see(Problem(where=ProblemPlace.OUTBOX, reason=type(fault).__name__))
+                self.observer.see(
+                    ProblemSeen(where=ProblemPlace.OUTBOX, reason=type(fault).__name__)
+                )
                 rest = SHARE_OUT_EVERY
             await wait_for_event(stopping, self.clock, most=rest)
 

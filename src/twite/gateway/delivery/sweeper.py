@@ -11,7 +11,7 @@ from twite.domain.errors import TransientError, TwiteError
 from twite.domain.history import ConversionCounts
 from twite.domain.times import SECOND
 from twite.gateway.delivery.monotonic_clock import NOTICEABLE, MonotonicClock
-from twite.gateway.ports.events import Misdated, Moved, Observer, Problem, ProblemPlace
+from twite.gateway.ports.events import Misdated, Moved, Observer, ProblemPlace, ProblemSeen
 from twite.gateway.ports.machine import wait_for_event
 from twite.gateway.ports.outbox import DeliveryStore, SweepRequest
 from twite.gateway.ports.queries import Queries
@@ -83,10 +83,12 @@ class Sweeper:
                 self.trouble = None
             except TransientError as error:
                 self.trouble = error.reason
-                self.observer.see(Problem(where=ProblemPlace.SWEEP, reason=error.reason))
+                self.observer.see(ProblemSeen(where=ProblemPlace.SWEEP, reason=error.reason))
                 rest = LONGEST_REST
             except Exception as fault:  # noqa: BLE001  without the sweeper, no retry is sent
-                self.observer.see(Problem(where=ProblemPlace.SWEEP, reason=type(fault).__name__))
+                self.observer.see(
+                    ProblemSeen(where=ProblemPlace.SWEEP, reason=type(fault).__name__)
+                )
                 rest = LONGEST_REST
             await wait_for_event(stopping, self.clock, most=rest)
 
@@ -107,11 +109,11 @@ class BalanceCheck:
         try:
             accounts = await self.records.balance()
         except TwiteError as error:
-            self.observer.see(Problem(where=ProblemPlace.AUDIT, reason=str(error)))
+            self.observer.see(ProblemSeen(where=ProblemPlace.AUDIT, reason=str(error)))
             return None
         for account in accounts:
             if account.balance:
                 whose = f"source {account.source} and pixel {account.pixel or 'none'}"
                 reason = f"{account.balance} conversions of {whose} are unaccounted for"
-                self.observer.see(Problem(where=ProblemPlace.BALANCE, reason=reason))
+                self.observer.see(ProblemSeen(where=ProblemPlace.BALANCE, reason=reason))
         return accounts

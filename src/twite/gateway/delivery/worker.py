@@ -14,7 +14,7 @@ from twite.domain.times import MINUTE, SECOND
 from twite.gateway.delivery.batch_handler import BatchHandler
 from twite.gateway.delivery.circuit_breaker import PROBE_EVERY, CircuitBreaker
 from twite.gateway.delivery.rate_limit import RateLimit
-from twite.gateway.ports.events import Observer, Problem, ProblemPlace
+from twite.gateway.ports.events import Observer, ProblemPlace, ProblemSeen
 from twite.gateway.ports.machine import Clock, wait_for_event
 from twite.gateway.ports.outbox import Claim, DeliveryStore
 from twite.gateway.ports.state import Pause, RateLimitWindow
@@ -186,10 +186,10 @@ class Worker:
         try:
             await self._claim_and_handle()
         except TransientError as error:
-            self.observer.see(Problem(where=ProblemPlace.OUTBOX, reason=error.reason))
+            self.observer.see(ProblemSeen(where=ProblemPlace.OUTBOX, reason=error.reason))
             await wait_for_event(self._reopened, self.clock, most=STORE_PAUSE)
         except Exception as error:  # noqa: BLE001  a pixel without its worker is stuck
-            self.observer.see(Problem(where=ProblemPlace.WORKER, reason=type(error).__name__))
+            self.observer.see(ProblemSeen(where=ProblemPlace.WORKER, reason=type(error).__name__))
             await wait_for_event(self._reopened, self.clock, most=STORE_PAUSE)
 
     async def _claim_and_handle(self) -> None:
@@ -357,7 +357,7 @@ class Worker:
         try:
             await self.batch_handler.take(batch)
         except Exception as error:  # noqa: BLE001  a bug may cost only this batch its lease
-            self.observer.see(Problem(where=ProblemPlace.BATCH, reason=type(error).__name__))
+            self.observer.see(ProblemSeen(where=ProblemPlace.BATCH, reason=type(error).__name__))
         finally:
             self.holding.discard(batch.lease)
             self._probes.discard(batch.lease)

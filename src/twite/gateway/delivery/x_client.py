@@ -21,7 +21,7 @@ from twite.gateway.delivery.monotonic_clock import NOTICEABLE, MonotonicClock
 from twite.gateway.delivery.rate_limit import RateLimit
 from twite.gateway.delivery.settlement import InFlightBatch, Settler, attempt
 from twite.gateway.delivery.suspects import Suspects, is_failed
-from twite.gateway.ports.events import Attempted, Problem, ProblemPlace
+from twite.gateway.ports.events import Attempted, ProblemPlace, ProblemSeen
 from twite.gateway.ports.machine import Randomness
 from twite.gateway.ports.state import LIMITED_BY_X, RateLimitWindow
 from twite.gateway.ports.tracing import SentRequest, Tracing
@@ -261,7 +261,7 @@ class RequestSender:
                 await self._note_event_limit(event, outcome)
         except TransientError as error:
             # The limit is in force in memory; the next response causes another attempt to store it.
-            self._observer.see(Problem(where=ProblemPlace.OUTBOX, reason=error.reason))
+            self._observer.see(ProblemSeen(where=ProblemPlace.OUTBOX, reason=error.reason))
 
     async def _note_window(self) -> None:
         until = self._rate_limit.unnoted()

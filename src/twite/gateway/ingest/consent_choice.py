@@ -18,7 +18,7 @@ from twite.domain.secret import Masked
 from twite.formats.native.values import identifiers_of
 from twite.formats.parsed_request import Native
 from twite.formats.strict_json import decode
-from twite.gateway.ports.events import Observer, Problem, ProblemPlace
+from twite.gateway.ports.events import Observer, ProblemPlace, ProblemSeen
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.outbox import DeliveryStore, TakeBack
 from twite.gateway.ports.privacy import Privacy
@@ -182,7 +182,7 @@ class PolicyChange:
         if taken:
             policy = f"the consent policy of source {source.name} has changed"
             summary = f"{policy}: {plural(taken, 'conversion')} will not be sent"
-            self.observer.see(Problem(where=ProblemPlace.CONSENT, reason=summary))
+            self.observer.see(ProblemSeen(where=ProblemPlace.CONSENT, reason=summary))
         return taken
 
 

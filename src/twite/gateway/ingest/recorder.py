@@ -9,7 +9,7 @@ from twite.domain.errors import LedgerUnavailable, NameTaken
 from twite.domain.submission import AcceptedConversion, Endpoint, Recorded, Submission
 from twite.domain.times import SECOND
 from twite.gateway.ingest.entries import accepted_notice, is_typical, notices_of
-from twite.gateway.ports.events import Observer, Problem, ProblemPlace
+from twite.gateway.ports.events import Observer, ProblemPlace, ProblemSeen
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.store import Intake
 
@@ -145,4 +145,4 @@ class SubmissionRecorder:
         if now - self._failure_reported_at >= TROUBLED_FOR:
             # Report only at intervals, because under load there are thousands of identical errors.
             self._failure_reported_at = now
-            self.observer.see(Problem(where=ProblemPlace.LEDGER, reason=error.reason))
+            self.observer.see(ProblemSeen(where=ProblemPlace.LEDGER, reason=error.reason))

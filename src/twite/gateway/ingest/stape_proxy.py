@@ -21,7 +21,7 @@ from twite.formats.stape import read as stape
 from twite.formats.stape.read import Proxied
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.receipts import XAcceptReceipt, XAcceptRefusal
-from twite.gateway.ports.events import Observer, Problem, ProblemPlace
+from twite.gateway.ports.events import Observer, ProblemPlace, ProblemSeen
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.queries import Queries
 from twite.gateway.ports.secret_store import SecretStore
@@ -146,7 +146,7 @@ class TagCredentials:
                 await self.forget_settled()
             except TransientError as trouble:
                 self.observer.see(
-                    Problem(where=ProblemPlace.LENT_CREDENTIALS, reason=trouble.reason)
+                    ProblemSeen(where=ProblemPlace.LENT_CREDENTIALS, reason=trouble.reason)
                 )
 
     async def forget_settled(self) -> None:

@@ -195,7 +195,7 @@ class ProblemPlace(StrEnum):
     WEBHOOK = "webhook"
 
 
-class Problem(GatewayEvent, frozen=True, kw_only=True):
+class ProblemSeen(GatewayEvent, frozen=True, kw_only=True):
     """An operation of Twite or the machine failed, and Twite will retry it."""
 
     where: str

@@ -19,7 +19,7 @@ import msgspec
 
 from twite.domain.delivery import Settlement, Trigger
 from twite.domain.errors import LedgerUnavailable
-from twite.gateway.ports.events import Observer, Problem, ProblemPlace
+from twite.gateway.ports.events import Observer, ProblemPlace, ProblemSeen
 from twite.stores.postgres import usual
 from twite.stores.postgres.connection import is_passing
 from twite.stores.postgres.database import PostgresDatabase
@@ -131,7 +131,7 @@ class Settlements:
         if now - self._reported_at >= _REPORT_EVERY:
             self._reported_at = now
             reason = f"X's response cannot be recorded: {error.reason}"
-            self._observer.see(Problem(where=ProblemPlace.OUTBOX, reason=reason))
+            self._observer.see(ProblemSeen(where=ProblemPlace.OUTBOX, reason=reason))
 
 
 def _named(settlement: Settlement) -> frozenset[int]:

@@ -13,7 +13,7 @@ from twite.domain.alert import AlertKind
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.times import DAY
 from twite.gateway.alerts.checks import STORE
-from twite.gateway.ports.events import ConditionChanged, Observer, Problem, ProblemPlace
+from twite.gateway.ports.events import ConditionChanged, Observer, ProblemPlace, ProblemSeen
 from twite.gateway.ports.store import Retention
 from twite.stores.postgres.connection import is_passing
 from twite.stores.postgres.database import PostgresDatabase
@@ -138,7 +138,7 @@ class PostgresUpkeep:
     def _report(self, reason: str) -> None:
         if reason != self._reported:
             self._reported = reason
-            self._observer.see(Problem(where=ProblemPlace.PRUNING, reason=reason))
+            self._observer.see(ProblemSeen(where=ProblemPlace.PRUNING, reason=reason))
 
     def _slice(self, session: PostgresSession, *, now: int) -> int:
         if not session.run("try_to_prune").fetchone()[0]:
@@ -158,7 +158,7 @@ class PostgresUpkeep:
     def _report_weak(self, weak: Sequence[str]) -> None:
         reason = "; ".join(weak)
         if weak:
-            self._observer.see(Problem(where=ProblemPlace.STORE, reason=reason))
+            self._observer.see(ProblemSeen(where=ProblemPlace.STORE, reason=reason))
         self._observer.see(
             ConditionChanged(
                 kind=AlertKind.WEAK_DURABILITY, subject=STORE, reason=reason, holds=bool(weak)
@@ -178,7 +178,7 @@ class PostgresUpkeep:
         if size >= limit:
             if self._recorder.refusing is None:
                 reason = f"{SIZE_REACHED} ({size >> 20} MiB)"
-                self._observer.see(Problem(where=ProblemPlace.STORE, reason=reason))
+                self._observer.see(ProblemSeen(where=ProblemPlace.STORE, reason=reason))
             self._recorder.refusing = SIZE_REACHED
         elif size < limit * _ROOM:
             self._recorder.refusing = None

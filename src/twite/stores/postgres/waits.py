@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 from typing import Any, Final, TypeVar
 
 from twite.domain.errors import LedgerUnavailable
-from twite.gateway.ports.events import Observer, Problem, ProblemPlace
+from twite.gateway.ports.events import Observer, ProblemPlace, ProblemSeen
 from twite.stores.postgres.database import PostgresDatabase
 from twite.stores.postgres.dialect import statement
 
@@ -68,7 +68,7 @@ class OwnershipWaits:
             self._see(session)
 
     def _see(self, reason: str) -> None:
-        self._observer.see(Problem(where=ProblemPlace.STORE, reason=reason))
+        self._observer.see(ProblemSeen(where=ProblemPlace.STORE, reason=reason))
 
 
 def _busy_sessions(connection: Any) -> list[str]:  # noqa: ANN401 - a connection of this engine

@@ -12,7 +12,7 @@ from typing import Final, Self
 from twite.domain.delivery import DAMAGED, Batch, Settlement, Trigger
 from twite.domain.errors import LedgerUnavailable, StoreUnusable
 from twite.domain.submission import Recorded, Submission
-from twite.gateway.ports.events import Moved, Observer, Problem, ProblemPlace
+from twite.gateway.ports.events import Moved, Observer, ProblemPlace, ProblemSeen
 from twite.gateway.ports.outbox import Claim
 from twite.gateway.ports.privacy import EraseSearch, EraseTraces
 from twite.gateway.ports.store import StoreOptions
@@ -144,7 +144,7 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
                 mark=mark,
                 failed=failed,
                 grown=lambda size: monitoring.see(
-                    Problem(where=ProblemPlace.LOG, reason=_grown(size))
+                    ProblemSeen(where=ProblemPlace.LOG, reason=_grown(size))
                 ),
             )
 

@@ -17,7 +17,7 @@ from twite.domain.errors import ClientFailed, MalformedRequest, TemplatePaused, 
 from twite.domain.json_tree import Tree
 from twite.domain.times import MINUTE, SECOND
 from twite.formats.ga4 import read as ga4
-from twite.gateway.ports.events import ClientSaid, Observer, Problem, SilentObserver
+from twite.gateway.ports.events import ClientSaid, Observer, ProblemSeen, SilentObserver
 from twite.gateway.ports.machine import Clock, Randomness
 from twite.gateway.ports.tags import completed
 from twite.gateway.preview.trace import current
@@ -184,7 +184,7 @@ class Clients:
             if len(self._said) >= MOST_SENTENCES:
                 self._said.clear()
             self._said[key] = now
-            self.observer.see(Problem(where=f"client {client.name}", reason=sentence))
+            self.observer.see(ProblemSeen(where=f"client {client.name}", reason=sentence))
 
     async def _claimed(
         self,

@@ -19,7 +19,7 @@ from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.delivery.rate_limit import RateLimit
 from twite.gateway.delivery.settlement import Settler, fault
 from twite.gateway.delivery.worker import Worker, WorkerConfig
-from twite.gateway.ports.events import Attempted, Observer, Problem, ProblemPlace
+from twite.gateway.ports.events import Attempted, Observer, ProblemPlace, ProblemSeen
 from twite.gateway.ports.machine import Randomness
 from twite.gateway.ports.outbox import DeliveryStore
 from twite.gateway.ports.secret_store import Seal
@@ -129,7 +129,7 @@ class TagBatchSender(BatchHandler):
                     self._record_cost(tag_run, ran)
             await self._settle(batch, delivery, ran, at=at, took=self.clock.elapsed() - began)
         except TransientError as error:
-            self.observer.see(Problem(where=ProblemPlace.OUTBOX, reason=error.reason))
+            self.observer.see(ProblemSeen(where=ProblemPlace.OUTBOX, reason=error.reason))
         except asyncio.CancelledError:
             # The shutdown deadline has passed. Requests that may have been sent stay ambiguous.
             if not (isinstance(tag_run, TagRun) and tag_run.left):
@@ -138,7 +138,7 @@ class TagBatchSender(BatchHandler):
                         await self.give_back(batch, [delivery.id])
             raise
         except Exception as error:  # noqa: BLE001  every run must be recorded
-            self.observer.see(Problem(where=ProblemPlace.TAG, reason=type(error).__name__))
+            self.observer.see(ProblemSeen(where=ProblemPlace.TAG, reason=type(error).__name__))
             await self._count_fault(batch, delivery, error, tag_run, at=at)
 
     def _record_cost(self, tag_run: TagRun | str, ran: RunOutcome) -> None:

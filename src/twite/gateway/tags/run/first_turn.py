@@ -16,7 +16,7 @@ import msgspec
 
 from twite.domain.times import SECOND
 from twite.gateway.ports.engines import EngineLost
-from twite.gateway.ports.events import FirstTurnEnded, Observer, Problem, ProblemPlace
+from twite.gateway.ports.events import FirstTurnEnded, Observer, ProblemPlace, ProblemSeen
 from twite.gateway.ports.tags import ContainerConfig, TagRule
 from twite.gateway.preview.trace import RequestTrace, current
 from twite.gateway.tags.run.payload import TagPayload, cookie_mark
@@ -147,7 +147,7 @@ class FirstTurns:
         except (_TurnSkipped, TemplateUnusable):
             pass  # the durable run reports the reason
         except Exception as error:  # noqa: BLE001  the event must be stored, whatever it is
-            self.observer.see(Problem(where=ProblemPlace.TAG, reason=type(error).__name__))
+            self.observer.see(ProblemSeen(where=ProblemPlace.TAG, reason=type(error).__name__))
         finally:
             if first.begun:
                 trials.end(whose, took=first.took, spent=first.spent, done=False)

@@ -9,7 +9,7 @@ from typing import Final
 from twite.domain.alert import AlertKind
 from twite.domain.times import SECOND
 from twite.gateway.ports.engines import EngineLost
-from twite.gateway.ports.events import ConditionChanged, Observer, Problem
+from twite.gateway.ports.events import ConditionChanged, Observer, ProblemSeen
 
 PROVEN: Final = 20  # consecutive runs within the limits
 REST: Final = 19  # times the turn: so a template gets a twentieth of a core
@@ -123,14 +123,14 @@ class Probations:
             if changed
             else "the template had enough successful runs: Twite no longer pauses it"
         )
-        self._observer.see(Problem(where=whose, reason=reason))
+        self._observer.see(ProblemSeen(where=whose, reason=reason))
 
     def lose(self, whose: str, lost: EngineLost) -> None:
         """Record a turn during which the engine process ended. To be called instead of `end`."""
         trial = self._of.setdefault(whose, Probation())
         trial.end(self._elapsed(), took=max(lost.took, _NEW_PROCESS), spent=True, done=True)
         reason = f"{lost}: Twite now pauses the template after each run"
-        self._observer.see(Problem(where=whose, reason=reason))
+        self._observer.see(ProblemSeen(where=whose, reason=reason))
         reason = f"{reason[0].upper()}{reason[1:]}"
         self._observer.see(
             ConditionChanged(kind=AlertKind.TEMPLATE_HUNG, subject=whose, reason=reason)

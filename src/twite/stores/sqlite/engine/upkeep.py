@@ -10,7 +10,7 @@ import msgspec
 
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.times import DAY
-from twite.gateway.ports.events import Observer, Problem, ProblemPlace
+from twite.gateway.ports.events import Observer, ProblemPlace, ProblemSeen
 from twite.gateway.ports.store import Retention
 from twite.stores.sql.pruning import SqlPruner, note_place, place_of
 from twite.stores.sql.statements import as_json
@@ -161,7 +161,7 @@ class Upkeep:
             # The next request or delivery reports this error.
             return 0, 0.0
         except Exception as fault:  # noqa: BLE001  an unpruned store grows without limit
-            self._observer.see(Problem(where=ProblemPlace.PRUNING, reason=type(fault).__name__))
+            self._observer.see(ProblemSeen(where=ProblemPlace.PRUNING, reason=type(fault).__name__))
             return 0, 0.0
 
 
