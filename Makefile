@@ -51,7 +51,7 @@ check: lint types layers test  ## run all checks for a commit
 lint: $(DEV_STAMP)  ## check style and the rules of CONTRIBUTING.md
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/python -m pytest --noconftest tests/contributing/test_house_rules.py
+	@PYTHONPATH=tests $(BIN)/python -m pytest --noconftest tests/contributing/test_house_rules.py
 
 types: $(DEV_STAMP)  ## check types with mypy
 	@$(BIN)/mypy
@@ -116,10 +116,11 @@ oracle: $(DEV_STAMP) .node/.done  ## compare the decoding of consent strings wit
 axe: $(DEV_STAMP) chromium .node/.done  ## check the accessibility of the console with axe-core
 	@TWITE_TRIAL=1 $(BIN)/python -m pytest tests/browser/test_console.py $(ARGS)
 
-generate: $(DEV_STAMP)  ## write generated files: twite.min.js, openapi.json, the findings in doctor.md
+generate: $(DEV_STAMP)  ## write generated files: twite.min.js, openapi.json, PostgreSQL's statements, the findings in doctor.md
 	@$(BIN)/python tests/diagnostics_page.py
 	@$(BIN)/python tests/script_minifier.py
 	@PYTHONPATH=tests $(BIN)/python tests/openapi_document.py
+	@$(BIN)/python tests/postgres_statements.py
 
 screenshots: $(DEV_STAMP) chromium  ## make the screenshots of the console in docs/
 	@$(BIN)/python tests/browser/screenshots.py

@@ -13,6 +13,9 @@ from types import CodeType
 
 import pytest
 
+from postgres_statements import generated
+from twite.stores.postgres.statements import GENERATED
+
 ROOT = Path(__file__).parents[2]
 SRC = ROOT / "src" / "twite"
 FILES = sorted(SRC.rglob("*.py"))
@@ -222,3 +225,8 @@ def test_names_contain_no_banned_words(name):
     found = [str(file.relative_to(ROOT)) for file in suspects if name in names_in(compiled(file))]
 
     assert found == []
+
+
+def test_statements_of_postgresql_are_current():
+    """Here, because a change of a shared statement must not be committed without it."""
+    assert GENERATED.read_text("utf-8") == generated(), "run make generate"

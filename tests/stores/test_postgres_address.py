@@ -12,7 +12,7 @@ import pytest
 from twite.stores.postgres import connection as module
 from twite.stores.postgres.connection import LOST, READ_ONLY, RETRY_AFTER, Address
 from twite.stores.postgres.database import PostgresReads
-from twite.stores.postgres.dialect import PostgresStatement
+from twite.stores.postgres.statements import PostgresStatement
 
 URL = "postgresql://twite@db/ledger"
 SEVERAL = "postgresql://twite@a,b,c/ledger"

@@ -14,7 +14,7 @@ from twite.stores.postgres.connection import (
     is_passing,
     without_nul,
 )
-from twite.stores.postgres.dialect import PostgresStatement
+from twite.stores.postgres.statements import PostgresStatement
 
 READS = PostgresStatement("SELECT 1", ("a", "b"))
 WRITES = PostgresStatement("DELETE", ("a",), has_rows=False)

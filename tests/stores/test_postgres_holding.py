@@ -15,7 +15,7 @@ from twite.domain.errors import StoreUnusable
 from twite.gateway.ports.store import StoreOptions
 from twite.stores.factory import ENGINES
 from twite.stores.postgres import holding
-from twite.stores.postgres.dialect import statement
+from twite.stores.postgres.statements import statement
 from twite.stores.postgres.store import PostgresStore
 
 ENGINE = ENGINES["postgresql"]

@@ -17,8 +17,8 @@ from twite.cli import main
 from twite.domain.times import SECOND
 from twite.gateway.delivery.x_client import XClient
 from twite.stores.postgres import nodes
-from twite.stores.postgres.dialect import statement
 from twite.stores.postgres.nodes import PostgresOwnership
+from twite.stores.postgres.statements import statement
 
 PAUSE = 0.03
 

@@ -16,7 +16,7 @@ import asyncpg
 from twite.domain.errors import LedgerUnavailable
 from twite.stores.postgres import arrays
 from twite.stores.postgres.bridge import wait_for
-from twite.stores.postgres.dialect import PostgresStatement, shared
+from twite.stores.postgres.statements import PostgresStatement, shared
 
 # Every transaction begins with this lock, and a migration takes the exclusive one. So a migration
 # waits for running transactions, and new ones wait for it before they have a snapshot or another

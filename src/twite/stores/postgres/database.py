@@ -21,13 +21,13 @@ from twite.stores.postgres.connection import (
     Address,
     PostgresConnection,
 )
-from twite.stores.postgres.dialect import statement
 from twite.stores.postgres.session import (
     MOST_SESSIONS,
     CommitUnknown,
     PostgresSession,
     SharedNames,
 )
+from twite.stores.postgres.statements import statement
 from twite.stores.sql.database import View
 
 T = TypeVar("T")

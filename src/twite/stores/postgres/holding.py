@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 from twite.domain.delivery import UNKNOWN_COPY
 from twite.domain.errors import StoreUnusable
 from twite.stores.postgres.connection import Address
-from twite.stores.postgres.dialect import statement
 from twite.stores.postgres.examine import connected, explained
 from twite.stores.postgres.schema import present_version
+from twite.stores.postgres.statements import statement
 
 if TYPE_CHECKING:
     import asyncpg

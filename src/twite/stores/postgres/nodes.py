@@ -22,8 +22,8 @@ from twite.gateway.ports.ownership import SHARE_OUT_EVERY, GatewayCondition, New
 from twite.gateway.ports.state import PAUSED_BY_USER
 from twite.stores.postgres.connection import PostgresConnection, is_lock_timeout
 from twite.stores.postgres.database import PostgresDatabase
-from twite.stores.postgres.dialect import statement
 from twite.stores.postgres.session import PostgresSession
+from twite.stores.postgres.statements import statement
 from twite.stores.postgres.waits import OwnershipWaits
 from twite.stores.sql import outbox
 

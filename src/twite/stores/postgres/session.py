@@ -16,8 +16,8 @@ from twite.domain.stats.tally import Counted
 from twite.gateway.ports.ownership import PAUSES, SECRETS
 from twite.stores.postgres.claim_starts import ClaimStarts
 from twite.stores.postgres.connection import PostgresConnection, ResultRows
-from twite.stores.postgres.dialect import at_once, statement
 from twite.stores.postgres.keys import OptOutCopy, PostgresKeys, PostgresOptOuts
+from twite.stores.postgres.statements import at_once, statement
 from twite.stores.sql.database import WriterSession, seed_of
 from twite.stores.sql.tallies import TallyWriter
 

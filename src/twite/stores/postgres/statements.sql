@@ -1,5 +1,5 @@
 -- Statements that differ from the shared ones, or exist only for PostgreSQL. Those with $1, $2 … add
--- rows given as columns; dialect.py combines them. `SELECT unnest(…), unnest(…)` needs less CPU time
+-- rows given as columns; `at_once` combines them. `SELECT unnest(…), unnest(…)` needs less CPU time
 -- than `FROM unnest(…, …)`, which stores each column. Statements lock rows in the order of their ids,
 -- which prevents deadlocks, except for settle_delivered.
 

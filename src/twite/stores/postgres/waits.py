@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 from twite.domain.errors import LedgerUnavailable
 from twite.gateway.ports.events import Observer, ProblemPlace, ProblemSeen
 from twite.stores.postgres.database import PostgresDatabase
-from twite.stores.postgres.dialect import statement
+from twite.stores.postgres.statements import statement
 
 T = TypeVar("T")
 

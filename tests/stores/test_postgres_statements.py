@@ -5,21 +5,27 @@ import re
 import asyncpg
 import pytest
 
-from twite.stores.postgres import dialect
-from twite.stores.postgres.dialect import PostgresStatement, at_once, shared, statement
+from postgres_statements import has_rows
+from twite.stores.postgres.statements import (
+    STATEMENTS,
+    PostgresStatement,
+    at_once,
+    shared,
+    statement,
+)
 from twite.stores.sql.statements import QUERIES
 
 
-async def test_postgresql_accepts_all_its_own_statements(postgres_url):
-    """And each returns rows if the translation says so."""
+async def test_postgresql_accepts_all_statements(postgres_url):
+    """And each returns rows if the generated file says so."""
     driver = await asyncpg.connect(postgres_url)
     try:
-        for name in dialect._OWN:  # noqa: SLF001
-            found = statement(name)
-            prepared = await driver.prepare(found.text)
-            # Insertions are numbered already, see `at_once`.
-            assert len(prepared.get_parameters()) == len(found.names) or not found.names, name
-            assert bool(prepared.get_attributes()) is found.has_rows, name
+        for name, found in STATEMENTS.items():
+            is_insertion = "$::" in found.text
+            prepared = await driver.prepare(at_once((name,)) if is_insertion else found.text)
+            values = found.text.count("$") if is_insertion else len(found.names)
+            assert len(prepared.get_parameters()) == values, name
+            assert is_insertion or bool(prepared.get_attributes()) is found.has_rows, name
     finally:
         await driver.close()
 
@@ -38,30 +44,22 @@ def test_parameter_has_one_number_in_a_statement():
     assert statement("claim_usual").names.count("node") == 1
 
 
-def test_own_statement_replaces_the_shared_one(monkeypatch):
-    monkeypatch.setitem(QUERIES, "a_query", "SELECT sum(a) FROM b WHERE c = :c")
-    monkeypatch.setitem(dialect._OWN, "a_query", "SELECT sum(b) FROM c")  # noqa: SLF001
-
-    assert statement("a_query").text == "SELECT sum(b) FROM c"
+def test_own_statement_replaces_the_shared_one():
+    assert "FOR UPDATE" not in QUERIES["to_cut"]
+    assert statement("to_cut").text.endswith(" FROM submission WHERE id = $1 FOR UPDATE")
 
 
-def test_shared_statement_is_translated(monkeypatch):
-    monkeypatch.setitem(QUERIES, "other_query", "SELECT sum(a) FROM b WHERE c = :c")
-
-    found = PostgresStatement("SELECT sum(a)::bigint FROM b WHERE c = $1", ("c",))
-    assert statement("other_query") == found
-
-
-def test_shared_statement_is_translated_by_its_text():
+def test_statement_is_found_by_the_text_of_the_shared_one():
     assert shared(QUERIES["accounts"]) == statement("accounts")
     assert shared("COMMIT") == PostgresStatement("COMMIT", (), has_rows=False)
+    assert shared("SELECT 1") == PostgresStatement("SELECT 1", (), has_rows=True)
 
 
 @pytest.mark.parametrize(
-    ("text", "has_rows"),
+    ("text", "returns"),
     [
         ("SELECT 1", True),
-        ("SET a = 1", False),
+        ("LOCK TABLE a", False),
         ("DELETE FROM a", False),
         ("DELETE FROM a RETURNING b", True),
         ("INSERT INTO a\nSELECT 1", False),
@@ -69,16 +67,16 @@ def test_shared_statement_is_translated_by_its_text():
         ("WITH a AS (\nDELETE FROM b)\nSELECT 1", True),
     ],
 )
-def test_main_verb_of_a_statement_says_whether_it_returns_rows(text, has_rows):
-    assert shared(text).has_rows is has_rows
+def test_main_verb_of_a_statement_says_whether_it_returns_rows(text, returns):
+    assert has_rows(text) is returns
 
 
 def test_insertions_at_once_have_continuous_parameters():
     names = ("add_called", "count_flow", "add_called")
-    counts = [len(set(re.findall(r"\$\d+", dialect._OWN[name]))) for name in names]  # noqa: SLF001
+    counts = [statement(name).text.count("$") for name in names]
 
     parts = at_once(names).split(" AS (insert INTO ")[1:]
-    places = [sorted({int(place) for place in re.findall(r"\$(\d+)", part)}) for part in parts]
+    places = [[int(place) for place in re.findall(r"\$(\d+)", part)] for part in parts]
 
     assert [place for part in places for place in part] == list(range(1, sum(counts) + 1))
     assert [len(part) for part in places] == counts
