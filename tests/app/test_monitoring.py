@@ -1,4 +1,4 @@
-"""Of the gateways on one store, only the leader opens alerts; a new leader carries on."""
+"""Of several gateways on one store, only the leader opens alerts. A new leader continues them."""
 
 import msgspec
 import pytest
@@ -25,10 +25,9 @@ from twite.observers import Several
 REFUSED = Pause(pixel="o8z6j", since=1, reason="401 UNAUTHORIZED: no")
 
 
-class Leads:
-    """The part of Ownership that Monitoring uses.
-
-    Gateways with the same `board` read each other's conditions.
+class LeaderState:
+    """The part of Ownership that Monitoring uses. Gateways with the same `board` read each other's
+    conditions.
     """
 
     def __init__(self, name, board):
@@ -92,7 +91,7 @@ async def gateways(tmp_path, monkeypatch):
     clock, store = MovingClock(), MemoryStore()
     both, board = [], {}
     for name in ("one", "two"):
-        leads, recorded, listener = Leads(name, board), RecordedAlerts(), EventListener(clock)
+        leads, recorded, listener = LeaderState(name, board), RecordedAlerts(), EventListener(clock)
         monitoring = Monitoring(
             settings,
             store=SharedStore(store, leads),
@@ -121,7 +120,7 @@ async def test_only_the_leader_opens_alerts_for_all_pixels(gateways):
     assert [alert.subject for alert in await store.load(Alert)] == ["o8z6j"]
 
 
-async def test_former_leader_reports_the_end_of_its_lead_once(gateways):
+async def test_gateway_that_is_no_longer_leader_stops_its_alerts_once(gateways):
     clock, _, [(leads, recorded, _), (_, idle, _)] = gateways
     leads.is_leader = True
     await clock.advance(5 * SECOND)
@@ -131,7 +130,7 @@ async def test_former_leader_reports_the_end_of_its_lead_once(gateways):
     assert (recorded.stopped, idle.stopped) == (1, 0)
 
 
-async def test_new_leader_continues_the_open_alerts(gateways):
+async def test_new_leader_continues_open_alerts(gateways):
     clock, store, [(first, before, _), (second, after, _)] = gateways
     first.is_leader = True
     await store.put([REFUSED])
@@ -164,7 +163,7 @@ async def test_leader_opens_alerts_of_conditions_of_another_gateway(gateways):
     assert {alert.kind for alert in await store.load(Alert)} == opened.keys()
 
 
-async def test_condition_of_two_gateways_ends_when_both_ended(gateways):
+async def test_condition_of_two_gateways_ends_when_it_has_ended_at_both(gateways):
     clock, _, [(leads, recorded, _), (_, idle, _)] = gateways
     leads.is_leader = True
     for gateway in (recorded, idle):
@@ -182,7 +181,7 @@ async def test_condition_of_two_gateways_ends_when_both_ended(gateways):
     )
 
 
-async def test_new_leader_continues_an_alert_about_the_former(gateways):
+async def test_new_leader_continues_an_alert_of_the_former_leader(gateways):
     clock, _, [(first, before, _), (second, after, _)] = gateways
     first.is_leader = True
     before.tell(Misdated(offset=40 * SECOND))
@@ -193,7 +192,7 @@ async def test_new_leader_continues_an_alert_about_the_former(gateways):
     assert (before.phases, after.phases) == ([AlertPhase.OPENED], [])
 
 
-async def test_leader_without_the_database_alerts_and_writes_nothing(gateways):
+async def test_leader_without_its_lease_opens_an_alert_but_does_not_store_it(gateways):
     clock, store, [(leads, recorded, _), _] = gateways
     leads.is_leader = True
     await clock.advance(5 * SECOND)

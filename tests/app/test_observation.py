@@ -1,4 +1,4 @@
-"""Traces are started only if the settings name a collector, and only with the extra."""
+"""Traces are exported only if the settings name a collector and the extra is installed."""
 
 import subprocess
 import sys
@@ -25,7 +25,7 @@ print([name for name in sys.modules if "opentelemetry" in name or "trace_queue" 
 """
 
 
-def test_gateway_without_a_collector_imports_nothing_for_traces(tmp_path):
+def test_gateway_without_a_collector_does_not_import_opentelemetry(tmp_path):
     path = tmp_path / "twite.toml"
     path.write_text('[server]\nlisten = "127.0.0.1:0"\n')
 
@@ -36,14 +36,14 @@ def test_gateway_without_a_collector_imports_nothing_for_traces(tmp_path):
     assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
-def test_gateway_without_the_extra_does_not_start_with_a_collector(tmp_path, monkeypatch):
+def test_gateway_with_a_collector_but_without_the_extra_does_not_start(tmp_path, monkeypatch):
     monkeypatch.setattr(observation, "can_trace", lambda: False)
 
     with pytest.raises(SettingsError, match=r"traces.endpoint: .* Install requirements/otel.txt"):
         Observation(read(tmp_path, TRACED), MovingClock()).start_traces(None)
 
 
-def test_standard_variable_turns_traces_off(tmp_path, monkeypatch):
+def test_environment_variable_otel_sdk_disabled_turns_traces_off(tmp_path, monkeypatch):
     monkeypatch.setenv("OTEL_SDK_DISABLED", "True")
     observed = Observation(read(tmp_path, TRACED), MovingClock())
 

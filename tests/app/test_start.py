@@ -1,4 +1,4 @@
-"""A start imports only what a gateway needs before its first request."""
+"""A gateway imports only what it needs before its first request."""
 
 import subprocess
 import sys
@@ -34,7 +34,7 @@ def config(tmp_path):
     return path
 
 
-def test_start_imports_only_the_needed_libraries(config):
+def test_starting_the_gateway_imports_only_the_needed_libraries(config):
     done = subprocess.run(
         [sys.executable, "-c", LISTENS, ",".join(LATE), str(config)],
         capture_output=True,

@@ -78,7 +78,7 @@ CLIENT = '[[client]]\ntemplate = "client.tpl"\nsource = "shop"\n'
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-async def test_process_that_listens_does_not_map_the_engine(tmp_path):
+async def test_process_with_the_http_listener_does_not_load_the_template_engine(tmp_path):
     (tmp_path / "twite.toml").write_text(SETTINGS + TAG + CLIENT)
     (tmp_path / "ads.tpl").write_text((TEMPLATES / "ad_cookies.tpl").read_text())
     (tmp_path / "client.tpl").write_text((TEMPLATES / "client_json.tpl").read_text())

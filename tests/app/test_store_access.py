@@ -55,12 +55,12 @@ async def settings(tmp_path):
     await owned.close()
 
 
-def leave_word(settings, url: str) -> None:
+def write_gateway_file(settings, url: str) -> None:
     word = {"pid": 1, "url": url, "token": "the-token"}
     settings.store.gateway_file.write_text(json.dumps(word))
 
 
-async def test_gateway_is_called_with_its_token(settings):
+async def test_command_calls_the_gateway_with_the_token_of_its_file(settings):
     asked = []
 
     async def answer(request: web.Request) -> web.Response:
@@ -68,7 +68,7 @@ async def test_gateway_is_called_with_its_token(settings):
         return web.json_response({"done": 2})
 
     async with a_gateway(answer) as url:
-        leave_word(settings, url)
+        write_gateway_file(settings, url)
         async with open_operations(settings) as operations:
             done = (
                 await operations.move(Discard(deliveries=[1, 2], note="test orders"), now=0)
@@ -88,14 +88,14 @@ async def test_many_deliveries_are_sent_in_several_requests(settings):
         return web.json_response({"done": len((await request.json())["deliveries"])})
 
     async with a_gateway(answer) as url:
-        leave_word(settings, url)
+        write_gateway_file(settings, url)
         async with open_operations(settings) as operations:
             done = (await operations.move(Replay(deliveries=range(25_000)), now=0)).moved
 
     assert done == 25_000
 
 
-async def test_edits_are_sent_in_slices_and_their_refusals_are_gathered(settings):
+async def test_edits_are_sent_in_several_requests_and_their_refusals_are_combined(settings):
     async def answer(request: web.Request) -> web.Response:
         edited = (await request.json())["edited"]
         refused = {edited[0]["delivery"]: "has another copy"}
@@ -103,7 +103,7 @@ async def test_edits_are_sent_in_slices_and_their_refusals_are_gathered(settings
 
     bodies = [EditedBody(delivery=at, event="o8z6k", body=b"{}") for at in range(1_200)]
     async with a_gateway(answer) as url:
-        leave_word(settings, url)
+        write_gateway_file(settings, url)
         async with open_operations(settings) as operations:
             done = await operations.move(EditBodies(edited=bodies, note="ada"), now=0)
 
@@ -112,7 +112,9 @@ async def test_edits_are_sent_in_slices_and_their_refusals_are_gathered(settings
     )
 
 
-async def test_audit_event_is_sent_once_and_confirmations_with_each_part(settings):
+async def test_first_of_several_requests_carries_the_audit_event_and_each_its_confirmations(
+    settings,
+):
     asked = []
     audit_event = AuditEvent(
         at=1, who="ada (command)", what="replay", subject="o8z6j", detail="25000"
@@ -124,7 +126,7 @@ async def test_audit_event_is_sent_once_and_confirmations_with_each_part(setting
         return web.json_response({"done": len(order["deliveries"])})
 
     async with a_gateway(answer) as url:
-        leave_word(settings, url)
+        write_gateway_file(settings, url)
         async with open_operations(settings) as operations:
             await operations.move(
                 Replay(deliveries=range(25_000), sure=[3, 20_003]), now=0, audit_event=audit_event
@@ -142,12 +144,12 @@ async def test_audit_event_is_sent_once_and_confirmations_with_each_part(setting
         (200, "<html>", "sent an unreadable response"),
     ],
 )
-async def test_disobeying_gateway_is_reported(settings, status, body, why):
+async def test_unusable_response_of_the_gateway_is_reported(settings, status, body, why):
     async def answer(request: web.Request) -> web.Response:
         return web.Response(status=status, text=body, headers={"Location": "/elsewhere"})
 
     async with a_gateway(answer) as url:
-        leave_word(settings, url)
+        write_gateway_file(settings, url)
         with pytest.raises(LedgerUnavailable) as told:
             async with open_operations(settings) as operations:
                 await operations.move(Replay(deliveries=[1]), now=0)
@@ -159,7 +161,7 @@ async def test_disobeying_gateway_is_reported(settings, status, body, why):
 
 
 async def test_unreachable_gateway_is_reported(settings):
-    leave_word(settings, "http://127.0.0.1:1")
+    write_gateway_file(settings, "http://127.0.0.1:1")
 
     with pytest.raises(LedgerUnavailable, match="cannot be reached"):
         async with open_operations(settings) as operations:
@@ -167,7 +169,7 @@ async def test_unreachable_gateway_is_reported(settings):
 
 
 @pytest.mark.parametrize("word", [None, "", "{}", '{"pid": "one"}', "\udcff"])
-async def test_gateway_without_its_file_blocks_the_store(settings, word):
+async def test_store_in_use_without_a_valid_gateway_file_is_refused(settings, word):
     if word is not None:
         settings.store.gateway_file.write_bytes(word.encode("utf-8", "surrogateescape"))
 
@@ -176,17 +178,17 @@ async def test_gateway_without_its_file_blocks_the_store(settings, word):
             pass
 
 
-async def test_file_of_a_crashed_gateway_is_ignored(tmp_path):
+async def test_gateway_file_of_a_crashed_gateway_is_ignored(tmp_path):
     settings = read(tmp_path)
-    leave_word(settings, "http://127.0.0.1:1")
+    write_gateway_file(settings, "http://127.0.0.1:1")
 
     async with open_operations(settings) as operations:
         assert (await operations.move(Replay(deliveries=[1]), now=0)).moved == 0
 
 
-def test_repr_hides_the_token(tmp_path):
+def test_repr_of_the_operations_hides_the_token(tmp_path):
     settings = read(tmp_path)
-    leave_word(settings, "http://127.0.0.1:1")
+    write_gateway_file(settings, "http://127.0.0.1:1")
 
     found = reachable(settings.store.gateway_file)
 
@@ -204,7 +206,7 @@ async def test_missing_store_is_refused_and_not_created(tmp_path):
     assert not settings.store.path.exists()
 
 
-def test_killed_gateway_is_not_taken_for_a_running_one(tmp_path):
+def test_gateway_file_of_a_killed_gateway_is_ignored(tmp_path):
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
         ended.wait()
     note = tmp_path / "twite.db.gateway"
@@ -221,7 +223,7 @@ def test_killed_gateway_is_not_taken_for_a_running_one(tmp_path):
     assert found == [Reachable(pid=os.getpid(), url="http://127.0.0.1:1", token="t"), None, None]
 
 
-def test_unwritable_files_do_not_stop_the_gateway(tmp_path):
+def test_unwritable_gateway_file_does_not_stop_the_gateway(tmp_path):
     """A container often has its settings in a read-only folder."""
     (tmp_path / "twite.toml").write_text('[store]\nurl = "postgresql://twite@db/twite"\n')
     settings = load(tmp_path / "twite.toml", {})

@@ -1,4 +1,4 @@
-"""A day at a shop that puts some content on every page about conversions."""
+"""A day at a shop that creates some content for every console page about conversions."""
 
 import asyncio
 import hashlib
@@ -20,11 +20,18 @@ SWITCHES = ("max_age=604800",)
 REFUSED = 4
 
 
-async def happen(stage: ConsoleStage) -> None:
+async def play_story(stage: ConsoleStage) -> None:
     """Run the story, and wait until nothing is pending."""
     url = stage.gateway.url
     async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as http:
-        for several in (*_usual(), _spoilt(), _remarkable(), _old(), _hostile(), _again()):
+        for several in (
+            *_typical(),
+            _with_invalid_identifiers(),
+            _with_unusual_amounts(),
+            _old(),
+            _hostile(),
+            _repeated(),
+        ):
             body = {"conversions": several}
             async with http.post(f"{url}/v1/conversions", json=body) as answer:
                 assert answer.status == 202, await answer.text()
@@ -36,7 +43,7 @@ async def happen(stage: ConsoleStage) -> None:
     raise AssertionError("the orders do not land")
 
 
-def _again() -> list[dict[str, object]]:
+def _repeated() -> list[dict[str, object]]:
     return [_order(0), _order(1)]
 
 
@@ -57,7 +64,7 @@ def _order(number: int, **said: object) -> dict[str, object]:
     return order | said
 
 
-def _usual() -> Iterator[list[dict[str, object]]]:
+def _typical() -> Iterator[list[dict[str, object]]]:
     for batch in range(3):
         yield [_order(batch * 40 + number) for number in range(40)]
     yield [
@@ -66,7 +73,7 @@ def _usual() -> Iterator[list[dict[str, object]]]:
     ]
 
 
-def _spoilt() -> list[dict[str, object]]:
+def _with_invalid_identifiers() -> list[dict[str, object]]:
     digest = hashlib.sha256(b"anna@shop.de").hexdigest()
     nothing = hashlib.sha256(b"").hexdigest()
     return [
@@ -81,7 +88,7 @@ def _spoilt() -> list[dict[str, object]]:
     ]
 
 
-def _remarkable() -> list[dict[str, object]]:
+def _with_unusual_amounts() -> list[dict[str, object]]:
     return [
         _order(300, value="4990"),
         _order(301, value="0"),

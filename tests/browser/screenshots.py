@@ -1,4 +1,4 @@
-"""`make screenshots`: pictures of every console page, wide and light, narrow and dark."""
+"""`make screenshots`: images of every console page, wide and light, narrow and dark."""
 
 import asyncio
 import base64
@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 
 from console_pages import ASIDE, PARTS, ConsoleStage, busy, sign_in, with_tag
-from console_story import SWITCHES, happen
+from console_story import SWITCHES, play_story
 from playwright.async_api import Browser, async_playwright
 
 from twite.testing.emulator import running_emulator
@@ -25,19 +25,19 @@ QUALITY = 55
 
 
 def name_of(path: str) -> str:
-    """Return the name of a route's picture: `/console/users/{name}` is `users-name`."""
+    """Return the file name for a route: `/console/users/{name}` is `users-name`."""
     return "-".join(re.findall(r"\w+(?:-\w+)*", path.removeprefix("/console"))) or "overview"
 
 
 async def draw(*, ending: str = "webp") -> dict[str, bytes]:
-    """Return all pictures by name."""
+    """Return all images by name."""
     drawn: dict[str, bytes] = {}
     chromium = os.environ.get("TWITE_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)))
     with tempfile.TemporaryDirectory() as scratch, running_emulator(*SWITCHES) as emulator:
         stage = with_tag(Path(scratch), x=emulator.url)
         await stage.start()
         await busy(stage)
-        await happen(stage)
+        await play_story(stage)
         async with async_playwright() as playwright:
             browser = await playwright.chromium.launch(
                 executable_path=chromium, args=["--no-sandbox", "--hide-scrollbars"]

@@ -1,4 +1,4 @@
-"""A shop that serves whatever pages a test gives it, beside a gateway and an emulated X."""
+"""A shop that serves the pages that a test defines, with a gateway and an emulated X."""
 
 import json
 import threading
@@ -134,7 +134,7 @@ class ShopSite:
         return X_STUB % self.pixel_url
 
     def counted(self, conversion_id: str, event: str = "o8z6k") -> dict[str, int]:
-        """How often X received the conversion by API and by pixel, and how often it counted it."""
+        """How often X received the conversion by API and by pixel, and how often X counted it."""
         pixels = self.emulator.counted(ids=True)["pixels"]
         found = pixels.get("o8z6j", {}).get("events", {}).get(event, {}).get("ids", {})
         tally = found.get(conversion_id, {"api": 0, "pixel": 0, "counted": 0})

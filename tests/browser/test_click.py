@@ -1,4 +1,4 @@
-"""The click id: where it is found, which one is kept, and where it is stored."""
+"""Click ids: how the script finds them, which one it keeps, and where it stores it."""
 
 import json
 import time
@@ -14,16 +14,16 @@ NOW = int(time.time() * 1000)
 HOUR = 3_600_000
 
 
-def of_x(click: str, at: int) -> str:
+def x_cookie(click: str, at: int) -> str:
     cookie = {"pixelVersion": "2.3.29", "timestamp": at, "twclid": click, "source": 1}
     return quote(json.dumps(cookie))
 
 
-async def test_response_sets_the_click_cookie_for_the_whole_site(visitor, site):
+async def test_gateway_response_sets_the_click_cookie_for_the_whole_site(visitor, site):
     site.shop.page("/", "", head=site.tag())
 
     await visitor.goes_to(f"/?twclid={TWCLID}")
-    await visitor.hears()
+    await visitor.wait_for_responses()
     [cookie] = [cookie for cookie in await visitor.context.cookies() if cookie["name"] == "_twite"]
 
     days = round((cookie["expires"] - time.time()) / 86_400)
@@ -37,17 +37,17 @@ async def test_click_cookie_can_be_http_only(visitor, site):
     site.shop.page("/", "", head=site.tag("hiding"))
 
     await visitor.goes_to(f"/?twclid={TWCLID}")
-    await visitor.hears()
+    await visitor.wait_for_responses()
     [cookie] = [cookie for cookie in await visitor.context.cookies() if cookie["name"] == "_twite"]
 
     assert (cookie["httpOnly"], await visitor.does("document.cookie")) == (True, "")
 
 
-async def test_click_is_sent_once(visitor, site):
+async def test_click_id_is_sent_to_the_gateway_once(visitor, site):
     site.shop.page("/", "", head=site.tag())
 
     await visitor.goes_to(f"/?twclid={TWCLID}")
-    await visitor.hears()
+    await visitor.wait_for_responses()
     for _ in range(2):
         await visitor.goes_to("/")
         await visitor.page.wait_for_load_state("networkidle")
@@ -55,7 +55,7 @@ async def test_click_is_sent_once(visitor, site):
     assert [said["click"]["id"] for said in visitor.beacons()] == [TWCLID]
 
 
-async def test_script_keeps_the_click_without_the_gateway(visitor, site):
+async def test_script_stores_the_click_id_if_the_gateway_does_not_respond(visitor, site):
     await visitor.context.route("**/t?*", lambda route: route.abort())
     site.shop.page("/", "", head=site.tag())
 
@@ -68,19 +68,19 @@ async def test_script_keeps_the_click_without_the_gateway(visitor, site):
 
 KEPT = [
     ({"_twite": f"1.{NOW - HOUR}.{TWCLID}"}, TWCLID),
-    ({"_twclid": of_x(TWCLID, NOW - HOUR)}, TWCLID),
+    ({"_twclid": x_cookie(TWCLID, NOW - HOUR)}, TWCLID),
     ({"_twclid": TWCLID}, TWCLID),
     ({"twclid": TWCLID}, TWCLID),
-    ({"_twite": f"1.{NOW - 2 * HOUR}.{OTHER}", "_twclid": of_x(TWCLID, NOW - HOUR)}, TWCLID),
-    ({"_twite": f"1.{NOW - HOUR}.{TWCLID}", "_twclid": of_x(OTHER, NOW - 2 * HOUR)}, TWCLID),
-    ({"_twclid": of_x(TWCLID, NOW - 2 * HOUR), "twclid": OTHER}, TWCLID),
+    ({"_twite": f"1.{NOW - 2 * HOUR}.{OTHER}", "_twclid": x_cookie(TWCLID, NOW - HOUR)}, TWCLID),
+    ({"_twite": f"1.{NOW - HOUR}.{TWCLID}", "_twclid": x_cookie(OTHER, NOW - 2 * HOUR)}, TWCLID),
+    ({"_twclid": x_cookie(TWCLID, NOW - 2 * HOUR), "twclid": OTHER}, TWCLID),
     ({"_twclid": "%7Bbroken", "twclid": TWCLID}, TWCLID),
     ({"_twite": "1.abc.", "_twclid": "%%%", "twclid": "not a click!"}, None),
 ]
 
 
 @pytest.mark.parametrize(("cookies", "click"), KEPT)
-async def test_newest_click_of_all_cookies_counts(visitor, site, cookies, click):
+async def test_newest_click_id_of_all_cookies_is_sent(visitor, site, cookies, click):
     site.shop.page("/", "", head=site.tag(data_pixel="off"))
     await visitor.context.add_cookies(
         [{"name": name, "value": value, "url": site.shop.origin} for name, value in cookies.items()]
@@ -93,23 +93,23 @@ async def test_newest_click_of_all_cookies_counts(visitor, site, cookies, click)
     assert visitor.conversions()[0].get("twclid") == click
 
 
-async def test_new_click_replaces_an_older_click(visitor, site):
+async def test_new_click_id_replaces_the_stored_one(visitor, site):
     site.shop.page("/", "", head=site.tag())
 
     for click in (OTHER, TWCLID):
         await visitor.goes_to(f"/?twclid={click}")
-        await visitor.hears()
+        await visitor.wait_for_responses()
     cookies = await visitor.cookies()
 
     assert cookies["_twite"].endswith(TWCLID)
 
 
-async def test_history_back_to_an_old_landing_page_restores_no_old_click(visitor, site):
+async def test_going_back_to_a_landing_page_does_not_restore_its_old_click_id(visitor, site):
     site.shop.page("/", "", head=site.tag(data_pixel="off"))
 
     for click in (OTHER, TWCLID):
         await visitor.goes_to(f"/?twclid={click}")
-        await visitor.hears()
+        await visitor.wait_for_responses()
     await visitor.page.go_back()
     await visitor.does("twite('purchase', {email: 'shopper@example.com'})")
     await visitor.sends()
@@ -118,7 +118,7 @@ async def test_history_back_to_an_old_landing_page_restores_no_old_click(visitor
 
 
 @pytest.mark.parametrize("step", ["pushState", "replaceState"])
-async def test_single_page_application_lands_without_loading(visitor, site, step):
+async def test_click_id_in_a_url_set_without_loading_a_page_is_found(visitor, site, step):
     site.shop.page("/", "", head=site.tag(data_pixel="off"))
 
     await visitor.goes_to("/")
@@ -131,11 +131,13 @@ async def test_single_page_application_lands_without_loading(visitor, site, step
     assert (conversion["twclid"], conversion["url"].endswith("/thanks")) == (TWCLID, True)
 
 
-async def test_history_back_within_an_application_restores_no_old_click(visitor, site):
+async def test_going_back_in_a_single_page_application_does_not_restore_an_old_click_id(
+    visitor, site
+):
     site.shop.page("/", "", head=site.tag(data_pixel="off"))
 
     await visitor.goes_to(f"/?twclid={OTHER}")
-    await visitor.hears()
+    await visitor.wait_for_responses()
     await visitor.does(f"history.pushState({{}}, '', '/mugs?twclid={TWCLID}')")
     await visitor.does(
         "new Promise((done) => { addEventListener('popstate', done); history.back(); })"
@@ -146,11 +148,11 @@ async def test_history_back_within_an_application_restores_no_old_click(visitor,
     assert visitor.conversions()[0]["twclid"] == TWCLID
 
 
-async def test_click_counts_though_the_visitor_goes_back_at_once(visitor, site):
+async def test_click_id_is_kept_if_the_visitor_goes_back_at_once(visitor, site):
     site.shop.page("/", "", head=site.tag(data_pixel="off"))
 
     await visitor.goes_to(f"/?twclid={OTHER}")
-    await visitor.hears()
+    await visitor.wait_for_responses()
     await visitor.does(
         "new Promise((done) => { addEventListener('popstate', done);"
         f" history.pushState({{}}, '', '/mugs?twclid={TWCLID}'); history.back(); }})"
@@ -161,7 +163,9 @@ async def test_click_counts_though_the_visitor_goes_back_at_once(visitor, site):
     assert visitor.conversions()[0]["twclid"] == TWCLID
 
 
-async def test_purchase_is_counted_once_with_cookies_blocked(playwright_, chromium, site, tmp_path):
+async def test_purchase_with_a_click_id_is_counted_once_with_cookies_blocked(
+    playwright_, chromium, site, tmp_path
+):
     (tmp_path / "Default").mkdir()
     blocked = {"profile": {"default_content_setting_values": {"cookies": 2}}}
     (tmp_path / "Default/Preferences").write_text(json.dumps(blocked))

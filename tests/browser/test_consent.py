@@ -1,4 +1,4 @@
-"""Consent: nothing is stored or sent before it may be, and the gateway gets the signals."""
+"""The script stores and sends nothing before consent, and sends consent signals to the gateway."""
 
 import json
 from pathlib import Path
@@ -30,7 +30,7 @@ async def test_nothing_is_sent_or_stored_before_consent(visitor, site):
 
     await visitor.goes_to(f"/?twclid={TWCLID}")
     await visitor.does(bought("order-c1"))
-    await visitor.idles()
+    await visitor.wait_until_idle()
     await visitor.goes_to("/")
     await visitor.page.wait_for_load_state("networkidle")
 
@@ -44,7 +44,7 @@ async def test_nothing_is_sent_or_stored_before_consent(visitor, site):
     assert (kept, await visitor.cookies()) == ([], {})
 
 
-async def test_waiting_conversions_are_sent_after_consent(visitor, site):
+async def test_conversions_from_before_consent_are_sent_after_it(visitor, site):
     a_page(site, GTAG + DENIED, data_pixel="load")
 
     await visitor.goes_to(f"/?twclid={TWCLID}")
@@ -97,15 +97,15 @@ WAYS = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-async def test_consent_is_recognized(visitor, site, way):
+async def test_consent_of_each_kind_is_recognized_and_sent_to_the_gateway(visitor, site, way):
     head, grant, signals = WAYS[way]
     a_page(site, head, data_pixel="off")
     order = f"order-c3-{way}"
 
     await visitor.goes_to("/")
     await visitor.does(bought(order.replace("'", "")))
-    await visitor.idles()
-    early = len(visitor.beacons()), await visitor.kept()
+    await visitor.wait_until_idle()
+    early = len(visitor.beacons()), await visitor.queued()
     await visitor.does(grant)
     await visitor.sends()
 
@@ -117,7 +117,7 @@ GOOGLE = json.loads((Path(__file__).parent / "google_words.json").read_text())
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=case["says"]) for case in GOOGLE])
-async def test_google_default_denial_counts_and_default_grant_does_not(visitor, site, case):
+async def test_google_consent_default_can_deny_but_not_grant(visitor, site, case):
     head = GTAG + "".join(
         f"gtag('consent', '{kind}', {json.dumps(words)});" for kind, words in case["layer"]
     )
@@ -129,10 +129,10 @@ async def test_google_default_denial_counts_and_default_grant_does_not(visitor, 
         a_page(site, head, source=source, data_pixel="off")
         await visitor.goes_to("/")
         await visitor.does(bought(f"order-{source}"))
-        await visitor.idles()
+        await visitor.wait_until_idle()
         # Conversions that may be sent are stored at once.
-        sent[source] = [*await visitor.kept(), *visitor.beacons()] != []
-        await visitor.settles()
+        sent[source] = [*await visitor.queued(), *visitor.beacons()] != []
+        await visitor.wait_until_settled()
         visitor.requests.clear()
 
     word = case["word"]
@@ -185,7 +185,7 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("way", REFUSALS)
-async def test_any_denial_counts(visitor, site, way):
+async def test_denial_of_any_kind_stops_storing_and_sending(visitor, site, way):
     head, refuse = REFUSALS[way]
     a_page(site, head, source="page", data_pixel="load")
 
@@ -193,18 +193,18 @@ async def test_any_denial_counts(visitor, site, way):
     await visitor.does(refuse)
     visitor.requests.clear()
     await visitor.does(bought("order-c4"))
-    await visitor.idles()
+    await visitor.wait_until_idle()
 
     # Conversions that may be sent are stored at once.
-    assert (visitor.beacons(), await visitor.kept()) == ([], [])
+    assert (visitor.beacons(), await visitor.queued()) == ([], [])
     assert site.hits() == []
 
 
-async def test_tcf_platform_without_gdpr_is_no_obstacle(visitor, site):
+async def test_tcf_platform_that_reports_no_gdpr_does_not_block_sending(visitor, site):
     a_page(site, TCF, source="page", data_pixel="off")
 
     await visitor.goes_to("/")
-    await visitor.idles()
+    await visitor.wait_until_idle()
     await visitor.does("tell('tcloaded', [], false)")
     await visitor.does(bought("order-c5"))
 

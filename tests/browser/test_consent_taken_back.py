@@ -1,4 +1,4 @@
-"""Withdrawn consent leaves nothing behind, and conversions that need it wait."""
+"""Withdrawn consent deletes what the script stored, and conversions that need consent wait."""
 
 import asyncio
 import json
@@ -28,21 +28,21 @@ TAKEN_BACK = {
 
 
 @pytest.mark.parametrize("way", TAKEN_BACK)
-async def test_withdrawn_consent_deletes_everything(visitor, site, way):
+async def test_withdrawn_consent_deletes_cookies_and_storage(visitor, site, way):
     head, grant, refuse = TAKEN_BACK[way]
     a_page(site, head, source="page", data_pixel="off")
 
     await visitor.goes_to(f"/?twclid={TWCLID}")
-    await visitor.idles()
+    await visitor.wait_until_idle()
     await visitor.does(grant)
-    await visitor.hears()
+    await visitor.wait_for_responses()
     await visitor.context.set_offline(True)
     await visitor.does(bought(f"order-c6-{len(way)}"))
     await visitor.waits_for_a_failure()
     await visitor.does("localStorage['twite:another:1764072000123purchase 1'] = '{}'; 0")
     visitor.requests.clear()
     await visitor.does(refuse)
-    await visitor.idles()
+    await visitor.wait_until_idle()
 
     kept = await visitor.does("Object.keys(localStorage)")
     assert (kept, await visitor.cookies()) == ([], {})
@@ -50,31 +50,31 @@ async def test_withdrawn_consent_deletes_everything(visitor, site, way):
     assert ["conversions" in said for said in visitor.beacons()] == [False]
 
 
-async def test_conversions_waiting_for_xs_script_are_not_stored_after_a_withdrawal(visitor, site):
+async def test_conversions_that_wait_for_xs_script_are_not_stored_after_a_withdrawal(visitor, site):
     late = "const now = Date.now; Date.now = () => now() + (window.late || 0);"
     # A pixel whose script never loads.
     a_page(site, late + "window.twq = () => {};", source="page")
 
     await visitor.goes_to("/")
     await visitor.does(bought("order-c11"))
-    before = await visitor.kept()
+    before = await visitor.queued()
     await visitor.does("twite('consent', {ad_storage: 'denied', ad_user_data: 'denied'})")
     await visitor.does("late = 5000; new Promise((done) => setTimeout(done, 500))")
     after = await visitor.does("Object.keys(localStorage)")
     await visitor.does("twite('consent', {ad_storage: 'granted', ad_user_data: 'granted'})")
     await visitor.does(f"twq.exe = 1; {bought('order-c12')}")
     await visitor.sends()
-    await visitor.settles()
+    await visitor.wait_until_settled()
 
     assert (len(before), after) == (1, [])
     assert [conversion["conversion_id"] for conversion in visitor.conversions()] == ["order-c12"]
 
 
-async def test_pixel_is_not_called_while_the_platform_asks_again(visitor, site):
+async def test_pixel_is_not_called_while_the_consent_platform_asks_again(visitor, site):
     a_page(site, TCF, source="page")
 
     await visitor.goes_to("/")
-    await visitor.idles()
+    await visitor.wait_until_idle()
     await visitor.does("tell('tcloaded', [1, 3, 4, 7], true)")
     await visitor.does(f"{bought('order-c13')}; tell('cmpuishown', [1, 3, 4, 7], true)")
     await visitor.does("window.told = []; window.twq = (...all) => told.push(all[0]); twq.exe = 1")
@@ -87,7 +87,7 @@ async def test_pixel_is_not_called_while_the_platform_asks_again(visitor, site):
     assert "email_sha256" in sent
 
 
-async def test_click_in_flight_is_not_stored_after_a_withdrawal(visitor, site):
+async def test_click_id_in_flight_is_not_stored_after_a_withdrawal(visitor, site):
     a_page(site, source="page", data_pixel="off")
     asked, answers = [], asyncio.Event()
 
@@ -104,17 +104,17 @@ async def test_click_in_flight_is_not_stored_after_a_withdrawal(visitor, site):
     await until(lambda: len(asked) == 2)
     answers.set()
     await visitor.page.wait_for_load_state("networkidle")
-    await visitor.idles()
+    await visitor.wait_until_idle()
 
     assert await visitor.does("Object.keys(localStorage)") == []
     assert ["click" in json.loads(said) for said in asked] == [True, False]
 
 
-async def test_gateway_deletes_cookies_scripts_cannot_see(visitor, site):
+async def test_gateway_deletes_cookies_that_scripts_cannot_see(visitor, site):
     a_page(site, source="hiding", data_pixel="off")
 
     await visitor.goes_to(f"/?twclid={TWCLID}")
-    await visitor.hears()
+    await visitor.wait_for_responses()
     before = await visitor.cookies()
     await visitor.does("twite('consent', {ad_storage: 'denied'})")
     await until(lambda: len(visitor.beacons()) == 2)
@@ -123,15 +123,15 @@ async def test_gateway_deletes_cookies_scripts_cannot_see(visitor, site):
     assert (list(before), await visitor.cookies()) == (["_twite"], {})
 
 
-async def test_click_is_stored_again_after_renewed_consent(visitor, site):
+async def test_click_id_is_stored_again_after_renewed_consent(visitor, site):
     a_page(site, source="page", data_pixel="off")
 
     await visitor.goes_to(f"/?twclid={TWCLID}")
-    await visitor.hears()
+    await visitor.wait_for_responses()
     await visitor.does("twite('consent', {ad_storage: 'denied'})")
     await until(lambda: len(visitor.beacons()) == 2)
     await visitor.does("twite('consent', {ad_storage: 'granted'})")
-    await visitor.hears()
+    await visitor.wait_for_responses()
 
     assert (await visitor.cookies())["_twite"].endswith(TWCLID)
 
@@ -141,19 +141,19 @@ async def test_denial_without_earlier_consent_sends_nothing(visitor, site):
 
     await visitor.goes_to(f"/?twclid={TWCLID}")
     await visitor.does(DENIED.replace("default", "update"))
-    await visitor.idles()
+    await visitor.wait_until_idle()
 
     assert visitor.beacons() == []
 
 
 @pytest.mark.parametrize("head", [GTAG + DENIED, ICS])
-async def test_denying_default_is_no_withdrawal(visitor, site, head):
+async def test_default_of_denied_does_not_withdraw_earlier_consent(visitor, site, head):
     a_page(site, source="page", data_pixel="off")
 
     await visitor.goes_to(f"/?twclid={TWCLID}")
-    await visitor.hears()
+    await visitor.wait_for_responses()
     a_page(site, head, source="page", data_pixel="off")
     await visitor.goes_to("/")
-    await visitor.idles()
+    await visitor.wait_until_idle()
 
     assert "_twite" in await visitor.cookies()

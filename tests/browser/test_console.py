@@ -1,6 +1,6 @@
 """Every page of the console in a real browser: wide and narrow, light and dark.
 
-The pages come from the route table, so that new ones are covered.
+The pages come from the route table, so new pages are tested, too.
 """
 
 import os
@@ -92,7 +92,7 @@ async def test_every_page_opens_without_errors_or_horizontal_scrolling(
 
 
 @pytest.mark.parametrize(("size", "scheme"), LOOKS)
-async def test_axe_finds_no_serious_issue(browser, stage, signed_in, size, scheme):
+async def test_axe_finds_no_serious_accessibility_issue(browser, stage, signed_in, size, scheme):
     if not AXE.exists():
         pytest.skip("no axe-core: make axe installs it, where there is npm")
     # The console's own policy would block axe.
@@ -119,7 +119,7 @@ async def test_axe_finds_no_serious_issue(browser, stage, signed_in, size, schem
     assert found == {}
 
 
-async def test_every_page_works_without_javascript(browser, stage, signed_in):
+async def test_every_console_page_works_without_javascript(browser, stage, signed_in):
     context, page = await opened(browser, signed_in, "phone", "light", java_script_enabled=False)
 
     hidden = []
@@ -132,7 +132,7 @@ async def test_every_page_works_without_javascript(browser, stage, signed_in):
     assert hidden == []
 
 
-async def test_keyboard_alone_reaches_the_page_and_signs_out(browser, stage):
+async def test_console_can_be_opened_and_signed_out_of_by_keyboard(browser, stage):
     context = await browser.new_context()
     page = await context.new_page()
     await page.goto(f"{stage.url}/console/audit")
@@ -155,7 +155,7 @@ async def test_keyboard_alone_reaches_the_page_and_signs_out(browser, stage):
     assert (skip, main) == ("Skip to content", "main")
 
 
-async def test_conversion_is_followed_and_hostile_text_is_escaped(browser, stage, signed_in):
+async def test_history_page_of_a_conversion_escapes_hostile_text(browser, stage, signed_in):
     context, page = await opened(browser, signed_in, "desktop", "light")
     dialogs = []
     page.on("dialog", lambda dialog: dialogs.append(dialog.message))
@@ -176,7 +176,7 @@ async def test_conversion_is_followed_and_hostile_text_is_escaped(browser, stage
     assert "\u202e" not in text
 
 
-async def test_hostile_text_in_the_address_and_the_audit_is_escaped(browser, stage):
+async def test_hostile_text_in_the_address_and_the_audit_log_is_escaped(browser, stage):
     context = await browser.new_context()
     page = await context.new_page()
     dialogs = []

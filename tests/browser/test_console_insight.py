@@ -7,7 +7,7 @@ import re
 import pytest
 import pytest_asyncio
 from console_pages import ConsoleStage, sign_in
-from console_story import BIDI, FORMULA, IMAGE, REFUSED, SCRIPT, SWITCHES, happen
+from console_story import BIDI, FORMULA, IMAGE, REFUSED, SCRIPT, SWITCHES, play_story
 
 from twite.testing.emulator import running_emulator
 
@@ -19,7 +19,7 @@ async def shop(chromium, tmp_path_factory):
     with running_emulator(*SWITCHES) as emulator:
         stage = ConsoleStage(tmp_path_factory.mktemp("insight"), x=emulator.url)
         await stage.start()
-        await happen(stage)
+        await play_story(stage)
         yield stage
         await stage.stop()
 
@@ -39,7 +39,7 @@ async def console_page(browser, shop):
 
 @pytest.fixture
 def page(console_page):
-    """Ada's page, on which no text is interpreted as markup."""
+    """A page of ada's, which reports injected markup."""
     page, alive = console_page
     yield page
     assert alive == []
@@ -49,7 +49,7 @@ def at(shop, path):
     return f"{shop.url}/console{path}"
 
 
-async def test_overview_starts_with_what_needs_a_decision(page, shop):
+async def test_overview_starts_with_the_problems_that_need_a_decision(page, shop):
     await page.goto(at(shop, ""))
 
     first = page.locator("main li").first
@@ -60,7 +60,7 @@ async def test_overview_starts_with_what_needs_a_decision(page, shop):
 
 
 @pytest.mark.parametrize("span", ["hour", "day", "week", "month"])
-async def test_chart_counts_received_and_delivered(page, shop, span):
+async def test_chart_shows_received_and_delivered_conversions(page, shop, span):
     await page.goto(at(shop, f"?span={span}"))
 
     label = await page.locator("svg.columns").get_attribute("aria-label")
@@ -69,7 +69,7 @@ async def test_chart_counts_received_and_delivered(page, shop, span):
     assert delivered == received - REFUSED - 2
 
 
-async def test_conversions_are_filtered(page, shop):
+async def test_conversion_list_can_be_filtered(page, shop):
     await page.goto(at(shop, "/live"))
     await page.select_option("select[name=state]", "dead")
     await page.click("button:has-text('Apply')")
@@ -79,7 +79,7 @@ async def test_conversions_are_filtered(page, shop):
     assert sorted(ids) == [f"order-{1400 + number}" for number in range(REFUSED)]
 
 
-async def test_new_conversions_appear_until_paused(page, shop):
+async def test_new_conversions_appear_in_the_list_until_it_is_paused(page, shop):
     await page.goto(at(shop, "/live?event=o8z6m"))
     await page.wait_for_selector("text=New conversions appear automatically.")
     await _post(page, shop, "member-new")
@@ -92,7 +92,7 @@ async def test_new_conversions_appear_until_paused(page, shop):
     assert await page.locator("text=member-later").count() == 0
 
 
-async def test_history_goes_from_the_submission_to_the_response_of_x(page, shop):
+async def test_history_shows_all_steps_from_the_submission_to_the_response_of_x(page, shop):
     await page.goto(at(shop, "/live"))
     await page.fill("input[name=id]", "order-1000")
     await page.keyboard.press("Enter")
@@ -108,7 +108,7 @@ async def test_history_goes_from_the_submission_to_the_response_of_x(page, shop)
     assert "203.0.113.…" in text
 
 
-async def test_match_keys_page_explains_flaws_without_showing_values(page, shop):
+async def test_match_keys_page_explains_invalid_identifiers_without_showing_them(page, shop):
     await page.goto(at(shop, "/match-keys"))
 
     text = await page.inner_text("main")
@@ -133,7 +133,7 @@ async def test_unusual_amounts_are_shown_with_the_usual_amount(page, shop):
     assert "currency" in told["order-1303"]
 
 
-async def test_dead_letter_is_edited_and_replayed_by_keyboard(page, shop):
+async def test_dead_letter_can_be_edited_and_replayed_by_keyboard(page, shop):
     await page.goto(at(shop, "/dead"))
     press, typed = page.keyboard.press, page.keyboard.type
 
@@ -179,7 +179,7 @@ async def test_discard_requires_a_note_and_is_recorded_with_it(browser, shop):
 
 
 @pytest.mark.parametrize("text", [SCRIPT, FORMULA, IMAGE, f"order{BIDI}"])
-async def test_hostile_ids_are_escaped_everywhere(page, shop, text):
+async def test_hostile_conversion_ids_are_escaped_on_every_page(page, shop, text):
     await page.goto(at(shop, "/live"))
     await page.fill("input[name=id]", text)
     await page.keyboard.press("Enter")

@@ -22,7 +22,7 @@ fields = {{ endpoint = "{vendor}" }}
 """
 
 
-async def test_browser_keeps_tag_cookies_over_three_events(browser, site, tmp_path):
+async def test_browser_keeps_a_cookie_set_by_a_tag_over_three_events(browser, site, tmp_path):
     shutil.copy(TEMPLATE, tmp_path / "ads.tpl")
     with Vendor() as vendor:
         wait = {"[server]": '[server]\ntag_response_wait = "5s"'}

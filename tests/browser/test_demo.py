@@ -1,4 +1,4 @@
-"""The demo's shop in a real browser, with the page's copy and the server's."""
+"""The demo's shop in a real browser: each order is sent by the page and by the server."""
 
 import sys
 

@@ -1,7 +1,7 @@
-"""HTML without scripts that a stranger puts into a page: a review, a name, a search text.
+"""HTML without scripts that an attacker puts into a page: a review, a name, a search text.
 
-Named elements replace properties of the document, and add properties to the window. With them, a
-stranger may at most stop the script. No other script runs, and no other server gets a conversion.
+Named elements replace properties of the document, and add properties to the window. With them, an
+attacker can at most stop the script. No other script runs, and no other server gets a conversion.
 """
 
 import re
@@ -18,7 +18,7 @@ SCRIPT = files("twite.http.script").joinpath("twite.js").read_text("utf-8")
 # Properties of document and window, by the ways in which the script reads them.
 READS = re.compile(r"\b[dw]\.(\w+)|\b(?:callable\(|prototype, )'(\w+)'|\b(trustedTypes)\.")
 NAMES = sorted({"".join(found) for found in READS.findall(SCRIPT)} | {"querySelector"})
-# Whatever has these names and does not answer counts as a denial.
+# Any value without a valid response counts as a denial.
 SILENT = {"__tcfapi", "__gpp"}
 # Properties that the script reads from the window's properties.
 PARTS = ("runs", "q", "exe", "queue", "ics", "entries", "addListener", "push", "src", "dataset")
@@ -46,7 +46,7 @@ def evil(site) -> str:
 
 
 @pytest.fixture
-def stranger(site):
+def attacker(site):
     site.shop.clear()
     site.shop.file("/stolen.js", "top.stolen = true;")
     site.shop.file("/own", "", "text/html")
@@ -57,14 +57,14 @@ def stolen(site) -> list[str]:
     return [path for path in site.shop.asked if path.startswith("/stolen")]
 
 
-async def test_named_properties_that_the_script_reads_are_found():
+async def test_list_of_tested_names_contains_the_properties_that_the_script_reads():
     assert {"currentScript", "cookie", "head", "twite", "twq", "dataLayer", "__tcfapi"} < set(NAMES)
 
 
-async def test_image_named_current_script_is_not_the_script(visitor, site, stranger):
+async def test_image_named_currentscript_is_not_taken_for_the_script(visitor, site, attacker):
     image = (
-        f"<img name='currentScript' src='{stranger}/own' data-pixel-url='{stranger}/stolen.js'"
-        f" data-gateway='{stranger}/stolen/'>"
+        f"<img name='currentScript' src='{attacker}/own' data-pixel-url='{attacker}/stolen.js'"
+        f" data-gateway='{attacker}/stolen/'>"
     )
     site.shop.page("/", image + site.tag(data_pixel="load"))
 
@@ -75,12 +75,12 @@ async def test_image_named_current_script_is_not_the_script(visitor, site, stran
     assert (await visitor.does("window.stolen"), stolen(site)) == (None, [])
 
 
-def a_page_of_frames(site, stranger: str, kind: str, consent: str) -> None:
+def a_page_of_frames(site, attacker: str, kind: str, consent: str) -> None:
     """A page with a frame for each name, in which a conversion has its name as id."""
     frames = "".join(f"<iframe src='/{name}'></iframe>" for name in NAMES)
     site.shop.page("/", frames)
     for name in NAMES:
-        element = ELEMENTS[kind].format(name=name, evil=stranger)
+        element = ELEMENTS[kind].format(name=name, evil=attacker)
         call = (
             f"onload = () => {{ twite('config', {{pixel: 'load', pixel_url: '{site.pixel_url}'}});"
             f" twite('consent', {{ad_storage: '{consent}'}});"
@@ -98,14 +98,14 @@ async def loaded_scripts(visitor) -> set[str]:
 
 
 @pytest.mark.parametrize("kind", ELEMENTS)
-async def test_named_elements_run_no_script_and_steal_no_conversion(visitor, site, stranger, kind):
-    a_page_of_frames(site, stranger, kind, "granted")
+async def test_named_elements_run_no_script_and_divert_no_conversion(visitor, site, attacker, kind):
+    a_page_of_frames(site, attacker, kind, "granted")
 
     await visitor.goes_to("/")
     sent = {
         conversion["conversion_id"] for conversion in await visitor.sends(len(NAMES) - len(SILENT))
     }
-    await visitor.forgets()
+    await visitor.wait_until_queue_is_empty()
 
     scripts = await loaded_scripts(visitor)
     assert (await visitor.does("window.stolen"), stolen(site)) == (None, [])
@@ -114,23 +114,25 @@ async def test_named_elements_run_no_script_and_steal_no_conversion(visitor, sit
 
 
 @pytest.mark.parametrize("kind", ["embed", "form"])
-async def test_named_elements_grant_no_consent(visitor, site, stranger, kind):
-    a_page_of_frames(site, stranger, kind, "denied")
+async def test_named_elements_grant_no_consent(visitor, site, attacker, kind):
+    a_page_of_frames(site, attacker, kind, "denied")
 
     await visitor.goes_to("/")
     await visitor.page.wait_for_load_state("networkidle")
 
     scripts = await loaded_scripts(visitor)
-    assert (visitor.beacons(), await visitor.kept(), stolen(site)) == ([], [], [])
+    assert (visitor.beacons(), await visitor.queued(), stolen(site)) == ([], [], [])
     assert scripts == {f"{site.gateway_url}/twite.js?s=asking"}
 
 
-async def test_script_element_that_does_not_run_is_not_the_script(visitor, site, stranger):
+async def test_script_element_that_does_not_run_is_not_taken_for_the_script(
+    visitor, site, attacker
+):
     """Without `document.currentScript`, as in modules, the page names the gateway."""
-    inert = f"<script type='text/plain' src='{stranger}/twite.js?s=page' {ADDRESSES}></script>"
+    inert = f"<script type='text/plain' src='{attacker}/twite.js?s=page' {ADDRESSES}></script>"
     site.shop.page(
         "/",
-        inert.format(evil=stranger)
+        inert.format(evil=attacker)
         + f"<script>{site.stub()}"
         + f"twite('config', {{gateway: '{site.gateway_url}/', pixel: 'load'}});</script>"
         + f"<script type='module' src='{site.gateway_url}/twite.js?s=page'></script>",
@@ -143,9 +145,11 @@ async def test_script_element_that_does_not_run_is_not_the_script(visitor, site,
     assert (await visitor.does("window.stolen"), stolen(site)) == (None, [])
 
 
-async def test_attributes_of_the_script_set_no_address(visitor, site, stranger):
+async def test_attributes_of_the_script_cannot_set_another_server(visitor, site, attacker):
     tag = site.tag(
-        data_pixel="load", data_pixel_url=f"{stranger}/stolen.js", data_gateway=f"{stranger}/stolen"
+        data_pixel="load",
+        data_pixel_url=f"{attacker}/stolen.js",
+        data_gateway=f"{attacker}/stolen",
     )
     site.shop.page("/", "", head=tag)
 

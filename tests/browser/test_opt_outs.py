@@ -1,4 +1,4 @@
-"""Opt-out of sale, and consent only to measurement: what X's pixel gets."""
+"""Opt-out of sale, and consent only to measurement: what X's pixel receives."""
 
 import pytest
 from consent_words import EUROPE, GPC, GPP, NOT_OUT, OUT, TCF, US, US_OF_OLD, a_page, in_gpp
@@ -15,7 +15,7 @@ OPT_OUTS = {
 
 
 @pytest.mark.parametrize("way", OPT_OUTS)
-async def test_opt_out_of_sale_reaches_the_gateway_and_not_the_pixel(visitor, site, way):
+async def test_opt_out_of_sale_is_sent_to_the_gateway_and_not_to_the_pixel(visitor, site, way):
     head, signals = OPT_OUTS[way]
     a_page(site, head, source="page", data_pixel="load")
     if way == "gpc":
@@ -28,22 +28,22 @@ async def test_opt_out_of_sale_reaches_the_gateway_and_not_the_pixel(visitor, si
     assert (visitor.beacons()[-1]["consent"], site.emulator.hits()["hits"]) == (signals, [])
 
 
-async def test_gpp_platform_is_awaited_until_ready(visitor, site):
+async def test_script_waits_until_the_gpp_platform_is_ready(visitor, site):
     a_page(site, GPP, source="page", data_pixel="load")
 
     await visitor.goes_to("/")
     await visitor.does(bought("order-c14"))
-    await visitor.idles()
-    early = visitor.beacons(), await visitor.kept()
+    await visitor.wait_until_idle()
+    early = visitor.beacons(), await visitor.queued()
     await visitor.does(US % f"[{OUT}]")
     await visitor.sends()
-    await visitor.settles()
+    await visitor.wait_until_settled()
 
     assert (early, site.emulator.hits()["hits"]) == (([], []), [])
 
 
 @pytest.mark.parametrize("way", OPT_OUTS)
-async def test_opt_out_of_sale_can_restrict_data_use(visitor, site, way):
+async def test_opt_out_of_sale_can_restrict_data_use_at_x(visitor, site, way):
     a_page(site, OPT_OUTS[way][0], source="page", data_pixel="load", data_opt_out="restrict")
     if way == "gpc":
         await visitor.context.add_init_script(GPC)
@@ -57,7 +57,7 @@ async def test_opt_out_of_sale_can_restrict_data_use(visitor, site, way):
 
 
 @pytest.mark.parametrize("head", [GPP + US % f"[{NOT_OUT}]", GPP + in_gpp(2, EUROPE["1, 3, 4, 7"])])
-async def test_data_use_is_unrestricted_without_an_opt_out(visitor, site, head):
+async def test_data_use_at_x_is_unrestricted_without_an_opt_out(visitor, site, head):
     a_page(site, head, source="page", data_pixel="load")
 
     await visitor.goes_to("/")
@@ -76,11 +76,11 @@ async def test_data_use_is_unrestricted_without_an_opt_out(visitor, site, head):
         (GPP, in_gpp(2, EUROPE["1, 7"])),
     ],
 )
-async def test_data_use_is_restricted_without_consent_to_profiles(visitor, site, head, said):
+async def test_data_use_at_x_is_restricted_without_consent_to_profiles(visitor, site, head, said):
     a_page(site, head, data_pixel="load")
 
     await visitor.goes_to("/")
-    await visitor.idles()
+    await visitor.wait_until_idle()
     await visitor.does(said)
     await visitor.does(bought(f"order-c10-{len(head)}"))
     await until(lambda: len(site.hits()) == 1)

@@ -1,4 +1,4 @@
-"""Pages of a client template, on the console's host, in the browser of a person with a session."""
+"""Pages of a client template on the console's host, in the browser of a person with a session."""
 
 import pytest
 from gateway_processes import command
@@ -48,7 +48,7 @@ source = "page"
 """
 
 
-async def test_page_of_a_template_cannot_use_the_console(browser, site, tmp_path):
+async def test_page_of_a_client_template_cannot_use_the_console_session(browser, site, tmp_path):
     (tmp_path / "attack.tpl").write_text(TEMPLATE)
     with running_site(tmp_path, site.shop, site.emulator, extra=CLIENT) as own:
         added = command(

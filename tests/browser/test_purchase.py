@@ -16,7 +16,7 @@ IDENTIFIERS = [
 ]
 
 
-async def test_purchase_three_pages_after_the_landing_is_counted_once(visitor, site):
+async def test_purchase_three_pages_after_the_landing_page_is_counted_once(visitor, site):
     for path in ("/", "/mugs", "/basket", "/thanks"):
         site.shop.page(path, "", head=site.tag() + site.x_tag())
 
@@ -46,7 +46,7 @@ async def test_purchase_in_a_single_page_application_is_counted_once(visitor, si
     assert sent["event_source_url"] == f"{site.shop.origin}/thanks"
 
 
-async def test_thank_you_page_in_two_tabs_is_counted_once(visitor, site):
+async def test_thank_you_page_open_in_two_tabs_is_counted_once(visitor, site):
     buy = f"<script>{bought('order-thanked')}</script>"
     site.shop.page("/thanks", buy, head=site.tag() + site.x_tag())
 
@@ -59,12 +59,12 @@ async def test_thank_you_page_in_two_tabs_is_counted_once(visitor, site):
     assert site.counted("order-thanked") == ONCE
 
 
-async def test_purchase_offline_then_online_is_counted_once(visitor, site):
+async def test_purchase_made_offline_is_counted_once(visitor, site):
     site.shop.page("/", "", head=site.tag() + site.x_tag())
 
     await visitor.goes_to(f"/?twclid={TWCLID}")
     await visitor.page.wait_for_function("() => window.twq && twq.exe")
-    await visitor.hears()
+    await visitor.wait_for_responses()
     await visitor.context.set_offline(True)
     await visitor.does(bought("order-away"))
     await visitor.waits_for_a_failure()
@@ -125,7 +125,7 @@ async def test_simulated_pixel_script_behaves_like_xs(visitor, site):
     assert [(hit["clid_src"], hit["tw_pid_src"]) for hit in hits] == [("1", "1"), ("1", "2")]
 
 
-async def test_gateway_copy_counts_if_xs_script_is_blocked(visitor, site):
+async def test_gateway_copy_is_counted_if_xs_script_is_blocked(visitor, site):
     await visitor.context.route("**/uwt.js", lambda route: route.abort("blockedbyclient"))
     site.shop.page("/", "", head=site.tag() + site.x_tag())
 
@@ -136,7 +136,7 @@ async def test_gateway_copy_counts_if_xs_script_is_blocked(visitor, site):
     assert [send["twin"] for send in await visitor.sends()] == ["blocked"]
 
 
-async def test_script_loads_the_pixel_on_request(visitor, site):
+async def test_script_can_load_the_pixel(visitor, site):
     site.shop.page("/", "", head=site.tag(data_pixel="load"))
 
     await visitor.goes_to("/")
@@ -146,7 +146,7 @@ async def test_script_loads_the_pixel_on_request(visitor, site):
     assert [send["twin"] for send in await visitor.sends()] == ["loaded"]
 
 
-async def test_pixel_loaded_later_is_awaited(visitor, site):
+async def test_script_waits_for_a_pixel_that_loads_later(visitor, site):
     site.shop.page("/", "", head=site.tag())
 
     await visitor.goes_to("/")
@@ -165,14 +165,14 @@ async def test_pixel_loaded_after_the_tab_was_hidden_is_called(visitor, site):
     )
 
     await visitor.goes_to("/")
-    await visitor.idles()
+    await visitor.wait_until_idle()
     await visitor.does(
         f"{bought('order-hidden')};"
         # The page hides after hashing is done; X's script loads after everything has been sent.
         f" setTimeout(() => {{ {hide} }}, 300); setTimeout(() => {{ {site.x_stub()} }}, 700)"
     )
     await until(lambda: site.counted("order-hidden") == ONCE)
-    await visitor.settles()
+    await visitor.wait_until_settled()
 
     assert len(await visitor.sends()) == 1
 
@@ -180,7 +180,7 @@ async def test_pixel_loaded_after_the_tab_was_hidden_is_called(visitor, site):
 @pytest.mark.parametrize(
     ("setting", "value"), [("data_pixel", "off"), ("data_events", '{"sign_up":"tw-o8z6j-o8z6m"}')]
 )
-async def test_pixel_is_not_called_if_disabled(visitor, site, setting, value):
+async def test_pixel_is_not_called_if_it_is_switched_off(visitor, site, setting, value):
     site.shop.page("/", "", head=site.tag(**{setting: value}) + site.x_tag())
 
     await visitor.goes_to("/")
@@ -190,7 +190,7 @@ async def test_pixel_is_not_called_if_disabled(visitor, site, setting, value):
     assert ["twin" in send for send in await visitor.sends()] == [False]
 
 
-async def test_page_errors_are_reported_to_the_page(visitor, site):
+async def test_page_can_read_the_errors_of_its_calls(visitor, site):
     throws = "<script>throw new Error('the page is at fault')</script>"
     handler = "<script>window.seen = []; window.onerror = (text) => { seen.push(text); };</script>"
     broken = "<script>window.dataLayer = {push: 7}; window.__tcfapi = () => { throw 1 };</script>"
@@ -207,7 +207,7 @@ async def test_page_errors_are_reported_to_the_page(visitor, site):
     assert seen == ["Uncaught Error: the page is at fault"] * 3
 
 
-async def test_unavailable_gateway_causes_no_page_error(visitor, site):
+async def test_unavailable_gateway_causes_no_error_on_the_page(visitor, site):
     driven = "Object.defineProperty(navigator, 'webdriver', {get: () => window.driven})"
     await visitor.context.add_init_script(driven)
     await visitor.context.route("**/t?*", lambda route: route.abort())
@@ -218,13 +218,13 @@ async def test_unavailable_gateway_causes_no_page_error(visitor, site):
         await visitor.does(f"driven = {robot}; {bought('order-driven')}; 0")
     await until(lambda: len(visitor.beacons()) >= 2)
     await visitor.does("dispatchEvent(new Event('pagehide'))")
-    await visitor.idles()
+    await visitor.wait_until_idle()
 
     # Reported by the browser: pages do not see rejected promises of cross-origin scripts.
     assert visitor.errors == []
 
 
-async def test_page_with_errors_sends_its_purchase(visitor, site):
+async def test_purchase_on_a_page_with_script_errors_is_sent(visitor, site):
     throws = "<script>throw new Error('the page is at fault')</script>"
     site.shop.page("/", throws, head=throws + site.tag() + site.x_tag())
 
@@ -243,7 +243,7 @@ async def test_calls_before_the_script_loads_are_sent(visitor, site):
     await until(lambda: site.counted("order-8") == ONCE)
 
 
-async def test_invalid_early_calls_lose_no_other_call(visitor, site):
+async def test_invalid_call_before_the_script_loads_does_not_drop_other_calls(visitor, site):
     early = "window.seen = []; window.onerror = (text) => { seen.push(text); };"
     early += f" twite.q = [null, 7, {{}}, ['consent', null]]; {bought('order-early')}"
     site.shop.page("/", f"<script>{early}</script>", head=site.tag(data_pixel="off"))
@@ -263,19 +263,19 @@ async def test_reloaded_thank_you_page_sends_nothing_new(visitor, site, how):
     await until(lambda: site.counted(f"order-9-{how}") == ONCE)
     await visitor.page.reload()
     await visitor.goes_to("/thanks")
-    await visitor.settles()
+    await visitor.wait_until_settled()
 
     assert (len(await visitor.sends()), len(site.hits())) == (1, 1)
 
 
-async def test_reloaded_page_without_an_order_id_is_recognized(visitor, site):
+async def test_purchase_without_an_order_id_is_sent_once_on_a_reloaded_page(visitor, site):
     buy = "<script>twite('purchase', {value: 1, currency: 'EUR', email: 'a@example.com'})</script>"
     site.shop.page("/thanks", buy, head=site.tag() + site.x_tag())
 
     await visitor.goes_to("/thanks")
     await until(lambda: len(site.hits()) == 1 and len(site.sent()) == 1)
     await visitor.page.reload()
-    await visitor.settles()
+    await visitor.wait_until_settled()
 
     assert (len(await visitor.sends()), len(site.hits())) == (1, 1)
 
@@ -284,7 +284,7 @@ BASKETS = ["null", "[null, {id: 'SKU-1'}]", "{id: 'SKU-1'}", "'SKU-1'", "7"]
 
 
 @pytest.mark.parametrize("basket", BASKETS)
-async def test_invalid_contents_lose_no_sale(visitor, site, basket):
+async def test_purchase_with_invalid_contents_is_sent(visitor, site, basket):
     site.shop.page("/", "", head=site.tag(data_pixel="off"))
     order = f"order-b{BASKETS.index(basket)}"
 
@@ -296,7 +296,7 @@ async def test_invalid_contents_lose_no_sale(visitor, site, basket):
     await until(lambda: site.counted(order) == BY_API)
 
 
-async def test_two_equal_events_on_one_page_are_separate(visitor, site):
+async def test_two_equal_events_on_one_page_are_two_conversions(visitor, site):
     site.shop.page("/", "", head=site.tag(data_pixel="off"))
     add = "twite('purchase', {value: 1, currency: 'EUR', email: 'a@example.com'});"
 
@@ -326,14 +326,14 @@ PERSONS = [
 ]
 
 
-async def test_persons_are_hashed_as_by_the_gateway(visitor, site):
+async def test_page_and_gateway_hash_identifiers_equally(visitor, site):
     site.shop.page("/", "", head=site.tag(data_pixel="off"))
     calls = [f"twite('purchase', {{{kind}: {text!r}}})" for kind, text in PERSONS]
 
     await visitor.goes_to("/")
     for call in calls:
         await visitor.does(call)
-        await visitor.settles()
+        await visitor.wait_until_settled()
     sent = await visitor.sends(len(PERSONS))
     found = [
         conversion.get("email_sha256") or conversion.get("phone_sha256") for conversion in sent
@@ -347,7 +347,7 @@ async def test_persons_are_hashed_as_by_the_gateway(visitor, site):
     assert found == [digest if isinstance(digest, str) else None for digest in expected]
 
 
-async def test_missing_web_crypto_omits_the_person_and_keeps_the_sale(visitor, site):
+async def test_without_web_crypto_a_purchase_is_sent_without_the_person(visitor, site):
     await visitor.context.add_init_script(
         "Object.defineProperty(crypto, 'subtle', {value: undefined})"
     )
@@ -361,7 +361,7 @@ async def test_missing_web_crypto_omits_the_person_and_keeps_the_sale(visitor, s
     assert [name for name in conversion if "sha256" in name or name in ("email", "phone")] == []
 
 
-async def test_missing_web_crypto_accepts_a_given_digest(visitor, site):
+async def test_without_web_crypto_a_given_hash_is_sent(visitor, site):
     await visitor.context.add_init_script(
         "Object.defineProperty(crypto, 'subtle', {value: undefined})"
     )
@@ -375,7 +375,7 @@ async def test_missing_web_crypto_accepts_a_given_digest(visitor, site):
     assert (conversion.get("email_sha256"), conversion["phone_sha256"]) == (None, known)
 
 
-async def test_no_raw_person_leaves_the_browser(visitor, site):
+async def test_no_raw_identifier_leaves_the_browser(visitor, site):
     site.shop.page("/thanks", "", head=site.tag() + site.x_tag())
 
     await visitor.goes_to("/thanks?to=shopper%40example.com&mail=shopper@example.com&size=2")

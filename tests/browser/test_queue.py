@@ -1,4 +1,4 @@
-"""The script's queue: offline, on a page that is left, in several tabs."""
+"""The script's queue: offline, on a page that is being left, and in several tabs."""
 
 import asyncio
 
@@ -18,7 +18,7 @@ def page(site):
     return site
 
 
-async def test_offline_purchase_is_sent_when_online(visitor, page):
+async def test_purchase_made_offline_is_sent_when_online(visitor, page):
     # The next retry is so late that only the `online` event can cause the request.
     await visitor.context.add_init_script("Math.random = () => 1000")
 
@@ -31,7 +31,7 @@ async def test_offline_purchase_is_sent_when_online(visitor, page):
     await until(lambda: page.counted("order-offline") == BY_API)
 
 
-async def test_offline_failures_do_not_delay_sending_when_online(visitor, page):
+async def test_failures_while_offline_do_not_delay_sending_when_online(visitor, page):
     # Make each wait between retries as long as possible.
     await visitor.context.add_init_script("Math.random = () => 1")
     # The browser reports `online` at once, which is too early for this test.
@@ -54,7 +54,7 @@ async def test_offline_failures_do_not_delay_sending_when_online(visitor, page):
     await until(lambda: page.counted("order-patient") == BY_API)
 
 
-async def test_hanging_response_blocks_nothing(visitor, page):
+async def test_request_without_a_response_does_not_block_the_next_conversion(visitor, page):
     await visitor.context.add_init_script(
         "const within = AbortSignal.timeout.bind(AbortSignal);"
         "AbortSignal.timeout = (time) => within(time / 40)"
@@ -75,7 +75,7 @@ async def test_hanging_response_blocks_nothing(visitor, page):
     assert [conversion.get("again") for conversion in visitor.conversions()] == [None, True]
 
 
-async def test_offline_purchase_is_sent_from_the_next_page(visitor, page):
+async def test_purchase_made_offline_is_sent_from_the_next_page(visitor, page):
     await visitor.goes_to("/")
     await visitor.context.set_offline(True)
     await visitor.does(bought("order-next"))
@@ -111,20 +111,20 @@ def answering(page, *answers, only=""):
 NOBODYS = [(status, {}) for status in (503, 429, 404, 403, 413, 400, 405, 502, 200, 204)]
 
 
-async def test_undecided_conversion_is_sent_again(visitor, page):
+async def test_conversion_without_a_verdict_of_the_gateway_is_sent_again(visitor, page):
     await visitor.context.add_init_script("Math.random = () => 0")
     await visitor.context.route("**/t?*", answering(page, *NOBODYS))
 
     await visitor.goes_to("/")
     await visitor.does(bought("order-undecided"))
     await until(lambda: page.counted("order-undecided") == BY_API)
-    await visitor.settles()
+    await visitor.wait_until_settled()
 
     said = [conversion.get("again") for conversion in visitor.conversions()]
     assert said == [None, *[True] * len(NOBODYS)]
 
 
-async def test_finally_refused_conversion_is_dropped(visitor, page):
+async def test_conversion_with_a_final_refusal_is_dropped(visitor, page):
     await visitor.context.route(
         "**/t?*", answering(page, (413, {"twite-verdict": "final"}), (500, {}))
     )
@@ -132,12 +132,12 @@ async def test_finally_refused_conversion_is_dropped(visitor, page):
     await visitor.goes_to("/")
     await visitor.does(bought("order-forgotten"))
     await visitor.sends()
-    await visitor.settles()
+    await visitor.wait_until_settled()
 
-    assert (len(visitor.conversions()), await visitor.kept()) == (1, [])
+    assert (len(visitor.conversions()), await visitor.queued()) == (1, [])
 
 
-async def test_firewall_refusal_of_one_conversion_holds_back_no_other(visitor, page):
+async def test_conversion_that_a_firewall_refuses_does_not_block_others(visitor, page):
     await visitor.context.add_init_script("Math.random = () => 0.01")
     firewall = answering(page, *[(403, {})] * 10_000, only="order-refused")
     await visitor.context.route("**/t?*", firewall)
@@ -151,23 +151,23 @@ async def test_firewall_refusal_of_one_conversion_holds_back_no_other(visitor, p
     await visitor.context.set_offline(False)
 
     await until(lambda: page.counted("order-beside") == page.counted("order-behind") == BY_API)
-    kept = [key.rpartition(" ")[2] for key in await visitor.kept()]
+    kept = [key.rpartition(" ")[2] for key in await visitor.queued()]
     assert (page.counted("order-refused")["api"], "order-refused" in kept) == (0, True)
 
 
-async def test_refused_conversion_costs_no_other(visitor, page):
+async def test_conversion_that_the_gateway_rejects_does_not_block_others(visitor, page):
     await visitor.goes_to("/")
     await visitor.context.set_offline(True)
     await visitor.does(bought("order-good"))
     await visitor.does("twite('nothing_of_ours', {order_id: 'order-bad'})")
     await visitor.waits_for_a_failure()
     await visitor.context.set_offline(False)
-    await visitor.forgets()
+    await visitor.wait_until_queue_is_empty()
 
     await until(lambda: page.counted("order-good") == BY_API)
 
 
-async def test_page_left_at_once_sends_its_conversion(visitor, page):
+async def test_conversion_is_sent_from_a_page_that_is_left_at_once(visitor, page):
     page.shop.page("/", "", head=page.tag())
 
     await visitor.goes_to("/")
@@ -176,11 +176,11 @@ async def test_page_left_at_once_sends_its_conversion(visitor, page):
     await until(lambda: page.counted("order-left") == BY_API)
 
 
-async def test_unloading_page_uses_a_beacon(visitor, page):
+async def test_unloading_page_sends_with_a_beacon(visitor, page):
     page.shop.page("/", "", head=page.tag())
 
     await visitor.goes_to("/")
-    await visitor.idles()
+    await visitor.wait_until_idle()
     await visitor.does(f"{bought('order-ping')}; dispatchEvent(new Event('pagehide')); 0")
     await visitor.sends()
 
@@ -189,7 +189,7 @@ async def test_unloading_page_uses_a_beacon(visitor, page):
     ]
 
 
-async def test_tab_closed_at_once_sends_its_conversion(visitor, page):
+async def test_conversion_is_sent_from_a_tab_that_is_closed_at_once(visitor, page):
     page.shop.page("/", "", head=page.tag())
 
     await visitor.goes_to("/")
@@ -224,11 +224,11 @@ async def test_only_one_of_two_tabs_sends_at_a_time(visitor, page):
     await visitor.context.route("**/t?*", line.carry)
     await visitor.context.set_offline(False)
     await until(lambda: page.counted("order-tabs") == BY_API)
-    await visitor.settles()
+    await visitor.wait_until_settled()
     # Let a tab that still waits for the lock get it now.
     await other.evaluate("navigator.locks.request('twite', () => {})")
 
-    # On a busy machine, the other tab may not know yet what has left the queue, and sends a
+    # On a busy machine, the other tab may not know yet which conversions were sent, and sends a
     # duplicate.
     assert (line.most, page.counted("order-tabs")) == (1, BY_API)
 
@@ -239,7 +239,7 @@ async def test_thank_you_page_in_two_tabs_sends_once(visitor, page):
     )
 
     await visitor.goes_to("/thanks")
-    await visitor.settles()
+    await visitor.wait_until_settled()
     other = await visitor.other_tab()
     await other.goto(page.shop.origin + "/thanks")
     await other.wait_for_load_state("networkidle")
@@ -247,7 +247,7 @@ async def test_thank_you_page_in_two_tabs_sends_once(visitor, page):
     assert len(await visitor.sends()) == 1
 
 
-async def test_queue_is_limited_and_keeps_the_newest(visitor, page):
+async def test_queue_is_limited_and_drops_the_oldest(visitor, page):
     await visitor.goes_to("/")
     await visitor.context.set_offline(True)
     await visitor.does(
@@ -258,7 +258,7 @@ async def test_queue_is_limited_and_keeps_the_newest(visitor, page):
         "() => Object.keys(localStorage).every((key) => !/^twite:/.test(key) ||"
         " (JSON.parse(localStorage[key]).until === 0 && !key.endsWith(' 0')))"
     )
-    kept = [key.rpartition(" ")[2] for key in await visitor.kept()]
+    kept = [key.rpartition(" ")[2] for key in await visitor.queued()]
 
     assert (len(kept) <= 41, "59" in kept, "0" in kept) == (True, True, False)
 
@@ -281,7 +281,7 @@ async def test_backlog_is_sent_in_messages_of_limited_size(visitor, page):
     assert (len(sizes) > 3, max(sizes) < 64_000) == (True, True)
 
 
-async def test_contents_too_large_for_a_beacon_are_dropped_and_the_sale_sent(visitor, page):
+async def test_purchase_with_contents_too_large_for_a_beacon_is_sent_without_them(visitor, page):
     lines = "Array.from({length: 900}, (_, n) => ({id: n, name: 'x'.repeat(100)}))"
 
     await visitor.goes_to("/")
@@ -293,7 +293,7 @@ async def test_contents_too_large_for_a_beacon_are_dropped_and_the_sale_sent(vis
     assert "contents" not in page.sent()[0]
 
 
-async def test_lone_surrogate_costs_no_sale(visitor, page):
+async def test_purchase_with_a_lone_surrogate_is_sent(visitor, page):
     await visitor.goes_to("/")
     await visitor.context.set_offline(True)
     await visitor.does(bought("order-beside-half"))
@@ -310,7 +310,7 @@ async def test_lone_surrogate_costs_no_sale(visitor, page):
     assert said["order-half"]["contents"] == [{"id": "SKU-1", "name": "Mug !", "quantity": 1}]
 
 
-async def test_too_old_conversion_is_dropped(visitor, page):
+async def test_queued_conversion_is_dropped_when_it_is_too_old(visitor, page):
     await visitor.goes_to("/elsewhere")
     for hours in (47, 49):
         conversion = (
@@ -323,13 +323,13 @@ async def test_too_old_conversion_is_dropped(visitor, page):
 
     await visitor.goes_to("/")
     await until(lambda: page.counted("47") == BY_API)
-    await visitor.settles()
+    await visitor.wait_until_settled()
 
     # X recognizes duplicates only within 48 hours.
     assert [sent["conversion_id"] for sent in visitor.conversions()] == ["47"]
 
 
-async def test_corrupt_queue_stops_nothing(visitor, page):
+async def test_corrupt_queue_does_not_stop_the_script(visitor, page):
     await visitor.goes_to("/elsewhere")
     await visitor.does(
         "localStorage['twite:page:1764072000123'] = localStorage['twite.seen'] = '{'"
@@ -341,7 +341,7 @@ async def test_corrupt_queue_stops_nothing(visitor, page):
     await until(lambda: page.counted("order-spoilt") == BY_API)
 
 
-async def test_invalid_call_loses_no_other_call(visitor, page):
+async def test_invalid_call_does_not_drop_other_calls(visitor, page):
     await visitor.goes_to("/")
     await visitor.context.set_offline(True)
     await visitor.does("twite({}, {email: 'a@example.com', value: {}, search: [], order_id: 5})")
@@ -353,7 +353,7 @@ async def test_invalid_call_loses_no_other_call(visitor, page):
     await until(lambda: page.counted("order-whole") == BY_API)
 
 
-async def test_time_is_correct_with_a_wrong_browser_clock(visitor, page):
+async def test_time_of_a_conversion_is_correct_with_a_wrong_browser_clock(visitor, page):
     before = page.today()
     await visitor.context.add_init_script("const now = Date.now; Date.now = () => now() - 9e10")
 

@@ -44,7 +44,7 @@ def a_strict_page(site, integrity: str, address: str) -> None:
     )
 
 
-async def test_script_works_with_a_strict_policy_and_integrity(visitor, site):
+async def test_script_works_with_a_strict_content_security_policy_and_integrity(visitor, site):
     address, integrity = versioned(site)
     a_strict_page(site, integrity, address)
     blocked = []
@@ -57,7 +57,7 @@ async def test_script_works_with_a_strict_policy_and_integrity(visitor, site):
     assert [text for text in blocked if "favicon" not in text and "404" not in text] == []
 
 
-async def test_changed_script_is_refused_by_integrity(visitor, site):
+async def test_changed_script_is_refused_by_the_integrity_hash(visitor, site):
     address, _ = versioned(site)
     other = "sha384-" + base64.b64encode(hashlib.sha384(b"another").digest()).decode()
     a_strict_page(site, other, address)
@@ -67,7 +67,7 @@ async def test_changed_script_is_refused_by_integrity(visitor, site):
     assert not await visitor.does("twite.runs")
 
 
-async def test_versioned_script_is_the_usual_script_without_its_first_line(site):
+async def test_versioned_script_is_the_same_script_without_its_first_line(site):
     _, _, rest = fetched(site, f"{site.gateway_url}/twite.js?s=page").partition(b"\n")
     address, _ = versioned(site)
 
@@ -81,9 +81,9 @@ async def test_page_without_a_consent_setting_waits_for_consent(visitor, site):
 
     await visitor.goes_to(f"/?twclid={TWCLID}")
     await visitor.does(bought("order-p2"))
-    await visitor.idles()
+    await visitor.wait_until_idle()
 
-    assert (visitor.beacons(), await visitor.kept()) == ([], [])
+    assert (visitor.beacons(), await visitor.queued()) == ([], [])
 
 
 async def test_noscript_image_sends_the_conversion(browser, site):
@@ -102,7 +102,7 @@ async def test_noscript_image_sends_the_conversion(browser, site):
     assert (sent["value"], sent["identifiers"][0]["twclid"]) == ("49.90", TWCLID)
 
 
-async def test_noscript_image_is_not_loaded_with_javascript(visitor, site):
+async def test_noscript_image_is_not_loaded_if_javascript_runs(visitor, site):
     image = f"<noscript><img src='{site.gateway_url}/t?s=page&amp;event=purchase'></noscript>"
     site.shop.page("/", image, head=site.tag(data_pixel="off"))
 
@@ -112,7 +112,7 @@ async def test_noscript_image_is_not_loaded_with_javascript(visitor, site):
     assert [request.url for request in visitor.requests if "event=" in request.url] == []
 
 
-async def test_automated_browser_is_counted_and_not_sent(visitor, site):
+async def test_conversion_of_an_automated_browser_is_counted_and_not_sent(visitor, site):
     await visitor.context.add_init_script(
         "Object.defineProperty(navigator, 'webdriver', {value: true})"
     )
@@ -156,7 +156,7 @@ PRERENDERED = """
 """
 
 
-async def test_prerendered_page_sends_once_it_is_visible(visitor, site):
+async def test_prerendered_page_sends_after_it_becomes_visible(visitor, site):
     await visitor.context.add_init_script(PRERENDERED)
     site.shop.page("/", f"<script>{bought('order-p5')}</script>", head=site.tag(data_pixel="load"))
 
@@ -169,7 +169,7 @@ async def test_prerendered_page_sends_once_it_is_visible(visitor, site):
     assert early == ([[{"name": "purchase", "reason": "prerender"}]], [])
 
 
-async def test_really_prerendered_page_sends_only_when_visible(visitor, site):
+async def test_page_prerendered_by_chromium_sends_only_when_visible(visitor, site):
     rules = '{"prerender": [{"urls": ["/thanks"], "eagerness": "immediate"}]}'
     site.shop.page(
         "/",
@@ -193,19 +193,19 @@ async def test_really_prerendered_page_sends_only_when_visible(visitor, site):
     assert early == 0
 
 
-async def test_script_loaded_twice_runs_once(visitor, site):
+async def test_script_loaded_twice_sends_a_conversion_once(visitor, site):
     tag = site.tag(data_pixel="off")
     site.shop.page("/", "", head=tag + tag)
 
     await visitor.goes_to("/")
     await visitor.page.wait_for_load_state("networkidle")
     await visitor.does(bought("order-p7"))
-    await visitor.settles()
+    await visitor.wait_until_settled()
 
     assert len(await visitor.sends()) == 1
 
 
-async def test_page_without_https_sends_sale_and_click_but_no_person(
+async def test_page_without_https_sends_purchase_and_click_id_but_no_identifiers(
     playwright_, chromium, site, tmp_path
 ):
     here = "--host-resolver-rules=MAP *.example 127.0.0.1, MAP shop.example 127.0.0.1"
@@ -230,7 +230,7 @@ async def test_page_without_https_sends_sale_and_click_but_no_person(
     assert not told & {"hashed_email", "hashed_phone_number"}
 
 
-async def test_settings_made_at_run_time_are_used(visitor, site):
+async def test_settings_made_after_the_script_loaded_are_used(visitor, site):
     address, integrity = versioned(site)
     site.shop.page(
         "/", "", head=f"<script src='{address}' integrity='{integrity}' crossorigin></script>"

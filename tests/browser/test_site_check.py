@@ -33,7 +33,7 @@ def conversion_of(found):
     return found["site ids"][1].split()[-1]
 
 
-async def test_complete_page_passes_and_its_conversion_counts_once(check, site):
+async def test_complete_page_passes_and_its_test_conversion_counts_once(check, site):
     site.shop.page("/", "", head=site.tag() + site.x_tag())
 
     found = await check()
@@ -74,7 +74,7 @@ async def test_page_that_cannot_be_opened_fails(check):
     assert found == {"site": (RED, text)}
 
 
-async def test_policy_that_blocks_the_script_is_named(check, site):
+async def test_content_security_policy_that_blocks_the_script_is_reported(check, site):
     policy = "script-src 'self' 'unsafe-inline'"
     site.shop.page("/", "", head=site.tag(), content_security_policy=policy)
 
@@ -86,7 +86,7 @@ async def test_policy_that_blocks_the_script_is_named(check, site):
     assert found["site script"][0] is RED
 
 
-async def test_policy_that_blocks_messages_is_named(check, site):
+async def test_content_security_policy_that_blocks_requests_is_reported(check, site):
     policy = "connect-src 'self'"
     site.shop.page("/", "", head=site.tag(), content_security_policy=policy)
 
@@ -102,7 +102,7 @@ async def test_policy_that_blocks_messages_is_named(check, site):
     )
 
 
-async def test_page_without_consent_waits_until_it_is_granted(check, site):
+async def test_page_without_consent_is_a_warning_until_consent_is_granted(check, site):
     site.shop.page("/", "", head=site.tag("asking") + site.x_tag())
 
     waiting = await check()
@@ -114,7 +114,7 @@ async def test_page_without_consent_waits_until_it_is_granted(check, site):
     assert {light for light, _ in granted.values()} == {GREEN}
 
 
-async def test_consent_platform_is_named(check, site):
+async def test_consent_platform_of_the_page_is_named(check, site):
     platform = "<script>window.__tcfapi = () => {};</script>"
     site.shop.page("/", "", head=platform + site.tag())
 
@@ -143,7 +143,7 @@ async def test_blocked_pixel_is_a_warning(check, site):
     assert found["site beacon"][0] is GREEN
 
 
-async def test_origin_that_no_source_lists_fails(check, site):
+async def test_page_whose_origin_no_source_lists_fails(check, site):
     site.shop.page("/", "", head=site.tag() + site.x_tag())
     origin = site.shop.origin.replace("shop.localhost", "other.localhost")
 
@@ -154,7 +154,7 @@ async def test_origin_that_no_source_lists_fails(check, site):
     assert found["site beacon"][0] is RED
 
 
-async def test_password_and_query_of_the_page_are_not_shown(check, site):
+async def test_password_and_query_in_the_url_of_the_page_are_not_shown(check, site):
     site.shop.page("/", "", head=site.tag())
     origin = site.shop.origin.replace("//", "//staff:open-sesame@")
 
@@ -163,7 +163,7 @@ async def test_password_and_query_of_the_page_are_not_shown(check, site):
     assert found["site"] == (GREEN, f"{site.shop.origin}/ answers 200")
 
 
-async def test_policy_that_only_reports_blocks_nothing(check, site):
+async def test_report_only_content_security_policy_is_not_a_finding(check, site):
     policy = {"content_security_policy_report_only": "default-src 'self'"}
     site.shop.page("/", "", head=site.tag() + site.x_tag(), **policy)
 
@@ -173,7 +173,7 @@ async def test_policy_that_only_reports_blocks_nothing(check, site):
 @pytest.mark.parametrize(
     ("host", "light"), [("static.wix.com", GREEN), ("t.co", RED), ("analytics.twitter.com", RED)]
 )
-async def test_only_blocked_hosts_of_x_are_named(check, site, host, light):
+async def test_only_hosts_of_x_that_are_blocked_are_named(check, site, host, light):
     image = f"<img src='http://{host}/a.png'>"
     policy = "img-src 'self'"
     site.shop.page("/", image, head=site.tag(), content_security_policy=policy)
@@ -181,7 +181,7 @@ async def test_only_blocked_hosts_of_x_are_named(check, site, host, light):
     assert (await check(event=None))["site"][0] is light
 
 
-async def test_page_whose_image_never_arrives_is_checked(check, site, monkeypatch):
+async def test_page_with_an_image_that_never_loads_is_checked(check, site, monkeypatch):
     monkeypatch.setattr("twite.diagnostics.site_visit._LOADING", 100)
     monkeypatch.setattr("twite.diagnostics.site_visit._OPENING", 5_000)
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -191,7 +191,7 @@ async def test_page_whose_image_never_arrives_is_checked(check, site, monkeypatc
         assert {light for light, _ in (await check()).values()} == {GREEN}
 
 
-async def test_page_whose_scripts_never_end_fails(check, site, monkeypatch):
+async def test_page_whose_scripts_do_not_finish_fails(check, site, monkeypatch):
     monkeypatch.setattr("twite.diagnostics.site_visit._ANSWERING", 1.0)
     endless = "<script>addEventListener('load', () => setTimeout(() => { for (;;) {} }))</script>"
     site.shop.page("/", "", head=site.tag() + endless)
@@ -202,14 +202,14 @@ async def test_page_whose_scripts_never_end_fails(check, site, monkeypatch):
     assert text.endswith("cannot be opened: its scripts do not respond within 1 s")
 
 
-async def test_unknown_event_is_refused_before_the_visit(check, site):
+async def test_unknown_event_is_refused_before_the_page_is_opened(check, site):
     with pytest.raises(SettingsError, match="has no event 'buy'"):
         await check(event="buy")
 
     assert site.shop.asked == []
 
 
-async def test_missing_playwright_is_named():
+async def test_missing_playwright_is_explained():
     def find(name):
         raise ImportError(name)
 
@@ -217,7 +217,7 @@ async def test_missing_playwright_is_named():
         await visit(SiteTest(url="http://shop.example"), find=find)
 
 
-async def test_rejected_conversion_is_not_looked_up(check, monkeypatch):
+async def test_check_does_not_search_the_store_for_a_rejected_conversion(check, monkeypatch):
     answer = '{"rejected": [{"index": 0, "errors": [{"code": "identifier_missing"}]}]}'
 
     async def visited(_test):

@@ -1,4 +1,4 @@
-"""Sources that share an origin, and data stored before sources had names."""
+"""Sources that share an origin, and browser data from before sources had names."""
 
 import pytest
 from visitor import bought, left
@@ -13,7 +13,7 @@ def page(site):
     return site
 
 
-async def test_conversion_stored_by_a_script_without_a_source_is_sent(visitor, page):
+async def test_queued_conversion_of_a_script_without_a_source_is_sent(visitor, page):
     conversion = (
         "{event: 'purchase', conversion_id: 'order-of-before', at: Date.now(),"
         " email: 'shopper@example.com'}"
@@ -25,12 +25,12 @@ async def test_conversion_stored_by_a_script_without_a_source_is_sent(visitor, p
 
     await visitor.goes_to("/")
     await visitor.sends()
-    await visitor.settles()
+    await visitor.wait_until_settled()
 
     assert [sent["conversion_id"] for sent in visitor.conversions()] == ["order-of-before"]
 
 
-async def test_sources_of_a_shared_origin_send_separately(visitor, page):
+async def test_sources_of_a_shared_origin_send_one_order_once_each(visitor, page):
     page.shop.page("/other", "", head=page.tag("hiding", data_pixel="off"))
     await visitor.goes_to("/")
     await visitor.context.set_offline(True)
@@ -43,7 +43,7 @@ async def test_sources_of_a_shared_origin_send_separately(visitor, page):
     visitor.page = await visitor.other_tab()
     for path, count in (("/other", 1), ("/", 2)):
         await visitor.goes_to(path)
-        await visitor.idles()
+        await visitor.wait_until_idle()
         # The same order counts for another source, but only once for each source.
         await visitor.does(bought("order-shared"))
         await visitor.sends(count)
@@ -51,4 +51,4 @@ async def test_sources_of_a_shared_origin_send_separately(visitor, page):
 
     sources = [request.url.rpartition("=")[2] for request in visitor.requests if request.post_data]
     assert (sources, len(visitor.conversions())) == (["hiding", "page"], 2)
-    await visitor.forgets()
+    await visitor.wait_until_queue_is_empty()

@@ -117,24 +117,24 @@ class Visitor:
     async def does(self, script: str) -> object:
         return await self.page.evaluate(script)
 
-    async def settles(self) -> None:
+    async def wait_until_settled(self) -> None:
         """Wait until the script has nothing left to send or to wait for."""
         await self.page.wait_for_load_state("networkidle")
-        await self.forgets()
+        await self.wait_until_queue_is_empty()
 
-    async def forgets(self) -> None:
+    async def wait_until_queue_is_empty(self) -> None:
         """Wait until no conversion waits in the browser."""
         await self.page.wait_for_function(
             "() => Object.keys(localStorage).every((key) => !key.startsWith('twite:'))"
         )
 
-    async def hears(self) -> None:
+    async def wait_for_responses(self) -> None:
         """Wait until the gateway has answered all requests."""
         await self.page.wait_for_function("() => localStorage['twite.click']")
         await self.page.wait_for_load_state("networkidle")
         await until(lambda: any("click" in said for said in self.beacons()))
 
-    async def idles(self) -> None:
+    async def wait_until_idle(self) -> None:
         """Wait until the script runs and its timers have fired twice."""
         await self.page.wait_for_function("() => window.twite && twite.runs")
         await self.does(
@@ -155,7 +155,7 @@ class Visitor:
         await until(lambda: len(self.conversions()) >= count)
         return self.conversions()
 
-    async def kept(self) -> list[str]:
+    async def queued(self) -> list[str]:
         """The conversions queued in the browser."""
         keys = await self.does("Object.keys(localStorage)")
         return [key for key in keys if key.startswith("twite:")]  # type: ignore[attr-defined]

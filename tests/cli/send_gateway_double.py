@@ -1,4 +1,4 @@
-"""A tiny fake gateway on a real socket: it records requests and gives preset answers."""
+"""A small fake gateway on a real socket: it records requests and gives preset responses."""
 
 import json
 import threading
@@ -12,8 +12,8 @@ KEY = "a-key-that-is-long-enough"
 RECEIPT = {"receipt": "r", "accepted": 0, "duplicates": 0, "suppressed": 0, "rejected": []}
 
 
-class Double:
-    """`script` contains the first answers (None disconnects); then it acts like a gateway."""
+class GatewayDouble:
+    """`script` contains the first responses (None disconnects). Later requests get `usual`."""
 
     def __init__(self) -> None:
         self.requests: list[list[dict]] = []
@@ -28,7 +28,7 @@ class Double:
         return [conversion for request in self.requests for conversion in request]
 
     def usual(self, conversions: list[dict]) -> Answer:
-        """Accept, count duplicates, refuse an event called `unheard`, warn about a bad email."""
+        """Accept, count duplicates, refuse the event `unheard`, warn about an invalid email."""
         answer = RECEIPT | {"rejected": []}
         warnings, duplicates = [], []
         for index, conversion in enumerate(conversions):
@@ -51,8 +51,8 @@ class Double:
 
 
 @contextmanager
-def double() -> Iterator[Double]:
-    told = Double()
+def double() -> Iterator[GatewayDouble]:
+    told = GatewayDouble()
 
     class Answering(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

@@ -9,7 +9,7 @@ from twite.domain.times import spelled
 from twite.stores.sqlite import SQLiteStore
 
 
-def test_balance_is_a_table(command, shop):
+def test_accounting_prints_the_balance_as_a_table(command, shop):
     code, out, err = command("accounting", "--config", str(shop))
 
     assert (code, err) == (0, "")
@@ -20,7 +20,7 @@ def test_balance_is_a_table(command, shop):
     ]
 
 
-def test_balance_as_json_matches_the_http_response(command, shop):
+def test_accounting_as_json_matches_the_http_response(command, shop):
     sums = {
         "received": 5,
         "delivered": 1,
@@ -41,7 +41,7 @@ def test_balance_as_json_matches_the_http_response(command, shop):
     assert told == {**sums, "by": [{"source": "shop", "pixel": "o8z6j", **sums}]}
 
 
-def test_pending_conversions_are_a_separate_table(command, shop):
+def test_accounting_prints_pending_conversions_in_a_separate_table(command, shop):
     _, out, _ = command("accounting", "--config", str(shop))
 
     _, pending = out.split("Pending conversions")
@@ -50,7 +50,7 @@ def test_pending_conversions_are_a_separate_table(command, shop):
     assert (cells[:3], len(cells)) == (["o8z6j", "1", spelled(NOW)], 7)
 
 
-def test_forecast_is_json(command, shop):
+def test_accounting_prints_the_forecast_as_json(command, shop):
     _, out, _ = command("accounting", "--config", str(shop), "--json")
 
     [expected] = json.loads(out)["forecast"]
@@ -64,16 +64,16 @@ def test_forecast_is_json(command, shop):
     assert late <= expected.keys()
 
 
-def test_no_forecast_without_pending_conversions(command, tmp_path):
-    asyncio.run(_an_empty_store(tmp_path))
+def test_forecast_is_omitted_without_pending_conversions(command, tmp_path):
+    asyncio.run(_empty_store(tmp_path))
 
     _, out, _ = command("accounting", "--config", str(settings_in(tmp_path)))
 
     assert "Pending conversions" not in out
 
 
-def test_nonzero_balance_is_a_failure(command, shop):
-    _lose_what_was_delivered(shop.parent / "twite.db")
+def test_balance_other_than_0_exits_1(command, shop):
+    _lose_delivered_conversions(shop.parent / "twite.db")
 
     code, _, err = command("accounting", "--config", str(shop))
 
@@ -87,13 +87,13 @@ def test_accounting_needs_no_credentials(command, shop, monkeypatch):
     assert command("accounting", "--config", str(shop))[0] == 0
 
 
-def _lose_what_was_delivered(path):
+def _lose_delivered_conversions(path):
     """Corrupt the counts, as a bug might."""
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE account SET delivered = delivered - 1")
     connection.close()
 
 
-async def _an_empty_store(folder):
+async def _empty_store(folder):
     store = await SQLiteStore.open(str(folder / "twite.db"))
     await store.close()

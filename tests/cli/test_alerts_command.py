@@ -32,7 +32,7 @@ OVER = Alert(
 
 
 class Chat(BaseHTTPRequestHandler):
-    """Records each message, and accepts or refuses it, depending on a setting of its server."""
+    """Records each message. Its server's setting decides whether it accepts or refuses."""
 
     def do_POST(self):
         self.server.bodies.append(self.rfile.read(int(self.headers["content-length"])))
@@ -65,7 +65,7 @@ def with_webhook(path, chat, secret="", *, port=None):
     return path
 
 
-def keeping(path, *alerts):
+def store_alerts(path, *alerts):
     async def keep():
         store = await SQLiteStore.open(str(path.parent / "twite.db"))
         await store.put(alerts)
@@ -74,8 +74,8 @@ def keeping(path, *alerts):
     asyncio.run(keep())
 
 
-def test_open_alerts_are_a_table_and_a_failure(command, shop):
-    keeping(shop, HELD, OVER)
+def test_open_alerts_are_a_table_and_exit_1(command, shop):
+    store_alerts(shop, HELD, OVER)
 
     code, out, err = command("alerts", "list", "--config", str(shop))
 
@@ -93,8 +93,8 @@ def test_open_alerts_are_a_table_and_a_failure(command, shop):
     )
 
 
-def test_open_alerts_as_json(command, shop):
-    keeping(shop, HELD, OVER)
+def test_open_alerts_are_printed_as_json(command, shop):
+    store_alerts(shop, HELD, OVER)
 
     code, out, _ = command("alerts", "list", "--config", str(shop), "--json")
 
@@ -113,13 +113,13 @@ def test_open_alerts_as_json(command, shop):
 
 
 def test_no_open_alert_exits_0(command, shop):
-    keeping(shop, OVER)
+    store_alerts(shop, OVER)
 
     assert command("alerts", "list", "--config", str(shop)) == (0, "No open alerts.\n", "")
 
 
-def test_undelivered_webhook_messages_are_reported(command, shop, chat):
-    keeping(shop, OVER)
+def test_failed_webhook_messages_are_reported(command, shop, chat):
+    store_alerts(shop, OVER)
     with_webhook(shop, chat)
 
     _, _, err = command("alerts", "list", "--config", str(shop))
@@ -127,7 +127,7 @@ def test_undelivered_webhook_messages_are_reported(command, shop, chat):
     assert err == "The webhook has not accepted all messages yet. Run twite alerts test.\n"
 
 
-def test_message_reaches_the_webhook_signed(command, shop, chat):
+def test_message_reaches_the_webhook_with_a_signature(command, shop, chat):
     with_webhook(shop, chat, 'secret = "between us"')
 
     code, out, _ = command("alerts", "test", "--config", str(shop))
@@ -139,7 +139,7 @@ def test_message_reaches_the_webhook_signed(command, shop, chat):
 
 
 @pytest.mark.parametrize("status", [302, 404, 500])
-def test_refused_test_message_is_a_failure_with_the_response(command, shop, chat, status):
+def test_refused_test_message_exits_1_with_the_response(command, shop, chat, status):
     chat.status = status
     with_webhook(shop, chat)
 
@@ -151,7 +151,7 @@ def test_refused_test_message_is_a_failure_with_the_response(command, shop, chat
     assert len(chat.bodies) == 1
 
 
-def test_result_as_json(command, shop, chat):
+def test_message_result_as_json(command, shop, chat):
     chat.status = 410
     with_webhook(shop, chat)
 
@@ -160,7 +160,7 @@ def test_result_as_json(command, shop, chat):
     assert json.loads(out) == {"taken": False, "status": 410, "reason": "answered 410"}
 
 
-def test_unreachable_webhook_is_a_failure(command, shop):
+def test_unreachable_webhook_exits_1(command, shop):
     with_webhook(shop, None, port=1)
 
     code, _, err = command("alerts", "test", "--config", str(shop))
@@ -170,7 +170,7 @@ def test_unreachable_webhook_is_a_failure(command, shop):
     assert err == f"{refused}\n"
 
 
-def test_without_a_webhook_is_an_error(command, shop):
+def test_message_without_a_webhook_is_an_error(command, shop):
     code, _, err = command("alerts", "test", "--config", str(shop))
 
     assert code == 1

@@ -12,7 +12,7 @@ def lines_of(out: str, sign: str) -> list[str]:
     return [line[9:] for line in out.splitlines() if line.startswith(sign)]
 
 
-def test_all_checks_passed_exits_0(command, tmp_path, x_emulator: Emulator):
+def test_check_exits_0_if_all_checks_pass(command, tmp_path, x_emulator: Emulator):
     path = settings_in(tmp_path, x_emulator.url)
     path.write_text(path.read_text().replace("[x]", "[store]\nqueue = 5000\n[x]"))
 
@@ -45,7 +45,7 @@ def test_all_checks_passed_exits_0(command, tmp_path, x_emulator: Emulator):
     assert x_emulator.counted()["pixels"] == {}
 
 
-def test_wrong_setting_fails_with_the_remedy_and_exits_1(command, tmp_path):
+def test_wrong_setting_fails_with_the_fix_and_exits_1(command, tmp_path):
     path = settings_in(tmp_path)
     path.write_text(path.read_text().replace('"o8z6k"', '"o8z6j"'))
 
@@ -62,7 +62,7 @@ def test_wrong_setting_fails_with_the_remedy_and_exits_1(command, tmp_path):
     )
 
 
-def test_misspelt_setting_suggests_the_right_name(command, tmp_path):
+def test_misspelt_setting_is_reported_with_the_right_name(command, tmp_path):
     path = settings_in(tmp_path)
     path.write_text(path.read_text().replace("listen =", "lissten ="))
 
@@ -88,7 +88,7 @@ def test_missing_credential_does_not_hide_other_findings(command, tmp_path, monk
     assert "  credentials:" not in out
 
 
-def test_readable_secrets_in_plain_text_are_a_warning(command, tmp_path):
+def test_secrets_in_plain_text_in_a_readable_file_are_a_warning(command, tmp_path):
     path = settings_in(tmp_path)
     path.write_text(path.read_text().replace("env:TWITE_SHOP_KEY", "clear-text-for-everyone"))
     path.chmod(0o644)
@@ -110,7 +110,9 @@ def test_readable_secrets_in_plain_text_are_a_warning(command, tmp_path):
         (60, "oauth", "warning  clock: this machine's clock is 60 s behind X's"),
     ],
 )
-def test_wrong_clock_is_reported(command, tmp_path, x_emulator, *, shift, auth, told):
+def test_wrong_clock_of_the_machine_is_reported(
+    command, tmp_path, x_emulator, *, shift, auth, told
+):
     x_emulator.clock(shift)
     path = settings_in(tmp_path, x_emulator.url)
     if auth == "oauth":
@@ -136,7 +138,7 @@ def test_dead_letters_are_a_warning_and_the_balance_passes(command, tmp_path):
     assert "dead letters: 1 dead, 1 held" in lines_of(out, "warning")
 
 
-def test_file_that_is_no_store_fails(command, tmp_path):
+def test_store_file_that_is_not_a_store_fails(command, tmp_path):
     path = settings_in(tmp_path)
     (tmp_path / "twite.db").write_bytes(b"this is no database at all, whatever its name is")
 
@@ -157,7 +159,7 @@ def test_address_in_use_fails(command, tmp_path):
     assert told == [f"address: cannot listen on {listen} (address already in use)"]
 
 
-def test_public_address_refused_by_browsers_fails(command, tmp_path):
+def test_public_address_that_browsers_refuse_fails(command, tmp_path):
     path = settings_in(tmp_path)
     text = path.read_text().replace("[x]", 'public_url = "http://127.0.0.1:1"\n[x]')
     path.write_text(text.replace("key =", 'origins = ["https://shop.example"]\nkey ='))
@@ -172,7 +174,7 @@ def test_public_address_refused_by_browsers_fails(command, tmp_path):
     )
 
 
-def test_findings_as_json(command, tmp_path):
+def test_check_prints_findings_as_json(command, tmp_path):
     path = settings_in(tmp_path)
 
     code, out, _ = command("check", "--config", str(path), "--json")

@@ -1,4 +1,4 @@
-"""Commands whose output nobody reads any more, as real processes."""
+"""Commands whose output is no longer read, as real processes."""
 
 import fcntl
 import os
@@ -39,20 +39,20 @@ def serving(folder, *, out, err):
                 process.kill()
 
 
-def lost_lines(url):
+def number_of_lost_lines(url):
     with urllib.request.urlopen(f"{url}/metrics", timeout=10) as page:
         text = page.read().decode()
     return float(text.split("\ntwite_lost_log_lines_total ")[1].split("\n")[0])
 
 
-def a_pipe_without_reader():
+def pipe_without_reader():
     reader, writer = os.pipe()
     os.close(reader)
     return writer
 
 
-def a_full_pipe():
-    """Return a pipe that nobody reads, and that takes no byte more."""
+def full_pipe():
+    """Return a pipe that nobody reads and that is full."""
     reader, writer = os.pipe()
     fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4_096)
     os.set_blocking(writer, False)
@@ -63,20 +63,20 @@ def a_full_pipe():
     return reader, writer
 
 
-def a_line_is_lost(url):
+def wait_for_a_lost_line(url):
     """Wait until the failed delivery has been logged."""
     within = time.monotonic() + 30
-    while not (lost := lost_lines(url)) and time.monotonic() < within:
+    while not (lost := number_of_lost_lines(url)) and time.monotonic() < within:
         time.sleep(0.05)
     return lost > 0
 
 
-def test_gateway_continues_when_the_readers_of_its_output_have_ended(tmp_path):
-    output = a_pipe_without_reader()
+def test_gateway_continues_when_the_readers_of_its_output_have_exited(tmp_path):
+    output = pipe_without_reader()
 
     with serving(tmp_path, out=output, err=output) as (process, url):
         receipt = post(url, CONVERSION)
-        is_counted = a_line_is_lost(url)
+        is_counted = wait_for_a_lost_line(url)
         process.send_signal(signal.SIGTERM)
         code = process.wait(30)
 
@@ -84,12 +84,12 @@ def test_gateway_continues_when_the_readers_of_its_output_have_ended(tmp_path):
     assert (receipt["accepted"], is_counted, code) == (1, True, 0)
 
 
-def test_gateway_continues_when_the_readers_of_its_output_hang(tmp_path):
-    reader, output = a_full_pipe()
+def test_gateway_continues_when_the_readers_of_its_output_stop_reading(tmp_path):
+    reader, output = full_pipe()
 
     with serving(tmp_path, out=output, err=output) as (process, url):
         receipt = post(url, CONVERSION)
-        is_counted = a_line_is_lost(url)
+        is_counted = wait_for_a_lost_line(url)
         process.send_signal(signal.SIGTERM)
         code = process.wait(30)
 
@@ -98,7 +98,7 @@ def test_gateway_continues_when_the_readers_of_its_output_hang(tmp_path):
     assert (receipt["accepted"], is_counted, code) == (1, True, 0)
 
 
-def test_gateway_runs_without_standard_files(tmp_path):
+def test_gateway_runs_without_standard_input_and_output(tmp_path):
     path = settings_in(tmp_path)
     command = f'exec "{sys.executable}" -m twite serve --config "{path}" <&- >&- 2>&-'
     note = tmp_path / "twite.db.gateway"
@@ -126,10 +126,10 @@ def test_gateway_runs_without_standard_files(tmp_path):
         ["events", "--help"],
     ],
 )
-def test_command_ends_quietly_when_the_reader_of_its_output_has_ended(tmp_path, words):
+def test_command_exits_quietly_when_the_reader_of_its_output_has_exited(tmp_path, words):
     store_in(tmp_path)
     config = settings_in(tmp_path)
-    output = a_pipe_without_reader()
+    output = pipe_without_reader()
 
     done = subprocess.run(
         [sys.executable, "-m", "twite", *words],
@@ -144,8 +144,8 @@ def test_command_ends_quietly_when_the_reader_of_its_output_has_ended(tmp_path, 
     assert (done.returncode, done.stderr) == (141, b"")
 
 
-def test_command_ends_quietly_when_the_reader_of_its_errors_has_ended(tmp_path):
-    output = a_pipe_without_reader()
+def test_command_exits_quietly_when_the_reader_of_its_errors_has_exited(tmp_path):
+    output = pipe_without_reader()
 
     done = subprocess.run(
         [sys.executable, "-m", "twite", "show", "order-1", "--config", str(tmp_path / "none.toml")],

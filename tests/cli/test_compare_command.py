@@ -95,7 +95,9 @@ def test_matching_requests_are_reported_and_exit_0(command, container, settings,
     )
 
 
-def test_differences_are_reported_by_path_without_persons(command, container, settings, tmp_path):
+def test_differences_are_reported_by_path_without_personal_data(
+    command, container, settings, tmp_path
+):
     other = body(value="50.00", identifiers=[{"hashed_email": "0" * 64}])
     capture = captured(tmp_path, case(sent=other), case(sent=body(value="50.00")))
 
@@ -128,7 +130,7 @@ def test_ignored_paths_are_counted(command, container, settings, tmp_path):
     assert (code, "ignored body.conversions.0.value, 1 time" in out) == (0, True)
 
 
-def test_events_are_read_from_requests_and_joined_by_trace(command, container, tmp_path):
+def test_event_is_read_from_a_request_and_matched_by_trace(command, container, tmp_path):
     query = "v=2&tid=G-1&cid=1&en=purchase&ep.transaction_id=order-1&epn.value=49.9&cu=GBP"
     came = {"trace": "t", "request": {"method": "GET", "path": "/g/collect", "query": query}}
     sent = {"trace": "t", "sent": case()["sent"]}
@@ -140,7 +142,7 @@ def test_events_are_read_from_requests_and_joined_by_trace(command, container, t
     assert code == 0, out
 
 
-def test_request_no_endpoint_reads_is_reported(command, container, tmp_path):
+def test_request_that_no_endpoint_can_read_is_reported(command, container, tmp_path):
     capture = captured(tmp_path, {"request": {"path": "/odd"}})
 
     code, out, _ = command("compare", capture, "--container", container)
@@ -166,7 +168,7 @@ def test_comparison_as_json(command, container, settings, tmp_path):
         (("--container", "nowhere.toml"), "nowhere.toml: cannot be read"),
     ],
 )
-def test_unknown_names_are_reported(command, container, tmp_path, arguments, said):
+def test_unknown_tag_or_source_names_are_reported(command, container, tmp_path, arguments, said):
     capture = captured(tmp_path, case())
 
     code, _, err = command("compare", capture, "--container", container, *arguments)
@@ -183,7 +185,7 @@ def test_capture_without_cases_fails(command, container, tmp_path):
     assert (code, err) == (1, "The captures contain no requests to compare.\n")
 
 
-def test_unreadable_line_is_named_with_its_file(command, container, tmp_path):
+def test_unreadable_line_of_a_capture_is_named_with_its_file(command, container, tmp_path):
     capture = tmp_path / "capture.jsonl"
     capture.write_text('{"event": {}}\n{"sent": 1}\n')
 
@@ -309,7 +311,7 @@ def hit(query="", *, event=None, headers=None):
         (hit(event={**PURCHASE, "x-ga-gcs": "G100"}), "consent_denied: gcs"),
     ],
 )
-def test_event_held_back_by_the_gateway_is_not_a_match(compare_at_endpoints, came, reason):
+def test_event_that_the_gateway_does_not_send_does_not_match(compare_at_endpoints, came, reason):
     code, out, _ = compare_at_endpoints(came)
     _, told, _ = compare_at_endpoints(came, "--json")
 
@@ -331,13 +333,13 @@ def test_event_held_back_by_the_gateway_is_not_a_match(compare_at_endpoints, cam
         {"event": {"event_name": "page_view", "user_agent": ROBOT}},
     ],
 )
-def test_accepted_or_unsent_event_is_a_match(compare_at_endpoints, came):
+def test_accepted_event_or_event_that_is_no_conversion_is_a_match(compare_at_endpoints, came):
     code, out, err = compare_at_endpoints(came)
 
     assert (code, err, "not sent" in out) == (0, "", False), out
 
 
-def test_consent_signal_beside_the_event_is_used(compare_at_endpoints, container):
+def test_consent_signal_of_a_captured_event_is_used(compare_at_endpoints, container):
     path = Path(container)
     tag = 'name = "X purchase"\n'
     path.write_text(path.read_text().replace(tag, f'{tag}consent = ["ad_storage"]\n'))
@@ -349,7 +351,7 @@ def test_consent_signal_beside_the_event_is_used(compare_at_endpoints, container
     assert granted[0] == 0, granted
 
 
-def test_source_of_the_requests_can_be_chosen(compare_at_endpoints):
+def test_source_of_the_captured_requests_can_be_chosen(compare_at_endpoints):
     strict = compare_at_endpoints(case(), "--source", "strict")
     nobodys = compare_at_endpoints(case(), "--source", "nobody")
 

@@ -94,7 +94,7 @@ def test_different_request_of_a_tag_is_reported(compare):
     assert "different body.data.0.custom_data.value of “meta”, 1 time" in out
 
 
-def test_tag_sees_hashes_if_its_own_setting_says_so(compare):
+def test_tag_gets_hashes_if_its_own_setting_says_so(compare):
     code, out, _ = compare(captured(), more='persons = "hashed"')
 
     # The template hashes the hash, because it does not recognize one.
@@ -122,7 +122,7 @@ def test_tag_gets_only_the_events_of_its_sources(compare, origin, counted):
     assert counted in out
 
 
-def test_secret_that_is_not_here_is_not_compared(compare):
+def test_secret_that_is_missing_on_this_machine_is_not_compared(compare):
     code, out, _ = compare(captured(), more=SEALED, access="env:NOT_SET_HERE")
 
     assert code == 0, out
@@ -136,7 +136,7 @@ def test_unknown_tag_is_reported(compare):
     assert "Available: meta" in " ".join(err.replace("│", " ").split())
 
 
-def test_settings_without_tags_are_explained(command, tmp_path):
+def test_compare_without_tags_in_the_settings_explains_what_is_missing(command, tmp_path):
     config = tmp_path / "twite.toml"
     config.write_text(SETTINGS.format(more="", token="x").partition("[[tag]]")[0])
     capture = tmp_path / "capture.jsonl"

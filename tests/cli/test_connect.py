@@ -1,4 +1,4 @@
-"""`twite connect`, from the built-in emulator to an X."""
+"""`twite connect` switches settings from the built-in emulator to X."""
 
 import json
 import tomllib
@@ -44,7 +44,7 @@ def typed(monkeypatch, tmp_path):
         yield give
 
 
-def test_connect_switches_to_x_with_a_store_of_its_own(emulated, typed, command):
+def test_connect_switches_to_x_with_a_new_store(emulated, typed, command):
     typed(TOKEN)
 
     code, out, err = command("connect", *IDS)
@@ -62,7 +62,7 @@ def test_connect_switches_to_x_with_a_store_of_its_own(emulated, typed, command)
     assert sorted(emulated.parent.glob(".*")) == [emulated.parent / ".gitignore"]
 
 
-def test_refused_token_changes_nothing(emulated, typed, command):
+def test_connect_with_a_refused_token_changes_nothing(emulated, typed, command):
     before = emulated.read_bytes()
     typed("another-token")
 
@@ -74,7 +74,7 @@ def test_refused_token_changes_nothing(emulated, typed, command):
     assert not list(emulated.parent.glob("*.connect"))
 
 
-def test_nothing_changes_if_x_does_not_answer(emulated, typed, command, monkeypatch):
+def test_connect_changes_nothing_if_x_does_not_answer(emulated, typed, command, monkeypatch):
     monkeypatch.setenv("TWITE_X__API_URL", "http://127.0.0.1:9")
     before = emulated.read_bytes()
     typed(TOKEN)
@@ -96,7 +96,7 @@ def test_connect_without_a_terminal_names_the_missing_option(emulated, typed, co
     assert "Events Manager" in err
 
 
-def test_connect_refuses_settings_that_send_to_x(tmp_path, command):
+def test_connect_refuses_settings_that_already_send_to_x(tmp_path, command):
     config = str(tmp_path / "twite.toml")
     command("init", "--config", config, "--pixel", "o8z6j", "--event", "purchase=o8z6k")
 
@@ -111,7 +111,7 @@ def test_connect_refuses_settings_that_send_to_x(tmp_path, command):
     )
 
 
-def test_connect_says_what_to_edit_in_several_pixels(emulated, command):
+def test_connect_with_several_pixels_explains_what_to_edit(emulated, command):
     with emulated.open("a") as file:
         file.write('[[pixel]]\nid = "o9bbb"\nevents = { purchase = "o9bbc" }\n')
 
@@ -121,7 +121,7 @@ def test_connect_says_what_to_edit_in_several_pixels(emulated, command):
     assert "does not have exactly one [[pixel]]" in err
 
 
-def test_result_as_json_names_the_new_store(emulated, typed, command):
+def test_connect_result_as_json_names_the_new_store(emulated, typed, command):
     typed(TOKEN)
 
     _, out, _ = command("connect", *IDS, "--json")

@@ -49,14 +49,14 @@ def test_dead_and_held_deliveries_are_listed_with_their_reasons(command, shop, w
     ]
 
 
-def test_limit_reports_that_there_are_more(command, shop):
+def test_limited_list_says_that_there_are_more_deliveries(command, shop):
     _, out, err = command("dead", "list", "--config", str(shop), "--limit", "1", "--json")
 
     assert [history["conversion_id"] for history in json.loads(out)] == ["order-3"]
     assert err == "Only the latest 1 are shown; --limit shows more.\n"
 
 
-def test_list_of_a_period_excludes_what_died_before_and_after(command, shop):
+def test_period_excludes_deliveries_that_died_before_or_after_it(command, shop):
     def listed(*period: str) -> list[str]:
         _, out, _ = command("dead", "list", *period, "--config", str(shop), "--json")
         return [history["conversion_id"] for history in json.loads(out)]
@@ -71,7 +71,7 @@ def test_list_of_a_period_excludes_what_died_before_and_after(command, shop):
 
 
 @pytest.mark.parametrize("name", ["order-2", "2"])
-def test_delivery_is_replayed_by_conversion_id_or_number(command, shop, name):
+def test_dead_letter_is_replayed_by_conversion_id_or_delivery_number(command, shop, name):
     assert command("dead", "replay", name, "--config", str(shop)) == (
         0,
         "1 delivery queued again (0 held).\n",
@@ -102,7 +102,7 @@ DOUBT = (
 
 
 @pytest.fixture
-def late(shop):
+def ambiguous_long_ago(shop):
     """The shop, with all attempts moved to sixty hours ago."""
     long_ago = time.time_ns() // 1_000_000 - 60 * HOUR
     with closing(sqlite3.connect(shop.parent / "twite.db")) as store:
@@ -114,8 +114,8 @@ def late(shop):
 
 
 @pytest.mark.parametrize("which", [["--all", "--held"], ["order-2", "order-3"]])
-def test_replay_of_a_possible_duplicate_needs_confirmation(command, late, which):
-    shop, doubt = late
+def test_replay_of_a_possible_duplicate_needs_confirmation(command, ambiguous_long_ago, which):
+    shop, doubt = ambiguous_long_ago
     before = states(command, shop)
 
     code, out, err = command("dead", "replay", *which, "--config", str(shop))
@@ -134,8 +134,8 @@ def test_replay_of_a_possible_duplicate_needs_confirmation(command, late, which)
         assert store.execute("SELECT max(ambiguous_since) FROM outbox").fetchone() == (None,)
 
 
-def test_dry_run_lists_possible_duplicates(command, late):
-    shop, doubt = late
+def test_dry_run_lists_possible_duplicates(command, ambiguous_long_ago):
+    shop, doubt = ambiguous_long_ago
     words = ("replay", "--all", "--held", "--dry-run", "--config", str(shop))
 
     code, out, err = command("dead", *words)
@@ -149,16 +149,16 @@ def test_dry_run_lists_possible_duplicates(command, late):
     assert [history["delivery"] for history in told["may_count_twice"]] == [3]
 
 
-def test_discard_of_a_possible_duplicate_needs_no_confirmation(command, late):
-    shop, _ = late
+def test_discard_of_a_possible_duplicate_needs_no_confirmation(command, ambiguous_long_ago):
+    shop, _ = ambiguous_long_ago
 
     code, out, err = command("dead", "discard", "order-3", "--config", str(shop))
 
     assert (code, out, err) == (0, "1 delivery discarded (1 held).\n", "")
 
 
-def test_replay_and_discard_are_audited_with_the_user(command, late):
-    shop, _ = late
+def test_replay_and_discard_are_audited_with_the_user(command, ambiguous_long_ago):
+    shop, _ = ambiguous_long_ago
     config = ("--config", str(shop))
     command("dead", "replay", "order-3", *config)
     command("dead", "replay", "--all", "--dry-run", *config)
@@ -173,7 +173,7 @@ def test_replay_and_discard_are_audited_with_the_user(command, late):
     assert {entry["who"] for entry in replayed} == {who()}
 
 
-def test_audited_note_contains_no_person(command, shop):
+def test_note_in_the_audit_log_contains_no_personal_data(command, shop):
     config = ("--config", str(shop))
     note = "shopper@shop.example asked"
 
@@ -205,7 +205,7 @@ def test_discarded_delivery_is_suppressed_with_the_note(command, shop):
     assert command("accounting", "--config", str(shop))[0] == 0
 
 
-def test_unknown_id_is_a_failure_and_the_others_are_replayed(command, shop):
+def test_unknown_id_exits_1_and_the_other_deliveries_are_replayed(command, shop):
     code, out, err = command("dead", "replay", "order-1", "order-2", "--config", str(shop))
 
     assert (code, out) == (1, "1 delivery queued again (0 held).\n")
@@ -238,14 +238,14 @@ def test_replay_result_as_json(command, shop):
         (["list", "--limit", "0"], "greater than or equal to 1"),
     ],
 )
-def test_wrong_usage_exits_2(command, shop, words, complaint):
+def test_invalid_options_of_dead_exit_2(command, shop, words, complaint):
     code, out, err = command("dead", *words, "--config", str(shop))
 
     assert (code, out) == (2, "")
     assert complaint in err
 
 
-def test_empty_list_says_so(command, shop):
+def test_empty_list_of_dead_letters_is_a_sentence(command, shop):
     command("dead", "discard", "--all", "--held", "--config", str(shop))
 
     assert command("dead", "list", "--config", str(shop)) == (
@@ -255,12 +255,12 @@ def test_empty_list_says_so(command, shop):
     )
 
 
-def test_printable_text_is_shown_unchanged():
+def test_printable_text_of_x_is_shown_unchanged():
     assert safe("Grüße aus 東京, 49.90 €") == "Grüße aus 東京, 49.90 €"
 
 
 @pytest.fixture
-def twice(shop):
+def accepted_twice(shop):
     """The shop, with a later copy of its dead letter, accepted as new by an earlier version."""
     path = str(shop.parent / "twite.db")
     with closing(sqlite3.connect(path)) as store, store:
@@ -276,9 +276,11 @@ def twice(shop):
 
 
 @pytest.mark.parametrize("which", [["--all"], ["order-2"]])
-def test_replay_beside_a_later_copy_needs_confirmation(command, twice, which):
-    code, out, err = command("dead", "replay", *which, "--config", str(twice))
-    sure = command("dead", "replay", *which, "--may-count-twice", "--config", str(twice))
+def test_replay_of_a_conversion_with_a_later_copy_needs_confirmation(
+    command, accepted_twice, which
+):
+    code, out, err = command("dead", "replay", *which, "--config", str(accepted_twice))
+    sure = command("dead", "replay", *which, "--may-count-twice", "--config", str(accepted_twice))
 
     assert (code, out) == (1, "")
     assert err == (

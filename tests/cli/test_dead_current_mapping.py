@@ -49,8 +49,8 @@ async def dead_letters(path: str, orders: dict[str, bytes]) -> None:
 
 
 @pytest.fixture
-def refused(tmp_path):
-    """A shop whose dead letters carry an event id that has been corrected in the settings."""
+def with_old_event_id(tmp_path):
+    """A shop whose dead letters carry an event id that was later corrected in the settings."""
     asyncio.run(dead_letters(f"{tmp_path}/twite.db", {"order-1": NATIVE, "order-2": NATIVE}))
     return settings_in(tmp_path)
 
@@ -60,10 +60,12 @@ def history(command, shop, order):
 
 
 @pytest.mark.parametrize("dry_run", [[], ["--dry-run"]])
-def test_replay_says_how_many_carry_an_event_id_that_is_not_the_current_one(
-    command, refused, dry_run
+def test_replay_counts_deliveries_whose_event_id_differs_from_the_settings(
+    command, with_old_event_id, dry_run
 ):
-    code, out, err = command("dead", "replay", "--all", *dry_run, "--config", str(refused))
+    code, out, err = command(
+        "dead", "replay", "--all", *dry_run, "--config", str(with_old_event_id)
+    )
 
     assert code == 0
     assert "2 deliveries " in out
@@ -73,26 +75,28 @@ def test_replay_says_how_many_carry_an_event_id_that_is_not_the_current_one(
     )
 
 
-def test_replay_with_the_current_mapping_sends_the_corrected_event_id(command, refused):
-    words = ("dead", "replay", "--all", "--current-mapping", "--config", str(refused))
-    before = history(command, refused, "order-1")
+def test_replay_with_the_current_mapping_sends_the_corrected_event_id(command, with_old_event_id):
+    words = ("dead", "replay", "--all", "--current-mapping", "--config", str(with_old_event_id))
+    before = history(command, with_old_event_id, "order-1")
 
     dry = command(*words, "--dry-run")
-    between = history(command, refused, "order-1")
+    between = history(command, with_old_event_id, "order-1")
     code, out, err = command(*words)
 
     assert (dry[0], between) == (0, before)
     assert "2 deliveries would be queued again" in dry[1]
     assert (code, out) == (0, "2 deliveries queued again (0 held).\n")
     assert err == dry[2] == "2 deliveries: event o8zzz replaced by o8z6k.\n"
-    after = history(command, refused, "order-1")
+    after = history(command, with_old_event_id, "order-1")
     assert (after["state"], after["event"], after["conversion_id"]) == (
         "queued",
         "o8z6k",
         "order-1",
     )
     assert after["sent"]["event_id"] == "o8z6k"
-    (audited,) = json.loads(command("audit", "list", "--json", "--config", str(refused))[1])
+    (audited,) = json.loads(
+        command("audit", "list", "--json", "--config", str(with_old_event_id))[1]
+    )
     assert audited["detail"] == "2: order-2, order-1; event as currently mapped"
 
 
@@ -108,7 +112,7 @@ def test_conversion_whose_event_name_is_unknown_is_not_replayed_with_the_mapping
     assert history(command, shop, "order-2")["state"] == "dead"
 
 
-def test_edit_of_a_conversion_with_another_copy_is_refused_with_the_reason(command, tmp_path):
+def test_edit_is_refused_if_another_conversion_has_the_new_event_and_id(command, tmp_path):
     asyncio.run(dead_letters(f"{tmp_path}/twite.db", {"order-1": NATIVE}))
     shop = settings_in(tmp_path)
 
@@ -128,7 +132,7 @@ def test_edit_of_a_conversion_with_another_copy_is_refused_with_the_reason(comma
     assert "already has this event and conversion id" in why["why"]
 
 
-def test_running_gateway_replaces_the_event_id_and_says_what_it_refuses(command, tmp_path):
+def test_running_gateway_replaces_the_event_id_and_reports_refused_deliveries(command, tmp_path):
     orders = {"order-1": NATIVE, "order-2": NATIVE}
     asyncio.run(dead_letters(f"{tmp_path}/twite.db", orders))
 

@@ -20,14 +20,14 @@ WAYS = {
 
 
 @pytest.fixture
-def seen(tmp_path):
-    """Return settings whose store recorded three conversion ids, and the day."""
+def with_report(tmp_path):
+    """Settings whose store recorded three conversion ids, and the day."""
     at = SystemClock().now()
-    asyncio.run(_seen(str(tmp_path / "twite.db"), at))
+    asyncio.run(_record_ids(str(tmp_path / "twite.db"), at))
     return settings_in(tmp_path), day_of(at // DAY)
 
 
-async def _seen(path, at):
+async def _record_ids(path, at):
     store = await SQLiteStore.open(path)
     sightings = tuple(
         Sighting(pixel=pixel, event="o8z6k", conversion_id=name, way=way, at=at)
@@ -39,8 +39,8 @@ async def _seen(path, at):
     await store.close()
 
 
-def test_dedup_report_is_a_table_with_advice(command, seen):
-    settings, day = seen
+def test_dedup_prints_the_report_as_a_table_with_advice(command, with_report):
+    settings, day = with_report
 
     code, out, err = command("dedup", "--config", str(settings), "--pixel", "o8z6j")
 
@@ -50,8 +50,8 @@ def test_dedup_report_is_a_table_with_advice(command, seen):
     assert f"1 blocked: {ADVICE['blocked']}." in out
 
 
-def test_dedup_report_as_json_matches_the_http_response(command, seen):
-    settings, day = seen
+def test_dedup_report_as_json_matches_the_http_response(command, with_report):
+    settings, day = with_report
 
     code, out, _ = command("dedup", "--config", str(settings), "--json")
 
@@ -67,21 +67,21 @@ def test_dedup_report_as_json_matches_the_http_response(command, seen):
     assert (told["both"], told["blocked"]) == (2, 2)
 
 
-def test_empty_dedup_report_says_what_to_do(command, shop):
+def test_empty_dedup_report_explains_what_to_do(command, shop):
     code, out, _ = command("dedup", "--config", str(shop))
 
     assert code == 0
     assert "Add the script to your pages" in out
 
 
-def test_days_beyond_the_retention_are_wrong_usage(command, shop):
+def test_dedup_with_days_beyond_the_retention_is_refused(command, shop):
     code, _, err = command("dedup", "--config", str(shop), "--days", "15")
 
     assert code == 2
     assert "--days" in err
 
 
-async def _seen_twice(path, at):
+async def _record_two_ids(path, at):
     store = await SQLiteStore.open(path)
     sightings = tuple(
         Sighting(pixel=pixel, event="o8z6k", conversion_id=name, way=way, at=at, email_mark=7)
@@ -92,9 +92,9 @@ async def _seen_twice(path, at):
     await store.close()
 
 
-def test_orders_under_two_ids_are_listed(command, tmp_path):
+def test_orders_with_two_conversion_ids_are_listed(command, tmp_path):
     at = SystemClock().now()
-    asyncio.run(_seen_twice(str(tmp_path / "twite.db"), at))
+    asyncio.run(_record_two_ids(str(tmp_path / "twite.db"), at))
     asked = ("dedup", "--config", str(settings_in(tmp_path)), "--pixel", "o8z6j")
 
     _, table, _ = command(*asked)

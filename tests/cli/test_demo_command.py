@@ -23,7 +23,7 @@ pytestmark = pytest.mark.journey
 
 @pytest.fixture
 def orders(tmp_path):
-    """The first rows of the example file, enough for everything that the demo does."""
+    """The first rows of the example file, enough for all steps of the demo."""
     with ORDERS.open(encoding="utf-8-sig") as whole:
         path = tmp_path / "orders.csv"
         path.write_text("".join(islice(whole, 320)), encoding="utf-8")
@@ -57,7 +57,7 @@ def test_demo_ends_with_a_balance_of_0(demo, orders):
     assert "password" not in out
 
 
-def test_demo_with_stay_prints_the_console_link_and_login(demo):
+def test_demo_with_stay_prints_the_link_and_password_of_the_console(demo):
     with demo("--stay") as process:
         try:
             told = until("Ctrl-C", process.stdout)
@@ -74,7 +74,7 @@ def test_demo_with_stay_prints_the_console_link_and_login(demo):
     assert "email_placeholder" not in matching
 
 
-def test_sigterm_leaves_neither_processes_nor_files(demo, tmp_path):
+def test_sigterm_ends_all_processes_of_the_demo_and_removes_its_files(demo, tmp_path):
     with demo("--stay", TMPDIR=str(tmp_path)) as process:
         told = until("Ctrl-C", process.stdout)
         addresses = re.findall(r"127\.0\.0\.1:(\d+)", told)

@@ -85,7 +85,7 @@ def test_each_page_loads_the_script_and_its_policy_allows_it(shop, gateway, path
     assert "<script>" not in page
 
 
-def test_order_is_sent_by_server_and_page_under_one_id(shop, told):
+def test_order_is_sent_by_server_and_page_with_one_id(shop, told):
     status, headers, _ = ask(shop, "/order", form="email=shopper%40example.com")
 
     _, _, page = ask(shop, headers["Location"])
@@ -106,7 +106,7 @@ def test_order_is_sent_by_server_and_page_under_one_id(shop, told):
     assert 'data-id="shop-0001" data-value="24.95" data-currency="EUR"' in page
 
 
-def test_page_calls_are_in_a_separate_script(shop):
+def test_script_calls_of_a_page_are_in_a_separate_file(shop):
     _, headers, script = ask(shop, "/shop.js")
 
     assert headers["Content-Type"] == "text/javascript; charset=utf-8"
@@ -119,7 +119,7 @@ def test_dedup_report_page_shows_advice(shop):
     assert "<tr><td>two ids</td><td>1</td><td>mend</td></tr>" in page
 
 
-def test_email_cannot_inject_html(shop):
+def test_email_of_a_customer_cannot_inject_html(shop):
     _, headers, _ = ask(shop, "/order", form="email=%22%3E%3Cscript%3E")
 
     _, _, page = ask(shop, headers["Location"])
@@ -128,5 +128,5 @@ def test_email_cannot_inject_html(shop):
 
 
 @pytest.mark.parametrize("path", ["/thanks", "/thanks?order=other", "/favicon.ico"])
-def test_unknown_path_is_404(shop, path):
+def test_unknown_path_of_the_shop_is_404(shop, path):
     assert ask(shop, path)[0] == 404

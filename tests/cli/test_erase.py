@@ -1,4 +1,4 @@
-"""`twite erase`: the person, what would be erased, and the confirmation."""
+"""`twite erase`: the identifiers, what would be erased, and the confirmation."""
 
 import json
 
@@ -50,7 +50,7 @@ def test_dry_run_lists_what_would_be_erased_and_changes_nothing(erase, command, 
     assert states(command, shop) == BEFORE
 
 
-def test_dry_run_as_text(erase):
+def test_dry_run_is_printed_as_text(erase):
     code, out, err = erase("--conversion-id", "order-2", "--dry-run")
 
     assert (code, err) == (0, "")
@@ -73,7 +73,7 @@ def test_nothing_is_erased_without_confirmation(erase, command, shop):
     assert states(command, shop) == BEFORE
 
 
-def test_erased_conversion_stays_counted_and_is_not_sent(erase, command, shop):
+def test_erased_conversion_is_still_counted_and_not_sent(erase, command, shop):
     code, out, err = erase("--click", CLICK, "--yes")
     _, history, _ = command("show", "order-1", "--config", str(shop), "--json")
     _, audit, _ = command("audit", "list", "--config", str(shop), "--json")
@@ -93,13 +93,13 @@ def test_erased_conversion_stays_counted_and_is_not_sent(erase, command, shop):
     assert (shop.parent / "twite.db").read_bytes().find(CLICK.encode()) == -1
 
 
-def test_may_return_adds_no_opt_out(erase):
+def test_option_may_return_adds_no_opt_out(erase):
     _, out, _ = erase("--click", CLICK, "--yes", "--may-return", "--json")
 
     assert json.loads(out)["done"]["listed"] == 0
 
 
-def test_second_erasure_finds_nothing(erase):
+def test_second_erasure_of_a_person_finds_nothing(erase):
     erase("--click", CLICK, "--yes")
 
     code, out, _ = erase("--click", CLICK, "--yes", "--json")
@@ -108,7 +108,7 @@ def test_second_erasure_finds_nothing(erase):
     assert json.loads(out)["done"]["conversions"] == 0
 
 
-def test_identifier_file_has_one_identifier_per_line(erase, listed):
+def test_file_of_identifiers_has_one_per_line(erase, listed):
     text = f"# asked on Monday\n\nclick: {CLICK}\nEmail: ada@shop.example\nconversion-id: x: 1\n"
 
     code, out, _ = erase("--file", listed(text), "--dry-run", "--json")
@@ -126,7 +126,7 @@ def test_identifier_file_has_one_identifier_per_line(erase, listed):
         ("click: abc\n", "line 1: too short"),
     ],
 )
-def test_invalid_identifier_is_reported_by_line_and_not_repeated(erase, listed, text, said):
+def test_invalid_identifier_is_reported_by_line_and_not_printed(erase, listed, text, said):
     code, out, err = erase("--file", listed(text), "--yes")
 
     plain = " ".join(err.replace("│", " ").split())
@@ -136,14 +136,14 @@ def test_invalid_identifier_is_reported_by_line_and_not_repeated(erase, listed, 
     assert "7946" not in plain
 
 
-def test_region_option_sets_the_country_of_phone_numbers(erase, listed):
+def test_option_region_sets_the_country_of_phone_numbers(erase, listed):
     code, _, _ = erase("--file", listed("phone: 020 7946 0958\n"), "--region", "gb", "--dry-run")
 
     assert code == 0
 
 
 @pytest.mark.parametrize("words", [[], ["--file", "no-such-file"], ["--pixel", "other"]])
-def test_missing_identifiers_are_wrong_usage(erase, words):
+def test_erase_without_identifiers_is_refused(erase, words):
     code, _, err = erase(*words)
 
     assert code == 2

@@ -1,4 +1,4 @@
-"""`twite events`, against the emulator."""
+"""`twite events`, with the emulator."""
 
 import asyncio
 import json
@@ -73,7 +73,7 @@ def test_every_event_type_of_x_can_be_created(events, kind):
     ("click", "view"),
     [(click, view) for click in CLICK_WINDOWS for view in VIEW_WINDOWS],
 )
-def test_view_window_longer_than_the_click_window_is_refused_locally(
+def test_view_window_longer_than_the_click_window_is_refused_without_asking_x(
     events, x_emulator, click, view
 ):
     code, out, err = events(
@@ -91,7 +91,7 @@ def test_view_window_longer_than_the_click_window_is_refused_locally(
         assert len(x_emulator.world()["events"]) == 6
 
 
-def test_window_rule_applies_to_unchanged_values(events):
+def test_window_limits_also_apply_to_the_unchanged_window(events):
     code, _, err = events("update", "o8z6k", "--view-window", "30", "--click-window", "7")
     assert code == 2
 
@@ -100,7 +100,7 @@ def test_window_rule_applies_to_unchanged_values(events):
     assert (code, "a click window of 0 days: X accepts 1, 7, 14 or 30" in err) == (2, True)
 
 
-def test_event_is_updated_by_name_or_either_form_of_its_id(events):
+def test_event_can_be_updated_by_name_or_either_form_of_its_id(events):
     events("update", "purchase", "--click-window", "14")
     events("update", "o8z6m", "--name", "Leads")
     events("update", "tw-o8z6j-o8z6n", "--no-retargeting")
@@ -112,7 +112,7 @@ def test_event_is_updated_by_name_or_either_form_of_its_id(events):
     assert after["o8z6n"]["retargeting_enabled"] is False
 
 
-def test_deleted_event_is_marked_and_its_settings_are_reported(events, path):
+def test_deleted_event_is_marked_and_the_settings_that_name_it_are_listed(events, path):
     code, out, err = events("delete", "purchase", "--yes")
 
     assert (code, err) == (0, "")
@@ -136,7 +136,7 @@ def test_unknown_event_is_an_error_with_a_hint(events):
     )
 
 
-def test_new_event_is_mapped_and_comments_are_kept(events, path):
+def test_created_event_is_added_to_the_settings_and_comments_stay(events, path):
     path.write_text(path.read_text().replace("events = {", "# ours → X's\nevents = {"))
     before = path.read_text()
 
@@ -152,7 +152,7 @@ def test_new_event_is_mapped_and_comments_are_kept(events, path):
     )
 
 
-def test_change_is_only_shown_without_confirmation(events, path, monkeypatch):
+def test_change_without_confirmation_is_only_shown(events, path, monkeypatch):
     before = path.read_text()
 
     code, out, err = events("create", "Newsletter", "--as", "news")
@@ -162,7 +162,7 @@ def test_change_is_only_shown_without_confirmation(events, path, monkeypatch):
     assert path.read_text() == before
 
 
-def test_invalid_event_name_creates_no_event_at_x(events, x_emulator):
+def test_invalid_event_name_is_refused_before_x_creates_an_event(events, x_emulator):
     code, _, err = events("create", "Newsletter", "--as", " news", "--yes")
 
     assert (code, err.startswith("Error: --as")) == (1, True)
@@ -192,7 +192,7 @@ def test_changes_at_x_and_in_the_settings_are_audited(events, command, path):
     assert {entry["who"] for entry in kept} == {who()}
 
 
-def test_read_only_and_refused_commands_are_not_audited(events, path):
+def test_list_and_refused_changes_are_not_audited(events, path):
     events("list")
     events("snippet", "purchase")
     events("create", "Newsletter", "--click-window", "1", "--view-window", "7")
@@ -216,7 +216,7 @@ async def test_running_gateway_writes_the_audit_log(events, command, path):
     ]
 
 
-def test_unauditable_change_is_not_made_at_x(events, x_emulator, path):
+def test_change_that_cannot_be_audited_is_not_made_at_x(events, x_emulator, path):
     (path.parent / "twite.db").write_text("no database at all, but a text of some length")
     before = x_emulator.world()["events"]
 
@@ -226,7 +226,7 @@ def test_unauditable_change_is_not_made_at_x(events, x_emulator, path):
     assert x_emulator.world()["events"] == before
 
 
-def test_pixel_token_alone_explains_how_to_sign_in(command, tmp_path, x_emulator):
+def test_events_without_oauth_credentials_explains_how_to_sign_in(command, tmp_path, x_emulator):
     file = settings_in(tmp_path, x_emulator.url)
 
     assert command("events", "list", "--config", str(file)) == (
@@ -257,7 +257,7 @@ def test_snippets_exist_for_every_integration(events):
     assert [server["kind"] for server in servers] == ["curl", "python", "node", "php", "sgtm"]
 
 
-def test_pixel_snippet_names_the_event_as_x_does(events):
+def test_pixel_snippet_contains_xs_form_of_the_event_id(events):
     assert events("snippet", "purchase", "--for", "pixel")[1] == (
         "twq('event', 'tw-o8z6j-o8z6k', {\n"
         "  value: 49.90,\n"
@@ -269,7 +269,7 @@ def test_pixel_snippet_names_the_event_as_x_does(events):
     )
 
 
-def test_snippet_fields_are_those_of_the_tag_template(events):
+def test_tag_snippet_has_the_fields_of_the_tag_template(events):
     template = (Path(__file__).parents[2] / "sgtm" / "twite-tag.tpl").read_text()
 
     lines = events("snippet", "purchase", "--for", "sgtm")[1].splitlines()

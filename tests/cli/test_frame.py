@@ -61,7 +61,7 @@ def test_old_command_name_works_and_is_not_listed(former, name):
     assert former not in COMMANDS
 
 
-def test_help_imports_no_command():
+def test_help_is_printed_without_importing_a_command():
     listed = application(None)
 
     assert {
@@ -98,14 +98,14 @@ def test_unknown_command_is_wrong_usage_with_a_suggestion():
     assert "Did you mean 'check'?" in err
 
 
-def test_help_is_shown_without_a_command():
+def test_twite_without_a_command_prints_the_help():
     code, out, err = twite()
 
     assert code == 2
     assert "accounting" in out + err
 
 
-def test_missing_settings_exit_1_with_one_sentence(tmp_path):
+def test_missing_settings_file_exits_1_with_one_sentence(tmp_path):
     code, out, err = twite("serve", "--config", str(tmp_path / "twite.toml"))
 
     assert (code, out) == (1, "")
@@ -129,7 +129,7 @@ def test_missing_settings_exit_1_with_one_sentence(tmp_path):
         ),
     ],
 )
-def test_error_is_printed_escaped(capsys, error, sentence):
+def test_control_characters_in_an_error_are_escaped(capsys, error, sentence):
     def fail() -> None:
         raise error
 
@@ -154,7 +154,7 @@ def test_internal_error_shows_neither_traceback_nor_message(capsys):
     )
 
 
-def test_internal_error_shows_its_traceback_with_debug(capsys):
+def test_internal_error_with_debug_shows_its_traceback(capsys):
     def fail() -> None:
         raise KeyError("place")
 
@@ -164,7 +164,7 @@ def test_internal_error_shows_its_traceback_with_debug(capsys):
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_interrupt_exits_as_shells_expect():
+def test_interrupted_command_exits_with_the_code_of_the_signal():
     def interrupted() -> None:
         raise KeyboardInterrupt
 

@@ -25,20 +25,20 @@ def test_ignored_events_are_a_table_with_the_most_frequent_first(capsys):
     ]
 
 
-def test_names_beyond_twenty_are_summarized(capsys):
+def test_ignored_events_beyond_twenty_names_are_summarized(capsys):
     print_ignored([_counted(f"name-{number}", 1) for number in range(23)])
 
     *_, last = _cells(capsys.readouterr().out)
     assert last == ["…", "", "3 more", "", "3"]
 
 
-def test_nothing_ignored_prints_no_table(capsys):
+def test_no_table_is_printed_without_ignored_events(capsys):
     print_ignored([])
 
     assert capsys.readouterr().out == ""
 
 
-def test_ignored_events_as_json_are_by_day():
+def test_ignored_events_as_json_are_listed_by_day():
     assert ignored_as_json([_counted("scroll", 3)]) == {
         "ignored": [
             {

@@ -1,4 +1,4 @@
-"""`twite import`."""
+"""`twite import` reads a container export of Google Tag Manager."""
 
 import asyncio
 import getpass
@@ -37,7 +37,7 @@ def changed(folder, change):
     return str(path)
 
 
-async def kept_in(shop):
+async def sealed_in_the_store(shop):
     store = await SQLiteStore.open(str(shop.parent / "twite.db"))
     try:
         return await sealed_secrets(SecretStore(state=store, seal=AesSeal(Secret(KEY))))
@@ -45,7 +45,7 @@ async def kept_in(shop):
         await store.close()
 
 
-def test_report_has_a_line_with_reason_for_every_part(command, tmp_path):
+def test_import_report_has_a_line_with_a_reason_for_every_part(command, tmp_path):
     out = tmp_path / "out"
 
     code, said, err = command("import", str(SHOP), "--out", str(out), "--secrets", "env")
@@ -54,7 +54,7 @@ def test_report_has_a_line_with_reason_for_every_part(command, tmp_path):
     assert said.replace(str(out), "OUT") == (CONTAINERS / "shop.txt").read_text()
 
 
-def test_report_only_needs_no_settings_and_writes_nothing(command, tmp_path):
+def test_report_only_needs_no_settings_and_writes_no_files(command, tmp_path):
     out = tmp_path / "out"
 
     code, said, err = command(
@@ -71,14 +71,14 @@ def test_report_only_needs_no_settings_and_writes_nothing(command, tmp_path):
         assert secret not in said
 
 
-def test_secrets_are_only_sealed_in_the_store(command, keyed, tmp_path):
+def test_secrets_of_an_export_are_only_in_the_store_and_sealed(command, keyed, tmp_path):
     out = tmp_path / "out"
 
     _, said, err = command("import", str(SHOP), "--out", str(out), "--config", str(keyed))
 
     written = "".join(path.read_text() for path in out.rglob("*") if path.is_file())
     held = b"".join(path.read_bytes() for path in keyed.parent.glob("twite.db*"))
-    assert sorted(asyncio.run(kept_in(keyed)).values()) == sorted(
+    assert sorted(asyncio.run(sealed_in_the_store(keyed)).values()) == sorted(
         (*SECRETS[:2], f"Bearer {SECRETS[2]}")
     )
     assert [
@@ -91,13 +91,15 @@ def test_imported_container_runs_with_its_secrets(command, keyed, tmp_path):
     file = tmp_path / "container.toml"
 
     container = load_container(file)
-    whole = with_secrets(container, path=file, environ={}, sealed=asyncio.run(kept_in(keyed)))
+    whole = with_secrets(
+        container, path=file, environ={}, sealed=asyncio.run(sealed_in_the_store(keyed))
+    )
 
     assert {variable.name: variable.value for variable in whole.variables}["X access"] == SECRETS[0]
     assert whole.tags[1].fields["accessToken"] == SECRETS[1]
 
 
-def test_import_without_a_key_writes_nothing_and_explains_why(command, shop, tmp_path):
+def test_import_of_secrets_without_a_key_writes_nothing_and_explains_why(command, shop, tmp_path):
     out = tmp_path / "out"
 
     code, said, err = command("import", str(SHOP), "--out", str(out), "--config", str(shop))
@@ -107,7 +109,7 @@ def test_import_without_a_key_writes_nothing_and_explains_why(command, shop, tmp
     assert "--secrets env" in err
 
 
-def test_export_without_secrets_needs_no_key_and_settings(command, tmp_path):
+def test_export_without_secrets_needs_no_key_and_no_settings(command, tmp_path):
     def only_folders(version):
         version.update(tag=[], variable=[], trigger=[], transformation=[])
         version.update(client=[], customTemplate=[], builtInVariable=[], zone=[])
@@ -129,7 +131,7 @@ def test_repeated_import_changes_nothing(command, tmp_path):
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
 
 
-def test_import_of_another_version_lists_the_changes(command, tmp_path):
+def test_import_of_a_newer_export_lists_the_changes(command, tmp_path):
     def change(version):
         version["tag"][0]["paused"] = True
         version["trigger"][0]["name"] = "Bought"
@@ -150,7 +152,7 @@ def test_import_of_another_version_lists_the_changes(command, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["container.toml", "templates/callbacks.tpl"])
-def test_manual_changes_are_not_overwritten_without_the_option(command, tmp_path, name):
+def test_manual_changes_are_overwritten_only_with_the_option(command, tmp_path, name):
     arguments = ("import", str(SHOP), "--out", str(tmp_path), "--secrets", "env")
     command(*arguments)
     mine = tmp_path / name
@@ -165,7 +167,7 @@ def test_manual_changes_are_not_overwritten_without_the_option(command, tmp_path
     assert "# mine" not in mine.read_text()
 
 
-def test_parts_left_out_can_be_accepted(command, tmp_path):
+def test_import_with_allow_left_out_exits_0(command, tmp_path):
     arguments = ("import", str(SHOP), "--out", str(tmp_path), "--secrets", "env")
 
     assert command(*arguments, "--allow-left-out")[0] == 0
@@ -187,7 +189,7 @@ def test_invalid_export_is_refused_and_nothing_is_written(command, tmp_path, con
     assert said in err
 
 
-def test_names_of_an_export_are_escaped_in_the_terminal(command, tmp_path):
+def test_names_in_an_export_are_escaped_in_the_terminal(command, tmp_path):
     def change(version):
         version["tag"][0]["name"] = "\x1b[31m\u202eX\n[[tag]]"
 
@@ -202,13 +204,13 @@ def test_names_of_an_export_are_escaped_in_the_terminal(command, tmp_path):
 HIDDEN = "px_9Kd3Vb7Xq2Lm5Tz8Rw4Nc6Jh"
 
 
-def in_a_condition(version):
+def secret_in_a_trigger(version):
     right = version["trigger"][0]["customEventFilter"][0]["parameter"][1]
     right["value"] = HIDDEN
 
 
-def test_secret_in_plain_text_is_reported_and_exits_1(command, tmp_path):
-    export = changed(tmp_path, in_a_condition)
+def test_secret_left_in_plain_text_is_reported_and_exits_1(command, tmp_path):
+    export = changed(tmp_path, secret_in_a_trigger)
     arguments = ("import", export, "--out", str(tmp_path), "--secrets", "env", "--allow-left-out")
 
     code, said, _ = command(*arguments)
@@ -220,8 +222,8 @@ def test_secret_in_plain_text_is_reported_and_exits_1(command, tmp_path):
     assert HIDDEN not in said
 
 
-def test_json_lists_plain_text_and_deleted_secrets(command, tmp_path):
-    export = changed(tmp_path, in_a_condition)
+def test_import_json_lists_secrets_in_plain_text_and_deleted_secrets(command, tmp_path):
+    export = changed(tmp_path, secret_in_a_trigger)
 
     _, said, _ = command("import", export, "--out", str(tmp_path), "--secrets", "env", "--json")
 
@@ -234,13 +236,13 @@ def without_the_warehouse(version):
     version["tag"] = [tag for tag in version["tag"] if tag["name"] != "To the warehouse"]
 
 
-def test_secret_missing_in_a_new_import_is_deleted(command, keyed, tmp_path):
+def test_secret_that_a_new_import_lacks_is_deleted(command, keyed, tmp_path):
     out = ("--out", str(tmp_path / "out"), "--config", str(keyed))
     command("import", str(SHOP), *out)
 
     _, said, _ = command("import", changed(tmp_path, without_the_warehouse), *out)
 
-    assert sorted(asyncio.run(kept_in(keyed)).values()) == sorted(SECRETS[:2])
+    assert sorted(asyncio.run(sealed_in_the_store(keyed)).values()) == sorted(SECRETS[:2])
     assert "deleted: container/tag/To-the-warehouse/headers-0-value-" in said
 
 
@@ -264,27 +266,27 @@ def test_import_is_audited_if_it_changes_secrets(command, keyed, tmp_path):
     assert command("audit", "verify", *config)[0] == 0
 
 
-def test_secrets_moved_to_the_environment_are_deleted(command, keyed, tmp_path):
+def test_secrets_moved_to_the_environment_are_deleted_from_the_store(command, keyed, tmp_path):
     out = ("--out", str(tmp_path / "out"), "--config", str(keyed))
     command("import", str(SHOP), *out)
 
     command("import", str(SHOP), *out, "--secrets", "env")
 
-    assert asyncio.run(kept_in(keyed)) == {}
+    assert asyncio.run(sealed_in_the_store(keyed)) == {}
 
 
-def test_another_folder_has_its_own_secrets(command, keyed, tmp_path):
+def test_containers_in_different_folders_have_separate_secrets(command, keyed, tmp_path):
     running, tried = (("--out", str(tmp_path / name)) for name in ("running", "tried"))
     config = ("--config", str(keyed))
     command("import", str(SHOP), *running, *config)
-    before = asyncio.run(kept_in(keyed))
+    before = asyncio.run(sealed_in_the_store(keyed))
     other = tmp_path / "other.json"
     other.write_text(SHOP.read_text().replace("px_", "px_other_").replace("wh_", "wh_other_"))
 
     command("import", str(other), *tried, *config)
-    beside = asyncio.run(kept_in(keyed))
+    beside = asyncio.run(sealed_in_the_store(keyed))
     command("import", changed(tmp_path, without_the_warehouse), *tried, *config)
-    after = asyncio.run(kept_in(keyed))
+    after = asyncio.run(sealed_in_the_store(keyed))
 
     assert len(before) == len(SECRETS)
     assert (len(beside), before.items() <= beside.items()) == (2 * len(SECRETS), True)
@@ -299,23 +301,23 @@ def test_secrets_of_the_running_container_are_not_deleted(command, keyed, tmp_pa
 
     command("import", str(SHOP), "--out", str(tried), "--config", str(keyed))
 
-    assert len(asyncio.run(kept_in(keyed))) == 2 * len(SECRETS)
+    assert len(asyncio.run(sealed_in_the_store(keyed))) == 2 * len(SECRETS)
 
 
-def test_file_mode_is_reported(command, tmp_path):
+def test_import_says_that_only_the_owner_can_read_its_files(command, tmp_path):
     _, said, _ = command("import", str(SHOP), "--out", str(tmp_path / "out"), "--secrets", "env")
 
     assert "Only you can read the file and its templates (mode 0600)" in said
 
 
 @pytest.mark.parametrize("name", ["X sign-up.eventId", "Pixel", "Authorization", "pixelId"])
-def test_secret_named_by_option_is_extracted(command, tmp_path, name):
+def test_value_named_by_the_secret_option_is_stored_as_a_secret(command, tmp_path, name):
     arguments = ("import", str(SHOP), "--out", str(tmp_path), "--secrets", "env", "--secret", name)
 
     assert command(*arguments, "--allow-left-out")[0] == 0
 
 
-def test_misspelled_secret_option_is_refused_and_nothing_written(command, tmp_path):
+def test_misspelled_name_in_the_secret_option_is_refused(command, tmp_path):
     arguments = ("import", str(SHOP), "--out", str(tmp_path / "out"), "--secrets", "env")
 
     code, _, err = command(*arguments, "--secret", "X signup.eventId")
@@ -324,7 +326,7 @@ def test_misspelled_secret_option_is_refused_and_nothing_written(command, tmp_pa
     assert "--secret X signup.eventId" in err
 
 
-def test_variables_that_read_persons_are_reported(command, tmp_path):
+def test_variables_that_read_personal_data_are_reported(command, tmp_path):
     def change(version):
         currency = next(
             variable for variable in version["variable"] if variable["name"] == "Currency"

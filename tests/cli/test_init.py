@@ -19,7 +19,7 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_init_writes_settings_and_keys_readable_only_by_the_owner(command, tmp_path):
+def test_init_writes_settings_and_keys_that_only_the_owner_can_read(command, tmp_path):
     path = tmp_path / "twite.toml"
 
     code, out, err = command("init", "--config", str(path))
@@ -40,7 +40,7 @@ def test_init_writes_settings_and_keys_readable_only_by_the_owner(command, tmp_p
     assert re.fullmatch(r"[0-9A-Za-z_-]{43}\n", (tmp_path / "shop.key").read_text())
 
 
-def test_written_settings_are_usable(command, tmp_path):
+def test_settings_written_by_init_can_be_loaded(command, tmp_path):
     path = tmp_path / "twite.toml"
 
     _, out, _ = command(
@@ -56,7 +56,7 @@ def test_written_settings_are_usable(command, tmp_path):
     assert settings.submitters[0].key.reveal() == key
 
 
-def test_settings_in_etc_keep_the_store_in_var_lib(command, tmp_path, monkeypatch):
+def test_settings_in_etc_have_their_store_in_var_lib(command, tmp_path, monkeypatch):
     monkeypatch.setattr(init_module, "_ETC", str(tmp_path))
     path = tmp_path / "twite" / "twite.toml"
     path.parent.mkdir()
@@ -66,7 +66,7 @@ def test_settings_in_etc_keep_the_store_in_var_lib(command, tmp_path, monkeypatc
     assert tomllib.loads(path.read_text())["store"] == {"url": "sqlite:/var/lib/twite/emulator.db"}
 
 
-def test_a_variable_selects_the_settings_file(command, tmp_path, monkeypatch):
+def test_environment_variable_selects_the_settings_file(command, tmp_path, monkeypatch):
     path = tmp_path / "shop.toml"
     monkeypatch.setenv("TWITE_CONFIG", str(path))
 
@@ -103,7 +103,7 @@ def test_git_ignores_keys_and_stores_but_not_the_settings(command, tmp_path):
     assert status.stdout == "?? .gitignore\n?? twite.toml\n"
 
 
-def test_emulator_settings_need_no_credentials(command, tmp_path):
+def test_settings_for_the_emulator_need_no_credentials(command, tmp_path):
     path = tmp_path / "twite.toml"
 
     code, out, _ = command("init", "--emulator", "--config", str(path))
@@ -127,7 +127,7 @@ def test_documented_tables_can_be_added_to_the_settings(command, tmp_path, added
     assert tomllib.loads(settings.read_text())
 
 
-def test_placeholders_are_refused_with_where_to_find_the_id(command, tmp_path):
+def test_placeholder_ids_are_refused_with_where_to_find_the_real_id(command, tmp_path):
     path = tmp_path / "twite.toml"
     command("init", "--config", str(path))
 
@@ -140,7 +140,7 @@ def test_placeholders_are_refused_with_where_to_find_the_id(command, tmp_path):
     )
 
 
-def test_existing_settings_are_not_overwritten(command, tmp_path):
+def test_init_does_not_overwrite_existing_settings(command, tmp_path):
     path = tmp_path / "twite.toml"
     path.write_text("# mine\n")
 
@@ -152,7 +152,9 @@ def test_existing_settings_are_not_overwritten(command, tmp_path):
     assert path.read_text() == "# mine\n"
 
 
-def test_key_in_the_environment_is_referenced_and_no_file_created(command, tmp_path, monkeypatch):
+def test_init_refers_to_a_key_in_the_environment_and_creates_no_file(
+    command, tmp_path, monkeypatch
+):
     monkeypatch.setenv("TWITE_SECRET_KEY", "a-key-that-nobody-will-guess")
     path = tmp_path / "twite.toml"
 
@@ -162,7 +164,7 @@ def test_key_in_the_environment_is_referenced_and_no_file_created(command, tmp_p
     assert 'secret_key = "env:TWITE_SECRET_KEY"' in path.read_text()
 
 
-def test_force_overwrites_the_settings_and_keeps_the_keys(command, tmp_path):
+def test_init_with_force_overwrites_the_settings_and_keeps_the_keys(command, tmp_path):
     path = tmp_path / "twite.toml"
     command("init", "--config", str(path))
     key, secret = (tmp_path / "shop.key").read_text(), (tmp_path / "twite.secret").read_text()
@@ -176,7 +178,7 @@ def test_force_overwrites_the_settings_and_keeps_the_keys(command, tmp_path):
     assert mode(path) == 0o600
 
 
-def test_missing_folder_is_an_error(command, tmp_path):
+def test_init_in_a_missing_folder_is_an_error(command, tmp_path):
     code, _, err = command("init", "--config", str(tmp_path / "none" / "twite.toml"))
 
     assert code == 1
@@ -184,24 +186,24 @@ def test_missing_folder_is_an_error(command, tmp_path):
 
 
 @pytest.mark.parametrize("pair", ["purchase", "=o8z6k", "purchase="])
-def test_malformed_event_option_is_wrong_usage(command, tmp_path, pair):
+def test_malformed_event_option_of_init_exits_2(command, tmp_path, pair):
     code, _, err = command("init", "--config", str(tmp_path / "twite.toml"), "--event", pair)
 
     assert code == 2
     assert "is not of the form NAME=ID" in err
 
 
-def test_template_shows_every_key_in_toml():
+def test_settings_template_shows_every_key_in_toml():
     text = rendered(pixel="o8z6j", events={"purchase": "o8z6k"}, key_file="shop.key")
     once = text.replace("# auth = {", "auth_of_oauth = {")
 
     tree = tomllib.loads(re.sub(r"^# (?=\[|[\w.]+ = )", "", once, flags=re.MULTILINE))
 
     tree["pixel"][0]["auth"] |= tree["pixel"][0].pop("auth_of_oauth")
-    assert set(shown(tree)) == {key for key, _ in ROOT.settings()}
+    assert set(shown_keys(tree)) == {key for key, _ in ROOT.settings()}
 
 
-def shown(node, place=""):
+def shown_keys(node, place=""):
     """Yield the keys of a tree in the schema's notation."""
     for key, value in node.items():
         inner = f"{place}.{key}" if place else key
@@ -210,14 +212,14 @@ def shown(node, place=""):
         ):
             yield f"{inner}.*"
         elif isinstance(value, dict):
-            yield from shown(value, inner)
+            yield from shown_keys(value, inner)
         elif isinstance(value, list) and value and isinstance(value[0], dict):
-            yield from shown(value[0], f"{inner}[]")
+            yield from shown_keys(value[0], f"{inner}[]")
         else:
             yield inner
 
 
-def test_option_values_cannot_inject_toml():
+def test_option_values_of_init_cannot_inject_toml():
     text = rendered(pixel='a"\nid = "b', events={'x" = "1", "y': "z"}, key_file="shop.key")
 
     assert 'id = "a\\"\\nid = \\"b"\n' in text

@@ -1,4 +1,4 @@
-"""`twite user`, `twite key` and `twite audit`: beside a running gateway and without one."""
+"""`twite user`, `twite key` and `twite audit`, with and without a running gateway."""
 
 import asyncio
 import io
@@ -49,7 +49,7 @@ def store_of_three(tmp_path_factory):
     """A store with three users, and so with three entries in its audit log."""
     folder = tmp_path_factory.mktemp("three")
     for name in ("ada", "olga", "vic"):
-        add_apart(settings_in(folder), name)
+        add_in_a_process(settings_in(folder), name)
     return folder / "twite.db"
 
 
@@ -61,7 +61,7 @@ def audited(tmp_path, store_of_three):
     return tmp_path / "twite.db"
 
 
-def add_apart(config, name):
+def add_in_a_process(config, name):
     """Add an admin in a separate process, with a real standard input."""
     done = fork_server.run(
         [
@@ -79,7 +79,7 @@ def add_apart(config, name):
 
 
 def test_first_user_is_created_without_a_store(config, listed):
-    code, out, err = add_apart(config, "ada")
+    code, out, err = add_in_a_process(config, "ada")
 
     assert (code, err) == (0, "")
     assert out == "ada can now sign in at http://127.0.0.1:0/console as admin.\n"
@@ -88,7 +88,7 @@ def test_first_user_is_created_without_a_store(config, listed):
     ]
 
 
-def test_console_is_reported_closed_until_an_admin_exists(twite, add):
+def test_user_list_says_that_the_console_is_closed_until_an_admin_exists(twite, add):
     closed = "so nobody can use the console. Create one: twite user add NAME --role admin"
 
     first = add("vic")
@@ -108,14 +108,14 @@ def test_weak_password_exits_1_with_one_sentence(add):
     assert "common words and keyboard rows" in err
 
 
-def test_unknown_pixel_is_wrong_usage(add):
+def test_unknown_pixel_of_a_user_exits_2(add):
     code, _, err = add("ada", "--pixel", "nothing")
 
     assert code == 2
     assert "Available: o8z6j" in " ".join(err.replace("│", " ").split())
 
 
-def test_roles_and_passwords_change_and_the_last_admin_stays(twite, add, listed):
+def test_users_can_be_changed_and_removed_but_not_the_last_admin(twite, add, listed):
     add("ada", "--role", "admin")
     add("vic", "--pixel", "o8z6j")
 
@@ -138,13 +138,13 @@ def test_roles_and_passwords_change_and_the_last_admin_stays(twite, add, listed)
     ]
 
 
-async def test_running_gateway_executes_the_command(config):
+async def test_user_command_is_executed_by_the_running_gateway(config):
     gateway = Gateway(load(config, ENVIRONMENT))
     await gateway.start()
     try:
-        made = await asyncio.to_thread(add_apart, config, "ada")
-        key = await _apart("key", "add", "reports", "--scope", "lives", "-c", str(config))
-        users = await _apart("user", "list", "--json", "-c", str(config))
+        made = await asyncio.to_thread(add_in_a_process, config, "ada")
+        key = await _in_a_process("key", "add", "reports", "--scope", "lives", "-c", str(config))
+        users = await _in_a_process("user", "list", "--json", "-c", str(config))
     finally:
         await gateway.stop()
 
@@ -153,7 +153,7 @@ async def test_running_gateway_executes_the_command(config):
     assert [user["name"] for user in json.loads(users[1])] == ["ada"]
 
 
-def test_key_is_printed_once_and_revoked(twite, listed):
+def test_api_key_is_printed_once_and_can_be_revoked(twite, listed):
     code, out, err = twite("key", "add", "reports", "--scope", "lives", "--scope", "accounting")
     (key,) = listed("key")
 
@@ -171,7 +171,7 @@ def test_key_is_printed_once_and_revoked(twite, listed):
     assert out.strip() not in json.dumps(listed("key"))
 
 
-def test_passwords_and_keys_are_not_in_the_store(tmp_path, audited, twite):
+def test_passwords_and_api_keys_are_not_in_the_store(tmp_path, audited, twite):
     _, out, _ = twite("key", "add", "reports", "--scope", "lives")
 
     held = b"".join(file.read_bytes() for file in tmp_path.glob("twite.db*"))
@@ -181,7 +181,7 @@ def test_passwords_and_keys_are_not_in_the_store(tmp_path, audited, twite):
     assert b"$argon2id$v=19$m=65536,t=3,p=4$" in held
 
 
-def test_intact_audit_log_verifies_and_prints_its_head(audited, twite):
+def test_audit_verify_accepts_an_intact_log_and_prints_its_last_hash(audited, twite):
     code, out, _ = twite("audit", "verify", "--json")
 
     verdict = json.loads(out)
@@ -199,7 +199,7 @@ def test_intact_audit_log_verifies_and_prints_its_head(audited, twite):
         "DELETE FROM deed WHERE number = 2",
     ],
 )
-def test_changed_audit_entry_is_found(audited, twite, change):
+def test_audit_verify_finds_a_changed_entry(audited, twite, change):
     with closing(sqlite3.connect(audited, isolation_level=None)) as store:
         store.execute(change)
 
@@ -209,7 +209,7 @@ def test_changed_audit_entry_is_found(audited, twite, change):
     assert err.startswith("Entry 2 does not match its hash")
 
 
-def test_truncated_audit_log_lacks_the_saved_head(audited, twite):
+def test_audit_verify_finds_a_truncated_log_with_the_saved_hash(audited, twite):
     head = json.loads(twite("audit", "verify", "--json")[1])["head"]
     with closing(sqlite3.connect(audited, isolation_level=None)) as store:
         store.execute("DELETE FROM deed WHERE number = 3")
@@ -221,5 +221,5 @@ def test_truncated_audit_log_lacks_the_saved_head(audited, twite):
     assert (known[0], f"does not contain {head}" in known[2]) == (1, True)
 
 
-async def _apart(*arguments):
+async def _in_a_process(*arguments):
     return await asyncio.to_thread(run_apart, *arguments)

@@ -26,7 +26,7 @@ def post(url: str, document: object) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_serve_prints_its_url_and_stops_cleanly(tmp_path, number):
+def test_serve_prints_its_url_and_exits_0_when_stopped(tmp_path, number):
     path = settings_in(tmp_path)
 
     with running("serve", "--config", str(path)) as (process, ready):
@@ -81,7 +81,7 @@ def test_reload_is_reported_to_the_service_manager(tmp_path):
     assert process.returncode == 0
 
 
-def test_gateway_under_nohup_survives_its_terminal(tmp_path):
+def test_gateway_under_nohup_keeps_running_when_its_terminal_closes(tmp_path):
     path = settings_in(tmp_path)
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
@@ -144,7 +144,7 @@ def test_deliveries_are_replayed_and_discarded_through_the_running_gateway(tmp_p
     }
 
 
-def test_gateway_that_refuses_the_control_channel_is_reported(tmp_path):
+def test_gateway_that_refuses_control_requests_is_reported(tmp_path):
     store_in(tmp_path)
     path = settings_in(tmp_path)
     note = tmp_path / "twite.db.gateway"
@@ -160,7 +160,7 @@ def test_gateway_that_refuses_the_control_channel_is_reported(tmp_path):
     )
 
 
-def test_unavailable_address_is_an_error(tmp_path):
+def test_serve_on_an_address_in_use_is_an_error(tmp_path):
     path = settings_in(tmp_path)
     path.write_text(path.read_text().replace("127.0.0.1:0", "192.0.2.1:80"))
 
@@ -171,7 +171,7 @@ def test_unavailable_address_is_an_error(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_emulate_prints_its_url_obeys_switches_and_stops(number):
+def test_emulate_prints_its_url_applies_its_options_and_stops(number):
     with running("emulate", "--listen", "127.0.0.1:0", "--switch", "strict_time=on") as started:
         process, ready = started
         with urllib.request.urlopen(f"{ready['url']}/_emulator/switches", timeout=10) as answer:
@@ -193,14 +193,14 @@ def test_emulate_prints_its_url_obeys_switches_and_stops(number):
         (["--world", "not-there.json"], "cannot be used"),
     ],
 )
-def test_wrong_usage_of_emulate_exits_2(words, complaint):
+def test_invalid_options_of_emulate_exit_2(words, complaint):
     code, out, err = twite("emulate", *words, environ={"COLUMNS": "200"})
 
     assert (code, out) == (2, "")
     assert complaint in err
 
 
-def test_serve_names_the_console_and_the_command_for_its_first_user(tmp_path):
+def test_serve_prints_the_console_url_and_the_command_for_its_first_user(tmp_path):
     path = settings_in(tmp_path)
 
     def started():

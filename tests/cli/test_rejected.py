@@ -71,7 +71,7 @@ def test_rejections_as_json_match_the_http_response(command, refused, words, ids
 
 
 @pytest.mark.parametrize("words", [("--code", "bad"), ("--since", "yesterday")])
-def test_invalid_filter_is_wrong_usage(command, refused, words):
+def test_invalid_filter_of_rejected_exits_2(command, refused, words):
     assert command("rejected", *words, "--config", str(refused))[0] == 2
 
 
@@ -84,7 +84,7 @@ def test_show_prints_a_rejected_conversion(command, refused):
     assert "  event_unknown  event: bought\n               no such event\n" in out
 
 
-def test_show_says_that_a_fault_concerns_the_whole_conversion(capsys):
+def test_show_says_that_an_error_concerns_the_whole_conversion(capsys):
     missing = MaskedFault(path="", code="identifier_missing", message="no key", value="")
     print_rejection(
         Rejection(
@@ -96,7 +96,7 @@ def test_show_says_that_a_fault_concerns_the_whole_conversion(capsys):
     assert "  identifier_missing  the whole conversion\n" in capsys.readouterr().out
 
 
-def test_show_prints_all_rejections_of_a_receipt(command, refused):
+def test_show_prints_all_rejected_conversions_of_a_receipt(command, refused):
     code, out, _ = command("show", RECEIPT, "--json", "--config", str(refused))
 
     assert code == 0
@@ -106,7 +106,7 @@ def test_show_prints_all_rejections_of_a_receipt(command, refused):
     ]
 
 
-def test_no_rejections_are_reported(command, shop):
+def test_rejected_without_entries_says_so(command, shop):
     code, out, _ = command("rejected", "--config", str(shop))
 
     assert (code, out) == (0, "Nothing was rejected in the last seven days.\n")

@@ -27,7 +27,7 @@ def test_backup_is_restored_with_a_summary(tmp_path):
     assert twite("show", "order-1", "--config", str(path))[0] == 0
 
 
-def test_restore_under_a_running_gateway_is_refused(tmp_path):
+def test_restore_is_refused_while_a_gateway_is_running(tmp_path):
     path = settings_in(tmp_path)
     copy = tmp_path / "copy.db"
 

@@ -16,7 +16,7 @@ def report(path):
         return [(line["row"], line["verdict"], line["code"]) for line in csv.DictReader(file)]
 
 
-def test_every_row_is_sent_and_exits_0(place, gateway, capsys):
+def test_send_exits_0_after_sending_every_row(place, gateway, capsys):
     orders = written(place / "orders.csv", rows(3))
 
     code = run(["send", orders])
@@ -54,7 +54,7 @@ def test_rejections_notes_and_duplicates_are_reported_by_row(place, gateway, cap
     assert "amount_negative" in capsys.readouterr().out
 
 
-def test_rounded_and_shared_ids_are_rejected_with_exit_1(place, gateway, capsys):
+def test_rows_with_rounded_or_shared_ids_are_rejected_with_exit_code_1(place, gateway, capsys):
     lines = [
         row(id="1.00023E+11"),
         row(id="1,00023E+11").replace("1,00023E+11", '"1,00023E+11"'),
@@ -86,7 +86,7 @@ def test_rounded_and_shared_ids_are_rejected_with_exit_1(place, gateway, capsys)
 @pytest.mark.parametrize(
     ("mark", "options"), [("|", ()), ("^", ("--delimiter", "^")), ("\t", ("--delimiter", "tab"))]
 )
-def test_separator_is_detected_or_chosen(place, gateway, mark, options):
+def test_column_separator_is_detected_or_chosen(place, gateway, mark, options):
     orders = place / "orders.csv"
     orders.write_text("\n".join([HEADER, *rows(2)]).replace(",", mark))
 
@@ -94,7 +94,7 @@ def test_separator_is_detected_or_chosen(place, gateway, mark, options):
     assert ids(gateway.sent) == ["o-1", "o-2"]
 
 
-def test_unrecognized_amount_column_has_its_own_note(place, gateway, capsys):
+def test_amount_column_with_an_unknown_name_is_reported(place, gateway, capsys):
     orders = place / "orders.csv"
     orders.write_text("\n".join([HEADER.replace("total", "Gesamtbetrag"), *rows(1)]))
 
@@ -123,7 +123,7 @@ def test_report_says_why_a_row_is_suppressed(place, gateway):
     assert "consent_denied: ad_storage" in (place / "orders.csv.report.csv").read_text("utf-8-sig")
 
 
-def test_report_and_screen_contain_no_person(place, gateway, capsys):
+def test_report_and_output_contain_no_personal_data(place, gateway, capsys):
     orders = written(place / "orders.csv", [row(email="shopper-of-note"), row(id="o-2")])
 
     run(["send", orders])
@@ -137,7 +137,7 @@ def test_report_and_screen_contain_no_person(place, gateway, capsys):
 
 
 @pytest.mark.parametrize("person", ["a@shop.example", "+44 20 7946 0016"])
-def test_report_contains_no_order_id_that_is_a_person(place, gateway, capsys, person):
+def test_report_masks_an_order_id_that_is_an_email(place, gateway, capsys, person):
     orders = written(place / "orders.csv", [row(id=person), row(id="o-2")])
 
     run(["send", orders])
@@ -148,7 +148,7 @@ def test_report_contains_no_order_id_that_is_a_person(place, gateway, capsys, pe
     assert kept.splitlines()[1].startswith("2,***,")
 
 
-def test_order_id_is_no_formula_in_the_report(place, gateway):
+def test_order_id_is_not_a_spreadsheet_formula_in_the_report(place, gateway):
     orders = written(place / "orders.csv", [row(id="=HYPERLINK(1)")])
 
     run(["send", orders])
@@ -158,7 +158,7 @@ def test_order_id_is_no_formula_in_the_report(place, gateway):
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
-def test_file_is_read_in_its_encoding(place, gateway, encoding):
+def test_file_is_read_in_the_given_encoding(place, gateway, encoding):
     orders = written(place / "orders.csv", [row(id="bü-1")], encoding=encoding)
 
     assert run(["send", orders]) == 0
@@ -166,14 +166,14 @@ def test_file_is_read_in_its_encoding(place, gateway, encoding):
 
 
 @pytest.mark.parametrize("packed", [gzip.compress, zstandard.compress])
-def test_compressed_file_is_read_whatever_its_name(place, gateway, packed):
+def test_compressed_file_is_recognized_without_its_extension(place, gateway, packed):
     orders = written(place / "orders.csv", rows(2), packed=packed)
 
     assert run(["send", orders]) == 0
     assert ids(gateway.sent) == ["o-1", "o-2"]
 
 
-def test_file_in_another_encoding_sends_nothing(place, gateway, capsys):
+def test_file_in_another_encoding_is_refused(place, gateway, capsys):
     orders = written(place / "orders.csv", [row(), row(id="bü-2")], encoding="latin-1")
 
     assert run(["send", orders]) == 1
@@ -207,7 +207,7 @@ def test_rows_without_an_id_get_the_same_id_every_time(place, gateway):
     assert report(orders) == [("2", "duplicate", ""), ("3", "duplicate", "")]
 
 
-def test_interrupted_run_continues_where_it_stopped(place, gateway, capsys):
+def test_interrupted_send_continues_where_it_stopped(place, gateway, capsys):
     orders = written(place / "orders.csv", rows(1200))
     gateway.script = [(202, RECEIPT), (401, {})]
 
@@ -221,7 +221,7 @@ def test_interrupted_run_continues_where_it_stopped(place, gateway, capsys):
     assert "continuing after the 500 rows" in capsys.readouterr().err
 
 
-def test_sent_file_is_not_sent_again_without_the_option(place, gateway, capsys):
+def test_completely_sent_file_is_sent_again_only_with_the_option(place, gateway, capsys):
     orders = written(place / "orders.csv", rows(2))
     run(["send", orders])
 
@@ -232,7 +232,7 @@ def test_sent_file_is_not_sent_again_without_the_option(place, gateway, capsys):
     assert "Use --restart to send the file again" in capsys.readouterr().err
 
 
-def test_changed_file_starts_again(place, gateway):
+def test_changed_file_is_sent_from_the_start(place, gateway):
     orders = written(place / "orders.csv", rows(2))
     run(["send", orders])
     written(place / "orders.csv", rows(3))
@@ -242,7 +242,7 @@ def test_changed_file_starts_again(place, gateway):
     assert report(orders) == [("2", "duplicate", ""), ("3", "duplicate", ""), ("4", "accepted", "")]
 
 
-def test_other_options_do_not_continue_an_earlier_run(place, gateway, capsys):
+def test_send_with_other_options_starts_from_the_beginning(place, gateway, capsys):
     orders = written(place / "orders.csv", rows(600))
     gateway.script = [(202, RECEIPT), (401, {})]
     run(["send", orders])
@@ -254,7 +254,7 @@ def test_other_options_do_not_continue_an_earlier_run(place, gateway, capsys):
     assert len(gateway.requests) == 2
 
 
-def test_malformed_row_does_not_reject_its_neighbours(place, gateway):
+def test_row_that_the_gateway_refuses_does_not_affect_other_rows(place, gateway):
     def strict(conversions):
         if any(conversion["conversion_id"] == "o-5" for conversion in conversions):
             path = f"conversions[{ids(conversions).index('o-5')}].email"
@@ -268,7 +268,7 @@ def test_malformed_row_does_not_reject_its_neighbours(place, gateway):
     assert [line for line in report(orders) if line[1] != "accepted"] == [("6", "rejected", "odd")]
 
 
-def test_unreachable_gateway_is_given_up_with_the_unsent_rows(place, capsys):
+def test_unreachable_gateway_ends_the_run_with_the_number_of_unsent_rows(place, capsys):
     orders = written(place / "orders.csv", rows(2))
 
     code = run(["send", orders, "--to", "http://127.0.0.1:9", "--wait", "0", "--json"])
@@ -296,7 +296,7 @@ def test_dry_run_validates_like_the_gateway_and_sends_nothing(place, gateway):
     ]
 
 
-def test_json_output_is_complete(place, gateway, capsys):
+def test_send_prints_its_result_as_json(place, gateway, capsys):
     orders = written(place / "orders.csv", [row(), row(id="o-2", total="-1")])
 
     run(["send", orders, "--json"])

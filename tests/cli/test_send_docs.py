@@ -1,4 +1,4 @@
-"""The pages about files agree with the code."""
+"""The pages about files match the code."""
 
 import re
 from pathlib import Path
@@ -24,12 +24,12 @@ def test_every_recognized_column_is_documented():
     }
 
 
-def test_every_file_code_is_documented_with_its_meaning():
+def test_every_error_code_of_files_is_documented_with_its_meaning():
     assert table("Codes of rejected rows") == dict(ERRORS)
     assert table("Codes of notes") == dict(NOTES)
 
 
-def test_documented_send_options_exist():
+def test_every_documented_option_of_send_exists():
     page = (DOCS / "how-to/send-a-file.md").read_text()
     command = get_command(application("send")).commands["send"]
 

@@ -39,7 +39,7 @@ def test_example_file_is_generated_by_its_script():
     assert made == (EXAMPLES / "orders.csv").read_bytes()
 
 
-def test_example_file_has_every_kind_of_problem(tmp_path, monkeypatch):
+def test_example_file_has_every_kind_of_error(tmp_path, monkeypatch):
     found = {line["code"] for line in verdicts(tmp_path, monkeypatch)}
 
     assert found >= {
@@ -59,7 +59,7 @@ def test_example_file_has_every_kind_of_problem(tmp_path, monkeypatch):
     }
 
 
-def test_only_bad_rows_of_the_example_are_rejected(tmp_path, monkeypatch):
+def test_only_invalid_rows_of_the_example_are_rejected(tmp_path, monkeypatch):
     lines = verdicts(tmp_path, monkeypatch)
 
     rejected = {line["row"] for line in lines if line["verdict"] == "rejected"}

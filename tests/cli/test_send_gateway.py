@@ -60,7 +60,7 @@ def kinds(verdicts):
     return [verdict.kind for verdict in verdicts]
 
 
-async def test_each_row_gets_its_result_of_the_response():
+async def test_each_row_gets_its_result_from_the_response():
     wrong = {"path": "event", "code": "event_unknown", "message": "no such event"}
     stage = Stage(
         answer(
@@ -84,7 +84,7 @@ async def test_each_row_gets_its_result_of_the_response():
     assert (verdicts[1].errors, verdicts[2].notes) == ((finding,), (finding,))
 
 
-async def test_busy_gateway_is_retried_after_its_retry_after():
+async def test_busy_gateway_is_asked_again_after_its_retry_after():
     stage = Stage(answer(429, retry_after=7.0), answer(503), answer())
 
     verdicts = await stage.submitter.submit(rows("a"))
@@ -97,7 +97,7 @@ async def test_busy_gateway_is_retried_after_its_retry_after():
     ]
 
 
-async def test_retry_interval_grows_to_30_seconds_until_patience_ends():
+async def test_retry_interval_grows_to_30_seconds_until_the_time_limit():
     stage = Stage(*[SendNoResponse(reason="no gateway answers", lost=False)] * 50, patience=120.0)
 
     with pytest.raises(SendStopped, match=r"no gateway answers\. Twite gave up after 120 s"):
@@ -107,7 +107,7 @@ async def test_retry_interval_grows_to_30_seconds_until_patience_ends():
 
 
 @pytest.mark.parametrize("lost", [SendNoResponse(reason="cut off", lost=True), answer(504)])
-async def test_duplicate_after_a_lost_response_is_noted(lost):
+async def test_duplicate_after_a_lost_response_is_noted_as_already_received(lost):
     stage = Stage(lost, answer(duplicate_indexes=[0]))
 
     (verdict,) = await stage.submitter.submit(rows("a"))
@@ -119,7 +119,7 @@ async def test_duplicate_after_a_lost_response_is_noted(lost):
 @pytest.mark.parametrize(
     "before", [SendNoResponse(reason="refused", lost=False), answer(503), answer(429)]
 )
-async def test_unsent_request_makes_no_lost_response_note(before):
+async def test_duplicate_after_a_request_that_was_not_sent_has_no_note(before):
     stage = Stage(before, answer(duplicate_indexes=[0]))
 
     (verdict,) = await stage.submitter.submit(rows("a"))
@@ -127,7 +127,7 @@ async def test_unsent_request_makes_no_lost_response_note(before):
     assert verdict.notes == ()
 
 
-async def test_repeat_within_the_file_makes_no_lost_response_note():
+async def test_second_row_with_the_same_id_has_no_note_about_a_lost_response():
     stage = Stage(SendNoResponse(reason="cut off", lost=True), answer(duplicate_indexes=[0]))
 
     (verdict,) = await stage.submitter.submit(rows("a", notes=(REPEAT,)))
@@ -136,7 +136,7 @@ async def test_repeat_within_the_file_makes_no_lost_response_note():
 
 
 @pytest.mark.parametrize("status", [400, 413])
-async def test_refused_request_is_halved_until_the_bad_row_is_alone(status):
+async def test_refused_request_is_bisected_until_the_invalid_row_is_alone(status):
     wrong = {"path": "conversions[0].email", "code": "odd", "message": "odd"}
     refuse = answer(status, errors=[wrong])
     stage = Stage(refuse, answer(), refuse, answer(), refuse)
@@ -161,14 +161,14 @@ async def test_refused_request_is_halved_until_the_bad_row_is_alone(status):
         (answer(415, errors=[{"path": "", "code": "x", "message": "no JSON"}]), "no JSON"),
     ],
 )
-async def test_permanent_refusal_stops_the_run(final, sentence):
+async def test_refusal_that_a_retry_cannot_change_stops_the_run(final, sentence):
     stage = Stage(final)
 
     with pytest.raises(SendStopped, match=sentence):
         await stage.submitter.submit(rows("a"))
 
 
-def test_request_has_500_rows_and_stays_below_the_size_limit():
+def test_request_has_at_most_500_rows_and_stays_below_the_size_limit():
     assert fits(500, 800_000)
     assert not fits(501, 800_000)
     assert not fits(2, 900_000)

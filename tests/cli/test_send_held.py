@@ -10,7 +10,7 @@ def an_answer(held: int) -> NativeReceipt:
     )
 
 
-def test_held_row_is_reported_as_held():
+def test_row_that_the_gateway_holds_is_reported_as_held():
     rows = [FileRow(number=number, order=f"order-{number}", body=b"{}") for number in (2, 3)]
 
     verdicts = judge(rows, an_answer(1))
@@ -18,11 +18,11 @@ def test_held_row_is_reported_as_held():
     assert [verdict.kind for verdict in verdicts] == [RowResultKind.ACCEPTED, RowResultKind.HELD]
 
 
-def test_response_with_impossible_held_rows_is_refused():
+def test_response_with_more_held_rows_than_the_request_has_is_refused():
     assert not within(an_answer(2), 2)
 
 
-def test_unknown_code_of_a_newer_gateway_is_reported():
+def test_unknown_code_in_the_response_of_a_newer_gateway_is_reported():
     body = (
         b'{"receipt":"r1","accepted":0,"duplicates":0,"suppressed":0,"later":1,"rejected":'
         b'[{"index":0,"errors":[{"path":"email","code":"of_tomorrow","message":"not so"}]}]}'

@@ -14,7 +14,7 @@ import fork_server
 LONGEST = 120
 
 
-def test_interrupted_run_reports_where_it_stopped_and_continues(tmp_path):
+def test_interrupted_send_reports_where_it_stopped_and_continues_later(tmp_path):
     orders = tmp_path / "orders.jsonl"
     orders.write_text(
         "".join(f'{{"event":"purchase","conversion_id":"o-{n}"}}\n' for n in range(1, 1201))

@@ -53,7 +53,7 @@ def test_unreadable_parquet_file_reports_the_first_line_of_the_error():
         open_table(Path("orders.parquet"), lambda _: polars)
 
 
-def test_rows_are_numbered_across_slices():
+def test_rows_are_numbered_across_slices_of_a_parquet_file():
     table = ParquetTable(Frame(["order_id", "total"], [("o-1", 1.5), ("o-2", None), ("o-3", 2)]))
 
     assert list(table.rows()) == [(1, ["o-1", "1.50"]), (2, ["o-2", ""]), (3, ["o-3", "2"])]
@@ -76,9 +76,9 @@ def test_rows_are_numbered_across_slices():
         ([{"sku": "CAP-7", "qty": 2}], '[{"sku":"CAP-7","qty":2}]'),
     ],
 )
-def test_values_are_formatted_as_in_csv(value, text):
+def test_parquet_values_are_formatted_as_in_csv(value, text):
     assert as_text(value) == text
 
 
-def test_three_decimals_are_never_taken_for_thousands():
+def test_amount_with_three_decimals_is_not_read_as_thousands():
     assert read_amount(as_text(1.234), currency="EUR", decimal=None).text == "1.2340"

@@ -38,7 +38,7 @@ def path(tmp_path):
     return tmp_path / "orders.csv.report.csv"
 
 
-def test_row_has_a_report_line_per_finding(path):
+def test_report_has_a_line_for_each_finding_of_a_row(path):
     report = SendReport(path, state())
     report.write([verdict(2), verdict(3, "email_unusable", "identifier_missing")])
     report.close()
@@ -51,7 +51,7 @@ def test_row_has_a_report_line_per_finding(path):
     ]
 
 
-def test_unconfirmed_report_lines_are_truncated(path):
+def test_report_lines_after_the_last_saved_state_are_removed(path):
     report = SendReport(path, state())
     report.write([verdict(2)])
     report.close()
@@ -66,7 +66,7 @@ def test_unconfirmed_report_lines_are_truncated(path):
     assert [line[0] for line in lines(path)] == ["row", "2", "3"]
 
 
-def test_earlier_run_counts_only_for_the_same_file(path):
+def test_earlier_run_is_continued_only_for_the_same_file(path):
     report = SendReport(path, state())
     report.write([verdict(2)])
     report.close()
@@ -79,14 +79,14 @@ def test_earlier_run_counts_only_for_the_same_file(path):
 
 
 @pytest.mark.parametrize("spoilt", [b"", b"{", b"\xff", b'{"size": "x"}'])
-def test_damaged_state_file_is_no_earlier_run(path, spoilt):
+def test_damaged_state_file_is_ignored(path, spoilt):
     SendReport(path, state()).close()
     state_path(path).write_bytes(spoilt)
 
     assert earlier_run(path, size=10, sha256="ab") is None
 
 
-def test_shortened_report_is_no_earlier_run(path):
+def test_earlier_run_with_a_shortened_report_is_ignored(path):
     report = SendReport(path, state())
     report.write([verdict(2)])
     report.close()
@@ -96,7 +96,7 @@ def test_shortened_report_is_no_earlier_run(path):
 
 
 @pytest.mark.parametrize("start", list("=+-@\t\r\0\uff1d\uff0b\uff0d\uff20"))
-def test_no_cell_starts_like_a_formula(path, start):
+def test_no_cell_of_the_report_starts_like_a_formula(path, start):
     hostile = RowResult(number=2, order=f"{start}1+1", kind=RowResultKind.ACCEPTED)
     report = SendReport(path, state())
     report.write([hostile])
@@ -105,7 +105,7 @@ def test_no_cell_starts_like_a_formula(path, start):
     assert lines(path)[1][1].startswith("'")
 
 
-def test_line_break_in_an_order_id_does_not_break_the_line(path):
+def test_line_break_in_an_order_id_does_not_split_the_report_line(path):
     report = SendReport(path, state())
     report.write([RowResult(number=2, order="a\n3,b", kind=RowResultKind.ACCEPTED)])
     report.close()
@@ -113,7 +113,7 @@ def test_line_break_in_an_order_id_does_not_break_the_line(path):
     assert lines(path)[1:] == [["2", "a?3,b", "accepted", "", "", ""]]
 
 
-def test_another_file_is_only_overwritten_on_request(tmp_path, path):
+def test_report_of_another_file_is_overwritten_only_on_request(tmp_path, path):
     path.write_text("mine")
 
     source = tmp_path / "orders.csv"
@@ -126,7 +126,7 @@ def test_another_file_is_only_overwritten_on_request(tmp_path, path):
     assert lines(path) == [list(HEADER)]
 
 
-def test_tally_counts_each_code_once_per_row_with_its_first_row():
+def test_summary_counts_each_code_once_per_row_with_its_first_row():
     tally = ResultTally()
     for judged in (verdict(2), verdict(3, "x", "x"), verdict(4, "x", "y")):
         tally.add(judged)

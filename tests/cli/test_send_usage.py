@@ -7,7 +7,7 @@ from send_gateway_double import KEY, ids, rows, written
 from twite.cli import run
 
 
-def test_key_file_works_without_settings(place, gateway):
+def test_send_with_a_key_file_needs_no_settings(place, gateway):
     (place / "twite.toml").unlink()
     (place / "key").write_text(KEY + "\n")
     orders = written(place / "orders.csv", rows(1))
@@ -29,7 +29,9 @@ def test_key_file_works_without_settings(place, gateway):
         (["--to", "http://127.0.0.1:9", "--key-from", "sesame"], "env:NAME or file:PATH"),
     ],
 )
-def test_wrong_usage_exits_2_with_an_explanation(place, gateway, capsys, options, sentence):
+def test_invalid_options_of_send_exit_2_with_an_explanation(
+    place, gateway, capsys, options, sentence
+):
     orders = written(place / "orders.csv", rows(1))
 
     code = run(["send", orders, *options])
@@ -64,7 +66,7 @@ def test_unreadable_file_is_refused_with_one_sentence(
     assert gateway.requests == []
 
 
-def test_report_overwrites_no_other_file(place, gateway, capsys):
+def test_report_does_not_overwrite_another_file(place, gateway, capsys):
     orders = written(place / "orders.csv", rows(1))
     (place / "notes.csv").write_text("my own notes")
 

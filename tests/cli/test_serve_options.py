@@ -28,7 +28,7 @@ def served(monkeypatch):
         ["serve", "-c", "other.toml", "--json"],
     ],
 )
-def test_usual_options_are_parsed_as_by_typer(served, monkeypatch, words):
+def test_usual_options_of_serve_are_parsed_as_by_typer(served, monkeypatch, words):
     usual = run(words)
     monkeypatch.setattr(cli, "_usual_serve", lambda _: None)
 
@@ -48,11 +48,11 @@ def test_usual_options_are_parsed_as_by_typer(served, monkeypatch, words):
         [],
     ],
 )
-def test_other_options_are_left_to_typer(words):
+def test_other_options_of_serve_are_parsed_by_typer(words):
     assert cli._usual_serve(words) is None  # noqa: SLF001
 
 
-def test_unwritable_folder_is_a_warning(tmp_path, monkeypatch, capsys):
+def test_unwritable_folder_of_the_settings_is_a_warning(tmp_path, monkeypatch, capsys):
     (tmp_path / "twite.toml").write_text('[store]\nurl = "postgresql://twite@db/twite"\n')
     monkeypatch.setattr(serve.os, "access", lambda *_: False)
     monkeypatch.setattr(serve, "run", lambda *_, **__: True)

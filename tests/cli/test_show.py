@@ -17,7 +17,7 @@ BODY = (
 )
 
 
-def test_history_is_shown_attempt_by_attempt(command, shop):
+def test_show_prints_every_attempt_of_a_conversion(command, shop):
     assert command("show", "order-1", "--config", str(shop)) == (
         0,
         (
@@ -36,7 +36,7 @@ def test_history_is_shown_attempt_by_attempt(command, shop):
     )
 
 
-def test_held_history_shows_its_reason_and_possible_reception(command, shop):
+def test_show_of_a_held_delivery_says_why_and_that_x_may_have_it(command, shop):
     code, out, _ = command("show", "order-3", "--config", str(shop))
 
     assert code == 0
@@ -45,7 +45,7 @@ def test_held_history_shows_its_reason_and_possible_reception(command, shop):
     assert "errored, no answer, and X may have processed it\n" in out
 
 
-def test_tag_attempt_does_not_mention_x(capsys):
+def test_show_of_a_tag_attempt_does_not_mention_x(capsys):
     attempt = PastAttempt(at=NOW, outcome="errored", status=None, answer="", ambiguous=True)
     history = History(
         delivery=1, pixel="tag:crm", event="purchase", conversion_id="order-1",
@@ -69,7 +69,9 @@ def test_tag_attempt_does_not_mention_x(capsys):
         ),
     ],
 )
-def test_tag_run_without_requests_does_not_mention_a_response(capsys, outcome, answer, said):
+def test_show_of_a_tag_run_without_requests_does_not_mention_a_response(
+    capsys, outcome, answer, said
+):
     attempt = PastAttempt(at=NOW, outcome=outcome, status=None, answer=answer)
     history = History(
         delivery=1, pixel="tag:crm", event="purchase", conversion_id="order-1",
@@ -91,7 +93,7 @@ def test_response_of_x_is_escaped_in_the_terminal(command, shop):
     assert all(c.isprintable() or c == "\n" for c in out)
 
 
-def test_json_is_ascii_and_keeps_the_response_of_x(command, shop):
+def test_show_json_is_ascii_and_contains_the_response_of_x(command, shop):
     _, out, _ = command("show", "order-2", "--config", str(shop), "--json")
 
     assert all(" " <= c <= "~" or c == "\n" for c in out)
@@ -106,7 +108,7 @@ def test_json_is_ascii_and_keeps_the_response_of_x(command, shop):
     ]
 
 
-def test_json_has_the_keys_of_the_http_response_and_the_delivery():
+def test_show_json_has_the_keys_of_the_http_response_and_the_delivery():
     history = History(
         delivery=7,
         pixel="o8z6j",
@@ -131,7 +133,7 @@ def test_json_has_the_keys_of_the_http_response_and_the_delivery():
     assert set(shown) == {*keys_of_the_answer, "delivery"}
 
 
-def test_receipt_shows_its_conversions(command, shop):
+def test_show_of_a_receipt_prints_its_conversions(command, shop):
     code, out, _ = command("show", RECEIPT.upper(), "--config", str(shop))
 
     assert code == 0
@@ -139,7 +141,7 @@ def test_receipt_shows_its_conversions(command, shop):
     assert out.endswith("  no attempt yet\n")
 
 
-def test_unmapped_event_is_shown(command, shop):
+def test_show_prints_an_event_that_the_settings_do_not_map(command, shop):
     shop.write_text(shop.read_text().replace('purchase = "o8z6k"', 'purchase = "o8z6z"'))
 
     code, out, _ = command("show", "order-1", "--config", str(shop), "--pixel", "o8z6j")
@@ -148,7 +150,7 @@ def test_unmapped_event_is_shown(command, shop):
     assert out.startswith("order-1  event o8z6k of pixel o8z6j: delivered\n")
 
 
-def test_conversion_of_a_removed_pixel_is_shown(command, shop):
+def test_show_prints_a_conversion_of_a_removed_pixel(command, shop):
     shop.write_text(shop.read_text().replace('"o8z6j"', '"o7new"'))
 
     code, out, _ = command("show", "order-1", "--config", str(shop))
@@ -157,7 +159,7 @@ def test_conversion_of_a_removed_pixel_is_shown(command, shop):
     assert "order-1  event o8z6k of pixel o8z6j: delivered\n" in out
 
 
-def test_unknown_conversion_is_a_failure(command, shop):
+def test_show_of_an_unknown_conversion_exits_1(command, shop):
     assert command("show", "order-9", "--config", str(shop)) == (
         1,
         "",
@@ -168,14 +170,14 @@ def test_unknown_conversion_is_a_failure(command, shop):
     )
 
 
-def test_unknown_pixel_is_wrong_usage(command, shop):
+def test_unknown_pixel_option_of_show_exits_2(command, shop):
     code, _, err = command("show", "order-1", "--config", str(shop), "--pixel", "zzz")
 
     assert code == 2
     assert "no such pixel" in err
 
 
-def test_missing_store_is_an_error(command, shop):
+def test_show_without_a_store_is_an_error(command, shop):
     (shop.parent / "twite.db").unlink()
 
     code, out, err = command("show", "order-1", "--config", str(shop))

@@ -17,8 +17,8 @@ WHY = (
 )
 
 
-async def answered_503(path: str, now: int, due_at: int | None) -> None:
-    """Store two orders of which X has refused the first for a moment."""
+async def outage(path: str, now: int, due_at: int | None) -> None:
+    """Store two orders. X has answered the first with 503."""
     store = await SQLiteStore.open(path)
     try:
         for order in ("order-1", "order-2"):
@@ -56,8 +56,8 @@ def now():
 
 
 @pytest.mark.parametrize("order", ["order-1", "order-2"])
-def test_queued_conversion_says_that_x_accepts_nothing(command, tmp_path, now, order):
-    asyncio.run(answered_503(f"{tmp_path}/twite.db", now, None))
+def test_show_of_a_queued_conversion_says_that_the_pixel_is_paused(command, tmp_path, now, order):
+    asyncio.run(outage(f"{tmp_path}/twite.db", now, None))
     config = ("--config", str(settings_in(tmp_path)))
 
     _, out, _ = command("show", order, *config)
@@ -67,9 +67,9 @@ def test_queued_conversion_says_that_x_accepts_nothing(command, tmp_path, now, o
     assert shown["waiting"] == WHY
 
 
-def test_postponed_conversion_says_when_it_is_tried_again(command, tmp_path, now):
+def test_show_of_a_rescheduled_conversion_prints_the_time_of_the_retry(command, tmp_path, now):
     due_at = now + 3_600_000
-    asyncio.run(answered_503(f"{tmp_path}/twite.db", now, due_at))
+    asyncio.run(outage(f"{tmp_path}/twite.db", now, due_at))
 
     _, out, _ = command("show", "order-1", "--config", str(settings_in(tmp_path)))
 

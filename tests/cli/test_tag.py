@@ -1,4 +1,4 @@
-"""`twite tag`."""
+"""`twite tag test`, `run` and `fields`."""
 
 import json
 import tomllib
@@ -36,7 +36,7 @@ def test_tests_of_a_template_are_run_and_listed(command):
     )
 
 
-def test_failed_test_is_reported_with_its_line_and_exits_1(command, written):
+def test_failed_template_test_is_reported_with_its_line_and_exits_1(command, written):
     path = written(
         "return 1;\n___TESTS___\nscenarios:\n- name: Is two\n  code: |-\n"
         "    assertThat(runCode({})).isEqualTo(2);\n"
@@ -49,11 +49,11 @@ def test_failed_test_is_reported_with_its_line_and_exits_1(command, written):
     )
 
 
-def test_template_without_tests_exits_1(command, written):
+def test_of_a_template_without_tests_exits_1(command, written):
     assert command("tag", "test", written("return 1;")) == (1, "A tag has no tests.\n", "")
 
 
-def test_junit_report_is_written(command, tmp_path):
+def test_results_of_template_tests_can_be_a_junit_file(command, tmp_path):
     report = tmp_path / "report.xml"
 
     code, _, _ = command("tag", "test", str(OWN), "--junit", str(report))
@@ -88,7 +88,7 @@ ___SERVER_PERMISSIONS___
 """
 
 
-def test_run_shows_effects_and_performs_none(command, written):
+def test_run_shows_the_effects_of_a_tag_and_performs_none(command, written):
     assert command("tag", "run", written(RUN)) == (
         0,
         (
@@ -101,7 +101,7 @@ def test_run_shows_effects_and_performs_none(command, written):
     )
 
 
-def test_run_continues_with_the_given_response(command, written):
+def test_run_continues_with_the_given_http_response(command, written):
     path = written(RUN)
 
     taken = command("tag", "run", path, "--answer", "{}", "--json", "--data", '{"one": "2"}')
@@ -153,7 +153,7 @@ RAN_OUT = "The code waited until the time limit for a promise that never settles
         ),
     ],
 )
-def test_unsettled_promise_times_out(command, written, code, status, shown):
+def test_run_of_a_tag_with_an_unsettled_promise_times_out(command, written, code, status, shown):
     path = written(f"const wait = () => require('Promise').create(() => {{}});\n{code}")
 
     assert command("tag", "run", path) == (status, shown, "")
@@ -200,7 +200,9 @@ ASKS = (
         (ASKS, ("--answer", '{"status": 500}'), "failure"),
     ],
 )
-def test_callback_of_the_event_gets_the_tag_that_ran(command, written, act, answer, status):
+def test_run_calls_the_event_callback_with_the_result_of_the_tag(
+    command, written, act, answer, status
+):
     _, out, _ = command("tag", "run", written(ENDS % act), *answer)
 
     said = f'[{{"id":"A tag","status":"{status}","executionTime":0}}]'
@@ -208,7 +210,7 @@ def test_callback_of_the_event_gets_the_tag_that_ran(command, written, act, answ
     assert f"outcome: {status}\n" in out
 
 
-def test_run_shows_created_events_and_calls_back_at_once(command, written):
+def test_run_shows_created_events_and_calls_their_callbacks_at_once(command, written):
     code, out, _ = command("tag", "run", written(CALLS))
 
     assert code == 0
@@ -244,7 +246,7 @@ def test_run_reads_json_from_files(command, tmp_path):
     ]
 
 
-def test_run_accepts_a_request_and_reports_wrong_fields(command):
+def test_run_reads_a_captured_request_and_reports_wrong_fields(command):
     code, out, err = command(
         "tag",
         "run",
@@ -279,7 +281,7 @@ MPV2 = (
 )
 
 
-def test_run_extracts_the_events_of_a_measurement_protocol_request(command, written):
+def test_run_reads_the_events_of_a_measurement_protocol_request(command, written):
     request = {
         "path": "/g/collect",
         "query": "v=2&tid=G-1&cid=1.2&en=purchase&epn.value=7",
@@ -291,14 +293,14 @@ def test_run_extracts_the_events_of_a_measurement_protocol_request(command, writ
     assert (code, out.splitlines()[0]) == (0, 'returned [true,1,"purchase",7]')
 
 
-def test_run_reports_a_request_without_events(command, written):
+def test_run_reports_that_a_request_contains_no_events(command, written):
     code, _, err = command("tag", "run", written(MPV2), "--request", '{"path": "/g/collect"}')
 
     assert code == 1
     assert "the request is not a Measurement Protocol v2 request" in err
 
 
-def test_thrown_error_is_reported_with_its_line(command, written):
+def test_error_thrown_by_a_template_is_reported_with_its_line(command, written):
     code, out, err = command("tag", "run", written("const a = 1;\nnull.x;"))
 
     assert (code, out) == (1, "outcome: silent\n")
@@ -309,7 +311,7 @@ def test_thrown_error_is_reported_with_its_line(command, written):
     "arguments",
     [("--data", "no file"), ("--event", "{"), ("--request", '{"x": 1}'), ("--answer", "[]")],
 )
-def test_invalid_json_is_wrong_usage(command, written, arguments):
+def test_invalid_json_option_of_run_exits_2(command, written, arguments):
     code, _, err = command("tag", "run", written("return 1;"), *arguments)
 
     assert code == 2
@@ -329,7 +331,7 @@ def test_fields_prints_the_form_and_a_valid_toml_block(command):
 
 
 @pytest.mark.parametrize("what", ["test", "run", "lint", "fields"])
-def test_file_that_is_no_template_is_explained(command, tmp_path, what):
+def test_file_that_is_not_a_template_is_explained(command, tmp_path, what):
     path = tmp_path / "no.tpl"
     path.write_text("hello")
 
@@ -345,7 +347,7 @@ def test_file_that_is_no_template_is_explained(command, tmp_path, what):
 
 
 @pytest.mark.parametrize("what", ["test", "run"])
-def test_syntax_error_is_explained_with_its_line(command, written, what):
+def test_syntax_error_of_a_template_is_reported_with_its_line(command, written, what):
     path = written("const a = ;")
 
     code, _, err = command("tag", what, path)
@@ -354,7 +356,7 @@ def test_syntax_error_is_explained_with_its_line(command, written, what):
     assert err.startswith(f"Error: {path}, line 4: SANDBOXED_JS_FOR_SERVER: SyntaxError")
 
 
-def test_missing_subcommand_shows_the_help(command):
+def test_tag_without_a_subcommand_prints_the_help(command):
     code, out, err = command("tag")
 
     assert code == 2

@@ -31,7 +31,7 @@ def test_lint_prints_file_line_and_code(command, written):
     )
 
 
-def test_lint_finds_nothing_in_the_twite_tag(command):
+def test_lint_finds_nothing_in_twites_own_tag(command):
     assert command("tag", "lint", str(OWN)) == (0, "No findings.\n", "")
     assert command("tag", "lint", str(OWN), "--json") == (0, "[]\n", "")
 
@@ -41,7 +41,7 @@ def test_lint_finds_nothing_in_the_twite_tag(command):
     [
         ("const a = ;", 4, "SANDBOXED_JS_FOR_SERVER: SyntaxError"),
         ("return 1;\nif (1 {", 5, "SANDBOXED_JS_FOR_SERVER: SyntaxError"),
-        # The engine does not tell the line of a regular expression.
+        # The engine does not report the line of an error in a regular expression.
         ("return 1;\nconst a = /b(/;", 4, "SANDBOXED_JS_FOR_SERVER: SyntaxError"),
         ("return 1;\n___TESTS___\nscenarios: [\n", 7, "TESTS: not YAML"),
     ],
@@ -58,7 +58,7 @@ def test_lint_reports_a_syntax_error_with_its_line(command, written, text, line,
     assert (found[0]["code"], found[0]["line"]) == ("syntax", line)
 
 
-def test_lint_reports_other_findings_beside_a_syntax_error(command, written):
+def test_lint_reports_a_syntax_error_with_the_other_findings(command, written):
     path = written("const a = new Thing();\nconst b = ;")
 
     _, out, _ = command("tag", "lint", path)

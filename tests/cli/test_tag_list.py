@@ -17,7 +17,7 @@ NO_COMMIT = "0" * 40
 
 
 @pytest.fixture
-def with_own(monkeypatch):
+def with_own_template(monkeypatch):
     """Add a template of this project, with its hash, to the list."""
 
     def let(sha256: str) -> None:
@@ -38,7 +38,7 @@ def with_own(monkeypatch):
     return let
 
 
-def test_list_is_consistent():
+def test_list_of_known_templates_is_consistent():
     known = public_templates()
     permissions = {api.permission for api in APIS.values()} | set(READERS)
 
@@ -52,7 +52,7 @@ def test_list_is_consistent():
         assert set(found.needs) <= permissions, found.name
 
 
-def test_templates_are_found_by_name_or_repository(command):
+def test_known_templates_are_found_by_name_or_repository(command):
     code, out, _ = command("tag", "list", "--find", "snowplow")
 
     assert code == 0
@@ -62,8 +62,8 @@ def test_templates_are_found_by_name_or_repository(command):
     assert {row["repository"].partition("/")[0] for row in rows} == {"snowplow"}
 
 
-def test_file_with_a_listed_hash_is_described(command, with_own):
-    with_own(hashlib.sha256(OWN.read_bytes()).hexdigest())
+def test_file_with_the_hash_of_a_known_template_is_described(command, with_own_template):
+    with_own_template(hashlib.sha256(OWN.read_bytes()).hexdigest())
 
     code, out, _ = command("tag", "list", str(OWN))
 
@@ -73,8 +73,8 @@ def test_file_with_a_listed_hash_is_described(command, with_own):
     )
 
 
-def test_changed_file_of_a_listed_name_is_reported(command, with_own):
-    with_own("0" * 64)
+def test_changed_file_with_the_name_of_a_known_template_is_reported(command, with_own_template):
+    with_own_template("0" * 64)
 
     code, out, _ = command("tag", "list", str(OWN))
 
@@ -86,7 +86,7 @@ def test_changed_file_of_a_listed_name_is_reported(command, with_own):
     )
 
 
-def test_unlisted_file_exits_1(command):
+def test_file_of_an_unknown_template_exits_1(command):
     code, out, _ = command("tag", "list", str(OWN), "--json")
 
     assert code == 1

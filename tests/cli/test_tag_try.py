@@ -1,4 +1,4 @@
-"""`twite tag try`: a template runs as in the gateway, with a fake vendor that checks requests."""
+"""`twite tag try` runs a template like the gateway. A fake vendor checks the requests."""
 
 import json
 from hashlib import sha256
@@ -54,7 +54,7 @@ def test_request_refused_by_the_vendor_is_explained_and_exits_1(command, fields,
     assert out.endswith("outcome: failure\n")
 
 
-def test_result_as_json(command):
+def test_tag_try_prints_its_result_as_json(command):
     code, out, _ = tried(command, "--json", fields={"keepPlus": True})
 
     told = json.loads(out)
@@ -65,7 +65,7 @@ def test_result_as_json(command):
     assert request["body"]["data"][0]["event_id"] == "order-1"
 
 
-def test_local_server_can_replace_the_vendor(command):
+def test_local_server_can_replace_the_fake_vendor(command):
     with FakeVendor() as own:
         code, out, _ = tried(command, "--to", own.url)
 
@@ -73,28 +73,28 @@ def test_local_server_can_replace_the_vendor(command):
     assert [found.request.host for found in own.asked] == ["graph.facebook.com"]
 
 
-def test_remote_server_is_wrong_usage(command):
+def test_remote_server_cannot_replace_the_fake_vendor(command):
     code, _, err = tried(command, "--to", "http://vendor.example:80")
 
     assert code != 0
     assert "--to" in err
 
 
-def test_wrong_field_is_named(command):
+def test_field_with_a_wrong_value_is_named(command):
     code, _, err = tried(command, fields={"pixelId": ""})
 
     assert code == 1
     assert err == "Error: pixelId: must not be empty. Posts to Meta requires it\n"
 
 
-def test_unknown_field_is_named(command):
+def test_unknown_field_of_a_template_is_named(command):
     code, _, err = tried(command, fields={"pixelID": "1"})
 
     assert code == 0
     assert err == "pixelID: is not a field of this template. Did you mean 'pixelId'?\n"
 
 
-def test_client_template_is_refused(command):
+def test_tag_try_refuses_a_client_template(command):
     client = str(Path(__file__).parents[1] / "templates/client_json.tpl")
 
     code, _, err = command("tag", "try", client)
@@ -103,7 +103,7 @@ def test_client_template_is_refused(command):
     assert err.startswith("Error: template: client_json.tpl is not a tag template")
 
 
-def test_error_names_its_line_in_the_file_once(command, tmp_path):
+def test_error_of_a_template_names_its_line_in_the_file_once(command, tmp_path):
     text = Path(META).read_text()
     start = "___SANDBOXED_JS_FOR_SERVER___\n\n"
     file = tmp_path / "wrong.tpl"
@@ -116,14 +116,14 @@ def test_error_names_its_line_in_the_file_once(command, tmp_path):
     assert tried == ran == f"Error: there is no API noSuchApi (line {line})\n"
 
 
-def test_json_that_is_no_object_is_wrong_usage(command):
+def test_json_option_that_is_not_an_object_exits_2(command):
     code, _, err = command("tag", "try", META, "--event", "[1]")
 
     assert code == 2
     assert "[1] is neither a JSON object nor a file" in " ".join(err.replace("│", " ").split())
 
 
-def test_cookies_for_the_browser_are_shown(command):
+def test_cookies_that_the_tag_sets_are_shown(command):
     keeper = str(Path(__file__).parents[1] / "templates/cookie_keeper.tpl")
     given = json.dumps({"name": "visitor", "days": 30})
     request = json.dumps({"headers": {"cookie": "visitor=v.1"}})
@@ -135,7 +135,7 @@ def test_cookies_for_the_browser_are_shown(command):
     assert json.loads(out)["cookies"] == {"visitor": "v.1"}
 
 
-def test_refused_cookie_is_a_log_line(command, tmp_path):
+def test_cookie_that_browsers_refuse_is_a_log_line(command, tmp_path):
     text = (Path(__file__).parents[1] / "templates/cookie_keeper.tpl").read_text()
     head, start, rest = text.partition("___SANDBOXED_JS_FOR_SERVER___\n\n")
     code = "".join(
@@ -211,11 +211,11 @@ def test_phone_number_that_is_not_e164_is_a_warning(command, phone):
     "event",
     [{"phone": "+442079460958"}, {"phone": sha256(b"+442079460958").hexdigest()}, {"phone": ""}],
 )
-def test_other_phone_number_is_no_warning(command, event):
+def test_phone_number_in_e164_or_hashed_has_no_warning(command, event):
     assert tried(command, event=event)[2] == ""
 
 
-def test_hash_of_a_phone_number_with_blanks_is_a_problem(command):
+def test_hash_of_a_phone_number_with_blanks_is_an_error(command):
     person = {"email_address": "shopper@mail.example", "phone_number": "+44 20 7946 0958"}
 
     code, out, _ = tried(command, event={"user_data": person})
@@ -228,7 +228,7 @@ def test_hash_of_a_phone_number_with_blanks_is_a_problem(command):
     "phone",
     ["020 7946 0958", "02079460958", "(020) 7946 0958", "(415) 555-0100", "44 20 7946 0958"],
 )
-def test_hash_of_a_phone_number_that_no_vendor_accepts_is_a_problem(command, phone):
+def test_hash_of_a_phone_number_in_a_form_that_no_vendor_accepts_is_an_error(command, phone):
     person = {"email_address": "shopper@mail.example", "phone_number": phone}
 
     code, out, _ = tried(command, event={"user_data": person})

@@ -39,7 +39,7 @@ def watching(tmp_path):
         process.stdout.close()
 
 
-def until_waiting(process) -> list[str]:
+def until_run_ends(process) -> list[str]:
     """Return the lines of one run."""
     lines = []
     for line in process.stdout:
@@ -49,9 +49,12 @@ def until_waiting(process) -> list[str]:
     raise AssertionError(lines)
 
 
-def until_run(process, last: str) -> list[str]:
-    """Return the lines of the next run that ends so; the file may be seen while it is written."""
-    while (lines := until_waiting(process))[-1] != last:
+def until_run_ends_with(process, last: str) -> list[str]:
+    """Return the lines of the next run whose last line is `last`.
+
+    The watcher may see a half-written file.
+    """
+    while (lines := until_run_ends(process))[-1] != last:
         pass
     return lines
 
@@ -63,16 +66,16 @@ def replace(path: Path, text: str) -> None:
     new.replace(path)
 
 
-def test_each_change_of_the_file_runs_the_tests(watching):
+def test_each_change_of_the_template_runs_its_tests(watching):
     path, process = watching("return 1;")
 
-    first = until_waiting(process)
+    first = until_run_ends(process)
     path.write_text(HEAD + "return 2;" + TESTS)
-    second = until_run(process, "A tag: 1 of 1 test passed.")
+    second = until_run_ends_with(process, "A tag: 1 of 1 test passed.")
     replace(path, HEAD + "return ;;;(" + TESTS)
-    third = until_waiting(process)
+    third = until_run_ends(process)
     replace(path, HEAD + "return 3 - 1;" + TESTS)
-    fourth = until_waiting(process)
+    fourth = until_run_ends(process)
     process.send_signal(signal.SIGINT)
 
     assert first[-1] == "A tag: 0 of 1 test passed."
@@ -81,22 +84,22 @@ def test_each_change_of_the_file_runs_the_tests(watching):
     assert process.wait() == 130
 
 
-def test_deleted_file_is_no_end(watching):
+def test_watch_continues_after_the_file_was_deleted(watching):
     path, process = watching("return 1;")
 
-    until_waiting(process)
+    until_run_ends(process)
     path.unlink()
     path.write_text(HEAD + "return 2;" + TESTS)
 
-    assert until_run(process, "A tag: 1 of 1 test passed.")
+    assert until_run_ends_with(process, "A tag: 1 of 1 test passed.")
 
 
-def test_absent_file_is_awaited(watching):
+def test_watch_waits_for_a_missing_file(watching):
     path, process = watching()
 
-    first = until_waiting(process)
+    first = until_run_ends(process)
     path.write_text(HEAD + "return 2;" + TESTS)
-    second = until_run(process, "A tag: 1 of 1 test passed.")
+    second = until_run_ends_with(process, "A tag: 1 of 1 test passed.")
 
     assert first == [f"Error: {path}: cannot be read (No such file or directory)"]
     assert second[-1] == "A tag: 1 of 1 test passed."

@@ -19,7 +19,7 @@ def complaint_about(tmp_path, lines):
     return complaint(tmp_path, f"{GOOD}\n[alerts]\n{lines}\n")
 
 
-def test_webhook_and_secret_are_read_from_the_environment(tmp_path):
+def test_webhook_and_its_secret_are_read_from_the_environment(tmp_path):
     lines = 'webhook = "env:HOOK"\nsecret = "env:SIGN"\ndead_letters = 3\ndisk_free = "64MiB"'
 
     settings = loaded(tmp_path, lines, {"HOOK": ADDRESS, "SIGN": "between us"})
@@ -30,11 +30,11 @@ def test_webhook_and_secret_are_read_from_the_environment(tmp_path):
     )
 
 
-def test_webhook_is_none_by_default(tmp_path):
+def test_webhook_is_absent_by_default(tmp_path):
     assert read(tmp_path).alerts.webhook is None
 
 
-def test_read_only_command_needs_no_webhook(tmp_path):
+def test_command_that_only_reads_needs_no_webhook_secret(tmp_path):
     settings = loaded(tmp_path, 'webhook = "env:HOOK"', credentials=False)
 
     assert settings.alerts.webhook is None
@@ -57,7 +57,7 @@ def test_wrong_alert_setting_is_explained(tmp_path, lines, said):
 
 
 @pytest.mark.parametrize("secret", ["T0-very-secret", "u:very-secret@"])
-def test_wrong_webhook_is_not_shown(tmp_path, secret):
+def test_wrong_webhook_url_is_not_shown(tmp_path, secret):
     told = complaint_about(tmp_path, f'webhook = "https//{secret}chat.example"')
 
     assert "very-secret" not in told

@@ -1,4 +1,4 @@
-"""All wrong settings of a file are reported at once, each with its place."""
+"""All wrong settings of a file are reported together, each with its position."""
 
 import shutil
 from pathlib import Path
@@ -89,14 +89,14 @@ def test_all_wrong_keys_of_all_tables_are_reported(tmp_path):
     ]
 
 
-def test_text_of_the_error_has_a_line_for_each_setting(tmp_path):
+def test_error_has_a_line_for_each_wrong_setting(tmp_path):
     found = errors_of(written(tmp_path, WRONG_FIELDS))
 
     assert str(found).splitlines() == [str(error) for error in found.each]
     assert str(found).splitlines()[1].startswith("tag[0].fields.second: must not be empty")
 
 
-def test_variable_that_set_a_wrong_value_is_named_beside_other_errors(tmp_path):
+def test_environment_variable_with_a_wrong_value_is_named_beside_other_errors(tmp_path):
     path = written(tmp_path, WRONG_KEYS)
 
     found = errors_of(path, TWITE_STORE__KEEP_BODIES="never")
@@ -106,7 +106,7 @@ def test_variable_that_set_a_wrong_value_is_named_beside_other_errors(tmp_path):
     assert "tag[0].timeout" in places
 
 
-async def test_check_reports_a_finding_with_its_line_for_each_error(tmp_path):
+async def test_check_reports_a_finding_with_its_line_for_each_wrong_setting(tmp_path):
     path = written(tmp_path, WRONG_FIELDS)
 
     findings = [finding async for finding in examine(path, {"TOKEN": TOKEN})]

@@ -18,14 +18,14 @@ ORDERS = f'[[client]]\ntemplate = "{TEMPLATES}/client_orders.tpl"\n'
 SECOND = '\n[[source]]\nname = "lab"\nkey = "another-key-nobody-guesses"\npixel = "o8z6j"\n'
 
 
-def test_client_defaults_to_its_templates_name_and_the_only_source(tmp_path):
+def test_client_defaults_to_the_name_of_its_template_and_the_only_source(tmp_path):
     [client] = read(tmp_path, f"{GOOD}\n{ORDERS}").clients
 
     assert (client.name, client.source.name, client.priority) == ("Orders by webhook", "shop", 0)
     assert client.fields == {"path": "/hooks/orders"}
 
 
-def test_empty_text_field_is_undefined_to_the_template(tmp_path):
+def test_empty_text_field_is_undefined_in_the_template(tmp_path):
     text = (TEMPLATES / "client_orders.tpl").read_text()
     code = "___SANDBOXED_JS_FOR_SERVER___\n"
     assert code in text
@@ -66,7 +66,7 @@ def test_secret_in_plain_text_in_a_client_field_is_hidden_and_reported(tmp_path)
     assert "sesame-open" not in f"{found.warnings}"
 
 
-def test_allow_hosts_opens_internal_hosts(tmp_path):
+def test_allow_hosts_permits_requests_to_internal_hosts(tmp_path):
     written = 'allow_hosts = ["Stock.internal", "[::1]"]\n'
 
     [client] = read(tmp_path, f"{GOOD}\n{ORDERS}{written}").clients
@@ -74,16 +74,16 @@ def test_allow_hosts_opens_internal_hosts(tmp_path):
     assert client.allow_hosts == {"stock.internal", "::1"}
 
 
-class NobodyAtX:
+class NothingFromX:
     async def take(self, _request, **_source):
         return None
 
 
 def outbound(web):
-    return ClientOutbound(web, NobodyAtX(), GoogleClient(clock=MovingClock()))
+    return ClientOutbound(web, NothingFromX(), GoogleClient(clock=MovingClock()))
 
 
-async def test_client_reaches_its_allowed_hosts(tmp_path):
+async def test_client_can_send_requests_to_its_allowed_hosts(tmp_path):
     [client] = read(tmp_path, f'{GOOD}\n{ORDERS}allow_hosts = ["stock.internal"]\n').clients
     web = ScriptedWeb()
 
@@ -96,7 +96,7 @@ async def test_client_reaches_its_allowed_hosts(tmp_path):
     assert [request.allow_hosts for request in web.asked] == [{"stock.internal"}]
 
 
-async def test_interrupted_response_to_a_client_is_a_failure(tmp_path):
+async def test_interrupted_response_to_a_client_template_is_a_failure(tmp_path):
     [client] = read(tmp_path, f"{GOOD}\n{ORDERS}").clients
     web = ScriptedWeb(
         [NoResponse(reason="the response (200) could not be read completely", left=True)]
@@ -109,7 +109,7 @@ async def test_interrupted_response_to_a_client_is_a_failure(tmp_path):
     assert told == EffectAnswer(id=1, reason="failed")
 
 
-def test_template_beside_the_settings_is_found(tmp_path):
+def test_template_file_beside_the_settings_is_found(tmp_path):
     (tmp_path / "own.tpl").write_bytes((TEMPLATES / "client_orders.tpl").read_bytes())
 
     assert len(read(tmp_path, f'{GOOD}\n[[client]]\ntemplate = "own.tpl"\n').clients) == 1

@@ -31,7 +31,7 @@ def a_container(**fields: object) -> parts.Container:
     )
 
 
-def test_template_clients_of_a_container_are_added_and_googles_are_not():
+def test_client_templates_of_a_container_are_added_but_not_googles_own_clients():
     own = TemplateClient(name="own", template=TEMPLATE, source=SHOP)
 
     found = with_those_of((own,), (a_container(),), source=None, sources=(SHOP,))
@@ -42,7 +42,7 @@ def test_template_clients_of_a_container_are_added_and_googles_are_not():
     ]
 
 
-def test_container_client_fields_are_filled_in_by_variables():
+def test_variables_fill_in_the_fields_of_a_container_client():
     container = a_container(secret="{{Key}}", path="/{{Host}}/orders")
     [client] = with_those_of((), (container,), source="lab", sources=(SHOP, LAB))
 
@@ -72,7 +72,7 @@ def test_missing_client_fields_have_the_templates_defaults():
         ("no", (SHOP,), "'no' is not a source"),
     ],
 )
-def test_container_client_needs_a_clear_source(source, sources, words):
+def test_container_client_needs_a_source_unless_there_is_only_one(source, sources, words):
     with pytest.raises(SettingsError) as caught:
         with_those_of((), (a_container(),), source=source, sources=sources)
 
@@ -86,7 +86,7 @@ def test_client_names_must_be_unique():
         with_those_of((own,), (a_container(),), source=None, sources=(SHOP,))
 
 
-def test_container_client_secrets_are_hidden_and_its_hosts_allowed():
+def test_secrets_of_a_container_client_are_hidden_and_its_hosts_allowed():
     container = msgspec.structs.replace(
         a_container(),
         clients=(

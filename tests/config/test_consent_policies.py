@@ -10,13 +10,13 @@ def policy(tmp_path, *lines):
     return read(tmp_path, GOOD + "\n[source.consent_policy]\n" + "\n".join(lines))
 
 
-def test_missing_policy_is_the_default_policy(tmp_path):
+def test_source_without_a_consent_table_has_the_default_policy(tmp_path):
     found = read(tmp_path)
 
     assert found.sources()[0].consent == ConsentPolicy()
 
 
-def test_policy_is_read_completely(tmp_path):
+def test_every_key_of_a_consent_policy_is_read(tmp_path):
     found = policy(
         tmp_path,
         'storage_denied = "strip"',
@@ -62,14 +62,14 @@ def test_policy_is_read_completely(tmp_path):
         ('colour = "red"', "colour"),
     ],
 )
-def test_wrong_policy_is_explained_with_its_place(tmp_path, line, place):
+def test_wrong_consent_policy_is_explained_with_its_place(tmp_path, line, place):
     with pytest.raises(SettingsError) as wrong:
         policy(tmp_path, line)
 
     assert wrong.value.place == f"source[0].consent_policy.{place}"
 
 
-def test_policy_version_depends_on_its_content():
+def test_version_of_a_consent_policy_depends_on_its_content():
     first, strict, other_reading = (
         ConsentPolicy(), ConsentPolicy(required=True), ConsentPolicy(tcf_purposes=(1, 2)),
     )  # fmt: skip
@@ -82,7 +82,7 @@ def test_policy_version_depends_on_its_content():
     assert read_one == read_two != read_three
 
 
-def test_unsupported_restricted_use_disables_restriction(tmp_path):
+def test_restriction_is_disabled_if_x_does_not_support_it(tmp_path):
     found = read(tmp_path, environ={"TWITE_X__RESTRICTED_DATA_USE": "unsupported"})
 
     assert not found.sources()[0].consent.can_restrict

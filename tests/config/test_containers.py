@@ -46,7 +46,7 @@ def test_container_is_loaded_with_its_templates(tmp_path):
     ("kept", "secret"),
     [("env:TOKEN", "of the environment"), ("file:token", "of a file"), ("sealed:t", "sealed")],
 )
-def test_secret_is_read_from_its_location(tmp_path, kept, secret):
+def test_secret_of_a_container_is_read_from_its_location(tmp_path, kept, secret):
     (tmp_path / "token").write_text("of a file\n")
     file = put(tmp_path, kept)
 
@@ -69,7 +69,7 @@ def test_secret_is_read_from_its_location(tmp_path, kept, secret):
         ("s3cret", "a secret must be a reference"),
     ],
 )
-def test_missing_secret_is_named_and_not_shown(tmp_path, kept, said):
+def test_missing_secret_of_a_container_is_named_and_not_shown(tmp_path, kept, said):
     file = put(tmp_path, kept)
 
     with pytest.raises(SettingsError, match=said) as refused:
@@ -86,12 +86,12 @@ def test_wrong_container_is_explained_with_file_and_place(tmp_path):
         load_container(file)
 
 
-def test_unreadable_template_is_named(tmp_path):
+def test_unreadable_template_of_a_container_is_named(tmp_path):
     with pytest.raises(SettingsError, match=r"poster.tpl, line 1"):
         load_container(put(tmp_path, template="nothing"))
 
 
-def test_missing_container_suggests_import(tmp_path):
+def test_missing_container_file_suggests_twite_import(tmp_path):
     with pytest.raises(SettingsError, match="twite import"):
         load_container(tmp_path / "container.toml")
 

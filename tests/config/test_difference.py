@@ -23,7 +23,7 @@ def compared(tmp_path, text, *, before=GOOD, environ=None):
     return difference(running, read(tmp_path, text, environ))
 
 
-def test_equal_settings_differ_in_nothing(tmp_path):
+def test_equal_settings_have_no_difference(tmp_path):
     found = compared(tmp_path, f"# a comment\n{GOOD}")
 
     assert (found.changes, found.restart) == ((), ())
@@ -81,13 +81,13 @@ def test_changed_tables_are_named_with_their_keys(tmp_path, old, new, change):
         ("[x]", '[server.stape]\nidentifier = "a"\n[x]', "server.stape.identifier"),
     ],
 )
-def test_key_that_a_gateway_reads_at_its_start_needs_a_restart(tmp_path, old, new, key):
+def test_key_that_is_only_read_at_start_needs_a_restart(tmp_path, old, new, key):
     found = compared(tmp_path, GOOD.replace(old, new))
 
     assert (found.changes, found.restart, found.is_other_x) == ((), (key,), False)
 
 
-def test_pixels_keep_the_rate_and_the_policy_of_x_that_need_a_restart(tmp_path):
+def test_pixel_keys_for_rate_and_policy_need_a_restart(tmp_path):
     running = read(tmp_path)
     text = GOOD.replace("[x]", '[x]\nrate = 7\nrestricted_data_use = "unsupported"') + SECOND
 
@@ -98,7 +98,7 @@ def test_pixels_keep_the_rate_and_the_policy_of_x_that_need_a_restart(tmp_path):
     assert reloaded.x == running.x
 
 
-def test_settings_for_another_x_change_nothing(tmp_path):
+def test_settings_for_another_x_are_not_applied(tmp_path):
     other = GOOD.replace('oauth_url = "https://api.x.com"\n', "").replace(
         'api_url = "https://ads-api.x.com"', 'emulator = "127.0.0.1:8090"'
     )
@@ -108,7 +108,7 @@ def test_settings_for_another_x_change_nothing(tmp_path):
     assert (found.changes, found.restart, found.is_other_x) == ((), ("x.emulator",), True)
 
 
-def test_difference_shows_no_secret(tmp_path):
+def test_difference_of_settings_shows_no_secret(tmp_path):
     found = compared(tmp_path, GOOD.replace("env:TWITE_SHOP_KEY", "a-new-key-that-is-secret"))
 
     assert "a-new-key-that-is-secret" not in repr(found)

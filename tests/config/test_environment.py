@@ -1,4 +1,4 @@
-"""`TWITE_…__…` variables override any key of the file."""
+"""Environment variables named `TWITE_…__…` override any key of the file."""
 
 import pytest
 
@@ -35,7 +35,7 @@ KEYS = [key for key, _ in ROOT.settings()]
         ("TWITE_SOURCE__0__REGION", "env:REGION", lambda s: s.submitters[0].region, "FR"),
     ],
 )
-def test_variable_overrides_a_key(tmp_path, name, text, get, expected):
+def test_environment_variable_overrides_a_key_of_the_file(tmp_path, name, text, get, expected):
     settings = read(tmp_path, GOOD, {name: text, "REGION": "FR"})
 
     assert get(settings) == expected
@@ -48,7 +48,7 @@ def test_secret_from_the_environment_is_no_warning(tmp_path):
     assert settings.warnings == ()
 
 
-def test_variables_alone_can_define_a_pixel(tmp_path):
+def test_environment_variables_alone_can_define_a_pixel(tmp_path):
     environ = {
         "TWITE_PIXEL__0__ID": "o8z6j",
         "TWITE_PIXEL__0__AUTH__PIXEL_TOKEN": "token",
@@ -96,11 +96,11 @@ def test_variables_alone_can_define_a_pixel(tmp_path):
         ),
     ],
 )
-def test_wrong_variable_is_explained(tmp_path, name, text, sentence):
+def test_wrong_environment_variable_is_explained(tmp_path, name, text, sentence):
     assert complaint(tmp_path, GOOD, {name: text}) == sentence
 
 
-def test_foreign_variables_are_ignored(tmp_path):
+def test_environment_variables_of_other_programs_are_ignored(tmp_path):
     text = GOOD.replace("env:TWITE_SHOP_KEY", "env:TWITE_SHOP__KEY")
     environ = {
         "TWITE_SECRET_KEY": "reserved-for-the-seal",
@@ -113,7 +113,7 @@ def test_foreign_variables_are_ignored(tmp_path):
     assert settings.submitters[0].key == Secret("read-by-the-file-itself")
 
 
-def test_every_key_has_a_variable():
+def test_every_key_can_be_set_by_an_environment_variable():
     for key in KEYS:
         name = variable(key)
         if not key.endswith("*"):
@@ -130,7 +130,7 @@ ODD = [
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_any_value_of_a_variable_is_accepted_or_explained(tmp_path, key):
+def test_any_value_of_an_environment_variable_is_accepted_or_explained(tmp_path, key):
     name = variable(key.replace("*", "purchase"))
 
     sentences = [complaint(tmp_path, GOOD, {name: odd}) for odd in ODD]

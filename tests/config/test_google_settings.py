@@ -1,4 +1,4 @@
-"""`[google]`: the key is read but never shown, and diagnostics about it."""
+"""`[google]`: the service account key is read but never shown. Also the checks about it."""
 
 import json
 import subprocess
@@ -31,7 +31,7 @@ def written(folder, key=None, more=""):
     return f"{GOOD}\n{KEY}{more}"
 
 
-def test_key_file_of_several_lines_is_read(tmp_path):
+def test_key_file_with_several_lines_is_read(tmp_path):
     settings = read(tmp_path, written(tmp_path))
 
     assert settings.google.key.email == EMAIL
@@ -40,7 +40,7 @@ def test_key_file_of_several_lines_is_read(tmp_path):
     assert "PRIVATE KEY" not in repr(settings)
 
 
-def test_key_can_be_in_the_environment(tmp_path):
+def test_google_key_can_be_in_the_environment(tmp_path):
     text = GOOD + '\n[google]\ncredentials = "env:KEY"\nproject = "shop-2"\n'
     environ = {
         "X_PIXEL_TOKEN": "emulator-pixel-token-o8z6j",
@@ -53,7 +53,7 @@ def test_key_can_be_in_the_environment(tmp_path):
     assert (settings.google.key.email, settings.google.project) == (EMAIL, "shop-2")
 
 
-def test_whole_table_can_come_from_the_environment(tmp_path):
+def test_google_table_can_come_from_the_environment(tmp_path):
     environ = {
         "X_PIXEL_TOKEN": "emulator-pixel-token-o8z6j",
         "TWITE_SHOP_KEY": "a-key-that-nobody-will-guess",
@@ -63,7 +63,7 @@ def test_whole_table_can_come_from_the_environment(tmp_path):
     assert read(tmp_path, GOOD, environ).google == GoogleSettings(is_machine=True)
 
 
-def test_key_in_plain_text_is_read_with_a_warning(tmp_path):
+def test_google_key_in_plain_text_is_read_with_a_warning(tmp_path):
     text = f"{GOOD}\n[google]\ncredentials = '''{key_file()}'''\n"
 
     settings = read(tmp_path, text)
@@ -73,7 +73,7 @@ def test_key_in_plain_text_is_read_with_a_warning(tmp_path):
     assert warning.startswith("google.credentials: a secret in clear text")
 
 
-def test_missing_table_means_no_account(tmp_path):
+def test_missing_google_table_means_no_service_account(tmp_path):
     settings = read(tmp_path)
 
     assert settings.google == GoogleSettings()
@@ -88,26 +88,26 @@ def test_missing_table_means_no_account(tmp_path):
         (json.dumps({"type": "authorized_user"}), "is not a service account key"),
     ],
 )
-def test_invalid_key_is_explained_with_the_remedy(tmp_path, key, why):
+def test_invalid_google_key_is_explained_with_a_fix(tmp_path, key, why):
     said = complaint(tmp_path, written(tmp_path, key))
 
     assert said.startswith(f"google.credentials: {why}")
     assert 'Write "file:service-account.json"' in said
 
 
-def test_project_without_an_account_is_an_error(tmp_path):
+def test_google_project_without_a_service_account_is_an_error(tmp_path):
     said = complaint(tmp_path, f'{GOOD}\n[google]\nproject = "shop-1"\n')
 
     assert said.startswith("google.credentials: is missing. Write")
 
 
-def test_missing_key_is_ignored_by_read_only_commands(tmp_path):
+def test_command_that_only_reads_ignores_a_missing_google_key(tmp_path):
     settings = read(tmp_path, f"{GOOD}\n{KEY}", credentials=False)
 
     assert settings.google.is_set is False
 
 
-def test_unencrypted_token_requests_are_a_warning(tmp_path):
+def test_token_requests_over_http_are_a_warning(tmp_path):
     far = written(tmp_path, more='api_url = "http://emulator.example:9099"\n')
     near = far.replace("emulator.example", "127.0.0.1")
 
@@ -117,7 +117,7 @@ def test_unencrypted_token_requests_are_a_warning(tmp_path):
     assert read(tmp_path, near).warnings == ()
 
 
-def test_key_in_plain_text_is_masked_in_a_diff(tmp_path):
+def test_google_key_in_plain_text_is_masked_in_a_diff(tmp_path):
     path = tmp_path / "twite.toml"
     path.write_text(
         '[[pixel]]\nid = "o8z6j"\nevents = { a = "o9000" }\n[google]\ncredentials = "clear-text"\n'
@@ -133,7 +133,7 @@ async def found(settings):
     return [(finding.light, finding.found) async for finding in google(settings)]
 
 
-async def test_check_requests_a_token_and_names_the_account(tmp_path):
+async def test_check_requests_a_google_token_and_names_the_account(tmp_path):
     with GoogleDouble() as double:
         settings = read(tmp_path, written(tmp_path, more=f'api_url = "{double.url}"\n'))
 
@@ -146,7 +146,7 @@ async def test_check_requests_a_token_and_names_the_account(tmp_path):
         assert double.asked == []
 
 
-async def test_check_explains_a_missing_token(tmp_path):
+async def test_check_explains_why_it_got_no_google_token(tmp_path):
     with GoogleDouble(lambda _path, _before: 403) as double:
         settings = read(
             tmp_path, written(tmp_path, key_file(project_id=""), f'api_url = "{double.url}"\n')
@@ -161,7 +161,7 @@ async def test_check_explains_a_missing_token(tmp_path):
         ]
 
 
-async def test_check_uses_the_machines_account(tmp_path):
+async def test_check_uses_the_service_account_of_the_machine(tmp_path):
     with GoogleDouble() as double:
         table = f'[google]\ncredentials = "metadata"\napi_url = "{double.url}"\n'
 
@@ -199,7 +199,9 @@ ON = 'fields = { bigQueryLogType = "always" }\n'
 
 @pytest.mark.parametrize("kind", ["TAG", "CLIENT"])
 @pytest.mark.parametrize(("fields", "calls"), [("", 0), (ON, 1)])
-async def test_service_switched_off_by_fields_needs_no_account(tmp_path, kind, fields, calls):
+async def test_template_that_does_not_call_google_with_its_fields_needs_no_account(
+    tmp_path, kind, fields, calls
+):
     (tmp_path / "writes.tpl").write_text(
         CALLS.replace('require("getGoogleAuth")', "0") % kind + FORM
     )
@@ -210,7 +212,7 @@ async def test_service_switched_off_by_fields_needs_no_account(tmp_path, kind, f
     assert sum("calls BigQuery, but" in text for _, text in said) == calls
 
 
-def test_unrelated_commands_do_not_import_the_google_library(tmp_path):
+def test_commands_without_google_do_not_import_its_library(tmp_path):
     code = (
         "import sys, twite.app.gateway, twite.config.settings as s, pathlib, os;"
         f"s.load(pathlib.Path({str(tmp_path / 'twite.toml')!r}), os.environ);"

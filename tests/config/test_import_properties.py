@@ -1,4 +1,4 @@
-"""Property of imports: every part reported as running can run."""
+"""Properties of imports: every part that the report calls running can run."""
 
 import asyncio
 import json
@@ -68,7 +68,7 @@ def test_imported_container_loads_and_passes_the_checks(seed):
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o000])
-def test_import_writes_files_only_for_their_owner(tmp_path, umask):
+def test_imported_files_are_readable_only_by_their_owner(tmp_path, umask):
     made = draft(
         put(tmp_path, AnyExport(random.Random(1)).whole()), tmp_path / "new/out", keep="env"
     )
@@ -84,7 +84,7 @@ def test_import_writes_files_only_for_their_owner(tmp_path, umask):
     assert modes == {(True, "0o700"), (False, "0o600")}
 
 
-def test_refusal_does_not_contain_the_secret(tmp_path):
+def test_refusal_of_an_import_does_not_contain_the_secret(tmp_path):
     secret = "px_2f7Qm9Zr4Tb8Lw1Kc6Vn3Hd5"
     tree = AnyExport(random.Random(1)).whole()
     parameter = {"type": secret, "key": "a", "value": "b"}

@@ -1,4 +1,4 @@
-"""Adding an event to the settings changes the line of that event, and nothing else."""
+"""Adding an event to the settings file changes the line of that event, and nothing else."""
 
 import os
 import stat
@@ -108,10 +108,10 @@ pixel = [
             '  # the shop\'s\nnews = "o9001"\n',
         ),
     ],
-    ids=["dotted", "in turn", "listed", "dotted to the end", "a table to the end"],
+    ids=["dotted keys", "interleaved tables", "inline array", "dotted keys last", "table last"],
 )
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_other_layouts_stay_unchanged(tmp_path, text, before, after, end):
+def test_file_with_another_layout_changes_only_in_the_events(tmp_path, text, before, after, end):
     path, draft = drafted(tmp_path, text.replace("\n", end))
 
     draft.write()
@@ -119,7 +119,7 @@ def test_other_layouts_stay_unchanged(tmp_path, text, before, after, end):
     assert path.read_bytes().decode() == text.replace(before, after).replace("\n", end)
 
 
-def test_change_with_an_unintended_result_is_not_written(tmp_path):
+def test_change_that_would_alter_other_settings_is_not_written(tmp_path):
     # NaN is not equal to itself, so the rest cannot be compared.
     with pytest.raises(SettingsError, match="Add news by hand, with the id o9001"):
         drafted(tmp_path, f"{TABLE}[log]\nlevel = nan\n")
@@ -130,7 +130,7 @@ def test_invalid_toml_is_explained_with_its_line(tmp_path):
         drafted(tmp_path, "[[pixel]]\nid = 1\nevents = \n")
 
 
-def test_secrets_under_custom_names_are_masked(tmp_path):
+def test_secrets_under_custom_keys_are_masked_in_the_diff(tmp_path):
     text = """\
 [[pixel]]
 id = "o8z6j"
@@ -145,7 +145,7 @@ partner = "a-key-of-a-partner"
     assert "a-key-of" not in shown
 
 
-def test_each_line_of_a_multiline_secret_is_masked(tmp_path):
+def test_each_line_of_a_multiline_secret_is_masked_in_the_diff(tmp_path):
     text = """\
 [[pixel]]
 id = "o8z6j"
@@ -163,7 +163,7 @@ nobody-will-guess\'\'\'
     assert "a-key-" not in shown
 
 
-def test_existing_name_gets_the_new_event(tmp_path):
+def test_existing_event_name_gets_the_new_event_id(tmp_path):
     path, draft = drafted(tmp_path, GOOD, name="purchase")
 
     draft.write()
@@ -171,11 +171,11 @@ def test_existing_name_gets_the_new_event(tmp_path):
     assert path.read_text() == GOOD.replace('"o8z6k"', '"o9001"')
 
 
-def test_unchanged_mapping_changes_nothing(tmp_path):
+def test_file_with_the_same_mapping_does_not_change(tmp_path):
     assert not drafted(tmp_path, GOOD, name="purchase", event="o8z6k")[1].is_changed
 
 
-def test_line_ends_and_the_byte_order_mark_stay(tmp_path):
+def test_line_ends_and_byte_order_mark_of_the_file_stay(tmp_path):
     held = b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode()
     path, draft = drafted(tmp_path, held)
 
@@ -184,7 +184,7 @@ def test_line_ends_and_the_byte_order_mark_stay(tmp_path):
     assert path.read_bytes() == held.replace(b'o8z6m" }', b'o8z6m", news = "o9001" }')
 
 
-def test_secrets_near_the_line_are_masked_in_the_diff(tmp_path):
+def test_secrets_near_the_changed_line_are_masked_in_the_diff(tmp_path):
     text = TABLE.replace("\n# What we call them.\n", "")
 
     shown = "\n".join(drafted(tmp_path, text)[1].diff())
@@ -194,7 +194,7 @@ def test_secrets_near_the_line_are_masked_in_the_diff(tmp_path):
     assert "a-key-that-nobody-will-guess" not in shown
 
 
-def test_file_mode_is_kept(tmp_path):
+def test_mode_of_the_settings_file_is_kept(tmp_path):
     path, draft = drafted(tmp_path, GOOD)
     path.chmod(0o640)
 
@@ -204,7 +204,7 @@ def test_file_mode_is_kept(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["twite.toml"]
 
 
-def test_link_to_the_settings_stays_a_link(tmp_path):
+def test_symbolic_link_to_the_settings_stays_a_link(tmp_path):
     (tmp_path / "real").mkdir()
     path, _ = drafted(tmp_path / "real", GOOD)
     link = tmp_path / "twite.toml"
@@ -216,13 +216,13 @@ def test_link_to_the_settings_stays_a_link(tmp_path):
     assert 'news = "o9001"' in path.read_text()
 
 
-def test_pixel_not_defined_in_the_file_is_an_error(tmp_path):
+def test_pixel_that_the_file_does_not_define_is_an_error(tmp_path):
     with pytest.raises(SettingsError, match="'o8z6j' is not defined in this file"):
         drafted(tmp_path, "[server]\n")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_unwritable_file_is_an_error(tmp_path):
+def test_unwritable_settings_file_is_an_error(tmp_path):
     _, draft = drafted(tmp_path, GOOD)
     tmp_path.chmod(0o500)
 
@@ -230,7 +230,7 @@ def test_unwritable_file_is_an_error(tmp_path):
         draft.write()
 
 
-def test_concurrent_change_is_not_overwritten(tmp_path):
+def test_settings_file_changed_in_the_meantime_is_not_overwritten(tmp_path):
     path, first = drafted(tmp_path, TABLE)
     second = SettingsFileDraft(path, pixel="o8z6j", name="sale", event="o9002")
     second.write()

@@ -1,4 +1,4 @@
-"""In every TOML layout, adding a mapping changes only its own line, and takes effect."""
+"""In every TOML layout, adding an event changes only its own line, and takes effect."""
 
 import re
 import tomllib
@@ -21,35 +21,35 @@ def written(folder, layout, name):
     return layout.text, path.read_bytes().decode()
 
 
-def wanted(layout, name):
+def expected(layout, name):
     tree = tomllib.loads(layout.text)
     events = next(pixel for pixel in tree["pixel"] if pixel["id"] == PIXEL)["events"]
     events[name] = EVENT
     return tree
 
 
-def alike(parts, other):
+def common_length(parts, other):
     """Return the length of the common prefix."""
     return sum(
         1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(parts, other, strict=False))
     )
 
 
-def parted(before, after):
+def removed_and_inserted(before, after):
     """Return the removed and the inserted text between the common prefix and suffix."""
-    begin = alike(before, after)
-    end = alike(before[begin:][::-1], after[begin:][::-1])
+    begin = common_length(before, after)
+    end = common_length(before[begin:][::-1], after[begin:][::-1])
     return before[begin : len(before) - end], after[begin : len(after) - end]
 
 
 @given(layouts(), NAMES)
-def test_new_name_is_inserted_and_nothing_removed(tmp_path_factory, layout, name):
+def test_new_event_name_is_inserted_and_nothing_removed(tmp_path_factory, layout, name):
     assume(name not in layout.events)
 
     before, after = written(tmp_path_factory.mktemp("layout"), layout, name)
 
-    gone, come = parted(before, after)
-    assert tomllib.loads(after) == wanted(layout, name)
+    gone, come = removed_and_inserted(before, after)
+    assert tomllib.loads(after) == expected(layout, name)
     assert gone == ""
     assert "#" not in come.replace(name, "")
     assert after.count("\n") - before.count("\n") <= 2
@@ -57,19 +57,19 @@ def test_new_name_is_inserted_and_nothing_removed(tmp_path_factory, layout, name
 
 
 @given(layouts(), st.data())
-def test_only_the_id_of_an_existing_name_is_replaced(tmp_path_factory, layout, data):
+def test_only_the_id_of_an_existing_event_name_is_replaced(tmp_path_factory, layout, data):
     name = data.draw(st.sampled_from(sorted(layout.events)))
 
     before, after = written(tmp_path_factory.mktemp("layout"), layout, name)
 
-    gone, come = parted(before, after)
-    assert tomllib.loads(after) == wanted(layout, name)
+    gone, come = removed_and_inserted(before, after)
+    assert tomllib.loads(after) == expected(layout, name)
     assert re.fullmatch(r"""["']*(\r?\n)?[\w\\]*["']*""", gone)
     assert re.fullmatch(r"""["']*\w*["']*""", come)
 
 
 @given(layouts(), st.data())
-def test_unchanged_mapping_is_left_alone(tmp_path_factory, layout, data):
+def test_file_with_the_same_mapping_does_not_change(tmp_path_factory, layout, data):
     path = tmp_path_factory.mktemp("layout") / "twite.toml"
     path.write_bytes(layout.text.encode())
     name = data.draw(st.sampled_from(sorted(layout.events)))
@@ -80,7 +80,7 @@ def test_unchanged_mapping_is_left_alone(tmp_path_factory, layout, data):
 
 
 @given(layouts(), NAMES)
-def test_no_secret_is_in_the_diff(tmp_path_factory, layout, name):
+def test_diff_of_any_layout_shows_no_secret(tmp_path_factory, layout, name):
     path = tmp_path_factory.mktemp("layout") / "twite.toml"
     path.write_bytes(layout.text.encode())
 

@@ -1,4 +1,4 @@
-"""Settings of a source that pages need."""
+"""Settings of a source for web pages."""
 
 from decimal import Decimal
 
@@ -12,7 +12,7 @@ def with_source(text):
     return GOOD + text
 
 
-def test_source_has_page_defaults(tmp_path):
+def test_page_settings_of_a_source_have_defaults(tmp_path):
     (source,) = read(tmp_path).sources()
 
     assert (source.cookie, source.browser_value_limit, source.browser_rate, source.twin) == (
@@ -23,7 +23,7 @@ def test_source_has_page_defaults(tmp_path):
     )
 
 
-def test_all_page_settings_are_read(tmp_path):
+def test_all_page_settings_of_a_source_are_read(tmp_path):
     text = with_source(
         'twin = "load"\nbrowser_value_limit = "499.9"\nbrowser_rate = 5000\n'
         'cookie = { names = ["_twite", "_twclid"], days = 30, http_only = true }\n'
@@ -39,7 +39,7 @@ def test_all_page_settings_are_read(tmp_path):
     )
 
 
-def test_address_rate_is_a_server_setting(tmp_path):
+def test_rate_per_address_is_a_server_setting(tmp_path):
     assert read(tmp_path).server.browser_rate == 600
     assert read(tmp_path, environ={"TWITE_SERVER__BROWSER_RATE": "60"}).server.browser_rate == 60
 

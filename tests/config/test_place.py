@@ -46,12 +46,12 @@ consent_policy.missing = "hold"
         ("", None),
     ],
 )
-def test_place_has_a_line_and_a_column(tmp_path, place, expected):
+def test_place_of_a_setting_has_a_line_and_a_column(tmp_path, place, expected):
     path = tmp_path / "twite.toml"
     path.write_text(TEXT)
 
     assert position(path, place) == expected
 
 
-def test_missing_file_has_no_places(tmp_path):
+def test_missing_settings_file_has_no_places(tmp_path):
     assert position(tmp_path / "twite.toml", "server.listen") is None

@@ -1,4 +1,4 @@
-"""Key rotation loses nothing, wherever it is interrupted."""
+"""Rotation of the secret key loses no sealed value, even if it is interrupted."""
 
 import pytest
 
@@ -19,7 +19,7 @@ IN_A_FILE = GOOD.replace("[server]", '[server]\nsecret_key = "file:twite.secret"
 
 
 async def stored(settings, *keys: str) -> PixelToken | None:
-    """Return the token that these keys can open; with only one key, nothing is sealed again."""
+    """Return the token as opened with these keys. With only one key, nothing is sealed again."""
     store = await SQLiteStore.open(str(settings.store.path))
     try:
         seal = AesSeal(Secret(keys[0]), [Secret(key) for key in keys[1:]])
@@ -46,7 +46,7 @@ async def settings_with_credentials(folder):
     return settings
 
 
-async def test_new_key_alone_opens_what_the_old_key_sealed(tmp_path):
+async def test_after_a_rotation_the_new_key_opens_all_sealed_values(tmp_path):
     settings = await settings_with_credentials(tmp_path)
 
     done = await rotate(settings, ENVIRONMENT, by="ada (command)")
@@ -83,14 +83,14 @@ async def test_interrupted_rotation_continues_when_run_again(tmp_path, key, form
     assert await stored(settings, new) == TOKEN
 
 
-async def test_environment_key_is_not_rotated_by_command(tmp_path):
+async def test_key_in_the_environment_is_not_rotated_by_the_command(tmp_path):
     settings = read(tmp_path, GOOD, {"TWITE_SECRET_KEY": FIRST})
 
     with pytest.raises(SettingsError, match="no command can change it"):
         await rotate(settings, ENVIRONMENT, by="ada (command)")
 
 
-async def test_named_old_key_reseals_everything_with_the_new_key(tmp_path):
+async def test_option_for_the_old_key_seals_everything_with_the_new_key(tmp_path):
     text = GOOD.replace("[server]", f'[server]\nformer_secret_keys = ["{FIRST}"]')
     settings = read(tmp_path, text, {"TWITE_SECRET_KEY": SECOND})
     await seal_with(settings, FIRST)
@@ -101,7 +101,7 @@ async def test_named_old_key_reseals_everything_with_the_new_key(tmp_path):
     assert await stored(settings, SECOND) == TOKEN
 
 
-async def test_key_that_opens_nothing_leaves_both_keys(tmp_path):
+async def test_rotation_with_a_key_that_opens_nothing_keeps_both_keys(tmp_path):
     await settings_with_credentials(tmp_path)
     (tmp_path / "twite.secret").write_text(SECOND)
     settings = load(write(tmp_path, IN_A_FILE), ENVIRONMENT)
@@ -113,6 +113,6 @@ async def test_key_that_opens_nothing_leaves_both_keys(tmp_path):
     assert await stored(settings, FIRST) == TOKEN
 
 
-async def test_rotation_without_a_key_is_an_error(tmp_path):
+async def test_rotation_without_a_secret_key_is_an_error(tmp_path):
     with pytest.raises(SettingsError, match="no encrypted secrets to rotate"):
         await rotate(read(tmp_path), ENVIRONMENT, by="ada (command)")

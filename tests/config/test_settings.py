@@ -23,7 +23,7 @@ from twite.gateway.alerts.checks import Thresholds
 from written import GOOD, complaint, read, write
 
 
-def test_documented_file_is_read(tmp_path):
+def test_settings_file_of_the_documentation_is_read(tmp_path):
     settings = read(tmp_path)
 
     assert settings == Settings(
@@ -79,7 +79,7 @@ def test_documented_file_is_read(tmp_path):
     )
 
 
-def test_empty_file_has_all_defaults(tmp_path):
+def test_empty_settings_file_has_all_defaults(tmp_path):
     settings = load(write(tmp_path, ""), {})
 
     assert settings.server.public_url is None
@@ -87,7 +87,7 @@ def test_empty_file_has_all_defaults(tmp_path):
     assert (settings.destinations(), settings.sources()) == ((), ())
 
 
-def test_constructed_settings_have_the_loaders_defaults(tmp_path):
+def test_settings_built_in_code_have_the_defaults_of_the_loader(tmp_path):
     settings = load(write(tmp_path, ""), {})
 
     assert (settings.server, settings.x, settings.console, settings.log) == (
@@ -99,7 +99,7 @@ def test_constructed_settings_have_the_loaders_defaults(tmp_path):
 
 
 @pytest.mark.parametrize("half", ["key", "secret"])
-def test_incomplete_app_is_an_error(tmp_path, half):
+def test_app_key_without_its_secret_is_an_error(tmp_path, half):
     other = {"key": "secret", "secret": "key"}[half]
 
     assert complaint(tmp_path, GOOD, {f"TWITE_X__CONSUMER_{half.upper()}": "a-part"}) == (
@@ -108,7 +108,7 @@ def test_incomplete_app_is_an_error(tmp_path, half):
     )
 
 
-def test_oauth_has_four_parts_two_of_them_secret(tmp_path):
+def test_oauth_credentials_have_four_parts_of_which_two_are_secret(tmp_path):
     auth = (
         'auth = { consumer_key = "ck", consumer_secret = "env:CS", '
         'token = "tk", token_secret = "env:TS" }'
@@ -123,14 +123,14 @@ def test_oauth_has_four_parts_two_of_them_secret(tmp_path):
     assert settings.warnings == ()
 
 
-def test_repr_hides_secrets(tmp_path):
+def test_repr_of_the_settings_hides_secrets(tmp_path):
     shown = repr(read(tmp_path))
 
     assert "emulator-pixel-token" not in shown
     assert "nobody-will-guess" not in shown
 
 
-def test_secret_in_plain_text_is_a_warning_without_showing_it(tmp_path):
+def test_secret_in_plain_text_is_a_warning_that_does_not_show_it(tmp_path):
     text = GOOD.replace("env:TWITE_SHOP_KEY", "clear-text-for-everyone")
 
     settings = read(tmp_path, text)
@@ -144,7 +144,7 @@ def test_secret_in_plain_text_is_a_warning_without_showing_it(tmp_path):
     )
 
 
-def test_value_is_read_from_a_file_beside_the_settings(tmp_path):
+def test_value_can_be_read_from_a_file_beside_the_settings(tmp_path):
     (tmp_path / "shop.key").write_text("a-key-in-a-file-of-its-own\n")
     text = GOOD.replace("env:TWITE_SHOP_KEY", "file:shop.key")
 
@@ -159,13 +159,13 @@ def test_number_can_come_from_the_environment(tmp_path):
     assert read(tmp_path, text, {"X_RATE": "1200"}).x.rate == 1_200
 
 
-def test_read_only_command_needs_no_secret(tmp_path):
+def test_command_that_only_reads_needs_no_secret(tmp_path):
     settings = load(write(tmp_path), {}, credentials=False)
 
     assert settings.destinations()[0].credentials == PixelToken(token=Secret(""))
 
 
-def test_source_may_name_its_own_and_further_pixels(tmp_path):
+def test_source_can_name_further_pixels(tmp_path):
     other = (
         '[[pixel]]\nid = "o8z7a"\nauth = { pixel_token = "env:X_PIXEL_TOKEN" }\n'
         'events = { purchase = "gtm_purchase" }\n'
@@ -178,7 +178,7 @@ def test_source_may_name_its_own_and_further_pixels(tmp_path):
     assert settings.destinations()[1].events == {"purchase": "gtm_purchase"}
 
 
-def test_store_path_is_relative_to_the_settings(tmp_path, monkeypatch):
+def test_store_path_is_relative_to_the_settings_file(tmp_path, monkeypatch):
     folder = tmp_path / "etc"
     folder.mkdir()
     write(folder)
@@ -190,7 +190,7 @@ def test_store_path_is_relative_to_the_settings(tmp_path, monkeypatch):
     assert settings.store.gateway_file == folder / "twite.db.gateway"
 
 
-def test_address_file_is_in_the_local_folder_with_postgresql_and_beside_a_sqlite_database(tmp_path):
+def test_gateway_file_is_in_the_local_folder_with_postgresql_and_beside_a_sqlite_store(tmp_path):
     sqlite = 'url = "sqlite:twite.db"\nlocal_folder = "run"'
     text = GOOD.replace('url = "sqlite:twite.db"', sqlite)
     server = text.replace("sqlite:twite.db", "postgresql://twite@db/twite")
@@ -199,7 +199,7 @@ def test_address_file_is_in_the_local_folder_with_postgresql_and_beside_a_sqlite
     assert read(tmp_path, server).store.gateway_file == tmp_path / "run/twite.postgresql.gateway"
 
 
-def test_absolute_store_path_has_two_spellings(tmp_path):
+def test_absolute_store_path_can_have_one_or_three_slashes(tmp_path):
     for url in ("sqlite:/var/lib/twite.db", "sqlite:///var/lib/twite.db"):
         settings = read(tmp_path, GOOD.replace("sqlite:twite.db", url))
 
@@ -216,7 +216,7 @@ def test_database_url_hides_its_password(tmp_path):
     assert "p4ssw0rd" not in repr(store)
 
 
-def test_postgres_scheme_is_the_same_store(tmp_path):
+def test_postgres_and_postgresql_urls_are_the_same_store(tmp_path):
     url = "postgres://twite:p4ssw0rd@db.example.com/ledger"
 
     store = read(tmp_path, GOOD.replace("sqlite:twite.db", url)).store
@@ -225,7 +225,7 @@ def test_postgres_scheme_is_the_same_store(tmp_path):
     assert store.shown == "postgresql://twite@db.example.com/ledger"
 
 
-def test_url_without_a_database_is_an_error(tmp_path):
+def test_store_url_without_a_database_is_an_error(tmp_path):
     for url in (
         "postgresql:twite.db",
         "postgresql://twite:p4ssw0rd@db.example.com",
@@ -250,7 +250,7 @@ def test_unsafe_settings_are_warnings(tmp_path):
     )
 
 
-def test_byte_order_mark_is_no_error(tmp_path):
+def test_byte_order_mark_of_the_settings_file_is_ignored(tmp_path):
     path = tmp_path / "twite.toml"
     path.write_bytes(b"\xef\xbb\xbf[x]\nrate = 7\n")
 

@@ -90,7 +90,7 @@ def with_choice(folder: Path, given: str, **said: object):
     )
 
 
-def test_invalid_choice_is_an_error_unless_a_variable_may_choose(tmp_path):
+def test_value_outside_the_choices_of_a_field_is_an_error_unless_variables_are_allowed(tmp_path):
     with pytest.raises(SettingsError) as wrong:
         with_choice(tmp_path, "c")
     found = with_choice(tmp_path, "c", macrosInSelect=True)
@@ -104,7 +104,7 @@ def test_invalid_choice_is_an_error_unless_a_variable_may_choose(tmp_path):
     assert with_choice(tmp_path, "{{mode}}").tags is not None
 
 
-def test_tag_has_its_rule_and_hides_secrets(tmp_path):
+def test_tag_setting_is_loaded_with_its_rule_and_hides_secrets(tmp_path):
     text = GOOD.replace("{ ", '{ key = "env:CRM", ') + 'repeat = "at_most_once"\n'
 
     found = settings(tmp_path, text).tags
@@ -120,7 +120,7 @@ def test_tag_has_its_rule_and_hides_secrets(tmp_path):
     assert found.container.tags[0].fields["key"] == "the-key-of-the-crm"
 
 
-def test_tag_redirect_to_a_local_server_is_reported_by_check(tmp_path):
+def test_check_reports_a_tag_that_sends_to_a_local_server(tmp_path):
     text = GOOD + 'redirect = { "crm.example" = "http://127.0.0.1:9000/" }\n'
 
     found = settings(tmp_path, text)
@@ -132,7 +132,7 @@ def test_tag_redirect_to_a_local_server_is_reported_by_check(tmp_path):
     ]
 
 
-def test_at_most_once_tags_are_known_without_the_container(tmp_path):
+def test_tags_that_run_at_most_once_are_known_without_the_container(tmp_path):
     cautious = GOOD + 'repeat = "at_most_once"\n[[tag]]\nname = "mail"\n' + GOOD
     imported = '[container]\nfile = "container.json"\nrepeat = "at_most_once"\n'
 
@@ -144,7 +144,7 @@ def test_at_most_once_tags_are_known_without_the_container(tmp_path):
     assert [both.is_cautious(address) for address in asked] == [False, True, False, True, False]
 
 
-def test_pixel_that_holds_ambiguous_deliveries_is_cautious(tmp_path):
+def test_pixel_with_on_ambiguous_hold_is_cautious(tmp_path):
     path = tmp_path / "twite.toml"
     path.write_text(
         BASE.replace("[[source]]", 'on_ambiguous = "hold"\n[[source]]').partition("[[tag]]")[0]
@@ -178,13 +178,13 @@ def test_secret_in_plain_text_in_a_tag_field_is_hidden_and_reported(
     "written",
     ['key = "env:CRM"', 'token = "{{token}}"', 'mode = "advanced"', 'tokenType = "Bearer"'],
 )
-def test_other_tag_field_is_no_secret_in_plain_text(tmp_path, written):
+def test_other_tag_field_in_plain_text_has_no_warning(tmp_path, written):
     found = settings(tmp_path, GOOD.replace("{ ", f"{{ {written}, "))
 
     assert not [warning for warning in found.warnings if "clear text" in warning]
 
 
-def test_choice_of_a_template_is_no_secret(tmp_path):
+def test_choice_field_of_a_template_is_not_a_secret(tmp_path):
     found = with_choice(tmp_path, "a", name="tokenPlace", displayName="Where the API token goes")
 
     assert not [warning for warning in found.warnings if "clear text" in warning]

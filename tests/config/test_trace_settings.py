@@ -7,11 +7,11 @@ from twite.domain.secret import Secret
 from written import GOOD, read
 
 
-def test_nothing_is_traced_by_default(tmp_path):
+def test_traces_are_off_by_default(tmp_path):
     assert read(tmp_path).traces.endpoint is None
 
 
-def test_headers_may_come_from_the_environment(tmp_path):
+def test_trace_headers_may_come_from_the_environment(tmp_path):
     table = 'endpoint = "env:COLLECTOR"\nheaders = { api-key = "env:COLLECTOR_KEY" }'
     environ = {"COLLECTOR": "https://otlp.example/", "COLLECTOR_KEY": "a-key"}
 
@@ -23,7 +23,7 @@ def test_headers_may_come_from_the_environment(tmp_path):
     )
 
 
-def test_header_that_would_travel_unencrypted_is_a_warning(tmp_path):
+def test_secret_trace_header_over_http_is_a_warning(tmp_path):
     text = f'{GOOD}\n[traces]\nendpoint = "http://otlp.example"\nheaders = {{ key = "env:K" }}\n'
 
     assert any("unencrypted" in warning for warning in read(tmp_path, text, {"K": "k"}).warnings)
@@ -37,7 +37,7 @@ def test_header_that_would_travel_unencrypted_is_a_warning(tmp_path):
         ("one_in = 0", "traces.one_in: 0 is out of range"),
     ],
 )
-def test_wrong_value_is_named(tmp_path, line, said):
+def test_wrong_trace_setting_is_named(tmp_path, line, said):
     with pytest.raises(SettingsError) as error:
         read(tmp_path, f"{GOOD}\n[traces]\n{line}\n")
 

@@ -1,4 +1,4 @@
-"""Errors in a pixel name the place and the fix."""
+"""Errors in a pixel name the position and the fix."""
 
 import pytest
 
@@ -113,7 +113,7 @@ def test_wrong_pixel_setting_is_explained(tmp_path, right, wrong, sentence):
     assert complaint(tmp_path, GOOD.replace(right, wrong, 1)) == sentence
 
 
-def test_misplaced_secret_is_not_repeated_in_an_error(tmp_path):
+def test_secret_under_a_wrong_key_is_not_shown_in_the_error(tmp_path):
     text = GOOD.replace('account = "18ce54d4x5t"', 'account = ["a-secret-in-a-list"]')
 
     sentence = complaint(tmp_path, text)

@@ -1,4 +1,4 @@
-"""Each error in the settings names the place, the problem and the fix."""
+"""Each error in the settings names the position, the problem and the fix."""
 
 import pytest
 
@@ -248,7 +248,7 @@ def test_invalid_toml_is_explained_with_its_line(tmp_path, text, sentence):
     assert str(told.value) == sentence.format(path=path)
 
 
-def test_missing_file_is_explained_with_the_remedy(tmp_path):
+def test_missing_settings_file_is_explained_with_a_fix(tmp_path):
     with pytest.raises(SettingsError) as told:
         load(tmp_path / "twite.toml", {})
 

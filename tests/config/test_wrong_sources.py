@@ -1,4 +1,4 @@
-"""Errors in a source name the place and the fix."""
+"""Errors in a source name the position and the fix."""
 
 import pytest
 
@@ -122,7 +122,7 @@ def test_wrong_source_setting_is_explained(tmp_path, right, wrong, sentence):
     assert complaint(tmp_path, GOOD.replace(right, wrong, 1)) == sentence
 
 
-def test_two_sources_with_one_key_are_an_error(tmp_path):
+def test_two_sources_with_the_same_key_are_an_error(tmp_path):
     other = '[[source]]\nname = "till"\nkey = "env:TWITE_SHOP_KEY"\npixel = "o8z6j"\n'
 
     assert complaint(tmp_path, GOOD + other) == (
