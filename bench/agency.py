@@ -32,7 +32,7 @@ listen = "127.0.0.1:0"
 [store]
 url = "sqlite:{store}"
 keep_bodies = "3650d"
-keep_lives = "3650d"
+keep_history = "3650d"
 keep_dead = "3650d"
 [x]
 api_url = "http://127.0.0.1:9"

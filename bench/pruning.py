@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bench.figures import Bench
     from postgres_server import PostgresServer
 
-_KEEPING: Final = Retention(bodies=3 * DAY, lives=30 * DAY, dead=30 * DAY)
+_KEEPING: Final = Retention(bodies=3 * DAY, history=30 * DAY, dead=30 * DAY)
 _EACH: Final = 100
 # Days since receipt, whether bodies are pruned already, and the name.
 _OLD: Final = ((10, False, "bodies"), (40, True, "histories"))

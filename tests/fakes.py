@@ -208,7 +208,7 @@ class ScriptedAccount:
         self.asked.append(scopes)
         if self._answers:
             return self._answers.pop(0)
-        return GoogleToken(text=Secret(f"token-{len(self.asked)}"), life=HOUR)
+        return GoogleToken(text=Secret(f"token-{len(self.asked)}"), lifetime=HOUR)
 
     async def project(self) -> str | None:
         return self._project

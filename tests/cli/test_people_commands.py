@@ -143,7 +143,7 @@ async def test_user_command_is_executed_by_the_running_gateway(config):
     await gateway.start()
     try:
         made = await asyncio.to_thread(add_in_a_process, config, "ada")
-        key = await _in_a_process("key", "add", "reports", "--scope", "lives", "-c", str(config))
+        key = await _in_a_process("key", "add", "reports", "--scope", "history", "-c", str(config))
         users = await _in_a_process("user", "list", "--json", "-c", str(config))
     finally:
         await gateway.stop()
@@ -154,7 +154,7 @@ async def test_user_command_is_executed_by_the_running_gateway(config):
 
 
 def test_api_key_is_printed_once_and_can_be_revoked(twite, listed):
-    code, out, err = twite("key", "add", "reports", "--scope", "lives", "--scope", "accounting")
+    code, out, err = twite("key", "add", "reports", "--scope", "history", "--scope", "accounting")
     (key,) = listed("key")
 
     revoked = twite("key", "revoke", key["id"])
@@ -163,7 +163,7 @@ def test_api_key_is_printed_once_and_can_be_revoked(twite, listed):
     assert out.strip().startswith(f"twk_{key['id']}_")
     assert (key["name"], key["scopes"], key["revoked_at"]) == (
         "reports",
-        ["accounting", "lives"],
+        ["accounting", "history"],
         None,
     )
     assert revoked[0] == 0
@@ -172,7 +172,7 @@ def test_api_key_is_printed_once_and_can_be_revoked(twite, listed):
 
 
 def test_passwords_and_api_keys_are_not_in_the_store(tmp_path, audited, twite):
-    _, out, _ = twite("key", "add", "reports", "--scope", "lives")
+    _, out, _ = twite("key", "add", "reports", "--scope", "history")
 
     held = b"".join(file.read_bytes() for file in tmp_path.glob("twite.db*"))
 

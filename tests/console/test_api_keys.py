@@ -8,7 +8,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ROUTES = {
     "accounting": "/v1/accounting",
-    "lives": "/v1/conversions/o8z6j/order-1",
+    "history": "/v1/conversions/o8z6j/order-1",
     "overlap": "/v1/overlap",
 }
 CONVERSION = b'{"event": "purchase", "conversion_id": "order-1", "email": "shopper@shop.example"}'
@@ -50,7 +50,7 @@ async def test_key_opens_only_the_routes_of_its_scopes(stage, received, scope):
 
 
 async def test_key_for_some_pixels_sees_and_counts_only_these(stage, received):
-    key = await a_key(stage, "lives", "accounting", pixels=["o6dkt"])
+    key = await a_key(stage, "history", "accounting", pixels=["o6dkt"])
 
     own = await asked(stage, "/v1/conversions/o6dkt/order-1", key)
     others = await asked(stage, "/v1/conversions/o8z6j/order-1", key)
@@ -63,7 +63,7 @@ async def test_key_for_some_pixels_sees_and_counts_only_these(stage, received):
 
 
 async def test_key_cannot_submit(stage, received):
-    key = await a_key(stage, "lives", "accounting", "overlap", "metrics")
+    key = await a_key(stage, "history", "accounting", "overlap", "metrics")
 
     answer = await stage.browser().ask(
         "POST",
@@ -78,7 +78,7 @@ async def test_key_cannot_submit(stage, received):
 async def test_metrics_require_a_key_with_the_metrics_scope(stage):
     # Like a local proxy that forwards a remote client's request.
     elsewhere = {"X-Forwarded-For": "198.51.100.1"}
-    for_metrics, other = await a_key(stage, "metrics"), await a_key(stage, "lives")
+    for_metrics, other = await a_key(stage, "metrics"), await a_key(stage, "history")
 
     assert (await asked(stage, "/metrics", for_metrics, **elsewhere)).status == 200
     assert (await asked(stage, "/metrics", other, **elsewhere)).status == 401

@@ -40,7 +40,7 @@ RACES = {
     "a key": (
         "verify",
         "/console/keys",
-        {"own": PASSWORD, "name": "mine", "scope": "lives", "sees": "all"},
+        {"own": PASSWORD, "name": "mine", "scope": "history", "sees": "all"},
     ),
 }
 # Ada's changes to eve meanwhile.

@@ -233,7 +233,7 @@ async def test_only_an_admin_creates_keys_or_users(agency):
 
     answers = [
         await olga.post(
-            "/console/keys", {"own": PASSWORD, "name": "all", "scope": "lives", "sees": "all"}
+            "/console/keys", {"own": PASSWORD, "name": "all", "scope": "history", "sees": "all"}
         ),
         await olga.post(
             "/console/users/olga/role", {"own": PASSWORD, "role": "operator", "sees": "all"}
@@ -249,7 +249,7 @@ async def test_only_an_admin_creates_keys_or_users(agency):
 async def test_no_key_route_shows_pixels_hidden_from_the_key(agency, who):
     key = OURS
     if who == "a program's key":
-        scopes = [KeyScope.LIVES, KeyScope.ACCOUNTING, KeyScope.OVERLAP]
+        scopes = [KeyScope.HISTORY, KeyScope.ACCOUNTING, KeyScope.OVERLAP]
         async with open_staff(agency.settings, passwords=agency.passwords) as user_accounts:
             made = await user_accounts.make_key(
                 "reports", scopes=scopes, pixels=["o6dkt"], by="test"

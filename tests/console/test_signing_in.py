@@ -180,7 +180,7 @@ async def test_key_is_shown_once(stage):
 
     made = await ada.post(
         "/console/keys",
-        [("name", "reports"), ("scope", "lives"), ("sees", "all"), ("own", PASSWORD)],
+        [("name", "reports"), ("scope", "history"), ("sees", "all"), ("own", PASSWORD)],
     )
 
     text = made.text.split('<pre id="text" tabindex="0">')[1].split("</pre>")[0]

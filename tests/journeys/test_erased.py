@@ -316,7 +316,7 @@ def write_down(gateway):
         "audit": ("audit", "list", "--json"),
         "balance": ("accounting", "--json"),
         "dedup": ("dedup", "--json"),
-        "life": ("show", ids(0)[0], "--json"),
+        "history": ("show", ids(0)[0], "--json"),
     }.items():
         (gateway.folder / f"{name}.json").write_text(command(gateway, *words).stdout)
 
@@ -381,7 +381,7 @@ def test_erased_person_is_in_no_file(tmp_path, figure):
     assert min(sum(before.values()), sum(put_back.values())) > 20 * SUBJECTS
     assert at_work == at_rest == in_the_end == {}, (told, AROUND)
     assert (restored.returncode, restored.stderr) == (0, "")
-    assert json.loads((tmp_path / "life.json").read_text())[0]["state"] == "delivered"
+    assert json.loads((tmp_path / "history.json").read_text())[0]["state"] == "delivered"
     # None of their waiting conversions reached X.
     assert not sent & {id_ for number in numbers for id_ in ids(number)[6:]}
     assert json.loads(once_more.stdout)["done"]["conversions"] == 0

@@ -21,7 +21,7 @@ T = TypeVar("T")
 _RESTING = (State.DEAD, State.HELD)
 _PENDING = (State.QUEUED, State.SENDING)
 _FINAL = (State.DELIVERED, State.SUPPRESSED)
-_MOST_LIVES = 1_000
+_MOST_HISTORIES = 1_000
 
 # The fields of a query are the arguments of its method.
 _METHODS: Final[Mapping[type, str]] = {
@@ -106,7 +106,7 @@ class MemoryQueries:
 
     def _find_submission(self, receipt: str) -> Sequence[History]:
         brought = [row for row in self._rows.values() if row.receipt == receipt]
-        return [self._history(row) for row in brought[:_MOST_LIVES]]
+        return [self._history(row) for row in brought[:_MOST_HISTORIES]]
 
     async def balance(self) -> Sequence[ConversionCounts]:
         accounts = []

@@ -28,7 +28,7 @@ async def test_key_gets_a_token_for_its_scopes_and_knows_its_project():
 
     assert isinstance(token, GoogleToken)
     assert google.granted == {token.text.reveal(): "b a"}
-    assert 3_500_000 < token.life <= 3_600_000
+    assert 3_500_000 < token.lifetime <= 3_600_000
     assert project == PROJECT
 
 

@@ -66,7 +66,7 @@ def a_key(id_: str = "k1", *, at: int = NOW) -> ApiKey:
         id=id_,
         name="reports",
         digest=id_.encode(),
-        scopes=frozenset({KeyScope.LIVES, KeyScope.ACCOUNTING}),
+        scopes=frozenset({KeyScope.HISTORY, KeyScope.ACCOUNTING}),
         created_at=at,
         made_by="ada",
         pixels=("o8z6j",),

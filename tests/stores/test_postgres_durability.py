@@ -12,7 +12,7 @@ from twite.gateway.ports.store import Retention, StoreOptions
 from twite.stores.postgres import upkeep
 from twite.stores.postgres.store import PostgresStore
 
-KEEPING = Retention(bodies=DAY, lives=DAY, dead=DAY)
+KEEPING = Retention(bodies=DAY, history=DAY, dead=DAY)
 
 
 class Watching:

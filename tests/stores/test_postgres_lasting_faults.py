@@ -191,7 +191,7 @@ async def test_pruning_that_keeps_failing_is_reported_once(
 ):
     monkeypatch.setattr(upkeep, "_LOOK_FOR_OLD", 0.01)
     await database_session.execute(REFUSE.format("pruning"))
-    keeping = Retention(bodies=1, lives=1, dead=1)
+    keeping = Retention(bodies=1, history=1, dead=1)
 
     store = await PostgresStore.open(postgres_url, StoreOptions(observer=seen, keeping=keeping))
     with suppress(TimeoutError):

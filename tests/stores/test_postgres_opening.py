@@ -18,7 +18,7 @@ from twite.stores.postgres import store as module
 from twite.stores.postgres.session import PostgresSession
 from twite.stores.postgres.store import PostgresReader, PostgresStore
 
-KEEPING = Retention(bodies=DAY, lives=DAY, dead=DAY)
+KEEPING = Retention(bodies=DAY, history=DAY, dead=DAY)
 KEY = b"k" * 16
 
 

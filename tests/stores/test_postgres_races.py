@@ -267,7 +267,7 @@ async def test_key_taken_over_while_pruned_stays(open_node, meanwhile, postgres_
     database = PostgresDatabase(
         Address(postgres_url), window=DAY, timed=lambda _: None, committed=lambda _: None
     )
-    pruner = PostgresPruner(Retention(bodies=1, lives=1, dead=1))
+    pruner = PostgresPruner(Retention(bodies=1, history=1, dead=1))
 
     async def again():
         await store.record(a_submission(an_entry("c1"), receipt="r2", received_at=later))

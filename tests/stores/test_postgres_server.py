@@ -22,7 +22,7 @@ from twite.stores.postgres.examine import examined
 from twite.stores.postgres.store import PostgresReader, PostgresStore
 
 OPTIONS = StoreOptions()
-KEEPING = Retention(bodies=HOUR, lives=30 * DAY, dead=30 * DAY)
+KEEPING = Retention(bodies=HOUR, history=30 * DAY, dead=30 * DAY)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from twite.stores.postgres.database import PostgresReads
 from twite.stores.postgres.store import PostgresStore
 from twite.stores.postgres.upkeep import SIZE_REACHED, size_of
 
-KEEPING = Retention(bodies=72 * HOUR, lives=30 * DAY, dead=30 * DAY)
+KEEPING = Retention(bodies=72 * HOUR, history=30 * DAY, dead=30 * DAY)
 
 
 class FirstCondition:

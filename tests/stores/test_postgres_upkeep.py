@@ -21,7 +21,7 @@ from twite.stores.postgres.database import PostgresDatabase
 from twite.stores.postgres.store import PostgresStore
 from twite.stores.postgres.upkeep import SIZE_REACHED, PostgresPruner, PostgresUpkeep, size_of
 
-KEEPING = Retention(bodies=DAY, lives=DAY, dead=DAY)
+KEEPING = Retention(bodies=DAY, history=DAY, dead=DAY)
 MIB = 1 << 20
 LIMIT = 1_000 * MIB
 # Seconds between two searches for old rows, and between two checks. The third differs in the tests

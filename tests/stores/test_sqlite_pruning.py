@@ -32,7 +32,7 @@ from twite.stores.sqlite.engine.connection import connect_writer
 from twite.stores.sqlite.engine.owner_session import OwnerSession, leases_of
 from twite.stores.sqlite.engine.upkeep import Pruner
 
-KEEPING = Retention(bodies=72 * HOUR, lives=30 * DAY, dead=20 * DAY)
+KEEPING = Retention(bodies=72 * HOUR, history=30 * DAY, dead=20 * DAY)
 
 
 @pytest.fixture
@@ -351,7 +351,7 @@ async def until(holds):
 @pytest.mark.parametrize("seed", range(12 if os.environ.get("TWITE_TRIAL") else 4))
 async def test_late_decided_conversion_keeps_its_submission(path, store, seed):
     random = Random(seed)
-    keeping = Retention(bodies=3 * DAY, lives=14 * DAY, dead=90 * DAY)
+    keeping = Retention(bodies=3 * DAY, history=14 * DAY, dead=90 * DAY)
     late = 0
     for day in range(60):
         at = NOW + day * DAY

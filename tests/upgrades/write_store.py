@@ -37,7 +37,7 @@ secret_key = "a-key-that-seals-what-waits-for-tags"
 [store]
 url = "sqlite:twite.db"
 keep_bodies = "3650d"
-keep_lives = "3650d"
+keep_history = "3650d"
 keep_dead = "3650d"
 [x]
 api_url = "{x}"

@@ -36,7 +36,7 @@ Stdin = Annotated[
 
 user = typer.Typer(help="Example: `twite user add ada --role admin`", no_args_is_help=True)
 key = typer.Typer(
-    help="Example: `twite key add reports --scope accounting --scope lives`", no_args_is_help=True
+    help="Example: `twite key add reports --scope accounting --scope history`", no_args_is_help=True
 )
 
 
@@ -205,7 +205,7 @@ def add_key(
 ) -> None:
     """Create a key. Twite shows the key once and does not store it.
 
-    Example: `twite key add reports --scope accounting --scope lives`
+    Example: `twite key add reports --scope accounting --scope history`
     """
     settings = load(config)
     known_pixels(settings, pixel)

@@ -181,7 +181,7 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
         "how long the store keeps bodies and identifiers of conversions that are no longer pending",
         duration(HOUR, 3_650 * DAY),
     )
-    keep_lives: int = setting(
+    keep_history: int = setting(
         "30d", "how long the store keeps the history of each conversion", _KEPT
     )
     keep_dead: int = setting(
@@ -226,8 +226,8 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def keeping(self) -> Retention:
         """Retention times. Histories last at least as long as the dedup keys deleted with them."""
-        lives = max(self.dedup_window, self.keep_lives)
-        return Retention(bodies=self.keep_bodies, lives=lives, dead=self.keep_dead)
+        history = max(self.dedup_window, self.keep_history)
+        return Retention(bodies=self.keep_bodies, history=history, dead=self.keep_dead)
 
     @property
     def gateway_file(self) -> Path:

@@ -125,8 +125,8 @@ ROUTES: Final[tuple[Route[Any], ...]] = (
     _read_route(
         "/v1/conversions/{pixel}/{conversion_id:path}",
         reports.history,
-        "life",
-        reads(KeyScope.LIVES),
+        "history",
+        reads(KeyScope.HISTORY),
         label="/v1/conversions/…",
     ),
     _read_route(
@@ -174,7 +174,7 @@ ROUTES: Final[tuple[Route[Any], ...]] = (
         "overlap",
         reads(KeyScope.OVERLAP),
     ),
-    _read_route("/v1/rejections", reports.rejections, "rejections", reads(KeyScope.LIVES)),
+    _read_route("/v1/rejections", reports.rejections, "rejections", reads(KeyScope.HISTORY)),
     _tag_route(
         "/g/collect",
         Endpoint.GA4,

@@ -63,7 +63,7 @@ class GoogleAccount:
             return NoGoogleToken(reason=type(error).__name__)
         if not isinstance(signer.token, str) or not signer.token:
             return NoGoogleToken(reason="the response contains no token")
-        return GoogleToken(text=Secret(signer.token), life=_life(signer.expiry))
+        return GoogleToken(text=Secret(signer.token), lifetime=_lifetime(signer.expiry))
 
     async def project(self) -> str | None:
         """Return the project from the settings, else from the key, else from the machine."""
@@ -172,7 +172,7 @@ def _of_this_machine() -> "Scoped":
     return compute_engine.Credentials()  # type: ignore[no-untyped-call]  # it declares no types
 
 
-def _life(expiry: datetime | None) -> int:
+def _lifetime(expiry: datetime | None) -> int:
     """Return the milliseconds until `expiry`, a UTC time of google-auth without a time zone."""
     if expiry is None:
         return 0

@@ -149,7 +149,7 @@ async def test_every_change_is_audited_without_passwords(user_accounts, people):
     await user_accounts.give_password("olga", "another sentence of hers", by="ada")
     await user_accounts.drop_codes("olga", by="ada")
     await user_accounts.remove("olga", by="ada")
-    made = await user_accounts.make_key("reports", scopes=[KeyScope.LIVES], pixels=None, by="ada")
+    made = await user_accounts.make_key("reports", scopes=[KeyScope.HISTORY], pixels=None, by="ada")
     await user_accounts.revoke_key(made.key.id, by="ada")
 
     assert await told(people) == [
@@ -169,7 +169,7 @@ async def test_every_change_is_audited_without_passwords(user_accounts, people):
 
 async def test_api_key_is_stored_as_a_hash_and_found_until_revoked(user_accounts, people):
     made = await user_accounts.make_key(
-        "reports", scopes=[KeyScope.LIVES, KeyScope.ACCOUNTING], pixels=["o8z6j"], by="ada"
+        "reports", scopes=[KeyScope.HISTORY, KeyScope.ACCOUNTING], pixels=["o8z6j"], by="ada"
     )
     text = made.text.reveal()
     api_keys = ApiKeyLookup(people)

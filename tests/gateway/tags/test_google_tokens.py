@@ -49,7 +49,7 @@ async def test_token_is_cached_until_shortly_before_it_expires():
 
 
 async def test_short_lived_token_is_used_for_half_its_time():
-    short = GoogleToken(text=Secret("short"), life=MINUTE)
+    short = GoogleToken(text=Secret("short"), lifetime=MINUTE)
     account, clock = ScriptedAccount([short]), MovingClock()
     tokens = TokenCache(account, clock=clock)
 

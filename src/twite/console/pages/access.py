@@ -137,7 +137,7 @@ def _role(form: FormData) -> Role:
 _KEYS_PATH: Final = "/console/keys"
 _OPENS: Final = {
     KeyScope.ACCOUNTING: "the balance",
-    KeyScope.LIVES: "the history of conversions",
+    KeyScope.HISTORY: "the history of conversions",
     KeyScope.OVERLAP: "the deduplication report",
     KeyScope.METRICS: "the metrics of all pixels",
 }

@@ -32,7 +32,7 @@ _RANKS: Final = {role: rank for rank, role in enumerate(Role)}
 
 class KeyScope(StrEnum):
     ACCOUNTING = "accounting"  # the balance
-    LIVES = "lives"  # the history of conversions
+    HISTORY = "history"  # the history of conversions
     OVERLAP = "overlap"  # the deduplication report
     METRICS = "metrics"  # /metrics, which covers every source and pixel
 

@@ -90,10 +90,10 @@ class Store(Intake, Outbox, Queries, StateStore, Privacy, Protocol):
 
 
 class Retention(msgspec.Struct, frozen=True, kw_only=True):
-    """How long data is kept, in milliseconds. `lives` is at least the dedup window."""
+    """How long data is kept, in milliseconds. `history` is at least the dedup window."""
 
     bodies: int
-    lives: int
+    history: int
     dead: int
 
 

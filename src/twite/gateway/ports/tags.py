@@ -236,10 +236,10 @@ class DispatchesTags(Protocol):
 
 
 class GoogleToken(msgspec.Struct, frozen=True, kw_only=True):
-    """An access token. It is valid for `life` milliseconds."""
+    """An access token. It is valid for `lifetime` milliseconds."""
 
     text: Secret
-    life: int
+    lifetime: int
 
 
 class NoGoogleToken(msgspec.Struct, frozen=True, kw_only=True):

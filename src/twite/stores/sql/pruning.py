@@ -87,7 +87,7 @@ class SqlPruner(Generic[B]):
 
     def _histories(self, session: B, now: int, most: int) -> int:
         place = place_of(session)
-        found = _old(session, after=place.lives, now=now, keep=self._keeping.lives, most=most)
+        found = _old(session, after=place.lives, now=now, keep=self._keeping.history, most=most)
         if found is None:
             return 0
         last, first, end = found
@@ -123,12 +123,12 @@ class SqlPruner(Generic[B]):
         return len(rows) if len(rows) == most else 0
 
     def _attempts(self, session: B, now: int, most: int) -> int:
-        before = now - self._keeping.lives - self._keeping.dead
+        before = now - self._keeping.history - self._keeping.dead
         return session.run("forget_attempts", before=before, limit=most).rowcount
 
     def _ignored(self, session: B, now: int, most: int) -> int:
         del most  # there are only a few names per day
-        return session.run("forget_ignored", before=(now - self._keeping.lives) // DAY).rowcount
+        return session.run("forget_ignored", before=(now - self._keeping.history) // DAY).rowcount
 
     def _rejections(self, session: B, now: int, most: int) -> int:
         return session.run("forget_rejections", before=now - KEPT_FOR, limit=most).rowcount

@@ -17,7 +17,7 @@ from twite.stores.sql import copies
 from twite.stores.sql.database import checksum, seed_of
 from twite.stores.sql.statements import Cursor, SqlConnection, as_json, query, record_of
 
-MOST_LIVES: Final = 1_000
+MOST_HISTORIES: Final = 1_000
 
 
 def history(
@@ -36,7 +36,7 @@ def history(
             found = connection.execute(query("events_of"), {"pixel": pixel}).fetchall()
             events = [event for (event,) in found]
         called = connection.execute(
-            query("ids_of_called"), {"name": conversion_id, "pixel": pixel, "limit": MOST_LIVES}
+            query("ids_of_called"), {"name": conversion_id, "pixel": pixel, "limit": MOST_HISTORIES}
         ).fetchall()
         ids = [(event, conversion_id) for event in events]
         ids += [fromkey for fromkey in dict.fromkeys(called) if fromkey[0] in events]
@@ -46,7 +46,7 @@ def history(
             query("deliveries_of_keys"), {"keys": keys, "places": places}
         ).fetchall()
         others = connection.execute(
-            query("copies_of_keys"), {"keys": keys, "places": places, "limit": MOST_LIVES}
+            query("copies_of_keys"), {"keys": keys, "places": places, "limit": MOST_HISTORIES}
         ).fetchall()
         # The holder of each key, then the other copies, the latest first.
         found = [(place, delivery) for place, delivery in held if delivery is not None]
@@ -58,7 +58,7 @@ def submission(connection: SqlConnection, receipt: str) -> list[History]:
     """Return the histories of a submission's conversions."""
     with view(connection):
         found = connection.execute(
-            query("deliveries_of_receipt"), {"receipt": receipt, "limit": MOST_LIVES}
+            query("deliveries_of_receipt"), {"receipt": receipt, "limit": MOST_HISTORIES}
         ).fetchall()
         return histories(connection, [delivery for (delivery,) in found])
 

@@ -75,8 +75,8 @@ class TokenCache:
                 self._keep(key, _CachedToken(found=came, until=now + REFUSED_FOR))
             return came
         # A token with a shorter lifetime is used for half of its lifetime.
-        life = max(came.life - AHEAD, came.life // 2)
-        self._keep(key, _CachedToken(found=came.text, until=now + life))
+        lifetime = max(came.lifetime - AHEAD, came.lifetime // 2)
+        self._keep(key, _CachedToken(found=came.text, until=now + lifetime))
         return came.text
 
     def _keep(self, key: Scopes, kept: _CachedToken) -> None:
