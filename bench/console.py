@@ -96,7 +96,7 @@ def pages(settled: int) -> Mapping[str, tuple[str, str]]:
         "a history, by its id": f"/live?id=old-{middle}",
         "match keys, 7 days": "/match-keys",
         "match keys, 90 days": "/match-keys?days=90",
-        "twins": "/twins",
+        "deduplication": "/deduplication",
         "pixels and sources": "/pixels",
         "a pixel": f"/pixels/{fill.PIXEL}",
         "audit": "/audit",
@@ -154,7 +154,7 @@ async def counted(rig: ConsoleRig) -> float:
     """Wait until the twins are counted for the first time; return the seconds."""
     began = time.perf_counter()
     while True:
-        async with rig.visitors[ADMIN].get(f"{rig.gateway.url}/console/twins") as page:
+        async with rig.visitors[ADMIN].get(f"{rig.gateway.url}/console/deduplication") as page:
             if _COUNTING not in await page.text():
                 return time.perf_counter() - began
         await asyncio.sleep(0.1)

@@ -33,7 +33,7 @@ async def test_demo_order_is_counted_once_and_shown(browser, cast):
     await until(lambda: counted(cast) == {"api": 1, "pixel": 1, "counted": 1})
     await page.reload()
     await page.wait_for_load_state("networkidle")
-    await page.goto(f"{cast.shop.url}/overlap")
+    await page.goto(f"{cast.shop.url}/deduplication")
     rows = await page.locator("tr:has(td)").all_inner_texts()
     await context.close()
 

@@ -12,7 +12,7 @@ import pytest
 from twite.cli.demo.shop import DemoShop
 
 X = "http://127.0.0.1:9"
-OVERLAP = {"since": "2026-11-25", "both": 3, "two_ids": 1, "by": [], "advice": {"two_ids": "mend"}}
+REPORT = {"since": "2026-11-25", "both": 3, "two_ids": 1, "by": [], "advice": {"two_ids": "mend"}}
 
 
 class FakeGateway(BaseHTTPRequestHandler):
@@ -27,7 +27,7 @@ class FakeGateway(BaseHTTPRequestHandler):
         self._answer(202, b"{}")
 
     def do_GET(self):
-        self._answer(200, json.dumps(OVERLAP).encode())
+        self._answer(200, json.dumps(REPORT).encode())
 
     def log_message(self, *_):
         pass
@@ -114,7 +114,7 @@ def test_script_calls_of_a_page_are_in_a_separate_file(shop):
 
 
 def test_dedup_report_page_shows_advice(shop):
-    _, _, page = ask(shop, "/overlap")
+    _, _, page = ask(shop, "/deduplication")
 
     assert "<tr><td>two ids</td><td>1</td><td>mend</td></tr>" in page
 

@@ -5,7 +5,7 @@ from command_stage import twite
 from typer.main import get_command
 
 from twite import __version__
-from twite.cli import ALIASES, COMMANDS, GROUPS, explained, run
+from twite.cli import COMMANDS, GROUPS, explained, run
 from twite.cli import application as application_module
 from twite.cli.application import application
 from twite.domain.errors import SettingsError, StoreInUse
@@ -53,12 +53,6 @@ def test_command_summary_is_one_imperative_line_without_a_full_stop():
         for sentence in sentences
         if sentence.endswith(".") or len(sentence) > 62 or not sentence[0].isupper()
     ] == []
-
-
-@pytest.mark.parametrize(("former", "name"), ALIASES.items())
-def test_old_command_name_works_and_is_not_listed(former, name):
-    assert help_of(former) == help_of(name)
-    assert former not in COMMANDS
 
 
 def test_help_is_printed_without_importing_a_command():

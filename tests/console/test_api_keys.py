@@ -9,7 +9,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 ROUTES = {
     "accounting": "/v1/accounting",
     "history": "/v1/conversions/o8z6j/order-1",
-    "overlap": "/v1/overlap",
+    "deduplication": "/v1/deduplication",
 }
 CONVERSION = b'{"event": "purchase", "conversion_id": "order-1", "email": "shopper@shop.example"}'
 
@@ -63,7 +63,7 @@ async def test_key_for_some_pixels_sees_and_counts_only_these(stage, received):
 
 
 async def test_key_cannot_submit(stage, received):
-    key = await a_key(stage, "history", "accounting", "overlap", "metrics")
+    key = await a_key(stage, "history", "accounting", "deduplication", "metrics")
 
     answer = await stage.browser().ask(
         "POST",

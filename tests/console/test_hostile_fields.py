@@ -53,7 +53,8 @@ TAGGED = (
 FIELDS = [f"native {field}" for field in (*NATIVE, *NESTED)] + [f"mp {field}" for field in TAGGED]
 PAGES = (
     "", "/live", "/live?state=dead", "/live?state=held", "/live/new?after=0", "/dead",
-    "/match-keys", "/value-guards", "/twins", "/audit", "/pixels", "/pixels/o8z6j", "/doctor",
+    "/match-keys", "/value-guards", "/deduplication", "/audit", "/pixels", "/pixels/o8z6j",
+    "/doctor",
 )  # fmt: skip
 TAG = """
 [[tag]]

@@ -141,9 +141,9 @@ async def page_of(stage, path):
 
 
 async def test_deduplication_page_shows_conversions_by_path(day):
-    text = await text_of(day, "/twins")
+    text = await text_of(day, "/deduplication")
     while "The report is being prepared" in text:
-        text = await text_of(day, "/twins")
+        text = await text_of(day, "/deduplication")
 
     # The page also reported its pixel's conversion to the gateway; the server's other conversions
     # came from no page.

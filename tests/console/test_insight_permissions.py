@@ -14,7 +14,10 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 OURS = "a-source-key-of-some-length"
 THEIRS = "another-source-key-of-some-length"
-PATHS = ("", "/live", "/live/new", "/rejected", "/match-keys", "/twins", "/dead", "/value-guards")
+PATHS = (
+    *("", "/live", "/live/new", "/rejected", "/match-keys", "/deduplication", "/dead"),
+    "/value-guards",
+)
 # Traces of the other pixel: ids, source, pixel and event.
 FOREIGN = ("secret-order", "o8z6j", "o8z6k", ">shop<")
 

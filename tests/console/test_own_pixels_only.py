@@ -249,7 +249,7 @@ async def test_only_an_admin_creates_keys_or_users(agency):
 async def test_no_key_route_shows_pixels_hidden_from_the_key(agency, who):
     key = OURS
     if who == "a program's key":
-        scopes = [KeyScope.HISTORY, KeyScope.ACCOUNTING, KeyScope.OVERLAP]
+        scopes = [KeyScope.HISTORY, KeyScope.ACCOUNTING, KeyScope.DEDUPLICATION]
         async with open_staff(agency.settings, passwords=agency.passwords) as user_accounts:
             made = await user_accounts.make_key(
                 "reports", scopes=scopes, pixels=["o6dkt"], by="test"
@@ -260,7 +260,7 @@ async def test_no_key_route_shows_pixels_hidden_from_the_key(agency, who):
         path: await agency.browser().get(path, Authorization=f"Bearer {key}")
         for path in (
             "/v1/accounting",
-            "/v1/overlap?days=90",
+            "/v1/deduplication?days=90",
             "/v1/conversions/o8z6j/rival-order-1",
             "/v1/conversions/o8z6j/rival-order-1?event=rival_event",
             "/v1/conversions/o6dkt/rival-order-1",
@@ -269,7 +269,7 @@ async def test_no_key_route_shows_pixels_hidden_from_the_key(agency, who):
 
     assert [path for path, answer in answers.items() if "rival" in answer.text] == []
     assert {answers[path].status for path in answers if "/conversions/" in path} == {404}
-    assert "o8z6j" not in answers["/v1/accounting"].text + answers["/v1/overlap?days=90"].text
+    assert "o8z6j" not in answers["/v1/accounting"].text + answers["/v1/deduplication?days=90"].text
 
 
 async def test_conversion_shows_masked_identifiers(agency):

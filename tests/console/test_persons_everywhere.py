@@ -28,7 +28,7 @@ CLICK = "23opevjt88psuo13lu8d020qkn"
 PAGE = "https://shop.example/u/{0}/thanks?q={0}&utm_term={0}#{0}"
 # Console pages that list received conversions.
 SHOWN = ("", "/live", "/live?state=dead", "/live/new?after=0", "/dead", "/match-keys", "/audit",
-         "/value-guards", "/twins", "/pixels", "/pixels/o8z6j")  # fmt: skip
+         "/value-guards", "/deduplication", "/pixels", "/pixels/o8z6j")  # fmt: skip
 
 
 def _native(name, number):

@@ -101,7 +101,7 @@ WORDS = {
     "weak_durability disk_nearly_full template_hung clock_wrong",
     AlertPhase: "opened still_open resolved",
     Role: "viewer operator admin",
-    KeyScope: "accounting history overlap metrics",
+    KeyScope: "accounting history deduplication metrics",
     Result: "done over taken gone last otherwise",
     SightingPath: "pixel blocked page server",
     Counting: "kit flaw flagged held",

@@ -48,7 +48,7 @@ async def test_report_counts_by_event_and_day_with_advice(page):
         ),
     )
 
-    answer = await page.ask("GET", "/v1/overlap")
+    answer = await page.ask("GET", "/v1/deduplication")
 
     counts = NOTHING | {"both": 1, "server_only": 1, "blocked": 1}
     assert (answer.status, answer.json()) == (
@@ -65,7 +65,7 @@ async def test_report_counts_by_event_and_day_with_advice(page):
 async def test_source_sees_only_its_own_pixels(page, store):
     await sight(store, pixel="other")
 
-    answer = await page.ask("GET", "/v1/overlap")
+    answer = await page.ask("GET", "/v1/deduplication")
 
     assert answer.json()["by"] == []
 
@@ -77,7 +77,7 @@ async def test_report_names_the_id_pairs_of_its_own_pixels(page, store):
         )
         await sight(store, pixel=pixel, name=f"order-{pixel}", receipt=f"s-{pixel}")
 
-    told = (await page.ask("GET", "/v1/overlap")).json()
+    told = (await page.ask("GET", "/v1/deduplication")).json()
 
     assert (told["two_ids"], [(pair["page_id"], pair["server_id"]) for pair in told["pairs"]]) == (
         1,
@@ -88,13 +88,13 @@ async def test_report_names_the_id_pairs_of_its_own_pixels(page, store):
 async def test_days_are_counted_back_from_today(page, store):
     await sight(store, at=NOW - DAY)
 
-    assert (await page.ask("GET", "/v1/overlap?days=1")).json()["by"] == []
-    assert len((await page.ask("GET", "/v1/overlap?days=2")).json()["by"]) == 1
+    assert (await page.ask("GET", "/v1/deduplication?days=1")).json()["by"] == []
+    assert len((await page.ask("GET", "/v1/deduplication?days=2")).json()["by"]) == 1
 
 
 @pytest.mark.parametrize("days", ["0", "15", "-1", "1.5", "", "x", "9999999999"])
 async def test_invalid_days_are_refused(page, days):
-    answer = await page.ask("GET", f"/v1/overlap?days={days}")
+    answer = await page.ask("GET", f"/v1/deduplication?days={days}")
 
     assert (answer.status, answer.faults()) == (400, [("days", "days")])
 
@@ -102,7 +102,7 @@ async def test_invalid_days_are_refused(page, days):
 async def test_pages_cannot_read_the_report(staged, store):
     page = await staged(**a_stage(store, a_shop()))
 
-    answer = await page.ask("GET", "/v1/overlap", key=None)
+    answer = await page.ask("GET", "/v1/deduplication", key=None)
 
     assert answer.status == 401
 
@@ -139,8 +139,8 @@ async def test_conversions_the_gateway_cannot_send_are_pixel_only(page, store):
     await beacon(page, a_message(refused))
     await beacon(page, a_message(denied, consent={"ad_storage": "denied"}))
 
-    (overlap,) = await store.answer(DedupQuery(since=0))
-    assert (overlap.pixel_only, overlap.both, overlap.server_only) == (2, 0, 0)
+    (report,) = await store.answer(DedupQuery(since=0))
+    assert (report.pixel_only, report.both, report.server_only) == (2, 0, 0)
 
 
 async def test_server_copy_matches_the_page_conversion(page, store):
@@ -150,9 +150,9 @@ async def test_server_copy_matches_the_page_conversion(page, store):
         b'{"event": "purchase", "conversion_id": "order-1", "email": "shopper@example.com"}'
     )
 
-    (overlap,) = await store.answer(DedupQuery(since=0))
+    (report,) = await store.answer(DedupQuery(since=0))
     assert answer.json()["duplicates"] == 1
-    assert (overlap.both, overlap.page_and_server) == (1, 1)
+    assert (report.both, report.page_and_server) == (1, 1)
 
 
 async def test_same_order_under_two_ids_is_counted(page, store):
@@ -162,5 +162,5 @@ async def test_same_order_under_two_ids_is_counted(page, store):
         b'{"event": "purchase", "conversion_id": "order-1", "twclid": "%b"}' % CLICK.encode()
     )
 
-    (overlap,) = await store.answer(DedupQuery(since=0))
-    assert (overlap.both, overlap.server_only, overlap.two_ids) == (1, 1, 1)
+    (report,) = await store.answer(DedupQuery(since=0))
+    assert (report.both, report.server_only, report.two_ids) == (1, 1, 1)

@@ -42,8 +42,8 @@ async def test_conversions_the_gateway_cannot_send_are_pixel_only(page, store):
     await beacon(page, a_message(refused))
     await beacon(page, a_message(denied, consent={"ad_storage": "denied"}))
 
-    (overlap,) = await store.answer(DedupQuery(since=0))
-    assert (overlap.pixel_only, overlap.both, overlap.server_only) == (2, 0, 0)
+    (report,) = await store.answer(DedupQuery(since=0))
+    assert (report.pixel_only, report.both, report.server_only) == (2, 0, 0)
 
 
 async def test_server_copy_matches_the_page_conversion(page, store):
@@ -53,9 +53,9 @@ async def test_server_copy_matches_the_page_conversion(page, store):
         b'{"event": "purchase", "conversion_id": "order-1", "email": "shopper@example.com"}'
     )
 
-    (overlap,) = await store.answer(DedupQuery(since=0))
+    (report,) = await store.answer(DedupQuery(since=0))
     assert answer.json()["duplicates"] == 1
-    assert (overlap.both, overlap.page_and_server) == (1, 1)
+    assert (report.both, report.page_and_server) == (1, 1)
 
 
 async def test_same_order_under_two_ids_is_counted(page, store):
@@ -65,5 +65,5 @@ async def test_same_order_under_two_ids_is_counted(page, store):
         b'{"event": "purchase", "conversion_id": "order-1", "twclid": "%b"}' % CLICK.encode()
     )
 
-    (overlap,) = await store.answer(DedupQuery(since=0))
-    assert (overlap.both, overlap.server_only, overlap.two_ids) == (1, 1, 1)
+    (report,) = await store.answer(DedupQuery(since=0))
+    assert (report.both, report.server_only, report.two_ids) == (1, 1, 1)

@@ -29,7 +29,7 @@ def test_body_schemas_have_the_fields_that_are_read():
 
 def test_documented_limits_are_those_of_the_code():
     paths = document()["paths"]
-    days = paths["/v1/overlap"]["get"]["parameters"][0]["schema"]
+    days = paths["/v1/deduplication"]["get"]["parameters"][0]["schema"]
     x_success = paths["/12/measurement/conversions/{pixel_id}"]["post"]["responses"]["200"]
     pixel_token = document()["components"]["securitySchemes"]["pixel token"]
 

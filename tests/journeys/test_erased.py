@@ -315,7 +315,7 @@ def write_down(gateway):
         "dead": ("dead", "list", "--json"),
         "audit": ("audit", "list", "--json"),
         "balance": ("accounting", "--json"),
-        "dedup": ("dedup", "--json"),
+        "deduplication": ("deduplication", "--json"),
         "history": ("show", ids(0)[0], "--json"),
     }.items():
         (gateway.folder / f"{name}.json").write_text(command(gateway, *words).stdout)

@@ -60,7 +60,7 @@ async def _sight(store: Store, *sightings: Sighting, receipt: str = "r1") -> Non
     )
 
 
-def _overlap(day: int = _TODAY, *, event: str = EVENT, **counts: int) -> DedupReport:
+def _report(day: int = _TODAY, *, event: str = EVENT, **counts: int) -> DedupReport:
     return DedupReport(pixel=PIXEL, event=event, day=day, **counts)
 
 
@@ -80,7 +80,7 @@ class SightingLaws:
         )
 
         assert list(await store.answer(DedupQuery(since=_MIDNIGHT))) == [
-            _overlap(both=3, pixel_only=1, server_only=2, blocked=1, page_and_server=1)
+            _report(both=3, pixel_only=1, server_only=2, blocked=1, page_and_server=1)
         ]
 
     async def test_repeated_sighting_of_an_id_on_one_path_counts_once(self, store: Store) -> None:
@@ -89,7 +89,7 @@ class SightingLaws:
             store, *_seen("a", SightingPath.PIXEL, SightingPath.PAGE, at=NOW + 1), receipt="r2"
         )
 
-        assert list(await store.answer(DedupQuery(since=0))) == [_overlap(both=1)]
+        assert list(await store.answer(DedupQuery(since=0))) == [_report(both=1)]
 
     async def test_sighting_of_a_duplicate_counts(self, store: Store) -> None:
         first = a_submission(an_entry("a"))
@@ -103,9 +103,7 @@ class SightingLaws:
             msgspec.structs.replace(again, sightings=_seen("a", SightingPath.SERVER))
         )
 
-        assert list(await store.answer(DedupQuery(since=0))) == [
-            _overlap(both=1, page_and_server=1)
-        ]
+        assert list(await store.answer(DedupQuery(since=0))) == [_report(both=1, page_and_server=1)]
 
     async def test_events_and_days_are_counted_separately(self, store: Store) -> None:
         await _sight(
@@ -116,9 +114,9 @@ class SightingLaws:
         )
 
         assert list(await store.answer(DedupQuery(since=0))) == [
-            _overlap(_TODAY - 1, server_only=1),
-            _overlap(server_only=1),
-            _overlap(event="o8z6m", server_only=1),
+            _report(_TODAY - 1, server_only=1),
+            _report(server_only=1),
+            _report(event="o8z6m", server_only=1),
         ]
 
     async def test_day_is_that_of_the_first_sighting(self, store: Store) -> None:
@@ -127,7 +125,7 @@ class SightingLaws:
 
         assert list(await store.answer(DedupQuery(since=_MIDNIGHT))) == []
         assert list(await store.answer(DedupQuery(since=_MIDNIGHT - DAY))) == [
-            _overlap(_TODAY - 1, both=1)
+            _report(_TODAY - 1, both=1)
         ]
 
     async def test_sightings_more_than_48_hours_apart_are_late(self, store: Store) -> None:
@@ -142,9 +140,7 @@ class SightingLaws:
             *_seen("fired-again", SightingPath.PIXEL),
         )
 
-        counted = [
-            (overlap.both, overlap.late) for overlap in await store.answer(DedupQuery(since=0))
-        ]
+        counted = [(report.both, report.late) for report in await store.answer(DedupQuery(since=0))]
         assert [sum(numbers) for numbers in zip(*counted, strict=True)] == [3, 2]
 
     async def test_same_order_under_two_ids_is_paired(self, store: Store) -> None:
@@ -156,7 +152,7 @@ class SightingLaws:
             *_seen("order-2", SightingPath.SERVER, click=9),
         )
 
-        assert [overlap.two_ids for overlap in await store.answer(DedupQuery(since=0))] == [2]
+        assert [report.two_ids for report in await store.answer(DedupQuery(since=0))] == [2]
         assert list(await store.answer(IdPairsQuery(since=0, limit=9))) == [
             TwoIds(pixel="o8z6j", event="o8z6k", page_id="page-1", server_id="order-1", at=NOW),
             TwoIds(pixel="o8z6j", event="o8z6k", page_id="page-2", server_id="order-2", at=NOW),
@@ -200,7 +196,7 @@ class SightingLaws:
             *_seen("order-9", SightingPath.SERVER, email=8),
         )
 
-        assert sum(overlap.two_ids for overlap in await store.answer(DedupQuery(since=0))) == 0
+        assert sum(report.two_ids for report in await store.answer(DedupQuery(since=0))) == 0
         assert list(await store.answer(IdPairsQuery(since=0, limit=9))) == []
 
     async def test_pixel_reports_are_those_of_pages_for_the_same_id(self, store: Store) -> None:
@@ -233,7 +229,7 @@ class SightingLaws:
         await _sight(store, *_seen("new", SightingPath.PIXEL), receipt="r2")
         await _sight(store, *_seen("newer", SightingPath.PIXEL), receipt="r3")
 
-        assert list(await store.answer(DedupQuery(since=0))) == [_overlap(pixel_only=2)]
+        assert list(await store.answer(DedupQuery(since=0))) == [_report(pixel_only=2)]
 
     async def test_many_old_sightings_are_deleted_gradually(self, store: Store) -> None:
         old = [_seen(f"old-{n}", SightingPath.PIXEL, at=NOW - KEPT_FOR - HOUR)[0] for n in range(9)]
@@ -241,4 +237,4 @@ class SightingLaws:
         for n in range(3):
             await _sight(store, *_seen(f"new-{n}", SightingPath.PIXEL), receipt=f"new-{n}")
 
-        assert list(await store.answer(DedupQuery(since=0))) == [_overlap(pixel_only=3)]
+        assert list(await store.answer(DedupQuery(since=0))) == [_report(pixel_only=3)]

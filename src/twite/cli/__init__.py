@@ -45,7 +45,7 @@ GROUPS: Final = {
         "show": "Show the history of a conversion, attempt by attempt",
         "rejected": "List conversions rejected at intake, with the reasons",
         "dead": "List, replay or discard dead letters and held conversions",
-        "dedup": "Compare conversion ids sent by X's pixel and the gateway",
+        "deduplication": "Compare conversion ids sent by X's pixel and the gateway",
     },
     "Operations": {
         "reload": "Make the running gateway use changed settings",
@@ -72,8 +72,6 @@ GROUPS: Final = {
 COMMANDS: Final = {
     name: sentence for commands in GROUPS.values() for name, sentence in commands.items()
 }
-# Former names, which still work but are not listed.
-ALIASES: Final = {"overlap": "dedup", "shadow": "compare"}
 CONFIG_VARIABLE: Final = "TWITE_CONFIG"  # the settings file of commands without --config
 _INTERRUPTED: Final = 130  # the shell convention: 128 + SIGINT
 
@@ -92,7 +90,6 @@ def run(arguments: Sequence[str]) -> int:
     """Run a command and return its exit code."""
     options = list(takewhile(lambda argument: argument.startswith("-"), arguments))
     words = list(arguments[len(options) :])
-    words[:1] = [ALIASES.get(word, word) for word in words[:1]]
     asked = words[0] if words else None
     debug = "--debug" in options
     usual = None if options else _usual_serve(words)

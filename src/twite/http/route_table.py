@@ -169,10 +169,10 @@ ROUTES: Final[tuple[Route[Any], ...]] = (
         answer=beacon.script,
     ),
     _read_route(
-        "/v1/overlap",
+        "/v1/deduplication",
         reports.dedup_report,
-        "overlap",
-        reads(KeyScope.OVERLAP),
+        "deduplication",
+        reads(KeyScope.DEDUPLICATION),
     ),
     _read_route("/v1/rejections", reports.rejections, "rejections", reads(KeyScope.HISTORY)),
     _tag_route(

@@ -93,7 +93,7 @@ def _stay(cast: DemoProcesses) -> None:
     printing.say("")
     printing.say(f"The gateway is still running: {cast.gateway_url}")
     printing.say(f"Buy something in a browser: {cast.shop.url}/?twclid=2-demo3k9x0abcd1efgh2ijkl3")
-    printing.say(f"  then see the deduplication report: {cast.shop.url}/overlap")
+    printing.say(f"  then see the deduplication report: {cast.shop.url}/deduplication")
     printing.say(f"  settings       {cast.config}")
     printing.say(f"  try            twite show ID --config {cast.config}")
     printing.say(f"                 twite rejected --config {cast.config}")
@@ -151,9 +151,9 @@ def print_summary(cast: DemoProcesses, story: DemoStory) -> bool:
     )
     _print_history(cast, counted)
     printing.say("")
-    printing.say(printing.styled("Deduplication report", "bold"), " twite dedup --days 1")
-    cast.twite("dedup", "--days", "1")
-    return _judge(balance, counted, cast.overlap(), story)
+    printing.say(printing.styled("Deduplication report", "bold"), " twite deduplication --days 1")
+    cast.twite("deduplication", "--days", "1")
+    return _judge(balance, counted, cast.deduplication(), story)
 
 
 class _Received(msgspec.Struct, frozen=True):
@@ -205,7 +205,10 @@ def _print_history(cast: DemoProcesses, counted: EmulatorCounts) -> None:
 
 
 def _judge(
-    balance: dict[str, int], counted: EmulatorCounts, overlap: dict[str, int], story: DemoStory
+    balance: dict[str, int],
+    counted: EmulatorCounts,
+    report: dict[str, int],
+    story: DemoStory,
 ) -> bool:
     """Print whether the gateway's and X's counts agree; return True if all do."""
     once = [id_ for id_, tally in counted.ids.items() if tally.counted == 1]
@@ -218,11 +221,11 @@ def _judge(
         ("X dropped the pixel's copies", counted.by_pixel == len(story.bought.fired)),
         (
             "the page and the server used the same id",
-            overlap["page_and_server"] == len(story.bought.orders),
+            report["page_and_server"] == len(story.bought.orders),
         ),
         (
             "orders with two ids were found",
-            overlap["two_ids"] == len(story.bought.renamed),
+            report["two_ids"] == len(story.bought.renamed),
         ),
     )
     printing.say("")

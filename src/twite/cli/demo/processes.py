@@ -110,9 +110,9 @@ class DemoProcesses:
             raise typer.Exit(1)
         return name, password
 
-    def overlap(self) -> dict[str, int]:
+    def deduplication(self) -> dict[str, int]:
         """Return how many conversion ids were sent today by each path: pixel, gateway or both."""
-        return self._counts("dedup", "--days", "1")
+        return self._counts("deduplication", "--days", "1")
 
     def balance(self) -> dict[str, int]:
         """Return the balance of the gateway's source `shop`."""

@@ -37,7 +37,7 @@ td,th{border:1px solid #ccc;padding:.3rem .7rem;text-align:left}
 nav{margin-bottom:2rem}nav a{margin-right:1rem}
 """
 _NAV: Final = (
-    '<nav><a href="/">Shop</a><a href="/mug">Mug</a><a href="/overlap">Deduplication '
+    '<nav><a href="/">Shop</a><a href="/mug">Mug</a><a href="/deduplication">Deduplication '
     "report</a></nav>"
 )
 
@@ -71,13 +71,13 @@ def thanks(gateway: str, order: Mapping[str, str]) -> str:
         f"<p>Your order is {escape(order['id'])}. The shop's server has sent the order to the "
         "gateway. This page sends it again, to the gateway and to X's pixel, with the same id. "
         "Reload the page: X still counts the order once.</p>"
-        '<p><a href="/overlap">Deduplication report</a></p>',
+        '<p><a href="/deduplication">Deduplication report</a></p>',
         scripts=_scripts(gateway),
         body=attributes,
     )
 
 
-def overlap(report: Mapping[str, object]) -> str:
+def deduplication(report: Mapping[str, object]) -> str:
     """Return a page with today's deduplication report, refreshed every two seconds."""
     advice = report["advice"]
     names = [name for name in report if name not in {"since", "by", "advice"}]
@@ -217,9 +217,9 @@ class _Pages(BaseHTTPRequestHandler):
                     self._page(unknown(), status=404)
                     return
                 self._page(thanks(shop.gateway, msgspec.structs.asdict(order)))
-            case "/overlap":
-                report = send(shop.gateway, "GET", "/v1/overlap?days=1", headers=shop.headers)
-                self._page(overlap(json.loads(report)))
+            case "/deduplication":
+                report = send(shop.gateway, "GET", "/v1/deduplication?days=1", headers=shop.headers)
+                self._page(deduplication(json.loads(report)))
             case "/shop.js":
                 self._send(200, _SCRIPT, shop_script(shop.x).encode())
             case _:

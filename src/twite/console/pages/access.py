@@ -138,7 +138,7 @@ _KEYS_PATH: Final = "/console/keys"
 _OPENS: Final = {
     KeyScope.ACCOUNTING: "the balance",
     KeyScope.HISTORY: "the history of conversions",
-    KeyScope.OVERLAP: "the deduplication report",
+    KeyScope.DEDUPLICATION: "the deduplication report",
     KeyScope.METRICS: "the metrics of all pixels",
 }
 

@@ -149,7 +149,7 @@ def _flaws(counts: Sequence[FlawCount], *, whole: int) -> list[FlawShare]:
     return sorted(made, key=lambda row: (-row.gain, -row.times))
 
 
-DEDUP_PATH: Final = "/console/twins"
+DEDUP_PATH: Final = "/console/deduplication"
 # Counting takes seconds in a large store, so the page shows the last result, and counts again if
 # the result is older than this.
 _OLD_AFTER: Final = 5 * MINUTE

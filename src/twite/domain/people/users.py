@@ -33,7 +33,7 @@ _RANKS: Final = {role: rank for rank, role in enumerate(Role)}
 class KeyScope(StrEnum):
     ACCOUNTING = "accounting"  # the balance
     HISTORY = "history"  # the history of conversions
-    OVERLAP = "overlap"  # the deduplication report
+    DEDUPLICATION = "deduplication"  # the deduplication report
     METRICS = "metrics"  # /metrics, which covers every source and pixel
 
 

@@ -134,12 +134,12 @@ def marks(conversion: Conversion, *, salt: bytes) -> tuple[int | None, int | Non
     return _mark(email, found.email), _mark(phone, found.phone), _mark(click, found.click_id)
 
 
-def total(overlaps: Iterable[DedupReport]) -> DedupReport:
+def total(reports: Iterable[DedupReport]) -> DedupReport:
     """Return the sum of all reports; its names are empty, and its day is 0."""
     sums = dict.fromkeys(DedupReport.__struct_fields__[3:], 0)
-    for overlap in overlaps:
+    for report in reports:
         for name in sums:
-            sums[name] += getattr(overlap, name)
+            sums[name] += getattr(report, name)
     return DedupReport(pixel="", event="", day=0, **sums)
 
 

@@ -79,25 +79,25 @@ async def read_report(
 
 
 def ways_by(
-    overlaps: Sequence[DedupReport],
+    reports: Sequence[DedupReport],
     destinations: Mapping[str, Destination],
     *,
     since: int,
     pairs: Sequence[TwoIds] = (),
 ) -> PathCountsBy:
-    sums = _counts(total(overlaps))
+    sums = _counts(total(reports))
     return PathCountsBy(
         **sums,
         since=day_of(since // DAY),
         by=tuple(
             EventPathCounts(
-                **_counts(overlap),
-                pixel=overlap.pixel,
-                event=overlap.event,
-                name=_name(destinations.get(overlap.pixel), overlap.event),
-                day=day_of(overlap.day),
+                **_counts(report),
+                pixel=report.pixel,
+                event=report.event,
+                name=_name(destinations.get(report.pixel), report.event),
+                day=day_of(report.day),
             )
-            for overlap in overlaps
+            for report in reports
         ),
         advice={name: ADVICE[name] for name, count in sums.items() if count},
         pairs=tuple(
@@ -119,8 +119,8 @@ def day_of(day: int) -> str:
     return datetime.fromtimestamp(day * DAY / SECOND, UTC).date().isoformat()
 
 
-def _counts(overlap: DedupReport) -> dict[str, int]:
-    return {name: getattr(overlap, name) for name in COUNTS}
+def _counts(report: DedupReport) -> dict[str, int]:
+    return {name: getattr(report, name) for name in COUNTS}
 
 
 def _name(destination: Destination | None, event: str) -> str | None:

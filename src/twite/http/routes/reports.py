@@ -1,4 +1,4 @@
-"""`GET /v1/conversions/…`, `/v1/accounting`, `/v1/rejections`, `/v1/overlap`."""
+"""`GET /v1/conversions/…`, `/v1/accounting`, `/v1/rejections`, `/v1/deduplication`."""
 
 import re
 from collections.abc import Callable, Sequence

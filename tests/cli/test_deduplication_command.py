@@ -42,7 +42,7 @@ async def _record_ids(path, at):
 def test_dedup_prints_the_report_as_a_table_with_advice(command, with_report):
     settings, day = with_report
 
-    code, out, err = command("dedup", "--config", str(settings), "--pixel", "o8z6j")
+    code, out, err = command("deduplication", "--config", str(settings), "--pixel", "o8z6j")
 
     assert (code, err) == (0, "")
     lines = [line.replace("│", " ").split() for line in out.splitlines() if line[0] == "│"]
@@ -53,7 +53,7 @@ def test_dedup_prints_the_report_as_a_table_with_advice(command, with_report):
 def test_dedup_report_as_json_matches_the_http_response(command, with_report):
     settings, day = with_report
 
-    code, out, _ = command("dedup", "--config", str(settings), "--json")
+    code, out, _ = command("deduplication", "--config", str(settings), "--json")
 
     told = json.loads(out)
     each = dict.fromkeys(COUNTS, 0) | dict.fromkeys(
@@ -68,14 +68,14 @@ def test_dedup_report_as_json_matches_the_http_response(command, with_report):
 
 
 def test_empty_dedup_report_explains_what_to_do(command, shop):
-    code, out, _ = command("dedup", "--config", str(shop))
+    code, out, _ = command("deduplication", "--config", str(shop))
 
     assert code == 0
     assert "Add the script to your pages" in out
 
 
 def test_dedup_with_days_beyond_the_retention_is_refused(command, shop):
-    code, _, err = command("dedup", "--config", str(shop), "--days", "15")
+    code, _, err = command("deduplication", "--config", str(shop), "--days", "15")
 
     assert code == 2
     assert "--days" in err
@@ -95,7 +95,7 @@ async def _record_two_ids(path, at):
 def test_orders_with_two_conversion_ids_are_listed(command, tmp_path):
     at = SystemClock().now()
     asyncio.run(_record_two_ids(str(tmp_path / "twite.db"), at))
-    asked = ("dedup", "--config", str(settings_in(tmp_path)), "--pixel", "o8z6j")
+    asked = ("deduplication", "--config", str(settings_in(tmp_path)), "--pixel", "o8z6j")
 
     _, table, _ = command(*asked)
     told = json.loads(command(*asked, "--json")[1])

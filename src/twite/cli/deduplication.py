@@ -1,4 +1,4 @@
-"""`twite dedup`: the deduplication report."""
+"""`twite deduplication`: the deduplication report."""
 
 from typing import Annotated
 
@@ -23,7 +23,7 @@ Days = Annotated[
 ]
 
 
-def dedup(
+def deduplication(
     *,
     config: Config = DEFAULT_CONFIG,
     days: Days = DEFAULT_DAYS,
@@ -32,16 +32,16 @@ def dedup(
 ) -> None:
     """Counts conversion ids by event and UTC day, for pixels whose source has origins.
 
-    Example: `twite dedup --days 14`
+    Example: `twite deduplication --days 14`
     """
     found = load(config)
     known_pixel(found, pixel)
     since = first_moment(SystemClock().now(), days)
     all_, pairs = read_records(found, lambda records: read_report(records, since=since))
-    overlaps = [overlap for overlap in all_ if pixel in {None, overlap.pixel}]
+    reports = [report for report in all_ if pixel in {None, report.pixel}]
     destinations = {destination.pixel: destination for destination in found.destinations()}
     report = ways_by(
-        overlaps,
+        reports,
         destinations,
         since=since,
         pairs=[pair for pair in pairs if pixel in {None, pair.pixel}],
