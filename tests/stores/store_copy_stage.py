@@ -18,7 +18,7 @@ from twite.stores.sql.copied_tables import TABLES
 from twite.stores.sqlite import SQLiteStore
 from twite.stores.sqlite.recovery.copying import SQLiteCopySource
 
-RELEASED = Path(__file__).parents[1] / "upgrades" / "stores" / "schema-29" / "store.tar.xz"
+RELEASED = Path(__file__).parents[1] / "upgrades" / "stores" / "schema-1" / "store.tar.xz"
 # Kinds of rows that the released store lacks, or has in only one form. One key has no delivery;
 # another is in the table and, with a newer delivery, in the log.
 MORE = """
@@ -35,6 +35,7 @@ INSERT INTO replaced VALUES (1, 2);
 INSERT INTO denied SELECT id, received_at, 'consent' FROM outbox WHERE state = 'sending';
 INSERT INTO closure VALUES ('o8z6j', 1795791979667, 'limit reached');
 INSERT INTO straggler VALUES (3);
+INSERT INTO traffic VALUES ('shop', 498831, 3, 1795791979667, 1795791979668, 3);
 INSERT INTO failed_sign_in VALUES (x'0304', 2, 1795791979667);
 INSERT INTO session VALUES (x'0102', 'ada', 1, 2, '192.0.2.1', 'agent');
 INSERT INTO amended SELECT id, 5, lane, CAST('{"a": 1}' AS BLOB), 'note' FROM conversion LIMIT 2;

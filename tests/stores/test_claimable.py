@@ -25,11 +25,10 @@ class Rows(list):
 class Book:
     """A session that answers from rows in memory, and fails where the test wants it to."""
 
-    def __init__(self, *deliveries, totals=None, largest_body=0, unsummed=0, failing=None):
+    def __init__(self, *deliveries, totals=None, largest_body=0, failing=None):
         self.deliveries = deliveries
         self.totals = totals or {}
         self.largest_body = largest_body
-        self.unsummed = unsummed
         self.failing = failing or {}
         self.seeds = {LANE: SEED}
         self.names = []
@@ -149,23 +148,10 @@ def test_sizes_are_read_first_if_bodies_may_be_too_large(limit, names):
 
 @pytest.mark.parametrize("total", [5, None])
 def test_damaged_delivery_does_not_affect_the_others(total):
-    book = Book(FIRST, SECOND, THIRD, totals={2: total}, unsummed=1)
+    book = Book(FIRST, SECOND, THIRD, totals={2: total})
 
     assert read(book) == ([FIRST, THIRD], [2])
     assert book.names == [*TOGETHER, *ONE_BY_ONE]
-
-
-def test_delivery_without_a_checksum_is_sound_if_it_is_old():
-    book = Book(FIRST, SECOND, THIRD, totals={1: None, 2: None}, unsummed=2)
-
-    assert read(book) == ([FIRST, SECOND, THIRD], [])
-    assert book.names == TOGETHER
-
-
-def test_old_deliveries_are_read_one_by_one_beside_a_damaged_one():
-    book = Book(FIRST, SECOND, THIRD, totals={1: 5, 2: None}, unsummed=2)
-
-    assert read(book) == ([SECOND, THIRD], [1])
 
 
 def test_delivery_whose_row_is_incomplete_is_damaged():

@@ -1,7 +1,6 @@
 """Typical claims and settlements on PostgreSQL take one statement, with the same results."""
 
 import asyncio
-from itertools import count
 
 import asyncpg
 import pytest
@@ -12,11 +11,11 @@ from store_contract.claiming import ClaimLaws
 from store_contract.copies import CopyLaws
 from store_contract.limits import CrashLaws, LimitLaws
 from store_contract.settling import SettlingLaws, SweepLaws
-from twite.domain.delivery import DAMAGED, State, Trigger
+from twite.domain.delivery import DAMAGED, Trigger
 from twite.gateway.ports.events import Moved
-from twite.gateway.ports.outbox import Claim, Replay
+from twite.gateway.ports.outbox import Claim
 from twite.gateway.ports.store import StoreOptions
-from twite.stores.postgres import claim_starts, schema, settlements, usual
+from twite.stores.postgres import claim_starts, settlements, usual
 from twite.stores.postgres.session import PostgresSession
 from twite.stores.postgres.store import PostgresStore
 
@@ -225,35 +224,3 @@ async def test_last_deliveries_are_found_behind_the_claim_start(store, other_gat
     await record(other_gateway, "order-0", at=NOW - 1)
 
     assert ids(await claim(store)) == ["order-0"]
-
-
-async def test_outbox_of_the_first_schema_is_claimed(empty_postgres_url, small_bodies, monkeypatch):
-    del small_bodies
-    migrations = schema.migrations()
-    monkeypatch.setattr(schema, "migrations", lambda: migrations[:1])
-    driver = await asyncpg.connect(empty_postgres_url)
-    await schema.migrate(driver, None)
-    numbers = count(1)
-    for state in ("queued", "sending", "held", "dead"):
-        await driver.execute(
-            "INSERT INTO outbox (id, lane, account, received_at, state, rested_at, reason) "
-            "VALUES ($1, 1, 1, 0, $2, CASE WHEN $2 IN ('held', 'dead') THEN 5 END, 'refused')",
-            next(numbers),
-            state,
-        )
-    await driver.execute("INSERT INTO lane (pixel, event) VALUES ($1, 'e')", PIXEL)
-    monkeypatch.undo()
-
-    store = await PostgresStore.open(empty_postgres_url, StoreOptions())
-    moved = await store.move(Replay(deliveries=[3]), now=NOW)
-    rows = await driver.fetch("SELECT state, resting FROM outbox ORDER BY id")
-    await store.close()
-    await driver.close()
-
-    assert moved.moved == 1
-    assert [tuple(row) for row in rows] == [
-        (State.QUEUED, None),
-        (State.SENDING, None),
-        (State.QUEUED, None),
-        (State.DEAD, State.DEAD),
-    ]

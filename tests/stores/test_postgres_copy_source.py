@@ -7,10 +7,10 @@ import pytest
 from postgres_sessions_stage import SESSIONS, sessions_of
 from store_copy_stage import joined, table
 
+import second_version
 from twite.domain.errors import StoreUnusable
 from twite.gateway.ports.store_copy import CopiedDeployment
 from twite.stores.postgres import copying as module
-from twite.stores.postgres import schema
 from twite.stores.postgres.copying import PostgresCopySource
 from twite.stores.postgres.schema import COPY_LOCK
 
@@ -125,19 +125,19 @@ async def test_database_error_is_explained(open_source):
 
 @pytest.mark.parametrize(
     ("version", "said"),
-    [(0, "the database has no tables of Twite"), (None, "only the gateway can migrate it")],
+    [(0, "the database has no tables of Twite"), (1, "only the gateway can migrate it")],
     ids=["empty", "older"],
 )
 async def test_source_of_another_version_is_refused_and_left(
     open_source, other, monkeypatch, version, said
 ):  # fmt: skip
     await sessions_of(other, 0)
-    newest = schema.newest_version()
 
     async def present_version(*_):
-        return newest - 1 if version is None else version
+        return version
 
     monkeypatch.setattr(module, "present_version", present_version)
+    second_version.use_on_postgres(monkeypatch)
 
     with pytest.raises(StoreUnusable, match=said):
         await open_source()

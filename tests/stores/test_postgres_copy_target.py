@@ -5,6 +5,7 @@ import pytest
 from postgres_sessions_stage import SESSIONS, sessions_of
 from store_copy_stage import joined, table
 
+import second_version
 from builders import NOW
 from store_contract.actions import claim, record
 from twite.domain.errors import StoreUnusable
@@ -77,10 +78,7 @@ async def test_database_with_rows_is_refused(open_target, other):
 
 
 async def test_database_of_an_older_version_is_refused(open_target, monkeypatch):
-    async def version_of(_):
-        return 1
-
-    monkeypatch.setattr(module, "version_of", version_of)
+    second_version.use_on_postgres(monkeypatch)
 
     with pytest.raises(StoreUnusable, match=r"version 1, and only the gateway .* on it once"):
         await open_target()

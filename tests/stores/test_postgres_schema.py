@@ -26,6 +26,7 @@ class Driver:
     def __init__(self):
         self.major = 14
         self.version = None  # of the database, if it has tables
+        self.is_development = False
         self.is_copied = False
         self.is_copying = False
         self.ran = []
@@ -51,6 +52,8 @@ class Driver:
         if "advisory" in statement:
             self.ran.append((statement,))
             return not self.is_copying
+        if "applied_at" in statement:
+            return self.is_development
         if "'schema_version'" in statement:
             return self.version is None
         if "store_copy" in statement:
@@ -113,6 +116,14 @@ async def test_newer_database_is_refused(driver):
 
     with pytest.raises(StoreUnusable, match=r"\(schema 18; this version supports up to 17\)"):
         await migrate(driver, ADDRESS)
+
+
+async def test_database_of_a_development_version_is_refused(driver):
+    driver.version, driver.is_development = 14, True
+
+    with pytest.raises(StoreUnusable, match=r"development version of Twite .*\(schema 14\)\. Send"):
+        await migrate(driver, ADDRESS)
+    assert driver.ran == FIRST
 
 
 async def test_database_that_is_being_copied_is_refused_except_by_the_copy(driver):

@@ -79,6 +79,16 @@ async def test_newer_schema_is_refused(empty_postgres_url):
             await open_()
 
 
+async def test_database_of_a_development_version_is_refused(empty_postgres_url):
+    await execute(empty_postgres_url, "CREATE TABLE schema_version (version bigint)")
+    await execute(empty_postgres_url, "INSERT INTO schema_version VALUES (1), (5)")
+
+    for open_ in (lambda: PostgresStore.open(empty_postgres_url, OPTIONS),
+                  lambda: PostgresReader.open(empty_postgres_url)):  # fmt: skip
+        with pytest.raises(StoreUnusable, match=r"a development version .*\(schema 5\)\. Send its"):
+            await open_()
+
+
 async def test_command_does_not_change_the_schema(empty_postgres_url):
     with pytest.raises(StoreUnusable, match="the database contains no store yet"):
         await PostgresReader.open(empty_postgres_url)

@@ -8,15 +8,15 @@ import pytest
 from postgres_nodes_stage import ACCOUNTS, owned
 from test_postgres_claims import waits_for_a_lock
 
+import second_version
 from builders import a_submission, an_entry
+from second_version import POSTGRES
 from store_contract.actions import claim, delivered, histories, settle
 from twite.domain.delivery import State
 from twite.domain.errors import LedgerUnavailable, StoreUnusable
 from twite.gateway.ports.store import StoreOptions
 from twite.stores.postgres import connection, schema, settlements
 from twite.stores.postgres.store import PostgresStore
-
-REWRITE = "ALTER TABLE outbox ADD newer text GENERATED ALWAYS AS (state) STORED"
 
 
 @pytest.fixture
@@ -29,12 +29,12 @@ async def store(empty_postgres_url):
 @pytest.fixture
 def newer_version(store, monkeypatch):
     """Make this process a later version with another migration, after the store has opened."""
-    migrations = [*schema.migrations(), (schema.newest_version() + 1, REWRITE)]
-    monkeypatch.setattr(schema, "migrations", lambda: migrations)
+    del store
+    second_version.use_on_postgres(monkeypatch)
 
 
 @pytest.fixture
-async def session(empty_postgres_url, store):
+async def session(empty_postgres_url):
     """A session of another program, which ends before the database is removed."""
     connection = await asyncpg.connect(empty_postgres_url)
     yield connection
@@ -69,13 +69,16 @@ async def schema_of(url):
 
 @pytest.mark.parametrize("first", [0, 1])
 async def test_migration_killed_at_any_statement_is_repeated(
-    empty_postgres_url, postgres_url, monkeypatch, first
+    empty_postgres_url, session, monkeypatch, first
 ):
-    whole = await schema_of(postgres_url)
+    second_version.use_on_postgres(monkeypatch)
+    migrations = schema.migrations()
+    await upgrade(empty_postgres_url)
+    whole = await schema_of(empty_postgres_url)
+    await session.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
     if first:
-        earlier = schema.migrations()[:first]
         with monkeypatch.context() as patch:
-            patch.setattr(schema, "migrations", lambda: earlier)
+            patch.setattr(schema, "migrations", lambda: migrations[:first])
             await upgrade(empty_postgres_url)
     execute, ran, kill_at = asyncpg.Connection.execute, 0, 0
 
@@ -104,7 +107,7 @@ async def test_view_that_waits_for_a_migration_sees_the_rows_of_a_rewritten_tabl
     await store.record(a_submission(an_entry("order-1")))
     await histories(store, "order-1")
     await session.execute("BEGIN; LOCK TABLE schema_version")
-    await session.execute(REWRITE)
+    await session.execute(POSTGRES)
     await session.execute("ALTER TABLE conversion ADD newer text")
     task = asyncio.create_task(histories(store, "order-1"))
     await waits_for_a_lock(session)
@@ -158,7 +161,7 @@ async def test_suspended_migration_ends_and_lets_gateways_continue(
 
     async def executed(driver, statement, *values, **named):
         tag = await execute(driver, statement, *values, **named)
-        if statement == REWRITE:
+        if statement == POSTGRES:
             stands_still.set()
             await continues.wait()
         return tag

@@ -132,16 +132,6 @@ async def test_delivery_without_its_conversion_is_given_up(path):
     assert [notice.deliveries for notice in seen] == [1]
 
 
-async def test_conversions_without_a_checksum_are_sent(path):
-    await filled(path)
-    change(path, "UPDATE conversion SET checksum = NULL")
-    change(path, "UPDATE deployment SET unsummed = 3")
-
-    batch, _, seen = await claimed(path)
-
-    assert (len(batch.deliveries), seen) == (3, [])
-
-
 def test_checksum_covers_every_field_of_a_delivery():
     given = {"delivery": 7, "received_at": NOW, "conversion_id": b"order-1", "body": b"{}"}
     seed = seed_of("o8z6j", "o8z6k")

@@ -1,12 +1,15 @@
 """Recovery holds deliveries with values that Twite does not write, and counts them."""
 
+import asyncio
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from builders import NOW, a_submission, an_entry
 from twite.domain.delivery import RECOVERED, State
+from twite.domain.errors import StoreUnusable
 from twite.gateway.ports.outbox import Claim, Replay
 from twite.gateway.ports.queries import AtRest
 from twite.stores.sqlite import SQLiteStore
@@ -112,3 +115,17 @@ async def test_deliveries_of_a_lost_account_stay_pending_under_its_number(path):
     await store.close()
     assert [(account.source, account.pixel) for account in accounts] == [("shop", "o8z6j")]
     assert [account.balance for account in accounts] == [0]
+
+
+def test_store_of_a_development_version_is_refused_and_left_unchanged(path, tmp_path):
+    asyncio.run(filled(path))
+    change(path, "PRAGMA application_id = 0", "PRAGMA user_version = 35")
+    was = Path(path).read_bytes()
+
+    with pytest.raises(
+        StoreUnusable, match=r"a development version of Twite wrote it \(schema 35\)"
+    ):
+        recover(str(path), None)
+
+    assert Path(path).read_bytes() == was
+    assert not list(tmp_path.glob("*.recovered"))

@@ -229,22 +229,6 @@ async def test_empty_database_beside_a_log_is_refused(path, copy):
     assert Path(f"{path}-wal").read_bytes() == log
 
 
-async def test_mark_of_the_previous_version_is_read(path):
-    store = await SQLiteStore.open(path)
-    await record(store, "a")
-    await store.close()
-    now = read_mark(path)
-    Path(f"{path}.epoch").write_text(
-        f"twite-epoch 1 {now.deployment} {now.epoch:020d} {now.turn:020d} {now.conversions:020d}\n"
-    )
-
-    store = await SQLiteStore.open(path)
-
-    sent = await deliver(store)
-    await store.close()
-    assert (sent, store.told) == (["a"], ())
-
-
 async def test_restored_backup_holds_conversions_sent_since_and_keeps_the_old_files(path, copy):
     await killed(path, copy, backup)
     former = {suffix: Path(f"{path}{suffix}").read_bytes() for suffix in ("", "-wal")}

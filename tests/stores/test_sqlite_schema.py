@@ -3,8 +3,16 @@ from contextlib import closing
 
 import pytest
 
+import second_version
 from twite.domain.errors import StoreUnusable
-from twite.stores.sqlite.engine.schema import migrate, migrations, newest_version, version_of
+from twite.stores.sqlite.engine.schema import (
+    migrate,
+    migrations,
+    newest_schema,
+    newest_version,
+    schema_of,
+    version_of,
+)
 
 
 def connect(path):
@@ -26,6 +34,36 @@ def test_new_database_equals_one_made_by_all_migrations(tmp_path):
 
         assert content(new) == content(stepwise)
         assert version_of(new) == newest_version()
+
+
+def test_older_database_gets_the_missing_migration(tmp_path, monkeypatch):
+    with connect(tmp_path / "twite.db") as connection:
+        migrate(connection, "twite.db")
+        second_version.use_on_sqlite(monkeypatch)
+
+        migrate(connection, "twite.db")
+
+        assert version_of(connection) == newest_version() == 2
+        assert schema_of(connection) == newest_schema()
+
+
+@pytest.mark.parametrize("version", [1, 35])
+def test_database_of_a_development_version_is_refused_and_left_unchanged(tmp_path, version):
+    path = tmp_path / "twite.db"
+    with connect(path) as connection:
+        connection.execute("CREATE TABLE lane (id INTEGER PRIMARY KEY)")
+        connection.execute(f"PRAGMA user_version = {version}")
+        was = path.read_bytes()
+
+        with pytest.raises(StoreUnusable) as refusal:
+            migrate(connection, str(path))
+
+    assert str(refusal.value) == (
+        f"{path}: a development version of Twite wrote it (schema {version}). Send its pending "
+        "deliveries, or export what you need, with the version of Twite that wrote it. Then start "
+        "with a new store"
+    )
+    assert path.read_bytes() == was
 
 
 def test_new_database_is_complete_after_its_first_commit_and_empty_before(tmp_path):

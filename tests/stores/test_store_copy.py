@@ -9,7 +9,7 @@ from contextlib import closing
 import asyncpg
 import pytest
 from msgspec.structs import replace
-from store_copy_stage import asked, content, copy, joined, migrated, rows_in
+from store_copy_stage import asked, content, copy, joined, migrated
 
 from builders import NOW, a_submission, an_entry
 from twite.cli import run
@@ -226,22 +226,6 @@ def test_claim_of_a_killed_gateway_is_queued_again(path, tmp_path, postgres_url,
 
     # It was claimed alone, so it is suspected of the crash: see `count_crashes`.
     assert asyncio.run(left()) == [("queued", 3, 0)]
-
-
-def test_missing_checksums_are_computed(path, tmp_path, postgres_url):
-    with closing(sqlite3.connect(path)) as connection:
-        before = rows_in(connection, TABLES[3])
-        connection.execute("UPDATE conversion SET checksum = NULL WHERE id > 5")
-        connection.execute("UPDATE deployment SET unsummed = (SELECT max(id) - 1 FROM conversion)")
-        connection.commit()
-
-    copy(f"sqlite:{path}", postgres_url)
-
-    found = asyncio.run(asked(postgres_url, "SELECT id, checksum FROM conversion ORDER BY id"))
-    expected = [(row[0], row[-1]) for row in before]
-    # A conversion that lacks a required checksum is damaged, and stays damaged.
-    expected[-1] = (expected[-1][0], None)
-    assert [tuple(row) for row in found] == expected
 
 
 def test_text_with_nul_is_copied_as_postgresql_stores_it(path, postgres_url):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from store_copy_stage import asked, content, copied, copy, copy_and_die, joined
 
+import second_version
 from twite.domain.errors import OperatorError, StoreInUse, StoreUnusable
 from twite.gateway.operations import store_copy
 from twite.gateway.ports.store import StoreOptions
@@ -201,9 +202,12 @@ def test_target_that_is_not_empty_is_refused(path, tmp_path, postgres_url):
 
 @pytest.mark.parametrize(
     ("version", "said"),
-    [(3, "its schema has version 3, and only the gateway can"), (9_999, "a newer version")],
+    [(1, "its schema has version 1, and only the gateway can"), (9_999, "a newer version")],
 )
-def test_source_of_another_version_is_refused(path, postgres_url, version, said):
+def test_source_of_another_version_is_refused(
+    path, postgres_url, monkeypatch, version, said
+):  # fmt: skip
+    second_version.use_on_sqlite(monkeypatch)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(f"PRAGMA user_version = {version}")
 

@@ -1,4 +1,4 @@
-"""A store of an earlier release moves to PostgreSQL, a gateway uses it, and it moves back."""
+"""A store of a release moves to PostgreSQL, a gateway uses it, and it moves back."""
 
 import asyncio
 import http.cookiejar
@@ -18,7 +18,7 @@ from write_store import Vendor, bought, twite
 from twite.cli import run
 from twite.testing.gateway import wait_for
 
-RELEASE = Path(__file__).parent / "stores" / "schema-29"
+RELEASE = Path(__file__).parent / "stores" / "schema-1"
 BACK_TO = "sqlite:twite.db"
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.journey]

@@ -12,7 +12,6 @@ from twite.domain.people.users import (
     Role,
     UserAllowed,
     UserRemoved,
-    Viewer,
 )
 from twite.domain.secret import Secret
 from twite.domain.times import MINUTE, SECOND
@@ -169,14 +168,6 @@ async def test_wrong_password_in_a_session_is_audited(api):
         "203.0.113.7",
     )
     assert before.audit_event.what == "sign_in"
-
-
-async def test_existing_admin_of_some_pixels_is_an_operator(api):
-    await api.add(pixels=("o8z6j",))
-
-    inside = await api.authentication.inside(await api.token())
-
-    assert inside.viewer == Viewer(name="ada", role=Role.OPERATOR, pixels=frozenset({"o8z6j"}))
 
 
 async def test_leave_everywhere_keeps_the_current_session(api):

@@ -134,9 +134,7 @@ def send(
     wish = SendOptions(
         reading=RowOptions(event=event, currency=currency, decimal=decimal, zone=_zone(timezone)),
         options=options_digest(
-            [aim.url, aim.name, event, currency, decimal, timezone, chosen]
-            # Omitted if it is not set, so that a run of an older version can continue.
-            + ([] if delimiter is None else [delimiter])
+            [aim.url, aim.name, event, currency, decimal, timezone, chosen, delimiter]
         ),
         dry=dry_run,
         restart=restart,

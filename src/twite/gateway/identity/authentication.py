@@ -20,7 +20,6 @@ from twite.domain.people.users import (
     ApiKey,
     AuditAction,
     AuditEvent,
-    Role,
     Session,
     User,
     Viewer,
@@ -305,14 +304,9 @@ def digest_of(token: str) -> bytes:
 
 
 def viewer_of(user: User) -> Viewer:
-    """Return a user's permissions and visible pixels.
-
-    An admin sees all pixels. Older versions could store an admin of only some pixels, who counts as
-    an operator of these pixels.
-    """
+    """Return a user's permissions and visible pixels."""
     pixels = None if user.pixels is None else frozenset(user.pixels)
-    limited = user.role is Role.ADMIN and not user.is_admin
-    return Viewer(name=user.name, role=Role.OPERATOR if limited else user.role, pixels=pixels)
+    return Viewer(name=user.name, role=user.role, pixels=pixels)
 
 
 def _name(attempt: LoginAttempt) -> str:

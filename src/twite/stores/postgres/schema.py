@@ -10,10 +10,12 @@ import asyncpg
 
 from twite.domain.errors import StoreUnusable
 from twite.stores.postgres.connection import Address
-from twite.stores.sql.statements import numbered
+from twite.stores.sql.statements import DRAIN, numbered
 
 _LOCK: Final = "SELECT pg_advisory_xact_lock(7458, 0)"
 _VERSION: Final = "SELECT max(version) FROM schema_version"
+_IS_DEVELOPMENT: Final = """SELECT NOT EXISTS (SELECT FROM pg_attribute
+WHERE attrelid = 'schema_version'::regclass AND attname = 'applied_at')"""
 # Excludes the transactions of running gateways: see connection.py.
 _ALONE: Final = "LOCK TABLE schema_version IN ACCESS EXCLUSIVE MODE"
 # A migration that waits for a lock delays all gateways. So it ends after this time, and is tried
@@ -102,10 +104,23 @@ async def _migrate(driver: "asyncpg.Connection[Any]", address: Address, *, is_co
 async def present_version(driver: "asyncpg.Connection[Any]", address: Address) -> int:
     """Return the version of the database; 0 if it is new.
 
-    Raises StoreUnusable if the database is newer than this code, or an incomplete copy.
+    Raises StoreUnusable if the database is newer than this code, of a development version, or an
+    incomplete copy.
     """
-    present = await version_of(driver)
-    refuse_newer(present, address)
+    present, newest = await version_of(driver), newest_version()
+    if present and await driver.fetchval(_IS_DEVELOPMENT):
+        raise StoreUnusable(
+            path=address.shown,
+            reason=f"a development version of Twite wrote it (schema {present})",
+            cure=DRAIN,
+        )
+    if present > newest:
+        raise StoreUnusable(
+            path=address.shown,
+            reason=f"a newer version of Twite uses it (schema {present}; this version supports up "
+            f"to {newest})",
+            cure="Start the newer version",
+        )
     if await driver.fetchval("SELECT to_regclass('store_copy') IS NOT NULL"):
         raise StoreUnusable(
             path=address.shown,
@@ -120,15 +135,3 @@ async def version_of(driver: "asyncpg.Connection[Any]") -> int:
     if await driver.fetchval("SELECT to_regclass('schema_version') IS NULL"):
         return 0
     return int(await driver.fetchval(_VERSION))
-
-
-def refuse_newer(present: int, address: Address) -> None:
-    """Raise StoreUnusable if the database has a newer version than this code."""
-    newest = newest_version()
-    if present > newest:
-        raise StoreUnusable(
-            path=address.shown,
-            reason=f"a newer version of Twite uses it (schema {present}; this version supports up "
-            f"to {newest})",
-            cure="Start the newer version",
-        )

@@ -107,7 +107,6 @@ class PostgresSession(WriterSession):
     keys: PostgresKeys
     opt_outs: PostgresOptOuts
     seeds: dict[int, int]
-    unsummed = 0
     turn = 0
 
     def __init__(

@@ -133,7 +133,7 @@ def _sound(
     if len(bodies) > wish.most_bytes or max(crashes) >= SUSPECT:
         return None
     rows: Iterable[Row] = zip(*columns, strict=True)
-    return verified(session.seeds[event], rows, bodies, unsummed=session.unsummed)
+    return verified(session.seeds[event], rows, bodies)
 
 
 def _values(attempt: Attempt, event: int) -> dict[str, object]:

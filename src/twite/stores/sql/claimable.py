@@ -42,7 +42,7 @@ def claimable(
             # Reading the sizes first keeps large bodies out of memory.
             wish["limit"] = _fitting(session, wish, most_bytes)
         rows, bodies = session.run("claimable", **wish).fetchone()
-        found = verified(session.seeds[lane], _Rows.decode(rows), bodies, unsummed=session.unsummed)
+        found = verified(session.seeds[lane], _Rows.decode(rows), bodies)
         if found:
             sizes = [len(delivery.body) for delivery in found]
             session.largest_body = max(sizes)
@@ -72,9 +72,7 @@ def _fitting(session: WriterSession, wish: Mapping[str, object], most_bytes: int
     return fitting(sizes, most_bytes)
 
 
-def verified(
-    seed: int, rows: Iterable[Row], bodies: bytes, *, unsummed: int
-) -> list[Delivery] | None:
+def verified(seed: int, rows: Iterable[Row], bodies: bytes) -> list[Delivery] | None:
     """Return the deliveries of a batch; None if anything in its rows is inconsistent."""
     found = []
     start = 0
@@ -82,10 +80,7 @@ def verified(
         end = start + size
         body = bodies[start:end]
         start = end
-        if total is None:
-            if id_ > unsummed:
-                return None
-        elif total != checksum(
+        if total != checksum(
             seed,
             delivery=id_,
             received_at=received_at,
@@ -115,7 +110,7 @@ def _one_by_one(
     damaged = []
     for id_ in deliveries:
         row = session.run("ready_one", delivery=id_).fetchone()
-        found = None if row is None else _one(session.seeds[lane], id_, row, session.unsummed)
+        found = None if row is None else _one(session.seeds[lane], id_, row)
         if found is None:
             damaged.append(id_)
         else:
@@ -123,7 +118,7 @@ def _one_by_one(
     return sound, damaged
 
 
-def _one(seed: int, id_: int, row: Sequence[object], unsummed: int) -> Delivery | None:
+def _one(seed: int, id_: int, row: Sequence[object]) -> Delivery | None:
     conversion_id, body, received_at, attempts, ambiguous_since, crashes, total = row
     match conversion_id, body, received_at, attempts, ambiguous_since, crashes:
         case bytes(), bytes(), int(), int(), int() | None, int():
@@ -133,7 +128,7 @@ def _one(seed: int, id_: int, row: Sequence[object], unsummed: int) -> Delivery 
     adds_up = checksum(
         seed, delivery=id_, received_at=received_at, conversion_id=conversion_id, body=body
     )
-    if total != adds_up and not (total is None and id_ <= unsummed):
+    if total != adds_up:
         return None
     return Delivery(
         id=id_,

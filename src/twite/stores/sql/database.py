@@ -75,9 +75,8 @@ class WriterSession:
     tally: TallyWriter
     # Deliveries in flight for which a later copy denied consent.
     denied: set[int]
-    # The checksum seeds of each (pixel, event). Conversions up to `unsummed` have no checksum.
+    # The checksum seeds of each (pixel, event).
     seeds: dict[int, int]
-    unsummed: int
     # The number of claims, settlements and erasures.
     turn: int
     # Sightings before this time were deleted, at most a minute ago.

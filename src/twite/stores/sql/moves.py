@@ -252,9 +252,7 @@ def _written(session: WriterSession, write: Write, row: Sequence[object]) -> boo
         received_at=received_at,
         conversion_id=conversion_id,
     )
-    # Payloads that are older than checksums are claimed without a check.
-    unsummed = total is None and delivery <= session.unsummed
-    if total != adds_up(body=body) and not unsummed:
+    if total != adds_up(body=body):
         return False  # leave the damage to be detected by a claim
     anew = write(pixel, body)
     if anew is None:

@@ -38,8 +38,8 @@ SELECT
   (SELECT coalesce(max(id), 0) FROM attempt);
 
 -- name: read_turn
--- The number of claims and settlements, and the highest conversion id without a checksum.
-SELECT turn, unsummed FROM deployment;
+-- The number of claims and settlements.
+SELECT turn FROM deployment;
 
 -- name: note_turn
 -- Count a commit. It is always written, because SQLite does not write unchanged pages.

@@ -20,6 +20,11 @@ _ROW: Final = re.compile(r"VALUES (\([^()]+\))")
 # different statements.
 MOST_ROWS: Final = 256
 _ANY_SIZE: Final = 64
+# What to do about a store of a development version.
+DRAIN: Final = (
+    "Send its pending deliveries, or export what you need, with the version of Twite that wrote "
+    "it. Then start with a new store"
+)
 
 
 class Cursor(Protocol):

@@ -21,11 +21,10 @@ import msgspec
 from twite.stores.sqlite.engine.connection import connect_checkpointer, is_final, sync_folder
 
 _LINE: Final = (
-    "twite-epoch 2 {deployment} {epoch:020d} {turn:020d} {conversions:020d} {moved:020d}\n"
+    "twite-epoch 1 {deployment} {epoch:020d} {turn:020d} {conversions:020d} {moved:020d}\n"
 )
-# Version 1 has no `moved`.
 _READ: Final = re.compile(
-    rb"twite-epoch [12] ([0-9a-f]{16}) ([0-9]{20}) ([0-9]{20}) ([0-9]{20})(?: ([0-9]{20}))?\n"
+    rb"twite-epoch 1 ([0-9a-f]{16}) ([0-9]{20}) ([0-9]{20}) ([0-9]{20}) ([0-9]{20})\n"
 )
 
 
@@ -77,7 +76,7 @@ def read_mark(database: str) -> StoreMark | None:
         epoch=int(match[2]),
         turn=int(match[3]),
         conversions=int(match[4]),
-        moved=int(match[5] or 0),
+        moved=int(match[5]),
     )
 
 

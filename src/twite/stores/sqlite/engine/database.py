@@ -9,7 +9,7 @@ from typing import Self, TypeVar
 from twite.domain.errors import LedgerUnavailable, StoreUnusable
 from twite.stores.sql.database import UnitOfWork, View
 from twite.stores.sqlite.engine.connection import connect_reader, damaged, is_damage
-from twite.stores.sqlite.engine.schema import newest_version, refuse_newer, version_of
+from twite.stores.sqlite.engine.schema import newest_version, present_version
 from twite.stores.sqlite.engine.writer import Writer
 
 T = TypeVar("T")
@@ -68,7 +68,7 @@ def _apart(path: str, what: Callable[[sqlite3.Connection], T]) -> T:
 def _connect(path: str) -> sqlite3.Connection:
     connection = connect_reader(path)
     try:
-        _refuse_other_version(version_of(connection), path)
+        _refuse_older(present_version(connection, path), path)
     except (StoreUnusable, sqlite3.DatabaseError) as error:
         connection.close()
         if is_damage(error):
@@ -77,8 +77,7 @@ def _connect(path: str) -> sqlite3.Connection:
     return connection
 
 
-def _refuse_other_version(present: int, path: str) -> None:
-    refuse_newer(present, path)
+def _refuse_older(present: int, path: str) -> None:
     if present < newest_version():
         raise StoreUnusable(
             path=path,

@@ -292,7 +292,7 @@ def _progress_in(page: bytes, root: int) -> _Progress | None:
     try:
         size, place = varint(page, place)
         _, place = varint(page, place)
-        _, salt, _, _, _, _, turn, _, commits = record_values(page[place : place + size])
+        _, salt, _, _, _, turn, _, commits, *_ = record_values(page[place : place + size])
     except (DamagedPage, IndexError, UnicodeDecodeError, ValueError):
         return None
     match salt, turn, commits:

@@ -34,8 +34,8 @@ from twite.stores.sqlite.engine.schema import (
     migrate,
     newest_schema,
     newest_version,
+    present_version,
     schema_of,
-    version_of,
 )
 
 # A file of about 200 MB is checked in this time. A larger file is accepted: unsettled deliveries
@@ -113,7 +113,7 @@ def older_copy(path: str) -> str | None:
     Check for a stray log first.
     """
     with closing(connect_reader(path)) as connection:
-        if version_of(connection) < newest_version():
+        if present_version(connection, path) < newest_version():
             return None
         salt, epoch, _, turn, marked = connection.execute(query("read_deployment")).fetchone()
     here = StoreMark(deployment=deployment_of(salt), epoch=epoch, turn=turn, conversions=0)

@@ -55,7 +55,6 @@ class OwnerSession(WriterSession):
         self._accounts: dict[tuple[str, str], int] = {}
         self._whose: dict[int, tuple[str, str]] = {}  # the reverse mapping
         self.seeds: dict[int, int] = {}  # the checksum seeds of each lane
-        self.unsummed = 0  # conversions up to this id have no checksum
         self.turn = 0  # the number of claims, settlements and erasures
         self._submission = self._conversion = self._attempt = 0
         self.unmarked = UnmarkedLeases(connection)
@@ -138,7 +137,7 @@ class OwnerSession(WriterSession):
         ids = execute(query("last_ids")).fetchone()
         self._submission, self._conversion, self._attempt = ids
         self.seeds = {id_: seed_of(pixel, event) for (pixel, event), id_ in self._lanes.items()}
-        self.turn, self.unsummed = execute(query("read_turn")).fetchone()
+        (self.turn,) = execute(query("read_turn")).fetchone()
 
     def is_row_damage(self, error: Exception) -> bool:
         """Return whether the error concerns a row; other errors concern the disk."""

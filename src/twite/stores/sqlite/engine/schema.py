@@ -5,9 +5,13 @@ import sqlite3
 from contextlib import closing
 from functools import cache
 from pathlib import Path
+from typing import Final
 
 from twite.domain.errors import StoreUnusable
-from twite.stores.sql.statements import numbered
+from twite.stores.sql.statements import DRAIN, numbered
+
+# Development versions had schemas up to this one, and set no `application_id`.
+_LAST_DEVELOPMENT: Final = 35
 
 
 @cache
@@ -24,10 +28,36 @@ def version_of(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
+def present_version(connection: sqlite3.Connection, path: str) -> int:
+    """Return the version of the database; 0 if it is new.
+
+    Raises StoreUnusable if a newer version or a development version of Twite wrote it.
+    """
+    present, newest = version_of(connection), newest_version()
+    refuse_development(present, connection.execute("PRAGMA application_id").fetchone()[0], path)
+    if present > newest:
+        raise StoreUnusable(
+            path=path,
+            reason=f"a newer version of Twite wrote it (schema {present}; this version supports up "
+            f"to {newest})",
+            cure="Start the newer version, or restore a backup from this version",
+        )
+    return present
+
+
+def refuse_development(version: int, application: int, path: str) -> None:
+    """Raise StoreUnusable if the header of a database is that of a development version."""
+    if application == 0 and 0 < version <= _LAST_DEVELOPMENT:
+        raise StoreUnusable(
+            path=path,
+            reason=f"a development version of Twite wrote it (schema {version})",
+            cure=DRAIN,
+        )
+
+
 def migrate(connection: sqlite3.Connection, path: str) -> None:
-    """Migrate the database to the newest version. Raises StoreUnusable if the database is newer."""
-    present = version_of(connection)
-    refuse_newer(present, path)
+    """Migrate the database to the newest version. Raises StoreUnusable as `present_version`."""
+    present = present_version(connection, path)
     # SQLite before 3.36 cannot load a database from memory.
     if not present and not schema_of(connection) and hasattr(connection, "deserialize"):
         _create(connection, path)
@@ -101,15 +131,3 @@ def _migrated() -> tuple[list[tuple[object, ...]], bytes]:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
         _upgrade(fresh, ":memory:", 0)
         return schema_of(fresh), fresh.serialize() if hasattr(fresh, "serialize") else b""
-
-
-def refuse_newer(present: int, path: str) -> None:
-    """Raise StoreUnusable if the database has a newer version than this code."""
-    newest = newest_version()
-    if present > newest:
-        raise StoreUnusable(
-            path=path,
-            reason=f"a newer version of Twite wrote it (schema {present}; this version supports up "
-            f"to {newest})",
-            cure="Start the newer version, or restore a backup from this version",
-        )

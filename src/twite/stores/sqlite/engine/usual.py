@@ -178,7 +178,7 @@ def _sound(session: OwnerSession, wish: Claim, event_id: int, limit: int) -> _Re
     except Exception as error:
         if not is_damage(session, error):
             raise
-        return None  # damaged, or a conversion is missing, or is older than checksums
+        return None  # damaged, or a conversion is missing
     if found is None or not found.ids:
         return None
     session.largest_body = max(found.sizes)

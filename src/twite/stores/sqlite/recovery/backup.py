@@ -26,7 +26,7 @@ from twite.stores.sqlite.engine.checkpoints import (
 from twite.stores.sqlite.engine.connection import connect_reader, damaged, sync_folder
 from twite.stores.sqlite.engine.lock import OwnerLock, refuse_other_path
 from twite.stores.sqlite.engine.log_file import set_aside
-from twite.stores.sqlite.engine.schema import refuse_newer, version_of
+from twite.stores.sqlite.engine.schema import present_version
 
 _PAGES: Final = 256
 # The pause between two pieces, so that the owner's writes to the disk have priority.
@@ -165,14 +165,12 @@ def _look(draft: str, source: str, mark: StoreMark | None) -> Restored:
     """Describe what the next start does with a backup and this epoch file. Raises StoreUnusable."""
     try:
         with closing(connect_reader(draft)) as copy:
-            version = version_of(copy)
-            if version == 0:
+            if present_version(copy, source) == 0:
                 raise StoreUnusable(
                     path=source,
                     reason="the file is not a Twite database",
                     cure="Give the path of a backup",
                 )
-            refuse_newer(version, source)
             salt, turn = copy.execute("SELECT salt, turn FROM deployment").fetchone()
             conversions = copy.execute(query("last_ids")).fetchone()[1]
             pending = copy.execute(

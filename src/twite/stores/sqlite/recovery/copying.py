@@ -12,7 +12,6 @@ from typing import Any, Final, Self, TypeVar
 from twite.domain.errors import StoreUnusable
 from twite.gateway.ports.store_copy import PIECE, CopiedDeployment, CopiedTable, CopyReader, Row
 from twite.stores.sql.copied_tables import TABLES, quoted
-from twite.stores.sql.database import checksum, seed_of
 from twite.stores.sql.statements import query
 from twite.stores.sqlite.engine.checkpoints import deployment_of
 from twite.stores.sqlite.engine.connection import (
@@ -28,7 +27,7 @@ from twite.stores.sqlite.engine.examine import examine
 from twite.stores.sqlite.engine.lock import OwnerLock
 from twite.stores.sqlite.engine.log_file import stray_log
 from twite.stores.sqlite.engine.opening import older_copy
-from twite.stores.sqlite.engine.schema import migrate, newest_version, refuse_newer, version_of
+from twite.stores.sqlite.engine.schema import migrate, newest_version, present_version
 from twite.stores.sqlite.store import SQLiteReader
 
 T = TypeVar("T")
@@ -62,14 +61,6 @@ _COUNT_KEYS: Final = f"""{_HELD_KEYS}
 SELECT (SELECT count(*) FROM fresh)
   + (SELECT count(*) FROM merged WHERE key NOT IN (SELECT key FROM fresh))
 """  # noqa: S608 - constants
-# Conversions of an early version have no checksum.
-_CHECKSUM: Final = """coalesce(checksum,
-  CASE WHEN id <= (SELECT unsummed FROM deployment) THEN (
-    SELECT twite_checksum(pixel, event, conversion.id, submission.received_at,
-      conversion.conversion_id, conversion.body)
-    FROM lane, submission
-    WHERE lane.id = conversion.lane AND submission.id = conversion.submission) END)"""
-
 
 # Only in SQLite can a delivery be in flight while its state says otherwise: its lease shows it.
 _UNMARKED: Final = "FROM lease CROSS JOIN json_each(lease.deliveries) AS claimed WHERE unmarked"
@@ -77,7 +68,6 @@ _LISTED: Final = f"outbox.id IN (SELECT claimed.value {_UNMARKED})"
 _LISTED_BY: Final = f"(SELECT lease.id {_UNMARKED} AND claimed.value = outbox.id)"
 # Expressions for columns that are copied with another value than the stored one.
 _WRITTEN: Final = {
-    ("conversion", "checksum"): _CHECKSUM,
     ("outbox", "state"): f"CASE WHEN {_LISTED} THEN 'sending' ELSE state END",
     ("outbox", "lease"): f"CASE WHEN {_LISTED} THEN {_LISTED_BY} ELSE outbox.lease END",
 }
@@ -97,7 +87,6 @@ class SQLiteCopySource:
         # statement.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="twite-copy")
         connection.text_factory = str
-        connection.create_function("twite_checksum", 6, _checksum, deterministic=True)
 
     @classmethod
     def open(cls, path: str) -> Self:
@@ -243,7 +232,7 @@ class SQLiteCopyTarget(SQLiteCopySource):
         following = 1 + execute(query("last_ids")).fetchone()[1]
         execute("BEGIN IMMEDIATE")
         execute(
-            "UPDATE deployment SET salt = ?, epoch = ?, ahead = ?, clean = 1, unsummed = 0",
+            "UPDATE deployment SET salt = ?, epoch = ?, ahead = ?, clean = 1",
             (deployment.salt, max(deployment.epoch, tokens), deployment.ahead),
         )
         execute("UPDATE pruning SET bodies = ?, lives = ?", (deployment.bodies, deployment.lives))
@@ -278,14 +267,13 @@ def _refuse(path: str) -> None:
         examine(path, seconds=None)
         connection = connect_reader(path)
         try:
-            present = version_of(connection)
+            present = present_version(connection, path)
         finally:
             connection.close()
     except sqlite3.Error as error:
         if is_damage(error):
             raise damaged(path, error) from error
         raise StoreUnusable(path=path, reason=str(error), cure="Check the file") from error
-    refuse_newer(present, path)
     if present == 0:
         raise StoreUnusable(
             path=path,
@@ -368,16 +356,3 @@ def _reading(table: CopiedTable, *, is_continued: bool) -> str:
     )
     after = f"WHERE ({keys}) > ({marks})" if is_continued else ""
     return f'SELECT {columns} FROM "{table.name}" {after} ORDER BY {keys}'  # noqa: S608 - as above
-
-
-def _checksum(  # noqa: PLR0917 called by SQLite
-    pixel: str, event: str, delivery: int, received_at: int, conversion_id: str, body: bytes
-) -> int:
-    seed = seed_of(pixel, event)
-    return checksum(
-        seed,
-        delivery=delivery,
-        received_at=received_at,
-        conversion_id=conversion_id.encode(),
-        body=body,
-    )

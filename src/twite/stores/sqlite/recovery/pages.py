@@ -26,6 +26,7 @@ _INDEX_INNER: Final = 0x02
 _KINDS: Final = (TABLE_LEAF, INDEX_LEAF, _TABLE_INNER, _INDEX_INNER)
 _FILE_HEADER: Final = 100
 _FIRST_FREE: Final = 32
+_USER_VERSION: Final = 60
 # The maximum part of a payload that is stored on the row's own page, in tables and in indexes.
 _MOST_HERE: Final = {TABLE_LEAF: PAGE_SIZE - 35, INDEX_LEAF: (PAGE_SIZE - 12) * 64 // 255 - 23}
 _LEAST_HERE: Final = (PAGE_SIZE - 12) * 32 // 255 - 23
@@ -80,6 +81,14 @@ class Pages:
         if len(found) < PAGE_SIZE:
             raise DamagedPage
         return found
+
+    def versions(self) -> tuple[int, int]:
+        """Return the `user_version` and the `application_id` of the database; 0 if unreadable."""
+        try:
+            user, *_, application = struct.unpack_from(">III", self.page(1), _USER_VERSION)
+        except DamagedPage:
+            return 0, 0
+        return user, application
 
     def kind(self, number: int) -> int:
         """Return the kind of a page, 0 if it belongs to no table or index."""

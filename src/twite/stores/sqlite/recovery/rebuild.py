@@ -138,16 +138,10 @@ class Rebuild:
         epoch = max(_number(values.get("epoch")), left.epoch if left else 0) + 1
         turn = max(_number(values.get("turn")), left.turn if left else 0) + 1
         self._new.execute(
-            "UPDATE deployment SET salt = coalesce(?, salt), epoch = ?, turn = ?, unsummed = ?, "
+            "UPDATE deployment SET salt = coalesce(?, salt), epoch = ?, turn = ?, "
             "marked = 1, clean = 1",
-            (
-                salt if isinstance(salt, bytes) else None,
-                epoch,
-                turn,
-                _number(values.get("unsummed")),
-            ),
+            (salt if isinstance(salt, bytes) else None, epoch, turn),
         )
-        self._unsummed = _number(values.get("unsummed"))
         # Whether the file is an older copy, which does not show what was sent or received since.
         self._older = values.get("marked") != 0 and (
             left is None or left.turn > _number(values.get("turn"))
@@ -212,10 +206,8 @@ class Rebuild:
         body, name, delivery = values.get("body"), values.get("conversion_id"), values.get("id")
         if not (isinstance(body, bytes) and isinstance(name, str) and isinstance(delivery, int)):
             return False
-        # A pruned conversion has nothing left to send, and a conversion that is older than
-        # checksums cannot be verified.
-        if not body or (values.get("checksum") is None and delivery <= self._unsummed):
-            return True
+        if not body:
+            return True  # a pruned conversion has nothing left to send
         return at is not None and values.get("checksum") == checksum(
             seed, delivery=delivery, received_at=at, conversion_id=name.encode(), body=body
         )

@@ -15,7 +15,7 @@ from twite.stores.sqlite.engine.checkpoints import StoreMark, deployment_of, mar
 from twite.stores.sqlite.engine.connection import connect_writer, create, sync_folder
 from twite.stores.sqlite.engine.lock import OwnerLock
 from twite.stores.sqlite.engine.log_file import set_aside, set_stray_log_aside
-from twite.stores.sqlite.engine.schema import migrate
+from twite.stores.sqlite.engine.schema import migrate, refuse_development
 from twite.stores.sqlite.recovery.pages import Pages
 from twite.stores.sqlite.recovery.rebuild import Rebuild
 from twite.stores.sqlite.recovery.salvage import Salvage
@@ -58,12 +58,14 @@ def recover(path: str, to: str | None, *, known: Sequence[tuple[str, str]] = ())
 
 def _saved(path: str, target: str, known: Sequence[tuple[str, str]]) -> Recovered:
     """Create the new file; delete it if that fails."""
+    pages = Pages(path)
+    refuse_development(*pages.versions(), path)
     try:
         create(target)
         with closing(connect_writer(target)) as new:
             migrate(new, target)
             new.execute("BEGIN IMMEDIATE")
-            done = Rebuild(path, _newest(Pages(path), new), new, known).run()
+            done = Rebuild(path, _newest(pages, new), new, known).run()
             new.execute("COMMIT")
             _refuse(target, new.execute("PRAGMA quick_check(1)").fetchone()[0])
             new.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

@@ -2,8 +2,10 @@
 -- explains each of them, so that both engines share their statements. Times are whole milliseconds
 -- since the Unix epoch, UTC. COLLATE "C" sorts as SQLite does, whatever the database's locale is.
 
+-- In development versions, this table had no `applied_at`.
 CREATE TABLE schema_version (
-  version bigint PRIMARY KEY
+  version bigint PRIMARY KEY,
+  applied_at timestamptz NOT NULL DEFAULT now()
 );
 
 -- One row: this deployment.
@@ -32,7 +34,9 @@ CREATE TABLE node (
   version text COLLATE "C" NOT NULL,
   accounts text COLLATE "C" NOT NULL,
   longest_request bigint NOT NULL,
-  until timestamptz NOT NULL
+  until timestamptz NOT NULL,
+  -- What only this gateway can see of its machine and its process, for the alerts of the leader: JSON.
+  conditions text COLLATE "C" NOT NULL DEFAULT '[]'
 ) WITH (fillfactor = 50);
 
 -- The node that sends to an account or tag; '#leader' has the tasks of which there is one.
@@ -119,6 +123,8 @@ CREATE TABLE repeated (
   times bigint NOT NULL
 );
 
+-- A claim changes the state of each of its deliveries. No index contains that column, and a page has
+-- room for a second version of its rows, so PostgreSQL changes a row within its page (a HOT update).
 CREATE TABLE outbox (
   id bigint PRIMARY KEY,
   lane bigint NOT NULL,
@@ -133,16 +139,18 @@ CREATE TABLE outbox (
   rested_at bigint,
   reason text COLLATE "C",
   crashes bigint NOT NULL DEFAULT 0,
-  rank bigint GENERATED ALWAYS AS (least(received_at, ambiguous_since - 28800000)) STORED
-) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000,
+  rank bigint GENERATED ALWAYS AS (least(received_at, ambiguous_since - 28800000)) STORED,
+  resting text COLLATE "C"
+    GENERATED ALWAYS AS (CASE WHEN state IN ('held', 'dead') THEN state END) STORED
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000,
         autovacuum_vacuum_cost_delay = 0, autovacuum_vacuum_insert_scale_factor = 0.2);
-CREATE INDEX ready ON outbox (lane, rank, id) WHERE state = 'queued' AND due_at IS NULL;
-CREATE INDEX waiting ON outbox (due_at) WHERE state = 'queued' AND due_at IS NOT NULL;
-CREATE INDEX aging ON outbox (received_at) WHERE state = 'queued' AND due_at IS NOT NULL;
+CREATE INDEX ready ON outbox (lane, rank, id) WHERE resting IS NULL AND due_at IS NULL;
+CREATE INDEX waiting ON outbox (due_at) WHERE resting IS NULL AND due_at IS NOT NULL;
+CREATE INDEX aging ON outbox (received_at) WHERE resting IS NULL AND due_at IS NOT NULL;
 CREATE INDEX ambiguous ON outbox (ambiguous_since)
-  WHERE state = 'queued' AND ambiguous_since IS NOT NULL;
-CREATE INDEX resting ON outbox (rested_at, id) WHERE state IN ('held', 'dead');
-CREATE INDEX rested_for ON outbox (state, lane, reason, id) WHERE state IN ('held', 'dead');
+  WHERE resting IS NULL AND ambiguous_since IS NOT NULL;
+CREATE INDEX resting ON outbox (rested_at, id) WHERE resting IS NOT NULL;
+CREATE INDEX rested_for ON outbox (resting, lane, reason, id) WHERE resting IS NOT NULL;
 
 -- What senders hold; `node` is theirs.
 CREATE SEQUENCE lease_number;
@@ -430,3 +438,10 @@ CREATE TABLE rejection (
   told bytea NOT NULL
 );
 CREATE INDEX rejection_at ON rejection (at, account, nth);
+
+CREATE TABLE failed_sign_in (
+  key bytea PRIMARY KEY,
+  times bigint NOT NULL,
+  at bigint NOT NULL
+);
+CREATE INDEX failed_sign_in_at ON failed_sign_in (at);

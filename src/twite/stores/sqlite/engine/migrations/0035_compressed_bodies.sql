@@ -1,2 +1,0 @@
--- Bodies of requests may be compressed (twite.stores.sql.stored_bodies). An older version of Twite
--- would not find the persons in them, so it must not open the store.
