@@ -72,7 +72,7 @@ def a_tc_string(randomness, *, vendors=(0, 3, 900)):
     return f"{core}.{disclosed(some(max(vendors)))}" if randomness.random() < 0.5 else core
 
 
-def mangled(randomness, text):
+def corrupted(randomness, text):
     """Return a text with one letter changed, or cut off."""
     at = randomness.randrange(len(text))
     return randomness.choice(
@@ -95,7 +95,7 @@ def fields_of(read):
     return fields
 
 
-def test_tc_strings_are_read_as_by_the_iab():
+def test_tc_strings_are_read_like_the_iab_packages_read_them():
     randomness = random.Random(1)
     texts = [a_tc_string(randomness) for _ in range(MANY)]
 
@@ -110,11 +110,12 @@ def test_tc_strings_are_read_as_by_the_iab():
     assert differing == []
 
 
-def test_corrupt_tc_string_is_never_consent():
+def test_corrupted_tc_string_is_never_consent():
     randomness = random.Random(2)
     # Few vendors: the IAB's reader expands ranges, and a corrupt range may contain thousands.
     texts = [
-        mangled(randomness, a_tc_string(randomness, vendors=(0, 3, 40))) for _ in range(MANY // 10)
+        corrupted(randomness, a_tc_string(randomness, vendors=(0, 3, 40)))
+        for _ in range(MANY // 10)
     ]
 
     tally = Counter()
@@ -181,7 +182,7 @@ def us_fields(read, theirs):
 
 
 def same(section, theirs):
-    """Whether a section was read as the IAB reads it."""
+    """Return whether a section was read as the IAB's packages read it."""
     if isinstance(section, UsSection):
         return all(ours == other for ours, other in us_fields(section, theirs))
     if isinstance(section, CanadaString):
@@ -198,7 +199,7 @@ def same(section, theirs):
     return section.purposes == purposes and sorted(set(section.vendors)) == theirs["VendorConsents"]
 
 
-def test_gpp_strings_are_read_as_by_the_iab():
+def test_gpp_strings_are_read_like_the_iab_packages_read_them():
     randomness = random.Random(3)
     texts = [a_gpp_string(randomness) for _ in range(MANY)]
 

@@ -1,4 +1,4 @@
-"""Arbitrary signals raise no exception, and unreadable ones are not consent."""
+"""Arbitrary consent signals raise no exception, and unreadable ones are not consent."""
 
 import pytest
 from hypothesis import given
@@ -32,12 +32,12 @@ WORDS = st.one_of(ANY, DATED, st.booleans(), st.sampled_from(["granted", "denied
 
 @pytest.mark.parametrize("decode", DECODERS)
 @given(text=ANY | DATED)
-def test_any_text_is_decoded_without_an_error(decode, text):
+def test_any_text_as_a_consent_string_is_decoded_without_an_exception(decode, text):
     decode(text)
 
 
 @given(st.dictionaries(st.sampled_from(sorted(KNOWN)) | st.text(), WORDS))
-def test_any_signals_have_a_verdict(given_signals):
+def test_any_consent_signals_have_a_verdict(given_signals):
     policy = ConsentPolicy(required=True, tcf_vendor_id=1, ac_provider_id=1, cmp_vendor="x")
 
     found = verdict(given_signals, Identifiers(click_id="a"), policy=policy, now=MADE)
@@ -46,7 +46,7 @@ def test_any_signals_have_a_verdict(given_signals):
 
 
 @given(st.text(ALPHABET, min_size=40, max_size=200))
-def test_random_string_is_never_consent(text):
+def test_random_consent_string_is_never_consent(text):
     said = statements({"tcf": f"CQ{text}"}, ConsentPolicy(), now=MADE)
 
     assert all(statement.word is not ConsentStatus.GRANTED for statement in said)

@@ -1,4 +1,4 @@
-"""The decision under a changed policy, from the stored evidence."""
+"""Consent is decided again from the stored evidence after the policy has changed."""
 
 import msgspec
 import pytest
@@ -13,36 +13,36 @@ ALL = Identifiers(click_id="click", email="e" * 64)
 STRIPPED = {"storage_denied": STRIP}
 
 
-def kept(signals, **policy):
+def stored_evidence(signals, **policy):
     return verdict(signals, ALL, policy=ConsentPolicy(**policy), now=MADE).evidence
 
 
-def again(evidence, **policy):
+def decided_again(evidence, **policy):
     found = decide_again(evidence, ConsentPolicy(**policy))
     return found and (found.action, found.reason)
 
 
-def test_missing_evidence_fails_only_required_consent():
-    assert again(None) is None
-    assert again(None, required=True) == (SUPPRESS, "consent_missing")
+def test_conversion_without_evidence_is_suppressed_only_if_consent_is_required():
+    assert decided_again(None) is None
+    assert decided_again(None, required=True) == (SUPPRESS, "consent_missing")
 
 
-def test_unreadable_evidence_is_held():
+def test_conversion_with_unreadable_evidence_is_held():
     assert decide_again(b"{", ConsentPolicy()) == ConsentDecision(
         action=HOLD, rule="unclear", reason="consent_unclear: the evidence"
     )
 
 
-def test_first_decision_stays_under_the_same_policy():
+def test_decision_stays_under_the_same_policy():
     evidence = msgspec.structs.replace(
-        read_evidence(kept({"ad_storage": "denied"})), action="send", reason=None
+        read_evidence(stored_evidence({"ad_storage": "denied"})), action="send", reason=None
     )
 
     same = msgspec.json.encode(evidence)
 
     assert evidence.policy == policy_version(ConsentPolicy())
-    assert again(same) is None
-    assert again(same, can_restrict=False) == (SUPPRESS, "consent_denied: ad_storage")
+    assert decided_again(same) is None
+    assert decided_again(same, can_restrict=False) == (SUPPRESS, "consent_denied: ad_storage")
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_first_decision_stays_under_the_same_policy():
     ],
 )  # fmt: skip
 def test_only_a_stricter_policy_changes_a_decision(signals, before, after, found):
-    assert again(kept(signals, **before), **after) == found
+    assert decided_again(stored_evidence(signals, **before), **after) == found
 
 
 @pytest.mark.parametrize(
@@ -83,5 +83,5 @@ def test_only_a_stricter_policy_changes_a_decision(signals, before, after, found
         ({"tcf": tc_core()}, {"tcf_purposes": (1, 2), "unclear": None}, None),
     ],
 )
-def test_strings_are_unclear_under_a_policy_that_reads_them_differently(signals, after, found):
-    assert again(kept(signals), **after) == found
+def test_consent_string_that_the_changed_policy_reads_differently_is_unclear(signals, after, found):
+    assert decided_again(stored_evidence(signals), **after) == found

@@ -1,4 +1,4 @@
-"""A denial affects the purpose it names, and a grant of the other purpose still counts."""
+"""A denial affects the purpose that it names. A grant of the other purpose still applies."""
 
 import json
 
@@ -35,14 +35,14 @@ def test_only_the_denied_purpose_is_stripped(storage, user_data, strip):
     assert (found.action, found.strip) == (ConsentAction.STRIP, strip)
 
 
-def test_grant_beside_a_default_counts():
+def test_grant_in_a_tc_string_applies_beside_a_default_of_google():
     default = {"ad_storage": "granted", "ad_user_data": "granted", "gcd": "11t1t1t1t5"}
 
     assert decided(**default).rule == "missing"
     assert decided(**default, tcf=tc_core(purposes=(1, 3, 4, 7, 9, 10))).rule == "granted"
 
 
-def test_suppressed_conversion_names_the_denial_and_strips_nothing():
+def test_suppressed_conversion_names_the_denial_and_is_not_stripped():
     policy = ConsentPolicy(can_restrict=False, user_data_denied=ConsentAction.STRIP)
 
     found = decided(policy, ad_storage="denied", ad_user_data="denied", npa="1")
@@ -52,6 +52,6 @@ def test_suppressed_conversion_names_the_denial_and_strips_nothing():
 
 
 @pytest.mark.parametrize("word", [True, False])
-def test_truth_value_is_stored_as_one(word):
+def test_boolean_consent_value_is_stored_as_a_boolean(word):
     assert kept({"ad_storage": word}) == {"ad_storage": word}
     assert json.loads(decided(ad_storage=word).evidence)["signals"] == {"ad_storage": word}

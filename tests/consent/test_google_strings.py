@@ -38,7 +38,7 @@ def test_invalid_gcs_is_malformed(text):
         ("t", DEFAULT), ("u", DENIED), ("v", GRANTED),
     ],
 )  # fmt: skip
-def test_each_letter_of_gcd_is_read_in_each_place(letter, word):
+def test_gcd_letter_has_the_same_meaning_at_each_position(letter, word):
     for place in range(4):
         letters = ["l"] * 4
         letters[place] = letter
@@ -59,7 +59,7 @@ def test_each_letter_of_gcd_is_read_in_each_place(letter, word):
         ("11p1v1q1nl1", (DENIED, GRANTED, DENIED, GRANTED)),
     ],
 )
-def test_real_gcd_is_read(text, words):
+def test_gcd_of_a_real_page_is_read(text, words):
     assert decode_gcd(text) == words
 
 
@@ -93,9 +93,9 @@ def test_invalid_us_privacy_is_malformed(text):
 @pytest.mark.parametrize(
     ("word", "read"), [(True, True), ("1", True), ("YES", True), ("0", False), (False, False)]
 )
-def test_flag_is_yes_or_no(word, read):
+def test_value_of_a_yes_or_no_signal_is_read(word, read):
     assert decode_flag(word) is read
 
 
-def test_invalid_flag_is_malformed():
+def test_invalid_value_of_a_yes_or_no_signal_is_malformed():
     assert isinstance(decode_flag("perhaps"), MalformedSignal)

@@ -19,7 +19,7 @@ WITHOUT_GPC = {9, 11, 13, 25, 26, 27}
 @pytest.mark.parametrize(
     ("header", "ids"), [("DBABM", [2]), ("DBACNY", [2, 6]), ("DBABjw", [5, 6])]
 )
-def test_headers_of_the_specification_are_read(header, ids):
+def test_gpp_headers_of_the_specification_are_read(header, ids):
     sections = {2: tc_core(), 5: base64url(number(1, 6) + "0" * 300), 6: "1YNN"}
     text = "~".join([header, *(sections[id_] for id_ in ids)])
 
@@ -49,7 +49,7 @@ def test_opt_out_of_sharing_is_read_if_the_section_has_one(section, offset):
 
 
 @pytest.mark.parametrize("section", LAYOUTS)
-def test_gpc_segment_counts_if_the_section_has_one(section):
+def test_gpc_segment_is_an_opt_out_in_the_sections_that_define_it(section):
     text = f"{us_core({})}.{gpc_segment(on=True)}"
 
     expected = None if section in WITHOUT_GPC else "gpc"
@@ -58,7 +58,7 @@ def test_gpc_segment_counts_if_the_section_has_one(section):
 
 
 @pytest.mark.parametrize("section", [24, 25, 26, 27])
-def test_header_segment_may_precede_the_core(section):
+def test_header_segment_may_precede_the_core_segment(section):
     header = base64url(number(section, 6) + number(1, 6) + "0" * 12)
 
     read = decode_us_section(section, f"{header}.{us_core({16: 1})}")
@@ -69,11 +69,11 @@ def test_header_segment_may_precede_the_core(section):
 @pytest.mark.parametrize(
     "text", [us_core({12: 3}), us_core({}, version=2), us_core({}, version=0), "B", "", "B.B", "?"]
 )
-def test_invalid_section_is_malformed(text):
+def test_invalid_gpp_section_is_malformed(text):
     assert isinstance(decode_us_section(10, text), MalformedSignal)
 
 
-def test_whole_string_is_read_section_by_section():
+def test_gpp_string_is_read_section_by_section():
     tc = f"{tc_core()}.{disclosed([25])}"
 
     read = decode_gpp(gpp({2: tc, 6: "1YYN", 8: us_core({12: 2, 14: 1})}))
@@ -87,7 +87,7 @@ def test_whole_string_is_read_section_by_section():
     )
 
 
-def test_canadian_section_is_read():
+def test_canadian_gpp_section_is_read():
     text = base64url(
         number(1, 6) + number(17, 36) + number(18, 36) + "0" * 73
         + "1" + "0" * 23 + "0" * 6 + "1" + "0" * 17
@@ -102,7 +102,7 @@ def test_canadian_section_is_read():
     )
 
 
-def test_unknown_section_is_skipped():
+def test_unknown_gpp_section_is_skipped():
     assert decode_gpp(gpp({6: "1YNN", 99: "whatever"})) == GppString(sections={6: False})
 
 
@@ -128,9 +128,9 @@ def test_invalid_gpp_string_is_malformed(text):
     ("text", "ids"),
     [("7", {7}), ("2_6", {2, 6}), ("2,6", {2, 6}), ("[7, 8]", {7, 8}), ("-1", set()), ("0", set())],
 )
-def test_applicable_sections_are_numbers(text, ids):
+def test_applicable_gpp_sections_are_read_from_numbers_and_text(text, ids):
     assert decode_sid(text) == ids
 
 
-def test_invalid_section_ids_are_malformed():
+def test_invalid_gpp_section_ids_are_malformed():
     assert isinstance(decode_sid("usnat"), MalformedSignal)

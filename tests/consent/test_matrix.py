@@ -1,4 +1,4 @@
-"""Every combination of signals, compared with a table written from the documented rules.
+"""Every combination of consent signals, compared with a table written from the documented rules.
 
 The table is independent of the code: it knows what each string means, because it made the string.
 """
@@ -51,8 +51,11 @@ def combinations():
         yield signals | dict(opt_out) | WHO[who], (storage, data, ads, gcd, tcf, opt_out, who)
 
 
-def words_said_yes(storage, data, gcd):
-    """Granted in words; not counted if Google's long form says it is only the site's default."""
+def grants_in_words(storage, data, gcd):
+    """Whether the words grant.
+
+    If Google's long form says that the grant is the site's default, it does not count.
+    """
     return "granted" in (storage, data) and gcd != BY_DEFAULT
 
 
@@ -83,12 +86,12 @@ def denials(said):
         yield "personalization", "gcd ad_personalization"
 
 
-def said_yes(storage, data, gcd, tcf):
+def is_granted(storage, data, gcd, tcf):
     """The first signal present decides: words, TC string, Google's long form.
 
     A TC string that only denies storage still grants user data.
     """
-    if words_said_yes(storage, data, gcd):
+    if grants_in_words(storage, data, gcd):
         return True
     if "denied" in (storage, data):
         return False
@@ -97,7 +100,7 @@ def said_yes(storage, data, gcd, tcf):
     return gcd in GCD_YES
 
 
-def whole(said, policy):
+def expected_verdict(said, policy):
     """Return (action, rule, reason, strip, restricted), only from the rules."""
     storage, data, _ads, gcd, tcf, opt_out, who = said
     actions = {
@@ -120,7 +123,7 @@ def whole(said, policy):
         ConsentAction.SUPPRESS,
         ConsentAction.HOLD,
     }
-    yes = said_yes(storage, data, gcd, tcf)
+    yes = is_granted(storage, data, gcd, tcf)
     if who != "anyone" and not is_final and not yes:
         action, rule, reason = policy.missing, "missing", "consent_missing"
     elif first is None:
@@ -165,13 +168,13 @@ def differences(policy, every=1):
         asked = policy(required=combination[-1] == "a source that asks")
         found = verdict(signals, PERSON, policy=asked, now=MADE)
         told = found.action, found.rule, found.reason, found.strip, found.restricted
-        if told != whole(combination, asked) or not kept_alike(found, signals):
-            wrong.append((combination, told, whole(combination, asked)))
+        if told != expected_verdict(combination, asked) or not evidence_matches(found, signals):
+            wrong.append((combination, told, expected_verdict(combination, asked)))
     return wrong
 
 
-def kept_alike(found, signals):
-    """Whether the evidence names the decision and its signals."""
+def evidence_matches(found, signals):
+    """Return whether the evidence names the decision and its signals."""
     if found.evidence is None:
         return found is PLAIN
     kept = read_evidence(found.evidence)
@@ -180,7 +183,7 @@ def kept_alike(found, signals):
     return said == told and kept.signals.keys() == signals.keys()
 
 
-def test_default_policy_decides_every_combination_by_the_rules():
+def test_default_policy_decides_every_combination_of_signals_by_the_rules():
     assert differences(ConsentPolicy) == []
     assert sum(1 for _ in combinations()) == 8_640
 
@@ -195,7 +198,7 @@ def lenient(*, required):
     )
 
 
-def test_lenient_policy_decides_every_combination_by_the_rules():
+def test_lenient_policy_decides_every_combination_of_signals_by_the_rules():
     assert differences(lenient, SOME) == []
 
 
@@ -210,7 +213,7 @@ def stripping(*, required):
     )
 
 
-def test_stripping_policy_decides_every_combination_by_the_rules():
+def test_stripping_policy_decides_every_combination_of_signals_by_the_rules():
     assert differences(stripping, SOME) == []
 
 
@@ -222,7 +225,7 @@ def measuring(*, required):
     )
 
 
-def test_restricting_policy_strips_nothing():
+def test_restricting_policy_strips_no_identifiers():
     assert differences(measuring, SOME) == []
 
 
@@ -242,7 +245,7 @@ SIGNALS = st.fixed_dictionaries(
 
 
 @given(SIGNALS)
-def test_required_consent_never_permits_more(signals):
+def test_required_consent_never_permits_more_than_optional_consent(signals):
     free = verdict(signals, PERSON, policy=ConsentPolicy(), now=MADE).action
     asked = verdict(signals, PERSON, policy=ConsentPolicy(required=True), now=MADE).action
 
@@ -250,7 +253,7 @@ def test_required_consent_never_permits_more(signals):
 
 
 @given(SIGNALS, st.sampled_from([("ad_storage", "denied"), ("gpc", "1"), ("gcs", "G100")]))
-def test_denial_suppresses_whatever_else_is_present(signals, denial):
+def test_denial_suppresses_whatever_other_signals_are_present(signals, denial):
     found = verdict(signals | dict([denial]), PERSON, policy=ConsentPolicy(), now=MADE).action
 
     assert found is ConsentAction.SUPPRESS

@@ -20,7 +20,7 @@ def bits_of(*ids):
     return IdBits(max(ids), sum(1 << (max(ids) - id_) for id_ in ids))
 
 
-def test_core_is_read_completely():
+def test_every_field_of_a_tc_string_is_read():
     read = decode_tcf(tc_core(restrictions=[(7, 0, [(25, 30)]), (2, 1, [(755, 755)])]))
 
     assert read == TcString(
@@ -48,7 +48,7 @@ def test_core_is_read_completely():
     )
 
 
-def test_vendor_ranges_are_the_same_vendors():
+def test_vendors_as_ranges_and_as_bits_are_read_alike():
     ranges, bits = decode_tcf(tc_core(as_ranges=True)).vendors, decode_tcf(tc_core()).vendors
 
     assert list(ranges) == list(bits) == [1, 25, 755]
@@ -107,16 +107,16 @@ def test_publisher_restriction_removes_a_purpose_from_a_vendor(kind, allowed):
         {"created": 1_500_000_000_000},
     ],
 )
-def test_implausible_string_is_not_believed(fields):
+def test_tc_string_with_implausible_dates_is_not_consent(fields):
     assert doubt(decode_tcf(tc_core(**fields)), now=MADE) is not None
 
 
 @pytest.mark.parametrize("fields", [{}, {"policy": 4}, {"policy": 2, "created": 1_600_000_000_000}])
-def test_plausible_string_is_believed(fields):
+def test_tc_string_with_plausible_dates_is_consent(fields):
     assert doubt(decode_tcf(tc_core(**fields)), now=MADE) is None
 
 
-def test_fields_are_those_of_each_string_although_many_have_the_same():
+def test_cached_fields_are_not_mixed_between_tc_strings():
     first, second = (decode_tcf(tc_core(vendor_ids=ids)) for ids in ([25], [1, 30]))
 
     assert (first.vendors, second.vendors) == (bits_of(25), bits_of(1, 30))

@@ -22,20 +22,20 @@ def decided(signals, *, identifiers=ALL, revoked=False, **policy):
     return found.action, found.reason
 
 
-def test_missing_signals_are_fine_without_required_consent():
+def test_missing_signals_are_consent_unless_it_is_required():
     assert verdict(None, ALL, policy=ConsentPolicy(), now=MADE) is PLAIN
     assert judging(policy=ConsentPolicy(), now=MADE)(None, ALL, "o8z6j") is PLAIN
 
 
 @pytest.mark.parametrize("word", ["granted", "GRANTED", " Granted ", "true", "1", "yes", True])
-def test_grant_is_sent_even_with_required_consent(word):
+def test_granted_conversion_is_sent_even_if_consent_is_required(word):
     assert decided({"ad_storage": word}, required=True) == (SEND, None)
 
 
 @pytest.mark.parametrize("word", ["denied", "DENIED", " Denied ", "false", "0", "no", False])
 @pytest.mark.parametrize("name", ["ad_storage", "ad_user_data"])
 @pytest.mark.parametrize("required", [True, False])
-def test_denial_counts_in_every_signal(word, name, required):
+def test_denial_in_any_signal_suppresses(word, name, required):
     assert decided({name: word}, required=required) == (SUPPRESS, f"consent_denied: {name}")
 
 
@@ -47,12 +47,12 @@ def test_denial_overrides_a_grant(required):
 
 
 @pytest.mark.parametrize("name", ["AD_STORAGE", "Ad_Storage", " ad_storage "])
-def test_denial_counts_in_any_spelling_of_its_name(name):
+def test_denial_is_recognized_in_any_spelling_of_the_signal_name(name):
     assert decided({name: "denied"}) == (SUPPRESS, "consent_denied: ad_storage")
 
 
 @pytest.mark.parametrize("first", ["granted", "denied"])
-def test_duplicate_signal_name_sends_nothing(first):
+def test_conversion_with_a_duplicate_signal_name_is_not_sent(first):
     other = {"granted": "denied", "denied": "granted"}[first]
 
     assert decided({"ad_storage": first, "AD_STORAGE": other})[0] is SUPPRESS
@@ -61,12 +61,12 @@ def test_duplicate_signal_name_sends_nothing(first):
 @pytest.mark.parametrize(
     "signals", [None, {}, {"ad_storage": ""}, {"analytics_storage": "granted"}]
 )
-def test_missing_signals_are_a_denial_only_with_required_consent(signals):
+def test_missing_signals_are_a_denial_only_if_consent_is_required(signals):
     assert decided(signals, required=True) == (SUPPRESS, "consent_missing")
     assert decided(signals) == (SEND, None)
 
 
-def test_signals_of_other_purposes_decide_nothing():
+def test_signals_of_unrelated_purposes_do_not_affect_the_verdict():
     assert decided({"analytics_storage": "denied", "security_storage": False}) == (SEND, None)
 
 
@@ -89,13 +89,13 @@ def test_signals_of_other_purposes_decide_nothing():
         {"region": "Germany"},
     ],
 )
-def test_possible_misspelt_denial_sends_nothing(signals):
+def test_possibly_misspelt_denial_suppresses(signals):
     action, reason = decided(signals)
 
     assert (action, reason.split(":")[0]) == (SUPPRESS, "consent_unclear")
 
 
-def test_unreadable_signal_is_held_or_ignored_by_the_policy():
+def test_conversion_with_an_unreadable_signal_is_held_or_sent_by_the_policy():
     unclear = {"ad_storage": "refused"}
 
     assert decided(unclear, unclear=HOLD) == (HOLD, "consent_unclear: ad_storage")
@@ -103,7 +103,7 @@ def test_unreadable_signal_is_held_or_ignored_by_the_policy():
     assert decided(unclear, unclear=None, required=True) == (SUPPRESS, "consent_missing")
 
 
-def test_missing_consent_is_held_by_the_policy():
+def test_conversion_without_consent_is_held_by_the_policy():
     assert decided(None, required=True, missing=HOLD) == (HOLD, "consent_missing")
 
 
@@ -118,7 +118,7 @@ def test_missing_consent_is_held_by_the_policy():
         ({"gpp": gpp({7: us_core({22: 1})}), "gpp_sid": "8"}, "gpp usnat advertising"),
     ],
 )
-def test_us_opt_out_suppresses_or_restricts(signals, reason):
+def test_us_opt_out_suppresses_or_restricts_by_the_policy(signals, reason):
     assert decided(signals) == (SUPPRESS, f"consent_denied: {reason}")
     assert decided(signals, us_opt_out=RESTRICT) == (RESTRICT, f"consent_limited: {reason}")
 
@@ -126,7 +126,7 @@ def test_us_opt_out_suppresses_or_restricts(signals, reason):
 @pytest.mark.parametrize(
     "signals", [{"gpc": False}, {"gpc": "0"}, {"usp": "1---"}, {"usp": "1YNN"}]
 )
-def test_conversion_without_an_opt_out_is_sent(signals):
+def test_us_signals_without_an_opt_out_send(signals):
     assert decided(signals) == (SEND, None)
 
 
@@ -141,7 +141,7 @@ def test_denial_of_personalization_restricts(signals):
     assert decided(signals, personalization_denied=SUPPRESS)[0] is SUPPRESS
 
 
-def test_unsupported_restriction_suppresses():
+def test_conversion_is_suppressed_if_restriction_is_not_supported():
     found = verdict({"npa": "1"}, ALL, policy=ConsentPolicy(can_restrict=False), now=MADE)
 
     assert (found.action, found.rule) == (SUPPRESS, "cannot_restrict")
@@ -173,7 +173,7 @@ def test_denied_user_data_strips_personal_identifiers():
         ({"ad_user_data": "denied"}, Identifiers(email="e" * 64, browser_id="browser")),
     ],
 )
-def test_insufficient_remaining_identifiers_suppress(signals, identifiers):
+def test_conversion_without_enough_identifiers_after_stripping_is_suppressed(signals, identifiers):
     policy = ConsentPolicy(storage_denied=STRIP, user_data_denied=STRIP)
 
     found = verdict(signals, identifiers, policy=policy, now=MADE)
@@ -181,7 +181,7 @@ def test_insufficient_remaining_identifiers_suppress(signals, identifiers):
     assert (found.action, found.rule, found.strip) == (SUPPRESS, "nothing_left", ())
 
 
-def test_stripped_conversion_can_be_restricted():
+def test_stripped_conversion_can_also_be_restricted():
     signals = {"ad_storage": "denied", "npa": "1"}
 
     found = verdict(signals, ALL, policy=ConsentPolicy(storage_denied=STRIP), now=MADE)
@@ -189,7 +189,7 @@ def test_stripped_conversion_can_be_restricted():
     assert (found.action, found.strip, found.restricted) == (STRIP, STORAGE, True)
 
 
-def test_held_conversion_is_stripped_for_its_release():
+def test_held_conversion_is_stripped_when_it_is_released():
     signals = {"ad_storage": "denied", "ad_user_data": "who knows"}
 
     found = verdict(
@@ -209,7 +209,7 @@ def test_held_conversion_is_stripped_for_its_release():
         ((), SUPPRESS, "consent_denied: tcf purpose 1"),
     ],
 )
-def test_tc_string_requires_its_purposes(purposes, action, reason):
+def test_tc_string_must_grant_the_required_purposes(purposes, action, reason):
     assert decided({"tcf": tc_core(purposes=purposes)}, required=True) == (action, reason)
 
 
@@ -219,7 +219,7 @@ def test_tc_string_is_ignored_where_gdpr_does_not_apply():
     assert decided(signals) == (SEND, None)
 
 
-def test_purpose_one_that_was_not_asked_is_no_denial():
+def test_purpose_one_is_not_denied_where_the_law_does_not_ask_for_it():
     signals = {"tcf": tc_core(purposes=(3, 4, 7), purpose_one_treatment=True)}
 
     assert decided(signals, required=True) == (SEND, None)
@@ -235,14 +235,14 @@ def test_purpose_one_that_was_not_asked_is_no_denial():
         (f"{tc_core(vendor_ids=(25,))}.{disclosed([25])}", SEND),
     ],
 )
-def test_configured_vendor_must_have_consent(text, action):
+def test_configured_vendor_must_have_consent_in_the_tc_string(text, action):
     assert decided({"tcf": text}, tcf_vendor_id=25)[0] is action
 
 
 @pytest.mark.parametrize(
     ("text", "action"), [("2~35.40~dv.9", SEND), ("2~40~dv.35", SUPPRESS), ("1~35", SEND)]
 )
-def test_configured_provider_must_be_in_the_additional_consent(text, action):
+def test_configured_provider_must_be_in_the_additional_consent_string(text, action):
     assert decided({"ac": text}, ac_provider_id=35)[0] is action
 
 
@@ -251,11 +251,11 @@ def test_configured_cmp_vendor_must_have_consent(text, action):
     assert decided({"vendors": text}, cmp_vendor="x")[0] is action
 
 
-def test_vendor_lists_decide_nothing_without_a_configured_name():
+def test_vendor_consents_are_ignored_if_no_vendor_is_configured():
     assert decided({"ac": "2~40", "vendors": "meta", "tcf": tc_core(vendor_ids=())}) == (SEND, None)
 
 
-def test_tc_string_in_a_gpp_string_counts_where_its_law_applies():
+def test_tc_string_in_a_gpp_string_applies_where_its_law_applies():
     denied = gpp({2: tc_core(purposes=())})
 
     assert decided({"gpp": denied})[0] is SUPPRESS
@@ -270,11 +270,11 @@ def test_missing_consent_in_a_strict_region_is_a_denial(region):
 
 
 @pytest.mark.parametrize("region", ["US", "US-CA", "BR"])
-def test_missing_consent_elsewhere_is_no_denial(region):
+def test_missing_consent_outside_a_strict_region_is_not_a_denial(region):
     assert decided({"region": region}) == (SEND, None)
 
 
-def test_missing_consent_with_gdpr_applies_is_a_denial():
+def test_missing_consent_is_a_denial_if_gdpr_applies():
     assert decided({"gdpr_applies": "1"}) == (SUPPRESS, "consent_missing")
 
 
@@ -285,7 +285,7 @@ def test_missing_consent_with_gdpr_applies_is_a_denial():
         ("11r1r1t1r5", SUPPRESS), ("11r1r1l1r5", SUPPRESS), ("11l1l1l1l5", SUPPRESS),
     ],
 )  # fmt: skip
-def test_only_an_active_choice_is_consent_where_needed(gcd, action):
+def test_only_an_active_choice_in_gcd_is_consent_in_a_strict_region(gcd, action):
     assert decided({"gcd": gcd, "region": "DE"})[0] is action
     assert decided({"gcd": gcd}) == (SEND, None)
 
@@ -294,21 +294,21 @@ GOOGLE = json.loads((Path(__file__).parent / "google_acts.json").read_text())
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=case["is"]) for case in GOOGLE])
-def test_granting_google_default_is_no_consent(case):
+def test_granting_default_of_google_is_not_consent(case):
     asked = decided(case["signals"], required=True)[0]
     unasked = decided(case["signals"])[0]
 
     assert (asked is SEND, unasked is SEND) == (case["a_yes"], not case["a_no"])
 
 
-def test_opted_out_person_is_suppressed_whatever_the_signals():
+def test_person_on_the_opt_out_list_is_suppressed_whatever_the_signals():
     granted = {"ad_storage": "granted", "ad_user_data": "granted"}
 
     assert decided(granted, revoked=True) == (SUPPRESS, "consent_revoked")
     assert decided(None, revoked=True) == (SUPPRESS, "consent_revoked")
 
 
-def test_opt_outs_are_checked_per_pixel():
+def test_opt_out_list_is_checked_per_pixel():
     asked = []
 
     def revoked(identifiers, pixel):
@@ -322,7 +322,7 @@ def test_opt_outs_are_checked_per_pixel():
     assert asked == [(ALL, "o8z6j"), (ALL, "o8z6k")]
 
 
-def test_judge_applies_its_policy():
+def test_consent_judge_applies_the_policy_of_its_source():
     free, strict = (
         judging(policy=ConsentPolicy(required=required), now=MADE) for required in (False, True)
     )
@@ -331,7 +331,7 @@ def test_judge_applies_its_policy():
     assert free({"npa": "1"}, ALL, "p").action is RESTRICT
 
 
-def test_decision_names_its_signals():
+def test_verdict_names_the_signals_that_decided():
     policy = ConsentPolicy(required=True)
 
     said, silent = (verdict(given, ALL, policy=policy, now=MADE) for given in ({"npa": "1"}, {}))
@@ -340,7 +340,7 @@ def test_decision_names_its_signals():
 
 
 @pytest.mark.parametrize(("length", "is_kept"), [(32, True), (33, False)])
-def test_value_of_at_most_32_letters_is_stored(length, is_kept):
+def test_signal_value_of_at_most_32_letters_is_stored(length, is_kept):
     word = "a word, another word and a long one"[:length]
 
     found = verdict({"region": word}, ALL, policy=ConsentPolicy(), now=MADE)
@@ -348,7 +348,7 @@ def test_value_of_at_most_32_letters_is_stored(length, is_kept):
     assert (found.signals == {"region": word}) == is_kept
 
 
-def test_evidence_shows_the_decision_and_hides_the_strings():
+def test_evidence_contains_the_decision_and_hides_the_consent_strings():
     text = tc_core(purposes=(1, 7))
 
     found = verdict({"tcf": text, "ad_storage": "granted"}, ALL, policy=ConsentPolicy(), now=MADE)
@@ -372,7 +372,7 @@ def test_unknown_signal_is_stored_only_as_a_hash():
 
 
 @pytest.mark.parametrize("word", ["a@canary.example", "+442079460016", "phone=442079460016"])
-def test_person_as_a_value_is_stored_as_a_hash(word):
+def test_signal_value_that_is_an_email_or_phone_number_is_stored_as_a_hash(word):
     found = verdict({"ad_storage": word}, ALL, policy=ConsentPolicy(), now=MADE)
 
     assert json.loads(found.evidence)["signals"]["ad_storage"].startswith("sha256:")
@@ -380,7 +380,7 @@ def test_person_as_a_value_is_stored_as_a_hash(word):
 
 
 @pytest.mark.parametrize("word", ["\ud800", "\x1b[2J", "granted\u202e"])
-def test_value_with_special_characters_is_stored_as_a_hash(word):
+def test_signal_value_with_special_characters_is_stored_as_a_hash(word):
     found = verdict({"region": word}, ALL, policy=ConsentPolicy(), now=MADE)
 
     assert json.loads(found.evidence)["signals"]["region"].startswith("sha256:")
@@ -390,9 +390,9 @@ def test_value_with_special_characters_is_stored_as_a_hash(word):
     ("signals", "rule"),
     [({"ad_storage": "granted"}, "granted"), ({"analytics_storage": "granted"}, "nothing_denied")],
 )
-def test_rule_of_a_sent_conversion_is_grant_or_silence(signals, rule):
+def test_rule_of_a_sent_conversion_says_whether_consent_was_granted_or_missing(signals, rule):
     assert verdict(signals, ALL, policy=ConsentPolicy(), now=MADE).rule == rule
 
 
-def test_empty_signals_without_strictness_decide_to_send():
+def test_conversion_without_signals_is_sent_outside_strict_regions():
     assert decide((), ConsentPolicy(), strict=False).action is SEND

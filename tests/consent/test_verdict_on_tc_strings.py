@@ -10,7 +10,7 @@ ALL = Identifiers(click_id="click", email="e" * 64)
 
 
 @pytest.mark.parametrize("is_asked", [True, False])
-def test_purpose_that_was_not_asked_is_neither_granted_nor_denied(is_asked):
+def test_purpose_one_is_neither_granted_nor_denied_if_the_law_does_not_ask_for_it(is_asked):
     text = tc_core(purposes=[3, 4, 7], purpose_one_treatment=not is_asked)
 
     found = verdict({"tcf": text}, ALL, policy=ConsentPolicy(), now=MADE)
@@ -20,7 +20,7 @@ def test_purpose_that_was_not_asked_is_neither_granted_nor_denied(is_asked):
     )
 
 
-def test_string_from_the_future_is_believed_from_its_day_on():
+def test_tc_string_dated_in_the_future_is_consent_from_one_day_before_its_date():
     text = tc_core(created=MADE + 2 * DAY, updated=MADE + 2 * DAY)
     days = [
         verdict({"tcf": text}, ALL, policy=ConsentPolicy(), now=MADE + later).action
@@ -30,7 +30,7 @@ def test_string_from_the_future_is_believed_from_its_day_on():
     assert days == [SUPPRESS, SUPPRESS, SEND, SEND]
 
 
-def test_verdict_about_a_string_is_that_of_each_policy():
+def test_each_policy_has_its_own_verdict_on_a_tc_string():
     text = tc_core(purposes=[1, 3, 4])
     policies = [ConsentPolicy(tcf_purposes=purposes) for purposes in ((1, 7), (1,))]
 

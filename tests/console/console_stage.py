@@ -85,7 +85,7 @@ class BrowserResponse(msgspec.Struct, frozen=True):
 
 
 class SimulatedBrowser:
-    """A simulated browser: keeps cookies, and submits forms of a page."""
+    """A client that keeps cookies and submits the forms of a page."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -140,9 +140,9 @@ class SimulatedBrowser:
 
 
 class ConsoleStage:
-    """A gateway on a socket, and people who may sign in.
+    """A gateway on a socket, and users who may sign in.
 
-    Their passwords are stored in clear text unless `passwords` says otherwise: Argon2id costs 0.2 s
+    Their passwords are stored in plain text unless `passwords` says otherwise: Argon2id costs 0.2 s
     of CPU for each.
     """
 

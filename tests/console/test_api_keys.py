@@ -41,7 +41,7 @@ async def asked(stage, path, key, **more):
 
 
 @pytest.mark.parametrize("scope", ROUTES)
-async def test_key_opens_only_the_routes_of_its_scopes(stage, received, scope):
+async def test_api_key_can_use_only_the_routes_of_its_scopes(stage, received, scope):
     key = await a_key(stage, scope)
 
     statuses = {name: (await asked(stage, path, key)).status for name, path in ROUTES.items()}
@@ -49,7 +49,7 @@ async def test_key_opens_only_the_routes_of_its_scopes(stage, received, scope):
     assert statuses == {name: 200 if name == scope else 403 for name in ROUTES}
 
 
-async def test_key_for_some_pixels_sees_and_counts_only_these(stage, received):
+async def test_api_key_for_some_pixels_shows_and_counts_only_these(stage, received):
     key = await a_key(stage, "history", "accounting", pixels=["o6dkt"])
 
     own = await asked(stage, "/v1/conversions/o6dkt/order-1", key)
@@ -62,7 +62,7 @@ async def test_key_for_some_pixels_sees_and_counts_only_these(stage, received):
     assert "o8z6j" not in balance
 
 
-async def test_key_cannot_submit(stage, received):
+async def test_api_key_cannot_submit_conversions(stage, received):
     key = await a_key(stage, "history", "accounting", "deduplication", "metrics")
 
     answer = await stage.browser().ask(
@@ -84,7 +84,7 @@ async def test_metrics_require_a_key_with_the_metrics_scope(stage):
     assert (await asked(stage, "/metrics", other, **elsewhere)).status == 401
 
 
-async def test_revoked_key_is_refused(stage):
+async def test_revoked_api_key_is_refused(stage):
     key = await a_key(stage, "accounting")
     ada = await stage.signed_in("ada")
 

@@ -1,9 +1,9 @@
-"""Column charts: from numbers to positions."""
+"""Column charts: numbers become positions of columns."""
 
 from twite.console.charts import HEIGHT, AxisLabel, columns
 
 
-def test_highest_column_reaches_the_top_and_blocks_are_stacked():
+def test_highest_column_reaches_the_top_and_its_parts_are_stacked():
     chart = columns([("10:00", "ten", [("ok", 3), ("bad", 1)]), ("11:00", "eleven", [("ok", 2)])])
 
     first, second = chart.columns
@@ -13,13 +13,13 @@ def test_highest_column_reaches_the_top_and_blocks_are_stacked():
     assert second.blocks[0].height == HEIGHT / 2
 
 
-def test_small_block_is_visible_beside_a_million():
+def test_small_part_of_a_column_stays_visible_beside_a_million():
     chart = columns([("a", "", [("ok", 1_000_000)]), ("b", "", [("bad", 1)])])
 
     assert chart.columns[1].blocks[0].height >= 1
 
 
-def test_empty_data_is_an_empty_chart():
+def test_chart_without_data_is_empty():
     chart = columns([("a", "", [("ok", 0)])])
 
     assert (chart.most, chart.columns[0].blocks) == (0, ())

@@ -1,4 +1,4 @@
-"""Two concurrent requests: an admin's change is not undone by a request in progress."""
+"""Two concurrent requests: a request in progress does not undo an admin's change."""
 
 import asyncio
 
@@ -69,7 +69,9 @@ async def known(stage):
 
 @pytest.mark.parametrize("audit_event", CHANGES)
 @pytest.mark.parametrize("race", RACES)
-async def test_user_changed_during_a_request_undoes_nothing(stage, race, audit_event):
+async def test_request_of_a_user_changed_meanwhile_is_refused_and_undoes_nothing(
+    stage, race, audit_event
+):
     ada, eve = await stage.signed_in("ada"), await stage.signed_in("eve")
     where, path, form = RACES[race]
     stage.passwords.hold(where)
@@ -89,7 +91,7 @@ async def test_user_changed_during_a_request_undoes_nothing(stage, race, audit_e
 
 
 @pytest.mark.parametrize("audit_event", ["removed", "given another password"])
-async def test_user_locked_out_during_a_sign_in_stays_out(stage, audit_event):
+async def test_user_locked_out_during_a_sign_in_is_not_signed_in(stage, audit_event):
     ada, eve = await stage.signed_in("ada"), stage.browser()
     stage.passwords.hold("verify")
     in_progress = asyncio.create_task(eve.sign_in("eve"))

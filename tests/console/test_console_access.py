@@ -31,14 +31,14 @@ async def ada(stage):
         ({"Host": "10.0.0.1"}, 421),
     ],
 )
-async def test_console_answers_only_under_its_own_names(stage, headers, status):
+async def test_console_responds_only_under_its_own_host_names(stage, headers, status):
     answer = await stage.browser().get("/console/sign-in", **headers)
 
     assert answer.status == status
 
 
 @pytest.mark.parametrize("forwarded", ["203.0.113.7", "198.51.100.1", "nonsense", "127.0.0.1"])
-async def test_untrusted_proxy_header_closes_the_console(stage, forwarded):
+async def test_header_of_an_untrusted_proxy_closes_the_console(stage, forwarded):
     answer = await stage.browser().get("/console/sign-in", **{"X-Forwarded-For": forwarded})
 
     assert answer.status == 403
@@ -66,7 +66,7 @@ async def test_proxy_without_a_client_address_is_not_local(stage, name):
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8080", "localhost", "upstream", "t.shop.example"])
 async def test_proxy_without_headers_is_not_local(stage, host):
-    """A bare nginx `proxy_pass`: no X-Forwarded-For, and the upstream's name as Host."""
+    """A plain nginx `proxy_pass`: no X-Forwarded-For, and the upstream's name as Host."""
     through = SimulatedBrowser(stage.gateway.url)
     async with through:
         answer = await through.get("/console/sign-in", Host=host)
@@ -76,7 +76,7 @@ async def test_proxy_without_headers_is_not_local(stage, host):
 
 
 @pytest.mark.parametrize("public", [None, "http://127.0.0.1:8080"])
-async def test_console_url_of_its_own_works_behind_a_proxy(tmp_path, public):
+async def test_console_with_its_own_url_works_behind_a_proxy(tmp_path, public):
     """A proxy without X-Forwarded-For does not count as local if only console.url is public."""
     named = SETTINGS.replace("[console]\n", '[console]\nurl = "https://twite.shop.example"\n')
     named = named.replace('trusted_proxies = ["127.0.0.9/32"]\n', "")
@@ -113,7 +113,7 @@ async def test_every_response_has_security_headers(stage, ada):
         assert "strict-transport-security" not in headers
 
 
-async def test_https_cookie_is_host_bound_and_hsts_is_set(stage):
+async def test_https_cookie_is_limited_to_its_host_and_hsts_is_set(stage):
     answer = await stage.browser().get("/console/sign-in", **PUBLIC)
 
     morsel = answer.cookies["__Host-twite-visitor"]
@@ -133,13 +133,13 @@ async def test_https_cookie_is_host_bound_and_hsts_is_set(stage):
         {"Sec-Fetch-Site": "none"},
     ],
 )
-async def test_form_of_another_site_is_refused(stage, ada, headers):
+async def test_form_sent_from_another_site_is_refused(stage, ada, headers):
     answer = await ada.post("/console/account/elsewhere", headers=headers)
 
     assert (answer.status, "From another site" in answer.text) == (403, True)
 
 
-async def test_form_without_an_origin_is_refused(stage, ada):
+async def test_form_without_an_origin_header_is_refused(stage, ada):
     token = form_token((await ada.get("/console/account")).text)
 
     answer = await ada.ask("POST", "/console/account/elsewhere", body={"form_token": token})
@@ -148,7 +148,7 @@ async def test_form_without_an_origin_is_refused(stage, ada):
 
 
 @pytest.mark.parametrize("body", [{}, {"form_token": ""}, {"form_token": "0" * 64}])
-async def test_every_unsafe_route_requires_the_form_token(stage, ada, body):
+async def test_every_route_that_changes_something_requires_the_form_token(stage, ada, body):
     refused = []
     for route in stage.routes:
         if route.method == "POST":
@@ -196,13 +196,13 @@ async def test_redirect_after_sign_in_stays_in_the_console(stage, path, leads):
     assert inside(path) == leads
 
 
-async def test_unknown_address_is_404(stage, ada):
+async def test_unknown_address_of_the_console_is_404(stage, ada):
     assert (await ada.get("/console/nothing")).status == 404
     assert (await ada.ask("DELETE", "/console/account")).status == 405
     assert (await ada.get("/console/static/console.css")).status == 404
 
 
-async def test_static_files_are_cached_under_a_content_hash(stage, ada):
+async def test_static_files_are_cached_under_their_content_hash(stage, ada):
     page = (await ada.get("/console/account")).text
     name = page.split('href="/console/static/')[1].split('"')[0]
 
@@ -212,7 +212,7 @@ async def test_static_files_are_cached_under_a_content_hash(stage, ada):
     assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
 
 
-async def test_theme_is_remembered(stage, ada):
+async def test_console_remembers_the_color_theme(stage, ada):
     await ada.post("/console/theme", {"theme": "dark", "there": "/console/audit"})
 
     assert 'data-theme="dark"' in (await ada.get("/console/account")).text

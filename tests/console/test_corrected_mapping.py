@@ -79,7 +79,7 @@ async def test_dead_letters_are_replayed_with_the_corrected_mapping(tmp_path):
         ),
     ],
 )
-def test_event_name_is_looked_up_in_the_current_settings(body, events, chosen, mapped):
+def test_console_looks_up_event_names_in_the_current_settings(body, events, chosen, mapped):
     found = _today(body, events, chosen)
 
     assert (found.event, found.fault) == (mapped, None)
@@ -96,7 +96,7 @@ def test_event_name_is_looked_up_in_the_current_settings(body, events, chosen, m
         ),
     ],
 )
-def test_unmapped_event_stays_with_the_reason(body, fault):
+def test_delivery_with_an_unmapped_event_stays_held_with_the_reason(body, fault):
     found = _today(body, {"a": "o8z6a"}, {"bought": "ignore"})
 
     assert fault in (found.fault or "")
@@ -123,7 +123,7 @@ def _today(body, events, chosen):
 
 
 async def _started(folder, settings, name, **said):
-    """Start a gateway whose source maps what its tag calls order_placed to a name."""
+    """Start a gateway whose source maps the tag's event name order_placed."""
     mapped = f'{SOURCE}events = {{{{ order_placed = "{name}" }}}}\n'
     people = said.pop("people", None)
     stage = ConsoleStage(folder, settings.replace(SOURCE, mapped), **said)

@@ -1,4 +1,4 @@
-"""Decisions about held deliveries: audited, and confirmed first if something could count twice."""
+"""Decisions about held deliveries are audited. Those that X may count twice need confirmation."""
 
 import html
 import re
@@ -28,13 +28,13 @@ LETTERS = {"state": "held", "pixel": "tag:crm", "event": "o8z6k", "reason": "422
 
 
 def error_group(reason, **more):
-    """Return the form for a whole error group of the pixel."""
+    """Return the form for an error group of the pixel."""
     held = {"state": "held", "pixel": "o8z6j", "event": "o8z6k", "reason": reason}
     return held | {"which": "all"} | more
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def resting(tmp_path_factory):
+async def with_held_deliveries(tmp_path_factory):
     """A gateway with many held deliveries, and without senders."""
     cautious = SETTINGS.replace('id = "o6dkt"', 'id = "o6dkt"\non_ambiguous = "hold"')
     stage = ConsoleStage(tmp_path_factory.mktemp("resting"), cautious)
@@ -42,9 +42,9 @@ async def resting(tmp_path_factory):
     now = time.time_ns() // 1_000_000
     await store.put([Pause(pixel="o8z6j", since=now, reason="by hand")])
     for name in ("doubtful-1", "doubtful-2"):
-        await _in_doubt(store, name, since=now - 60 * HOUR, reason=DOUBTFUL["reason"])
-    await _in_doubt(store, "in-time-1", since=now - 39 * HOUR, reason="400 in time")
-    await _in_doubt(store, "at-most-once", since=now, reason="400 later", pixel="o6dkt")
+        await _make_ambiguous(store, name, since=now - 60 * HOUR, reason=DOUBTFUL["reason"])
+    await _make_ambiguous(store, "in-time-1", since=now - 39 * HOUR, reason="400 in time")
+    await _make_ambiguous(store, "at-most-once", since=now, reason="400 later", pixel="o6dkt")
     for reason in ("as it is", "mended", "given up", "gone", "by nobody"):
         entry = an_entry(f"order {reason}", held=reason)
         await store.record(a_submission(entry, receipt=reason, received_at=now))
@@ -58,7 +58,7 @@ async def resting(tmp_path_factory):
     await stage.stop()
 
 
-async def _in_doubt(store, name, *, since, reason, pixel="o8z6j"):
+async def _make_ambiguous(store, name, *, since, reason, pixel="o8z6j"):
     """Make a dead letter out of a delivery that X may have received earlier."""
     await store.record(a_submission(an_entry(name, pixel=pixel), receipt=name, received_at=since))
     for outcome, transition, ambiguous in (
@@ -84,7 +84,7 @@ async def _in_doubt(store, name, *, since, reason, pixel="o8z6j"):
         )  # fmt: skip
 
 
-async def states(stage):
+async def delivery_states(stage):
     async with open_records(stage.settings) as records:
         return {
             history.conversion_id: history
@@ -92,7 +92,7 @@ async def states(stage):
         }
 
 
-def doubted_since(stage, name):
+def ambiguous_since(stage, name):
     """Return the time since which, in the gateway's view, X may have the conversion."""
     with closing(sqlite3.connect(stage.settings.store.path)) as store:
         (found,) = store.execute(
@@ -103,7 +103,7 @@ def doubted_since(stage, name):
     return found
 
 
-async def noted(stage):
+async def audited(stage):
     """Return who did what, newest last, without sign-ins."""
     async with open_records(stage.settings) as records:
         entries = await records.people.audit(limit=1_000)
@@ -119,21 +119,21 @@ async def noted(stage):
     return [entry for entry in reversed(told) if entry[1] != "sign_in"]
 
 
-async def said(person, path):
+async def message(person, path):
     page = (await person.get(path)).text
     return html.unescape(re.sub(r"<[^>]+>", "", page.split('<p class="said')[1].split("</p>")[0]))
 
 
-async def test_expired_ambiguous_delivery_is_replayed_only_with_confirmation(resting):
-    olga = await resting.signed_in("olga")
+async def test_expired_ambiguous_delivery_is_replayed_only_with_confirmation(with_held_deliveries):
+    olga = await with_held_deliveries.signed_in("olga")
     fields = DOUBTFUL | {"which": "all"}
 
     unsure = await olga.post(f"{DEAD}/replay", fields)
-    told = await said(olga, unsure.location)
+    told = await message(olga, unsure.location)
     wrong = await olga.post(f"{DEAD}/replay", fields | {"may_count_twice": "no"})
-    still = await states(resting)
+    still = await delivery_states(with_held_deliveries)
     preview = (await olga.post(f"{DEAD}/preview", fields)).text
-    before = await noted(resting)
+    before = await audited(with_held_deliveries)
     sure = await olga.post(f"{DEAD}/replay", fields | {"may_count_twice": "yes"})
 
     assert "Nothing was sent: X may already have 2 of them" in told
@@ -142,47 +142,49 @@ async def test_expired_ambiguous_delivery_is_replayed_only_with_confirmation(res
     assert 'name="may_count_twice" value="yes" required' in preview
     assert "X could count 2 of them twice." in preview
     assert sure.location == DEAD
-    assert "doubtful-1" not in await states(resting)
-    assert doubted_since(resting, "doubtful-1") is None
-    assert (await noted(resting))[len(before) :] == [
+    assert "doubtful-1" not in await delivery_states(with_held_deliveries)
+    assert ambiguous_since(with_held_deliveries, "doubtful-1") is None
+    assert (await audited(with_held_deliveries))[len(before) :] == [
         ("olga", "replay", "o8z6j o8z6k", "2 for: 400 in doubt; may count twice: confirmed")
     ]
 
 
-async def test_recent_ambiguous_delivery_is_replayed_and_held_after_the_deadline(resting):
-    olga = await resting.signed_in("olga")
-    before = doubted_since(resting, "in-time-1")
+async def test_replay_of_a_recent_ambiguous_delivery_keeps_its_time_of_ambiguity(
+    with_held_deliveries,
+):
+    olga = await with_held_deliveries.signed_in("olga")
+    before = ambiguous_since(with_held_deliveries, "in-time-1")
 
     answer = await olga.post(f"{DEAD}/replay", error_group("400 in time", state="dead"))
 
     assert answer.location == DEAD
-    assert "in-time-1" not in await states(resting)
-    assert doubted_since(resting, "in-time-1") == before
+    assert "in-time-1" not in await delivery_states(with_held_deliveries)
+    assert ambiguous_since(with_held_deliveries, "in-time-1") == before
     assert before is not None
 
 
-async def test_at_most_once_delivery_is_replayed_only_with_confirmation(resting):
-    olga = await resting.signed_in("olga")
+async def test_at_most_once_delivery_is_replayed_only_with_confirmation(with_held_deliveries):
+    olga = await with_held_deliveries.signed_in("olga")
     fields = error_group("400 later", state="dead", pixel="o6dkt")
     shown = f"{DEAD}/group?state=dead&pixel=o6dkt&event=o8z6k&reason=400+later"
 
     page = (await olga.get(shown)).text
     unsure = await olga.post(f"{DEAD}/replay", fields)
-    told = await said(olga, unsure.location)
-    still = await states(resting)
+    told = await message(olga, unsure.location)
+    still = await delivery_states(with_held_deliveries)
     sure = await olga.post(f"{DEAD}/replay", fields | {"may_count_twice": "yes"})
 
     assert "Twite repeats the request only if you confirm" in page
     assert "Nothing was sent: X may already have 1 of them" in told
     assert "at-most-once" in still
     assert sure.location == DEAD
-    assert "at-most-once" not in await states(resting)
-    assert doubted_since(resting, "at-most-once") is None
+    assert "at-most-once" not in await delivery_states(with_held_deliveries)
+    assert ambiguous_since(with_held_deliveries, "at-most-once") is None
 
 
-async def test_every_decision_is_audited(resting):
-    olga = await resting.signed_in("olga")
-    before = len(await noted(resting))
+async def test_every_decision_is_audited(with_held_deliveries):
+    olga = await with_held_deliveries.signed_in("olga")
+    before = len(await audited(with_held_deliveries))
 
     await olga.post(f"{DEAD}/replay", error_group("as it is"))
     await olga.post(f"{DEAD}/replay", error_group("mended", currency="GBP", divide="100"))
@@ -190,7 +192,7 @@ async def test_every_decision_is_audited(resting):
     await olga.post("/console/pixels/o6dkt/pause")
     await olga.post("/console/pixels/o6dkt/resume")
 
-    assert (await noted(resting))[before:] == [
+    assert (await audited(with_held_deliveries))[before:] == [
         ("olga", "replay", "o8z6j o8z6k", "1 for: as it is"),
         (
             "olga",
@@ -204,8 +206,8 @@ async def test_every_decision_is_audited(resting):
     ]
 
 
-async def test_audited_note_contains_no_person(resting):
-    ada = await resting.signed_in("ada")
+async def test_note_in_the_audit_log_contains_no_personal_data(with_held_deliveries):
+    ada = await with_held_deliveries.signed_in("ada")
     await ada.post(f"{DEAD}/discard", error_group("by nobody", note="caller@shop.example asked"))
 
     page = (await ada.get("/console/audit")).text
@@ -223,32 +225,34 @@ async def test_audited_note_contains_no_person(resting):
         ({"drop": "everything"}, "Unknown change"),
     ],
 )
-async def test_outdated_edit_is_refused_and_nothing_sent(resting, do, edit, told):
-    olga = await resting.signed_in("olga")
+async def test_edit_of_an_outdated_page_is_refused_and_sends_nothing(
+    with_held_deliveries, do, edit, told
+):
+    olga = await with_held_deliveries.signed_in("olga")
 
     answer = await olga.post(f"{DEAD}/{do}", error_group("gone", **edit))
 
     assert answer.status == 409
     assert told in answer.text
-    assert "order gone" in await states(resting)
+    assert "order gone" in await delivery_states(with_held_deliveries)
 
 
 @pytest.mark.parametrize(
     "edit", [{"value": "49.90", "currency": "EUR"}, {"event_to": "@today"}, {"drop": "value"}]
 )
 @pytest.mark.parametrize("do", ["preview", "replay"])
-async def test_tag_payload_cannot_be_edited(resting, do, edit):
-    olga = await resting.signed_in("olga")
+async def test_payload_of_a_tag_delivery_cannot_be_edited(with_held_deliveries, do, edit):
+    olga = await with_held_deliveries.signed_in("olga")
 
     answer = await olga.post(f"{DEAD}/{do}", LETTERS | {"which": "all"} | edit)
 
     assert answer.status == 409
     assert "Cannot be edited" in answer.text
-    assert (await states(resting))["letter-1"].sent == b'{"value":4990}'
+    assert (await delivery_states(with_held_deliveries))["letter-1"].sent == b'{"value":4990}'
 
 
-async def test_error_group_of_a_tag_offers_no_edit(resting):
-    olga = await resting.signed_in("olga")
+async def test_error_group_of_a_tag_has_no_edit_form(with_held_deliveries):
+    olga = await with_held_deliveries.signed_in("olga")
     query = "&".join(f"{name}={value}" for name, value in LETTERS.items()).replace(" ", "%20")
 
     letters = (await olga.get(f"{DEAD}/group?{query}")).text

@@ -1,4 +1,4 @@
-"""Dead and held deliveries: the largest error groups first, and how many are not shown."""
+"""Dead and held deliveries: the largest error groups first, and the number of those not shown."""
 
 import re
 
@@ -8,10 +8,10 @@ from builders import a_submission, an_entry
 from twite.stores.sqlite import SQLiteStore
 
 
-async def test_small_groups_do_not_hide_the_largest_and_are_counted(tmp_path):
+async def test_largest_error_groups_are_shown_and_the_others_counted(tmp_path):
     stage = ConsoleStage(tmp_path)
     store = await SQLiteStore.open(str(stage.settings.store.path))
-    # What a client leaves that uses X's format and makes up event ids.
+    # The result of a client that sends X's format with made-up event ids.
     strays = [
         an_entry("order-1", index=number, event=f"a{number:04}", held="no such event")
         for number in range(215)

@@ -1,4 +1,4 @@
-"""The search on the Live page: users of a pixel find its conversions of any event."""
+"""The search of the Live page finds a user's conversions of any event by id."""
 
 import pytest
 import pytest_asyncio
@@ -32,7 +32,7 @@ async def stage(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", KEPT | ELSEWHERE)
-async def test_conversion_is_found_whether_its_event_is_mapped_or_not(stage, name):
+async def test_conversion_is_found_by_id_whether_its_event_is_mapped_or_not(stage, name):
     vic = await stage.signed_in("vic")
 
     found = await vic.get(f"/console/live?id={name}")
@@ -63,7 +63,7 @@ async def test_pixel_conversion_is_preferred_over_its_tag_delivery(stage):
     assert "of pixel <code>o8z6j</code>" in (await vic.get(found.location)).text
 
 
-async def test_conversion_of_an_own_pixel_is_found(stage):
+async def test_conversion_of_a_pixel_that_the_user_may_see_is_found_by_id(stage):
     client = await stage.signed_in("client")
 
     found = await client.get("/console/live?id=own-77")

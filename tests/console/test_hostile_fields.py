@@ -1,6 +1,6 @@
-"""Each field that the console shows, with each kind of hostile text: inert, bounded, on one line.
+"""Each field that the console shows, with each kind of hostile text: escaped, bounded, on one line.
 
-Fields of servers, tag routes and tags, and the answers of X and a vendor. If a route refuses the
+Fields of servers, tag routes and tags, and the responses of X and a vendor. If a route refuses the
 text, the test checks the refusal.
 """
 
@@ -66,7 +66,7 @@ fields = {{ endpoint = "{x}/in", key = "a-key-of-the-vendor" }}
 
 
 class Day:
-    """The submissions and results: status and answer by field and kind."""
+    """The submissions and results: status and response by field and kind."""
 
     def __init__(self, stage, log):
         self.stage = stage
@@ -155,7 +155,7 @@ async def test_error_groups_and_replay_previews_are_escaped_and_bounded(day, adm
     )
 
 
-async def test_export_contains_no_formula(day, admin):
+async def test_export_of_hostile_fields_contains_no_formula(day, admin):
     export = await admin.post("/console/live/export", {})
 
     rows = list(csv.reader(io.StringIO(export.text, newline="")))
@@ -177,7 +177,7 @@ async def test_commands_escape_hostile_text(day):
         assert len(text) < 2_000_000
 
 
-async def test_log_has_one_line_per_event(day):
+async def test_hostile_fields_do_not_add_lines_to_the_log(day):
     text = day.log.getvalue()
 
     assert "not delivered" in text

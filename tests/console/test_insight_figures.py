@@ -108,7 +108,7 @@ async def text_of(stage, path):
         ("source=shop&event=o8z6m&state=dead", set()),
     ],
 )
-async def test_live_page_and_stream_obey_each_filter(day, query, ids):
+async def test_live_page_and_its_stream_apply_each_filter(day, query, ids):
     admin = await day.signed_in("ada")
 
     page = (await admin.get(f"/console/live?{query}")).text
@@ -124,7 +124,7 @@ async def test_live_page_and_stream_obey_each_filter(day, query, ids):
     assert (set(shown), set(streamed)) == (ids, ids)
 
 
-async def test_match_keys_page_shows_shares_flaws_and_gains(day):
+async def test_match_keys_page_shows_shares_errors_and_possible_gains(day):
     text = await text_of(day, "/match-keys?pixel=o8z6j")
 
     # Eleven from the server and one from a page; seven have an email beside the click.
@@ -140,7 +140,7 @@ async def page_of(stage, path):
     return (await (await stage.signed_in("ada")).get(f"/console{path}")).text
 
 
-async def test_deduplication_page_shows_conversions_by_path(day):
+async def test_deduplication_page_shows_conversions_by_page_and_server(day):
     text = await text_of(day, "/deduplication")
     while "The report is being prepared" in text:
         text = await text_of(day, "/deduplication")
@@ -161,7 +161,7 @@ async def test_overview_shows_delivery_times_and_forecast(day):
 
 
 @pytest.mark.parametrize("span", ["hour", "day", "week", "month"])
-async def test_overview_adds_up_each_span(day, span):
+async def test_chart_of_the_overview_adds_up_for_each_time_span(day, span):
     page = await page_of(day, f"?span={span}")
 
     # Of the fifteen, one was a duplicate, and X refused another.
@@ -172,7 +172,7 @@ async def test_overview_adds_up_each_span(day, span):
     assert "15 received, 13 delivered; highest column" in page
 
 
-async def test_overview_forecasts_a_backlog(tmp_path):
+async def test_overview_shows_a_forecast_for_a_backlog(tmp_path):
     stage = ConsoleStage(tmp_path, x="http://127.0.0.1:9")
     await stage.start()
     try:

@@ -36,7 +36,7 @@ async def both(tmp_path_factory):
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_conversions_of_other_pixels_are_on_no_page(both, path):
+async def test_conversions_of_hidden_pixels_are_on_no_page(both, path):
     client = await both.signed_in("client")
 
     page = await client.get(f"/console{path}")
@@ -48,7 +48,7 @@ async def test_conversions_of_other_pixels_are_on_no_page(both, path):
 @pytest.mark.parametrize(
     "query", ["pixel=o8z6j", "event=o8z6k", "source=shop", "state=dead", "id=secret-order-0"]
 )
-async def test_no_filter_shows_hidden_pixels(both, query):
+async def test_filter_cannot_show_a_hidden_pixel(both, query):
     client = await both.signed_in("client")
 
     page = await client.get(f"/console/live?{query}")
@@ -56,7 +56,7 @@ async def test_no_filter_shows_hidden_pixels(both, query):
     assert "secret-order-" not in page.text
 
 
-async def test_history_of_another_pixel_is_404(both):
+async def test_history_of_a_conversion_of_a_hidden_pixel_is_404(both):
     admin, client = await both.signed_in("ada"), await both.signed_in("client")
     found = await admin.get("/console/live?id=secret-order-0")
 
@@ -99,7 +99,7 @@ async def test_new_conversions_are_streamed_as_json_lines(both):
     assert {"secret-order-0", "their-order-0"} <= {load["id"] for load in json.loads(line[6:])}
 
 
-async def test_metrics_and_page_show_the_same_flaws(both):
+async def test_metrics_and_match_keys_page_show_the_same_errors(both):
     client = await both.signed_in("client")
 
     metrics = (await client.get("/metrics")).text.splitlines()

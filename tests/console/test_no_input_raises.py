@@ -1,4 +1,4 @@
-"""Arbitrary URLs, forms and headers get an answer, never an internal error."""
+"""Arbitrary URLs, forms and headers get a response, never an internal error."""
 
 import os
 import re

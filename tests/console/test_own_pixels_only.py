@@ -1,6 +1,6 @@
 """A user of one pixel requests another pixel's data on every route, and finds nothing.
 
-The routes come from the console's table, so that new ones are covered.
+The routes come from the console's table, so new routes are tested, too.
 """
 
 import asyncio
@@ -103,11 +103,14 @@ async def agency(tmp_path_factory):
         await store.close()
         await stage.start(people=PEOPLE)
         own = [{"event": "purchase", "conversion_id": "our-order", "email": "a@shop.example"}]
-        theirs = [_theirs("rival-order-1"), _theirs("rival-order-2", time="2020-01-01T00:00:00Z")]
+        theirs = [
+            _rival_order("rival-order-1"),
+            _rival_order("rival-order-2", time="2020-01-01T00:00:00Z"),
+        ]
         await _submit(stage, OURS, own)
         await _submit(stage, THEIRS, theirs)
         mixed = {**own[0], "conversion_id": "our-mixed-order"}
-        await _submit(stage, SHARED, [_theirs("rival-order-3", pixel="o8z6j"), mixed])
+        await _submit(stage, SHARED, [_rival_order("rival-order-3", pixel="o8z6j"), mixed])
         await _settled(stage)
         yield stage
         await stage.stop()
@@ -122,7 +125,7 @@ async def numbers(agency):
     return {name: number for number, name in rows}
 
 
-async def test_admin_sees_the_data_hidden_from_others(agency, numbers):
+async def test_admin_sees_the_data_that_is_hidden_from_others(agency, numbers):
     ada = await agency.signed_in("ada")
     error_group = urlencode({"pixel": "o8z6j", "event": "o8z6k", "state": "dead", "reason": ""})
     pages = [
@@ -141,15 +144,15 @@ async def test_admin_sees_the_data_hidden_from_others(agency, numbers):
 
 
 @pytest.mark.parametrize("name", ["vic", "olga"])
-async def test_no_route_shows_a_hidden_pixel(agency, numbers, name):
+async def test_no_route_shows_data_of_a_hidden_pixel(agency, numbers, name):
     visitor = await agency.signed_in(name)
 
     told = []
     for route in agency.routes:
         if route.path == "/console/sign-out":
             continue
-        for foreign in _asked_with(numbers):
-            path = _filled(route.path, foreign)
+        for foreign in _parameters(numbers):
+            path = _with_parameters(route.path, foreign)
             if route.method == "GET":
                 answer = await visitor.get(f"{path}?{urlencode(foreign)}")
             else:
@@ -167,7 +170,7 @@ async def test_no_route_shows_a_hidden_pixel(agency, numbers, name):
 
 
 @pytest.mark.parametrize("name", ["vic", "olga"])
-async def test_hidden_data_answers_like_missing_data(agency, numbers, name):
+async def test_request_for_hidden_data_gets_the_response_for_missing_data(agency, numbers, name):
     visitor = await agency.signed_in(name)
     foreign = FOREIGN | {"delivery": numbers["rival-order-2"], "number": "1"}
     nothing = foreign | {"pixel": "o0000", "event": "o0001", "delivery": "999999999"}
@@ -179,7 +182,7 @@ async def test_hidden_data_answers_like_missing_data(agency, numbers, name):
             continue
         answers = []
         for asked in (foreign, nothing):
-            path = _filled(route.path, asked)
+            path = _with_parameters(route.path, asked)
             answer = (
                 await visitor.get(f"{path}?{urlencode(asked)}")
                 if route.method == "GET"
@@ -192,7 +195,7 @@ async def test_hidden_data_answers_like_missing_data(agency, numbers, name):
     assert different == []
 
 
-async def test_history_of_a_mixed_batch_shows_only_own_pixels(agency, numbers):
+async def test_history_of_a_batch_shows_only_conversions_of_visible_pixels(agency, numbers):
     vic, ada = await agency.signed_in("vic"), await agency.signed_in("ada")
     path = f"/console/live/{numbers['our-mixed-order']}"
 
@@ -203,11 +206,11 @@ async def test_history_of_a_mixed_batch_shows_only_own_pixels(agency, numbers):
     assert "rival-order-3" in whole
 
 
-async def test_stream_shows_no_ids_of_hidden_conversions(agency):
+async def test_live_stream_shows_no_ids_of_hidden_conversions(agency):
     vic = await agency.signed_in("vic")
     before = await vic.get("/console/live/new?after=0")
     last = re.findall(r"^id: (\d+)$", before.text, re.MULTILINE)[-1]
-    await _submit(agency, THEIRS, [_theirs("rival-order-4")])
+    await _submit(agency, THEIRS, [_rival_order("rival-order-4")])
 
     after = await vic.get(f"/console/live/new?after={last}")
 
@@ -215,7 +218,7 @@ async def test_stream_shows_no_ids_of_hidden_conversions(agency):
     assert "id:" not in after.text
 
 
-async def test_export_contains_only_own_pixels(agency):
+async def test_export_contains_only_visible_pixels(agency):
     olga = await agency.signed_in("olga")
 
     answers = [
@@ -246,7 +249,7 @@ async def test_only_an_admin_creates_keys_or_users(agency):
 
 
 @pytest.mark.parametrize("who", ["a program's key", "a source's key"])
-async def test_no_key_route_shows_pixels_hidden_from_the_key(agency, who):
+async def test_api_key_for_one_pixel_shows_no_other_pixel_on_any_route(agency, who):
     key = OURS
     if who == "a program's key":
         scopes = [KeyScope.HISTORY, KeyScope.ACCOUNTING, KeyScope.DEDUPLICATION]
@@ -272,7 +275,7 @@ async def test_no_key_route_shows_pixels_hidden_from_the_key(agency, who):
     assert "o8z6j" not in answers["/v1/accounting"].text + answers["/v1/deduplication?days=90"].text
 
 
-async def test_conversion_shows_masked_identifiers(agency):
+async def test_history_masks_identifiers_of_the_conversion(agency):
     olga = await agency.signed_in("olga")
     person = {
         "email": "someone@shop.example",
@@ -292,7 +295,7 @@ async def test_conversion_shows_masked_identifiers(agency):
     assert [text for text in (*person.values(), *hashes) if text in page] == []
 
 
-def _theirs(conversion_id, **more):
+def _rival_order(conversion_id, **more):
     return {
         "event": "rival_event",
         "conversion_id": conversion_id,
@@ -315,7 +318,7 @@ def _silent(subject):
     )
 
 
-def _asked_with(numbers):
+def _parameters(numbers):
     """Yield the parameters: all together, then one at a time."""
     everything = FOREIGN | {"delivery": numbers["rival-order-2"]}
     yield everything
@@ -323,7 +326,7 @@ def _asked_with(numbers):
         yield {name: everything[name], "delivery": numbers["rival-order-1"]}
 
 
-def _filled(path, asked):
+def _with_parameters(path, asked):
     parts = {"name": "ada", "id": "k1", "session": "latest"} | {
         "delivery": "1",
         "pixel": "o8z6j",

@@ -1,4 +1,4 @@
-"""One person in every spelling on every route: in no stored copy, and on no page."""
+"""One person in every spelling on every route: no stored copy and no page contains the person."""
 
 import asyncio
 import contextlib
@@ -121,7 +121,7 @@ def _requests_with(spelling, number):
     yield "/t?s=shop", page, beacon
 
 
-async def test_person_is_in_no_stored_copy_and_on_no_page(tmp_path):
+async def test_no_stored_copy_and_no_page_contains_the_person(tmp_path):
     log = io.StringIO()
     shutil.copy(TEMPLATE, tmp_path / "crm.tpl")
     settings = SETTINGS.replace('level = "error"', 'level = "debug"').replace(

@@ -1,4 +1,4 @@
-"""A visitor's identifiers arrive on every route, and are on no page and in no log or command."""
+"""A visitor's identifiers arrive on every route. No page, log or command shows them."""
 
 import asyncio
 import contextlib
@@ -78,7 +78,7 @@ X_SHAPED = {
 }
 
 
-async def test_visitor_identifiers_are_shown_nowhere(tmp_path):
+async def test_no_page_log_or_command_shows_the_visitors_identifiers(tmp_path):
     log = io.StringIO()
     shutil.copy(TEMPLATE, tmp_path / "crm.tpl")
     settings = SETTINGS.replace('level = "error"', 'level = "debug"') + TAG

@@ -55,7 +55,7 @@ async def test_rejected_count_of_the_overview_links_to_the_list(stage):
         ("id=nothing", ["No match."], ["ours-1"]),
     ],
 )
-async def test_rejected_list_is_filtered(stage, query, there, away):
+async def test_list_of_rejected_conversions_can_be_filtered(stage, query, there, away):
     page = await (await stage.signed_in("ada")).get(f"/console/rejected?{query}")
 
     assert [text for text in there if text not in page.text] == []
@@ -63,7 +63,7 @@ async def test_rejected_list_is_filtered(stage, query, there, away):
 
 
 @pytest.mark.parametrize("query", ["", "?pixel=o8z6j", "?source=shop", "?id=ours-1"])
-async def test_rejections_of_other_pixels_are_hidden(stage, query):
+async def test_rejected_conversions_of_hidden_pixels_are_not_listed(stage, query):
     page = await (await stage.signed_in("client")).get(f"/console/rejected{query}")
 
     assert page.status == 200

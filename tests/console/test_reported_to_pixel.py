@@ -48,7 +48,7 @@ async def reported(tmp_path_factory):
         ("unwatched", "no source of this pixel has"),
     ],
 )
-async def test_history_shows_what_the_page_told_the_pixel(reported, conversion_id, sentence):
+async def test_history_shows_what_the_page_reported_to_the_pixel(reported, conversion_id, sentence):
     admin = await reported.signed_in("ada")
     found = await admin.get(f"/console/live?id={conversion_id}")
 

@@ -30,11 +30,11 @@ async def asked(person, route):
     return await person.post(path_of(route))
 
 
-async def test_only_sign_in_and_theme_are_open_to_strangers(stage):
+async def test_only_sign_in_and_theme_need_no_session(stage):
     assert {(route.method, route.path) for route in stage.routes if route.role is None} == OPEN
 
 
-async def test_state_changes_only_by_post(stage):
+async def test_every_change_needs_a_post_request(stage):
     assert {route.method for route in stage.routes} == {"GET", "POST"}
 
 
@@ -48,7 +48,7 @@ async def test_users_keys_and_audit_are_for_admins(stage):
     assert wrong == []
 
 
-async def test_stranger_is_redirected_from_every_page(stage):
+async def test_visitor_without_a_session_is_redirected_from_every_page(stage):
     stranger = stage.browser()
 
     through = []
@@ -66,7 +66,7 @@ async def test_stranger_is_redirected_from_every_page(stage):
 
 
 @pytest.mark.parametrize("role", Role)
-async def test_role_opens_exactly_its_routes(stage, role):
+async def test_role_can_use_exactly_its_routes(stage, role):
     name = NAMES[role]
     person = await stage.signed_in(name)
 
@@ -85,7 +85,7 @@ async def test_role_opens_exactly_its_routes(stage, role):
 
 
 @pytest.mark.parametrize("role", Role)
-async def test_navigation_shows_what_the_role_may_see(stage, role):
+async def test_navigation_contains_only_pages_that_the_role_may_see(stage, role):
     person = await stage.signed_in(NAMES[role])
 
     page = (await person.get("/console/account")).text
@@ -99,7 +99,7 @@ async def test_navigation_shows_what_the_role_may_see(stage, role):
     ]
 
 
-async def test_repeated_denials_do_not_fill_the_audit_log(stage):
+async def test_repeated_refusals_do_not_fill_the_audit_log(stage):
     ada, vic = await stage.signed_in("ada"), await stage.signed_in("vic")
 
     for number in range(20):

@@ -96,7 +96,7 @@ async def test_sign_out_ends_the_session_on_the_server(stage):
     assert (await visitor.get("/console/account")).status == 303
 
 
-async def test_password_change_ends_other_sessions_and_renews_this_one(stage):
+async def test_password_change_ends_other_sessions_and_renews_the_current_one(stage):
     here, elsewhere = await stage.signed_in("vic"), await stage.signed_in("vic")
     before = here.cookies["twite"]
     new = "another sentence of his own"
@@ -123,7 +123,7 @@ async def test_password_change_ends_other_sessions_and_renews_this_one(stage):
         {"password": PASSWORD, "new": "another sentence of his own", "again": "something else"},
     ],
 )
-async def test_password_change_requires_the_current_and_a_strong_new_one(stage, fields):
+async def test_password_change_requires_the_current_and_a_strong_new_password(stage, fields):
     visitor = await stage.signed_in("vic")
 
     await visitor.post("/console/account/password", {"again": fields["new"], **fields})
@@ -133,7 +133,7 @@ async def test_password_change_requires_the_current_and_a_strong_new_one(stage, 
     assert (await stage.browser().sign_in("vic")).status == 303
 
 
-async def test_two_factor_is_set_up_and_then_required(stage):
+async def test_two_factor_code_is_required_after_it_is_set_up(stage):
     visitor = await stage.signed_in("client")
     page = (await visitor.get("/console/account/codes")).text
     secret = page.split("<code>")[1].split("</code>")[0].replace(" ", "")
@@ -150,7 +150,7 @@ async def test_two_factor_is_set_up_and_then_required(stage):
     assert (await stage.browser().sign_in("client")).status == 303
 
 
-async def test_too_many_attempts_say_how_long_to_wait(stage):
+async def test_refusal_after_too_many_sign_ins_says_how_long_to_wait(stage):
     visitor = stage.browser()
     answers = [await visitor.sign_in("nobody-at-all", "a wrong sentence here") for _ in range(12)]
 
@@ -160,7 +160,7 @@ async def test_too_many_attempts_say_how_long_to_wait(stage):
     assert all(re.search(r"Too many attempts\. Wait \d+ s\.", answer.text) for answer in slowed)
 
 
-async def test_user_changes_require_the_admins_own_password(stage):
+async def test_change_of_a_user_requires_the_admins_own_password(stage):
     ada = await stage.signed_in("ada")
     fields = {"name": "eve", "role": "admin", "sees": "all", "new": "a sentence of eve's own"}
 
@@ -175,7 +175,7 @@ async def test_user_changes_require_the_admins_own_password(stage):
     assert (await stage.browser().sign_in("eve", "a sentence of eve's own")).status == 403
 
 
-async def test_key_is_shown_once(stage):
+async def test_api_key_is_shown_once(stage):
     ada = await stage.signed_in("ada")
 
     made = await ada.post(
@@ -201,7 +201,7 @@ async def test_user_commands_require_the_control_token(stage):
         assert answer.status == 404
 
 
-async def test_hidden_pixel_answers_like_an_unknown_one(stage):
+async def test_hidden_pixel_gets_the_response_of_an_unknown_one(stage):
     client = await stage.signed_in("client")
 
     listed = (await client.get("/console/pixels")).text

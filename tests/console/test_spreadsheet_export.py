@@ -15,17 +15,17 @@ from twite.console.render import cell, table
     ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\0=1", " =1", "\u200b=1"]
     + [f"{sign}1" for sign in "\uff1d\uff0b\uff0d\uff20"],
 )
-def test_possible_formula_becomes_text(text):
+def test_possible_formula_is_exported_as_text(text):
     assert cell(text).startswith("'")
 
 
 @pytest.mark.parametrize("text", ["order-1", "", "49.90 EUR", "a=b", "<script>"])
-def test_other_text_is_unchanged(text):
+def test_other_text_is_exported_unchanged(text):
     assert cell(text) == text
 
 
 @given(st.lists(st.text(), min_size=1, max_size=5))
-def test_no_cell_starts_a_formula_or_breaks_out(texts):
+def test_no_cell_is_a_formula_or_leaves_its_quotes(texts):
     (head, row) = csv.reader(
         io.StringIO(table("t", ["h"] * len(texts), [texts]).body.decode(), newline="")
     )
@@ -36,5 +36,5 @@ def test_no_cell_starts_a_formula_or_breaks_out(texts):
     )
 
 
-def test_cell_is_limited_to_the_length_of_a_spreadsheet():
+def test_cell_is_limited_to_the_length_of_a_spreadsheet_cell():
     assert len(cell("x" * (1 << 20))) == 32_767

@@ -1,4 +1,4 @@
-"""Live streams: no user can use up the streams of others."""
+"""Live streams: one user cannot take the streams of others."""
 
 from contextlib import AsyncExitStack
 
@@ -28,7 +28,7 @@ def test_streams_are_limited_per_user_and_in_total(steps):
         assert all(sum(stream.who == who for stream in there) <= EACH for stream in there)
 
 
-def test_oldest_stream_is_closed_for_the_newest():
+def test_oldest_stream_of_a_user_is_closed_for_a_new_one():
     streams = Streams()
 
     opened = [streams.open("vic") for _ in range(EACH + 2)]
@@ -36,7 +36,7 @@ def test_oldest_stream_is_closed_for_the_newest():
     assert [stream.ended.is_set() for stream in opened] == [True, True, *[False] * EACH]
 
 
-def test_user_with_the_most_streams_loses_one_when_full():
+def test_user_with_the_most_streams_loses_one_at_the_total_limit():
     streams = Streams(each=4, most=5)
     others = [streams.open(who) for who in ("ada", "eve")]
     greedy = [streams.open("vic") for _ in range(3)]
@@ -47,7 +47,7 @@ def test_user_with_the_most_streams_loses_one_when_full():
     assert [stream.ended.is_set() for stream in greedy] == [True, False, False]
 
 
-async def test_many_streams_of_one_user_do_not_displace_others(small_console):
+async def test_user_with_many_streams_does_not_close_those_of_others(small_console):
     vic, olga = await small_console.signed_in("vic"), await small_console.signed_in("olga")
 
     async with aiohttp.ClientSession() as http, AsyncExitStack() as opened:

@@ -35,7 +35,7 @@ async def sent(stage, token, **more):
         return answer.status
 
 
-async def test_operator_opens_a_preview_and_sees_its_requests(stage):
+async def test_operator_opens_a_preview_session_and_sees_its_requests(stage):
     olga = await stage.signed_in("olga")
     opened = await olga.post(PATH, {"sends": "nothing"})
     empty = await olga.get(opened.location)
@@ -66,7 +66,7 @@ async def previewed(stage):
     assert await sent(stage, token) == 202
 
 
-async def test_preview_stores_nothing(stage):
+async def test_preview_session_stores_no_conversion(stage):
     await previewed(stage)
     headers = {"Authorization": f"Bearer {KEY}"}
     async with (
@@ -77,21 +77,21 @@ async def test_preview_stores_nothing(stage):
 
 
 @pytest.mark.parametrize("name", ["vic", "client", "some"])
-async def test_preview_requires_access_to_all_pixels(stage, name):
+async def test_preview_session_requires_access_to_all_pixels(stage, name):
     person = await stage.signed_in(name)
 
     assert (await person.get(PATH)).status == 403
     assert (await person.post(PATH, {"sends": "nothing"})).status == 403
 
 
-async def test_preview_is_audited(stage):
+async def test_preview_session_is_audited(stage):
     await previewed(stage)
     audit = await (await stage.signed_in("ada")).get("/console/audit")
 
     assert "tag.preview" in audit.text
 
 
-async def test_worker_process_opens_no_preview(stage):
+async def test_one_of_several_worker_processes_opens_no_preview_session(stage):
     olga = await stage.signed_in("olga")
     stage.gateway.previews.shares_port = True
     try:

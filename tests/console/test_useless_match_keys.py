@@ -1,4 +1,4 @@
-"""Match keys that match nobody do not count, on the page and in the metrics."""
+"""Identifiers that match nobody do not count as match keys, on the page and in the metrics."""
 
 import hashlib
 import html
@@ -28,7 +28,9 @@ ORDERS = [
 ]
 
 
-async def test_useless_hashes_are_no_match_keys_and_only_fixes_gain(tmp_path):
+async def test_useless_hashes_are_not_match_keys_and_only_correctable_ones_are_possible_gains(
+    tmp_path,
+):
     stage = ConsoleStage(tmp_path)
     await stage.start()
     try:

@@ -90,7 +90,7 @@ async def said(person, path):
     return html.unescape(re.sub(r"<[^>]+>", "", page.split('<p class="said')[1].split("</p>")[0]))
 
 
-async def test_event_is_created_mapped_and_shown_with_its_snippets(stage, emulator, ada):
+async def test_event_is_created_at_x_mapped_and_shown_with_its_snippets(stage, emulator, ada):
     made = await ada.post(EVENTS, FIELDS)
     page = (await ada.get(made.location)).text
     seen = await ada.post(f"{made.location}/map", {"ours": "newsletter", "which": "id"})
@@ -111,7 +111,7 @@ async def test_event_is_created_mapped_and_shown_with_its_snippets(stage, emulat
     assert f'newsletter = "{id_}"' in stage.settings.path.read_text()
 
 
-async def test_foreign_change_of_the_settings_is_shown_before_it_is_replaced(stage, ada):
+async def test_settings_file_changed_meanwhile_is_shown_again_before_it_is_replaced(stage, ada):
     fields, path = {"ours": "lead", "which": "id"}, stage.settings.path
     seen = await ada.post(f"{EVENTS}/o8z6n/map", fields)
     path.write_text(path.read_text().replace("events = {", 'events = { lead = "o8z6q",', 1))
@@ -131,7 +131,7 @@ async def test_foreign_change_of_the_settings_is_shown_before_it_is_replaced(sta
     assert path.read_text() == theirs.replace('lead = "o8z6q"', 'lead = "o8z6n"')
 
 
-async def test_confirmation_of_a_change_is_valid_for_no_other(stage, ada):
+async def test_confirmation_of_one_change_does_not_confirm_another(stage, ada):
     before = stage.settings.path.read_text()
     seen = await ada.post(f"{EVENTS}/o8z6n/map", {"ours": "one", "which": "id"})
 
@@ -144,7 +144,7 @@ async def test_confirmation_of_a_change_is_valid_for_no_other(stage, ada):
     assert stage.settings.path.read_text() == before
 
 
-async def test_event_changes_are_audited(stage, ada):
+async def test_changes_of_events_are_audited(stage, ada):
     before = len(await audit_events(stage))
     made = await ada.post(EVENTS, FIELDS)
     id_ = made.location.rpartition("/")[2]
@@ -164,13 +164,13 @@ async def test_event_changes_are_audited(stage, ada):
     ]
 
 
-async def test_view_window_longer_than_the_click_window_is_refused_locally(ada):
+async def test_view_window_longer_than_the_click_window_is_refused_without_asking_x(ada):
     await ada.post(EVENTS, FIELDS | {"click_window": "1", "view_window": "7"})
 
     assert "longer than the click window" in await said(ada, EVENTS)
 
 
-async def test_event_is_updated_and_deleted_by_name(ada):
+async def test_event_can_be_updated_and_deleted_by_name(ada):
     made = await ada.post(EVENTS, FIELDS)
     await ada.post(f"{made.location}/update", FIELDS | {"name": "Letters", "click_window": "30"})
     changed = (await ada.get(made.location)).text
@@ -194,7 +194,7 @@ async def test_snippets_for_pages_are_omitted_on_request(ada):
     assert "snippet-pixel" not in servers
 
 
-async def test_sign_in_at_x_by_callback_connects_the_pixel(ada):
+async def test_sign_in_at_x_with_a_callback_connects_the_pixel(ada):
     begun = await ada.post("/console/connect/o9a7k/begin", {"way": "callback"})
 
     back, _ = allow(link_to_x(begun.text))
@@ -205,7 +205,7 @@ async def test_sign_in_at_x_by_callback_connects_the_pixel(ada):
     assert "o9a7k is connected" in await said(ada, "/console/connect")
 
 
-async def test_connect_and_forget_are_audited(stage, ada):
+async def test_connecting_x_and_forgetting_its_credentials_are_audited(stage, ada):
     before = len(await audit_events(stage))
     begun = await ada.post("/console/connect/o9a7k/begin", {"way": "callback"})
     back = urlsplit(allow(link_to_x(begun.text))[0])
@@ -223,7 +223,7 @@ async def test_connect_and_forget_are_audited(stage, ada):
     assert "not-a-token-of-x" not in str(told)
 
 
-async def test_callback_in_another_session_connects_nothing(stage, ada):
+async def test_callback_in_another_session_does_not_connect_the_pixel(stage, ada):
     begun = await ada.post("/console/connect/o9a7k/begin", {"way": "callback"})
     back = urlsplit(allow(link_to_x(begun.text))[0])
     other = await stage.signed_in("ada")
@@ -233,7 +233,7 @@ async def test_callback_in_another_session_connects_nothing(stage, ada):
     assert "connected" not in await said(other, "/console/connect")
 
 
-async def test_sign_in_at_x_by_pin_connects_the_pixel(ada):
+async def test_sign_in_at_x_with_a_pin_connects_the_pixel(ada):
     begun = await ada.post("/console/connect/o9a7k/begin", {"way": "pin"})
     _, shown = allow(link_to_x(begun.text))
     token = re.search(r'name="token" value="([^"]+)"', begun.text)[1]
@@ -244,7 +244,7 @@ async def test_sign_in_at_x_by_pin_connects_the_pixel(ada):
     assert "o9a7k is connected" in await said(ada, "/console/connect")
 
 
-async def test_pixel_token_refused_by_x_is_not_stored_and_explained(ada):
+async def test_pixel_token_that_x_refuses_is_explained_and_not_stored(ada):
     await ada.post("/console/connect/o9a7k/paste", {"token": "not-a-token-of-x"})
 
     words = await said(ada, "/console/connect")
@@ -252,7 +252,7 @@ async def test_pixel_token_refused_by_x_is_not_stored_and_explained(ada):
     assert "not-a-token-of-x" not in words
 
 
-async def test_forgetting_credentials_requires_the_own_password(ada):
+async def test_forgetting_credentials_requires_the_users_password(ada):
     begun = await ada.post("/console/connect/o9a7k/begin", {"way": "callback"})
     back = urlsplit(allow(link_to_x(begun.text))[0])
     await ada.get(f"{back.path}?{back.query}")
@@ -266,7 +266,7 @@ async def test_forgetting_credentials_requires_the_own_password(ada):
     assert "no longer has signed-in credentials" in await said(ada, "/console/connect")
 
 
-async def test_diagnostics_page_shows_the_findings_of_check(ada):
+async def test_diagnostics_page_shows_the_findings_of_twite_check(ada):
     # Earlier tests of this file may have used the same gateway.
     await ada.post("/console/connect/o9a7k/forget", {"kind": "oauth", "own": PASSWORD})
 

@@ -25,7 +25,7 @@ GIB = 1 << 30
         (5.1, CheckStatus.AMBER),
     ],
 )
-def test_sync_time_is_judged_by_typical_disks(took, light):
+def test_sync_time_of_the_disk_is_compared_with_typical_disks(took, light):
     assert on_sync(took).light is light
 
 
@@ -33,17 +33,17 @@ def test_sync_time_is_judged_by_typical_disks(took, light):
     ("free", "light"),
     [(2 * GIB, CheckStatus.GREEN), (GIB // 2, CheckStatus.AMBER), (GIB // 32, CheckStatus.RED)],
 )
-def test_free_space_is_judged(free, light):
+def test_free_disk_space_has_a_status(free, light):
     assert on_room(free, Path("/var/lib")).light is light
 
 
-def test_disk_probe_leaves_nothing_behind(tmp_path):
+def test_disk_check_removes_its_files(tmp_path):
     list(disk(tmp_path))
 
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_missing_folder_is_red(tmp_path):
+async def test_missing_folder_of_the_store_is_red(tmp_path):
     settings = read(tmp_path, GOOD.replace("sqlite:twite.db", "sqlite:none/twite.db"))
 
     findings = [finding async for finding in store(settings)]
@@ -76,7 +76,7 @@ async def test_paused_pixel_is_red_with_the_reason_of_x(tmp_path):
     )
 
 
-async def test_imbalance_is_red_with_its_place(tmp_path):
+async def test_balance_other_than_0_is_red_with_source_and_pixel(tmp_path):
     settings = read(tmp_path)
     owned = await SQLiteStore.open(str(settings.store.path))
     await owned.record(a_submission(an_entry()))
@@ -92,7 +92,7 @@ async def test_imbalance_is_red_with_its_place(tmp_path):
     ]
 
 
-async def test_store_can_be_checked_beside_a_gateway(tmp_path):
+async def test_store_can_be_checked_while_a_gateway_uses_it(tmp_path):
     settings = read(tmp_path)
     owned = await SQLiteStore.open(str(settings.store.path))
     try:
@@ -105,7 +105,7 @@ async def test_store_can_be_checked_beside_a_gateway(tmp_path):
     ]
 
 
-def test_no_pixel_is_red_and_no_source_amber(tmp_path):
+def test_settings_without_a_pixel_are_red_and_without_a_source_amber(tmp_path):
     settings = read(tmp_path, "")
 
     assert [pixel.light for pixel in pixels(settings) if pixel.topic == "pixels"] == [
@@ -127,7 +127,7 @@ def test_pixel_without_a_source_is_amber(tmp_path):
     ]
 
 
-def test_readable_key_file_is_amber(tmp_path):
+def test_key_file_that_others_can_read_is_amber(tmp_path):
     key = tmp_path / "twite.secret"
     key.write_text("a-key-that-nobody-will-guess")
     key.chmod(0o640)

@@ -14,7 +14,7 @@ HELD = msgspec.structs.replace(PAUSED, id="b", kind=AlertKind.CONVERSIONS_HELD, 
 OVER = msgspec.structs.replace(PAUSED, id="c", news=AlertPhase.RESOLVED, resolved_at=NOW)
 
 
-async def test_missing_webhook_is_amber(tmp_path):
+async def test_settings_without_a_webhook_are_amber(tmp_path):
     [finding] = [alert async for alert in alerts(read(tmp_path))]
 
     assert (finding.light, finding.found) == (CheckStatus.AMBER, "no webhook is configured")
@@ -53,7 +53,7 @@ async def test_open_alerts_are_red_or_amber_with_their_pages(tmp_path):
     ]
 
 
-async def test_unreadable_store_is_left_to_another_check(tmp_path):
+async def test_alerts_of_an_unreadable_store_have_no_finding(tmp_path):
     settings = read(tmp_path)
     settings.store.path.write_bytes(b"no database " * 500)
 

@@ -1,4 +1,4 @@
-"""Diagnostics of X's answers, over real sockets, with the emulator."""
+"""Diagnostics that ask X, over real sockets, with the emulator."""
 
 import json
 
@@ -80,7 +80,7 @@ async def test_roles_and_events_are_read_with_oauth(tmp_path, x_emulator):
         ),
     ],
 )
-async def test_credentials_x_would_refuse_are_red(tmp_path, x_emulator, world, told):
+async def test_credentials_that_x_refuses_are_red(tmp_path, x_emulator, world, told):
     x_emulator.add(**world)
 
     findings = await found(tmp_path, x_emulator.url)
@@ -98,7 +98,7 @@ async def test_pixel_token_of_another_pixel_is_red(tmp_path, x_emulator):
     assert "X refused this pixel token for pixel o8z6j (401" in findings[0][2]
 
 
-async def test_refused_credentials_of_two_are_amber(tmp_path, x_emulator):
+async def test_refused_pixel_token_beside_valid_oauth_credentials_is_amber(tmp_path, x_emulator):
     both = OAUTH.replace("auth = {", 'auth = { pixel_token = "no-token-of-this-pixel",')
 
     findings = await found(tmp_path, x_emulator.url, auth=both)
@@ -109,7 +109,7 @@ async def test_refused_credentials_of_two_are_amber(tmp_path, x_emulator):
     ]
 
 
-async def test_missing_account_lists_the_available_accounts(tmp_path, x_emulator):
+async def test_missing_account_at_x_lists_the_available_accounts(tmp_path, x_emulator):
     text = GOOD.replace('account = "18ce54d4x5t"\n', "")
 
     findings = await found(tmp_path, x_emulator.url, text)
@@ -124,7 +124,7 @@ async def test_missing_account_lists_the_available_accounts(tmp_path, x_emulator
     ) in findings
 
 
-async def test_event_missing_in_the_account_is_red(tmp_path, x_emulator):
+async def test_event_that_is_not_in_the_account_is_red(tmp_path, x_emulator):
     findings = await found(tmp_path, x_emulator.url, GOOD.replace('"o8z6k"', '"o6dkv"'))
 
     assert (
@@ -134,7 +134,9 @@ async def test_event_missing_in_the_account_is_red(tmp_path, x_emulator):
     ) in findings
 
 
-async def test_deleted_event_is_red_and_a_tracked_one_has_its_time(tmp_path, x_emulator):
+async def test_deleted_event_is_red_and_an_active_one_shows_its_last_conversion(
+    tmp_path, x_emulator
+):
     x_emulator.add(events=[{"id": "o8z6k", "deleted": True}])
     x_emulator.switch(tracking_delay=0)
     text = GOOD.replace("sign_up =", 'lead = "o8z6m", sign_up =')
@@ -146,7 +148,7 @@ async def test_deleted_event_is_red_and_a_tracked_one_has_its_time(tmp_path, x_e
     assert told[1].endswith("“purchase” was deleted at X")
 
 
-async def test_too_short_secret_is_amber_and_not_shown(tmp_path, x_emulator):
+async def test_secret_that_is_too_short_is_amber_and_not_shown(tmp_path, x_emulator):
     auth = OAUTH.replace(CONSUMER_SECRET, "cut-off")
 
     findings = await found(tmp_path, x_emulator.url, auth=auth)
@@ -159,7 +161,7 @@ async def test_too_short_secret_is_amber_and_not_shown(tmp_path, x_emulator):
     assert "cut-off" not in json.dumps(findings)
 
 
-async def test_unknown_host_name_is_distinguished_from_an_outage(tmp_path):
+async def test_unknown_host_name_of_x_is_distinguished_from_an_outage(tmp_path):
     nowhere = read(tmp_path, GOOD.replace("https://ads-api.x.com", "https://ads-api.x.invalid"))
 
     findings = [finding async for finding in network(nowhere)]
@@ -168,7 +170,7 @@ async def test_unknown_host_name_is_distinguished_from_an_outage(tmp_path):
     assert findings[0].found == "https://ads-api.x.invalid: the host name does not resolve"
 
 
-async def test_address_without_tls_is_red(tmp_path, x_emulator):
+async def test_address_of_x_without_tls_is_red(tmp_path, x_emulator):
     plain = read(
         tmp_path,
         GOOD.replace("https://ads-api.x.com", x_emulator.url.replace("http:", "https:")),
@@ -182,7 +184,7 @@ async def test_address_without_tls_is_red(tmp_path, x_emulator):
     ]
 
 
-async def test_public_address_without_the_script_is_red(tmp_path, x_emulator):
+async def test_public_address_that_does_not_serve_the_script_is_red(tmp_path, x_emulator):
     text = GOOD.replace("https://t.shop.example", x_emulator.url)
 
     findings = [

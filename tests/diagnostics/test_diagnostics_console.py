@@ -1,4 +1,4 @@
-"""Diagnostics of the console's host."""
+"""Diagnostics of the host name of the console."""
 
 import pytest
 
@@ -26,7 +26,7 @@ def found(folder, text):
 
 
 @pytest.mark.parametrize("more", ["", SHARED])
-def test_client_templates_at_the_console_s_host_are_red(tmp_path, more):
+def test_client_templates_on_the_host_of_the_console_are_red(tmp_path, more):
     assert found(tmp_path, GOOD + more + CLIENT) == [("console", CheckStatus.RED)]
 
 
@@ -34,7 +34,7 @@ def test_console_with_its_own_host_is_green(tmp_path):
     assert found(tmp_path, GOOD + OWN + CLIENT) == [("console", CheckStatus.GREEN)]
 
 
-def test_gateway_without_a_public_url_or_client_templates_has_no_finding(tmp_path):
+def test_gateway_without_public_url_or_client_templates_has_no_finding(tmp_path):
     local = GOOD.replace('public_url = "https://t.shop.example"\n', "")
 
     assert found(tmp_path, local + CLIENT) == found(tmp_path, GOOD) == []

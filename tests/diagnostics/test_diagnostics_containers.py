@@ -26,7 +26,7 @@ async def findings(folder):
     return [(str(finding.light), finding.found) async for finding in container(settings)]
 
 
-async def test_valid_container_is_counted(folder):
+async def test_valid_container_is_green_with_its_number_of_tags(folder):
     assert await findings(folder) == [
         ("green", "container.toml: 1 tag can fire, 1 secret is available"),
         (
@@ -36,7 +36,7 @@ async def test_valid_container_is_counted(folder):
     ]
 
 
-async def test_paused_tags_are_named(folder):
+async def test_paused_tags_of_a_container_are_named(folder):
     file = folder / "container.toml"
     file.write_text(file.read_text().replace('name = "Post"\n', 'name = "Post"\npaused = true\n'))
 
@@ -62,7 +62,7 @@ async def test_container_that_prevents_a_start_is_red(folder, name, was, is_, sa
     assert (light, said in found) == ("red", True), found
 
 
-async def test_missing_container_has_no_findings(folder):
+async def test_settings_without_a_container_have_no_findings(folder):
     (folder / "twite.toml").write_text("")
 
     assert await findings(folder) == []
@@ -71,7 +71,7 @@ async def test_missing_container_has_no_findings(folder):
 @pytest.mark.parametrize(
     ("persons", "lights"), [("hashed", ["green", "amber", "green"]), ("sealed", ["green"])]
 )
-async def test_tag_with_any_cookie_access_is_named_if_unsealed(folder, persons, lights):
+async def test_tag_that_may_read_all_cookies_is_named_if_nothing_is_sealed(folder, persons, lights):
     (folder / "poster.tpl").write_text(f"{TEMPLATE}\n___SERVER_PERMISSIONS___\n{ANY_COOKIE}")
     key = '[server]\nsecret_key = "a-key-that-seals-things"\n'
     (folder / "twite.toml").write_text(f'{key}{SETTINGS}persons = "{persons}"\n')
@@ -84,7 +84,7 @@ async def test_tag_with_any_cookie_access_is_named_if_unsealed(folder, persons, 
     )
 
 
-async def test_secret_with_unknown_variables_is_red_and_not_shown(folder, monkeypatch):
+async def test_secret_with_an_unknown_variable_is_red_and_not_shown(folder, monkeypatch):
     monkeypatch.setenv("TOKEN", "s3cret {{Nobody}}")
 
     [(light, found)] = await findings(folder)
@@ -123,7 +123,7 @@ async def test_variables_that_call_google_are_named_if_their_fields_require_it(
     assert sum("the template Look-up calls Firestore, but" in text for text in said) == calls
 
 
-async def test_container_redirect_to_a_local_server_is_reported(folder):
+async def test_redirect_of_a_containers_requests_is_reported(folder):
     redirect = 'redirect = { "crm.example" = "http://127.0.0.1:9000/" }\n'
     (folder / "twite.toml").write_text(SETTINGS + redirect)
     imported = load(folder / "twite.toml", {}, credentials=False).imported
@@ -136,7 +136,7 @@ async def test_container_redirect_to_a_local_server_is_reported(folder):
     assert ("amber", f"all tags of the container: {said}") in await findings(folder)
 
 
-async def test_redirect_is_reported_not_to_apply_to_clients(folder):
+async def test_redirect_is_reported_not_to_apply_to_client_templates(folder):
     redirect = 'redirect = { "*" = "http://127.0.0.1:9000/" }\n'
     (folder / "twite.toml").write_text(SETTINGS + f'client_source = "shop"\n{redirect}')
     (folder / "client.tpl").write_text(TEMPLATE.replace("TAG", "CLIENT"))
@@ -152,7 +152,7 @@ async def test_redirect_is_reported_not_to_apply_to_clients(folder):
     assert ("amber", f"{place}: {said}") in await findings(folder)
 
 
-async def test_tag_that_runs_the_container_is_reported_with_its_readers(folder):
+async def test_tag_that_runs_the_container_is_reported_with_tags_that_read_its_data(folder):
     calls = (
         """[{"instance": {"key": {"publicId": "run_container", "versionId": "1"}, "param": []}}]"""
     )

@@ -12,7 +12,7 @@ def found(folder, text=GOOD):
     return [(page.light, page.found) for page in pages(read(folder, text))]
 
 
-def test_gateway_on_the_site_of_the_pages_keeps_clicks(tmp_path):
+def test_gateway_on_the_site_of_the_pages_can_store_click_ids(tmp_path):
     assert found(tmp_path) == [
         (
             CheckStatus.GREEN,
@@ -21,7 +21,7 @@ def test_gateway_on_the_site_of_the_pages_keeps_clicks(tmp_path):
     ]
 
 
-def test_gateway_on_another_site_keeps_no_clicks(tmp_path):
+def test_gateway_on_another_site_cannot_store_click_ids(tmp_path):
     elsewhere = GOOD.replace("https://t.shop.example", "https://twite.example")
 
     assert found(tmp_path, elsewhere) == [
@@ -38,23 +38,23 @@ def test_missing_trusted_proxy_is_amber(tmp_path):
     assert first == (CheckStatus.AMBER, "server.trusted_proxies is empty")
 
 
-def test_missing_public_address_is_amber(tmp_path):
+def test_missing_public_url_is_amber(tmp_path):
     assert found(tmp_path, GOOD.replace(PUBLIC, "")) == [
         (CheckStatus.AMBER, "server.public_url is not set")
     ]
 
 
-def test_public_address_without_https_is_amber(tmp_path):
+def test_public_url_without_https_is_amber(tmp_path):
     plain = GOOD.replace("https://t.shop.example", "http://t.shop.example")
 
     assert found(tmp_path, plain)[0][0] is CheckStatus.AMBER
 
 
-def test_server_only_source_has_no_page_findings(tmp_path):
+def test_source_for_servers_only_has_no_findings_about_pages(tmp_path):
     assert found(tmp_path, GOOD.replace('origins = ["https://shop.example"]\n', "")) == []
 
 
-def test_rate_of_several_processes_is_named(tmp_path):
+def test_rate_limit_per_address_of_several_processes_is_explained(tmp_path):
     several = GOOD.replace("sqlite:twite.db", "postgresql:///twite").replace(
         "[server]\n", "[server]\nworkers = 4\n"
     )

@@ -37,14 +37,14 @@ def settings(tmp_path):
     return read(tmp_path, GOOD.replace("sqlite:twite.db", f'{url}"\nsize_limit = "1024MiB"\n#"'))
 
 
-def told(settings, **differs):
+def unexpected_findings(settings, **differs):
     """Return (level, text) of the findings that a healthy server does not have."""
     usual = list(server(settings, WELL))
     found = server(settings, msgspec.structs.replace(WELL, **differs))
     return [(str(finding.light), finding.found) for finding in found if finding not in usual]
 
 
-def test_healthy_server_has_only_green_findings(settings):
+def test_healthy_database_server_has_only_green_findings(settings):
     findings = list(server(settings, WELL))
 
     assert {str(finding.light) for finding in findings} == {"green"}
@@ -85,14 +85,14 @@ def test_healthy_server_has_only_green_findings(settings):
         ({"weak": ("fsync is off",)}, "red", "fsync is off"),
     ],
 )
-def test_each_problem_of_the_server_is_a_finding(settings, differs, light, said):
-    (finding,) = told(settings, **differs)
+def test_each_problem_of_the_database_server_is_a_finding(settings, differs, light, said):
+    (finding,) = unexpected_findings(settings, **differs)
 
     assert finding[0] == light
     assert finding[1].startswith(said)
 
 
-def test_missing_size_limit_is_amber(settings):
+def test_database_without_a_size_limit_in_the_settings_is_amber(settings):
     store = msgspec.structs.replace(settings.store, size_limit=None)
 
     findings = server(msgspec.structs.replace(settings, store=store), WELL)
@@ -102,11 +102,11 @@ def test_missing_size_limit_is_amber(settings):
     ]
 
 
-def test_configured_workers_count_before_the_first_start(settings):
+def test_connections_are_counted_for_the_configured_workers_before_the_first_start(settings):
     server_settings = msgspec.structs.replace(settings.server, workers=3)
     settings = msgspec.structs.replace(settings, server=server_settings)
 
-    assert told(settings, gateways=(), connections=29)[0] == (
+    assert unexpected_findings(settings, gateways=(), connections=29)[0] == (
         "amber",
         (
             "the server allows Twite 29 connections; a gateway opens up to 10, and there are 3 "
@@ -115,13 +115,13 @@ def test_configured_workers_count_before_the_first_start(settings):
     )
 
 
-def test_pooled_connections_are_not_judged(settings):
-    assert told(settings, is_pooled=True, connections=3) == [
+def test_connections_through_a_pooler_are_not_counted(settings):
+    assert unexpected_findings(settings, is_pooled=True, connections=3) == [
         ("green", "connections to the database go through a pooler")
     ]
 
 
-async def test_gateways_with_a_lease_are_found_without_their_connections(
+async def test_gateways_with_a_lease_are_counted_without_their_connections(
     postgres_server, postgres_url, monkeypatch
 ):
     stores = [await PostgresStore.open(postgres_url, StoreOptions()) for _ in range(3)]
@@ -143,7 +143,9 @@ async def test_gateways_with_a_lease_are_found_without_their_connections(
     assert before.size > 1 << 20
 
 
-async def test_database_connection_limit_counts(tmp_path, postgres_server, empty_postgres_url):
+async def test_connection_limit_of_the_database_is_checked(
+    tmp_path, postgres_server, empty_postgres_url
+):
     name = empty_postgres_url.partition("?")[0].rpartition("/")[2]
     postgres_server.psql(f"ALTER DATABASE {name} CONNECTION LIMIT 4")
     settings = read(tmp_path, GOOD.replace("sqlite:twite.db", empty_postgres_url))

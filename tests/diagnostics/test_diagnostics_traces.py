@@ -12,7 +12,7 @@ async def found(folder, url):
     return [(finding.light, finding.found) async for finding in traces(settings)]
 
 
-async def test_collector_that_accepts_spans_passes(tmp_path):
+async def test_collector_that_accepts_traces_passes(tmp_path):
     with otlp_receiver() as receiver:
         result = await found(tmp_path, receiver.url)
 
@@ -22,7 +22,9 @@ async def test_collector_that_accepts_spans_passes(tmp_path):
 
 
 @pytest.mark.parametrize(("path", "status", "answer"), [("/other", 200, 404), ("", 401, 401)])
-async def test_collector_that_refuses_is_named_with_its_answer(tmp_path, path, status, answer):
+async def test_collector_that_refuses_traces_fails_with_its_response(
+    tmp_path, path, status, answer
+):
     with otlp_receiver(status) as receiver:
         result = await found(tmp_path, f"{receiver.url}{path}")
 
@@ -30,14 +32,14 @@ async def test_collector_that_refuses_is_named_with_its_answer(tmp_path, path, s
     assert result == [(CheckStatus.AMBER, said)]
 
 
-async def test_port_where_nothing_listens_is_named(tmp_path):
+async def test_collector_without_a_listener_fails(tmp_path):
     (result,) = await found(tmp_path, "http://127.0.0.1:1")
 
     assert result[0] == CheckStatus.AMBER
     assert "http://127.0.0.1:1/v1/traces cannot be reached: connection refused" in result[1]
 
 
-async def test_missing_extra_fails(tmp_path, monkeypatch):
+async def test_traces_without_the_extra_fail(tmp_path, monkeypatch):
     monkeypatch.setitem(traces.__globals__, "can_trace", lambda: False)
 
     (result,) = await found(tmp_path, "http://127.0.0.1:4318")
@@ -48,5 +50,5 @@ async def test_missing_extra_fails(tmp_path, monkeypatch):
     )
 
 
-async def test_nothing_is_checked_without_an_endpoint(tmp_path):
+async def test_traces_without_an_endpoint_are_not_checked(tmp_path):
     assert [finding async for finding in traces(read(tmp_path))] == []

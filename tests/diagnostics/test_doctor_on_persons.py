@@ -1,4 +1,4 @@
-"""Diagnostics of tags that get hashed personal data: would they send the same requests?"""
+"""Diagnostics of tags that get hashed personal data: whether they would send the same requests."""
 
 import pytest
 from test_containers import CONTAINER, TEMPLATE
@@ -50,7 +50,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def ambers(folder, written):
+def amber_findings(folder, written):
     (folder / "twite.toml").write_text(written)
     settings = load(folder / "twite.toml", {}, credentials=False)
     return [tag.found for tag in tags(settings) if str(tag.light) == "amber"]
@@ -67,8 +67,8 @@ def ambers(folder, written):
         ("raw ph", "email, phone number"),
     ],
 )
-def test_tag_that_sends_different_data_when_hashed_is_named(folder, sent, differs):
-    found = ambers(folder, TAG % (sent, 'persons = "hashed"'))
+def test_tag_that_sends_other_data_if_it_gets_hashes_is_named(folder, sent, differs):
+    found = amber_findings(folder, TAG % (sent, 'persons = "hashed"'))
 
     said = (
         [] if differs is None else [(f"ads: with hashed data, the tag sends different {differs}")]
@@ -76,15 +76,15 @@ def test_tag_that_sends_different_data_when_hashed_is_named(folder, sent, differ
     assert found == said
 
 
-def test_tag_is_named_if_persons_are_hashed_without_a_key(folder):
-    assert ambers(folder, TAG % ("ph", "")) != []
+def test_tag_that_gets_hashes_because_the_secret_key_is_missing_is_named(folder):
+    assert amber_findings(folder, TAG % ("ph", "")) != []
 
 
-def test_sealed_persons_have_no_findings(folder):
-    assert ambers(folder, KEY + TAG % ("ph raw", "")) == []
+def test_tag_that_gets_sealed_personal_data_has_no_findings(folder):
+    assert amber_findings(folder, KEY + TAG % ("ph raw", "")) == []
 
 
-def test_tag_that_sends_nothing_is_reported(folder):
+def test_tag_that_sends_no_request_is_reported(folder):
     (folder / "poster.tpl").write_text(TEMPLATE)
     (folder / "twite.toml").write_text(TAG % ("ph", ""))
 
@@ -95,7 +95,7 @@ def test_tag_that_sends_nothing_is_reported(folder):
     ]
 
 
-async def test_container_tags_are_compared(folder, monkeypatch):
+async def test_tags_of_a_container_are_compared(folder, monkeypatch):
     monkeypatch.setenv("TOKEN", "ph")
     (folder / "container.toml").write_text(CONTAINER.replace("token =", "fields =") % "env:TOKEN")
     (folder / "twite.toml").write_text('[container]\nfile = "container.toml"\n')

@@ -55,31 +55,31 @@ def said(folder, fields, server):
 
 
 @pytest.mark.parametrize("server", [STAPE % "stape.io", STAPE % "shop.example", PROXY])
-def test_stape_headers_are_reported_with_their_source(tmp_path, server):
+def test_headers_for_the_stape_tag_are_reported_with_their_source(tmp_path, server):
     assert said(tmp_path, PIXEL, server) == [("green", FINE)]
 
 
-def test_missing_stape_headers_are_named(tmp_path):
+def test_missing_headers_for_the_stape_tag_are_named(tmp_path):
     partly = '[server.stape]\nidentifier = "twite"\n'
 
     assert said(tmp_path, PIXEL, partly) == [("amber", MISSING)]
 
 
-def test_unpermitted_domain_is_named(tmp_path):
+def test_domain_that_the_stape_tag_may_not_call_is_named(tmp_path):
     assert said(tmp_path, PIXEL, STAPE % "other.example") == [("amber", NOT_ALLOWED)]
 
 
-def test_unknown_pixel_of_the_tag_is_named(tmp_path):
+def test_pixel_of_the_stape_tag_that_the_settings_lack_is_named(tmp_path):
     assert said(tmp_path, 'pixelId = "zzzzz"', STAPE % "stape.io") == [
         ("amber", "x: the tag's pixel zzzzz is not in the settings")
     ]
 
 
-def test_tag_with_an_access_token_needs_no_header(tmp_path):
+def test_stape_tag_with_an_access_token_needs_no_header(tmp_path):
     assert said(tmp_path, f'{PIXEL}, authMethod = "accessToken"', "") == []
 
 
-async def test_container_tags_are_checked(tmp_path):
+async def test_stape_tags_of_a_container_are_checked(tmp_path):
     shutil.copy(TEMPLATE, tmp_path)
     (tmp_path / "container.toml").write_text(
         '[[template]]\nname = "x"\nfile = "proxy_post.tpl"\n[[tag]]\nname = "X"\ntemplate = "x"\n'

@@ -1,4 +1,4 @@
-"""The metrics and the console at the public address, without credentials."""
+"""Whether metrics and the console respond at the public address without credentials."""
 
 import pytest
 from test_diagnostics_rare import odd_x_server
@@ -40,7 +40,7 @@ async def test_public_metrics_and_console_are_red(tmp_path):
         {},
     ],
 )
-async def test_closed_metrics_and_console_are_green(tmp_path, answers):
+async def test_metrics_and_console_that_refuse_public_requests_are_green(tmp_path, answers):
     found = await found_at(tmp_path, answers)
 
     assert found == [
@@ -49,7 +49,7 @@ async def test_closed_metrics_and_console_are_green(tmp_path, answers):
     ]
 
 
-async def test_office_console_that_answers_locally_is_amber(tmp_path):
+async def test_console_that_responds_to_requests_from_this_machine_is_amber(tmp_path):
     found = await found_at(tmp_path, {"/console/sign-in": OPEN}, more=OFFICE)
 
     assert found[1] == (CheckStatus.AMBER, ("/console/sign-in answers requests from this machine"))

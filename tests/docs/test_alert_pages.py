@@ -1,4 +1,4 @@
-"""Every alert has a page, and the deployment files name existing metrics."""
+"""Every alert has a page, and the deployment files name only metrics that exist."""
 
 import json
 import re
@@ -53,7 +53,7 @@ def panels():
 
 
 @pytest.mark.parametrize("kind", AlertKind)
-def test_every_alert_has_a_page_with_meaning_and_remedy(kind):
+def test_every_alert_has_a_page_with_meaning_and_fix(kind):
     page = (ROOT / page_of(kind)).read_text()
 
     parts = re.split(r"^## (.+)$", page, flags=re.MULTILINE)
@@ -63,7 +63,7 @@ def test_every_alert_has_a_page_with_meaning_and_remedy(kind):
 
 
 @pytest.mark.parametrize("kind", AlertKind)
-def test_first_step_of_an_alert_names_only_commands_and_places_of_its_page(kind):
+def test_first_step_of_an_alert_names_only_commands_and_files_of_its_page(kind):
     page = " ".join((ROOT / page_of(kind)).read_text().split())
     fix = RULES[kind].fix
 
@@ -73,7 +73,7 @@ def test_first_step_of_an_alert_names_only_commands_and_places_of_its_page(kind)
     assert len(fix) <= 100
 
 
-def test_every_alert_page_belongs_to_an_alert():
+def test_every_alert_page_describes_an_existing_alert():
     assert {page.stem for page in PAGES.glob("*.md")} == {"README", *AlertKind}
 
 
@@ -87,7 +87,7 @@ def test_every_alert_is_listed_with_its_severity():
     }
 
 
-def test_every_message_field_is_documented():
+def test_every_field_of_the_webhook_message_is_documented():
     index = (PAGES / "README.md").read_text()
     example = json.loads(index.split("```json\n")[1].split("```")[0])
     table = index.split("| field | meaning |")[1].split("\n\n")[0]
@@ -116,11 +116,11 @@ def test_every_metric_is_documented_with_type_labels_and_meaning():
     } == expected
 
 
-def test_every_metric_has_a_sample_here():
+def test_every_metric_has_a_sample_in_these_tests():
     assert [family.name for family in families() if not family.samples] == []
 
 
-def test_every_rule_uses_existing_metrics_and_labels():
+def test_every_prometheus_rule_uses_existing_metrics_and_labels():
     known = samples()
 
     wrong = [
@@ -134,14 +134,14 @@ def test_every_rule_uses_existing_metrics_and_labels():
     assert all(queried(rule["expr"]) or rule["expr"].startswith(UP) for rule in rules())
 
 
-def test_every_rule_names_an_existing_page():
+def test_every_prometheus_rule_names_an_existing_page():
     named = re.findall(r"docs/[\w/-]+\.md", json.dumps([rule["annotations"] for rule in rules()]))
 
     assert [page for page in named if not (ROOT / page).exists()] == []
     assert len(named) > 8
 
 
-def test_every_panel_uses_existing_metrics_and_labels():
+def test_every_dashboard_panel_uses_existing_metrics_and_labels():
     known = samples()
 
     wrong = [

@@ -1,4 +1,6 @@
-"""The Compose files: all references exist, their parts match, and gateways load the settings."""
+"""The Compose files: all references exist, the files match each other, and gateways load the
+settings.
+"""
 
 import re
 import tomllib
@@ -59,7 +61,7 @@ def words(instruction):
     )
 
 
-def test_there_is_a_file_for_each_kind_of_store():
+def test_each_kind_of_store_has_a_compose_file():
     assert FILES.keys() == {"compose.yaml", POSTGRES}
     assert [len(gateways(name)) for name in ("compose.yaml", POSTGRES)] == [1, 2]
 
@@ -80,7 +82,7 @@ def test_sqlite_store_is_in_the_volume(tmp_path):
     )
 
 
-def test_postgresql_store_is_the_database_with_its_user_and_password(tmp_path):
+def test_settings_use_the_database_user_and_password_of_the_postgresql_service(tmp_path):
     settings = settings_of(POSTGRES, tmp_path)
     url = urlsplit(settings.store.place)
     database = SERVICES[url.hostname]["environment"]
@@ -90,7 +92,7 @@ def test_postgresql_store_is_the_database_with_its_user_and_password(tmp_path):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_each_variable_of_the_gateways_is_used(name):
+def test_each_environment_variable_of_the_gateways_is_used(name):
     for service in gateways(name).values():
         environment = service["environment"]
         read = set(re.findall(r'"env:(\w+)"', EXAMPLE)) | {VARIABLE}
@@ -103,7 +105,7 @@ def test_each_variable_of_the_gateways_is_used(name):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_missing_secret_stops_docker_compose(name):
+def test_missing_secret_stops_docker_compose(name):
     assert set(re.findall(r"\$\{(\w+)", FILES[name])) == set(REQUIRED.findall(FILES[name]))
 
 
@@ -116,7 +118,7 @@ def test_page_names_the_variables_of_the_env_file():
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_command_of_the_image_reads_the_mounted_settings(name):
+def test_image_starts_the_gateway_with_the_mounted_settings(name):
     (program,), (command, *arguments) = words("ENTRYPOINT"), words("CMD")
     context = get_command(application(command)).commands[command].make_context(command, arguments)
 
@@ -127,7 +129,7 @@ def test_command_of_the_image_reads_the_mounted_settings(name):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_gateways_run_without_rights(name):
+def test_gateways_run_without_privileges(name):
     for service in gateways(name).values():
         assert service["read_only"] is True
         assert service["cap_drop"] == ["ALL"]
@@ -137,13 +139,13 @@ def test_gateways_run_without_rights(name):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_gateways_have_enough_time_to_stop(name):
+def test_gateways_get_enough_time_to_stop(name):
     for service in gateways(name).values():
         assert int(service["stop_grace_period"].rstrip("s")) > 2 * STOP_WITHIN / SECOND
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_names_used_by_services_are_defined(name):
+def test_volumes_secrets_and_networks_of_the_services_are_defined(name):
     parsed = PARSED[name]
     services = parsed["services"].values()
     volumes = {source for service in services for source, _ in mounts(service)}
@@ -158,13 +160,13 @@ def test_names_used_by_services_are_defined(name):
         assert (context / service["build"]["dockerfile"]).resolve() == FOLDER / "Dockerfile"
 
 
-def test_healthcheck_of_the_image_asks_a_public_route():
+def test_health_check_of_the_image_uses_a_public_route():
     (path,) = re.findall(r"http://127\.0\.0\.1:8080(/\w+)", DOCKERFILE)
 
     assert path in {route.path for route in ROUTES}
 
 
-def test_image_contains_the_driver_of_postgresql():
+def test_image_contains_the_postgresql_driver():
     extra = PROJECT["project"]["optional-dependencies"]["postgres"]
     pinned = (ROOT / "requirements/run.txt").read_text()
 

@@ -1,4 +1,4 @@
-"""The page on container.toml names every key, and everything that an import knows."""
+"""The page on container.toml names every key, and every part of an export that an import knows."""
 
 import re
 from pathlib import Path
@@ -47,7 +47,7 @@ LISTS = (
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_every_export_kind_is_documented(name):
+def test_every_kind_of_part_in_an_export_is_documented(name):
     line = r"^\| `(\w+)…?` \| (.+?) \| (.+?) \| ?(.*?) ?\|$"
     found = re.findall(line, section(name), re.MULTILINE)
     for heading, fit, note in LISTS:
@@ -64,7 +64,7 @@ def test_every_export_kind_is_documented(name):
     )
 
 
-def test_every_operator_is_documented():
+def test_every_operator_of_a_trigger_is_documented():
     found = re.findall(r"^\| `(\w+)` \| `?(.+?)`? \|$", section("Operators"), re.MULTILINE)
 
     assert found == [
@@ -73,7 +73,7 @@ def test_every_operator_is_documented():
     ]
 
 
-def test_every_table_key_is_documented():
+def test_every_key_of_a_table_is_documented():
     table = PAGE.split("## Tables and keys")[1].split("\n## ")[0]
     named: dict[str, set[str]] = {}
     at = ""
@@ -84,21 +84,21 @@ def test_every_table_key_is_documented():
     assert named == {name: set(struct.__struct_fields__) for name, struct in STRUCTS.items()}
 
 
-def test_documented_example_is_a_valid_container():
+def test_container_of_the_documentation_is_valid():
     container, files = container_of_toml(PAGE.split("```toml\n")[1].split("```")[0])
 
     assert [tag.name for tag in container.tags] == ["Post purchases"]
     assert files == (TemplateFile(name="Poster", file="templates/poster.tpl"),)
 
 
-def test_every_variable_source_is_documented():
+def test_every_source_of_a_variable_is_documented():
     sources = PAGE.split("## Sources of variables")[1].split("\n## ")[0]
 
     assert re.findall(r"`(\w+)`", sources) == [str(kind) for kind in parts.VariableSource]
 
 
-def test_every_export_key_is_documented_with_its_treatment():
-    """All keys of a row are treated alike; only keys that are not imported need a reason."""
+def test_every_key_of_an_export_is_documented_with_its_treatment():
+    """The import treats all keys of a row alike. Only keys that are not imported need a reason."""
     rows = re.findall(
         r"^\| (?:`(\w+)`|all parts) \| (`.+?) \| (.+?) \| ?(.*?) ?\|$",
         PAGE.split("### Keys\n")[1],
@@ -123,7 +123,7 @@ def test_every_export_key_is_documented_with_its_treatment():
     }
 
 
-def test_documented_parts_are_those_of_an_import():
+def test_documented_parts_are_those_that_an_import_knows():
     parts_of_a_version = {
         key
         for key, row in RESOURCES["containerVersion"].items()

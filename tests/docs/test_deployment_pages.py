@@ -1,4 +1,4 @@
-"""The pages on deployment and upgrades: commands, settings, proxy and quoted facts."""
+"""The pages on deployment and upgrades: commands, settings, proxies and quoted figures."""
 
 import re
 import shlex
@@ -27,7 +27,7 @@ auth = { pixel_token = "env:X_PIXEL_TOKEN" }
 events = { purchase = "o8z6k" }
 """
 NEXT = ("Next:", "## Next steps")
-# The pages that this file checks; the others say it where they need it.
+# The pages that this file checks. Other pages say it at the step that needs it.
 COMPLETE = (
     "choose-a-route-from-sgtm",
     "choose-between-sqlite-and-postgresql",
@@ -53,7 +53,7 @@ def typed(page):
         yield shlex.split(re.split(r" [|>&<]", line)[0], comments=True)
 
 
-def test_commands_of_pages_are_found():
+def test_commands_are_found_in_the_deployment_pages():
     assert ["connect"] in list(typed(SERVER))
     assert len([words for page in HOW_TO.values() for words in typed(page)]) > 30
 
@@ -85,7 +85,7 @@ def test_settings_behind_a_proxy_load_without_warnings(tmp_path):
     assert settings.server.public_url == f"https://{SITE}"
 
 
-def test_proxies_are_for_the_same_site_and_gateway():
+def test_proxies_of_the_page_use_the_same_site_and_gateway():
     server = ServerSettings()
 
     for file in PROXIES:
@@ -97,7 +97,7 @@ def test_proxies_are_for_the_same_site_and_gateway():
     assert f"s/{SITE}/" in SERVER
 
 
-def test_package_and_page_name_all_proxies():
+def test_package_and_page_name_the_same_proxies():
     package = (DEPLOY / "packages/debian_package.py").read_text()
 
     for file in PROXIES:
@@ -121,6 +121,6 @@ def test_quoted_figures_are_those_of_the_performance_page():
 
 
 @pytest.mark.parametrize("name", COMPLETE)
-def test_page_says_how_to_check_it_and_what_comes_next(name):
+def test_deployment_page_says_how_to_check_it_and_names_the_next_page(name):
     assert "## Check that it works" in HOW_TO[name]
     assert any(words in HOW_TO[name] for words in NEXT)

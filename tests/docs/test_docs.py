@@ -1,4 +1,4 @@
-"""The docs agree with the code."""
+"""The docs match the code."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 
 
-def test_state_table_matches_the_code():
+def test_table_of_delivery_states_matches_the_code():
     page = (DOCS / "explanation/life-of-a-conversion.md").read_text()
 
     documented = re.findall(r"^\| (\w+) \| (\w+) \| (\w+) \|$", page, re.MULTILINE)
@@ -27,7 +27,7 @@ def test_state_table_matches_the_code():
     ]
 
 
-def test_every_fault_code_is_documented_with_its_meaning():
+def test_every_error_code_is_documented_with_its_meaning():
     page = (DOCS / "reference/error-codes.md").read_text()
 
     documented = dict(re.findall(r"^\| `(\w+)` \| (.+?) \|", page, re.MULTILINE))
@@ -121,7 +121,7 @@ def test_every_field_of_a_conversion_is_documented():
 
 
 @pytest.mark.parametrize("page", sorted((DOCS / "how-to").glob("*.md")), ids=lambda page: page.stem)
-def test_how_to_says_how_to_check_it_and_what_comes_next(page):
+def test_how_to_page_says_how_to_check_it_and_names_the_next_page(page):
     text = page.read_text("utf-8")
 
     assert "Check that it works" in text

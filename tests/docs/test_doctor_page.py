@@ -18,7 +18,7 @@ def calls():
                     yield path.name, topic, meaning, fix
 
 
-def test_page_has_the_findings_of_the_code():
+def test_page_contains_the_findings_of_the_code():
     assert diagnostics_page.page() == PAGE.read_text("utf-8"), "run make generate"
 
 
@@ -30,7 +30,7 @@ def test_every_finding_has_a_constant_topic_and_a_meaning():
     assert len(diagnostics_page.rows()) >= len({ast.dump(ast.List(c[1:])) for c in calls()}) - 1
 
 
-def test_finding_shows_values_as_words_in_capitals():
+def test_finding_on_the_page_shows_values_as_words_in_capitals():
     (found,) = [row for row in diagnostics_page.rows() if row.finding.startswith("cannot write")]
 
     assert found == Row(

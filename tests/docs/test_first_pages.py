@@ -1,4 +1,4 @@
-"""README.md's first screen and the pages it leads to: picture, calls from a server, and a query."""
+"""README.md's first screen and its first pages: picture, calls from a server, and a query."""
 
 import csv
 import re
@@ -27,7 +27,7 @@ def block(page, language):
     return page.split(f"```{language}\n")[1].split("```")[0]
 
 
-def test_picture_of_the_readme_has_light_and_dark_colours_and_no_outside_address():
+def test_picture_of_the_readme_has_light_and_dark_colors_and_no_external_url():
     text = PICTURE.read_text("utf-8")
 
     assert f"]({PICTURE.relative_to(ROOT)})" in (ROOT / "README.md").read_text("utf-8")
@@ -41,7 +41,7 @@ def test_picture_of_the_readme_has_light_and_dark_colours_and_no_outside_address
     assert set(re.findall(r"https?://[^\"]+", text)) == {"http://www.w3.org/2000/svg"}
 
 
-def test_numbers_in_the_picture_add_up():
+def test_numbers_in_the_picture_of_the_readme_add_up_to_the_received_ones():
     texts = [element.text for element in ET.fromstring(PICTURE.read_bytes()).iter()]  # noqa: S314
     (sum_of_states,) = [text for text in texts if text and text.startswith("received ")]
 
@@ -52,7 +52,7 @@ def test_numbers_in_the_picture_add_up():
 
 
 @pytest.mark.parametrize("kind", LANGUAGES)
-def test_call_is_the_one_that_the_command_prints(kind):
+def test_documented_call_from_a_server_is_printed_by_twite_events_snippet(kind):
     call = SnippetCall(
         name="purchase",
         event="o8z6k",
@@ -65,7 +65,7 @@ def test_call_is_the_one_that_the_command_prints(kind):
     assert block(CALLS, LANGUAGES[kind]).strip() == printed.strip()
 
 
-def test_exported_orders_of_the_query_are_accepted_by_send(tmp_path):
+def test_orders_exported_by_the_documented_query_are_accepted_by_send(tmp_path):
     with sqlite3.connect(":memory:") as database:
         database.execute(
             "CREATE TABLE orders(number, paid_at, total, currency, email, phone, x_click_id,"
@@ -93,7 +93,7 @@ def test_exported_orders_of_the_query_are_accepted_by_send(tmp_path):
     assert verdicts == {"S-1001": "ready", "S-1002": "suppressed"}
 
 
-def test_call_from_python_prints_why_the_gateway_refused_the_conversion():
+def test_documented_python_call_prints_why_the_gateway_refused_the_conversion():
     refusal = b'{"errors": [{"code": "wrong_shape"}]}'
 
     class Refusing(BaseHTTPRequestHandler):

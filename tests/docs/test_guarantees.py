@@ -1,4 +1,6 @@
-"""The pages on guarantees and trials name only existing trials, and all that measure something."""
+"""The pages on guarantees and trials name only existing trials, and all trials that measure
+something.
+"""
 
 import re
 from pathlib import Path
@@ -40,7 +42,7 @@ def test_every_trial_with_a_figure_is_on_the_page():
     assert measuring - named == set()
 
 
-def test_makefile_targets_include_every_trial_on_the_page():
+def test_make_targets_run_every_trial_on_the_page():
     makefile = (ROOT / "Makefile").read_text("utf-8")
     [trials] = re.findall(r"^TRIALS \?= (.+)$", makefile, re.MULTILINE)
 
@@ -54,7 +56,7 @@ def test_makefile_targets_include_every_trial_on_the_page():
     assert missed == []
 
 
-def test_main_guarantees_quote_figures_and_dates_of_their_rows():
+def test_main_guarantees_quote_figures_and_dates_of_the_table():
     lead = PAGE.read_text("utf-8").split("\n## The balance")[0]
     items = MAIN.findall(lead)
     default = re.search(r"figures are from ([\d-]+)", (TRIALS / "README.md").read_text("utf-8"))[1]
@@ -67,6 +69,6 @@ def test_main_guarantees_quote_figures_and_dates_of_their_rows():
 
 
 def agrees(text, measured):
-    """Return whether every number of a text is in a row of the tables."""
+    """Return whether the rows of the tables contain every number of a text."""
     known = set(re.findall(r"\d[\d,]*", measured))
     return set(re.findall(r"\d[\d,]*\b", text)) <= known

@@ -1,4 +1,4 @@
-"""The docs quote the console's pages about conversions exactly."""
+"""The docs match the console's pages about conversions."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,7 @@ def page(name):
     return (HOW_TO / f"{name}.md").read_text()
 
 
-def test_every_flaw_is_documented_with_its_remedy():
+def test_every_error_of_an_identifier_is_documented_with_its_fix():
     rows = re.findall(
         r"^\| `(\w+)` \| (.+?) \| (.+?) \|$", page("improve-match-keys"), re.MULTILINE
     )
@@ -23,13 +23,13 @@ def test_every_flaw_is_documented_with_its_remedy():
     assert {code: (means, cure) for code, means, cure in rows} == FLAWS
 
 
-def test_every_unusual_amount_is_documented():
+def test_every_kind_of_unusual_amount_is_documented():
     rows = re.findall(r"^\| `(\w+)` \|", page("value-guards"), re.MULTILINE)
 
     assert set(rows) == set(UnusualAmount)
     assert all(f'"{guard}"' in page("value-guards") for guard in ValueGuard)
 
 
-def test_figures_of_the_pages_match_the_code():
+def test_figures_of_the_console_pages_match_the_code():
     assert f"searches {LOOKED_THROUGH:,} conversions" in page("use-the-console")
     assert all(f"{divisor:,}" in page("replay-dead-letters") for divisor in DIVISORS)

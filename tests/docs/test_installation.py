@@ -21,7 +21,7 @@ def commands(text: str) -> list[str]:
     return [line for line in INSTALL.findall(joined) if OPTIONAL not in line]
 
 
-def test_every_installation_is_pinned_by_hashes_or_of_the_checkout_alone():
+def test_every_documented_installation_uses_hashes_or_only_the_checkout():
     found = {
         str(page.relative_to(ROOT)): line
         for page in pages()

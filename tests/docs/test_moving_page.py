@@ -1,4 +1,4 @@
-"""The commands on the page about moving a container, run as printed, give the output shown."""
+"""The commands on the page about moving a container print the output on the page."""
 
 import re
 import shutil
@@ -62,7 +62,7 @@ def test_documented_commands_print_the_documented_output(folder):
     assert out == shown
 
 
-def test_check_passes_for_the_imported_container(folder):
+def test_twite_check_passes_for_the_imported_container(folder):
     commands = [
         line.removeprefix("$ ")
         for line in "".join(blocks("console")).splitlines()

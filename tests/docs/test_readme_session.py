@@ -42,7 +42,7 @@ def checkout(tmp_path):
     return tmp_path
 
 
-def test_readme_session_works_as_pasted(checkout):
+def test_session_in_the_readme_works_as_pasted(checkout):
     port = str(free_port())
     text = session()
     # In an interactive zsh, "#" does not start a comment: it is an argument, and an apostrophe

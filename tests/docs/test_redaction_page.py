@@ -1,4 +1,4 @@
-"""The redaction page agrees with the lists in the code, and its examples hold."""
+"""The redaction page matches the lists in the code, and its examples are true."""
 
 import re
 from pathlib import Path
@@ -20,7 +20,7 @@ LISTS = {
 
 
 @pytest.mark.parametrize("kind", LISTS)
-def test_examples_of_a_list_are_words_of_the_code(kind):
+def test_examples_of_a_list_are_in_the_code(kind):
     [examples] = re.findall(rf"^\| {kind} \| [^|]+ \| ([^|]+) \|$", PAGE, re.MULTILINE)
     shown = set(re.findall(r"`([^`]+)`", examples))
 
@@ -28,13 +28,13 @@ def test_examples_of_a_list_are_words_of_the_code(kind):
     assert shown <= LISTS[kind]
 
 
-def test_every_list_of_the_code_is_documented():
+def test_every_redaction_list_of_the_code_is_documented():
     table = PAGE.split("| list | treatment | examples |")[1].split("\n\n")[0]
 
     assert re.findall(r"^\| (\w+) \|", table, re.MULTILINE) == list(LISTS)
 
 
-def test_documented_examples_are_persons():
+def test_documented_examples_of_personal_data_are_recognized():
     values = PAGE.partition("|---|---|")[2].partition("\n\n")[0]
     examples = re.findall(r"`([^`]+)`", values)
 

@@ -1,4 +1,4 @@
-"""docs/reference/script.md agrees with the code."""
+"""docs/reference/script.md matches the code."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,7 @@ def first_cells(heading):
     return {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
 
 
-def test_every_script_setting_is_documented():
+def test_every_setting_of_the_script_is_documented():
     read = set(re.findall(r"\bsettings\.(\w+)", SCRIPT))
     said = set(re.findall(r'"(\w+)":', settings_line(a_source(), a_destination())))
 
@@ -27,7 +27,7 @@ def test_every_script_setting_is_documented():
     assert documented == read | (said - set(a_destination().events))
 
 
-def test_every_conversion_parameter_is_documented():
+def test_every_parameter_of_a_conversion_is_documented():
     read = set(re.findall(r"\bgiven\.([a-z]\w+)", SCRIPT))
 
     documented = first_cells("### A conversion's parameters")

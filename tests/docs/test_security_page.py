@@ -17,20 +17,20 @@ ROWS = re.findall(
 )
 
 
-def test_every_requirement_of_the_table_names_a_test():
+def test_every_requirement_on_the_security_page_names_a_test():
     head = "| ASVS | requirement | test |\n|---|---|---|\n"
     table = PAGE.split(head)[1].split("\n\n")[0]
 
     assert len(ROWS) == len(table.splitlines()) > 40
 
 
-def test_named_test_of_a_requirement_exists():
+def test_that_a_requirement_names_exists():
     for _, _, file, name, *_ in ROWS:
         code = (ROOT / file).read_text()
         assert re.search(rf"^ *(async )?def {name}\(", code, re.MULTILINE), name
 
 
-def test_figures_of_the_page_match_the_code():
+def test_figures_of_the_security_page_match_the_code():
     assert f"{SHORTEST} to {LONGEST:,} characters" in PAGE
     assert (ConsoleSettings().idle, ConsoleSettings().session) == (30 * MINUTE, 12 * HOUR)
     assert (PERIOD, RECOVERY_CODES) == (30, 10)

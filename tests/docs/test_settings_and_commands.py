@@ -37,7 +37,7 @@ def test_every_setting_is_documented_with_its_default():
     assert documented == {key: default_of(setting) for key, setting in ROOT.settings()}
 
 
-def test_setting_description_begins_as_in_the_code():
+def test_documented_meaning_of_a_setting_begins_as_in_the_code():
     page = rows_of_the_page()
 
     other = {
@@ -49,7 +49,7 @@ def test_setting_description_begins_as_in_the_code():
     assert other == {}
 
 
-def test_documented_example_can_be_loaded(tmp_path):
+def test_documented_settings_file_can_be_loaded(tmp_path):
     page = (REFERENCE / "configuration.md").read_text()
     (tmp_path / "shop.key").write_text("a-key-of-sixteen-or-more")
     path = tmp_path / "twite.toml"
@@ -66,7 +66,7 @@ def section_of(command: str) -> str:
     return sections.get(command, "")
 
 
-def test_every_command_has_a_section():
+def test_every_command_has_a_section_in_the_docs():
     page = (REFERENCE / "commands.md").read_text()
 
     assert re.findall(r"^## twite ([\w-]+)$", page, re.MULTILINE) == list(COMMANDS)

@@ -28,7 +28,7 @@ def build(pages):
     del sys.modules["pages"]
 
 
-def test_navigation_contains_every_page_once(pages):
+def test_navigation_of_the_site_contains_every_page_once(pages):
     texts = {page: (ROOT / page).read_text("utf-8") for page in pages.PAGES}
 
     shown = [page for found in pages.sections().values() for page in found]
@@ -37,7 +37,7 @@ def test_navigation_contains_every_page_once(pages):
     assert sorted([*shown, pages.INDEX]) == sorted(pages.PAGES)
 
 
-def test_navigation_begins_with_the_roles(pages):
+def test_navigation_of_the_site_begins_with_the_roles(pages):
     roles = ["Shop developer", "Analyst", "Data engineer", "Agency", "On call"]
 
     assert list(pages.sections())[:5] == roles
@@ -58,7 +58,7 @@ CODE = "```sh\n[a](../../x.py)\n```\n[b](#c)"
         (STORE, "[a](https://x.example/b.py)", "[a](https://x.example/b.py)"),
     ],
 )
-def test_links_lead_to_the_places_in_the_site(pages, page, text, staged):
+def test_links_to_other_pages_lead_to_their_address_on_the_site(pages, page, text, staged):
     assert pages.staged(page, text)[0] == staged
 
 
@@ -68,7 +68,7 @@ def test_linked_data_files_become_downloads(pages):
     assert (text, downloads) == ("![h](images/history.svg)", {"docs/images/history.svg"})
 
 
-def test_pictures_are_where_the_markdown_pages_link_to(build, tmp_path):
+def test_pictures_are_at_the_address_that_the_markdown_pages_link_to(build, tmp_path):
     for name in ("stage/images", "html"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "stage/a.md").write_text("![b](images/b.svg)")
@@ -79,7 +79,7 @@ def test_pictures_are_where_the_markdown_pages_link_to(build, tmp_path):
     assert [path.name for path in (tmp_path / "html").rglob("*.*")] == ["b.svg"]
 
 
-def test_every_staged_link_has_its_file(build, pages, tmp_path):
+def test_every_link_of_the_site_has_its_file(build, pages, tmp_path):
     texts = build.write_stage(tmp_path)
 
     missing = [
@@ -94,7 +94,7 @@ def test_every_staged_link_has_its_file(build, pages, tmp_path):
     assert len(texts) == len(pages.PAGES) > 90
 
 
-def test_llms_text_lists_the_markdown_of_all_pages_of_the_navigation(build, pages):
+def test_llms_txt_lists_the_markdown_of_all_pages_of_the_navigation(build, pages):
     text = build.llms_text()
 
     listed = {link for _, _, link in pages.LINK.findall(text)}
@@ -105,7 +105,7 @@ def test_llms_text_lists_the_markdown_of_all_pages_of_the_navigation(build, page
     assert text.startswith("# Twite\n\n> Twite is a self-hosted gateway")
 
 
-def test_broken_links_and_outside_files_are_reported(build, tmp_path):
+def test_broken_links_and_links_to_outside_files_are_reported(build, tmp_path):
     (tmp_path / "index.html").write_text(
         '<h1 id="a">A</h1><a href="#a">1</a><a href="#b">2</a><a href="b.html">3</a>'
         '<a href="https://x.example">4</a><script src="https://cdn.example/a.js"></script>'

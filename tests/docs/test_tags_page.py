@@ -1,4 +1,4 @@
-"""The page on tags names everything that the tag routes read."""
+"""The page on tags names every field that the tag routes read."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ from twite.http.route_table import ROUTES
 PAGE = (Path(__file__).parents[2] / "docs/reference/tags.md").read_text()
 
 
-def test_every_ignore_reason_is_documented_with_its_meaning():
+def test_every_reason_to_ignore_a_tag_event_is_documented_with_its_meaning():
     table = PAGE.split("| reason | meaning |")[1].split("\n\n")[0]
 
     assert dict(re.findall(r"^\| `(\w+)` \| (.+?) \|$", table, re.MULTILINE)) == REASONS
@@ -31,7 +31,7 @@ def test_every_tag_endpoint_is_documented():
     assert [path for path in paths if f" {path}`" not in PAGE] == []
 
 
-def test_every_not_fired_reason_is_documented():
+def test_every_reason_why_a_tag_did_not_fire_is_documented():
     table = PAGE.split("| not fired for | meaning |")[1].split("\n\n")[0]
 
     assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(NotFiredReason)

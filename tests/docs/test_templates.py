@@ -1,4 +1,4 @@
-"""The page on tag templates agrees with the code."""
+"""The page on tag templates matches the code."""
 
 import ast
 import re
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/reference/templates.md").read_text()
 
 
-def test_every_api_is_documented_in_its_table():
+def test_every_template_api_is_documented_in_its_table():
     """The first table lists, by permission, the APIs that need no note; the second all others."""
     section = PAGE.split("## APIs")[1].split("\n## ")[0]
     alike, others = section.split("| API | permission | state | how |")
@@ -38,14 +38,14 @@ def test_every_api_is_documented_in_its_table():
     }
 
 
-def test_every_permission_is_documented():
+def test_every_template_permission_is_documented():
     section = PAGE.split("## Permissions")[1].split("\n## ")[0]
     known = {api.permission for api in APIS.values()} - {None} | set(READERS)
 
     assert [name for name in sorted(known) if f"`{name}`" not in section] == []
 
 
-def test_documented_limits_match_the_code():
+def test_documented_limits_of_templates_match_the_code():
     limits = RunLimits()
 
     assert f"| CPU time | {limits.time * 1000:.0f} ms for each step |" in PAGE
@@ -55,7 +55,7 @@ def test_documented_limits_match_the_code():
     assert f"| effects as JSON | {limits.output:,} characters |" in PAGE
 
 
-def test_every_lint_code_is_documented():
+def test_every_code_of_twite_tag_lint_is_documented():
     tree = ast.parse(Path(lint.__file__).read_text())
     used = {
         node.args[0].value
@@ -70,7 +70,7 @@ def test_every_lint_code_is_documented():
     assert set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == used
 
 
-def test_tag_readme_shows_and_describes_its_fields():
+def test_readme_of_the_twite_tag_shows_and_describes_its_fields():
     readme = (ROOT / "sgtm/README.md").read_text()
     tag = read_template((ROOT / "sgtm/twite-tag.tpl").read_bytes())
 

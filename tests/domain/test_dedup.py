@@ -10,11 +10,11 @@ PLAIN = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=
 
 
 @given(st.tuples(PLAIN, PLAIN, PLAIN), st.tuples(PLAIN, PLAIN, PLAIN))
-def test_different_conversions_have_different_keys(key, other):
+def test_different_conversions_have_different_deduplication_keys(key, other):
     assert (dedup_key(*key) == dedup_key(*other)) == (key == other)
 
 
-def test_key_parts_are_separated():
+def test_parts_of_a_deduplication_key_are_separated():
     keys = {
         dedup_key("ab", "c", "d"),
         dedup_key("a", "bc", "d"),
@@ -27,16 +27,16 @@ def test_key_parts_are_separated():
     assert {len(key) for key in keys} == {16}
 
 
-def test_key_does_not_change_between_releases():
+def test_deduplication_key_does_not_change_between_releases():
     assert dedup_key("o8z6j", "o8z6k", "order-1001").hex() == "b45ab04343b43f4f2abf1d676c2809e9"
 
 
-def test_window_is_never_under_that_of_x():
+def test_deduplication_window_is_at_least_that_of_x():
     assert LEAST_WINDOW == 48 * HOUR
     assert DEFAULT_WINDOW > LEAST_WINDOW + 40 * HOUR
 
 
-def test_derived_id_is_26_alphanumeric_characters():
+def test_derived_conversion_id_has_26_alphanumeric_characters():
     derived = derived_id(salt=b"salt", scope="o8z6j\0o8z6k", repeated=b"what is repeated")
 
     assert derived == derived.lower()
@@ -44,7 +44,7 @@ def test_derived_id_is_26_alphanumeric_characters():
     assert len(derived) == 26
 
 
-def test_derived_id_depends_on_salt_scope_and_content():
+def test_derived_conversion_id_depends_on_salt_scope_and_content():
     ids = {
         derived_id(salt=salt, scope=scope, repeated=repeated)
         for salt in (b"s", b"t")
@@ -55,7 +55,7 @@ def test_derived_id_depends_on_salt_scope_and_content():
     assert len(ids) == 8
 
 
-def test_ten_thousand_orders_have_ten_thousand_ids():
+def test_ten_thousand_orders_have_ten_thousand_derived_ids():
     ids = {
         derived_id(salt=b"s", scope="p\0e", repeated=json.dumps({"order": n}).encode())
         for n in range(10_000)

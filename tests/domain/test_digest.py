@@ -1,4 +1,4 @@
-"""A submitted hash is read, not hashed again."""
+"""A hash in a request is read, not hashed again."""
 
 import hashlib
 
@@ -11,12 +11,12 @@ OF_ANNA = hashlib.sha256(b"anna@shop.alt").hexdigest()
 
 
 @pytest.mark.parametrize("text", [OF_ANNA, OF_ANNA.upper(), f" {OF_ANNA}\n"])
-def test_digest_is_read_in_any_case(text):
+def test_submitted_hash_is_read_in_any_case(text):
     assert digest(text, path="email") == OF_ANNA
 
 
 @pytest.mark.parametrize("length", [32, 40, 128])
-def test_hash_of_another_length_is_named(length):
+def test_hash_of_another_length_is_refused_with_its_length(length):
     assert digest("aB" * (length // 2), path="email") == fault(
         "email",
         "not_sha256",
@@ -25,7 +25,7 @@ def test_hash_of_another_length_is_named(length):
 
 
 @pytest.mark.parametrize("text", ["", "anna@shop.alt", "a" * 63, "g" * 64])
-def test_other_text_is_no_digest(text):
+def test_other_text_is_not_a_hash(text):
     assert digest(text, path="email") == fault("email", "not_sha256")
 
 

@@ -34,11 +34,11 @@ def sha256(text):
         ("test@twitter.com", "d360d510a224510f373931ce2d6215a799f5a9c1cef221b0149b6b6b50cced62"),
     ],
 )
-def test_address_has_the_digest_that_x_computes(address, digest):
+def test_email_has_the_hash_that_x_computes(address, digest):
     assert digest_of(address) == digest
 
 
-def test_digest_x_prints_for_its_renamed_address_is_not_used():
+def test_hash_that_xs_page_prints_for_a_renamed_address_is_not_used():
     # X's page gives the digest of test@twitter.com as that of test@x.com.
     assert digest_of("test@x.com") != digest_of("test@twitter.com")
 
@@ -62,15 +62,15 @@ def test_digest_x_prints_for_its_renamed_address_is_not_used():
         "\u200b test-email@test.com \u200b",
     ],
 )
-def test_spaces_case_and_invisible_characters_are_ignored(spelling):
+def test_spaces_case_and_invisible_characters_of_an_email_are_ignored(spelling):
     assert digest_of(spelling) == X_VECTOR
 
 
-def test_plus_tag_stays():
+def test_plus_tag_of_an_email_stays():
     assert digest_of("Bob+884@Example.com") == sha256("bob+884@example.com")
 
 
-def test_dots_before_gmail_stay():
+def test_dots_in_a_gmail_address_stay():
     assert digest_of("b.o.b@gmail.com") == sha256("b.o.b@gmail.com")
 
 
@@ -90,11 +90,11 @@ def test_dots_before_gmail_stay():
         "müller@münchen.example",
     ],
 )
-def test_unusual_and_international_addresses_are_hashed_as_written(address):
+def test_unusual_and_international_emails_are_hashed_as_written(address):
     assert digest_of(address) == sha256(address)
 
 
-def test_unicode_normalization_makes_spellings_equal():
+def test_email_is_the_same_in_every_unicode_normalization():
     assert digest_of("mu\u0308ller@example.com") == digest_of("m\u00fcller@example.com")
 
 
@@ -135,48 +135,48 @@ def test_unicode_normalization_makes_spellings_equal():
         "a@" + "b" * 320 + ".com",
     ],
 )
-def test_undeliverable_address_is_a_fault(text):
+def test_undeliverable_email_has_an_error_code(text):
     assert code_of(text) == "email_unusable"
 
 
 @pytest.mark.parametrize(("more", "code"), [(0, "taken"), (1, "email_unusable")])
-def test_address_has_at_most_320_characters(more, code):
+def test_email_has_at_most_320_characters(more, code):
     domain = ".".join(["b" * 63] * 3 + ["c" * (60 + more), "de"])
 
     assert code_of(f"{'a' * 64}@{domain}") == code
     assert code_of(f" {'a' * 64}@{domain}") == code
 
 
-def test_digest_is_not_hashed_again():
+def test_submitted_email_hash_is_not_hashed_again():
     assert digest_of(X_VECTOR) == X_VECTOR
 
 
-def test_uppercase_digest_is_lowered():
+def test_uppercase_email_hash_is_lowered():
     assert digest_of(f" {X_VECTOR.upper()} ") == X_VECTOR
 
 
 @pytest.mark.parametrize("length", [32, 40, 128])
-def test_other_hash_is_refused_as_not_sha256(length):
+def test_hash_by_another_algorithm_is_refused_as_not_sha256(length):
     assert code_of("a1" * (length // 2)) == "not_sha256"
 
 
 @pytest.mark.parametrize("length", [63, 65])
-def test_hash_of_the_wrong_length_is_not_hashed(length):
+def test_text_of_hexadecimal_digits_of_the_wrong_length_is_not_hashed(length):
     assert code_of("a" * length) == "email_unusable"
 
 
-def test_hash_of_the_empty_text_is_a_fault():
+def test_hash_of_the_empty_text_is_refused():
     assert code_of(sha256("")) == "hash_of_nothing"
 
 
-def test_fault_does_not_repeat_the_address():
+def test_message_about_an_email_does_not_contain_it():
     read = digest_of("bob@@example.com")
 
     assert "bob" not in f"{read}"
 
 
 @given(st.emails())
-def test_digest_is_read_back_unchanged(address):
+def test_submitted_email_hash_is_unchanged(address):
     once = digest_of(address)
 
     if not isinstance(once, Fault):
@@ -184,7 +184,7 @@ def test_digest_is_read_back_unchanged(address):
 
 
 @given(st.text(max_size=400))
-def test_any_text_is_a_digest_or_a_fault(text):
+def test_any_text_as_an_email_is_hashed_or_has_an_error_code(text):
     read = digest_of(text)
 
     assert isinstance(read, Fault) or (len(read) == 64 and read.isalnum())
@@ -193,7 +193,7 @@ def test_any_text_is_a_digest_or_a_fault(text):
 @given(
     st.from_regex(r"[A-Za-z0-9._+-]{1,65}@(?:[A-Za-z0-9-]{1,64}\.)+[A-Za-z]{1,64}", fullmatch=True)
 )
-def test_fast_path_agrees_with_the_full_check(address):
+def test_fast_path_for_plain_emails_gives_the_hash_of_the_full_check(address):
     with patch.object(normalize, "_PLAIN_EMAIL", re.compile("(?!)")):
         thorough = digest_of(address)
 

@@ -1,4 +1,4 @@
-"""Recognize a person in every spelling of the identifiers, and people in texts."""
+"""Recognize a person in every spelling of the identifiers, and in texts."""
 
 import hashlib
 
@@ -44,7 +44,7 @@ def test_person_is_recognized_in_any_spelling(kind, text, person):
     assert asked(kind, text, region="GB").person == person
 
 
-def test_conversion_id_is_no_person():
+def test_conversion_id_does_not_identify_a_person():
     identifier = asked(CONVERSION_ID, " order-1 ", region=None)
 
     assert identifier == ErasureIdentifier(kind=CONVERSION_ID, conversion_id="order-1")
@@ -63,7 +63,7 @@ def test_conversion_id_is_no_person():
         (CONVERSION_ID, "x" * 513),
     ],
 )
-def test_invalid_identifier_is_a_fault_that_does_not_repeat_it(kind, text):
+def test_message_about_an_invalid_identifier_does_not_contain_it(kind, text):
     found = asked(kind, text, region=None)
 
     assert isinstance(found, Fault)
@@ -81,7 +81,7 @@ def test_invalid_identifier_is_a_fault_that_does_not_repeat_it(kind, text):
         f'{{"phone_sha256":"{sha256(NUMBER[1:])}"}}',
     ],
 )
-def test_stored_data_of_the_person_is_found(kept):
+def test_person_is_found_in_a_stored_conversion(kept):
     them = whom((EMAIL, ADA), (PHONE, NUMBER), (CLICK, TWCLID))
 
     assert them.named_in(kept.encode())
@@ -101,7 +101,7 @@ def test_stored_data_of_the_person_is_found(kept):
         "tel:+442079460958",
     ],
 )
-def test_raw_text_about_the_person_is_found(text):
+def test_person_is_found_in_a_text(text):
     assert whom((EMAIL, ADA), (PHONE, NUMBER), (CLICK, TWCLID)).named_in_any(text.encode())
 
 
@@ -123,7 +123,7 @@ def test_other_persons_are_not_found(text):
     assert not them.named_in_any(text.encode())
 
 
-def test_repr_hides_the_person():
+def test_repr_of_an_erasure_request_hides_the_person():
     identifier = asked(EMAIL, ADA, region=None)
 
     assert "ada" not in repr(identifier) + repr(all_of([identifier]))

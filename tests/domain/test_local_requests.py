@@ -21,7 +21,7 @@ OWN = (b"host", b"localhost:8080")
         ("", False),
     ],
 )
-def test_loopback_is_only_this_machine(address, loopback):
+def test_loopback_addresses_are_those_of_this_machine(address, loopback):
     assert is_loopback(address) is loopback
 
 
@@ -44,7 +44,7 @@ def test_loopback_is_only_this_machine(address, loopback):
         ("::1", False),
     ],
 )
-def test_own_names_are_localhost_and_loopback_addresses(host, own):
+def test_localhost_and_loopback_addresses_are_names_of_this_machine(host, own):
     assert is_own_name(host) is own
 
 
@@ -85,14 +85,14 @@ def test_own_names_are_localhost_and_loopback_addresses(host, own):
         "WL-Proxy-Client-IP",
     ],
 )
-def test_proxy_header_marks_a_forwarded_request(name):
+def test_proxy_header_marks_a_request_as_forwarded(name):
     headers = [OWN, (name.lower().encode(), b"anything")]
 
     assert is_passed_on(headers)
     assert not is_from_here("127.0.0.1", headers)
 
 
-def test_ordinary_headers_are_no_proxy_headers():
+def test_other_headers_do_not_mark_a_request_as_forwarded():
     names = (
         b"host user-agent accept accept-encoding accept-language authorization connection cookie "
         b"origin referer sec-fetch-site sec-ch-ua upgrade-insecure-requests cache-control "
@@ -115,5 +115,5 @@ def test_ordinary_headers_are_no_proxy_headers():
         ("127.0.0.1", [(b"host", b"t.shop.example"), OWN], False),
     ],
 )
-def test_local_request_uses_loopback_and_an_own_name(peer, headers, here):
+def test_local_request_comes_from_loopback_and_names_this_machine(peer, headers, here):
     assert is_from_here(peer, headers) is here

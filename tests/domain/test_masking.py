@@ -65,7 +65,7 @@ def test_repr_of_identifiers_shows_only_their_kinds():
     assert repr(Identifiers(email="a" * 64, ip="192.0.2.1")) == "Identifiers(email=***, ip=***)"
 
 
-def test_secret_prints_as_stars():
+def test_secret_is_printed_as_stars():
     assert f"{Secret(CANARY)} {Secret(CANARY)!r} {Secret(CANARY)!s}" == "*** *** ***"
 
 
@@ -76,7 +76,7 @@ def test_secret_cannot_be_serialized_to_json():
         msgspec.json.encode(Secret(CANARY))
 
 
-def test_secrets_are_equal_by_content():
+def test_secrets_with_the_same_content_are_equal():
     assert Secret("a") == Secret("a")
     assert Secret("a") != Secret("b")
     assert Secret("a") != "a"
@@ -91,5 +91,5 @@ def test_empty_secret_is_false():
 @pytest.mark.parametrize(
     ("offered", "same"), [("ключ", True), ("", False), ("клю", False), ("\udc80", False)]
 )
-def test_secret_matches_only_itself_for_any_input(offered, same):
+def test_secret_matches_only_its_own_text(offered, same):
     assert Secret("ключ").matches(offered) is same

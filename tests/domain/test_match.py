@@ -1,4 +1,4 @@
-"""Match keys of a conversion, and their flaws."""
+"""Match keys of a conversion, and errors in identifiers."""
 
 import hashlib
 
@@ -36,7 +36,7 @@ def _hash(text):
         (Identifiers(browser_id="b", email="e"), MatchKeys.BROWSER | MatchKeys.EMAIL, 1),
     ],
 )
-def test_ip_and_user_agent_are_one_key_only_together(identifiers, key_set, keys):
+def test_ip_and_user_agent_together_are_one_match_key(identifiers, key_set, keys):
     assert (key_set_of(identifiers), keys_in(key_set)) == (key_set, keys)
 
 
@@ -50,7 +50,7 @@ def test_ip_and_user_agent_are_one_key_only_together(identifiers, key_set, keys)
         ("Ünïcödé\u0663", "Xxxxxxx9"),
     ],
 )
-def test_shape_contains_no_character_of_its_text(text, shape):
+def test_shape_of_a_text_contains_none_of_its_characters(text, shape):
     assert shape_of(text) == shape
 
 
@@ -58,12 +58,12 @@ def test_shape_contains_no_character_of_its_text(text, shape):
     "email",
     ["noreply@shop.example", "x@example.com", "buyer@mail.test", "GUEST+1@shop.de", "undefined"],
 )
-def test_placeholder_addresses_are_recognized(email):
+def test_placeholder_emails_are_recognized(email):
     assert is_placeholder(email)
 
 
 @pytest.mark.parametrize("email", ["anna@shop.de", "testa@shop.de", "x@myexample.com"])
-def test_real_addresses_are_no_placeholders(email):
+def test_real_emails_are_not_placeholders(email):
     assert not is_placeholder(email)
 
 
@@ -76,18 +76,18 @@ def test_real_addresses_are_no_placeholders(email):
         (_hash("anna@shop.de").upper(), None, "upper_case_hash"),
     ],
 )
-def test_damaged_hash_is_recognized(text, raw, code):
+def test_error_in_a_hash_is_recognized(text, raw, code):
     flaw = digest_flaw(text, path="email_sha256", raw=raw)
 
     assert isinstance(flaw, Flaw)
     assert (flaw.code, flaw.path) == (code, "email_sha256")
 
 
-def test_good_hash_has_no_flaw():
+def test_correct_hash_has_no_error():
     assert digest_flaw(_hash("anna@shop.de"), path="email_sha256", raw="anna@shop.de") is None
 
 
-def test_key_sets_add_up():
+def test_match_keys_of_conversions_are_counted():
     whole = matching({int(MatchKeys.CLICK): 3, int(MatchKeys.CLICK | MatchKeys.EMAIL): 1})
 
     assert whole == Matching(conversions=4, click=4, email=1, two=1, one_short=3)

@@ -41,7 +41,7 @@ def read(text):
         ("0.000000000000000001", "0.000000000000000001"),
     ],
 )
-def test_amount_becomes_a_decimal_text_with_two_decimals_or_more(text, spelled):
+def test_amount_becomes_a_decimal_text_with_at_least_two_decimals(text, spelled):
     assert read(text) == spelled
 
 
@@ -83,18 +83,18 @@ def test_amount_becomes_a_decimal_text_with_two_decimals_or_more(text, spelled):
         ("-1e2", "amount_negative"),
     ],
 )
-def test_invalid_amount_has_its_code(text, code):
+def test_invalid_amount_has_its_error_code(text, code):
     assert read(text) == code
 
 
-def test_message_quotes_an_amount_with_separators():
+def test_message_about_an_amount_quotes_it_with_its_separators():
     assert amount("1,234.50", path="value").message == (
         '"1,234.50" is not an amount: write it without separators, like 1234.50'
     )
 
 
 @pytest.mark.parametrize("text", ["bob@example.com", "+44 20 7946 0958", "(415) 555-0100", "<b>"])
-def test_message_does_not_quote_a_possible_person(text):
+def test_message_about_an_amount_does_not_quote_possible_personal_data(text):
     message = amount(text, path="value").message
 
     assert message == "this is not an amount: write it like 49.90"
@@ -104,7 +104,7 @@ def test_message_does_not_quote_a_possible_person(text):
     st.decimals(min_value=0, max_value=10**17, allow_nan=False, allow_infinity=False, places=None)
     | st.decimals(min_value=0, max_value=10**15, places=2)
 )
-def test_value_is_kept_exactly(value):
+def test_amount_keeps_its_exact_value(value):
     spelled = read(str(value))
 
     if not spelled.startswith("amount_"):
@@ -113,12 +113,12 @@ def test_value_is_kept_exactly(value):
 
 
 @given(st.integers(0, 10**18 - 1))
-def test_integers_beyond_float_precision_are_kept(value):
+def test_integers_beyond_the_precision_of_a_float_are_kept(value):
     assert read(str(value)) == f"{value}.00"
 
 
 @given(st.text(max_size=60) | st.text("0123456789.,-+eE ", max_size=60))
-def test_any_text_is_an_amount_or_a_fault(text):
+def test_any_text_is_an_amount_or_has_an_error_code(text):
     found = amount(text, path="value")
 
     assert isinstance(found, Fault) or amount(found, path="value") == found
@@ -130,7 +130,7 @@ def test_amounts_are_never_floats():
 
 
 @pytest.mark.parametrize("text", ["EUR", "eur", " Eur ", "eUR\n"])
-def test_currency_is_case_insensitive(text):
+def test_currency_can_be_written_in_any_case(text):
     assert currency(text, path="currency") == "EUR"
 
 
@@ -151,11 +151,11 @@ def test_currency_is_case_insensitive(text):
         "\uff45\uff55\uff52",
     ],
 )
-def test_invalid_currency_is_a_fault(text):
+def test_invalid_currency_has_an_error_code(text):
     assert currency(text, path="currency").code == "currency_unknown"
 
 
-def test_message_quotes_only_a_short_code():
+def test_message_about_a_currency_quotes_only_a_short_code():
     assert currency("XXX1", path="c").message == '"XXX1" is not a currency code of ISO 4217'
     assert (
         currency("bob@example.com", path="c").message == "this is not a currency code of ISO 4217"

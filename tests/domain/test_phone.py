@@ -67,39 +67,39 @@ def sha256(text):
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def test_formatted_us_number_is_hashed_as_e164():
+def test_formatted_us_phone_number_is_hashed_as_e164():
     assert digest_of("+1 (415) 555-0100") == SHA_OF_555
 
 
-def test_digest_of_x_example_is_met_with_its_plus():
+def test_phone_number_with_its_plus_has_the_hash_of_xs_example():
     assert digest_of("+11234567890") == X_VECTOR
     assert digest_of("+11234567890") != WITHOUT_PLUS
 
 
 @pytest.mark.parametrize("spelling", INTERNATIONAL)
-def test_number_with_a_country_code_needs_no_region(spelling):
+def test_phone_number_with_a_country_code_needs_no_region(spelling):
     assert digest_of(spelling) == sha256(LONDON)
 
 
 @pytest.mark.parametrize("spelling", [*INTERNATIONAL, *NATIONAL])
-def test_all_spellings_are_one_number_with_a_region(spelling):
+def test_every_spelling_of_a_phone_number_has_one_hash_with_a_region(spelling):
     assert digest_of(spelling, "GB") == sha256(LONDON)
 
 
 @pytest.mark.parametrize("spelling", NATIONAL)
-def test_national_number_without_a_region_is_refused(spelling):
+def test_national_phone_number_without_a_region_is_refused(spelling):
     assert code_of(spelling) == "phone_needs_region"
 
 
-def test_region_decides_the_country_of_a_national_number():
+def test_region_sets_the_country_of_a_national_phone_number():
     assert digest_of("(415) 555-0100", "US") == SHA_OF_555
 
 
-def test_significant_leading_zero_is_kept():
+def test_significant_leading_zero_of_a_phone_number_stays():
     assert e164("06 1234 5678", "IT") == "+390612345678"
 
 
-def test_national_number_must_be_valid_in_its_region():
+def test_national_phone_number_must_be_valid_in_its_region():
     assert code_of("(415) 555-0100", "GB") == "phone_unusable"
     assert digest_of("+1 (415) 555-0100", "GB") == sha256("+14155550100")
 
@@ -117,12 +117,12 @@ def test_international_prefix_is_that_of_the_region():
         "+44 0000000000", "+44 2079", "+44 2079 4609 5812",
     ],
 )  # fmt: skip
-def test_invalid_number_is_a_fault_with_a_region(text):
+def test_invalid_phone_number_with_a_region_has_an_error_code(text):
     assert code_of(text, "GB") == "phone_unusable"
 
 
 @pytest.mark.parametrize("text", ["", "+", "n/a", "unknown", "123456", "1" * 65, "tel:"])
-def test_invalid_number_is_a_fault_without_a_region(text):
+def test_invalid_phone_number_without_a_region_has_an_error_code(text):
     assert code_of(text) == "phone_unusable"
 
 
@@ -131,35 +131,35 @@ def test_invalid_number_is_a_fault_without_a_region(text):
     [(6, "phone_unusable"), (7, "phone_needs_region"), (15, "phone_needs_region"),
      (16, "phone_unusable")],
 )  # fmt: skip
-def test_number_without_a_country_code_has_7_to_15_digits(digits, code):
+def test_phone_number_without_a_country_code_has_7_to_15_digits(digits, code):
     assert code_of("2" * digits) == code
 
 
 @pytest.mark.parametrize(("length", "number"), [(64, LONDON), (65, "phone_unusable")])
-def test_number_has_at_most_64_characters(length, number):
+def test_phone_number_has_at_most_64_characters(length, number):
     assert e164("+44" + "2079460958".rjust(length - 3), None) == number
 
 
 @pytest.mark.parametrize(("length", "number"), [(128, LONDON), (129, "phone_unusable")])
-def test_at_most_128_characters_are_read(length, number):
+def test_phone_number_with_spaces_is_read_up_to_128_characters(length, number):
     assert e164(LONDON.ljust(length), None) == number
 
 
-def test_digest_is_not_hashed_again():
+def test_submitted_phone_hash_is_not_hashed_again():
     assert digest_of(X_VECTOR, "GB") == X_VECTOR
     assert digest_of(f" {X_VECTOR.upper()} ", "GB") == X_VECTOR
 
 
 @pytest.mark.parametrize("length", [32, 40, 128])
-def test_other_hash_is_refused_as_not_sha256(length):
+def test_hash_by_another_algorithm_is_refused_as_not_sha256(length):
     assert code_of("1a" * (length // 2), "GB") == "not_sha256"
 
 
-def test_hash_of_the_empty_text_is_a_fault():
+def test_hash_of_the_empty_text_is_refused():
     assert code_of(sha256("")) == "hash_of_nothing"
 
 
-def test_fault_does_not_repeat_the_number():
+def test_message_about_a_phone_number_does_not_contain_it():
     assert "7946" not in f"{digest_of('020 7946 0958')}"
 
 
@@ -169,7 +169,7 @@ def test_fault_does_not_repeat_the_number():
     ),
     region=st.none() | st.sampled_from(sorted(phonenumbers.SUPPORTED_REGIONS)),
 )
-def test_fast_path_agrees_with_the_library(number, region):
+def test_fast_path_for_phone_numbers_agrees_with_the_library(number, region):
     slow = e164(number, region)
     assume(slow.startswith("+"))
 
@@ -183,16 +183,16 @@ def test_fast_path_agrees_with_the_library(number, region):
     r"|467[02369][0-9]{7}|47[49][0-9]{7}|48[4-8][0-9]{8}|55[1-9]{2}9[0-9]{8}|81[7-9]0[0-9]{8}"
     r"|8210[0-9]{8})"
 ), fullmatch=True))  # fmt: skip
-def test_fast_path_spells_as_the_library_does(number):
+def test_fast_path_writes_a_phone_number_as_the_library_does(number):
     assert e164(number, None) == number
 
 
 @given(st.text(max_size=80), st.sampled_from([None, "GB", "US", "IT"]))
-def test_any_text_is_a_digest_or_a_fault(text, region):
+def test_any_text_as_a_phone_number_is_hashed_or_has_an_error_code(text, region):
     read = digest_of(text, region)
 
     assert isinstance(read, Fault) or (len(read) == 64 and read.isalnum())
 
 
-def test_regions_are_those_of_the_library():
+def test_regions_of_phone_numbers_are_those_of_the_library():
     assert frozenset(phonenumbers.SUPPORTED_REGIONS) == PHONE_REGIONS

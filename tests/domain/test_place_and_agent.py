@@ -37,7 +37,7 @@ def agent(text):
         ("::FFFF:cb00:7107", "203.0.113.7"),
     ],
 )
-def test_address_is_normalized(text, address):
+def test_ip_address_is_normalized(text, address):
     assert ip(text) == address
 
 
@@ -49,7 +49,7 @@ def test_address_is_normalized(text, address):
         "::ffff:10.0.0.1", "::ffff:127.0.0.1",
     ],
 )  # fmt: skip
-def test_private_address_is_refused(text):
+def test_private_ip_address_is_refused(text):
     assert ip_address(text, path="ip") == fault("ip", "ip_private")
     assert is_private_address(text)
 
@@ -57,7 +57,7 @@ def test_private_address_is_refused(text):
 @pytest.mark.parametrize(
     "text", ["203.0.113.7", "2001:db8::1", "unknown", "", "10.0.0.1".rjust(65)]
 )
-def test_other_texts_are_no_private_address(text):
+def test_other_texts_are_not_private_ip_addresses(text):
     assert not is_private_address(text)
     assert is_private_address("10.0.0.1".rjust(64))
 
@@ -72,16 +72,16 @@ def test_other_texts_are_no_private_address(text):
         "203.0.113.7\x00",
     ],
 )  # fmt: skip
-def test_invalid_address_is_a_fault(text):
+def test_invalid_ip_address_has_an_error_code(text):
     assert ip(text) == "ip_unusable"
 
 
 @pytest.mark.parametrize(("length", "address"), [(64, "203.0.113.7"), (65, "ip_unusable")])
-def test_address_has_at_most_64_characters(length, address):
+def test_ip_address_has_at_most_64_characters(length, address):
     assert ip("203.0.113.7".rjust(length)) == address
 
 
-def test_user_agent_is_trimmed_and_otherwise_raw():
+def test_user_agent_is_trimmed_and_otherwise_unchanged():
     assert agent("  Mozilla/5.0 (X11; Ünïcode\u00a0) ") == "Mozilla/5.0 (X11; Ünïcode\u00a0)"
 
 
@@ -92,7 +92,7 @@ def test_user_agent_is_trimmed_and_otherwise_raw():
         "a\x85b", "x" * 2_049, "x" * 65_536,
     ],
 )  # fmt: skip
-def test_invalid_user_agent_is_a_fault(text):
+def test_invalid_user_agent_has_an_error_code(text):
     assert agent(text) == "user_agent_unusable"
 
 
@@ -102,12 +102,12 @@ def test_shortest_and_longest_user_agent_are_accepted(length):
 
 
 @given(st.text(max_size=100))
-def test_any_text_is_an_address_or_a_fault(text):
+def test_any_text_is_an_ip_address_or_has_an_error_code(text):
     assert isinstance(ip(text), str)
 
 
 @given(st.ip_addresses())
-def test_normalized_address_is_unchanged(address):
+def test_normalized_ip_address_is_not_changed_again(address):
     once = ip(str(address))
 
     assert once.startswith("ip_") or ip(once) == once
@@ -116,7 +116,7 @@ def test_normalized_address_is_unchanged(address):
 @given(
     st.ip_addresses(v=4).map(str) | st.from_regex(r"[0-9]{1,3}(\.[0-9]{1,3}){3}", fullmatch=True)
 )
-def test_dotted_address_is_read_as_by_the_library(text):
+def test_ipv4_address_is_read_like_the_library_reads_it(text):
     with patch.object(normalize, "_PUBLIC_FIRST", frozenset()):
         thorough = ip(text)
 
@@ -133,7 +133,7 @@ GROUPS = st.sampled_from(["0", "00", "1", "7f", "0a", "A", "2001", "fe80"])
         st.lists(GROUPS, min_size=6, max_size=8),
     )
 )
-def test_address_of_eight_groups_is_read_as_by_the_library(text):
+def test_ipv6_address_of_eight_groups_is_read_like_the_library_reads_it(text):
     with patch.object(normalize, "_GLOBAL_IPV6", re.compile("(?!)")):
         thorough = ip(text)
 
@@ -141,5 +141,5 @@ def test_address_of_eight_groups_is_read_as_by_the_library(text):
 
 
 @given(st.ip_addresses(v=6, network="2000::/3").map(str))
-def test_global_address_is_read_as_by_the_library(text):
+def test_global_ipv6_address_is_read_like_the_library_reads_it(text):
     assert ip(text) == str(ipaddress.ip_address(text))

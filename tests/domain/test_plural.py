@@ -15,5 +15,5 @@ from twite.domain.plural import plural
         (plural(2, "secret is", "secrets are"), "2 secrets are"),
     ],
 )
-def test_number_and_its_noun_agree(text: str, expected: str) -> None:
+def test_number_and_its_noun_agree_in_a_message(text: str, expected: str) -> None:
     assert text == expected

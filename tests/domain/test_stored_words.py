@@ -43,7 +43,7 @@ def test_outcome_is_stored_as_its_enum_value(outcome, word):
     assert outcome.kind is AttemptOutcome(word)
 
 
-def test_user_changes_keep_their_tags_on_the_control_channel():
+def test_user_changes_keep_their_names_on_the_control_channel():
     tags = {kind.__struct_config__.tag for kind in Change.__args__}
 
     assert tags == {
@@ -53,8 +53,8 @@ def test_user_changes_keep_their_tags_on_the_control_channel():
     assert all(msgspec.inspect.type_info(kind).tag_field == "type" for kind in Change.__args__)
 
 
-def classes_with(word):
-    """Yield the classes that contain such words, each with its path."""
+def classes_with_stored_words(word):
+    """Yield the classes that contain stored words, each with its path."""
     for path in SOURCES.rglob("*.py"):
         text = path.read_text("utf-8")
         if word in text:
@@ -66,7 +66,7 @@ def classes_with(word):
 def test_no_enum_derives_its_values_from_member_names():
     taken = [
         f"{path}: {found.name}"
-        for path, found in classes_with("auto")
+        for path, found in classes_with_stored_words("auto")
         if any(isinstance(base, ast.Name) and base.id == "StrEnum" for base in found.bases)
         for node in ast.walk(found)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "auto"
@@ -78,7 +78,7 @@ def test_no_enum_derives_its_values_from_member_names():
 def test_no_serialized_union_is_tagged_by_class_names():
     told = [
         f"{path}: {found.name}"
-        for path, found in classes_with("tag=True")
+        for path, found in classes_with_stored_words("tag=True")
         for given in found.keywords
         if given.arg == "tag"
         and isinstance(given.value, ast.Constant)
@@ -117,7 +117,7 @@ WORDS = {
 
 
 @pytest.mark.parametrize("kind", WORDS, ids=lambda kind: kind.__name__)
-def test_enum_keeps_its_values(kind):
+def test_stored_enum_keeps_its_values(kind):
     assert set(WORDS[kind].split()) <= {member.value for member in kind}
 
 

@@ -1,4 +1,4 @@
-"""Slots of time."""
+"""Delivery times, counted in slots."""
 
 import pytest
 
@@ -6,18 +6,18 @@ from twite.domain.stats.tally import DeliveryTimes, first_of, quantile, slot_of,
 
 
 @pytest.mark.parametrize("ms", [0, 1, 3, 4, 7, 8, 9, 100, 1_499, 1_500, 172_800_000])
-def test_slot_contains_its_time(ms):
+def test_slot_of_a_delivery_time_contains_it(ms):
     slot = slot_of(ms)
 
     assert first_of(slot) <= ms < first_of(slot + 1)
 
 
-def test_clock_set_back_counts_as_no_time():
+def test_negative_delivery_time_counts_as_0():
     assert slot_of(-5) == 0
 
 
 @pytest.mark.parametrize("part", [0.5, 0.9, 0.99])
-def test_quantile_is_within_an_eighth_of_the_truth(part):
+def test_quantile_of_delivery_times_is_exact_to_an_eighth(part):
     times = [17 * number for number in range(1, 2_001)]
     slots: dict[int, int] = {}
     for time in times:
@@ -28,11 +28,11 @@ def test_quantile_is_within_an_eighth_of_the_truth(part):
     assert found == pytest.approx(times[int(part * len(times))], rel=1 / 8)
 
 
-def test_empty_tally_has_no_quantile():
+def test_no_delivery_times_have_no_quantile():
     assert quantile({}, 0.5) is None
 
 
-def test_spans_add_up():
+def test_delivery_times_of_several_periods_add_up():
     assert together(
         [DeliveryTimes(at=0, slots={1: 2}), DeliveryTimes(at=60_000, slots={1: 3, 4: 1})]
     ) == {

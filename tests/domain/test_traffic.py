@@ -1,3 +1,5 @@
+"""Whether a source is silent for unusually long."""
+
 from twite.domain.stats.traffic import HourlyTraffic, noted, silence
 from twite.domain.times import DAY, HOUR, MINUTE
 
@@ -36,15 +38,15 @@ def judged(hours, now, since=0):
     return silence(hours, now=now, since=since)
 
 
-def test_unused_source_is_not_judged():
+def test_unused_source_is_never_unusually_silent():
     assert judged([], at(0, 0, 9)) is None
 
 
-def test_source_known_for_less_than_a_week_is_not_judged():
+def test_source_known_for_less_than_a_week_is_never_unusually_silent():
     assert judged(office_hours(1), at(3, 0, 0)) is None
 
 
-def test_usual_weekend_silence_is_not_unusual():
+def test_usual_silence_of_a_weekend_is_not_unusual():
     assert not judged(office_hours(2), at(2, 0, 8)).unusual
 
 
@@ -59,11 +61,11 @@ def test_twice_the_longest_silence_is_unusual():
     ]
 
 
-def test_long_silence_does_not_become_usual():
+def test_one_long_silence_does_not_make_the_next_one_usual():
     assert judged(office_hours(2), at(9, 0, 0)).unusual
 
 
-def test_silence_of_a_day_and_night_shop_is_noticed_within_two_hours():
+def test_silence_of_a_shop_open_day_and_night_is_unusual_within_two_hours():
     hours = [an_hour(FIRST + hour, count=60) for hour in range(10 * 24)]
     last = hours[-1].last_at
 
@@ -72,7 +74,7 @@ def test_silence_of_a_day_and_night_shop_is_noticed_within_two_hours():
     assert found == [False, True]
 
 
-def test_silence_of_a_busy_office_is_noticed_on_the_same_day():
+def test_silence_of_a_busy_office_is_unusual_on_the_same_day():
     hours = [
         office_hour
         for office_hour in office_hours(2, count=60)
@@ -94,19 +96,19 @@ def test_few_missing_conversions_are_not_unusual():
     assert not judged(hours, at(1, 4, 10)).unusual
 
 
-def test_time_before_the_gateway_ran_is_no_silence():
+def test_time_before_the_gateway_started_is_not_silence():
     found = judged(office_hours(2), at(9, 0, 0), since=at(8, 6, 23))
 
     assert (found.lasts, found.unusual) == (HOUR, False)
 
 
-def test_week_old_hour_is_expected_once_in_a_long_silence():
+def test_expected_conversions_count_each_hour_of_the_last_week_once():
     found = judged(office_hours(2), at(4, 0, 0))
 
     assert found.expected == 5 * 8 * 10
 
 
-def test_first_look_counts_earlier_conversions_as_one():
+def test_conversions_counted_before_the_first_reading_count_as_one():
     assert noted({}, {"shop": 5_000}, now=FIRST * HOUR + 7) == [
         HourlyTraffic(
             source="shop",
@@ -119,7 +121,7 @@ def test_first_look_counts_earlier_conversions_as_one():
     ]
 
 
-def test_source_without_conversions_has_no_hour():
+def test_source_without_conversions_is_not_stored():
     assert noted({}, {"shop": 0}, now=MONDAY) == []
 
 
@@ -135,13 +137,13 @@ def test_new_conversions_are_counted_in_their_hour():
     assert (next_.hour, next_.count, next_.first_at) == (FIRST + 1, 1, MONDAY + HOUR)
 
 
-def test_look_without_new_conversions_changes_nothing():
+def test_reading_without_new_conversions_changes_nothing():
     before = an_hour(FIRST)
 
     assert noted({"shop": before}, {"shop": 0}, now=MONDAY + DAY) == []
 
 
-def test_clock_set_back_counts_in_the_latest_hour():
+def test_conversions_after_the_clock_was_set_back_count_in_the_latest_hour():
     before = HourlyTraffic(
         source="shop", hour=FIRST, count=1, first_at=MONDAY, last_at=MONDAY, received=1
     )
@@ -151,7 +153,7 @@ def test_clock_set_back_counts_in_the_latest_hour():
     assert (found.hour, found.count, found.last_at) == (FIRST, 3, MONDAY)
 
 
-def test_decreased_count_is_continued_from():
+def test_counting_continues_from_a_counter_that_became_smaller():
     before = HourlyTraffic(
         source="shop", hour=FIRST, count=4, first_at=MONDAY, last_at=MONDAY, received=90
     )

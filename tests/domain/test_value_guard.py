@@ -50,38 +50,38 @@ def _kind(usual_amounts, value, currency="EUR"):
         ("1000000.00", UnusualAmount.OUTLIER),
     ],
 )
-def test_amount_is_judged_by_usual_amounts(value, kind):
+def test_amount_is_compared_with_the_usual_amounts_of_its_event(value, kind):
     assert _kind([_usual_amount(_orders(200))], value) == kind
 
 
-def test_minor_units_are_recognized_with_a_single_price():
+def test_amount_in_minor_units_is_recognized_if_all_orders_have_one_price():
     assert _kind([_usual_amount(["49.90"] * 100)], "4990.00") == UnusualAmount.MINOR_UNITS
 
 
-def test_yen_have_no_minor_units():
+def test_amounts_in_yen_have_no_minor_units():
     assert (
         _kind([_usual_amount(_orders(100, middle=5_000), "JPY")], "500000", "JPY")
         == UnusualAmount.OUTLIER
     )
 
 
-def test_dinar_has_1000_minor_units():
+def test_amounts_in_dinar_have_1000_minor_units():
     usual_amount = _usual_amount(_orders(100), "KWD")
 
     assert _kind([usual_amount], "50000", "KWD") == UnusualAmount.MINOR_UNITS
 
 
-def test_nothing_is_flagged_before_enough_was_seen():
+def test_no_amount_is_unusual_before_enough_were_seen():
     assert _kind([_usual_amount(_orders(LEAST_SEEN - 1))], "1000000.00") is None
 
 
-def test_usual_zero_is_not_flagged():
+def test_amount_of_zero_is_not_unusual_if_it_is_usual():
     usual_amount = _usual_amount([*_orders(90), *["0.00"] * 10])
 
     assert _kind([usual_amount], "0.00") is None
 
 
-def test_new_currency_is_flagged_until_seen_a_few_times():
+def test_new_currency_is_unusual_until_it_was_seen_a_few_times():
     euros = _usual_amount(_orders(100))
 
     before = _kind([euros], "49.90", "USD")
@@ -90,7 +90,7 @@ def test_new_currency_is_flagged_until_seen_a_few_times():
     assert (before, after) == (UnusualAmount.CURRENCY, None)
 
 
-def test_outliers_change_the_usual_amount_slowly():
+def test_single_large_amounts_change_the_usual_amount_slowly():
     usual_amount = _usual_amount(_orders(500))
 
     for _ in range(20):
@@ -100,13 +100,13 @@ def test_outliers_change_the_usual_amount_slowly():
     assert _kind([usual_amount], "49.90") is None
 
 
-def test_new_prices_are_learned():
+def test_new_prices_become_usual():
     usual_amount = _usual_amount([*_orders(300), *_orders(3_000, middle=2_000)])
 
     assert _kind([usual_amount], "2000.00") is None
 
 
-def test_flag_shows_the_usual_amount():
+def test_unusual_amount_is_reported_with_the_usual_amount():
     flag = remarkable({"EUR": _usual_amount(["49.90"] * 50)}, value="0.00", currency="EUR")
 
     assert flag is not None
@@ -114,7 +114,7 @@ def test_flag_shows_the_usual_amount():
 
 
 @given(st.lists(st.decimals(0, 10**15, places=2), max_size=80))
-def test_any_amounts_are_learned(amounts):
+def test_any_amounts_are_learned_as_usual(amounts):
     usual_amount = _usual_amount([f"{amount:.2f}" for amount in amounts])
 
     assert usual_amount.seen == len(amounts)

@@ -38,22 +38,22 @@ CURE = "Stop that process, or set another store.url"
         (Identifiers(click_id="", email="", phone="", ip="", user_agent=""), False),
     ],
 )
-def test_identifiers_suffice_to_match_a_person(identifiers, suffice):
+def test_click_id_email_phone_or_ip_with_user_agent_can_match_a_person(identifiers, suffice):
     assert identifiers.suffice is suffice
 
 
-def test_fault_has_the_message_of_its_code():
+def test_message_is_that_of_the_error_code():
     assert fault("value", "not_an_amount") == Fault(
         path="value", code="not_an_amount", message=CODES["not_an_amount"]
     )
 
 
-def test_fault_with_an_undocumented_code_is_refused():
+def test_undocumented_error_code_is_refused():
     with pytest.raises(ValueError, match="unknown fault code 'odd'"):
         Fault(path="value", code="odd", message="")
 
 
-def test_balance_is_received_minus_accounted():
+def test_balance_is_received_minus_all_outcomes():
     account = ConversionCounts(
         source="s", pixel="p", received=100, delivered=50, duplicate=20, suppressed=5,
         rejected=15, dead=2, held=1, pending=6,
@@ -62,7 +62,7 @@ def test_balance_is_received_minus_accounted():
     assert account.balance == 1
 
 
-def test_accounts_add_up_field_by_field():
+def test_accounts_are_added_field_by_field():
     counts = ConversionCounts(source="a", pixel="p", received=3, delivered=1, pending=2)
     other = ConversionCounts(source="b", pixel="q", received=4, duplicate=1, dead=3)
 
@@ -71,12 +71,12 @@ def test_accounts_add_up_field_by_field():
     )
 
 
-def test_total_of_nothing_is_empty():
+def test_sum_of_no_accounts_is_empty():
     assert total([]) == ConversionCounts(source="", pixel="")
 
 
 @pytest.mark.parametrize(("account", "meter"), [("18ce54d4x5t", "18ce54d4x5t"), (None, "o8z6j")])
-def test_limit_belongs_to_the_account_if_known(account, meter):
+def test_rate_limit_is_counted_by_account_if_it_is_known(account, meter):
     destination = Destination(
         pixel="o8z6j", credentials=PixelToken(token=Secret("t")), events={}, account=account
     )
@@ -101,7 +101,7 @@ def test_limit_belongs_to_the_account_if_known(account, meter):
         (IllegalTransition("no"), InternalError, "no"),
     ],
 )
-def test_error_has_its_class_and_message(error, kind, sentence):
+def test_each_error_has_its_class_and_message(error, kind, sentence):
     assert isinstance(error, kind)
     assert isinstance(error, TwiteError)
     assert str(error) == sentence

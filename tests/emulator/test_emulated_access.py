@@ -24,25 +24,25 @@ SECOND = {"pixels": [{"id": "o8z70", "account": ACCOUNT, "token": "second"}]}
 
 
 @pytest.mark.parametrize("token", ["wrong", "", "emulator-pixel-token-o6dkt"])
-def test_wrong_pixel_token_is_the_generic_401(token):
+def test_wrong_pixel_token_gets_the_generic_401(token):
     assert answer_of(a_judge(), a_conversion(), token=token) == (401, GENERIC)
 
 
-def test_missing_credentials_are_401():
+def test_missing_credentials_get_a_401():
     request = a_request(a_conversion())
     bare = msgspec.structs.replace(request, headers={})
 
     assert said(a_judge().answer(bare).answer) == (401, GENERIC)
 
 
-def test_token_is_valid_only_for_its_own_pixel():
+def test_pixel_token_is_valid_only_for_its_own_pixel():
     judge = a_judge()
     judge.world.merge(SECOND)
 
     assert answer_of(judge, a_conversion(), token="second")[0] == 401
 
 
-def test_account_scoped_token_is_valid_for_its_account():
+def test_pixel_token_of_an_account_is_valid_for_the_account():
     judge = a_judge("pixel_token_scope=account")
     judge.world.merge(SECOND)
 
@@ -54,14 +54,14 @@ def test_account_scoped_token_is_valid_for_its_account():
     assert statuses == [200, 401]
 
 
-def test_pixel_without_a_token_accepts_none():
+def test_pixel_without_a_pixel_token_accepts_none():
     judge = a_judge()
     judge.world.merge({"pixels": [{"id": "o8z6j", "token": None}]})
 
     assert answer_of(judge, a_conversion(), token="")[0] == 401
 
 
-def test_token_expires_with_the_ttl_switch():
+def test_pixel_token_expires_after_the_time_of_the_switch():
     clock = Time()
     judge = a_judge("pixel_token_ttl=60", clock=clock)
 
@@ -76,7 +76,7 @@ def test_pixel_tokens_can_be_switched_off():
     assert answer_of(a_judge("pixel_token_enabled=off"), a_conversion()) == (401, GENERIC)
 
 
-def test_token_refusal_has_three_forms():
+def test_refusal_of_a_pixel_token_has_three_forms():
     bodies = [
         a_judge(f"pixel_token_error={form}").answer(a_request(token="wrong")).answer.body[:6]
         for form in ("generic", "empty", "html")
@@ -85,7 +85,7 @@ def test_token_refusal_has_three_forms():
     assert bodies == [b'{"erro', b"", b"<html>"]
 
 
-def test_app_without_access_is_refused_as_by_x():
+def test_app_without_access_is_refused_like_at_x():
     judge = a_judge()
     judge.world.merge({"apps": [{"id": "3213", "access": "none"}]})
 
@@ -118,14 +118,14 @@ def test_user_without_a_managing_role_has_no_access(roles):
 
 
 @pytest.mark.parametrize("role", ["ACCOUNT_ADMIN", "AD_MANAGER"])
-def test_each_managing_role_suffices(role):
+def test_each_managing_role_may_send_conversions(role):
     judge = a_judge()
     judge.world.merge({"users": [{"id": "370773112", "roles": {ACCOUNT: [role]}}]})
 
     assert judge.answer(signed_conversions(a_conversion())).answer.status == 200
 
 
-def test_revoked_token_is_401():
+def test_revoked_token_gets_a_401():
     judge = a_judge()
     token = next(iter(judge.world.tokens))
     judge.world.merge({"tokens": [{"token": token, "revoked": True}]})
@@ -133,7 +133,7 @@ def test_revoked_token_is_401():
     assert said(judge.answer(signed_conversions(a_conversion())).answer) == (401, GENERIC)
 
 
-def test_event_names_without_a_token_are_refused_by_switch():
+def test_switch_refuses_event_names_without_a_pixel_token():
     judge = a_judge("event_name_mode=gtm_token")
     named = a_conversion(event_id=None, event_name="gtm_purchase")
 

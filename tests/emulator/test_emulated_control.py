@@ -19,7 +19,7 @@ def ask(judge, method, route, document=None, *, query="", body=None):
     return answer.status, json.loads(answer.body)
 
 
-def test_counted_lists_each_event_and_id():
+def test_control_route_counted_lists_each_event_and_id():
     judge = a_judge()
     judge.answer(a_request(a_conversion(), a_conversion(event_id="o8z6m", conversion_id=None)))
 
@@ -41,7 +41,7 @@ def test_counted_lists_each_event_and_id():
     }
 
 
-def test_counted_omits_ids_by_default():
+def test_control_route_counted_omits_ids_by_default():
     judge = a_judge()
     judge.answer(a_request(a_conversion()))
 
@@ -50,7 +50,7 @@ def test_counted_omits_ids_by_default():
     assert "ids" not in document["pixels"]["o8z6j"]["events"]["o8z6k"]
 
 
-def test_counted_can_be_filtered():
+def test_control_route_counted_can_be_filtered():
     judge = a_judge()
     judge.answer(a_request(a_conversion(), a_conversion(event_id="o8z6m")))
 
@@ -59,7 +59,7 @@ def test_counted_can_be_filtered():
     assert (document["counted"], list(document["pixels"]["o8z6j"]["events"])) == (1, ["o8z6m"])
 
 
-def test_counted_includes_unchecked_conversions():
+def test_control_route_counted_includes_unchecked_conversions():
     judge = a_judge("checks=off")
     judge.answer(a_request({}, {}))
 
@@ -69,7 +69,7 @@ def test_counted_includes_unchecked_conversions():
     assert told == (2, 2)
 
 
-def test_clock_can_be_shifted_and_read():
+def test_emulated_clock_can_be_shifted_and_read():
     judge = a_judge()
 
     ask(judge, "POST", "clock", {"shift": 60})
@@ -88,7 +88,7 @@ def test_switches_can_be_changed_and_are_listed_with_their_questions():
     assert told == (True, True)
 
 
-def test_world_can_be_changed_and_read():
+def test_accounts_pixels_and_events_can_be_changed_and_read():
     judge = a_judge()
 
     status, document = ask(judge, "PUT", "world", {"accounts": [{"id": "abc"}]})
@@ -125,11 +125,11 @@ def test_invalid_control_request_is_explained(method, route, sent):
     assert (status, bool(document["error"])) == (400, True)
 
 
-def test_invalid_json_is_refused():
+def test_control_request_with_invalid_json_is_refused():
     assert ask(a_judge(), "POST", "clock", body=b"{")[0] == 400
 
 
-def test_number_of_entries_must_be_a_number():
+def test_number_of_requested_entries_must_be_a_number():
     assert ask(a_judge(), "GET", "received", query="last=x")[0] == 400
 
 

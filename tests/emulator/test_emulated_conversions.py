@@ -1,4 +1,4 @@
-"""The conversions endpoint: documented answers, word for word."""
+"""The conversions endpoint answers as X documents, word for word."""
 
 import uuid
 
@@ -18,7 +18,7 @@ from x_requests import (
 INVALID = "INVALID_PARAMETER"
 
 
-def test_good_request_gets_the_documented_response():
+def test_valid_conversion_gets_the_documented_response():
     judge = a_judge()
 
     status, document = answer_of(judge, a_conversion(), a_conversion(conversion_id="order-2"))
@@ -31,28 +31,28 @@ def test_good_request_gets_the_documented_response():
     )
 
 
-def test_pixel_id_as_event_id_is_not_a_single_event_tag():
+def test_pixel_id_in_place_of_an_event_id_is_refused():
     answer = answer_of(a_judge(), a_conversion(event_id="o8z6j"))
 
     error = (INVALID, "event_id (o8z6j) is not a single event tag (SET)", "event_id")
     assert answer == (400, refused(error))
 
 
-def test_empty_identifier_does_not_count():
+def test_identifier_with_an_empty_value_does_not_count():
     answer = answer_of(a_judge(), a_conversion(identifiers=[{"twclid": ""}]))
 
     error = (INVALID, "At least one user identifier must be provided", "")
     assert answer == (400, refused(error))
 
 
-def test_invalid_email_hash_is_echoed():
+def test_refusal_quotes_the_invalid_email_hash():
     answer = answer_of(a_judge(), a_conversion(identifiers=[{"hashed_email": "abc"}]))
 
     error = (INVALID, "hashed_email (abc) is not a valid SHA-256 hash", "hashed_email")
     assert answer == (400, refused(error))
 
 
-def test_time_without_a_zone_is_refused_as_by_x():
+def test_time_without_a_zone_is_refused_like_at_x():
     answer = answer_of(a_judge(), a_conversion(conversion_time="2022-06-16T01:14:00.603"))
 
     message = (
@@ -63,7 +63,7 @@ def test_time_without_a_zone_is_refused_as_by_x():
 
 
 @pytest.mark.parametrize("event_id", ["abc", "o6dkv", "tw-o8z6j-abc", "tw-o6dkt-o8z6k", "tw-x"])
-def test_foreign_event_is_not_found_and_invalid(event_id):
+def test_event_of_another_account_is_not_found_and_invalid(event_id):
     answer = answer_of(a_judge(), a_conversion(event_id=event_id))
 
     errors = (
@@ -87,13 +87,13 @@ def test_batch_of_500_conversions_is_accepted():
     assert (status, document["data"]["conversions_processed"]) == (200, 500)
 
 
-def test_batch_over_500_conversions_is_refused_unread():
+def test_batch_over_500_conversions_is_refused_without_checks():
     answer = answer_of(a_judge(), *[{}] * 501)
 
     assert answer == (400, refused((INVALID, "Conversion count limit is 500", "conversions")))
 
 
-def test_all_problems_are_listed_in_order_without_an_index():
+def test_refusal_lists_all_problems_in_order_without_an_index():
     bad = a_conversion(
         identifiers=[{"hashed_email": "abc"}], conversion_time="soon", event_id="o8z6j"
     )
@@ -110,7 +110,7 @@ def test_all_problems_are_listed_in_order_without_an_index():
     assert answer == (400, refused(*errors))
 
 
-def test_not_found_among_the_problems_makes_the_response_404():
+def test_response_with_one_not_found_problem_is_404():
     bad = a_conversion(conversion_time="soon")
 
     status, document = answer_of(a_judge(), bad, a_conversion(event_id="abc"))
@@ -119,7 +119,7 @@ def test_not_found_among_the_problems_makes_the_response_404():
     assert (status, codes) == (404, [INVALID, "NOT_FOUND", INVALID])
 
 
-def test_refused_batch_counts_nothing():
+def test_refused_batch_counts_no_conversion():
     judge = a_judge()
 
     answer_of(judge, a_conversion(), a_conversion(event_id="abc"))
@@ -127,7 +127,7 @@ def test_refused_batch_counts_nothing():
     assert counted(judge) == 0
 
 
-def test_both_forms_of_an_event_id_are_the_same_event():
+def test_both_forms_of_an_event_id_name_the_same_event():
     judge = a_judge()
 
     answer_of(judge, a_conversion(), a_conversion(event_id="tw-o8z6j-o8z6k"))
@@ -136,7 +136,7 @@ def test_both_forms_of_an_event_id_are_the_same_event():
 
 
 @pytest.mark.parametrize("version", ["11", "12"])
-def test_both_live_versions_are_served_and_name_the_current_version(version):
+def test_both_api_versions_are_served_and_name_the_current_version(version):
     answer = a_judge().answer(a_request(a_conversion(), version=version)).answer
 
     headers = dict(answer.headers)
@@ -144,7 +144,7 @@ def test_both_live_versions_are_served_and_name_the_current_version(version):
 
 
 @pytest.mark.parametrize("path", ["/10/measurement/conversions/o8z6j", "/12/measurement", "/"])
-def test_unknown_route_is_not_found(path):
+def test_unknown_route_gets_a_404(path):
     request = a_request(a_conversion())
     strange = type(request)(method="POST", url="https://ads-api.x.com", path=path, headers={})
 
@@ -154,7 +154,7 @@ def test_unknown_route_is_not_found(path):
     assert answer == (404, {"errors": [error], "request": {"params": {}}})
 
 
-def test_other_methods_are_not_allowed():
+def test_other_methods_are_not_allowed_on_conversions():
     request = a_request()
     got = type(request)(method="GET", url=request.url, path=request.path, headers={})
 
@@ -175,7 +175,7 @@ def test_other_methods_are_not_allowed():
         b"\x1f\x8b\x08",
     ],
 )
-def test_invalid_json_body_is_refused(body):
+def test_body_that_is_not_json_is_refused(body):
     answer = answer_of(a_judge(), body=body)
 
     document = {
@@ -195,7 +195,7 @@ def test_invalid_json_body_is_refused(body):
         (b'{"conversions": ["order"]}', INVALID, "conversions"),
     ],
 )
-def test_malformed_body_is_refused(body, code, parameter):
+def test_malformed_list_of_conversions_is_refused(body, code, parameter):
     status, document = answer_of(a_judge(), body=body)
 
     error = document["errors"][0]
@@ -216,7 +216,7 @@ def test_credentials_are_checked_before_the_body():
     assert answer.status == 401
 
 
-def test_partial_success_counts_good_conversions_and_lists_errors():
+def test_switch_partial_success_counts_valid_conversions_and_lists_errors():
     judge = a_judge("partial_success=on")
 
     status, document = answer_of(judge, a_conversion(), a_conversion(event_id="o8z6j"))
@@ -234,13 +234,13 @@ def test_unchecked_conversions_are_only_counted():
     assert (status, taken, judge.ledger.unchecked) == (200, 3, {"o8z6j": 3})
 
 
-def test_account_is_hidden_under_a_pixel_token_by_switch():
+def test_switch_hides_the_account_from_a_pixel_token():
     _, document = answer_of(a_judge("echo_account=off"), a_conversion())
 
     assert document["request"] == {"params": {}}
 
 
-def test_mixed_events_in_a_batch_are_refused_by_switch():
+def test_switch_refuses_a_batch_of_several_events():
     judge = a_judge("single_event_batch=on")
 
     status, _ = answer_of(judge, a_conversion(), a_conversion(event_id="o8z6m"))
@@ -248,7 +248,7 @@ def test_mixed_events_in_a_batch_are_refused_by_switch():
     assert (status, counted(judge)) == (400, 0)
 
 
-def test_sandbox_host_has_no_conversions_by_switch():
+def test_switch_removes_conversions_from_the_sandbox_host():
     request = a_request(a_conversion())
     headers = {**request.headers, "host": "ads-api-sandbox.x.com"}
     asked = type(request)(
@@ -262,7 +262,7 @@ def test_sandbox_host_has_no_conversions_by_switch():
 
 
 @pytest.mark.parametrize("body", [b"{", b"{}", b'{"conversions": 5}'])
-def test_malformed_batch_is_refused_without_checks(body):
+def test_malformed_batch_is_refused_even_without_checks(body):
     judge = a_judge("checks=off")
 
     assert (answer_of(judge, body=body)[0], judge.ledger.unchecked) == (400, {})

@@ -1,4 +1,4 @@
-"""Deduplication by (event, conversion id), between pixel and API, if received within 48 hours."""
+"""Copies of one (event, conversion id) by pixel and API count once within 48 hours."""
 
 import json
 from urllib.parse import urlencode
@@ -48,7 +48,7 @@ def test_pixel_and_api_copies_within_48_hours_count_once(first, hours, count):
     ("scope", "api", "pixel", "both"),
     [("pixel_api", 2, 2, 1), ("api_api", 1, 2, 1), ("all", 1, 1, 1), ("none", 2, 2, 2)],
 )
-def test_dedup_scope_decides_which_copies_count_once(scope, api, pixel, both):
+def test_switch_dedup_scope_decides_which_copies_count_once(scope, api, pixel, both):
     switch = f"dedup_scope={scope}"
 
     found = [
@@ -59,11 +59,11 @@ def test_dedup_scope_decides_which_copies_count_once(scope, api, pixel, both):
     assert found == [api, pixel, both]
 
 
-def test_dedup_window_can_be_switched():
+def test_deduplication_window_can_be_switched():
     assert Shop("dedup_window=60").play((0, "pixel"), (1, "api")) == 2
 
 
-def test_counted_api_copies_are_noticed():
+def test_api_copies_that_counted_are_reported():
     shop = Shop()
 
     shop.play((0, "api"), (1, "api"), (60, "api"))
@@ -73,7 +73,7 @@ def test_counted_api_copies_are_noticed():
 
 
 @pytest.mark.parametrize(("keep", "kept"), [("first", "pixel"), ("last", "api")])
-def test_dedup_keep_decides_which_copy_survives(keep, kept):
+def test_switch_dedup_keep_decides_which_copy_counts(keep, kept):
     shop = Shop(f"dedup_keep={keep}")
 
     shop.play((0, "pixel"), (1, "api"))
@@ -83,7 +83,9 @@ def test_dedup_keep_decides_which_copy_survives(keep, kept):
 
 
 @pytest.mark.parametrize(("switch", "processed"), [("counted", 2), ("uncounted", 1)])
-def test_dedup_count_decides_whether_duplicates_are_processed(switch, processed):
+def test_switch_dedup_count_decides_whether_duplicates_are_in_the_processed_number(
+    switch, processed
+):
     judge = a_judge("dedup_scope=all", f"dedup_count={switch}")
 
     _, document = answer_of(judge, a_conversion(), a_conversion())
@@ -91,7 +93,7 @@ def test_dedup_count_decides_whether_duplicates_are_processed(switch, processed)
     assert document["data"]["conversions_processed"] == processed
 
 
-def test_another_event_or_id_is_no_copy():
+def test_conversion_with_another_event_or_id_is_not_a_copy():
     judge = a_judge("dedup_scope=all")
 
     answer_of(
@@ -101,7 +103,7 @@ def test_another_event_or_id_is_no_copy():
     assert (counted(judge), counted(judge, "o8z6m")) == (2, 1)
 
 
-def test_both_forms_of_an_event_id_are_copies():
+def test_conversions_with_both_forms_of_an_event_id_are_copies():
     judge = a_judge("dedup_scope=all")
 
     answer_of(judge, a_conversion(), a_conversion(event_id="tw-o8z6j-o8z6k"))
@@ -110,7 +112,7 @@ def test_both_forms_of_an_event_id_are_copies():
 
 
 @pytest.mark.parametrize("conversion_id", [None, ""])
-def test_conversions_without_an_id_always_count(conversion_id):
+def test_conversions_without_an_id_are_never_duplicates(conversion_id):
     judge = a_judge("dedup_scope=all")
 
     answer_of(judge, *[a_conversion(conversion_id=conversion_id)] * 3)
@@ -129,7 +131,7 @@ def test_pixel_hit_is_answered_with_a_gif(path):
     )
 
 
-def test_hit_of_the_base_code_counts_as_a_page_view():
+def test_hit_of_xs_base_code_counts_as_a_page_view():
     judge = a_judge()
 
     judge.answer(a_hit(txn="o8z6j"))
@@ -137,7 +139,7 @@ def test_hit_of_the_base_code_counts_as_a_page_view():
     assert counted(judge, "page_view") == 1
 
 
-def test_two_copies_of_a_hit_count_once():
+def test_two_copies_of_a_pixel_hit_count_once():
     judge = a_judge()
     first = a_hit()
     hit = msgspec.structs.replace(first, query=f"{first.query}&event_id=an-id")
@@ -148,7 +150,7 @@ def test_two_copies_of_a_hit_count_once():
     assert (counted(judge), [entry.copies for entry in judge.hits.entries]) == (1, [2])
 
 
-def test_only_the_last_hits_are_remembered():
+def test_only_the_latest_pixel_hits_are_stored():
     hits = Hits()
 
     for number in range(MAX_HITS + 1):
@@ -157,7 +159,7 @@ def test_only_the_last_hits_are_remembered():
     assert [hit.parameters["event_id"] for hit in hits.entries[:1]] == ["1"]
 
 
-def test_hits_without_an_id_are_separate():
+def test_pixel_hits_without_an_id_are_separate_conversions():
     hits = Hits()
 
     found = [hits.is_new({"txn_id": "o8z6k"}, at=NOW) for _ in range(2)]
@@ -166,7 +168,7 @@ def test_hits_without_an_id_are_separate():
 
 
 @pytest.mark.parametrize("event", ["{", "[]", "", "[" * 9999])
-def test_hit_with_a_broken_event_counts_without_an_id(event):
+def test_pixel_hit_with_a_malformed_event_counts_without_an_id(event):
     judge = a_judge()
     query = urlencode({"txn_id": "o8z6k", "event": event})
 
@@ -177,7 +179,7 @@ def test_hit_with_a_broken_event_counts_without_an_id(event):
     assert judge.ledger.events["o8z6j", "o8z6k"].without_id == 1
 
 
-def test_hit_of_an_unknown_txn_is_not_counted():
+def test_pixel_hit_with_an_unknown_txn_id_is_not_counted():
     judge = a_judge()
 
     answer = judge.answer(a_hit(txn="nobody")).answer
@@ -186,7 +188,7 @@ def test_hit_of_an_unknown_txn_is_not_counted():
 
 
 @pytest.mark.parametrize(("mode", "found"), [("event", [1, 0]), ("tw", [0, 1]), ("any", [1, 1])])
-def test_txn_id_form_can_be_switched(mode, found):
+def test_form_of_the_txn_id_can_be_switched(mode, found):
     counts = []
     for txn in ("o8z6k", "tw-o8z6j-o8z6k"):
         judge = a_judge(f"pixel_txn={mode}")
@@ -196,7 +198,7 @@ def test_txn_id_form_can_be_switched(mode, found):
     assert counts == found
 
 
-def test_event_of_another_pixel_of_the_account_is_accepted_by_default():
+def test_pixel_accepts_events_of_other_pixels_of_its_account_by_default():
     document = {
         "pixels": [{"id": "o8z70", "account": "18ce54d4x5t", "token": "second"}],
     }

@@ -1,4 +1,4 @@
-"""Accounts, rights and web event tags."""
+"""Accounts, permissions and web event tags."""
 
 from urllib.parse import urlencode
 
@@ -44,7 +44,7 @@ def test_accounts_of_a_user_are_listed():
     assert (status, [account["id"] for account in document["data"]]) == (200, [ACCOUNT])
 
 
-def test_account_is_returned():
+def test_account_is_returned_by_its_id():
     status, document = ask(a_judge(), "GET", f"/12/accounts/{ACCOUNT}")
 
     told = (document["data"]["name"], document["data"]["approval_status"], document["request"])
@@ -54,7 +54,7 @@ def test_account_is_returned():
     )
 
 
-def test_user_access_has_the_documented_format():
+def test_permissions_of_a_user_have_the_documented_format():
     answer = ask(a_judge(), "GET", f"/12/accounts/{ACCOUNT}/authenticated_user_access")
 
     data = {"user_id": "370773112", "permissions": ["ACCOUNT_ADMIN", "TWEET_COMPOSER"]}
@@ -63,13 +63,13 @@ def test_user_access_has_the_documented_format():
 
 @pytest.mark.parametrize("rest", ["", "/authenticated_user_access", "/web_event_tags"])
 @pytest.mark.parametrize("account", ["18ce552mlaq", "nobody"])
-def test_foreign_account_is_not_found(account, rest):
+def test_account_of_another_user_is_not_found(account, rest):
     status, document = ask(a_judge(), "GET", f"/12/accounts/{account}{rest}")
 
     assert (status, document["errors"][0]["code"]) == (404, "NOT_FOUND")
 
 
-def test_analyst_sees_the_account_but_not_its_tags():
+def test_analyst_can_read_the_account_but_not_its_event_tags():
     judge = a_judge()
     judge.world.merge({"users": [{"id": "370773112", "roles": {ACCOUNT: ["ANALYST"]}}]})
 
@@ -78,7 +78,7 @@ def test_analyst_sees_the_account_but_not_its_tags():
     assert statuses == [200, 404]
 
 
-def test_unsigned_request_is_401():
+def test_unsigned_request_gets_a_401():
     request = signed("GET", ADS + TAGS)
 
     answer = a_judge().answer(msgspec.structs.replace(request, headers={})).answer
@@ -86,7 +86,7 @@ def test_unsigned_request_is_401():
     assert answer.status == 401
 
 
-def test_tags_of_the_account_are_listed():
+def test_event_tags_of_the_account_are_listed():
     status, document = ask(a_judge(), "GET", TAGS)
 
     assert (status, document["next_cursor"], document["request"]) == (
@@ -97,7 +97,7 @@ def test_tags_of_the_account_are_listed():
     assert [tag["id"] for tag in document["data"]] == ["o8z6k", "o8z6m", "o8z6n", "o8z6p", "o8z6q"]
 
 
-def test_tag_has_the_documented_fields():
+def test_event_tag_has_the_documented_fields():
     _, document = ask(a_judge(), "GET", f"{TAGS}/o8z6k")
 
     tag = document["data"]
@@ -117,7 +117,7 @@ def test_tag_has_the_documented_fields():
     }
 
 
-def test_pages_follow_their_cursor():
+def test_cursor_returns_the_next_page_of_event_tags():
     judge = a_judge()
 
     pages, query = [], {"count": 2}
@@ -131,7 +131,7 @@ def test_pages_follow_their_cursor():
     assert pages == [["o8z6k", "o8z6m"], ["o8z6n", "o8z6p"], ["o8z6q"]]
 
 
-def test_list_can_be_sorted_and_filtered():
+def test_list_of_event_tags_can_be_sorted_and_filtered():
     judge = a_judge()
 
     found = (names(judge, sort_by="name-desc")[:2], names(judge, web_event_tag_ids="o8z6m,zzz"))
@@ -139,7 +139,7 @@ def test_list_can_be_sorted_and_filtered():
     assert found == (["sign_up", "purchase"], ["sign_up"])
 
 
-def test_parameters_are_echoed_typed():
+def test_response_repeats_the_parameters_with_their_types():
     _, document = ask(
         a_judge(), "GET", TAGS, count="5", with_deleted="true", web_event_tag_ids="o8z6m"
     )
@@ -152,7 +152,7 @@ def test_parameters_are_echoed_typed():
     }
 
 
-def test_total_count_is_returned_on_request():
+def test_number_of_event_tags_is_returned_on_request():
     _, document = ask(a_judge(), "GET", TAGS, with_total_count="true", count="1")
 
     assert document["total_count"] == 5
@@ -171,13 +171,13 @@ def test_total_count_is_returned_on_request():
         ({"cursor": "c-1", "with_total_count": "true"}, "EXCLUSIVE_PARAMETERS"),
     ],
 )
-def test_invalid_list_parameter_is_refused(query, code):
+def test_invalid_parameter_of_the_list_is_refused(query, code):
     status, document = ask(a_judge(), "GET", TAGS, **query)
 
     assert (status, document["errors"][0]["code"]) == (400, code)
 
 
-def test_created_tag_is_unverified_and_accepts_conversions():
+def test_created_event_tag_is_unverified_and_accepts_conversions():
     judge = a_judge()
 
     status, document = ask(judge, "POST", TAGS, **NEW)
@@ -201,7 +201,7 @@ def test_created_tag_is_unverified_and_accepts_conversions():
     }
 
 
-def test_tag_id_mode_decides_which_id_is_an_event_id():
+def test_switch_tag_id_mode_decides_which_id_is_the_event_id():
     found = []
     for mode in ("both", "id", "website_tag_id"):
         judge = a_judge(f"tag_id_mode={mode}")
@@ -217,7 +217,7 @@ def test_tag_id_mode_decides_which_id_is_an_event_id():
 
 
 @pytest.mark.parametrize("name", list(NEW))
-def test_each_parameter_is_required_to_create(name):
+def test_event_tag_is_not_created_without_a_required_parameter(name):
     query = {key: value for key, value in NEW.items() if key != name}
 
     status, document = ask(a_judge(), "POST", TAGS, **query)
@@ -236,13 +236,13 @@ def test_each_parameter_is_required_to_create(name):
         {"click_window": "1", "view_through_window": "7"},
     ],
 )
-def test_value_outside_its_choices_is_refused(wrong):
+def test_parameter_outside_its_choices_is_refused(wrong):
     status, document = ask(a_judge(), "POST", TAGS, **(NEW | wrong))
 
     assert (status, document["errors"][0]["code"]) == (400, "INVALID_PARAMETER")
 
 
-def test_tag_can_be_changed_in_part():
+def test_single_fields_of_an_event_tag_can_be_changed():
     judge = a_judge()
 
     _, document = ask(judge, "PUT", f"{TAGS}/o8z6k", name="Order", click_window="14")
@@ -251,7 +251,7 @@ def test_tag_can_be_changed_in_part():
     assert (tag["name"], tag["click_window"], tag["type"]) == ("Order", 14, "PURCHASE")
 
 
-def test_change_must_keep_valid_windows():
+def test_change_of_an_event_tag_must_keep_valid_windows():
     judge = a_judge()
 
     status, _ = ask(judge, "PUT", f"{TAGS}/o8z6k", view_through_window="30", click_window="1")
@@ -259,7 +259,7 @@ def test_change_must_keep_valid_windows():
     assert status == 400
 
 
-def test_deleted_tag_is_listed_on_request_and_accepts_no_conversions():
+def test_deleted_event_tag_is_listed_on_request_and_accepts_no_conversions():
     judge = a_judge()
 
     _, document = ask(judge, "DELETE", f"{TAGS}/o8z6k")
@@ -271,18 +271,18 @@ def test_deleted_tag_is_listed_on_request_and_accepts_no_conversions():
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
 @pytest.mark.parametrize("tag_id", ["zzz", "o6dkv"])
-def test_unknown_or_foreign_tag_is_not_found(method, tag_id):
+def test_unknown_event_tag_or_one_of_another_account_is_not_found(method, tag_id):
     status, document = ask(a_judge(), method, f"{TAGS}/{tag_id}")
 
     assert (status, document["errors"][0]["code"]) == (404, "WEB_EVENT_TAG_NOT_FOUND")
 
 
 @pytest.mark.parametrize(("method", "path"), [("PATCH", TAGS), ("POST", f"{TAGS}/o8z6k")])
-def test_other_methods_are_not_allowed(method, path):
+def test_other_methods_are_not_allowed_on_event_tags(method, path):
     assert ask(a_judge(), method, path)[0] == 405
 
 
-def test_event_is_tracking_some_time_after_its_first_conversion():
+def test_event_tag_becomes_active_some_time_after_its_first_conversion():
     clock = Time()
     judge = a_judge("tracking_delay=3600", clock=clock)
     judge.answer(signed_conversions(a_conversion()))

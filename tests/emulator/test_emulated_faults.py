@@ -1,4 +1,4 @@
-"""Which request a fault hits."""
+"""Which requests an injected fault affects."""
 
 import re
 from pathlib import Path
@@ -22,13 +22,13 @@ def armed(*documents):
     return board
 
 
-def test_fault_hits_count_times_after_those_it_lets_pass():
+def test_fault_affects_a_number_of_requests_after_skipping_some():
     board = armed({"kind": "status", "count": 2, "after": 1})
 
     assert hits(board, 5) == [None, "status", "status", None, None]
 
 
-def test_endless_fault_hits_until_it_is_cleared():
+def test_endless_fault_affects_requests_until_it_is_cleared():
     board = armed({"kind": "slow", "count": 0})
 
     before = hits(board, 3)
@@ -37,19 +37,19 @@ def test_endless_fault_hits_until_it_is_cleared():
     assert (before, hits(board, 1)) == (["slow"] * 3, [None])
 
 
-def test_faults_hit_in_the_order_they_were_added():
+def test_faults_take_effect_in_the_order_they_were_added():
     board = armed({"kind": "status"}, {"kind": "slow"})
 
     assert hits(board, 3) == ["status", "slow", None]
 
 
-def test_fault_of_one_pixel_leaves_the_others_alone():
+def test_fault_of_one_pixel_does_not_affect_others():
     board = armed({"kind": "status", "pixel": "o8z6j"})
 
     assert (hits(board, 1, pixel="o6dkt"), hits(board, 1)) == ([None], ["status"])
 
 
-def test_fault_applies_to_conversions_unless_set_to_any():
+def test_fault_affects_only_conversions_unless_set_to_any():
     board = armed({"kind": "status"}, {"kind": "slow", "on": "any"})
 
     assert hits(board, 1, endpoint="other", pixel=None) == ["slow"]
@@ -68,7 +68,7 @@ def test_fault_applies_to_conversions_unless_set_to_any():
         [5],
     ],
 )
-def test_invalid_fault_is_refused_and_arms_nothing(document):
+def test_invalid_fault_is_refused_and_not_added(document):
     board = FaultBoard()
 
     with pytest.raises(EmulatorInputError):
@@ -77,7 +77,7 @@ def test_invalid_fault_is_refused_and_arms_nothing(document):
     assert board.armed == []
 
 
-def test_fault_kinds_are_documented_and_default_statuses_have_a_kind():
+def test_fault_kinds_are_documented():
     table = REFERENCE.partition("| kind | effect |")[2].partition("\n\n")[0]
 
     assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(FaultKind)
@@ -93,7 +93,7 @@ def test_fault_kinds_are_documented_and_default_statuses_have_a_kind():
         ({"over": 10}, b"x" * 11, b"x" * 10),
     ],
 )
-def test_fault_can_target_one_conversion_event_or_size(meant, hit, passed):
+def test_fault_can_be_limited_to_a_conversion_event_or_size(meant, hit, passed):
     board = FaultBoard()
     board.arm({"kind": "status", "status": 403, "count": 0} | meant)
 

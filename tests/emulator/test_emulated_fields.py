@@ -28,29 +28,29 @@ def in_body(text):
 
 
 @pytest.mark.parametrize("raw", ['"20.00"', '"20"', "20.0", "20.5", "2e1", '"0.001"', '"-5.00"'])
-def test_double_is_a_number_with_a_point_or_a_decimal_text(raw):
+def test_value_and_prices_can_be_a_number_with_a_point_or_a_text(raw):
     assert in_body(f'"value":{raw}') == []
 
 
 @pytest.mark.parametrize("raw", ["20", "-1", "0", "18446744073709551616"])
-def test_integer_literal_is_no_double(raw):
+def test_integer_is_refused_as_a_value_if_switched(raw):
     assert in_body(f'"value":{raw}') == [f'Expected Double, got "{raw}" for value']
 
 
 @pytest.mark.parametrize("raw", ["true", '"1,234.50"', '""', '"NaN"', '"Infinity"', "[]", '" 1"'])
-def test_other_values_are_no_double(raw):
+def test_other_types_are_refused_as_a_value(raw):
     shown = raw.strip('"')
     shown = " 1" if raw == '" 1"' else shown
     assert in_body(f'"value":{raw}') == [f'Expected Double, got "{shown}" for value']
 
 
-def test_content_price_is_a_double():
+def test_price_of_a_content_is_read_like_a_value():
     found = problems(contents=[{"content_price": 5}])
 
     assert found == ['Expected Double, got "5" for content_price']
 
 
-def test_integer_is_a_double_without_strict_double():
+def test_integer_is_accepted_as_a_value_by_default():
     found = problems("strict_double=off", value=20, contents=[{"content_price": 5}])
 
     assert found == []
@@ -66,7 +66,7 @@ def test_integer_is_a_double_without_strict_double():
         "2026-11-25T00:00:00.123456789-05",
     ],
 )
-def test_time_with_any_zone_is_accepted(time):
+def test_conversion_time_with_any_zone_is_accepted(time):
     assert problems(conversion_time=time) == []
 
 
@@ -83,12 +83,12 @@ def test_time_with_any_zone_is_accepted(time):
         "",
     ],
 )
-def test_invalid_time_is_refused(time):
+def test_invalid_conversion_time_is_refused(time):
     shown = f'Expected Time in yyyy-MM-ddTHH:mm:ss.SSSZ, got "{time}" for conversion_time'
     assert problems(conversion_time=time) == [shown]
 
 
-def test_strict_time_accepts_only_milliseconds_and_z():
+def test_switch_strict_time_accepts_only_milliseconds_and_z():
     strict = ("strict_time=on",)
 
     taken = problems(*strict, conversion_time="2026-11-25T00:00:00.000Z")
@@ -100,7 +100,7 @@ def test_strict_time_accepts_only_milliseconds_and_z():
     assert (taken, refused_) == ([], [1, 1])
 
 
-def test_timestamp_in_milliseconds_can_replace_the_time():
+def test_timestamp_in_milliseconds_can_replace_the_conversion_time():
     assert problems(conversion_time=None, conversion_timestamp=1_795_600_000_000) == []
 
 
@@ -110,14 +110,14 @@ def test_timestamp_must_be_an_integer():
     assert found == ['Expected Long, got "1795600000000" for conversion_timestamp']
 
 
-def test_conversion_without_any_time_is_refused():
+def test_conversion_without_a_time_is_refused():
     answer = answer_of(a_judge(), a_conversion(conversion_time=None))
 
     message = '"conversion_time" is a required parameter'
     assert answer == (400, refused(("MISSING_PARAMETER", message, "conversion_time")))
 
 
-def test_age_is_unlimited_by_default():
+def test_age_of_a_conversion_is_unlimited_by_default():
     old = {"conversion_time": "2020-01-01T00:00:00.000Z"}
 
     assert (problems(**old), problems("max_age=3600", **old)) == (
@@ -126,14 +126,14 @@ def test_age_is_unlimited_by_default():
     )
 
 
-def test_future_is_unlimited_by_default():
+def test_conversion_time_in_the_future_is_accepted_by_default():
     ahead = {"conversion_time": "2030-01-01T00:00:00.000Z"}
 
     found = (problems(**ahead), problems("max_future=60", **ahead))
     assert found == ([], ["conversion_time is in the future"])
 
 
-def test_time_precedence_decides_which_time_has_the_age():
+def test_switch_time_precedence_decides_which_time_has_the_age():
     both = {"conversion_time": "2020-01-01T00:00:00.000Z", "conversion_timestamp": 1795600000000}
 
     first = problems("max_age=3600", **both)
@@ -162,7 +162,7 @@ def test_currency_must_be_an_iso_code_in_use(currency):
     assert len(problems(price_currency=currency)) == 1
 
 
-def test_currency_check_can_be_relaxed():
+def test_check_of_currencies_can_be_relaxed():
     found = [
         len(problems(f"currency_check={check}", price_currency=currency))
         for check, currency in [("shape", "XXX"), ("shape", "eur"), ("off", "eur")]
@@ -177,7 +177,7 @@ def test_text_field_must_be_a_text(name):
 
 
 @pytest.mark.parametrize("group", ["group 1", "123", 123])
-def test_content_group_can_be_a_text_or_an_integer(group):
+def test_content_group_id_can_be_a_text_or_an_integer(group):
     assert problems(contents=[{"content_group_id": group}]) == []
 
 
@@ -186,7 +186,7 @@ def test_malformed_contents_are_refused(contents):
     assert len(problems(contents=contents)) == 1
 
 
-def test_restricted_data_use_has_two_values():
+def test_restricted_data_use_has_two_allowed_values():
     found = [
         len(problems(restricted_data_use=value)) for value in ("restrict_optimization", "off", "on")
     ]
@@ -194,7 +194,7 @@ def test_restricted_data_use_has_two_values():
     assert found == [0, 0, 1]
 
 
-def test_extra_fields_are_refused_by_switch():
+def test_switch_refuses_unknown_fields():
     found = problems("extra_fields=reject", event_source_url="https://shop.example/")
 
     assert found == ["event_source_url is not a known parameter"]
@@ -216,7 +216,7 @@ def test_unknown_fields_are_ignored_at_every_level_by_default():
     ("mode", "accepted"),
     [("gtm", [True, False]), ("any", [True, True]), ("off", [False, False])],
 )
-def test_event_name_mode_decides_which_names_are_accepted(mode, accepted):
+def test_switch_event_name_mode_decides_which_names_are_accepted(mode, accepted):
     found = [
         problems(f"event_name_mode={mode}", event_id=None, event_name=name) == []
         for name in ("gtm_purchase", "purchase")
@@ -225,7 +225,7 @@ def test_event_name_mode_decides_which_names_are_accepted(mode, accepted):
     assert found == accepted
 
 
-def test_hostile_values_are_echoed_unchanged():
+def test_refusal_quotes_hostile_values_unchanged():
     hostile = '{0} "><script>\x00 %s'
 
     status, document = answer_of(a_judge(), a_conversion(event_id=hostile))
@@ -260,7 +260,7 @@ def test_any_value_in_any_field_gets_a_response(changes):
         max_size=3,
     )
 )
-def test_any_element_gets_a_response(name, value):
+def test_any_conversion_gets_a_response(name, value):
     answer = a_judge().answer(a_request(a_conversion(**{name: value}))).answer
 
     assert answer.status in (200, 400)

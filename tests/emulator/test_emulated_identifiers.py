@@ -1,4 +1,4 @@
-"""The identifiers array: which elements suffice, and the form of their values."""
+"""The array of identifiers: which elements suffice, and the form of their values."""
 
 import pytest
 from x_requests import a_conversion, a_judge, answer_of
@@ -50,17 +50,17 @@ def test_documented_identifier_layout_is_accepted(elements):
         [{"email": "a@example.com"}],
     ],
 )
-def test_every_element_must_suffice_by_default(elements):
+def test_every_identifier_element_must_suffice_by_default(elements):
     assert problems(elements) == [NONE]
 
 
-def test_element_rule_any_needs_one_sufficient_element():
+def test_switch_any_needs_one_sufficient_identifier_element():
     found = [problems(elements, "element_rule=any") for elements in ([CLICK, IP], [IP, UA])]
 
     assert found == [[], [NONE]]
 
 
-def test_element_rule_union_combines_all_elements():
+def test_switch_union_combines_the_identifier_elements():
     found = [problems(elements, "element_rule=union") for elements in ([CLICK, IP], [IP, UA], [IP])]
 
     assert found == [[], [], [NONE]]
@@ -68,11 +68,11 @@ def test_element_rule_union_combines_all_elements():
 
 @pytest.mark.parametrize("name", ["hashed_email", "hashed_phone_number"])
 @pytest.mark.parametrize("value", ["abc", HASH[:-1], HASH + "0", HASH.upper(), HASH[:-1] + "g"])
-def test_hash_must_be_64_lowercase_hex_digits(name, value):
+def test_hashed_identifier_must_have_64_lowercase_hex_digits(name, value):
     assert problems([{name: value}]) == [f"{name} ({value}) is not a valid SHA-256 hash"]
 
 
-def test_uppercase_hash_is_accepted_by_switch():
+def test_switch_accepts_uppercase_hashes():
     assert problems([{"hashed_email": HASH.upper()}], "hash_case=any") == []
 
 
@@ -82,13 +82,13 @@ def test_ipv4_and_ipv6_addresses_are_accepted(value):
 
 
 @pytest.mark.parametrize("value", ["203.0.113.256", "example.com", "2001:db8::g", "203.0.113.7:80"])
-def test_invalid_address_is_refused(value):
+def test_invalid_ip_address_is_refused(value):
     found = problems([UA | {"ip_address": value}])
 
     assert found == [f"ip_address ({value}) is not a valid IP address"]
 
 
-def test_ipv6_is_refused_by_switch():
+def test_switch_refuses_ipv6():
     assert len(problems([UA | {"ip_address": "2001:db8::7"}], "allow_ipv6=off")) == 1
 
 
@@ -97,5 +97,5 @@ def test_identifiers_must_be_an_array(elements):
     assert problems(elements)[0].startswith("Expected Array")
 
 
-def test_non_text_identifier_is_refused():
+def test_identifier_that_is_not_a_text_is_refused():
     assert problems([CLICK | {"user_agent": 5}]) == ['Expected String, got "5" for user_agent']

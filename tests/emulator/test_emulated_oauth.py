@@ -1,4 +1,4 @@
-"""OAuth 1.0a: X's published example, and every way a signature can fail."""
+"""OAuth 1.0a: X's published example, and each way in which a signature can be wrong."""
 
 import msgspec
 import pytest
@@ -66,7 +66,7 @@ def test_reference_signatures_of_a_conversions_request_are_valid(url, signature)
     assert (held.app.id, held.user.id) == ("3213", "370773112")
 
 
-def test_reference_signature_of_x_with_query_and_form_is_valid():
+def test_reference_signature_with_query_and_form_is_valid():
     request = published(
         "https://api.x.com/1.1/statuses/update.json",
         "Ls93hJiZbQ3akF3HF3x1Bz8/zU4=",
@@ -78,7 +78,7 @@ def test_reference_signature_of_x_with_query_and_form_is_valid():
     assert check(request).token.user == "370773112"
 
 
-def test_base_string_is_the_published_one():
+def test_signature_base_string_is_that_of_xs_example():
     request = published(f"https://ads-api.x.com{CONVERSIONS}", "x")
     parameters = {
         "oauth_consumer_key": CONSUMER[0],
@@ -139,7 +139,7 @@ def test_query_is_part_of_the_signature():
     assert (status_of(request), status_of(changed)) == (200, 401)
 
 
-def test_duplicate_query_key_is_refused():
+def test_query_with_a_duplicate_key_is_refused():
     request = signed("GET", f"{ADS}/12/accounts/18ce54d4x5t/web_event_tags?count=1&count=1")
 
     assert status_of(request) == 401
@@ -155,7 +155,7 @@ def test_nonce_is_accepted_once():
     assert answers[1].why == "the nonce was used before"
 
 
-def test_nonce_at_another_time_is_another_nonce():
+def test_same_nonce_with_another_timestamp_is_accepted():
     judge = a_judge()
 
     statuses = [
@@ -166,7 +166,7 @@ def test_nonce_at_another_time_is_another_nonce():
     assert statuses == [200, 200]
 
 
-def test_refused_signature_does_not_use_up_its_nonce():
+def test_refused_request_does_not_use_up_its_nonce():
     judge = a_judge()
     wrong = (CONSUMER[0], "wrong")
 
@@ -178,7 +178,7 @@ def test_refused_signature_does_not_use_up_its_nonce():
     assert statuses == [401, 200]
 
 
-def test_nonces_are_forgotten_after_twice_the_window():
+def test_nonces_are_forgotten_after_twice_the_time_window():
     nonces = NonceWindow()
 
     news = [nonces.remember(("a",), at=at, window=300) for at in (0, 600, 601)]
@@ -189,15 +189,15 @@ def test_nonces_are_forgotten_after_twice_the_window():
 @pytest.mark.parametrize(
     ("off", "status"), [(0, 200), (300, 200), (-300, 200), (301, 401), (-301, 401), (-NOW, 401)]
 )
-def test_timestamp_must_be_within_the_window(off, status):
+def test_timestamp_must_be_within_the_time_window(off, status):
     assert status_of(signed_conversions(a_conversion(), at=NOW + off)) == status
 
 
-def test_oauth_window_can_be_switched():
+def test_time_window_of_signatures_can_be_switched():
     assert status_of(signed_conversions(a_conversion(), at=NOW - 20), "oauth_window=10") == 401
 
 
-def test_skewed_clock_moves_the_window():
+def test_shifted_clock_of_the_emulator_shifts_the_time_window():
     request = signed_conversions(a_conversion())
 
     assert a_judge().answer(request, skew=3600).answer.status == 401
@@ -238,7 +238,7 @@ def tampered(change):
         (lambda _: "", "no Authorization header"),
     ],
 )
-def test_malformed_header_is_refused_with_the_reason_in_the_log(change, reason):
+def test_malformed_authorization_header_is_refused_with_the_reason_in_the_log(change, reason):
     request = tampered(change)
 
     verdict = a_judge().answer(request)
@@ -246,7 +246,7 @@ def test_malformed_header_is_refused_with_the_reason_in_the_log(change, reason):
     assert (verdict.answer.status, reason in (verdict.why or "")) == (401, True)
 
 
-def test_realm_is_no_parameter():
+def test_realm_of_the_authorization_header_is_not_signed():
     assert status_of(tampered(lambda h: h.replace("OAuth ", 'OAuth realm="x", '))) == 200
 
 

@@ -1,4 +1,4 @@
-"""The stand-in for X's pixel script, without a browser; see also tests/browser."""
+"""The emulator's replacement for X's pixel script, without a browser (see also tests/browser)."""
 
 from x_requests import ADS, a_judge
 

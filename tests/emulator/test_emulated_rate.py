@@ -36,7 +36,7 @@ def test_batch_over_the_limit_is_429_and_counts_nothing():
     assert headers["x-rate-limit-reset"] == str(int(NOW) + 900)
 
 
-def test_rate_limit_window_ends():
+def test_rate_limit_is_reset_after_15_minutes():
     clock = Time()
     judge = a_judge("rate_limit=1", clock=clock)
     answer_of(judge, a_conversion())
@@ -48,7 +48,7 @@ def test_rate_limit_window_ends():
     assert statuses == [429, 200]
 
 
-def test_refused_batch_uses_no_limit():
+def test_refused_batch_does_not_count_against_the_rate_limit():
     judge = a_judge("rate_limit=1")
 
     statuses = [
@@ -59,7 +59,7 @@ def test_refused_batch_uses_no_limit():
     assert statuses == [404, 200]
 
 
-def test_accounts_have_their_own_windows():
+def test_each_account_has_its_own_rate_limit():
     judge = a_judge("rate_limit=1")
     foreign = {"pixel": "o6dkt", "token": "emulator-pixel-token-o6dkt"}
 
@@ -72,7 +72,7 @@ def test_accounts_have_their_own_windows():
     assert statuses == [200, 200, 429]
 
 
-def test_rate_unit_can_be_requests():
+def test_rate_limit_can_count_requests_by_switch():
     judge = a_judge("rate_unit=requests", "rate_limit=2")
 
     statuses = [answer_of(judge, *conversions(100))[0] for _ in range(3)]
@@ -89,7 +89,7 @@ def test_rate_unit_can_be_requests():
         ("rate_header_kind=both", {"x-account-rate-limit-limit", "x-rate-limit-limit"}),
     ],
 )
-def test_rate_limit_headers_can_be_switched(switch, names):
+def test_rate_limit_headers_can_be_switched_off(switch, names):
     headers = headers_of(a_judge(switch), a_request(a_conversion()))
 
     assert {name for name in headers if name.endswith("-limit-limit")} == names

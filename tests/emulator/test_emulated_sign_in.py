@@ -1,4 +1,4 @@
-"""Signing in: request token, consent, access token, revocation."""
+"""Sign-in at X: request token, consent, access token, revocation."""
 
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -51,13 +51,13 @@ def sign_in(judge):
     return form(finish(judge, temporary, pin_of(consent(judge, temporary["oauth_token"]))))
 
 
-def test_request_token_confirms_the_callback():
+def test_request_token_response_confirms_the_callback():
     answer = begin(a_judge())
 
     assert (answer.status, form(answer)["oauth_callback_confirmed"]) == (200, "true")
 
 
-def test_authorize_page_names_the_app_and_user():
+def test_authorize_page_names_the_app_and_the_user():
     judge = a_judge()
     token = form(begin(judge))["oauth_token"]
 
@@ -75,7 +75,7 @@ def test_authorize_page_names_the_app_and_user():
     assert (page.status, "Example App" in text, "@example_ads" in text) == (200, True, True)
 
 
-def test_pin_flow_ends_in_tokens_that_sign_conversions():
+def test_sign_in_with_a_pin_returns_tokens_that_sign_conversions():
     judge = a_judge()
 
     access = sign_in(judge)
@@ -120,13 +120,13 @@ def test_wrong_pin_is_refused():
     assert answer == (401, {"errors": [{"code": 32, "message": "Could not authenticate you."}]})
 
 
-def test_tokens_are_refused_before_the_consent():
+def test_access_token_is_refused_before_consent():
     judge = a_judge()
 
     assert finish(judge, form(begin(judge)), "").status == 401
 
 
-def test_registered_callback_gets_token_and_verifier():
+def test_registered_callback_receives_token_and_verifier():
     judge = a_judge()
     temporary = form(begin(judge, CALLBACK))
 
@@ -147,7 +147,7 @@ def test_unregistered_callback_is_refused():
     assert begin(a_judge(), "http://198.51.100.7/").status == 403
 
 
-def test_denied_consent_redirects_with_denied():
+def test_denied_consent_redirects_with_the_parameter_denied():
     judge = a_judge()
     temporary = form(begin(judge, CALLBACK))
 
@@ -156,11 +156,11 @@ def test_denied_consent_redirects_with_denied():
     assert location == f"{CALLBACK}?denied={temporary['oauth_token']}"
 
 
-def test_unknown_request_token_gets_no_page():
+def test_unknown_request_token_has_no_authorize_page():
     assert consent(a_judge(), "nobody").status == 401
 
 
-def test_consenting_user_can_be_chosen():
+def test_user_who_consents_can_be_chosen():
     judge = a_judge()
     judge.world.merge({"users": [{"id": "42", "screen_name": "second"}]})
     temporary = form(begin(judge))
@@ -170,7 +170,7 @@ def test_consenting_user_can_be_chosen():
     assert form(finish(judge, temporary, pin_of(page)))["screen_name"] == "second"
 
 
-def test_request_token_signs_no_conversions():
+def test_request_token_cannot_sign_conversions():
     judge = a_judge()
     temporary = form(begin(judge))
 
@@ -179,7 +179,7 @@ def test_request_token_signs_no_conversions():
     assert judge.answer(signed_conversions(a_conversion(), token=pair)).answer.status == 401
 
 
-def test_revoked_token_is_invalid_on_both_hosts():
+def test_revoked_access_token_is_refused_by_both_hosts():
     judge = a_judge()
     address = f"{API}/1.1/oauth/invalidate_token.json"
 
@@ -192,7 +192,7 @@ def test_revoked_token_is_invalid_on_both_hosts():
     assert ads == 401
 
 
-def test_unsigned_token_request_is_refused():
+def test_unsigned_request_for_a_token_is_refused():
     request = signed("POST", f"{API}/oauth/request_token", token=None, callback_uri="oob")
 
     assert a_judge().answer(msgspec.structs.replace(request, headers={})).answer.status == 401

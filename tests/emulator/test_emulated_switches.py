@@ -8,18 +8,18 @@ from twite.emulator.switches import QUESTIONS, Switches, changed, parsed
 from twite.emulator.world import World
 
 
-def test_every_switch_has_a_question_in_field_order():
+def test_every_switch_states_its_question_in_the_order_of_the_fields():
     assert tuple(QUESTIONS) == Switches.__struct_fields__
 
 
-def test_text_pairs_are_parsed_by_the_type_of_their_switch():
+def test_switch_in_text_form_is_parsed_by_its_type():
     switches = parsed(["strict_time=on", "checks=false", "rate_limit=5", "max_age = 1.5"])
 
     expected = Switches(strict_time=True, checks=False, rate_limit=5, max_age=1.5)
     assert switches == expected
 
 
-def test_json_values_are_accepted():
+def test_switch_in_json_form_is_accepted():
     assert changed(Switches(), {"strict_time": True}) == Switches(strict_time=True)
 
 
@@ -34,12 +34,12 @@ def test_json_values_are_accepted():
         ("dedup_scope=everything", "does not fit"),
     ],
 )
-def test_misspelt_switch_suggests_the_nearest(pair, words):
+def test_misspelt_switch_suggests_the_nearest_name(pair, words):
     with pytest.raises(EmulatorInputError, match=words):
         parsed([pair])
 
 
-def test_addition_to_the_world_is_usable_at_once():
+def test_added_account_pixel_or_event_is_usable_at_once():
     world = World()
 
     world.merge(
@@ -53,7 +53,7 @@ def test_addition_to_the_world_is_usable_at_once():
     assert world.account_of(world.events["e1"]) == "abc"
 
 
-def test_change_keeps_unnamed_fields():
+def test_change_of_an_entry_keeps_the_other_fields():
     world = World()
 
     world.merge({"pixels": [{"id": "o8z6j", "token": "new"}]})
@@ -74,7 +74,7 @@ def test_change_keeps_unnamed_fields():
         ({"users": [{"id": "1", "roles": {"a": ["KING"]}}]}, "users '1'"),
     ],
 )
-def test_invalid_addition_changes_nothing(document, words):
+def test_invalid_entry_changes_nothing(document, words):
     world = World()
     before = world.document()
 
@@ -84,7 +84,7 @@ def test_invalid_addition_changes_nothing(document, words):
     assert world.document() == before
 
 
-def test_reset_restores_the_initial_state():
+def test_reset_restores_the_initial_accounts_and_switches():
     judge = a_judge("strict_time=on")
     judge.switches = changed(judge.switches, {"strict_time": False})
     judge.world.merge({"accounts": [{"id": "abc"}]})
@@ -97,7 +97,7 @@ def test_reset_restores_the_initial_state():
     assert state == (Switches(strict_time=True), False, [], 0)
 
 
-def test_new_ids_are_unused_base_36():
+def test_new_ids_are_unused_and_in_base_36():
     world = World()
 
     ids = [world.fresh_id() for _ in range(50)]

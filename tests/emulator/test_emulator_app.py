@@ -30,7 +30,7 @@ async def ask(client, *headers):
     return sent[0]["status"]
 
 
-async def test_control_plane_answers_only_loopback():
+async def test_control_routes_answer_only_loopback_clients():
     clients = [("127.0.0.1", 5), ("::1", 5), ("192.0.2.7", 5), None]
 
     statuses = [await ask(client) for client in clients]
@@ -38,7 +38,7 @@ async def test_control_plane_answers_only_loopback():
     assert statuses == [200, 200, 404, 404]
 
 
-async def test_control_plane_refuses_local_proxies_and_foreign_host_names():
+async def test_control_routes_refuse_local_proxies_and_other_host_names():
     here = ("127.0.0.1", 5)
 
     statuses = [

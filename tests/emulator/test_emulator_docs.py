@@ -1,4 +1,4 @@
-"""docs/reference/emulator.md agrees with the code."""
+"""docs/reference/emulator.md matches the code."""
 
 import re
 from pathlib import Path
@@ -53,7 +53,7 @@ def test_every_control_route_is_documented(method, route):
     assert f"`{method} {PREFIX}/{route}`" in PAGE
 
 
-def test_default_world_is_documented():
+def test_default_accounts_pixels_and_events_are_documented():
     document = default_document()
     keys = {entry.get("id", entry.get("token")) for kind in document.values() for entry in kind}
     secrets = {

@@ -14,7 +14,7 @@ from oauthlib.oauth1 import Client
 from x_requests import CONSUMER, TOKEN
 
 
-def test_status_fault_applies_to_the_next_requests(x_emulator):
+def test_status_fault_sets_the_status_of_the_next_responses(x_emulator):
     x_emulator.fault("status", status=503, count=2, body="busy", headers={"retry-after": "7"})
 
     answers = [send(x_emulator) for _ in range(3)]
@@ -25,13 +25,13 @@ def test_status_fault_applies_to_the_next_requests(x_emulator):
 
 
 @pytest.mark.parametrize("status", [204, 301, 400, 401, 403, 404, 408, 413, 423, 500, 502, 599])
-def test_any_status_can_be_set(x_emulator, status):
+def test_status_fault_can_set_any_status(x_emulator, status):
     x_emulator.fault("status", status=status)
 
     assert send(x_emulator)[0] == status
 
 
-def test_rate_limit_fault_has_a_reset(x_emulator):
+def test_rate_limit_fault_sends_a_reset_time(x_emulator):
     x_emulator.fault("rate_limit", seconds=30)
 
     status, headers, _ = send(x_emulator)
@@ -40,13 +40,13 @@ def test_rate_limit_fault_has_a_reset(x_emulator):
     assert int(headers["x-rate-limit-reset"]) == pytest.approx(time.time() + 30, abs=5)
 
 
-def test_rate_limit_fault_can_have_an_invalid_reset(x_emulator):
+def test_rate_limit_fault_can_send_an_invalid_reset_time(x_emulator):
     x_emulator.fault("rate_limit", headers={"x-rate-limit-reset": "soon"})
 
     assert send(x_emulator)[1]["x-rate-limit-reset"] == "soon"
 
 
-def test_html_fault_returns_a_page(x_emulator):
+def test_html_fault_sends_an_html_page(x_emulator):
     x_emulator.fault("html", status=404)
 
     status, headers, body = send(x_emulator)
@@ -54,7 +54,7 @@ def test_html_fault_returns_a_page(x_emulator):
     assert (status, headers["content-type"][:9], body[:6]) == (404, "text/html", b"<html>")
 
 
-def test_reset_fault_closes_before_the_body_is_read(x_emulator):
+def test_reset_fault_closes_the_connection_before_the_body_is_read(x_emulator):
     x_emulator.fault("reset")
 
     with pytest.raises(ConnectionResetError):
@@ -68,7 +68,7 @@ def test_reset_fault_closes_before_the_body_is_read(x_emulator):
 @pytest.mark.parametrize(
     ("hard", "error"), [(False, RemoteDisconnected), (True, ConnectionResetError)]
 )
-def test_dropped_response_is_counted(x_emulator, hard, error):
+def test_conversion_with_a_dropped_response_is_counted(x_emulator, hard, error):
     x_emulator.fault("drop_answer", hard=hard)
 
     with pytest.raises(error):
@@ -78,7 +78,7 @@ def test_dropped_response_is_counted(x_emulator, hard, error):
     assert (entry["judged"], entry["status"], counted(x_emulator)) == (200, None, 1)
 
 
-def test_response_is_cut_off_in_its_body(x_emulator):
+def test_cut_off_response_ends_in_its_body(x_emulator):
     x_emulator.fault("cut_off", bytes=20)
 
     with pytest.raises(IncompleteRead) as caught:
@@ -87,7 +87,7 @@ def test_response_is_cut_off_in_its_body(x_emulator):
     assert (len(caught.value.partial), counted(x_emulator)) == (20, 1)
 
 
-def test_chunks_are_left_open(x_emulator):
+def test_unfinished_chunks_fault_leaves_the_response_open(x_emulator):
     x_emulator.fault("open_chunks")
 
     with pytest.raises(IncompleteRead):
@@ -96,7 +96,7 @@ def test_chunks_are_left_open(x_emulator):
     assert counted(x_emulator) == 1
 
 
-def test_truncated_json_is_a_complete_response(x_emulator):
+def test_truncated_json_fault_sends_a_complete_response_with_invalid_json(x_emulator):
     x_emulator.fault("truncated_json")
 
     status, _, body = send(x_emulator)
@@ -106,7 +106,7 @@ def test_truncated_json_is_a_complete_response(x_emulator):
     assert (status, counted(x_emulator)) == (200, 1)
 
 
-def test_empty_response_is_counted(x_emulator):
+def test_conversion_with_an_empty_response_is_counted(x_emulator):
     x_emulator.fault("empty")
 
     status, _, body = send(x_emulator)
@@ -115,7 +115,7 @@ def test_empty_response_is_counted(x_emulator):
 
 
 @pytest.mark.parametrize("processed", [0, 7, "1"])
-def test_wrong_processed_number_is_returned(x_emulator, processed):
+def test_processed_fault_sends_a_wrong_number(x_emulator, processed):
     x_emulator.fault("wrong_processed", processed=processed)
 
     told = json.loads(send(x_emulator)[2])["data"]["conversions_processed"]
@@ -123,13 +123,13 @@ def test_wrong_processed_number_is_returned(x_emulator, processed):
     assert (told, counted(x_emulator)) == (processed, 1)
 
 
-def test_processed_number_can_be_omitted(x_emulator):
+def test_processed_fault_can_omit_the_number(x_emulator):
     x_emulator.fault("wrong_processed")
 
     assert list(json.loads(send(x_emulator)[2])["data"]) == ["debug_id"]
 
 
-def test_slow_response_is_counted_at_once(x_emulator):
+def test_conversion_with_a_slow_response_is_counted_at_once(x_emulator):
     x_emulator.fault("slow", seconds=30)
 
     with pytest.raises(TimeoutError):
@@ -138,7 +138,7 @@ def test_slow_response_is_counted_at_once(x_emulator):
     assert counted(x_emulator) == 1
 
 
-def test_stalled_request_of_a_disconnected_client_is_not_counted(x_emulator):
+def test_conversion_of_a_client_that_disconnects_from_a_stalled_request_is_not_counted(x_emulator):
     x_emulator.fault("stall", seconds=30)
 
     with pytest.raises(TimeoutError):
@@ -147,7 +147,7 @@ def test_stalled_request_of_a_disconnected_client_is_not_counted(x_emulator):
     assert [counted(x_emulator), send(x_emulator)[0], counted(x_emulator)] == [0, 200, 1]
 
 
-def test_body_trickles(x_emulator):
+def test_trickle_fault_sends_the_body_in_small_pieces(x_emulator):
     x_emulator.fault("trickle", bytes=30, seconds=0.01)
 
     began = time.monotonic()
@@ -157,7 +157,7 @@ def test_body_trickles(x_emulator):
     assert (status, json.loads(body)["data"]["conversions_processed"]) == (200, 1)
 
 
-def test_gzip_lie_declares_gzip_without_compression(x_emulator):
+def test_gzip_lie_fault_declares_gzip_without_compressing(x_emulator):
     x_emulator.fault("gzip_lie")
 
     _, headers, body = send(x_emulator)
@@ -165,7 +165,7 @@ def test_gzip_lie_declares_gzip_without_compression(x_emulator):
     assert (headers["content-encoding"], body[:1]) == ("gzip", b"{")
 
 
-def test_gzip_bomb_inflates_to_its_size(x_emulator):
+def test_gzip_bomb_fault_inflates_to_the_requested_size(x_emulator):
     x_emulator.fault("gzip_bomb", bytes=1_000_000)
 
     body = send(x_emulator)[2]
@@ -173,13 +173,13 @@ def test_gzip_bomb_inflates_to_its_size(x_emulator):
     assert (len(body) < 10_000, len(gzip.decompress(body))) == (True, 1_000_000)
 
 
-def test_huge_body_has_the_requested_size(x_emulator):
+def test_huge_body_fault_sends_the_requested_size(x_emulator):
     x_emulator.fault("huge_body", bytes=1_000_000)
 
     assert len(send(x_emulator)[2]) == 1_000_000
 
 
-def test_skewed_clock_changes_the_date_and_refuses_signatures(x_emulator):
+def test_clock_fault_changes_the_date_header_and_refuses_signatures(x_emulator):
     x_emulator.fault("clock_skew", seconds=-3600)
     client = Client(CONSUMER[0], CONSUMER[1], TOKEN[0], TOKEN[1])
     _, headers, _ = client.sign(x_emulator.url + PATH, "POST")
@@ -191,7 +191,7 @@ def test_skewed_clock_changes_the_date_and_refuses_signatures(x_emulator):
 
 
 @pytest.mark.parametrize("length", ["3", "5000"])
-def test_wrong_content_length_is_sent(x_emulator, length):
+def test_content_length_fault_sends_a_wrong_length(x_emulator, length):
     x_emulator.fault("status", status=200, body="abcdef", headers={"content-length": length})
     address = urlsplit(x_emulator.url)
 
@@ -209,7 +209,7 @@ def test_fault_can_apply_to_any_route(x_emulator):
     assert send(x_emulator, None, method="GET", path="/12/accounts")[0] == 500
 
 
-def test_armed_faults_are_listed_and_cleared(x_emulator):
+def test_added_faults_can_be_listed_and_cleared(x_emulator):
     x_emulator.fault("status", count=5)
     send(x_emulator)
 

@@ -1,4 +1,4 @@
-"""The emulator as users run it: its own process, with real sockets."""
+"""The emulator as users run it: in its own process, on real sockets."""
 
 import json
 import signal
@@ -20,7 +20,7 @@ import fork_server
 from twite.testing.emulator import EmulatorError, running_emulator
 
 
-def test_conversion_is_counted_once(x_emulator):
+def test_conversion_sent_to_the_process_is_counted_once(x_emulator):
     status, headers, body = send(x_emulator)
 
     told = json.loads(body)["data"]["conversions_processed"]
@@ -28,7 +28,7 @@ def test_conversion_is_counted_once(x_emulator):
     assert counted(x_emulator) == 1
 
 
-def test_signature_over_http_is_valid(x_emulator):
+def test_signature_over_a_real_socket_is_valid(x_emulator):
     client = Client(CONSUMER[0], CONSUMER[1], TOKEN[0], TOKEN[1])
     _, headers, _ = client.sign(x_emulator.url + PATH, "POST")
 
@@ -57,7 +57,7 @@ def test_received_request_is_listed_with_its_body(x_emulator):
     }
 
 
-def test_fixture_is_reset(x_emulator):
+def test_pytest_fixture_resets_the_emulator(x_emulator):
     received = x_emulator.received()
 
     assert (received["requests"], received["entries"], x_emulator.counted()["pixels"]) == (
@@ -67,7 +67,7 @@ def test_fixture_is_reset(x_emulator):
     )
 
 
-def test_clock_can_skip_48_hours(x_emulator):
+def test_clock_of_the_process_can_skip_48_hours(x_emulator):
     x_emulator.switch(dedup_scope="all")
 
     send(x_emulator)
@@ -81,12 +81,12 @@ def test_clock_can_skip_48_hours(x_emulator):
     assert date == pytest.approx(time.time() + 48 * 3600, abs=60)
 
 
-def test_refused_control_request_has_a_reason(x_emulator):
+def test_refused_control_request_states_its_reason(x_emulator):
     with pytest.raises(EmulatorError, match="did you mean 'strict_time'"):
         x_emulator.switch(strict_tine=True)
 
 
-def test_world_can_be_extended(x_emulator):
+def test_accounts_pixels_and_events_can_be_added(x_emulator):
     x_emulator.add(
         accounts=[{"id": "abc"}],
         pixels=[{"id": "p1", "account": "abc", "token": "t1"}],
@@ -101,7 +101,7 @@ def test_world_can_be_extended(x_emulator):
     assert json.loads(answer[2])["request"] == {"params": {"account_id": "abc"}}
 
 
-def test_body_over_the_limit_is_refused_unread(x_emulator):
+def test_body_over_the_limit_is_refused_before_it_is_read(x_emulator):
     address = urlsplit(x_emulator.url)
 
     with socket.create_connection((address.hostname, address.port), timeout=5) as raw:
@@ -115,7 +115,7 @@ def test_body_over_the_limit_is_refused_unread(x_emulator):
     assert (entry["status"], entry["why"]) == (413, "the body is too large")
 
 
-def test_disconnect_in_the_body_is_logged_and_not_checked(x_emulator):
+def test_conversion_whose_body_is_cut_off_is_logged_and_not_checked(x_emulator):
     address = urlsplit(x_emulator.url)
 
     with socket.create_connection((address.hostname, address.port), timeout=5) as raw:
@@ -125,7 +125,7 @@ def test_disconnect_in_the_body_is_logged_and_not_checked(x_emulator):
     assert (entry["status"], entry["judged"], entry["conversions"]) == (None, None, None)
 
 
-def test_many_requests_share_a_connection(x_emulator):
+def test_one_connection_serves_many_requests(x_emulator):
     address = urlsplit(x_emulator.url)
     connection = HTTPConnection(address.hostname, address.port, timeout=10)
 
@@ -140,7 +140,7 @@ def test_many_requests_share_a_connection(x_emulator):
     assert statuses == [200] * 20
 
 
-def test_logged_bodies_are_limited_and_totals_exact():
+def test_logged_bodies_are_limited_and_totals_are_exact():
     with running_emulator("log_requests=3", "log_bodies=1") as emulator:
         for _ in range(5):
             send(emulator)
@@ -165,7 +165,7 @@ def test_unchecked_requests_are_counted_and_not_logged():
     assert (status, told, counts["unchecked"]) == (200, (1, 1, []), 1)
 
 
-def test_world_is_read_from_a_file(tmp_path):
+def test_accounts_pixels_and_events_are_read_from_a_file(tmp_path):
     path = tmp_path / "world.json"
     path.write_text('{"pixels": [{"id": "o8z6j", "token": "other"}]}')
 
@@ -183,7 +183,7 @@ def test_world_is_read_from_a_file(tmp_path):
         (["--world", "/nowhere/world.json"], "cannot be used"),
     ],
 )
-def test_wrong_usage_exits_2_with_an_explanation(arguments, words):
+def test_invalid_options_of_the_emulator_exit_2(arguments, words):
     done = fork_server.run(
         [sys.executable, "-m", "twite", "emulate", *arguments],
         capture_output=True,
@@ -196,7 +196,7 @@ def test_wrong_usage_exits_2_with_an_explanation(arguments, words):
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-def test_stop_is_clean(stop):
+def test_emulator_stops_with_exit_code_0(stop):
     command = [sys.executable, "-m", "twite", "emulate", "--listen", "127.0.0.1:0", "--json"]
     with fork_server.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         ready = json.loads(process.stdout.readline())
@@ -215,6 +215,6 @@ def test_address_in_use_exits_1(x_emulator_process):
         pass
 
 
-def test_failed_start_is_reported_by_the_fixture():
+def test_pytest_fixture_reports_a_failed_start():
     with pytest.raises(EmulatorError, match="did you mean"), running_emulator("strict_tine=on"):
         pass
