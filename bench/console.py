@@ -126,7 +126,7 @@ async def measured(
     found: dict[str, dict[str, list[tuple[float, float]]]] = {}
     rigs = {name: await opened(folder / f"{name}.toml", path) for name, path in stores.items()}
     seconds = await counted(rigs["full"])
-    print(f"twins were counted in {seconds:.1f} s", file=sys.stderr)
+    print(f"the deduplication report was counted in {seconds:.1f} s", file=sys.stderr)
     for _ in range(times + 1):
         for store, rig in rigs.items():
             for name, (who, path) in pages(rig.settled).items():
@@ -151,7 +151,7 @@ async def measured(
 
 
 async def counted(rig: ConsoleRig) -> float:
-    """Wait until the twins are counted for the first time; return the seconds."""
+    """Wait until the deduplication report exists; return the seconds."""
     began = time.perf_counter()
     while True:
         async with rig.visitors[ADMIN].get(f"{rig.gateway.url}/console/deduplication") as page:

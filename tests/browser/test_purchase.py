@@ -73,7 +73,7 @@ async def test_purchase_made_offline_is_counted_once(visitor, site):
 
     # X's script was called with the id, too, but saving calls made while offline is up to X.
     assert site.counted("order-away")["counted"] == 1
-    assert (await visitor.sends())[-1]["twin"] == "loaded"
+    assert (await visitor.sends())[-1]["pixel"] == "loaded"
 
 
 async def test_page_and_gateway_send_x_the_same_data(visitor, site):
@@ -133,7 +133,7 @@ async def test_gateway_copy_is_counted_if_xs_script_is_blocked(visitor, site):
     await visitor.does(bought("order-3"))
     await until(lambda: site.counted("order-3") == BY_API)
 
-    assert [send["twin"] for send in await visitor.sends()] == ["blocked"]
+    assert [send["pixel"] for send in await visitor.sends()] == ["blocked"]
 
 
 async def test_script_can_load_the_pixel(visitor, site):
@@ -143,7 +143,7 @@ async def test_script_can_load_the_pixel(visitor, site):
     await visitor.does(bought("order-4"))
     await until(lambda: site.counted("order-4") == ONCE)
 
-    assert [send["twin"] for send in await visitor.sends()] == ["loaded"]
+    assert [send["pixel"] for send in await visitor.sends()] == ["loaded"]
 
 
 async def test_script_waits_for_a_pixel_that_loads_later(visitor, site):
@@ -154,7 +154,7 @@ async def test_script_waits_for_a_pixel_that_loads_later(visitor, site):
     await visitor.does(site.x_stub())
     await until(lambda: site.counted("order-5") == ONCE)
 
-    assert [send["twin"] for send in await visitor.sends()] == ["loaded"]
+    assert [send["pixel"] for send in await visitor.sends()] == ["loaded"]
 
 
 async def test_pixel_loaded_after_the_tab_was_hidden_is_called(visitor, site):
@@ -187,7 +187,7 @@ async def test_pixel_is_not_called_if_it_is_switched_off(visitor, site, setting,
     await visitor.does(bought(f"order-6-{setting}"))
     await until(lambda: site.counted(f"order-6-{setting}") == BY_API)
 
-    assert ["twin" in send for send in await visitor.sends()] == [False]
+    assert ["pixel" in send for send in await visitor.sends()] == [False]
 
 
 async def test_page_can_read_the_errors_of_its_calls(visitor, site):

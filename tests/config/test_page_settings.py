@@ -15,7 +15,7 @@ def with_source(text):
 def test_page_settings_of_a_source_have_defaults(tmp_path):
     (source,) = read(tmp_path).sources()
 
-    assert (source.cookie, source.browser_value_limit, source.browser_rate, source.twin) == (
+    assert (source.cookie, source.browser_value_limit, source.browser_rate, source.x_pixel) == (
         ClickCookie(names=("_twite",), days=90, http_only=False),
         None,
         None,
@@ -25,13 +25,13 @@ def test_page_settings_of_a_source_have_defaults(tmp_path):
 
 def test_all_page_settings_of_a_source_are_read(tmp_path):
     text = with_source(
-        'twin = "load"\nbrowser_value_limit = "499.9"\nbrowser_rate = 5000\n'
+        'x_pixel = "load"\nbrowser_value_limit = "499.9"\nbrowser_rate = 5000\n'
         'cookie = { names = ["_twite", "_twclid"], days = 30, http_only = true }\n'
     )
 
     (source,) = read(tmp_path, text).sources()
 
-    assert (source.cookie, source.browser_value_limit, source.browser_rate, source.twin) == (
+    assert (source.cookie, source.browser_value_limit, source.browser_rate, source.x_pixel) == (
         ClickCookie(names=("_twite", "_twclid"), days=30, http_only=True),
         Decimal("499.90"),
         5_000,
@@ -47,7 +47,7 @@ def test_rate_per_address_is_a_server_setting(tmp_path):
 @pytest.mark.parametrize(
     ("text", "place", "word"),
     [
-        ('twin = "maybe"', "source[0].twin", "use"),
+        ('x_pixel = "maybe"', "source[0].x_pixel", "use"),
         ('browser_value_limit = "1,000"', "source[0].browser_value_limit", "499.90"),
         ("browser_value_limit = 5", "source[0].browser_value_limit", "a string"),
         ("browser_rate = 0", "source[0].browser_rate", "from 1"),

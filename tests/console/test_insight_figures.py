@@ -48,8 +48,8 @@ async def day(tmp_path_factory):
         await submit(stage, OURS, order("old", email="m@shop.alt", time="2020-01-01T00:00:00Z"))
         await submit(stage, OURS, {"event": "sign_up", "conversion_id": "ann", "twclid": CLICK})
         await submit(stage, THEIRS, {"event": "purchase", "conversion_id": "x", "twclid": CLICK})
-        await beacon(stage, "order-0", twin="loaded")
-        await beacon(stage, "page-1", twin="loaded")
+        await beacon(stage, "order-0", pixel_call="loaded")
+        await beacon(stage, "page-1", pixel_call="loaded")
         await settled(stage, pending=0)
         yield stage
         await stage.stop()
@@ -64,9 +64,9 @@ async def submit(stage, key, *orders):
         assert answer.status == 202, await answer.text()
 
 
-async def beacon(stage, conversion_id, *, twin):
+async def beacon(stage, conversion_id, *, pixel_call):
     now = time.time_ns() // 1_000_000
-    conversion = order(0) | {"conversion_id": conversion_id, "twin": twin, "at": now}
+    conversion = order(0) | {"conversion_id": conversion_id, "pixel": pixel_call, "at": now}
     said = msgspec.json.encode({"v": 1, "sent": now, "conversions": [conversion]})
     async with (
         aiohttp.ClientSession(headers=PAGE) as http,

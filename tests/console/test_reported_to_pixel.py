@@ -28,8 +28,10 @@ async def reported(tmp_path_factory):
     stage = ConsoleStage(tmp_path_factory.mktemp("reported"), settings)
     await stage.start()
     now = time.time_ns() // 1_000_000
-    twins = {"met": "loaded", "alone": "absent", "kept-out": "blocked"}
-    await _beacon(stage, [_bought(name, twin, now) for name, twin in twins.items()], now)
+    pixel_calls = {"met": "loaded", "alone": "absent", "kept-out": "blocked"}
+    await _beacon(
+        stage, [_bought(name, pixel_call, now) for name, pixel_call in pixel_calls.items()], now
+    )
     # The server's copy arrives first, 49 hours after the page reported the conversion to the pixel.
     await _submit(stage, "a-source-key-of-some-length", "late")
     await _beacon(stage, [_bought("late", "loaded", now - 49 * HOUR)], now)
@@ -57,9 +59,10 @@ async def test_history_shows_what_the_page_reported_to_the_pixel(reported, conve
     assert sentence in page.text
 
 
-def _bought(conversion_id, twin, at):
+def _bought(conversion_id, pixel_call, at):
     return {
-        "event": "purchase", "conversion_id": conversion_id, "twclid": CLICK, "twin": twin, "at": at
+        "event": "purchase", "conversion_id": conversion_id, "twclid": CLICK, "pixel": pixel_call,
+        "at": at,
     }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ def test_every_reason_to_ignore_a_beacon_is_documented_with_its_meaning():
 
 
 def test_every_call_of_the_pixel_is_documented():
-    table = PAGE.split("| `twin` | meaning |")[1].split("\n\n")[0]
+    table = PAGE.split("| `pixel` | meaning |")[1].split("\n\n")[0]
 
     assert set(re.findall(r"^\| `(\w+)`", table, re.MULTILINE)) == set(PixelCall)
 

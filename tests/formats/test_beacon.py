@@ -47,7 +47,7 @@ def test_conversion_is_read_field_by_field():
         {
             "conversion_id": "order-1001",
             "at": SENT - 650,
-            "twin": "loaded",
+            "pixel": "loaded",
             "value": "49.90",
             "currency": "EUR",
             "email_sha256": EMAIL,
@@ -242,9 +242,9 @@ def test_value_limit_applies_to_every_spelling():
     assert found.ignored == (Ignored(name="purchase", reason="value_limit"),)
 
 
-@pytest.mark.parametrize("twin", [None, "", "sideways", "absent"])
-def test_unknown_pixel_call_is_absent(twin):
-    assert read(a_message({"twin": twin}), seen()).pixel_calls == (PixelCall.ABSENT,)
+@pytest.mark.parametrize("pixel_call", [None, "", "sideways", "absent"])
+def test_unknown_pixel_call_is_absent(pixel_call):
+    assert read(a_message({"pixel": pixel_call}), seen()).pixel_calls == (PixelCall.ABSENT,)
 
 
 @pytest.mark.parametrize(
@@ -354,7 +354,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
 FIELDS = st.sampled_from(
-    ["event", "conversion_id", "at", "twin", "value", "email", "twclid", "url", "contents"]
+    ["event", "conversion_id", "at", "pixel", "value", "email", "twclid", "url", "contents"]
 )
 
 

@@ -44,7 +44,8 @@ async def test_report_counts_by_event_and_day_with_advice(page):
     await beacon(
         page,
         a_message(
-            {"conversion_id": "a", "twin": "loaded"}, {"conversion_id": "b", "twin": "blocked"}
+            {"conversion_id": "a", "pixel": "loaded"},
+            {"conversion_id": "b", "pixel": "blocked"},
         ),
     )
 
@@ -109,7 +110,7 @@ async def test_pages_cannot_read_the_report(staged, store):
 
 def test_advice_for_a_page_with_the_script_but_without_the_pixel_names_twin():
     assert "load X's pixel there" in ADVICE["server_only"]
-    assert 'twin to "load"' in ADVICE["server_only"]
+    assert 'x_pixel to "load"' in ADVICE["server_only"]
 
 
 def test_every_count_has_advice():
@@ -120,10 +121,10 @@ async def test_report_counts_what_the_page_told_the_pixel(page, store):
     await beacon(
         page,
         a_message(
-            {"conversion_id": "a", "twin": "loaded"},
-            {"conversion_id": "b", "twin": "called"},
-            {"conversion_id": "c", "twin": "blocked"},
-            {"conversion_id": "d", "twin": "absent"},
+            {"conversion_id": "a", "pixel": "loaded"},
+            {"conversion_id": "b", "pixel": "called"},
+            {"conversion_id": "c", "pixel": "blocked"},
+            {"conversion_id": "d", "pixel": "absent"},
         ),
     )
 
@@ -133,8 +134,8 @@ async def test_report_counts_what_the_page_told_the_pixel(page, store):
 
 
 async def test_conversions_the_gateway_cannot_send_are_pixel_only(page, store):
-    refused = {"conversion_id": "a", "twin": "loaded", "twclid": None}
-    denied = {"conversion_id": "b", "twin": "loaded"}
+    refused = {"conversion_id": "a", "pixel": "loaded", "twclid": None}
+    denied = {"conversion_id": "b", "pixel": "loaded"}
 
     await beacon(page, a_message(refused))
     await beacon(page, a_message(denied, consent={"ad_storage": "denied"}))
@@ -144,7 +145,7 @@ async def test_conversions_the_gateway_cannot_send_are_pixel_only(page, store):
 
 
 async def test_server_copy_matches_the_page_conversion(page, store):
-    await beacon(page, a_message({"conversion_id": "order-1", "twin": "loaded"}))
+    await beacon(page, a_message({"conversion_id": "order-1", "pixel": "loaded"}))
 
     answer = await page.submit(
         b'{"event": "purchase", "conversion_id": "order-1", "email": "shopper@example.com"}'
@@ -156,7 +157,7 @@ async def test_server_copy_matches_the_page_conversion(page, store):
 
 
 async def test_same_order_under_two_ids_is_counted(page, store):
-    await beacon(page, a_message({"conversion_id": "page-1", "twin": "loaded"}))
+    await beacon(page, a_message({"conversion_id": "page-1", "pixel": "loaded"}))
 
     await page.submit(
         b'{"event": "purchase", "conversion_id": "order-1", "twclid": "%b"}' % CLICK.encode()

@@ -23,10 +23,10 @@ async def test_page_reports_which_copies_the_pixel_got(page, store):
     await beacon(
         page,
         a_message(
-            {"conversion_id": "a", "twin": "loaded"},
-            {"conversion_id": "b", "twin": "called"},
-            {"conversion_id": "c", "twin": "blocked"},
-            {"conversion_id": "d", "twin": "absent"},
+            {"conversion_id": "a", "pixel": "loaded"},
+            {"conversion_id": "b", "pixel": "called"},
+            {"conversion_id": "c", "pixel": "blocked"},
+            {"conversion_id": "d", "pixel": "absent"},
         ),
     )
 
@@ -36,8 +36,8 @@ async def test_page_reports_which_copies_the_pixel_got(page, store):
 
 
 async def test_conversions_the_gateway_cannot_send_are_pixel_only(page, store):
-    refused = {"conversion_id": "a", "twin": "loaded", "twclid": None}
-    denied = {"conversion_id": "b", "twin": "loaded"}
+    refused = {"conversion_id": "a", "pixel": "loaded", "twclid": None}
+    denied = {"conversion_id": "b", "pixel": "loaded"}
 
     await beacon(page, a_message(refused))
     await beacon(page, a_message(denied, consent={"ad_storage": "denied"}))
@@ -47,7 +47,7 @@ async def test_conversions_the_gateway_cannot_send_are_pixel_only(page, store):
 
 
 async def test_server_copy_matches_the_page_conversion(page, store):
-    await beacon(page, a_message({"conversion_id": "order-1", "twin": "loaded"}))
+    await beacon(page, a_message({"conversion_id": "order-1", "pixel": "loaded"}))
 
     answer = await page.submit(
         b'{"event": "purchase", "conversion_id": "order-1", "email": "shopper@example.com"}'
@@ -59,7 +59,7 @@ async def test_server_copy_matches_the_page_conversion(page, store):
 
 
 async def test_same_order_under_two_ids_is_counted(page, store):
-    await beacon(page, a_message({"conversion_id": "page-1", "twin": "loaded"}))
+    await beacon(page, a_message({"conversion_id": "page-1", "pixel": "loaded"}))
 
     await page.submit(
         b'{"event": "purchase", "conversion_id": "order-1", "twclid": "%b"}' % CLICK.encode()

@@ -147,7 +147,7 @@ def from_page(gateway, numbers):
             "event": "purchase",
             "conversion_id": ids(number)[4],
             "at": 0,
-            "twin": "loaded",
+            "pixel": "loaded",
             "value": "49.90",
             "currency": "EUR",
             "email_sha256": sha256(email(number)),

@@ -21,7 +21,7 @@ from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.ports.state import RateLimitWindow
 
 # X drops a duplicate that arrives within this time.
-TWIN_WINDOW: Final = 48 * HOUR
+COPY_WINDOW: Final = 48 * HOUR
 # How much later than its deadline a request may leave, if it was claimed in time.
 _GRACE: Final = MINUTE
 _GOING: Final = 3 * SECOND
@@ -110,7 +110,7 @@ class Judge:
             truth.ever_taken = True
             if truth.taken_at is None:
                 truth.taken_at = now
-            elif now - truth.taken_at > TWIN_WINDOW:
+            elif now - truth.taken_at > COPY_WINDOW:
                 self.fail("counted_once", f"{_named(key)} came again after {_ago(truth, now)}")
 
     def answered(

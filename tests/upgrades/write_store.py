@@ -245,7 +245,12 @@ def in_xs_format(gateway: GatewayProcess, id_: str) -> None:
 
 
 def from_page(gateway: GatewayProcess, id_: str) -> None:
-    conversion = {**bought(id_), "at": 0, "twin": "loaded", "url": f"{PAGE}/thanks?twclid=page1clk"}
+    conversion = {
+        **bought(id_),
+        "at": 0,
+        "pixel": "loaded",
+        "url": f"{PAGE}/thanks?twclid=page1clk",
+    }
     del conversion["email"]
     conversion["twclid"] = "26l6412g5p4iyj65a2oic2ayg2"
     message = {"v": 1, "sent": 0, "conversions": [conversion]}

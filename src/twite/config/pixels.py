@@ -188,7 +188,7 @@ def _source(written: SourceTable, place: str, pixels: Pixels, *, can_restrict: b
         cookie=written.cookie,
         browser_value_limit=written.browser_value_limit,
         browser_rate=written.browser_rate,
-        twin=written.twin,
+        x_pixel=written.x_pixel,
         value_guard=written.value_guard,
         stape_credentials=written.stape_credentials,
     )

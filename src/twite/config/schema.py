@@ -249,7 +249,7 @@ class SourceTable(msgspec.Struct, frozen=True, kw_only=True):
         Number(1, 1_000_000_000),
         example=100_000,
     )
-    twin: Literal["use", "load", "off"] = setting("use", "whether the script also calls X's pixel")
+    x_pixel: Literal["use", "load", "off"] = setting("use", "whether the script calls X's pixel")
     value_guard: ValueGuard | None = setting(
         None, "overrides the pixel's `value_guard` for this source", example="flag"
     )

@@ -146,7 +146,7 @@ def _pixel(visited: SiteVisit) -> Iterator[CheckFinding]:
             "site pixel",
             "X's pixel is not on the page",
             "X gets the page's conversions from the gateway only.",
-            'Add X\'s pixel to the page, or set twin = "load" for the source, unless this is '
+            'Add X\'s pixel to the page, or set x_pixel = "load" for the source, unless this is '
             "intended, or the page's consent platform loads it only after consent: the test cannot "
             "answer its banner.",
         )

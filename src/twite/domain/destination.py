@@ -128,8 +128,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     (`passing`).
 
     For requests from pages, `browser_value_limit` (a decimal) is the highest value accepted, and
-    `browser_rate` is the number of requests per hour that all pages together may send. `twin` says
-    when the script also sends conversions with X's pixel: if the page loaded it (`use`), after
+    `browser_rate` is the number of requests per hour that all pages together may send. `x_pixel`
+    says when the script also sends conversions with X's pixel: if the page loaded it (`use`), after
     loading it (`load`), or never (`off`).
     """
 
@@ -144,7 +144,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     cookie: ClickCookie = ClickCookie()
     browser_value_limit: Decimal | None = None
     browser_rate: int | None = None
-    twin: str = "use"
+    x_pixel: str = "use"
     value_guard: ValueGuard | None = None  # None: the pixel's setting
     stape_credentials: str = "configured"
 

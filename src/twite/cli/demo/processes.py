@@ -40,7 +40,7 @@ name = "shop"
 key = "env:DEMO_SHOP_KEY"
 origins = ["{shop}"]
 pixel = "{pixel}"
-twin = "load"
+x_pixel = "load"
 """
 _ENVIRONMENT: Final = {
     **environment(),

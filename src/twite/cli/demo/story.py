@@ -40,17 +40,17 @@ def buy(cast: DemoProcesses, orders: Path) -> Purchase:
     named: list[str] = []
     renamed: list[str] = []
     for place, row in enumerate(_rows(orders)):
-        conversion_id, twin = row["order_id"], "loaded"
+        conversion_id, pixel_call = row["order_id"], "loaded"
         if place < BLOCKED:
-            twin = "blocked"
+            pixel_call = "blocked"
         elif place < BLOCKED + RENAMED:
             conversion_id = f"page-{place}"
             renamed.append(conversion_id)
-        if twin == "loaded":
+        if pixel_call == "loaded":
             fired.append(conversion_id)
         if conversion_id == row["order_id"]:
             named.append(conversion_id)
-        _send_beacon(cast, row, conversion_id, twin)
+        _send_beacon(cast, row, conversion_id, pixel_call)
     for conversion_id in fired:
         _fire_pixel(cast, conversion_id)
     return Purchase(fired=tuple(fired), orders=tuple(named), renamed=tuple(renamed))
@@ -72,14 +72,14 @@ def _rows(orders: Path) -> list[dict[str, str]]:
 
 
 def _send_beacon(
-    cast: DemoProcesses, row: Mapping[str, str], conversion_id: str, twin: str
+    cast: DemoProcesses, row: Mapping[str, str], conversion_id: str, pixel_call: str
 ) -> None:
     now = int(time.time() * 1_000)
     conversion = {
         "event": "purchase",
         "conversion_id": conversion_id,
         "at": now,
-        "twin": twin,
+        "pixel": pixel_call,
         "value": row["total"],
         "currency": row["currency"],
         "twclid": row["twclid"],

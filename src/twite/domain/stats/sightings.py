@@ -33,7 +33,7 @@ ADVICE: Final[Mapping[str, str]] = {
     "server_only": (
         "X's pixel did not send these. This is correct for conversions without a page, "
         "such as telephone orders; otherwise put the script on the page. If the page has the "
-        "script, load X's pixel there, or set the source's twin to \"load\""
+        "script, load X's pixel there, or set the source's x_pixel to \"load\""
     ),
     "blocked": (
         "X's script did not load, so only the gateway sent these. If nearly all pages are "

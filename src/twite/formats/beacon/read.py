@@ -167,10 +167,10 @@ def _sorted(
             ignored.append(ignored_as(conversion.event or "", reason))
             continue
         conversions.append(native)
-        pixel_calls.append(_pixel_call(conversion.twin))
+        pixel_calls.append(_pixel_call(conversion.pixel))
         faults.append(wrong)
         places.append(place)
-    hit = msgspec.json.encode({"twins": pixel_calls}) if pixel_calls else None
+    hit = msgspec.json.encode({"pixel_calls": pixel_calls}) if pixel_calls else None
     return Beacon(
         found=ParsedRequest(
             conversions=tuple(conversions),

@@ -49,7 +49,7 @@ class BeaconConversion(Masked, frozen=True, omit_defaults=True):
     event: str | None = None
     conversion_id: str | int | None = None
     at: Number | None = None
-    twin: str | None = None
+    pixel: str | None = None
     value: msgspec.Raw = _NULL
     currency: str | None = None
     email: str | None = None

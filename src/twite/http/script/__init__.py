@@ -134,7 +134,7 @@ def settings_line(source: Source, destination: Destination) -> str:
         },
         "consent": "required" if source.consent.required else "optional",
         "opt_out": source.consent.us_opt_out.value,
-        "pixel": source.twin,
+        "pixel": source.x_pixel,
         "phone": _phone(source.region),
         "cookie_days": source.cookie.days,
         "http_only": source.cookie.http_only,

@@ -428,7 +428,7 @@ const tellPixel = (entry, given) => {
     search_string: one.search,
     description: one.description
   };
-  one.twin = 'called';
+  one.pixel = 'called';
   w.twq('event', event, parsed(JSON.stringify({...parameters, ...limits})));
 };
 
@@ -443,8 +443,8 @@ const settle = quietly((entry, given) => {
   const late = Date.now() >= entry.until;
   // The page's pixel may load after this script.
   if (entry.waits) tellPixel(entry, given);
-  if (one.twin) one.twin = w.twq.exe ? 'loaded' : failed || (late && d.readyState === 'complete') ? 'blocked' : 'called';
-  if (!late && (one.twin === 'called' || entry.waits)) setTimeout(again, LOOK);
+  if (one.pixel) one.pixel = w.twq.exe ? 'loaded' : failed || (late && d.readyState === 'complete') ? 'blocked' : 'called';
+  if (!late && (one.pixel === 'called' || entry.waits)) setTimeout(again, LOOK);
   else entry.until = 0;
   if (entry.left) return;
   keep(entry);
