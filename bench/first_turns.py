@@ -17,17 +17,17 @@ import uvloop
 
 from bench.tags import NOW
 from bench.tags import template as typical
-from twite.engines.process.engine_server import EngineServer
 from twite.gateway.ports.events import FirstTurnEnded, GatewayEvent
 from twite.gateway.ports.tags import ContainerConfig, TagRule
-from twite.gateway.tags.run.first_turn import FirstTurns
-from twite.gateway.tags.run.payload import TagPayload
-from twite.gateway.tags.run.run_input import RunInput
-from twite.gateway.tags.runtime.engine_pool import PROVEN, EnginePool, TemplateStorage
-from twite.gtm.container.parts import ALL_EVENTS, Container, ContainerTag
-from twite.gtm.template.permissions import Grant
-from twite.gtm.template.template import Template, TemplateKind, TemplatePart
 from twite.machine.system import SystemClock
+from twite.tags.container.parts import ALL_EVENTS, Container, ContainerTag
+from twite.tags.engines.process.engine_server import EngineServer
+from twite.tags.run.first_turn import FirstTurns
+from twite.tags.run.payload import TagPayload
+from twite.tags.run.run_input import RunInput
+from twite.tags.runtime.engine_pool import PROVEN, EnginePool, TemplateStorage
+from twite.tags.template.permissions import Grant
+from twite.tags.template.template import Template, TemplateKind, TemplatePart
 
 TAGS: Final = (5, 10, 30)
 WARM: Final = 5  # requests before the measurement

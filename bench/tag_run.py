@@ -21,19 +21,19 @@ import uvloop
 from bench.tags import CALL, in_node
 from bench.tags import template as typical
 from twite.domain.secret import Secret
-from twite.engines.process.engine_server import EngineServer
 from twite.gateway.ports.tags import ContainerConfig, TagRule
 from twite.gateway.ports.transport import NoResponse, Response, WebRequest
-from twite.gateway.tags.google.requests import GoogleClient
-from twite.gateway.tags.run.outbound import RunContext
-from twite.gateway.tags.run.outcome import attempt_of
-from twite.gateway.tags.run.payload import TagPayload
-from twite.gateway.tags.run.tag_run import TagRun
-from twite.gateway.tags.runtime.engine_pool import PROVEN, EnginePool, TemplateStorage
-from twite.gtm.container.parts import Container, ContainerTag
-from twite.gtm.template.effects import HttpEffect
-from twite.gtm.template.template import Template, read_template
 from twite.machine.system import SystemClock
+from twite.tags.container.parts import Container, ContainerTag
+from twite.tags.engines.process.engine_server import EngineServer
+from twite.tags.google.requests import GoogleClient
+from twite.tags.run.outbound import RunContext
+from twite.tags.run.outcome import attempt_of
+from twite.tags.run.payload import TagPayload
+from twite.tags.run.tag_run import TagRun
+from twite.tags.runtime.engine_pool import PROVEN, EnginePool, TemplateStorage
+from twite.tags.template.effects import HttpEffect
+from twite.tags.template.template import Template, read_template
 
 AT_ONCE: Final = (1, 8)  # runs
 WARM: Final = 100

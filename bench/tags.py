@@ -22,12 +22,12 @@ import msgspec
 import quickjs
 import uvloop
 
-from twite.engines.process.engine_process import QuickJsProcess
-from twite.engines.process.engine_server import EngineServer
-from twite.engines.quickjs.engine import QuickJsEngine
-from twite.gtm.template.permissions import Grant
-from twite.gtm.template.sandbox import Call, EffectAnswer, Incoming, RunLimits
-from twite.gtm.template.template import Template, TemplateKind, TemplatePart
+from twite.tags.engines.process.engine_process import QuickJsProcess
+from twite.tags.engines.process.engine_server import EngineServer
+from twite.tags.engines.quickjs.engine import QuickJsEngine
+from twite.tags.template.permissions import Grant
+from twite.tags.template.sandbox import Call, EffectAnswer, Incoming, RunLimits
+from twite.tags.template.template import Template, TemplateKind, TemplatePart
 
 CODE = """
 const JSON = require('JSON');
@@ -174,7 +174,7 @@ def ours(engine: QuickJsEngine) -> Callable[[], None]:
 
 
 def bare() -> Callable[[], None]:
-    source = files("twite.engines.quickjs") / "sandbox"
+    source = files("twite.tags.engines.quickjs") / "sandbox"
     parts = "".join((source / f"{name}.js").read_text() for name in ("natives", "text"))
     enter = quickjs.Context().eval(f"(function () {{ {parts} {BARE % CODE} }})()")
     given = {"fields": {"pixel": "o8z6j"}, "now": NOW, "cookies": COOKIES}

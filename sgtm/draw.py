@@ -16,8 +16,8 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from twite.gtm.template.fields import Field
-from twite.gtm.template.template import read_template
+from twite.tags.template.fields import Field
+from twite.tags.template.template import read_template
 
 HERE = Path(__file__).parent
 WIDTH = 720

@@ -8,7 +8,10 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs/reference/doctor.md"
-DIAGNOSTICS = ROOT / "src/twite/diagnostics"
+FOLDERS = (ROOT / "src/twite/diagnostics", ROOT / "src/twite/tags/checks")
+FILES = sorted(
+    (file for folder in FOLDERS for file in folder.glob("*.py")), key=lambda file: file.name
+)
 MARKS = ("<!-- from the code: make generate -->\n", "<!-- end -->\n")
 ALERTS = "alerts"
 KINDS = {"red": "Failed", "amber": "Warning", "light": "Warning or failed"}
@@ -80,7 +83,7 @@ def assigned(name: str, scope: ast.AST) -> Iterator[ast.expr]:
 def rows() -> list[Row]:
     """Return each warning and failure that the code can report, by topic."""
     found = []
-    for path in sorted(DIAGNOSTICS.glob("*.py")):
+    for path in FILES:
         tree = ast.parse(path.read_text("utf-8"))
         constants = ast.Module(body=[node for node in tree.body if assigns(node)], type_ignores=[])
         for function in ast.walk(tree):

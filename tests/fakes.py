@@ -15,7 +15,7 @@ from twite.gateway.ports.machine import DiskSpace
 from twite.gateway.ports.ownership import LEASE_IS_OVER
 from twite.gateway.ports.tags import GoogleToken, NoGoogleToken
 from twite.gateway.ports.transport import NoResponse, OutboundRequest, Response, WebRequest
-from twite.gtm.template.sandbox import Call, EffectAnswer, RunResult, Turn
+from twite.tags.template.sandbox import Call, EffectAnswer, RunResult, Turn
 
 
 class MovingClock:
@@ -164,7 +164,7 @@ class ScriptedWeb:
 class ScriptedEngine:
     """Returns the scripted turns in order, then turns that succeed at once; records its calls.
 
-    See twite.gtm.template.sandbox.Engine.
+    See twite.tags.template.sandbox.Engine.
     """
 
     def __init__(self, turns: Iterable[Turn] = ()) -> None:

@@ -5,8 +5,8 @@ from typing import Protocol
 
 import msgspec
 
-from twite.gtm.template.sandbox import Call, EffectAnswer, Engine, RunLimits, Turn
-from twite.gtm.template.template import Template
+from twite.tags.template.sandbox import Call, EffectAnswer, Engine, RunLimits, Turn
+from twite.tags.template.template import Template
 
 
 class MakesEngine(Protocol):
@@ -14,7 +14,7 @@ class MakesEngine(Protocol):
 
 
 class LocalEngines:
-    """Creates local processes; see twite.gateway.ports.engines.EngineProcesses."""
+    """Creates local processes; see twite.tags.ports.engines.EngineProcesses."""
 
     def __init__(self, make: MakesEngine) -> None:
         self._make = make
@@ -32,7 +32,7 @@ class LocalEngines:
 
 
 class LocalProcess:
-    """Runs turns immediately, in this process; see twite.gateway.ports.engines.EngineProcess.
+    """Runs turns immediately, in this process; see twite.tags.ports.engines.EngineProcess.
 
     `ended` lists the numbers of the ended runs, `prepared` the prepared templates.
     """

@@ -43,7 +43,7 @@ events = ["purchase"]
 when = [{{ field = "currency", operator = "equals", value = "GBP" }}]
 fields = {{ endpoint = "https://ads.example/events", currency = "{{{{{{{{currency}}}}}}}}" }}
 """
-TEMPLATE: Final = Path(__file__).parents[1] / "templates/ad_cookies.tpl"
+TEMPLATE: Final = Path(__file__).parents[1] / "tags/templates/ad_cookies.tpl"
 
 
 def with_tag(folder: Path, *, x: str) -> ConsoleStage:

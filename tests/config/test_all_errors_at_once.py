@@ -9,7 +9,7 @@ from twite.config.settings import load
 from twite.diagnostics import examine
 from twite.domain.errors import SettingsError
 
-TEMPLATES = Path(__file__).parents[1] / "templates"
+TEMPLATES = Path(__file__).parents[1] / "tags/templates"
 TOKEN = "a-token-of-sixteen-or-more"
 WRONG_FIELDS = """
 [[pixel]]

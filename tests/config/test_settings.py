@@ -2,7 +2,6 @@ from ipaddress import ip_network
 
 import pytest
 
-from twite.config.google import GoogleSettings
 from twite.config.server_tables import (
     AlertSettings,
     ConsoleSettings,
@@ -20,6 +19,7 @@ from twite.domain.errors import SettingsError
 from twite.domain.secret import Secret
 from twite.domain.times import DAY, SECOND
 from twite.gateway.alerts.checks import Thresholds
+from twite.tags.settings.google import GoogleSettings
 from written import GOOD, complaint, read, write
 
 

@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.journey]
 
 KEY = "a-source-key-of-some-length"
 HEADERS = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
-TEMPLATE = Path(__file__).parents[1] / "templates/crm_post.tpl"
+TEMPLATE = Path(__file__).parents[1] / "tags/templates/crm_post.tpl"
 KINDS = {
     "script": "<script>alert(1)</script>",
     "markup": '"><img src=x onerror=alert(1)>',

@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.journey]
 
 LONG = os.environ.get("TWITE_TRIAL") == "1"
 KEY = "a-source-key-of-some-length"
-TEMPLATE = Path(__file__).parents[1] / "templates/crm_post.tpl"
+TEMPLATE = Path(__file__).parents[1] / "tags/templates/crm_post.tpl"
 CLICK = "23opevjt88psuo13lu8d020qkn"
 PAGE = "https://shop.example/u/{0}/thanks?q={0}&utm_term={0}#{0}"
 # Console pages that list received conversions.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from twite.engines.quickjs.engine import QuickJsEngine
+from twite.tags.engines.quickjs.engine import QuickJsEngine
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT))

@@ -36,12 +36,12 @@ from twite.gateway.ports.events import Alerted, SilentObserver
 from twite.gateway.ports.findings import amber
 from twite.gateway.ports.outbox import Discard
 from twite.gateway.ports.queries import ByConversionId
-from twite.gateway.preview.sessions import PreviewSessions
 from twite.http import GatewayServices, HttpApplication, Server
 from twite.http.route import FULL_BODY, Route, source_key
 from twite.http.route_table import ROUTES
 from twite.http.routes.native import taking
 from twite.stores.factory import ENGINES
+from twite.tags.preview.sessions import PreviewSessions
 from written import ENVIRONMENT, GOOD, read, write
 
 ROOT = Path(__file__).parents[2]

@@ -1,10 +1,10 @@
 """Diagnostics of tags that get hashed personal data: whether they would send the same requests."""
 
 import pytest
-from test_containers import CONTAINER, TEMPLATE
 
+from poster_container import CONTAINER, TEMPLATE
 from twite.config.settings import load
-from twite.diagnostics.container import container, tags
+from twite.tags.checks.container import container, tags
 
 # Like public vendor templates: 64 hexadecimal digits count as a hash, everything else is hashed,
 # and phone numbers lose their plus.

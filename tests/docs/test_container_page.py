@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from twite.gtm.container import parts
-from twite.gtm.container.toml_file import TemplateFile, container_of_toml
-from twite.gtm.importer import coverage
-from twite.gtm.importer.documented import RESOURCES, KeyTreatment
-from twite.gtm.importer.reading import KINDS
+from twite.tags.container import parts
+from twite.tags.container.toml_file import TemplateFile, container_of_toml
+from twite.tags.importer import coverage
+from twite.tags.importer.documented import RESOURCES, KeyTreatment
+from twite.tags.importer.reading import KINDS
 
 PAGE = (Path(__file__).parents[2] / "docs/reference/container.md").read_text()
 TABLES = {

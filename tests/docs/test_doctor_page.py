@@ -5,11 +5,11 @@ import ast
 import pytest
 
 import diagnostics_page
-from diagnostics_page import ALERTS, DIAGNOSTICS, KINDS, PAGE, Row
+from diagnostics_page import ALERTS, FILES, KINDS, PAGE, Row
 
 
 def calls():
-    for path in DIAGNOSTICS.glob("*.py"):
+    for path in FILES:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             match node:
                 case ast.Call(func=ast.Name(id=kind), args=[topic, _, meaning, fix]) if (

@@ -4,12 +4,12 @@ import ast
 import re
 from pathlib import Path
 
-from twite.gtm.template import lint
-from twite.gtm.template.apis import APIS
-from twite.gtm.template.fields import flat
-from twite.gtm.template.permissions import READERS
-from twite.gtm.template.sandbox import RunLimits
-from twite.gtm.template.template import read_template
+from twite.tags.template import lint
+from twite.tags.template.apis import APIS
+from twite.tags.template.fields import flat
+from twite.tags.template.permissions import READERS
+from twite.tags.template.sandbox import RunLimits
+from twite.tags.template.template import read_template
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/reference/templates.md").read_text()

@@ -26,7 +26,7 @@ from twite.formats.beacon.shape import PixelCall
 from twite.gateway.ports.events import ProblemPlace
 from twite.gateway.ports.findings import CheckStatus
 from twite.gateway.ports.tags import PersonHandling, RepeatPolicy
-from twite.gtm.container.plan import NotFiredReason
+from twite.tags.container.plan import NotFiredReason
 
 SOURCES = Path(__file__).parents[2] / "src/twite"
 

@@ -5,8 +5,8 @@ import json
 import pytest
 from x_requests import NOW, a_conversion, a_judge, a_request
 
-from twite.emulator.exchange import XRequestReceived
-from twite.emulator.server.control import ROUTES, answer_control
+from twite_emulator.exchange import XRequestReceived
+from twite_emulator.server.control import ROUTES, answer_control
 
 
 def ask(judge, method, route, document=None, *, query="", body=None):

@@ -7,8 +7,8 @@ import msgspec
 import pytest
 from x_requests import ADS, NOW, Time, a_conversion, a_judge, answer_of, counted
 
-from twite.emulator.exchange import XRequestReceived
-from twite.emulator.state import MAX_HITS, Hits
+from twite_emulator.exchange import XRequestReceived
+from twite_emulator.state import MAX_HITS, Hits
 
 HOUR = 3600
 

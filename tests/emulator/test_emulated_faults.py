@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from twite.emulator.exchange import EmulatorInputError
-from twite.emulator.faults import DEFAULT_STATUS, FaultBoard, FaultKind
+from twite_emulator.exchange import EmulatorInputError
+from twite_emulator.faults import DEFAULT_STATUS, FaultBoard, FaultKind
 
 REFERENCE = (Path(__file__).parents[2] / "docs/reference/emulator.md").read_text("utf-8")
 

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from x_requests import a_conversion, a_judge, a_request, answer_of, refused
 
-from twite.emulator.examine import _CONTENT_CHECKS
 from twite.x import spec
+from twite_emulator.examine import _CONTENT_CHECKS
 
 INVALID = "INVALID_PARAMETER"
 

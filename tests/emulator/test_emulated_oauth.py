@@ -4,10 +4,10 @@ import msgspec
 import pytest
 from x_requests import ADS, CONSUMER, NOW, TOKEN, a_conversion, a_judge, signed, signed_conversions
 
-from twite.emulator.exchange import XRequestReceived
-from twite.emulator.oauth import UnsignedError, base_string, verify
-from twite.emulator.state import NonceWindow
-from twite.emulator.world import World
+from twite_emulator.exchange import XRequestReceived
+from twite_emulator.oauth import UnsignedError, base_string, verify
+from twite_emulator.state import NonceWindow
+from twite_emulator.world import World
 
 STAMP = 1318622958
 NONCE = "kYjzVBB8Y0ZFabxSWbWovY3uYSQ2pTgmZeNu2VS4cg"

@@ -2,7 +2,7 @@
 
 from x_requests import ADS, a_judge
 
-from twite.emulator.exchange import XRequestReceived
+from twite_emulator.exchange import XRequestReceived
 
 
 def a_get(path, *, method="GET"):

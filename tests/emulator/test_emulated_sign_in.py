@@ -5,7 +5,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import msgspec
 from x_requests import ADS, a_conversion, a_judge, said, signed, signed_conversions
 
-from twite.emulator.exchange import XRequestReceived
+from twite_emulator.exchange import XRequestReceived
 
 API = "https://api.x.com"
 CALLBACK = "http://127.0.0.1:8080/x/callback"

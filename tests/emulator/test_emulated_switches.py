@@ -3,9 +3,9 @@
 import pytest
 from x_requests import a_judge
 
-from twite.emulator.exchange import EmulatorInputError
-from twite.emulator.switches import QUESTIONS, Switches, changed, parsed
-from twite.emulator.world import World
+from twite_emulator.exchange import EmulatorInputError
+from twite_emulator.switches import QUESTIONS, Switches, changed, parsed
+from twite_emulator.world import World
 
 
 def test_every_switch_states_its_question_in_the_order_of_the_fields():

@@ -2,7 +2,7 @@
 
 from x_requests import a_judge
 
-from twite.emulator.server.app import EmulatorApp
+from twite_emulator.server.app import EmulatorApp
 
 OWN = (b"host", b"127.0.0.1:8081")
 

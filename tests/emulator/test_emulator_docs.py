@@ -6,10 +6,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from twite.emulator.faults import FaultKind, InjectedFault
-from twite.emulator.server.control import PREFIX, ROUTES
-from twite.emulator.switches import Switches
-from twite.emulator.world import default_document
+from twite_emulator.faults import FaultKind, InjectedFault
+from twite_emulator.server.control import PREFIX, ROUTES
+from twite_emulator.switches import Switches
+from twite_emulator.world import default_document
 
 PAGE = (Path(__file__).parents[2] / "docs/reference/emulator.md").read_text(encoding="utf-8")
 

@@ -6,9 +6,9 @@ from random import Random
 import msgspec
 from oauthlib.oauth1 import Client
 
-from twite.emulator.exchange import XAnswer, XRequestReceived
-from twite.emulator.judge import Judge
-from twite.emulator.switches import parsed
+from twite_emulator.exchange import XAnswer, XRequestReceived
+from twite_emulator.judge import Judge
+from twite_emulator.switches import parsed
 
 NOW = 1_795_600_000.0
 PIXEL = "o8z6j"

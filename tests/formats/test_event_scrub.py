@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from any_event import EVENTS
 from canaries import HARMLESS_ROWS, ROWS, found_in
-from twite.gateway.tags.run.payload import TagPayload, written
 from twite.redaction.mask_tree import masked_tree
 from twite.redaction.scrub_event import scrubbed_event
 from twite.redaction.scrub_text import without_persons
+from twite.tags.run.payload import TagPayload, written
 
 EMAIL = hashlib.sha256(b"shopper@mail.example").hexdigest()
 ANN = hashlib.sha256(b"ann").hexdigest()

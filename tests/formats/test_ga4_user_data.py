@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 from tag_cases import DESTINATIONS, a_shop
 
-from twite.engines.quickjs.engine import QuickJsEngine
 from twite.formats.event_data.conversions import parse_events
 from twite.formats.ga4 import read as ga4
 from twite.formats.page_visit import Visitor
-from twite.gtm.template.effects import HttpEffect
-from twite.gtm.template.sandbox import Call
-from twite.gtm.template.template import read_template
-from twite.testing.vendor_checks import KnownPerson, VendorRequest, query_of
-from twite.testing.vendor_rules import problems_of
+from twite.tags.engines.quickjs.engine import QuickJsEngine
+from twite.tags.template.effects import HttpEffect
+from twite.tags.template.sandbox import Call
+from twite.tags.template.template import read_template
+from twite.tags.vendors.vendor_checks import KnownPerson, VendorRequest, query_of
+from twite.tags.vendors.vendor_rules import problems_of
 
-TEMPLATES = Path(__file__).parents[1] / "templates"
+TEMPLATES = Path(__file__).parents[1] / "tags/templates"
 NOW = 1_795_600_000_000
 QUERY = "v=2&tid=G-1&cid=1.2&en=purchase&ep.transaction_id=T1&cu=EUR&epn.value=5"
 PERSON = (

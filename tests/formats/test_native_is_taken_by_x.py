@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from readings import CLICK, NOW, read_bytes, read_one_x
 
 from twite.domain.errors import MalformedRequest
-from twite.emulator.exchange import XRequestReceived
-from twite.emulator.judge import Judge
-from twite.emulator.switches import Switches
 from twite.formats.x_api.read import XReading
 from twite.x.encode import batch_body, conversion_body
+from twite_emulator.exchange import XRequestReceived
+from twite_emulator.judge import Judge
+from twite_emulator.switches import Switches
 
 # Undocumented cases are decided in the strictest way.
 STRICT = Switches(

@@ -20,9 +20,9 @@ from twite.gateway.ports.events import GatewayEvent
 from twite.gateway.ports.outbox import Discard, EditBodies, EditedBody, Move, MoveResult, Replay
 from twite.gateway.ports.privacy import EraseStore
 from twite.gateway.ports.queries import ByConversionId, IgnoredQuery, Query, Selection
-from twite.gateway.preview.sessions import PreviewSessions
 from twite.http import GatewayServices, HttpApplication, HttpLimits, HttpSettings, Server
 from twite.http.route_table import ROUTES
+from twite.tags.preview.sessions import PreviewSessions
 
 KEY = "a-source-key"
 CONTROL_TOKEN = "a-control-token"

@@ -4,9 +4,9 @@ import asyncio
 import time
 
 import pytest
+from claiming_clients import FakeClients
 from http_stage import StoppedClock
 from pages import SHOP, a_stage
-from test_http_clients import FakeClients
 
 from memory_store.store import MemoryStore
 from twite.http.address_budget import REQUEST_MS, AddressBudget

@@ -4,8 +4,8 @@ import json
 from ipaddress import ip_network
 
 import pytest
+from claiming_clients import CLAIMED, FakeClients
 from http_stage import Stage
-from test_http_clients import CLAIMED, FakeClients
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml;q=0.9"}
 LOOPBACK = (ip_network("127.0.0.0/8"),)

@@ -4,9 +4,9 @@ import asyncio
 import re
 
 import pytest
+from claiming_clients import CLAIMED, FakeClients
 from http_stage import CONTROL_TOKEN, Stage
 from pages import SHOP, a_shop
-from test_http_clients import CLAIMED, FakeClients
 
 from builders import a_destination
 from fakes import MovingClock, SeededRandomness

@@ -9,10 +9,10 @@ from raw_http import HttpResponse, parse_response, request, say
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.consent_choice import RecordConsentChoice
 from twite.gateway.ports.queries import ByConversionId
-from twite.gateway.preview.sessions import PreviewSessions
 from twite.http import GatewayServices, HttpApplication, HttpLimits, HttpSettings, Server
 from twite.machine.system import SystemClock, SystemRandomness
 from twite.stores.sqlite import SQLiteStore
+from twite.tags.preview.sessions import PreviewSessions
 
 KEY = "a-source-key"
 PIXEL_TOKEN = "emulator-pixel-token-o8z6j"

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from gateway_processes import KEY, Gateway
 
-from twite.engines.quickjs.engine import QuickJsEngine
-from twite.gtm.template.effects import HttpEffect
-from twite.gtm.template.sandbox import Call, EffectAnswer, Incoming, RunResult, Turn
-from twite.gtm.template.template import read_template
+from twite.tags.engines.quickjs.engine import QuickJsEngine
+from twite.tags.template.effects import HttpEffect
+from twite.tags.template.sandbox import Call, EffectAnswer, Incoming, RunResult, Turn
+from twite.tags.template.template import read_template
 
 ROOT = Path(__file__).parents[2]
 PUBLIC = "https://t.shop.example"

@@ -79,7 +79,7 @@ def test_twite_tag_delivers_through_a_second_gateway_to_x(tmp_path, x_emulator):
 def test_stape_tag_in_oauth_mode_delivers_with_the_configured_headers(tmp_path, x_emulator, domain):
     gateway = with_tag(
         Gateway(tmp_path, x_emulator.url),
-        ROOT / "tests/templates/proxy_post.tpl",
+        ROOT / "tests/tags/templates/proxy_post.tpl",
         {"pixelId": "o8z6j"},
     )
     text = gateway.config.read_text()
@@ -101,7 +101,7 @@ def test_stape_tag_in_oauth_mode_delivers_with_the_configured_headers(tmp_path, 
 def test_template_requests_to_x_use_the_gateways_batched_delivery(tmp_path, x_emulator, endpoint):
     gateway = with_tag(
         Gateway(tmp_path, x_emulator.url),
-        ROOT / "tests/templates/x_post.tpl",
+        ROOT / "tests/tags/templates/x_post.tpl",
         {"endpoint": endpoint, "pixel": "o8z6j" if endpoint == STAPE else ""},
     )
     with gateway:
@@ -121,7 +121,7 @@ def test_template_requests_to_x_use_the_gateways_batched_delivery(tmp_path, x_em
 
 def with_redirect(folder: Path, x: str, redirect: str) -> Gateway:
     """Return a gateway whose tag sends the gateway's own conversion to X, with the same id."""
-    text = (ROOT / "tests/templates/x_post.tpl").read_text()
+    text = (ROOT / "tests/tags/templates/x_post.tpl").read_text()
     (folder / "same.tpl").write_text(text.replace("'x-' + makeString", "makeString"))
     gateway = with_tag(Gateway(folder, x), folder / "same.tpl", {"endpoint": X, "pixel": ""})
     with gateway.config.open("a") as config:

@@ -22,7 +22,7 @@ from twite.gateway.ports.outbox import (
     Write,
 )
 from twite.gateway.ports.tags import PREFIX
-from twite.gateway.tags.run.payload import TagPayload
+from twite.tags.run.payload import TagPayload
 
 _HEAD = 6
 _UNSETTLED = (State.QUEUED, State.SENDING, State.HELD, State.DEAD)

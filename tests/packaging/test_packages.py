@@ -125,7 +125,11 @@ def test_wheel_contains_the_package_alone(packages):
     with zipfile.ZipFile(packages / f"twite-{__version__}-py3-none-any.whl") as packed:
         names = packed.namelist()
 
-    assert {name.split("/")[0] for name in names} == {"twite", f"twite-{__version__}.dist-info"}
+    assert {name.split("/")[0] for name in names} == {
+        "twite",
+        "twite_emulator",
+        f"twite-{__version__}.dist-info",
+    }
     assert {"twite/commit.txt", "twite/cli/orders.csv"} <= set(names)
     assert [name for name in names if "__pycache__" in name] == []
 

@@ -14,7 +14,7 @@ from twite.gateway.ports.queries import PayloadHeadsQuery
 from twite.gateway.ports.secret_store import Seal
 from twite.gateway.ports.state import SealedSecret
 from twite.gateway.ports.store import Store
-from twite.gateway.tags.run.payload import (
+from twite.tags.run.payload import (
     Resealing,
     TagPayload,
     UnsealedCounts,

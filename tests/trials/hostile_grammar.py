@@ -13,7 +13,7 @@ from random import Random
 
 import quickjs
 
-from twite.engines.quickjs.context import script
+from twite.tags.engines.quickjs.context import script
 
 STATEMENTS = (4, 16)
 DEEP = 6

@@ -22,19 +22,19 @@ from random import Random
 from typing import Final
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "engines")]
+sys.path[:0] = [str(HERE), str(HERE.parent / "tags" / "engines")]
 
 import msgspec  # noqa: E402  after the path
 from hostile_grammar import program, sweep  # noqa: E402
 from template_stage import call, template  # noqa: E402
 
-from twite.engines.context_limits import TOO_LONG  # noqa: E402
-from twite.engines.process.engine_process import QuickJsProcess  # noqa: E402
-from twite.engines.process.engine_server import EngineServer  # noqa: E402
-from twite.engines.quickjs.engine import QuickJsEngine  # noqa: E402
-from twite.gateway.ports.engines import EngineLost  # noqa: E402
-from twite.gtm.template.sandbox import EffectAnswer, Incoming, RunLimits, Turn  # noqa: E402
-from twite.gtm.template.template import Template, TemplateUnusable  # noqa: E402
+from twite.tags.engines.context_limits import TOO_LONG  # noqa: E402
+from twite.tags.engines.process.engine_process import QuickJsProcess  # noqa: E402
+from twite.tags.engines.process.engine_server import EngineServer  # noqa: E402
+from twite.tags.engines.quickjs.engine import QuickJsEngine  # noqa: E402
+from twite.tags.ports.engines import EngineLost  # noqa: E402
+from twite.tags.template.sandbox import EffectAnswer, Incoming, RunLimits, Turn  # noqa: E402
+from twite.tags.template.template import Template, TemplateUnusable  # noqa: E402
 
 SWEEP: Final = "sweep"  # the seed for runs in which memory runs out at every possible point
 HONEST = (HERE / "hostile_honest.js").read_text()

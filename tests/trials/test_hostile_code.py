@@ -11,8 +11,8 @@ import pytest
 from hostile_grammar import program, reachable, sweep
 from hostile_runs import SWEEP, Finding, Settings, harm_of, ran, run_all, settings
 
-from twite.engines.process.engine_server import EngineServer
-from twite.gtm.template.refused import refused
+from twite.tags.engines.process.engine_server import EngineServer
+from twite.tags.template.refused import refused
 
 LONG = os.environ.get("TWITE_TRIAL") == "1"
 ENDLESS = """

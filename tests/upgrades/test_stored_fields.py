@@ -5,10 +5,10 @@ import pytest
 
 from twite.domain.fault import MaskedFault
 from twite.gateway.ingest.stape_proxy import SealedCredentials
-from twite.gateway.tags.run.payload import PayloadPerson, TagPayload
 from twite.gateway.x_account.credential_store import _SignedIn
-from twite.gtm.template.sandbox import Incoming
 from twite.stores.sql.rejections import _StoredRejection
+from twite.tags.run.payload import PayloadPerson, TagPayload
+from twite.tags.template.sandbox import Incoming
 
 STORED = [
     (_SignedIn, {"consumer_key", "consumer_secret", "token", "token_secret", "screen_name"}),

@@ -18,7 +18,6 @@ from twite.console.pages.overview import OverviewPage
 from twite.console.pages.pixels import PixelsPage, TestConversionPage
 from twite.console.pages.quality import DedupReportPage, MatchQualityPage
 from twite.console.pages.rejected import AmountsPage, RejectedPage
-from twite.console.pages.tag_preview import TagPreviewPage
 from twite.console.request_checks import RequestChecks
 from twite.console.scope import EventNames
 from twite.domain.destination import Destination
@@ -34,6 +33,7 @@ from twite.gateway.ports.store import Store
 from twite.http.addresses import host_of
 from twite.http.cookies import registrable_domain
 from twite.machine.seal import Argon2Passwords
+from twite.tags.pages.tag_preview import TagPreviewPage
 
 
 def insight_pages(

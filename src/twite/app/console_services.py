@@ -17,9 +17,9 @@ from twite.gateway.ports.findings import CheckFinding
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.secret_store import SecretStore
 from twite.gateway.ports.store import Store
-from twite.gateway.preview.sessions import PreviewSessions
 from twite.gateway.x_account.sign_in import XSignIn
 from twite.http.addresses import Front
+from twite.tags.preview.sessions import PreviewSessions
 
 if TYPE_CHECKING:
     from twite.console.application import Console

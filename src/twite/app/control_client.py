@@ -22,8 +22,8 @@ from twite.gateway.operations.control import (
 )
 from twite.gateway.ports.outbox import Discard, EditBodies, MoveResult, Replay
 from twite.gateway.ports.privacy import EraseStore
-from twite.gateway.preview.sessions import PreviewUnavailable
 from twite.machine.private_file import replace_file
+from twite.tags.preview.sessions import PreviewUnavailable
 
 if TYPE_CHECKING:
     import aiohttp

@@ -25,7 +25,7 @@ from twite.domain.people.users import AuditAction, AuditEvent
 from twite.domain.plural import plural
 from twite.gateway.ports.privacy import EraseSearch, EraseStore, EraseTraces
 from twite.gateway.ports.tags import PREFIX as TAG
-from twite.gateway.tags.run import payload as letter
+from twite.tags.run import payload as letter
 
 T = TypeVar("T")
 Opened = Callable[[str, bytes], bytes]

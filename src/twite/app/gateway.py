@@ -14,9 +14,7 @@ from twite.app.observation import Observation
 from twite.app.reload import SettingsReload
 from twite.app.sealing import sealed_anew
 from twite.app.store_access import engine_of
-from twite.app.tags import companies_of, lent_to, may_send
 from twite.app.workers import GatewayAddress, WorkerPlace
-from twite.config.google import google_of
 from twite.config.settings import Settings
 from twite.domain.destination import Destination
 from twite.domain.errors import StoreUnusable
@@ -36,15 +34,17 @@ from twite.gateway.ports.findings import CheckFinding
 from twite.gateway.ports.ownership import RELOADS, SECRETS
 from twite.gateway.ports.store import Store, StoreOptions
 from twite.gateway.ports.tags import ContainerConfig
-from twite.gateway.preview.sessions import PreviewSessions
 from twite.machine.system import SystemClock, SystemRandomness
+from twite.tags.app.tags import companies_of, lent_to, may_send
+from twite.tags.preview.sessions import PreviewSessions
+from twite.tags.settings.google import google_of
 
 if TYPE_CHECKING:
     from twite.app.logins import CredentialVault
-    from twite.app.tag_runtime import TagRuntime
-    from twite.engines.process.engine_server import EngineServer
     from twite.gateway.x_account.sign_in import XSignIn
     from twite.http import Server
+    from twite.tags.app.tag_runtime import TagRuntime
+    from twite.tags.engines.process.engine_server import EngineServer
 
 # The maximum duration of a shutdown. Requests still in flight are ambiguous at the next start.
 STOP_WITHIN: Final = 20 * SECOND
@@ -288,7 +288,7 @@ class Gateway:
         store, safe = self._store, self._safe
         if engines is None or store is None or not (container_configs or settings.clients):
             return None
-        from twite.app.tag_runtime import TagRuntime  # noqa: PLC0415  # few gateways have tags
+        from twite.tags.app.tag_runtime import TagRuntime  # noqa: PLC0415  # few gateways have tags
 
         tags = TagRuntime(
             container_configs,

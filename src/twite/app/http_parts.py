@@ -24,19 +24,19 @@ from twite.gateway.ports.events import Observer
 from twite.gateway.ports.findings import CheckFinding
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.store import Store
-from twite.gateway.preview.sessions import PreviewSessions
 from twite.gateway.x_account.credential_store import CredentialCommands
 from twite.gateway.x_account.sign_in import XSignIn
 from twite.http import GatewayServices, HttpApplication, HttpLimits, HttpSettings, Server
 from twite.http.application import RequestMemory
 from twite.machine.system import room_for_connections
 from twite.observers.metrics import Metrics
+from twite.tags.preview.sessions import PreviewSessions
 
 if TYPE_CHECKING:
-    from twite.app.tag_runtime import TagRuntime
     from twite.console.application import Console
-    from twite.engines.process.engine_server import EngineServer
     from twite.gateway.ports.tags import ContainerConfig
+    from twite.tags.app.tag_runtime import TagRuntime
+    from twite.tags.engines.process.engine_server import EngineServer
 
 
 class GatewayParts(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,7 +149,7 @@ def engines_of(settings: Settings, observer: Observer) -> "EngineServer | None":
     """Start the processes of tags and client templates; None if there are none."""
     if settings.tags is None and settings.imported is None and not settings.clients:
         return None
-    from twite.app.tag_runtime import started_engines  # noqa: PLC0415  # few gateways have tags
+    from twite.tags.app.tag_runtime import started_engines  # noqa: PLC0415  # few gateways have tags
 
     return started_engines(settings, observer)
 

@@ -17,7 +17,6 @@ import msgspec
 from twite.app.http_parts import GatewayParts, SettingsInUse
 from twite.app.logins import FollowSecrets, given, vault_seal
 from twite.app.monitoring import Monitoring
-from twite.app.tags import clients_of, companies_of, lent_to
 from twite.config.collected_errors import located
 from twite.config.difference import SettingsChange, SettingsDifference, difference, with_reloaded
 from twite.config.settings import Settings, load
@@ -33,9 +32,10 @@ from twite.gateway.ports.ownership import SECRETS
 from twite.gateway.ports.tags import ContainerConfig
 from twite.http import Server
 from twite.machine.service_manager import notify, reloading
+from twite.tags.app.tags import clients_of, companies_of, lent_to
 
 if TYPE_CHECKING:
-    from twite.app.tag_runtime import TagRuntime
+    from twite.tags.app.tag_runtime import TagRuntime
 
 _AGAIN: Final = 5 * SECOND
 _LATE_WORK: Final = 30 * SECOND

@@ -27,9 +27,9 @@ from twite.gateway.ports.outbox import Outbox
 from twite.gateway.ports.queries import PayloadHeadsQuery
 from twite.gateway.ports.secret_store import Seal, SecretStore
 from twite.gateway.ports.state import SealedSecret
-from twite.gateway.tags.run.payload import Resealing, UnsealedCounts, left
 from twite.machine.private_file import replace_file
 from twite.machine.system import SystemClock
+from twite.tags.run.payload import Resealing, UnsealedCounts, left
 
 
 def sealing_key(settings: Settings) -> Seal:

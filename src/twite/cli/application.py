@@ -13,19 +13,20 @@ from twite.machine.commit import commit
 
 # Commands whose module has a different name.
 _FILES: Final = {
-    "import": "import_container",
-    "logout": "login",
-    "user": "users",
-    "key": "users",
-    "backup": "maintenance",
-    "restore": "maintenance",
-    "recover": "maintenance",
-    "rotate-key": "maintenance",
-    "reload": "maintenance",
-    "send": "send.command",
-    "demo": "demo.command",
-    "tag": "tag.command",
-    "serve": "serve.command",
+    "compare": "tags.commands.compare",
+    "import": "tags.commands.import_container",
+    "logout": "cli.login",
+    "user": "cli.users",
+    "key": "cli.users",
+    "backup": "cli.maintenance",
+    "restore": "cli.maintenance",
+    "recover": "cli.maintenance",
+    "rotate-key": "cli.maintenance",
+    "reload": "cli.maintenance",
+    "send": "cli.send.command",
+    "demo": "cli.demo.command",
+    "tag": "tags.commands.tag.command",
+    "serve": "cli.serve.command",
 }
 # Commands whose function has a different name.
 _FUNCTIONS: Final = {
@@ -60,7 +61,7 @@ def application(asked: str | None) -> typer.Typer:
 
 def _add(app: typer.Typer, name: str) -> None:
     """Add a command: a function, or a Typer application with several subcommands."""
-    module = import_module(f"twite.cli.{_FILES.get(name, name)}")
+    module = import_module(f"twite.{_FILES.get(name, f'cli.{name}')}")
     command = getattr(module, _FUNCTIONS.get(name, name))
     if isinstance(command, typer.Typer):
         for registered in command.registered_commands:

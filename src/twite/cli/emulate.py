@@ -11,10 +11,10 @@ from twite.cli import printing
 from twite.cli.options import Json, interrupt_on_sigterm
 from twite.config.values import address
 from twite.domain.errors import SettingsError
-from twite.emulator.exchange import EmulatorInputError
-from twite.emulator.server.app import serve
-from twite.emulator.switches import parsed
-from twite.emulator.world import World
+from twite_emulator.exchange import EmulatorInputError
+from twite_emulator.server.app import serve
+from twite_emulator.switches import parsed
+from twite_emulator.world import World
 
 Listen = Annotated[
     str,

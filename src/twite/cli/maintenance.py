@@ -19,7 +19,7 @@ from twite.domain.plural import plural
 from twite.gateway.operations.control import ReloadReport
 from twite.gateway.ports.events import ReloadResult
 from twite.gateway.ports.store import Recovered, Restored
-from twite.gateway.tags.run.payload import counted
+from twite.tags.run.payload import counted
 
 # The gateway kept the old settings.
 _KEPT: Final = frozenset({ReloadResult.NEEDS_RESTART, ReloadResult.FAILED})

@@ -12,7 +12,6 @@ from typing import Any, Final, Literal
 import msgspec
 
 from twite.config import values
-from twite.config.google import GOOGLE, GoogleSettings
 from twite.config.kinds import (
     REQUIRED,
     Choice,
@@ -44,7 +43,8 @@ from twite.domain.secret import Secret
 from twite.domain.stats.value_guard import ValueGuard
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.ports.tags import PersonHandling, RepeatPolicy
-from twite.gtm.container.parts import Operator
+from twite.tags.container.parts import Operator
+from twite.tags.settings.google import GOOGLE, GoogleSettings
 
 _IN_FLIGHT: Final = Number(1, 64)
 _TIMEOUT: Final = duration(SECOND, MINUTE)

@@ -16,8 +16,6 @@ import msgspec
 
 from twite.config import toml, values
 from twite.config.collected_errors import CollectedErrors, combined
-from twite.config.containers import clients
-from twite.config.google import GoogleSettings
 from twite.config.kinds import Kind, ListOf, MapOf, Table
 from twite.config.pixels import destinations, sources, weak_keys
 from twite.config.schema import ROOT, SettingsFile
@@ -37,15 +35,17 @@ from twite.config.server_tables import (
     XSettings,
 )
 from twite.config.store_url import refuse_shared_file
-from twite.config.tags import ImportedContainer, container_config, imported
 from twite.config.toml import Reader, Tree, nearest, scalar
 from twite.config.trace_table import TraceSettings
 from twite.domain.destination import Destination, Source
 from twite.domain.errors import SettingsError
 from twite.gateway.ports.tags import PREFIX, ContainerConfig
+from twite.tags.settings.containers import clients
+from twite.tags.settings.google import GoogleSettings
+from twite.tags.settings.tags import ImportedContainer, container_config, imported
 
 if TYPE_CHECKING:
-    from twite.gateway.tags.clients.conversation import TemplateClient
+    from twite.tags.clients.conversation import TemplateClient
 
 FILE: Final = Path("twite.toml")
 

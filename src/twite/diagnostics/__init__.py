@@ -12,9 +12,7 @@ from twite.diagnostics.access import access
 from twite.diagnostics.canary import TestConversion, canary
 from twite.diagnostics.configuration import configuration, key, pixels, sources
 from twite.diagnostics.console import console
-from twite.diagnostics.container import container, google, tags
 from twite.diagnostics.endpoint import pages, public_address
-from twite.diagnostics.engines import engines
 from twite.diagnostics.network import OF_X, network
 from twite.diagnostics.site import site
 from twite.diagnostics.site_visit import SiteTest
@@ -22,6 +20,8 @@ from twite.diagnostics.store import alerts, store
 from twite.diagnostics.traces import traces
 from twite.domain.errors import SettingsError
 from twite.gateway.ports.findings import CheckFinding, CheckStatus, red
+from twite.tags.checks.container import container, google, tags
+from twite.tags.checks.engines import engines
 
 __all__ = ["CheckFinding", "CheckStatus", "SiteTest", "TestConversion", "examine", "examine_site"]
 

@@ -9,7 +9,7 @@ from twite.config.secret_key import former_key_file
 from twite.config.settings import Settings
 from twite.domain.errors import StoreUnusable, TransientError
 from twite.gateway.ports.findings import CheckFinding, amber, green, red
-from twite.gateway.tags.run.payload import counted
+from twite.tags.run.payload import counted
 
 _OTHERS: Final = 0o077
 

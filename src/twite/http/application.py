@@ -11,8 +11,6 @@ from starlette.types import Receive, Scope, Send
 from twite.gateway.identity.authentication import ApiKeyLookup
 from twite.gateway.ports.events import ProblemPlace, ProblemSeen
 from twite.gateway.ports.tracing import trace_parent
-from twite.gateway.preview.sessions import COOKIE, HEADER, PreviewSessions
-from twite.gateway.preview.trace import RequestTrace, current, set_current
 from twite.http.addresses import host_of
 from twite.http.authorization import Authorization, NonceMemory, SourceKeys
 from twite.http.cookies import called, without_console_cookies_in
@@ -23,9 +21,11 @@ from twite.http.responses import NO_ROUTE, ClientGone, HttpResponse, answer_to, 
 from twite.http.route import NO_BODY, HttpRequest, Route, RouteFinder, answered
 from twite.http.route_table import ROUTES
 from twite.http.routes import native
-from twite.http.routes.clients import ClientRoute
 from twite.http.script import PageScript
 from twite.http.services import GatewayServices, HttpServices, HttpSettings
+from twite.tags.preview.sessions import COOKIE, HEADER, PreviewSessions
+from twite.tags.preview.trace import RequestTrace, current, set_current
+from twite.tags.routes.clients import ClientRoute
 from twite.x import spec
 
 

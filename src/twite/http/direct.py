@@ -21,7 +21,6 @@ from uvicorn.server import ServerState
 
 from twite.domain.destination import Source
 from twite.gateway.ingest.receipts import AcceptReceipt
-from twite.gateway.preview.trace import current
 from twite.http.authorization import bearer
 from twite.http.bodies import is_json
 from twite.http.closing import NEVER, Config
@@ -39,6 +38,7 @@ from twite.http.responses import (
 from twite.http.route import Route, report_refusal
 from twite.http.routes.native import is_idempotency_key, told, typical_body
 from twite.http.services import HttpServices
+from twite.tags.preview.trace import current
 
 # Requests with one of these headers are handled by the ordinary route.
 _UNUSUAL: Final = frozenset({b"content-encoding", b"expect", b"transfer-encoding"})

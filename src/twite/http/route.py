@@ -17,13 +17,13 @@ from twite.formats.data_tag.read import MAX_PARAMETERS
 from twite.formats.page_visit import Visitor, cookies_of
 from twite.gateway.ingest.accept import X_SOURCE
 from twite.gateway.ports.events import Observer, TurnedAway
-from twite.gtm.template.sandbox import Incoming
 from twite.http.addresses import comes_from
 from twite.http.authorization import Requester
 from twite.http.bodies import read_body, require_json
 from twite.http.origins import PageVisit
 from twite.http.responses import FOR_GOOD, ClientGone, HttpRefusal, HttpResponse, answer_to, error
 from twite.http.services import HttpServices, HttpSettings
+from twite.tags.template.sandbox import Incoming
 
 # The caller: a source, a visitor of a page, or a requester. None for a public route.
 CallerT = TypeVar("CallerT")

@@ -20,16 +20,16 @@ from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.outbox import Moves
 from twite.gateway.ports.privacy import Privacy
 from twite.gateway.ports.queries import Queries
-from twite.gateway.preview.sessions import PreviewSessions
 from twite.gateway.x_account.credential_store import CredentialCommands
 from twite.http.addresses import Front, Network, host_of
 from twite.http.authorization import Authorization, NonceMemory, SourceKeys
 from twite.http.limits import AdmissionGate, HttpLimits
 from twite.http.origins import Origins
 from twite.http.script import PageScript
+from twite.tags.preview.sessions import PreviewSessions
 
 if TYPE_CHECKING:
-    from twite.gateway.tags.clients.clients import Clients
+    from twite.tags.clients.clients import Clients
 
 
 class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):

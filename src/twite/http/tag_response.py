@@ -8,10 +8,10 @@ import msgspec
 from twite.formats.data_tag.event import CLIENT_COOKIE
 from twite.formats.ga4 import client_cookie as fpid
 from twite.gateway.ports.events import Observer, TagSaid
-from twite.gtm.template.tag_response import ResponseSite, TagResponse, joined
 from twite.http.addresses import host_of
 from twite.http.cookies import BrowserCookies, cookie_domain, registrable_domain
 from twite.http.responses import HttpResponse
+from twite.tags.template.tag_response import ResponseSite, TagResponse, joined
 
 STREAMS: Final = "richsstsse"  # the query parameter of a script that expects a stream of messages
 _STREAM: Final = ((b"content-type", b"text/event-stream"), (b"cache-control", b"no-store"))

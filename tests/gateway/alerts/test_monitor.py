@@ -2,7 +2,6 @@ import asyncio
 from itertools import count
 
 import pytest
-from worker_bench import Seen
 
 from builders import a_destination, a_submission, an_entry
 from fakes import MovingClock, SetDisk, settled
@@ -24,6 +23,7 @@ from twite.gateway.ports.events import (
 from twite.gateway.ports.machine import DiskSpace
 from twite.gateway.ports.state import Pause
 from twite.observers import Several
+from worker_bench import Seen
 
 PIXEL = "o8z6j"
 ROOM = DiskSpace(free=50 << 30, files={"database": 1})

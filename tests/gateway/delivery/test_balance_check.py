@@ -1,9 +1,8 @@
-from worker_bench import Seen
-
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.history import ConversionCounts
 from twite.gateway.delivery.sweeper import BalanceCheck
 from twite.gateway.ports.events import ProblemSeen
+from worker_bench import Seen
 
 
 class Books:

@@ -20,9 +20,9 @@ from twite.domain.secret import Secret
 from twite.gateway.delivery.credentials import OAUTH, PIXEL_TOKEN
 from twite.gateway.ports.secret_store import SecretStore
 from twite.gateway.ports.state import SealedSecret
-from twite.gateway.tags.run.payload import TagPayload, read, written
 from twite.gateway.x_account.credential_store import CredentialCommands, CredentialStore
 from twite.machine.seal import AesSeal
+from twite.tags.run.payload import TagPayload, read, written
 
 FIRST, SECOND = Secret("the-first-key-that-seals"), Secret("the-second-key-that-seals")
 KEYS = a_destination_with_oauth().credentials

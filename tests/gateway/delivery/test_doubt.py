@@ -1,7 +1,5 @@
 """Conversions that X refuses alone, one after another: which part is at fault."""
 
-from worker_bench import Setting
-
 from fakes import conversions_of, refused, taken
 from twite.domain.delivery import SENDER_DIED_OF_IT
 from twite.domain.errors import LedgerUnavailable
@@ -12,6 +10,7 @@ from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.ports.events import Paused, ProblemSeen
 from twite.gateway.ports.queries import ByConversionId
 from twite.gateway.ports.state import Pause
+from worker_bench import Setting
 
 NO_IDENTIFIER = ("INVALID_PARAMETER", "At least one user identifier must be provided", "")
 BAD_HASH = ("INVALID_PARAMETER", "hashed_email (abc) is not a valid SHA-256 hash", "hashed_email")

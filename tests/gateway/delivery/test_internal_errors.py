@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 
 import pytest
-from worker_bench import Setting
 
 from builders import a_destination_with_oauth
 from fakes import conversions_of, refused, taken
@@ -19,6 +18,7 @@ from twite.gateway.ports.outbox import Replay
 from twite.gateway.ports.queries import AtRest
 from twite.gateway.ports.state import Pause
 from twite.gateway.ports.transport import NoResponse, Response
+from worker_bench import Setting
 
 REVOKED = refused(
     ("UNAUTHORIZED_ACCESS", "This request is not properly authenticated", ""), status=401

@@ -8,16 +8,16 @@ from test_accept import AcceptStage, purchase
 from builders import a_source
 from local_engines import LocalEngines
 from twite.domain.submission import Endpoint
-from twite.engines.quickjs.engine import QuickJsEngine
 from twite.formats.event_data.conversions import parse_events
 from twite.formats.ga4 import read as ga4
 from twite.formats.page_visit import Visitor
 from twite.gateway.ports.tags import ContainerConfig, TagRule
-from twite.gateway.tags.run.dispatcher import TagDispatcher
-from twite.gateway.tags.runtime.engine_pool import EnginePool
-from twite.gtm.container.parts import ALL_EVENTS, Container, ContainerTag
-from twite.gtm.template.template import read_template
 from twite.machine.system import SystemClock
+from twite.tags.container.parts import ALL_EVENTS, Container, ContainerTag
+from twite.tags.engines.quickjs.engine import QuickJsEngine
+from twite.tags.run.dispatcher import TagDispatcher
+from twite.tags.runtime.engine_pool import EnginePool
+from twite.tags.template.template import read_template
 
 PLAIN = """___INFO___
 {"type": "TAG", "id": "t", "version": 1, "displayName": "t", "containerContexts": ["SERVER"]}

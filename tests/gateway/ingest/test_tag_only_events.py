@@ -6,21 +6,21 @@ import pytest
 from test_accept import AcceptStage, purchase
 
 from local_engines import LocalEngines
-from twite.engines.quickjs.engine import QuickJsEngine
 from twite.gateway.ports.tags import ContainerConfig, TagRule
-from twite.gateway.tags.run.dispatcher import TagDispatcher
-from twite.gateway.tags.runtime.engine_pool import EnginePool
-from twite.gtm.container.parts import (
+from twite.machine.system import SystemClock
+from twite.tags.container.parts import (
     Condition,
     Container,
     ContainerTag,
     ContainerTrigger,
     Operator,
 )
-from twite.gtm.template.template import read_template
-from twite.machine.system import SystemClock
+from twite.tags.engines.quickjs.engine import QuickJsEngine
+from twite.tags.run.dispatcher import TagDispatcher
+from twite.tags.runtime.engine_pool import EnginePool
+from twite.tags.template.template import read_template
 
-TEMPLATE = read_template((Path(__file__).parents[2] / "templates/crm_post.tpl").read_bytes())
+TEMPLATE = read_template((Path(__file__).parents[2] / "tags/templates/crm_post.tpl").read_bytes())
 
 
 def with_tag(*, consent=()):

@@ -16,7 +16,7 @@ from twite.domain.delivery import (
 from twite.domain.history import History, PastAttempt
 from twite.domain.times import HOUR
 from twite.gateway.operations.edit import Edit, apply_edit, doubt
-from twite.gateway.tags.run.outcome import AT_MOST_ONCE
+from twite.tags.run.outcome import AT_MOST_ONCE
 from twite.x.encode import conversion_body
 
 

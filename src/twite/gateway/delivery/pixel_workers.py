@@ -19,7 +19,7 @@ from twite.gateway.ports.tags import TagRule
 
 
 class TagWorkerFactory(Protocol):
-    """Makes a worker for each tag: see `gateway/tags/run/batch_sender.py`."""
+    """Makes a worker for each tag: see `tags/run/batch_sender.py`."""
 
     holding: set[int]
     rules: tuple[TagRule, ...]

@@ -50,7 +50,7 @@ from twite.gateway.ports.privacy import Privacy
 from twite.gateway.ports.store import Intake
 from twite.gateway.ports.tags import DispatchesTags, EventOrigin
 from twite.gateway.ports.tracing import trace_parent
-from twite.gateway.preview.trace import current
+from twite.tags.preview.trace import current
 
 NO_ORIGIN: Final = EventOrigin()
 # A parsed request, its idempotency, and its context if it is a single usual conversion.

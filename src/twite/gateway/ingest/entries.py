@@ -32,7 +32,7 @@ from twite.gateway.ports.events import (
     TagPassed,
 )
 from twite.gateway.ports.tags import PREFIX, FiringResult, TagOutcome, TagRemark, TagStatus
-from twite.gtm.template.tag_response import TagResponse
+from twite.tags.template.tag_response import TagResponse
 from twite.x.encode import batch_body, conversion_body
 
 _NO_CODES: Final[Mapping[str, int]] = {}

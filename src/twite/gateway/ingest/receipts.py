@@ -18,7 +18,7 @@ from twite.gateway.ingest.entries import (
     tag_outcomes,
 )
 from twite.gateway.ports.tags import FiringResult, TagOutcome
-from twite.gtm.template.tag_response import TagResponse
+from twite.tags.template.tag_response import TagResponse
 
 
 class AcceptReceipt(msgspec.Struct, frozen=True, kw_only=True):

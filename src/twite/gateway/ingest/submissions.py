@@ -38,7 +38,7 @@ from twite.gateway.ingest.sightings import SightingBuilder
 from twite.gateway.ingest.value_guard import ValueGuards
 from twite.gateway.ports.machine import Clock, Randomness
 from twite.gateway.ports.tags import FiringResult
-from twite.gateway.preview.trace import sends_nothing
+from twite.tags.preview.trace import sends_nothing
 
 NOTHING_FIRED: Final = FiringResult()
 

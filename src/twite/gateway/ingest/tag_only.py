@@ -11,7 +11,7 @@ from twite.formats.native.answers import IdentifierWarning, Suppressed
 from twite.formats.native.read import ParsedNative
 from twite.gateway.ingest.receipts import AcceptReceipt
 from twite.gateway.ports.tags import FiringResult, TagRemark
-from twite.gtm.container.plan import NotFiredReason
+from twite.tags.container.plan import NotFiredReason
 
 Status = Literal["accepted", "duplicate", "held", "suppressed"]
 

@@ -9,7 +9,7 @@ from twite.domain.secret import Masked, Secret
 from twite.gateway.ports.events import ReloadResult
 from twite.gateway.ports.outbox import EditedBody
 from twite.gateway.ports.privacy import EraseStore
-from twite.gateway.preview.trace import PreviewedRequest
+from twite.tags.preview.trace import PreviewedRequest
 
 PATH: Final = "/-/desk"
 Delivery = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]

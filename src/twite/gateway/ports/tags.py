@@ -15,9 +15,9 @@ from twite.domain.submission import AcceptedConversion, UnfiredTags
 from twite.domain.times import SECOND
 from twite.formats.parsed_request import Native
 from twite.gateway.ports.transport import WebRequest
-from twite.gtm.container.parts import Container
-from twite.gtm.template.sandbox import Incoming
-from twite.gtm.template.tag_response import TagResponse
+from twite.tags.container.parts import Container
+from twite.tags.template.sandbox import Incoming
+from twite.tags.template.tag_response import TagResponse
 
 # X's ids contain no colon, so no pixel has such an id.
 PREFIX: Final = "tag:"

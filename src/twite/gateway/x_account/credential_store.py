@@ -26,7 +26,7 @@ from twite.domain.secret import Secret
 from twite.gateway.delivery.credentials import OAUTH, PIXEL_TOKEN
 from twite.gateway.ports.outbox import Outbox, RewrittenPayloads
 from twite.gateway.ports.secret_store import SecretStore, TurnedSeal
-from twite.gateway.tags.run.payload import Resealing
+from twite.tags.run.payload import Resealing
 
 PREFIX: Final = "login/"
 KINDS: Final = (OAUTH, PIXEL_TOKEN)

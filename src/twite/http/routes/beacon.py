@@ -17,7 +17,7 @@ from twite.http.route import HttpRequest, in_our_shape, incoming_of, visitor_of
 from twite.http.tag_response import with_tags
 
 if TYPE_CHECKING:
-    from twite.gtm.template.tag_response import TagResponse
+    from twite.tags.template.tag_response import TagResponse
 
 # This header tells the script that the gateway itself responded, and would respond to a retry in
 # the same way. Only then does the script drop its message.

@@ -19,12 +19,12 @@ from twite.gateway.operations.control import (
 )
 from twite.gateway.ports.outbox import Discard, EditBodies, Move, Replay
 from twite.gateway.ports.secret_store import CONTAINER
-from twite.gateway.preview.sessions import PreviewUnavailable
 from twite.gateway.x_account.credential_store import PREFIX
 from twite.http.authorization import bearer
 from twite.http.responses import CODES, NO_ROUTE, HttpRefusal, HttpResponse, error
 from twite.http.route import HttpRequest
 from twite.http.services import HttpServices
+from twite.tags.preview.sessions import PreviewUnavailable
 
 
 async def control_token(request: HttpRequest) -> None:

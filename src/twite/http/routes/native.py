@@ -16,9 +16,9 @@ from twite.formats.sgtm_tag import read as sgtm
 from twite.gateway.ingest.consent_choice import UnusableChoice
 from twite.gateway.ingest.receipts import AcceptReceipt
 from twite.gateway.ports.tags import EventOrigin
-from twite.gtm.template.sandbox import Incoming
 from twite.http.responses import CODES, HttpRefusal, HttpResponse, error
 from twite.http.route import HttpRequest, visitor_of
+from twite.tags.template.sandbox import Incoming
 
 _IDEMPOTENCY_KEY: Final = re.compile(rb"[\x20-\x7e]{1,255}")
 

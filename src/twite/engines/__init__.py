@@ -1,1 +1,0 @@
-"""JavaScript engines for tag templates, behind the port twite.gtm.template.sandbox."""

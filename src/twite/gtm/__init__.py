@@ -1,1 +1,0 @@
-"""Google Tag Manager: tag templates, server containers, the importer, and the comparison."""

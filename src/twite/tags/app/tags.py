@@ -1,0 +1,108 @@
+"""Read tags and client templates from the settings; set up credentials that tags send."""
+
+import os
+from collections.abc import Callable, Iterable, MutableMapping
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from twite.config.settings import Settings
+from twite.domain.destination import Destination
+from twite.domain.secret import Secret
+from twite.gateway.delivery.runner import DeliveryRunner
+from twite.gateway.ingest.stape_proxy import TagCredentials
+from twite.gateway.ports.events import Observer
+from twite.gateway.ports.machine import Clock
+from twite.gateway.ports.queries import Queries
+from twite.gateway.ports.secret_store import SecretStore
+from twite.gateway.ports.store import Store
+from twite.gateway.ports.tags import ContainerConfig, SuppliedHeaders
+from twite.gateway.ports.transport import always
+from twite.tags.settings.containers import with_those_of
+from twite.tags.settings.tags import company_of
+
+if TYPE_CHECKING:
+    from twite.tags.clients.conversation import TemplateClient
+
+
+async def companies_of(
+    settings: Settings, secret_store: SecretStore | None
+) -> tuple[ContainerConfig, ...]:
+    """Return the tags of the settings, and of their container.
+
+    Raises SettingsError, NotOpened.
+    """
+    own = settings.tags
+    found = [] if own is None else [own]
+    if settings.imported is not None:
+        taken = () if own is None else own.rules
+        found.append(
+            await company_of(
+                settings.imported, environ=os.environ, secret_store=secret_store, taken=taken
+            )
+        )
+    headers = settings.server.stape.headers
+    return tuple(_with_headers(container_config, headers) for container_config in found)
+
+
+def _with_headers(container_config: ContainerConfig, headers: SuppliedHeaders) -> ContainerConfig:
+    rules = {
+        name: msgspec.structs.replace(rule, secrets=(*rule.secrets, *_keys(headers)))
+        for name, rule in container_config.rules.items()
+    }
+    return msgspec.structs.replace(container_config, rules=rules, headers=headers)
+
+
+def clients_of(
+    settings: Settings, container_configs: Iterable[ContainerConfig]
+) -> "tuple[TemplateClient, ...]":
+    """Return the client templates of the settings, and of their containers.
+
+    The headers of `server.stape` are added to requests that have none. Raises SettingsError.
+    """
+    imported, headers = settings.imported, settings.server.stape.headers
+    clients = with_those_of(
+        settings.clients,
+        (container_config.container for container_config in container_configs),
+        source=None if imported is None else imported.client_source,
+        sources=settings.sources(),
+        allow_hosts=frozenset() if imported is None else imported.rule.allow_hosts,
+    )
+    return tuple(
+        msgspec.structs.replace(client, headers=headers, secrets=(*client.secrets, *_keys(headers)))
+        for client in clients
+    )
+
+
+def _keys(headers: SuppliedHeaders) -> tuple[Secret, ...]:
+    return tuple(value for name, value in headers if name.endswith("key"))
+
+
+def may_send(store: Store) -> Callable[[], bool]:
+    """Return a check to run before each request: does this gateway still own what it claimed?"""
+    return always if store.ownership is None else store.ownership.may_send
+
+
+def lent_to(
+    settings: Settings,
+    *,
+    secret_store: SecretStore | None,
+    records: Queries,
+    destinations: MutableMapping[str, Destination],
+    run: DeliveryRunner,
+    clock: Clock,
+    observer: Observer,
+) -> TagCredentials | None:
+    """Return the store for credentials that tags send; None if no source allows them."""
+    asked = any(source.stape_credentials != "configured" for source in settings.sources())
+    if secret_store is None or not asked:
+        return None
+    return TagCredentials(
+        secret_store=secret_store,
+        destinations=destinations,
+        rate=settings.x.rate,
+        sends=run,
+        records=records,
+        clock=clock,
+        observer=observer,
+    )

@@ -1,0 +1,23 @@
+"""Diagnostics of engine processes: whether the kernel filters their system calls."""
+
+from collections.abc import Iterator
+
+from twite.config.settings import Settings
+from twite.gateway.ports.findings import CheckFinding, amber, green
+from twite.tags.engines.process.code_check import filters_calls
+
+
+def engines(settings: Settings) -> Iterator[CheckFinding]:
+    """Check the isolation of templates, if there are any."""
+    if settings.tags is None and settings.imported is None and not settings.clients:
+        return
+    if filters_calls():
+        yield green("engines", "the kernel filters the system calls of engine processes")
+    else:
+        yield amber(
+            "engines",
+            "the kernel does not filter the system calls of engine processes on this system",
+            "A template that took over its process through a fault of the JavaScript engine could "
+            "use any system call, although it has no files, sockets or credentials.",
+            "Run Twite on Linux (x86-64 or ARM64) with seccomp, without a sandbox that forbids it.",
+        )

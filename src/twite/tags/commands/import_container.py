@@ -1,0 +1,194 @@
+"""`twite import`: convert a server container export into configuration."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+import typer
+
+from twite.app.sealing import forget_secrets, keep_secrets, sealing_key
+from twite.cli import printing
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, who
+from twite.domain.plural import plural
+from twite.redaction.secrets import masked
+from twite.tags.app.importer import ImportDraft, Keep, draft, no_more_needed, of_persons, write
+from twite.tags.importer.coverage import Support
+from twite.tags.importer.report import ReportLine
+from twite.tags.settings.containers import SEALED
+
+PERSONS: Final = (
+    "If server.secret_key is set, templates receive personal data in plain text. Without it, or "
+    'with container.persons = "hashed", they receive emails and names as SHA-256, and no phone '
+    "numbers."
+)
+_STYLES: Final = {
+    Support.RUNS: "green",
+    Support.DIFFERS: "yellow",
+    Support.RESTS: "dim",
+    Support.PAUSED: "bold yellow",
+    Support.LEFT_OUT: "bold red",
+}
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="The export, a .json file")]
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where to write container.toml")]
+Secrets = Annotated[
+    Keep,
+    typer.Option("--secrets", help="Encrypt secrets into the store, or use environment variables"),
+]
+Named = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--secret",
+        metavar="NAME",
+        help="Treat this as a secret: a field, TAG.FIELD or a variable; repeatable",
+    ),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Overwrite manual edits")]
+Allow = Annotated[
+    bool,
+    typer.Option("--allow-left-out", help="Exit with 0 even if a part of the container cannot run"),
+]
+AllowClear = Annotated[
+    bool,
+    typer.Option(
+        "--allow-in-clear", help="Exit with 0 even if a file contains a plain-text secret"
+    ),
+]
+Report = Annotated[
+    bool, typer.Option("--report", help="Print the report and write nothing; needs no settings")
+]
+
+
+def import_container(
+    file: File,
+    *,
+    config: Config = DEFAULT_CONFIG,
+    out: Out = Path(),
+    keep: Secrets = "sealed",
+    named: Named = None,
+    overwrite: Overwrite = False,
+    allow: Allow = False,
+    allow_clear: AllowClear = False,
+    report: Report = False,
+    as_json: Json = False,
+) -> None:
+    """Prints whether each part will run, or what to use instead.
+
+    Writes container.toml and the templates next to it, readable only by you. Values that look like
+    secrets are encrypted into the store; secrets that must stay in a file in plain text are listed.
+    Importing again shows what changed, and deletes secrets that are no longer used. Exits with 1 if
+    something will not run, or if a file contains a plain-text secret.
+
+    Example: `twite import container.json --out server-container`
+    """
+    made = draft(file, out, keep=keep, named=named or (), overwrite=overwrite, near=config.parent)
+    sealed = made.found.secrets if keep == "sealed" else ()
+    named_so = masked(made.found.container.public_id)
+    needs = not report and bool(sealed or made.left_behind)
+    settings = load(config) if needs else None
+    if settings is not None and sealed:
+        seal = sealing_key(settings)
+        secrets = {field.kept.removeprefix(SEALED): field.secret for field in sealed}
+        asyncio.run(keep_secrets(settings, seal, secrets, by=who(), container=named_so))
+    if not report:
+        write(made)
+    gone: tuple[str, ...] = ()
+    if settings is not None:
+        gone = no_more_needed(made, settings.container)
+        asyncio.run(forget_secrets(settings, gone, by=who(), container=named_so))
+    if as_json:
+        _print_json(made, gone)
+    else:
+        _print(made, gone, report=report)
+    if not (made.found.is_whole or allow) or (made.found.in_clear and not allow_clear):
+        raise typer.Exit(1)
+
+
+def _print(made: ImportDraft, gone: Sequence[str], *, report: bool) -> None:
+    for line in made.found.lines:
+        _print_line(line)
+    _print_secrets(made, gone)
+    for reads in of_persons(made.found.container):
+        printing.say(
+            printing.styled("person", "bold"),
+            f" variable “{masked(reads.variable)}” {masked(reads.key)}",
+        )
+    for change in () if made.is_first else made.changes:
+        printing.say(f"{change.what}: {change.kind} “{masked(change.name)}”")
+    if not made.is_first and not made.changes:
+        printing.say("Nothing changed since the last import.")
+    counted = Counter(line.fit for line in made.found.lines)
+    counts = ", ".join(f"{counted[fit]} {_WORDS[fit]}" for fit in Support if counted[fit])
+    clear = len(made.found.in_clear)
+    more = f"; {plural(clear, 'secret')} in plain text" * bool(clear)
+    printing.say(f"{made.path}: {counts}{more}.")
+    if report:
+        printing.say("Nothing was written (--report).")
+        return
+    printing.say("Only you can read the file and its templates (mode 0600).")
+    if made.is_first:
+        printing.say(f'To run the container: [container] file = "{made.path}" in twite.toml.')
+        printing.say(PERSONS)
+    if any(secret.kept.startswith("env:") for secret in made.found.secrets):
+        printing.say("Set the variables above in the gateway's environment.")
+
+
+def _print_secrets(made: ImportDraft, gone: Sequence[str]) -> None:
+    for secret in made.found.secrets:
+        printing.say(
+            printing.styled("secret", "bold"), f" {secret.kind} “{secret.name}” {secret.path}"
+        )
+        printing.say(f"    stored as {secret.kept}")
+    for left in made.found.in_clear:
+        named = f" “{left.name}”" if left.name else ""
+        printing.say(printing.styled("in clear", "bold red"), f" {left.kind}{named} {left.path}")
+        printing.say(f"    looks like a secret in plain text: {left.cure}")
+    for name in gone:
+        printing.say(f"deleted: {name}, which this container no longer uses")
+
+
+def _print_line(line: ReportLine) -> None:
+    named = f" “{line.name}”" if line.name else ""
+    printing.say(printing.styled(f"{line.fit:8}", _STYLES[line.fit]), f" {line.kind}{named}")
+    for note in line.notes:
+        printing.say(f"    {note}")
+
+
+def _print_json(made: ImportDraft, gone: Sequence[str]) -> None:
+    printing.print_json(
+        {
+            "container": str(made.path),
+            "whole": made.found.is_whole,
+            "parts": made.found.lines,
+            "secrets": [
+                {
+                    "kind": secret.kind,
+                    "name": secret.name,
+                    "path": secret.path,
+                    "kept": secret.kept,
+                }
+                for secret in made.found.secrets
+            ],
+            "in_clear": made.found.in_clear,
+            "persons": [
+                {"variable": masked(reads.variable), "key": masked(reads.key)}
+                for reads in of_persons(made.found.container)
+            ],
+            "forgotten": gone,
+            "changes": [
+                msgspec.structs.replace(change, name=masked(change.name)) for change in made.changes
+            ],
+        }
+    )
+
+
+_WORDS: Final = {
+    Support.RUNS: "run",
+    Support.DIFFERS: "run differently",
+    Support.RESTS: "stay paused, as before",
+    Support.PAUSED: "are paused until you decide",
+    Support.LEFT_OUT: "are left out",
+}

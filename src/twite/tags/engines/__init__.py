@@ -1,0 +1,1 @@
+"""JavaScript engines for tag templates, behind the port twite.tags.template.sandbox."""

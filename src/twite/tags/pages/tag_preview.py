@@ -1,0 +1,104 @@
+"""Tag preview: the sessions of a user, and the requests of one session."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.responses import Response
+
+from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageRoute
+from twite.console.request_checks import AccessDenied
+from twite.domain.people.users import AuditAction, Role
+from twite.tags.preview.sessions import (
+    COOKIE,
+    HEADER,
+    MOST_REQUESTS,
+    MOST_SESSIONS,
+    OTHERS,
+    PreviewSession,
+    PreviewSessions,
+    PreviewUnavailable,
+)
+
+PATH: Final = "/console/tag-preview"
+_ONE: Final = f"{PATH}/{{session}}"
+_ROLE: Final = Role.OPERATOR
+
+
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
+class TagPreviewPage:
+    """The page of preview sessions. `site` is the registrable domain of the gateway, or "".
+
+    `shared`: other gateways may use the store.
+    """
+
+    previews: PreviewSessions
+    site: str = ""
+    shared: bool = False
+
+    @property
+    def routes(self) -> Sequence[PageRoute]:
+        place = PageLocation("Tag preview", NavigationGroup.SET_UP)
+        return (
+            PageRoute("GET", PATH, self._list, role=_ROLE, place=place),
+            PageRoute("POST", PATH, self._open, role=_ROLE),
+            PageRoute("GET", _ONE, self._one, role=_ROLE),
+            PageRoute("POST", f"{_ONE}/close", self._close, role=_ROLE),
+        )
+
+    async def _list(self, visit: PageRequest) -> Response:
+        _require_all_pixels(visit)
+        return visit.page(
+            "tag_preview_sessions.html",
+            title="Tag preview",
+            sessions=self.previews.of(visit.viewer.name),
+            most=MOST_SESSIONS,
+        )
+
+    async def _open(self, visit: PageRequest) -> Response:
+        _require_all_pixels(visit)
+        sends_nothing = visit.form.first("sends") != "all"
+        detail = "sends nothing" if sends_nothing else "sends"
+        if self.previews.shares_port:
+            return visit.back_to(PATH, message=str(PreviewUnavailable()), bad=True)
+        await visit.note(AuditAction.TAG_PREVIEW, "", detail)
+        session = self.previews.open(visit.viewer.name, sends_nothing=sends_nothing)
+        return visit.back_to(f"{PATH}/{session.id}")
+
+    async def _one(self, visit: PageRequest) -> Response:
+        session = self._session(visit)
+        return visit.page(
+            "tag_preview.html",
+            title="Tag preview",
+            session=session,
+            header=f"{HEADER}: {session.token.reveal()}",
+            script=_script(session, self.site),
+            others=OTHERS if self.shared else "",
+            most=MOST_REQUESTS,
+        )
+
+    async def _close(self, visit: PageRequest) -> Response:
+        self.previews.close(self._session(visit))
+        return visit.back_to(PATH, message="The preview session has ended.")
+
+    def _session(self, visit: PageRequest) -> PreviewSession:
+        _require_all_pixels(visit)
+        session = self.previews.named(visit.part("session"), who=visit.viewer.name)
+        if session is None:
+            raise AccessDenied(
+                404, "No such session", "The preview session has ended, or belongs to another user."
+            )
+        return session
+
+
+def _require_all_pixels(visit: PageRequest) -> None:
+    """Raise AccessDenied for a user who sees only some pixels: events belong to no pixel."""
+    if visit.viewer.pixels is not None:
+        raise AccessDenied(403, "Access denied", "Only users who see all pixels may preview tags.")
+
+
+def _script(session: PreviewSession, site: str) -> str:
+    """Return the line for the browser's console that sets the cookie on the site."""
+    domain = f"; domain={site}" if site else ""
+    token = session.token.reveal()
+    return f'document.cookie = "{COOKIE}={token}; path=/; max-age=3600; secure{domain}"'

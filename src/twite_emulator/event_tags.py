@@ -1,0 +1,323 @@
+"""Web event tags, which the Events Manager shows as events. [doc WEB]
+
+The parameters of POST and PUT are in the query; `request.params` echoes them with their types.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from html import escape
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from twite.x import spec
+from twite_emulator.access import Caller, refuse_account
+from twite_emulator.exchange import (
+    EXCLUSIVE,
+    EXCLUSIVE_PARAMETERS,
+    NOT_ONE_OF,
+    TAG_NOT_FOUND,
+    WINDOWS_CROSSED,
+    Problem,
+    XAnswer,
+    XRequestReceived,
+    json_answer,
+    refusal,
+    wrong_method,
+)
+from twite_emulator.fields import invalid, missing
+from twite_emulator.state import EmulatedState
+from twite_emulator.world import EmulatedEventTag, World
+
+_PATH: Final = re.compile(r"/(?:11|12)/accounts/([^/]+)/web_event_tags(?:/([^/]+))?")
+MAX_COUNT: Final = 1000
+DEFAULT_COUNT: Final = 200
+MAX_IDS: Final = 200
+CURSOR: Final = "c-"  # the prefix of every cursor; opaque to clients
+_REQUIRED: Final = ("name", "type", "click_window", "view_through_window", "retargeting_enabled")
+_SORTABLE: Final = ("created_at", "name")
+
+
+class Listing(Struct, frozen=True, kw_only=True):
+    count: int = DEFAULT_COUNT
+    offset: int = 0
+    ids: tuple[str, ...] | None = None
+    with_deleted: bool = False
+    with_total_count: bool = False
+    sort_key: str = "created_at"
+    reverse: bool = False
+    echo: Mapping[str, object] = {}
+
+
+def listing_of(pairs: Mapping[str, str]) -> Listing | Problem:
+    """Read the parameters of a list request. Parameters that X does not document are ignored."""
+    if "cursor" in pairs and pairs.get("with_total_count") == "true":
+        named = "cursor, with_total_count"
+        message = EXCLUSIVE.format(parameter=named)
+        return Problem(EXCLUSIVE_PARAMETERS, message, named)
+    echo: dict[str, object] = {}
+    listing = Listing()
+    for name, read in _READERS.items():
+        if name in pairs:
+            found = read(name, pairs[name])
+            if isinstance(found, Problem):
+                return found
+            echo[name] = found.shown
+            listing = msgspec.structs.replace(listing, **found.fields)
+    return msgspec.structs.replace(listing, echo=echo)
+
+
+class _Read(Struct, frozen=True):
+    shown: object  # typed, as request.params echoes it
+    fields: dict[str, object]  # of the Listing
+
+
+def _count(name: str, text: str) -> _Read | Problem:
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_COUNT:
+        return invalid(spec.WRONG_TYPE, name, text, type=f"Long from 1 to {MAX_COUNT}")
+    return _Read(int(text), {"count": int(text)})
+
+
+def _cursor(name: str, text: str) -> _Read | Problem:
+    digits = text.removeprefix(CURSOR)
+    if not text.startswith(CURSOR) or not digits.isdecimal():
+        return invalid(NOT_ONE_OF, name, text, choices="the issued cursors")
+    return _Read(text, {"offset": int(digits)})
+
+
+def _ids(name: str, text: str) -> _Read | Problem:
+    ids = tuple(text.split(","))
+    if len(ids) > MAX_IDS:
+        return invalid(NOT_ONE_OF, name, len(ids), choices=f"up to {MAX_IDS} ids")
+    return _Read(ids, {"ids": ids})
+
+
+def _truth(name: str, text: str) -> _Read | Problem:
+    if text not in ("true", "false"):
+        return invalid(spec.WRONG_TYPE, name, text, type="Boolean")
+    return _Read(text == "true", {name: text == "true"})
+
+
+def _order(name: str, text: str) -> _Read | Problem:
+    key, _, direction = text.partition("-")
+    if key not in _SORTABLE or direction not in ("", "asc", "desc"):
+        choices = ", ".join(f"{key}-asc, {key}-desc" for key in _SORTABLE)
+        return invalid(NOT_ONE_OF, name, text, choices=choices)
+    return _Read(text, {"sort_key": key, "reverse": direction == "desc"})
+
+
+_READERS: Final[Mapping[str, Callable[[str, str], _Read | Problem]]] = {
+    "count": _count,
+    "cursor": _cursor,
+    "sort_by": _order,
+    "web_event_tag_ids": _ids,
+    "with_deleted": _truth,
+    "with_total_count": _truth,
+}
+
+
+def written_of(
+    pairs: Mapping[str, str], tag: EmulatedEventTag | None
+) -> dict[str, object] | list[Problem]:
+    """Return the typed parameters of POST or PUT, or all problems.
+
+    For a POST, `tag` is None, and all parameters are required.
+    """
+    problems = [missing(name) for name in _REQUIRED if tag is None and not pairs.get(name)]
+    written: dict[str, object] = {}
+    for name in _REQUIRED:
+        if pairs.get(name):
+            value = _typed(name, pairs[name])
+            if isinstance(value, Problem):
+                problems.append(value)
+            else:
+                written[name] = value
+    click = written.get("click_window", tag.click_window if tag else None)
+    view = written.get("view_through_window", tag.view_through_window if tag else None)
+    if isinstance(click, int) and isinstance(view, int) and view > click:
+        problems.append(invalid(WINDOWS_CROSSED, "view_through_window", view, click=click))
+    return problems or written
+
+
+def _typed(name: str, text: str) -> object:
+    if name == "name":
+        return text
+    if name == "type":
+        return (
+            text if text in spec.EVENT_TAG_TYPES else _not_one_of(name, text, spec.EVENT_TAG_TYPES)
+        )
+    if name == "retargeting_enabled":
+        if text in ("true", "false"):
+            return text == "true"
+        return invalid(spec.WRONG_TYPE, name, text, type="Boolean")
+    choices = spec.CLICK_WINDOWS if name == "click_window" else spec.VIEW_WINDOWS
+    if text.isdecimal() and int(text) in choices:
+        return int(text)
+    return _not_one_of(name, text, choices)
+
+
+def _not_one_of(name: str, text: str, choices: tuple[object, ...]) -> Problem:
+    return invalid(NOT_ONE_OF, name, text, choices=", ".join(map(str, choices)))
+
+
+def answer_event_tags(
+    request: XRequestReceived, caller: Caller, state: EmulatedState
+) -> XAnswer | None:
+    """Return None if the request is not about web event tags."""
+    found = _PATH.fullmatch(request.path)
+    if found is None:
+        return None
+    denied = refuse_account(caller.user, found[1])
+    if denied is not None:
+        return denied
+    routes = _EventTagRoutes(state, found[1])
+    pairs = dict(request.query_pairs())
+    verbs: Mapping[str, Callable[[Mapping[str, str]], XAnswer]]
+    if found[2] is None:
+        verbs = {"GET": routes.listed, "POST": routes.created}
+    else:
+        verbs = {
+            "GET": partial(routes.read, found[2]),
+            "PUT": partial(routes.updated, found[2]),
+            "DELETE": partial(routes.deleted, found[2]),
+        }
+    if request.method in verbs:
+        return verbs[request.method](pairs)
+    return wrong_method(request.method)
+
+
+class _EventTagRoutes(Struct, frozen=True):
+    """The tags of one account."""
+
+    state: EmulatedState
+    account: str
+
+    @property
+    def world(self) -> World:
+        return self.state.world
+
+    def listed(self, pairs: Mapping[str, str]) -> XAnswer:
+        listing = listing_of(pairs)
+        if isinstance(listing, Problem):
+            return refusal(400, listing, account_id=self.account)
+        found = self._found(listing)
+        page = found[listing.offset : listing.offset + listing.count]
+        end = listing.offset + len(page)
+        document: dict[str, object] = {
+            "request": {"params": {**listing.echo, "account_id": self.account}},
+            "next_cursor": f"{CURSOR}{end}" if end < len(found) else None,
+            "data": [self._shown(tag) for tag in page],
+        }
+        if listing.with_total_count:
+            document["total_count"] = len(found)
+        return json_answer(200, document)
+
+    def read(self, tag_id: str, pairs: Mapping[str, str]) -> XAnswer:
+        tag = self._own(tag_id)
+        if tag is None or (tag.deleted and pairs.get("with_deleted") != "true"):
+            return self._missed(tag_id)
+        return self._single(tag, {"web_event_tag_id": tag_id})
+
+    def created(self, pairs: Mapping[str, str]) -> XAnswer:
+        written = written_of(pairs, None)
+        if isinstance(written, list):
+            return refusal(400, *written, account_id=self.account)
+        pixel = next(
+            (pixel.id for pixel in self.world.pixels.values() if pixel.account == self.account),
+            None,
+        )
+        if pixel is None:
+            return self._missed("")
+        tag = EmulatedEventTag(
+            id=self.world.fresh_id(),
+            pixel=pixel,
+            website_tag_id=self.world.fresh_id(),
+            created_at=self.state.at,
+        )
+        tag = msgspec.structs.replace(tag, **written)
+        self.world.put_event(tag)
+        return self._single(tag, written)
+
+    def updated(self, tag_id: str, pairs: Mapping[str, str]) -> XAnswer:
+        tag = self._own(tag_id)
+        if tag is None or tag.deleted:
+            return self._missed(tag_id)
+        written = written_of(pairs, tag)
+        if isinstance(written, list):
+            return refusal(400, *written, account_id=self.account)
+        tag = msgspec.structs.replace(tag, **written)
+        self.world.put_event(tag)
+        return self._single(tag, {"web_event_tag_id": tag_id, **written})
+
+    def deleted(self, tag_id: str, _: Mapping[str, str]) -> XAnswer:
+        tag = self._own(tag_id)
+        if tag is None or tag.deleted:
+            return self._missed(tag_id)
+        tag = msgspec.structs.replace(tag, deleted=True)
+        self.world.put_event(tag)
+        return self._single(tag, {"web_event_tag_id": tag_id})
+
+    def _found(self, listing: Listing) -> list[EmulatedEventTag]:
+        tags = [
+            tag
+            for tag in self.world.events.values()
+            if self.world.account_of(tag) == self.account
+            and (listing.with_deleted or not tag.deleted)
+            and (listing.ids is None or tag.id in listing.ids)
+        ]
+        return sorted(
+            tags, key=lambda tag: (getattr(tag, listing.sort_key), tag.id), reverse=listing.reverse
+        )
+
+    def _own(self, tag_id: str) -> EmulatedEventTag | None:
+        tag = self.world.events.get(tag_id)
+        return tag if tag and self.world.account_of(tag) == self.account else None
+
+    def _missed(self, tag_id: str) -> XAnswer:
+        message = TAG_NOT_FOUND.format(value=tag_id)
+        problem = Problem(spec.WEB_EVENT_TAG_NOT_FOUND, message)
+        return refusal(404, problem, account_id=self.account)
+
+    def _single(self, tag: EmulatedEventTag, echo: Mapping[str, object]) -> XAnswer:
+        params = {**echo, "account_id": self.account}
+        return json_answer(200, {"data": self._shown(tag), "request": {"params": params}})
+
+    def _shown(self, tag: EmulatedEventTag) -> dict[str, object]:
+        count = self.state.ledger.events.get((tag.pixel, tag.id))
+        delay = self.state.switches.tracking_delay
+        tracked = count is not None and self.state.at >= count.first_at + delay
+        return {
+            "name": tag.name,
+            "view_through_window": tag.view_through_window,
+            "click_window": tag.click_window,
+            "embed_code": _embed_code(tag),
+            "id": tag.id,
+            "retargeting_enabled": tag.retargeting_enabled,
+            "last_tracked_at": _iso(count.last_at) if count is not None and tracked else None,
+            "status": "TRACKING" if tracked else "UNVERIFIED",
+            "type": tag.type,
+            "website_tag_id": tag.website_tag_id,
+            "deleted": tag.deleted,
+        }
+
+
+def _embed_code(tag: EmulatedEventTag) -> str:
+    pid = escape(tag.website_tag_id)
+    query = f"txn_id={pid}&amp;p_id=Twitter&amp;tw_sale_amount=0&amp;tw_order_quantity=0"
+    image = '<img height="1" width="1" style="display:none;" alt="" src="{}?{}" />'
+    images = "\n".join(
+        image.format(host, query) for host in ("https://analytics.x.com/i/adsct", "//t.co/i/adsct")
+    )
+    return (
+        '<script src="https://static.ads-twitter.com/oct.js" type="text/javascript"></script>\n'
+        f"<script type=\"text/javascript\">twttr.conversion.trackPid('{pid}', "
+        "{ tw_sale_amount: 0, tw_order_quantity: 0 });</script>\n"
+        f"<noscript>\n{images}\n</noscript>"
+    )
+
+
+def _iso(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,5 @@
+import sys
+from pathlib import Path
+
+for _folder in (".", "engines", "run"):
+    sys.path.insert(0, str(Path(__file__).parent / _folder))
