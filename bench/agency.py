@@ -13,8 +13,8 @@ from pathlib import Path
 
 from bench import fill
 from builders import matching
+from twite.domain.stats.deduplication import KEPT_FOR
 from twite.domain.stats.match_keys import Matching
-from twite.domain.stats.sightings import KEPT_FOR
 from twite.domain.stats.tally import KEPT
 from twite.domain.times import DAY, HOUR, MINUTE
 
@@ -180,7 +180,7 @@ def _rest(db: sqlite3.Connection, now: int, randomness: random.Random, settled: 
 def _seen(
     now: int, randomness: random.Random, many: int, settled: int
 ) -> Iterator[tuple[int, int, str, str, int | None, int | None, int | None]]:
-    """Yield sightings of the latest conversions, the oldest first.
+    """Yield rows of the latest conversions, the oldest first.
 
     Each came from a server; of half the page told X's pixel under the same id, of a tenth under
     another.

@@ -6,16 +6,16 @@ import pytest
 from command_stage import settings_in
 
 from builders import a_submission
-from twite.domain.stats.sightings import ADVICE, Sighting, SightingPath
+from twite.domain.stats.deduplication import ADVICE, DedupPath, DedupRow
 from twite.domain.times import DAY
 from twite.gateway.operations.dedup_report import COUNTS, day_of
 from twite.machine.system import SystemClock
 from twite.stores.sqlite import SQLiteStore
 
 WAYS = {
-    "a": [SightingPath.PIXEL, SightingPath.PAGE],
-    "b": [SightingPath.BLOCKED, SightingPath.PAGE],
-    "c": [SightingPath.PIXEL],
+    "a": [DedupPath.PIXEL, DedupPath.PAGE],
+    "b": [DedupPath.BLOCKED, DedupPath.PAGE],
+    "c": [DedupPath.PIXEL],
 }
 
 
@@ -29,13 +29,13 @@ def with_report(tmp_path):
 
 async def _record_ids(path, at):
     store = await SQLiteStore.open(path)
-    sightings = tuple(
-        Sighting(pixel=pixel, event="o8z6k", conversion_id=name, way=way, at=at)
+    dedup_rows = tuple(
+        DedupRow(pixel=pixel, event="o8z6k", conversion_id=name, way=way, at=at)
         for name, ways in WAYS.items()
         for way in ways
         for pixel in ("o8z6j", "other")
     )
-    await store.record(msgspec.structs.replace(a_submission(), sightings=sightings))
+    await store.record(msgspec.structs.replace(a_submission(), dedup_rows=dedup_rows))
     await store.close()
 
 
@@ -83,12 +83,12 @@ def test_dedup_with_days_beyond_the_retention_is_refused(command, shop):
 
 async def _record_two_ids(path, at):
     store = await SQLiteStore.open(path)
-    sightings = tuple(
-        Sighting(pixel=pixel, event="o8z6k", conversion_id=name, way=way, at=at, email_mark=7)
-        for name, way in (("page-1", SightingPath.PAGE), ("order-1", SightingPath.SERVER))
+    dedup_rows = tuple(
+        DedupRow(pixel=pixel, event="o8z6k", conversion_id=name, way=way, at=at, email_mark=7)
+        for name, way in (("page-1", DedupPath.PAGE), ("order-1", DedupPath.SERVER))
         for pixel in ("o8z6j", "other")
     )
-    await store.record(msgspec.structs.replace(a_submission(), sightings=sightings))
+    await store.record(msgspec.structs.replace(a_submission(), dedup_rows=dedup_rows))
     await store.close()
 
 

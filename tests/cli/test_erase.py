@@ -10,7 +10,7 @@ FOUND = {
     "tag_letters": 0,
     "unopened_letters": 0,
     "submissions": 5,
-    "sightings": 0,
+    "dedup_rows": 0,
     "texts": 0,
     "audit_lines": 0,
 }

@@ -18,7 +18,7 @@ from twite.domain.delivery import (
     Trigger,
 )
 from twite.domain.people.users import AuditAction, Change, KeyScope, Result, Role
-from twite.domain.stats.sightings import SightingPath
+from twite.domain.stats.deduplication import DedupPath
 from twite.domain.stats.tally import Counting
 from twite.domain.stats.value_guard import UnusualAmount, ValueGuard
 from twite.domain.submission import Endpoint
@@ -103,7 +103,7 @@ WORDS = {
     Role: "viewer operator admin",
     KeyScope: "accounting history deduplication metrics",
     Result: "done over taken gone last otherwise",
-    SightingPath: "pixel blocked page server",
+    DedupPath: "pixel blocked page server",
     Counting: "kit flaw flagged held",
     UnusualAmount: "zero minor_units outlier currency",
     ValueGuard: "off flag hold",

@@ -11,7 +11,7 @@ from fakes import SeededRandomness
 from memory_store.store import MemoryStore
 from twite.domain.destination import ClickCookie, Source
 from twite.gateway.ingest.accept import Accept
-from twite.gateway.ingest.sightings import SightingBuilder
+from twite.gateway.ingest.dedup_rows import DedupRowBuilder
 from twite.stores.sqlite import SQLiteStore
 
 SHOP = "https://shop.example"
@@ -37,7 +37,7 @@ def a_stage(store: MemoryStore | SQLiteStore, *sources: Source, **said: Any) -> 
         destinations=destinations,
         salt=b"salt",
         wake=lambda _pixel: None,
-        sightings=SightingBuilder(
+        dedup_rows=DedupRowBuilder(
             pixels=frozenset({"o8z6j"}), destinations=destinations, salt=b"salt"
         ),
     )

@@ -2,7 +2,7 @@ import pytest
 from pages import CLICK, a_message, a_shop, a_stage, beacon
 
 from builders import NOW
-from twite.domain.stats.sightings import ADVICE, DedupReport, Sighting, SightingPath
+from twite.domain.stats.deduplication import ADVICE, DedupPath, DedupReport, DedupRow
 from twite.domain.submission import Endpoint, Submission
 from twite.domain.times import DAY
 from twite.gateway.operations.dedup_report import COUNTS, day_of
@@ -25,8 +25,8 @@ async def page(staged, store):
     return await staged(**a_stage(store))
 
 
-async def sight(store, *, pixel="o8z6j", at=NOW, receipt="r1", name="x", way=SightingPath.SERVER):
-    seen = Sighting(pixel=pixel, event="o8z6k", conversion_id=name, way=way, at=at, email_mark=7)
+async def sight(store, *, pixel="o8z6j", at=NOW, receipt="r1", name="x", way=DedupPath.SERVER):
+    seen = DedupRow(pixel=pixel, event="o8z6k", conversion_id=name, way=way, at=at, email_mark=7)
     await store.record(
         Submission(
             receipt=receipt,
@@ -35,7 +35,7 @@ async def sight(store, *, pixel="o8z6j", at=NOW, receipt="r1", name="x", way=Sig
             received_at=at,
             body=b"{}",
             entries=(),
-            sightings=(seen,),
+            dedup_rows=(seen,),
         )
     )
 
@@ -74,7 +74,7 @@ async def test_source_sees_only_its_own_pixels(page, store):
 async def test_report_names_the_id_pairs_of_its_own_pixels(page, store):
     for pixel in ("o8z6j", "other"):
         await sight(
-            store, pixel=pixel, name=f"page-{pixel}", way=SightingPath.PAGE, receipt=f"p-{pixel}"
+            store, pixel=pixel, name=f"page-{pixel}", way=DedupPath.PAGE, receipt=f"p-{pixel}"
         )
         await sight(store, pixel=pixel, name=f"order-{pixel}", receipt=f"s-{pixel}")
 

@@ -6,7 +6,7 @@ from pages import (
 )
 
 from builders import NOW
-from twite.domain.stats.sightings import DedupReport
+from twite.domain.stats.deduplication import DedupReport
 from twite.domain.times import DAY
 from twite.gateway.ports.queries import DedupQuery
 from twite.stores.sqlite import SQLiteStore

@@ -1,7 +1,7 @@
 import msgspec
 
 from openapi_document import FOLDER, document, rendered
-from twite.domain.stats.sightings import MOST_DAYS
+from twite.domain.stats.deduplication import MOST_DAYS
 from twite.formats.parsed_request import Many, Native, NativeContent
 from twite.formats.x_api.read import XContent, XConversion, XIdentifier, XRequest
 from twite.gateway.operations.dedup_report import DEFAULT_DAYS

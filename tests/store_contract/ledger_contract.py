@@ -4,6 +4,7 @@ from store_contract.alarms import AlarmLaws
 from store_contract.claiming import ClaimLaws
 from store_contract.copies import CopyLaws
 from store_contract.copies_at_once import CopiesAtOnceLaws
+from store_contract.dedup_rows import DedupLaws
 from store_contract.directory import DirectoryLaws
 from store_contract.limits import ClockLaws, CrashLaws, DoubtLaws, LimitLaws
 from store_contract.operations import OperationLaws
@@ -13,7 +14,6 @@ from store_contract.recording import BalanceLaws, RecordingLaws
 from store_contract.rejections import IgnoringLaws, RejectionLaws
 from store_contract.sealing import SecretRecordLaws, TagPayloadLaws
 from store_contract.settling import SettlingLaws, SweepLaws
-from store_contract.sightings import SightingLaws
 from store_contract.sign_ins import SignInLaws
 
 
@@ -41,5 +41,5 @@ class OutboxContract(
     """The contract of the in-memory store. It has no reports, console queries, edits or erasure."""
 
 
-class LedgerContract(OutboxContract, RejectionLaws, SightingLaws, QueryLaws, PrivacyLaws):
+class LedgerContract(OutboxContract, RejectionLaws, DedupLaws, QueryLaws, PrivacyLaws):
     """The whole store contract."""

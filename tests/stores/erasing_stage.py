@@ -94,7 +94,7 @@ async def erase(store, path, whom=WHOM, **narrower):
     erasing = EraseStore(
         conversions=tuple(found.conversions),
         cuts=tuple(found.cuts),
-        sightings=tuple(found.sightings),
+        dedup_rows=tuple(found.dedup_rows),
         texts=tuple(found.texts),
     )
     await store.erase(erasing, now=NOW)

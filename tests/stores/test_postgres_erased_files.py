@@ -89,7 +89,7 @@ async def erased(server, store):
     erasing = EraseStore(
         conversions=tuple(found.conversions),
         cuts=tuple(found.cuts),
-        sightings=tuple(found.sightings),
+        dedup_rows=tuple(found.dedup_rows),
         texts=tuple(found.texts),
     )
     await store.erase(erasing, now=NOW)
@@ -100,7 +100,7 @@ async def erased(server, store):
     return EraseStore(
         conversions=tuple(found.conversions),
         cuts=tuple(found.cuts),
-        sightings=tuple(found.sightings),
+        dedup_rows=tuple(found.dedup_rows),
         overwrites=True,
     )
 

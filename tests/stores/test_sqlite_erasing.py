@@ -26,7 +26,7 @@ from twite.domain.delivery import State, Trigger
 from twite.domain.fault import fault
 from twite.domain.history import total
 from twite.domain.people.erasure import CONVERSION_ID, all_of, asked
-from twite.domain.stats.sightings import Sighting, SightingPath
+from twite.domain.stats.deduplication import DedupPath, DedupRow
 from twite.domain.submission import Ignored, RejectedConversion
 from twite.gateway.operations.erase import ERASED
 from twite.gateway.ports.outbox import Discard, EditBodies, EditedBody
@@ -204,19 +204,21 @@ async def test_sealed_payload_is_opened_for_the_search(store, path):
     assert (closed.conversions, found.conversions) == ([], [1])
 
 
-async def test_sightings_keep_their_paths_and_lose_the_id(store, path):
+async def test_dedup_rows_keep_their_paths_and_lose_the_id(store, path):
     seen = [
-        Sighting(
+        DedupRow(
             pixel="o8z6j", event="o8z6k", conversion_id="order-1", way=way, at=NOW, email_mark=7
         )
-        for way in (SightingPath.PIXEL, SightingPath.SERVER)
+        for way in (DedupPath.PIXEL, DedupPath.SERVER)
     ]
-    await record(store, entry("order-1", ADA), said=[native("order-1", ADA)], sightings=tuple(seen))
+    await record(
+        store, entry("order-1", ADA), said=[native("order-1", ADA)], dedup_rows=tuple(seen)
+    )
     before = await store.answer(DedupQuery(since=NOW - 1))
 
     found = await erase(store, path)
 
-    assert len(found.sightings) == 2
+    assert len(found.dedup_rows) == 2
     assert await store.answer(DedupQuery(since=NOW - 1)) == before
     with closing(sqlite3.connect(path)) as connection:
         rows = set(connection.execute("SELECT conversion_id, email_mark FROM sighting"))

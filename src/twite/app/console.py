@@ -25,7 +25,7 @@ from twite.gateway.identity.accounts import Accounts
 from twite.gateway.identity.authentication import Authentication, SessionTimes
 from twite.gateway.identity.two_factor import TwoFactor
 from twite.gateway.ingest.accept import X_SOURCE
-from twite.gateway.ingest.sightings import watched
+from twite.gateway.ingest.dedup_rows import watched
 from twite.gateway.operations.dry_run import DryRun
 from twite.gateway.operations.moves import WakingMoves
 from twite.gateway.ports.machine import Clock

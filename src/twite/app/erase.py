@@ -50,7 +50,7 @@ class EraseResult(msgspec.Struct, frozen=True, kw_only=True):
 
     conversions: int
     submissions: int
-    sightings: int
+    dedup_rows: int
     texts: int
     listed: int
     left: int
@@ -124,7 +124,7 @@ async def erase(
         salt = records.salt
         pixels = {account.pixel for account in await records.balance()}
     keys = () if wish.returns else _keys(settings, wish, salt=salt, pixels=pixels)
-    counts = {"conversions": 0, "submissions": 0, "sightings": 0, "texts": 0}
+    counts = {"conversions": 0, "submissions": 0, "dedup_rows": 0, "texts": 0}
     async with _owner(settings) as owner:
         for at in range(0, len(keys), _KEYS):
             await owner(EraseStore(keys=keys[at : at + _KEYS]))
@@ -138,9 +138,9 @@ async def erase(
                 counts["conversions"] += await owner(slice_)
             erased.conversions += found.conversions
             erased.cuts += found.cuts
-            erased.sightings += found.sightings
+            erased.dedup_rows += found.dedup_rows
             counts["submissions"] += len(found.cuts)
-            counts["sightings"] += len(found.sightings)
+            counts["dedup_rows"] += len(found.dedup_rows)
             counts["texts"] += len(found.texts)
             found = await look(settings, wish, opened=opened, pursued=sorted(pursued))
             until = until or time.monotonic() + patience
@@ -152,7 +152,7 @@ async def erase(
                     "in flight to X: waiting for the response."
                 )
                 await asyncio.sleep(_AGAIN)
-        is_log_empty = bool(await owner(EraseStore(anew=counts["sightings"] > 0, ends=True)))
+        is_log_empty = bool(await owner(EraseStore(anew=counts["dedup_rows"] > 0, ends=True)))
         if is_log_empty and engine_of(settings).is_server:
             # VACUUM has freed the places of old row versions, but has not overwritten them.
             for slice_ in _slices(erased):
@@ -178,7 +178,7 @@ async def _owner(settings: Settings) -> AsyncIterator[Callable[[EraseStore], Awa
 
 def _slices(found: EraseTraces) -> Iterator[EraseStore]:
     yield from (EraseStore(cuts=some) for some in _some(found.cuts, _CUTS))
-    yield from (EraseStore(sightings=some) for some in _some(found.sightings, _SLICE))
+    yield from (EraseStore(dedup_rows=some) for some in _some(found.dedup_rows, _SLICE))
     yield from (EraseStore(texts=some) for some in _some(found.texts, _SLICE))
     # Conversions come last: after an interruption, they lead to the data that remains.
     yield from (EraseStore(conversions=some) for some in _some(found.conversions, _SLICE))
@@ -216,5 +216,5 @@ def _audit_event(wish: EraseRequest, found: EraseTraces, *, salt: bytes) -> Audi
         what=AuditAction.ERASE,
         subject=digest,
         detail=f"identifiers: {len(wish.asked)}; conversions: {len(found.conversions)}; "
-        f"requests: {len(found.cuts)}; report rows: {len(found.sightings)}",
+        f"requests: {len(found.cuts)}; report rows: {len(found.dedup_rows)}",
     )

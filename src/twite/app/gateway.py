@@ -25,8 +25,8 @@ from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.delivery.x_client import XClient
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.consent_choice import PolicyChange
+from twite.gateway.ingest.dedup_rows import DedupRowBuilder, watched
 from twite.gateway.ingest.request_traces import RequestTraces
-from twite.gateway.ingest.sightings import SightingBuilder, watched
 from twite.gateway.operations.control import ReloadReport
 from twite.gateway.ports.directory import Passwords
 from twite.gateway.ports.events import ReloadResult
@@ -148,7 +148,7 @@ class Gateway:
                 salt=store.salt,
                 wake=self._wake,
                 opt_outs=store,
-                sightings=SightingBuilder(
+                dedup_rows=DedupRowBuilder(
                     pixels=watched(settings.sources()), destinations=destinations, salt=store.salt
                 ),
                 observer=self._observer,

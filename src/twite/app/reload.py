@@ -24,7 +24,7 @@ from twite.domain.destination import Destination
 from twite.domain.errors import OperatorError, SettingsError, TransientError
 from twite.domain.times import SECOND
 from twite.gateway.ingest.consent_choice import PolicyChange
-from twite.gateway.ingest.sightings import SightingBuilder, watched
+from twite.gateway.ingest.dedup_rows import DedupRowBuilder, watched
 from twite.gateway.ingest.stape_proxy import TagCredentials
 from twite.gateway.operations.control import ReloadReport
 from twite.gateway.ports.events import ProblemPlace, ProblemSeen, Reloaded, ReloadResult
@@ -201,7 +201,7 @@ class SettingsReload:
             before.accept,
             tag_dispatcher=dispatcher,
             destinations=destinations,
-            sightings=SightingBuilder(
+            dedup_rows=DedupRowBuilder(
                 pixels=watched(sources), destinations=destinations, salt=parts.store.salt
             ),
         )

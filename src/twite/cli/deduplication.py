@@ -7,7 +7,7 @@ import typer
 from twite.app.store_access import read_records
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, known_pixel, load
-from twite.domain.stats.sightings import MOST_DAYS
+from twite.domain.stats.deduplication import MOST_DAYS
 from twite.gateway.operations.dedup_report import (
     COUNTS,
     DEFAULT_DAYS,

@@ -200,7 +200,7 @@ def _print_result(
                     "tag_letters": found.payloads,
                     "unopened_letters": len(letters.unopened),
                     "submissions": len(found.cuts),
-                    "sightings": len(found.sightings),
+                    "dedup_rows": len(found.dedup_rows),
                     "texts": len(found.texts),
                     "audit_lines": found.audit_events,
                 },
@@ -214,7 +214,7 @@ def _print_result(
     printing.say(
         f"Erased: {plural(done.conversions, 'conversion')}, "
         f"{plural(done.submissions, 'stored request')}, "
-        f"{plural(done.sightings, 'row')} of the deduplication report, "
+        f"{plural(done.dedup_rows, 'row')} of the deduplication report, "
         f"{plural(done.texts, 'other text')}."
     )
     if done.listed:
@@ -239,7 +239,7 @@ def _would(wish: EraseRequest, found: EraseTraces, letters: TagPayloadReader) ->
         printing.say(f"    {pixel}: {counts}")
     printing.say(f"  tag events   {found.payloads} (included in the conversions)")
     printing.say(f"  requests     {len(found.cuts)}")
-    printing.say(f"  report rows  {len(found.sightings)}")
+    printing.say(f"  report rows  {len(found.dedup_rows)}")
     printing.say(f"  other texts  {len(found.texts)}")
     if letters.unopened:
         printing.complain(

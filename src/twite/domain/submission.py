@@ -8,8 +8,8 @@ import msgspec
 
 from twite.domain.fault import Fault, MaskedFault
 from twite.domain.secret import Masked
+from twite.domain.stats.deduplication import DedupRow
 from twite.domain.stats.match_keys import Flaw
-from twite.domain.stats.sightings import Sighting
 from twite.domain.stats.value_guard import ValueFlag
 from twite.domain.times import DAY
 
@@ -138,7 +138,7 @@ class Submission(Masked, frozen=True, kw_only=True):
     entries: tuple[AcceptedConversion, ...]
     refusals: tuple[RejectedConversion, ...] = ()
     ignored: tuple[Ignored, ...] = ()
-    sightings: tuple[Sighting, ...] = ()
+    dedup_rows: tuple[DedupRow, ...] = ()
     flaws: tuple[FlawedIdentifier, ...] = ()
     unfired: tuple[UnfiredTags, ...] = ()
     idempotency: Idempotency | None = None

@@ -14,7 +14,7 @@ from twite.domain.errors import LedgerUnavailable, NameTaken
 from twite.domain.stats.value_guard import UsualAmount, ValueGuard, learnt
 from twite.domain.submission import Recorded
 from twite.gateway.ingest.accept import Accept
-from twite.gateway.ingest.sightings import SightingBuilder
+from twite.gateway.ingest.dedup_rows import DedupRowBuilder
 from twite.gateway.ingest.value_guard import ValueGuards
 from twite.gateway.ports.events import Accepted, ProblemSeen
 
@@ -51,7 +51,7 @@ class GroupStage:
             salt=b"salt",
             wake=wake or self.woken.append,
             observer=self,
-            sightings=SightingBuilder(
+            dedup_rows=DedupRowBuilder(
                 pixels=frozenset({"o8z6j"}), destinations=destinations, salt=b"salt"
             ),
             **more,

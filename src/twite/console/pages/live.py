@@ -21,7 +21,7 @@ from twite.domain.delivery import State
 from twite.domain.destination import Destination
 from twite.domain.history import History
 from twite.domain.people.users import AuditAction, Role
-from twite.domain.stats.sightings import KEPT_FOR
+from twite.domain.stats.deduplication import KEPT_FOR
 from twite.domain.times import MINUTE
 from twite.domain.times import moment as read_moment
 from twite.gateway.operations.explain import masked, own_part, steps

@@ -11,8 +11,8 @@ from starlette.responses import Response
 from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageRoute
 from twite.console.scope import EventNames, day_of, scope_of
 from twite.domain.destination import Destination
+from twite.domain.stats.deduplication import ADVICE, DedupReport, TwoIds, total
 from twite.domain.stats.match_keys import FLAWS, FlawCount, Matched, Matching, added
-from twite.domain.stats.sightings import ADVICE, DedupReport, TwoIds, total
 from twite.domain.times import DAY, MINUTE
 from twite.gateway.operations.dedup_report import DEFAULT_DAYS, first_moment, read_report
 from twite.gateway.operations.dedup_report import day_of as date_of

@@ -24,6 +24,7 @@ from twite.formats.native.conversion import ReadContext
 from twite.formats.native.read import ParsedNative
 from twite.formats.parsed_request import ParsedRequest
 from twite.formats.x_api import read as x_api
+from twite.gateway.ingest.dedup_rows import DedupRowBuilder
 from twite.gateway.ingest.entries import is_typical, tag_events, with_denials
 from twite.gateway.ingest.receipts import (
     AcceptReceipt,
@@ -36,7 +37,6 @@ from twite.gateway.ingest.receipts import (
 )
 from twite.gateway.ingest.recorder import SubmissionRecorder
 from twite.gateway.ingest.request_traces import RequestTraces
-from twite.gateway.ingest.sightings import SightingBuilder
 from twite.gateway.ingest.submissions import (
     NOTHING_FIRED,
     SubmissionBuilder,
@@ -74,7 +74,7 @@ class Accept:
     salt: bytes
     wake: Callable[[str], None]
     opt_outs: Privacy | None = None
-    sightings: SightingBuilder | None = None
+    dedup_rows: DedupRowBuilder | None = None
     guards: ValueGuards = field(default_factory=ValueGuards)
     observer: Observer = field(default_factory=SilentObserver)
     wall: Clock | None = None
@@ -91,8 +91,8 @@ class Accept:
             randomness=self.randomness,
             salt=self.salt,
             guards=self.guards,
-            sightings=self.sightings
-            or SightingBuilder(destinations=self.destinations, salt=self.salt),
+            dedup_rows=self.dedup_rows
+            or DedupRowBuilder(destinations=self.destinations, salt=self.salt),
         )
         self._recorder = self.recorder = self.recorder or SubmissionRecorder(
             ledger=self.ledger, clock=self.clock, wake=self.wake, observer=self.observer

@@ -18,6 +18,7 @@ from twite.formats.native.conversion import ReadContext
 from twite.formats.native.read import ParsedNative
 from twite.formats.native.values import digests_of
 from twite.formats.x_api.read import XReading
+from twite.gateway.ingest.dedup_rows import DedupRowBuilder
 from twite.gateway.ingest.entries import (
     Look,
     SplitResults,
@@ -34,7 +35,6 @@ from twite.gateway.ingest.flaws import (
     weigh_match_keys,
 )
 from twite.gateway.ingest.receipts import AcceptReceipt, UncommittedRequest, receipt_of
-from twite.gateway.ingest.sightings import SightingBuilder
 from twite.gateway.ingest.value_guard import ValueGuards
 from twite.gateway.ports.machine import Clock, Randomness
 from twite.gateway.ports.tags import FiringResult
@@ -60,7 +60,7 @@ class SubmissionBuilder:
     randomness: Randomness
     salt: bytes
     guards: ValueGuards
-    sightings: SightingBuilder
+    dedup_rows: DedupRowBuilder
     _double_hashes: DoubleHashFilter = field(init=False, default_factory=DoubleHashFilter)
 
     def split(self, reading: ParsedNative, source: Source) -> SplitResults:
@@ -93,7 +93,7 @@ class SubmissionBuilder:
             entries=(*entries, *firing.fired),
             refusals=refusals,
             ignored=ignored,
-            sightings=self.sightings.of(
+            dedup_rows=self.dedup_rows.of(
                 reading.results, endpoint=endpoint, now=now, pixel_calls=pixel_calls
             ),
             flaws=flaws,
@@ -133,7 +133,7 @@ class SubmissionBuilder:
             received_at=context.received_at,
             body=reading.body,
             entries=entries,
-            sightings=self.sightings.of_server(conversion, now=context.received_at),
+            dedup_rows=self.dedup_rows.of_server(conversion, now=context.received_at),
             flaws=flaws,
             idempotency=idempotency,
         )
@@ -174,7 +174,7 @@ class SubmissionBuilder:
             received_at=now,
             body=kept,
             entries=entries,
-            sightings=self.sightings.of_x(
+            dedup_rows=self.dedup_rows.of_x(
                 [
                     conversion
                     for conversion, entry in zip(reading.conversions, entries, strict=True)

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from twite.domain.destination import Destination
-from twite.domain.stats.sightings import ADVICE, MOST_PAIRS, DedupReport, TwoIds, total
+from twite.domain.stats.deduplication import ADVICE, MOST_PAIRS, DedupReport, TwoIds, total
 from twite.domain.times import DAY, SECOND
 from twite.gateway.ports.queries import DedupQuery, IdPairsQuery, Queries
 

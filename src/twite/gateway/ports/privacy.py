@@ -38,15 +38,15 @@ class EraseStore(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """One slice of an erasure. Deliveries in flight are left for a later slice.
 
     `keys` are added to the opt-out list, and `audit_event` to the audit log. `anew` rebuilds the
-    index of sightings; `ends` deletes older versions of the erased data: it empties the write-ahead
-    log, or vacuums the tables. With `overwrites`, which follows `ends`, a store that does not
-    overwrite in place overwrites the places that the erased conversions, cuts and sightings have
-    freed.
+    index of dedup_rows; `ends` deletes older versions of the erased data: it empties the
+    write-ahead log, or vacuums the tables. With `overwrites`, which follows `ends`, a store that
+    does not overwrite in place overwrites the places that the erased conversions, cuts and
+    dedup_rows have freed.
     """
 
     conversions: tuple[Number, ...] = ()
     cuts: tuple[ErasedText, ...] = ()
-    sightings: tuple[Number, ...] = ()
+    dedup_rows: tuple[Number, ...] = ()
     texts: tuple[SearchText, ...] = ()
     keys: tuple[bytes, ...] = ()
     audit_event: AuditEvent | None = None
@@ -64,7 +64,7 @@ class EraseTraces(msgspec.Struct, kw_only=True):
 
     conversions: list[int] = []
     cuts: list[ErasedText] = []
-    sightings: list[int] = []
+    dedup_rows: list[int] = []
     texts: list[SearchText] = []
     states: dict[str, dict[str, int]] = {}
     payloads: int = 0
@@ -74,7 +74,7 @@ class EraseTraces(msgspec.Struct, kw_only=True):
     @property
     def size(self) -> int:
         """The number of items to erase or wait for."""
-        named = len(self.cuts) + len(self.sightings) + len(self.texts)
+        named = len(self.cuts) + len(self.dedup_rows) + len(self.texts)
         return len(self.conversions) + len(self.in_progress) + named
 
 

@@ -9,8 +9,8 @@ from twite.domain.delivery import State
 from twite.domain.history import ConversionCounts, History
 from twite.domain.secret import Masked
 from twite.domain.stats.backlog import BacklogHour
+from twite.domain.stats.deduplication import DedupReport, PixelReport, TwoIds
 from twite.domain.stats.match_keys import FlawCount, Matched
-from twite.domain.stats.sightings import DedupReport, PixelReport, TwoIds
 from twite.domain.stats.tally import DeliveryTimes, FlowCounts
 from twite.domain.stats.value_guard import ValueFlag
 from twite.domain.submission import IgnoredTally, Rejection, RejectionQuery

@@ -9,7 +9,7 @@ import msgspec
 from twite.domain.delivery import State
 from twite.domain.fault import CODES, Fault, MaskedFault
 from twite.domain.history import ConversionCounts, History, total, waiting
-from twite.domain.stats.sightings import MOST_DAYS
+from twite.domain.stats.deduplication import MOST_DAYS
 from twite.domain.submission import KEPT_FOR, Rejection, RejectionQuery
 from twite.domain.times import DAY, moment, spelled
 from twite.gateway.operations.dedup_report import DEFAULT_DAYS, first_moment, read_report, ways_by

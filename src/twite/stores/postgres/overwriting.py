@@ -20,9 +20,9 @@ _SMALL_VERSIONS: Final = 8
 def overwrite(session: PostgresSession, erasing: EraseStore) -> int:
     """Write erased rows again; return how many. Call it after a VACUUM."""
     submissions = [erased.submission for erased in erasing.cuts]
-    if erasing.sightings:
+    if erasing.dedup_rows:
         for _ in range(_SMALL_VERSIONS):
-            session.run("write_sightings_again", ids=list(erasing.sightings))
+            session.run("write_sightings_again", ids=list(erasing.dedup_rows))
     return _overwrite(session, "conversions", list(erasing.conversions)) + _overwrite(
         session, "submissions", submissions
     )

@@ -79,7 +79,7 @@ class WriterSession:
     seeds: dict[int, int]
     # The number of claims, settlements and erasures.
     turn: int
-    # Sightings before this time were deleted, at most a minute ago.
+    # Rows of the deduplication report before this time were deleted, at most a minute ago.
     sighted_since: int = -(1 << 62)
     # The size of the largest body of the last claim; before the first claim, an upper bound.
     largest_body: int = 1 << 30

@@ -88,7 +88,7 @@ class Search:
         traces = EraseTraces(
             conversions=sorted(self._hits.keys() - self._in_progress),
             cuts=list(self._cuts.values()),
-            sightings=list(self._sightings()),
+            dedup_rows=list(self._dedup_rows()),
             texts=[*self._texts(), *self._rejections()],
             in_progress=sorted(self._in_progress),
             audit_events=sum(1 for _ in self._audit_events()),
@@ -187,7 +187,7 @@ class Search:
                 if hit.id not in self._hits and not ids.isdisjoint(parts):
                     self._take(hit)
 
-    def _sightings(self) -> Iterator[int]:
+    def _dedup_rows(self) -> Iterator[int]:
         for id_, pixel, name in self._pages("sightings_after", size=_PAGE):
             is_named = name in self._whom.conversion_ids and self._pixel in {None, pixel}
             if is_named or name in self._of_pixel.get(pixel, ()):

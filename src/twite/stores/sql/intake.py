@@ -9,7 +9,7 @@ from twite.domain.stats.tally import Counting
 from twite.domain.submission import AcceptedConversion, Recorded, RejectedConversion, Submission
 from twite.domain.times import DAY
 from twite.gateway.ports.copies import asks
-from twite.stores.sql import rejections, sightings
+from twite.stores.sql import deduplication, rejections
 from twite.stores.sql.copies import KeyContest
 from twite.stores.sql.database import WantedKey, WriterSession, checksum
 from twite.stores.sql.records import unfired_kept
@@ -45,7 +45,7 @@ class _Page:
         # By (source, pixel, event): the account, the lane, and the counts of the account.
         self._places: dict[tuple[str, str, str], tuple[int, int, list[int]]] = {}
         self._ignored = rejections.IgnoredCounts()
-        self._sightings = sightings.Seen()
+        self._dedup_rows = deduplication.Seen()
         self._rejected: rejections.Rejected = {}
         # Submissions with flawed match keys, each after the id of its first entry.
         self._flawed: list[tuple[int, Submission]] = []
@@ -64,7 +64,7 @@ class _Page:
             self._taken.append(submission)
             return
         entries = submission.entries
-        self._sightings += submission.sightings
+        self._dedup_rows += submission.dedup_rows
         if submission.ignored or submission.unfired:
             rejections.count_ignored(self._ignored, submission)
         if not entries and not submission.refusals:
@@ -162,8 +162,8 @@ class _Page:
         """Write the records that are neither conversions nor deliveries."""
         if self._ignored:
             rejections.add_ignored(self._session, self._ignored)
-        if self._sightings:
-            sightings.add(self._session, self._sightings)
+        if self._dedup_rows:
+            deduplication.add(self._session, self._dedup_rows)
         if self._rejected:
             rejections.add(self._session, self._rejected)
         if self._flawed:

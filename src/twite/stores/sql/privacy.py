@@ -78,10 +78,10 @@ def erase(session: WriterSession, erasing: EraseStore, *, now: int) -> int:
     for erased in erasing.cuts:
         _cut(session, erased)
     salt = bytes(session.run("read_deployment").fetchone()[0])
-    for sighting in erasing.sightings:
-        row = session.run("sighted", sighting=sighting).fetchone()
+    for dedup_row in erasing.dedup_rows:
+        row = session.run("sighted", sighting=dedup_row).fetchone()
         if row is not None and not row[0].startswith(PREFIX):
-            session.run("erase_sighting", sighting=sighting, digest=digest_of(row[0], salt=salt))
+            session.run("erase_sighting", sighting=dedup_row, digest=digest_of(row[0], salt=salt))
     for text in erasing.texts:
         _empty(session, text)
     gone = {erased.of for erased in erasing.texts if erased.place == "ignored"}

@@ -10,10 +10,10 @@ from twite.domain.stats.backlog import BacklogHour
 from twite.gateway.ports import queries as port
 from twite.stores.sql import (
     console_queries,
+    deduplication,
     moves,
     records,
     rejections,
-    sightings,
     tallies,
 )
 from twite.stores.sql.database import ReadsViews, View
@@ -35,9 +35,9 @@ _VIEWS: Final[Mapping[type, Callable[..., Any]]] = {
     port.RejectionsQuery: rejections.rejections,
     port.AttemptsQuery: records.spent,
     port.DeliveredQuery: records.delivered,
-    port.DedupQuery: sightings.overlap,
-    port.IdPairsQuery: sightings.pairs,
-    port.PixelReportsQuery: sightings.twins,
+    port.DedupQuery: deduplication.dedup_reports,
+    port.IdPairsQuery: deduplication.pairs,
+    port.PixelReportsQuery: deduplication.pixel_reports,
     port.SubmissionsQuery: console_queries.kept,
     port.ReceiptsQuery: records.receipts,
     port.NumberAtQuery: console_queries.number_at,

@@ -312,7 +312,7 @@ CREATE TABLE consent_policy (
 ) WITHOUT ROWID;
 
 -- The ways on which conversion ids of pixels with pages arrived, for the deduplication report:
--- twite.domain.stats.sightings. The marks are equal for the same order under two ids. Append-only;
+-- twite.domain.stats.deduplication. The marks are equal for the same order under two ids. Append-only;
 -- the oldest rows are deleted.
 CREATE TABLE sighting (
   id INTEGER PRIMARY KEY,

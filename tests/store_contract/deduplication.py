@@ -4,14 +4,14 @@ import msgspec
 
 from builders import NOW, a_submission, an_entry
 from store_contract.actions import EVENT, PIXEL
-from twite.domain.stats.sightings import (
+from twite.domain.stats.deduplication import (
     KEPT_FOR,
     MEETS_WITHIN,
     MOST_TOLD,
+    DedupPath,
     DedupReport,
+    DedupRow,
     PixelReport,
-    Sighting,
-    SightingPath,
     TwoIds,
 )
 from twite.domain.submission import Endpoint, Submission
@@ -25,15 +25,15 @@ _MIDNIGHT = _TODAY * DAY
 
 def _seen(
     conversion_id: str,
-    *ways: SightingPath,
+    *ways: DedupPath,
     at: int = NOW,
     pixel: str = PIXEL,
     event: str = EVENT,
     email: int | None = None,
     click: int | None = None,
-) -> tuple[Sighting, ...]:
+) -> tuple[DedupRow, ...]:
     return tuple(
-        Sighting(
+        DedupRow(
             pixel=pixel,
             event=event,
             conversion_id=conversion_id,
@@ -46,7 +46,7 @@ def _seen(
     )
 
 
-async def _sight(store: Store, *sightings: Sighting, receipt: str = "r1") -> None:
+async def _sight(store: Store, *dedup_rows: DedupRow, receipt: str = "r1") -> None:
     await store.record(
         Submission(
             receipt=receipt,
@@ -55,7 +55,7 @@ async def _sight(store: Store, *sightings: Sighting, receipt: str = "r1") -> Non
             received_at=NOW,
             body=b"{}",
             entries=(),
-            sightings=sightings,
+            dedup_rows=dedup_rows,
         )
     )
 
@@ -64,53 +64,47 @@ def _report(day: int = _TODAY, *, event: str = EVENT, **counts: int) -> DedupRep
     return DedupReport(pixel=PIXEL, event=event, day=day, **counts)
 
 
-class SightingLaws:
-    async def test_empty_store_has_no_sightings(self, store: Store) -> None:
+class DedupLaws:
+    async def test_empty_store_has_no_dedup_rows(self, store: Store) -> None:
         assert list(await store.answer(DedupQuery(since=0))) == []
 
     async def test_ids_are_counted_by_their_paths(self, store: Store) -> None:
         await _sight(
             store,
-            *_seen("a", SightingPath.PIXEL, SightingPath.PAGE),
-            *_seen("b", SightingPath.PIXEL, SightingPath.SERVER),
-            *_seen("c", SightingPath.PIXEL),
-            *_seen("d", SightingPath.SERVER),
-            *_seen("e", SightingPath.BLOCKED, SightingPath.PAGE),
-            *_seen("f", SightingPath.PIXEL, SightingPath.PAGE, SightingPath.SERVER),
+            *_seen("a", DedupPath.PIXEL, DedupPath.PAGE),
+            *_seen("b", DedupPath.PIXEL, DedupPath.SERVER),
+            *_seen("c", DedupPath.PIXEL),
+            *_seen("d", DedupPath.SERVER),
+            *_seen("e", DedupPath.BLOCKED, DedupPath.PAGE),
+            *_seen("f", DedupPath.PIXEL, DedupPath.PAGE, DedupPath.SERVER),
         )
 
         assert list(await store.answer(DedupQuery(since=_MIDNIGHT))) == [
             _report(both=3, pixel_only=1, server_only=2, blocked=1, page_and_server=1)
         ]
 
-    async def test_repeated_sighting_of_an_id_on_one_path_counts_once(self, store: Store) -> None:
-        await _sight(store, *_seen("a", SightingPath.PIXEL, SightingPath.PAGE))
-        await _sight(
-            store, *_seen("a", SightingPath.PIXEL, SightingPath.PAGE, at=NOW + 1), receipt="r2"
-        )
+    async def test_repeated_dedup_row_of_an_id_on_one_path_counts_once(self, store: Store) -> None:
+        await _sight(store, *_seen("a", DedupPath.PIXEL, DedupPath.PAGE))
+        await _sight(store, *_seen("a", DedupPath.PIXEL, DedupPath.PAGE, at=NOW + 1), receipt="r2")
 
         assert list(await store.answer(DedupQuery(since=0))) == [_report(both=1)]
 
-    async def test_sighting_of_a_duplicate_counts(self, store: Store) -> None:
+    async def test_dedup_row_of_a_duplicate_counts(self, store: Store) -> None:
         first = a_submission(an_entry("a"))
         again = a_submission(an_entry("a"), receipt="r2")
         await store.record(
-            msgspec.structs.replace(
-                first, sightings=_seen("a", SightingPath.PIXEL, SightingPath.PAGE)
-            )
+            msgspec.structs.replace(first, dedup_rows=_seen("a", DedupPath.PIXEL, DedupPath.PAGE))
         )
-        await store.record(
-            msgspec.structs.replace(again, sightings=_seen("a", SightingPath.SERVER))
-        )
+        await store.record(msgspec.structs.replace(again, dedup_rows=_seen("a", DedupPath.SERVER)))
 
         assert list(await store.answer(DedupQuery(since=0))) == [_report(both=1, page_and_server=1)]
 
     async def test_events_and_days_are_counted_separately(self, store: Store) -> None:
         await _sight(
             store,
-            *_seen("a", SightingPath.SERVER, event="o8z6m"),
-            *_seen("a", SightingPath.SERVER),
-            *_seen("b", SightingPath.SERVER, at=NOW - DAY),
+            *_seen("a", DedupPath.SERVER, event="o8z6m"),
+            *_seen("a", DedupPath.SERVER),
+            *_seen("b", DedupPath.SERVER, at=NOW - DAY),
         )
 
         assert list(await store.answer(DedupQuery(since=0))) == [
@@ -119,25 +113,25 @@ class SightingLaws:
             _report(event="o8z6m", server_only=1),
         ]
 
-    async def test_day_is_that_of_the_first_sighting(self, store: Store) -> None:
-        await _sight(store, *_seen("a", SightingPath.PIXEL, at=_MIDNIGHT - 1))
-        await _sight(store, *_seen("a", SightingPath.SERVER, at=_MIDNIGHT), receipt="r2")
+    async def test_day_is_that_of_the_first_dedup_row(self, store: Store) -> None:
+        await _sight(store, *_seen("a", DedupPath.PIXEL, at=_MIDNIGHT - 1))
+        await _sight(store, *_seen("a", DedupPath.SERVER, at=_MIDNIGHT), receipt="r2")
 
         assert list(await store.answer(DedupQuery(since=_MIDNIGHT))) == []
         assert list(await store.answer(DedupQuery(since=_MIDNIGHT - DAY))) == [
             _report(_TODAY - 1, both=1)
         ]
 
-    async def test_sightings_more_than_48_hours_apart_are_late(self, store: Store) -> None:
+    async def test_dedup_rows_more_than_48_hours_apart_are_late(self, store: Store) -> None:
         early = NOW - MEETS_WITHIN
         await _sight(
             store,
-            *_seen("in-time", SightingPath.PIXEL, at=early),
-            *_seen("in-time", SightingPath.SERVER),
-            *_seen("late", SightingPath.PIXEL, at=early - 1),
-            *_seen("late", SightingPath.SERVER),
-            *_seen("fired-again", SightingPath.SERVER, SightingPath.PIXEL, at=early - 1),
-            *_seen("fired-again", SightingPath.PIXEL),
+            *_seen("in-time", DedupPath.PIXEL, at=early),
+            *_seen("in-time", DedupPath.SERVER),
+            *_seen("late", DedupPath.PIXEL, at=early - 1),
+            *_seen("late", DedupPath.SERVER),
+            *_seen("fired-again", DedupPath.SERVER, DedupPath.PIXEL, at=early - 1),
+            *_seen("fired-again", DedupPath.PIXEL),
         )
 
         counted = [(report.both, report.late) for report in await store.answer(DedupQuery(since=0))]
@@ -146,10 +140,10 @@ class SightingLaws:
     async def test_same_order_under_two_ids_is_paired(self, store: Store) -> None:
         await _sight(
             store,
-            *_seen("page-1", SightingPath.PIXEL, SightingPath.PAGE, email=-7),
-            *_seen("order-1", SightingPath.SERVER, email=-7),
-            *_seen("page-2", SightingPath.PIXEL, SightingPath.PAGE, email=8, click=9),
-            *_seen("order-2", SightingPath.SERVER, click=9),
+            *_seen("page-1", DedupPath.PIXEL, DedupPath.PAGE, email=-7),
+            *_seen("order-1", DedupPath.SERVER, email=-7),
+            *_seen("page-2", DedupPath.PIXEL, DedupPath.PAGE, email=8, click=9),
+            *_seen("order-2", DedupPath.SERVER, click=9),
         )
 
         assert [report.two_ids for report in await store.answer(DedupQuery(since=0))] == [2]
@@ -163,10 +157,10 @@ class SightingLaws:
     async def test_one_of_several_matching_ids_is_named(self, store: Store) -> None:
         await _sight(
             store,
-            *_seen("order-1", SightingPath.SERVER, email=1, at=NOW - HOUR),
-            *_seen("order-2", SightingPath.SERVER, email=1, at=NOW + MINUTE),
-            *_seen("order-3", SightingPath.SERVER, email=1, at=NOW + HOUR),
-            *_seen("page-1", SightingPath.PAGE, email=1),
+            *_seen("order-1", DedupPath.SERVER, email=1, at=NOW - HOUR),
+            *_seen("order-2", DedupPath.SERVER, email=1, at=NOW + MINUTE),
+            *_seen("order-3", DedupPath.SERVER, email=1, at=NOW + HOUR),
+            *_seen("page-1", DedupPath.PAGE, email=1),
         )
 
         (pair,) = await store.answer(IdPairsQuery(since=0, limit=9))
@@ -179,21 +173,21 @@ class SightingLaws:
         await _sight(
             store,
             # Two orders of one person, each seen on both paths.
-            *_seen("order-1", SightingPath.PIXEL, SightingPath.SERVER, email=1),
-            *_seen("order-2", SightingPath.PIXEL, SightingPath.SERVER, email=1),
+            *_seen("order-1", DedupPath.PIXEL, DedupPath.SERVER, email=1),
+            *_seen("order-2", DedupPath.PIXEL, DedupPath.SERVER, email=1),
             # Orders with the same number, but with another identifier, with another event, and too
             # long ago.
-            *_seen("page-3", SightingPath.PAGE, email=3),
-            *_seen("order-3", SightingPath.SERVER, click=3),
-            *_seen("page-4", SightingPath.PAGE, email=4),
-            *_seen("order-4", SightingPath.SERVER, email=4, event="o8z6m"),
-            *_seen("page-5", SightingPath.PAGE, email=5, at=NOW - MEETS_WITHIN - 1),
-            *_seen("order-5", SightingPath.SERVER, email=5),
-            # Two sightings by pages, and two by servers.
-            *_seen("page-6", SightingPath.PAGE, email=6),
-            *_seen("page-7", SightingPath.PAGE, email=6),
-            *_seen("order-8", SightingPath.SERVER, email=8),
-            *_seen("order-9", SightingPath.SERVER, email=8),
+            *_seen("page-3", DedupPath.PAGE, email=3),
+            *_seen("order-3", DedupPath.SERVER, click=3),
+            *_seen("page-4", DedupPath.PAGE, email=4),
+            *_seen("order-4", DedupPath.SERVER, email=4, event="o8z6m"),
+            *_seen("page-5", DedupPath.PAGE, email=5, at=NOW - MEETS_WITHIN - 1),
+            *_seen("order-5", DedupPath.SERVER, email=5),
+            # Two dedup_rows by pages, and two by servers.
+            *_seen("page-6", DedupPath.PAGE, email=6),
+            *_seen("page-7", DedupPath.PAGE, email=6),
+            *_seen("order-8", DedupPath.SERVER, email=8),
+            *_seen("order-9", DedupPath.SERVER, email=8),
         )
 
         assert sum(report.two_ids for report in await store.answer(DedupQuery(since=0))) == 0
@@ -202,12 +196,12 @@ class SightingLaws:
     async def test_pixel_reports_are_those_of_pages_for_the_same_id(self, store: Store) -> None:
         await _sight(
             store,
-            *_seen("a", SightingPath.PIXEL, at=NOW + 1),
-            *_seen("a", SightingPath.PAGE, SightingPath.SERVER),
-            *_seen("a", SightingPath.BLOCKED, at=NOW - 1),
-            *_seen("a", SightingPath.PIXEL, event="o8z6m"),
-            *_seen("a", SightingPath.PIXEL, pixel="o9a7k"),
-            *_seen("b", SightingPath.PIXEL),
+            *_seen("a", DedupPath.PIXEL, at=NOW + 1),
+            *_seen("a", DedupPath.PAGE, DedupPath.SERVER),
+            *_seen("a", DedupPath.BLOCKED, at=NOW - 1),
+            *_seen("a", DedupPath.PIXEL, event="o8z6m"),
+            *_seen("a", DedupPath.PIXEL, pixel="o9a7k"),
+            *_seen("b", DedupPath.PIXEL),
         )
 
         reports = await store.answer(PixelReportsQuery(pixel=PIXEL, event=EVENT, conversion_id="a"))
@@ -218,23 +212,23 @@ class SightingLaws:
 
     async def test_pixel_reports_of_a_repeating_page_are_limited(self, store: Store) -> None:
         await _sight(
-            store, *(_seen("a", SightingPath.PIXEL, at=NOW + n)[0] for n in range(MOST_TOLD + 1))
+            store, *(_seen("a", DedupPath.PIXEL, at=NOW + n)[0] for n in range(MOST_TOLD + 1))
         )
 
         reports = await store.answer(PixelReportsQuery(pixel=PIXEL, event=EVENT, conversion_id="a"))
         assert [report.at for report in reports] == list(range(NOW, NOW + MOST_TOLD))
 
-    async def test_old_sightings_are_deleted(self, store: Store) -> None:
-        await _sight(store, *_seen("old", SightingPath.PIXEL, at=NOW - KEPT_FOR - HOUR))
-        await _sight(store, *_seen("new", SightingPath.PIXEL), receipt="r2")
-        await _sight(store, *_seen("newer", SightingPath.PIXEL), receipt="r3")
+    async def test_old_dedup_rows_are_deleted(self, store: Store) -> None:
+        await _sight(store, *_seen("old", DedupPath.PIXEL, at=NOW - KEPT_FOR - HOUR))
+        await _sight(store, *_seen("new", DedupPath.PIXEL), receipt="r2")
+        await _sight(store, *_seen("newer", DedupPath.PIXEL), receipt="r3")
 
         assert list(await store.answer(DedupQuery(since=0))) == [_report(pixel_only=2)]
 
-    async def test_many_old_sightings_are_deleted_gradually(self, store: Store) -> None:
-        old = [_seen(f"old-{n}", SightingPath.PIXEL, at=NOW - KEPT_FOR - HOUR)[0] for n in range(9)]
+    async def test_many_old_dedup_rows_are_deleted_gradually(self, store: Store) -> None:
+        old = [_seen(f"old-{n}", DedupPath.PIXEL, at=NOW - KEPT_FOR - HOUR)[0] for n in range(9)]
         await _sight(store, *old)
         for n in range(3):
-            await _sight(store, *_seen(f"new-{n}", SightingPath.PIXEL), receipt=f"new-{n}")
+            await _sight(store, *_seen(f"new-{n}", DedupPath.PIXEL), receipt=f"new-{n}")
 
         assert list(await store.answer(DedupQuery(since=0))) == [_report(pixel_only=3)]

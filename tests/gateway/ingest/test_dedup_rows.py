@@ -4,12 +4,12 @@ import pytest
 from builders import NOW, a_conversion, a_destination, a_source
 from twite.domain.conversion import Identifiers
 from twite.domain.fault import fault
-from twite.domain.stats.sightings import Sighting, SightingPath, marks
+from twite.domain.stats.deduplication import DedupPath, DedupRow, marks
 from twite.domain.submission import Endpoint
 from twite.formats.beacon.shape import PixelCall
 from twite.formats.native.conversion import ReadConversion
 from twite.formats.parsed_request import Native
-from twite.gateway.ingest.sightings import SightingBuilder, watched
+from twite.gateway.ingest.dedup_rows import DedupRowBuilder, watched
 
 SALT = b"salt"
 MARKS = ("email_mark", "phone_mark", "click_mark")
@@ -17,7 +17,7 @@ MARKS = ("email_mark", "phone_mark", "click_mark")
 
 def a_builder(*pixels):
     destinations = {"o8z6j": a_destination()}
-    return SightingBuilder(
+    return DedupRowBuilder(
         pixels=frozenset(pixels or {"o8z6j"}), destinations=destinations, salt=SALT
     )
 
@@ -35,8 +35,8 @@ def a_refused(**said):
     return a_read(scrubbed=native, conversion=None, faults=(fault("", "identifier_missing"),))
 
 
-def a_sighting(way, at=NOW, **said):
-    found = Sighting(
+def a_dedup_row(way, at=NOW, **said):
+    found = DedupRow(
         pixel="o8z6j",
         event="o8z6k",
         conversion_id="order-1",
@@ -47,8 +47,8 @@ def a_sighting(way, at=NOW, **said):
     return msgspec.structs.replace(found, **said)
 
 
-def seen(*results, endpoint=Endpoint.BEACON, pixel_calls=(), sightings=None):
-    return (sightings or a_builder()).of(
+def seen(*results, endpoint=Endpoint.BEACON, pixel_calls=(), dedup_rows=None):
+    return (dedup_rows or a_builder()).of(
         results, endpoint=endpoint, now=NOW, pixel_calls=pixel_calls
     )
 
@@ -56,26 +56,26 @@ def seen(*results, endpoint=Endpoint.BEACON, pixel_calls=(), sightings=None):
 @pytest.mark.parametrize(
     ("endpoint", "way"),
     [
-        (Endpoint.BEACON, SightingPath.PAGE),
-        (Endpoint.NATIVE, SightingPath.SERVER),
-        (Endpoint.GA4, SightingPath.SERVER),
+        (Endpoint.BEACON, DedupPath.PAGE),
+        (Endpoint.NATIVE, DedupPath.SERVER),
+        (Endpoint.GA4, DedupPath.SERVER),
     ],
 )
 def test_conversion_is_sighted_by_its_endpoint(endpoint, way):
-    assert seen(a_read(), endpoint=endpoint) == (a_sighting(way),)
+    assert seen(a_read(), endpoint=endpoint) == (a_dedup_row(way),)
 
 
 @pytest.mark.parametrize(
     ("call", "ways"),
     [
-        (PixelCall.LOADED, [SightingPath.PAGE, SightingPath.PIXEL]),
-        (PixelCall.CALLED, [SightingPath.PAGE, SightingPath.PIXEL]),
-        (PixelCall.BLOCKED, [SightingPath.PAGE, SightingPath.BLOCKED]),
-        (PixelCall.ABSENT, [SightingPath.PAGE]),
+        (PixelCall.LOADED, [DedupPath.PAGE, DedupPath.PIXEL]),
+        (PixelCall.CALLED, [DedupPath.PAGE, DedupPath.PIXEL]),
+        (PixelCall.BLOCKED, [DedupPath.PAGE, DedupPath.BLOCKED]),
+        (PixelCall.ABSENT, [DedupPath.PAGE]),
     ],
 )
 def test_page_pixel_call_is_sighted(call, ways):
-    assert [sighting.way for sighting in seen(a_read(), pixel_calls=[call])] == ways
+    assert [row.way for row in seen(a_read(), pixel_calls=[call])] == ways
 
 
 def test_pixel_call_is_dated_by_the_conversion_but_not_in_the_future():
@@ -92,13 +92,13 @@ def test_pixel_call_is_dated_by_the_conversion_but_not_in_the_future():
 
 @pytest.mark.parametrize("why", [{"suppressed": "consent_denied"}, {"held": "consent_unclear"}])
 def test_unsent_conversion_is_sighted_only_at_the_pixel(why):
-    assert [sighting.way for sighting in seen(a_read(**why), pixel_calls=[PixelCall.LOADED])] == [
-        SightingPath.PIXEL
+    assert [row.way for row in seen(a_read(**why), pixel_calls=[PixelCall.LOADED])] == [
+        DedupPath.PIXEL
     ]
 
 
 def test_rejected_conversion_is_sighted_only_at_the_pixel():
-    plain = a_sighting(SightingPath.PIXEL, click_mark=None)
+    plain = a_dedup_row(DedupPath.PIXEL, click_mark=None)
 
     assert seen(a_refused(), pixel_calls=[PixelCall.LOADED]) == (plain,)
 
@@ -111,12 +111,12 @@ def test_rejected_conversion_without_an_event_or_id_is_not_sighted(said):
 
 
 def test_pixel_without_page_reports_is_not_watched():
-    assert seen(a_read(), sightings=a_builder("other")) == ()
+    assert seen(a_read(), dedup_rows=a_builder("other")) == ()
     assert a_builder("other").of_x([a_conversion()], now=NOW) == ()
 
 
-def test_x_api_request_is_a_server_sighting():
-    assert a_builder().of_x([a_conversion()], now=NOW) == (a_sighting(SightingPath.SERVER),)
+def test_x_api_request_is_a_server_dedup_row():
+    assert a_builder().of_x([a_conversion()], now=NOW) == (a_dedup_row(DedupPath.SERVER),)
 
 
 def test_watched_pixels_are_those_of_sources_with_origins():
@@ -125,7 +125,7 @@ def test_watched_pixels_are_those_of_sources_with_origins():
     assert watched([page, a_source("server", pixel="p2")]) == {"p1"}
 
 
-def test_marks_match_stored_sightings():
+def test_marks_match_stored_dedup_rows():
     order = msgspec.structs.replace(
         a_conversion("order-1"), identifiers=Identifiers(click_id="c", email="e", phone="p")
     )

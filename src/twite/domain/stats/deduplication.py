@@ -1,4 +1,4 @@
-"""Sightings of conversion ids by path (pixel, server), and the deduplication report."""
+"""The deduplication report: conversion ids by path (pixel, server)."""
 
 import hashlib
 import struct
@@ -17,7 +17,7 @@ from twite.domain.times import DAY, HOUR
 MEETS_WITHIN: Final = 48 * HOUR
 
 
-# Days in the report. Sightings are kept for these days, plus the first day's window.
+# Days in the report. Rows are kept for these days, plus the first day's window.
 MOST_DAYS: Final = 14
 KEPT_FOR: Final = MOST_DAYS * DAY + MEETS_WITHIN
 # The most orders with two ids that are listed, latest first.
@@ -49,7 +49,7 @@ ADVICE: Final[Mapping[str, str]] = {
 _MARK: Final = struct.Struct(">q").unpack
 
 
-class SightingPath(StrEnum):
+class DedupPath(StrEnum):
     """The path by which a conversion id arrived."""
 
     PIXEL = "pixel"  # the page passed it to X's pixel
@@ -58,7 +58,7 @@ class SightingPath(StrEnum):
     SERVER = "server"  # it arrived in another way
 
 
-class Sighting(Masked, frozen=True, kw_only=True, gc=False):
+class DedupRow(Masked, frozen=True, kw_only=True, gc=False):
     """One arrival of a conversion id. `at` is in milliseconds; `event` is X's event id.
 
     Two marks are equal if event, value, currency and identifier are equal. They reveal one order
@@ -69,7 +69,7 @@ class Sighting(Masked, frozen=True, kw_only=True, gc=False):
     pixel: str
     event: str
     conversion_id: str
-    way: SightingPath
+    way: DedupPath
     at: int
     email_mark: int | None = None
     phone_mark: int | None = None
@@ -92,7 +92,7 @@ class PixelReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DedupReport(msgspec.Struct, frozen=True, kw_only=True):
-    """Conversion ids of one event and day (UTC, by first sighting), counted by path.
+    """Conversion ids of one event and day (UTC, by first row), counted by path.
 
     `day` is days since 1970. `both`, `pixel_only` and `server_only` are disjoint. Of these,
     `blocked`: X's script did not load; `page_and_server`: the gateway received both; `two_ids`: a

@@ -1,48 +1,48 @@
-"""Sightings: write conversion ids by path, and read them for the deduplication report."""
+"""Write conversion ids by path, and read them for the deduplication report."""
 
 from typing import Final
 
-from twite.domain.stats.sightings import (
+from twite.domain.stats.deduplication import (
     KEPT_FOR,
     MEETS_WITHIN,
     MOST_TOLD,
+    DedupPath,
     DedupReport,
+    DedupRow,
     PixelReport,
-    Sighting,
-    SightingPath,
     TwoIds,
 )
 from twite.domain.times import DAY, MINUTE
 from twite.stores.sql.database import WriterSession
 from twite.stores.sql.statements import SqlConnection, query, record_of
 
-Seen = list[Sighting]
+Seen = list[DedupRow]
 
 # Each new row deletes this many old ones, so that the table shrinks gradually to its limit.
 _FORGOTTEN_FOR_EACH: Final = 4
 
 
 def add(session: WriterSession, seen: Seen) -> None:
-    """Write sightings inside the running transaction, and delete the oldest."""
+    """Write rows inside the running transaction, and delete the oldest."""
     rows: list[object] = []
     way, word = None, ""
-    for sighting in seen:
-        if sighting.way is not way:
-            way = sighting.way
+    for row in seen:
+        if row.way is not way:
+            way = row.way
             word = way.value
         rows += (
-            sighting.at, session.lane(sighting.pixel, sighting.event), word, sighting.conversion_id,
-            sighting.email_mark, sighting.phone_mark, sighting.click_mark,
+            row.at, session.lane(row.pixel, row.event), word, row.conversion_id,
+            row.email_mark, row.phone_mark, row.click_mark,
         )  # fmt: skip
     session.add_rows("add_sightings", rows, 7)
-    before = max([sighting.at for sighting in seen]) - KEPT_FOR
+    before = max([row.at for row in seen]) - KEPT_FOR
     if before >= session.sighted_since + MINUTE:
         limit = _FORGOTTEN_FOR_EACH * len(seen)
         if session.run("forget_sightings", before=before, limit=limit).rowcount < limit:
             session.sighted_since = before
 
 
-def twins(
+def pixel_reports(
     connection: SqlConnection, *, pixel: str, event: str, conversion_id: str
 ) -> list[PixelReport]:
     """Return the first times that a conversion id was reported to X's pixel."""
@@ -53,12 +53,10 @@ def twins(
         "limit": MOST_TOLD,
     }
     found = connection.execute(query("twins_told"), values).fetchall()
-    return [
-        PixelReport(at=at, blocked=SightingPath(way) is SightingPath.BLOCKED) for at, way in found
-    ]
+    return [PixelReport(at=at, blocked=DedupPath(way) is DedupPath.BLOCKED) for at, way in found]
 
 
-def overlap(connection: SqlConnection, *, since: int) -> list[DedupReport]:
+def dedup_reports(connection: SqlConnection, *, since: int) -> list[DedupReport]:
     """Return the counts by path since a time."""
     values = {"since": since, "meets_within": MEETS_WITHIN, "day": DAY}
     return [record_of(DedupReport, row) for row in connection.execute(query("overlap"), values)]
