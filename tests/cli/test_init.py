@@ -11,8 +11,8 @@ from command_stage import ENVIRONMENT
 from twite.cli import init as init_module
 from twite.config.schema import ROOT
 from twite.config.settings import load
+from twite.config.template import rendered
 from twite.domain.destination import PixelToken
-from twite.tags.settings.template import rendered
 
 
 def mode(path: Path) -> int:

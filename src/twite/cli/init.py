@@ -11,9 +11,9 @@ import typer
 from twite.cli import CONFIG_VARIABLE, printing
 from twite.cli.options import DEFAULT_CONFIG, Json, event_pairs
 from twite.config.secret_key import KEY_FILE, VARIABLE, new_key
+from twite.config.template import rendered
 from twite.domain.errors import SettingsError
 from twite.machine.private_file import replace_file
-from twite.tags.settings.template import rendered
 
 Target = Annotated[
     Path,

@@ -9,9 +9,9 @@ from typing import Final
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
+from twite.config.template import EMULATED_STORE, SQLITE, STORE
 from twite.config.toml import Tree
 from twite.domain.errors import SettingsError
-from twite.tags.settings.template import EMULATED_STORE, SQLITE, STORE
 
 _EMULATED: Final = re.compile(rf"{SQLITE}(.*/)?{re.escape(EMULATED_STORE)}")
 

@@ -1,0 +1,37 @@
+"""Features: optional packages of the gateway, such as the one for tag templates.
+
+`CONTRIBUTIONS` in `<feature>/contributions.py` lists what a feature adds, by kind. Nothing else
+imports a feature. Without its folder, the gateway runs without it.
+"""
+
+from collections.abc import Iterator
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Final, Literal, TypeVar
+
+FEATURES: Final = ("twite.tags",)
+
+# A kind is what a layer composes; the layer's own class says what a contribution is.
+Kind = Literal["commands", "checks", "settings", "pages", "routes", "gateway"]
+ContributionT = TypeVar("ContributionT")
+
+
+@cache
+def _places(kind: Kind) -> tuple[str, ...]:
+    present = [feature for feature in FEATURES if find_spec(feature) is not None]
+    return tuple(
+        place
+        for feature in present
+        for place in import_module(f"{feature}.contributions").CONTRIBUTIONS.get(kind, ())
+    )
+
+
+def contributed(kind: Kind, contract: type[ContributionT]) -> Iterator[ContributionT]:
+    """Yield what the features contribute of one kind. Raises TypeError for another type."""
+    for place in _places(kind):
+        module, _, name = place.partition(":")
+        contribution = getattr(import_module(module), name)
+        if not isinstance(contribution, contract):
+            raise TypeError(f"{place} is not a {contract.__name__}")
+        yield contribution

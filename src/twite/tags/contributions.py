@@ -1,0 +1,8 @@
+"""What this package adds to the gateway, by kind. Nothing outside imports it: `twite.features`."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from twite.features import Kind
+
+CONTRIBUTIONS: Final[Mapping[Kind, tuple[str, ...]]] = {}
