@@ -4,7 +4,7 @@ from store_contract.alarms import AlarmLaws
 from store_contract.claiming import ClaimLaws
 from store_contract.copies import CopyLaws
 from store_contract.copies_at_once import CopiesAtOnceLaws
-from store_contract.dedup_rows import DedupLaws
+from store_contract.deduplication import DedupLaws
 from store_contract.directory import DirectoryLaws
 from store_contract.limits import ClockLaws, CrashLaws, DoubtLaws, LimitLaws
 from store_contract.operations import OperationLaws
