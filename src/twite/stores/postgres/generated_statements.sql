@@ -1548,7 +1548,7 @@ insert INTO suppression (key, delivery) VALUES ($1, $2) ON CONFLICT DO NOTHING
 SELECT conversion_id FROM sighting WHERE id = $1
 
 -- rows: sightings_after(after, limit)
-SELECT sighting.id, lane.pixel, row.conversion_id
+SELECT sighting.id, lane.pixel, sighting.conversion_id
 FROM sighting JOIN lane ON lane.id = sighting.lane
 WHERE sighting.id > $1 ORDER BY sighting.id LIMIT $2
 

@@ -1833,7 +1833,7 @@ FROM submission WHERE id > :after ORDER BY id LIMIT :limit;
 
 -- name: sightings_after
 -- Sightings by id.
-SELECT sighting.id, lane.pixel, CAST(row.conversion_id AS TEXT)
+SELECT sighting.id, lane.pixel, CAST(sighting.conversion_id AS TEXT)
 FROM sighting CROSS JOIN lane ON lane.id = sighting.lane
 WHERE sighting.id > :after ORDER BY sighting.id LIMIT :limit;
 
