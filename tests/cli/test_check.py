@@ -187,7 +187,7 @@ def test_check_prints_findings_as_json(command, tmp_path):
             "light": "red",
             "found": "http://127.0.0.1:1 cannot be reached: connection refused",
             "meaning": ("Twite cannot deliver conversions. They stay queued in the store."),
-            "cure": "Check DNS, the firewall and x.api_url. Twite uses no proxy.",
+            "fix": "Check DNS, the firewall and x.api_url. Twite uses no proxy.",
             "line": 0,
             "column": 0,
         }

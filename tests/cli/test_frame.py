@@ -10,7 +10,7 @@ from twite.cli import application as application_module
 from twite.cli.application import application
 from twite.domain.errors import SettingsError, StoreInUse
 
-CURE = "Stop that process, or set another store.url"
+FIX = "Stop that process, or set another store.url"
 
 
 def help_of(*words: str) -> str:
@@ -115,7 +115,7 @@ def test_missing_settings_file_exits_1_with_one_sentence(tmp_path):
         (SettingsError(place="x.rate", message="is wrong"), "Error: x.rate: is wrong\n"),
         (
             StoreInUse(path="twite.db", owner=7),
-            f"Error: twite.db is in use by process 7. {CURE}\n",
+            f"Error: twite.db is in use by process 7. {FIX}\n",
         ),
         (
             SettingsError(place="pixel[0].\x1b[2J", message="[red]unknown[/red]"),

@@ -54,7 +54,7 @@ async def test_missing_folder_of_the_store_is_red(tmp_path):
             light=CheckStatus.RED,
             found=(f"the folder {tmp_path}/none does not exist, or this user cannot write to it"),
             meaning="The gateway would not start.",
-            cure="Create the folder, or make the user that runs twite serve its owner.",
+            fix="Create the folder, or make the user that runs twite serve its owner.",
         )
     ]
 
@@ -72,7 +72,7 @@ async def test_paused_pixel_is_red_with_the_reason_of_x(tmp_path):
         light=CheckStatus.RED,
         found="pixel o8z6j, since 2026-11-25 09:46 UTC: 401 UNAUTHORIZED_ACCESS",
         meaning="The pixel's conversions stay queued, and Twite tries one delivery a minute.",
-        cure="Fix the pixel's credentials, access or events; sending resumes automatically.",
+        fix="Fix the pixel's credentials, access or events; sending resumes automatically.",
     )
 
 

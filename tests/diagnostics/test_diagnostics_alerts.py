@@ -39,7 +39,7 @@ async def test_open_alerts_are_red_or_amber_with_their_pages(tmp_path):
             light=CheckStatus.RED,
             found="pixel_paused is open for o8z6j: 404",
             meaning="The pixel is paused.",
-            cure="Compare the reason, the pixel's id and the user's role with Events Manager. "
+            fix="Compare the reason, the pixel's id and the user's role with Events Manager. "
             "See docs/how-to/alerts/pixel_paused.md.",
         ),
         CheckFinding(
@@ -47,7 +47,7 @@ async def test_open_alerts_are_red_or_amber_with_their_pages(tmp_path):
             light=CheckStatus.AMBER,
             found="conversions_held is open for o8z6j: 3 are held",
             meaning="Conversions are held.",
-            cure="Run twite dead list, then twite dead replay ID or twite dead discard ID. "
+            fix="Run twite dead list, then twite dead replay ID or twite dead discard ID. "
             "See docs/how-to/alerts/conversions_held.md.",
         ),
     ]

@@ -20,7 +20,7 @@ def test_every_error_of_an_identifier_is_documented_with_its_fix():
         r"^\| `(\w+)` \| (.+?) \| (.+?) \|$", page("improve-match-keys"), re.MULTILINE
     )
 
-    assert {code: (means, cure) for code, means, cure in rows} == FLAWS
+    assert {code: (means, fix) for code, means, fix in rows} == FLAWS
 
 
 def test_every_kind_of_unusual_amount_is_documented():

@@ -19,7 +19,7 @@ from twite.domain.fault import CODES, Fault, fault
 from twite.domain.history import ConversionCounts, total
 from twite.domain.secret import Secret
 
-CURE = "Stop that process, or set another store.url"
+FIX = "Stop that process, or set another store.url"
 
 
 @pytest.mark.parametrize(
@@ -90,13 +90,13 @@ def test_rate_limit_is_counted_by_account_if_it_is_known(account, meter):
         (MalformedRequest(code="c", path="p", message="m"), ClientError, "m"),
         (SettingsError(place="a.b", message="m"), OperatorError, "a.b: m"),
         (SettingsError(place="", message="m"), OperatorError, "m"),
-        (StoreInUse(path="x.db", owner=7), OperatorError, f"x.db is in use by process 7. {CURE}"),
+        (StoreInUse(path="x.db", owner=7), OperatorError, f"x.db is in use by process 7. {FIX}"),
         (
             StoreInUse(path="x.db", owner=None),
             OperatorError,
-            f"x.db is in use by another process. {CURE}",
+            f"x.db is in use by another process. {FIX}",
         ),
-        (StoreUnusable(path="x.db", reason="r", cure="C."), OperatorError, "x.db: r. C."),
+        (StoreUnusable(path="x.db", reason="r", fix="C."), OperatorError, "x.db: r. C."),
         (QueueFull(reason="full", retry_after=1), TransientError, "full"),
         (IllegalTransition("no"), InternalError, "no"),
     ],

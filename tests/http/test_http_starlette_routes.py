@@ -232,7 +232,7 @@ async def test_unavailable_store_is_503(stage):
 
 async def test_read_error_of_the_store_is_503_and_reported_with_its_remedy(stage):
     stage.records.trouble = StoreUnusable(
-        path="twite.db", reason="it is damaged (malformed)", cure="Run twite recover"
+        path="twite.db", reason="it is damaged (malformed)", fix="Run twite recover"
     )
 
     answer = await stage.ask("GET", "/v1/accounting")

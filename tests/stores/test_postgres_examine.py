@@ -196,11 +196,11 @@ async def test_server_that_cannot_be_used_is_explained(monkeypatch, error):
 def test_explanation_names_the_failed_action(failed, reason):
     with (
         pytest.raises(StoreUnusable) as caught,
-        explained(Address(URL), cure="Try again", failed=failed),
+        explained(Address(URL), fix="Try again", failed=failed),
     ):
         raise asyncpg.CheckViolationError("a fault")
 
-    assert (caught.value.reason, caught.value.cure) == (reason, "Try again")
+    assert (caught.value.reason, caught.value.fix) == (reason, "Try again")
 
 
 async def test_settings_are_described_for_a_connection_and_for_a_view(driver):

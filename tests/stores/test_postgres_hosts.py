@@ -210,5 +210,5 @@ async def test_database_without_utf8_is_refused(postgres_server):
     finally:
         postgres_server.drop("latin")
 
-    assert "ENCODING 'UTF8'" in error.value.cure
+    assert "ENCODING 'UTF8'" in error.value.fix
     assert tables == ""

@@ -21,7 +21,7 @@ from twite.tags.container.toml_file import TemplateFile, container_of_toml, cont
 from twite.tags.template.template import TemplateKind
 
 OPERATORS = ", ".join(sorted(Operator))
-CURE = "Put strings in quotes and table names in [brackets]"
+FIX = "Put strings in quotes and table names in [brackets]"
 FILES = [TemplateFile(name="Poster", file="templates/poster.tpl")]
 FULL = container(
     tag(
@@ -114,7 +114,7 @@ def test_null_is_refused():
         ),
         (
             "x = \n",
-            f"line 1, column 5: not TOML: invalid value. {CURE}",
+            f"line 1, column 5: not TOML: invalid value. {FIX}",
         ),
         (f"a={'1' * 5000}", "contains a number with too many digits"),
         (f"a={'[' * 5000}", "is nested too deeply"),

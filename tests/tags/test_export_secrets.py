@@ -175,7 +175,7 @@ def test_secret_that_stays_in_the_file_is_reported_with_path_and_remedy():
     found = brought(trigger=[{"name": "P", "type": "ALWAYS", "filter": [shown]}])
 
     assert clear(found) == [("trigger", "P", "when.0.right")]
-    assert "a Constant variable" in found.in_clear[0].cure
+    assert "a Constant variable" in found.in_clear[0].fix
 
 
 def test_value_compared_with_a_secret_is_a_secret():
@@ -381,4 +381,4 @@ def test_secret_too_long_to_be_sealed_is_reported_once():
 
     assert found.secrets == ()
     assert clear(found) == [("tag", "Tag", "accessToken"), ("tag", "Tag", "other")]
-    assert "too long to be sealed" in found.in_clear[0].cure
+    assert "too long to be sealed" in found.in_clear[0].fix

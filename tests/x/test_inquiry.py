@@ -38,8 +38,8 @@ def test_every_refusal_has_a_message_and_a_remedy(why):
     error = refused(refusal, about="pixel o8z6j")
 
     assert "(400 INVALID: x)" in error.reason
-    assert "{" not in error.reason + error.cure
-    assert error.cure
+    assert "{" not in error.reason + error.fix
+    assert error.fix
 
 
 @pytest.mark.parametrize(

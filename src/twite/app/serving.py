@@ -37,7 +37,7 @@ async def report_unusable(settings: Settings, error: StoreUnusable) -> None:
     # A record with a time in the future is ignored: the clock was wrong.
     if webhook is None or 0 <= now - _told_at(note) < REMIND_EVERY:
         return
-    reason = f"{error.reason}. {error.cure}"
+    reason = f"{error.reason}. {error.fix}"
     alert = Alert(
         id=f"store-{hashlib.sha256(f'{reason}{now}'.encode()).hexdigest()[:32]}",
         kind=AlertKind.STORE_UNUSABLE,

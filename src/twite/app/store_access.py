@@ -59,7 +59,7 @@ async def open_records(settings: Settings) -> AsyncIterator[StoreReader]:
         raise StoreUnusable(
             path=settings.store.shown,
             reason="the database does not exist yet",
-            cure="twite serve creates it. If the gateway has run, check that store.url names its "
+            fix="twite serve creates it. If the gateway has run, check that store.url names its "
             "file",
         )
     reader = await engine_of(settings).open_reader(settings.store.place)

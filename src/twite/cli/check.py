@@ -96,5 +96,5 @@ def _print(finding: CheckFinding) -> None:
     printing.say(printing.styled(result, style), f"  {finding.topic}: {finding.found}")
     if finding.meaning:
         printing.say(f"         {finding.meaning}")
-    if finding.cure:
-        printing.say(f"         → {finding.cure}")
+    if finding.fix:
+        printing.say(f"         → {finding.fix}")

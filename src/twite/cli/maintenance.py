@@ -203,13 +203,13 @@ def _print_rotated(done: RotationResult) -> None:
         still = counted(secrets=left.secrets, payloads=left.payloads)
         printing.complain(
             f"Still encrypted with a former key: {still}. "
-            f"Keep that key configured{_cure(done)}, and run the command again."
+            f"Keep that key configured{_fix(done)}, and run the command again."
         )
     elif done.file is None:
         printing.say("You can remove server.former_secret_keys from the settings.")
 
 
-def _cure(done: RotationResult) -> str:
+def _fix(done: RotationResult) -> str:
     if done.gateway is None:
         return ""
     return f", restart the gateway (process {done.gateway} is running with different keys)"

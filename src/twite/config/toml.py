@@ -77,12 +77,12 @@ def not_toml(path: Path, failure: tomllib.TOMLDecodeError) -> SettingsError:
         if where is None or where[1] is None
         else (f"{path}, line {where[1]}, column {where[2]}")
     )
-    cure = (
+    fix = (
         "Set each key and table only once"
         if _REPEATED.search(what)
         else "Put strings in quotes and table names in [brackets]"
     )
-    return SettingsError(place=place, message=f"not TOML: {what[:1].lower()}{what[1:]}. {cure}")
+    return SettingsError(place=place, message=f"not TOML: {what[:1].lower()}{what[1:]}. {fix}")
 
 
 _ELSEWHERE = ("env:", "file:")

@@ -49,16 +49,16 @@ class HostPort(msgspec.Struct, frozen=True, kw_only=True):
 def address(text: str, place: str) -> HostPort:
     """Read `host:port`, IPv6 in brackets."""
     host, colon, port = text.rpartition(":")
-    cure = 'Write the host and port, such as "127.0.0.1:8080" or "[::1]:8080"'
+    fix = 'Write the host and port, such as "127.0.0.1:8080" or "[::1]:8080"'
     if not colon or not _PORT.fullmatch(port) or int(port) > _LAST_PORT:
-        raise SettingsError(place=place, message=f"{text!r} has no valid port. {cure}")
+        raise SettingsError(place=place, message=f"{text!r} has no valid port. {fix}")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
         good = _is_ip(host)
     else:
         good = _HOST.fullmatch(host) is not None
     if not good:
-        raise SettingsError(place=place, message=f"{text!r} has no host. {cure}")
+        raise SettingsError(place=place, message=f"{text!r} has no host. {fix}")
     return HostPort(host=host, port=int(port))
 
 
@@ -76,10 +76,10 @@ def local_address(text: str, place: str) -> HostPort:
 def local_url(text: str, place: str) -> str:
     """Read a URL of this machine without a path, such as "http://127.0.0.1:9000"."""
     scheme, _, rest = text.rstrip("/").partition("://")
-    cure = 'Write the URL of a server on this machine, such as "http://127.0.0.1:9000"'
+    fix = 'Write the URL of a server on this machine, such as "http://127.0.0.1:9000"'
     if scheme != "http" or "/" in rest or "@" in rest:
         raise SettingsError(
-            place=place, message=f"{text!r} is not an http URL without a path. {cure}"
+            place=place, message=f"{text!r} is not an http URL without a path. {fix}"
         )
     local_address(rest, place)
     return f"http://{rest}"
@@ -137,13 +137,13 @@ def _size_text(amount: int) -> str:
 
 def url(text: str, place: str) -> str:
     """Read an http or https base URL without a query; remove a trailing slash."""
-    cure = 'Write a URL such as "https://t.shop.example"'
+    fix = 'Write a URL such as "https://t.shop.example"'
     parts = _split(text)
     if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise SettingsError(place=place, message=f"not an http or https URL. {cure}")
+        raise SettingsError(place=place, message=f"not an http or https URL. {fix}")
     if parts.username is not None or parts.password is not None:
         raise SettingsError(
-            place=place, message=f"the URL contains a user name or a password. {cure}"
+            place=place, message=f"the URL contains a user name or a password. {fix}"
         )
     if parts.query or parts.fragment:
         raise SettingsError(
@@ -169,12 +169,12 @@ def webhook(secret: Secret, place: str) -> None:
     """Check the URL of a webhook without showing it: the URL itself is a secret."""
     text = secret.reveal()
     parts = _split(text)
-    cure = 'Write the full URL, such as "https://hooks.chat.example/T0/B0/x"'
+    fix = 'Write the full URL, such as "https://hooks.chat.example/T0/B0/x"'
     if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise SettingsError(place=place, message=f"not an http or https URL. {cure}")
+        raise SettingsError(place=place, message=f"not an http or https URL. {fix}")
     if parts.username is not None or parts.password is not None or parts.fragment:
         raise SettingsError(
-            place=place, message=f"the URL contains a user name, a password or a fragment. {cure}"
+            place=place, message=f"the URL contains a user name, a password or a fragment. {fix}"
         )
 
 
@@ -292,12 +292,12 @@ def region(text: str, place: str) -> str:
     if text in PHONE_REGIONS:
         return text
     meant = {"UK": "GB", "EN": "GB", "USA": "US", "EL": "GR"}.get(text.upper(), text.upper())
-    cure = (
+    fix = (
         f"Write {meant!r}"
         if meant in PHONE_REGIONS
         else "Write a two-letter country code of ISO 3166, such as 'GB'"
     )
-    raise SettingsError(place=place, message=f"{text!r} is not a region. {cure}")
+    raise SettingsError(place=place, message=f"{text!r} is not a region. {fix}")
 
 
 def worth(text: str, place: str) -> Decimal:

@@ -81,10 +81,10 @@ async def _looked(settings: Settings) -> AsyncIterator[CheckFinding]:
 
 
 def _wrong(path: Path, error: SettingsError) -> CheckFinding:
-    found, _, cure = str(error).partition(". ")
-    cure = cure or "Fix it in the settings file"
-    end = "" if cure.endswith("?") else "."
+    found, _, fix = str(error).partition(". ")
+    fix = fix or "Fix it in the settings file"
+    end = "" if fix.endswith("?") else "."
     line, column = position(path, error.place) or (0, 0)
     where = f"{path}, line {line}, column {column}, " if line else ""
-    finding = red("settings", f"{where}{found}", "The gateway would not start.", f"{cure}{end}")
+    finding = red("settings", f"{where}{found}", "The gateway would not start.", f"{fix}{end}")
     return msgspec.structs.replace(finding, line=line, column=column)

@@ -75,7 +75,7 @@ async def _credentials(
             if spare
             else "X would refuse the pixel's conversions, and they would stay queued."
         )
-        yield light("credentials", f"{name}: {refused.reason}", meaning, f"{refused.cure}.")
+        yield light("credentials", f"{name}: {refused.reason}", meaning, f"{refused.fix}.")
     except XUnanswering as error:
         yield amber(
             "credentials",
@@ -133,7 +133,7 @@ async def _events(settings: Settings, pixel: Destination) -> AsyncIterator[Check
                 "events",
                 f"pixel {pixel.pixel}: {refused.reason}",
                 "Twite does not know whether the pixel's events exist.",
-                f"{refused.cure}.",
+                f"{refused.fix}.",
             )
         return
     except XUnanswering as error:

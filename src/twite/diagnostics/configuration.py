@@ -19,12 +19,12 @@ def configuration(settings: Settings) -> Iterator[CheckFinding]:
     if not settings.warnings:
         yield green("settings", f"{settings.path} is well formed")
     for warning in settings.warnings:
-        found, _, cure = warning.partition(". ")
+        found, _, fix = warning.partition(". ")
         yield amber(
             "settings",
             found,
             "The gateway works, but this setting is not safe.",
-            f"{cure.rstrip('.')}.",
+            f"{fix.rstrip('.')}.",
         )
     clear = any("clear text" in warning for warning in settings.warnings)
     if clear and settings.path.is_file() and settings.path.stat().st_mode & _OTHERS:

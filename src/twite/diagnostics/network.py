@@ -210,7 +210,7 @@ def _clocks(settings: Settings, answer: ConnectionResult) -> CheckFinding:
         f"this machine's clock is {abs(ahead) // SECOND} s "
         f"{('ahead of' if ahead > 0 else 'behind')} X's"
     )
-    cure = "Synchronize the clock with NTP: timedatectl set-ntp true."
+    fix = "Synchronize the clock with NTP: timedatectl set-ntp true."
     if abs(ahead) <= _LITTLE:
         return green("clock", "this machine's clock agrees with X's within 30 s")
     signed = any(
@@ -219,5 +219,5 @@ def _clocks(settings: Settings, answer: ConnectionResult) -> CheckFinding:
         for keys in (pixel.credentials, pixel.fallback)
     )
     if abs(ahead) > _MUCH and signed:
-        return red("clock", off, "X refuses OAuth signatures if the clock differs too much.", cure)
-    return amber("clock", off, "Conversions without a time get the wrong time.", cure)
+        return red("clock", off, "X refuses OAuth signatures if the clock differs too much.", fix)
+    return amber("clock", off, "Conversions without a time get the wrong time.", fix)

@@ -47,11 +47,11 @@ def disk(folder: Path) -> Iterator[CheckFinding]:
 def on_room(free: int, folder: Path) -> CheckFinding:
     """Return the finding about free disk space, in bytes."""
     shown = f"{free / (1 << 30):.1f} GiB free in {folder}"
-    cure = "Free some space, or move store.url to a larger disk."
+    fix = "Free some space, or move store.url to a larger disk."
     if free < _NO_ROOM:
-        return red("disk", shown, "If the disk is full, the gateway returns 503.", cure)
+        return red("disk", shown, "If the disk is full, the gateway returns 503.", fix)
     if free < _LITTLE_ROOM:
-        return amber("disk", shown, "A million conversions need about a gigabyte.", cure)
+        return amber("disk", shown, "A million conversions need about a gigabyte.", fix)
     return green("disk", shown)
 
 
@@ -182,10 +182,10 @@ async def _contents(settings: Settings) -> AsyncIterator[CheckFinding]:
 
 
 def _unusable(error: StoreUnusable | TransientError) -> CheckFinding:
-    found, cure = error.reason, "Check the disk, and run the check again"
+    found, fix = error.reason, "Check the disk, and run the check again"
     if isinstance(error, StoreUnusable):
-        found, cure = f"{error.path}: {error.reason}", error.cure
-    return red("store", found, "The gateway cannot use this store.", f"{cure}.")
+        found, fix = f"{error.path}: {error.reason}", error.fix
+    return red("store", found, "The gateway cannot use this store.", f"{fix}.")
 
 
 def _balance(accounts: Sequence[ConversionCounts]) -> Iterator[CheckFinding]:

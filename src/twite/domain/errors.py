@@ -78,13 +78,13 @@ class StoreInUse(OperatorError):
 
 
 class StoreUnusable(OperatorError):
-    """The database cannot be opened. `cure` says what to do."""
+    """The database cannot be opened. `fix` says what to do."""
 
-    def __init__(self, *, path: str, reason: str, cure: str) -> None:
-        super().__init__(f"{path}: {reason}. {cure}")
+    def __init__(self, *, path: str, reason: str, fix: str) -> None:
+        super().__init__(f"{path}: {reason}. {fix}")
         self.path = path
         self.reason = reason
-        self.cure = cure
+        self.fix = fix
 
 
 class InvalidAccountChange(OperatorError):
@@ -105,16 +105,16 @@ class NotOpened(OperatorError):
 class RefusedByX(OperatorError):
     """X, or the user who signed in, refused a request that does not send conversions.
 
-    `why` is one word for programs; `reason` holds X's words, which may echo the request; `cure`
+    `why` is one word for programs; `reason` holds X's words, which may echo the request; `fix`
     says what to do.
     """
 
-    def __init__(self, *, why: str, status: int, reason: str, cure: str) -> None:
-        super().__init__(f"{reason[:1].upper()}{reason[1:]}. {cure}")
+    def __init__(self, *, why: str, status: int, reason: str, fix: str) -> None:
+        super().__init__(f"{reason[:1].upper()}{reason[1:]}. {fix}")
         self.why = why
         self.status = status
         self.reason = reason
-        self.cure = cure
+        self.fix = fix
 
 
 class EventRefused(OperatorError):

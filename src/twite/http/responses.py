@@ -245,11 +245,9 @@ def _of_store(
             return again(429, "queue_full", seconds)
         case LedgerUnavailable(retry_after=seconds):
             return again(503, "ledger_unavailable", seconds)
-        case StoreUnusable(reason=reason, cure=cure):
+        case StoreUnusable(reason=reason, fix=fix):
             # A read failed: the file is damaged, or the disk does not read it.
-            observer.see(
-                ProblemSeen(where=where, reason=f"the store is unusable: {reason}. {cure}")
-            )
+            observer.see(ProblemSeen(where=where, reason=f"the store is unusable: {reason}. {fix}"))
             return again(503, "ledger_unavailable", _UNREADABLE_FOR)
 
 

@@ -35,7 +35,7 @@ class FlawShare(msgspec.Struct, frozen=True, kw_only=True):
 
     code: str
     means: str
-    cure: str
+    fix: str
     times: int
     shape: str
     delivery: int | None
@@ -133,13 +133,13 @@ def _flaws(counts: Sequence[FlawCount], *, whole: int) -> list[FlawShare]:
     made = []
     for code, some in grouped.items():
         times = sum(flaw.times for flaw in some)
-        means, cure = FLAWS.get(code, (code, ""))
+        means, fix = FLAWS.get(code, (code, ""))
         example = next((flaw for flaw in some if flaw.delivery is not None), some[0])
         made.append(
             FlawShare(
                 code=code,
                 means=means,
-                cure=cure,
+                fix=fix,
                 times=times,
                 shape=next((flaw.shape for flaw in some if flaw.shape), ""),
                 delivery=example.delivery,

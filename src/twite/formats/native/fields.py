@@ -150,9 +150,9 @@ def _fault(wrong: MalformedRequest, path: str, name: str) -> Fault:
 def _unknown(name: str, within: str, known: tuple[str, ...]) -> Fault:
     shown = _shown(name)
     near = _nearest(name, known) if shown == name else ""
-    cure = f'; did you mean "{near}"?' if near else ": leave it out"
+    fix = f'; did you mean "{near}"?' if near else ": leave it out"
     path = f"{within}.{shown}" if within else shown
-    return fault(path, "unknown_field", f'"{shown}" is not a field of a conversion{cure}')
+    return fault(path, "unknown_field", f'"{shown}" is not a field of a conversion{fix}')
 
 
 @lru_cache(maxsize=512)

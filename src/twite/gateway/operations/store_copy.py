@@ -23,7 +23,7 @@ from twite.gateway.ports.store_copy import (
 _ROWS: Final = 5_000
 _BYTES: Final = 4 * 1024 * 1024
 _HISTORIES: Final = 200
-CURE: Final = "Copy into a new database, and report the fault if the copy fails again"
+FIX: Final = "Copy into a new database, and report the fault if the copy fails again"
 
 
 class CopyProgress(Protocol):
@@ -75,7 +75,7 @@ async def copy_store(
             raise StoreUnusable(
                 path=source.shown,
                 reason="the store was changed during the copy",
-                cure="Stop all gateways and commands that use it, and copy into a new database",
+                fix="Stop all gateways and commands that use it, and copy into a new database",
             )
         await target.publish()
     return StoreCopied(
@@ -180,5 +180,5 @@ def _text(history: ConversionOrigin | None) -> str:
 
 def _differ(target: CopySide, where: str) -> StoreUnusable:
     return StoreUnusable(
-        path=target.shown, reason=f"the copy differs from its source ({where})", cure=CURE
+        path=target.shown, reason=f"the copy differs from its source ({where})", fix=FIX
     )

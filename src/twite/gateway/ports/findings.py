@@ -14,7 +14,7 @@ class CheckStatus(StrEnum):
 class CheckFinding(msgspec.Struct, frozen=True, kw_only=True):
     """The result of one check.
 
-    `found` is the fact, `meaning` the consequence, `cure` the remedy; a check that passed has only
+    `found` is the fact, `meaning` the consequence, `fix` the remedy; a check that passed has only
     `found`. `line` and `column` are the place in the settings file, counted from 1; 0 if unknown.
     """
 
@@ -22,7 +22,7 @@ class CheckFinding(msgspec.Struct, frozen=True, kw_only=True):
     light: CheckStatus
     found: str
     meaning: str = ""
-    cure: str = ""
+    fix: str = ""
     line: int = 0
     column: int = 0
 
@@ -31,11 +31,9 @@ def green(topic: str, found: str) -> CheckFinding:
     return CheckFinding(topic=topic, light=CheckStatus.GREEN, found=found)
 
 
-def amber(topic: str, found: str, meaning: str, cure: str) -> CheckFinding:
-    return CheckFinding(
-        topic=topic, light=CheckStatus.AMBER, found=found, meaning=meaning, cure=cure
-    )
+def amber(topic: str, found: str, meaning: str, fix: str) -> CheckFinding:
+    return CheckFinding(topic=topic, light=CheckStatus.AMBER, found=found, meaning=meaning, fix=fix)
 
 
-def red(topic: str, found: str, meaning: str, cure: str) -> CheckFinding:
-    return CheckFinding(topic=topic, light=CheckStatus.RED, found=found, meaning=meaning, cure=cure)
+def red(topic: str, found: str, meaning: str, fix: str) -> CheckFinding:
+    return CheckFinding(topic=topic, light=CheckStatus.RED, found=found, meaning=meaning, fix=fix)

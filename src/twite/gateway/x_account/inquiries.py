@@ -46,7 +46,7 @@ class RejectionMessage(NamedTuple):
     """
 
     fact: str
-    cure: str
+    fix: str
 
 
 _ROLES: Final = " or ".join(spec.MANAGING_ROLES)
@@ -54,65 +54,65 @@ _WORDS: Final = MappingProxyType(
     {
         RefusalReason.APP_UNKNOWN: RejectionMessage(
             fact="X does not know the app",
-            cure="x.consumer_key and x.consumer_secret must be the API key and secret that X's "
+            fix="x.consumer_key and x.consumer_secret must be the API key and secret that X's "
             "developer console shows for the app: copy both again",
         ),
         RefusalReason.CALLBACK_REFUSED: RejectionMessage(
             fact="X does not accept {about} as a callback URL",
-            cure="Add that exact URL to the app's callback URLs in X's developer console, or "
+            fix="Add that exact URL to the app's callback URLs in X's developer console, or "
             "sign in with a PIN",
         ),
         RefusalReason.DENIED: RejectionMessage(
             fact="the sign-in was cancelled at X",
-            cure="Nothing was stored. To sign in, start again and choose Authorize app",
+            fix="Nothing was stored. To sign in, start again and choose Authorize app",
         ),
         RefusalReason.STRANGER: RejectionMessage(
             fact="X's response does not match a sign-in that was started here",
-            cure="The sign-in may have expired, or another browser finished it. Start again",
+            fix="The sign-in may have expired, or another browser finished it. Start again",
         ),
         RefusalReason.VERIFIER_REFUSED: RejectionMessage(
             fact="X refused the PIN",
-            cure="A PIN works once and expires after a few minutes. Start again, and type all its "
+            fix="A PIN works once and expires after a few minutes. Start again, and type all its "
             "digits",
         ),
         RefusalReason.TOKEN_REFUSED: RejectionMessage(
             fact="X refused the credentials{of}",
-            cure="They were revoked or regenerated at X, are incomplete, belong to two "
+            fix="They were revoked or regenerated at X, are incomplete, belong to two "
             "different apps, or are older than the app's approval for the Ads API. Sign "
             "in again with twite login, or put new credentials into the settings",
         ),
         RefusalReason.APP_UNAPPROVED: RejectionMessage(
             fact="X has not approved the app for its Ads API",
-            cure=f"Apply at {APPLY_AT} (up to three working days; “Conversion Only” is enough to "
+            fix=f"Apply at {APPLY_AT} (up to three working days; “Conversion Only” is enough to "
             "send), and sign in again afterwards: X refuses tokens from before the approval",
         ),
         RefusalReason.NO_ROLE: RejectionMessage(
             fact="the user has no access to {about}, or it does not exist",
-            cure=f"An admin of the ads account must give the user the role {_ROLES} "
+            fix=f"An admin of the ads account must give the user the role {_ROLES} "
             "(ads.x.com, Edit access to account); or sign in as a user who has the "
             "role. Also check pixel.account",
         ),
         RefusalReason.WRONG_ROLE: RejectionMessage(
             fact="the user's roles{of} are not sufficient",
-            cure=f"Conversions need {_ROLES}. An admin of the ads account can give the user "
+            fix=f"Conversions need {_ROLES}. An admin of the ads account can give the user "
             "that role (ads.x.com, Edit access to account); or sign in as a user who "
             "has it",
         ),
         RefusalReason.PIXEL_TOKEN_REFUSED: RejectionMessage(
             fact="X refused this pixel token{of}",
-            cure="Copy it again from X's Events Manager (the pixel, Install Pixel, Manual, "
+            fix="Copy it again from X's Events Manager (the pixel, Install Pixel, Manual, "
             "Conversion API, Generate access token), and make sure that it belongs to this pixel",
         ),
         RefusalReason.NO_EVENT: RejectionMessage(
             fact="the account has no such event",
-            cure="Run twite events list to see the events",
+            fix="Run twite events list to see the events",
         ),
         RefusalReason.NOT_LIKE_THAT: RejectionMessage(
-            fact="X refused the request", cure="Correct the value that X's response names"
+            fact="X refused the request", fix="Correct the value that X's response names"
         ),
         RefusalReason.UNREADABLE: RejectionMessage(
             fact="X's response is undocumented",
-            cure="Check that x.api_url and x.oauth_url are X's URLs, and try again later",
+            fix="Check that x.api_url and x.oauth_url are X's URLs, and try again later",
         ),
     }
 )
@@ -123,17 +123,17 @@ def refused(refusal: InquiryRefusal, *, about: str = "", off: int = 0) -> Refuse
 
     `off` is how many seconds X's clock is ahead of this machine's.
     """
-    fact, cure = _WORDS[refusal.why]
+    fact, fix = _WORDS[refusal.why]
     reason = fact.format(about=about or "the account", of=f" for {about}" if about else "")
     answer = f"{refusal.status or ''} {refusal.said}".strip()
     if answer:
         reason = f"{reason} ({answer})"
     if refusal.status == 401 and abs(off) > spec.OAUTH_WINDOW_SECONDS:
-        cure = (
+        fix = (
             f"This machine's clock differs from X's by {abs(off)} s, so X refuses signatures: "
             "set the clock"
         )
-    return RefusedByX(why=refusal.why, status=refusal.status, reason=reason, cure=cure)
+    return RefusedByX(why=refusal.why, status=refusal.status, reason=reason, fix=fix)
 
 
 _LONGEST_WAIT: Final = 900  # seconds: X's rate limit windows are not longer than this [doc FUND]

@@ -92,7 +92,7 @@ class _PostgresCopySide:
             raise StoreUnusable(
                 path=self.shown,
                 reason=self._address.reason(error),
-                cure="Check the database, then run the same command again: the copy continues",
+                fix="Check the database, then run the same command again: the copy continues",
             ) from error
 
 
@@ -163,7 +163,7 @@ class PostgresCopyTarget(_PostgresCopySide):
                 path=self.shown,
                 reason="the database contains an incomplete copy of another store, of an earlier "
                 "state of this store, or by another version of Twite",
-                cure="Create a new database, and copy into that one",
+                fix="Create a new database, and copy into that one",
             )
         async with driver.transaction():
             await migrate(driver, address, is_copy=True)
@@ -172,7 +172,7 @@ class PostgresCopyTarget(_PostgresCopySide):
                     raise StoreUnusable(
                         path=self.shown,
                         reason=f"the database is not empty: the table {table.name} has rows",
-                        cure="Create a new database, and copy into that one",
+                        fix="Create a new database, and copy into that one",
                     )
             await driver.execute("CREATE TABLE store_copy (state text NOT NULL)")
             await driver.execute("INSERT INTO store_copy VALUES ($1)", mark)
@@ -210,7 +210,7 @@ class PostgresCopyTarget(_PostgresCopySide):
                 raise StoreUnusable(
                     path=self.shown,
                     reason="the server's clock is behind the ids in the copied store",
-                    cure="Correct the clock of the database server, then run the command again",
+                    fix="Correct the clock of the database server, then run the command again",
                 )
             async with driver.transaction():
                 await driver.execute(
@@ -255,14 +255,14 @@ async def _exclude(guard: Any, address: Address, *, has_tables: bool) -> None:  
         raise StoreUnusable(
             path=address.shown,
             reason="another twite store copy is using this database, or a gateway is starting",
-            cure="Wait until the copy is complete, or stop the gateway",
+            fix="Wait until the copy is complete, or stop the gateway",
         )
     running = [name for (name,) in await guard.fetch(_LIVE)] if has_tables else []
     if running:
         raise StoreUnusable(
             path=address.shown,
             reason=f"a gateway is using this database ({', '.join(running)})",
-            cure="Stop all its gateways, then run the command again. Twite treats a killed "
+            fix="Stop all its gateways, then run the command again. Twite treats a killed "
             "gateway as running for another 8 seconds",
         )
 
@@ -273,13 +273,13 @@ def _refuse_older(present: int, address: Address) -> None:
         raise StoreUnusable(
             path=address.shown,
             reason="the database has no tables of Twite",
-            cure="Give the URL of the database that the gateway uses",
+            fix="Give the URL of the database that the gateway uses",
         )
     if present < newest_version():
         raise StoreUnusable(
             path=address.shown,
             reason=f"its schema has version {present}, and only the gateway can migrate it",
-            cure="Start the gateway on it once, stop the gateway, then run the command again",
+            fix="Start the gateway on it once, stop the gateway, then run the command again",
         )
 
 

@@ -65,7 +65,7 @@ async def connected(address: Address) -> "asyncpg.Connection[Any]":
         raise StoreUnusable(
             path=address.shown,
             reason=address.reason(error),
-            cure="Check store.url, and that the database runs and accepts this role",
+            fix="Check store.url, and that the database runs and accepts this role",
         ) from error
     encoding = driver.get_settings().server_encoding
     if encoding not in _ENCODINGS:
@@ -73,20 +73,20 @@ async def connected(address: Address) -> "asyncpg.Connection[Any]":
         raise StoreUnusable(
             path=address.shown,
             reason=f"the database has the encoding {encoding}, which lacks most characters",
-            cure="Create the database with ENCODING 'UTF8' TEMPLATE template0",
+            fix="Create the database with ENCODING 'UTF8' TEMPLATE template0",
         )
     return driver
 
 
 @contextmanager
-def explained(address: Address, *, cure: str, failed: str = "") -> Iterator[None]:
+def explained(address: Address, *, fix: str, failed: str = "") -> Iterator[None]:
     """Raise StoreUnusable for an error of the database. `failed` names the failed action."""
     try:
         yield
     except (*LOST, *READ_ONLY, asyncpg.PostgresError) as error:
         reason = address.reason(error)
         raise StoreUnusable(
-            path=address.shown, reason=f"{failed} ({reason})" if failed else reason, cure=cure
+            path=address.shown, reason=f"{failed} ({reason})" if failed else reason, fix=fix
         ) from error
 
 
@@ -114,7 +114,7 @@ def refuse_weak(weak: tuple[str, ...], address: Address, *, is_accepted: bool) -
         raise StoreUnusable(
             path=address.shown,
             reason="; ".join(weak),
-            cure="Turn the setting on, or set store.accept_weak_durability = true",
+            fix="Turn the setting on, or set store.accept_weak_durability = true",
         )
 
 
@@ -123,7 +123,7 @@ async def examined(url: str) -> StoreExamination:
     address = Address(url)
     driver = await connected(address)
     try:
-        with explained(address, cure="Check the database, and the role's privileges"):
+        with explained(address, fix="Check the database, and the role's privileges"):
             return await _examined(driver, address)
     finally:
         await driver.close()

@@ -27,12 +27,12 @@ async def hold_pending(url: str) -> int:
     address = Address(url)
     driver = await connected(address)
     try:
-        with explained(address, cure="Check the database, and the role's privileges"):
+        with explained(address, fix="Check the database, and the role's privileges"):
             if not await present_version(driver, address):
                 raise StoreUnusable(
                     path=address.shown,
                     reason="the database contains no store",
-                    cure="Restore the backup with pg_restore first",
+                    fix="Restore the backup with pg_restore first",
                 )
             await _wait_for_expiry(driver, address)
             return await _held(driver, address)
@@ -59,7 +59,7 @@ async def _refuse_gateways(driver: "asyncpg.Connection[Any]", address: Address) 
         raise StoreUnusable(
             path=address.shown,
             reason=f"gateways use the database ({', '.join(names)})",
-            cure="Stop them, and run the command again",
+            fix="Stop them, and run the command again",
         )
 
 

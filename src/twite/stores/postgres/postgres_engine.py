@@ -73,9 +73,9 @@ class PostgresEngine:
         return target
 
 
-def _refuse(what: str, cure: str) -> NoReturn:
+def _refuse(what: str, fix: str) -> NoReturn:
     raise StoreUnusable(
-        path="store.url", reason=f"Twite does not {what} a PostgreSQL database", cure=cure
+        path="store.url", reason=f"Twite does not {what} a PostgreSQL database", fix=fix
     )
 
 
@@ -86,6 +86,6 @@ def _module(name: str) -> Any:  # noqa: ANN401 - a module
         raise StoreUnusable(
             path="store.url",
             reason=f"PostgreSQL needs packages that are not installed: {', '.join(missing)}",
-            cure="Run pip install --no-deps --require-hashes -r requirements/run.txt",
+            fix="Run pip install --no-deps --require-hashes -r requirements/run.txt",
         )
     return import_module(f"twite.stores.postgres.{name}")

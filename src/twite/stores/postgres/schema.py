@@ -55,7 +55,7 @@ async def migrate(
         raise StoreUnusable(
             path=address.shown,
             reason=f"PostgreSQL {major} is too old",
-            cure=f"Twite needs PostgreSQL {OLDEST} or newer",
+            fix=f"Twite needs PostgreSQL {OLDEST} or newer",
         )
     until = time.monotonic() + _PATIENCE
     while True:
@@ -67,7 +67,7 @@ async def migrate(
                 raise StoreUnusable(
                     path=address.shown,
                     reason=f"other sessions use its tables ({address.reason(error)})",
-                    cure="Wait until backups with pg_dump and long queries have ended, then start "
+                    fix="Wait until backups with pg_dump and long queries have ended, then start "
                     "again",
                 ) from error
         await asyncio.sleep(_AGAIN)
@@ -81,7 +81,7 @@ async def _migrate(driver: "asyncpg.Connection[Any]", address: Address, *, is_co
         raise StoreUnusable(
             path=address.shown,
             reason="twite store copy is using this database",
-            cure="Wait until the copy is complete",
+            fix="Wait until the copy is complete",
         )
     present = await present_version(driver, address)
     missing = [entry for entry in migrations() if entry[0] > present]
@@ -95,7 +95,7 @@ async def _migrate(driver: "asyncpg.Connection[Any]", address: Address, *, is_co
             raise StoreUnusable(
                 path=address.shown,
                 reason=f"the role may not create tables ({address.reason(error)})",
-                cure="Make the role the owner of the database, or grant CREATE on its schema",
+                fix="Make the role the owner of the database, or grant CREATE on its schema",
             ) from error
         await driver.execute("INSERT INTO schema_version (version) VALUES ($1)", version)
     return bool(missing and present)
@@ -112,20 +112,20 @@ async def present_version(driver: "asyncpg.Connection[Any]", address: Address) -
         raise StoreUnusable(
             path=address.shown,
             reason=f"a development version of Twite wrote it (schema {present})",
-            cure=DRAIN,
+            fix=DRAIN,
         )
     if present > newest:
         raise StoreUnusable(
             path=address.shown,
             reason=f"a newer version of Twite uses it (schema {present}; this version supports up "
             f"to {newest})",
-            cure="Start the newer version",
+            fix="Start the newer version",
         )
     if await driver.fetchval("SELECT to_regclass('store_copy') IS NOT NULL"):
         raise StoreUnusable(
             path=address.shown,
             reason="the database is an incomplete copy of another store",
-            cure="Run the same twite store copy command again: it continues the copy",
+            fix="Run the same twite store copy command again: it continues the copy",
         )
     return present
 

@@ -59,7 +59,7 @@ class PostgresReader(SqlQueries, SqlStateReader):
         address = Address(url)
         driver = await connected(address)
         try:
-            with explained(address, cure="Check the database, and the role's privileges"):
+            with explained(address, fix="Check the database, and the role's privileges"):
                 # A pooler may send each transaction to another connection.
                 async with driver.transaction():
                     present = await present_version(driver, address)
@@ -69,13 +69,13 @@ class PostgresReader(SqlQueries, SqlStateReader):
             raise StoreUnusable(
                 path=address.shown,
                 reason="the database contains no store yet",
-                cure="Check store.url, or start the gateway: it creates the tables",
+                fix="Check store.url, or start the gateway: it creates the tables",
             )
         if present < newest_version():
             raise StoreUnusable(
                 path=address.shown,
                 reason=f"its schema has version {present}, and only the gateway can migrate it",
-                cure="Start the gateway once, then try again",
+                fix="Start the gateway once, then try again",
             )
         return await cls.of(address)
 
@@ -155,7 +155,7 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
             with explained(
                 address,
                 failed="its schema cannot be brought up to date",
-                cure="Check the server's log and the role's privileges, then start again",
+                fix="Check the server's log and the role's privileges, then start again",
             ):
                 async with driver.transaction():
                     weak = await weak_settings(driver)

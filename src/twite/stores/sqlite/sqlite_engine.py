@@ -54,7 +54,7 @@ class SQLiteEngine:
         raise StoreUnusable(
             path=place,
             reason="a gateway itself holds what an older SQLite database may have sent",
-            cure="Run twite restore, and start the gateway",
+            fix="Run twite restore, and start the gateway",
         )
 
     def recover(self, place: str, to: str | None, known: Sequence[tuple[str, str]]) -> Recovered:

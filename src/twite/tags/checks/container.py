@@ -158,8 +158,8 @@ async def container(settings: Settings) -> AsyncIterator[CheckFinding]:
         opened = with_secrets(found, path=path, environ=os.environ, sealed=sealed)
     except SettingsError as error:
         for each in error.each:
-            problem, _, cure = str(each).partition(". ")
-            yield red("container", problem, _STOPS, f"{cure or 'Fix it there'}.")
+            problem, _, fix = str(each).partition(". ")
+            yield red("container", problem, _STOPS, f"{fix or 'Fix it there'}.")
         return
     except NotOpened as error:
         yield red("container", "a secret cannot be decrypted", _STOPS, f"{error}.")

@@ -145,7 +145,7 @@ def _print_secrets(made: ImportDraft, gone: Sequence[str]) -> None:
     for left in made.found.in_clear:
         named = f" “{left.name}”" if left.name else ""
         printing.say(printing.styled("in clear", "bold red"), f" {left.kind}{named} {left.path}")
-        printing.say(f"    looks like a secret in plain text: {left.cure}")
+        printing.say(f"    looks like a secret in plain text: {left.fix}")
     for name in gone:
         printing.say(f"deleted: {name}, which this container no longer uses")
 

@@ -73,7 +73,7 @@ class PlaintextSecret(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     name: str
     path: str
-    cure: str
+    fix: str
 
 
 def left_in_clear(
@@ -102,35 +102,35 @@ def left_in_clear(
 def _in_parts(container: Container) -> Iterator[PlaintextSecret]:
     for key in ("name", "public_id", "version"):
         if looks_secret(getattr(container, key)):
-            yield PlaintextSecret(kind="container", name="", path=key, cure=_RENAME)
+            yield PlaintextSecret(kind="container", name="", path=key, fix=_RENAME)
     for name in container.templates:
         if looks_secret(name):
-            yield PlaintextSecret(kind="template", name=masked(name), path="name", cure=_RENAME)
+            yield PlaintextSecret(kind="template", name=masked(name), path="name", fix=_RENAME)
     for kind in ("client", "variable", "trigger", "tag", "transformation"):
         for part in getattr(container, f"{kind}s"):
             tree = msgspec.json.decode(msgspec.json.encode(part), type=dict[str, Tree])
             # Storage places are derived from paths, which also occur in the part.
             kept = tree.pop("secrets", None)
             paths: dict[str, Tree] = dict.fromkeys(kept) if isinstance(kept, dict) else {}
-            for path, cure in _in_part(kind, {**tree, "secrets": paths}):
+            for path, fix in _in_part(kind, {**tree, "secrets": paths}):
                 shown = masked(part.name)
-                yield PlaintextSecret(kind=kind, name=shown, path=masked(path), cure=cure)
+                yield PlaintextSecret(kind=kind, name=shown, path=masked(path), fix=fix)
 
 
 def _in_part(kind: str, tree: dict[str, Tree]) -> Iterator[tuple[str, str]]:
     for path, is_key, text in _texts(tree, ""):
         if looks_secret(text):
             named = is_key or path == "name"
-            yield path, _RENAME if named else _CURES.get(kind, _SAY)
+            yield path, _RENAME if named else _FIXES.get(kind, _SAY)
     held = tree.get("set")
     if isinstance(held, dict):
         for path, text, suspect in suspected(held, (), frozenset()):
             if suspect and is_secret(text, suspect=True) and not looks_secret(text):
-                yield f"set.{path}", _CURES[kind]
+                yield f"set.{path}", _FIXES[kind]
     when = tree.get("when")
     for at, condition in enumerate(when if isinstance(when, list) else []):
         if isinstance(condition, dict) and _compares_secret(condition):
-            yield f"when.{at}.right", _CURES[kind]
+            yield f"when.{at}.right", _FIXES[kind]
 
 
 def _compares_secret(condition: dict[str, Tree]) -> bool:
@@ -163,13 +163,11 @@ def _in_template(name: str, text: str, template: Template) -> Iterator[Plaintext
         shown = ", ".join(str(number) for number in lines[:_MOST_LINES])
         more = f" and {len(lines) - _MOST_LINES} more" if len(lines) > _MOST_LINES else ""
         path = f"line{'s' * (len(lines) > 1)} {shown}{more}"
-        yield PlaintextSecret(kind="template", name=masked(name), path=path, cure=_INTO_FIELD)
+        yield PlaintextSecret(kind="template", name=masked(name), path=path, fix=_INTO_FIELD)
     for field in flat(template.fields):
         if _has_secret_default(field):
             path = f"the default of its field {masked(field.name)}"
-            yield PlaintextSecret(
-                kind="template", name=masked(name), path=path, cure=_EMPTY_DEFAULT
-            )
+            yield PlaintextSecret(kind="template", name=masked(name), path=path, fix=_EMPTY_DEFAULT)
 
 
 def _judged_lines(text: str) -> Iterator[tuple[int, str]]:
@@ -228,7 +226,7 @@ _INTO_FIELD: Final = (
     "in the tag manager, turn the value into a template field that the tag sets, and import again"
 )
 _EMPTY_DEFAULT: Final = "remove the default from the template, and set the value in its tag"
-_CURES: Final[Mapping[str, str]] = {
+_FIXES: Final[Mapping[str, str]] = {
     "trigger": "in the tag manager, move the value to a Constant variable, compare with {{that "
     "variable}}, and import again: Twite stores Constants encrypted",
     "transformation": "in the tag manager, move the value to a Constant variable, "

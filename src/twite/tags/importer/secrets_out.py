@@ -124,7 +124,7 @@ class _SecretExtraction:
         for path, text in found:
             shown = {"name": masked(name), "path": masked(path)}
             if len(text.encode()) > _LONGEST:
-                self.left.append(PlaintextSecret(kind=kind, cure=_TOO_LONG, **shown))
+                self.left.append(PlaintextSecret(kind=kind, fix=_TOO_LONG, **shown))
                 continue
             kept = self._place_of(f"{kind}/{name}/{path}")
             secrets[path] = kept

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from twite.tags.google.google_account import GoogleAccount
 
 METADATA: Final = "metadata"  # keyword for the machine's own service account
-_CURE: Final = (
+_FIX: Final = (
     'Write "file:service-account.json" with the complete key file from Google, or '
     '"metadata" on a Google Cloud machine'
 )
@@ -52,7 +52,7 @@ def _google_settings(
     """Read `[google]`. An unreadable key counts as no key; an invalid key is never shown."""
     if credentials is None:
         if project is not None:
-            raise SettingsError(place="google.credentials", message=f"is missing. {_CURE}")
+            raise SettingsError(place="google.credentials", message=f"is missing. {_FIX}")
         return GoogleSettings(api_url=api_url)
     text = credentials.reveal()
     if not text or text == METADATA:
@@ -60,7 +60,7 @@ def _google_settings(
     try:
         key = read_key(text)
     except WrongKey as wrong:
-        raise SettingsError(place="google.credentials", message=f"{wrong}. {_CURE}") from None
+        raise SettingsError(place="google.credentials", message=f"{wrong}. {_FIX}") from None
     return GoogleSettings(key=key, project=project, api_url=api_url)
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from twite.domain.errors import StoreUnusable
 
-CURE: Final = "Save the undamaged rows with twite recover, or restore a backup"
+FIX: Final = "Save the undamaged rows with twite recover, or restore a backup"
 
 # Result codes. [sqlite.org/rescode.html]
 _CORRUPT: Final = 11
@@ -57,7 +57,7 @@ def is_final(error: BaseException | None) -> bool:
 
 
 def damaged(path: str, error: object) -> StoreUnusable:
-    return StoreUnusable(path=path, reason=f"it is damaged ({error})", cure=CURE)
+    return StoreUnusable(path=path, reason=f"it is damaged ({error})", fix=FIX)
 
 
 def final(path: str, error: BaseException) -> StoreUnusable:
@@ -69,7 +69,7 @@ def final(path: str, error: BaseException) -> StoreUnusable:
     return StoreUnusable(
         path=path,
         reason=f"the disk did not confirm a write ({error})",
-        cure="Check the disk and the system log, then start Twite again. Twite checks the file "
+        fix="Check the disk and the system log, then start Twite again. Twite checks the file "
         "first",
     )
 
@@ -121,7 +121,7 @@ def create(path: str) -> None:
         raise StoreUnusable(
             path=path,
             reason=f"it cannot be opened ({error.strerror})",
-            cure="The folder must exist and be writable",
+            fix="The folder must exist and be writable",
         ) from error
 
 
@@ -153,7 +153,7 @@ def connect_writer(path: str, *, patience: int = _BUSY_MS) -> sqlite3.Connection
         raise StoreUnusable(
             path=path,
             reason=str(error),
-            cure="Check the file and its folder, or choose another path",
+            fix="Check the file and its folder, or choose another path",
         ) from error
     except StoreUnusable:
         connection.close()
@@ -183,12 +183,12 @@ def connect_reader(path: str) -> sqlite3.Connection:
             raise damaged(path, error) from error
         if is_full(error):
             raise StoreUnusable(
-                path=path, reason="the disk is full", cure="Free space on it, and try again"
+                path=path, reason="the disk is full", fix="Free space on it, and try again"
             ) from error
         raise StoreUnusable(
             path=path,
             reason=str(error),
-            cure="Choose a Twite database. If this is one, twite recover saves the undamaged rows",
+            fix="Choose a Twite database. If this is one, twite recover saves the undamaged rows",
         ) from error
     return connection
 
@@ -203,7 +203,7 @@ def refuse_old_sqlite(path: str, version: tuple[int, int, int]) -> None:
         raise StoreUnusable(
             path=path,
             reason=f"SQLite {'.'.join(map(str, version))} is too old",
-            cure="Use a Python built with SQLite 3.35 or newer",
+            fix="Use a Python built with SQLite 3.35 or newer",
         )
 
 
@@ -212,7 +212,7 @@ def _refuse_other(path: str, name: str, expected: str | int, answer: str | int) 
         raise StoreUnusable(
             path=path,
             reason=f"SQLite leaves {name} at {answer}, but Twite needs {expected}",
-            cure="Use a file on a local disk",
+            fix="Use a file on a local disk",
         )
 
 
@@ -229,5 +229,5 @@ def _connect(path: str, uri: str, patience: int) -> sqlite3.Connection:
         )
     except sqlite3.Error as error:
         raise StoreUnusable(
-            path=path, reason=str(error), cure="The file must exist and be readable"
+            path=path, reason=str(error), fix="The file must exist and be readable"
         ) from error

@@ -82,7 +82,7 @@ def _refuse_older(present: int, path: str) -> None:
         raise StoreUnusable(
             path=path,
             reason=f"its schema has version {present}, and only the gateway can migrate it",
-            cure="Start the gateway once, then try again",
+            fix="Start the gateway once, then try again",
         )
 
 

@@ -72,7 +72,7 @@ class OwnerLock:
             raise StoreUnusable(
                 path=database,
                 reason=f"its lock file cannot be opened ({error.strerror})",
-                cure="The folder must exist and be writable",
+                fix="The folder must exist and be writable",
             ) from error
         lock = cls(descriptor)
         try:
@@ -105,7 +105,7 @@ class OwnerLock:
             raise StoreUnusable(
                 path=database,
                 reason=f"it cannot be opened ({error.strerror})",
-                cure="This user must be able to read and write it",
+                fix="This user must be able to read and write it",
             ) from error
         try:
             fcntl.fcntl(self._database, fcntl.F_OFD_SETLK, _lock(fcntl.F_WRLCK, self.BYTE))
@@ -150,7 +150,7 @@ def refuse_other_path(database: str) -> None:
         raise StoreUnusable(
             path=database,
             reason="a process uses this file under another path, and its write-ahead log is there",
-            cure="Use the same path as that process. In a container, mount the folder of the "
+            fix="Use the same path as that process. In a container, mount the folder of the "
             "database, not the file",
         )
 
@@ -167,14 +167,14 @@ def refuse_second_name(database: str) -> None:
         raise StoreUnusable(
             path=database,
             reason=f"the file has {names} hard links, and SQLite writes a log for each name",
-            cure="Remove the other hard links. To list all, run: find / -xdev -samefile FILE",
+            fix="Remove the other hard links. To list all, run: find / -xdev -samefile FILE",
         )
     if os.fsencode(database) in _mount_points():
         raise StoreUnusable(
             path=database,
             reason="the file is mounted by itself, and its write-ahead log and its lock would be "
             "outside the mount",
-            cure="Mount the folder of the database, not the file",
+            fix="Mount the folder of the database, not the file",
         )
 
 

@@ -90,14 +90,14 @@ def prepare(path: str, reserve: Reserve) -> OpenedStore:
 def _unusable(path: str, error: Exception) -> StoreUnusable:
     if is_full(error):
         return StoreUnusable(
-            path=path, reason="the disk is full", cure="Free space on it, and start again"
+            path=path, reason="the disk is full", fix="Free space on it, and start again"
         )
     if is_damage(error):
         return damaged(path, error)
     return StoreUnusable(
         path=path,
         reason=f"it cannot be opened ({error})",
-        cure="Check the disk, and start again",
+        fix="Check the disk, and start again",
     )
 
 

@@ -40,7 +40,7 @@ def present_version(connection: sqlite3.Connection, path: str) -> int:
             path=path,
             reason=f"a newer version of Twite wrote it (schema {present}; this version supports up "
             f"to {newest})",
-            cure="Start the newer version, or restore a backup from this version",
+            fix="Start the newer version, or restore a backup from this version",
         )
     return present
 
@@ -51,7 +51,7 @@ def refuse_development(version: int, application: int, path: str) -> None:
         raise StoreUnusable(
             path=path,
             reason=f"a development version of Twite wrote it (schema {version})",
-            cure=DRAIN,
+            fix=DRAIN,
         )
 
 
@@ -109,7 +109,7 @@ def _failed(path: str, version: int, error: sqlite3.Error) -> StoreUnusable:
     return StoreUnusable(
         path=path,
         reason=f"migration {version} failed ({error})",
-        cure="Nothing was changed: free some space or restore the file, then start again",
+        fix="Nothing was changed: free some space or restore the file, then start again",
     )
 
 

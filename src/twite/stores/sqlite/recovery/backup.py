@@ -53,7 +53,7 @@ def backup(path: str, to: str) -> Backup:
         sync_folder(target)
     except (OSError, sqlite3.Error) as error:
         raise StoreUnusable(
-            path=to, reason=f"the copy failed ({error})", cure="Check both disks, and try again"
+            path=to, reason=f"the copy failed ({error})", fix="Check both disks, and try again"
         ) from error
     finally:
         draft.unlink(missing_ok=True)
@@ -64,25 +64,25 @@ def _refuse(path: str, target: Path) -> None:
     """Detect errors now that would otherwise appear only after a long copy."""
     if not Path(path).is_file():
         raise StoreUnusable(
-            path=path, reason="the database does not exist", cure="Give the path of the database"
+            path=path, reason="the database does not exist", fix="Give the path of the database"
         )
     refuse_other_path(path)
     if target.exists():
         raise StoreUnusable(
             path=str(target),
             reason="the file already exists",
-            cure="Choose a file that does not exist",
+            fix="Choose a file that does not exist",
         )
     if not target.resolve().parent.is_dir():
         raise StoreUnusable(
-            path=str(target), reason="its folder does not exist", cure="Create the folder first"
+            path=str(target), reason="its folder does not exist", fix="Create the folder first"
         )
     size = Path(path).stat().st_size
     if shutil.disk_usage(target.resolve().parent).free < size:
         raise StoreUnusable(
             path=str(target),
             reason=f"there is not enough space for {size >> 20} MiB",
-            cure="Free some space, or choose a file on another disk",
+            fix="Free some space, or choose a file on another disk",
         )
 
 
@@ -126,13 +126,13 @@ def restore(database: str, source: str) -> Restored:
     database = os.path.realpath(database)
     if not Path(source).is_file():
         raise StoreUnusable(
-            path=source, reason="the file does not exist", cure="Give the path of the backup"
+            path=source, reason="the file does not exist", fix="Give the path of the backup"
         )
     if os.path.realpath(source) == database:
         raise StoreUnusable(
             path=source,
             reason="this is the database itself, not a backup",
-            cure="Give the path of a backup",
+            fix="Give the path of a backup",
         )
     draft = f"{database}.restoring"
     lock = OwnerLock.take(database)
@@ -152,7 +152,7 @@ def restore(database: str, source: str) -> Restored:
         raise StoreUnusable(
             path=database,
             reason=f"the backup cannot replace the database ({error.strerror})",
-            cure="Check the folder and its disk, and try again",
+            fix="Check the folder and its disk, and try again",
         ) from error
     finally:
         lock.release()
@@ -169,7 +169,7 @@ def _look(draft: str, source: str, mark: StoreMark | None) -> Restored:
                 raise StoreUnusable(
                     path=source,
                     reason="the file is not a Twite database",
-                    cure="Give the path of a backup",
+                    fix="Give the path of a backup",
                 )
             salt, turn = copy.execute("SELECT salt, turn FROM deployment").fetchone()
             conversions = copy.execute(query("last_ids")).fetchone()[1]

@@ -96,7 +96,7 @@ class SQLiteCopySource:
             raise StoreUnusable(
                 path=path,
                 reason="the database does not exist",
-                cure="Give the path of the database",
+                fix="Give the path of the database",
             )
         lock = OwnerLock.take(path)
         try:
@@ -154,7 +154,7 @@ class SQLiteCopySource:
             raise StoreUnusable(
                 path=self.shown,
                 reason="the disk is full" if is_full(error) else str(error),
-                cure="Check the disk, then run the same command again: the copy continues",
+                fix="Check the disk, then run the same command again: the copy continues",
             ) from error
 
 
@@ -248,7 +248,7 @@ class SQLiteCopyTarget(SQLiteCopySource):
         execute = self._connection.execute
         problem = execute("PRAGMA quick_check(1)").fetchone()[0]
         if problem != "ok":
-            raise StoreUnusable(path=self._file, reason=problem, cure="Check its disk")
+            raise StoreUnusable(path=self._file, reason=problem, fix="Check its disk")
         execute("DROP TABLE store_copy")
         execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         self._connection.close()
@@ -273,12 +273,12 @@ def _refuse(path: str) -> None:
     except sqlite3.Error as error:
         if is_damage(error):
             raise damaged(path, error) from error
-        raise StoreUnusable(path=path, reason=str(error), cure="Check the file") from error
+        raise StoreUnusable(path=path, reason=str(error), fix="Check the file") from error
     if present == 0:
         raise StoreUnusable(
             path=path,
             reason="the file is not a Twite database",
-            cure=_GIVE,
+            fix=_GIVE,
         )
     if present < newest_version():
         raise _not_as_it_is(
@@ -296,7 +296,7 @@ def _refuse_existing(path: str) -> None:
         raise StoreUnusable(
             path=path,
             reason="the file or its write-ahead log already exists",
-            cure="Choose a file that does not exist",
+            fix="Choose a file that does not exist",
         )
 
 
@@ -304,7 +304,7 @@ def _not_as_it_is(path: str, reason: str) -> StoreUnusable:
     return StoreUnusable(
         path=path,
         reason=reason,
-        cure="Start the gateway on it once, stop the gateway, then run the command again",
+        fix="Start the gateway on it once, stop the gateway, then run the command again",
     )
 
 
@@ -341,7 +341,7 @@ def _begin(connection: sqlite3.Connection, draft: str, state: str) -> None:
             path=draft,
             reason="the file contains an incomplete copy of another store, or of an earlier state "
             "of this store",
-            cure="Delete the file, then run the command again: the copy starts over",
+            fix="Delete the file, then run the command again: the copy starts over",
         )
 
 

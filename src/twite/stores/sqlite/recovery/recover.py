@@ -34,11 +34,11 @@ def recover(path: str, to: str | None, *, known: Sequence[tuple[str, str]] = ())
             raise StoreUnusable(
                 path=there,
                 reason="the file already exists",
-                cure="Choose a file that does not exist",
+                fix="Choose a file that does not exist",
             )
     if not Path(path).is_file():
         raise StoreUnusable(
-            path=path, reason="the file does not exist", cure="Give the path of the database"
+            path=path, reason="the file does not exist", fix="Give the path of the database"
         )
     lock = OwnerLock.take(path)
     try:
@@ -92,7 +92,7 @@ def _commits(pages: Pages, new: sqlite3.Connection) -> int:
 
 def _refuse(target: str, problem: str) -> None:
     if problem != "ok":
-        raise StoreUnusable(path=target, reason=problem, cure="Check its disk")
+        raise StoreUnusable(path=target, reason=problem, fix="Check its disk")
 
 
 def _mark(new: sqlite3.Connection) -> StoreMark:
