@@ -9,6 +9,7 @@ from twite.app import monitoring as monitoring_module
 from twite.app.monitoring import Monitoring
 from twite.config.settings import load
 from twite.domain.alert import Alert, AlertKind, AlertPhase
+from twite.domain.pause import Cause, Pause
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.alerts.monitor import EventListener
 from twite.gateway.ports.events import (
@@ -19,10 +20,11 @@ from twite.gateway.ports.events import (
     ProblemPlace,
     ProblemSeen,
 )
-from twite.gateway.ports.state import Pause
 from twite.observers import Several
 
-REFUSED = Pause(pixel="o8z6j", since=1, reason="401 UNAUTHORIZED: no")
+REFUSED = Pause(
+    pixel="o8z6j", since=1, cause=Cause.CREDENTIALS_REFUSED, reason="401 UNAUTHORIZED: no"
+)
 
 
 class LeaderState:

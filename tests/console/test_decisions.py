@@ -14,10 +14,10 @@ from console_stage import SETTINGS, ConsoleStage
 from builders import a_submission, an_entry
 from twite.app.store_access import open_records
 from twite.domain.delivery import Attempt, Settlement, Transition, Trigger
+from twite.domain.pause import Cause, Pause
 from twite.domain.times import HOUR, MINUTE
 from twite.gateway.ports.outbox import Claim
 from twite.gateway.ports.queries import AtRest
-from twite.gateway.ports.state import Pause
 from twite.stores.sqlite import SQLiteStore
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -40,7 +40,7 @@ async def with_held_deliveries(tmp_path_factory):
     stage = ConsoleStage(tmp_path_factory.mktemp("resting"), cautious)
     store = await SQLiteStore.open(str(stage.settings.store.path))
     now = time.time_ns() // 1_000_000
-    await store.put([Pause(pixel="o8z6j", since=now, reason="by hand")])
+    await store.put([Pause(pixel="o8z6j", since=now, cause=Cause.USER, reason="by hand")])
     for name in ("doubtful-1", "doubtful-2"):
         await _make_ambiguous(store, name, since=now - 60 * HOUR, reason=DOUBTFUL["reason"])
     await _make_ambiguous(store, "in-time-1", since=now - 39 * HOUR, reason="400 in time")

@@ -9,7 +9,7 @@ from builders import NOW, a_submission, an_entry
 from twite.diagnostics import CheckFinding, CheckStatus
 from twite.diagnostics.configuration import pixels, sources
 from twite.diagnostics.store import disk, on_room, on_sync, store
-from twite.gateway.ports.state import Pause
+from twite.domain.pause import Cause, Pause
 from twite.stores.sqlite import SQLiteStore
 from written import GOOD, read
 
@@ -62,7 +62,16 @@ async def test_missing_folder_of_the_store_is_red(tmp_path):
 async def test_paused_pixel_is_red_with_the_reason_of_x(tmp_path):
     settings = read(tmp_path)
     owned = await SQLiteStore.open(str(settings.store.path))
-    await owned.put([Pause(pixel="o8z6j", since=NOW, reason="401 UNAUTHORIZED_ACCESS")])
+    await owned.put(
+        [
+            Pause(
+                pixel="o8z6j",
+                since=NOW,
+                cause=Cause.CREDENTIALS_REFUSED,
+                reason="401 UNAUTHORIZED_ACCESS",
+            )
+        ]
+    )
     await owned.close()
 
     findings = [finding async for finding in store(settings)]

@@ -1,6 +1,7 @@
 """One notice of each kind, so that every metric has a series."""
 
 from twite.domain.alert import Alert, AlertKind, AlertPhase
+from twite.domain.pause import Cause, Pause
 from twite.domain.stats.backlog import Forecast
 from twite.domain.stats.tally import Counted, Counting
 from twite.gateway.ports.events import (
@@ -62,8 +63,10 @@ EVERY_NOTICE = (
         again=1,
     ),
     Moved(pixel=PIXEL, trigger="delivered", deliveries=1, waited={5: 1}),
-    Paused(pixel=PIXEL, reason="404"),
-    Paused(pixel=PIXEL, event="o8z6k", reason="400"),
+    Paused(pause=Pause(since=1, pixel=PIXEL, cause=Cause.PIXEL_REFUSED, reason="404")),
+    Paused(
+        pause=Pause(since=1, pixel=PIXEL, event="o8z6k", cause=Cause.EVENT_REFUSED, reason="400")
+    ),
     Presented(pixel=PIXEL, credential="oauth", taken=True, turned=True),
     Misdated(offset=7_000),
     ProblemSeen(where="sweep", reason="full"),

@@ -9,12 +9,13 @@ from memory_store.row import MemoryRow, history_of
 from twite.domain.conversion import dedup_key
 from twite.domain.delivery import State, rank
 from twite.domain.history import ConversionCounts, History, Rival
+from twite.domain.pause import Pause
 from twite.domain.stats.backlog import BacklogHour
 from twite.domain.submission import MOST_NAMES, OTHER, IgnoredTally, Submission, named
 from twite.domain.times import DAY, HOUR
 from twite.gateway.ports import queries as port
 from twite.gateway.ports.queries import Query, Selection
-from twite.gateway.ports.state import Pause, RateLimitWindow
+from twite.gateway.ports.state import RateLimitWindow
 
 T = TypeVar("T")
 

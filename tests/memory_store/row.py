@@ -16,9 +16,10 @@ from twite.domain.delivery import (
     rank,
 )
 from twite.domain.history import History, PastAttempt, TagNotFired
+from twite.domain.pause import Pause
 from twite.domain.submission import AcceptedConversion
 from twite.gateway.operations.moves import HeldGroup, alike
-from twite.gateway.ports.state import Pause, RateLimitWindow
+from twite.gateway.ports.state import RateLimitWindow
 
 
 @dataclass(kw_only=True)

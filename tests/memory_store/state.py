@@ -5,13 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar, cast
 
 from twite.domain.alert import Alert
+from twite.domain.pause import Cause, Pause
 from twite.domain.people.users import AuditEvent
 from twite.domain.stats.traffic import KEPT_HOURS, HourlyTraffic
 from twite.domain.stats.value_guard import UsualAmount
 from twite.gateway.ports.state import (
     ClockRecord,
     DecisionPolicy,
-    Pause,
     RateLimitWindow,
     SealedSecret,
     StateKey,
@@ -59,8 +59,8 @@ class MemoryState:
         for record in records:
             kept, key = self._kept[type(record)], _KEYS[type(record)](record)
             is_free = was is None or kept.get(key) == was
-            if isinstance(record, Pause) and key in kept and kept[key].is_by_user:
-                is_free = record.is_by_user
+            if isinstance(record, Pause) and key in kept and kept[key].cause is Cause.USER:
+                is_free = record.cause is Cause.USER
             if is_free:
                 kept[key] = record
             if isinstance(record, HourlyTraffic):

@@ -2,6 +2,7 @@ from notices import ALERT, an_accepted_notice, an_attempt
 
 from twite.domain.alert import AlertKind, AlertPhase
 from twite.domain.history import ConversionCounts
+from twite.domain.pause import Cause, Pause
 from twite.domain.stats.backlog import Forecast
 from twite.domain.stats.tally import Counted, Counting
 from twite.gateway.ports.events import (
@@ -30,7 +31,7 @@ def test_notices_are_counted():
         an_accepted_notice(accepted=2, duplicates=1, suppressed=3, rejected=4),
         an_attempt(),
         Moved(pixel="o8z6j", trigger="postponed", deliveries=3),
-        Paused(pixel="o8z6j", reason="401"),
+        Paused(pause=Pause(since=1, pixel="o8z6j", cause=Cause.CREDENTIALS_REFUSED, reason="401")),
         ProblemSeen(where="sweep", reason="r"),
         IgnoredSome(source="shop", endpoint="ga4", reasons={"not_configured": 2}),
     ):
@@ -60,7 +61,9 @@ def test_notices_are_counted():
 
 def test_resumed_pixel_is_not_paused():
     metrics = Metrics()
-    metrics.see(Paused(pixel="o8z6j", reason="401"))
+    metrics.see(
+        Paused(pause=Pause(since=1, pixel="o8z6j", cause=Cause.CREDENTIALS_REFUSED, reason="401"))
+    )
 
     metrics.see(Resumed(pixel="o8z6j"))
 

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from notices import ALERT, an_accepted_notice, an_attempt
 
 from twite.domain.alert import AlertKind, AlertPhase
+from twite.domain.pause import Cause, Pause
 from twite.gateway.ports.events import (
     Alerted,
     ClientSaid,
@@ -24,7 +25,11 @@ from twite.observers.metrics import Metrics
 
 # Fields with a default, which `builds` would not vary.
 EVERY_FIELD_OF = {
-    Paused: {"event": st.sampled_from(["", "o8z6k"])},
+    Paused: {
+        "pause": st.builds(
+            Pause, event=st.sampled_from(["", "o8z6k"]), cause=st.sampled_from(Cause)
+        )
+    },
     Resumed: {"event": st.sampled_from(["", "o8z6k"])},
     Moved: {"reason": st.text()},
     TagSaid: {"own": st.booleans()},
@@ -72,7 +77,11 @@ def test_success_is_not_logged_at_the_default_level(capsys, notice):
 @pytest.mark.parametrize(
     ("notice", "says", "level"),
     [
-        (Paused(pixel="p", reason="401"), "pixel paused", "error"),
+        (
+            Paused(pause=Pause(since=1, pixel="p", cause=Cause.CREDENTIALS_REFUSED, reason="401")),
+            "pixel paused",
+            "error",
+        ),
         (Resumed(pixel="p"), "pixel resumed", "info"),
         (ProblemSeen(where="outbox", reason="disk full"), "problem", "error"),
         (
@@ -100,7 +109,14 @@ def test_template_log_line_names_the_tag_or_the_client(capsys):
 
 
 def test_hostile_text_of_x_is_escaped_and_truncated(capsys):
-    line = lines(capsys, Paused(pixel="p", reason="\x1b[2J\r\n" + "x" * 10_000))[0]
+    line = lines(
+        capsys,
+        Paused(
+            pause=Pause(
+                since=1, pixel="p", cause=Cause.PIXEL_REFUSED, reason="\x1b[2J\r\n" + "x" * 10_000
+            )
+        ),
+    )[0]
 
     assert line["reason"].startswith("?[2J??")
     assert len(line["reason"]) == 200

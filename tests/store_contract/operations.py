@@ -23,12 +23,12 @@ from store_contract.actions import (
 from store_contract.copies import restricted
 from twite.domain.delivery import MAY_COUNT_TWICE, State
 from twite.domain.history import ConversionCounts
+from twite.domain.pause import Cause, Pause
 from twite.domain.people.users import AuditEvent
 from twite.domain.submission import Recorded
 from twite.domain.times import HOUR
 from twite.gateway.ports.outbox import Discard, Replay, SweepResult
 from twite.gateway.ports.queries import AtRest
-from twite.gateway.ports.state import PAUSED_BY_USER, Pause
 from twite.gateway.ports.store import Store
 
 
@@ -233,17 +233,25 @@ class OperationLaws:
         }
 
     async def test_pauses_are_kept_until_they_are_deleted(self, store: Store) -> None:
-        await store.put([Pause(pixel="p2", since=NOW, reason="401")])
-        await store.put([Pause(pixel=PIXEL, since=NOW, reason="401")])
-        await store.put([Pause(pixel=PIXEL, since=NOW + 1, reason="403")])
+        await store.put(
+            [Pause(pixel="p2", since=NOW, cause=Cause.CREDENTIALS_REFUSED, reason="401")]
+        )
+        await store.put(
+            [Pause(pixel=PIXEL, since=NOW, cause=Cause.CREDENTIALS_REFUSED, reason="401")]
+        )
+        await store.put(
+            [Pause(pixel=PIXEL, since=NOW + 1, cause=Cause.CREDENTIALS_REFUSED, reason="403")]
+        )
         await store.delete(Pause, ("p2", ""))
 
-        assert list(await store.load(Pause)) == [Pause(pixel=PIXEL, since=NOW + 1, reason="403")]
+        assert list(await store.load(Pause)) == [
+            Pause(pixel=PIXEL, since=NOW + 1, cause=Cause.CREDENTIALS_REFUSED, reason="403")
+        ]
 
     async def test_pause_by_a_user_is_replaced_only_by_a_user(self, store: Store) -> None:
-        refused = Pause(pixel=PIXEL, since=NOW, reason="401")
-        by_user = Pause(pixel=PIXEL, since=NOW, reason=f"{PAUSED_BY_USER}, by ann")
-        later = Pause(pixel=PIXEL, since=NOW + 1, reason=f"{PAUSED_BY_USER}, by bob")
+        refused = Pause(pixel=PIXEL, since=NOW, cause=Cause.CREDENTIALS_REFUSED, reason="401")
+        by_user = Pause(pixel=PIXEL, since=NOW, cause=Cause.USER, reason="paused by hand, by ann")
+        later = Pause(pixel=PIXEL, since=NOW + 1, cause=Cause.USER, reason="paused by hand, by bob")
         found: list[Pause] = []
         for pause in (refused, by_user, refused, later):
             await store.put([pause])
@@ -254,7 +262,7 @@ class OperationLaws:
     async def test_pause_is_deleted_as_a_key_only_if_it_is_the_stored_one(
         self, store: Store
     ) -> None:
-        first = Pause(pixel=PIXEL, event=EVENT, since=NOW, reason="401")
+        first = Pause(pixel=PIXEL, event=EVENT, since=NOW, cause=Cause.EVENT_REFUSED, reason="401")
         second = msgspec.structs.replace(first, reason="403")
         third = msgspec.structs.replace(first, since=NOW + 1)
         await store.put([first])
@@ -267,10 +275,14 @@ class OperationLaws:
         assert (kept, list(await store.load(Pause))) == ([first], [])
 
     async def test_event_is_paused_beside_its_pixel_and_others(self, store: Store) -> None:
-        whole = Pause(pixel=PIXEL, since=NOW, reason="401")
-        single = Pause(pixel=PIXEL, event=EVENT, since=NOW, reason="400")
-        other = Pause(pixel=PIXEL, event="o8z6m", since=NOW, reason="400")
-        elsewhere = Pause(pixel="p2", event=EVENT, since=NOW, reason="400")
+        whole = Pause(pixel=PIXEL, since=NOW, cause=Cause.CREDENTIALS_REFUSED, reason="401")
+        single = Pause(pixel=PIXEL, event=EVENT, since=NOW, cause=Cause.EVENT_REFUSED, reason="400")
+        other = Pause(
+            pixel=PIXEL, event="o8z6m", since=NOW, cause=Cause.EVENT_REFUSED, reason="400"
+        )
+        elsewhere = Pause(
+            pixel="p2", event=EVENT, since=NOW, cause=Cause.EVENT_REFUSED, reason="400"
+        )
         later = msgspec.structs.replace(single, since=NOW + 1, reason="404")
         for pause in (whole, single, other, elsewhere, later):
             await store.put([pause])
@@ -290,11 +302,33 @@ class OperationLaws:
         self, store: Store
     ) -> None:
         await record(store, "order-1")
-        await store.put([Pause(pixel=PIXEL, event="o8z6m", since=NOW, reason="another event")])
+        await store.put(
+            [
+                Pause(
+                    pixel=PIXEL,
+                    event="o8z6m",
+                    since=NOW,
+                    cause=Cause.EVENT_REFUSED,
+                    reason="another event",
+                )
+            ]
+        )
         (other,) = await histories(store, "order-1")
-        await store.put([Pause(pixel=PIXEL, event=EVENT, since=NOW, reason="its event")])
+        await store.put(
+            [
+                Pause(
+                    pixel=PIXEL,
+                    event=EVENT,
+                    since=NOW,
+                    cause=Cause.EVENT_REFUSED,
+                    reason="its event",
+                )
+            ]
+        )
         (event,) = await histories(store, "order-1")
-        await store.put([Pause(pixel=PIXEL, since=NOW, reason="its pixel")])
+        await store.put(
+            [Pause(pixel=PIXEL, since=NOW, cause=Cause.PIXEL_REFUSED, reason="its pixel")]
+        )
         (pixel,) = await histories(store, "order-1")
 
         reasons = [pause.paused for pause in (other, event, pixel)]

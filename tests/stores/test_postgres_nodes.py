@@ -7,9 +7,10 @@ from postgres_nodes_stage import ACCOUNTS, LEASE, NOW, a_claim, balanced, owned,
 
 from builders import a_submission, an_entry
 from twite.domain.delivery import Trigger
+from twite.domain.pause import Cause, Pause
 from twite.gateway.ports.outbox import SweepRequest
 from twite.gateway.ports.ownership import PAUSES, SECRETS, GatewayCondition
-from twite.gateway.ports.state import PAUSED_BY_USER, Pause, RateLimitWindow, SealedSecret
+from twite.gateway.ports.state import RateLimitWindow, SealedSecret
 from twite.stores.postgres import nodes
 from twite.stores.postgres.nodes import owner_of
 
@@ -81,12 +82,18 @@ async def test_pause_by_another_node_stops_claims(open_node):
     owner, other = (first, second) if "account1" in owners[0] else (second, first)
     entries = [an_entry("c1", pixel="pixel1", event="one")]
     await owner.record(a_submission(*entries, received_at=NOW))
-    event = Pause(pixel="pixel1", event="one", since=NOW, reason=PAUSED_BY_USER)
-    await other.put([event, Pause(pixel="pixel2", since=NOW, reason=PAUSED_BY_USER)])
-    await other.put([Pause(pixel="pixel1", since=NOW, reason="401: refused")])
+    event = Pause(pixel="pixel1", event="one", since=NOW, cause=Cause.USER, reason="paused by hand")
+    await other.put(
+        [event, Pause(pixel="pixel2", since=NOW, cause=Cause.USER, reason="paused by hand")]
+    )
+    await other.put(
+        [Pause(pixel="pixel1", since=NOW, cause=Cause.CREDENTIALS_REFUSED, reason="401: refused")]
+    )
     probe = await owner.claim(msgspec.structs.replace(a_claim("pixel1"), limit=1))
 
-    await other.put([Pause(pixel="pixel1", since=NOW, reason=f"{PAUSED_BY_USER}, by ann")])
+    await other.put(
+        [Pause(pixel="pixel1", since=NOW, cause=Cause.USER, reason="paused by hand, by ann")]
+    )
     await owner.record(a_submission(an_entry("c2", pixel="pixel1"), receipt="2", received_at=NOW))
 
     assert len(probe.deliveries) == 1
@@ -97,7 +104,7 @@ async def test_pause_by_another_node_stops_claims(open_node):
 
 async def test_changed_pauses_and_secrets_have_new_versions_at_all_nodes(open_node):
     first, second = [await open_node() for _ in range(2)]
-    pause = Pause(pixel="pixel1", since=NOW, reason="401: refused")
+    pause = Pause(pixel="pixel1", since=NOW, cause=Cause.CREDENTIALS_REFUSED, reason="401: refused")
     secret = SealedSecret(name="login/pixel1/oauth", sealed=b"1")
     changes = [
         lambda: second.put([pause]),

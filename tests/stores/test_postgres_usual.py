@@ -125,7 +125,6 @@ def test_usual_claim_leases_what_the_statement_has_found(session):
             {
                 "account": "account",
                 "pixel": "pixel",
-                "by_user": "paused by hand%",
                 "now": NOW,
                 "until": NOW + 9,
                 "ambiguous_after": NOW - 9,

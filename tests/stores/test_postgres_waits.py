@@ -16,7 +16,7 @@ from store_contract.actions import (
     settle,
 )
 from twite.domain.consent import person_keys
-from twite.gateway.ports.state import PAUSED_BY_USER, Pause
+from twite.domain.pause import Cause, Pause
 from twite.gateway.ports.store import StoreOptions
 from twite.stores.postgres.session import PostgresSession
 from twite.stores.postgres.store import PostgresStore
@@ -91,7 +91,9 @@ async def test_opt_out_during_the_wait_applies(other_gateway, blocked_claim):
 
 
 async def test_pause_during_the_wait_applies(other_gateway, blocked_claim):
-    await other_gateway.put([Pause(pixel=PIXEL, since=NOW, reason=PAUSED_BY_USER)])
+    await other_gateway.put(
+        [Pause(pixel=PIXEL, since=NOW, cause=Cause.USER, reason="paused by hand")]
+    )
 
     assert await blocked_claim() is None
 

@@ -25,6 +25,7 @@ from builders import NOW
 from twite.domain.delivery import State, Trigger
 from twite.domain.fault import fault
 from twite.domain.history import total
+from twite.domain.pause import Cause, Pause
 from twite.domain.people.erasure import CONVERSION_ID, all_of, asked
 from twite.domain.stats.deduplication import DedupPath, DedupRow
 from twite.domain.submission import Ignored, RejectedConversion
@@ -32,7 +33,6 @@ from twite.gateway.operations.erase import ERASED
 from twite.gateway.ports.outbox import Discard, EditBodies, EditedBody
 from twite.gateway.ports.privacy import ErasedText, EraseSearch, EraseStore, SearchText
 from twite.gateway.ports.queries import DedupQuery, IgnoredQuery
-from twite.gateway.ports.state import Pause
 from twite.stores.sql.erase_search import search
 from twite.stores.sql.statements import query
 from twite.stores.sqlite import SQLiteStore
@@ -229,7 +229,16 @@ async def test_dedup_rows_keep_their_paths_and_lose_the_id(store, path):
 async def test_messages_naming_the_person_are_erased(store, path):
     await record(store, entry("order-1", BOB), said=[native("order-1", BOB)])
     await settle(store, Trigger.GIVEN_UP, answer=f'{{"message":"\\u0027{ADA}\\u0027 is wrong"}}')
-    await store.put([Pause(pixel="o8z6j", since=NOW, reason="ada@shop.example complained")])
+    await store.put(
+        [
+            Pause(
+                pixel="o8z6j",
+                since=NOW,
+                cause=Cause.PIXEL_REFUSED,
+                reason="ada@shop.example complained",
+            )
+        ]
+    )
     await store.move(Discard(deliveries=[1], note="asked by ada@shop.example"), now=NOW)
 
     found = await erase(store, path)

@@ -10,7 +10,9 @@ from twite.x import spec
 from twite.x.decode import DEFAULT_WAIT, LONGEST_WAIT, decode, limit_of, names_window
 
 NOW = 1_795_600_000_000
-UNCOUNTED = Errored(reason="200 without a count of conversions processed", ambiguous=True)
+UNCOUNTED = Errored(
+    reason="200 without a count of conversions processed", ambiguous=True, status=200
+)
 HASH = ("INVALID_PARAMETER", "hashed_email (abc) is not a valid SHA-256 hash", "hashed_email")
 FOREIGN = ("NOT_FOUND", "event_id (abc) does not belong to provided account", "event_id")
 NOT_SET = ("INVALID_PARAMETER", "event_id (abc) is not a single event tag (SET)", "event_id")
@@ -60,7 +62,7 @@ def test_null_errors_are_still_a_delivery():
 def test_different_count_is_ambiguous(count):
     outcome = decoded(200, success(conversions_processed=count), sent=2)
 
-    assert outcome == Errored(reason=f"X processed {count} of 2", ambiguous=True)
+    assert outcome == Errored(reason=f"X processed {count} of 2", ambiguous=True, status=200)
 
 
 @pytest.mark.parametrize(
@@ -94,14 +96,18 @@ def test_success_without_a_count_is_ambiguous(body):
 def test_other_2xx_without_a_count_is_ambiguous():
     outcome = decoded(204)
 
-    assert outcome == Errored(reason="204 without a count of conversions processed", ambiguous=True)
+    assert outcome == Errored(
+        reason="204 without a count of conversions processed", ambiguous=True, status=204
+    )
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 404, 429, 500, 503])
 def test_truncated_response_is_ambiguous_whatever_its_status(status):
     outcome = decoded(status, success(conversions_processed=1), whole=False)
 
-    assert outcome == Errored(reason=f"the response ({status}) was truncated", ambiguous=True)
+    assert outcome == Errored(
+        reason=f"the response ({status}) was truncated", ambiguous=True, status=status
+    )
 
 
 def test_status_400_concerns_conversions_and_keeps_the_message():
@@ -110,6 +116,7 @@ def test_status_400_concerns_conversions_and_keeps_the_message():
     assert outcome == Rejected(
         scope=RejectionScope.CONVERSION,
         reason=f"400 INVALID_PARAMETER: {HASH[1]}",
+        status=400,
         complaints=complaints(HASH),
     )
 
@@ -117,7 +124,9 @@ def test_status_400_concerns_conversions_and_keeps_the_message():
 @pytest.mark.parametrize("body", [b"", b"<html>", b"{", b'{"errors":[{"code":[]}]}'])
 @pytest.mark.parametrize("sent", [1, 2])
 def test_status_400_without_readable_errors_is_unclear(body, sent):
-    assert decoded(400, body, sent=sent) == Rejected(scope=RejectionScope.UNCLEAR, reason="400")
+    assert decoded(400, body, sent=sent) == Rejected(
+        scope=RejectionScope.UNCLEAR, reason="400", status=400
+    )
 
 
 def test_error_without_a_message_does_not_hide_the_others():
@@ -144,6 +153,7 @@ def test_status_404_about_the_event_concerns_the_event():
     assert outcome == Rejected(
         scope=RejectionScope.EVENT,
         reason=f"404 NOT_FOUND: {FOREIGN[1]}; INVALID_PARAMETER: {NOT_SET[1]}",
+        status=404,
         complaints=complaints(FOREIGN, NOT_SET),
     )
 
@@ -164,7 +174,9 @@ def test_other_404_concerns_the_pixel(body):
 @pytest.mark.parametrize("body", [b"", b"<html>not found</html>", b'{"errors":[]}', b"{}"])
 @pytest.mark.parametrize("status", [301, 302, 304, 307, 402, 403, 404, 405, 410, 418, 451])
 def test_refusal_without_errors_of_x_is_unclear(status, body):
-    assert decoded(status, body) == Rejected(scope=RejectionScope.UNCLEAR, reason=str(status))
+    assert decoded(status, body) == Rejected(
+        scope=RejectionScope.UNCLEAR, reason=str(status), status=status
+    )
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>not you</html>"])
@@ -175,19 +187,22 @@ def test_status_401_concerns_the_pixel_whatever_its_body(body):
 @pytest.mark.parametrize("status", [301, 302, 304, 307, 401, 402, 403, 405, 410, 418, 451])
 def test_settings_and_access_errors_concern_the_pixel(status):
     assert decoded(status, errors(("C", "m", ""))) == Rejected(
-        scope=RejectionScope.PIXEL, reason=f"{status} C: m", complaints=complaints(("C", "m", ""))
+        scope=RejectionScope.PIXEL,
+        reason=f"{status} C: m",
+        status=status,
+        complaints=complaints(("C", "m", "")),
     )
 
 
 @pytest.mark.parametrize("status", [408, 423, 500, 502, 503, 504, 599])
 def test_possibly_processed_request_is_ambiguous(status):
-    assert decoded(status, b"<html>") == Errored(reason=f"{status}", ambiguous=True)
+    assert decoded(status, b"<html>") == Errored(reason=f"{status}", ambiguous=True, status=status)
 
 
 def test_status_503_is_retried_at_its_time():
     outcome = decoded(503, headers={"retry-after": "30"})
 
-    assert outcome == Errored(reason="503", ambiguous=True, retry_at=NOW + 30 * SECOND)
+    assert outcome == Errored(reason="503", ambiguous=True, status=503, retry_at=NOW + 30 * SECOND)
 
 
 def limited(**headers):
@@ -197,7 +212,11 @@ def limited(**headers):
         headers={k.replace("_", "-"): v for k, v in headers.items()},
     )
     assert outcome == Errored(
-        reason="429 TOO_MANY_REQUESTS:", ambiguous=False, limited=True, retry_at=outcome.retry_at
+        reason="429 TOO_MANY_REQUESTS:",
+        ambiguous=False,
+        status=429,
+        limited=True,
+        retry_at=outcome.retry_at,
     )
     return outcome.retry_at - NOW
 

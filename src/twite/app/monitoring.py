@@ -11,6 +11,7 @@ from twite.app.store_access import StateOnDemand, open_records
 from twite.config.settings import Settings
 from twite.domain.alert import Alert, AlertKind
 from twite.domain.errors import LedgerUnavailable, SettingsError
+from twite.domain.pause import Pause
 from twite.domain.stats.value_guard import UsualAmount
 from twite.domain.times import SECOND
 from twite.gateway.alerts.checks import STORE
@@ -28,7 +29,7 @@ from twite.gateway.ports.events import (
 )
 from twite.gateway.ports.machine import Clock, Randomness
 from twite.gateway.ports.ownership import LEASE_IS_OVER, Ownership
-from twite.gateway.ports.state import Pause, R, StateStore
+from twite.gateway.ports.state import R, StateStore
 from twite.gateway.ports.store import Store
 from twite.gateway.ports.transport import NoResponse, Response
 from twite.machine.system import SystemClock, SystemDisk, SystemRandomness

@@ -12,6 +12,7 @@ from twite.config.settings import Settings
 from twite.config.store_url import read_store_url
 from twite.config.toml import Reader
 from twite.domain.errors import StoreInUse, StoreUnusable
+from twite.domain.pause import Pause
 from twite.domain.people.users import AuditEvent
 from twite.domain.stats.backlog import Forecast
 from twite.domain.submission import IgnoredTally
@@ -21,7 +22,7 @@ from twite.gateway.identity.accounts import Accounts
 from twite.gateway.operations.store_copy import CopyProgress, StoreCopied, copy_store
 from twite.gateway.ports.directory import AccountDirectory, DirectoryReader, Passwords
 from twite.gateway.ports.queries import DeliveredQuery, IgnoredQuery, Queries
-from twite.gateway.ports.state import Pause, R, SealedSecret, StateKey, StateRecord, StateStore
+from twite.gateway.ports.state import R, SealedSecret, StateKey, StateRecord, StateStore
 from twite.gateway.ports.store import (
     Backup,
     Recovered,

@@ -18,9 +18,9 @@ from twite.diagnostics.server import server
 from twite.domain.alert import RULES, Alert
 from twite.domain.errors import StoreUnusable, TransientError, TwiteError
 from twite.domain.history import ConversionCounts, total
+from twite.domain.pause import Pause
 from twite.gateway.alerts.notifier import what_to_do
 from twite.gateway.ports.findings import CheckFinding, amber, green, red
-from twite.gateway.ports.state import Pause
 
 _PAGE: Final = b"\0" * 4096
 _SYNCS: Final = 21

@@ -323,12 +323,14 @@ class Delivered(msgspec.Struct, frozen=True, kw_only=True):
 class Errored(msgspec.Struct, frozen=True, kw_only=True):
     """A temporary failure.
 
-    `retry_at` (ms) is the retry time from X's response, if there was one.
+    `retry_at` (ms) is the retry time from X's response, if there was one. `status` is None without
+    a response.
     """
 
     kind: ClassVar[AttemptOutcome] = AttemptOutcome.ERRORED
     reason: str
     ambiguous: bool
+    status: int | None = None
     retry_at: int | None = None
     limited: bool = False
 
@@ -337,6 +339,7 @@ class Rejected(msgspec.Struct, frozen=True, kw_only=True):
     kind: ClassVar[AttemptOutcome] = AttemptOutcome.REJECTED
     scope: RejectionScope
     reason: str
+    status: int | None = None
     complaints: tuple[XComplaint, ...] = ()
 
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from twite.domain.alert import RULES, AlertPhase
 from twite.domain.delivery import AttemptOutcome, Trigger
+from twite.domain.pause import Pause
 from twite.domain.times import SECOND
 from twite.gateway.alerts.notifier import page_of
 from twite.gateway.ports.events import (
@@ -171,10 +172,12 @@ class Log:
                 self._see_alarm(notice)
 
     def _see_pause(self, notice: Paused | Resumed) -> None:
-        what = "event" if notice.event else "pixel"
-        where = {"pixel": notice.pixel} | ({"x_event": notice.event} if notice.event else {})
-        if isinstance(notice, Paused):
-            self._say("error", f"{what} paused", **where, reason=without_echoes(notice.reason))
+        of = notice.pause if isinstance(notice, Paused) else notice
+        what = "event" if of.event else "pixel"
+        where = {"pixel": of.pixel} | ({"x_event": of.event} if of.event else {})
+        if isinstance(of, Pause):
+            reason = without_echoes(of.reason)
+            self._say("error", f"{what} paused", **where, cause=of.cause, reason=reason)
         else:
             self._say("info", f"{what} resumed", **where)
 

@@ -159,13 +159,14 @@ class Metrics:
             self._count("twite_tag_firings_total", pixel, notice.source, notice.verdict)
 
     def _see_pause(self, notice: Paused | Resumed) -> None:
-        pixel, is_paused = notice.pixel, isinstance(notice, Paused)
-        if not notice.event:
-            self._set("twite_pixel_paused", pixel, to=int(is_paused))
+        is_paused = isinstance(notice, Paused)
+        of = notice.pause if isinstance(notice, Paused) else notice
+        if not of.event:
+            self._set("twite_pixel_paused", of.pixel, to=int(is_paused))
             return
-        events = self._paused_events[self._pixel(pixel)]
-        (events.add if is_paused else events.discard)(notice.event)
-        self._set("twite_events_paused", pixel, to=len(events))
+        events = self._paused_events[self._pixel(of.pixel)]
+        (events.add if is_paused else events.discard)(of.event)
+        self._set("twite_events_paused", of.pixel, to=len(events))
 
     def _see_alarm(self, notice: GatewayEvent) -> None:
         match notice:

@@ -63,17 +63,29 @@ def decode(
     milliseconds.
     """
     if not whole:
-        return Errored(reason=f"the response ({status}) was truncated", ambiguous=True)
+        return Errored(
+            reason=f"the response ({status}) was truncated", ambiguous=True, status=status
+        )
     read = _read(body)
     if 200 <= status < 300:
         return _success(status, read, sent)
     complaints = complaints_of(None if read is None else read.errors)
     words = _words(status, complaints)
     if status == 429:
-        return Errored(reason=words, ambiguous=False, limited=True, retry_at=_reset(headers, now))
+        return Errored(
+            reason=words,
+            ambiguous=False,
+            status=status,
+            limited=True,
+            retry_at=_reset(headers, now),
+        )
     if is_ambiguous(status):
-        return Errored(reason=words, ambiguous=True, retry_at=_retry_after(headers, now))
-    return Rejected(scope=_scope(status, complaints), reason=words, complaints=complaints)
+        return Errored(
+            reason=words, ambiguous=True, status=status, retry_at=_retry_after(headers, now)
+        )
+    return Rejected(
+        scope=_scope(status, complaints), reason=words, status=status, complaints=complaints
+    )
 
 
 def is_ambiguous(status: int) -> bool:
@@ -103,15 +115,14 @@ def names_window(headers: Mapping[str, str]) -> bool:
 
 def _success(status: int, read: _Body | None, sent: int) -> Outcome:
     if read is None or read.data is None or read.data.conversions_processed is None:
-        return Errored(reason=f"{status} without a count of conversions processed", ambiguous=True)
-    if read.data.conversions_processed != sent:
-        return Errored(
-            reason=f"X processed {read.data.conversions_processed} of {sent}", ambiguous=True
-        )
-    if read.errors:
-        words = _words(status, complaints_of(read.errors))
-        return Errored(reason=f"{words} alongside a success", ambiguous=True)
-    return Delivered(debug_id=str(read.data.debug_id or "")[:_LONGEST_WORDS])
+        words = f"{status} without a count of conversions processed"
+    elif read.data.conversions_processed != sent:
+        words = f"X processed {read.data.conversions_processed} of {sent}"
+    elif read.errors:
+        words = f"{_words(status, complaints_of(read.errors))} alongside a success"
+    else:
+        return Delivered(debug_id=str(read.data.debug_id or "")[:_LONGEST_WORDS])
+    return Errored(reason=words, ambiguous=True, status=status)
 
 
 def _scope(status: int, complaints: tuple[XComplaint, ...]) -> RejectionScope:

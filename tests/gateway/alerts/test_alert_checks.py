@@ -2,6 +2,7 @@ import pytest
 
 from twite.domain.alert import AlertKind
 from twite.domain.history import ConversionCounts
+from twite.domain.pause import Cause, Pause
 from twite.domain.stats.backlog import Forecast
 from twite.domain.stats.traffic import Silence
 from twite.domain.times import HOUR, MINUTE
@@ -27,27 +28,33 @@ def bad(readings):
     return {(reading.kind, reading.subject): reading.reason for reading in readings if reading.bad}
 
 
-@pytest.mark.parametrize(
-    ("reason", "kind"),
-    [
-        ("401 UNAUTHORIZED_ACCESS: This request is not authorized", AlertKind.CREDENTIALS_REFUSED),
-        ("403 UNAUTHORIZED_CLIENT_APPLICATION: no", AlertKind.CREDENTIALS_REFUSED),
-        ("404 NOT_FOUND: no pixel", AlertKind.PIXEL_PAUSED),
-        ("all conversions refused alike: 400 X", AlertKind.PIXEL_PAUSED),
-        ("4011", AlertKind.PIXEL_PAUSED),
-        ("", AlertKind.PIXEL_PAUSED),
-    ],
-)
-def test_paused_pixel_has_one_alert_by_its_reason(reason, kind):
-    assert set(bad(of_pauses(["p", "q"], {"p": reason}))) == {(kind, "p")}
+def pauses(cause, reason="no", event=""):
+    pause = Pause(pixel="p", since=1, cause=cause, reason=reason, event=event)
+    return {("p", event): pause}
+
+
+@pytest.mark.parametrize("cause", Cause)
+def test_paused_pixel_has_one_alert_by_its_cause(cause):
+    is_refused = cause is Cause.CREDENTIALS_REFUSED
+    kind = AlertKind.CREDENTIALS_REFUSED if is_refused else AlertKind.PIXEL_PAUSED
+
+    assert set(bad(of_pauses(["p", "q"], pauses(cause)))) == {(kind, "p")}
+
+
+def test_paused_event_alerts_without_its_pixel():
+    readings = of_pauses(["p"], pauses(Cause.EVENT_REFUSED, event="o8z6k"))
+
+    assert bad(readings) == {(AlertKind.EVENT_PAUSED, "p"): "o8z6k: no"}
 
 
 def test_removed_pixel_is_not_checked():
-    assert list(of_pauses([], {"p": "401"})) == []
+    assert list(of_pauses([], pauses(Cause.USER))) == []
 
 
 def test_values_echoed_by_x_are_masked():
-    readings = of_pauses(["p"], {"p": 'Expected Email, got "shopper@example.com"'})
+    reason = 'Expected Email, got "shopper@example.com"'
+
+    readings = of_pauses(["p"], pauses(Cause.PIXEL_REFUSED, reason))
 
     assert bad(readings) == {(AlertKind.PIXEL_PAUSED, "p"): "Reason: Expected Email, got …"}
 

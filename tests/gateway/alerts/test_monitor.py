@@ -8,6 +8,7 @@ from fakes import MovingClock, SetDisk, settled
 from memory_store.store import MemoryStore
 from twite.domain.alert import Alert, AlertKind, AlertPhase
 from twite.domain.errors import LedgerUnavailable
+from twite.domain.pause import Cause, Pause
 from twite.domain.times import DAY, HOUR, MINUTE, SECOND
 from twite.gateway.alerts.checks import CLOCK, STORE, Thresholds
 from twite.gateway.alerts.monitor import STORE_FAILED_FOR, EventListener, Monitor
@@ -21,11 +22,11 @@ from twite.gateway.ports.events import (
     Resumed,
 )
 from twite.gateway.ports.machine import DiskSpace
-from twite.gateway.ports.state import Pause
 from twite.observers import Several
 from worker_bench import Seen
 
 PIXEL = "o8z6j"
+REFUSED = Pause(pixel=PIXEL, since=1, cause=Cause.CREDENTIALS_REFUSED, reason="401: no")
 ROOM = DiskSpace(free=50 << 30, files={"database": 1})
 
 
@@ -140,7 +141,7 @@ async def test_pause_alerts_at_once(running):
     stage = Stage()
     await running(stage)
 
-    stage.observer.see(Paused(pixel=PIXEL, reason="401 UNAUTHORIZED_ACCESS: no"))
+    stage.observer.see(Paused(pause=REFUSED))
     await settled()
 
     assert stage.said() == [(AlertPhase.OPENED, AlertKind.CREDENTIALS_REFUSED, PIXEL)]
@@ -150,7 +151,7 @@ async def test_pause_alerts_at_once(running):
 async def test_alert_resolves_after_the_pixel_resumed_for_a_while(running):
     stage = Stage()
     await running(stage)
-    stage.observer.see(Paused(pixel=PIXEL, reason="401"))
+    stage.observer.see(Paused(pause=REFUSED))
     await settled()
 
     stage.observer.see(Resumed(pixel=PIXEL))
@@ -161,20 +162,26 @@ async def test_alert_resolves_after_the_pixel_resumed_for_a_while(running):
 
 async def test_pause_from_before_a_restart_alerts_at_the_start(running):
     stage = Stage()
-    await stage.store.put([Pause(pixel=PIXEL, since=1, reason="404 NOT_FOUND: none")])
-    await stage.store.put([Pause(pixel="gone", since=1, reason="404")])
+    await stage.store.put(
+        [Pause(pixel=PIXEL, since=1, cause=Cause.PIXEL_REFUSED, reason="404 NOT_FOUND: none")]
+    )
+    await stage.store.put([Pause(pixel="gone", since=1, cause=Cause.PIXEL_REFUSED, reason="404")])
 
     await running(stage)
 
     assert [notice for notice in stage.seen.notices if isinstance(notice, Paused)] == [
-        Paused(pixel=PIXEL, reason="404 NOT_FOUND: none")
+        Paused(
+            pause=Pause(
+                since=1, pixel=PIXEL, cause=Cause.PIXEL_REFUSED, reason="404 NOT_FOUND: none"
+            )
+        )
     ]
     assert stage.open() == {(AlertKind.PIXEL_PAUSED, PIXEL)}
 
 
 async def test_alert_open_before_a_restart_stays_open(running):
     stage = Stage()
-    await stage.store.put([Pause(pixel=PIXEL, since=1, reason="404")])
+    await stage.store.put([Pause(pixel=PIXEL, since=1, cause=Cause.PIXEL_REFUSED, reason="404")])
     await running(stage)
 
     again = Stage(stage.store, stage.clock)

@@ -9,6 +9,7 @@ from builders import NOW, a_destination
 from fakes import MovingClock, conversions_of, refused, taken
 from memory_store.store import MemoryStore
 from twite.domain.delivery import Batch, Delivery
+from twite.domain.pause import Cause
 from twite.gateway.delivery.batch_sender import BatchSender
 from twite.gateway.delivery.circuit_breaker import CircuitBreaker
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
@@ -146,7 +147,7 @@ class Stage:
         await self.accept_another()
 
     async def pause(self, event=EVENT):
-        await self.sender.pauses.trip(event, "a reason")
+        await self.sender.pauses.trip(event, Cause.EVENT_REFUSED, "a reason")
 
     @property
     def ends(self):

@@ -19,11 +19,11 @@ from batch_sender_stage import (
 from builders import a_destination
 from twite.domain.delivery import AMBIGUITY_WINDOW
 from twite.domain.destination import PixelToken
+from twite.domain.pause import Cause, Pause
 from twite.domain.secret import Secret
 from twite.domain.times import MINUTE
 from twite.gateway.delivery.circuit_breaker import PROBE_EVERY
 from twite.gateway.delivery.in_flight import SLOW
-from twite.gateway.ports.state import Pause
 from twite.x.spec import PIXEL_TOKEN_HEADER
 
 
@@ -39,7 +39,7 @@ async def test_accepted_batch_is_delivered_in_one_request():
 
 async def test_new_credentials_are_used_and_probed_at_once():
     stage = Stage()
-    await stage.breaker.trip("401")
+    await stage.breaker.trip(Cause.CREDENTIALS_REFUSED, "401")
     await stage.pause()
     before = stage.breaker.wait(), stage.sender.passing_events()
 
@@ -228,7 +228,7 @@ async def test_rest_of_a_batch_is_returned(reason):
             case "stop":
                 stage.sender.stopping = True
             case "trip":
-                await stage.breaker.trip("401")
+                await stage.breaker.trip(Cause.CREDENTIALS_REFUSED, "401")
                 return FAILED
             case "back off":
                 return FAILED

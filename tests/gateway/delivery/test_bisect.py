@@ -2,7 +2,6 @@ from random import Random
 
 import msgspec
 import pytest
-from worker_bench import Setting
 
 from fakes import conversions_of, refused, taken
 from twite.domain.delivery import Delivery, Rejected, RejectionScope, XComplaint
@@ -10,6 +9,7 @@ from twite.domain.times import HOUR, MINUTE, SECOND
 from twite.gateway.delivery.bisect import ALIKE, BUDGET, CONTROLS, Bisect
 from twite.gateway.ports.events import Paused
 from twite.gateway.ports.transport import NoResponse
+from worker_bench import Setting
 
 
 def rejected(*complaints, scope=RejectionScope.CONVERSION):
@@ -316,7 +316,7 @@ async def test_cluster_of_bad_conversions_is_held_until_x_accepts_another():
     assert later == "delivered"
     assert (account.delivered, account.dead, account.held, account.pending) == (451, 50, 0, 0)
     paused = [notice for notice in setting.seen.notices if isinstance(notice, Paused)]
-    assert {notice.event for notice in paused} == {"o8z6k"}
+    assert {notice.pause.event for notice in paused} == {"o8z6k"}
     assert await setting.run.stop(within=1_000)
 
 

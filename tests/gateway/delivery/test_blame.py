@@ -16,12 +16,12 @@ from blamed_pixel import (
     Pixel,
     group_of,
 )
-from worker_bench import Setting
 
 from fakes import refused
+from twite.domain.pause import Cause, Pause
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.delivery.settlement import MOST_IN_A_ROW
-from twite.gateway.ports.state import Pause
+from worker_bench import Setting
 
 NO_IDENTIFIER = ("INVALID_PARAMETER", "At least one user identifier must be provided", "")
 
@@ -78,14 +78,14 @@ def test_bisection_starts_if_x_has_accepted_others_since(outcome, ids):
 
 async def test_refusals_of_a_paused_event_are_bisected():
     pixel = Pixel()
-    await pixel.pauses.trip(EVENT, "why")
+    await pixel.pauses.trip(EVENT, Cause.EVENT_REFUSED, "why")
 
     assert pixel.opens(NOT_YOU, 1)
 
 
 async def test_unclear_refusal_of_a_paused_pixel_is_not_bisected():
     pixel = Pixel()
-    await pixel.circuit_breaker.trip("why")
+    await pixel.circuit_breaker.trip(Cause.CREDENTIALS_REFUSED, "why")
 
     assert not pixel.opens(PAGE, 1, 2)
 
@@ -137,7 +137,7 @@ async def test_delivery_is_no_suspect_after_an_answer_that_has_another_cause(out
 @pytest.mark.parametrize("outcome", [BAD, WRONG_EVENT])
 async def test_content_refusal_closes_the_breaker_and_ends_the_back_off(outcome):
     pixel = Pixel()
-    await pixel.circuit_breaker.trip("401")
+    await pixel.circuit_breaker.trip(Cause.CREDENTIALS_REFUSED, "401")
     await pixel.hears(FAILED, 1)
 
     await pixel.hears(outcome, 2)
@@ -267,7 +267,7 @@ async def test_delivery_refused_alone_before_is_no_evidence(ids, counts):
 
 async def test_refusals_of_a_paused_event_are_no_evidence():
     pixel = Pixel()
-    await pixel.pauses.trip(EVENT, "why")
+    await pixel.pauses.trip(EVENT, Cause.EVENT_REFUSED, "why")
 
     await refused_in_a_row(pixel, MOST_IN_A_ROW)
 

@@ -1,13 +1,13 @@
 import pytest
-from worker_bench import FullStore, Seen
 
 from fakes import MovingClock
 from memory_store.store import MemoryStore
 from twite.domain.errors import LedgerUnavailable
+from twite.domain.pause import Cause, Pause
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.delivery.circuit_breaker import CircuitBreaker
 from twite.gateway.ports.events import Paused, Resumed
-from twite.gateway.ports.state import Pause
+from worker_bench import FullStore, Seen
 
 REFUSED = "401: not yours"
 
@@ -84,7 +84,9 @@ async def test_pause_that_was_read_before_it_was_ended_here_stays_ended():
 
 async def test_new_credentials_retry_the_only_delivery_at_once():
     circuit_breaker = a_breaker(MovingClock())
-    await circuit_breaker.doubt("401: not yours", alone=True, is_likely=True)
+    await circuit_breaker.doubt(
+        Cause.CREDENTIALS_REFUSED, "401: not yours", alone=True, is_likely=True
+    )
     before = circuit_breaker.wait(), circuit_breaker.wants_another
 
     circuit_breaker.half_open()
@@ -110,7 +112,7 @@ async def test_tripped_pixel_is_probed_with_one_delivery_after_a_minute():
     breaker = a_breaker(clock, store=store)
     await clock.advance(5)
 
-    await breaker.trip(REFUSED)
+    await breaker.trip(Cause.CREDENTIALS_REFUSED, REFUSED)
 
     assert (breaker.paused, breaker.probes, breaker.is_tripped) == (True, True, True)
     assert (breaker.wait(), breaker.size_of_probe(500)) == (MINUTE, 1)
@@ -124,9 +126,9 @@ async def test_pause_is_reported_and_stored_once_for_each_reason():
     breaker = a_breaker(MovingClock(), store=store)
 
     for reason in (REFUSED, REFUSED, "403: closed", REFUSED):
-        await breaker.trip(reason)
+        await breaker.trip(Cause.CREDENTIALS_REFUSED, reason)
 
-    reasons = [notice.reason for notice in breaker.observer.notices]
+    reasons = [notice.pause.reason for notice in breaker.observer.notices]
     assert reasons == [REFUSED, "403: closed", REFUSED]
     assert store.writes == 3
 
@@ -136,21 +138,21 @@ async def test_unstored_pause_is_stored_by_the_next_refusal():
     breaker = a_breaker(MovingClock(), store=store)
     store.is_full = True
     with pytest.raises(LedgerUnavailable):
-        await breaker.trip(REFUSED)
+        await breaker.trip(Cause.CREDENTIALS_REFUSED, REFUSED)
     full = breaker.is_tripped, breaker.noted, await paused_by(store)
 
     store.is_full = False
-    await breaker.trip(REFUSED)
+    await breaker.trip(Cause.CREDENTIALS_REFUSED, REFUSED)
 
     assert full == (True, None, [])
     assert await paused_by(store) == [REFUSED]
-    assert breaker.observer.notices == [Paused(pixel="p", reason=REFUSED)]
+    assert breaker.observer.notices == [Paused(pause=breaker.pause)]
 
 
 async def test_undeleted_pause_is_deleted_by_the_next_acceptance():
     store = FullStore()
     breaker = a_breaker(MovingClock(), store=store)
-    await breaker.trip(REFUSED)
+    await breaker.trip(Cause.CREDENTIALS_REFUSED, REFUSED)
     store.is_full = True
     with pytest.raises(LedgerUnavailable):
         await breaker.passed()
@@ -169,7 +171,7 @@ async def test_doubtful_refusal_is_probed_soon_by_another_delivery():
     clock = MovingClock()
     breaker = a_breaker(clock)
 
-    await breaker.doubt("502: a page", alone=False, is_likely=False)
+    await breaker.doubt(Cause.CREDENTIALS_REFUSED, "502: a page", alone=False, is_likely=False)
 
     assert (breaker.paused, breaker.is_tripped, breaker.pause) == (True, False, None)
     assert (breaker.wait(), breaker.size_of_probe(500)) == (2 * SECOND, 1)
@@ -183,7 +185,7 @@ async def test_doubtful_refusal_is_probed_soon_by_another_delivery():
 async def test_likely_refusal_pauses_the_pixel_and_lets_its_batches_continue():
     breaker = a_breaker(MovingClock())
 
-    await breaker.doubt(REFUSED, alone=False, is_likely=True)
+    await breaker.doubt(Cause.CREDENTIALS_REFUSED, REFUSED, alone=False, is_likely=True)
 
     assert (breaker.paused, breaker.is_tripped, breaker.pause.reason) == (True, False, REFUSED)
 
@@ -191,12 +193,12 @@ async def test_likely_refusal_pauses_the_pixel_and_lets_its_batches_continue():
 async def test_second_doubtful_refusal_trips_the_breaker_for_a_minute():
     clock = MovingClock()
     breaker = a_breaker(clock)
-    await breaker.doubt("502: a page", alone=True, is_likely=False)
+    await breaker.doubt(Cause.CREDENTIALS_REFUSED, "502: a page", alone=True, is_likely=False)
     # Only another delivery may be the next probe, for a minute.
     await clock.advance(MINUTE - 1)
     alone = breaker.wait(), breaker.wants_another
 
-    await breaker.doubt(REFUSED, alone=True, is_likely=False)
+    await breaker.doubt(Cause.CREDENTIALS_REFUSED, REFUSED, alone=True, is_likely=False)
 
     assert alone == (0, True)
     assert (breaker.is_tripped, breaker.wants_another) == (True, False)
@@ -206,7 +208,7 @@ async def test_second_doubtful_refusal_trips_the_breaker_for_a_minute():
 async def test_acceptance_ends_the_doubt():
     store = FullStore()
     breaker = a_breaker(MovingClock(), store=store)
-    await breaker.doubt("502: a page", alone=False, is_likely=False)
+    await breaker.doubt(Cause.CREDENTIALS_REFUSED, "502: a page", alone=False, is_likely=False)
 
     await breaker.passed()
 
@@ -244,7 +246,7 @@ async def test_new_requests_are_forbidden_until_the_back_off_ends():
 async def test_failed_probe_pauses_the_pixel_for_a_minute():
     clock = MovingClock()
     breaker = a_breaker(clock)
-    await breaker.trip(REFUSED)
+    await breaker.trip(Cause.CREDENTIALS_REFUSED, REFUSED)
     await clock.advance(MINUTE)
 
     breaker.record_failure(randomness=0.5)

@@ -3,13 +3,13 @@
 from fakes import conversions_of, refused, taken
 from twite.domain.delivery import SENDER_DIED_OF_IT
 from twite.domain.errors import LedgerUnavailable
+from twite.domain.pause import Pause
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.delivery.circuit_breaker import REFUSED_ALIKE
 from twite.gateway.delivery.rejections import RUN, SMALL, RejectionStats
 from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.ports.events import Paused, ProblemSeen
 from twite.gateway.ports.queries import ByConversionId
-from twite.gateway.ports.state import Pause
 from worker_bench import Setting
 
 NO_IDENTIFIER = ("INVALID_PARAMETER", "At least one user identifier must be provided", "")
@@ -142,7 +142,7 @@ async def test_row_of_refusals_of_one_event_pauses_only_that_event():
     good = [await setting.state(f"good{n}", event="o8z6m") for n in range(RUN + 1)]
     assert set(good) == {"delivered"}
     paused = [notice for notice in setting.seen.notices if isinstance(notice, Paused)]
-    assert {(pause.pixel, pause.event) for pause in paused} == {("o8z6j", "o8z6k")}
+    assert {(notice.pause.pixel, notice.pause.event) for notice in paused} == {("o8z6j", "o8z6k")}
     await setting.run.stop(within=1_000)
 
 

@@ -10,13 +10,13 @@ import pytest
 from builders import a_destination_with_oauth
 from fakes import conversions_of, refused, taken
 from twite.domain.errors import LedgerUnavailable
+from twite.domain.pause import Pause
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.delivery.worker import STORE_PAUSE, WorkerConfig
 from twite.gateway.operations.moves import WakingMoves
 from twite.gateway.ports.events import Paused, ProblemSeen, Resumed
 from twite.gateway.ports.outbox import Replay
 from twite.gateway.ports.queries import AtRest
-from twite.gateway.ports.state import Pause
 from twite.gateway.ports.transport import NoResponse, Response
 from worker_bench import Setting
 

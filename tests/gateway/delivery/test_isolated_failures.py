@@ -5,17 +5,17 @@ from itertools import product
 
 import pytest
 from answers_of_x import ALONE, ANSWERS, BAD, GOOD, x_with
-from worker_bench import Setting, rare_looks
 
 from builders import a_conversion, a_submission, an_entry
 from fakes import conversions_of, refused, taken
 from twite.domain.consent import person_keys
+from twite.domain.pause import Pause
 from twite.domain.times import HOUR, MINUTE, SECOND
 from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.ports.events import Paused
 from twite.gateway.ports.queries import ByConversionId
-from twite.gateway.ports.state import Pause
 from twite.gateway.ports.transport import NoResponse
+from worker_bench import Setting, rare_looks
 
 DENIED = "consent_denied: ad_storage"
 LONG = os.environ.get("TWITE_TRIAL") == "1"

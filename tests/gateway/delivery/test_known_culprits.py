@@ -4,15 +4,15 @@ from random import Random
 
 import msgspec
 import pytest
-from worker_bench import Setting
 
 from builders import a_destination, a_submission, an_entry
 from fakes import conversions_of, refused, taken
 from twite.domain.destination import OAuthKeys
+from twite.domain.pause import Pause
 from twite.domain.secret import Secret
 from twite.domain.times import MINUTE, SECOND
-from twite.gateway.ports.state import Pause
 from twite.gateway.ports.transport import Response
+from worker_bench import Setting
 
 EVENT, OTHER = "o8z6m", "o8z6k"
 ANSWERS = {

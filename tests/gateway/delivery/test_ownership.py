@@ -7,9 +7,9 @@ from ownership_stage import AWAY, SharedSetting, of_account
 
 from builders import a_submission, an_entry
 from twite.domain.errors import LedgerUnavailable
+from twite.domain.pause import Pause
 from twite.domain.times import SECOND
 from twite.gateway.ports.ownership import SHARE_OUT_EVERY
-from twite.gateway.ports.state import Pause
 
 
 async def test_only_pixels_of_owned_accounts_are_sent(begin):

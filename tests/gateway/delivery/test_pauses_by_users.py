@@ -3,15 +3,15 @@
 import asyncio
 
 import pytest
-from worker_bench import FullStore, Seen, Setting
 
 from fakes import MovingClock, refused
 from memory_store.store import MemoryStore
 from twite.domain.errors import LedgerUnavailable
+from twite.domain.pause import Cause, Pause, pause_by_user
 from twite.domain.times import MINUTE, SECOND
-from twite.gateway.delivery.circuit_breaker import CircuitBreaker, pause_by_user
+from twite.gateway.delivery.circuit_breaker import CircuitBreaker
 from twite.gateway.ports.events import Paused, Resumed
-from twite.gateway.ports.state import Pause
+from worker_bench import FullStore, Seen, Setting
 
 REFUSED = "401: not yours"
 BY_ADA = "paused by hand, by ada"
@@ -49,11 +49,11 @@ async def test_responses_in_flight_neither_end_nor_replace_a_users_pause():
     await circuit_breaker.hold("ada")
 
     await circuit_breaker.passed()
-    await circuit_breaker.trip("401: not yours")
+    await circuit_breaker.trip(Cause.CREDENTIALS_REFUSED, "401: not yours")
 
     assert [pause.reason for pause in await store.load(Pause)] == ["paused by hand, by ada"]
     assert (circuit_breaker.by_hand, circuit_breaker.wait()) == (True, MINUTE)
-    assert [notice.reason for notice in circuit_breaker.observer.notices] == [BY_ADA]
+    assert [notice.pause.reason for notice in circuit_breaker.observer.notices] == [BY_ADA]
 
 
 async def test_nothing_is_sent_during_a_users_pause_although_x_refuses_a_request_in_flight():
@@ -84,7 +84,7 @@ async def test_release_ends_the_pauses_of_events_too():
     setting = Setting()
     await setting.run.start()
     pauses = setting.run._workers["o8z6j"].batch_handler.pauses  # noqa: SLF001 - a probe would end it
-    await pauses.trip("o8z6k", "400: alike")
+    await pauses.trip("o8z6k", Cause.EVENT_REFUSED, "400: alike")
     await setting.record("a")
     await setting.clock.advance(SECOND)
     before = list(setting.transport.sent)
@@ -102,7 +102,7 @@ async def test_user_ends_any_pause_and_the_next_delivery_is_sent_at_once():
     circuit_breaker = CircuitBreaker(
         pixel="p", state=store, clock=MovingClock(), observer=Seen(), pause=None
     )
-    await circuit_breaker.trip("401: not yours")
+    await circuit_breaker.trip(Cause.CREDENTIALS_REFUSED, "401: not yours")
 
     await circuit_breaker.release()
 
@@ -130,7 +130,7 @@ async def test_pause_made_through_another_gateway_survives_a_successful_probe():
     circuit_breaker = CircuitBreaker(
         pixel="p", state=store, clock=MovingClock(), observer=Seen(), pause=None
     )
-    await circuit_breaker.trip("401: not yours")
+    await circuit_breaker.trip(Cause.CREDENTIALS_REFUSED, "401: not yours")
     await store.put([pause_by_user("p", since=1, who="ada")])
 
     await circuit_breaker.passed()
@@ -149,7 +149,7 @@ async def test_pause_made_through_another_gateway_survives_a_refusal():
     )
     await store.put([pause_by_user("p", since=1, who="ada")])
 
-    await circuit_breaker.trip("401: not yours")
+    await circuit_breaker.trip(Cause.CREDENTIALS_REFUSED, "401: not yours")
     noted = circuit_breaker.noted
     (stored,) = await store.load(Pause)
     circuit_breaker.follow(stored, noted=noted)
@@ -161,7 +161,7 @@ async def test_pause_made_through_another_gateway_survives_a_refusal():
 async def test_user_pauses_and_resumes_a_pixel_in_doubt():
     store = MemoryStore()
     breaker = a_breaker(MovingClock(), store=store)
-    await breaker.doubt("502: a page", alone=True, is_likely=False)
+    await breaker.doubt(Cause.CREDENTIALS_REFUSED, "502: a page", alone=True, is_likely=False)
 
     await breaker.hold("ada")
     held = breaker.is_tripped, breaker.noted, await paused_by(store)
@@ -171,14 +171,14 @@ async def test_user_pauses_and_resumes_a_pixel_in_doubt():
     assert held == (True, pause_by_user("p", since=NOW, who="ada"), [BY_ADA])
     assert (breaker.paused, breaker.noted) == (False, None)
     assert breaker.observer.notices == [
-        Paused(pixel="p", reason=BY_ADA),
+        Paused(pause=held[1]),
         Resumed(pixel="p"),
     ]
 
 
 async def test_release_ends_a_doubt_without_a_pause():
     breaker = a_breaker(MovingClock())
-    await breaker.doubt("502: a page", alone=True, is_likely=False)
+    await breaker.doubt(Cause.CREDENTIALS_REFUSED, "502: a page", alone=True, is_likely=False)
 
     await breaker.release()
 
@@ -189,7 +189,7 @@ async def test_pause_ended_through_another_gateway_ends_with_the_back_off():
     store = MemoryStore()
     breaker = a_breaker(MovingClock(), store=store)
     breaker.record_failure(randomness=0.5)
-    await breaker.trip(REFUSED)
+    await breaker.trip(Cause.CREDENTIALS_REFUSED, REFUSED)
 
     assert breaker.follow(None, noted=breaker.noted)
 
@@ -207,7 +207,7 @@ async def test_follow_without_a_pause_changes_nothing():
 async def test_pause_changed_after_the_store_was_read_stays():
     breaker = a_breaker(MovingClock())
     before = breaker.noted
-    await breaker.trip(REFUSED)
+    await breaker.trip(Cause.CREDENTIALS_REFUSED, REFUSED)
 
     assert not breaker.follow(None, noted=before)
     assert breaker.is_tripped
@@ -216,7 +216,7 @@ async def test_pause_changed_after_the_store_was_read_stays():
 async def test_pause_whose_deletion_failed_does_not_end_twice():
     store = FullStore()
     breaker = a_breaker(MovingClock(), store=store)
-    await breaker.trip(REFUSED)
+    await breaker.trip(Cause.CREDENTIALS_REFUSED, REFUSED)
     store.is_full = True
     with pytest.raises(LedgerUnavailable):
         await breaker.passed()
@@ -227,7 +227,7 @@ async def test_pause_whose_deletion_failed_does_not_end_twice():
 
 async def test_only_users_pauses_of_another_gateway_are_followed():
     breaker = a_breaker(MovingClock())
-    refusal = Pause(pixel="p", since=NOW, reason=REFUSED)
+    refusal = Pause(pixel="p", since=NOW, cause=Cause.CREDENTIALS_REFUSED, reason=REFUSED)
     by_ada = pause_by_user("p", since=NOW, who="ada")
 
     ended = [breaker.follow(refusal, noted=None)]
@@ -236,12 +236,12 @@ async def test_only_users_pauses_of_another_gateway_are_followed():
 
     assert (ended, ignored) == ([False] * 3, False)
     assert (breaker.by_hand, breaker.noted) == (True, by_ada)
-    assert breaker.observer.notices == [Paused(pixel="p", reason=BY_ADA)]
+    assert breaker.observer.notices == [Paused(pause=by_ada)]
 
 
 async def test_users_pause_of_another_gateway_ends_the_doubt():
     breaker = a_breaker(MovingClock())
-    await breaker.doubt("502: a page", alone=True, is_likely=False)
+    await breaker.doubt(Cause.CREDENTIALS_REFUSED, "502: a page", alone=True, is_likely=False)
 
     breaker.follow(pause_by_user("p", since=NOW, who="ada"), noted=None)
 
@@ -257,7 +257,7 @@ async def test_pause_is_not_certainly_stored_while_it_is_written():
             await super().put(records)
 
     breaker = a_breaker(MovingClock(), store=SlowStore())
-    writing = asyncio.ensure_future(breaker.trip(REFUSED))
+    writing = asyncio.ensure_future(breaker.trip(Cause.CREDENTIALS_REFUSED, REFUSED))
     await asyncio.sleep(0)
     during = breaker.is_tripped, breaker.noted
 

@@ -2,9 +2,8 @@
 
 import asyncio
 
+from twite.domain.pause import Cause, Pause, pause_by_user
 from twite.domain.times import SECOND
-from twite.gateway.delivery.circuit_breaker import pause_by_user
-from twite.gateway.ports.state import Pause
 
 
 async def test_pixel_of_another_gateway_is_paused_and_released_in_the_store(begin):
@@ -26,7 +25,7 @@ async def test_release_through_another_gateway_ends_event_pauses(begin):
     other.run.outbox = setting.store
     await setting.clock.advance(0)
     handler = setting.run._workers["p3"].batch_handler  # noqa: SLF001 - a probe would end it
-    await handler.pauses.trip("o8z6k", "400: alike")
+    await handler.pauses.trip("o8z6k", Cause.EVENT_REFUSED, "400: alike")
     await setting.record("3", pixel="p3")
     await setting.clock.advance(SECOND)
     before = setting.sent()

@@ -1,15 +1,15 @@
 """Limits and pauses after a restart."""
 
 import pytest
-from worker_bench import Setting
 
 from builders import a_destination
 from twite.domain.errors import LedgerUnavailable
+from twite.domain.pause import Cause, Pause, pause_by_user
 from twite.domain.times import HOUR, MINUTE, SECOND
-from twite.gateway.delivery.circuit_breaker import pause_by_user
-from twite.gateway.ports.state import Pause, RateLimitWindow
+from twite.gateway.ports.state import RateLimitWindow
+from worker_bench import Setting
 
-OTHER = Pause(pixel="p2", event="o8z6k", since=5, reason="400: alike")
+OTHER = Pause(pixel="p2", event="o8z6k", since=5, cause=Cause.EVENT_REFUSED, reason="400: alike")
 
 
 @pytest.mark.parametrize("moved", [0, HOUR, -HOUR])
@@ -32,7 +32,17 @@ async def test_rest_of_a_limit_is_left_after_a_restart(moved):
 
 async def test_success_after_a_restart_ends_the_pause_of_its_event():
     setting = Setting()
-    await setting.store.put([Pause(pixel="o8z6j", event="o8z6k", since=5, reason="400: alike")])
+    await setting.store.put(
+        [
+            Pause(
+                pixel="o8z6j",
+                event="o8z6k",
+                since=5,
+                cause=Cause.EVENT_REFUSED,
+                reason="400: alike",
+            )
+        ]
+    )
     await setting.store.put([OTHER])
     await setting.record("a")
     await setting.run.start()

@@ -2,12 +2,12 @@ import os
 
 import pytest
 from answers_of_x import ALONE, ANSWERS, BAD, GOOD, x_with
-from worker_bench import Setting
 
 from fakes import conversions_of, taken
+from twite.domain.pause import Pause
 from twite.domain.times import HOUR, MINUTE
 from twite.gateway.delivery.worker import WorkerConfig
-from twite.gateway.ports.state import Pause
+from worker_bench import Setting
 
 MANY = 2_000 if os.environ.get("TWITE_TRIAL") == "1" else 600
 

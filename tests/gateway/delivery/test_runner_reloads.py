@@ -5,16 +5,16 @@ import asyncio
 import msgspec
 import pytest
 from ownership_stage import SharedSetting, of_account
-from worker_bench import Setting
 
 from builders import a_destination
 from twite.domain.destination import RATE_WINDOW
 from twite.domain.errors import LedgerUnavailable
+from twite.domain.pause import Cause, Pause
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.delivery.sweeper import LONGEST_REST
 from twite.gateway.ports.queries import AttemptsQuery
-from twite.gateway.ports.state import Pause
 from twite.gateway.ports.tags import RepeatPolicy, TagRule
+from worker_bench import Setting
 
 
 class StillWorker:
@@ -90,8 +90,13 @@ async def start():
 
 async def test_tags_start_with_their_recent_runs_and_their_pause(start):
     setting, tags = Setting(), Tags("meta", "snap")
-    pause = Pause(pixel="tag:meta", since=1, reason="why")
-    await setting.store.put([pause, Pause(pixel="tag:meta", event="e", since=1, reason="other")])
+    pause = Pause(pixel="tag:meta", since=1, cause=Cause.PIXEL_REFUSED, reason="why")
+    await setting.store.put(
+        [
+            pause,
+            Pause(pixel="tag:meta", event="e", since=1, cause=Cause.EVENT_REFUSED, reason="other"),
+        ]
+    )
     answer, runs = setting.store.answer, [(setting.clock.now(), 3)]
 
     async def answering(query):
@@ -225,7 +230,7 @@ async def test_trouble_of_the_store_is_known_until_it_ends(start):
 async def test_reload_without_a_change_ends_no_pause(start):
     setting = await start(None)
     breaker = setting.run._workers["o8z6j"].circuit_breaker  # noqa: SLF001
-    await breaker.trip("401: not yours")
+    await breaker.trip(Cause.CREDENTIALS_REFUSED, "401: not yours")
 
     setting.run.replace([a_destination()])
     unchanged = breaker.wait()
@@ -313,7 +318,7 @@ async def test_changed_pixel_of_another_gateway_does_not_start(start):
 @pytest.mark.parametrize(("pixel", "is_known"), [("o8z6j", True), ("p9", False)])
 async def test_only_a_known_pixel_is_paused_and_resumed(start, pixel, is_known):
     setting = await start(None)
-    kept = Pause(pixel="p9", since=1, reason="of a removed pixel")
+    kept = Pause(pixel="p9", since=1, cause=Cause.PIXEL_REFUSED, reason="of a removed pixel")
     await setting.store.put([kept])
 
     paused = await setting.run.hold(pixel, who="Anna")

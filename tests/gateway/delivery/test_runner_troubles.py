@@ -5,9 +5,9 @@ from ownership_stage import AWAY, SharedSetting
 
 from builders import a_destination
 from twite.domain.errors import LedgerUnavailable
+from twite.domain.pause import Pause
 from twite.gateway.ports.events import ProblemPlace, ProblemSeen
 from twite.gateway.ports.ownership import SHARE_OUT_EVERY
-from twite.gateway.ports.state import Pause
 from worker_bench import Setting
 
 FULL = LedgerUnavailable(reason="disk full", retry_after=1)

@@ -8,15 +8,16 @@ import os
 import pytest
 from answers_of_x import BAD, GOOD
 from event_streams import EVERY, LIMIT_IN_WORDS, LONGEST, X, p99, stream
-from worker_bench import Setting
 
 from builders import a_destination
 from fakes import taken
+from twite.domain.pause import Pause
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.delivery.in_flight import MOST_AT_ONCE
 from twite.gateway.delivery.worker import WorkerConfig
-from twite.gateway.ports.state import Pause, RateLimitWindow
+from twite.gateway.ports.state import RateLimitWindow
 from twite.gateway.ports.transport import Response
+from worker_bench import Setting
 
 LONG = os.environ.get("TWITE_TRIAL") == "1"
 SECONDS = 170 if LONG else 30

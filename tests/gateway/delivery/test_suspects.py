@@ -21,9 +21,11 @@ def batch(lease, *ids):
     return Batch(lease=lease, pixel="p", event=EVENT, deliveries=group(*ids))
 
 
-def refusal(reason="400 no", *codes):
+def refusal(status=400, *codes, reason="no"):
     complaints = tuple(XComplaint(code=code, message="m") for code in codes)
-    return Rejected(scope=RejectionScope.UNCLEAR, reason=reason, complaints=complaints)
+    return Rejected(
+        scope=RejectionScope.UNCLEAR, reason=reason, status=status, complaints=complaints
+    )
 
 
 def test_deliveries_of_a_bad_request_are_at_fault_once_x_accepts_others():
@@ -119,12 +121,12 @@ def test_kind_of_refusal_is_about_conversions_after_two_with_an_acceptance_betwe
     shown = []
     for _ in range(2):
         pixel.accepts_another()
-        pixel.found(bad, refusal("400 no", "A", "B"), event=EVENT)
-        shown.append(pixel.is_shown(refusal("400 never", "B", "A")))
+        pixel.found(bad, refusal(400, "A", "B"), event=EVENT)
+        shown.append(pixel.is_shown(refusal(400, "B", "A", reason="never")))
 
     assert shown == [False, True]
-    assert not pixel.is_shown(refusal("401 no", "A", "B"))
-    assert not pixel.is_shown(refusal("400 no", "A"))
+    assert not pixel.is_shown(refusal(401, "A", "B"))
+    assert not pixel.is_shown(refusal(400, "A"))
 
 
 def test_failures_show_no_kind_of_refusal():
@@ -144,7 +146,7 @@ def test_kind_of_refusal_that_is_about_the_pixel_is_not_about_conversions():
     before = pixel.is_shown(refusal())
 
     pixel.blamed(refusal())
-    pixel.blamed(refusal("401 no"))
+    pixel.blamed(refusal(401))
 
     assert (before, pixel.is_shown(refusal())) == (True, False)
 

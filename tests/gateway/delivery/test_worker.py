@@ -1,16 +1,15 @@
 import asyncio
 
-from worker_bench import Setting, rare_looks
-
 from builders import a_destination
 from fakes import MovingClock, conversions_of, refused, settled, taken
 from twite.domain.delivery import SETTLED_IN, SUSPECT, Settlement, Transition, Trigger
+from twite.domain.pause import Pause
 from twite.domain.times import HOUR, MINUTE, SECOND
 from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.ports.outbox import Claim
 from twite.gateway.ports.queries import ByConversionId
-from twite.gateway.ports.state import Pause
 from twite.gateway.ports.transport import NoResponse
+from worker_bench import Setting, rare_looks
 
 HASH_ERROR = ("INVALID_PARAMETER", "hashed_email (abc) is not a valid SHA-256 hash", "hashed_email")
 NO_IDENTIFIER = ("INVALID_PARAMETER", "At least one user identifier must be provided", "")

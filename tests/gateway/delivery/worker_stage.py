@@ -5,10 +5,10 @@ import asyncio
 from builders import NOW
 from fakes import MovingClock, settled
 from twite.domain.delivery import Batch, Delivery
+from twite.domain.pause import Cause, Pause
 from twite.gateway.delivery.batch_handler import BatchHandler
 from twite.gateway.delivery.in_flight import RequestsInFlight
 from twite.gateway.delivery.worker import STORE_PAUSE, Worker, WorkerConfig
-from twite.gateway.ports.state import Pause
 
 PIXEL, EVENT = "o8z6j", "o8z6k"
 
@@ -168,4 +168,4 @@ def batch(lease=1, many=1, size=2, crashes=0):
 
 
 def pause(event=""):
-    return Pause(pixel=PIXEL, event=event, reason="r", since=NOW)
+    return Pause(pixel=PIXEL, event=event, cause=Cause.EVENT_REFUSED, reason="r", since=NOW)

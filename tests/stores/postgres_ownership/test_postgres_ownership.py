@@ -91,7 +91,7 @@ async def test_claim_checks_the_owner_and_the_pauses_of_users(joined, database):
 
     assert database.ran == [
         ("check_owner", {"account": "account2"}),
-        ("check_pause", {"pixel": "pixel2", "by_user": "paused by hand%"}),
+        ("check_pause", {"pixel": "pixel2"}),
     ]
 
 

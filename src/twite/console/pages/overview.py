@@ -15,6 +15,7 @@ from twite.domain.alert import RULES, Alert
 from twite.domain.delivery import State
 from twite.domain.destination import Destination
 from twite.domain.history import ConversionCounts, total
+from twite.domain.pause import Pause
 from twite.domain.plural import plural
 from twite.domain.stats.backlog import Forecast
 from twite.domain.stats.tally import QUARTER, DeliveryTimes, FlowCounts, quantile, together
@@ -28,7 +29,7 @@ from twite.gateway.ports.queries import (
     QueryScope,
     WaitsQuery,
 )
-from twite.gateway.ports.state import Pause, StateReader
+from twite.gateway.ports.state import StateReader
 
 PATH: Final = "/console"
 

@@ -15,12 +15,13 @@ from twite.domain.delivery import State
 from twite.domain.destination import Destination, MissingCredentials, OAuthKeys, PixelToken, Source
 from twite.domain.errors import ClientError
 from twite.domain.history import ConversionCounts, total
+from twite.domain.pause import Pause
 from twite.domain.people.users import AuditAction, Role, Viewer
 from twite.gateway.delivery.runner import DeliveryRunner
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.operations.explain import masked
 from twite.gateway.ports.queries import ByConversionId, Queries
-from twite.gateway.ports.state import Pause, RateLimitWindow, StateReader
+from twite.gateway.ports.state import RateLimitWindow, StateReader
 
 _PATH: Final = "/console/pixels"
 

@@ -11,6 +11,7 @@ import msgspec
 
 from twite.domain.alert import AlertKind
 from twite.domain.history import ConversionCounts
+from twite.domain.pause import Cause, Pause
 from twite.domain.plural import plural
 from twite.domain.stats.backlog import Forecast
 from twite.domain.stats.traffic import Silence
@@ -27,8 +28,6 @@ CLOCK: Final = "clock"
 CLOCK_OFF: Final = 30 * SECOND
 # An alert opens when this much of the 48 hours is left and nothing is delivered to the pixel.
 DEADLINE_NEAR: Final = 12 * HOUR
-# X refuses unknown or unauthorized credentials with these statuses.
-_NOBODY: Final = frozenset({"401", "403"})
 _KINDS: Final = frozenset(kind.value for kind in AlertKind)
 _MIB: Final = 1 << 20
 
@@ -74,26 +73,23 @@ class AlertCheck(msgspec.Struct, frozen=True, kw_only=True):
     kinds: frozenset[AlertKind]
 
 
-def of_pauses(pixels: Iterable[str], paused: Mapping[str, str]) -> Iterator[CheckResult]:
+def of_pauses(
+    pixels: Iterable[str], pauses: Mapping[tuple[str, str], Pause]
+) -> Iterator[CheckResult]:
+    """Check the pauses of pixels and events. `pauses` has the pause of a pixel by (pixel, "")."""
     for pixel in pixels:
-        reason = paused.get(pixel)
-        refused = reason is not None and reason.split(" ", 1)[0] in _NOBODY
-        words = "" if reason is None else without_echoes(reason)
+        pause = pauses.get((pixel, ""))
+        refused = pause is not None and pause.cause is Cause.CREDENTIALS_REFUSED
+        words = "" if pause is None else without_echoes(pause.reason)
         for kind, bad, text in (
             (AlertKind.CREDENTIALS_REFUSED, refused, f"X's response: {words}"),
-            (AlertKind.PIXEL_PAUSED, reason is not None and not refused, f"Reason: {words}"),
+            (AlertKind.PIXEL_PAUSED, pause is not None and not refused, f"Reason: {words}"),
         ):
             yield CheckResult(kind=kind, subject=pixel, bad=bad, reason=text if bad else "")
-
-
-def of_event_pauses(
-    pixels: Iterable[str], paused: Mapping[tuple[str, str], str]
-) -> Iterator[CheckResult]:
-    for pixel in pixels:
         reasons = [
-            f"{event}: {without_echoes(reason)}"
-            for (of, event), reason in sorted(paused.items())
-            if of == pixel
+            f"{event}: {without_echoes(paused.reason)}"
+            for (of, event), paused in sorted(pauses.items())
+            if of == pixel and event
         ]
         yield CheckResult(
             kind=AlertKind.EVENT_PAUSED, subject=pixel, bad=bool(reasons), reason="; ".join(reasons)

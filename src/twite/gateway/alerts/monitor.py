@@ -11,6 +11,7 @@ from twite.domain.alert import Alert, AlertKind, AlertPhase
 from twite.domain.destination import Destination
 from twite.domain.errors import TwiteError
 from twite.domain.history import ConversionCounts
+from twite.domain.pause import Pause
 from twite.domain.stats.backlog import Forecast
 from twite.domain.stats.traffic import KEPT_HOURS, HourlyTraffic, Silence, noted, silence
 from twite.domain.times import MINUTE, SECOND
@@ -22,7 +23,6 @@ from twite.gateway.alerts.checks import (
     CheckFacts,
     Thresholds,
     of_clock,
-    of_event_pauses,
     of_gateways,
     of_pauses,
 )
@@ -43,7 +43,7 @@ from twite.gateway.ports.events import (
 from twite.gateway.ports.machine import Clock, Disk, DiskSpace, wait_for_event
 from twite.gateway.ports.ownership import GatewayCondition
 from twite.gateway.ports.queries import DeliveredQuery, Queries
-from twite.gateway.ports.state import Pause, StateStore
+from twite.gateway.ports.state import StateStore
 
 EVERY: Final = MINUTE
 # A failed commit no longer counts after this time.
@@ -59,9 +59,8 @@ class EventListener:
         self._clock = clock
         self._failed: tuple[int, str] | None = None
         self._offset = 0
-        self.paused: dict[str, str] = {}
-        # (pixel, event) → reason. The pixel's other events are sent.
-        self.paused_events: dict[tuple[str, str], str] = {}
+        # (pixel, event) → pause; `event` is "" if the pixel itself is paused.
+        self.pauses: dict[tuple[str, str], Pause] = {}
         self.warned: dict[tuple[AlertKind, str], ConditionChanged] = {}
         self.news = asyncio.Event()
         # What the other gateways on the store report; None if there is no other gateway.
@@ -74,14 +73,10 @@ class EventListener:
             # Most events do not matter here: every request causes one.
             return
         match notice:
-            case Paused(pixel=pixel, reason=reason, event=""):
-                self.paused[pixel] = reason
-            case Paused(pixel=pixel, reason=reason, event=event):
-                self.paused_events[pixel, event] = reason
-            case Resumed(pixel=pixel, event=""):
-                self.paused.pop(pixel, None)
+            case Paused(pause=pause):
+                self.pauses[pause.pixel, pause.event] = pause
             case Resumed(pixel=pixel, event=event):
-                self.paused_events.pop((pixel, event), None)
+                self.pauses.pop((pixel, event), None)
             case ProblemSeen(where=where, reason=reason) if where in _WRITERS:
                 self._failed = (self._clock.elapsed(), reason)
             case Misdated(offset=offset):
@@ -94,10 +89,9 @@ class EventListener:
 
     def follow(self, pauses: Sequence[Pause]) -> None:
         """Replace the pauses with those in the store, to which other gateways write, too."""
-        paused = {pause.pixel: pause.reason for pause in pauses if not pause.event}
-        events = {(pause.pixel, pause.event): pause.reason for pause in pauses if pause.event}
-        if (paused, events) != (self.paused, self.paused_events):
-            self.paused, self.paused_events = paused, events
+        stored = {(pause.pixel, pause.event): pause for pause in pauses}
+        if stored != self.pauses:
+            self.pauses = stored
             self.news.set()
 
     def follow_gateways(self, others: Sequence[GatewayCondition] | None, *, name: str) -> None:
@@ -118,8 +112,7 @@ class EventListener:
 
     def readings(self, pixels: Sequence[str]) -> list[CheckResult]:
         return [
-            *of_pauses(pixels, self.paused),
-            *of_event_pauses(pixels, self.paused_events),
+            *of_pauses(pixels, self.pauses),
             *(
                 self._own()
                 if self._others is None
@@ -202,9 +195,7 @@ class Monitor:
             pauses = ()
         for pause in pauses:
             if pause.pixel in self._pixels:
-                self._observer.see(
-                    Paused(pixel=pause.pixel, event=pause.event, reason=pause.reason)
-                )
+                self._observer.see(Paused(pause=pause))
         await self._safely(self.look)
         if self.register.news():
             self.on_change()
@@ -277,9 +268,8 @@ class Monitor:
         except TwiteError as error:
             self._observer.see(ProblemSeen(where=ProblemPlace.ALERTS, reason=str(error)))
             return None
-        return forecasts(
-            self._destinations, backlog, delivered, now=now, paused=self._listener.paused
-        )
+        paused = [pixel for pixel, event in self._listener.pauses if not event]
+        return forecasts(self._destinations, backlog, delivered, now=now, paused=paused)
 
     async def _space(self) -> DiskSpace | None:
         if self._disk is None:

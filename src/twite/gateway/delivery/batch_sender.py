@@ -26,6 +26,7 @@ from twite.domain.delivery import (
 )
 from twite.domain.destination import Destination
 from twite.domain.errors import TransientError
+from twite.domain.pause import Pause
 from twite.domain.times import MINUTE
 from twite.gateway.delivery.bisect import BatchSize, Bisect
 from twite.gateway.delivery.circuit_breaker import CircuitBreaker, EventPauses
@@ -47,7 +48,6 @@ from twite.gateway.delivery.x_client import RequestSender, XClient
 from twite.gateway.ports.events import Observer, ProblemPlace, ProblemSeen
 from twite.gateway.ports.machine import Randomness
 from twite.gateway.ports.outbox import DeliveryStore
-from twite.gateway.ports.state import Pause
 from twite.x import spec
 
 # How long deliveries wait that a bisect did not reach, because its budget is per minute.

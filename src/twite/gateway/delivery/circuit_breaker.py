@@ -10,10 +10,11 @@ from typing import Final
 
 from twite.domain.delivery import backoff
 from twite.domain.errors import TransientError
+from twite.domain.pause import Cause, Pause, pause_by_user
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.ports.events import Observer, Paused, Resumed
 from twite.gateway.ports.machine import Clock
-from twite.gateway.ports.state import PAUSED_BY_USER, Pause, StateStore
+from twite.gateway.ports.state import StateStore
 
 PROBE_EVERY: Final = MINUTE
 # How long to wait before another conversion is tried, if the refused one or the pixel may be at
@@ -23,11 +24,6 @@ GLANCE: Final = 2 * SECOND
 _FEWER: Final = 8
 # The reason of an event pause begins with this.
 REFUSED_ALIKE: Final = "all conversions refused alike"
-
-
-def pause_by_user(pixel: str, *, since: int, who: str) -> Pause:
-    """Return a pause of a pixel at a user's request."""
-    return Pause(pixel=pixel, since=since, reason=f"{PAUSED_BY_USER}, by {who}")
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
@@ -103,7 +99,7 @@ class CircuitBreaker:
 
     @property
     def by_hand(self) -> bool:
-        return self.pause is not None and self.pause.is_by_user
+        return self.pause is not None and self.pause.cause is Cause.USER
 
     def wait(self) -> int:
         """Return the milliseconds until something may be sent; 0 for now."""
@@ -124,7 +120,7 @@ class CircuitBreaker:
         await self.state.put([pause])
         self.pause = self._stored = pause
         self._doubted = False
-        self.observer.see(Paused(pixel=self.pixel, reason=pause.reason))
+        self.observer.see(Paused(pause=pause))
 
     async def release(self) -> None:
         """End any pause at a user's request. Raises LedgerUnavailable."""
@@ -144,10 +140,10 @@ class CircuitBreaker:
         if noted is not self.noted:
             return False  # this gateway has changed it since
         if stored is not None:
-            if stored.is_by_user and stored != self.pause:
+            if stored.cause is Cause.USER and stored != self.pause:
                 self.pause = self._stored = stored
                 self._doubted = False
-                self.observer.see(Paused(pixel=self.pixel, reason=stored.reason))
+                self.observer.see(Paused(pause=stored))
             return False
         if noted is None or self.pause != noted:
             return False
@@ -156,7 +152,7 @@ class CircuitBreaker:
         self.observer.see(Resumed(pixel=self.pixel))
         return True
 
-    async def doubt(self, reason: str, *, alone: bool, is_likely: bool) -> None:
+    async def doubt(self, cause: Cause, reason: str, *, alone: bool, is_likely: bool) -> None:
         """Record a refusal that may concern one delivery or the whole pixel.
 
         Another delivery is tried soon; if X refuses it, too, the pixel is at fault. If no other is
@@ -164,27 +160,28 @@ class CircuitBreaker:
         in its request. With `is_likely`, the pixel is paused in the meantime.
         """
         if self.paused:
-            await self.trip(reason)
+            await self.trip(cause, reason)
             return
         now = self.clock.elapsed()
         self._doubted = True
         self._probe_at = now + GLANCE
         self._same_at = now + (PROBE_EVERY if alone else GLANCE)
         if is_likely:
-            await self._note(reason)
+            await self._note(cause, reason)
 
-    async def trip(self, reason: str) -> None:
+    async def trip(self, cause: Cause, reason: str) -> None:
         """Open the breaker: stop sending except for probes."""
         if self.by_hand:
             return  # the delivery was already in flight; nothing more is sent anyway
         self._doubted = False
         self._probe_at = self.clock.elapsed() + PROBE_EVERY
-        await self._note(reason)
+        await self._note(cause, reason)
 
-    async def _note(self, reason: str) -> None:
+    async def _note(self, cause: Cause, reason: str) -> None:
         if self.pause is None or self.pause.reason != reason:
-            self.pause = Pause(pixel=self.pixel, since=self.clock.now(), reason=reason)
-            self.observer.see(Paused(pixel=self.pixel, reason=reason))
+            now = self.clock.now()
+            self.pause = Pause(pixel=self.pixel, since=now, cause=cause, reason=reason)
+            self.observer.see(Paused(pause=self.pause))
         if self._stored is not self.pause:
             self._stored = self.pause
             self._is_writing = True
@@ -288,7 +285,7 @@ class EventPauses:
         pause = self._pauses.get(event)
         if pause is None:
             return
-        if pause.is_by_limit:
+        if pause.cause is Cause.EVENT_LIMITED:
             # Its reset has passed. The stored pause is deleted with the next response.
             del self._pauses[event], self._probe_at[event]
             self._observer.see(Resumed(pixel=self._pixel, event=event))
@@ -298,14 +295,17 @@ class EventPauses:
     def half_open(self) -> None:
         self._probe_at = dict.fromkeys(self._pauses, self._clock.elapsed())
 
-    async def trip(self, event: str, reason: str, *, probe_in: int = PROBE_EVERY) -> None:
+    async def trip(
+        self, event: str, cause: Cause, reason: str, *, probe_in: int = PROBE_EVERY
+    ) -> None:
         """Pause an event; the next probe is due in `probe_in` ms. Raises LedgerUnavailable."""
         self._probe_at[event] = self._clock.elapsed() + probe_in
         before = self._pauses.get(event)
         if before is None or before.reason != reason:
             since = self._clock.now() if before is None else before.since
-            self._pauses[event] = Pause(pixel=self._pixel, event=event, since=since, reason=reason)
-            self._observer.see(Paused(pixel=self._pixel, event=event, reason=reason))
+            pause = Pause(pixel=self._pixel, event=event, since=since, cause=cause, reason=reason)
+            self._pauses[event] = pause
+            self._observer.see(Paused(pause=pause))
         if self._stored.get(event) is not self._pauses[event]:
             await self._state.put([self._pauses[event]])
             self._stored[event] = self._pauses[event]

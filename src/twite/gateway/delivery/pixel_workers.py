@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from twite.domain.destination import Destination
+from twite.domain.pause import Pause
 from twite.gateway.delivery.batch_sender import BatchSender
 from twite.gateway.delivery.circuit_breaker import CircuitBreaker
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
@@ -14,7 +15,6 @@ from twite.gateway.delivery.x_client import XClient
 from twite.gateway.ports.events import Observer
 from twite.gateway.ports.machine import Randomness
 from twite.gateway.ports.outbox import DeliveryStore
-from twite.gateway.ports.state import Pause
 from twite.gateway.ports.tags import TagRule
 
 

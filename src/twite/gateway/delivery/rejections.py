@@ -13,6 +13,7 @@ from typing import Final
 
 from twite.domain.delivery import Batch, Delivery, Rejected, Transition, Trigger
 from twite.domain.errors import TransientError
+from twite.domain.pause import Cause
 from twite.gateway.delivery.bisect import Bisect, Kind, kind_of
 from twite.gateway.delivery.circuit_breaker import REFUSED_ALIKE, EventPauses
 from twite.gateway.delivery.settlement import Settler
@@ -176,7 +177,7 @@ class Rejections:
         held = Transition(trigger=Trigger.HELD, deliveries=ids, reason=reason)
         await self.settler.settle(batch, None, (held,))
         if batch.event in self.pauses.paused():
-            await self.pauses.trip(batch.event, reason)
+            await self.pauses.trip(batch.event, Cause.EVENT_REFUSED, reason)
         else:
             await self._begin_to_doubt(batch, rejection_stats, found[0][1].reason)
 
@@ -201,4 +202,4 @@ class Rejections:
         reason = f"{REFUSED_ALIKE}: {refusal}"
         hold = HoldRejected(deliveries=rejection_stats.run(), reason=reason)
         await self.settler.move(hold, Trigger.HELD, pixel=batch.pixel, reason=reason)
-        await self.pauses.trip(batch.event, reason)
+        await self.pauses.trip(batch.event, Cause.EVENT_REFUSED, reason)

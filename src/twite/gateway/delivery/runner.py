@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from twite.domain.destination import RATE_WINDOW, Destination
 from twite.domain.errors import TransientError
-from twite.gateway.delivery.circuit_breaker import pause_by_user
+from twite.domain.pause import Pause, pause_by_user
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.delivery.pixel_workers import (
     PixelWorkers,
@@ -26,7 +26,7 @@ from twite.gateway.ports.machine import Randomness, wait_for_event
 from twite.gateway.ports.outbox import DeliveryStore
 from twite.gateway.ports.ownership import PAUSES, SHARE_OUT_EVERY, Ownership
 from twite.gateway.ports.queries import AttemptsQuery
-from twite.gateway.ports.state import ClockRecord, Pause
+from twite.gateway.ports.state import ClockRecord
 from twite.gateway.ports.tags import TagRule
 
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Final, TypeGuard
 
 from twite.domain.delivery import (
@@ -30,6 +31,7 @@ from twite.domain.delivery import (
     Trigger,
     backoff,
 )
+from twite.domain.pause import Cause
 from twite.domain.times import SECOND
 from twite.gateway.delivery.circuit_breaker import REFUSED_ALIKE, CircuitBreaker, EventPauses
 from twite.gateway.delivery.groups import Group, ambiguous_of, ids_of, received_of
@@ -326,7 +328,8 @@ class Blame:
                 await self.circuit_breaker.passed()
             case Errored(limited=False):
                 if is_failed(outcome) and suspects.is_the_event(event):
-                    await self.pauses.trip(event, f"{FAILS_AT_ALL}: {outcome.reason}")
+                    reason = f"{FAILS_AT_ALL}: {outcome.reason}"
+                    await self.pauses.trip(event, Cause.EVENT_FAILED, reason)
                 elif not (is_open or is_known) or not is_failed(outcome):
                     # X itself may be down: try other deliveries.
                     self._remember(event, group)
@@ -374,13 +377,19 @@ class Blame:
         """Pause the event or the pixel until a probe is accepted."""
         self._remember(event, group)
         if self.suspects.is_the_event(event):
-            await self.pauses.trip(event, f"{REFUSED_ALIKE}: {refusal.reason}")
+            reason = f"{REFUSED_ALIKE}: {refusal.reason}"
+            await self.pauses.trip(event, Cause.EVENT_REFUSED, reason)
         else:
             unclear = refusal.scope is RejectionScope.UNCLEAR or self.suspects.is_shown(refusal)
             is_likely = not (unclear or self.suspects.is_repeated(event))
             await self.circuit_breaker.doubt(
-                refusal.reason, alone=len(group) == 1, is_likely=is_likely
+                _cause_of(refusal), refusal.reason, alone=len(group) == 1, is_likely=is_likely
             )
+
+
+def _cause_of(refusal: Rejected) -> Cause:
+    is_nobody = refusal.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+    return Cause.CREDENTIALS_REFUSED if is_nobody else Cause.PIXEL_REFUSED
 
 
 def is_refused(outcome: Outcome) -> TypeGuard[Rejected]:

@@ -36,7 +36,7 @@ MOST: Final = 20_000
 # evidence.
 ROW: Final = 5
 
-Kind = tuple[str, str]
+Kind = tuple[int | None, frozenset[str]]
 T = TypeVar("T")
 
 
@@ -255,8 +255,7 @@ def is_failed(outcome: Outcome) -> TypeGuard[Errored]:
 
 def _kind(outcome: Rejected) -> Kind:
     """Return the status and codes of a refusal, without echoed values."""
-    codes = " ".join(sorted({complaint.code for complaint in outcome.complaints}))
-    return outcome.reason.partition(" ")[0], codes
+    return outcome.status, frozenset(complaint.code for complaint in outcome.complaints)
 
 
 def _trim(remembered: dict[int, T]) -> None:

@@ -10,6 +10,7 @@ import msgspec
 from twite.domain.delivery import AMBIGUITY_WINDOW, MOST_BYTES, SETTLED_IN, SUSPECT, Batch
 from twite.domain.destination import Destination
 from twite.domain.errors import TransientError
+from twite.domain.pause import Pause
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.delivery.batch_handler import BatchHandler
 from twite.gateway.delivery.circuit_breaker import PROBE_EVERY, CircuitBreaker
@@ -17,7 +18,7 @@ from twite.gateway.delivery.rate_limit import RateLimit
 from twite.gateway.ports.events import Observer, ProblemPlace, ProblemSeen
 from twite.gateway.ports.machine import Clock, wait_for_event
 from twite.gateway.ports.outbox import Claim, DeliveryStore
-from twite.gateway.ports.state import Pause, RateLimitWindow
+from twite.gateway.ports.state import RateLimitWindow
 
 # The pause after the store has failed.
 STORE_PAUSE: Final = 2 * SECOND

@@ -12,6 +12,7 @@ import msgspec
 from twite.domain.delivery import Attempt, Delivered, Errored, Outcome, Rejected, RejectionScope
 from twite.domain.destination import Destination, MissingCredentials, OAuthKeys, PixelToken
 from twite.domain.errors import TransientError
+from twite.domain.pause import Cause
 from twite.domain.times import SECOND
 from twite.gateway.delivery.circuit_breaker import EventPauses
 from twite.gateway.delivery.credentials import CredentialChooser
@@ -23,7 +24,7 @@ from twite.gateway.delivery.settlement import InFlightBatch, Settler, attempt
 from twite.gateway.delivery.suspects import Suspects, is_failed
 from twite.gateway.ports.events import Attempted, ProblemPlace, ProblemSeen
 from twite.gateway.ports.machine import Randomness
-from twite.gateway.ports.state import LIMITED_BY_X, RateLimitWindow
+from twite.gateway.ports.state import RateLimitWindow
 from twite.gateway.ports.tracing import SentRequest, Tracing
 from twite.gateway.ports.transport import (
     NoResponse,
@@ -279,7 +280,8 @@ class RequestSender:
         """Pause an event until its reset, unless X limits the whole account."""
         if not self._rate_limit.is_closed_by_x and limited.retry_at is not None:
             wait = max(0, limited.retry_at - self._clock.now())
-            await self._pauses.trip(event, f"{LIMITED_BY_X}: {limited.reason}", probe_in=wait)
+            reason = f"X limits only this event: {limited.reason}"
+            await self._pauses.trip(event, Cause.EVENT_LIMITED, reason, probe_in=wait)
 
     def tried(
         self, in_flight: InFlightBatch, outcome: Outcome, response: Response | NoResponse

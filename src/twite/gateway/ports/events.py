@@ -7,6 +7,7 @@ from typing import Protocol
 import msgspec
 
 from twite.domain.alert import Alert, AlertKind, AlertPhase
+from twite.domain.pause import Pause
 from twite.domain.stats.backlog import Forecast
 from twite.gateway.ports.machine import DiskSpace
 
@@ -141,9 +142,7 @@ class Moved(GatewayEvent, frozen=True, kw_only=True):
 class Paused(GatewayEvent, frozen=True, kw_only=True):
     """A pixel, or one of its events, is paused until X accepts a probe or a user resumes it."""
 
-    pixel: str
-    reason: str
-    event: str = ""
+    pause: Pause
 
 
 class Resumed(GatewayEvent, frozen=True, kw_only=True):

@@ -13,39 +13,16 @@ The key of each kind:
 """
 
 from collections.abc import Sequence
-from typing import Final, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
 
 from twite.domain.alert import Alert
+from twite.domain.pause import Pause
 from twite.domain.people.users import AuditEvent
 from twite.domain.secret import Masked
 from twite.domain.stats.traffic import HourlyTraffic
 from twite.domain.stats.value_guard import UsualAmount
-
-# The reason of a pause by a user begins with this. Until a user ends the pause, nothing is sent,
-# not even probes.
-PAUSED_BY_USER: Final = "paused by hand"
-# The reason of an event pause begins with this if X limits the rate of the event. The pause ends at
-# the reset.
-LIMITED_BY_X: Final = "X limits only this event"
-
-
-class Pause(msgspec.Struct, frozen=True, kw_only=True):
-    """A pause of a pixel, or of its event `event` if that is set. `since` is in milliseconds."""
-
-    pixel: str
-    since: int
-    reason: str
-    event: str = ""
-
-    @property
-    def is_by_user(self) -> bool:
-        return self.reason.startswith(PAUSED_BY_USER)
-
-    @property
-    def is_by_limit(self) -> bool:
-        return self.reason.startswith(LIMITED_BY_X)
 
 
 class RateLimitWindow(msgspec.Struct, frozen=True, kw_only=True):

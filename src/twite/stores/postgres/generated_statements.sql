@@ -83,10 +83,12 @@ VALUES ($1, $2, $3, $4, $5, $6, $7)
 -- count: add_opt_out(key, now)
 insert INTO opt_out (key, since) VALUES ($1, $2) ON CONFLICT (key) DO NOTHING
 
--- count: add_pause(pixel, event, since, reason, by_user)
-insert INTO pause (pixel, event, since, reason) VALUES ($1, $2, $3, $4)
-ON CONFLICT (pixel, event) DO UPDATE SET since = excluded.since, reason = excluded.reason
-WHERE pause.reason NOT LIKE $5 OR excluded.reason LIKE $5
+-- count: add_pause(pixel, event, since, cause, reason)
+insert INTO pause (pixel, event, since, cause, reason)
+VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (pixel, event) DO UPDATE
+SET since = excluded.since, cause = excluded.cause, reason = excluded.reason
+WHERE pause.cause <> '"user"' OR excluded.cause = '"user"'
 
 -- count: add_rejections()
 insert INTO rejection (id, at, nth, account, told)
@@ -221,10 +223,10 @@ SELECT ownership.version FROM ownership JOIN node ON node.id = ownership.node
 WHERE ownership.account = $1 AND node.id = $2
 FOR SHARE OF ownership FOR KEY SHARE OF node
 
--- rows: check_pause(pixel, by_user)
-SELECT EXISTS (SELECT FROM pause WHERE pixel = $1 AND event = '' AND reason LIKE $2)
+-- rows: check_pause(pixel)
+SELECT EXISTS (SELECT FROM pause WHERE pixel = $1 AND event = '' AND cause = 'user')
 
--- rows: claim_usual(mark, account, node, pixel, by_user, now, ambiguous_after, crashes, passing, starts, passing_events, limit, limits, until)
+-- rows: claim_usual(mark, account, node, pixel, now, ambiguous_after, crashes, passing, starts, passing_events, limit, limits, until)
 WITH begun AS (WITH setting AS MATERIALIZED (
   SELECT set_config('synchronous_commit', 'on', true) AS value,
     set_config('idle_in_transaction_session_timeout', '8s', true))
@@ -238,25 +240,25 @@ next AS MATERIALIZED (SELECT nextval('lease_number') AS lease),
 owner AS MATERIALIZED (
   SELECT FROM ownership JOIN node ON node.id = ownership.node
   WHERE ownership.account = $2 AND node.id = $3 AND NOT EXISTS (
-    SELECT FROM pause WHERE pixel = $4 AND event = '' AND reason LIKE $5)
+    SELECT FROM pause WHERE pixel = $4 AND event = '' AND cause = 'user')
   FOR SHARE OF ownership SKIP LOCKED FOR KEY SHARE OF node SKIP LOCKED),
 may AS MATERIALIZED (SELECT $3::bigint = 0 OR EXISTS (SELECT FROM owner) AS claim),
 due AS MATERIALIZED (
   SELECT EXISTS (
-    SELECT FROM outbox WHERE state = 'queued' AND resting IS NULL AND due_at IS NOT NULL AND due_at <= $6) AS is_due),
+    SELECT FROM outbox WHERE state = 'queued' AND resting IS NULL AND due_at IS NOT NULL AND due_at <= $5) AS is_due),
 first AS MATERIALIZED (
   SELECT lane.id, lane.event
   FROM lane JOIN outbox ON outbox.id = (
     SELECT oldest.id FROM outbox AS oldest
     WHERE oldest.lane = lane.id AND oldest.state = 'queued' AND oldest.resting IS NULL AND oldest.due_at IS NULL
-      AND (oldest.ambiguous_since IS NULL OR oldest.ambiguous_since >= $7)
-      AND oldest.crashes < $8
-      AND oldest.id <> ALL ($9::bigint[])
+      AND (oldest.ambiguous_since IS NULL OR oldest.ambiguous_since >= $6)
+      AND oldest.crashes < $7
+      AND oldest.id <> ALL ($8::bigint[])
       AND (oldest.rank, oldest.id) > (
-        coalesce(($10::json -> lane.id::text ->> 0)::bigint, -9007199254740992),
-        coalesce(($10::json -> lane.id::text ->> 1)::bigint, 0))
+        coalesce(($9::json -> lane.id::text ->> 0)::bigint, -9007199254740992),
+        coalesce(($9::json -> lane.id::text ->> 1)::bigint, 0))
     ORDER BY oldest.rank, oldest.id LIMIT 1)
-  WHERE lane.pixel = $4 AND lane.event <> ALL ($11::text[])
+  WHERE lane.pixel = $4 AND lane.event <> ALL ($10::text[])
     AND (SELECT claim FROM may) AND NOT (SELECT is_due FROM due)
   ORDER BY outbox.rank, outbox.id LIMIT 1),
 claimed AS (
@@ -264,20 +266,20 @@ claimed AS (
   WHERE ctid = ANY (ARRAY(
       SELECT ctid FROM outbox
       WHERE lane = (SELECT id FROM first) AND state = 'queued' AND resting IS NULL AND due_at IS NULL
-        AND (ambiguous_since IS NULL OR ambiguous_since >= $7)
-        AND crashes < $8
-        AND id <> ALL ($9::bigint[])
+        AND (ambiguous_since IS NULL OR ambiguous_since >= $6)
+        AND crashes < $7
+        AND id <> ALL ($8::bigint[])
         AND (rank, id) > (
-          coalesce(($10::json -> (SELECT id::text FROM first) ->> 0)::bigint, -9007199254740992),
-          coalesce(($10::json -> (SELECT id::text FROM first) ->> 1)::bigint, 0))
+          coalesce(($9::json -> (SELECT id::text FROM first) ->> 0)::bigint, -9007199254740992),
+          coalesce(($9::json -> (SELECT id::text FROM first) ->> 1)::bigint, 0))
       ORDER BY rank, id
-      LIMIT least($12::bigint, ($13::json ->> (SELECT event FROM first))::bigint)
+      LIMIT least($11::bigint, ($12::json ->> (SELECT event FROM first))::bigint)
       FOR UPDATE SKIP LOCKED))
     AND state = 'queued' AND resting IS NULL
   RETURNING id, rank, received_at, attempts, ambiguous_since, crashes),
 leased AS (
   INSERT INTO lease (id, node, lane, claimed_at, until, open, deliveries)
-  SELECT (SELECT lease FROM next), $3, (SELECT id FROM first), $6, $14, count(*),
+  SELECT (SELECT lease FROM next), $3, (SELECT id FROM first), $5, $13, count(*),
     '[' || string_agg(id::text, ',') || ']'
   FROM claimed HAVING count(*) > 0),
 read AS (
@@ -1273,7 +1275,7 @@ ORDER BY first_at DESC, page_id LIMIT $3
 SELECT pixel, convert_to(reason, 'UTF8') FROM pause
 
 -- rows: pauses()
-SELECT pixel, since, reason, event FROM pause ORDER BY pixel, event
+SELECT pixel, since, cause, reason, event FROM pause ORDER BY pixel, event
 
 -- rows: payload_heads(first, beyond)
 SELECT head, count(*) FROM (
@@ -1409,9 +1411,10 @@ DELETE FROM opt_out WHERE key = $1
 -- count: remove_pause(pixel, event)
 DELETE FROM pause WHERE pixel = $1 AND event = $2
 
--- count: remove_same_pause(pixel, event, since, reason)
+-- count: remove_same_pause(pixel, event, since, cause, reason)
 DELETE FROM pause
-WHERE pixel = $1 AND event = $2 AND since = $3 AND reason = $4
+WHERE pixel = $1 AND event = $2 AND since = $3 AND cause = $4
+  AND reason = $5
 
 -- count: remove_user(user)
 DELETE FROM "user" WHERE name = $1

@@ -19,7 +19,6 @@ from twite.domain.errors import LedgerUnavailable
 from twite.domain.times import SECOND
 from twite.gateway.ports.events import Observer
 from twite.gateway.ports.ownership import SHARE_OUT_EVERY, GatewayCondition, News
-from twite.gateway.ports.state import PAUSED_BY_USER
 from twite.stores.postgres.connection import PostgresConnection, is_lock_timeout
 from twite.stores.postgres.database import PostgresDatabase
 from twite.stores.postgres.session import PostgresSession
@@ -117,7 +116,7 @@ class PostgresOwnership:
             return  # a process without workers, such as a command
         if session.run("check_owner", account=self.account(pixel)).fetchone() is None:
             raise NotOwner
-        if session.run("check_pause", pixel=pixel, by_user=f"{PAUSED_BY_USER}%").fetchone()[0]:
+        if session.run("check_pause", pixel=pixel).fetchone()[0]:
             raise NotOwner
 
     async def join(self, accounts: Mapping[str, str], *, longest_request: int) -> None:

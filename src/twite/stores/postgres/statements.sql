@@ -366,7 +366,7 @@ next AS MATERIALIZED (SELECT nextval('lease_number') AS lease),
 owner AS MATERIALIZED (
   SELECT FROM ownership JOIN node ON node.id = ownership.node
   WHERE ownership.account = :account AND node.id = :node AND NOT EXISTS (
-    SELECT FROM pause WHERE pixel = :pixel AND event = '' AND reason LIKE :by_user)
+    SELECT FROM pause WHERE pixel = :pixel AND event = '' AND cause = 'user')
   FOR SHARE OF ownership SKIP LOCKED FOR KEY SHARE OF node SKIP LOCKED),
 may AS MATERIALIZED (SELECT :node::bigint = 0 OR EXISTS (SELECT FROM owner) AS claim),
 due AS MATERIALIZED (
@@ -1032,4 +1032,4 @@ FOR SHARE OF ownership FOR KEY SHARE OF node;
 -- name: check_pause
 -- Whether a user has paused a pixel: then none of its deliveries is claimed. This follows
 -- check_owner, so that a pause that another gateway committed during its wait applies.
-SELECT EXISTS (SELECT FROM pause WHERE pixel = :pixel AND event = '' AND reason LIKE :by_user);
+SELECT EXISTS (SELECT FROM pause WHERE pixel = :pixel AND event = '' AND cause = 'user');

@@ -20,7 +20,6 @@ from twite.domain.delivery import (
     Trigger,
 )
 from twite.gateway.ports.outbox import Claim
-from twite.gateway.ports.state import PAUSED_BY_USER
 from twite.stores.postgres.claim_starts import Place
 from twite.stores.postgres.session import PostgresSession
 from twite.stores.sql.claimable import Row, verified
@@ -109,7 +108,6 @@ def _claimed(
         "claim_usual",
         account=account,
         pixel=wish.pixel,
-        by_user=f"{PAUSED_BY_USER}%",
         now=wish.now,
         until=wish.lease_until,
         ambiguous_after=wish.ambiguous_after,

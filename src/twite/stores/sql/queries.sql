@@ -611,9 +611,11 @@ SELECT min(due_at) FROM outbox INDEXED BY waiting WHERE state = 'queued' AND due
 
 -- name: add_pause
 -- Pause a pixel, or one of its events.
-INSERT INTO pause (pixel, event, since, reason) VALUES (:pixel, :event, :since, :reason)
-ON CONFLICT (pixel, event) DO UPDATE SET since = excluded.since, reason = excluded.reason
-WHERE pause.reason NOT LIKE :by_user OR excluded.reason LIKE :by_user;
+INSERT INTO pause (pixel, event, since, cause, reason)
+VALUES (:pixel, :event, :since, :cause, :reason)
+ON CONFLICT (pixel, event) DO UPDATE
+SET since = excluded.since, cause = excluded.cause, reason = excluded.reason
+WHERE pause.cause <> 'user' OR excluded.cause = 'user';
 
 -- name: remove_pause
 -- End the pause of a pixel, or of one of its events.
@@ -622,11 +624,12 @@ DELETE FROM pause WHERE pixel = :pixel AND event = :event;
 -- name: remove_same_pause
 -- End a pause, unless another pause has replaced it.
 DELETE FROM pause
-WHERE pixel = :pixel AND event = :event AND since = :since AND reason = :reason;
+WHERE pixel = :pixel AND event = :event AND since = :since AND cause = :cause
+  AND reason = :reason;
 
 -- name: pauses
 -- All pauses.
-SELECT pixel, since, reason, event FROM pause ORDER BY pixel, event;
+SELECT pixel, since, cause, reason, event FROM pause ORDER BY pixel, event;
 
 -- name: add_closure
 -- Store the end of a used-up rate limit window.

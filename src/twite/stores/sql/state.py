@@ -6,14 +6,13 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from twite.domain.alert import Alert, AlertKind, AlertPhase
+from twite.domain.pause import Cause, Pause
 from twite.domain.people.users import AuditEvent
 from twite.domain.stats.traffic import KEPT_HOURS, HourlyTraffic
 from twite.domain.stats.value_guard import UsualAmount
 from twite.gateway.ports.state import (
-    PAUSED_BY_USER,
     ClockRecord,
     DecisionPolicy,
-    Pause,
     RateLimitWindow,
     SealedSecret,
     StateKey,
@@ -80,12 +79,10 @@ def _load(connection: SqlConnection, kind: type[R], prefix: str) -> list[R]:
 
 
 def _put(session: WriterSession, record: StateRecord, *, was: SealedSecret | None) -> None:
-    values = {name: _plain(value) for name, value in msgspec.structs.asdict(record).items()}
+    values = _values(record)
     if was is not None:
         session.run("reseal", **values, was=was.sealed)
         return
-    if isinstance(record, Pause):
-        values["by_user"] = f"{PAUSED_BY_USER}%"
     session.run(_PUT[type(record)], **values)
     if isinstance(record, HourlyTraffic):
         session.run("forget_traffic", source=record.source, before=record.hour - KEPT_HOURS)
@@ -94,7 +91,7 @@ def _put(session: WriterSession, record: StateRecord, *, was: SealedSecret | Non
 def _delete(session: WriterSession, kind: type[StateRecord], keys: Sequence[StateKey]) -> None:
     for key in keys:
         if isinstance(key, Pause):
-            session.run("remove_same_pause", **msgspec.structs.asdict(key))
+            session.run("remove_same_pause", **_values(key))
             continue
         statement, *names = _DELETE[kind]
         parts = (key,) if isinstance(key, str) else key
@@ -106,9 +103,13 @@ def _note(session: WriterSession, audit_event: AuditEvent | None) -> None:
         note(session, audit_event)
 
 
+def _values(record: StateRecord) -> dict[str, object]:
+    return {name: _plain(value) for name, value in msgspec.structs.asdict(record).items()}
+
+
 def _plain(value: object) -> object:
     """Return the stored form of a field."""
-    if isinstance(value, AlertKind | AlertPhase):
+    if isinstance(value, AlertKind | AlertPhase | Cause):
         return value.value
     return msgspec.json.encode(value).decode() if isinstance(value, tuple) else value
 
@@ -135,6 +136,10 @@ def _usual_amount(*row: Any) -> UsualAmount:  # noqa: ANN401 - a row of the data
     return record_of(UsualAmount, (*values, tuple(msgspec.json.decode(first, type=list[float]))))
 
 
+def _pause(pixel: str, since: int, cause: str, reason: str, event: str) -> Pause:
+    return Pause(pixel=pixel, since=since, cause=Cause(cause), reason=reason, event=event)
+
+
 def _in_order(kind: type[R]) -> Callable[..., R]:
     return lambda *row: record_of(kind, row)
 
@@ -142,7 +147,7 @@ def _in_order(kind: type[R]) -> Callable[..., R]:
 _KINDS: Final = frozenset(kind.value for kind in AlertKind)
 _NEWS: Final = frozenset({None, *(phase.value for phase in AlertPhase)})
 _READ: Final[Mapping[type, tuple[str, Callable[..., Any]]]] = {
-    Pause: ("pauses", _in_order(Pause)),
+    Pause: ("pauses", _pause),
     RateLimitWindow: ("closures", _in_order(RateLimitWindow)),
     ClockRecord: ("timed", _in_order(ClockRecord)),
     DecisionPolicy: ("policies", _in_order(DecisionPolicy)),

@@ -11,6 +11,7 @@ import msgspec
 
 from twite.domain.delivery import MOST_BYTES, Batch, Delivery, Transition, Trigger
 from twite.domain.errors import NotOpened, TransientError
+from twite.domain.pause import Pause
 from twite.domain.times import SECOND
 from twite.gateway.delivery.batch_handler import BatchHandler
 from twite.gateway.delivery.circuit_breaker import CircuitBreaker
@@ -23,7 +24,6 @@ from twite.gateway.ports.events import Attempted, Observer, ProblemPlace, Proble
 from twite.gateway.ports.machine import Randomness
 from twite.gateway.ports.outbox import DeliveryStore
 from twite.gateway.ports.secret_store import Seal
-from twite.gateway.ports.state import Pause
 from twite.gateway.ports.tags import ContainerConfig, TagRule, rules_of
 from twite.tags.run.outbound import RunContext
 from twite.tags.run.outcome import (

@@ -205,6 +205,7 @@ CREATE TABLE pause (
   pixel text COLLATE "C" NOT NULL,
   event text COLLATE "C" NOT NULL,
   since bigint NOT NULL,
+  cause text COLLATE "C" NOT NULL,
   reason text COLLATE "C" NOT NULL,
   PRIMARY KEY (pixel, event)
 );

@@ -207,6 +207,7 @@ CREATE TABLE pause (
   pixel TEXT NOT NULL,
   event TEXT NOT NULL,
   since INTEGER NOT NULL,
+  cause TEXT NOT NULL,
   reason TEXT NOT NULL,
   PRIMARY KEY (pixel, event)
 ) WITHOUT ROWID;
